@@ -1,0 +1,75 @@
+package effect
+
+import (
+	"context"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Kind is one kind of call: how to understand it, and who performs it.
+type Kind struct {
+	Name string
+
+	// Check understands a call and returns its policy, or an error that says which part of the
+	// head is wrong. The engine answers a call that does not pass with that error.
+	Check func(c flawless.Call) (Policy, error)
+
+	// Perform carries out one try, and returns when its outcome is known or cannot become known
+	// any more. It honours ctx. It may be called concurrently. Nil where the engine itself keeps
+	// the call.
+	Perform func(ctx context.Context, t Try) Result
+
+	// Due returns when a call that the engine keeps as a timer is answered, and the answer. Nil for
+	// other kinds. made is the time of the turn that made the call.
+	Due func(c flawless.Call, made time.Time) (time.Time, flawless.Answer, error)
+
+	// Idle marks a call whose answer may never come: a run that waits for nothing else is stuck.
+	Idle bool
+}
+
+// Policy is how the engine must treat a call.
+type Policy struct {
+	Title      string // a line for people: "POST https://pay.example/charges"
+	Idempotent bool   // may be performed again when its outcome is unknown
+	Tell       bool   // an unknown outcome is told to the code instead of stopping the run
+	Retry      Retry
+}
+
+// Retry says how often and when a try that Result.Again allows is repeated. The zero value is one try.
+type Retry struct {
+	Attempts int           // tries in all
+	Initial  time.Duration // wait before the second
+	Factor   float64       // by which each further wait is longer
+	Max      time.Duration // longest wait
+	Jitter   float64       // 0 to 1: share of the wait that is random
+}
+
+// Try is one attempt at a call.
+type Try struct {
+	Run  string
+	Call flawless.Call
+	N    int // 1, 2, 3
+}
+
+// Outcome is what is known after a try.
+type Outcome int
+
+const (
+	// NotSent: no byte reached the outside. Safe to try again.
+	NotSent Outcome = iota
+	// Unknown: something was sent, and no complete response came.
+	Unknown
+	// Answered: a complete response came.
+	Answered
+)
+
+// Result is the end of a try.
+type Result struct {
+	Outcome Outcome
+	Answer  flawless.Answer // for the guest, also where Outcome is not Answered
+	Again   bool            // the call's policy allows another try after this result
+	After   time.Duration   // not before this time has passed (Retry-After); 0 is no wish
+	Text    string          // for people: "503 Service Unavailable", "connection refused"
+	Stages  []flawless.Stage
+}

@@ -1,0 +1,132 @@
+package flawless
+
+import "encoding/json"
+
+// Record is one durable write of a run: the unit in which its log grows. Everything in a record
+// became true at once, or not at all.
+type Record struct {
+	Seq     uint64  `json:"seq"`   // 0, 1, 2 within the run, without gaps
+	Epoch   uint64  `json:"epoch"` // of the owner that wrote it
+	Entries []Entry `json:"entries"`
+}
+
+// Entry is one event in the life of a run. Exactly one of the pointers is set.
+type Entry struct {
+	At       int64     `json:"at" cbor:"1,keyasint"` // when the engine wrote it: Unix time in nanoseconds
+	Start    *Start    `json:"start,omitempty" cbor:"2,keyasint,omitempty"`
+	Turn     *Turn     `json:"turn,omitempty" cbor:"3,keyasint,omitempty"`
+	Arrival  *Arrival  `json:"arrival,omitempty" cbor:"4,keyasint,omitempty"`
+	Attempt  *Attempt  `json:"attempt,omitempty" cbor:"5,keyasint,omitempty"`
+	Unknown  *Unknown  `json:"unknown,omitempty" cbor:"6,keyasint,omitempty"`
+	Decision *Decision `json:"decision,omitempty" cbor:"7,keyasint,omitempty"`
+	Cancel   *Cancel   `json:"cancel,omitempty" cbor:"8,keyasint,omitempty"`
+	End      *End      `json:"end,omitempty" cbor:"9,keyasint,omitempty"`
+}
+
+// Start is the first entry of every log.
+type Start struct {
+	Module   string `json:"module" cbor:"1,keyasint"`
+	Digest   string `json:"digest" cbor:"2,keyasint"`
+	Workflow string `json:"workflow" cbor:"3,keyasint"`
+	Input    []byte `json:"input" cbor:"4,keyasint,omitempty"` // JSON
+	Seed     []byte `json:"seed" cbor:"5,keyasint"`            // 32 bytes, all randomness of the run
+	Time     int64  `json:"time" cbor:"6,keyasint"`            // Unix nanoseconds; the monotonic clock counts from it
+	Keyed    bool   `json:"keyed,omitempty" cbor:"7,keyasint,omitempty"`
+}
+
+// Turn is what the guest saw and did between two waits.
+type Turn struct {
+	N       int    `json:"n" cbor:"1,keyasint"`                           // from 1
+	Time    int64  `json:"time" cbor:"2,keyasint"`                        // the guest's clock during the turn: Unix nanoseconds
+	Answers []int  `json:"answers,omitempty" cbor:"3,keyasint,omitempty"` // calls whose answers the guest was given, in order
+	Calls   []Call `json:"calls,omitempty" cbor:"4,keyasint,omitempty"`
+	Lines   []Line `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
+	Data    []byte `json:"data,omitempty" cbor:"6,keyasint,omitempty"`  // the run's data after the turn, when it set any (JSON)
+	Wake    int64  `json:"wake,omitempty" cbor:"7,keyasint,omitempty"`  // next timer of the guest: Unix nanoseconds, 0 is none
+	Waits   []int  `json:"waits,omitempty" cbor:"8,keyasint,omitempty"` // calls the guest was waiting for when it became quiescent
+	Ended   *Ended `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
+	Cost    uint64 `json:"cost,omitempty" cbor:"10,keyasint,omitempty"` // metered units
+}
+
+// Ended is how a workflow's function came to its end.
+type Ended struct {
+	Output  []byte   `json:"output,omitempty" cbor:"1,keyasint,omitempty"` // JSON, where Failure is nil
+	Failure *Failure `json:"failure,omitempty" cbor:"2,keyasint,omitempty"`
+}
+
+// Line is a line the guest logged. Lines take no part in the comparison of a replay.
+type Line struct {
+	Level  string          `json:"level" cbor:"1,keyasint"` // debug, info, warn, error; stdout, stderr
+	Text   string          `json:"text" cbor:"2,keyasint"`
+	Fields json.RawMessage `json:"fields,omitempty" cbor:"3,keyasint,omitempty"` // a JSON object
+	Site   string          `json:"at,omitempty" cbor:"4,keyasint,omitempty"`     // file:line
+}
+
+// Arrival is the answer of a call, from the moment it is durable. A later turn delivers it.
+type Arrival struct {
+	Answer
+	Stages []Stage `json:"stages,omitempty" cbor:"4,keyasint,omitempty"`
+	// Note says for people what stands behind an answer that is not the plain one.
+	Note string `json:"note,omitempty" cbor:"5,keyasint,omitempty"`
+}
+
+// Stage is a point of an exchange with the outside: connected, sent, answered, failed.
+type Stage struct {
+	Name string `json:"name" cbor:"1,keyasint"`
+	At   int64  `json:"at" cbor:"2,keyasint"` // Unix nanoseconds
+}
+
+// Attempt is the end of a try that another follows.
+type Attempt struct {
+	Call   int     `json:"call" cbor:"1,keyasint"`
+	N      int     `json:"n" cbor:"2,keyasint"` // 1, 2, 3
+	Result string  `json:"result" cbor:"3,keyasint"`
+	Stages []Stage `json:"stages,omitempty" cbor:"4,keyasint,omitempty"`
+	// Next is when the next try begins (Unix nanoseconds). Until an entry with Begun follows, the
+	// next try has not begun.
+	Next int64 `json:"next,omitempty" cbor:"5,keyasint,omitempty"`
+	// Begun marks the intent of try N: from this entry on its outcome may be unknown.
+	Begun bool `json:"begun,omitempty" cbor:"6,keyasint,omitempty"`
+}
+
+// Unknown says that the outcome of a call cannot be known. The run waits for a decision.
+type Unknown struct {
+	Call   int     `json:"call" cbor:"1,keyasint"`
+	Reason string  `json:"reason" cbor:"2,keyasint"`
+	Stages []Stage `json:"stages,omitempty" cbor:"3,keyasint,omitempty"`
+}
+
+// Resolution is what a person may decide about a call of unknown outcome.
+type Resolution string
+
+// The four resolutions.
+const (
+	Retry   Resolution = "retry"    // it did not happen: send it again
+	Respond Resolution = "response" // it happened, and this was the answer
+	Tell    Resolution = "error"    // tell the code, so that it can compensate
+	Fail    Resolution = "fail"     // the run has failed
+)
+
+// Decision is a person's word on a call of unknown outcome.
+type Decision struct {
+	Call       int        `json:"call" cbor:"1,keyasint"`
+	Resolution Resolution `json:"resolution" cbor:"2,keyasint"`
+	Text       string     `json:"text,omitempty" cbor:"3,keyasint,omitempty"` // the error told to the code
+	Status     int        `json:"status,omitempty" cbor:"4,keyasint,omitempty"`
+	Body       []byte     `json:"body,omitempty" cbor:"5,keyasint,omitempty"` // the response
+	Who        string     `json:"who,omitempty" cbor:"6,keyasint,omitempty"`
+	Note       string     `json:"note,omitempty" cbor:"7,keyasint,omitempty"` // why
+}
+
+// Cancel asks the run to give up. The code is told and may compensate.
+type Cancel struct {
+	Who  string `json:"who,omitempty" cbor:"1,keyasint,omitempty"`
+	Note string `json:"note,omitempty" cbor:"2,keyasint,omitempty"`
+}
+
+// End is an end the engine imposed: a person terminated the run, or decided that it has failed.
+type End struct {
+	Status  Status  `json:"status" cbor:"1,keyasint"`
+	Failure Failure `json:"failure" cbor:"2,keyasint"`
+	Who     string  `json:"who,omitempty" cbor:"3,keyasint,omitempty"`
+}

@@ -1,0 +1,92 @@
+package flawless
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Status is the state of a run.
+type Status string
+
+// The states of a run. pending → running ⇄ waiting → an end; beside them paused and unresolved.
+const (
+	Pending    Status = "pending"    // accepted, has taken no turn
+	Running    Status = "running"    // computing, or about to
+	Waiting    Status = "waiting"    // for answers, timers, messages
+	Paused     Status = "paused"     // by a person; takes no turn
+	Unresolved Status = "unresolved" // needs a person; takes no turn
+	Completed  Status = "completed"  // its function returned a value
+	Failed     Status = "failed"     // its function returned an error, or its guest died
+	Cancelled  Status = "cancelled"  // its function gave up because it was told to
+	Terminated Status = "terminated" // stopped by a person without being asked
+)
+
+// Statuses lists all states in the order of a run's life.
+var Statuses = []Status{Pending, Running, Waiting, Paused, Unresolved, Completed, Failed, Cancelled, Terminated}
+
+// Ended tells whether a run in this state will never take another turn.
+func (s Status) Ended() bool {
+	switch s {
+	case Completed, Failed, Cancelled, Terminated:
+		return true
+	}
+	return false
+}
+
+// Run is what is known of one execution of a workflow.
+//
+// It is an account of the log, never more than the log: Turns, Calls and Cost may lag behind it in
+// a list, and are exact where a single run is asked for.
+type Run struct {
+	ID       string     `json:"id" cbor:"1,keyasint"`
+	Module   string     `json:"module" cbor:"2,keyasint"`
+	Digest   string     `json:"digest" cbor:"3,keyasint"` // SHA-256 of the module's bytes, hexadecimal
+	Workflow string     `json:"workflow" cbor:"4,keyasint"`
+	Status   Status     `json:"status" cbor:"5,keyasint"`
+	Created  time.Time  `json:"created" cbor:"6,keyasint"`
+	Ended    *time.Time `json:"ended,omitempty" cbor:"7,keyasint,omitempty"`
+	// Wake is the moment of the next timer of a waiting run.
+	Wake *time.Time `json:"wake,omitempty" cbor:"8,keyasint,omitempty"`
+	// Failure says why a run failed, was cancelled or terminated.
+	Failure *Failure `json:"failure,omitempty" cbor:"9,keyasint,omitempty"`
+	// Unresolved lists the calls of which nobody knows whether they took effect.
+	Unresolved []Doubt `json:"unresolved,omitempty" cbor:"10,keyasint,omitempty"`
+	// Problem says why a run was set aside: its log is damaged, its module is gone, it diverged.
+	Problem string `json:"problem,omitempty" cbor:"11,keyasint,omitempty"`
+
+	Turns int    `json:"turns" cbor:"12,keyasint,omitempty"`
+	Calls int    `json:"calls" cbor:"13,keyasint,omitempty"`
+	Cost  uint64 `json:"cost" cbor:"14,keyasint,omitempty"` // metered units of all turns
+
+	Output json.RawMessage `json:"output,omitempty" cbor:"15,keyasint,omitempty"`
+	// CancelRequested is set from the moment somebody asked the run to give up.
+	CancelRequested bool `json:"cancel_requested,omitempty" cbor:"16,keyasint,omitempty"`
+}
+
+// Failure is why a run ended without output.
+type Failure struct {
+	// Kind is one of error (the function returned it), panic, trap, memory, limit, exit, stuck
+	// (nothing to wait for), cancelled, terminated, resolved (a person decided so).
+	Kind    string `json:"kind" cbor:"1,keyasint"`
+	Message string `json:"message" cbor:"2,keyasint,omitempty"`
+	Stack   string `json:"stack,omitempty" cbor:"3,keyasint,omitempty"`
+}
+
+// Doubt is a call whose outcome cannot be known.
+type Doubt struct {
+	Call   int       `json:"call" cbor:"1,keyasint"`
+	Reason string    `json:"reason" cbor:"2,keyasint"`
+	Since  time.Time `json:"since" cbor:"3,keyasint"`
+	// Request is a line for people, such as "POST https://pay.example/charges".
+	Request string `json:"request,omitempty" cbor:"4,keyasint,omitempty"`
+}
+
+// Filter selects runs for a list. The zero value selects all, newest first.
+type Filter struct {
+	Status   []Status  // any of these
+	Module   string    // of this module
+	Workflow string    // of this workflow
+	Since    time.Time // created at or after
+	Limit    int       // at most so many; 0 is 50, the highest is 1000
+	Cursor   string    // where the page before ended, as it was returned
+}
