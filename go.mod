@@ -64,3 +64,7 @@ require (
 )
 
 tool honnef.co/go/tools/cmd/staticcheck
+
+require github.com/flawless-engine/flawless/sdk/go v0.0.0
+
+replace github.com/flawless-engine/flawless/sdk/go => ./sdk/go
