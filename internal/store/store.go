@@ -1,37 +1,129 @@
 package store
 
-// CONTRACT (to be implemented in this package, one file per noun: store.go run.go log.go module.go lease.go timer.go key.go)
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Store keeps the words of the engine in a [KV]. All methods may be called concurrently; the byte
+// slices they return are the caller's to keep, those they are given may be used again as soon as
+// they return.
 //
-//	type Store struct{ ... }
-//	func Open(ctx, kv KV) (*Store, error) // writes the format number into an empty database, refuses a higher one (flawless.Conflict)
-//	func (s *Store) Close() error
-//
-//	type Lease struct { Owner string; Epoch uint64 }
-//	func (s *Store) Claim(ctx, owner string) (Lease, error) // epoch+1; later writes under an older lease return flawless.Fenced
-//
-//	type Head struct {
-//		Run    flawless.Run // without Output (that is in the log's last turn) where large; see Write
-//		Active bool         // calls are under way or answers undelivered: the engine must look at it after a restart
-//		Wake   int64        // moment of its timer, Unix ns; 0 is none
-//	}
-//	type Write struct {
-//		ID      string
-//		New     bool             // the run must not exist yet: else flawless.Conflict
-//		Before  *Head            // what is stored now (its index keys are removed); nil when New or After is nil
-//		After   *Head            // nil leaves head and indexes as they are
-//		Seq     uint64           // of the record
-//		Entries []flawless.Entry // one record; empty writes none
-//		Data    []byte           // the run's data; nil leaves it
-//	}
-//	func (s *Store) Write(ctx, l Lease, w Write) error
-//	func (s *Store) Head(ctx, id string) (Head, error)
-//	func (s *Store) Data(ctx, id string) ([]byte, error)            // flawless.NotFound where none was set
-//	func (s *Store) Log(ctx, id string, from uint64) iter.Seq2[flawless.Record, error] // flawless.Damaged with the record's number
-//	func (s *Store) Runs(ctx, f flawless.Filter) ([]flawless.Run, string, error)  // newest first; next cursor, "" at the end
-//	func (s *Store) Active(ctx) iter.Seq2[string, error]
-//	func (s *Store) Timers(ctx, from, until int64) iter.Seq2[Timer, error] // in order of Wake: Timer{ID string; Wake int64}
-//
-//	func (s *Store) AddModule(ctx, m flawless.Module, bin []byte) (flawless.Module, bool, error) // gives it its version; the same bytes as the newest version: that one and false
-//	func (s *Store) Module(ctx, name string) ([]flawless.Module, error) // newest first; flawless.NotFound
-//	func (s *Store) Modules(ctx) ([]flawless.Module, error)             // the newest of each name, by name
-//	func (s *Store) Binary(ctx, digest string) ([]byte, error)
+// An error that wraps none of the codes of package flawless means of a write that nobody knows
+// whether it took effect: the caller must read before it goes on. Values that fail their checksum
+// or do not decode give [flawless.Damaged] with what was read, its key and what is wrong.
+type Store struct {
+	kv     KV
+	codec  codec
+	drafts sync.Pool // of *draft
+}
+
+// Spacer is a [KV] that knows how much space is left.
+type Spacer interface {
+	// Full tells whether no new work must be taken because space runs out, and why. It never
+	// blocks. What is under way may still be written while there is space kept back for it.
+	Full() (bool, string)
+}
+
+// Open returns a store that keeps everything in kv, and owns kv from then on unless it returns an
+// error. It writes the number of the format into an empty database. It returns
+// [flawless.Conflict] for one with a higher number, and [flawless.Damaged] for one that holds
+// something else.
+func Open(ctx context.Context, kv KV) (*Store, error) {
+	c, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{kv: kv, codec: c}
+	s.drafts.New = func() any { return new(draft) }
+	for {
+		err := s.checkFormat(ctx)
+		if !errors.Is(err, flawless.Fenced) {
+			if err != nil {
+				return nil, fmt.Errorf("opening the store: %w", err)
+			}
+			return s, nil
+		}
+	}
+}
+
+// Close gives the database back. Nothing may be called after it.
+func (s *Store) Close() error { return s.kv.Close() }
+
+// Full tells whether no new work must be taken because space runs out, and why. It never blocks.
+func (s *Store) Full() (bool, string) {
+	if sp, ok := s.kv.(Spacer); ok {
+		return sp.Full()
+	}
+	return false, ""
+}
+
+// checkFormat returns Fenced where somebody else has just written the format.
+func (s *Store) checkFormat(ctx context.Context) error {
+	value, err := s.kv.Get(ctx, keyFormat())
+	switch {
+	case errors.Is(err, flawless.NotFound):
+		return s.writeFormat(ctx)
+	case err != nil:
+		return err
+	case s.codec.check(value) != nil:
+		return fmt.Errorf("reading its format number (key %q): %w", keyFormat(), s.codec.check(value))
+	case value[0] > flawless.LogFormat:
+		return fmt.Errorf("the database has format %d, this version of flawless (%s) knows formats up to %d: use a newer one: %w",
+			value[0], flawless.Version, flawless.LogFormat, flawless.Conflict)
+	}
+	return nil
+}
+
+func (s *Store) writeFormat(ctx context.Context) error {
+	for item, err := range s.kv.Scan(ctx, Range{Limit: 1}) {
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(item.Key, keyFormat()) {
+			return flawless.Fenced
+		}
+		return fmt.Errorf("it has no format number but holds keys such as %q: this is not a database of flawless: %w", item.Key, flawless.Damaged)
+	}
+	d := s.draft()
+	defer s.release(d)
+	d.absent(keyFormat())
+	if err := d.setRaw(s.codec, keyFormat(), nil); err != nil {
+		return err
+	}
+	return s.kv.Apply(ctx, &d.batch)
+}
+
+// get fills v from the value under k. what names it in errors.
+func (s *Store) get(ctx context.Context, k key, v any, what string, args ...any) error {
+	value, err := s.kv.Get(ctx, k)
+	if err == nil {
+		err = s.codec.decode(value, v)
+	}
+	return reading(k, err, what, args...)
+}
+
+// getRaw returns the bytes kept as they are under k.
+func (s *Store) getRaw(ctx context.Context, k key, what string, args ...any) ([]byte, error) {
+	value, err := s.kv.Get(ctx, k)
+	if err == nil {
+		value, err = s.codec.open(value)
+	}
+	return value, reading(k, err, what, args...)
+}
+
+// reading says what was being read when err came.
+func reading(k key, err error, what string, args ...any) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, flawless.Damaged):
+		return fmt.Errorf("reading %s (key %q): %w", fmt.Sprintf(what, args...), []byte(k), err)
+	}
+	return fmt.Errorf("reading %s: %w", fmt.Sprintf(what, args...), err)
+}

@@ -1,0 +1,115 @@
+package effect
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// The kinds of error an answer can tell, besides `told`, which a person says.
+const (
+	kindNotSent     = "not_sent"
+	kindInterrupted = "interrupted"
+	kindUnknown     = "unknown"
+	kindTooLarge    = "too_large"
+	kindInvalid     = "invalid"
+)
+
+// ErrorAnswer returns the answer that tells the guest of an error of that kind.
+func ErrorAnswer(call int, kind, message string) flawless.Answer {
+	return errorAnswer(call, kind, message, "", 0)
+}
+
+func errorAnswer(call int, kind, message, reason string, status int) flawless.Answer {
+	b := appendString([]byte(`{"error":{"kind":`), kind)
+	b = appendString(append(b, `,"message":`...), message)
+	if reason != "" {
+		b = appendString(append(b, `,"reason":`...), reason)
+	}
+	if status != 0 {
+		b = strconv.AppendInt(append(b, `,"status":`...), int64(status), 10)
+	}
+	return flawless.Answer{Call: call, Head: append(b, "}}"...)}
+}
+
+// ResponseAnswer returns the answer of an http call whose response is known from a person. Status 0
+// is 200; one that is no final HTTP status is [flawless.Invalid]. The type of the content is what
+// body looks like. The body is not copied.
+func ResponseAnswer(call int, status int, body []byte) (flawless.Answer, error) {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if status < 200 || status > 599 {
+		return flawless.Answer{}, fmt.Errorf("status %d cannot be that of a response, give one from 200 to 599: %w", status, flawless.Invalid)
+	}
+	h := http.Header{}
+	switch {
+	case len(body) == 0:
+	case json.Valid(body):
+		h.Set("Content-Type", "application/json")
+	case utf8.Valid(body):
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+	default:
+		h.Set("Content-Type", "application/octet-stream")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	return flawless.Answer{Call: call, Head: responseHead(status, h, ""), Body: body}, nil
+}
+
+// CancelAnswer returns the answer of a `cancelled` call once somebody asked the run to give up.
+func CancelAnswer(call int, c flawless.Cancel) flawless.Answer {
+	b := appendString([]byte(`{"by":`), c.Who)
+	b = appendString(append(b, `,"note":`...), c.Note)
+	return flawless.Answer{Call: call, Head: append(b, '}')}
+}
+
+// responseHead is the head of the answer of an http call. Names are in alphabetical order, values
+// of one name in the order they came.
+func responseHead(status int, h http.Header, url string) []byte {
+	var room [24]string
+	names, size := room[:0], 64+len(url)
+	for name, values := range h {
+		names = append(names, name)
+		for _, v := range values {
+			size += len(name) + len(v) + 8
+		}
+	}
+	slices.Sort(names)
+	b := strconv.AppendInt(append(make([]byte, 0, size), `{"status":`...), int64(status), 10)
+	b = append(b, `,"headers":[`...)
+	first := true
+	for _, name := range names {
+		for _, v := range h[name] {
+			if !first {
+				b = append(b, ',')
+			}
+			first = false
+			b = appendString(append(b, '['), name)
+			b = appendString(append(b, ','), v)
+			b = append(b, ']')
+		}
+	}
+	b = appendString(append(b, `],"url":`...), url)
+	return append(b, '}')
+}
+
+// appendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				panic("effect: a string cannot be JSON: " + err.Error())
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}

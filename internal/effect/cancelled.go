@@ -1,0 +1,13 @@
+package effect
+
+import "github.com/flawless-engine/flawless"
+
+// checkCancelled understands the call that is answered when somebody asks the run to give up.
+func checkCancelled(c flawless.Call) (Policy, error) {
+	if len(c.Head) > 0 {
+		if err := decode(c, &struct{}{}); err != nil {
+			return Policy{}, err
+		}
+	}
+	return Policy{Title: "cancelled"}, nil
+}

@@ -1,0 +1,77 @@
+package effect
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// h2 is an HTTP/2 connection, which many exchanges share.
+type h2 struct {
+	key  key
+	pool *pool
+	used time.Time // guarded by the pool
+	conn *http.ClientConn
+}
+
+// agreed is the key of a context's value: the TLS connection on which both sides agreed on HTTP/2.
+type agreed struct{}
+
+// newUpgrade returns the transport that makes HTTP/2 connections of TLS connections. It keeps and
+// repeats nothing: its own pool is never used.
+func newUpgrade() *http.Transport {
+	t := &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return ctx.Value(agreed{}).(net.Conn), nil
+		},
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: mostHeader,
+		Protocols:              new(http.Protocols),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+	}
+	t.Protocols.SetHTTP2(true)
+	return t
+}
+
+func (c *Client) newH2(ctx context.Context, k key, conn *tls.Conn) (*h2, error) {
+	cc, err := c.upgrade.NewClientConn(context.WithValue(ctx, agreed{}, net.Conn(conn)), "https", net.JoinHostPort(k.host, k.port))
+	if err != nil {
+		return nil, fmt.Errorf("beginning HTTP/2: %w", err)
+	}
+	return &h2{conn: cc}, nil
+}
+
+func (c *h2) exchange(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer c.pool.release(c)
+	defer cancel()
+	req := &http.Request{Method: r.method, URL: r.url, Host: r.host, Header: make(http.Header, len(r.fields)),
+		Proto: "HTTP/2.0", ProtoMajor: 2, Body: r.reader(), ContentLength: int64(len(r.body))}
+	for _, f := range r.fields {
+		req.Header[f.name] = append(req.Header[f.name], f.value)
+	}
+	// From here on the connection may write at any moment, and does not say when.
+	t.add("sent", time.Now().UnixNano())
+	res, err := c.conn.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		return nil, &fault{sent: true, err: closed(err, "before a response came")}
+	}
+	a, err := readBody(res, r)
+	_ = res.Body.Close()
+	if err != nil {
+		return nil, &fault{sent: true, status: res.StatusCode, err: closed(err, "in the middle of the response")}
+	}
+	return a, nil
+}
+
+func closed(err error, where string) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the server closed the connection %s", where)
+	}
+	return err
+}

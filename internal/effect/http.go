@@ -1,0 +1,187 @@
+package effect
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// ClientOptions says how the outside is reached. The zero value serves.
+type ClientOptions struct {
+	// TLS is the basis for TLS connections; nil is the machine's certificate authorities.
+	TLS *tls.Config
+
+	// Dial replaces the way TCP connections are made. It is given a name and port, or an address
+	// where there is a Policy.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Policy is asked about each address that a name stands for before a connection to it is made.
+	// An error refuses the address; where all are refused, the call is not sent, for reason
+	// `policy`, and the guest is told the error's text. It may be called concurrently.
+	Policy func(host string, addr netip.AddrPort) error
+
+	// Idle is the number of connections kept open without a request; 0 is 256.
+	Idle int
+}
+
+// Client carries out http calls. It keeps connections open between calls, and repeats nothing by
+// itself. It may be used concurrently.
+type Client struct {
+	options ClientOptions
+	tls     *tls.Config
+	upgrade *http.Transport // makes HTTP/2 of TLS connections that agreed on it
+	pool    *pool
+}
+
+// NewClient returns a client. No proxy is used, whatever the environment says.
+func NewClient(o ClientOptions) *Client {
+	c := &Client{options: o, tls: &tls.Config{}, upgrade: newUpgrade()}
+	if o.TLS != nil {
+		c.tls = o.TLS.Clone()
+	}
+	if c.tls.NextProtos == nil {
+		c.tls.NextProtos = []string{"h2", "http/1.1"}
+	}
+	if c.tls.ClientSessionCache == nil {
+		c.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	}
+	c.pool = newPool(o.Idle, c.dial)
+	return c
+}
+
+// Close closes the connections that carry no request. Those that carry one are closed when it is
+// answered, and calls made later keep none open.
+func (c *Client) Close() { c.pool.close() }
+
+// reply is a complete response, or the head of one that is too large.
+type reply struct {
+	status   int
+	header   http.Header
+	body     []byte
+	tooLarge bool
+}
+
+// fault is an exchange without a complete response.
+type fault struct {
+	sent   bool   // the outside can have noticed
+	reason string // where nothing was sent: name, dial, tls, policy, timeout
+	status int    // seen before the response was cut off
+	err    error
+}
+
+// trail collects the stages of a try.
+type trail []flawless.Stage
+
+func (t *trail) add(name string, at int64) { *t = append(*t, flawless.Stage{Name: name, At: at}) }
+
+// link is a connection that can carry a request.
+type link interface {
+	// exchange sends the request once and reads its response. It returns by the deadline, or soon
+	// after ctx is done. Only a nil fault or one with sent unset leaves nothing in doubt.
+	exchange(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault)
+}
+
+// Perform carries out one try of an http call: one exchange, and where the call is idempotent those
+// that redirects ask for. It never sends a request twice.
+func (c *Client) Perform(ctx context.Context, t Try) Result {
+	r, err := parseHTTP(t.Call)
+	if err != nil {
+		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}
+	}
+	r.offer("User-Agent", "flawless/"+flawless.Version)
+	r.offer("Idempotency-Key", t.Run+"-"+strconv.Itoa(t.Call.N))
+	deadline := time.Now().Add(r.timeout)
+	stages := make(trail, 0, 3)
+	for hop := 0; ; hop++ {
+		a, f := c.once(ctx, deadline, r, &stages)
+		if f != nil {
+			f.sent = f.sent || hop > 0
+			stages.add("failed", time.Now().UnixNano())
+			return r.failed(t, f, stages)
+		}
+		stages.add("answered", time.Now().UnixNano())
+		if hop < r.redirects {
+			if next := r.redirected(a); next != nil {
+				r = next
+				continue
+			}
+		}
+		return r.answered(t, a, stages)
+	}
+}
+
+// once carries out one exchange. A kept connection that turns out to be dead before it took a byte
+// is exchanged for a new one.
+func (c *Client) once(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault) {
+	for fresh := false; ; fresh = true {
+		l, kept, f := c.pool.take(ctx, deadline, r.key(), r.idempotent, fresh)
+		if f != nil {
+			return nil, f.explain(ctx, r)
+		}
+		t.add("connected", time.Now().UnixNano())
+		a, f := l.exchange(ctx, deadline, r, t)
+		if f == nil {
+			return a, nil
+		}
+		if f = f.explain(ctx, r); f.sent || !kept || f.reason != "dial" {
+			return nil, f
+		}
+		*t = (*t)[:len(*t)-1]
+	}
+}
+
+// explain puts the end of time and of ctx into words.
+func (f *fault) explain(ctx context.Context, r *request) *fault {
+	switch {
+	case ctx.Err() != nil:
+		f.reason, f.err = "timeout", fmt.Errorf("the engine gave it up: %w", context.Cause(ctx))
+	case errors.Is(f.err, os.ErrDeadlineExceeded) || errors.Is(f.err, context.DeadlineExceeded):
+		f.reason, f.err = "timeout", fmt.Errorf("it took longer than %v", r.timeout)
+	}
+	return f
+}
+
+func (r *request) failed(t Try, f *fault, stages trail) Result {
+	if !f.sent {
+		text := "not sent: " + f.err.Error()
+		return Result{Outcome: NotSent, Text: text, Again: r.again(t.N, NotSent, 0), Stages: stages,
+			Answer: errorAnswer(t.Call.N, kindNotSent, text, f.reason, 0)}
+	}
+	text := "sent, and no complete response came: " + f.err.Error()
+	if f.status != 0 {
+		text = fmt.Sprintf("sent, and its response with status %d was cut off: %v", f.status, f.err)
+	}
+	kind := kindInterrupted
+	if r.idempotent {
+		kind = kindUnknown
+	}
+	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0), Stages: stages,
+		Answer: errorAnswer(t.Call.N, kind, text, "", f.status)}
+}
+
+func (r *request) answered(t Try, a *reply, stages trail) Result {
+	text := strconv.Itoa(a.status)
+	if s := http.StatusText(a.status); s != "" {
+		text += " " + s
+	}
+	if a.tooLarge {
+		text = fmt.Sprintf("%s, with a response longer than the limit of %d bytes", text, r.limit)
+		return Result{Outcome: Answered, Text: text, Stages: stages,
+			Answer: errorAnswer(t.Call.N, kindTooLarge, text, "", a.status)}
+	}
+	res := Result{Outcome: Answered, Text: text, Stages: stages, Again: r.again(t.N, Answered, a.status),
+		Answer: flawless.Answer{Call: t.Call.N, Head: responseHead(a.status, a.header, r.url.String()), Body: a.body}}
+	if res.Again {
+		res.After = after(a.header, time.Now())
+	}
+	return res
+}

@@ -1,0 +1,285 @@
+package effect
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/idna"
+
+	"github.com/flawless-engine/flawless"
+)
+
+const (
+	defaultTimeout   = 120 * time.Second
+	longestTimeout   = 24 * time.Hour
+	defaultLimit     = 10 << 20
+	highestLimit     = 1 << 30
+	defaultRedirects = 10
+	mostRedirects    = 100
+)
+
+// httpHead is the head of an http call as the guest wrote it.
+type httpHead struct {
+	Method     string     `json:"method"`
+	URL        string     `json:"url"`
+	Headers    [][]string `json:"headers"`
+	Idempotent *bool      `json:"idempotent"`
+	TimeoutMS  int64      `json:"timeout_ms"`
+	Limit      int64      `json:"limit"`
+	OnUnknown  string     `json:"on_unknown"`
+	Redirects  *int       `json:"redirects"`
+	Retry      *retryHead `json:"retry"`
+}
+
+type field struct{ name, value string }
+
+// request is an http call that has been understood.
+type request struct {
+	method     string
+	url        *url.URL // no user, no fragment, host in ASCII
+	host       string   // the value of the Host header
+	fields     []field  // all other headers, names canonical
+	body       []byte
+	idempotent bool
+	tell       bool
+	timeout    time.Duration
+	limit      int64
+	redirects  int
+	retry      Retry
+	statuses   []int
+}
+
+func checkHTTP(c flawless.Call) (Policy, error) {
+	r, err := parseHTTP(c)
+	if err != nil {
+		return Policy{}, err
+	}
+	return Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry}, nil
+}
+
+// parseHTTP understands an http call. Zero for timeout_ms and limit is the default, as when they
+// are missing.
+func parseHTTP(c flawless.Call) (*request, error) {
+	var h httpHead
+	if err := decode(c, &h); err != nil {
+		return nil, err
+	}
+	r := &request{method: h.Method, body: c.Body, redirects: defaultRedirects, timeout: defaultTimeout, limit: defaultLimit}
+	if err := r.setMethod(h.Method); err != nil {
+		return nil, err
+	}
+	if err := r.setURL(h.URL); err != nil {
+		return nil, err
+	}
+	if err := r.setFields(h.Headers); err != nil {
+		return nil, err
+	}
+	switch {
+	case h.TimeoutMS < 0 || h.TimeoutMS > longestTimeout.Milliseconds():
+		return nil, invalid(HTTP, `member "timeout_ms" is %d, give 1 to %d`, h.TimeoutMS, longestTimeout.Milliseconds())
+	case h.TimeoutMS > 0:
+		r.timeout = time.Duration(h.TimeoutMS) * time.Millisecond
+	}
+	switch {
+	case h.Limit < 0 || h.Limit > highestLimit:
+		return nil, invalid(HTTP, `member "limit" is %d, give 1 to %d bytes`, h.Limit, highestLimit)
+	case h.Limit > 0:
+		r.limit = h.Limit
+	}
+	if h.Redirects != nil {
+		if r.redirects = *h.Redirects; r.redirects < 0 || r.redirects > mostRedirects {
+			return nil, invalid(HTTP, `member "redirects" is %d, give 0 to %d`, r.redirects, mostRedirects)
+		}
+	}
+	switch h.OnUnknown {
+	case "", "stop":
+	case "tell":
+		r.tell = true
+	default:
+		return nil, invalid(HTTP, `member "on_unknown" is %q, give "stop" or "tell"`, h.OnUnknown)
+	}
+	if h.Idempotent != nil {
+		r.idempotent = *h.Idempotent
+	}
+	var err error
+	r.retry, r.statuses, err = h.Retry.policy()
+	return r, err
+}
+
+// setMethod takes the method, and with it whether the call is idempotent (RFC 9110, section 9.2.2).
+func (r *request) setMethod(m string) error {
+	switch m {
+	case "":
+		m = http.MethodGet
+	case http.MethodConnect:
+		return invalid(HTTP, `member "method" is CONNECT, tunnels are not calls`)
+	}
+	if !httpguts.ValidHeaderFieldName(m) || strings.ToUpper(m) != m || len(m) > 40 {
+		return invalid(HTTP, `member "method" is %.50q, give a method in capital letters such as POST`, m)
+	}
+	r.method = m
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete, http.MethodTrace:
+		r.idempotent = true
+	}
+	return nil
+}
+
+func (r *request) setURL(s string) error {
+	if s == "" {
+		return invalid(HTTP, `member "url" is missing`)
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return invalid(HTTP, `member "url" cannot be read: %v`, err)
+	}
+	if why := settle(u); why != "" {
+		return invalid(HTTP, `member "url": %s`, why)
+	}
+	r.url, r.host = u, hostHeader(u)
+	return nil
+}
+
+// settle brings a URL into the form it is sent in, or says why it cannot be.
+func settle(u *url.URL) (why string) {
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return "the scheme is " + strconv.Quote(u.Scheme) + ", give http or https"
+	}
+	name := u.Hostname()
+	if name == "" {
+		return "the host is missing"
+	}
+	if u.User != nil {
+		return "it holds a user or password, give them in an Authorization header"
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+			return "the port is " + p + ", give 1 to 65535"
+		}
+	}
+	if !ascii(name) {
+		plain, err := idna.Lookup.ToASCII(name)
+		if err != nil {
+			return "the host is not a name: " + err.Error()
+		}
+		u.Host = plain + strings.TrimPrefix(u.Host, name)
+	}
+	if !httpguts.ValidHostHeader(u.Host) || strings.ContainsAny(u.Host, "/\\@ ") {
+		return "the host is not a name or an address"
+	}
+	u.Fragment, u.RawFragment = "", ""
+	u.RawQuery = visible(u.RawQuery)
+	return ""
+}
+
+// hostHeader is the host as it is sent: a zone of an IPv6 address stays here.
+func hostHeader(u *url.URL) string {
+	start, end := strings.IndexByte(u.Host, '%'), strings.LastIndexByte(u.Host, ']')
+	if start < 0 || end < start {
+		return u.Host
+	}
+	return u.Host[:start] + u.Host[end:]
+}
+
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
+}
+
+// visible escapes what must not stand in a request line.
+func visible(s string) string {
+	plain := func(c byte) bool { return c > ' ' && c < 0x7f }
+	for i := range len(s) {
+		if plain(s[i]) {
+			continue
+		}
+		var b strings.Builder
+		for j := range len(s) {
+			if c := s[j]; plain(c) {
+				b.WriteByte(c)
+			} else {
+				b.WriteString("%" + strings.ToUpper(strconv.FormatInt(int64(c)+256, 16)[1:]))
+			}
+		}
+		return b.String()
+	}
+	return s
+}
+
+// refused lists the headers that belong to the connection, which is not the guest's.
+var refused = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+func (r *request) setFields(headers [][]string) error {
+	r.fields = make([]field, 0, len(headers)+2)
+	hosts := 0
+	for i, h := range headers {
+		if len(h) != 2 {
+			return invalid(HTTP, `member "headers": entry %d has %d strings, give a name and a value`, i, len(h))
+		}
+		if !httpguts.ValidHeaderFieldName(h[0]) {
+			return invalid(HTTP, `member "headers": entry %d has the name %.100q, which HTTP does not allow`, i, h[0])
+		}
+		if !httpguts.ValidHeaderFieldValue(h[1]) {
+			return invalid(HTTP, `member "headers": the value of %s holds a control character`, h[0])
+		}
+		f := field{http.CanonicalHeaderKey(h[0]), strings.Trim(h[1], " \t")}
+		switch {
+		case slices.Contains(refused, f.name):
+			return invalid(HTTP, `member "headers": %s belongs to the connection, leave it out`, f.name)
+		case f.name == "Content-Length":
+			if f.value != strconv.Itoa(len(r.body)) {
+				return invalid(HTTP, `member "headers": Content-Length is %.40q and the body has %d bytes, leave it out`, f.value, len(r.body))
+			}
+		case f.name == "Host":
+			if hosts++; hosts > 1 || f.value == "" || !httpguts.ValidHostHeader(f.value) {
+				return invalid(HTTP, `member "headers": Host is given twice or is no host`)
+			}
+			r.host = f.value
+		default:
+			r.fields = append(r.fields, f)
+		}
+	}
+	return nil
+}
+
+func (r *request) has(name string) bool {
+	return slices.ContainsFunc(r.fields, func(f field) bool { return f.name == name })
+}
+
+// offer sets a header unless the guest has set it.
+func (r *request) offer(name, value string) {
+	if !r.has(name) {
+		r.fields = append(r.fields, field{name, value})
+	}
+}
+
+// drop removes headers.
+func (r *request) drop(names ...string) {
+	r.fields = slices.DeleteFunc(slices.Clone(r.fields), func(f field) bool { return slices.Contains(names, f.name) })
+}
+
+// title is the request for people. A query may hold secrets and is left out.
+func (r *request) title() string {
+	t := r.method + " " + r.url.Scheme + "://" + r.url.Host + r.url.EscapedPath()
+	if r.url.RawQuery != "" {
+		t += "?…"
+	}
+	return t
+}
+
+// key names the server a request goes to.
+func (r *request) key() key {
+	port := r.url.Port()
+	switch {
+	case port != "":
+	case r.url.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return key{scheme: r.url.Scheme, host: strings.ToLower(r.url.Hostname()), port: port}
+}

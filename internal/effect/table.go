@@ -1,0 +1,33 @@
+package effect
+
+// The words for kinds of calls.
+const (
+	HTTP      = "http"
+	Sleep     = "sleep"
+	Cancelled = "cancelled"
+	Log       = "log"
+	Data      = "data"
+)
+
+// Options says how the kinds are to be built. The zero value serves.
+type Options struct {
+	// HTTP carries out the http calls; who made it closes it. Nil stands for one with default
+	// options, whose connections close by themselves when they are not used any more.
+	HTTP *Client
+}
+
+// Kinds returns every kind of call there is. Log and data are notes: they have no answer and never
+// reach the engine as calls; their Check is all there is to them.
+func Kinds(o Options) []Kind {
+	web := o.HTTP
+	if web == nil {
+		web = NewClient(ClientOptions{})
+	}
+	return []Kind{
+		{Name: HTTP, Check: checkHTTP, Perform: web.Perform},
+		{Name: Sleep, Check: checkSleep, Due: dueSleep},
+		{Name: Cancelled, Check: checkCancelled, Idle: true},
+		{Name: Log, Check: checkLog},
+		{Name: Data, Check: checkData},
+	}
+}

@@ -1,0 +1,41 @@
+package effect
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// wire is the connection as the network sees it, below TLS. It knows whether a byte of the current
+// exchange has left.
+type wire struct {
+	net.Conn
+	first atomic.Int64 // when the first byte was written, Unix nanoseconds; 0 is not yet
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	if w.first.Load() != 0 {
+		return w.Conn.Write(p)
+	}
+	at := time.Now().UnixNano()
+	n, err := w.Conn.Write(p)
+	if n > 0 {
+		w.first.CompareAndSwap(0, at)
+	}
+	return n, err
+}
+
+// alive tells whether the peer has neither closed the idle connection nor sent something nobody
+// asked for.
+func (w *wire) alive() bool {
+	if quiet, known := peek(w.Conn); known {
+		return quiet
+	}
+	// Where the system cannot be asked, a moment's reading tells.
+	if w.SetReadDeadline(time.Now().Add(time.Millisecond)) != nil {
+		return false
+	}
+	_, err := w.Read(make([]byte, 1))
+	timeout, ok := err.(net.Error)
+	return ok && timeout.Timeout()
+}

@@ -1,0 +1,79 @@
+package store
+
+import "bytes"
+
+// maxKept is how large the memory of a draft may be to be used again.
+const maxKept = 1 << 18
+
+// draft is a batch being built, with the memory its keys and values lie in. It is used again and
+// again, so that a write allocates next to nothing.
+type draft struct {
+	batch Batch
+	text  bytes.Buffer // of values; a slice of it stays as it is when the buffer grows
+	keys  []byte
+}
+
+func (s *Store) draft() *draft { return s.drafts.Get().(*draft) }
+
+func (s *Store) release(d *draft) {
+	if d.text.Cap() > maxKept {
+		return
+	}
+	d.text.Reset()
+	d.keys = d.keys[:0]
+	clear(d.batch.Expect)
+	clear(d.batch.Set)
+	clear(d.batch.Delete)
+	d.batch = Batch{Expect: d.batch.Expect[:0], Set: d.batch.Set[:0], Delete: d.batch.Delete[:0]}
+	s.drafts.Put(d)
+}
+
+// key begins a key in the draft's memory; keep ends it.
+func (d *draft) key(f family) key { return key(d.keys[len(d.keys):]).family(f) }
+
+func (d *draft) keep(k key) key {
+	if cap(d.keys)-len(d.keys) >= len(k) && len(k) > 0 && &d.keys[:cap(d.keys)][len(d.keys)] == &k[0] {
+		d.keys = d.keys[:len(d.keys)+len(k)]
+		return k[:len(k):len(k)]
+	}
+	d.keys = append(make([]byte, 0, 2*cap(d.keys)+256), k...)
+	return key(d.keys[:len(k):len(k)])
+}
+
+func (d *draft) absent(k key) { d.batch.Expect = append(d.batch.Expect, Item{Key: k}) }
+func (d *draft) delete(k key) { d.batch.Delete = append(d.batch.Delete, d.keep(k)) }
+func (d *draft) put(k key)    { d.batch.Set = append(d.batch.Set, Item{d.keep(k), []byte{}}) }
+func (d *draft) since(n int) []byte {
+	b := d.text.Bytes()
+	return b[n:len(b):len(b)]
+}
+
+// expect adds the expectation that v lies under k.
+func (d *draft) expect(c codec, k key, v any) error {
+	n := d.text.Len()
+	if err := c.encode(&d.text, v); err != nil {
+		return err
+	}
+	d.batch.Expect = append(d.batch.Expect, Item{d.keep(k), d.since(n)})
+	return nil
+}
+
+// set puts v under k.
+func (d *draft) set(c codec, k key, v any) error {
+	n := d.text.Len()
+	if err := c.encode(&d.text, v); err != nil {
+		return err
+	}
+	d.batch.Set = append(d.batch.Set, Item{d.keep(k), d.since(n)})
+	return nil
+}
+
+// setRaw puts bytes that are kept as they are under k.
+func (d *draft) setRaw(c codec, k key, payload []byte) error {
+	n := d.text.Len()
+	if err := c.raw(&d.text, payload); err != nil {
+		return err
+	}
+	d.batch.Set = append(d.batch.Set, Item{d.keep(k), d.since(n)})
+	return nil
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// index brings the lists a run is in from before to after. Only rows that differ are touched.
+func (d *draft) index(id string, before, after *Head) {
+	for _, row := range rows {
+		was, is := before != nil && row.has(before), row.has(after)
+		if was && is && row.same(before, after) {
+			continue
+		}
+		if was {
+			d.delete(row.key(d.key(row.family), before).text(id))
+		}
+		if is {
+			d.put(row.key(d.key(row.family), after).text(id))
+		}
+	}
+}
+
+// row is a list that runs are in: which of them, and what sorts them there.
+type row struct {
+	family family
+	has    func(h *Head) bool
+	same   func(a, b *Head) bool // both are in the list, at the same place
+	key    func(k key, h *Head) key
+}
+
+var rows = []row{
+	{familyCreated, always, sameCreated, func(k key, h *Head) key { return k.time(h.Run.Created) }},
+	{
+		familyStatus, always,
+		func(a, b *Head) bool { return a.Run.Status == b.Run.Status && sameCreated(a, b) },
+		func(k key, h *Head) key { return k.text(string(h.Run.Status)).time(h.Run.Created) },
+	},
+	{
+		familyModule, always,
+		func(a, b *Head) bool { return a.Run.Module == b.Run.Module && sameCreated(a, b) },
+		func(k key, h *Head) key { return k.text(h.Run.Module).time(h.Run.Created) },
+	},
+	{familyActive, func(h *Head) bool { return h.Active }, func(_, _ *Head) bool { return true }, func(k key, _ *Head) key { return k }},
+	{
+		familyTimer, func(h *Head) bool { return h.Wake != 0 },
+		func(a, b *Head) bool { return a.Wake == b.Wake },
+		func(k key, h *Head) key { return k.moment(h.Wake) },
+	},
+}
+
+func always(*Head) bool           { return true }
+func sameCreated(a, b *Head) bool { return nanoseconds(a.Run.Created) == nanoseconds(b.Run.Created) }
+
+// Active yields the ids of the runs that must be looked at after a restart, in the order of the
+// ids, as they were at one moment. After an error it yields nothing more.
+func (s *Store) Active(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for item, err := range s.kv.Scan(ctx, key(nil).family(familyActive).all()) {
+			var id string
+			if err == nil {
+				p := parts{rest: item.Key}
+				p.skip(1)
+				id = p.text()
+				err = p.whole(item.Key)
+			}
+			if err != nil {
+				yield("", fmt.Errorf("listing active runs: %w", err))
+				return
+			}
+			if !yield(id, nil) {
+				return
+			}
+		}
+	}
+}

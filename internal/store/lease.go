@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Lease is the right to write runs. Of all that were ever claimed, the one with the highest epoch
+// holds.
+type Lease struct {
+	Owner string `cbor:"1,keyasint"`
+	Epoch uint64 `cbor:"2,keyasint"`
+}
+
+// shardAll is the only shard there is today: one lease covers all runs.
+const shardAll = 0
+
+// Claim takes the lease over, whoever holds it. Writes under the older one return
+// [flawless.Fenced] from the moment it returns. A crash in the middle leaves the lease with the
+// owner before or with this one, who then does not know of it and has to claim again.
+func (s *Store) Claim(ctx context.Context, owner string) (Lease, error) {
+	for {
+		l, err := s.claim(ctx, owner)
+		if !errors.Is(err, flawless.Fenced) {
+			return l, err
+		}
+	}
+}
+
+func (s *Store) claim(ctx context.Context, owner string) (Lease, error) {
+	d := s.draft()
+	defer s.release(d)
+	k := keyLease(shardAll)
+
+	var old Lease
+	switch err := s.get(ctx, k, &old, "the lease"); {
+	case errors.Is(err, flawless.NotFound):
+		d.absent(k)
+	case err != nil:
+		return Lease{}, err
+	default:
+		if err := d.expect(s.codec, k, old); err != nil {
+			return Lease{}, fmt.Errorf("claiming the lease: %w", err)
+		}
+	}
+	l := Lease{Owner: owner, Epoch: old.Epoch + 1}
+	err := d.set(s.codec, k, l)
+	if err == nil {
+		err = s.kv.Apply(ctx, &d.batch)
+	}
+	if err != nil {
+		return Lease{}, fmt.Errorf("claiming the lease for %s: %w", owner, err)
+	}
+	return l, nil
+}

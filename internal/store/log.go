@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// record is the stored form of a [flawless.Record]: its number is in its key.
+type record struct {
+	Epoch   uint64           `cbor:"1,keyasint"`
+	Entries []flawless.Entry `cbor:"2,keyasint"`
+}
+
+// Log yields the records of a run from a number on, in order and without gaps, as they were at one
+// moment; none for a run that does not exist. A record that is missing, does not decode or fails
+// its checksum gives [flawless.Damaged] with its number, and nothing after it.
+func (s *Store) Log(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
+	return func(yield func(flawless.Record, error) bool) {
+		prefix := keyRecords(id)
+		next := from
+		for item, err := range s.kv.Scan(ctx, Range{From: keyRecords(id).number(from), To: prefix.end()}) {
+			var r flawless.Record
+			if err == nil {
+				r, err = s.record(item, len(prefix), next)
+			}
+			if err != nil {
+				yield(flawless.Record{}, fmt.Errorf("reading the log of run %s, record %d: %w", id, next, err))
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+			next++
+		}
+	}
+}
+
+// record decodes the record of number seq, under a key of which skip bytes name the run.
+func (s *Store) record(item Item, skip int, seq uint64) (flawless.Record, error) {
+	p := parts{rest: item.Key}
+	p.skip(skip)
+	n := p.number()
+	if err := p.whole(item.Key); err != nil {
+		return flawless.Record{}, err
+	}
+	if n != seq {
+		return flawless.Record{}, fmt.Errorf("it is missing, the next one is %d: %w", n, flawless.Damaged)
+	}
+	var r record
+	if err := s.codec.decode(item.Value, &r); err != nil {
+		return flawless.Record{}, fmt.Errorf("key %q: %w", item.Key, err)
+	}
+	return flawless.Record{Seq: seq, Epoch: r.Epoch, Entries: r.Entries}, nil
+}
+
+// checkEntries returns [flawless.TooLarge] for entries that could be written but not read again.
+func checkEntries(entries []flawless.Entry) error {
+	most := len(entries)
+	for i := range entries {
+		if t := entries[i].Turn; t != nil {
+			most = max(most, len(t.Answers), len(t.Calls), len(t.Lines), len(t.Waits))
+		}
+	}
+	if most > maxItems {
+		return fmt.Errorf("a turn has %d calls, answers or lines, at most %d can be kept: %w", most, maxItems, flawless.TooLarge)
+	}
+	return nil
+}

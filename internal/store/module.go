@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// AddModule keeps a module and its bytes under the next version of its name, and returns it with
+// that version and true. Where the newest version has the same digest it changes nothing, and
+// returns that one and false. m.Digest is taken as it is. After a crash in the middle the version
+// is there with its bytes, or nothing is.
+func (s *Store) AddModule(ctx context.Context, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
+	if m.Name == "" || m.Digest == "" {
+		return flawless.Module{}, false, fmt.Errorf("adding a module: it has no name or no digest: %w", flawless.Invalid)
+	}
+	for {
+		added, isNew, err := s.addModule(ctx, m, bin)
+		switch {
+		case errors.Is(err, flawless.Fenced): // somebody else added one
+			continue
+		case err != nil:
+			return flawless.Module{}, false, fmt.Errorf("adding module %s: %w", m.Name, err)
+		}
+		return added, isNew, nil
+	}
+}
+
+func (s *Store) addModule(ctx context.Context, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
+	newest, err := s.versions(ctx, m.Name, 1)
+	if err != nil {
+		return flawless.Module{}, false, err
+	}
+	m.Version = 1
+	if len(newest) > 0 {
+		if newest[0].Digest == m.Digest {
+			return newest[0], false, nil
+		}
+		m.Version = newest[0].Version + 1
+	}
+	d := s.draft()
+	defer s.release(d)
+	k := keyVersions(m.Name).number(uint64(m.Version))
+	d.absent(k)
+	if err := d.set(s.codec, k, &m); err != nil {
+		return flawless.Module{}, false, err
+	}
+	if err := d.setRaw(s.codec, keyBinary(m.Digest), bin); err != nil {
+		return flawless.Module{}, false, err
+	}
+	return m, true, s.kv.Apply(ctx, &d.batch)
+}
+
+// Module returns all versions of a module, newest first, or [flawless.NotFound].
+func (s *Store) Module(ctx context.Context, name string) ([]flawless.Module, error) {
+	ms, err := s.versions(ctx, name, 0)
+	if err == nil && len(ms) == 0 {
+		err = flawless.NotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading module %s: %w", name, err)
+	}
+	return ms, nil
+}
+
+// versions returns the newest versions of a module, at most limit where that is not zero.
+func (s *Store) versions(ctx context.Context, name string, limit int) ([]flawless.Module, error) {
+	r := keyVersions(name).all()
+	r.Reverse, r.Limit = true, limit
+	var ms []flawless.Module
+	for item, err := range s.kv.Scan(ctx, r) {
+		if err != nil {
+			return nil, err
+		}
+		m, err := s.version(item)
+		if err != nil {
+			return nil, err
+		}
+		ms = append(ms, m)
+	}
+	return ms, nil
+}
+
+func (s *Store) version(item Item) (flawless.Module, error) {
+	var m flawless.Module
+	if err := s.codec.decode(item.Value, &m); err != nil {
+		return m, fmt.Errorf("key %q: %w", item.Key, err)
+	}
+	return m, nil
+}
+
+// Modules returns the newest version of each module, in the order of their names.
+func (s *Store) Modules(ctx context.Context) ([]flawless.Module, error) {
+	var ms []flawless.Module
+	r := key(nil).family(familyVersion).all()
+	for {
+		m, found, err := s.firstModule(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("listing modules: %w", err)
+		}
+		if !found {
+			return ms, nil
+		}
+		newest, err := s.versions(ctx, m.Name, 1)
+		if err != nil {
+			return nil, fmt.Errorf("listing modules: %w", err)
+		}
+		ms = append(ms, newest...)
+		r.From = keyVersions(m.Name).number(math.MaxUint64)
+	}
+}
+
+func (s *Store) firstModule(ctx context.Context, r Range) (m flawless.Module, found bool, err error) {
+	r.Limit = 1
+	for item, err := range s.kv.Scan(ctx, r) {
+		if err != nil {
+			return m, false, err
+		}
+		m, err = s.version(item)
+		return m, err == nil, err
+	}
+	return m, false, nil
+}
+
+// Binary returns the bytes of a module by its digest, or [flawless.NotFound].
+func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
+	return s.getRaw(ctx, keyBinary(digest), "the bytes of module %s", digest)
+}

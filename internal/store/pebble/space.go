@@ -1,0 +1,176 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// space watches how much space is left, and keeps some back: a file that is really allocated and
+// removed when a write finds the disk full, so that what is under way can be written.
+//
+//	free space      what is done
+//	------------    ------------------------------------------------------------------------
+//	above 2*size    nothing; the file is put back where it was removed
+//	below size      full: no new work; the same from the first write that finds the disk full
+//	below size/4    and the file is gone: Apply returns flawless.Full
+type space struct {
+	files vfs.FS
+	dir   string
+	path  string
+	size  int64 // 0 keeps nothing back and watches nothing
+	log   *slog.Logger
+
+	why  atomic.Pointer[string] // why it is full; nil while it is not
+	last atomic.Int64           // free bytes when last looked
+
+	mu   sync.Mutex // held by whoever makes or removes the file
+	kept bool
+
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+const lookEvery = time.Second
+
+func (s *space) open(files vfs.FS, dir string, size int64, log *slog.Logger) {
+	s.files, s.dir, s.path, s.size, s.log = files, dir, files.PathJoin(dir, "reserve"), max(size, 0), log
+	s.stop = make(chan struct{})
+	if s.size == 0 {
+		return
+	}
+	if err := s.keep(); err != nil {
+		s.mark(fmt.Sprintf("%d MiB cannot be kept back in %s: %v: free some space", s.size>>20, dir, err))
+	}
+	s.look()
+	s.done.Go(s.watch)
+}
+
+func (s *space) close() error {
+	close(s.stop)
+	s.done.Wait()
+	return nil
+}
+
+func (s *space) full() (bool, string) {
+	if why := s.why.Load(); why != nil {
+		return true, *why
+	}
+	return false, ""
+}
+
+// room returns Full if there is not even space for what is under way.
+func (s *space) room() error {
+	why := s.why.Load()
+	if why == nil {
+		return nil
+	}
+	if s.look(); s.last.Load() < s.size/4 && !s.holds() {
+		return fmt.Errorf("%s: %w", *why, flawless.Full)
+	}
+	return nil
+}
+
+func (s *space) holds() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept
+}
+
+func (s *space) watch() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.look()
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// look measures the free space and acts on it.
+func (s *space) look() {
+	u, err := s.files.GetDiskUsage(s.dir)
+	if err != nil {
+		s.last.Store(s.size) // unknown: only a write that fails tells
+		return
+	}
+	free := int64(min(u.AvailBytes, 1<<62))
+	s.last.Store(free)
+	if free < s.size {
+		s.mark(fmt.Sprintf("%d MiB are free in %s, %d are needed: free some space", free>>20, s.dir, s.size>>20))
+		return
+	}
+	if full, _ := s.full(); full && (free >= 2*s.size || s.holds()) {
+		if err := s.keep(); err != nil {
+			return
+		}
+		s.why.Store(nil)
+		s.log.Info("there is space again, new work is taken", "dir", s.dir)
+	}
+}
+
+func (s *space) mark(why string) {
+	if s.why.Swap(&why) == nil {
+		s.log.Error("the disk is full, no new work is taken", "reason", why)
+	}
+}
+
+// spent is called when a write found the disk full. The write is tried again after it.
+func (s *space) spent() {
+	s.mark(fmt.Sprintf("the disk with %s is full: free some space", s.dir))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.kept {
+		return
+	}
+	s.kept = false
+	if err := s.files.Remove(s.path); err != nil {
+		s.log.Error("the space kept back cannot be released", "path", s.path, "error", err)
+	}
+}
+
+// keep makes the file that keeps space back, unless it is there.
+func (s *space) keep() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fi, err := s.files.Stat(s.path); err == nil && fi.Size() == s.size {
+		s.kept = true
+		return nil
+	}
+	f, err := s.files.OpenReadWrite(s.path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(s.allocate(f), f.Close()); err != nil {
+		return errors.Join(err, s.files.Remove(s.path))
+	}
+	s.kept = true
+	return nil
+}
+
+// allocate gives the file its space: by asking for it where that is certain to work, else by
+// writing all of it.
+func (s *space) allocate(f vfs.File) error {
+	if runtime.GOOS == "linux" && f.Preallocate(0, s.size) == nil {
+		_, err := f.WriteAt([]byte{0}, s.size-1)
+		return errors.Join(err, f.Sync())
+	}
+	block := make([]byte, zeros)
+	for left := s.size; left > 0; left -= zeros {
+		if _, err := f.Write(block[:min(left, zeros)]); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}

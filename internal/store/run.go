@@ -1,0 +1,125 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Head is what is known of a run without reading its log.
+type Head struct {
+	Run    flawless.Run `cbor:"1,keyasint"`           // kept as it is given, with its output if it has one
+	Active bool         `cbor:"2,keyasint,omitempty"` // calls are under way or answers undelivered: it must be looked at after a restart
+	Wake   int64        `cbor:"3,keyasint,omitempty"` // moment of its timer, Unix nanoseconds; 0 is none
+}
+
+// Write is what changes of one run at once.
+type Write struct {
+	ID      string
+	New     bool             // the run must not exist yet
+	Before  *Head            // what is stored now; nil when New is set or After is nil
+	After   *Head            // what is to be stored; nil leaves head and lists as they are
+	Seq     uint64           // of the record
+	Entries []flawless.Entry // one record; empty writes none
+	Data    []byte           // the run's data (JSON); nil leaves it
+}
+
+// Write carries out w: all of it or nothing, and on stable storage when it returns nil.
+//
+// It returns [flawless.Fenced] where l is not the lease that holds, [flawless.Conflict] where w is
+// New and there is a run of that id, [flawless.Invalid] where w is not consistent in itself,
+// [flawless.TooLarge] where a record is above the limits of the format, [flawless.Full] where there
+// is no space; nothing has changed then. After a crash in the middle all of it is there, or nothing.
+func (s *Store) Write(ctx context.Context, l Lease, w Write) error {
+	d := s.draft()
+	defer s.release(d)
+	err := s.draftWrite(d, l, &w)
+	if err == nil {
+		err = s.kv.Apply(ctx, &d.batch)
+	}
+	if errors.Is(err, flawless.Fenced) {
+		err = s.fenced(ctx, l, &w, err)
+	}
+	if err != nil {
+		return fmt.Errorf("writing run %s: %w", w.ID, err)
+	}
+	return nil
+}
+
+func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
+	if err := w.check(); err != nil {
+		return err
+	}
+	if err := d.expect(s.codec, d.key(familyLease).shard(shardAll), l); err != nil {
+		return err
+	}
+	if len(w.Entries) > 0 {
+		rec := record{Epoch: l.Epoch, Entries: w.Entries}
+		if err := d.set(s.codec, d.key(familyRecord).text(w.ID).number(w.Seq), &rec); err != nil {
+			return fmt.Errorf("record %d: %w", w.Seq, err)
+		}
+	}
+	if w.After != nil {
+		if w.New {
+			d.absent(keyHead(w.ID))
+		}
+		if err := d.set(s.codec, d.key(familyHead).text(w.ID), w.After); err != nil {
+			return fmt.Errorf("head: %w", err)
+		}
+		d.index(w.ID, w.Before, w.After)
+	}
+	if w.Data != nil {
+		if err := d.setRaw(s.codec, d.key(familyData).text(w.ID), w.Data); err != nil {
+			return fmt.Errorf("data: %w", err)
+		}
+	}
+	return nil
+}
+
+// check returns an error where parts of w contradict each other, or could not be read again.
+func (w *Write) check() error {
+	switch {
+	case w.New && (w.Before != nil || w.After == nil):
+		return fmt.Errorf("a new run has a head after and none before: %w", flawless.Invalid)
+	case !w.New && w.After != nil && w.Before == nil:
+		return fmt.Errorf("the head before is missing: %w", flawless.Invalid)
+	case w.After != nil && w.After.Run.ID != w.ID, w.Before != nil && w.Before.Run.ID != w.ID:
+		return fmt.Errorf("a head of another run: %w", flawless.Invalid)
+	case w.New:
+		if err := flawless.CheckID(w.ID); err != nil {
+			return err
+		}
+	}
+	return checkEntries(w.Entries)
+}
+
+// fenced finds out which expectation of a write did not hold.
+func (s *Store) fenced(ctx context.Context, l Lease, w *Write, err error) error {
+	var now Lease
+	if e := s.get(ctx, keyLease(shardAll), &now, "the lease"); e != nil && !errors.Is(e, flawless.NotFound) {
+		return e
+	}
+	switch {
+	case now != l:
+		return fmt.Errorf("epoch %d of %s is over, the lease is at epoch %d of %q: %w", l.Epoch, l.Owner, now.Epoch, now.Owner, flawless.Fenced)
+	case w.New:
+		return fmt.Errorf("there is a run of this id already: %w", flawless.Conflict)
+	}
+	return err
+}
+
+// Head returns the head of a run, or [flawless.NotFound].
+func (s *Store) Head(ctx context.Context, id string) (Head, error) {
+	var h Head
+	if err := s.get(ctx, keyHead(id), &h, "run %s", id); err != nil {
+		return Head{}, err
+	}
+	return h, nil
+}
+
+// Data returns a run's data (JSON), or [flawless.NotFound] where none was set.
+func (s *Store) Data(ctx context.Context, id string) ([]byte, error) {
+	return s.getRaw(ctx, keyData(id), "the data of run %s", id)
+}

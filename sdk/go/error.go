@@ -1,0 +1,118 @@
+package flawless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// ErrOutside is returned by calls that are made where no run is: in a program that is not built as
+// a guest, in a test, or in func main of a guest.
+var ErrOutside = errors.New("flawless: called outside a workflow: build with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared, add the module to an engine, and make calls from the workflow's function only")
+
+// The kinds of a [CallError].
+const (
+	KindUnknown  = "unknown"   // an idempotent call whose outcome cannot be known and that is not tried again
+	KindTooLarge = "too_large" // the response is longer than the limit
+	KindInvalid  = "invalid"   // the call itself is not well formed
+	KindTold     = "told"      // a person resolved the call with this message
+)
+
+// NotSent is the error of a call of which nothing left the engine: it certainly had no effect, and
+// making it again is safe.
+type NotSent struct {
+	Call        int    // number of the call in the run
+	Method, URL string // of the request
+	Reason      string // name, dial, tls, policy or timeout
+	Message     string
+}
+
+func (e *NotSent) Error() string {
+	return fmt.Sprintf("call %d, %s %s: not sent (%s): %s", e.Call, e.Method, e.URL, e.Reason, e.Message)
+}
+
+// Interrupted is the error of a call that was sent, is not idempotent, and whose outcome cannot be
+// known. Only calls with [TellInterrupted] return it. Whoever gets it must find out whether the call
+// took effect, or make it undone in a way that is right in both cases.
+type Interrupted struct {
+	Call        int    // number of the call in the run; its Idempotency-Key was <run id>-<Call>
+	Method, URL string // of the request
+	Status      int    // of a response that was cut off, else 0
+	Message     string
+}
+
+func (e *Interrupted) Error() string {
+	return fmt.Sprintf("call %d, %s %s: interrupted, it may or may not have taken effect: %s", e.Call, e.Method, e.URL, e.Message)
+}
+
+// CallError is the error of a call that ended in another way.
+type CallError struct {
+	Call        int    // number of the call in the run, 0 where it was not made
+	Method, URL string // of the request
+	Kind        string // one of the constants above; an engine may know more
+	Status      int    // of the response where one was seen, else 0
+	Message     string
+}
+
+func (e *CallError) Error() string {
+	return fmt.Sprintf("call %d, %s %s: %s (%s)", e.Call, e.Method, e.URL, e.Message, e.Kind)
+}
+
+// StatusError is the error of [GetJSON] and [PostJSON] for a response whose status is not 2xx.
+type StatusError struct {
+	Method, URL string
+	Status      int
+	Body        []byte // the whole of it
+}
+
+func (e *StatusError) Error() string {
+	const most = 200
+	body := e.Body
+	more := ""
+	if len(body) > most {
+		body, more = body[:most], "…"
+		for len(body) > 0 && !utf8.Valid(body[max(0, len(body)-utf8.UTFMax):]) {
+			body = body[:len(body)-1]
+			if len(body) <= most-utf8.UTFMax {
+				break // not text
+			}
+		}
+	}
+	if len(body) == 0 {
+		return fmt.Sprintf("%s %s: status %d", e.Method, e.URL, e.Status)
+	}
+	return fmt.Sprintf("%s %s: status %d: %s%s", e.Method, e.URL, e.Status, body, more)
+}
+
+// Cancelled is the cause of a workflow's context once somebody asked the run to give up.
+// errors.Is(err, context.Canceled) is true for it.
+type Cancelled struct {
+	By   string // who asked, may be empty
+	Note string // why, may be empty
+}
+
+func (e *Cancelled) Error() string {
+	s := "the run was cancelled"
+	if e.By != "" {
+		s += " by " + e.By
+	}
+	if e.Note != "" {
+		s += ": " + e.Note
+	}
+	return s
+}
+
+// Is makes a Cancelled match [context.Canceled].
+func (e *Cancelled) Is(target error) bool { return target == context.Canceled }
+
+// of returns the error that call n, which made req, returns.
+func (e *answerError) of(req *Request, n int) error {
+	switch e.kind {
+	case "not_sent":
+		return &NotSent{Call: n, Method: req.method(), URL: req.URL, Reason: e.reason, Message: e.message}
+	case "interrupted":
+		return &Interrupted{Call: n, Method: req.method(), URL: req.URL, Status: e.status, Message: e.message}
+	}
+	return &CallError{Call: n, Method: req.method(), URL: req.URL, Kind: e.kind, Status: e.status, Message: e.message}
+}

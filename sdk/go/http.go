@@ -1,0 +1,131 @@
+package flawless
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// Request is an HTTP request.
+type Request struct {
+	Method string // GET where it is empty
+	URL    string // absolute, http or https
+	Header Header // may be nil; an Idempotency-Key is added by the engine unless there is one
+	Body   []byte // may be nil; not changed, not kept
+}
+
+// Response is the whole response to a request, whatever its status.
+type Response struct {
+	Status int
+	Header Header
+	Body   []byte // the caller's to keep and change
+	URL    string // where it came from, after redirects
+}
+
+// OK tells whether the status is 2xx.
+func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
+
+// Do makes an HTTP request through the engine and waits for the whole response. Other goroutines of
+// the run go on meanwhile; the wait survives a crash of the server, and in a replay the answer comes
+// from the log.
+//
+// Every status is an answer, also 404 and 503. Errors are [*NotSent], [*Interrupted], [*CallError],
+// [ErrOutside], or [context.Cause] of ctx when that ends first. In the last case only the waiting
+// ends: a request that the engine has accepted is carried out all the same, and its outcome is in
+// the log of the run. If ctx has ended before Do is called, nothing is sent.
+//
+// Do may be called concurrently.
+func Do(ctx context.Context, req Request, opts ...Option) (*Response, error) {
+	return do(ctx, &req, opts)
+}
+
+// Get is [Do] with the method GET.
+func Get(ctx context.Context, url string, opts ...Option) (*Response, error) {
+	return do(ctx, &Request{URL: url}, opts)
+}
+
+// Post is [Do] with the method POST. It is not idempotent unless the options say so.
+func Post(ctx context.Context, url, contentType string, body []byte, opts ...Option) (*Response, error) {
+	return do(ctx, post(url, contentType, body), opts)
+}
+
+// GetJSON is [Get] of a JSON document. A status other than 2xx is a [*StatusError].
+func GetJSON[T any](ctx context.Context, url string, opts ...Option) (T, error) {
+	var out T
+	err := doJSON(ctx, &Request{URL: url, Header: Header{"Accept": {"application/json"}}}, &out, opts)
+	return out, err
+}
+
+// PostJSON sends in as JSON with the method POST and decodes the JSON that comes back. An empty
+// response is the zero value of T; a status other than 2xx is a [*StatusError].
+func PostJSON[T any](ctx context.Context, url string, in any, opts ...Option) (T, error) {
+	var out T
+	body, err := encode(in)
+	if err != nil {
+		return out, fmt.Errorf("POST %s: the body cannot be written as JSON: %w", url, err)
+	}
+	req := post(url, "application/json", body)
+	req.Header["Accept"] = []string{"application/json"}
+	err = doJSON(ctx, req, &out, opts)
+	return out, err
+}
+
+func post(url, contentType string, body []byte) *Request {
+	return &Request{Method: "POST", URL: url, Header: Header{"Content-Type": {contentType}}, Body: body}
+}
+
+func doJSON(ctx context.Context, req *Request, out any, opts []Option) error {
+	resp, err := do(ctx, req, opts)
+	if err != nil {
+		return err
+	}
+	if !resp.OK() {
+		return &StatusError{Method: req.method(), URL: req.URL, Status: resp.Status, Body: resp.Body}
+	}
+	if len(resp.Body) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(resp.Body, out); err != nil {
+		return fmt.Errorf("%s %s: the response does not fit %T: %w", req.method(), req.URL, out, err)
+	}
+	return nil
+}
+
+func (r *Request) method() string {
+	if r.Method == "" {
+		return "GET"
+	}
+	return r.Method
+}
+
+func do(ctx context.Context, req *Request, opts []Option) (*Response, error) {
+	o := gather(ctx, opts)
+	if p := o.problem(); p != "" {
+		return nil, &CallError{Method: req.method(), URL: req.URL, Kind: KindInvalid, Message: p}
+	}
+	var room [512]byte
+	n, h, body, err := exchange(ctx, "http", req.head(room[:0], &o), req.Body)
+	if err != nil {
+		return nil, err
+	}
+	if h.failure != nil {
+		return nil, h.failure.of(req, n)
+	}
+	return &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}, nil
+}
+
+// head appends the head of the call to b.
+func (r *Request) head(b []byte, opts *options) []byte {
+	o := newObject(b)
+	o.str("method", r.method())
+	o.str("url", r.URL)
+	if len(r.Header) > 0 {
+		o.key("headers")
+		o.b = appendHeader(o.b, r.Header)
+	}
+	opts.write(&o)
+	if at := callSite(); at != "" {
+		o.str("at", at)
+	}
+	return o.end()
+}

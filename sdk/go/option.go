@@ -1,0 +1,182 @@
+package flawless
+
+import (
+	"context"
+	"time"
+)
+
+// Option changes how one call is carried out. Options are given to [Do], [Get], [Post] and the like,
+// or are put into a context by [With]; of two that contradict each other the later one counts, and
+// one given with the call counts more than one in the context.
+type Option interface{ set(*options) }
+
+type options struct {
+	repeat    repeat
+	timeout   time.Duration
+	limit     int64
+	tell      bool
+	redirects int
+	retry     Retry
+
+	hasTimeout, hasLimit, hasRedirects bool
+}
+
+// repeat says whether a call whose outcome is unknown may be made again.
+type repeat int
+
+const (
+	byMethod repeat = iota
+	always
+	never
+)
+
+type optionFunc func(*options)
+
+func (f optionFunc) set(o *options) { f(o) }
+
+// Idempotent says that the request may reach the server twice without harm: if the engine cannot
+// know whether it did, it sends it again, under the same Idempotency-Key. This is how GET, HEAD,
+// OPTIONS, PUT, DELETE and TRACE are treated anyway.
+func Idempotent() Option { return optionFunc(func(o *options) { o.repeat = always }) }
+
+// NotIdempotent says that the request must never reach the server twice: if the engine cannot know
+// whether it did, it does not send it again; the run waits for a person to decide, or is told where
+// [TellInterrupted] is given. This is how POST and PATCH are treated anyway.
+func NotIdempotent() Option { return optionFunc(func(o *options) { o.repeat = never }) }
+
+// TellInterrupted lets the call return an [*Interrupted] when it cannot be known whether a request
+// that is not idempotent took effect, instead of making the run wait for a person.
+func TellInterrupted() Option { return optionFunc(func(o *options) { o.tell = true }) }
+
+// Timeout limits one try of the call, from its start to the last byte of the response. It is
+// rounded up to milliseconds; without it the engine's default of 120 seconds holds. What is not
+// above zero makes the call return an error of kind [KindInvalid].
+//
+// It differs from a context with a deadline, which ends the waiting of the code and not the call.
+func Timeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.timeout, o.hasTimeout = d, true })
+}
+
+// Limit is the longest response body in bytes that is accepted; a longer one is an error of kind
+// [KindTooLarge] and is not cut. Without it the engine's default of 10 MiB holds. What is not above
+// zero makes the call return an error of kind [KindInvalid].
+func Limit(bytes int64) Option {
+	return optionFunc(func(o *options) { o.limit, o.hasLimit = bytes, true })
+}
+
+// Redirects is how many redirects are followed, 10 without it. With 0, and for requests that are
+// not idempotent, a 3xx is the answer. A negative number makes the call return an error of kind
+// [KindInvalid].
+func Redirects(n int) Option {
+	return optionFunc(func(o *options) { o.redirects, o.hasRedirects = n, true })
+}
+
+// Retry is an [Option]: the engine tries a call again when nothing of it was sent, when its outcome
+// is unknown and it is idempotent, or when the response has one of the Statuses. Each try is in the
+// run's log. A call that is not idempotent is never repeated while its outcome is unknown.
+type Retry struct {
+	Attempts int           // tries in all; 0 and 1 are one try
+	Initial  time.Duration // wait before the second try
+	Factor   float64       // by which each further wait is longer; 0 leaves it to the engine
+	Max      time.Duration // longest wait; 0 leaves it to the engine
+	Jitter   float64       // share of each wait that is random, from 0 to 1
+	Statuses []int         // of responses after which the call is tried again, such as 503
+}
+
+func (r Retry) set(o *options) { o.retry = r }
+
+type optionsKey struct{}
+
+// With returns a context under which every call has these options, after those that ctx carries
+// already. It is the way to give options to libraries that call through package nethttp.
+func With(ctx context.Context, opts ...Option) context.Context {
+	before, _ := ctx.Value(optionsKey{}).([]Option)
+	all := append(before[:len(before):len(before)], opts...)
+	return context.WithValue(ctx, optionsKey{}, all)
+}
+
+// gather returns what the options of ctx and then opts amount to.
+func gather(ctx context.Context, opts []Option) options {
+	var o options
+	before, _ := ctx.Value(optionsKey{}).([]Option)
+	for _, opt := range before {
+		opt.set(&o)
+	}
+	for _, opt := range opts {
+		opt.set(&o)
+	}
+	return o
+}
+
+// problem says what is wrong with the options, or is empty.
+func (o *options) problem() string {
+	r := &o.retry
+	switch {
+	case o.hasTimeout && o.timeout <= 0:
+		return "the timeout is " + o.timeout.String() + "; give one above zero, or none for the default"
+	case o.hasLimit && o.limit <= 0:
+		return "the limit of the response is not above zero; give a number of bytes, or none for the default"
+	case o.hasRedirects && o.redirects < 0:
+		return "the number of redirects is negative; 0 follows none"
+	case r.Attempts < 0 || r.Initial < 0 || r.Max < 0 || !(r.Factor >= 0 && r.Factor <= maxFactor):
+		return "the retry has a negative number, or a factor above 1000"
+	case !(r.Jitter >= 0 && r.Jitter <= 1):
+		return "the jitter of the retry is not between 0 and 1"
+	}
+	return ""
+}
+
+const maxFactor = 1000
+
+func (o *options) write(head *object) {
+	if o.repeat != byMethod {
+		head.bool("idempotent", o.repeat == always)
+	}
+	if o.hasTimeout {
+		head.int("timeout_ms", milliseconds(o.timeout))
+	}
+	if o.hasLimit {
+		head.int("limit", o.limit)
+	}
+	if o.tell {
+		head.str("on_unknown", "tell")
+	}
+	if o.hasRedirects {
+		head.int("redirects", int64(o.redirects))
+	}
+	if o.retry.Attempts > 1 {
+		head.key("retry")
+		head.b = o.retry.append(head.b)
+	}
+}
+
+func (r *Retry) append(b []byte) []byte {
+	o := newObject(b)
+	o.int("attempts", int64(r.Attempts))
+	if r.Initial > 0 {
+		o.int("initial_ms", milliseconds(r.Initial))
+	}
+	if r.Factor > 0 {
+		o.float("factor", r.Factor)
+	}
+	if r.Max > 0 {
+		o.int("max_ms", milliseconds(r.Max))
+	}
+	if r.Jitter > 0 {
+		o.float("jitter", r.Jitter)
+	}
+	if len(r.Statuses) > 0 {
+		o.key("statuses")
+		o.b = appendInts(o.b, r.Statuses)
+	}
+	return o.end()
+}
+
+// milliseconds rounds up.
+func milliseconds(d time.Duration) int64 {
+	ms := d.Milliseconds()
+	if time.Duration(ms)*time.Millisecond < d {
+		ms++
+	}
+	return ms
+}
