@@ -1,26 +1,301 @@
 package engine
 
-// CONTRACT
-//
-//	type Options struct {
-//		Store  *store.Store; Guest *guest.Runtime; Kinds []effect.Kind; Log *slog.Logger
-//		Live int // guests kept in memory at most; 0 is 256
-//	}
-//	func Open(ctx, Options) (*Engine, error)
-//	func (e *Engine) Close(ctx context.Context) error // orderly stop; ctx ends the drain
-//	func (e *Engine) AddModule(ctx, name string, bin []byte, progress func(stage string, done float64)) (flawless.Module, bool, error)
-//	func (e *Engine) Modules(ctx) ([]flawless.Module, error)
-//	func (e *Engine) Module(ctx, name string) ([]flawless.Module, error) // all versions, newest first
-//	type Start struct { Module, Workflow string; Input json.RawMessage; ID string }
-//	func (e *Engine) Start(ctx, Start) (run flawless.Run, started bool, err error) // started is false when the ID was known with the same input
-//	func (e *Engine) Run(ctx, id string) (flawless.Run, error)
-//	func (e *Engine) Runs(ctx, flawless.Filter) ([]flawless.Run, string, error)
-//	func (e *Engine) Log(ctx, id string, from uint64, limit int) ([]flawless.Record, error)
-//	func (e *Engine) Follow(ctx, id string, from uint64) iter.Seq2[flawless.Record, error] // ends when the run has ended
-//	func (e *Engine) Data(ctx, id string) (json.RawMessage, error)
-//	func (e *Engine) Wait(ctx, id string) (flawless.Run, error) // until it has ended
-//	func (e *Engine) Watch(ctx) iter.Seq2[flawless.Run, error]  // every change of status of any run, from now on
-//	func (e *Engine) Resolve(ctx, id string, flawless.Decision) (flawless.Run, error)
-//	func (e *Engine) Cancel(ctx, id string, flawless.Cancel) (flawless.Run, error)
-//	func (e *Engine) Terminate(ctx, id string, flawless.Cancel) (flawless.Run, error)
-//	func (e *Engine) Health() flawless.Health
+import (
+	"cmp"
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// Options says what an engine works with. Store, Guest and Kinds are needed.
+type Options struct {
+	Store *store.Store
+	Guest *guest.Runtime
+	Kinds []effect.Kind
+	Space store.Spacer // asked before new work is taken; nil is unlimited
+	Log   *slog.Logger
+	Owner string           // names this server in the lease
+	Live  int              // guests kept in memory at most; 0 is 256
+	Rest  time.Duration    // a waiting guest leaves memory after this time; 0 is 5 s
+	Now   func() time.Time // the wall clock; nil is time.Now
+}
+
+// Engine runs runs. All methods may be called concurrently.
+type Engine struct {
+	store    *store.Store
+	guest    *guest.Runtime
+	kinds    map[string]*effect.Kind
+	space    store.Spacer
+	log      *slog.Logger
+	clockNow func() time.Time
+	lease    store.Lease
+	limit    int64
+	restFor  time.Duration
+
+	ctx        context.Context // of guests computing
+	cancel     context.CancelFunc
+	performCtx context.Context // of calls in flight
+	giveUp     context.CancelFunc
+	tasks      tasks
+	slots      *semaphore.Weighted
+	clock      clock
+
+	stopping atomic.Bool // no new work
+	dead     atomic.Bool // the drain is over, or the store is gone
+	full     atomic.Bool
+	live     atomic.Int64
+
+	mu      sync.Mutex
+	runs    map[string]*run
+	rested  list.List         // of *run with a guest nobody needs now, least recently used first
+	set     map[string]string // runs that were set aside, and why
+	modules map[string]*loading
+	topics  map[string]*topic
+	watches map[*watch]struct{}
+	fatal   error
+}
+
+// Open claims all runs of the store and sets going what has to go on. It returns before all of them
+// have been looked at.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
+		log: o.Log, clockNow: o.Now, limit: int64(cmp.Or(o.Live, 256)), restFor: cmp.Or(o.Rest, 5*time.Second),
+		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
+		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
+		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.clockNow == nil {
+		e.clockNow = time.Now
+	}
+	for i := range o.Kinds {
+		e.kinds[o.Kinds[i].Name] = &o.Kinds[i]
+	}
+	lease, err := e.store.Claim(ctx, o.Owner)
+	if err != nil {
+		return nil, fmt.Errorf("claiming the runs: %w", err)
+	}
+	e.lease = lease
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.performCtx, e.giveUp = context.WithCancel(context.Background())
+	e.clock.init(e)
+	e.tasks.Go(e.recover)
+	e.tasks.Go(e.clock.run)
+	if e.space != nil {
+		e.tasks.Go(e.watchSpace)
+	}
+	return e, nil
+}
+
+// now is the wall clock in Unix nanoseconds.
+func (e *Engine) now() int64 { return e.clockNow().UnixNano() }
+
+// recover looks at every run that was doing something when the last owner stopped.
+func (e *Engine) recover() {
+	atOnce := semaphore.NewWeighted(64)
+	n := 0
+	for id, err := range e.store.Active(e.ctx) {
+		if err != nil {
+			if e.ctx.Err() == nil {
+				e.log.Error("looking for runs to go on with", "error", err)
+			}
+			break
+		}
+		if atOnce.Acquire(e.ctx, 1) != nil {
+			break
+		}
+		n++
+		e.tasks.Go(func() {
+			defer atOnce.Release(1)
+			e.touch(id)
+		})
+	}
+	if n > 0 {
+		e.log.Info("runs go on", "count", n)
+	}
+}
+
+// touch loads a run, which sets it going.
+func (e *Engine) touch(id string) {
+	r, err := e.acquire(e.ctx, id)
+	if err != nil {
+		return // it was set aside, or the engine stops
+	}
+	r.mu.Lock()
+	r.wakeLocked()
+	r.mu.Unlock()
+	e.release(r)
+}
+
+// mayTurn tells whether guests may compute.
+func (e *Engine) mayTurn() bool {
+	return !e.stopping.Load() && !e.dead.Load() && !e.full.Load()
+}
+
+// write makes a write durable. Where there is no space it waits for it.
+func (e *Engine) write(w store.Write) error {
+	for {
+		if e.dead.Load() {
+			return fmt.Errorf("writing run %s: %w", w.ID, flawless.Stopping)
+		}
+		err := e.store.Write(context.Background(), e.lease, w)
+		if !errors.Is(err, flawless.Full) {
+			return err
+		}
+		e.noteSpace()
+		select {
+		case <-time.After(time.Second):
+		case <-e.performCtx.Done():
+		}
+	}
+}
+
+// broken stops all work: what the store holds is not known any more, or belongs to somebody else.
+func (e *Engine) broken(err error) {
+	if e.dead.Load() {
+		return
+	}
+	e.mu.Lock()
+	e.fatal = err
+	e.mu.Unlock()
+	e.dead.Store(true)
+	e.log.Error("the store cannot be written, no work is done any more; restart the server", "error", err)
+	e.cancel()
+	e.giveUp()
+}
+
+// Close stops in order: no run is started and no turn begun; calls in flight are waited for until
+// ctx ends, and their answers written. What is still in flight then has an unknown outcome, which
+// the next owner finds. The store is not closed.
+func (e *Engine) Close(ctx context.Context) error {
+	if e.stopping.Swap(true) {
+		return nil
+	}
+	e.clock.stop()
+	e.cancel()
+	drained := make(chan struct{})
+	go func() { e.tasks.Wait(); close(drained) }()
+	var err error
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		err = fmt.Errorf("%d calls were still in flight when the time to drain was over: %w", e.tasks.Count(), ctx.Err())
+		e.dead.Store(true)
+		e.giveUp()
+		<-drained
+	}
+	e.dead.Store(true)
+	e.giveUp()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.runs {
+		r.drop()
+	}
+	for _, t := range e.topics {
+		t.close()
+	}
+	for w := range e.watches {
+		w.close()
+	}
+	for _, m := range e.modules {
+		m.close()
+	}
+	return err
+}
+
+// Kill stops at once and writes nothing more, as a crash does. It is for tests.
+func (e *Engine) Kill() {
+	e.dead.Store(true)
+	e.stopping.Store(true)
+	e.giveUp()
+	e.cancel()
+	e.clock.stop()
+	e.tasks.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.runs {
+		r.drop()
+	}
+	for _, m := range e.modules {
+		m.close()
+	}
+}
+
+// Health tells how the engine is.
+func (e *Engine) Health() flawless.Health {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := flawless.Health{Version: flawless.Version, State: "ok", Open: len(e.runs), Live: int(e.live.Load()), Aside: len(e.set)}
+	switch {
+	case e.fatal != nil:
+		h.State, h.Message = "broken", fmt.Sprintf("the store cannot be written: %v; restart the server", e.fatal)
+	case e.stopping.Load():
+		h.State, h.Message = "stopping", "the server is going down and takes no new work"
+	case e.full.Load():
+		_, why := e.space.Full()
+		h.State, h.Message = "full", why
+	}
+	return h
+}
+
+// accepts returns nil where new work is taken.
+func (e *Engine) accepts() error {
+	switch {
+	case e.dead.Load() || e.stopping.Load():
+		return fmt.Errorf("the server is going down: %w", flawless.Stopping)
+	case e.noteSpace():
+		_, why := e.space.Full()
+		return fmt.Errorf("no new work is taken: %s: %w", why, flawless.Full)
+	}
+	return nil
+}
+
+// noteSpace asks the store whether it is full, and remembers it.
+func (e *Engine) noteSpace() bool {
+	if e.space == nil {
+		return false
+	}
+	full, why := e.space.Full()
+	if e.full.Swap(full) != full && full {
+		e.log.Warn("no new work is taken until there is space", "why", why)
+	}
+	return full
+}
+
+// watchSpace sets the runs going again when there is space.
+func (e *Engine) watchSpace() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		was := e.full.Load()
+		if e.noteSpace() || !was {
+			continue
+		}
+		e.log.Info("there is space again, work goes on")
+		for _, r := range e.all() {
+			r.mu.Lock()
+			r.wakeLocked()
+			r.mu.Unlock()
+			e.release(r)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func acquire(files vfs.FS, dir string) (*lock, error) {
 	var err error
 	l.pebble, err = cockroach.LockDirectory(l.db, files)
 	switch {
-	case err != nil && (errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock")):
+	case err != nil && (errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by")):
 		return nil, fmt.Errorf("working directory %s is in use by another server (pid %s): stop it or use another --working-dir: %w",
 			dir, l.owner(), flawless.Conflict)
 	case err != nil:
@@ -68,7 +68,8 @@ func (l *lock) sign() error {
 	return errors.Join(err, f.Close())
 }
 
-// release gives the directory back.
+// release gives the directory back. While Pebble has not been closed the lock stays, as it may
+// still write; it ends with the process.
 func (l *lock) release() error {
 	return errors.Join(l.fs.Remove(l.pid), l.pebble.Close())
 }

@@ -3,6 +3,7 @@ package pebble
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -147,6 +148,9 @@ func (s *space) keep() error {
 	if fi, err := s.files.Stat(s.path); err == nil && fi.Size() == s.size {
 		s.kept = true
 		return nil
+	}
+	if err := s.files.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	f, err := s.files.OpenReadWrite(s.path, vfs.WriteCategoryUnspecified)
 	if err != nil {

@@ -1,0 +1,414 @@
+package engine
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// state is what the log of one run amounts to. It decides and does nothing: step takes in an entry
+// and says what to perform once that entry is durable, the other methods say which entries come
+// next. It does no I/O and reads no clock, so that a test can drive it through every interleaving.
+type state struct {
+	id    string
+	kinds map[string]*effect.Kind
+
+	start flawless.Start
+	turn  int   // turns taken
+	time  int64 // of the last turn, the guest's clock
+	at    int64 // of the newest entry
+	wake  int64 // next timer of the guest, 0 is none
+	made  int   // calls made
+	cost  uint64
+
+	calls map[int]*call     // without an answer
+	ready []flawless.Answer // arrived and not delivered, in order of arrival
+
+	cancel  *flawless.Cancel
+	status  flawless.Status // an end, or "" while the run is open
+	output  []byte
+	failure *flawless.Failure
+	ended   int64
+}
+
+// call is a call that has no answer yet.
+type call struct {
+	flawless.Call
+	kind   *effect.Kind
+	policy effect.Policy
+	bad    error // it cannot be performed, and is to be answered with this
+
+	try  int   // begun, from 1; the outcome of this one is awaited unless next is set
+	next int64 // the next try begins then
+	due  int64 // the engine answers it then
+	done flawless.Answer
+
+	doubt string // why its outcome cannot be known
+	since int64
+}
+
+// try names one attempt at a call.
+type try struct{ call, n int }
+
+func newState(id string, kinds map[string]*effect.Kind) *state {
+	return &state{id: id, kinds: kinds, calls: map[int]*call{}}
+}
+
+// step takes in an entry and returns the tries to perform when the entry is durable.
+func (s *state) step(e flawless.Entry) []try {
+	s.at = max(s.at, e.At)
+	switch {
+	case e.Start != nil:
+		s.start = *e.Start
+		s.time = e.Start.Time
+	case e.Turn != nil:
+		return s.stepTurn(e.Turn)
+	case e.Arrival != nil:
+		delete(s.calls, e.Arrival.Call)
+		if s.status == "" {
+			s.ready = append(s.ready, e.Arrival.Answer)
+		}
+	case e.Attempt != nil:
+		if c := s.calls[e.Attempt.Call]; c != nil {
+			c.try, c.next = e.Attempt.N, e.Attempt.Next
+			if e.Attempt.Begun {
+				return []try{{c.N, c.try}}
+			}
+		}
+	case e.Unknown != nil:
+		if c := s.calls[e.Unknown.Call]; c != nil {
+			c.doubt, c.since = e.Unknown.Reason, e.At
+		}
+	case e.Decision != nil:
+		if c := s.calls[e.Decision.Call]; c != nil {
+			c.doubt = ""
+			switch e.Decision.Resolution {
+			case flawless.Retry:
+				c.try, c.next = c.try+1, 0
+				return []try{{c.N, c.try}}
+			case flawless.Fail:
+				delete(s.calls, c.N)
+			}
+		}
+	case e.Cancel != nil:
+		s.cancel = e.Cancel
+	case e.End != nil:
+		f := e.End.Failure
+		s.end(e.End.Status, nil, &f)
+	}
+	return nil
+}
+
+func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
+	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
+	s.cost += t.Cost
+	if len(t.Answers) > 0 {
+		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return slices.Contains(t.Answers, a.Call) })
+	}
+	for _, made := range t.Calls {
+		c := s.understand(made, t.Time)
+		s.calls[made.N] = c
+		s.made = made.N
+		if c.bad == nil && c.kind.Perform != nil {
+			tries = append(tries, try{c.N, c.try})
+		}
+	}
+	if t.Ended != nil {
+		switch f := t.Ended.Failure; {
+		case f == nil:
+			s.end(flawless.Completed, t.Ended.Output, nil)
+		case f.Kind == "cancelled" && s.cancel != nil:
+			s.end(flawless.Cancelled, nil, f)
+		default:
+			s.end(flawless.Failed, nil, f)
+		}
+	}
+	return tries
+}
+
+func (s *state) understand(made flawless.Call, at int64) *call {
+	c := &call{Call: made, kind: s.kinds[made.Kind], try: 1}
+	if c.kind == nil {
+		c.bad = fmt.Errorf("there is no kind of call %q", made.Kind)
+		return c
+	}
+	if c.policy, c.bad = c.kind.Check(made); c.bad == nil && c.kind.Due != nil {
+		var due time.Time
+		due, c.done, c.bad = c.kind.Due(made, time.Unix(0, at))
+		c.due = due.UnixNano()
+	}
+	return c
+}
+
+// end closes the run. Timers of an ended run are void; its performed calls are carried on, unless
+// somebody terminated it.
+func (s *state) end(status flawless.Status, output []byte, failure *flawless.Failure) {
+	s.status, s.output, s.failure, s.ended = status, output, failure, s.at
+	s.wake, s.ready = 0, nil
+	for n, c := range s.calls {
+		if c.kind == nil || c.kind.Perform == nil || (status == flawless.Terminated && c.next != 0) {
+			delete(s.calls, n)
+		}
+	}
+}
+
+// consequences returns the entries that belong to the same write as the one just taken in: answers
+// to calls that cannot be performed, and to those that wait for a cancellation.
+func (s *state) consequences() (out []flawless.Entry) {
+	if s.status != "" {
+		return nil
+	}
+	for _, c := range s.open() {
+		switch {
+		case c.bad != nil:
+			out = append(out, s.arrival(effect.ErrorAnswer(c.N, "invalid", c.bad.Error()), nil, ""))
+		case c.Kind == effect.Cancelled && s.cancel != nil:
+			out = append(out, s.arrival(effect.CancelAnswer(c.N, *s.cancel), nil, ""))
+		}
+	}
+	return out
+}
+
+func (s *state) arrival(a flawless.Answer, stages []flawless.Stage, note string) flawless.Entry {
+	return flawless.Entry{At: s.at, Arrival: &flawless.Arrival{Answer: a, Stages: stages, Note: note}}
+}
+
+// open returns the calls without an answer in the order they were made.
+func (s *state) open() []*call {
+	cs := make([]*call, 0, len(s.calls))
+	for _, c := range s.calls {
+		cs = append(cs, c)
+	}
+	slices.SortFunc(cs, func(a, b *call) int { return cmp.Compare(a.N, b.N) })
+	return cs
+}
+
+// result returns the entry that the end of a try leads to, or none where the try is not the one
+// that is awaited.
+func (s *state) result(t try, r effect.Result, now int64) []flawless.Entry {
+	c := s.calls[t.call]
+	if c == nil || c.try != t.n || c.next != 0 || c.doubt != "" {
+		return nil
+	}
+	e := flawless.Entry{At: max(now, s.at)}
+	switch {
+	case r.Again && c.try < c.policy.Retry.Attempts && s.status != flawless.Terminated:
+		e.Attempt = &flawless.Attempt{Call: c.N, N: c.try, Result: r.Text, Stages: r.Stages,
+			Next: e.At + int64(max(s.delay(c), r.After))}
+	case r.Outcome == effect.Unknown && !c.policy.Idempotent && !c.policy.Tell:
+		e.Unknown = &flawless.Unknown{Call: c.N, Reason: r.Text, Stages: r.Stages}
+	default:
+		r.Answer.Call = c.N
+		e.Arrival = &flawless.Arrival{Answer: r.Answer, Stages: r.Stages, Note: note(c, r)}
+	}
+	return []flawless.Entry{e}
+}
+
+func note(c *call, r effect.Result) string {
+	if r.Outcome == effect.Answered && c.try == 1 {
+		return ""
+	}
+	if c.try > 1 {
+		return fmt.Sprintf("try %d: %s", c.try, r.Text)
+	}
+	return r.Text
+}
+
+// delay is how long to wait after the try that has just ended. Its random part comes from the run's
+// seed, so it needs no place in the log.
+func (s *state) delay(c *call) time.Duration {
+	p := c.policy.Retry
+	d := float64(p.Initial) * math.Pow(max(p.Factor, 1), float64(c.try-1))
+	if p.Max > 0 {
+		d = min(d, float64(p.Max))
+	}
+	b := binary.BigEndian.AppendUint64(append([]byte("retry"), s.start.Seed...), uint64(c.N)<<32|uint64(c.try))
+	random := rand.New(rand.NewChaCha8(sha256.Sum256(b))).Float64()
+	return time.Duration(min(d*(1-p.Jitter*random), math.MaxInt64/4))
+}
+
+// lost returns what follows when an owner takes over: the tries that were begun and have no outcome
+// are unknown, unless they may be repeated.
+func (s *state) lost(now int64) (out []flawless.Entry) {
+	const why = "the engine stopped after the call was begun and before its outcome was written"
+	at := max(now, s.at)
+	for _, c := range s.open() {
+		if c.bad != nil || c.kind.Perform == nil || c.next != 0 || c.doubt != "" {
+			continue
+		}
+		switch {
+		case c.policy.Idempotent && s.status != flawless.Terminated:
+			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Result: why + "; it is idempotent and sent again", Begun: true}})
+		case c.policy.Tell && s.status == "":
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(c.N, "interrupted", why), Note: why}})
+		default:
+			out = append(out, flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: why}})
+		}
+	}
+	return out
+}
+
+// fire returns the entries for everything whose time has come, in order of time.
+func (s *state) fire(now int64) (out []flawless.Entry) {
+	type firing struct {
+		due int64
+		e   flawless.Entry
+	}
+	var all []firing
+	at := max(now, s.at)
+	for _, c := range s.open() {
+		switch {
+		case c.due != 0 && c.bad == nil && c.due <= now:
+			all = append(all, firing{c.due, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.done}}})
+		case c.next != 0 && c.next <= now:
+			all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b firing) int { return cmp.Compare(a.due, b.due) })
+	for _, f := range all {
+		out = append(out, f.e)
+	}
+	return out
+}
+
+// decide returns the entries of a person's word on a call, or why it cannot be taken.
+func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error) {
+	c := s.calls[d.Call]
+	if c == nil || c.doubt == "" {
+		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not in doubt: %w", d.Call, s.id, flawless.Conflict)
+	}
+	at := max(now, s.at)
+	out := []flawless.Entry{{At: at, Decision: &d}}
+	switch d.Resolution {
+	case flawless.Retry:
+	case flawless.Respond:
+		a, err := effect.ResponseAnswer(d.Call, d.Status, d.Body)
+		if err != nil {
+			return nil, fmt.Errorf("resolving call %d of run %s with a response: %w", d.Call, s.id, err)
+		}
+		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: a, Note: "response given by " + who(d.Who)}})
+	case flawless.Tell:
+		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(d.Call, "told", d.Text), Note: "error given by " + who(d.Who)}})
+	case flawless.Fail:
+		if s.status == "" {
+			out = append(out, flawless.Entry{At: at, End: &flawless.End{Status: flawless.Failed, Who: d.Who,
+				Failure: flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, who(d.Who), cmp.Or(d.Note, "no reason given"))}}})
+		}
+	default:
+		return nil, fmt.Errorf("resolving call %d of run %s: %q is none of retry, response, error, fail: %w", d.Call, s.id, d.Resolution, flawless.Invalid)
+	}
+	return out, nil
+}
+
+func who(w string) string { return cmp.Or(w, "somebody") }
+
+// wantsTurn tells whether the guest has something to compute.
+func (s *state) wantsTurn(now int64) bool {
+	if s.status != "" || s.doubtful() {
+		return false
+	}
+	return s.turn == 0 || len(s.ready) > 0 || s.wake != 0 && s.wake <= now
+}
+
+func (s *state) doubtful() bool {
+	for _, c := range s.calls {
+		if c.doubt != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// stuck tells whether nothing can ever wake a guest that became quiescent like this.
+func (s *state) stuck(wake int64, waits []int, calls []flawless.Call) bool {
+	if wake != 0 {
+		return false
+	}
+	for _, n := range waits {
+		if c := s.calls[n]; c != nil && (c.kind == nil || !c.kind.Idle) {
+			return false
+		}
+		if slices.ContainsFunc(s.ready, func(a flawless.Answer) bool { return a.Call == n }) {
+			return false
+		}
+		for _, c := range calls {
+			if k := s.kinds[c.Kind]; c.N == n && (k == nil || !k.Idle) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// current is the state as words have it; running is known only to who runs it.
+func (s *state) current() flawless.Status {
+	switch {
+	case s.status != "":
+		return s.status
+	case s.doubtful():
+		return flawless.Unresolved
+	case s.turn == 0:
+		return flawless.Pending
+	}
+	return flawless.Waiting
+}
+
+// active tells whether an owner must look at the run after a restart, whatever the time.
+func (s *state) active() bool {
+	if s.status == "" && (s.turn == 0 || len(s.ready) > 0) {
+		return true
+	}
+	for _, c := range s.calls {
+		if c.bad != nil || c.kind.Perform != nil && c.doubt == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// next is the moment at which something fires, 0 is never.
+func (s *state) next() int64 {
+	var w int64
+	earlier := func(t int64) {
+		if t != 0 && (w == 0 || t < w) {
+			w = t
+		}
+	}
+	if s.status == "" && !s.doubtful() {
+		earlier(s.wake)
+	}
+	for _, c := range s.calls {
+		earlier(c.due)
+		earlier(c.next)
+	}
+	return w
+}
+
+// account is the run as it is told to people.
+func (s *state) account() flawless.Run {
+	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
+		Status: s.current(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
+		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil}
+	if s.status != "" {
+		at := time.Unix(0, s.ended)
+		r.Ended = &at
+	}
+	if n := s.next(); n != 0 && s.status == "" {
+		at := time.Unix(0, n)
+		r.Wake = &at
+	}
+	for _, c := range s.open() {
+		if c.doubt != "" {
+			r.Unresolved = append(r.Unresolved, flawless.Doubt{Call: c.N, Reason: c.doubt, Since: time.Unix(0, c.since), Request: c.policy.Title})
+		}
+	}
+	return r
+}

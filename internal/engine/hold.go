@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// newRun makes the run's place in memory. The caller holds e.mu.
+func (e *Engine) newRun(id string) *run {
+	r := &run{e: e, id: id, s: newState(id, e.kinds), refs: 1, loaded: make(chan struct{})}
+	r.idle.L = &r.mu
+	e.runs[id] = r
+	return r
+}
+
+// acquire returns a run, read from the store where it was not in memory. Until release is called
+// there is no second one of it.
+func (e *Engine) acquire(ctx context.Context, id string) (*run, error) {
+	e.mu.Lock()
+	if why, ok := e.set[id]; ok {
+		e.mu.Unlock()
+		return nil, fmt.Errorf("run %s was set aside: %s: %w", id, why, flawless.Damaged)
+	}
+	r := e.runs[id]
+	if r != nil {
+		r.refs++
+		e.mu.Unlock()
+		select {
+		case <-r.loaded:
+		case <-ctx.Done():
+			e.release(r)
+			return nil, ctx.Err()
+		}
+		if r.loadErr != nil {
+			e.release(r)
+			return nil, r.loadErr
+		}
+		return r, nil
+	}
+	r = e.newRun(id)
+	e.mu.Unlock()
+	r.loadErr = e.load(context.WithoutCancel(ctx), r)
+	if r.loadErr != nil {
+		e.mu.Lock()
+		delete(e.runs, id)
+		e.mu.Unlock()
+		if errors.Is(r.loadErr, flawless.Damaged) {
+			e.setAside(id, r.loadErr)
+		}
+	}
+	close(r.loaded)
+	if r.loadErr != nil {
+		return nil, r.loadErr
+	}
+	return r, nil
+}
+
+// load reads a run from its log. Tries that were begun have lost their outcome: nobody but us could
+// have waited for it.
+func (e *Engine) load(ctx context.Context, r *run) error {
+	head, err := e.store.Head(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	for rec, err := range e.store.Log(ctx, r.id, 0) {
+		if err != nil {
+			return err
+		}
+		if rec.Seq != r.seq {
+			return fmt.Errorf("the log of run %s has record %d where %d should be: %w", r.id, rec.Seq, r.seq, flawless.Damaged)
+		}
+		for _, entry := range rec.Entries {
+			r.s.step(entry)
+		}
+		r.seq++
+	}
+	if r.seq == 0 {
+		return fmt.Errorf("the log of run %s is empty: %w", r.id, flawless.Damaged)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored, r.written = &head, r.seq
+	r.append(r.s.lost(e.now())...)
+	if len(r.outbox) > 0 {
+		r.wakeLocked()
+	}
+	return nil
+}
+
+// hold keeps a run in memory that the caller has acquired, until one more release.
+func (e *Engine) hold(r *run) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r.refs++
+}
+
+// release lets go of a run.
+func (e *Engine) release(r *run) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r.refs--
+	e.settle(r)
+}
+
+// rest is called when nobody drives a run any more.
+func (e *Engine) rest(r *run) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settle(r)
+}
+
+// settle decides where an idle run belongs: out of memory where nothing is under way, among the
+// resting ones while its guest is kept for a moment. The caller holds e.mu.
+func (e *Engine) settle(r *run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.driving || r.writing || len(r.outbox) > 0 || e.runs[r.id] != r {
+		return
+	}
+	switch {
+	case r.inst != nil:
+		if r.resting != nil {
+			e.rested.MoveToBack(r.resting)
+		} else {
+			r.resting = e.rested.PushBack(r)
+		}
+		r.rested = time.Now()
+		if e.rested.Len() == 1 {
+			time.AfterFunc(e.restFor, e.sweep)
+		}
+	case r.refs == 0:
+		delete(e.runs, r.id)
+	}
+}
+
+// sweep drops the guests of runs that have waited long enough.
+func (e *Engine) sweep() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.rested.Len() > 0 {
+		r := e.rested.Front().Value.(*run)
+		if left := e.restFor - time.Since(r.rested); left > 0 && !e.dead.Load() {
+			time.AfterFunc(left, e.sweep)
+			return
+		}
+		e.evict(r)
+	}
+}
+
+// evict drops the guest of a resting run. The caller holds e.mu.
+func (e *Engine) evict(r *run) {
+	e.rested.Remove(r.resting)
+	r.mu.Lock()
+	r.resting = nil
+	if !r.driving {
+		r.drop()
+	}
+	r.mu.Unlock()
+	e.settle(r)
+}
+
+// admit makes room for one more guest.
+func (e *Engine) admit() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.live.Load() >= e.limit && e.rested.Len() > 0 {
+		e.evict(e.rested.Front().Value.(*run))
+	}
+}
+
+// all acquires every run in memory.
+func (e *Engine) all() []*run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []*run
+	for _, r := range e.runs {
+		select {
+		case <-r.loaded:
+		default:
+			continue
+		}
+		if r.loadErr == nil {
+			r.refs++
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// setAside takes a run out of the engine's hands: its log cannot be read. The others go on.
+func (e *Engine) setAside(id string, why error) {
+	e.aside(id, why)
+	head, err := e.store.Head(context.Background(), id)
+	if err != nil {
+		return // it is named in the server's log and in its health, all that is left
+	}
+	after := head
+	after.Active, after.Wake = false, 0
+	after.Run.Problem = why.Error()
+	if !after.Run.Status.Ended() {
+		after.Run.Status = flawless.Unresolved
+	}
+	if err := e.store.Write(context.Background(), e.lease, store.Write{ID: id, Before: &head, After: &after}); err != nil {
+		e.log.Error("a run that was set aside could not be marked", "run", id, "error", err)
+	}
+}
+
+func (e *Engine) aside(id string, why error) {
+	e.log.Error("a run was set aside; the others go on", "run", id, "error", why)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.set[id] = why.Error()
+}

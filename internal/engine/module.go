@@ -1,0 +1,234 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest"
+)
+
+// MaxModule is the largest module that is taken, in bytes.
+const MaxModule = 64 << 20
+
+var moduleName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
+
+// loading is a module that is compiled once, for all who need it.
+type loading struct {
+	done   chan struct{}
+	module *guest.Module
+	err    error
+
+	mu      sync.Mutex
+	schemas map[string]*jsonschema.Schema // by workflow
+}
+
+func (l *loading) close() {
+	<-l.done
+	if l.module != nil {
+		_ = l.module.Close(context.Background())
+	}
+}
+
+// AddModule checks, compiles and keeps a module. New runs take it from then on; runs that are open
+// stay on theirs. The same bytes as the newest version change nothing and return false. Progress is
+// called with what is being done and how much of it, 0 to 1; it may be nil. A crash in the middle
+// leaves the module added whole or not at all.
+func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progress func(stage string, done float64)) (flawless.Module, bool, error) {
+	switch {
+	case !moduleName.MatchString(name):
+		return flawless.Module{}, false, fmt.Errorf("adding module %q: a name is 1 to 100 letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", name, flawless.Invalid)
+	case len(bin) > MaxModule:
+		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, at most %d are taken; build with -ldflags=-s -w or leave packages out: %w", name, len(bin), MaxModule, flawless.TooLarge)
+	}
+	if err := e.accepts(); err != nil {
+		return flawless.Module{}, false, err
+	}
+	sum := sha256.Sum256(bin)
+	digest := hex.EncodeToString(sum[:])
+	l := e.loadModule(ctx, digest, func() ([]byte, error) { return bin, nil }, progress)
+	if l.err != nil {
+		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, l.err)
+	}
+	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest()}
+	if err := checkManifest(m.Manifest, l); err != nil {
+		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, err)
+	}
+	if progress != nil {
+		progress("storing", 0)
+	}
+	m, added, err := e.store.AddModule(ctx, m, bin)
+	if err == nil && progress != nil {
+		progress("storing", 1)
+	}
+	return m, added, err
+}
+
+func checkManifest(m flawless.Manifest, l *loading) error {
+	if len(m.Workflows) == 0 {
+		return fmt.Errorf("it has no workflow; register one in main with flawless.Workflow: %w", flawless.Refused)
+	}
+	seen := map[string]bool{}
+	for _, w := range m.Workflows {
+		if w.Name == "" || seen[w.Name] {
+			return fmt.Errorf("its manifest has the workflow %q twice or without a name: %w", w.Name, flawless.Refused)
+		}
+		seen[w.Name] = true
+		if _, err := l.schema(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Modules returns the newest version of each module, by name.
+func (e *Engine) Modules(ctx context.Context) ([]flawless.Module, error) { return e.store.Modules(ctx) }
+
+// Module returns all versions of a module, newest first, or flawless.NotFound.
+func (e *Engine) Module(ctx context.Context, name string) ([]flawless.Module, error) {
+	return e.store.Module(ctx, name)
+}
+
+// module returns the compiled module of a digest.
+func (e *Engine) module(ctx context.Context, digest string) (*loading, error) {
+	l := e.loadModule(ctx, digest, func() ([]byte, error) { return e.store.Binary(ctx, digest) }, nil)
+	return l, l.err
+}
+
+func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]byte, error), progress func(string, float64)) *loading {
+	e.mu.Lock()
+	l := e.modules[digest]
+	if l != nil {
+		e.mu.Unlock()
+		select {
+		case <-l.done:
+			return l
+		case <-ctx.Done():
+			return &loading{err: ctx.Err()}
+		}
+	}
+	l = &loading{done: make(chan struct{}), schemas: map[string]*jsonschema.Schema{}}
+	e.modules[digest] = l
+	e.mu.Unlock()
+	b, err := bin()
+	if err == nil {
+		l.module, err = e.guest.Load(context.WithoutCancel(ctx), b, progress)
+	}
+	if l.err = err; err != nil {
+		e.mu.Lock()
+		delete(e.modules, digest)
+		e.mu.Unlock()
+	}
+	close(l.done)
+	return l
+}
+
+// schema returns the compiled schema of a workflow's input, nil where it has none.
+func (l *loading) schema(w flawless.Workflow) (*jsonschema.Schema, error) {
+	if len(w.Input) == 0 {
+		return nil, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.schemas[w.Name]; s != nil {
+		return s, nil
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(w.Input))
+	if err == nil {
+		c := jsonschema.NewCompiler()
+		c.UseLoader(jsonschema.SchemeURLLoader{}) // schemas refer to nothing outside
+		if err = c.AddResource("urn:input", doc); err == nil {
+			var s *jsonschema.Schema
+			if s, err = c.Compile("urn:input"); err == nil {
+				l.schemas[w.Name] = s
+				return s, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("the manifest's schema of the input of workflow %q is not a JSON Schema: %v: %w", w.Name, err, flawless.Refused)
+}
+
+// Violation is a member of the input that does not fit the workflow's schema.
+type Violation struct {
+	Field   string `json:"field"` // such as items.0.price, "" is the whole
+	Message string `json:"message"`
+}
+
+// Violations is the error for an input that does not fit. It wraps flawless.Invalid.
+type Violations struct {
+	Workflow string
+	List     []Violation
+}
+
+func (v *Violations) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the input does not fit workflow %s: ", v.Workflow)
+	for i, x := range v.List {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		if x.Field != "" {
+			b.WriteString(x.Field + ": ")
+		}
+		b.WriteString(x.Message)
+	}
+	return b.String()
+}
+
+// Unwrap returns flawless.Invalid.
+func (v *Violations) Unwrap() error { return flawless.Invalid }
+
+// checkInput returns nil where the input fits the workflow.
+func (l *loading) checkInput(w flawless.Workflow, input []byte) error {
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(input))
+	if err != nil {
+		return fmt.Errorf("the input is not JSON: %v: %w", syntax(input, err), flawless.Invalid)
+	}
+	s, err := l.schema(w)
+	if err != nil || s == nil {
+		return err
+	}
+	err = s.Validate(v)
+	var bad *jsonschema.ValidationError
+	if errors.As(err, &bad) {
+		out := &Violations{Workflow: w.Name}
+		collect(bad, &out.List)
+		return out
+	}
+	return err
+}
+
+// syntax says where in the text the error lies.
+func syntax(input []byte, err error) error {
+	var at *json.SyntaxError
+	if errors.As(json.Unmarshal(input, new(any)), &at) {
+		return fmt.Errorf("%v at byte %d", at, at.Offset)
+	}
+	return err
+}
+
+func collect(e *jsonschema.ValidationError, out *[]Violation) {
+	if len(e.Causes) == 0 {
+		p := message.NewPrinter(language.English)
+		*out = append(*out, Violation{strings.Join(e.InstanceLocation, "."), e.ErrorKind.LocalizedString(p)})
+		return
+	}
+	for _, c := range e.Causes {
+		collect(c, out)
+	}
+	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+}

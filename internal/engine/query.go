@@ -1,0 +1,228 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// durable returns the run as it is now, when all of that is durable. The caller holds mu; it is
+// given up while waiting.
+func (r *run) durable(ctx context.Context) (flawless.Run, error) {
+	stop := context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.idle.Broadcast()
+	})
+	defer stop()
+	account, upTo := r.account(), r.seq
+	if len(r.outbox) > 0 {
+		upTo++
+	}
+	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.e.dead.Load() {
+		r.idle.Wait()
+		if r.written < upTo && len(r.outbox) > 0 && r.seq < upTo {
+			account = r.account() // what is going to be written has grown
+		}
+	}
+	switch {
+	case r.written >= upTo:
+		if len(r.outbox) == 0 && r.written == r.seq {
+			account = r.account()
+		}
+		return account, nil
+	case r.failed != nil:
+		return account, r.failed
+	case ctx.Err() != nil:
+		return account, ctx.Err()
+	}
+	return account, fmt.Errorf("run %s: %w", r.id, flawless.Stopping)
+}
+
+// Run returns what is durably known of a run, or flawless.NotFound.
+func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
+	if err := flawless.CheckID(id); err != nil {
+		return flawless.Run{}, err
+	}
+	e.mu.Lock()
+	r := e.runs[id]
+	if r != nil {
+		r.refs++
+	}
+	e.mu.Unlock()
+	if r != nil {
+		defer e.release(r)
+		select {
+		case <-r.loaded:
+		case <-ctx.Done():
+			return flawless.Run{}, ctx.Err()
+		}
+		if r.loadErr == nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			account, err := r.durable(ctx)
+			if !errors.Is(err, flawless.Conflict) {
+				return account, err
+			}
+		}
+	}
+	return e.stored(ctx, id)
+}
+
+// stored tells of a run from its log, without waking it.
+func (e *Engine) stored(ctx context.Context, id string) (flawless.Run, error) {
+	head, err := e.store.Head(ctx, id)
+	if err != nil {
+		return flawless.Run{}, err
+	}
+	s := newState(id, e.kinds)
+	for rec, err := range e.store.Log(ctx, id, 0) {
+		if errors.Is(err, flawless.Damaged) {
+			if head.Run.Problem == "" {
+				head.Run.Problem = err.Error()
+			}
+			return head.Run, nil
+		}
+		if err != nil {
+			return flawless.Run{}, err
+		}
+		for _, entry := range rec.Entries {
+			s.step(entry)
+		}
+	}
+	account := s.account()
+	if account.Problem = head.Run.Problem; account.Problem != "" {
+		account.Status = head.Run.Status
+	}
+	return account, nil
+}
+
+// Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next
+// page, "" at the end. Counts in a page may lag behind the logs.
+func (e *Engine) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
+	return e.store.Runs(ctx, f)
+}
+
+// Log returns at most limit records of a run's log from number from on; 0 is no limit.
+func (e *Engine) Log(ctx context.Context, id string, from uint64, limit int) ([]flawless.Record, error) {
+	if _, err := e.store.Head(ctx, id); err != nil {
+		return nil, err
+	}
+	var out []flawless.Record
+	for rec, err := range e.store.Log(ctx, id, from) {
+		if err != nil {
+			return out, err
+		}
+		if out = append(out, rec); len(out) == limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+// Data returns what the run published last, or flawless.NotFound.
+func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
+	if _, err := e.store.Head(ctx, id); err != nil {
+		return nil, err
+	}
+	b, err := e.store.Data(ctx, id)
+	if errors.Is(err, flawless.NotFound) {
+		return nil, fmt.Errorf("run %s has published no data: %w", id, flawless.NotFound)
+	}
+	return b, err
+}
+
+// Resolve carries out a person's word on a call whose outcome nobody can know. It returns when the
+// decision is durable; flawless.Conflict where the outcome is not in doubt.
+func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
+	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.decide(d, now) })
+}
+
+// Cancel asks a run to give up; its code is told and may compensate. Asking twice changes nothing.
+func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
+	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) {
+		switch {
+		case s.status != "":
+			return nil, fmt.Errorf("cancelling run %s: it is %s already: %w", id, s.status, flawless.Conflict)
+		case s.cancel != nil:
+			return nil, nil
+		}
+		return []flawless.Entry{{At: max(now, s.at), Cancel: &c}}, nil
+	})
+}
+
+// Terminate ends a run without asking it. Calls in flight are not stopped; their outcomes are still
+// logged.
+func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
+	run, err := e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) {
+		if s.status != "" {
+			return nil, fmt.Errorf("terminating run %s: it is %s already: %w", id, s.status, flawless.Conflict)
+		}
+		return []flawless.Entry{{At: max(now, s.at), End: terminated(c)}}, nil
+	})
+	if errors.Is(err, flawless.Damaged) {
+		return e.terminateAside(ctx, id, c, err)
+	}
+	return run, err
+}
+
+func terminated(c flawless.Cancel) *flawless.End {
+	text := "terminated by " + who(c.Who)
+	if c.Note != "" {
+		text += ": " + c.Note
+	}
+	return &flawless.End{Status: flawless.Terminated, Who: c.Who, Failure: flawless.Failure{Kind: "terminated", Message: text}}
+}
+
+// terminateAside ends a run whose log cannot be read; only its head can be written.
+func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cancel, cause error) (flawless.Run, error) {
+	head, err := e.store.Head(ctx, id)
+	if err != nil {
+		return flawless.Run{}, errors.Join(cause, err)
+	}
+	if head.Run.Status.Ended() {
+		return head.Run, fmt.Errorf("terminating run %s: it is %s already: %w", id, head.Run.Status, flawless.Conflict)
+	}
+	after, at := head, e.clockNow()
+	after.Active, after.Wake = false, 0
+	end := terminated(c)
+	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
+	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})
+	if err == nil {
+		e.publish(id, after.Run)
+	}
+	return after.Run, err
+}
+
+// change posts what f returns to a run and returns when that is durable.
+func (e *Engine) change(ctx context.Context, id string, f func(s *state, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
+	if err := flawless.CheckID(id); err != nil {
+		return flawless.Run{}, err
+	}
+	r, err := e.acquire(ctx, id)
+	if err != nil {
+		return flawless.Run{}, err
+	}
+	defer e.release(r)
+	r.mu.Lock()
+	entries, err := f(r.s, e.now())
+	if err == nil && len(entries) > 0 {
+		r.append(entries...)
+		r.wakeLocked()
+	}
+	if r.s.status != "" && r.stop != nil {
+		r.stop() // it need not compute any further
+	}
+	if err != nil {
+		account := r.account()
+		r.mu.Unlock()
+		return account, err
+	}
+	account, err := r.durable(ctx)
+	r.mu.Unlock()
+	return account, err
+}

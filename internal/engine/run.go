@@ -1,0 +1,357 @@
+package engine
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// patience is how long an entry may wait for its turn to be finished, so that both share a write.
+// After it the entry is written by itself: a known outcome must not be lost to a long computation.
+const patience = 2 * time.Millisecond
+
+// run is an open run in memory. It is a cache of its log, and of the guest at the end of it.
+//
+// Whoever changes state appends an entry; the first to do so while nobody drives the run drives it,
+// in a goroutine of its own: it takes turns, writes, and performs, until there is nothing to do.
+type run struct {
+	e  *Engine
+	id string
+
+	mu      sync.Mutex
+	idle    sync.Cond // signalled when a write ends or driving ends
+	s       *state
+	seq     uint64      // of the next record
+	stored  *store.Head // as the store has it
+	outbox  []pending   // entries that are not written yet
+	data    []byte      // to be written with them
+	writing bool
+	driving bool
+	kick    bool // something happened since the driver last looked
+	stop    context.CancelFunc
+
+	written uint64 // records that are durable
+	failed  error  // a write failed: nothing more is written
+
+	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
+	problem string          // why it takes no turn any more
+
+	refs    int           // under e.mu: who holds it
+	loaded  chan struct{} // closed when it was read from the store
+	loadErr error
+	resting *list.Element // under e.mu
+	rested  time.Time     // under e.mu
+}
+
+// pending is an entry on its way to the store, with what is to be done once it is there.
+type pending struct {
+	entry flawless.Entry
+	tries []try
+}
+
+// append takes in entries and what follows from them. The caller holds mu.
+func (r *run) append(entries ...flawless.Entry) {
+	for _, e := range entries {
+		r.outbox = append(r.outbox, pending{e, r.s.step(e)})
+	}
+	if len(entries) > 0 {
+		for _, e := range r.s.consequences() {
+			r.outbox = append(r.outbox, pending{e, r.s.step(e)})
+		}
+	}
+}
+
+// post appends what f returns and sees to it that it is written and acted upon. The error of f is
+// returned, with nothing changed.
+func (r *run) post(f func(s *state, now int64) ([]flawless.Entry, error)) error {
+	r.mu.Lock()
+	entries, err := f(r.s, r.e.now())
+	if err != nil || len(entries) == 0 {
+		r.mu.Unlock()
+		return err
+	}
+	r.append(entries...)
+	r.wakeLocked()
+	r.mu.Unlock()
+	return nil
+}
+
+// wakeLocked makes sure that somebody drives the run. While its guest computes, what is waiting is
+// written at once.
+func (r *run) wakeLocked() {
+	r.kick = true
+	if !r.driving {
+		r.driving = true
+		r.e.tasks.Go(r.drive)
+		return
+	}
+	if r.stop != nil && len(r.outbox) > 0 {
+		r.e.tasks.Go(r.flush)
+	}
+}
+
+// drive takes turns, writes and performs until there is nothing to do.
+func (r *run) drive() {
+	for {
+		r.mu.Lock()
+		r.kick = false
+		now := r.e.now()
+		if !r.e.stopping.Load() {
+			r.append(r.s.fire(now)...)
+		}
+		if r.problem == "" && r.failed == nil && r.s.wantsTurn(now) && r.e.mayTurn() {
+			r.mu.Unlock()
+			if err := r.takeTurn(); err != nil {
+				r.fault(err)
+			}
+			r.mu.Lock()
+		}
+		if len(r.outbox) > 0 {
+			r.mu.Unlock()
+			r.flush()
+			continue
+		}
+		if !r.kick {
+			r.driving = false
+			r.idle.Broadcast()
+			r.mu.Unlock()
+			r.e.rest(r)
+			return
+		}
+		r.mu.Unlock()
+	}
+}
+
+// hurry writes what waits for a turn that takes long.
+func (r *run) hurry() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stop != nil && len(r.outbox) > 0 {
+		r.e.tasks.Go(r.flush)
+	}
+}
+
+// takeTurn lets the guest compute once and appends what came of it.
+func (r *run) takeTurn() error {
+	ctx, stop := context.WithCancel(r.e.ctx)
+	defer stop()
+	r.mu.Lock()
+	r.stop = stop
+	r.mu.Unlock()
+	late := time.AfterFunc(patience, r.hurry)
+	defer late.Stop()
+	defer func() {
+		r.mu.Lock()
+		r.stop = nil
+		r.mu.Unlock()
+	}()
+
+	if err := r.e.slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer r.e.slots.Release(1)
+	if r.inst == nil {
+		if err := r.revive(ctx); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	if !r.s.wantsTurn(r.e.now()) { // it was ended, or came into doubt, meanwhile
+		r.mu.Unlock()
+		return nil
+	}
+	in := guest.In{Time: max(r.e.now(), r.s.time), Answers: slices.Clone(r.s.ready)}
+	n := r.s.turn + 1
+	r.mu.Unlock()
+
+	out, err := r.inst.Turn(ctx, in)
+	if err != nil {
+		r.drop()
+		return err
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.s.status != "" {
+		// Somebody terminated the run while the guest computed. The turn was never written, so it
+		// was never taken.
+		r.drop()
+		return nil
+	}
+	t := &flawless.Turn{N: n, Time: in.Time, Calls: out.Calls, Lines: out.Lines, Data: out.Data,
+		Wake: out.Wake, Waits: out.Waits, Ended: out.Ended, Cost: out.Cost}
+	for _, a := range in.Answers {
+		t.Answers = append(t.Answers, a.Call)
+	}
+	if t.Ended == nil && r.s.stuck(out.Wake, out.Waits, out.Calls) {
+		t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: "stuck",
+			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
+	}
+	if t.Data != nil {
+		r.data = t.Data
+	}
+	r.append(flawless.Entry{At: max(r.e.now(), r.s.at), Turn: t})
+	if t.Ended != nil {
+		r.drop()
+	}
+	return nil
+}
+
+// fault is what becomes of a turn that could not be taken.
+func (r *run) fault(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.s.status != "" || r.e.ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	r.problem = err.Error()
+	r.drop()
+	r.e.aside(r.id, err)
+	head := r.head()
+	if err := r.e.store.Write(context.WithoutCancel(r.e.ctx), r.e.lease, store.Write{ID: r.id, Before: r.stored, After: &head}); err != nil {
+		r.e.log.Error("a run that was set aside could not be marked", "run", r.id, "error", err)
+		return
+	}
+	r.stored = &head
+	r.e.publish(r.id, r.account())
+}
+
+// drop gives the guest back. Its log is all that is needed to make it again.
+func (r *run) drop() {
+	if r.inst != nil {
+		r.inst.Release()
+		r.inst = nil
+		r.e.live.Add(-1)
+	}
+}
+
+// flush writes what is in the outbox, and performs what waited for it. When it returns, everything
+// that was in the outbox when it was called is durable, or the engine has stopped.
+func (r *run) flush() {
+	r.mu.Lock()
+	for r.writing {
+		r.idle.Wait()
+	}
+	if len(r.outbox) == 0 || r.failed != nil {
+		r.outbox = nil
+		r.mu.Unlock()
+		return
+	}
+	batch, data := r.outbox, r.data
+	r.outbox, r.data = nil, nil
+	w := store.Write{ID: r.id, New: r.stored == nil, Seq: r.seq, Entries: make([]flawless.Entry, len(batch)), Data: data}
+	for i, p := range batch {
+		w.Entries[i] = p.entry
+	}
+	if head := r.head(); r.stored == nil || !same(*r.stored, head) {
+		w.Before, w.After = r.stored, &head
+	}
+	r.writing = true
+	r.seq++
+	account := r.account()
+	r.mu.Unlock()
+
+	err := r.e.write(w)
+
+	r.mu.Lock()
+	r.writing = false
+	switch {
+	case err != nil:
+		r.failed = err
+	case w.After != nil:
+		r.stored = w.After
+	}
+	if err == nil {
+		r.written = w.Seq + 1
+	}
+	r.idle.Broadcast()
+	r.mu.Unlock()
+	if err != nil {
+		if !(w.New && errors.Is(err, flawless.Conflict)) {
+			r.e.broken(err)
+		}
+		return
+	}
+	for _, p := range batch {
+		for _, t := range p.tries {
+			r.e.perform(r, t)
+		}
+	}
+	if w.After != nil && w.After.Wake != 0 {
+		r.e.clock.add(w.After.Wake, r.id)
+	}
+	r.e.publish(r.id, account)
+}
+
+// head is what the store should know of the run. The caller holds mu.
+func (r *run) head() store.Head {
+	h := store.Head{Run: r.s.account(), Active: r.s.active(), Wake: r.s.next()}
+	h.Run.Problem = r.problem
+	h.Run.Output = nil // it is in the log
+	if r.problem != "" && r.s.status == "" {
+		h.Run.Status, h.Active, h.Wake = flawless.Unresolved, false, 0
+	}
+	return h
+}
+
+// same tells whether a head need not be written again: only counts differ, which the log knows.
+func same(a, b store.Head) bool {
+	return a.Active == b.Active && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
+		a.Run.CancelRequested == b.Run.CancelRequested && len(a.Run.Unresolved) == len(b.Run.Unresolved)
+}
+
+// account is the run as it is at this moment. The caller holds mu.
+func (r *run) account() flawless.Run {
+	a := r.s.account()
+	a.Problem = r.problem
+	switch {
+	case a.Status.Ended() || a.Status == flawless.Unresolved:
+	case r.problem != "":
+		a.Status = flawless.Unresolved
+	case r.stop != nil && r.stored != nil:
+		a.Status = flawless.Running
+	}
+	return a
+}
+
+// perform carries out a try in a goroutine of its own, and posts its result.
+func (e *Engine) perform(r *run, t try) {
+	r.mu.Lock()
+	c := r.s.calls[t.call]
+	if c == nil || c.try != t.n || e.dead.Load() {
+		r.mu.Unlock()
+		return
+	}
+	kind, made := c.kind, c.Call
+	r.mu.Unlock()
+	e.hold(r)
+	e.tasks.Go(func() {
+		defer e.release(r)
+		result := e.try(kind, effect.Try{Run: r.id, Call: made, N: t.n})
+		if e.dead.Load() {
+			return // the drain is over; the next owner finds the outcome unknown
+		}
+		_ = r.post(func(s *state, now int64) ([]flawless.Entry, error) { return s.result(t, result, now), nil })
+	})
+}
+
+// try performs, and turns a panic of the performer into an unknown outcome.
+func (e *Engine) try(kind *effect.Kind, t effect.Try) (res effect.Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("performing a call panicked", "run", t.Run, "call", t.Call.N, "panic", p)
+			text := fmt.Sprintf("the engine failed while it performed the call: %v", p)
+			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.ErrorAnswer(t.Call.N, "unknown", text)}
+		}
+	}()
+	return kind.Perform(e.performCtx, t)
+}

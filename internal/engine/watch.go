@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// topic tells those who follow one run that something about it became durable.
+type topic struct {
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next change
+	closed  bool
+	refs    int // under e.mu
+}
+
+func (t *topic) next() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+func (t *topic) tell() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		close(t.changed)
+		t.changed = make(chan struct{})
+	}
+}
+
+func (t *topic) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.closed = true
+		close(t.changed)
+	}
+}
+
+func (e *Engine) subscribe(id string) (*topic, func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.topics[id]
+	if t == nil {
+		t = &topic{changed: make(chan struct{})}
+		e.topics[id] = t
+	}
+	t.refs++
+	return t, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if t.refs--; t.refs == 0 {
+			delete(e.topics, id)
+		}
+	}
+}
+
+// publish tells that a run is, durably, like this.
+func (e *Engine) publish(id string, account flawless.Run) {
+	e.mu.Lock()
+	t := e.topics[id]
+	for w := range e.watches {
+		w.put(account)
+	}
+	e.mu.Unlock()
+	if t != nil {
+		t.tell()
+	}
+}
+
+// Wait returns the run when it has ended, or ctx's error.
+func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
+	t, done := e.subscribe(id)
+	defer done()
+	for {
+		changed := t.next()
+		r, err := e.Run(ctx, id)
+		if err != nil || r.Status.Ended() {
+			return r, err
+		}
+		if err := e.await(ctx, changed); err != nil {
+			return r, err
+		}
+	}
+}
+
+func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-changed:
+		if e.dead.Load() {
+			return flawless.Stopping
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Follow yields the records of a run from number from on, as they become durable, and ends when
+// the run has ended and everything it asked for is over, or with an error.
+func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
+	return func(yield func(flawless.Record, error) bool) {
+		t, done := e.subscribe(id)
+		defer done()
+		for {
+			changed := t.next()
+			run, err := e.Run(ctx, id)
+			if err != nil {
+				yield(flawless.Record{}, err)
+				return
+			}
+			for rec, err := range e.store.Log(ctx, id, from) {
+				if !yield(rec, err) || err != nil {
+					return
+				}
+				from = rec.Seq + 1
+			}
+			if run.Status.Ended() {
+				return
+			}
+			if err := e.await(ctx, changed); err != nil {
+				yield(flawless.Record{}, err)
+				return
+			}
+		}
+	}
+}
+
+// watch collects changes for one who watches all runs. Where he is slow he misses states in
+// between, never the last one.
+type watch struct {
+	mu     sync.Mutex
+	order  []string
+	runs   map[string]flawless.Run
+	more   chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (w *watch) close() { w.once.Do(func() { close(w.closed) }) }
+
+func (w *watch) put(r flawless.Run) {
+	w.mu.Lock()
+	if last, ok := w.runs[r.ID]; !ok {
+		w.order = append(w.order, r.ID)
+	} else if last.Turns > r.Turns {
+		w.mu.Unlock()
+		return
+	}
+	w.runs[r.ID] = r
+	w.mu.Unlock()
+	select {
+	case w.more <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watch) take() []flawless.Run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]flawless.Run, len(w.order))
+	for i, id := range w.order {
+		out[i] = w.runs[id]
+	}
+	w.order = w.order[:0]
+	clear(w.runs)
+	return out
+}
+
+// Watch yields every run whose durable state changes from now on, until ctx ends or the engine
+// stops.
+func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
+	w := &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
+	e.mu.Lock()
+	e.watches[w] = struct{}{}
+	e.mu.Unlock()
+	return func(yield func(flawless.Run, error) bool) {
+		defer func() {
+			e.mu.Lock()
+			delete(e.watches, w)
+			e.mu.Unlock()
+		}()
+		for {
+			select {
+			case <-w.more:
+			case <-w.closed:
+				yield(flawless.Run{}, flawless.Stopping)
+				return
+			case <-ctx.Done():
+				yield(flawless.Run{}, ctx.Err())
+				return
+			}
+			for _, r := range w.take() {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package guest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Start is what a run begins with.
+type Start struct {
+	Run, Module, Workflow string
+	Input                 []byte // JSON
+	Seed                  []byte // 32 bytes, all randomness of the run
+	Time                  int64  // Unix nanoseconds; the monotonic clock counts from it
+}
+
+// Instance is a guest of one run. It is not safe for concurrent use.
+type Instance struct {
+	m       *Module
+	mod     api.Module
+	memory  *linear
+	globals []api.MutableGlobal
+	units   api.MutableGlobal
+	depth   api.Global
+	start   api.Function
+	resume  api.Function // nil for a guest without a scheduler
+	ctx     context.Context
+
+	origin, now int64
+	random      *rand.ChaCha8
+	made        int             // calls made
+	visible     map[int]visible // answers that were handed over and not forgotten
+	inbox       []flawless.Answer
+	order       int
+	turns       int
+
+	turnCtx    context.Context
+	out        Out
+	over       bool // the idle descriptor is readable
+	partial    [2][]byte
+	filled     int64 // units at the last refill
+	used       uint64
+	subs       []subscription
+	describing bool
+	described  []byte
+	spoiled    bool // it trapped; its memory is not that of a quiescent guest
+	released   bool
+	stepping   *stepping
+}
+
+type visible struct {
+	flawless.Answer
+	order int
+}
+
+// instanceKey finds the instance in the context of a host function.
+type instanceKey struct{}
+
+type instanceContext struct {
+	context.Context
+	i *Instance
+}
+
+// Value returns the instance for its key without walking anything.
+func (c *instanceContext) Value(key any) any {
+	if _, mine := key.(instanceKey); mine {
+		return c.i
+	}
+	return c.Context.Value(key)
+}
+
+// Start returns a guest for a run, at the point before its first turn. Whoever has it releases it.
+func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
+	if len(s.Seed) != 32 {
+		return nil, fmt.Errorf("starting %s/%s: a seed has 32 bytes, not %d: %w", s.Module, s.Workflow, len(s.Seed), flawless.Invalid)
+	}
+	i, err := m.take(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("starting %s/%s: %w", s.Module, s.Workflow, err)
+	}
+	head, err := json.Marshal(map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow})
+	if err != nil {
+		panic("guest: strings that are not JSON: " + err.Error())
+	}
+	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
+	i.origin, i.now = s.Time, s.Time
+	i.random = rand.NewChaCha8(derive(s.Seed, "random_get", 0))
+	return i, nil
+}
+
+// derive makes a seed for one purpose of a run's seed.
+func derive(seed []byte, purpose string, n int) [32]byte {
+	b := append(append([]byte(nil), seed...), purpose...)
+	return sha256.Sum256(binary.LittleEndian.AppendUint32(b, uint32(n)))
+}
+
+// Hash is the SHA-256 of all that the guest is between two turns: memory and globals.
+func (i *Instance) Hash() [32]byte {
+	h := sha256.New()
+	size := i.mod.Memory().Size()
+	b, _ := i.mod.Memory().Read(0, size)
+	_ = binary.Write(h, binary.LittleEndian, size)
+	h.Write(b)
+	for _, g := range i.globals {
+		_ = binary.Write(h, binary.LittleEndian, g.Get())
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// Blocked returns a text that says where each goroutine or task of the guest is blocked, "" where it
+// cannot tell. The instance can only be released afterwards.
+func (i *Instance) Blocked(ctx context.Context) string {
+	f := i.mod.ExportedFunction("flawless_blocked")
+	if f == nil || i.released || i.stepping != nil || i.spoiled {
+		return ""
+	}
+	i.spoiled = true
+	i.describing, i.described = true, nil
+	i.begin(ctx)
+	if err := i.invoke(f); err != nil {
+		return ""
+	}
+	return string(i.described)
+}
+
+// Release gives the guest back. It must not be used afterwards.
+func (i *Instance) Release() {
+	if i.released {
+		return
+	}
+	i.released = true
+	if i.stepping != nil {
+		i.stepping.abandon()
+	}
+	i.m.give(i)
+}
+
+// read returns all globals.
+func (i *Instance) readGlobals() []uint64 {
+	out := make([]uint64, len(i.globals))
+	for k, g := range i.globals {
+		out[k] = g.Get()
+	}
+	return out
+}

@@ -1,0 +1,264 @@
+package guest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/rewrite"
+)
+
+// spare is how many instances a module keeps ready for the next runs.
+const spare = 32
+
+// buildTime is what the clock shows while a base image is made: 2000-01-01T00:00:00Z.
+const buildTime = 946_684_800_000_000_000
+
+// Module is compiled code with its base image: the state after initialisation, from which every run
+// begins. All methods may be called concurrently.
+type Module struct {
+	rt         *Runtime
+	digest     string
+	manifest   flawless.Manifest
+	rewritten  *rewrite.Result
+	compiled   wazero.CompiledModule
+	base       *image   // nil: every run is initialised by itself
+	globals    []uint64 // of the base image
+	pages      uint32   // of the base image
+	generators []uint32
+
+	mu     sync.Mutex
+	free   []*Instance
+	closed bool
+}
+
+// Load checks, rewrites and compiles a module, initialises it once and asks it for its manifest.
+// Progress is called with what is being done, and how much of it, 0 to 1; it may be nil. A module
+// that cannot be run is flawless.Refused or flawless.Invalid.
+func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
+	if progress == nil {
+		progress = func(string, float64) {}
+	}
+	progress("rewriting", 0)
+	rewritten, err := rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"flawless_describe", "flawless_start"} {
+		if t, there := rewritten.Exports[name]; !there || t != "()->()" {
+			return nil, fmt.Errorf("the module does not export the function %s: it is not a workflow; use the SDK, and build Go with -buildmode=c-shared: %w", name, flawless.Refused)
+		}
+	}
+	if rewritten.MinPages > r.options.MemoryPages {
+		return nil, fmt.Errorf("the module begins with %d pages of memory, the limit is %d; raise it with --memory-pages: %w", rewritten.MinPages, r.options.MemoryPages, flawless.Refused)
+	}
+	sum := sha256.Sum256(bin)
+	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), rewritten: rewritten}
+	progress("compiling", 0)
+	if m.compiled, err = r.wazero.CompileModule(ctx, rewritten.Binary); err != nil {
+		return nil, fmt.Errorf("compiling: %v: %w", err, flawless.Refused)
+	}
+	progress("initialising", 0)
+	if err := m.initialise(ctx, isGo(bin)); err != nil {
+		_ = m.Close(ctx)
+		return nil, err
+	}
+	progress("initialising", 1)
+	return m, nil
+}
+
+// initialise makes the base image and asks for the manifest.
+func (m *Module) initialise(ctx context.Context, isGo bool) error {
+	i, err := m.fresh(ctx, [32]byte{})
+	if err != nil {
+		return err
+	}
+	b, _ := i.mod.Memory().Read(0, i.mod.Memory().Size())
+	m.generators = generators(b)
+	if len(m.generators) > 0 || !isGo {
+		if m.base, err = newImage(append([]byte(nil), b...)); err != nil {
+			return err
+		}
+		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
+	}
+	defer i.destroy()
+	f := i.mod.ExportedFunction("flawless_describe")
+	i.describing = true
+	i.visible = map[int]visible{}
+	i.begin(ctx)
+	if err := i.invoke(f); err != nil {
+		return fmt.Errorf("the module cannot describe itself: %s: %w", i.autopsy(err, i.out.Lines).Message, flawless.Refused)
+	}
+	if err := json.Unmarshal(i.described, &m.manifest); err != nil {
+		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
+	}
+	return nil
+}
+
+// fresh makes an instance and initialises it by itself.
+func (m *Module) fresh(ctx context.Context, seed [32]byte) (*Instance, error) {
+	i, err := m.instantiate(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range m.rewritten.Data {
+		if !i.mod.Memory().Write(s.Offset, s.Bytes) {
+			i.destroy()
+			return nil, fmt.Errorf("the module's data lies outside of its memory: %w", flawless.Refused)
+		}
+	}
+	i.now, i.origin = buildTime, buildTime
+	i.random = rand.NewChaCha8(seed)
+	i.describing = true
+	for _, name := range []string{m.rewritten.Start, "_initialize"} {
+		f := i.mod.ExportedFunction(name)
+		if name == "" || f == nil {
+			continue
+		}
+		i.begin(ctx)
+		if err := i.invoke(f); err != nil {
+			failure := i.autopsy(err, i.out.Lines)
+			i.destroy()
+			return nil, fmt.Errorf("the module fails while it is initialised: %s: %s: %w", failure.Kind, failure.Message, flawless.Refused)
+		}
+	}
+	i.describing = false
+	i.out = Out{}
+	return i, nil
+}
+
+// instantiate makes an instance whose memory is the base image, or empty.
+func (m *Module) instantiate(ctx context.Context, base *image) (*Instance, error) {
+	i := &Instance{m: m}
+	var failed error
+	allocate := experimental.MemoryAllocatorFunc(func(_, limit uint64) experimental.LinearMemory {
+		i.memory, failed = newLinear(base, min(limit, uint64(m.rt.options.MemoryPages)<<16))
+		if failed != nil {
+			panic(&interrupted{failed})
+		}
+		return i.memory
+	})
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
+	mod, err := m.instantiateModule(experimental.WithMemoryAllocator(ctx, allocate), config)
+	if err != nil {
+		return nil, errors.Join(err, failed)
+	}
+	i.mod = mod
+	if base != nil {
+		if have := mod.Memory().Size() >> 16; m.pages > have {
+			if _, grown := mod.Memory().Grow(m.pages - have); !grown {
+				i.destroy()
+				return nil, errors.New("there is no memory for a guest")
+			}
+		}
+	}
+	for _, name := range m.rewritten.Globals {
+		i.globals = append(i.globals, mod.ExportedGlobal(name).(api.MutableGlobal))
+	}
+	i.units = mod.ExportedGlobal(m.rewritten.Units).(api.MutableGlobal)
+	i.depth = mod.ExportedGlobal(m.rewritten.Depth)
+	i.start = mod.ExportedFunction("flawless_start")
+	i.resume = mod.ExportedFunction("flawless_resume")
+	i.ctx = &instanceContext{context.Background(), i}
+	return i, nil
+}
+
+func (m *Module) instantiateModule(ctx context.Context, config wazero.ModuleConfig) (mod api.Module, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("making an instance: %v", p)
+		}
+	}()
+	mod, err = m.rt.wazero.InstantiateModule(ctx, m.compiled, config)
+	if err != nil {
+		err = fmt.Errorf("making an instance: %v: %w", err, flawless.Refused)
+	}
+	return mod, err
+}
+
+// take returns an instance for a run: one that was used before, reset, or a new one.
+func (m *Module) take(ctx context.Context, s Start) (*Instance, error) {
+	if m.base == nil {
+		return m.fresh(ctx, derive(s.Seed, "initialize", 0))
+	}
+	m.mu.Lock()
+	var i *Instance
+	if n := len(m.free); n > 0 {
+		i, m.free = m.free[n-1], m.free[:n-1]
+	}
+	m.mu.Unlock()
+	if i == nil {
+		var err error
+		if i, err = m.instantiate(ctx, m.base); err != nil {
+			return nil, err
+		}
+	}
+	for k, g := range i.globals {
+		g.Set(m.globals[k])
+	}
+	i.reseed(s.Seed)
+	return i, nil
+}
+
+// give takes an instance back and keeps it where it can be used again. Nothing of the run is left
+// in it.
+func (m *Module) give(i *Instance) {
+	if i.stepping != nil || m.base == nil || !i.memory.reset() {
+		i.destroy()
+		return
+	}
+	next := &Instance{m: m, mod: i.mod, memory: i.memory, globals: i.globals, units: i.units, depth: i.depth, start: i.start, resume: i.resume}
+	next.ctx = &instanceContext{context.Background(), next}
+	m.mu.Lock()
+	if !m.closed && len(m.free) < spare {
+		m.free = append(m.free, next)
+		next = nil
+	}
+	m.mu.Unlock()
+	if next != nil {
+		next.destroy()
+	}
+}
+
+// destroy gives back what an instance holds.
+func (i *Instance) destroy() {
+	_ = i.mod.Close(context.Background())
+	if i.memory != nil {
+		i.memory.Free()
+	}
+}
+
+// Manifest is what the module says of itself.
+func (m *Module) Manifest() flawless.Manifest { return m.manifest }
+
+// Digest is the SHA-256 of the module's bytes as they were loaded, hexadecimal.
+func (m *Module) Digest() string { return m.digest }
+
+// Shared tells whether runs begin from one base image. A Go module in whose image no random
+// generator was found is initialised for every run instead: runs must not share randomness.
+func (m *Module) Shared() bool { return m.base != nil }
+
+// Close gives back the code and the instances that are not in use. Those in use are still good.
+func (m *Module) Close(ctx context.Context) error {
+	m.mu.Lock()
+	free := m.free
+	m.free, m.closed = nil, true
+	m.mu.Unlock()
+	for _, i := range free {
+		i.destroy()
+	}
+	if m.base != nil {
+		m.base.close()
+	}
+	return m.compiled.Close(ctx)
+}

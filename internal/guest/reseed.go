@@ -1,0 +1,69 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+)
+
+// A ChaCha8 generator of the Go runtime (internal/chacha8rand) lies in memory as 32 words of
+// output, the 32 bytes of seed that yield them, and three counters: words used, words there,
+// position in the seed's stream (in steps of 4 up to 16).
+const (
+	generatorSeed  = 32 * 8
+	generatorUsed  = generatorSeed + 32
+	generatorThere = generatorUsed + 4
+	generatorStep  = generatorUsed + 8
+	generatorSize  = generatorStep + 4
+)
+
+// generators returns where the Go runtime's random generators lie in an image. Each is proven by
+// computing its output again.
+func generators(image []byte) (at []uint32) {
+	for a := 0; a+generatorSize <= len(image); a += 8 {
+		there := binary.LittleEndian.Uint32(image[a+generatorThere:])
+		step := binary.LittleEndian.Uint32(image[a+generatorStep:])
+		if there == 0 || there > 32 || step > 16 || step%4 != 0 || binary.LittleEndian.Uint64(image[a:]) == 0 {
+			continue
+		}
+		if proven(image[a:], step) {
+			at = append(at, uint32(a))
+		}
+	}
+	return at
+}
+
+func proven(g []byte, step uint32) bool {
+	var seed [32]byte
+	copy(seed[:], g[generatorSeed:])
+	r := rand.NewChaCha8(seed)
+	for range step / 4 * 32 {
+		r.Uint64()
+	}
+	for w := range 8 {
+		if r.Uint64() != binary.LittleEndian.Uint64(g[8*w:]) {
+			return false
+		}
+	}
+	return true
+}
+
+// reseed gives the guest generators of its own.
+func (i *Instance) reseed(seed []byte) {
+	for n, at := range i.m.generators {
+		var b [generatorSize]byte
+		own := derive(seed, "generator", n)
+		r := rand.NewChaCha8(own)
+		for w := range 32 {
+			binary.LittleEndian.PutUint64(b[8*w:], r.Uint64())
+		}
+		copy(b[generatorSeed:], own[:])
+		binary.LittleEndian.PutUint32(b[generatorThere:], 32)
+		if !i.mod.Memory().Write(at, b[:]) {
+			panic("guest: a generator of the base image lies outside of it")
+		}
+	}
+}
+
+// isGo tells whether a module was built by Go, from the mark its linker leaves for debug/buildinfo.
+func isGo(bin []byte) bool { return bytes.Contains(bin, []byte("\xff Go buildinf:")) }

@@ -1,0 +1,56 @@
+package rewrite
+
+// encode writes the module with its new code.
+func (m *module) encode(code []byte) []byte {
+	out := make([]byte, 0, len(code)+len(m.read.bytes)/2)
+	out = append(out, 0, 'a', 's', 'm', 1, 0, 0, 0)
+	out = putList(out, sectionType, len(m.types)+1+len(m.addedTypes), m.raw[sectionType], []byte{0x60, 0, 0}, m.added)
+	hook := putName(putName(nil, hookModule), hookName)
+	hook = putU(append(hook, externFunc), uint64(len(m.types)))
+	out = putList(out, sectionImport, len(m.imports)+1, m.raw[sectionImport], hook)
+	out = putList(out, sectionFunc, len(m.funcs)-len(m.imports), m.raw[sectionFunc])
+	out = putList(out, sectionTable, len(m.tables), m.raw[sectionTable])
+	out = putList(out, sectionMemory, m.memories, m.raw[sectionMemory])
+	out = putList(out, sectionGlobal, len(m.globals)+2, m.putGlobals())
+	n, exports := m.putExports()
+	out = putList(out, sectionExport, n, exports)
+	out = putList(out, sectionElem, len(m.elems), m.putElems())
+	out = putSection(out, sectionCode, code)
+	if len(m.names) > 0 {
+		out = putSection(out, sectionCustom, append(putName(nil, "name"), m.names...))
+	}
+	return out
+}
+
+func (m *module) putGlobals() []byte {
+	var b []byte
+	for _, g := range m.globals {
+		b = append(b, g.typ, 0)
+		if g.mutable {
+			b[len(b)-1] = 1
+		}
+		b = m.putExpr(b, g.init)
+	}
+	b = append(putS(append(b, typeI64, 1, opI64Const), m.options.Quantum), opEnd)
+	return append(putS(append(b, typeI32, 1, opI32Const), int64(m.options.Depth)), opEnd)
+}
+
+func (m *module) putExports() (n int, b []byte) {
+	put := func(name string, kind byte, index uint32) {
+		n++
+		b = putU(append(putName(b, name), kind), uint64(index))
+	}
+	for _, e := range m.exports {
+		if e.kind == externFunc {
+			e.index = m.shift(e.index)
+		}
+		put(e.name, e.kind, e.index)
+	}
+	for _, g := range m.mutable() {
+		put(globalName(g), externGlobal, g)
+	}
+	if m.start >= 0 {
+		put(startName, externFunc, m.shift(uint32(m.start)))
+	}
+	return n, b
+}

@@ -1,0 +1,233 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// In is what a guest is handed in a turn.
+type In struct {
+	Time    int64 // its clock during the turn, Unix nanoseconds, never less than in the turn before
+	Answers []flawless.Answer
+}
+
+// Out is what a turn brought forth.
+type Out struct {
+	Calls []flawless.Call
+	Lines []flawless.Line
+	Data  []byte // the last that was published, nil where none was
+	Wake  int64  // the next timer, Unix nanoseconds; 0 is none
+	Waits []int  // calls the guest waits for, in order
+	Ended *flawless.Ended
+	Cost  uint64 // metered units
+}
+
+func yield() { runtime.Gosched() }
+
+// Turn lets the guest compute until it is idle. A guest that panics, traps, exits, or uses more than
+// it may has ended: that is an outcome in Out.Ended. An error is one of the host: ctx ended, or the
+// instance is released; the guest is good for nothing but Release then, and the turn was not taken.
+func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
+	if i.released || i.spoiled {
+		return Out{}, fmt.Errorf("taking a turn of a guest that has ended: %w", flawless.Conflict)
+	}
+	if err := ctx.Err(); err != nil {
+		i.spoiled = true
+		return Out{}, err
+	}
+	i.now = max(in.Time, i.now)
+	i.inbox = append(i.inbox[:0], in.Answers...)
+	i.begin(ctx)
+	i.turns++
+	var err error
+	switch {
+	case i.resume == nil:
+		err = i.step()
+	case i.turns == 1:
+		err = i.invoke(i.start)
+	default:
+		err = i.invoke(i.resume)
+	}
+	i.handOver() // to a guest that never polled
+	i.count()
+	for k := range i.partial {
+		if len(i.partial[k]) > 0 {
+			i.endLine(k)
+		}
+	}
+	out := i.out
+	out.Cost = i.used
+	i.out = Out{}
+	if err != nil {
+		i.spoiled = true
+		var stop *interrupted
+		if errors.As(err, &stop) {
+			return Out{}, stop.err
+		}
+		if out.Ended == nil {
+			out.Ended = &flawless.Ended{Failure: i.autopsy(err, out.Lines)}
+		}
+	}
+	if out.Ended != nil {
+		i.spoiled = true
+		out.Wake, out.Waits = 0, nil
+	}
+	return out, nil
+}
+
+// begin prepares the meter and the room for what comes out.
+func (i *Instance) begin(ctx context.Context) {
+	i.turnCtx = ctx
+	i.out = Out{}
+	i.over = false
+	i.used = 0
+	i.refill()
+}
+
+// refill gives the guest a quantum, less at the end of its limit.
+func (i *Instance) refill() {
+	i.filled = quantum
+	if limit := i.m.rt.options.TurnUnits; limit > 0 {
+		i.filled = int64(min(quantum, limit-min(i.used, limit)))
+	}
+	i.units.Set(uint64(i.filled))
+}
+
+// count adds what was used since the last refill.
+func (i *Instance) count() {
+	left := int64(i.units.Get())
+	i.used += uint64(i.filled - left)
+	i.filled = left
+}
+
+// handOver makes the answers of this turn visible to the guest.
+func (i *Instance) handOver() {
+	for _, a := range i.inbox {
+		i.order++
+		i.visible[a.Call] = visible{a, i.order}
+	}
+	i.inbox = i.inbox[:0]
+}
+
+// invoke calls a function of the guest. Nothing that happens in it leaves as a panic.
+func (i *Instance) invoke(f api.Function) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the WebAssembly runtime failed: %v", p)
+		}
+	}()
+	return f.CallWithStack(i.ctx, nil)
+}
+
+// autopsy says what a guest died of.
+func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
+	var broke *fault
+	var exit *exited
+	message, stack := lastWords(lines)
+	switch {
+	case errors.As(err, &broke):
+		return &flawless.Failure{Kind: broke.kind, Message: broke.text, Stack: wasmStack(err)}
+	case strings.Contains(message, "out of memory") || strings.Contains(message, "cannot allocate memory"):
+		return &flawless.Failure{Kind: "memory", Message: fmt.Sprintf("the guest needs more than its limit of %d MiB of memory: %s", i.m.rt.options.MemoryPages/16, message), Stack: stack}
+	case message != "":
+		return &flawless.Failure{Kind: "panic", Message: message, Stack: stack}
+	case errors.As(err, &exit):
+		return &flawless.Failure{Kind: "exit", Message: fmt.Sprintf("the guest exited with code %d before its workflow had finished", exit.code)}
+	case int32(i.depth.Get()) <= 0:
+		return &flawless.Failure{Kind: "trap", Message: fmt.Sprintf("the guest's stack is deeper than %d calls: endless recursion?", depth), Stack: wasmStack(err)}
+	}
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	return &flawless.Failure{Kind: "trap", Message: first, Stack: wasmStack(err)}
+}
+
+// lastWords finds the message and the stack that Go and Rust print when they die.
+func lastWords(lines []flawless.Line) (message, stack string) {
+	at := -1
+	for n, l := range slices.Backward(lines) {
+		if l.Level == "stderr" && (strings.HasPrefix(l.Text, "panic: ") || strings.HasPrefix(l.Text, "fatal error: ") ||
+			strings.HasPrefix(l.Text, "runtime: out of memory") || strings.Contains(l.Text, "panicked at ")) {
+			at = n
+		}
+	}
+	if at < 0 {
+		return "", ""
+	}
+	var b strings.Builder
+	for _, l := range lines[at+1:] {
+		if l.Level == "stderr" && b.Len() < 64<<10 {
+			b.WriteString(l.Text)
+			b.WriteByte('\n')
+		}
+	}
+	return lines[at].Text, strings.Trim(b.String(), "\n")
+}
+
+// wasmStack is the part of a runtime's error that names the functions of the guest.
+func wasmStack(err error) string {
+	_, stack, _ := strings.Cut(err.Error(), "wasm stack trace:\n")
+	return stack
+}
+
+// stepping runs a guest without a scheduler, which blocks in the middle of its function, in a
+// goroutine of its own.
+type stepping struct {
+	paused chan struct{} // the guest waits
+	goOn   chan struct{} // closed to abandon it
+	done   chan error    // its function has returned
+	ended  bool
+}
+
+type abandoned struct{}
+
+func (*abandoned) Error() string { return "the guest was released" }
+
+// step lets a guest without a scheduler go on until it waits or returns.
+func (i *Instance) step() error {
+	if i.stepping == nil {
+		i.stepping = &stepping{make(chan struct{}), make(chan struct{}), make(chan error, 1), false}
+		go func() { i.stepping.done <- i.invoke(i.start) }()
+	} else {
+		i.stepping.goOn <- struct{}{}
+	}
+	select {
+	case <-i.stepping.paused:
+		return nil
+	case err := <-i.stepping.done:
+		i.stepping.ended = true
+		if err == nil && i.out.Ended == nil {
+			err = &fault{"error", "the guest returned without a result: its workflow did not call finish"}
+		}
+		return err
+	}
+}
+
+// pause ends the turn in the middle of the guest's function, and returns in the next one.
+func (i *Instance) pause(calls []int, wake int64) {
+	i.out.Waits, i.out.Wake = slices.Clone(calls), wake
+	slices.Sort(i.out.Waits)
+	if wake == math.MaxInt64 {
+		i.out.Wake = 0
+	}
+	i.stepping.paused <- struct{}{}
+	if _, open := <-i.stepping.goOn; !open {
+		panic(&abandoned{})
+	}
+	i.handOver()
+}
+
+// abandon ends the goroutine of a guest that waits.
+func (s *stepping) abandon() {
+	if !s.ended {
+		close(s.goOn)
+		<-s.done
+	}
+}

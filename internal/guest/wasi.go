@@ -1,0 +1,290 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Error numbers of WASI preview 1.
+const (
+	ok     = 0
+	eagain = 6
+	ebadf  = 8
+	efault = 21
+	einval = 28
+	enosys = 52
+)
+
+const (
+	idleFD  = 999_999
+	firstFD = 1_000_000 // of call 0
+)
+
+// wasi is WASI preview 1 without a world: clocks and randomness belong to the run, standard output
+// becomes lines, there are no files and no sockets.
+// https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
+var wasi = []function{
+	{"args_get", "ii", "i", nothing},
+	{"args_sizes_get", "ii", "i", noSizes},
+	{"clock_res_get", "ii", "i", clockRes},
+	{"clock_time_get", "iIi", "i", clockTime},
+	{"environ_get", "ii", "i", nothing},
+	{"environ_sizes_get", "ii", "i", noSizes},
+	{"fd_advise", "iIIi", "i", noFile},
+	{"fd_allocate", "iII", "i", noFile},
+	{"fd_close", "i", "i", fdClose},
+	{"fd_datasync", "i", "i", noFile},
+	{"fd_fdstat_get", "ii", "i", fdstat},
+	{"fd_fdstat_set_flags", "ii", "i", fdSetFlags},
+	{"fd_fdstat_set_rights", "iII", "i", noFile},
+	{"fd_filestat_get", "ii", "i", filestat},
+	{"fd_filestat_set_size", "iI", "i", noFile},
+	{"fd_filestat_set_times", "iIIi", "i", noFile},
+	{"fd_pread", "iiiIi", "i", noFile},
+	{"fd_prestat_dir_name", "iii", "i", noFile},
+	{"fd_prestat_get", "ii", "i", noFile},
+	{"fd_pwrite", "iiiIi", "i", noFile},
+	{"fd_read", "iiii", "i", fdRead},
+	{"fd_readdir", "iiiIi", "i", noFile},
+	{"fd_renumber", "ii", "i", noFile},
+	{"fd_seek", "iIii", "i", noFile},
+	{"fd_sync", "i", "i", noFile},
+	{"fd_tell", "ii", "i", noFile},
+	{"fd_write", "iiii", "i", fdWrite},
+	{"path_create_directory", "iii", "i", noFile},
+	{"path_filestat_get", "iiiii", "i", noFile},
+	{"path_filestat_set_times", "iiiiIIi", "i", noFile},
+	{"path_link", "iiiiiii", "i", noFile},
+	{"path_open", "iiiiiIIii", "i", noFile},
+	{"path_readlink", "iiiiii", "i", noFile},
+	{"path_remove_directory", "iii", "i", noFile},
+	{"path_rename", "iiiiii", "i", noFile},
+	{"path_symlink", "iiiii", "i", noFile},
+	{"path_unlink_file", "iii", "i", noFile},
+	{"poll_oneoff", "iiii", "i", poll},
+	{"proc_exit", "i", "", exit},
+	{"proc_raise", "i", "i", func(*Instance, []uint64) uint32 { return enosys }},
+	{"random_get", "ii", "i", random},
+	{"sched_yield", "", "i", nothing},
+	{"sock_accept", "iii", "i", noFile},
+	{"sock_recv", "iiiiii", "i", noFile},
+	{"sock_send", "iiiii", "i", noFile},
+	{"sock_shutdown", "ii", "i", noFile},
+}
+
+func nothing(*Instance, []uint64) uint32 { return ok }
+func noFile(*Instance, []uint64) uint32  { return ebadf }
+
+// put writes to guest memory and returns efault where there is none.
+func (i *Instance) put(ptr uint64, b []byte) uint32 {
+	if !i.mod.Memory().Write(uint32(ptr), b) {
+		return efault
+	}
+	return ok
+}
+
+func (i *Instance) put32(ptr uint64, v uint32) uint32 {
+	if !i.mod.Memory().WriteUint32Le(uint32(ptr), v) {
+		return efault
+	}
+	return ok
+}
+
+func (i *Instance) put64(ptr uint64, v uint64) uint32 {
+	if !i.mod.Memory().WriteUint64Le(uint32(ptr), v) {
+		return efault
+	}
+	return ok
+}
+
+func noSizes(i *Instance, s []uint64) uint32 {
+	if e := i.put32(s[0], 0); e != ok {
+		return e
+	}
+	return i.put32(s[1], 0)
+}
+
+// clockRes: every clock ticks in nanoseconds.
+func clockRes(i *Instance, s []uint64) uint32 {
+	if uint32(s[0]) > 3 {
+		return einval
+	}
+	return i.put64(s[1], 1)
+}
+
+// clockTime: clock 0 is real time, the others are monotonic. Both stand still within a turn.
+func clockTime(i *Instance, s []uint64) uint32 {
+	switch uint32(s[0]) {
+	case 0:
+		return i.put64(s[2], uint64(i.now))
+	case 1, 2, 3:
+		return i.put64(s[2], uint64(i.monotonic()))
+	}
+	return einval
+}
+
+func (i *Instance) monotonic() int64 { return i.now - i.origin + 1e9 }
+
+func random(i *Instance, s []uint64) uint32 {
+	b, in := i.mod.Memory().Read(uint32(s[0]), uint32(s[1]))
+	if !in {
+		return efault
+	}
+	_, _ = i.random.Read(b) // never fails
+	return ok
+}
+
+// known tells whether fd is a descriptor, and whether it is one of ours: idle or a call.
+func (i *Instance) known(fd uint32) (known, ours bool) {
+	switch {
+	case fd <= 2:
+		return true, false
+	case fd == idleFD:
+		return true, true
+	case fd > firstFD && fd-firstFD <= uint32(i.made):
+		return true, true
+	}
+	return false, false
+}
+
+// fdstat: 24 bytes, of which type (1), flags (2), rights (8 and 8) are given.
+func fdstat(i *Instance, s []uint64) uint32 {
+	known, ours := i.known(uint32(s[0]))
+	if !known {
+		return ebadf
+	}
+	b := make([]byte, 24)
+	b[0] = 2 // character device
+	if ours {
+		b[0] = 6 // stream socket
+		b[2] = 4 // non-blocking
+	}
+	binary.LittleEndian.PutUint64(b[8:], 1<<1|1<<6|1<<27) // read, write, poll
+	return i.put(s[1], b)
+}
+
+func fdSetFlags(i *Instance, s []uint64) uint32 {
+	if known, _ := i.known(uint32(s[0])); !known {
+		return ebadf
+	}
+	return ok
+}
+
+// filestat: 64 bytes, of which the type at 16 is given.
+func filestat(i *Instance, s []uint64) uint32 {
+	known, ours := i.known(uint32(s[0]))
+	if !known {
+		return ebadf
+	}
+	b := make([]byte, 64)
+	b[16] = 2
+	if ours {
+		b[16] = 6
+	}
+	return i.put(s[1], b)
+}
+
+// fdClose forgets the answer of a call.
+func fdClose(i *Instance, s []uint64) uint32 {
+	known, ours := i.known(uint32(s[0]))
+	if !known {
+		return ebadf
+	}
+	if ours && uint32(s[0]) != idleFD {
+		delete(i.visible, int(uint32(s[0])-firstFD))
+	}
+	return ok
+}
+
+// fdRead: a call that has been answered, and idle when the turn is over, give one byte.
+func fdRead(i *Instance, s []uint64) uint32 {
+	fd := uint32(s[0])
+	known, ours := i.known(fd)
+	switch {
+	case !known || fd == 1 || fd == 2:
+		return ebadf
+	case !ours:
+		return i.put32(s[3], 0) // standard input is at its end
+	case fd == idleFD:
+		if !i.over {
+			return eagain
+		}
+		i.over = false
+	default:
+		if _, there := i.visible[int(fd-firstFD)]; !there {
+			return eagain
+		}
+	}
+	for k := range uint64(uint32(s[2])) {
+		ptr, in := i.mod.Memory().ReadUint32Le(uint32(s[1] + 8*k))
+		n, in2 := i.mod.Memory().ReadUint32Le(uint32(s[1] + 8*k + 4))
+		if !in || !in2 {
+			return efault
+		}
+		if n > 0 {
+			if e := i.put(uint64(ptr), []byte{1}); e != ok {
+				return e
+			}
+			return i.put32(s[3], 1)
+		}
+	}
+	return einval
+}
+
+// fdWrite: what goes to standard output and error becomes lines.
+func fdWrite(i *Instance, s []uint64) uint32 {
+	fd := uint32(s[0])
+	if fd != 1 && fd != 2 {
+		return ebadf
+	}
+	total := uint32(0)
+	for k := range uint64(uint32(s[2])) {
+		ptr, in := i.mod.Memory().ReadUint32Le(uint32(s[1] + 8*k))
+		n, in2 := i.mod.Memory().ReadUint32Le(uint32(s[1] + 8*k + 4))
+		if !in || !in2 {
+			return efault
+		}
+		b, in := i.mod.Memory().Read(ptr, n)
+		if !in {
+			return efault
+		}
+		i.print(int(fd-1), b)
+		total += n
+	}
+	return i.put32(s[3], total)
+}
+
+var printLevels = [2]string{"stdout", "stderr"}
+
+const maxLine = 64 << 10
+
+// print splits what was printed into lines; a line is cut where it is longer than maxLine.
+func (i *Instance) print(stream int, b []byte) {
+	for {
+		n := bytes.IndexByte(b, '\n')
+		if n < 0 {
+			i.partial[stream] = append(i.partial[stream], b...)
+			if len(i.partial[stream]) > maxLine {
+				i.endLine(stream)
+			}
+			return
+		}
+		i.partial[stream] = append(i.partial[stream], b[:n]...)
+		i.endLine(stream)
+		b = b[n+1:]
+	}
+}
+
+func (i *Instance) endLine(stream int) {
+	i.out.Lines = append(i.out.Lines, flawless.Line{Level: printLevels[stream], Text: string(i.partial[stream])})
+	i.partial[stream] = i.partial[stream][:0]
+}
+
+// exited ends a guest that asked for it.
+type exited struct{ code uint32 }
+
+func (*exited) Error() string { return "the guest exited" }
+
+func exit(_ *Instance, s []uint64) uint32 { panic(&exited{uint32(s[0])}) }

@@ -1,0 +1,182 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+func testApply(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	apply(t, kv, &store.Batch{})
+	apply(t, kv, set(item("a", "1"), item("b", "1")))
+	apply(t, kv, &store.Batch{Set: []store.Item{item("b", "2"), item("c", "2")}, Delete: [][]byte{[]byte("a"), []byte("never there")}})
+	same(t, "after two batches", []string{"b=2", "c=2"}, pairs(t, kv, store.Range{}))
+
+	key, value := []byte("k"), []byte("v")
+	apply(t, kv, set(store.Item{Key: key, Value: value}))
+	key[0], value[0] = 'x', 'x' // from its return on the slices are the caller's again
+	same(t, "after the batch's slices changed", []string{"b=2", "c=2", "k=v"}, pairs(t, kv, store.Range{}))
+
+	// A reader sees all of a batch or nothing, however often it looks.
+	done := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		defer close(done)
+		for i := range 200 {
+			v := strconv.Itoa(i)
+			if err := kv.Apply(t.Context(), set(item("x", v), item("y", v), item("z", v))); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	defer writer.Wait()
+	for {
+		var got []string
+		for it, err := range kv.Scan(t.Context(), store.Range{From: []byte("x"), To: []byte("zz")}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(it.Value))
+		}
+		if len(got) != 0 && (len(got) != 3 || got[0] != got[1] || got[1] != got[2]) {
+			t.Fatalf("half of a batch is seen: %q", got)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}
+
+func testExpect(t *testing.T, open func(t *testing.T) store.KV) {
+	for _, c := range []struct {
+		name   string
+		expect []store.Item
+		holds  bool
+	}{
+		{"none", nil, true},
+		{"a key has its value", []store.Item{item("a", "1")}, true},
+		{"a key has another value", []store.Item{item("a", "2")}, false},
+		{"a key has the beginning of its value", []store.Item{item("long", "va")}, false},
+		{"a key is absent", []store.Item{absent("x")}, true},
+		{"a key that is there is absent", []store.Item{absent("a")}, false},
+		{"an empty value is a value", []store.Item{item("empty", "")}, true},
+		{"an empty value is not absent", []store.Item{absent("empty")}, false},
+		{"a key that is absent has an empty value", []store.Item{item("x", "")}, false},
+		{"all of several", []store.Item{item("a", "1"), absent("x"), item("long", "value")}, true},
+		{"all but one of several", []store.Item{item("a", "1"), absent("x"), item("long", "other")}, false},
+		{"one that the batch itself sets", []store.Item{absent("new")}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			kv := opener(open).opened(t)
+			apply(t, kv, set(item("a", "1"), item("empty", ""), item("long", "value")))
+			before := pairs(t, kv, store.Range{})
+			err := kv.Apply(t.Context(), &store.Batch{Expect: c.expect, Set: []store.Item{item("new", "n")}, Delete: [][]byte{[]byte("a")}})
+			if c.holds {
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, "after it", []string{"empty=", "long=value", "new=n"}, pairs(t, kv, store.Range{}))
+				return
+			}
+			code(t, "Apply", err, flawless.Fenced)
+			same(t, "after a refusal", before, pairs(t, kv, store.Range{}))
+
+			err = kv.Apply(t.Context(), &store.Batch{Expect: c.expect})
+			code(t, "Apply of expectations alone", err, flawless.Fenced)
+		})
+	}
+}
+
+// testRace lets many take the same step from the same value: exactly one may.
+func testRace(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	const rounds, rivals = 25, 8
+	apply(t, kv, set(item("n", "0")))
+	for round := range rounds {
+		var won atomic.Int32
+		var all sync.WaitGroup
+		for rival := range rivals {
+			all.Go(func() {
+				err := kv.Apply(t.Context(), &store.Batch{
+					Expect: []store.Item{item("n", strconv.Itoa(round))},
+					Set:    []store.Item{item("n", strconv.Itoa(round+1)), item(fmt.Sprintf("won %d", round), strconv.Itoa(rival))},
+				})
+				if err == nil {
+					won.Add(1)
+				} else if !errors.Is(err, flawless.Fenced) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("round %d: %d have won", round, won.Load())
+		}
+	}
+}
+
+// testOrder has writers that each count up their own key, and all of them one list.
+func testOrder(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	const writers, steps = 8, 40
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for i := range steps {
+				v := fmt.Sprintf("%02d", i)
+				if err := kv.Apply(t.Context(), set(item(fmt.Sprintf("w%d", w), v), item(fmt.Sprintf("w%d/%s", w, v), v))); err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := kv.Get(t.Context(), fmt.Appendf(nil, "w%d", w))
+				if err != nil || string(got) != v {
+					t.Errorf("writer %d reads %q, %v after it wrote %q", w, got, err, v)
+				}
+			}
+		})
+	}
+	all.Wait()
+	same(t, "number of keys", writers*(steps+1), len(pairs(t, kv, store.Range{})))
+}
+
+func testLarge(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	large := bytes.Repeat([]byte("0123456789abcdef"), 12<<20/16)
+	apply(t, kv, set(store.Item{Key: []byte("large"), Value: large}, item("small", "1")))
+	got, err := kv.Get(t.Context(), []byte("large"))
+	if err != nil || !bytes.Equal(got, large) {
+		t.Fatalf("12 MiB came back as %d bytes, %v", len(got), err)
+	}
+	apply(t, kv, &store.Batch{Expect: []store.Item{{Key: []byte("large"), Value: large}}, Set: []store.Item{item("large", "no more")}})
+	same(t, "after it", []string{"large=no more", "small=1"}, pairs(t, kv, store.Range{}))
+}
+
+func testContext(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	apply(t, kv, set(item("a", "1")))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := kv.Apply(ctx, set(item("a", "2"))); !errors.Is(err, context.Canceled) {
+		t.Errorf("Apply: %v, want context.Canceled", err)
+	}
+	if _, err := kv.Get(ctx, []byte("a")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Get: %v, want context.Canceled", err)
+	}
+	if got, err := list(ctx, kv, store.Range{}); !errors.Is(err, context.Canceled) || len(got) > 0 {
+		t.Errorf("Scan: %q, %v, want context.Canceled", got, err)
+	}
+	same(t, "after it", []string{"a=1"}, pairs(t, kv, store.Range{}))
+}

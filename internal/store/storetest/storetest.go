@@ -1,0 +1,116 @@
+// Package storetest is what every store.KV must pass, and the KVs that tests need besides.
+//
+// It hides the cases; [Run] is all that a KV's own test calls. [Dying] is a KV that dies at the Nth
+// write, [Counting] one that counts them. It never waits by sleeping.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// Run runs the whole suite: what store.KV promises, and what store.Store makes of it. open returns
+// a new, empty database each time it is called; whoever opened it closes it. The cases run in
+// parallel.
+func Run(t *testing.T, open func(t *testing.T) store.KV) {
+	for _, area := range areas {
+		t.Run(area.name, func(t *testing.T) {
+			t.Parallel()
+			area.test(t, open)
+		})
+	}
+}
+
+type opener func(t *testing.T) store.KV
+
+var areas = []struct {
+	name string
+	test func(t *testing.T, open func(t *testing.T) store.KV)
+}{
+	{"get", testGet},
+	{"scan", testScan},
+	{"scan sees one moment", testScanMoment},
+	{"apply is atomic", testApply},
+	{"expectations", testExpect},
+	{"one of many wins", testRace},
+	{"order", testOrder},
+	{"large values", testLarge},
+	{"context", testContext},
+	{"format", testFormat},
+	{"lease", testLease},
+	{"runs", testRuns},
+	{"log", testLog},
+	{"lists", testLists},
+	{"pages", testPages},
+	{"timers", testTimers},
+	{"active", testActive},
+	{"modules", testModules},
+	{"damage", testDamage},
+}
+
+// opened returns a database that is closed at the end of the test.
+func (open opener) opened(t *testing.T) store.KV {
+	t.Helper()
+	kv := open(t)
+	t.Cleanup(func() {
+		if err := kv.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	return kv
+}
+
+func item(key, value string) store.Item { return store.Item{Key: []byte(key), Value: []byte(value)} }
+
+// absent is the expectation that there is no such key.
+func absent(key string) store.Item { return store.Item{Key: []byte(key)} }
+
+func set(items ...store.Item) *store.Batch { return &store.Batch{Set: items} }
+
+func apply(t testing.TB, kv store.KV, b *store.Batch) {
+	t.Helper()
+	if err := kv.Apply(t.Context(), b); err != nil {
+		t.Fatalf("Apply: %v", err)
+	}
+}
+
+// pairs returns a range as "key=value".
+func pairs(t testing.TB, kv store.KV, r store.Range) []string {
+	t.Helper()
+	got, err := list(t.Context(), kv, r)
+	if err != nil {
+		t.Fatalf("Scan: %v", err)
+	}
+	return got
+}
+
+func list(ctx context.Context, kv store.KV, r store.Range) (got []string, err error) {
+	for it, err := range kv.Scan(ctx, r) {
+		if err != nil {
+			return got, err
+		}
+		got = append(got, fmt.Sprintf("%s=%s", it.Key, it.Value))
+	}
+	return got, nil
+}
+
+func same(t testing.TB, what string, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s differs (-want +got):\n%s", what, diff)
+	}
+}
+
+func code(t testing.TB, what string, err error, want flawless.Code) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %s", what, err, want)
+	}
+}
