@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flawless-engine/flawless"
@@ -27,10 +28,17 @@ type Options struct {
 	Kinds []effect.Kind
 	Space store.Spacer // asked before new work is taken; nil is unlimited
 	Log   *slog.Logger
-	Owner string           // names this server in the lease
-	Live  int              // guests kept in memory at most; 0 is 256
-	Rest  time.Duration    // a waiting guest leaves memory after this time; 0 is 5 s
-	Now   func() time.Time // the wall clock; nil is time.Now
+	Owner string        // names this server in the lease
+	Live  int           // guests kept in memory at most; 0 is 256
+	Rest  time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
+	// Patience is how long an entry may wait for its turn to be finished, so that both share a
+	// write. After it the entry is written by itself: a known outcome must not be lost to a long
+	// computation. 0 is 2 ms.
+	Patience time.Duration
+	Now      func() time.Time // the wall clock; nil is time.Now
+
+	// compiled has modules, by digest, that are there already. They are not closed.
+	compiled map[string]*guest.Module
 }
 
 // Engine runs runs. All methods may be called concurrently.
@@ -44,6 +52,7 @@ type Engine struct {
 	lease    store.Lease
 	limit    int64
 	restFor  time.Duration
+	patience time.Duration
 
 	ctx        context.Context // of guests computing
 	cancel     context.CancelFunc
@@ -72,7 +81,7 @@ type Engine struct {
 // have been looked at.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
-		log: o.Log, clockNow: o.Now, limit: int64(cmp.Or(o.Live, 256)), restFor: cmp.Or(o.Rest, 5*time.Second),
+		log: o.Log, clockNow: o.Now, limit: int64(cmp.Or(o.Live, 256)), restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond),
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
@@ -81,6 +90,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if e.clockNow == nil {
 		e.clockNow = time.Now
+	}
+	for digest, m := range o.compiled {
+		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*jsonschema.Schema{}}
+		close(l.done)
+		e.modules[digest] = l
 	}
 	for i := range o.Kinds {
 		e.kinds[o.Kinds[i].Name] = &o.Kinds[i]

@@ -31,6 +31,7 @@ var moduleName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
 type loading struct {
 	done   chan struct{}
 	module *guest.Module
+	kept   bool // by somebody else, who closes it
 	err    error
 
 	mu      sync.Mutex
@@ -39,7 +40,7 @@ type loading struct {
 
 func (l *loading) close() {
 	<-l.done
-	if l.module != nil {
+	if l.module != nil && !l.kept {
 		_ = l.module.Close(context.Background())
 	}
 }

@@ -15,10 +15,6 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// patience is how long an entry may wait for its turn to be finished, so that both share a write.
-// After it the entry is written by itself: a known outcome must not be lost to a long computation.
-const patience = 2 * time.Millisecond
-
 // run is an open run in memory. It is a cache of its log, and of the guest at the end of it.
 //
 // Whoever changes state appends an entry; the first to do so while nobody drives the run drives it,
@@ -147,7 +143,7 @@ func (r *run) takeTurn() error {
 	r.mu.Lock()
 	r.stop = stop
 	r.mu.Unlock()
-	late := time.AfterFunc(patience, r.hurry)
+	late := time.AfterFunc(r.e.patience, r.hurry)
 	defer late.Stop()
 	defer func() {
 		r.mu.Lock()
@@ -169,7 +165,7 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 		return nil
 	}
-	in := guest.In{Time: max(r.e.now(), r.s.time), Answers: slices.Clone(r.s.ready)}
+	in := guest.In{Time: max(r.e.now(), r.s.at), Answers: slices.Clone(r.s.ready)}
 	n := r.s.turn + 1
 	r.mu.Unlock()
 
@@ -199,7 +195,7 @@ func (r *run) takeTurn() error {
 	if t.Data != nil {
 		r.data = t.Data
 	}
-	r.append(flawless.Entry{At: max(r.e.now(), r.s.at), Turn: t})
+	r.append(flawless.Entry{At: max(r.e.now(), r.s.at, in.Time), Turn: t})
 	if t.Ended != nil {
 		r.drop()
 	}

@@ -64,6 +64,7 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 	e.release(r)
 	if errors.Is(err, flawless.Conflict) {
 		e.forget(r)
+		e.touch(o.ID) // whoever wanted to wake the run that is there found ours in its place
 		return e.startedBefore(ctx, o)
 	}
 	return account, err == nil, err

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"unicode/utf8"
+	"strings"
 )
 
 // ErrOutside is returned by calls that are made where no run is: in a program that is not built as
@@ -68,21 +68,14 @@ type StatusError struct {
 
 func (e *StatusError) Error() string {
 	const most = 200
-	body := e.Body
-	more := ""
+	body, more := e.Body, ""
 	if len(body) > most {
 		body, more = body[:most], "…"
-		for len(body) > 0 && !utf8.Valid(body[max(0, len(body)-utf8.UTFMax):]) {
-			body = body[:len(body)-1]
-			if len(body) <= most-utf8.UTFMax {
-				break // not text
-			}
-		}
 	}
 	if len(body) == 0 {
 		return fmt.Sprintf("%s %s: status %d", e.Method, e.URL, e.Status)
 	}
-	return fmt.Sprintf("%s %s: status %d: %s%s", e.Method, e.URL, e.Status, body, more)
+	return fmt.Sprintf("%s %s: status %d: %s%s", e.Method, e.URL, e.Status, strings.ToValidUTF8(string(body), ""), more)
 }
 
 // Cancelled is the cause of a workflow's context once somebody asked the run to give up.

@@ -56,6 +56,17 @@ func appendInts(b []byte, list []int) []byte {
 	return append(b, ']')
 }
 
+func appendStrings(b []byte, list []string) []byte {
+	b = append(b, '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, s)
+	}
+	return append(b, ']')
+}
+
 // object writes the members of a JSON object one after another. Begin with newObject, finish with end.
 type object struct{ b []byte }
 

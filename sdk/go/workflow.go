@@ -153,7 +153,7 @@ func (w *workflow) carryOut(ctx context.Context, input []byte) (end ending) {
 		switch v := recover(); {
 		case returned:
 		case v != nil:
-			end = failure("panic", panicText(v), panicStack())
+			end = failure("panic", fmt.Sprint(v), panicStack())
 		default:
 			end = failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
 		}
@@ -192,16 +192,6 @@ func failure(kind, message, stack string) ending {
 		o.str("stack", stack)
 	}
 	return ending{text: o.end()}
-}
-
-func panicText(v any) string {
-	switch v := v.(type) {
-	case error:
-		return v.Error()
-	case fmt.Stringer:
-		return v.String()
-	}
-	return fmt.Sprint(v)
 }
 
 func decode(input []byte, in any) error {

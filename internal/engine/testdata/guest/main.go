@@ -1,0 +1,175 @@
+// Guest has the workflows that the engine's tests run.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	flawless "github.com/flawless-engine/flawless/sdk/go"
+)
+
+func main() {
+	flawless.Workflow("empty", empty)
+	flawless.Workflow("everything", everything)
+	flawless.Workflow("chain", chain)
+	flawless.Workflow("sleep", sleep)
+	flawless.Workflow("once", once)
+	flawless.Workflow("stuck", stuck)
+	flawless.Workflow("fail", fail)
+	flawless.Workflow("obey", obey)
+	flawless.Workflow("leave", leave)
+	flawless.Workflow("spin", spin)
+	flawless.Workflow("fan", fan)
+}
+
+func empty(_ context.Context, in any) (any, error) { return in, nil }
+
+type Task struct {
+	URL  string `json:"url"`
+	Dead string `json:"dead,omitempty"` // nobody listens there
+	N    int    `json:"n,omitempty"`
+	Tell bool   `json:"tell,omitempty"`
+}
+
+type Result struct {
+	Once, Put, Get, NotSent, Told string
+	Draw                          int
+	Slept                         bool
+}
+
+func post(ctx context.Context, url string, opts ...flawless.Option) (string, error) {
+	r, err := flawless.Post(ctx, url, "text/plain", []byte("body"), opts...)
+	if err != nil {
+		return "", err
+	}
+	return string(r.Body), nil
+}
+
+// everything makes every kind of call.
+func everything(ctx context.Context, in Task) (out Result, err error) {
+	slog.Info("begins", "n", in.N)
+	out.Draw = rand.IntN(1 << 30)
+	if out.Once, err = post(ctx, in.URL+"/once"); err != nil {
+		return out, err
+	}
+	_ = flawless.SetData(map[string]string{"after": "once"})
+	if out.Put, err = post(ctx, in.URL+"/idempotent", flawless.Idempotent()); err != nil {
+		return out, err
+	}
+	_, err = post(ctx, in.Dead)
+	var not *flawless.NotSent
+	if !errors.As(err, &not) {
+		return out, fmt.Errorf("a dead port: %v", err)
+	}
+	out.NotSent = not.Reason
+	began := time.Now()
+	time.Sleep(3 * time.Millisecond)
+	out.Slept = time.Since(began) >= 3*time.Millisecond
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		r, e := flawless.Get(ctx, in.URL+"/get")
+		if e == nil {
+			out.Get = string(r.Body)
+		}
+	})
+	wg.Go(func() {
+		s, e := post(ctx, in.URL+"/told", flawless.TellInterrupted())
+		var cut *flawless.Interrupted
+		switch {
+		case errors.As(e, &cut):
+			out.Told = "interrupted"
+		case e != nil:
+			out.Told = e.Error()
+		default:
+			out.Told = s
+		}
+	})
+	wg.Wait()
+	_ = flawless.SetData(map[string]string{"after": "all"})
+	return out, nil
+}
+
+func chain(ctx context.Context, in Task) (int, error) {
+	for k := range in.N {
+		if _, err := post(ctx, in.URL+"/once"); err != nil {
+			return k, err
+		}
+	}
+	return in.N, nil
+}
+
+func sleep(ctx context.Context, days int) (string, error) {
+	began := time.Now()
+	for range days {
+		time.Sleep(24 * time.Hour)
+		slog.Info("another day")
+	}
+	return time.Since(began).String(), nil
+}
+
+func once(ctx context.Context, in Task) (string, error) {
+	if in.Tell {
+		s, err := post(ctx, in.URL, flawless.TellInterrupted())
+		var cut *flawless.Interrupted
+		if errors.As(err, &cut) {
+			return "interrupted", nil
+		}
+		return s, err
+	}
+	return post(ctx, in.URL)
+}
+
+func stuck(context.Context, any) (any, error) {
+	<-make(chan int)
+	return nil, nil
+}
+
+func fail(_ context.Context, how string) (any, error) {
+	if how == "panic" {
+		panic("boom")
+	}
+	return nil, errors.New(how)
+}
+
+func obey(ctx context.Context, _ any) (any, error) {
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-time.After(1000 * time.Hour):
+		return "late", nil
+	}
+}
+
+// leave ends while its call is in flight.
+func leave(ctx context.Context, in Task) (string, error) {
+	go func() { _, _ = post(ctx, in.URL+"/once") }()
+	time.Sleep(time.Millisecond)
+	return "left", nil
+}
+
+func spin(context.Context, any) (any, error) {
+	for {
+	}
+}
+
+func fan(ctx context.Context, in Task) (int, error) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	sum := 0
+	for range in.N {
+		wg.Go(func() {
+			if s, err := post(ctx, in.URL+"/once"); err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				sum += len(s)
+			}
+		})
+	}
+	wg.Wait()
+	return sum, nil
+}

@@ -1,0 +1,105 @@
+package flawless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+)
+
+// guest tells whether this is built as one.
+const guest = true
+
+// File descriptors of the guest interface.
+const (
+	idleFD  = 999_999
+	callsFD = 1_000_000 // call n is callsFD + n
+)
+
+const (
+	headPart = 0
+	bodyPart = 1
+)
+
+// The functions of the guest interface, version 1. None of them keeps a pointer.
+
+//go:wasmimport flawless call
+//go:noescape
+func hostCall(kind, head, body string) int32
+
+//go:wasmimport flawless answer
+//go:noescape
+func hostAnswer(call, part int32, ptr unsafe.Pointer, size uint32) int32
+
+//go:wasmimport flawless finish
+//go:noescape
+func hostFinish(ok int32, text string)
+
+//go:wasmimport flawless describe
+//go:noescape
+func hostDescribe(text string)
+
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// note makes a call that has no answer.
+func note(kind string, head, body []byte) { hostCall(kind, view(head), view(body)) }
+
+// exchange makes a call and waits for its answer. It returns the number of the call, once it was
+// made, and the cause of ctx when that ends first.
+func exchange(ctx context.Context, kind string, head, body []byte) (int, answerHead, []byte, error) {
+	if current.Load() == nil {
+		return 0, answerHead{}, nil, ErrOutside
+	}
+	if ctx.Err() != nil {
+		return 0, answerHead{}, nil, context.Cause(ctx)
+	}
+	n := hostCall(kind, view(head), view(body))
+	if n < 0 {
+		select {} // the workflow has returned: its goroutines go no further
+	}
+	h, answer, err := await(ctx, n)
+	return int(n), h, answer, err
+}
+
+// await parks the goroutine in the poller until the answer of call n is there, or ctx ends. The
+// engine forgets the answer afterwards.
+func await(ctx context.Context, n int32) (answerHead, []byte, error) {
+	f := os.NewFile(callsFD+uintptr(n), "call")
+	defer f.Close()
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
+	}
+	var one [1]byte
+	_, err := f.Read(one[:])
+	switch {
+	case err == nil, hostAnswer(n, headPart, nil, 0) >= 0:
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return answerHead{}, nil, context.Cause(ctx)
+	default:
+		return answerHead{}, nil, fmt.Errorf("flawless: the engine does not serve the descriptor of call %d: %w", n, err)
+	}
+	h, err := readHead(n)
+	if err != nil {
+		return answerHead{}, nil, fmt.Errorf("flawless: the engine's answer to call %d cannot be read: %w", n, err)
+	}
+	return h, readPart(n, bodyPart, nil), nil
+}
+
+// readHead reads the head of an answer that is there.
+func readHead(n int32) (answerHead, error) {
+	var room [512]byte
+	return parseHead(readPart(n, headPart, room[:]))
+}
+
+// readPart copies one part of an answer that is there, into room if it fits.
+func readPart(n, part int32, room []byte) []byte {
+	size := hostAnswer(n, part, unsafe.Pointer(unsafe.SliceData(room)), uint32(len(room)))
+	if size <= int32(len(room)) {
+		return room[:max(0, size)]
+	}
+	b := make([]byte, size)
+	hostAnswer(n, part, unsafe.Pointer(unsafe.SliceData(b)), uint32(len(b)))
+	return b
+}

@@ -1,0 +1,111 @@
+// Package nethttp lets net/http clients, and the libraries built on them, call through the engine.
+//
+// It guarantees what package flawless guarantees of its calls: every request is durable and is kept
+// from being sent twice unless it is idempotent. It never opens a connection of its own. Options of
+// a call are given in the request's context, see flawless.With.
+//
+// Request and response bodies are in memory as a whole. A module grows by about 8 MB through net/http.
+package nethttp
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	flawless "github.com/flawless-engine/flawless/sdk/go"
+)
+
+// Transport is an http.RoundTripper whose requests are calls of the run. The zero value is ready;
+// it may be used concurrently.
+//
+// It reads the whole request body before the call is made, and hands out the whole response body.
+// It follows no redirects and keeps no cookies, http.Client does. A request whose context ends
+// returns the cause of that; the call itself is carried out all the same. Errors are those of
+// flawless.Do, which http.Client wraps: use errors.As.
+//
+// Trailers, Upgrade and 1xx responses are not passed on.
+type Transport struct{}
+
+// Client returns a new http.Client that calls through the engine.
+func Client() *http.Client { return &http.Client{Transport: Transport{}} }
+
+// Install makes the engine the transport of http.DefaultClient and of every client that names none,
+// by setting http.DefaultTransport. Call it in func main, before workflows are offered.
+func Install() { http.DefaultTransport = Transport{} }
+
+// RoundTrip implements http.RoundTripper.
+func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := readBody(req)
+	if err != nil {
+		return nil, err
+	}
+	call := flawless.Request{Method: req.Method, URL: req.URL.String(), Header: header(req), Body: body}
+	resp, err := flawless.Do(req.Context(), call, flawless.Redirects(0))
+	if err != nil {
+		return nil, err
+	}
+	return response(req, resp), nil
+}
+
+// readBody reads and closes the body.
+func readBody(req *http.Request) ([]byte, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil, nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if closeErr := req.Body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the body of %s %s cannot be read: %w", req.Method, req.URL.Redacted(), err)
+	}
+	if req.ContentLength > 0 && req.ContentLength != int64(len(body)) {
+		return nil, fmt.Errorf("the body of %s %s has %d bytes, its ContentLength is %d", req.Method, req.URL.Redacted(), len(body), req.ContentLength)
+	}
+	return body, nil
+}
+
+func header(req *http.Request) flawless.Header {
+	if req.Host == "" || req.Host == req.URL.Host {
+		return flawless.Header(req.Header)
+	}
+	h := req.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h["Host"] = []string{req.Host}
+	return flawless.Header(h)
+}
+
+func response(req *http.Request, r *flawless.Response) *http.Response {
+	h := http.Header(r.Header)
+	if h == nil {
+		h = http.Header{}
+	}
+	out := &http.Response{
+		Status:        strconv.Itoa(r.Status) + " " + http.StatusText(r.Status),
+		StatusCode:    r.Status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        h,
+		Body:          io.NopCloser(bytes.NewReader(r.Body)),
+		ContentLength: int64(len(r.Body)),
+		Request:       req,
+	}
+	if req.Method == http.MethodHead {
+		out.Body, out.ContentLength = http.NoBody, announced(h)
+	}
+	return out
+}
+
+// announced returns the length that the response to a HEAD request tells, or -1.
+func announced(h http.Header) int64 {
+	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
