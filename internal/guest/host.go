@@ -137,7 +137,7 @@ func answer(i *Instance, s []uint64) uint32 {
 	if !ok {
 		return minusOne
 	}
-	part := a.Head
+	part := []byte(a.Head)
 	switch uint32(s[1]) {
 	case 0:
 	case 1:

@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"iter"
+
+	"github.com/flawless-engine/flawless"
 )
 
 // KV is all that is asked of a database. It is an ordered map of bytes to bytes.
@@ -43,10 +46,25 @@ type Range struct {
 	Limit    int
 }
 
-// Batch is what one Apply changes, and under which condition. Within a batch a key is set or deleted
-// at most once. The zero value is empty and ready to use.
+// Batch is what one Apply changes, and under which condition. Keys have at least one byte. Within a
+// batch a key is set or deleted at most once. The zero value is empty and ready to use.
 type Batch struct {
 	Expect []Item   // each key holds exactly this value; a nil value means the key is absent
 	Set    []Item   // put these
 	Delete [][]byte // remove these, if they are there
+}
+
+// Check returns [flawless.Invalid] if the batch has an empty key, which no database is asked to hold.
+func (b *Batch) Check() error {
+	for _, item := range b.Set {
+		if len(item.Key) == 0 {
+			return fmt.Errorf("a batch sets the empty key: %w", flawless.Invalid)
+		}
+	}
+	for _, k := range b.Delete {
+		if len(k) == 0 {
+			return fmt.Errorf("a batch deletes the empty key: %w", flawless.Invalid)
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ package mem
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -86,7 +87,7 @@ func (db *DB) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, err
 func (db *DB) Apply(ctx context.Context, b *store.Batch) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if err := db.ready(ctx); err != nil {
+	if err := cmp.Or(db.ready(ctx), b.Check()); err != nil {
 		return fmt.Errorf("applying a batch: %w", err)
 	}
 	root := db.root.Load()

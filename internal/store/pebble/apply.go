@@ -28,7 +28,10 @@ func (db *DB) Apply(ctx context.Context, b *store.Batch) error {
 }
 
 func (db *DB) apply(ctx context.Context, b *store.Batch) error {
-	if err := db.ready(ctx); err != nil {
+	if err := db.writable(ctx); err != nil {
+		return err
+	}
+	if err := b.Check(); err != nil {
 		return err
 	}
 	if err := db.space.room(); err != nil {
@@ -45,8 +48,9 @@ func (db *DB) apply(ctx context.Context, b *store.Batch) error {
 			return err
 		}
 	}
+	empty := pb.Empty() // not asked later: Pebble takes the bytes out of a large batch
 	n, err := db.hand(ctx, b, pb)
-	if errors.Is(err, flawless.Fenced) || err == nil && pb.Empty() {
+	if errors.Is(err, flawless.Fenced) || err == nil && empty {
 		// The answer rests on what this batch saw: it must not be given before that is synced.
 		return errors.Join(db.gate.wait(ctx, n), err, pb.Close())
 	}
@@ -66,10 +70,7 @@ func (db *DB) apply(ctx context.Context, b *store.Batch) error {
 func (db *DB) hand(ctx context.Context, b *store.Batch, pb *cockroach.Batch) (uint64, error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if db.closed {
-		return 0, errClosed()
-	}
-	if err := db.ready(ctx); err != nil {
+	if err := db.writable(ctx); err != nil {
 		return 0, err
 	}
 	n := db.started.Load()

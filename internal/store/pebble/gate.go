@@ -12,6 +12,7 @@ type gate struct {
 	synced uint64
 	err    error         // why nothing more will be synced
 	moved  chan struct{} // closed when one of the two changes; nil while nobody waits
+	queue  int           // how many wait for that
 }
 
 // pass says that all batches up to n are synced, unless a sync has failed.
@@ -42,7 +43,7 @@ func (g *gate) fail(err error) {
 func (g *gate) wake() {
 	if g.moved != nil {
 		close(g.moved)
-		g.moved = nil
+		g.moved, g.queue = nil, 0
 	}
 }
 
@@ -62,6 +63,7 @@ func (g *gate) wait(ctx context.Context, n uint64) error {
 			g.moved = make(chan struct{})
 		}
 		moved := g.moved
+		g.queue++
 		g.mu.Unlock()
 		select {
 		case <-moved:

@@ -46,7 +46,7 @@ type DB struct {
 	gate  gate
 
 	mu      sync.Mutex // held while a batch is checked and handed to Pebble
-	closed  bool
+	closed  atomic.Bool
 	started atomic.Uint64 // number of the newest batch handed to Pebble; written under mu
 	seed    maphash.Seed
 	touched [places]atomic.Uint64 // number of the newest batch that changed a key, by the key's hash
@@ -123,10 +123,9 @@ func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
 func (db *DB) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if db.closed {
+	if db.closed.Swap(true) {
 		return nil
 	}
-	db.closed = true
 	var err error
 	if f := db.failed.Load(); f == nil || !f.dead {
 		err = guard(db.kv.Close)
@@ -152,9 +151,17 @@ func (db *DB) fail(err error, dead bool) {
 
 func (db *DB) isBroken() bool { return db.failed.Load() != nil }
 
-// ready returns an error if no write can be taken.
+// ready returns an error if nothing can be read.
 func (db *DB) ready(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
+	if db.closed.Load() {
+		return fmt.Errorf("the database is closed: %w", flawless.Stopping)
+	}
+	return ctx.Err()
+}
+
+// writable returns an error if no write can be taken.
+func (db *DB) writable(ctx context.Context) error {
+	if err := db.ready(ctx); err != nil {
 		return err
 	}
 	if f := db.failed.Load(); f != nil {
@@ -175,5 +182,3 @@ func explained(err error) error {
 	}
 	return err
 }
-
-func errClosed() error { return fmt.Errorf("the database is closed: %w", flawless.Stopping) }

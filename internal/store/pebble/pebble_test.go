@@ -5,6 +5,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
 	"github.com/flawless-engine/flawless/internal/store/storetest"
@@ -40,4 +41,14 @@ func TestConforms(t *testing.T) {
 			return db
 		})
 	})
+}
+
+func codeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if c := flawless.CodeOf(err); c != "" {
+		return string(c)
+	}
+	return err.Error()
 }

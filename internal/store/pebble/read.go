@@ -22,7 +22,7 @@ func (db *DB) Get(ctx context.Context, key []byte) ([]byte, error) {
 }
 
 func (db *DB) get(ctx context.Context, key []byte) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
+	if err := db.ready(ctx); err != nil {
 		return nil, err
 	}
 	var value []byte
@@ -52,7 +52,7 @@ func (db *DB) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, err
 
 // scan returns nil where yield asked to stop.
 func (db *DB) scan(ctx context.Context, r store.Range, yield func(store.Item, error) bool) (err error) {
-	if err := ctx.Err(); err != nil {
+	if err := db.ready(ctx); err != nil {
 		return err
 	}
 	it, err := db.kv.NewIterWithContext(ctx, &cockroach.IterOptions{LowerBound: r.From, UpperBound: r.To})

@@ -21,6 +21,10 @@ func testApply(t *testing.T, open func(t *testing.T) store.KV) {
 	apply(t, kv, &store.Batch{Set: []store.Item{item("b", "2"), item("c", "2")}, Delete: [][]byte{[]byte("a"), []byte("never there")}})
 	same(t, "after two batches", []string{"b=2", "c=2"}, pairs(t, kv, store.Range{}))
 
+	code(t, "setting the empty key", kv.Apply(t.Context(), set(item("c", "3"), item("", "1"))), flawless.Invalid)
+	code(t, "deleting the empty key", kv.Apply(t.Context(), &store.Batch{Delete: [][]byte{{}}}), flawless.Invalid)
+	same(t, "after a refusal", []string{"b=2", "c=2"}, pairs(t, kv, store.Range{}))
+
 	key, value := []byte("k"), []byte("v")
 	apply(t, kv, set(store.Item{Key: key, Value: value}))
 	key[0], value[0] = 'x', 'x' // from its return on the slices are the caller's again

@@ -1,0 +1,255 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Unreachable is the error when no server answers.
+const Unreachable flawless.Code = "unreachable"
+
+// Options says where the server is. The zero value is the server of this machine.
+type Options struct {
+	Socket      string // host and UDP port of HTTP/3; "" is localhost:27288
+	Port        int    // TCP port on the same host; 0 is the port of Socket
+	Certificate string // PEM file with the server's certificate; on this machine any is trusted
+	NoQUIC      bool   // speak HTTP over TCP only
+}
+
+// Client talks to one server. It may be used concurrently.
+type Client struct {
+	options  Options
+	host     string
+	tcp      *http.Client
+	quic     *http.Client
+	h3       *http3.Transport
+	choose   sync.Once
+	base     string
+	http     *http.Client
+	loopback bool
+}
+
+// New returns a client. Nothing is sent yet.
+func New(o Options) (*Client, error) {
+	if o.Socket == "" {
+		o.Socket = "localhost:27288"
+	}
+	host, port, err := net.SplitHostPort(o.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("the socket %q is not host:port: %w", o.Socket, flawless.Invalid)
+	}
+	if o.Port == 0 {
+		if o.Port, err = strconv.Atoi(port); err != nil {
+			return nil, fmt.Errorf("the socket %q has no number of a port: %w", o.Socket, flawless.Invalid)
+		}
+	}
+	c := &Client{options: o, host: host}
+	ip := net.ParseIP(host)
+	c.loopback = host == "localhost" || ip != nil && ip.IsLoopback()
+	// What goes to this machine does not leave it, so any certificate will do there.
+	trust := &tls.Config{InsecureSkipVerify: c.loopback, MinVersion: tls.VersionTLS13}
+	if o.Certificate != "" && !c.loopback {
+		pem, err := os.ReadFile(o.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("reading the server's certificate: %w", err)
+		}
+		trust.RootCAs = x509.NewCertPool()
+		if !trust.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s has no certificate: %w", o.Certificate, flawless.Invalid)
+		}
+	}
+	c.h3 = &http3.Transport{TLSClientConfig: trust, QUICConfig: &quic.Config{HandshakeIdleTimeout: 300 * time.Millisecond, KeepAlivePeriod: 10 * time.Second}}
+	c.quic = &http.Client{Transport: c.h3}
+	c.tcp = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: time.Minute}}
+	return c, nil
+}
+
+// Close ends all connections.
+func (c *Client) Close() error {
+	c.tcp.CloseIdleConnections()
+	return c.h3.Close()
+}
+
+// reach finds out how the server answers.
+func (c *Client) reach(ctx context.Context) {
+	c.choose.Do(func() {
+		c.base, c.http = "http://"+net.JoinHostPort(c.host, strconv.Itoa(c.options.Port)), c.tcp
+		if c.options.NoQUIC {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, 400*time.Millisecond)
+		defer cancel()
+		base := "https://" + c.options.Socket
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v1/version", nil)
+		if err != nil {
+			return
+		}
+		resp, err := c.quic.Do(req)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			c.base, c.http = base, c.quic
+		}
+	})
+}
+
+// Protocol tells which protocol is spoken, "HTTP/3" or "HTTP".
+func (c *Client) Protocol(ctx context.Context) string {
+	if c.reach(ctx); c.http == c.quic {
+		return "HTTP/3"
+	}
+	return "HTTP"
+}
+
+type request struct {
+	method, path string
+	query        url.Values
+	body         io.Reader
+	length       int64
+	kind         string // Content-Type
+	accept       string
+	last         string // Last-Event-ID
+}
+
+// send makes a request and returns the response where it is not a problem.
+func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	c.reach(ctx)
+	u := c.base + "/api/v1" + r.path
+	if len(r.query) > 0 {
+		u += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, u, r.body)
+	if err != nil {
+		return nil, err
+	}
+	req.GetBody = nil // nothing is sent twice without the caller's knowledge
+	if r.length > 0 {
+		req.ContentLength = r.length
+	}
+	for name, v := range map[string]string{"Content-Type": r.kind, "Accept": r.accept, "Last-Event-ID": r.last} {
+		if v != "" {
+			req.Header.Set(name, v)
+		}
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("no server answers at %s: %v: %w", c.base, err, Unreachable)
+	}
+	if resp.StatusCode >= 400 && !(r.path == "/health" && resp.StatusCode == http.StatusServiceUnavailable) {
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		return nil, refusal(resp.StatusCode, b)
+	}
+	return resp, nil
+}
+
+// refusal turns a problem into an error.
+func refusal(status int, b []byte) error {
+	var p struct {
+		Title, Detail string
+		Code          flawless.Code
+		Errors        []struct{ Message, Location string }
+	}
+	if json.Unmarshal(b, &p) != nil || p.Detail == "" && p.Title == "" {
+		return fmt.Errorf("the server answered with status %d: %s", status, bytes.TrimSpace(b))
+	}
+	if p.Detail == "" {
+		p.Detail = p.Title
+	}
+	if p.Code == "" {
+		for _, e := range p.Errors {
+			p.Detail += fmt.Sprintf("; %s: %s", e.Location, e.Message)
+		}
+		if status == http.StatusBadRequest || status == http.StatusUnprocessableEntity {
+			p.Code = flawless.Invalid
+		}
+	}
+	return &Refusal{Status: status, Detail: p.Detail, Code: p.Code}
+}
+
+// Refusal is what a server said instead of doing what it was asked for. It wraps the flawless.Code.
+type Refusal struct {
+	Status int
+	Detail string
+	Code   flawless.Code
+}
+
+func (r *Refusal) Error() string {
+	if r.Code != "" {
+		return strings.TrimSuffix(r.Detail, ": "+string(r.Code))
+	}
+	return r.Detail
+}
+
+// Unwrap returns the class of the error.
+func (r *Refusal) Unwrap() error {
+	if r.Code == "" {
+		return nil
+	}
+	return r.Code
+}
+
+// get asks for a document.
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	return document[T](c.send(ctx, request{method: http.MethodGet, path: path, query: query}))
+}
+
+// post sends a document and returns the one that comes back.
+func post[T any](ctx context.Context, c *Client, path string, query url.Values, in any) (T, error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return *new(T), err
+	}
+	return document[T](c.send(ctx, request{method: http.MethodPost, path: path, query: query, body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+}
+
+func document[T any](resp *http.Response, err error) (T, error) {
+	var out T
+	if err != nil {
+		return out, err
+	}
+	defer resp.Body.Close()
+	err = json.NewDecoder(resp.Body).Decode(&out)
+	if err != nil {
+		err = fmt.Errorf("reading the server's answer: %w", err)
+	}
+	return out, err
+}
+
+// Version returns the version of the server.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	v, err := get[struct{ Version string }](ctx, c, "/version", nil)
+	return v.Version, err
+}
+
+// Health returns how the server is.
+func (c *Client) Health(ctx context.Context) (flawless.Health, error) {
+	return get[flawless.Health](ctx, c, "/health", nil)
+}
+
+var errCut = errors.New("the server broke off the stream")

@@ -1,0 +1,222 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Start asks for a run.
+type Start struct {
+	Module   string          `json:"module"`
+	Workflow string          `json:"workflow"`
+	Input    json.RawMessage `json:"input,omitempty"`
+	ID       string          `json:"id"`
+}
+
+// Start starts a run; with wait it returns when the run has ended. Without an id it makes one. It
+// returns false where the id was known with the same input. After an error without a flawless.Code
+// nobody can say whether the run was started: ask again with the same id.
+func (c *Client) Start(ctx context.Context, s Start, wait bool) (flawless.Run, bool, error) {
+	if s.ID == "" {
+		s.ID = flawless.NewRunID(time.Now())
+	}
+	out, err := post[struct {
+		Run     flawless.Run
+		Started bool
+	}](ctx, c, "/runs", flag("wait", wait), s)
+	return out.Run, out.Started, err
+}
+
+func flag(name string, set bool) url.Values {
+	if !set {
+		return nil
+	}
+	return url.Values{name: {"true"}}
+}
+
+func runPath(id, rest string) string { return "/runs/" + url.PathEscape(id) + rest }
+
+// Run returns a run; with wait it returns when the run has ended.
+func (c *Client) Run(ctx context.Context, id string, wait bool) (flawless.Run, error) {
+	return get[flawless.Run](ctx, c, runPath(id, ""), flag("wait", wait))
+}
+
+// Runs returns a page of runs, newest first, and the cursor of the next one, "" at the end.
+func (c *Client) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
+	q := url.Values{}
+	set := func(name, v string) {
+		if v != "" {
+			q.Add(name, v)
+		}
+	}
+	status := ""
+	for _, s := range f.Status {
+		if status != "" {
+			status += ","
+		}
+		status += string(s)
+	}
+	set("status", status)
+	set("module", f.Module)
+	set("workflow", f.Workflow)
+	set("cursor", f.Cursor)
+	if !f.Since.IsZero() {
+		set("since", f.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if f.Limit > 0 {
+		set("limit", strconv.Itoa(f.Limit))
+	}
+	page, err := get[struct {
+		Runs []flawless.Run
+		Next string
+	}](ctx, c, "/runs", q)
+	return page.Runs, page.Next, err
+}
+
+// All yields all runs that f selects, page after page.
+func (c *Client) All(ctx context.Context, f flawless.Filter) iter.Seq2[flawless.Run, error] {
+	return func(yield func(flawless.Run, error) bool) {
+		for {
+			runs, next, err := c.Runs(ctx, f)
+			if err != nil {
+				yield(flawless.Run{}, err)
+				return
+			}
+			for _, r := range runs {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if f.Cursor = next; next == "" {
+				return
+			}
+		}
+	}
+}
+
+// Log returns at most limit records from number from on; 0 is 100.
+func (c *Client) Log(ctx context.Context, id string, from uint64, limit int) ([]flawless.Record, error) {
+	q := url.Values{"from": {strconv.FormatUint(from, 10)}}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	return get[[]flawless.Record](ctx, c, runPath(id, "/log"), q)
+}
+
+// WholeLog yields all records that are there.
+func (c *Client) WholeLog(ctx context.Context, id string) iter.Seq2[flawless.Record, error] {
+	return func(yield func(flawless.Record, error) bool) {
+		for from := uint64(0); ; {
+			page, err := c.Log(ctx, id, from, 1000)
+			if err != nil {
+				yield(flawless.Record{}, err)
+				return
+			}
+			for _, rec := range page {
+				if !yield(rec, nil) {
+					return
+				}
+				from = rec.Seq + 1
+			}
+			if len(page) < 1000 {
+				return
+			}
+		}
+	}
+}
+
+// Follow yields the records of a run from number from on as they become durable, until it has ended.
+func (c *Client) Follow(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
+	return func(yield func(flawless.Record, error) bool) {
+		resp, err := c.send(ctx, request{method: http.MethodGet, path: runPath(id, "/events"), accept: "text/event-stream",
+			query: url.Values{"from": {strconv.FormatUint(from, 10)}}})
+		if err != nil {
+			yield(flawless.Record{}, err)
+			return
+		}
+		defer resp.Body.Close()
+		for e, err := range events(resp.Body) {
+			var rec flawless.Record
+			switch {
+			case err != nil:
+			case e.name == "record":
+				err = json.Unmarshal(e.data, &rec)
+			case e.name == "problem":
+				err = refusal(http.StatusInternalServerError, e.data)
+			case e.name == "run":
+				return
+			default:
+				continue
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+		yield(flawless.Record{}, errCut)
+	}
+}
+
+// Watch yields every run that changes from now on.
+func (c *Client) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
+	return func(yield func(flawless.Run, error) bool) {
+		resp, err := c.send(ctx, request{method: http.MethodGet, path: "/events", accept: "text/event-stream"})
+		if err != nil {
+			yield(flawless.Run{}, err)
+			return
+		}
+		defer resp.Body.Close()
+		for e, err := range events(resp.Body) {
+			var r flawless.Run
+			switch {
+			case err != nil:
+			case e.name == "problem":
+				err = refusal(http.StatusInternalServerError, e.data)
+			default:
+				err = json.Unmarshal(e.data, &r)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+		yield(flawless.Run{}, errCut)
+	}
+}
+
+// Data returns what a run published last.
+func (c *Client) Data(ctx context.Context, id string) (json.RawMessage, error) {
+	return get[json.RawMessage](ctx, c, runPath(id, "/data"), nil)
+}
+
+// Resolve says what is to become of a call whose outcome nobody can know.
+func (c *Client) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
+	in := map[string]any{"resolution": d.Resolution}
+	for name, v := range map[string]string{"text": d.Text, "who": d.Who, "note": d.Note} {
+		if v != "" {
+			in[name] = v
+		}
+	}
+	if d.Resolution == flawless.Respond {
+		in["body"] = d.Body
+		if d.Status != 0 {
+			in["status"] = d.Status
+		}
+	}
+	return post[flawless.Run](ctx, c, runPath(id, "/calls/"+strconv.Itoa(d.Call)+"/resolve"), nil, in)
+}
+
+// Cancel asks a run to give up.
+func (c *Client) Cancel(ctx context.Context, id string, w flawless.Cancel) (flawless.Run, error) {
+	return post[flawless.Run](ctx, c, runPath(id, "/cancel"), nil, map[string]string{"who": w.Who, "note": w.Note})
+}
+
+// Terminate ends a run without asking it.
+func (c *Client) Terminate(ctx context.Context, id string, w flawless.Cancel) (flawless.Run, error) {
+	return post[flawless.Run](ctx, c, runPath(id, "/terminate"), nil, map[string]string{"who": w.Who, "note": w.Note})
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/quic-go/quic-go/http3"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Address says where a server listens.
+type Address struct {
+	Socket string // UDP, for HTTP/3: host and port
+	Port   int    // TCP, for HTTP/1.1 and HTTP/2, on the host of Socket; 0 takes a free one
+	Dir    string // keeps the certificate: tls/cert.pem and tls/key.pem
+}
+
+// Listener is a server that has its ports.
+type Listener struct {
+	log   *slog.Logger
+	tcp   net.Listener
+	udp   net.PacketConn
+	http  *http.Server
+	quic  *http3.Server
+	tasks sync.WaitGroup
+}
+
+// Listen takes the ports. A port that is taken is flawless.Conflict. The certificate is made where
+// there is none, for this server alone.
+func Listen(a Address, log *slog.Logger) (*Listener, error) {
+	host, _, err := net.SplitHostPort(a.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("the socket %q is not host:port: %w", a.Socket, flawless.Invalid)
+	}
+	cert, err := certificate(filepath.Join(a.Dir, "tls"), host)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{log: log}
+	if l.tcp, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(a.Port))); err != nil {
+		return nil, taken("tcp port "+strconv.Itoa(a.Port), "--port", err)
+	}
+	if l.udp, err = net.ListenPacket("udp", a.Socket); err != nil {
+		_ = l.tcp.Close()
+		return nil, taken("udp socket "+a.Socket, "--socket", err)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	l.http = &http.Server{Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})}
+	return l, nil
+}
+
+func taken(what, flag string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use: another server? stop it or choose another with %s: %w", what, flag, flawless.Conflict)
+	}
+	return fmt.Errorf("listening on %s: %w", what, err)
+}
+
+// TCP is the address of HTTP/1.1 and HTTP/2, UDP that of HTTP/3.
+func (l *Listener) TCP() string { return l.tcp.Addr().String() }
+
+// UDP is the address of HTTP/3.
+func (l *Listener) UDP() string { return l.udp.LocalAddr().String() }
+
+// Serve answers requests in the background until Close.
+func (l *Listener) Serve(h http.Handler) {
+	l.http.Handler, l.quic.Handler = h, h
+	l.tasks.Go(func() {
+		if err := l.http.Serve(l.tcp); !errors.Is(err, http.ErrServerClosed) {
+			l.log.Error("serving tcp", "error", err)
+		}
+	})
+	l.tasks.Go(func() {
+		if err := l.quic.Serve(l.udp); !errors.Is(err, http.ErrServerClosed) {
+			l.log.Error("serving udp", "error", err)
+		}
+	})
+}
+
+// Close takes no more requests and waits for those under way until ctx ends.
+func (l *Listener) Close(ctx context.Context) error {
+	err := l.http.Shutdown(ctx)
+	if err != nil {
+		_ = l.http.Close()
+	}
+	if e := l.quic.Shutdown(ctx); e != nil {
+		_ = l.quic.Close()
+		err = errors.Join(err, e)
+	}
+	_ = l.udp.Close()
+	_ = l.tcp.Close()
+	l.tasks.Wait()
+	return err
+}
+
+// certificate reads the server's certificate, and makes one where there is none or it is running out.
+func certificate(dir, host string) (tls.Certificate, error) {
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if c, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil && c.Leaf != nil && time.Until(c.Leaf.NotAfter) > 24*time.Hour {
+		return c, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	t := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "flawless"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}}
+	if ip := net.ParseIP(host); ip != nil {
+		t.IPAddresses = append(t.IPAddresses, ip)
+	} else if host != "" {
+		t.DNSNames = append(t.DNSNames, host)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+	if err := os.MkdirAll(dir, 0o700); err == nil {
+		err = errors.Join(os.WriteFile(certFile, certPEM, 0o644), os.WriteFile(keyFile, keyPEM, 0o600))
+		if err != nil {
+			return tls.Certificate{}, fmt.Errorf("keeping the certificate in %s: %w", dir, err)
+		}
+	} else {
+		return tls.Certificate{}, fmt.Errorf("keeping the certificate in %s: %w", dir, err)
+	}
+	return tls.X509KeyPair(certPEM, keyPEM)
+}

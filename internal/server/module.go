@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// Added is the answer to adding a module.
+type Added struct {
+	Module flawless.Module `json:"module"`
+	Added  bool            `json:"added" doc:"false where these bytes are the newest version already"`
+}
+
+// Progress is how far an addition has come.
+type Progress struct {
+	Stage string  `json:"stage"`
+	Done  float64 `json:"done" doc:"0 to 1"`
+}
+
+type addModule struct {
+	Name    string `path:"name" doc:"name of the module"`
+	Accept  string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
+	RawBody []byte `contentType:"application/wasm"`
+}
+
+func (a *api) modules() {
+	add := operation("add-module", http.MethodPut, "/modules/{name}", "Add a module, or a new version of it")
+	add.MaxBodyBytes = engine.MaxModule + 1
+	add.BodyReadTimeout = 10 * time.Minute
+	add.Errors = append(add.Errors, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
+	schema := a.huma.OpenAPI().Components.Schemas.Schema(typeOf[Added](), true, "Added")
+	content := map[string]*huma.MediaType{"application/json": {Schema: schema}, "text/event-stream": {Schema: &huma.Schema{Type: "string"}}}
+	add.Responses = map[string]*huma.Response{
+		"200": {Description: "these bytes are the newest version already", Content: content},
+		"201": {Description: "added", Content: content},
+	}
+	huma.Register(a.huma, add, a.addModule)
+	huma.Register(a.huma, operation("list-modules", http.MethodGet, "/modules", "The newest version of each module"),
+		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Module], error) {
+			m, err := a.engine.Modules(ctx)
+			if m == nil {
+				m = []flawless.Module{}
+			}
+			return &body[[]flawless.Module]{m}, problem(err)
+		})
+	type name struct {
+		Name string `path:"name"`
+	}
+	huma.Register(a.huma, operation("get-module", http.MethodGet, "/modules/{name}", "All versions of a module, newest first"),
+		func(ctx context.Context, in *name) (*body[[]flawless.Module], error) {
+			m, err := a.engine.Module(ctx, in.Name)
+			return &body[[]flawless.Module]{m}, problem(err)
+		})
+}
+
+func (a *api) addModule(_ context.Context, in *addModule) (*huma.StreamResponse, error) {
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		if !strings.Contains(in.Accept, "text/event-stream") {
+			m, added, err := a.engine.AddModule(c.Context(), in.Name, in.RawBody, nil)
+			a.write(c, Added{m, added}, added, err)
+			return
+		}
+		s := openStream(c)
+		m, added, err := a.engine.AddModule(c.Context(), in.Name, in.RawBody, func(stage string, done float64) {
+			_ = s.send("progress", "", Progress{stage, done})
+		})
+		if err != nil {
+			_ = s.send("problem", "", problem(err))
+			return
+		}
+		_ = s.send("result", "", Added{m, added})
+	}}, nil
+}
+
+// write answers with v or with the problem err.
+func (a *api) write(c huma.Context, v any, created bool, err error) {
+	status, kind := http.StatusOK, "application/json"
+	if created {
+		status = http.StatusCreated
+	}
+	if p := new(Problem); errors.As(problem(err), &p) {
+		status, kind, v = p.Status, p.ContentType(""), p
+	}
+	c.SetHeader("Content-Type", kind)
+	c.SetStatus(status)
+	_ = json.NewEncoder(c.BodyWriter()).Encode(v)
+}

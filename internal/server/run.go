@@ -1,0 +1,155 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// StartRun asks for a run.
+type StartRun struct {
+	Module   string          `json:"module"`
+	Workflow string          `json:"workflow"`
+	Input    json.RawMessage `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
+	ID       string          `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
+}
+
+// Started is the answer to a start.
+type Started struct {
+	Run     flawless.Run `json:"run"`
+	Started bool         `json:"started" doc:"false where the id was known with the same input"`
+}
+
+// Page is a part of a list.
+type Page struct {
+	Runs []flawless.Run `json:"runs"`
+	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing at the end"`
+}
+
+// Word is what somebody says when a run is to end.
+type Word struct {
+	Who  string `json:"who,omitempty"`
+	Note string `json:"note,omitempty" doc:"why"`
+}
+
+// Resolve is a person's word on a call of unknown outcome.
+type Resolve struct {
+	Resolution flawless.Resolution `json:"resolution" enum:"retry,response,error,fail"`
+	Text       string              `json:"text,omitempty" doc:"with error: what the code is told"`
+	Status     int                 `json:"status,omitempty" doc:"with response: its status, 200 where it is missing"`
+	Response   flawless.Bytes      `json:"body,omitempty" doc:"with response: its body"`
+	Word
+}
+
+// RunPath names a run in a path.
+type RunPath struct {
+	ID string `path:"id" doc:"id of the run"`
+}
+
+func (a *api) runs() {
+	start := operation("start-run", http.MethodPost, "/runs", "Start a run")
+	start.DefaultStatus = http.StatusCreated
+	huma.Register(a.huma, start, a.start)
+	huma.Register(a.huma, operation("list-runs", http.MethodGet, "/runs", "Runs, newest first"), a.list)
+	huma.Register(a.huma, operation("get-run", http.MethodGet, "/runs/{id}", "One run"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			Wait bool `query:"wait" doc:"answer when the run has ended"`
+		}) (*body[flawless.Run], error) {
+			get := a.engine.Run
+			if in.Wait {
+				get = a.engine.Wait
+			}
+			r, err := get(ctx, in.ID)
+			return &body[flawless.Run]{r}, problem(err)
+		})
+	huma.Register(a.huma, operation("get-log", http.MethodGet, "/runs/{id}/log", "Records of a run's log"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			From  uint64 `query:"from" doc:"number of the first record"`
+			Limit int    `query:"limit" minimum:"0" maximum:"1000" default:"100"`
+		}) (*body[[]flawless.Record], error) {
+			log, err := a.engine.Log(ctx, in.ID, in.From, in.Limit)
+			if log == nil {
+				log = []flawless.Record{}
+			}
+			return &body[[]flawless.Record]{log}, problem(err)
+		})
+	huma.Register(a.huma, operation("get-data", http.MethodGet, "/runs/{id}/data", "What the run published last"),
+		func(ctx context.Context, in *RunPath) (*body[json.RawMessage], error) {
+			d, err := a.engine.Data(ctx, in.ID)
+			return &body[json.RawMessage]{d}, problem(err)
+		})
+	type worded struct {
+		RunPath
+		Body Word `required:"false"`
+	}
+	huma.Register(a.huma, operation("cancel-run", http.MethodPost, "/runs/{id}/cancel", "Ask a run to give up"),
+		func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
+			r, err := a.engine.Cancel(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note})
+			return &body[flawless.Run]{r}, problem(err)
+		})
+	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run without asking it"),
+		func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
+			r, err := a.engine.Terminate(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note})
+			return &body[flawless.Run]{r}, problem(err)
+		})
+	huma.Register(a.huma, operation("resolve-call", http.MethodPost, "/runs/{id}/calls/{n}/resolve", "Decide about a call whose outcome nobody can know"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			N    int `path:"n" doc:"number of the call"`
+			Body Resolve
+		}) (*body[flawless.Run], error) {
+			b := in.Body
+			r, err := a.engine.Resolve(ctx, in.ID, flawless.Decision{Call: in.N, Resolution: b.Resolution, Text: b.Text, Status: b.Status, Body: b.Response, Who: b.Who, Note: b.Note})
+			return &body[flawless.Run]{r}, problem(err)
+		})
+}
+
+type started struct {
+	Status int
+	Body   Started
+}
+
+func (a *api) start(ctx context.Context, in *struct {
+	Wait bool `query:"wait" doc:"answer when the run has ended"`
+	Body StartRun
+},
+) (*started, error) {
+	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID})
+	if err != nil {
+		return nil, problem(err)
+	}
+	if in.Wait && !r.Status.Ended() {
+		if r, err = a.engine.Wait(ctx, r.ID); err != nil {
+			return nil, problem(err)
+		}
+	}
+	out := &started{http.StatusOK, Started{r, isNew}}
+	if isNew {
+		out.Status = http.StatusCreated
+	}
+	return out, nil
+}
+
+func (a *api) list(ctx context.Context, in *struct {
+	Status   []flawless.Status `query:"status" doc:"any of these"`
+	Module   string            `query:"module"`
+	Workflow string            `query:"workflow"`
+	Since    time.Time         `query:"since" doc:"created at or after"`
+	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+	Cursor   string            `query:"cursor" doc:"next of the page before"`
+},
+) (*body[Page], error) {
+	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since, Limit: in.Limit, Cursor: in.Cursor})
+	if runs == nil {
+		runs = []flawless.Run{}
+	}
+	return &body[Page]{Page{runs, next}}, problem(err)
+}

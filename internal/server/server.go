@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// maxBody is the largest JSON body that is taken, in bytes.
+const maxBody = 4 << 20
+
+// api is the engine with its operations.
+type api struct {
+	engine *engine.Engine
+	log    *slog.Logger
+	huma   huma.API
+	ctx    context.Context // ends when the server stops; streams end with it
+}
+
+// Handler returns the API of an engine. Streams end when ctx does.
+func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Flawless", flawless.Version)
+	config.Info.Description = "Runs code to completion, whatever hardware and software do."
+	config.DocsPath = ""
+	config.SchemasPath = ""
+	config.CreateHooks = nil
+	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[flawless.Bytes](), reflect.TypeFor[string]())
+	a := &api{engine: e, log: log, ctx: ctx}
+	a.huma = humago.New(mux, config)
+	a.about()
+	a.modules()
+	a.runs()
+	a.streams()
+	mux.Handle("GET /metrics", metrics(e))
+	return guard(log, mux)
+}
+
+// operation describes an operation under /api/v1.
+func operation(id, method, path, summary string) huma.Operation {
+	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
+		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody, BodyReadTimeout: time.Minute,
+		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
+}
+
+// guard keeps a panic in one request from being anything else than a refusal of it.
+func guard(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+type body[T any] struct{ Body T }
+
+func (a *api) about() {
+	type version struct {
+		Version        string `json:"version"`
+		LogFormat      int    `json:"log_format"`
+		GuestInterface int    `json:"guest_interface"`
+	}
+	huma.Register(a.huma, operation("version", http.MethodGet, "/version", "Version of the server"),
+		func(context.Context, *struct{}) (*body[version], error) {
+			return &body[version]{version{flawless.Version, flawless.LogFormat, flawless.GuestInterface}}, nil
+		})
+	type health struct {
+		Status int
+		Body   flawless.Health
+	}
+	huma.Register(a.huma, operation("health", http.MethodGet, "/health", "Whether the server takes work; 503 where it does not"),
+		func(context.Context, *struct{}) (*health, error) {
+			h := &health{http.StatusOK, a.engine.Health()}
+			if h.Body.State != "ok" {
+				h.Status = http.StatusServiceUnavailable
+			}
+			return h, nil
+		})
+}
+
+// metrics is what Prometheus asks for.
+func metrics(e *engine.Engine) http.Handler {
+	registry := prometheus.NewRegistry()
+	gauge := func(name, help string, value func(flawless.Health) float64) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "flawless", Name: name, Help: help},
+			func() float64 { return value(e.Health()) }))
+	}
+	gauge("runs_in_memory", "Runs in memory.", func(h flawless.Health) float64 { return float64(h.Open) })
+	gauge("guests_in_memory", "Guests in memory.", func(h flawless.Health) float64 { return float64(h.Live) })
+	gauge("runs_set_aside", "Runs set aside because of a problem.", func(h flawless.Health) float64 { return float64(h.Aside) })
+	gauge("up", "1 where work is taken, 0 where it is not.", func(h flawless.Health) float64 {
+		if h.State == "ok" {
+			return 1
+		}
+		return 0
+	})
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}

@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// heartbeat is how often a silent stream shows that it is alive.
+const heartbeat = 15 * time.Second
+
+func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
+
+// stream writes server-sent events (WHATWG HTML, section 9.2). It may be used concurrently.
+type stream struct {
+	mu    sync.Mutex
+	w     io.Writer
+	flush func()
+}
+
+func openStream(c huma.Context) *stream {
+	c.SetHeader("Content-Type", "text/event-stream")
+	c.SetHeader("Cache-Control", "no-store")
+	c.SetStatus(http.StatusOK)
+	s := &stream{w: c.BodyWriter(), flush: func() {}}
+	if w, ok := s.w.(http.ResponseWriter); ok {
+		control := http.NewResponseController(w)
+		_ = control.SetWriteDeadline(time.Time{})
+		s.flush = func() { _ = control.Flush() }
+	}
+	s.flush()
+	return s
+}
+
+func (s *stream) send(event, id string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id != "" {
+		id = "id: " + id + "\n"
+	}
+	_, err = fmt.Fprintf(s.w, "%sevent: %s\ndata: %s\n\n", id, event, b)
+	s.flush()
+	return err
+}
+
+// beat keeps the connection alive until done is closed.
+func (s *stream) beat(done <-chan struct{}) {
+	t := time.NewTicker(heartbeat)
+	defer t.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-t.C:
+			s.mu.Lock()
+			_, _ = io.WriteString(s.w, ": alive\n\n")
+			s.flush()
+			s.mu.Unlock()
+		}
+	}
+}
+
+func events(op huma.Operation, description string) huma.Operation {
+	op.Responses = map[string]*huma.Response{"200": {Description: description,
+		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}}
+	return op
+}
+
+func (a *api) streams() {
+	follow := events(operation("follow-log", http.MethodGet, "/runs/{id}/events", "A run's log as it grows"),
+		"events `record` (id is the record's number, data the record), at the end `run` with the run; `problem` where it breaks off")
+	huma.Register(a.huma, follow, func(_ context.Context, in *struct {
+		RunPath
+		From uint64 `query:"from"`
+		Last string `header:"Last-Event-ID"`
+	}) (*huma.StreamResponse, error) {
+		if n, err := strconv.ParseUint(in.Last, 10, 64); err == nil {
+			in.From = n + 1
+		}
+		if _, err := a.engine.Run(a.ctx, in.ID); err != nil {
+			return nil, problem(err)
+		}
+		return a.streaming(func(ctx context.Context, s *stream) error {
+			for rec, err := range a.engine.Follow(ctx, in.ID, in.From) {
+				if err != nil {
+					return err
+				}
+				if err := s.send("record", strconv.FormatUint(rec.Seq, 10), rec); err != nil {
+					return err
+				}
+			}
+			r, err := a.engine.Run(ctx, in.ID)
+			if err != nil {
+				return err
+			}
+			return s.send("run", "", r)
+		}), nil
+	})
+	watch := events(operation("watch-runs", http.MethodGet, "/events", "Every change of every run from now on"), "events `run`")
+	huma.Register(a.huma, watch, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
+		return a.streaming(func(ctx context.Context, s *stream) error {
+			for r, err := range a.engine.Watch(ctx) {
+				if err != nil {
+					return err
+				}
+				if err := s.send("run", "", r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}), nil
+	})
+}
+
+// streaming lets f write events until it returns, the client goes or the server stops.
+func (a *api) streaming(f func(ctx context.Context, s *stream) error) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		ctx, cancel := context.WithCancel(c.Context())
+		defer cancel()
+		defer context.AfterFunc(a.ctx, cancel)()
+		s := openStream(c)
+		var beats sync.WaitGroup
+		defer beats.Wait()
+		done := make(chan struct{})
+		defer close(done)
+		beats.Go(func() { s.beat(done) })
+		err := f(ctx, s)
+		switch {
+		case err == nil:
+		case a.ctx.Err() != nil:
+			_ = s.send("problem", "", problem(fmt.Errorf("the server is going down: %w", flawless.Stopping)))
+		case !errors.Is(err, context.Canceled):
+			_ = s.send("problem", "", problem(err))
+		}
+	}}
+}

@@ -1,0 +1,354 @@
+package pebble
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// faultFS is a file system in memory whose log can be made to fail or to wait, and that can be full.
+type faultFS struct {
+	*vfs.MemFS
+	mu      sync.Mutex
+	onSync  func() error // of a log
+	onWrite func() error // of a log
+	full    atomic.Bool
+	free    atomic.Uint64
+}
+
+func newFaultFS() *faultFS {
+	fs := &faultFS{MemFS: vfs.NewCrashableMem()}
+	fs.free.Store(1 << 40)
+	return fs
+}
+
+func (fs *faultFS) set(onSync, onWrite func() error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.onSync, fs.onWrite = onSync, onWrite
+}
+
+func (fs *faultFS) hooks() (onSync, onWrite func() error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.onSync, fs.onWrite
+}
+
+func (fs *faultFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: fs.free.Load(), TotalBytes: 1 << 40}, nil
+}
+
+func (fs *faultFS) Remove(name string) error {
+	if strings.HasSuffix(name, "reserve") {
+		fs.full.Store(false) // its space serves what is under way
+	}
+	return fs.MemFS.Remove(name)
+}
+
+func (fs *faultFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if fs.full.Load() {
+		return nil, syscall.ENOSPC
+	}
+	return fs.wrap(fs.MemFS.Create(name, c))(name)
+}
+
+func (fs *faultFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	return fs.wrap(fs.MemFS.OpenReadWrite(name, c, o...))(name)
+}
+
+func (fs *faultFS) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return fs.wrap(fs.MemFS.ReuseForWrite(old, name, c))(name)
+}
+
+func (fs *faultFS) wrap(f vfs.File, err error) func(name string) (vfs.File, error) {
+	return func(name string) (vfs.File, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &faultFile{f, fs, isLog(name)}, nil
+	}
+}
+
+type faultFile struct {
+	vfs.File
+	fs  *faultFS
+	log bool
+}
+
+func (f *faultFile) Preallocate(int64, int64) error { return errors.ErrUnsupported }
+
+func (f *faultFile) Write(p []byte) (int, error) {
+	if f.fs.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	if _, hook := f.fs.hooks(); f.log && hook != nil {
+		if err := hook(); err != nil {
+			return 0, err
+		}
+	}
+	return f.File.Write(p)
+}
+
+func (f *faultFile) SyncData() error {
+	if hook, _ := f.fs.hooks(); f.log && hook != nil {
+		if err := hook(); err != nil {
+			return err
+		}
+	}
+	return f.File.SyncData()
+}
+
+func openFaulty(t *testing.T, fs vfs.FS, reserve int64) *DB {
+	t.Helper()
+	db, err := Open("work", Options{FS: fs, Reserve: reserve, Memtable: 256 << 10, Cache: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	return db
+}
+
+func put(key, value string) *store.Batch {
+	return &store.Batch{Set: []store.Item{{Key: []byte(key), Value: []byte(value)}}}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNothingIsVisibleBeforeItIsDurable is promise 5 at the level of the database.
+func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
+	t.Parallel()
+	fs := newFaultFS()
+	db := openFaulty(t, fs, -1)
+	must(t, db.Apply(t.Context(), put("k", "old")))
+	must(t, db.Apply(t.Context(), put("other", "1")))
+
+	syncing, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fs.set(func() error {
+		once.Do(func() { close(syncing) })
+		<-release
+		return nil
+	}, nil)
+	var all sync.WaitGroup
+	all.Go(func() {
+		if err := db.Apply(t.Context(), put("k", "new")); err != nil {
+			t.Error(err)
+		}
+	})
+	<-syncing // the batch is in Pebble, where its readers see it, and not on the disk
+
+	if got, err := db.Get(t.Context(), []byte("other")); err != nil || string(got) != "1" {
+		t.Errorf("a key that nobody is writing: %q, %v", got, err)
+	}
+	var released atomic.Bool
+	check := func(what string, got []byte, err error) {
+		if err != nil || string(got) != "new" || !released.Load() {
+			t.Errorf("%s returned %q, %v; the sync was over: %v", what, got, err, released.Load())
+		}
+	}
+	waiting := make(chan struct{}, 3)
+	all.Go(func() {
+		waiting <- struct{}{}
+		got, err := db.Get(t.Context(), []byte("k"))
+		check("Get", got, err)
+	})
+	all.Go(func() {
+		waiting <- struct{}{}
+		for it, err := range db.Scan(t.Context(), store.Range{Limit: 1}) {
+			check("Scan", it.Value, err)
+		}
+	})
+	all.Go(func() {
+		waiting <- struct{}{}
+		b := put("k", "newer")
+		b.Expect = []store.Item{{Key: []byte("k"), Value: []byte("old")}}
+		if err := db.Apply(t.Context(), b); !errors.Is(err, flawless.Fenced) || !released.Load() {
+			t.Errorf("Apply that expects the old value: %v; the sync was over: %v", err, released.Load())
+		}
+	})
+	for range 3 {
+		<-waiting
+	}
+	// All three have to come to the gate, and none may pass it.
+	for db.gate.waiting() < 3 {
+		runtime.Gosched()
+	}
+	released.Store(true)
+	close(release)
+	all.Wait()
+}
+
+func TestAnErrorOfTheLogIsTold(t *testing.T) {
+	t.Parallel()
+	bad := errors.New("the disk is broken")
+	for _, c := range []struct {
+		name            string
+		onSync, onWrite func() error
+	}{
+		{"a sync fails", func() error { return bad }, nil},
+		{"a write fails", nil, func() error { return bad }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			fs := newFaultFS()
+			db := openFaulty(t, fs, -1)
+			must(t, db.Apply(t.Context(), put("before", "1")))
+			fs.set(c.onSync, c.onWrite)
+			if err := db.Apply(t.Context(), put("k", "1")); !errors.Is(err, bad) || flawless.CodeOf(err) != "" {
+				t.Errorf("the Apply that met the error: %v", err)
+			}
+			fs.set(nil, nil)
+			for range 3 {
+				err := db.Apply(t.Context(), put("later", strings.Repeat("x", 300<<10)))
+				if !errors.Is(err, bad) || !strings.Contains(err.Error(), "restart") {
+					t.Errorf("an Apply after it: %v", err)
+				}
+			}
+			if got, err := db.Get(t.Context(), []byte("before")); err != nil || string(got) != "1" {
+				t.Errorf("what was written before: %q, %v", got, err)
+			}
+			if got, err := db.Get(t.Context(), []byte("k")); !errors.Is(err, bad) {
+				t.Errorf("what nobody knows: %q, %v", got, err)
+			}
+			// Started again, it holds what was acknowledged and works.
+			again := openFaulty(t, fs.CrashClone(vfs.CrashCloneCfg{}), -1)
+			if got, err := again.Get(t.Context(), []byte("before")); err != nil || string(got) != "1" {
+				t.Errorf("after a restart: %q, %v", got, err)
+			}
+			must(t, again.Apply(t.Context(), put("k", "2")))
+		})
+	}
+}
+
+func TestALogThatCannotBeMadeIsTold(t *testing.T) {
+	t.Parallel()
+	fs := newFaultFS()
+	db := openFaulty(t, fs, -1)
+	must(t, db.Apply(t.Context(), put("before", "1")))
+	fs.full.Store(true) // and there is no reserve
+	var err error
+	for i := 0; err == nil && i < 100; i++ {
+		err = db.Apply(t.Context(), put("k", strings.Repeat("x", 100<<10)))
+	}
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "space") {
+		t.Errorf("after the disk was full: %v", err)
+	}
+	fs.full.Store(false)
+	if got, err := db.Get(t.Context(), []byte("before")); err != nil || string(got) != "1" {
+		t.Errorf("what was written before: %q, %v", got, err)
+	}
+}
+
+func TestAFullDisk(t *testing.T) {
+	t.Parallel()
+	const reserve = 1 << 20
+	fs := newFaultFS()
+	db := openFaulty(t, fs, reserve)
+	if fi, err := fs.Stat("work/reserve"); err != nil || fi.Size() != reserve {
+		t.Fatalf("the reserve: %v, %v", fi, err)
+	}
+	if full, why := db.Full(); full {
+		t.Fatalf("full from the start: %s", why)
+	}
+
+	fs.full.Store(true)
+	fs.free.Store(reserve)
+	for range 20 { // makes new logs and tables, which meet the full disk
+		must(t, db.Apply(t.Context(), put("k", strings.Repeat("x", 100<<10))))
+	}
+	if full, why := db.Full(); !full || !strings.Contains(why, "full") {
+		t.Errorf("a write met a full disk, and Full says %v, %q", full, why)
+	}
+	if _, err := fs.Stat("work/reserve"); err == nil {
+		t.Error("the reserve was not released")
+	}
+
+	fs.free.Store(reserve / 8)
+	if err := db.Apply(t.Context(), put("k", "1")); !errors.Is(err, flawless.Full) {
+		t.Errorf("Apply with the reserve used up: %v, want Full", err)
+	}
+	fs.free.Store(reserve + reserve/2)
+	must(t, db.Apply(t.Context(), put("k", "2")))
+	if full, _ := db.Full(); !full {
+		t.Error("new work is taken before the reserve is back")
+	}
+	fs.free.Store(3 * reserve)
+	db.space.look()
+	if full, why := db.Full(); full {
+		t.Errorf("full although there is space again: %s", why)
+	}
+	if fi, err := fs.Stat("work/reserve"); err != nil || fi.Size() != reserve {
+		t.Errorf("the reserve was not put back: %v, %v", fi, err)
+	}
+	if got, err := db.Get(t.Context(), []byte("k")); err != nil || string(got) != "2" {
+		t.Errorf("k = %q, %v", got, err)
+	}
+}
+
+func TestPebbleGivingUpIsTold(t *testing.T) {
+	t.Parallel()
+	db := openFaulty(t, vfs.NewMem(), -1)
+	must(t, db.Apply(t.Context(), put("k", "1")))
+	if err := guard(func() error { logger{db}.Fatalf("cannot go on: %d", 7); return nil }); err == nil || !strings.Contains(err.Error(), "cannot go on: 7") {
+		t.Errorf("a call into Pebble: %v", err)
+	}
+	ended := make(chan struct{})
+	returned := false
+	go func() {
+		defer close(ended)
+		logger{db}.Fatalf("cannot go on")
+		returned = true
+	}()
+	<-ended
+	if returned {
+		t.Error("a goroutine of Pebble's went on")
+	}
+	if err := db.Apply(t.Context(), put("k", "2")); err == nil || !strings.Contains(err.Error(), "cannot go on") {
+		t.Errorf("Apply after it: %v", err)
+	}
+	if got, err := db.Get(t.Context(), []byte("k")); err != nil || string(got) != "1" {
+		t.Errorf("Get after it: %q, %v", got, err)
+	}
+}
+
+func TestCallsAfterCloseAreRefused(t *testing.T) {
+	t.Parallel()
+	db := openFaulty(t, vfs.NewMem(), -1)
+	must(t, db.Close())
+	if err := db.Apply(t.Context(), put("k", "1")); !errors.Is(err, flawless.Stopping) {
+		t.Errorf("Apply: %v", err)
+	}
+	if _, err := db.Get(t.Context(), []byte("k")); !errors.Is(err, flawless.Stopping) {
+		t.Errorf("Get: %v", err)
+	}
+	for _, err := range db.Scan(t.Context(), store.Range{}) {
+		if !errors.Is(err, flawless.Stopping) {
+			t.Errorf("Scan: %v", err)
+		}
+	}
+}
+
+// waiting returns how many wait.
+func (g *gate) waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.queue
+}

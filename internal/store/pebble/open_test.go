@@ -1,0 +1,129 @@
+package pebble_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/pebble"
+)
+
+func TestTwoServersOnOneDirectory(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "new", "work")
+	o := pebble.Options{Reserve: 1 << 20, Memtable: 1 << 20}
+	first, err := pebble.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = pebble.Open(dir, o)
+	if want := fmt.Sprintf("is in use by another server (pid %d): stop it or use another --working-dir", os.Getpid()); !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), want) {
+		t.Errorf("second server: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := pebble.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADirectoryThatCannotBe(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pebble.Open(file, pebble.Options{}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a file in the place of the directory: %v", err)
+	}
+	if _, err := pebble.Open("/proc/none/work", pebble.Options{}); err == nil {
+		t.Error("a directory that cannot be made is accepted")
+	}
+}
+
+func TestADamagedDatabaseIsTold(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, files string
+		read        func(db *pebble.DB) error // nil: it must not open
+	}{
+		{"log", "*.log", nil},
+		{"tables", "*.sst", func(db *pebble.DB) error {
+			for _, err := range db.Scan(t.Context(), store.Range{}) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			o := pebble.Options{Reserve: -1, Memtable: 256 << 10}
+			fillDirectory(t, dir, o)
+			damage(t, filepath.Join(dir, "db", c.files))
+			db, err := pebble.Open(dir, o)
+			if c.read != nil {
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				err = c.read(db)
+			}
+			if !errors.Is(err, flawless.Damaged) || !strings.Contains(err.Error(), "backup") {
+				t.Errorf("damage is told as %v", err)
+			}
+		})
+	}
+}
+
+// fillDirectory writes as much as makes a few tables and logs.
+func fillDirectory(t *testing.T, dir string, o pebble.Options) {
+	t.Helper()
+	db, err := pebble.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		var b store.Batch
+		for k := range 50 {
+			b.Set = append(b.Set, store.Item{Key: fmt.Appendf(nil, "%04d/%04d", k, i), Value: make([]byte, 100)})
+		}
+		if err := db.Apply(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// damage changes a byte near the beginning of files.
+func damage(t *testing.T, pattern string) {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no files %s: %v", pattern, err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[100] ^= 0xff
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
