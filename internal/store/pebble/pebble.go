@@ -114,6 +114,7 @@ func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
 		FormatMajorVersion:    cockroach.FormatTableFormatV6,
 		Logger:                logger{db},
 		L0CompactionThreshold: 2,
+		EventListener:         &cockroach.EventListener{DataCorruption: db.damaged},
 	}
 	po.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
 	return cockroach.Open(db.lock.db, po)
@@ -138,6 +139,11 @@ func (db *DB) Close() error {
 
 // Full implements store.Spacer.
 func (db *DB) Full() (bool, string) { return db.space.full() }
+
+// damaged is told of a damaged table. Whoever reads it is told too, and all others go on.
+func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
+	db.log.Error("the database is damaged, restore it from a backup", "file", info.Path, "error", info.Details)
+}
 
 // fail makes every Apply from now on return err.
 func (db *DB) fail(err error, dead bool) {

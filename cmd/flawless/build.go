@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+)
+
+func (a *app) buildCommand() *cobra.Command {
+	var out string
+	c := &cobra.Command{Use: "build [DIR]", Short: "Build a project into a module", Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) > 0 {
+				dir = args[0]
+			}
+			file, err := build(c.Context(), dir, out)
+			if err != nil {
+				return err
+			}
+			info, err := os.Stat(file)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"file": file, "size": info.Size()})
+			}
+			fmt.Fprintf(a.out, "built %s (%s)\n", file, size(info.Size()))
+			return nil
+		}}
+	c.Flags().StringVarP(&out, "output", "o", "", "file to write (default NAME.wasm in the folder)")
+	return c
+}
+
+// build compiles the Go project in dir and returns the name of the module's file.
+func build(ctx context.Context, dir, out string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(filepath.Join(abs, "go.mod")); err != nil {
+		return "", fmt.Errorf("%s has no go.mod: it is not a project; write one with: flawless new NAME: %w", dir, flawless.NotFound)
+	}
+	if out == "" {
+		out = filepath.Join(abs, projectOf(abs)+".wasm")
+	} else if out, err = filepath.Abs(out); err != nil {
+		return "", err
+	}
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return "", fmt.Errorf("the go command is not there: install Go 1.25 or newer and have it in PATH: %w", flawless.NotFound)
+	}
+	cmd := exec.CommandContext(ctx, tool, "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, ".")
+	cmd.Dir = abs
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWORK=off")
+	var text bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &text, &text
+	if err := cmd.Run(); err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return "", fmt.Errorf("building %s:\n%s", dir, strings.TrimSpace(text.String()))
+		}
+		return "", fmt.Errorf("building %s: %w", dir, err)
+	}
+	return out, nil
+}
+
+// projectOf is the name of the project in a folder: the last part of its module's path.
+func projectOf(dir string) string {
+	b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err == nil {
+		for line := range strings.Lines(string(b)) {
+			if path, is := strings.CutPrefix(strings.TrimSpace(line), "module "); is {
+				return filepath.Base(strings.Trim(strings.TrimSpace(path), `"`))
+			}
+		}
+	}
+	return filepath.Base(dir)
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+)
+
+func (a *app) logCommand() *cobra.Command {
+	var follow bool
+	c := &cobra.Command{Use: "log ID", Short: "Print what happened in a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			records := cl.WholeLog(c.Context(), args[0])
+			if follow {
+				records = cl.Follow(c.Context(), args[0], 0)
+			}
+			p := newStory(a.out)
+			for rec, err := range records {
+				if err != nil {
+					return err
+				}
+				if a.json {
+					if err := a.printLine(rec); err != nil {
+						return err
+					}
+					continue
+				}
+				p.record(rec)
+			}
+			return nil
+		}}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing until the run has ended")
+	return c
+}
+
+// story tells a log to people.
+type story struct {
+	w     io.Writer
+	calls map[int]string
+	day   string
+}
+
+func newStory(w io.Writer) *story { return &story{w, map[int]string{}, ""} }
+
+func (p *story) line(at int64, format string, args ...any) {
+	t := time.Unix(0, at).Local()
+	if day := t.Format("2006-01-02"); day != p.day {
+		p.day = day
+		fmt.Fprintf(p.w, "%s\n", day)
+	}
+	fmt.Fprintf(p.w, "%s  %s\n", t.Format("15:04:05.000"), fmt.Sprintf(format, args...))
+}
+
+func (p *story) record(rec flawless.Record) {
+	for _, e := range rec.Entries {
+		p.entry(e)
+	}
+}
+
+func (p *story) entry(e flawless.Entry) {
+	switch {
+	case e.Start != nil:
+		p.line(e.At, "start  %s/%s (%.12s) with %s", e.Start.Module, e.Start.Workflow, e.Start.Digest, shortened(string(e.Start.Input), 200))
+	case e.Turn != nil:
+		p.turn(e)
+	case e.Arrival != nil:
+		p.line(e.At, "       call %d answered: %s%s%s", e.Arrival.Call, answer(e.Arrival), stages(e.Arrival.Stages), noted(e.Arrival.Note))
+	case e.Attempt != nil && e.Attempt.Begun:
+		p.line(e.At, "       call %d, try %d begins%s", e.Attempt.Call, e.Attempt.N, noted(e.Attempt.Result))
+	case e.Attempt != nil:
+		p.line(e.At, "       call %d, try %d: %s; next at %s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, time.Unix(0, e.Attempt.Next).Local().Format("15:04:05.000"), stages(e.Attempt.Stages))
+	case e.Unknown != nil:
+		p.line(e.At, "DOUBT  call %d (%s): %s%s", e.Unknown.Call, p.calls[e.Unknown.Call], e.Unknown.Reason, stages(e.Unknown.Stages))
+	case e.Decision != nil:
+		p.line(e.At, "WORD   call %d: %s by %s%s", e.Decision.Call, e.Decision.Resolution, e.Decision.Who, noted(e.Decision.Note))
+	case e.Cancel != nil:
+		p.line(e.At, "CANCEL asked for by %s%s", e.Cancel.Who, noted(e.Cancel.Note))
+	case e.End != nil:
+		p.line(e.At, "END    %s: %s", e.End.Status, e.End.Failure.Message)
+	}
+}
+
+func (p *story) turn(e flawless.Entry) {
+	t := e.Turn
+	given := ""
+	if len(t.Answers) > 0 {
+		given = fmt.Sprintf(", given the answers of %s", list(t.Answers))
+	}
+	p.line(t.Time, "turn %d%s (%d units)", t.N, given, t.Cost)
+	for _, l := range t.Lines {
+		fields := ""
+		if len(l.Fields) > 0 {
+			fields = " " + string(l.Fields)
+		}
+		p.line(t.Time, "       %s: %s%s", l.Level, l.Text, fields)
+	}
+	for _, c := range t.Calls {
+		if c.Kind == "cancelled" {
+			continue
+		}
+		p.calls[c.N] = request(c)
+		p.line(t.Time, "       call %d: %s%s", c.N, request(c), site(c))
+	}
+	if len(t.Data) > 0 {
+		p.line(t.Time, "       data: %s", shortened(string(t.Data), 200))
+	}
+	switch {
+	case t.Ended != nil && t.Ended.Failure != nil:
+		p.line(e.At, "END    failed: %s: %s", t.Ended.Failure.Kind, t.Ended.Failure.Message)
+		if t.Ended.Failure.Stack != "" {
+			fmt.Fprintf(p.w, "  %s\n", strings.ReplaceAll(t.Ended.Failure.Stack, "\n", "\n  "))
+		}
+	case t.Ended != nil:
+		p.line(e.At, "END    completed: %s", shortened(string(t.Ended.Output), 400))
+	case t.Wake != 0:
+		p.line(e.At, "       sleeps until %s", time.Unix(0, t.Wake).Local().Format("2006-01-02 15:04:05.000"))
+	}
+}
+
+func list(ns []int) string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(ns), " ", ", "), "[]") }
+
+// request is a call in a line.
+func request(c flawless.Call) string {
+	var h struct {
+		Method, URL string
+	}
+	if c.Kind == "http" && json.Unmarshal(c.Head, &h) == nil {
+		if h.Method == "" {
+			h.Method = "GET"
+		}
+		return h.Method + " " + h.URL
+	}
+	return c.Kind + " " + shortened(string(c.Head), 100)
+}
+
+func site(c flawless.Call) string {
+	var h struct {
+		At string `json:"at"`
+	}
+	if json.Unmarshal(c.Head, &h) == nil && h.At != "" {
+		return "  (" + h.At + ")"
+	}
+	return ""
+}
+
+// answer is an answer in a line.
+func answer(a *flawless.Arrival) string {
+	var h struct {
+		Status int
+		Error  *struct{ Kind, Message string }
+	}
+	if json.Unmarshal(a.Head, &h) != nil {
+		return shortened(string(a.Head), 100)
+	}
+	switch {
+	case h.Error != nil:
+		return h.Error.Kind + ": " + h.Error.Message
+	case h.Status != 0:
+		return fmt.Sprintf("%d %s", h.Status, shortened(string(a.Body), 100))
+	}
+	return shortened(string(a.Head), 100)
+}
+
+// stages shows how long an exchange took from one stage to the next.
+func stages(all []flawless.Stage) string {
+	if len(all) == 0 {
+		return ""
+	}
+	var parts []string
+	for i, s := range all {
+		part := s.Name
+		if i > 0 {
+			part += fmt.Sprintf(" +%v", time.Duration(s.At-all[i-1].At).Round(10*time.Microsecond))
+		}
+		parts = append(parts, part)
+	}
+	return "  [" + strings.Join(parts, ", ") + "]"
+}
+
+func noted(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + oneLine(s) + ")"
+}

@@ -1,0 +1,233 @@
+// Command flawless runs a server and talks to one.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+// exitCodes has the exit code of each class of error; anything else is 1.
+var exitCodes = []struct {
+	code flawless.Code
+	exit int
+	hint string
+}{
+	{flawless.Invalid, 2, ""},
+	{flawless.TooLarge, 2, ""},
+	{flawless.Refused, 2, ""},
+	{flawless.NotFound, 3, "see what is there with: flawless module list, flawless workflow list"},
+	{flawless.Conflict, 4, ""},
+	{notCompleted, 5, ""},
+	{client.Unreachable, 6, "start a server with: flawless up"},
+	{unresolvedRun, 7, ""},
+	{flawless.Full, 8, "free some space; the server goes on by itself"},
+	{flawless.Stopping, 6, "wait for the server to be up again and repeat the command"},
+}
+
+const (
+	notCompleted  flawless.Code = "the run did not complete"
+	unresolvedRun flawless.Code = "the run needs a decision"
+)
+
+const exitHelp = `Exit codes:
+  0  done
+  1  failed
+  2  wrong usage or invalid input
+  3  no such module, workflow, run or call
+  4  conflict with what is there
+  5  the run that was waited for did not complete
+  6  no server answers
+  7  the run that was waited for needs a decision (workflow resolve)
+  8  the server's disk is full`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run carries out a command line and returns its exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	a := &app{in: in, out: out, errs: errs}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	if a.client != nil {
+		_ = a.client.Close()
+	}
+	if err == nil {
+		return 0
+	}
+	return a.explain(err)
+}
+
+// explain prints an error with a hint, and returns the exit code.
+func (a *app) explain(err error) int {
+	if errors.Is(err, context.Canceled) {
+		return 130
+	}
+	fmt.Fprintln(a.errs, "flawless:", err)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintln(a.errs, "hint: see", usage.command, "--help")
+		return 2
+	}
+	for _, e := range exitCodes {
+		if errors.Is(err, e.code) {
+			if e.hint != "" {
+				fmt.Fprintln(a.errs, "hint:", e.hint)
+			}
+			return e.exit
+		}
+	}
+	return 1
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	command string
+	err     error
+}
+
+func (u *usageError) Error() string { return u.err.Error() }
+
+// app is what all commands share.
+type app struct {
+	in        io.Reader
+	out, errs io.Writer
+	dir       string
+	socket    string
+	port      int
+	tcp       bool
+	json      bool
+	client    *client.Client
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "flawless",
+		Short: "Runs code to completion, whatever hardware and software do",
+		Long: "Flawless runs workflows: ordinary functions, compiled to WebAssembly, whose side effects are kept in a log.\n" +
+			"After a crash a function is run again and handed the logged answers.\n\n" + exitHelp,
+		SilenceUsage: true, SilenceErrors: true, Version: flawless.Version,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c.CommandPath(), err} })
+	f := root.PersistentFlags()
+	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless)")
+	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET or localhost:27288)")
+	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default 27288)")
+	f.BoolVar(&a.tcp, "tcp", false, "speak HTTP over TCP, not QUIC")
+	f.BoolVar(&a.json, "json", false, "print JSON")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.defaults() }
+	module := a.moduleCommand()
+	workflow := a.workflowCommand()
+	workflow.AddCommand(a.moduleCommand())
+	root.AddCommand(a.upCommand(), module, workflow, a.newCommand(), a.buildCommand(), a.runCommand(), a.versionCommand())
+	for _, c := range root.Commands() {
+		named(c)
+	}
+	return root
+}
+
+// named makes errors about arguments name their command.
+func named(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return &usageError{c.CommandPath(), err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		named(sub)
+	}
+}
+
+func (a *app) defaults() error {
+	if a.dir == "" {
+		a.dir = os.Getenv("FLAWLESS_WORKING_DIR")
+	}
+	if a.dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return fmt.Errorf("there is no home directory, name the working directory with --working-dir: %w", flawless.Invalid)
+		}
+		a.dir = filepath.Join(home, ".flawless")
+	}
+	if a.socket == "" {
+		a.socket = os.Getenv("FLAWLESS_SOCKET")
+	}
+	if a.socket == "" {
+		a.socket = "localhost:27288"
+	}
+	return nil
+}
+
+// connect returns the client of the server.
+func (a *app) connect() (*client.Client, error) {
+	if a.client != nil {
+		return a.client, nil
+	}
+	cert := filepath.Join(a.dir, "tls", "cert.pem")
+	if _, err := os.Stat(cert); err != nil {
+		cert = ""
+	}
+	c, err := client.New(client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp})
+	a.client = c
+	return c, err
+}
+
+// who is the person at the keyboard, for the log.
+func who() string {
+	name := os.Getenv("USER")
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil || name == "" {
+		return name
+	}
+	return name + "@" + host
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version of this command and of the server", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			server, err := cl.Version(c.Context())
+			if err != nil {
+				server = ""
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"command": flawless.Version, "server": server})
+			}
+			fmt.Fprintln(a.out, "flawless", flawless.Version)
+			if server != "" {
+				fmt.Fprintf(a.out, "server %s at %s, over %s\n", server, a.socket, cl.Protocol(c.Context()))
+			}
+			return nil
+		}}
+}
+
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " ") }

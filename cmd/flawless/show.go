@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// fate is what became of a call.
+type fate struct {
+	N     int    `json:"n"`
+	Call  string `json:"call"`
+	State string `json:"state"` // in flight, answered, delivered, in doubt
+	Tries int    `json:"tries"`
+}
+
+func (a *app) showCommand() *cobra.Command {
+	return &cobra.Command{Use: "show ID", Short: "Show a run and its calls", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, err := cl.Run(c.Context(), args[0], false)
+			if err != nil {
+				return err
+			}
+			calls := map[int]*fate{}
+			for rec, err := range cl.WholeLog(c.Context(), r.ID) {
+				if err != nil && r.Problem != "" {
+					break // the run was set aside because of that
+				}
+				if err != nil {
+					return err
+				}
+				follow(calls, rec)
+			}
+			fates := make([]fate, 0, len(calls))
+			for _, n := range slices.Sorted(maps.Keys(calls)) {
+				fates = append(fates, *calls[n])
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"run": r, "calls": fates})
+			}
+			a.showRun(r, fates)
+			return nil
+		}}
+}
+
+// follow takes a record into what is known of the calls.
+func follow(calls map[int]*fate, rec flawless.Record) {
+	set := func(n int, state string, tries int) {
+		if f := calls[n]; f != nil {
+			f.State = state
+			f.Tries = max(f.Tries, tries)
+		}
+	}
+	for _, e := range rec.Entries {
+		switch {
+		case e.Turn != nil:
+			for _, n := range e.Turn.Answers {
+				set(n, "delivered", 0)
+			}
+			for _, c := range e.Turn.Calls {
+				if c.Kind != "cancelled" {
+					calls[c.N] = &fate{c.N, request(c), "in flight", 1}
+				}
+			}
+		case e.Arrival != nil:
+			set(e.Arrival.Call, "answered", 0)
+		case e.Attempt != nil && e.Attempt.Begun:
+			set(e.Attempt.Call, "in flight", e.Attempt.N)
+		case e.Attempt != nil:
+			set(e.Attempt.Call, "to be tried again", e.Attempt.N)
+		case e.Unknown != nil:
+			set(e.Unknown.Call, "in doubt", 0)
+		case e.Decision != nil && e.Decision.Resolution == flawless.Retry:
+			set(e.Decision.Call, "in flight", calls[e.Decision.Call].Tries+1)
+		}
+	}
+}
+
+func (a *app) showRun(r flawless.Run, calls []fate) {
+	p := func(name, format string, args ...any) {
+		fmt.Fprintf(a.out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	p("run", "%s", r.ID)
+	p("workflow", "%s/%s (%.12s)", r.Module, r.Workflow, r.Digest)
+	p("status", "%s", r.Status)
+	p("created", "%s", ago(r.Created))
+	if r.Ended != nil {
+		p("ended", "%s", ago(*r.Ended))
+	}
+	if r.Wake != nil && !r.Status.Ended() {
+		p("wakes", "%s", ago(*r.Wake))
+	}
+	p("turns", "%d, %d units", r.Turns, r.Cost)
+	if r.CancelRequested && !r.Status.Ended() {
+		p("cancel", "requested")
+	}
+	if r.Problem != "" {
+		p("problem", "%s", r.Problem)
+	}
+	if r.Failure != nil {
+		p("failure", "%s: %s", r.Failure.Kind, r.Failure.Message)
+		if r.Failure.Stack != "" {
+			fmt.Fprintln(a.out, r.Failure.Stack)
+		}
+	}
+	if len(r.Output) > 0 {
+		p("output", "%s", r.Output)
+	}
+	if len(calls) > 0 {
+		fmt.Fprintln(a.out)
+		var rows [][]string
+		for _, c := range calls {
+			rows = append(rows, []string{fmt.Sprint(c.N), c.State, fmt.Sprint(c.Tries), shortened(c.Call, 100)})
+		}
+		a.table("CALL\tSTATE\tTRIES\tREQUEST", rows)
+	}
+	for _, d := range r.Unresolved {
+		fmt.Fprintf(a.out, "\ncall %d is in doubt: %s\n  %s\nfind out whether it took effect, then one of\n", d.Call, d.Request, d.Reason)
+		for _, how := range []string{"--retry            it did not happen: send it again", "--response FILE    it happened, and this was the answer", "--error TEXT       tell the code", "--fail             give up"} {
+			fmt.Fprintf(a.out, "  flawless workflow resolve %s --call %d %s\n", r.ID, d.Call, how)
+		}
+	}
+}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+func (a *app) workflowCommand() *cobra.Command {
+	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, look at and decide about runs", Args: cobra.NoArgs, RunE: needsCommand}
+	c.AddCommand(a.startCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.dataCommand(), a.outputCommand(),
+		a.resolveCommand(),
+		a.endCommand("cancel ID", "Ask a run to give up; its code may compensate", (*client.Client).Cancel),
+		a.endCommand("terminate ID", "End a run without asking it", (*client.Client).Terminate))
+	return c
+}
+
+func (a *app) startCommand() *cobra.Command {
+	var input, id string
+	var wait bool
+	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
+		Long:    "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated.",
+		Example: "  flawless workflow start shop checkout --input '{\"card\":\"4711\"}' --id order-42 --wait\n  flawless workflow start shop checkout --input @order.json",
+		RunE: func(c *cobra.Command, args []string) error {
+			in, err := a.readInput(input)
+			if err != nil {
+				return err
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, started, err := cl.Start(c.Context(), client.Start{Module: args[0], Workflow: args[1], Input: in, ID: id}, wait)
+			if err != nil {
+				return err
+			}
+			switch {
+			case a.json:
+				err = a.printJSON(map[string]any{"run": r, "started": started})
+			case wait:
+				if !started {
+					fmt.Fprintf(a.errs, "run %s was started before\n", r.ID)
+				}
+				fmt.Fprintf(a.errs, "run %s: %s\n", r.ID, r.Status)
+				if len(r.Output) > 0 {
+					fmt.Fprintln(a.out, string(r.Output))
+				}
+			case started:
+				fmt.Fprintln(a.out, r.ID)
+			default:
+				fmt.Fprintln(a.out, r.ID)
+				fmt.Fprintf(a.errs, "run %s was started before, it is %s\n", r.ID, r.Status)
+			}
+			if wait && err == nil {
+				err = ended(r)
+			}
+			return err
+		}}
+	f := c.Flags()
+	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
+	f.StringVar(&id, "id", "", "your own key for the run")
+	f.BoolVar(&wait, "wait", false, "wait until the run has ended, print its output")
+	return c
+}
+
+// readInput returns the JSON that an --input names.
+func (a *app) readInput(s string) (json.RawMessage, error) {
+	var b []byte
+	var err error
+	switch {
+	case s == "":
+		return nil, nil
+	case s == "-":
+		b, err = io.ReadAll(a.in)
+	case strings.HasPrefix(s, "@"):
+		b, err = os.ReadFile(s[1:])
+	default:
+		b = []byte(s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the input: %v: %w", err, flawless.Invalid)
+	}
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(b, new(any)); errors.As(err, &syntax) {
+		return nil, fmt.Errorf("the input is not JSON: %v at byte %d; quote it for your shell, or use --input @FILE: %w", err, syntax.Offset, flawless.Invalid)
+	}
+	return b, nil
+}
+
+// ended is nil where a run completed, and says why it did not.
+func ended(r flawless.Run) error {
+	if r.Status == flawless.Completed {
+		return nil
+	}
+	text := string(r.Status)
+	if r.Failure != nil {
+		text += ": " + r.Failure.Message
+	}
+	return fmt.Errorf("run %s is %s: %w", r.ID, text, notCompleted)
+}
+
+func (a *app) listCommand() *cobra.Command {
+	var f flawless.Filter
+	var status []string
+	var all bool
+	var since time.Duration
+	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			for _, s := range status {
+				f.Status = append(f.Status, flawless.Status(s))
+			}
+			if since > 0 {
+				f.Since = time.Now().Add(-since)
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var runs []flawless.Run
+			next := ""
+			if all {
+				f.Limit = 1000
+				for r, err := range cl.All(c.Context(), f) {
+					if err != nil {
+						return err
+					}
+					runs = append(runs, r)
+				}
+			} else if runs, next, err = cl.Runs(c.Context(), f); err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"runs": runs, "next": next})
+			}
+			var rows [][]string
+			for _, r := range runs {
+				rows = append(rows, []string{r.ID, r.Module + "/" + r.Workflow, string(r.Status), ago(r.Created), detail(r)})
+			}
+			a.table("ID\tWORKFLOW\tSTATUS\tCREATED\tDETAIL", rows)
+			if next != "" {
+				fmt.Fprintf(a.errs, "there are more: --cursor %s, or --all\n", next)
+			}
+			return nil
+		}}
+	fl := c.Flags()
+	fl.StringSliceVar(&status, "status", nil, "pending, running, waiting, paused, unresolved, completed, failed, cancelled, terminated")
+	fl.StringVar(&f.Module, "module", "", "runs of this module")
+	fl.StringVar(&f.Workflow, "workflow", "", "runs of this workflow")
+	fl.DurationVar(&since, "since", 0, "created within this time, such as 24h")
+	fl.IntVar(&f.Limit, "limit", 50, "at most so many, up to 1000")
+	fl.StringVar(&f.Cursor, "cursor", "", "go on where the page before ended")
+	fl.BoolVar(&all, "all", false, "all pages")
+	return c
+}
+
+// detail is the one thing one wants to know of a run.
+func detail(r flawless.Run) string {
+	switch {
+	case r.Problem != "":
+		return shortened("problem: "+r.Problem, 80)
+	case len(r.Unresolved) > 0:
+		return shortened(fmt.Sprintf("call %d in doubt: %s", r.Unresolved[0].Call, r.Unresolved[0].Request), 80)
+	case r.Failure != nil:
+		return shortened(r.Failure.Kind+": "+r.Failure.Message, 80)
+	case r.Wake != nil && !r.Status.Ended():
+		return "until " + ago(*r.Wake)
+	}
+	return ""
+}
+
+func (a *app) dataCommand() *cobra.Command {
+	return &cobra.Command{Use: "data ID", Short: "Print what a run published last", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			d, err := cl.Data(c.Context(), args[0])
+			return orPrint(a, err, d)
+		}}
+}
+
+func (a *app) outputCommand() *cobra.Command {
+	var wait bool
+	c := &cobra.Command{Use: "output ID", Short: "Print the output of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, err := cl.Run(c.Context(), args[0], wait)
+			if err != nil {
+				return err
+			}
+			if r.Status != flawless.Completed {
+				return ended(r)
+			}
+			fmt.Fprintln(a.out, string(r.Output))
+			return nil
+		}}
+	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended")
+	return c
+}
+
+func (a *app) endCommand(use, short string, do func(*client.Client, context.Context, string, flawless.Cancel) (flawless.Run, error)) *cobra.Command {
+	var note string
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, err := do(cl, c.Context(), args[0], flawless.Cancel{Who: who(), Note: note})
+			if err != nil || a.json {
+				return orPrint(a, err, r)
+			}
+			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
+			return nil
+		}}
+	c.Flags().StringVar(&note, "note", "", "why; it is part of the log")
+	return c
+}
+
+func (a *app) resolveCommand() *cobra.Command {
+	var d flawless.Decision
+	var retry, fail bool
+	var response, tell string
+	c := &cobra.Command{Use: "resolve ID", Short: "Decide about a call whose outcome nobody can know", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: "A run is unresolved when something was sent and no answer came: the engine does not know whether the call took effect,\n" +
+			"and does not send it again by itself. Find out, then say what is true:\n\n" +
+			"  --retry           it did not happen: send it again\n" +
+			"  --response FILE   it happened, and FILE is the body of the answer (- is standard input)\n" +
+			"  --error TEXT      tell the code, so that it can compensate\n" +
+			"  --fail            the run has failed",
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case retry:
+				d.Resolution = flawless.Retry
+			case fail:
+				d.Resolution = flawless.Fail
+			case c.Flags().Changed("error"):
+				d.Resolution, d.Text = flawless.Tell, tell
+			default:
+				b, err := a.readFile(response)
+				if err != nil {
+					return err
+				}
+				d.Resolution, d.Body = flawless.Respond, b
+			}
+			d.Who = who()
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, err := cl.Resolve(c.Context(), args[0], d)
+			if err != nil || a.json {
+				return orPrint(a, err, r)
+			}
+			fmt.Fprintf(a.out, "call %d of run %s: %s; the run is %s\n", d.Call, r.ID, d.Resolution, r.Status)
+			return nil
+		}}
+	f := c.Flags()
+	f.IntVar(&d.Call, "call", 0, "number of the call")
+	f.BoolVar(&retry, "retry", false, "it did not happen: send it again")
+	f.StringVar(&response, "response", "", "it happened, and this file is the answer")
+	f.IntVar(&d.Status, "status", 200, "with --response: its HTTP status")
+	f.StringVar(&tell, "error", "", "tell the code this")
+	f.BoolVar(&fail, "fail", false, "the run has failed")
+	f.StringVar(&d.Note, "note", "", "why; it is part of the log")
+	_ = c.MarkFlagRequired("call")
+	c.MarkFlagsOneRequired("retry", "response", "error", "fail")
+	c.MarkFlagsMutuallyExclusive("retry", "response", "error", "fail")
+	return c
+}
+
+func (a *app) readFile(name string) ([]byte, error) {
+	var b []byte
+	var err error
+	if name == "-" {
+		b, err = io.ReadAll(a.in)
+	} else {
+		b, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the response: %v: %w", err, flawless.Invalid)
+	}
+	return b, nil
+}
