@@ -69,6 +69,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetOut(out)
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
+		err = &usageError{"flawless", err}
+	}
 	if a.client != nil {
 		_ = a.client.Close()
 	}
@@ -83,7 +86,11 @@ func (a *app) explain(err error) int {
 	if errors.Is(err, context.Canceled) {
 		return 130
 	}
-	fmt.Fprintln(a.errs, "flawless:", err)
+	text := err.Error()
+	for _, e := range exitCodes {
+		text = strings.TrimSuffix(text, ": "+string(e.code)) // the class speaks by the exit code
+	}
+	fmt.Fprintln(a.errs, "flawless:", text)
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintln(a.errs, "hint: see", usage.command, "--help")

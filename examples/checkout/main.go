@@ -11,6 +11,9 @@ import (
 	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
 
+// packing is how long the warehouse needs.
+const packing = 2 * time.Second
+
 // Order is the input.
 type Order struct {
 	ID       string `json:"id"`
@@ -56,6 +59,11 @@ func checkout(ctx context.Context, o Order) (r Receipt, err error) {
 	report("charging", r)
 	if r.Charge, err = charge(ctx, o, &done); err != nil {
 		return r, fmt.Errorf("charge: %w", err)
+	}
+
+	report("packing", r)
+	if err = flawless.Sleep(ctx, packing); err != nil { // ends early when the order is cancelled
+		return r, err
 	}
 
 	report("shipping", r)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 	"unsafe"
 )
 
@@ -66,13 +65,12 @@ func exchange(ctx context.Context, kind string, head, body []byte) (int, answerH
 // await parks the goroutine in the poller until the answer of call n is there, or ctx ends. The
 // engine forgets the answer afterwards.
 func await(ctx context.Context, n int32) (answerHead, []byte, error) {
-	f := os.NewFile(callsFD+uintptr(n), "call")
-	defer f.Close()
-	if ctx.Done() != nil {
-		defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
-	}
+	w := waiter{file: os.NewFile(callsFD+uintptr(n), "call")}
+	defer w.file.Close()
+	w.until(ctx)
 	var one [1]byte
-	_, err := f.Read(one[:])
+	_, err := w.file.Read(one[:])
+	w.forget()
 	switch {
 	case err == nil, hostAnswer(n, headPart, nil, 0) >= 0:
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -90,7 +88,7 @@ func await(ctx context.Context, n int32) (answerHead, []byte, error) {
 // readHead reads the head of an answer that is there.
 func readHead(n int32) (answerHead, error) {
 	var room [512]byte
-	return parseHead(readPart(n, headPart, room[:]))
+	return parseHead(string(readPart(n, headPart, room[:])))
 }
 
 // readPart copies one part of an answer that is there, into room if it fits.

@@ -92,6 +92,7 @@ func keepLines() {
 // first.
 func watchedContext() context.Context {
 	ctx, cancel := context.WithCancelCause(context.Background())
+	waiters.done = ctx.Done()
 	n := hostCall("cancelled", "{}", "")
 	go watchCancel(n, cancel)
 	return ctx
@@ -106,4 +107,5 @@ func watchCancel(n int32, cancel context.CancelCauseFunc) {
 		h.note = err.Error()
 	}
 	cancel(&Cancelled{By: h.by, Note: h.note})
+	interruptAll()
 }

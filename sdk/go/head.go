@@ -17,13 +17,15 @@ type answerError struct {
 }
 
 // parseHead reads the head of an answer. Members it does not know are ignored.
-func parseHead(b []byte) (answerHead, error) {
+func parseHead(text string) (answerHead, error) {
 	var h answerHead
-	r := reader{b: b}
-	r.object(func(name string) {
+	r := reader{b: text}
+	r.open('{')
+	first := true
+	for name, ok := r.member(&first); ok; name, ok = r.member(&first) {
 		if r.peek() == 'n' { // null is as good as absent
 			r.skip()
-			return
+			continue
 		}
 		switch name {
 		case "run":
@@ -47,7 +49,7 @@ func parseHead(b []byte) (answerHead, error) {
 		default:
 			r.skip()
 		}
-	})
+	}
 	if err := r.end(); err != nil {
 		return answerHead{}, err
 	}
@@ -56,30 +58,52 @@ func parseHead(b []byte) (answerHead, error) {
 
 // readHeader reads [["Name","value"],…].
 func readHeader(r *reader) Header {
-	h := Header{}
-	r.array(func() {
-		var pair [2]string
-		n := 0
-		r.array(func() {
-			if n >= len(pair) {
-				r.fail("a pair of strings")
-				return
-			}
-			pair[n] = r.string()
-			n++
-		})
-		if n != len(pair) {
-			r.fail("a pair of strings")
-			return
+	h := make(Header, 8)
+	var room []string // for values, handed out one by one
+	r.open('[')
+	for first := true; r.more(&first, ']'); {
+		name, value := readPair(r)
+		name = canonical(name)
+		if old, there := h[name]; there {
+			h[name] = append(old, value)
+			continue
 		}
-		h.Add(pair[0], pair[1])
-	})
+		if len(room) == 0 {
+			room = make([]string, 8)
+		}
+		room[0] = value
+		h[name] = room[:1:1]
+		room = room[1:]
+	}
 	return h
+}
+
+func readPair(r *reader) (name, value string) {
+	r.open('[')
+	first := true
+	if r.more(&first, ']') {
+		name = r.string()
+	}
+	if first || !r.more(&first, ']') {
+		r.fail("a pair of strings")
+		return "", ""
+	}
+	value = r.string()
+	if r.more(&first, ']') {
+		r.fail("a pair of strings")
+	}
+	return name, value
 }
 
 func readError(r *reader) *answerError {
 	e := &answerError{}
-	r.object(func(name string) {
+	r.open('{')
+	first := true
+	for name, ok := r.member(&first); ok; name, ok = r.member(&first) {
+		if r.peek() == 'n' {
+			r.skip()
+			continue
+		}
 		switch name {
 		case "kind":
 			e.kind = r.string()
@@ -92,6 +116,6 @@ func readError(r *reader) *answerError {
 		default:
 			r.skip()
 		}
-	})
+	}
 	return e
 }

@@ -32,41 +32,42 @@ func (h Header) Add(name, value string) {
 // canonical returns the form of a field's name in which a letter at the start or after a hyphen is
 // upper case and the others are lower case. A name with anything but token characters stays as it is.
 func canonical(name string) string {
-	upper, same := true, true
+	first := -1 // letter of the wrong case
+	upper := true
 	for i := range len(name) {
 		c := name[i]
-		if !tokenByte(c) {
+		if tokens[c>>6]&(1<<(c&63)) == 0 {
 			return name
 		}
-		if upper && 'a' <= c && c <= 'z' || !upper && 'A' <= c && c <= 'Z' {
-			same = false
+		if first < 0 && wrongCase(c, upper) {
+			first = i
 		}
 		upper = c == '-'
 	}
-	if same {
+	if first < 0 {
 		return name
 	}
 	b := []byte(name)
-	upper = true
-	for i, c := range b {
-		if upper && 'a' <= c && c <= 'z' || !upper && 'A' <= c && c <= 'Z' {
+	for i := first; i < len(b); i++ {
+		if wrongCase(b[i], i == 0 || b[i-1] == '-') {
 			b[i] ^= 'a' - 'A'
 		}
-		upper = c == '-'
 	}
 	return string(b)
 }
 
-func tokenByte(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
+func wrongCase(c byte, upper bool) bool {
+	return upper && 'a' <= c && c <= 'z' || !upper && 'A' <= c && c <= 'Z'
+}
+
+// tokens has a bit for each byte that the name of a header field may have (RFC 9110, section 5.6.2).
+var tokens = tokenSet("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+func tokenSet(all string) (set [4]uint64) {
+	for i := range len(all) {
+		set[all[i]>>6] |= 1 << (all[i] & 63)
 	}
-	switch c {
-	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
-		return true
-	}
-	return false
+	return set
 }
 
 // appendHeader appends [["Name","value"],…], sorted by name: the order of a Go map would make equal

@@ -104,7 +104,7 @@ func do(ctx context.Context, req *Request, opts []Option) (*Response, error) {
 		return nil, &CallError{Method: req.method(), URL: req.URL, Kind: KindInvalid, Message: p}
 	}
 	var room [512]byte
-	n, h, body, err := exchange(ctx, "http", req.head(room[:0], &o), req.Body)
+	n, h, body, err := exchange(ctx, "http", req.head(room[:0], &o, callSite()), req.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func do(ctx context.Context, req *Request, opts []Option) (*Response, error) {
 }
 
 // head appends the head of the call to b.
-func (r *Request) head(b []byte, opts *options) []byte {
+func (r *Request) head(b []byte, opts *options, at string) []byte {
 	o := newObject(b)
 	o.str("method", r.method())
 	o.str("url", r.URL)
@@ -124,7 +124,7 @@ func (r *Request) head(b []byte, opts *options) []byte {
 		o.b = appendHeader(o.b, r.Header)
 	}
 	opts.write(&o)
-	if at := callSite(); at != "" {
+	if at != "" {
 		o.str("at", at)
 	}
 	return o.end()

@@ -10,9 +10,9 @@ import (
 const maxNesting = 500
 
 // reader takes JSON apart without reflection. The first thing that is wrong stays in err, and
-// everything after it reads as zero.
+// everything after it reads as zero. Strings it returns are parts of the text where they can be.
 type reader struct {
-	b     []byte
+	b     string
 	i     int
 	depth int
 	err   error
@@ -28,66 +28,71 @@ func (r *reader) fail(want string) {
 // peek returns the next byte that is no white space, or 0 at the end.
 func (r *reader) peek() byte {
 	for r.i < len(r.b) {
-		switch c := r.b[r.i]; c {
-		case ' ', '\t', '\n', '\r':
-			r.i++
-		default:
+		c := r.b[r.i]
+		if c > ' ' {
 			return c
 		}
+		if c != ' ' && c != '\t' && c != '\n' && c != '\r' {
+			return 0
+		}
+		r.i++
 	}
 	return 0
 }
 
 func (r *reader) take(c byte) bool {
-	if r.peek() != c {
-		return false
+	if r.i < len(r.b) && r.b[r.i] == c || r.peek() == c {
+		r.i++
+		return true
 	}
-	r.i++
-	return true
+	return false
 }
 
-// list reads elements between two brackets; each is called for every one of them.
-func (r *reader) list(open, end byte, each func()) {
+// open goes into an object or an array; more and member go through it.
+func (r *reader) open(bracket byte) {
 	if r.depth++; r.depth > maxNesting {
 		r.fail("less nesting")
 	}
-	if !r.take(open) {
-		r.fail(strconv.QuoteRune(rune(open)))
+	if !r.take(bracket) {
+		r.fail(strconv.QuoteRune(rune(bracket)))
 	}
-	for first := true; r.err == nil; first = false {
-		if first && r.take(end) {
-			break
-		}
-		each()
-		if r.take(end) {
-			break
-		}
-		if !r.take(',') {
-			r.fail(strconv.QuoteRune(rune(end)))
-		}
-	}
-	r.depth--
 }
 
-// object reads an object. member is called with the name of each member and must read its value.
-func (r *reader) object(member func(name string)) {
-	r.list('{', '}', func() {
-		name := r.string()
-		if !r.take(':') {
-			r.fail("':'")
-			return
-		}
-		member(name)
-	})
+// more tells whether another element follows in an array, and leaves it where none does. first is
+// true before the first one.
+func (r *reader) more(first *bool, end byte) bool {
+	switch {
+	case r.err != nil:
+		return false
+	case r.take(end):
+		r.depth--
+		return false
+	case *first:
+		*first = false
+	case !r.take(','):
+		r.fail(strconv.QuoteRune(rune(end)))
+		return false
+	}
+	return true
 }
 
-func (r *reader) array(element func()) { r.list('[', ']', element) }
+// member returns the name of the next member of an object, whose value must be read then.
+func (r *reader) member(first *bool) (name string, ok bool) {
+	if !r.more(first, '}') {
+		return "", false
+	}
+	name = r.string()
+	if !r.take(':') {
+		r.fail("':'")
+	}
+	return name, r.err == nil
+}
 
 func (r *reader) int() int {
 	r.peek()
 	from := r.i
 	r.number()
-	n, err := strconv.Atoi(string(r.b[from:r.i]))
+	n, err := strconv.Atoi(r.b[from:r.i])
 	if err != nil && r.err == nil {
 		r.i = from
 		r.fail("an integer")
@@ -103,16 +108,17 @@ func (r *reader) string() string {
 		return ""
 	}
 	from := r.i
-	for r.i < len(r.b) {
-		switch c := r.b[r.i]; {
+	for i := from; i < len(r.b); i++ {
+		switch c := r.b[i]; {
 		case c == '"':
-			r.i++
-			return string(r.b[from : r.i-1])
+			r.i = i + 1
+			return r.b[from:i]
 		case c == '\\' || c < ' ' || c >= utf8.RuneSelf:
-			return r.escaped(append([]byte(nil), r.b[from:r.i]...))
+			r.i = i
+			return r.escaped([]byte(r.b[from:i]))
 		}
-		r.i++
 	}
+	r.i = len(r.b)
 	r.fail("the end of a string")
 	return ""
 }
@@ -131,7 +137,7 @@ func (r *reader) escaped(out []byte) string {
 		case c < ' ':
 			r.fail("a string without control characters")
 		default:
-			ch, n := utf8.DecodeRune(r.b[r.i:])
+			ch, n := utf8.DecodeRuneInString(r.b[r.i:])
 			out = utf8.AppendRune(out, ch)
 			r.i += n
 		}
@@ -192,7 +198,7 @@ func (r *reader) hex4() rune {
 		return 0
 	}
 	var ch rune
-	for _, c := range r.b[r.i : r.i+4] {
+	for _, c := range []byte(r.b[r.i : r.i+4]) {
 		switch {
 		case '0' <= c && c <= '9':
 			c -= '0'
@@ -214,9 +220,16 @@ func (r *reader) hex4() rune {
 func (r *reader) skip() {
 	switch c := r.peek(); c {
 	case '{':
-		r.object(func(string) { r.skip() })
+		r.open('{')
+		first := true
+		for _, ok := r.member(&first); ok; _, ok = r.member(&first) {
+			r.skip()
+		}
 	case '[':
-		r.array(r.skip)
+		r.open('[')
+		for first := true; r.more(&first, ']'); {
+			r.skip()
+		}
 	case '"':
 		r.string()
 	case 't':
@@ -231,7 +244,7 @@ func (r *reader) skip() {
 }
 
 func (r *reader) word(w string) {
-	if r.i+len(w) > len(r.b) || string(r.b[r.i:r.i+len(w)]) != w {
+	if r.i+len(w) > len(r.b) || r.b[r.i:r.i+len(w)] != w {
 		r.fail(w)
 		return
 	}

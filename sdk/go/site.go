@@ -12,9 +12,10 @@ const packagePath = "github.com/flawless-engine/flawless/sdk/go"
 // maxSites bounds what is remembered of call sites; more are found anew each time.
 const maxSites = 1024
 
-// stackKey is the top of a stack, which always leads to the same call site.
-type stackKey [12]uintptr
+// stackKey is the top of a stack. It is short because unwinding is what a call site costs.
+type stackKey [5]uintptr
 
+// sites remembers the call site that the top of a stack leads to, or "" where it lies deeper.
 var sites struct {
 	sync.Mutex
 	known map[stackKey]string
@@ -23,25 +24,34 @@ var sites struct {
 // callSite returns file:line of the innermost caller outside the SDK and net/http, or "".
 func callSite() string {
 	var key stackKey
-	runtime.Callers(2, key[:])
+	n := runtime.Callers(2, key[:])
+	sites.Lock()
+	at, ok := sites.known[key]
+	sites.Unlock()
+	if !ok {
+		at = findSite(key[:n])
+		remember(key, at)
+	}
+	if at == "" && n == len(key) {
+		var deep [64]uintptr
+		at = findSite(deep[:runtime.Callers(2, deep[:])])
+	}
+	return at
+}
+
+func remember(key stackKey, at string) {
 	sites.Lock()
 	defer sites.Unlock()
-	if at, ok := sites.known[key]; ok {
-		return at
-	}
-	at := findSite()
 	if sites.known == nil {
 		sites.known = map[stackKey]string{}
 	}
 	if len(sites.known) < maxSites {
 		sites.known[key] = at
 	}
-	return at
 }
 
-func findSite() string {
-	var pcs [64]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+func findSite(pcs []uintptr) string {
+	frames := runtime.CallersFrames(pcs)
 	for {
 		f, more := frames.Next()
 		if f.Function != "" && !between(f.Function) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -71,7 +72,11 @@ func (l *lock) sign() error {
 // release gives the directory back. While Pebble has not been closed the lock stays, as it may
 // still write; it ends with the process.
 func (l *lock) release() error {
-	return errors.Join(l.fs.Remove(l.pid), l.pebble.Close())
+	err := l.fs.Remove(l.pid)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, l.pebble.Close())
 }
 
 // mkdir makes a directory and those above it that are missing, and syncs each entry it made.

@@ -29,7 +29,13 @@ func TestConforms(t *testing.T) {
 	t.Parallel()
 	t.Run("in memory", func(t *testing.T) {
 		t.Parallel()
-		storetest.Run(t, func(t *testing.T) store.KV { return open(t, vfs.NewMem()) })
+		storetest.Run(t, func(t *testing.T) store.KV {
+			db, err := pebble.Open("work", pebble.Options{FS: vfs.NewMem(), Reserve: -1, Memtable: 1 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return db
+		})
 	})
 	t.Run("on disk", func(t *testing.T) {
 		t.Parallel()

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,14 @@ func (db *DB) scan(ctx context.Context, r store.Range, yield func(store.Item, er
 	if err := db.ready(ctx); err != nil {
 		return err
 	}
-	it, err := db.kv.NewIterWithContext(ctx, &cockroach.IterOptions{LowerBound: r.From, UpperBound: r.To})
+	if r.To != nil && bytes.Compare(r.From, r.To) >= 0 {
+		return nil
+	}
+	bounds := &cockroach.IterOptions{UpperBound: r.To}
+	if len(r.From) > 0 { // Pebble takes no empty bounds
+		bounds.LowerBound = r.From
+	}
+	it, err := db.kv.NewIterWithContext(ctx, bounds)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type space struct {
 	why  atomic.Pointer[string] // why it is full; nil while it is not
 	last atomic.Int64           // free bytes when last looked
 
-	mu   sync.Mutex // held by whoever makes or removes the file
+	mu   sync.Mutex // held by whoever makes or removes the file, or says that there is space again
 	kept bool
 
 	stop chan struct{}
@@ -48,7 +48,10 @@ func (s *space) open(files vfs.FS, dir string, size int64, log *slog.Logger) {
 	if s.size == 0 {
 		return
 	}
-	if err := s.keep(); err != nil {
+	s.mu.Lock()
+	err := s.keep()
+	s.mu.Unlock()
+	if err != nil {
 		s.mark(fmt.Sprintf("%d MiB cannot be kept back in %s: %v: free some space", s.size>>20, dir, err))
 	}
 	s.look()
@@ -112,10 +115,9 @@ func (s *space) look() {
 		s.mark(fmt.Sprintf("%d MiB are free in %s, %d are needed: free some space", free>>20, s.dir, s.size>>20))
 		return
 	}
-	if full, _ := s.full(); full && (free >= 2*s.size || s.holds()) {
-		if err := s.keep(); err != nil {
-			return
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if full, _ := s.full(); full && (free >= 2*s.size || s.kept) && s.keep() == nil {
 		s.why.Store(nil)
 		s.log.Info("there is space again, new work is taken", "dir", s.dir)
 	}
@@ -129,9 +131,9 @@ func (s *space) mark(why string) {
 
 // spent is called when a write found the disk full. The write is tried again after it.
 func (s *space) spent() {
-	s.mark(fmt.Sprintf("the disk with %s is full: free some space", s.dir))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.mark(fmt.Sprintf("the disk with %s is full: free some space", s.dir))
 	if !s.kept {
 		return
 	}
@@ -141,10 +143,8 @@ func (s *space) spent() {
 	}
 }
 
-// keep makes the file that keeps space back, unless it is there.
+// keep makes the file that keeps space back, unless it is there. The caller holds mu.
 func (s *space) keep() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if fi, err := s.files.Stat(s.path); err == nil && fi.Size() == s.size {
 		s.kept = true
 		return nil

@@ -28,6 +28,7 @@ func testScan(t *testing.T, open func(t *testing.T) store.KV) {
 		{name: "up to the end", from: "da", want: []string{"da=5", "\xff\xff=6"}},
 		{name: "nothing", from: "x", to: "y"},
 		{name: "an empty range", from: "b", to: "b"},
+		{name: "a range that ends before it begins", from: "c", to: "b"},
 	} {
 		r := store.Range{From: []byte(c.from), Reverse: c.reverse, Limit: c.limit}
 		if c.to != "" {

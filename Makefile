@@ -1,0 +1,42 @@
+# make demo   watch a card being charged once while the server is killed
+# make test   all tests
+# make check  format, vet, staticcheck, the table of imports, and tests under the race detector
+# make bench  the figures of docs/performance.md, measured here
+# make build  the command, bin/flawless
+
+GO ?= go
+# Tests build guests with the go command, which the test cache does not see: always run them.
+TEST = $(GO) test -count=1 -timeout 20m
+GUESTS = examples/hello examples/checkout examples/crawl examples/reminder
+
+.PHONY: build demo test check bench fmt vet lint race
+
+build:
+	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
+
+demo:
+	$(GO) run ./demo
+
+test:
+	$(TEST) ./...
+	cd sdk/go && $(TEST) ./...
+
+check: fmt vet lint race
+
+fmt:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+	cd sdk/go && $(GO) vet ./... && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...
+	@for d in $(GUESTS); do (cd $$d && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...) || exit 1; done
+
+lint:
+	$(GO) tool staticcheck ./...
+	$(TEST) ./internal/arch
+
+race:
+	$(TEST) -race -short . ./client ./internal/effect ./internal/engine ./internal/store/...
+
+bench:
+	$(GO) run ./bench

@@ -1,0 +1,138 @@
+package arch
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/flawless-engine/flawless"
+
+// allowed has, for each package, the packages of this module it may import, besides the root.
+var allowed = []struct {
+	pkg  string
+	from []string
+}{
+	{".", nil},
+	{"client", nil},
+	{"internal/arch", nil},
+	{"internal/effect", nil},
+	{"internal/guest", []string{"internal/guest/rewrite"}},
+	{"internal/guest/rewrite", nil},
+	{"internal/store", nil},
+	{"internal/store/mem", []string{"internal/store"}},
+	{"internal/store/pebble", []string{"internal/store"}},
+	{"internal/store/storetest", []string{"internal/store", "internal/store/mem"}},
+	{"internal/engine", []string{"internal/effect", "internal/guest", "internal/store"}},
+	{"internal/server", []string{"internal/engine"}},
+	{"cmd/flawless", []string{"client", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "sdk/go"}},
+	{"demo", []string{"client"}},
+	{"bench", []string{"client", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
+}
+
+// hidden are packages outside of this module that one package may use, and nobody else: what a
+// package hides must not be seen elsewhere.
+var hidden = []struct{ path, by string }{
+	{"github.com/tetratelabs/wazero", "internal/guest"},
+	{"github.com/cockroachdb/pebble", "internal/store/pebble"},
+	{"github.com/danielgtaylor/huma", "internal/server"},
+	{"github.com/spf13/cobra", "cmd/flawless"},
+	{"github.com/fxamacker/cbor", "internal/store"},
+}
+
+// packages returns the folders with Go files of the module, and the files.
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	out := map[string][]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		if d.IsDir() {
+			if rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+				return filepath.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && rel != "." {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, ".go") {
+			dir := filepath.ToSlash(filepath.Dir(rel))
+			out[dir] = append(out[dir], path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestImportsGoDownTheTable(t *testing.T) {
+	t.Parallel()
+	for pkg, files := range packages(t) {
+		i := slices.IndexFunc(allowed, func(a struct {
+			pkg  string
+			from []string
+		}) bool {
+			return a.pkg == pkg
+		})
+		if i < 0 {
+			t.Errorf("package %s is not in the table of imports", pkg)
+			continue
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, im := range f.Imports {
+				path := strings.Trim(im.Path.Value, `"`)
+				if rel, own := strings.CutPrefix(path, module+"/"); own && !slices.Contains(allowed[i].from, rel) {
+					t.Errorf("%s imports %s, which %s must not know", file, rel, pkg)
+				}
+				for _, h := range hidden {
+					if strings.HasPrefix(path, h.path) && h.by != pkg {
+						t.Errorf("%s imports %s, which %s hides", file, path, h.by)
+					}
+				}
+				if pkg == "." && strings.Contains(path, ".") {
+					t.Errorf("%s imports %s; the root uses the standard library alone", file, path)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysOnceWhatItIs(t *testing.T) {
+	t.Parallel()
+	for pkg, files := range packages(t) {
+		var docs []string
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Doc != nil {
+				docs = append(docs, filepath.Base(file))
+			}
+		}
+		if len(docs) != 1 {
+			t.Errorf("package %s has a package comment in %d files %v, want exactly one", pkg, len(docs), docs)
+		}
+	}
+}
