@@ -31,6 +31,7 @@ var allowed = []struct {
 	{"internal/engine", []string{"internal/effect", "internal/guest", "internal/store"}},
 	{"internal/server", []string{"internal/engine"}},
 	{"cmd/flawless", []string{"client", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "sdk/go"}},
+	{"examples", nil},
 	{"demo", []string{"client"}},
 	{"bench", []string{"client", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
 }

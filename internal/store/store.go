@@ -122,6 +122,8 @@ func reading(k key, err error, what string, args ...any) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, flawless.NotFound):
+		return fmt.Errorf("there is no %s: %w", fmt.Sprintf(what, args...), flawless.NotFound)
 	case errors.Is(err, flawless.Damaged):
 		return fmt.Errorf("reading %s (key %q): %w", fmt.Sprintf(what, args...), []byte(k), err)
 	}

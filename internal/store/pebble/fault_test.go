@@ -153,42 +153,49 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	<-syncing // the batch is in Pebble, where its readers see it, and not on the disk
+	<-syncing
+	for { // until the batch is in Pebble, where its readers see it, and not on the disk
+		value, closer, err := db.kv.Get([]byte("k"))
+		must(t, err)
+		seen := string(value)
+		must(t, closer.Close())
+		if seen == "new" {
+			break
+		}
+		runtime.Gosched()
+	}
 
 	if got, err := db.Get(t.Context(), []byte("other")); err != nil || string(got) != "1" {
 		t.Errorf("a key that nobody is writing: %q, %v", got, err)
 	}
 	var released atomic.Bool
+	var returned atomic.Int32
 	check := func(what string, got []byte, err error) {
 		if err != nil || string(got) != "new" || !released.Load() {
 			t.Errorf("%s returned %q, %v; the sync was over: %v", what, got, err, released.Load())
 		}
 	}
-	waiting := make(chan struct{}, 3)
 	all.Go(func() {
-		waiting <- struct{}{}
+		defer returned.Add(1)
 		got, err := db.Get(t.Context(), []byte("k"))
 		check("Get", got, err)
 	})
 	all.Go(func() {
-		waiting <- struct{}{}
+		defer returned.Add(1)
 		for it, err := range db.Scan(t.Context(), store.Range{Limit: 1}) {
 			check("Scan", it.Value, err)
 		}
 	})
 	all.Go(func() {
-		waiting <- struct{}{}
+		defer returned.Add(1)
 		b := put("k", "newer")
 		b.Expect = []store.Item{{Key: []byte("k"), Value: []byte("old")}}
 		if err := db.Apply(t.Context(), b); !errors.Is(err, flawless.Fenced) || !released.Load() {
 			t.Errorf("Apply that expects the old value: %v; the sync was over: %v", err, released.Load())
 		}
 	})
-	for range 3 {
-		<-waiting
-	}
 	// All three have to come to the gate, and none may pass it.
-	for db.gate.waiting() < 3 {
+	for db.gate.waiting()+int(returned.Load()) < 3 {
 		runtime.Gosched()
 	}
 	released.Store(true)
