@@ -11,11 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"pgregory.net/rapid"
+
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/store/pebble"
 )
 
 // mortal is a database whose server dies: from one moment on nothing is written any more.
@@ -60,69 +64,122 @@ func (m *mortal) Apply(ctx context.Context, b *store.Batch) error {
 	return m.KV.Apply(ctx, b)
 }
 
+// disk is what a database lies on. It survives its server.
+type disk interface {
+	open(t *testing.T) store.KV // as a new server finds it
+	crash()                     // the server on it has died
+}
+
+// memory is a disk that keeps every write.
+type memory struct{ db *mem.DB }
+
+func (m *memory) open(*testing.T) store.KV { return m.db }
+func (m *memory) crash()                   {}
+
+// volatile is a disk under Pebble that loses what was not synced when its server dies.
+type volatile struct {
+	fs *vfs.MemFS
+	db *pebble.DB
+}
+
+func (v *volatile) open(t *testing.T) store.KV {
+	t.Helper()
+	db, err := pebble.Open("data", pebble.Options{FS: v.fs, Reserve: -1, Memtable: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.db = db
+	return db
+}
+
+func (v *volatile) crash() {
+	after := v.fs.CrashClone(vfs.CrashCloneCfg{})
+	_ = v.db.Close()
+	v.fs = after
+}
+
+// live lets a server that is going to die run until the run has ended or the server is dead. It
+// returns whether it died.
+func live(t *testing.T, name string, d disk, first *mortal, kinds []effect.Kind, begin Start) (died bool) {
+	t.Helper()
+	defer d.crash()
+	e, err := tryOpen(t, first, Options{Kinds: kinds})
+	if err != nil {
+		if !first.isDead() {
+			t.Fatal(err)
+		}
+		return true
+	}
+	ended := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(ended)
+		if _, _, err := e.Start(ctx, begin); err == nil {
+			_, _ = e.Wait(ctx, begin.ID)
+		}
+	}()
+	select {
+	case <-first.dead:
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s: it neither ends nor dies", name)
+	}
+	e.Kill()
+	cancel()
+	<-ended
+	return first.isDead()
+}
+
+// settle lets a healthy server bring the run to its end. A person decides about calls in doubt, by
+// asking the outside: truth returns the answer that was given, and whether there was one.
+func settle(t *testing.T, name string, kv store.KV, begin Start, truth func(flawless.Doubt) (string, bool)) (*Engine, flawless.Run) {
+	t.Helper()
+	e, err := tryOpen(t, kv, Options{})
+	if err != nil {
+		t.Fatalf("%s: opening it again: %v", name, err)
+	}
+	if _, _, err := e.Start(t.Context(), begin); err != nil { // as a client does that got no answer
+		t.Fatalf("%s: starting again: %v", name, err)
+	}
+	for {
+		r := until(t, e, begin.ID, func(r flawless.Run) bool { return unresolved(r) || r.Status.Ended() })
+		if !unresolved(r) {
+			return e, r
+		}
+		if len(r.Unresolved) == 0 || r.Problem != "" {
+			t.Fatalf("%s: %+v", name, r)
+		}
+		doubt := r.Unresolved[0]
+		d := flawless.Decision{Call: doubt.Call, Resolution: flawless.Retry}
+		if text, happened := truth(doubt); happened {
+			d = flawless.Decision{Call: doubt.Call, Resolution: flawless.Respond, Body: []byte(text)}
+		}
+		if _, err := e.Resolve(t.Context(), begin.ID, d); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
 // crash runs the workflow with every kind of call over a server that dies once, goes on over what
 // is left, and checks what the outside saw. It returns whether the server died at all.
-func crash(t *testing.T, name string, kv store.KV, first *mortal, kinds func(die func()) []effect.Kind) (died bool) {
+func crash(t *testing.T, name string, d disk, left int, after bool, kinds func(die func()) []effect.Kind) (died bool) {
 	t.Helper()
 	out := newOutside(t)
 	in := map[string]any{"url": out.URL, "dead": deadURL(t)}
 	begin := Start{Module: "guest", Workflow: "everything", Input: input(t, in), ID: "run"}
-
-	e, err := tryOpen(t, first, Options{Kinds: kinds(first.die)})
-	if err == nil {
-		ended := make(chan struct{})
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() {
-			defer close(ended)
-			if _, _, err := e.Start(ctx, begin); err == nil {
-				_, _ = e.Wait(ctx, "run")
-			}
-		}()
-		select {
-		case <-first.dead:
-			died = true
-		case <-ended:
-			died = first.isDead()
-		case <-time.After(20 * time.Second):
-			t.Fatalf("%s: it neither ends nor dies", name)
+	first := newMortal(d.open(t), left, after)
+	died = live(t, name, d, first, kinds(first.die), begin)
+	e, r := settle(t, name, d.open(t), begin, func(doubt flawless.Doubt) (string, bool) {
+		if strings.HasSuffix(doubt.Request, in["dead"].(string)) {
+			return "", false
 		}
-		e.Kill()
-		cancel()
-		<-ended
-	} else if died = first.isDead(); !died {
-		t.Fatal(err)
-	}
-
-	e, err = tryOpen(t, kv, Options{})
-	if err != nil {
-		t.Fatalf("%s: opening it again: %v", name, err)
-	}
-	defer e.Kill()
-	r, _, err := e.Start(t.Context(), begin) // as a client does that got no answer
-	if err != nil {
-		t.Fatalf("%s: starting again: %v", name, err)
-	}
-	for {
-		r = until(t, e, "run", func(r flawless.Run) bool { return unresolved(r) || r.Status.Ended() })
-		if !unresolved(r) {
-			break
-		}
-		if len(r.Unresolved) != 1 || r.Problem != "" {
-			t.Fatalf("%s: %+v", name, r)
-		}
-		doubt := r.Unresolved[0]
-		once := strings.HasSuffix(doubt.Request, "/once")
-		if !once && !strings.HasSuffix(doubt.Request, in["dead"].(string)) {
+		if !strings.HasSuffix(doubt.Request, "/once") {
 			t.Fatalf("%s: a call is in doubt that should not be: %+v", name, doubt)
 		}
-		d := flawless.Decision{Call: doubt.Call, Resolution: flawless.Retry}
-		if once && out.count("/once") > 0 { // a person asks the other side
-			d = flawless.Decision{Call: doubt.Call, Resolution: flawless.Respond, Body: []byte("did /once")}
-		}
-		if _, err := e.Resolve(t.Context(), "run", d); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-	}
+		return "did /once", out.count("/once") > 0
+	})
+	defer d.crash()
+	defer e.Kill()
 	if r.Status != flawless.Completed {
 		t.Fatalf("%s: it is %+v %+v", name, r, r.Failure)
 	}
@@ -166,42 +223,134 @@ func plainKinds(func()) []effect.Kind { return effect.Kinds(effect.Options{}) }
 // dies before and after every durable write and after every byte of an exchange.
 func TestCrashEverywhere(t *testing.T) {
 	t.Parallel()
-	for _, after := range []bool{false, true} {
-		t.Run(fmt.Sprintf("at every write, after it %v", after), func(t *testing.T) {
-			t.Parallel()
-			n := 1
-			for ; ; n++ {
-				kv := mem.New()
-				if !crash(t, fmt.Sprintf("write %d", n), kv, newMortal(kv, n, after), plainKinds) {
-					break
+	for _, row := range []struct {
+		name string
+		disk func() disk
+	}{
+		{"mem", func() disk { return &memory{mem.New()} }},
+		{"pebble", func() disk { return &volatile{fs: vfs.NewCrashableMem()} }},
+	} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, at every write, after it %v", row.name, after), func(t *testing.T) {
+				t.Parallel()
+				n := 1
+				for crash(t, fmt.Sprintf("write %d", n), row.disk(), n, after, plainKinds) {
+					n++
 				}
-			}
-			if n < 10 {
-				t.Errorf("it died at %d writes only: the test proves nothing", n)
-			}
-		})
+				if n < 10 {
+					t.Errorf("it died at %d writes only: the test proves nothing", n)
+				}
+			})
+		}
+		for _, incoming := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, at every byte, incoming %v", row.name, incoming), func(t *testing.T) {
+				t.Parallel()
+				n, step := 1, 1
+				if testing.Short() || row.name != "mem" {
+					step = 41
+				}
+				for ; ; n += step {
+					wire := &cable{incoming: incoming}
+					wire.left.Store(int64(n))
+					kinds := func(die func()) []effect.Kind {
+						wire.die = die
+						return effect.Kinds(effect.Options{HTTP: effect.NewClient(effect.ClientOptions{Dial: wire.dial})})
+					}
+					if !crash(t, fmt.Sprintf("byte %d", n), row.disk(), -1, false, kinds) {
+						break
+					}
+				}
+				if n < 100 {
+					t.Errorf("it died at %d bytes only: the test proves nothing", n)
+				}
+			})
+		}
 	}
-	for _, incoming := range []bool{false, true} {
-		t.Run(fmt.Sprintf("at every byte, incoming %v", incoming), func(t *testing.T) {
-			t.Parallel()
-			n, step := 1, 7
-			for ; ; n += step {
-				kv := mem.New()
-				wire := &cable{incoming: incoming}
-				wire.left.Store(int64(n))
-				kinds := func(die func()) []effect.Kind {
-					wire.die = die
-					return effect.Kinds(effect.Options{HTTP: effect.NewClient(effect.ClientOptions{Dial: wire.dial})})
-				}
-				if !crash(t, fmt.Sprintf("byte %d", n), kv, newMortal(kv, -1, false), kinds) {
-					break
-				}
-			}
-			if n < 100 {
-				t.Errorf("it died at %d bytes only: the test proves nothing", n)
-			}
-		})
+}
+
+// scriptStep draws a step whose requests have paths of their own.
+func scriptStep(rt *rapid.T, n *int, deep bool) map[string]any {
+	*n++
+	path := fmt.Sprintf("/%d", *n)
+	switch kind := rapid.SampledFrom([]string{"post", "put", "sleep", "data", "both"}).Draw(rt, "kind"); {
+	case kind == "sleep":
+		return map[string]any{"sleep": rapid.IntRange(1, 2000).Draw(rt, "microseconds")}
+	case kind == "data":
+		return map[string]any{"data": *n}
+	case kind == "both" && deep:
+		var steps []any
+		for range rapid.IntRange(2, 4).Draw(rt, "side by side") {
+			steps = append(steps, scriptStep(rt, n, false))
+		}
+		return map[string]any{"both": steps}
+	case kind == "put":
+		return map[string]any{"put": "/put" + path}
 	}
+	return map[string]any{"post": "/post" + path}
+}
+
+// TestRandomScriptsSurviveRandomCrashes compares what the outside saw with what it may have seen:
+// each POST once, each idempotent request at least once, and every answer in the output.
+func TestRandomScriptsSurviveRandomCrashes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		out := newOutside(t)
+		n := 0
+		var steps []any
+		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
+			steps = append(steps, scriptStep(rt, &n, true))
+		}
+		begin := Start{Module: "guest", Workflow: "script", Input: input(t, map[string]any{"url": out.URL, "steps": steps}), ID: "run"}
+		d := &memory{mem.New()}
+		for range rapid.IntRange(0, 3).Draw(rt, "crashes") {
+			first := newMortal(d.open(t), rapid.IntRange(1, 12).Draw(rt, "write"), rapid.Bool().Draw(rt, "after it"))
+			if !live(t, "random", d, first, plainKinds(nil), begin) {
+				break
+			}
+		}
+		e, r := settle(t, "random", d.open(t), begin, func(doubt flawless.Doubt) (string, bool) {
+			path := strings.TrimPrefix(doubt.Request, "POST "+out.URL)
+			if !strings.HasPrefix(path, "/post") {
+				rt.Fatalf("a call is in doubt that should not be: %+v", doubt)
+			}
+			return "did " + path, out.count(path) > 0
+		})
+		defer e.Kill()
+		if r.Status != flawless.Completed {
+			rt.Fatalf("it is %+v %+v", r, r.Failure)
+		}
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		for path, n := range out.seen {
+			if strings.HasPrefix(path, "/post") && n != 1 {
+				rt.Errorf("%s was seen %d times", path, n)
+			}
+		}
+		for _, path := range paths(steps) {
+			if out.seen[path] == 0 {
+				rt.Errorf("%s was never seen", path)
+			}
+			if !strings.Contains(string(r.Output), `"did `+path+`"`) {
+				rt.Errorf("the answer of %s is not in the output %s", path, r.Output)
+			}
+		}
+	})
+}
+
+// paths are the requests of steps.
+func paths(steps []any) (out []string) {
+	for _, s := range steps {
+		m := s.(map[string]any)
+		for _, kind := range []string{"post", "put"} {
+			if p, ok := m[kind].(string); ok {
+				out = append(out, p)
+			}
+		}
+		if both, ok := m["both"].([]any); ok {
+			out = append(out, paths(both)...)
+		}
+	}
+	return out
 }
 
 // cable is a connection that takes its server with it when so many bytes have passed.

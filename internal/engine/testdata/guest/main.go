@@ -25,6 +25,7 @@ func main() {
 	flawless.Workflow("leave", leave)
 	flawless.Workflow("spin", spin)
 	flawless.Workflow("fan", fan)
+	flawless.Workflow("script", script)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
@@ -172,4 +173,57 @@ func fan(ctx context.Context, in Task) (int, error) {
 	}
 	wg.Wait()
 	return sum, nil
+}
+
+// Step is one of a script: a request, a sleep, or steps side by side.
+type Step struct {
+	Post  string `json:"post,omitempty"`  // not idempotent
+	Put   string `json:"put,omitempty"`   // idempotent
+	Sleep int    `json:"sleep,omitempty"` // microseconds
+	Data  int    `json:"data,omitempty"`
+	Both  []Step `json:"both,omitempty"`
+}
+
+type Script struct {
+	URL   string `json:"url"`
+	Steps []Step `json:"steps"`
+}
+
+// script carries out what it is given, and returns what it was answered.
+func script(ctx context.Context, in Script) ([]string, error) {
+	var mu sync.Mutex
+	var got []string
+	var do func(Step)
+	do = func(s Step) {
+		for _, path := range []struct {
+			path string
+			opts []flawless.Option
+		}{{s.Post, nil}, {s.Put, []flawless.Option{flawless.Idempotent()}}} {
+			if path.path == "" {
+				continue
+			}
+			r, err := post(ctx, in.URL+path.path, path.opts...)
+			if err != nil {
+				r = "error: " + err.Error()
+			}
+			mu.Lock()
+			got = append(got, r)
+			mu.Unlock()
+		}
+		if s.Sleep > 0 {
+			time.Sleep(time.Duration(s.Sleep) * time.Microsecond)
+		}
+		if s.Data > 0 {
+			_ = flawless.SetData(s.Data)
+		}
+		var wg sync.WaitGroup
+		for _, b := range s.Both {
+			wg.Go(func() { do(b) })
+		}
+		wg.Wait()
+	}
+	for _, s := range in.Steps {
+		do(s)
+	}
+	return got, nil
 }
