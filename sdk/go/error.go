@@ -29,7 +29,7 @@ type NotSent struct {
 }
 
 func (e *NotSent) Error() string {
-	return fmt.Sprintf("call %d, %s %s: not sent (%s): %s", e.Call, e.Method, e.URL, e.Reason, e.Message)
+	return fmt.Sprintf("%s: not sent (%s): %s", request(e.Call, e.Method, e.URL), e.Reason, e.Message)
 }
 
 // Interrupted is the error of a call that was sent, is not idempotent, and whose outcome cannot be
@@ -43,7 +43,7 @@ type Interrupted struct {
 }
 
 func (e *Interrupted) Error() string {
-	return fmt.Sprintf("call %d, %s %s: interrupted, it may or may not have taken effect: %s", e.Call, e.Method, e.URL, e.Message)
+	return fmt.Sprintf("%s: interrupted, it may or may not have taken effect: %s", request(e.Call, e.Method, e.URL), e.Message)
 }
 
 // CallError is the error of a call that ended in another way.
@@ -56,7 +56,7 @@ type CallError struct {
 }
 
 func (e *CallError) Error() string {
-	return fmt.Sprintf("call %d, %s %s: %s (%s)", e.Call, e.Method, e.URL, e.Message, e.Kind)
+	return fmt.Sprintf("%s: %s (%s)", request(e.Call, e.Method, e.URL), e.Message, e.Kind)
 }
 
 // StatusError is the error of [GetJSON] and [PostJSON] for a response whose status is not 2xx.
@@ -98,6 +98,13 @@ func (e *Cancelled) Error() string {
 
 // Is makes a Cancelled match [context.Canceled].
 func (e *Cancelled) Is(target error) bool { return target == context.Canceled }
+
+func request(call int, method, url string) string {
+	if call == 0 {
+		return method + " " + url
+	}
+	return fmt.Sprintf("call %d, %s %s", call, method, url)
+}
 
 // of returns the error that call n, which made req, returns.
 func (e *answerError) of(req *Request, n int) error {

@@ -64,20 +64,20 @@ func begin() {
 	}
 	ctx := watchedContext()
 	current.Store(&session{id: h.run})
-	end := carryOut(ctx, h.workflow)
+	w, err := workflows.find(h.workflow)
+	if err != nil {
+		finish(failure("error", err.Error(), ""))
+		return
+	}
+	w.carryOut(ctx, readPart(0, bodyPart, nil), finish)
+}
+
+func finish(end ending) {
 	ok := int32(0)
 	if end.ok {
 		ok = 1
 	}
 	hostFinish(ok, view(end.text))
-}
-
-func carryOut(ctx context.Context, name string) ending {
-	w, err := workflows.find(name)
-	if err != nil {
-		return failure("error", err.Error(), "")
-	}
-	return w.carryOut(ctx, readPart(0, bodyPart, nil))
 }
 
 // keepLines makes slog's lines lines of the run, and leaves the log package as it is.

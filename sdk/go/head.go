@@ -58,22 +58,11 @@ func parseHead(text string) (answerHead, error) {
 
 // readHeader reads [["Name","value"],…].
 func readHeader(r *reader) Header {
-	h := make(Header, 8)
-	var room []string // for values, handed out one by one
+	h := make(Header, 0, 12)
 	r.open('[')
 	for first := true; r.more(&first, ']'); {
 		name, value := readPair(r)
-		name = canonical(name)
-		if old, there := h[name]; there {
-			h[name] = append(old, value)
-			continue
-		}
-		if len(room) == 0 {
-			room = make([]string, 8)
-		}
-		room[0] = value
-		h[name] = room[:1:1]
-		room = room[1:]
+		h = append(h, [2]string{name, value})
 	}
 	return h
 }

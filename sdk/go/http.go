@@ -52,7 +52,7 @@ func Post(ctx context.Context, url, contentType string, body []byte, opts ...Opt
 // GetJSON is [Get] of a JSON document. A status other than 2xx is a [*StatusError].
 func GetJSON[T any](ctx context.Context, url string, opts ...Option) (T, error) {
 	var out T
-	err := doJSON(ctx, &Request{URL: url, Header: Header{"Accept": {"application/json"}}}, &out, opts)
+	err := doJSON(ctx, &Request{URL: url, Header: Header{{"Accept", "application/json"}}}, &out, opts)
 	return out, err
 }
 
@@ -65,13 +65,13 @@ func PostJSON[T any](ctx context.Context, url string, in any, opts ...Option) (T
 		return out, fmt.Errorf("POST %s: the body cannot be written as JSON: %w", url, err)
 	}
 	req := post(url, "application/json", body)
-	req.Header["Accept"] = []string{"application/json"}
+	req.Header.Add("Accept", "application/json")
 	err = doJSON(ctx, req, &out, opts)
 	return out, err
 }
 
 func post(url, contentType string, body []byte) *Request {
-	return &Request{Method: "POST", URL: url, Header: Header{"Content-Type": {contentType}}, Body: body}
+	return &Request{Method: "POST", URL: url, Header: Header{{"Content-Type", contentType}}, Body: body}
 }
 
 func doJSON(ctx context.Context, req *Request, out any, opts []Option) error {
@@ -121,7 +121,7 @@ func (r *Request) head(b []byte, opts *options, at string) []byte {
 	o.str("url", r.URL)
 	if len(r.Header) > 0 {
 		o.key("headers")
-		o.b = appendHeader(o.b, r.Header)
+		o.b = r.Header.append(o.b)
 	}
 	opts.write(&o)
 	if at != "" {

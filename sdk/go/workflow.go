@@ -146,29 +146,25 @@ type ending struct {
 	text []byte // JSON
 }
 
-// carryOut runs the workflow to its end.
-func (w *workflow) carryOut(ctx context.Context, input []byte) (end ending) {
-	returned := false
+// carryOut runs the workflow to its end and hands over how it ended, also where the function ends its
+// goroutine.
+func (w *workflow) carryOut(ctx context.Context, input []byte, finish func(ending)) {
+	end := failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
 	defer func() {
-		switch v := recover(); {
-		case returned:
-		case v != nil:
+		if v := recover(); v != nil {
 			end = failure("panic", fmt.Sprint(v), panicStack())
-		default:
-			end = failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
 		}
+		finish(end)
 	}()
 	out, err := w.run(ctx, input)
 	if err != nil {
 		end = failed(ctx, err)
 	} else {
-		end = w.completed(out)
+		end = completed(out)
 	}
-	returned = true
-	return end
 }
 
-func (w *workflow) completed(out any) ending {
+func completed(out any) ending {
 	text, err := encode(out)
 	if err != nil {
 		return failure("error", "the output cannot be written as JSON: "+err.Error(), "")

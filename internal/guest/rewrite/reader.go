@@ -49,14 +49,6 @@ func (r *reader) byte() byte {
 	return b
 }
 
-// peek returns the next byte and does not move, 0 at the end.
-func (r *reader) peek() byte {
-	if r.pos >= r.end {
-		return 0
-	}
-	return r.bytes[r.pos]
-}
-
 func (r *reader) take(n int) []byte {
 	if n < 0 || n > r.end-r.pos {
 		r.damaged("it ends too early, %d more bytes are announced", n)

@@ -11,7 +11,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 
 	flawless "github.com/flawless-engine/flawless/sdk/go"
@@ -67,22 +69,25 @@ func readBody(req *http.Request) ([]byte, error) {
 	return body, nil
 }
 
+// header returns the fields sorted by name: the order of a map would make equal requests look
+// different in a replay.
 func header(req *http.Request) flawless.Header {
-	if req.Host == "" || req.Host == req.URL.Host {
-		return flawless.Header(req.Header)
+	var h flawless.Header
+	if req.Host != "" && req.Host != req.URL.Host {
+		h.Add("Host", req.Host)
 	}
-	h := req.Header.Clone()
-	if h == nil {
-		h = http.Header{}
+	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
+		for _, value := range req.Header[name] {
+			h.Add(name, value)
+		}
 	}
-	h["Host"] = []string{req.Host}
-	return flawless.Header(h)
+	return h
 }
 
 func response(req *http.Request, r *flawless.Response) *http.Response {
-	h := http.Header(r.Header)
-	if h == nil {
-		h = http.Header{}
+	h := http.Header{}
+	for _, field := range r.Header {
+		h.Add(field[0], field[1])
 	}
 	out := &http.Response{
 		Status:        strconv.Itoa(r.Status) + " " + http.StatusText(r.Status),

@@ -23,7 +23,9 @@ func finish(ok int32, ptr unsafe.Pointer, n uint32)
 //go:wasmimport flawless describe
 func describe(ptr unsafe.Pointer, n uint32)
 
-func ptr(s string) (unsafe.Pointer, uint32) { return unsafe.Pointer(unsafe.StringData(s)), uint32(len(s)) }
+func ptr(s string) (unsafe.Pointer, uint32) {
+	return unsafe.Pointer(unsafe.StringData(s)), uint32(len(s))
+}
 
 func request(body string) int32 {
 	k, kn := ptr("http")

@@ -1,0 +1,22 @@
+package flawless
+
+import "context"
+
+// CallSite is callSite, seen from a test outside the package.
+func CallSite() string { return callSite() }
+
+// BlockedText is blockedText.
+func BlockedText(stacks string) string { return blockedText(stacks) }
+
+// CarryOut returns how a workflow with this function ends.
+func CarryOut(ctx context.Context, f func(context.Context) (any, error)) []byte {
+	done := make(chan []byte, 1)
+	CarryOutTo(ctx, f, done)
+	return <-done
+}
+
+// CarryOutTo sends how a workflow with this function ends.
+func CarryOutTo(ctx context.Context, f func(context.Context) (any, error), done chan<- []byte) {
+	w := workflow{run: func(ctx context.Context, _ []byte) (any, error) { return f(ctx) }}
+	w.carryOut(ctx, nil, func(end ending) { done <- end.text })
+}

@@ -1,0 +1,102 @@
+package flawless
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestWrittenStringsAreReadBack(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"", "plain", "a\"b\\c/d", "\n\r\t\b\f\x00\x1f\x7f", "Ä€😀\u2028", "<&>"} {
+		text := appendString(nil, s)
+		var std string
+		if err := json.Unmarshal(text, &std); err != nil || std != s {
+			t.Errorf("encoding/json reads %s as %q, %v; want %q", text, std, err, s)
+		}
+		r := reader{b: string(text)}
+		if got := r.string(); got != s || r.end() != nil {
+			t.Errorf("%s is read as %q, %v; want %q", text, got, r.err, s)
+		}
+	}
+}
+
+func TestHeadOfAnswerIsRead(t *testing.T) {
+	t.Parallel()
+	h, err := parseHead(` {"new":[{"x":[1,-2.5e+3,true,null]},{}],"status":200, "headers":[["A-b","1"],["a-B","\u00e4\ud83d\ude00"]],
+		"url":"https:\/\/x","by":null,"run":"r","module":"m","workflow":"w","note":"n",
+		"error":{"kind":"k","reason":"r","message":"m","status":503,"more":{}}} `)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.status != 200 || h.url != "https://x" || h.run != "r" || h.module != "m" || h.workflow != "w" || h.note != "n" {
+		t.Errorf("read %+v", h)
+	}
+	if got := strings.Join(h.header.Values("A-B"), " "); got != "1 ä😀" {
+		t.Errorf("field A-B is %q", got)
+	}
+	if want := (answerError{"k", "r", "m", 503}); h.failure == nil || *h.failure != want {
+		t.Errorf("error is %+v, want %+v", h.failure, want)
+	}
+}
+
+func TestBrokenHeadsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"", "{", "}", "[]", "null", `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{"a":01}`, `{"a":1.}`, `{"a":-}`, `{"a":tru}`,
+		`{"a":"\x"}`, `{"a":"\u12"}`, "{\"a\":\"\n\"}", `{"a":"`, `{} {}`, "{}\x00", `{"status":"200"}`, `{"status":1.5}`,
+		`{"headers":[["a"]]}`, `{"headers":[["a","b","c"]]}`, `{"headers":[[]]}`, `{"headers":["a"]}`, `{"headers":{}}`,
+		`{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`,
+	} {
+		if _, err := parseHead(text); err == nil {
+			t.Errorf("parseHead(%.50q) accepts it", text)
+		}
+	}
+}
+
+func FuzzParseHead(f *testing.F) {
+	f.Add(`{"status":200,"headers":[["A","b"],["c","\u00e4\ud800"]],"url":"x","error":{"kind":"k"}}`)
+	f.Add(`{"run":"r","a":[{"b":[1.5e3,true,false,null]}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		h, err := parseHead(text)
+		if err != nil {
+			return
+		}
+		if !json.Valid([]byte(text)) {
+			t.Fatalf("parseHead accepts what is not JSON: %q", text)
+		}
+		var std struct {
+			Note *string `json:"note"`
+		}
+		if json.Unmarshal([]byte(text), &std) == nil && std.Note != nil && strings.Count(strings.ToLower(text), "note") == 1 && *std.Note != h.note {
+			t.Errorf("note of %q is %q, encoding/json reads %q", text, h.note, *std.Note)
+		}
+	})
+}
+
+func FuzzSkipReadsAllJSON(f *testing.F) {
+	f.Add(`[1,"a",{"b":null}]`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Count(text, "[")+strings.Count(text, "{") >= maxNesting {
+			return
+		}
+		r := reader{b: text}
+		r.skip()
+		if valid := json.Valid([]byte(text)); (r.end() == nil) != valid {
+			t.Errorf("reading %q: %v; encoding/json says valid: %v", text, r.err, valid)
+		}
+	})
+}
+
+func FuzzAppendString(f *testing.F) {
+	f.Add("a\"\\\xff€\x00")
+	f.Fuzz(func(t *testing.T, s string) {
+		var std string
+		if err := json.Unmarshal(appendString(nil, s), &std); err != nil {
+			t.Fatalf("%q is written as %s: %v", s, appendString(nil, s), err)
+		}
+		if want := string([]rune(s)); std != want {
+			t.Errorf("%q is read back as %q, want %q", s, std, want)
+		}
+	})
+}

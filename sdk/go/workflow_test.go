@@ -1,0 +1,109 @@
+package flawless_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	flawless "github.com/flawless-engine/flawless/sdk/go"
+)
+
+func TestRegistrationMistakesPanic(t *testing.T) {
+	t.Parallel()
+	f := func(context.Context, int) (int, error) { return 0, nil }
+	flawless.Workflow("taken", f, flawless.Doc("Does nothing."))
+	for name, register := range map[string]func(){
+		"no name":      func() { flawless.Workflow(" ", f) },
+		"is there twi": func() { flawless.Workflow("taken", f) },
+		"no function":  func() { flawless.Workflow[int, int]("nil", nil) },
+	} {
+		func() {
+			defer func() {
+				if s, _ := recover().(string); !strings.Contains(s, name) || !strings.HasPrefix(s, "flawless: ") {
+					t.Errorf("%s: panic %q", name, s)
+				}
+			}()
+			register()
+		}()
+	}
+}
+
+func TestPanicsAreToldWithTheirStack(t *testing.T) {
+	t.Parallel()
+	end := flawless.CarryOut(t.Context(), func(context.Context) (any, error) { return deep(nil), nil })
+	var f struct{ Kind, Message, Stack string }
+	if err := json.Unmarshal(end, &f); err != nil {
+		t.Fatal(err)
+	}
+	if f.Kind != "panic" || !strings.Contains(f.Message, "nil pointer") || !strings.Contains(f.Stack, "go_test.deep\n    go/workflow_test.go:") {
+		t.Errorf("got %+v", f)
+	}
+	if strings.Contains(f.Stack, "runtime.") || strings.Contains(f.Stack, "carryOut") {
+		t.Errorf("the stack has frames of the runtime or the SDK:\n%s", f.Stack)
+	}
+}
+
+func deep(p *struct{ n int }) int { return p.n }
+
+func TestGoexitAndBrokenPanicsEndTheRun(t *testing.T) {
+	t.Parallel()
+	done := make(chan []byte, 1)
+	go flawless.CarryOutTo(t.Context(), func(context.Context) (any, error) { runtime.Goexit(); return nil, nil }, done)
+	if end := string(<-done); !strings.Contains(end, `"error"`) || !strings.Contains(end, "Goexit") {
+		t.Errorf("Goexit: %s", end)
+	}
+	end := string(flawless.CarryOut(t.Context(), func(context.Context) (any, error) { panic(error((*flawless.CallError)(nil))) }))
+	if !strings.Contains(end, `"panic"`) {
+		t.Errorf("a nil error as a panic: %s", end)
+	}
+}
+
+func TestCancelledIsContextCanceled(t *testing.T) {
+	t.Parallel()
+	if err := error(&flawless.Cancelled{By: "a"}); !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		t.Error("Cancelled does not match context.Canceled, or too much")
+	}
+}
+
+func TestCallSiteIsThatOfTheUser(t *testing.T) {
+	t.Parallel()
+	for range 2 { // found, and remembered
+		if got := flawless.CallSite(); got != "go/workflow_test.go:91" {
+			t.Errorf("call site %q", got)
+		}
+	}
+}
+
+func TestSourceIsComplete(t *testing.T) {
+	t.Parallel()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if d != nil && d.Name() == "testdata" {
+				return fs.SkipDir
+			}
+			return err
+		}
+		ext := filepath.Ext(path)
+		if strings.HasSuffix(path, "_test.go") || ext != ".go" && ext != ".s" && ext != ".mod" {
+			return nil
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		got, err := fs.ReadFile(flawless.Source, filepath.ToSlash(path))
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%s is not in Source (%v): name it in source.go", path, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
