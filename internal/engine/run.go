@@ -66,28 +66,13 @@ func (r *run) append(entries ...flawless.Entry) {
 	}
 }
 
-// post appends what f returns and sees to it that it is written and acted upon. The error of f is
-// returned, with nothing changed.
-func (r *run) post(f func(s *state, now int64) ([]flawless.Entry, error)) error {
-	r.mu.Lock()
-	entries, err := f(r.s, r.e.now())
-	if err != nil || len(entries) == 0 {
-		r.mu.Unlock()
-		return err
-	}
-	r.append(entries...)
-	r.wakeLocked()
-	r.mu.Unlock()
-	return nil
-}
-
 // wakeLocked makes sure that somebody drives the run. While its guest computes, what is waiting is
 // written at once.
 func (r *run) wakeLocked() {
 	r.kick = true
 	if !r.driving {
 		r.driving = true
-		r.e.tasks.Go(r.drive)
+		r.e.tasks.Go(func() { r.goOn(r.drive()) })
 		return
 	}
 	if r.stop != nil && len(r.outbox) > 0 {
@@ -95,10 +80,18 @@ func (r *run) wakeLocked() {
 	}
 }
 
-// drive takes turns, writes and performs until there is nothing to do.
-func (r *run) drive() {
+// drive takes turns, writes and performs until there is nothing to do. It returns the try that is
+// left for the caller to perform, if there is one: most often there is just one, and the goroutine
+// that is awake already is the best to perform it.
+func (r *run) drive() (left *try) {
 	for {
 		r.mu.Lock()
+		if left != nil && (r.kick || len(r.outbox) > 0) {
+			r.mu.Unlock()
+			r.e.perform(r, *left)
+			left = nil
+			continue
+		}
 		r.kick = false
 		now := r.e.now()
 		if !r.e.stopping.Load() {
@@ -113,17 +106,33 @@ func (r *run) drive() {
 		}
 		if len(r.outbox) > 0 {
 			r.mu.Unlock()
-			r.flush()
+			if left != nil {
+				r.e.perform(r, *left)
+			}
+			left = r.write(true)
 			continue
 		}
 		if !r.kick {
 			r.driving = false
 			r.idle.Broadcast()
 			r.mu.Unlock()
+			if left != nil {
+				r.e.hold(r)
+			}
 			r.e.rest(r)
-			return
+			return left
 		}
 		r.mu.Unlock()
+	}
+}
+
+// goOn performs what drive has left, and drives the run again where nobody else does, until there
+// is nothing left. The run is held while there is.
+func (r *run) goOn(left *try) {
+	for left != nil {
+		next := r.e.performed(r, *left)
+		r.e.release(r)
+		left = next
 	}
 }
 
@@ -232,7 +241,10 @@ func (r *run) drop() {
 
 // flush writes what is in the outbox, and performs what waited for it. When it returns, everything
 // that was in the outbox when it was called is durable, or the engine has stopped.
-func (r *run) flush() {
+func (r *run) flush() { r.write(false) }
+
+// write is flush; with keep it returns one of the tries to be performed, unperformed.
+func (r *run) write(keep bool) (kept *try) {
 	r.mu.Lock()
 	for r.writing {
 		r.idle.Wait()
@@ -240,7 +252,7 @@ func (r *run) flush() {
 	if len(r.outbox) == 0 || r.failed != nil {
 		r.outbox = nil
 		r.mu.Unlock()
-		return
+		return nil
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
@@ -275,10 +287,14 @@ func (r *run) flush() {
 		if !(w.New && errors.Is(err, flawless.Conflict)) {
 			r.e.broken(err)
 		}
-		return
+		return nil
 	}
 	for _, p := range batch {
 		for _, t := range p.tries {
+			if keep && kept == nil {
+				kept = &t
+				continue
+			}
 			r.e.perform(r, t)
 		}
 	}
@@ -286,6 +302,7 @@ func (r *run) flush() {
 		r.e.clock.add(w.After.Wake, r.id)
 	}
 	r.e.publish(r.id, account)
+	return kept
 }
 
 // head is what the store should know of the run. The caller holds mu.
@@ -319,25 +336,42 @@ func (r *run) account() flawless.Run {
 	return a
 }
 
-// perform carries out a try in a goroutine of its own, and posts its result.
+// perform carries out a try in a goroutine of its own, and what follows from it.
 func (e *Engine) perform(r *run, t try) {
+	e.hold(r)
+	e.tasks.Go(func() { r.goOn(&t) })
+}
+
+// performed carries out a try and takes in its result. Where nobody drives the run it does, and
+// returns the try that is left by that, for which the run is held once more.
+func (e *Engine) performed(r *run, t try) (left *try) {
 	r.mu.Lock()
 	c := r.s.calls[t.call]
 	if c == nil || c.try != t.n || e.dead.Load() {
 		r.mu.Unlock()
-		return
+		return nil
 	}
 	kind, made := c.kind, c.Call
 	r.mu.Unlock()
-	e.hold(r)
-	e.tasks.Go(func() {
-		defer e.release(r)
-		result := e.try(kind, effect.Try{Run: r.id, Call: made, N: t.n})
-		if e.dead.Load() {
-			return // the drain is over; the next owner finds the outcome unknown
-		}
-		_ = r.post(func(s *state, now int64) ([]flawless.Entry, error) { return s.result(t, result, now), nil })
-	})
+	result := e.try(kind, effect.Try{Run: r.id, Call: made, N: t.n})
+	if e.dead.Load() {
+		return nil // the drain is over; the next owner finds the outcome unknown
+	}
+	r.mu.Lock()
+	entries := r.s.result(t, result, e.now())
+	if len(entries) == 0 {
+		r.mu.Unlock()
+		return nil
+	}
+	r.append(entries...)
+	if r.driving {
+		r.wakeLocked()
+		r.mu.Unlock()
+		return nil
+	}
+	r.driving = true
+	r.mu.Unlock()
+	return r.drive()
 }
 
 // try performs, and turns a panic of the performer into an unknown outcome.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -74,36 +72,9 @@ func TestCancelledIsContextCanceled(t *testing.T) {
 func TestCallSiteIsThatOfTheUser(t *testing.T) {
 	t.Parallel()
 	for range 2 { // found, and remembered
-		if got := flawless.CallSite(); got != "go/workflow_test.go:91" {
-			t.Errorf("call site %q", got)
+		_, _, line, _ := runtime.Caller(0)
+		if got, want := flawless.CallSite(), fmt.Sprint("go/workflow_test.go:", line+1); got != want {
+			t.Errorf("call site %q, want %q", got, want)
 		}
-	}
-}
-
-func TestSourceIsComplete(t *testing.T) {
-	t.Parallel()
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			if d != nil && d.Name() == "testdata" {
-				return fs.SkipDir
-			}
-			return err
-		}
-		ext := filepath.Ext(path)
-		if strings.HasSuffix(path, "_test.go") || ext != ".go" && ext != ".s" && ext != ".mod" {
-			return nil
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		got, err := fs.ReadFile(flawless.Source, filepath.ToSlash(path))
-		if err != nil || string(got) != string(want) {
-			t.Errorf("%s is not in Source (%v): name it in source.go", path, err)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
