@@ -115,7 +115,7 @@ func live(t *testing.T, name string, d disk, first *mortal, kinds []effect.Kind,
 	go func() {
 		defer close(ended)
 		if _, _, err := e.Start(ctx, begin); err == nil {
-			_, _ = e.Wait(ctx, begin.ID)
+			e.waitQuiet(ctx, begin.ID)
 		}
 	}()
 	select {
@@ -128,6 +128,19 @@ func live(t *testing.T, name string, d disk, first *mortal, kinds []effect.Kind,
 	cancel()
 	<-ended
 	return first.isDead()
+}
+
+// waitQuiet waits until a run has ended, or a call of it is in doubt: it does nothing more then.
+func (e *Engine) waitQuiet(ctx context.Context, id string) {
+	topic, done := e.subscribe(id)
+	defer done()
+	for {
+		changed := topic.next()
+		r, err := e.Run(ctx, id)
+		if err != nil || r.Status.Ended() || unresolved(r) || e.await(ctx, changed) != nil {
+			return
+		}
+	}
 }
 
 // settle lets a healthy server bring the run to its end. A person decides about calls in doubt, by
