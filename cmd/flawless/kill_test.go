@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+var kills = flag.Int("kills", 5, "how often TestKill9 kills the server")
+
+// built is the command and a guest, built once.
+var built = sync.OnceValues(func() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "flawless-test"); err != nil {
+		return "", err
+	}
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "flawless"), ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	_, err = build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), filepath.Join(dir, "guest.wasm"))
+	return dir, err
+})
+
+// process is a server in a process of its own.
+type process struct {
+	t      *testing.T
+	binary string
+	dir    string
+	port   int
+	cmd    *exec.Cmd
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (p *process) connect() *client.Client {
+	c, err := client.New(client.Options{Socket: "127.0.0.1:" + strconv.Itoa(p.port), NoQUIC: true})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return c
+}
+
+// up starts the server and returns when it answers.
+func (p *process) up() {
+	p.t.Helper()
+	p.cmd = exec.Command(p.binary, "--working-dir", p.dir, "--socket", "127.0.0.1:"+strconv.Itoa(p.port), "up")
+	var text strings.Builder
+	p.cmd.Stderr = &text
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	c := p.connect()
+	defer c.Close()
+	late := time.After(30 * time.Second)
+	for {
+		if _, err := c.Version(context.Background()); err == nil {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-late:
+			p.t.Fatalf("the server does not come up: %s", text.String())
+		}
+	}
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+// TestKill9 kills the real server under load, again and again, and compares what an outside server
+// counted with what it may have seen: no call that is not idempotent twice, none lost, every run
+// that was accepted ended, or in doubt with a reason.
+func TestKill9(t *testing.T) {
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		seen[r.URL.Path]++
+		mu.Unlock()
+		fmt.Fprintf(w, "did %s", r.URL.Path)
+	}))
+	defer web.Close()
+	p := &process{t: t, binary: filepath.Join(dir, "flawless"), dir: t.TempDir(), port: freePort(t)}
+	p.up()
+	defer func() { p.kill() }()
+	bin, err := os.ReadFile(filepath.Join(dir, "guest.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := p.connect()
+	defer c.Close()
+	if _, _, err := c.AddModule(t.Context(), "guest", bin, nil); err != nil {
+		t.Fatal(err)
+	}
+
+	stop, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	accepted := map[string]bool{}
+	for k := range 4 {
+		clients.Go(func() {
+			for n := 0; stop.Err() == nil; n++ {
+				id := fmt.Sprintf("run-%d-%d", k, n)
+				if startFor(t, c, id, web.URL) {
+					mu.Lock()
+					accepted[id] = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for range *kills {
+		<-time.After(200*time.Millisecond + rand.N(600*time.Millisecond))
+		p.kill()
+		p.up()
+	}
+	cancel()
+	clients.Wait()
+
+	doubts := 0
+	for id := range accepted {
+		doubts += settleRun(t, c, id, web.URL, func(path string) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return seen[path] > 0
+		})
+	}
+	for id := range accepted {
+		for step := range 5 {
+			post, put := fmt.Sprintf("/%s/post%d", id, step), fmt.Sprintf("/%s/put%d", id, step)
+			if seen[post] != 1 {
+				t.Errorf("%s was seen %d times", post, seen[post])
+			}
+			if seen[put] == 0 {
+				t.Errorf("%s was never seen", put)
+			}
+		}
+	}
+	for path, n := range seen {
+		if strings.Contains(path, "/post") && n > 1 {
+			t.Errorf("%s was seen %d times", path, n)
+		}
+	}
+	if len(accepted) < *kills {
+		t.Errorf("only %d runs were accepted: the test proves nothing", len(accepted))
+	}
+	t.Logf("%d kills, %d runs, %d calls in doubt", *kills, len(accepted), doubts)
+}
+
+func script(id, url string) json.RawMessage {
+	var steps []map[string]any
+	for k := range 5 {
+		steps = append(steps, map[string]any{"post": fmt.Sprintf("/%s/post%d", id, k)}, map[string]any{"put": fmt.Sprintf("/%s/put%d", id, k)}, map[string]any{"sleep": 500})
+	}
+	b, err := json.Marshal(map[string]any{"url": url, "steps": steps})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// startFor starts a run and asks again, with the same id, until it is answered.
+func startFor(t *testing.T, c *client.Client, id, url string) bool {
+	late := time.After(30 * time.Second)
+	for {
+		_, _, err := c.Start(t.Context(), client.Start{Module: "guest", Workflow: "script", Input: script(id, url), ID: id}, false)
+		if err == nil {
+			return true
+		}
+		if errors.Is(err, flawless.Invalid) || errors.Is(err, flawless.Conflict) {
+			t.Errorf("starting %s: %v", id, err)
+			return false
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-late:
+			t.Errorf("starting %s: %v", id, err)
+			return false
+		}
+	}
+}
+
+// settleRun brings a run to its end and returns how many calls of it were in doubt.
+func settleRun(t *testing.T, c *client.Client, id, url string, happened func(path string) bool) (doubts int) {
+	late := time.After(30 * time.Second)
+	for {
+		r, err := c.Run(t.Context(), id, false)
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			return doubts
+		}
+		if r.Status.Ended() {
+			if r.Status != flawless.Completed {
+				t.Errorf("%s is %s: %+v", id, r.Status, r.Failure)
+			}
+			return doubts
+		}
+		for _, d := range r.Unresolved {
+			path := strings.TrimPrefix(d.Request, "POST "+url)
+			if !strings.Contains(path, "/post") || d.Reason == "" {
+				t.Errorf("%s: a call is in doubt that should not be: %+v", id, d)
+			}
+			word := flawless.Decision{Call: d.Call, Resolution: flawless.Retry}
+			if happened(path) {
+				word = flawless.Decision{Call: d.Call, Resolution: flawless.Respond, Body: []byte("did " + path)}
+			}
+			doubts++
+			if _, err := c.Resolve(t.Context(), id, word); err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-late:
+			t.Errorf("%s does not end: %+v", id, r)
+			return doubts
+		}
+	}
+}

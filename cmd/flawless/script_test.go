@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"flawless": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
+	}})
+}
+
+// TestScripts runs the scenarios of testdata/script. Each has a server of its own, and finds the
+// guest of the engine's tests in $GUEST.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			port := strconv.Itoa(freePort(t))
+			e.Setenv("GUEST", filepath.Join(dir, "guest.wasm"))
+			e.Setenv("FLAWLESS_SOCKET", "127.0.0.1:"+port)
+			e.Setenv("FLAWLESS_WORKING_DIR", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("HOME", e.WorkDir)
+			for _, name := range []string{"PATH", "GOPATH", "GOMODCACHE", "GOFLAGS", "GOPROXY"} {
+				if v := os.Getenv(name); v != "" && name != "PATH" {
+					e.Setenv(name, v)
+				}
+			}
+			cache, err := os.UserCacheDir()
+			if err == nil {
+				e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
+			}
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode},
+	})
+}
+
+// ready waits until the server answers.
+func ready(ts *testscript.TestScript, _ bool, _ []string) {
+	for range 600 {
+		if ts.Exec("flawless", "module", "list") == nil {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	ts.Fatalf("the server does not come up")
+}
+
+// exitCode runs flawless and checks its exit code: exitcode N ARGS...
+func exitCode(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec("flawless", args[1:]...); err != nil {
+		var exit interface{ ExitCode() int }
+		if e, ok := err.(interface{ ExitCode() int }); ok {
+			exit = e
+		}
+		if exit == nil {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
