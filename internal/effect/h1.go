@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -33,7 +34,7 @@ type h1 struct {
 	conn net.Conn // wire, or TLS above it
 	in   *bufio.Reader
 	out  []byte
-	left int   // bytes the head of the response may still have
+	left int   // bytes that may still be read
 	got  error // why reading ended
 	ask  http.Request
 }
@@ -68,6 +69,8 @@ func (c *h1) alive() bool { return c.in.Buffered() == 0 && c.wire.alive() }
 
 // Close closes the connection.
 func (c *h1) Close() error { return c.conn.Close() }
+
+func (c *h1) drop() { c.pool.put(c) }
 
 func (c *h1) exchange(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault) {
 	c.wire.first.Store(0)
@@ -147,14 +150,24 @@ func (c *h1) read(r *request) (*reply, bool, *fault) {
 		case res.StatusCode < 200:
 			continue
 		}
-		c.left = int(min(r.limit, highestLimit))*2 + mostHeader // chunks have heads of their own
+		c.left = math.MaxInt
 		a, err := readBody(res, r)
+		if err == nil && c.torn(res) {
+			err = io.ErrUnexpectedEOF
+		}
 		if err != nil {
 			return nil, false, &fault{reason: "dial", status: res.StatusCode, err: c.cause(err, "in the middle of the response")}
 		}
 		reuse := !res.Close && !a.tooLarge && c.in.Buffered() == 0 && c.got == nil
 		return a, reuse, nil
 	}
+}
+
+// torn tells whether a response that ends where the connection ends was cut off: TLS ends with a
+// goodbye, and crypto/tls takes the bare end of the connection for one.
+func (c *h1) torn(res *http.Response) bool {
+	secure := c.conn != net.Conn(c.wire)
+	return secure && res.ContentLength < 0 && len(res.TransferEncoding) == 0 && c.wire.ended.Load()
 }
 
 // cause puts the end of reading into words.

@@ -46,6 +46,11 @@ func (c *Client) newH2(ctx context.Context, k key, conn *tls.Conn) (*h2, error) 
 	return &h2{conn: cc}, nil
 }
 
+func (c *h2) drop() {
+	c.conn.Release()
+	c.pool.release(c)
+}
+
 func (c *h2) exchange(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer c.pool.release(c)

@@ -88,6 +88,9 @@ type link interface {
 	// exchange sends the request once and reads its response. It returns by the deadline, or soon
 	// after ctx is done. Only a nil fault or one with sent unset leaves nothing in doubt.
 	exchange(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault)
+
+	// drop gives the connection back without an exchange.
+	drop()
 }
 
 // Perform carries out one try of an http call: one exchange, and where the call is idempotent those
@@ -126,6 +129,10 @@ func (c *Client) once(ctx context.Context, deadline time.Time, r *request, t *tr
 		l, kept, f := c.pool.take(ctx, deadline, r.key(), r.idempotent, fresh)
 		if f != nil {
 			return nil, f.explain(ctx, r)
+		}
+		if ctx.Err() != nil {
+			l.drop()
+			return nil, (&fault{}).explain(ctx, r)
 		}
 		t.add("connected", time.Now().UnixNano())
 		a, f := l.exchange(ctx, deadline, r, t)

@@ -81,15 +81,15 @@ func (p *pool) take(ctx context.Context, deadline time.Time, k key, idempotent, 
 				continue
 			}
 		}
-		probing := h.probing
-		if k.scheme == "https" && !h.plain && probing == nil {
+		probing, plain := h.probing, h.plain || k.scheme == "http"
+		if !plain && probing == nil {
 			h.probing = make(chan struct{})
 			p.unlock()
 			l, f = p.make(ctx, deadline, k, true)
 			return l, false, f
 		}
 		p.unlock()
-		if k.scheme == "http" || h.plain || fresh {
+		if plain || fresh {
 			l, f = p.make(ctx, deadline, k, false)
 			return l, false, f
 		}

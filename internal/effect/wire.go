@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,15 @@ import (
 type wire struct {
 	net.Conn
 	first atomic.Int64 // when the first byte was written, Unix nanoseconds; 0 is not yet
+	ended atomic.Bool  // the peer closed it; below TLS that is no proper end
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err == io.EOF {
+		w.ended.Store(true)
+	}
+	return n, err
 }
 
 func (w *wire) Write(p []byte) (int, error) {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"reflect"
 	"testing"
+
+	"github.com/flawless-engine/flawless"
 )
 
 // FuzzHost lets a guest that is up to anything call every host function with any arguments, over
@@ -17,7 +20,7 @@ func FuzzHost(f *testing.F) {
 		i := begin(t, m, "empty", 1)
 		defer i.Release()
 		i.begin(t.Context())
-		for len(b) > 2 {
+		for calls := 0; len(b) > 2 && calls < 64; calls++ {
 			h := hosts[int(b[0])%len(hosts)]
 			fn := h.functions[int(b[1])%len(h.functions)]
 			b = b[2:]
@@ -59,4 +62,101 @@ func try(t *testing.T, i *Instance, fn function, stack []uint64) (alive bool) {
 	}()
 	fn.call()(context.WithValue(context.Background(), instanceKey{}, i), i.mod, stack)
 	return true
+}
+
+// argument makes one of the numbers that are worth trying.
+func argument(b []byte) (n int, rest []byte) {
+	if len(b) < 2 {
+		return 0, nil
+	}
+	v := int(b[1])
+	switch b[0] % 9 {
+	case 0:
+		n = v
+	case 1:
+		n = textAt + v
+	case 2:
+		n = firstFD + v%4
+	case 3:
+		n = idleFD
+	case 4:
+		n = 1<<16 - v
+	case 5:
+		n = -v
+	case 6:
+		n = v << 16
+	case 7:
+		n = scratchAt + 4*v
+	case 8:
+		n = v % 3
+	}
+	return n, b[2:]
+}
+
+// written returns a guest that makes the calls that b spells.
+func written(b []byte, scheduler bool) *program {
+	p := hand(string(b[:min(len(b), 1024)]))
+	var code []byte
+	for calls := 0; len(b) > 2 && calls < 32; calls++ {
+		h := hosts[int(b[0])%len(hosts)]
+		f := h.functions[int(b[1])%len(h.functions)]
+		b = b[2:]
+		if f.name == "quantum" {
+			continue
+		}
+		args := make([]int, len(f.params))
+		for k := range args {
+			args[k], b = argument(b)
+		}
+		if f.results != "" {
+			code = append(code, i32(scratchAt+8*calls)...)
+		}
+		code = append(code, p.call(h.module+"."+f.name, args...)...)
+		if f.results != "" {
+			code = append(code, store...)
+		}
+	}
+	p.add("flawless_start", code)
+	if scheduler {
+		p.add("flawless_resume", code)
+	}
+	return p
+}
+
+// FuzzGuest runs guests that make any calls at all, twice: whatever they do, it is an outcome, and
+// the same again.
+func FuzzGuest(f *testing.F) {
+	f.Add([]byte{0, 0, 1, 0, 8, 4, 8, 0, 8, 0, 8, 0, 8, 0, 0, 2, 7, 0, 8, 1}, false)
+	f.Add([]byte{1, 37, 1, 0, 7, 0, 0, 3, 7, 90, 1, 20, 3, 0, 7, 0, 8, 1, 7, 9}, true)
+	f.Add([]byte{1, 38, 0, 2}, true)
+	r := newRuntime(f, Options{Interpreter: true, TurnUnits: 1 << 24})
+	f.Fuzz(func(t *testing.T, b []byte, scheduler bool) {
+		m, err := r.Load(t.Context(), written(b, scheduler).wasm(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close(t.Context())
+		var first []Out
+		var hashes [][32]byte
+		for again := range 2 {
+			i := begin(t, m, "", 1)
+			in := In{Time: began}
+			for n := range 3 {
+				out := turn(t, i, in)
+				if again == 0 {
+					first, hashes = append(first, out), append(hashes, i.Hash())
+				} else if !reflect.DeepEqual(out, first[n]) || i.Hash() != hashes[n] {
+					t.Errorf("turn %d: %+v, and again %+v", n+1, first[n], out)
+				}
+				if out.Ended != nil {
+					break
+				}
+				in = In{Time: in.Time + 1}
+				for _, c := range out.Calls {
+					in.Answers = append(in.Answers, flawless.Answer{Call: c.N, Head: []byte("{}"), Body: b})
+				}
+			}
+			i.Release()
+		}
+	})
 }

@@ -35,18 +35,29 @@ var build = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(out)
 })
 
+// compiled is a folder for compiled guests, which takes a second for each without it.
+var compiled = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "guest-compiled")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.RemoveAll(compiled())
+	os.Exit(code)
+}
+
 func load(t testing.TB, o Options) *Module {
 	t.Helper()
 	bin, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewRuntime(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.Close(context.Background()) })
-	m, err := r.Load(t.Context(), bin, nil)
+	o.CacheDir = compiled()
+	m, err := newRuntime(t, o).Load(t.Context(), bin, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,9 +150,9 @@ func TestARunGoesFromTurnToTurn(t *testing.T) {
 
 func TestAReplayIsTheSameBitForBit(t *testing.T) {
 	t.Parallel()
-	a, b := load(t, Options{}), load(t, Options{})
+	a := load(t, Options{})
 	outs, hashes := life(t, a, 1)
-	for _, m := range []*Module{a, b, a} {
+	for _, m := range []*Module{a, load(t, Options{}), a, load(t, Options{copied: true}), load(t, Options{Interpreter: true})} {
 		again, same := life(t, m, 1)
 		if len(again) != len(outs) {
 			t.Fatalf("%d turns, then %d", len(outs), len(again))
@@ -179,7 +190,16 @@ func TestRunsDoNotShareRandomness(t *testing.T) {
 
 func TestNothingOfARunIsLeftForTheNext(t *testing.T) {
 	t.Parallel()
-	m := load(t, Options{})
+	for name, o := range map[string]Options{"mapped": {}, "copied": {copied: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nothingIsLeft(t, load(t, o))
+		})
+	}
+}
+
+func nothingIsLeft(t *testing.T, m *Module) {
+	t.Helper()
 	i := begin(t, m, "empty", 1)
 	before := i.Hash()
 	i.Release()
@@ -190,7 +210,14 @@ func TestNothingOfARunIsLeftForTheNext(t *testing.T) {
 	if !bytes.Contains(b, pattern) {
 		t.Fatal("the pattern was not written: the test proves nothing")
 	}
+	if i.mod.Memory().Size() <= m.pages<<16 {
+		t.Fatal("memory has not grown: the test proves nothing")
+	}
+	dirty := i.Hash()
 	i.Release()
+	if len(m.free) == 0 {
+		t.Fatal("the instance is not used again: the test proves nothing")
+	}
 	for range 3 {
 		i = begin(t, m, "empty", 1)
 		b, _ := i.mod.Memory().Read(0, i.mod.Memory().Size())
@@ -199,6 +226,14 @@ func TestNothingOfARunIsLeftForTheNext(t *testing.T) {
 		}
 		if i.Hash() != before {
 			t.Error("a used instance begins with other memory than a new one")
+		}
+		i.Release()
+	}
+	for range 3 {
+		i = begin(t, m, "dirty", 2)
+		turn(t, i, In{Time: began})
+		if i.Hash() != dirty {
+			t.Error("memory that grew again is not as it was in a new instance")
 		}
 		i.Release()
 	}
@@ -305,6 +340,21 @@ func TestGuestsRunSideBySide(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func BenchmarkLoadWarm(b *testing.B) {
+	load(b, Options{})
+	bin, _ := build()
+	for b.Loop() {
+		r, err := NewRuntime(b.Context(), Options{CacheDir: compiled()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := r.Load(b.Context(), bin, nil); err != nil {
+			b.Fatal(err)
+		}
+		_ = r.Close(b.Context())
+	}
 }
 
 func BenchmarkEmptyRun(b *testing.B) {

@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
+	"runtime"
 	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -23,12 +25,17 @@ type host struct {
 // function is one of its functions. Parameters and results are spelled i (i32) and I (i64).
 type function struct {
 	name, params, results string
-	do                    func(i *Instance, s []uint64) uint32 // s are the parameters; the result is that of the function, if it has one
+	do                    func(i *Instance, s []uint64) uint32 // s are the parameters, an i below 1<<32; the result is that of the function, if it has one
 }
 
 func (f function) call() api.GoModuleFunc {
-	do, result := f.do, f.results != ""
+	do, params, result := f.do, f.params, f.results != ""
 	return func(ctx context.Context, _ api.Module, s []uint64) {
+		for k := range len(params) {
+			if params[k] == 'i' {
+				s[k] = uint64(uint32(s[k]))
+			}
+		}
 		r := do(ctx.Value(instanceKey{}).(*Instance), s)
 		if result {
 			s[0] = uint64(r)
@@ -59,9 +66,12 @@ func offered(module, name string) bool {
 }
 
 const (
-	minusOne = 1<<32 - 1
-	maxKind  = 64
-	maxBody  = 64 << 20
+	minusOne  = 1<<32 - 1
+	maxKind   = 64
+	maxBody   = 64 << 20
+	maxWeight = 256 << 20 // of what a turn brings forth
+	itemCost  = 64        // bytes that an item weighs besides its own
+	unitBytes = 64        // that a host function moves for one unit
 )
 
 // fault is a guest that breaks the rules. Host functions panic with it, which unwinds the guest.
@@ -73,22 +83,41 @@ func trap(format string, args ...any) {
 	panic(&fault{"trap", fmt.Sprintf(format, args...)})
 }
 
-// bytesAt returns a view of guest memory, which the next grow of it may make stale.
+// view returns a piece of guest memory, which is stale when that grows. The guest pays for it, so
+// that a turn of much work for the host is stopped like one of much work for the guest.
+func (i *Instance) view(ptr, n uint64) (b []byte, inside bool) {
+	if ptr > math.MaxUint32 || n > math.MaxUint32 {
+		return nil, false
+	}
+	if b, inside = i.mod.Memory().Read(uint32(ptr), uint32(n)); inside && n >= unitBytes {
+		i.units.Set(i.units.Get() - n/unitBytes)
+	}
+	return b, inside
+}
+
+// bytesAt is view for functions that trap.
 func (i *Instance) bytesAt(what string, ptr, n uint64) []byte {
-	b, ok := i.mod.Memory().Read(uint32(ptr), uint32(n))
-	if !ok {
-		trap("the guest passed a %s outside of its memory: %d bytes at %d", what, uint32(n), uint32(ptr))
+	b, inside := i.view(ptr, n)
+	if !inside {
+		trap("the guest passed a %s outside of its memory: %d bytes at %d", what, n, ptr)
 	}
 	return b
 }
 
+// weigh adds to what the turn has brought forth, which the engine has to hold in memory.
+func (i *Instance) weigh(n int) {
+	if i.weight += n; i.weight > maxWeight {
+		panic(&fault{"limit", fmt.Sprintf("the turn brought forth more than %d MiB of calls, data and lines, which is the limit for a turn", maxWeight>>20)})
+	}
+}
+
 // call makes a call, or takes down a note.
 func call(i *Instance, s []uint64) uint32 {
-	if uint32(s[1]) > maxKind {
-		trap("the guest made a call whose kind has %d bytes, at most %d are allowed", uint32(s[1]), maxKind)
+	if s[1] > maxKind {
+		trap("the guest made a call whose kind has %d bytes, at most %d are allowed", s[1], maxKind)
 	}
-	if uint32(s[5]) > maxBody {
-		trap("the guest made a call with a body of %d bytes, at most %d are allowed", uint32(s[5]), maxBody)
+	if s[5] > maxBody {
+		trap("the guest made a call with a body of %d bytes, at most %d are allowed", s[5], maxBody)
 	}
 	kind := string(i.bytesAt("kind of call", s[0], s[1]))
 	head := i.bytesAt("head of a call", s[2], s[3])
@@ -99,6 +128,7 @@ func call(i *Instance, s []uint64) uint32 {
 	if i.out.Ended != nil || i.describing {
 		return minusOne
 	}
+	i.weigh(len(head) + len(body) + itemCost)
 	switch kind {
 	case "log":
 		i.line(head, body)
@@ -127,7 +157,7 @@ func (i *Instance) line(head, text []byte) {
 	if h.Level == "" {
 		h.Level = "info"
 	}
-	i.out.Lines = append(i.out.Lines, flawless.Line{Level: h.Level, Text: string(text), Fields: h.Fields, Site: h.At})
+	i.out.Lines = append(i.out.Lines, flawless.Line{Level: h.Level, Text: strings.ToValidUTF8(string(text), "\uFFFD"), Fields: h.Fields, Site: h.At})
 }
 
 // answer copies a part of an answer.
@@ -138,12 +168,12 @@ func answer(i *Instance, s []uint64) uint32 {
 		return minusOne
 	}
 	part := []byte(a.Head)
-	switch uint32(s[1]) {
+	switch s[1] {
 	case 0:
 	case 1:
 		part = a.Body
 	default:
-		trap("the guest asked for part %d of an answer; there are 0 (head) and 1 (body)", uint32(s[1]))
+		trap("the guest asked for part %d of an answer; there are 0 (head) and 1 (body)", s[1])
 	}
 	copy(i.bytesAt("buffer for an answer", s[2], s[3]), part)
 	return uint32(len(part))
@@ -154,14 +184,16 @@ func wait(i *Instance, s []uint64) uint32 {
 	if i.resume != nil {
 		trap("the guest called wait, which is for guests without the export flawless_resume")
 	}
-	count := uint32(s[1])
-	if count == 0 || count > 1<<16 {
-		trap("the guest waits for %d calls; 1 to 65536 are possible", count)
+	if i.stepping == nil {
+		trap("the guest called wait outside of flawless_start, where there are no calls")
 	}
-	list := make([]int, count)
+	if s[1] == 0 || s[1] > 1<<16 {
+		trap("the guest waits for %d calls; 1 to 65536 are possible", s[1])
+	}
+	b := i.bytesAt("list of calls", s[0], 4*s[1])
+	list := make([]int, s[1])
 	for k := range list {
-		b := i.bytesAt("list of calls", s[0]+4*uint64(k), 4)
-		list[k] = int(int32(binary.LittleEndian.Uint32(b)))
+		list[k] = int(int32(binary.LittleEndian.Uint32(b[4*k:])))
 		if list[k] < 0 || list[k] > i.made {
 			trap("the guest waits for call %d, which it has not made", list[k])
 		}
@@ -172,17 +204,21 @@ func wait(i *Instance, s []uint64) uint32 {
 				return uint32(k)
 			}
 		}
-		i.pause(list, 0)
+		i.pause(list)
 	}
 }
 
 // finish takes the run's end.
 func finish(i *Instance, s []uint64) uint32 {
-	b := bytes.Clone(i.bytesAt("result", s[1], s[2]))
+	if s[2] > maxBody {
+		trap("the guest finished with %d bytes, at most %d are allowed", s[2], maxBody)
+	}
+	b := i.bytesAt("result", s[1], s[2])
 	if i.out.Ended != nil || i.describing {
 		return 0
 	}
-	if uint32(s[0]) == 1 {
+	b = bytes.Clone(b)
+	if s[0] == 1 {
 		if !json.Valid(b) {
 			trap("the guest finished with an output that is not JSON: %.100q", b)
 		}
@@ -193,7 +229,7 @@ func finish(i *Instance, s []uint64) uint32 {
 	if json.Unmarshal(b, f) != nil {
 		f.Message = string(b)
 	}
-	if f.Kind == "" {
+	if f.Kind != "panic" && f.Kind != "cancelled" {
 		f.Kind = "error"
 	}
 	i.out.Ended = &flawless.Ended{Failure: f}
@@ -212,11 +248,11 @@ func meter(i *Instance, _ []uint64) uint32 {
 	if err := i.turnCtx.Err(); err != nil {
 		panic(&interrupted{err})
 	}
-	if limit := i.m.rt.options.TurnUnits; limit > 0 && i.used >= limit {
-		panic(&fault{"limit", "the turn used more than " + strconv.FormatUint(limit, 10) + " units of computation, which is the limit for a turn"})
+	if limit := i.limit(); limit > 0 && i.used >= limit {
+		panic(&fault{"limit", fmt.Sprintf("the turn used more than %d units of computation, which is the limit for a turn", limit)})
 	}
 	i.refill()
-	yield()
+	runtime.Gosched()
 	return 0
 }
 

@@ -25,7 +25,7 @@ type Start struct {
 type Instance struct {
 	m       *Module
 	mod     api.Module
-	memory  *linear
+	memory  linear
 	globals []api.MutableGlobal
 	units   api.MutableGlobal
 	depth   api.Global
@@ -50,7 +50,10 @@ type Instance struct {
 	subs       []subscription
 	describing bool
 	described  []byte
-	spoiled    bool // it trapped; its memory is not that of a quiescent guest
+	weight     int  // bytes of what the turn has brought forth
+	polls      bool // it is a guest that polls
+	broken     bool // it trapped: not to be used for another run
+	spoiled    bool // it takes no more turns
 	released   bool
 	stepping   *stepping
 }
@@ -101,15 +104,19 @@ func derive(seed []byte, purpose string, n int) [32]byte {
 	return sha256.Sum256(binary.LittleEndian.AppendUint32(b, uint32(n)))
 }
 
-// Hash is the SHA-256 of all that the guest is between two turns: memory and globals.
+// Hash is the SHA-256 of all that the guest is between two turns: memory, and globals with those of
+// the meter. It is all zeros after Release.
 func (i *Instance) Hash() [32]byte {
+	if i.released {
+		return [32]byte{}
+	}
 	h := sha256.New()
-	size := i.mod.Memory().Size()
-	b, _ := i.mod.Memory().Read(0, size)
-	_ = binary.Write(h, binary.LittleEndian, size)
+	b := i.memory.bytes()
+	number := func(n uint64) { h.Write(binary.LittleEndian.AppendUint64(nil, n)) }
+	number(uint64(len(b)))
 	h.Write(b)
 	for _, g := range i.globals {
-		_ = binary.Write(h, binary.LittleEndian, g.Get())
+		number(g.Get())
 	}
 	return [32]byte(h.Sum(nil))
 }
@@ -125,6 +132,7 @@ func (i *Instance) Blocked(ctx context.Context) string {
 	i.describing, i.described = true, nil
 	i.begin(ctx)
 	if err := i.invoke(f); err != nil {
+		i.broken = true
 		return ""
 	}
 	return string(i.described)

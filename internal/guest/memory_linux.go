@@ -8,13 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// image is the base image of a module, in a file without a name that instances map copy-on-write.
-type image struct {
-	bytes []byte // the whole, for reading
-	file  *os.File
-}
-
-func newImage(b []byte) (*image, error) {
+// newImage makes a base image of b: a file to map, or b itself where memory is to be copied.
+func newImage(b []byte, copied bool) (*image, error) {
+	if copied || len(b) == 0 {
+		return &image{size: len(b), bytes: b}, nil
+	}
 	fd, err := unix.MemfdCreate("flawless-image", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("making room for a base image: %w", err)
@@ -24,69 +22,91 @@ func newImage(b []byte) (*image, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("writing a base image of %d bytes: %w", len(b), err)
 	}
-	return &image{b, f}, nil
+	return &image{size: len(b), bytes: b, file: f}, nil
 }
 
-func (m *image) close() { _ = m.file.Close() }
+func newLinear(base *image, limit uint64, copied bool) (linear, error) {
+	if copied || limit == 0 || base != nil && base.file == nil {
+		return newCopied(base, limit)
+	}
+	return newMapped(base, limit)
+}
 
-// linear is the memory of one instance. All it may ever need is reserved at once, so that it never
-// moves; pages of the base image are copied when they are written to.
+// mapped is memory whose whole address space is reserved at once, so that it never moves. Pages of
+// the base image are copied when they are written to.
 //
-//	0          image            size            max
-//	| base, copy-on-write | zero, private | reserved |
-type linear struct {
-	base *image
-	all  []byte // reserved
-	size uint64 // in use
+//	0                     base          size           opened      limit
+//	| base, copy-on-write | zero, in use | zero, unused | reserved |
+type mapped struct {
+	base   *image
+	all    []byte
+	size   uint64
+	opened uint64
+	shrunk bool
 }
 
-func newLinear(base *image, limit uint64) (*linear, error) {
+func newMapped(base *image, limit uint64) (linear, error) {
+	if base != nil && uint64(base.size) > limit {
+		return nil, fmt.Errorf("a base image of %d bytes is above the limit of %d", base.size, limit)
+	}
 	p, err := unix.MmapPtr(-1, 0, nil, uintptr(limit), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
 		return nil, fmt.Errorf("reserving %d MiB of address space for a guest: %w", limit>>20, err)
 	}
-	l := &linear{base: base, all: unsafe.Slice((*byte)(p), limit)}
+	l := &mapped{base: base, all: unsafe.Slice((*byte)(p), limit)}
 	if base != nil {
-		n := uintptr(len(base.bytes))
-		if _, err := unix.MmapPtr(int(base.file.Fd()), 0, p, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE); err != nil {
+		if _, err := unix.MmapPtr(int(base.file.Fd()), 0, p, uintptr(base.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE); err != nil {
 			l.Free()
 			return nil, fmt.Errorf("mapping a base image: %w", err)
 		}
-		l.size = uint64(n)
+		l.size, l.opened = uint64(base.size), uint64(base.size)
 	}
 	// Huge pages would make every guest pay for 2 MiB where it touches 4 KiB.
 	_ = unix.Madvise(l.all, unix.MADV_NOHUGEPAGE)
 	return l, nil
 }
 
-// Reallocate returns the first size bytes of the memory, which do not move; nil where there is no
-// room.
-func (l *linear) Reallocate(size uint64) []byte {
+func (l *mapped) bytes() []byte { return l.all[:l.size] }
+
+func (l *mapped) Reallocate(size uint64) []byte {
+	if l.shrunk {
+		l.shrunk = false
+		return l.all[:l.size:l.size]
+	}
 	if size > uint64(len(l.all)) {
 		return nil
 	}
-	if size > l.size {
-		if unix.Mprotect(l.all[l.size:size], unix.PROT_READ|unix.PROT_WRITE) != nil {
-			return nil
+	if size > l.opened {
+		if err := unix.Mprotect(l.all[l.opened:size], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			// The guest must not see this: it would go on differently in a replay.
+			panic(&interrupted{fmt.Errorf("giving a guest %d bytes of memory: %w", size, err)})
 		}
-		l.size = size
+		l.opened = size
 	}
+	l.size = max(l.size, size)
 	return l.all[:size:size]
 }
 
-// Free gives the memory back.
-func (l *linear) Free() {
+func (l *mapped) Free() {
 	if l.all != nil {
 		_ = unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(l.all)), uintptr(len(l.all)))
-		l.all = nil
+		l.all, l.size, l.opened = nil, 0, 0
 	}
 }
 
-// reset makes the memory equal to the base image again. It tells whether it could: memory that has
-// grown cannot shrink.
-func (l *linear) reset() bool {
-	if l.base == nil || l.size != uint64(len(l.base.bytes)) {
+func (l *mapped) reset() bool {
+	if l.base == nil || l.all == nil {
 		return false
 	}
-	return unix.Madvise(l.all[:l.size], unix.MADV_DONTNEED) == nil
+	l.shrunk = l.size > uint64(l.base.size)
+	l.size = uint64(l.base.size)
+	cold := uint64(0)
+	for _, s := range l.base.hot.learn(l.all[:l.size], l.base.bytes) {
+		if s.from > cold && unix.Madvise(l.all[cold:s.from], unix.MADV_DONTNEED) != nil {
+			return false
+		}
+		copy(l.all[s.from:s.to], l.base.bytes[s.from:s.to])
+		cold = s.to
+	}
+	return cold == l.opened || unix.Madvise(l.all[cold:l.opened], unix.MADV_DONTNEED) == nil
 }

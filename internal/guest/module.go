@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -54,20 +55,21 @@ func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage stri
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"flawless_describe", "flawless_start"} {
-		if t, there := rewritten.Exports[name]; !there || t != "()->()" {
-			return nil, fmt.Errorf("the module does not export the function %s: it is not a workflow; use the SDK, and build Go with -buildmode=c-shared: %w", name, flawless.Refused)
-		}
+	if err := r.check(rewritten); err != nil {
+		return nil, err
 	}
-	if rewritten.MinPages > r.options.MemoryPages {
-		return nil, fmt.Errorf("the module begins with %d pages of memory, the limit is %d; raise it with --memory-pages: %w", rewritten.MinPages, r.options.MemoryPages, flawless.Refused)
-	}
+	progress("rewriting", 1)
 	sum := sha256.Sum256(bin)
 	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), rewritten: rewritten}
 	progress("compiling", 0)
-	if m.compiled, err = r.wazero.CompileModule(ctx, rewritten.Binary); err != nil {
-		return nil, fmt.Errorf("compiling: %v: %w", err, flawless.Refused)
+	if m.compiled, err = r.compile(ctx, rewritten.Binary); err != nil {
+		return nil, err
 	}
+	if _, there := m.compiled.ExportedMemories()["memory"]; !there {
+		_ = m.compiled.Close(ctx)
+		return nil, fmt.Errorf("the module does not export its memory under the name memory: it is not a workflow; use the SDK: %w", flawless.Refused)
+	}
+	progress("compiling", 1)
 	progress("initialising", 0)
 	if err := m.initialise(ctx, isGo(bin)); err != nil {
 		_ = m.Close(ctx)
@@ -77,27 +79,52 @@ func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage stri
 	return m, nil
 }
 
+// exports are the functions the engine calls, all of type () -> ().
+var exports = []struct {
+	name   string
+	needed bool
+}{{"flawless_describe", true}, {"flawless_start", true}, {"flawless_resume", false}, {"flawless_blocked", false}, {"_initialize", false}}
+
+// check refuses what is no workflow or needs more than there is.
+func (r *Runtime) check(m *rewrite.Result) error {
+	for _, e := range exports {
+		switch t, there := m.Exports[e.name]; {
+		case !there && e.needed:
+			return fmt.Errorf("the module does not export the function %s: it is not a workflow; use the SDK, and build Go with -buildmode=c-shared: %w", e.name, flawless.Refused)
+		case there && t != "()->()":
+			return fmt.Errorf("the module exports %s with the type %s, it must be ()->(); use the SDK: %w", e.name, t, flawless.Refused)
+		}
+	}
+	if m.MinPages > r.options.MemoryPages {
+		return fmt.Errorf("the module begins with %d pages of memory, the limit is %d; raise it with --memory-pages: %w", m.MinPages, r.options.MemoryPages, flawless.Refused)
+	}
+	return nil
+}
+
 // initialise makes the base image and asks for the manifest.
 func (m *Module) initialise(ctx context.Context, isGo bool) error {
 	i, err := m.fresh(ctx, [32]byte{})
 	if err != nil {
 		return err
 	}
-	b, _ := i.mod.Memory().Read(0, i.mod.Memory().Size())
+	defer i.destroy()
+	b := i.memory.bytes()
 	m.generators = generators(b)
 	if len(m.generators) > 0 || !isGo {
-		if m.base, err = newImage(append([]byte(nil), b...)); err != nil {
+		if m.base, err = newImage(bytes.Clone(b), m.rt.options.copied); err != nil {
 			return err
 		}
 		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
 	}
-	defer i.destroy()
 	f := i.mod.ExportedFunction("flawless_describe")
 	i.describing = true
 	i.visible = map[int]visible{}
 	i.begin(ctx)
 	if err := i.invoke(f); err != nil {
-		return fmt.Errorf("the module cannot describe itself: %s: %w", i.autopsy(err, i.out.Lines).Message, flawless.Refused)
+		return i.refusal("asking the module to describe itself", err)
+	}
+	if i.described == nil {
+		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
 	}
 	if err := json.Unmarshal(i.described, &m.manifest); err != nil {
 		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
@@ -127,14 +154,27 @@ func (m *Module) fresh(ctx context.Context, seed [32]byte) (*Instance, error) {
 		}
 		i.begin(ctx)
 		if err := i.invoke(f); err != nil {
-			failure := i.autopsy(err, i.out.Lines)
+			err = i.refusal("initialising the module", err)
 			i.destroy()
-			return nil, fmt.Errorf("the module fails while it is initialised: %s: %s: %w", failure.Kind, failure.Message, flawless.Refused)
+			return nil, err
 		}
 	}
 	i.describing = false
 	i.out = Out{}
+	i.partial = [2][]byte{}
 	return i, nil
+}
+
+// refusal says why the module does not come so far that it could be run. An error of the host is no
+// refusal.
+func (i *Instance) refusal(doing string, err error) error {
+	var stop *interrupted
+	if errors.As(err, &stop) {
+		return fmt.Errorf("%s: %w", doing, stop.err)
+	}
+	i.endLines()
+	f := i.autopsy(err, i.out.Lines)
+	return fmt.Errorf("%s: it failed with %s: %s: %w", doing, f.Kind, f.Message, flawless.Refused)
 }
 
 // instantiate makes an instance whose memory is the base image, or empty.
@@ -142,7 +182,7 @@ func (m *Module) instantiate(ctx context.Context, base *image) (*Instance, error
 	i := &Instance{m: m}
 	var failed error
 	allocate := experimental.MemoryAllocatorFunc(func(_, limit uint64) experimental.LinearMemory {
-		i.memory, failed = newLinear(base, min(limit, uint64(m.rt.options.MemoryPages)<<16))
+		i.memory, failed = newLinear(base, min(limit, uint64(m.rt.options.MemoryPages)<<16), m.rt.options.copied)
 		if failed != nil {
 			panic(&interrupted{failed})
 		}
@@ -150,17 +190,13 @@ func (m *Module) instantiate(ctx context.Context, base *image) (*Instance, error
 	})
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	mod, err := m.instantiateModule(experimental.WithMemoryAllocator(ctx, allocate), config)
-	if err != nil {
-		return nil, errors.Join(err, failed)
-	}
 	i.mod = mod
-	if base != nil {
-		if have := mod.Memory().Size() >> 16; m.pages > have {
-			if _, grown := mod.Memory().Grow(m.pages - have); !grown {
-				i.destroy()
-				return nil, errors.New("there is no memory for a guest")
-			}
+	if err != nil {
+		i.destroy()
+		if failed != nil {
+			err = failed
 		}
+		return nil, err
 	}
 	for _, name := range m.rewritten.Globals {
 		i.globals = append(i.globals, mod.ExportedGlobal(name).(api.MutableGlobal))
@@ -179,11 +215,15 @@ func (m *Module) instantiateModule(ctx context.Context, config wazero.ModuleConf
 			err = fmt.Errorf("making an instance: %v", p)
 		}
 	}()
-	mod, err = m.rt.wazero.InstantiateModule(ctx, m.compiled, config)
-	if err != nil {
-		err = fmt.Errorf("making an instance: %v: %w", err, flawless.Refused)
+	if mod, err = m.rt.wazero.InstantiateModule(ctx, m.compiled, config); err != nil {
+		return nil, fmt.Errorf("making an instance: %v: %w", err, flawless.Refused)
 	}
-	return mod, err
+	if have := m.rewritten.MinPages; m.pages > have {
+		if _, grown := mod.Memory().Grow(m.pages - have); !grown {
+			return mod, fmt.Errorf("making an instance: there are no %d pages of memory", m.pages)
+		}
+	}
+	return mod, nil
 }
 
 // take returns an instance for a run: one that was used before, reset, or a new one.
@@ -213,7 +253,7 @@ func (m *Module) take(ctx context.Context, s Start) (*Instance, error) {
 // give takes an instance back and keeps it where it can be used again. Nothing of the run is left
 // in it.
 func (m *Module) give(i *Instance) {
-	if i.stepping != nil || m.base == nil || !i.memory.reset() {
+	if i.broken || i.stepping != nil || m.base == nil || !i.reset() {
 		i.destroy()
 		return
 	}
@@ -230,9 +270,24 @@ func (m *Module) give(i *Instance) {
 	}
 }
 
+// reset takes the memory back to the base image. It tells whether it could.
+func (i *Instance) reset() bool {
+	grown := len(i.memory.bytes()) > i.m.base.size
+	if !i.memory.reset() {
+		return false
+	}
+	if grown {
+		// The size of a memory is what its allocator says when it grows, so that it can shrink, too.
+		i.mod.Memory().Grow(1)
+	}
+	return int(i.mod.Memory().Size()) == i.m.base.size
+}
+
 // destroy gives back what an instance holds.
 func (i *Instance) destroy() {
-	_ = i.mod.Close(context.Background())
+	if i.mod != nil {
+		_ = i.mod.Close(context.Background())
+	}
 	if i.memory != nil {
 		i.memory.Free()
 	}

@@ -7,7 +7,11 @@ import (
 	"slices"
 )
 
-const maxSubscriptions = 1 << 16
+const (
+	maxSubscriptions = 1 << 16
+	subscriptionSize = 48
+	eventSize        = 32
+)
 
 // subscription is one of a poll: a clock or a descriptor.
 type subscription struct {
@@ -15,86 +19,116 @@ type subscription struct {
 	kind  byte // 0 clock, 1 read, 2 write
 	fd    uint32
 	delay int64 // of a clock: nanoseconds from now
-	order int   // of a call: its place among the answers
+	none  bool  // it is a clock with a timeout of zero
+	order int   // place among the events, 0 where it is none
+	fault uint16
 }
+
+// The places of events behind those of answers, whose places are their order.
+const (
+	placeOther = math.MaxInt - 1
+	placeClock = math.MaxInt
+)
 
 // poll is how a guest says what it waits for. Answers are handed over at the first poll of a turn
 // that would block, and the next such poll is the end of the turn (docs/formats.md, "Delivery").
 // A poll that would not block is answered without looking at answers: the scheduler of a guest must
 // see the same at every replay.
+//
+//	in      subscriptions of 48 bytes
+//	out     room for as many events of 32 bytes
+//	count   of subscriptions: einval where it is 0
+//	result  receives the number of events
 func poll(i *Instance, s []uint64) uint32 {
-	in, out, count, result := s[0], s[1], uint32(s[2]), s[3]
+	in, out, count, result := s[0], s[1], s[2], s[3]
 	if count == 0 || count > maxSubscriptions {
 		return einval
 	}
-	subs := i.subs[:0]
-	idle := -1
-	wake := int64(math.MaxInt64)
-	for k := range uint64(count) {
-		b, there := i.mod.Memory().Read(uint32(in+48*k), 48)
-		if !there {
-			return efault
-		}
-		sub := subscription{user: binary.LittleEndian.Uint64(b), kind: b[8]}
-		switch sub.kind {
-		case 0:
-			sub.delay = i.delay(b)
-			wake = min(wake, sub.delay)
-		case 1, 2:
-			sub.fd = binary.LittleEndian.Uint32(b[16:])
-			if sub.fd == idleFD {
-				idle = len(subs)
-			}
-		default:
-			return einval
-		}
-		subs = append(subs, sub)
+	b, inside := i.view(in, subscriptionSize*count)
+	if !inside {
+		return efault
 	}
-	i.subs = subs
-	clocks := func(s *subscription) bool { return s.kind == 0 && s.delay <= max(wake, 0) }
+	idle, none, known := i.subscribe(b)
 	switch {
-	case wake <= 0:
-		return i.emit(out, result, clocks)
-	case idle < 0 && i.resume != nil:
-		if wake == math.MaxInt64 {
-			return i.emit(out, result, func(s *subscription) bool { return true })
+	case !known:
+		return einval
+	case none:
+		i.mark(func(s *subscription) bool { return s.none })
+	case !idle:
+		i.mark(func(s *subscription) bool { return s.kind == 0 })
+	default:
+		i.polls = i.resume != nil
+		i.handOver()
+		if !i.ready() {
+			i.over = true
+			i.rest()
+			i.mark(func(s *subscription) bool { return s.kind != 0 && s.fd == idleFD })
 		}
-		return i.emit(out, result, clocks)
-	case idle < 0:
-		return i.pausePoll(out, result, wake)
 	}
-	i.handOver()
-	if i.anyReady() {
-		return i.emit(out, result, func(s *subscription) bool { return s.order > 0 })
-	}
-	i.over = true
-	i.rest(wake)
-	return i.emit(out, result, func(s *subscription) bool { return s.kind != 0 && s.fd == idleFD })
+	return i.emit(out, result)
 }
 
-// delay is when a clock subscription is due, from now.
-func (i *Instance) delay(b []byte) int64 {
+// subscribe reads the subscriptions: is idle among them, and a clock with a timeout of zero, and
+// are all of a kind that is known.
+func (i *Instance) subscribe(b []byte) (idle, none, known bool) {
+	i.subs = i.subs[:0]
+	for ; len(b) > 0; b = b[subscriptionSize:] {
+		s := subscription{user: binary.LittleEndian.Uint64(b), kind: b[8]}
+		switch s.kind {
+		case 0:
+			s.delay, s.none = i.delay(b)
+			none = none || s.none
+		case 1, 2:
+			s.fd = binary.LittleEndian.Uint32(b[16:])
+			idle = idle || s.fd == idleFD
+		default:
+			return false, false, false
+		}
+		i.subs = append(i.subs, s)
+	}
+	return idle, none, true
+}
+
+// delay is when a clock subscription is due, from now, and whether its timeout is zero.
+func (i *Instance) delay(b []byte) (delay int64, none bool) {
 	timeout := int64(min(binary.LittleEndian.Uint64(b[24:]), math.MaxInt64))
 	if binary.LittleEndian.Uint16(b[40:])&1 == 0 {
-		return timeout
+		return timeout, timeout == 0
 	}
 	if binary.LittleEndian.Uint32(b[16:]) == 0 {
-		return timeout - i.now
+		return timeout - i.now, false
 	}
-	return timeout - i.monotonic()
+	return timeout - i.monotonic(), false
 }
 
-// anyReady finds the calls among the subscriptions that have been answered.
-func (i *Instance) anyReady() (any bool) {
+// mark makes events of the chosen subscriptions, in their order.
+func (i *Instance) mark(chosen func(*subscription) bool) {
+	for k := range i.subs {
+		if s := &i.subs[k]; chosen(s) {
+			s.order = placeOther
+		}
+	}
+}
+
+// ready marks what a poll need not wait for: calls that were answered, descriptors that are none,
+// and clocks whose time has come.
+func (i *Instance) ready() (any bool) {
 	for k := range i.subs {
 		s := &i.subs[k]
-		s.order = 0
-		if s.kind == 0 || s.fd <= firstFD {
-			continue
+		switch known, ours := i.known(s.fd); {
+		case s.kind == 0:
+			if s.delay <= 0 {
+				s.order = placeClock
+			}
+		case s.fd == idleFD:
+		case !known:
+			s.order, s.fault = placeOther, ebadf
+		case !ours:
+			s.order = placeOther
+		default:
+			s.order = i.visible[int(s.fd-firstFD)].order
 		}
-		if a, there := i.visible[int(s.fd-firstFD)]; there {
-			s.order, any = a.order, true
-		}
+		any = any || s.order > 0
 	}
 	if any {
 		slices.SortStableFunc(i.subs, func(a, b subscription) int { return cmp.Compare(a.order, b.order) })
@@ -102,23 +136,25 @@ func (i *Instance) anyReady() (any bool) {
 	return any
 }
 
-// emit writes the events of the chosen subscriptions: 32 bytes each, user data (8), error (2), type
-// (1), and of a descriptor the number of bytes (8 at 16).
-func (i *Instance) emit(out, result uint64, chosen func(*subscription) bool) uint32 {
+// emit writes the events: user data (8), error (2), type (1), and of a descriptor the number of
+// bytes (8 at 16).
+func (i *Instance) emit(out, result uint64) uint32 {
 	n := uint32(0)
 	for k := range i.subs {
 		s := &i.subs[k]
-		if !chosen(s) {
+		if s.order == 0 {
 			continue
 		}
-		var b [32]byte
-		binary.LittleEndian.PutUint64(b[:], s.user)
+		b, inside := i.view(out+eventSize*uint64(n), eventSize)
+		if !inside {
+			return efault
+		}
+		clear(b)
+		binary.LittleEndian.PutUint64(b, s.user)
+		binary.LittleEndian.PutUint16(b[8:], s.fault)
 		b[10] = s.kind
 		if s.kind != 0 {
 			b[16] = 1
-		}
-		if e := i.put(out+32*uint64(n), b[:]); e != ok {
-			return e
 		}
 		n++
 	}
@@ -126,40 +162,20 @@ func (i *Instance) emit(out, result uint64, chosen func(*subscription) bool) uin
 }
 
 // rest takes down what a guest waits for that became quiescent.
-func (i *Instance) rest(wake int64) {
-	i.out.Wake = 0
-	if wake != math.MaxInt64 {
-		i.out.Wake = i.now + min(wake, math.MaxInt64-i.now)
-	}
-	i.out.Waits = i.out.Waits[:0]
+func (i *Instance) rest() {
+	i.out.Wake, i.out.Waits = 0, nil
+	wake := int64(math.MaxInt64)
 	for _, s := range i.subs {
-		if s.kind != 0 && s.fd > firstFD {
+		switch {
+		case s.kind == 0:
+			wake = min(wake, s.delay)
+		case s.fd > firstFD:
 			i.out.Waits = append(i.out.Waits, int(s.fd-firstFD))
 		}
 	}
+	if wake != math.MaxInt64 {
+		i.out.Wake = i.now + min(wake, math.MaxInt64-i.now)
+	}
 	slices.Sort(i.out.Waits)
 	i.out.Waits = slices.Compact(i.out.Waits)
-}
-
-// pausePoll is the poll of a guest without a scheduler: it blocks until something is ready.
-func (i *Instance) pausePoll(out, result uint64, wake int64) uint32 {
-	until := int64(0)
-	if wake != math.MaxInt64 {
-		until = i.now + min(wake, math.MaxInt64-i.now)
-	}
-	var calls []int
-	for _, s := range i.subs {
-		if s.kind != 0 && s.fd > firstFD {
-			calls = append(calls, int(s.fd-firstFD))
-		}
-	}
-	for {
-		if i.anyReady() {
-			return i.emit(out, result, func(s *subscription) bool { return s.order > 0 })
-		}
-		if until != 0 && i.now >= until {
-			return i.emit(out, result, func(s *subscription) bool { return s.kind == 0 })
-		}
-		i.pause(calls, until)
-	}
 }

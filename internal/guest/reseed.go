@@ -65,5 +65,8 @@ func (i *Instance) reseed(seed []byte) {
 	}
 }
 
-// isGo tells whether a module was built by Go, from the mark its linker leaves for debug/buildinfo.
-func isGo(bin []byte) bool { return bytes.Contains(bin, []byte("\xff Go buildinf:")) }
+// isGo tells whether a module was built by Go, from the marks that its linker leaves: the one for
+// debug/buildinfo, and the language in the section "producers".
+func isGo(bin []byte) bool {
+	return bytes.Contains(bin, []byte("\xff Go buildinf:")) || bytes.Contains(bin, []byte("\x08language\x01\x02Go"))
+}

@@ -4,9 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -14,6 +18,9 @@ import (
 // quantum is how many metered units a guest computes before it lets others go on: about a
 // millisecond.
 const quantum = 1 << 20
+
+// initUnits is how many units a module may use to initialise or describe itself: some seconds.
+const initUnits = 1 << 33
 
 // depth is how many calls a guest may have on its stack. It is the same on every machine, and below
 // what any of them can hold.
@@ -25,6 +32,8 @@ type Options struct {
 	MemoryPages uint32 // limit of a guest's linear memory in pages of 64 KiB; 0 is 4096 (256 MiB)
 	TurnUnits   uint64 // metered units a turn may use; 0 is unlimited
 	Interpreter bool   // slower by far; for tests of determinism
+
+	copied bool // memory is copied and not mapped, for tests
 }
 
 // Runtime compiles and runs modules. All methods may be called concurrently.
@@ -32,6 +41,7 @@ type Runtime struct {
 	options Options
 	wazero  wazero.Runtime
 	cache   wazero.CompilationCache
+	plain   wazero.RuntimeConfig // without the cache
 }
 
 // NewRuntime returns a runtime. Whoever made it closes it, after all its modules.
@@ -45,7 +55,8 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	if o.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
-	config = config.WithMemoryLimitPages(o.MemoryPages).WithCoreFeatures(api.CoreFeaturesV2)
+	r.plain = config.WithMemoryLimitPages(o.MemoryPages).WithCoreFeatures(api.CoreFeaturesV2)
+	config = r.plain
 	if o.CacheDir != "" {
 		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
 		if err != nil {
@@ -77,6 +88,50 @@ func (r *Runtime) Close(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// compile compiles a rewritten module. A cache on disk that is damaged, full or gone does not keep it
+// from that: all compiled code is thrown away then, and made anew.
+func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
+	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
+	m, err := compileWith(ctx, r.wazero, bin)
+	if err == nil {
+		return m, nil
+	}
+	if r.cache != nil {
+		without := wazero.NewRuntimeWithConfig(ctx, r.plain)
+		defer func() { _ = without.Close(ctx) }()
+		if _, err = compileWith(ctx, without, bin); err == nil {
+			return r.compileAnew(ctx, bin)
+		}
+	}
+	return nil, fmt.Errorf("compiling the module: %v: %w", err, flawless.Refused)
+}
+
+// compileAnew compiles where the cache, and not the module, is at fault.
+func (r *Runtime) compileAnew(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
+	files, _ := filepath.Glob(filepath.Join(r.options.CacheDir, "wazero-*", "*"))
+	for _, f := range files {
+		_ = os.Remove(f)
+	}
+	m, err := compileWith(ctx, r.wazero, bin)
+	if err != nil { // it could not be written, and is in memory now
+		m, err = compileWith(ctx, r.wazero, bin)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compiling with the cache in %s: %w", r.options.CacheDir, err)
+	}
+	return m, nil
+}
+
+// compileWith compiles. Nothing that happens in it leaves as a panic.
+func compileWith(ctx context.Context, r wazero.Runtime, bin []byte) (m wazero.CompiledModule, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the WebAssembly compiler failed: %v", p)
+		}
+	}()
+	return r.CompileModule(ctx, bin)
 }
 
 // types turns "iI" into i32, i64.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -31,8 +29,6 @@ type Out struct {
 	Cost  uint64 // metered units
 }
 
-func yield() { runtime.Gosched() }
-
 // Turn lets the guest compute until it is idle. A guest that panics, traps, exits, or uses more than
 // it may has ended: that is an outcome in Out.Ended. An error is one of the host: ctx ended, or the
 // instance is released; the guest is good for nothing but Release then, and the turn was not taken.
@@ -45,9 +41,14 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 		return Out{}, err
 	}
 	i.now = max(in.Time, i.now)
-	i.inbox = append(i.inbox[:0], in.Answers...)
-	i.begin(ctx)
 	i.turns++
+	if i.turns > 1 {
+		i.inbox = append(i.inbox, in.Answers...)
+	}
+	if !i.polls {
+		i.handOver()
+	}
+	i.begin(ctx)
 	var err error
 	switch {
 	case i.resume == nil:
@@ -57,18 +58,14 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	default:
 		err = i.invoke(i.resume)
 	}
-	i.handOver() // to a guest that never polled
+	i.handOver() // to a guest that did not poll in this turn
 	i.count()
-	for k := range i.partial {
-		if len(i.partial[k]) > 0 {
-			i.endLine(k)
-		}
-	}
+	i.endLines()
 	out := i.out
 	out.Cost = i.used
 	i.out = Out{}
 	if err != nil {
-		i.spoiled = true
+		i.spoiled, i.broken = true, true
 		var stop *interrupted
 		if errors.As(err, &stop) {
 			return Out{}, stop.err
@@ -89,14 +86,22 @@ func (i *Instance) begin(ctx context.Context) {
 	i.turnCtx = ctx
 	i.out = Out{}
 	i.over = false
-	i.used = 0
+	i.used, i.weight = 0, 0
 	i.refill()
+}
+
+// limit is how many units may be used at a time, 0 is unlimited.
+func (i *Instance) limit() uint64 {
+	if i.describing {
+		return initUnits
+	}
+	return i.m.rt.options.TurnUnits
 }
 
 // refill gives the guest a quantum, less at the end of its limit.
 func (i *Instance) refill() {
 	i.filled = quantum
-	if limit := i.m.rt.options.TurnUnits; limit > 0 {
+	if limit := i.limit(); limit > 0 {
 		i.filled = int64(min(quantum, limit-min(i.used, limit)))
 	}
 	i.units.Set(uint64(i.filled))
@@ -133,6 +138,9 @@ func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
 	var broke *fault
 	var exit *exited
 	message, stack := lastWords(lines)
+	if errors.As(err, &exit) && exit.code != dying {
+		message = "" // it exited by itself, whatever it printed
+	}
 	switch {
 	case errors.As(err, &broke):
 		return &flawless.Failure{Kind: broke.kind, Message: broke.text, Stack: wasmStack(err)}
@@ -142,12 +150,15 @@ func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
 		return &flawless.Failure{Kind: "panic", Message: message, Stack: stack}
 	case errors.As(err, &exit):
 		return &flawless.Failure{Kind: "exit", Message: fmt.Sprintf("the guest exited with code %d before its workflow had finished", exit.code)}
-	case int32(i.depth.Get()) <= 0:
+	case int32(i.depth.Get()) < 0:
 		return &flawless.Failure{Kind: "trap", Message: fmt.Sprintf("the guest's stack is deeper than %d calls: endless recursion?", depth), Stack: wasmStack(err)}
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return &flawless.Failure{Kind: "trap", Message: first, Stack: wasmStack(err)}
 }
+
+// dying is the code with which a Go guest exits that panicked.
+const dying = 2
 
 // lastWords finds the message and the stack that Go and Rust print when they die.
 func lastWords(lines []flawless.Line) (message, stack string) {
@@ -211,17 +222,14 @@ func (i *Instance) step() error {
 }
 
 // pause ends the turn in the middle of the guest's function, and returns in the next one.
-func (i *Instance) pause(calls []int, wake int64) {
-	i.out.Waits, i.out.Wake = slices.Clone(calls), wake
+func (i *Instance) pause(calls []int) {
+	i.out.Waits = slices.Clone(calls)
 	slices.Sort(i.out.Waits)
-	if wake == math.MaxInt64 {
-		i.out.Wake = 0
-	}
+	i.out.Waits = slices.Compact(i.out.Waits)
 	i.stepping.paused <- struct{}{}
 	if _, open := <-i.stepping.goOn; !open {
 		panic(&abandoned{})
 	}
-	i.handOver()
 }
 
 // abandon ends the goroutine of a guest that waits.

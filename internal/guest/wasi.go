@@ -3,6 +3,8 @@ package guest
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
+	"strings"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -79,24 +81,35 @@ func noFile(*Instance, []uint64) uint32  { return ebadf }
 
 // put writes to guest memory and returns efault where there is none.
 func (i *Instance) put(ptr uint64, b []byte) uint32 {
-	if !i.mod.Memory().Write(uint32(ptr), b) {
+	to, inside := i.view(ptr, uint64(len(b)))
+	if !inside {
 		return efault
 	}
+	copy(to, b)
 	return ok
 }
 
 func (i *Instance) put32(ptr uint64, v uint32) uint32 {
-	if !i.mod.Memory().WriteUint32Le(uint32(ptr), v) {
+	if ptr > math.MaxUint32 || !i.mod.Memory().WriteUint32Le(uint32(ptr), v) {
 		return efault
 	}
 	return ok
 }
 
 func (i *Instance) put64(ptr uint64, v uint64) uint32 {
-	if !i.mod.Memory().WriteUint64Le(uint32(ptr), v) {
+	if ptr > math.MaxUint32 || !i.mod.Memory().WriteUint64Le(uint32(ptr), v) {
 		return efault
 	}
 	return ok
+}
+
+// vector returns piece k of a vector of buffers.
+func (i *Instance) vector(ptr, k uint64) (b []byte, inside bool) {
+	at, inside := i.view(ptr+8*k, 8)
+	if !inside {
+		return nil, false
+	}
+	return i.view(uint64(binary.LittleEndian.Uint32(at)), uint64(binary.LittleEndian.Uint32(at[4:])))
 }
 
 func noSizes(i *Instance, s []uint64) uint32 {
@@ -128,8 +141,8 @@ func clockTime(i *Instance, s []uint64) uint32 {
 func (i *Instance) monotonic() int64 { return i.now - i.origin + 1e9 }
 
 func random(i *Instance, s []uint64) uint32 {
-	b, in := i.mod.Memory().Read(uint32(s[0]), uint32(s[1]))
-	if !in {
+	b, inside := i.view(s[0], s[1])
+	if !inside {
 		return efault
 	}
 	_, _ = i.random.Read(b) // never fails
@@ -207,25 +220,24 @@ func fdRead(i *Instance, s []uint64) uint32 {
 		return ebadf
 	case !ours:
 		return i.put32(s[3], 0) // standard input is at its end
-	case fd == idleFD:
-		if !i.over {
-			return eagain
-		}
-		i.over = false
-	default:
+	case s[2] > maxVector:
+		return einval
+	case fd == idleFD && !i.over:
+		return eagain
+	case fd != idleFD:
 		if _, there := i.visible[int(fd-firstFD)]; !there {
 			return eagain
 		}
 	}
-	for k := range uint64(uint32(s[2])) {
-		ptr, in := i.mod.Memory().ReadUint32Le(uint32(s[1] + 8*k))
-		n, in2 := i.mod.Memory().ReadUint32Le(uint32(s[1] + 8*k + 4))
-		if !in || !in2 {
+	for k := range s[2] {
+		b, inside := i.vector(s[1], k)
+		if !inside {
 			return efault
 		}
-		if n > 0 {
-			if e := i.put(uint64(ptr), []byte{1}); e != ok {
-				return e
+		if len(b) > 0 {
+			b[0] = 1
+			if fd == idleFD {
+				i.over = false
 			}
 			return i.put32(s[3], 1)
 		}
@@ -239,47 +251,67 @@ func fdWrite(i *Instance, s []uint64) uint32 {
 	if fd != 1 && fd != 2 {
 		return ebadf
 	}
+	if s[2] > maxVector {
+		return einval
+	}
 	total := uint32(0)
-	for k := range uint64(uint32(s[2])) {
-		ptr, in := i.mod.Memory().ReadUint32Le(uint32(s[1] + 8*k))
-		n, in2 := i.mod.Memory().ReadUint32Le(uint32(s[1] + 8*k + 4))
-		if !in || !in2 {
-			return efault
-		}
-		b, in := i.mod.Memory().Read(ptr, n)
-		if !in {
+	for k := range s[2] {
+		b, inside := i.vector(s[1], k)
+		if !inside {
 			return efault
 		}
 		i.print(int(fd-1), b)
-		total += n
+		total += uint32(len(b))
 	}
 	return i.put32(s[3], total)
 }
 
 var printLevels = [2]string{"stdout", "stderr"}
 
-const maxLine = 64 << 10
+const (
+	maxLine   = 64 << 10
+	maxVector = 1024 // buffers that are read or written at once
+)
 
 // print splits what was printed into lines; a line is cut where it is longer than maxLine.
 func (i *Instance) print(stream int, b []byte) {
-	for {
+	i.weigh(len(b))
+	for len(b) > 0 {
 		n := bytes.IndexByte(b, '\n')
-		if n < 0 {
-			i.partial[stream] = append(i.partial[stream], b...)
-			if len(i.partial[stream]) > maxLine {
-				i.endLine(stream)
-			}
-			return
+		if n != 0 && len(i.partial[stream]) == maxLine {
+			i.weigh(itemCost)
+			i.endLine(stream)
+		}
+		end := n >= 0
+		if !end {
+			n = len(b)
+		}
+		if room := maxLine - len(i.partial[stream]); n > room {
+			n, end = room, false
 		}
 		i.partial[stream] = append(i.partial[stream], b[:n]...)
-		i.endLine(stream)
-		b = b[n+1:]
+		b = b[n:]
+		if end {
+			b = b[1:]
+			i.weigh(itemCost)
+			i.endLine(stream)
+		}
 	}
 }
 
 func (i *Instance) endLine(stream int) {
-	i.out.Lines = append(i.out.Lines, flawless.Line{Level: printLevels[stream], Text: string(i.partial[stream])})
+	text := strings.ToValidUTF8(string(i.partial[stream]), "\uFFFD")
+	i.out.Lines = append(i.out.Lines, flawless.Line{Level: printLevels[stream], Text: text})
 	i.partial[stream] = i.partial[stream][:0]
+}
+
+// endLines makes lines of what was printed without an end.
+func (i *Instance) endLines() {
+	for k := range i.partial {
+		if len(i.partial[k]) > 0 {
+			i.endLine(k)
+		}
+	}
 }
 
 // exited ends a guest that asked for it.

@@ -4,31 +4,29 @@ package rewrite
 // is not run each time.
 const mostCost = 100
 
+// smallEntry is what may come before a function's first loop and still be charged with the loop.
+const smallEntry = 16
+
 // body is a function while its code is written anew.
 type body struct {
+	*survey
 	m       *module
 	r       reader
 	typ     funcType
-	params  uint32
-	locals  uint32 // of the input, parameters included
 	groups  []byte // its local declarations, without their count
 	ngroups int
 
-	costs []int64 // of the entry and of each loop, in order
-	calls bool    // it calls something
-	needs [4]bool // scratch locals: see the constants below
-
 	out     []byte
-	scratch [5]uint32 // indices of the added locals
+	scratch [4]uint32 // indices of the added locals
 	weight  int64     // its share of the stack
 }
 
+// The locals that are added.
 const (
 	scratchF32 = iota
 	scratchF64
 	scratchV128
 	scratchLength
-	scratchUnits
 )
 
 // code rewrites all functions and returns the code section's payload.
@@ -42,13 +40,13 @@ func (m *module) code() ([]byte, error) {
 		r.damaged("there are %d bodies for %d functions", n, len(m.funcs)-len(m.imports))
 	}
 	out := putU(make([]byte, 0, (r.end-r.pos)*3/2), uint64(n))
+	b := body{survey: newSurvey(m), m: m}
 	for k := 0; k < n && r.err == nil; k++ {
-		b := body{m: m, r: r.part(r.count(1), "code section"), typ: m.types[m.funcs[len(m.imports)+k]]}
-		if r.err != nil {
-			break
-		}
+		fn := uint32(len(m.imports) + k)
+		b.r = r.part(r.count(1), "code section")
+		b.typ = m.types[m.funcs[fn]]
 		if err := b.rewrite(); err != nil {
-			return nil, err
+			return nil, m.inFunc(fn, err)
 		}
 		out = append(putU(out, uint64(len(b.out))), b.out...)
 	}
@@ -58,97 +56,42 @@ func (m *module) code() ([]byte, error) {
 	return out, nil
 }
 
+// rewrite leaves the function's new code in out.
 func (b *body) rewrite() error {
-	b.readLocals()
+	b.reset(&b.r, b.typ)
+	b.groups, b.ngroups = b.readLocals()
 	start := b.r.pos
-	b.survey()
+	b.run()
 	if b.r.err != nil {
 		return b.r.err
 	}
+	b.weight = b.share()
 	b.r.pos = start
 	b.declare()
 	b.write()
 	return b.r.err
 }
 
-func (b *body) readLocals() {
-	r := &b.r
-	b.params = uint32(len(b.typ.params))
-	total := uint64(b.params)
-	b.ngroups = r.count(2)
-	from := r.pos
-	for range b.ngroups {
-		total += uint64(r.u32())
-		checkType(r, r.byte())
-	}
-	if total > 50_000 {
-		r.refuse("a function has %d locals, at most 50000 are allowed; split it", total)
-		return
-	}
-	b.locals = uint32(total)
-	b.groups = r.bytes[from:r.pos]
-}
-
-// survey looks at the code once: what does it cost, what does it need.
-func (b *body) survey() {
-	r := &b.r
-	b.costs = []int64{1}
-	at := []int{0} // for each block around: the cost that it counts to
-	for r.more() {
-		in := b.m.next(r)
-		here := at[len(at)-1]
-		b.costs[here]++
-		switch in.op {
-		case opBlock, opIf:
-			at = append(at, here)
-		case opLoop:
-			b.costs = append(b.costs, 1)
-			at = append(at, len(b.costs)-1)
-		case opEnd:
-			at = at[:len(at)-1]
-			if len(at) == 0 {
-				if r.pos != r.end {
-					r.damaged("there is code behind the end of a function")
-				}
-				b.weight = 1 + (int64(b.locals)+b.costs[0]/8)/16
-				return
-			}
-		case opCall, opCallIndirect:
-			b.calls = true
-		case opMisc:
-			b.needs[scratchLength] = b.needs[scratchLength] || in.sub == miscMemoryCopy || in.sub == miscMemoryFill
-		case opSIMD:
-			b.needs[scratchV128] = b.needs[scratchV128] || nanLanes(in.sub) != 0
-		default:
-			switch nanType(in.op) {
-			case typeF32:
-				b.needs[scratchF32] = true
-			case typeF64:
-				b.needs[scratchF64] = true
-			}
-		}
-	}
-	r.damaged("a function has no end")
+// share returns how many calls the function counts as: its frame holds its locals and what is on
+// the stack, and grows with the code.
+func (b *body) share() int64 {
+	return 1 + (int64(b.count())+int64(b.most)+b.all/8)/16
 }
 
 // declare writes the declarations of locals, with those that are added.
 func (b *body) declare() {
-	groups, next := b.ngroups, b.locals
+	groups, next := b.ngroups, b.count()
 	var added []byte
-	add := func(which int, typ byte) {
+	for which, typ := range [...]byte{typeF32, typeF64, typeV128, typeI32} {
+		if !b.needs[which] {
+			continue
+		}
 		b.scratch[which] = next
 		next++
 		groups++
 		added = append(added, 1, typ)
 	}
-	for which, typ := range []byte{typeF32, typeF64, typeV128, typeI32} {
-		if b.needs[which] {
-			add(which, typ)
-		}
-	}
-	add(scratchUnits, typeI64)
-	b.out = make([]byte, 0, 2*(b.r.end-b.r.pos)+64)
-	b.out = putU(b.out, uint64(groups))
+	b.out = putU(b.out[:0], uint64(groups))
 	b.out = append(append(b.out, b.groups...), added...)
 }
 
@@ -156,64 +99,93 @@ func (b *body) declare() {
 // behind which the depth is given back, and every return a branch to the end of it.
 func (b *body) write() {
 	r := &b.r
-	nesting := 0
-	cost := 1
-	b.check(b.costs[0])
+	nesting, loop, nan := 0, 0, 0
+	b.meterEntry()
 	if b.calls {
 		b.enter()
 	}
+	from := r.pos // what is not copied yet
 	for r.more() {
 		in := b.m.next(r)
-		bytes := r.bytes[in.start:r.pos]
 		switch in.op {
 		case opBlock, opIf:
 			nesting++
-			b.out = append(b.out, bytes...)
 		case opLoop:
 			nesting++
-			b.out = append(b.out, bytes...)
-			b.check(b.costs[cost])
-			cost++
+			loop++
+			b.copy(from, r.pos)
+			from = r.pos
+			b.check(b.costs[loop])
 		case opEnd:
 			if nesting == 0 && b.calls {
+				b.copy(from, in.start)
+				from = in.start
 				b.leave()
 			}
 			nesting--
-			b.out = append(b.out, opEnd)
 		case opReturn:
 			if b.calls {
-				b.out = putU(append(b.out, opBr), uint64(nesting))
-			} else {
-				b.out = append(b.out, opReturn)
+				b.copy(from, in.start)
+				from = r.pos
+				b.op(opBr, uint32(nesting))
 			}
 		case opCall, opRefFunc:
-			b.out = putU(append(b.out, in.op), uint64(b.m.shift(in.fn)))
+			b.copy(from, in.start)
+			from = r.pos
+			b.op(in.op, b.m.shift(in.index))
 		case opMisc:
 			if in.sub == miscMemoryCopy || in.sub == miscMemoryFill {
+				b.copy(from, in.start)
+				from = in.start
 				b.chargeLength()
 			}
-			b.out = append(b.out, bytes...)
-		case opSIMD:
-			b.out = append(b.out, bytes...)
-			b.canonicalLanes(nanLanes(in.sub))
 		default:
-			b.out = append(b.out, bytes...)
-			b.canonical(nanType(in.op))
+			typ := nanOf(&in)
+			if typ == 0 {
+				continue
+			}
+			if b.nans[nan] {
+				b.copy(from, r.pos)
+				from = r.pos
+				b.canonical(in.op, typ)
+			}
+			nan++
 		}
 	}
+	b.copy(from, r.pos)
 }
+
+// copy appends the input from one place to another as it is.
+func (b *body) copy(from, to int) { b.out = append(b.out, b.r.bytes[from:to]...) }
 
 func (b *body) op(op byte, index uint32) { b.out = putU(append(b.out, op), uint64(index)) }
 
-// check takes the cost of what follows from the units, and calls the engine where none are left.
-func (b *body) check(cost int64) {
-	units, scratch := b.m.units(), b.scratch[scratchUnits]
+// meterEntry charges for a function's code outside of its loops. A function that neither calls nor
+// loops needs no check: whoever calls it has one.
+func (b *body) meterEntry() {
+	switch {
+	case b.straight && b.costs[0] <= smallEntry:
+		b.costs[1] += b.costs[0]
+	case b.straight || !b.calls && len(b.costs) == 1:
+		b.charge(b.costs[0])
+	default:
+		b.check(b.costs[0])
+	}
+}
+
+// charge takes the cost of what follows from the units.
+func (b *body) charge(cost int64) {
+	units := b.m.units()
 	b.op(opGlobalGet, units)
 	b.out = putS(append(b.out, opI64Const), min(cost, mostCost))
 	b.out = append(b.out, opI64Sub)
-	b.op(opLocalTee, scratch)
 	b.op(opGlobalSet, units)
-	b.op(opLocalGet, scratch)
+}
+
+// check charges, and calls the engine where no units are left.
+func (b *body) check(cost int64) {
+	b.charge(cost)
+	b.op(opGlobalGet, b.m.units())
 	b.out = append(b.out, opI64Const, 0, opI64LtS, opIf, blockEmpty)
 	b.op(opCall, b.m.hook())
 	b.out = append(b.out, opEnd)
@@ -270,43 +242,4 @@ func (m *module) blockType(out, results []byte) []byte {
 	m.added = append(m.added, 0x60, 0)
 	m.added = append(putU(m.added, uint64(len(results))), results...)
 	return putS(out, int64(len(m.types)+len(m.addedTypes)))
-}
-
-// canonical makes a NaN on top of the stack the one with no other bits than it needs.
-func (b *body) canonical(typ byte) {
-	switch typ {
-	case typeF32:
-		n := b.scratch[scratchF32]
-		b.op(opLocalTee, n)
-		b.out = append(b.out, opF32Const, 0, 0, 0xc0, 0x7f)
-		b.op(opLocalGet, n)
-		b.op(opLocalGet, n)
-		b.out = append(b.out, opF32Eq, opSelect)
-	case typeF64:
-		n := b.scratch[scratchF64]
-		b.op(opLocalTee, n)
-		b.out = append(b.out, opF64Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f)
-		b.op(opLocalGet, n)
-		b.op(opLocalGet, n)
-		b.out = append(b.out, opF64Eq, opSelect)
-	}
-}
-
-// canonicalLanes does it for each lane of a vector.
-func (b *body) canonicalLanes(typ byte) {
-	nan, eq := []byte{0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f}, simdF32x4Eq
-	switch typ {
-	case 0:
-		return
-	case typeF64:
-		nan, eq = []byte{0, 0, 0, 0, 0, 0, 0xf8, 0x7f}, simdF64x2Eq
-	}
-	n := b.scratch[scratchV128]
-	b.op(opLocalTee, n)
-	b.op(opSIMD, simdConst)
-	b.out = append(append(b.out, nan...), nan...)
-	b.op(opLocalGet, n)
-	b.op(opLocalGet, n)
-	b.op(opSIMD, eq)
-	b.op(opSIMD, simdBitselect)
 }

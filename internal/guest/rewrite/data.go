@@ -23,6 +23,7 @@ func (s Segment) end() uint64 { return uint64(s.Offset) + uint64(len(s.Bytes)) }
 func (m *module) readData(r *reader) {
 	var in []Segment
 	m.list(sectionData, r, 2, func() {
+		m.segments++
 		switch flags := r.u32(); flags {
 		case 0:
 		case 1:

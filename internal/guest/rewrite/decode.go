@@ -46,7 +46,7 @@ var order = []struct {
 
 // decode takes the sections apart. Code is only delimited here.
 func (m *module) decode() error {
-	m.start = -1
+	m.start, m.dataCount = -1, -1
 	if err := header(m.read.bytes); err != nil {
 		return err
 	}
@@ -58,10 +58,11 @@ func (m *module) decode() error {
 		size := m.read.count(1)
 		if id == sectionCustom {
 			part := m.read.part(size, "custom section")
-			if part.name(); part.err != nil {
+			name := part.name()
+			if part.err != nil {
 				return part.err
 			}
-			if bytes.HasSuffix(part.bytes[:part.pos], []byte("\x04name")) && names.bytes == nil {
+			if name == nameSection {
 				names = part
 			}
 			continue
@@ -84,7 +85,7 @@ func (m *module) decode() error {
 	if m.read.err != nil {
 		return m.read.err
 	}
-	m.names, m.moduleName = m.shiftNames(names)
+	m.names = m.shiftNames(names)
 	return nil
 }
 
@@ -139,7 +140,7 @@ func (m *module) section(id byte, r *reader) error {
 	case sectionElem:
 		m.readElems(r)
 	case sectionDataCount:
-		r.u32()
+		m.dataCount = int64(r.u32())
 	case sectionCode:
 		m.bodies = *r
 		return nil
@@ -170,6 +171,9 @@ func (m *module) check() error {
 	}
 	if m.bodies.bytes == nil && len(m.funcs) > len(m.imports) {
 		r.damaged("%d functions are announced and there is no code", len(m.funcs)-len(m.imports))
+	}
+	if m.dataCount >= 0 && m.dataCount != int64(m.segments) {
+		r.damaged("%d pieces of data are announced, there are %d", m.dataCount, m.segments)
 	}
 	exported := false
 	for _, e := range m.exports {

@@ -17,7 +17,7 @@ func (m *module) encode(code []byte) []byte {
 	out = putList(out, sectionElem, len(m.elems), m.putElems())
 	out = putSection(out, sectionCode, code)
 	if len(m.names) > 0 {
-		out = putSection(out, sectionCustom, append(putName(nil, "name"), m.names...))
+		out = putSection(out, sectionCustom, append(putName(nil, nameSection), m.names...))
 	}
 	return out
 }

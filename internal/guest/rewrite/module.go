@@ -45,13 +45,15 @@ type module struct {
 	globals  []global
 	exports  []export
 	start    int // -1 where there is none
-	elems    []elem
-	bodies   reader
-	data     []Segment
-	names    []byte // the name section, already adjusted
+	segments int // pieces of data in the input
+
+	dataCount int64 // how many are announced, -1 where nothing is
+	elems     []elem
+	bodies    reader
+	data      []Segment
+	names     []byte // the name section, already adjusted
 
 	declared   []bool     // functions that ref.func may name
-	moduleName []byte     // of the name section
 	added      []byte     // types that are appended to those of the input
 	addedTypes []string   // the results of those types, by which they are found
 	raw        [14][]byte // the items of sections that are kept as they are

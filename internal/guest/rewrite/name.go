@@ -1,33 +1,76 @@
 package rewrite
 
-// shiftNames returns the name section for the result, and the module's name in it. Only names of
-// functions and of the module are kept. A damaged name section is left out: it is for people.
-func (m *module) shiftNames(r reader) (names, moduleName []byte) {
-	if r.bytes == nil {
-		return nil, nil
-	}
+import "fmt"
+
+const nameSection = "name"
+
+// shiftNames returns the content of the name section for the result. Only names of functions and of
+// the module are kept. A name section that cannot be read is left out: it is for people, and makes
+// no module invalid.
+func (m *module) shiftNames(r reader) []byte {
+	var out []byte
+	last := -1
 	for r.more() {
 		id := r.byte()
 		part := r.part(r.count(1), "name section")
-		if part.err != nil {
-			return nil, nil
+		if part.err != nil || int(id) <= last {
+			return nil
 		}
+		last = int(id)
 		switch id {
 		case 0:
-			moduleName = part.bytes[part.pos:part.end]
-			names = putSection(names, 0, moduleName)
+			out = putSection(out, id, putName(nil, part.name()))
 		case 1:
-			n := part.count(2)
-			b := putU(nil, uint64(n))
-			for range n {
-				b = putU(b, uint64(m.shift(part.u32())))
-				b = putName(b, part.name())
-			}
-			if part.err != nil {
-				return nil, moduleName
-			}
-			names = putSection(names, 1, b)
+			out = putSection(out, id, m.funcNames(&part))
+		default:
+			continue
+		}
+		if part.done() != nil {
+			return nil
 		}
 	}
-	return names, moduleName
+	return out
+}
+
+// funcNames returns the names of functions by their new indices. flawless.quantum has none.
+func (m *module) funcNames(r *reader) []byte {
+	n := r.count(2)
+	out := putU(make([]byte, 0, r.end-r.pos+8), uint64(n))
+	for last := -1; n > 0 && r.err == nil; n-- {
+		fn, start := m.readFunc(r), r.pos
+		r.name()
+		if int(fn) <= last {
+			r.damaged("the names are out of order")
+		}
+		last = int(fn)
+		out = append(putU(out, uint64(m.shift(fn))), r.bytes[start:r.pos]...)
+	}
+	return out
+}
+
+// inFunc says in which function, by its number and name, an error was found.
+func (m *module) inFunc(fn uint32, err error) error {
+	name := m.funcName(fn)
+	if name == "" {
+		return fmt.Errorf("function %d: %w", fn, err)
+	}
+	return fmt.Errorf("function %d (%.100s): %w", fn, name, err)
+}
+
+// funcName returns the name of a function, "" where it has none.
+func (m *module) funcName(fn uint32) string {
+	r := reader{bytes: m.names, end: len(m.names)}
+	for r.more() {
+		id := r.byte()
+		part := r.part(r.count(1), "name section")
+		if id != 1 {
+			continue
+		}
+		for n := part.count(2); n > 0 && part.err == nil; n-- {
+			if i, name := part.u32(), part.name(); i == m.shift(fn) {
+				return name
+			}
+		}
+	}
+	return ""
 }

@@ -47,7 +47,12 @@ const (
 	opMisc         byte = 0xfc
 	opSIMD         byte = 0xfd
 	opAtomic       byte = 0xfe
+	opDrop         byte = 0x1a
 	opSelect       byte = 0x1b
+	opLoadFirst    byte = 0x28
+	opStoreLast    byte = 0x3e
+	opMemorySize   byte = 0x3f
+	opMemoryGrow   byte = 0x40
 	blockEmpty     byte = 0x40
 
 	miscMemoryInit uint32 = 8
@@ -61,43 +66,26 @@ const (
 	miscTableSize  uint32 = 16
 	miscTableFill  uint32 = 17
 
+	simdStore     uint32 = 11
 	simdConst     uint32 = 12
+	simdShuffle   uint32 = 13
 	simdF32x4Eq   uint32 = 65
 	simdF64x2Eq   uint32 = 71
 	simdBitselect uint32 = 82
+	simdLoadLane  uint32 = 84
+	simdStoreLane uint32 = 88
 	simdRelaxed   uint32 = 256
 )
-
-// nanType returns the type of what an instruction leaves where that may be a NaN of bits that the
-// specification leaves open: arithmetic, rounding and conversion between float types. What copies
-// or changes the sign of a float is exact.
-func nanType(op byte) byte {
-	switch {
-	case op >= 0x8d && op <= 0x97, op == 0xb6:
-		return typeF32
-	case op >= 0x9b && op <= 0xa5, op == 0xbb:
-		return typeF64
-	}
-	return 0
-}
-
-// nanLanes is nanType for SIMD: the type of the lanes.
-func nanLanes(op uint32) byte {
-	switch {
-	case op >= 103 && op <= 106, op >= 227 && op <= 233, op == 94:
-		return typeF32
-	case op == 116, op == 117, op == 122, op == 148, op >= 239 && op <= 245, op == 95:
-		return typeF64
-	}
-	return 0
-}
 
 // instruction is one instruction of a body: its bytes are from start to where the reader is.
 type instruction struct {
 	op    byte
 	sub   uint32 // of opMisc and opSIMD
 	start int
-	fn    uint32 // of opCall and opRefFunc
+	index uint32 // label, local, global, function, type, table, alignment or number of labels
+	other uint32 // the table of opCallIndirect
+	block int64  // the type of a block
+	typ   byte   // of opSelectTyped and opRefNull
 }
 
 // next reads an instruction and refuses what is not run.
@@ -105,28 +93,35 @@ func (m *module) next(r *reader) instruction {
 	in := instruction{start: r.pos}
 	in.op = r.byte()
 	switch op := in.op; {
+	case op >= 0x45 && op <= 0xc4, op <= 0x01, op == opElse, op == opEnd, op == opReturn, op == opDrop, op == opSelect, op == opRefIsNull:
 	case op == opBlock, op == opLoop, op == opIf:
-		r.s33()
+		in.block = r.s33()
 	case op == opBr, op == opBrIf, op >= opLocalGet && op <= opTableGet:
-		r.u32()
+		in.index = r.u32()
 	case op == opBrTable:
-		for n := r.count(1); n >= 0 && r.err == nil; n-- {
-			r.u32()
+		in.index = uint32(r.count(1))
+		for n := in.index; r.err == nil; n-- {
+			if r.u32(); n == 0 {
+				break
+			}
 		}
 	case op == opCall, op == opRefFunc:
-		in.fn = m.readFunc(r)
+		in.index = m.readFunc(r)
 	case op == opCallIndirect:
-		r.u32()
-		r.u32()
+		in.index, in.other = m.readType(r), r.u32()
 	case op == opSelectTyped:
-		m.valTypes(r)
+		if types := m.valTypes(r); len(types) == 1 {
+			in.typ = types[0]
+		} else {
+			r.damaged("select has %d types", len(types))
+		}
 	case op == opTableSet:
 		refuseTable(r)
-	case op >= 0x28 && op <= 0x3e:
+	case op >= opLoadFirst && op <= opStoreLast:
+		in.index = r.u32()
 		r.u32()
-		r.u32()
-	case op == 0x3f, op == 0x40: // memory.size, memory.grow
-		r.byte()
+	case op == opMemorySize, op == opMemoryGrow:
+		firstMemory(r)
 	case op == opI32Const:
 		r.s32()
 	case op == opI64Const:
@@ -136,64 +131,90 @@ func (m *module) next(r *reader) instruction {
 	case op == opF64Const:
 		r.take(8)
 	case op == opRefNull:
-		r.byte()
+		if in.typ = r.byte(); in.typ != typeFuncref && in.typ != typeExternref {
+			r.refuse("it uses a null of the type 0x%x; build without the GC proposal", in.typ)
+		}
 	case op == opMisc:
 		in.sub = r.u32()
-		misc(r, in.sub)
+		misc(r, &in)
 	case op == opSIMD:
 		in.sub = r.u32()
-		simd(r, in.sub)
+		simd(r, &in)
+	default:
+		unknown(r, op)
+	}
+	return in
+}
+
+// unknown tells what a module uses that is not run.
+func unknown(r *reader, op byte) {
+	switch {
 	case op == opAtomic:
 		r.refuse("it uses atomic instructions; build it without threads")
-	case op == 0x12, op == 0x13, op == 0x14, op == 0x15:
+	case op >= 0x12 && op <= 0x15:
 		r.refuse("it uses tail calls or calls of references; build without them")
 	case op >= 0x06 && op <= 0x0a, op == 0x18, op == 0x19, op == 0x1f:
 		r.refuse("it uses exceptions; build without them")
 	case op == 0xfb, op >= 0xd3 && op <= 0xd6:
 		r.refuse("it uses garbage collected types or typed references; build without them (the GC proposal)")
-	case op <= 0x01, op == opElse, op == opEnd, op == opReturn, op == 0x1a, op == opSelect, op >= 0x45 && op <= 0xc4, op == opRefIsNull:
 	default:
 		r.damaged("0x%x is no instruction", op)
 	}
-	return in
 }
 
 func refuseTable(r *reader) {
 	r.refuse("it changes a table of functions while it runs, which cannot be kept in an image; link it as one module, without dynamic loading")
 }
 
-func misc(r *reader, sub uint32) {
-	switch sub {
+func firstMemory(r *reader) {
+	if n := r.byte(); n != 0 {
+		r.refuse("it uses memory %d, only one memory is run; build without the multi-memory proposal", n)
+	}
+}
+
+func misc(r *reader, in *instruction) {
+	switch in.sub {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
 	case miscMemoryInit, miscDataDrop:
 		r.refuse("it lays down passive data with memory.init; build without threads (a linker's --shared-memory)")
 	case miscMemoryCopy:
-		r.take(2)
+		firstMemory(r)
+		firstMemory(r)
 	case miscMemoryFill:
-		r.take(1)
+		firstMemory(r)
 	case miscTableSize:
-		r.u32()
+		in.index = r.u32()
 	case miscTableInit, miscElemDrop, miscTableCopy, miscTableGrow, miscTableFill:
 		refuseTable(r)
 	default:
-		r.damaged("0xfc %d is no instruction", sub)
+		r.damaged("0xfc %d is no instruction", in.sub)
 	}
 }
 
-func simd(r *reader, sub uint32) {
-	switch {
-	case sub >= simdRelaxed:
-		r.refuse("it uses relaxed SIMD, whose results differ between machines; build without it (-mrelaxed-simd)")
-	case sub <= 11, sub == 92, sub == 93:
+func simd(r *reader, in *instruction) {
+	if in.sub >= simdRelaxed {
+		r.refuse("it uses relaxed SIMD, whose results differ between machines; build without it (-mno-relaxed-simd)")
+		return
+	}
+	if _, ok := vectorAlign(in.sub); ok {
+		in.index = r.u32()
 		r.u32()
-		r.u32()
-	case sub == simdConst, sub == 13:
+	} else if shapeOf(in.sub) == shapeNone {
+		r.damaged("0xfd %d is no instruction", in.sub)
+	}
+	switch in.sub {
+	case simdConst:
 		r.take(16)
-	case sub >= 21 && sub <= 34:
-		r.byte()
-	case sub >= 84 && sub <= 91:
-		r.u32()
-		r.u32()
-		r.byte()
+	case simdShuffle:
+		for _, lane := range r.take(16) {
+			if lane >= 32 {
+				r.damaged("there is no lane %d", lane)
+			}
+		}
+	}
+	if n := lanes(in.sub); n > 0 {
+		if lane := r.byte(); lane >= n {
+			r.damaged("there is no lane %d", lane)
+		}
 	}
 }

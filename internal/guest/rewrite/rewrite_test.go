@@ -295,37 +295,6 @@ func TestAGoGuestIsRewrittenAlike(t *testing.T) {
 	}
 }
 
-// FuzzRewrite: no bytes make it panic, and what it accepts and wazero accepted before, wazero
-// accepts after.
-func FuzzRewrite(f *testing.F) {
-	f.Add(fib)
-	f.Add(simple([]byte{0x60, 0, 0}, opLoop, blockEmpty, opBr, 0, opEnd, opEnd))
-	f.Add(mod(vec(sectionType, []byte{0x60, 0, 2, typeI32, typeF64}), vec(sectionFunc, []byte{0}), memory, exports,
-		vec(sectionCode, fn(append(append([]byte{opI32Const, 1, opF64Const}, make([]byte, 8)...), opReturn, opEnd)...))))
-	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
-	f.Cleanup(func() { _ = r.Close(ctx) })
-	f.Fuzz(func(t *testing.T, b []byte) {
-		res, err := Rewrite(b, usual)
-		if err != nil {
-			if !errors.Is(err, flawless.Refused) && !errors.Is(err, flawless.Invalid) {
-				t.Errorf("an error of no class: %v", err)
-			}
-			return
-		}
-		before, err := r.CompileModule(ctx, b)
-		if err != nil {
-			return // not valid before; whoever compiles the result finds that out
-		}
-		_ = before.Close(ctx)
-		after, err := r.CompileModule(ctx, res.Binary)
-		if err != nil {
-			t.Fatalf("a valid module became invalid: %v", err)
-		}
-		_ = after.Close(ctx)
-	})
-}
-
 func BenchmarkRewrite(b *testing.B) {
 	bin, err := build()
 	if err != nil {
@@ -335,6 +304,15 @@ func BenchmarkRewrite(b *testing.B) {
 	for b.Loop() {
 		if _, err := Rewrite(bin, usual); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestSamplesAreAccepted(t *testing.T) {
+	t.Parallel()
+	for i, bin := range samples() {
+		if _, err := Rewrite(bin, usual); err != nil {
+			t.Errorf("sample %d: %v", i, err)
 		}
 	}
 }

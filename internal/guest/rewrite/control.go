@@ -1,0 +1,170 @@
+package rewrite
+
+// Blocks and branches of a survey.
+
+// top returns the innermost block. There is one until the end of the function.
+func (s *survey) top() *frame { return &s.frames[len(s.frames)-1] }
+
+func (s *survey) control(in *instruction) {
+	if in.op != opBlock && in.op != opLoop && in.op != 0x01 {
+		s.plain = false
+	}
+	switch in.op {
+	case opUnreachable:
+		s.unreachable()
+	case opBlock, opLoop, opIf:
+		s.open(in)
+	case opElse:
+		f := s.close()
+		if f.op != opIf {
+			s.r.damaged("there is an else without an if")
+		}
+		f.op, f.unreachable = opElse, false
+		s.enter(f)
+	case opEnd:
+		s.end()
+	case opBr:
+		s.popAll(s.label(in.index))
+		s.unreachable()
+	case opBrIf:
+		s.pop(typeI32)
+		types := s.label(in.index)
+		s.popAll(types)
+		s.pushAll(types)
+	case opBrTable:
+		s.pop(typeI32)
+		s.table(in)
+		s.unreachable()
+	case opReturn:
+		s.popAll(s.frames[0].results)
+		s.unreachable()
+	case opCall:
+		s.calls = true
+		s.apply(s.m.types[s.m.funcs[in.index]])
+	case opCallIndirect:
+		s.calls = true
+		if s.tableType(in.other) != typeFuncref {
+			s.r.damaged("call_indirect calls what is in a table of externref")
+		}
+		s.pop(typeI32)
+		s.apply(s.m.types[in.index])
+	}
+}
+
+func (s *survey) apply(t funcType) {
+	s.popAll(t.params)
+	s.pushAll(t.results)
+}
+
+// unreachable drops what the block has put on the stack: what follows is never run.
+func (s *survey) unreachable() {
+	f := s.top()
+	s.stack = s.stack[:f.height]
+	f.unreachable = true
+}
+
+func (s *survey) open(in *instruction) {
+	if in.op == opIf {
+		s.pop(typeI32)
+	}
+	f := frame{op: in.op, cost: s.top().cost}
+	f.params, f.results = s.blockTypes(in.block)
+	if in.op == opLoop {
+		if s.plain {
+			s.straight, s.plain = true, false
+		}
+		s.costs = append(s.costs, 1)
+		f.cost = len(s.costs) - 1
+	}
+	s.popAll(f.params)
+	s.enter(f)
+}
+
+// enter goes into a block, whose parameters were taken from the stack.
+func (s *survey) enter(f frame) {
+	f.height = len(s.stack)
+	s.frames = append(s.frames, f)
+	s.pushAll(f.params)
+}
+
+// close leaves the innermost block and takes its results from the stack.
+func (s *survey) close() frame {
+	f := *s.top()
+	s.popAll(f.results)
+	if s.r.err == nil && len(s.stack) != f.height {
+		s.r.damaged("%d values are left on the stack at the end of a block", len(s.stack)-f.height)
+	}
+	if len(s.frames) > 1 || s.r.err == nil {
+		s.frames = s.frames[:len(s.frames)-1]
+	}
+	return f
+}
+
+func (s *survey) end() {
+	f := s.close()
+	if f.op == opIf && string(f.params) != string(f.results) {
+		s.r.damaged("an if without else takes (%s) and leaves (%s)", typeNames(f.params), typeNames(f.results))
+	}
+	if len(s.frames) > 0 {
+		s.pushAll(f.results)
+	}
+}
+
+// blockTypes returns what a block takes and leaves.
+func (s *survey) blockTypes(t int64) (params, results []byte) {
+	switch {
+	case t >= 0 && t < int64(len(s.m.types)):
+		return s.m.types[t].params, s.m.types[t].results
+	case t == -64:
+		return nil, nil
+	case t < 0 && t > -64:
+		typ := byte(t) & 0x7f
+		checkType(s.r, typ)
+		return nil, s.one[typ : typ+1]
+	}
+	s.r.damaged("a block has the type %d, which does not exist", t)
+	return nil, nil
+}
+
+// label returns what a branch to the index-th block around carries.
+func (s *survey) label(index uint32) []byte {
+	if int64(index) >= int64(len(s.frames)) {
+		s.r.damaged("a branch leaves %d blocks where there are %d", index, len(s.frames))
+		return nil
+	}
+	f := &s.frames[len(s.frames)-1-int(index)]
+	if f.op == opLoop {
+		return f.params
+	}
+	return f.results
+}
+
+// table checks the labels of br_table: all carry the types of the last one.
+func (s *survey) table(in *instruction) {
+	r := *s.r
+	r.pos = in.start + 1
+	n := r.u32()
+	from := r.pos
+	for range n {
+		r.u32()
+	}
+	last := s.label(r.u32())
+	r.pos = from
+	kept := append([]operand(nil), s.stack[s.top().height:]...)
+	s.popAll(last)
+	for range n {
+		types := s.label(r.u32())
+		if s.r.err != nil {
+			return
+		}
+		if string(types) == string(last) {
+			continue
+		}
+		if len(types) != len(last) {
+			s.r.damaged("the branches of br_table carry (%s) and (%s)", typeNames(types), typeNames(last))
+			return
+		}
+		s.stack = append(s.stack[:s.top().height], kept...)
+		s.popAll(types)
+	}
+}

@@ -1,0 +1,60 @@
+package rewrite
+
+// Where the specification leaves the bits of a NaN open, CPUs differ. The canonical NaN has no bits
+// but those it needs, and no sign.
+
+// nanOf returns the type, of a scalar or of lanes, that may be such a NaN after an instruction, or 0.
+func nanOf(in *instruction) byte {
+	if in.op == opSIMD {
+		return nanLanes(in.sub)
+	}
+	return nanType(in.op)
+}
+
+// scratchFor returns the added local that holds a value of a float or vector type.
+func scratchFor(typ byte) int {
+	switch typ {
+	case typeF32:
+		return scratchF32
+	case typeF64:
+		return scratchF64
+	}
+	return scratchV128
+}
+
+// canonical makes a NaN on top of the stack the canonical one: the value is kept where it equals
+// itself.
+func (b *body) canonical(op, typ byte) {
+	switch {
+	case op == opSIMD && typ == typeF32:
+		b.canonicalLanes([]byte{0, 0, 0xc0, 0x7f, 0, 0, 0xc0, 0x7f}, simdF32x4Eq)
+	case op == opSIMD:
+		b.canonicalLanes([]byte{0, 0, 0, 0, 0, 0, 0xf8, 0x7f}, simdF64x2Eq)
+	case typ == typeF32:
+		b.canonicalScalar(b.scratch[scratchF32], opF32Eq, opF32Const, 0, 0, 0xc0, 0x7f)
+	default:
+		b.canonicalScalar(b.scratch[scratchF64], opF64Eq, opF64Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f)
+	}
+}
+
+func (b *body) canonicalScalar(n uint32, eq byte, nan ...byte) {
+	b.op(opLocalTee, n)
+	b.out = append(b.out, nan...)
+	b.op(opLocalGet, n)
+	b.op(opLocalGet, n)
+	b.out = append(b.out, eq, opSelect)
+}
+
+// canonicalLanes does it for each lane of a vector; half is the canonical NaN in 8 bytes.
+func (b *body) canonicalLanes(half []byte, eq uint32) {
+	n := b.scratch[scratchV128]
+	b.op(opLocalTee, n)
+	b.vector(simdConst)
+	b.out = append(append(b.out, half...), half...)
+	b.op(opLocalGet, n)
+	b.op(opLocalGet, n)
+	b.vector(eq)
+	b.vector(simdBitselect)
+}
+
+func (b *body) vector(sub uint32) { b.op(opSIMD, sub) }

@@ -1,0 +1,275 @@
+package guest
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// bare returns a guest with a scheduler whose memory and descriptors a test works on, with two
+// calls made.
+func bare(t testing.TB) *Instance {
+	t.Helper()
+	p := hand("http")
+	code := p.call("flawless.call", textAt, 4, 0, 0, 0, 0)
+	p.add("flawless_start", code, drop, code, drop).add("flawless_resume")
+	i := begin(t, loadProgram(t, p, Options{}), "", 1)
+	t.Cleanup(i.Release)
+	if out := turn(t, i, In{Time: began}); len(out.Calls) != 2 {
+		t.Fatalf("it made %d calls", len(out.Calls))
+	}
+	i.begin(t.Context())
+	return i
+}
+
+// ask calls a host function as the guest would, and returns its result.
+func ask(t testing.TB, i *Instance, name string, args ...uint64) uint32 {
+	t.Helper()
+	for _, h := range hosts {
+		for _, f := range h.functions {
+			if f.name == name {
+				stack := append(slices.Clone(args), 0)
+				f.call()(context.WithValue(t.Context(), instanceKey{}, i), i.mod, stack)
+				return uint32(stack[0])
+			}
+		}
+	}
+	t.Fatalf("there is no function %s", name)
+	return 0
+}
+
+func put(t testing.TB, i *Instance, at uint32, words ...uint32) {
+	t.Helper()
+	for k, w := range words {
+		if !i.mod.Memory().WriteUint32Le(at+4*uint32(k), w) {
+			t.Fatal("outside of memory")
+		}
+	}
+}
+
+func TestWASIErrors(t *testing.T) {
+	t.Parallel()
+	const at, end, far = scratchAt, 65536, 1<<32 - 4
+	for _, row := range []struct {
+		name, function string
+		args           []uint64
+		want           uint32
+	}{
+		{"a clock there is not", "clock_time_get", []uint64{9, 0, at}, einval},
+		{"a time outside of memory", "clock_time_get", []uint64{0, 0, end - 7}, efault},
+		{"a time across the end of addresses", "clock_time_get", []uint64{0, 0, far}, efault},
+		{"randomness outside of memory", "random_get", []uint64{at, end}, efault},
+		{"randomness across the end of addresses", "random_get", []uint64{far, 8}, efault},
+		{"no subscriptions", "poll_oneoff", []uint64{at, at, 0, at}, einval},
+		{"too many subscriptions", "poll_oneoff", []uint64{at, at, maxSubscriptions + 1, at}, einval},
+		{"subscriptions outside of memory", "poll_oneoff", []uint64{end - 47, at, 1, at}, efault},
+		{"subscriptions across the end of addresses", "poll_oneoff", []uint64{1<<32 - 48, at, 2, at}, efault},
+		{"printing to a call", "fd_write", []uint64{firstFD + 1, at, 1, at}, ebadf},
+		{"printing outside of memory", "fd_write", []uint64{1, far, 2, at}, efault},
+		{"printing too many pieces", "fd_write", []uint64{1, at, maxVector + 1, at}, einval},
+		{"reading a call that was not made", "fd_read", []uint64{firstFD + 3, at, 1, at}, ebadf},
+		{"reading the start", "fd_read", []uint64{firstFD, at, 1, at}, ebadf},
+		{"reading a call without an answer", "fd_read", []uint64{firstFD + 1, at, 1, at}, eagain},
+		{"reading idle within the turn", "fd_read", []uint64{idleFD, at, 1, at}, eagain},
+		{"closing a file there is not", "fd_close", []uint64{3}, ebadf},
+		{"a folder there is not", "fd_prestat_get", []uint64{3, at}, ebadf},
+		{"opening a file", "path_open", []uint64{3, 0, at, 1, 0, 0, 0, 0, at}, ebadf},
+		{"a socket", "sock_accept", []uint64{3, 0, at}, ebadf},
+		{"a signal", "proc_raise", []uint64{9}, enosys},
+		{"a description outside of memory", "fd_fdstat_get", []uint64{1, end - 23}, efault},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			if got := ask(t, bare(t), row.function, row.args...); got != row.want {
+				t.Errorf("%s%v gives %d, want %d", row.function, row.args, got, row.want)
+			}
+		})
+	}
+}
+
+func TestClocksStandStillAndGoWithTheTurn(t *testing.T) {
+	t.Parallel()
+	i := bare(t)
+	i.now = began + 7
+	for clock, want := range []uint64{began + 7, 1e9 + 7} {
+		for range 2 {
+			ask(t, i, "clock_time_get", uint64(clock), 0, scratchAt)
+			if got, _ := i.mod.Memory().ReadUint64Le(scratchAt); got != want {
+				t.Errorf("clock %d shows %d, want %d", clock, got, want)
+			}
+		}
+	}
+}
+
+func TestDescriptorsOfCallsDoNotBlock(t *testing.T) {
+	t.Parallel()
+	i := bare(t)
+	for fd, want := range map[uint64]uint16{1: 0, idleFD: 4, firstFD + 1: 4} {
+		ask(t, i, "fd_fdstat_get", fd, scratchAt)
+		if got, _ := i.mod.Memory().ReadUint16Le(scratchAt + 2); got != want {
+			t.Errorf("the flags of descriptor %d are %d, want %d", fd, got, want)
+		}
+	}
+}
+
+func TestAnAnswerIsOneByteEachTimeUntilItIsClosed(t *testing.T) {
+	t.Parallel()
+	i := bare(t)
+	i.inbox = []flawless.Answer{{Call: 1, Head: []byte("{}")}}
+	i.handOver()
+	put(t, i, scratchAt, scratchAt+64, 10)
+	for range 2 {
+		if e := ask(t, i, "fd_read", firstFD+1, scratchAt, 1, scratchAt+32); e != ok {
+			t.Fatalf("reading gives %d", e)
+		}
+		if n, _ := i.mod.Memory().ReadUint32Le(scratchAt + 32); n != 1 {
+			t.Errorf("it read %d bytes", n)
+		}
+	}
+	if n := ask(t, i, "answer", 1, 0, 0, 0); n != 2 {
+		t.Errorf("the head has %d bytes", int32(n))
+	}
+	ask(t, i, "fd_close", firstFD+1)
+	if n := ask(t, i, "answer", 1, 0, 0, 0); n != minusOne {
+		t.Errorf("a closed call still has an answer of %d bytes", n)
+	}
+}
+
+// What a poll waits for.
+func relative(ns uint64) []uint32 { return timer(ns, 0) }
+func absolute(ns uint64) []uint32 { return timer(ns, 1) }
+func timer(ns uint64, flags uint32) []uint32 {
+	return []uint32{0, 0, 0, 0, 1, 0, uint32(ns), uint32(ns >> 32), 0, 0, flags, 0}
+}
+func reading(fd uint32) []uint32 { return []uint32{fd, 0, 1, 0, fd, 0, 0, 0, 0, 0, 0, 0} }
+
+func TestPolls(t *testing.T) {
+	t.Parallel()
+	second := uint64(1e9)
+	for _, row := range []struct {
+		name  string
+		subs  [][]uint32
+		inbox []int
+		want  string // events: clock, or descriptors; ! marks an error
+		over  bool
+		wake  int64
+		waits string
+	}{
+		{"a runtime sleeps", [][]uint32{relative(second)}, []int{1}, "clock", false, 0, "[]"},
+		{"descriptors without idle", [][]uint32{reading(firstFD + 1), relative(second), relative(2 * second)}, []int{1}, "clock clock", false, 0, "[]"},
+		{"a timeout of zero", [][]uint32{reading(idleFD), reading(firstFD + 1), relative(0), relative(second)}, []int{1}, "clock", false, 0, "[]"},
+		{"answers are handed over", [][]uint32{reading(firstFD + 1), reading(idleFD), reading(firstFD + 2)}, []int{2, 1}, "call2 call1", false, 0, "[]"},
+		{"answers before a timer that is due", [][]uint32{absolute(1), reading(idleFD), reading(firstFD + 2)}, []int{2}, "call2 clock", false, 0, "[]"},
+		{"a timer that is due", [][]uint32{absolute(second), reading(idleFD), reading(firstFD + 2)}, nil, "clock", false, 0, "[]"},
+		{"nothing to do", [][]uint32{reading(firstFD + 2), reading(idleFD), reading(firstFD + 1)}, nil, "idle", true, 0, "[1 2]"},
+		{"nothing to do but wait", [][]uint32{relative(5), reading(idleFD), relative(3)}, nil, "idle", true, began + 3, "[]"},
+		{"an absolute timer", [][]uint32{absolute(second + 9), reading(idleFD)}, nil, "idle", true, began + 9, "[]"},
+		{"a timer beyond the end of time", [][]uint32{relative(1<<64 - 2), reading(idleFD)}, nil, "idle", true, 0, "[]"},
+		{"an answer that nobody polls for", [][]uint32{reading(idleFD), reading(firstFD + 1)}, []int{2}, "idle", true, 0, "[1]"},
+		{"a call that was not made", [][]uint32{reading(firstFD + 3), reading(idleFD)}, nil, "call3!8", false, 0, "[]"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			i := bare(t)
+			for k, s := range row.subs {
+				put(t, i, scratchAt+48*uint32(k), s...)
+			}
+			for _, n := range row.inbox {
+				i.inbox = append(i.inbox, flawless.Answer{Call: n})
+			}
+			if e := ask(t, i, "poll_oneoff", scratchAt, 8192, uint64(len(row.subs)), 12288); e != ok {
+				t.Fatalf("it gives %d", e)
+			}
+			if got := events(i); got != row.want {
+				t.Errorf("events %q, want %q", got, row.want)
+			}
+			if i.over != row.over || i.out.Wake != row.wake || fmt.Sprint(i.out.Waits) != row.waits {
+				t.Errorf("over %v, wake %d, waits %v; want %v, %d, %s", i.over, i.out.Wake, i.out.Waits, row.over, row.wake, row.waits)
+			}
+		})
+	}
+}
+
+// events reads what a poll has written.
+func events(i *Instance) string {
+	n, _ := i.mod.Memory().ReadUint32Le(12288)
+	var out []string
+	for k := range n {
+		b, _ := i.mod.Memory().Read(8192+32*k, 32)
+		user := binary.LittleEndian.Uint64(b)
+		s := fmt.Sprint("call", int(user)-firstFD)
+		switch {
+		case b[10] == 0:
+			s = "clock"
+		case user == idleFD:
+			s = "idle"
+		}
+		if e := binary.LittleEndian.Uint16(b[8:]); e != 0 {
+			s += fmt.Sprint("!", e)
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestTheSecondPollEndsTheTurn(t *testing.T) {
+	t.Parallel()
+	i := bare(t)
+	put(t, i, scratchAt, append(reading(idleFD), reading(firstFD+1)...)...)
+	i.inbox = []flawless.Answer{{Call: 1}}
+	ask(t, i, "poll_oneoff", scratchAt, 8192, 2, 12288)
+	put(t, i, scratchAt+48, reading(firstFD+2)...)
+	if got := events(i); got != "call1" || i.over {
+		t.Fatalf("the first poll gives %q", got)
+	}
+	ask(t, i, "poll_oneoff", scratchAt, 8192, 2, 12288)
+	if got := events(i); got != "idle" || fmt.Sprint(i.out.Waits) != "[2]" {
+		t.Fatalf("the second poll gives %q and waits for %v", got, i.out.Waits)
+	}
+	put(t, i, scratchAt, scratchAt+64, 1)
+	for k, want := range []uint32{ok, eagain} {
+		if got := ask(t, i, "fd_read", idleFD, scratchAt, 1, scratchAt+32); got != want {
+			t.Errorf("read %d of idle gives %d, want %d", k+1, got, want)
+		}
+	}
+}
+
+func TestPrintsBecomeLines(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", maxLine)
+	for _, row := range []struct {
+		name   string
+		prints []string
+		want   []string
+	}{
+		{"a line", []string{"one\n"}, []string{"one"}},
+		{"pieces of a line", []string{"o", "ne\ntw", "o\n"}, []string{"one", "two"}},
+		{"empty lines", []string{"\n\n"}, []string{"", ""}},
+		{"no end", []string{"one"}, []string{"one"}},
+		{"as long as can be", []string{long, "\n"}, []string{long}},
+		{"too long", []string{long + "y\n"}, []string{long, "y"}},
+		{"far too long", []string{long + long + "\nz"}, []string{long, long, "z"}},
+		{"not text", []string{"a\xff\xfeb\n"}, []string{"a\uFFFDb"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			i := &Instance{}
+			for _, s := range row.prints {
+				i.print(0, []byte(s))
+			}
+			i.endLines()
+			var got []string
+			for _, l := range i.out.Lines {
+				got = append(got, l.Text)
+			}
+			if !slices.Equal(got, row.want) {
+				t.Errorf("got %d lines, want %d: %.100q", len(got), len(row.want), got)
+			}
+		})
+	}
+}
