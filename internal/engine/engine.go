@@ -50,7 +50,6 @@ type Engine struct {
 	log      *slog.Logger
 	clockNow func() time.Time
 	lease    store.Lease
-	limit    int64
 	restFor  time.Duration
 	patience time.Duration
 
@@ -59,17 +58,20 @@ type Engine struct {
 	performCtx context.Context // of calls in flight
 	giveUp     context.CancelFunc
 	tasks      tasks
-	slots      *semaphore.Weighted
+	slots      *semaphore.Weighted // guests computing
+	places     places              // guests in memory
 	clock      clock
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
 	full     atomic.Bool
-	live     atomic.Int64
+	replays  atomic.Int64 // guests that were made again from their log
 
 	mu      sync.Mutex
 	runs    map[string]*run
 	rested  list.List         // of *run with a guest nobody needs now, least recently used first
+	sweeper *time.Timer       // drops them
+	sweepAt time.Time         // when it fires; zero where it does not
 	set     map[string]string // runs that were set aside, and why
 	modules map[string]*loading
 	topics  map[string]*topic
@@ -81,10 +83,11 @@ type Engine struct {
 // have been looked at.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
-		log: o.Log, clockNow: o.Now, limit: int64(cmp.Or(o.Live, 256)), restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond),
+		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond),
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
+	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -253,7 +256,7 @@ func (e *Engine) Kill() {
 func (e *Engine) Health() flawless.Health {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := flawless.Health{Version: flawless.Version, State: "ok", Open: len(e.runs), Live: int(e.live.Load()), Aside: len(e.set)}
+	h := flawless.Health{Version: flawless.Version, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set)}
 	switch {
 	case e.fatal != nil:
 		h.State, h.Message = "broken", fmt.Sprintf("the store cannot be written: %v; restart the server", e.fatal)

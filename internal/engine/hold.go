@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -130,46 +131,72 @@ func (e *Engine) settle(r *run) {
 			r.resting = e.rested.PushBack(r)
 		}
 		r.rested = time.Now()
-		if e.rested.Len() == 1 {
-			time.AfterFunc(e.restFor, e.sweep)
-		}
+		e.sweepAfter()
 	case r.refs == 0:
 		delete(e.runs, r.id)
 	}
 }
 
-// sweep drops the guests of runs that have waited long enough.
+// moment is how long a guest may rest while others wait for its place.
+const moment = 50 * time.Millisecond
+
+// sweepAfter sees to it that the guest which rests longest is dropped in time. The caller holds e.mu.
+func (e *Engine) sweepAfter() {
+	first := e.rested.Front()
+	if first == nil {
+		return
+	}
+	at := first.Value.(*run).rested.Add(e.mayRest())
+	switch {
+	case e.sweeper == nil:
+		e.sweeper = time.AfterFunc(time.Until(at), e.sweep)
+	case e.sweepAt.IsZero() || at.Before(e.sweepAt):
+		e.sweeper.Reset(time.Until(at))
+	default:
+		return
+	}
+	e.sweepAt = at
+}
+
+func (e *Engine) mayRest() time.Duration {
+	if e.places.scarce() {
+		return min(moment, e.restFor)
+	}
+	return e.restFor
+}
+
+// press is called when places become scarce.
+func (e *Engine) press() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sweepAfter()
+}
+
+// sweep drops the guests of runs that have rested long enough.
 func (e *Engine) sweep() {
+	var dropped []*guest.Instance
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	for e.rested.Len() > 0 {
-		r := e.rested.Front().Value.(*run)
-		if left := e.restFor - time.Since(r.rested); left > 0 && !e.dead.Load() {
-			time.AfterFunc(left, e.sweep)
-			return
+	e.sweepAt = time.Time{}
+	for first := e.rested.Front(); first != nil; first = e.rested.Front() {
+		r := first.Value.(*run)
+		if time.Since(r.rested) < e.mayRest() && !e.dead.Load() {
+			break
 		}
-		e.evict(r)
+		e.rested.Remove(first)
+		r.mu.Lock()
+		r.resting = nil
+		if !r.driving && r.inst != nil {
+			dropped = append(dropped, r.inst)
+			r.inst = nil
+		}
+		r.mu.Unlock()
+		e.settle(r)
 	}
-}
-
-// evict drops the guest of a resting run. The caller holds e.mu.
-func (e *Engine) evict(r *run) {
-	e.rested.Remove(r.resting)
-	r.mu.Lock()
-	r.resting = nil
-	if !r.driving {
-		r.drop()
-	}
-	r.mu.Unlock()
-	e.settle(r)
-}
-
-// admit makes room for one more guest.
-func (e *Engine) admit() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for e.live.Load() >= e.limit && e.rested.Len() > 0 {
-		e.evict(e.rested.Front().Value.(*run))
+	e.sweepAfter()
+	e.mu.Unlock()
+	for _, i := range dropped {
+		i.Release()
+		e.places.give()
 	}
 }
 

@@ -46,19 +46,18 @@ func (r *run) revive(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading module %s (%s) of run %s: %w", r.s.start.Module, r.s.start.Digest, r.id, err)
 	}
-	r.e.admit()
 	inst, err := l.module.Start(ctx, guest.Start{Run: r.id, Module: r.s.start.Module, Workflow: r.s.start.Workflow,
 		Input: r.s.start.Input, Seed: r.s.start.Seed, Time: r.s.start.Time})
 	if err != nil {
 		return fmt.Errorf("making the guest of run %s: %w", r.id, err)
 	}
 	if r.s.turn > 0 {
+		r.e.replays.Add(1)
 		if err := replay(ctx, inst, r.id, r.e.store.Log(ctx, r.id, 0), nil); err != nil {
 			inst.Release()
 			return err
 		}
 	}
-	r.e.live.Add(1)
 	r.mu.Lock()
 	r.inst = inst
 	r.mu.Unlock()

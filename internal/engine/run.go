@@ -160,12 +160,21 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 	}()
 
+	if r.inst == nil {
+		if err := r.e.places.take(ctx, r.s.start.Time, r.e.press); err != nil {
+			return err
+		}
+	}
 	if err := r.e.slots.Acquire(ctx, 1); err != nil {
+		if r.inst == nil {
+			r.e.places.give()
+		}
 		return err
 	}
 	defer r.e.slots.Release(1)
 	if r.inst == nil {
 		if err := r.revive(ctx); err != nil {
+			r.e.places.give()
 			return err
 		}
 	}
@@ -211,23 +220,38 @@ func (r *run) takeTurn() error {
 	return nil
 }
 
-// fault is what becomes of a turn that could not be taken.
+// fault is what becomes of a turn that could not be taken: the run is set aside.
 func (r *run) fault(err error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.s.status != "" || r.e.ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		r.mu.Unlock()
 		return
 	}
+	for r.writing {
+		r.idle.Wait()
+	}
+	r.writing = true
 	r.problem = err.Error()
 	r.drop()
-	r.e.aside(r.id, err)
+	w := store.Write{ID: r.id, Before: r.stored}
 	head := r.head()
-	if err := r.e.store.Write(context.WithoutCancel(r.e.ctx), r.e.lease, store.Write{ID: r.id, Before: r.stored, After: &head}); err != nil {
-		r.e.log.Error("a run that was set aside could not be marked", "run", r.id, "error", err)
+	w.After = &head
+	account := r.account()
+	r.mu.Unlock()
+	r.e.aside(r.id, err)
+	failed := r.e.write(w)
+	r.mu.Lock()
+	r.writing = false
+	if failed == nil {
+		r.stored = &head
+	}
+	r.idle.Broadcast()
+	r.mu.Unlock()
+	if failed != nil {
+		r.e.log.Error("a run that was set aside could not be marked", "run", r.id, "error", failed)
 		return
 	}
-	r.stored = &head
-	r.e.publish(r.id, r.account())
+	r.e.publish(r.id, account)
 }
 
 // drop gives the guest back. Its log is all that is needed to make it again.
@@ -235,7 +259,7 @@ func (r *run) drop() {
 	if r.inst != nil {
 		r.inst.Release()
 		r.inst = nil
-		r.e.live.Add(-1)
+		r.e.places.give()
 	}
 }
 
