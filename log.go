@@ -43,7 +43,6 @@ type Turn struct {
 	Lines   []Line          `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
 	Data    json.RawMessage `json:"data,omitempty" cbor:"6,keyasint,omitempty"`  // the run's data after the turn, when it set any (JSON)
 	Wake    int64           `json:"wake,omitempty" cbor:"7,keyasint,omitempty"`  // next timer of the guest: Unix nanoseconds, 0 is none
-	Waits   []int           `json:"waits,omitempty" cbor:"8,keyasint,omitempty"` // calls the guest was waiting for when it became quiescent
 	Ended   *Ended          `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
 	Cost    uint64          `json:"cost,omitempty" cbor:"10,keyasint,omitempty"` // metered units
 }

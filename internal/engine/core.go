@@ -327,25 +327,18 @@ func (s *state) doubtful() bool {
 	return false
 }
 
-// stuck tells whether nothing can ever wake a guest that became quiescent like this.
-func (s *state) stuck(wake int64, waits []int, calls []flawless.Call) bool {
-	if wake != 0 {
+// stuck tells whether nothing can ever wake the guest after this turn, which is not yet taken in.
+func (s *state) stuck(t *flawless.Turn) bool {
+	if t.Wake != 0 || len(s.ready) > len(t.Answers) {
 		return false
 	}
-	for _, n := range waits {
-		if c := s.calls[n]; c != nil && (c.kind == nil || !c.kind.Idle) {
+	mayWake := func(k *effect.Kind) bool { return k == nil || !k.Idle || s.cancel != nil }
+	for _, c := range s.calls {
+		if mayWake(c.kind) {
 			return false
-		}
-		if slices.ContainsFunc(s.ready, func(a flawless.Answer) bool { return a.Call == n }) {
-			return false
-		}
-		for _, c := range calls {
-			if k := s.kinds[c.Kind]; c.N == n && (k == nil || !k.Idle) {
-				return false
-			}
 		}
 	}
-	return true
+	return !slices.ContainsFunc(t.Calls, func(c flawless.Call) bool { return mayWake(s.kinds[c.Kind]) })
 }
 
 // current is the state as words have it; running is known only to who runs it.

@@ -202,11 +202,11 @@ func (r *run) takeTurn() error {
 		return nil
 	}
 	t := &flawless.Turn{N: n, Time: in.Time, Calls: out.Calls, Lines: out.Lines, Data: out.Data,
-		Wake: out.Wake, Waits: out.Waits, Ended: out.Ended, Cost: out.Cost}
+		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost}
 	for _, a := range in.Answers {
 		t.Answers = append(t.Answers, a.Call)
 	}
-	if t.Ended == nil && r.s.stuck(out.Wake, out.Waits, out.Calls) {
+	if t.Ended == nil && r.s.stuck(t) {
 		t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: "stuck",
 			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
 	}

@@ -204,7 +204,7 @@ func wait(i *Instance, s []uint64) uint32 {
 				return uint32(k)
 			}
 		}
-		i.pause(list)
+		i.pause()
 	}
 }
 

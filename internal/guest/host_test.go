@@ -2,7 +2,7 @@ package guest
 
 import (
 	"context"
-	"slices"
+
 	"strings"
 	"testing"
 	"time"
@@ -27,12 +27,12 @@ func TestAGuestWithoutASchedulerWaits(t *testing.T) {
 	for k := range 2 {
 		i := begin(t, m, "", 1)
 		out := turn(t, i, In{Time: began})
-		if len(out.Calls) != 1 || string(out.Calls[0].Body) != "one" || !slices.Equal(out.Waits, []int{1}) || out.Ended != nil {
+		if len(out.Calls) != 1 || string(out.Calls[0].Body) != "one" || out.Ended != nil {
 			t.Fatalf("first turn: %+v", out)
 		}
 		hashes := [2][32]byte{i.Hash()}
 		out = turn(t, i, In{Time: began + 1})
-		if len(out.Calls) != 0 || !slices.Equal(out.Waits, []int{1}) {
+		if len(out.Calls) != 0 || out.Ended != nil {
 			t.Fatalf("a turn without answers: %+v", out)
 		}
 		out = turn(t, i, In{Time: began + 2, Answers: []flawless.Answer{{Call: 1, Body: []byte(`"yes"`)}}})

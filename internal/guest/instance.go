@@ -36,8 +36,8 @@ type Instance struct {
 	origin, now int64
 	random      *rand.ChaCha8
 	made        int             // calls made
-	visible     map[int]visible // answers that were handed over and not forgotten
-	inbox       []flawless.Answer
+	visible     map[int]visible // answers that were handed over and not closed
+	unwanted    map[int]bool    // calls that were closed before their answer came
 	order       int
 	turns       int
 
@@ -51,7 +51,6 @@ type Instance struct {
 	describing bool
 	described  []byte
 	weight     int  // bytes of what the turn has brought forth
-	polls      bool // it is a guest that polls
 	broken     bool // it trapped: not to be used for another run
 	spoiled    bool // it takes no more turns
 	released   bool

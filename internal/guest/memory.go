@@ -22,15 +22,20 @@ type linear interface {
 
 // image is the base image of a module. It is kept in one of two ways.
 type image struct {
-	size  int
-	bytes []byte   // that instances copy
-	file  *os.File // without a name, that instances map copy-on-write
-	hot   hot
+	size    int
+	bytes   []byte   // that instances copy
+	file    *os.File // without a name, that instances map copy-on-write
+	pagemap *os.File // tells which pages of an instance are its own; may be nil
 }
 
+// span is a piece of memory.
+type span struct{ from, to uint64 }
+
 func (m *image) close() {
-	if m.file != nil {
-		_ = m.file.Close()
+	for _, f := range []*os.File{m.file, m.pagemap} {
+		if f != nil {
+			_ = f.Close()
+		}
 	}
 }
 

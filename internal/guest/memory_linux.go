@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"unsafe"
@@ -22,7 +23,9 @@ func newImage(b []byte, copied bool) (*image, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("writing a base image of %d bytes: %w", len(b), err)
 	}
-	return &image{size: len(b), bytes: b, file: f}, nil
+	m := &image{size: len(b), bytes: b, file: f}
+	m.pagemap, _ = os.Open("/proc/self/pagemap") // without it, memory is dropped and not copied back
+	return m, nil
 }
 
 func newLinear(base *image, limit uint64, copied bool) (linear, error) {
@@ -98,15 +101,62 @@ func (l *mapped) reset() bool {
 	if l.base == nil || l.all == nil {
 		return false
 	}
+	grown := l.opened > uint64(l.base.size)
 	l.shrunk = l.size > uint64(l.base.size)
 	l.size = uint64(l.base.size)
-	cold := uint64(0)
-	for _, s := range l.base.hot.learn(l.all[:l.size], l.base.bytes) {
-		if s.from > cold && unix.Madvise(l.all[cold:s.from], unix.MADV_DONTNEED) != nil {
-			return false
-		}
-		copy(l.all[s.from:s.to], l.base.bytes[s.from:s.to])
-		cold = s.to
+	if grown && unix.Madvise(l.all[l.size:l.opened], unix.MADV_DONTNEED) != nil {
+		return false
 	}
-	return cold == l.opened || unix.Madvise(l.all[cold:l.opened], unix.MADV_DONTNEED) == nil
+	own, known := l.own(make([]span, 0, mostSpans))
+	if !known {
+		return unix.Madvise(l.all[:l.size], unix.MADV_DONTNEED) == nil
+	}
+	for _, s := range own {
+		copy(l.all[s.from:s.to], l.base.bytes[s.from:s.to])
+	}
+	return true
+}
+
+// A few pages are cheaper copied back than dropped, which costs a page fault each in the next run.
+const (
+	mostPages = 160
+	mostSpans = 96
+)
+
+// own finds the pages that are not those of the base image any more: the kernel has copied them when
+// they were written to. It gives up where there are many.
+// https://docs.kernel.org/admin-guide/mm/pagemap.html
+func (l *mapped) own(out []span) (own []span, known bool) {
+	if l.base.pagemap == nil {
+		return nil, false
+	}
+	const entry = 8
+	page := os.Getpagesize()
+	from := uintptr(unsafe.Pointer(unsafe.SliceData(l.all))) / uintptr(page)
+	var buf [512 * entry]byte
+	pages := l.base.size / page
+	found := 0
+	for first := 0; first < pages; first += len(buf) / entry {
+		b := buf[:entry*min(pages-first, len(buf)/entry)]
+		if n, err := unix.Pread(int(l.base.pagemap.Fd()), b, entry*int64(from+uintptr(first))); err != nil || n != len(b) {
+			return nil, false
+		}
+		for k := range len(b) / entry {
+			const ofFile, swapped, present = 1 << 61, 1 << 62, 1 << 63
+			e := binary.LittleEndian.Uint64(b[entry*k:])
+			if e&ofFile != 0 || e&(swapped|present) == 0 {
+				continue
+			}
+			at := uint64((first + k) * page)
+			if n := len(out); n > 0 && out[n-1].to == at {
+				out[n-1].to += uint64(page)
+			} else {
+				out = append(out, span{at, at + uint64(page)})
+			}
+			if found++; found > mostPages || len(out) > mostSpans {
+				return nil, false
+			}
+		}
+	}
+	return out, true
 }

@@ -108,6 +108,12 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		return err
 	}
 	defer i.destroy()
+	if i.described == nil {
+		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
+	}
+	if err := json.Unmarshal(i.described, &m.manifest); err != nil {
+		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
+	}
 	b := i.memory.bytes()
 	m.generators = generators(b)
 	if len(m.generators) > 0 || !isGo {
@@ -116,23 +122,10 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		}
 		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
 	}
-	f := i.mod.ExportedFunction("flawless_describe")
-	i.describing = true
-	i.visible = map[int]visible{}
-	i.begin(ctx)
-	if err := i.invoke(f); err != nil {
-		return i.refusal("asking the module to describe itself", err)
-	}
-	if i.described == nil {
-		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
-	}
-	if err := json.Unmarshal(i.described, &m.manifest); err != nil {
-		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
-	}
 	return nil
 }
 
-// fresh makes an instance and initialises it by itself.
+// fresh makes an instance, initialises it by itself and lets it describe itself.
 func (m *Module) fresh(ctx context.Context, seed [32]byte) (*Instance, error) {
 	i, err := m.instantiate(ctx, nil)
 	if err != nil {
@@ -147,14 +140,19 @@ func (m *Module) fresh(ctx context.Context, seed [32]byte) (*Instance, error) {
 	i.now, i.origin = buildTime, buildTime
 	i.random = rand.NewChaCha8(seed)
 	i.describing = true
-	for _, name := range []string{m.rewritten.Start, "_initialize"} {
-		f := i.mod.ExportedFunction(name)
-		if name == "" || f == nil {
+	i.visible = map[int]visible{}
+	for _, step := range []struct{ function, doing string }{
+		{m.rewritten.Start, "initialising the module"},
+		{"_initialize", "initialising the module"},
+		{"flawless_describe", "asking the module to describe itself"},
+	} {
+		f := i.mod.ExportedFunction(step.function)
+		if step.function == "" || f == nil {
 			continue
 		}
 		i.begin(ctx)
 		if err := i.invoke(f); err != nil {
-			err = i.refusal("initialising the module", err)
+			err = i.refusal(step.doing, err)
 			i.destroy()
 			return nil, err
 		}

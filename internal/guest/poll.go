@@ -30,10 +30,9 @@ const (
 	placeClock = math.MaxInt
 )
 
-// poll is how a guest says what it waits for. Answers are handed over at the first poll of a turn
-// that would block, and the next such poll is the end of the turn (docs/formats.md, "Delivery").
-// A poll that would not block is answered without looking at answers: the scheduler of a guest must
-// see the same at every replay.
+// poll is how a guest says what it waits for. One that would block, and finds no answer and no timer
+// that is new to it, is the end of the turn (docs/formats.md, "Delivery"). A poll that would not block
+// is answered without looking at answers: the scheduler of a guest must see the same at every replay.
 //
 //	in      subscriptions of 48 bytes
 //	out     room for as many events of 32 bytes
@@ -57,8 +56,6 @@ func poll(i *Instance, s []uint64) uint32 {
 	case !idle:
 		i.mark(func(s *subscription) bool { return s.kind == 0 })
 	default:
-		i.polls = i.resume != nil
-		i.handOver()
 		if !i.ready() {
 			i.over = true
 			i.rest()
@@ -161,21 +158,16 @@ func (i *Instance) emit(out, result uint64) uint32 {
 	return i.put32(result, n)
 }
 
-// rest takes down what a guest waits for that became quiescent.
+// rest takes down the next timer of a guest that became quiescent.
 func (i *Instance) rest() {
-	i.out.Wake, i.out.Waits = 0, nil
+	i.out.Wake = 0
 	wake := int64(math.MaxInt64)
 	for _, s := range i.subs {
-		switch {
-		case s.kind == 0:
+		if s.kind == 0 {
 			wake = min(wake, s.delay)
-		case s.fd > firstFD:
-			i.out.Waits = append(i.out.Waits, int(s.fd-firstFD))
 		}
 	}
 	if wake != math.MaxInt64 {
 		i.out.Wake = i.now + min(wake, math.MaxInt64-i.now)
 	}
-	slices.Sort(i.out.Waits)
-	i.out.Waits = slices.Compact(i.out.Waits)
 }

@@ -24,7 +24,6 @@ type Out struct {
 	Lines []flawless.Line
 	Data  []byte // the last that was published, nil where none was
 	Wake  int64  // the next timer, Unix nanoseconds; 0 is none
-	Waits []int  // calls the guest waits for, in order
 	Ended *flawless.Ended
 	Cost  uint64 // metered units
 }
@@ -43,10 +42,7 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	i.now = max(in.Time, i.now)
 	i.turns++
 	if i.turns > 1 {
-		i.inbox = append(i.inbox, in.Answers...)
-	}
-	if !i.polls {
-		i.handOver()
+		i.handOver(in.Answers)
 	}
 	i.begin(ctx)
 	var err error
@@ -58,7 +54,6 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	default:
 		err = i.invoke(i.resume)
 	}
-	i.handOver() // to a guest that did not poll in this turn
 	i.count()
 	i.endLines()
 	out := i.out
@@ -76,7 +71,7 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	}
 	if out.Ended != nil {
 		i.spoiled = true
-		out.Wake, out.Waits = 0, nil
+		out.Wake = 0
 	}
 	return out, nil
 }
@@ -114,13 +109,16 @@ func (i *Instance) count() {
 	i.filled = left
 }
 
-// handOver makes the answers of this turn visible to the guest.
-func (i *Instance) handOver() {
-	for _, a := range i.inbox {
+// handOver makes answers visible to the guest, but for those it has closed.
+func (i *Instance) handOver(answers []flawless.Answer) {
+	for _, a := range answers {
+		if i.unwanted[a.Call] {
+			delete(i.unwanted, a.Call)
+			continue
+		}
 		i.order++
 		i.visible[a.Call] = visible{a, i.order}
 	}
-	i.inbox = i.inbox[:0]
 }
 
 // invoke calls a function of the guest. Nothing that happens in it leaves as a panic.
@@ -222,10 +220,7 @@ func (i *Instance) step() error {
 }
 
 // pause ends the turn in the middle of the guest's function, and returns in the next one.
-func (i *Instance) pause(calls []int) {
-	i.out.Waits = slices.Clone(calls)
-	slices.Sort(i.out.Waits)
-	i.out.Waits = slices.Compact(i.out.Waits)
+func (i *Instance) pause() {
 	i.stepping.paused <- struct{}{}
 	if _, open := <-i.stepping.goOn; !open {
 		panic(&abandoned{})

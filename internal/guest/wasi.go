@@ -199,14 +199,20 @@ func filestat(i *Instance, s []uint64) uint32 {
 	return i.put(s[1], b)
 }
 
-// fdClose forgets the answer of a call.
+// fdClose forgets the answer of a call, or will when it comes.
 func fdClose(i *Instance, s []uint64) uint32 {
 	known, ours := i.known(uint32(s[0]))
 	if !known {
 		return ebadf
 	}
-	if ours && uint32(s[0]) != idleFD {
-		delete(i.visible, int(uint32(s[0])-firstFD))
+	if n := int(s[0]) - firstFD; ours && n > 0 {
+		if _, there := i.visible[n]; !there {
+			if i.unwanted == nil {
+				i.unwanted = map[int]bool{}
+			}
+			i.unwanted[n] = true
+		}
+		delete(i.visible, n)
 	}
 	return ok
 }

@@ -61,7 +61,7 @@ func checkEntries(entries []flawless.Entry) error {
 	most := len(entries)
 	for i := range entries {
 		if t := entries[i].Turn; t != nil {
-			most = max(most, len(t.Answers), len(t.Calls), len(t.Lines), len(t.Waits))
+			most = max(most, len(t.Answers), len(t.Calls), len(t.Lines))
 		}
 	}
 	if most > maxItems {

@@ -18,7 +18,7 @@ func everything() record {
 		{At: 1, Turn: &flawless.Turn{
 			N: 1, Time: 2, Answers: []int{0, 3}, Calls: []flawless.Call{{N: 1, Kind: "http", Head: []byte(`{}`), Body: []byte{0, 255}}},
 			Lines: []flawless.Line{{Level: "stdout", Text: "a\xff\xfeb", Fields: []byte(`{"a":1}`), Site: "f.go:1"}},
-			Data:  []byte(`1`), Wake: 1 << 62, Waits: []int{1}, Ended: &flawless.Ended{Output: []byte(`2`)}, Cost: 1 << 63,
+			Data:  []byte(`1`), Wake: 1 << 62, Ended: &flawless.Ended{Output: []byte(`2`)}, Cost: 1 << 63,
 		}},
 		{At: 2, Arrival: &flawless.Arrival{Answer: flawless.Answer{Call: 1, Head: []byte(`{}`), Body: []byte("x")}, Stages: stages, Note: "n"}},
 		{At: 3, Attempt: &flawless.Attempt{Call: 1, N: 2, Result: "503", Stages: stages, Next: 9, Begun: true}},

@@ -2,9 +2,8 @@ package flawless
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
+	"syscall"
 	"unsafe"
 )
 
@@ -62,21 +61,16 @@ func exchange(ctx context.Context, kind string, head, body []byte) (int, answerH
 	return int(n), h, answer, err
 }
 
-// await parks the goroutine in the poller until the answer of call n is there, or ctx ends. The
-// engine forgets the answer afterwards.
+// answered tells whether the answer of a call is there.
+func answered(n int32) bool { return hostAnswer(n, headPart, nil, 0) >= 0 }
+
+// await waits until the answer of call n is there, or ctx ends. The engine forgets the answer
+// afterwards.
 func await(ctx context.Context, n int32) (answerHead, []byte, error) {
-	w := waiter{file: os.NewFile(callsFD+uintptr(n), "call")}
-	defer w.file.Close()
-	w.until(ctx)
-	var one [1]byte
-	_, err := w.file.Read(one[:])
-	w.forget()
-	switch {
-	case err == nil, hostAnswer(n, headPart, nil, 0) >= 0:
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	defer forget(n)
+	park(ctx, n)
+	if !answered(n) {
 		return answerHead{}, nil, context.Cause(ctx)
-	default:
-		return answerHead{}, nil, fmt.Errorf("flawless: the engine does not serve the descriptor of call %d: %w", n, err)
 	}
 	h, err := readHead(n)
 	if err != nil {
@@ -84,6 +78,9 @@ func await(ctx context.Context, n int32) (answerHead, []byte, error) {
 	}
 	return h, readPart(n, bodyPart, nil), nil
 }
+
+// forget tells the engine that nobody will ask for the answer of a call any more.
+func forget(n int32) { _ = syscall.Close(callsFD + int(n)) }
 
 // readHead reads the head of an answer that is there.
 func readHead(n int32) (answerHead, error) {

@@ -3,7 +3,7 @@ package flawless
 import "context"
 
 // CallSite is callSite, seen from a test outside the package.
-func CallSite() string { return callSite() }
+func CallSite() string { return callSite(1) }
 
 // BlockedText is blockedText.
 func BlockedText(stacks string) string { return blockedText(stacks) }

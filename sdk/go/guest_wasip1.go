@@ -14,20 +14,28 @@ import (
 //go:linkname mainMain main.main
 func mainMain()
 
+// describe is called once, before the image is taken from which all runs begin. So it does what
+// would be the same in each of them.
+//
 //go:wasmexport flawless_describe
 func describe() {
+	keepLines()
 	mainMain()
 	hostDescribe(view(workflows.manifest()))
+	prepare()
 }
 
 //go:wasmexport flawless_start
 func start() {
-	go begin()
+	beginning <- struct{}{}
 	idle()
 }
 
 //go:wasmexport flawless_resume
-func resume() { idle() }
+func resume() {
+	deliver()
+	idle()
+}
 
 //go:wasmexport flawless_blocked
 func blocked() {
@@ -45,19 +53,60 @@ func blocked() {
 var idleFile *os.File
 
 func idle() {
-	if idleFile == nil {
-		idleFile = os.NewFile(idleFD, "idle")
-	}
 	var one [1]byte
 	if _, err := idleFile.Read(one[:]); err != nil {
 		panic("flawless: the engine does not serve the idle descriptor: " + err.Error())
 	}
 }
 
+// beginning sets the goroutine of the workflow going.
+var beginning chan struct{}
+
+// prepare makes ready what every run needs: the goroutine of its workflow, with a stack that has
+// room, and what encoding/json knows of the types.
+func prepare() {
+	runtime.GC()
+	rehearse()
+	idleFile = os.NewFile(idleFD, "idle")
+	beginning = make(chan struct{})
+	ready := make(chan struct{})
+	go func() {
+		stretch(stackRoom)
+		ready <- struct{}{}
+		<-beginning
+		begin()
+	}()
+	<-ready
+}
+
+// rehearse does what every run does in its first moments, so that the heap has room of the sizes that
+// it needs, and encoding/json knows the types of the workflows.
+func rehearse() {
+	workflows.prepare()
+	if _, err := parseHead(`{"run":"wkf_","module":"","workflow":""}`); err != nil {
+		panic("flawless: a head cannot be read: " + err.Error())
+	}
+	_, cancel := context.WithCancelCause(context.Background())
+	cancel(nil)
+	completed(map[string]string{"": ""})
+}
+
+// stackRoom is what the stack of a workflow begins with, in KiB.
+const stackRoom = 32
+
+// stretch grows the stack of its goroutine.
+//
+//go:noinline
+func stretch(kib int) byte {
+	var room [1024]byte
+	if kib > 1 {
+		room[kib&1023] = stretch(kib - 1)
+	}
+	return room[0]
+}
+
 // begin carries out the run, from the start to the end.
 func begin() {
-	keepLines()
-	mainMain()
 	h, err := readHead(0)
 	if err != nil {
 		panic("flawless: the start of the run cannot be read: " + err.Error())
@@ -92,20 +141,7 @@ func keepLines() {
 // first.
 func watchedContext() context.Context {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	waiters.done = ctx.Done()
-	n := hostCall("cancelled", "{}", "")
-	go watchCancel(n, cancel)
+	waiters.done, waiters.cancel = ctx.Done(), cancel
+	waiters.cancelled = hostCall("cancelled", "{}", "")
 	return ctx
-}
-
-func watchCancel(n int32, cancel context.CancelCauseFunc) {
-	if n < 0 {
-		return
-	}
-	h, _, err := await(context.Background(), n)
-	if err != nil {
-		h.note = err.Error()
-	}
-	cancel(&Cancelled{By: h.by, Note: h.note})
-	interruptAll()
 }

@@ -36,23 +36,23 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 //
 // Do may be called concurrently.
 func Do(ctx context.Context, req Request, opts ...Option) (*Response, error) {
-	return do(ctx, &req, opts)
+	return do(ctx, &req, callSite(1), opts)
 }
 
 // Get is [Do] with the method GET.
 func Get(ctx context.Context, url string, opts ...Option) (*Response, error) {
-	return do(ctx, &Request{URL: url}, opts)
+	return do(ctx, &Request{URL: url}, callSite(1), opts)
 }
 
 // Post is [Do] with the method POST. It is not idempotent unless the options say so.
 func Post(ctx context.Context, url, contentType string, body []byte, opts ...Option) (*Response, error) {
-	return do(ctx, post(url, contentType, body), opts)
+	return do(ctx, post(url, contentType, body), callSite(1), opts)
 }
 
 // GetJSON is [Get] of a JSON document. A status other than 2xx is a [*StatusError].
 func GetJSON[T any](ctx context.Context, url string, opts ...Option) (T, error) {
 	var out T
-	err := doJSON(ctx, &Request{URL: url, Header: Header{{"Accept", "application/json"}}}, &out, opts)
+	err := doJSON(ctx, &Request{URL: url, Header: Header{{"Accept", "application/json"}}}, &out, callSite(1), opts)
 	return out, err
 }
 
@@ -66,7 +66,7 @@ func PostJSON[T any](ctx context.Context, url string, in any, opts ...Option) (T
 	}
 	req := post(url, "application/json", body)
 	req.Header.Add("Accept", "application/json")
-	err = doJSON(ctx, req, &out, opts)
+	err = doJSON(ctx, req, &out, callSite(1), opts)
 	return out, err
 }
 
@@ -74,8 +74,8 @@ func post(url, contentType string, body []byte) *Request {
 	return &Request{Method: "POST", URL: url, Header: Header{{"Content-Type", contentType}}, Body: body}
 }
 
-func doJSON(ctx context.Context, req *Request, out any, opts []Option) error {
-	resp, err := do(ctx, req, opts)
+func doJSON(ctx context.Context, req *Request, out any, at string, opts []Option) error {
+	resp, err := do(ctx, req, at, opts)
 	if err != nil {
 		return err
 	}
@@ -98,13 +98,13 @@ func (r *Request) method() string {
 	return r.Method
 }
 
-func do(ctx context.Context, req *Request, opts []Option) (*Response, error) {
+func do(ctx context.Context, req *Request, at string, opts []Option) (*Response, error) {
 	o := gather(ctx, opts)
 	if p := o.problem(); p != "" {
 		return nil, &CallError{Method: req.method(), URL: req.URL, Kind: KindInvalid, Message: p}
 	}
 	var room [512]byte
-	n, h, body, err := exchange(ctx, "http", req.head(room[:0], &o, callSite()), req.Body)
+	n, h, body, err := exchange(ctx, "http", req.head(room[:0], &o, at), req.Body)
 	if err != nil {
 		return nil, err
 	}

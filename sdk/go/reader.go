@@ -3,6 +3,7 @@ package flawless
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -108,19 +109,27 @@ func (r *reader) string() string {
 		return ""
 	}
 	from := r.i
-	for i := from; i < len(r.b); i++ {
-		switch c := r.b[i]; {
-		case c == '"':
-			r.i = i + 1
-			return r.b[from:i]
-		case c == '\\' || c < ' ' || c >= utf8.RuneSelf:
-			r.i = i
-			return r.escaped([]byte(r.b[from:i]))
+	end := strings.IndexByte(r.b[from:], '"')
+	if end < 0 {
+		r.i = len(r.b)
+		r.fail("the end of a string")
+		return ""
+	}
+	if s := r.b[from : from+end]; plain(s) {
+		r.i = from + end + 1
+		return s
+	}
+	return r.escaped(nil)
+}
+
+// plain tells whether a string is printable ASCII without a backslash.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c == '\\' || c < ' ' || c >= utf8.RuneSelf {
+			return false
 		}
 	}
-	r.i = len(r.b)
-	r.fail("the end of a string")
-	return ""
+	return true
 }
 
 // escaped reads the rest of a string that has more in it than plain ASCII.

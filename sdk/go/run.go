@@ -39,7 +39,7 @@ func SetData(v any) error {
 		return ErrOutside
 	}
 	o := newObject(nil)
-	if at := callSite(); at != "" {
+	if at := callSite(1); at != "" {
 		o.str("at", at)
 	}
 	note("data", o.end(), body)

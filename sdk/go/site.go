@@ -12,41 +12,41 @@ const packagePath = "github.com/flawless-engine/flawless/sdk/go"
 // maxSites bounds what is remembered of call sites; more are found anew each time.
 const maxSites = 1024
 
-// stackKey is the top of a stack. It is short because unwinding is what a call site costs.
-type stackKey [5]uintptr
-
-// sites remembers the call site that the top of a stack leads to, or "" where it lies deeper.
+// sites remembers the call site that a place in the user's code leads to, or "" where it lies deeper.
 var sites struct {
 	sync.Mutex
-	known map[stackKey]string
+	known map[uintptr]string
 }
 
-// callSite returns file:line of the innermost caller outside the SDK and net/http, or "".
-func callSite() string {
-	var key stackKey
-	n := runtime.Callers(2, key[:])
+// callSite returns file:line of the innermost caller outside the SDK and net/http, or "". The one
+// above skip callers is looked at first; unwinding is what a call site costs.
+func callSite(skip int) string {
+	var pc [1]uintptr
+	if runtime.Callers(skip+2, pc[:]) == 0 {
+		return ""
+	}
 	sites.Lock()
-	at, ok := sites.known[key]
+	at, ok := sites.known[pc[0]]
 	sites.Unlock()
 	if !ok {
-		at = findSite(key[:n])
-		remember(key, at)
+		at = findSite(pc[:])
+		remember(pc[0], at)
 	}
-	if at == "" && n == len(key) {
+	if at == "" {
 		var deep [64]uintptr
-		at = findSite(deep[:runtime.Callers(2, deep[:])])
+		at = findSite(deep[:runtime.Callers(skip+2, deep[:])])
 	}
 	return at
 }
 
-func remember(key stackKey, at string) {
+func remember(pc uintptr, at string) {
 	sites.Lock()
 	defer sites.Unlock()
 	if sites.known == nil {
-		sites.known = map[stackKey]string{}
+		sites.known = map[uintptr]string{}
 	}
 	if len(sites.known) < maxSites {
-		sites.known[key] = at
+		sites.known[pc] = at
 	}
 }
 

@@ -89,7 +89,7 @@ func blockedGoroutine(text string) string {
 }
 
 // ownLoops are functions of goroutines that belong to the SDK.
-var ownLoops = []string{packagePath + ".watchCancel", packagePath + ".blocked"}
+var ownLoops = []string{packagePath + ".blocked"}
 
 // beneath tells whether a function lies beneath the user's code on a blocked stack.
 func beneath(function string) bool {

@@ -21,20 +21,12 @@ main.crawl({0x1, 0x2}, {{0x3, 0x4}, 0x5})
 	/home/me/crawl/main.go:54 +0x33
 github.com/flawless-engine/flawless/sdk/go.(*workflow).carryOut(0x1, {0x1, 0x2})
 	/src/sdk/go/workflow.go:160 +0x9
-created by github.com/flawless-engine/flawless/sdk/go.start in goroutine 4
+created by github.com/flawless-engine/flawless/sdk/go.prepare in goroutine 4
 	/src/sdk/go/guest_wasip1.go:30 +0x2
 
-goroutine 6 [IO wait]:
-internal/poll.runtime_pollWait(0x1, 0x72)
-	/go/src/runtime/netpoll.go:351 +0x5
-github.com/flawless-engine/flawless/sdk/go.watchCancel(0x1, 0x1)
-	/src/sdk/go/guest_wasip1.go:80 +0x2
-created by github.com/flawless-engine/flawless/sdk/go.watchedContext in goroutine 5
-	/src/sdk/go/guest_wasip1.go:70 +0x2
-
-goroutine 9 [IO wait]:
-internal/poll.runtime_pollWait(0x1, 0x72)
-	/go/src/runtime/netpoll.go:351 +0x5
+goroutine 9 [chan receive]:
+github.com/flawless-engine/flawless/sdk/go.park({0x1, 0x2}, 0x3)
+	/src/sdk/go/wait_wasip1.go:41 +0x5
 github.com/flawless-engine/flawless/sdk/go.exchange({0x1, 0x2})
 	/src/sdk/go/exchange_wasip1.go:70 +0x2
 main.(*site).fetch(0x1, {0x2, 0x3})
@@ -44,9 +36,9 @@ main.crawl.func1()
 created by main.crawl in goroutine 5
 	/home/me/crawl/main.go:49 +0x2
 
-goroutine 10 [IO wait]:
-internal/poll.runtime_pollWait(0x2, 0x72)
-	/go/src/runtime/netpoll.go:351 +0x5
+goroutine 10 [chan receive]:
+github.com/flawless-engine/flawless/sdk/go.park({0x1, 0x2}, 0x4)
+	/src/sdk/go/wait_wasip1.go:41 +0x5
 github.com/flawless-engine/flawless/sdk/go.exchange({0x1, 0x2})
 	/src/sdk/go/exchange_wasip1.go:70 +0x2
 main.(*site).fetch(0x2, {0x2, 0x3})

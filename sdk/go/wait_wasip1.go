@@ -2,70 +2,96 @@ package flawless
 
 import (
 	"context"
-	"os"
 	"sync"
-	"time"
 )
 
-// waiters are the calls that wait under the workflow's own context, or one with its Done channel.
-// Most do, and a list costs a fraction of what a context.AfterFunc for each would.
+// waiter is a goroutine that waits for the answer of a call. It is woken through woken, which takes
+// one value at most.
+type waiter struct {
+	call  int32
+	own   bool // it waits under the workflow's context, too, or one with its Done channel
+	woken chan struct{}
+	next  *waiter
+}
+
+// waiters are those there are, oldest first. The engine hands answers over while the guest is
+// quiescent; deliver looks for them when it goes on.
 var waiters struct {
 	sync.Mutex
-	done  <-chan struct{} // of the workflow's context
-	first *waiter
+	first, last *waiter
+	done        <-chan struct{} // of the workflow's context
+	cancelled   int32           // the call that tells of a cancellation, 0 where there is none
+	cancel      context.CancelCauseFunc
 }
 
-// waiter is a descriptor that is read until a context ends.
-type waiter struct {
-	file       *os.File
-	prev, next *waiter
-	stop       func() bool
-}
-
-// until makes reading w.file fail with os.ErrDeadlineExceeded once ctx ends. Forget must follow.
-func (w *waiter) until(ctx context.Context) {
+// park waits until the answer of a call is there or ctx ends.
+func park(ctx context.Context, call int32) {
+	w := &waiter{call: call, woken: make(chan struct{}, 1)}
 	done := ctx.Done()
-	if done == nil {
-		return
-	}
 	waiters.Lock()
-	defer waiters.Unlock()
-	if done != waiters.done {
-		w.stop = context.AfterFunc(ctx, w.interrupt)
+	w.own = done != nil && done == waiters.done
+	if waiters.last == nil {
+		waiters.first = w
+	} else {
+		waiters.last.next = w
+	}
+	waiters.last = w
+	waiters.Unlock()
+	if done == nil || w.own {
+		<-w.woken
 		return
 	}
-	if w.next = waiters.first; w.next != nil {
-		w.next.prev = w
-	}
-	waiters.first = w
-}
-
-// forget takes back what until did.
-func (w *waiter) forget() {
-	if w.stop != nil {
-		w.stop()
-		return
-	}
-	waiters.Lock()
-	defer waiters.Unlock()
-	switch {
-	case w.prev != nil:
-		w.prev.next = w.next
-	case waiters.first == w:
-		waiters.first = w.next
-	}
-	if w.next != nil {
-		w.next.prev = w.prev
+	select {
+	case <-w.woken:
+	case <-done:
+		waiters.Lock()
+		drop(func(x *waiter) bool { return x == w })
+		waiters.Unlock()
 	}
 }
 
-func (w *waiter) interrupt() { _ = w.file.SetReadDeadline(time.Unix(1, 0)) }
+// drop takes waiters out of the list. The caller holds its lock.
+func drop(which func(*waiter) bool) {
+	at := &waiters.first
+	waiters.last = nil
+	for w := *at; w != nil; w = *at {
+		if which(w) {
+			*at = w.next
+			continue
+		}
+		waiters.last = w
+		at = &w.next
+	}
+}
 
-// interruptAll interrupts those that wait under the workflow's context, once it has ended.
-func interruptAll() {
+// deliver wakes those whose answer has come.
+func deliver() {
 	waiters.Lock()
 	defer waiters.Unlock()
-	for w := waiters.first; w != nil; w = w.next {
-		w.interrupt()
+	drop(func(w *waiter) bool {
+		if !answered(w.call) {
+			return false
+		}
+		w.woken <- struct{}{}
+		return true
+	})
+	if waiters.cancelled > 0 && answered(waiters.cancelled) {
+		cancelRun(waiters.cancelled)
+		waiters.cancelled = 0
 	}
+}
+
+// cancelRun ends the workflow's context and wakes those that wait under it.
+func cancelRun(call int32) {
+	h, err := readHead(call)
+	if err != nil {
+		h.note = err.Error()
+	}
+	waiters.cancel(&Cancelled{By: h.by, Note: h.note})
+	drop(func(w *waiter) bool {
+		if w.own {
+			w.woken <- struct{}{}
+		}
+		return w.own
+	})
 }

@@ -140,6 +140,20 @@ func (w *workflow) schema(t reflect.Type, which string) []byte {
 	return s
 }
 
+// prepare makes encoding/json look at the types of all workflows, which it does once for each type.
+func (r *registry) prepare() {
+	for i := range r.list {
+		for _, t := range []reflect.Type{r.list[i].in, r.list[i].out} {
+			for t.Kind() == reflect.Pointer {
+				t = t.Elem()
+			}
+			if classOf(t) == asStruct {
+				_ = json.Unmarshal([]byte("{}"), reflect.New(t).Interface()) // it cannot fail: nothing is in it
+			}
+		}
+	}
+}
+
 // ending is how a run ended: its output, or a failure.
 type ending struct {
 	ok   bool
