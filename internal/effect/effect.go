@@ -34,6 +34,8 @@ type Policy struct {
 	Idempotent bool   // may be performed again when its outcome is unknown
 	Tell       bool   // an unknown outcome is told to the code instead of stopping the run
 	Retry      Retry
+
+	request *request // what Check has understood, so that Perform need not again
 }
 
 // Retry says how often and when a try that Result.Again allows is repeated. The zero value is one try.
@@ -50,6 +52,8 @@ type Try struct {
 	Run  string
 	Call flawless.Call
 	N    int // 1, 2, 3
+	// Policy is what Check returned for the call. The zero value serves, and is slower.
+	Policy Policy
 }
 
 // Outcome is what is known after a try.

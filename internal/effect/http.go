@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -96,7 +97,7 @@ type link interface {
 // Perform carries out one try of an http call: one exchange, and where the call is idempotent those
 // that redirects ask for. It never sends a request twice.
 func (c *Client) Perform(ctx context.Context, t Try) Result {
-	r, err := parseHTTP(t.Call)
+	r, err := t.understood()
 	if err != nil {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}
 	}
@@ -120,6 +121,16 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 		}
 		return r.answered(t, a, stages)
 	}
+}
+
+// understood returns a request of the try's own.
+func (t *Try) understood() (*request, error) {
+	if t.Policy.request == nil {
+		return parseHTTP(t.Call)
+	}
+	r := *t.Policy.request
+	r.fields = slices.Clone(r.fields)
+	return &r, nil
 }
 
 // once carries out one exchange. A kept connection that turns out to be dead before it took a byte

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -49,7 +50,7 @@ func TestPolicies(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s %s: %v", row.kind, row.head, err)
 		}
-		if d := cmp.Diff(row.want, got); d != "" {
+		if d := cmp.Diff(row.want, got, cmpopts.IgnoreUnexported(effect.Policy{})); d != "" {
 			t.Errorf("%s %s: %s", row.kind, row.head, d)
 		}
 	}

@@ -74,6 +74,7 @@ type Engine struct {
 	sweepAt time.Time         // when it fires; zero where it does not
 	set     map[string]string // runs that were set aside, and why
 	modules map[string]*loading
+	names   names
 	topics  map[string]*topic
 	watches map[*watch]struct{}
 	fatal   error

@@ -73,6 +73,7 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 		progress("storing", 0)
 	}
 	m, added, err := e.store.AddModule(ctx, m, bin)
+	e.names.forget()
 	if err == nil && progress != nil {
 		progress("storing", 1)
 	}

@@ -375,9 +375,9 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 		r.mu.Unlock()
 		return nil
 	}
-	kind, made := c.kind, c.Call
+	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Policy: c.policy}
 	r.mu.Unlock()
-	result := e.try(kind, effect.Try{Run: r.id, Call: made, N: t.n})
+	result := e.try(kind, job)
 	if e.dead.Load() {
 		return nil // the drain is over; the next owner finds the outcome unknown
 	}

@@ -94,11 +94,10 @@ func (e *Engine) forget(r *run) {
 
 // newest returns the newest version of the module a run is to be started of.
 func (e *Engine) newest(ctx context.Context, o Start) (flawless.Module, *loading, error) {
-	versions, err := e.store.Module(ctx, o.Module)
+	m, err := e.names.newest(ctx, o.Module, e.store.Module)
 	if err != nil {
 		return flawless.Module{}, nil, err
 	}
-	m := versions[0]
 	if m.Workflow(o.Workflow) == nil {
 		var names []string
 		for _, w := range m.Manifest.Workflows {

@@ -12,6 +12,8 @@ import (
 type topic struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change
+	ended   chan struct{} // closed at the run's end, when end is set, and when nothing more is told
+	end     *flawless.Run
 	closed  bool
 	refs    int // under e.mu
 }
@@ -22,12 +24,17 @@ func (t *topic) next() <-chan struct{} {
 	return t.changed
 }
 
-func (t *topic) tell() {
+func (t *topic) tell(account *flawless.Run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.closed {
-		close(t.changed)
-		t.changed = make(chan struct{})
+	if t.closed {
+		return
+	}
+	close(t.changed)
+	t.changed = make(chan struct{})
+	if account.Status.Ended() && t.end == nil {
+		t.end = account
+		close(t.ended)
 	}
 }
 
@@ -37,6 +44,9 @@ func (t *topic) close() {
 	if !t.closed {
 		t.closed = true
 		close(t.changed)
+		if t.end == nil {
+			close(t.ended)
+		}
 	}
 }
 
@@ -45,7 +55,7 @@ func (e *Engine) subscribe(id string) (*topic, func()) {
 	defer e.mu.Unlock()
 	t := e.topics[id]
 	if t == nil {
-		t = &topic{changed: make(chan struct{})}
+		t = &topic{changed: make(chan struct{}), ended: make(chan struct{})}
 		e.topics[id] = t
 	}
 	t.refs++
@@ -67,7 +77,7 @@ func (e *Engine) publish(id string, account flawless.Run) {
 	}
 	e.mu.Unlock()
 	if t != nil {
-		t.tell()
+		t.tell(&account)
 	}
 }
 
@@ -75,16 +85,19 @@ func (e *Engine) publish(id string, account flawless.Run) {
 func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
 	t, done := e.subscribe(id)
 	defer done()
-	for {
-		changed := t.next()
-		r, err := e.Run(ctx, id)
-		if err != nil || r.Status.Ended() {
-			return r, err
-		}
-		if err := e.await(ctx, changed); err != nil {
-			return r, err
-		}
+	r, err := e.Run(ctx, id)
+	if err != nil || r.Status.Ended() {
+		return r, err
 	}
+	if err := e.await(ctx, t.ended); err != nil {
+		return r, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.end == nil {
+		return r, flawless.Stopping
+	}
+	return *t.end, nil
 }
 
 func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {

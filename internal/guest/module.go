@@ -20,7 +20,7 @@ import (
 )
 
 // spare is how many instances a module keeps ready for the next runs.
-const spare = 32
+const spare = 64
 
 // buildTime is what the clock shows while a base image is made: 2000-01-01T00:00:00Z.
 const buildTime = 946_684_800_000_000_000

@@ -1,0 +1,288 @@
+//! Errors of calls.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::Cancelled;
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing of the call left the engine.
+    NotSent(NotSent),
+    /// The call was sent, and nobody can know whether it took effect.
+    Interrupted(Interrupted),
+    /// The call ended in another way.
+    Call(CallError),
+    /// A response has a status that is not 2xx; only [`crate::http::Response::success`] returns it.
+    Status(StatusError),
+    /// Somebody asked the run to give up.
+    Cancelled(Cancelled),
+    /// A value cannot be written as JSON, or JSON does not fit a type.
+    Json(JsonError),
+    /// The call was made where no run is: in a program that is not built as a guest, in a test, or
+    /// after the workflow has returned.
+    Outside,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NotSent(e) => e.fmt(f),
+            Error::Interrupted(e) => e.fmt(f),
+            Error::Call(e) => e.fmt(f),
+            Error::Status(e) => e.fmt(f),
+            Error::Cancelled(e) => e.fmt(f),
+            Error::Json(e) => e.fmt(f),
+            Error::Outside => f.write_str(
+                "called outside a workflow: build for wasm32-wasip1, add the module to an engine, and make calls from the workflow's function only",
+            ),
+        }
+    }
+}
+
+impl StdError for Error {}
+
+impl From<Cancelled> for Error {
+    fn from(e: Cancelled) -> Self {
+        Error::Cancelled(e)
+    }
+}
+
+/// The request that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Number of the call in the run, 0 where it was not made.
+    pub call: i32,
+    /// Method of the request.
+    pub method: String,
+    /// URL of the request.
+    pub url: String,
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.call > 0 {
+            write!(f, "call {}, ", self.call)?;
+        }
+        write!(f, "{} {}", self.method, self.url)
+    }
+}
+
+/// The error of a call of which nothing left the engine: it certainly had no effect, and making it
+/// again is safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotSent {
+    /// The request.
+    pub request: About,
+    /// `name`, `dial`, `tls`, `policy` or `timeout`.
+    pub reason: String,
+    /// What went wrong.
+    pub message: String,
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: not sent ({}): {}",
+            self.request, self.reason, self.message
+        )
+    }
+}
+
+impl StdError for NotSent {}
+
+/// The error of a call that was sent, is not idempotent, and whose outcome cannot be known. Only calls
+/// with [`crate::http::Request::tell_interrupted`] return it. Whoever gets it must find out whether the
+/// call took effect, or make it undone in a way that is right in both cases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The request; its `Idempotency-Key` was the run's id, a dash, and the call's number.
+    pub request: About,
+    /// Status of a response that was cut off.
+    pub status: Option<u16>,
+    /// What happened.
+    pub message: String,
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: interrupted, it may or may not have taken effect: {}",
+            self.request, self.message
+        )
+    }
+}
+
+impl StdError for Interrupted {}
+
+/// How a call ended that has a [`CallError`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An idempotent call whose outcome cannot be known and that is not tried again.
+    Unknown,
+    /// The response is longer than the limit.
+    TooLarge,
+    /// The call itself is not well formed.
+    Invalid,
+    /// A person resolved the call with this message.
+    Told,
+    /// Another word of the engine's.
+    Other(String),
+}
+
+impl Kind {
+    pub(crate) fn of(word: &str) -> Self {
+        match word {
+            "unknown" => Kind::Unknown,
+            "too_large" => Kind::TooLarge,
+            "invalid" => Kind::Invalid,
+            "told" => Kind::Told,
+            other => Kind::Other(other.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Unknown => "unknown",
+            Kind::TooLarge => "too_large",
+            Kind::Invalid => "invalid",
+            Kind::Told => "told",
+            Kind::Other(word) => word,
+        })
+    }
+}
+
+/// The error of a call that ended neither with a response nor as [`NotSent`] or [`Interrupted`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError {
+    /// The request.
+    pub request: About,
+    /// How it ended.
+    pub kind: Kind,
+    /// Status of the response where one was seen.
+    pub status: Option<u16>,
+    /// What happened.
+    pub message: String,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.request, self.message, self.kind)
+    }
+}
+
+impl StdError for CallError {}
+
+/// The error of [`crate::http::Response::success`] for a response whose status is not 2xx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusError {
+    /// The request.
+    pub request: About,
+    /// Status of the response.
+    pub status: u16,
+    /// The whole body of the response.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Display for StatusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 200;
+        write!(f, "{}: status {}", self.request, self.status)?;
+        if self.body.is_empty() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&self.body);
+        let short: String = text.chars().take(MOST).collect();
+        let more = if short.len() < text.len() { "…" } else { "" };
+        write!(f, ": {short}{more}")
+    }
+}
+
+impl StdError for StatusError {}
+
+/// A value that cannot be written as JSON, or JSON that does not fit a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonError {
+    /// What was being written or read, and what is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for JsonError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about() -> About {
+        About {
+            call: 2,
+            method: "POST".into(),
+            url: "https://pay.example/".into(),
+        }
+    }
+
+    #[test]
+    fn errors_say_what_happened() {
+        let rows = [
+            (
+                Error::NotSent(NotSent {
+                    request: about(),
+                    reason: "dial".into(),
+                    message: "refused".into(),
+                }),
+                "call 2, POST https://pay.example/: not sent (dial): refused",
+            ),
+            (
+                Error::Interrupted(Interrupted {
+                    request: about(),
+                    status: None,
+                    message: "reset".into(),
+                }),
+                "call 2, POST https://pay.example/: interrupted, it may or may not have taken effect: reset",
+            ),
+            (
+                Error::Call(CallError {
+                    request: about(),
+                    kind: Kind::TooLarge,
+                    status: Some(200),
+                    message: "too long".into(),
+                }),
+                "call 2, POST https://pay.example/: too long (too_large)",
+            ),
+            (
+                Error::Status(StatusError {
+                    request: about(),
+                    status: 404,
+                    body: "ü".repeat(300).into_bytes(),
+                }),
+                &format!(
+                    "call 2, POST https://pay.example/: status 404: {}…",
+                    "ü".repeat(200)
+                ),
+            ),
+        ];
+        for (error, want) in rows {
+            assert_eq!(error.to_string(), want);
+        }
+    }
+
+    #[test]
+    fn kinds_are_the_words_of_the_interface() {
+        for word in ["unknown", "too_large", "invalid", "told", "new"] {
+            assert_eq!(Kind::of(word).to_string(), word);
+        }
+    }
+}

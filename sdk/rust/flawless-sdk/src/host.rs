@@ -1,0 +1,17 @@
+//! The functions of the guest interface, version 1, and those of WASI preview 1 that the SDK needs.
+//! Nothing else in the SDK knows how a guest and the engine touch.
+
+#[cfg(not(target_family = "wasm"))]
+mod outside;
+#[cfg(target_family = "wasm")]
+mod wasm;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use outside::*;
+#[cfg(target_family = "wasm")]
+pub(crate) use wasm::*;
+
+/// Part of an answer: its head, a JSON object.
+pub(crate) const HEAD: i32 = 0;
+/// Part of an answer: its body, bytes.
+pub(crate) const BODY: i32 = 1;
