@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -174,7 +173,7 @@ func (e *Engine) press() {
 
 // sweep drops the guests of runs that have rested long enough.
 func (e *Engine) sweep() {
-	var dropped []*guest.Instance
+	var dropped []func()
 	e.mu.Lock()
 	e.sweepAt = time.Time{}
 	for first := e.rested.Front(); first != nil; first = e.rested.Front() {
@@ -186,17 +185,15 @@ func (e *Engine) sweep() {
 		r.mu.Lock()
 		r.resting = nil
 		if !r.driving && r.inst != nil {
-			dropped = append(dropped, r.inst)
-			r.inst = nil
+			dropped = append(dropped, r.detach())
 		}
 		r.mu.Unlock()
 		e.settle(r)
 	}
 	e.sweepAfter()
 	e.mu.Unlock()
-	for _, i := range dropped {
-		i.Release()
-		e.places.give()
+	for _, release := range dropped {
+		release()
 	}
 }
 

@@ -215,7 +215,7 @@ func (r *run) takeTurn() error {
 	}
 	r.append(flawless.Entry{At: max(r.e.now(), r.s.at, in.Time), Turn: t})
 	if t.Ended != nil {
-		r.drop()
+		r.e.tasks.Go(r.detach()) // beside the write that follows
 	}
 	return nil
 }
@@ -257,9 +257,17 @@ func (r *run) fault(err error) {
 // drop gives the guest back. Its log is all that is needed to make it again.
 func (r *run) drop() {
 	if r.inst != nil {
-		r.inst.Release()
-		r.inst = nil
-		r.e.places.give()
+		r.detach()()
+	}
+}
+
+// detach takes the guest away and returns what gives it back.
+func (r *run) detach() func() {
+	i, e := r.inst, r.e
+	r.inst = nil
+	return func() {
+		i.Release()
+		e.places.give()
 	}
 }
 

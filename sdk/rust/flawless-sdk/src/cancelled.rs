@@ -1,0 +1,119 @@
+//! The wish that a run gives up.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use serde::Deserialize;
+
+use crate::{Error, reactor};
+
+/// Somebody asked the run to give up.
+///
+/// Every wait that begins or goes on after that ends with [`Error::Cancelled`], but for those behind a
+/// [`crate::shield()`]. A workflow that returns it, or an error that has it as a source, is cancelled;
+/// one that returns something else has completed or failed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Cancelled {
+    /// Who asked, may be empty.
+    #[serde(default)]
+    pub by: String,
+    /// Why, may be empty.
+    #[serde(default)]
+    pub note: String,
+}
+
+impl Cancelled {
+    pub(crate) fn read(head: &[u8]) -> Self {
+        serde_json::from_slice(head).unwrap_or_else(|e| Cancelled {
+            by: String::new(),
+            note: format!("the cancellation cannot be read: {e}"),
+        })
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the run was cancelled")?;
+        if !self.by.is_empty() {
+            write!(f, " by {}", self.by)?;
+        }
+        if !self.note.is_empty() {
+            write!(f, ": {}", self.note)?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Cancelled {}
+
+/// Tells whether the run was cancelled, without waiting. The answer changes only while the run waits
+/// for something.
+pub fn cancellation() -> Option<Cancelled> {
+    reactor::cancelled()
+}
+
+/// Waits until the run is cancelled, in an async workflow. It is a branch of [`crate::select!`].
+pub async fn cancelled() -> Cancelled {
+    poll_fn(|cx| match reactor::cancelled() {
+        Some(why) => Poll::Ready(why),
+        None => {
+            reactor::wait_for_cancellation(cx.waker());
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Tells whether an error is the run's cancellation, or has it as a source.
+pub(crate) fn is_cancellation(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(e) = next {
+        if e.is::<Cancelled>() || matches!(e.downcast_ref::<Error>(), Some(Error::Cancelled(_))) {
+            return true;
+        }
+        next = e.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_who_and_why() {
+        for (head, want) in [
+            ("{}", "the run was cancelled"),
+            (
+                r#"{"by":"ann","note":"too late"}"#,
+                "the run was cancelled by ann: too late",
+            ),
+            (r#"{"note":"too late"}"#, "the run was cancelled: too late"),
+        ] {
+            assert_eq!(Cancelled::read(head.as_bytes()).to_string(), want);
+        }
+        assert!(Cancelled::read(b"7").note.contains("cannot be read"));
+    }
+
+    #[test]
+    fn it_is_found_among_sources() {
+        #[derive(Debug)]
+        struct Outer(Error);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("outer")
+            }
+        }
+        impl StdError for Outer {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let why = Cancelled::read(b"{}");
+        assert!(is_cancellation(&why));
+        assert!(is_cancellation(&Outer(why.into())));
+        assert!(!is_cancellation(&Outer(Error::Outside)));
+    }
+}

@@ -1,0 +1,164 @@
+//! Waiting for a moment.
+
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use crate::run::{Mode, mode};
+use crate::{Error, call, host, reactor, shield};
+
+/// Waits for some time: `.await` it in an async workflow, or `.wait()` in a plain function. It is
+/// durable: the engine wakes the run, after days or restarts if need be. The time counts from here.
+///
+/// The error is [`Error::Cancelled`] if the run is cancelled first, or [`Error::Outside`].
+///
+/// ```
+/// # use std::time::Duration;
+/// # async fn work() -> Result<(), flawless::Error> {
+/// flawless::sleep(Duration::from_secs(24 * 60 * 60)).await?;
+/// # Ok(())
+/// # }
+/// # fn plain() -> Result<(), flawless::Error> {
+/// flawless::sleep(Duration::from_secs(24 * 60 * 60)).wait()?;
+/// # Ok(())
+/// # }
+/// ```
+#[track_caller]
+pub fn sleep(time: Duration) -> Sleep {
+    Sleep::new(after(time), Location::caller())
+}
+
+/// Waits for a moment, like [`sleep`]. One that has passed is no wait.
+#[track_caller]
+pub fn sleep_until(moment: SystemTime) -> Sleep {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH);
+    let at = since.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
+    Sleep::new(at, Location::caller())
+}
+
+/// The moment in nanoseconds since 1970 that is some time away from now.
+pub(crate) fn after(time: Duration) -> i64 {
+    host::now().saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// What [`sleep`] returns.
+#[derive(Debug)]
+#[must_use = "nothing waits unless you `.await` it, or `.wait()` in a plain function"]
+pub struct Sleep {
+    timer: Timer,
+    site: &'static Location<'static>,
+    shielded: bool,
+}
+
+impl Sleep {
+    fn new(at: i64, site: &'static Location<'static>) -> Self {
+        Sleep {
+            timer: Timer::new(at),
+            site,
+            shielded: shield::raised(),
+        }
+    }
+
+    /// Blocks until the moment has come, in a plain function.
+    ///
+    /// # Panics
+    /// In an async workflow.
+    #[track_caller]
+    pub fn wait(self) -> Result<(), Error> {
+        call::alarm(self.timer.key.0, self.site)?.wait().map(drop)
+    }
+}
+
+impl Future for Sleep {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if mode() == Mode::Outside {
+            return Poll::Ready(Err(Error::Outside));
+        }
+        if !self.shielded
+            && let Some(why) = reactor::cancelled()
+        {
+            return Poll::Ready(Err(why.into()));
+        }
+        Pin::new(&mut self.timer).poll(cx).map(Ok)
+    }
+}
+
+/// A wait for a moment that nothing but the moment ends.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    key: reactor::TimerKey,
+    set: bool,
+}
+
+impl Timer {
+    fn new(at: i64) -> Self {
+        Timer {
+            key: reactor::new_timer(at),
+            set: false,
+        }
+    }
+
+    pub(crate) fn after(time: Duration) -> Self {
+        Timer::new(after(time))
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if host::now() >= self.key.0 {
+            return Poll::Ready(());
+        }
+        reactor::wait_until(self.key, cx.waker());
+        self.set = true;
+        Poll::Pending
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if self.set {
+            reactor::drop_timer(self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::finish;
+
+    #[test]
+    fn outside_a_workflow_nothing_sleeps() {
+        assert_eq!(
+            finish(sleep(Duration::from_secs(9))),
+            Some(Err(Error::Outside))
+        );
+        assert_eq!(sleep(Duration::from_secs(9)).wait(), Err(Error::Outside));
+    }
+
+    #[test]
+    fn a_timer_that_is_dropped_is_gone() {
+        let mut timer = Timer::after(Duration::from_secs(900));
+        let waker = std::task::Waker::noop();
+        assert!(
+            Pin::new(&mut timer)
+                .poll(&mut Context::from_waker(waker))
+                .is_pending()
+        );
+        assert!(reactor::next_timer().is_some());
+        drop(timer);
+        assert_eq!(reactor::next_timer(), None);
+    }
+
+    #[test]
+    fn moments_far_away_do_not_overflow() {
+        assert_eq!(after(Duration::MAX), i64::MAX);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(sleep_until(before).timer.key.0, 0);
+    }
+}

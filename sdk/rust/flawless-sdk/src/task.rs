@@ -1,0 +1,96 @@
+//! Work that goes on beside other work of the same run.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::executor;
+
+struct Slot<T> {
+    result: Option<T>,
+    waker: Option<Waker>,
+}
+
+/// Work that was begun by [`task`]. Awaiting it gives its result; dropping it changes nothing about
+/// the work.
+#[must_use = "the work goes on by itself; bind it to `_` if nobody asks for its result"]
+pub struct Task<T> {
+    slot: Rc<RefCell<Slot<T>>>,
+}
+
+/// Begins work that goes on beside the code that begins it, in an async workflow. The order in which
+/// tasks run is the same in every replay. Tasks that are left when the workflow returns go no further.
+///
+/// ```
+/// # async fn work() -> Result<(), flawless::Error> {
+/// let beside = flawless::task(async { flawless::http::get("https://a.example/").send().await });
+/// let here = flawless::http::get("https://b.example/").send().await?;
+/// let there = beside.await?;
+/// # Ok(())
+/// # }
+/// ```
+#[track_caller]
+pub fn task<T: 'static>(work: impl Future<Output = T> + 'static) -> Task<T> {
+    let slot = Rc::new(RefCell::new(Slot {
+        result: None,
+        waker: None,
+    }));
+    let shared = slot.clone();
+    let body = async move {
+        let result = work.await;
+        let waker = {
+            let mut slot = shared.borrow_mut();
+            slot.result = Some(result);
+            slot.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    };
+    let site = Location::caller();
+    executor::with(|e| e.spawn(Box::pin(body), site));
+    Task { slot }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let mut slot = self.slot.borrow_mut();
+        match slot.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                slot.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_gives_its_result() {
+        let sum = executor::finish(async {
+            let a = task(async { 1 });
+            let b = task(async { task(async { 2 }).await });
+            a.await + b.await
+        });
+        assert_eq!(sum, Some(3));
+    }
+
+    #[test]
+    fn a_task_goes_on_when_nobody_waits() {
+        let seen = Rc::new(RefCell::new(false));
+        let shared = seen.clone();
+        executor::finish(async move {
+            let _ = task(async move { *shared.borrow_mut() = true });
+        });
+        executor::with(|e| e.run(|| false));
+        assert!(*seen.borrow());
+    }
+}
