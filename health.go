@@ -9,4 +9,11 @@ type Health struct {
 	Open    int    `json:"open"`              // runs in memory that have not ended
 	Live    int    `json:"live"`              // guests in memory
 	Aside   int    `json:"aside"`             // runs set aside, see their problem
+
+	// Since the server came up: guests made again from their log, images of runs made, guests made
+	// again from an image, and images that were of no use.
+	Replayed  int64 `json:"replayed"`
+	Frozen    int64 `json:"frozen"`
+	Thawed    int64 `json:"thawed"`
+	Fallbacks int64 `json:"fallbacks"`
 }

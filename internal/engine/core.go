@@ -43,6 +43,7 @@ type state struct {
 type call struct {
 	flawless.Call
 	kind   *effect.Kind
+	madeAt int64 // time of the turn that made it
 	policy effect.Policy
 	bad    error // it cannot be performed, and is to be answered with this
 
@@ -135,7 +136,7 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 }
 
 func (s *state) understand(made flawless.Call, at int64) *call {
-	c := &call{Call: made, kind: s.kinds[made.Kind], try: 1}
+	c := &call{Call: made, kind: s.kinds[made.Kind], madeAt: at, try: 1}
 	if c.kind == nil {
 		c.bad = fmt.Errorf("there is no kind of call %q", made.Kind)
 		return c

@@ -100,10 +100,10 @@ func (v *volatile) crash() {
 
 // live lets a server that is going to die run until the run has ended or the server is dead. It
 // returns whether it died.
-func live(t *testing.T, name string, d disk, first *mortal, kinds []effect.Kind, begin Start) (died bool) {
+func live(t *testing.T, name string, d disk, first *mortal, how Options, begin Start) (died bool) {
 	t.Helper()
 	defer d.crash()
-	e, err := tryOpen(t, first, Options{Kinds: kinds})
+	e, err := tryOpen(t, first, how)
 	if err != nil {
 		if !first.isDead() {
 			t.Fatal(err)
@@ -145,9 +145,9 @@ func (e *Engine) waitQuiet(ctx context.Context, id string) {
 
 // settle lets a healthy server bring the run to its end. A person decides about calls in doubt, by
 // asking the outside: truth returns the answer that was given, and whether there was one.
-func settle(t *testing.T, name string, kv store.KV, begin Start, truth func(flawless.Doubt) (string, bool)) (*Engine, flawless.Run) {
+func settle(t *testing.T, name string, kv store.KV, how Options, begin Start, truth func(flawless.Doubt) (string, bool)) (*Engine, flawless.Run) {
 	t.Helper()
-	e, err := tryOpen(t, kv, Options{})
+	e, err := tryOpen(t, kv, how)
 	if err != nil {
 		t.Fatalf("%s: opening it again: %v", name, err)
 	}
@@ -175,14 +175,16 @@ func settle(t *testing.T, name string, kv store.KV, begin Start, truth func(flaw
 
 // crash runs the workflow with every kind of call over a server that dies once, goes on over what
 // is left, and checks what the outside saw. It returns whether the server died at all.
-func crash(t *testing.T, name string, d disk, left int, after bool, kinds func(die func()) []effect.Kind) (died bool) {
+func crash(t *testing.T, name string, d disk, left int, after bool, how Options, kinds func(die func()) []effect.Kind) (died bool) {
 	t.Helper()
 	out := newOutside(t)
 	in := map[string]any{"url": out.URL, "dead": deadURL(t)}
 	begin := Start{Module: "guest", Workflow: "everything", Input: input(t, in), ID: "run"}
 	first := newMortal(d.open(t), left, after)
-	died = live(t, name, d, first, kinds(first.die), begin)
-	e, r := settle(t, name, d.open(t), begin, func(doubt flawless.Doubt) (string, bool) {
+	dying := how
+	dying.Kinds = kinds(first.die)
+	died = live(t, name, d, first, dying, begin)
+	e, r := settle(t, name, d.open(t), how, begin, func(doubt flawless.Doubt) (string, bool) {
 		if strings.HasSuffix(doubt.Request, in["dead"].(string)) {
 			return "", false
 		}
@@ -236,18 +238,23 @@ func plainKinds(func()) []effect.Kind { return effect.Kinds(effect.Options{}) }
 // dies before and after every durable write and after every byte of an exchange.
 func TestCrashEverywhere(t *testing.T) {
 	t.Parallel()
+	inMemory := func() disk { return &memory{mem.New()} }
 	for _, row := range []struct {
 		name string
 		disk func() disk
+		how  Options
 	}{
-		{"mem", func() disk { return &memory{mem.New()} }},
-		{"pebble", func() disk { return &volatile{fs: vfs.NewCrashableMem()} }},
+		{"mem", inMemory, Options{}},
+		{"pebble", func() disk { return &volatile{fs: vfs.NewCrashableMem()} }, Options{}},
+		{"frozen after every turn", inMemory, Options{Freezing: Freezing{Turns: 1}}},
+		{"frozen and thawed at every turn", inMemory, Options{Freezing: Freezing{Units: 1}, Rest: 1}},
+		{"replayed at every turn", inMemory, Options{Freezing: Freezing{Never: true}, Rest: 1}},
 	} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, at every write, after it %v", row.name, after), func(t *testing.T) {
 				t.Parallel()
 				n := 1
-				for crash(t, fmt.Sprintf("write %d", n), row.disk(), n, after, plainKinds) {
+				for crash(t, fmt.Sprintf("write %d", n), row.disk(), n, after, row.how, plainKinds) {
 					n++
 				}
 				if n < 10 {
@@ -269,7 +276,7 @@ func TestCrashEverywhere(t *testing.T) {
 						wire.die = die
 						return effect.Kinds(effect.Options{HTTP: effect.NewClient(effect.ClientOptions{Dial: wire.dial})})
 					}
-					if !crash(t, fmt.Sprintf("byte %d", n), row.disk(), -1, false, kinds) {
+					if !crash(t, fmt.Sprintf("byte %d", n), row.disk(), -1, false, row.how, kinds) {
 						break
 					}
 				}
@@ -315,13 +322,19 @@ func TestRandomScriptsSurviveRandomCrashes(t *testing.T) {
 		}
 		begin := Start{Module: "guest", Workflow: "script", Input: input(t, map[string]any{"url": out.URL, "steps": steps}), ID: "run"}
 		d := &memory{mem.New()}
+		how := func() Options {
+			return Options{
+				Freezing: Freezing{Turns: rapid.IntRange(1, 4).Draw(rt, "turns"), Units: rapid.Uint64Range(1, 1<<20).Draw(rt, "units")},
+				Rest:     rapid.SampledFrom([]time.Duration{1, time.Hour}).Draw(rt, "rest"),
+			}
+		}
 		for range rapid.IntRange(0, 3).Draw(rt, "crashes") {
 			first := newMortal(d.open(t), rapid.IntRange(1, 12).Draw(rt, "write"), rapid.Bool().Draw(rt, "after it"))
-			if !live(t, "random", d, first, plainKinds(nil), begin) {
+			if !live(t, "random", d, first, how(), begin) {
 				break
 			}
 		}
-		e, r := settle(t, "random", d.open(t), begin, func(doubt flawless.Doubt) (string, bool) {
+		e, r := settle(t, "random", d.open(t), how(), begin, func(doubt flawless.Doubt) (string, bool) {
 			path := strings.TrimPrefix(doubt.Request, "POST "+out.URL)
 			if !strings.HasPrefix(path, "/post") {
 				rt.Fatalf("a call is in doubt that should not be: %+v", doubt)
@@ -446,5 +459,10 @@ func (e *Engine) verify(ctx context.Context, id string) error {
 		return err
 	}
 	defer inst.Release()
-	return replay(ctx, inst, id, e.store.Log(ctx, id, 0), nil)
+	return replay(ctx, inst, id, e.store.Log(ctx, id, 0), nil, func(t *flawless.Turn, out guest.Out) error {
+		if out.Cost != t.Cost || out.Wake != t.Wake {
+			return fmt.Errorf("turn %d cost %d and sleeps until %d, in the log %d and %d", t.N, out.Cost, out.Wake, t.Cost, t.Wake)
+		}
+		return nil
+	})
 }

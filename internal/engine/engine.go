@@ -36,9 +36,21 @@ type Options struct {
 	// computation. 0 is 2 ms.
 	Patience time.Duration
 	Now      func() time.Time // the wall clock; nil is time.Now
+	Freezing Freezing
+	Memory   int64 // bytes that the process should take at most; 0 is unlimited
+
+	resident func() int64 // bytes that the process takes; nil asks the system
 
 	// compiled has modules, by digest, that are there already. They are not closed.
 	compiled map[string]*guest.Module
+}
+
+// counts are what happened since the engine was opened.
+type counts struct {
+	replayed  atomic.Int64 // guests made again from their log
+	frozen    atomic.Int64 // images made
+	thawed    atomic.Int64 // guests made again from an image
+	fallbacks atomic.Int64 // images that were of no use
 }
 
 // Engine runs runs. All methods may be called concurrently.
@@ -65,7 +77,10 @@ type Engine struct {
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
 	full     atomic.Bool
-	replays  atomic.Int64 // guests that were made again from their log
+	tight    atomic.Bool // the process takes more memory than it should
+	resident func() int64
+	freezing Freezing
+	counts   counts
 
 	mu      sync.Mutex
 	runs    map[string]*run
@@ -88,6 +103,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
+	if e.resident = o.resident; e.resident == nil {
+		e.resident = resident
+	}
+	e.freezing = o.Freezing
+	e.freezing.defaults()
 	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -115,6 +135,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.tasks.Go(e.clock.run)
 	if e.space != nil {
 		e.tasks.Go(e.watchSpace)
+	}
+	if o.Memory > 0 {
+		e.tasks.Go(func() { e.memory(o.Memory) })
 	}
 	return e, nil
 }
@@ -257,7 +280,8 @@ func (e *Engine) Kill() {
 func (e *Engine) Health() flawless.Health {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := flawless.Health{Version: flawless.Version, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set)}
+	h := flawless.Health{Version: flawless.Version, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set),
+		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {
 	case e.fatal != nil:
 		h.State, h.Message = "broken", fmt.Sprintf("the store cannot be written: %v; restart the server", e.fatal)

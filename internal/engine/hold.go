@@ -63,28 +63,14 @@ func (e *Engine) acquire(ctx context.Context, id string) (*run, error) {
 // load reads a run from its log. Tries that were begun have lost their outcome: nobody but us could
 // have waited for it.
 func (e *Engine) load(ctx context.Context, r *run) error {
-	head, err := e.store.Head(ctx, r.id)
+	p, err := e.read(ctx, r.id)
 	if err != nil {
 		return err
 	}
-	for rec, err := range e.store.Log(ctx, r.id, 0) {
-		if err != nil {
-			return err
-		}
-		if rec.Seq != r.seq {
-			return fmt.Errorf("the log of run %s has record %d where %d should be: %w", r.id, rec.Seq, r.seq, flawless.Damaged)
-		}
-		for _, entry := range rec.Entries {
-			r.s.step(entry)
-		}
-		r.seq++
-	}
-	if r.seq == 0 {
-		return fmt.Errorf("the log of run %s is empty: %w", r.id, flawless.Damaged)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stored, r.written = &head, r.seq
+	r.s, r.seq, r.stored, r.written = p.s, p.seq, &p.head, p.seq
+	r.imaged, r.imageTurn, r.imageCost = p.image.Seq > 0, p.turn, p.cost
 	r.append(r.s.lost(e.now())...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
@@ -158,6 +144,9 @@ func (e *Engine) sweepAfter() {
 }
 
 func (e *Engine) mayRest() time.Duration {
+	if e.tight.Load() {
+		return 0
+	}
 	if e.places.scarce() {
 		return min(moment, e.restFor)
 	}
@@ -184,7 +173,12 @@ func (e *Engine) sweep() {
 		e.rested.Remove(first)
 		r.mu.Lock()
 		r.resting = nil
-		if !r.driving && r.inst != nil {
+		switch {
+		case r.driving || r.inst == nil:
+		case r.wantsImage(true):
+			r.leaving = true
+			r.wakeLocked()
+		default:
 			dropped = append(dropped, r.detach())
 		}
 		r.mu.Unlock()

@@ -66,7 +66,7 @@ func TestManyRunsInFewPlaces(t *testing.T) {
 			t.Errorf("run %d is %s: %v", k, r.Status, r.Failure)
 		}
 	}
-	if n := e.replays.Load(); n > runs {
+	if n := e.counts.replayed.Load(); n > runs {
 		t.Errorf("%d replays for %d runs", n, runs)
 	}
 }

@@ -75,28 +75,19 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 
 // stored tells of a run from its log, without waking it.
 func (e *Engine) stored(ctx context.Context, id string) (flawless.Run, error) {
-	head, err := e.store.Head(ctx, id)
+	p, err := e.read(ctx, id)
+	if errors.Is(err, flawless.Damaged) && p.head.Run.ID != "" {
+		if p.head.Run.Problem == "" {
+			p.head.Run.Problem = err.Error()
+		}
+		return p.head.Run, nil
+	}
 	if err != nil {
 		return flawless.Run{}, err
 	}
-	s := newState(id, e.kinds)
-	for rec, err := range e.store.Log(ctx, id, 0) {
-		if errors.Is(err, flawless.Damaged) {
-			if head.Run.Problem == "" {
-				head.Run.Problem = err.Error()
-			}
-			return head.Run, nil
-		}
-		if err != nil {
-			return flawless.Run{}, err
-		}
-		for _, entry := range rec.Entries {
-			s.step(entry)
-		}
-	}
-	account := s.account()
-	if account.Problem = head.Run.Problem; account.Problem != "" {
-		account.Status = head.Run.Status
+	account := p.s.account()
+	if account.Problem = p.head.Run.Problem; account.Problem != "" {
+		account.Status = p.head.Run.Status
 	}
 	return account, nil
 }

@@ -46,16 +46,21 @@ func (r *run) revive(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading module %s (%s) of run %s: %w", r.s.start.Module, r.s.start.Digest, r.id, err)
 	}
-	inst, err := l.module.Start(ctx, guest.Start{Run: r.id, Module: r.s.start.Module, Workflow: r.s.start.Workflow,
-		Input: r.s.start.Input, Seed: r.s.start.Seed, Time: r.s.start.Time})
+	start := guest.Start{Run: r.id, Module: r.s.start.Module, Workflow: r.s.start.Workflow, Input: r.s.start.Input, Seed: r.s.start.Seed, Time: r.s.start.Time}
+	inst, err := r.thaw(ctx, l.module, start)
 	if err != nil {
-		return fmt.Errorf("making the guest of run %s: %w", r.id, err)
+		return err
 	}
-	if r.s.turn > 0 {
-		r.e.replays.Add(1)
-		if err := replay(ctx, inst, r.id, r.e.store.Log(ctx, r.id, 0), nil); err != nil {
-			inst.Release()
-			return err
+	if inst == nil {
+		if inst, err = l.module.Start(ctx, start); err != nil {
+			return fmt.Errorf("making the guest of run %s: %w", r.id, err)
+		}
+		if r.s.turn > 0 {
+			r.e.counts.replayed.Add(1)
+			if err := replay(ctx, inst, r.id, r.e.store.Log(ctx, r.id, 0), nil, nil); err != nil {
+				inst.Release()
+				return err
+			}
 		}
 	}
 	r.mu.Lock()
@@ -64,10 +69,13 @@ func (r *run) revive(ctx context.Context) error {
 	return nil
 }
 
-// replay takes the turns of a log again with a fresh guest and compares what it asks for. After
-// each turn it calls seen, where that is not nil. It touches nothing but the guest.
-func replay(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], seen func(t *flawless.Turn, out guest.Out) error) error {
-	arrived := map[int]flawless.Answer{}
+// replay takes the turns of a log again with a guest and compares what it asks for. arrived are the
+// answers that came before the log and were not delivered. After each turn it calls seen, where that
+// is not nil. It touches nothing but the guest.
+func replay(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], arrived map[int]flawless.Answer, seen func(t *flawless.Turn, out guest.Out) error) error {
+	if arrived == nil {
+		arrived = map[int]flawless.Answer{}
+	}
 	for rec, err := range log {
 		if err != nil {
 			return err

@@ -38,6 +38,11 @@ type run struct {
 	written uint64 // records that are durable
 	failed  error  // a write failed: nothing more is written
 
+	imaged    bool   // the store has an image of it
+	imageTurn int    // turns when the last image was made
+	imageCost uint64 // and what they had cost
+	leaving   bool   // an image is to be made, and the guest given back
+
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
 	problem string          // why it takes no turn any more
 
@@ -110,6 +115,21 @@ func (r *run) drive() (left *try) {
 				r.e.perform(r, *left)
 			}
 			left = r.write(true)
+			continue
+		}
+		if leaves := r.leaving; leaves || r.wantsImage(false) {
+			r.leaving = false
+			r.mu.Unlock()
+			if left != nil {
+				r.e.perform(r, *left)
+				left = nil
+			}
+			r.freeze()
+			r.mu.Lock()
+			if leaves && !r.kick && len(r.outbox) == 0 {
+				r.drop()
+			}
+			r.mu.Unlock()
 			continue
 		}
 		if !r.kick {
@@ -297,6 +317,9 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	r.writing = true
 	r.seq++
+	if r.s.status != "" && r.imaged {
+		w.Forget, r.imaged = true, false
+	}
 	account := r.account()
 	r.mu.Unlock()
 

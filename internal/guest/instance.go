@@ -87,14 +87,22 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", s.Module, s.Workflow, err)
 	}
+	if m.base != nil {
+		i.reseed(s.Seed)
+	}
+	i.begins(s)
+	i.random = rand.NewChaCha8(derive(s.Seed, "random_get", 0))
+	return i, nil
+}
+
+// begins takes in how the run begins.
+func (i *Instance) begins(s Start) {
 	head, err := json.Marshal(map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow})
 	if err != nil {
 		panic("guest: strings that are not JSON: " + err.Error())
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
-	i.random = rand.NewChaCha8(derive(s.Seed, "random_get", 0))
-	return i, nil
 }
 
 // derive makes a seed for one purpose of a run's seed.

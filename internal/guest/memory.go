@@ -15,6 +15,9 @@ type linear interface {
 	// bytes are those in use.
 	bytes() []byte
 
+	// touched are the pieces that may differ from the base image, or from zero behind it.
+	touched() []span
+
 	// reset makes the memory equal to the base image again. It tells whether it could. Where the
 	// memory had grown, the next Reallocate gives that of the base image whatever its argument.
 	reset() bool
@@ -23,6 +26,7 @@ type linear interface {
 // image is the base image of a module. It is kept in one of two ways.
 type image struct {
 	size    int
+	sum     [32]byte // SHA-256
 	bytes   []byte   // that instances copy
 	file    *os.File // without a name, that instances map copy-on-write
 	pagemap *os.File // tells which pages of an instance are its own; may be nil
@@ -75,6 +79,8 @@ func (l *copied) Reallocate(size uint64) []byte {
 }
 
 func (l *copied) Free() { l.all = nil }
+
+func (l *copied) touched() []span { return []span{{0, uint64(len(l.all))}} }
 
 func (l *copied) reset() bool {
 	if l.base == nil || len(l.all) < l.base.size {

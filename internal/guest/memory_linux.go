@@ -107,7 +107,7 @@ func (l *mapped) reset() bool {
 	if grown && unix.Madvise(l.all[l.size:l.opened], unix.MADV_DONTNEED) != nil {
 		return false
 	}
-	own, known := l.own(make([]span, 0, mostSpans))
+	own, known := l.own(make([]span, 0, mostSpans), mostPages, mostSpans)
 	if !known {
 		return unix.Madvise(l.all[:l.size], unix.MADV_DONTNEED) == nil
 	}
@@ -123,10 +123,24 @@ const (
 	mostSpans = 96
 )
 
+func (l *mapped) touched() []span {
+	if l.base == nil {
+		return []span{{0, l.size}}
+	}
+	own, known := l.own(nil, l.base.size, l.base.size)
+	if !known {
+		return []span{{0, l.size}}
+	}
+	if end := uint64(l.base.size); l.size > end {
+		own = append(own, span{end, l.size})
+	}
+	return own
+}
+
 // own finds the pages that are not those of the base image any more: the kernel has copied them when
-// they were written to. It gives up where there are many.
+// they were written to. It gives up where there are more pages or spans than that.
 // https://docs.kernel.org/admin-guide/mm/pagemap.html
-func (l *mapped) own(out []span) (own []span, known bool) {
+func (l *mapped) own(out []span, most, spans int) (own []span, known bool) {
 	if l.base.pagemap == nil {
 		return nil, false
 	}
@@ -153,7 +167,7 @@ func (l *mapped) own(out []span) (own []span, known bool) {
 			} else {
 				out = append(out, span{at, at + uint64(page)})
 			}
-			if found++; found > mostPages || len(out) > mostSpans {
+			if found++; found > most || len(out) > spans {
 				return nil, false
 			}
 		}

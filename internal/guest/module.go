@@ -30,6 +30,7 @@ const buildTime = 946_684_800_000_000_000
 type Module struct {
 	rt         *Runtime
 	digest     string
+	sum        [32]byte // the digest
 	manifest   flawless.Manifest
 	rewritten  *rewrite.Result
 	compiled   wazero.CompiledModule
@@ -60,7 +61,7 @@ func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage stri
 	}
 	progress("rewriting", 1)
 	sum := sha256.Sum256(bin)
-	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), rewritten: rewritten}
+	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, rewritten: rewritten}
 	progress("compiling", 0)
 	if m.compiled, err = r.compile(ctx, rewritten.Binary); err != nil {
 		return nil, err
@@ -120,6 +121,7 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		if m.base, err = newImage(bytes.Clone(b), m.rt.options.copied); err != nil {
 			return err
 		}
+		m.base.sum = sha256.Sum256(m.base.bytes)
 		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
 	}
 	return nil
@@ -244,7 +246,6 @@ func (m *Module) take(ctx context.Context, s Start) (*Instance, error) {
 	for k, g := range i.globals {
 		g.Set(m.globals[k])
 	}
-	i.reseed(s.Seed)
 	return i, nil
 }
 
@@ -291,6 +292,17 @@ func (i *Instance) destroy() {
 	}
 }
 
+// Trim gives back the instances that are kept ready.
+func (m *Module) Trim() {
+	m.mu.Lock()
+	free := m.free
+	m.free = nil
+	m.mu.Unlock()
+	for _, i := range free {
+		i.destroy()
+	}
+}
+
 // Manifest is what the module says of itself.
 func (m *Module) Manifest() flawless.Manifest { return m.manifest }
 
@@ -304,12 +316,9 @@ func (m *Module) Shared() bool { return m.base != nil }
 // Close gives back the code and the instances that are not in use. Those in use are still good.
 func (m *Module) Close(ctx context.Context) error {
 	m.mu.Lock()
-	free := m.free
-	m.free, m.closed = nil, true
+	m.closed = true
 	m.mu.Unlock()
-	for _, i := range free {
-		i.destroy()
-	}
+	m.Trim()
 	if m.base != nil {
 		m.base.close()
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
@@ -42,6 +43,9 @@ type Runtime struct {
 	wazero  wazero.Runtime
 	cache   wazero.CompilationCache
 	plain   wazero.RuntimeConfig // without the cache
+
+	packer   *zstd.Encoder
+	unpacker *zstd.Decoder
 }
 
 // NewRuntime returns a runtime. Whoever made it closes it, after all its modules.
@@ -51,6 +55,14 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, fmt.Errorf("a guest's memory is limited to %d pages, WebAssembly has no more than 65536: %w", o.MemoryPages, flawless.Invalid)
 	}
 	r := &Runtime{options: o}
+	var err error
+	if r.packer, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0))); err != nil {
+		return nil, fmt.Errorf("preparing to freeze guests: %w", err)
+	}
+	if r.unpacker, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(2*uint64(o.MemoryPages)<<16)); err != nil {
+		return nil, fmt.Errorf("preparing to thaw guests: %w", err)
+	}
+	r.packer.EncodeAll(nil, nil) // it makes itself ready at the first use, which is better done by whoever makes the runtime
 	config := wazero.NewRuntimeConfigCompiler()
 	if o.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
@@ -82,6 +94,8 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 // Close gives back everything, instances included.
 func (r *Runtime) Close(ctx context.Context) error {
 	err := r.wazero.Close(ctx)
+	_ = r.packer.Close()
+	r.unpacker.Close()
 	if r.cache != nil {
 		if e := r.cache.Close(ctx); err == nil {
 			err = e

@@ -207,14 +207,19 @@ func fdClose(i *Instance, s []uint64) uint32 {
 	}
 	if n := int(s[0]) - firstFD; ours && n > 0 {
 		if _, there := i.visible[n]; !there {
-			if i.unwanted == nil {
-				i.unwanted = map[int]bool{}
-			}
-			i.unwanted[n] = true
+			i.forget(n)
 		}
 		delete(i.visible, n)
 	}
 	return ok
+}
+
+// forget takes down that the answer of a call will not be wanted.
+func (i *Instance) forget(call int) {
+	if i.unwanted == nil {
+		i.unwanted = map[int]bool{}
+	}
+	i.unwanted[call] = true
 }
 
 // fdRead: a call that has been answered, and idle when the turn is over, give one byte.

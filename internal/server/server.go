@@ -103,6 +103,14 @@ func metrics(e *engine.Engine) http.Handler {
 	gauge("runs_in_memory", "Runs in memory.", func(h flawless.Health) float64 { return float64(h.Open) })
 	gauge("guests_in_memory", "Guests in memory.", func(h flawless.Health) float64 { return float64(h.Live) })
 	gauge("runs_set_aside", "Runs set aside because of a problem.", func(h flawless.Health) float64 { return float64(h.Aside) })
+	counter := func(name, help string, value func(flawless.Health) int64) {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "flawless", Name: name, Help: help},
+			func() float64 { return float64(value(e.Health())) }))
+	}
+	counter("guests_replayed_total", "Guests made again from their log.", func(h flawless.Health) int64 { return h.Replayed })
+	counter("guests_frozen_total", "Images made of runs.", func(h flawless.Health) int64 { return h.Frozen })
+	counter("guests_thawed_total", "Guests made again from an image.", func(h flawless.Health) int64 { return h.Thawed })
+	counter("images_unusable_total", "Images that were of no use, so that the run was replayed.", func(h flawless.Health) int64 { return h.Fallbacks })
 	gauge("up", "1 where work is taken, 0 where it is not.", func(h flawless.Health) float64 {
 		if h.State == "ok" {
 			return 1

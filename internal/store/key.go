@@ -18,6 +18,7 @@ import (
 //	h head    h id                            run, active, wake
 //	r record  r id seq:8                      epoch, entries
 //	d data    d id                            the run's data, JSON
+//	f frozen  f id                            an image of the run
 //	c created c created:8 id                  -
 //	s status  s status created:8 id           -
 //	m module  m module created:8 id           -
@@ -40,6 +41,7 @@ const (
 	familyHead    family = 'h'
 	familyRecord  family = 'r'
 	familyData    family = 'd'
+	familyImage   family = 'f'
 	familyCreated family = 'c'
 	familyStatus  family = 's'
 	familyModule  family = 'm'
@@ -87,6 +89,7 @@ func keyLease(shard uint16) key   { return key(nil).family(familyLease).shard(sh
 func keyHead(id string) key       { return key(nil).family(familyHead).text(id) }
 func keyRecords(id string) key    { return key(nil).family(familyRecord).text(id) }
 func keyData(id string) key       { return key(nil).family(familyData).text(id) }
+func keyImage(id string) key      { return key(nil).family(familyImage).text(id) }
 func keyVersions(name string) key { return key(nil).family(familyVersion).text(name) }
 func keyBinary(digest string) key { return key(nil).family(familyBinary).text(digest) }
 

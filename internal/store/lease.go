@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,4 +56,25 @@ func (s *Store) claim(ctx context.Context, owner string) (Lease, error) {
 		return Lease{}, fmt.Errorf("claiming the lease for %s: %w", owner, err)
 	}
 	return l, nil
+}
+
+// leaseRow is a lease as the database holds it.
+type leaseRow struct {
+	lease Lease
+	item  Item
+}
+
+// leased returns the row that holds l. The one asked for last is kept, as all writes of an owner
+// expect the same.
+func (s *Store) leased(l Lease) (Item, error) {
+	if row := s.lease.Load(); row != nil && row.lease == l {
+		return row.item, nil
+	}
+	var b bytes.Buffer
+	if err := s.codec.encode(&b, l); err != nil {
+		return Item{}, fmt.Errorf("the lease: %w", err)
+	}
+	row := &leaseRow{l, Item{keyLease(shardAll), b.Bytes()}}
+	s.lease.Store(row)
+	return row.item, nil
 }

@@ -24,6 +24,7 @@ type Write struct {
 	Seq     uint64           // of the record
 	Entries []flawless.Entry // one record; empty writes none
 	Data    []byte           // the run's data (JSON); nil leaves it
+	Forget  bool             // the image of the run is removed
 }
 
 // Write carries out w: all of it or nothing, and on stable storage when it returns nil.
@@ -52,9 +53,11 @@ func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	if err := d.expect(s.codec, d.key(familyLease).shard(shardAll), l); err != nil {
+	row, err := s.leased(l)
+	if err != nil {
 		return err
 	}
+	d.batch.Expect = append(d.batch.Expect, row)
 	if len(w.Entries) > 0 {
 		rec := record{Epoch: l.Epoch, Entries: w.Entries}
 		if err := d.set(s.codec, d.key(familyRecord).text(w.ID).number(w.Seq), &rec); err != nil {
@@ -74,6 +77,9 @@ func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
 		if err := d.setRaw(s.codec, d.key(familyData).text(w.ID), w.Data); err != nil {
 			return fmt.Errorf("data: %w", err)
 		}
+	}
+	if w.Forget {
+		d.delete(d.key(familyImage).text(w.ID))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -21,6 +22,7 @@ type Store struct {
 	kv     KV
 	codec  codec
 	drafts sync.Pool // of *draft
+	lease  atomic.Pointer[leaseRow]
 }
 
 // Spacer is a [KV] that knows how much space is left.

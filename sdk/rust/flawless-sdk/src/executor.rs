@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,7 +52,7 @@ struct Task {
     body: Option<Body>, // none while it is polled
     alarm: Arc<Alarm>,
     waker: Waker,
-    site: &'static Location<'static>,
+    label: String,
 }
 
 /// An executor. Its tasks may spawn tasks.
@@ -65,8 +64,8 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Adds a task, which begins when the executor runs next or goes on.
-    pub(crate) fn spawn(&self, body: Body, site: &'static Location<'static>) {
+    /// Adds a task, which begins when the executor runs next or goes on. The label says what it is to people.
+    pub(crate) fn spawn(&self, body: Body, label: String) {
         let id = self.made.get() + 1;
         self.made.set(id);
         let alarm = Arc::new(Alarm {
@@ -79,7 +78,7 @@ impl Executor {
             body: Some(body),
             alarm,
             waker,
-            site,
+            label,
         };
         self.tasks.borrow_mut().insert(id, task);
         self.ready.push(id);
@@ -114,14 +113,10 @@ impl Executor {
         }
     }
 
-    /// Returns where the tasks that have not ended began.
-    #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
-    pub(crate) fn sites(&self) -> Vec<(u64, &'static Location<'static>)> {
-        self.tasks
-            .borrow()
-            .iter()
-            .map(|(id, task)| (*id, task.site))
-            .collect()
+    /// Returns the labels of the tasks that have not ended.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let tasks = self.tasks.borrow();
+        tasks.values().map(|task| task.label.clone()).collect()
     }
 }
 
@@ -136,20 +131,17 @@ pub(crate) fn with<T>(f: impl FnOnce(&Executor) -> T) -> T {
 
 /// Runs a future as far as it comes by itself, and returns its result if it ends.
 #[cfg(test)]
-#[track_caller]
-pub(crate) fn finish<T: 'static>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = Box::pin(future);
-    let executor = Executor::default();
-    executor.spawn(Box::pin(async {}), Location::caller());
-    executor.run(|| false);
-    let waker = Waker::noop();
-    for _ in 0..100 {
-        if let std::task::Poll::Ready(out) = future.as_mut().poll(&mut Context::from_waker(waker)) {
-            return Some(out);
-        }
-        with(|e| e.run(|| false));
-    }
-    None
+pub(crate) fn finish<T: 'static>(future: impl Future<Output = T> + 'static) -> Option<T> {
+    let result = std::rc::Rc::new(Cell::new(None));
+    let shared = result.clone();
+    with(|e| {
+        e.spawn(
+            Box::pin(async move { shared.set(Some(future.await)) }),
+            String::new(),
+        );
+        e.run(|| false);
+    });
+    result.take()
 }
 
 #[cfg(test)]
@@ -185,11 +177,11 @@ mod tests {
                     step_back(1).await;
                 }
             };
-            executor.spawn(Box::pin(body), Location::caller());
+            executor.spawn(Box::pin(body), String::new());
         }
         executor.run(|| false);
         assert_eq!(*seen.borrow(), ["a0", "b0", "a1", "b1"]);
-        assert!(executor.sites().is_empty());
+        assert!(executor.labels().is_empty());
     }
 
     #[test]
@@ -203,14 +195,14 @@ mod tests {
             w.replace(Some(cx.waker().clone()));
             Poll::Pending
         });
-        executor.spawn(Box::pin(body), Location::caller());
+        executor.spawn(Box::pin(body), String::new());
         executor.run(|| false);
         let waker = waker.take().unwrap();
         waker.wake_by_ref();
         waker.wake();
         executor.run(|| false);
         assert_eq!(polls.get(), 2);
-        assert_eq!(executor.sites().len(), 1);
+        assert_eq!(executor.labels().len(), 1);
     }
 
     #[test]
@@ -224,7 +216,7 @@ mod tests {
                 step_back(1).await;
             }
         };
-        executor.spawn(Box::pin(body), Location::caller());
+        executor.spawn(Box::pin(body), String::new());
         executor.run(|| enough.get() == 5);
         assert_eq!(polls.get(), 5);
     }

@@ -1,8 +1,9 @@
 //! Waiting for all of several futures.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Waits for all of several futures and gives a tuple of their results, in the order in which the
@@ -20,66 +21,88 @@ use std::task::{Context, Poll, Wake, Waker};
 /// ```
 #[macro_export]
 macro_rules! join {
-    ($($future:expr),+ $(,)?) => {{
-        let futures = ($($crate::__private::part($future),)+);
-        $crate::__private::Parts::all(futures).await
-    }};
+    ($($future:expr),+ $(,)?) => {
+        $crate::__private::Parts::all(($($future,)+)).await
+    };
 }
 
-/// A future of a [`join!`], and its result from the moment it is there.
-pub struct Part<F: Future> {
-    future: Pin<Box<F>>,
-    mark: Arc<Mark>,
-    result: Option<F::Output>,
+/// What the parts of a join share.
+#[derive(Default)]
+struct Whole {
+    woken: Mutex<Vec<usize>>, // places of the parts that were
+    waker: Mutex<Option<Waker>>,
 }
 
-/// Makes a part of a [`join!`].
-pub fn part<F: IntoFuture>(future: F) -> Part<F::IntoFuture> {
-    Part {
-        future: Box::pin(future.into_future()),
-        mark: Arc::new(Mark::default()),
-        result: None,
+impl Whole {
+    /// Returns the places of the parts that were woken since it was asked last.
+    fn woken(&self, cx: &Context<'_>) -> Vec<usize> {
+        *lock(&self.waker) = Some(cx.waker().clone());
+        std::mem::take(&mut *lock(&self.woken))
     }
 }
 
-/// What wakes a part: it marks it and wakes the whole.
-#[derive(Default)]
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What wakes a part: it takes down its place and wakes the whole.
 struct Mark {
-    woken: AtomicBool,
-    whole: std::sync::Mutex<Option<Waker>>,
+    place: usize,
+    queued: AtomicBool,
+    whole: Arc<Whole>,
 }
 
 impl Wake for Mark {
     fn wake(self: Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        let whole = self.whole.lock().ok().and_then(|mut w| w.take());
-        if let Some(waker) = whole {
+        if self.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        lock(&self.whole.woken).push(self.place);
+        let waker = lock(&self.whole.waker).take();
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
 }
 
+/// A future of a join, and its result from the moment it is there.
+struct Part<F: Future> {
+    future: Option<Pin<Box<F>>>,
+    mark: Arc<Mark>,
+    waker: Waker,
+    result: Option<F::Output>,
+}
+
 impl<F: Future> Part<F> {
-    /// Polls the future if it was woken or never polled, and tells whether its result is there.
-    fn ready(&mut self, cx: &Context<'_>, first: bool) -> bool {
-        if self.result.is_some() {
-            return true;
+    /// Makes a part that is taken for woken.
+    fn new(future: impl IntoFuture<IntoFuture = F>, place: usize, whole: &Arc<Whole>) -> Self {
+        let mark = Arc::new(Mark {
+            place,
+            queued: AtomicBool::new(true),
+            whole: whole.clone(),
+        });
+        Part {
+            future: Some(Box::pin(future.into_future())),
+            waker: Waker::from(mark.clone()),
+            mark,
+            result: None,
         }
-        if let Ok(mut whole) = self.mark.whole.lock() {
-            *whole = Some(cx.waker().clone());
-        }
-        if !first && !self.mark.woken.swap(false, Ordering::AcqRel) {
-            return false;
-        }
-        let waker = Waker::from(self.mark.clone());
-        if let Poll::Ready(result) = self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+    }
+
+    /// Polls the future if it was woken, and tells whether its result is there.
+    fn ready(&mut self) -> bool {
+        if let Some(future) = &mut self.future
+            && self.mark.queued.swap(false, Ordering::AcqRel)
+            && let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&self.waker))
+        {
             self.result = Some(result);
+            self.future = None;
         }
-        self.result.is_some()
+        self.future.is_none()
     }
 }
 
-/// A tuple of parts.
+/// A tuple of futures.
 pub trait Parts {
     /// The tuple of their results.
     type Results;
@@ -90,17 +113,18 @@ pub trait Parts {
 
 macro_rules! tuple {
     ($($name:ident)+) => {
-        impl<$($name: Future),+> Parts for ($(Part<$name>,)+) {
+        impl<$($name: IntoFuture),+> Parts for ($($name,)+) {
             type Results = ($($name::Output,)+);
 
             #[allow(non_snake_case)]
             async fn all(self) -> Self::Results {
-                let ($(mut $name,)+) = self;
-                let mut first = true;
-                std::future::poll_fn(move |cx| {
+                let whole = Arc::new(Whole::default());
+                let ($($name,)+) = self;
+                $(let mut $name = Part::new($name, 0, &whole);)+
+                poll_fn(move |cx| {
+                    whole.woken(cx);
                     let mut ready = true;
-                    $(ready &= $name.ready(cx, first);)+
-                    first = false;
+                    $(ready &= $name.ready();)+
                     match ($($name.result.take_if(|_| ready),)+) {
                         ($(Some($name),)+) => Poll::Ready(($($name,)+)),
                         _ => Poll::Pending,
@@ -133,17 +157,21 @@ tuple! { A B C D E F G H I J K L }
 /// # }
 /// ```
 pub async fn join_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut parts: Vec<_> = futures.into_iter().map(part).collect();
-    let mut first = true;
-    std::future::poll_fn(move |cx| {
-        let mut ready = true;
-        for part in &mut parts {
-            ready &= part.ready(cx, first);
+    let whole = Arc::new(Whole::default());
+    let futures = futures.into_iter().enumerate();
+    let mut parts: Vec<_> = futures.map(|(k, f)| Part::new(f, k, &whole)).collect();
+    let mut open = parts.len();
+    lock(&whole.woken).extend(0..open);
+    poll_fn(move |cx| {
+        for place in whole.woken(cx) {
+            let part = &mut parts[place];
+            if part.result.is_none() && part.ready() {
+                open -= 1;
+            }
         }
-        first = false;
-        match ready {
-            true => Poll::Ready(parts.iter_mut().filter_map(|p| p.result.take()).collect()),
-            false => Poll::Pending,
+        match open {
+            0 => Poll::Ready(parts.iter_mut().filter_map(|p| p.result.take()).collect()),
+            _ => Poll::Pending,
         }
     })
     .await
@@ -153,6 +181,20 @@ pub async fn join_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> Ve
 mod tests {
     use crate::executor::finish;
     use crate::{join, join_all, task};
+
+    #[test]
+    fn a_part_that_is_woken_after_its_end_counts_once() {
+        let got = finish(async {
+            let twice = |k: u32| {
+                std::future::poll_fn(move |cx| {
+                    cx.waker().wake_by_ref();
+                    std::task::Poll::Ready(k)
+                })
+            };
+            join_all([twice(1), twice(2), twice(3)]).await
+        });
+        assert_eq!(got, Some(vec![1, 2, 3]));
+    }
 
     #[test]
     fn results_have_the_order_of_the_futures() {

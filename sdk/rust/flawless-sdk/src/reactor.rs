@@ -31,9 +31,9 @@ pub(crate) fn open(call: i32, what: String) {
     REACTOR.with_borrow_mut(|r| r.calls.insert(call, Waiting { what, waker: None }));
 }
 
-/// Forgets a call.
+/// Forgets a call. It may come late, when a thread ends and its tasks are dropped.
 pub(crate) fn close(call: i32) {
-    REACTOR.with_borrow_mut(|r| r.calls.remove(&call));
+    let _ = REACTOR.try_with(|r| r.borrow_mut().calls.remove(&call));
 }
 
 /// Wakes a task when the answer of a call comes, or the run is cancelled.
@@ -68,9 +68,9 @@ pub(crate) fn wait_until(key: TimerKey, waker: &Waker) {
     REACTOR.with_borrow_mut(|r| r.timers.insert(key, waker.clone()));
 }
 
-/// Takes a timer out.
+/// Takes a timer out. It may come late, when a thread ends and its tasks are dropped.
 pub(crate) fn drop_timer(key: TimerKey) {
-    REACTOR.with_borrow_mut(|r| r.timers.remove(&key));
+    let _ = REACTOR.try_with(|r| r.borrow_mut().timers.remove(&key));
 }
 
 /// Wakes a task when the run is cancelled.
@@ -83,7 +83,6 @@ pub(crate) fn wait_for_cancellation(waker: &Waker) {
 }
 
 /// Says which call tells that the run is cancelled.
-#[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 pub(crate) fn watch(call: i32) {
     REACTOR.with_borrow_mut(|r| r.cancellation = call);
 }
@@ -109,7 +108,6 @@ pub(crate) fn cancelled() -> Option<Cancelled> {
 }
 
 /// Wakes the tasks whose answers have come or whose moment has; all of them if the run was cancelled.
-#[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 pub(crate) fn deliver() {
     let all = watched().is_some() && cancelled().is_some();
     let now = host::now();
@@ -135,13 +133,11 @@ pub(crate) fn deliver() {
 }
 
 /// Returns the moment of the next timer.
-#[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 pub(crate) fn next_timer() -> Option<i64> {
     REACTOR.with_borrow(|r| r.timers.first_key_value().map(|((at, _), _)| *at))
 }
 
 /// Says what is waited for, a line for each.
-#[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 pub(crate) fn account() -> Vec<String> {
     REACTOR.with_borrow(|r| {
         r.calls

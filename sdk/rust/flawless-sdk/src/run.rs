@@ -24,7 +24,6 @@ pub(crate) fn mode() -> Mode {
 }
 
 /// Begins or ends the run. A guest has one in its life.
-#[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 pub(crate) fn set(mode: Mode, id: String) {
     MODE.set(mode);
     ID.replace(id);

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::executor;
+use crate::head::place;
 
 struct Slot<T> {
     result: Option<T>,
@@ -50,7 +51,8 @@ pub fn task<T: 'static>(work: impl Future<Output = T> + 'static) -> Task<T> {
         }
     };
     let site = Location::caller();
-    executor::with(|e| e.spawn(Box::pin(body), site));
+    let label = format!("the task of {}", place(site.file(), site.line()));
+    executor::with(|e| e.spawn(Box::pin(body), label));
     Task { slot }
 }
 

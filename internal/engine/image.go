@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// An image is a run after some records of its log: its state and its frozen guest. A run is made
+// again from its image and the records behind it. An image that is missing, or was made by another
+// version of the engine, costs a replay from the start and nothing else.
+
+// stateFormat is the number of the format of a state in an image. A change of the state or of what
+// step does with an entry gets a new one.
+const stateFormat = 1
+
+// snapshot is a state as it is kept.
+type snapshot struct {
+	Format int
+	Start  flawless.Start
+	Turn   int
+	Time   int64
+	At     int64
+	Wake   int64
+	Made   int
+	Cost   uint64
+	Calls  []callSnapshot   `json:",omitempty"`
+	Ready  []answerSnapshot `json:",omitempty"`
+	Cancel *flawless.Cancel `json:",omitempty"`
+}
+
+type callSnapshot struct {
+	N     int
+	Kind  string
+	Head  []byte `json:",omitempty"`
+	Body  []byte `json:",omitempty"`
+	Made  int64
+	Try   int
+	Next  int64  `json:",omitempty"`
+	Doubt string `json:",omitempty"`
+	Since int64  `json:",omitempty"`
+}
+
+type answerSnapshot struct {
+	Call int
+	Head []byte `json:",omitempty"`
+	Body []byte `json:",omitempty"`
+}
+
+// snapshot returns the state of an open run as bytes.
+func (s *state) snapshot() []byte {
+	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel}
+	for _, c := range s.open() {
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since})
+	}
+	for _, a := range s.ready {
+		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		panic("engine: a state that cannot be written: " + err.Error())
+	}
+	return b
+}
+
+// restore takes in what snapshot has returned, on a new state.
+func (s *state) restore(b []byte) error {
+	var in snapshot
+	if err := json.Unmarshal(b, &in); err != nil {
+		return fmt.Errorf("the state in an image cannot be read: %v: %w", err, flawless.Damaged)
+	}
+	if in.Format != stateFormat {
+		return fmt.Errorf("the state in an image has format %d, this engine knows %d: %w", in.Format, stateFormat, flawless.Damaged)
+	}
+	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
+	for _, k := range in.Calls {
+		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
+		c.try, c.next, c.doubt, c.since = k.Try, k.Next, k.Doubt, k.Since
+		s.calls[k.N] = c
+	}
+	for _, a := range in.Ready {
+		s.ready = append(s.ready, flawless.Answer{Call: a.Call, Head: a.Head, Body: a.Body})
+	}
+	return nil
+}
+
+// past is what is read of a run: its state, from the image and the log behind it.
+type past struct {
+	head  store.Head
+	s     *state
+	seq   uint64      // of the next record
+	image store.Image // Seq is 0 where there is none
+	turn  int         // turns in it
+	cost  uint64      // of these
+}
+
+// read reads a run from the store.
+func (e *Engine) read(ctx context.Context, id string) (past, error) {
+	head, err := e.store.Head(ctx, id)
+	if err != nil {
+		return past{}, err
+	}
+	p := past{head: head, s: newState(id, e.kinds)}
+	if !head.Run.Status.Ended() {
+		p.image, err = e.store.Image(ctx, id)
+		if err == nil {
+			err = p.s.restore(p.image.State)
+		}
+		if err != nil {
+			if !errors.Is(err, flawless.NotFound) {
+				e.fallback(id, err)
+			}
+			p.image, p.s = store.Image{}, newState(id, e.kinds)
+		}
+	}
+	p.seq = p.image.Seq
+	p.turn, p.cost = p.s.turn, p.s.cost
+	for rec, err := range e.store.Log(ctx, id, p.seq) {
+		if err != nil {
+			return p, err
+		}
+		if rec.Seq != p.seq {
+			return p, fmt.Errorf("the log of run %s has record %d where %d should be: %w", id, rec.Seq, p.seq, flawless.Damaged)
+		}
+		for _, entry := range rec.Entries {
+			p.s.step(entry)
+		}
+		p.seq++
+	}
+	if p.seq == 0 {
+		return p, fmt.Errorf("the log of run %s is empty: %w", id, flawless.Damaged)
+	}
+	return p, nil
+}
+
+// fallback takes note of an image that is of no use.
+func (e *Engine) fallback(id string, why error) {
+	e.counts.fallbacks.Add(1)
+	e.log.Info("an image is of no use, the run is made again from its log", "run", id, "error", why)
+}
+
+// Freezing says when images are made. A run is worth one when making its guest again would take
+// longer than reading the image does.
+type Freezing struct {
+	// Units is how much computation since the last image makes a run that leaves memory worth one;
+	// 0 is 8 million, some milliseconds. Less is replayed.
+	Units uint64
+	// Turns and LongUnits do the same for a run that stays in memory; 0 is 1,000 and 100 million.
+	Turns     int
+	LongUnits uint64
+	Never     bool
+}
+
+func (f *Freezing) defaults() {
+	f.Units, f.Turns, f.LongUnits = cmp.Or(f.Units, 8<<20), cmp.Or(f.Turns, 1000), cmp.Or(f.LongUnits, 100<<20)
+}
+
+// worth tells whether an image is to be made of a run that leaves memory, or goes on.
+func (f *Freezing) worth(units uint64, turns int, leaves bool) bool {
+	switch {
+	case f.Never || turns == 0:
+		return false
+	case leaves:
+		return units >= f.Units
+	}
+	return units >= f.LongUnits || turns >= f.Turns
+}
+
+// wantsImage tells whether an image of the run is to be made. The caller holds mu.
+func (r *run) wantsImage(leaves bool) bool {
+	return r.inst != nil && r.s.status == "" && r.problem == "" && r.failed == nil &&
+		r.e.freezing.worth(r.s.cost-r.imageCost, r.s.turn-r.imageTurn, leaves)
+}
+
+// freeze makes an image of the run, unless something waits to be written: what it takes must be
+// durable. The driver calls it. An image that cannot be made or written is not missed.
+func (r *run) freeze() {
+	r.mu.Lock()
+	for r.writing {
+		r.idle.Wait()
+	}
+	if r.inst == nil || len(r.outbox) > 0 || r.failed != nil {
+		r.mu.Unlock()
+		return
+	}
+	m := store.Image{Seq: r.seq, State: r.s.snapshot()}
+	turn, cost := r.s.turn, r.s.cost
+	r.mu.Unlock()
+	var err error
+	if m.Guest, err = r.inst.Freeze(); err == nil {
+		err = r.e.store.PutImage(context.Background(), r.e.lease, r.id, m)
+	}
+	r.mu.Lock()
+	r.imageTurn, r.imageCost = turn, cost // also where it failed: it is tried again later, not at once
+	r.imaged = r.imaged || err == nil
+	r.mu.Unlock()
+	switch {
+	case err == nil:
+		r.e.counts.frozen.Add(1)
+	case !errors.Is(err, flawless.Refused): // some guests cannot be frozen
+		r.e.log.Warn("an image of a run could not be kept", "run", r.id, "error", err)
+	}
+}
+
+// thaw makes the guest from the run's image and the turns behind it. It returns nil without an error
+// where there is no image, or none that is of use.
+func (r *run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.Instance, error) {
+	if !r.imaged {
+		return nil, nil
+	}
+	image, err := r.e.store.Image(ctx, r.id)
+	before := newState(r.id, r.e.kinds)
+	if err == nil {
+		err = before.restore(image.State)
+	}
+	var inst *guest.Instance
+	if err == nil {
+		inst, err = m.Thaw(ctx, s, image.Guest)
+	}
+	if ctx.Err() != nil {
+		if inst != nil {
+			inst.Release()
+		}
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		r.e.fallback(r.id, err)
+		return nil, nil
+	}
+	arrived := map[int]flawless.Answer{}
+	for _, a := range before.ready {
+		arrived[a.Call] = a
+	}
+	if err := replay(ctx, inst, r.id, r.e.store.Log(ctx, r.id, image.Seq), arrived, nil); err != nil {
+		inst.Release()
+		return nil, err
+	}
+	r.e.counts.thawed.Add(1)
+	return inst, nil
+}

@@ -1,0 +1,271 @@
+package guest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// FrozenFormat is the number of the format of a frozen guest, and of everything that its memory
+// depends on: the rewriter, the guest interface, how the base image is made. A change of any gets a
+// new number; what was frozen before is then replayed from the log.
+const FrozenFormat = 1
+
+// Freeze returns the guest as bytes that Thaw takes, in this process or another one: the pages that
+// differ from the base image, globals, and what the host knows of the guest. The guest must be
+// between two turns; it can go on afterwards. A guest without a scheduler, one that has ended, and
+// one of a module without a base image cannot be frozen: flawless.Refused.
+//
+//	format   1
+//	module   32, SHA-256 of the module's bytes
+//	base     32, SHA-256 of the base image
+//	sum      32, SHA-256 of the rest
+//	rest     zstd of: see frozen.write. Pages are exclusive-or with the base image, where that has them
+func (i *Instance) Freeze() ([]byte, error) {
+	switch {
+	case i.released || i.spoiled || i.turns == 0:
+		return nil, fmt.Errorf("freezing a guest that is not between two turns: %w", flawless.Refused)
+	case i.resume == nil:
+		return nil, fmt.Errorf("freezing a guest without a scheduler, which waits in the middle of its function: %w", flawless.Refused)
+	case i.m.base == nil:
+		return nil, fmt.Errorf("freezing a guest of a module without a base image: %w", flawless.Refused)
+	}
+	random, err := i.random.MarshalBinary()
+	if err != nil {
+		panic("guest: a generator that cannot be written: " + err.Error())
+	}
+	w := frozen{b: make([]byte, 0, 256<<10)}
+	w.write(i, random)
+	out := append(make([]byte, 0, len(w.b)/8+128), FrozenFormat)
+	out = append(out, i.m.sum[:]...)
+	out = append(out, i.m.base.sum[:]...)
+	packed := i.m.rt.packer.EncodeAll(w.b, nil)
+	sum := sha256.Sum256(packed)
+	return append(append(out, sum[:]...), packed...), nil
+}
+
+// Thaw returns the guest that Freeze took, bit for bit, at the point before its next turn. s is the
+// start of the same run. A guest that was frozen by another version of the engine or of another
+// module, and one whose bytes were changed, is flawless.Damaged; it has to be replayed then.
+func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error) {
+	const head = 1 + 3*sha256.Size
+	fail := func(why string) (*Instance, error) {
+		return nil, fmt.Errorf("thawing the guest of run %s: %s: %w", s.Run, why, flawless.Damaged)
+	}
+	if len(b) < head {
+		return fail(fmt.Sprintf("%d bytes are too few", len(b)))
+	}
+	part := func(n int) []byte { return b[1+n*sha256.Size:][:sha256.Size] }
+	sum := sha256.Sum256(b[head:])
+	switch {
+	case b[0] != FrozenFormat:
+		return fail(fmt.Sprintf("its format is %d, this engine knows %d", b[0], FrozenFormat))
+	case !bytes.Equal(part(0), m.sum[:]):
+		return fail("it is of another module")
+	case m.base == nil || !bytes.Equal(part(1), m.base.sum[:]):
+		return fail("it begins from another base image")
+	case !bytes.Equal(part(2), sum[:]):
+		return fail("its checksum is wrong")
+	}
+	plain, err := m.rt.unpacker.DecodeAll(b[head:], nil)
+	if err != nil {
+		return fail(err.Error())
+	}
+	i, err := m.take(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("thawing the guest of run %s: %w", s.Run, err)
+	}
+	i.begins(s)
+	r := frozen{b: plain}
+	if r.read(i); r.err != nil {
+		i.Release()
+		return fail(r.err.Error())
+	}
+	return i, nil
+}
+
+// frozen is what is frozen, while it is written or read.
+type frozen struct {
+	b   []byte
+	err error
+}
+
+func (f *frozen) number(n uint64) { f.b = binary.AppendUvarint(f.b, n) }
+func (f *frozen) bytes(b []byte)  { f.number(uint64(len(b))); f.b = append(f.b, b...) }
+
+// write appends numbers as varints, and bytes with their length before them.
+func (f *frozen) write(i *Instance, random []byte) {
+	for _, n := range []int64{i.now, int64(i.made), int64(i.order), int64(i.turns)} {
+		f.number(uint64(n))
+	}
+	f.bytes(random)
+	f.number(uint64(len(i.globals)))
+	for _, g := range i.globals {
+		f.number(g.Get())
+	}
+	calls := slices.DeleteFunc(slices.Sorted(maps.Keys(i.visible)), func(n int) bool { return n == 0 })
+	f.number(uint64(len(calls)))
+	for _, n := range calls {
+		a := i.visible[n]
+		f.number(uint64(n))
+		f.number(uint64(a.order))
+		f.bytes(a.Head)
+		f.bytes(a.Body)
+	}
+	f.number(uint64(len(i.unwanted)))
+	for _, n := range slices.Sorted(maps.Keys(i.unwanted)) {
+		f.number(uint64(n))
+	}
+	f.number(uint64(len(i.memory.bytes())))
+	i.changes(func(at int, b, base []byte) {
+		f.number(uint64(at/imagePage) + 1)
+		from := len(f.b)
+		f.b = append(f.b, b...)
+		if base != nil {
+			subtle.XORBytes(f.b[from:], b, base)
+		}
+	})
+	f.number(0)
+}
+
+func (f *frozen) take() uint64 {
+	n, size := binary.Uvarint(f.b)
+	if size <= 0 {
+		f.fail()
+		return 0
+	}
+	f.b = f.b[size:]
+	return n
+}
+
+func (f *frozen) taken() []byte { return f.cut(f.take()) }
+
+func (f *frozen) cut(n uint64) []byte {
+	if n > uint64(len(f.b)) {
+		f.fail()
+		return nil
+	}
+	b := f.b[:n]
+	f.b = f.b[n:]
+	return b
+}
+
+func (f *frozen) fail() {
+	if f.err == nil {
+		f.err = errors.New("it is not complete")
+	}
+	f.b = nil
+}
+
+// read fills an instance that is the base image.
+func (f *frozen) read(i *Instance) {
+	i.now, i.made, i.order, i.turns = int64(f.take()), int(f.take()), int(f.take()), int(f.take())
+	i.random = new(rand.ChaCha8)
+	if err := i.random.UnmarshalBinary(f.taken()); err != nil {
+		f.fail()
+	}
+	if f.take() != uint64(len(i.globals)) {
+		f.fail()
+		return
+	}
+	for _, g := range i.globals {
+		g.Set(f.take())
+	}
+	for range f.take() {
+		n, order := int(f.take()), int(f.take())
+		a := flawless.Answer{Call: n, Head: bytes.Clone(f.taken()), Body: bytes.Clone(f.taken())}
+		if f.err != nil {
+			return
+		}
+		i.visible[n] = visible{a, order}
+	}
+	for range f.take() {
+		if f.err != nil {
+			return
+		}
+		i.forget(int(f.take()))
+	}
+	f.readMemory(i)
+}
+
+func (f *frozen) readMemory(i *Instance) {
+	size := f.take()
+	if have := uint64(i.mod.Memory().Size()); size > have {
+		if _, grown := i.mod.Memory().Grow(uint32((size - have) >> 16)); !grown {
+			f.fail()
+			return
+		}
+	}
+	memory := i.memory.bytes()
+	if uint64(len(memory)) != size {
+		f.fail()
+		return
+	}
+	for page := f.take(); page > 0; page = f.take() {
+		at := (page - 1) * imagePage
+		if at >= size {
+			f.fail()
+			return
+		}
+		b := f.cut(imagePage)
+		if b == nil {
+			return
+		}
+		to := memory[at:][:imagePage]
+		subtle.XORBytes(to, to, b) // beyond the base image it is zero
+	}
+	if len(f.b) > 0 {
+		f.fail()
+	}
+}
+
+// imagePage is the unit in which memory is compared, whatever the system's pages are.
+const imagePage = 4096
+
+// changes calls yield for each page that differs from the base image, with that page of the image,
+// which is nil behind its end.
+func (i *Instance) changes(yield func(at int, b, base []byte)) {
+	memory, base := i.memory.bytes(), i.m.base.bytes
+	for _, s := range i.memory.touched() {
+		for at := int(s.from); at < int(s.to); at += imagePage {
+			b := memory[at:][:imagePage]
+			switch {
+			case at >= len(base):
+				if !zero(b) {
+					yield(at, b, nil)
+				}
+			case !bytes.Equal(b, base[at:][:imagePage]):
+				yield(at, b, base[at:][:imagePage])
+			}
+		}
+	}
+}
+
+func zero(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Weight is how many bytes of memory the guest takes beside the base image.
+func (i *Instance) Weight() int {
+	n := 0
+	if i.memory != nil && !i.released {
+		for _, s := range i.memory.touched() {
+			n += int(s.to - s.from)
+		}
+	}
+	return n
+}

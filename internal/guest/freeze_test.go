@@ -1,0 +1,152 @@
+package guest
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// lifeFrozen is life in which the guest is frozen after every turn, and thawed in turn by each of
+// the modules.
+func lifeFrozen(t *testing.T, ms []*Module, seed byte) (outs []Out, hashes [][32]byte, sizes []int) {
+	t.Helper()
+	i := begin(t, ms[0], "fan", seed)
+	start := Start{Run: "wkf_1", Module: "basic", Workflow: "w", Input: []byte(`"fan"`), Seed: bytes.Repeat([]byte{seed}, 32), Time: began}
+	defer func() { i.Release() }()
+	in := In{Time: began}
+	for n := range 20 {
+		out := turn(t, i, in)
+		outs, hashes = append(outs, out), append(hashes, i.Hash())
+		if out.Ended != nil {
+			return outs, hashes, sizes
+		}
+		b, err := i.Freeze()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, len(b))
+		i.Release()
+		if i, err = ms[n%len(ms)].Thaw(t.Context(), start, b); err != nil {
+			t.Fatal(err)
+		}
+		if i.Hash() != hashes[n] {
+			t.Fatalf("thawed after turn %d, the guest is not as it was", n+1)
+		}
+		again, err := i.Freeze()
+		if err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("frozen again after turn %d it is other bytes (%v)", n+1, err)
+		}
+		in.Answers = nil
+		in.Time += 1000
+		for k := len(out.Calls) - 1; k >= 0; k-- {
+			in.Answers = append(in.Answers, reply(out.Calls[k]))
+		}
+		if len(in.Answers) == 0 {
+			in.Time = out.Wake
+		}
+	}
+	t.Fatal("the run does not end")
+	return nil, nil, nil
+}
+
+func TestAFrozenGuestGoesOnAsIfNothingHadHappened(t *testing.T) {
+	t.Parallel()
+	ms := []*Module{load(t, Options{}), load(t, Options{copied: true}), load(t, Options{Interpreter: true}), load(t, Options{})}
+	outs, hashes := life(t, ms[0], 1)
+	frozenOuts, frozenHashes, sizes := lifeFrozen(t, ms, 1)
+	if !reflect.DeepEqual(outs, frozenOuts) {
+		t.Errorf("turns differ:\n%+v\n%+v", outs, frozenOuts)
+	}
+	if !reflect.DeepEqual(hashes, frozenHashes) {
+		t.Error("memory differs")
+	}
+	t.Logf("frozen it has %d bytes", sizes)
+}
+
+func TestWhatCannotBeThawedIsDamaged(t *testing.T) {
+	t.Parallel()
+	m := load(t, Options{})
+	i := begin(t, m, "fan", 1)
+	defer i.Release()
+	turn(t, i, In{Time: began})
+	b, err := i.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := Start{Run: "wkf_1", Module: "basic", Workflow: "w", Input: []byte(`"fan"`), Seed: make([]byte, 32), Time: began}
+	for name, change := range map[string]func([]byte) []byte{
+		"nothing":            func([]byte) []byte { return nil },
+		"half of it":         func(b []byte) []byte { return b[:len(b)/2] },
+		"another format":     func(b []byte) []byte { b[0]++; return b },
+		"another module":     func(b []byte) []byte { b[1]++; return b },
+		"another base image": func(b []byte) []byte { b[33]++; return b },
+		"a flipped bit":      func(b []byte) []byte { b[len(b)-9] ^= 4; return b },
+		"a byte too many":    func(b []byte) []byte { return append(b, 0) },
+	} {
+		if _, err := m.Thaw(t.Context(), start, change(bytes.Clone(b))); !errors.Is(err, flawless.Damaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for cut := range 64 { // whatever it holds, thawing fails or gives a guest
+		w := frozen{b: bytes.Repeat([]byte{byte(cut)}, 3*cut)}
+		j := begin(t, m, "fan", 1)
+		w.read(j)
+		if w.err == nil {
+			t.Errorf("%d bytes of nonsense are taken for a guest", 3*cut)
+		}
+		j.broken = true
+		j.Release()
+	}
+}
+
+func TestWhatCannotBeFrozen(t *testing.T) {
+	t.Parallel()
+	fresh := begin(t, load(t, Options{}), "empty", 1)
+	waiting := begin(t, loadProgram(t, synchronous(), Options{}), "", 1)
+	turn(t, waiting, In{Time: began})
+	ended := begin(t, load(t, Options{}), "empty", 1)
+	turn(t, ended, In{Time: began})
+	for name, i := range map[string]*Instance{"before its first turn": fresh, "in the middle of a function": waiting, "ended": ended} {
+		if _, err := i.Freeze(); !errors.Is(err, flawless.Refused) {
+			t.Errorf("%s: %v", name, err)
+		}
+		i.Release()
+	}
+}
+
+func BenchmarkFreeze(b *testing.B) {
+	i := begin(b, load(b, Options{}), "fan", 1)
+	defer i.Release()
+	turn(b, i, In{Time: began})
+	size := 0
+	for b.Loop() {
+		f, err := i.Freeze()
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = len(f)
+	}
+	b.ReportMetric(float64(size), "bytes")
+}
+
+func BenchmarkThaw(b *testing.B) {
+	m := load(b, Options{})
+	i := begin(b, m, "fan", 1)
+	defer i.Release()
+	turn(b, i, In{Time: began})
+	f, err := i.Freeze()
+	if err != nil {
+		b.Fatal(err)
+	}
+	start := Start{Run: "wkf_1", Module: "basic", Workflow: "w", Input: []byte(`"fan"`), Seed: make([]byte, 32), Time: began}
+	for b.Loop() {
+		j, err := m.Thaw(b.Context(), start, f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		j.Release()
+	}
+}

@@ -1,0 +1,594 @@
+//! HTTP requests.
+//!
+//! ```
+//! use flawless::http;
+//!
+//! # #[derive(serde::Serialize)] struct Charge { cents: u64 }
+//! # #[derive(serde::Deserialize)] struct Receipt { id: String }
+//! # async fn work() -> Result<(), flawless::Error> {
+//! let receipt: Receipt = http::post("https://pay.example/charges")
+//!     .json(&Charge { cents: 995 })
+//!     .send()
+//!     .await?
+//!     .success()?
+//!     .json()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A request that is not idempotent (POST and PATCH, unless it says otherwise) is never sent a second
+//! time when the engine cannot know whether the first took effect. The run then waits for a person, or
+//! is told, see [`Request::tell_interrupted`].
+
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Answer, Call, wait_any as wait_any_call};
+use crate::error::{About, CallError, Interrupted, Kind, NotSent, StatusError};
+use crate::head::Head;
+use crate::{Error, json};
+
+pub use crate::header::Header;
+pub use crate::retry::Retry;
+use crate::retry::milliseconds;
+
+/// Begins a GET request.
+pub fn get(url: impl Into<String>) -> Request {
+    request("GET", url)
+}
+
+/// Begins a HEAD request.
+pub fn head(url: impl Into<String>) -> Request {
+    request("HEAD", url)
+}
+
+/// Begins a POST request. It is not idempotent unless it says so.
+pub fn post(url: impl Into<String>) -> Request {
+    request("POST", url)
+}
+
+/// Begins a PUT request.
+pub fn put(url: impl Into<String>) -> Request {
+    request("PUT", url)
+}
+
+/// Begins a PATCH request. It is not idempotent unless it says so.
+pub fn patch(url: impl Into<String>) -> Request {
+    request("PATCH", url)
+}
+
+/// Begins a DELETE request.
+pub fn delete(url: impl Into<String>) -> Request {
+    request("DELETE", url)
+}
+
+/// Begins a request with any method, to an absolute URL (http or https).
+pub fn request(method: impl Into<String>, url: impl Into<String>) -> Request {
+    Request {
+        method: method.into(),
+        url: url.into(),
+        header: Header::default(),
+        body: Ok(Vec::new()),
+        idempotent: None,
+        timeout: None,
+        limit: None,
+        tell: false,
+        redirects: None,
+        retry: Retry::default(),
+    }
+}
+
+/// A request that was not sent yet.
+#[derive(Debug, Clone)]
+#[must_use = "a request is made by `send`"]
+pub struct Request {
+    method: String,
+    url: String,
+    header: Header,
+    body: Result<Vec<u8>, Error>,
+    idempotent: Option<bool>,
+    timeout: Option<Duration>,
+    limit: Option<u64>,
+    tell: bool,
+    redirects: Option<u32>,
+    retry: Retry,
+}
+
+impl Request {
+    /// Appends a header field. An `Idempotency-Key` is added by the engine unless there is one.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.header.add(name, value);
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Ok(body.into());
+        self
+    }
+
+    /// Sets the body to a value written as JSON, and `Content-Type` to `application/json`. A value
+    /// that has no form in JSON makes the call end with [`Error::Json`].
+    pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        self.header.set("Content-Type", "application/json");
+        self.body = json::encode("the body of the request", value);
+        self
+    }
+
+    /// Says that the request may reach the server twice without harm: if the engine cannot know
+    /// whether it did, it sends it again, under the same `Idempotency-Key`. This is how GET, HEAD,
+    /// OPTIONS, PUT, DELETE and TRACE are treated anyway.
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = Some(true);
+        self
+    }
+
+    /// Says that the request must never reach the server twice: if the engine cannot know whether it
+    /// did, the run waits for a person to decide, or is told. This is how POST and PATCH are treated
+    /// anyway.
+    pub fn not_idempotent(mut self) -> Self {
+        self.idempotent = Some(false);
+        self
+    }
+
+    /// Lets the call end with [`Error::Interrupted`] when it cannot be known whether a request that is
+    /// not idempotent took effect, instead of making the run wait for a person.
+    pub fn tell_interrupted(mut self) -> Self {
+        self.tell = true;
+        self
+    }
+
+    /// Limits one try, from its start to the last byte of the response. It is rounded up to
+    /// milliseconds; without it the engine's default of 120 seconds holds. Zero makes the call end
+    /// with [`Kind::Invalid`].
+    ///
+    /// It differs from [`crate::timeout`], which ends the waiting of the code and not the call.
+    pub fn timeout(mut self, most: Duration) -> Self {
+        self.timeout = Some(most);
+        self
+    }
+
+    /// The longest body of a response in bytes that is accepted; a longer one is [`Kind::TooLarge`]
+    /// and is not cut. Without it the engine's default of 10 MiB holds. Zero makes the call end with
+    /// [`Kind::Invalid`].
+    pub fn limit(mut self, bytes: u64) -> Self {
+        self.limit = Some(bytes);
+        self
+    }
+
+    /// How many redirects are followed, 10 without it. With 0, and for requests that are not
+    /// idempotent, a 3xx is the answer.
+    pub fn redirects(mut self, most: u32) -> Self {
+        self.redirects = Some(most);
+        self
+    }
+
+    /// Has the engine try again.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Makes the call. The engine begins it at once, and other calls beside it; its response comes by
+    /// `.await` in an async workflow, and by [`Sending::wait`] in a plain function.
+    #[track_caller]
+    pub fn send(self) -> Sending {
+        let mut about = About {
+            call: 0,
+            method: self.method.clone(),
+            url: self.url.clone(),
+        };
+        let call = self.make(&about, Location::caller());
+        if let Ok(call) = &call {
+            about.call = call.number();
+        }
+        Sending {
+            call: call.map_err(Some),
+            about,
+        }
+    }
+
+    fn make(self, about: &About, site: &Location<'_>) -> Result<Call, Error> {
+        if let Some(message) = self.problem() {
+            return Err(Error::Call(CallError {
+                request: about.clone(),
+                kind: Kind::Invalid,
+                status: None,
+                message: message.to_owned(),
+            }));
+        }
+        let head = self.call_head();
+        Call::make("http", head, &self.body?, site)
+    }
+
+    fn problem(&self) -> Option<&'static str> {
+        if self.timeout.is_some_and(|t| t.is_zero()) {
+            return Some(
+                "the timeout is zero; give one above zero, or leave it out for the default",
+            );
+        }
+        if self.limit == Some(0) {
+            return Some(
+                "the limit of the response is zero; give a number of bytes, or leave it out for the default",
+            );
+        }
+        self.retry.problem()
+    }
+
+    fn call_head(&self) -> Head {
+        let mut head = Head::new();
+        head.str("method", &self.method);
+        head.str("url", &self.url);
+        if !self.header.is_empty() {
+            head.raw("headers", &self.header.text());
+        }
+        if let Some(idempotent) = self.idempotent {
+            head.bool("idempotent", idempotent);
+        }
+        if let Some(timeout) = self.timeout {
+            head.int("timeout_ms", milliseconds(timeout));
+        }
+        if let Some(limit) = self.limit {
+            head.int("limit", i64::try_from(limit).unwrap_or(i64::MAX));
+        }
+        if self.tell {
+            head.str("on_unknown", "tell");
+        }
+        if let Some(redirects) = self.redirects {
+            head.int("redirects", redirects);
+        }
+        if self.retry.attempts > 1 {
+            head.raw("retry", &self.retry.text());
+        }
+        head
+    }
+}
+
+/// A request that was sent: a future of its response, or something to [`wait`](Sending::wait) for.
+///
+/// Every status is an answer, also 404 and 503. Errors are [`Error::NotSent`],
+/// [`Error::Interrupted`], [`Error::Call`], [`Error::Cancelled`], [`Error::Outside`] and, where the
+/// body has no form in JSON, [`Error::Json`]. If the run is cancelled, only the waiting ends: the
+/// request is carried out all the same, and its outcome is in the log of the run.
+#[derive(Debug)]
+#[must_use = "the response comes by `.await`, or by `.wait()` in a plain function"]
+pub struct Sending {
+    call: Result<Call, Option<Error>>, // the error is taken once
+    about: About,
+}
+
+impl Sending {
+    /// Blocks until the response is there, in a plain function.
+    ///
+    /// # Panics
+    /// In an async workflow, where the response comes by `.await`.
+    #[track_caller]
+    pub fn wait(mut self) -> Result<Response, Error> {
+        let answer = match &self.call {
+            Ok(call) => call.wait()?,
+            Err(_) => return Err(self.refusal()),
+        };
+        Response::read(&self.about, answer)
+    }
+
+    /// Blocks until the response is there or some time has passed, in a plain function; `None` is the
+    /// latter. The request goes on and may be waited for again.
+    ///
+    /// # Panics
+    /// In an async workflow, where [`crate::timeout`] does it.
+    #[track_caller]
+    pub fn wait_for(&mut self, most: Duration) -> Result<Option<Response>, Error> {
+        let answer = match &self.call {
+            Ok(call) => call.wait_for(most)?,
+            Err(_) => return Err(self.refusal()),
+        };
+        answer.map(|a| Response::read(&self.about, a)).transpose()
+    }
+
+    fn refusal(&mut self) -> Error {
+        match &mut self.call {
+            Err(error) => error.take().unwrap_or(Error::Outside),
+            Ok(_) => Error::Outside,
+        }
+    }
+}
+
+impl Future for Sending {
+    type Output = Result<Response, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &self.call {
+            Ok(call) => call
+                .poll(cx)
+                .map(|answer| Response::read(&self.about, answer?)),
+            Err(_) => Poll::Ready(Err(self.refusal())),
+        }
+    }
+}
+
+/// Blocks until one of several requests has its response, in a plain function, and returns its place
+/// in the list; `wait` then returns at once. A request that could not be made counts as one that has.
+///
+/// ```
+/// # use flawless::http;
+/// # fn work() -> Result<(), flawless::Error> {
+/// let mut open = vec![http::get("https://a.example/").send(), http::get("https://b.example/").send()];
+/// while !open.is_empty() {
+///     let next = http::wait_any(&open)?;
+///     println!("{}", open.swap_remove(next).wait()?.status);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+/// With an empty list, and in an async workflow.
+#[track_caller]
+pub fn wait_any(requests: &[Sending]) -> Result<usize, Error> {
+    assert!(!requests.is_empty(), "there is no request to wait for");
+    let mut calls = Vec::with_capacity(requests.len());
+    for (place, request) in requests.iter().enumerate() {
+        match &request.call {
+            Ok(call) => calls.push(call),
+            Err(_) => return Ok(place),
+        }
+    }
+    Ok(wait_any_call(&calls, None)?.unwrap_or(0))
+}
+
+/// The whole response to a request, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Its status.
+    pub status: u16,
+    /// Its header fields.
+    pub header: Header,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Where it came from, after redirects.
+    pub url: String,
+    about: About,
+}
+
+#[derive(Deserialize)]
+struct AnswerHead {
+    #[serde(default)]
+    status: u16,
+    #[serde(default)]
+    headers: Option<Header>,
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    error: Option<AnswerError>,
+}
+
+#[derive(Deserialize)]
+struct AnswerError {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    status: Option<u16>,
+}
+
+impl Response {
+    fn read(about: &About, answer: Answer) -> Result<Response, Error> {
+        let what = format!("the engine's answer to call {}", about.call);
+        let head: AnswerHead = json::decode(&what, &answer.head)?;
+        if let Some(error) = head.error {
+            return Err(error.of(about.clone()));
+        }
+        Ok(Response {
+            status: head.status,
+            header: head.headers.unwrap_or_default(),
+            body: answer.body,
+            url: head.url,
+            about: about.clone(),
+        })
+    }
+
+    /// Tells whether the status is 2xx.
+    pub fn ok(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Returns the response, or [`Error::Status`] if its status is not 2xx.
+    pub fn success(self) -> Result<Response, Error> {
+        if self.ok() {
+            return Ok(self);
+        }
+        Err(Error::Status(StatusError {
+            request: self.about,
+            status: self.status,
+            body: self.body,
+        }))
+    }
+
+    /// Reads the body as JSON, whatever the status.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        json::decode(&format!("{}: the response", self.about), &self.body)
+    }
+
+    /// Returns the body as text; what is not UTF-8 in it becomes U+FFFD.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl AnswerError {
+    fn of(self, request: About) -> Error {
+        match self.kind.as_str() {
+            "not_sent" => Error::NotSent(NotSent {
+                request,
+                reason: self.reason,
+                message: self.message,
+            }),
+            "interrupted" => Error::Interrupted(Interrupted {
+                request,
+                status: self.status.filter(|s| *s > 0),
+                message: self.message,
+            }),
+            word => Error::Call(CallError {
+                request,
+                kind: Kind::of(word),
+                status: self.status.filter(|s| *s > 0),
+                message: self.message,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::finish;
+
+    fn text(request: &Request) -> String {
+        String::from_utf8(request.call_head().end()).unwrap()
+    }
+
+    #[test]
+    fn a_head_holds_what_was_said() {
+        let rows = [
+            (
+                get("https://a.example/"),
+                r#"{"method":"GET","url":"https://a.example/"}"#,
+            ),
+            (
+                post("https://a.example/\"").json(&1).idempotent(),
+                r#"{"method":"POST","url":"https://a.example/\"","headers":[["Content-Type","application/json"]],"idempotent":true}"#,
+            ),
+            (
+                put("u")
+                    .not_idempotent()
+                    .timeout(Duration::from_nanos(1))
+                    .limit(u64::MAX)
+                    .tell_interrupted()
+                    .redirects(0)
+                    .retry(Retry {
+                        attempts: 2,
+                        ..Retry::default()
+                    }),
+                r#"{"method":"PUT","url":"u","idempotent":false,"timeout_ms":1,"limit":9223372036854775807,"on_unknown":"tell","redirects":0,"retry":{"attempts":2}}"#,
+            ),
+            (
+                delete("u").retry(Retry {
+                    attempts: 1,
+                    ..Retry::default()
+                }),
+                r#"{"method":"DELETE","url":"u"}"#,
+            ),
+        ];
+        for (request, want) in rows {
+            assert_eq!(text(&request), want);
+        }
+    }
+
+    #[test]
+    fn outside_a_workflow_nothing_is_sent() {
+        assert_eq!(get("http://a/").send().wait(), Err(Error::Outside));
+        assert_eq!(finish(get("http://a/").send()), Some(Err(Error::Outside)));
+    }
+
+    #[test]
+    fn a_call_that_is_not_well_formed_is_told() {
+        for request in [
+            get("u").timeout(Duration::ZERO),
+            get("u").limit(0),
+            get("u").retry(Retry {
+                jitter: 2.0,
+                ..Retry::default()
+            }),
+        ] {
+            let error = request.send().wait().unwrap_err();
+            assert!(
+                matches!(&error, Error::Call(e) if e.kind == Kind::Invalid),
+                "{error}"
+            );
+        }
+        let odd = std::collections::BTreeMap::from([(vec![1], 2)]);
+        assert!(matches!(
+            post("u").json(&odd).send().wait(),
+            Err(Error::Json(_))
+        ));
+    }
+
+    fn read(head: &str, body: &str) -> Result<Response, Error> {
+        let about = About {
+            call: 3,
+            method: "GET".into(),
+            url: "u".into(),
+        };
+        Response::read(
+            &about,
+            Answer {
+                head: head.into(),
+                body: body.into(),
+            },
+        )
+    }
+
+    #[test]
+    fn an_answer_is_a_response() {
+        let head = r#"{"status":201,"headers":[["A","1"],["a","2"]],"url":"v","more":[]}"#;
+        let r = read(head, "[1,2]").unwrap();
+        assert_eq!((r.status, r.ok(), r.url.as_str()), (201, true, "v"));
+        assert_eq!(r.header.values("A").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(r.json::<Vec<u8>>().unwrap(), [1, 2]);
+        let error = r.json::<String>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("call 3, GET u: the response does not fit alloc::string::String"),
+            "{error}"
+        );
+        assert_eq!(r.success().unwrap().text(), "[1,2]");
+    }
+
+    #[test]
+    fn another_status_is_no_success() {
+        let error = read(r#"{"status":404}"#, "gone")
+            .unwrap()
+            .success()
+            .unwrap_err();
+        assert_eq!(error.to_string(), "call 3, GET u: status 404: gone");
+    }
+
+    #[test]
+    fn an_answer_may_be_an_error() {
+        let error = read(
+            r#"{"error":{"kind":"not_sent","reason":"dial","message":"m"}}"#,
+            "",
+        )
+        .unwrap_err();
+        assert!(
+            matches!(&error, Error::NotSent(e) if e.reason == "dial" && e.request.call == 3),
+            "{error}"
+        );
+        let error = read(
+            r#"{"error":{"kind":"interrupted","message":"m","status":200}}"#,
+            "",
+        )
+        .unwrap_err();
+        assert!(
+            matches!(&error, Error::Interrupted(e) if e.status == Some(200)),
+            "{error}"
+        );
+        let error = read(r#"{"error":{"kind":"told","message":"m"}}"#, "").unwrap_err();
+        assert!(
+            matches!(&error, Error::Call(e) if e.kind == Kind::Told && e.status.is_none()),
+            "{error}"
+        );
+        let error = read("nonsense", "").unwrap_err().to_string();
+        assert!(
+            error.starts_with("the engine's answer to call 3 does not fit"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Workflows in plain Rust, run to completion by the Flawless engine.
+//!
+//! A workflow is a function. The engine runs it to completion: when a machine dies in the middle, the
+//! function is run again and handed the answers it has had, so that it goes on where it was without
+//! touching the world twice.
+//!
+//! ```
+//! use std::time::Duration;
+//! use flawless::http;
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Customer {
+//!     /// where to write to
+//!     mail: String,
+//! }
+//!
+//! /// Greets a customer, and once more after a day.
+//! #[flawless::workflow("welcome")]
+//! async fn welcome(customer: Customer) -> Result<String, flawless::Error> {
+//!     for _ in 0..2 {
+//!         http::post("https://mail.example/send").json(&customer.mail).send().await?.success()?;
+//!         flawless::sleep(Duration::from_secs(24 * 60 * 60)).await?;
+//!     }
+//!     Ok(format!("greeted {}", customer.mail))
+//! }
+//! ```
+//!
+//! It is a library with `crate-type = ["cdylib"]`, built by
+//!
+//! ```text
+//! cargo build --release --target wasm32-wasip1
+//! ```
+//!
+//! # Plain or async
+//!
+//! A workflow is a plain `fn`, which blocks in `.wait()`, or an `async fn`, which waits by `.await`. All
+//! workflows of a module are of one sort. An async one does several things beside each other
+//! ([`join!`], [`select!`], [`task`], [`timeout`]); while it waits it is not on any stack, so that the
+//! engine can put it away. A plain one that waits is made again from its log. [`http::Request::send`]
+//! makes a call at once, so that a plain one may have several calls under way, too.
+//!
+//! # What is durable
+//!
+//! Time stands still while the code computes and moves when it waits; timers that came due while no
+//! engine was running fire at once, in order. Randomness is the run's own and part of its log. Tasks
+//! run in the same order in every replay. On `wasm32-wasip1`, `std::time` is the run's time,
+//! `std::thread::sleep` is durable in plain workflows, and `println!` writes lines of the run's log.
+//! There are no files, no sockets, no threads, no environment and no arguments.
+//!
+//! # What is never done twice
+//!
+//! A request that is not idempotent is never sent a second time when the engine cannot know whether
+//! the first took effect. See [`http`].
+//!
+//! # Panics
+//!
+//! A panic ends the run: it has failed, with the message and where it was.
+//!
+//! # Outside a guest
+//!
+//! On other platforms the crate compiles, so that tests of the code around a workflow work; calls end
+//! with [`Error::Outside`] there.
+
+// Only a guest calls what the engine calls, so that elsewhere much of the crate is not used.
+#![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
+
+mod call;
+mod cancelled;
+mod clock;
+mod data;
+mod error;
+mod executor;
+#[cfg(target_family = "wasm")]
+mod guest;
+mod head;
+mod header;
+mod host;
+pub mod http;
+mod join;
+mod json;
+pub mod log;
+#[cfg(target_family = "wasm")]
+mod panic;
+pub mod random;
+mod reactor;
+mod retry;
+mod run;
+mod select;
+mod shield;
+mod sleep;
+mod task;
+mod timeout;
+#[cfg(feature = "tracing")]
+pub mod tracing;
+mod workflow;
+
+pub use cancelled::{Cancelled, cancellation, cancelled};
+pub use clock::now;
+pub use data::set_data;
+pub use error::{About, CallError, Error, Interrupted, JsonError, Kind, NotSent, StatusError};
+pub use join::join_all;
+pub use run::run_id;
+pub use shield::{Shield, shield, shielded};
+pub use sleep::{Sleep, sleep, sleep_until};
+pub use task::{Task, task};
+pub use timeout::{Elapsed, timeout};
+
+/// Makes a function a workflow of the module.
+///
+/// ```
+/// /// Adds two numbers.
+/// #[flawless::workflow("add")]
+/// fn add((a, b): (i64, i64)) -> i64 {
+///     a + b
+/// }
+/// ```
+///
+/// The function has one parameter, the input, or none, and returns the output or a `Result` of it;
+/// a type whose last name is `Result` is taken for one. The run's input is JSON, read by serde; the
+/// output is written by it. The module's manifest has a JSON Schema of both, made by schemars, and
+/// the function's doc comment.
+///
+/// A run completes with the value that the function returns, or fails with the error, which may be
+/// anything that becomes a `Box<dyn Error>`. If the error is [`Error::Cancelled`] or has it as a
+/// source, the run is cancelled.
+///
+/// The function stays as it is and can be called by other code.
+pub use flawless_sdk_macros::workflow;
+
+#[doc(hidden)]
+pub mod __private {
+    #[cfg(target_family = "wasm")]
+    pub use crate::guest::resume;
+    pub use crate::join::Parts;
+    pub use crate::select::{Branches, Chosen, branch, first};
+    pub use crate::workflow::{
+        Body, Ending, Input, Output, Returned, Running, Value, Workflow, input_schema,
+        output_schema, read_input, register,
+    };
+}

@@ -1,0 +1,367 @@
+//! The workflows of a module.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cancelled::is_cancellation;
+use crate::head::Head;
+use crate::json;
+
+/// A workflow, as the attribute [`crate::workflow`] describes it.
+pub struct Workflow {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, for people.
+    pub doc: &'static str,
+    /// The JSON Schema of its input, if it has one.
+    pub input: Option<fn() -> Vec<u8>>,
+    /// The JSON Schema of its output.
+    pub output: fn() -> Vec<u8>,
+    /// What it does.
+    pub body: Body,
+}
+
+/// What a workflow does with its input.
+pub enum Body {
+    /// A plain function.
+    Plain(fn(&[u8]) -> Ending),
+    /// An `async fn`.
+    Async(fn(&[u8]) -> Running),
+}
+
+/// An async workflow that was begun.
+pub type Running = Pin<Box<dyn Future<Output = Ending>>>;
+
+static WORKFLOWS: Mutex<Vec<&'static Workflow>> = Mutex::new(Vec::new());
+
+/// Adds a workflow to those of the module.
+pub fn register(workflow: &'static Workflow) {
+    let mut all = WORKFLOWS.lock().unwrap_or_else(PoisonError::into_inner);
+    all.push(workflow);
+}
+
+/// Returns the workflows of the module in the order of their names.
+pub(crate) fn all() -> Vec<&'static Workflow> {
+    let mut all = WORKFLOWS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    all.sort_by_key(|w| w.name);
+    all
+}
+
+/// Returns the manifest of a module that has these workflows.
+///
+/// # Panics
+/// If two have the same name, or some are plain functions and others are not: the author has to know
+/// before the module is added.
+pub(crate) fn manifest(all: &[&Workflow]) -> Vec<u8> {
+    for pair in all.windows(2) {
+        assert!(
+            pair[0].name != pair[1].name,
+            "workflow {:?} is there twice; names must differ within a module",
+            pair[0].name
+        );
+    }
+    let plain = all.iter().find(|w| matches!(w.body, Body::Plain(_)));
+    let other = all.iter().find(|w| matches!(w.body, Body::Async(_)));
+    if let (Some(plain), Some(other)) = (plain, other) {
+        panic!(
+            "workflow {:?} is a plain function and workflow {:?} an async one; make both the same, or build two modules",
+            plain.name, other.name
+        );
+    }
+    let workflows: Vec<Vec<u8>> = all.iter().map(|w| w.manifest()).collect();
+    let mut o = Head::new();
+    o.str("sdk", concat!("rust/", env!("CARGO_PKG_VERSION")));
+    o.raw(
+        "workflows",
+        &[&b"["[..], &workflows.join(&b","[..]), b"]"].concat(),
+    );
+    o.raw("hosts", b"[]");
+    o.end()
+}
+
+/// Returns the workflow of a name, or an error that lists those there are.
+pub(crate) fn find<'a>(all: &[&'a Workflow], name: &str) -> Result<&'a Workflow, String> {
+    if let Some(w) = all.iter().find(|w| w.name == name) {
+        return Ok(w);
+    }
+    if all.is_empty() {
+        return Err(format!(
+            "no workflow {name:?}: the module has none; put #[flawless::workflow] on a function"
+        ));
+    }
+    let names: Vec<&str> = all.iter().map(|w| w.name).collect();
+    Err(format!(
+        "no workflow {name:?}: the module has {}",
+        names.join(", ")
+    ))
+}
+
+impl Workflow {
+    fn manifest(&self) -> Vec<u8> {
+        let mut o = Head::new();
+        o.str("name", self.name);
+        if !self.doc.is_empty() {
+            o.str("doc", self.doc);
+        }
+        if let Some(input) = self.input {
+            o.raw("input", &input());
+        }
+        o.raw("output", &(self.output)());
+        o.end()
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With its output, JSON.
+    Output(Vec<u8>),
+    /// Without.
+    Failure {
+        /// `error`, `panic` or `cancelled`.
+        kind: &'static str,
+        /// What happened.
+        message: String,
+        /// Where, or empty.
+        stack: String,
+    },
+}
+
+impl Ending {
+    pub(crate) fn error(message: String) -> Self {
+        Ending::Failure {
+            kind: "error",
+            message,
+            stack: String::new(),
+        }
+    }
+
+    /// Whether there is an output, and the JSON that the engine is told.
+    pub(crate) fn text(self) -> (bool, Vec<u8>) {
+        match self {
+            Ending::Output(text) => (true, text),
+            Ending::Failure {
+                kind,
+                message,
+                stack,
+            } => {
+                let mut o = Head::new();
+                o.str("kind", kind);
+                o.str("message", &message);
+                if !stack.is_empty() {
+                    o.str("stack", &stack);
+                }
+                (false, o.end())
+            }
+        }
+    }
+}
+
+/// What can be the input of a workflow: serde reads it, and schemars describes it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the input of a workflow",
+    note = "derive serde::Deserialize and schemars::JsonSchema for it"
+)]
+pub trait Input: DeserializeOwned + JsonSchema {}
+
+impl<T: DeserializeOwned + JsonSchema> Input for T {}
+
+/// What can be the output of a workflow: serde writes it, and schemars describes it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the output of a workflow",
+    note = "derive serde::Serialize and schemars::JsonSchema for it"
+)]
+pub trait Output: Serialize + JsonSchema {}
+
+impl<T: Serialize + JsonSchema> Output for T {}
+
+/// What a workflow returns: an output, or an error instead.
+#[diagnostic::on_unimplemented(
+    message = "a workflow cannot return `{Self}`",
+    note = "return a value for which serde::Serialize and schemars::JsonSchema are derived, or a Result of one and an error"
+)]
+pub trait Returned {
+    /// Its type.
+    type Output: Output;
+
+    /// How the run ends with it.
+    fn ending(self) -> Ending;
+}
+
+/// A value that is no `Result`.
+pub struct Value<T>(pub T);
+
+impl<T: Output> Returned for Value<T> {
+    type Output = T;
+
+    fn ending(self) -> Ending {
+        output(&self.0)
+    }
+}
+
+impl<T: Output, E: Into<Box<dyn StdError>>> Returned for Result<T, E> {
+    type Output = T;
+
+    fn ending(self) -> Ending {
+        match self {
+            Ok(value) => output(&value),
+            Err(error) => failure(&*error.into()),
+        }
+    }
+}
+
+fn output<T: Serialize>(value: &T) -> Ending {
+    match json::encode("the output", value) {
+        Ok(text) => Ending::Output(text),
+        Err(e) => Ending::error(e.to_string()),
+    }
+}
+
+/// The ending of an error: its message, and those of its sources that it does not tell itself.
+fn failure(error: &(dyn StdError + 'static)) -> Ending {
+    let kind = match is_cancellation(error) {
+        true => "cancelled",
+        false => "error",
+    };
+    let mut message = error.to_string();
+    let mut next = error.source();
+    while let Some(e) = next {
+        let text = e.to_string();
+        if !message.contains(&text) {
+            let _ = write!(message, ": {text}");
+        }
+        next = e.source();
+    }
+    Ending::Failure {
+        kind,
+        message,
+        stack: String::new(),
+    }
+}
+
+/// Reads the input of a workflow. None at all is read as `null`.
+pub fn read_input<T: Input>(text: &[u8]) -> Result<T, Ending> {
+    let text = if text.is_empty() { b"null" } else { text };
+    serde_json::from_slice(text)
+        .map_err(|e| Ending::error(format!("the input does not fit the workflow: {e}")))
+}
+
+/// The JSON Schema of an input.
+pub fn input_schema<T: Input>() -> Vec<u8> {
+    schema::<T>(SchemaSettings::draft2020_12().for_deserialize())
+}
+
+/// The JSON Schema of an output.
+pub fn output_schema<R: Returned>() -> Vec<u8> {
+    schema::<R::Output>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+fn schema<T: JsonSchema>(settings: SchemaSettings) -> Vec<u8> {
+    let schema = settings.into_generator().into_root_schema_for::<T>();
+    serde_json::to_vec(&schema).expect("a schema is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cancelled, Error};
+    use serde_json::json;
+
+    fn workflow(name: &'static str, body: Body) -> Workflow {
+        Workflow {
+            name,
+            doc: "Does it.",
+            input: Some(input_schema::<Vec<u8>>),
+            output: output_schema::<Value<String>>,
+            body,
+        }
+    }
+
+    fn plain(name: &'static str) -> Workflow {
+        workflow(name, Body::Plain(|_| Ending::Output(Vec::new())))
+    }
+
+    fn asynchronous(name: &'static str) -> Workflow {
+        workflow(
+            name,
+            Body::Async(|_| Box::pin(async { Ending::Output(Vec::new()) })),
+        )
+    }
+
+    #[test]
+    fn a_manifest_describes_the_workflows() {
+        let text = manifest(&[&plain("a"), &plain("b")]);
+        let m: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(m["sdk"], json!(concat!("rust/", env!("CARGO_PKG_VERSION"))));
+        assert_eq!(m["workflows"][1]["name"], json!("b"));
+        assert_eq!(m["workflows"][0]["doc"], json!("Does it."));
+        assert_eq!(m["workflows"][0]["input"]["type"], json!("array"));
+        assert_eq!(m["workflows"][0]["output"]["type"], json!("string"));
+    }
+
+    #[test]
+    #[should_panic(expected = "is there twice")]
+    fn names_must_differ() {
+        manifest(&[&plain("a"), &plain("a")]);
+    }
+
+    #[test]
+    #[should_panic(expected = "is a plain function and workflow \"b\" an async one")]
+    fn a_module_is_plain_or_async() {
+        manifest(&[&plain("a"), &asynchronous("b")]);
+    }
+
+    #[test]
+    fn a_name_that_is_unknown_is_told() {
+        let (a, b) = (plain("a"), plain("b"));
+        assert!(find(&[&a, &b], "b").is_ok_and(|w| w.name == "b"));
+        let error = find(&[&a, &b], "c").err().unwrap();
+        assert_eq!(error, "no workflow \"c\": the module has a, b");
+        assert!(find(&[], "c").is_err_and(|e| e.contains("has none")));
+    }
+
+    fn told(ending: Ending) -> String {
+        let (ok, text) = ending.text();
+        format!("{ok} {}", String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn what_is_returned_is_how_a_run_ends() {
+        assert_eq!(told(Value(7).ending()), "true 7");
+        assert_eq!(told(Ok::<_, Error>("x").ending()), "true \"x\"");
+        let why = Cancelled {
+            by: String::new(),
+            note: "late".into(),
+        };
+        let rows = [
+            (
+                Err::<(), String>("broken".into()).ending(),
+                r#"false {"kind":"error","message":"broken"}"#,
+            ),
+            (
+                Err::<(), Error>(why.into()).ending(),
+                r#"false {"kind":"cancelled","message":"the run was cancelled: late"}"#,
+            ),
+        ];
+        for (ending, want) in rows {
+            assert_eq!(told(ending), want);
+        }
+    }
+
+    #[test]
+    fn an_input_that_does_not_fit_is_told() {
+        assert_eq!(read_input::<u8>(b"7"), Ok(7));
+        assert_eq!(read_input::<Option<u8>>(b""), Ok(None));
+        let ending = read_input::<u8>(b"\"7\"").unwrap_err();
+        assert!(told(ending).contains("the input does not fit the workflow: invalid type"));
+    }
+}
