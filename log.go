@@ -41,8 +41,8 @@ type Turn struct {
 	Answers []int           `json:"answers,omitempty" cbor:"3,keyasint,omitempty"` // calls whose answers the guest was given, in order
 	Calls   []Call          `json:"calls,omitempty" cbor:"4,keyasint,omitempty"`
 	Lines   []Line          `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
-	Data    json.RawMessage `json:"data,omitempty" cbor:"6,keyasint,omitempty"`  // the run's data after the turn, when it set any (JSON)
-	Wake    int64           `json:"wake,omitempty" cbor:"7,keyasint,omitempty"`  // next timer of the guest: Unix nanoseconds, 0 is none
+	Data    json.RawMessage `json:"data,omitempty" cbor:"6,keyasint,omitempty"` // the run's data after the turn, when it set any (JSON)
+	Wake    int64           `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
 	Ended   *Ended          `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
 	Cost    uint64          `json:"cost,omitempty" cbor:"10,keyasint,omitempty"` // metered units
 }

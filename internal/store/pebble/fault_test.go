@@ -87,15 +87,28 @@ type faultFile struct {
 func (f *faultFile) Preallocate(int64, int64) error { return errors.ErrUnsupported }
 
 func (f *faultFile) Write(p []byte) (int, error) {
-	if f.fs.full.Load() {
-		return 0, syscall.ENOSPC
-	}
-	if _, hook := f.fs.hooks(); f.log && hook != nil {
-		if err := hook(); err != nil {
-			return 0, err
-		}
+	if err := f.refused(); err != nil {
+		return 0, err
 	}
 	return f.File.Write(p)
+}
+
+func (f *faultFile) WriteAt(p []byte, at int64) (int, error) {
+	if err := f.refused(); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(p, at)
+}
+
+// refused returns why nothing can be written.
+func (f *faultFile) refused() error {
+	if f.fs.full.Load() {
+		return syscall.ENOSPC
+	}
+	if _, hook := f.fs.hooks(); f.log && hook != nil {
+		return hook()
+	}
+	return nil
 }
 
 func (f *faultFile) SyncData() error {

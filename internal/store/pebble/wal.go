@@ -61,19 +61,19 @@ func (w *walFS) fill(f vfs.File, name string, category vfs.DiskWriteCategory) (v
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	z, err := w.base.OpenReadWrite(name, category)
+	f, err := w.base.OpenReadWrite(name, category)
 	if err != nil {
 		return nil, err
 	}
-	block := make([]byte, zeros)
-	for left := w.size; left > 0 && err == nil; left -= zeros {
-		_, err = z.Write(block[:min(left, zeros)])
+	z, none := newBlocks(f), aligned(zeros)
+	for at := int64(0); at < w.size && err == nil; at += zeros {
+		err = z.put(none[:whole(int(min(w.size-at, zeros)))], at)
 	}
 	if err == nil {
-		err = z.Sync()
+		err = f.Sync()
 	}
 	_ = err // a file without zeros works as well, only slower
-	if err := z.Close(); err != nil {
+	if err := f.Close(); err != nil {
 		return nil, err
 	}
 	return w.FS.OpenReadWrite(name, category)
@@ -84,53 +84,10 @@ func (w *walFS) wrap(f vfs.File, name string, err error) (vfs.File, error) {
 		w.failed(fmt.Errorf("making log file %s: %w", name, err), false)
 		return w.nowhere(name)
 	}
-	return &walFile{f, w}, nil
+	return newWALFile(f, w), nil
 }
 
 // nowhere returns a file in memory that nobody reads.
 func (w *walFS) nowhere(name string) (vfs.File, error) {
 	return vfs.NewMem().Create(w.PathBase(name), vfs.WriteCategoryUnspecified)
-}
-
-// walFile is a log file. Its writes and syncs never return an error.
-type walFile struct {
-	vfs.File
-	fs *walFS
-}
-
-// Write implements vfs.File.
-func (f *walFile) Write(p []byte) (int, error) {
-	n := len(p)
-	if f.fs.broken() {
-		return n, nil
-	}
-	if _, err := f.File.Write(p); err != nil {
-		f.fs.failed(fmt.Errorf("writing the log: %w", err), false)
-	}
-	return n, nil
-}
-
-// Sync implements vfs.File.
-func (f *walFile) Sync() error { return f.sync(f.File.Sync) }
-
-// SyncData implements vfs.File.
-func (f *walFile) SyncData() error { return f.sync(f.File.SyncData) }
-
-// SyncTo implements vfs.File.
-func (f *walFile) SyncTo(length int64) (bool, error) {
-	full := false
-	return full, f.sync(func() (err error) { full, err = f.File.SyncTo(length); return err })
-}
-
-// Preallocate implements vfs.File. The space is there already.
-func (f *walFile) Preallocate(int64, int64) error { return nil }
-
-func (f *walFile) sync(do func() error) error {
-	if f.fs.broken() {
-		return nil
-	}
-	if err := do(); err != nil {
-		f.fs.failed(fmt.Errorf("syncing the log: %w", err), false)
-	}
-	return nil
 }

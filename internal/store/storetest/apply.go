@@ -104,6 +104,43 @@ func testExpect(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 }
 
+// testExpectAgain asks for the same expectations again and again, while what they are about changes.
+func testExpectAgain(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	for i := range 10 {
+		key := fmt.Sprintf("k%d", i)
+		expect := func(it store.Item, b *store.Batch) error {
+			b.Expect = []store.Item{it}
+			return kv.Apply(t.Context(), b)
+		}
+		apply(t, kv, set(item(key, "1")))
+		for range 3 {
+			if err := expect(item(key, "1"), set(item("other", "1"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code(t, "an expectation of what was never there", expect(item(key, "0"), set(item("other", "2"))), flawless.Fenced)
+		if err := expect(item(key, "1"), set(item(key, "2"))); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			code(t, "an expectation of what was replaced", expect(item(key, "1"), set(item("other", "2"))), flawless.Fenced)
+			if err := expect(item(key, "2"), set(item("other", "1"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code(t, "an expectation of nothing where there is something", expect(absent(key), set(item("other", "2"))), flawless.Fenced)
+		if err := expect(item(key, "2"), &store.Batch{Delete: [][]byte{[]byte(key)}}); err != nil {
+			t.Fatal(err)
+		}
+		code(t, "an expectation of what was removed", expect(item(key, "2"), set(item("other", "2"))), flawless.Fenced)
+		if err := expect(absent(key), set(item("other", "1"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, "after it", []string{"other=1"}, pairs(t, kv, store.Range{}))
+}
+
 // testRace lets many take the same step from the same value: exactly one may.
 func testRace(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)

@@ -39,6 +39,7 @@ var areas = []struct {
 	{"scan sees one moment", testScanMoment},
 	{"apply is atomic", testApply},
 	{"expectations", testExpect},
+	{"expectations again and again", testExpectAgain},
 	{"one of many wins", testRace},
 	{"order", testOrder},
 	{"large values", testLarge},
