@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,8 @@ type Options struct {
 	Patience time.Duration
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64 // bytes that the process should take at most; 0 is unlimited
+	Memory   int64  // bytes that the process should take at most; 0 is unlimited
+	URL      string // where the outside reaches the server; runs tell it to those who are to settle a promise
 
 	resident func() int64 // bytes that the process takes; nil asks the system
 
@@ -72,6 +74,9 @@ type Engine struct {
 	tasks      tasks
 	slots      *semaphore.Weighted // guests computing
 	places     places              // guests in memory
+	ends       ends
+	shared     shared
+	url        string
 	clock      clock
 
 	stopping atomic.Bool // no new work
@@ -100,6 +105,7 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond),
+		url:   strings.TrimSuffix(o.URL, "/"),
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
@@ -177,6 +183,12 @@ func (e *Engine) touch(id string) {
 		return // it was set aside, or the engine stops
 	}
 	r.mu.Lock()
+	if r.stop != nil && !e.stopping.Load() {
+		r.append(r.s.fire(e.now())...) // whoever drives it looks only when the guest is done
+		if r.s.status != "" {
+			r.stop()
+		}
+	}
 	r.wakeLocked()
 	r.mu.Unlock()
 	e.release(r)

@@ -46,7 +46,7 @@ func (r *run) revive(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading module %s (%s) of run %s: %w", r.s.start.Module, r.s.start.Digest, r.id, err)
 	}
-	start := guest.Start{Run: r.id, Module: r.s.start.Module, Workflow: r.s.start.Workflow, Input: r.s.start.Input, Seed: r.s.start.Seed, Time: r.s.start.Time}
+	start := guest.Start{Run: r.id, Module: r.s.start.Module, Workflow: r.s.start.Workflow, Input: r.s.start.Input, Seed: r.s.start.Seed, Time: r.s.start.Time, URL: r.s.start.URL}
 	inst, err := r.thaw(ctx, l.module, start)
 	if err != nil {
 		return err

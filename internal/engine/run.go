@@ -46,8 +46,11 @@ type run struct {
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
 	problem string          // why it takes no turn any more
 
+	errands  []int // to be carried out, in order
+	carrying bool  // somebody does
+
 	refs    int           // under e.mu: who holds it
-	loaded  chan struct{} // closed when it was read from the store
+	loaded  chan struct{} // closed when it was read from the store, or written there first
 	loadErr error
 	resting *list.Element // under e.mu
 	rested  time.Time     // under e.mu
@@ -338,6 +341,10 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	r.idle.Broadcast()
 	r.mu.Unlock()
+	if w.New {
+		r.loadErr = err
+		close(r.loaded)
+	}
 	if err != nil {
 		if !(w.New && errors.Is(err, flawless.Conflict)) {
 			r.e.broken(err)
@@ -353,6 +360,7 @@ func (r *run) write(keep bool) (kept *try) {
 			r.e.perform(r, t)
 		}
 	}
+	r.e.after(r, batch)
 	if w.After != nil && w.After.Wake != 0 {
 		r.e.clock.add(w.After.Wake, r.id)
 	}

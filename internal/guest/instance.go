@@ -19,6 +19,7 @@ type Start struct {
 	Input                 []byte // JSON
 	Seed                  []byte // 32 bytes, all randomness of the run
 	Time                  int64  // Unix nanoseconds; the monotonic clock counts from it
+	URL                   string // where the outside reaches the engine, "" where nobody knows
 }
 
 // Instance is a guest of one run. It is not safe for concurrent use.
@@ -97,7 +98,11 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
-	head, err := json.Marshal(map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow})
+	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow}
+	if s.URL != "" {
+		told["url"] = s.URL
+	}
+	head, err := json.Marshal(told)
 	if err != nil {
 		panic("guest: strings that are not JSON: " + err.Error())
 	}

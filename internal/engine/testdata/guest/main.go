@@ -26,6 +26,22 @@ func main() {
 	flawless.Workflow("spin", spin)
 	flawless.Workflow("fan", fan)
 	flawless.Workflow("script", script)
+	flawless.Workflow("together", together)
+	flawless.Workflow("helper", helper)
+	flawless.Workflow("family", family)
+	flawless.Workflow("parent", parent)
+	flawless.Workflow("orphan", orphan)
+	flawless.Workflow("mailbox", mailbox)
+	flawless.Workflow("counter", counter)
+	flawless.Workflow("take", take)
+	flawless.Workflow("keep", keep)
+	flawless.Workflow("add", add)
+	flawless.Workflow("promise", promise)
+	flawless.Workflow("pingpong", pingpong)
+	flawless.Workflow("find", find)
+	flawless.Workflow("trip", trip)
+	flawless.Workflow("stubborn", stubborn)
+	flawless.Workflow("spawn", spawn)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
