@@ -116,7 +116,7 @@ func (a *app) down(ctx context.Context, drain time.Duration, eng *engine.Engine,
 		err = errors.Join(err, e)
 	}
 	if err != nil {
-		return fmt.Errorf("stopped with calls in flight: %w", err)
+		return fmt.Errorf("stopped before all calls were answered: %w", err)
 	}
 	fmt.Fprintln(a.out, "stopped")
 	return nil

@@ -234,7 +234,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	select {
 	case <-drained:
 	case <-ctx.Done():
-		err = fmt.Errorf("%d calls were still in flight when the time to drain was over: %w", e.tasks.Count(), ctx.Err())
+		err = fmt.Errorf("%d still in flight when the waiting ended; the next start finds out what can be known of them", e.tasks.Count())
 		e.dead.Store(true)
 		e.giveUp()
 		<-drained

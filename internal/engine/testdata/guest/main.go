@@ -26,6 +26,8 @@ func main() {
 	flawless.Workflow("spin", spin)
 	flawless.Workflow("fan", fan)
 	flawless.Workflow("script", script)
+	flawless.Workflow("hog", hog)
+	flawless.Workflow("sink", sink)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
