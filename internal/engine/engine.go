@@ -35,6 +35,7 @@ type Options struct {
 	// write. After it the entry is written by itself: a known outcome must not be lost to a long
 	// computation. 0 is 2 ms.
 	Patience time.Duration
+	TurnTime time.Duration    // a turn that takes longer fails its run; 0 is unlimited
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
 	Memory   int64 // bytes that the process should take at most; 0 is unlimited
@@ -64,6 +65,7 @@ type Engine struct {
 	lease    store.Lease
 	restFor  time.Duration
 	patience time.Duration
+	turnTime time.Duration
 
 	ctx        context.Context // of guests computing
 	cancel     context.CancelFunc
@@ -99,7 +101,7 @@ type Engine struct {
 // have been looked at.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
-		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond),
+		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime,
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}

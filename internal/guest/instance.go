@@ -19,6 +19,9 @@ type Start struct {
 	Input                 []byte // JSON
 	Seed                  []byte // 32 bytes, all randomness of the run
 	Time                  int64  // Unix nanoseconds; the monotonic clock counts from it
+	// Yield is called about every millisecond while the guest computes, in the goroutine of its
+	// turn. It may wait. It may be nil.
+	Yield func()
 }
 
 // Instance is a guest of one run. It is not safe for concurrent use.
@@ -41,6 +44,7 @@ type Instance struct {
 	order       int
 	turns       int
 
+	yield      func()
 	turnCtx    context.Context
 	out        Out
 	over       bool // the idle descriptor is readable
@@ -103,6 +107,7 @@ func (i *Instance) begins(s Start) {
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
+	i.yield = s.Yield
 }
 
 // derive makes a seed for one purpose of a run's seed.
