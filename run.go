@@ -70,8 +70,9 @@ type Run struct {
 
 // Failure is why a run ended without output.
 type Failure struct {
-	// Kind is one of error (the function returned it), panic, trap, memory, limit, exit, stuck
-	// (nothing to wait for), cancelled, terminated, resolved (a person decided so).
+	// Kind is one of error (the function returned it), panic, trap, memory, limit (of computation in
+	// a turn), time (a turn took longer than the operator allows), exit, stuck (nothing to wait for),
+	// cancelled, terminated, resolved (a person decided so).
 	Kind    string `json:"kind" cbor:"1,keyasint"`
 	Message string `json:"message" cbor:"2,keyasint,omitempty"`
 	Stack   string `json:"stack,omitempty" cbor:"3,keyasint,omitempty"`

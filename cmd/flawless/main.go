@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetOut(out)
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
-	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
+	if err != nil && misused(err.Error()) {
 		err = &usageError{"flawless", err}
 	}
 	if a.client != nil {
@@ -79,6 +79,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return 0
 	}
 	return a.explain(err)
+}
+
+// misused tells whether a text is one of the command line's parser, which has no type for it.
+func misused(text string) bool {
+	for _, begin := range []string{"unknown command", "required flag(s)", "at least one of the flags", "if any flags in the group"} {
+		if strings.HasPrefix(text, begin) {
+			return true
+		}
+	}
+	return false
 }
 
 // explain prints an error with a hint, and returns the exit code.

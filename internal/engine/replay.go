@@ -46,7 +46,8 @@ func (r *run) revive(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading module %s (%s) of run %s: %w", r.s.start.Module, r.s.start.Digest, r.id, err)
 	}
-	start := guest.Start{Run: r.id, Module: r.s.start.Module, Workflow: r.s.start.Workflow, Input: r.s.start.Input, Seed: r.s.start.Seed, Time: r.s.start.Time, URL: r.s.start.URL}
+	start := guest.Start{Run: r.id, Module: r.s.start.Module, Workflow: r.s.start.Workflow, Input: r.s.start.Input, Seed: r.s.start.Seed, Time: r.s.start.Time,
+		URL: r.s.start.URL, Yield: r.e.yield}
 	inst, err := r.thaw(ctx, l.module, start)
 	if err != nil {
 		return err
@@ -85,6 +86,9 @@ func replay(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[
 			case e.Arrival != nil:
 				arrived[e.Arrival.Call] = e.Arrival.Answer
 			case e.Turn != nil:
+				if slow(e.Turn) {
+					return nil
+				}
 				in := guest.In{Time: e.Turn.Time}
 				for _, n := range e.Turn.Answers {
 					a, ok := arrived[n]

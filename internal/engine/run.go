@@ -210,9 +210,8 @@ func (r *run) takeTurn() error {
 	n := r.s.turn + 1
 	r.mu.Unlock()
 
-	out, err := r.inst.Turn(ctx, in)
+	out, err := r.compute(ctx, in)
 	if err != nil {
-		r.drop()
 		return err
 	}
 
@@ -237,7 +236,7 @@ func (r *run) takeTurn() error {
 		r.data = t.Data
 	}
 	r.append(flawless.Entry{At: max(r.e.now(), r.s.at, in.Time), Turn: t})
-	if t.Ended != nil {
+	if t.Ended != nil && r.inst != nil {
 		r.e.tasks.Go(r.detach()) // beside the write that follows
 	}
 	return nil

@@ -252,6 +252,9 @@ func meter(i *Instance, _ []uint64) uint32 {
 		panic(&fault{"limit", fmt.Sprintf("the turn used more than %d units of computation, which is the limit for a turn", limit)})
 	}
 	i.refill()
+	if i.yield != nil {
+		i.yield()
+	}
 	runtime.Gosched()
 	return 0
 }

@@ -20,6 +20,9 @@ type Start struct {
 	Seed                  []byte // 32 bytes, all randomness of the run
 	Time                  int64  // Unix nanoseconds; the monotonic clock counts from it
 	URL                   string // where the outside reaches the engine, "" where nobody knows
+	// Yield is called about every millisecond while the guest computes, in the goroutine of its
+	// turn. It may wait. It may be nil.
+	Yield func()
 }
 
 // Instance is a guest of one run. It is not safe for concurrent use.
@@ -42,6 +45,7 @@ type Instance struct {
 	order       int
 	turns       int
 
+	yield      func()
 	turnCtx    context.Context
 	out        Out
 	over       bool // the idle descriptor is readable
@@ -108,6 +112,7 @@ func (i *Instance) begins(s Start) {
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
+	i.yield = s.Yield
 }
 
 // derive makes a seed for one purpose of a run's seed.

@@ -42,6 +42,8 @@ func main() {
 	flawless.Workflow("trip", trip)
 	flawless.Workflow("stubborn", stubborn)
 	flawless.Workflow("spawn", spawn)
+	flawless.Workflow("hog", hog)
+	flawless.Workflow("sink", sink)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
