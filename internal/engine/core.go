@@ -101,6 +101,8 @@ func (s *state) step(e flawless.Entry) []try {
 		}
 	case e.Cancel != nil:
 		s.cancel = e.Cancel
+	case e.Upgrade != nil:
+		s.start.Digest, s.wake = e.Upgrade.Digest, e.Upgrade.Wake
 	case e.End != nil:
 		f := e.End.Failure
 		s.end(e.End.Status, nil, &f)

@@ -35,7 +35,9 @@ type Instance struct {
 
 	origin, now int64
 	random      *rand.ChaCha8
-	made        int             // calls made
+	made        int             // highest number of a call
+	expect      []flawless.Call // by a replay, not made yet in this turn
+	same        func(expected, made flawless.Call) bool
 	visible     map[int]visible // answers that were handed over and not closed
 	unwanted    map[int]bool    // calls that were closed before their answer came
 	order       int
@@ -164,4 +166,12 @@ func (i *Instance) readGlobals() []uint64 {
 		out[k] = g.Get()
 	}
 	return out
+}
+
+// Size is how many bytes of linear memory the guest has; 0 after Release.
+func (i *Instance) Size() int {
+	if i.released || i.memory == nil {
+		return 0
+	}
+	return len(i.memory.bytes())
 }

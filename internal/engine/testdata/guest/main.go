@@ -26,6 +26,7 @@ func main() {
 	flawless.Workflow("spin", spin)
 	flawless.Workflow("fan", fan)
 	flawless.Workflow("script", script)
+	flawless.Workflow("revised", revised)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
