@@ -19,8 +19,9 @@ import (
 type Examine struct {
 	Until int // the last turn that is taken; 0 is all
 
-	// Same tells whether a call is the one that was logged; nil is flawless.Call.Same.
-	Same func(logged, asked flawless.Call) bool
+	// Redact is what was done to the JSON in the log; nil is nothing. What the guest asks for is
+	// compared after the same was done to it.
+	Redact func(text []byte) []byte
 
 	// seen is called after each turn that asked for what the log says.
 	seen func(t *flawless.Turn, out guest.Out, inst *guest.Instance) error
@@ -146,7 +147,7 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 	if p.last != nil && p.last.Ended != nil {
 		return fmt.Errorf("the log of run %s goes on after its end, with turn %d: %w", p.id, t.N, flawless.Damaged)
 	}
-	in := guest.In{Time: t.Time, Expect: t.Calls, Same: p.Same}
+	in := guest.In{Time: t.Time, Expect: t.Calls, Same: p.same()}
 	for _, n := range t.Answers {
 		a, ok := p.arrived[n]
 		if !ok {
@@ -161,7 +162,7 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 	}
 	d := p.compare(t.Calls, out.Calls)
 	if d == nil {
-		d = compareEnds(t.Ended, out.Ended)
+		d = p.compareEnds(t.Ended, out.Ended)
 	}
 	p.report.Cost += out.Cost
 	if d != nil {
@@ -212,8 +213,22 @@ func has(calls []flawless.Call, n int) bool {
 	return slices.ContainsFunc(calls, func(c flawless.Call) bool { return c.N == n })
 }
 
+// same tells whether a call is the one that was logged; nil is flawless.Call.Same.
+func (p *player) same() func(logged, asked flawless.Call) bool {
+	if p.Redact == nil {
+		return nil
+	}
+	return func(logged, asked flawless.Call) bool {
+		asked.Body = p.Redact(asked.Body)
+		return logged.Same(asked)
+	}
+}
+
 // compareEnds returns the difference between two ends, or nil.
-func compareEnds(logged, asked *flawless.Ended) *flawless.Divergence {
+func (p *player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence {
+	if p.Redact != nil && asked != nil {
+		asked = &flawless.Ended{Output: p.Redact(asked.Output), Failure: asked.Failure}
+	}
 	switch {
 	case logged == nil && asked == nil:
 		return nil

@@ -25,19 +25,22 @@ func (c *code) bin() []byte {
 	return c.RawBody
 }
 
-// takesCode describes an operation whose body may be a module.
-func takesCode(op huma.Operation) huma.Operation {
+// withCode registers an operation whose body may be a module.
+func withCode[In, Out any](a *api, op huma.Operation, do func(context.Context, *In) (*Out, error)) {
 	op.MaxBodyBytes = engine.MaxModule + 1
 	op.BodyReadTimeout = 10 * time.Minute
 	op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
-	return op
+	op.RequestBody = &huma.RequestBody{}
+	huma.Register(a.huma, op, do)
+	op.RequestBody.Required = false // a raw body is, unless one says so afterwards
 }
 
 // examinations are the operations that look at what happened and touch nothing.
 func (a *api) examinations() {
-	huma.Register(a.huma, takesCode(operation("replay-run", http.MethodPost, "/runs/{id}/replay", "Take the turns of a run again, with its own module or the one in the body")),
+	withCode(a, operation("replay-run", http.MethodPost, "/runs/{id}/replay", "Take the turns of a run again, with its own module or the one in the body"),
 		func(ctx context.Context, in *code) (*body[flawless.Replay], error) {
 			r, err := a.engine.Replay(ctx, in.ID, in.bin())
 			return &body[flawless.Replay]{r}, problem(err)
 		})
+	a.bundles()
 }
