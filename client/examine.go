@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -15,6 +16,32 @@ import (
 // nil, with that one. Neither the outside nor the run is touched.
 func (c *Client) Replay(ctx context.Context, id string, module []byte) (flawless.Replay, error) {
 	return sendCode[flawless.Replay](ctx, c, runPath(id, "/replay"), nil, module)
+}
+
+// Trace says what a trace shows.
+type Trace struct {
+	Turn  int    // only this one; 0 is all
+	Depth int    // of the tree; 0 is unlimited
+	Func  string // only paths to functions whose name this regular expression matches
+	All   bool   // functions of the language's runtime, too
+}
+
+// Trace returns the path a run went through its code, from a replay on the server with its own
+// module or, where module is not nil, with that one.
+func (c *Client) Trace(ctx context.Context, id string, o Trace, module []byte) (flawless.Trace, error) {
+	q := url.Values{}
+	for name, n := range map[string]int{"turn": o.Turn, "depth": o.Depth} {
+		if n != 0 {
+			q.Set(name, strconv.Itoa(n))
+		}
+	}
+	if o.Func != "" {
+		q.Set("func", o.Func)
+	}
+	if o.All {
+		q.Set("all", "true")
+	}
+	return sendCode[flawless.Trace](ctx, c, runPath(id, "/trace"), q, module)
 }
 
 // Export says what goes into a bundle.

@@ -142,6 +142,9 @@ func call(i *Instance, s []uint64) uint32 {
 	}
 	made := flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}
 	made.N = i.number(made)
+	if i.tracer != nil {
+		i.tracer.called(i, made.N)
+	}
 	i.out.Calls = append(i.out.Calls, made)
 	return uint32(made.N)
 }

@@ -57,6 +57,7 @@ type Instance struct {
 	spoiled    bool // it takes no more turns
 	released   bool
 	stepping   *stepping
+	tracer     *tracer
 }
 
 type visible struct {
@@ -105,6 +106,9 @@ func (i *Instance) begins(s Start) {
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
+	if i.m.tracing != nil {
+		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
+	}
 }
 
 // derive makes a seed for one purpose of a run's seed.

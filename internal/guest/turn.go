@@ -52,6 +52,9 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 		i.handOver(in.Answers)
 	}
 	i.begin(ctx)
+	if i.tracer != nil {
+		i.tracer.begin(i.turns)
+	}
 	i.expect, i.same = slices.Clone(in.Expect), in.Same
 	for _, c := range in.Expect {
 		i.made = max(i.made, c.N)

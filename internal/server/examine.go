@@ -11,14 +11,14 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// code is a request that may carry a module.
-type code struct {
+// Code is a request that may carry a module.
+type Code struct {
 	RunPath
 	RawBody []byte `contentType:"application/wasm" required:"false"`
 }
 
 // bin is the module, nil where there is none.
-func (c *code) bin() []byte {
+func (c *Code) bin() []byte {
 	if len(c.RawBody) == 0 {
 		return nil
 	}
@@ -38,9 +38,10 @@ func withCode[In, Out any](a *api, op huma.Operation, do func(context.Context, *
 // examinations are the operations that look at what happened and touch nothing.
 func (a *api) examinations() {
 	withCode(a, operation("replay-run", http.MethodPost, "/runs/{id}/replay", "Take the turns of a run again, with its own module or the one in the body"),
-		func(ctx context.Context, in *code) (*body[flawless.Replay], error) {
+		func(ctx context.Context, in *Code) (*body[flawless.Replay], error) {
 			r, err := a.engine.Replay(ctx, in.ID, in.bin())
 			return &body[flawless.Replay]{r}, problem(err)
 		})
+	a.traces()
 	a.bundles()
 }
