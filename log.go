@@ -23,6 +23,7 @@ type Entry struct {
 	End      *End      `json:"end,omitempty" cbor:"9,keyasint,omitempty"`
 	Message  *Message  `json:"message,omitempty" cbor:"10,keyasint,omitempty"`
 	Pause    *Pause    `json:"pause,omitempty" cbor:"11,keyasint,omitempty"`
+	Upgrade  *Upgrade  `json:"upgrade,omitempty" cbor:"20,keyasint,omitempty"`
 }
 
 // Start is the first entry of every log.
@@ -35,12 +36,13 @@ type Start struct {
 	Time     int64           `json:"time" cbor:"6,keyasint"`            // Unix nanoseconds; the monotonic clock counts from it
 	Keyed    bool            `json:"keyed,omitempty" cbor:"7,keyasint,omitempty"`
 
-	Parent   string `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
-	Call     int    `json:"call,omitempty" cbor:"21,keyasint,omitempty"`     // with which of its calls
-	URL      string `json:"url,omitempty" cbor:"22,keyasint,omitempty"`      // where the outside reaches the engine
-	Of       string `json:"of,omitempty" cbor:"23,keyasint,omitempty"`       // the run that this one repeats
-	Deadline int64  `json:"deadline,omitempty" cbor:"24,keyasint,omitempty"` // the run is asked to give up then: Unix nanoseconds
-	Grace    int64  `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // and terminated this many nanoseconds later
+	Parent   string  `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
+	Call     int     `json:"call,omitempty" cbor:"21,keyasint,omitempty"`     // with which of its calls
+	URL      string  `json:"url,omitempty" cbor:"22,keyasint,omitempty"`      // where the outside reaches the engine
+	Of       string  `json:"of,omitempty" cbor:"23,keyasint,omitempty"`       // the run that this one repeats
+	Deadline int64   `json:"deadline,omitempty" cbor:"24,keyasint,omitempty"` // the run is asked to give up then: Unix nanoseconds
+	Grace    int64   `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // and terminated this many nanoseconds later
+	Origin   *Origin `json:"origin,omitempty" cbor:"30,keyasint,omitempty"`   // of a fork or an imported run
 }
 
 // Turn is what the guest saw and did between two waits.
@@ -161,4 +163,22 @@ type End struct {
 	Status  Status  `json:"status" cbor:"1,keyasint"`
 	Failure Failure `json:"failure" cbor:"2,keyasint"`
 	Who     string  `json:"who,omitempty" cbor:"3,keyasint,omitempty"`
+}
+
+// Origin is where a run has its past from. Its guest is told the id of the first run of all, so that it
+// computes the same.
+type Origin struct {
+	Run  string `json:"run" cbor:"1,keyasint"`            // the first run of all, as the guest knows it
+	Of   string `json:"of" cbor:"2,keyasint"`             // the run whose log was taken
+	Turn int    `json:"turn" cbor:"3,keyasint,omitempty"` // the last one they share; 0 is all
+}
+
+// Upgrade moves a run to another version of its module. Its whole past is replayed with that from
+// then on.
+type Upgrade struct {
+	Digest  string `json:"digest" cbor:"1,keyasint"`                      // of the module it goes on with
+	From    string `json:"from" cbor:"2,keyasint"`                        // digest of the one before
+	Version int    `json:"version,omitempty" cbor:"3,keyasint,omitempty"` // of the module it goes on with
+	Wake    int64  `json:"wake,omitempty" cbor:"4,keyasint,omitempty"`    // next timer of the guest, as the new code has it: Unix nanoseconds
+	Who     string `json:"who,omitempty" cbor:"5,keyasint,omitempty"`
 }

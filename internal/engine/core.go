@@ -116,6 +116,8 @@ func (s *state) step(e flawless.Entry) []try {
 		if s.paused = e.Pause; e.Pause.Resume {
 			s.paused = nil
 		}
+	case e.Upgrade != nil:
+		s.start.Digest, s.wake = e.Upgrade.Digest, e.Upgrade.Wake
 	case e.End != nil:
 		f := e.End.Failure
 		s.end(e.End.Status, nil, &f)

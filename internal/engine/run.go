@@ -380,7 +380,7 @@ func (r *run) head() store.Head {
 
 // same tells whether a head need not be written again: only counts differ, which the log knows.
 func same(a, b store.Head) bool {
-	return a.Active == b.Active && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
+	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
 		a.Run.CancelRequested == b.Run.CancelRequested && len(a.Run.Unresolved) == len(b.Run.Unresolved)
 }
 

@@ -140,9 +140,25 @@ func call(i *Instance, s []uint64) uint32 {
 		i.out.Data = bytes.Clone(body)
 		return 0
 	}
+	made := flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}
+	made.N = i.number(made)
+	if i.tracer != nil {
+		i.tracer.called(i, made.N)
+	}
+	i.out.Calls = append(i.out.Calls, made)
+	return uint32(made.N)
+}
+
+// number returns the number of a call: that of the one a replay expects, or the next.
+func (i *Instance) number(made flawless.Call) int {
+	for k, c := range i.expect {
+		if i.same == nil && c.Same(made) || i.same != nil && i.same(c, made) {
+			i.expect = slices.Delete(i.expect, k, k+1)
+			return c.N
+		}
+	}
 	i.made++
-	i.out.Calls = append(i.out.Calls, flawless.Call{N: i.made, Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)})
-	return uint32(i.made)
+	return i.made
 }
 
 func (i *Instance) line(head, text []byte) {

@@ -39,7 +39,9 @@ type Instance struct {
 
 	origin, now int64
 	random      *rand.ChaCha8
-	made        int             // calls made
+	made        int             // highest number of a call
+	expect      []flawless.Call // by a replay, not made yet in this turn
+	same        func(expected, made flawless.Call) bool
 	visible     map[int]visible // answers that were handed over and not closed
 	unwanted    map[int]bool    // calls that were closed before their answer came
 	order       int
@@ -60,6 +62,7 @@ type Instance struct {
 	spoiled    bool // it takes no more turns
 	released   bool
 	stepping   *stepping
+	tracer     *tracer
 }
 
 type visible struct {
@@ -113,6 +116,9 @@ func (i *Instance) begins(s Start) {
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
 	i.yield = s.Yield
+	if i.m.tracing != nil {
+		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
+	}
 }
 
 // derive makes a seed for one purpose of a run's seed.
@@ -174,4 +180,12 @@ func (i *Instance) readGlobals() []uint64 {
 		out[k] = g.Get()
 	}
 	return out
+}
+
+// Size is how many bytes of linear memory the guest has; 0 after Release.
+func (i *Instance) Size() int {
+	if i.released || i.memory == nil {
+		return 0
+	}
+	return len(i.memory.bytes())
 }

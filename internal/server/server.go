@@ -43,6 +43,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.about()
 	a.modules()
 	a.runs()
+	a.examinations()
 	a.streams()
 	mux.Handle("GET /metrics", metrics(e))
 	return guard(log, mux)

@@ -129,3 +129,18 @@ func (s *Store) firstModule(ctx context.Context, r Range) (m flawless.Module, fo
 func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 	return s.getRaw(ctx, keyBinary(digest), "the bytes of module %s", digest)
 }
+
+// KeepBinary keeps the bytes of a module under their digest without making them a version of any
+// name: for runs that came from elsewhere.
+func (s *Store) KeepBinary(ctx context.Context, digest string, bin []byte) error {
+	d := s.draft()
+	defer s.release(d)
+	err := d.setRaw(s.codec, keyBinary(digest), bin)
+	if err == nil {
+		err = s.kv.Apply(ctx, &d.batch)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the bytes of module %.12s: %w", digest, err)
+	}
+	return nil
+}

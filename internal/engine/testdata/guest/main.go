@@ -44,6 +44,7 @@ func main() {
 	flawless.Workflow("spawn", spawn)
 	flawless.Workflow("hog", hog)
 	flawless.Workflow("sink", sink)
+	flawless.Workflow("revised", revised)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
