@@ -19,6 +19,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/vault"
 )
 
 // Options says what an engine works with. Store, Guest and Kinds are needed.
@@ -37,7 +38,8 @@ type Options struct {
 	Patience time.Duration
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64 // bytes that the process should take at most; 0 is unlimited
+	Memory   int64        // bytes that the process should take at most; 0 is unlimited
+	Vault    *vault.Vault // keeps the secrets; nil is none
 
 	resident func() int64 // bytes that the process takes; nil asks the system
 
@@ -81,6 +83,7 @@ type Engine struct {
 	resident func() int64
 	freezing Freezing
 	counts   counts
+	vault    *vault.Vault
 
 	mu      sync.Mutex
 	runs    map[string]*run
@@ -106,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
 	}
-	e.freezing = o.Freezing
+	e.freezing, e.vault = o.Freezing, o.Vault
 	e.freezing.defaults()
 	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {

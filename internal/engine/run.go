@@ -406,7 +406,7 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 		r.mu.Unlock()
 		return nil
 	}
-	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Policy: c.policy}
+	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy}
 	r.mu.Unlock()
 	result := e.try(kind, job)
 	if e.dead.Load() {

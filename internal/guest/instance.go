@@ -97,7 +97,7 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
-	head, err := json.Marshal(map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow})
+	head, err := json.Marshal(map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow, "secrets": flawless.SecretToken(s.Seed)})
 	if err != nil {
 		panic("guest: strings that are not JSON: " + err.Error())
 	}

@@ -9,5 +9,5 @@ import "embed"
 //
 //go:embed go.mod doc.go error.go exchange_other.go exchange_wasip1.go field.go guest_wasip1.go
 //go:embed head.go header.go http.go json.go log.go main_wasip1.s option.go reader.go run.go
-//go:embed schema.go site.go source.go stack.go wait_wasip1.go workflow.go nethttp/nethttp.go
+//go:embed schema.go secret.go site.go source.go stack.go wait_wasip1.go workflow.go nethttp/nethttp.go
 var Source embed.FS

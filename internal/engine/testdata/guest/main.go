@@ -26,15 +26,17 @@ func main() {
 	flawless.Workflow("spin", spin)
 	flawless.Workflow("fan", fan)
 	flawless.Workflow("script", script)
+	flawless.Workflow("confide", confide)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
 
 type Task struct {
-	URL  string `json:"url"`
-	Dead string `json:"dead,omitempty"` // nobody listens there
-	N    int    `json:"n,omitempty"`
-	Tell bool   `json:"tell,omitempty"`
+	URL   string `json:"url"`
+	Dead  string `json:"dead,omitempty"`  // nobody listens there
+	Other string `json:"other,omitempty"` // another server
+	N     int    `json:"n,omitempty"`
+	Tell  bool   `json:"tell,omitempty"`
 }
 
 type Result struct {
