@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	_ "time/tzdata" // for schedules on machines that know no time zones
 
 	"github.com/spf13/cobra"
 

@@ -28,8 +28,9 @@ var allowed = []struct {
 	{"internal/store/mem", []string{"internal/store"}},
 	{"internal/store/pebble", []string{"internal/store"}},
 	{"internal/store/storetest", []string{"internal/store", "internal/store/mem"}},
+	{"internal/cron", nil},
 	{"internal/vault", []string{"internal/store"}},
-	{"internal/engine", []string{"internal/effect", "internal/guest", "internal/store", "internal/vault"}},
+	{"internal/engine", []string{"internal/effect", "internal/guest", "internal/store", "internal/vault", "internal/cron"}},
 	{"internal/server", []string{"internal/engine"}},
 	{"cmd/flawless", []string{"client", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "sdk/go"}},
 	{"examples", nil},
@@ -43,6 +44,7 @@ var hidden = []struct{ path, by string }{
 	{"github.com/tetratelabs/wazero", "internal/guest"},
 	{"github.com/cockroachdb/pebble", "internal/store/pebble"},
 	{"github.com/danielgtaylor/huma", "internal/server"},
+	{"github.com/adhocore/gronx", "internal/cron"},
 	{"github.com/spf13/cobra", "cmd/flawless"},
 	{"github.com/fxamacker/cbor", "internal/store"},
 }

@@ -75,6 +75,7 @@ type Engine struct {
 	slots      *semaphore.Weighted // guests computing
 	places     places              // guests in memory
 	clock      clock
+	schedules  scheduler
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -134,6 +135,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
 	e.clock.init(e)
+	e.schedules.init(e)
+	if err := e.schedules.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the schedules: %w", err)
+	}
+	e.tasks.Go(e.schedules.run)
 	e.tasks.Go(e.recover)
 	e.tasks.Go(e.clock.run)
 	if e.space != nil {

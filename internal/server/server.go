@@ -44,6 +44,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.runs()
 	a.streams()
 	a.secrets()
+	a.schedules()
 	mux.Handle("GET /metrics", metrics(e))
 	return guard(log, mux)
 }

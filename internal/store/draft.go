@@ -36,8 +36,12 @@ func (d *draft) keep(k key) key {
 		d.keys = d.keys[:len(d.keys)+len(k)]
 		return k[:len(k):len(k)]
 	}
-	d.keys = append(make([]byte, 0, 2*cap(d.keys)+256), k...)
-	return key(d.keys[:len(k):len(k)])
+	n := len(d.keys)
+	if cap(d.keys)-n < len(k) {
+		d.keys, n = make([]byte, 0, 2*cap(d.keys)+len(k)+256), 0
+	}
+	d.keys = append(d.keys, k...)
+	return key(d.keys[n:len(d.keys):len(d.keys)])
 }
 
 func (d *draft) absent(k key) { d.batch.Expect = append(d.batch.Expect, Item{Key: k}) }
