@@ -25,26 +25,28 @@ type Entry struct {
 
 // Start is the first entry of every log.
 type Start struct {
-	Module   string          `json:"module" cbor:"1,keyasint"`
-	Digest   string          `json:"digest" cbor:"2,keyasint"`
-	Workflow string          `json:"workflow" cbor:"3,keyasint"`
-	Input    json.RawMessage `json:"input" cbor:"4,keyasint,omitempty"` // JSON
-	Seed     []byte          `json:"seed" cbor:"5,keyasint"`            // 32 bytes, all randomness of the run
-	Time     int64           `json:"time" cbor:"6,keyasint"`            // Unix nanoseconds; the monotonic clock counts from it
-	Keyed    bool            `json:"keyed,omitempty" cbor:"7,keyasint,omitempty"`
+	Module   string            `json:"module" cbor:"1,keyasint"`
+	Digest   string            `json:"digest" cbor:"2,keyasint"`
+	Workflow string            `json:"workflow" cbor:"3,keyasint"`
+	Input    json.RawMessage   `json:"input" cbor:"4,keyasint,omitempty"` // JSON
+	Seed     []byte            `json:"seed" cbor:"5,keyasint"`            // 32 bytes, all randomness of the run
+	Time     int64             `json:"time" cbor:"6,keyasint"`            // Unix nanoseconds; the monotonic clock counts from it
+	Keyed    bool              `json:"keyed,omitempty" cbor:"7,keyasint,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"`
 }
 
 // Turn is what the guest saw and did between two waits.
 type Turn struct {
-	N       int             `json:"n" cbor:"1,keyasint"`                           // from 1
-	Time    int64           `json:"time" cbor:"2,keyasint"`                        // the guest's clock during the turn: Unix nanoseconds
-	Answers []int           `json:"answers,omitempty" cbor:"3,keyasint,omitempty"` // calls whose answers the guest was given, in order
-	Calls   []Call          `json:"calls,omitempty" cbor:"4,keyasint,omitempty"`
-	Lines   []Line          `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
-	Data    json.RawMessage `json:"data,omitempty" cbor:"6,keyasint,omitempty"` // the run's data after the turn, when it set any (JSON)
-	Wake    int64           `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
-	Ended   *Ended          `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
-	Cost    uint64          `json:"cost,omitempty" cbor:"10,keyasint,omitempty"` // metered units
+	N       int               `json:"n" cbor:"1,keyasint"`                           // from 1
+	Time    int64             `json:"time" cbor:"2,keyasint"`                        // the guest's clock during the turn: Unix nanoseconds
+	Answers []int             `json:"answers,omitempty" cbor:"3,keyasint,omitempty"` // calls whose answers the guest was given, in order
+	Calls   []Call            `json:"calls,omitempty" cbor:"4,keyasint,omitempty"`
+	Lines   []Line            `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
+	Data    json.RawMessage   `json:"data,omitempty" cbor:"6,keyasint,omitempty"` // the run's data after the turn, when it set any (JSON)
+	Wake    int64             `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
+	Ended   *Ended            `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
+	Cost    uint64            `json:"cost,omitempty" cbor:"10,keyasint,omitempty"`   // metered units
+	Labels  map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"` // that the guest set; "" removes one
 }
 
 // Ended is how a workflow's function came to its end.

@@ -32,10 +32,11 @@ type Schedule struct {
 	Overlap  Overlap         `json:"overlap" cbor:"7,keyasint"`
 	JitterMS int64           `json:"jitter_ms,omitempty" cbor:"8,keyasint,omitempty"` // each time is put off by a random part of this
 	// CatchUpMS is for how long a time that was missed, because no server was up, is made up for.
-	CatchUpMS int64     `json:"catch_up_ms" cbor:"9,keyasint"`
-	Created   time.Time `json:"created" cbor:"10,keyasint"`
-	Paused    bool      `json:"paused,omitempty" cbor:"11,keyasint,omitempty"`
-	Note      string    `json:"note,omitempty" cbor:"12,keyasint,omitempty"` // why it is paused
+	CatchUpMS int64             `json:"catch_up_ms" cbor:"9,keyasint"`
+	Created   time.Time         `json:"created" cbor:"10,keyasint"`
+	Paused    bool              `json:"paused,omitempty" cbor:"11,keyasint,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty" cbor:"13,keyasint,omitempty"` // of its runs, besides schedule=NAME
+	Note      string            `json:"note,omitempty" cbor:"12,keyasint,omitempty"`   // why it is paused
 
 	Done    time.Time  `json:"done" cbor:"20,keyasint"`                          // all times up to here have been dealt with
 	Queued  *time.Time `json:"queued,omitempty" cbor:"21,keyasint,omitempty"`    // this time waits for the run before

@@ -17,7 +17,7 @@ func schedulePath(name, rest string) string { return "/schedules/" + url.PathEsc
 // server keeps of a schedule itself (counts, open runs) is not sent.
 func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
 	in := map[string]any{"cron": s.Cron, "zone": s.Zone, "module": s.Module, "workflow": s.Workflow,
-		"overlap": s.Overlap, "jitter_ms": s.JitterMS, "catch_up_ms": s.CatchUpMS}
+		"overlap": s.Overlap, "jitter_ms": s.JitterMS, "catch_up_ms": s.CatchUpMS, "labels": s.Labels}
 	if len(s.Input) > 0 {
 		in["input"] = s.Input
 	}

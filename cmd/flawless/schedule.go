@@ -37,6 +37,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	var input, overlap string
 	var jitter, catchUp time.Duration
 	var replace bool
+	var labels labelFlag
 	c := &cobra.Command{Use: "add NAME MODULE WORKFLOW", Short: "Add a schedule", Args: cobra.ExactArgs(3),
 		ValidArgsFunction: func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
@@ -57,6 +58,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 			}
 			s.Name, s.Module, s.Workflow, s.Input, s.Overlap = args[0], args[1], args[2], in, flawless.Overlap(overlap)
 			s.JitterMS, s.CatchUpMS = jitter.Milliseconds(), catchUp.Milliseconds()
+			s.Labels = labels
 			cl, err := a.connect()
 			if err != nil {
 				return err
@@ -75,6 +77,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	f.StringVar(&overlap, "overlap", string(flawless.Skip), "when the run before is still open: skip, queue, allow or cancel")
 	f.DurationVar(&jitter, "jitter", 0, "put each time off by a random part of this")
 	f.DurationVar(&catchUp, "catch-up", time.Hour, "make up for times that came while no server was up, for this long")
+	f.Var(&labels, "label", "name=value, of its runs; may be repeated")
 	f.BoolVar(&replace, "replace", false, "take the place of the schedule of that name")
 	_ = c.MarkFlagRequired("cron")
 	_ = c.RegisterFlagCompletionFunc("overlap", cobra.FixedCompletions([]string{"skip", "queue", "allow", "cancel"}, cobra.ShellCompDirectiveNoFileComp))

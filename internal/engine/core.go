@@ -37,6 +37,7 @@ type state struct {
 	output  []byte
 	failure *flawless.Failure
 	ended   int64
+	labels  map[string]string // replaced as a whole when one changes
 }
 
 // call is a call that has no answer yet.
@@ -70,6 +71,7 @@ func (s *state) step(e flawless.Entry) []try {
 	case e.Start != nil:
 		s.start = *e.Start
 		s.time = e.Start.Time
+		s.labels = e.Start.Labels
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
@@ -111,6 +113,7 @@ func (s *state) step(e flawless.Entry) []try {
 func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
+	s.labels = labelled(s.labels, t.Labels)
 	if len(t.Answers) > 0 {
 		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return slices.Contains(t.Answers, a.Call) })
 	}
@@ -390,7 +393,7 @@ func (s *state) next() int64 {
 func (s *state) account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.current(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
-		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil}
+		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil, Labels: s.labels}
 	if s.status != "" {
 		at := time.Unix(0, s.ended)
 		r.Ended = &at

@@ -30,9 +30,10 @@ type snapshot struct {
 	Wake   int64
 	Made   int
 	Cost   uint64
-	Calls  []callSnapshot   `json:",omitempty"`
-	Ready  []answerSnapshot `json:",omitempty"`
-	Cancel *flawless.Cancel `json:",omitempty"`
+	Calls  []callSnapshot    `json:",omitempty"`
+	Ready  []answerSnapshot  `json:",omitempty"`
+	Cancel *flawless.Cancel  `json:",omitempty"`
+	Labels map[string]string `json:",omitempty"`
 }
 
 type callSnapshot struct {
@@ -55,7 +56,7 @@ type answerSnapshot struct {
 
 // snapshot returns the state of an open run as bytes.
 func (s *state) snapshot() []byte {
-	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel}
+	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel, Labels: s.labels}
 	for _, c := range s.open() {
 		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since})
 	}
@@ -79,6 +80,7 @@ func (s *state) restore(b []byte) error {
 		return fmt.Errorf("the state in an image has format %d, this engine knows %d: %w", in.Format, stateFormat, flawless.Damaged)
 	}
 	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
+	s.labels = in.Labels
 	for _, k := range in.Calls {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
 		c.try, c.next, c.doubt, c.since = k.Try, k.Next, k.Doubt, k.Since

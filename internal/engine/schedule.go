@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timeta
 	now := e.clockNow().UTC()
 	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: s.Input,
 		Overlap: cmp.Or(s.Overlap, flawless.Skip), JitterMS: s.JitterMS, CatchUpMS: cmp.Or(s.CatchUpMS, defaultCatchUp.Milliseconds()),
-		Paused: s.Paused, Note: s.Note, Created: now, Done: now}
+		Paused: s.Paused, Note: s.Note, Labels: maps.Clone(s.Labels), Created: now, Done: now}
 	if len(n.Input) == 0 {
 		n.Input = json.RawMessage("null")
 	}
@@ -90,6 +91,9 @@ func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timeta
 		return timetable{}, fmt.Errorf("the window to catch up is %d ms, give %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
 	}
 	t, err := newTimetable(n)
+	if err == nil {
+		err = flawless.CheckLabels(t.runLabels())
+	}
 	if err != nil {
 		return t, err
 	}
@@ -198,7 +202,7 @@ func (e *Engine) TriggerSchedule(ctx context.Context, name, key string) (run fla
 		key = flawless.NewRunID(e.clockNow())
 	}
 	_, err = e.schedule(name, func(s *scheduled) error {
-		run, started, err = e.Start(ctx, Start{Module: s.t.Module, Workflow: s.t.Workflow, Input: s.t.Input, ID: name + "@" + key})
+		run, started, err = e.Start(ctx, Start{Module: s.t.Module, Workflow: s.t.Workflow, Input: s.t.Input, ID: name + "@" + key, Labels: s.t.runLabels()})
 		if err != nil {
 			return err
 		}
@@ -235,7 +239,7 @@ func (e *Engine) BackfillSchedule(ctx context.Context, name string, from, to tim
 		return out, fmt.Errorf("backfilling schedule %s: %w", name, err)
 	}
 	for _, at := range times {
-		r, started, err := e.Start(ctx, Start{Module: s.Module, Workflow: s.Workflow, Input: s.Input, ID: t.runID(at)})
+		r, started, err := e.Start(ctx, Start{Module: s.Module, Workflow: s.Workflow, Input: s.Input, ID: t.runID(at), Labels: t.runLabels()})
 		switch {
 		case err != nil && !passing(err) && e.schedules.known(t.runID(at)): // it had another input
 			out.Known = append(out.Known, t.runID(at))

@@ -139,7 +139,7 @@ func (c *scheduler) depart(s *scheduled) time.Time {
 		}
 		id := s.t.runID(d.start)
 		problem := ""
-		_, _, err := c.e.Start(c.e.ctx, Start{Module: s.t.Module, Workflow: s.t.Workflow, Input: s.t.Input, ID: id})
+		_, _, err := c.e.Start(c.e.ctx, Start{Module: s.t.Module, Workflow: s.t.Workflow, Input: s.t.Input, ID: id, Labels: s.t.runLabels()})
 		switch {
 		case passing(err):
 			return c.e.clockNow().Add(soon)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ type Start struct {
 	Module, Workflow string
 	Input            json.RawMessage // nil is null
 	ID               string          // "" makes a new one
+	Labels           map[string]string
 }
 
 // Start accepts a run and returns when that is durable: after its first turn, or without it where
@@ -32,6 +34,9 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 	}
 	if len(o.Input) == 0 {
 		o.Input = json.RawMessage("null")
+	}
+	if err := flawless.CheckLabels(o.Labels); err != nil {
+		return flawless.Run{}, false, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
 	if err := e.accepts(); err != nil {
 		return flawless.Run{}, false, err
@@ -57,7 +62,7 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 	r.mu.Lock()
 	close(r.loaded)
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
-		Input: bytes.Clone(o.Input), Seed: seed, Time: now}})
+		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Labels: maps.Clone(o.Labels)}})
 	r.wakeLocked()
 	account, err := r.durable(ctx)
 	r.mu.Unlock()

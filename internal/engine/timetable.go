@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 
@@ -120,6 +121,13 @@ func (t *timetable) catchUp() time.Duration { return time.Duration(t.CatchUpMS) 
 // runID is the id of the run for a time.
 func (t *timetable) runID(at time.Time) string {
 	return t.Name + "@" + at.UTC().Format(time.RFC3339)
+}
+
+// runLabels are the labels of its runs: those it was given, and its name.
+func (t *timetable) runLabels() map[string]string {
+	labels := map[string]string{"schedule": t.Name}
+	maps.Copy(labels, t.Labels)
+	return labels
 }
 
 // shown is the schedule as people see it.

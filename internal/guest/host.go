@@ -140,9 +140,25 @@ func call(i *Instance, s []uint64) uint32 {
 		i.out.Data = bytes.Clone(body)
 		return 0
 	}
+	if kind == "label" {
+		i.label(head)
+		return 0
+	}
 	i.made++
 	i.out.Calls = append(i.out.Calls, flawless.Call{N: i.made, Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)})
 	return uint32(i.made)
+}
+
+// label takes down a label of the run.
+func (i *Instance) label(head []byte) {
+	var h struct{ Name, Value string }
+	if json.Unmarshal(head, &h) != nil || flawless.CheckLabel(h.Name, h.Value) != nil {
+		trap("the guest set a label that no run can have: %.300q", head)
+	}
+	if i.out.Labels == nil {
+		i.out.Labels = map[string]string{}
+	}
+	i.out.Labels[h.Name] = h.Value
 }
 
 func (i *Instance) line(head, text []byte) {

@@ -14,14 +14,15 @@ import (
 
 // SetSchedule asks for a schedule.
 type SetSchedule struct {
-	Cron      string           `json:"cron" doc:"minute hour day month weekday, also with seconds before, or a word such as @daily"`
-	Zone      string           `json:"zone,omitempty" doc:"whose clock is meant, such as Europe/Berlin; UTC where it is missing"`
-	Module    string           `json:"module"`
-	Workflow  string           `json:"workflow"`
-	Input     json.RawMessage  `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
-	Overlap   flawless.Overlap `json:"overlap,omitempty" doc:"when the run before is still open: skip (the default), queue one, allow, or cancel it"`
-	JitterMS  int64            `json:"jitter_ms,omitempty" doc:"each time is put off by a random part of this"`
-	CatchUpMS int64            `json:"catch_up_ms,omitempty" doc:"for how long times are made up for that came while no server was up; an hour where it is missing"`
+	Cron      string            `json:"cron" doc:"minute hour day month weekday, also with seconds before, or a word such as @daily"`
+	Zone      string            `json:"zone,omitempty" doc:"whose clock is meant, such as Europe/Berlin; UTC where it is missing"`
+	Module    string            `json:"module"`
+	Workflow  string            `json:"workflow"`
+	Input     json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
+	Overlap   flawless.Overlap  `json:"overlap,omitempty" doc:"when the run before is still open: skip (the default), queue one, allow, or cancel it"`
+	JitterMS  int64             `json:"jitter_ms,omitempty" doc:"each time is put off by a random part of this"`
+	Labels    map[string]string `json:"labels,omitempty" doc:"of its runs, besides schedule=NAME"`
+	CatchUpMS int64             `json:"catch_up_ms,omitempty" doc:"for how long times are made up for that came while no server was up; an hour where it is missing"`
 }
 
 // Triggered is the answer to a trigger.
@@ -45,7 +46,7 @@ func (a *api) schedules() {
 		}) (*one, error) {
 			b := in.Body
 			s, err := a.engine.SetSchedule(ctx, flawless.Schedule{Name: in.Name, Cron: b.Cron, Zone: b.Zone, Module: b.Module, Workflow: b.Workflow,
-				Input: b.Input, Overlap: b.Overlap, JitterMS: b.JitterMS, CatchUpMS: b.CatchUpMS}, in.Replace)
+				Input: b.Input, Overlap: b.Overlap, JitterMS: b.JitterMS, CatchUpMS: b.CatchUpMS, Labels: b.Labels}, in.Replace)
 			return &one{s}, problem(err)
 		})
 	huma.Register(a.huma, operation("list-schedules", http.MethodGet, "/schedules", "All schedules"),

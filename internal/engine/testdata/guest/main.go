@@ -27,6 +27,7 @@ func main() {
 	flawless.Workflow("fan", fan)
 	flawless.Workflow("script", script)
 	flawless.Workflow("confide", confide)
+	flawless.Workflow("label", label)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
@@ -94,6 +95,7 @@ func everything(ctx context.Context, in Task) (out Result, err error) {
 	})
 	wg.Wait()
 	_ = flawless.SetData(map[string]string{"after": "all"})
+	_ = flawless.SetLabel("after", "all")
 	return out, nil
 }
 
