@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type Start struct {
 	Of               string          // the run that this one repeats
 	Deadline         time.Time       // the run is asked to give up then; zero is never
 	Grace            time.Duration   // and terminated this much later; 0 is a minute
+	Labels           map[string]string
 
 	parent string // the run that spawns it
 	call   int    // with this call
@@ -54,6 +56,9 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if len(o.Input) == 0 {
 		o.Input = json.RawMessage("null")
 	}
+	if err := flawless.CheckLabels(o.Labels); err != nil {
+		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
+	}
 	if err := e.accepts(); err != nil {
 		return nil, err
 	}
@@ -79,7 +84,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	defer r.mu.Unlock()
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
 		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
-		Deadline: moment(o.Deadline), Grace: int64(o.Grace)}})
+		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels)}})
 	r.wakeLocked()
 	return r, nil
 }

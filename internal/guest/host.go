@@ -140,6 +140,10 @@ func call(i *Instance, s []uint64) uint32 {
 		i.out.Data = bytes.Clone(body)
 		return 0
 	}
+	if kind == "label" {
+		i.label(head)
+		return 0
+	}
 	made := flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}
 	made.N = i.number(made)
 	if i.tracer != nil {
@@ -159,6 +163,18 @@ func (i *Instance) number(made flawless.Call) int {
 	}
 	i.made++
 	return i.made
+}
+
+// label takes down a label of the run.
+func (i *Instance) label(head []byte) {
+	var h struct{ Name, Value string }
+	if json.Unmarshal(head, &h) != nil || flawless.CheckLabel(h.Name, h.Value) != nil {
+		trap("the guest set a label that no run can have: %.300q", head)
+	}
+	if i.out.Labels == nil {
+		i.out.Labels = map[string]string{}
+	}
+	i.out.Labels[h.Name] = h.Value
 }
 
 func (i *Instance) line(head, text []byte) {

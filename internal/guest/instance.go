@@ -105,7 +105,7 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
-	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow}
+	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow, "secrets": flawless.SecretToken(s.Seed)}
 	if s.URL != "" {
 		told["url"] = s.URL
 	}
