@@ -29,6 +29,7 @@ var allowed = []struct {
 	{"internal/store/pebble", []string{"internal/store"}},
 	{"internal/store/storetest", []string{"internal/store", "internal/store/mem"}},
 	{"internal/engine", []string{"internal/effect", "internal/guest", "internal/store"}},
+	{"internal/rusttest", nil},
 	{"internal/server", []string{"internal/engine"}},
 	{"cmd/flawless", []string{"client", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "sdk/go"}},
 	{"examples", nil},
