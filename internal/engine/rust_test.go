@@ -37,39 +37,46 @@ var crates = sync.OnceValues(func() (map[string][]byte, error) {
 	return out, err
 })
 
-// compiledCrates are the guests of sdk/rust/guests by digest, compiled once.
-var compiledCrates = sync.OnceValues(func() (map[string]*guest.Module, error) {
-	bins, err := crates()
-	if err != nil {
-		return nil, err
-	}
-	f := fixture()
-	if f.err != nil {
-		return nil, f.err
-	}
-	out := map[string]*guest.Module{}
-	for _, bin := range bins {
-		m, err := f.runtime.Load(context.Background(), bin, nil)
-		if err != nil {
+// compiled are guests by digest, compiled once for all engines of the tests.
+func compiled(bins func() (map[string][]byte, error)) func() (map[string]*guest.Module, error) {
+	return sync.OnceValues(func() (map[string]*guest.Module, error) {
+		all, err := bins()
+		f := fixture()
+		if err = errors.Join(err, f.err); err != nil {
 			return nil, err
 		}
-		out[m.Digest()] = m
-	}
-	return out, nil
-})
+		out := map[string]*guest.Module{}
+		for _, bin := range all {
+			m, err := f.runtime.Load(context.Background(), bin, nil)
+			if err != nil {
+				return nil, err
+			}
+			out[m.Digest()] = m
+		}
+		return out, nil
+	})
+}
+
+var compiledCrates = compiled(crates)
 
 // openRust opens an engine that has the guests in Rust.
 func openRust(t testing.TB, kv store.KV, o Options) *Engine {
 	t.Helper()
-	bins, err := crates()
+	return openWith(t, kv, o, crates, compiledCrates)
+}
+
+// openWith opens an engine that has these modules besides its own.
+func openWith(t testing.TB, kv store.KV, o Options, bins func() (map[string][]byte, error), modules func() (map[string]*guest.Module, error)) *Engine {
+	t.Helper()
+	all, err := bins()
 	if err == nil {
-		o.compiled, err = compiledCrates()
+		o.compiled, err = modules()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := open(t, kv, o)
-	for name, bin := range bins {
+	for name, bin := range all {
 		if _, _, err := e.AddModule(t.Context(), name, bin, nil); err != nil {
 			t.Fatalf("adding %s: %v", name, err)
 		}

@@ -31,7 +31,9 @@ type Instance struct {
 	depth   api.Global
 	start   api.Function
 	resume  api.Function // nil for a guest without a scheduler
+	alloc   api.Function // of a beta guest
 	ctx     context.Context
+	stack   [1]uint64 // for the result of a function
 
 	origin, now int64
 	random      *rand.ChaCha8
@@ -55,6 +57,10 @@ type Instance struct {
 	spoiled    bool // it takes no more turns
 	released   bool
 	stepping   *stepping
+
+	workflow  string // of a beta guest
+	cancelled int    // its call that is answered when the run is cancelled
+	response  []byte // that it has sent
 }
 
 type visible struct {
@@ -103,6 +109,7 @@ func (i *Instance) begins(s Start) {
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
+	i.workflow = s.Workflow
 }
 
 // derive makes a seed for one purpose of a run's seed.
