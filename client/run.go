@@ -18,6 +18,7 @@ type Start struct {
 	Workflow string          `json:"workflow"`
 	Input    json.RawMessage `json:"input,omitempty"`
 	ID       string          `json:"id"`
+	Version  string          `json:"version,omitempty"` // of the module; "" is the newest
 }
 
 // Start starts a run; with wait it returns when the run has ended. Without an id it makes one. It

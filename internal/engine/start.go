@@ -18,6 +18,7 @@ type Start struct {
 	Module, Workflow string
 	Input            json.RawMessage // nil is null
 	ID               string          // "" makes a new one
+	Version          string          // of the module, as its author or the store calls it; "" is the newest
 }
 
 // Start accepts a run and returns when that is durable: after its first turn, or without it where
@@ -94,7 +95,13 @@ func (e *Engine) forget(r *run) {
 
 // newest returns the newest version of the module a run is to be started of.
 func (e *Engine) newest(ctx context.Context, o Start) (flawless.Module, *loading, error) {
-	m, err := e.names.newest(ctx, o.Module, e.store.Module)
+	var m flawless.Module
+	var err error
+	if o.Version != "" {
+		m, err = e.version(ctx, o.Module, o.Version)
+	} else {
+		m, err = e.names.newest(ctx, o.Module, e.store.Module)
+	}
 	if err != nil {
 		return flawless.Module{}, nil, err
 	}

@@ -13,9 +13,9 @@ import (
 // httpRequest is the HttpRequest of the crate flawless-wasabi.
 type httpRequest struct {
 	Config struct {
-		Idempotent bool   `json:"idempotent"`
-		Timeout    duration   `json:"timeout"`
-		Limit      uint64 `json:"response_body_limit"`
+		Idempotent bool     `json:"idempotent"`
+		Timeout    duration `json:"timeout"`
+		Limit      uint64   `json:"response_body_limit"`
 	} `json:"config"`
 	Method  string      `json:"method"`
 	URL     string      `json:"url"`

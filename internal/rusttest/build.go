@@ -50,6 +50,31 @@ func Build(dir, target string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
+// Environment is what a process needs besides its environment to build guests with cargo.
+func Environment() ([]string, error) {
+	root, err := root()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, target := range []string{WASI, Unknown} {
+		var text bytes.Buffer
+		cmd := exec.Command("sh", "-c", `env=$("$1/toolchain.sh" "$2") && eval "$env" && env`, "sh", filepath.Join(root, "sdk", "rust"), target)
+		cmd.Stderr = &text
+		b, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("finding the toolchain for %s: %w\n%s", target, err, text.String())
+		}
+		for line := range strings.Lines(string(b)) {
+			name, _, _ := strings.Cut(line, "=")
+			if name == "PATH" || name == "RUSTC" || name == "LD_LIBRARY_PATH" || strings.HasPrefix(name, "CARGO_TARGET_WASM") {
+				out = append(out, strings.TrimSuffix(line, "\n"))
+			}
+		}
+	}
+	return out, nil
+}
+
 // root is the folder of the repository.
 func root() (string, error) {
 	dir, err := os.Getwd()

@@ -43,6 +43,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.modules()
 	a.runs()
 	a.streams()
+	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
 	return guard(log, mux)
 }
