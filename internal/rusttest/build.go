@@ -50,6 +50,31 @@ func Build(dir, target string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
+// Program compiles the program in a folder for this machine and returns the name of its file.
+func Program(dir string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", dir, err)
+	}
+	if _, err := exec.LookPath("cargo"); err != nil {
+		return "", fmt.Errorf("building %s: cargo is not there; get it from https://rustup.rs or with apt-get install cargo-web: %w", dir, err)
+	}
+	var out, text bytes.Buffer
+	cmd := exec.Command("cargo", "build", "--locked", "--message-format=json-render-diagnostics")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &text
+	cmd.Env = append(os.Environ(), "CARGO_TARGET_DIR="+filepath.Join(cache, "flawless-rust", "target"))
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("building %s: %w\n%s", dir, err, strings.TrimSpace(text.String()))
+	}
+	for line := range bytes.Lines(out.Bytes()) {
+		var m message
+		if json.Unmarshal(line, &m) == nil && m.Executable != "" {
+			return m.Executable, nil
+		}
+	}
+	return "", fmt.Errorf("building %s: cargo tells of no program", dir)
+}
+
 // Environment is what a process needs besides its environment to build guests with cargo.
 func Environment() ([]string, error) {
 	root, err := root()
@@ -91,9 +116,10 @@ func root() (string, error) {
 }
 
 type message struct {
-	Reason    string   `json:"reason"`
-	Filenames []string `json:"filenames"`
-	Message   struct {
+	Reason     string   `json:"reason"`
+	Filenames  []string `json:"filenames"`
+	Executable string   `json:"executable"`
+	Message    struct {
 		Rendered string `json:"rendered"`
 	} `json:"message"`
 }

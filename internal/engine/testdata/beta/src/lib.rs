@@ -50,6 +50,22 @@ fn chain(input: Input<Task>, response: Response) {
     response.send((input.n, sum)).unwrap();
 }
 
+/// Posts, draws and sleeps in turn, so that it can be interrupted anywhere, and panics at the end if
+/// it is told an even number.
+#[workflow("steady")]
+fn steady(input: Input<Task>, response: Response) {
+    let mut drawn = 0u64;
+    for k in 0..input.n {
+        let url = format!("{}/steady/{}/{k}", input.url, input.n);
+        let answer = post(url).idempotent().body("x").send().unwrap();
+        assert_eq!(answer.status_code(), 200);
+        drawn = drawn.wrapping_add(u64::from(random::<i32>().unsigned_abs()));
+        sleep(Duration::from_millis(20));
+    }
+    assert!(input.n % 2 == 1, "an even number: {}", input.n);
+    response.send((input.n, drawn > 0)).unwrap();
+}
+
 /// Gets, idempotently.
 #[workflow("again")]
 fn again(input: Input<Task>, response: Response) {
