@@ -19,6 +19,7 @@ type Start struct {
 	Input    json.RawMessage   `json:"input,omitempty"`
 	ID       string            `json:"id"`
 	Labels   map[string]string `json:"labels,omitempty"`
+	Version  string            `json:"version,omitempty"` // of the module; "" is the newest
 }
 
 // Start starts a run; with wait it returns when the run has ended or needs a decision. Without

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
 func TestMain(m *testing.M) {
@@ -55,10 +57,34 @@ func TestScripts(t *testing.T) {
 			if err == nil {
 				e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
-			return nil
+			return forCargo(e, cache)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon},
 	})
+}
+
+// forCargo lets cargo find its home and what it has built, where commands have another HOME.
+func forCargo(e *testscript.Env, cache string) error {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	for name, dir := range map[string]string{"CARGO_HOME": ".cargo", "RUSTUP_HOME": ".rustup"} {
+		if v := os.Getenv(name); v != "" {
+			e.Setenv(name, v)
+		} else {
+			e.Setenv(name, filepath.Join(home, dir))
+		}
+	}
+	e.Setenv("CARGO_TARGET_DIR", filepath.Join(cache, "flawless-rust", "target"))
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	e.Setenv("REPO", repo)
+	env, err := rusttest.Environment()
+	e.Vars = append(e.Vars, env...)
+	return err
 }
 
 // ready waits until the server answers.

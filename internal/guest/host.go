@@ -53,6 +53,7 @@ var hosts = []host{
 		{"quantum", "", "", meter},
 	}},
 	{"wasi_snapshot_preview1", wasi},
+	{"wasabi", []function{{"submit", "iiii", "i", submit}}},
 }
 
 // offered tells whether a guest may import a function. The meter is ours alone.

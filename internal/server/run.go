@@ -17,6 +17,7 @@ type StartRun struct {
 	Module   string            `json:"module"`
 	Workflow string            `json:"workflow"`
 	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
+	Version  string            `json:"version,omitempty" doc:"of the module, as its author or the server calls it; the newest without it"`
 	Labels   map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
 	ID       string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
 }
@@ -123,7 +124,7 @@ func (a *api) start(ctx context.Context, in *struct {
 	Body StartRun
 },
 ) (*started, error) {
-	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels})
+	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version})
 	if err != nil {
 		return nil, problem(err)
 	}

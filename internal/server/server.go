@@ -47,6 +47,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.streams()
 	a.secrets()
 	a.schedules()
+	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
 	return guard(log, mux)
 }
