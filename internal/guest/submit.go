@@ -134,9 +134,7 @@ func tagged(name string, v any) []byte {
 // make makes a call in the name of the guest.
 func (i *Instance) make(kind string, head, body []byte) int {
 	i.weigh(len(head) + len(body) + itemCost)
-	i.made++
-	i.out.Calls = append(i.out.Calls, flawless.Call{N: i.made, Kind: kind, Head: head, Body: body})
-	return i.made
+	return i.take(flawless.Call{Kind: kind, Head: head, Body: body})
 }
 
 // await blocks until a call has its answer. It does not return where the run is cancelled first: the
@@ -247,6 +245,7 @@ func (i *Instance) receive(wanted [2]json.RawMessage) []byte {
 
 func (i *Instance) spawn(workflow, input string) []byte {
 	head, _ := json.Marshal(map[string]string{"workflow": workflow})
-	i.plain("spawn", i.await(i.make("spawn", head, []byte(input))))
-	return tagged("Value", map[string]int{"I64": i.made})
+	n := i.make("spawn", head, []byte(input))
+	i.plain("spawn", i.await(n))
+	return tagged("Value", map[string]int{"I64": n})
 }
