@@ -45,6 +45,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.runs()
 	a.examinations()
 	a.streams()
+	a.together()
 	a.secrets()
 	a.schedules()
 	a.beta(mux)
