@@ -36,16 +36,20 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 	if err := e.accepts(); err != nil {
 		return flawless.Run{}, false, err
 	}
+	e.choosing.RLock()
 	m, l, err := e.newest(ctx, o)
 	if err != nil {
+		e.choosing.RUnlock()
 		return flawless.Run{}, false, err
 	}
 	if err := l.checkInput(*m.Workflow(o.Workflow), o.Input); err != nil {
+		e.choosing.RUnlock()
 		return flawless.Run{}, false, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
 	e.mu.Lock()
 	if e.runs[o.ID] != nil || e.set[o.ID] != "" {
 		e.mu.Unlock()
+		e.choosing.RUnlock()
 		return e.startedBefore(ctx, o)
 	}
 	r := e.newRun(o.ID)
@@ -58,6 +62,7 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 	close(r.loaded)
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
 		Input: bytes.Clone(o.Input), Seed: seed, Time: now}})
+	e.choosing.RUnlock()
 	r.wakeLocked()
 	account, err := r.durable(ctx)
 	r.mu.Unlock()
