@@ -17,7 +17,7 @@ import (
 
 // Examine says how a log is replayed.
 type Examine struct {
-	Until int // the last turn that is taken; 0 is all
+	Until int // the last turn that is taken; 0 is all, below 0 none
 
 	// Redact is what was done to the JSON in the log; nil is nothing. What the guest asks for is
 	// compared after the same was done to it.
@@ -134,7 +134,7 @@ func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 			case e.Upgrade != nil:
 				p.report.Own = p.report.Digest == e.Upgrade.Digest
 			case e.Turn != nil:
-				if p.Until > 0 && e.Turn.N > p.Until {
+				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until {
 					return nil
 				}
 				if err := p.turn(ctx, e.Turn); err != nil {
