@@ -14,14 +14,16 @@ import (
 
 // Start asks for a run.
 type Start struct {
-	Module   string          `json:"module"`
-	Workflow string          `json:"workflow"`
-	Input    json.RawMessage `json:"input,omitempty"`
-	ID       string          `json:"id"`
+	Module   string            `json:"module"`
+	Workflow string            `json:"workflow"`
+	Input    json.RawMessage   `json:"input,omitempty"`
+	ID       string            `json:"id"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Version  string            `json:"version,omitempty"` // of the module; "" is the newest
 }
 
-// Start starts a run; with wait it returns when the run has ended. Without an id it makes one. It
-// returns false where the id was known with the same input. After an error without a flawless.Code
+// Start starts a run; with wait it returns when the run has ended or needs a decision. Without
+// an id it makes one. It returns false where the id was known with the same input. After an error without a flawless.Code
 // nobody can say whether the run was started: ask again with the same id.
 func (c *Client) Start(ctx context.Context, s Start, wait bool) (flawless.Run, bool, error) {
 	if s.ID == "" {
@@ -43,7 +45,7 @@ func flag(name string, set bool) url.Values {
 
 func runPath(id, rest string) string { return "/runs/" + url.PathEscape(id) + rest }
 
-// Run returns a run; with wait it returns when the run has ended.
+// Run returns a run; with wait it returns when the run has ended or needs a decision.
 func (c *Client) Run(ctx context.Context, id string, wait bool) (flawless.Run, error) {
 	return get[flawless.Run](ctx, c, runPath(id, ""), flag("wait", wait))
 }
@@ -69,6 +71,13 @@ func (c *Client) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, s
 	set("cursor", f.Cursor)
 	if !f.Since.IsZero() {
 		set("since", f.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if !f.Until.IsZero() {
+		set("until", f.Until.UTC().Format(time.RFC3339Nano))
+	}
+	set("parent", f.Parent)
+	for name, value := range f.Labels {
+		q.Add("label", name+"="+value)
 	}
 	if f.Limit > 0 {
 		set("limit", strconv.Itoa(f.Limit))

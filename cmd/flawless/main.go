@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetOut(out)
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
-	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
+	if err != nil && misused(err.Error()) {
 		err = &usageError{"flawless", err}
 	}
 	if a.client != nil {
@@ -81,6 +81,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return 0
 	}
 	return a.explain(err)
+}
+
+// misused tells whether a text is one of the command line's parser, which has no type for it.
+func misused(text string) bool {
+	for _, begin := range []string{"unknown command", "required flag(s)", "at least one of the flags", "if any flags in the group"} {
+		if strings.HasPrefix(text, begin) {
+			return true
+		}
+	}
+	return false
 }
 
 // explain prints an error with a hint, and returns the exit code.
@@ -148,7 +158,7 @@ func (a *app) root() *cobra.Command {
 	module := a.moduleCommand()
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
-	root.AddCommand(a.upCommand(), module, workflow, a.newCommand(), a.buildCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.versionCommand())
+	root.AddCommand(a.upCommand(), module, workflow, a.scheduleCommand(), a.secretCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		named(c)
 	}

@@ -5,12 +5,16 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +42,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("FLAWLESS_SOCKET", "127.0.0.1:"+port)
 			e.Setenv("FLAWLESS_WORKING_DIR", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("HOME", e.WorkDir)
+			if err := shareCompiled(dir, filepath.Join(e.WorkDir, "data")); err != nil {
+				return err
+			}
+			outside := newHeld()
+			e.Values[outsideKey{}] = outside
+			e.Defer(outside.close)
 			for _, name := range []string{"PATH", "GOPATH", "GOMODCACHE", "GOFLAGS", "GOPROXY"} {
 				if v := os.Getenv(name); v != "" && name != "PATH" {
 					e.Setenv(name, v)
@@ -47,10 +57,34 @@ func TestScripts(t *testing.T) {
 			if err == nil {
 				e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
-			return nil
+			return forCargo(e, cache)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon},
 	})
+}
+
+// forCargo lets cargo find its home and what it has built, where commands have another HOME.
+func forCargo(e *testscript.Env, cache string) error {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	for name, dir := range map[string]string{"CARGO_HOME": ".cargo", "RUSTUP_HOME": ".rustup"} {
+		if v := os.Getenv(name); v != "" {
+			e.Setenv(name, v)
+		} else {
+			e.Setenv(name, filepath.Join(home, dir))
+		}
+	}
+	e.Setenv("CARGO_TARGET_DIR", filepath.Join(cache, "flawless-rust", "target"))
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	e.Setenv("REPO", repo)
+	env, err := rusttest.Environment()
+	e.Vars = append(e.Vars, env...)
+	return err
 }
 
 // ready waits until the server answers.
@@ -62,6 +96,18 @@ func ready(ts *testscript.TestScript, _ bool, _ []string) {
 		<-time.After(50 * time.Millisecond)
 	}
 	ts.Fatalf("the server does not come up")
+}
+
+// soon runs flawless until what it prints matches: soon PATTERN ARGS...
+func soon(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	for range 400 {
+		if ts.Exec("flawless", args[1:]...) == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	ts.Fatalf("it never prints %s", want)
 }
 
 // exitCode runs flawless and checks its exit code: exitcode N ARGS...
@@ -82,4 +128,18 @@ func exitCode(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// undecided waits until so many runs need a decision: undecided N.
+func undecided(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for range 600 {
+		ts.Check(ts.Exec("flawless", "workflow", "list", "--status", "unresolved", "--json"))
+		if strings.Count(ts.ReadFile("stdout"), `"status": "unresolved"`) == n {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	ts.Fatalf("there are no %d runs that need a decision", n)
 }

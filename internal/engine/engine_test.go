@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -92,8 +93,10 @@ func reopen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 		return nil, err
 	}
 	o.Store, o.Guest = s, f.runtime
-	o.compiled = compiledEditions()
-	o.compiled[f.module.Digest()] = f.module
+	compiled := compiledEditions()
+	compiled[f.module.Digest()] = f.module
+	maps.Copy(compiled, o.compiled)
+	o.compiled = compiled
 	if o.Kinds == nil {
 		o.Kinds = effect.Kinds(effect.Options{})
 	}

@@ -64,9 +64,9 @@ type fork struct {
 	id     string
 	log    []flawless.Record
 	digest string
-	p      player                  // after the last turn of the past
-	later  map[int]flawless.Answer // that came after the past, to calls of it
-	given  map[int]flawless.Answer // that somebody edited
+	p      player                   // after the last turn of the past
+	later  map[int]flawless.Arrival // that came after the past, to calls of it
+	given  map[int]flawless.Answer  // that somebody edited
 	done   func()
 }
 
@@ -84,7 +84,7 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 	if err != nil {
 		return nil, err
 	}
-	f := &fork{Fork: o, e: e, id: id, later: map[int]flawless.Answer{}, given: map[int]flawless.Answer{}}
+	f := &fork{Fork: o, e: e, id: id, later: map[int]flawless.Arrival{}, given: map[int]flawless.Answer{}}
 	if f.log, err = e.Log(ctx, id, 0, 0); err != nil {
 		return nil, fmt.Errorf("its log was cut or is damaged, and what happened before cannot be told: %w", err)
 	}
@@ -125,7 +125,7 @@ func (f *fork) answers() error {
 			}
 			kind, waits := f.p.waits[x.Arrival.Call]
 			if k := f.e.kinds[kind]; waits && (k == nil || !k.Idle) { // nobody cancelled this one
-				f.later[x.Arrival.Call] = x.Arrival.Answer
+				f.later[x.Arrival.Call] = *x.Arrival
 			}
 		}
 	}
@@ -172,8 +172,10 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 		if a, ok := f.given[c.N]; ok {
 			take(s.arrival(a, nil, "answer given in a fork by "+who(f.Who)))
 		} else if a, ok := f.later[c.N]; ok {
-			take(s.arrival(a, nil, "answered in run "+f.id))
-		} else if c.bad == nil && c.kind.Perform != nil && c.doubt == "" {
+			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
+			arrival.Arrival.Message = a.Message
+			take(arrival)
+		} else if c.bad == nil && (c.kind.Perform != nil || c.kind.Errand) && c.doubt == "" {
 			take(flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N,
 				Reason: fmt.Sprintf("run %s, which this one was forked from, made the call, and no outcome of it is known", f.id)}})
 		}

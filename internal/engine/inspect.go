@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -18,7 +19,7 @@ import (
 func (e *Engine) Inspect(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
 	var out flawless.Inspection
 	err := e.examine(ctx, id, nil, func(m *guest.Module, head store.Head) error {
-		i := inspector{out: &out, turn: turn, calls: map[int]flawless.Call{}}
+		i := inspector{out: &out, turn: turn, kinds: e.kinds, calls: map[int]flawless.Call{}}
 		out.Run, out.Against = id, against
 		i.p = player{id: id, Examine: Examine{Until: max(turn, against), seen: i.seen}}
 		if turn == 0 {
@@ -36,6 +37,7 @@ func (e *Engine) Inspect(ctx context.Context, id string, turn, against int) (fla
 type inspector struct {
 	out    *flawless.Inspection
 	turn   int
+	kinds  map[string]*effect.Kind
 	p      player
 	calls  map[int]flawless.Call // made and not answered
 	data   []byte
@@ -56,7 +58,9 @@ func (i *inspector) seen(t *flawless.Turn, out guest.Out, inst *guest.Instance) 
 			delete(i.calls, n)
 		}
 		for _, c := range t.Calls {
-			i.calls[c.N] = c
+			if k := i.kinds[c.Kind]; k == nil || !k.Note {
+				i.calls[c.N] = c
+			}
 		}
 		if t.Data != nil {
 			i.data = t.Data

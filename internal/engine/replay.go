@@ -113,7 +113,7 @@ func guestStart(id string, s flawless.Start) guest.Start {
 	if s.Origin != nil {
 		id = s.Origin.Run
 	}
-	return guest.Start{Run: id, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time}
+	return guest.Start{Run: id, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: s.URL}
 }
 
 // play takes the turns of records. It returns a *flawless.Divergence where the guest asks for
@@ -134,7 +134,7 @@ func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 			case e.Upgrade != nil:
 				p.report.Own = p.report.Digest == e.Upgrade.Digest
 			case e.Turn != nil:
-				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until {
+				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until || slow(e.Turn) {
 					return nil
 				}
 				if err := p.turn(ctx, e.Turn); err != nil {
@@ -263,6 +263,7 @@ func (r *run) revive(ctx context.Context) error {
 		return fmt.Errorf("loading module %s (%s) of run %s: %w", r.s.start.Module, r.s.start.Digest, r.id, err)
 	}
 	start := guestStart(r.id, r.s.start)
+	start.Yield = r.e.yield
 	inst, err := r.thaw(ctx, l.module, start)
 	if err != nil {
 		return err

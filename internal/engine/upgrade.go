@@ -209,7 +209,7 @@ func (p *player) stuck(e *Engine) bool {
 		return false
 	}
 	for _, kind := range p.waits {
-		if k := e.kinds[kind]; k == nil || !k.Idle {
+		if k := e.kinds[kind]; k == nil || !k.Idle && !k.Note {
 			return false
 		}
 	}

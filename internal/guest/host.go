@@ -53,6 +53,7 @@ var hosts = []host{
 		{"quantum", "", "", meter},
 	}},
 	{"wasi_snapshot_preview1", wasi},
+	{"wasabi", []function{{"submit", "iiii", "i", submit}}},
 }
 
 // offered tells whether a guest may import a function. The meter is ours alone.
@@ -140,6 +141,10 @@ func call(i *Instance, s []uint64) uint32 {
 		i.out.Data = bytes.Clone(body)
 		return 0
 	}
+	if kind == "label" {
+		i.label(head)
+		return 0
+	}
 	made := flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}
 	made.N = i.number(made)
 	if i.tracer != nil {
@@ -159,6 +164,18 @@ func (i *Instance) number(made flawless.Call) int {
 	}
 	i.made++
 	return i.made
+}
+
+// label takes down a label of the run.
+func (i *Instance) label(head []byte) {
+	var h struct{ Name, Value string }
+	if json.Unmarshal(head, &h) != nil || flawless.CheckLabel(h.Name, h.Value) != nil {
+		trap("the guest set a label that no run can have: %.300q", head)
+	}
+	if i.out.Labels == nil {
+		i.out.Labels = map[string]string{}
+	}
+	i.out.Labels[h.Name] = h.Value
 }
 
 func (i *Instance) line(head, text []byte) {
@@ -268,6 +285,9 @@ func meter(i *Instance, _ []uint64) uint32 {
 		panic(&fault{"limit", fmt.Sprintf("the turn used more than %d units of computation, which is the limit for a turn", limit)})
 	}
 	i.refill()
+	if i.yield != nil {
+		i.yield()
+	}
 	runtime.Gosched()
 	return 0
 }

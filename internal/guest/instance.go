@@ -20,6 +20,10 @@ type Start struct {
 	Input                 []byte // JSON
 	Seed                  []byte // 32 bytes, all randomness of the run
 	Time                  int64  // Unix nanoseconds; the monotonic clock counts from it
+	URL                   string // where the outside reaches the engine, "" where nobody knows
+	// Yield is called about every millisecond while the guest computes, in the goroutine of its
+	// turn. It may wait. It may be nil.
+	Yield func()
 }
 
 // Instance is a guest of one run. It is not safe for concurrent use.
@@ -32,7 +36,9 @@ type Instance struct {
 	depth   api.Global
 	start   api.Function
 	resume  api.Function // nil for a guest without a scheduler
+	alloc   api.Function // of a beta guest
 	ctx     context.Context
+	stack   [1]uint64 // for the result of a function
 
 	origin, now int64
 	random      *rand.ChaCha8
@@ -44,6 +50,7 @@ type Instance struct {
 	order       int
 	turns       int
 
+	yield      func()
 	turnCtx    context.Context
 	out        Out
 	over       bool // the idle descriptor is readable
@@ -59,6 +66,10 @@ type Instance struct {
 	released   bool
 	stepping   *stepping
 	tracer     *tracer
+
+	workflow  string // of a beta guest
+	cancelled int    // its call that is answered when the run is cancelled
+	response  []byte // that it has sent
 }
 
 type visible struct {
@@ -101,15 +112,21 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
-	head, err := json.Marshal(map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow})
+	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow, "secrets": flawless.SecretToken(s.Seed)}
+	if s.URL != "" {
+		told["url"] = s.URL
+	}
+	head, err := json.Marshal(told)
 	if err != nil {
 		panic("guest: strings that are not JSON: " + err.Error())
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
+	i.yield = s.Yield
 	if i.m.tracing != nil {
 		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
 	}
+	i.workflow = s.Workflow
 }
 
 // derive makes a seed for one purpose of a run's seed.

@@ -57,11 +57,11 @@ func (s *Store) addModule(ctx context.Context, m flawless.Module, bin []byte) (f
 // Module returns all versions of a module, newest first, or [flawless.NotFound].
 func (s *Store) Module(ctx context.Context, name string) ([]flawless.Module, error) {
 	ms, err := s.versions(ctx, name, 0)
-	if err == nil && len(ms) == 0 {
-		err = flawless.NotFound
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("reading module %s: %w", name, err)
+	case len(ms) == 0:
+		return nil, fmt.Errorf("there is no module %s: %w", name, flawless.NotFound)
 	}
 	return ms, nil
 }
