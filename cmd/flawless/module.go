@@ -13,7 +13,7 @@ import (
 
 func (a *app) moduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "module", Short: "Add and look at modules", Args: cobra.NoArgs, RunE: needsCommand}
-	c.AddCommand(
+	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(),
 		&cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
 			Long: "Adds a module under a name. Under a known name it is a new version: new runs take it, open runs stay on theirs.",
 			RunE: func(c *cobra.Command, args []string) error {

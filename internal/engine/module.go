@@ -240,3 +240,70 @@ func collect(e *jsonschema.ValidationError, out *[]Violation) {
 	}
 	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
 }
+
+// RemoveModule removes a version of a module, or with version 0 all of them. It returns
+// flawless.Conflict, and removes nothing, while an open run needs one: those have to end or to be
+// moved before. Runs that have ended keep their logs; without the module they cannot be replayed.
+func (e *Engine) RemoveModule(ctx context.Context, name string, version int) ([]flawless.Module, error) {
+	e.choosing.Lock() // no run begins with it, or is moved to it, meanwhile
+	defer e.choosing.Unlock()
+	versions, err := e.store.Module(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if version != 0 {
+		versions = slices.DeleteFunc(versions, func(m flawless.Module) bool { return m.Version != version })
+		if len(versions) == 0 {
+			return nil, fmt.Errorf("module %s has no version %d: %w", name, version, flawless.NotFound)
+		}
+	}
+	if err := e.unused(ctx, versions); err != nil {
+		return nil, err
+	}
+	for i, m := range versions {
+		if err := e.store.RemoveModule(ctx, name, m.Version); err != nil {
+			return versions[:i], err
+		}
+		e.names.forget()
+	}
+	return versions, nil
+}
+
+// unused returns flawless.Conflict where an open run needs one of the modules.
+func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
+	users := map[string][]string{} // by digest
+	seen := map[string]bool{}
+	take := func(id, digest string) {
+		if !seen[id] {
+			seen[id] = true
+			users[digest] = append(users[digest], id)
+		}
+	}
+	for _, r := range e.all() {
+		r.mu.Lock()
+		if r.s.status == "" {
+			take(r.id, r.s.start.Digest)
+		}
+		r.mu.Unlock()
+		e.release(r)
+	}
+	for f := (flawless.Filter{Status: openStatuses, Limit: 1000}); ; {
+		page, next, err := e.store.Runs(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, r := range page {
+			take(r.ID, r.Digest)
+		}
+		if f.Cursor = next; next == "" {
+			break
+		}
+	}
+	for _, m := range versions {
+		if ids := users[m.Digest]; len(ids) > 0 {
+			return fmt.Errorf("removing module %s, version %d: %d open runs need it, among them %s; let them end, or move them with module upgrade: %w",
+				m.Name, m.Version, len(ids), ids[0], flawless.Conflict)
+		}
+	}
+	return nil
+}

@@ -321,7 +321,8 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	r.writing = true
 	r.seq++
-	if r.s.status != "" && r.imaged {
+	upgraded := slices.ContainsFunc(batch, func(p pending) bool { return p.entry.Upgrade != nil })
+	if r.imaged && (r.s.status != "" || upgraded) {
 		w.Forget, r.imaged = true, false
 	}
 	account := r.account()

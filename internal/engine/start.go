@@ -63,6 +63,8 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := e.accepts(); err != nil {
 		return nil, err
 	}
+	e.choosing.RLock()
+	defer e.choosing.RUnlock()
 	m, l, err := e.chosen(ctx, *o)
 	if err != nil {
 		return nil, err

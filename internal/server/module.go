@@ -70,6 +70,7 @@ func (a *api) modules() {
 			m, err := a.engine.Module(ctx, in.Name)
 			return &body[[]flawless.Module]{m}, problem(err)
 		})
+	a.upgrades()
 }
 
 func (a *api) addModule(_ context.Context, in *addModule) (*huma.StreamResponse, error) {
