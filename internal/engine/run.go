@@ -312,7 +312,7 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Seq: r.seq, Entries: make([]flawless.Entry, len(batch)), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.start.Parent == "" && keyed(r.id), Seq: r.seq, Entries: make([]flawless.Entry, len(batch)), Data: data}
 	for i, p := range batch {
 		w.Entries[i] = p.entry
 	}

@@ -165,6 +165,9 @@ func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *loadin
 // startedBefore answers a start whose id is taken.
 func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool, error) {
 	r, err := e.Run(ctx, o.ID)
+	if errors.Is(err, flawless.NotFound) {
+		return e.startedLongAgo(ctx, o)
+	}
 	if err != nil {
 		return r, false, err
 	}
@@ -193,6 +196,21 @@ func (e *Engine) begun(ctx context.Context, id string) (*flawless.Start, error) 
 		break
 	}
 	return nil, fmt.Errorf("the log of run %s does not begin with a start: %w", id, flawless.Damaged)
+}
+
+// startedLongAgo answers a start whose id was that of a run which is removed by now.
+func (e *Engine) startedLongAgo(ctx context.Context, o Start) (flawless.Run, bool, error) {
+	gone, err := e.store.Gone(ctx, o.ID)
+	r := gone.Run
+	switch {
+	case err != nil:
+		return r, false, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
+	case r.Module != o.Module || r.Workflow != o.Workflow:
+		return r, false, fmt.Errorf("starting %s/%s: the id %s belonged to a run of %s/%s; use another id: %w", o.Module, o.Workflow, o.ID, r.Module, r.Workflow, flawless.Conflict)
+	case !gone.SameInput(o.Input):
+		return r, false, fmt.Errorf("starting %s/%s: the run %s, which is removed by now, was started with another input; use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
+	}
+	return r, false, nil
 }
 
 func sameJSON(a, b []byte) bool {

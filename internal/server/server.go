@@ -46,6 +46,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.examinations()
 	a.streams()
 	a.secrets()
+	a.settings()
 	a.schedules()
 	mux.Handle("GET /metrics", metrics(e))
 	return guard(log, mux)
