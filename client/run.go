@@ -14,11 +14,14 @@ import (
 
 // Start asks for a run.
 type Start struct {
-	Module   string            `json:"module"`
-	Workflow string            `json:"workflow"`
-	Input    json.RawMessage   `json:"input,omitempty"`
-	ID       string            `json:"id"`
-	Labels   map[string]string `json:"labels,omitempty"`
+	Module         string            `json:"module"`
+	Workflow       string            `json:"workflow"`
+	Input          json.RawMessage   `json:"input,omitempty"`
+	ID             string            `json:"id"`
+	ConcurrencyKey string            `json:"concurrency_key,omitempty"` // shared by the runs of which only Concurrency may be under way at once
+	Concurrency    int               `json:"concurrency,omitempty"`     // 0 is 1
+	Priority       int               `json:"priority,omitempty"`        // the highest begins first, then the oldest
+	Labels         map[string]string `json:"labels,omitempty"`
 }
 
 // Start starts a run; with wait it returns when the run has ended or needs a decision. Without

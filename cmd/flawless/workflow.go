@@ -26,7 +26,8 @@ func (a *app) workflowCommand() *cobra.Command {
 }
 
 func (a *app) startCommand() *cobra.Command {
-	var input, id string
+	var input string
+	var start client.Start
 	var wait bool
 	var labels labelFlag
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
@@ -37,11 +38,12 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			start.Module, start.Workflow, start.Input, start.Labels = args[0], args[1], in, labels
 			cl, err := a.connect()
 			if err != nil {
 				return err
 			}
-			r, started, err := cl.Start(c.Context(), client.Start{Module: args[0], Workflow: args[1], Input: in, ID: id, Labels: labels}, wait)
+			r, started, err := cl.Start(c.Context(), start, wait)
 			if err != nil {
 				return err
 			}
@@ -69,7 +71,10 @@ func (a *app) startCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
-	f.StringVar(&id, "id", "", "your own key for the run")
+	f.StringVar(&start.ID, "id", "", "your own key for the run")
+	f.StringVar(&start.ConcurrencyKey, "concurrency-key", "", "shared by the runs of which only --concurrency may be under way at once")
+	f.IntVar(&start.Concurrency, "concurrency", 0, "with --concurrency-key: how many (default 1)")
+	f.IntVar(&start.Priority, "priority", 0, "of the runs that wait for their place the highest begins first, then the oldest")
 	f.Var(&labels, "label", "name=value, to find it by; may be repeated")
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
 	return c
@@ -202,6 +207,8 @@ func detail(r flawless.Run) string {
 		return shortened(fmt.Sprintf("call %d in doubt: %s", r.Unresolved[0].Call, r.Unresolved[0].Request), 80)
 	case r.Failure != nil:
 		return shortened(r.Failure.Kind+": "+r.Failure.Message, 80)
+	case r.Status == flawless.Pending && r.Place != nil && r.Place.Key != "":
+		return shortened("waits for its place: "+r.Place.Key, 80)
 	case r.Wake != nil && !r.Status.Ended():
 		return "until " + ago(*r.Wake)
 	}

@@ -84,6 +84,7 @@ type Engine struct {
 	clock      clock
 	schedules  scheduler
 	settings   settings
+	gates      gates
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -150,6 +151,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if err := e.loadSettings(ctx); err != nil {
 		return nil, fmt.Errorf("reading the settings of modules: %w", err)
+	}
+	e.gates.init(e)
+	if err := e.gates.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the runs that queue: %w", err)
 	}
 	e.tasks.Go(e.schedules.run)
 	e.tasks.Go(e.retain)

@@ -3,9 +3,12 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // settings has those of all modules in memory. It may be used concurrently.
@@ -47,19 +50,40 @@ func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(
 	if _, err := e.store.Module(ctx, module); err != nil {
 		return flawless.Settings{}, err
 	}
-	e.settings.mu.Lock()
-	defer e.settings.mu.Unlock()
-	s, ok := e.settings.all[module]
+	s, capped, err := e.settings.change(ctx, e.store, module, change)
+	if err != nil {
+		return s, fmt.Errorf("changing the settings of module %s: %w", module, err)
+	}
+	if capped {
+		err = e.gates.track(ctx, module)
+	}
+	e.gates.shiftAll()
+	return s, err
+}
+
+// change changes and writes the settings of a module. capped tells whether it has a cap now and had
+// none before.
+func (c *settings) change(ctx context.Context, st *store.Store, module string, change func(*flawless.Settings)) (s flawless.Settings, capped bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, ok := c.all[module]
 	if !ok {
 		s.Module = module
 	}
+	before := s.Concurrency
 	change(&s)
 	if err := s.Check(); err != nil {
-		return s, fmt.Errorf("changing the settings of module %s: %w", module, err)
+		return s, false, err
 	}
-	if err := e.store.PutSettings(ctx, s); err != nil {
-		return s, err
+	if err := st.PutSettings(ctx, s); err != nil {
+		return s, false, err
 	}
-	e.settings.all[module] = s
-	return s, nil
+	c.all[module] = s
+	return s, before == 0 && s.Concurrency > 0, nil
+}
+
+func (c *settings) list() []flawless.Settings {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.all))
 }

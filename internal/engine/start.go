@@ -21,9 +21,10 @@ type Start struct {
 	Input            json.RawMessage // nil is null
 	ID               string          // "" makes a new one
 	Labels           map[string]string
-	Of               string        // the run that this one repeats
-	Deadline         time.Time     // the run is asked to give up then; zero is never
-	Grace            time.Duration // and terminated this much later; 0 is a minute
+	Place            flawless.Place // where it queues before it begins
+	Of               string         // the run that this one repeats
+	Deadline         time.Time      // the run is asked to give up then; zero is never
+	Grace            time.Duration  // and terminated this much later; 0 is a minute
 
 	parent string // the run that spawns it
 	call   int    // with this call
@@ -59,6 +60,9 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := flawless.CheckLabels(o.Labels); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
+	if err := o.Place.Check(); err != nil {
+		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
+	}
 	if err := e.accepts(); err != nil {
 		return nil, err
 	}
@@ -84,7 +88,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	defer r.mu.Unlock()
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
 		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
-		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels)}})
+		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place)}})
 	r.wakeLocked()
 	return r, nil
 }
@@ -98,9 +102,21 @@ func (e *Engine) accepted(ctx context.Context, r *run, o Start) (flawless.Run, b
 	if errors.Is(err, flawless.Conflict) {
 		e.forget(r)
 		e.touch(o.ID) // whoever wanted to wake the run that is there found ours in its place
-		return e.startedBefore(ctx, o)
+		account, started, err := e.startedBefore(ctx, o)
+		if err == nil && account.Status.Ended() {
+			e.gates.leave(o.ID)
+		}
+		return account, started, err
 	}
 	return account, err == nil, err
+}
+
+// placeOf is a place as the log has it.
+func placeOf(p flawless.Place) *flawless.Place {
+	if p == (flawless.Place{}) {
+		return nil
+	}
+	return &p
 }
 
 // forget takes a run out of memory that turned out to be another's.

@@ -14,11 +14,14 @@ import (
 
 // StartRun asks for a run.
 type StartRun struct {
-	Module   string            `json:"module"`
-	Workflow string            `json:"workflow"`
-	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
-	Labels   map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
-	ID       string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
+	Module         string            `json:"module"`
+	Workflow       string            `json:"workflow"`
+	Input          json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
+	ConcurrencyKey string            `json:"concurrency_key,omitempty" doc:"shared by the runs of which only so many may be under way at once"`
+	Concurrency    int               `json:"concurrency,omitempty" doc:"how many of the key; 1 where it is missing"`
+	Priority       int               `json:"priority,omitempty" doc:"of those that wait for their place the highest begins first, then the oldest"`
+	Labels         map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
+	ID             string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
 }
 
 // Started is the answer to a start.
@@ -123,7 +126,7 @@ func (a *api) start(ctx context.Context, in *struct {
 	Body StartRun
 },
 ) (*started, error) {
-	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels})
+	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Place: flawless.Place{Key: in.Body.ConcurrencyKey, Limit: in.Body.Concurrency, Priority: in.Body.Priority}})
 	if err != nil {
 		return nil, problem(err)
 	}
