@@ -3,6 +3,7 @@ package engine
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/flawless-engine/flawless"
@@ -230,6 +231,7 @@ func (g *gates) leave(id string) {
 	for _, name := range w.holds {
 		g.gate(name).held--
 	}
+	slices.Sort(w.holds) // keys before modules: who waits for a key goes on before younger ones pass
 	for _, name := range w.holds {
 		g.wake(g.shift(name))
 	}
@@ -243,6 +245,7 @@ func (g *gates) shiftAll() {
 	for name := range g.all {
 		names = append(names, name)
 	}
+	slices.Sort(names)
 	for _, name := range names {
 		g.wake(g.shift(name))
 	}
