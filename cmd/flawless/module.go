@@ -13,27 +13,7 @@ import (
 
 func (a *app) moduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "module", Short: "Add and look at modules", Args: cobra.NoArgs, RunE: needsCommand}
-	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(),
-		&cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
-			Long: "Adds a module under a name. Under a known name it is a new version: new runs take it, open runs stay on theirs.",
-			RunE: func(c *cobra.Command, args []string) error {
-				m, added, err := a.addModule(c.Context(), args[0], args[1])
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(map[string]any{"module": m, "added": added})
-				}
-				if !added {
-					fmt.Fprintf(a.out, "module %s has these bytes already: version %d\n", m.Name, m.Version)
-					return nil
-				}
-				fmt.Fprintf(a.out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, size(m.Size), m.Digest)
-				for _, w := range m.Manifest.Workflows {
-					fmt.Fprintf(a.out, "  workflow %s  %s\n", w.Name, w.Doc)
-				}
-				return nil
-			}},
+	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				cl, err := a.connect()
@@ -61,9 +41,39 @@ func (a *app) moduleCommand() *cobra.Command {
 				if err != nil || a.json {
 					return orPrint(a, err, all)
 				}
-				a.showModule(all)
+				a.showModule(all, a.settings(c.Context(), args[0]))
 				return nil
 			}})
+	return c
+}
+
+func (a *app) moduleAddCommand() *cobra.Command {
+	var flags settingsFlags
+	c := &cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
+		Long: "Adds a module under a name. Under a known name it is a new version: new runs take it, open runs stay on theirs.",
+		RunE: func(c *cobra.Command, args []string) error {
+			m, added, err := a.addModule(c.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			cl, err := a.connect()
+			if err == nil {
+				_, err = a.changeSettings(c, cl, args[0], &flags)
+			}
+			if err != nil || a.json {
+				return orPrint(a, err, map[string]any{"module": m, "added": added})
+			}
+			if !added {
+				fmt.Fprintf(a.out, "module %s has these bytes already: version %d\n", m.Name, m.Version)
+				return nil
+			}
+			fmt.Fprintf(a.out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, size(m.Size), m.Digest)
+			for _, w := range m.Manifest.Workflows {
+				fmt.Fprintf(a.out, "  workflow %s  %s\n", w.Name, w.Doc)
+			}
+			return nil
+		}}
+	flags.add(c)
 	return c
 }
 
@@ -93,9 +103,10 @@ func (a *app) addModule(ctx context.Context, name, file string) (flawless.Module
 	return cl.AddModule(ctx, name, bin, b.show)
 }
 
-func (a *app) showModule(versions []flawless.Module) {
+func (a *app) showModule(versions []flawless.Module, settings string) {
 	m := versions[0]
 	fmt.Fprintf(a.out, "module   %s\nversion  %d, added %s\ndigest   %s\nsize     %s\nsdk      %s\n", m.Name, m.Version, ago(m.Added), m.Digest, size(m.Size), m.Manifest.SDK)
+	fmt.Fprintf(a.out, "settings %s\n", settings)
 	for _, w := range m.Manifest.Workflows {
 		fmt.Fprintf(a.out, "\nworkflow %s\n", w.Name)
 		if w.Doc != "" {

@@ -122,6 +122,9 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 	if len(r.Labels) > 0 {
 		p("labels", "%s", labelText(r.Labels))
 	}
+	if r.Place != nil {
+		p("place", "key %q, at most %d at once, priority %d", r.Place.Key, r.Place.Limit, r.Place.Priority)
+	}
 	if r.Parent != "" {
 		p("parent", "%s", r.Parent)
 	}

@@ -25,7 +25,8 @@ func (a *app) workflowCommand() *cobra.Command {
 }
 
 func (a *app) startCommand() *cobra.Command {
-	var input, id string
+	var input string
+	var start client.Start
 	var wait bool
 	var labels labelFlag
 	var limit, grace time.Duration
@@ -37,19 +38,19 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			start.Module, start.Workflow, start.Input, start.Labels = args[0], args[1], in, labels
 			cl, err := a.connect()
 			if err != nil {
 				return err
 			}
-			s := client.Start{Module: args[0], Workflow: args[1], Input: in, ID: id, Labels: labels}
 			if limit > 0 {
 				at := time.Now().Add(limit)
-				s.Deadline = &at
+				start.Deadline = &at
 			}
 			if grace > 0 {
-				s.Grace = grace.String()
+				start.Grace = grace.String()
 			}
-			r, started, err := cl.Start(c.Context(), s, wait)
+			r, started, err := cl.Start(c.Context(), start, wait)
 			if err != nil {
 				return err
 			}
@@ -77,7 +78,10 @@ func (a *app) startCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
-	f.StringVar(&id, "id", "", "your own key for the run")
+	f.StringVar(&start.ID, "id", "", "your own key for the run")
+	f.StringVar(&start.ConcurrencyKey, "concurrency-key", "", "shared by the runs of which only --concurrency may be under way at once")
+	f.IntVar(&start.Concurrency, "concurrency", 0, "with --concurrency-key: how many (default 1)")
+	f.IntVar(&start.Priority, "priority", 0, "of the runs that wait for their place the highest begins first, then the oldest")
 	f.DurationVar(&limit, "deadline", 0, "ask the run to give up after this time, such as 2h")
 	f.DurationVar(&grace, "grace", 0, "with --deadline: terminate it this much later (default 1m)")
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
@@ -192,6 +196,8 @@ func detail(r flawless.Run) string {
 		return shortened(fmt.Sprintf("call %d in doubt: %s", r.Unresolved[0].Call, r.Unresolved[0].Request), 80)
 	case r.Failure != nil:
 		return shortened(r.Failure.Kind+": "+r.Failure.Message, 80)
+	case r.Status == flawless.Pending && r.Place != nil && r.Place.Key != "":
+		return shortened("waits for its place: "+r.Place.Key, 80)
 	case r.Wake != nil && !r.Status.Ended():
 		return "until " + ago(*r.Wake)
 	}

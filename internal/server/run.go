@@ -23,6 +23,10 @@ type StartRun struct {
 	Deadline *time.Time        `json:"deadline,omitempty" doc:"the run is asked to give up then"`
 	Grace    string            `json:"grace,omitempty" doc:"and is terminated this much later, such as 30s; 1m without it"`
 	ID       string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
+
+	ConcurrencyKey string `json:"concurrency_key,omitempty" doc:"shared by the runs of which only so many may be under way at once"`
+	Concurrency    int    `json:"concurrency,omitempty" doc:"how many of the key; 1 where it is missing"`
+	Priority       int    `json:"priority,omitempty" doc:"of those that wait for their place the highest begins first, then the oldest"`
 }
 
 // Started is the answer to a start.
@@ -155,7 +159,8 @@ func (a *api) start(ctx context.Context, in *struct {
 	Body StartRun
 },
 ) (*started, error) {
-	o := engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version}
+	o := engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version,
+		Place: flawless.Place{Key: in.Body.ConcurrencyKey, Limit: in.Body.Concurrency, Priority: in.Body.Priority}}
 	if in.Body.Deadline != nil {
 		o.Deadline = *in.Body.Deadline
 	}
