@@ -2,6 +2,7 @@
 # make test   all tests
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
 # make bench  the figures of docs/performance.md, measured here
+# make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make build  the command, bin/flawless
 
 GO ?= go
@@ -9,7 +10,7 @@ GO ?= go
 TEST = $(GO) test -count=1 -timeout 20m
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder
 
-.PHONY: build demo test check bench fmt vet lint race rust
+.PHONY: build demo test check bench arm64 fmt vet lint race rust
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -48,3 +49,6 @@ rust:
 
 bench:
 	$(GO) run ./bench
+
+arm64:
+	$(TEST) -run TestAnotherProcessGivesTheSameBits -v ./internal/guest -processor arm64

@@ -61,12 +61,18 @@ type Run struct {
 	Output json.RawMessage `json:"output,omitempty" cbor:"15,keyasint,omitempty"`
 	// CancelRequested is set from the moment somebody asked the run to give up.
 	CancelRequested bool `json:"cancel_requested,omitempty" cbor:"16,keyasint,omitempty"`
+
+	Parent   string     `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
+	Of       string     `json:"of,omitempty" cbor:"21,keyasint,omitempty"`       // the run that this one repeats
+	Mail     int        `json:"mail,omitempty" cbor:"22,keyasint,omitempty"`     // messages that were not received yet
+	Deadline *time.Time `json:"deadline,omitempty" cbor:"23,keyasint,omitempty"` // the run is asked to give up then
 }
 
 // Failure is why a run ended without output.
 type Failure struct {
-	// Kind is one of error (the function returned it), panic, trap, memory, limit, exit, stuck
-	// (nothing to wait for), cancelled, terminated, resolved (a person decided so).
+	// Kind is one of error (the function returned it), panic, trap, memory, limit (of computation in
+	// a turn), time (a turn took longer than the operator allows), exit, stuck (nothing to wait for),
+	// cancelled, terminated, resolved (a person decided so).
 	Kind    string `json:"kind" cbor:"1,keyasint"`
 	Message string `json:"message" cbor:"2,keyasint,omitempty"`
 	Stack   string `json:"stack,omitempty" cbor:"3,keyasint,omitempty"`

@@ -181,10 +181,12 @@ func refusal(status int, b []byte) error {
 	if p.Detail == "" {
 		p.Detail = p.Title
 	}
-	if p.Code == "" {
-		for _, e := range p.Errors {
+	for _, e := range p.Errors {
+		if e.Location != "" {
 			p.Detail += fmt.Sprintf("; %s: %s", e.Location, e.Message)
 		}
+	}
+	if p.Code == "" {
 		if status == http.StatusBadRequest || status == http.StatusUnprocessableEntity {
 			p.Code = flawless.Invalid
 		}

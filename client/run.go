@@ -21,8 +21,8 @@ type Start struct {
 	Version  string          `json:"version,omitempty"` // of the module; "" is the newest
 }
 
-// Start starts a run; with wait it returns when the run has ended. Without an id it makes one. It
-// returns false where the id was known with the same input. After an error without a flawless.Code
+// Start starts a run; with wait it returns when the run has ended or needs a decision. Without
+// an id it makes one. It returns false where the id was known with the same input. After an error without a flawless.Code
 // nobody can say whether the run was started: ask again with the same id.
 func (c *Client) Start(ctx context.Context, s Start, wait bool) (flawless.Run, bool, error) {
 	if s.ID == "" {
@@ -44,7 +44,7 @@ func flag(name string, set bool) url.Values {
 
 func runPath(id, rest string) string { return "/runs/" + url.PathEscape(id) + rest }
 
-// Run returns a run; with wait it returns when the run has ended.
+// Run returns a run; with wait it returns when the run has ended or needs a decision.
 func (c *Client) Run(ctx context.Context, id string, wait bool) (flawless.Run, error) {
 	return get[flawless.Run](ctx, c, runPath(id, ""), flag("wait", wait))
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,9 +35,25 @@ var built = sync.OnceValues(func() (dir string, err error) {
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "flawless"), ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	_, err = build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), filepath.Join(dir, "guest.wasm"))
-	return dir, err
+	file := filepath.Join(dir, "guest.wasm")
+	if _, err = build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), file); err != nil {
+		return dir, err
+	}
+	return dir, spoil(file)
 })
+
+// spoil writes what is bad input beside a guest: a component, half of the guest, a module and an input
+// that are too large.
+func spoil(file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	large := append(slices.Clone(b), make([]byte, 64<<20)...)
+	component := []byte{0, 'a', 's', 'm', 13, 0, 1, 0}
+	return errors.Join(os.WriteFile(file+".component", component, 0o600), os.WriteFile(file+".half", b[:len(b)/2], 0o600), os.WriteFile(file+".large", large, 0o600),
+		os.WriteFile(file+".long", []byte(`"`+strings.Repeat("x", 4<<20)+`"`), 0o600))
+}
 
 // process is a server in a process of its own.
 type process struct {
@@ -45,6 +62,12 @@ type process struct {
 	dir    string
 	port   int
 	cmd    *exec.Cmd
+}
+
+// shareCompiled lets a server find the code that another one has compiled, which takes seconds.
+func shareCompiled(built, dir string) error {
+	shared := filepath.Join(built, "compiled")
+	return errors.Join(os.MkdirAll(shared, 0o700), os.MkdirAll(dir, 0o700), os.Symlink(shared, filepath.Join(dir, "compiled")))
 }
 
 func freePort(t testing.TB) int {

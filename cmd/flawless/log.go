@@ -10,10 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 )
 
 func (a *app) logCommand() *cobra.Command {
-	var follow bool
+	var follow, stack bool
 	c := &cobra.Command{Use: "log ID", Short: "Print what happened in a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
@@ -25,6 +26,23 @@ func (a *app) logCommand() *cobra.Command {
 				records = cl.Follow(c.Context(), args[0], 0)
 			}
 			p := newStory(a.out)
+			if stack {
+				if follow {
+					return fmt.Errorf("--stack and --follow do not go together: the stacks come from a replay: %w", flawless.Invalid)
+				}
+				t, err := cl.Trace(c.Context(), args[0], client.Trace{Depth: 1}, nil)
+				if err != nil {
+					return err
+				}
+				for _, turn := range t.Turns {
+					for _, made := range turn.Calls {
+						p.stacks[made.N] = made.Stack
+					}
+				}
+				if a.json {
+					return a.printJSON(p.stacks)
+				}
+			}
 			for rec, err := range records {
 				if err != nil {
 					return err
@@ -39,6 +57,7 @@ func (a *app) logCommand() *cobra.Command {
 			}
 			return nil
 		}}
+	c.Flags().BoolVar(&stack, "stack", false, "show where the guest was at each call, from a replay")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing until the run has ended")
 	return c
 }
@@ -48,9 +67,13 @@ type story struct {
 	w     io.Writer
 	calls map[int]string
 	day   string
+
+	stacks map[int][]flawless.StackFrame // by call; empty where they are not asked for
 }
 
-func newStory(w io.Writer) *story { return &story{w, map[int]string{}, ""} }
+func newStory(w io.Writer) *story {
+	return &story{w, map[int]string{}, "", map[int][]flawless.StackFrame{}}
+}
 
 func (p *story) line(at int64, format string, args ...any) {
 	t := time.Unix(0, at).Local()
@@ -110,6 +133,7 @@ func (p *story) turn(e flawless.Entry) {
 		}
 		p.calls[c.N] = request(c)
 		p.line(t.Time, "       call %d: %s%s", c.N, request(c), site(c))
+		fmt.Fprint(p.w, stackOf(p.stacks[c.N], "                         "))
 	}
 	if len(t.Data) > 0 {
 		p.line(t.Time, "       data: %s", shortened(string(t.Data), 200))

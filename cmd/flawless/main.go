@@ -34,6 +34,7 @@ var exitCodes = []struct {
 	{client.Unreachable, 6, "start a server with: flawless up"},
 	{unresolvedRun, 7, ""},
 	{flawless.Full, 8, "free some space; the server goes on by itself"},
+	{flawless.Diverged, 9, ""},
 	{flawless.Stopping, 6, "wait for the server to be up again and repeat the command"},
 }
 
@@ -51,7 +52,8 @@ const exitHelp = `Exit codes:
   5  the run that was waited for did not complete
   6  no server answers
   7  the run that was waited for needs a decision (workflow resolve)
-  8  the server's disk is full`
+  8  the server's disk is full
+  9  a replay asked for something else than the log says`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -69,7 +71,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetOut(out)
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
-	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
+	if err != nil && misused(err.Error()) {
 		err = &usageError{"flawless", err}
 	}
 	if a.client != nil {
@@ -79,6 +81,16 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return 0
 	}
 	return a.explain(err)
+}
+
+// misused tells whether a text is one of the command line's parser, which has no type for it.
+func misused(text string) bool {
+	for _, begin := range []string{"unknown command", "required flag(s)", "at least one of the flags", "if any flags in the group"} {
+		if strings.HasPrefix(text, begin) {
+			return true
+		}
+	}
+	return false
 }
 
 // explain prints an error with a hint, and returns the exit code.
@@ -146,7 +158,7 @@ func (a *app) root() *cobra.Command {
 	module := a.moduleCommand()
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
-	root.AddCommand(a.upCommand(), module, workflow, a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.versionCommand())
+	root.AddCommand(a.upCommand(), module, workflow, a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		named(c)
 	}

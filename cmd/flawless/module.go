@@ -101,9 +101,12 @@ func (a *app) showModule(versions []flawless.Module) {
 		if w.Doc != "" {
 			fmt.Fprintf(a.out, "  %s\n", w.Doc)
 		}
-		for what, schema := range map[string]json.RawMessage{"input ": w.Input, "output": w.Output} {
-			if len(schema) > 0 {
-				fmt.Fprintf(a.out, "  %s %s\n", what, schema)
+		for _, s := range []struct {
+			of     string
+			schema json.RawMessage
+		}{{"input ", w.Input}, {"output", w.Output}} {
+			if len(s.schema) > 0 {
+				fmt.Fprintf(a.out, "  %s %s\n", s.of, s.schema)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -40,6 +41,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("FLAWLESS_SOCKET", "127.0.0.1:"+port)
 			e.Setenv("FLAWLESS_WORKING_DIR", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("HOME", e.WorkDir)
+			if err := shareCompiled(dir, filepath.Join(e.WorkDir, "data")); err != nil {
+				return err
+			}
+			outside := newHeld()
+			e.Values[outsideKey{}] = outside
+			e.Defer(outside.close)
 			for _, name := range []string{"PATH", "GOPATH", "GOMODCACHE", "GOFLAGS", "GOPROXY"} {
 				if v := os.Getenv(name); v != "" && name != "PATH" {
 					e.Setenv(name, v)
@@ -51,7 +58,7 @@ func TestScripts(t *testing.T) {
 			}
 			return forCargo(e, cache)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided},
 	})
 }
 
@@ -108,4 +115,18 @@ func exitCode(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// undecided waits until so many runs need a decision: undecided N.
+func undecided(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for range 600 {
+		ts.Check(ts.Exec("flawless", "workflow", "list", "--status", "unresolved", "--json"))
+		if strings.Count(ts.ReadFile("stdout"), `"status": "unresolved"`) == n {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	ts.Fatalf("there are no %d runs that need a decision", n)
 }

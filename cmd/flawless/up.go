@@ -30,6 +30,7 @@ type upOptions struct {
 	drain   time.Duration
 	pages   uint32
 	units   uint64
+	time    time.Duration
 	live    int
 	memory  bytesFlag
 	verbose bool
@@ -46,6 +47,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long an orderly stop waits for calls in flight")
 	f.Uint32Var(&o.pages, "memory-pages", 4096, "limit of a guest's memory, in pages of 64 KiB")
 	f.Uint64Var(&o.units, "turn-units", 0, "limit of computation in one turn, in metered units; 0 is unlimited")
+	f.DurationVar(&o.time, "turn-time", 0, "limit of the time one turn may take; 0 is unlimited. Better limit --turn-units, which are the same everywhere")
 	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
 	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
 	f.BoolVar(&o.verbose, "verbose", false, "log debug messages")
@@ -88,7 +90,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	host, _ := os.Hostname()
 	web := effect.NewClient(effect.ClientOptions{})
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory)})
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}
@@ -116,7 +118,7 @@ func (a *app) down(ctx context.Context, drain time.Duration, eng *engine.Engine,
 		err = errors.Join(err, e)
 	}
 	if err != nil {
-		return fmt.Errorf("stopped with calls in flight: %w", err)
+		return fmt.Errorf("stopped before all calls were answered: %w", err)
 	}
 	fmt.Fprintln(a.out, "stopped")
 	return nil

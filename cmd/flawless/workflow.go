@@ -19,7 +19,7 @@ import (
 func (a *app) workflowCommand() *cobra.Command {
 	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, look at and decide about runs", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.startCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.dataCommand(), a.outputCommand(),
-		a.resolveCommand(),
+		a.resolveCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(),
 		a.endCommand("cancel ID", "Ask a run to give up; its code may compensate", (*client.Client).Cancel),
 		a.endCommand("terminate ID", "End a run without asking it", (*client.Client).Terminate))
 	return c
@@ -69,7 +69,7 @@ func (a *app) startCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
 	f.StringVar(&id, "id", "", "your own key for the run")
-	f.BoolVar(&wait, "wait", false, "wait until the run has ended, print its output")
+	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
 	return c
 }
 
@@ -99,8 +99,11 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 
 // ended is nil where a run completed, and says why it did not.
 func ended(r flawless.Run) error {
-	if r.Status == flawless.Completed {
+	switch r.Status {
+	case flawless.Completed:
 		return nil
+	case flawless.Unresolved:
+		return fmt.Errorf("run %s: %s: see: flawless workflow show %s: %w", r.ID, unresolvedRun, r.ID, unresolvedRun)
 	}
 	text := string(r.Status)
 	if r.Failure != nil {
@@ -208,7 +211,7 @@ func (a *app) outputCommand() *cobra.Command {
 			fmt.Fprintln(a.out, string(r.Output))
 			return nil
 		}}
-	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended")
+	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision")
 	return c
 }
 
@@ -292,7 +295,11 @@ func (a *app) readFile(name string) ([]byte, error) {
 		b, err = os.ReadFile(name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the response: %v: %w", err, flawless.Invalid)
+		code := flawless.Invalid
+		if errors.Is(err, os.ErrNotExist) {
+			code = flawless.NotFound
+		}
+		return nil, fmt.Errorf("reading the response: %v: %w", err, code)
 	}
 	return b, nil
 }

@@ -5,6 +5,14 @@ const (
 	HTTP      = "http"
 	Sleep     = "sleep"
 	Cancelled = "cancelled"
+	Spawn     = "spawn"
+	Await     = "await"
+	Send      = "send"
+	Receive   = "receive"
+	Reply     = "reply"
+	Promise   = "promise"
+	State     = "state"
+	InDoubt   = "doubt"
 	Log       = "log"
 	Data      = "data"
 )
@@ -27,6 +35,14 @@ func Kinds(o Options) []Kind {
 		{Name: HTTP, Check: checkHTTP, Perform: web.Perform},
 		{Name: Sleep, Check: checkSleep, Due: dueSleep},
 		{Name: Cancelled, Check: checkCancelled, Idle: true},
+		{Name: Spawn, Check: checkSpawn, Errand: true},
+		{Name: Await, Check: checkAwait, Errand: true},
+		{Name: Send, Check: checkSend, Errand: true},
+		{Name: Receive, Check: checkReceive},
+		{Name: Reply, Check: checkReply, Note: true},
+		{Name: Promise, Check: checkPromise, Due: duePromise},
+		{Name: State, Check: checkState, Errand: true},
+		{Name: InDoubt, Check: checkDoubt},
 		{Name: Log, Check: checkLog},
 		{Name: Data, Check: checkData},
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,9 +36,11 @@ type Options struct {
 	// write. After it the entry is written by itself: a known outcome must not be lost to a long
 	// computation. 0 is 2 ms.
 	Patience time.Duration
+	TurnTime time.Duration    // a turn that takes longer fails its run; 0 is unlimited
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64 // bytes that the process should take at most; 0 is unlimited
+	Memory   int64  // bytes that the process should take at most; 0 is unlimited
+	URL      string // where the outside reaches the server; runs tell it to those who are to settle a promise
 
 	resident func() int64 // bytes that the process takes; nil asks the system
 
@@ -64,6 +67,7 @@ type Engine struct {
 	lease    store.Lease
 	restFor  time.Duration
 	patience time.Duration
+	turnTime time.Duration
 
 	ctx        context.Context // of guests computing
 	cancel     context.CancelFunc
@@ -72,6 +76,9 @@ type Engine struct {
 	tasks      tasks
 	slots      *semaphore.Weighted // guests computing
 	places     places              // guests in memory
+	ends       ends
+	shared     shared
+	url        string
 	clock      clock
 
 	stopping atomic.Bool // no new work
@@ -99,7 +106,8 @@ type Engine struct {
 // have been looked at.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
-		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond),
+		url: strings.TrimSuffix(o.URL, "/"),
+		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime,
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
@@ -177,6 +185,12 @@ func (e *Engine) touch(id string) {
 		return // it was set aside, or the engine stops
 	}
 	r.mu.Lock()
+	if r.stop != nil && !e.stopping.Load() {
+		r.append(r.s.fire(e.now())...) // whoever drives it looks only when the guest is done
+		if r.s.status != "" {
+			r.stop()
+		}
+	}
 	r.wakeLocked()
 	r.mu.Unlock()
 	e.release(r)
@@ -234,7 +248,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	select {
 	case <-drained:
 	case <-ctx.Done():
-		err = fmt.Errorf("%d calls were still in flight when the time to drain was over: %w", e.tasks.Count(), ctx.Err())
+		err = fmt.Errorf("%d still in flight when the waiting ended; the next start finds out what can be known of them", e.tasks.Count())
 		e.dead.Store(true)
 		e.giveUp()
 		<-drained

@@ -46,8 +46,11 @@ type run struct {
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
 	problem string          // why it takes no turn any more
 
+	errands  []int // to be carried out, in order
+	carrying bool  // somebody does
+
 	refs    int           // under e.mu: who holds it
-	loaded  chan struct{} // closed when it was read from the store
+	loaded  chan struct{} // closed when it was read from the store, or written there first
 	loadErr error
 	resting *list.Element // under e.mu
 	rested  time.Time     // under e.mu
@@ -207,9 +210,8 @@ func (r *run) takeTurn() error {
 	n := r.s.turn + 1
 	r.mu.Unlock()
 
-	out, err := r.inst.Turn(ctx, in)
+	out, err := r.compute(ctx, in)
 	if err != nil {
-		r.drop()
 		return err
 	}
 
@@ -234,7 +236,7 @@ func (r *run) takeTurn() error {
 		r.data = t.Data
 	}
 	r.append(flawless.Entry{At: max(r.e.now(), r.s.at, in.Time), Turn: t})
-	if t.Ended != nil {
+	if t.Ended != nil && r.inst != nil {
 		r.e.tasks.Go(r.detach()) // beside the write that follows
 	}
 	return nil
@@ -338,6 +340,10 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	r.idle.Broadcast()
 	r.mu.Unlock()
+	if w.New {
+		r.loadErr = err
+		close(r.loaded)
+	}
 	if err != nil {
 		if !(w.New && errors.Is(err, flawless.Conflict)) {
 			r.e.broken(err)
@@ -353,6 +359,7 @@ func (r *run) write(keep bool) (kept *try) {
 			r.e.perform(r, t)
 		}
 	}
+	r.e.after(r, batch)
 	if w.After != nil && w.After.Wake != 0 {
 		r.e.clock.add(w.After.Wake, r.id)
 	}
@@ -373,7 +380,7 @@ func (r *run) head() store.Head {
 
 // same tells whether a head need not be written again: only counts differ, which the log knows.
 func same(a, b store.Head) bool {
-	return a.Active == b.Active && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
+	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
 		a.Run.CancelRequested == b.Run.CancelRequested && len(a.Run.Unresolved) == len(b.Run.Unresolved)
 }
 

@@ -14,6 +14,8 @@ type topic struct {
 	changed chan struct{} // closed at the next change
 	ended   chan struct{} // closed at the run's end, when end is set, and when nothing more is told
 	end     *flawless.Run
+	rests   chan struct{} // closed while the run has ended or needs a person, and when nothing more is told
+	rest    *flawless.Run // as it is then
 	closed  bool
 	refs    int // under e.mu
 }
@@ -36,6 +38,20 @@ func (t *topic) tell(account *flawless.Run) {
 		t.end = account
 		close(t.ended)
 	}
+	switch rests := account.Status.Ended() || account.Status == flawless.Unresolved; {
+	case rests && t.rest == nil:
+		t.rest = account
+		close(t.rests)
+	case !rests && t.rest != nil:
+		t.rest, t.rests = nil, make(chan struct{})
+	}
+}
+
+// resting returns the run where it rests, and else what is closed when it does.
+func (t *topic) resting() (*flawless.Run, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rest, t.rests
 }
 
 func (t *topic) close() {
@@ -47,6 +63,9 @@ func (t *topic) close() {
 		if t.end == nil {
 			close(t.ended)
 		}
+		if t.rest == nil {
+			close(t.rests)
+		}
 	}
 }
 
@@ -55,7 +74,7 @@ func (e *Engine) subscribe(id string) (*topic, func()) {
 	defer e.mu.Unlock()
 	t := e.topics[id]
 	if t == nil {
-		t = &topic{changed: make(chan struct{}), ended: make(chan struct{})}
+		t = &topic{changed: make(chan struct{}), ended: make(chan struct{}), rests: make(chan struct{})}
 		e.topics[id] = t
 	}
 	t.refs++
@@ -98,6 +117,28 @@ func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
 		return r, flawless.Stopping
 	}
 	return *t.end, nil
+}
+
+// Settled returns the run when it has ended or needs a person, or ctx's error.
+func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
+	t, done := e.subscribe(id)
+	defer done()
+	r, err := e.Run(ctx, id)
+	if err != nil || r.Status.Ended() || r.Status == flawless.Unresolved {
+		return r, err
+	}
+	for {
+		rest, rests := t.resting()
+		if rest != nil {
+			return *rest, nil
+		}
+		if err := e.await(ctx, rests); err != nil {
+			return r, err
+		}
+		if rest, _ = t.resting(); rest == nil && e.stopping.Load() {
+			return r, flawless.Stopping
+		}
+	}
 }
 
 func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {

@@ -141,9 +141,25 @@ func call(i *Instance, s []uint64) uint32 {
 		i.out.Data = bytes.Clone(body)
 		return 0
 	}
+	made := flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}
+	made.N = i.number(made)
+	if i.tracer != nil {
+		i.tracer.called(i, made.N)
+	}
+	i.out.Calls = append(i.out.Calls, made)
+	return uint32(made.N)
+}
+
+// number returns the number of a call: that of the one a replay expects, or the next.
+func (i *Instance) number(made flawless.Call) int {
+	for k, c := range i.expect {
+		if i.same == nil && c.Same(made) || i.same != nil && i.same(c, made) {
+			i.expect = slices.Delete(i.expect, k, k+1)
+			return c.N
+		}
+	}
 	i.made++
-	i.out.Calls = append(i.out.Calls, flawless.Call{N: i.made, Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)})
-	return uint32(i.made)
+	return i.made
 }
 
 func (i *Instance) line(head, text []byte) {
@@ -253,6 +269,9 @@ func meter(i *Instance, _ []uint64) uint32 {
 		panic(&fault{"limit", fmt.Sprintf("the turn used more than %d units of computation, which is the limit for a turn", limit)})
 	}
 	i.refill()
+	if i.yield != nil {
+		i.yield()
+	}
 	runtime.Gosched()
 	return 0
 }

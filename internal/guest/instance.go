@@ -19,6 +19,10 @@ type Start struct {
 	Input                 []byte // JSON
 	Seed                  []byte // 32 bytes, all randomness of the run
 	Time                  int64  // Unix nanoseconds; the monotonic clock counts from it
+	URL                   string // where the outside reaches the engine, "" where nobody knows
+	// Yield is called about every millisecond while the guest computes, in the goroutine of its
+	// turn. It may wait. It may be nil.
+	Yield func()
 }
 
 // Instance is a guest of one run. It is not safe for concurrent use.
@@ -37,12 +41,15 @@ type Instance struct {
 
 	origin, now int64
 	random      *rand.ChaCha8
-	made        int             // calls made
+	made        int             // highest number of a call
+	expect      []flawless.Call // by a replay, not made yet in this turn
+	same        func(expected, made flawless.Call) bool
 	visible     map[int]visible // answers that were handed over and not closed
 	unwanted    map[int]bool    // calls that were closed before their answer came
 	order       int
 	turns       int
 
+	yield      func()
 	turnCtx    context.Context
 	out        Out
 	over       bool // the idle descriptor is readable
@@ -57,6 +64,7 @@ type Instance struct {
 	spoiled    bool // it takes no more turns
 	released   bool
 	stepping   *stepping
+	tracer     *tracer
 
 	workflow  string // of a beta guest
 	cancelled int    // its call that is answered when the run is cancelled
@@ -103,13 +111,21 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
-	head, err := json.Marshal(map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow})
+	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow}
+	if s.URL != "" {
+		told["url"] = s.URL
+	}
+	head, err := json.Marshal(told)
 	if err != nil {
 		panic("guest: strings that are not JSON: " + err.Error())
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
 	i.workflow = s.Workflow
+	i.yield = s.Yield
+	if i.m.tracing != nil {
+		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
+	}
 }
 
 // derive makes a seed for one purpose of a run's seed.
@@ -171,4 +187,12 @@ func (i *Instance) readGlobals() []uint64 {
 		out[k] = g.Get()
 	}
 	return out
+}
+
+// Size is how many bytes of linear memory the guest has; 0 after Release.
+func (i *Instance) Size() int {
+	if i.released || i.memory == nil {
+		return 0
+	}
+	return len(i.memory.bytes())
 }

@@ -39,6 +39,7 @@ type Module struct {
 	globals    []uint64 // of the base image
 	pages      uint32   // of the base image
 	generators []uint32
+	tracing    *tracing // nil: its guests are not traced
 
 	mu     sync.Mutex
 	free   []*Instance
@@ -49,6 +50,10 @@ type Module struct {
 // Progress is called with what is being done, and how much of it, 0 to 1; it may be nil. A module
 // that cannot be run is flawless.Refused or flawless.Invalid.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
+	return r.load(ctx, bin, progress, nil)
+}
+
+func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage string, done float64), tracing *tracing) (*Module, error) {
 	if progress == nil {
 		progress = func(string, float64) {}
 	}
@@ -66,9 +71,13 @@ func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage stri
 	}
 	progress("rewriting", 1)
 	sum := sha256.Sum256(bin)
-	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, rewritten: rewritten, beta: beta}
+	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, rewritten: rewritten, tracing: tracing, beta: beta}
 	progress("compiling", 0)
-	if m.compiled, err = r.compile(ctx, rewritten.Binary); err != nil {
+	compiling := ctx
+	if tracing != nil {
+		compiling = tracing.prepare(ctx, rewritten, isGo(bin))
+	}
+	if m.compiled, err = r.compile(compiling, rewritten.Binary); err != nil {
 		return nil, err
 	}
 	if _, there := m.compiled.ExportedMemories()["memory"]; !there {

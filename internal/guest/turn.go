@@ -16,6 +16,13 @@ import (
 type In struct {
 	Time    int64 // its clock during the turn, Unix nanoseconds, never less than in the turn before
 	Answers []flawless.Answer
+
+	// Expect are the calls that a replay expects of the turn, nil where it is none. A call that is
+	// the same as one of them gets its number, in whatever order they are made; others get numbers
+	// behind them.
+	Expect []flawless.Call
+	// Same tells whether a call is the one that was expected; nil is flawless.Call.Same.
+	Same func(expected, made flawless.Call) bool
 }
 
 // Out is what a turn brought forth.
@@ -45,6 +52,13 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 		i.handOver(in.Answers)
 	}
 	i.begin(ctx)
+	if i.tracer != nil {
+		i.tracer.begin(i.turns)
+	}
+	i.expect, i.same = slices.Clone(in.Expect), in.Same
+	for _, c := range in.Expect {
+		i.made = max(i.made, c.N)
+	}
 	var err error
 	switch {
 	case i.resume == nil:

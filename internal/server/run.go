@@ -61,11 +61,11 @@ func (a *api) runs() {
 	huma.Register(a.huma, operation("get-run", http.MethodGet, "/runs/{id}", "One run"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Wait bool `query:"wait" doc:"answer when the run has ended"`
+			Wait bool `query:"wait" doc:"answer when the run has ended or needs a decision"`
 		}) (*body[flawless.Run], error) {
 			get := a.engine.Run
 			if in.Wait {
-				get = a.engine.Wait
+				get = a.engine.Settled
 			}
 			r, err := get(ctx, in.ID)
 			return &body[flawless.Run]{r}, problem(err)
@@ -119,7 +119,7 @@ type started struct {
 }
 
 func (a *api) start(ctx context.Context, in *struct {
-	Wait bool `query:"wait" doc:"answer when the run has ended"`
+	Wait bool `query:"wait" doc:"answer when the run has ended or needs a decision"`
 	Body StartRun
 },
 ) (*started, error) {
@@ -128,7 +128,7 @@ func (a *api) start(ctx context.Context, in *struct {
 		return nil, problem(err)
 	}
 	if in.Wait && !r.Status.Ended() {
-		if r, err = a.engine.Wait(ctx, r.ID); err != nil {
+		if r, err = a.engine.Settled(ctx, r.ID); err != nil {
 			return nil, problem(err)
 		}
 	}

@@ -36,12 +36,14 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	config.DocsPath = ""
 	config.SchemasPath = ""
 	config.CreateHooks = nil
+	config.Transformers = append(config.Transformers, classed)
 	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[flawless.Bytes](), reflect.TypeFor[string]())
 	a := &api{engine: e, log: log, ctx: ctx}
 	a.huma = humago.New(mux, config)
 	a.about()
 	a.modules()
 	a.runs()
+	a.examinations()
 	a.streams()
 	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
@@ -51,7 +53,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 // operation describes an operation under /api/v1.
 func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
-		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody, BodyReadTimeout: time.Minute,
+		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: time.Minute,
 		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
 }
 

@@ -57,11 +57,11 @@ func (s *Store) addModule(ctx context.Context, m flawless.Module, bin []byte) (f
 // Module returns all versions of a module, newest first, or [flawless.NotFound].
 func (s *Store) Module(ctx context.Context, name string) ([]flawless.Module, error) {
 	ms, err := s.versions(ctx, name, 0)
-	if err == nil && len(ms) == 0 {
-		err = flawless.NotFound
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("reading module %s: %w", name, err)
+	case len(ms) == 0:
+		return nil, fmt.Errorf("there is no module %s: %w", name, flawless.NotFound)
 	}
 	return ms, nil
 }
@@ -128,4 +128,19 @@ func (s *Store) firstModule(ctx context.Context, r Range) (m flawless.Module, fo
 // Binary returns the bytes of a module by its digest, or [flawless.NotFound].
 func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 	return s.getRaw(ctx, keyBinary(digest), "the bytes of module %s", digest)
+}
+
+// KeepBinary keeps the bytes of a module under their digest without making them a version of any
+// name: for runs that came from elsewhere.
+func (s *Store) KeepBinary(ctx context.Context, digest string, bin []byte) error {
+	d := s.draft()
+	defer s.release(d)
+	err := d.setRaw(s.codec, keyBinary(digest), bin)
+	if err == nil {
+		err = s.kv.Apply(ctx, &d.batch)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the bytes of module %.12s: %w", digest, err)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ type answerHead struct {
 	url                   string
 	header                Header
 	by, note              string // cancelled
+	id, from, kind        string // receive
 	failure               *answerError
 }
 
@@ -44,6 +45,12 @@ func parseHead(text string) (answerHead, error) {
 			h.by = r.string()
 		case "note":
 			h.note = r.string()
+		case "id":
+			h.id = r.string()
+		case "from":
+			h.from = r.string()
+		case "type":
+			h.kind = r.string()
 		case "error":
 			h.failure = readError(&r)
 		default:

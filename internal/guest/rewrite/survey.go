@@ -159,7 +159,7 @@ func (s *survey) pushNaN(typ, lanes byte) {
 // use is called for an operand of an instruction that is blind for the bits of a NaN in lanes of
 // that type: nobody else will see them.
 func (s *survey) use(v operand, blind bool, lanes byte) {
-	if false && blind && v.nan > 0 && v.lanes == lanes {
+	if blind && v.nan > 0 && v.lanes == lanes {
 		s.nans[v.nan-1] = false
 	}
 }

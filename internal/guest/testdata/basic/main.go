@@ -136,6 +136,12 @@ func work(in string) {
 		for {
 			runtime.KeepAlive(keep)
 		}
+	case `"count"`:
+		for n := uint64(1); ; n++ {
+			counts[n*n%uint64(len(counts))] += n
+		}
+	case `"floats"`:
+		end(fmt.Sprintf("%q", floats()))
 	case `"nothing"`:
 		<-make(chan int)
 	case `"late"`:

@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest"
+)
+
+// yield gives a guest that waits for a slot a chance, and returns when it is the caller's turn again.
+// Who computes has a slot and calls this between quanta.
+func (e *Engine) yield() {
+	e.slots.Release(1)
+	_ = e.slots.Acquire(context.Background(), 1) // slots become free again and again, also while the engine stops
+}
+
+var errSlow = errors.New("the turn took too long")
+
+// tooSlow is the kind of failure of a run whose turn took longer than the operator allows.
+const tooSlow = "time"
+
+// compute lets the guest take a turn. One that takes too long has failed: nothing of what it did is
+// kept, as it depends on the machine how far it came. After an error the guest is given back.
+func (r *run) compute(ctx context.Context, in guest.In) (guest.Out, error) {
+	limited := ctx
+	if r.e.turnTime > 0 {
+		var stop context.CancelFunc
+		limited, stop = context.WithTimeoutCause(ctx, r.e.turnTime, errSlow)
+		defer stop()
+	}
+	out, err := r.inst.Turn(limited, in)
+	if err == nil {
+		return out, nil
+	}
+	r.drop()
+	if ctx.Err() == nil && errors.Is(context.Cause(limited), errSlow) {
+		return guest.Out{Ended: &flawless.Ended{Failure: &flawless.Failure{Kind: tooSlow,
+			Message: fmt.Sprintf("the turn took longer than %v, which the server allows (--turn-time)", r.e.turnTime)}}}, nil
+	}
+	return out, err
+}
+
+// slow tells whether a turn was stopped because of the time it took: it cannot be taken again.
+func slow(t *flawless.Turn) bool {
+	return t.Ended != nil && t.Ended.Failure != nil && t.Ended.Failure.Kind == tooSlow
+}

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+func TestATurnThatTakesTooLongFails(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{TurnTime: 30 * time.Millisecond})
+	r := mustEnd(t, e, mustStart(t, e, "spin", nil, "run").ID)
+	if r.Status != flawless.Failed || r.Failure.Kind != "time" || !strings.Contains(r.Failure.Message, "30ms") || !strings.Contains(r.Failure.Message, "--turn-time") {
+		t.Errorf("it is %+v %+v", r, r.Failure)
+	}
+	if n := e.places.taken(); n != 0 {
+		t.Errorf("%d places are taken", n)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := e.verify(ctx, "run"); err != nil {
+		t.Errorf("the replay: %v", err)
+	}
+}
+
+func TestAWallTimeLimitLetsOthersBe(t *testing.T) {
+	t.Parallel()
+	out := newOutside(t)
+	e := open(t, mem.New(), Options{TurnTime: time.Minute})
+	if r := mustEnd(t, e, mustStart(t, e, "chain", map[string]any{"url": out.URL, "n": 3}, "").ID); r.Status != flawless.Completed {
+		t.Errorf("it is %+v", r)
+	}
+}
+
+// TestLongTurnsLetOthersCompute fills every slot with guests that never end.
+func TestLongTurnsLetOthersCompute(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	var spinning []string
+	for range 2*runtime.GOMAXPROCS(0) + 1 {
+		spinning = append(spinning, mustStart(t, e, "spin", nil, "").ID)
+	}
+	for range 3 {
+		if r := mustEnd(t, e, mustStart(t, e, "empty", 1, "").ID); r.Status != flawless.Completed || !bytes.Equal(r.Output, []byte("1")) {
+			t.Errorf("it is %+v", r)
+		}
+	}
+	for _, id := range spinning {
+		if _, err := e.Terminate(t.Context(), id, flawless.Cancel{}); err != nil {
+			t.Error(err)
+		}
+		mustEnd(t, e, id)
+	}
+}
