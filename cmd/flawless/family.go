@@ -18,8 +18,8 @@ type kin struct {
 }
 
 const (
-	mostKin = 20 // children of one run in a tree
-	mostDeep  = 4  // generations in a tree
+	mostKin  = 20 // children of one run in a tree
+	mostDeep = 4  // generations in a tree
 )
 
 // children returns the runs that a run has spawned, those that are of interest first: by how far they

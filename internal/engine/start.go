@@ -69,7 +69,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	}
 	e.choosing.RLock()
 	defer e.choosing.RUnlock()
-	m, l, err := e.chosen(ctx, *o)
+	m, l, err := e.version(ctx, *o)
 	if err != nil {
 		return nil, err
 	}
@@ -152,15 +152,9 @@ func moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// chosen returns the version of the module a run is to be started of.
-func (e *Engine) chosen(ctx context.Context, o Start) (flawless.Module, *loading, error) {
-	var m flawless.Module
-	var err error
-	if o.Version != "" {
-		m, err = e.version(ctx, o.Module, o.Version)
-	} else {
-		m, err = e.names.newest(ctx, o.Module, e.store.Module)
-	}
+// version returns the version of the module a run is to be started of.
+func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *loading, error) {
+	m, err := e.named(ctx, o)
 	if err != nil {
 		return flawless.Module{}, nil, err
 	}
