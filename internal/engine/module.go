@@ -65,7 +65,10 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	if l.err != nil {
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, l.err)
 	}
-	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest()}
+	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest(), Initialised: flawless.Once}
+	if !l.module.Shared() {
+		m.Initialised = flawless.PerRun
+	}
 	if err := checkManifest(m.Manifest, l); err != nil {
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, err)
 	}

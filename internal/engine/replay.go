@@ -80,6 +80,9 @@ func replay(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[
 		if err != nil {
 			return err
 		}
+		if rec.Cut != nil {
+			return cutError(id, rec.Cut, flawless.Refused)
+		}
 		for _, e := range rec.Entries {
 			switch {
 			case e.Arrival != nil:
