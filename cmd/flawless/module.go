@@ -52,8 +52,8 @@ func (a *app) moduleAddCommand() *cobra.Command {
 	var keep int
 	c := &cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
 		Long: "Adds a module under a name. Under a known name it is a new version: new runs take it, open runs stay on theirs.\n\n" +
-			"--keep-turns is for runs that never end: of their logs only the last turns are kept, and those since the last image\n" +
-			"of the run. Such a run goes on from that image alone; it cannot be replayed from its start. 0 keeps all from now on.",
+			"--keep-turns is for runs that never end: of their logs at least the last turns are kept, and what is before them may\n" +
+			"be removed. Such a run goes on from its last image alone; it cannot be replayed from its start. 0 keeps all from now on.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if keep < 0 {
 				return fmt.Errorf("--keep-turns is %d; it must be 0 (all) or more: %w", keep, flawless.Invalid)
@@ -118,7 +118,7 @@ func (a *app) showModule(versions []flawless.Module) {
 		fmt.Fprintln(a.out, "starts   slowly: initialised for every run, since no random generators were found in its image")
 	}
 	if m.KeepTurns > 0 {
-		fmt.Fprintf(a.out, "keeps    the last %d turns of a log, and those since its last image\n", m.KeepTurns)
+		fmt.Fprintf(a.out, "keeps    at least the last %d turns of a log\n", m.KeepTurns)
 	}
 	for _, w := range m.Manifest.Workflows {
 		fmt.Fprintf(a.out, "\nworkflow %s\n", w.Name)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -129,6 +130,7 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 	l = &loading{done: make(chan struct{}), schemas: map[string]*jsonschema.Schema{}}
 	e.modules[digest] = l
 	e.mu.Unlock()
+	began := time.Now()
 	b, err := bin()
 	if err == nil {
 		l.module, err = e.guest.Load(context.WithoutCancel(ctx), b, progress)
@@ -139,8 +141,15 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 		e.mu.Unlock()
 	}
 	close(l.done)
+	if time.Since(began) > compiling {
+		e.tasks.Go(debug.FreeOSMemory)
+	}
 	return l
 }
+
+// compiling is what loading a module takes at least when its code was not kept. It leaves behind more
+// than a hundred MiB, which would stay with the process for minutes.
+const compiling = time.Second
 
 // schema returns the compiled schema of a workflow's input, nil where it has none.
 func (l *loading) schema(w flawless.Workflow) (*jsonschema.Schema, error) {
