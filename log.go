@@ -8,6 +8,15 @@ type Record struct {
 	Seq     uint64  `json:"seq"`   // 0, 1, 2 within the run, without gaps
 	Epoch   uint64  `json:"epoch"` // of the owner that wrote it
 	Entries []Entry `json:"entries"`
+	// Cut is set in the first record where others behind it were removed.
+	Cut *Cut `json:"cut,omitempty"`
+}
+
+// Cut is what was removed from a log, see [Module.KeepTurns].
+type Cut struct {
+	Next  uint64 `json:"next" cbor:"1,keyasint"`                     // the first record that is still there
+	Turns int    `json:"turns" cbor:"2,keyasint"`                    // up to this one turns were removed, but for what the first record has
+	Cost  uint64 `json:"cost,omitempty" cbor:"3,keyasint,omitempty"` // metered units of all turns up to this one
 }
 
 // Entry is one event in the life of a run. Exactly one of the pointers is set.

@@ -88,6 +88,9 @@ func (p *story) record(rec flawless.Record) {
 	for _, e := range rec.Entries {
 		p.entry(e)
 	}
+	if c := rec.Cut; c != nil {
+		fmt.Fprintf(p.w, "...           what follows, up to turn %d, was removed, as the module says (--keep-turns)\n", c.Turns)
+	}
 }
 
 func (p *story) entry(e flawless.Entry) {

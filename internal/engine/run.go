@@ -42,6 +42,7 @@ type run struct {
 	imaged    bool   // the store has an image of it
 	imageTurn int    // turns when the last image was made
 	imageCost uint64 // and what they had cost
+	marks     []mark // places where images were made
 	leaving   bool   // an image is to be made, and the guest given back
 
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
