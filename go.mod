@@ -10,7 +10,7 @@ require (
 	github.com/klauspost/compress v1.20.3
 	github.com/prometheus/client_golang v1.25.0
 	github.com/quic-go/quic-go v0.65.0
-	github.com/rogpeppe/go-internal v1.16.0 // indirect
+	github.com/rogpeppe/go-internal v1.16.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2
 	github.com/tetratelabs/wazero v1.12.0
@@ -61,7 +61,9 @@ require (
 tool honnef.co/go/tools/cmd/staticcheck
 
 require (
+	github.com/adhocore/gronx v1.20.4
 	github.com/flawless-engine/flawless/sdk/go v0.0.0
+	github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe
 	golang.org/x/text v0.43.0
 )
 

@@ -30,6 +30,9 @@ type Entry struct {
 	Decision *Decision `json:"decision,omitempty" cbor:"7,keyasint,omitempty"`
 	Cancel   *Cancel   `json:"cancel,omitempty" cbor:"8,keyasint,omitempty"`
 	End      *End      `json:"end,omitempty" cbor:"9,keyasint,omitempty"`
+	Message  *Message  `json:"message,omitempty" cbor:"10,keyasint,omitempty"`
+	Pause    *Pause    `json:"pause,omitempty" cbor:"11,keyasint,omitempty"`
+	Upgrade  *Upgrade  `json:"upgrade,omitempty" cbor:"20,keyasint,omitempty"`
 }
 
 // Start is the first entry of every log.
@@ -41,19 +44,29 @@ type Start struct {
 	Seed     []byte          `json:"seed" cbor:"5,keyasint"`            // 32 bytes, all randomness of the run
 	Time     int64           `json:"time" cbor:"6,keyasint"`            // Unix nanoseconds; the monotonic clock counts from it
 	Keyed    bool            `json:"keyed,omitempty" cbor:"7,keyasint,omitempty"`
+
+	Parent   string            `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
+	Call     int               `json:"call,omitempty" cbor:"21,keyasint,omitempty"`     // with which of its calls
+	URL      string            `json:"url,omitempty" cbor:"22,keyasint,omitempty"`      // where the outside reaches the engine
+	Of       string            `json:"of,omitempty" cbor:"23,keyasint,omitempty"`       // the run that this one repeats
+	Deadline int64             `json:"deadline,omitempty" cbor:"24,keyasint,omitempty"` // the run is asked to give up then: Unix nanoseconds
+	Grace    int64             `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // and terminated this many nanoseconds later
+	Labels   map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"`
+	Origin   *Origin           `json:"origin,omitempty" cbor:"31,keyasint,omitempty"` // of a fork or an imported run
 }
 
 // Turn is what the guest saw and did between two waits.
 type Turn struct {
-	N       int             `json:"n" cbor:"1,keyasint"`                           // from 1
-	Time    int64           `json:"time" cbor:"2,keyasint"`                        // the guest's clock during the turn: Unix nanoseconds
-	Answers []int           `json:"answers,omitempty" cbor:"3,keyasint,omitempty"` // calls whose answers the guest was given, in order
-	Calls   []Call          `json:"calls,omitempty" cbor:"4,keyasint,omitempty"`
-	Lines   []Line          `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
-	Data    json.RawMessage `json:"data,omitempty" cbor:"6,keyasint,omitempty"` // the run's data after the turn, when it set any (JSON)
-	Wake    int64           `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
-	Ended   *Ended          `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
-	Cost    uint64          `json:"cost,omitempty" cbor:"10,keyasint,omitempty"` // metered units
+	N       int               `json:"n" cbor:"1,keyasint"`                           // from 1
+	Time    int64             `json:"time" cbor:"2,keyasint"`                        // the guest's clock during the turn: Unix nanoseconds
+	Answers []int             `json:"answers,omitempty" cbor:"3,keyasint,omitempty"` // calls whose answers the guest was given, in order
+	Calls   []Call            `json:"calls,omitempty" cbor:"4,keyasint,omitempty"`
+	Lines   []Line            `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
+	Data    json.RawMessage   `json:"data,omitempty" cbor:"6,keyasint,omitempty"` // the run's data after the turn, when it set any (JSON)
+	Wake    int64             `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
+	Ended   *Ended            `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
+	Cost    uint64            `json:"cost,omitempty" cbor:"10,keyasint,omitempty"`   // metered units
+	Labels  map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"` // that the guest set; "" removes one
 }
 
 // Ended is how a workflow's function came to its end.
@@ -76,6 +89,28 @@ type Arrival struct {
 	Stages []Stage `json:"stages,omitempty" cbor:"4,keyasint,omitempty"`
 	// Note says for people what stands behind an answer that is not the plain one.
 	Note string `json:"note,omitempty" cbor:"5,keyasint,omitempty"`
+	// Message is the number of the message that the answer hands over, 0 where it is none.
+	Message int `json:"message,omitempty" cbor:"6,keyasint,omitempty"`
+}
+
+// Message is a message to the run, from the moment it is durable. It waits until the run receives it.
+type Message struct {
+	N    int    `json:"n" cbor:"1,keyasint"`  // 1, 2, 3 within the run that gets it
+	ID   string `json:"id" cbor:"2,keyasint"` // the sender's: <run>-<call>, a client's key, or made up
+	Type string `json:"type" cbor:"3,keyasint"`
+	Body Bytes  `json:"body" cbor:"4,keyasint,omitempty"`           // JSON
+	From string `json:"from,omitempty" cbor:"5,keyasint,omitempty"` // the run that sent it, "" is a client
+	Call int    `json:"call,omitempty" cbor:"6,keyasint,omitempty"` // with which of its calls
+	// Key is the client's own against doubles: a second message with it is not taken in.
+	Key string `json:"key,omitempty" cbor:"7,keyasint,omitempty"`
+	Who string `json:"who,omitempty" cbor:"8,keyasint,omitempty"`
+}
+
+// Pause stops a run from taking turns, or lets it go on.
+type Pause struct {
+	Resume bool   `json:"resume,omitempty" cbor:"1,keyasint,omitempty"`
+	Who    string `json:"who,omitempty" cbor:"2,keyasint,omitempty"`
+	Note   string `json:"note,omitempty" cbor:"3,keyasint,omitempty"`
 }
 
 // Stage is a point of an exchange with the outside: connected, sent, answered, failed.
@@ -130,6 +165,8 @@ type Decision struct {
 type Cancel struct {
 	Who  string `json:"who,omitempty" cbor:"1,keyasint,omitempty"`
 	Note string `json:"note,omitempty" cbor:"2,keyasint,omitempty"`
+	// Deadline is when the run is terminated if it has not ended by then: Unix nanoseconds, 0 is never.
+	Deadline int64 `json:"deadline,omitempty" cbor:"3,keyasint,omitempty"`
 }
 
 // End is an end the engine imposed: a person terminated the run, or decided that it has failed.
@@ -137,4 +174,22 @@ type End struct {
 	Status  Status  `json:"status" cbor:"1,keyasint"`
 	Failure Failure `json:"failure" cbor:"2,keyasint"`
 	Who     string  `json:"who,omitempty" cbor:"3,keyasint,omitempty"`
+}
+
+// Origin is where a run has its past from. Its guest is told the id of the first run of all, so that it
+// computes the same.
+type Origin struct {
+	Run  string `json:"run" cbor:"1,keyasint"`            // the first run of all, as the guest knows it
+	Of   string `json:"of" cbor:"2,keyasint"`             // the run whose log was taken
+	Turn int    `json:"turn" cbor:"3,keyasint,omitempty"` // the last one they share; 0 is all
+}
+
+// Upgrade moves a run to another version of its module. Its whole past is replayed with that from
+// then on.
+type Upgrade struct {
+	Digest  string `json:"digest" cbor:"1,keyasint"`                      // of the module it goes on with
+	From    string `json:"from" cbor:"2,keyasint"`                        // digest of the one before
+	Version int    `json:"version,omitempty" cbor:"3,keyasint,omitempty"` // of the module it goes on with
+	Wake    int64  `json:"wake,omitempty" cbor:"4,keyasint,omitempty"`    // next timer of the guest, as the new code has it: Unix nanoseconds
+	Who     string `json:"who,omitempty" cbor:"5,keyasint,omitempty"`
 }

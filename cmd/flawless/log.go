@@ -10,10 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 )
 
 func (a *app) logCommand() *cobra.Command {
-	var follow bool
+	var follow, stack bool
 	c := &cobra.Command{Use: "log ID", Short: "Print what happened in a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
@@ -25,6 +26,23 @@ func (a *app) logCommand() *cobra.Command {
 				records = cl.Follow(c.Context(), args[0], 0)
 			}
 			p := newStory(a.out)
+			if stack {
+				if follow {
+					return fmt.Errorf("--stack and --follow do not go together: the stacks come from a replay: %w", flawless.Invalid)
+				}
+				t, err := cl.Trace(c.Context(), args[0], client.Trace{Depth: 1}, nil)
+				if err != nil {
+					return err
+				}
+				for _, turn := range t.Turns {
+					for _, made := range turn.Calls {
+						p.stacks[made.N] = made.Stack
+					}
+				}
+				if a.json {
+					return a.printJSON(p.stacks)
+				}
+			}
 			for rec, err := range records {
 				if err != nil {
 					return err
@@ -39,6 +57,7 @@ func (a *app) logCommand() *cobra.Command {
 			}
 			return nil
 		}}
+	c.Flags().BoolVar(&stack, "stack", false, "show where the guest was at each call, from a replay")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing until the run has ended")
 	return c
 }
@@ -48,9 +67,13 @@ type story struct {
 	w     io.Writer
 	calls map[int]string
 	day   string
+
+	stacks map[int][]flawless.StackFrame // by call; empty where they are not asked for
 }
 
-func newStory(w io.Writer) *story { return &story{w, map[int]string{}, ""} }
+func newStory(w io.Writer) *story {
+	return &story{w, map[int]string{}, "", map[int][]flawless.StackFrame{}}
+}
 
 func (p *story) line(at int64, format string, args ...any) {
 	t := time.Unix(0, at).Local()
@@ -86,8 +109,25 @@ func (p *story) entry(e flawless.Entry) {
 		p.line(e.At, "DOUBT  call %d (%s): %s%s", e.Unknown.Call, p.calls[e.Unknown.Call], e.Unknown.Reason, stages(e.Unknown.Stages))
 	case e.Decision != nil:
 		p.line(e.At, "WORD   call %d: %s by %s%s", e.Decision.Call, e.Decision.Resolution, e.Decision.Who, noted(e.Decision.Note))
+	case e.Upgrade != nil:
+		p.line(e.At, "MOVED  to version %d of the module (%.12s) by %s", e.Upgrade.Version, e.Upgrade.Digest, e.Upgrade.Who)
 	case e.Cancel != nil:
 		p.line(e.At, "CANCEL asked for by %s%s", e.Cancel.Who, noted(e.Cancel.Note))
+	case e.Message != nil:
+		m := e.Message
+		from := "outside"
+		if m.From != "" {
+			from = "run " + m.From
+		} else if m.Who != "" {
+			from = m.Who
+		}
+		p.line(e.At, "       message %d from %s: %s %s", m.N, from, m.Type, shortened(string(m.Body), 200))
+	case e.Pause != nil:
+		what := "PAUSE "
+		if e.Pause.Resume {
+			what = "RESUME"
+		}
+		p.line(e.At, "%s asked for by %s%s", what, e.Pause.Who, noted(e.Pause.Note))
 	case e.End != nil:
 		p.line(e.At, "END    %s: %s", e.End.Status, e.End.Failure.Message)
 	}
@@ -107,12 +147,16 @@ func (p *story) turn(e flawless.Entry) {
 		}
 		p.line(t.Time, "       %s: %s%s", l.Level, l.Text, fields)
 	}
+	if len(t.Labels) > 0 {
+		p.line(t.Time, "       labels: %s", labelText(t.Labels))
+	}
 	for _, c := range t.Calls {
 		if c.Kind == "cancelled" {
 			continue
 		}
 		p.calls[c.N] = request(c)
 		p.line(t.Time, "       call %d: %s%s", c.N, request(c), site(c))
+		fmt.Fprint(p.w, stackOf(p.stacks[c.N], "                         "))
 	}
 	if len(t.Data) > 0 {
 		p.line(t.Time, "       data: %s", shortened(string(t.Data), 200))
@@ -135,13 +179,44 @@ func list(ns []int) string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(n
 // request is a call in a line.
 func request(c flawless.Call) string {
 	var h struct {
-		Method, URL string
+		Method, URL, Module, Workflow, To, Type, Message, Run, Name, Op, Request string
+		Detached                                                                 bool
 	}
-	if c.Kind == "http" && json.Unmarshal(c.Head, &h) == nil {
+	if json.Unmarshal(c.Head, &h) != nil {
+		return c.Kind + " " + shortened(string(c.Head), 100)
+	}
+	body := ""
+	if len(c.Body) > 0 {
+		body = " " + shortened(string(c.Body), 80)
+	}
+	switch c.Kind {
+	case "http":
 		if h.Method == "" {
 			h.Method = "GET"
 		}
 		return h.Method + " " + h.URL
+	case "spawn":
+		if h.Module != "" {
+			h.Workflow = h.Module + "/" + h.Workflow
+		}
+		if h.Detached {
+			h.Workflow += " (detached)"
+		}
+		return "spawn " + h.Workflow + body
+	case "await":
+		return "await run " + h.Run
+	case "send":
+		return "send " + h.Type + body + " to run " + h.To
+	case "receive":
+		return "receive " + h.Type
+	case "reply":
+		return "reply" + body + " to message " + h.Message
+	case "promise":
+		return "promise " + h.Name
+	case "state":
+		return h.Op + " state " + h.Name + body
+	case "doubt":
+		return h.Request
 	}
 	return c.Kind + " " + shortened(string(c.Head), 100)
 }

@@ -34,6 +34,7 @@ var exitCodes = []struct {
 	{client.Unreachable, 6, "start a server with: flawless up"},
 	{unresolvedRun, 7, ""},
 	{flawless.Full, 8, "free some space; the server goes on by itself"},
+	{flawless.Diverged, 9, ""},
 	{flawless.Stopping, 6, "wait for the server to be up again and repeat the command"},
 }
 
@@ -51,7 +52,8 @@ const exitHelp = `Exit codes:
   5  the run that was waited for did not complete
   6  no server answers
   7  the run that was waited for needs a decision (workflow resolve)
-  8  the server's disk is full`
+  8  the server's disk is full
+  9  a replay asked for something else than the log says`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -156,7 +158,7 @@ func (a *app) root() *cobra.Command {
 	module := a.moduleCommand()
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
-	root.AddCommand(a.upCommand(), module, workflow, a.newCommand(), a.buildCommand(), a.runCommand(), a.versionCommand())
+	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		named(c)
 	}

@@ -13,8 +13,7 @@ import (
 
 func (a *app) moduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "module", Short: "Add and look at modules", Args: cobra.NoArgs, RunE: needsCommand}
-	c.AddCommand(
-		a.moduleAddCommand(),
+	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				cl, err := a.connect()

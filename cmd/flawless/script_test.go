@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
 func TestMain(m *testing.M) {
@@ -54,10 +58,34 @@ func TestScripts(t *testing.T) {
 			if err == nil {
 				e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
-			return nil
+			return forCargo(e, cache)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon, "settle": settle},
 	})
+}
+
+// forCargo lets cargo find its home and what it has built, where commands have another HOME.
+func forCargo(e *testscript.Env, cache string) error {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	for name, dir := range map[string]string{"CARGO_HOME": ".cargo", "RUSTUP_HOME": ".rustup"} {
+		if v := os.Getenv(name); v != "" {
+			e.Setenv(name, v)
+		} else {
+			e.Setenv(name, filepath.Join(home, dir))
+		}
+	}
+	e.Setenv("CARGO_TARGET_DIR", filepath.Join(cache, "flawless-rust", "target"))
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	e.Setenv("REPO", repo)
+	env, err := rusttest.Environment()
+	e.Vars = append(e.Vars, env...)
+	return err
 }
 
 // ready waits until the server answers.
@@ -69,6 +97,29 @@ func ready(ts *testscript.TestScript, _ bool, _ []string) {
 		<-time.After(50 * time.Millisecond)
 	}
 	ts.Fatalf("the server does not come up")
+}
+
+// soon runs flawless until what it prints matches: soon PATTERN ARGS...
+func soon(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	for range 400 {
+		if ts.Exec("flawless", args[1:]...) == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	ts.Fatalf("it never prints %s", want)
+}
+
+// settle settles the promise of a run: settle RUN ARGS...
+func settle(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("flawless", "workflow", "promise", "list", args[0], "--json"))
+	var open []struct{ Token string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &open))
+	if len(open) != 1 {
+		ts.Fatalf("run %s has %d promises", args[0], len(open))
+	}
+	ts.Check(ts.Exec("flawless", append([]string{"workflow", "promise", "settle", open[0].Token}, args[1:]...)...))
 }
 
 // exitCode runs flawless and checks its exit code: exitcode N ARGS...

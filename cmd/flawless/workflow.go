@@ -19,15 +19,16 @@ import (
 func (a *app) workflowCommand() *cobra.Command {
 	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, look at and decide about runs", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.startCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.dataCommand(), a.outputCommand(),
-		a.resolveCommand(),
-		a.endCommand("cancel ID", "Ask a run to give up; its code may compensate", (*client.Client).Cancel),
-		a.endCommand("terminate ID", "End a run without asking it", (*client.Client).Terminate))
+		a.resolveCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(), a.forkCommand(), a.diffCommand(), a.inspectCommand(),
+		a.cancelCommand(), a.terminateCommand(), a.pauseCommand(), a.resumeCommand(), a.restartCommand(), a.sendCommand(), a.promiseCommand())
 	return c
 }
 
 func (a *app) startCommand() *cobra.Command {
 	var input, id string
 	var wait bool
+	var labels labelFlag
+	var limit, grace time.Duration
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
 		Long:    "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated.",
 		Example: "  flawless workflow start shop checkout --input '{\"card\":\"4711\"}' --id order-42 --wait\n  flawless workflow start shop checkout --input @order.json",
@@ -40,7 +41,15 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, started, err := cl.Start(c.Context(), client.Start{Module: args[0], Workflow: args[1], Input: in, ID: id}, wait)
+			s := client.Start{Module: args[0], Workflow: args[1], Input: in, ID: id, Labels: labels}
+			if limit > 0 {
+				at := time.Now().Add(limit)
+				s.Deadline = &at
+			}
+			if grace > 0 {
+				s.Grace = grace.String()
+			}
+			r, started, err := cl.Start(c.Context(), s, wait)
 			if err != nil {
 				return err
 			}
@@ -69,7 +78,10 @@ func (a *app) startCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
 	f.StringVar(&id, "id", "", "your own key for the run")
+	f.DurationVar(&limit, "deadline", 0, "ask the run to give up after this time, such as 2h")
+	f.DurationVar(&grace, "grace", 0, "with --deadline: terminate it this much later (default 1m)")
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
+	f.Var(&labels, "label", "name=value, to find it by; may be repeated")
 	return c
 }
 
@@ -113,18 +125,12 @@ func ended(r flawless.Run) error {
 }
 
 func (a *app) listCommand() *cobra.Command {
-	var f flawless.Filter
-	var status []string
+	var which selection
+	f := &which.filter
 	var all bool
-	var since time.Duration
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			for _, s := range status {
-				f.Status = append(f.Status, flawless.Status(s))
-			}
-			if since > 0 {
-				f.Since = time.Now().Add(-since)
-			}
+			which.read()
 			cl, err := a.connect()
 			if err != nil {
 				return err
@@ -133,13 +139,13 @@ func (a *app) listCommand() *cobra.Command {
 			next := ""
 			if all {
 				f.Limit = 1000
-				for r, err := range cl.All(c.Context(), f) {
+				for r, err := range cl.All(c.Context(), *f) {
 					if err != nil {
 						return err
 					}
 					runs = append(runs, r)
 				}
-			} else if runs, next, err = cl.Runs(c.Context(), f); err != nil {
+			} else if runs, next, err = onePage(c.Context(), cl, *f); err != nil {
 				return err
 			}
 			if a.json {
@@ -156,14 +162,25 @@ func (a *app) listCommand() *cobra.Command {
 			return nil
 		}}
 	fl := c.Flags()
-	fl.StringSliceVar(&status, "status", nil, "pending, running, waiting, paused, unresolved, completed, failed, cancelled, terminated")
-	fl.StringVar(&f.Module, "module", "", "runs of this module")
-	fl.StringVar(&f.Workflow, "workflow", "", "runs of this workflow")
-	fl.DurationVar(&since, "since", 0, "created within this time, such as 24h")
+	which.flags(c)
 	fl.IntVar(&f.Limit, "limit", 50, "at most so many, up to 1000")
 	fl.StringVar(&f.Cursor, "cursor", "", "go on where the page before ended")
 	fl.BoolVar(&all, "all", false, "all pages")
 	return c
+}
+
+// onePage returns as many runs as a page has, though the server may have answered with fewer so as to
+// answer soon.
+func onePage(ctx context.Context, cl *client.Client, f flawless.Filter) (runs []flawless.Run, next string, err error) {
+	limit := f.Limit
+	for {
+		page, next, err := cl.Runs(ctx, f)
+		runs = append(runs, page...)
+		if err != nil || next == "" || limit <= len(runs) {
+			return runs, next, err
+		}
+		f.Limit, f.Cursor = limit-len(runs), next
+	}
 }
 
 // detail is the one thing one wants to know of a run.
@@ -212,25 +229,6 @@ func (a *app) outputCommand() *cobra.Command {
 			return nil
 		}}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision")
-	return c
-}
-
-func (a *app) endCommand(use, short string, do func(*client.Client, context.Context, string, flawless.Cancel) (flawless.Run, error)) *cobra.Command {
-	var note string
-	c := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
-			r, err := do(cl, c.Context(), args[0], flawless.Cancel{Who: who(), Note: note})
-			if err != nil || a.json {
-				return orPrint(a, err, r)
-			}
-			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
-			return nil
-		}}
-	c.Flags().StringVar(&note, "note", "", "why; it is part of the log")
 	return c
 }
 

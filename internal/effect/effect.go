@@ -20,9 +20,17 @@ type Kind struct {
 	// the call.
 	Perform func(ctx context.Context, t Try) Result
 
-	// Due returns when a call that the engine keeps as a timer is answered, and the answer. Nil for
-	// other kinds. made is the time of the turn that made the call.
+	// Due returns when a call that the engine keeps as a timer is answered, and the answer; the zero
+	// time is never. Nil for other kinds. made is the time of the turn that made the call.
 	Due func(c flawless.Call, made time.Time) (time.Time, flawless.Answer, error)
+
+	// Errand marks a call that the engine carries out within itself, on other runs or on what runs
+	// share, in the order in which the run made them. An errand may be begun again after a crash
+	// without harm.
+	Errand bool
+
+	// Note marks a call that has no answer.
+	Note bool
 
 	// Idle marks a call whose answer may never come: a run that waits for nothing else is stuck.
 	Idle bool
@@ -51,7 +59,8 @@ type Retry struct {
 type Try struct {
 	Run  string
 	Call flawless.Call
-	N    int // 1, 2, 3
+	N    int    // 1, 2, 3
+	Seed []byte // of the run, from which the token of its placeholders is made
 	// Policy is what Check returned for the call. The zero value serves, and is slower.
 	Policy Policy
 }

@@ -32,6 +32,10 @@ type ClientOptions struct {
 
 	// Idle is the number of connections kept open without a request; 0 is 256.
 	Idle int
+
+	// Secrets returns all secrets, whose values take the place of their placeholders on the wire.
+	// Nil is none. It may be called concurrently.
+	Secrets func() []flawless.OpenSecret
 }
 
 // Client carries out http calls. It keeps connections open between calls, and repeats nothing by
@@ -69,6 +73,7 @@ type reply struct {
 	header   http.Header
 	body     []byte
 	tooLarge bool
+	cut      bool // there was more
 }
 
 // fault is an exchange without a complete response.
@@ -106,7 +111,7 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 	deadline := time.Now().Add(r.timeout)
 	stages := make(trail, 0, 3)
 	for hop := 0; ; hop++ {
-		a, f := c.once(ctx, deadline, r, &stages)
+		a, f := c.exchange(ctx, deadline, r, t.Seed, &stages)
 		if f != nil {
 			f.sent = f.sent || hop > 0
 			stages.add("failed", time.Now().UnixNano())
@@ -131,6 +136,19 @@ func (t *Try) understood() (*request, error) {
 	r := *t.Policy.request
 	r.fields = slices.Clone(r.fields)
 	return &r, nil
+}
+
+// exchange carries out one exchange, in which secrets take the place of their placeholders on the
+// way out, and the other way round on the way back.
+func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, seed []byte, t *trail) (*reply, *fault) {
+	v := c.veil(r.key(), seed)
+	wire, err := v.reveal(r)
+	if err != nil {
+		return nil, &fault{reason: "policy", err: err}
+	}
+	a, f := c.once(ctx, deadline, wire, t)
+	v.hide(a, f)
+	return a, f
 }
 
 // once carries out one exchange. A kept connection that turns out to be dead before it took a byte
@@ -178,12 +196,15 @@ func (r *request) failed(t Try, f *fault, stages trail) Result {
 	if f.status != 0 {
 		text = fmt.Sprintf("sent, and its response with status %d was cut off: %v", f.status, f.err)
 	}
-	kind := kindInterrupted
+	kind, reason := kindInterrupted, ""
 	if r.idempotent {
 		kind = kindUnknown
 	}
+	if f.reason == "timeout" {
+		reason = f.reason
+	}
 	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0), Stages: stages,
-		Answer: errorAnswer(t.Call.N, kind, text, "", f.status)}
+		Answer: errorAnswer(t.Call.N, kind, text, reason, f.status)}
 }
 
 func (r *request) answered(t Try, a *reply, stages trail) Result {

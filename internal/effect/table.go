@@ -5,8 +5,17 @@ const (
 	HTTP      = "http"
 	Sleep     = "sleep"
 	Cancelled = "cancelled"
+	Spawn     = "spawn"
+	Await     = "await"
+	Send      = "send"
+	Receive   = "receive"
+	Reply     = "reply"
+	Promise   = "promise"
+	State     = "state"
+	InDoubt   = "doubt"
 	Log       = "log"
 	Data      = "data"
+	Label     = "label"
 )
 
 // Options says how the kinds are to be built. The zero value serves.
@@ -16,7 +25,7 @@ type Options struct {
 	HTTP *Client
 }
 
-// Kinds returns every kind of call there is. Log and data are notes: they have no answer and never
+// Kinds returns every kind of call there is. Log, data and label are notes: they have no answer and never
 // reach the engine as calls; their Check is all there is to them.
 func Kinds(o Options) []Kind {
 	web := o.HTTP
@@ -27,7 +36,16 @@ func Kinds(o Options) []Kind {
 		{Name: HTTP, Check: checkHTTP, Perform: web.Perform},
 		{Name: Sleep, Check: checkSleep, Due: dueSleep},
 		{Name: Cancelled, Check: checkCancelled, Idle: true},
+		{Name: Spawn, Check: checkSpawn, Errand: true},
+		{Name: Await, Check: checkAwait, Errand: true},
+		{Name: Send, Check: checkSend, Errand: true},
+		{Name: Receive, Check: checkReceive},
+		{Name: Reply, Check: checkReply, Note: true},
+		{Name: Promise, Check: checkPromise, Due: duePromise},
+		{Name: State, Check: checkState, Errand: true},
+		{Name: InDoubt, Check: checkDoubt},
 		{Name: Log, Check: checkLog},
 		{Name: Data, Check: checkData},
+		{Name: Label, Check: checkLabel},
 	}
 }

@@ -32,11 +32,18 @@ type state struct {
 	calls map[int]*call     // without an answer
 	ready []flawless.Answer // arrived and not delivered, in order of arrival
 
+	mail     []flawless.Message // not received yet, in order
+	messages int                // that came
+	heard    map[string]int     // by run: its newest call that sent a message
+	keys     map[string]string  // by the client's key: what came with it
+
+	paused  *flawless.Pause
 	cancel  *flawless.Cancel
 	status  flawless.Status // an end, or "" while the run is open
 	output  []byte
 	failure *flawless.Failure
 	ended   int64
+	labels  map[string]string // replaced as a whole when one changes
 }
 
 // call is a call that has no answer yet.
@@ -60,7 +67,7 @@ type call struct {
 type try struct{ call, n int }
 
 func newState(id string, kinds map[string]*effect.Kind) *state {
-	return &state{id: id, kinds: kinds, calls: map[int]*call{}}
+	return &state{id: id, kinds: kinds, calls: map[int]*call{}, heard: map[string]int{}, keys: map[string]string{}}
 }
 
 // step takes in an entry and returns the tries to perform when the entry is durable.
@@ -70,10 +77,12 @@ func (s *state) step(e flawless.Entry) []try {
 	case e.Start != nil:
 		s.start = *e.Start
 		s.time = e.Start.Time
+		s.labels = e.Start.Labels
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
 		delete(s.calls, e.Arrival.Call)
+		s.received(e.Arrival.Message)
 		if s.status == "" {
 			s.ready = append(s.ready, e.Arrival.Answer)
 		}
@@ -94,13 +103,23 @@ func (s *state) step(e flawless.Entry) []try {
 			switch e.Decision.Resolution {
 			case flawless.Retry:
 				c.try, c.next = c.try+1, 0
-				return []try{{c.N, c.try}}
+				if c.kind.Perform != nil {
+					return []try{{c.N, c.try}}
+				}
 			case flawless.Fail:
 				delete(s.calls, c.N)
 			}
 		}
 	case e.Cancel != nil:
 		s.cancel = e.Cancel
+	case e.Message != nil:
+		s.stepMessage(*e.Message)
+	case e.Pause != nil:
+		if s.paused = e.Pause; e.Pause.Resume {
+			s.paused = nil
+		}
+	case e.Upgrade != nil:
+		s.start.Digest, s.wake = e.Upgrade.Digest, e.Upgrade.Wake
 	case e.End != nil:
 		f := e.End.Failure
 		s.end(e.End.Status, nil, &f)
@@ -111,13 +130,17 @@ func (s *state) step(e flawless.Entry) []try {
 func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
+	s.labels = labelled(s.labels, t.Labels)
 	if len(t.Answers) > 0 {
 		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return slices.Contains(t.Answers, a.Call) })
 	}
 	for _, made := range t.Calls {
-		c := s.understand(made, t.Time)
-		s.calls[made.N] = c
 		s.made = made.N
+		c := s.understand(made, t.Time)
+		if c.bad == nil && c.kind.Note {
+			continue
+		}
+		s.calls[made.N] = c
 		if c.bad == nil && c.kind.Perform != nil {
 			tries = append(tries, try{c.N, c.try})
 		}
@@ -143,36 +166,56 @@ func (s *state) understand(made flawless.Call, at int64) *call {
 	}
 	if c.policy, c.bad = c.kind.Check(made); c.bad == nil && c.kind.Due != nil {
 		var due time.Time
-		due, c.done, c.bad = c.kind.Due(made, time.Unix(0, at))
-		c.due = due.UnixNano()
+		if due, c.done, c.bad = c.kind.Due(made, time.Unix(0, at)); !due.IsZero() {
+			c.due = due.UnixNano()
+		}
 	}
 	return c
 }
 
-// end closes the run. Timers of an ended run are void; its performed calls are carried on, unless
-// somebody terminated it.
+// end closes the run. Timers of an ended run are void; its performed calls and errands are carried
+// on, but for those that somebody terminated before their next try.
 func (s *state) end(status flawless.Status, output []byte, failure *flawless.Failure) {
 	s.status, s.output, s.failure, s.ended = status, output, failure, s.at
-	s.wake, s.ready = 0, nil
+	s.wake, s.ready, s.mail, s.paused = 0, nil, nil, nil
 	for n, c := range s.calls {
-		if c.kind == nil || c.kind.Perform == nil || (status == flawless.Terminated && c.next != 0) {
+		if c.bad != nil || c.kind.Perform == nil && !c.kind.Errand || (status == flawless.Terminated && c.next != 0) {
 			delete(s.calls, n)
 		}
 	}
 }
 
 // consequences returns the entries that belong to the same write as the one just taken in: answers
-// to calls that cannot be performed, and to those that wait for a cancellation.
+// to calls that cannot be performed, to those that wait for a cancellation, and messages to those
+// that receive them.
 func (s *state) consequences() (out []flawless.Entry) {
 	if s.status != "" {
 		return nil
 	}
-	for _, c := range s.open() {
+	var due []*call
+	for _, c := range s.calls {
+		if c.bad != nil || c.Kind == effect.Cancelled && s.cancel != nil || c.Kind == effect.Receive && len(s.mail) > 0 ||
+			c.Kind == effect.InDoubt && c.doubt == "" {
+			due = append(due, c)
+		}
+	}
+	slices.SortFunc(due, byNumber)
+	taken := map[int]bool{}
+	for _, c := range due {
 		switch {
 		case c.bad != nil:
 			out = append(out, s.arrival(effect.ErrorAnswer(c.N, "invalid", c.bad.Error()), nil, ""))
-		case c.Kind == effect.Cancelled && s.cancel != nil:
+		case c.Kind == effect.Cancelled:
 			out = append(out, s.arrival(effect.CancelAnswer(c.N, *s.cancel), nil, ""))
+		case c.Kind == effect.InDoubt:
+			h, _ := effect.ParseDoubt(c.Call) // it was understood before
+			out = append(out, flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N, Reason: h.Reason}})
+		default:
+			if m, ok := s.match(c, taken); ok {
+				e := s.arrival(effect.MessageAnswer(c.N, m), nil, "")
+				e.Arrival.Message = m.N
+				out = append(out, e)
+			}
 		}
 	}
 	return out
@@ -188,9 +231,11 @@ func (s *state) open() []*call {
 	for _, c := range s.calls {
 		cs = append(cs, c)
 	}
-	slices.SortFunc(cs, func(a, b *call) int { return cmp.Compare(a.N, b.N) })
+	slices.SortFunc(cs, byNumber)
 	return cs
 }
+
+func byNumber(a, b *call) int { return cmp.Compare(a.N, b.N) }
 
 // result returns the entry that the end of a try leads to, or none where the try is not the one
 // that is awaited.
@@ -273,6 +318,13 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 			all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
 		}
 	}
+	if s.status == "" {
+		if end := s.cancelDeadline(); end != 0 && end <= now {
+			all = append(all, firing{end, flawless.Entry{At: at, End: s.tooLate()}})
+		} else if d := s.start.Deadline; d != 0 && d <= now && s.cancel == nil {
+			all = append(all, firing{d, flawless.Entry{At: at, Cancel: s.deadlined(at)}})
+		}
+	}
 	slices.SortStableFunc(all, func(a, b firing) int { return cmp.Compare(a.due, b.due) })
 	for _, f := range all {
 		out = append(out, f.e)
@@ -290,6 +342,9 @@ func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	out := []flawless.Entry{{At: at, Decision: &d}}
 	switch d.Resolution {
 	case flawless.Retry:
+		if c.Kind == effect.InDoubt {
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "to be tried again, says " + who(d.Who)}})
+		}
 	case flawless.Respond:
 		a, err := effect.ResponseAnswer(d.Call, d.Status, d.Body)
 		if err != nil {
@@ -313,7 +368,7 @@ func who(w string) string { return cmp.Or(w, "somebody") }
 
 // wantsTurn tells whether the guest has something to compute.
 func (s *state) wantsTurn(now int64) bool {
-	if s.status != "" || s.doubtful() {
+	if s.status != "" || s.paused != nil || s.doubtful() {
 		return false
 	}
 	return s.turn == 0 || len(s.ready) > 0 || s.wake != 0 && s.wake <= now
@@ -349,6 +404,8 @@ func (s *state) current() flawless.Status {
 		return s.status
 	case s.doubtful():
 		return flawless.Unresolved
+	case s.paused != nil:
+		return flawless.Paused
 	case s.turn == 0:
 		return flawless.Pending
 	}
@@ -361,7 +418,7 @@ func (s *state) active() bool {
 		return true
 	}
 	for _, c := range s.calls {
-		if c.bad != nil || c.kind.Perform != nil && c.doubt == "" {
+		if c.bad != nil || c.kind.Errand || c.kind.Perform != nil && c.doubt == "" {
 			return true
 		}
 	}
@@ -376,8 +433,14 @@ func (s *state) next() int64 {
 			w = t
 		}
 	}
-	if s.status == "" && !s.doubtful() {
-		earlier(s.wake)
+	if s.status == "" {
+		if s.paused == nil && !s.doubtful() {
+			earlier(s.wake)
+		}
+		if s.cancel == nil {
+			earlier(s.start.Deadline)
+		}
+		earlier(s.cancelDeadline())
 	}
 	for _, c := range s.calls {
 		earlier(c.due)
@@ -390,7 +453,12 @@ func (s *state) next() int64 {
 func (s *state) account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.current(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
-		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil}
+		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
+		Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels}
+	if s.start.Deadline != 0 {
+		at := time.Unix(0, s.start.Deadline)
+		r.Deadline = &at
+	}
 	if s.status != "" {
 		at := time.Unix(0, s.ended)
 		r.Ended = &at

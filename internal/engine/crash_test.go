@@ -100,7 +100,7 @@ func (v *volatile) crash() {
 
 // live lets a server that is going to die run until the run has ended or the server is dead. It
 // returns whether it died.
-func live(t *testing.T, name string, d disk, first *mortal, how Options, begin Start) (died bool) {
+func live(t *testing.T, name string, d disk, first *mortal, how Options, begin Start, opened ...func(*Engine)) (died bool) {
 	t.Helper()
 	defer d.crash()
 	e, err := tryOpen(t, first, how)
@@ -109,6 +109,9 @@ func live(t *testing.T, name string, d disk, first *mortal, how Options, begin S
 			t.Fatal(err)
 		}
 		return true
+	}
+	for _, tell := range opened {
+		tell(e)
 	}
 	ended := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -145,11 +148,14 @@ func (e *Engine) waitQuiet(ctx context.Context, id string) {
 
 // settle lets a healthy server bring the run to its end. A person decides about calls in doubt, by
 // asking the outside: truth returns the answer that was given, and whether there was one.
-func settle(t *testing.T, name string, kv store.KV, how Options, begin Start, truth func(flawless.Doubt) (string, bool)) (*Engine, flawless.Run) {
+func settle(t *testing.T, name string, kv store.KV, how Options, begin Start, truth func(flawless.Doubt) (string, bool), opened ...func(*Engine)) (*Engine, flawless.Run) {
 	t.Helper()
 	e, err := tryOpen(t, kv, how)
 	if err != nil {
 		t.Fatalf("%s: opening it again: %v", name, err)
+	}
+	for _, tell := range opened {
+		tell(e)
 	}
 	if _, _, err := e.Start(t.Context(), begin); err != nil { // as a client does that got no answer
 		t.Fatalf("%s: starting again: %v", name, err)
@@ -454,7 +460,7 @@ func (e *Engine) verify(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	inst, err := l.module.Start(ctx, guest.Start{Run: id, Module: first.Module, Workflow: first.Workflow, Input: first.Input, Seed: first.Seed, Time: first.Time})
+	inst, err := l.module.Start(ctx, guest.Start{Run: id, Module: first.Module, Workflow: first.Workflow, Input: first.Input, Seed: first.Seed, Time: first.Time, URL: first.URL})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/vault"
 )
 
 // Options says what an engine works with. Store, Guest and Kinds are needed.
@@ -38,7 +40,9 @@ type Options struct {
 	TurnTime time.Duration    // a turn that takes longer fails its run; 0 is unlimited
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64 // bytes that the process should take at most; 0 is unlimited
+	Memory   int64        // bytes that the process should take at most; 0 is unlimited
+	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
+	Vault    *vault.Vault // keeps the secrets; nil is none
 
 	resident func() int64 // bytes that the process takes; nil asks the system
 
@@ -74,7 +78,11 @@ type Engine struct {
 	tasks      tasks
 	slots      *semaphore.Weighted // guests computing
 	places     places              // guests in memory
+	ends       ends
+	shared     shared
+	url        string
 	clock      clock
+	schedules  scheduler
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -83,6 +91,7 @@ type Engine struct {
 	resident func() int64
 	freezing Freezing
 	counts   counts
+	vault    *vault.Vault
 
 	mu      sync.Mutex
 	runs    map[string]*run
@@ -92,15 +101,18 @@ type Engine struct {
 	set     map[string]string // runs that were set aside, and why
 	modules map[string]*loading
 	names   names
-	topics  map[string]*topic
-	watches map[*watch]struct{}
-	fatal   error
+
+	choosing sync.RWMutex // held while a module is chosen for a run, so that it is not removed
+	topics   map[string]*topic
+	watches  map[*watch]struct{}
+	fatal    error
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them
 // have been looked at.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
+		url: strings.TrimSuffix(o.URL, "/"),
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime,
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
@@ -108,7 +120,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
 	}
-	e.freezing = o.Freezing
+	e.freezing, e.vault = o.Freezing, o.Vault
 	e.freezing.defaults()
 	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
@@ -133,6 +145,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
 	e.clock.init(e)
+	e.schedules.init(e)
+	if err := e.schedules.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the schedules: %w", err)
+	}
+	e.tasks.Go(e.schedules.run)
 	e.tasks.Go(e.recover)
 	e.tasks.Go(e.clock.run)
 	if e.space != nil {
@@ -179,6 +196,12 @@ func (e *Engine) touch(id string) {
 		return // it was set aside, or the engine stops
 	}
 	r.mu.Lock()
+	if r.stop != nil && !e.stopping.Load() {
+		r.append(r.s.fire(e.now())...) // whoever drives it looks only when the guest is done
+		if r.s.status != "" {
+			r.stop()
+		}
+	}
 	r.wakeLocked()
 	r.mu.Unlock()
 	e.release(r)

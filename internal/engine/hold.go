@@ -21,6 +21,20 @@ func (e *Engine) newRun(id string) *run {
 // acquire returns a run, read from the store where it was not in memory. Until release is called
 // there is no second one of it.
 func (e *Engine) acquire(ctx context.Context, id string) (*run, error) {
+	for {
+		if e.dead.Load() { // what is in memory may never become durable
+			return nil, fmt.Errorf("run %s: the server is going down: %w", id, flawless.Stopping)
+		}
+		r, err := e.tryAcquire(ctx, id)
+		if !errors.Is(err, flawless.Conflict) {
+			return r, err
+		}
+		e.forget(r) // it was to be started, and turned out to be there already
+	}
+}
+
+// tryAcquire is acquire; with flawless.Conflict it returns a run that is not the one of that id.
+func (e *Engine) tryAcquire(ctx context.Context, id string) (*run, error) {
 	e.mu.Lock()
 	if why, ok := e.set[id]; ok {
 		e.mu.Unlock()
@@ -38,7 +52,7 @@ func (e *Engine) acquire(ctx context.Context, id string) (*run, error) {
 		}
 		if r.loadErr != nil {
 			e.release(r)
-			return nil, r.loadErr
+			return r, r.loadErr
 		}
 		return r, nil
 	}
@@ -78,6 +92,10 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
 	}
+	errands := sorted(r.openErrands(""))
+	r.mu.Unlock()
+	e.carry(r, errands)
+	r.mu.Lock()
 	return nil
 }
 
@@ -125,8 +143,8 @@ func (e *Engine) settle(r *run) {
 	}
 }
 
-// moment is how long a guest may rest while others wait for its place.
-const moment = 50 * time.Millisecond
+// shortRest is how long a guest may rest while others wait for its place.
+const shortRest = 50 * time.Millisecond
 
 // sweepAfter sees to it that the guest which rests longest is dropped in time. The caller holds e.mu.
 func (e *Engine) sweepAfter() {
@@ -151,7 +169,7 @@ func (e *Engine) mayRest() time.Duration {
 		return 0
 	}
 	if e.places.scarce() {
-		return min(moment, e.restFor)
+		return min(shortRest, e.restFor)
 	}
 	return e.restFor
 }

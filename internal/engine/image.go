@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
@@ -18,7 +19,7 @@ import (
 
 // stateFormat is the number of the format of a state in an image. A change of the state or of what
 // step does with an entry gets a new one.
-const stateFormat = 1
+const stateFormat = 2
 
 // snapshot is a state as it is kept.
 type snapshot struct {
@@ -33,6 +34,19 @@ type snapshot struct {
 	Calls  []callSnapshot   `json:",omitempty"`
 	Ready  []answerSnapshot `json:",omitempty"`
 	Cancel *flawless.Cancel `json:",omitempty"`
+	Paused *flawless.Pause  `json:",omitempty"`
+
+	Mail     []messageSnapshot `json:",omitempty"`
+	Messages int               `json:",omitempty"`
+	Heard    map[string]int    `json:",omitempty"`
+	Keys     map[string]string `json:",omitempty"`
+	Labels   map[string]string `json:",omitempty"`
+}
+
+// messageSnapshot keeps the body of a message as bytes, whatever they are.
+type messageSnapshot struct {
+	flawless.Message
+	Raw []byte
 }
 
 type callSnapshot struct {
@@ -55,7 +69,13 @@ type answerSnapshot struct {
 
 // snapshot returns the state of an open run as bytes.
 func (s *state) snapshot() []byte {
-	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel}
+	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
+		Paused: s.paused, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels}
+	for _, m := range s.mail {
+		kept := messageSnapshot{m, m.Body}
+		kept.Body = nil
+		out.Mail = append(out.Mail, kept)
+	}
 	for _, c := range s.open() {
 		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since})
 	}
@@ -79,6 +99,13 @@ func (s *state) restore(b []byte) error {
 		return fmt.Errorf("the state in an image has format %d, this engine knows %d: %w", in.Format, stateFormat, flawless.Damaged)
 	}
 	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
+	s.paused, s.messages, s.labels = in.Paused, in.Messages, in.Labels
+	maps.Copy(s.heard, in.Heard)
+	maps.Copy(s.keys, in.Keys)
+	for _, m := range in.Mail {
+		m.Body = m.Raw
+		s.mail = append(s.mail, m.Message)
+	}
 	for _, k := range in.Calls {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
 		c.try, c.next, c.doubt, c.since = k.Try, k.Next, k.Doubt, k.Since

@@ -46,13 +46,14 @@ func (l *loading) close() {
 	}
 }
 
-// AddModule checks, compiles and keeps a module. New runs take it from then on; runs that are open
+// AddModule checks, compiles and keeps a module; without a name it takes the one that the module says
+// of itself. New runs take it from then on; runs that are open
 // stay on theirs. The same bytes as the newest version change nothing and return false. Progress is
 // called with what is being done and how much of it, 0 to 1; it may be nil. A crash in the middle
 // leaves the module added whole or not at all.
 func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progress func(stage string, done float64)) (flawless.Module, bool, error) {
 	switch {
-	case !moduleName.MatchString(name):
+	case name != "" && !moduleName.MatchString(name):
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: a name is 1 to 100 letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", name, flawless.Invalid)
 	case len(bin) > MaxModule:
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, at most %d are taken; build with -ldflags=-s -w or leave packages out: %w", name, len(bin), MaxModule, flawless.TooLarge)
@@ -65,6 +66,11 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	l := e.loadModule(ctx, digest, func() ([]byte, error) { return bin, nil }, progress)
 	if l.err != nil {
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, l.err)
+	}
+	if name == "" {
+		if name = l.module.Manifest().Name; !moduleName.MatchString(name) {
+			return flawless.Module{}, false, fmt.Errorf("adding a module: it calls itself %q, which is no name for one; say flawless::module! { name = \"…\", version = \"…\" } in it, or add it under a name: %w", name, flawless.Refused)
+		}
 	}
 	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest(), Initialised: flawless.Once}
 	if !l.module.Shared() {
@@ -245,4 +251,71 @@ func collect(e *jsonschema.ValidationError, out *[]Violation) {
 		collect(c, out)
 	}
 	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+}
+
+// RemoveModule removes a version of a module, or with version 0 all of them. It returns
+// flawless.Conflict, and removes nothing, while an open run needs one: those have to end or to be
+// moved before. Runs that have ended keep their logs; without the module they cannot be replayed.
+func (e *Engine) RemoveModule(ctx context.Context, name string, version int) ([]flawless.Module, error) {
+	e.choosing.Lock() // no run begins with it, or is moved to it, meanwhile
+	defer e.choosing.Unlock()
+	versions, err := e.store.Module(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if version != 0 {
+		versions = slices.DeleteFunc(versions, func(m flawless.Module) bool { return m.Version != version })
+		if len(versions) == 0 {
+			return nil, fmt.Errorf("module %s has no version %d: %w", name, version, flawless.NotFound)
+		}
+	}
+	if err := e.unused(ctx, versions); err != nil {
+		return nil, err
+	}
+	for i, m := range versions {
+		if err := e.store.RemoveModule(ctx, name, m.Version); err != nil {
+			return versions[:i], err
+		}
+		e.names.forget()
+	}
+	return versions, nil
+}
+
+// unused returns flawless.Conflict where an open run needs one of the modules.
+func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
+	users := map[string][]string{} // by digest
+	seen := map[string]bool{}
+	take := func(id, digest string) {
+		if !seen[id] {
+			seen[id] = true
+			users[digest] = append(users[digest], id)
+		}
+	}
+	for _, r := range e.all() {
+		r.mu.Lock()
+		if r.s.status == "" {
+			take(r.id, r.s.start.Digest)
+		}
+		r.mu.Unlock()
+		e.release(r)
+	}
+	for f := (flawless.Filter{Status: openStatuses, Limit: 1000}); ; {
+		page, next, err := e.store.Runs(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, r := range page {
+			take(r.ID, r.Digest)
+		}
+		if f.Cursor = next; next == "" {
+			break
+		}
+	}
+	for _, m := range versions {
+		if ids := users[m.Digest]; len(ids) > 0 {
+			return fmt.Errorf("removing module %s, version %d: %d open runs need it, among them %s; let them end, or move them with module upgrade: %w",
+				m.Name, m.Version, len(ids), ids[0], flawless.Conflict)
+		}
+	}
+	return nil
 }

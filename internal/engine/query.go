@@ -133,17 +133,51 @@ func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.decide(d, now) })
 }
 
-// Cancel asks a run to give up; its code is told and may compensate. Asking twice changes nothing.
+// Cancel asks a run to give up; its code is told and may compensate. Where there is a deadline, the
+// run is terminated if it has not ended by then. Asking again changes nothing, but for an earlier
+// deadline.
 func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) {
 		switch {
 		case s.status != "":
 			return nil, fmt.Errorf("cancelling run %s: it is %s already: %w", id, s.status, flawless.Conflict)
-		case s.cancel != nil:
+		case s.cancel != nil && (c.Deadline == 0 || s.cancel.Deadline != 0 && s.cancel.Deadline <= c.Deadline):
 			return nil, nil
 		}
 		return []flawless.Entry{{At: max(now, s.at), Cancel: &c}}, nil
 	})
+}
+
+// Pause lets a run take no more turns, or go on. What arrives meanwhile is kept for it. Asking for what
+// is so already changes nothing.
+func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
+	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) {
+		switch {
+		case s.status != "":
+			return nil, fmt.Errorf("pausing run %s: it is %s already: %w", id, s.status, flawless.Conflict)
+		case (s.paused == nil) == p.Resume:
+			return nil, nil
+		}
+		return []flawless.Entry{{At: max(now, s.at), Pause: &p}}, nil
+	})
+}
+
+// Restart starts a new run of the newest version with the input of one that has ended without output.
+// With the same id it starts one run, however often it is asked for; "" makes a new one.
+func (e *Engine) Restart(ctx context.Context, of, id string) (flawless.Run, error) {
+	r, err := e.Run(ctx, of)
+	if err != nil {
+		return r, err
+	}
+	if !r.Status.Ended() || r.Status == flawless.Completed {
+		return r, fmt.Errorf("restarting run %s: it is %s; only a run that failed, was cancelled or terminated can be: %w", of, r.Status, flawless.Conflict)
+	}
+	first, err := e.begun(ctx, of)
+	if err != nil {
+		return r, err
+	}
+	again, _, err := e.Start(ctx, Start{Module: first.Module, Workflow: first.Workflow, Input: first.Input, ID: id, Of: of})
+	return again, err
 }
 
 // Terminate ends a run without asking it. Calls in flight are not stopped; their outcomes are still

@@ -2,41 +2,260 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
-// Divergence is where a replay asked for something else than the log says. It wraps
-// flawless.Diverged.
-type Divergence struct {
-	Run    string         `json:"run"`
-	Turn   int            `json:"turn"`
-	Call   int            `json:"call"`             // the first that differs
-	Logged *flawless.Call `json:"logged,omitempty"` // nil: the log has no such call
-	Asked  *flawless.Call `json:"asked,omitempty"`  // nil: the code makes no such call
+// Examine says how a log is replayed.
+type Examine struct {
+	Until int // the last turn that is taken; 0 is all, below 0 none
+
+	// Redact is what was done to the JSON in the log; nil is nothing. What the guest asks for is
+	// compared after the same was done to it.
+	Redact func(text []byte) []byte
+
+	// seen is called after each turn that asked for what the log says.
+	seen func(t *flawless.Turn, out guest.Out, inst *guest.Instance) error
 }
 
-func (d *Divergence) Error() string {
-	return fmt.Sprintf("the replay of run %s diverged in turn %d at call %d: logged %s, asked %s", d.Run, d.Turn, d.Call, title(d.Logged), title(d.Asked))
+// Replay takes the turns of a log again with a guest of m, whether m is the run's own module or
+// another one. It touches neither the outside nor the run. That the code asks for something else
+// than the log says is an outcome, in Replay.Divergence; an error is a log that cannot be read, or
+// ctx's.
+func Replay(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], o Examine) (flawless.Replay, error) {
+	p := player{id: id, Examine: o}
+	defer p.release()
+	err := p.start(ctx, m, log)
+	if p.inst != nil {
+		hash := p.inst.Hash()
+		p.report.Hash = hex.EncodeToString(hash[:])
+	}
+	return p.report, err
 }
 
-// Unwrap returns flawless.Diverged.
-func (d *Divergence) Unwrap() error { return flawless.Diverged }
+// player takes the turns of a log again with a guest, and compares what it asks for. It touches
+// nothing but the guest.
+type player struct {
+	Examine
+	id      string
+	inst    *guest.Instance
+	arrived map[int]flawless.Answer // that came and were not delivered
+	waits   map[int]string          // kinds of calls whose answers were not delivered
+	begun   flawless.Start
+	last    *flawless.Turn // that was taken
+	report  flawless.Replay
+}
 
-func title(c *flawless.Call) string {
-	if c == nil {
-		return "nothing"
+func (p *player) release() {
+	if p.inst != nil {
+		p.inst.Release()
 	}
-	s := fmt.Sprintf("%s %s", c.Kind, c.Head)
-	if len(c.Body) > 0 {
-		s += fmt.Sprintf(" with a body of %d bytes", len(c.Body))
+}
+
+// start plays a whole log, which tells how the guest is to be made.
+func (p *player) start(ctx context.Context, m *guest.Module, log iter.Seq2[flawless.Record, error]) error {
+	began := time.Now()
+	err := p.play(ctx, func(yield func(flawless.Record, error) bool) {
+		next := uint64(0)
+		for rec, err := range log {
+			if err == nil && next == 0 {
+				err = p.begin(ctx, m, rec)
+			}
+			if next++; !yield(rec, err) || err != nil {
+				return
+			}
+		}
+		if next == 0 {
+			yield(flawless.Record{}, fmt.Errorf("the log of run %s is empty: %w", p.id, flawless.Damaged))
+		}
+	})
+	p.report.Took = time.Since(began)
+	if p.inst != nil {
+		p.report.Memory = int64(p.inst.Size())
 	}
-	return s
+	var d *flawless.Divergence
+	if errors.As(err, &d) {
+		p.report.Divergence = d
+		return nil
+	}
+	return err
+}
+
+// begin makes the guest that the first record of a log asks for.
+func (p *player) begin(ctx context.Context, m *guest.Module, rec flawless.Record) error {
+	if rec.Seq != 0 || len(rec.Entries) == 0 || rec.Entries[0].Start == nil {
+		return fmt.Errorf("the log of run %s does not begin with its start: it was cut, and what happened before cannot be told: %w", p.id, flawless.Damaged)
+	}
+	p.begun = *rec.Entries[0].Start
+	p.report = flawless.Replay{Run: p.id, Module: p.begun.Module, Workflow: p.begun.Workflow, Digest: m.Digest(), Own: m.Digest() == p.begun.Digest}
+	manifest := flawless.Module{Manifest: m.Manifest()}
+	if manifest.Workflow(p.begun.Workflow) == nil {
+		return fmt.Errorf("replaying run %s: the module %.12s has no workflow %q: %w", p.id, m.Digest(), p.begun.Workflow, flawless.NotFound)
+	}
+	var err error
+	if p.inst, err = m.Start(ctx, guestStart(p.id, p.begun)); err != nil {
+		return fmt.Errorf("making the guest of run %s: %w", p.id, err)
+	}
+	return nil
+}
+
+// guestStart is what a guest begins with.
+func guestStart(id string, s flawless.Start) guest.Start {
+	if s.Origin != nil {
+		id = s.Origin.Run
+	}
+	return guest.Start{Run: id, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: s.URL}
+}
+
+// play takes the turns of records. It returns a *flawless.Divergence where the guest asks for
+// something else.
+func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]) error {
+	if p.arrived == nil {
+		p.arrived = map[int]flawless.Answer{}
+	}
+	p.waits = map[int]string{}
+	for rec, err := range log {
+		if err != nil {
+			return err
+		}
+		if rec.Cut != nil {
+			return cutError(p.id, rec.Cut, flawless.Refused)
+		}
+		for _, e := range rec.Entries {
+			switch {
+			case e.Arrival != nil:
+				p.arrived[e.Arrival.Call] = e.Arrival.Answer
+			case e.Upgrade != nil:
+				p.report.Own = p.report.Digest == e.Upgrade.Digest
+			case e.Turn != nil:
+				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until || slow(e.Turn) {
+					return nil
+				}
+				if err := p.turn(ctx, e.Turn); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// turn takes one turn again.
+func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
+	p.report.Of++
+	if p.last != nil && p.last.Ended != nil {
+		return fmt.Errorf("the log of run %s goes on after its end, with turn %d: %w", p.id, t.N, flawless.Damaged)
+	}
+	in := guest.In{Time: t.Time, Expect: t.Calls, Same: p.same()}
+	for _, n := range t.Answers {
+		a, ok := p.arrived[n]
+		if !ok {
+			return fmt.Errorf("the log of run %s delivers an answer of call %d in turn %d that it does not have: %w", p.id, n, t.N, flawless.Damaged)
+		}
+		in.Answers = append(in.Answers, a)
+		delete(p.arrived, n)
+	}
+	out, err := p.inst.Turn(ctx, in)
+	if err != nil {
+		return fmt.Errorf("replaying turn %d of run %s: %w", t.N, p.id, err)
+	}
+	d := p.compare(t.Calls, out.Calls)
+	if d == nil {
+		d = p.compareEnds(t.Ended, out.Ended)
+	}
+	p.report.Cost += out.Cost
+	if d != nil {
+		d.Run, d.Turn = p.id, t.N
+		if d.Logged != nil {
+			d.LoggedSite = d.Logged.Site()
+		}
+		if d.Asked != nil {
+			d.AskedSite = d.Asked.Site()
+		}
+		d.LoggedEnd, d.AskedEnd = t.Ended, out.Ended
+		return d
+	}
+	p.last = t
+	for _, n := range t.Answers {
+		delete(p.waits, n)
+	}
+	for _, c := range t.Calls {
+		p.waits[c.N] = c.Kind
+	}
+	p.report.Turns++
+	p.report.Calls += len(t.Calls)
+	p.report.Wake = out.Wake
+	if p.seen != nil {
+		return p.seen(t, out, p.inst)
+	}
+	return nil
+}
+
+// compare returns the first difference between the calls of a turn, nil where there is none. Calls
+// that the log has were given its numbers, so only those are left that one side alone has.
+func (p *player) compare(logged, asked []flawless.Call) *flawless.Divergence {
+	if len(asked) == len(logged) && !slices.ContainsFunc(asked, func(c flawless.Call) bool { return !has(logged, c.N) }) {
+		return nil
+	}
+	d := &flawless.Divergence{}
+	for i := range logged {
+		if !has(asked, logged[i].N) {
+			d.Call, d.Logged = logged[i].N, &logged[i]
+			break
+		}
+	}
+	for i := range asked {
+		if !has(logged, asked[i].N) {
+			d.Asked = &asked[i]
+			d.Call = cmp.Or(d.Call, asked[i].N)
+			break
+		}
+	}
+	return d
+}
+
+func has(calls []flawless.Call, n int) bool {
+	return slices.ContainsFunc(calls, func(c flawless.Call) bool { return c.N == n })
+}
+
+// same tells whether a call is the one that was logged; nil is flawless.Call.Same.
+func (p *player) same() func(logged, asked flawless.Call) bool {
+	if p.Redact == nil {
+		return nil
+	}
+	return func(logged, asked flawless.Call) bool {
+		asked.Body = p.Redact(asked.Body)
+		return logged.Same(asked)
+	}
+}
+
+// compareEnds returns the difference between two ends, or nil.
+func (p *player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence {
+	if p.Redact != nil && asked != nil {
+		asked = &flawless.Ended{Output: p.Redact(asked.Output), Failure: asked.Failure}
+	}
+	switch {
+	case logged == nil && asked == nil:
+		return nil
+	case logged != nil && logged.Failure != nil && logged.Failure.Kind == "stuck" && asked == nil:
+		return nil // the engine said so, not the guest
+	case logged == nil || asked == nil || (logged.Failure == nil) != (asked.Failure == nil):
+		return &flawless.Divergence{}
+	case logged.Failure != nil && (logged.Failure.Kind != asked.Failure.Kind || logged.Failure.Message != asked.Failure.Message):
+		return &flawless.Divergence{}
+	case logged.Failure == nil && !bytes.Equal(logged.Output, asked.Output) && !sameJSON(logged.Output, asked.Output):
+		return &flawless.Divergence{}
+	}
+	return nil
 }
 
 // revive makes the guest of a run again: a new one that is handed the logged answers, turn by turn.
@@ -46,7 +265,8 @@ func (r *run) revive(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading module %s (%s) of run %s: %w", r.s.start.Module, r.s.start.Digest, r.id, err)
 	}
-	start := guest.Start{Run: r.id, Module: r.s.start.Module, Workflow: r.s.start.Workflow, Input: r.s.start.Input, Seed: r.s.start.Seed, Time: r.s.start.Time, Yield: r.e.yield}
+	start := guestStart(r.id, r.s.start)
+	start.Yield = r.e.yield
 	inst, err := r.thaw(ctx, l.module, start)
 	if err != nil {
 		return err
@@ -73,87 +293,9 @@ func (r *run) revive(ctx context.Context) error {
 // answers that came before the log and were not delivered. After each turn it calls seen, where that
 // is not nil. It touches nothing but the guest.
 func replay(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], arrived map[int]flawless.Answer, seen func(t *flawless.Turn, out guest.Out) error) error {
-	if arrived == nil {
-		arrived = map[int]flawless.Answer{}
+	p := player{id: id, inst: inst, arrived: arrived}
+	if seen != nil {
+		p.seen = func(t *flawless.Turn, out guest.Out, _ *guest.Instance) error { return seen(t, out) }
 	}
-	for rec, err := range log {
-		if err != nil {
-			return err
-		}
-		if rec.Cut != nil {
-			return cutError(id, rec.Cut, flawless.Refused)
-		}
-		for _, e := range rec.Entries {
-			switch {
-			case e.Arrival != nil:
-				arrived[e.Arrival.Call] = e.Arrival.Answer
-			case e.Turn != nil:
-				if slow(e.Turn) {
-					return nil
-				}
-				in := guest.In{Time: e.Turn.Time}
-				for _, n := range e.Turn.Answers {
-					a, ok := arrived[n]
-					if !ok {
-						return fmt.Errorf("the log of run %s delivers an answer of call %d in turn %d that it does not have: %w", id, n, e.Turn.N, flawless.Damaged)
-					}
-					in.Answers = append(in.Answers, a)
-					delete(arrived, n)
-				}
-				out, err := inst.Turn(ctx, in)
-				if err != nil {
-					return fmt.Errorf("replaying turn %d of run %s: %w", e.Turn.N, id, err)
-				}
-				if d := compare(e.Turn.Calls, out.Calls); d != nil {
-					d.Run, d.Turn = id, e.Turn.N
-					return d
-				}
-				if seen != nil {
-					if err := seen(e.Turn, out); err != nil {
-						return err
-					}
-				}
-				if out.Ended != nil {
-					return nil
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// compare returns the first difference between the calls of a turn, nil where there is none.
-func compare(logged, asked []flawless.Call) *Divergence {
-	for i := range max(len(logged), len(asked)) {
-		switch {
-		case i >= len(logged):
-			return &Divergence{Call: asked[i].N, Asked: &asked[i]}
-		case i >= len(asked):
-			return &Divergence{Call: logged[i].N, Logged: &logged[i]}
-		case !sameRequest(logged[i], asked[i]):
-			return &Divergence{Call: logged[i].N, Logged: &logged[i], Asked: &asked[i]}
-		}
-	}
-	return nil
-}
-
-// sameRequest tells whether two calls ask for the same; the call site takes no part.
-func sameRequest(a, b flawless.Call) bool {
-	if a.N != b.N || a.Kind != b.Kind || !bytes.Equal(a.Body, b.Body) {
-		return false
-	}
-	return bytes.Equal(a.Head, b.Head) || bytes.Equal(withoutSite(a.Head), withoutSite(b.Head))
-}
-
-func withoutSite(head []byte) []byte {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(head, &m) != nil {
-		return head
-	}
-	delete(m, "at")
-	out, err := json.Marshal(m)
-	if err != nil {
-		return head
-	}
-	return out
+	return p.play(ctx, log)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -47,8 +48,11 @@ type run struct {
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
 	problem string          // why it takes no turn any more
 
+	errands  []int // to be carried out, in order
+	carrying bool  // somebody does
+
 	refs    int           // under e.mu: who holds it
-	loaded  chan struct{} // closed when it was read from the store
+	loaded  chan struct{} // closed when it was read from the store, or written there first
 	loadErr error
 	resting *list.Element // under e.mu
 	rested  time.Time     // under e.mu
@@ -222,7 +226,8 @@ func (r *run) takeTurn() error {
 		return nil
 	}
 	t := &flawless.Turn{N: n, Time: in.Time, Calls: out.Calls, Lines: out.Lines, Data: out.Data,
-		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost}
+		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost, Labels: out.Labels}
+	fitLabels(r.s.labels, t)
 	for _, a := range in.Answers {
 		t.Answers = append(t.Answers, a.Call)
 	}
@@ -317,7 +322,8 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	r.writing = true
 	r.seq++
-	if r.s.status != "" && r.imaged {
+	upgraded := slices.ContainsFunc(batch, func(p pending) bool { return p.entry.Upgrade != nil })
+	if r.imaged && (r.s.status != "" || upgraded) {
 		w.Forget, r.imaged = true, false
 	}
 	account := r.account()
@@ -338,6 +344,10 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	r.idle.Broadcast()
 	r.mu.Unlock()
+	if w.New {
+		r.loadErr = err
+		close(r.loaded)
+	}
 	if err != nil {
 		if !(w.New && errors.Is(err, flawless.Conflict)) {
 			r.e.broken(err)
@@ -353,6 +363,7 @@ func (r *run) write(keep bool) (kept *try) {
 			r.e.perform(r, t)
 		}
 	}
+	r.e.after(r, batch)
 	if w.After != nil && w.After.Wake != 0 {
 		r.e.clock.add(w.After.Wake, r.id)
 	}
@@ -373,8 +384,8 @@ func (r *run) head() store.Head {
 
 // same tells whether a head need not be written again: only counts differ, which the log knows.
 func same(a, b store.Head) bool {
-	return a.Active == b.Active && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
-		a.Run.CancelRequested == b.Run.CancelRequested && len(a.Run.Unresolved) == len(b.Run.Unresolved)
+	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
+		a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved)
 }
 
 // account is the run as it is at this moment. The caller holds mu.
@@ -406,7 +417,7 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 		r.mu.Unlock()
 		return nil
 	}
-	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Policy: c.policy}
+	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy}
 	r.mu.Unlock()
 	result := e.try(kind, job)
 	if e.dead.Load() {

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -18,6 +20,15 @@ type Start struct {
 	Module, Workflow string
 	Input            json.RawMessage // nil is null
 	ID               string          // "" makes a new one
+	Of               string          // the run that this one repeats
+	Deadline         time.Time       // the run is asked to give up then; zero is never
+	Grace            time.Duration   // and terminated this much later; 0 is a minute
+	Labels           map[string]string
+
+	parent  string // the run that spawns it
+	call    int    // with this call
+	digest  string // of the version to run; "" is the newest
+	Version string // of the module, as its author or the store calls it; "" is the newest
 }
 
 // Start accepts a run and returns when that is durable: after its first turn, or without it where
@@ -25,28 +36,46 @@ type Start struct {
 // run and false; with others, flawless.Conflict. When ctx ends before, nobody can say whether the
 // run was accepted; asking again with the same id tells.
 func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error) {
+	r, err := e.begin(ctx, &o)
+	switch {
+	case err != nil:
+		return flawless.Run{}, false, err
+	case r == nil:
+		return e.startedBefore(ctx, o)
+	}
+	return e.accepted(ctx, r, o)
+}
+
+// begin accepts a run, which is not durable yet, and leaves it acquired. Others get hold of it when it
+// is. It returns nil where there is a run of that id in memory.
+func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
 	} else if err := flawless.CheckID(o.ID); err != nil {
-		return flawless.Run{}, false, err
+		return nil, err
 	}
 	if len(o.Input) == 0 {
 		o.Input = json.RawMessage("null")
 	}
-	if err := e.accepts(); err != nil {
-		return flawless.Run{}, false, err
+	if err := flawless.CheckLabels(o.Labels); err != nil {
+		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
-	m, l, err := e.newest(ctx, o)
+	if err := e.accepts(); err != nil {
+		return nil, err
+	}
+	e.choosing.RLock()
+	defer e.choosing.RUnlock()
+	m, l, err := e.chosen(ctx, *o)
 	if err != nil {
-		return flawless.Run{}, false, err
+		return nil, err
 	}
 	if err := l.checkInput(*m.Workflow(o.Workflow), o.Input); err != nil {
-		return flawless.Run{}, false, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
+		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
 	e.mu.Lock()
 	if e.runs[o.ID] != nil || e.set[o.ID] != "" {
 		e.mu.Unlock()
-		return e.startedBefore(ctx, o)
+		return nil, nil
 	}
 	r := e.newRun(o.ID)
 	e.mu.Unlock()
@@ -55,10 +84,17 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 	_, _ = rand.Read(seed) // never fails
 	now := e.now()
 	r.mu.Lock()
-	close(r.loaded)
+	defer r.mu.Unlock()
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
-		Input: bytes.Clone(o.Input), Seed: seed, Time: now}})
+		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
+		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels)}})
 	r.wakeLocked()
+	return r, nil
+}
+
+// accepted waits until a run that was begun is durable, and releases it.
+func (e *Engine) accepted(ctx context.Context, r *run, o Start) (flawless.Run, bool, error) {
+	r.mu.Lock()
 	account, err := r.durable(ctx)
 	r.mu.Unlock()
 	e.release(r)
@@ -92,11 +128,36 @@ func (e *Engine) forget(r *run) {
 	delete(e.runs, r.id)
 }
 
-// newest returns the newest version of the module a run is to be started of.
-func (e *Engine) newest(ctx context.Context, o Start) (flawless.Module, *loading, error) {
-	m, err := e.names.newest(ctx, o.Module, e.store.Module)
+// moment is a time as the log has it: 0 is none.
+func moment(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// chosen returns the version of the module a run is to be started of.
+func (e *Engine) chosen(ctx context.Context, o Start) (flawless.Module, *loading, error) {
+	var m flawless.Module
+	var err error
+	if o.Version != "" {
+		m, err = e.version(ctx, o.Module, o.Version)
+	} else {
+		m, err = e.names.newest(ctx, o.Module, e.store.Module)
+	}
 	if err != nil {
 		return flawless.Module{}, nil, err
+	}
+	if o.digest != "" && m.Digest != o.digest {
+		all, err := e.store.Module(ctx, o.Module)
+		if err != nil {
+			return flawless.Module{}, nil, err
+		}
+		i := slices.IndexFunc(all, func(m flawless.Module) bool { return m.Digest == o.digest })
+		if i < 0 {
+			return flawless.Module{}, nil, fmt.Errorf("module %s has no version %.12s any more: %w", o.Module, o.digest, flawless.NotFound)
+		}
+		m = all[i]
 	}
 	if m.Workflow(o.Workflow) == nil {
 		var names []string
@@ -116,18 +177,10 @@ func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool
 	if err != nil {
 		return r, false, err
 	}
-	var first flawless.Record
-	for rec, err := range e.store.Log(ctx, o.ID, 0) {
-		if err != nil {
-			return r, false, err
-		}
-		first = rec
-		break
+	s, err := e.begun(ctx, o.ID)
+	if err != nil {
+		return r, false, err
 	}
-	if len(first.Entries) == 0 || first.Entries[0].Start == nil {
-		return r, false, fmt.Errorf("the log of run %s does not begin with a start: %w", o.ID, flawless.Damaged)
-	}
-	s := first.Entries[0].Start
 	switch {
 	case s.Module != o.Module || s.Workflow != o.Workflow:
 		return r, false, fmt.Errorf("starting %s/%s: the id %s belongs to a run of %s/%s; use another id: %w", o.Module, o.Workflow, o.ID, s.Module, s.Workflow, flawless.Conflict)
@@ -135,6 +188,20 @@ func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool
 		return r, false, fmt.Errorf("starting %s/%s: the run %s was started with another input; use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
 	}
 	return r, false, nil
+}
+
+// begun returns how a run began.
+func (e *Engine) begun(ctx context.Context, id string) (*flawless.Start, error) {
+	for rec, err := range e.store.Log(ctx, id, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if len(rec.Entries) > 0 && rec.Entries[0].Start != nil {
+			return rec.Entries[0].Start, nil
+		}
+		break
+	}
+	return nil, fmt.Errorf("the log of run %s does not begin with a start: %w", id, flawless.Damaged)
 }
 
 func sameJSON(a, b []byte) bool {

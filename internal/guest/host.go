@@ -53,6 +53,7 @@ var hosts = []host{
 		{"quantum", "", "", meter},
 	}},
 	{"wasi_snapshot_preview1", wasi},
+	{"wasabi", []function{{"submit", "iiii", "i", submit}}},
 }
 
 // offered tells whether a guest may import a function. The meter is ours alone.
@@ -140,9 +141,45 @@ func call(i *Instance, s []uint64) uint32 {
 		i.out.Data = bytes.Clone(body)
 		return 0
 	}
+	if kind == "label" {
+		i.label(head)
+		return 0
+	}
+	return uint32(i.take(flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}))
+}
+
+// take takes down a call and returns its number.
+func (i *Instance) take(made flawless.Call) int {
+	made.N = i.number(made)
+	if i.tracer != nil {
+		i.tracer.called(i, made.N)
+	}
+	i.out.Calls = append(i.out.Calls, made)
+	return made.N
+}
+
+// number returns the number of a call: that of the one a replay expects, or the next.
+func (i *Instance) number(made flawless.Call) int {
+	for k, c := range i.expect {
+		if i.same == nil && c.Same(made) || i.same != nil && i.same(c, made) {
+			i.expect = slices.Delete(i.expect, k, k+1)
+			return c.N
+		}
+	}
 	i.made++
-	i.out.Calls = append(i.out.Calls, flawless.Call{N: i.made, Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)})
-	return uint32(i.made)
+	return i.made
+}
+
+// label takes down a label of the run.
+func (i *Instance) label(head []byte) {
+	var h struct{ Name, Value string }
+	if json.Unmarshal(head, &h) != nil || flawless.CheckLabel(h.Name, h.Value) != nil {
+		trap("the guest set a label that no run can have: %.300q", head)
+	}
+	if i.out.Labels == nil {
+		i.out.Labels = map[string]string{}
+	}
+	i.out.Labels[h.Name] = h.Value
 }
 
 func (i *Instance) line(head, text []byte) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -19,6 +20,7 @@ type Start struct {
 	Input                 []byte // JSON
 	Seed                  []byte // 32 bytes, all randomness of the run
 	Time                  int64  // Unix nanoseconds; the monotonic clock counts from it
+	URL                   string // where the outside reaches the engine, "" where nobody knows
 	// Yield is called about every millisecond while the guest computes, in the goroutine of its
 	// turn. It may wait. It may be nil.
 	Yield func()
@@ -34,11 +36,15 @@ type Instance struct {
 	depth   api.Global
 	start   api.Function
 	resume  api.Function // nil for a guest without a scheduler
+	alloc   api.Function // of a beta guest
 	ctx     context.Context
+	stack   [1]uint64 // for the result of a function
 
 	origin, now int64
 	random      *rand.ChaCha8
-	made        int             // calls made
+	made        int             // highest number of a call
+	expect      []flawless.Call // by a replay, not made yet in this turn
+	same        func(expected, made flawless.Call) bool
 	visible     map[int]visible // answers that were handed over and not closed
 	unwanted    map[int]bool    // calls that were closed before their answer came
 	order       int
@@ -59,6 +65,11 @@ type Instance struct {
 	spoiled    bool // it takes no more turns
 	released   bool
 	stepping   *stepping
+	tracer     *tracer
+
+	workflow  string // of a beta guest
+	cancelled int    // its call that is answered when the run is cancelled
+	response  []byte // that it has sent
 }
 
 type visible struct {
@@ -101,13 +112,21 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
-	head, err := json.Marshal(map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow})
+	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow, "secrets": flawless.SecretToken(s.Seed)}
+	if s.URL != "" {
+		told["url"] = s.URL
+	}
+	head, err := json.Marshal(told)
 	if err != nil {
 		panic("guest: strings that are not JSON: " + err.Error())
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
 	i.yield = s.Yield
+	if i.m.tracing != nil {
+		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
+	}
+	i.workflow = s.Workflow
 }
 
 // derive makes a seed for one purpose of a run's seed.
@@ -169,4 +188,30 @@ func (i *Instance) readGlobals() []uint64 {
 		out[k] = g.Get()
 	}
 	return out
+}
+
+// Size is how many bytes of linear memory the guest has; 0 after Release.
+func (i *Instance) Size() int {
+	if i.released || i.memory == nil {
+		return 0
+	}
+	return len(i.memory.bytes())
+}
+
+// Memory returns a copy of the guest's linear memory; nil after Release.
+func (i *Instance) Memory() []byte {
+	if i.released || i.memory == nil {
+		return nil
+	}
+	return slices.Clone(i.memory.bytes())
+}
+
+// Own is how many bytes lie in pages that differ from the base image; 0 where there is none.
+func (i *Instance) Own() int {
+	if i.released || i.m.base == nil {
+		return 0
+	}
+	n := 0
+	i.changes(func(_ int, b, _ []byte) { n += len(b) })
+	return n
 }

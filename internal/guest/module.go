@@ -32,12 +32,14 @@ type Module struct {
 	digest     string
 	sum        [32]byte // the digest
 	manifest   flawless.Manifest
+	beta       *beta // nil: it speaks the guest interface
 	rewritten  *rewrite.Result
 	compiled   wazero.CompiledModule
 	base       *image   // nil: every run is initialised by itself
 	globals    []uint64 // of the base image
 	pages      uint32   // of the base image
 	generators []uint32
+	tracing    *tracing // nil: its guests are not traced
 
 	mu     sync.Mutex
 	free   []*Instance
@@ -48,25 +50,39 @@ type Module struct {
 // Progress is called with what is being done, and how much of it, 0 to 1; it may be nil. A module
 // that cannot be run is flawless.Refused or flawless.Invalid.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
+	return r.load(ctx, bin, progress, nil)
+}
+
+func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage string, done float64), tracing *tracing) (*Module, error) {
 	if progress == nil {
 		progress = func(string, float64) {}
 	}
 	progress("rewriting", 0)
 	sum := sha256.Sum256(bin)
-	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum}
-	known := r.recall(m.digest)
+	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, tracing: tracing}
+	var known *prepared
 	var err error
+	if tracing == nil {
+		known = r.recall(m.digest)
+	}
 	if known != nil {
 		m.rewritten = &known.Rewritten
 	} else if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth}); err != nil {
 		return nil, err
 	}
-	if err := r.check(m.rewritten); err != nil {
+	if m.beta, err = newBeta(m.rewritten, bin); err != nil {
+		return nil, err
+	}
+	if err := r.check(m.rewritten, m.beta != nil); err != nil {
 		return nil, err
 	}
 	progress("rewriting", 1)
 	progress("compiling", 0)
-	if m.compiled, err = r.compile(ctx, m.rewritten.Binary); err != nil {
+	compiling := ctx
+	if tracing != nil {
+		compiling = tracing.prepare(ctx, m.rewritten, isGo(bin))
+	}
+	if m.compiled, err = r.compile(compiling, m.rewritten.Binary); err != nil {
 		return nil, err
 	}
 	if _, there := m.compiled.ExportedMemories()["memory"]; !there {
@@ -96,10 +112,10 @@ var exports = []struct {
 }{{"flawless_describe", true}, {"flawless_start", true}, {"flawless_resume", false}, {"flawless_blocked", false}, {"_initialize", false}}
 
 // check refuses what is no workflow or needs more than there is.
-func (r *Runtime) check(m *rewrite.Result) error {
+func (r *Runtime) check(m *rewrite.Result, beta bool) error {
 	for _, e := range exports {
 		switch t, there := m.Exports[e.name]; {
-		case !there && e.needed:
+		case !there && e.needed && !beta:
 			return fmt.Errorf("the module does not export the function %s: it is not a workflow; use the SDK, and build Go with -buildmode=c-shared: %w", e.name, flawless.Refused)
 		case there && t != "()->()":
 			return fmt.Errorf("the module exports %s with the type %s, it must be ()->(); use the SDK: %w", e.name, t, flawless.Refused)
@@ -118,11 +134,15 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		return err
 	}
 	defer i.destroy()
-	if i.described == nil {
+	switch {
+	case m.beta != nil:
+		m.manifest = m.beta.manifest()
+	case i.described == nil:
 		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
-	}
-	if err := m.describe(i.described); err != nil {
-		return err
+	default:
+		if err := m.describe(i.described); err != nil {
+			return err
+		}
 	}
 	b := i.memory.bytes()
 	m.generators = generators(b)
@@ -133,7 +153,9 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		m.base.sum = sha256.Sum256(m.base.bytes)
 		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
 	}
-	m.rt.remember(m, i.described)
+	if m.tracing == nil {
+		m.rt.remember(m, i.described)
+	}
 	return nil
 }
 
@@ -223,6 +245,9 @@ func (m *Module) instantiate(ctx context.Context, base *image) (*Instance, error
 	i.depth = mod.ExportedGlobal(m.rewritten.Depth)
 	i.start = mod.ExportedFunction("flawless_start")
 	i.resume = mod.ExportedFunction("flawless_resume")
+	if m.beta != nil {
+		i.resume, i.alloc = nil, mod.ExportedFunction(betaAlloc)
+	}
 	i.ctx = &instanceContext{context.Background(), i}
 	return i, nil
 }
@@ -274,7 +299,7 @@ func (m *Module) give(i *Instance) {
 		i.destroy()
 		return
 	}
-	next := &Instance{m: m, mod: i.mod, memory: i.memory, globals: i.globals, units: i.units, depth: i.depth, start: i.start, resume: i.resume}
+	next := &Instance{m: m, mod: i.mod, memory: i.memory, globals: i.globals, units: i.units, depth: i.depth, start: i.start, resume: i.resume, alloc: i.alloc}
 	next.ctx = &instanceContext{context.Background(), next}
 	m.mu.Lock()
 	if !m.closed && len(m.free) < spare {

@@ -16,16 +16,24 @@ import (
 type In struct {
 	Time    int64 // its clock during the turn, Unix nanoseconds, never less than in the turn before
 	Answers []flawless.Answer
+
+	// Expect are the calls that a replay expects of the turn, nil where it is none. A call that is
+	// the same as one of them gets its number, in whatever order they are made; others get numbers
+	// behind them.
+	Expect []flawless.Call
+	// Same tells whether a call is the one that was expected; nil is flawless.Call.Same.
+	Same func(expected, made flawless.Call) bool
 }
 
 // Out is what a turn brought forth.
 type Out struct {
-	Calls []flawless.Call
-	Lines []flawless.Line
-	Data  []byte // the last that was published, nil where none was
-	Wake  int64  // the next timer, Unix nanoseconds; 0 is none
-	Ended *flawless.Ended
-	Cost  uint64 // metered units
+	Calls  []flawless.Call
+	Lines  []flawless.Line
+	Data   []byte            // the last that was published, nil where none was
+	Labels map[string]string // that were set; "" removes one
+	Wake   int64             // the next timer, Unix nanoseconds; 0 is none
+	Ended  *flawless.Ended
+	Cost   uint64 // metered units
 }
 
 // Turn lets the guest compute until it is idle. A guest that panics, traps, exits, or uses more than
@@ -45,6 +53,13 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 		i.handOver(in.Answers)
 	}
 	i.begin(ctx)
+	if i.tracer != nil {
+		i.tracer.begin(i.turns)
+	}
+	i.expect, i.same = slices.Clone(in.Expect), in.Same
+	for _, c := range in.Expect {
+		i.made = max(i.made, c.N)
+	}
 	var err error
 	switch {
 	case i.resume == nil:
@@ -128,7 +143,7 @@ func (i *Instance) invoke(f api.Function) (err error) {
 			err = fmt.Errorf("the WebAssembly runtime failed: %v", p)
 		}
 	}()
-	return f.CallWithStack(i.ctx, nil)
+	return f.CallWithStack(i.ctx, i.stack[:])
 }
 
 // autopsy says what a guest died of.
@@ -136,6 +151,9 @@ func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
 	var broke *fault
 	var exit *exited
 	message, stack := lastWords(lines)
+	if i.m.beta != nil {
+		message, stack = panicked(lines)
+	}
 	if errors.As(err, &exit) && exit.code != dying {
 		message = "" // it exited by itself, whatever it printed
 	}
@@ -203,7 +221,7 @@ func (*abandoned) Error() string { return "the guest was released" }
 func (i *Instance) step() error {
 	if i.stepping == nil {
 		i.stepping = &stepping{make(chan struct{}), make(chan struct{}), make(chan error, 1), false}
-		go func() { i.stepping.done <- i.invoke(i.start) }()
+		go func() { i.stepping.done <- i.main() }()
 	} else {
 		i.stepping.goOn <- struct{}{}
 	}

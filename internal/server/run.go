@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -14,10 +15,14 @@ import (
 
 // StartRun asks for a run.
 type StartRun struct {
-	Module   string          `json:"module"`
-	Workflow string          `json:"workflow"`
-	Input    json.RawMessage `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
-	ID       string          `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
+	Module   string            `json:"module"`
+	Workflow string            `json:"workflow"`
+	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
+	Version  string            `json:"version,omitempty" doc:"of the module, as its author or the server calls it; the newest without it"`
+	Labels   map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
+	Deadline *time.Time        `json:"deadline,omitempty" doc:"the run is asked to give up then"`
+	Grace    string            `json:"grace,omitempty" doc:"and is terminated this much later, such as 30s; 1m without it"`
+	ID       string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
 }
 
 // Started is the answer to a start.
@@ -29,7 +34,7 @@ type Started struct {
 // Page is a part of a list.
 type Page struct {
 	Runs []flawless.Run `json:"runs"`
-	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing at the end"`
+	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing at the end. A page may have fewer runs than its limit before"`
 }
 
 // Word is what somebody says when a run is to end.
@@ -91,8 +96,28 @@ func (a *api) runs() {
 		Body Word `required:"false"`
 	}
 	huma.Register(a.huma, operation("cancel-run", http.MethodPost, "/runs/{id}/cancel", "Ask a run to give up"),
-		func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
-			r, err := a.engine.Cancel(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note})
+		func(ctx context.Context, in *struct {
+			RunPath
+			Deadline time.Time `query:"deadline" doc:"the run is terminated if it has not ended by then"`
+			Body     Word      `required:"false"`
+		}) (*body[flawless.Run], error) {
+			r, err := a.engine.Cancel(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note, Deadline: moment(in.Deadline)})
+			return &body[flawless.Run]{r}, problem(err)
+		})
+	pause := func(resume bool) func(context.Context, *worded) (*body[flawless.Run], error) {
+		return func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
+			r, err := a.engine.Pause(ctx, in.ID, flawless.Pause{Resume: resume, Who: in.Body.Who, Note: in.Body.Note})
+			return &body[flawless.Run]{r}, problem(err)
+		}
+	}
+	huma.Register(a.huma, operation("pause-run", http.MethodPost, "/runs/{id}/pause", "Let a run take no more turns"), pause(false))
+	huma.Register(a.huma, operation("resume-run", http.MethodPost, "/runs/{id}/resume", "Let a paused run go on"), pause(true))
+	huma.Register(a.huma, operation("restart-run", http.MethodPost, "/runs/{id}/restart", "Start a new run with the input of one that has failed"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			Key string `query:"id" doc:"id of the new run: the same id starts one, however often it is asked for"`
+		}) (*body[flawless.Run], error) {
+			r, err := a.engine.Restart(ctx, in.ID, in.Key)
 			return &body[flawless.Run]{r}, problem(err)
 		})
 	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run without asking it"),
@@ -112,6 +137,14 @@ func (a *api) runs() {
 		})
 }
 
+// moment is a time as the log has it: 0 is none.
+func moment(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
 type started struct {
 	Status int
 	Body   Started
@@ -122,7 +155,17 @@ func (a *api) start(ctx context.Context, in *struct {
 	Body StartRun
 },
 ) (*started, error) {
-	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID})
+	o := engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version}
+	if in.Body.Deadline != nil {
+		o.Deadline = *in.Body.Deadline
+	}
+	var err error
+	if in.Body.Grace != "" {
+		if o.Grace, err = time.ParseDuration(in.Body.Grace); err != nil || o.Grace <= 0 {
+			return nil, problem(fmt.Errorf("member grace is %q, give a time above zero such as 30s: %w", in.Body.Grace, flawless.Invalid))
+		}
+	}
+	r, isNew, err := a.engine.Start(ctx, o)
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -143,11 +186,23 @@ func (a *api) list(ctx context.Context, in *struct {
 	Module   string            `query:"module"`
 	Workflow string            `query:"workflow"`
 	Since    time.Time         `query:"since" doc:"created at or after"`
+	Until    time.Time         `query:"until" doc:"created before"`
+	Label    []string          `query:"label,explode" doc:"name=value; may be repeated, all must be there"`
+	Parent   string            `query:"parent" doc:"spawned by this run"`
 	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 	Cursor   string            `query:"cursor" doc:"next of the page before"`
 },
 ) (*body[Page], error) {
-	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since, Limit: in.Limit, Cursor: in.Cursor})
+	labels := map[string]string{}
+	for _, text := range in.Label {
+		name, value, err := flawless.ParseLabel(text)
+		if err != nil {
+			return nil, problem(err)
+		}
+		labels[name] = value
+	}
+	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since,
+		Until: in.Until, Labels: labels, Parent: in.Parent, Limit: in.Limit, Cursor: in.Cursor})
 	if runs == nil {
 		runs = []flawless.Run{}
 	}

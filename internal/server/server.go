@@ -43,7 +43,12 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.about()
 	a.modules()
 	a.runs()
+	a.examinations()
 	a.streams()
+	a.together()
+	a.secrets()
+	a.schedules()
+	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
 	return guard(log, mux)
 }

@@ -2,8 +2,12 @@ package store
 
 import "bytes"
 
-// maxKept is how large the memory of a draft may be to be used again.
-const maxKept = 1 << 18
+// maxKept is how large the memory of a draft may be to be used again, maxKeys how much of it is made
+// for keys at a time.
+const (
+	maxKept = 1 << 18
+	maxKeys = 1 << 14
+)
 
 // draft is a batch being built, with the memory its keys and values lie in. It is used again and
 // again, so that a write allocates next to nothing.
@@ -16,7 +20,7 @@ type draft struct {
 func (s *Store) draft() *draft { return s.drafts.Get().(*draft) }
 
 func (s *Store) release(d *draft) {
-	if d.text.Cap() > maxKept {
+	if d.text.Cap() > maxKept || cap(d.keys) > maxKept {
 		return
 	}
 	d.text.Reset()
@@ -32,12 +36,16 @@ func (s *Store) release(d *draft) {
 func (d *draft) key(f family) key { return key(d.keys[len(d.keys):]).family(f) }
 
 func (d *draft) keep(k key) key {
-	if cap(d.keys)-len(d.keys) >= len(k) && len(k) > 0 && &d.keys[:cap(d.keys)][len(d.keys)] == &k[0] {
-		d.keys = d.keys[:len(d.keys)+len(k)]
-		return k[:len(k):len(k)]
+	used, free := len(d.keys), cap(d.keys)-len(d.keys)
+	switch {
+	case len(k) > free: // keys that were kept before stay where they are
+		d.keys = append(make([]byte, 0, max(2*len(k), min(2*cap(d.keys), maxKeys))+256), k...)
+		return key(d.keys[:len(k):len(k)])
+	case len(k) > 0 && &d.keys[:cap(d.keys)][used] != &k[0]: // it was built elsewhere
+		copy(d.keys[used:cap(d.keys)], k)
 	}
-	d.keys = append(make([]byte, 0, 2*cap(d.keys)+256), k...)
-	return key(d.keys[:len(k):len(k)])
+	d.keys = d.keys[:used+len(k)]
+	return key(d.keys[used : used+len(k) : used+len(k)])
 }
 
 func (d *draft) absent(k key) { d.batch.Expect = append(d.batch.Expect, Item{Key: k}) }

@@ -22,10 +22,14 @@ import (
 //	c created c created:8 id                  -
 //	s status  s status created:8 id           -
 //	m module  m module created:8 id           -
+//	w workflow w module workflow status created:8 id   -
+//	L label   L name value status created:8 id   -
+//	P parent  P parent created:8 id           -
 //	a active  a id                            -
 //	t timer   t wake:8 id                     -
 //	v version v name version:8                module
 //	b binary  b digest                        the module's bytes
+//	g state   g name                          value that runs share, holder
 //
 //	:2, :8    big-endian unsigned; moments are Unix nanoseconds with the sign bit inverted
 //	id, ...   text: byte 00 becomes 00 FF, and 00 01 ends it
@@ -49,6 +53,7 @@ const (
 	familyTimer   family = 't'
 	familyVersion family = 'v'
 	familyBinary  family = 'b'
+	familyState   family = 'g'
 )
 
 // key is a key being built, or a beginning of keys.
@@ -92,6 +97,7 @@ func keyData(id string) key       { return key(nil).family(familyData).text(id) 
 func keyImage(id string) key      { return key(nil).family(familyImage).text(id) }
 func keyVersions(name string) key { return key(nil).family(familyVersion).text(name) }
 func keyBinary(digest string) key { return key(nil).family(familyBinary).text(digest) }
+func keyState(name string) key    { return key(nil).family(familyState).text(name) }
 
 // nanoseconds is a moment as a key holds it: those that do not fit become the first or last one.
 func nanoseconds(t time.Time) int64 {

@@ -130,3 +130,53 @@ func (s *Store) firstModule(ctx context.Context, r Range) (m flawless.Module, fo
 func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 	return s.getRaw(ctx, keyBinary(digest), "the bytes of module %s", digest)
 }
+
+// KeepBinary keeps the bytes of a module under their digest without making them a version of any
+// name: for runs that came from elsewhere.
+func (s *Store) KeepBinary(ctx context.Context, digest string, bin []byte) error {
+	d := s.draft()
+	defer s.release(d)
+	err := d.setRaw(s.codec, keyBinary(digest), bin)
+	if err == nil {
+		err = s.kv.Apply(ctx, &d.batch)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the bytes of module %.12s: %w", digest, err)
+	}
+	return nil
+}
+
+// RemoveModule removes a version of a module, and its bytes where no other version of any module has
+// the same. It returns [flawless.NotFound] where there is no such version. After a crash in the middle
+// the version is there with its bytes, or is gone with or without them.
+func (s *Store) RemoveModule(ctx context.Context, name string, version int) error {
+	fail := func(err error) error { return fmt.Errorf("removing module %s, version %d: %w", name, version, err) }
+	k := keyVersions(name).number(uint64(version))
+	value, err := s.kv.Get(ctx, k)
+	if err != nil {
+		return fail(err)
+	}
+	m, err := s.version(Item{k, value})
+	if err != nil {
+		return fail(err)
+	}
+	b := Batch{Delete: [][]byte{k}}
+	used := false
+	for item, err := range s.kv.Scan(ctx, key(nil).family(familyVersion).all()) {
+		if err != nil {
+			return fail(err)
+		}
+		other, err := s.version(item)
+		if err != nil {
+			return fail(err)
+		}
+		used = used || other.Digest == m.Digest && (other.Name != name || other.Version != version)
+	}
+	if !used {
+		b.Delete = append(b.Delete, keyBinary(m.Digest))
+	}
+	if err := s.kv.Apply(ctx, &b); err != nil {
+		return fail(err)
+	}
+	return nil
+}

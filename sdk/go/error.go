@@ -17,6 +17,11 @@ const (
 	KindTooLarge = "too_large" // the response is longer than the limit
 	KindInvalid  = "invalid"   // the call itself is not well formed
 	KindTold     = "told"      // a person resolved the call with this message
+	KindNotFound = "not_found" // there is no such run, module or workflow
+	KindConflict = "conflict"  // the run that was to get the message has ended
+	KindDeadlock = "deadlock"  // runs would wait for each other for ever
+	KindExpired  = "expired"   // nobody settled the promise in time
+	KindRejected = "rejected"  // the promise was settled with an error
 )
 
 // NotSent is the error of a call of which nothing left the engine: it certainly had no effect, and
@@ -49,7 +54,7 @@ func (e *Interrupted) Error() string {
 // CallError is the error of a call that ended in another way.
 type CallError struct {
 	Call        int    // number of the call in the run, 0 where it was not made
-	Method, URL string // of the request
+	Method, URL string // of the request; for other calls their kind, and what it was about
 	Kind        string // one of the constants above; an engine may know more
 	Status      int    // of the response where one was seen, else 0
 	Message     string
@@ -106,13 +111,14 @@ func request(call int, method, url string) string {
 	return fmt.Sprintf("call %d, %s %s", call, method, url)
 }
 
-// of returns the error that call n, which made req, returns.
-func (e *answerError) of(req *Request, n int) error {
+// of returns the error that call n returns. method and url say what it was: those of a request, or the
+// kind of the call and what it was about.
+func (e *answerError) of(method, url string, n int) error {
 	switch e.kind {
 	case "not_sent":
-		return &NotSent{Call: n, Method: req.method(), URL: req.URL, Reason: e.reason, Message: e.message}
+		return &NotSent{Call: n, Method: method, URL: url, Reason: e.reason, Message: e.message}
 	case "interrupted":
-		return &Interrupted{Call: n, Method: req.method(), URL: req.URL, Status: e.status, Message: e.message}
+		return &Interrupted{Call: n, Method: method, URL: url, Status: e.status, Message: e.message}
 	}
-	return &CallError{Call: n, Method: req.method(), URL: req.URL, Kind: e.kind, Status: e.status, Message: e.message}
+	return &CallError{Call: n, Method: method, URL: url, Kind: e.kind, Status: e.status, Message: e.message}
 }

@@ -10,17 +10,16 @@ import (
 
 func TestErrorsOfAnswers(t *testing.T) {
 	t.Parallel()
-	req := &Request{Method: "POST", URL: "http://x/"}
 	var notSent *NotSent
-	if err := (&answerError{kind: "not_sent", reason: "dial", message: "refused"}).of(req, 7); !errors.As(err, &notSent) || err.Error() != "call 7, POST http://x/: not sent (dial): refused" {
+	if err := (&answerError{kind: "not_sent", reason: "dial", message: "refused"}).of("POST", "http://x/", 7); !errors.As(err, &notSent) || err.Error() != "call 7, POST http://x/: not sent (dial): refused" {
 		t.Errorf("not_sent: %v", err)
 	}
 	var interrupted *Interrupted
-	if err := (&answerError{kind: "interrupted", message: "reset", status: 200}).of(req, 7); !errors.As(err, &interrupted) || interrupted.Status != 200 || !strings.Contains(err.Error(), "may or may not") {
+	if err := (&answerError{kind: "interrupted", message: "reset", status: 200}).of("POST", "http://x/", 7); !errors.As(err, &interrupted) || interrupted.Status != 200 || !strings.Contains(err.Error(), "may or may not") {
 		t.Errorf("interrupted: %v", err)
 	}
 	var other *CallError
-	if err := (&answerError{kind: "too_large", message: "too long"}).of(req, 7); !errors.As(err, &other) || other.Kind != KindTooLarge || err.Error() != "call 7, POST http://x/: too long (too_large)" {
+	if err := (&answerError{kind: "too_large", message: "too long"}).of("POST", "http://x/", 7); !errors.As(err, &other) || other.Kind != KindTooLarge || err.Error() != "call 7, POST http://x/: too long (too_large)" {
 		t.Errorf("too_large: %v", err)
 	}
 }

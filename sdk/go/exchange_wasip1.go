@@ -44,6 +44,18 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // note makes a call that has no answer.
 func note(kind string, head, body []byte) { hostCall(kind, view(head), view(body)) }
 
+// makeCall makes a call and returns its number.
+func makeCall(kind string, head, body []byte) (int, error) {
+	if current.Load() == nil {
+		return 0, ErrOutside
+	}
+	n := hostCall(kind, view(head), view(body))
+	if n < 0 {
+		select {} // the workflow has returned: its goroutines go no further
+	}
+	return int(n), nil
+}
+
 // exchange makes a call and waits for its answer. It returns the number of the call, once it was
 // made, and the cause of ctx when that ends first.
 func exchange(ctx context.Context, kind string, head, body []byte) (int, answerHead, []byte, error) {
@@ -53,12 +65,21 @@ func exchange(ctx context.Context, kind string, head, body []byte) (int, answerH
 	if ctx.Err() != nil {
 		return 0, answerHead{}, nil, context.Cause(ctx)
 	}
-	n := hostCall(kind, view(head), view(body))
-	if n < 0 {
-		select {} // the workflow has returned: its goroutines go no further
+	n, err := makeCall(kind, head, body)
+	if err != nil {
+		return 0, answerHead{}, nil, err
 	}
-	h, answer, err := await(ctx, n)
-	return int(n), h, answer, err
+	h, answer, err := await(ctx, int32(n))
+	return n, h, answer, err
+}
+
+// arrives waits until the answer of a call is there, or ctx ends, and tells whether it is there. It is
+// not forgotten: the caller takes it, or waits again.
+func arrives(ctx context.Context, n int) bool {
+	if !answered(int32(n)) {
+		park(ctx, int32(n))
+	}
+	return answered(int32(n))
 }
 
 // answered tells whether the answer of a call is there.
@@ -67,17 +88,27 @@ func answered(n int32) bool { return hostAnswer(n, headPart, nil, 0) >= 0 }
 // await waits until the answer of call n is there, or ctx ends. The engine forgets the answer
 // afterwards.
 func await(ctx context.Context, n int32) (answerHead, []byte, error) {
-	defer forget(n)
 	park(ctx, n)
 	if !answered(n) {
+		forget(n)
 		return answerHead{}, nil, context.Cause(ctx)
 	}
+	return take(int(n))
+}
+
+// take returns an answer that is there, and has the engine forget it.
+func take(call int) (answerHead, []byte, error) {
+	n := int32(call)
+	defer forget(n)
 	h, err := readHead(n)
 	if err != nil {
 		return answerHead{}, nil, fmt.Errorf("flawless: the engine's answer to call %d cannot be read: %w", n, err)
 	}
 	return h, readPart(n, bodyPart, nil), nil
 }
+
+// abandon has the engine forget the answer of a call, whether it is there or still comes.
+func abandon(call int) { forget(int32(call)) }
 
 // forget tells the engine that nobody will ask for the answer of a call any more.
 func forget(n int32) { _ = syscall.Close(callsFD + int(n)) }

@@ -2,12 +2,13 @@ package flawless
 
 // answerHead is the head of an answer: the members of all kinds together, docs/formats.md lists them.
 type answerHead struct {
-	run, module, workflow string // call 0
-	status                int
-	url                   string
-	header                Header
-	by, note              string // cancelled
-	failure               *answerError
+	run, module, workflow, secrets string // call 0
+	status                         int
+	url                            string
+	header                         Header
+	by, note                       string // cancelled
+	id, from, kind                 string // receive
+	failure                        *answerError
 }
 
 // answerError is the member `error` of the head of an answer.
@@ -34,6 +35,8 @@ func parseHead(text string) (answerHead, error) {
 			h.module = r.string()
 		case "workflow":
 			h.workflow = r.string()
+		case "secrets":
+			h.secrets = r.string()
 		case "status":
 			h.status = r.int()
 		case "url":
@@ -44,6 +47,12 @@ func parseHead(text string) (answerHead, error) {
 			h.by = r.string()
 		case "note":
 			h.note = r.string()
+		case "id":
+			h.id = r.string()
+		case "from":
+			h.from = r.string()
+		case "type":
+			h.kind = r.string()
 		case "error":
 			h.failure = readError(&r)
 		default:

@@ -103,15 +103,24 @@ func do(ctx context.Context, req *Request, at string, opts []Option) (*Response,
 	if p := o.problem(); p != "" {
 		return nil, &CallError{Method: req.method(), URL: req.URL, Kind: KindInvalid, Message: p}
 	}
+	if o.confirm != nil {
+		return confirmed(ctx, req, o, at)
+	}
+	resp, _, err := attempt(ctx, req, &o, at)
+	return resp, err
+}
+
+// attempt makes one call of a request, and returns its number too, 0 where it was not made.
+func attempt(ctx context.Context, req *Request, o *options, at string) (*Response, int, error) {
 	var room [512]byte
-	n, h, body, err := exchange(ctx, "http", req.head(room[:0], &o, at), req.Body)
+	n, h, body, err := exchange(ctx, "http", req.head(room[:0], o, at), req.Body)
 	if err != nil {
-		return nil, err
+		return nil, n, err
 	}
 	if h.failure != nil {
-		return nil, h.failure.of(req, n)
+		return nil, n, h.failure.of(req.method(), req.URL, n)
 	}
-	return &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}, nil
+	return &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}, n, nil
 }
 
 // head appends the head of the call to b.

@@ -114,3 +114,10 @@ func (o *object) raw(name string, value []byte) {
 }
 
 func (o *object) end() []byte { return append(o.b, '}') }
+
+// writeSite writes the call site, where it is known.
+func writeSite(o *object, at string) {
+	if at != "" {
+		o.str("at", at)
+	}
+}

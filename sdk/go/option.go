@@ -17,6 +17,7 @@ type options struct {
 	tell      bool
 	redirects int
 	retry     Retry
+	confirm   func(ctx context.Context, key string) (Outcome, error)
 
 	hasTimeout, hasLimit, hasRedirects bool
 }

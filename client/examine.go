@@ -1,0 +1,90 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Replay takes the turns of a run again on the server, with its own module or, where module is not
+// nil, with that one. Neither the outside nor the run is touched.
+func (c *Client) Replay(ctx context.Context, id string, module []byte) (flawless.Replay, error) {
+	return sendCode[flawless.Replay](ctx, c, runPath(id, "/replay"), nil, module)
+}
+
+// Trace says what a trace shows.
+type Trace struct {
+	Turn  int    // only this one; 0 is all
+	Depth int    // of the tree; 0 is unlimited
+	Func  string // only paths to functions whose name this regular expression matches
+	All   bool   // functions of the language's runtime, too
+}
+
+// Trace returns the path a run went through its code, from a replay on the server with its own
+// module or, where module is not nil, with that one.
+func (c *Client) Trace(ctx context.Context, id string, o Trace, module []byte) (flawless.Trace, error) {
+	q := url.Values{}
+	for name, n := range map[string]int{"turn": o.Turn, "depth": o.Depth} {
+		if n != 0 {
+			q.Set(name, strconv.Itoa(n))
+		}
+	}
+	if o.Func != "" {
+		q.Set("func", o.Func)
+	}
+	if o.All {
+		q.Set("all", "true")
+	}
+	return sendCode[flawless.Trace](ctx, c, runPath(id, "/trace"), q, module)
+}
+
+// Export says what goes into a bundle.
+type Export struct {
+	Redact  []string // paths of values to take out, such as $.card.number
+	LogOnly bool     // without module and image
+}
+
+// Export writes a run into w as a bundle (docs/formats.md), whatever state it is in.
+func (c *Client) Export(ctx context.Context, id string, o Export, w io.Writer) error {
+	q := url.Values{}
+	for _, p := range o.Redact {
+		q.Add("redact", p)
+	}
+	if o.LogOnly {
+		q.Set("log_only", "true")
+	}
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: runPath(id, "/bundle"), query: q})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("receiving the bundle of run %s: %w", id, err)
+	}
+	return nil
+}
+
+// Import gives a bundle to the server, which keeps its run under that id, "" being its own.
+func (c *Client) Import(ctx context.Context, bundle []byte, id string) (flawless.Run, error) {
+	q := url.Values{}
+	if id != "" {
+		q.Set("id", id)
+	}
+	return document[flawless.Run](c.send(ctx, request{method: http.MethodPost, path: "/bundles", query: q,
+		body: bytes.NewReader(bundle), length: int64(len(bundle)), kind: "application/octet-stream"}))
+}
+
+// sendCode sends a module, where there is one, and returns the document that comes back.
+func sendCode[T any](ctx context.Context, c *Client, path string, query url.Values, module []byte) (T, error) {
+	r := request{method: http.MethodPost, path: path, query: query}
+	if len(module) > 0 {
+		r.body, r.length, r.kind = bytes.NewReader(module), int64(len(module)), "application/wasm"
+	}
+	return document[T](c.send(ctx, r))
+}

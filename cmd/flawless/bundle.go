@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/guest"
+)
+
+func (a *app) exportCommand() *cobra.Command {
+	var file string
+	var o client.Export
+	c := &cobra.Command{Use: "export ID", Short: "Write a run into one file", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: "Writes a bundle: the run's log, its module and, where there is one, its frozen image. It replays bit for bit on any\n" +
+			"machine (flawless replay FILE), and can be kept by another server (flawless workflow import FILE).\n" +
+			"Secrets are never in it. Values of bodies can be taken out by path; a list or object keeps its shape.",
+		Example: "  flawless workflow export order-42 -o order-42.bundle --redact '$.card.number' --redact '..token'",
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var out bytes.Buffer
+			if err := cl.Export(c.Context(), args[0], o, &out); err != nil {
+				return err
+			}
+			n := out.Len()
+			if file == "-" {
+				_, err := io.Copy(a.out, &out)
+				return err
+			}
+			if file == "" {
+				file = filepath.Base(args[0]) + ".bundle"
+			}
+			if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+				return fmt.Errorf("writing the bundle: %w", err)
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"file": file, "size": n})
+			}
+			fmt.Fprintf(a.out, "wrote %s (%s)\n", file, size(int64(n)))
+			return nil
+		}}
+	f := c.Flags()
+	f.StringVarP(&file, "output", "o", "", "file to write, - is standard output (default ID.bundle)")
+	f.StringArrayVar(&o.Redact, "redact", nil, "path of values to take out of bodies, such as $.card.number, items[*].price, ..token")
+	f.BoolVar(&o.LogOnly, "log-only", false, "leave module and image out; enough for flawless check")
+	return c
+}
+
+func (a *app) importCommand() *cobra.Command {
+	var id string
+	c := &cobra.Command{Use: "import FILE", Short: "Keep the run of a bundle, to look at and to fork", Args: cobra.ExactArgs(1),
+		Long: "Gives a bundle to the server. Its run can be looked at, replayed, traced and forked as every other, and never goes on by\n" +
+			"itself: one that had not ended is terminated here.",
+		RunE: func(c *cobra.Command, args []string) error {
+			b, err := os.ReadFile(args[0])
+			if err != nil {
+				return fmt.Errorf("reading the bundle: %v: %w", err, flawless.NotFound)
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, err := cl.Import(c.Context(), b, id)
+			if err != nil || a.json {
+				return orPrint(a, err, r)
+			}
+			fmt.Fprintf(a.out, "imported run %s, it is %s\n", r.ID, r.Status)
+			return nil
+		}}
+	c.Flags().StringVar(&id, "id", "", "id of the run here (default its own)")
+	return c
+}
+
+func (a *app) replayCommand() *cobra.Command {
+	var module, source string
+	c := &cobra.Command{Use: "replay BUNDLE", Short: "Take the turns of an exported run again, without a server", Args: cobra.ExactArgs(1),
+		Long: "Takes the turns of the run in a bundle again, on this machine, without a server and without the outside.\n" +
+			"With --module the log is replayed with other code.",
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			b, err := readBundle(args[0])
+			if err != nil {
+				return err
+			}
+			bin, err := readModule(module)
+			if err != nil {
+				return err
+			}
+			if bin == nil {
+				bin = b.Module
+			}
+			if bin == nil {
+				return fmt.Errorf("the bundle %s has only the log: name a module with --module: %w", args[0], flawless.Invalid)
+			}
+			rt, err := localRuntime(c.Context())
+			if err != nil {
+				return err
+			}
+			defer closing(&err, func() error { return rt.Close(context.WithoutCancel(c.Context())) })
+			m, err := rt.Load(c.Context(), bin, nil)
+			if err != nil {
+				return err
+			}
+			defer closing(&err, func() error { return m.Close(context.WithoutCancel(c.Context())) })
+			r, err := replayBundle(c.Context(), m, b)
+			if err != nil {
+				return err
+			}
+			return a.printReplay(r, source)
+		}}
+	f := c.Flags()
+	f.StringVar(&module, "module", "", "file of a module to replay with, instead of the run's own")
+	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	return c
+}
+
+// readBundle reads a file.
+func readBundle(file string) (bundle.Bundle, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return bundle.Bundle{}, fmt.Errorf("reading the bundle: %v: %w", err, flawless.NotFound)
+	}
+	defer f.Close()
+	b, err := bundle.Read(f)
+	if err != nil {
+		return b, fmt.Errorf("%s: %w", file, err)
+	}
+	return b, nil
+}
+
+// replayBundle takes the turns of a bundle's log again.
+func replayBundle(ctx context.Context, m *guest.Module, b bundle.Bundle) (flawless.Replay, error) {
+	var o engine.Examine
+	if len(b.Manifest.Redacted) > 0 {
+		r, err := bundle.NewRedaction(b.Manifest.Redacted)
+		if err != nil {
+			return flawless.Replay{}, errors.Join(err, flawless.Damaged)
+		}
+		o.Redact = r.JSON
+	}
+	return engine.Replay(ctx, m, b.Manifest.Run.ID, engine.Records(b.Log), o)
+}
+
+// localRuntime is what runs guests without a server. Compiled code is kept in the user's cache.
+func localRuntime(ctx context.Context) (*guest.Runtime, error) {
+	o := guest.Options{}
+	if dir, err := os.UserCacheDir(); err == nil {
+		o.CacheDir = filepath.Join(dir, "flawless", "compiled")
+	}
+	rt, err := guest.NewRuntime(ctx, o)
+	if err != nil && o.CacheDir != "" {
+		rt, err = guest.NewRuntime(ctx, guest.Options{}) // the folder cannot be written: nothing is kept
+	}
+	return rt, err
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+)
+
+func (a *app) replayRunCommand() *cobra.Command {
+	var module, source string
+	c := &cobra.Command{Use: "replay ID", Short: "Take the turns of a run again, without the outside", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: "Takes the turns of a run again on the server, from its log: nothing is sent, and the run is not touched, whatever state it is in.\n" +
+			"With --module the log is replayed with other code; where that asks for something else than the log says, both are shown.",
+		Example: "  flawless workflow replay order-42\n  flawless workflow replay order-42 --module fixed.wasm --source .",
+		RunE: func(c *cobra.Command, args []string) error {
+			bin, err := readModule(module)
+			if err != nil {
+				return err
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, err := cl.Replay(c.Context(), args[0], bin)
+			if err != nil {
+				return err
+			}
+			return a.printReplay(r, source)
+		}}
+	f := c.Flags()
+	f.StringVar(&module, "module", "", "file of a module to replay with, instead of the run's own")
+	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	return c
+}
+
+// readModule returns the bytes of a file, nil where none is named.
+func readModule(file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	bin, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the module: %v: %w", err, flawless.NotFound)
+	}
+	if len(bin) == 0 {
+		return nil, fmt.Errorf("the module %s is empty: %w", file, flawless.Invalid)
+	}
+	return bin, nil
+}
+
+// printReplay shows a replay. It returns an error where that diverged.
+func (a *app) printReplay(r flawless.Replay, source string) error {
+	if a.json {
+		if err := a.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		with := "its own module"
+		if !r.Own {
+			with = "another module"
+		}
+		fmt.Fprintf(a.out, "replayed run %s (%s/%s) with %s (%.12s)\n", r.Run, r.Module, r.Workflow, with, r.Digest)
+		fmt.Fprintf(a.out, "%d of %d turns, %d calls, %d units in %v; memory %s, hash %.16s\n", r.Turns, r.Of, r.Calls, r.Cost, r.Took.Round(10*time.Microsecond), size(r.Memory), r.Hash)
+	}
+	if r.Divergence == nil {
+		return nil
+	}
+	if !a.json {
+		a.printDivergence(r.Divergence, source)
+	}
+	return fmt.Errorf("the replay of run %s diverged in turn %d: %w", r.Run, r.Divergence.Turn, flawless.Diverged)
+}
+
+// printDivergence shows both sides of one.
+func (a *app) printDivergence(d *flawless.Divergence, source string) {
+	fmt.Fprintf(a.out, "diverged in turn %d", d.Turn)
+	if d.Call > 0 {
+		fmt.Fprintf(a.out, " at call %d", d.Call)
+	}
+	fmt.Fprintln(a.out)
+	side := func(name string, c *flawless.Call, end *flawless.Ended) {
+		switch {
+		case c != nil:
+			fmt.Fprintf(a.out, "  %-7s %s%s\n", name, request(*c), site(*c))
+			if len(c.Body) > 0 {
+				fmt.Fprintf(a.out, "          %s\n", shortened(string(c.Body), 400))
+			}
+			if text := sourceLine(source, c.Site()); text != "" {
+				fmt.Fprintf(a.out, "          | %s\n", text)
+			}
+		case end != nil:
+			fmt.Fprintf(a.out, "  %-7s %s\n", name, end)
+		default:
+			fmt.Fprintf(a.out, "  %-7s nothing\n", name)
+		}
+	}
+	side("logged", d.Logged, d.LoggedEnd)
+	side("asked", d.Asked, d.AskedEnd)
+}

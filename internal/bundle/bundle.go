@@ -1,0 +1,227 @@
+// Package bundle keeps one run in one file: its log, its module, its frozen image where there is
+// one, and what stands behind them. It hides the format of the file (docs/formats.md).
+//
+// It guarantees that what it reads is what was written, to the byte, and that whatever is damaged,
+// cut short or of a newer format is refused with the reason. It never runs a module.
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// Format is the number of the format that is written. Every lower one can be read.
+const Format = 1
+
+// Max is the largest file that is taken, in bytes; maxPlain is what it may unpack to.
+const (
+	Max      = 256 << 20
+	maxPlain = 1 << 30
+)
+
+const magic = "flawless"
+
+// head is what a file begins with: magic, format, length and SHA-256 of the rest.
+const head = len(magic) + 1 + 8 + sha256.Size
+
+// Bundle is one run with all that belongs to it.
+type Bundle struct {
+	Manifest Manifest
+	Module   []byte // its bytes; nil where the bundle has only the log
+	Log      []flawless.Record
+	Image    *store.Image // nil where there is none
+}
+
+// Manifest says what is in a bundle.
+type Manifest struct {
+	Format         int             `json:"format"`
+	Engine         string          `json:"engine"` // version that wrote it
+	LogFormat      int             `json:"log_format"`
+	GuestInterface int             `json:"guest_interface"`
+	Run            flawless.Run    `json:"run"`
+	Module         flawless.Module `json:"module"`             // name, digest; version 0 where it is not known
+	Redacted       []string        `json:"redacted,omitempty"` // paths whose values were taken out
+}
+
+// Write writes a bundle. The same bundle gives the same bytes.
+func Write(w io.Writer, b Bundle) error {
+	rest, err := pack(b)
+	if err != nil {
+		return fmt.Errorf("writing the bundle of run %s: %w", b.Manifest.Run.ID, err)
+	}
+	out := append(make([]byte, 0, head), magic...)
+	out = append(out, Format)
+	out = binary.BigEndian.AppendUint64(out, uint64(len(rest)))
+	sum := sha256.Sum256(rest)
+	out = append(out, sum[:]...)
+	for _, part := range [][]byte{out, rest} {
+		if _, err := w.Write(part); err != nil {
+			return fmt.Errorf("writing the bundle of run %s: %w", b.Manifest.Run.ID, err)
+		}
+	}
+	return nil
+}
+
+// The names of the parts.
+const (
+	partManifest = "manifest.json"
+	partModule   = "module.wasm"
+	partLog      = "log"
+	partImage    = "image"
+)
+
+// pack returns the compressed archive of the parts.
+func pack(b Bundle) ([]byte, error) {
+	p, err := store.NewPortable()
+	if err != nil {
+		return nil, err
+	}
+	m := b.Manifest
+	m.Format, m.Engine, m.LogFormat, m.GuestInterface = Format, flawless.Version, flawless.LogFormat, flawless.GuestInterface
+	manifest, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	log, err := p.MarshalLog(b.Log)
+	if err != nil {
+		return nil, err
+	}
+	var image []byte
+	if b.Image != nil {
+		if image, err = p.MarshalImage(*b.Image); err != nil {
+			return nil, err
+		}
+	}
+	var out bytes.Buffer
+	z, err := zstd.NewWriter(&out, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	t := tar.NewWriter(z)
+	for _, part := range []struct {
+		name string
+		b    []byte
+	}{{partManifest, manifest}, {partModule, b.Module}, {partLog, log}, {partImage, image}} {
+		if part.b == nil {
+			continue
+		}
+		err = errors.Join(err, t.WriteHeader(&tar.Header{Name: part.name, Mode: 0o644, Size: int64(len(part.b)), Format: tar.FormatUSTAR}))
+		if err == nil {
+			_, err = t.Write(part.b)
+		}
+	}
+	err = errors.Join(err, t.Close(), z.Close())
+	return out.Bytes(), err
+}
+
+// Read reads a bundle. One of a newer format is flawless.Conflict, what is no bundle is
+// flawless.Invalid, and one that is cut short or was changed is flawless.Damaged.
+func Read(r io.Reader) (Bundle, error) {
+	b, err := read(r)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("reading a bundle: %w", err)
+	}
+	return b, nil
+}
+
+func read(r io.Reader) (Bundle, error) {
+	all, err := io.ReadAll(io.LimitReader(r, Max+1))
+	switch {
+	case err != nil:
+		return Bundle{}, err
+	case len(all) > Max:
+		return Bundle{}, fmt.Errorf("it has more than %d MiB, which is the most that is taken: %w", Max>>20, flawless.TooLarge)
+	case len(all) < len(magic) || string(all[:len(magic)]) != magic:
+		return Bundle{}, fmt.Errorf("it is no bundle; write one with: flawless workflow export: %w", flawless.Invalid)
+	case len(all) < head:
+		return Bundle{}, fmt.Errorf("it is cut short after %d bytes; export it again: %w", len(all), flawless.Damaged)
+	case all[len(magic)] > Format:
+		return Bundle{}, fmt.Errorf("its format is %d, this version of flawless (%s) knows formats up to %d: use a newer one: %w", all[len(magic)], flawless.Version, Format, flawless.Conflict)
+	case all[len(magic)] == 0:
+		return Bundle{}, fmt.Errorf("its format is 0, which there is not; export it again: %w", flawless.Damaged)
+	}
+	size := binary.BigEndian.Uint64(all[len(magic)+1:])
+	want, rest := all[head-sha256.Size:head], all[head:]
+	if uint64(len(rest)) < size {
+		return Bundle{}, fmt.Errorf("it is cut short: %d of %d bytes are there; copy or export it again: %w", len(all), uint64(head)+size, flawless.Damaged)
+	}
+	if sum := sha256.Sum256(rest); uint64(len(rest)) > size || !bytes.Equal(sum[:], want) {
+		return Bundle{}, fmt.Errorf("its checksum is wrong: it was changed after it was written; copy or export it again: %w", flawless.Damaged)
+	}
+	return unpack(rest)
+}
+
+func unpack(rest []byte) (Bundle, error) {
+	var b Bundle
+	z, err := zstd.NewReader(bytes.NewReader(rest), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPlain))
+	if err != nil {
+		return b, err
+	}
+	defer z.Close()
+	parts := map[string][]byte{}
+	t := tar.NewReader(io.LimitReader(z, maxPlain))
+	for {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return b, fmt.Errorf("it cannot be unpacked: %v: %w", err, flawless.Damaged)
+		}
+		if parts[h.Name], err = io.ReadAll(t); err != nil {
+			return b, fmt.Errorf("its part %q cannot be unpacked: %v: %w", h.Name, err, flawless.Damaged)
+		}
+	}
+	return b, b.take(parts)
+}
+
+// take fills the bundle from its parts.
+func (b *Bundle) take(parts map[string][]byte) error {
+	p, err := store.NewPortable()
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(parts[partManifest], &b.Manifest); err != nil {
+		return fmt.Errorf("its manifest cannot be read: %v: %w", err, flawless.Damaged)
+	}
+	if b.Log, err = p.UnmarshalLog(parts[partLog]); err != nil {
+		return err
+	}
+	if image, there := parts[partImage]; there {
+		m, err := p.UnmarshalImage(image)
+		if err != nil {
+			return err
+		}
+		b.Image = &m
+	}
+	if b.Module = parts[partModule]; b.Module != nil {
+		if sum := sha256.Sum256(b.Module); hex.EncodeToString(sum[:]) != b.Manifest.Module.Digest {
+			return fmt.Errorf("its module is not the one that its manifest names: %w", flawless.Damaged)
+		}
+	}
+	return b.check()
+}
+
+// check returns an error where the log cannot be that of a run.
+func (b *Bundle) check() error {
+	if len(b.Log) == 0 || len(b.Log[0].Entries) == 0 || b.Log[0].Entries[0].Start == nil {
+		return fmt.Errorf("its log does not begin with a start: %w", flawless.Damaged)
+	}
+	s := b.Log[0].Entries[0].Start
+	if len(s.Seed) != 32 || s.Module == "" || s.Workflow == "" {
+		return fmt.Errorf("the start in its log is not complete: %w", flawless.Damaged)
+	}
+	return flawless.CheckID(b.Manifest.Run.ID)
+}

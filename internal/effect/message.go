@@ -1,0 +1,91 @@
+package effect
+
+import (
+	"encoding/json"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// mostType is how long the type of a message may be, in bytes.
+const mostType = 200
+
+// CheckMessage returns [flawless.Invalid] where a message of this type and body cannot be sent.
+func CheckMessage(kind string, body []byte) error {
+	switch {
+	case kind == "" || len(kind) > mostType:
+		return invalid(Send, "the type of a message has %d bytes, give one of 1 to %d", len(kind), mostType)
+	case !json.Valid(body):
+		return invalid(Send, "the body of a message is not JSON")
+	}
+	return nil
+}
+
+// Sending is what a `send` call asks for.
+type Sending struct {
+	To   string `json:"to"`
+	Type string `json:"type"`
+}
+
+// ParseSend understands a `send` call. Its body is the message, JSON.
+func ParseSend(c flawless.Call) (Sending, error) {
+	var h Sending
+	if err := decode(c, &h); err != nil {
+		return h, err
+	}
+	if err := flawless.CheckID(h.To); err != nil {
+		return h, invalid(Send, `member "to": %v`, err)
+	}
+	return h, CheckMessage(h.Type, c.Body)
+}
+
+func checkSend(c flawless.Call) (Policy, error) {
+	h, err := ParseSend(c)
+	return Policy{Title: "send " + h.Type + " to " + h.To}, err
+}
+
+// ParseReceive understands a `receive` call and returns the type of the messages it is for.
+func ParseReceive(c flawless.Call) (string, error) {
+	var h struct {
+		Type string `json:"type"`
+	}
+	if err := decode(c, &h); err != nil {
+		return "", err
+	}
+	return h.Type, CheckMessage(h.Type, []byte("null"))
+}
+
+func checkReceive(c flawless.Call) (Policy, error) {
+	t, err := ParseReceive(c)
+	return Policy{Title: "receive " + t}, err
+}
+
+// MessageAnswer hands a message over.
+func MessageAnswer(call int, m flawless.Message) flawless.Answer {
+	b := appendString([]byte(`{"id":`), m.ID)
+	b = appendString(append(b, `,"from":`...), m.From)
+	b = appendString(append(b, `,"type":`...), m.Type)
+	return flawless.Answer{Call: call, Head: append(b, '}'), Body: m.Body}
+}
+
+// ParseReply understands a `reply` call and returns the id of the message it answers. Its body is the
+// reply, JSON.
+func ParseReply(c flawless.Call) (string, error) {
+	var h struct {
+		Message string `json:"message"`
+	}
+	if err := decode(c, &h); err != nil {
+		return "", err
+	}
+	switch {
+	case h.Message == "":
+		return "", invalid(Reply, `member "message" is missing, the id of the message it answers`)
+	case !json.Valid(c.Body):
+		return "", invalid(Reply, "the body is not JSON")
+	}
+	return h.Message, nil
+}
+
+func checkReply(c flawless.Call) (Policy, error) {
+	id, err := ParseReply(c)
+	return Policy{Title: "reply to " + id}, err
+}

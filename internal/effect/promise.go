@@ -1,0 +1,49 @@
+package effect
+
+import (
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Promising is what a `promise` call asks for.
+type Promising struct {
+	Name    string `json:"name"`
+	Secret  string `json:"secret"`  // makes the token unguessable; the guest draws it
+	Expires int64  `json:"expires"` // Unix nanoseconds, 0 is never
+}
+
+const fewestSecret = 16 // characters
+
+// ParsePromise understands a `promise` call.
+func ParsePromise(c flawless.Call) (Promising, error) {
+	var h Promising
+	if err := decode(c, &h); err != nil {
+		return h, err
+	}
+	if len(h.Secret) < fewestSecret {
+		return h, invalid(Promise, `member "secret" has %d characters, give %d or more at random`, len(h.Secret), fewestSecret)
+	}
+	for _, r := range h.Secret {
+		if (r < '0' || r > '9') && (r < 'a' || r > 'z') {
+			return h, invalid(Promise, `member "secret" may have digits and small letters only`)
+		}
+	}
+	if h.Expires < 0 {
+		return h, invalid(Promise, `member "expires" is %d, give Unix time in nanoseconds`, h.Expires)
+	}
+	return h, nil
+}
+
+func checkPromise(c flawless.Call) (Policy, error) {
+	h, err := ParsePromise(c)
+	return Policy{Title: "promise " + h.Name}, err
+}
+
+func duePromise(c flawless.Call, _ time.Time) (time.Time, flawless.Answer, error) {
+	h, err := ParsePromise(c)
+	if err != nil || h.Expires == 0 {
+		return time.Time{}, flawless.Answer{}, err
+	}
+	return time.Unix(0, h.Expires), ErrorAnswer(c.N, "expired", "nobody settled the promise in time"), nil
+}

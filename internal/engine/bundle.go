@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// Export says what goes into a bundle.
+type Export struct {
+	Redact  []string // paths of values to take out, see bundle.NewRedaction
+	LogOnly bool     // without module and image
+}
+
+// Export returns a run as a bundle: its log as it is durable at this moment. The run may be in any
+// state, and goes on.
+func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Bundle, error) {
+	if err := flawless.CheckID(id); err != nil {
+		return bundle.Bundle{}, err
+	}
+	if _, err := bundle.NewRedaction(o.Redact); err != nil {
+		return bundle.Bundle{}, fmt.Errorf("exporting run %s: %w", id, err)
+	}
+	run, err := e.Run(ctx, id)
+	if err != nil {
+		return bundle.Bundle{}, err
+	}
+	b := bundle.Bundle{Manifest: bundle.Manifest{Run: run, Module: flawless.Module{Name: run.Module, Digest: run.Digest}}}
+	if b.Log, err = e.Log(ctx, id, 0, 0); err != nil {
+		return b, fmt.Errorf("exporting run %s: %w", id, err)
+	}
+	versions, err := e.store.Module(ctx, run.Module)
+	if err != nil && !errors.Is(err, flawless.NotFound) {
+		return b, err
+	}
+	for _, m := range versions {
+		if m.Digest == run.Digest {
+			b.Manifest.Module = m
+		}
+	}
+	if !o.LogOnly {
+		if b.Module, err = e.store.Binary(ctx, run.Digest); err != nil {
+			return b, fmt.Errorf("exporting run %s: %w", id, err)
+		}
+		if image, err := e.store.Image(ctx, id); err == nil {
+			b.Image = &image
+		}
+	}
+	return bundle.Redact(b, o.Redact)
+}
+
+// Import keeps the run of a bundle, under its own id or another one, and returns it. It can be
+// looked at, replayed and forked as every other run, and never goes on by itself: one that had not
+// ended is terminated here. Everything is written at once; a crash in the middle leaves no run, and
+// perhaps the bytes of its module.
+func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawless.Run, error) {
+	if id == "" {
+		id = b.Manifest.Run.ID
+	}
+	if err := flawless.CheckID(id); err != nil {
+		return flawless.Run{}, err
+	}
+	if err := e.accepts(); err != nil {
+		return flawless.Run{}, err
+	}
+	e.choosing.RLock()
+	defer e.choosing.RUnlock()
+	digest := b.Manifest.Module.Digest
+	switch _, err := e.store.Binary(ctx, digest); {
+	case err == nil:
+	case !errors.Is(err, flawless.NotFound):
+		return flawless.Run{}, err
+	case b.Module == nil:
+		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and its module %.12s is not here; add that, or export without --log-only: %w", id, digest, flawless.Invalid)
+	default:
+		if l := e.loadModule(ctx, digest, func() ([]byte, error) { return b.Module, nil }, nil); l.err != nil {
+			return flawless.Run{}, fmt.Errorf("importing run %s: %w", id, l.err)
+		}
+		if err := e.store.KeepBinary(ctx, digest, b.Module); err != nil {
+			return flawless.Run{}, err
+		}
+	}
+	s, entries := e.imported(b, id)
+	if s.start.Digest != digest {
+		return flawless.Run{}, fmt.Errorf("importing run %s: its log is of module %.12s, the bundle's manifest names %.12s: %w", id, s.start.Digest, digest, flawless.Damaged)
+	}
+	return e.keep(ctx, s, entries, false)
+}
+
+// imported returns the entries of a run from a bundle, and its state after them: an end, with no
+// call in the air.
+func (e *Engine) imported(b bundle.Bundle, id string) (*state, []flawless.Entry) {
+	s := newState(id, e.kinds)
+	var entries []flawless.Entry
+	take := func(more ...flawless.Entry) {
+		for _, x := range more {
+			s.step(x)
+			entries = append(entries, x)
+		}
+	}
+	for _, rec := range b.Log {
+		for _, x := range rec.Entries {
+			if x.Start != nil {
+				start := *x.Start
+				start.Origin = origin(b.Manifest.Run.ID, start.Origin, 0)
+				x.Start = &start
+			}
+			take(x)
+		}
+	}
+	if s.status == "" {
+		take(flawless.Entry{At: s.at, End: &flawless.End{Status: flawless.Terminated, Failure: flawless.Failure{Kind: "imported",
+			Message: fmt.Sprintf("the run was imported while it was %s; go on from its past with workflow fork", b.Manifest.Run.Status)}}})
+	}
+	for _, c := range s.open() {
+		const why = "the run was imported; the outcome is known to nobody here"
+		take(s.arrival(effect.ErrorAnswer(c.N, "unknown", why), nil, why))
+	}
+	return s, entries
+}
+
+// origin is where a run has its past from that was taken of another one.
+func origin(of string, before *flawless.Origin, turn int) *flawless.Origin {
+	o := &flawless.Origin{Run: of, Of: of, Turn: turn}
+	if before != nil {
+		o.Run = before.Run
+	}
+	return o
+}
+
+// keep writes a new run with all its entries as one record.
+func (e *Engine) keep(ctx context.Context, s *state, entries []flawless.Entry, goesOn bool) (flawless.Run, error) {
+	head := store.Head{Run: s.account()}
+	head.Run.Output = nil
+	if goesOn {
+		head.Active, head.Wake = s.active(), s.next()
+	}
+	w := store.Write{ID: s.id, New: true, After: &head, Entries: entries}
+	for _, x := range entries {
+		if x.Turn != nil && x.Turn.Data != nil {
+			w.Data = x.Turn.Data
+		}
+	}
+	e.mu.Lock()
+	taken := e.runs[s.id] != nil || e.set[s.id] != ""
+	e.mu.Unlock()
+	if taken {
+		return flawless.Run{}, fmt.Errorf("keeping run %s: there is a run of this id already; choose another with --id: %w", s.id, flawless.Conflict)
+	}
+	if err := e.store.Write(ctx, e.lease, w); err != nil {
+		if errors.Is(err, flawless.Conflict) {
+			err = fmt.Errorf("%w; choose another id with --id", err)
+		}
+		return flawless.Run{}, err
+	}
+	account := s.account()
+	e.publish(s.id, account)
+	return account, nil
+}
+
+// Records yields the records of a bundle's log, as a store does.
+func Records(log []flawless.Record) iter.Seq2[flawless.Record, error] {
+	return func(yield func(flawless.Record, error) bool) {
+		for _, r := range log {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}

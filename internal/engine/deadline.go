@@ -1,0 +1,30 @@
+package engine
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// grace is how long a run may go on after its deadline, so that it can put things right.
+const grace = time.Minute
+
+// cancelDeadline is when a run is terminated that was asked to give up, 0 is never.
+func (s *state) cancelDeadline() int64 {
+	if s.cancel == nil {
+		return 0
+	}
+	return s.cancel.Deadline
+}
+
+// deadlined is what a run is told at its deadline.
+func (s *state) deadlined(at int64) *flawless.Cancel {
+	return &flawless.Cancel{Who: "its deadline", Note: "the time the run was given is over", Deadline: at + cmp.Or(s.start.Grace, int64(grace))}
+}
+
+// tooLate ends a run that did not give up in time.
+func (s *state) tooLate() *flawless.End {
+	return &flawless.End{Status: flawless.Terminated, Who: s.cancel.Who, Failure: flawless.Failure{Kind: "deadline",
+		Message: "cancelled by " + who(s.cancel.Who) + ", and had not ended when the time for it was over"}}
+}

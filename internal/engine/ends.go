@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"slices"
+	"sync"
+)
+
+// ends knows which calls wait for the end of which run. It forgets all when the server stops: who
+// waits is found again among the open errands.
+type ends struct {
+	mu   sync.Mutex
+	runs map[string][]waiting
+}
+
+// waiting is a call that waits for a run to end. Its own run is held while it is here.
+type waiting struct {
+	run  *run
+	call int
+}
+
+// add notes that a call waits. One that does so already is not noted twice.
+func (w *ends) add(id string, r *run, call int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.runs == nil {
+		w.runs = map[string][]waiting{}
+	}
+	if slices.Contains(w.runs[id], waiting{r, call}) {
+		return
+	}
+	r.e.hold(r)
+	w.runs[id] = append(w.runs[id], waiting{r, call})
+}
+
+// remove takes back that a run waits.
+func (w *ends) remove(id string, r *run) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.runs[id]) == 0 {
+		return
+	}
+	left := slices.DeleteFunc(w.runs[id], func(x waiting) bool {
+		if x.run == r {
+			r.e.release(r)
+		}
+		return x.run == r
+	})
+	if w.runs[id] = left; len(left) == 0 {
+		delete(w.runs, id)
+	}
+}
+
+// take returns who waits, and forgets them. The caller releases their runs.
+func (w *ends) take(id string) []waiting {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.runs[id]
+	delete(w.runs, id)
+	return all
+}

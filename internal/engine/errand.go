@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// Errands are calls that the engine carries out within itself: on another run, or on a state that
+// runs share. They begin when the turn that made them is durable, one after another for each run,
+// and may be begun again after a crash: whoever is their target knows what it has taken in already.
+// A run with open errands stays in memory, and is looked at after a restart.
+
+// carry has errands of a run carried out. The run is acquired.
+func (e *Engine) carry(r *run, calls []int) {
+	if len(calls) == 0 {
+		return
+	}
+	r.mu.Lock()
+	r.errands = append(r.errands, calls...)
+	begin := !r.carrying
+	r.carrying = true
+	r.mu.Unlock()
+	if begin {
+		e.hold(r)
+		e.tasks.Go(func() {
+			defer e.release(r)
+			e.carryOut(r)
+		})
+	}
+}
+
+func (e *Engine) carryOut(r *run) {
+	for {
+		r.mu.Lock()
+		if len(r.errands) == 0 || e.dead.Load() {
+			r.carrying = false
+			r.mu.Unlock()
+			return
+		}
+		n := r.errands[0]
+		r.errands = r.errands[1:]
+		open := r.s.calls[n]
+		if open == nil || open.bad != nil {
+			r.mu.Unlock()
+			continue
+		}
+		c := *open
+		r.mu.Unlock()
+		if err := e.errand(r, &c); err != nil {
+			e.fail(r, &c, err)
+		}
+	}
+}
+
+// errand carries out one. What it answers later it leaves to whoever makes the answer known.
+func (e *Engine) errand(r *run, c *call) error {
+	switch c.Kind {
+	case effect.Spawn:
+		return e.spawn(r, c)
+	case effect.Await:
+		return e.awaitEnd(r, c)
+	case effect.Send:
+		return e.send(r, c)
+	case effect.State:
+		return e.share(r, c)
+	}
+	panic("engine: nobody carries out errands of kind " + c.Kind)
+}
+
+// fail tells the guest why an errand cannot be carried out. What a server that stops has not done is
+// begun again by the next owner.
+func (e *Engine) fail(r *run, c *call, err error) {
+	if !e.dead.Load() && !errors.Is(err, flawless.Stopping) {
+		e.answer(r, c.N, effect.ErrorAnswer(c.N, errandKind(err), err.Error()), "")
+	}
+}
+
+// errandKind is the word a guest is told for an error.
+func errandKind(err error) string {
+	switch flawless.CodeOf(err) {
+	case flawless.NotFound:
+		return "not_found"
+	case flawless.Conflict:
+		return "conflict"
+	case flawless.Invalid, flawless.TooLarge:
+		return "invalid"
+	case flawless.Damaged:
+		return "damaged"
+	}
+	return "failed"
+}
+
+// answer answers a call of a run that is acquired, unless it has been.
+func (e *Engine) answer(r *run, n int, a flawless.Answer, note string) {
+	a.Call = n
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.s.calls[n] == nil || e.dead.Load() {
+		return
+	}
+	r.append(flawless.Entry{At: max(e.now(), r.s.at), Arrival: &flawless.Arrival{Answer: a, Note: note}})
+	r.wakeLocked()
+}
+
+// retry does something until it does not fail for want of space.
+func (e *Engine) retry(do func() error) error {
+	for {
+		err := do()
+		if !errors.Is(err, flawless.Full) {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-e.performCtx.Done():
+			return flawless.Stopping
+		}
+	}
+}
+
+// openErrands returns the errands of a run that have no answer, of one kind or of all. The caller
+// holds mu.
+func (r *run) openErrands(kind string) (ns []int) {
+	for _, c := range r.s.calls {
+		if c.bad == nil && c.kind.Errand && (kind == "" || c.Kind == kind) {
+			ns = append(ns, c.N)
+		}
+	}
+	return ns
+}
+
+// after is called when entries of a run are durable, and does what follows from them elsewhere. The
+// run is acquired.
+func (e *Engine) after(r *run, batch []pending) {
+	var todo []int
+	var account *flawless.Run
+	for _, p := range batch {
+		ended := false
+		switch {
+		case p.entry.Turn != nil:
+			if ended = p.entry.Turn.Ended != nil; !ended && slices.ContainsFunc(p.entry.Turn.Calls, e.isErrand) {
+				r.mu.Lock()
+				for _, made := range p.entry.Turn.Calls {
+					if c := r.s.calls[made.N]; c != nil && c.bad == nil && c.kind.Errand {
+						todo = append(todo, made.N)
+					}
+				}
+				r.mu.Unlock()
+			}
+		case p.entry.Cancel != nil:
+			r.mu.Lock()
+			todo = append(todo, sorted(r.openErrands(effect.Spawn))...)
+			r.mu.Unlock()
+		case p.entry.End != nil:
+			ended = true
+		}
+		if ended && account == nil {
+			r.mu.Lock()
+			todo = append(todo, sorted(r.openErrands(""))...)
+			a := r.s.account()
+			account = &a
+			r.mu.Unlock()
+		}
+	}
+	e.carry(r, todo)
+	if account != nil {
+		e.tellEnd(*account)
+		e.shared.release(e, r.id)
+	}
+}
+
+func (e *Engine) isErrand(c flawless.Call) bool {
+	k := e.kinds[c.Kind]
+	return k != nil && k.Errand
+}

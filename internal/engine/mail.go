@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// accept returns the entry with which a run takes a message in, none where it has it already, or why
+// it cannot.
+func (s *state) accept(m flawless.Message, now int64) ([]flawless.Entry, error) {
+	switch {
+	case s.status != "":
+		return nil, fmt.Errorf("sending to run %s: it is %s, nothing was stored: %w", s.id, s.status, flawless.Conflict)
+	case m.From != "" && s.heard[m.From] >= m.Call:
+		return nil, nil
+	case m.Key != "":
+		if was, ok := s.keys[m.Key]; ok {
+			if was != digest(m) {
+				return nil, fmt.Errorf("sending to run %s: another message came with the key %q before; use another key: %w", s.id, m.Key, flawless.Conflict)
+			}
+			return nil, nil
+		}
+	}
+	m.N = s.messages + 1
+	return []flawless.Entry{{At: max(now, s.at), Message: &m}}, nil
+}
+
+func digest(m flawless.Message) string {
+	sum := sha256.Sum256(append([]byte(m.Type+"\x00"), m.Body...))
+	return hex.EncodeToString(sum[:16])
+}
+
+func (s *state) stepMessage(m flawless.Message) {
+	s.messages = m.N
+	if m.From != "" {
+		s.heard[m.From] = m.Call
+	}
+	if m.Key != "" {
+		s.keys[m.Key] = digest(m)
+	}
+	if s.status == "" {
+		s.mail = append(s.mail, m)
+	}
+}
+
+// received takes a message out that was handed over.
+func (s *state) received(n int) {
+	if n != 0 {
+		s.mail = slices.DeleteFunc(s.mail, func(m flawless.Message) bool { return m.N == n })
+	}
+}
+
+// match returns the first message for a call that receives, but for those that are taken.
+func (s *state) match(c *call, taken map[int]bool) (flawless.Message, bool) {
+	kind, err := effect.ParseReceive(c.Call)
+	if err != nil {
+		return flawless.Message{}, false
+	}
+	for _, m := range s.mail {
+		if m.Type == kind && !taken[m.N] {
+			taken[m.N] = true
+			return m, true
+		}
+	}
+	return flawless.Message{}, false
+}

@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// Settlement is what a promise was settled with: a value, or an error.
+type Settlement struct {
+	Value json.RawMessage `json:"value,omitempty"`
+	Error string          `json:"error,omitempty"`
+}
+
+func (s Settlement) answer(call int) flawless.Answer {
+	if s.Error != "" {
+		return effect.ErrorAnswer(call, "rejected", s.Error)
+	}
+	return flawless.Answer{Call: call, Head: []byte("{}"), Body: flawless.Bytes(s.Value)}
+}
+
+// Settled is the refusal of a promise that was settled before. It wraps flawless.Conflict.
+type Settled struct {
+	Token string
+	With  Settlement
+}
+
+func (s *Settled) Error() string {
+	if s.With.Error != "" {
+		return fmt.Sprintf("the promise was settled before, with the error %q", s.With.Error)
+	}
+	return fmt.Sprintf("the promise was settled before, with %s", s.With.Value)
+}
+
+// Unwrap returns flawless.Conflict.
+func (s *Settled) Unwrap() error { return flawless.Conflict }
+
+// Settle settles a promise and returns when that is durable. The first one does; all others get a
+// Settled. Where the run has ended without it, it returns flawless.Conflict.
+func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by string) (flawless.Promise, error) {
+	secret, run, n, err := flawless.ParsePromiseToken(token)
+	if err != nil {
+		return flawless.Promise{}, err
+	}
+	if with.Error == "" {
+		if len(with.Value) == 0 {
+			with.Value = json.RawMessage("null")
+		}
+		if !json.Valid(with.Value) {
+			return flawless.Promise{}, fmt.Errorf("settling a promise: the value is not JSON: %w", flawless.Invalid)
+		}
+	}
+	var p flawless.Promise
+	open := false
+	_, err = e.change(ctx, run, func(s *state, now int64) ([]flawless.Entry, error) {
+		c := s.calls[n]
+		if c == nil || c.Kind != effect.Promise {
+			return nil, nil
+		}
+		if p, open = opened(s, c); !open || subtle.ConstantTimeCompare([]byte(p.Token), []byte(token)) == 0 {
+			open = false
+			return nil, errNoPromise
+		}
+		note := ""
+		if by != "" {
+			note = "settled by " + by
+		}
+		return []flawless.Entry{{At: max(now, s.at), Arrival: &flawless.Arrival{Answer: with.answer(n), Note: note}}}, nil
+	})
+	if err != nil || open {
+		return p, err
+	}
+	return p, e.settledBefore(ctx, token, secret, run, n)
+}
+
+var errNoPromise = fmt.Errorf("there is no promise with this token, copy all of it: %w", flawless.NotFound)
+
+// opened is an open promise as it is told to people.
+func opened(s *state, c *call) (flawless.Promise, bool) {
+	h, err := effect.ParsePromise(c.Call)
+	if err != nil {
+		return flawless.Promise{}, false
+	}
+	p := flawless.Promise{Token: flawless.PromiseToken(h.Secret, s.id, c.N), Name: h.Name, Run: s.id, Call: c.N, Made: time.Unix(0, c.madeAt)}
+	if h.Expires != 0 {
+		at := time.Unix(0, h.Expires)
+		p.Expires = &at
+	}
+	return p, true
+}
+
+// settledBefore says what became of a promise that is not open.
+func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n int) error {
+	known := false
+	for rec, err := range e.store.Log(ctx, run, 0) {
+		if err != nil {
+			return err
+		}
+		for _, entry := range rec.Entries {
+			switch {
+			case entry.Turn != nil:
+				for _, c := range entry.Turn.Calls {
+					if c.N == n && c.Kind == effect.Promise {
+						h, err := effect.ParsePromise(c)
+						known = err == nil && subtle.ConstantTimeCompare([]byte(h.Secret), []byte(secret)) == 1
+					}
+				}
+			case known && entry.Arrival != nil && entry.Arrival.Call == n:
+				return &Settled{token, settlement(entry.Arrival.Answer)}
+			}
+		}
+	}
+	if known {
+		return fmt.Errorf("the run %s that made the promise has ended, nothing was stored: %w", run, flawless.Conflict)
+	}
+	return errNoPromise
+}
+
+func settlement(a flawless.Answer) Settlement {
+	var h struct {
+		Error *struct{ Message string }
+	}
+	if json.Unmarshal(a.Head, &h) == nil && h.Error != nil {
+		return Settlement{Error: h.Error.Message}
+	}
+	return Settlement{Value: json.RawMessage(a.Body)}
+}
+
+// Promises returns the promises of a run that are not settled, oldest first.
+func (e *Engine) Promises(ctx context.Context, id string) ([]flawless.Promise, error) {
+	if err := flawless.CheckID(id); err != nil {
+		return nil, err
+	}
+	r, err := e.acquire(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer e.release(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, err := r.durable(ctx); err != nil {
+		return nil, err
+	}
+	out := []flawless.Promise{}
+	for _, c := range r.s.open() {
+		if c.bad == nil && c.Kind == effect.Promise {
+			if p, ok := opened(r.s, c); ok {
+				out = append(out, p)
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+func sorted(ns []int) []int {
+	slices.Sort(ns)
+	return ns
+}
+
+// ChildID is the id of the run that a run's call spawns.
+func ChildID(run string, call int) string { return run + "." + strconv.Itoa(call) }
+
+// spawn sees to it that the child of a call exists and, where its parent gives up, that it is told
+// so. It answers when the child was started, where it is detached, else when it has ended.
+func (e *Engine) spawn(r *run, c *call) error {
+	h, err := effect.ParseSpawn(c.Call)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	parent, status, cancel := r.s.start, r.s.status, r.s.cancel
+	r.mu.Unlock()
+	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: ChildID(r.id, c.N), parent: r.id, call: c.N}
+	if h.Module == "" {
+		o.digest = parent.Digest
+	}
+	if err := flawless.CheckID(o.ID); err != nil {
+		return fmt.Errorf("spawning %s/%s: runs are nested too deeply: %w", o.Module, o.Workflow, err)
+	}
+	waits := !h.Detached && status == ""
+	if waits {
+		e.ends.add(o.ID, r, c.N)
+	}
+	begun, err := e.beginChild(&o)
+	if err != nil {
+		e.ends.remove(o.ID, r)
+		return err
+	}
+	e.hold(r)
+	e.tasks.Go(func() {
+		defer e.release(r)
+		err := e.bringUp(r, c, begun, o, func(child flawless.Run) error {
+			if !h.Detached && !child.Status.Ended() && (cancel != nil || status == flawless.Cancelled || status == flawless.Terminated) {
+				why := flawless.Cancel{Who: "its parent", Note: fmt.Sprintf("run %s was cancelled", r.id)}
+				if _, err := e.Cancel(e.performCtx, o.ID, why); err != nil && !errors.Is(err, flawless.Conflict) {
+					return err
+				}
+			}
+			switch {
+			case child.Status.Ended() && !h.Detached:
+				e.ends.remove(o.ID, r)
+				e.answer(r, c.N, effect.EndAnswer(child), "")
+			case !waits:
+				e.answer(r, c.N, effect.StartedAnswer(o.ID), "")
+			}
+			return nil
+		})
+		if err != nil {
+			e.ends.remove(o.ID, r)
+			e.fail(r, c, err)
+		}
+	})
+	return nil
+}
+
+// beginChild begins a child, in the order in which its parent asks, so that a message to it finds it.
+// It returns nil where there is one already.
+func (e *Engine) beginChild(o *Start) (begun *run, err error) {
+	if _, err := e.store.Head(e.performCtx, o.ID); !errors.Is(err, flawless.NotFound) {
+		return nil, err
+	}
+	err = e.retry(func() (err error) {
+		begun, err = e.begin(e.performCtx, o)
+		return err
+	})
+	return begun, err
+}
+
+// bringUp calls then when a child is durable.
+func (e *Engine) bringUp(r *run, c *call, begun *run, o Start, then func(flawless.Run) error) error {
+	var child flawless.Run
+	var err error
+	if begun == nil {
+		child, err = e.Run(e.performCtx, o.ID)
+	} else {
+		child, _, err = e.accepted(e.performCtx, begun, o)
+	}
+	if err != nil {
+		return err
+	}
+	if child.Parent != r.id {
+		return fmt.Errorf("spawning %s/%s: there is a run %s that is not a child of %s: %w", o.Module, o.Workflow, o.ID, r.id, flawless.Conflict)
+	}
+	return then(child)
+}
+
+// awaitEnd answers when a run has ended.
+func (e *Engine) awaitEnd(r *run, c *call) error {
+	h, err := effect.ParseAwait(c.Call)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	over := r.s.status != ""
+	r.mu.Unlock()
+	if over {
+		e.answer(r, c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"), "")
+		return nil
+	}
+	e.ends.add(h.Run, r, c.N)
+	other, err := e.Run(e.performCtx, h.Run)
+	if err != nil {
+		e.ends.remove(h.Run, r)
+		return err
+	}
+	if other.Status.Ended() {
+		e.ends.remove(h.Run, r)
+		e.answer(r, c.N, effect.EndAnswer(other), "")
+	}
+	return nil
+}
+
+// tellEnd answers the calls that wait for the end of a run.
+func (e *Engine) tellEnd(account flawless.Run) {
+	for _, w := range e.ends.take(account.ID) {
+		e.answer(w.run, w.call, effect.EndAnswer(account), "")
+		e.release(w.run)
+	}
+}

@@ -1,0 +1,310 @@
+package guest
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/rewrite"
+)
+
+// mostNodes is how large the tree of one turn may become.
+const mostNodes = 1 << 20
+
+// LoadTraced is [Runtime.Load] for a module whose guests tell which functions they go through; see
+// [Instance.Traced]. It computes what a module that is loaded without computes, but slower. With all,
+// functions of the language's runtime are told, too.
+func (r *Runtime) LoadTraced(ctx context.Context, bin []byte, all bool) (*Module, error) {
+	return r.load(ctx, bin, nil, &tracing{all: all})
+}
+
+// tracing is what a module knows about the names of its functions.
+type tracing struct {
+	all     bool
+	isGo    bool
+	symbols *symbols
+}
+
+// prepare returns the context in which the module is to be compiled.
+func (t *tracing) prepare(ctx context.Context, rewritten *rewrite.Result, isGo bool) context.Context {
+	var image []byte
+	for _, s := range rewritten.Data {
+		if end := int(s.Offset) + len(s.Bytes); end > len(image) {
+			image = append(image, make([]byte, end-len(image))...)
+		}
+		copy(image[s.Offset:], s.Bytes)
+	}
+	t.isGo = isGo
+	if t.symbols = (&symbols{names: map[int]string{}}); isGo {
+		t.symbols.lines = findPCLN(image)
+	}
+	return experimental.WithFunctionListenerFactory(ctx, t)
+}
+
+// NewFunctionListener listens to the functions that are shown. It is asked for all but the imports, in
+// the order of their indices.
+func (t *tracing) NewFunctionListener(d api.FunctionDefinition) experimental.FunctionListener {
+	if len(t.symbols.names) == 0 { // the first that is no import
+		t.symbols.imports = int(d.Index())
+	}
+	index := int(d.Index()) - t.symbols.imports
+	t.symbols.names[index] = d.Name()
+	name, _ := t.symbols.fn(index)
+	if name == "" {
+		name = d.Name()
+	}
+	if !shown(name, t.all) || t.isGo && !resumable(d) {
+		return nil
+	}
+	return listener{}
+}
+
+// listener hands what it hears to the instance that it comes from.
+type listener struct{}
+
+func (listener) Before(ctx context.Context, _ api.Module, d api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
+	if i, ok := ctx.Value(instanceKey{}).(*Instance); ok && i.tracer != nil {
+		i.tracer.enter(i, int(d.Index())-i.tracer.symbols.imports, params)
+	}
+}
+
+func (listener) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, results []uint64) {
+	if i, ok := ctx.Value(instanceKey{}).(*Instance); ok && i.tracer != nil {
+		i.tracer.leave(i, i.tracer.isGo && uint32(results[0]) != 0)
+	}
+}
+
+func (listener) Abort(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ error) {
+	if i, ok := ctx.Value(instanceKey{}).(*Instance); ok && i.tracer != nil {
+		i.tracer.leave(i, true)
+	}
+}
+
+// tracer follows one guest.
+//
+// A Go guest leaves the WebAssembly stack whenever it switches goroutines, and enters its functions
+// again in their middle later. So the path is kept by goroutine, and a frame is known by how deep on
+// its goroutine's stack it lies.
+type tracer struct {
+	*tracing
+	stacks  map[uint64][]frame // by goroutine; 0 for guests that have none
+	entered []uint64           // whose function was entered, innermost last
+	turn    int
+	root    *node
+	nodes   int
+	current *node // what is computed now is its cost
+	last    uint64
+	calls   []flawless.TracedCall
+	full    bool
+}
+
+// frame is a function that was entered and has not returned.
+type frame struct {
+	fn    int
+	depth uint64
+	ret   uint64 // where it returns to, 0 where that is not known
+	node  *node  // in the tree of the turn
+	turn  int
+	left  bool // it was left in its middle
+}
+
+// node is a function called from one place.
+type node struct {
+	fn       int
+	ret      uint64
+	count    int
+	self     uint64
+	children []*node
+}
+
+// child returns the node of a function called from a place in this one.
+func (n *node) child(t *tracer, fn int, ret uint64) *node {
+	for _, c := range n.children {
+		if c.fn == fn && c.ret == ret {
+			return c
+		}
+	}
+	if t.nodes++; t.nodes > mostNodes {
+		t.full = true
+		return n
+	}
+	c := &node{fn: fn, ret: ret}
+	n.children = append(n.children, c)
+	return c
+}
+
+// begin is called before a turn.
+func (t *tracer) begin(turn int) {
+	t.turn, t.root, t.nodes, t.last, t.calls, t.current = turn, &node{fn: -1}, 0, 0, nil, nil
+	switch s := t.stacks[0]; {
+	case t.isGo:
+		t.entered = t.entered[:0]
+	case len(s) > 0: // it goes on in the middle of its functions
+		t.current = t.place(s)
+	}
+}
+
+// charge gives what was computed since the last event to whoever computed it.
+func (t *tracer) charge(i *Instance) {
+	spent := i.used + uint64(i.filled-int64(i.units.Get()))
+	if t.current != nil {
+		t.current.self += spent - t.last
+	}
+	t.last = spent
+}
+
+// enter is called when a function is entered, at its beginning or, in Go, in its middle.
+func (t *tracer) enter(i *Instance, fn int, params []uint64) {
+	t.charge(i)
+	var g, depth, ret uint64
+	again := false
+	if t.isGo {
+		g, depth, ret = i.goroutine()
+		again = uint32(params[0]) != 0
+	}
+	s := t.stacks[g]
+	f := frame{fn: fn, depth: depth, ret: ret}
+	switch {
+	case !t.isGo:
+		s = append(s, f)
+	case again:
+		for len(s) > 0 && s[len(s)-1].depth > depth {
+			s = s[:len(s)-1]
+		}
+		if len(s) == 0 || s[len(s)-1].fn != fn {
+			f.ret = 0
+			s = append(s, f)
+		}
+	default:
+		for len(s) > 0 && s[len(s)-1].depth >= depth {
+			last := s[len(s)-1]
+			again = again || last.left && last.fn == fn && last.depth == depth // its stack has grown
+			s = s[:len(s)-1]
+		}
+		s = append(s, f)
+	}
+	s[len(s)-1].left = false
+	t.stacks[g] = s
+	t.entered = append(t.entered, g)
+	t.current = t.place(s)
+	if !again {
+		t.current.count++
+	}
+}
+
+// leave is called when a function returns, or is left in its middle.
+func (t *tracer) leave(i *Instance, unwinds bool) {
+	t.charge(i)
+	t.current = nil
+	if len(t.entered) == 0 {
+		return
+	}
+	g := t.entered[len(t.entered)-1]
+	t.entered = t.entered[:len(t.entered)-1]
+	s := t.stacks[g]
+	switch {
+	case len(s) == 0:
+	case unwinds && t.isGo:
+		s[len(s)-1].left = true
+	default:
+		s = s[:len(s)-1]
+		t.stacks[g] = s
+		if len(s) > 0 && (!t.isGo || len(t.entered) > 0 && t.entered[len(t.entered)-1] == g) {
+			t.current = t.place(s)
+		}
+	}
+}
+
+// place returns the node of the innermost frame in the tree of this turn.
+func (t *tracer) place(s []frame) *node {
+	from := len(s)
+	for from > 0 && s[from-1].turn != t.turn {
+		from--
+	}
+	above := t.root
+	if from > 0 {
+		above = s[from-1].node
+	}
+	for k := from; k < len(s); k++ {
+		above = above.child(t, s[k].fn, s[k].ret)
+		s[k].node, s[k].turn = above, t.turn
+	}
+	return above
+}
+
+// The registers of a Go guest are its first globals.
+const (
+	goSP = 0
+	goG  = 2
+)
+
+// goroutine returns which goroutine of a Go guest runs, how many bytes of its stack are in use, and
+// where the function that was just called returns to. A g begins with the bounds of its stack.
+func (i *Instance) goroutine() (g, depth, ret uint64) {
+	memory := i.memory.bytes()
+	sp := i.globals[goSP].Get() & 0xffffffff
+	g = i.globals[goG].Get()
+	if g+16 > uint64(len(memory)) || sp+8 > uint64(len(memory)) {
+		return g, 0, 0
+	}
+	return g, binary.LittleEndian.Uint64(memory[g+8:]) - sp, binary.LittleEndian.Uint64(memory[sp:])
+}
+
+// called takes down where the guest is when it makes a call.
+func (t *tracer) called(i *Instance, n int) {
+	var g uint64
+	if t.isGo {
+		g, _, _ = i.goroutine()
+	}
+	s := t.stacks[g]
+	var stack []flawless.StackFrame
+	inner := uint64(0)
+	for k := len(s) - 1; k >= 0; k-- {
+		name, site := t.symbols.fn(s[k].fn)
+		if index, at := t.symbols.at(inner); index == s[k].fn {
+			site = at
+		}
+		inner = s[k].ret
+		stack = append(stack, flawless.StackFrame{Func: name, Site: site})
+	}
+	t.calls = append(t.calls, flawless.TracedCall{N: n, Stack: stack})
+}
+
+// errNotTraced is returned for a guest of a module that was not loaded to be traced.
+var errNotTraced = errors.New("the guest's module was not loaded to be traced")
+
+// Traced returns what the guest went through in the last turn. It may be called once after each.
+func (i *Instance) Traced() (flawless.TracedTurn, error) {
+	t := i.tracer
+	switch {
+	case t == nil:
+		return flawless.TracedTurn{}, errNotTraced
+	case t.full:
+		return flawless.TracedTurn{}, fmt.Errorf("the path of turn %d has more than %d branches, which is the most that is kept; trace without --all: %w", t.turn, mostNodes, flawless.TooLarge)
+	}
+	out := flawless.TracedTurn{N: t.turn, Calls: t.calls}
+	for _, n := range t.root.children {
+		out.Roots = append(out.Roots, t.told(n))
+	}
+	return out, nil
+}
+
+// told is a node with names.
+func (t *tracer) told(n *node) *flawless.Frame {
+	name, site := t.symbols.fn(n.fn)
+	if name == "" {
+		name = fmt.Sprintf("function %d", n.fn)
+	}
+	_, from := t.symbols.at(n.ret)
+	f := &flawless.Frame{Func: name, Site: site, From: from, Count: n.count, Self: n.self, Total: n.self}
+	for _, c := range n.children {
+		f.Calls = append(f.Calls, t.told(c))
+		f.Total += f.Calls[len(f.Calls)-1].Total
+	}
+	return f
+}

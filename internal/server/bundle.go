@@ -1,0 +1,55 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+type exported struct {
+	Type        string `header:"Content-Type"`
+	Disposition string `header:"Content-Disposition"`
+	Body        []byte
+}
+
+func (a *api) bundles() {
+	export := operation("export-run", http.MethodGet, "/runs/{id}/bundle", "A run as one file")
+	export.Responses = map[string]*huma.Response{"200": {Description: "a bundle, docs/formats.md",
+		Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}}
+	huma.Register(a.huma, export, func(ctx context.Context, in *struct {
+		RunPath
+		Redact  []string `query:"redact,explode" doc:"paths of values to take out of bodies, such as $.card.number"`
+		LogOnly bool     `query:"log_only" doc:"without module and image"`
+	}) (*exported, error) {
+		b, err := a.engine.Export(ctx, in.ID, engine.Export{Redact: in.Redact, LogOnly: in.LogOnly})
+		if err != nil {
+			return nil, problem(err)
+		}
+		var out bytes.Buffer
+		if err := bundle.Write(&out, b); err != nil {
+			return nil, problem(err)
+		}
+		return &exported{"application/octet-stream", fmt.Sprintf("attachment; filename=%q", in.ID+".bundle"), out.Bytes()}, nil
+	})
+	add := operation("import-run", http.MethodPost, "/bundles", "Keep the run of a bundle, to look at and to fork; it never goes on by itself")
+	add.MaxBodyBytes, add.BodyReadTimeout, add.DefaultStatus = bundle.Max+1, 10*time.Minute, http.StatusCreated
+	huma.Register(a.huma, add, func(ctx context.Context, in *struct {
+		ID      string `query:"id" doc:"id of the run here; its own where it is missing"`
+		RawBody []byte `contentType:"application/octet-stream"`
+	}) (*body[flawless.Run], error) {
+		b, err := bundle.Read(bytes.NewReader(in.RawBody))
+		if err != nil {
+			return nil, problem(err)
+		}
+		r, err := a.engine.Import(ctx, b, in.ID)
+		return &body[flawless.Run]{r}, problem(err)
+	})
+}

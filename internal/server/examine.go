@@ -1,0 +1,48 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// Code is a request that may carry a module.
+type Code struct {
+	RunPath
+	RawBody []byte `contentType:"application/wasm" required:"false"`
+}
+
+// bin is the module, nil where there is none.
+func (c *Code) bin() []byte {
+	if len(c.RawBody) == 0 {
+		return nil
+	}
+	return c.RawBody
+}
+
+// withCode registers an operation whose body may be a module.
+func withCode[In, Out any](a *api, op huma.Operation, do func(context.Context, *In) (*Out, error)) {
+	op.MaxBodyBytes = engine.MaxModule + 1
+	op.BodyReadTimeout = 10 * time.Minute
+	op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
+	op.RequestBody = &huma.RequestBody{}
+	huma.Register(a.huma, op, do)
+	op.RequestBody.Required = false // a raw body is, unless one says so afterwards
+}
+
+// examinations are the operations that look at what happened and touch nothing.
+func (a *api) examinations() {
+	withCode(a, operation("replay-run", http.MethodPost, "/runs/{id}/replay", "Take the turns of a run again, with its own module or the one in the body"),
+		func(ctx context.Context, in *Code) (*body[flawless.Replay], error) {
+			r, err := a.engine.Replay(ctx, in.ID, in.bin())
+			return &body[flawless.Replay]{r}, problem(err)
+		})
+	a.traces()
+	a.forks()
+	a.bundles()
+}

@@ -1,0 +1,80 @@
+package flawless
+
+import (
+	"fmt"
+	"time"
+)
+
+// Replay is what came of taking the turns of a run's log again.
+type Replay struct {
+	Run      string `json:"run"`
+	Module   string `json:"module"`
+	Workflow string `json:"workflow"`
+	Digest   string `json:"digest"` // of the module it was replayed against
+	Own      bool   `json:"own"`    // that is the run's own
+	Turns    int    `json:"turns"`  // that asked for what the log says
+	Of       int    `json:"of"`     // turns in the log, as far as it was replayed
+	Calls    int    `json:"calls"`
+	Cost     uint64 `json:"cost"` // metered units
+
+	Took   time.Duration `json:"took_ns"`
+	Memory int64         `json:"memory"`         // bytes of the guest's memory after the last turn
+	Hash   string        `json:"hash,omitempty"` // of the guest after the last turn, the same in every replay on every machine
+	Wake   int64         `json:"wake,omitempty"` // next timer of the guest after the last turn: Unix nanoseconds, 0 is none
+
+	Divergence *Divergence `json:"divergence,omitempty"`
+}
+
+// Divergence is where a replay asked for something else than the log says. It is an error and wraps
+// [Diverged].
+type Divergence struct {
+	Run  string `json:"run"`
+	Turn int    `json:"turn"`
+	Call int    `json:"call,omitempty"` // the first that differs; 0 where the ends differ
+
+	Logged *Call `json:"logged,omitempty"` // nil: the log has no such call
+	Asked  *Call `json:"asked,omitempty"`  // nil: the code makes no such call
+
+	LoggedEnd *Ended `json:"logged_end,omitempty"` // the run ended in this turn
+	AskedEnd  *Ended `json:"asked_end,omitempty"`  // the code ended in this turn
+
+	LoggedSite string `json:"logged_at,omitempty"` // call sites, file:line
+	AskedSite  string `json:"asked_at,omitempty"`
+}
+
+func (d *Divergence) Error() string {
+	at := ""
+	if d.Call > 0 {
+		at = fmt.Sprintf(" at call %d", d.Call)
+	}
+	return fmt.Sprintf("the replay of run %s diverged in turn %d%s: logged %s, asked %s", d.Run, d.Turn, at,
+		d.side(d.Logged, d.LoggedSite, d.LoggedEnd), d.side(d.Asked, d.AskedSite, d.AskedEnd))
+}
+
+// Unwrap returns Diverged.
+func (d *Divergence) Unwrap() error { return Diverged }
+
+func (d *Divergence) side(c *Call, site string, end *Ended) string {
+	switch {
+	case c != nil:
+		s := fmt.Sprintf("%s %s", c.Kind, c.Head)
+		if len(c.Body) > 0 {
+			s += fmt.Sprintf(" with a body of %d bytes", len(c.Body))
+		}
+		if site != "" {
+			s += " (" + site + ")"
+		}
+		return s
+	case end != nil:
+		return end.String()
+	}
+	return "nothing"
+}
+
+// String says in a line how a workflow came to its end.
+func (e *Ended) String() string {
+	if e.Failure != nil {
+		return fmt.Sprintf("the end, failed with %s: %s", e.Failure.Kind, e.Failure.Message)
+	}
+	return fmt.Sprintf("the end, completed with %.200s", e.Output)
+}

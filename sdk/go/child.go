@@ -1,0 +1,169 @@
+package flawless
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Child is a run that this run has spawned, or one that it waits for, with an output of type Out.
+type Child[Out any] struct {
+	id       string
+	name     string // module/workflow
+	detached bool
+	wrong    error // it could not be asked for
+
+	mu   sync.Mutex // held while somebody waits
+	call int        // whose answer is waited for; 0: none was made
+	over bool
+	out  Out
+	err  error
+}
+
+// SpawnOption says something about a child. [Detached] makes one.
+type SpawnOption interface{ spawn(*spawning) }
+
+type spawning struct{ detached bool }
+
+type spawnOption func(*spawning)
+
+func (f spawnOption) spawn(s *spawning) { f(s) }
+
+// Detached lets the child go on by itself: it is not cancelled when this run is. [Child.Wait] tells
+// how it ends all the same.
+func Detached() SpawnOption { return spawnOption(func(s *spawning) { s.detached = true }) }
+
+// Spawn starts a run of "module/workflow", or of a workflow of this run's own module in its own
+// version where name has no slash, and does not wait for it. The child is started exactly once, when
+// the turn that asks for it is durable; where that cannot be done, [Child.Wait] tells why.
+//
+// A child is asked to give up when this run is cancelled or terminated, unless it is [Detached]. When
+// this run ends in another way, its children go on. Where ctx has ended, nothing is started.
+func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOption) *Child[Out] {
+	c := &Child[Out]{name: name}
+	body, err := encode(in)
+	switch {
+	case err != nil:
+		c.wrong = fmt.Errorf("spawn %s: the input cannot be written as JSON: %w", name, err)
+		return c
+	case ctx.Err() != nil:
+		c.wrong = context.Cause(ctx)
+		return c
+	}
+	var s spawning
+	for _, opt := range opts {
+		opt.spawn(&s)
+	}
+	c.detached = s.detached
+	o := newObject(nil)
+	module, workflow, ok := strings.Cut(name, "/")
+	if !ok {
+		module, workflow = "", name
+	}
+	if module != "" {
+		o.str("module", module)
+	}
+	o.str("workflow", workflow)
+	if s.detached {
+		o.bool("detached", true)
+	}
+	writeSite(&o, callSite(1))
+	if c.call, c.wrong = makeCall("spawn", o.end(), body); c.wrong == nil {
+		c.id = RunID() + "." + strconv.Itoa(c.call)
+	}
+	return c
+}
+
+// Await returns a handle of any run, to wait for its end.
+func Await[Out any](id string) *Child[Out] { return &Child[Out]{id: id, name: "run " + id} }
+
+// ID returns the id of the run, "" where it could not be asked for.
+func (c *Child[Out]) ID() string { return c.id }
+
+// Wait waits until the child has ended, or ctx ends, and returns its output. The error is a
+// [*ChildError] where it ended without output, a [*CallError] where it could not be started, or the
+// cause of ctx; in the last case Wait may be called again. It may be called concurrently.
+func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
+	var none Out
+	if c.wrong != nil {
+		return none, c.wrong
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return c.out, c.err
+	}
+	if c.call == 0 {
+		if err := c.awaitEnd(); err != nil {
+			return none, err
+		}
+	}
+	if !arrives(ctx, c.call) {
+		return none, context.Cause(ctx)
+	}
+	h, body, err := take(c.call)
+	switch {
+	case err != nil:
+		return none, err
+	case h.failure != nil:
+		err = c.failed(h.failure)
+	case c.detached: // it was started
+		c.call, c.detached = 0, false
+		c.mu.Unlock()
+		defer c.mu.Lock()
+		return c.Wait(ctx)
+	case len(body) > 0:
+		if err = json.Unmarshal(body, &c.out); err != nil {
+			err = fmt.Errorf("%s: the output of run %s does not fit %T: %w", c.name, c.id, c.out, err)
+		}
+	}
+	c.over, c.err = true, err
+	return c.out, c.err
+}
+
+func (c *Child[Out]) awaitEnd() (err error) {
+	o := newObject(nil)
+	o.str("run", c.id)
+	writeSite(&o, callSite(2))
+	c.call, err = makeCall("await", o.end(), nil)
+	return err
+}
+
+func (c *Child[Out]) failed(f *answerError) error {
+	switch f.kind {
+	case "failed", "cancelled", "terminated":
+		return &ChildError{ID: c.id, Name: c.name, Status: f.kind, Kind: f.reason, Message: f.message}
+	}
+	return &CallError{Call: c.call, Method: "spawn", URL: c.name, Kind: f.kind, Message: f.message}
+}
+
+// ChildError is how a child ended without output.
+type ChildError struct {
+	ID      string // of the child
+	Name    string // module/workflow, as it was spawned
+	Status  string // failed, cancelled or terminated
+	Kind    string // of its failure: error, panic, trap and so on
+	Message string
+}
+
+func (e *ChildError) Error() string {
+	return fmt.Sprintf("%s (run %s) %s: %s", e.Name, e.ID, e.Status, e.Message)
+}
+
+// WaitAll waits for all children and returns their outputs in order, with the errors of all that
+// failed joined.
+func WaitAll[Out any](ctx context.Context, children ...*Child[Out]) ([]Out, error) {
+	outs := make([]Out, len(children))
+	var errs []error
+	for i, c := range children {
+		out, err := c.Wait(ctx)
+		if outs[i] = out; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return outs, errors.Join(errs...)
+}

@@ -1,0 +1,181 @@
+package flawless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Saga is a sequence of steps of which either all take effect, or those that did are undone.
+type Saga struct {
+	ctx   context.Context
+	undos []undo // of the steps that are done, in order
+	retry Retry
+}
+
+type undo struct {
+	name string
+	do   func(ctx context.Context) error
+}
+
+// SagaOption says something about a saga. [UndoRetry] is one.
+type SagaOption interface{ saga(*Saga) }
+
+// UndoRetry is a [SagaOption]: how often and when an undo that fails is tried again. The zero value of
+// a member stands for that of the default: 10 tries, the second after a second, each further wait twice
+// as long, at most a minute. Statuses and Jitter have no meaning here.
+type UndoRetry Retry
+
+func (r UndoRetry) saga(s *Saga) { s.retry = Retry(r) }
+
+// InSaga calls f, which takes steps. When f returns an error or panics, or the run is cancelled and f
+// returns because of it, the undos of the steps that were taken run in reverse order, each under a
+// context that is not cancelled any more and tried again as [UndoRetry] says. Then the error of f is
+// returned, or the panic goes on.
+//
+// Where an undo fails for good, the run becomes unresolved and says which steps are done, which are
+// undone and which are not. A person puts things right, and then resolves the call: with --retry the
+// undo is tried again, with --response it counts as undone, with --error it is given up; InSaga goes
+// on with the others and returns an [*UndoError] in the last case.
+func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err error) {
+	s := &Saga{ctx: ctx}
+	for _, opt := range opts {
+		opt.saga(s)
+	}
+	returned := false
+	defer func() {
+		if !returned { // f panicked
+			_ = s.undo("a panic")
+		}
+	}()
+	err = f(s)
+	returned = true
+	if err == nil {
+		return nil
+	}
+	if left := s.undo(err.Error()); left != nil {
+		return errors.Join(err, left)
+	}
+	return err
+}
+
+// Step calls do, and keeps undo for the case that the saga fails. undo is kept before do is called: it
+// is called also where do fails, for do may have taken effect in part, and must be right in both
+// cases. A nil undo is a step that needs none. Where the run is cancelled, do is not called.
+func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) error {
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	if undoStep != nil {
+		s.undos = append(s.undos, undo{name, undoStep})
+	}
+	if err := do(s.ctx); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// undo undoes all steps and returns an UndoError where some could not be.
+func (s *Saga) undo(why string) error {
+	ctx := context.WithoutCancel(s.ctx)
+	var undone, lost []string
+	for i := len(s.undos) - 1; i >= 0; i-- {
+		u := s.undos[i]
+		for {
+			err := s.try(ctx, u)
+			if err == nil {
+				undone = append(undone, u.name)
+				break
+			}
+			again, told := s.ask(u.name, why, err, undone, s.undos[:i])
+			if told != nil {
+				lost = append(lost, u.name)
+				break
+			}
+			if !again {
+				undone = append(undone, u.name)
+				break
+			}
+		}
+	}
+	s.undos = nil
+	if len(lost) > 0 {
+		return &UndoError{Steps: lost}
+	}
+	return nil
+}
+
+func (s *Saga) try(ctx context.Context, u undo) (err error) {
+	r := s.retry
+	if r.Attempts == 0 {
+		r.Attempts = 10
+	}
+	if r.Initial == 0 {
+		r.Initial = time.Second
+	}
+	if r.Factor == 0 {
+		r.Factor = 2
+	}
+	if r.Max == 0 {
+		r.Max = time.Minute
+	}
+	wait := r.Initial
+	for n := 1; ; n++ {
+		if err = u.do(ctx); err == nil || n >= r.Attempts {
+			return err
+		}
+		if err := Sleep(ctx, wait); err != nil {
+			return err
+		}
+		wait = min(time.Duration(float64(wait)*r.Factor), r.Max)
+	}
+}
+
+// ask makes the run wait for a person's word on an undo that has failed for good.
+func (s *Saga) ask(name, why string, failure error, undone []string, before []undo) (again bool, told error) {
+	var open []string
+	for _, u := range before {
+		open = append(open, u.name)
+	}
+	reason := fmt.Sprintf("the saga failed (%s) and undoing the step %q failed for good: %v; undone: %s; still done and undone after this: %s",
+		why, name, failure, orNone(undone), orNone(open))
+	return doubt("undo "+name, reason)
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// doubt makes the run unresolved until a person says what is true. It returns whether to try again,
+// or the error the person told.
+func doubt(request, reason string) (again bool, told error) {
+	h, _, n, err := inDoubt(request, reason)
+	switch {
+	case err != nil:
+		return false, err
+	case h.failure != nil:
+		return false, h.failure.of("doubt", request, n)
+	}
+	return h.note == "retry", nil
+}
+
+func inDoubt(request, reason string) (answerHead, []byte, int, error) {
+	o := newObject(nil)
+	o.str("request", request)
+	o.str("reason", reason)
+	writeSite(&o, callSite(2))
+	n, h, body, err := exchange(context.Background(), "doubt", o.end(), nil)
+	return h, body, n, err
+}
+
+// UndoError says which steps of a saga could not be undone and were given up by a person.
+type UndoError struct{ Steps []string }
+
+func (e *UndoError) Error() string {
+	return "not undone: " + strings.Join(e.Steps, ", ")
+}
