@@ -10,7 +10,7 @@ GO ?= go
 TEST = $(GO) test -count=1 -timeout 20m
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder
 
-.PHONY: build demo test check bench arm64 fmt vet lint race
+.PHONY: build demo test check bench arm64 fmt vet lint race rust
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -22,7 +22,7 @@ test:
 	$(TEST) ./...
 	cd sdk/go && $(TEST) ./...
 
-check: fmt vet lint race
+check: fmt vet lint race rust
 
 fmt:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
@@ -38,6 +38,14 @@ lint:
 
 race:
 	$(TEST) -race -short . ./client ./internal/effect ./internal/engine ./internal/store/...
+
+# Clippy and rustfmt come with rustup; where the compiler is Debian's, it checks alone.
+rust:
+	@! command -v cargo-fmt >/dev/null || (cd sdk/rust && cargo fmt --check && cd guests && cargo fmt --check)
+	@lint="check --all-targets"; ! command -v cargo-clippy >/dev/null || lint="clippy --all-targets -- -D warnings"; \
+	for d in sdk/rust sdk/rust/guests examples/hello-rust; do (cd $$d && cargo --quiet --locked $$lint) || exit 1; done
+	cd sdk/rust && cargo test --quiet --locked --all-features
+	cd sdk/rust && RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
 
 bench:
 	$(GO) run ./bench

@@ -42,9 +42,9 @@ type Start struct {
 	Of       string            `json:"of,omitempty" cbor:"23,keyasint,omitempty"`       // the run that this one repeats
 	Deadline int64             `json:"deadline,omitempty" cbor:"24,keyasint,omitempty"` // the run is asked to give up then: Unix nanoseconds
 	Grace    int64             `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // and terminated this many nanoseconds later
-	Origin   *Origin           `json:"origin,omitempty" cbor:"30,keyasint,omitempty"`   // of a fork or an imported run
-	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`
-	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"` // where it queues before it begins
+	Labels   map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"`
+	Origin   *Origin           `json:"origin,omitempty" cbor:"31,keyasint,omitempty"` // of a fork or an imported run
+	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`  // where it queues before it begins
 }
 
 // Turn is what the guest saw and did between two waits.
@@ -58,7 +58,7 @@ type Turn struct {
 	Wake    int64             `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
 	Ended   *Ended            `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
 	Cost    uint64            `json:"cost,omitempty" cbor:"10,keyasint,omitempty"`   // metered units
-	Labels  map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"` // that the guest set; "" removes one
+	Labels  map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"` // that the guest set; "" removes one
 }
 
 // Ended is how a workflow's function came to its end.

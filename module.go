@@ -21,6 +21,9 @@ type Manifest struct {
 	SDK       string     `json:"sdk,omitempty" cbor:"1,keyasint,omitempty"` // such as "go/0.1.0"
 	Workflows []Workflow `json:"workflows" cbor:"2,keyasint,omitempty"`
 	Hosts     []string   `json:"hosts,omitempty" cbor:"3,keyasint,omitempty"` // it means to talk to
+	// Name and Version are those that the author gave to the module, or "".
+	Name    string `json:"name,omitempty" cbor:"4,keyasint,omitempty"`
+	Version string `json:"version,omitempty" cbor:"5,keyasint,omitempty"`
 }
 
 // Workflow is a named function inside a module. Input and Output are JSON Schemas (draft 2020-12),

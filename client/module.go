@@ -16,7 +16,7 @@ import (
 // storing; done is 0 to 1.
 type Progress func(stage string, done float64)
 
-// AddModule adds a module. It returns false where these bytes are the newest version already. If
+// AddModule adds a module, without a name under the one that it says of itself. It returns false where these bytes are the newest version already. If
 // ctx ends or the connection breaks nobody can say whether the module was added; adding it again
 // does no harm.
 func (c *Client) AddModule(ctx context.Context, name string, bin []byte, progress Progress) (flawless.Module, bool, error) {
@@ -24,7 +24,11 @@ func (c *Client) AddModule(ctx context.Context, name string, bin []byte, progres
 		progress = func(string, float64) {}
 	}
 	upload := &counted{r: bytes.NewReader(bin), all: len(bin), progress: progress}
-	resp, err := c.send(ctx, request{method: http.MethodPut, path: "/modules/" + url.PathEscape(name), body: upload,
+	method, path := http.MethodPut, "/modules/"+url.PathEscape(name)
+	if name == "" {
+		method, path = http.MethodPost, "/modules"
+	}
+	resp, err := c.send(ctx, request{method: method, path: path, body: upload,
 		length: int64(len(bin)), kind: "application/wasm", accept: "text/event-stream"})
 	if err != nil {
 		return flawless.Module{}, false, err

@@ -41,14 +41,22 @@ func (a *app) buildCommand() *cobra.Command {
 	return c
 }
 
-// build compiles the Go project in dir and returns the name of the module's file.
+// build compiles the project in dir, in Go or Rust, and returns the name of the module's file.
 func build(ctx context.Context, dir, out string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
+	if _, err := os.Stat(filepath.Join(abs, "Cargo.toml")); err == nil {
+		if out != "" {
+			if out, err = filepath.Abs(out); err != nil {
+				return "", err
+			}
+		}
+		return buildCrate(ctx, abs, out)
+	}
 	if _, err := os.Stat(filepath.Join(abs, "go.mod")); err != nil {
-		return "", fmt.Errorf("%s has no go.mod: it is not a project; write one with: flawless new NAME: %w", dir, flawless.NotFound)
+		return "", fmt.Errorf("%s has no go.mod and no Cargo.toml: it is not a project; write one with: flawless new NAME: %w", dir, flawless.NotFound)
 	}
 	if out == "" {
 		out = filepath.Join(abs, projectOf(abs)+".wasm")

@@ -15,16 +15,29 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	sdk "github.com/flawless-engine/flawless/sdk/go"
+	"github.com/flawless-engine/flawless/sdk/rust"
 )
 
-//go:embed template
+//go:embed template template-rust
 var templates embed.FS
+
+// languages has what a project in each language is made of.
+var languages = []struct {
+	name, template string
+	sdk            fs.FS
+}{
+	{"go", "template", sdk.Source},
+	{"rust", "template-rust", rust.Source},
+}
 
 var projectName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,49}$`)
 
 func (a *app) newCommand() *cobra.Command {
-	return &cobra.Command{Use: "new NAME", Short: "Write a project that builds as it is", Args: cobra.ExactArgs(1),
-		Long: "Writes a folder NAME with a workflow in Go, and a copy of the SDK, so that it builds without a network.",
+	var lang string
+	c := &cobra.Command{Use: "new NAME", Short: "Write a project that builds as it is", Args: cobra.ExactArgs(1),
+		Long: "Writes a folder NAME with a workflow in Go or Rust, and a copy of the SDK. One in Go builds without a network, one in\n" +
+			"Rust needs the target wasm32-wasip1 and crates.io.",
+		Example: "  flawless new shop\n  flawless new shop --lang rust",
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := filepath.Base(args[0])
 			if !projectName.MatchString(name) {
@@ -33,7 +46,7 @@ func (a *app) newCommand() *cobra.Command {
 			if _, err := os.Stat(args[0]); err == nil {
 				return fmt.Errorf("%s is there already and is not written over: %w", args[0], flawless.Conflict)
 			}
-			if err := writeProject(args[0], name); err != nil {
+			if err := writeProject(args[0], name, lang); err != nil {
 				return err
 			}
 			if a.json {
@@ -42,12 +55,24 @@ func (a *app) newCommand() *cobra.Command {
 			fmt.Fprintf(a.out, "wrote %s; now\n  cd %s\n  flawless run %s --input '{\"name\":\"Ann\"}'\n", args[0], args[0], name)
 			return nil
 		}}
+	c.Flags().StringVar(&lang, "lang", "go", "language: go or rust")
+	_ = c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions([]string{"go", "rust"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
 }
 
-// writeProject writes the templates and the SDK.
-func writeProject(dir, name string) error {
+// writeProject writes the templates and the SDK of a language.
+func writeProject(dir, name, lang string) error {
+	for _, l := range languages {
+		if l.name == lang {
+			return writeTemplate(dir, name, l.template, l.sdk)
+		}
+	}
+	return fmt.Errorf("there is no language %q; --lang is go or rust: %w", lang, flawless.Invalid)
+}
+
+func writeTemplate(dir, name, from string, sdk fs.FS) error {
 	return errors.Join(
-		fs.WalkDir(templates, "template", func(path string, d fs.DirEntry, err error) error {
+		fs.WalkDir(templates, from, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
@@ -63,14 +88,14 @@ func writeProject(dir, name string) error {
 			if err := t.Execute(&b, map[string]string{"Name": name}); err != nil {
 				return err
 			}
-			rel := strings.TrimSuffix(strings.TrimPrefix(path, "template/"), ".tmpl")
+			rel := strings.TrimSuffix(strings.TrimPrefix(path, from+"/"), ".tmpl")
 			return writeFile(filepath.Join(dir, strings.Replace(rel, "dot-", ".", 1)), []byte(b.String()))
 		}),
-		fs.WalkDir(sdk.Source, ".", func(path string, d fs.DirEntry, err error) error {
+		fs.WalkDir(sdk, ".", func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
-			b, err := sdk.Source.ReadFile(path)
+			b, err := fs.ReadFile(sdk, path)
 			if err != nil {
 				return err
 			}

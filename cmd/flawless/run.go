@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,9 +15,11 @@ import (
 
 func (a *app) runCommand() *cobra.Command {
 	var input, id, module, dir string
-	c := &cobra.Command{Use: "run WORKFLOW", Short: "Build the project, add it, start a run and follow it", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "run [MODULE[:VERSION]] WORKFLOW", Short: "Build the project, add it, start a run and follow it", Args: cobra.RangeArgs(1, 2),
 		Long: "In a project's folder: builds it, adds the module to the server, starts a run, prints its log to standard error as it\n" +
-			"grows, and its output to standard output. Interrupting the command does not end the run.",
+			"grows, and its output to standard output. With MODULE nothing is built: the module is on the server already, and its\n" +
+			"newest version is taken, or the one that is named. Interrupting the command does not end the run.",
+		Example: "  flawless run checkout --input '{\"card\":\"4711\"}'\n  flawless run shop:0.1.1 checkout --input @order.json",
 		RunE: func(c *cobra.Command, args []string) error {
 			in, err := a.readInput(input)
 			if err != nil {
@@ -27,17 +32,13 @@ func (a *app) runCommand() *cobra.Command {
 			if _, err := cl.Version(c.Context()); err != nil {
 				return err
 			}
-			file, err := build(c.Context(), dir, "")
-			if err != nil {
+			start := client.Start{Workflow: args[len(args)-1], Input: in, ID: id}
+			if len(args) == 2 {
+				start.Module, start.Version, _ = strings.Cut(args[0], ":")
+			} else if start.Module, err = a.addProject(c.Context(), dir, module); err != nil {
 				return err
 			}
-			if module == "" {
-				module = projectOf(dir)
-			}
-			if _, _, err := a.addModule(c.Context(), module, file); err != nil {
-				return err
-			}
-			r, _, err := cl.Start(c.Context(), client.Start{Module: module, Workflow: args[0], Input: in, ID: id}, false)
+			r, _, err := cl.Start(c.Context(), start, false)
 			if err != nil {
 				return err
 			}
@@ -72,4 +73,17 @@ func (a *app) runCommand() *cobra.Command {
 	f.StringVar(&module, "module", "", "name of the module (default the project's)")
 	f.StringVar(&dir, "dir", ".", "the project's folder")
 	return c
+}
+
+// addProject builds a project and adds it under a name, "" is its own.
+func (a *app) addProject(ctx context.Context, dir, name string) (string, error) {
+	file, err := build(ctx, dir, "")
+	if err != nil {
+		return "", err
+	}
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(file), ".wasm")
+	}
+	_, _, err = a.addModule(ctx, name, file)
+	return name, err
 }

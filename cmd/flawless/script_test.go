@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
 func TestMain(m *testing.M) {
@@ -55,10 +58,34 @@ func TestScripts(t *testing.T) {
 			if err == nil {
 				e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
-			return nil
+			return forCargo(e, cache)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon, "settle": settle},
 	})
+}
+
+// forCargo lets cargo find its home and what it has built, where commands have another HOME.
+func forCargo(e *testscript.Env, cache string) error {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	for name, dir := range map[string]string{"CARGO_HOME": ".cargo", "RUSTUP_HOME": ".rustup"} {
+		if v := os.Getenv(name); v != "" {
+			e.Setenv(name, v)
+		} else {
+			e.Setenv(name, filepath.Join(home, dir))
+		}
+	}
+	e.Setenv("CARGO_TARGET_DIR", filepath.Join(cache, "flawless-rust", "target"))
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	e.Setenv("REPO", repo)
+	env, err := rusttest.Environment()
+	e.Vars = append(e.Vars, env...)
+	return err
 }
 
 // ready waits until the server answers.
@@ -82,6 +109,17 @@ func soon(ts *testscript.TestScript, _ bool, args []string) {
 		<-time.After(50 * time.Millisecond)
 	}
 	ts.Fatalf("it never prints %s", want)
+}
+
+// settle settles the promise of a run: settle RUN ARGS...
+func settle(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("flawless", "workflow", "promise", "list", args[0], "--json"))
+	var open []struct{ Token string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &open))
+	if len(open) != 1 {
+		ts.Fatalf("run %s has %d promises", args[0], len(open))
+	}
+	ts.Check(ts.Exec("flawless", append([]string{"workflow", "promise", "settle", open[0].Token}, args[1:]...)...))
 }
 
 // exitCode runs flawless and checks its exit code: exitcode N ARGS...

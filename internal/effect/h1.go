@@ -158,7 +158,7 @@ func (c *h1) read(r *request) (*reply, bool, *fault) {
 		if err != nil {
 			return nil, false, &fault{reason: "dial", status: res.StatusCode, err: c.cause(err, "in the middle of the response")}
 		}
-		reuse := !res.Close && !a.tooLarge && c.in.Buffered() == 0 && c.got == nil
+		reuse := !res.Close && !a.tooLarge && !a.cut && c.in.Buffered() == 0 && c.got == nil
 		return a, reuse, nil
 	}
 }
@@ -190,7 +190,7 @@ func (c *h1) cause(err error, where string) error {
 // readBody reads the body of a response to its end, or to the limit.
 func readBody(res *http.Response, r *request) (*reply, error) {
 	a := &reply{status: res.StatusCode, header: res.Header}
-	if res.ContentLength > r.limit && r.method != http.MethodHead {
+	if res.ContentLength > r.limit && !r.cut && r.method != http.MethodHead {
 		a.tooLarge = true
 		return a, nil
 	}
@@ -206,7 +206,9 @@ func readBody(res *http.Response, r *request) (*reply, error) {
 		n, err := res.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		if int64(len(b)) > r.limit {
-			a.tooLarge = true
+			a.tooLarge = !r.cut
+			a.cut = r.cut
+			a.body = b[:r.limit]
 			return a, nil
 		}
 		switch err {

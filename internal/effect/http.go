@@ -73,6 +73,7 @@ type reply struct {
 	header   http.Header
 	body     []byte
 	tooLarge bool
+	cut      bool // there was more
 }
 
 // fault is an exchange without a complete response.
@@ -195,12 +196,15 @@ func (r *request) failed(t Try, f *fault, stages trail) Result {
 	if f.status != 0 {
 		text = fmt.Sprintf("sent, and its response with status %d was cut off: %v", f.status, f.err)
 	}
-	kind := kindInterrupted
+	kind, reason := kindInterrupted, ""
 	if r.idempotent {
 		kind = kindUnknown
 	}
+	if f.reason == "timeout" {
+		reason = f.reason
+	}
 	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0), Stages: stages,
-		Answer: errorAnswer(t.Call.N, kind, text, "", f.status)}
+		Answer: errorAnswer(t.Call.N, kind, text, reason, f.status)}
 }
 
 func (r *request) answered(t Try, a *reply, stages trail) Result {

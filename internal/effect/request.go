@@ -32,6 +32,7 @@ type httpHead struct {
 	TimeoutMS  int64      `json:"timeout_ms"`
 	Limit      int64      `json:"limit"`
 	OnUnknown  string     `json:"on_unknown"`
+	Longer     string     `json:"longer"`
 	Redirects  *int       `json:"redirects"`
 	Retry      *retryHead `json:"retry"`
 }
@@ -49,6 +50,7 @@ type request struct {
 	tell       bool
 	timeout    time.Duration
 	limit      int64
+	cut        bool // a longer response is cut and not refused
 	redirects  int
 	retry      Retry
 	statuses   []int
@@ -90,6 +92,13 @@ func parseHTTP(c flawless.Call) (*request, error) {
 		return nil, invalid(HTTP, `member "limit" is %d, give 1 to %d bytes`, h.Limit, highestLimit)
 	case h.Limit > 0:
 		r.limit = h.Limit
+	}
+	switch h.Longer {
+	case "", "error":
+	case "cut":
+		r.cut = true
+	default:
+		return nil, invalid(HTTP, `member "longer" is %q, give "error" or "cut"`, h.Longer)
 	}
 	if h.Redirects != nil {
 		if r.redirects = *h.Redirects; r.redirects < 0 || r.redirects > mostRedirects {

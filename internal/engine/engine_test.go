@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -78,7 +79,9 @@ func tryOpen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 		return nil, err
 	}
 	o.Store, o.Guest = s, f.runtime
-	o.compiled = map[string]*guest.Module{f.module.Digest(): f.module}
+	compiled := map[string]*guest.Module{f.module.Digest(): f.module}
+	maps.Copy(compiled, o.compiled)
+	o.compiled = compiled
 	if o.Kinds == nil {
 		o.Kinds = effect.Kinds(effect.Options{})
 	}

@@ -31,16 +31,16 @@ type snapshot struct {
 	Wake   int64
 	Made   int
 	Cost   uint64
-	Calls  []callSnapshot    `json:",omitempty"`
-	Ready  []answerSnapshot  `json:",omitempty"`
-	Cancel *flawless.Cancel  `json:",omitempty"`
-	Paused *flawless.Pause   `json:",omitempty"`
-	Labels map[string]string `json:",omitempty"`
+	Calls  []callSnapshot   `json:",omitempty"`
+	Ready  []answerSnapshot `json:",omitempty"`
+	Cancel *flawless.Cancel `json:",omitempty"`
+	Paused *flawless.Pause  `json:",omitempty"`
 
 	Mail     []messageSnapshot `json:",omitempty"`
 	Messages int               `json:",omitempty"`
 	Heard    map[string]int    `json:",omitempty"`
 	Keys     map[string]string `json:",omitempty"`
+	Labels   map[string]string `json:",omitempty"`
 }
 
 // messageSnapshot keeps the body of a message as bytes, whatever they are.
@@ -99,8 +99,7 @@ func (s *state) restore(b []byte) error {
 		return fmt.Errorf("the state in an image has format %d, this engine knows %d: %w", in.Format, stateFormat, flawless.Damaged)
 	}
 	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
-	s.labels = in.Labels
-	s.paused, s.messages = in.Paused, in.Messages
+	s.paused, s.messages, s.labels = in.Paused, in.Messages, in.Labels
 	maps.Copy(s.heard, in.Heard)
 	maps.Copy(s.keys, in.Keys)
 	for _, m := range in.Mail {

@@ -45,13 +45,14 @@ func (l *loading) close() {
 	}
 }
 
-// AddModule checks, compiles and keeps a module. New runs take it from then on; runs that are open
+// AddModule checks, compiles and keeps a module; without a name it takes the one that the module says
+// of itself. New runs take it from then on; runs that are open
 // stay on theirs. The same bytes as the newest version change nothing and return false. Progress is
 // called with what is being done and how much of it, 0 to 1; it may be nil. A crash in the middle
 // leaves the module added whole or not at all.
 func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progress func(stage string, done float64)) (flawless.Module, bool, error) {
 	switch {
-	case !moduleName.MatchString(name):
+	case name != "" && !moduleName.MatchString(name):
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: a name is 1 to 100 letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", name, flawless.Invalid)
 	case len(bin) > MaxModule:
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, at most %d are taken; build with -ldflags=-s -w or leave packages out: %w", name, len(bin), MaxModule, flawless.TooLarge)
@@ -64,6 +65,11 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	l := e.loadModule(ctx, digest, func() ([]byte, error) { return bin, nil }, progress)
 	if l.err != nil {
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, l.err)
+	}
+	if name == "" {
+		if name = l.module.Manifest().Name; !moduleName.MatchString(name) {
+			return flawless.Module{}, false, fmt.Errorf("adding a module: it calls itself %q, which is no name for one; say flawless::module! { name = \"…\", version = \"…\" } in it, or add it under a name: %w", name, flawless.Refused)
+		}
 	}
 	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest()}
 	if err := checkManifest(m.Manifest, l); err != nil {

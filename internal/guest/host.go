@@ -53,6 +53,7 @@ var hosts = []host{
 		{"quantum", "", "", meter},
 	}},
 	{"wasi_snapshot_preview1", wasi},
+	{"wasabi", []function{{"submit", "iiii", "i", submit}}},
 }
 
 // offered tells whether a guest may import a function. The meter is ours alone.
@@ -143,13 +144,17 @@ func call(i *Instance, s []uint64) uint32 {
 		i.label(head)
 		return 0
 	}
-	made := flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}
+	return uint32(i.take(flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}))
+}
+
+// take takes down a call and returns its number.
+func (i *Instance) take(made flawless.Call) int {
 	made.N = i.number(made)
 	if i.tracer != nil {
 		i.tracer.called(i, made.N)
 	}
 	i.out.Calls = append(i.out.Calls, made)
-	return uint32(made.N)
+	return made.N
 }
 
 // number returns the number of a call: that of the one a replay expects, or the next.

@@ -35,7 +35,9 @@ type Instance struct {
 	depth   api.Global
 	start   api.Function
 	resume  api.Function // nil for a guest without a scheduler
+	alloc   api.Function // of a beta guest
 	ctx     context.Context
+	stack   [1]uint64 // for the result of a function
 
 	origin, now int64
 	random      *rand.ChaCha8
@@ -63,6 +65,10 @@ type Instance struct {
 	released   bool
 	stepping   *stepping
 	tracer     *tracer
+
+	workflow  string // of a beta guest
+	cancelled int    // its call that is answered when the run is cancelled
+	response  []byte // that it has sent
 }
 
 type visible struct {
@@ -119,6 +125,7 @@ func (i *Instance) begins(s Start) {
 	if i.m.tracing != nil {
 		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
 	}
+	i.workflow = s.Workflow
 }
 
 // derive makes a seed for one purpose of a run's seed.

@@ -32,6 +32,7 @@ type Module struct {
 	digest     string
 	sum        [32]byte // the digest
 	manifest   flawless.Manifest
+	beta       *beta // nil: it speaks the guest interface
 	rewritten  *rewrite.Result
 	compiled   wazero.CompiledModule
 	base       *image   // nil: every run is initialised by itself
@@ -61,12 +62,16 @@ func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage stri
 	if err != nil {
 		return nil, err
 	}
-	if err := r.check(rewritten); err != nil {
+	beta, err := newBeta(rewritten, bin)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.check(rewritten, beta != nil); err != nil {
 		return nil, err
 	}
 	progress("rewriting", 1)
 	sum := sha256.Sum256(bin)
-	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, rewritten: rewritten, tracing: tracing}
+	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, rewritten: rewritten, tracing: tracing, beta: beta}
 	progress("compiling", 0)
 	compiling := ctx
 	if tracing != nil {
@@ -96,10 +101,10 @@ var exports = []struct {
 }{{"flawless_describe", true}, {"flawless_start", true}, {"flawless_resume", false}, {"flawless_blocked", false}, {"_initialize", false}}
 
 // check refuses what is no workflow or needs more than there is.
-func (r *Runtime) check(m *rewrite.Result) error {
+func (r *Runtime) check(m *rewrite.Result, beta bool) error {
 	for _, e := range exports {
 		switch t, there := m.Exports[e.name]; {
-		case !there && e.needed:
+		case !there && e.needed && !beta:
 			return fmt.Errorf("the module does not export the function %s: it is not a workflow; use the SDK, and build Go with -buildmode=c-shared: %w", e.name, flawless.Refused)
 		case there && t != "()->()":
 			return fmt.Errorf("the module exports %s with the type %s, it must be ()->(); use the SDK: %w", e.name, t, flawless.Refused)
@@ -118,11 +123,15 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		return err
 	}
 	defer i.destroy()
-	if i.described == nil {
+	switch {
+	case m.beta != nil:
+		m.manifest = m.beta.manifest()
+	case i.described == nil:
 		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
-	}
-	if err := json.Unmarshal(i.described, &m.manifest); err != nil {
-		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
+	default:
+		if err := json.Unmarshal(i.described, &m.manifest); err != nil {
+			return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
+		}
 	}
 	b := i.memory.bytes()
 	m.generators = generators(b)
@@ -214,6 +223,9 @@ func (m *Module) instantiate(ctx context.Context, base *image) (*Instance, error
 	i.depth = mod.ExportedGlobal(m.rewritten.Depth)
 	i.start = mod.ExportedFunction("flawless_start")
 	i.resume = mod.ExportedFunction("flawless_resume")
+	if m.beta != nil {
+		i.resume, i.alloc = nil, mod.ExportedFunction(betaAlloc)
+	}
 	i.ctx = &instanceContext{context.Background(), i}
 	return i, nil
 }
@@ -265,7 +277,7 @@ func (m *Module) give(i *Instance) {
 		i.destroy()
 		return
 	}
-	next := &Instance{m: m, mod: i.mod, memory: i.memory, globals: i.globals, units: i.units, depth: i.depth, start: i.start, resume: i.resume}
+	next := &Instance{m: m, mod: i.mod, memory: i.memory, globals: i.globals, units: i.units, depth: i.depth, start: i.start, resume: i.resume, alloc: i.alloc}
 	next.ctx = &instanceContext{context.Background(), next}
 	m.mu.Lock()
 	if !m.closed && len(m.free) < spare {

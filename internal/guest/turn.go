@@ -143,7 +143,7 @@ func (i *Instance) invoke(f api.Function) (err error) {
 			err = fmt.Errorf("the WebAssembly runtime failed: %v", p)
 		}
 	}()
-	return f.CallWithStack(i.ctx, nil)
+	return f.CallWithStack(i.ctx, i.stack[:])
 }
 
 // autopsy says what a guest died of.
@@ -151,6 +151,9 @@ func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
 	var broke *fault
 	var exit *exited
 	message, stack := lastWords(lines)
+	if i.m.beta != nil {
+		message, stack = panicked(lines)
+	}
 	if errors.As(err, &exit) && exit.code != dying {
 		message = "" // it exited by itself, whatever it printed
 	}
@@ -218,7 +221,7 @@ func (*abandoned) Error() string { return "the guest was released" }
 func (i *Instance) step() error {
 	if i.stepping == nil {
 		i.stepping = &stepping{make(chan struct{}), make(chan struct{}), make(chan error, 1), false}
-		go func() { i.stepping.done <- i.invoke(i.start) }()
+		go func() { i.stepping.done <- i.main() }()
 	} else {
 		i.stepping.goOn <- struct{}{}
 	}

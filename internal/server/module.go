@@ -32,6 +32,11 @@ type addModule struct {
 	RawBody []byte `contentType:"application/wasm"`
 }
 
+type deployModule struct {
+	Accept  string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
+	RawBody []byte `contentType:"application/wasm"`
+}
+
 func (a *api) modules() {
 	add := operation("add-module", http.MethodPut, "/modules/{name}", "Add a module, or a new version of it")
 	add.MaxBodyBytes = engine.MaxModule + 1
@@ -44,6 +49,11 @@ func (a *api) modules() {
 		"201": {Description: "added", Content: content},
 	}
 	huma.Register(a.huma, add, a.addModule)
+	deploy := add
+	deploy.OperationID, deploy.Method, deploy.Path, deploy.Summary = "deploy-module", http.MethodPost, "/api/v1/modules", "Add a module under the name that it says of itself"
+	huma.Register(a.huma, deploy, func(ctx context.Context, in *deployModule) (*huma.StreamResponse, error) {
+		return a.addModule(ctx, &addModule{Accept: in.Accept, RawBody: in.RawBody})
+	})
 	huma.Register(a.huma, operation("list-modules", http.MethodGet, "/modules", "The newest version of each module"),
 		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Module], error) {
 			m, err := a.engine.Modules(ctx)

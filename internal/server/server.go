@@ -45,9 +45,11 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.runs()
 	a.examinations()
 	a.streams()
+	a.together()
 	a.secrets()
 	a.settings()
 	a.schedules()
+	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
 	return guard(log, mux)
 }

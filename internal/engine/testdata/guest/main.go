@@ -26,8 +26,6 @@ func main() {
 	flawless.Workflow("spin", spin)
 	flawless.Workflow("fan", fan)
 	flawless.Workflow("script", script)
-	flawless.Workflow("confide", confide)
-	flawless.Workflow("label", label)
 	flawless.Workflow("together", together)
 	flawless.Workflow("helper", helper)
 	flawless.Workflow("family", family)
@@ -47,6 +45,8 @@ func main() {
 	flawless.Workflow("hog", hog)
 	flawless.Workflow("sink", sink)
 	flawless.Workflow("revised", revised)
+	flawless.Workflow("confide", confide)
+	flawless.Workflow("label", label)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

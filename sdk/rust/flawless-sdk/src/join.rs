@@ -180,7 +180,7 @@ pub async fn join_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> Ve
 #[cfg(test)]
 mod tests {
     use crate::executor::finish;
-    use crate::{join, join_all, task};
+    use crate::{join_all, task};
 
     #[test]
     fn a_part_that_is_woken_after_its_end_counts_once() {

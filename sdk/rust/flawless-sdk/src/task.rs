@@ -16,7 +16,7 @@ struct Slot<T> {
 
 /// Work that was begun by [`task`]. Awaiting it gives its result; dropping it changes nothing about
 /// the work.
-#[must_use = "the work goes on by itself; bind it to `_` if nobody asks for its result"]
+#[must_use = "the work goes on by itself; `drop` this if nobody asks for its result"]
 pub struct Task<T> {
     slot: Rc<RefCell<Slot<T>>>,
 }
@@ -90,7 +90,7 @@ mod tests {
         let seen = Rc::new(RefCell::new(false));
         let shared = seen.clone();
         executor::finish(async move {
-            let _ = task(async move { *shared.borrow_mut() = true });
+            drop(task(async move { *shared.borrow_mut() = true }));
         });
         executor::with(|e| e.run(|| false));
         assert!(*seen.borrow());

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/rusttest"
+)
+
+// published is a module of the published crates, and a program with the published flawless-utils.
+var published = sync.OnceValues(func() (p struct{ module, program string }, err error) {
+	bin, err := rusttest.Build(filepath.Join("..", "..", "internal", "engine", "testdata", "beta"), rusttest.Unknown)
+	if err != nil {
+		return p, err
+	}
+	dir, err := os.MkdirTemp("", "flawless-published")
+	if err != nil {
+		return p, err
+	}
+	p.module = filepath.Join(dir, "beta.wasm")
+	if err := os.WriteFile(p.module, bin, 0o600); err != nil {
+		return p, err
+	}
+	p.program, err = rusttest.Program(filepath.Join("testdata", "sidecar"))
+	return p, err
+})
+
+// counting is a server that counts what it is asked for by Idempotency-Key.
+func counting(t *testing.T) (url string, keys func() int) {
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen[r.Header.Get("Idempotency-Key")] = true
+		mu.Unlock()
+		fmt.Fprint(w, "done")
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(seen)
+	}
+}
+
+func newProcess(t *testing.T) *process {
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, binary: filepath.Join(dir, "flawless"), dir: t.TempDir(), port: freePort(t)}
+	p.up()
+	t.Cleanup(func() { p.kill() })
+	return p
+}
+
+// TestASidecarOfThePublishedCrates runs a native program with flawless-utils against the real server.
+func TestASidecarOfThePublishedCrates(t *testing.T) {
+	t.Parallel()
+	pub, err := published()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, keys := counting(t)
+	p := newProcess(t)
+	for _, row := range []struct{ command, want string }{
+		{"chain", `^wkf_[0-9a-z]{26} Some\("\[4,16\]"\)\n$`},
+		{"fail", `^Some\(".*Failed to deserialize JSON .7. as`},
+	} {
+		out, err := exec.CommandContext(t.Context(), pub.program, "http://127.0.0.1:"+strconv.Itoa(p.port), pub.module, row.command, url).CombinedOutput()
+		if err != nil || !regexp.MustCompile(row.want).Match(out) {
+			t.Errorf("%s: %s, %v; want %s", row.command, out, err, row.want)
+		}
+	}
+	if keys() != 4 {
+		t.Errorf("%d requests, want 4", keys())
+	}
+}
+
+// TestThePublishedCratesSurviveKills kills the real server again and again while runs go on.
+func TestThePublishedCratesSurviveKills(t *testing.T) {
+	t.Parallel()
+	pub, err := published()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, keys := counting(t)
+	p := newProcess(t)
+	c := p.connect()
+	defer func() { _ = c.Close() }()
+	bin, err := os.ReadFile(pub.module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.AddModule(t.Context(), "", bin, nil); err != nil {
+		t.Fatal(err)
+	}
+	times := []int{31, 33, 30, 35}
+	for _, n := range times {
+		in, err := json.Marshal(map[string]any{"url": url, "n": n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Start(t.Context(), client.Start{Module: "beta", Version: "0.1.1", Workflow: "steady", Input: in, ID: fmt.Sprint("run", n)}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k := range 4 {
+		for deadline := time.Now().Add(20 * time.Second); keys() < 25*(k+1) && time.Now().Before(deadline); {
+			<-time.After(5 * time.Millisecond)
+		}
+		p.kill()
+		p.up()
+	}
+	sum := 0
+	for _, n := range times {
+		sum += n
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		r, err := c.Run(ctx, fmt.Sprint("run", n), true)
+		cancel()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case n%2 == 1 && (r.Status != flawless.Completed || string(r.Output) != fmt.Sprintf("[%d,true]", n)):
+			t.Errorf("it is %+v %+v", r, r.Failure)
+		case n%2 == 0 && (r.Status != flawless.Failed || !strings.Contains(r.Failure.Message, "an even number: 30")):
+			t.Errorf("it is %+v %+v", r, r.Failure)
+		}
+	}
+	if keys() != sum {
+		t.Errorf("%d calls arrived, want %d", keys(), sum)
+	}
+}

@@ -1,0 +1,258 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/rusttest"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+// crates are the guests of sdk/rust/guests, built once for all tests: plain functions, and async ones.
+var crates = sync.OnceValues(func() (map[string][]byte, error) {
+	out := map[string][]byte{}
+	var err error
+	for _, name := range []string{"plain", "beside"} {
+		for _, target := range []string{rusttest.WASI, rusttest.Unknown} {
+			bin, e := rusttest.Build(filepath.Join("..", "..", "sdk", "rust", "guests", name), target)
+			key := name
+			if target == rusttest.Unknown {
+				key += "-unknown"
+			}
+			out[key], err = bin, errors.Join(err, e)
+		}
+	}
+	return out, err
+})
+
+// compiled are guests by digest, compiled once for all engines of the tests.
+func compiled(bins func() (map[string][]byte, error)) func() (map[string]*guest.Module, error) {
+	return sync.OnceValues(func() (map[string]*guest.Module, error) {
+		all, err := bins()
+		f := fixture()
+		if err = errors.Join(err, f.err); err != nil {
+			return nil, err
+		}
+		out := map[string]*guest.Module{}
+		for _, bin := range all {
+			m, err := f.runtime.Load(context.Background(), bin, nil)
+			if err != nil {
+				return nil, err
+			}
+			out[m.Digest()] = m
+		}
+		return out, nil
+	})
+}
+
+var compiledCrates = compiled(crates)
+
+// openRust opens an engine that has the guests in Rust.
+func openRust(t testing.TB, kv store.KV, o Options) *Engine {
+	t.Helper()
+	return openWith(t, kv, o, crates, compiledCrates)
+}
+
+// openWith opens an engine that has these modules besides its own.
+func openWith(t testing.TB, kv store.KV, o Options, bins func() (map[string][]byte, error), modules func() (map[string]*guest.Module, error)) *Engine {
+	t.Helper()
+	all, err := bins()
+	if err == nil {
+		o.compiled, err = modules()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := open(t, kv, o)
+	for name, bin := range all {
+		if _, _, err := e.AddModule(t.Context(), name, bin, nil); err != nil {
+			t.Fatalf("adding %s: %v", name, err)
+		}
+	}
+	return e
+}
+
+func startRust(t testing.TB, e *Engine, module, workflow string, in any) flawless.Run {
+	t.Helper()
+	r, _, err := e.Start(t.Context(), Start{Module: module, Workflow: workflow, Input: input(t, in)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// page is a server whose pages are their own paths, /slow after a moment and /flaky at the third try.
+func page(t testing.TB) *httptest.Server {
+	var flaky atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/slow":
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-r.Context().Done():
+			}
+		case "/flaky":
+			if flaky.Add(1) < 3 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		case "/cut":
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprintf(w, "%s %s", r.Header.Get("X-Guest"), r.URL.Path)
+	}))
+	s.Config.ErrorLog = nil
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestWorkflowsInRust(t *testing.T) {
+	t.Parallel()
+	s := page(t)
+	e := openRust(t, mem.New(), Options{})
+	for _, row := range []struct {
+		what, workflow string
+		only           string // in these modules only
+		in             any
+		status         flawless.Status
+		want           string // in the output or the failure
+	}{
+		{"a page", "get", "", s.URL + "/a", flawless.Completed, ` /a"]`},
+		{"a name that is none", "get", "", "http://no.invalid/", flawless.Failed, "no.invalid"},
+		{"a URL that is none", "get", "", "nonsense", flawless.Failed, "scheme"},
+		{"posting", "post", "", s.URL + "/a", flawless.Completed, "answered 200"},
+		{"a connection that breaks", "post", "", s.URL + "/cut", flawless.Completed, "interrupted call"},
+		{"nobody listens", "post", "", deadURL(t), flawless.Completed, "not sent (dial)"},
+		{"trying again", "retry", "plain", s.URL + "/flaky", flawless.Completed, "200"},
+		{"the order in which answers come", "first-come", "plain", []string{s.URL + "/slow", s.URL + "/b"}, flawless.Completed, `[" /b"," /slow"]`},
+		{"waiting for a moment, plain", "impatient", "plain", s.URL + "/slow", flawless.Completed, `[false," /slow"]`},
+		{"waiting for a moment, async", "impatient", "beside", s.URL + "/slow", flawless.Completed, `[false," /slow"]`},
+		{"all at once", "all", "beside", []string{s.URL + "/slow", s.URL + "/b"}, flawless.Completed, `[" /slow"," /b"]`},
+		{"panics in a function", "panic", "plain", 7, flawless.Failed, "index out of bounds"},
+		{"panics in a task", "panic", "beside", nil, flawless.Failed, "the task cannot go on"},
+		{"an error with a source", "fail", "plain", nil, flawless.Failed, "invalid digit"},
+		{"waiting for nothing", "stuck", "beside", nil, flawless.Failed, "waits for nothing"},
+		{"blocking where it must not", "block", "beside", nil, flawless.Failed, "use `.await`"},
+		{"randomness", "random", "plain", nil, flawless.Completed, "["},
+		{"lines", "tell", "", nil, flawless.Completed, "wkf_"},
+		{"sleeping", "sleep", "plain", nil, flawless.Completed, "[30,40,"},
+		{"things beside each other", "beside", "beside", nil, flawless.Completed, "[1,["},
+	} {
+		for _, module := range []string{"plain", "beside", "plain-unknown", "beside-unknown"} {
+			if !strings.HasPrefix(module, row.only) {
+				continue
+			}
+			t.Run(row.what+" in "+module, func(t *testing.T) {
+				t.Parallel()
+				if module == "plain-unknown" && row.workflow == "sleep" {
+					row.want = "[" // less than on wasi
+				}
+				r := startRust(t, e, module, row.workflow, row.in)
+				r = mustEnd(t, e, r.ID)
+				got := string(r.Output)
+				if r.Failure != nil {
+					got = r.Failure.Message
+				}
+				if r.Status != row.status || !strings.Contains(strings.ReplaceAll(got, strings.Split(module, "-")[0]+" ", " "), row.want) {
+					t.Errorf("it is %s: %s, %+v; want %q", r.Status, got, r.Failure, row.want)
+				}
+				if err := e.verify(t.Context(), r.ID); err != nil {
+					t.Errorf("the replay: %v", err)
+				}
+			})
+		}
+	}
+}
+
+func TestAPanicInRustSaysWhere(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	for _, module := range []string{"plain", "beside", "plain-unknown", "beside-unknown"} {
+		r := mustEnd(t, e, startRust(t, e, module, "panic", 7).ID)
+		if r.Failure == nil || r.Failure.Kind != "panic" || !strings.Contains(r.Failure.Stack, "src/lib.rs:") {
+			t.Errorf("%s: it is %+v", module, r.Failure)
+		}
+		var lines []flawless.Line
+		log, err := e.Log(t.Context(), r.ID, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range log {
+			for _, en := range rec.Entries {
+				if en.Turn != nil {
+					lines = append(lines, en.Turn.Lines...)
+				}
+			}
+		}
+		if len(lines) == 0 || lines[len(lines)-1].Level != "error" || !strings.Contains(lines[len(lines)-1].Site, "src/lib.rs:") {
+			t.Errorf("%s: the lines are %+v", module, lines)
+		}
+	}
+}
+
+// TestCancellingRust cancels runs that undo what they did.
+func TestCancellingRust(t *testing.T) {
+	t.Parallel()
+	o := newOutside(t)
+	e := openRust(t, mem.New(), Options{})
+	for _, module := range []string{"plain", "beside"} {
+		r := startRust(t, e, module, "patient", o.URL+"/"+module)
+		until(t, e, r.ID, func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+		if _, err := e.Cancel(t.Context(), r.ID, flawless.Cancel{Who: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		if r = mustEnd(t, e, r.ID); r.Status != flawless.Cancelled || o.count("/"+module) != 1 {
+			t.Errorf("%s: it is %+v %+v, undone %d times", module, r, r.Failure, o.count("/"+module))
+		}
+	}
+}
+
+// TestRustGoesOn stops the server in the middle of runs, again and again; plain guests are replayed,
+// async ones are frozen and thawed.
+func TestRustGoesOn(t *testing.T) {
+	t.Parallel()
+	const times = 30
+	for _, module := range []string{"plain", "beside"} {
+		t.Run(module, func(t *testing.T) {
+			t.Parallel()
+			o := newOutside(t)
+			kv := mem.New()
+			how := Options{Freezing: Freezing{Units: 1, Turns: 4}}
+			e := openRust(t, kv, how)
+			var frozen, thawed, replayed int64
+			r := startRust(t, e, module, "chain", []any{o.URL + "/chain", times})
+			for stop := 7; stop < times; stop += 7 {
+				until(t, e, r.ID, func(r flawless.Run) bool { return r.Calls > stop || r.Status.Ended() })
+				closing, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				if err := e.Close(closing); err != nil {
+					t.Fatal(err)
+				}
+				cancel()
+				frozen, thawed, replayed = frozen+e.counts.frozen.Load(), thawed+e.counts.thawed.Load(), replayed+e.counts.replayed.Load()
+				e = openRust(t, kv, how)
+			}
+			r = mustEnd(t, e, r.ID)
+			if r.Status != flawless.Completed || string(r.Output) != fmt.Sprint(times) || o.count("/chain") != times {
+				t.Errorf("it is %+v %+v, %d requests", r, r.Failure, o.count("/chain"))
+			}
+			thawed += e.counts.thawed.Load()
+			if async := module == "beside"; (thawed > 0) != async || (frozen > 0) != async || (replayed > 0) == async {
+				t.Errorf("it was frozen %d times, thawed %d, replayed %d", frozen, thawed, replayed)
+			}
+			if err := e.verify(t.Context(), r.ID); err != nil {
+				t.Errorf("the replay: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,251 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// maxCommand is the longest command that submit takes, in bytes: a body of maxBody in base64, and
+// what is around it.
+const maxCommand = maxBody/3*4 + 1<<20
+
+// command is what a beta guest asks for: a word, or an object with one member. The crate
+// flawless-wasabi defines it as the enum Input.
+type command struct {
+	Log *struct{ Error, Warn, Info, Debug, Trace *string }
+
+	SendResponse  *string
+	Random        *map[string]json.RawMessage
+	Sleep         *duration
+	HTTPRequest   *httpRequest
+	GetSecret     *string
+	RecvMessage   *[2]json.RawMessage // a duration or null, and names of types
+	StartWorkflow *[2]string          // name and input
+	ReplayDebug   *string
+}
+
+// duration is a std::time::Duration.
+type duration struct {
+	Secs  uint64 `json:"secs"`
+	Nanos uint32 `json:"nanos"`
+}
+
+// nanoseconds are those of the duration, at most until the year 2262.
+func (d duration) nanoseconds(now int64) int64 {
+	most := math.MaxInt64 - now
+	if d.Secs >= uint64(most/1e9) {
+		return most
+	}
+	return int64(d.Secs)*1e9 + int64(d.Nanos)
+}
+
+// submit is the one host function of a beta guest. It takes a command as JSON, carries it out by way
+// of calls, blocks for their answers, and hands over the result as JSON, in memory that the guest
+// gives and owns.
+//
+//	in, size     the command
+//	ptr, length  where to put the address and the length of the result
+//	result       0
+func submit(i *Instance, s []uint64) uint32 {
+	if i.stepping == nil || i.m.beta == nil {
+		trap("the guest called wasabi.submit outside of a workflow of the crate flawless")
+	}
+	if s[1] > maxCommand {
+		trap("the guest submitted a command of %d bytes, at most %d are allowed", s[1], maxCommand)
+	}
+	text := bytes.Clone(i.bytesAt("command", s[0], s[1]))
+	i.handBack(i.carryOut(text), s[2], s[3])
+	return 0
+}
+
+// handBack writes a result to memory that the guest makes for it.
+func (i *Instance) handBack(result []byte, ptr, length uint64) {
+	stack := []uint64{uint64(len(result))}
+	if err := i.alloc.CallWithStack(i.ctx, stack); err != nil {
+		panic(err) // the guest's own: it unwinds on
+	}
+	at := uint64(uint32(stack[0]))
+	copy(i.bytesAt("buffer for a result", at, uint64(len(result))), result)
+	binary.LittleEndian.PutUint32(i.bytesAt("place for an address", ptr, 4), uint32(at))
+	binary.LittleEndian.PutUint32(i.bytesAt("place for a length", length, 4), uint32(len(result)))
+}
+
+func (i *Instance) carryOut(text []byte) []byte {
+	switch string(text) {
+	case `"GetInput"`:
+		input := i.visible[0].Body
+		if len(input) == 0 {
+			input = []byte("null")
+		}
+		return tagged("String", string(input))
+	case `"TimeNow"`:
+		return tagged("Time", map[string]int64{"secs_since_epoch": i.now / 1e9, "nanos_since_epoch": i.now % 1e9})
+	}
+	var c command
+	if err := json.Unmarshal(text, &c); err != nil {
+		trap("the guest submitted a command that is not as it should be: %v: %.100q", err, text)
+	}
+	switch {
+	case c.Log != nil:
+		i.logged(c)
+		return []byte(`"Unit"`)
+	case c.ReplayDebug != nil:
+		i.noted("debug", *c.ReplayDebug)
+		return []byte(`"Unit"`)
+	case c.SendResponse != nil:
+		return i.respond([]byte(*c.SendResponse))
+	case c.Random != nil:
+		return i.draw(*c.Random)
+	case c.Sleep != nil:
+		head := fmt.Appendf(nil, `{"for":%d}`, c.Sleep.nanoseconds(i.now))
+		i.plain("sleep", i.await(i.make("sleep", head, nil)))
+		return []byte(`"Unit"`)
+	case c.HTTPRequest != nil:
+		return i.exchange(c.HTTPRequest)
+	case c.GetSecret != nil:
+		return i.secret(*c.GetSecret)
+	case c.RecvMessage != nil:
+		return i.receive(*c.RecvMessage)
+	case c.StartWorkflow != nil:
+		return i.spawn(c.StartWorkflow[0], c.StartWorkflow[1])
+	}
+	trap("the guest submitted a command that this engine does not know; it knows those of flawless 1.0.0-beta.3: %.100q", text)
+	return nil
+}
+
+// tagged is a variant of an enum, as serde writes it.
+func tagged(name string, v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(map[string]any{name: v}); err != nil {
+		panic("guest: a result that is not JSON: " + err.Error())
+	}
+	return b.Bytes()[:b.Len()-1]
+}
+
+// make makes a call in the name of the guest.
+func (i *Instance) make(kind string, head, body []byte) int {
+	i.weigh(len(head) + len(body) + itemCost)
+	return i.take(flawless.Call{Kind: kind, Head: head, Body: body})
+}
+
+// await blocks until a call has its answer. It does not return where the run is cancelled first: the
+// code cannot be told.
+func (i *Instance) await(call int) flawless.Answer {
+	for {
+		if a, there := i.visible[call]; there {
+			delete(i.visible, call)
+			return a.Answer
+		}
+		if a, there := i.visible[i.cancelled]; there {
+			var c struct{ By, Note string }
+			_ = json.Unmarshal(a.Head, &c) // the engine wrote it
+			text := "the run was cancelled"
+			if c.By != "" {
+				text += " by " + c.By
+			}
+			if c.Note != "" {
+				text += ": " + c.Note
+			}
+			panic(&fault{"cancelled", text})
+		}
+		i.pause()
+	}
+}
+
+// plain ends the run where an answer is an error that the guest cannot be told.
+func (i *Instance) plain(kind string, a flawless.Answer) {
+	var head struct{ Error *struct{ Message string } }
+	if err := json.Unmarshal(a.Head, &head); err == nil && head.Error != nil {
+		panic(&fault{"error", fmt.Sprintf("the call %d of kind %s: %s", a.Call, kind, head.Error.Message)})
+	}
+}
+
+func (i *Instance) logged(c command) {
+	for _, l := range []struct {
+		level string
+		text  *string
+	}{{"error", c.Log.Error}, {"warn", c.Log.Warn}, {"info", c.Log.Info}, {"debug", c.Log.Debug}, {"debug", c.Log.Trace}} {
+		if l.text != nil {
+			i.noted(l.level, *l.text)
+		}
+	}
+}
+
+func (i *Instance) noted(level, text string) {
+	i.weigh(len(text) + itemCost)
+	i.out.Lines = append(i.out.Lines, flawless.Line{Level: level, Text: text})
+}
+
+// respond takes the run's response, which becomes its data at once and its output at the end.
+func (i *Instance) respond(response []byte) []byte {
+	if !json.Valid(response) {
+		trap("the guest responded with what is not JSON: %.100q", response)
+	}
+	i.weigh(len(response))
+	i.out.Data, i.response = response, response
+	return []byte(`{"ResponseSent":true}`)
+}
+
+// draw takes a number from the run's randomness.
+func (i *Instance) draw(of map[string]json.RawMessage) []byte {
+	n := i.random.Uint64()
+	for typ := range of {
+		var v any
+		switch typ {
+		case "Bool":
+			v = n>>63 == 1
+		case "I32":
+			v = int32(n >> 32)
+		case "I64":
+			v = int64(n)
+		case "F32":
+			v = json.RawMessage(strconv.FormatFloat(float64(n>>40)/(1<<24), 'g', -1, 64))
+		case "F64":
+			v = json.RawMessage(strconv.FormatFloat(float64(n>>11)/(1<<53), 'g', -1, 64))
+		default:
+			trap("the guest asked for a random number of type %.20q; there are Bool, I32, I64, F32, F64", typ)
+		}
+		return tagged("Value", map[string]any{typ: v})
+	}
+	trap("the guest asked for a random number of no type")
+	return nil
+}
+
+// secret, receive and spawn make calls that the engine answers as it does those of other guests.
+
+func (i *Instance) secret(name string) []byte {
+	head, _ := json.Marshal(map[string]string{"name": name})
+	i.plain("secret", i.await(i.make("secret", head, nil)))
+	return []byte(`{"Secret":null}`)
+}
+
+func (i *Instance) receive(wanted [2]json.RawMessage) []byte {
+	var types []string
+	var limit *duration
+	if json.Unmarshal(wanted[0], &limit) != nil || json.Unmarshal(wanted[1], &types) != nil {
+		trap("the guest waits for messages with a command that is not as it should be: %.100q", wanted)
+	}
+	request := map[string]any{"types": types}
+	if limit != nil {
+		request["timeout_ms"] = time.Duration(limit.nanoseconds(i.now)).Milliseconds()
+	}
+	head, _ := json.Marshal(request)
+	i.plain("receive", i.await(i.make("receive", head, nil)))
+	return []byte(`"Timeout"`)
+}
+
+func (i *Instance) spawn(workflow, input string) []byte {
+	head, _ := json.Marshal(map[string]string{"workflow": workflow})
+	n := i.make("spawn", head, []byte(input))
+	i.plain("spawn", i.await(n))
+	return tagged("Value", map[string]int{"I64": n})
+}

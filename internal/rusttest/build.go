@@ -1,0 +1,153 @@
+// Package rusttest builds guests in Rust for the tests of other packages. It hides the toolchain.
+//
+// What it builds lies in the user's cache, so that dependencies are compiled once for all tests.
+package rusttest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// The targets of a guest.
+const (
+	WASI    = "wasm32-wasip1"
+	Unknown = "wasm32-unknown-unknown"
+)
+
+// script makes the toolchain and builds. Its arguments: folder of toolchain.sh, target, folder of the
+// package, folder for what is built.
+const script = `env=$("$1/toolchain.sh" "$2") && eval "$env" && cd "$3" &&
+CARGO_TARGET_DIR=$4 exec cargo build --locked --release --target "$2" --message-format=json`
+
+// Build compiles the package in a folder, which may be relative, and returns the module. Where the
+// toolchain cannot be had the error says how to get it. It may be called concurrently, also by several
+// processes.
+func Build(dir, target string) ([]byte, error) {
+	root, err := root()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("building %s: %w", dir, err)
+	}
+	var out, text bytes.Buffer
+	cmd := exec.Command("sh", "-c", script, "sh", filepath.Join(root, "sdk", "rust"), target, dir, filepath.Join(cache, "flawless-rust", "target"))
+	cmd.Stdout, cmd.Stderr = &out, &text
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("building %s for %s: %w\n%s%s", dir, target, err, strings.TrimSpace(text.String()), rendered(out.Bytes()))
+	}
+	file := artifact(out.Bytes())
+	if file == "" {
+		return nil, fmt.Errorf("building %s for %s: cargo tells of no module", dir, target)
+	}
+	return os.ReadFile(file)
+}
+
+// Program compiles the program in a folder for this machine and returns the name of its file.
+func Program(dir string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", dir, err)
+	}
+	if _, err := exec.LookPath("cargo"); err != nil {
+		return "", fmt.Errorf("building %s: cargo is not there; get it from https://rustup.rs or with apt-get install cargo-web: %w", dir, err)
+	}
+	var out, text bytes.Buffer
+	cmd := exec.Command("cargo", "build", "--locked", "--message-format=json-render-diagnostics")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &text
+	cmd.Env = append(os.Environ(), "CARGO_TARGET_DIR="+filepath.Join(cache, "flawless-rust", "target"))
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("building %s: %w\n%s", dir, err, strings.TrimSpace(text.String()))
+	}
+	for line := range bytes.Lines(out.Bytes()) {
+		var m message
+		if json.Unmarshal(line, &m) == nil && m.Executable != "" {
+			return m.Executable, nil
+		}
+	}
+	return "", fmt.Errorf("building %s: cargo tells of no program", dir)
+}
+
+// Environment is what a process needs besides its environment to build guests with cargo.
+func Environment() ([]string, error) {
+	root, err := root()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, target := range []string{WASI, Unknown} {
+		var text bytes.Buffer
+		cmd := exec.Command("sh", "-c", `env=$("$1/toolchain.sh" "$2") && eval "$env" && env`, "sh", filepath.Join(root, "sdk", "rust"), target)
+		cmd.Stderr = &text
+		b, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("finding the toolchain for %s: %w\n%s", target, err, text.String())
+		}
+		for line := range strings.Lines(string(b)) {
+			name, _, _ := strings.Cut(line, "=")
+			if name == "PATH" || name == "RUSTC" || name == "LD_LIBRARY_PATH" || strings.HasPrefix(name, "CARGO_TARGET_WASM") {
+				out = append(out, strings.TrimSuffix(line, "\n"))
+			}
+		}
+	}
+	return out, nil
+}
+
+// root is the folder of the repository.
+func root() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, e := os.Stat(filepath.Join(dir, "sdk", "rust", "toolchain.sh")); e == nil {
+			return dir, nil
+		}
+		if filepath.Dir(dir) == dir {
+			err = errors.New("there is no sdk/rust/toolchain.sh in any folder above")
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", fmt.Errorf("building a guest in Rust: %w", err)
+}
+
+type message struct {
+	Reason     string   `json:"reason"`
+	Filenames  []string `json:"filenames"`
+	Executable string   `json:"executable"`
+	Message    struct {
+		Rendered string `json:"rendered"`
+	} `json:"message"`
+}
+
+// artifact is the last module that cargo has built.
+func artifact(out []byte) (file string) {
+	for line := range bytes.Lines(out) {
+		var m message
+		if json.Unmarshal(line, &m) != nil || m.Reason != "compiler-artifact" {
+			continue
+		}
+		for _, f := range m.Filenames {
+			if strings.HasSuffix(f, ".wasm") {
+				file = f
+			}
+		}
+	}
+	return file
+}
+
+// rendered is what the compiler said.
+func rendered(out []byte) string {
+	var b strings.Builder
+	for line := range bytes.Lines(out) {
+		var m message
+		if json.Unmarshal(line, &m) == nil && m.Reason == "compiler-message" {
+			b.WriteString("\n" + m.Message.Rendered)
+		}
+	}
+	return b.String()
+}

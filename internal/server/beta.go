@@ -1,0 +1,199 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// beta adds the operations of flawless.dev's HTTP API, 1.0.0-beta and 1.0.0-alpha, which the crate
+// flawless-utils and its users speak. They answer {"ok": …} or {"error": text}.
+func (a *api) beta(mux *http.ServeMux) {
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, flawless.Version+"\n")
+	})
+	mux.HandleFunc("POST /api/module/deploy", a.answering(a.betaDeploy))
+	mux.HandleFunc("POST /api/workflow/start", a.answering(a.betaStart))
+	mux.HandleFunc("POST /api/workflow/send-msg/{id}", a.answering(a.betaSend))
+	mux.HandleFunc("POST /workflow/start/{module}/{workflow}", a.answering(a.alphaStart))
+	mux.HandleFunc("GET /workflow/{id}", a.answering(a.alphaShow))
+}
+
+// answering makes a handler of what returns a value or an error.
+func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := do(w, r)
+		status := http.StatusOK
+		if err != nil {
+			v = map[string]string{"error": strings.TrimSuffix(err.Error(), ": "+string(flawless.CodeOf(err)))}
+			var p *Problem
+			if errors.As(problem(err), &p) {
+				status = p.Status
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(v)
+	}
+}
+
+// read reads a body of JSON.
+func read(w http.ResponseWriter, r *http.Request, v any) error {
+	b, err := readAll(w, r, maxBody)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("the body is not the JSON that is wanted here: %v: %w", err, flawless.Invalid)
+	}
+	return nil
+}
+
+func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Minute)) // not every protocol can
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return nil, fmt.Errorf("the body is longer than %d bytes: %w", most, flawless.TooLarge)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the body: %v: %w", err, flawless.Invalid)
+	}
+	return b, nil
+}
+
+func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, engine.MaxModule+1<<20)
+	form, err := r.MultipartReader()
+	if err != nil {
+		return nil, fmt.Errorf("deploying a module: %v; send it as the field module of multipart/form-data: %w", err, flawless.Invalid)
+	}
+	for {
+		part, err := form.NextPart()
+		if err == io.EOF {
+			return nil, fmt.Errorf("deploying a module: the form has no field module: %w", flawless.Invalid)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("deploying a module: %v: %w", err, flawless.Invalid)
+		}
+		if part.FormName() != "module" {
+			continue
+		}
+		bin, err := io.ReadAll(io.LimitReader(part, engine.MaxModule+1))
+		if err != nil {
+			return nil, fmt.Errorf("deploying a module: %v: %w", err, flawless.Invalid)
+		}
+		m, _, err := a.engine.AddModule(r.Context(), "", bin, nil)
+		if err != nil {
+			return nil, err
+		}
+		return ok(map[string]string{"name": m.Name, "version": m.Manifest.Version}), nil
+	}
+}
+
+func ok(v any) any { return map[string]any{"ok": v} }
+
+func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in struct {
+		Module, Version, Workflow string
+		Input                     *string // JSON
+	}
+	if err := read(w, r, &in); err != nil {
+		return nil, err
+	}
+	o := engine.Start{Module: in.Module, Version: in.Version, Workflow: in.Workflow}
+	if in.Input != nil {
+		o.Input = json.RawMessage(*in.Input)
+	}
+	run, _, err := a.engine.Start(r.Context(), o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := a.whileServing(r.Context())
+	defer stop()
+	run, response, err := a.engine.Response(ctx, run.ID)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("run %s was started: %w", run.ID, err)
+	case response == nil && run.Failure != nil:
+		return nil, fmt.Errorf("run %s is %s before it has responded: %s: %w", run.ID, run.Status, run.Failure.Message, flawless.Refused)
+	}
+	out := struct {
+		ID       string  `json:"id"`
+		Response *string `json:"response"` // JSON
+	}{ID: run.ID}
+	if text := string(response); response != nil && text != "null" {
+		out.Response = &text
+	}
+	return ok(out), nil
+}
+
+// whileServing ends with the request, and when the server stops.
+func (a *api) whileServing(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(a.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in struct{ Type, Data string }
+	if err := read(w, r, &in); err != nil {
+		return nil, err
+	}
+	if _, err := a.engine.Run(r.Context(), r.PathValue("id")); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("sending a message of type %q to run %s: this server has no messages: %w", in.Type, r.PathValue("id"), flawless.Refused)
+}
+
+func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
+	input, err := readAll(w, r, maxBody)
+	if err != nil {
+		return nil, err
+	}
+	run, _, err := a.engine.Start(r.Context(), engine.Start{Module: r.PathValue("module"), Workflow: r.PathValue("workflow"), Input: input})
+	return map[string]string{"id": run.ID}, err
+}
+
+// alphaStatuses has the alpha's word for each state; any other has failed.
+var alphaStatuses = []struct {
+	status flawless.Status
+	word   string
+}{
+	{flawless.Pending, "Initializing"},
+	{flawless.Running, "Executing"},
+	{flawless.Waiting, "Executing"},
+	{flawless.Paused, "Paused"},
+	{flawless.Unresolved, "Paused"},
+	{flawless.Completed, "Success"},
+}
+
+func (a *api) alphaShow(_ http.ResponseWriter, r *http.Request) (any, error) {
+	run, err := a.engine.Run(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	data, err := a.engine.Data(r.Context(), run.ID)
+	if err != nil && !errors.Is(err, flawless.NotFound) {
+		return nil, err
+	}
+	word := "Failure"
+	for _, s := range alphaStatuses {
+		if s.status == run.Status {
+			word = s.word
+		}
+	}
+	return struct {
+		Status string          `json:"status"`
+		Data   json.RawMessage `json:"data"`
+	}{word, data}, nil
+}

@@ -1,0 +1,99 @@
+package server
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless/internal/rusttest"
+)
+
+// form is a module as the field of a form.
+func form(t *testing.T, field string, bin []byte) (body, kind string) {
+	t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	part, err := w.CreateFormFile(field, "m.wasm")
+	if err == nil {
+		_, err = part.Write(bin)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String(), w.FormDataContentType()
+}
+
+// TestTheAPIOfTheBeta goes through flawless.dev's operations with a module of its crates.
+func TestTheAPIOfTheBeta(t *testing.T) {
+	t.Parallel()
+	bin, err := rusttest.Build(filepath.Join("..", "engine", "testdata", "beta"), rusttest.Unknown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
+	defer s.Close()
+	good, kind := form(t, "module", bin)
+	other, otherKind := form(t, "file", bin)
+	broken, brokenKind := form(t, "module", []byte("\x00asm"))
+	nameless, namelessKind := form(t, "module", hello(t))
+	id := ""
+	for _, row := range []struct {
+		what, method, path, kind, body string
+		status                         int
+		want                           string // a pattern; its group is the id for later rows
+	}{
+		{"the version", "GET", "/version", "", "", 200, `^\d+\.\d+\.\d+\n$`},
+		{"no form", "POST", "/api/module/deploy", "application/wasm", "x", 400, `"error":".*multipart`},
+		{"another field", "POST", "/api/module/deploy", otherKind, other, 400, `"error":".*no field module`},
+		{"no module", "POST", "/api/module/deploy", brokenKind, broken, 400, `"error":"`},
+		{"a module without a name", "POST", "/api/module/deploy", namelessKind, nameless, 422, `"error":".*calls itself`},
+		{"deploying", "POST", "/api/module/deploy", kind, good, 200, `^{"ok":{"name":"beta","version":"0.1.1"}}\n$`},
+		{"deploying again", "POST", "/api/module/deploy", kind, good, 200, `^{"ok":{"name":"beta","version":"0.1.1"}}\n$`},
+		{"no JSON", "POST", "/api/workflow/start", "", "{", 400, `"error":".*JSON`},
+		{"no such module", "POST", "/api/workflow/start", "", `{"module":"x","version":"0.1.1","workflow":"echo","input":"1"}`, 404, `"error":"`},
+		{"no such version", "POST", "/api/workflow/start", "", `{"module":"beta","version":"0.1.2","workflow":"echo","input":"1"}`, 404, `"error":".*0\.1\.1`},
+		{"no such workflow", "POST", "/api/workflow/start", "", `{"module":"beta","version":"0.1.1","workflow":"x","input":"1"}`, 404, `"error":".*echo`},
+		{"input that is not JSON", "POST", "/api/workflow/start", "", `{"module":"beta","version":"0.1.1","workflow":"echo","input":"a"}`, 400, `"error":".*not JSON`},
+		{"input that does not fit", "POST", "/api/workflow/start", "", `{"module":"beta","version":"0.1.1","workflow":"empty","input":"1"}`, 422, `"error":".*Failed to deserialize`},
+		{"a response", "POST", "/api/workflow/start", "", `{"module":"beta","version":"0.1.1","workflow":"echo","input":"\"a\""}`, 200, `^{"ok":{"id":"wkf_[0-9a-z]{26}","response":"\\"a\\""}}\n$`},
+		{"no response", "POST", "/api/workflow/start", "", `{"module":"beta","version":"0.1.1","workflow":"empty","input":"null"}`, 200, `"response":null}`},
+		{"a response before the end", "POST", "/api/workflow/start", "", `{"module":"beta","version":"0.1.1","workflow":"early"}`, 200, `"id":"(wkf_[0-9a-z]+)","response":"\\"soon\\""`},
+		{"one that goes on", "GET", "/workflow/ID", "", "", 200, `^{"status":"Executing","data":"soon"}\n$`},
+		{"a message to nobody", "POST", "/api/workflow/send-msg/wkf_none", "", `{"type":"ping","data":"1"}`, 404, `"error":"`},
+		{"the alpha's start", "POST", "/workflow/start/beta/echo", "", `[1]`, 200, `^{"id":"(wkf_[0-9a-z]{26})"}\n$`},
+		{"the alpha's start without input", "POST", "/workflow/start/beta/empty", "", ``, 200, `^{"id":"`},
+		{"the alpha's start of nothing", "POST", "/workflow/start/beta/x", "", ``, 404, `"error":"`},
+		{"the alpha's status", "GET", "/workflow/ID", "", "", 200, `^{"status":"(?:Success|Executing|Initializing)","data":`},
+		{"the alpha's status of nothing", "GET", "/workflow/wkf_none", "", "", 404, `"error":"`},
+	} {
+		path := strings.Replace(row.path, "ID", id, 1)
+		req, err := http.NewRequestWithContext(t.Context(), row.method, s.URL+path, strings.NewReader(row.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", row.kind)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", row.what, err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		got := regexp.MustCompile(row.want).FindStringSubmatch(string(b))
+		if err != nil || resp.StatusCode != row.status || got == nil {
+			t.Errorf("%s: status %d, %s, %v; want %d and %s", row.what, resp.StatusCode, b, err, row.status, row.want)
+		}
+		if len(got) > 1 {
+			id = got[1]
+		}
+	}
+}
