@@ -14,17 +14,18 @@ import (
 
 // Start asks for a run.
 type Start struct {
-	Module         string            `json:"module"`
-	Workflow       string            `json:"workflow"`
-	Input          json.RawMessage   `json:"input,omitempty"`
-	ID             string            `json:"id"`
-	Labels         map[string]string `json:"labels,omitempty"`
-	Deadline       *time.Time        `json:"deadline,omitempty"`        // the run is asked to give up then
-	Grace          string            `json:"grace,omitempty"`           // and is terminated this much later, such as 30s; "" is a minute
-	Version        string            `json:"version,omitempty"`         // of the module; "" is the newest
-	ConcurrencyKey string            `json:"concurrency_key,omitempty"` // shared by the runs of which only Concurrency may be under way at once
-	Concurrency    int               `json:"concurrency,omitempty"`     // 0 is 1
-	Priority       int               `json:"priority,omitempty"`        // the highest begins first, then the oldest
+	Module   string            `json:"module"`
+	Workflow string            `json:"workflow"`
+	Input    json.RawMessage   `json:"input,omitempty"`
+	ID       string            `json:"id"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Deadline *time.Time        `json:"deadline,omitempty"` // the run is asked to give up then
+	Grace    string            `json:"grace,omitempty"`    // and is terminated this much later, such as 30s; "" is a minute
+	Version  string            `json:"version,omitempty"`  // of the module; "" is the newest
+
+	ConcurrencyKey string `json:"concurrency_key,omitempty"` // shared by the runs of which only Concurrency may be under way at once
+	Concurrency    int    `json:"concurrency,omitempty"`     // 0 is 1
+	Priority       int    `json:"priority,omitempty"`        // the highest begins first, then the oldest
 }
 
 // Start starts a run; with wait it returns when the run has ended or needs a decision. Without

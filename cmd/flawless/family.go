@@ -18,8 +18,8 @@ type kin struct {
 }
 
 const (
-	mostShown = 20 // children of one run in a tree
-	mostDeep  = 4  // generations in a tree
+	mostKin  = 20 // children of one run in a tree
+	mostDeep = 4  // generations in a tree
 )
 
 // children returns the runs that a run has spawned, those that are of interest first: by how far they
@@ -34,7 +34,7 @@ func children(ctx context.Context, cl *client.Client, id string, deep int) ([]ki
 	}
 	slices.Reverse(all) // oldest first
 	slices.SortStableFunc(all, func(a, b kin) int { return urgency(a.Status) - urgency(b.Status) })
-	for i := range all[:min(len(all), mostShown)] {
+	for i := range all[:min(len(all), mostKin)] {
 		if deep < mostDeep && all[i].Calls > 0 {
 			var err error
 			if all[i].Children, err = children(ctx, cl, all[i].ID, deep+1); err != nil {
@@ -61,7 +61,7 @@ func urgency(s flawless.Status) int {
 
 // tree prints children, each with its own below it.
 func tree(w io.Writer, all []kin, indent string) {
-	shown := all[:min(len(all), mostShown)]
+	shown := all[:min(len(all), mostKin)]
 	rest := all[len(shown):]
 	for i, k := range shown {
 		branch, below := "├─ ", "│  "

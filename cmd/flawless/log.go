@@ -88,6 +88,9 @@ func (p *story) record(rec flawless.Record) {
 	for _, e := range rec.Entries {
 		p.entry(e)
 	}
+	if c := rec.Cut; c != nil {
+		fmt.Fprintf(p.w, "...           what follows, up to turn %d, was removed, as the module says (--keep-turns)\n", c.Turns)
+	}
 }
 
 func (p *story) entry(e flawless.Entry) {
@@ -108,6 +111,8 @@ func (p *story) entry(e flawless.Entry) {
 		p.line(e.At, "DOUBT  call %d (%s): %s%s", e.Unknown.Call, p.calls[e.Unknown.Call], e.Unknown.Reason, stages(e.Unknown.Stages))
 	case e.Decision != nil:
 		p.line(e.At, "WORD   call %d: %s by %s%s", e.Decision.Call, e.Decision.Resolution, e.Decision.Who, noted(e.Decision.Note))
+	case e.Upgrade != nil:
+		p.line(e.At, "MOVED  to version %d of the module (%.12s) by %s", e.Upgrade.Version, e.Upgrade.Digest, e.Upgrade.Who)
 	case e.Cancel != nil:
 		p.line(e.At, "CANCEL asked for by %s%s", e.Cancel.Who, noted(e.Cancel.Note))
 	case e.Message != nil:

@@ -19,7 +19,7 @@ import (
 func (a *app) workflowCommand() *cobra.Command {
 	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, look at and decide about runs", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.startCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.dataCommand(), a.outputCommand(),
-		a.resolveCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(),
+		a.resolveCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(), a.forkCommand(), a.diffCommand(), a.inspectCommand(),
 		a.cancelCommand(), a.terminateCommand(), a.pauseCommand(), a.resumeCommand(), a.restartCommand(), a.sendCommand(), a.promiseCommand())
 	return c
 }
@@ -79,13 +79,13 @@ func (a *app) startCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
 	f.StringVar(&start.ID, "id", "", "your own key for the run")
+	f.StringVar(&start.ConcurrencyKey, "concurrency-key", "", "shared by the runs of which only --concurrency may be under way at once")
+	f.IntVar(&start.Concurrency, "concurrency", 0, "with --concurrency-key: how many (default 1)")
+	f.IntVar(&start.Priority, "priority", 0, "of the runs that wait for their place the highest begins first, then the oldest")
 	f.DurationVar(&limit, "deadline", 0, "ask the run to give up after this time, such as 2h")
 	f.DurationVar(&grace, "grace", 0, "with --deadline: terminate it this much later (default 1m)")
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
 	f.Var(&labels, "label", "name=value, to find it by; may be repeated")
-	f.StringVar(&start.ConcurrencyKey, "concurrency-key", "", "shared by the runs of which only --concurrency may be under way at once")
-	f.IntVar(&start.Concurrency, "concurrency", 0, "with --concurrency-key: how many (default 1)")
-	f.IntVar(&start.Priority, "priority", 0, "of the runs that wait for their place the highest begins first, then the oldest")
 	return c
 }
 

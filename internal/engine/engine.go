@@ -104,9 +104,11 @@ type Engine struct {
 	set     map[string]string // runs that were set aside, and why
 	modules map[string]*loading
 	names   names
-	topics  map[string]*topic
-	watches map[*watch]struct{}
-	fatal   error
+
+	choosing sync.RWMutex // held while a module is chosen for a run, so that it is not removed
+	topics   map[string]*topic
+	watches  map[*watch]struct{}
+	fatal    error
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them

@@ -62,8 +62,6 @@ func (g *gates) load(ctx context.Context) error {
 	return nil
 }
 
-var openStatuses = []flawless.Status{flawless.Pending, flawless.Running, flawless.Waiting, flawless.Paused, flawless.Unresolved}
-
 // track takes in the open runs of a module, which has a cap from now on.
 func (g *gates) track(ctx context.Context, module string) error {
 	f := flawless.Filter{Module: module, Status: openStatuses, Limit: 1000}

@@ -42,6 +42,7 @@ type run struct {
 	imaged    bool   // the store has an image of it
 	imageTurn int    // turns when the last image was made
 	imageCost uint64 // and what they had cost
+	marks     []mark // places where images were made
 	leaving   bool   // an image is to be made, and the guest given back
 
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
@@ -343,7 +344,8 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	r.writing = true
 	r.seq++
-	if r.s.status != "" && r.imaged {
+	upgraded := slices.ContainsFunc(batch, func(p pending) bool { return p.entry.Upgrade != nil })
+	if r.imaged && (r.s.status != "" || upgraded) {
 		w.Forget, r.imaged = true, false
 	}
 	account := r.account()

@@ -25,11 +25,11 @@ type Start struct {
 	Grace            time.Duration   // and terminated this much later; 0 is a minute
 	Labels           map[string]string
 	Place            flawless.Place // where it queues before it begins
+	Version          string         // of the module, as its author or the store calls it; "" is the newest
 
-	parent  string // the run that spawns it
-	call    int    // with this call
-	digest  string // of the version to run; "" is the newest
-	Version string // of the module, as its author or the store calls it; "" is the newest
+	parent string // the run that spawns it
+	call   int    // with this call
+	digest string // of the version to run; "" is the newest
 }
 
 // Start accepts a run and returns when that is durable: after its first turn, or without it where
@@ -67,7 +67,9 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := e.accepts(); err != nil {
 		return nil, err
 	}
-	m, l, err := e.chosen(ctx, *o)
+	e.choosing.RLock()
+	defer e.choosing.RUnlock()
+	m, l, err := e.version(ctx, *o)
 	if err != nil {
 		return nil, err
 	}
@@ -150,15 +152,9 @@ func moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// chosen returns the version of the module a run is to be started of.
-func (e *Engine) chosen(ctx context.Context, o Start) (flawless.Module, *loading, error) {
-	var m flawless.Module
-	var err error
-	if o.Version != "" {
-		m, err = e.version(ctx, o.Module, o.Version)
-	} else {
-		m, err = e.names.newest(ctx, o.Module, e.store.Module)
-	}
+// version returns the version of the module a run is to be started of.
+func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *loading, error) {
+	m, err := e.named(ctx, o)
 	if err != nil {
 		return flawless.Module{}, nil, err
 	}

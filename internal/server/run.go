@@ -15,17 +15,18 @@ import (
 
 // StartRun asks for a run.
 type StartRun struct {
-	Module         string            `json:"module"`
-	Workflow       string            `json:"workflow"`
-	Input          json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
-	Version        string            `json:"version,omitempty" doc:"of the module, as its author or the server calls it; the newest without it"`
-	Labels         map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
-	Deadline       *time.Time        `json:"deadline,omitempty" doc:"the run is asked to give up then"`
-	Grace          string            `json:"grace,omitempty" doc:"and is terminated this much later, such as 30s; 1m without it"`
-	ID             string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
-	ConcurrencyKey string            `json:"concurrency_key,omitempty" doc:"shared by the runs of which only so many may be under way at once"`
-	Concurrency    int               `json:"concurrency,omitempty" doc:"how many of the key; 1 where it is missing"`
-	Priority       int               `json:"priority,omitempty" doc:"of those that wait for their place the highest begins first, then the oldest"`
+	Module   string            `json:"module"`
+	Workflow string            `json:"workflow"`
+	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
+	Version  string            `json:"version,omitempty" doc:"of the module, as its author or the server calls it; the newest without it"`
+	Labels   map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
+	Deadline *time.Time        `json:"deadline,omitempty" doc:"the run is asked to give up then"`
+	Grace    string            `json:"grace,omitempty" doc:"and is terminated this much later, such as 30s; 1m without it"`
+	ID       string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
+
+	ConcurrencyKey string `json:"concurrency_key,omitempty" doc:"shared by the runs of which only so many may be under way at once"`
+	Concurrency    int    `json:"concurrency,omitempty" doc:"how many of the key; 1 where it is missing"`
+	Priority       int    `json:"priority,omitempty" doc:"of those that wait for their place the highest begins first, then the oldest"`
 }
 
 // Started is the answer to a start.
