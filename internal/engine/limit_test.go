@@ -18,9 +18,10 @@ import (
 
 // exchanges stands for the outside in virtual time: it notes when which run asked for something.
 type exchanges struct {
-	mu   sync.Mutex
-	at   []time.Time
-	runs []string
+	mu    sync.Mutex
+	at    []time.Time
+	runs  []string
+	calls []int
 }
 
 func (x *exchanges) kinds() []effect.Kind {
@@ -36,7 +37,7 @@ func (x *exchanges) kinds() []effect.Kind {
 func (x *exchanges) perform(_ context.Context, t effect.Try) effect.Result {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.at, x.runs = append(x.at, time.Now()), append(x.runs, t.Run)
+	x.at, x.runs, x.calls = append(x.at, time.Now()), append(x.runs, t.Run), append(x.calls, t.Call.N)
 	a, _ := effect.ResponseAnswer(t.Call.N, 200, []byte("ok"))
 	return effect.Result{Outcome: effect.Answered, Answer: a}
 }
@@ -209,6 +210,47 @@ func TestBadLimits(t *testing.T) {
 	for _, text := range []string{"", "10", "10/w", "0/s", "-1/s", "1.5/s", "10/s/s", "9999999/s"} {
 		if _, _, err := flawless.ParseRate(text); !errors.Is(err, flawless.Invalid) {
 			t.Errorf("%q is taken for a rate: %v", text, err)
+		}
+	}
+}
+
+// TestADeathAtEveryWriteOfAPacedRun: the server dies before and after each write of a run whose calls
+// wait. No call is made twice, and none that waited is in doubt.
+func TestADeathAtEveryWriteOfAPacedRun(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for left := 3; ; left++ {
+			died := false
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				kv, x := mem.New(), &exchanges{}
+				e := open(t, kv, Options{})
+				mustLimit(t, e, "api.example.com", "60/m", 0)
+				e.Kill()
+				begin := Start{Module: "guest", Workflow: "chain", Input: input(t, map[string]any{"url": "https://api.example.com", "n": 3}), ID: "run"}
+				dying := newMortal(kv, left, after)
+				e, err := tryOpen(t, dying, Options{Kinds: x.kinds()})
+				if err == nil {
+					_, _, _ = e.Start(t.Context(), begin)
+					time.Sleep(10 * time.Second)
+					synctest.Wait()
+					e.Kill()
+				}
+				if died = dying.isDead(); !died {
+					return
+				}
+				e, r := settle(t, fmt.Sprint("death at write ", left), kv, Options{Kinds: x.kinds()}, begin, func(d flawless.Doubt) (string, bool) {
+					return "ok", slices.Contains(x.calls, d.Call)
+				})
+				if r.Status != flawless.Completed || len(x.at) != 3 {
+					t.Errorf("death at write %d, after %v: %d exchanges, it is %+v %+v", left, after, len(x.at), r, r.Failure)
+				}
+				e.Kill()
+			})
+			if !died {
+				if left < 6 {
+					t.Error("it never died: the test proves nothing")
+				}
+				break
+			}
 		}
 	}
 }
