@@ -131,6 +131,8 @@ type Attempt struct {
 	Next int64 `json:"next,omitempty" cbor:"5,keyasint,omitempty"`
 	// Begun marks the intent of try N: from this entry on its outcome may be unknown.
 	Begun bool `json:"begun,omitempty" cbor:"6,keyasint,omitempty"`
+	// Waits says for what the try behind N waits, which has not begun: a place towards its host.
+	Waits string `json:"waits,omitempty" cbor:"40,keyasint,omitempty"`
 }
 
 // Unknown says that the outcome of a call cannot be known. The run waits for a decision.

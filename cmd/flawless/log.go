@@ -103,6 +103,8 @@ func (p *story) entry(e flawless.Entry) {
 		p.line(e.At, "       call %d answered: %s%s%s", e.Arrival.Call, answer(e.Arrival), stages(e.Arrival.Stages), noted(e.Arrival.Note))
 	case e.Attempt != nil && e.Attempt.Begun:
 		p.line(e.At, "       call %d, try %d begins%s", e.Attempt.Call, e.Attempt.N, noted(e.Attempt.Result))
+	case e.Attempt != nil && e.Attempt.Waits != "":
+		p.line(e.At, "       call %d waits: %s", e.Attempt.Call, e.Attempt.Waits)
 	case e.Attempt != nil:
 		p.line(e.At, "       call %d, try %d: %s; next at %s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, time.Unix(0, e.Attempt.Next).Local().Format("15:04:05.000"), stages(e.Attempt.Stages))
 	case e.Unknown != nil:

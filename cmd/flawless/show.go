@@ -95,6 +95,8 @@ func follow(calls map[int]*fate, rec flawless.Record) {
 			set(e.Arrival.Call, "answered", 0)
 		case e.Attempt != nil && e.Attempt.Begun:
 			set(e.Attempt.Call, "in flight", e.Attempt.N)
+		case e.Attempt != nil && e.Attempt.Waits != "":
+			set(e.Attempt.Call, "waits for its place", e.Attempt.N)
 		case e.Attempt != nil:
 			set(e.Attempt.Call, "to be tried again", e.Attempt.N)
 		case e.Unknown != nil:

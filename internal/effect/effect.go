@@ -42,6 +42,7 @@ type Policy struct {
 	Idempotent bool   // may be performed again when its outcome is unknown
 	Tell       bool   // an unknown outcome is told to the code instead of stopping the run
 	Retry      Retry
+	Host, Port string // of the server that is called, "" where none is
 
 	request *request // what Check has understood, so that Perform need not again
 }

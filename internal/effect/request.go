@@ -61,7 +61,7 @@ func checkHTTP(c flawless.Call) (Policy, error) {
 	if err != nil {
 		return Policy{}, err
 	}
-	return Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry, request: r}, nil
+	return Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry, Host: r.key().host, Port: r.key().port, request: r}, nil
 }
 
 // parseHTTP understands an http call. Zero for timeout_ms and limit is the default, as when they

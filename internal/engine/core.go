@@ -59,6 +59,8 @@ type call struct {
 	due  int64 // the engine answers it then
 	done flawless.Answer
 
+	waits bool // the next try waits for a place towards its host
+
 	doubt string // why its outcome cannot be known
 	since int64
 }
@@ -88,7 +90,7 @@ func (s *state) step(e flawless.Entry) []try {
 		}
 	case e.Attempt != nil:
 		if c := s.calls[e.Attempt.Call]; c != nil {
-			c.try, c.next = e.Attempt.N, e.Attempt.Next
+			c.try, c.next, c.waits = e.Attempt.N, e.Attempt.Next, e.Attempt.Waits != ""
 			if e.Attempt.Begun {
 				return []try{{c.N, c.try}}
 			}
@@ -179,7 +181,7 @@ func (s *state) end(status flawless.Status, output []byte, failure *flawless.Fai
 	s.status, s.output, s.failure, s.ended = status, output, failure, s.at
 	s.wake, s.ready, s.mail, s.paused = 0, nil, nil, nil
 	for n, c := range s.calls {
-		if c.bad != nil || c.kind.Perform == nil && !c.kind.Errand || (status == flawless.Terminated && c.next != 0) {
+		if c.bad != nil || c.kind.Perform == nil && !c.kind.Errand || (status == flawless.Terminated && (c.next != 0 || c.waits)) {
 			delete(s.calls, n)
 		}
 	}
@@ -241,7 +243,7 @@ func byNumber(a, b *call) int { return cmp.Compare(a.N, b.N) }
 // that is awaited.
 func (s *state) result(t try, r effect.Result, now int64) []flawless.Entry {
 	c := s.calls[t.call]
-	if c == nil || c.try != t.n || c.next != 0 || c.doubt != "" {
+	if c == nil || c.try != t.n || c.next != 0 || c.waits || c.doubt != "" {
 		return nil
 	}
 	e := flawless.Entry{At: max(now, s.at)}
@@ -287,7 +289,7 @@ func (s *state) lost(now int64) (out []flawless.Entry) {
 	const why = "the engine stopped after the call was begun and before its outcome was written"
 	at := max(now, s.at)
 	for _, c := range s.open() {
-		if c.bad != nil || c.kind.Perform == nil || c.next != 0 || c.doubt != "" {
+		if c.bad != nil || c.kind.Perform == nil || c.next != 0 || c.waits || c.doubt != "" {
 			continue
 		}
 		switch {

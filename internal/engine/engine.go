@@ -85,6 +85,7 @@ type Engine struct {
 	schedules  scheduler
 	settings   settings
 	gates      gates
+	limits     limits
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -154,10 +155,15 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.loadSettings(ctx); err != nil {
 		return nil, fmt.Errorf("reading the settings of modules: %w", err)
 	}
+	e.limits.init(e)
+	if err := e.limits.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the limits of hosts: %w", err)
+	}
 	e.gates.init(e)
 	if err := e.gates.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the runs that queue: %w", err)
 	}
+	e.tasks.Go(e.limits.run)
 	e.tasks.Go(e.schedules.run)
 	e.tasks.Go(e.retain)
 	e.tasks.Go(e.recover)

@@ -92,9 +92,13 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
 	}
+	waiting := r.waiting()
 	errands := sorted(r.openErrands(""))
 	r.mu.Unlock()
 	e.carry(r, errands)
+	for _, w := range waiting {
+		e.limits.line(r, w)
+	}
 	r.mu.Lock()
 	return nil
 }

@@ -59,6 +59,7 @@ type callSnapshot struct {
 	Next  int64  `json:",omitempty"`
 	Doubt string `json:",omitempty"`
 	Since int64  `json:",omitempty"`
+	Waits bool   `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -77,7 +78,7 @@ func (s *state) snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.open() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -108,7 +109,7 @@ func (s *state) restore(b []byte) error {
 	}
 	for _, k := range in.Calls {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
-		c.try, c.next, c.doubt, c.since = k.Try, k.Next, k.Doubt, k.Since
+		c.try, c.next, c.doubt, c.since, c.waits = k.Try, k.Next, k.Doubt, k.Since, k.Waits
 		s.calls[k.N] = c
 	}
 	for _, a := range in.Ready {

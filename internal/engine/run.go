@@ -62,17 +62,39 @@ type run struct {
 type pending struct {
 	entry flawless.Entry
 	tries []try
+	lined []lined // tries that wait for a place towards their hosts from then on
 }
 
 // append takes in entries and what follows from them. The caller holds mu.
 func (r *run) append(entries ...flawless.Entry) {
 	for _, e := range entries {
-		r.outbox = append(r.outbox, pending{e, r.s.step(e)})
+		r.pace(e, r.s.step(e))
 	}
 	if len(entries) > 0 {
 		for _, e := range r.s.consequences() {
-			r.outbox = append(r.outbox, pending{e, r.s.step(e)})
+			r.pace(e, r.s.step(e))
 		}
+	}
+}
+
+// pace puts an entry into the outbox with the tries that follow from it. Those for which there is no
+// place towards their host wait, and the log says so in the same record. The caller holds mu.
+func (r *run) pace(e flawless.Entry, tries []try) {
+	at := len(r.outbox)
+	r.outbox = append(r.outbox, pending{entry: e})
+	for _, t := range tries {
+		c := r.s.calls[t.call]
+		waits, ok := "", true
+		if c != nil {
+			waits, ok = r.e.limits.take(c)
+		}
+		if ok {
+			r.outbox[at].tries = append(r.outbox[at].tries, t)
+			continue
+		}
+		wait := flawless.Entry{At: r.s.at, Attempt: &flawless.Attempt{Call: t.call, N: t.n - 1, Waits: waits}}
+		r.s.step(wait)
+		r.outbox = append(r.outbox, pending{entry: wait, lined: []lined{{t, c.policy.Host, c.policy.Port}}})
 	}
 }
 
@@ -353,6 +375,11 @@ func (r *run) write(keep bool) (kept *try) {
 			r.e.broken(err)
 		}
 		return nil
+	}
+	for _, p := range batch {
+		for _, w := range p.lined {
+			r.e.limits.line(r, w)
+		}
 	}
 	for _, p := range batch {
 		for _, t := range p.tries {

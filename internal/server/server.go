@@ -47,6 +47,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.streams()
 	a.together()
 	a.secrets()
+	a.limits()
 	a.settings()
 	a.schedules()
 	a.beta(mux)

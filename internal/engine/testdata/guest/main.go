@@ -47,6 +47,7 @@ func main() {
 	flawless.Workflow("revised", revised)
 	flawless.Workflow("confide", confide)
 	flawless.Workflow("label", label)
+	flawless.Workflow("insist", insist)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

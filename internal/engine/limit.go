@@ -1,0 +1,296 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// limits paces the calls towards hosts that have a limit. Who waits is in the logs; what it knows is
+// a cache of that.
+type limits struct {
+	e    *Engine
+	any  atomic.Bool // there is a limit at all
+	kick chan struct{}
+
+	mu  sync.Mutex
+	all map[string]*limit
+}
+
+// limit is that of one host.
+type limit struct {
+	flawless.Limit
+	kept  int64              // Busy as the store has it
+	order []string           // runs that wait, in the order in which they take turns
+	calls map[string][]paced // of these, in the order in which they came
+}
+
+// lined is a try on its way to wait for a place towards a server.
+type lined struct {
+	try
+	host, port string
+}
+
+// paced is a try that waits for its place. The run is held.
+type paced struct {
+	r *run
+	t try
+}
+
+// keepBusy is the interval from which on it is worth a write how far a limit is used up.
+const keepBusy = time.Second
+
+func (l *limits) init(e *Engine) { l.e, l.kick, l.all = e, make(chan struct{}, 1), map[string]*limit{} }
+
+func (l *limits) load(ctx context.Context) error {
+	all, err := l.e.store.Limits(ctx)
+	for _, one := range all {
+		l.all[one.Host] = &limit{Limit: one, kept: one.Busy, calls: map[string][]paced{}}
+	}
+	l.any.Store(len(l.all) > 0)
+	return err
+}
+
+// of returns the limit for a server, nil where there is none. The caller holds mu.
+func (l *limits) of(host, port string) *limit {
+	if one := l.all[host+":"+port]; one != nil {
+		return one
+	}
+	return l.all[host]
+}
+
+// take takes a place for a call, if there is one at once. Who gets none waits, as the text says, and is
+// lined up when that is durable.
+func (l *limits) take(c *call) (waits string, ok bool) {
+	if !l.any.Load() || c.policy.Host == "" {
+		return "", true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.of(c.policy.Host, c.policy.Port)
+	if one == nil || len(one.order) == 0 && one.pass(l.e.now()) {
+		return "", true
+	}
+	return fmt.Sprintf("the limit of %s towards %s is used up", one.Rate(), one.Host), false
+}
+
+// pass takes a place if there is one.
+func (one *limit) pass(now int64) bool {
+	if one.next() > now {
+		return false
+	}
+	one.Busy = max(one.Busy, now) + int64(one.Interval())
+	return true
+}
+
+// next is when there is a place.
+func (one *limit) next() int64 { return one.Busy - int64(one.Burst-1)*int64(one.Interval()) }
+
+// waiting returns the tries that wait by what is durable. The caller holds mu.
+func (r *run) waiting() (out []lined) {
+	for _, c := range r.s.open() {
+		ours := slices.ContainsFunc(r.outbox, func(p pending) bool {
+			return slices.ContainsFunc(p.lined, func(w lined) bool { return w.call == c.N })
+		})
+		if c.waits && !ours {
+			out = append(out, lined{try{c.N, c.try + 1}, c.policy.Host, c.policy.Port})
+		}
+	}
+	return out
+}
+
+// line lets a try wait whose waiting is durable.
+func (l *limits) line(r *run, w lined) {
+	l.e.hold(r)
+	l.mu.Lock()
+	one := l.of(w.host, w.port)
+	if one == nil { // the limit was removed meanwhile
+		l.mu.Unlock()
+		l.e.tasks.Go(func() { l.grant(nil, paced{r, w.try}) })
+		return
+	}
+	if len(one.calls[r.id]) == 0 {
+		one.order = append(one.order, r.id)
+	}
+	one.calls[r.id] = append(one.calls[r.id], paced{r, w.try})
+	l.mu.Unlock()
+	l.poke()
+}
+
+func (l *limits) poke() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run hands out places when their time comes, until the engine stops.
+func (l *limits) run() {
+	for {
+		wait := time.NewTimer(l.round())
+		select {
+		case <-l.e.ctx.Done():
+			wait.Stop()
+			l.release()
+			return
+		case <-l.kick:
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
+}
+
+// round hands out the places that there are now, and returns for how long there are no more.
+func (l *limits) round() time.Duration {
+	now := l.e.now()
+	wait := time.Hour
+	var kept []flawless.Limit
+	l.mu.Lock()
+	for _, one := range l.all {
+		for len(one.order) > 0 && one.pass(now) {
+			q := one.pop()
+			l.e.tasks.Go(func() { l.grant(one, q) })
+		}
+		if len(one.order) > 0 {
+			wait = min(wait, time.Duration(one.next()-now))
+		}
+		if one.Interval() >= keepBusy && one.kept != one.Busy {
+			one.kept = one.Busy
+			kept = append(kept, one.Limit)
+		}
+	}
+	l.mu.Unlock()
+	for _, one := range kept {
+		if err := l.e.store.PutLimit(l.e.ctx, one.Host, &one); err != nil && l.e.ctx.Err() == nil {
+			l.e.log.Warn("how far a limit is used up could not be written", "host", one.Host, "error", err)
+		}
+	}
+	return wait
+}
+
+// pop takes the next try off the queue: runs take turns.
+func (one *limit) pop() paced {
+	id := one.order[0]
+	one.order = one.order[1:]
+	mine := one.calls[id]
+	q := mine[0]
+	if len(mine) == 1 {
+		delete(one.calls, id)
+	} else {
+		one.calls[id] = mine[1:]
+		one.order = append(one.order, id)
+	}
+	return q
+}
+
+// grant begins a try that has its place. Where nobody wants it any more the place is given back.
+func (l *limits) grant(one *limit, q paced) {
+	defer l.e.release(q.r)
+	q.r.mu.Lock()
+	defer q.r.mu.Unlock()
+	c := q.r.s.calls[q.t.call]
+	if c == nil || !c.waits || l.e.stopping.Load() {
+		if one != nil {
+			l.mu.Lock()
+			one.Busy -= int64(one.Interval())
+			l.mu.Unlock()
+			l.poke()
+		}
+		return
+	}
+	e := flawless.Entry{At: max(l.e.now(), q.r.s.at), Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}
+	q.r.outbox = append(q.r.outbox, pending{entry: e, tries: q.r.s.step(e)})
+	q.r.wakeLocked()
+}
+
+// release lets go of all runs that wait. Their waiting is in their logs.
+func (l *limits) release() {
+	l.mu.Lock()
+	var held []*run
+	for _, one := range l.all {
+		for len(one.order) > 0 {
+			held = append(held, one.pop().r)
+		}
+	}
+	l.mu.Unlock()
+	for _, r := range held {
+		l.e.release(r)
+	}
+}
+
+// SetLimit keeps a limit, in the place of the one of that host. It takes effect at once, also for the
+// calls that wait. A call that has begun is not touched.
+func (e *Engine) SetLimit(ctx context.Context, set flawless.Limit) (flawless.Limit, error) {
+	if err := set.Check(); err != nil {
+		return set, fmt.Errorf("setting a limit: %w", err)
+	}
+	if err := e.accepts(); err != nil {
+		return set, err
+	}
+	l := &e.limits
+	set.Busy = 0
+	if err := e.store.PutLimit(ctx, set.Host, &set); err != nil {
+		return set, err
+	}
+	l.mu.Lock()
+	one := l.all[set.Host]
+	if one == nil {
+		one = &limit{calls: map[string][]paced{}}
+		l.all[set.Host] = one
+	}
+	set.Busy = min(one.Busy, e.now()+int64(set.Interval()))
+	one.Limit = set
+	l.any.Store(true)
+	l.mu.Unlock()
+	l.poke()
+	return set, nil
+}
+
+// Limits returns all limits, by host, with how many calls wait.
+func (e *Engine) Limits(context.Context) ([]flawless.Limit, error) {
+	l := &e.limits
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := []flawless.Limit{}
+	for _, one := range l.all {
+		shown := one.Limit
+		for _, calls := range one.calls {
+			shown.Waiting += len(calls)
+		}
+		out = append(out, shown)
+	}
+	slices.SortFunc(out, func(a, b flawless.Limit) int { return cmp.Compare(a.Host, b.Host) })
+	return out, nil
+}
+
+// RemoveLimit removes the limit of a host, or returns flawless.NotFound. Calls that wait begin at once.
+func (e *Engine) RemoveLimit(ctx context.Context, host string) error {
+	l := &e.limits
+	l.mu.Lock()
+	one := l.all[host]
+	l.mu.Unlock()
+	if one == nil {
+		return fmt.Errorf("there is no limit for host %.200q: %w", host, flawless.NotFound)
+	}
+	if err := e.store.PutLimit(ctx, host, nil); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	delete(l.all, host)
+	var free []paced
+	for len(one.order) > 0 {
+		free = append(free, one.pop())
+	}
+	l.any.Store(len(l.all) > 0)
+	l.mu.Unlock()
+	for _, q := range free {
+		e.tasks.Go(func() { l.grant(nil, q) })
+	}
+	return nil
+}

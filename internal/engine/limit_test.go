@@ -1,0 +1,256 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+// exchanges stands for the outside in virtual time: it notes when which run asked for something.
+type exchanges struct {
+	mu    sync.Mutex
+	at    []time.Time
+	runs  []string
+	calls []int
+}
+
+func (x *exchanges) kinds() []effect.Kind {
+	kinds := effect.Kinds(effect.Options{})
+	for i := range kinds {
+		if kinds[i].Name == effect.HTTP {
+			kinds[i].Perform = x.perform
+		}
+	}
+	return kinds
+}
+
+func (x *exchanges) perform(_ context.Context, t effect.Try) effect.Result {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.at, x.runs, x.calls = append(x.at, time.Now()), append(x.runs, t.Run), append(x.calls, t.Call.N)
+	a, _ := effect.ResponseAnswer(t.Call.N, 200, []byte("ok"))
+	return effect.Result{Outcome: effect.Answered, Answer: a}
+}
+
+// most returns how many exchanges there were in any span of time.
+func (x *exchanges) most(span time.Duration) (most int) {
+	for i := range x.at {
+		n := 0
+		for _, at := range x.at[i:] {
+			if at.Sub(x.at[i]) < span {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+func (x *exchanges) count(run string) (n int) {
+	for _, r := range x.runs {
+		if r == run {
+			n++
+		}
+	}
+	return n
+}
+
+func mustLimit(t *testing.T, e *Engine, host, rate string, burst int) {
+	t.Helper()
+	n, period, err := flawless.ParseRate(rate)
+	if err == nil {
+		_, err = e.SetLimit(t.Context(), flawless.Limit{Host: host, Count: n, PeriodMS: period.Milliseconds(), Burst: burst})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALimitIsKeptAndFair(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		x := &exchanges{}
+		e := open(t, mem.New(), Options{Kinds: x.kinds()})
+		mustLimit(t, e, "api.example.com", "10/s", 0)
+		began := time.Now()
+		mustStart(t, e, "fan", map[string]any{"url": "https://api.example.com", "n": 50}, "many")
+		mustStart(t, e, "fan", map[string]any{"url": "https://api.example.com", "n": 3}, "few")
+		mustStart(t, e, "fan", map[string]any{"url": "https://other.example.com", "n": 50}, "free")
+		if r := mustEnd(t, e, "free"); r.Status != flawless.Completed || time.Since(began) > 0 {
+			t.Errorf("a run towards another host took %v: %+v", time.Since(began), r)
+		}
+		synctest.Wait()
+		if all, err := e.Limits(t.Context()); err != nil || len(all) != 1 || all[0].Waiting != 52 {
+			t.Errorf("limits: %+v %v", all, err)
+		}
+		if r := mustEnd(t, e, "few"); r.Status != flawless.Completed || time.Since(began) > 700*time.Millisecond {
+			t.Errorf("a run with three calls took %v beside one with fifty: %+v", time.Since(began), r)
+		}
+		if r := mustEnd(t, e, "many"); r.Status != flawless.Completed || time.Since(began) < 5100*time.Millisecond || time.Since(began) > 5500*time.Millisecond {
+			t.Errorf("53 calls of ten a second took %v: %+v", time.Since(began), r)
+		}
+		x.at = slices.DeleteFunc(x.at, func(at time.Time) bool { return at.Equal(began) }) // those that were free
+		if n := x.most(time.Second); n > 10 || x.count("many") != 50 || x.count("few") != 3 {
+			t.Errorf("there were %d in a second", n)
+		}
+		log, _ := e.Log(t.Context(), "few", 0, 0)
+		if text := string(input(t, log)); !strings.Contains(text, "the limit of 10/s towards api.example.com is used up") {
+			t.Errorf("the log does not say what was waited for: %s", text)
+		}
+		if err := e.verify(t.Context(), "many"); err != nil {
+			t.Errorf("the replay: %v", err)
+		}
+		e.Kill()
+	})
+}
+
+// TestACrashDoublesNoCallThatWaits: the server dies again and again while calls wait; none is lost,
+// doubled or in doubt, and the limit holds over the restarts.
+func TestACrashDoublesNoCallThatWaits(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		kv, x := mem.New(), &exchanges{}
+		e := open(t, kv, Options{Kinds: x.kinds(), Freezing: Freezing{Turns: 1}})
+		mustLimit(t, e, "api.example.com", "6/m", 0)
+		for i := range 4 {
+			mustStart(t, e, "fan", map[string]any{"url": "https://api.example.com", "n": 4}, fmt.Sprint("r", i))
+			mustStart(t, e, "chain", map[string]any{"url": "https://api.example.com", "n": 2}, fmt.Sprint("c", i))
+		}
+		for range 10 {
+			time.Sleep(17 * time.Second)
+			synctest.Wait()
+			e.Kill()
+			e = open(t, kv, Options{Kinds: x.kinds(), Freezing: Freezing{Turns: 1}})
+		}
+		for i := range 4 {
+			for id, n := range map[string]int{fmt.Sprint("r", i): 4, fmt.Sprint("c", i): 2} {
+				if r := mustEndAfter(t, e, id, time.Hour); r.Status != flawless.Completed || x.count(id) != n {
+					t.Errorf("%s: %d exchanges, it is %+v %+v", id, x.count(id), r, r.Failure)
+				}
+			}
+		}
+		if n := x.most(time.Minute); n > 6 {
+			t.Errorf("there were %d in a minute", n)
+		}
+		e.Kill()
+	})
+}
+
+func mustEndAfter(t *testing.T, e *Engine, id string, most time.Duration) flawless.Run {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), most)
+	defer cancel()
+	r, err := e.Wait(ctx, id)
+	if err != nil {
+		t.Fatalf("waiting for %s: %v; it is %+v", id, err, r)
+	}
+	return r
+}
+
+func TestALimitThatIsChanged(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		x := &exchanges{}
+		e := open(t, mem.New(), Options{Kinds: x.kinds()})
+		task := map[string]any{"url": "https://api.example.com:8443", "n": 10}
+		mustLimit(t, e, "api.example.com", "100/s", 1)
+		mustLimit(t, e, "API.example.com:8443", "1/h", 1)
+		mustStart(t, e, "fan", task, "a")
+		synctest.Wait()
+		if len(x.at) != 1 {
+			t.Errorf("%d calls under a limit of one an hour", len(x.at))
+		}
+		mustLimit(t, e, "api.example.com:8443", "5/h", 5)
+		time.Sleep(13 * time.Minute)
+		synctest.Wait()
+		if len(x.at) < 5 || len(x.at) > 7 {
+			t.Errorf("%d calls after thirteen minutes of five an hour", len(x.at))
+		}
+		mustStart(t, e, "fan", task, "gone")
+		synctest.Wait()
+		if _, err := e.Terminate(t.Context(), "gone", flawless.Cancel{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.RemoveLimit(t.Context(), "api.example.com:8443"); err != nil {
+			t.Fatal(err)
+		}
+		if r := mustEnd(t, e, "a"); r.Status != flawless.Completed || x.count("a") != 10 || x.count("gone") > 0 {
+			t.Errorf("without the limit it is %+v, %d exchanges, %d of the one that was terminated", r, x.count("a"), x.count("gone"))
+		}
+		if err := e.RemoveLimit(t.Context(), "api.example.com:8443"); !errors.Is(err, flawless.NotFound) {
+			t.Errorf("removing it again: %v", err)
+		}
+		e.Kill()
+	})
+}
+
+func TestBadLimits(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	for name, l := range map[string]flawless.Limit{
+		"no host":           {Count: 1, PeriodMS: 1000},
+		"a path":            {Host: "a.example.com/x", Count: 1, PeriodMS: 1000},
+		"a scheme":          {Host: "https://a.example.com", Count: 1, PeriodMS: 1000},
+		"a bad port":        {Host: "a.example.com:x", Count: 1, PeriodMS: 1000},
+		"no calls":          {Host: "a.example.com", PeriodMS: 1000},
+		"no time":           {Host: "a.example.com", Count: 1},
+		"a burst beyond it": {Host: "a.example.com", Count: 1, PeriodMS: 1000, Burst: 2},
+	} {
+		if _, err := e.SetLimit(t.Context(), l); !errors.Is(err, flawless.Invalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, text := range []string{"", "10", "10/w", "0/s", "-1/s", "1.5/s", "10/s/s", "9999999/s"} {
+		if _, _, err := flawless.ParseRate(text); !errors.Is(err, flawless.Invalid) {
+			t.Errorf("%q is taken for a rate: %v", text, err)
+		}
+	}
+}
+
+// TestADeathAtEveryWriteOfAPacedRun: the server dies before and after each write of a run whose calls
+// wait. No call is made twice, and none that waited is in doubt.
+func TestADeathAtEveryWriteOfAPacedRun(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for left := 3; ; left++ {
+			died := false
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				kv, x := mem.New(), &exchanges{}
+				e := open(t, kv, Options{})
+				mustLimit(t, e, "api.example.com", "60/m", 0)
+				e.Kill()
+				begin := Start{Module: "guest", Workflow: "chain", Input: input(t, map[string]any{"url": "https://api.example.com", "n": 3}), ID: "run"}
+				dying := newMortal(kv, left, after)
+				e, err := tryOpen(t, dying, Options{Kinds: x.kinds()})
+				if err == nil {
+					_, _, _ = e.Start(t.Context(), begin)
+					time.Sleep(10 * time.Second)
+					synctest.Wait()
+					e.Kill()
+				}
+				if died = dying.isDead(); !died {
+					return
+				}
+				e, r := settle(t, fmt.Sprint("death at write ", left), kv, Options{Kinds: x.kinds()}, begin, func(d flawless.Doubt) (string, bool) {
+					return "ok", slices.Contains(x.calls, d.Call)
+				})
+				if r.Status != flawless.Completed || len(x.at) != 3 {
+					t.Errorf("death at write %d, after %v: %d exchanges, it is %+v %+v", left, after, len(x.at), r, r.Failure)
+				}
+				e.Kill()
+			})
+			if !died {
+				if left < 6 {
+					t.Error("it never died: the test proves nothing")
+				}
+				break
+			}
+		}
+	}
+}

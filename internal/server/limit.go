@@ -1,0 +1,45 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// SetLimit is a limit to be kept.
+type SetLimit struct {
+	Rate  string `json:"rate" doc:"calls in a time: 10/s, 300/m, 5000/h, 100/d"`
+	Burst int    `json:"burst,omitempty" doc:"so many of them at once after a pause; 1 where it is missing"`
+}
+
+// HostPath names a host in a path.
+type HostPath struct {
+	Host string `path:"host" doc:"api.example.com, or with one port api.example.com:8443"`
+}
+
+func (a *api) limits() {
+	huma.Register(a.huma, operation("set-limit", http.MethodPut, "/limits/{host}", "Limit the calls towards a host"),
+		func(ctx context.Context, in *struct {
+			HostPath
+			Body SetLimit
+		}) (*body[flawless.Limit], error) {
+			n, period, err := flawless.ParseRate(in.Body.Rate)
+			if err != nil {
+				return nil, problem(err)
+			}
+			l, err := a.engine.SetLimit(ctx, flawless.Limit{Host: in.Host, Count: n, PeriodMS: period.Milliseconds(), Burst: in.Body.Burst})
+			return &body[flawless.Limit]{l}, problem(err)
+		})
+	huma.Register(a.huma, operation("list-limits", http.MethodGet, "/limits", "All limits, and how many calls wait"),
+		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Limit], error) {
+			all, err := a.engine.Limits(ctx)
+			return &body[[]flawless.Limit]{all}, problem(err)
+		})
+	huma.Register(a.huma, operation("remove-limit", http.MethodDelete, "/limits/{host}", "Remove the limit of a host; calls that wait begin at once"),
+		func(ctx context.Context, in *HostPath) (*struct{}, error) {
+			return nil, problem(a.engine.RemoveLimit(ctx, in.Host))
+		})
+}

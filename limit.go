@@ -1,0 +1,79 @@
+package flawless
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Limit is how many calls may begin towards a host in a time, of all runs together. Further ones wait;
+// runs take turns.
+type Limit struct {
+	Host     string `json:"host" cbor:"1,keyasint"`  // api.example.com, or with one port api.example.com:8443
+	Count    int    `json:"count" cbor:"2,keyasint"` // so many
+	PeriodMS int64  `json:"period_ms" cbor:"3,keyasint"`
+	Burst    int    `json:"burst" cbor:"4,keyasint"` // so many of them at once after a pause
+	// Busy is up to when the calls that have begun use the limit up, Unix nanoseconds; it may lag.
+	Busy    int64 `json:"-" cbor:"5,keyasint,omitempty"`
+	Waiting int   `json:"waiting" cbor:"-"` // calls that wait for their place
+}
+
+// Interval is the time between two calls when many wait.
+func (l *Limit) Interval() time.Duration {
+	return time.Duration(l.PeriodMS) * time.Millisecond / time.Duration(max(l.Count, 1))
+}
+
+// Rate is the limit as people write it, such as 10/s.
+func (l *Limit) Rate() string {
+	for _, u := range rateUnits {
+		if l.PeriodMS == u.period.Milliseconds() {
+			return strconv.Itoa(l.Count) + "/" + u.name
+		}
+	}
+	return fmt.Sprintf("%d/%v", l.Count, time.Duration(l.PeriodMS)*time.Millisecond)
+}
+
+var rateUnits = []struct {
+	name   string
+	period time.Duration
+}{{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}}
+
+const mostRate = 1_000_000
+
+// ParseRate understands a rate: 10/s, 300/m, 5000/h, 100/d.
+func ParseRate(text string) (count int, period time.Duration, err error) {
+	number, unit, _ := strings.Cut(text, "/")
+	for _, u := range rateUnits {
+		if n, err := strconv.Atoi(number); err == nil && unit == u.name && n > 0 && n <= mostRate {
+			return n, u.period, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("the rate %.100q is not a number in a time; give one such as 10/s, 300/m, 5000/h or 100/d: %w", text, Invalid)
+}
+
+// Check returns nil where the limit can be kept, or [Invalid] with the reason. The host is in lower
+// case afterwards, and a burst of 0 is 1.
+func (l *Limit) Check() error {
+	l.Host = strings.ToLower(l.Host)
+	name, port, err := net.SplitHostPort(l.Host)
+	if err != nil {
+		name, port = l.Host, "1"
+	}
+	n, err := strconv.Atoi(port)
+	if l.Burst == 0 {
+		l.Burst = 1
+	}
+	switch {
+	case name == "" || len(name) > 253 || strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && r != ':' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	}) || strings.Contains(name, ":") && net.ParseIP(name) == nil || err != nil || n < 1 || n > 65535:
+		return fmt.Errorf("the host %.200q is no name of a host; give one such as api.example.com or api.example.com:8443: %w", l.Host, Invalid)
+	case l.Count < 1 || l.Count > mostRate || l.PeriodMS < 1 || l.PeriodMS > (31*24*time.Hour).Milliseconds():
+		return fmt.Errorf("the limit is %d calls in %d ms, give 1 to %d calls in at most 31 days: %w", l.Count, l.PeriodMS, mostRate, Invalid)
+	case l.Burst < 1 || l.Burst > l.Count:
+		return fmt.Errorf("the burst is %d calls, give 1 to %d: %w", l.Burst, l.Count, Invalid)
+	}
+	return nil
+}
