@@ -61,6 +61,7 @@ require (
 tool honnef.co/go/tools/cmd/staticcheck
 
 require (
+	github.com/adhocore/gronx v1.20.4
 	github.com/flawless-engine/flawless/sdk/go v0.0.0
 	github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe
 	golang.org/x/text v0.43.0

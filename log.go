@@ -36,26 +36,28 @@ type Start struct {
 	Time     int64           `json:"time" cbor:"6,keyasint"`            // Unix nanoseconds; the monotonic clock counts from it
 	Keyed    bool            `json:"keyed,omitempty" cbor:"7,keyasint,omitempty"`
 
-	Parent   string  `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
-	Call     int     `json:"call,omitempty" cbor:"21,keyasint,omitempty"`     // with which of its calls
-	URL      string  `json:"url,omitempty" cbor:"22,keyasint,omitempty"`      // where the outside reaches the engine
-	Of       string  `json:"of,omitempty" cbor:"23,keyasint,omitempty"`       // the run that this one repeats
-	Deadline int64   `json:"deadline,omitempty" cbor:"24,keyasint,omitempty"` // the run is asked to give up then: Unix nanoseconds
-	Grace    int64   `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // and terminated this many nanoseconds later
-	Origin   *Origin `json:"origin,omitempty" cbor:"30,keyasint,omitempty"`   // of a fork or an imported run
+	Parent   string            `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
+	Call     int               `json:"call,omitempty" cbor:"21,keyasint,omitempty"`     // with which of its calls
+	URL      string            `json:"url,omitempty" cbor:"22,keyasint,omitempty"`      // where the outside reaches the engine
+	Of       string            `json:"of,omitempty" cbor:"23,keyasint,omitempty"`       // the run that this one repeats
+	Deadline int64             `json:"deadline,omitempty" cbor:"24,keyasint,omitempty"` // the run is asked to give up then: Unix nanoseconds
+	Grace    int64             `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // and terminated this many nanoseconds later
+	Labels   map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"`
+	Origin   *Origin           `json:"origin,omitempty" cbor:"31,keyasint,omitempty"` // of a fork or an imported run
 }
 
 // Turn is what the guest saw and did between two waits.
 type Turn struct {
-	N       int             `json:"n" cbor:"1,keyasint"`                           // from 1
-	Time    int64           `json:"time" cbor:"2,keyasint"`                        // the guest's clock during the turn: Unix nanoseconds
-	Answers []int           `json:"answers,omitempty" cbor:"3,keyasint,omitempty"` // calls whose answers the guest was given, in order
-	Calls   []Call          `json:"calls,omitempty" cbor:"4,keyasint,omitempty"`
-	Lines   []Line          `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
-	Data    json.RawMessage `json:"data,omitempty" cbor:"6,keyasint,omitempty"` // the run's data after the turn, when it set any (JSON)
-	Wake    int64           `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
-	Ended   *Ended          `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
-	Cost    uint64          `json:"cost,omitempty" cbor:"10,keyasint,omitempty"` // metered units
+	N       int               `json:"n" cbor:"1,keyasint"`                           // from 1
+	Time    int64             `json:"time" cbor:"2,keyasint"`                        // the guest's clock during the turn: Unix nanoseconds
+	Answers []int             `json:"answers,omitempty" cbor:"3,keyasint,omitempty"` // calls whose answers the guest was given, in order
+	Calls   []Call            `json:"calls,omitempty" cbor:"4,keyasint,omitempty"`
+	Lines   []Line            `json:"lines,omitempty" cbor:"5,keyasint,omitempty"`
+	Data    json.RawMessage   `json:"data,omitempty" cbor:"6,keyasint,omitempty"` // the run's data after the turn, when it set any (JSON)
+	Wake    int64             `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
+	Ended   *Ended            `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
+	Cost    uint64            `json:"cost,omitempty" cbor:"10,keyasint,omitempty"`   // metered units
+	Labels  map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"` // that the guest set; "" removes one
 }
 
 // Ended is how a workflow's function came to its end.

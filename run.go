@@ -62,10 +62,11 @@ type Run struct {
 	// CancelRequested is set from the moment somebody asked the run to give up.
 	CancelRequested bool `json:"cancel_requested,omitempty" cbor:"16,keyasint,omitempty"`
 
-	Parent   string     `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
-	Of       string     `json:"of,omitempty" cbor:"21,keyasint,omitempty"`       // the run that this one repeats
-	Mail     int        `json:"mail,omitempty" cbor:"22,keyasint,omitempty"`     // messages that were not received yet
-	Deadline *time.Time `json:"deadline,omitempty" cbor:"23,keyasint,omitempty"` // the run is asked to give up then
+	Parent   string            `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
+	Of       string            `json:"of,omitempty" cbor:"21,keyasint,omitempty"`       // the run that this one repeats
+	Mail     int               `json:"mail,omitempty" cbor:"22,keyasint,omitempty"`     // messages that were not received yet
+	Deadline *time.Time        `json:"deadline,omitempty" cbor:"23,keyasint,omitempty"` // the run is asked to give up then
+	Labels   map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"`   // for people and lists
 }
 
 // Failure is why a run ended without output.
@@ -89,10 +90,13 @@ type Doubt struct {
 
 // Filter selects runs for a list. The zero value selects all, newest first.
 type Filter struct {
-	Status   []Status  // any of these
-	Module   string    // of this module
-	Workflow string    // of this workflow
-	Since    time.Time // created at or after
-	Limit    int       // at most so many; 0 is 50, the highest is 1000
-	Cursor   string    // where the page before ended, as it was returned
+	Status   []Status          // any of these
+	Module   string            // of this module
+	Workflow string            // of this workflow
+	Since    time.Time         // created at or after
+	Until    time.Time         // created before
+	Labels   map[string]string // with all of these
+	Parent   string            // spawned by this run
+	Limit    int               // at most so many; 0 is 50, the highest is 1000
+	Cursor   string            // where the page before ended, as it was returned
 }

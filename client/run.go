@@ -14,11 +14,12 @@ import (
 
 // Start asks for a run.
 type Start struct {
-	Module   string          `json:"module"`
-	Workflow string          `json:"workflow"`
-	Input    json.RawMessage `json:"input,omitempty"`
-	ID       string          `json:"id"`
-	Version  string          `json:"version,omitempty"` // of the module; "" is the newest
+	Module   string            `json:"module"`
+	Workflow string            `json:"workflow"`
+	Input    json.RawMessage   `json:"input,omitempty"`
+	ID       string            `json:"id"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Version  string            `json:"version,omitempty"` // of the module; "" is the newest
 }
 
 // Start starts a run; with wait it returns when the run has ended or needs a decision. Without
@@ -70,6 +71,13 @@ func (c *Client) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, s
 	set("cursor", f.Cursor)
 	if !f.Since.IsZero() {
 		set("since", f.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if !f.Until.IsZero() {
+		set("until", f.Until.UTC().Format(time.RFC3339Nano))
+	}
+	set("parent", f.Parent)
+	for name, value := range f.Labels {
+		q.Add("label", name+"="+value)
 	}
 	if f.Limit > 0 {
 		set("limit", strconv.Itoa(f.Limit))

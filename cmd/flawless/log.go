@@ -127,6 +127,9 @@ func (p *story) turn(e flawless.Entry) {
 		}
 		p.line(t.Time, "       %s: %s%s", l.Level, l.Text, fields)
 	}
+	if len(t.Labels) > 0 {
+		p.line(t.Time, "       labels: %s", labelText(t.Labels))
+	}
 	for _, c := range t.Calls {
 		if c.Kind == "cancelled" {
 			continue

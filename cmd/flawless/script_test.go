@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,7 +59,7 @@ func TestScripts(t *testing.T) {
 			}
 			return forCargo(e, cache)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon},
 	})
 }
 
@@ -95,6 +96,18 @@ func ready(ts *testscript.TestScript, _ bool, _ []string) {
 		<-time.After(50 * time.Millisecond)
 	}
 	ts.Fatalf("the server does not come up")
+}
+
+// soon runs flawless until what it prints matches: soon PATTERN ARGS...
+func soon(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	for range 400 {
+		if ts.Exec("flawless", args[1:]...) == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	ts.Fatalf("it never prints %s", want)
 }
 
 // exitCode runs flawless and checks its exit code: exitcode N ARGS...

@@ -98,6 +98,12 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 	if r.Wake != nil && !r.Status.Ended() {
 		p("wakes", "%s", ago(*r.Wake))
 	}
+	if len(r.Labels) > 0 {
+		p("labels", "%s", labelText(r.Labels))
+	}
+	if r.Parent != "" {
+		p("parent", "%s", r.Parent)
+	}
 	p("turns", "%d, %d units", r.Turns, r.Cost)
 	if r.CancelRequested && !r.Status.Ended() {
 		p("cancel", "requested")

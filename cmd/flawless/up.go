@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	_ "time/tzdata" // for schedules on machines that know no time zones
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
+	"github.com/flawless-engine/flawless/internal/vault"
 )
 
 // upOptions is how a server is run.
@@ -87,10 +89,14 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	secrets, err := vault.New(ctx, st, vault.Options{Dir: a.dir, Env: os.Getenv(vault.Variable), Log: log})
+	if err != nil {
+		return errors.Join(err, l.Close(ctx))
+	}
 	host, _ := os.Hostname()
-	web := effect.NewClient(effect.ClientOptions{})
+	web := effect.NewClient(effect.ClientOptions{Secrets: secrets.Open})
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time})
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}

@@ -28,6 +28,7 @@ func (a *app) workflowCommand() *cobra.Command {
 func (a *app) startCommand() *cobra.Command {
 	var input, id string
 	var wait bool
+	var labels labelFlag
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
 		Long:    "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated.",
 		Example: "  flawless workflow start shop checkout --input '{\"card\":\"4711\"}' --id order-42 --wait\n  flawless workflow start shop checkout --input @order.json",
@@ -40,7 +41,7 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, started, err := cl.Start(c.Context(), client.Start{Module: args[0], Workflow: args[1], Input: in, ID: id}, wait)
+			r, started, err := cl.Start(c.Context(), client.Start{Module: args[0], Workflow: args[1], Input: in, ID: id, Labels: labels}, wait)
 			if err != nil {
 				return err
 			}
@@ -70,6 +71,7 @@ func (a *app) startCommand() *cobra.Command {
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
 	f.StringVar(&id, "id", "", "your own key for the run")
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
+	f.Var(&labels, "label", "name=value, to find it by; may be repeated")
 	return c
 }
 
@@ -117,6 +119,8 @@ func (a *app) listCommand() *cobra.Command {
 	var status []string
 	var all bool
 	var since time.Duration
+	var after, before timeFlag
+	var labels labelFlag
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, s := range status {
@@ -125,6 +129,10 @@ func (a *app) listCommand() *cobra.Command {
 			if since > 0 {
 				f.Since = time.Now().Add(-since)
 			}
+			if !time.Time(after).IsZero() {
+				f.Since = time.Time(after)
+			}
+			f.Until, f.Labels = time.Time(before), labels
 			cl, err := a.connect()
 			if err != nil {
 				return err
@@ -139,7 +147,7 @@ func (a *app) listCommand() *cobra.Command {
 					}
 					runs = append(runs, r)
 				}
-			} else if runs, next, err = cl.Runs(c.Context(), f); err != nil {
+			} else if runs, next, err = onePage(c.Context(), cl, f); err != nil {
 				return err
 			}
 			if a.json {
@@ -160,10 +168,29 @@ func (a *app) listCommand() *cobra.Command {
 	fl.StringVar(&f.Module, "module", "", "runs of this module")
 	fl.StringVar(&f.Workflow, "workflow", "", "runs of this workflow")
 	fl.DurationVar(&since, "since", 0, "created within this time, such as 24h")
+	fl.Var(&after, "after", "created at or after this moment, such as 2026-03-01")
+	fl.Var(&before, "before", "created before this moment")
+	fl.Var(&labels, "label", "name=value; may be repeated, all must be there")
+	fl.StringVar(&f.Parent, "parent", "", "spawned by this run")
+	c.MarkFlagsMutuallyExclusive("since", "after")
 	fl.IntVar(&f.Limit, "limit", 50, "at most so many, up to 1000")
 	fl.StringVar(&f.Cursor, "cursor", "", "go on where the page before ended")
 	fl.BoolVar(&all, "all", false, "all pages")
 	return c
+}
+
+// onePage returns as many runs as a page has, though the server may have answered with fewer so as to
+// answer soon.
+func onePage(ctx context.Context, cl *client.Client, f flawless.Filter) (runs []flawless.Run, next string, err error) {
+	limit := f.Limit
+	for {
+		page, next, err := cl.Runs(ctx, f)
+		runs = append(runs, page...)
+		if err != nil || next == "" || limit <= len(runs) {
+			return runs, next, err
+		}
+		f.Limit, f.Cursor = limit-len(runs), next
+	}
 }
 
 // detail is the one thing one wants to know of a run.

@@ -59,7 +59,8 @@ type Retry struct {
 type Try struct {
 	Run  string
 	Call flawless.Call
-	N    int // 1, 2, 3
+	N    int    // 1, 2, 3
+	Seed []byte // of the run, from which the token of its placeholders is made
 	// Policy is what Check returned for the call. The zero value serves, and is slower.
 	Policy Policy
 }

@@ -170,11 +170,17 @@ func (c *h1) torn(res *http.Response) bool {
 	return secure && res.ContentLength < 0 && len(res.TransferEncoding) == 0 && c.wire.ended.Load()
 }
 
+// garbled is a response that is not HTTP. Its text quotes what the server sent.
+type garbled struct{ err error }
+
+func (g *garbled) Error() string { return "the response is not HTTP: " + g.err.Error() }
+func (g *garbled) Unwrap() error { return g.err }
+
 // cause puts the end of reading into words.
 func (c *h1) cause(err error, where string) error {
 	switch {
 	case c.got == nil:
-		return fmt.Errorf("the response is not HTTP: %w", err)
+		return &garbled{err}
 	case errors.Is(c.got, io.EOF):
 		return fmt.Errorf("the server closed the connection %s", where)
 	}

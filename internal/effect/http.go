@@ -32,6 +32,10 @@ type ClientOptions struct {
 
 	// Idle is the number of connections kept open without a request; 0 is 256.
 	Idle int
+
+	// Secrets returns all secrets, whose values take the place of their placeholders on the wire.
+	// Nil is none. It may be called concurrently.
+	Secrets func() []flawless.OpenSecret
 }
 
 // Client carries out http calls. It keeps connections open between calls, and repeats nothing by
@@ -107,7 +111,7 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 	deadline := time.Now().Add(r.timeout)
 	stages := make(trail, 0, 3)
 	for hop := 0; ; hop++ {
-		a, f := c.once(ctx, deadline, r, &stages)
+		a, f := c.exchange(ctx, deadline, r, t.Seed, &stages)
 		if f != nil {
 			f.sent = f.sent || hop > 0
 			stages.add("failed", time.Now().UnixNano())
@@ -132,6 +136,19 @@ func (t *Try) understood() (*request, error) {
 	r := *t.Policy.request
 	r.fields = slices.Clone(r.fields)
 	return &r, nil
+}
+
+// exchange carries out one exchange, in which secrets take the place of their placeholders on the
+// way out, and the other way round on the way back.
+func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, seed []byte, t *trail) (*reply, *fault) {
+	v := c.veil(r.key(), seed)
+	wire, err := v.reveal(r)
+	if err != nil {
+		return nil, &fault{reason: "policy", err: err}
+	}
+	a, f := c.once(ctx, deadline, wire, t)
+	v.hide(a, f)
+	return a, f
 }
 
 // once carries out one exchange. A kept connection that turns out to be dead before it took a byte

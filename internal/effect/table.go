@@ -15,6 +15,7 @@ const (
 	InDoubt   = "doubt"
 	Log       = "log"
 	Data      = "data"
+	Label     = "label"
 )
 
 // Options says how the kinds are to be built. The zero value serves.
@@ -24,7 +25,7 @@ type Options struct {
 	HTTP *Client
 }
 
-// Kinds returns every kind of call there is. Log and data are notes: they have no answer and never
+// Kinds returns every kind of call there is. Log, data and label are notes: they have no answer and never
 // reach the engine as calls; their Check is all there is to them.
 func Kinds(o Options) []Kind {
 	web := o.HTTP
@@ -45,5 +46,6 @@ func Kinds(o Options) []Kind {
 		{Name: InDoubt, Check: checkDoubt},
 		{Name: Log, Check: checkLog},
 		{Name: Data, Check: checkData},
+		{Name: Label, Check: checkLabel},
 	}
 }

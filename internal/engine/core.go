@@ -43,6 +43,7 @@ type state struct {
 	output  []byte
 	failure *flawless.Failure
 	ended   int64
+	labels  map[string]string // replaced as a whole when one changes
 }
 
 // call is a call that has no answer yet.
@@ -76,6 +77,7 @@ func (s *state) step(e flawless.Entry) []try {
 	case e.Start != nil:
 		s.start = *e.Start
 		s.time = e.Start.Time
+		s.labels = e.Start.Labels
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
@@ -128,6 +130,7 @@ func (s *state) step(e flawless.Entry) []try {
 func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
+	s.labels = labelled(s.labels, t.Labels)
 	if len(t.Answers) > 0 {
 		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return slices.Contains(t.Answers, a.Call) })
 	}
@@ -451,7 +454,7 @@ func (s *state) account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.current(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
 		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
-		Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail)}
+		Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels}
 	if s.start.Deadline != 0 {
 		at := time.Unix(0, s.start.Deadline)
 		r.Deadline = &at

@@ -20,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/vault"
 )
 
 // Options says what an engine works with. Store, Guest and Kinds are needed.
@@ -39,8 +40,9 @@ type Options struct {
 	TurnTime time.Duration    // a turn that takes longer fails its run; 0 is unlimited
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64  // bytes that the process should take at most; 0 is unlimited
-	URL      string // where the outside reaches the server; runs tell it to those who are to settle a promise
+	Memory   int64        // bytes that the process should take at most; 0 is unlimited
+	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
+	Vault    *vault.Vault // keeps the secrets; nil is none
 
 	resident func() int64 // bytes that the process takes; nil asks the system
 
@@ -80,6 +82,7 @@ type Engine struct {
 	shared     shared
 	url        string
 	clock      clock
+	schedules  scheduler
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -88,6 +91,7 @@ type Engine struct {
 	resident func() int64
 	freezing Freezing
 	counts   counts
+	vault    *vault.Vault
 
 	mu      sync.Mutex
 	runs    map[string]*run
@@ -114,7 +118,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
 	}
-	e.freezing = o.Freezing
+	e.freezing, e.vault = o.Freezing, o.Vault
 	e.freezing.defaults()
 	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
@@ -139,6 +143,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
 	e.clock.init(e)
+	e.schedules.init(e)
+	if err := e.schedules.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the schedules: %w", err)
+	}
+	e.tasks.Go(e.schedules.run)
 	e.tasks.Go(e.recover)
 	e.tasks.Go(e.clock.run)
 	if e.space != nil {

@@ -40,6 +40,7 @@ type snapshot struct {
 	Messages int               `json:",omitempty"`
 	Heard    map[string]int    `json:",omitempty"`
 	Keys     map[string]string `json:",omitempty"`
+	Labels   map[string]string `json:",omitempty"`
 }
 
 // messageSnapshot keeps the body of a message as bytes, whatever they are.
@@ -69,7 +70,7 @@ type answerSnapshot struct {
 // snapshot returns the state of an open run as bytes.
 func (s *state) snapshot() []byte {
 	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Messages: s.messages, Heard: s.heard, Keys: s.keys}
+		Paused: s.paused, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels}
 	for _, m := range s.mail {
 		kept := messageSnapshot{m, m.Body}
 		kept.Body = nil
@@ -98,7 +99,7 @@ func (s *state) restore(b []byte) error {
 		return fmt.Errorf("the state in an image has format %d, this engine knows %d: %w", in.Format, stateFormat, flawless.Damaged)
 	}
 	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
-	s.paused, s.messages = in.Paused, in.Messages
+	s.paused, s.messages, s.labels = in.Paused, in.Messages, in.Labels
 	maps.Copy(s.heard, in.Heard)
 	maps.Copy(s.keys, in.Keys)
 	for _, m := range in.Mail {

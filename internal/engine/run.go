@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -224,7 +225,8 @@ func (r *run) takeTurn() error {
 		return nil
 	}
 	t := &flawless.Turn{N: n, Time: in.Time, Calls: out.Calls, Lines: out.Lines, Data: out.Data,
-		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost}
+		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost, Labels: out.Labels}
+	fitLabels(r.s.labels, t)
 	for _, a := range in.Answers {
 		t.Answers = append(t.Answers, a.Call)
 	}
@@ -381,7 +383,7 @@ func (r *run) head() store.Head {
 // same tells whether a head need not be written again: only counts differ, which the log knows.
 func same(a, b store.Head) bool {
 	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
-		a.Run.CancelRequested == b.Run.CancelRequested && len(a.Run.Unresolved) == len(b.Run.Unresolved)
+		a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved)
 }
 
 // account is the run as it is at this moment. The caller holds mu.
@@ -413,7 +415,7 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 		r.mu.Unlock()
 		return nil
 	}
-	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Policy: c.policy}
+	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy}
 	r.mu.Unlock()
 	result := e.try(kind, job)
 	if e.dead.Load() {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,14 +20,15 @@ type Start struct {
 	Module, Workflow string
 	Input            json.RawMessage // nil is null
 	ID               string          // "" makes a new one
-	Version          string          // of the module, as its author or the store calls it; "" is the newest
 	Of               string          // the run that this one repeats
 	Deadline         time.Time       // the run is asked to give up then; zero is never
 	Grace            time.Duration   // and terminated this much later; 0 is a minute
+	Labels           map[string]string
 
-	parent string // the run that spawns it
-	call   int    // with this call
-	digest string // of the version to run; "" is the newest
+	parent  string // the run that spawns it
+	call    int    // with this call
+	digest  string // of the version to run; "" is the newest
+	Version string // of the module, as its author or the store calls it; "" is the newest
 }
 
 // Start accepts a run and returns when that is durable: after its first turn, or without it where
@@ -55,10 +57,13 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if len(o.Input) == 0 {
 		o.Input = json.RawMessage("null")
 	}
+	if err := flawless.CheckLabels(o.Labels); err != nil {
+		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
+	}
 	if err := e.accepts(); err != nil {
 		return nil, err
 	}
-	m, l, err := e.version(ctx, *o)
+	m, l, err := e.chosen(ctx, *o)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +85,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	defer r.mu.Unlock()
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
 		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
-		Deadline: moment(o.Deadline), Grace: int64(o.Grace)}})
+		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels)}})
 	r.wakeLocked()
 	return r, nil
 }
@@ -129,8 +134,8 @@ func moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// version returns the version of the module a run is to be started of.
-func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *loading, error) {
+// chosen returns the version of the module a run is to be started of.
+func (e *Engine) chosen(ctx context.Context, o Start) (flawless.Module, *loading, error) {
 	m, err := e.named(ctx, o)
 	if err != nil {
 		return flawless.Module{}, nil, err

@@ -141,12 +141,15 @@ func call(i *Instance, s []uint64) uint32 {
 		i.out.Data = bytes.Clone(body)
 		return 0
 	}
-	return uint32(i.make(kind, bytes.Clone(head), bytes.Clone(body)))
+	if kind == "label" {
+		i.label(head)
+		return 0
+	}
+	return uint32(i.take(flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}))
 }
 
-// make takes a call down and returns its number.
-func (i *Instance) make(kind string, head, body []byte) int {
-	made := flawless.Call{Kind: kind, Head: head, Body: body}
+// take takes down a call and returns its number.
+func (i *Instance) take(made flawless.Call) int {
 	made.N = i.number(made)
 	if i.tracer != nil {
 		i.tracer.called(i, made.N)
@@ -165,6 +168,18 @@ func (i *Instance) number(made flawless.Call) int {
 	}
 	i.made++
 	return i.made
+}
+
+// label takes down a label of the run.
+func (i *Instance) label(head []byte) {
+	var h struct{ Name, Value string }
+	if json.Unmarshal(head, &h) != nil || flawless.CheckLabel(h.Name, h.Value) != nil {
+		trap("the guest set a label that no run can have: %.300q", head)
+	}
+	if i.out.Labels == nil {
+		i.out.Labels = map[string]string{}
+	}
+	i.out.Labels[h.Name] = h.Value
 }
 
 func (i *Instance) line(head, text []byte) {

@@ -67,6 +67,7 @@ type Instance struct {
 	tracer     *tracer
 
 	workflow  string // of a beta guest
+	secrets   string // the token of its placeholders
 	cancelled int    // its call that is answered when the run is cancelled
 	response  []byte // that it has sent
 }
@@ -111,7 +112,8 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
-	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow}
+	i.workflow, i.secrets = s.Workflow, flawless.SecretToken(s.Seed)
+	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow, "secrets": i.secrets}
 	if s.URL != "" {
 		told["url"] = s.URL
 	}
@@ -121,7 +123,6 @@ func (i *Instance) begins(s Start) {
 	}
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
 	i.origin, i.now = s.Time, s.Time
-	i.workflow = s.Workflow
 	i.yield = s.Yield
 	if i.m.tracing != nil {
 		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}

@@ -27,12 +27,13 @@ type In struct {
 
 // Out is what a turn brought forth.
 type Out struct {
-	Calls []flawless.Call
-	Lines []flawless.Line
-	Data  []byte // the last that was published, nil where none was
-	Wake  int64  // the next timer, Unix nanoseconds; 0 is none
-	Ended *flawless.Ended
-	Cost  uint64 // metered units
+	Calls  []flawless.Call
+	Lines  []flawless.Line
+	Data   []byte            // the last that was published, nil where none was
+	Labels map[string]string // that were set; "" removes one
+	Wake   int64             // the next timer, Unix nanoseconds; 0 is none
+	Ended  *flawless.Ended
+	Cost   uint64 // metered units
 }
 
 // Turn lets the guest compute until it is idle. A guest that panics, traps, exits, or uses more than

@@ -14,11 +14,12 @@ import (
 
 // StartRun asks for a run.
 type StartRun struct {
-	Module   string          `json:"module"`
-	Workflow string          `json:"workflow"`
-	Input    json.RawMessage `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
-	Version  string          `json:"version,omitempty" doc:"of the module, as its author or the server calls it; the newest without it"`
-	ID       string          `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
+	Module   string            `json:"module"`
+	Workflow string            `json:"workflow"`
+	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
+	Version  string            `json:"version,omitempty" doc:"of the module, as its author or the server calls it; the newest without it"`
+	Labels   map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
+	ID       string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
 }
 
 // Started is the answer to a start.
@@ -30,7 +31,7 @@ type Started struct {
 // Page is a part of a list.
 type Page struct {
 	Runs []flawless.Run `json:"runs"`
-	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing at the end"`
+	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing at the end. A page may have fewer runs than its limit before"`
 }
 
 // Word is what somebody says when a run is to end.
@@ -123,7 +124,7 @@ func (a *api) start(ctx context.Context, in *struct {
 	Body StartRun
 },
 ) (*started, error) {
-	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Version: in.Body.Version})
+	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version})
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -144,11 +145,23 @@ func (a *api) list(ctx context.Context, in *struct {
 	Module   string            `query:"module"`
 	Workflow string            `query:"workflow"`
 	Since    time.Time         `query:"since" doc:"created at or after"`
+	Until    time.Time         `query:"until" doc:"created before"`
+	Label    []string          `query:"label,explode" doc:"name=value; may be repeated, all must be there"`
+	Parent   string            `query:"parent" doc:"spawned by this run"`
 	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 	Cursor   string            `query:"cursor" doc:"next of the page before"`
 },
 ) (*body[Page], error) {
-	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since, Limit: in.Limit, Cursor: in.Cursor})
+	labels := map[string]string{}
+	for _, text := range in.Label {
+		name, value, err := flawless.ParseLabel(text)
+		if err != nil {
+			return nil, problem(err)
+		}
+		labels[name] = value
+	}
+	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since,
+		Until: in.Until, Labels: labels, Parent: in.Parent, Limit: in.Limit, Cursor: in.Cursor})
 	if runs == nil {
 		runs = []flawless.Run{}
 	}

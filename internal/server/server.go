@@ -45,6 +45,8 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.runs()
 	a.examinations()
 	a.streams()
+	a.secrets()
+	a.schedules()
 	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
 	return guard(log, mux)

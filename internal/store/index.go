@@ -20,6 +20,7 @@ func (d *draft) index(id string, before, after *Head) {
 			d.put(row.key(d.key(row.family), after).text(id))
 		}
 	}
+	d.labels(id, before, after)
 }
 
 // row is a list that runs are in: which of them, and what sorts them there.
@@ -41,6 +42,20 @@ var rows = []row{
 		familyModule, always,
 		func(a, b *Head) bool { return a.Run.Module == b.Run.Module && sameCreated(a, b) },
 		func(k key, h *Head) key { return k.text(h.Run.Module).time(h.Run.Created) },
+	},
+	{
+		familyWorkflow, always,
+		func(a, b *Head) bool {
+			return a.Run.Module == b.Run.Module && a.Run.Workflow == b.Run.Workflow && a.Run.Status == b.Run.Status && sameCreated(a, b)
+		},
+		func(k key, h *Head) key {
+			return k.text(h.Run.Module).text(h.Run.Workflow).text(string(h.Run.Status)).time(h.Run.Created)
+		},
+	},
+	{
+		familyParent, func(h *Head) bool { return h.Run.Parent != "" },
+		func(a, b *Head) bool { return a.Run.Parent == b.Run.Parent && sameCreated(a, b) },
+		func(k key, h *Head) key { return k.text(h.Run.Parent).time(h.Run.Created) },
 	},
 	{familyActive, func(h *Head) bool { return h.Active }, func(_, _ *Head) bool { return true }, func(k key, _ *Head) key { return k }},
 	{

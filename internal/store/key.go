@@ -22,6 +22,9 @@ import (
 //	c created c created:8 id                  -
 //	s status  s status created:8 id           -
 //	m module  m module created:8 id           -
+//	w workflow w module workflow status created:8 id   -
+//	L label   L name value status created:8 id   -
+//	P parent  P parent created:8 id           -
 //	a active  a id                            -
 //	t timer   t wake:8 id                     -
 //	v version v name version:8                module

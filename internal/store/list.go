@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -17,11 +20,12 @@ const (
 )
 
 // Runs returns a page of the runs that f selects, newest first (by Created, then by id), and the
-// cursor of the next page, which is empty at the end. A run that is created or changes while
+// cursor of the next page, which is empty at the end. A page has fewer runs than the limit where
+// many others had to be looked at: go on with the cursor. A run that is created or changes while
 // somebody turns pages may be on one of them or on none; the others are on exactly one.
 //
 // It returns [flawless.Invalid] for a cursor that it did not make, an unknown status, a negative
-// limit or one above 1000.
+// limit or one above 1000, and for a label that no run can have.
 func (s *Store) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
 	runs, cursor, err := s.page(ctx, f)
 	if err != nil {
@@ -29,6 +33,12 @@ func (s *Store) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 	}
 	return runs, cursor, nil
 }
+
+// The work for one page, so that it comes soon whatever the filter is: a step along a list is 1.
+const (
+	pageWork = 10_000
+	readWork = 20 // reading a run that the filter does not select
+)
 
 func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
 	limit, err := pageLimit(f)
@@ -40,23 +50,33 @@ func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 		return nil, "", err
 	}
 	runs := make([]flawless.Run, 0, min(limit, pageDefault))
-	var last place
+	var last place // all runs down to here were looked at
+	work := 0
 	for at, err := range s.newest(ctx, f, before) {
 		if err != nil {
 			return nil, "", err
 		}
-		h, err := s.Head(ctx, at.id())
-		if err != nil {
-			return nil, "", err
-		}
-		if !selects(f, &h.Run) {
-			continue
-		}
-		if len(runs) == limit {
+		if work >= pageWork {
 			return runs, encodeCursor(last), nil
 		}
-		runs = append(runs, h.Run)
-		last = at
+		if !at.met {
+			work++
+			last = append(last[:0], at.place...)
+			continue
+		}
+		h, err := s.Head(ctx, at.id())
+		switch {
+		case errors.Is(err, flawless.NotFound): // it was removed meanwhile
+		case err != nil:
+			return nil, "", err
+		case !selects(f, &h.Run):
+			work += readWork
+		case len(runs) == limit:
+			return runs, encodeCursor(last), nil
+		default:
+			runs = append(runs, h.Run)
+		}
+		last = append(last[:0], at.place...)
 	}
 	return runs, "", nil
 }
@@ -66,6 +86,9 @@ func pageLimit(f flawless.Filter) (int, error) {
 		if !slices.Contains(flawless.Statuses, st) {
 			return 0, fmt.Errorf("%q is no status of a run: use one of %v: %w", st, flawless.Statuses, flawless.Invalid)
 		}
+	}
+	if err := flawless.CheckLabels(f.Labels); err != nil {
+		return 0, err
 	}
 	switch {
 	case f.Limit < 0 || f.Limit > pageMost:
@@ -78,10 +101,17 @@ func pageLimit(f flawless.Filter) (int, error) {
 
 // selects tells whether f selects r, cursor and limit set aside.
 func selects(f flawless.Filter, r *flawless.Run) bool {
+	for name, value := range f.Labels {
+		if r.Labels[name] != value {
+			return false
+		}
+	}
 	return (len(f.Status) == 0 || slices.Contains(f.Status, r.Status)) &&
 		(f.Module == "" || f.Module == r.Module) &&
 		(f.Workflow == "" || f.Workflow == r.Workflow) &&
-		(f.Since.IsZero() || !r.Created.Before(f.Since))
+		(f.Parent == "" || f.Parent == r.Parent) &&
+		(f.Since.IsZero() || !r.Created.Before(f.Since)) &&
+		(f.Until.IsZero() || r.Created.Before(f.Until))
 }
 
 // place is where a run stands in every list: created:8 id, as in a key. Newer is higher.
@@ -113,40 +143,103 @@ func decodeCursor(c string) (place, error) {
 	return p, nil
 }
 
-// lists returns the beginnings of keys of the lists in which all runs that f selects are, each run
-// in one of them: those with the fewest others.
-func lists(f flawless.Filter) []key {
-	ended := slices.ContainsFunc(f.Status, flawless.Status.Ended)
-	switch {
-	case len(f.Status) > 0 && (f.Module == "" || !ended):
-		var ks []key
-		for _, st := range f.Status {
-			ks = append(ks, key(nil).family(familyStatus).text(string(st)))
-		}
-		slices.SortFunc(ks, func(a, b key) int { return bytes.Compare(a, b) })
-		return slices.CompactFunc(ks, func(a, b key) bool { return bytes.Equal(a, b) })
-	case f.Module != "":
-		return []key{key(nil).family(familyModule).text(f.Module)}
-	}
-	return []key{key(nil).family(familyCreated)}
+// step is a place that was come to. Where it was not met in all lists that it has to be in, nothing
+// is there for the filter.
+type step struct {
+	place
+	met bool
 }
 
-// newest merges the lists of f: places from before (exclusive; nil is the newest) down to f.Since.
-// A place is valid until the next one is yielded, but for the id in it.
-func (s *Store) newest(ctx context.Context, f flawless.Filter, before place) iter.Seq2[place, error] {
+// newest yields the steps along the lists of f, from before (exclusive; nil is the newest) down to
+// f.Since. A step is valid until the next one is yielded.
+func (s *Store) newest(ctx context.Context, f flawless.Filter, before place) iter.Seq2[step, error] {
+	return func(yield func(step, error) bool) {
+		ways, err := s.lists(ctx, f, before)
+		if err != nil {
+			yield(step{}, err)
+			return
+		}
+		var walks []*walk
+		defer func() {
+			for _, w := range walks {
+				w.stop()
+			}
+		}()
+		for _, prefixes := range ways {
+			w := &walk{}
+			w.next, w.stop = iter.Pull2(s.merged(ctx, prefixes, f, before))
+			walks = append(walks, w)
+			if !w.advance() {
+				if w.err != nil {
+					yield(step{}, w.err)
+				}
+				return
+			}
+		}
+		meet(walks, yield)
+	}
+}
+
+// walk is a way along some lists.
+type walk struct {
+	next func() (place, error, bool)
+	stop func()
+	at   place
+	err  error
+}
+
+func (w *walk) advance() bool {
+	at, err, ok := w.next()
+	w.at, w.err = at, err
+	return ok && err == nil
+}
+
+// meet yields the places to which all walks come, and on the way there those to which some do.
+func meet(walks []*walk, yield func(step, error) bool) {
+	for {
+		first, met := walks[0], true
+		for _, w := range walks[1:] {
+			c := bytes.Compare(w.at, first.at)
+			if met = met && c == 0; c > 0 {
+				first = w
+			}
+		}
+		if !yield(step{first.at, met}, nil) {
+			return
+		}
+		for _, w := range walks {
+			if (met || w == first) && !w.advance() {
+				if w.err != nil {
+					yield(step{}, w.err)
+				}
+				return
+			}
+		}
+	}
+}
+
+// merged yields the places of lists in their order. A place is valid until the next one is yielded.
+func (s *Store) merged(ctx context.Context, prefixes []key, f flawless.Filter, before place) iter.Seq2[place, error] {
 	return func(yield func(place, error) bool) {
-		var heads []*listHead
+		heads := make([]*listHead, len(prefixes))
 		defer func() {
 			for _, h := range heads {
 				h.stop()
 			}
 		}()
-		for _, prefix := range lists(f) {
+		var begun errgroup.Group // each waits for what is being written, so they wait together
+		begun.SetLimit(8)
+		for i, prefix := range prefixes {
 			h := &listHead{skip: len(prefix)}
 			h.next, h.stop = iter.Pull2(s.kv.Scan(ctx, part(prefix, f, before)))
-			heads = append(heads, h)
-			h.advance()
+			heads[i] = h
+			if len(prefixes) == 1 {
+				h.advance()
+				continue
+			}
+			begun.Go(func() error { h.advance(); return nil })
 		}
+		_ = begun.Wait() // what went wrong is in the heads
 		for {
 			var top *listHead
 			for _, h := range heads {
@@ -154,7 +247,7 @@ func (s *Store) newest(ctx context.Context, f flawless.Filter, before place) ite
 					top = h
 				}
 			}
-			if top == nil || !yield(slices.Clone(top.at), top.err) || top.err != nil {
+			if top == nil || !yield(top.at, top.err) || top.err != nil {
 				return
 			}
 			top.advance()
@@ -171,6 +264,11 @@ func part(prefix key, f flawless.Filter, before place) Range {
 	}
 	if before != nil {
 		r.To = append(slices.Clone(prefix), before...)
+	}
+	if !f.Until.IsZero() {
+		if until := slices.Clone(prefix).time(f.Until); r.To == nil || bytes.Compare(until, r.To) < 0 {
+			r.To = until
+		}
 	}
 	if bytes.Compare(r.From, r.To) > 0 {
 		r.From = r.To

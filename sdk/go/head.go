@@ -2,13 +2,13 @@ package flawless
 
 // answerHead is the head of an answer: the members of all kinds together, docs/formats.md lists them.
 type answerHead struct {
-	run, module, workflow string // call 0
-	status                int
-	url                   string
-	header                Header
-	by, note              string // cancelled
-	id, from, kind        string // receive
-	failure               *answerError
+	run, module, workflow, secrets string // call 0
+	status                         int
+	url                            string
+	header                         Header
+	by, note                       string // cancelled
+	id, from, kind                 string // receive
+	failure                        *answerError
 }
 
 // answerError is the member `error` of the head of an answer.
@@ -35,6 +35,8 @@ func parseHead(text string) (answerHead, error) {
 			h.module = r.string()
 		case "workflow":
 			h.workflow = r.string()
+		case "secrets":
+			h.secrets = r.string()
 		case "status":
 			h.status = r.int()
 		case "url":

@@ -10,7 +10,7 @@ import (
 )
 
 // session is the run that a guest carries out. A guest has one in its life.
-type session struct{ id, url string }
+type session struct{ id, url, secrets string }
 
 // current is nil outside a workflow. A guest is a world of its own and belongs to one run, so this
 // is the run's state, not shared by any two.

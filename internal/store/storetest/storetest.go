@@ -50,6 +50,8 @@ var areas = []struct {
 	{"log", testLog},
 	{"lists", testLists},
 	{"pages", testPages},
+	{"filters", testFilters},
+	{"pages of much work", testMuchWork},
 	{"timers", testTimers},
 	{"active", testActive},
 	{"modules", testModules},

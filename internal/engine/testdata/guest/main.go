@@ -45,15 +45,18 @@ func main() {
 	flawless.Workflow("hog", hog)
 	flawless.Workflow("sink", sink)
 	flawless.Workflow("revised", revised)
+	flawless.Workflow("confide", confide)
+	flawless.Workflow("label", label)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
 
 type Task struct {
-	URL  string `json:"url"`
-	Dead string `json:"dead,omitempty"` // nobody listens there
-	N    int    `json:"n,omitempty"`
-	Tell bool   `json:"tell,omitempty"`
+	URL   string `json:"url"`
+	Dead  string `json:"dead,omitempty"`  // nobody listens there
+	Other string `json:"other,omitempty"` // another server
+	N     int    `json:"n,omitempty"`
+	Tell  bool   `json:"tell,omitempty"`
 }
 
 type Result struct {
@@ -111,6 +114,7 @@ func everything(ctx context.Context, in Task) (out Result, err error) {
 	})
 	wg.Wait()
 	_ = flawless.SetData(map[string]string{"after": "all"})
+	_ = flawless.SetLabel("after", "all")
 	return out, nil
 }
 

@@ -1,0 +1,76 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+func schedulePath(name, rest string) string { return "/schedules/" + url.PathEscape(name) + rest }
+
+// SetSchedule adds a schedule; with replace it takes the place of the one of that name. What the
+// server keeps of a schedule itself (counts, open runs) is not sent.
+func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
+	in := map[string]any{"cron": s.Cron, "zone": s.Zone, "module": s.Module, "workflow": s.Workflow,
+		"overlap": s.Overlap, "jitter_ms": s.JitterMS, "catch_up_ms": s.CatchUpMS, "labels": s.Labels}
+	if len(s.Input) > 0 {
+		in["input"] = s.Input
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return flawless.Schedule{}, err
+	}
+	return document[flawless.Schedule](c.send(ctx, request{method: http.MethodPut, path: schedulePath(s.Name, ""), query: flag("replace", replace),
+		body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+}
+
+// Schedules returns all schedules, by name.
+func (c *Client) Schedules(ctx context.Context) ([]flawless.Schedule, error) {
+	return get[[]flawless.Schedule](ctx, c, "/schedules", nil)
+}
+
+// Schedule returns one schedule.
+func (c *Client) Schedule(ctx context.Context, name string) (flawless.Schedule, error) {
+	return get[flawless.Schedule](ctx, c, schedulePath(name, ""), nil)
+}
+
+// RemoveSchedule removes a schedule. Its runs are left alone.
+func (c *Client) RemoveSchedule(ctx context.Context, name string) error {
+	return c.remove(ctx, schedulePath(name, ""))
+}
+
+// PauseSchedule keeps a schedule from starting runs.
+func (c *Client) PauseSchedule(ctx context.Context, name, note string) (flawless.Schedule, error) {
+	return post[flawless.Schedule](ctx, c, schedulePath(name, "/pause"), nil, map[string]string{"note": note})
+}
+
+// ResumeSchedule lets a schedule go on with its next time.
+func (c *Client) ResumeSchedule(ctx context.Context, name string) (flawless.Schedule, error) {
+	return post[flawless.Schedule](ctx, c, schedulePath(name, "/resume"), nil, struct{}{})
+}
+
+// TriggerSchedule starts a run of a schedule at once. The same key starts one run, however often it is
+// asked for; "" makes one up. It returns false where the key was known.
+func (c *Client) TriggerSchedule(ctx context.Context, name, key string) (flawless.Run, bool, error) {
+	if key == "" {
+		key = flawless.NewRunID(time.Now())
+	}
+	out, err := post[struct {
+		Run     flawless.Run
+		Started bool
+	}](ctx, c, schedulePath(name, "/trigger"), url.Values{"key": {key}}, struct{}{})
+	return out.Run, out.Started, err
+}
+
+// BackfillSchedule starts the runs of times from one moment (inclusive) until another (exclusive) that
+// have none yet. It returns the runs that were started and those that were there before.
+func (c *Client) BackfillSchedule(ctx context.Context, name string, from, to time.Time) (started, known []string, err error) {
+	q := url.Values{"from": {from.UTC().Format(time.RFC3339Nano)}, "to": {to.UTC().Format(time.RFC3339Nano)}}
+	out, err := post[struct{ Started, Known []string }](ctx, c, schedulePath(name, "/backfill"), q, struct{}{})
+	return out.Started, out.Known, err
+}

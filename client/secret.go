@@ -1,0 +1,51 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// SetSecret keeps a secret, in the place of the one of that name. Without hosts those of the old one
+// stay. Setting the same again does no harm.
+func (c *Client) SetSecret(ctx context.Context, name string, hosts []string, value string) (flawless.Secret, error) {
+	b, err := json.Marshal(map[string]any{"hosts": hosts, "value": value})
+	if err != nil {
+		return flawless.Secret{}, err
+	}
+	return document[flawless.Secret](c.send(ctx, request{method: http.MethodPut, path: "/secrets/" + url.PathEscape(name),
+		body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+}
+
+// Secrets lists what may be told of all secrets, by name.
+func (c *Client) Secrets(ctx context.Context) ([]flawless.Secret, error) {
+	return get[[]flawless.Secret](ctx, c, "/secrets", nil)
+}
+
+// RemoveSecret forgets a secret.
+func (c *Client) RemoveSecret(ctx context.Context, name string) error {
+	return c.remove(ctx, "/secrets/"+url.PathEscape(name))
+}
+
+// remove asks for something to be removed.
+func (c *Client) remove(ctx context.Context, path string) error {
+	resp, err := c.send(ctx, request{method: http.MethodDelete, path: path})
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// RotateSecretKey seals all secrets with a new key. It returns the key's id and how many secrets
+// there are.
+func (c *Client) RotateSecretKey(ctx context.Context) (key string, secrets int, err error) {
+	out, err := post[struct {
+		Key     string
+		Secrets int
+	}](ctx, c, "/secret-keys", nil, struct{}{})
+	return out.Key, out.Secrets, err
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/flawless-engine/flawless"
+)
+
+func (a *app) secretCommand() *cobra.Command {
+	c := &cobra.Command{Use: "secret", Short: "Keep values that runs may send and never see", Args: cobra.NoArgs, RunE: needsCommand,
+		Long: "A workflow puts flawless.Secret(\"NAME\") into a request. That is a placeholder: the server puts the value in its place\n" +
+			"on the wire, towards the hosts that are allowed for it and no others. Neither the run nor its log ever holds the value.\n\n" +
+			"Secrets are stored encrypted (AES-256-GCM). The key is in the file secret.key of the working directory, which the first\n" +
+			"secret makes, or in the environment of the server, FLAWLESS_SECRET_KEY (32 bytes in base64). Keep a copy elsewhere."}
+	c.AddCommand(a.secretSetCommand(),
+		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List secrets, without their values", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				cl, err := a.connect()
+				if err != nil {
+					return err
+				}
+				all, err := cl.Secrets(c.Context())
+				if err != nil || a.json {
+					return orPrint(a, err, all)
+				}
+				var rows [][]string
+				for _, s := range all {
+					rows = append(rows, []string{s.Name, strings.Join(s.Hosts, ","), ago(s.Changed), s.Key, s.Problem})
+				}
+				a.table("NAME\tHOSTS\tCHANGED\tKEY\tPROBLEM", rows)
+				return nil
+			}},
+		&cobra.Command{Use: "rm NAME", Short: "Forget a secret", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSecret,
+			RunE: func(c *cobra.Command, args []string) error {
+				cl, err := a.connect()
+				if err != nil {
+					return err
+				}
+				if err := cl.RemoveSecret(c.Context(), args[0]); err != nil || a.json {
+					return orPrint(a, err, map[string]string{"removed": args[0]})
+				}
+				fmt.Fprintf(a.out, "secret %s is forgotten; calls that need it are refused\n", args[0])
+				return nil
+			}},
+		&cobra.Command{Use: "rotate-key", Short: "Encrypt all secrets with a new key", Args: cobra.NoArgs,
+			Long: "Encrypts all secrets with a new key and forgets the old one. Where the server has its key from the environment,\n" +
+				"restart it with FLAWLESS_SECRET_KEY=NEW,OLD first, repeat this, and drop OLD.",
+			RunE: func(c *cobra.Command, _ []string) error {
+				cl, err := a.connect()
+				if err != nil {
+					return err
+				}
+				key, n, err := cl.RotateSecretKey(c.Context())
+				if err != nil || a.json {
+					return orPrint(a, err, map[string]any{"key": key, "secrets": n})
+				}
+				fmt.Fprintf(a.out, "%d secrets are encrypted with key %s\n", n, key)
+				return nil
+			}})
+	return c
+}
+
+func (a *app) secretSetCommand() *cobra.Command {
+	var hosts []string
+	var file string
+	c := &cobra.Command{Use: "set NAME", Short: "Keep a secret", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSecret,
+		Long: "Keeps a secret. Its value is read from standard input or from a file, never from the command line, which others can see.\n" +
+			"One end of line at its end is not part of it.\n\n" +
+			"--host says where it may be sent: api.example.com, api.example.com:8443, *.example.com, all by https,\n" +
+			"or http://localhost:8080 where there is no encryption. Without --host those of the secret it replaces stay.",
+		Example: "  flawless secret set STRIPE --host api.stripe.com < key.txt\n  pass show stripe | flawless secret set STRIPE --host api.stripe.com",
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := flawless.CheckSecretName(args[0]); err != nil {
+				return err
+			}
+			value, err := a.readSecret(file)
+			if err != nil {
+				return err
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			s, err := cl.SetSecret(c.Context(), args[0], hosts, value)
+			if err != nil || a.json {
+				return orPrint(a, err, s)
+			}
+			fmt.Fprintf(a.out, "secret %s may be sent to %s\n", s.Name, strings.Join(s.Hosts, ", "))
+			return nil
+		}}
+	c.Flags().StringSliceVar(&hosts, "host", nil, "where it may be sent; may be repeated")
+	c.Flags().StringVar(&file, "file", "", "read the value from this file")
+	return c
+}
+
+// readSecret returns a value, asked for where standard input is a terminal.
+func (a *app) readSecret(file string) (string, error) {
+	var b []byte
+	var err error
+	in, isFile := a.in.(*os.File)
+	switch {
+	case file != "":
+		b, err = os.ReadFile(file)
+	case isFile && term.IsTerminal(int(in.Fd())):
+		fmt.Fprint(a.errs, "value: ")
+		b, err = term.ReadPassword(int(in.Fd()))
+		fmt.Fprintln(a.errs)
+	default:
+		b, err = io.ReadAll(io.LimitReader(a.in, flawless.MaxSecretValue+3))
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the value: %v: %w", err, flawless.Invalid)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
+}
+
+func (a *app) completeSecret(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
+	ctx, cancel := a.brief(c)
+	defer cancel()
+	if cl, err := a.connect(); err == nil && len(args) == 0 {
+		all, _ := cl.Secrets(ctx)
+		for _, s := range all {
+			out = append(out, s.Name+"\t"+strings.Join(s.Hosts, ","))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}

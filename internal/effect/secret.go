@@ -1,0 +1,306 @@
+package effect
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// veil stands between a run and the wire to one server: it knows the placeholders of the run and the
+// secrets that may be sent there.
+type veil struct {
+	server  key
+	seed    []byte
+	token   string
+	secrets []flawless.OpenSecret
+	masks   []mask // what must not come back, longest first
+}
+
+// mask is a value in one of its encodings, and what stands for it.
+type mask struct{ value, placeholder string }
+
+func (c *Client) veil(server key, seed []byte) *veil {
+	v := &veil{server: server, seed: seed}
+	if c.options.Secrets != nil {
+		v.secrets = c.options.Secrets()
+	}
+	return v
+}
+
+// own is the token of the run's placeholders.
+func (v *veil) own() string {
+	if v.token == "" {
+		v.token = flawless.SecretToken(v.seed)
+	}
+	return v.token
+}
+
+// encoding is how a text is written at some place of a request.
+type encoding func(string) string
+
+func plain(s string) string { return s }
+
+// inJSON is a text as it stands within quotation marks.
+func inJSON(s string) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // it cannot fail: a string
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(b.String(), "\n"), `"`), `"`)
+}
+
+func inHTMLSafeJSON(s string) string {
+	b, _ := json.Marshal(s) // it cannot fail: a string
+	return strings.TrimSuffix(strings.TrimPrefix(string(b), `"`), `"`)
+}
+
+func inPHPJSON(s string) string { return strings.ReplaceAll(inHTMLSafeJSON(s), "/", `\/`) }
+
+// echoes are the encodings in which a server may send a value back.
+var echoes = []encoding{
+	plain, inJSON, inHTMLSafeJSON, inPHPJSON, url.QueryEscape, url.PathEscape,
+	func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+	func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
+	func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+}
+
+// fill puts secrets in the place of their placeholders.
+func (v *veil) fill(text string, write encoding) (string, error) {
+	at := strings.Index(text, flawless.PlaceholderStart)
+	if at < 0 {
+		return text, nil
+	}
+	var b strings.Builder
+	for ; at >= 0; at = strings.Index(text, flawless.PlaceholderStart) {
+		b.WriteString(text[:at])
+		text = text[at:]
+		name, length := v.placeholder(text)
+		if length == 0 { // text that looks like one: somebody else's, or nobody's
+			b.WriteString(text[:len(flawless.PlaceholderStart)])
+			text = text[len(flawless.PlaceholderStart):]
+			continue
+		}
+		value, err := v.value(name)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(write(value))
+		text = text[length:]
+	}
+	b.WriteString(text)
+	return b.String(), nil
+}
+
+// placeholder returns the name in the placeholder of this run that text begins with, and its length;
+// 0 where it begins with none.
+func (v *veil) placeholder(text string) (name string, length int) {
+	rest := text[len(flawless.PlaceholderStart):]
+	n := flawless.SecretNameLength(rest)
+	if n == 0 || !strings.HasPrefix(rest[n:], "."+v.own()) {
+		return "", 0
+	}
+	return rest[:n], len(flawless.PlaceholderStart) + n + 1 + len(v.own())
+}
+
+// value returns a secret that may be sent to the server.
+func (v *veil) value(name string) (string, error) {
+	i := slices.IndexFunc(v.secrets, func(s flawless.OpenSecret) bool { return s.Name == name })
+	if i < 0 {
+		return "", fmt.Errorf("there is no secret %s; set it with: flawless secret set %s --host %s", name, name, v.server)
+	}
+	s := &v.secrets[i]
+	switch {
+	case s.Problem != "":
+		return "", fmt.Errorf("secret %s cannot be used: %s", name, s.Problem)
+	case !s.Allows(v.server.scheme, v.server.host, v.server.port):
+		return "", fmt.Errorf("secret %s must not be sent to %s, only to %s; if it should, set it again with that host added", name, v.server, strings.Join(s.Hosts, ", "))
+	}
+	return s.Value, nil
+}
+
+// String is the server as a host allowed for a secret is written.
+func (k key) String() string {
+	name := k.host
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	switch {
+	case k.scheme == "https" && k.port == "443":
+		return name
+	case k.scheme == "https":
+		return name + ":" + k.port
+	case k.port == "80":
+		return "http://" + name
+	}
+	return "http://" + name + ":" + k.port
+}
+
+// reveal returns the request as it goes on the wire, r itself where it has no placeholder.
+func (v *veil) reveal(r *request) (*request, error) {
+	out := *r
+	out.fields = slices.Clone(r.fields)
+	changed := false
+	var err error
+	for i, f := range out.fields {
+		if out.fields[i].value, err = v.field(f); err != nil {
+			return nil, err
+		}
+		if out.fields[i].value != f.value {
+			changed = true
+			if !httpguts.ValidHeaderFieldValue(out.fields[i].value) {
+				return nil, fmt.Errorf("a secret in the header %s has a control character, such as the end of a line", f.name)
+			}
+		}
+	}
+	if strings.Contains(r.url.String(), flawless.PlaceholderStart) {
+		changed = true
+		if out.url, err = v.url(r.url); err != nil {
+			return nil, err
+		}
+	}
+	if bytes.Contains(r.body, []byte(flawless.PlaceholderStart)) {
+		changed = true
+		text, err := v.fill(string(r.body), r.bodyEncoding())
+		if err != nil {
+			return nil, err
+		}
+		out.body = []byte(text)
+	}
+	if !changed {
+		return r, nil
+	}
+	if r.host != hostHeader(r.url) {
+		return nil, fmt.Errorf("the request has a secret and the header Host says %.100q, which is another server; leave the header out", r.host)
+	}
+	out.drop("Accept-Encoding") // what comes back must be readable, to be searched for the value
+	out.offer("Accept-Encoding", "identity")
+	return &out, nil
+}
+
+// field returns the value of a header, also within the user and password of RFC 7617.
+func (v *veil) field(f field) (string, error) {
+	kind, credentials, _ := strings.Cut(f.value, " ")
+	if f.name == "Authorization" && strings.EqualFold(kind, "basic") {
+		pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(credentials))
+		if err == nil && bytes.Contains(pair, []byte(flawless.PlaceholderStart)) {
+			open, err := v.fill(string(pair), plain)
+			if err != nil {
+				return "", err
+			}
+			sent := base64.StdEncoding.EncodeToString([]byte(open))
+			if sent != credentials {
+				v.masks = append(v.masks, mask{sent, credentials})
+			}
+			return kind + " " + sent, nil
+		}
+	}
+	return v.fill(f.value, plain)
+}
+
+func (v *veil) url(u *url.URL) (*url.URL, error) {
+	out := *u
+	path, err := v.fill(u.EscapedPath(), url.PathEscape)
+	if err != nil {
+		return nil, err
+	}
+	if out.RawQuery, err = v.fill(u.RawQuery, url.QueryEscape); err != nil {
+		return nil, err
+	}
+	if out.Path, err = url.PathUnescape(path); err != nil {
+		return nil, fmt.Errorf("the path of the request cannot be read: %w", err)
+	}
+	out.RawPath = path
+	return &out, nil
+}
+
+func (r *request) bodyEncoding() encoding {
+	for _, f := range r.fields {
+		if f.name != "Content-Type" {
+			continue
+		}
+		switch t := strings.ToLower(f.value); {
+		case strings.Contains(t, "json"):
+			return inJSON
+		case strings.HasPrefix(t, "application/x-www-form-urlencoded"):
+			return url.QueryEscape
+		}
+	}
+	return plain
+}
+
+// hide puts placeholders in the place of secrets that came back, wherever they stand.
+func (v *veil) hide(a *reply, f *fault) {
+	if len(v.secrets) == 0 {
+		return
+	}
+	v.gather()
+	if f != nil && len(v.masks) > 0 {
+		if errors.As(f.err, new(*garbled)) {
+			f.err = errors.New("the response is not HTTP, and is not quoted because it may hold a secret")
+		}
+		if text := f.err.Error(); v.hidden(text) != text {
+			f.err = errors.New(v.hidden(text)) // the causes behind it hold the value as well
+		}
+	}
+	if a == nil {
+		return
+	}
+	for name, values := range a.header {
+		for i := range values {
+			values[i] = v.hidden(values[i])
+		}
+		if clean := v.hidden(name); clean != name {
+			delete(a.header, name)
+			a.header[clean] = values
+		}
+	}
+	before := len(a.body)
+	for _, m := range v.masks {
+		if bytes.Contains(a.body, []byte(m.value)) {
+			a.body = bytes.ReplaceAll(a.body, []byte(m.value), []byte(m.placeholder))
+		}
+	}
+	if len(a.body) != before && a.header.Get("Content-Length") != "" {
+		a.header = a.header.Clone()
+		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+}
+
+// gather lists what must not come back from the server: it may know every secret that it may be sent.
+func (v *veil) gather() {
+	for i := range v.secrets {
+		s := &v.secrets[i]
+		if s.Problem != "" || !s.Allows(v.server.scheme, v.server.host, v.server.port) {
+			continue
+		}
+		for _, write := range echoes {
+			m := mask{write(s.Value), flawless.Placeholder(s.Name, v.own())}
+			if !slices.Contains(v.masks, m) {
+				v.masks = append(v.masks, m)
+			}
+			if header := http.CanonicalHeaderKey(m.value); header != m.value {
+				v.masks = append(v.masks, mask{header, m.placeholder})
+			}
+		}
+	}
+	slices.SortStableFunc(v.masks, func(a, b mask) int { return cmp.Compare(len(b.value), len(a.value)) })
+}
+
+func (v *veil) hidden(text string) string {
+	for _, m := range v.masks {
+		text = strings.ReplaceAll(text, m.value, m.placeholder)
+	}
+	return text
+}

@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// labelled returns labels with changes, of which those without a value remove one. Neither is changed.
+func labelled(labels, changes map[string]string) map[string]string {
+	if len(changes) == 0 {
+		return labels
+	}
+	out := maps.Clone(labels)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for name, value := range changes {
+		if out[name] = value; value == "" {
+			delete(out, name)
+		}
+	}
+	return out
+}
+
+// fitLabels leaves out what a turn has set beyond the limit, and says so in a line.
+func fitLabels(labels map[string]string, t *flawless.Turn) {
+	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
+		after := labelled(labels, t.Labels)
+		if len(after) <= flawless.MaxLabels {
+			return
+		}
+		if _, known := labels[name]; known || t.Labels[name] == "" {
+			continue
+		}
+		delete(t.Labels, name)
+		t.Lines = append(t.Lines, flawless.Line{Level: "error", Text: fmt.Sprintf("label %s was not set: a run has at most %d labels", name, flawless.MaxLabels)})
+	}
+}

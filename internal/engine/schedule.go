@@ -1,0 +1,277 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+const (
+	defaultCatchUp = time.Hour
+	shortCatchUp   = 10 * time.Second
+	longestJitter  = 24 * time.Hour
+	mostBackfill   = 1000
+)
+
+// SetSchedule adds a schedule. Where there is one of that name it is flawless.Conflict, unless
+// replace is set: then it takes over its place, its counts and its open runs. Its first time is the
+// first one from now on. Errors say what of it cannot be taken. A crash in the middle leaves it added
+// or not.
+func (e *Engine) SetSchedule(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
+	if err := e.accepts(); err != nil {
+		return flawless.Schedule{}, err
+	}
+	t, err := e.checkSchedule(ctx, s)
+	if err != nil {
+		return flawless.Schedule{}, fmt.Errorf("adding schedule %.200q: %w", s.Name, err)
+	}
+	c := &e.schedules
+	c.mu.Lock()
+	one := c.all[s.Name]
+	if one == nil {
+		one = &scheduled{}
+		c.all[s.Name] = one
+	}
+	c.mu.Unlock()
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.stored != nil {
+		if !replace {
+			return flawless.Schedule{}, fmt.Errorf("adding schedule %s: there is one already; remove it or replace it (--replace): %w", s.Name, flawless.Conflict)
+		}
+		old := one.t.Schedule
+		t.Created, t.Open, t.Last = old.Created, old.Open, old.Last
+		t.Started, t.Skipped, t.Missed, t.Paused, t.Note = old.Started, old.Skipped, old.Missed, old.Paused, old.Note
+	}
+	before := one.t
+	one.t = t
+	if err := c.keep(one); err != nil {
+		one.t = before
+		return flawless.Schedule{}, err
+	}
+	c.adopt(one)
+	return one.t.shown(), nil
+}
+
+// adopt makes sure that a schedule which was changed is the one that is looked at. The caller holds
+// its mu.
+func (c *scheduler) adopt(s *scheduled) {
+	c.mu.Lock()
+	c.all[s.t.Name] = s
+	c.mu.Unlock()
+	s.wake = time.Unix(0, 1)
+	c.poke()
+}
+
+// checkSchedule returns the timetable of a new schedule, with all defaults.
+func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timetable, error) {
+	if !moduleName.MatchString(s.Name) {
+		return timetable{}, fmt.Errorf("a name is 1 to 100 letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", flawless.Invalid)
+	}
+	now := e.clockNow().UTC()
+	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: s.Input,
+		Overlap: cmp.Or(s.Overlap, flawless.Skip), JitterMS: s.JitterMS, CatchUpMS: cmp.Or(s.CatchUpMS, defaultCatchUp.Milliseconds()),
+		Paused: s.Paused, Note: s.Note, Labels: maps.Clone(s.Labels), Created: now, Done: now}
+	if len(n.Input) == 0 {
+		n.Input = json.RawMessage("null")
+	}
+	switch {
+	case !slices.Contains(flawless.Overlaps, n.Overlap):
+		return timetable{}, fmt.Errorf("the overlap policy is %.100q, give one of %v: %w", n.Overlap, flawless.Overlaps, flawless.Invalid)
+	case n.JitterMS < 0 || n.JitterMS > longestJitter.Milliseconds():
+		return timetable{}, fmt.Errorf("the jitter is %d ms, give up to %v: %w", n.JitterMS, longestJitter, flawless.Invalid)
+	case n.CatchUpMS < shortCatchUp.Milliseconds() || n.CatchUpMS > (10*365*24*time.Hour).Milliseconds():
+		return timetable{}, fmt.Errorf("the window to catch up is %d ms, give %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
+	}
+	t, err := newTimetable(n)
+	if err == nil {
+		err = flawless.CheckLabels(t.runLabels())
+	}
+	if err != nil {
+		return t, err
+	}
+	if _, ok := t.cron.Next(now); !ok {
+		return t, fmt.Errorf("the cron expression %q has no time in the coming years: %w", n.Cron, flawless.Invalid)
+	}
+	m, l, err := e.chosen(ctx, Start{Module: n.Module, Workflow: n.Workflow})
+	if err != nil {
+		return t, err
+	}
+	return t, l.checkInput(*m.Workflow(n.Workflow), n.Input)
+}
+
+// Schedules returns all schedules, by name.
+func (e *Engine) Schedules(context.Context) ([]flawless.Schedule, error) {
+	out := []flawless.Schedule{}
+	for _, s := range e.schedules.list() {
+		s.mu.Lock()
+		if s.stored != nil {
+			out = append(out, s.t.shown())
+		}
+		s.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b flawless.Schedule) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// schedule calls f with a schedule that nobody else changes meanwhile, or returns flawless.NotFound.
+func (e *Engine) schedule(name string, f func(s *scheduled) error) (flawless.Schedule, error) {
+	e.schedules.mu.Lock()
+	s := e.schedules.all[name]
+	e.schedules.mu.Unlock()
+	if s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
+	if s == nil || s.stored == nil {
+		return flawless.Schedule{}, fmt.Errorf("there is no schedule %.200q: %w", name, flawless.NotFound)
+	}
+	err := f(s)
+	return s.t.shown(), err
+}
+
+// change changes a schedule and writes it.
+func (e *Engine) changeSchedule(name string, f func(t *timetable)) (flawless.Schedule, error) {
+	return e.schedule(name, func(s *scheduled) error {
+		before := s.t
+		before.Schedule = s.t.Clone()
+		f(&s.t)
+		err := e.schedules.keep(s)
+		if err != nil {
+			s.t = before
+			return err
+		}
+		s.wake = time.Unix(0, 1)
+		e.schedules.poke()
+		return nil
+	})
+}
+
+// Schedule returns a schedule, or flawless.NotFound.
+func (e *Engine) Schedule(_ context.Context, name string) (flawless.Schedule, error) {
+	return e.schedule(name, func(*scheduled) error { return nil })
+}
+
+// RemoveSchedule removes a schedule. Its runs are left alone.
+func (e *Engine) RemoveSchedule(ctx context.Context, name string) error {
+	_, err := e.schedule(name, func(s *scheduled) error {
+		if err := e.store.PutSchedule(ctx, e.lease, name, s.stored, nil); err != nil {
+			return err
+		}
+		s.stored = nil
+		e.schedules.mu.Lock()
+		defer e.schedules.mu.Unlock()
+		delete(e.schedules.all, name)
+		return nil
+	})
+	return err
+}
+
+// PauseSchedule keeps a schedule from starting runs. A time that waits for a run before it is
+// forgotten.
+func (e *Engine) PauseSchedule(_ context.Context, name, note string) (flawless.Schedule, error) {
+	return e.changeSchedule(name, func(t *timetable) {
+		if t.Queued != nil {
+			t.Skipped++
+		}
+		t.Paused, t.Note, t.Queued = true, note, nil
+	})
+}
+
+// ResumeSchedule lets a schedule go on with its next time. Times that came while it was paused are
+// not made up for: backfill them.
+func (e *Engine) ResumeSchedule(_ context.Context, name string) (flawless.Schedule, error) {
+	return e.changeSchedule(name, func(t *timetable) {
+		if t.Paused {
+			t.Paused, t.Note, t.Done = false, "", e.clockNow().UTC()
+		}
+	})
+}
+
+// TriggerSchedule starts a run of a schedule at once, whatever is open and also where it is paused.
+// The same key starts one run, however often it is asked for; "" makes one up.
+func (e *Engine) TriggerSchedule(ctx context.Context, name, key string) (run flawless.Run, started bool, err error) {
+	if key == "" {
+		key = flawless.NewRunID(e.clockNow())
+	}
+	_, err = e.schedule(name, func(s *scheduled) error {
+		run, started, err = e.Start(ctx, Start{Module: s.t.Module, Workflow: s.t.Workflow, Input: s.t.Input, ID: name + "@" + key, Labels: s.t.runLabels()})
+		if err != nil {
+			return err
+		}
+		if started {
+			s.t.arrive(s.t.Done, run.ID, "")
+		}
+		return e.schedules.keep(s)
+	})
+	return run, started, err
+}
+
+// Backfill is what became of times that were asked for.
+type Backfill struct {
+	Started []string `json:"started"` // runs
+	Known   []string `json:"known"`   // runs that were there before
+}
+
+// BackfillSchedule starts a run for each time of a schedule from one moment (inclusive) until another
+// (exclusive) that has none yet, side by side and without jitter. It is flawless.Invalid for more than
+// 1,000 times and for times to come. After a crash in the middle some of the runs are there; asking
+// again starts the others.
+func (e *Engine) BackfillSchedule(ctx context.Context, name string, from, to time.Time) (Backfill, error) {
+	out := Backfill{Started: []string{}, Known: []string{}}
+	s, err := e.Schedule(ctx, name)
+	if err != nil {
+		return out, err
+	}
+	t, err := newTimetable(s)
+	if err != nil {
+		return out, err
+	}
+	times, err := t.between(from, to, e.clockNow())
+	if err != nil {
+		return out, fmt.Errorf("backfilling schedule %s: %w", name, err)
+	}
+	for _, at := range times {
+		r, started, err := e.Start(ctx, Start{Module: s.Module, Workflow: s.Workflow, Input: s.Input, ID: t.runID(at), Labels: t.runLabels()})
+		switch {
+		case err != nil && !passing(err) && e.schedules.known(t.runID(at)): // it had another input
+			out.Known = append(out.Known, t.runID(at))
+		case err != nil:
+			return out, err
+		case started:
+			out.Started = append(out.Started, r.ID)
+		default:
+			out.Known = append(out.Known, r.ID)
+		}
+	}
+	return out, nil
+}
+
+// between returns the times from one moment until another.
+func (t *timetable) between(from, to, now time.Time) ([]time.Time, error) {
+	switch {
+	case !from.Before(to):
+		return nil, fmt.Errorf("--from %s is not before --to %s: %w", from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
+	case to.After(now):
+		return nil, fmt.Errorf("--to %s is still to come; times to come are not filled in: %w", to.Format(time.RFC3339), flawless.Invalid)
+	}
+	var times []time.Time
+	for at := from.Add(-1); ; {
+		next, ok := t.cron.Next(at)
+		if !ok || !next.Before(to) {
+			return times, nil
+		}
+		if len(times) == mostBackfill {
+			return nil, fmt.Errorf("there are more than %d times from %s to %s; fill in a shorter span first: %w", mostBackfill, from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
+		}
+		times = append(times, next)
+		at = next
+	}
+}

@@ -1,0 +1,335 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+// inTimeFrom runs a test in a bubble that begins at a moment.
+func inTimeFrom(t *testing.T, begin string, f func(t *testing.T)) {
+	t.Helper()
+	if f := fixture(); f.err != nil {
+		t.Fatal(f.err)
+	}
+	at, err := time.Parse(time.RFC3339, begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(at))
+		f(t)
+	})
+}
+
+func mustSchedule(t *testing.T, e *Engine, s flawless.Schedule) flawless.Schedule {
+	t.Helper()
+	s.Module = "guest"
+	out, err := e.SetSchedule(t.Context(), s, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func schedule(t *testing.T, e *Engine, name string) flawless.Schedule {
+	t.Helper()
+	s, err := e.Schedule(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// runsOf returns the ids of all runs, oldest first.
+func runsOf(t *testing.T, e *Engine, status ...flawless.Status) []string {
+	t.Helper()
+	runs, _, err := e.Runs(t.Context(), flawless.Filter{Limit: 1000, Status: status})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{}
+	for _, r := range runs {
+		ids = append(ids, r.ID)
+	}
+	slices.Reverse(ids)
+	return ids
+}
+
+func TestSchedulesStartRunsInVirtualTime(t *testing.T) {
+	for name, row := range map[string]struct {
+		begin, cron string
+		days        int
+		want        []string
+	}{
+		"over the jump in spring": {"2026-03-27T12:00:00Z", "30 2 * * *", 3, []string{"s@2026-03-28T01:30:00Z", "s@2026-03-29T01:00:00Z", "s@2026-03-30T00:30:00Z"}},
+		"over the jump in autumn": {"2026-10-23T12:00:00Z", "30 2 * * *", 3, []string{"s@2026-10-24T00:30:00Z", "s@2026-10-25T00:30:00Z", "s@2026-10-26T01:30:00Z"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTimeFrom(t, row.begin, func(t *testing.T) {
+				kv := mem.New()
+				e := open(t, kv, Options{})
+				mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: row.cron, Zone: "Europe/Berlin", Workflow: "empty", Input: []byte(`{"a":1}`)})
+				for range row.days {
+					time.Sleep(12 * time.Hour)
+					synctest.Wait()
+					e.Kill()
+					e = open(t, kv, Options{})
+					time.Sleep(12 * time.Hour)
+				}
+				synctest.Wait()
+				if got := runsOf(t, e); !slices.Equal(got, row.want) {
+					t.Errorf("it started %v, want %v", got, row.want)
+				}
+				if s := schedule(t, e, "s"); s.Started != 3 || s.Problem != "" || s.Last != row.want[2] || s.Next == nil {
+					t.Errorf("it is %+v", s)
+				}
+				e.Kill()
+			})
+		})
+	}
+}
+
+func TestADowntimeIsCaughtUp(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{})
+		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "*/10 * * * *", Workflow: "empty", CatchUpMS: (30 * time.Minute).Milliseconds()})
+		e.Kill()
+		time.Sleep(2 * time.Hour)
+		e = open(t, kv, Options{})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want := []string{"s@2026-01-01T01:40:00Z", "s@2026-01-01T01:50:00Z", "s@2026-01-01T02:00:00Z"}
+		if got := runsOf(t, e); !slices.Equal(got, want) {
+			t.Errorf("after two hours it started %v, want %v", got, want)
+		}
+		if s := schedule(t, e, "s"); s.Missed != 9 {
+			t.Errorf("it is %+v", s)
+		}
+		e.Kill()
+	})
+}
+
+func TestOverlaps(t *testing.T) {
+	// Each run lasts a day; a time comes every 10 hours.
+	for policy, want := range map[flawless.Overlap][]string{
+		flawless.Skip:    {"s@2026-01-01T10:00:00Z", "s@2026-01-02T20:00:00Z"},
+		flawless.Queue:   {"s@2026-01-01T10:00:00Z", "s@2026-01-01T20:00:00Z"},
+		flawless.Allow:   {"s@2026-01-01T00:00:00Z", "s@2026-01-01T10:00:00Z", "s@2026-01-01T20:00:00Z", "s@2026-01-02T00:00:00Z", "s@2026-01-02T10:00:00Z", "s@2026-01-02T20:00:00Z", "s@2026-01-03T00:00:00Z"},
+		flawless.Replace: {"s@2026-01-01T10:00:00Z", "s@2026-01-01T20:00:00Z", "s@2026-01-02T00:00:00Z", "s@2026-01-02T10:00:00Z", "s@2026-01-02T20:00:00Z", "s@2026-01-03T00:00:00Z"},
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
+				e := open(t, mem.New(), Options{})
+				workflow, input := "sleep", "1"
+				if policy == flawless.Replace {
+					workflow, input = "obey", "null"
+				}
+				if policy == flawless.Allow {
+					want = want[1:]
+				}
+				mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "0 */10 * * *", Workflow: workflow, Input: []byte(input), Overlap: policy})
+				time.Sleep(48*time.Hour + time.Minute)
+				synctest.Wait()
+				if got := runsOf(t, e); !slices.Equal(got, want) {
+					t.Errorf("it started %v, want %v", got, want)
+				}
+				if policy == flawless.Replace {
+					if got := runsOf(t, e, flawless.Cancelled); len(got) != len(want)-1 {
+						t.Errorf("cancelled are %v", got)
+					}
+				}
+				e.Kill()
+			})
+		})
+	}
+}
+
+// TestACrashNeverStartsTwice: the server dies before and after every write, and goes on.
+func TestACrashNeverStartsTwice(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for left := 4; ; left++ {
+			died := false
+			inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
+				kv := mem.New()
+				e := open(t, kv, Options{})
+				mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "*/10 * * * *", Workflow: "empty", Overlap: flawless.Queue})
+				e.Kill()
+				dying := newMortal(kv, left, after)
+				e, err := tryOpen(t, dying, Options{})
+				if err == nil {
+					time.Sleep(30 * time.Minute)
+					synctest.Wait()
+					e.Kill()
+				}
+				died = dying.isDead()
+				time.Sleep(10 * time.Minute)
+				e = open(t, kv, Options{})
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				want := []string{"s@2026-01-01T00:10:00Z", "s@2026-01-01T00:20:00Z", "s@2026-01-01T00:30:00Z", "s@2026-01-01T00:40:00Z"}
+				if got := runsOf(t, e, flawless.Completed); !slices.Equal(got, want) {
+					t.Errorf("death at write %d, after %v: it started %v", left, after, got)
+				}
+				e.Kill()
+			})
+			if !died {
+				if left < 6 {
+					t.Errorf("it never died: the test proves nothing")
+				}
+				break
+			}
+		}
+	}
+}
+
+func TestPeopleChangeASchedule(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{})
+		ctx := context.Background()
+		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "0 * * * *", Workflow: "empty", Input: []byte("7")})
+		if _, err := e.PauseSchedule(ctx, "s", "holidays"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(150 * time.Minute)
+		e.Kill()
+		e = open(t, kv, Options{})
+		if s := schedule(t, e, "s"); !s.Paused || s.Note != "holidays" || s.Next != nil || s.Started != 0 {
+			t.Errorf("paused it is %+v", s)
+		}
+		run, started, err := e.TriggerSchedule(ctx, "s", "now")
+		if err != nil || !started || run.ID != "s@now" {
+			t.Errorf("triggered: %+v %v %v", run, started, err)
+		}
+		if _, started, err = e.TriggerSchedule(ctx, "s", "now"); err != nil || started {
+			t.Errorf("triggered with the same key: %v %v", started, err)
+		}
+		if _, err := e.ResumeSchedule(ctx, "s"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := strings.Join(runsOf(t, e), " "); got != "s@now s@2026-01-01T03:00:00Z" {
+			t.Errorf("after it went on: %s", got)
+		}
+		from := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
+		b, err := e.BackfillSchedule(ctx, "s", from, from.Add(150*time.Minute))
+		if got := fmt.Sprint(b); err != nil || got != "{[s@2026-01-01T01:00:00Z s@2026-01-01T02:00:00Z] [s@2026-01-01T03:00:00Z]}" {
+			t.Errorf("filled in: %v %v", got, err)
+		}
+		if b, err := e.BackfillSchedule(ctx, "s", from, from.Add(150*time.Minute)); err != nil || len(b.Started) != 0 || len(b.Known) != 3 {
+			t.Errorf("filled in again: %v %v", b, err)
+		}
+		for name, span := range map[string][2]time.Time{
+			"nothing":       {from, from},
+			"times to come": {from, from.AddDate(1, 0, 0)},
+			"too many":      {from.AddDate(-1, 0, 0), from},
+			"the wrong way": {from, from.Add(-time.Hour)},
+		} {
+			if _, err := e.BackfillSchedule(ctx, "s", span[0], span[1]); !errors.Is(err, flawless.Invalid) {
+				t.Errorf("filling in %s: %v", name, err)
+			}
+		}
+		if err := e.RemoveSchedule(ctx, "s"); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.RemoveSchedule(ctx, "s"); !errors.Is(err, flawless.NotFound) {
+			t.Errorf("removing it again: %v", err)
+		}
+		time.Sleep(3 * time.Hour)
+		if got := runsOf(t, e); len(got) != 4 {
+			t.Errorf("after it was removed: %v", got)
+		}
+		e.Kill()
+	})
+}
+
+func TestAScheduledRunThatCannotStart(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{})
+		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "0 * * * *", Workflow: "empty"})
+		e.schedules.all["s"].t.Workflow = "gone" // as after a version of the module without it
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		s := schedule(t, e, "s")
+		if !strings.Contains(s.Problem, "gone") || s.Started != 0 || s.Next == nil {
+			t.Errorf("it is %+v", s)
+		}
+		kv.SetFull(true)
+		e.schedules.all["s"].t.Workflow = "empty"
+		time.Sleep(time.Hour)
+		kv.SetFull(false)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := schedule(t, e, "s"); s.Problem != "" || s.Started != 1 || s.Last != "s@2026-01-01T02:00:00Z" {
+			t.Errorf("after the disk was full: %+v", s)
+		}
+		e.Kill()
+	})
+}
+
+func TestBadSchedules(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	good := flawless.Schedule{Name: "s", Cron: "0 9 * * *", Module: "guest", Workflow: "once", Input: []byte(`{"url":"x"}`)}
+	for _, row := range []struct {
+		name string
+		edit func(s *flawless.Schedule)
+		code flawless.Code
+		text string
+	}{
+		{"no name", func(s *flawless.Schedule) { s.Name = "" }, flawless.Invalid, "name"},
+		{"a slash in its name", func(s *flawless.Schedule) { s.Name = "a/b" }, flawless.Invalid, "name"},
+		{"a bad expression", func(s *flawless.Schedule) { s.Cron = "every day" }, flawless.Invalid, "cron expression"},
+		{"no time at all", func(s *flawless.Schedule) { s.Cron = "0 0 31 2 *" }, flawless.Invalid, "no time"},
+		{"a bad zone", func(s *flawless.Schedule) { s.Zone = "Mars/Base" }, flawless.Invalid, "time zone"},
+		{"a bad policy", func(s *flawless.Schedule) { s.Overlap = "maybe" }, flawless.Invalid, "skip"},
+		{"a bad jitter", func(s *flawless.Schedule) { s.JitterMS = -1 }, flawless.Invalid, "jitter"},
+		{"a bad window", func(s *flawless.Schedule) { s.CatchUpMS = 1 }, flawless.Invalid, "window"},
+		{"no such module", func(s *flawless.Schedule) { s.Module = "nobody" }, flawless.NotFound, "nobody"},
+		{"no such workflow", func(s *flawless.Schedule) { s.Workflow = "nothing" }, flawless.NotFound, "everything"},
+		{"a bad input", func(s *flawless.Schedule) { s.Input = []byte(`{"url":7}`) }, flawless.Invalid, "url"},
+	} {
+		s := good
+		row.edit(&s)
+		if _, err := e.SetSchedule(t.Context(), s, false); !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.text) {
+			t.Errorf("%s: %v, want %q", row.name, err, row.text)
+		}
+	}
+	if all, err := e.Schedules(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("they are there: %v %v", all, err)
+	}
+	if _, err := e.SetSchedule(t.Context(), good, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.SetSchedule(t.Context(), good, false); !errors.Is(err, flawless.Conflict) {
+		t.Errorf("a second one of the name: %v", err)
+	}
+	good.Cron = "0 10 * * *"
+	if s, err := e.SetSchedule(t.Context(), good, true); err != nil || s.Cron != "0 10 * * *" {
+		t.Errorf("replacing it: %v %v", s, err)
+	}
+	for name, err := range map[string]error{
+		"pause":    second(e.PauseSchedule(t.Context(), "nobody", "")),
+		"resume":   second(e.ResumeSchedule(t.Context(), "nobody")),
+		"show":     second(e.Schedule(t.Context(), "nobody")),
+		"backfill": second(e.BackfillSchedule(t.Context(), "nobody", time.Now(), time.Now())),
+	} {
+		if !errors.Is(err, flawless.NotFound) {
+			t.Errorf("%s of none: %v", name, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// scheduler starts the runs of all schedules. One goroutine looks at those whose time has come;
+// people change a schedule beside it, one at a time.
+type scheduler struct {
+	e    *Engine
+	kick chan struct{}
+
+	mu  sync.Mutex
+	all map[string]*scheduled
+}
+
+// scheduled is a schedule in memory.
+type scheduled struct {
+	mu     sync.Mutex // held over a change and its write
+	t      timetable
+	stored *flawless.Schedule // nil: it is not there, or not any more
+	wake   time.Time          // zero is never
+	ends   bool               // somebody waits for the run before to end
+}
+
+func (c *scheduler) init(e *Engine) {
+	c.e, c.kick, c.all = e, make(chan struct{}, 1), map[string]*scheduled{}
+}
+
+// load reads all schedules.
+func (c *scheduler) load(ctx context.Context) error {
+	all, err := c.e.store.Schedules(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		t, err := newTimetable(s)
+		if err != nil { // it was understood once: the database of time zones has changed
+			c.e.log.Error("a schedule cannot be kept", "name", s.Name, "error", err)
+			continue
+		}
+		c.all[s.Name] = &scheduled{t: t, stored: &s, wake: time.Unix(0, 1)}
+	}
+	return nil
+}
+
+func (c *scheduler) poke() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run looks at schedules when their time comes, until the engine stops.
+func (c *scheduler) run() {
+	for {
+		wake := c.round(c.e.clockNow())
+		wait := time.NewTimer(max(0, min(time.Hour, wake.Sub(c.e.clockNow()))))
+		select {
+		case <-c.e.ctx.Done():
+			wait.Stop()
+			return
+		case <-c.kick:
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
+}
+
+// round looks at all schedules whose time has come, and returns when the next one does.
+func (c *scheduler) round(now time.Time) time.Time {
+	atOnce := semaphore.NewWeighted(16)
+	var done sync.WaitGroup
+	next := now.Add(time.Hour)
+	var mu sync.Mutex
+	for _, s := range c.list() {
+		if atOnce.Acquire(c.e.ctx, 1) != nil {
+			break
+		}
+		done.Go(func() {
+			defer atOnce.Release(1)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.stored == nil {
+				return
+			}
+			if !s.wake.IsZero() && !s.wake.After(now) {
+				s.wake = c.depart(s)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !s.wake.IsZero() && s.wake.Before(next) {
+				next = s.wake
+			}
+		})
+	}
+	done.Wait()
+	return next
+}
+
+func (c *scheduler) list() []*scheduled {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*scheduled, 0, len(c.all))
+	for _, s := range c.all {
+		all = append(all, s)
+	}
+	return all
+}
+
+// depart does what a schedule has to do by now, and returns when to look at it again. The caller
+// holds s.mu.
+func (c *scheduler) depart(s *scheduled) time.Time {
+	const soon = time.Second // after something that will not last
+	for c.e.accepts() == nil {
+		c.prune(s)
+		d := s.t.next(c.e.clockNow())
+		for _, id := range d.cancel {
+			if _, err := c.e.Cancel(c.e.ctx, id, flawless.Cancel{Who: "schedule " + s.t.Name, Note: "its next time has come"}); passing(err) {
+				return c.e.clockNow().Add(soon)
+			}
+		}
+		if d.start.IsZero() {
+			if c.keep(s) != nil {
+				return c.e.clockNow().Add(soon)
+			}
+			c.attend(s)
+			return d.wake
+		}
+		id := s.t.runID(d.start)
+		problem := ""
+		_, _, err := c.e.Start(c.e.ctx, Start{Module: s.t.Module, Workflow: s.t.Workflow, Input: s.t.Input, ID: id, Labels: s.t.runLabels()})
+		switch {
+		case passing(err):
+			return c.e.clockNow().Add(soon)
+		case err != nil && !c.known(id): // else it was started by an engine that had no time to say so
+			problem = fmt.Sprintf("the run for %s could not be started: %v", d.start.UTC().Format(time.RFC3339), err)
+			c.e.log.Warn("a scheduled run could not be started", "schedule", s.t.Name, "run", id, "error", err)
+		}
+		s.t.arrive(d.start, id, problem)
+		if c.keep(s) != nil {
+			return c.e.clockNow().Add(soon)
+		}
+	}
+	return c.e.clockNow().Add(soon)
+}
+
+// passing tells whether an error says nothing about what was asked for: the same will work later.
+func passing(err error) bool {
+	switch {
+	case err == nil:
+		return false
+	case errors.Is(err, flawless.Stopping), errors.Is(err, flawless.Full), errors.Is(err, flawless.Fenced), errors.Is(err, context.Canceled):
+		return true
+	}
+	return flawless.CodeOf(err) == ""
+}
+
+// known tells whether there is a run of this id.
+func (c *scheduler) known(id string) bool {
+	_, err := c.e.store.Head(c.e.ctx, id)
+	return err == nil
+}
+
+// prune forgets the runs that have ended.
+func (c *scheduler) prune(s *scheduled) {
+	s.t.Open = slices.DeleteFunc(s.t.Open, func(id string) bool {
+		r, err := c.e.Run(c.e.ctx, id)
+		return err == nil && r.Status.Ended() || errors.Is(err, flawless.NotFound)
+	})
+}
+
+// keep writes a schedule as it is now, where that is not what is stored.
+func (c *scheduler) keep(s *scheduled) error {
+	after := s.t.Clone()
+	after.Next = nil
+	if s.stored != nil && reflect.DeepEqual(after, *s.stored) {
+		return nil
+	}
+	if err := c.e.store.PutSchedule(c.e.ctx, c.e.lease, s.t.Name, s.stored, &after); err != nil {
+		if c.e.ctx.Err() == nil {
+			c.e.log.Error("a schedule could not be written", "name", s.t.Name, "error", err)
+		}
+		return err
+	}
+	s.stored = &after
+	return nil
+}
+
+// attend looks at the schedule again when the run before has ended, where something waits for that.
+// The caller holds s.mu.
+func (c *scheduler) attend(s *scheduled) {
+	if s.t.Queued == nil || len(s.t.Open) == 0 || s.ends {
+		return
+	}
+	s.ends = true
+	id := s.t.Open[0]
+	c.e.tasks.Go(func() {
+		_, _ = c.e.Wait(c.e.ctx, id) // whatever the reason, the run is looked at
+		s.mu.Lock()
+		s.ends, s.wake = false, time.Unix(0, 1)
+		s.mu.Unlock()
+		c.poke()
+	})
+}

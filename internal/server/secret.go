@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// SetSecret is a secret to be kept.
+type SetSecret struct {
+	Hosts []string `json:"hosts,omitempty" doc:"where it may be sent, such as api.example.com; without any those of the secret it replaces"`
+	Value string   `json:"value"`
+}
+
+// Rotated is the answer to a change of the key of secrets.
+type Rotated struct {
+	Key     string `json:"key" doc:"id of the key that all secrets are sealed with now"`
+	Secrets int    `json:"secrets"`
+}
+
+// SecretPath names a secret in a path.
+type SecretPath struct {
+	Name string `path:"name" doc:"name of the secret"`
+}
+
+func (a *api) secrets() {
+	set := operation("set-secret", http.MethodPut, "/secrets/{name}", "Keep a secret")
+	// The body is read by hand: the framework's refusals would quote it.
+	set.SkipValidateBody = true
+	set.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(typeOf[SetSecret](), true, "SetSecret")},
+	}}
+	huma.Register(a.huma, set, func(ctx context.Context, in *struct {
+		SecretPath
+		RawBody []byte `contentType:"application/json"`
+	}) (*body[flawless.Secret], error) {
+		b, err := parseSecret(in.RawBody)
+		if err != nil {
+			return nil, problem(err)
+		}
+		s, err := a.engine.SetSecret(ctx, in.Name, b.Hosts, b.Value)
+		return &body[flawless.Secret]{s}, problem(err)
+	})
+	huma.Register(a.huma, operation("list-secrets", http.MethodGet, "/secrets", "Names and hosts of all secrets; values are never told"),
+		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Secret], error) {
+			all, err := a.engine.Secrets(ctx)
+			return &body[[]flawless.Secret]{all}, problem(err)
+		})
+	huma.Register(a.huma, operation("remove-secret", http.MethodDelete, "/secrets/{name}", "Forget a secret"),
+		func(ctx context.Context, in *SecretPath) (*struct{}, error) {
+			return nil, problem(a.engine.RemoveSecret(ctx, in.Name))
+		})
+	huma.Register(a.huma, operation("rotate-secret-key", http.MethodPost, "/secret-keys", "Seal all secrets with a new key"),
+		func(ctx context.Context, _ *struct{}) (*body[Rotated], error) {
+			key, n, err := a.engine.RotateSecretKey(ctx)
+			return &body[Rotated]{Rotated{key, n}}, problem(err)
+		})
+}
+
+// parseSecret reads the body of a request. Its errors hold nothing of it.
+func parseSecret(text []byte) (SetSecret, error) {
+	var b SetSecret
+	err := json.Unmarshal(text, &b)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		return SetSecret{}, fmt.Errorf("setting a secret: member %q of the body has the wrong type, value is a string and hosts a list of strings: %w", wrong.Field, flawless.Invalid)
+	case err != nil:
+		return SetSecret{}, fmt.Errorf("setting a secret: the body is not JSON such as {\"hosts\":[\"api.example.com\"],\"value\":\"…\"}: %w", flawless.Invalid)
+	}
+	return b, nil
+}

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/flawless-engine/flawless"
+)
+
+const familySecret family = 'S'
+
+func keySecret(name string) key { return key(nil).family(familySecret).text(name) }
+
+// SecretChange is what becomes of a secret: Before is nil where there is none yet, After where it is
+// removed.
+type SecretChange struct{ Before, After *flawless.SealedSecret }
+
+// Secrets returns all secrets, sealed as they were given, in the order of their names.
+func (s *Store) Secrets(ctx context.Context) ([]flawless.SealedSecret, error) {
+	var all []flawless.SealedSecret
+	for item, err := range s.kv.Scan(ctx, key(nil).family(familySecret).all()) {
+		var one flawless.SealedSecret
+		if err == nil {
+			err = s.codec.decode(item.Value, &one)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading secrets: %w", err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// ChangeSecrets carries out all changes or none, durably when it returns nil. It returns
+// [flawless.Fenced] where a secret is not as it was before.
+func (s *Store) ChangeSecrets(ctx context.Context, changes []SecretChange) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	d := s.draft()
+	defer s.release(d)
+	for _, c := range changes {
+		name := ""
+		if c.After != nil {
+			name = c.After.Name
+		} else if c.Before != nil {
+			name = c.Before.Name
+		}
+		if err := s.draftSecret(d, keySecret(name), c); err != nil {
+			return fmt.Errorf("writing secret %s: %w", name, err)
+		}
+	}
+	if err := s.kv.Apply(ctx, &d.batch); err != nil {
+		return fmt.Errorf("writing secrets: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) draftSecret(d *draft, k key, c SecretChange) error {
+	if c.Before == nil {
+		d.absent(k)
+	} else if err := d.expect(s.codec, k, c.Before); err != nil {
+		return err
+	}
+	if c.After == nil {
+		d.delete(k)
+		return nil
+	}
+	return d.set(s.codec, k, c.After)
+}

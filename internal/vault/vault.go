@@ -1,0 +1,298 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// Options says where keys are. Dir is needed.
+type Options struct {
+	Dir string           // the working directory, for the file of the key
+	Env string           // keys, the newest first, separated by commas; they go before the file
+	Log *slog.Logger     // nil discards
+	Now func() time.Time // nil is time.Now
+}
+
+// Vault keeps the secrets of one store. All methods may be called concurrently.
+type Vault struct {
+	store *store.Store
+	now   func() time.Time
+
+	mu   sync.Mutex // held while secrets or keys change
+	ring ring
+	open atomic.Pointer[[]flawless.OpenSecret]
+}
+
+// New opens the vault of a store, and finishes a change of keys that a crash has cut short. It
+// returns [flawless.Refused] where others than its owner may read the file with the key,
+// [flawless.Invalid] for keys that are none. Secrets whose key is not at hand are no error here: they
+// are listed with a problem.
+func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
+	v := &Vault{store: s, now: o.Now}
+	if v.now == nil {
+		v.now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if v.ring, err = openRing(o.Dir, o.Env); err != nil {
+		return nil, err
+	}
+	if v.ring.file != "" && len(v.ring.keys) > 1 {
+		if _, err := v.reseal(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.refresh(ctx); err != nil {
+		return nil, err
+	}
+	for _, one := range v.Open() {
+		if one.Problem != "" {
+			o.Log.Error("a secret cannot be used", "name", one.Name, "problem", one.Problem)
+		}
+	}
+	return v, nil
+}
+
+// bound is what a value is sealed together with.
+func bound(s *flawless.Secret) []byte {
+	b, err := json.Marshal(append([]string{"flawless secret 1", s.Name}, s.Hosts...))
+	if err != nil {
+		panic("vault: strings that are not JSON: " + err.Error())
+	}
+	return b
+}
+
+func (v *Vault) seal(s flawless.Secret, value string) flawless.SealedSecret {
+	k := v.ring.keys[0]
+	s.Key, s.Problem = k.id, ""
+	return flawless.SealedSecret{Secret: s, Box: k.aead.Seal(nil, nil, []byte(value), bound(&s))}
+}
+
+func (v *Vault) unseal(s flawless.SealedSecret) (out flawless.OpenSecret) {
+	out.Secret = s.Secret
+	k, ok := v.ring.find(s.Key)
+	if !ok {
+		out.Problem = fmt.Sprintf("its key %s is not at hand: restore the file %s or %s, or set the secret again", s.Key, FileName, Variable)
+		return out
+	}
+	value, err := k.aead.Open(nil, nil, s.Box, bound(&s.Secret))
+	if err != nil {
+		out.Problem = "it was changed in the database by somebody without the key: set it again"
+		return out
+	}
+	out.Value = string(value)
+	return out
+}
+
+// refresh reads all secrets anew. The caller holds mu, or is the only one.
+func (v *Vault) refresh(ctx context.Context) error {
+	sealed, err := v.store.Secrets(ctx)
+	if err != nil {
+		return err
+	}
+	all := make([]flawless.OpenSecret, 0, len(sealed))
+	for _, s := range sealed {
+		all = append(all, v.unseal(s))
+	}
+	v.open.Store(&all)
+	return nil
+}
+
+// Open returns all secrets with their values. Those with a problem have none. The caller must not
+// change the slice.
+func (v *Vault) Open() []flawless.OpenSecret { return *v.open.Load() }
+
+// List returns what may be told of all secrets, by name.
+func (v *Vault) List(context.Context) ([]flawless.Secret, error) {
+	all := []flawless.Secret{}
+	for _, s := range v.Open() {
+		all = append(all, s.Secret)
+	}
+	return all, nil
+}
+
+// Set keeps a secret, in the place of the one of that name. Without hosts those of the old one stay.
+// The first secret makes the file with the key. Errors are [flawless.Invalid] for a name, host or
+// value that cannot be taken; they never hold the value. After a crash in the middle the secret is
+// there as it was or as it is now.
+func (v *Vault) Set(ctx context.Context, name string, hosts []string, value string) (flawless.Secret, error) {
+	if err := check(name, hosts, value); err != nil {
+		return flawless.Secret{}, fmt.Errorf("setting secret %.200q: %w", name, err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for {
+		s, err := v.set(ctx, name, hosts, value)
+		if !errors.Is(err, flawless.Fenced) { // else somebody else has changed it
+			return s, err
+		}
+	}
+}
+
+func check(name string, hosts []string, value string) error {
+	if err := flawless.CheckSecretName(name); err != nil {
+		return err
+	}
+	if len(hosts) > flawless.MaxSecretHosts {
+		return fmt.Errorf("it has %d hosts, at most %d are taken; *.example.com stands for many: %w", len(hosts), flawless.MaxSecretHosts, flawless.Invalid)
+	}
+	for _, h := range hosts {
+		if _, err := flawless.ParseSecretHost(h); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(value) < flawless.MinSecretValue || len(value) > flawless.MaxSecretValue:
+		return fmt.Errorf("the value has %d bytes, a secret has %d to %d: %w", len(value), flawless.MinSecretValue, flawless.MaxSecretValue, flawless.Invalid)
+	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
+		return fmt.Errorf("the value is not UTF-8 text; encode it, with base64 for example: %w", flawless.Invalid)
+	}
+	return nil
+}
+
+func (v *Vault) set(ctx context.Context, name string, hosts []string, value string) (flawless.Secret, error) {
+	before, err := v.find(ctx, name)
+	if err != nil {
+		return flawless.Secret{}, err
+	}
+	switch {
+	case len(hosts) == 0 && before == nil:
+		return flawless.Secret{}, fmt.Errorf("setting secret %s: it has no host; say where it may be sent, with --host api.example.com: %w", name, flawless.Invalid)
+	case len(hosts) == 0:
+		hosts = before.Hosts
+	}
+	if err := v.haveKey(ctx); err != nil {
+		return flawless.Secret{}, err
+	}
+	s := flawless.Secret{Name: name, Hosts: slices.Clone(hosts), Changed: v.now().UTC()}
+	after := v.seal(s, value)
+	if err := v.store.ChangeSecrets(ctx, []store.SecretChange{{Before: before, After: &after}}); err != nil {
+		return flawless.Secret{}, err
+	}
+	return after.Secret, v.refresh(ctx)
+}
+
+// haveKey makes the first key.
+func (v *Vault) haveKey(ctx context.Context) error {
+	if len(v.ring.keys) > 0 {
+		return nil
+	}
+	sealed, err := v.store.Secrets(ctx)
+	if err != nil {
+		return err
+	}
+	if len(sealed) > 0 {
+		return fmt.Errorf("there are secrets whose key %s is not at hand: restore %s or %s, or remove them first: %w", sealed[0].Key, v.ring.file, Variable, flawless.Conflict)
+	}
+	k, err := randomSealer()
+	if err != nil {
+		return err
+	}
+	return v.ring.write([]sealer{k})
+}
+
+func (v *Vault) find(ctx context.Context, name string) (*flawless.SealedSecret, error) {
+	sealed, err := v.store.Secrets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sealed {
+		if sealed[i].Name == name {
+			return &sealed[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// Remove forgets a secret, or returns [flawless.NotFound]. Calls that need it are refused from then on.
+func (v *Vault) Remove(ctx context.Context, name string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	before, err := v.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	if before == nil {
+		return fmt.Errorf("there is no secret %.200q: %w", name, flawless.NotFound)
+	}
+	if err := v.store.ChangeSecrets(ctx, []store.SecretChange{{Before: before}}); err != nil {
+		return err
+	}
+	return v.refresh(ctx)
+}
+
+// Rotate seals all secrets with a new key, and returns its id and how many secrets there are. Where
+// the keys are in a file it makes the key; where they come from the environment the first of them is
+// the new one. Secrets whose key is not at hand stay as they are. After a crash in the middle every
+// key that a secret needs is still there.
+func (v *Vault) Rotate(ctx context.Context) (key string, secrets int, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.ring.file == "" && len(v.ring.keys) < 2:
+		return "", 0, fmt.Errorf("the key comes from %s, which has only one: restart the server with %s=NEW,OLD and repeat this: %w", Variable, Variable, flawless.Conflict)
+	case v.ring.file != "":
+		k, err := randomSealer()
+		if err != nil {
+			return "", 0, err
+		}
+		if err := v.ring.write(append([]sealer{k}, v.ring.keys...)); err != nil {
+			return "", 0, err
+		}
+	}
+	n, err := v.reseal(ctx)
+	if err == nil {
+		err = v.refresh(ctx)
+	}
+	return v.ring.keys[0].id, n, err
+}
+
+// reseal seals all secrets with the first key, and drops the others from the file. It returns how
+// many secrets there are.
+func (v *Vault) reseal(ctx context.Context) (int, error) {
+	for {
+		sealed, err := v.store.Secrets(ctx)
+		if err != nil {
+			return 0, err
+		}
+		var changes []store.SecretChange
+		needed := []sealer{v.ring.keys[0]}
+		for i := range sealed {
+			if sealed[i].Key == needed[0].id {
+				continue
+			}
+			one := v.unseal(sealed[i])
+			if one.Problem != "" {
+				if k, ok := v.ring.find(sealed[i].Key); ok && !slices.ContainsFunc(needed, func(n sealer) bool { return n.id == k.id }) {
+					needed = append(needed, k)
+				}
+				continue
+			}
+			after := v.seal(one.Secret, one.Value)
+			changes = append(changes, store.SecretChange{Before: &sealed[i], After: &after})
+		}
+		if err := v.store.ChangeSecrets(ctx, changes); errors.Is(err, flawless.Fenced) {
+			continue
+		} else if err != nil {
+			return 0, err
+		}
+		if v.ring.file != "" {
+			err = v.ring.write(needed)
+		}
+		return len(sealed), err
+	}
+}

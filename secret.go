@@ -1,0 +1,141 @@
+package flawless
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Secret is what is told of a secret. Its value is never part of it.
+type Secret struct {
+	Name    string    `json:"name" cbor:"1,keyasint"`
+	Hosts   []string  `json:"hosts" cbor:"2,keyasint"` // where it may be sent, see [ParseSecretHost]
+	Changed time.Time `json:"changed" cbor:"3,keyasint"`
+	Key     string    `json:"key" cbor:"4,keyasint"` // names the key that it is sealed with
+	// Problem says why the secret cannot be used.
+	Problem string `json:"problem,omitempty" cbor:"-"`
+}
+
+// SealedSecret is a secret as it is stored: nobody can read its value without the key.
+type SealedSecret struct {
+	Secret
+	Box []byte `json:"box" cbor:"5,keyasint"`
+}
+
+// OpenSecret is a secret with its value. It prints as its name, however it is printed.
+type OpenSecret struct {
+	Secret
+	Value string `json:"-" cbor:"-"`
+}
+
+func (s OpenSecret) String() string   { return "secret " + s.Name }
+func (s OpenSecret) GoString() string { return s.String() }
+
+// LogValue implements slog.LogValuer.
+func (s OpenSecret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// The limits of secrets. A value that is shorter can be guessed, and would be found everywhere in
+// the answers of a server that are searched for it.
+const (
+	MaxSecretName  = 100
+	MinSecretValue = 8
+	MaxSecretValue = 64 << 10
+	MaxSecretHosts = 100
+)
+
+// CheckSecretName returns nil where name can be that of a secret, or [Invalid] with the reason.
+func CheckSecretName(name string) error {
+	if n := SecretNameLength(name); n == 0 || n != len(name) {
+		return fmt.Errorf("a secret's name is 1 to %d letters, digits, dashes and underscores, %.200q is not: %w", MaxSecretName, name, Invalid)
+	}
+	return nil
+}
+
+// SecretNameLength returns how many bytes at the beginning of text can be the name of a secret.
+func SecretNameLength(text string) int {
+	n := 0
+	for n < len(text) && n < MaxSecretName {
+		c := text[n]
+		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// PlaceholderStart is what every placeholder of a secret begins with. Its characters survive every
+// encoding of requests.
+const PlaceholderStart = "flawless-secret."
+
+// SecretToken is the part of a run's placeholders that nobody else can guess: text that a stranger
+// wrote must not turn into a secret. seed is the run's.
+func SecretToken(seed []byte) string {
+	sum := sha256.Sum256(append([]byte("flawless secret token"), seed...))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Placeholder is what a run puts into a request where the value of a secret belongs.
+func Placeholder(name, token string) string { return PlaceholderStart + name + "." + token }
+
+// SecretHost is where a secret may be sent.
+type SecretHost struct {
+	Scheme string // https or http
+	Name   string // lower case; "*.example.com" is every name below example.com
+	Port   string
+}
+
+// ParseSecretHost understands a host that is allowed for a secret: api.example.com,
+// api.example.com:8443, *.example.com, all of them by https, or http://10.0.0.7:8080 for one that is
+// reached without encryption. Errors are [Invalid].
+func ParseSecretHost(text string) (SecretHost, error) {
+	bad := func(why string) (SecretHost, error) {
+		return SecretHost{}, fmt.Errorf("the host %.200q %s; give one such as api.example.com, *.example.com, api.example.com:8443 or http://localhost:8080: %w", text, why, Invalid)
+	}
+	h := SecretHost{Scheme: "https", Port: "443"}
+	rest := strings.ToLower(text)
+	if scheme, after, ok := strings.Cut(rest, "://"); ok {
+		if h.Scheme, rest = scheme, after; scheme != "http" && scheme != "https" {
+			return bad("has a scheme that is neither https nor http")
+		}
+	}
+	if h.Scheme == "http" {
+		h.Port = "80"
+	}
+	if name, port, err := net.SplitHostPort(rest); err == nil {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return bad("has a port that is not 1 to 65535")
+		}
+		rest, h.Port = name, port
+	}
+	h.Name = strings.TrimSuffix(strings.TrimPrefix(rest, "["), "]")
+	plain := strings.TrimPrefix(h.Name, "*.")
+	if plain == "" || strings.ContainsFunc(plain, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && r != ':' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	}) || strings.Contains(plain, ":") && net.ParseIP(plain) == nil {
+		return bad("is no name of a host")
+	}
+	if plain != h.Name && !strings.Contains(plain, ".") {
+		return bad("stands for a whole top-level domain")
+	}
+	return h, nil
+}
+
+// Allows tells whether the secret may be sent to a server. Names are in ASCII and lower case.
+func (s *Secret) Allows(scheme, name, port string) bool {
+	for _, text := range s.Hosts {
+		h, err := ParseSecretHost(text)
+		if err != nil || h.Scheme != scheme || h.Port != port {
+			continue
+		}
+		if tail, below := strings.CutPrefix(h.Name, "*"); below && strings.HasSuffix(name, tail) && len(name) > len(tail) || h.Name == name {
+			return true
+		}
+	}
+	return false
+}
