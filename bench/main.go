@@ -32,6 +32,7 @@ import (
 
 func main() {
 	doc := flag.String("doc", "docs/performance.md", "file whose generated part is rewritten; empty only prints")
+	only := flag.String("only", "", "measure only this: rust")
 	profile := flag.String("profile", "", "write a CPU profile of an engine in this process to this file, and nothing else")
 	flag.Parse()
 	if flag.Arg(0) == "outside" {
@@ -40,9 +41,15 @@ func main() {
 	}
 	b := &bench{}
 	var err error
-	if *profile != "" {
+	switch {
+	case *profile != "":
 		err = profiled(*profile)
-	} else {
+	case *only == "rust":
+		err = b.rust(context.Background())
+		*doc = ""
+	case *only != "":
+		err = fmt.Errorf("there is nothing called %q to measure; -only is rust", *only)
+	default:
 		err = b.run(context.Background())
 		b.clean()
 	}
@@ -145,7 +152,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 		}
 	}
 	b.rows = append(b.rows, row{"resident memory of the server at the end", fmt.Sprintf("%d MiB", resident(b.server.Process.Pid)>>20), "", true})
-	return b.finish()
+	if err := b.finish(); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "guests in Rust")
+	return b.rust(ctx)
 }
 
 func buildGuest(dir string) ([]byte, error) {

@@ -47,6 +47,8 @@ func main() {
 	flawless.Workflow("revised", revised)
 	flawless.Workflow("confide", confide)
 	flawless.Workflow("label", label)
+	flawless.Workflow("conform", conform)
+	flawless.Workflow("echo", echo)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

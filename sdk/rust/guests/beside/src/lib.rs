@@ -1,5 +1,7 @@
 //! Async workflows that the tests run on an engine.
 
+mod conform;
+
 use std::time::Duration;
 
 use flawless::{Error, Kind, http};
@@ -255,5 +257,9 @@ async fn confirm(url: String) -> Result<String, Error> {
 async fn secret(url: String) -> Result<u16, Box<dyn std::error::Error>> {
     flawless::set_label("kind", "secret")?;
     let token = format!("Bearer {}", flawless::secret("TOKEN"));
-    Ok(http::get(url).header("Authorization", token).send().await?.status)
+    Ok(http::get(url)
+        .header("Authorization", token)
+        .send()
+        .await?
+        .status)
 }
