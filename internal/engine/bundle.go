@@ -69,6 +69,8 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	if err := e.accepts(); err != nil {
 		return flawless.Run{}, err
 	}
+	e.choosing.RLock()
+	defer e.choosing.RUnlock()
 	digest := b.Manifest.Module.Digest
 	switch _, err := e.store.Binary(ctx, digest); {
 	case err == nil:

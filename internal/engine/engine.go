@@ -83,6 +83,8 @@ type Engine struct {
 	url        string
 	clock      clock
 	schedules  scheduler
+	settings   settings
+	gates      gates
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -101,9 +103,11 @@ type Engine struct {
 	set     map[string]string // runs that were set aside, and why
 	modules map[string]*loading
 	names   names
-	topics  map[string]*topic
-	watches map[*watch]struct{}
-	fatal   error
+
+	choosing sync.RWMutex // held while a module is chosen for a run, so that it is not removed
+	topics   map[string]*topic
+	watches  map[*watch]struct{}
+	fatal    error
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them
@@ -147,7 +151,15 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.schedules.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the schedules: %w", err)
 	}
+	if err := e.loadSettings(ctx); err != nil {
+		return nil, fmt.Errorf("reading the settings of modules: %w", err)
+	}
+	e.gates.init(e)
+	if err := e.gates.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the runs that queue: %w", err)
+	}
 	e.tasks.Go(e.schedules.run)
+	e.tasks.Go(e.retain)
 	e.tasks.Go(e.recover)
 	e.tasks.Go(e.clock.run)
 	if e.space != nil {

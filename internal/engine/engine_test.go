@@ -70,6 +70,20 @@ func open(t testing.TB, kv store.KV, o Options) *Engine {
 
 func tryOpen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 	t.Helper()
+	e, err := reopen(t, kv, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := e.AddModule(t.Context(), "guest", fixture().bin, nil); err != nil {
+		e.Kill()
+		return nil, err
+	}
+	return e, nil
+}
+
+// reopen opens an engine over a database as it is, without adding the module to it.
+func reopen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
+	t.Helper()
 	f := fixture()
 	if f.err != nil {
 		t.Fatal(f.err)
@@ -79,7 +93,8 @@ func tryOpen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 		return nil, err
 	}
 	o.Store, o.Guest = s, f.runtime
-	compiled := map[string]*guest.Module{f.module.Digest(): f.module}
+	compiled := compiledEditions()
+	compiled[f.module.Digest()] = f.module
 	maps.Copy(compiled, o.compiled)
 	o.compiled = compiled
 	if o.Kinds == nil {
@@ -91,15 +106,7 @@ func tryOpen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 	if sp, ok := kv.(store.Spacer); ok && o.Space == nil {
 		o.Space = sp
 	}
-	e, err := Open(t.Context(), o)
-	if err != nil {
-		return nil, err
-	}
-	if _, _, err := e.AddModule(t.Context(), "guest", f.bin, nil); err != nil {
-		e.Kill()
-		return nil, err
-	}
-	return e, nil
+	return Open(t.Context(), o)
 }
 
 type testWriter struct{ t testing.TB }

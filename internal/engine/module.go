@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -71,7 +72,10 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 			return flawless.Module{}, false, fmt.Errorf("adding a module: it calls itself %q, which is no name for one; say flawless::module! { name = \"…\", version = \"…\" } in it, or add it under a name: %w", name, flawless.Refused)
 		}
 	}
-	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest()}
+	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest(), Initialised: flawless.Once}
+	if !l.module.Shared() {
+		m.Initialised = flawless.PerRun
+	}
 	if err := checkManifest(m.Manifest, l); err != nil {
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, err)
 	}
@@ -132,6 +136,7 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 	l = &loading{done: make(chan struct{}), schemas: map[string]*jsonschema.Schema{}}
 	e.modules[digest] = l
 	e.mu.Unlock()
+	began := time.Now()
 	b, err := bin()
 	if err == nil {
 		l.module, err = e.guest.Load(context.WithoutCancel(ctx), b, progress)
@@ -142,8 +147,15 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 		e.mu.Unlock()
 	}
 	close(l.done)
+	if time.Since(began) > compiling {
+		e.tasks.Go(debug.FreeOSMemory)
+	}
 	return l
 }
+
+// compiling is what loading a module takes at least when its code was not kept. It leaves behind more
+// than a hundred MiB, which would stay with the process for minutes.
+const compiling = time.Second
 
 // schema returns the compiled schema of a workflow's input, nil where it has none.
 func (l *loading) schema(w flawless.Workflow) (*jsonschema.Schema, error) {
@@ -239,4 +251,71 @@ func collect(e *jsonschema.ValidationError, out *[]Violation) {
 		collect(c, out)
 	}
 	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+}
+
+// RemoveModule removes a version of a module, or with version 0 all of them. It returns
+// flawless.Conflict, and removes nothing, while an open run needs one: those have to end or to be
+// moved before. Runs that have ended keep their logs; without the module they cannot be replayed.
+func (e *Engine) RemoveModule(ctx context.Context, name string, version int) ([]flawless.Module, error) {
+	e.choosing.Lock() // no run begins with it, or is moved to it, meanwhile
+	defer e.choosing.Unlock()
+	versions, err := e.store.Module(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if version != 0 {
+		versions = slices.DeleteFunc(versions, func(m flawless.Module) bool { return m.Version != version })
+		if len(versions) == 0 {
+			return nil, fmt.Errorf("module %s has no version %d: %w", name, version, flawless.NotFound)
+		}
+	}
+	if err := e.unused(ctx, versions); err != nil {
+		return nil, err
+	}
+	for i, m := range versions {
+		if err := e.store.RemoveModule(ctx, name, m.Version); err != nil {
+			return versions[:i], err
+		}
+		e.names.forget()
+	}
+	return versions, nil
+}
+
+// unused returns flawless.Conflict where an open run needs one of the modules.
+func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
+	users := map[string][]string{} // by digest
+	seen := map[string]bool{}
+	take := func(id, digest string) {
+		if !seen[id] {
+			seen[id] = true
+			users[digest] = append(users[digest], id)
+		}
+	}
+	for _, r := range e.all() {
+		r.mu.Lock()
+		if r.s.status == "" {
+			take(r.id, r.s.start.Digest)
+		}
+		r.mu.Unlock()
+		e.release(r)
+	}
+	for f := (flawless.Filter{Status: openStatuses, Limit: 1000}); ; {
+		page, next, err := e.store.Runs(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, r := range page {
+			take(r.ID, r.Digest)
+		}
+		if f.Cursor = next; next == "" {
+			break
+		}
+	}
+	for _, m := range versions {
+		if ids := users[m.Digest]; len(ids) > 0 {
+			return fmt.Errorf("removing module %s, version %d: %d open runs need it, among them %s; let them end, or move them with module upgrade: %w",
+				m.Name, m.Version, len(ids), ids[0], flawless.Conflict)
+		}
+	}
+	return nil
 }

@@ -17,7 +17,7 @@ import (
 
 // Examine says how a log is replayed.
 type Examine struct {
-	Until int // the last turn that is taken; 0 is all
+	Until int // the last turn that is taken; 0 is all, below 0 none
 
 	// Redact is what was done to the JSON in the log; nil is nothing. What the guest asks for is
 	// compared after the same was done to it.
@@ -35,6 +35,10 @@ func Replay(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawl
 	p := player{id: id, Examine: o}
 	defer p.release()
 	err := p.start(ctx, m, log)
+	if p.inst != nil {
+		hash := p.inst.Hash()
+		p.report.Hash = hex.EncodeToString(hash[:])
+	}
 	return p.report, err
 }
 
@@ -45,6 +49,7 @@ type player struct {
 	id      string
 	inst    *guest.Instance
 	arrived map[int]flawless.Answer // that came and were not delivered
+	waits   map[int]string          // kinds of calls whose answers were not delivered
 	begun   flawless.Start
 	last    *flawless.Turn // that was taken
 	report  flawless.Replay
@@ -75,8 +80,7 @@ func (p *player) start(ctx context.Context, m *guest.Module, log iter.Seq2[flawl
 	})
 	p.report.Took = time.Since(began)
 	if p.inst != nil {
-		hash := p.inst.Hash()
-		p.report.Hash, p.report.Memory = hex.EncodeToString(hash[:]), int64(p.inst.Size())
+		p.report.Memory = int64(p.inst.Size())
 	}
 	var d *flawless.Divergence
 	if errors.As(err, &d) {
@@ -118,9 +122,13 @@ func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 	if p.arrived == nil {
 		p.arrived = map[int]flawless.Answer{}
 	}
+	p.waits = map[int]string{}
 	for rec, err := range log {
 		if err != nil {
 			return err
+		}
+		if rec.Cut != nil {
+			return cutError(p.id, rec.Cut, flawless.Refused)
 		}
 		for _, e := range rec.Entries {
 			switch {
@@ -129,7 +137,7 @@ func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 			case e.Upgrade != nil:
 				p.report.Own = p.report.Digest == e.Upgrade.Digest
 			case e.Turn != nil:
-				if p.Until > 0 && e.Turn.N > p.Until || slow(e.Turn) {
+				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until || slow(e.Turn) {
 					return nil
 				}
 				if err := p.turn(ctx, e.Turn); err != nil {
@@ -177,6 +185,12 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 		return d
 	}
 	p.last = t
+	for _, n := range t.Answers {
+		delete(p.waits, n)
+	}
+	for _, c := range t.Calls {
+		p.waits[c.N] = c.Kind
+	}
 	p.report.Turns++
 	p.report.Calls += len(t.Calls)
 	p.report.Wake = out.Wake

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -16,17 +17,22 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// editions are the versions of the guest of testdata, each built once.
+// editions are the versions of the guest of testdata, each built and compiled once.
 var editions struct {
 	sync.Mutex
-	built map[string][]byte
+	built    map[string][]byte
+	compiled map[string]*guest.Module // by digest
 }
 
 func edition(t testing.TB, name string) []byte {
 	t.Helper()
+	if f := fixture(); f.err != nil {
+		t.Fatal(f.err)
+	}
 	editions.Lock()
 	defer editions.Unlock()
 	if editions.built[name] == nil {
@@ -41,12 +47,27 @@ func edition(t testing.TB, name string) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if editions.built == nil {
-			editions.built = map[string][]byte{}
+		m, err := fixture().runtime.Load(context.Background(), b, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-		editions.built[name] = b
+		if editions.built == nil {
+			editions.built, editions.compiled = map[string][]byte{}, map[string]*guest.Module{}
+		}
+		editions.built[name], editions.compiled[m.Digest()] = b, m
 	}
 	return editions.built[name]
+}
+
+// compiledEditions are those that were built, by digest.
+func compiledEditions() map[string]*guest.Module {
+	editions.Lock()
+	defer editions.Unlock()
+	out := maps.Clone(editions.compiled)
+	if out == nil {
+		out = map[string]*guest.Module{}
+	}
+	return out
 }
 
 // echoing are kinds of calls of which http needs no network: each is answered with its path.

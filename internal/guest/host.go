@@ -145,11 +145,12 @@ func call(i *Instance, s []uint64) uint32 {
 		i.label(head)
 		return 0
 	}
-	return uint32(i.take(flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}))
+	return uint32(i.make(kind, bytes.Clone(head), bytes.Clone(body)))
 }
 
-// take takes down a call and returns its number.
-func (i *Instance) take(made flawless.Call) int {
+// make takes a call down and returns its number.
+func (i *Instance) make(kind string, head, body []byte) int {
+	made := flawless.Call{Kind: kind, Head: head, Body: body}
 	made.N = i.number(made)
 	if i.tracer != nil {
 		i.tracer.called(i, made.N)

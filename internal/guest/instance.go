@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -196,4 +197,22 @@ func (i *Instance) Size() int {
 		return 0
 	}
 	return len(i.memory.bytes())
+}
+
+// Memory returns a copy of the guest's linear memory; nil after Release.
+func (i *Instance) Memory() []byte {
+	if i.released || i.memory == nil {
+		return nil
+	}
+	return slices.Clone(i.memory.bytes())
+}
+
+// Own is how many bytes lie in pages that differ from the base image; 0 where there is none.
+func (i *Instance) Own() int {
+	if i.released || i.m.base == nil {
+		return 0
+	}
+	n := 0
+	i.changes(func(_ int, b, _ []byte) { n += len(b) })
+	return n
 }

@@ -133,7 +133,7 @@ func tagged(name string, v any) []byte {
 // ask makes a call in the name of the guest.
 func (i *Instance) ask(kind string, head, body []byte) int {
 	i.weigh(len(head) + len(body) + itemCost)
-	return i.take(flawless.Call{Kind: kind, Head: head, Body: body})
+	return i.make(kind, head, body)
 }
 
 // await blocks until a call has its answer. It does not return where the run is cancelled first: the

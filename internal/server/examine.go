@@ -43,5 +43,6 @@ func (a *api) examinations() {
 			return &body[flawless.Replay]{r}, problem(err)
 		})
 	a.traces()
+	a.forks()
 	a.bundles()
 }

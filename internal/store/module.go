@@ -11,7 +11,7 @@ import (
 
 // AddModule keeps a module and its bytes under the next version of its name, and returns it with
 // that version and true. Where the newest version has the same digest it changes nothing, and
-// returns that one and false. m.Digest is taken as it is. After a crash in the middle the version
+// returns that one and false. m.Digest is taken as it is; how many turns are kept stays as it was. After a crash in the middle the version
 // is there with its bytes, or nothing is.
 func (s *Store) AddModule(ctx context.Context, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	if m.Name == "" || m.Digest == "" {
@@ -40,6 +40,7 @@ func (s *Store) addModule(ctx context.Context, m flawless.Module, bin []byte) (f
 			return newest[0], false, nil
 		}
 		m.Version = newest[0].Version + 1
+		m.KeepTurns = newest[0].KeepTurns
 	}
 	d := s.draft()
 	defer s.release(d)
@@ -141,6 +142,41 @@ func (s *Store) KeepBinary(ctx context.Context, digest string, bin []byte) error
 	}
 	if err != nil {
 		return fmt.Errorf("keeping the bytes of module %.12s: %w", digest, err)
+	}
+	return nil
+}
+
+// RemoveModule removes a version of a module, and its bytes where no other version of any module has
+// the same. It returns [flawless.NotFound] where there is no such version. After a crash in the middle
+// the version is there with its bytes, or is gone with or without them.
+func (s *Store) RemoveModule(ctx context.Context, name string, version int) error {
+	fail := func(err error) error { return fmt.Errorf("removing module %s, version %d: %w", name, version, err) }
+	k := keyVersions(name).number(uint64(version))
+	value, err := s.kv.Get(ctx, k)
+	if err != nil {
+		return fail(err)
+	}
+	m, err := s.version(Item{k, value})
+	if err != nil {
+		return fail(err)
+	}
+	b := Batch{Delete: [][]byte{k}}
+	used := false
+	for item, err := range s.kv.Scan(ctx, key(nil).family(familyVersion).all()) {
+		if err != nil {
+			return fail(err)
+		}
+		other, err := s.version(item)
+		if err != nil {
+			return fail(err)
+		}
+		used = used || other.Digest == m.Digest && (other.Name != name || other.Version != version)
+	}
+	if !used {
+		b.Delete = append(b.Delete, keyBinary(m.Digest))
+	}
+	if err := s.kv.Apply(ctx, &b); err != nil {
+		return fail(err)
 	}
 	return nil
 }

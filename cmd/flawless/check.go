@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	var module, source string
+	c := &cobra.Command{Use: "check --module FILE.wasm BUNDLE|DIR...", Short: "Try a module on exported runs, without a server", Args: cobra.MinimumNArgs(1),
+		Long: "Replays exported runs with a module, and fails where one asks for something else than its log has: the check of\n" +
+			"flawless module upgrade, for a test suite. Folders are searched for *.bundle files. For a run that had ended, the end\n" +
+			"is compared, too.",
+		Example: "  flawless check --module shop.wasm logs/",
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if module == "" {
+				return &usageError{c.CommandPath(), fmt.Errorf("name the module to try with --module")}
+			}
+			bin, err := readModule(module)
+			if err != nil {
+				return err
+			}
+			files, err := bundlesIn(args)
+			if err != nil {
+				return err
+			}
+			rt, err := localRuntime(c.Context())
+			if err != nil {
+				return err
+			}
+			defer closing(&err, func() error { return rt.Close(context.WithoutCancel(c.Context())) })
+			m, err := rt.Load(c.Context(), bin, nil)
+			if err != nil {
+				return fmt.Errorf("%s: %w", module, err)
+			}
+			defer closing(&err, func() error { return m.Close(context.WithoutCancel(c.Context())) })
+			return a.check(c.Context(), m, files, source)
+		}}
+	f := c.Flags()
+	f.StringVar(&module, "module", "", "file of the module to try")
+	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	return c
+}
+
+// check replays the runs of files with a module and shows what came of it.
+func (a *app) check(ctx context.Context, m *guest.Module, files []string, source string) error {
+	began := time.Now()
+	u := flawless.ModuleUpgrade{Digest: m.Digest(), DryRun: true}
+	for _, file := range files {
+		b, err := readBundle(file)
+		if err != nil {
+			return err
+		}
+		u.Module = b.Manifest.Module.Name
+		r, err := replayBundle(ctx, m, b)
+		v := flawless.RunUpgrade{Run: b.Manifest.Run.ID, Workflow: b.Manifest.Run.Workflow, From: b.Manifest.Module.Digest,
+			FromVersion: b.Manifest.Module.Version, Turns: r.Turns, Calls: r.Calls, Divergence: r.Divergence, Verdict: flawless.GoesOn}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			v.Verdict, v.Reason = flawless.Untold, err.Error()
+			u.Untold++
+		case r.Divergence != nil:
+			v.Verdict = flawless.Diverges
+			u.Diverge++
+		default:
+			u.GoOn++
+		}
+		u.Runs = append(u.Runs, v)
+	}
+	u.Took = time.Since(began)
+	return a.printUpgrade(u, source)
+}
+
+// bundlesIn returns the files, and those that end in .bundle of the folders.
+func bundlesIn(names []string) ([]string, error) {
+	var out []string
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, fmt.Errorf("looking for exported runs: %v: %w", err, flawless.NotFound)
+		}
+		if !info.IsDir() {
+			out = append(out, name)
+			continue
+		}
+		if err := filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && filepath.Ext(path) == ".bundle" {
+				out = append(out, path)
+			}
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("looking for exported runs in %s: %w", name, err)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("there is no exported run (*.bundle) in %v; write one with: flawless workflow export: %w", names, flawless.NotFound)
+	}
+	return out, nil
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+func (a *app) forkCommand() *cobra.Command {
+	var o client.Fork
+	var answers, statuses []string
+	var module string
+	var offline bool
+	c := &cobra.Command{Use: "fork ID --turn N", Short: "Start a run that shares the past of another up to a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: "Starts a new run with the past of another one up to a turn, that one included, and lets it go on: with other code (--module),\n" +
+			"with another answer to a call (--answer), or as it is. Calls of the past that were answered later in the other run are\n" +
+			"answered here, too; one whose outcome nobody knows waits for a decision.\n" +
+			"With --offline the world is closed and nothing is kept: calls that the other run's log has are answered from there,\n" +
+			"sleeps pass at once, and the first other call stops it and is shown.",
+		Example: "  flawless workflow fork order-42 --turn 3 --module fixed.wasm\n  flawless workflow fork order-42 --turn 3 --answer 4=declined.json --status 4=402 --offline",
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if !c.Flags().Changed("turn") {
+				return &usageError{c.CommandPath(), fmt.Errorf("say with --turn which turn is the last they share; 0 is the start alone")}
+			}
+			if o.Answers, err = givenAnswers(answers, statuses); err != nil {
+				return err
+			}
+			if o.Module, err = readModule(module); err != nil {
+				return err
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			o.Who = who()
+			if offline {
+				r, err := cl.Offline(c.Context(), args[0], o)
+				if err != nil || a.json {
+					return orPrint(a, err, r)
+				}
+				a.printOffline(r)
+				return nil
+			}
+			r, err := cl.Fork(c.Context(), args[0], o)
+			if err != nil || a.json {
+				return orPrint(a, err, r)
+			}
+			fmt.Fprintln(a.out, r.ID)
+			return nil
+		}}
+	f := c.Flags()
+	f.IntVar(&o.Turn, "turn", 0, "the last turn they share; 0 is the start alone")
+	f.StringVar(&o.ID, "id", "", "id of the new run")
+	f.StringArrayVar(&answers, "answer", nil, "CALL=FILE: give that call the body in the file as its answer; may be repeated")
+	f.StringArrayVar(&statuses, "status", nil, "CALL=STATUS: the HTTP status of such an answer (default 200)")
+	f.StringVar(&module, "module", "", "file of other code to go on with")
+	f.BoolVar(&offline, "offline", false, "close the world, keep nothing, and show what the run would do")
+	return c
+}
+
+// givenAnswers reads the CALL=FILE and CALL=STATUS of a command line.
+func givenAnswers(files, statuses []string) (out []client.GivenAnswer, err error) {
+	split := func(s, what string) (int, string, error) {
+		call, rest, ok := strings.Cut(s, "=")
+		n, err := strconv.Atoi(call)
+		if !ok || err != nil || n < 1 {
+			return 0, "", fmt.Errorf("%q is not CALL=%s, such as 4=%s: %w", s, what, strings.ToLower(what), flawless.Invalid)
+		}
+		return n, rest, nil
+	}
+	for _, s := range files {
+		n, file, err := split(s, "FILE")
+		if err != nil {
+			return nil, err
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the answer of call %d: %v: %w", n, err, flawless.NotFound)
+		}
+		out = append(out, client.GivenAnswer{Call: n, Body: b})
+	}
+	for _, s := range statuses {
+		n, text, err := split(s, "STATUS")
+		if err != nil {
+			return nil, err
+		}
+		status, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no HTTP status: %w", text, flawless.Invalid)
+		}
+		at := slices.IndexFunc(out, func(g client.GivenAnswer) bool { return g.Call == n })
+		if at < 0 {
+			out = append(out, client.GivenAnswer{Call: n})
+			at = len(out) - 1
+		}
+		out[at].Status = status
+	}
+	return out, nil
+}
+
+func (a *app) printOffline(r flawless.Offline) {
+	fmt.Fprintf(a.out, "run %s from turn %d with the world closed (%.12s)\n", r.Run, r.Turn, r.Digest)
+	p := newStory(a.out)
+	for i := range r.Turns {
+		p.turn(flawless.Entry{At: r.Turns[i].Time, Turn: &r.Turns[i]})
+	}
+	for _, c := range r.Would {
+		fmt.Fprintf(a.out, "would %s now%s\n", request(c), site(c))
+		if len(c.Body) > 0 {
+			fmt.Fprintf(a.out, "      %s\n", shortened(string(c.Body), 400))
+		}
+	}
+	for _, c := range r.Waits {
+		fmt.Fprintf(a.out, "waits for call %d: %s%s\n", c.N, request(c), site(c))
+	}
+	if r.Failure != "" {
+		fmt.Fprintln(a.out, r.Failure)
+	}
+}
+
+func (a *app) diffCommand() *cobra.Command {
+	return &cobra.Command{Use: "diff A B", Short: "Show the first turn in which two runs differ", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeRun,
+		Long: "Compares two runs turn by turn: workflow, input, answers, calls, data, end. Times, randomness and log lines are not\ncompared, nor is the order of calls within a turn.",
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			d, err := cl.Diff(c.Context(), args[0], args[1])
+			if err != nil || a.json {
+				return orPrint(a, err, d)
+			}
+			if d.Same {
+				fmt.Fprintln(a.out, "they do not differ")
+				return nil
+			}
+			where := fmt.Sprintf("turn %d", d.Turn)
+			if d.Turn == 0 {
+				where = "the start"
+			}
+			fmt.Fprintf(a.out, "they differ in %s: %s", where, d.What)
+			if d.Call > 0 {
+				fmt.Fprintf(a.out, " %d", d.Call)
+			}
+			fmt.Fprintln(a.out)
+			for _, side := range []struct{ id, text, site string }{{d.A, d.InA, d.SiteA}, {d.B, d.InB, d.SiteB}} {
+				text := shortened(side.text, 1000)
+				if text == "" {
+					text = "nothing"
+				}
+				if side.site != "" {
+					text += "  (" + side.site + ")"
+				}
+				fmt.Fprintf(a.out, "  %s: %s\n", side.id, text)
+			}
+			return nil
+		}}
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var turn, against int
+	c := &cobra.Command{Use: "inspect ID", Short: "Show what a run was after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: "Replays a run up to a turn and shows its memory, where its goroutines wait, its data, its calls without an answer and its\nnext timer. With --against the memory is compared with that after another turn.",
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			i, err := cl.Inspect(c.Context(), args[0], turn, against)
+			if err != nil || a.json {
+				return orPrint(a, err, i)
+			}
+			a.printInspection(i)
+			return nil
+		}}
+	c.Flags().IntVar(&turn, "turn", 0, "after this turn (default the last)")
+	c.Flags().IntVar(&against, "against", 0, "compare the memory with that after this turn")
+	return c
+}
+
+func (a *app) printInspection(i flawless.Inspection) {
+	p := func(name, format string, args ...any) {
+		fmt.Fprintf(a.out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	moment := func(ns int64) string { return time.Unix(0, ns).Local().Format("2006-01-02 15:04:05.000") }
+	p("run", "%s after turn %d", i.Run, i.Turn)
+	p("clock", "%s", moment(i.Time))
+	p("memory", "%s, %s of its own", size(int64(i.Memory)), size(int64(i.Own)))
+	if i.Wake != 0 {
+		p("timer", "%s", moment(i.Wake))
+	}
+	if len(i.Data) > 0 {
+		p("data", "%s", i.Data)
+	}
+	if i.Ended != nil {
+		p("ended", "%s", i.Ended)
+	}
+	for _, c := range i.Pending {
+		state := "no answer"
+		if slices.Contains(i.Arrived, c.N) {
+			state = "answered, not delivered"
+		}
+		p("call", "%d %s, %s%s", c.N, request(c), state, site(c))
+	}
+	if i.Blocked != "" {
+		fmt.Fprintln(a.out, "blocked")
+		fmt.Fprintln(a.out, "  "+strings.ReplaceAll(strings.TrimSpace(i.Blocked), "\n", "\n  "))
+	}
+	if i.Against > 0 {
+		pages, bytes := 0, 0
+		for _, ch := range i.Changes {
+			pages += ch.Pages
+			bytes += ch.Bytes
+		}
+		fmt.Fprintf(a.out, "against turn %d: %d bytes differ in %d pages\n", i.Against, bytes, pages)
+		var rows [][]string
+		for _, ch := range i.Changes {
+			rows = append(rows, []string{fmt.Sprintf("%#x", ch.From), fmt.Sprint(ch.Pages), fmt.Sprint(ch.Bytes)})
+		}
+		a.table("ADDRESS\tPAGES\tBYTES", rows)
+	}
+}

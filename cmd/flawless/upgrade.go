@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+func (a *app) upgradeCommand() *cobra.Command {
+	var o client.Upgrade
+	var module, source string
+	c := &cobra.Command{Use: "upgrade NAME", Short: "Move open runs to the newest version of their module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
+		Long: "Replays every open run of a module with its newest version. A run that asks for everything its log has goes on there; one\n" +
+			"that asks for something else stays on the code it has, and both sides are shown. Log lines, computation, call sites and the\n" +
+			"SDK's version make no difference, nor does the order of calls within one turn.\n" +
+			"All runs are looked at before the first is moved. Each is moved atomically; after an interruption the same command goes on.\n" +
+			"With --dry-run nothing is moved; with --module a file is tried that was not added yet.",
+		Example: "  flawless module upgrade shop --module shop.wasm --dry-run\n  flawless module add shop shop.wasm && flawless module upgrade shop --all-or-nothing",
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if o.Module, err = readModule(module); err != nil {
+				return err
+			}
+			if o.Module != nil && !o.DryRun {
+				return fmt.Errorf("--module goes with --dry-run only; to move runs, add the module first: flawless module add %s %s: %w", args[0], module, flawless.Invalid)
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			b := newBar(a.errs)
+			o.Who = who()
+			o.Progress = func(stage string, done, all int) { b.show(stage, float64(done)/float64(max(all, 1))) }
+			u, err := cl.Upgrade(c.Context(), args[0], o)
+			b.end()
+			if err != nil {
+				return err
+			}
+			return a.printUpgrade(u, source)
+		}}
+	f := c.Flags()
+	f.StringVar(&module, "module", "", "file of a module to try instead of the newest version, with --dry-run")
+	f.BoolVar(&o.DryRun, "dry-run", false, "only report")
+	f.StringArrayVar(&o.Runs, "run", nil, "only this run; may be repeated")
+	f.IntVar(&o.From, "from", 0, "only runs of this version")
+	f.IntVar(&o.Parallel, "parallel", 0, "so many runs are looked at at once (default the server's cores)")
+	f.BoolVar(&o.AllOrNothing, "all-or-nothing", false, "move none unless all can be moved")
+	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	return c
+}
+
+// mostShown is how many runs that cannot go on are shown in full.
+const mostShown = 20
+
+// printUpgrade shows a report. It returns an error where a run cannot go on.
+func (a *app) printUpgrade(u flawless.ModuleUpgrade, source string) error {
+	if a.json {
+		if err := a.printJSON(u); err != nil {
+			return err
+		}
+	} else {
+		shown := 0
+		for _, r := range u.Runs {
+			if r.Verdict == flawless.GoesOn && r.Reason == "" {
+				continue
+			}
+			if shown++; shown <= mostShown {
+				a.printVerdict(r, source)
+			}
+		}
+		if shown > mostShown {
+			fmt.Fprintf(a.out, "and %d more; see all with --json\n", shown-mostShown)
+		}
+		to := fmt.Sprintf("version %d", u.Version)
+		if u.Version == 0 {
+			to = "the code"
+		}
+		var parts []string
+		part := func(n int, what string) {
+			if n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", n, what))
+			}
+		}
+		part(u.GoOn, "can go on with "+to)
+		part(u.Diverge, "cannot")
+		part(u.Untold, "cannot be told")
+		part(u.Already, "are on it already")
+		if len(parts) == 0 {
+			parts = []string{"there are no open runs to move"}
+		}
+		fmt.Fprintf(a.out, "%s (%.12s): %s", u.Module, u.Digest, strings.Join(parts, ", "))
+		if !u.DryRun {
+			fmt.Fprintf(a.out, "; %d moved", u.Moved)
+		}
+		fmt.Fprintln(a.out)
+	}
+	stay := u.Diverge + u.Untold
+	switch {
+	case stay > 0 && u.DryRun:
+		return fmt.Errorf("%d of %d runs cannot go on with the new code: %w", stay, len(u.Runs), flawless.Diverged)
+	case stay > 0:
+		return fmt.Errorf("%d of %d runs stay on the code they have: %w", len(u.Runs)-u.Moved, len(u.Runs), flawless.Diverged)
+	}
+	return nil
+}
+
+func (a *app) printVerdict(r flawless.RunUpgrade, source string) {
+	from := ""
+	if r.FromVersion > 0 {
+		from = fmt.Sprintf(", version %d", r.FromVersion)
+	}
+	fmt.Fprintf(a.out, "run %s (%s%s): %s", r.Run, r.Workflow, from, r.Verdict)
+	if r.Reason != "" {
+		fmt.Fprintf(a.out, ": %s", r.Reason)
+	}
+	fmt.Fprintln(a.out)
+	if r.Divergence != nil {
+		a.printDivergence(r.Divergence, source)
+	}
+}
+
+func (a *app) removeModuleCommand() *cobra.Command {
+	var version int
+	c := &cobra.Command{Use: "rm NAME", Short: "Remove a module that no open run needs", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
+		Long: "Removes a module, or with --version one version of it. Refuses while an open run needs it. Runs that have ended keep\n" +
+			"their logs, but cannot be replayed without their module: export what you want to keep.",
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			removed, err := cl.RemoveModule(c.Context(), args[0], version)
+			if err != nil || a.json {
+				return orPrint(a, err, removed)
+			}
+			for _, m := range removed {
+				fmt.Fprintf(a.out, "removed module %s, version %d (%.12s)\n", m.Name, m.Version, m.Digest)
+			}
+			return nil
+		}}
+	c.Flags().IntVar(&version, "version", 0, "only this version")
+	return c
+}

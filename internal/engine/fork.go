@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/guest"
+)
+
+// Fork says how a run goes on from the past of another one.
+type Fork struct {
+	Turn    int                 // the last turn they share; 0 is the start alone
+	ID      string              // of the new run; "" makes one
+	Answers []flawless.Decision // answers to calls of the past that were not delivered in it: Call, Status, Body
+	Module  []byte              // other code, which must ask for the same in the past; nil is the run's own
+	Who     string
+}
+
+// Fork starts a run that shares the past of another one up to a turn, and goes on for real. What the
+// other one had called and was answered later, this one is answered, too; a call of the past whose
+// outcome nobody knows is in doubt. Code that asks for something else in the past is
+// *flawless.Divergence. After a crash in the middle there is the whole run or none.
+func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
+	if o.ID == "" {
+		o.ID = flawless.NewRunID(e.clockNow())
+	}
+	if err := flawless.CheckID(o.ID); err != nil {
+		return flawless.Run{}, err
+	}
+	if err := e.accepts(); err != nil {
+		return flawless.Run{}, err
+	}
+	e.choosing.RLock()
+	defer e.choosing.RUnlock()
+	f, err := e.newFork(ctx, id, o)
+	if err != nil {
+		return flawless.Run{}, fmt.Errorf("forking run %s: %w", id, err)
+	}
+	defer f.close()
+	if o.Module != nil {
+		if err := e.store.KeepBinary(ctx, f.digest, o.Module); err != nil {
+			return flawless.Run{}, err
+		}
+	}
+	s, entries := f.entries(o.ID)
+	run, err := e.keep(ctx, s, entries, true)
+	if err != nil {
+		return run, err
+	}
+	if next := s.next(); next != 0 {
+		e.clock.add(next, o.ID)
+	}
+	e.touch(o.ID)
+	return e.Run(ctx, o.ID)
+}
+
+// fork is a past that something goes on from.
+type fork struct {
+	Fork
+	e      *Engine
+	id     string
+	log    []flawless.Record
+	digest string
+	p      player                   // after the last turn of the past
+	later  map[int]flawless.Arrival // that came after the past, to calls of it
+	given  map[int]flawless.Answer  // that somebody edited
+	done   func()
+}
+
+func (f *fork) close() {
+	f.p.release()
+	f.done()
+}
+
+// newFork replays the past.
+func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err error) {
+	if o.Turn < 0 {
+		return nil, fmt.Errorf("there is no turn %d: %w", o.Turn, flawless.Invalid)
+	}
+	run, err := e.Run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	f := &fork{Fork: o, e: e, id: id, later: map[int]flawless.Arrival{}, given: map[int]flawless.Answer{}}
+	if f.log, err = e.Log(ctx, id, 0, 0); err != nil {
+		return nil, fmt.Errorf("its log was cut or is damaged, and what happened before cannot be told: %w", err)
+	}
+	m, done, err := e.borrow(ctx, run.Digest, o.Module)
+	if err != nil {
+		return nil, err
+	}
+	f.done, f.digest = done, m.Digest()
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
+	f.p = player{id: id, Examine: Examine{Until: o.Turn}}
+	if o.Turn == 0 {
+		f.p.Until = -1
+	}
+	if err = f.p.start(ctx, m, Records(f.log)); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.p.report.Divergence != nil:
+		return nil, f.p.report.Divergence
+	case f.p.report.Turns < o.Turn:
+		return nil, fmt.Errorf("it has no turn %d, it has %d: %w", o.Turn, f.p.report.Turns, flawless.NotFound)
+	case f.p.last != nil && f.p.last.Ended != nil:
+		return nil, fmt.Errorf("turn %d is its end, nothing can go on from there; fork at turn %d or before: %w", o.Turn, o.Turn-1, flawless.Invalid)
+	}
+	return f, f.answers()
+}
+
+// answers finds those that came later, and takes those that were given.
+func (f *fork) answers() error {
+	for _, rec := range f.log {
+		for _, x := range rec.Entries {
+			if x.Arrival == nil {
+				continue
+			}
+			kind, waits := f.p.waits[x.Arrival.Call]
+			if k := f.e.kinds[kind]; waits && (k == nil || !k.Idle) { // nobody cancelled this one
+				f.later[x.Arrival.Call] = *x.Arrival
+			}
+		}
+	}
+	for _, d := range f.Answers {
+		kind, waits := f.p.waits[d.Call]
+		switch {
+		case !waits:
+			return fmt.Errorf("call %d cannot be given another answer: up to turn %d it was not made, or its answer was delivered already; fork at an earlier turn: %w", d.Call, f.Turn, flawless.Invalid)
+		case kind == effect.HTTP:
+			a, err := effect.ResponseAnswer(d.Call, d.Status, d.Body)
+			if err != nil {
+				return fmt.Errorf("the answer of call %d: %w", d.Call, err)
+			}
+			f.given[d.Call] = a
+		default:
+			f.given[d.Call] = flawless.Answer{Call: d.Call, Head: []byte("{}"), Body: d.Body}
+		}
+	}
+	return nil
+}
+
+// entries returns the log of the new run, and its state after that.
+func (f *fork) entries(id string) (*state, []flawless.Entry) {
+	s := newState(id, f.e.kinds)
+	var out []flawless.Entry
+	take := func(x flawless.Entry) {
+		s.step(x)
+		out = append(out, x)
+	}
+	for _, x := range f.past() {
+		switch {
+		case x.Start != nil:
+			start := *x.Start
+			start.Digest, start.Origin = f.digest, origin(f.id, start.Origin, f.Turn)
+			x.Start = &start
+		case x.Arrival != nil && f.given[x.Arrival.Call].Head != nil && f.p.waits[x.Arrival.Call] != "":
+			continue // another answer takes its place
+		case x.Upgrade != nil:
+			continue // its code is that of the start
+		}
+		take(x)
+	}
+	for _, c := range s.open() {
+		if a, ok := f.given[c.N]; ok {
+			take(s.arrival(a, nil, "answer given in a fork by "+who(f.Who)))
+		} else if a, ok := f.later[c.N]; ok {
+			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
+			arrival.Arrival.Message = a.Message
+			take(arrival)
+		} else if c.bad == nil && (c.kind.Perform != nil || c.kind.Errand) && c.doubt == "" {
+			take(flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N,
+				Reason: fmt.Sprintf("run %s, which this one was forked from, made the call, and no outcome of it is known", f.id)}})
+		}
+	}
+	return s, out
+}
+
+// past returns the entries up to the last turn that is shared.
+func (f *fork) past() (out []flawless.Entry) {
+	for _, rec := range f.log {
+		for _, x := range rec.Entries {
+			if f.Turn == 0 && x.Start == nil || x.Turn != nil && x.Turn.N > f.Turn || x.End != nil {
+				return out
+			}
+			out = append(out, x)
+			if x.Turn != nil && x.Turn.N == f.Turn {
+				return out
+			}
+		}
+	}
+	return out
+}
+
+// mostOffline is how many turns a run takes at most with the world closed.
+const mostOffline = 10_000
+
+// Offline lets a run go on from a turn of its past with the world closed, and touches nothing: calls
+// that its log has are answered from there, timers and sleeps pass at once, and the first other call
+// stops it.
+func (e *Engine) Offline(ctx context.Context, id string, o Fork) (flawless.Offline, error) {
+	f, err := e.newFork(ctx, id, o)
+	if err != nil {
+		return flawless.Offline{}, fmt.Errorf("forking run %s: %w", id, err)
+	}
+	defer f.close()
+	s, _ := f.entries(id)
+	out := flawless.Offline{Run: id, Turn: o.Turn, Digest: f.digest, Turns: []flawless.Turn{}, Would: []flawless.Call{}}
+	return out, f.goOn(ctx, s, &out)
+}
+
+// goOn takes turns until something stops it.
+func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error {
+	known := f.logged()
+	now := s.at
+	for len(out.Turns) < mostOffline {
+		for _, x := range s.fire(now) {
+			s.step(x)
+		}
+		if s.turn > 0 && len(s.ready) == 0 && (s.wake == 0 || s.wake > now) {
+			if now = s.next(); now != 0 {
+				continue
+			}
+			for _, c := range s.open() {
+				if c.kind == nil || !c.kind.Idle {
+					out.Waits = append(out.Waits, c.Call)
+				}
+			}
+			if len(out.Waits) == 0 {
+				out.Failure = "it waits for nothing: no call, timer or message can ever wake it"
+			}
+			return nil
+		}
+		now = max(now, s.at)
+		in := guest.In{Time: now, Answers: slices.Clone(s.ready)}
+		got, err := f.p.inst.Turn(ctx, in)
+		if err != nil {
+			return err
+		}
+		t := flawless.Turn{N: s.turn + 1, Time: in.Time, Calls: got.Calls, Lines: got.Lines, Data: got.Data, Wake: got.Wake, Ended: got.Ended, Cost: got.Cost}
+		for _, a := range in.Answers {
+			t.Answers = append(t.Answers, a.Call)
+		}
+		out.Turns = append(out.Turns, t)
+		s.step(flawless.Entry{At: now, Turn: &t})
+		if out.Ended = t.Ended; t.Ended != nil {
+			return nil
+		}
+		for _, c := range t.Calls {
+			k := s.calls[c.N]
+			a, at, ok := known.take(c)
+			switch {
+			case ok:
+				now = max(now, at)
+				s.step(s.arrival(a, nil, ""))
+			case k != nil && k.bad != nil:
+				s.step(s.arrival(effect.ErrorAnswer(c.N, "invalid", k.bad.Error()), nil, ""))
+			case k != nil && k.kind.Perform != nil, k != nil && k.kind.Due == nil && !k.kind.Idle:
+				out.Would = append(out.Would, c)
+			}
+		}
+		if len(out.Would) > 0 {
+			return nil
+		}
+	}
+	out.Failure = fmt.Sprintf("it was stopped after %d turns", mostOffline)
+	return nil
+}
+
+// logged are the calls of a log behind the past, with their answers.
+type logged struct{ all []loggedCall }
+
+type loggedCall struct {
+	call   flawless.Call
+	answer flawless.Answer
+	at     int64
+	there  bool // the answer
+}
+
+func (f *fork) logged() *logged {
+	l := &logged{}
+	for _, rec := range f.log {
+		for _, x := range rec.Entries {
+			switch {
+			case x.Turn != nil && x.Turn.N > f.Turn:
+				for _, c := range x.Turn.Calls {
+					l.all = append(l.all, loggedCall{call: c})
+				}
+			case x.Arrival != nil:
+				for i := range l.all {
+					if l.all[i].call.N == x.Arrival.Call {
+						l.all[i].answer, l.all[i].at, l.all[i].there = x.Arrival.Answer, x.At, true
+					}
+				}
+			}
+		}
+	}
+	return l
+}
+
+// take returns the answer that the log has for a call, once.
+func (l *logged) take(c flawless.Call) (flawless.Answer, int64, bool) {
+	for i, k := range l.all {
+		if k.there && k.call.Same(c) {
+			l.all = slices.Delete(l.all, i, i+1)
+			k.answer.Call = c.N
+			return k.answer, k.at, true
+		}
+	}
+	return flawless.Answer{}, 0, false
+}

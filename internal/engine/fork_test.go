@@ -1,0 +1,213 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+// failedRun runs revised into its bug, and returns the engine with what the outside saw.
+func failedRun(t *testing.T) (*Engine, func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var seen []string
+	e := open(t, mem.New(), Options{Kinds: echoing(func(path string) { mu.Lock(); defer mu.Unlock(); seen = append(seen, path) })})
+	asleep(t, e, "run", 0)
+	r, err := e.Wait(context.Background(), "run")
+	if err != nil || r.Status != flawless.Failed {
+		t.Fatalf("it is %+v, %v", r, err)
+	}
+	return e, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		out := slices.Clone(seen)
+		seen = nil
+		slices.Sort(out)
+		return out
+	}
+}
+
+func TestAForkGoesOnWithFixedCode(t *testing.T) {
+	fixed := edition(t, "fixed")
+	inVirtualTime(t, func(t *testing.T) {
+		e, seen := failedRun(t)
+		defer e.Kill()
+		if got := seen(); len(got) != 2 {
+			t.Fatalf("the outside saw %v", got)
+		}
+		run, err := e.Run(context.Background(), "run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		would, err := e.Offline(context.Background(), "run", Fork{Turn: run.Turns - 1, Module: fixed})
+		if err != nil || len(would.Would) != 1 || !strings.Contains(string(would.Would[0].Head), "/last") || would.Ended != nil {
+			t.Errorf("with the world closed: %+v, %v", would, err)
+		}
+		same, err := e.Offline(context.Background(), "run", Fork{Turn: 0})
+		if err != nil || same.Ended == nil || same.Ended.Failure == nil || len(same.Would) != 0 {
+			t.Errorf("as it was, with the world closed: %+v, %v", same, err)
+		}
+		if got := seen(); len(got) != 0 {
+			t.Errorf("with the world closed, the outside saw %v", got)
+		}
+		for _, turn := range []int{run.Turns - 1, 1, 0} {
+			r, err := e.Fork(context.Background(), "run", Fork{Turn: turn, Module: fixed})
+			if err == nil {
+				r, err = e.Wait(context.Background(), r.ID)
+			}
+			if err != nil || r.Status != flawless.Completed || string(r.Output) != `"100 did /last"` {
+				t.Fatalf("forked at turn %d it became %+v %+v, %v", turn, r, r.Failure, err)
+			}
+			want := []string{"/last"}
+			if turn == 0 {
+				want = []string{"/last", "/left", "/right"}
+			}
+			if got := seen(); !slices.Equal(got, want) {
+				t.Errorf("forked at turn %d, the outside saw %v, want %v", turn, got, want)
+			}
+			if got, err := e.Replay(context.Background(), r.ID, nil); err != nil || got.Divergence != nil || !got.Own {
+				t.Errorf("the fork replayed: %+v %v, %v", got, got.Divergence, err)
+			}
+			d, err := e.Diff(context.Background(), "run", r.ID)
+			if err != nil || d.Same || turn == run.Turns-1 && d.Turn != run.Turns {
+				t.Errorf("forked at turn %d, they differ: %+v, %v", turn, d, err)
+			}
+		}
+	})
+}
+
+func TestAForkTakesAnotherAnswer(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
+		defer e.Kill()
+		in := map[string]any{"url": "http://outside.test", "steps": []any{map[string]any{"post": "/a"}, map[string]any{"post": "/b"}}}
+		mustStart(t, e, "script", in, "run")
+		run, err := e.Wait(context.Background(), "run")
+		if err != nil || string(run.Output) != `["did /a","did /b"]` {
+			t.Fatalf("it is %+v, %v", run, err)
+		}
+		o := Fork{Turn: 2, ID: "other", Answers: []flawless.Decision{{Call: 3, Status: 201, Body: []byte("edited")}}}
+		r, err := e.Fork(context.Background(), "run", o)
+		if err == nil {
+			r, err = e.Wait(context.Background(), r.ID)
+		}
+		if err != nil || string(r.Output) != `["did /a","edited"]` {
+			t.Errorf("it became %+v, %v", r, err)
+		}
+		d, err := e.Diff(context.Background(), "run", "other")
+		if err != nil || d.What != "answer" || d.Turn != 3 || d.Call != 3 || !strings.Contains(d.InB, "edited") {
+			t.Errorf("they differ: %+v, %v", d, err)
+		}
+		mustStart(t, e, "script", in, "again")
+		if _, err := e.Wait(context.Background(), "again"); err != nil {
+			t.Fatal(err)
+		}
+		if d, err := e.Diff(context.Background(), "run", "again"); err != nil || !d.Same {
+			t.Errorf("two runs of the same: %+v, %v", d, err)
+		}
+	})
+}
+
+func TestAForkThatCannotBe(t *testing.T) {
+	other := edition(t, "other")
+	inVirtualTime(t, func(t *testing.T) {
+		e, _ := failedRun(t)
+		defer e.Kill()
+		run, err := e.Run(context.Background(), "run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, row := range map[string]struct {
+			id   string
+			o    Fork
+			code flawless.Code
+		}{
+			"no such run":                       {"none", Fork{}, flawless.NotFound},
+			"no such turn":                      {"run", Fork{Turn: 99}, flawless.NotFound},
+			"a turn before the first":           {"run", Fork{Turn: -1}, flawless.Invalid},
+			"its end":                           {"run", Fork{Turn: run.Turns}, flawless.Invalid},
+			"an id that is taken":               {"run", Fork{Turn: 1, ID: "run"}, flawless.Conflict},
+			"a bad id":                          {"run", Fork{Turn: 1, ID: "a b"}, flawless.Invalid},
+			"code that asks for something else": {"run", Fork{Turn: 1, Module: other}, flawless.Diverged},
+			"an answer to no call":              {"run", Fork{Turn: 1, Answers: []flawless.Decision{{Call: 77}}}, flawless.Invalid},
+			"an answer that was delivered":      {"run", Fork{Turn: 3, Answers: []flawless.Decision{{Call: 2}}}, flawless.Invalid},
+			"an answer that can be none":        {"run", Fork{Turn: 1, Answers: []flawless.Decision{{Call: 2, Status: 99}}}, flawless.Invalid},
+		} {
+			if _, err := e.Fork(context.Background(), row.id, row.o); !errors.Is(err, row.code) {
+				t.Errorf("%s: %v, want %s", name, err, row.code)
+			}
+		}
+	})
+}
+
+func TestAForkOfACallInTheAirNeedsADecision(t *testing.T) {
+	t.Parallel()
+	out := newOutside(t)
+	held, seen := make(chan struct{}), make(chan struct{}, 10)
+	out.delay = func(string) { seen <- struct{}{}; <-held }
+	defer close(held)
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "once", map[string]any{"url": out.URL + "/once"}, "run")
+	<-seen
+	r, err := e.Fork(t.Context(), "run", Fork{Turn: 1})
+	if err != nil || r.Status != flawless.Unresolved || !strings.Contains(r.Unresolved[0].Reason, "run run") {
+		t.Fatalf("it is %+v, %v", r, err)
+	}
+	if _, err := e.Resolve(t.Context(), r.ID, flawless.Decision{Call: r.Unresolved[0].Call, Resolution: flawless.Respond, Body: []byte("yes")}); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustEnd(t, e, r.ID); string(r.Output) != `"yes"` {
+		t.Errorf("it became %+v", r)
+	}
+	if n := out.count("/once"); n != 1 {
+		t.Errorf("the outside saw %d requests", n)
+	}
+}
+
+func TestARunIsInspected(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
+		defer e.Kill()
+		asleep(t, e, "run", 1)
+		i, err := e.Inspect(context.Background(), "run", 0, 1)
+		if err != nil || i.Turn < 2 || i.Wake == 0 || i.Memory < 1<<20 || i.Own == 0 || len(i.Changes) == 0 {
+			t.Errorf("at its last turn: %+v, %v", i, err)
+		}
+		if !strings.Contains(i.Blocked, "main.revised") {
+			t.Errorf("it is blocked at %q", i.Blocked)
+		}
+		i, err = e.Inspect(context.Background(), "run", 1, 0)
+		if err != nil || i.Turn != 1 || len(i.Pending) != 3 || i.Wake != 0 {
+			t.Errorf("at its first turn: %+v, %v", i, err)
+		}
+		mustStart(t, e, "script", map[string]any{"url": "", "steps": []any{map[string]any{"data": 7}}}, "ended")
+		synctest.Wait()
+		i, err = e.Inspect(context.Background(), "ended", 0, 0)
+		if err != nil || i.Ended == nil || string(i.Data) != "7" {
+			t.Errorf("one that ended: %+v, %v", i, err)
+		}
+		for name, row := range map[string]struct {
+			id            string
+			turn, against int
+			code          flawless.Code
+		}{
+			"no such run":               {"none", 0, 0, flawless.NotFound},
+			"no such turn":              {"run", 50, 0, flawless.NotFound},
+			"no turn to compare with":   {"run", 1, 50, flawless.NotFound},
+			"nothing that an id can be": {"a b", 1, 0, flawless.Invalid},
+		} {
+			if _, err := e.Inspect(context.Background(), row.id, row.turn, row.against); !errors.Is(err, row.code) {
+				t.Errorf("%s: %v, want %s", name, err, row.code)
+			}
+		}
+		time.Sleep(time.Second)
+	})
+}

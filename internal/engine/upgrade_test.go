@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/store/storetest"
+)
+
+func addEdition(t *testing.T, e *Engine, bin []byte) flawless.Module {
+	t.Helper()
+	m, _, err := e.AddModule(context.Background(), "guest", bin, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func mustUpgrade(t *testing.T, e *Engine, o Upgrade) flawless.ModuleUpgrade {
+	t.Helper()
+	u, err := e.Upgrade(context.Background(), "guest", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func TestOpenRunsAreMovedToFixedCode(t *testing.T) {
+	fixed := edition(t, "fixed")
+	inVirtualTime(t, func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{Kinds: echoing(nil), Freezing: Freezing{Units: 1}})
+		asleep(t, e, "bad", 0)
+		asleep(t, e, "good", 4)
+		mustStart(t, e, "empty", 1, "ended")
+		time.Sleep(time.Hour) // they leave memory
+		m := addEdition(t, e, fixed)
+		if m.Version != 2 {
+			t.Fatalf("it is version %d", m.Version)
+		}
+		if _, err := e.RemoveModule(context.Background(), "guest", 1); !errors.Is(err, flawless.Conflict) {
+			t.Errorf("removing what runs need: %v", err)
+		}
+		dry := mustUpgrade(t, e, Upgrade{DryRun: true})
+		if dry.GoOn != 2 || dry.Moved != 0 || dry.Already != 0 {
+			t.Errorf("only looked at: %+v", dry)
+		}
+		u := mustUpgrade(t, e, Upgrade{AllOrNothing: true, Who: "ann"})
+		if u.GoOn != 2 || u.Moved != 2 || u.Diverge != 0 {
+			t.Errorf("the report is %+v", u)
+		}
+		if again := mustUpgrade(t, e, Upgrade{}); again.Already != 2 || len(again.Runs) != 0 {
+			t.Errorf("upgraded again: %+v", again)
+		}
+		if _, err := e.RemoveModule(context.Background(), "guest", 1); err != nil {
+			t.Errorf("removing what nobody needs: %v", err)
+		}
+		e.Kill()
+		e, err := reopen(t, kv, Options{Kinds: echoing(nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Kill()
+		for id, want := range map[string]string{"bad": `"100 did /last"`, "good": `"25 did /last"`} {
+			r, err := e.Wait(context.Background(), id)
+			if err != nil || string(r.Output) != want || r.Digest != m.Digest {
+				t.Errorf("run %s became %+v, %v", id, r, err)
+			}
+			if got, err := e.Replay(context.Background(), id, nil); err != nil || got.Divergence != nil || !got.Own {
+				t.Errorf("replayed %s: %+v %v, %v", id, got, got.Divergence, err)
+			}
+		}
+	})
+}
+
+func TestRunsThatWouldDivergeStay(t *testing.T) {
+	bins := map[string][]byte{"other": edition(t, "other"), "reordered": edition(t, "reordered")}
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
+		defer e.Kill()
+		asleep(t, e, "asleep", 1)
+		mustStart(t, e, "obey", nil, "obeys")
+		synctest.Wait()
+		tried := mustUpgrade(t, e, Upgrade{DryRun: true, Module: bins["other"]})
+		if tried.GoOn != 1 || tried.Diverge != 1 || tried.Version != 0 || tried.Runs[0].Run != "asleep" || tried.Runs[0].Divergence == nil {
+			t.Errorf("tried: %+v", tried)
+		}
+		addEdition(t, e, bins["other"])
+		if u := mustUpgrade(t, e, Upgrade{AllOrNothing: true}); u.Moved != 0 || u.Diverge != 1 {
+			t.Errorf("all or nothing: %+v", u)
+		}
+		if u := mustUpgrade(t, e, Upgrade{Runs: []string{"obeys"}}); u.Moved != 1 || len(u.Runs) != 1 {
+			t.Errorf("one run: %+v", u)
+		}
+		if u := mustUpgrade(t, e, Upgrade{}); u.Moved != 0 || u.Diverge != 1 || u.Already != 1 {
+			t.Errorf("those that can: %+v", u)
+		}
+		addEdition(t, e, bins["reordered"])
+		if u := mustUpgrade(t, e, Upgrade{From: 2}); u.Moved != 1 || len(u.Runs) != 1 || u.Runs[0].Run != "obeys" {
+			t.Errorf("of one version: %+v", u)
+		}
+		if u := mustUpgrade(t, e, Upgrade{}); u.Moved != 1 {
+			t.Errorf("with calls in another order: %+v", u)
+		}
+		r, err := e.Wait(context.Background(), "asleep")
+		if err != nil || string(r.Output) != `"100 did /last"` {
+			t.Errorf("it became %+v, %v", r, err)
+		}
+	})
+}
+
+func TestAnUpgradeThatCannotBe(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "empty", 1, "ended")
+	mustEnd(t, e, "ended")
+	for name, row := range map[string]struct {
+		module string
+		o      Upgrade
+		code   flawless.Code
+	}{
+		"no such module":    {"none", Upgrade{}, flawless.NotFound},
+		"no such version":   {"guest", Upgrade{From: 7}, flawless.NotFound},
+		"no such run":       {"guest", Upgrade{Runs: []string{"none"}}, flawless.NotFound},
+		"a run that ended":  {"guest", Upgrade{Runs: []string{"ended"}}, flawless.Conflict},
+		"code not added":    {"guest", Upgrade{Module: fixture().bin}, flawless.Invalid},
+		"code that is none": {"guest", Upgrade{Module: []byte("x"), DryRun: true}, flawless.Invalid},
+	} {
+		if _, err := e.Upgrade(t.Context(), row.module, row.o); !errors.Is(err, row.code) {
+			t.Errorf("%s: %v, want %s", name, err, row.code)
+		}
+	}
+	if _, err := e.RemoveModule(t.Context(), "none", 0); !errors.Is(err, flawless.NotFound) {
+		t.Errorf("removing a module that there is not: %v", err)
+	}
+	if _, err := e.RemoveModule(t.Context(), "guest", 9); !errors.Is(err, flawless.NotFound) {
+		t.Errorf("removing a version that there is not: %v", err)
+	}
+}
+
+// TestAnUpgradeSurvivesEveryCrash kills the server before and after each write of an upgrade of three
+// runs: each is on one side or the other, and upgrading again moves the rest.
+func TestAnUpgradeSurvivesEveryCrash(t *testing.T) {
+	fixed := edition(t, "fixed")
+	for _, when := range []storetest.When{storetest.Before, storetest.After} {
+		for n := 1; n <= 3; n++ {
+			inVirtualTime(t, func(t *testing.T) {
+				var mu sync.Mutex
+				seen := map[string]int{}
+				kinds := echoing(func(path string) { mu.Lock(); defer mu.Unlock(); seen[path]++ })
+				db := mem.New()
+				e := open(t, db, Options{Kinds: kinds})
+				for k := range 3 {
+					asleep(t, e, fmt.Sprint("run", k), 0)
+				}
+				addEdition(t, e, fixed)
+				e.Kill()
+				dying := storetest.Dying(db, n+1, when, nil) // the lease is the first write
+				e, err := reopen(t, dying, Options{Kinds: kinds})
+				if err != nil {
+					t.Fatal(err)
+				}
+				first, err := e.Upgrade(context.Background(), "guest", Upgrade{Parallel: 1})
+				e.Kill()
+				if !dying.Died() {
+					t.Fatalf("%d writes were too few: %v, %d moved", n, err, first.Moved)
+				}
+				if e, err = reopen(t, db, Options{Kinds: kinds}); err != nil {
+					t.Fatal(err)
+				}
+				defer e.Kill()
+				u := mustUpgrade(t, e, Upgrade{})
+				want := 3 - n
+				if when == storetest.Before {
+					want++
+				}
+				if u.Moved != want || u.Already != 3-want {
+					t.Errorf("killed at write %d: %+v", n, u)
+				}
+				for k := range 3 {
+					r, err := e.Wait(context.Background(), fmt.Sprint("run", k))
+					if err != nil || r.Status != flawless.Completed {
+						t.Errorf("killed at write %d: it became %+v, %v", n, r, err)
+					}
+				}
+				for _, path := range []string{"/left", "/right", "/last"} {
+					if seen[path] != 3 {
+						t.Errorf("killed at write %d: %d calls of %s", n, seen[path], path)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestAnUpgradeOfRunsThatTakeTurns upgrades to and fro while runs go on.
+func TestAnUpgradeOfRunsThatTakeTurns(t *testing.T) {
+	t.Parallel()
+	out := newOutside(t)
+	lines := edition(t, "lines")
+	e := open(t, mem.New(), Options{})
+	addEdition(t, e, lines)
+	addEdition(t, e, fixture().bin)
+	const runs = 4
+	for k := range runs {
+		mustStart(t, e, "chain", map[string]any{"url": out.URL, "n": 60}, fmt.Sprint("run", k))
+	}
+	moved := 0
+	for k := range 6 {
+		bin := [][]byte{lines, fixture().bin}[k%2]
+		if _, _, err := e.AddModule(t.Context(), "guest", bin, nil); err != nil {
+			t.Fatal(err)
+		}
+		u, err := e.Upgrade(t.Context(), "guest", Upgrade{AllOrNothing: k%3 == 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Diverge+u.Untold > 0 {
+			t.Errorf("upgrade %d: %+v", k, u)
+		}
+		moved += u.Moved
+	}
+	for k := range runs {
+		r := mustEnd(t, e, fmt.Sprint("run", k))
+		if string(r.Output) != "60" {
+			t.Errorf("it became %+v", r)
+		}
+		if got, err := e.Replay(t.Context(), r.ID, nil); err != nil || got.Divergence != nil {
+			t.Errorf("replayed: %+v %v, %v", got, got.Divergence, err)
+		}
+	}
+	if n := out.count("/once"); n != runs*60 {
+		t.Errorf("the outside saw %d calls", n)
+	}
+	t.Logf("%d runs were moved while they went on", moved)
+}

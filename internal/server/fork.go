@@ -1,0 +1,71 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// ForkRun says how a run goes on from the past of another one.
+type ForkRun struct {
+	Turn    int           `json:"turn" minimum:"0" doc:"the last turn they share; 0 is the start alone"`
+	ID      string        `json:"id,omitempty" doc:"of the new run"`
+	Answers []GivenAnswer `json:"answers,omitempty" doc:"other answers to calls of the past"`
+	Module  []byte        `json:"module,omitempty" doc:"other code, base64"`
+	Offline bool          `json:"offline,omitempty" doc:"with the world closed: nothing is kept, the answer tells what the run would do"`
+	Who     string        `json:"who,omitempty"`
+}
+
+// GivenAnswer is an answer that somebody edited.
+type GivenAnswer struct {
+	Call     int            `json:"call" minimum:"1"`
+	Status   int            `json:"status,omitempty" doc:"of an http call; 200 where it is missing"`
+	Response flawless.Bytes `json:"body,omitempty"`
+}
+
+// Forked is the new run, or what it would do.
+type Forked struct {
+	Run     *flawless.Run     `json:"run,omitempty"`
+	Offline *flawless.Offline `json:"offline,omitempty"`
+}
+
+func (a *api) forks() {
+	op := operation("fork-run", http.MethodPost, "/runs/{id}/fork", "Start a run that shares the past of this one up to a turn")
+	op.MaxBodyBytes = engine.MaxModule*4/3 + maxBody
+	huma.Register(a.huma, op, func(ctx context.Context, in *struct {
+		RunPath
+		Body ForkRun
+	}) (*body[Forked], error) {
+		o := engine.Fork{Turn: in.Body.Turn, ID: in.Body.ID, Module: in.Body.Module, Who: in.Body.Who}
+		for _, g := range in.Body.Answers {
+			o.Answers = append(o.Answers, flawless.Decision{Call: g.Call, Status: g.Status, Body: g.Response})
+		}
+		if in.Body.Offline {
+			out, err := a.engine.Offline(ctx, in.ID, o)
+			return &body[Forked]{Forked{Offline: &out}}, problem(err)
+		}
+		r, err := a.engine.Fork(ctx, in.ID, o)
+		return &body[Forked]{Forked{Run: &r}}, problem(err)
+	})
+	huma.Register(a.huma, operation("diff-runs", http.MethodGet, "/runs/{id}/diff/{other}", "The first turn in which two runs differ"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			Other string `path:"other" doc:"id of the other run"`
+		}) (*body[flawless.Difference], error) {
+			d, err := a.engine.Diff(ctx, in.ID, in.Other)
+			return &body[flawless.Difference]{d}, problem(err)
+		})
+	huma.Register(a.huma, operation("inspect-run", http.MethodGet, "/runs/{id}/inspect", "What a run was after a turn"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			Turn    int `query:"turn" minimum:"0" doc:"the last one where it is missing"`
+			Against int `query:"against" minimum:"0" doc:"turn to compare the memory with"`
+		}) (*body[flawless.Inspection], error) {
+			i, err := a.engine.Inspect(ctx, in.ID, in.Turn, in.Against)
+			return &body[flawless.Inspection]{i}, problem(err)
+		})
+}

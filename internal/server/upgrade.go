@@ -1,0 +1,82 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// UpgradeModule asks for an upgrade.
+type UpgradeModule struct {
+	Name         string   `path:"name" doc:"name of the module"`
+	Accept       string   `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
+	Runs         []string `query:"run,explode" doc:"only these runs; all open ones where it is missing"`
+	From         int      `query:"from" minimum:"0" doc:"only runs of this version"`
+	Parallel     int      `query:"parallel" minimum:"0" maximum:"256" doc:"so many are looked at at once"`
+	DryRun       bool     `query:"dry_run" doc:"only report"`
+	AllOrNothing bool     `query:"all_or_nothing" doc:"move none unless all can"`
+	Who          string   `query:"who"`
+	RawBody      []byte   `contentType:"application/wasm" required:"false"`
+}
+
+// Step is how far an upgrade has come.
+type Step struct {
+	Stage string `json:"stage"` // checking, holding, moving
+	Done  int    `json:"done"`
+	All   int    `json:"all"`
+}
+
+func (a *api) upgrades() {
+	op := operation("upgrade-module", http.MethodPost, "/modules/{name}/upgrade", "Move open runs to the newest version, where their past allows it")
+	op.Description = "Replays every open run with the newest version, or with dry_run the one in the body, and then moves those that asked for what their logs have."
+	schema := a.huma.OpenAPI().Components.Schemas.Schema(typeOf[flawless.ModuleUpgrade](), true, "ModuleUpgrade")
+	op.Responses = map[string]*huma.Response{"200": {Description: "the report", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: schema}, "text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}}
+	withCode(a, op, a.upgrade)
+	remove := operation("remove-module", http.MethodDelete, "/modules/{name}", "Remove a module, or one version of it, that no open run needs")
+	huma.Register(a.huma, remove, func(ctx context.Context, in *struct {
+		Name    string `path:"name"`
+		Version int    `query:"version" minimum:"0" doc:"only this version"`
+	}) (*body[[]flawless.Module], error) {
+		m, err := a.engine.RemoveModule(ctx, in.Name, in.Version)
+		return &body[[]flawless.Module]{m}, problem(err)
+	})
+}
+
+func (a *api) upgrade(_ context.Context, in *UpgradeModule) (*huma.StreamResponse, error) {
+	o := engine.Upgrade{Runs: in.Runs, From: in.From, Parallel: in.Parallel, DryRun: in.DryRun, AllOrNothing: in.AllOrNothing, Who: in.Who}
+	if len(in.RawBody) > 0 {
+		o.Module = in.RawBody
+	}
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		if !strings.Contains(in.Accept, "text/event-stream") {
+			report, err := a.engine.Upgrade(c.Context(), in.Name, o)
+			a.write(c, report, false, err)
+			return
+		}
+		s := openStream(c)
+		var mu sync.Mutex
+		var told time.Time
+		o.Progress = func(stage string, done, all int) {
+			mu.Lock()
+			defer mu.Unlock()
+			if now := time.Now(); done == all || now.Sub(told) > 100*time.Millisecond {
+				told = now
+				_ = s.send("progress", "", Step{stage, done, all})
+			}
+		}
+		report, err := a.engine.Upgrade(c.Context(), in.Name, o)
+		if err != nil {
+			_ = s.send("problem", "", problem(err))
+			return
+		}
+		_ = s.send("result", "", report)
+	}}, nil
+}
