@@ -32,6 +32,7 @@ var parts = []part{
 	{"replay", (*bench).replaySpeed},
 	{"freeze", (*bench).freezing},
 	{"meter", (*bench).metering},
+	{"rust", (*bench).rust},
 }
 
 // sizes say how much is measured.

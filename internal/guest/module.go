@@ -70,7 +70,6 @@ func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage stri
 	} else if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth}); err != nil {
 		return nil, err
 	}
-	m.tracing = tracing
 	if m.beta, err = newBeta(m.rewritten, bin); err != nil {
 		return nil, err
 	}
