@@ -32,6 +32,7 @@ import (
 
 func main() {
 	doc := flag.String("doc", "docs/performance.md", "file whose generated part is rewritten; empty only prints")
+	gate := flag.Bool("upgrade", false, "measure replay, upgrade and bundles, and nothing else")
 	profile := flag.String("profile", "", "write a CPU profile of an engine in this process to this file, and nothing else")
 	flag.Parse()
 	if flag.Arg(0) == "outside" {
@@ -40,9 +41,16 @@ func main() {
 	}
 	b := &bench{}
 	var err error
-	if *profile != "" {
+	switch {
+	case *profile != "":
 		err = profiled(*profile)
-	} else {
+	case *gate:
+		*doc = ""
+		if b.dir, err = os.MkdirTemp("", "bench-"); err == nil {
+			err = b.upgrade(context.Background())
+		}
+		b.clean()
+	default:
 		err = b.run(context.Background())
 		b.clean()
 	}
@@ -144,13 +152,19 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
+	fmt.Fprintln(os.Stderr, "upgrade of 10,000 open runs")
+	if err := b.upgrade(ctx); err != nil {
+		return fmt.Errorf("upgrade: %w", err)
+	}
 	b.rows = append(b.rows, row{"resident memory of the server at the end", fmt.Sprintf("%d MiB", resident(b.server.Process.Pid)>>20), "", true})
 	return b.finish()
 }
 
-func buildGuest(dir string) ([]byte, error) {
+func buildGuest(dir string) ([]byte, error) { return buildEdition(dir, "first") }
+
+func buildEdition(dir, edition string) ([]byte, error) {
 	out := filepath.Join(dir, "guest.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-X main.edition="+edition, "-o", out, ".")
 	cmd.Dir = filepath.Join("bench", "guest")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {

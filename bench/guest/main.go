@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
@@ -15,6 +16,7 @@ type Chain struct {
 func main() {
 	flawless.Workflow("empty", func(context.Context, any) (any, error) { return nil, nil })
 	flawless.Workflow("chain", chain)
+	flawless.Workflow("waiting", waiting)
 }
 
 var body = []byte(`{"amount":1999,"currency":"EUR"}`)
@@ -26,4 +28,16 @@ func chain(ctx context.Context, in Chain) (int, error) {
 		}
 	}
 	return in.N, nil
+}
+
+// edition is set when the guest is linked, so that there are two versions of one code.
+var edition = "first"
+
+// waiting is a chain that does not end for a while.
+func waiting(ctx context.Context, in Chain) (string, error) {
+	if _, err := chain(ctx, in); err != nil {
+		return "", err
+	}
+	time.Sleep(1000 * time.Hour)
+	return edition, nil
 }

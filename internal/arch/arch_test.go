@@ -39,7 +39,7 @@ var allowed = []struct {
 	{"cmd/flawless", []string{"client", "internal/bundle", "internal/rehearsal", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "sdk/go", "sdk/rust"}},
 	{"examples", nil},
 	{"demo", []string{"client"}},
-	{"bench", []string{"client", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
+	{"bench", []string{"client", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
 }
 
 // hidden are packages outside of this module that one package may use, and nobody else: what a
