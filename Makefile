@@ -9,7 +9,7 @@
 GO ?= go
 # Tests build guests with the go command, which the test cache does not see: always run them.
 TEST = $(GO) test -count=1 -timeout 20m
-GUESTS = examples/hello examples/checkout examples/crawl examples/reminder
+GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
 .PHONY: build demo test check bench arm64 fmt vet lint race rust
 

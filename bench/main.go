@@ -32,6 +32,9 @@ var parts = []part{
 	{"replay", (*bench).replaySpeed},
 	{"freeze", (*bench).freezing},
 	{"meter", (*bench).metering},
+	{"rust", (*bench).rust},
+	{"together", (*bench).together},
+	{"upgrade", (*bench).upgrade},
 }
 
 // sizes say how much is measured.
@@ -44,15 +47,21 @@ type sizes struct {
 	replayed        int   // calls
 	samples         int   // of what is measured in this process
 	repeats         int   // of restarts
+	children        int   // of one run
+	messages        int   // between two runs, both ways
+	contending      int   // runs for one state
+	upgraded        int   // open runs
 }
 
 func full() sizes {
 	return sizes{chains: 10, empties: 200, length: 5 * time.Second, sleepers: []int{1_000, 10_000, 100_000, 1_000_000},
-		overdue: 1000, turns: []int{1_000, 10_000, 100_000}, replayed: 5000, samples: 2000, repeats: 5}
+		overdue: 1000, turns: []int{1_000, 10_000, 100_000}, replayed: 5000, samples: 2000, repeats: 5,
+		children: 1000, messages: 10_000, contending: 1000, upgraded: 10_000}
 }
 
 func quick() sizes {
-	return sizes{chains: 2, empties: 10, length: time.Second, sleepers: []int{100, 400}, overdue: 50, turns: []int{150, 1500}, replayed: 200, samples: 50, repeats: 1}
+	return sizes{chains: 2, empties: 10, length: time.Second, sleepers: []int{100, 400}, overdue: 50, turns: []int{150, 1500}, replayed: 200, samples: 50, repeats: 1,
+		children: 20, messages: 40, contending: 20, upgraded: 50}
 }
 
 func main() {
@@ -187,9 +196,11 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	return b.callOutside()
 }
 
-func buildGuest(dir string) ([]byte, error) {
+func buildGuest(dir string) ([]byte, error) { return buildEdition(dir, "first") }
+
+func buildEdition(dir, edition string) ([]byte, error) {
 	out := filepath.Join(dir, "guest.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-X main.edition="+edition, "-o", out, ".")
 	cmd.Dir = filepath.Join("bench", "guest")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {

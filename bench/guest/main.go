@@ -20,6 +20,10 @@ func main() {
 	flawless.Workflow("held", held)
 	flawless.Workflow("sleep", sleep)
 	flawless.Workflow("ticks", ticks)
+	flawless.Workflow("waiting", waiting)
+	flawless.Workflow("family", family)
+	flawless.Workflow("pingpong", pingpong)
+	flawless.Workflow("add", add)
 }
 
 var body = []byte(`{"amount":1999,"currency":"EUR"}`)
@@ -81,4 +85,59 @@ func ticks(ctx context.Context, in Ticks) (map[int]int64, error) {
 		return out, err
 	}
 	return out, flawless.Sleep(ctx, time.Duration(in.Then)*time.Millisecond)
+}
+
+// edition is set when the guest is linked, so that there are two versions of one code.
+var edition = "first"
+
+// waiting is a chain that does not end for a while.
+func waiting(ctx context.Context, in Chain) (string, error) {
+	if _, err := chain(ctx, in); err != nil {
+		return "", err
+	}
+	time.Sleep(1000 * time.Hour)
+	return edition, nil
+}
+
+// family spawns n children and waits for them.
+func family(ctx context.Context, n int) (int, error) {
+	children := make([]*flawless.Child[any], n)
+	for k := range children {
+		children[k] = flawless.Spawn[any, any](ctx, "empty", nil)
+	}
+	done, err := flawless.WaitAll(ctx, children...)
+	return len(done), err
+}
+
+type Game struct {
+	N     int    `json:"n"`
+	Other string `json:"other,omitempty"` // "" waits for the first message
+}
+
+// pingpong sends n messages to another run, and waits for one after each.
+func pingpong(ctx context.Context, in Game) (int, error) {
+	first := in.Other == ""
+	for k := range in.N {
+		if first {
+			m, err := flawless.ReceiveMessage[int](ctx, "ball")
+			if err != nil {
+				return k, err
+			}
+			in.Other = m.From
+		}
+		if err := flawless.Send(ctx, in.Other, "ball", k); err != nil {
+			return k, err
+		}
+		if !first {
+			if _, err := flawless.Receive[int](ctx, "ball"); err != nil {
+				return k, err
+			}
+		}
+	}
+	return in.N, nil
+}
+
+// add changes a state that all runs of it share.
+func add(ctx context.Context, _ any) (any, error) {
+	return nil, flawless.State[int]("sum").Update(ctx, func(sum *int) error { *sum++; return nil })
 }

@@ -19,7 +19,7 @@ func (a *app) checkCommand() *cobra.Command {
 	c := &cobra.Command{Use: "check --module FILE.wasm BUNDLE|DIR...", Short: "Try a module on exported runs, without a server", Args: cobra.MinimumNArgs(1),
 		Long: "Replays exported runs with a module, and fails where one asks for something else than its log has: the check of\n" +
 			"flawless module upgrade, for a test suite. Folders are searched for *.bundle files. For a run that had ended, the end\n" +
-			"is compared, too.",
+			"is compared, too, but that a failure does not happen any more is no difference.",
 		Example: "  flawless check --module shop.wasm logs/",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if module == "" {
@@ -70,6 +70,9 @@ func (a *app) check(ctx context.Context, m *guest.Module, files []string, source
 		case err != nil:
 			v.Verdict, v.Reason = flawless.Untold, err.Error()
 			u.Untold++
+		case r.Divergence != nil && fails(r.Divergence):
+			v.Reason, v.Divergence = "it had failed in turn "+fmt.Sprint(r.Divergence.Turn)+"; the code would do otherwise there", nil
+			u.GoOn++
 		case r.Divergence != nil:
 			v.Verdict = flawless.Diverges
 			u.Diverge++
@@ -80,6 +83,12 @@ func (a *app) check(ctx context.Context, m *guest.Module, files []string, source
 	}
 	u.Took = time.Since(began)
 	return a.printUpgrade(u, source)
+}
+
+// fails tells whether a replay differs only in that the run had failed: everything before is the same,
+// and to do otherwise there is what one wants of new code.
+func fails(d *flawless.Divergence) bool {
+	return d.Logged == nil && d.LoggedEnd != nil && d.LoggedEnd.Failure != nil
 }
 
 // bundlesIn returns the files, and those that end in .bundle of the folders.

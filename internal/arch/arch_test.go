@@ -34,11 +34,12 @@ var allowed = []struct {
 	{"internal/engine", []string{"internal/bundle", "internal/effect", "internal/guest", "internal/store", "internal/vault", "internal/cron"}},
 	{"internal/rusttest", nil},
 	{"sdk/rust", nil},
+	{"internal/rehearsal", []string{"internal/effect", "internal/engine", "internal/guest", "internal/store", "internal/store/mem"}},
 	{"internal/server", []string{"internal/engine", "internal/bundle"}},
-	{"cmd/flawless", []string{"client", "internal/bundle", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "sdk/go", "sdk/rust"}},
+	{"cmd/flawless", []string{"client", "internal/bundle", "internal/rehearsal", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "sdk/go", "sdk/rust"}},
 	{"examples", nil},
 	{"demo", []string{"client"}},
-	{"bench", []string{"client", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
+	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
 }
 
 // hidden are packages outside of this module that one package may use, and nobody else: what a

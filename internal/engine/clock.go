@@ -68,7 +68,14 @@ func (c *clock) run() {
 				c.e.touch(id)
 			})
 		}
-		wait := time.NewTimer(c.pause(now))
+		pause := c.pause(now)
+		if c.e.virtual != nil {
+			if c.jump() {
+				continue
+			}
+			pause = glance
+		}
+		wait := time.NewTimer(pause)
 		select {
 		case <-wait.C:
 		case <-c.change:

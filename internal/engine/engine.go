@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"strings"
 	"sync"
@@ -43,6 +44,11 @@ type Options struct {
 	Memory   int64        // bytes that the process should take at most; 0 is unlimited
 	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
 	Vault    *vault.Vault // keeps the secrets; nil is none
+
+	// For rehearsals.
+	Virtual *Virtual                // the clock, in place of Now; nil is none
+	Seed    func(run string) []byte // 32 bytes, all randomness of a run; nil asks the system
+	Loaded  []*guest.Module         // modules that need not be compiled; they are not closed
 
 	resident func() int64 // bytes that the process takes; nil asks the system
 
@@ -105,6 +111,9 @@ type Engine struct {
 	modules map[string]*loading
 	names   names
 
+	virtual *Virtual
+	seed    func(run string) []byte
+
 	choosing sync.RWMutex // held while a module is chosen for a run, so that it is not removed
 	topics   map[string]*topic
 	watches  map[*watch]struct{}
@@ -129,10 +138,20 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	if e.virtual, e.seed = o.Virtual, o.Seed; e.virtual != nil {
+		e.clockNow = e.virtual.Now
+	}
 	if e.clockNow == nil {
 		e.clockNow = time.Now
 	}
-	for digest, m := range o.compiled {
+	compiled := maps.Clone(o.compiled)
+	for _, m := range o.Loaded {
+		if compiled == nil {
+			compiled = map[string]*guest.Module{}
+		}
+		compiled[m.Digest()] = m
+	}
+	for digest, m := range compiled {
 		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*jsonschema.Schema{}}
 		close(l.done)
 		e.modules[digest] = l

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/rusttest"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -374,5 +375,31 @@ func TestASagaInRust(t *testing.T) {
 	want := "/first /second /third /undo-third /undo-second /undo-second /undo-second /undo-first"
 	if got := strings.Join(seen, " "); r.Status != flawless.Failed || !strings.Contains(r.Failure.Message, "418") || got != want {
 		t.Errorf("it is %+v %+v, the steps were %s", r, r.Failure, got)
+	}
+}
+
+// TestSecretsInRust hands secrets out, by our SDK and by the published crates.
+func TestSecretsInRust(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer s3cret" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer s.Close()
+	web := effect.NewClient(effect.ClientOptions{Secrets: func() []flawless.OpenSecret {
+		return []flawless.OpenSecret{{Secret: flawless.Secret{Name: "TOKEN", Hosts: []string{s.URL}}, Value: "s3cret"}}
+	}})
+	defer web.Close()
+	o := Options{Kinds: effect.Kinds(effect.Options{HTTP: web})}
+	e := openRust(t, mem.New(), o)
+	r := mustEnd(t, e, startRust(t, e, "beside", "secret", s.URL).ID)
+	if string(r.Output) != "200" || r.Labels["kind"] != "secret" {
+		t.Errorf("it is %+v %+v", r, r.Failure)
+	}
+	e = openBeta(t, mem.New(), o)
+	r = mustEnd(t, e, startRust(t, e, "beta", "secret", map[string]any{"url": s.URL, "n": 0}).ID)
+	if string(r.Output) != "[true,200]" {
+		t.Errorf("it is %+v %+v", r, r.Failure)
 	}
 }

@@ -86,6 +86,9 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails
+	if e.seed != nil {
+		seed = e.seed(o.ID)
+	}
 	now := e.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()

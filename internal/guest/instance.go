@@ -68,6 +68,7 @@ type Instance struct {
 	tracer     *tracer
 
 	workflow  string // of a beta guest
+	secrets   string // the token of its placeholders
 	cancelled int    // its call that is answered when the run is cancelled
 	response  []byte // that it has sent
 }
@@ -112,7 +113,8 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
-	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow, "secrets": flawless.SecretToken(s.Seed)}
+	i.workflow, i.secrets = s.Workflow, flawless.SecretToken(s.Seed)
+	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow, "secrets": i.secrets}
 	if s.URL != "" {
 		told["url"] = s.URL
 	}
@@ -126,7 +128,6 @@ func (i *Instance) begins(s Start) {
 	if i.m.tracing != nil {
 		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
 	}
-	i.workflow = s.Workflow
 }
 
 // derive makes a seed for one purpose of a run's seed.

@@ -59,15 +59,17 @@ func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage stri
 	}
 	progress("rewriting", 0)
 	sum := sha256.Sum256(bin)
-	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum}
-	known := r.recall(m.digest)
+	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, tracing: tracing}
+	var known *prepared
 	var err error
+	if tracing == nil {
+		known = r.recall(m.digest)
+	}
 	if known != nil {
 		m.rewritten = &known.Rewritten
 	} else if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth}); err != nil {
 		return nil, err
 	}
-	m.tracing = tracing
 	if m.beta, err = newBeta(m.rewritten, bin); err != nil {
 		return nil, err
 	}
@@ -144,7 +146,9 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		m.base.sum = sha256.Sum256(m.base.bytes)
 		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
 	}
-	m.rt.remember(m, i.described)
+	if m.tracing == nil {
+		m.rt.remember(m, i.described)
+	}
 	return nil
 }
 

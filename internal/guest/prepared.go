@@ -84,8 +84,13 @@ func (r *Runtime) remember(m *Module, manifest []byte) {
 
 // adopt takes in what was kept in place of initialising.
 func (m *Module) adopt(p *prepared) error {
-	if err := m.describe(p.Manifest); err != nil || !p.Shared {
+	if m.beta != nil {
+		m.manifest = m.beta.manifest()
+	} else if err := m.describe(p.Manifest); err != nil {
 		return err
+	}
+	if !p.Shared {
+		return nil
 	}
 	base, err := newImage(p.Image, m.rt.options.copied)
 	if err != nil {

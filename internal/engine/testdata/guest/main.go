@@ -48,6 +48,8 @@ func main() {
 	flawless.Workflow("confide", confide)
 	flawless.Workflow("label", label)
 	flawless.Workflow("insist", insist)
+	flawless.Workflow("conform", conform)
+	flawless.Workflow("echo", echo)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

@@ -113,13 +113,13 @@ impl<Out> Child<Out> {
         let Error::Call(e) = &error else { return error };
         match &e.kind {
             Kind::Other(status) if ["failed", "cancelled", "terminated"].contains(&&**status) => {
-                Error::Child(ChildError {
+                Error::Child(Box::new(ChildError {
                     id: self.id.clone(),
                     name: self.asked.about.url.clone(),
                     status: status.clone(),
                     kind: e.reason.clone(),
                     message: e.message.clone(),
-                })
+                }))
             }
             _ => error,
         }
@@ -183,6 +183,6 @@ impl StdError for ChildError {}
 
 impl From<CallError> for Error {
     fn from(e: CallError) -> Self {
-        Error::Call(e)
+        Error::Call(Box::new(e))
     }
 }

@@ -16,11 +16,11 @@ pub enum Error {
     /// The call was sent, and nobody can know whether it took effect.
     Interrupted(Interrupted),
     /// The call ended in another way.
-    Call(CallError),
+    Call(Box<CallError>),
     /// A response has a status that is not 2xx; only [`crate::http::Response::success`] returns it.
     Status(StatusError),
     /// A run that was waited for ended without output.
-    Child(ChildError),
+    Child(Box<ChildError>),
     /// Steps of a saga could not be undone.
     Undo(UndoError),
     /// Somebody asked the run to give up.
@@ -236,7 +236,7 @@ impl AnswerError {
                 status: self.status.filter(|s| *s > 0),
                 message: self.message,
             }),
-            word => Error::Call(CallError {
+            word => Error::from(CallError {
                 request,
                 kind: Kind::of(word),
                 reason: self.reason,
@@ -321,7 +321,7 @@ mod tests {
                 "call 2, POST https://pay.example/: interrupted, it may or may not have taken effect: reset",
             ),
             (
-                Error::Call(CallError {
+                Error::from(CallError {
                     request: about(),
                     kind: Kind::TooLarge,
                     reason: String::new(),

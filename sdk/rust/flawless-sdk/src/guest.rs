@@ -27,6 +27,8 @@ struct StartHead {
     workflow: String,
     #[serde(default)]
     url: String,
+    #[serde(default)]
+    secrets: String,
 }
 
 #[unsafe(no_mangle)]
@@ -34,7 +36,7 @@ extern "C" fn flawless_start() {
     let head: StartHead = serde_json::from_slice(&host::part(0, host::HEAD))
         .expect("the start of the run cannot be read");
     let input = host::part(0, host::BODY);
-    run::set_url(head.url);
+    run::set_server(head.url, head.secrets);
     reactor::watch(host::call("cancelled", b"{}", b""));
     let found = workflow::find(&workflow::all(), &head.workflow);
     match found.map(|w| &w.body) {

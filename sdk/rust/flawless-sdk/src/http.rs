@@ -195,7 +195,7 @@ impl Request {
 
     fn make(self, about: &About, site: &Location<'_>) -> Result<Call, Error> {
         if let Some(message) = self.problem() {
-            return Err(Error::Call(CallError {
+            return Err(Error::from(CallError {
                 request: about.clone(),
                 kind: Kind::Invalid,
                 reason: String::new(),

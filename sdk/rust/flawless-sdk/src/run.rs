@@ -16,6 +16,7 @@ pub(crate) enum Mode {
 thread_local! {
     static MODE: Cell<Mode> = const { Cell::new(Mode::Outside) };
     static ID: RefCell<String> = const { RefCell::new(String::new()) };
+    static SECRETS: RefCell<String> = const { RefCell::new(String::new()) };
     static URL: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -30,9 +31,15 @@ pub(crate) fn set(mode: Mode, id: String) {
     ID.replace(id);
 }
 
-/// Says where the server is.
-pub(crate) fn set_url(url: String) {
+/// Says where the server is, and what makes placeholders of secrets the run's own.
+pub(crate) fn set_server(url: String, secrets: String) {
     URL.replace(url);
+    SECRETS.replace(secrets);
+}
+
+/// Returns what makes placeholders of secrets the run's own, `""` outside a workflow.
+pub(crate) fn secrets() -> String {
+    SECRETS.with_borrow(Clone::clone)
 }
 
 /// Returns where the server is, `""` outside a workflow.

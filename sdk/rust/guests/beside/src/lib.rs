@@ -1,5 +1,7 @@
 //! Async workflows that the tests run on an engine.
 
+mod conform;
+
 use std::time::Duration;
 
 use flawless::{Error, Kind, http};
@@ -248,4 +250,16 @@ async fn confirm(url: String) -> Result<String, Error> {
         })
     });
     Ok(done.await?.text())
+}
+
+/// Hands a secret to a server, and labels the run.
+#[flawless::workflow("secret")]
+async fn secret(url: String) -> Result<u16, Box<dyn std::error::Error>> {
+    flawless::set_label("kind", "secret")?;
+    let token = format!("Bearer {}", flawless::secret("TOKEN"));
+    Ok(http::get(url)
+        .header("Authorization", token)
+        .send()
+        .await?
+        .status)
 }

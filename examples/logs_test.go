@@ -1,0 +1,161 @@
+package examples
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/rehearsal"
+)
+
+var record = flag.Bool("record", false, "record the logs of this version anew; only before it is released")
+
+// logs is where runs of every released version are kept. They have to replay for ever: a format that
+// changes gets a number and a folder of its own.
+var logs = filepath.Join("..", "testdata", "logs")
+
+// recorded are the runs that are kept of each example: whole, with the module that made them, or only
+// the log, which is replayed with the example as it is built today.
+var recorded = []struct {
+	example string
+	whole   bool
+	input   any
+}{
+	{"hello", true, map[string]any{"name": "Ann"}},
+	{"checkout", false, map[string]any{"id": "1", "item": "book", "quantity": 1, "card": "c", "cents": 5, "services": "https://shop.test"}},
+	{"crawl", false, map[string]any{"base": "http://pages.test/"}},
+	{"reminder", false, map[string]any{"url": "http://remind.test/", "text": "pay", "times": 3, "every_days": 7, "days": 7}},
+}
+
+// TestRecord writes the logs, where it is told to.
+func TestRecord(t *testing.T) {
+	if !*record {
+		return // there is nothing to test in it
+	}
+	rt := runtime(t)
+	dir := filepath.Join(logs, fmt.Sprintf("v%d", flawless.LogFormat))
+	hashes := map[string]string{}
+	for _, r := range recorded {
+		bin := build(t, r.example)
+		in, err := json.Marshal(r.input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		result, err := rehearsal.Run(t.Context(), rehearsal.Options{Guest: rt, Binary: bin, Workflow: r.example, Input: in,
+			Outside: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { n++; fmt.Fprintf(w, `{"id":"n%d"}`, n) })})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(bin)
+		b := bundle.Bundle{Log: result.Log, Manifest: bundle.Manifest{Run: result.Run,
+			Module: flawless.Module{Name: r.example, Digest: hex.EncodeToString(sum[:]), Size: int64(len(bin))}}}
+		if r.whole {
+			b.Module = bin
+		}
+		m, err := rt.Load(t.Context(), bin, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := engine.Replay(t.Context(), m, result.Run.ID, engine.Records(b.Log), engine.Examine{})
+		if err != nil || got.Divergence != nil {
+			t.Fatal(got.Divergence, err)
+		}
+		if r.whole {
+			hashes[r.example] = got.Hash
+		}
+		f, err := os.Create(filepath.Join(dir, r.example+".bundle"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := bundle.Write(f, b); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := json.MarshalIndent(hashes, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "hashes.json"), append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func runtime(t *testing.T) *guest.Runtime {
+	t.Helper()
+	rt, err := guest.NewRuntime(context.Background(), guest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rt.Close(context.Background()) })
+	return rt
+}
+
+// TestOldLogsReplay replays the recorded runs of every version: those with their module to the same
+// bits, the others with the examples and the SDK of today.
+func TestOldLogsReplay(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(logs, "v*", "*.bundle"))
+	if err != nil || len(files) < len(recorded) {
+		t.Fatalf("there are %d recorded runs, %v", len(files), err)
+	}
+	rt := runtime(t)
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := bundle.Read(f)
+		_ = f.Close()
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".bundle")
+		bin, want := b.Module, ""
+		if bin == nil {
+			bin = build(t, name)
+		} else if want = hashes(t, filepath.Dir(file))[name]; want == "" {
+			t.Errorf("%s: its hash is not kept", file)
+		}
+		m, err := rt.Load(t.Context(), bin, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := engine.Replay(t.Context(), m, b.Manifest.Run.ID, engine.Records(b.Log), engine.Examine{})
+		if err != nil || got.Divergence != nil || got.Turns != b.Manifest.Run.Turns {
+			t.Errorf("%s: %+v %v, %v", file, got, got.Divergence, err)
+		}
+		if want != "" && got.Hash != want {
+			t.Errorf("%s: the guest ended as %s, it should be %s", file, got.Hash, want)
+		}
+	}
+}
+
+func hashes(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "hashes.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]string
+	if err := json.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

@@ -1,0 +1,217 @@
+package rehearsal
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// Report is what came of killing a workflow everywhere.
+type Report struct {
+	Result  Result  `json:"result"`  // of the life that was not cut short
+	Writes  int     `json:"writes"`  // that it made
+	Crashes int     `json:"crashes"` // lives that were cut short
+	Asked   int     `json:"asked"`   // decisions that were needed after a crash, taken by what the outside saw
+	Faults  []Fault `json:"faults"`  // differences that a crash made
+}
+
+// Fault is a difference that a crash made.
+type Fault struct {
+	Write int    `json:"write"` // the engine was killed at this write
+	After bool   `json:"after"` // after it took effect, and not before
+	Text  string `json:"text"`
+}
+
+func (f Fault) String() string {
+	when := "before"
+	if f.After {
+		when = "after"
+	}
+	return fmt.Sprintf("killed %s write %d: %s", when, f.Write, f.Text)
+}
+
+// CrashEverywhere runs the workflow to its end, and then again and again, each time killing the engine
+// before or after another one of its writes and starting a new one on what is left. It compares what
+// the outside saw, and how the run ended, with the life that was not cut short. Progress is called after
+// each life; nil is nobody.
+func CrashEverywhere(ctx context.Context, o Options, progress func(done, all int)) (Report, error) {
+	s, err := newStage(ctx, o)
+	if err != nil {
+		return Report{}, err
+	}
+	defer s.close()
+	rep := Report{Faults: []Fault{}}
+	kv := &mortal{KV: s.db.Clone()}
+	l, err := s.life(kv)
+	if err != nil {
+		return rep, err
+	}
+	err = l.play(ctx)
+	if err == nil {
+		rep.Result, err = l.result(ctx)
+	}
+	l.close()
+	if err != nil {
+		return rep, err
+	}
+	rep.Writes = kv.writes - 1 // the first is the lease
+	for n := range rep.Writes {
+		for k, after := range []bool{false, true} {
+			text, err := s.crash(ctx, &rep, &mortal{KV: s.db.Clone(), at: n + 2, after: after})
+			if err != nil {
+				return rep, fmt.Errorf("%s: %w", Fault{n + 1, after, "the run cannot go on"}, err)
+			}
+			if text != "" {
+				rep.Faults = append(rep.Faults, Fault{n + 1, after, text})
+			}
+			if progress != nil {
+				progress(2*n+k+1, 2*rep.Writes)
+			}
+		}
+	}
+	return rep, nil
+}
+
+// crash plays two lives, the first of which is cut short, and returns what differs.
+func (s *stage) crash(ctx context.Context, rep *Report, kv *mortal) (string, error) {
+	first, err := s.life(kv)
+	if err != nil {
+		return "", err
+	}
+	defer first.outside.close()
+	first.owned = false
+	err = first.play(ctx)
+	if err == nil { // it made fewer writes than the one that was not cut short
+		got, err := first.result(ctx)
+		first.close()
+		return s.compare(rep, got), err
+	}
+	first.close()
+	if !errors.Is(err, errDied) {
+		return "", err
+	}
+	rep.Crashes++
+	second, err := first.again(&mortal{KV: kv.KV})
+	if err != nil {
+		return "", err
+	}
+	defer second.close()
+	if err := second.play(ctx); err != nil {
+		return "", err
+	}
+	got, err := second.result(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, rec := range got.Log {
+		for _, e := range rec.Entries {
+			if e.Decision != nil {
+				rep.Asked++
+			}
+		}
+	}
+	return s.compare(rep, got), nil
+}
+
+// compare returns what differs from the life that was not cut short, "" where nothing does.
+func (s *stage) compare(rep *Report, got Result) string {
+	want := rep.Result
+	switch {
+	case got.Run.Status != want.Run.Status:
+		return fmt.Sprintf("the run is %s, it should be %s", endText(got.Run), endText(want.Run))
+	case !sameJSON(got.Run.Output, want.Run.Output):
+		return fmt.Sprintf("the output is %s, it should be %s", got.Run.Output, want.Run.Output)
+	case got.Run.Failure != nil && want.Run.Failure != nil && got.Run.Failure.Message != want.Run.Failure.Message:
+		return fmt.Sprintf("the run is %s, it should be %s", endText(got.Run), endText(want.Run))
+	}
+	return compareRequests(distinct(got), distinct(want))
+}
+
+// distinct returns the requests of a result without those that were repeated and may be.
+func distinct(r Result) []string {
+	repeatable := map[string]bool{}
+	for _, rec := range r.Log {
+		for _, e := range rec.Entries {
+			if e.Turn == nil {
+				continue
+			}
+			for _, c := range e.Turn.Calls {
+				repeatable[runID+"-"+strconv.Itoa(c.N)] = idempotent(c)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	var out []string
+	for _, q := range r.Requests {
+		again := fmt.Sprint(q.Key, " ", q.Method, " ", q.URL)
+		if q.Key != "" && seen[again] && repeatable[q.Key] {
+			continue
+		}
+		seen[again] = true
+		out = append(out, fmt.Sprint(q.Method, " ", q.URL, "\x00", q.Body))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func idempotent(c flawless.Call) bool {
+	for _, k := range effect.Kinds(effect.Options{}) {
+		if k.Name == c.Kind {
+			p, err := k.Check(c)
+			return err == nil && p.Idempotent
+		}
+	}
+	return false
+}
+
+// compareRequests returns the first request that the outside saw more or less often than it should.
+func compareRequests(got, want []string) string {
+	count := map[string]int{}
+	for _, q := range got {
+		count[q]++
+	}
+	for _, q := range want {
+		count[q]--
+	}
+	all := slices.Concat(got, want)
+	slices.Sort(all)
+	for _, q := range slices.Compact(all) {
+		line, _, _ := strings.Cut(q, "\x00")
+		switch n := count[q]; {
+		case n > 0:
+			return fmt.Sprintf("the outside saw %s once too often (%d too many)", line, n)
+		case n < 0:
+			return fmt.Sprintf("the outside did not see %s (%d too few)", line, -n)
+		}
+	}
+	return ""
+}
+
+func endText(r flawless.Run) string {
+	if r.Failure != nil {
+		return fmt.Sprintf("%s (%s: %s)", r.Status, r.Failure.Kind, r.Failure.Message)
+	}
+	return cmp.Or(string(r.Status), "nothing")
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	var x, y any
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+		return false
+	}
+	p, _ := json.Marshal(x)
+	q, _ := json.Marshal(y)
+	return bytes.Equal(p, q)
+}

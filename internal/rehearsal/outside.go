@@ -1,0 +1,192 @@
+package rehearsal
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Request is one that the outside saw.
+type Request struct {
+	Method string `json:"method"`
+	URL    string `json:"url"`
+	Body   string `json:"body,omitempty"`
+	Key    string `json:"idempotency_key,omitempty"`
+
+	Status   int    `json:"status"` // of the response
+	Response string `json:"response,omitempty"`
+}
+
+// outside is a server in this process that answers for every host, with and without TLS.
+type outside struct {
+	net.Listener
+	handler http.Handler
+	server  *http.Server
+	served  sync.WaitGroup
+	tls     *tls.Config
+
+	mu   sync.Mutex
+	seen []Request
+}
+
+func newOutside(handler http.Handler) (*outside, error) {
+	o := &outside{handler: handler}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	o.tls = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}}, NextProtos: []string{"http/1.1"}}
+	o.server = &http.Server{Handler: o, ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
+	if o.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("listening on this machine: %w", err)
+	}
+	o.served.Go(func() { _ = o.server.Serve(o) })
+	return o, nil
+}
+
+func (o *outside) close() {
+	_ = o.server.Close()
+	o.served.Wait()
+}
+
+// Accept makes it a net.Listener whose connections may speak TLS.
+func (o *outside) Accept() (net.Conn, error) {
+	c, err := o.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &sniffed{Conn: c, tls: o.tls}, nil
+}
+
+// dial connects to it, whatever is asked for.
+func (o *outside) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, o.Addr().String())
+}
+
+// connKey finds the connection in the context of a request.
+type connKey struct{}
+
+// sniffed is a connection that speaks TLS where the other side begins to.
+type sniffed struct {
+	net.Conn
+	tls  *tls.Config
+	once sync.Once
+	in   io.Reader
+	over *tls.Conn
+}
+
+// start looks at the first byte, which in TLS is that of a handshake.
+func (s *sniffed) start() {
+	s.once.Do(func() {
+		in := bufio.NewReader(s.Conn)
+		s.in = in
+		if first, err := in.Peek(1); err == nil && first[0] == 0x16 {
+			s.over = tls.Server(&peeked{s.Conn, in}, s.tls)
+		}
+	})
+}
+
+func (s *sniffed) Read(b []byte) (int, error) {
+	if s.start(); s.over != nil {
+		return s.over.Read(b)
+	}
+	return s.in.Read(b)
+}
+
+func (s *sniffed) Write(b []byte) (int, error) {
+	if s.over != nil {
+		return s.over.Write(b)
+	}
+	return s.Conn.Write(b)
+}
+
+type peeked struct {
+	net.Conn
+	in io.Reader
+}
+
+func (p *peeked) Read(b []byte) (int, error) { return p.in.Read(b) }
+
+// ServeHTTP takes down a request and hands it on.
+func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // it was cut off: the workflow was killed
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.URL.Scheme, r.URL.Host = "http", r.Host
+	if c, ok := r.Context().Value(connKey{}).(*sniffed); ok && c.over != nil {
+		r.URL.Scheme = "https"
+	}
+	seen := Request{Method: r.Method, URL: r.URL.String(), Body: string(body), Key: r.Header.Get("Idempotency-Key")}
+	o.mu.Lock()
+	at := len(o.seen)
+	o.seen = append(o.seen, seen)
+	o.mu.Unlock()
+	told := &recorder{ResponseWriter: w, status: http.StatusOK}
+	o.handler.ServeHTTP(told, r)
+	o.mu.Lock()
+	o.seen[at].Status, o.seen[at].Response = told.status, told.body.String()
+	o.mu.Unlock()
+}
+
+// requests returns what was seen so far.
+func (o *outside) requests() []Request {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]Request(nil), o.seen...)
+}
+
+// answer returns the response that the outside gave to the request with that key.
+func (o *outside) answer(key string) (Request, error) {
+	for _, r := range o.requests() {
+		if r.Key == key && r.Status != 0 {
+			return r, nil
+		}
+	}
+	return Request{}, errNotSeen
+}
+
+var errNotSeen = errors.New("the outside did not see the request")
+
+// recorder takes down a response.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.body.Write(b)
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController through.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// String is the request in a line.
+func (r Request) String() string { return fmt.Sprintf("%s %s", r.Method, r.URL) }

@@ -1,0 +1,145 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest"
+)
+
+// rehearsed is the guest of the engine's tests, and what runs it.
+var rehearsed = sync.OnceValues(func() (Options, error) {
+	dir, err := os.MkdirTemp("", "rehearsal")
+	if err != nil {
+		return Options{}, err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "guest.wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
+	cmd.Dir = filepath.Join("..", "engine", "testdata", "guest")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return Options{}, fmt.Errorf("%v: %s", err, text)
+	}
+	o := Options{}
+	if o.Binary, err = os.ReadFile(out); err == nil {
+		o.Guest, err = guest.NewRuntime(context.Background(), guest.Options{})
+	}
+	return o, err
+})
+
+func options(t *testing.T, workflow, input string) Options {
+	t.Helper()
+	o, err := rehearsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Workflow, o.Input = workflow, []byte(input)
+	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "did %s", r.URL.Path) })
+	return o
+}
+
+func TestAYearPassesAtOnce(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	r, err := Run(t.Context(), options(t, "sleep", "365"))
+	if err != nil || r.Run.Status != flawless.Completed || string(r.Run.Output) != `"8760h0m0s"` {
+		t.Fatalf("it is %+v, %v", r.Run, err)
+	}
+	if r.Virtual < 365*24*time.Hour {
+		t.Errorf("%v have passed", r.Virtual)
+	}
+	t.Logf("a year took %v", time.Since(began))
+}
+
+func TestTheOutsideAnswersEveryHost(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://shop.test", "https://pay.test:8443"} {
+		r, err := Run(t.Context(), options(t, "chain", fmt.Sprintf(`{"url":%q,"n":3}`, url)))
+		if err != nil || string(r.Run.Output) != "3" || len(r.Requests) != 3 {
+			t.Fatalf("it is %+v, %v; the outside saw %v", r.Run, err, r.Requests)
+		}
+		if q := r.Requests[0]; q.URL != url+"/once" || q.Method != "POST" || q.Body != "body" || q.Status != 200 || q.Response != "did /once" {
+			t.Errorf("the outside saw %+v", q)
+		}
+	}
+}
+
+func TestTheSameRehearsalDrawsTheSame(t *testing.T) {
+	t.Parallel()
+	in := `{"url":"http://a.test","dead":"http://b.test","n":1}`
+	a, err := Run(t.Context(), options(t, "everything", in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Run(t.Context(), options(t, "everything", in))
+	if err != nil || string(a.Run.Output) != string(b.Run.Output) {
+		t.Errorf("%s and %s, %v", a.Run.Output, b.Run.Output, err)
+	}
+}
+
+func TestKilledEverywhereNothingDiffers(t *testing.T) {
+	t.Parallel()
+	in := `{"url":"http://a.test","steps":[{"post":"/a"},{"put":"/b"},{"sleep":50},{"both":[{"post":"/c"},{"sleep":70}]},{"data":3}]}`
+	rep, err := CrashEverywhere(t.Context(), options(t, "script", in), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Faults) != 0 || rep.Writes < 5 || rep.Crashes < rep.Writes || rep.Asked == 0 {
+		t.Errorf("%d writes, %d crashes, %d decisions: %v", rep.Writes, rep.Crashes, rep.Asked, rep.Faults)
+	}
+	t.Logf("%d writes, %d crashes, %d decisions", rep.Writes, rep.Crashes, rep.Asked)
+}
+
+func TestADifferenceIsTold(t *testing.T) {
+	t.Parallel()
+	want := Result{Run: flawless.Run{Status: flawless.Completed, Output: []byte("1")}, Requests: []Request{{Method: "POST", URL: "/a", Key: "rehearsal-2"}}}
+	rep := &Report{Result: want}
+	for name, change := range map[string]func(r *Result){
+		"another end":           func(r *Result) { r.Run.Status = flawless.Failed },
+		"another output":        func(r *Result) { r.Run.Output = []byte("2") },
+		"a request too many":    func(r *Result) { r.Requests = append(r.Requests, r.Requests[0]) },
+		"a request that is not": func(r *Result) { r.Requests = nil },
+		"another request":       func(r *Result) { r.Requests = []Request{{Method: "POST", URL: "/b"}} },
+	} {
+		got := want
+		got.Requests = append([]Request(nil), want.Requests...)
+		change(&got)
+		if (&stage{}).compare(rep, got) == "" {
+			t.Errorf("%s: nothing differs", name)
+		}
+	}
+	if text := (&stage{}).compare(rep, want); text != "" {
+		t.Errorf("the same: %s", text)
+	}
+}
+
+func TestARehearsalThatCannotEnd(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		workflow, input string
+		code            flawless.Code
+	}{
+		"it waits for something":  {"mailbox", "1", flawless.Conflict},
+		"no such workflow":        {"none", "null", flawless.NotFound},
+		"input that does not fit": {"chain", `{"n":"x"}`, flawless.Invalid},
+	} {
+		if _, err := Run(t.Context(), options(t, row.workflow, row.input)); !errors.Is(err, row.code) {
+			t.Errorf("%s: %v, want %s", name, err, row.code)
+		}
+	}
+	o := options(t, "spin", "null")
+	o.Limit = 300 * time.Millisecond
+	if _, err := Run(t.Context(), o); !errors.Is(err, flawless.TooLarge) {
+		t.Errorf("one that computes for ever: %v", err)
+	}
+}
