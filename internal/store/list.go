@@ -36,8 +36,8 @@ func (s *Store) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 
 // The work for one page, so that it comes soon whatever the filter is: a step along a list is 1.
 const (
-	pageWork = 10_000
-	readWork = 20 // reading a run that the filter does not select
+	pageWork = 4_000
+	readWork = 8 // reading a run that the filter does not select
 )
 
 func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
