@@ -1,7 +1,8 @@
 # make demo   watch a card being charged once while the server is killed
 # make test   all tests
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
-# make bench  the figures of docs/performance.md, measured here
+# make bench  the figures of docs/performance.md, measured here. SECTIONS=http,freeze measures these only,
+#             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make build  the command, bin/flawless
 
@@ -48,7 +49,7 @@ rust:
 	cd sdk/rust && RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
 
 bench:
-	$(GO) run ./bench
+	$(GO) run ./bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)
 
 arm64:
 	$(TEST) -run TestAnotherProcessGivesTheSameBits -v ./internal/guest -processor arm64

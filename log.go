@@ -8,6 +8,15 @@ type Record struct {
 	Seq     uint64  `json:"seq"`   // 0, 1, 2 within the run, without gaps
 	Epoch   uint64  `json:"epoch"` // of the owner that wrote it
 	Entries []Entry `json:"entries"`
+	// Cut is set in the first record where others behind it were removed.
+	Cut *Cut `json:"cut,omitempty"`
+}
+
+// Cut is what was removed from a log, see [Module.KeepTurns].
+type Cut struct {
+	Next  uint64 `json:"next" cbor:"1,keyasint"`                     // the first record that is still there
+	Turns int    `json:"turns" cbor:"2,keyasint"`                    // up to this one turns were removed, but for what the first record has
+	Cost  uint64 `json:"cost,omitempty" cbor:"3,keyasint,omitempty"` // metered units of all turns up to this one
 }
 
 // Entry is one event in the life of a run. Exactly one of the pointers is set.
@@ -42,8 +51,9 @@ type Start struct {
 	Of       string            `json:"of,omitempty" cbor:"23,keyasint,omitempty"`       // the run that this one repeats
 	Deadline int64             `json:"deadline,omitempty" cbor:"24,keyasint,omitempty"` // the run is asked to give up then: Unix nanoseconds
 	Grace    int64             `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // and terminated this many nanoseconds later
-	Labels   map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"`
-	Origin   *Origin           `json:"origin,omitempty" cbor:"31,keyasint,omitempty"` // of a fork or an imported run
+	Origin   *Origin           `json:"origin,omitempty" cbor:"30,keyasint,omitempty"`   // of a fork or an imported run
+	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`
+	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"` // where it queues before it begins
 }
 
 // Turn is what the guest saw and did between two waits.
@@ -57,7 +67,7 @@ type Turn struct {
 	Wake    int64             `json:"wake,omitempty" cbor:"7,keyasint,omitempty"` // next timer of the guest: Unix nanoseconds, 0 is none
 	Ended   *Ended            `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
 	Cost    uint64            `json:"cost,omitempty" cbor:"10,keyasint,omitempty"`   // metered units
-	Labels  map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"` // that the guest set; "" removes one
+	Labels  map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"` // that the guest set; "" removes one
 }
 
 // Ended is how a workflow's function came to its end.

@@ -66,7 +66,8 @@ type Run struct {
 	Of       string            `json:"of,omitempty" cbor:"21,keyasint,omitempty"`       // the run that this one repeats
 	Mail     int               `json:"mail,omitempty" cbor:"22,keyasint,omitempty"`     // messages that were not received yet
 	Deadline *time.Time        `json:"deadline,omitempty" cbor:"23,keyasint,omitempty"` // the run is asked to give up then
-	Labels   map[string]string `json:"labels,omitempty" cbor:"30,keyasint,omitempty"`   // for people and lists
+	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`   // for people and lists
+	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins
 }
 
 // Failure is why a run ended without output.

@@ -19,7 +19,7 @@ import (
 // upgrade measures, in this process and with calls that are answered at once, how fast runs are
 // replayed and moved to another version, and how large a bundle is.
 func (b *bench) upgrade(ctx context.Context) error {
-	const runs, calls = 10_000, 20
+	runs, calls := b.sizes.upgraded, 20
 	first, err := buildEdition(b.dir, "first")
 	if err != nil {
 		return err
@@ -64,9 +64,10 @@ func (b *bench) upgrade(ctx context.Context) error {
 		}
 		rate := float64(runs) / u.Took.Seconds()
 		if dry {
-			b.rows = append(b.rows, row{"upgrade gate over 10,000 open runs of 20 calls", fmt.Sprintf("%.0f runs/s", rate), "≥ 1000 runs/s", rate >= 1000})
+			b.put(figure{What: fmt.Sprintf("upgrade gate over %s open runs of %d calls", thousands(float64(runs)), calls), Value: rate, Unit: "runs/s",
+				Goal: &goal{Limit: 1000, Target: 5000, AtLeast: true}})
 		} else {
-			b.rows = append(b.rows, row{"upgrade of them, gate and move", fmt.Sprintf("%.0f runs/s", rate), "", true})
+			b.put(figure{What: "upgrade of them, gate and move", Value: rate, Unit: "runs/s"})
 		}
 	}
 	return nil
@@ -140,7 +141,7 @@ func settle(ctx context.Context, e *engine.Engine, id string, in []byte, turns i
 
 // replayRate replays one run for a while, and exports it.
 func (b *bench) replayRate(ctx context.Context, e *engine.Engine) error {
-	const n = 500
+	n := min(500, b.sizes.upgraded)
 	began := time.Now()
 	turns := 0
 	for k := range n {
@@ -154,7 +155,7 @@ func (b *bench) replayRate(ctx context.Context, e *engine.Engine) error {
 		turns += r.Turns
 	}
 	took := time.Since(began)
-	b.rows = append(b.rows, row{"replay of a run of 20 calls, with the hash of its memory, one after another", fmt.Sprintf("%s (%.0f turns/s)", us(took/n), float64(turns)/took.Seconds()), "", true})
+	b.put(figure{What: "replay of a run of 20 calls with the hash of its memory, one after another", Value: float64(turns) / took.Seconds(), Unit: "turns/s"})
 	sizes := map[bool]int{}
 	for _, logOnly := range []bool{false, true} {
 		x, err := e.Export(ctx, "run0", engine.Export{LogOnly: logOnly})
@@ -167,6 +168,7 @@ func (b *bench) replayRate(ctx context.Context, e *engine.Engine) error {
 		}
 		sizes[logOnly] = out.Len()
 	}
-	b.rows = append(b.rows, row{"bundle of a run of 20 calls, with its module and without", fmt.Sprintf("%d KiB and %.1f KiB", sizes[false]>>10, float64(sizes[true])/1024), "", true})
+	b.put(figure{What: "bundle of a run of 20 calls", Value: float64(sizes[false]) / 1024, Unit: "KiB"})
+	b.put(figure{What: "without its module", Value: float64(sizes[true]) / 1024, Unit: "KiB"})
 	return ctx.Err()
 }

@@ -19,7 +19,13 @@ type Start struct {
 	Input    json.RawMessage   `json:"input,omitempty"`
 	ID       string            `json:"id"`
 	Labels   map[string]string `json:"labels,omitempty"`
-	Version  string            `json:"version,omitempty"` // of the module; "" is the newest
+	Deadline *time.Time        `json:"deadline,omitempty"` // the run is asked to give up then
+	Grace    string            `json:"grace,omitempty"`    // and is terminated this much later, such as 30s; "" is a minute
+	Version  string            `json:"version,omitempty"`  // of the module; "" is the newest
+
+	ConcurrencyKey string `json:"concurrency_key,omitempty"` // shared by the runs of which only Concurrency may be under way at once
+	Concurrency    int    `json:"concurrency,omitempty"`     // 0 is 1
+	Priority       int    `json:"priority,omitempty"`        // the highest begins first, then the oldest
 }
 
 // Start starts a run; with wait it returns when the run has ended or needs a decision. Without
@@ -220,9 +226,31 @@ func (c *Client) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 	return post[flawless.Run](ctx, c, runPath(id, "/calls/"+strconv.Itoa(d.Call)+"/resolve"), nil, in)
 }
 
-// Cancel asks a run to give up.
+// Cancel asks a run to give up; with a deadline it is terminated if it has not ended by then.
 func (c *Client) Cancel(ctx context.Context, id string, w flawless.Cancel) (flawless.Run, error) {
-	return post[flawless.Run](ctx, c, runPath(id, "/cancel"), nil, map[string]string{"who": w.Who, "note": w.Note})
+	var q url.Values
+	if w.Deadline != 0 {
+		q = url.Values{"deadline": {time.Unix(0, w.Deadline).UTC().Format(time.RFC3339Nano)}}
+	}
+	return post[flawless.Run](ctx, c, runPath(id, "/cancel"), q, map[string]string{"who": w.Who, "note": w.Note})
+}
+
+// Pause lets a run take no more turns, or go on.
+func (c *Client) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
+	what := "/pause"
+	if p.Resume {
+		what = "/resume"
+	}
+	return post[flawless.Run](ctx, c, runPath(id, what), nil, map[string]string{"who": p.Who, "note": p.Note})
+}
+
+// Restart starts a new run with the input of one that has ended without output. With an id of the
+// caller's it starts one, however often it is asked for.
+func (c *Client) Restart(ctx context.Context, of, id string) (flawless.Run, error) {
+	if id == "" {
+		id = flawless.NewRunID(time.Now())
+	}
+	return post[flawless.Run](ctx, c, runPath(of, "/restart"), url.Values{"id": {id}}, nil)
 }
 
 // Terminate ends a run without asking it.

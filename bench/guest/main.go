@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	flawless "github.com/flawless-engine/flawless/sdk/go"
@@ -17,6 +18,9 @@ func main() {
 	flawless.Workflow("empty", func(context.Context, any) (any, error) { return nil, nil })
 	flawless.Workflow("chain", chain)
 	flawless.Workflow("waiting", waiting)
+	flawless.Workflow("held", held)
+	flawless.Workflow("sleep", sleep)
+	flawless.Workflow("ticks", ticks)
 }
 
 var body = []byte(`{"amount":1999,"currency":"EUR"}`)
@@ -40,4 +44,54 @@ func waiting(ctx context.Context, in Chain) (string, error) {
 	}
 	time.Sleep(1000 * time.Hour)
 	return edition, nil
+}
+
+// held is a chain that waits at its end until it is cancelled.
+func held(ctx context.Context, in Chain) (int, error) {
+	n, err := chain(ctx, in)
+	if err == nil {
+		err = flawless.Sleep(ctx, 1000*time.Hour)
+	}
+	return n, err
+}
+
+type Sleep struct {
+	Milliseconds int `json:"ms"`
+}
+
+func sleep(ctx context.Context, in Sleep) (any, error) {
+	return nil, flawless.Sleep(ctx, time.Duration(in.Milliseconds)*time.Millisecond)
+}
+
+type Ticks struct {
+	N    int `json:"n"`
+	Then int `json:"then"` // milliseconds to sleep at the end
+}
+
+// ticks takes n turns that do nothing, and returns the median time of a turn, in nanoseconds, around
+// turn 10, 100, 1,000 and so on.
+func ticks(ctx context.Context, in Ticks) (map[int]int64, error) {
+	out := map[int]int64{}
+	var window []int64
+	last, around := time.Now(), 10
+	for k := 1; k <= in.N; k++ {
+		if err := flawless.Sleep(ctx, 1); err != nil {
+			return out, err
+		}
+		now := time.Now()
+		if reach := around / 2; k > around-reach && k <= around+reach && len(window) < 1000 {
+			window = append(window, int64(now.Sub(last)))
+		}
+		if last = now; k == min(around+around/2, in.N) {
+			slices.Sort(window)
+			if len(window) > 0 {
+				out[around] = window[len(window)/2]
+			}
+			window, around = window[:0], around*10
+		}
+	}
+	if err := flawless.SetData(out); err != nil {
+		return out, err
+	}
+	return out, flawless.Sleep(ctx, time.Duration(in.Then)*time.Millisecond)
 }

@@ -88,6 +88,9 @@ func (p *story) record(rec flawless.Record) {
 	for _, e := range rec.Entries {
 		p.entry(e)
 	}
+	if c := rec.Cut; c != nil {
+		fmt.Fprintf(p.w, "...           what follows, up to turn %d, was removed, as the module says (--keep-turns)\n", c.Turns)
+	}
 }
 
 func (p *story) entry(e flawless.Entry) {
@@ -110,6 +113,21 @@ func (p *story) entry(e flawless.Entry) {
 		p.line(e.At, "MOVED  to version %d of the module (%.12s) by %s", e.Upgrade.Version, e.Upgrade.Digest, e.Upgrade.Who)
 	case e.Cancel != nil:
 		p.line(e.At, "CANCEL asked for by %s%s", e.Cancel.Who, noted(e.Cancel.Note))
+	case e.Message != nil:
+		m := e.Message
+		from := "outside"
+		if m.From != "" {
+			from = "run " + m.From
+		} else if m.Who != "" {
+			from = m.Who
+		}
+		p.line(e.At, "       message %d from %s: %s %s", m.N, from, m.Type, shortened(string(m.Body), 200))
+	case e.Pause != nil:
+		what := "PAUSE "
+		if e.Pause.Resume {
+			what = "RESUME"
+		}
+		p.line(e.At, "%s asked for by %s%s", what, e.Pause.Who, noted(e.Pause.Note))
 	case e.End != nil:
 		p.line(e.At, "END    %s: %s", e.End.Status, e.End.Failure.Message)
 	}
@@ -161,13 +179,44 @@ func list(ns []int) string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(n
 // request is a call in a line.
 func request(c flawless.Call) string {
 	var h struct {
-		Method, URL string
+		Method, URL, Module, Workflow, To, Type, Message, Run, Name, Op, Request string
+		Detached                                                                 bool
 	}
-	if c.Kind == "http" && json.Unmarshal(c.Head, &h) == nil {
+	if json.Unmarshal(c.Head, &h) != nil {
+		return c.Kind + " " + shortened(string(c.Head), 100)
+	}
+	body := ""
+	if len(c.Body) > 0 {
+		body = " " + shortened(string(c.Body), 80)
+	}
+	switch c.Kind {
+	case "http":
 		if h.Method == "" {
 			h.Method = "GET"
 		}
 		return h.Method + " " + h.URL
+	case "spawn":
+		if h.Module != "" {
+			h.Workflow = h.Module + "/" + h.Workflow
+		}
+		if h.Detached {
+			h.Workflow += " (detached)"
+		}
+		return "spawn " + h.Workflow + body
+	case "await":
+		return "await run " + h.Run
+	case "send":
+		return "send " + h.Type + body + " to run " + h.To
+	case "receive":
+		return "receive " + h.Type
+	case "reply":
+		return "reply" + body + " to message " + h.Message
+	case "promise":
+		return "promise " + h.Name
+	case "state":
+		return h.Op + " state " + h.Name + body
+	case "doubt":
+		return h.Request
 	}
 	return c.Kind + " " + shortened(string(c.Head), 100)
 }

@@ -13,27 +13,7 @@ import (
 
 func (a *app) moduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "module", Short: "Add and look at modules", Args: cobra.NoArgs, RunE: needsCommand}
-	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(),
-		&cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
-			Long: "Adds a module under a name. Under a known name it is a new version: new runs take it, open runs stay on theirs.",
-			RunE: func(c *cobra.Command, args []string) error {
-				m, added, err := a.addModule(c.Context(), args[0], args[1])
-				if err != nil {
-					return err
-				}
-				if a.json {
-					return a.printJSON(map[string]any{"module": m, "added": added})
-				}
-				if !added {
-					fmt.Fprintf(a.out, "module %s has these bytes already: version %d\n", m.Name, m.Version)
-					return nil
-				}
-				fmt.Fprintf(a.out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, size(m.Size), m.Digest)
-				for _, w := range m.Manifest.Workflows {
-					fmt.Fprintf(a.out, "  workflow %s  %s\n", w.Name, w.Doc)
-				}
-				return nil
-			}},
+	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				cl, err := a.connect()
@@ -61,9 +41,49 @@ func (a *app) moduleCommand() *cobra.Command {
 				if err != nil || a.json {
 					return orPrint(a, err, all)
 				}
-				a.showModule(all)
+				a.showModule(all, a.settings(c.Context(), args[0]))
 				return nil
 			}})
+	return c
+}
+
+func (a *app) moduleAddCommand() *cobra.Command {
+	var flags settingsFlags
+	var keep int
+	c := &cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
+		Long: "Adds a module under a name. Under a known name it is a new version: new runs take it, open runs stay on theirs.\n\n" +
+			"--keep-turns is for runs that never end: of their logs at least the last turns are kept, and what is before them may\n" +
+			"be removed. Such a run goes on from its last image alone; it cannot be replayed from its start. 0 keeps all from now on.",
+		RunE: func(c *cobra.Command, args []string) error {
+			if keep < 0 {
+				return fmt.Errorf("--keep-turns is %d; it must be 0 (all) or more: %w", keep, flawless.Invalid)
+			}
+			m, added, err := a.addModule(c.Context(), args[0], args[1])
+			if err == nil && c.Flags().Changed("keep-turns") {
+				m, err = a.client.KeepTurns(c.Context(), args[0], keep)
+			}
+			if err != nil {
+				return err
+			}
+			cl, err := a.connect()
+			if err == nil {
+				_, err = a.changeSettings(c, cl, args[0], &flags)
+			}
+			if err != nil || a.json {
+				return orPrint(a, err, map[string]any{"module": m, "added": added})
+			}
+			if !added {
+				fmt.Fprintf(a.out, "module %s has these bytes already: version %d\n", m.Name, m.Version)
+				return nil
+			}
+			fmt.Fprintf(a.out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, size(m.Size), m.Digest)
+			for _, w := range m.Manifest.Workflows {
+				fmt.Fprintf(a.out, "  workflow %s  %s\n", w.Name, w.Doc)
+			}
+			return nil
+		}}
+	flags.add(c)
+	c.Flags().IntVar(&keep, "keep-turns", 0, "turns of a log that are kept at least; 0 is all, and stays as it was where this is not given")
 	return c
 }
 
@@ -93,9 +113,19 @@ func (a *app) addModule(ctx context.Context, name, file string) (flawless.Module
 	return cl.AddModule(ctx, name, bin, b.show)
 }
 
-func (a *app) showModule(versions []flawless.Module) {
+func (a *app) showModule(versions []flawless.Module, settings string) {
 	m := versions[0]
 	fmt.Fprintf(a.out, "module   %s\nversion  %d, added %s\ndigest   %s\nsize     %s\nsdk      %s\n", m.Name, m.Version, ago(m.Added), m.Digest, size(m.Size), m.Manifest.SDK)
+	fmt.Fprintf(a.out, "settings %s\n", settings)
+	switch m.Initialised {
+	case flawless.Once:
+		fmt.Fprintln(a.out, "starts   from one image: initialised once")
+	case flawless.PerRun:
+		fmt.Fprintln(a.out, "starts   slowly: initialised for every run, since no random generators were found in its image")
+	}
+	if m.KeepTurns > 0 {
+		fmt.Fprintf(a.out, "keeps    at least the last %d turns of a log\n", m.KeepTurns)
+	}
 	for _, w := range m.Manifest.Workflows {
 		fmt.Fprintf(a.out, "\nworkflow %s\n", w.Name)
 		if w.Doc != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -59,7 +60,7 @@ func TestScripts(t *testing.T) {
 			}
 			return forCargo(e, cache)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon, "settle": settle},
 	})
 }
 
@@ -108,6 +109,17 @@ func soon(ts *testscript.TestScript, _ bool, args []string) {
 		<-time.After(50 * time.Millisecond)
 	}
 	ts.Fatalf("it never prints %s", want)
+}
+
+// settle settles the promise of a run: settle RUN ARGS...
+func settle(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("flawless", "workflow", "promise", "list", args[0], "--json"))
+	var open []struct{ Token string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &open))
+	if len(open) != 1 {
+		ts.Fatalf("run %s has %d promises", args[0], len(open))
+	}
+	ts.Check(ts.Exec("flawless", append([]string{"workflow", "promise", "settle", open[0].Token}, args[1:]...)...))
 }
 
 // exitCode runs flawless and checks its exit code: exitcode N ARGS...

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,8 @@ type fate struct {
 }
 
 func (a *app) showCommand() *cobra.Command {
-	return &cobra.Command{Use: "show ID", Short: "Show a run and its calls", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	var all bool
+	c := &cobra.Command{Use: "show ID", Short: "Show a run, its calls and its children", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -43,12 +45,31 @@ func (a *app) showCommand() *cobra.Command {
 			for _, n := range slices.Sorted(maps.Keys(calls)) {
 				fates = append(fates, *calls[n])
 			}
+			var family []kin
+			if slices.ContainsFunc(fates, func(f fate) bool { return strings.HasPrefix(f.Call, "spawn ") }) {
+				if family, err = children(c.Context(), cl, r.ID, 1); err != nil {
+					return err
+				}
+			}
 			if a.json {
-				return a.printJSON(map[string]any{"run": r, "calls": fates})
+				return a.printJSON(map[string]any{"run": r, "calls": fates, "children": family})
+			}
+			left := 0
+			if !all {
+				fates, left = fewer(fates)
 			}
 			a.showRun(r, fates)
+			if left > 0 {
+				fmt.Fprintf(a.out, "and %d calls more: --all\n", left)
+			}
+			if len(family) > 0 {
+				fmt.Fprintf(a.out, "\n%d children: %s\n", len(family), census(family))
+				tree(a.out, family, "")
+			}
 			return nil
 		}}
+	c.Flags().BoolVar(&all, "all", false, "all calls")
+	return c
 }
 
 // follow takes a record into what is known of the calls.
@@ -101,8 +122,20 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 	if len(r.Labels) > 0 {
 		p("labels", "%s", labelText(r.Labels))
 	}
+	if r.Place != nil {
+		p("place", "key %q, at most %d at once, priority %d", r.Place.Key, r.Place.Limit, r.Place.Priority)
+	}
 	if r.Parent != "" {
 		p("parent", "%s", r.Parent)
+	}
+	if r.Of != "" {
+		p("again", "of run %s", r.Of)
+	}
+	if r.Deadline != nil && !r.Status.Ended() {
+		p("deadline", "%s", ago(*r.Deadline))
+	}
+	if r.Mail > 0 {
+		p("mail", "%d messages that it has not received", r.Mail)
 	}
 	p("turns", "%d, %d units", r.Turns, r.Cost)
 	if r.CancelRequested && !r.Status.Ended() {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,6 +85,22 @@ func TestASidecarOfThePublishedCrates(t *testing.T) {
 		out, err := exec.CommandContext(t.Context(), pub.program, "http://127.0.0.1:"+strconv.Itoa(p.port), pub.module, row.command, url).CombinedOutput()
 		if err != nil || !regexp.MustCompile(row.want).Match(out) {
 			t.Errorf("%s: %s, %v; want %s", row.command, out, err, row.want)
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), pub.program, "http://127.0.0.1:"+strconv.Itoa(p.port), pub.module, "listen").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := p.connect()
+	defer func() { _ = c.Close() }()
+	for rec, err := range c.Follow(t.Context(), strings.TrimSpace(string(out)), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range rec.Entries {
+			if e.Turn != nil && e.Turn.Ended != nil && !slices.ContainsFunc(e.Turn.Lines, func(l flawless.Line) bool { return l.Text == "the sum is 6" }) {
+				t.Errorf("it ended with %+v", e.Turn)
+			}
 		}
 	}
 	if keys() != 4 {

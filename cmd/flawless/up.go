@@ -29,6 +29,7 @@ import (
 
 // upOptions is how a server is run.
 type upOptions struct {
+	url     string
 	drain   time.Duration
 	pages   uint32
 	units   uint64
@@ -50,6 +51,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.Uint32Var(&o.pages, "memory-pages", 4096, "limit of a guest's memory, in pages of 64 KiB")
 	f.Uint64Var(&o.units, "turn-units", 0, "limit of computation in one turn, in metered units; 0 is unlimited")
 	f.DurationVar(&o.time, "turn-time", 0, "limit of the time one turn may take; 0 is unlimited. Better limit --turn-units, which are the same everywhere")
+	f.StringVar(&o.url, "public-url", "", "where others reach this server; runs tell it to those who are to settle a promise (default http:// and the address)")
 	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
 	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
 	f.BoolVar(&o.verbose, "verbose", false, "log debug messages")
@@ -93,10 +95,13 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}
+	if o.url == "" {
+		o.url = "http://" + l.TCP()
+	}
 	host, _ := os.Hostname()
 	web := effect.NewClient(effect.ClientOptions{Secrets: secrets.Open})
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets})
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}

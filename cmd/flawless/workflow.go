@@ -20,15 +20,16 @@ func (a *app) workflowCommand() *cobra.Command {
 	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, look at and decide about runs", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.startCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.dataCommand(), a.outputCommand(),
 		a.resolveCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(), a.forkCommand(), a.diffCommand(), a.inspectCommand(),
-		a.endCommand("cancel ID", "Ask a run to give up; its code may compensate", (*client.Client).Cancel),
-		a.endCommand("terminate ID", "End a run without asking it", (*client.Client).Terminate))
+		a.cancelCommand(), a.terminateCommand(), a.pauseCommand(), a.resumeCommand(), a.restartCommand(), a.sendCommand(), a.promiseCommand())
 	return c
 }
 
 func (a *app) startCommand() *cobra.Command {
-	var input, id string
+	var input string
+	var start client.Start
 	var wait bool
 	var labels labelFlag
+	var limit, grace time.Duration
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
 		Long:    "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated.",
 		Example: "  flawless workflow start shop checkout --input '{\"card\":\"4711\"}' --id order-42 --wait\n  flawless workflow start shop checkout --input @order.json",
@@ -37,11 +38,19 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			start.Module, start.Workflow, start.Input, start.Labels = args[0], args[1], in, labels
 			cl, err := a.connect()
 			if err != nil {
 				return err
 			}
-			r, started, err := cl.Start(c.Context(), client.Start{Module: args[0], Workflow: args[1], Input: in, ID: id, Labels: labels}, wait)
+			if limit > 0 {
+				at := time.Now().Add(limit)
+				start.Deadline = &at
+			}
+			if grace > 0 {
+				start.Grace = grace.String()
+			}
+			r, started, err := cl.Start(c.Context(), start, wait)
 			if err != nil {
 				return err
 			}
@@ -69,7 +78,12 @@ func (a *app) startCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
-	f.StringVar(&id, "id", "", "your own key for the run")
+	f.StringVar(&start.ID, "id", "", "your own key for the run")
+	f.StringVar(&start.ConcurrencyKey, "concurrency-key", "", "shared by the runs of which only --concurrency may be under way at once")
+	f.IntVar(&start.Concurrency, "concurrency", 0, "with --concurrency-key: how many (default 1)")
+	f.IntVar(&start.Priority, "priority", 0, "of the runs that wait for their place the highest begins first, then the oldest")
+	f.DurationVar(&limit, "deadline", 0, "ask the run to give up after this time, such as 2h")
+	f.DurationVar(&grace, "grace", 0, "with --deadline: terminate it this much later (default 1m)")
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
 	f.Var(&labels, "label", "name=value, to find it by; may be repeated")
 	return c
@@ -115,24 +129,12 @@ func ended(r flawless.Run) error {
 }
 
 func (a *app) listCommand() *cobra.Command {
-	var f flawless.Filter
-	var status []string
+	var which selection
+	f := &which.filter
 	var all bool
-	var since time.Duration
-	var after, before timeFlag
-	var labels labelFlag
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			for _, s := range status {
-				f.Status = append(f.Status, flawless.Status(s))
-			}
-			if since > 0 {
-				f.Since = time.Now().Add(-since)
-			}
-			if !time.Time(after).IsZero() {
-				f.Since = time.Time(after)
-			}
-			f.Until, f.Labels = time.Time(before), labels
+			which.read()
 			cl, err := a.connect()
 			if err != nil {
 				return err
@@ -141,13 +143,13 @@ func (a *app) listCommand() *cobra.Command {
 			next := ""
 			if all {
 				f.Limit = 1000
-				for r, err := range cl.All(c.Context(), f) {
+				for r, err := range cl.All(c.Context(), *f) {
 					if err != nil {
 						return err
 					}
 					runs = append(runs, r)
 				}
-			} else if runs, next, err = onePage(c.Context(), cl, f); err != nil {
+			} else if runs, next, err = onePage(c.Context(), cl, *f); err != nil {
 				return err
 			}
 			if a.json {
@@ -164,15 +166,7 @@ func (a *app) listCommand() *cobra.Command {
 			return nil
 		}}
 	fl := c.Flags()
-	fl.StringSliceVar(&status, "status", nil, "pending, running, waiting, paused, unresolved, completed, failed, cancelled, terminated")
-	fl.StringVar(&f.Module, "module", "", "runs of this module")
-	fl.StringVar(&f.Workflow, "workflow", "", "runs of this workflow")
-	fl.DurationVar(&since, "since", 0, "created within this time, such as 24h")
-	fl.Var(&after, "after", "created at or after this moment, such as 2026-03-01")
-	fl.Var(&before, "before", "created before this moment")
-	fl.Var(&labels, "label", "name=value; may be repeated, all must be there")
-	fl.StringVar(&f.Parent, "parent", "", "spawned by this run")
-	c.MarkFlagsMutuallyExclusive("since", "after")
+	which.flags(c)
 	fl.IntVar(&f.Limit, "limit", 50, "at most so many, up to 1000")
 	fl.StringVar(&f.Cursor, "cursor", "", "go on where the page before ended")
 	fl.BoolVar(&all, "all", false, "all pages")
@@ -202,6 +196,8 @@ func detail(r flawless.Run) string {
 		return shortened(fmt.Sprintf("call %d in doubt: %s", r.Unresolved[0].Call, r.Unresolved[0].Request), 80)
 	case r.Failure != nil:
 		return shortened(r.Failure.Kind+": "+r.Failure.Message, 80)
+	case r.Status == flawless.Pending && r.Place != nil && r.Place.Key != "":
+		return shortened("waits for its place: "+r.Place.Key, 80)
 	case r.Wake != nil && !r.Status.Ended():
 		return "until " + ago(*r.Wake)
 	}
@@ -239,25 +235,6 @@ func (a *app) outputCommand() *cobra.Command {
 			return nil
 		}}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision")
-	return c
-}
-
-func (a *app) endCommand(use, short string, do func(*client.Client, context.Context, string, flawless.Cancel) (flawless.Run, error)) *cobra.Command {
-	var note string
-	c := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
-			r, err := do(cl, c.Context(), args[0], flawless.Cancel{Who: who(), Note: note})
-			if err != nil || a.json {
-				return orPrint(a, err, r)
-			}
-			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
-			return nil
-		}}
-	c.Flags().StringVar(&note, "note", "", "why; it is part of the log")
 	return c
 }
 

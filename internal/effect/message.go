@@ -2,6 +2,8 @@ package effect
 
 import (
 	"encoding/json"
+	"strings"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -43,20 +45,44 @@ func checkSend(c flawless.Call) (Policy, error) {
 	return Policy{Title: "send " + h.Type + " to " + h.To}, err
 }
 
-// ParseReceive understands a `receive` call and returns the type of the messages it is for.
-func ParseReceive(c flawless.Call) (string, error) {
-	var h struct {
-		Type string `json:"type"`
-	}
+// Receiving is what a `receive` call asks for: the first message of any of these types.
+type Receiving struct {
+	Type  string   `json:"type"`
+	Types []string `json:"types"` // instead of Type
+	Until int64    `json:"until"` // no longer than this, Unix nanoseconds; 0 is for ever
+}
+
+// ParseReceive understands a `receive` call. Types has what it is for.
+func ParseReceive(c flawless.Call) (Receiving, error) {
+	var h Receiving
 	if err := decode(c, &h); err != nil {
-		return "", err
+		return h, err
 	}
-	return h.Type, CheckMessage(h.Type, []byte("null"))
+	if len(h.Types) == 0 {
+		h.Types = []string{h.Type}
+	}
+	for _, t := range h.Types {
+		if err := CheckMessage(t, []byte("null")); err != nil {
+			return h, err
+		}
+	}
+	if h.Until < 0 {
+		return h, invalid(Receive, `member "until" is %d, give Unix time in nanoseconds`, h.Until)
+	}
+	return h, nil
 }
 
 func checkReceive(c flawless.Call) (Policy, error) {
-	t, err := ParseReceive(c)
-	return Policy{Title: "receive " + t}, err
+	h, err := ParseReceive(c)
+	return Policy{Title: "receive " + strings.Join(h.Types, " or ")}, err
+}
+
+func dueReceive(c flawless.Call, _ time.Time) (time.Time, flawless.Answer, error) {
+	h, err := ParseReceive(c)
+	if err != nil || h.Until == 0 {
+		return time.Time{}, flawless.Answer{}, err
+	}
+	return time.Unix(0, h.Until), ErrorAnswer(c.N, "expired", "no message came in time"), nil
 }
 
 // MessageAnswer hands a message over.

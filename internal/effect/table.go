@@ -39,7 +39,7 @@ func Kinds(o Options) []Kind {
 		{Name: Spawn, Check: checkSpawn, Errand: true},
 		{Name: Await, Check: checkAwait, Errand: true},
 		{Name: Send, Check: checkSend, Errand: true},
-		{Name: Receive, Check: checkReceive},
+		{Name: Receive, Check: checkReceive, Due: dueReceive},
 		{Name: Reply, Check: checkReply, Note: true},
 		{Name: Promise, Check: checkPromise, Due: duePromise},
 		{Name: State, Check: checkState, Errand: true},

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -180,6 +181,66 @@ func TestAnInterruptedPublishedCrate(t *testing.T) {
 				t.Errorf("it is %+v %+v, and %d more requests came", r, r.Failure, len(arrived))
 			}
 		})
+	}
+}
+
+// TestMessagesOfThePublishedCrates sends messages from one run to another, which are stopped and
+// restarted in the middle.
+func TestMessagesOfThePublishedCrates(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	e := openBeta(t, kv, Options{})
+	var mu sync.Mutex
+	post := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var m struct{ Type, Data string }
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if _, err := e.Send(r.Context(), "listener", flawless.Message{Type: m.Type, Body: []byte(m.Data)}); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer post.Close()
+	if _, _, err := e.Start(t.Context(), Start{Module: "beta", Workflow: "listen", ID: "listener"}); err != nil {
+		t.Fatal(err)
+	}
+	talk := startRust(t, e, "beta", "talk", map[string]any{"url": post.URL, "n": 20})
+	until(t, e, "listener", func(r flawless.Run) bool { return r.Calls > 5 })
+	mu.Lock()
+	if err := e.Close(t.Context()); err == nil {
+		t.Log("nothing was under way")
+	}
+	e = openBeta(t, kv, Options{})
+	mu.Unlock()
+	r := mustEnd(t, e, "listener")
+	if talk = mustEnd(t, e, talk.ID); talk.Status != flawless.Completed || r.Status != flawless.Completed || string(r.Output) != "190" {
+		t.Errorf("talking: %+v %+v; listening: %+v %+v", talk, talk.Failure, r, r.Failure)
+	}
+	if err := e.verify(t.Context(), "listener"); err != nil {
+		t.Errorf("the replay: %v", err)
+	}
+	if r = mustEnd(t, e, startRust(t, e, "beta", "impatient", nil).ID); string(r.Output) != "null" {
+		t.Errorf("no message came, and it is %+v %+v", r, r.Failure)
+	}
+}
+
+// TestAPublishedCrateStartsRuns starts a run from a run.
+func TestAPublishedCrateStartsRuns(t *testing.T) {
+	t.Parallel()
+	o := newOutside(t)
+	e := openBeta(t, mem.New(), Options{})
+	r := mustEnd(t, e, startRust(t, e, "beta", "start", map[string]any{"url": o.URL, "n": 3}).ID)
+	if r.Status != flawless.Completed {
+		t.Fatalf("it is %+v %+v", r, r.Failure)
+	}
+	runs, _, err := e.Runs(t.Context(), flawless.Filter{Workflow: "steady"})
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("there are %+v, %v", runs, err)
+	}
+	if r = mustEnd(t, e, runs[0].ID); string(r.Output) != "[3,true]" {
+		t.Errorf("it is %+v %+v", r, r.Failure)
 	}
 }
 

@@ -454,7 +454,7 @@ func (s *state) account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.current(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
 		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
-		Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels}
+		Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels, Place: s.start.Place}
 	if s.start.Deadline != 0 {
 		at := time.Unix(0, s.start.Deadline)
 		r.Deadline = &at

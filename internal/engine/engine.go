@@ -89,6 +89,8 @@ type Engine struct {
 	url        string
 	clock      clock
 	schedules  scheduler
+	settings   settings
+	gates      gates
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -168,7 +170,15 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.schedules.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the schedules: %w", err)
 	}
+	if err := e.loadSettings(ctx); err != nil {
+		return nil, fmt.Errorf("reading the settings of modules: %w", err)
+	}
+	e.gates.init(e)
+	if err := e.gates.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the runs that queue: %w", err)
+	}
 	e.tasks.Go(e.schedules.run)
+	e.tasks.Go(e.retain)
 	e.tasks.Go(e.recover)
 	e.tasks.Go(e.clock.run)
 	if e.space != nil {

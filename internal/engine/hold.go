@@ -85,6 +85,9 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	defer r.mu.Unlock()
 	r.s, r.seq, r.stored, r.written = p.s, p.seq, &p.head, p.seq
 	r.imaged, r.imageTurn, r.imageCost = p.image.Seq > 0, p.turn, p.cost
+	if r.imaged {
+		r.marks = []mark{{p.image.Seq, p.turn, p.cost}}
+	}
 	r.append(r.s.lost(e.now())...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()

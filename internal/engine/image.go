@@ -159,6 +159,13 @@ func (e *Engine) read(ctx context.Context, id string) (past, error) {
 			p.s.step(entry)
 		}
 		p.seq++
+		if c := rec.Cut; c != nil {
+			if !head.Run.Status.Ended() {
+				return p, cutError(id, c, flawless.Damaged)
+			}
+			p.seq = c.Next
+			p.s.cost = c.Cost
+		}
 	}
 	if p.seq == 0 {
 		return p, fmt.Errorf("the log of run %s is empty: %w", id, flawless.Damaged)
@@ -221,9 +228,12 @@ func (r *run) freeze() {
 	r.mu.Unlock()
 	var err error
 	if m.Guest, err = r.inst.Freeze(); err == nil {
-		err = r.e.store.PutImage(context.Background(), r.e.lease, r.id, m)
+		err = r.keep(m, turn)
 	}
 	r.mu.Lock()
+	if err == nil {
+		r.marks = append(r.marks, mark{m.Seq, turn, cost})
+	}
 	r.imageTurn, r.imageCost = turn, cost // also where it failed: it is tried again later, not at once
 	r.imaged = r.imaged || err == nil
 	r.mu.Unlock()

@@ -57,12 +57,12 @@ func (s *state) received(n int) {
 
 // match returns the first message for a call that receives, but for those that are taken.
 func (s *state) match(c *call, taken map[int]bool) (flawless.Message, bool) {
-	kind, err := effect.ParseReceive(c.Call)
+	wanted, err := effect.ParseReceive(c.Call)
 	if err != nil {
 		return flawless.Message{}, false
 	}
 	for _, m := range s.mail {
-		if m.Type == kind && !taken[m.N] {
+		if slices.Contains(wanted.Types, m.Type) && !taken[m.N] {
 			taken[m.N] = true
 			return m, true
 		}

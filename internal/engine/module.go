@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -71,7 +72,10 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 			return flawless.Module{}, false, fmt.Errorf("adding a module: it calls itself %q, which is no name for one; say flawless::module! { name = \"…\", version = \"…\" } in it, or add it under a name: %w", name, flawless.Refused)
 		}
 	}
-	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest()}
+	m := flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: time.Unix(0, e.now()), Manifest: l.module.Manifest(), Initialised: flawless.Once}
+	if !l.module.Shared() {
+		m.Initialised = flawless.PerRun
+	}
 	if err := checkManifest(m.Manifest, l); err != nil {
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, err)
 	}
@@ -132,6 +136,7 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 	l = &loading{done: make(chan struct{}), schemas: map[string]*jsonschema.Schema{}}
 	e.modules[digest] = l
 	e.mu.Unlock()
+	began := time.Now()
 	b, err := bin()
 	if err == nil {
 		l.module, err = e.guest.Load(context.WithoutCancel(ctx), b, progress)
@@ -142,8 +147,15 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 		e.mu.Unlock()
 	}
 	close(l.done)
+	if time.Since(began) > compiling {
+		e.tasks.Go(debug.FreeOSMemory)
+	}
 	return l
 }
+
+// compiling is what loading a module takes at least when its code was not kept. It leaves behind more
+// than a hundred MiB, which would stay with the process for minutes.
+const compiling = time.Second
 
 // schema returns the compiled schema of a workflow's input, nil where it has none.
 func (l *loading) schema(w flawless.Workflow) (*jsonschema.Schema, error) {

@@ -176,7 +176,7 @@ func (e *Engine) Restart(ctx context.Context, of, id string) (flawless.Run, erro
 	if err != nil {
 		return r, err
 	}
-	again, _, err := e.Start(ctx, Start{Module: first.Module, Workflow: first.Workflow, Input: first.Input, ID: id, Of: of})
+	again, _, err := e.Start(ctx, Start{Module: first.Module, Workflow: first.Workflow, Input: first.Input, ID: id, Of: of, Labels: first.Labels})
 	return again, err
 }
 
@@ -218,6 +218,7 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
 	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})
 	if err == nil {
+		e.gates.leave(id)
 		e.publish(id, after.Run)
 	}
 	return after.Run, err

@@ -127,6 +127,9 @@ func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 		if err != nil {
 			return err
 		}
+		if rec.Cut != nil {
+			return cutError(p.id, rec.Cut, flawless.Refused)
+		}
 		for _, e := range rec.Entries {
 			switch {
 			case e.Arrival != nil:

@@ -42,6 +42,7 @@ type run struct {
 	imaged    bool   // the store has an image of it
 	imageTurn int    // turns when the last image was made
 	imageCost uint64 // and what they had cost
+	marks     []mark // places where images were made
 	leaving   bool   // an image is to be made, and the guest given back
 
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
@@ -106,7 +107,7 @@ func (r *run) drive() (left *try) {
 		if !r.e.stopping.Load() {
 			r.append(r.s.fire(now)...)
 		}
-		if r.problem == "" && r.failed == nil && r.s.wantsTurn(now) && r.e.mayTurn() {
+		if r.problem == "" && r.failed == nil && r.s.wantsTurn(now) && r.e.mayTurn() && r.e.gates.admits(r.s) {
 			r.mu.Unlock()
 			if err := r.takeTurn(); err != nil {
 				r.fault(err)
@@ -312,7 +313,7 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Seq: r.seq, Entries: make([]flawless.Entry, len(batch)), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.start.Parent == "" && keyed(r.id), Seq: r.seq, Entries: make([]flawless.Entry, len(batch)), Data: data}
 	for i, p := range batch {
 		w.Entries[i] = p.entry
 	}
@@ -365,6 +366,9 @@ func (r *run) write(keep bool) (kept *try) {
 	r.e.after(r, batch)
 	if w.After != nil && w.After.Wake != 0 {
 		r.e.clock.add(w.After.Wake, r.id)
+	}
+	if account.Status.Ended() {
+		r.e.gates.leave(r.id)
 	}
 	r.e.publish(r.id, account)
 	return kept

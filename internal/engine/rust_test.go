@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -96,6 +97,8 @@ func startRust(t testing.TB, e *Engine, module, workflow string, in any) flawles
 // page is a server whose pages are their own paths, /slow after a moment and /flaky at the third try.
 func page(t testing.TB) *httptest.Server {
 	var flaky atomic.Int32
+	var mu sync.Mutex
+	seen := map[string]int{} // by Idempotency-Key
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/slow":
@@ -109,6 +112,19 @@ func page(t testing.TB) *httptest.Server {
 			}
 		case "/cut":
 			panic(http.ErrAbortHandler)
+		case "/cutonce":
+			mu.Lock()
+			key := r.Header.Get("Idempotency-Key")
+			seen[key]++
+			again := seen[key] > 1
+			mu.Unlock()
+			if !again {
+				panic(http.ErrAbortHandler)
+			}
+			fmt.Fprint(w, "did /cutonce after asking")
+			return
+		case "/asked":
+			w.WriteHeader(http.StatusNotFound)
 		}
 		fmt.Fprintf(w, "%s %s", r.Header.Get("X-Guest"), r.URL.Path)
 	}))
@@ -147,6 +163,9 @@ func TestWorkflowsInRust(t *testing.T) {
 		{"randomness", "random", "plain", nil, flawless.Completed, "["},
 		{"lines", "tell", "", nil, flawless.Completed, "wkf_"},
 		{"sleeping", "sleep", "plain", nil, flawless.Completed, "[30,40,"},
+		{"children", "parent", "beside", nil, flawless.Completed, `[13,"failed panic"]`},
+		{"a request that is confirmed", "confirm", "beside", s.URL, flawless.Completed, `"did /cutonce after asking"`},
+		{"everything in a plain function", "together", "plain", nil, flawless.Completed, `,true]`},
 		{"things beside each other", "beside", "beside", nil, flawless.Completed, "[1,["},
 	} {
 		for _, module := range []string{"plain", "beside", "plain-unknown", "beside-unknown"} {
@@ -254,5 +273,106 @@ func TestRustGoesOn(t *testing.T) {
 				t.Errorf("the replay: %v", err)
 			}
 		})
+	}
+}
+
+func TestMessagesInRust(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	e := openRust(t, kv, Options{})
+	if _, _, err := e.Start(t.Context(), Start{Module: "beside", Workflow: "listen", ID: "listener"}); err != nil {
+		t.Fatal(err)
+	}
+	talk := startRust(t, e, "beside", "talk", []any{"listener", 30})
+	until(t, e, talk.ID, func(r flawless.Run) bool { return r.Calls > 10 })
+	e.Kill()
+	e = openRust(t, kv, Options{})
+	r := mustEnd(t, e, "listener")
+	if talk = mustEnd(t, e, talk.ID); r.Status != flawless.Completed || string(r.Output) != "465" || talk.Status != flawless.Completed {
+		t.Errorf("talking: %+v %+v; listening: %+v %+v", talk, talk.Failure, r, r.Failure)
+	}
+	if _, _, err := e.Start(t.Context(), Start{Module: "beside", Workflow: "listen", ID: "another"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, reply, err := e.Ask(t.Context(), "another", flawless.Message{Type: "stop", Body: []byte(`"now"`)}); err != nil || string(reply) != "0" {
+		t.Errorf("the reply is %s, %v", reply, err)
+	}
+}
+
+func TestAPromiseInRust(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{URL: "http://here.example"})
+	r := startRust(t, e, "beside", "promise", nil)
+	until(t, e, r.ID, func(flawless.Run) bool { _, err := e.Data(t.Context(), r.ID); return err == nil })
+	data, err := e.Data(t.Context(), r.ID)
+	var told []string
+	if err == nil {
+		err = json.Unmarshal(data, &told)
+	}
+	if err != nil || told[1] != "http://here.example/api/v1/promises/"+told[0] {
+		t.Fatalf("it published %s, %v", data, err)
+	}
+	if _, err := e.Settle(t.Context(), told[0], Settlement{Value: []byte(`"yes"`)}, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if r = mustEnd(t, e, r.ID); string(r.Output) != `"yes"` {
+		t.Errorf("it is %+v %+v", r, r.Failure)
+	}
+}
+
+func TestStatesInRust(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	var runs []flawless.Run
+	for range 3 {
+		runs = append(runs, startRust(t, e, "beside", "count", 4))
+	}
+	most := 0
+	for _, r := range runs {
+		n := 0
+		if r = mustEnd(t, e, r.ID); r.Status != flawless.Completed || json.Unmarshal(r.Output, &n) != nil {
+			t.Errorf("it is %+v %+v", r, r.Failure)
+		}
+		most = max(most, n)
+		if err := e.verify(t.Context(), r.ID); err != nil {
+			t.Errorf("the replay: %v", err)
+		}
+	}
+	if most != 24 {
+		t.Errorf("counted to %d, want 24", most)
+	}
+}
+
+// TestASagaInRust lets a step fail, and the undo of another.
+func TestASagaInRust(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var seen []string
+	broken := true
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, r.URL.Path)
+		if r.URL.Path == "/third" || r.URL.Path == "/undo-second" && broken {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	defer s.Close()
+	e := openRust(t, mem.New(), Options{})
+	r := startRust(t, e, "beside", "saga", s.URL)
+	r = until(t, e, r.ID, func(r flawless.Run) bool { return r.Status == flawless.Unresolved || r.Status.Ended() })
+	if r.Status != flawless.Unresolved || !strings.Contains(r.Unresolved[0].Reason, "undone: third; still done and undone after this: first") {
+		t.Fatalf("it is %+v %+v", r, r.Failure)
+	}
+	mu.Lock()
+	broken = false
+	mu.Unlock()
+	if _, err := e.Resolve(t.Context(), r.ID, flawless.Decision{Call: r.Unresolved[0].Call, Resolution: flawless.Retry}); err != nil {
+		t.Fatal(err)
+	}
+	r = mustEnd(t, e, r.ID)
+	want := "/first /second /third /undo-third /undo-second /undo-second /undo-second /undo-first"
+	if got := strings.Join(seen, " "); r.Status != flawless.Failed || !strings.Contains(r.Failure.Message, "418") || got != want {
+		t.Errorf("it is %+v %+v, the steps were %s", r, r.Failure, got)
 	}
 }

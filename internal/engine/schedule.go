@@ -100,7 +100,7 @@ func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timeta
 	if _, ok := t.cron.Next(now); !ok {
 		return t, fmt.Errorf("the cron expression %q has no time in the coming years: %w", n.Cron, flawless.Invalid)
 	}
-	m, l, err := e.chosen(ctx, Start{Module: n.Module, Workflow: n.Workflow})
+	m, l, err := e.version(ctx, Start{Module: n.Module, Workflow: n.Workflow})
 	if err != nil {
 		return t, err
 	}

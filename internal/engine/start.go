@@ -24,11 +24,12 @@ type Start struct {
 	Deadline         time.Time       // the run is asked to give up then; zero is never
 	Grace            time.Duration   // and terminated this much later; 0 is a minute
 	Labels           map[string]string
+	Place            flawless.Place // where it queues before it begins
+	Version          string         // of the module, as its author or the store calls it; "" is the newest
 
-	parent  string // the run that spawns it
-	call    int    // with this call
-	digest  string // of the version to run; "" is the newest
-	Version string // of the module, as its author or the store calls it; "" is the newest
+	parent string // the run that spawns it
+	call   int    // with this call
+	digest string // of the version to run; "" is the newest
 }
 
 // Start accepts a run and returns when that is durable: after its first turn, or without it where
@@ -60,12 +61,15 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := flawless.CheckLabels(o.Labels); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
+	if err := o.Place.Check(); err != nil {
+		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
+	}
 	if err := e.accepts(); err != nil {
 		return nil, err
 	}
 	e.choosing.RLock()
 	defer e.choosing.RUnlock()
-	m, l, err := e.chosen(ctx, *o)
+	m, l, err := e.version(ctx, *o)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +94,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	defer r.mu.Unlock()
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
 		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
-		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels)}})
+		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place)}})
 	r.wakeLocked()
 	return r, nil
 }
@@ -104,9 +108,21 @@ func (e *Engine) accepted(ctx context.Context, r *run, o Start) (flawless.Run, b
 	if errors.Is(err, flawless.Conflict) {
 		e.forget(r)
 		e.touch(o.ID) // whoever wanted to wake the run that is there found ours in its place
-		return e.startedBefore(ctx, o)
+		account, started, err := e.startedBefore(ctx, o)
+		if err == nil && account.Status.Ended() {
+			e.gates.leave(o.ID)
+		}
+		return account, started, err
 	}
 	return account, err == nil, err
+}
+
+// placeOf is a place as the log has it.
+func placeOf(p flawless.Place) *flawless.Place {
+	if p == (flawless.Place{}) {
+		return nil
+	}
+	return &p
 }
 
 // forget takes a run out of memory that turned out to be another's.
@@ -139,15 +155,9 @@ func moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// chosen returns the version of the module a run is to be started of.
-func (e *Engine) chosen(ctx context.Context, o Start) (flawless.Module, *loading, error) {
-	var m flawless.Module
-	var err error
-	if o.Version != "" {
-		m, err = e.version(ctx, o.Module, o.Version)
-	} else {
-		m, err = e.names.newest(ctx, o.Module, e.store.Module)
-	}
+// version returns the version of the module a run is to be started of.
+func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *loading, error) {
+	m, err := e.named(ctx, o)
 	if err != nil {
 		return flawless.Module{}, nil, err
 	}
@@ -177,6 +187,9 @@ func (e *Engine) chosen(ctx context.Context, o Start) (flawless.Module, *loading
 // startedBefore answers a start whose id is taken.
 func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool, error) {
 	r, err := e.Run(ctx, o.ID)
+	if errors.Is(err, flawless.NotFound) {
+		return e.startedLongAgo(ctx, o)
+	}
 	if err != nil {
 		return r, false, err
 	}
@@ -205,6 +218,21 @@ func (e *Engine) begun(ctx context.Context, id string) (*flawless.Start, error) 
 		break
 	}
 	return nil, fmt.Errorf("the log of run %s does not begin with a start: %w", id, flawless.Damaged)
+}
+
+// startedLongAgo answers a start whose id was that of a run which is removed by now.
+func (e *Engine) startedLongAgo(ctx context.Context, o Start) (flawless.Run, bool, error) {
+	gone, err := e.store.Gone(ctx, o.ID)
+	r := gone.Run
+	switch {
+	case err != nil:
+		return r, false, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
+	case r.Module != o.Module || r.Workflow != o.Workflow:
+		return r, false, fmt.Errorf("starting %s/%s: the id %s belonged to a run of %s/%s; use another id: %w", o.Module, o.Workflow, o.ID, r.Module, r.Workflow, flawless.Conflict)
+	case !gone.SameInput(o.Input):
+		return r, false, fmt.Errorf("starting %s/%s: the run %s, which is removed by now, was started with another input; use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
+	}
+	return r, false, nil
 }
 
 func sameJSON(a, b []byte) bool {

@@ -96,7 +96,7 @@ func (i *Instance) main() error {
 	if begin == nil || run == nil {
 		return &fault{"error", fmt.Sprintf("the module has no workflow %q", i.workflow)}
 	}
-	i.cancelled = i.make("cancelled", []byte("{}"), nil)
+	i.cancelled = i.ask("cancelled", []byte("{}"), nil)
 	if err := i.invoke(begin); err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (i *Instance) exchange(r *httpRequest) []byte {
 	if err != nil {
 		trap("the guest submitted a request whose body is not base64: %v", err)
 	}
-	a := i.await(i.make("http", r.head(i.m.beta.stop), body))
+	a := i.await(i.ask("http", r.head(i.m.beta.stop), body))
 	var head answerHead
 	if err := json.Unmarshal(a.Head, &head); err != nil {
 		trap("the answer of call %d cannot be read: %v", a.Call, err)

@@ -145,13 +145,18 @@ func call(i *Instance, s []uint64) uint32 {
 		i.label(head)
 		return 0
 	}
-	made := flawless.Call{Kind: kind, Head: bytes.Clone(head), Body: bytes.Clone(body)}
+	return uint32(i.make(kind, bytes.Clone(head), bytes.Clone(body)))
+}
+
+// make takes a call down and returns its number.
+func (i *Instance) make(kind string, head, body []byte) int {
+	made := flawless.Call{Kind: kind, Head: head, Body: body}
 	made.N = i.number(made)
 	if i.tracer != nil {
 		i.tracer.called(i, made.N)
 	}
 	i.out.Calls = append(i.out.Calls, made)
-	return uint32(made.N)
+	return made.N
 }
 
 // number returns the number of a call: that of the one a replay expects, or the next.

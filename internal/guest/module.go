@@ -58,26 +58,29 @@ func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage stri
 		progress = func(string, float64) {}
 	}
 	progress("rewriting", 0)
-	rewritten, err := rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth})
-	if err != nil {
+	sum := sha256.Sum256(bin)
+	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum}
+	known := r.recall(m.digest)
+	var err error
+	if known != nil {
+		m.rewritten = &known.Rewritten
+	} else if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth}); err != nil {
 		return nil, err
 	}
-	beta, err := newBeta(rewritten, bin)
-	if err != nil {
+	m.tracing = tracing
+	if m.beta, err = newBeta(m.rewritten, bin); err != nil {
 		return nil, err
 	}
-	if err := r.check(rewritten, beta != nil); err != nil {
+	if err := r.check(m.rewritten, m.beta != nil); err != nil {
 		return nil, err
 	}
 	progress("rewriting", 1)
-	sum := sha256.Sum256(bin)
-	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, rewritten: rewritten, tracing: tracing, beta: beta}
 	progress("compiling", 0)
 	compiling := ctx
 	if tracing != nil {
-		compiling = tracing.prepare(ctx, rewritten, isGo(bin))
+		compiling = tracing.prepare(ctx, m.rewritten, isGo(bin))
 	}
-	if m.compiled, err = r.compile(compiling, rewritten.Binary); err != nil {
+	if m.compiled, err = r.compile(compiling, m.rewritten.Binary); err != nil {
 		return nil, err
 	}
 	if _, there := m.compiled.ExportedMemories()["memory"]; !there {
@@ -86,10 +89,16 @@ func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage stri
 	}
 	progress("compiling", 1)
 	progress("initialising", 0)
-	if err := m.initialise(ctx, isGo(bin)); err != nil {
+	if known != nil {
+		err = m.adopt(known)
+	} else {
+		err = m.initialise(ctx, isGo(bin))
+	}
+	if err != nil {
 		_ = m.Close(ctx)
 		return nil, err
 	}
+	m.rewritten.Binary = nil // it is compiled
 	progress("initialising", 1)
 	return m, nil
 }
@@ -123,15 +132,8 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		return err
 	}
 	defer i.destroy()
-	switch {
-	case m.beta != nil:
-		m.manifest = m.beta.manifest()
-	case i.described == nil:
-		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
-	default:
-		if err := json.Unmarshal(i.described, &m.manifest); err != nil {
-			return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
-		}
+	if err := m.describe(i.described); err != nil {
+		return err
 	}
 	b := i.memory.bytes()
 	m.generators = generators(b)
@@ -141,6 +143,22 @@ func (m *Module) initialise(ctx context.Context, isGo bool) error {
 		}
 		m.base.sum = sha256.Sum256(m.base.bytes)
 		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
+	}
+	m.rt.remember(m, i.described)
+	return nil
+}
+
+// describe takes in what the module says of itself.
+func (m *Module) describe(manifest []byte) error {
+	switch {
+	case m.beta != nil:
+		m.manifest = m.beta.manifest()
+		return nil
+	case manifest == nil:
+		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
+	}
+	if err := json.Unmarshal(manifest, &m.manifest); err != nil {
+		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"time"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -105,7 +104,7 @@ func (i *Instance) carryOut(text []byte) []byte {
 		return i.draw(*c.Random)
 	case c.Sleep != nil:
 		head := fmt.Appendf(nil, `{"for":%d}`, c.Sleep.nanoseconds(i.now))
-		i.plain("sleep", i.await(i.make("sleep", head, nil)))
+		i.plain("sleep", i.await(i.ask("sleep", head, nil)))
 		return []byte(`"Unit"`)
 	case c.HTTPRequest != nil:
 		return i.exchange(c.HTTPRequest)
@@ -131,12 +130,10 @@ func tagged(name string, v any) []byte {
 	return b.Bytes()[:b.Len()-1]
 }
 
-// make makes a call in the name of the guest.
-func (i *Instance) make(kind string, head, body []byte) int {
+// ask makes a call in the name of the guest.
+func (i *Instance) ask(kind string, head, body []byte) int {
 	i.weigh(len(head) + len(body) + itemCost)
-	i.made++
-	i.out.Calls = append(i.out.Calls, flawless.Call{N: i.made, Kind: kind, Head: head, Body: body})
-	return i.made
+	return i.make(kind, head, body)
 }
 
 // await blocks until a call has its answer. It does not return where the run is cancelled first: the
@@ -225,28 +222,54 @@ func (i *Instance) draw(of map[string]json.RawMessage) []byte {
 // secret, receive and spawn make calls that the engine answers as it does those of other guests.
 
 func (i *Instance) secret(name string) []byte {
-	head, _ := json.Marshal(map[string]string{"name": name})
-	i.plain("secret", i.await(i.make("secret", head, nil)))
+	head := tagged("name", name)
+	i.plain("secret", i.await(i.ask("secret", head, nil)))
 	return []byte(`{"Secret":null}`)
 }
 
 func (i *Instance) receive(wanted [2]json.RawMessage) []byte {
-	var types []string
+	type receiving struct {
+		Types []string `json:"types"`
+		Until int64    `json:"until,omitempty"`
+	}
+	var h receiving
 	var limit *duration
-	if json.Unmarshal(wanted[0], &limit) != nil || json.Unmarshal(wanted[1], &types) != nil {
+	if json.Unmarshal(wanted[0], &limit) != nil || json.Unmarshal(wanted[1], &h.Types) != nil || len(h.Types) == 0 {
 		trap("the guest waits for messages with a command that is not as it should be: %.100q", wanted)
 	}
-	request := map[string]any{"types": types}
 	if limit != nil {
-		request["timeout_ms"] = time.Duration(limit.nanoseconds(i.now)).Milliseconds()
+		h.Until = i.now + limit.nanoseconds(i.now)
 	}
-	head, _ := json.Marshal(request)
-	i.plain("receive", i.await(i.make("receive", head, nil)))
-	return []byte(`"Timeout"`)
+	head, err := json.Marshal(h)
+	if err != nil {
+		panic("guest: a head that is not JSON: " + err.Error())
+	}
+	a := i.await(i.ask("receive", head, nil))
+	var answer struct {
+		Type  string
+		Error *answerError
+	}
+	if err := json.Unmarshal(a.Head, &answer); err != nil {
+		trap("the answer of call %d cannot be read: %v", a.Call, err)
+	}
+	if answer.Error != nil && answer.Error.Kind == "expired" {
+		return []byte(`"Timeout"`)
+	}
+	i.plain("receive", a)
+	return tagged("Message", []string{answer.Type, string(a.Body)})
 }
 
+// spawn starts a run that goes on by itself. The crate keeps the number and does nothing with it.
 func (i *Instance) spawn(workflow, input string) []byte {
-	head, _ := json.Marshal(map[string]string{"workflow": workflow})
-	i.plain("spawn", i.await(i.make("spawn", head, []byte(input))))
-	return tagged("Value", map[string]int{"I64": i.made})
+	type spawning struct {
+		Workflow string `json:"workflow"`
+		Detached bool   `json:"detached"`
+	}
+	head, err := json.Marshal(spawning{workflow, true})
+	if err != nil {
+		panic("guest: a head that is not JSON: " + err.Error())
+	}
+	call := i.ask("spawn", head, []byte(input))
+	i.plain("spawn", i.await(call))
+	return tagged("Value", map[string]int{"I64": call})
 }

@@ -149,10 +149,8 @@ func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := read(w, r, &in); err != nil {
 		return nil, err
 	}
-	if _, err := a.engine.Run(r.Context(), r.PathValue("id")); err != nil {
-		return nil, err
-	}
-	return nil, fmt.Errorf("sending a message of type %q to run %s: this server has no messages: %w", in.Type, r.PathValue("id"), flawless.Refused)
+	_, err := a.engine.Send(r.Context(), r.PathValue("id"), flawless.Message{Type: in.Type, Body: []byte(in.Data)})
+	return "ok", err
 }
 
 func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {

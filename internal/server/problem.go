@@ -17,6 +17,8 @@ type Problem struct {
 	Detail string             `json:"detail"`
 	Code   flawless.Code      `json:"code,omitempty"`
 	Errors []engine.Violation `json:"errors,omitempty"` // members of the input that do not fit
+	// Settled is what a promise was settled with before.
+	Settled *engine.Settlement `json:"settled,omitempty"`
 }
 
 // Error returns the detail.
@@ -57,7 +59,10 @@ func problem(err error) error {
 		}
 	}
 	var v *engine.Violations
+	var before *engine.Settled
 	switch {
+	case errors.As(err, &before):
+		p.Settled = &before.With
 	case errors.As(err, &v):
 		p.Status, p.Errors = http.StatusUnprocessableEntity, v.List
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):

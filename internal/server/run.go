@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -19,7 +20,13 @@ type StartRun struct {
 	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
 	Version  string            `json:"version,omitempty" doc:"of the module, as its author or the server calls it; the newest without it"`
 	Labels   map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
+	Deadline *time.Time        `json:"deadline,omitempty" doc:"the run is asked to give up then"`
+	Grace    string            `json:"grace,omitempty" doc:"and is terminated this much later, such as 30s; 1m without it"`
 	ID       string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
+
+	ConcurrencyKey string `json:"concurrency_key,omitempty" doc:"shared by the runs of which only so many may be under way at once"`
+	Concurrency    int    `json:"concurrency,omitempty" doc:"how many of the key; 1 where it is missing"`
+	Priority       int    `json:"priority,omitempty" doc:"of those that wait for their place the highest begins first, then the oldest"`
 }
 
 // Started is the answer to a start.
@@ -93,8 +100,28 @@ func (a *api) runs() {
 		Body Word `required:"false"`
 	}
 	huma.Register(a.huma, operation("cancel-run", http.MethodPost, "/runs/{id}/cancel", "Ask a run to give up"),
-		func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
-			r, err := a.engine.Cancel(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note})
+		func(ctx context.Context, in *struct {
+			RunPath
+			Deadline time.Time `query:"deadline" doc:"the run is terminated if it has not ended by then"`
+			Body     Word      `required:"false"`
+		}) (*body[flawless.Run], error) {
+			r, err := a.engine.Cancel(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note, Deadline: moment(in.Deadline)})
+			return &body[flawless.Run]{r}, problem(err)
+		})
+	pause := func(resume bool) func(context.Context, *worded) (*body[flawless.Run], error) {
+		return func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
+			r, err := a.engine.Pause(ctx, in.ID, flawless.Pause{Resume: resume, Who: in.Body.Who, Note: in.Body.Note})
+			return &body[flawless.Run]{r}, problem(err)
+		}
+	}
+	huma.Register(a.huma, operation("pause-run", http.MethodPost, "/runs/{id}/pause", "Let a run take no more turns"), pause(false))
+	huma.Register(a.huma, operation("resume-run", http.MethodPost, "/runs/{id}/resume", "Let a paused run go on"), pause(true))
+	huma.Register(a.huma, operation("restart-run", http.MethodPost, "/runs/{id}/restart", "Start a new run with the input of one that has failed"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			Key string `query:"id" doc:"id of the new run: the same id starts one, however often it is asked for"`
+		}) (*body[flawless.Run], error) {
+			r, err := a.engine.Restart(ctx, in.ID, in.Key)
 			return &body[flawless.Run]{r}, problem(err)
 		})
 	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run without asking it"),
@@ -114,6 +141,14 @@ func (a *api) runs() {
 		})
 }
 
+// moment is a time as the log has it: 0 is none.
+func moment(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
 type started struct {
 	Status int
 	Body   Started
@@ -124,7 +159,18 @@ func (a *api) start(ctx context.Context, in *struct {
 	Body StartRun
 },
 ) (*started, error) {
-	r, isNew, err := a.engine.Start(ctx, engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version})
+	o := engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version,
+		Place: flawless.Place{Key: in.Body.ConcurrencyKey, Limit: in.Body.Concurrency, Priority: in.Body.Priority}}
+	if in.Body.Deadline != nil {
+		o.Deadline = *in.Body.Deadline
+	}
+	var err error
+	if in.Body.Grace != "" {
+		if o.Grace, err = time.ParseDuration(in.Body.Grace); err != nil || o.Grace <= 0 {
+			return nil, problem(fmt.Errorf("member grace is %q, give a time above zero such as 30s: %w", in.Body.Grace, flawless.Invalid))
+		}
+	}
+	r, isNew, err := a.engine.Start(ctx, o)
 	if err != nil {
 		return nil, problem(err)
 	}

@@ -57,6 +57,11 @@ var rows = []row{
 		func(a, b *Head) bool { return a.Run.Parent == b.Run.Parent && sameCreated(a, b) },
 		func(k key, h *Head) key { return k.text(h.Run.Parent).time(h.Run.Created) },
 	},
+	{
+		familyPlaced, func(h *Head) bool { return h.Run.Place != nil && h.Run.Place.Key != "" && !h.Run.Status.Ended() },
+		func(a, b *Head) bool { return a.Run.Place.Key == b.Run.Place.Key },
+		func(k key, h *Head) key { return k.text(h.Run.Place.Key) },
+	},
 	{familyActive, func(h *Head) bool { return h.Active }, func(_, _ *Head) bool { return true }, func(k key, _ *Head) key { return k }},
 	{
 		familyTimer, func(h *Head) bool { return h.Wake != 0 },

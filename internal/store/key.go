@@ -25,6 +25,7 @@ import (
 //	w workflow w module workflow status created:8 id   -
 //	L label   L name value status created:8 id   -
 //	P parent  P parent created:8 id           -
+//	G placed  G key id                        -
 //	a active  a id                            -
 //	t timer   t wake:8 id                     -
 //	v version v name version:8                module

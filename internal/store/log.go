@@ -12,17 +12,22 @@ import (
 type record struct {
 	Epoch   uint64           `cbor:"1,keyasint"`
 	Entries []flawless.Entry `cbor:"2,keyasint"`
+	Cut     *flawless.Cut    `cbor:"3,keyasint,omitempty"`
 }
 
 // Log yields the records of a run from a number on, in order and without gaps, as they were at one
 // moment; none for a run that does not exist. A record that is missing, does not decode or fails
-// its checksum gives [flawless.Damaged] with its number, and nothing after it.
+// its checksum gives [flawless.Damaged] with its number, and nothing after it. Where the log was cut,
+// the first record says so, and what was removed is not missing.
 func (s *Store) Log(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		prefix := keyRecords(id)
 		next := from
 		for item, err := range s.kv.Scan(ctx, Range{From: keyRecords(id).number(from), To: prefix.end()}) {
 			var r flawless.Record
+			if err == nil && next == from && from > 0 {
+				next, err = s.passCut(ctx, id, item, len(prefix), from)
+			}
 			if err == nil {
 				r, err = s.record(item, len(prefix), next)
 			}
@@ -33,9 +38,27 @@ func (s *Store) Log(ctx context.Context, id string, from uint64) iter.Seq2[flawl
 			if !yield(r, nil) {
 				return
 			}
-			next++
+			if next++; r.Cut != nil {
+				next = r.Cut.Next
+			}
 		}
 	}
+}
+
+// passCut returns the number that the first record of a scan should have, where from may have been
+// removed.
+func (s *Store) passCut(ctx context.Context, id string, item Item, skip int, from uint64) (uint64, error) {
+	p := parts{rest: item.Key}
+	p.skip(skip)
+	n := p.number()
+	if p.bad || n == from {
+		return from, nil
+	}
+	var first record
+	if err := s.get(ctx, keyRecords(id).number(0), &first, "record 0"); err != nil || first.Cut == nil || first.Cut.Next < n {
+		return from, nil // it is missing
+	}
+	return n, nil
 }
 
 // record decodes the record of number seq, under a key of which skip bytes name the run.
@@ -53,7 +76,7 @@ func (s *Store) record(item Item, skip int, seq uint64) (flawless.Record, error)
 	if err := s.codec.decode(item.Value, &r); err != nil {
 		return flawless.Record{}, fmt.Errorf("key %q: %w", item.Key, err)
 	}
-	return flawless.Record{Seq: seq, Epoch: r.Epoch, Entries: r.Entries}, nil
+	return flawless.Record{Seq: seq, Epoch: r.Epoch, Entries: r.Entries, Cut: r.Cut}, nil
 }
 
 // checkEntries returns [flawless.TooLarge] for entries that could be written but not read again.

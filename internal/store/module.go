@@ -11,7 +11,7 @@ import (
 
 // AddModule keeps a module and its bytes under the next version of its name, and returns it with
 // that version and true. Where the newest version has the same digest it changes nothing, and
-// returns that one and false. m.Digest is taken as it is. After a crash in the middle the version
+// returns that one and false. m.Digest is taken as it is; how many turns are kept stays as it was. After a crash in the middle the version
 // is there with its bytes, or nothing is.
 func (s *Store) AddModule(ctx context.Context, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	if m.Name == "" || m.Digest == "" {
@@ -40,6 +40,7 @@ func (s *Store) addModule(ctx context.Context, m flawless.Module, bin []byte) (f
 			return newest[0], false, nil
 		}
 		m.Version = newest[0].Version + 1
+		m.KeepTurns = newest[0].KeepTurns
 	}
 	d := s.draft()
 	defer s.release(d)

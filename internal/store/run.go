@@ -25,6 +25,7 @@ type Write struct {
 	Entries []flawless.Entry // one record; empty writes none
 	Data    []byte           // the run's data (JSON); nil leaves it
 	Forget  bool             // the image of the run is removed
+	Keyed   bool             // with New: the id is a caller's own, and never given to a second run
 }
 
 // Write carries out w: all of it or nothing, and on stable storage when it returns nil.
@@ -67,6 +68,9 @@ func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
 	if w.After != nil {
 		if w.New {
 			d.absent(keyHead(w.ID))
+			if w.Keyed {
+				d.absent(keyGone(w.ID))
+			}
 		}
 		if err := d.set(s.codec, d.key(familyHead).text(w.ID), w.After); err != nil {
 			return fmt.Errorf("head: %w", err)

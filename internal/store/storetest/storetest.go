@@ -52,6 +52,7 @@ var areas = []struct {
 	{"pages", testPages},
 	{"filters", testFilters},
 	{"pages of much work", testMuchWork},
+	{"removal", testRemoval},
 	{"timers", testTimers},
 	{"active", testActive},
 	{"modules", testModules},

@@ -49,6 +49,12 @@ impl Call {
         Ok(Call { number, shielded })
     }
 
+    /// Returns a call that somebody else had made and gave up, for who waits for its answer now.
+    pub(crate) fn taken_over(mut self) -> Result<Call, Error> {
+        self.shielded = shield::raised();
+        Ok(self)
+    }
+
     pub(crate) fn number(&self) -> i32 {
         self.number
     }

@@ -3,7 +3,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::Cancelled;
+use serde::Deserialize;
+
+use crate::{Cancelled, ChildError, UndoError};
 
 /// Why a call has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub enum Error {
     Call(CallError),
     /// A response has a status that is not 2xx; only [`crate::http::Response::success`] returns it.
     Status(StatusError),
+    /// A run that was waited for ended without output.
+    Child(ChildError),
+    /// Steps of a saga could not be undone.
+    Undo(UndoError),
     /// Somebody asked the run to give up.
     Cancelled(Cancelled),
     /// A value cannot be written as JSON, or JSON does not fit a type.
@@ -33,6 +39,8 @@ impl fmt::Display for Error {
             Error::Interrupted(e) => e.fmt(f),
             Error::Call(e) => e.fmt(f),
             Error::Status(e) => e.fmt(f),
+            Error::Child(e) => e.fmt(f),
+            Error::Undo(e) => e.fmt(f),
             Error::Cancelled(e) => e.fmt(f),
             Error::Json(e) => e.fmt(f),
             Error::Outside => f.write_str(
@@ -131,6 +139,16 @@ pub enum Kind {
     Invalid,
     /// A person resolved the call with this message.
     Told,
+    /// There is no such run, module or workflow.
+    NotFound,
+    /// The run that was to get the message has ended.
+    Conflict,
+    /// Runs would wait for each other for ever.
+    Deadlock,
+    /// Nobody settled the promise in time.
+    Expired,
+    /// The promise was settled with an error.
+    Rejected,
     /// Another word of the engine's.
     Other(String),
 }
@@ -142,6 +160,11 @@ impl Kind {
             "too_large" => Kind::TooLarge,
             "invalid" => Kind::Invalid,
             "told" => Kind::Told,
+            "not_found" => Kind::NotFound,
+            "conflict" => Kind::Conflict,
+            "deadlock" => Kind::Deadlock,
+            "expired" => Kind::Expired,
+            "rejected" => Kind::Rejected,
             other => Kind::Other(other.to_owned()),
         }
     }
@@ -154,6 +177,11 @@ impl fmt::Display for Kind {
             Kind::TooLarge => "too_large",
             Kind::Invalid => "invalid",
             Kind::Told => "told",
+            Kind::NotFound => "not_found",
+            Kind::Conflict => "conflict",
+            Kind::Deadlock => "deadlock",
+            Kind::Expired => "expired",
+            Kind::Rejected => "rejected",
             Kind::Other(word) => word,
         })
     }
@@ -166,6 +194,8 @@ pub struct CallError {
     pub request: About,
     /// How it ended.
     pub kind: Kind,
+    /// A word of the engine's on why, `""` where it has none.
+    pub reason: String,
     /// Status of the response where one was seen.
     pub status: Option<u16>,
     /// What happened.
@@ -179,6 +209,43 @@ impl fmt::Display for CallError {
 }
 
 impl StdError for CallError {}
+
+/// An error as an answer tells it.
+#[derive(Deserialize)]
+pub(crate) struct AnswerError {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    status: Option<u16>,
+}
+
+impl AnswerError {
+    pub(crate) fn of(self, request: About) -> Error {
+        match self.kind.as_str() {
+            "not_sent" => Error::NotSent(NotSent {
+                request,
+                reason: self.reason,
+                message: self.message,
+            }),
+            "interrupted" => Error::Interrupted(Interrupted {
+                request,
+                status: self.status.filter(|s| *s > 0),
+                message: self.message,
+            }),
+            word => Error::Call(CallError {
+                request,
+                kind: Kind::of(word),
+                reason: self.reason,
+                status: self.status.filter(|s| *s > 0),
+                message: self.message,
+            }),
+        }
+    }
+}
 
 /// The error of [`crate::http::Response::success`] for a response whose status is not 2xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,6 +324,7 @@ mod tests {
                 Error::Call(CallError {
                     request: about(),
                     kind: Kind::TooLarge,
+                    reason: String::new(),
                     status: Some(200),
                     message: "too long".into(),
                 }),
@@ -281,7 +349,18 @@ mod tests {
 
     #[test]
     fn kinds_are_the_words_of_the_interface() {
-        for word in ["unknown", "too_large", "invalid", "told", "new"] {
+        for word in [
+            "unknown",
+            "too_large",
+            "invalid",
+            "told",
+            "not_found",
+            "conflict",
+            "deadlock",
+            "expired",
+            "rejected",
+            "new",
+        ] {
             assert_eq!(Kind::of(word).to_string(), word);
         }
     }

@@ -25,6 +25,8 @@ extern "C" fn flawless_describe() {
 struct StartHead {
     run: String,
     workflow: String,
+    #[serde(default)]
+    url: String,
 }
 
 #[unsafe(no_mangle)]
@@ -32,6 +34,7 @@ extern "C" fn flawless_start() {
     let head: StartHead = serde_json::from_slice(&host::part(0, host::HEAD))
         .expect("the start of the run cannot be read");
     let input = host::part(0, host::BODY);
+    run::set_url(head.url);
     reactor::watch(host::call("cancelled", b"{}", b""));
     let found = workflow::find(&workflow::all(), &head.workflow);
     match found.map(|w| &w.body) {

@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Answer, Call, wait_any as wait_any_call};
-use crate::error::{About, CallError, Interrupted, Kind, NotSent, StatusError};
+use crate::error::{About, AnswerError, CallError, Kind, StatusError};
 use crate::head::Head;
 use crate::{Error, json};
 
@@ -198,12 +198,19 @@ impl Request {
             return Err(Error::Call(CallError {
                 request: about.clone(),
                 kind: Kind::Invalid,
+                reason: String::new(),
                 status: None,
                 message: message.to_owned(),
             }));
         }
         let head = self.call_head();
         Call::make("http", head, &self.body?, site)
+    }
+
+    /// The `Idempotency-Key` that was set, or `""`.
+    pub(crate) fn idempotency_key(&self) -> String {
+        let key = self.header.get("Idempotency-Key");
+        key.unwrap_or_default().to_owned()
     }
 
     fn problem(&self) -> Option<&'static str> {
@@ -367,18 +374,6 @@ struct AnswerHead {
     error: Option<AnswerError>,
 }
 
-#[derive(Deserialize)]
-struct AnswerError {
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    status: Option<u16>,
-}
-
 impl Response {
     fn read(about: &About, answer: Answer) -> Result<Response, Error> {
         let what = format!("the engine's answer to call {}", about.call);
@@ -420,29 +415,6 @@ impl Response {
     /// Returns the body as text; what is not UTF-8 in it becomes U+FFFD.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
-    }
-}
-
-impl AnswerError {
-    fn of(self, request: About) -> Error {
-        match self.kind.as_str() {
-            "not_sent" => Error::NotSent(NotSent {
-                request,
-                reason: self.reason,
-                message: self.message,
-            }),
-            "interrupted" => Error::Interrupted(Interrupted {
-                request,
-                status: self.status.filter(|s| *s > 0),
-                message: self.message,
-            }),
-            word => Error::Call(CallError {
-                request,
-                kind: Kind::of(word),
-                status: self.status.filter(|s| *s > 0),
-                message: self.message,
-            }),
-        }
     }
 }
 

@@ -64,12 +64,18 @@
 // Only a guest calls what the engine calls, so that elsewhere much of the crate is not used.
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
+mod asking;
+mod block;
 mod call;
 mod cancelled;
+mod child;
 mod clock;
+mod confirm;
 mod data;
 mod error;
 mod executor;
+mod fresh;
+mod gate;
 #[cfg(target_family = "wasm")]
 mod guest;
 mod head;
@@ -79,29 +85,42 @@ pub mod http;
 mod join;
 mod json;
 pub mod log;
+mod message;
 #[cfg(target_family = "wasm")]
 mod panic;
+mod promise;
 pub mod random;
 mod reactor;
 mod retry;
 mod run;
+mod saga;
 mod select;
 mod shield;
 mod sleep;
+mod state;
 mod task;
 mod timeout;
 #[cfg(feature = "tracing")]
 pub mod tracing;
 mod workflow;
 
+pub use asking::Asking;
+pub use block::{Wait, block_on};
 pub use cancelled::{Cancelled, cancellation, cancelled};
+pub use child::{Child, ChildError, await_run, spawn, spawn_detached};
 pub use clock::now;
+pub use confirm::Outcome;
 pub use data::set_data;
 pub use error::{About, CallError, Error, Interrupted, JsonError, Kind, NotSent, StatusError};
+pub use fresh::Fresh;
 pub use join::join_all;
+pub use message::{Message, Receiving, receive, receive_message, send};
+pub use promise::{Promise, promise, promise_for};
 pub use run::run_id;
+pub use saga::{Saga, UndoError, saga, saga_with};
 pub use shield::{Shield, shield, shielded};
 pub use sleep::{Sleep, sleep, sleep_until};
+pub use state::{Held, State, state};
 pub use task::{Task, task};
 pub use timeout::{Elapsed, timeout};
 

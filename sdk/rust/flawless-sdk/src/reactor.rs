@@ -132,6 +132,14 @@ pub(crate) fn deliver() {
     }
 }
 
+/// Returns the calls whose answers somebody waits for.
+pub(crate) fn awaited() -> Vec<i32> {
+    REACTOR.with_borrow(|r| {
+        let waited = r.calls.iter().filter(|(_, w)| w.waker.is_some());
+        waited.map(|(call, _)| *call).collect()
+    })
+}
+
 /// Returns the moment of the next timer.
 pub(crate) fn next_timer() -> Option<i64> {
     REACTOR.with_borrow(|r| r.timers.first_key_value().map(|((at, _), _)| *at))

@@ -16,6 +16,7 @@ pub(crate) enum Mode {
 thread_local! {
     static MODE: Cell<Mode> = const { Cell::new(Mode::Outside) };
     static ID: RefCell<String> = const { RefCell::new(String::new()) };
+    static URL: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// Returns how the code of the run waits.
@@ -27,6 +28,16 @@ pub(crate) fn mode() -> Mode {
 pub(crate) fn set(mode: Mode, id: String) {
     MODE.set(mode);
     ID.replace(id);
+}
+
+/// Says where the server is.
+pub(crate) fn set_url(url: String) {
+    URL.replace(url);
+}
+
+/// Returns where the server is, `""` outside a workflow.
+pub(crate) fn url() -> String {
+    URL.with_borrow(Clone::clone)
 }
 
 /// Returns the id of the run, the same in every replay, or `""` outside a workflow.

@@ -170,6 +170,35 @@ fn listen(response: Response) {
     response.send(sum).unwrap();
 }
 
+/// Adds up what it is sent, and responds before it begins to.
+#[workflow("attend")]
+fn attend(response: Response) {
+    response.send("attending").unwrap();
+    let mut sum = 0;
+    loop {
+        receive! {
+            ping: Ping => sum += ping.n,
+            _stop: Stop => break,
+        }
+    }
+    log::info!("the sum is {sum}");
+}
+
+/// Starts another run.
+#[workflow("start")]
+fn start(input: Input<Task>) {
+    flawless::workflow::start::<steady>(input.clone_task()).unwrap();
+}
+
+impl Task {
+    fn clone_task(&self) -> Task {
+        Task {
+            url: self.url.clone(),
+            n: self.n,
+        }
+    }
+}
+
 /// Waits for a message for a moment.
 #[workflow("impatient")]
 fn impatient(response: Response) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flawless::{Error, http};
+use flawless::{Error, Kind, http};
 
 /// Gets a page.
 #[flawless::workflow("get")]
@@ -127,4 +127,125 @@ async fn chain((url, times): (String, u32)) -> Result<u32, Error> {
         http::post(format!("{url}?n={n}")).send().await?;
     }
     Ok(times)
+}
+
+/// Starts the workflow `add` twice and a workflow that fails, and waits for all.
+#[flawless::workflow("parent")]
+async fn parent() -> Result<(u32, String), Error> {
+    let a = flawless::spawn::<u32>("add", &(1, 2));
+    let b = flawless::spawn_detached::<u32>("beside/add", &(3, 4));
+    let bad = flawless::spawn::<()>("panic", &());
+    let late = flawless::await_run::<u32>(a.id());
+    let (a, b, late) = flawless::join!(a, b, late);
+    let Err(Error::Child(e)) = bad.await else {
+        return Ok((0, "it did not fail".to_owned()));
+    };
+    let missing = flawless::spawn::<()>("nothing", &()).await;
+    assert!(
+        matches!(&missing, Err(Error::Call(c)) if c.kind == Kind::NotFound),
+        "{missing:?}"
+    );
+    Ok((a? + b? + late?, format!("{} {}", e.status, e.kind)))
+}
+
+/// Adds two numbers.
+#[flawless::workflow("add")]
+async fn add((a, b): (u32, u32)) -> u32 {
+    a + b
+}
+
+/// Adds up numbers that it is sent until it is told to stop; waits for each only a moment at a time.
+#[flawless::workflow("listen")]
+async fn listen() -> Result<u32, Error> {
+    let mut sum = 0;
+    loop {
+        flawless::select! {
+            n = flawless::receive::<u32>("number") => sum += n?,
+            stop = flawless::receive_message::<String>("stop") => {
+                stop?.reply(&sum)?;
+                return Ok(sum);
+            },
+            slept = flawless::sleep(Duration::from_millis(1)) => slept?,
+        }
+    }
+}
+
+/// Sends numbers to a run.
+#[flawless::workflow("talk")]
+async fn talk((run, n): (String, u32)) -> Result<(), Error> {
+    for k in 1..=n {
+        flawless::send(&run, "number", &k).await?;
+    }
+    flawless::send(&run, "stop", "enough").await?;
+    let nobody = flawless::send("wkf_nobody", "stop", "").await;
+    assert!(matches!(nobody, Err(Error::Call(e)) if e.kind == Kind::NotFound));
+    Ok(())
+}
+
+/// Publishes where it can be answered, and waits for the answer; a second promise is over soon.
+#[flawless::workflow("promise")]
+async fn promise() -> Result<String, Error> {
+    let answer = flawless::promise::<String>("answer");
+    let soon = flawless::promise_for::<()>("soon", Duration::from_millis(5)).await;
+    assert!(matches!(soon, Err(Error::Call(e)) if e.kind == Kind::Expired));
+    flawless::set_data(&(answer.token(), answer.url()))?;
+    answer.await
+}
+
+/// Counts in a state that runs share, a few times, in two tasks.
+#[flawless::workflow("count")]
+async fn count(times: u32) -> Result<u32, Error> {
+    async fn some(times: u32) -> Result<(), Error> {
+        for _ in 0..times {
+            let mut n = flawless::state::<u32>("count").lock().await?;
+            *n += 1;
+            flawless::sleep(Duration::from_millis(1)).await?;
+            n.keep().await?;
+        }
+        drop(flawless::state::<u32>("count").lock().await?);
+        Ok(())
+    }
+    let (a, b) = flawless::join!(some(times), some(times));
+    a?;
+    b?;
+    flawless::state::<u32>("count").get().await
+}
+
+/// Takes steps, of which the last fails; the second cannot be undone.
+#[flawless::workflow("saga")]
+async fn saga(url: String) -> Result<(), Error> {
+    let retry = http::Retry {
+        attempts: 2,
+        initial: Duration::from_millis(1),
+        ..http::Retry::default()
+    };
+    flawless::saga_with(retry, async |s| {
+        for name in ["first", "second", "third"] {
+            let (make, url) = (format!("{url}/{name}"), url.clone());
+            let step = async move { http::put(make).send().await?.success() };
+            s.step(name, step, move || {
+                let undo = format!("{url}/undo-{name}");
+                async move { http::delete(undo).send().await?.success().map(drop) }
+            })
+            .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Posts what is confirmed by asking, where it is interrupted.
+#[flawless::workflow("confirm")]
+async fn confirm(url: String) -> Result<String, Error> {
+    let ask = format!("{url}/asked");
+    let sent = http::post(format!("{url}/cutonce"));
+    let done = sent.send_confirmed(async |key| {
+        let found = http::get(format!("{ask}?key={key}")).send().await?;
+        Ok(if found.status == 404 {
+            flawless::Outcome::DidNotHappen
+        } else {
+            flawless::Outcome::Happened(found)
+        })
+    });
+    Ok(done.await?.text())
 }

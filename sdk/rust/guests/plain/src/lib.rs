@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use flawless::http::{self, Retry};
-use flawless::{Error, Kind};
+use flawless::{Error, Kind, Wait};
 
 /// Gets a page.
 #[flawless::workflow("get")]
@@ -160,4 +160,28 @@ fn chain((url, times): (String, u32)) -> Result<u32, Error> {
         http::post(format!("{url}?n={n}")).send().wait()?;
     }
     Ok(times)
+}
+
+/// Starts a workflow of the other module, sends a message to itself, counts in a state, and waits for
+/// futures in every way.
+#[flawless::workflow("together")]
+fn together() -> Result<(u32, String, u32, bool), Error> {
+    let sum = flawless::spawn::<u32>("beside/add", &(1, 2)).wait()?;
+    flawless::send(&flawless::run_id(), "note", "hello").wait()?;
+    let note = flawless::receive::<String>("note").wait()?;
+    let mut count = flawless::state::<u32>("plain-count").lock().wait()?;
+    *count += 1;
+    count.keep().wait()?;
+    let count = flawless::state::<u32>("plain-count").get().wait()?;
+    let late = flawless::block_on(async {
+        let beside = flawless::task(async {
+            flawless::sleep(Duration::from_millis(20)).await?;
+            Ok::<_, Error>(())
+        });
+        let none =
+            flawless::timeout(Duration::from_millis(5), flawless::receive::<u8>("none")).await;
+        beside.await?;
+        Ok::<_, Error>(none.is_err())
+    })?;
+    Ok((sum, note, count, late))
 }

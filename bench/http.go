@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flawless-engine/flawless/client"
+)
+
+// overHTTP measures a real server through its API: a chain of calls, empty runs, and 64 clients.
+func (b *bench) overHTTP(ctx context.Context) error {
+	s, err := b.serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	for _, step := range []func(context.Context, *server) error{b.chain, b.empty, b.calls, b.starts} {
+		if err := b.floors(ctx); err != nil {
+			return err
+		}
+		if err := step(ctx, s); err != nil {
+			return err
+		}
+	}
+	b.put(figure{What: "resident memory of the server at the end", Value: float64(s.resident()) / (1 << 20), Unit: "MiB"})
+	return b.floors(ctx)
+}
+
+// chain is the time per call in a run of 100 POSTs.
+func (b *bench) chain(ctx context.Context, s *server) error {
+	const n, warm = 100, 2
+	var each []float64
+	for k := range b.sizes.chains + warm {
+		t := time.Now()
+		if _, err := complete(ctx, s.Client, "chain", map[string]any{"url": b.url, "n": n}); err != nil {
+			return err
+		}
+		if k >= warm {
+			each = append(each, micros(time.Since(t)/n))
+		}
+	}
+	b.put(figure{What: "chain of 100 POSTs, per call", Value: median(each), Unit: "µs", Samples: each, Goal: &goal{Limit: 1.6, Target: 1.2, Floors: true}})
+	return nil
+}
+
+// empty is the time from start to completion of a run that does nothing.
+func (b *bench) empty(ctx context.Context, s *server) error {
+	q, err := client.New(client.Options{Socket: s.socket})
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	const warm = 20
+	var tcp, quic []float64
+	for k := range b.sizes.empties + warm {
+		t := time.Now()
+		if _, err := complete(ctx, s.Client, "empty", nil); err != nil {
+			return err
+		}
+		u := time.Now()
+		if _, err := complete(ctx, q, "empty", nil); err != nil {
+			return err
+		}
+		if k >= warm {
+			tcp, quic = append(tcp, micros(u.Sub(t))), append(quic, micros(time.Since(u)))
+		}
+	}
+	limit := &goal{Limit: 3, Floors: true}
+	b.put(figure{What: "empty run, start to completion, TCP", Value: median(tcp), Unit: "µs", Samples: tcp, Goal: limit})
+	b.put(figure{What: "empty run, start to completion, QUIC", Value: median(quic), Unit: "µs", Samples: quic, Goal: limit})
+	return nil
+}
+
+// many lets 64 clients start runs for some seconds and returns how many ended per second.
+func (b *bench) many(ctx context.Context, s *server, workflow string, in any) (float64, error) {
+	const clients = 64
+	var done atomic.Int64
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	began := time.Now()
+	for range clients {
+		all.Go(func() {
+			for time.Since(began) < b.sizes.length {
+				if _, err := complete(ctx, s.Client, workflow, in); err != nil {
+					mu.Lock()
+					failed = err
+					mu.Unlock()
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return float64(done.Load()) / time.Since(began).Seconds(), failed
+}
+
+func (b *bench) calls(ctx context.Context, s *server) error {
+	const n = 10
+	rate, err := b.many(ctx, s, "chain", map[string]any{"url": b.url, "n": n})
+	b.put(figure{What: fmt.Sprintf("64 clients, runs of %d POSTs", n), Value: rate * n, Unit: "calls/s", Goal: &goal{Limit: 8000, Target: 15000, AtLeast: true}})
+	return err
+}
+
+func (b *bench) starts(ctx context.Context, s *server) error {
+	rate, err := b.many(ctx, s, "empty", nil)
+	b.put(figure{What: "64 clients, empty runs", Value: rate, Unit: "runs/s", Goal: &goal{Limit: 3000, Target: 8000, AtLeast: true}})
+	return err
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// machine describes where this runs.
+func machine() string {
+	return fmt.Sprintf("%s, %d cores, %s/%s, %s, Linux %s", cpu(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), kernel())
+}
+
+func cpu() string {
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(b)) {
+		if name, is := strings.CutPrefix(line, "model name"); is {
+			return strings.TrimSpace(strings.TrimLeft(strings.TrimSpace(name), ":"))
+		}
+	}
+	return "unknown CPU"
+}
+
+func kernel() string {
+	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.TrimSpace(string(b))
+}
+
+// resident is the memory of a process in bytes.
+func resident(pid int) int64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	f := strings.Fields(string(b))
+	if len(f) < 2 {
+		return 0
+	}
+	n, _ := strconv.ParseInt(f[1], 10, 64)
+	return n * int64(os.Getpagesize())
+}
+
+// used is what the files in a folder take on the disk, in bytes.
+func used(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // a file that was removed meanwhile
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil
+		}
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			n += s.Blocks * 512
+		}
+		return nil
+	})
+	return n
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const begins, ends = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
+
+// tell prints the tables, writes them into a document and draws the plots.
+func (r *results) tell(doc, dir string) error {
+	for _, s := range r.Sections {
+		for _, p := range s.Plots {
+			if err := os.WriteFile(filepath.Join(dir, p.File), []byte(p.svg()), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Print(r.text(""))
+	if doc == "" {
+		return nil
+	}
+	rel, err := filepath.Rel(filepath.Dir(doc), dir)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(doc)
+	if err != nil {
+		return err
+	}
+	head, rest, found := strings.Cut(string(text), begins)
+	_, tail, closed := strings.Cut(rest, ends)
+	if !found || !closed {
+		return fmt.Errorf("%s has no place for the figures", doc)
+	}
+	return os.WriteFile(doc, []byte(head+begins+"\n"+r.text(filepath.ToSlash(rel))+ends+tail), 0o644)
+}
+
+// text is the tables, with the plots where plots names their folder.
+func (r *results) text(plots string) string {
+	var b strings.Builder
+	for _, s := range r.Sections {
+		fmt.Fprintf(&b, "### %s\n\n%s, on %s; F = %.0f µs, H = %.0f µs.", s.Name, s.Machine, s.When.Format("2006-01-02"), s.F, s.H)
+		if s.Quick {
+			b.WriteString(" Measured with small sizes, which prove nothing.")
+		}
+		b.WriteString("\n\n| what | median | at least | target | |\n|---|---|---|---|---|\n")
+		for _, f := range s.Figures {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", f.What, s.value(f), s.verdict(f))
+		}
+		b.WriteString("\n")
+		for _, p := range s.Plots {
+			if plots != "" {
+				fmt.Fprintf(&b, "![%s](%s/%s)\n", p.Title, plots, p.File)
+			}
+		}
+		if len(s.Plots) > 0 && plots != "" {
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+func (s *section) value(f figure) string {
+	text := number(f.Value) + " " + f.Unit
+	if f.Goal != nil && f.Goal.Floors && s.F+s.H > 0 {
+		text += fmt.Sprintf(" = %.2f × (F + H)", f.Value/(s.F+s.H))
+	}
+	return text
+}
+
+// verdict is the goal, the target and which of them is met.
+func (s *section) verdict(f figure) string {
+	g := f.Goal
+	if g == nil {
+		return " | | "
+	}
+	sign, unit := "≤ ", " "+f.Unit
+	if g.AtLeast {
+		sign = "≥ "
+	}
+	if g.Floors {
+		unit = " × (F + H)"
+	}
+	limit, target, word := sign+number(g.Limit)+unit, "", "missed"
+	if s.met(f, g.Limit) {
+		word = "met"
+	}
+	if g.Target != 0 {
+		target = sign + number(g.Target) + unit
+		if s.met(f, g.Target) {
+			word = "target met"
+		}
+	}
+	return limit + " | " + target + " | " + word
+}
+
+// number writes a number with three digits that say something.
+func number(v float64) string {
+	switch a := max(v, -v); {
+	case a == 0 || a >= 100:
+		return thousands(v)
+	case a >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+// thousands writes a whole number with commas.
+func thousands(v float64) string {
+	text := strconv.FormatFloat(v, 'f', 0, 64)
+	for k := len(text) - 3; k > 0 && text[k-1] != '-'; k -= 3 {
+		text = text[:k] + "," + text[k:]
+	}
+	return text
+}

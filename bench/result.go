@@ -1,0 +1,118 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// results are what was measured, as it is kept in a file. A run that measures some sections leaves
+// the others as they were.
+type results struct {
+	Sections []*section `json:"sections"`
+}
+
+// section is what was measured together, with the floors measured meanwhile.
+type section struct {
+	Name    string    `json:"name"`
+	When    time.Time `json:"when"`
+	Machine string    `json:"machine"`
+	Quick   bool      `json:"quick,omitempty"` // with small sizes, which prove nothing
+	F       float64   `json:"f_us"`            // µs of a durable append
+	H       float64   `json:"h_us"`            // µs of an HTTP POST over loopback
+	Figures []figure  `json:"figures"`
+	Plots   []plot    `json:"plots,omitempty"`
+}
+
+// figure is one number. Samples are what it is the median of.
+type figure struct {
+	What    string    `json:"what"`
+	Value   float64   `json:"value"`
+	Unit    string    `json:"unit"`
+	Goal    *goal     `json:"goal,omitempty"`
+	Samples []float64 `json:"samples,omitempty"`
+}
+
+// goal is a limit for a figure, and what would be better still.
+type goal struct {
+	Limit   float64 `json:"limit"`
+	Target  float64 `json:"target,omitempty"`
+	AtLeast bool    `json:"at_least,omitempty"` // the figure should be as high; else as low
+	Floors  bool    `json:"floors,omitempty"`   // Limit and Target count in F + H
+}
+
+// plot is a curve, or several.
+type plot struct {
+	File  string `json:"file"` // beside the others, without its folder
+	Title string `json:"title"`
+	X     string `json:"x"`
+	Y     string `json:"y"`
+	Lines []line `json:"lines"`
+}
+
+type line struct {
+	Name   string       `json:"name"`
+	Points [][2]float64 `json:"points"`
+}
+
+// met tells whether a figure is as good as a limit.
+func (s *section) met(f figure, limit float64) bool {
+	if f.Goal.Floors {
+		limit *= s.F + s.H
+	}
+	if f.Goal.AtLeast {
+		return f.Value >= limit
+	}
+	return f.Value <= limit
+}
+
+func readResults(file string) (*results, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &results{}, nil
+	}
+	r := &results{}
+	if err == nil {
+		err = json.Unmarshal(b, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading results: %w", err)
+	}
+	return r, nil
+}
+
+// put takes in a section in place of the one of that name.
+func (r *results) put(s *section, order []string) {
+	r.Sections = slices.DeleteFunc(r.Sections, func(o *section) bool { return o.Name == s.Name })
+	r.Sections = append(r.Sections, s)
+	slices.SortStableFunc(r.Sections, func(a, b *section) int { return slices.Index(order, a.Name) - slices.Index(order, b.Name) })
+}
+
+func (r *results) write(file string) error {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
+}
+
+// median returns the middle one, 0 of none.
+func median(of []float64) float64 {
+	if len(of) == 0 {
+		return 0
+	}
+	of = slices.Clone(of)
+	slices.Sort(of)
+	return of[len(of)/2]
+}
+
+func micros(d time.Duration) float64 { return float64(d) / 1e3 }
+func millis(d time.Duration) float64 { return float64(d) / 1e6 }

@@ -1,0 +1,77 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"strconv"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Send sends a message to a run and returns its id. One with a key that came before is not stored
+// again. After an error without a flawless.Code nobody can say whether it was: send it again with the
+// same key.
+func (c *Client) Send(ctx context.Context, run string, m flawless.Message) (string, error) {
+	id, _, err := c.message(ctx, run, m, false)
+	return id, err
+}
+
+// Ask is Send, and returns what the run replies.
+func (c *Client) Ask(ctx context.Context, run string, m flawless.Message) (string, json.RawMessage, error) {
+	return c.message(ctx, run, m, true)
+}
+
+func (c *Client) message(ctx context.Context, run string, m flawless.Message, wait bool) (string, json.RawMessage, error) {
+	in := map[string]any{"type": m.Type, "value": json.RawMessage(m.Body)}
+	if len(m.Body) == 0 {
+		in["value"] = nil
+	}
+	for name, v := range map[string]string{"key": m.Key, "who": m.Who} {
+		if v != "" {
+			in[name] = v
+		}
+	}
+	out, err := post[struct {
+		ID    string
+		Reply json.RawMessage
+	}](ctx, c, runPath(run, "/messages"), flag("wait", wait), in)
+	return out.ID, out.Reply, err
+}
+
+// Promises lists the promises of a run that are not settled.
+func (c *Client) Promises(ctx context.Context, run string) ([]flawless.Promise, error) {
+	return get[[]flawless.Promise](ctx, c, runPath(run, "/promises"), nil)
+}
+
+// Settle settles a promise with a value.
+func (c *Client) Settle(ctx context.Context, token string, value json.RawMessage) (flawless.Promise, error) {
+	return post[flawless.Promise](ctx, c, "/promises/"+url.PathEscape(token), nil, value)
+}
+
+// Reject settles a promise with an error.
+func (c *Client) Reject(ctx context.Context, token, text, who string) (flawless.Promise, error) {
+	return post[flawless.Promise](ctx, c, "/promises/"+url.PathEscape(token)+"/reject", nil, map[string]string{"error": text, "who": who})
+}
+
+// States returns a page of the values that runs share, in order of their names, and where the next one
+// begins, "" at the end.
+func (c *Client) States(ctx context.Context, from string, limit int) ([]flawless.State, string, error) {
+	q := url.Values{}
+	if from != "" {
+		q.Set("from", from)
+	}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	page, err := get[struct {
+		States []flawless.State
+		Next   string
+	}](ctx, c, "/states", q)
+	return page.States, page.Next, err
+}
+
+// State returns a value that runs share.
+func (c *Client) State(ctx context.Context, name string) (flawless.State, error) {
+	return get[flawless.State](ctx, c, "/states/"+url.PathEscape(name), nil)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+)
+
+func (a *app) promiseCommand() *cobra.Command {
+	c := &cobra.Command{Use: "promise", Short: "List and settle what runs wait for from outside", Args: cobra.NoArgs, RunE: needsCommand}
+	c.AddCommand(a.promiseListCommand(), a.promiseSettleCommand())
+	return c
+}
+
+func (a *app) promiseListCommand() *cobra.Command {
+	return &cobra.Command{Use: "list ID", Aliases: []string{"ls"}, Short: "List the promises of a run that are not settled", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			all, err := cl.Promises(c.Context(), args[0])
+			if err != nil || a.json {
+				return orPrint(a, err, all)
+			}
+			var rows [][]string
+			for _, p := range all {
+				expires := "never"
+				if p.Expires != nil {
+					expires = ago(*p.Expires)
+				}
+				rows = append(rows, []string{p.Name, ago(p.Made), expires, p.Token})
+			}
+			a.table("NAME\tMADE\tEXPIRES\tTOKEN", rows)
+			return nil
+		}}
+}
+
+func (a *app) promiseSettleCommand() *cobra.Command {
+	var reject string
+	c := &cobra.Command{Use: "settle TOKEN [JSON|@FILE|-]", Short: "Settle a promise with a value, or with an error", Args: cobra.RangeArgs(1, 2),
+		Long: "The first one who settles a promise does; all others are told what it was settled with.",
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var p flawless.Promise
+			switch {
+			case c.Flags().Changed("error") && len(args) == 2:
+				return fmt.Errorf("give a value or --error, not both: %w", flawless.Invalid)
+			case c.Flags().Changed("error"):
+				p, err = cl.Reject(c.Context(), args[0], reject, who())
+			default:
+				value := "null"
+				if len(args) == 2 {
+					value = args[1]
+				}
+				b, wrong := a.readInput(value)
+				if wrong != nil {
+					return wrong
+				}
+				p, err = cl.Settle(c.Context(), args[0], b)
+			}
+			if err != nil || a.json {
+				return orPrint(a, err, p)
+			}
+			fmt.Fprintf(a.out, "promise %s of run %s is settled\n", p.Name, p.Run)
+			return nil
+		}}
+	c.Flags().StringVar(&reject, "error", "", "settle it with this error")
+	return c
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+// selection is the flags that select runs.
+type selection struct {
+	filter        flawless.Filter
+	status        []string
+	since         time.Duration
+	after, before timeFlag
+	labels        labelFlag
+}
+
+func (s *selection) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringSliceVar(&s.status, "status", nil, "pending, running, waiting, paused, unresolved, completed, failed, cancelled, terminated")
+	f.StringVar(&s.filter.Module, "module", "", "runs of this module")
+	f.StringVar(&s.filter.Workflow, "workflow", "", "runs of this workflow")
+	f.DurationVar(&s.since, "since", 0, "created within this time, such as 24h")
+	f.Var(&s.after, "after", "created at or after this moment, such as 2026-03-01")
+	f.Var(&s.before, "before", "created before this moment")
+	f.Var(&s.labels, "label", "name=value; may be repeated, all must be there")
+	f.StringVar(&s.filter.Parent, "parent", "", "spawned by this run")
+	c.MarkFlagsMutuallyExclusive("since", "after")
+}
+
+// read brings what was given into the filter. It tells whether anything was.
+func (s *selection) read() bool {
+	f := &s.filter
+	for _, st := range s.status {
+		f.Status = append(f.Status, flawless.Status(st))
+	}
+	if s.since > 0 {
+		f.Since = time.Now().Add(-s.since)
+	}
+	if !time.Time(s.after).IsZero() {
+		f.Since = time.Time(s.after)
+	}
+	f.Until, f.Labels = time.Time(s.before), s.labels
+	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != ""
+}
+
+// changing is a command that changes one run, or all that are selected.
+type changing struct {
+	verb, short string // "cancel", "Ask a run to give up"
+	long        string
+	ended       bool // it is for runs that have ended
+	do          func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error)
+}
+
+func (a *app) changeCommand(h changing) *cobra.Command {
+	var which selection
+	var note string
+	var yes bool
+	c := &cobra.Command{Use: h.verb + " [ID]", Short: h.short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeRun,
+		Long: strings.TrimSpace(h.short + ", one by its id or all that the flags select; how many these are is asked back first.\n\n" + h.long),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			some := which.read()
+			switch {
+			case len(args) == 1 && some:
+				return fmt.Errorf("give the id of a run or flags that select runs, not both: %w", flawless.Invalid)
+			case len(args) == 0 && !some:
+				return fmt.Errorf("give the id of a run, or select runs with --module, --status and the like: %w", flawless.Invalid)
+			case len(args) == 0:
+				return a.changeAll(c.Context(), cl, h, which.filter, note, yes)
+			}
+			r, err := h.do(c.Context(), cl, args[0], note)
+			if err != nil || a.json {
+				return orPrint(a, err, r)
+			}
+			if r.ID != args[0] {
+				fmt.Fprintln(a.out, r.ID)
+				return nil
+			}
+			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
+			return nil
+		}}
+	which.flags(c)
+	c.Flags().StringVar(&note, "note", "", "why; it is part of the log")
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask back")
+	return c
+}
+
+// changeAll changes all runs of a filter.
+func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f flawless.Filter, note string, yes bool) error {
+	f.Limit = 1000
+	var ids []string
+	for r, err := range cl.All(ctx, f) {
+		if err != nil {
+			return err
+		}
+		if r.Status.Ended() == h.ended {
+			ids = append(ids, r.ID)
+		}
+	}
+	if !yes && !a.agreed(fmt.Sprintf("%s %d runs? [y/N] ", h.verb, len(ids)), len(ids)) {
+		return fmt.Errorf("nothing was changed, %d runs are selected; agree with y, or use --yes: %w", len(ids), flawless.Invalid)
+	}
+	type outcome struct {
+		Run   string `json:"run"`
+		Now   string `json:"now,omitempty"`
+		Error string `json:"error,omitempty"`
+	}
+	var all []outcome
+	var failed []error
+	for _, id := range ids {
+		r, err := h.do(ctx, cl, id, note)
+		o := outcome{Run: id, Now: string(r.Status)}
+		if err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			o.Now, o.Error = "", err.Error()
+			failed = append(failed, err)
+		}
+		all = append(all, o)
+	}
+	if a.json {
+		if err := a.printJSON(all); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.out, "%s: %d runs\n", h.verb, len(all)-len(failed))
+	}
+	return errors.Join(failed...)
+}
+
+// agreed asks back. What is asked about nothing is agreed to.
+func (a *app) agreed(question string, n int) bool {
+	if n == 0 {
+		return true
+	}
+	fmt.Fprint(a.errs, question)
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return true
+	}
+	fmt.Fprintln(a.errs)
+	return false
+}
+
+func (a *app) cancelCommand() *cobra.Command {
+	var within time.Duration
+	c := a.changeCommand(changing{verb: "cancel", short: "Ask a run to give up; its code may compensate",
+		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
+			w := flawless.Cancel{Who: who(), Note: note}
+			if within > 0 {
+				w.Deadline = time.Now().Add(within).UnixNano()
+			}
+			return cl.Cancel(ctx, id, w)
+		}})
+	c.Flags().DurationVar(&within, "deadline", 0, "terminate the run if it has not ended after this time, such as 5m")
+	return c
+}
+
+func (a *app) terminateCommand() *cobra.Command {
+	return a.changeCommand(changing{verb: "terminate", short: "End a run without asking it",
+		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
+			return cl.Terminate(ctx, id, flawless.Cancel{Who: who(), Note: note})
+		}})
+}
+
+func (a *app) pauseCommand() *cobra.Command {
+	return a.changeCommand(changing{verb: "pause", short: "Let a run take no more turns",
+		long: "What it has asked for is carried out, and answers and messages are kept for it until it goes on.",
+		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
+			return cl.Pause(ctx, id, flawless.Pause{Who: who(), Note: note})
+		}})
+}
+
+func (a *app) resumeCommand() *cobra.Command {
+	return a.changeCommand(changing{verb: "resume", short: "Let a paused run go on",
+		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
+			return cl.Pause(ctx, id, flawless.Pause{Resume: true, Who: who(), Note: note})
+		}})
+}
+
+func (a *app) restartCommand() *cobra.Command {
+	return a.changeCommand(changing{verb: "restart", short: "Start a new run with the input of one that failed, was cancelled or terminated", ended: true,
+		long: "The new run is of the newest version of the module, and names the old one. Its id is printed.",
+		do: func(ctx context.Context, cl *client.Client, id, _ string) (flawless.Run, error) {
+			return cl.Restart(ctx, id, "")
+		}})
+}

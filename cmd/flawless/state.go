@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) stateCommand() *cobra.Command {
+	c := &cobra.Command{Use: "state", Short: "Look at the values that runs share", Args: cobra.NoArgs, RunE: needsCommand}
+	c.AddCommand(a.stateListCommand(), a.stateShowCommand())
+	return c
+}
+
+func (a *app) stateListCommand() *cobra.Command {
+	var from string
+	var limit int
+	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the values that runs share, who holds each and how many wait", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			all, next, err := cl.States(c.Context(), from, limit)
+			if err != nil || a.json {
+				return orPrint(a, err, map[string]any{"states": all, "next": next})
+			}
+			var rows [][]string
+			for _, s := range all {
+				holder := ""
+				if s.Holder != nil {
+					holder = s.Holder.Run
+				}
+				rows = append(rows, []string{s.Name, holder, fmt.Sprint(len(s.Queue)), shortened(string(s.Value), 60)})
+			}
+			a.table("NAME\tHELD BY\tWAITING\tVALUE", rows)
+			if next != "" {
+				fmt.Fprintf(a.errs, "there are more: --from %s\n", next)
+			}
+			return nil
+		}}
+	c.Flags().StringVar(&from, "from", "", "begin with this name")
+	c.Flags().IntVar(&limit, "limit", 100, "at most so many, up to 1000")
+	return c
+}
+
+func (a *app) stateShowCommand() *cobra.Command {
+	return &cobra.Command{Use: "show NAME", Short: "Show a value, who holds it and who waits for it", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			s, err := cl.State(c.Context(), args[0])
+			if err != nil || a.json {
+				return orPrint(a, err, s)
+			}
+			fmt.Fprintf(a.out, "state    %s\nvalue    %s\n", s.Name, string(s.Value))
+			if s.Holder != nil {
+				fmt.Fprintf(a.out, "held by  run %s, call %d\n", s.Holder.Run, s.Holder.Call)
+			}
+			for _, w := range s.Queue {
+				fmt.Fprintf(a.out, "waiting  run %s, call %d\n", w.Run, w.Call)
+			}
+			return nil
+		}}
+}

@@ -1,0 +1,98 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/gob"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/rewrite"
+)
+
+// prepared is what is found out about a module when it is loaded, as it is kept beside its compiled
+// code, so that a server that comes up again has to do neither the rewriting nor the initialising.
+// It is a cache: a file that is missing, damaged or of another version costs the time it has saved.
+type prepared struct {
+	Rewritten  rewrite.Result
+	Manifest   []byte
+	Shared     bool // there is a base image
+	Image      []byte
+	Sum        [32]byte
+	Globals    []uint64
+	Generators []uint32
+}
+
+// preparedFile is where it is kept: by all that it depends on.
+func (r *Runtime) preparedFile(digest string) string {
+	return filepath.Join(r.options.CacheDir, "prepared", fmt.Sprintf("%s-%d-%s-%d", digest, FrozenFormat, flawless.Version, r.options.MemoryPages))
+}
+
+// recall returns what is kept of a module, nil where nothing is that can be used.
+func (r *Runtime) recall(digest string) *prepared {
+	if r.options.CacheDir == "" {
+		return nil
+	}
+	b, err := os.ReadFile(r.preparedFile(digest))
+	if err != nil || len(b) < 4 {
+		return nil
+	}
+	b, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
+	p := &prepared{}
+	if crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) != sum || gob.NewDecoder(bytes.NewReader(b)).Decode(p) != nil {
+		return nil
+	}
+	return p
+}
+
+// remember keeps what was found out. Where it cannot be written, it is not.
+func (r *Runtime) remember(m *Module, manifest []byte) {
+	if r.options.CacheDir == "" {
+		return
+	}
+	p := prepared{Rewritten: *m.rewritten, Manifest: manifest, Globals: m.globals, Generators: m.generators}
+	if m.base != nil {
+		p.Shared, p.Image, p.Sum = true, m.base.bytes, m.base.sum
+	}
+	var b bytes.Buffer
+	if gob.NewEncoder(&b).Encode(p) != nil {
+		return
+	}
+	b.Write(binary.LittleEndian.AppendUint32(nil, crc32.Checksum(b.Bytes(), crc32.MakeTable(crc32.Castagnoli))))
+	name := r.preparedFile(m.digest)
+	if os.MkdirAll(filepath.Dir(name), 0o700) != nil {
+		return
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return
+	}
+	_, err = f.Write(b.Bytes())
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+}
+
+// adopt takes in what was kept in place of initialising.
+func (m *Module) adopt(p *prepared) error {
+	if err := m.describe(p.Manifest); err != nil || !p.Shared {
+		return err
+	}
+	base, err := newImage(p.Image, m.rt.options.copied)
+	if err != nil {
+		return err
+	}
+	base.sum = p.Sum
+	m.base = base
+	m.globals, m.generators, m.pages = p.Globals, p.Generators, uint32(len(p.Image)>>16)
+	return nil
+}

@@ -1,0 +1,45 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// ChangeSettings changes how the runs of a module are treated. What is missing stays as it is.
+type ChangeSettings struct {
+	RetentionMS *int64 `json:"retention_ms,omitempty" doc:"how long an ended run is kept; 0 is 30 days, -1 for ever"`
+	Concurrency *int   `json:"concurrency,omitempty" doc:"how many runs may have begun and not ended; 0 is unlimited"`
+}
+
+// ModulePath names a module in a path.
+type ModulePath struct {
+	Name string `path:"name" doc:"name of the module"`
+}
+
+func (a *api) settings() {
+	type one = body[flawless.Settings]
+	huma.Register(a.huma, operation("get-settings", http.MethodGet, "/modules/{name}/settings", "How the runs of a module are treated"),
+		func(ctx context.Context, in *ModulePath) (*one, error) {
+			s, err := a.engine.Settings(ctx, in.Name)
+			return &one{s}, problem(err)
+		})
+	huma.Register(a.huma, operation("change-settings", http.MethodPatch, "/modules/{name}/settings", "Change how the runs of a module are treated"),
+		func(ctx context.Context, in *struct {
+			ModulePath
+			Body ChangeSettings
+		}) (*one, error) {
+			s, err := a.engine.ChangeSettings(ctx, in.Name, func(s *flawless.Settings) {
+				if in.Body.RetentionMS != nil {
+					s.RetentionMS = *in.Body.RetentionMS
+				}
+				if in.Body.Concurrency != nil {
+					s.Concurrency = *in.Body.Concurrency
+				}
+			})
+			return &one{s}, problem(err)
+		})
+}

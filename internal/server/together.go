@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// Post is a message to a run.
+type Post struct {
+	Type  string          `json:"type"`
+	Value json.RawMessage `json:"value,omitempty" doc:"any JSON"`
+	Key   string          `json:"key,omitempty" doc:"the caller's own key against doubles: the same key is taken in once"`
+	Who   string          `json:"who,omitempty"`
+}
+
+// Posted is the answer to a message.
+type Posted struct {
+	ID    string          `json:"id" doc:"of the message"`
+	Reply json.RawMessage `json:"reply,omitempty" doc:"with wait: what the run replied"`
+}
+
+// Rejection settles a promise with an error.
+type Rejection struct {
+	Error string `json:"error" minLength:"1"`
+	Who   string `json:"who,omitempty"`
+}
+
+// States is a part of the list of shared states.
+type States struct {
+	States []flawless.State `json:"states"`
+	Next   string           `json:"next,omitempty" doc:"name at which the next page begins; missing at the end"`
+}
+
+// PromisePath names a promise in a path.
+type PromisePath struct {
+	Token string `path:"token" doc:"token of the promise"`
+}
+
+// together has the operations on what runs do with each other and with the outside.
+func (a *api) together() {
+	huma.Register(a.huma, operation("send-message", http.MethodPost, "/runs/{id}/messages", "Send a message to a run"), a.post)
+	huma.Register(a.huma, operation("list-promises", http.MethodGet, "/runs/{id}/promises", "Promises of a run that are not settled"),
+		func(ctx context.Context, in *RunPath) (*body[[]flawless.Promise], error) {
+			ps, err := a.engine.Promises(ctx, in.ID)
+			return &body[[]flawless.Promise]{ps}, problem(err)
+		})
+	settle := operation("settle-promise", http.MethodPost, "/promises/{token}", "Settle a promise; the body is its value")
+	settle.SkipValidateBody = true
+	huma.Register(a.huma, settle, func(ctx context.Context, in *struct {
+		PromisePath
+		RawBody []byte `contentType:"application/json"`
+	}) (*body[flawless.Promise], error) {
+		return a.settle(ctx, in.Token, engine.Settlement{Value: in.RawBody}, "")
+	})
+	huma.Register(a.huma, operation("reject-promise", http.MethodPost, "/promises/{token}/reject", "Settle a promise with an error"),
+		func(ctx context.Context, in *struct {
+			PromisePath
+			Body Rejection
+		}) (*body[flawless.Promise], error) {
+			return a.settle(ctx, in.Token, engine.Settlement{Error: in.Body.Error}, in.Body.Who)
+		})
+	huma.Register(a.huma, operation("list-states", http.MethodGet, "/states", "Values that runs share"),
+		func(ctx context.Context, in *struct {
+			From  string `query:"from" doc:"next of the page before"`
+			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+		}) (*body[States], error) {
+			page, next, err := a.engine.States(ctx, in.From, in.Limit)
+			return &body[States]{States{page, next}}, problem(err)
+		})
+	huma.Register(a.huma, operation("get-state", http.MethodGet, "/states/{name}", "A value that runs share, who holds it and who waits"),
+		func(ctx context.Context, in *struct {
+			Name string `path:"name"`
+		}) (*body[flawless.State], error) {
+			s, err := a.engine.State(ctx, in.Name)
+			return &body[flawless.State]{s}, problem(err)
+		})
+}
+
+func (a *api) post(ctx context.Context, in *struct {
+	RunPath
+	Wait bool `query:"wait" doc:"answer when the run has replied"`
+	Body Post
+},
+) (*body[Posted], error) {
+	m := flawless.Message{Type: in.Body.Type, Body: flawless.Bytes(in.Body.Value), Key: in.Body.Key, Who: in.Body.Who}
+	if len(m.Body) == 0 {
+		m.Body = flawless.Bytes("null")
+	}
+	var out Posted
+	var err error
+	if in.Wait {
+		out.ID, out.Reply, err = a.engine.Ask(ctx, in.ID, m)
+	} else {
+		out.ID, err = a.engine.Send(ctx, in.ID, m)
+	}
+	return &body[Posted]{out}, problem(err)
+}
+
+func (a *api) settle(ctx context.Context, token string, with engine.Settlement, who string) (*body[flawless.Promise], error) {
+	p, err := a.engine.Settle(ctx, token, with, who)
+	return &body[flawless.Promise]{p}, problem(err)
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// PutImageAndCut is PutImage that also removes the records of the run's log before cut.Next, but for
+// the first one, which says so from then on. The image must come after cut.Next: the run cannot be
+// made again without it. A crash in the middle leaves the old image and the whole log, or the new
+// image and the cut one.
+func (s *Store) PutImageAndCut(ctx context.Context, l Lease, id string, m Image, cut flawless.Cut) error {
+	if cut.Next < 1 || cut.Next > m.Seq {
+		return fmt.Errorf("cutting the log of run %s before record %d with an image after record %d: %w", id, cut.Next, m.Seq, flawless.Invalid)
+	}
+	var first record
+	k := keyRecords(id).number(0)
+	if err := s.get(ctx, k, &first, "record 0 of run %s", id); err != nil {
+		return err
+	}
+	from := uint64(1)
+	if first.Cut != nil {
+		from = first.Cut.Next
+	}
+	if cut.Next < from {
+		return fmt.Errorf("cutting the log of run %s before record %d: it was cut before record %d already: %w", id, cut.Next, from, flawless.Invalid)
+	}
+	first.Cut = &cut
+	d := s.draft()
+	defer s.release(d)
+	err := d.expect(s.codec, d.key(familyLease).shard(shardAll), l)
+	if err == nil {
+		err = d.set(s.codec, keyImage(id), &m)
+	}
+	if err == nil {
+		err = d.set(s.codec, k, &first)
+	}
+	if err == nil {
+		for n := from; n < cut.Next; n++ {
+			d.delete(d.key(familyRecord).text(id).number(n))
+		}
+		err = s.kv.Apply(ctx, &d.batch)
+	}
+	if err != nil {
+		return fmt.Errorf("writing an image of run %s and cutting its log: %w", id, err)
+	}
+	return nil
+}
+
+// KeepTurns sets how many turns of the logs of a module's runs are kept at least, and returns the
+// module's newest version, or [flawless.NotFound]. 0 keeps all.
+func (s *Store) KeepTurns(ctx context.Context, name string, n int) (flawless.Module, error) {
+	if n < 0 {
+		return flawless.Module{}, fmt.Errorf("keeping %d turns of module %s: it must be 0 (all) or more: %w", n, name, flawless.Invalid)
+	}
+	ms, err := s.Module(ctx, name)
+	if err != nil {
+		return flawless.Module{}, err
+	}
+	d := s.draft()
+	defer s.release(d)
+	k := keyVersions(name).number(uint64(ms[0].Version))
+	err = d.expect(s.codec, k, &ms[0])
+	ms[0].KeepTurns = n
+	if err == nil {
+		err = d.set(s.codec, k, &ms[0])
+	}
+	if err == nil {
+		err = s.kv.Apply(ctx, &d.batch)
+	}
+	if err != nil {
+		return flawless.Module{}, fmt.Errorf("setting how many turns of module %s are kept: %w", name, err)
+	}
+	return ms[0], nil
+}

@@ -1,0 +1,33 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+const familyPlaced family = 'G'
+
+// Placed yields the ids of the open runs that have a concurrency key, key by key, as they were at one
+// moment. After an error it yields nothing more.
+func (s *Store) Placed(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for item, err := range s.kv.Scan(ctx, key(nil).family(familyPlaced).all()) {
+			var id string
+			if err == nil {
+				p := parts{rest: item.Key}
+				p.skip(1)
+				_ = p.text()
+				id = p.text()
+				err = p.whole(item.Key)
+			}
+			if err != nil {
+				yield("", fmt.Errorf("listing runs with a concurrency key: %w", err))
+				return
+			}
+			if !yield(id, nil) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/flawless-engine/flawless"
+)
+
+const familySettings family = 'M'
+
+// Settings returns those of all modules that have any, in the order of their names.
+func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
+	var all []flawless.Settings
+	for item, err := range s.kv.Scan(ctx, key(nil).family(familySettings).all()) {
+		var one flawless.Settings
+		if err == nil {
+			err = s.codec.decode(item.Value, &one)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading settings: %w", err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// PutSettings keeps the settings of a module.
+func (s *Store) PutSettings(ctx context.Context, set flawless.Settings) error {
+	d := s.draft()
+	defer s.release(d)
+	err := d.set(s.codec, key(nil).family(familySettings).text(set.Module), &set)
+	if err == nil {
+		err = s.kv.Apply(ctx, &d.batch)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the settings of module %s: %w", set.Module, err)
+	}
+	return nil
+}
+
+// ModulesWithRuns returns the names of the modules of which there are runs.
+func (s *Store) ModulesWithRuns(ctx context.Context) ([]string, error) {
+	prefix := key(nil).family(familyWorkflow)
+	found, err := s.branches(ctx, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("listing the modules of runs: %w", err)
+	}
+	names := make([]string, len(found))
+	for i, k := range found {
+		p := parts{rest: k}
+		p.skip(len(prefix))
+		names[i] = p.text()
+	}
+	return names, nil
+}

@@ -1,0 +1,163 @@
+//! Messages between runs, and from outside.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::asking::{Asked, Asking};
+use crate::call::Call;
+use crate::head::Head;
+use crate::{Error, json};
+
+/// Sends a message to another run, and ends when it is durable there. It reaches the run exactly once;
+/// messages of one run to another arrive in the order they were sent, and wait there until the run
+/// receives them.
+///
+/// The error is [`Error::Call`], of kind [`crate::Kind::NotFound`] where there is no such run and of kind
+/// [`crate::Kind::Conflict`] where it has ended.
+///
+/// ```
+/// # async fn work(run: &str) -> Result<(), flawless::Error> {
+/// flawless::send(run, "paid", &995).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[track_caller]
+pub fn send(run: &str, kind: &str, value: &(impl Serialize + ?Sized)) -> Asking<()> {
+    let mut head = Head::new();
+    head.str("to", run);
+    head.str("type", kind);
+    let what = format!("{kind} to {run}");
+    let body = json::encode(&format!("the message {what}"), value);
+    let asked = Asked::make("send", &what, head, body, Location::caller());
+    Asking::new(asked, |_, _| Ok(()))
+}
+
+/// A message that was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message<T> {
+    /// The sender's name for it.
+    pub id: String,
+    /// The run that sent it, `""` where it came from outside.
+    pub from: String,
+    /// Its type.
+    pub kind: String,
+    /// What it says.
+    pub value: T,
+}
+
+impl<T> Message<T> {
+    /// Answers the message: who sent it from outside and waits gets the value, once the turn is
+    /// durable. It does not wait.
+    #[track_caller]
+    pub fn reply(&self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        let body = json::encode(&format!("the reply to {}", self.id), value)?;
+        let mut head = Head::new();
+        head.str("message", &self.id);
+        Call::make("reply", head, &body, Location::caller()).map(drop)
+    }
+}
+
+/// Waits for the next message of a type, and returns what it says. Messages that came before wait in
+/// the order they came. Where it is dropped, no message is lost.
+#[track_caller]
+pub fn receive<T: DeserializeOwned>(kind: &str) -> impl Future<Output = Result<T, Error>> + use<T> {
+    let next = receive_message(kind);
+    async move { next.await.map(|m| m.value) }
+}
+
+/// Waits for the next message of a type like [`receive`], and tells who sent it.
+#[track_caller]
+pub fn receive_message<T>(kind: &str) -> Receiving<T> {
+    let left = UNCLAIMED.with_borrow_mut(|all| all.get_mut(kind).and_then(VecDeque::pop_front));
+    let call = left.map(Call::taken_over).unwrap_or_else(|| {
+        let mut head = Head::new();
+        head.str("type", kind);
+        Call::make("receive", head, b"", Location::caller())
+    });
+    Receiving {
+        asked: Asked::of("receive", kind, call),
+        done: false,
+        value: PhantomData,
+    }
+}
+
+thread_local! {
+    /// Calls for messages that nobody waits for any more, by type: whoever receives next waits for
+    /// them, so that no message goes to nobody.
+    static UNCLAIMED: RefCell<BTreeMap<String, VecDeque<Call>>> = RefCell::default();
+}
+
+/// What [`receive_message`] returns: a future of the message.
+#[must_use = "the message comes by `.await`, or by `.wait()` in a plain function"]
+pub struct Receiving<T> {
+    asked: Asked,
+    done: bool,
+    value: PhantomData<fn() -> T>,
+}
+
+#[derive(Deserialize)]
+struct MessageHead {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    from: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+}
+
+impl<T: DeserializeOwned> Future for Receiving<T> {
+    type Output = Result<Message<T>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.asked.poll(cx).map(|answer| {
+            let answer = match answer {
+                Err(e @ Error::Cancelled(_)) => return Err(e), // the call stays for the next
+                other => {
+                    self.done = true;
+                    other?
+                }
+            };
+            let head: MessageHead = json::decode("the head of a message", &answer.head)?;
+            let what = format!("message {} of type {}", head.id, head.kind);
+            let value = json::decode(&what, &answer.body)?;
+            Ok(Message {
+                id: head.id,
+                from: head.from,
+                kind: head.kind,
+                value,
+            })
+        })
+    }
+}
+
+impl<T> Drop for Receiving<T> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        if let Some(call) = self.asked.take() {
+            let kind = std::mem::take(&mut self.asked.about.url);
+            let _ =
+                UNCLAIMED.try_with(|all| all.borrow_mut().entry(kind).or_default().push_back(call));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::finish;
+
+    #[test]
+    fn outside_there_are_no_messages() {
+        assert_eq!(finish(send("r", "k", &1)), Some(Err(Error::Outside)));
+        assert_eq!(finish(receive::<u8>("k")), Some(Err(Error::Outside)));
+    }
+}

@@ -1,0 +1,142 @@
+//! Values that somebody outside is to give.
+
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::asking::Asked;
+use crate::head::Head;
+use crate::{Error, json, random, run, run_id};
+
+/// Makes a promise: a value that somebody outside is to give, once; a person who approves, a service
+/// that calls back. Whoever knows its [`Promise::url`] or [`Promise::token`], which nobody can guess,
+/// may settle it; the first one does. The name is for people. It is durable with the turn that makes it.
+///
+/// ```
+/// # async fn work() -> Result<(), flawless::Error> {
+/// let approval = flawless::promise::<bool>("approval");
+/// flawless::http::post("https://chat.example/").body(approval.url()).send().await?;
+/// if approval.await? { println!("approved") }
+/// # Ok(())
+/// # }
+/// ```
+#[track_caller]
+pub fn promise<T>(name: &str) -> Promise<T> {
+    Promise::new(name, None, Location::caller())
+}
+
+/// Makes a promise like [`promise`] that ends with an error of kind [`crate::Kind::Expired`] when nobody
+/// has settled it after some time.
+#[track_caller]
+pub fn promise_for<T>(name: &str, time: Duration) -> Promise<T> {
+    Promise::new(name, Some(crate::sleep::after(time)), Location::caller())
+}
+
+/// A promise: a future of what it is settled with. The error is [`Error::Call`], of kind
+/// [`crate::Kind::Rejected`] where it was settled with an error.
+#[must_use = "the value comes by `.await`, or by `.wait()` in a plain function"]
+pub struct Promise<T> {
+    token: String,
+    asked: Asked,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Promise<T> {
+    fn new(name: &str, expires: Option<i64>, site: &Location<'_>) -> Self {
+        let secret = draw();
+        let mut head = Head::new();
+        if !name.is_empty() {
+            head.str("name", name);
+        }
+        head.str("secret", &secret);
+        if let Some(at) = expires {
+            head.int("expires", at);
+        }
+        let asked = Asked::make("promise", name, head, Ok(Vec::new()), site);
+        let token = match asked.about.call {
+            0 => String::new(),
+            call => format!("{secret}.{call}.{}", run_id()),
+        };
+        Promise {
+            token,
+            asked,
+            value: PhantomData,
+        }
+    }
+
+    /// Returns what settles the promise on the command line, `""` where it could not be made.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Returns where a POST settles the promise: its body is the value, JSON. It is `""` where the
+    /// promise could not be made.
+    pub fn url(&self) -> String {
+        if self.token.is_empty() {
+            return String::new();
+        }
+        format!("{}/api/v1/promises/{}", run::url(), escaped(&self.token))
+    }
+}
+
+impl<T: DeserializeOwned> Future for Promise<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.asked.poll(cx).map(|answer| {
+            let what = format!("promise {}: what it was settled with", self.asked.about.url);
+            json::decode(&what, &answer?.body)
+        })
+    }
+}
+
+/// Draws 25 digits and letters, 125 random bits.
+fn draw() -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+    let mut bytes = [0; 25];
+    random::fill(&mut bytes);
+    bytes
+        .iter()
+        .map(|b| char::from(DIGITS[usize::from(b % 32)]))
+        .collect()
+}
+
+/// Writes text as a part of a URL's path.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for b in text.bytes() {
+        if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_differ() {
+        let (a, b) = (draw(), draw());
+        assert_eq!((a.len(), a == b), (25, false));
+    }
+
+    #[test]
+    fn a_token_fits_a_path() {
+        assert_eq!(escaped("a.7.order 4/ü"), "a.7.order%204%2F%C3%BC");
+    }
+
+    #[test]
+    fn outside_there_are_no_promises() {
+        let p = promise::<u8>("p");
+        assert_eq!((p.token(), &*p.url()), ("", ""));
+        assert_eq!(crate::executor::finish(p), Some(Err(Error::Outside)));
+    }
+}

@@ -1,0 +1,264 @@
+//! Steps of which either all take effect, or those that did are undone.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::asking::{Asked, Asking};
+use crate::head::Head;
+use crate::http::Retry;
+use crate::{Error, json, reactor, shield, sleep};
+
+type Undoing = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
+struct Undo {
+    name: String,
+    make: Box<dyn FnMut() -> Undoing>,
+}
+
+/// Carries out steps. When `f` returns an error, also because the run is cancelled, the undos of the
+/// steps that were taken run in reverse order, behind a [`crate::shield()`] and tried again: 10 tries,
+/// the second after a second, each further wait twice as long, at most a minute. Then the error is
+/// returned.
+///
+/// Where an undo fails for good, the run becomes unresolved and says which steps are done, which are
+/// undone and which are not. A person puts things right, and then resolves the call: with `--retry` the
+/// undo is tried again, with `--response` it counts as undone, with `--error` it is given up; the others
+/// are undone then, and the error is [`Error::Undo`].
+///
+/// A panic ends the run at once: nothing is undone.
+///
+/// ```
+/// use flawless::{Error, http};
+///
+/// # async fn work() -> Result<(), Error> {
+/// flawless::saga(async |saga| {
+///     saga.step("charge", http::put("https://pay.example/charges/4711").send(), || async {
+///         http::delete("https://pay.example/charges/4711").send().await?.success().map(drop)
+///     }).await?;
+///     saga.step("ship", http::post("https://ship.example/").send(), || async { Ok(()) }).await?;
+///     Ok(())
+/// }).await
+/// # }
+/// ```
+pub async fn saga<T, E>(f: impl AsyncFnOnce(&mut Saga) -> Result<T, E>) -> Result<T, E>
+where
+    E: From<Error> + fmt::Display,
+{
+    saga_with(Retry::default(), f).await
+}
+
+/// Carries out steps like [`saga`]. `undo` says how often and when an undo that fails is tried again; a
+/// member that is zero stands for that of the default. Statuses and jitter have no meaning here.
+pub async fn saga_with<T, E>(
+    undo: Retry,
+    f: impl AsyncFnOnce(&mut Saga) -> Result<T, E>,
+) -> Result<T, E>
+where
+    E: From<Error> + fmt::Display,
+{
+    let mut saga = Saga {
+        undos: Vec::new(),
+        retry: undo,
+    };
+    match f(&mut saga).await {
+        Ok(value) => Ok(value),
+        Err(e) => {
+            let cause = e.to_string();
+            let steps = shield(saga.undo(&cause)).await;
+            if steps.is_empty() {
+                return Err(e);
+            }
+            Err(Error::Undo(UndoError { steps, cause }).into())
+        }
+    }
+}
+
+/// The steps that were taken, see [`saga`].
+pub struct Saga {
+    undos: Vec<Undo>,
+    retry: Retry,
+}
+
+impl Saga {
+    /// Takes a step, and keeps `undo` for the case that the saga fails. It is kept before the step is
+    /// taken: it is called also where the step fails, for that may have taken effect in part, and must
+    /// be right in both cases. Where the run is cancelled, the step is not taken.
+    ///
+    /// The step is what begins when it is awaited; a request whose [`crate::http::Request::send`] was
+    /// called is under way already.
+    pub async fn step<T, E, F>(
+        &mut self,
+        name: &str,
+        step: impl IntoFuture<Output = Result<T, E>>,
+        mut undo: impl FnMut() -> F + 'static,
+    ) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<(), Error>> + 'static,
+    {
+        let name = name.to_owned();
+        let make = Box::new(move || -> Undoing { Box::pin(undo()) });
+        self.undos.push(Undo { name, make });
+        if let Some(why) = reactor::cancelled() {
+            return Err(Error::Cancelled(why).into());
+        }
+        step.await
+    }
+
+    /// Undoes all steps and returns the names of those that could not be.
+    async fn undo(&mut self, why: &str) -> Vec<String> {
+        let (mut undone, mut lost) = (Vec::new(), Vec::new());
+        while let Some(mut undo) = self.undos.pop() {
+            while let Err(failure) = self.attempt(&mut undo).await {
+                let reason = format!(
+                    "the saga failed ({why}) and undoing the step {:?} failed for good: {failure}; undone: {}; still done and undone after this: {}",
+                    undo.name,
+                    names(&undone),
+                    names(self.undos.iter().rev().map(|u| &u.name)),
+                );
+                match doubt(&format!("undo {}", undo.name), &reason).await {
+                    Ok(Word::Retry) => continue,
+                    Ok(Word::Done) => break,
+                    Err(_) => lost.push(undo.name.clone()),
+                }
+                break;
+            }
+            if lost.last() != Some(&undo.name) {
+                undone.push(undo.name);
+            }
+        }
+        lost
+    }
+
+    async fn attempt(&self, undo: &mut Undo) -> Result<(), Error> {
+        let attempts = if self.retry.attempts == 0 {
+            10
+        } else {
+            self.retry.attempts
+        };
+        let or = |time: Duration, default| if time.is_zero() { default } else { time };
+        let mut wait = or(self.retry.initial, Duration::from_secs(1));
+        let factor = if self.retry.factor >= 1.0 {
+            self.retry.factor
+        } else {
+            2.0
+        };
+        let most = or(self.retry.max, Duration::from_secs(60));
+        for _ in 1..attempts {
+            if (undo.make)().await.is_ok() {
+                return Ok(());
+            }
+            sleep(wait).await?;
+            wait = wait.mul_f64(factor).min(most);
+        }
+        (undo.make)().await
+    }
+}
+
+fn names(all: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let all: Vec<String> = all.into_iter().map(|n| n.as_ref().to_owned()).collect();
+    match all.is_empty() {
+        true => "none".to_owned(),
+        false => all.join(", "),
+    }
+}
+
+/// A person's word on what the code was in doubt about.
+pub(crate) enum Word {
+    /// It did not happen.
+    Retry,
+    /// It happened.
+    Done,
+}
+
+#[derive(Deserialize)]
+struct Note {
+    #[serde(default)]
+    note: String,
+}
+
+/// Makes the run unresolved until a person says what is true. The error is what the person told.
+#[track_caller]
+pub(crate) fn doubt(request: &str, reason: &str) -> Asking<Word> {
+    let mut head = Head::new();
+    head.str("request", request);
+    head.str("reason", reason);
+    let asked =
+        crate::shielded(|| Asked::make("doubt", request, head, Ok(Vec::new()), Location::caller()));
+    Asking::new(asked, |_, answer| {
+        let head: Note = json::decode("the answer of a person", &answer.head)?;
+        Ok(match &*head.note {
+            "retry" => Word::Retry,
+            _ => Word::Done,
+        })
+    })
+}
+
+/// Which steps of a saga could not be undone and were given up by a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndoError {
+    /// Their names.
+    pub steps: Vec<String>,
+    /// Why the saga failed.
+    pub cause: String,
+}
+
+impl fmt::Display for UndoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; not undone: {}", self.cause, self.steps.join(", "))
+    }
+}
+
+impl StdError for UndoError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::finish;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_saga_that_fails_is_undone_in_reverse_order() {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let seen = log.clone();
+        let end = finish(saga(async move |s| {
+            for name in ["a", "b", "c"] {
+                let (log, undo) = (seen.clone(), seen.clone());
+                let step = async move {
+                    log.borrow_mut().push(format!("do {name}"));
+                    if name == "c" {
+                        Err(Error::Outside)
+                    } else {
+                        Ok(())
+                    }
+                };
+                s.step(name, step, move || {
+                    undo.borrow_mut().push(format!("undo {name}"));
+                    async { Ok(()) }
+                })
+                .await?;
+            }
+            Ok::<_, Error>(())
+        }));
+        assert_eq!(end, Some(Err(Error::Outside)));
+        assert_eq!(
+            *log.borrow(),
+            ["do a", "do b", "do c", "undo c", "undo b", "undo a"]
+        );
+    }
+
+    #[test]
+    fn a_saga_that_succeeds_is_not_undone() {
+        let end = finish(saga(async |s| {
+            s.step("a", async { Ok(7) }, || async { panic!("it is undone") })
+                .await
+        }));
+        assert_eq!(end, Some(Ok::<_, Error>(7)));
+    }
+}

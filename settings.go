@@ -1,0 +1,45 @@
+package flawless
+
+import (
+	"fmt"
+	"time"
+)
+
+// DefaultRetention is how long an ended run is kept where its module does not say.
+const DefaultRetention = 30 * 24 * time.Hour
+
+// Settings is how the runs of a module are treated, whatever its version.
+type Settings struct {
+	Module string `json:"module" cbor:"1,keyasint"`
+	// RetentionMS is how long a run is kept after its end, in milliseconds; 0 is DefaultRetention, -1
+	// for ever.
+	RetentionMS int64 `json:"retention_ms" cbor:"2,keyasint,omitempty"`
+	// Concurrency is how many runs may have begun and not ended; further ones are pending. 0 is
+	// unlimited.
+	Concurrency int `json:"concurrency" cbor:"3,keyasint,omitempty"`
+}
+
+// MaxConcurrency is the highest cap of concurrent runs.
+const MaxConcurrency = 1_000_000
+
+// Retention returns how long a run is kept after its end, and false where that is for ever.
+func (s *Settings) Retention() (time.Duration, bool) {
+	switch {
+	case s.RetentionMS < 0:
+		return 0, false
+	case s.RetentionMS == 0:
+		return DefaultRetention, true
+	}
+	return time.Duration(s.RetentionMS) * time.Millisecond, true
+}
+
+// Check returns nil where the settings can be kept, or [Invalid] with the reason.
+func (s *Settings) Check() error {
+	switch {
+	case s.RetentionMS < -1 || s.RetentionMS > (100*365*24*time.Hour).Milliseconds():
+		return fmt.Errorf("the retention is %d ms; give up to 100 years, -1 for ever, or 0 for the default: %w", s.RetentionMS, Invalid)
+	case s.Concurrency < 0 || s.Concurrency > MaxConcurrency:
+		return fmt.Errorf("the cap of concurrent runs is %d; give 1 to %d, or 0 for none: %w", s.Concurrency, MaxConcurrency, Invalid)
+	}
+	return nil
+}
