@@ -97,6 +97,11 @@ func (p *story) entry(e flawless.Entry) {
 	switch {
 	case e.Start != nil:
 		p.line(e.At, "start  %s/%s (%.12s) with %s", e.Start.Module, e.Start.Workflow, e.Start.Digest, shortened(string(e.Start.Input), 200))
+		if o := e.Start.Origin; o != nil && o.Turn > 0 {
+			p.line(e.At, "       with the past of run %s up to turn %d", o.Of, o.Turn)
+		} else if o != nil {
+			p.line(e.At, "       with the past of run %s", o.Of)
+		}
 	case e.Turn != nil:
 		p.turn(e)
 	case e.Arrival != nil:

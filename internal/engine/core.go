@@ -105,7 +105,7 @@ func (s *state) step(e flawless.Entry) []try {
 			switch e.Decision.Resolution {
 			case flawless.Retry:
 				c.try, c.next = c.try+1, 0
-				if c.kind.Perform != nil {
+				if c.bad == nil && c.kind.Perform != nil {
 					return []try{{c.N, c.try}}
 				}
 			case flawless.Fail:

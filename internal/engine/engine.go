@@ -111,8 +111,9 @@ type Engine struct {
 	modules map[string]*loading
 	names   names
 
-	virtual *Virtual
-	seed    func(run string) []byte
+	virtual  *Virtual
+	standing int // goroutines that it has while it is idle
+	seed     func(run string) []byte
 
 	choosing sync.RWMutex // held while a module is chosen for a run, so that it is not removed
 	topics   map[string]*topic
@@ -182,17 +183,18 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.gates.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the runs that queue: %w", err)
 	}
-	e.tasks.Go(e.limits.run)
-	e.tasks.Go(e.schedules.run)
-	e.tasks.Go(e.retain)
-	e.tasks.Go(e.recover)
-	e.tasks.Go(e.clock.run)
+	standing := []func(){e.limits.run, e.schedules.run, e.retain, e.clock.run}
 	if e.space != nil {
-		e.tasks.Go(e.watchSpace)
+		standing = append(standing, e.watchSpace)
 	}
 	if o.Memory > 0 {
-		e.tasks.Go(func() { e.memory(o.Memory) })
+		standing = append(standing, func() { e.memory(o.Memory) })
 	}
+	e.standing = len(standing)
+	for _, run := range standing {
+		e.tasks.Go(run)
+	}
+	e.tasks.Go(e.recover)
 	return e, nil
 }
 

@@ -241,3 +241,30 @@ func TestAnUpgradeOfRunsThatTakeTurns(t *testing.T) {
 	}
 	t.Logf("%d runs were moved while they went on", moved)
 }
+
+// TestARunThatWasSetAsideIsTakenUpByAnUpgrade upgrades a run that diverged from its own code.
+func TestARunThatWasSetAsideIsTakenUpByAnUpgrade(t *testing.T) {
+	fixed := edition(t, "fixed")
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
+		defer e.Kill()
+		asleep(t, e, "run", 0)
+		r, err := e.acquire(context.Background(), "run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.fault(errors.New("it asked for something else"))
+		e.release(r)
+		if r, err := e.Run(context.Background(), "run"); err != nil || r.Status != flawless.Unresolved || r.Problem == "" {
+			t.Fatalf("it is %+v, %v", r, err)
+		}
+		addEdition(t, e, fixed)
+		if u := mustUpgrade(t, e, Upgrade{}); u.Moved != 1 {
+			t.Errorf("the report is %+v", u)
+		}
+		run, err := e.Wait(context.Background(), "run")
+		if err != nil || run.Status != flawless.Completed || run.Problem != "" {
+			t.Errorf("it became %+v, %v", run, err)
+		}
+	})
+}

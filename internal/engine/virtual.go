@@ -28,16 +28,13 @@ func (v *Virtual) Now() time.Time { return time.Unix(0, v.now.Load()) }
 // runs wait for has to come from somewhere else.
 func (v *Virtual) Still() bool { return v.still.Load() }
 
-// standing is how many goroutines an engine has that is idle: those of its clock and its schedules.
-const standing = 2
-
 // glance is how often a virtual clock looks whether there is nothing to do.
 const glance = 200 * time.Microsecond
 
 // jump moves a virtual clock to the next timer, where nothing else is to be done.
 func (c *clock) jump() bool {
 	v := c.e.virtual
-	if c.e.tasks.Count() > standing {
+	if c.e.tasks.Count() > c.e.standing {
 		v.still.Store(false)
 		return false
 	}
