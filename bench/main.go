@@ -30,6 +30,7 @@ var parts = []part{
 	{"overdue", (*bench).overdue},
 	{"long", (*bench).longRun},
 	{"replay", (*bench).replaySpeed},
+	{"upgrade", (*bench).upgrade},
 	{"freeze", (*bench).freezing},
 	{"meter", (*bench).metering},
 	{"rust", (*bench).rust},

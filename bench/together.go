@@ -35,7 +35,7 @@ func (b *bench) together(ctx context.Context) error {
 func (b *bench) fanOut(ctx context.Context, e *engine.Engine) error {
 	n := b.sizes.children
 	began := time.Now()
-	if err := complete(ctx, e, "family", "family", n); err != nil {
+	if err := finish(ctx, e, "family", "family", n); err != nil {
 		return err
 	}
 	b.put(figure{What: fmt.Sprintf("%d children spawned and awaited", n), Value: micros(time.Since(began)) / 1000, Unit: "ms"})
@@ -48,7 +48,7 @@ func (b *bench) pingPong(ctx context.Context, e *engine.Engine) error {
 	if err := launch(ctx, e, "pingpong", "pong", map[string]any{"n": n / 2}); err != nil {
 		return err
 	}
-	if err := complete(ctx, e, "pingpong", "ping", map[string]any{"n": n / 2, "other": "pong"}); err != nil {
+	if err := finish(ctx, e, "pingpong", "ping", map[string]any{"n": n / 2, "other": "pong"}); err != nil {
 		return err
 	}
 	b.put(figure{What: fmt.Sprintf("%d messages between two runs, one after another", n), Value: float64(n) / time.Since(began).Seconds(), Unit: "messages/s"})
@@ -84,7 +84,7 @@ func launch(ctx context.Context, e *engine.Engine, workflow, id string, in any) 
 	return err
 }
 
-func complete(ctx context.Context, e *engine.Engine, workflow, id string, in any) error {
+func finish(ctx context.Context, e *engine.Engine, workflow, id string, in any) error {
 	if err := launch(ctx, e, workflow, id, in); err != nil {
 		return err
 	}

@@ -58,14 +58,14 @@ func TestScripts(t *testing.T) {
 			if err == nil {
 				e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
-			return forCargo(e, cache)
+			return forCargo(e)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon, "settle": settle},
 	})
 }
 
 // forCargo lets cargo find its home and what it has built, where commands have another HOME.
-func forCargo(e *testscript.Env, cache string) error {
+func forCargo(e *testscript.Env) error {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return err
@@ -77,7 +77,6 @@ func forCargo(e *testscript.Env, cache string) error {
 			e.Setenv(name, filepath.Join(home, dir))
 		}
 	}
-	e.Setenv("CARGO_TARGET_DIR", filepath.Join(cache, "flawless-rust", "target"))
 	repo, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		return err

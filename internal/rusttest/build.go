@@ -5,6 +5,7 @@ package rusttest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,12 +34,12 @@ func Build(dir, target string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := os.UserCacheDir()
+	built, err := TargetDir("")
 	if err != nil {
 		return nil, fmt.Errorf("building %s: %w", dir, err)
 	}
 	var out, text bytes.Buffer
-	cmd := exec.Command("sh", "-c", script, "sh", filepath.Join(root, "sdk", "rust"), target, dir, filepath.Join(cache, "flawless-rust", "target"))
+	cmd := exec.Command("sh", "-c", script, "sh", filepath.Join(root, "sdk", "rust"), target, dir, built)
 	cmd.Stdout, cmd.Stderr = &out, &text
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("building %s for %s: %w\n%s%s", dir, target, err, strings.TrimSpace(text.String()), rendered(out.Bytes()))
@@ -52,7 +53,7 @@ func Build(dir, target string) ([]byte, error) {
 
 // Program compiles the program in a folder for this machine and returns the name of its file.
 func Program(dir string) (string, error) {
-	cache, err := os.UserCacheDir()
+	built, err := TargetDir("")
 	if err != nil {
 		return "", fmt.Errorf("building %s: %w", dir, err)
 	}
@@ -62,7 +63,7 @@ func Program(dir string) (string, error) {
 	var out, text bytes.Buffer
 	cmd := exec.Command("cargo", "build", "--locked", "--message-format=json-render-diagnostics")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &text
-	cmd.Env = append(os.Environ(), "CARGO_TARGET_DIR="+filepath.Join(cache, "flawless-rust", "target"))
+	cmd.Env = append(os.Environ(), "CARGO_TARGET_DIR="+built)
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", dir, err, strings.TrimSpace(text.String()))
 	}
@@ -75,13 +76,29 @@ func Program(dir string) (string, error) {
 	return "", fmt.Errorf("building %s: cargo tells of no program", dir)
 }
 
-// Environment is what a process needs besides its environment to build guests with cargo.
+// TargetDir is where cargo puts what it builds: in the user's cache, one for each copy of the
+// repository and each use, since packages of the same name must not share one.
+func TargetDir(use string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	root, err := root()
+	sum := sha256.Sum256([]byte(root))
+	return filepath.Join(cache, "flawless-rust", fmt.Sprintf("target%s-%x", use, sum[:4])), err
+}
+
+// Environment is what a process needs besides its environment to build other packages with cargo.
 func Environment() ([]string, error) {
 	root, err := root()
 	if err != nil {
 		return nil, err
 	}
-	var out []string
+	built, err := TargetDir("-other")
+	if err != nil {
+		return nil, err
+	}
+	out := []string{"CARGO_TARGET_DIR=" + built}
 	for _, target := range []string{WASI, Unknown} {
 		var text bytes.Buffer
 		cmd := exec.Command("sh", "-c", `env=$("$1/toolchain.sh" "$2") && eval "$env" && env`, "sh", filepath.Join(root, "sdk", "rust"), target)
