@@ -53,7 +53,7 @@ func TestARefusedSecretIsNotQuoted(t *testing.T) {
 		"a bad name":          {"T.N", `{"value":"open sesame","hosts":["a.example.com"]}`, 400},
 		"a short value":       {"TOKEN", `{"value":"sesame","hosts":["a.example.com"]}`, 400},
 		"too much":            {"TOKEN", `{"value":"` + strings.Repeat("sesame", maxBody/6) + `"}`, 413},
-		"as it should be":     {"TOKEN", `{"value":"open sesame","hosts":["a.example.com"]}`, 200},
+		"as it should be":     {"OTHER", `{"value":"open sesame","hosts":["a.example.com"]}`, 200},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, web.URL+"/api/v1/secrets/"+row.path, strings.NewReader(row.body))
 		if err != nil {

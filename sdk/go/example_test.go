@@ -41,6 +41,38 @@ func ExampleDo() {
 	// Output: true
 }
 
+func ExampleSecret() {
+	order := func(ctx context.Context) error {
+		_, err := flawless.Do(ctx, flawless.Request{URL: "https://api.example.com/orders", Header: flawless.Header{
+			{"Authorization", "Bearer " + flawless.Secret("SHOP_TOKEN")}, // flawless secret set SHOP_TOKEN --host api.example.com
+		}})
+		var refused *flawless.NotSent
+		if errors.As(err, &refused) && refused.Reason == "policy" {
+			return fmt.Errorf("nobody has allowed the secret for this host: %w", err)
+		}
+		return err
+	}
+	fmt.Println(errors.Is(order(context.Background()), flawless.ErrOutside))
+	// Output: true
+}
+
+func ExampleSetLabel() {
+	flawless.Workflow("deliver", func(_ context.Context, customer string) (string, error) {
+		if err := flawless.SetLabel("customer", customer); err != nil { // flawless workflow list --label customer=4711
+			return "", err
+		}
+		return "delivered", nil
+	})
+}
+
+func ExampleRetry() {
+	ctx := flawless.With(context.Background(), flawless.Timeout(5*time.Second),
+		flawless.Retry{Attempts: 5, Initial: time.Second, Factor: 2, Max: time.Minute, Jitter: 0.2, Statuses: []int{429, 503}})
+	_, err := flawless.Get(ctx, "https://api.example.com/stock")
+	fmt.Println(errors.Is(err, flawless.ErrOutside))
+	// Output: true
+}
+
 func ExampleSleep() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(&flawless.Cancelled{By: "ann", Note: "out of stock"})
