@@ -95,3 +95,21 @@ func TestKeepTurnsRefusesNonsense(t *testing.T) {
 		t.Errorf("no such module: %v", err)
 	}
 }
+
+func TestAnUpgradeSaysThatALogWasCut(t *testing.T) {
+	fixed := edition(t, "fixed")
+	inVirtualTime(t, func(t *testing.T) {
+		e, _ := sleepCut(t, nil)
+		defer e.Kill()
+		if m := addEdition(t, e, fixed); m.KeepTurns != 3 {
+			t.Errorf("the new version keeps %d turns", m.KeepTurns)
+		}
+		u := mustUpgrade(t, e, Upgrade{})
+		if len(u.Runs) != 1 || u.Moved != 0 || u.Runs[0].Verdict != flawless.Untold || !strings.Contains(u.Runs[0].Reason, "--keep-turns") {
+			t.Errorf("the report is %+v", u)
+		}
+		if r, err := e.Wait(context.Background(), "run"); err != nil || r.Status != flawless.Completed {
+			t.Errorf("on its old code it is %+v, %v", r, err)
+		}
+	})
+}
