@@ -31,14 +31,14 @@ func TestPolicies(t *testing.T) {
 		kind, head, body string
 		want             effect.Policy
 	}{
-		{"http", `{"url":"http://h/p?secret=1","new":[1]}`, "", effect.Policy{Title: "GET http://h/p?…", Idempotent: true}},
-		{"http", `{"method":"POST","url":"https://h/","on_unknown":"tell","at":"x.go:1"}`, "", effect.Policy{Title: "POST https://h/", Tell: true}},
-		{"http", `{"method":"POST","url":"https://h/","idempotent":true,"timeout_ms":0,"limit":0}`, "", effect.Policy{Title: "POST https://h/", Idempotent: true}},
-		{"http", `{"method":"DELETE","url":"https://h/","idempotent":false,"on_unknown":"stop"}`, "", effect.Policy{Title: "DELETE https://h/"}},
-		{"http", `{"method":"PATCH","url":"https://bücher.example/","retry":{"attempts":3}}`, "", effect.Policy{Title: "PATCH https://xn--bcher-kva.example/", Retry: retry}},
+		{"http", `{"url":"http://h/p?secret=1","new":[1]}`, "", effect.Policy{Title: "GET http://h/p?…", Host: "h", Port: "80", Idempotent: true}},
+		{"http", `{"method":"POST","url":"https://h/","on_unknown":"tell","at":"x.go:1"}`, "", effect.Policy{Title: "POST https://h/", Host: "h", Port: "443", Tell: true}},
+		{"http", `{"method":"POST","url":"https://h/","idempotent":true,"timeout_ms":0,"limit":0}`, "", effect.Policy{Title: "POST https://h/", Host: "h", Port: "443", Idempotent: true}},
+		{"http", `{"method":"DELETE","url":"https://h/","idempotent":false,"on_unknown":"stop"}`, "", effect.Policy{Title: "DELETE https://h/", Host: "h", Port: "443"}},
+		{"http", `{"method":"PATCH","url":"https://bücher.example/","retry":{"attempts":3}}`, "", effect.Policy{Title: "PATCH https://xn--bcher-kva.example/", Host: "xn--bcher-kva.example", Port: "443", Retry: retry}},
 		{"http", `{"url":"http://[::1]:80/","retry":{"attempts":4,"initial_ms":0,"factor":1.5,"max_ms":1,"jitter":0,"statuses":[500]}}`, "",
-			effect.Policy{Title: "GET http://[::1]:80/", Idempotent: true, Retry: effect.Retry{Attempts: 4, Factor: 1.5, Max: time.Millisecond}}},
-		{"http", `{"url":"http://h/","headers":null,"retry":null,"idempotent":null}`, "", effect.Policy{Title: "GET http://h/", Idempotent: true}},
+			effect.Policy{Title: "GET http://[::1]:80/", Host: "::1", Port: "80", Idempotent: true, Retry: effect.Retry{Attempts: 4, Factor: 1.5, Max: time.Millisecond}}},
+		{"http", `{"url":"http://h/","headers":null,"retry":null,"idempotent":null}`, "", effect.Policy{Title: "GET http://h/", Host: "h", Port: "80", Idempotent: true}},
 		{"sleep", `{"for":1500000000}`, "", effect.Policy{Title: "sleep for 1.5s"}},
 		{"sleep", `{"until":0}`, "", effect.Policy{Title: "sleep until 1970-01-01T00:00:00Z"}},
 		{"cancelled", `{}`, "", effect.Policy{Title: "cancelled"}},

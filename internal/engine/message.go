@@ -17,7 +17,7 @@ func (e *Engine) send(r *run, c *call) error {
 		return err
 	}
 	m := flawless.Message{ID: fmt.Sprintf("%s-%d", r.id, c.N), From: r.id, Call: c.N, Type: h.Type, Body: c.Body}
-	to, _, err := e.post(e.performCtx, h.To, m)
+	to, _, err := e.post(e.performCtx, e.meant(r, h.To), m)
 	if err != nil {
 		return err
 	}

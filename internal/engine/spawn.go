@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -18,6 +19,29 @@ func sorted(ns []int) []int {
 
 // ChildID is the id of the run that a run's call spawns.
 func ChildID(run string, call int) string { return run + "." + strconv.Itoa(call) }
+
+// meant is the run that a guest means by an id. The guest of a fork was told the id of the run whose
+// past it has, so a child of its own has another id than it thinks.
+func (e *Engine) meant(r *run, id string) string {
+	r.mu.Lock()
+	origin := r.s.start.Origin
+	r.mu.Unlock()
+	if origin == nil {
+		return id
+	}
+	rest, ok := strings.CutPrefix(id, origin.Run+".")
+	if !ok {
+		return id
+	}
+	own := r.id + "." + rest
+	e.mu.Lock()
+	here := e.runs[own] != nil
+	e.mu.Unlock()
+	if _, err := e.store.Head(e.performCtx, own); err != nil && !here {
+		return id
+	}
+	return own
+}
 
 // spawn sees to it that the child of a call exists and, where its parent gives up, that it is told
 // so. It answers when the child was started, where it is detached, else when it has ended.
@@ -116,6 +140,7 @@ func (e *Engine) awaitEnd(r *run, c *call) error {
 		e.answer(r, c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"), "")
 		return nil
 	}
+	h.Run = e.meant(r, h.Run)
 	e.ends.add(h.Run, r, c.N)
 	other, err := e.Run(e.performCtx, h.Run)
 	if err != nil {

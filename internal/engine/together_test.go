@@ -763,3 +763,21 @@ func TestRestart(t *testing.T) {
 		t.Errorf("restarting a run that is open: %v", err)
 	}
 }
+
+// TestAForkReachesItsOwnChildren: its guest was told the id of the run whose past it has.
+func TestAForkReachesItsOwnChildren(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "tell", 5, "t")
+	mustComplete(t, e, "t", "[5]")
+	f, err := e.Fork(t.Context(), "t", Fork{Turn: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustComplete(t, e, f.ID, "[5]")
+	for _, child := range []string{"t.2", f.ID + ".2"} {
+		if n := messages(t, e, child); n != 1 {
+			t.Errorf("run %s got %d messages", child, n)
+		}
+	}
+}

@@ -42,6 +42,7 @@ func main() {
 	flawless.Workflow("trip", trip)
 	flawless.Workflow("stubborn", stubborn)
 	flawless.Workflow("spawn", spawn)
+	flawless.Workflow("tell", tell)
 	flawless.Workflow("hog", hog)
 	flawless.Workflow("sink", sink)
 	flawless.Workflow("revised", revised)

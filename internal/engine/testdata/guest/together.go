@@ -313,3 +313,12 @@ func spawn(ctx context.Context, name string) (string, error) {
 	}
 	return "", err
 }
+
+// tell spawns a mailbox and sends it a message.
+func tell(ctx context.Context, n int) ([]int, error) {
+	child := flawless.Spawn[int, []int](ctx, "mailbox", 1)
+	if err := flawless.Send(ctx, child.ID(), "number", n); err != nil {
+		return nil, err
+	}
+	return child.Wait(ctx)
+}
