@@ -259,9 +259,12 @@ func TestCrashEverywhere(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, at every write, after it %v", row.name, after), func(t *testing.T) {
 				t.Parallel()
-				n := 1
+				n, pace := 1, 1
+				if testing.Short() {
+					pace = 4
+				}
 				for crash(t, fmt.Sprintf("write %d", n), row.disk(), n, after, row.how, plainKinds) {
-					n++
+					n += pace
 				}
 				if n < 10 {
 					t.Errorf("it died at %d writes only: the test proves nothing", n)
@@ -272,7 +275,9 @@ func TestCrashEverywhere(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, at every byte, incoming %v", row.name, incoming), func(t *testing.T) {
 				t.Parallel()
 				n, step := 1, 1
-				if testing.Short() || row.name != "mem" {
+				if testing.Short() {
+					step = 97
+				} else if row.name != "mem" {
 					step = 41
 				}
 				for ; ; n += step {
