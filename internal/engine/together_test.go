@@ -784,3 +784,15 @@ func TestAForkReachesItsOwnChildren(t *testing.T) {
 		}
 	}
 }
+
+func TestWaitingUnderAContextThatHasEndedEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "late", nil, "l")
+	if _, err := e.Cancel(t.Context(), "l", flawless.Cancel{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustEnd(t, e, "l"); r.Status != flawless.Cancelled {
+		t.Errorf("it is %s: %+v", r.Status, r.Failure)
+	}
+}

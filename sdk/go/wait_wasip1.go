@@ -29,6 +29,10 @@ func park(ctx context.Context, call int32) {
 	w := &waiter{call: call, woken: make(chan struct{}, 1)}
 	done := ctx.Done()
 	waiters.Lock()
+	if ctx.Err() != nil { // whoever ended it has woken those that waited then
+		waiters.Unlock()
+		return
+	}
 	w.own = done != nil && done == waiters.done
 	if waiters.last == nil {
 		waiters.first = w

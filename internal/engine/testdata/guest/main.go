@@ -43,6 +43,7 @@ func main() {
 	flawless.Workflow("stubborn", stubborn)
 	flawless.Workflow("spawn", spawn)
 	flawless.Workflow("tell", tell)
+	flawless.Workflow("late", late)
 	flawless.Workflow("hog", hog)
 	flawless.Workflow("sink", sink)
 	flawless.Workflow("revised", revised)

@@ -322,3 +322,10 @@ func tell(ctx context.Context, n int) ([]int, error) {
 	}
 	return child.Wait(ctx)
 }
+
+// late waits for a message when it has been cancelled already.
+func late(ctx context.Context, _ any) (any, error) {
+	_ = flawless.Sleep(ctx, 1000*time.Hour)
+	_, err := flawless.Spawn[any, any](context.WithoutCancel(ctx), "obey", nil, flawless.Detached()).Wait(ctx)
+	return nil, err
+}
