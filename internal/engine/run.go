@@ -423,7 +423,7 @@ func (r *run) account() flawless.Run {
 	a := r.s.account()
 	a.Problem = r.problem
 	switch {
-	case a.Status.Ended() || a.Status == flawless.Unresolved:
+	case a.Status.Ended() || a.Status == flawless.Unresolved || a.Status == flawless.Paused:
 	case r.problem != "":
 		a.Status = flawless.Unresolved
 	case r.stop != nil && r.stored != nil:
