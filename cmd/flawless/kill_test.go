@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,14 +71,28 @@ func shareCompiled(built, dir string) error {
 	return errors.Join(os.MkdirAll(shared, 0o700), os.MkdirAll(dir, 0o700), os.Symlink(shared, filepath.Join(dir, "compiled")))
 }
 
+var ports atomic.Int32
+
+// freePort is a port that no other test of this process gets. It lies below those that a system
+// gives out by itself, so that nothing takes it while a server is down between two of its lives.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 20000 + (os.Getpid()*31+int(ports.Add(1)))%7000
+		tcp, err := net.Listen("tcp", net.JoinHostPort("localhost", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		udp, err := net.ListenPacket("udp", net.JoinHostPort("localhost", strconv.Itoa(port)))
+		_ = tcp.Close()
+		if err != nil {
+			continue
+		}
+		_ = udp.Close()
+		return port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 func (p *process) connect() *client.Client {

@@ -86,7 +86,7 @@ func TestThePublishedCrates(t *testing.T) {
 		{"a status", "once", task{URL: s.URL + "/gone"}, flawless.Completed, "status 410: seen 1"},
 		{"a broken connection", "once", task{URL: s.URL + "/cut"}, flawless.Completed, "RequestInterrupted"},
 		{"too slow", "once", task{URL: s.URL + "/slow"}, flawless.Completed, "io: timed out"},
-		{"nobody listens", "once", task{URL: deadURL(t)}, flawless.Completed, "ConnectionFailed"},
+		{"nobody listens", "once", task{URL: deadURL}, flawless.Completed, "ConnectionFailed"},
 		{"no such name", "once", task{URL: "http://no.invalid/"}, flawless.Completed, "Dns"},
 		{"no such scheme", "once", task{URL: "ftp://a.example/"}, flawless.Completed, "UnknownScheme"},
 		{"no URL", "once", task{URL: "http://a b"}, flawless.Completed, "InvalidUrl"},

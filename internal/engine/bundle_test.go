@@ -16,7 +16,7 @@ func TestABundleReplaysElsewhere(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})
-	in := map[string]any{"url": out.URL, "dead": deadURL(t), "n": 7}
+	in := map[string]any{"url": out.URL, "dead": deadURL, "n": 7}
 	mustStart(t, e, "everything", in, "run")
 	run := mustEnd(t, e, "run")
 	own, err := e.Replay(t.Context(), "run", nil)

@@ -184,7 +184,7 @@ func settle(t *testing.T, name string, kv store.KV, how Options, begin Start, tr
 func crash(t *testing.T, name string, d disk, left int, after bool, how Options, kinds func(die func()) []effect.Kind) (died bool) {
 	t.Helper()
 	out := newOutside(t)
-	in := map[string]any{"url": out.URL, "dead": deadURL(t)}
+	in := map[string]any{"url": out.URL, "dead": deadURL}
 	begin := Start{Module: "guest", Workflow: "everything", Input: input(t, in), ID: "run"}
 	first := newMortal(d.open(t), left, after)
 	dying := how

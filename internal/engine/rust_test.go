@@ -150,7 +150,7 @@ func TestWorkflowsInRust(t *testing.T) {
 		{"a URL that is none", "get", "", "nonsense", flawless.Failed, "scheme"},
 		{"posting", "post", "", s.URL + "/a", flawless.Completed, "answered 200"},
 		{"a connection that breaks", "post", "", s.URL + "/cut", flawless.Completed, "interrupted call"},
-		{"nobody listens", "post", "", deadURL(t), flawless.Completed, "not sent (dial)"},
+		{"nobody listens", "post", "", deadURL, flawless.Completed, "not sent (dial)"},
 		{"trying again", "retry", "plain", s.URL + "/flaky", flawless.Completed, "200"},
 		{"the order in which answers come", "first-come", "plain", []string{s.URL + "/slow", s.URL + "/b"}, flawless.Completed, `[" /b"," /slow"]`},
 		{"waiting for a moment, plain", "impatient", "plain", s.URL + "/slow", flawless.Completed, `[false," /slow"]`},

@@ -80,7 +80,7 @@ func TestNobodySeesASecret(t *testing.T) {
 	if _, err := e.SetSecret(t.Context(), "TOKEN", []string{web.URL}, value); err != nil {
 		t.Fatal(err)
 	}
-	id := mustStart(t, e, "confide", map[string]any{"url": web.URL, "dead": deadURL(t), "other": elsewhere.URL}, "").ID
+	id := mustStart(t, e, "confide", map[string]any{"url": web.URL, "dead": deadURL, "other": elsewhere.URL}, "").ID
 	until(t, e, id, func(r flawless.Run) bool { return r.Status == flawless.Waiting && r.Wake != nil })
 
 	said := string(input(t, e.Health())) + text.String()

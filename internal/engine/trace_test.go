@@ -24,7 +24,7 @@ func TestATraceShowsThePathOfARun(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})
-	in := map[string]any{"url": out.URL, "dead": deadURL(t), "n": 7}
+	in := map[string]any{"url": out.URL, "dead": deadURL, "n": 7}
 	mustStart(t, e, "everything", in, "run")
 	mustEnd(t, e, "run")
 	mustStart(t, e, "chain", map[string]any{"url": out.URL, "n": 3}, "chain")
