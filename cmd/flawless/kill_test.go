@@ -62,6 +62,7 @@ type process struct {
 	binary string
 	dir    string
 	port   int
+	env    []string // beside that of the test
 	cmd    *exec.Cmd
 }
 
@@ -107,6 +108,7 @@ func (p *process) connect() *client.Client {
 func (p *process) up() {
 	p.t.Helper()
 	p.cmd = exec.Command(p.binary, "--working-dir", p.dir, "--socket", "127.0.0.1:"+strconv.Itoa(p.port), "up")
+	p.cmd.Env = append(append(p.cmd.Environ(), "FLAWLESS_TOKEN="), p.env...)
 	var text strings.Builder
 	p.cmd.Stderr = &text
 	if err := p.cmd.Start(); err != nil {
@@ -116,7 +118,7 @@ func (p *process) up() {
 	defer c.Close()
 	late := time.After(30 * time.Second)
 	for {
-		if _, err := c.Version(context.Background()); err == nil {
+		if _, err := c.Health(context.Background()); err == nil {
 			return
 		}
 		select {
