@@ -54,7 +54,9 @@
 //!
 //! # Panics
 //!
-//! A panic ends the run: it has failed, with the message and where it was.
+//! A panic ends the run: it has failed, with the message and where it was. In a plain workflow the sagas
+//! that it came out of are undone first; in an async one they cannot be, and the failure names the steps
+//! (see [`saga()`]).
 //!
 //! # Outside a guest
 //!
