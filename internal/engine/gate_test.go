@@ -221,18 +221,6 @@ func (b *unhurried) kinds() []effect.Kind {
 	return kinds
 }
 
-// saw tells whether an exchange of a call has begun.
-func (b *unhurried) saw(run string, call int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := range b.runs {
-		if b.runs[i] == run && b.calls[i] == call {
-			return true
-		}
-	}
-	return false
-}
-
 // passage is what is known of a run at the end.
 type passage struct {
 	Start
