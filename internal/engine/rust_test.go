@@ -236,6 +236,15 @@ func TestCancellingRust(t *testing.T) {
 			t.Errorf("%s: it is %+v %+v, undone %d times", module, r, r.Failure, o.count("/"+module))
 		}
 	}
+	r := startRust(t, e, "beside", "give-up", o.URL)
+	until(t, e, r.ID, func(r flawless.Run) bool { return r.Status == flawless.Waiting && r.Turns == 2 })
+	if _, err := e.Cancel(t.Context(), r.ID, flawless.Cancel{Who: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	r = mustEnd(t, e, r.ID)
+	if r.Status != flawless.Cancelled || o.count("/undo-first") != 1 || o.count("/second")+o.count("/undo-second") > 0 {
+		t.Errorf("a saga: it is %+v %+v; a step that was not taken was undone %d times", r, r.Failure, o.count("/undo-second"))
+	}
 }
 
 // TestRustGoesOn stops the server in the middle of runs, again and again; plain guests are replayed,

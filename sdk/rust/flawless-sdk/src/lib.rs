@@ -108,6 +108,9 @@ mod timeout;
 pub mod tracing;
 mod workflow;
 
+/// Version of the SDK, as the manifest of a module tells it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use asking::Asking;
 pub use block::{Wait, block_on};
 pub use cancelled::{Cancelled, cancellation, cancelled};

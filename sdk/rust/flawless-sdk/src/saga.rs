@@ -170,7 +170,8 @@ pub(crate) fn panicked(message: &str, undoing: impl Fn(&[String])) -> Vec<String
 impl Saga {
     /// Takes a step, and keeps `undo` for the case that the saga fails. It is kept before the step is
     /// taken: it is called also where the step fails, for that may have taken effect in part, and must
-    /// be right in both cases. Where the run is cancelled, the step is not taken.
+    /// be right in both cases. Where the run is cancelled already, the step is not taken and nothing is
+    /// kept.
     ///
     /// The step is what begins when it is awaited; a request whose [`crate::http::Request::send`] was
     /// called is under way already.
@@ -184,12 +185,12 @@ impl Saga {
         E: From<Error>,
         F: Future<Output = Result<(), Error>> + 'static,
     {
-        let name = name.to_owned();
-        let make = Box::new(move || -> Undoing { Box::pin(undo()) });
-        self.0.undos.borrow_mut().push(Undo { name, make });
         if let Some(why) = reactor::cancelled() {
             return Err(Error::Cancelled(why).into());
         }
+        let name = name.to_owned();
+        let make = Box::new(move || -> Undoing { Box::pin(undo()) });
+        self.0.undos.borrow_mut().push(Undo { name, make });
         step.await
     }
 }

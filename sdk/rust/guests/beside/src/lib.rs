@@ -262,6 +262,17 @@ async fn fall(url: String) -> Result<(), Error> {
     .await
 }
 
+/// Takes a step, waits until it is cancelled, and wants to take another.
+#[flawless::workflow("give-up")]
+async fn give_up(url: String) -> Result<(), Error> {
+    flawless::saga(async |s| {
+        take(s, "first", &url).await?;
+        drop(flawless::sleep(Duration::from_secs(3600)).await);
+        take(s, "second", &url).await
+    })
+    .await
+}
+
 async fn take(s: &mut flawless::Saga, name: &'static str, url: &str) -> Result<(), Error> {
     let (make, undo) = (format!("{url}/{name}"), format!("{url}/undo-{name}"));
     let step = async move { http::put(make).send().await?.success().map(drop) };
