@@ -3,6 +3,7 @@ package engine
 import (
 	"container/heap"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,13 +13,17 @@ import (
 
 // gates lets runs begin, so many at once of a module and of a concurrency key. What it knows is a
 // cache of the heads of open runs.
+//
+// A run has no place of its module while a child of it in the same module has begun: the child has it.
+// So parents that wait cannot use up a cap that their children need.
 type gates struct {
 	e *Engine
 
-	mu      sync.Mutex
-	all     map[string]*gate
-	passed  map[string]*entrant // runs that hold a place
-	waiting map[string]*entrant
+	mu       sync.Mutex
+	all      map[string]*gate
+	passed   map[string]*entrant // runs that have begun
+	waiting  map[string]*entrant
+	families map[string]*entrants // by parent, those that wait; may have some that do not any more
 }
 
 // gate is what runs of one module, or of one key, pass. Who waits is in the queue of its module, or
@@ -27,11 +32,13 @@ type gate struct {
 	held   int
 	queue  entrants
 	parked map[string]*entrants // of a key: by module
+	under  map[string]int       // of a module: by parent, children that have begun
 }
 
 // entrant is a run at the gates.
 type entrant struct {
 	id      string
+	parent  string
 	module  string
 	place   flawless.Place
 	created int64
@@ -40,6 +47,7 @@ type entrant struct {
 
 func (g *gates) init(e *Engine) {
 	g.e, g.all, g.passed, g.waiting = e, map[string]*gate{}, map[string]*entrant{}, map[string]*entrant{}
+	g.families = map[string]*entrants{}
 }
 
 // load takes in all runs that have begun or wait to. It is called before any run is driven.
@@ -86,7 +94,7 @@ func (g *gates) track(ctx context.Context, module string) error {
 func (g *gates) take(r flawless.Run) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := &entrant{id: r.ID, module: r.Module, created: r.Created.UnixNano()}
+	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, created: r.Created.UnixNano()}
 	if r.Place != nil {
 		w.place = *r.Place
 	}
@@ -131,7 +139,19 @@ func (w *entrant) before(o *entrant) bool {
 // moduleFull and keyFull tell whether a run is kept from beginning by its module, and by its key.
 func (g *gates) moduleFull(w *entrant) bool {
 	limit := g.e.settings.of(w.module).Concurrency
-	return limit > 0 && g.gate(moduleGate(w.module)).held >= limit
+	return limit > 0 && g.gate(moduleGate(w.module)).held >= limit && !g.inherits(w)
+}
+
+// inherits tells whether a run can have the place of its parent.
+func (g *gates) inherits(w *entrant) bool {
+	name := moduleGate(w.module)
+	return w.parent != "" && g.holds(w.parent, name) && g.gate(name).under[w.parent] == 0
+}
+
+// holds tells whether a run has passed a gate.
+func (g *gates) holds(id, name string) bool {
+	w := g.passed[id]
+	return w != nil && slices.Contains(w.holds, name)
 }
 
 func (g *gates) keyFull(w *entrant) bool {
@@ -141,26 +161,87 @@ func (g *gates) keyFull(w *entrant) bool {
 func (g *gates) gate(name string) *gate {
 	one := g.all[name]
 	if one == nil {
-		one = &gate{parked: map[string]*entrants{}}
+		one = &gate{parked: map[string]*entrants{}, under: map[string]int{}}
 		g.all[name] = one
 	}
 	return one
 }
 
 func (g *gates) hold(w *entrant, name string) {
-	for _, held := range w.holds {
-		if held == name {
-			return
-		}
+	if slices.Contains(w.holds, name) {
+		return
 	}
 	w.holds = append(w.holds, name)
-	g.gate(name).held++
+	one := g.gate(name)
+	if one.under[w.id] == 0 {
+		one.held++
+	}
+	if w.parent == "" || name != moduleGate(w.module) {
+		return
+	}
+	if one.under[w.parent]++; one.under[w.parent] == 1 && g.holds(w.parent, name) {
+		one.held--
+	}
 }
 
-// wait lines a run up; shift moves it on.
+// drop is the opposite of hold, for a run that is not among the passed any more.
+func (g *gates) drop(w *entrant, name string) {
+	one := g.gate(name)
+	if one.under[w.id] == 0 {
+		one.held--
+	}
+	if w.parent == "" || name != moduleGate(w.module) {
+		return
+	}
+	if one.under[w.parent]--; one.under[w.parent] > 0 {
+		return
+	}
+	delete(one.under, w.parent)
+	if g.holds(w.parent, name) {
+		one.held++
+	}
+}
+
+// wait lines a run up; shift and inherit move it on.
 func (g *gates) wait(w *entrant) {
 	g.waiting[w.id] = w
 	heap.Push(&g.gate(moduleGate(w.module)).queue, w)
+	if w.parent == "" {
+		return
+	}
+	if g.families[w.parent] == nil {
+		g.families[w.parent] = &entrants{}
+	}
+	heap.Push(g.families[w.parent], w)
+}
+
+// inherit lets a child of a run begin in its place, whoever waits before it. It returns its id.
+func (g *gates) inherit(parent string) (begin []string) {
+	line := g.families[parent]
+	if line == nil {
+		return nil
+	}
+	for line.Len() > 0 {
+		w := (*line)[0]
+		if !g.gone(w) {
+			if !g.inherits(w) || g.keyFull(w) {
+				return nil
+			}
+			g.pass(w)
+			begin = append(begin, w.id)
+		}
+		heap.Pop(line)
+	}
+	delete(g.families, parent)
+	return begin
+}
+
+func (g *gates) pass(w *entrant) {
+	delete(g.waiting, w.id)
+	g.passed[w.id] = w
+	for _, name := range w.gates() {
+		g.hold(w, name)
+	}
 }
 
 // admits tells whether a run may take its first turn. Where it may not it is woken when it may.
@@ -168,7 +249,7 @@ func (g *gates) admits(s *state) bool {
 	if s.turn > 0 || s.cancel != nil {
 		return true
 	}
-	w := &entrant{id: s.id, module: s.start.Module, created: s.start.Time}
+	w := &entrant{id: s.id, parent: s.start.Parent, module: s.start.Module, created: s.start.Time}
 	if s.start.Place != nil {
 		w.place = *s.start.Place
 	}
@@ -185,7 +266,7 @@ func (g *gates) admits(s *state) bool {
 		return false
 	}
 	g.wait(w)
-	for _, passed := range g.shift(w.module) {
+	for _, passed := range append(g.inherit(w.parent), g.shift(w.module)...) {
 		if passed != s.id {
 			g.e.tasks.Go(func() { g.e.touch(passed) })
 		}
@@ -215,11 +296,7 @@ func (g *gates) shift(modules ...string) (begin []string) {
 			g.park(w)
 			continue
 		}
-		delete(g.waiting, w.id)
-		g.passed[w.id] = w
-		for _, name := range w.gates() {
-			g.hold(w, name)
-		}
+		g.pass(w)
 		begin = append(begin, w.id)
 	}
 	for _, module := range modules {
@@ -265,7 +342,7 @@ func (g *gates) unpark(key string) (modules []string) {
 
 // forget drops a gate that nobody has passed or waits at.
 func (g *gates) forget(name string) {
-	if one := g.all[name]; one != nil && one.held == 0 && one.queue.Len() == 0 && len(one.parked) == 0 {
+	if one := g.all[name]; one != nil && one.held == 0 && one.queue.Len() == 0 && len(one.parked) == 0 && len(one.under) == 0 {
 		delete(g.all, name)
 	}
 }
@@ -284,8 +361,9 @@ func (g *gates) leave(id string) {
 	delete(g.waiting, id)
 	delete(g.passed, id)
 	for _, name := range w.holds {
-		g.gate(name).held--
+		g.drop(w, name)
 	}
+	g.wake(g.inherit(w.parent))
 	modules := []string{w.module}
 	if w.place.Key != "" { // also where it only waited: it may have been lined up in the place of others
 		modules = append(modules, g.unpark(w.place.Key)...)
@@ -303,6 +381,9 @@ func (g *gates) shiftAll() {
 		if module, is := strings.CutPrefix(name, moduleGate("")); is {
 			modules = append(modules, module)
 		}
+	}
+	for _, parent := range slices.Sorted(maps.Keys(g.families)) {
+		g.wake(g.inherit(parent))
 	}
 	g.wake(g.shift(modules...))
 }

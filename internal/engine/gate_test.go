@@ -221,6 +221,98 @@ func (b *unhurried) kinds() []effect.Kind {
 	return kinds
 }
 
+// TestParentsDoNotUseUpACap: runs whose children are of the same module, under every cap, with a server
+// that dies now and then. All end, and no more than the cap are under way that do not wait for a child.
+func TestParentsDoNotUseUpACap(t *testing.T) {
+	for _, limit := range []int{1, 2, 3} {
+		for _, deaths := range []int{0, 30} {
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				kv := mem.New()
+				e := open(t, kv, Options{})
+				if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = limit }); err != nil {
+					t.Fatal(err)
+				}
+				const clans, generations, members = 3, 3, 15
+				for i := range clans {
+					if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "clan", Input: input(t, generations), ID: fmt.Sprint("clan", i)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range deaths {
+					time.Sleep(17 * time.Minute)
+					e.Kill()
+					e = open(t, kv, Options{})
+				}
+				for i := range clans {
+					if r := mustEndAfter(t, e, fmt.Sprint("clan", i), 30*time.Hour); string(r.Output) != fmt.Sprint(members) {
+						t.Errorf("with a cap of %d clan %d is %+v %+v", limit, i, r, r.Failure)
+					}
+				}
+				synctest.Wait()
+				runs, _, err := e.Runs(t.Context(), flawless.Filter{Limit: 1000})
+				if err != nil || len(runs) != clans*members {
+					t.Fatalf("%d runs, %v", len(runs), err)
+				}
+				if n := working(t, e, runs); n > limit || deaths == 0 && n < limit {
+					t.Errorf("with a cap of %d at most %d were under way that waited for no child", limit, n)
+				}
+				if len(e.gates.all)+len(e.gates.passed)+len(e.gates.waiting)+len(e.gates.families) > 0 {
+					t.Errorf("the gates still hold %v %v %v %v", e.gates.all, e.gates.passed, e.gates.waiting, e.gates.families)
+				}
+				e.Kill()
+			})
+		}
+	}
+}
+
+// working returns how many runs at most were under way at once that waited for no child which was.
+func working(t *testing.T, e *Engine, runs []flawless.Run) (most int) {
+	t.Helper()
+	begun := map[string]time.Time{}
+	for _, r := range runs {
+		log, err := e.Log(t.Context(), r.ID, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun[r.ID] = begin(log)
+	}
+	for _, one := range runs {
+		at := begun[one.ID]
+		alive := map[string]bool{}
+		for _, r := range runs {
+			if !begun[r.ID].After(at) && r.Ended.After(at) {
+				alive[r.ID] = true
+			}
+		}
+		waits := map[string]bool{}
+		for _, r := range runs {
+			if alive[r.ID] {
+				waits[r.Parent] = true
+			}
+		}
+		n := 0
+		for id := range alive {
+			if !waits[id] {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// begin returns when a run took its first turn.
+func begin(log []flawless.Record) (at time.Time) {
+	for _, rec := range log {
+		for _, en := range rec.Entries {
+			if en.Turn != nil && en.Turn.N == 1 {
+				at = time.Unix(0, en.Turn.Time)
+			}
+		}
+	}
+	return at
+}
+
 // passage is what is known of a run at the end.
 type passage struct {
 	Start
@@ -247,13 +339,7 @@ func passageOf(t *testing.T, e *Engine, b *unhurried, s Start) passage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rec := range log {
-		for _, en := range rec.Entries {
-			if en.Turn != nil && en.Turn.N == 1 {
-				p.begun = time.Unix(0, en.Turn.Time)
-			}
-		}
-	}
+	p.begun = begin(log)
 	for i, id := range b.runs {
 		if id == s.ID {
 			if p.last = b.at[i]; p.first.IsZero() {
