@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 
@@ -23,10 +21,5 @@ func (c *Client) Settings(ctx context.Context, module string) (flawless.Settings
 
 // ChangeSettings changes how the runs of a module are treated.
 func (c *Client) ChangeSettings(ctx context.Context, module string, change SettingsChange) (flawless.Settings, error) {
-	b, err := json.Marshal(change)
-	if err != nil {
-		return flawless.Settings{}, err
-	}
-	return document[flawless.Settings](c.send(ctx, request{method: http.MethodPatch, path: "/modules/" + url.PathEscape(module) + "/settings",
-		body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+	return update[flawless.Settings](ctx, c, http.MethodPatch, "/modules/"+url.PathEscape(module)+"/settings", nil, change)
 }
