@@ -251,11 +251,17 @@ func (e *Engine) mayTurn() bool {
 
 // write makes a write durable. Where there is no space it waits for it.
 func (e *Engine) write(w store.Write) error {
+	return e.whenSpace(func() error { return e.store.Write(context.Background(), e.lease, w) })
+}
+
+// whenSpace does something until it does not fail for want of space, or nothing may be written any
+// more.
+func (e *Engine) whenSpace(do func() error) error {
 	for {
 		if e.dead.Load() {
-			return fmt.Errorf("writing run %s: %w", w.ID, flawless.Stopping)
+			return fmt.Errorf("nothing was written, the server is going down: %w", flawless.Stopping)
 		}
-		err := e.store.Write(context.Background(), e.lease, w)
+		err := do()
 		if !errors.Is(err, flawless.Full) {
 			return err
 		}
