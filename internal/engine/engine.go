@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime"
 	"strings"
 	"sync"
@@ -51,9 +50,6 @@ type Options struct {
 	Loaded  []*guest.Module         // modules that need not be compiled; they are not closed
 
 	resident func() int64 // bytes that the process takes; nil asks the system
-
-	// compiled has modules, by digest, that are there already. They are not closed.
-	compiled map[string]*guest.Module
 }
 
 // counts are what happened since the engine was opened.
@@ -145,17 +141,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.clockNow == nil {
 		e.clockNow = time.Now
 	}
-	compiled := maps.Clone(o.compiled)
 	for _, m := range o.Loaded {
-		if compiled == nil {
-			compiled = map[string]*guest.Module{}
-		}
-		compiled[m.Digest()] = m
-	}
-	for digest, m := range compiled {
 		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*jsonschema.Schema{}}
 		close(l.done)
-		e.modules[digest] = l
+		e.modules[m.Digest()] = l
 	}
 	for i := range o.Kinds {
 		e.kinds[o.Kinds[i].Name] = &o.Kinds[i]

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,10 +92,7 @@ func reopen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 		return nil, err
 	}
 	o.Store, o.Guest = s, f.runtime
-	compiled := compiledEditions()
-	compiled[f.module.Digest()] = f.module
-	maps.Copy(compiled, o.compiled)
-	o.compiled = compiled
+	o.Loaded = slices.Concat(o.Loaded, compiledEditions(), []*guest.Module{f.module})
 	if o.Kinds == nil {
 		o.Kinds = effect.Kinds(effect.Options{})
 	}
