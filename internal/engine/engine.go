@@ -154,6 +154,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("claiming the runs: %w", err)
 	}
 	e.lease = lease
+	if e.vault != nil {
+		if err := e.vault.Own(ctx, lease); err != nil {
+			return nil, fmt.Errorf("taking over the secrets: %w", err)
+		}
+	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
 	e.clock.init(e)

@@ -56,7 +56,7 @@ func (e *Engine) KeepTurns(ctx context.Context, name string, n int) (flawless.Mo
 	if err := e.accepts(); err != nil {
 		return flawless.Module{}, err
 	}
-	m, err := e.store.KeepTurns(ctx, name, n)
+	m, err := e.store.KeepTurns(ctx, e.lease, name, n)
 	e.names.forget()
 	return m, err
 }
