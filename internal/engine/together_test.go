@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flawless-engine/flawless"
@@ -131,17 +130,7 @@ func messages(t *testing.T, e *Engine, id string) (n int) {
 // and after every durable write.
 func TestCrashEverywhereTogether(t *testing.T) {
 	t.Parallel()
-	inMemory := func() disk { return &memory{mem.New()} }
-	for _, row := range []struct {
-		name string
-		disk func() disk
-		how  Options
-	}{
-		{"mem", inMemory, Options{}},
-		{"pebble", func() disk { return &volatile{fs: vfs.NewCrashableMem()} }, Options{}},
-		{"frozen and thawed at every turn", inMemory, Options{Freezing: Freezing{Units: 1}, Rest: 1}},
-		{"replayed at every turn", inMemory, Options{Freezing: Freezing{Never: true}, Rest: 1}},
-	} {
+	for _, row := range lots() {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, at every write, after it %v", row.name, after), func(t *testing.T) {
 				t.Parallel()
