@@ -464,9 +464,7 @@ func TestAnOrderlyStopLeavesNothingUnknown(t *testing.T) {
 	<-arrived
 	closed := make(chan error)
 	go func() { closed <- e.Close(context.Background()) }()
-	for !e.stopping.Load() {
-		time.Sleep(time.Millisecond)
-	}
+	<-e.ctx.Done() // guests are told to stop when no new work is taken any more
 	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty"}); !errors.Is(err, flawless.Stopping) {
 		t.Errorf("a start while it stops: %v", err)
 	}
