@@ -12,6 +12,7 @@ import (
 type SettingsChange struct {
 	RetentionMS *int64 `json:"retention_ms,omitempty"` // 0 is the default, -1 for ever
 	Concurrency *int   `json:"concurrency,omitempty"`  // 0 is unlimited
+	KeepTurns   *int   `json:"keep_turns,omitempty"`   // of a log, at least; 0 is all
 }
 
 // Settings returns how the runs of a module are treated.

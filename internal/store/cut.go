@@ -40,24 +40,3 @@ func (s *Store) PutImageAndCut(ctx context.Context, l Lease, id string, m Image,
 	}
 	return nil
 }
-
-// KeepTurns sets how many turns of the logs of a module's runs are kept at least, and returns the
-// module's newest version, or [flawless.NotFound]. 0 keeps all.
-func (s *Store) KeepTurns(ctx context.Context, l Lease, name string, n int) (flawless.Module, error) {
-	if n < 0 {
-		return flawless.Module{}, fmt.Errorf("keeping %d turns of module %s: it must be 0 (all) or more: %w", n, name, flawless.Invalid)
-	}
-	ms, err := s.Module(ctx, name)
-	if err != nil {
-		return flawless.Module{}, err
-	}
-	before := ms[0]
-	ms[0].KeepTurns = n
-	err = s.under(ctx, l, func(d *draft) error {
-		return change(s.codec, d, keyVersions(name).number(uint64(before.Version)), &before, &ms[0])
-	})
-	if err != nil {
-		return flawless.Module{}, fmt.Errorf("setting how many turns of module %s are kept: %w", name, err)
-	}
-	return ms[0], nil
-}

@@ -11,9 +11,9 @@ import (
 
 // AddModule keeps a module and its bytes under the next version of its name, and returns it with
 // that version and true. Where the newest version has the same digest it changes nothing, and
-// returns that one and false. m.Digest is taken as it is; how many turns are kept stays as it was. It
-// returns [flawless.Fenced] where l is not the lease that holds. After a crash in the middle the
-// version is there with its bytes, or nothing is.
+// returns that one and false. m.Digest is taken as it is. It returns [flawless.Fenced] where l
+// is not the lease that holds. After a crash in the middle the version is there with its bytes, or
+// nothing is.
 func (s *Store) AddModule(ctx context.Context, l Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	if m.Name == "" || m.Digest == "" {
 		return flawless.Module{}, false, fmt.Errorf("adding a module: it has no name or no digest: %w", flawless.Invalid)
@@ -41,7 +41,6 @@ func (s *Store) addModule(ctx context.Context, l Lease, m flawless.Module, bin [
 			return newest[0], false, nil
 		}
 		m.Version = newest[0].Version + 1
-		m.KeepTurns = newest[0].KeepTurns
 	}
 	err = s.under(ctx, l, func(d *draft) error {
 		if err := change(s.codec, d, keyVersions(m.Name).number(uint64(m.Version)), nil, &m); err != nil {

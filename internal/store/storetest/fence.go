@@ -52,10 +52,6 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 			_, _, err := s.AddModule(ctx, l, flawless.Module{Name: "m", Digest: "d2"}, []byte("2"))
 			return err
 		}},
-		{"KeepTurns", func(ctx context.Context, l store.Lease) error {
-			_, err := s.KeepTurns(ctx, l, "m", 9)
-			return err
-		}},
 		{"KeepBinary", func(ctx context.Context, l store.Lease) error { return s.KeepBinary(ctx, l, "d3", []byte("3")) }},
 		{"RemoveModule", func(ctx context.Context, l store.Lease) error { return s.RemoveModule(ctx, l, "m", 1) }},
 	}
