@@ -167,7 +167,7 @@ func (l *limits) round() time.Duration {
 	}
 	l.mu.Unlock()
 	for _, one := range kept {
-		if err := l.e.store.PutLimit(l.e.ctx, one.Host, &one); err != nil && l.e.ctx.Err() == nil {
+		if err := l.e.store.PutLimit(l.e.ctx, l.e.lease, one.Host, &one); err != nil && l.e.ctx.Err() == nil {
 			l.e.log.Warn("how far a limit is used up could not be written", "host", one.Host, "error", err)
 		}
 	}
@@ -235,7 +235,7 @@ func (e *Engine) SetLimit(ctx context.Context, set flawless.Limit) (flawless.Lim
 	}
 	l := &e.limits
 	set.Busy = 0
-	if err := e.store.PutLimit(ctx, set.Host, &set); err != nil {
+	if err := e.store.PutLimit(ctx, e.lease, set.Host, &set); err != nil {
 		return set, err
 	}
 	l.mu.Lock()
@@ -278,7 +278,7 @@ func (e *Engine) RemoveLimit(ctx context.Context, host string) error {
 	if one == nil {
 		return fmt.Errorf("there is no limit for host %.200q: %w", host, flawless.NotFound)
 	}
-	if err := e.store.PutLimit(ctx, host, nil); err != nil {
+	if err := e.store.PutLimit(ctx, e.lease, host, nil); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -252,7 +252,7 @@ func (p *player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence
 		return &flawless.Divergence{}
 	case logged.Failure != nil && (logged.Failure.Kind != asked.Failure.Kind || logged.Failure.Message != asked.Failure.Message):
 		return &flawless.Divergence{}
-	case logged.Failure == nil && !bytes.Equal(logged.Output, asked.Output) && !sameJSON(logged.Output, asked.Output):
+	case logged.Failure == nil && !bytes.Equal(logged.Output, asked.Output) && !SameJSON(logged.Output, asked.Output):
 		return &flawless.Divergence{}
 	}
 	return nil
