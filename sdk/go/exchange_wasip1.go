@@ -97,12 +97,7 @@ func await(ctx context.Context, n int32) (answerHead, []byte, error) {
 func take(call int) (answerHead, []byte, error) {
 	n := int32(call)
 	var room [1024]byte
-	text := string(readPart(n, headPart, room[:]))
-	h, ok := parseResponse(text)
-	var err error
-	if !ok {
-		h, err = parseHead(text)
-	}
+	h, err := parseAnswer(string(readPart(n, headPart, room[:])))
 	var body []byte
 	if err == nil {
 		body = bytes.Clone(readPart(n, bodyPart, room[:]))
@@ -123,7 +118,7 @@ func forget(n int32) { _ = syscall.Close(callsFD + int(n)) }
 // readHead reads the head of an answer that is there.
 func readHead(n int32) (answerHead, error) {
 	var room [512]byte
-	return parseHead(string(readPart(n, headPart, room[:])))
+	return parseAnswer(string(readPart(n, headPart, room[:])))
 }
 
 // readPart copies one part of an answer that is there, into room if it fits.

@@ -98,13 +98,28 @@ func prepare() {
 // it needs, and encoding/json knows the types of the workflows.
 func rehearse() {
 	workflows.prepare()
-	if _, err := parseHead(`{"run":"wkf_","module":"","workflow":""}`); err != nil {
+	for size := 8; size <= roomSize; size += 8 {
+		room = make([]byte, size)
+		links = make([]*byte, size/8)
+	}
+	room, links = nil, nil
+	if _, err := parseAnswer(`{"run":"wkf_","module":"","workflow":""}`); err != nil {
 		panic("flawless: a head cannot be read: " + err.Error())
 	}
 	_, cancel := context.WithCancelCause(context.Background())
 	cancel(nil)
 	completed(map[string]string{"": ""})
 }
+
+// roomSize is up to which size the heap has room for a few objects, with pointers and without. It takes
+// 8 KiB for each of the 24 sizes that there are up to it.
+const roomSize = 512
+
+// room and links make the compiler allocate what rehearse gives them.
+var (
+	room  []byte
+	links []*byte
+)
 
 // stackRoom is what the stack of a workflow begins with, in KiB.
 const stackRoom = 32
