@@ -12,7 +12,7 @@ type Record struct {
 	Cut *Cut `json:"cut,omitempty"`
 }
 
-// Cut is what was removed from a log, see [Module.KeepTurns].
+// Cut is what was removed from a log, see [Settings.KeepTurns].
 type Cut struct {
 	Next  uint64 `json:"next" cbor:"1,keyasint"`                     // the first record that is still there
 	Turns int    `json:"turns" cbor:"2,keyasint"`                    // up to this one turns were removed, but for what the first record has

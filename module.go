@@ -17,9 +17,6 @@ type Module struct {
 	// Initialised tells how often the module is initialised: once for all its runs, or per run where
 	// they would share random numbers otherwise. A start takes milliseconds then.
 	Initialised Initialised `json:"initialised,omitempty" cbor:"7,keyasint,omitempty"`
-	// KeepTurns is how many turns of a run's log are kept at least: what is before them may be
-	// removed when an image of the run is made. 0 keeps all.
-	KeepTurns int `json:"keep_turns,omitempty" cbor:"8,keyasint,omitempty"`
 }
 
 // Initialised is how often a module is initialised.

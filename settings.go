@@ -17,6 +17,9 @@ type Settings struct {
 	// Concurrency is how many runs may have begun and not ended; further ones are pending. 0 is
 	// unlimited.
 	Concurrency int `json:"concurrency" cbor:"3,keyasint,omitempty"`
+	// KeepTurns is how many turns of a run's log are kept at least: what is before them may be
+	// removed when an image of the run is made. 0 keeps all.
+	KeepTurns int `json:"keep_turns" cbor:"4,keyasint,omitempty"`
 }
 
 // MaxConcurrency is the highest cap of concurrent runs.
@@ -40,6 +43,8 @@ func (s *Settings) Check() error {
 		return fmt.Errorf("the retention is %d ms; give up to 100 years, -1 for ever, or 0 for the default: %w", s.RetentionMS, Invalid)
 	case s.Concurrency < 0 || s.Concurrency > MaxConcurrency:
 		return fmt.Errorf("the cap of concurrent runs is %d; give 1 to %d, or 0 for none: %w", s.Concurrency, MaxConcurrency, Invalid)
+	case s.KeepTurns < 0:
+		return fmt.Errorf("the turns of a log to keep are %d; it must be 0 (all) or more: %w", s.KeepTurns, Invalid)
 	}
 	return nil
 }

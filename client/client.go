@@ -234,13 +234,18 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 	return document[T](c.send(ctx, request{method: http.MethodGet, path: path, query: query}))
 }
 
-// post sends a document and returns the one that comes back.
+// post has something done and returns the document that comes back.
 func post[T any](ctx context.Context, c *Client, path string, query url.Values, in any) (T, error) {
+	return update[T](ctx, c, http.MethodPost, path, query, in)
+}
+
+// update sends a document and returns the one that comes back.
+func update[T any](ctx context.Context, c *Client, method, path string, query url.Values, in any) (T, error) {
 	b, err := json.Marshal(in)
 	if err != nil {
 		return *new(T), err
 	}
-	return document[T](c.send(ctx, request{method: http.MethodPost, path: path, query: query, body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+	return document[T](c.send(ctx, request{method: method, path: path, query: query, body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
 }
 
 func document[T any](resp *http.Response, err error) (T, error) {

@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 
@@ -17,12 +15,7 @@ func (c *Client) SetLimit(ctx context.Context, host, rate string, burst int) (fl
 	if burst != 0 {
 		in["burst"] = burst
 	}
-	b, err := json.Marshal(in)
-	if err != nil {
-		return flawless.Limit{}, err
-	}
-	return document[flawless.Limit](c.send(ctx, request{method: http.MethodPut, path: "/limits/" + url.PathEscape(host),
-		body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+	return update[flawless.Limit](ctx, c, http.MethodPut, "/limits/"+url.PathEscape(host), nil, in)
 }
 
 // Limits returns all limits, by host.

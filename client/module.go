@@ -85,14 +85,3 @@ func (c *Client) Modules(ctx context.Context) ([]flawless.Module, error) {
 func (c *Client) Module(ctx context.Context, name string) ([]flawless.Module, error) {
 	return get[[]flawless.Module](ctx, c, "/modules/"+url.PathEscape(name), nil)
 }
-
-// KeepTurns sets how many turns of the logs of a module's runs are kept at least, and returns its
-// newest version; 0 keeps all. A run whose log was cut cannot be replayed from its start.
-func (c *Client) KeepTurns(ctx context.Context, name string, n int) (flawless.Module, error) {
-	b, err := json.Marshal(map[string]int{"keep_turns": n})
-	if err != nil {
-		return flawless.Module{}, err
-	}
-	return document[flawless.Module](c.send(ctx, request{method: http.MethodPatch, path: "/modules/" + url.PathEscape(name),
-		body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
-}

@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"time"
@@ -21,12 +19,7 @@ func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 	if len(s.Input) > 0 {
 		in["input"] = s.Input
 	}
-	b, err := json.Marshal(in)
-	if err != nil {
-		return flawless.Schedule{}, err
-	}
-	return document[flawless.Schedule](c.send(ctx, request{method: http.MethodPut, path: schedulePath(s.Name, ""), query: flag("replace", replace),
-		body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+	return update[flawless.Schedule](ctx, c, http.MethodPut, schedulePath(s.Name, ""), flag("replace", replace), in)
 }
 
 // Schedules returns all schedules, by name.

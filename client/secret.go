@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 
@@ -13,12 +11,7 @@ import (
 // SetSecret keeps a secret, in the place of the one of that name. Without hosts those of the old one
 // stay. Setting the same again does no harm.
 func (c *Client) SetSecret(ctx context.Context, name string, hosts []string, value string) (flawless.Secret, error) {
-	b, err := json.Marshal(map[string]any{"hosts": hosts, "value": value})
-	if err != nil {
-		return flawless.Secret{}, err
-	}
-	return document[flawless.Secret](c.send(ctx, request{method: http.MethodPut, path: "/secrets/" + url.PathEscape(name),
-		body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+	return update[flawless.Secret](ctx, c, http.MethodPut, "/secrets/"+url.PathEscape(name), nil, map[string]any{"hosts": hosts, "value": value})
 }
 
 // Secrets lists what may be told of all secrets, by name.

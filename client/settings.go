@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 
@@ -14,6 +12,7 @@ import (
 type SettingsChange struct {
 	RetentionMS *int64 `json:"retention_ms,omitempty"` // 0 is the default, -1 for ever
 	Concurrency *int   `json:"concurrency,omitempty"`  // 0 is unlimited
+	KeepTurns   *int   `json:"keep_turns,omitempty"`   // of a log, at least; 0 is all
 }
 
 // Settings returns how the runs of a module are treated.
@@ -23,10 +22,5 @@ func (c *Client) Settings(ctx context.Context, module string) (flawless.Settings
 
 // ChangeSettings changes how the runs of a module are treated.
 func (c *Client) ChangeSettings(ctx context.Context, module string, change SettingsChange) (flawless.Settings, error) {
-	b, err := json.Marshal(change)
-	if err != nil {
-		return flawless.Settings{}, err
-	}
-	return document[flawless.Settings](c.send(ctx, request{method: http.MethodPatch, path: "/modules/" + url.PathEscape(module) + "/settings",
-		body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+	return update[flawless.Settings](ctx, c, http.MethodPatch, "/modules/"+url.PathEscape(module)+"/settings", nil, change)
 }

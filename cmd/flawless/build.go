@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/cargo"
 )
 
 func (a *app) buildCommand() *cobra.Command {
@@ -47,22 +49,26 @@ func build(ctx context.Context, dir, out string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(filepath.Join(abs, "Cargo.toml")); err == nil {
-		if out != "" {
-			if out, err = filepath.Abs(out); err != nil {
-				return "", err
-			}
+	if out != "" {
+		if out, err = filepath.Abs(out); err != nil {
+			return "", err
 		}
-		return buildCrate(ctx, abs, out)
+	}
+	if _, err := os.Stat(filepath.Join(abs, "Cargo.toml")); err == nil {
+		bin, name, err := cargo.Build(ctx, abs)
+		if err != nil {
+			return "", err
+		}
+		out = cmp.Or(out, filepath.Join(abs, name+".wasm"))
+		if err := os.WriteFile(out, bin, 0o644); err != nil {
+			return "", fmt.Errorf("building %s: %w", dir, err)
+		}
+		return out, nil
 	}
 	if _, err := os.Stat(filepath.Join(abs, "go.mod")); err != nil {
 		return "", fmt.Errorf("%s has no go.mod and no Cargo.toml: it is not a project; write one with: flawless new NAME: %w", dir, flawless.NotFound)
 	}
-	if out == "" {
-		out = filepath.Join(abs, projectOf(abs)+".wasm")
-	} else if out, err = filepath.Abs(out); err != nil {
-		return "", err
-	}
+	out = cmp.Or(out, filepath.Join(abs, projectOf(abs)+".wasm"))
 	tool, err := exec.LookPath("go")
 	if err != nil {
 		return "", fmt.Errorf("the go command is not there: install Go 1.25 or newer and have it in PATH: %w", flawless.NotFound)

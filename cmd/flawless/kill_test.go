@@ -104,29 +104,18 @@ func (p *process) connect() *client.Client {
 	return c
 }
 
-// up starts the server and returns when it answers.
-func (p *process) up() {
+// up starts the server and returns what it says when it is up.
+func (p *process) up(flags ...string) *lines {
 	p.t.Helper()
-	p.cmd = exec.Command(p.binary, "--working-dir", p.dir, "--socket", "127.0.0.1:"+strconv.Itoa(p.port), "up")
+	said := newLines()
+	p.cmd = exec.Command(p.binary, append([]string{"--working-dir", p.dir, "--socket", "127.0.0.1:" + strconv.Itoa(p.port), "up"}, flags...)...)
 	p.cmd.Env = append(append(p.cmd.Environ(), "FLAWLESS_TOKEN="), p.env...)
-	var text strings.Builder
-	p.cmd.Stderr = &text
+	p.cmd.Stdout, p.cmd.Stderr = said, said
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	c := p.connect()
-	defer c.Close()
-	late := time.After(30 * time.Second)
-	for {
-		if _, err := c.Health(context.Background()); err == nil {
-			return
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-late:
-			p.t.Fatalf("the server does not come up: %s", text.String())
-		}
-	}
+	said.wait(p.t, "is up")
+	return said
 }
 
 func (p *process) kill() {
@@ -253,11 +242,12 @@ func startFor(t *testing.T, c *client.Client, id, url string) bool {
 
 // settleRun brings a run to its end and returns how many calls of it were in doubt.
 func settleRun(t *testing.T, c *client.Client, id, url string, happened func(path string) bool) (doubts int) {
-	late := time.After(30 * time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	for {
-		r, err := c.Run(t.Context(), id, false)
+		r, err := c.Run(ctx, id, true)
 		if err != nil {
-			t.Errorf("%s: %v", id, err)
+			t.Errorf("%s does not end: %v", id, err)
 			return doubts
 		}
 		if r.Status.Ended() {
@@ -276,15 +266,9 @@ func settleRun(t *testing.T, c *client.Client, id, url string, happened func(pat
 				word = flawless.Decision{Call: d.Call, Resolution: flawless.Respond, Body: []byte("did " + path)}
 			}
 			doubts++
-			if _, err := c.Resolve(t.Context(), id, word); err != nil {
+			if _, err := c.Resolve(ctx, id, word); err != nil {
 				t.Errorf("%s: %v", id, err)
 			}
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-late:
-			t.Errorf("%s does not end: %+v", id, r)
-			return doubts
 		}
 	}
 }

@@ -49,19 +49,15 @@ func (a *app) moduleCommand() *cobra.Command {
 
 func (a *app) moduleAddCommand() *cobra.Command {
 	var flags settingsFlags
-	var keep int
 	c := &cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
 		Long: "Adds a module under a name. Under a known name it is a new version: new runs take it, open runs stay on theirs.\n\n" +
-			"--keep-turns is for runs that never end: of their logs at least the last turns are kept, and what is before them may\n" +
-			"be removed. Such a run goes on from its last image alone; it cannot be replayed from its start. 0 keeps all from now on.",
+			"What --retention, --concurrency and --keep-turns say holds for all versions, and stays as it was where they are not given.\n" +
+			keepTurnsHelp,
 		RunE: func(c *cobra.Command, args []string) error {
-			if keep < 0 {
-				return fmt.Errorf("--keep-turns is %d; it must be 0 (all) or more: %w", keep, flawless.Invalid)
+			if err := flags.check(); err != nil {
+				return err
 			}
 			m, added, err := a.addModule(c.Context(), args[0], args[1])
-			if err == nil && c.Flags().Changed("keep-turns") {
-				m, err = a.client.KeepTurns(c.Context(), args[0], keep)
-			}
 			if err != nil {
 				return err
 			}
@@ -83,7 +79,6 @@ func (a *app) moduleAddCommand() *cobra.Command {
 			return nil
 		}}
 	flags.add(c)
-	c.Flags().IntVar(&keep, "keep-turns", 0, "turns of a log that are kept at least; 0 is all, and stays as it was where this is not given")
 	return c
 }
 
@@ -122,9 +117,6 @@ func (a *app) showModule(versions []flawless.Module, settings string) {
 		fmt.Fprintln(a.out, "starts   from one image: initialised once")
 	case flawless.PerRun:
 		fmt.Fprintln(a.out, "starts   slowly: initialised for every run, since no random generators were found in its image")
-	}
-	if m.KeepTurns > 0 {
-		fmt.Fprintf(a.out, "keeps    at least the last %d turns of a log\n", m.KeepTurns)
 	}
 	for _, w := range m.Manifest.Workflows {
 		fmt.Fprintf(a.out, "\nworkflow %s\n", w.Name)

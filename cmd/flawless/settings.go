@@ -17,12 +17,22 @@ import (
 type settingsFlags struct {
 	retention   retentionFlag
 	concurrency int
+	keep        int
 }
 
 func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().Var(&s.retention, "retention", "how long ended runs are kept, such as 90d or 12h; forever, or default (30d)")
 	c.Flags().IntVar(&s.concurrency, "concurrency", 0, "how many runs may be under way at once; 0 is unlimited")
+	c.Flags().IntVar(&s.keep, "keep-turns", 0, "turns of a log that are kept at least; 0 is all")
 }
+
+// check returns why the flags cannot be taken, before anything is done.
+func (s *settingsFlags) check() error {
+	return (&flawless.Settings{RetentionMS: int64(s.retention), Concurrency: s.concurrency, KeepTurns: s.keep}).Check()
+}
+
+const keepTurnsHelp = "--keep-turns is for runs that never end: of their logs at least the last turns are kept, and what is before them may\n" +
+	"be removed. Such a run goes on from its last image alone; it cannot be replayed from its start. 0 keeps all from now on."
 
 // change returns what the command line changes, and whether it does.
 func (s *settingsFlags) change(c *cobra.Command) (out client.SettingsChange, any bool) {
@@ -32,6 +42,9 @@ func (s *settingsFlags) change(c *cobra.Command) (out client.SettingsChange, any
 	if c.Flags().Changed("concurrency") {
 		out.Concurrency, any = &s.concurrency, true
 	}
+	if c.Flags().Changed("keep-turns") {
+		out.KeepTurns, any = &s.keep, true
+	}
 	return out, any
 }
 
@@ -39,7 +52,8 @@ func (a *app) moduleSetCommand() *cobra.Command {
 	var flags settingsFlags
 	c := &cobra.Command{Use: "set NAME", Short: "Say how the runs of a module are treated", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
 		Long: "Says how the runs of a module are treated, in all its versions, and shows it. Without flags it only shows it.\n\n" +
-			"Runs beyond --concurrency are pending until one before them has ended; those of higher priority go first (workflow start --priority).",
+			"Runs beyond --concurrency are pending until one before them has ended; those of higher priority go first (workflow start --priority).\n\n" +
+			keepTurnsHelp,
 		Example: "  flawless module set shop --retention 90d --concurrency 20",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
@@ -86,6 +100,9 @@ func settingsText(s flawless.Settings) string {
 	}
 	if s.Concurrency > 0 {
 		text += fmt.Sprintf(", at most %d are under way", s.Concurrency)
+	}
+	if s.KeepTurns > 0 {
+		text += fmt.Sprintf(", at least the last %d turns of a log are kept", s.KeepTurns)
 	}
 	return text
 }

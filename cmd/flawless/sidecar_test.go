@@ -41,20 +41,44 @@ var published = sync.OnceValues(func() (p struct{ module, program string }, err 
 })
 
 // counting is a server that counts what it is asked for by Idempotency-Key.
-func counting(t *testing.T) (url string, keys func() int) {
-	var mu sync.Mutex
-	seen := map[string]bool{}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		seen[r.Header.Get("Idempotency-Key")] = true
-		mu.Unlock()
+type counting struct {
+	*httptest.Server
+	mu    sync.Mutex
+	seen  map[string]bool
+	fresh chan struct{} // has one for each
+}
+
+func newCounting(t *testing.T) *counting {
+	c := &counting{seen: map[string]bool{}, fresh: make(chan struct{}, 1024)}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if key := r.Header.Get("Idempotency-Key"); !c.seen[key] {
+			c.seen[key] = true
+			c.fresh <- struct{}{}
+		}
 		fmt.Fprint(w, "done")
 	}))
-	t.Cleanup(s.Close)
-	return s.URL, func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(seen)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *counting) keys() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.seen)
+}
+
+// wait returns when n more keys have been seen.
+func (c *counting) wait(t *testing.T, n int) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for range n {
+		select {
+		case <-c.fresh:
+		case <-late:
+			t.Fatalf("%d requests have arrived, and no more", c.keys())
+		}
 	}
 }
 
@@ -76,13 +100,13 @@ func TestASidecarOfThePublishedCrates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, keys := counting(t)
+	outside := newCounting(t)
 	p := newProcess(t)
 	for _, row := range []struct{ command, want string }{
 		{"chain", `^wkf_[0-9a-z]{26} Some\("\[4,16\]"\)\n$`},
 		{"fail", `^Some\(".*Failed to deserialize JSON .7. as`},
 	} {
-		out, err := exec.CommandContext(t.Context(), pub.program, "http://127.0.0.1:"+strconv.Itoa(p.port), pub.module, row.command, url).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), pub.program, "http://127.0.0.1:"+strconv.Itoa(p.port), pub.module, row.command, outside.URL).CombinedOutput()
 		if err != nil || !regexp.MustCompile(row.want).Match(out) {
 			t.Errorf("%s: %s, %v; want %s", row.command, out, err, row.want)
 		}
@@ -103,8 +127,8 @@ func TestASidecarOfThePublishedCrates(t *testing.T) {
 			}
 		}
 	}
-	if keys() != 4 {
-		t.Errorf("%d requests, want 4", keys())
+	if outside.keys() != 4 {
+		t.Errorf("%d requests, want 4", outside.keys())
 	}
 }
 
@@ -116,7 +140,7 @@ func TestASidecarSendsItsToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	const token = "FLAWLESS_TOKEN=0123456789abcdef"
-	url, keys := counting(t)
+	outside := newCounting(t)
 	p := newProcess(t, token)
 	for _, row := range []struct {
 		env    string
@@ -127,15 +151,15 @@ func TestASidecarSendsItsToken(t *testing.T) {
 		{"FLAWLESS_TOKEN=", false, "asks for a bearer token and the request has none"},
 		{token, true, `^wkf_[0-9a-z]{26} Some\("\[4,16\]"\)\n$`},
 	} {
-		cmd := exec.CommandContext(t.Context(), pub.program, "http://127.0.0.1:"+strconv.Itoa(p.port), pub.module, "chain", url)
+		cmd := exec.CommandContext(t.Context(), pub.program, "http://127.0.0.1:"+strconv.Itoa(p.port), pub.module, "chain", outside.URL)
 		cmd.Env = append(cmd.Environ(), row.env)
 		out, err := cmd.CombinedOutput()
 		if (err == nil) != row.passes || !regexp.MustCompile(row.want).Match(out) {
 			t.Errorf("with %s: %s, %v; want %s", row.env, out, err, row.want)
 		}
 	}
-	if keys() != 4 {
-		t.Errorf("%d requests, want 4", keys())
+	if outside.keys() != 4 {
+		t.Errorf("%d requests, want 4", outside.keys())
 	}
 }
 
@@ -146,7 +170,7 @@ func TestThePublishedCratesSurviveKills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, keys := counting(t)
+	outside := newCounting(t)
 	p := newProcess(t)
 	c := p.connect()
 	defer func() { _ = c.Close() }()
@@ -159,7 +183,7 @@ func TestThePublishedCratesSurviveKills(t *testing.T) {
 	}
 	times := []int{31, 33, 30, 35}
 	for _, n := range times {
-		in, err := json.Marshal(map[string]any{"url": url, "n": n})
+		in, err := json.Marshal(map[string]any{"url": outside.URL, "n": n})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,10 +191,8 @@ func TestThePublishedCratesSurviveKills(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for k := range 4 {
-		for deadline := time.Now().Add(20 * time.Second); keys() < 25*(k+1) && time.Now().Before(deadline); {
-			<-time.After(5 * time.Millisecond)
-		}
+	for range 4 {
+		outside.wait(t, 25)
 		p.kill()
 		p.up()
 	}
@@ -189,7 +211,7 @@ func TestThePublishedCratesSurviveKills(t *testing.T) {
 			t.Errorf("it is %+v %+v", r, r.Failure)
 		}
 	}
-	if keys() != sum {
-		t.Errorf("%d calls arrived, want %d", keys(), sum)
+	if outside.keys() != sum {
+		t.Errorf("%d calls arrived, want %d", outside.keys(), sum)
 	}
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,18 +27,13 @@ func newStopping(t *testing.T, drain time.Duration) *stopping {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stopping{process: &process{t: t, binary: filepath.Join(dir, "flawless"), dir: t.TempDir(), port: freePort(t)}, said: newLines(), outside: newHeld()}
+	s := &stopping{process: &process{t: t, binary: filepath.Join(dir, "flawless"), dir: t.TempDir(), port: freePort(t)}, outside: newHeld()}
 	t.Cleanup(s.outside.close)
 	if err := shareCompiled(dir, s.dir); err != nil {
 		t.Fatal(err)
 	}
-	s.cmd = exec.Command(s.binary, "--working-dir", s.dir, "--socket", "127.0.0.1:"+strconv.Itoa(s.port), "up", "--drain", drain.String())
-	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	s.said = s.up("--drain", drain.String())
 	t.Cleanup(s.kill)
-	s.said.wait(t, "is up")
 	bin, err := os.ReadFile(filepath.Join(dir, "guest.wasm"))
 	if err != nil {
 		t.Fatal(err)
@@ -88,20 +81,11 @@ func (s *stopping) after() flawless.Run {
 	s.up()
 	c := s.connect()
 	defer c.Close()
-	for {
-		r, err := c.Run(s.t.Context(), "run", false)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if r.Status.Ended() || r.Status == flawless.Unresolved {
-			return r
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-s.t.Context().Done():
-			s.t.Fatalf("it is %+v", r)
-		}
+	r, err := c.Run(s.t.Context(), "run", true)
+	if err != nil {
+		s.t.Fatal(err)
 	}
+	return r
 }
 
 func TestAnOrderlyStopWaitsForCallsInFlight(t *testing.T) {

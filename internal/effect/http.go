@@ -130,11 +130,15 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 
 // understood returns a request of the try's own.
 func (t *Try) understood() (*request, error) {
-	if t.Policy.request == nil {
-		return parseHTTP(t.Call)
+	known := t.Policy.request
+	if known == nil {
+		var err error
+		if known, err = parseHTTP(t.Call); err != nil {
+			return nil, err
+		}
 	}
-	r := *t.Policy.request
-	r.fields = slices.Clone(r.fields)
+	r := *known
+	r.fields, r.body = slices.Clone(r.fields), t.Call.Body
 	return &r, nil
 }
 

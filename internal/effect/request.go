@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -46,6 +47,7 @@ type request struct {
 	host       string   // the value of the Host header
 	fields     []field  // all other headers, names canonical
 	body       []byte
+	sized      bool // its headers say how long the body is
 	idempotent bool
 	tell       bool
 	timeout    time.Duration
@@ -56,12 +58,30 @@ type request struct {
 	statuses   []int
 }
 
-func checkHTTP(c flawless.Call) (Policy, error) {
-	r, err := parseHTTP(c)
-	if err != nil {
-		return Policy{}, err
+// checked is a head that has been understood.
+type checked struct {
+	head   string
+	policy Policy
+}
+
+// checkHTTP returns the check of http calls. It remembers the last head, as a run often asks for the
+// same with another body, and many runs do the same.
+func checkHTTP() func(c flawless.Call) (Policy, error) {
+	var last atomic.Pointer[checked]
+	return func(c flawless.Call) (Policy, error) {
+		if l := last.Load(); l != nil && l.head == string(c.Head) {
+			return l.policy, nil
+		}
+		r, err := parseHTTP(c)
+		if err != nil {
+			return Policy{}, err
+		}
+		p := Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry, Host: r.key().host, Port: r.key().port, request: r}
+		if r.body = nil; !r.sized {
+			last.Store(&checked{string(c.Head), p})
+		}
+		return p, nil
 	}
-	return Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry, Host: r.key().host, Port: r.key().port, request: r}, nil
 }
 
 // parseHTTP understands an http call. Zero for timeout_ms and limit is the default, as when they
@@ -240,7 +260,7 @@ func (r *request) setFields(headers [][]string) error {
 		case slices.Contains(refused, f.name):
 			return invalid(HTTP, `member "headers": %s belongs to the connection, leave it out`, f.name)
 		case f.name == "Content-Length":
-			if f.value != strconv.Itoa(len(r.body)) {
+			if r.sized = true; f.value != strconv.Itoa(len(r.body)) {
 				return invalid(HTTP, `member "headers": Content-Length is %.40q and the body has %d bytes, leave it out`, f.value, len(r.body))
 			}
 		case f.name == "Host":

@@ -33,7 +33,7 @@ func Kinds(o Options) []Kind {
 		web = NewClient(ClientOptions{})
 	}
 	return []Kind{
-		{Name: HTTP, Check: checkHTTP, Perform: web.Perform},
+		{Name: HTTP, Check: checkHTTP(), Perform: web.Perform},
 		{Name: Sleep, Check: checkSleep, Due: dueSleep},
 		{Name: Cancelled, Check: checkCancelled, Idle: true},
 		{Name: Spawn, Check: checkSpawn, Errand: true},

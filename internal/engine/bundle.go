@@ -82,7 +82,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 		if l := e.loadModule(ctx, digest, func() ([]byte, error) { return b.Module, nil }, nil); l.err != nil {
 			return flawless.Run{}, fmt.Errorf("importing run %s: %w", id, l.err)
 		}
-		if err := e.store.KeepBinary(ctx, digest, b.Module); err != nil {
+		if err := e.store.KeepBinary(ctx, e.lease, digest, b.Module); err != nil {
 			return flawless.Run{}, err
 		}
 	}

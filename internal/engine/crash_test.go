@@ -240,22 +240,29 @@ func checkLog(t *testing.T, e *Engine, name string) {
 
 func plainKinds(func()) []effect.Kind { return effect.Kinds(effect.Options{}) }
 
-// TestCrashEverywhere is promises 1, 2, 3 and 5: a run with every kind of call, and a server that
-// dies before and after every durable write and after every byte of an exchange.
-func TestCrashEverywhere(t *testing.T) {
-	t.Parallel()
+// lot is what a server that is going to die lives with.
+type lot struct {
+	name string
+	disk func() disk
+	how  Options
+}
+
+func lots() []lot {
 	inMemory := func() disk { return &memory{mem.New()} }
-	for _, row := range []struct {
-		name string
-		disk func() disk
-		how  Options
-	}{
+	return []lot{
 		{"mem", inMemory, Options{}},
 		{"pebble", func() disk { return &volatile{fs: vfs.NewCrashableMem()} }, Options{}},
 		{"frozen after every turn", inMemory, Options{Freezing: Freezing{Turns: 1}}},
 		{"frozen and thawed at every turn", inMemory, Options{Freezing: Freezing{Units: 1}, Rest: 1}},
 		{"replayed at every turn", inMemory, Options{Freezing: Freezing{Never: true}, Rest: 1}},
-	} {
+	}
+}
+
+// TestCrashEverywhere is promises 1, 2, 3 and 5: a run with every kind of call, and a server that
+// dies before and after every durable write and after every byte of an exchange.
+func TestCrashEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, row := range lots() {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, at every write, after it %v", row.name, after), func(t *testing.T) {
 				t.Parallel()

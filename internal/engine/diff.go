@@ -107,7 +107,7 @@ func (d *differ) text(what, a, b string) {
 }
 
 func (d *differ) json(what string, a, b []byte) {
-	if !d.found && !bytes.Equal(a, b) && (len(a) == 0 || len(b) == 0 || !sameJSON(a, b)) {
+	if !d.found && !bytes.Equal(a, b) && (len(a) == 0 || len(b) == 0 || !SameJSON(a, b)) {
 		d.text(what, string(a), string(b))
 	}
 }

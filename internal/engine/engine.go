@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime"
 	"strings"
 	"sync"
@@ -51,9 +50,6 @@ type Options struct {
 	Loaded  []*guest.Module         // modules that need not be compiled; they are not closed
 
 	resident func() int64 // bytes that the process takes; nil asks the system
-
-	// compiled has modules, by digest, that are there already. They are not closed.
-	compiled map[string]*guest.Module
 }
 
 // counts are what happened since the engine was opened.
@@ -145,17 +141,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.clockNow == nil {
 		e.clockNow = time.Now
 	}
-	compiled := maps.Clone(o.compiled)
 	for _, m := range o.Loaded {
-		if compiled == nil {
-			compiled = map[string]*guest.Module{}
-		}
-		compiled[m.Digest()] = m
-	}
-	for digest, m := range compiled {
 		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*jsonschema.Schema{}}
 		close(l.done)
-		e.modules[digest] = l
+		e.modules[m.Digest()] = l
 	}
 	for i := range o.Kinds {
 		e.kinds[o.Kinds[i].Name] = &o.Kinds[i]
@@ -165,6 +154,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("claiming the runs: %w", err)
 	}
 	e.lease = lease
+	if e.vault != nil {
+		if err := e.vault.Own(ctx, lease); err != nil {
+			return nil, fmt.Errorf("taking over the secrets: %w", err)
+		}
+	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
 	e.clock.init(e)
@@ -251,11 +245,17 @@ func (e *Engine) mayTurn() bool {
 
 // write makes a write durable. Where there is no space it waits for it.
 func (e *Engine) write(w store.Write) error {
+	return e.whenSpace(func() error { return e.store.Write(context.Background(), e.lease, w) })
+}
+
+// whenSpace does something until it does not fail for want of space, or nothing may be written any
+// more.
+func (e *Engine) whenSpace(do func() error) error {
 	for {
 		if e.dead.Load() {
-			return fmt.Errorf("writing run %s: %w", w.ID, flawless.Stopping)
+			return fmt.Errorf("nothing was written, the server is going down: %w", flawless.Stopping)
 		}
-		err := e.store.Write(context.Background(), e.lease, w)
+		err := do()
 		if !errors.Is(err, flawless.Full) {
 			return err
 		}

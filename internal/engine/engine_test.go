@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,10 +92,7 @@ func reopen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 		return nil, err
 	}
 	o.Store, o.Guest = s, f.runtime
-	compiled := compiledEditions()
-	compiled[f.module.Digest()] = f.module
-	maps.Copy(compiled, o.compiled)
-	o.compiled = compiled
+	o.Loaded = slices.Concat(o.Loaded, compiledEditions(), []*guest.Module{f.module})
 	if o.Kinds == nil {
 		o.Kinds = effect.Kinds(effect.Options{})
 	}
@@ -467,9 +464,7 @@ func TestAnOrderlyStopLeavesNothingUnknown(t *testing.T) {
 	<-arrived
 	closed := make(chan error)
 	go func() { closed <- e.Close(context.Background()) }()
-	for !e.stopping.Load() {
-		time.Sleep(time.Millisecond)
-	}
+	<-e.ctx.Done() // guests are told to stop when no new work is taken any more
 	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty"}); !errors.Is(err, flawless.Stopping) {
 		t.Errorf("a start while it stops: %v", err)
 	}

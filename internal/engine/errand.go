@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -75,7 +74,7 @@ func (e *Engine) errand(r *run, c *call) error {
 // begun again by the next owner.
 func (e *Engine) fail(r *run, c *call, err error) {
 	if !e.dead.Load() && !errors.Is(err, flawless.Stopping) {
-		e.answer(r, c.N, effect.ErrorAnswer(c.N, errandKind(err), err.Error()), "")
+		e.answer(r, c.N, effect.ErrorAnswer(c.N, errandKind(err), err.Error()))
 	}
 }
 
@@ -95,40 +94,26 @@ func errandKind(err error) string {
 }
 
 // answer answers a call of a run that is acquired, unless it has been.
-func (e *Engine) answer(r *run, n int, a flawless.Answer, note string) {
+func (e *Engine) answer(r *run, n int, a flawless.Answer) {
 	a.Call = n
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.s.calls[n] == nil || e.dead.Load() {
 		return
 	}
-	r.append(flawless.Entry{At: max(e.now(), r.s.at), Arrival: &flawless.Arrival{Answer: a, Note: note}})
+	r.append(flawless.Entry{At: max(e.now(), r.s.at), Arrival: &flawless.Arrival{Answer: a}})
 	r.wakeLocked()
 }
 
-// retry does something until it does not fail for want of space.
-func (e *Engine) retry(do func() error) error {
-	for {
-		err := do()
-		if !errors.Is(err, flawless.Full) {
-			return err
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-e.performCtx.Done():
-			return flawless.Stopping
-		}
-	}
-}
-
-// openErrands returns the errands of a run that have no answer, of one kind or of all. The caller
-// holds mu.
+// openErrands returns the errands of a run that have no answer, of one kind or of all, in the order
+// in which they were made. The caller holds mu.
 func (r *run) openErrands(kind string) (ns []int) {
 	for _, c := range r.s.calls {
 		if c.bad == nil && c.kind.Errand && (kind == "" || c.Kind == kind) {
 			ns = append(ns, c.N)
 		}
 	}
+	slices.Sort(ns)
 	return ns
 }
 
@@ -152,14 +137,14 @@ func (e *Engine) after(r *run, batch []pending) {
 			}
 		case p.entry.Cancel != nil:
 			r.mu.Lock()
-			todo = append(todo, sorted(r.openErrands(effect.Spawn))...)
+			todo = append(todo, r.openErrands(effect.Spawn)...)
 			r.mu.Unlock()
 		case p.entry.End != nil:
 			ended = true
 		}
 		if ended && account == nil {
 			r.mu.Lock()
-			todo = append(todo, sorted(r.openErrands(""))...)
+			todo = append(todo, r.openErrands("")...)
 			a := r.s.account()
 			account = &a
 			r.mu.Unlock()

@@ -41,7 +41,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	}
 	defer f.close()
 	if o.Module != nil {
-		if err := e.store.KeepBinary(ctx, f.digest, o.Module); err != nil {
+		if err := e.store.KeepBinary(ctx, e.lease, f.digest, o.Module); err != nil {
 			return flawless.Run{}, err
 		}
 	}

@@ -93,7 +93,7 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 		r.wakeLocked()
 	}
 	waiting := r.waiting()
-	errands := sorted(r.openErrands(""))
+	errands := r.openErrands("")
 	r.mu.Unlock()
 	e.carry(r, errands)
 	for _, w := range waiting {

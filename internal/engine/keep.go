@@ -21,10 +21,9 @@ type mark struct {
 func (r *run) keep(m store.Image, turn int) error {
 	ctx := context.Background()
 	r.mu.Lock()
-	name := r.s.start.Module
+	atLeast := r.e.settings.of(r.s.start.Module).KeepTurns
 	r.mu.Unlock()
-	module, err := r.e.names.newest(ctx, name, r.e.store.Module)
-	if err != nil || module.KeepTurns == 0 {
+	if atLeast == 0 {
 		r.mu.Lock()
 		r.marks = nil
 		r.mu.Unlock()
@@ -32,7 +31,7 @@ func (r *run) keep(m store.Image, turn int) error {
 	}
 	last := -1
 	for k, at := range r.marks {
-		if at.turn <= turn-module.KeepTurns {
+		if at.turn <= turn-atLeast {
 			last = k
 		}
 	}
@@ -47,18 +46,6 @@ func (r *run) keep(m store.Image, turn int) error {
 	defer r.mu.Unlock()
 	r.marks = slices.Delete(r.marks, 0, last+1)
 	return nil
-}
-
-// KeepTurns sets how many turns of the logs of a module's runs are kept at least; 0 keeps all. It
-// holds for all its versions, from the next image of a run on. A run whose log was cut goes on from
-// its image alone: it cannot be replayed from its start, nor upgraded.
-func (e *Engine) KeepTurns(ctx context.Context, name string, n int) (flawless.Module, error) {
-	if err := e.accepts(); err != nil {
-		return flawless.Module{}, err
-	}
-	m, err := e.store.KeepTurns(ctx, name, n)
-	e.names.forget()
-	return m, err
 }
 
 func cutError(id string, c *flawless.Cut, code flawless.Code) error {

@@ -19,8 +19,8 @@ func sleepCut(t *testing.T, damage func(kv store.KV)) (*Engine, []flawless.Recor
 	kv := mem.New()
 	how := Options{Freezing: Freezing{Turns: 5}, Rest: time.Hour}
 	e := open(t, kv, how)
-	if m, err := e.KeepTurns(context.Background(), "guest", 3); err != nil || m.KeepTurns != 3 {
-		t.Fatalf("it keeps %d turns, %v", m.KeepTurns, err)
+	if s, err := e.ChangeSettings(context.Background(), "guest", func(s *flawless.Settings) { s.KeepTurns = 3 }); err != nil || s.KeepTurns != 3 {
+		t.Fatalf("it keeps %d turns, %v", s.KeepTurns, err)
 	}
 	mustStart(t, e, "sleep", 24, "run")
 	time.Sleep(21*24*time.Hour + time.Hour)
@@ -85,25 +85,12 @@ func TestACutLogWithoutItsImageSetsTheRunAside(t *testing.T) {
 	})
 }
 
-func TestKeepTurnsRefusesNonsense(t *testing.T) {
-	t.Parallel()
-	e := open(t, mem.New(), Options{})
-	if _, err := e.KeepTurns(t.Context(), "guest", -1); !errors.Is(err, flawless.Invalid) {
-		t.Errorf("-1 turns: %v", err)
-	}
-	if _, err := e.KeepTurns(t.Context(), "nobody", 1); !errors.Is(err, flawless.NotFound) {
-		t.Errorf("no such module: %v", err)
-	}
-}
-
 func TestAnUpgradeSaysThatALogWasCut(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e, _ := sleepCut(t, nil)
 		defer e.Kill()
-		if m := addEdition(t, e, fixed); m.KeepTurns != 3 {
-			t.Errorf("the new version keeps %d turns", m.KeepTurns)
-		}
+		addEdition(t, e, fixed)
 		u := mustUpgrade(t, e, Upgrade{})
 		if len(u.Runs) != 1 || u.Moved != 0 || u.Runs[0].Verdict != flawless.Untold || !strings.Contains(u.Runs[0].Reason, "--keep-turns") {
 			t.Errorf("the report is %+v", u)

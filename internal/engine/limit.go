@@ -213,7 +213,7 @@ func (l *limits) keep(now int64) {
 	}
 	l.mu.Unlock()
 	for _, kept := range all {
-		err := l.e.store.PutLimit(l.e.ctx, kept.Host, &kept)
+		err := l.e.store.PutLimit(l.e.ctx, l.e.lease, kept.Host, &kept)
 		if err != nil {
 			if l.e.ctx.Err() == nil {
 				l.e.log.Warn("how far a limit is used up could not be written, so calls wait", "host", kept.Host, "error", err)
@@ -297,7 +297,7 @@ func (e *Engine) SetLimit(ctx context.Context, set flawless.Limit) (flawless.Lim
 	l.mu.Lock()
 	set.Busy = busy()
 	l.mu.Unlock()
-	if err := e.store.PutLimit(ctx, set.Host, &set); err != nil {
+	if err := e.store.PutLimit(ctx, e.lease, set.Host, &set); err != nil {
 		return set, err
 	}
 	kept := set.Busy
@@ -343,7 +343,7 @@ func (e *Engine) RemoveLimit(ctx context.Context, host string) error {
 	if one == nil {
 		return fmt.Errorf("there is no limit for host %.200q: %w", host, flawless.NotFound)
 	}
-	if err := e.store.PutLimit(ctx, host, nil); err != nil {
+	if err := e.store.PutLimit(ctx, e.lease, host, nil); err != nil {
 		return err
 	}
 	l.mu.Lock()

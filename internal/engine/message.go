@@ -25,7 +25,7 @@ func (e *Engine) send(r *run, c *call) error {
 	e.tasks.Go(func() {
 		defer e.release(r)
 		if e.kept(e.performCtx, to) == nil {
-			e.answer(r, c.N, flawless.Answer{Head: []byte("{}")}, "")
+			e.answer(r, c.N, flawless.Answer{Head: []byte("{}")})
 		}
 	})
 	return nil

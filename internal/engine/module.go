@@ -82,7 +82,7 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	if progress != nil {
 		progress("storing", 0)
 	}
-	m, added, err := e.store.AddModule(ctx, m, bin)
+	m, added, err := e.store.AddModule(ctx, e.lease, m, bin)
 	e.names.forget()
 	if err == nil && progress != nil {
 		progress("storing", 1)
@@ -273,7 +273,7 @@ func (e *Engine) RemoveModule(ctx context.Context, name string, version int) ([]
 		return nil, err
 	}
 	for i, m := range versions {
-		if err := e.store.RemoveModule(ctx, name, m.Version); err != nil {
+		if err := e.store.RemoveModule(ctx, e.lease, name, m.Version); err != nil {
 			return versions[:i], err
 		}
 		e.names.forget()

@@ -70,7 +70,7 @@ func (p *player) start(ctx context.Context, m *guest.Module, log iter.Seq2[flawl
 	began := time.Now()
 	err := p.play(ctx, func(yield func(flawless.Record, error) bool) {
 		next := uint64(0)
-		for rec, err := range log {
+		for rec, err := range ahead(log) {
 			if err == nil && next == 0 {
 				err = p.begin(ctx, m, rec)
 			}
@@ -151,6 +151,71 @@ func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 		}
 	}
 	return nil
+}
+
+// ahead reads records before they are asked for, beside whoever takes their turns: a few at first, so
+// that a short log is not waited for, then many at once.
+func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, error] {
+	const mostRecords, mostBytes = 64, 1 << 20
+	type item struct {
+		rec flawless.Record
+		err error
+	}
+	return func(yield func(flawless.Record, error) bool) {
+		batches, stop := make(chan []item, 1), make(chan struct{})
+		go func() {
+			defer close(batches)
+			var b []item
+			size, most := 0, 1
+			hand := func() bool {
+				select {
+				case batches <- b:
+					b, size, most = nil, 0, min(2*most, mostRecords)
+					return true
+				case <-stop:
+					return false
+				}
+			}
+			for rec, err := range log {
+				b = append(b, item{rec, err})
+				if size += weight(rec); len(b) >= most || size >= mostBytes || err != nil {
+					if !hand() {
+						return
+					}
+				}
+			}
+			if len(b) > 0 {
+				hand()
+			}
+		}()
+		defer func() {
+			close(stop)
+			for range batches { // until the log is not read any more
+			}
+		}()
+		for b := range batches {
+			for _, i := range b {
+				if !yield(i.rec, i.err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// weight is about how many bytes a record takes.
+func weight(rec flawless.Record) (n int) {
+	for _, e := range rec.Entries {
+		switch {
+		case e.Arrival != nil:
+			n += len(e.Arrival.Head) + len(e.Arrival.Body)
+		case e.Turn != nil:
+			for _, c := range e.Turn.Calls {
+				n += len(c.Head) + len(c.Body)
+			}
+		}
+	}
+	return n
 }
 
 // turn takes one turn again.
@@ -277,7 +342,7 @@ func (p *player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence
 		return &flawless.Divergence{}
 	case logged.Failure != nil && (logged.Failure.Kind != asked.Failure.Kind || logged.Failure.Message != asked.Failure.Message):
 		return &flawless.Divergence{}
-	case logged.Failure == nil && !bytes.Equal(logged.Output, asked.Output) && !sameJSON(logged.Output, asked.Output):
+	case logged.Failure == nil && !bytes.Equal(logged.Output, asked.Output) && !SameJSON(logged.Output, asked.Output):
 		return &flawless.Divergence{}
 	}
 	return nil
@@ -322,5 +387,5 @@ func replay(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[
 	if seen != nil {
 		p.seen = func(t *flawless.Turn, out guest.Out, _ *guest.Instance) error { return seen(t, out) }
 	}
-	return p.play(ctx, log)
+	return p.play(ctx, ahead(log))
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +25,7 @@ import (
 var editions struct {
 	sync.Mutex
 	built    map[string][]byte
-	compiled map[string]*guest.Module // by digest
+	compiled []*guest.Module
 }
 
 func edition(t testing.TB, name string) []byte {
@@ -52,22 +52,18 @@ func edition(t testing.TB, name string) []byte {
 			t.Fatal(err)
 		}
 		if editions.built == nil {
-			editions.built, editions.compiled = map[string][]byte{}, map[string]*guest.Module{}
+			editions.built = map[string][]byte{}
 		}
-		editions.built[name], editions.compiled[m.Digest()] = b, m
+		editions.built[name], editions.compiled = b, append(editions.compiled, m)
 	}
 	return editions.built[name]
 }
 
-// compiledEditions are those that were built, by digest.
-func compiledEditions() map[string]*guest.Module {
+// compiledEditions are those that were built.
+func compiledEditions() []*guest.Module {
 	editions.Lock()
 	defer editions.Unlock()
-	out := maps.Clone(editions.compiled)
-	if out == nil {
-		out = map[string]*guest.Module{}
-	}
-	return out
+	return slices.Clone(editions.compiled)
 }
 
 // echoing are kinds of calls of which http needs no network: each is answered with its path.

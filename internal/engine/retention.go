@@ -18,7 +18,7 @@ const (
 func (e *Engine) retain() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	if err := e.store.FinishRemovals(e.ctx); err != nil && e.ctx.Err() == nil {
+	if err := e.store.FinishRemovals(e.ctx, e.lease); err != nil && e.ctx.Err() == nil {
 		e.log.Error("removing ended runs", "error", err)
 	}
 	for {

@@ -107,6 +107,7 @@ func TestBadSettings(t *testing.T) {
 		"a negative retention": func(s *flawless.Settings) { s.RetentionMS = -2 },
 		"a retention of ages":  func(s *flawless.Settings) { s.RetentionMS = 1 << 60 },
 		"a negative cap":       func(s *flawless.Settings) { s.Concurrency = -1 },
+		"fewer than no turns":  func(s *flawless.Settings) { s.KeepTurns = -1 },
 		"a cap that is none":   func(s *flawless.Settings) { s.Concurrency = 1 << 40 },
 	} {
 		if _, err := e.ChangeSettings(t.Context(), "guest", change); !errors.Is(err, flawless.Invalid) {

@@ -39,21 +39,21 @@ var crates = sync.OnceValues(func() (map[string][]byte, error) {
 	return out, err
 })
 
-// compiled are guests by digest, compiled once for all engines of the tests.
-func compiled(bins func() (map[string][]byte, error)) func() (map[string]*guest.Module, error) {
-	return sync.OnceValues(func() (map[string]*guest.Module, error) {
+// compiled are guests, compiled once for all engines of the tests.
+func compiled(bins func() (map[string][]byte, error)) func() ([]*guest.Module, error) {
+	return sync.OnceValues(func() ([]*guest.Module, error) {
 		all, err := bins()
 		f := fixture()
 		if err = errors.Join(err, f.err); err != nil {
 			return nil, err
 		}
-		out := map[string]*guest.Module{}
+		var out []*guest.Module
 		for _, bin := range all {
 			m, err := f.runtime.Load(context.Background(), bin, nil)
 			if err != nil {
 				return nil, err
 			}
-			out[m.Digest()] = m
+			out = append(out, m)
 		}
 		return out, nil
 	})
@@ -68,11 +68,11 @@ func openRust(t testing.TB, kv store.KV, o Options) *Engine {
 }
 
 // openWith opens an engine that has these modules besides its own.
-func openWith(t testing.TB, kv store.KV, o Options, bins func() (map[string][]byte, error), modules func() (map[string]*guest.Module, error)) *Engine {
+func openWith(t testing.TB, kv store.KV, o Options, bins func() (map[string][]byte, error), modules func() ([]*guest.Module, error)) *Engine {
 	t.Helper()
 	all, err := bins()
 	if err == nil {
-		o.compiled, err = modules()
+		o.Loaded, err = modules()
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // settings has those of all modules in memory. It may be used concurrently.
@@ -50,7 +49,7 @@ func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(
 	if _, err := e.store.Module(ctx, module); err != nil {
 		return flawless.Settings{}, err
 	}
-	s, capped, err := e.settings.change(ctx, e.store, module, change)
+	s, capped, err := e.settings.change(module, change, func(s flawless.Settings) error { return e.store.PutSettings(ctx, e.lease, s) })
 	if err != nil {
 		return s, fmt.Errorf("changing the settings of module %s: %w", module, err)
 	}
@@ -61,9 +60,9 @@ func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(
 	return s, err
 }
 
-// change changes and writes the settings of a module. capped tells whether it has a cap now and had
+// change changes the settings of a module and has them kept. capped tells whether it has a cap now and had
 // none before.
-func (c *settings) change(ctx context.Context, st *store.Store, module string, change func(*flawless.Settings)) (s flawless.Settings, capped bool, err error) {
+func (c *settings) change(module string, change func(*flawless.Settings), keep func(flawless.Settings) error) (s flawless.Settings, capped bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, ok := c.all[module]
@@ -75,7 +74,7 @@ func (c *settings) change(ctx context.Context, st *store.Store, module string, c
 	if err := s.Check(); err != nil {
 		return s, false, err
 	}
-	if err := st.PutSettings(ctx, s); err != nil {
+	if err := keep(s); err != nil {
 		return s, false, err
 	}
 	c.all[module] = s

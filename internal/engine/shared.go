@@ -92,10 +92,10 @@ func (e *Engine) share(r *run, call *call) error {
 	mine := flawless.Claim{Run: r.id, Call: cmp.Or(h.Lock, call.N)}
 	switch h.Op {
 	case effect.StateGet:
-		e.answer(r, call.N, effect.ValueAnswer(c.st.Value), "")
+		e.answer(r, call.N, effect.ValueAnswer(c.st.Value))
 	case effect.StateLock:
 		if over {
-			e.answer(r, call.N, effect.ErrorAnswer(call.N, "ended", "the run that waited has ended"), "")
+			e.answer(r, call.N, effect.ErrorAnswer(call.N, "ended", "the run that waited has ended"))
 			return nil
 		}
 		return e.lock(r, call, c, mine)
@@ -108,7 +108,7 @@ func (e *Engine) share(r *run, call *call) error {
 		if err != nil {
 			return err
 		}
-		e.answer(r, call.N, effect.ValueAnswer(nil), "")
+		e.answer(r, call.N, effect.ValueAnswer(nil))
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (e *Engine) lock(r *run, call *call, c *cell, mine flawless.Claim) error {
 			return nil
 		}
 		if circle := e.shared.graph.wait(c.name, r.id); circle != "" {
-			e.answer(r, call.N, effect.ErrorAnswer(call.N, "deadlock", circle), "")
+			e.answer(r, call.N, effect.ErrorAnswer(call.N, "deadlock", circle))
 			return nil
 		}
 		e.hold(r)
@@ -140,7 +140,7 @@ func (e *Engine) lock(r *run, call *call, c *cell, mine flawless.Claim) error {
 		}
 		return nil
 	}
-	e.answer(r, call.N, effect.ValueAnswer(c.st.Value), "")
+	e.answer(r, call.N, effect.ValueAnswer(c.st.Value))
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (e *Engine) unlock(c *cell, mine flawless.Claim, change func(*store.State))
 	if i := slices.IndexFunc(c.queue, func(w wish) bool { return w.run.id == mine.Run && w.call == mine.Call }); i >= 0 {
 		w := c.queue[i]
 		c.queue = slices.Delete(c.queue, i, i+1)
-		e.answer(w.run, w.call, effect.ErrorAnswer(w.call, "withdrawn", "the run has stopped waiting for the state"), "")
+		e.answer(w.run, w.call, effect.ErrorAnswer(w.call, "withdrawn", "the run has stopped waiting for the state"))
 		e.leave(c, w)
 		return nil
 	}
@@ -184,7 +184,7 @@ func (e *Engine) pass(c *cell, st store.State) error {
 	}
 	if to != nil {
 		c.queue = c.queue[1:]
-		e.answer(to.run, to.call, effect.ValueAnswer(st.Value), "")
+		e.answer(to.run, to.call, effect.ValueAnswer(st.Value))
 		e.leave(c, *to)
 	}
 	return nil
@@ -197,7 +197,7 @@ func (e *Engine) leave(c *cell, w wish) {
 }
 
 func (e *Engine) putState(c *cell, st store.State) error {
-	err := e.retry(func() error { return e.store.PutState(context.Background(), e.lease, c.name, st) })
+	err := e.whenSpace(func() error { return e.store.PutState(context.Background(), e.lease, c.name, st) })
 	if err != nil {
 		c.known = false
 		if !errors.Is(err, flawless.Stopping) && !errors.Is(err, flawless.TooLarge) {

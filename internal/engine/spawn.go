@@ -4,18 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
-
-func sorted(ns []int) []int {
-	slices.Sort(ns)
-	return ns
-}
 
 // ChildID is the id of the run that a run's call spawns.
 func ChildID(run string, call int) string { return run + "." + strconv.Itoa(call) }
@@ -72,25 +66,22 @@ func (e *Engine) spawn(r *run, c *call) error {
 	e.hold(r)
 	e.tasks.Go(func() {
 		defer e.release(r)
-		err := e.bringUp(r, c, begun, o, func(child flawless.Run) error {
-			if !h.Detached && !child.Status.Ended() && (cancel != nil || status == flawless.Cancelled || status == flawless.Terminated) {
-				why := flawless.Cancel{Who: "its parent", Note: fmt.Sprintf("run %s was cancelled", r.id)}
-				if _, err := e.Cancel(e.performCtx, o.ID, why); err != nil && !errors.Is(err, flawless.Conflict) {
-					return err
-				}
+		child, err := e.bringUp(r, begun, o)
+		if err == nil && !h.Detached && !child.Status.Ended() && (cancel != nil || status == flawless.Cancelled || status == flawless.Terminated) {
+			why := flawless.Cancel{Who: "its parent", Note: fmt.Sprintf("run %s was cancelled", r.id)}
+			if _, err = e.Cancel(e.performCtx, o.ID, why); errors.Is(err, flawless.Conflict) {
+				err = nil
 			}
-			switch {
-			case child.Status.Ended() && !h.Detached:
-				e.ends.remove(o.ID, r)
-				e.answer(r, c.N, effect.EndAnswer(child), "")
-			case !waits:
-				e.answer(r, c.N, effect.StartedAnswer(o.ID), "")
-			}
-			return nil
-		})
-		if err != nil {
+		}
+		switch {
+		case err != nil:
 			e.ends.remove(o.ID, r)
 			e.fail(r, c, err)
+		case child.Status.Ended() && !h.Detached:
+			e.ends.remove(o.ID, r)
+			e.answer(r, c.N, effect.EndAnswer(child))
+		case !waits:
+			e.answer(r, c.N, effect.StartedAnswer(o.ID))
 		}
 	})
 	return nil
@@ -102,29 +93,24 @@ func (e *Engine) beginChild(o *Start) (begun *run, err error) {
 	if _, err := e.store.Head(e.performCtx, o.ID); !errors.Is(err, flawless.NotFound) {
 		return nil, err
 	}
-	err = e.retry(func() (err error) {
+	err = e.whenSpace(func() (err error) {
 		begun, err = e.begin(e.performCtx, o)
 		return err
 	})
 	return begun, err
 }
 
-// bringUp calls then when a child is durable.
-func (e *Engine) bringUp(r *run, c *call, begun *run, o Start, then func(flawless.Run) error) error {
-	var child flawless.Run
-	var err error
+// bringUp returns a child when it is durable.
+func (e *Engine) bringUp(r, begun *run, o Start) (child flawless.Run, err error) {
 	if begun == nil {
 		child, err = e.Run(e.performCtx, o.ID)
 	} else {
 		child, _, err = e.accepted(e.performCtx, begun, o)
 	}
-	if err != nil {
-		return err
+	if err == nil && child.Parent != r.id {
+		err = fmt.Errorf("spawning %s/%s: there is a run %s that is not a child of %s: %w", o.Module, o.Workflow, o.ID, r.id, flawless.Conflict)
 	}
-	if child.Parent != r.id {
-		return fmt.Errorf("spawning %s/%s: there is a run %s that is not a child of %s: %w", o.Module, o.Workflow, o.ID, r.id, flawless.Conflict)
-	}
-	return then(child)
+	return child, err
 }
 
 // awaitEnd answers when a run has ended.
@@ -137,7 +123,7 @@ func (e *Engine) awaitEnd(r *run, c *call) error {
 	over := r.s.status != ""
 	r.mu.Unlock()
 	if over {
-		e.answer(r, c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"), "")
+		e.answer(r, c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"))
 		return nil
 	}
 	h.Run = e.meant(r, h.Run)
@@ -149,7 +135,7 @@ func (e *Engine) awaitEnd(r *run, c *call) error {
 	}
 	if other.Status.Ended() {
 		e.ends.remove(h.Run, r)
-		e.answer(r, c.N, effect.EndAnswer(other), "")
+		e.answer(r, c.N, effect.EndAnswer(other))
 	}
 	return nil
 }
@@ -157,7 +143,7 @@ func (e *Engine) awaitEnd(r *run, c *call) error {
 // tellEnd answers the calls that wait for the end of a run.
 func (e *Engine) tellEnd(account flawless.Run) {
 	for _, w := range e.ends.take(account.ID) {
-		e.answer(w.run, w.call, effect.EndAnswer(account), "")
+		e.answer(w.run, w.call, effect.EndAnswer(account))
 		e.release(w.run)
 	}
 }

@@ -200,7 +200,7 @@ func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool
 	switch {
 	case s.Module != o.Module || s.Workflow != o.Workflow:
 		return r, false, fmt.Errorf("starting %s/%s: the id %s belongs to a run of %s/%s; use another id: %w", o.Module, o.Workflow, o.ID, s.Module, s.Workflow, flawless.Conflict)
-	case !sameJSON(s.Input, o.Input):
+	case !SameJSON(s.Input, o.Input):
 		return r, false, fmt.Errorf("starting %s/%s: the run %s was started with another input; use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
 	}
 	return r, false, nil
@@ -235,7 +235,9 @@ func (e *Engine) startedLongAgo(ctx context.Context, o Start) (flawless.Run, boo
 	return r, false, nil
 }
 
-func sameJSON(a, b []byte) bool {
+// SameJSON tells whether two texts are the same JSON, however it is written. Texts that are not JSON
+// are the same where they are equal.
+func SameJSON(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}

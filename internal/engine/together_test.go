@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flawless-engine/flawless"
@@ -131,17 +130,7 @@ func messages(t *testing.T, e *Engine, id string) (n int) {
 // and after every durable write.
 func TestCrashEverywhereTogether(t *testing.T) {
 	t.Parallel()
-	inMemory := func() disk { return &memory{mem.New()} }
-	for _, row := range []struct {
-		name string
-		disk func() disk
-		how  Options
-	}{
-		{"mem", inMemory, Options{}},
-		{"pebble", func() disk { return &volatile{fs: vfs.NewCrashableMem()} }, Options{}},
-		{"frozen and thawed at every turn", inMemory, Options{Freezing: Freezing{Units: 1}, Rest: 1}},
-		{"replayed at every turn", inMemory, Options{Freezing: Freezing{Never: true}, Rest: 1}},
-	} {
+	for _, row := range lots() {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, at every write, after it %v", row.name, after), func(t *testing.T) {
 				t.Parallel()
@@ -452,70 +441,69 @@ func holds(t *testing.T, e *Engine, id string) {
 
 func TestAStateIsReleasedHoweverItsHolderEnds(t *testing.T) {
 	t.Parallel()
+	if f := fixture(); f.err != nil {
+		t.Fatal(f.err)
+	}
 	for _, row := range []struct {
 		name, how string
-		end       func(e *Engine, id string) error
+		end       func(ctx context.Context, e *Engine, id string) error
 		value     string
 	}{
-		{"it returns", "", func(e *Engine, id string) error {
-			_, err := e.Send(t.Context(), id, flawless.Message{Type: "go", Body: flawless.Bytes(`"a"`)})
+		{"it returns", "", func(ctx context.Context, e *Engine, id string) error {
+			_, err := e.Send(ctx, id, flawless.Message{Type: "go", Body: flawless.Bytes(`"a"`)})
 			return err
 		}, `"ab"`},
-		{"it returns an error", "fail", func(e *Engine, id string) error {
-			_, err := e.Send(t.Context(), id, flawless.Message{Type: "go", Body: flawless.Bytes(`"a"`)})
+		{"it returns an error", "fail", func(ctx context.Context, e *Engine, id string) error {
+			_, err := e.Send(ctx, id, flawless.Message{Type: "go", Body: flawless.Bytes(`"a"`)})
 			return err
 		}, `"b"`},
-		{"it is terminated", "", func(e *Engine, id string) error {
-			_, err := e.Terminate(t.Context(), id, flawless.Cancel{})
+		{"it is terminated", "", func(ctx context.Context, e *Engine, id string) error {
+			_, err := e.Terminate(ctx, id, flawless.Cancel{})
 			return err
 		}, `"b"`},
-		{"it is cancelled", "", func(e *Engine, id string) error {
-			_, err := e.Cancel(t.Context(), id, flawless.Cancel{})
+		{"it is cancelled", "", func(ctx context.Context, e *Engine, id string) error {
+			_, err := e.Cancel(ctx, id, flawless.Cancel{})
 			return err
 		}, `"b"`},
 	} {
 		for _, restarted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, the server restarted %v", row.name, restarted), func(t *testing.T) {
 				t.Parallel()
-				kv := mem.New()
-				e := open(t, kv, Options{})
-				mustStart(t, e, "keep", row.how, "first")
-				holds(t, e, "first")
-				mustStart(t, e, "keep", "", "second")
-				mustSend(t, e, "second", "go", `"b"`)
-				queued(t, e, "second")
-				if restarted {
-					e.Kill()
-					e = open(t, kv, Options{})
+				synctest.Test(t, func(t *testing.T) {
+					kv := mem.New()
+					e := open(t, kv, Options{})
+					mustStart(t, e, "keep", row.how, "first")
+					holds(t, e, "first")
+					mustStart(t, e, "keep", "", "second")
+					mustSend(t, e, "second", "go", `"b"`)
 					queued(t, e, "second")
-				}
-				if err := row.end(e, "first"); err != nil {
-					t.Fatal(err)
-				}
-				mustEnd(t, e, "first")
-				if r := mustEnd(t, e, "second"); r.Status != flawless.Completed {
-					t.Errorf("the second is %+v", r.Failure)
-				}
-				if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != row.value || s.Holder != nil {
-					t.Errorf("the state is %+v, %v", s, err)
-				}
+					if restarted {
+						e.Kill()
+						e = open(t, kv, Options{})
+						queued(t, e, "second")
+					}
+					if err := row.end(t.Context(), e, "first"); err != nil {
+						t.Fatal(err)
+					}
+					mustEnd(t, e, "first")
+					if r := mustEnd(t, e, "second"); r.Status != flawless.Completed {
+						t.Errorf("the second is %+v", r.Failure)
+					}
+					if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != row.value || s.Holder != nil {
+						t.Errorf("the state is %+v, %v", s, err)
+					}
+				})
 			})
 		}
 	}
 }
 
-// queued waits until a run waits for the state that is kept.
+// queued looks, in virtual time, whether a run waits for the state that is kept.
 func queued(t *testing.T, e *Engine, id string) {
 	t.Helper()
-	for {
-		s, err := e.State(t.Context(), "kept")
-		if err == nil && len(s.Queue) == 1 && s.Queue[0].Run == id {
-			return
-		}
-		if t.Context().Err() != nil {
-			t.Fatal(s, err)
-		}
-		time.Sleep(time.Millisecond) // nothing tells of a place in a queue
+	synctest.Wait()
+	if s, err := e.State(t.Context(), "kept"); err != nil || len(s.Queue) != 1 || s.Queue[0].Run != id {
+		t.Fatalf("run %s does not wait for the state: it is %+v, %v", id, s, err)
 	}
 }
 

@@ -145,7 +145,10 @@ func compileWith(ctx context.Context, r wazero.Runtime, bin []byte) (m wazero.Co
 			err = fmt.Errorf("the WebAssembly compiler failed: %v", p)
 		}
 	}()
-	return r.CompileModule(ctx, bin)
+	if m, err = r.CompileModule(ctx, bin); err == nil {
+		gatherCode()
+	}
+	return m, err
 }
 
 // types turns "iI" into i32, i64.

@@ -1,10 +1,8 @@
 package rehearsal
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/engine"
 )
 
 // Report is what came of killing a workflow everywhere.
@@ -128,7 +127,7 @@ func (s *stage) compare(rep *Report, got Result) string {
 	switch {
 	case got.Run.Status != want.Run.Status:
 		return fmt.Sprintf("the run is %s, it should be %s", endText(got.Run), endText(want.Run))
-	case !sameJSON(got.Run.Output, want.Run.Output):
+	case !engine.SameJSON(got.Run.Output, want.Run.Output):
 		return fmt.Sprintf("the output is %s, it should be %s", got.Run.Output, want.Run.Output)
 	case got.Run.Failure != nil && want.Run.Failure != nil && got.Run.Failure.Message != want.Run.Failure.Message:
 		return fmt.Sprintf("the run is %s, it should be %s", endText(got.Run), endText(want.Run))
@@ -201,17 +200,4 @@ func endText(r flawless.Run) string {
 		return fmt.Sprintf("%s (%s: %s)", r.Status, r.Failure.Kind, r.Failure.Message)
 	}
 	return cmp.Or(string(r.Status), "nothing")
-}
-
-func sameJSON(a, b json.RawMessage) bool {
-	if bytes.Equal(a, b) {
-		return true
-	}
-	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
-		return false
-	}
-	p, _ := json.Marshal(x)
-	q, _ := json.Marshal(y)
-	return bytes.Equal(p, q)
 }

@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/flawless-engine/flawless/internal/cargo"
 )
 
 // The targets of a guest.
@@ -44,7 +46,7 @@ func Build(dir, target string) ([]byte, error) {
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("building %s for %s: %w\n%s%s", dir, target, err, strings.TrimSpace(text.String()), rendered(out.Bytes()))
 	}
-	file := artifact(out.Bytes())
+	file := cargo.Module(out.Bytes())
 	if file == "" {
 		return nil, fmt.Errorf("building %s for %s: cargo tells of no module", dir, target)
 	}
@@ -133,28 +135,11 @@ func root() (string, error) {
 }
 
 type message struct {
-	Reason     string   `json:"reason"`
-	Filenames  []string `json:"filenames"`
-	Executable string   `json:"executable"`
+	Reason     string `json:"reason"`
+	Executable string `json:"executable"`
 	Message    struct {
 		Rendered string `json:"rendered"`
 	} `json:"message"`
-}
-
-// artifact is the last module that cargo has built.
-func artifact(out []byte) (file string) {
-	for line := range bytes.Lines(out) {
-		var m message
-		if json.Unmarshal(line, &m) != nil || m.Reason != "compiler-artifact" {
-			continue
-		}
-		for _, f := range m.Filenames {
-			if strings.HasSuffix(f, ".wasm") {
-				file = f
-			}
-		}
-	}
-	return file
 }
 
 // rendered is what the compiler said.

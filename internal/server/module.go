@@ -26,11 +26,6 @@ type Progress struct {
 	Done  float64 `json:"done" doc:"0 to 1"`
 }
 
-// KeepTurns says how much of a log is kept.
-type KeepTurns struct {
-	KeepTurns int `json:"keep_turns" minimum:"0" doc:"turns of a log that are kept at least, those since the last image too; 0 keeps all"`
-}
-
 type addModule struct {
 	Name    string `path:"name" doc:"name of the module"`
 	Accept  string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
@@ -67,19 +62,8 @@ func (a *api) modules() {
 			}
 			return &body[[]flawless.Module]{m}, problem(err)
 		})
-	huma.Register(a.huma, operation("keep-turns", http.MethodPatch, "/modules/{name}", "Set how many turns of the logs of a module's runs are kept"),
-		func(ctx context.Context, in *struct {
-			Name string `path:"name"`
-			Body KeepTurns
-		}) (*body[flawless.Module], error) {
-			m, err := a.engine.KeepTurns(ctx, in.Name, in.Body.KeepTurns)
-			return &body[flawless.Module]{m}, problem(err)
-		})
-	type name struct {
-		Name string `path:"name"`
-	}
 	huma.Register(a.huma, operation("get-module", http.MethodGet, "/modules/{name}", "All versions of a module, newest first"),
-		func(ctx context.Context, in *name) (*body[[]flawless.Module], error) {
+		func(ctx context.Context, in *ModulePath) (*body[[]flawless.Module], error) {
 			m, err := a.engine.Module(ctx, in.Name)
 			return &body[[]flawless.Module]{m}, problem(err)
 		})

@@ -105,7 +105,11 @@ func (a *api) runs() {
 			Deadline time.Time `query:"deadline" doc:"the run is terminated if it has not ended by then"`
 			Body     Word      `required:"false"`
 		}) (*body[flawless.Run], error) {
-			r, err := a.engine.Cancel(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note, Deadline: moment(in.Deadline)})
+			c := flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note}
+			if !in.Deadline.IsZero() {
+				c.Deadline = in.Deadline.UnixNano()
+			}
+			r, err := a.engine.Cancel(ctx, in.ID, c)
 			return &body[flawless.Run]{r}, problem(err)
 		})
 	pause := func(resume bool) func(context.Context, *worded) (*body[flawless.Run], error) {
@@ -139,14 +143,6 @@ func (a *api) runs() {
 			r, err := a.engine.Resolve(ctx, in.ID, flawless.Decision{Call: in.N, Resolution: b.Resolution, Text: b.Text, Status: b.Status, Body: b.Response, Who: b.Who, Note: b.Note})
 			return &body[flawless.Run]{r}, problem(err)
 		})
-}
-
-// moment is a time as the log has it: 0 is none.
-func moment(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
 }
 
 type started struct {

@@ -13,6 +13,7 @@ import (
 type ChangeSettings struct {
 	RetentionMS *int64 `json:"retention_ms,omitempty" doc:"how long an ended run is kept; 0 is 30 days, -1 for ever"`
 	Concurrency *int   `json:"concurrency,omitempty" doc:"how many runs may have begun and not ended; 0 is unlimited"`
+	KeepTurns   *int   `json:"keep_turns,omitempty" doc:"turns of a log that are kept at least, those since the last image too; 0 keeps all"`
 }
 
 // ModulePath names a module in a path.
@@ -38,6 +39,9 @@ func (a *api) settings() {
 				}
 				if in.Body.Concurrency != nil {
 					s.Concurrency = *in.Body.Concurrency
+				}
+				if in.Body.KeepTurns != nil {
+					s.KeepTurns = *in.Body.KeepTurns
 				}
 			})
 			return &one{s}, problem(err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
@@ -28,50 +29,14 @@ func (s *Store) PutImageAndCut(ctx context.Context, l Lease, id string, m Image,
 		return fmt.Errorf("cutting the log of run %s before record %d: it was cut before record %d already: %w", id, cut.Next, from, flawless.Invalid)
 	}
 	first.Cut = &cut
-	d := s.draft()
-	defer s.release(d)
-	err := d.expect(s.codec, d.key(familyLease).shard(shardAll), l)
-	if err == nil {
-		err = d.set(s.codec, keyImage(id), &m)
-	}
-	if err == nil {
-		err = d.set(s.codec, k, &first)
-	}
-	if err == nil {
+	err := s.under(ctx, l, func(d *draft) error {
 		for n := from; n < cut.Next; n++ {
 			d.delete(d.key(familyRecord).text(id).number(n))
 		}
-		err = s.kv.Apply(ctx, &d.batch)
-	}
+		return errors.Join(d.set(s.codec, keyImage(id), &m), d.set(s.codec, k, &first))
+	})
 	if err != nil {
 		return fmt.Errorf("writing an image of run %s and cutting its log: %w", id, err)
 	}
 	return nil
-}
-
-// KeepTurns sets how many turns of the logs of a module's runs are kept at least, and returns the
-// module's newest version, or [flawless.NotFound]. 0 keeps all.
-func (s *Store) KeepTurns(ctx context.Context, name string, n int) (flawless.Module, error) {
-	if n < 0 {
-		return flawless.Module{}, fmt.Errorf("keeping %d turns of module %s: it must be 0 (all) or more: %w", n, name, flawless.Invalid)
-	}
-	ms, err := s.Module(ctx, name)
-	if err != nil {
-		return flawless.Module{}, err
-	}
-	d := s.draft()
-	defer s.release(d)
-	k := keyVersions(name).number(uint64(ms[0].Version))
-	err = d.expect(s.codec, k, &ms[0])
-	ms[0].KeepTurns = n
-	if err == nil {
-		err = d.set(s.codec, k, &ms[0])
-	}
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
-	if err != nil {
-		return flawless.Module{}, fmt.Errorf("setting how many turns of module %s are kept: %w", name, err)
-	}
-	return ms[0], nil
 }

@@ -85,3 +85,17 @@ func (d *draft) setRaw(c codec, k key, payload []byte) error {
 	d.batch.Set = append(d.batch.Set, Item{d.keep(k), d.since(n)})
 	return nil
 }
+
+// change brings what lies under k from before to after; nil is nothing.
+func change[T any](c codec, d *draft, k key, before, after *T) error {
+	if before == nil {
+		d.absent(k)
+	} else if err := d.expect(c, k, before); err != nil {
+		return err
+	}
+	if after == nil {
+		d.delete(k)
+		return nil
+	}
+	return d.set(c, k, after)
+}

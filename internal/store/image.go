@@ -18,15 +18,7 @@ type Image struct {
 // PutImage keeps an image of a run in place of the one before. It returns [flawless.Fenced] where l is
 // not the lease that holds. A crash in the middle leaves the old one or the new.
 func (s *Store) PutImage(ctx context.Context, l Lease, id string, m Image) error {
-	d := s.draft()
-	defer s.release(d)
-	err := d.expect(s.codec, d.key(familyLease).shard(shardAll), l)
-	if err == nil {
-		err = d.set(s.codec, keyImage(id), &m)
-	}
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
+	err := s.under(ctx, l, func(d *draft) error { return d.set(s.codec, keyImage(id), &m) })
 	if err != nil {
 		return fmt.Errorf("writing an image of run %s: %w", id, err)
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Lease is the right to write runs. Of all that were ever claimed, the one with the highest epoch
-// holds.
+// Lease is the right to write. Of all that were ever claimed, the one with the highest epoch holds.
+// Everything is written under it, but for the number of the format, which comes before the first
+// lease, and the lease itself. Readers need none.
 type Lease struct {
 	Owner string `cbor:"1,keyasint"`
 	Epoch uint64 `cbor:"2,keyasint"`
@@ -77,4 +78,38 @@ func (s *Store) leased(l Lease) (Item, error) {
 	row := &leaseRow{l, Item{keyLease(shardAll), b.Bytes()}}
 	s.lease.Store(row)
 	return row.item, nil
+}
+
+// under has a batch built and applies it as the owner of l. Where something is not as the batch
+// expects it, it returns [flawless.Fenced] if l is not the lease that holds, else
+// [flawless.Conflict]; nothing has changed then.
+func (s *Store) under(ctx context.Context, l Lease, build func(d *draft) error) error {
+	d := s.draft()
+	defer s.release(d)
+	row, err := s.leased(l)
+	if err != nil {
+		return err
+	}
+	d.batch.Expect = append(d.batch.Expect, row)
+	if err := build(d); err != nil {
+		return err
+	}
+	err = s.kv.Apply(ctx, &d.batch)
+	if errors.Is(err, flawless.Fenced) {
+		err = s.fenced(ctx, l)
+	}
+	return err
+}
+
+// fenced finds out which expectation of a batch under l did not hold.
+func (s *Store) fenced(ctx context.Context, l Lease) error {
+	var now Lease
+	err := s.get(ctx, keyLease(shardAll), &now, "the lease")
+	switch {
+	case err != nil && !errors.Is(err, flawless.NotFound):
+		return err
+	case err != nil || now != l:
+		return fmt.Errorf("epoch %d of %s is over, the lease is at epoch %d of %q: %w", l.Epoch, l.Owner, now.Epoch, now.Owner, flawless.Fenced)
+	}
+	return fmt.Errorf("it is not as it was before: %w", flawless.Conflict)
 }

@@ -25,20 +25,17 @@ func (s *Store) Limits(ctx context.Context) ([]flawless.Limit, error) {
 	return all, nil
 }
 
-// PutLimit keeps the limit of a host, or removes it where l is nil.
-func (s *Store) PutLimit(ctx context.Context, host string, l *flawless.Limit) error {
-	d := s.draft()
-	defer s.release(d)
-	k := key(nil).family(familyLimit).text(host)
-	var err error
-	if l == nil {
-		d.delete(k)
-	} else {
-		err = d.set(s.codec, k, l)
-	}
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
+// PutLimit keeps the limit of a host, or removes it where limit is nil. It returns [flawless.Fenced]
+// where l is not the lease that holds. A crash in the middle leaves the old limit or the new.
+func (s *Store) PutLimit(ctx context.Context, l Lease, host string, limit *flawless.Limit) error {
+	err := s.under(ctx, l, func(d *draft) error {
+		k := key(nil).family(familyLimit).text(host)
+		if limit == nil {
+			d.delete(k)
+			return nil
+		}
+		return d.set(s.codec, k, limit)
+	})
 	if err != nil {
 		return fmt.Errorf("writing the limit of %s: %w", host, err)
 	}

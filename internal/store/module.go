@@ -11,16 +11,17 @@ import (
 
 // AddModule keeps a module and its bytes under the next version of its name, and returns it with
 // that version and true. Where the newest version has the same digest it changes nothing, and
-// returns that one and false. m.Digest is taken as it is; how many turns are kept stays as it was. After a crash in the middle the version
-// is there with its bytes, or nothing is.
-func (s *Store) AddModule(ctx context.Context, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
+// returns that one and false. m.Digest is taken as it is. It returns [flawless.Fenced] where l
+// is not the lease that holds. After a crash in the middle the version is there with its bytes, or
+// nothing is.
+func (s *Store) AddModule(ctx context.Context, l Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	if m.Name == "" || m.Digest == "" {
 		return flawless.Module{}, false, fmt.Errorf("adding a module: it has no name or no digest: %w", flawless.Invalid)
 	}
 	for {
-		added, isNew, err := s.addModule(ctx, m, bin)
+		added, isNew, err := s.addModule(ctx, l, m, bin)
 		switch {
-		case errors.Is(err, flawless.Fenced): // somebody else added one
+		case errors.Is(err, flawless.Conflict): // another one was added at the same time
 			continue
 		case err != nil:
 			return flawless.Module{}, false, fmt.Errorf("adding module %s: %w", m.Name, err)
@@ -29,7 +30,7 @@ func (s *Store) AddModule(ctx context.Context, m flawless.Module, bin []byte) (f
 	}
 }
 
-func (s *Store) addModule(ctx context.Context, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
+func (s *Store) addModule(ctx context.Context, l Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	newest, err := s.versions(ctx, m.Name, 1)
 	if err != nil {
 		return flawless.Module{}, false, err
@@ -40,19 +41,14 @@ func (s *Store) addModule(ctx context.Context, m flawless.Module, bin []byte) (f
 			return newest[0], false, nil
 		}
 		m.Version = newest[0].Version + 1
-		m.KeepTurns = newest[0].KeepTurns
 	}
-	d := s.draft()
-	defer s.release(d)
-	k := keyVersions(m.Name).number(uint64(m.Version))
-	d.absent(k)
-	if err := d.set(s.codec, k, &m); err != nil {
-		return flawless.Module{}, false, err
-	}
-	if err := d.setRaw(s.codec, keyBinary(m.Digest), bin); err != nil {
-		return flawless.Module{}, false, err
-	}
-	return m, true, s.kv.Apply(ctx, &d.batch)
+	err = s.under(ctx, l, func(d *draft) error {
+		if err := change(s.codec, d, keyVersions(m.Name).number(uint64(m.Version)), nil, &m); err != nil {
+			return err
+		}
+		return d.setRaw(s.codec, keyBinary(m.Digest), bin)
+	})
+	return m, true, err
 }
 
 // Module returns all versions of a module, newest first, or [flawless.NotFound].
@@ -132,14 +128,10 @@ func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 }
 
 // KeepBinary keeps the bytes of a module under their digest without making them a version of any
-// name: for runs that came from elsewhere.
-func (s *Store) KeepBinary(ctx context.Context, digest string, bin []byte) error {
-	d := s.draft()
-	defer s.release(d)
-	err := d.setRaw(s.codec, keyBinary(digest), bin)
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
+// name: for runs that came from elsewhere. It returns [flawless.Fenced] where l is not the lease that
+// holds. After a crash in the middle the bytes are there whole, or not at all.
+func (s *Store) KeepBinary(ctx context.Context, l Lease, digest string, bin []byte) error {
+	err := s.under(ctx, l, func(d *draft) error { return d.setRaw(s.codec, keyBinary(digest), bin) })
 	if err != nil {
 		return fmt.Errorf("keeping the bytes of module %.12s: %w", digest, err)
 	}
@@ -147,9 +139,10 @@ func (s *Store) KeepBinary(ctx context.Context, digest string, bin []byte) error
 }
 
 // RemoveModule removes a version of a module, and its bytes where no other version of any module has
-// the same. It returns [flawless.NotFound] where there is no such version. After a crash in the middle
-// the version is there with its bytes, or is gone with or without them.
-func (s *Store) RemoveModule(ctx context.Context, name string, version int) error {
+// the same. It returns [flawless.NotFound] where there is no such version, [flawless.Fenced] where l is
+// not the lease that holds. After a crash in the middle the version is there with its bytes, or both
+// are gone.
+func (s *Store) RemoveModule(ctx context.Context, l Lease, name string, version int) error {
 	fail := func(err error) error { return fmt.Errorf("removing module %s, version %d: %w", name, version, err) }
 	k := keyVersions(name).number(uint64(version))
 	value, err := s.kv.Get(ctx, k)
@@ -160,7 +153,6 @@ func (s *Store) RemoveModule(ctx context.Context, name string, version int) erro
 	if err != nil {
 		return fail(err)
 	}
-	b := Batch{Delete: [][]byte{k}}
 	used := false
 	for item, err := range s.kv.Scan(ctx, key(nil).family(familyVersion).all()) {
 		if err != nil {
@@ -172,10 +164,14 @@ func (s *Store) RemoveModule(ctx context.Context, name string, version int) erro
 		}
 		used = used || other.Digest == m.Digest && (other.Name != name || other.Version != version)
 	}
-	if !used {
-		b.Delete = append(b.Delete, keyBinary(m.Digest))
-	}
-	if err := s.kv.Apply(ctx, &b); err != nil {
+	err = s.under(ctx, l, func(d *draft) error {
+		d.delete(k)
+		if !used {
+			d.delete(keyBinary(m.Digest))
+		}
+		return nil
+	})
+	if err != nil {
 		return fail(err)
 	}
 	return nil

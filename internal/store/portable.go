@@ -28,7 +28,7 @@ func (p Portable) MarshalLog(log []flawless.Record) ([]byte, error) {
 		}
 		at := out.Len()
 		out.Write([]byte{0, 0, 0, 0})
-		if err := p.codec.encode(&out, record{Epoch: r.Epoch, Entries: r.Entries}); err != nil {
+		if err := p.codec.encode(&out, &record{Epoch: r.Epoch, Entries: r.Entries}); err != nil {
 			return nil, fmt.Errorf("record %d: %w", r.Seq, err)
 		}
 		binary.BigEndian.PutUint32(out.Bytes()[at:], uint32(out.Len()-at-4))

@@ -51,7 +51,7 @@ func (s *Store) Gone(ctx context.Context, id string) (Gone, error) {
 
 // Remove removes a run that has ended, with its log, its data and its places in lists. keyed leaves a
 // trace by which its id is not given to another run. It returns [flawless.Conflict] for a run that is
-// open or has calls under way, [flawless.NotFound] where there is none, [flawless.Fenced] where l is
+// open, has calls under way or changes meanwhile, [flawless.NotFound] where there is none, [flawless.Fenced] where l is
 // not the lease that holds; nothing has changed then. After a crash in the middle the run is there
 // whole, or gone; what is left of its log is removed by [Store.FinishRemovals].
 func (s *Store) Remove(ctx context.Context, l Lease, id string, keyed bool) error {
@@ -73,41 +73,36 @@ func (s *Store) remove(ctx context.Context, l Lease, id string, keyed bool) erro
 	if !h.Run.Status.Ended() || h.Active || h.Wake != 0 {
 		return fmt.Errorf("it is %s, or calls of it are under way: %w", h.Run.Status, flawless.Conflict)
 	}
-	d := s.draft()
-	defer s.release(d)
-	row, err := s.leased(l)
-	if err != nil {
-		return err
-	}
-	d.batch.Expect = append(d.batch.Expect, row, Item{keyHead(id), value})
-	d.delete(keyHead(id))
-	d.delete(keyData(id))
-	d.delete(keyImage(id))
-	d.unlist(id, &h)
-	if keyed {
-		g := Gone{Run: h.Run}
-		if g.Input, err = s.input(ctx, id); err != nil {
-			return err
-		}
-		if err := d.set(s.codec, keyGone(id), &g); err != nil {
-			return err
-		}
-	}
 	records, err := s.recordKeys(ctx, id)
 	if err != nil {
 		return err
 	}
-	d.batch.Delete = append(d.batch.Delete, records...)
 	more := len(records) == mostDeleted
-	if more {
-		if err := d.setRaw(s.codec, keyRemoval(id), nil); err != nil {
-			return err
+	err = s.under(ctx, l, func(d *draft) error {
+		d.batch.Expect = append(d.batch.Expect, Item{keyHead(id), value})
+		d.delete(keyHead(id))
+		d.delete(keyData(id))
+		d.delete(keyImage(id))
+		d.unlist(id, &h)
+		d.batch.Delete = append(d.batch.Delete, records...)
+		if keyed {
+			input, err := s.input(ctx, id)
+			if err != nil {
+				return err
+			}
+			if err := d.set(s.codec, keyGone(id), &Gone{h.Run, input}); err != nil {
+				return err
+			}
 		}
-	}
-	if err := s.kv.Apply(ctx, &d.batch); err != nil || !more {
+		if more {
+			return d.setRaw(s.codec, keyRemoval(id), nil)
+		}
+		return nil
+	})
+	if err != nil || !more {
 		return err
 	}
-	return s.finishRemoval(ctx, id)
+	return s.finishRemoval(ctx, l, id)
 }
 
 // input returns the sum of the input that a run was started with.
@@ -152,8 +147,10 @@ func (s *Store) recordKeys(ctx context.Context, id string) (keys [][]byte, err e
 	return keys, nil
 }
 
-// FinishRemovals removes what is left of the logs of runs whose removal was cut short.
-func (s *Store) FinishRemovals(ctx context.Context) error {
+// FinishRemovals removes what is left of the logs of runs whose removal was cut short. It returns
+// [flawless.Fenced] where l is not the lease that holds. After a crash in the middle it is to be called
+// again.
+func (s *Store) FinishRemovals(ctx context.Context, l Lease) error {
 	var ids []string
 	for item, err := range s.kv.Scan(ctx, key(nil).family(familyRemoval).all()) {
 		if err != nil {
@@ -164,16 +161,16 @@ func (s *Store) FinishRemovals(ctx context.Context) error {
 		ids = append(ids, p.text())
 	}
 	for _, id := range ids {
-		if err := s.finishRemoval(ctx, id); err != nil {
+		if err := s.finishRemoval(ctx, l, id); err != nil {
 			return fmt.Errorf("removing run %s: %w", id, err)
 		}
 	}
 	return nil
 }
 
-func (s *Store) finishRemoval(ctx context.Context, id string) error {
-	if _, err := s.kv.Get(ctx, keyHead(id)); err == nil {
-		return s.kv.Apply(ctx, &Batch{Delete: [][]byte{keyRemoval(id)}}) // the id has a new run
+func (s *Store) finishRemoval(ctx context.Context, l Lease, id string) error {
+	if _, err := s.kv.Get(ctx, keyHead(id)); err == nil { // the id has a new run
+		return s.under(ctx, l, func(d *draft) error { d.delete(keyRemoval(id)); return nil })
 	} else if !errors.Is(err, flawless.NotFound) {
 		return err
 	}
@@ -186,8 +183,12 @@ func (s *Store) finishRemoval(ctx context.Context, id string) error {
 		if last {
 			records = append(records, keyRemoval(id))
 		}
-		b := &Batch{Delete: records, Expect: []Item{{Key: keyHead(id)}}}
-		if err := s.kv.Apply(ctx, b); err != nil || last {
+		err = s.under(ctx, l, func(d *draft) error {
+			d.absent(keyHead(id))
+			d.batch.Delete = append(d.batch.Delete, records...)
+			return nil
+		})
+		if err != nil || last {
 			return err
 		}
 	}

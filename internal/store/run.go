@@ -35,14 +35,9 @@ type Write struct {
 // [flawless.TooLarge] where a record is above the limits of the format, [flawless.Full] where there
 // is no space; nothing has changed then. After a crash in the middle all of it is there, or nothing.
 func (s *Store) Write(ctx context.Context, l Lease, w Write) error {
-	d := s.draft()
-	defer s.release(d)
-	err := s.draftWrite(d, l, &w)
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
-	if errors.Is(err, flawless.Fenced) {
-		err = s.fenced(ctx, l, &w, err)
+	err := s.under(ctx, l, func(d *draft) error { return s.draftWrite(d, l, &w) })
+	if w.New && errors.Is(err, flawless.Conflict) {
+		err = fmt.Errorf("there is a run of this id already: %w", flawless.Conflict)
 	}
 	if err != nil {
 		return fmt.Errorf("writing run %s: %w", w.ID, err)
@@ -54,11 +49,6 @@ func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	row, err := s.leased(l)
-	if err != nil {
-		return err
-	}
-	d.batch.Expect = append(d.batch.Expect, row)
 	if len(w.Entries) > 0 {
 		rec := record{Epoch: l.Epoch, Entries: w.Entries}
 		if err := d.set(s.codec, d.key(familyRecord).text(w.ID).number(w.Seq), &rec); err != nil {
@@ -103,21 +93,6 @@ func (w *Write) check() error {
 		}
 	}
 	return checkEntries(w.Entries)
-}
-
-// fenced finds out which expectation of a write did not hold.
-func (s *Store) fenced(ctx context.Context, l Lease, w *Write, err error) error {
-	var now Lease
-	if e := s.get(ctx, keyLease(shardAll), &now, "the lease"); e != nil && !errors.Is(e, flawless.NotFound) {
-		return e
-	}
-	switch {
-	case now != l:
-		return fmt.Errorf("epoch %d of %s is over, the lease is at epoch %d of %q: %w", l.Epoch, l.Owner, now.Epoch, now.Owner, flawless.Fenced)
-	case w.New:
-		return fmt.Errorf("there is a run of this id already: %w", flawless.Conflict)
-	}
-	return err
 }
 
 // Head returns the head of a run, or [flawless.NotFound].

@@ -28,32 +28,11 @@ func (s *Store) Schedules(ctx context.Context) ([]flawless.Schedule, error) {
 }
 
 // PutSchedule keeps a schedule, or removes it where after is nil. before is what is stored, nil where
-// there is none. It returns [flawless.Fenced] where l is not the lease that holds or the schedule is
-// not as it was before; nothing has changed then. After a crash in the middle it is there whole, as it
-// was or as it is.
+// there is none. It returns [flawless.Fenced] where l is not the lease that holds, [flawless.Conflict]
+// where the schedule is not as it was before; nothing has changed then. After a crash in the middle it
+// is there whole, as it was or as it is.
 func (s *Store) PutSchedule(ctx context.Context, l Lease, name string, before, after *flawless.Schedule) error {
-	d := s.draft()
-	defer s.release(d)
-	row, err := s.leased(l)
-	if err != nil {
-		return err
-	}
-	d.batch.Expect = append(d.batch.Expect, row)
-	k := keySchedule(name)
-	if before == nil {
-		d.absent(k)
-	} else {
-		err = d.expect(s.codec, k, before)
-	}
-	if err == nil && after != nil {
-		err = d.set(s.codec, k, after)
-	}
-	if after == nil {
-		d.delete(k)
-	}
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
+	err := s.under(ctx, l, func(d *draft) error { return change(s.codec, d, keySchedule(name), before, after) })
 	if err != nil {
 		return fmt.Errorf("writing schedule %s: %w", name, err)
 	}

@@ -32,39 +32,28 @@ func (s *Store) Secrets(ctx context.Context) ([]flawless.SealedSecret, error) {
 }
 
 // ChangeSecrets carries out all changes or none, durably when it returns nil. It returns
-// [flawless.Fenced] where a secret is not as it was before.
-func (s *Store) ChangeSecrets(ctx context.Context, changes []SecretChange) error {
+// [flawless.Fenced] where l is not the lease that holds, [flawless.Conflict] where a secret is not as
+// it was before. A crash in the middle leaves all secrets as they were, or all changed.
+func (s *Store) ChangeSecrets(ctx context.Context, l Lease, changes []SecretChange) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	d := s.draft()
-	defer s.release(d)
-	for _, c := range changes {
-		name := ""
-		if c.After != nil {
-			name = c.After.Name
-		} else if c.Before != nil {
-			name = c.Before.Name
+	err := s.under(ctx, l, func(d *draft) error {
+		for _, c := range changes {
+			name := ""
+			if c.After != nil {
+				name = c.After.Name
+			} else if c.Before != nil {
+				name = c.Before.Name
+			}
+			if err := change(s.codec, d, keySecret(name), c.Before, c.After); err != nil {
+				return fmt.Errorf("secret %s: %w", name, err)
+			}
 		}
-		if err := s.draftSecret(d, keySecret(name), c); err != nil {
-			return fmt.Errorf("writing secret %s: %w", name, err)
-		}
-	}
-	if err := s.kv.Apply(ctx, &d.batch); err != nil {
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("writing secrets: %w", err)
 	}
 	return nil
-}
-
-func (s *Store) draftSecret(d *draft, k key, c SecretChange) error {
-	if c.Before == nil {
-		d.absent(k)
-	} else if err := d.expect(s.codec, k, c.Before); err != nil {
-		return err
-	}
-	if c.After == nil {
-		d.delete(k)
-		return nil
-	}
-	return d.set(s.codec, k, c.After)
 }

@@ -25,14 +25,12 @@ func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
 	return all, nil
 }
 
-// PutSettings keeps the settings of a module.
-func (s *Store) PutSettings(ctx context.Context, set flawless.Settings) error {
-	d := s.draft()
-	defer s.release(d)
-	err := d.set(s.codec, key(nil).family(familySettings).text(set.Module), &set)
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
+// PutSettings keeps the settings of a module. It returns [flawless.Fenced] where l is not the lease
+// that holds. A crash in the middle leaves the old settings or the new.
+func (s *Store) PutSettings(ctx context.Context, l Lease, set flawless.Settings) error {
+	err := s.under(ctx, l, func(d *draft) error {
+		return d.set(s.codec, key(nil).family(familySettings).text(set.Module), &set)
+	})
 	if err != nil {
 		return fmt.Errorf("writing the settings of module %s: %w", set.Module, err)
 	}

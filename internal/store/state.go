@@ -18,19 +18,13 @@ type State struct {
 // PutState keeps a state; one without value and holder is removed. It returns [flawless.Fenced] where
 // l is not the lease that holds. A crash in the middle leaves the old one or the new.
 func (s *Store) PutState(ctx context.Context, l Lease, name string, st State) error {
-	d := s.draft()
-	defer s.release(d)
-	err := d.expect(s.codec, d.key(familyLease).shard(shardAll), l)
-	switch {
-	case err != nil:
-	case len(st.Value) == 0 && st.Holder == nil:
-		d.delete(keyState(name))
-	default:
-		err = d.set(s.codec, keyState(name), &st)
-	}
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
+	err := s.under(ctx, l, func(d *draft) error {
+		if len(st.Value) == 0 && st.Holder == nil {
+			d.delete(keyState(name))
+			return nil
+		}
+		return d.set(s.codec, keyState(name), &st)
+	})
 	if err != nil {
 		return fmt.Errorf("writing state %s: %w", name, err)
 	}

@@ -62,7 +62,9 @@ func newCodec() (codec, error) {
 func (c codec) encode(b *bytes.Buffer, v any) error {
 	from := b.Len()
 	b.WriteByte(flawless.LogFormat)
-	if err := c.enc.MarshalToBuffer(v, b); err != nil {
+	if r, ok := v.(*record); ok && r.Cut == nil && usual(r.Entries) {
+		b.Write(appendRecord(b.AvailableBuffer(), r))
+	} else if err := c.enc.MarshalToBuffer(v, b); err != nil {
 		return err
 	}
 	return c.seal(b, from)
@@ -113,6 +115,12 @@ func (c codec) decode(value []byte, v any) error {
 	payload, err := c.open(value)
 	if err != nil {
 		return err
+	}
+	if r, ok := v.(*record); ok {
+		if parsed, ok := parseRecord(bytes.Clone(payload)); ok {
+			*r = parsed
+			return nil
+		}
 	}
 	if err := c.dec.Unmarshal(payload, v); err != nil {
 		return fmt.Errorf("it does not decode: %w: %w", err, flawless.Damaged)

@@ -126,8 +126,20 @@ func FuzzRecord(f *testing.F) {
 	value := encoded(f, c, &rec)
 	f.Add(value[1 : len(value)-4])
 	f.Add([]byte{0xa0})
+	some := record{Epoch: 7, Entries: rec.Entries[:3]}
+	value = encoded(f, c, &some)
+	f.Add(value[1 : len(value)-4])
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		var got, again record
+		if here, ok := parseRecord(payload); ok {
+			var want record
+			if err := c.dec.Unmarshal(payload, &want); err != nil {
+				t.Fatalf("it is read, the codec says: %v", err)
+			}
+			if diff := cmp.Diff(want, here); diff != "" {
+				t.Fatalf("it is read in another way than by the codec (-codec +here):\n%s", diff)
+			}
+		}
 		if err := c.decode(sealed(t, c, flawless.LogFormat, payload), &got); err != nil {
 			if !errors.Is(err, flawless.Damaged) {
 				t.Fatalf("refused with %v, want Damaged", err)

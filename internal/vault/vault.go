@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -30,15 +29,15 @@ type Vault struct {
 	store *store.Store
 	now   func() time.Time
 
-	mu   sync.Mutex // held while secrets or keys change
-	ring ring
-	open atomic.Pointer[[]flawless.OpenSecret]
+	mu    sync.Mutex // held while secrets or keys change
+	ring  ring
+	lease store.Lease
+	open  atomic.Pointer[[]flawless.OpenSecret]
 }
 
-// New opens the vault of a store, and finishes a change of keys that a crash has cut short. It
-// returns [flawless.Refused] where others than its owner may read the file with the key,
-// [flawless.Invalid] for keys that are none. Secrets whose key is not at hand are no error here: they
-// are listed with a problem.
+// New opens the vault of a store. It returns [flawless.Refused] where others than its owner may read
+// the file with the key, [flawless.Invalid] for keys that are none. Secrets whose key is not at hand
+// are no error here: they are listed with a problem. Nothing can be changed before [Vault.Own].
 func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
 	v := &Vault{store: s, now: o.Now}
 	if v.now == nil {
@@ -51,11 +50,6 @@ func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
 	if v.ring, err = openRing(o.Dir, o.Env); err != nil {
 		return nil, err
 	}
-	if v.ring.file != "" && len(v.ring.keys) > 1 {
-		if _, err := v.reseal(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if err := v.refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -65,6 +59,22 @@ func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
 		}
 	}
 	return v, nil
+}
+
+// Own gives the vault the lease under which it changes secrets, and finishes a change of keys that a
+// crash has cut short. When somebody else has claimed the store, Own, Set, Remove and Rotate return
+// [flawless.Fenced] and change nothing.
+func (v *Vault) Own(ctx context.Context, l store.Lease) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.lease = l
+	if v.ring.file == "" || len(v.ring.keys) < 2 {
+		return nil
+	}
+	if _, err := v.reseal(ctx); err != nil {
+		return err
+	}
+	return v.refresh(ctx)
 }
 
 // bound is what a value is sealed together with.
@@ -135,12 +145,7 @@ func (v *Vault) Set(ctx context.Context, name string, hosts []string, value stri
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for {
-		s, err := v.set(ctx, name, hosts, value)
-		if !errors.Is(err, flawless.Fenced) { // else somebody else has changed it
-			return s, err
-		}
-	}
+	return v.set(ctx, name, hosts, value)
 }
 
 func check(name string, hosts []string, value string) error {
@@ -180,7 +185,7 @@ func (v *Vault) set(ctx context.Context, name string, hosts []string, value stri
 	}
 	s := flawless.Secret{Name: name, Hosts: slices.Clone(hosts), Changed: v.now().UTC()}
 	after := v.seal(s, value)
-	if err := v.store.ChangeSecrets(ctx, []store.SecretChange{{Before: before, After: &after}}); err != nil {
+	if err := v.store.ChangeSecrets(ctx, v.lease, []store.SecretChange{{Before: before, After: &after}}); err != nil {
 		return flawless.Secret{}, err
 	}
 	return after.Secret, v.refresh(ctx)
@@ -229,7 +234,7 @@ func (v *Vault) Remove(ctx context.Context, name string) error {
 	if before == nil {
 		return fmt.Errorf("there is no secret %.200q: %w", name, flawless.NotFound)
 	}
-	if err := v.store.ChangeSecrets(ctx, []store.SecretChange{{Before: before}}); err != nil {
+	if err := v.store.ChangeSecrets(ctx, v.lease, []store.SecretChange{{Before: before}}); err != nil {
 		return err
 	}
 	return v.refresh(ctx)
@@ -264,35 +269,31 @@ func (v *Vault) Rotate(ctx context.Context) (key string, secrets int, err error)
 // reseal seals all secrets with the first key, and drops the others from the file. It returns how
 // many secrets there are.
 func (v *Vault) reseal(ctx context.Context) (int, error) {
-	for {
-		sealed, err := v.store.Secrets(ctx)
-		if err != nil {
-			return 0, err
-		}
-		var changes []store.SecretChange
-		needed := []sealer{v.ring.keys[0]}
-		for i := range sealed {
-			if sealed[i].Key == needed[0].id {
-				continue
-			}
-			one := v.unseal(sealed[i])
-			if one.Problem != "" {
-				if k, ok := v.ring.find(sealed[i].Key); ok && !slices.ContainsFunc(needed, func(n sealer) bool { return n.id == k.id }) {
-					needed = append(needed, k)
-				}
-				continue
-			}
-			after := v.seal(one.Secret, one.Value)
-			changes = append(changes, store.SecretChange{Before: &sealed[i], After: &after})
-		}
-		if err := v.store.ChangeSecrets(ctx, changes); errors.Is(err, flawless.Fenced) {
-			continue
-		} else if err != nil {
-			return 0, err
-		}
-		if v.ring.file != "" {
-			err = v.ring.write(needed)
-		}
-		return len(sealed), err
+	sealed, err := v.store.Secrets(ctx)
+	if err != nil {
+		return 0, err
 	}
+	var changes []store.SecretChange
+	needed := []sealer{v.ring.keys[0]}
+	for i := range sealed {
+		if sealed[i].Key == needed[0].id {
+			continue
+		}
+		one := v.unseal(sealed[i])
+		if one.Problem != "" {
+			if k, ok := v.ring.find(sealed[i].Key); ok && !slices.ContainsFunc(needed, func(n sealer) bool { return n.id == k.id }) {
+				needed = append(needed, k)
+			}
+			continue
+		}
+		after := v.seal(one.Secret, one.Value)
+		changes = append(changes, store.SecretChange{Before: &sealed[i], After: &after})
+	}
+	if err := v.store.ChangeSecrets(ctx, v.lease, changes); err != nil {
+		return 0, err
+	}
+	if v.ring.file != "" {
+		err = v.ring.write(needed)
+	}
+	return len(sealed), err
 }

@@ -30,7 +30,15 @@ func tryOpen(t *testing.T, kv store.KV, o Options) (*Vault, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(t.Context(), s, o)
+	v, err := New(t.Context(), s, o)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.Claim(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, v.Own(t.Context(), l)
 }
 
 func set(t *testing.T, v *Vault, name, value string, hosts ...string) {
@@ -181,7 +189,7 @@ func TestASecretCannotBeSentElsewhereByTheDatabase(t *testing.T) {
 	}
 	evil := sealed[0]
 	evil.Hosts = []string{"evil.example.com"}
-	if err := v.store.ChangeSecrets(t.Context(), []store.SecretChange{{Before: &sealed[0], After: &evil}}); err != nil {
+	if err := v.store.ChangeSecrets(t.Context(), v.lease, []store.SecretChange{{Before: &sealed[0], After: &evil}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := value(opened(t, kv, Options{Env: newKey('a')}), "TOKEN"); !strings.Contains(got, "changed in the database") {
@@ -226,7 +234,7 @@ func TestACrashInARotationLosesNothing(t *testing.T) {
 	set(t, v, "TOKEN", "open sesame", "api.example.com")
 	old := v.ring.keys[0].id
 
-	dying := opened(t, &limited{KV: kv}, Options{Dir: dir}) // after the file, before the database
+	dying := opened(t, &limited{KV: kv, left: 1}, Options{Dir: dir}) // after the file, before the database
 	if _, _, err := dying.Rotate(t.Context()); err == nil {
 		t.Fatal("it did not die")
 	}
@@ -248,5 +256,25 @@ func TestACrashInARotationLosesNothing(t *testing.T) {
 	v = opened(t, kv, Options{Dir: dir})
 	if value(v, "TOKEN") != "open sesame" || len(v.ring.keys) != 1 {
 		t.Errorf("after the second crash: %q, keys %d", value(v, "TOKEN"), len(v.ring.keys))
+	}
+}
+
+func TestWhoLostTheStoreChangesNoSecret(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	keys := Options{Env: newKey('a') + "," + newKey('b')}
+	v := opened(t, kv, keys)
+	set(t, v, "TOKEN", "open sesame", "api.example.com")
+	opened(t, kv, keys) // somebody else claims it
+	before := dump(t, kv)
+	_, err := v.Set(t.Context(), "TOKEN", nil, "another one")
+	if !errors.Is(err, flawless.Fenced) {
+		t.Errorf("setting: %v", err)
+	}
+	if err := v.Remove(t.Context(), "TOKEN"); !errors.Is(err, flawless.Fenced) {
+		t.Errorf("removing: %v", err)
+	}
+	if after := dump(t, kv); after != before {
+		t.Errorf("the database has changed:\n%s\nwas\n%s", after, before)
 	}
 }

@@ -1,6 +1,7 @@
 package flawless
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"syscall"
@@ -76,10 +77,7 @@ func exchange(ctx context.Context, kind string, head, body []byte) (int, answerH
 // arrives waits until the answer of a call is there, or ctx ends, and tells whether it is there. It is
 // not forgotten: the caller takes it, or waits again.
 func arrives(ctx context.Context, n int) bool {
-	if !answered(int32(n)) {
-		park(ctx, int32(n))
-	}
-	return answered(int32(n))
+	return answered(int32(n)) || park(ctx, int32(n)) || answered(int32(n))
 }
 
 // answered tells whether the answer of a call is there.
@@ -88,8 +86,7 @@ func answered(n int32) bool { return hostAnswer(n, headPart, nil, 0) >= 0 }
 // await waits until the answer of call n is there, or ctx ends. The engine forgets the answer
 // afterwards.
 func await(ctx context.Context, n int32) (answerHead, []byte, error) {
-	park(ctx, n)
-	if !answered(n) {
+	if !park(ctx, n) && !answered(n) {
 		forget(n)
 		return answerHead{}, nil, context.Cause(ctx)
 	}
@@ -99,12 +96,17 @@ func await(ctx context.Context, n int32) (answerHead, []byte, error) {
 // take returns an answer that is there, and has the engine forget it.
 func take(call int) (answerHead, []byte, error) {
 	n := int32(call)
-	defer forget(n)
-	h, err := readHead(n)
+	var room [1024]byte
+	h, err := parseAnswer(string(readPart(n, headPart, room[:])))
+	var body []byte
+	if err == nil {
+		body = bytes.Clone(readPart(n, bodyPart, room[:]))
+	}
+	forget(n)
 	if err != nil {
 		return answerHead{}, nil, fmt.Errorf("flawless: the engine's answer to call %d cannot be read: %w", n, err)
 	}
-	return h, readPart(n, bodyPart, nil), nil
+	return h, body, nil
 }
 
 // abandon has the engine forget the answer of a call, whether it is there or still comes.
@@ -116,7 +118,7 @@ func forget(n int32) { _ = syscall.Close(callsFD + int(n)) }
 // readHead reads the head of an answer that is there.
 func readHead(n int32) (answerHead, error) {
 	var room [512]byte
-	return parseHead(string(readPart(n, headPart, room[:])))
+	return parseAnswer(string(readPart(n, headPart, room[:])))
 }
 
 // readPart copies one part of an answer that is there, into room if it fits.

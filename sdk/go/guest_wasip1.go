@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"syscall"
 	_ "unsafe" // for go:linkname
 )
 
@@ -49,14 +50,24 @@ func blocked() {
 	hostDescribe(blockedText(view(buf[:n])))
 }
 
-// idleFile is readable when every other goroutine is parked.
-var idleFile *os.File
+// idleConn is readable when every other goroutine is parked.
+var idleConn syscall.RawConn
+
+// waited is set when the descriptor was waited for.
+var waited bool
 
 func idle() {
-	var one [1]byte
-	if _, err := idleFile.Read(one[:]); err != nil {
+	waited = false
+	if err := idleConn.Read(isWaited); err != nil {
 		panic("flawless: the engine does not serve the idle descriptor: " + err.Error())
 	}
+}
+
+// isWaited has idleConn wait, once.
+func isWaited(uintptr) bool {
+	was := waited
+	waited = true
+	return was
 }
 
 // beginning sets the goroutine of the workflow going.
@@ -67,7 +78,11 @@ var beginning chan struct{}
 func prepare() {
 	runtime.GC()
 	rehearse()
-	idleFile = os.NewFile(idleFD, "idle")
+	file := os.NewFile(idleFD, "idle")
+	var err error
+	if idleConn, err = file.SyscallConn(); err != nil {
+		panic("flawless: the engine does not serve the idle descriptor: " + err.Error())
+	}
 	beginning = make(chan struct{})
 	ready := make(chan struct{})
 	go func() {
@@ -83,13 +98,28 @@ func prepare() {
 // it needs, and encoding/json knows the types of the workflows.
 func rehearse() {
 	workflows.prepare()
-	if _, err := parseHead(`{"run":"wkf_","module":"","workflow":""}`); err != nil {
+	for size := 8; size <= roomSize; size += 8 {
+		room = make([]byte, size)
+		links = make([]*byte, size/8)
+	}
+	room, links = nil, nil
+	if _, err := parseAnswer(`{"run":"wkf_","module":"","workflow":""}`); err != nil {
 		panic("flawless: a head cannot be read: " + err.Error())
 	}
 	_, cancel := context.WithCancelCause(context.Background())
 	cancel(nil)
 	completed(map[string]string{"": ""})
 }
+
+// roomSize is up to which size the heap has room for a few objects, with pointers and without. It takes
+// 8 KiB for each of the 24 sizes that there are up to it.
+const roomSize = 512
+
+// room and links make the compiler allocate what rehearse gives them.
+var (
+	room  []byte
+	links []*byte
+)
 
 // stackRoom is what the stack of a workflow begins with, in KiB.
 const stackRoom = 32

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"unsafe"
 )
 
 // Request is an HTTP request.
@@ -35,18 +36,24 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 // the log of the run. If ctx has ended before Do is called, nothing is sent.
 //
 // Do may be called concurrently.
+//
+//go:noinline
 func Do(ctx context.Context, req Request, opts ...Option) (*Response, error) {
-	return do(ctx, &req, callSite(1), opts)
+	return do(ctx, &req, siteOf(caller(unsafe.Pointer(&ctx)), 1), opts)
 }
 
 // Get is [Do] with the method GET.
+//
+//go:noinline
 func Get(ctx context.Context, url string, opts ...Option) (*Response, error) {
-	return do(ctx, &Request{URL: url}, callSite(1), opts)
+	return do(ctx, &Request{URL: url}, siteOf(caller(unsafe.Pointer(&ctx)), 1), opts)
 }
 
 // Post is [Do] with the method POST. It is not idempotent unless the options say so.
+//
+//go:noinline
 func Post(ctx context.Context, url, contentType string, body []byte, opts ...Option) (*Response, error) {
-	return do(ctx, post(url, contentType, body), callSite(1), opts)
+	return do(ctx, post(url, contentType, body), siteOf(caller(unsafe.Pointer(&ctx)), 1), opts)
 }
 
 // GetJSON is [Get] of a JSON document. A status other than 2xx is a [*StatusError].
@@ -125,13 +132,12 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 
 // head appends the head of the call to b.
 func (r *Request) head(b []byte, opts *options, at string) []byte {
-	o := newObject(b)
-	o.str("method", r.method())
-	o.str("url", r.URL)
+	b = appendString(append(b, `{"method":`...), r.method())
+	b = appendString(append(b, `,"url":`...), r.URL)
 	if len(r.Header) > 0 {
-		o.key("headers")
-		o.b = r.Header.append(o.b)
+		b = r.Header.append(append(b, `,"headers":`...))
 	}
+	o := object{b}
 	opts.write(&o)
 	if at != "" {
 		o.str("at", at)

@@ -2,8 +2,10 @@ package flawless
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestWrittenStringsAreReadBack(t *testing.T) {
@@ -70,6 +72,52 @@ func FuzzParseHead(f *testing.F) {
 		}
 		if json.Unmarshal([]byte(text), &std) == nil && std.Note != nil && strings.Count(strings.ToLower(text), "note") == 1 && *std.Note != h.note {
 			t.Errorf("note of %q is %q, encoding/json reads %q", text, h.note, *std.Note)
+		}
+	})
+}
+
+// TestParsePlain: the short way reads what the long one reads, and leaves it what it does not know.
+func TestParsePlain(t *testing.T) {
+	t.Parallel()
+	for text, short := range map[string]bool{
+		`{"status":200,"headers":[["Date","now, \"then\""],["A","b"]],"url":"http://a/b"}`: false,
+		`{"status":200,"headers":[["Date","now"],["A",""]],"url":"http://a/b"}`:            true,
+		`{"status":204,"headers":[["A","[x],[\u00e4]"]],"url":"u"}`:                        false,
+		`{"status":204,"headers":[["A","[x],[ä],],"]],"url":"u"}`:                          true,
+		`{"status":500,"headers":[],"url":""}`:                                             true,
+		`{"status":500,"headers":null,"url":""}`:                                           false,
+		`{"status":500,"headers":[["A","b"],["C","d"]]}`:                                   true,
+		`{"status":500,"url":"u"}`:                                                         true,
+		`{"status":500000,"headers":[],"url":"u"}`:                                         false,
+		`{"status":500,"headers":[["A","b"]],"url":"u","error":{"kind":"k"}}`:              false,
+		`{"status":500,"headers":[["A" ,"b"]],"url":"u"}`:                                  false,
+		`{"status":200,"headers":[["A","b"],`:                                              false,
+		`{"status":200,"headers":[["A","b"]`:                                               false,
+		`{"status":200,"headers":[`:                                                        false,
+		`{"status":`:                                                                       false,
+		`{}`:                                                                               false,
+	} {
+		h, ok := parsePlain(text)
+		if ok != short {
+			t.Errorf("parsePlain(%q) tells %v", text, ok)
+		}
+		if want, err := parseHead(text); ok && (err != nil || !reflect.DeepEqual(h, want)) {
+			t.Errorf("parsePlain(%q) is %+v, parseHead says %+v, %v", text, h, want, err)
+		}
+	}
+}
+
+func FuzzParsePlain(f *testing.F) {
+	f.Add(`{"status":200,"headers":[["Date","now"],["A","b"]],"url":"http://a/b"}`)
+	f.Add(`{"status":200,"headers":[],"url":""}`)
+	f.Add(`{"run":"r","module":"m","workflow":"w","secrets":"s","url":"u"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		h, ok := parsePlain(text)
+		if !ok || !json.Valid([]byte(text)) || !utf8.ValidString(text) {
+			return
+		}
+		if want, err := parseHead(text); err != nil || !reflect.DeepEqual(h, want) {
+			t.Errorf("parsePlain(%q) is %+v, parseHead says %+v, %v", text, h, want, err)
 		}
 	})
 }

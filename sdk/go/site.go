@@ -20,21 +20,29 @@ var sites struct {
 
 // callSite returns file:line of the innermost caller outside the SDK and net/http, or "". The one
 // above skip callers is looked at first; unwinding is what a call site costs.
-func callSite(skip int) string {
-	var pc [1]uintptr
-	if runtime.Callers(skip+2, pc[:]) == 0 {
+func callSite(skip int) string { return siteOf(0, skip+1) }
+
+// siteOf is callSite for a function that knows where it returns to, or 0.
+func siteOf(pc uintptr, skip int) string {
+	sites.Lock()
+	at := sites.known[pc]
+	sites.Unlock()
+	if at != "" {
+		return at
+	}
+	var pcs [64]uintptr
+	if runtime.Callers(skip+2, pcs[:1]) == 0 {
 		return ""
 	}
 	sites.Lock()
-	at, ok := sites.known[pc[0]]
+	at, ok := sites.known[pcs[0]]
 	sites.Unlock()
 	if !ok {
-		at = findSite(pc[:])
-		remember(pc[0], at)
+		at = findSite(pcs[:1])
+		remember(pcs[0], at)
 	}
 	if at == "" {
-		var deep [64]uintptr
-		at = findSite(deep[:runtime.Callers(skip+2, deep[:])])
+		at = findSite(pcs[:runtime.Callers(skip+2, pcs[:])])
 	}
 	return at
 }

@@ -9,8 +9,8 @@ import (
 // one value at most.
 type waiter struct {
 	call  int32
-	own   bool // it waits under the workflow's context, too, or one with its Done channel
-	woken chan struct{}
+	own   bool      // it waits under the workflow's context, too, or one with its Done channel
+	woken chan bool // whether the answer is there
 	next  *waiter
 }
 
@@ -19,21 +19,28 @@ type waiter struct {
 var waiters struct {
 	sync.Mutex
 	first, last *waiter
+	spare       *waiter         // nobody waits with them
 	done        <-chan struct{} // of the workflow's context
 	cancelled   int32           // the call that tells of a cancellation, 0 where there is none
 	cancel      context.CancelCauseFunc
 }
 
-// park waits until the answer of a call is there or ctx ends.
-func park(ctx context.Context, call int32) {
-	w := &waiter{call: call, woken: make(chan struct{}, 1)}
+// park waits until the answer of a call is there or ctx ends. It returns false where the answer may not
+// be there.
+func park(ctx context.Context, call int32) bool {
 	done := ctx.Done()
 	waiters.Lock()
 	if ctx.Err() != nil { // whoever ended it has woken those that waited then
 		waiters.Unlock()
-		return
+		return false
 	}
-	w.own = done != nil && done == waiters.done
+	w := waiters.spare
+	if w == nil {
+		w = &waiter{woken: make(chan bool, 1)}
+	} else {
+		waiters.spare, w.next = w.next, nil
+	}
+	w.call, w.own = call, done != nil && done == waiters.done
 	if waiters.last == nil {
 		waiters.first = w
 	} else {
@@ -41,17 +48,26 @@ func park(ctx context.Context, call int32) {
 	}
 	waiters.last = w
 	waiters.Unlock()
+	there := false
 	if done == nil || w.own {
-		<-w.woken
-		return
-	}
-	select {
-	case <-w.woken:
-	case <-done:
+		there = <-w.woken
 		waiters.Lock()
-		drop(func(x *waiter) bool { return x == w })
-		waiters.Unlock()
+	} else {
+		select {
+		case there = <-w.woken:
+			waiters.Lock()
+		case <-done:
+			waiters.Lock()
+			drop(func(x *waiter) bool { return x == w })
+			select {
+			case there = <-w.woken:
+			default:
+			}
+		}
 	}
+	w.next, waiters.spare = waiters.spare, w
+	waiters.Unlock()
+	return there
 }
 
 // drop takes waiters out of the list. The caller holds its lock.
@@ -76,7 +92,7 @@ func deliver() {
 		if !answered(w.call) {
 			return false
 		}
-		w.woken <- struct{}{}
+		w.woken <- true
 		return true
 	})
 	if waiters.cancelled > 0 && answered(waiters.cancelled) {
@@ -94,7 +110,7 @@ func cancelRun(call int32) {
 	waiters.cancel(&Cancelled{By: h.by, Note: h.note})
 	drop(func(w *waiter) bool {
 		if w.own {
-			w.woken <- struct{}{}
+			w.woken <- false
 		}
 		return w.own
 	})

@@ -163,10 +163,13 @@ type ending struct {
 // carryOut runs the workflow to its end and hands over how it ended, also where the function ends its
 // goroutine.
 func (w *workflow) carryOut(ctx context.Context, input []byte, finish func(ending)) {
-	end := failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
+	var end ending
+	returned := false
 	defer func() {
 		if v := recover(); v != nil {
 			end = failure("panic", fmt.Sprint(v), panicStack())
+		} else if !returned {
+			end = failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
 		}
 		finish(end)
 	}()
@@ -176,6 +179,7 @@ func (w *workflow) carryOut(ctx context.Context, input []byte, finish func(endin
 	} else {
 		end = completed(out)
 	}
+	returned = true
 }
 
 func completed(out any) ending {

@@ -12,7 +12,7 @@ import (
 )
 
 func testModules(t *testing.T, open func(t *testing.T) store.KV) {
-	s := openStore(t, opener(open).opened(t))
+	s, l := claimed(t, open)
 	_, err := s.Module(t.Context(), "m")
 	code(t, "no such module", err, flawless.NotFound)
 	_, err = s.Binary(t.Context(), "d")
@@ -23,7 +23,7 @@ func testModules(t *testing.T, open func(t *testing.T) store.KV) {
 		m := flawless.Module{Name: name, Digest: digest, Size: 3, Added: start, Manifest: flawless.Manifest{
 			SDK: "go/1", Workflows: []flawless.Workflow{{Name: "w", Input: []byte(`{"type":"object"}`)}},
 		}}
-		got, added, err := s.AddModule(t.Context(), m, []byte("bytes of "+digest))
+		got, added, err := s.AddModule(t.Context(), l, m, []byte("bytes of "+digest))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,14 +60,14 @@ func testModules(t *testing.T, open func(t *testing.T) store.KV) {
 	if err != nil || string(bin) != "bytes of d2" {
 		t.Errorf("binary %q, %v", bin, err)
 	}
-	_, _, err = s.AddModule(t.Context(), flawless.Module{Name: "x"}, nil)
+	_, _, err = s.AddModule(t.Context(), l, flawless.Module{Name: "x"}, nil)
 	code(t, "a module without digest", err, flawless.Invalid)
 
 	// Whoever adds at the same time gets a version of his own.
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
-			if _, added, err := s.AddModule(t.Context(), flawless.Module{Name: "race", Digest: fmt.Sprint(i)}, nil); err != nil || !added {
+			if _, added, err := s.AddModule(t.Context(), l, flawless.Module{Name: "race", Digest: fmt.Sprint(i)}, nil); err != nil || !added {
 				t.Errorf("adding at the same time: %v, %v", added, err)
 			}
 		})
@@ -91,7 +91,7 @@ func testDamage(t *testing.T, open func(t *testing.T) store.KV) {
 	write(t, s, l, store.Write{ID: "a", New: true, After: &h, Entries: entries(0), Data: []byte("1")})
 	write(t, s, l, store.Write{ID: "a", Seq: 1, Entries: entries(1)})
 	write(t, s, l, store.Write{ID: "a", Seq: 2, Entries: entries(2)})
-	if _, _, err := s.AddModule(t.Context(), flawless.Module{Name: "m", Digest: "d"}, []byte("bytes")); err != nil {
+	if _, _, err := s.AddModule(t.Context(), l, flawless.Module{Name: "m", Digest: "d"}, []byte("bytes")); err != nil {
 		t.Fatal(err)
 	}
 	second := []byte("ra\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01")

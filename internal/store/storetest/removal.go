@@ -43,7 +43,7 @@ func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
 			if err := s.Remove(t.Context(), l, "long", true); err != nil {
 				code(t, "removing it again", err, flawless.NotFound)
 			}
-			if err := s.FinishRemovals(t.Context()); err != nil {
+			if err := s.FinishRemovals(t.Context(), l); err != nil {
 				t.Fatal(err)
 			}
 			for _, item := range pairs(t, kv, store.Range{}) {

@@ -46,6 +46,7 @@ var areas = []struct {
 	{"context", testContext},
 	{"format", testFormat},
 	{"lease", testLease},
+	{"all is written under the lease", testFence},
 	{"runs", testRuns},
 	{"log", testLog},
 	{"lists", testLists},

@@ -1,4 +1,6 @@
-package main
+// Package cargo builds modules from packages in Rust. It hides the cargo command: how it is found,
+// called and understood. It installs nothing and writes only where cargo keeps what it builds.
+package cargo
 
 import (
 	"bytes"
@@ -15,6 +17,56 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
+// Build compiles the package in a folder and returns the module and the package's name. It returns
+// [flawless.NotFound] where cargo or the target is not installed, [flawless.Invalid] for a folder
+// without a package that has a library; else the error is what the compiler says.
+func Build(ctx context.Context, dir string) (bin []byte, name string, err error) {
+	c, err := crateIn(ctx, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	there, shared := c.library()
+	if !there {
+		return nil, "", fmt.Errorf("%s has no library: a workflow is one; put it in src/lib.rs: %w", dir, flawless.Invalid)
+	}
+	args := []string{"build", "--lib"}
+	if !shared {
+		args = []string{"rustc", "--lib", "--crate-type=cdylib"}
+	}
+	said, err := call(ctx, dir, append(args, "--release", "--target", c.target(), "--message-format=json-render-diagnostics")...)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "target may not be installed"):
+		return nil, "", fmt.Errorf("building %s: the target %s is not there; add it with: rustup target add %s: %w", dir, c.target(), c.target(), flawless.NotFound)
+	case errors.Is(err, flawless.NotFound):
+		return nil, "", err
+	case err != nil:
+		return nil, "", fmt.Errorf("building %s:\n%w", dir, err)
+	}
+	if bin, err = os.ReadFile(Module(said)); err != nil {
+		return nil, "", fmt.Errorf("building %s: cargo has built no module: %w", dir, err)
+	}
+	return bin, c.Name, nil
+}
+
+// Module returns the file of the last module that cargo has built, "" where there is none. said is
+// what cargo prints with --message-format=json.
+func Module(said []byte) (file string) {
+	for line := range bytes.Lines(said) {
+		var m struct {
+			Filenames []string `json:"filenames"`
+		}
+		if json.Unmarshal(line, &m) != nil {
+			continue
+		}
+		for _, f := range m.Filenames {
+			if filepath.Ext(f) == ".wasm" {
+				file = f
+			}
+		}
+	}
+	return file
+}
+
 // crate is a package in Rust, as cargo describes it.
 type crate struct {
 	Name         string `json:"name"`
@@ -28,8 +80,8 @@ type crate struct {
 	} `json:"targets"`
 }
 
-// cargo runs cargo in a folder and returns what it prints.
-func cargo(ctx context.Context, dir string, args ...string) ([]byte, error) {
+// call runs cargo in a folder and returns what it prints.
+func call(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	tool, err := exec.LookPath("cargo")
 	if err != nil {
 		return nil, fmt.Errorf("the cargo command is not there: install Rust 1.95 or newer (https://rustup.rs) and have it in PATH: %w", flawless.NotFound)
@@ -50,7 +102,7 @@ func cargo(ctx context.Context, dir string, args ...string) ([]byte, error) {
 
 // crateIn returns the package in a folder.
 func crateIn(ctx context.Context, dir string) (crate, error) {
-	out, err := cargo(ctx, dir, "metadata", "--no-deps", "--format-version=1")
+	out, err := call(ctx, dir, "metadata", "--no-deps", "--format-version=1")
 	if err != nil {
 		return crate{}, fmt.Errorf("reading %s: %w", filepath.Join(dir, "Cargo.toml"), err)
 	}
@@ -90,58 +142,4 @@ func (c crate) library() (there, shared bool) {
 		}
 	}
 	return false, false
-}
-
-// buildCrate compiles the package in a folder and writes the module to out, "" is NAME.wasm there.
-func buildCrate(ctx context.Context, dir, out string) (string, error) {
-	c, err := crateIn(ctx, dir)
-	if err != nil {
-		return "", err
-	}
-	there, shared := c.library()
-	if !there {
-		return "", fmt.Errorf("%s has no library: a workflow is one; put it in src/lib.rs: %w", dir, flawless.Invalid)
-	}
-	args := []string{"build", "--lib"}
-	if !shared {
-		args = []string{"rustc", "--lib", "--crate-type=cdylib"}
-	}
-	said, err := cargo(ctx, dir, append(args, "--release", "--target", c.target(), "--message-format=json-render-diagnostics")...)
-	switch {
-	case err != nil && strings.Contains(err.Error(), "target may not be installed"):
-		return "", fmt.Errorf("building %s: the target %s is not there; add it with: rustup target add %s: %w", dir, c.target(), c.target(), flawless.NotFound)
-	case errors.Is(err, flawless.NotFound):
-		return "", err
-	case err != nil:
-		return "", fmt.Errorf("building %s:\n%w", dir, err)
-	}
-	bin, err := os.ReadFile(artifact(said))
-	if err != nil {
-		return "", fmt.Errorf("building %s: cargo has built no module: %w", dir, err)
-	}
-	if out == "" {
-		out = filepath.Join(dir, c.Name+".wasm")
-	}
-	if err := os.WriteFile(out, bin, 0o644); err != nil {
-		return "", fmt.Errorf("building %s: %w", dir, err)
-	}
-	return out, nil
-}
-
-// artifact is the last module that cargo has built.
-func artifact(said []byte) (file string) {
-	for line := range bytes.Lines(said) {
-		var m struct {
-			Filenames []string `json:"filenames"`
-		}
-		if json.Unmarshal(line, &m) != nil {
-			continue
-		}
-		for _, f := range m.Filenames {
-			if filepath.Ext(f) == ".wasm" {
-				file = f
-			}
-		}
-	}
-	return file
 }

@@ -1,0 +1,109 @@
+package storetest
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// writes are all operations of a store that change something, in an order in which they succeed.
+// Each is named as its method.
+func writes(s *store.Store, open, ended store.Head) []struct {
+	name string
+	do   func(context.Context, store.Lease) error
+} {
+	return []struct {
+		name string
+		do   func(context.Context, store.Lease) error
+	}{
+		{"Write", func(ctx context.Context, l store.Lease) error {
+			return s.Write(ctx, l, store.Write{ID: "open", Before: &open, After: &ended})
+		}},
+		{"PutImage", func(ctx context.Context, l store.Lease) error {
+			return s.PutImage(ctx, l, "open", store.Image{Seq: 1, State: []byte("s")})
+		}},
+		{"PutImageAndCut", func(ctx context.Context, l store.Lease) error {
+			return s.PutImageAndCut(ctx, l, "open", store.Image{Seq: 1, State: []byte("c")}, flawless.Cut{Next: 1, Turns: 1})
+		}},
+		{"PutState", func(ctx context.Context, l store.Lease) error {
+			return s.PutState(ctx, l, "n", store.State{Value: []byte("1")})
+		}},
+		{"PutLimit", func(ctx context.Context, l store.Lease) error {
+			return s.PutLimit(ctx, l, "h", &flawless.Limit{Host: "h"})
+		}},
+		{"PutSettings", func(ctx context.Context, l store.Lease) error {
+			return s.PutSettings(ctx, l, flawless.Settings{Module: "m", Concurrency: 1})
+		}},
+		{"PutSchedule", func(ctx context.Context, l store.Lease) error {
+			return s.PutSchedule(ctx, l, "c", nil, &flawless.Schedule{Name: "c"})
+		}},
+		{"ChangeSecrets", func(ctx context.Context, l store.Lease) error {
+			return s.ChangeSecrets(ctx, l, []store.SecretChange{{After: &flawless.SealedSecret{Secret: flawless.Secret{Name: "S"}}}})
+		}},
+		{"Remove", func(ctx context.Context, l store.Lease) error { return s.Remove(ctx, l, "ended", true) }},
+		{"FinishRemovals", s.FinishRemovals},
+		{"AddModule", func(ctx context.Context, l store.Lease) error {
+			_, _, err := s.AddModule(ctx, l, flawless.Module{Name: "m", Digest: "d2"}, []byte("2"))
+			return err
+		}},
+		{"KeepBinary", func(ctx context.Context, l store.Lease) error { return s.KeepBinary(ctx, l, "d3", []byte("3")) }},
+		{"RemoveModule", func(ctx context.Context, l store.Lease) error { return s.RemoveModule(ctx, l, "m", 1) }},
+	}
+}
+
+// unleased are the methods of a store that need no lease: they read, or come before the lease.
+var unleased = []string{"Active", "Binary", "Claim", "Close", "Data", "Full", "Gone", "Head", "Image", "Limits", "Log", "Module", "Modules",
+	"ModulesWithRuns", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
+
+// testFence has every operation that writes refused under an older lease, and carried out under the
+// one that holds.
+func testFence(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	s := openStore(t, kv)
+	older, err := s.Claim(t.Context(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := start.Add(time.Hour)
+	running, ended, over := head("open", 1), head("ended", 2), head("open", 1)
+	ended.Run.Status, ended.Run.Ended = flawless.Completed, &at
+	over.Run.Status, over.Run.Ended = flawless.Failed, &at
+	write(t, s, older, store.Write{ID: "open", New: true, After: &running, Entries: entries(1)})
+	write(t, s, older, store.Write{ID: "ended", New: true, After: &ended, Entries: entries(1)})
+	if _, _, err := s.AddModule(t.Context(), older, flawless.Module{Name: "m", Digest: "d1"}, []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, kv, set(item("Dleft\x00\x01", ""))) // a removal that was cut short
+	holds, err := s.Claim(t.Context(), "two")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	names := map[string]bool{}
+	for _, name := range unleased {
+		names[name] = true
+	}
+	for _, w := range writes(s, running, over) {
+		names[w.name] = true
+		before := pairs(t, kv, store.Range{})
+		code(t, w.name+" under the older lease", w.do(t.Context(), older), flawless.Fenced)
+		same(t, "the database after "+w.name+" under the older lease", before, pairs(t, kv, store.Range{}))
+		if err := w.do(t.Context(), holds); err != nil {
+			t.Errorf("%s under the lease that holds: %v", w.name, err)
+		}
+		if after := pairs(t, kv, store.Range{}); slices.Equal(before, after) {
+			t.Errorf("%s has changed nothing: the case proves nothing", w.name)
+		}
+	}
+	methods := map[string]bool{}
+	for m := range reflect.TypeFor[*store.Store]().Methods() {
+		methods[m.Name] = true
+	}
+	same(t, "the methods of a store, all either tried here or known to need no lease", slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(methods)))
+}
