@@ -403,3 +403,16 @@ func TestSecretsInRust(t *testing.T) {
 		t.Errorf("it is %+v %+v", r, r.Failure)
 	}
 }
+
+func TestAForkInRustIsItself(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	for _, module := range []string{"beside", "beside-unknown"} {
+		r := startRust(t, e, module, "tell", nil)
+		mustComplete(t, e, r.ID, `"`+r.ID+`"`)
+		if _, err := e.Fork(t.Context(), r.ID, Fork{Turn: 1, ID: module}); err != nil {
+			t.Fatal(err)
+		}
+		mustComplete(t, e, module, `"`+module+`"`)
+	}
+}
