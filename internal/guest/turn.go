@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -205,7 +206,7 @@ func lastWords(lines []flawless.Line) (message, stack string) {
 // wasmStack is the part of a runtime's error that names the functions of the guest.
 func wasmStack(err error) string {
 	_, stack, _ := strings.Cut(err.Error(), "wasm stack trace:\n")
-	return stack
+	return regexp.MustCompile(`_[RZ][\w.$]+`).ReplaceAllStringFunc(stack, readable)
 }
 
 // stepping runs a guest without a scheduler, which blocks in the middle of its function, in a
