@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
@@ -19,9 +20,9 @@ import (
 type Examine struct {
 	Until int // the last turn that is taken; 0 is all, below 0 none
 
-	// Redact is what was done to the JSON in the log; nil is nothing. What the guest asks for is
-	// compared after the same was done to it.
-	Redact func(text []byte) []byte
+	// Redact is what was done to the log; nil is nothing. What the guest asks for is compared after
+	// the same was done to it.
+	Redact *bundle.Redaction
 
 	// seen is called after each turn that asked for what the log says.
 	seen func(t *flawless.Turn, out guest.Out, inst *guest.Instance) error
@@ -231,15 +232,14 @@ func (p *player) same() func(logged, asked flawless.Call) bool {
 		return nil
 	}
 	return func(logged, asked flawless.Call) bool {
-		asked.Body = p.Redact(asked.Body)
-		return logged.Same(asked)
+		return logged.Same(p.Redact.Call(asked))
 	}
 }
 
 // compareEnds returns the difference between two ends, or nil.
 func (p *player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence {
-	if p.Redact != nil && asked != nil {
-		asked = &flawless.Ended{Output: p.Redact(asked.Output), Failure: asked.Failure}
+	if p.Redact != nil {
+		asked = p.Redact.Ended(asked)
 	}
 	switch {
 	case logged == nil && asked == nil:
