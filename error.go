@@ -19,9 +19,10 @@ const (
 	Fenced   Code = "fenced"    // another owner has taken over, or a key is not as expected
 	Damaged  Code = "damaged"   // stored bytes do not decode or fail their checksum
 	Diverged Code = "diverged"  // a replay asked for something else than the log says
+	Denied   Code = "denied"    // the server asks for a token, and was sent none or another
 )
 
-var codes = []Code{NotFound, Invalid, Conflict, Refused, TooLarge, Full, Stopping, Fenced, Damaged, Diverged}
+var codes = []Code{NotFound, Invalid, Conflict, Refused, TooLarge, Full, Stopping, Fenced, Damaged, Diverged, Denied}
 
 func (c Code) Error() string { return string(c) }
 

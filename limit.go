@@ -15,7 +15,8 @@ type Limit struct {
 	Count    int    `json:"count" cbor:"2,keyasint"` // so many
 	PeriodMS int64  `json:"period_ms" cbor:"3,keyasint"`
 	Burst    int    `json:"burst" cbor:"4,keyasint"` // so many of them at once after a pause
-	// Busy is up to when the calls that have begun use the limit up, Unix nanoseconds; it may lag.
+	// Busy is up to when the calls that have begun use the limit up, Unix nanoseconds. In a store it may
+	// be ahead of them, and never lags.
 	Busy    int64 `json:"-" cbor:"5,keyasint,omitempty"`
 	Waiting int   `json:"waiting" cbor:"-"` // calls that wait for their place
 }

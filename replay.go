@@ -22,7 +22,18 @@ type Replay struct {
 	Hash   string        `json:"hash,omitempty"` // of the guest after the last turn, the same in every replay on every machine
 	Wake   int64         `json:"wake,omitempty"` // next timer of the guest after the last turn: Unix nanoseconds, 0 is none
 
+	// Lines are what the code printed in this replay and had not printed in the same turn of the log:
+	// prints that were added to find out something. More counts those that do not fit in.
+	Lines []ReplayedLine `json:"lines,omitempty"`
+	More  int            `json:"more_lines,omitempty"`
+
 	Divergence *Divergence `json:"divergence,omitempty"`
+}
+
+// ReplayedLine is a line that code printed in a replay.
+type ReplayedLine struct {
+	Turn int `json:"turn"`
+	Line
 }
 
 // Divergence is where a replay asked for something else than the log says. It is an error and wraps

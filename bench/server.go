@@ -63,6 +63,7 @@ func (b *bench) serve(ctx context.Context) (*server, error) {
 // up starts the process and returns how long it takes until it answers.
 func (s *server) up(ctx context.Context) (time.Duration, error) {
 	s.cmd = exec.Command(s.b.binary, "--working-dir", s.dir, "--socket", s.socket, "up")
+	s.cmd.Env = append(s.cmd.Environ(), "FLAWLESS_TOKEN=") // the clients here have none
 	s.cmd.Stderr = os.Stderr
 	began := time.Now()
 	if err := s.cmd.Start(); err != nil {

@@ -33,6 +33,9 @@ type Options struct {
 	Port        int    // TCP port on the same host; 0 is the port of Socket
 	Certificate string // PEM file with the server's certificate; on this machine any is trusted
 	NoQUIC      bool   // speak HTTP over TCP only
+	// Token is the bearer token that the server asks for, if it does. To another machine it goes
+	// over HTTP/3 alone, which is encrypted, unless NoQUIC says otherwise.
+	Token string
 }
 
 // Client talks to one server. It may be used concurrently.
@@ -109,7 +112,7 @@ func (c *Client) reach(ctx context.Context) {
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
+		if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized {
 			c.base, c.http = base, c.quic
 		}
 	})
@@ -135,7 +138,9 @@ type request struct {
 
 // send makes a request and returns the response where it is not a problem.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
-	c.reach(ctx)
+	if c.reach(ctx); c.http == c.tcp && c.options.Token != "" && !c.loopback && !c.options.NoQUIC {
+		return nil, fmt.Errorf("the server does not answer over HTTP/3 at %s, and the token is not sent unencrypted over TCP unless that is asked for (--tcp): %w", c.options.Socket, Unreachable)
+	}
 	u := c.base + "/api/v1" + r.path
 	if len(r.query) > 0 {
 		u += "?" + r.query.Encode()
@@ -148,7 +153,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if r.length > 0 {
 		req.ContentLength = r.length
 	}
-	for name, v := range map[string]string{"Content-Type": r.kind, "Accept": r.accept, "Last-Event-ID": r.last} {
+	for name, v := range map[string]string{"Content-Type": r.kind, "Accept": r.accept, "Last-Event-ID": r.last, "Authorization": c.bearer()} {
 		if v != "" {
 			req.Header.Set(name, v)
 		}
@@ -166,6 +171,14 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		return nil, refusal(resp.StatusCode, b)
 	}
 	return resp, nil
+}
+
+// bearer is the header that lets this client in; "" where it has no token.
+func (c *Client) bearer() string {
+	if c.options.Token == "" {
+		return ""
+	}
+	return "Bearer " + c.options.Token
 }
 
 // refusal turns a problem into an error.

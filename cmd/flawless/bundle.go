@@ -88,35 +88,22 @@ func (a *app) importCommand() *cobra.Command {
 
 func (a *app) replayCommand() *cobra.Command {
 	var module, source string
-	c := &cobra.Command{Use: "replay BUNDLE", Short: "Take the turns of an exported run again, without a server", Args: cobra.ExactArgs(1),
-		Long: "Takes the turns of the run in a bundle again, on this machine, without a server and without the outside.\n" +
-			"With --module the log is replayed with other code.",
-		RunE: func(c *cobra.Command, args []string) (err error) {
-			b, err := readBundle(args[0])
-			if err != nil {
-				return err
-			}
+	c := &cobra.Command{Use: "replay BUNDLE|ID", Short: "Take the turns of an exported run again, without a server, or of a run", Args: cobra.ExactArgs(1),
+		Long: "Takes the turns of a run again, without the outside. Where the argument is a file it is a bundle and replayed on this\n" +
+			"machine, without a server; any other is the id of a run, which is replayed on the server and not touched.\n" +
+			"With --module, which flawless.dev calls --patch-module, the log is replayed with other code: lines that it prints and the\n" +
+			"log does not have are shown, and where it asks for something else than the log says, both.",
+		Example: "  flawless replay order-42.bundle\n  flawless replay wkf_01jd3m9k6ve8drhb3xk4m0n7ta --patch-module=fixed.wasm",
+		RunE: func(c *cobra.Command, args []string) error {
 			bin, err := readModule(module)
 			if err != nil {
 				return err
 			}
-			if bin == nil {
-				bin = b.Module
+			replay := a.replayRun
+			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
+				replay = replayFile
 			}
-			if bin == nil {
-				return fmt.Errorf("the bundle %s has only the log: name a module with --module: %w", args[0], flawless.Invalid)
-			}
-			rt, err := localRuntime(c.Context())
-			if err != nil {
-				return err
-			}
-			defer closing(&err, func() error { return rt.Close(context.WithoutCancel(c.Context())) })
-			m, err := rt.Load(c.Context(), bin, nil)
-			if err != nil {
-				return err
-			}
-			defer closing(&err, func() error { return m.Close(context.WithoutCancel(c.Context())) })
-			r, err := replayBundle(c.Context(), m, b)
+			r, err := replay(c.Context(), args[0], bin)
 			if err != nil {
 				return err
 			}
@@ -124,8 +111,48 @@ func (a *app) replayCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVar(&module, "module", "", "file of a module to replay with, instead of the run's own")
+	f.StringVar(&module, "patch-module", "", "the same")
 	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	c.MarkFlagsMutuallyExclusive("module", "patch-module")
 	return c
+}
+
+// replayRun replays a run on the server.
+func (a *app) replayRun(ctx context.Context, id string, bin []byte) (flawless.Replay, error) {
+	cl, err := a.connect()
+	if err != nil {
+		return flawless.Replay{}, err
+	}
+	r, err := cl.Replay(ctx, id, bin)
+	if err != nil {
+		err = fmt.Errorf("there is no file %s, so it is taken for a run: %w", id, err)
+	}
+	return r, err
+}
+
+// replayFile replays the run of a bundle here.
+func replayFile(ctx context.Context, file string, bin []byte) (r flawless.Replay, err error) {
+	b, err := readBundle(file)
+	if err != nil {
+		return r, err
+	}
+	if bin == nil {
+		bin = b.Module
+	}
+	if bin == nil {
+		return r, fmt.Errorf("the bundle %s has only the log: name a module with --module: %w", file, flawless.Invalid)
+	}
+	rt, err := localRuntime(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer closing(&err, func() error { return rt.Close(context.WithoutCancel(ctx)) })
+	m, err := rt.Load(ctx, bin, nil)
+	if err != nil {
+		return r, err
+	}
+	defer closing(&err, func() error { return m.Close(context.WithoutCancel(ctx)) })
+	return replayBundle(ctx, m, b)
 }
 
 // readBundle reads a file.

@@ -62,6 +62,7 @@ type process struct {
 	binary string
 	dir    string
 	port   int
+	env    []string // beside that of the test
 	cmd    *exec.Cmd
 }
 
@@ -108,6 +109,7 @@ func (p *process) up(flags ...string) *lines {
 	p.t.Helper()
 	said := newLines()
 	p.cmd = exec.Command(p.binary, append([]string{"--working-dir", p.dir, "--socket", "127.0.0.1:" + strconv.Itoa(p.port), "up"}, flags...)...)
+	p.cmd.Env = append(append(p.cmd.Environ(), "FLAWLESS_TOKEN="), p.env...)
 	p.cmd.Stdout, p.cmd.Stderr = said, said
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)

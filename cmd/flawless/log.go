@@ -148,11 +148,7 @@ func (p *story) turn(e flawless.Entry) {
 	}
 	p.line(t.Time, "turn %d%s (%d units)", t.N, given, t.Cost)
 	for _, l := range t.Lines {
-		fields := ""
-		if len(l.Fields) > 0 {
-			fields = " " + string(l.Fields)
-		}
-		p.line(t.Time, "       %s: %s%s", l.Level, l.Text, fields)
+		p.line(t.Time, "       %s", lineText(l))
 	}
 	if len(t.Labels) > 0 {
 		p.line(t.Time, "       labels: %s", labelText(t.Labels))
@@ -277,4 +273,13 @@ func noted(s string) string {
 		return ""
 	}
 	return " (" + oneLine(s) + ")"
+}
+
+// lineText is a line that a guest logged.
+func lineText(l flawless.Line) string {
+	text := l.Level + ": " + l.Text
+	if len(l.Fields) > 0 {
+		text += " " + string(l.Fields)
+	}
+	return text
 }

@@ -35,6 +35,7 @@ var exitCodes = []struct {
 	{unresolvedRun, 7, ""},
 	{flawless.Full, 8, "free some space; the server goes on by itself"},
 	{flawless.Diverged, 9, ""},
+	{flawless.Denied, 10, ""},
 	{flawless.Stopping, 6, "wait for the server to be up again and repeat the command"},
 }
 
@@ -53,7 +54,8 @@ const exitHelp = `Exit codes:
   6  no server answers
   7  the run that was waited for needs a decision (workflow resolve)
   8  the server's disk is full
-  9  a replay asked for something else than the log says`
+  9  a replay asked for something else than the log says
+  10 the server asks for another token`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -135,6 +137,7 @@ type app struct {
 	socket    string
 	port      int
 	tcp       bool
+	tokenFile string
 	json      bool
 	client    *client.Client
 }
@@ -153,6 +156,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET or localhost:27288)")
 	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default 27288)")
 	f.BoolVar(&a.tcp, "tcp", false, "speak HTTP over TCP, not QUIC")
+	f.StringVar(&a.tokenFile, "token-file", "", "file with the token that the server asks for and commands send (default what $FLAWLESS_TOKEN holds)")
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.defaults() }
 	module := a.moduleCommand()
@@ -209,9 +213,12 @@ func (a *app) connect() (*client.Client, error) {
 	if _, err := os.Stat(cert); err != nil {
 		cert = ""
 	}
-	c, err := client.New(client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp})
-	a.client = c
-	return c, err
+	token, err := a.token()
+	if err != nil {
+		return nil, err
+	}
+	a.client, err = client.New(client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp, Token: token})
+	return a.client, err
 }
 
 // who is the person at the keyboard, for the log.
@@ -235,6 +242,9 @@ func (a *app) versionCommand() *cobra.Command {
 				return err
 			}
 			server, err := cl.Version(c.Context())
+			if errors.Is(err, flawless.Denied) {
+				return err
+			}
 			if err != nil {
 				server = ""
 			}

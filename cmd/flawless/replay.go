@@ -14,7 +14,8 @@ func (a *app) replayRunCommand() *cobra.Command {
 	var module, source string
 	c := &cobra.Command{Use: "replay ID", Short: "Take the turns of a run again, without the outside", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		Long: "Takes the turns of a run again on the server, from its log: nothing is sent, and the run is not touched, whatever state it is in.\n" +
-			"With --module the log is replayed with other code; where that asks for something else than the log says, both are shown.",
+			"With --module the log is replayed with other code: lines that it prints and the log does not have are shown, and where it\n" +
+			"asks for something else than the log says, both.",
 		Example: "  flawless workflow replay order-42\n  flawless workflow replay order-42 --module fixed.wasm --source .",
 		RunE: func(c *cobra.Command, args []string) error {
 			bin, err := readModule(module)
@@ -66,6 +67,9 @@ func (a *app) printReplay(r flawless.Replay, source string) error {
 		fmt.Fprintf(a.out, "replayed run %s (%s/%s) with %s (%.12s)\n", r.Run, r.Module, r.Workflow, with, r.Digest)
 		fmt.Fprintf(a.out, "%d of %d turns, %d calls, %d units in %v; memory %s, hash %.16s\n", r.Turns, r.Of, r.Calls, r.Cost, r.Took.Round(10*time.Microsecond), size(r.Memory), r.Hash)
 	}
+	if !a.json {
+		a.printLines(r)
+	}
 	if r.Divergence == nil {
 		return nil
 	}
@@ -73,6 +77,16 @@ func (a *app) printReplay(r flawless.Replay, source string) error {
 		a.printDivergence(r.Divergence, source)
 	}
 	return fmt.Errorf("the replay of run %s diverged in turn %d: %w", r.Run, r.Divergence.Turn, flawless.Diverged)
+}
+
+// printLines shows what the code printed in a replay and the log does not have.
+func (a *app) printLines(r flawless.Replay) {
+	for _, l := range r.Lines {
+		fmt.Fprintf(a.out, "turn %d  %s\n", l.Turn, lineText(l.Line))
+	}
+	if r.More > 0 {
+		fmt.Fprintf(a.out, "and %d more lines\n", r.More)
+	}
 }
 
 // printDivergence shows both sides of one.

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			port := strconv.Itoa(freePort(t))
 			e.Setenv("GUEST", filepath.Join(dir, "guest.wasm"))
+			e.Setenv("PORT", port)
 			e.Setenv("FLAWLESS_SOCKET", "127.0.0.1:"+port)
 			e.Setenv("FLAWLESS_WORKING_DIR", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("HOME", e.WorkDir)

@@ -82,12 +82,12 @@ func (c *counting) wait(t *testing.T, n int) {
 	}
 }
 
-func newProcess(t *testing.T) *process {
+func newProcess(t *testing.T, env ...string) *process {
 	dir, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, binary: filepath.Join(dir, "flawless"), dir: t.TempDir(), port: freePort(t)}
+	p := &process{t: t, binary: filepath.Join(dir, "flawless"), dir: t.TempDir(), port: freePort(t), env: env}
 	p.up()
 	t.Cleanup(func() { p.kill() })
 	return p
@@ -129,6 +129,37 @@ func TestASidecarOfThePublishedCrates(t *testing.T) {
 	}
 	if outside.keys() != 4 {
 		t.Errorf("%d requests, want 4", outside.keys())
+	}
+}
+
+// TestASidecarSendsItsToken runs the same program against a server that asks for a token.
+func TestASidecarSendsItsToken(t *testing.T) {
+	t.Parallel()
+	pub, err := published()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const token = "FLAWLESS_TOKEN=0123456789abcdef"
+	url, keys := counting(t)
+	p := newProcess(t, token)
+	for _, row := range []struct {
+		env    string
+		passes bool
+		want   string
+	}{
+		{"FLAWLESS_TOKEN=fedcba9876543210", false, "the bearer token is not that of this server"},
+		{"FLAWLESS_TOKEN=", false, "asks for a bearer token and the request has none"},
+		{token, true, `^wkf_[0-9a-z]{26} Some\("\[4,16\]"\)\n$`},
+	} {
+		cmd := exec.CommandContext(t.Context(), pub.program, "http://127.0.0.1:"+strconv.Itoa(p.port), pub.module, "chain", url)
+		cmd.Env = append(cmd.Environ(), row.env)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != row.passes || !regexp.MustCompile(row.want).Match(out) {
+			t.Errorf("with %s: %s, %v; want %s", row.env, out, err, row.want)
+		}
+	}
+	if keys() != 4 {
+		t.Errorf("%d requests, want 4", keys())
 	}
 }
 

@@ -44,7 +44,7 @@ func (a *app) upCommand() *cobra.Command {
 	c := &cobra.Command{Use: "up", Short: "Run the server", Args: cobra.NoArgs,
 		Long: "Runs the server until it is told to stop (SIGTERM, or Ctrl-C). It then takes no new work, waits for calls in\n" +
 			"flight and writes their answers. A second signal stops it at once; whatever was in flight is found out at the next start.",
-		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080",
+		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.up(c.Context(), o) }}
 	f := c.Flags()
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long an orderly stop waits for calls in flight")
@@ -64,6 +64,10 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
+	token, err := a.token()
+	if err != nil {
+		return err
+	}
 	if err := writable(a.dir); err != nil {
 		return err
 	}
@@ -107,7 +111,10 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	}
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
-	l.Serve(server.Handler(streams, eng, log))
+	if token == "" && !l.Local() {
+		log.Warn("whoever reaches this server may do everything with it: set a token, with $FLAWLESS_TOKEN or --token-file", "address", l.TCP())
+	}
+	l.Serve(server.Require(token, server.Handler(streams, eng, log)))
 	fmt.Fprintf(a.out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2), https://%s (HTTP/3), data in %s\n", flawless.Version, l.TCP(), l.UDP(), a.dir)
 
 	<-ctx.Done()

@@ -3,7 +3,9 @@ package engine
 import (
 	"container/heap"
 	"context"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/flawless-engine/flawless"
@@ -11,24 +13,32 @@ import (
 
 // gates lets runs begin, so many at once of a module and of a concurrency key. What it knows is a
 // cache of the heads of open runs.
+//
+// A run has no place of its module while a child of it in the same module has begun: the child has it.
+// So parents that wait cannot use up a cap that their children need.
 type gates struct {
 	e *Engine
 
-	mu      sync.Mutex
-	all     map[string]*gate
-	passed  map[string]*entrant // runs that hold a place
-	waiting map[string]*entrant
+	mu       sync.Mutex
+	all      map[string]*gate
+	passed   map[string]*entrant // runs that have begun
+	waiting  map[string]*entrant
+	families map[string]*entrants // by parent, those that wait; may have some that do not any more
 }
 
-// gate is what runs of one module, or of one key, pass.
+// gate is what runs of one module, or of one key, pass. Who waits is in the queue of its module, or
+// parked at its key while that has no room; in both may be some that do not wait any more.
 type gate struct {
-	held  int
-	queue entrants // may have some that do not wait any more
+	held   int
+	queue  entrants
+	parked map[string]*entrants // of a key: by module
+	under  map[string]int       // of a module: by parent, children that have begun
 }
 
-// entrant is a run at the gates. It waits at one of them at a time.
+// entrant is a run at the gates.
 type entrant struct {
 	id      string
+	parent  string
 	module  string
 	place   flawless.Place
 	created int64
@@ -37,6 +47,7 @@ type entrant struct {
 
 func (g *gates) init(e *Engine) {
 	g.e, g.all, g.passed, g.waiting = e, map[string]*gate{}, map[string]*entrant{}, map[string]*entrant{}
+	g.families = map[string]*entrants{}
 }
 
 // load takes in all runs that have begun or wait to. It is called before any run is driven.
@@ -83,7 +94,7 @@ func (g *gates) track(ctx context.Context, module string) error {
 func (g *gates) take(r flawless.Run) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := &entrant{id: r.ID, module: r.Module, created: r.Created.UnixNano()}
+	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, created: r.Created.UnixNano()}
 	if r.Place != nil {
 		w.place = *r.Place
 	}
@@ -102,47 +113,135 @@ func (g *gates) take(r flawless.Run) {
 	}
 }
 
+func moduleGate(module string) string { return "module " + module }
+func keyGate(key string) string       { return "key " + key }
+
 // gates are the names of the gates that a run has to pass.
 func (w *entrant) gates() []string {
-	names := []string{"module " + w.module}
+	names := []string{moduleGate(w.module)}
 	if w.place.Key != "" {
-		names = append(names, "key "+w.place.Key)
+		names = append(names, keyGate(w.place.Key))
 	}
 	return names
 }
 
-// room tells whether a gate lets the run pass.
-func (g *gates) room(w *entrant, name string) bool {
-	limit := w.place.Limit
-	if name == "module "+w.module {
-		limit = g.e.settings.of(w.module).Concurrency
+// before tells whether a run begins before another where both may.
+func (w *entrant) before(o *entrant) bool {
+	switch {
+	case w.place.Priority != o.place.Priority:
+		return w.place.Priority > o.place.Priority
+	case w.created != o.created:
+		return w.created < o.created
 	}
-	return limit == 0 || g.gate(name).held < limit
+	return w.id < o.id
+}
+
+// moduleFull and keyFull tell whether a run is kept from beginning by its module, and by its key.
+func (g *gates) moduleFull(w *entrant) bool {
+	limit := g.e.settings.of(w.module).Concurrency
+	return limit > 0 && g.gate(moduleGate(w.module)).held >= limit && !g.inherits(w)
+}
+
+// inherits tells whether a run can have the place of its parent.
+func (g *gates) inherits(w *entrant) bool {
+	name := moduleGate(w.module)
+	return w.parent != "" && g.holds(w.parent, name) && g.gate(name).under[w.parent] == 0
+}
+
+// holds tells whether a run has passed a gate.
+func (g *gates) holds(id, name string) bool {
+	w := g.passed[id]
+	return w != nil && slices.Contains(w.holds, name)
+}
+
+func (g *gates) keyFull(w *entrant) bool {
+	return w.place.Key != "" && w.place.Limit > 0 && g.gate(keyGate(w.place.Key)).held >= w.place.Limit
 }
 
 func (g *gates) gate(name string) *gate {
 	one := g.all[name]
 	if one == nil {
-		one = &gate{}
+		one = &gate{parked: map[string]*entrants{}, under: map[string]int{}}
 		g.all[name] = one
 	}
 	return one
 }
 
 func (g *gates) hold(w *entrant, name string) {
-	for _, held := range w.holds {
-		if held == name {
-			return
-		}
+	if slices.Contains(w.holds, name) {
+		return
 	}
 	w.holds = append(w.holds, name)
-	g.gate(name).held++
+	one := g.gate(name)
+	if one.under[w.id] == 0 {
+		one.held++
+	}
+	if w.parent == "" || name != moduleGate(w.module) {
+		return
+	}
+	if one.under[w.parent]++; one.under[w.parent] == 1 && g.holds(w.parent, name) {
+		one.held--
+	}
 }
 
-// wait lines a run up at the first gate of its own; shift moves it on.
+// drop is the opposite of hold, for a run that is not among the passed any more.
+func (g *gates) drop(w *entrant, name string) {
+	one := g.gate(name)
+	if one.under[w.id] == 0 {
+		one.held--
+	}
+	if w.parent == "" || name != moduleGate(w.module) {
+		return
+	}
+	if one.under[w.parent]--; one.under[w.parent] > 0 {
+		return
+	}
+	delete(one.under, w.parent)
+	if g.holds(w.parent, name) {
+		one.held++
+	}
+}
+
+// wait lines a run up; shift and inherit move it on.
 func (g *gates) wait(w *entrant) {
 	g.waiting[w.id] = w
-	heap.Push(&g.gate(w.gates()[0]).queue, w)
+	heap.Push(&g.gate(moduleGate(w.module)).queue, w)
+	if w.parent == "" {
+		return
+	}
+	if g.families[w.parent] == nil {
+		g.families[w.parent] = &entrants{}
+	}
+	heap.Push(g.families[w.parent], w)
+}
+
+// inherit lets a child of a run begin in its place, whoever waits before it. It returns its id.
+func (g *gates) inherit(parent string) (begin []string) {
+	line := g.families[parent]
+	if line == nil {
+		return nil
+	}
+	for line.Len() > 0 {
+		w := (*line)[0]
+		if !g.gone(w) {
+			if !g.inherits(w) || g.keyFull(w) {
+				return nil
+			}
+			g.pass(w)
+			begin = append(begin, w.id)
+		}
+		heap.Pop(line)
+	}
+	delete(g.families, parent)
+	return begin
+}
+
+func (g *gates) pass(w *entrant) {
+	delete(g.waiting, w.id)
+	g.passed[w.id] = w
+	for _, name := range w.gates() {
+		g.hold(w, name)
+	}
 }
 
 // admits tells whether a run may take its first turn. Where it may not it is woken when it may.
@@ -150,7 +249,7 @@ func (g *gates) admits(s *state) bool {
 	if s.turn > 0 || s.cancel != nil {
 		return true
 	}
-	w := &entrant{id: s.id, module: s.start.Module, created: s.start.Time}
+	w := &entrant{id: s.id, parent: s.start.Parent, module: s.start.Module, created: s.start.Time}
 	if s.start.Place != nil {
 		w.place = *s.start.Place
 	}
@@ -167,7 +266,7 @@ func (g *gates) admits(s *state) bool {
 		return false
 	}
 	g.wait(w)
-	for _, passed := range g.shift(w.gates()[0]) {
+	for _, passed := range append(g.inherit(w.parent), g.shift(w.module)...) {
 		if passed != s.id {
 			g.e.tasks.Go(func() { g.e.touch(passed) })
 		}
@@ -175,78 +274,118 @@ func (g *gates) admits(s *state) bool {
 	return g.passed[s.id] != nil
 }
 
-// shift lets those runs pass a gate for which there is room, in their order. A run for which another
-// gate has no room goes on to wait there. It returns the runs that may begin.
-func (g *gates) shift(name string) (begin []string) {
-	one := g.gate(name)
-	for one.queue.Len() > 0 {
-		w := one.queue[0]
-		if g.waiting[w.id] != w {
-			heap.Pop(&one.queue)
-			continue
+// shift lets those runs of modules begin for which there is room, in the order of all of them. It
+// returns their ids. Who is kept back by its key is parked there and holds up nobody.
+func (g *gates) shift(modules ...string) (begin []string) {
+	for {
+		var next *gate
+		for _, module := range modules {
+			one := g.gate(moduleGate(module))
+			for one.queue.Len() > 0 && g.gone(one.queue[0]) {
+				heap.Pop(&one.queue)
+			}
+			if one.queue.Len() > 0 && !g.moduleFull(one.queue[0]) && (next == nil || one.queue[0].before(next.queue[0])) {
+				next = one
+			}
 		}
-		if !g.room(w, name) {
+		if next == nil {
 			break
 		}
-		heap.Pop(&one.queue)
-		if full := g.full(w); full != "" {
-			heap.Push(&g.gate(full).queue, w)
+		w := heap.Pop(&next.queue).(*entrant)
+		if g.keyFull(w) {
+			g.park(w)
 			continue
 		}
-		delete(g.waiting, w.id)
-		g.passed[w.id] = w
-		for _, n := range w.gates() {
-			g.hold(w, n)
-		}
+		g.pass(w)
 		begin = append(begin, w.id)
 	}
-	if one.held == 0 && one.queue.Len() == 0 {
-		delete(g.all, name)
+	for _, module := range modules {
+		g.forget(moduleGate(module))
 	}
 	return begin
 }
 
-// full returns a gate that has no room for the run, "" where all have.
-func (g *gates) full(w *entrant) string {
-	for _, name := range w.gates() {
-		if !g.room(w, name) {
-			return name
-		}
+// gone tells whether a run does not wait any more.
+func (g *gates) gone(w *entrant) bool { return g.waiting[w.id] != w }
+
+func (g *gates) park(w *entrant) {
+	one := g.gate(keyGate(w.place.Key))
+	if one.parked[w.module] == nil {
+		one.parked[w.module] = &entrants{}
 	}
-	return ""
+	heap.Push(one.parked[w.module], w)
+}
+
+// unpark lines up as many of each module as a key has room for, and returns the modules.
+func (g *gates) unpark(key string) (modules []string) {
+	one := g.gate(keyGate(key))
+	for module, line := range one.parked {
+		for n := 0; line.Len() > 0; {
+			w := (*line)[0]
+			if !g.gone(w) {
+				if one.held+n >= w.place.Limit {
+					break
+				}
+				n++
+				heap.Push(&g.gate(moduleGate(module)).queue, w)
+			}
+			heap.Pop(line)
+		}
+		if line.Len() == 0 {
+			delete(one.parked, module)
+		}
+		modules = append(modules, module)
+	}
+	g.forget(keyGate(key))
+	return modules
+}
+
+// forget drops a gate that nobody has passed or waits at.
+func (g *gates) forget(name string) {
+	if one := g.all[name]; one != nil && one.held == 0 && one.queue.Len() == 0 && len(one.parked) == 0 && len(one.under) == 0 {
+		delete(g.all, name)
+	}
 }
 
 // leave takes a run away that has ended, and lets others begin in its place.
 func (g *gates) leave(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.waiting, id)
 	w := g.passed[id]
+	if w == nil {
+		w = g.waiting[id]
+	}
 	if w == nil {
 		return
 	}
+	delete(g.waiting, id)
 	delete(g.passed, id)
 	for _, name := range w.holds {
-		g.gate(name).held--
+		g.drop(w, name)
 	}
-	slices.Sort(w.holds) // keys before modules: who waits for a key goes on before younger ones pass
-	for _, name := range w.holds {
-		g.wake(g.shift(name))
+	g.wake(g.inherit(w.parent))
+	modules := []string{w.module}
+	if w.place.Key != "" { // also where it only waited: it may have been lined up in the place of others
+		modules = append(modules, g.unpark(w.place.Key)...)
 	}
+	slices.Sort(modules)
+	g.wake(g.shift(slices.Compact(modules)...))
 }
 
 // shiftAll lets all runs begin for which there is room.
 func (g *gates) shiftAll() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	names := make([]string, 0, len(g.all))
+	var modules []string
 	for name := range g.all {
-		names = append(names, name)
+		if module, is := strings.CutPrefix(name, moduleGate("")); is {
+			modules = append(modules, module)
+		}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		g.wake(g.shift(name))
+	for _, parent := range slices.Sorted(maps.Keys(g.families)) {
+		g.wake(g.inherit(parent))
 	}
+	g.wake(g.shift(modules...))
 }
 
 func (g *gates) wake(ids []string) {
@@ -255,22 +394,13 @@ func (g *gates) wake(ids []string) {
 	}
 }
 
-// entrants is a heap: the highest priority first, then the oldest.
+// entrants is a heap: who begins first is first.
 type entrants []*entrant
 
-func (q entrants) Len() int { return len(q) }
-func (q entrants) Less(i, j int) bool {
-	a, b := q[i], q[j]
-	switch {
-	case a.place.Priority != b.place.Priority:
-		return a.place.Priority > b.place.Priority
-	case a.created != b.created:
-		return a.created < b.created
-	}
-	return a.id < b.id
-}
-func (q entrants) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *entrants) Push(x any)   { *q = append(*q, x.(*entrant)) }
+func (q entrants) Len() int           { return len(q) }
+func (q entrants) Less(i, j int) bool { return q[i].before(q[j]) }
+func (q entrants) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *entrants) Push(x any)        { *q = append(*q, x.(*entrant)) }
 func (q *entrants) Pop() any {
 	old := *q
 	last := old[len(old)-1]

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -115,6 +117,33 @@ func TestAModuleLetsSoManyRunsBegin(t *testing.T) {
 	})
 }
 
+// TestWhoWaitsAtAKeyIsNotBeforeTheUrgent: c waits for its key since before the module was full, urgent
+// for both.
+func TestWhoWaitsAtAKeyIsNotBeforeTheUrgent(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		e := open(t, mem.New(), Options{})
+		defer e.Kill()
+		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 3 }); err != nil {
+			t.Fatal(err)
+		}
+		p := flawless.Place{Key: "k", Limit: 2}
+		for _, id := range []string{"a", "b", "c"} {
+			lineUp(t, e, id, p)
+		}
+		lineUp(t, e, "free", flawless.Place{})
+		p.Priority = 5
+		lineUp(t, e, "urgent", p)
+		lineUp(t, e, "last", flawless.Place{})
+		wantRuns(t, e, "at first", "a b free", "c urgent last")
+		finish(t, e, "free")
+		wantRuns(t, e, "when the module has room and the key has none", "a b last", "c urgent")
+		finish(t, e, "a")
+		wantRuns(t, e, "when the key has room", "b urgent last", "c")
+		finish(t, e, "b")
+		wantRuns(t, e, "when it has again", "c urgent last", "")
+	})
+}
+
 // TestACapIsKeptOverManyRuns: never more than the cap at once, and all of them end.
 func TestACapIsKeptOverManyRuns(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
@@ -167,6 +196,297 @@ func TestBadPlaces(t *testing.T) {
 	} {
 		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty", Place: p}); !errors.Is(err, flawless.Invalid) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// unhurried is an outside whose exchanges take ten seconds.
+type unhurried struct{ exchanges }
+
+func (b *unhurried) kinds() []effect.Kind {
+	kinds := b.exchanges.kinds()
+	for i := range kinds {
+		if kinds[i].Name == effect.HTTP {
+			answer := kinds[i].Perform
+			kinds[i].Perform = func(ctx context.Context, t effect.Try) effect.Result {
+				r := answer(ctx, t)
+				select {
+				case <-time.After(10 * time.Second):
+				case <-ctx.Done():
+				}
+				return r
+			}
+		}
+	}
+	return kinds
+}
+
+// TestParentsDoNotUseUpACap: runs whose children are of the same module, under every cap, with a server
+// that dies now and then. All end, and no more than the cap are under way that do not wait for a child.
+func TestParentsDoNotUseUpACap(t *testing.T) {
+	for _, limit := range []int{1, 2, 3} {
+		for _, deaths := range []int{0, 30} {
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				kv := mem.New()
+				e := open(t, kv, Options{})
+				if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = limit }); err != nil {
+					t.Fatal(err)
+				}
+				const clans, generations, members = 3, 3, 15
+				for i := range clans {
+					if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "clan", Input: input(t, generations), ID: fmt.Sprint("clan", i)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range deaths {
+					time.Sleep(17 * time.Minute)
+					e.Kill()
+					e = open(t, kv, Options{})
+				}
+				for i := range clans {
+					if r := mustEndAfter(t, e, fmt.Sprint("clan", i), 30*time.Hour); string(r.Output) != fmt.Sprint(members) {
+						t.Errorf("with a cap of %d clan %d is %+v %+v", limit, i, r, r.Failure)
+					}
+				}
+				synctest.Wait()
+				runs, _, err := e.Runs(t.Context(), flawless.Filter{Limit: 1000})
+				if err != nil || len(runs) != clans*members {
+					t.Fatalf("%d runs, %v", len(runs), err)
+				}
+				if n := working(t, e, runs); n > limit || deaths == 0 && n < limit {
+					t.Errorf("with a cap of %d at most %d were under way that waited for no child", limit, n)
+				}
+				if len(e.gates.all)+len(e.gates.passed)+len(e.gates.waiting)+len(e.gates.families) > 0 {
+					t.Errorf("the gates still hold %v %v %v %v", e.gates.all, e.gates.passed, e.gates.waiting, e.gates.families)
+				}
+				e.Kill()
+			})
+		}
+	}
+}
+
+// working returns how many runs at most were under way at once that waited for no child which was.
+func working(t *testing.T, e *Engine, runs []flawless.Run) (most int) {
+	t.Helper()
+	begun := map[string]time.Time{}
+	for _, r := range runs {
+		log, err := e.Log(t.Context(), r.ID, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun[r.ID] = begin(log)
+	}
+	for _, one := range runs {
+		at := begun[one.ID]
+		alive := map[string]bool{}
+		for _, r := range runs {
+			if !begun[r.ID].After(at) && r.Ended.After(at) {
+				alive[r.ID] = true
+			}
+		}
+		waits := map[string]bool{}
+		for _, r := range runs {
+			if alive[r.ID] {
+				waits[r.Parent] = true
+			}
+		}
+		n := 0
+		for id := range alive {
+			if !waits[id] {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// begin returns when a run took its first turn.
+func begin(log []flawless.Record) (at time.Time) {
+	for _, rec := range log {
+		for _, en := range rec.Entries {
+			if en.Turn != nil && en.Turn.N == 1 {
+				at = time.Unix(0, en.Turn.Time)
+			}
+		}
+	}
+	return at
+}
+
+// passage is what is known of a run at the end.
+type passage struct {
+	Start
+	accepted, begun, ended time.Time // by its log
+	first, last            time.Time // exchange, as the outside saw them
+}
+
+// before tells whether a run goes before another that waits for the same.
+func (p passage) before(q passage) bool {
+	if p.Place.Priority != q.Place.Priority {
+		return p.Place.Priority > q.Place.Priority
+	}
+	return p.accepted.Before(q.accepted)
+}
+
+func passageOf(t *testing.T, e *Engine, b *unhurried, s Start) passage {
+	t.Helper()
+	r, err := e.Run(t.Context(), s.ID)
+	if err != nil || r.Status != flawless.Completed {
+		t.Fatalf("run %s is %+v %+v, %v", s.ID, r, r.Failure, err)
+	}
+	p := passage{Start: s, accepted: r.Created, ended: *r.Ended}
+	log, err := e.Log(t.Context(), s.ID, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.begun = begin(log)
+	for i, id := range b.runs {
+		if id == s.ID {
+			if p.last = b.at[i]; p.first.IsZero() {
+				p.first = p.last
+			}
+		}
+	}
+	return p
+}
+
+// atOnce returns how many runs were under way at once at most. One that ended when another began was not.
+func atOnce(all []passage, span func(passage) (from, to time.Time)) (most int) {
+	for _, p := range all {
+		at, _ := span(p)
+		n := 0
+		for _, q := range all {
+			if from, to := span(q); !from.After(at) && to.After(at) {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// TestADeathAtEveryWriteOfCappedRuns: the server dies before and after each write of runs that line up
+// at the caps of their module and their keys. All of them end, never more than the caps at once are
+// under way, by their logs and as the outside sees it, and they begin in their order.
+func TestADeathAtEveryWriteOfCappedRuns(t *testing.T) {
+	caps := map[string]int{"pair": 2, "one": 1}
+	line := []Start{
+		{ID: "a", Place: flawless.Place{Key: "pair"}},
+		{ID: "b", Place: flawless.Place{Key: "pair"}},
+		{ID: "c", Place: flawless.Place{Key: "pair"}},
+		{ID: "x", Place: flawless.Place{Key: "one"}},
+		{ID: "y", Place: flawless.Place{Key: "one"}},
+		{ID: "free"},
+		{ID: "urgent", Place: flawless.Place{Key: "pair", Priority: 9}},
+		{ID: "z", Place: flawless.Place{Key: "one", Priority: 1}},
+		{ID: "second"},
+	}
+	for i := range line {
+		line[i].Module, line[i].Workflow, line[i].Place.Limit = "guest", "chain", caps[line[i].Place.Key]
+		line[i].Input = input(t, map[string]any{"url": "https://api.example.com", "n": 2})
+	}
+	start := func(t *testing.T, e *Engine) {
+		for _, s := range line {
+			_, _, _ = e.Start(t.Context(), s) // the server may be dead
+			time.Sleep(time.Second)
+		}
+	}
+	check := func(t *testing.T, name string, e *Engine, outside *unhurried, limit int) {
+		byKey := map[string][]passage{}
+		var all []passage
+		for _, s := range line {
+			p := passageOf(t, e, outside, s)
+			all, byKey[s.Place.Key] = append(all, p), append(byKey[s.Place.Key], p)
+		}
+		byLog := func(p passage) (from, to time.Time) { return p.begun, p.ended }
+		seen := func(p passage) (from, to time.Time) { return p.first, p.last }
+		if a, b := atOnce(all, byLog), atOnce(all, seen); limit > 0 && max(a, b) > limit {
+			t.Errorf("%s: %d runs of the module were under way at once, the outside saw %d", name, a, b)
+		}
+		for key, some := range byKey {
+			if a, b := atOnce(some, byLog), atOnce(some, seen); key != "" && max(a, b) > caps[key] {
+				t.Errorf("%s: %d runs of key %s were under way at once, the outside saw %d", name, a, key, b)
+			}
+			for _, p := range some {
+				for _, q := range some {
+					if p.before(q) && p.accepted.Before(q.begun) && q.begun.Before(p.begun) {
+						t.Errorf("%s: %s began before %s", name, q.ID, p.ID)
+					}
+				}
+			}
+		}
+		if len(e.gates.all)+len(e.gates.passed)+len(e.gates.waiting) > 0 {
+			t.Errorf("%s: the gates still hold %v %v", name, e.gates.passed, e.gates.waiting)
+		}
+	}
+	pace := 1
+	if testing.Short() {
+		pace = 7
+	}
+	for _, row := range []struct {
+		limit int // of the module, 0 is none
+		after bool
+	}{{3, false}, {3, true}, {0, false}, {0, true}} {
+		limit, after, deaths := row.limit, row.after, 0
+		for left, died := 1, true; died; left += pace {
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				name := fmt.Sprintf("under a cap of %d, death at write %d, after it %v", limit, left, after)
+				kv, outside := mem.New(), &unhurried{}
+				e := open(t, kv, Options{})
+				if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = limit }); err != nil {
+					t.Fatal(err)
+				}
+				e.Kill()
+				dying := newMortal(kv, left, after)
+				if e, err := tryOpen(t, dying, Options{Kinds: outside.kinds()}); err == nil {
+					start(t, e)
+					for k := 0; k < 300 && !dying.isDead(); k++ {
+						time.Sleep(time.Second)
+					}
+					e.Kill()
+				}
+				if died = dying.isDead(); died {
+					deaths++
+				}
+				e, err := tryOpen(t, kv, Options{Kinds: outside.kinds()})
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				defer e.Kill()
+				start(t, e)
+				for k := 0; len(runsOf(t, e, flawless.Completed)) < len(line); k++ {
+					if k == 600 {
+						t.Fatalf("%s: there are %v and %v left", name, runsOf(t, e, flawless.Pending), runsOf(t, e, openStatuses...))
+					}
+					decide(t, e, outside)
+					time.Sleep(time.Second)
+				}
+				synctest.Wait()
+				check(t, name, e, outside, limit)
+			})
+		}
+		if deaths < 4 || !testing.Short() && deaths < 30 {
+			t.Errorf("it died at %d writes only: the test proves nothing", deaths)
+		}
+	}
+}
+
+// decide says about each call in doubt what the outside knows.
+func decide(t *testing.T, e *Engine, outside *unhurried) {
+	t.Helper()
+	for _, id := range runsOf(t, e, flawless.Unresolved) {
+		r, err := e.Run(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, doubt := range r.Unresolved {
+			d := flawless.Decision{Call: doubt.Call, Resolution: flawless.Retry}
+			if outside.saw(id, doubt.Call) {
+				d = flawless.Decision{Call: doubt.Call, Resolution: flawless.Respond, Body: []byte("ok")}
+			}
+			if _, err := e.Resolve(t.Context(), id, d); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -19,14 +19,15 @@ type limits struct {
 	any  atomic.Bool // there is a limit at all
 	kick chan struct{}
 
-	mu  sync.Mutex
-	all map[string]*limit
+	writing sync.Mutex // held while the store is told of one, so that nothing old is written over it
+	mu      sync.Mutex
+	all     map[string]*limit
 }
 
 // limit is that of one host.
 type limit struct {
 	flawless.Limit
-	kept  int64              // Busy as the store has it
+	kept  int64              // Busy as the store has it: nothing begins beyond, so that no restart forgets it
 	order []string           // runs that wait, in the order in which they take turns
 	calls map[string][]paced // of these, in the order in which they came
 }
@@ -43,8 +44,9 @@ type paced struct {
 	t try
 }
 
-// keepBusy is the interval from which on it is worth a write how far a limit is used up.
-const keepBusy = time.Second
+// reserve is how much of a limit whose calls come more often is kept as used up ahead of them, so that
+// not each of them waits for a write. After a crash it is lost.
+const reserve = time.Second
 
 func (l *limits) init(e *Engine) { l.e, l.kick, l.all = e, make(chan struct{}, 1), map[string]*limit{} }
 
@@ -73,20 +75,47 @@ func (l *limits) take(c *call) (waits string, ok bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	one := l.of(c.policy.Host, c.policy.Port)
-	if one == nil || len(one.order) == 0 && one.pass(l.e.now()) {
+	one, now := l.of(c.policy.Host, c.policy.Port), l.e.now()
+	switch {
+	case one == nil:
+		return "", true
+	case len(one.order) == 0 && one.pass(now):
+		if one.want(now) > one.kept {
+			l.poke()
+		}
 		return "", true
 	}
-	return fmt.Sprintf("the limit of %s towards %s is used up", one.Rate(), one.Host), false
+	return fmt.Sprintf("for a place under the limit of %s towards %s", one.Rate(), one.Host), false
 }
 
-// pass takes a place if there is one.
+// pass takes a place if there is one and the store has it as taken.
 func (one *limit) pass(now int64) bool {
-	if one.next() > now {
+	used := max(one.Busy, now) + int64(one.Interval())
+	if one.next() > now || used > one.kept {
 		return false
 	}
-	one.Busy = max(one.Busy, now) + int64(one.Interval())
+	one.Busy = used
 	return true
+}
+
+// want is up to when the store should have the limit as used up: for those who wait and for whom there
+// are places, and with the reserve.
+func (one *limit) want(now int64) int64 {
+	waiting := int64(0)
+	for _, calls := range one.calls {
+		waiting += int64(len(calls))
+	}
+	interval, used := int64(one.Interval()), max(one.Busy, now)
+	often := interval < int64(reserve) && one.Busy > now-int64(reserve)
+	if waiting == 0 && !often {
+		return one.kept
+	}
+	free := int64(one.Burst) - (used-now+interval-1)/interval
+	used += max(0, min(waiting, free)) * interval
+	if interval < int64(reserve) && one.kept-used < int64(reserve/2) {
+		used += int64(reserve)
+	}
+	return used
 }
 
 // next is when there is a place.
@@ -149,29 +178,52 @@ func (l *limits) run() {
 // round hands out the places that there are now, and returns for how long there are no more.
 func (l *limits) round() time.Duration {
 	now := l.e.now()
+	l.keep(now)
 	wait := time.Hour
-	var kept []flawless.Limit
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, one := range l.all {
 		for len(one.order) > 0 && one.pass(now) {
 			q := one.pop()
 			l.e.tasks.Go(func() { l.grant(one, q) })
 		}
-		if len(one.order) > 0 {
-			wait = min(wait, time.Duration(one.next()-now))
-		}
-		if one.Interval() >= keepBusy && one.kept != one.Busy {
-			one.kept = one.Busy
-			kept = append(kept, one.Limit)
-		}
-	}
-	l.mu.Unlock()
-	for _, one := range kept {
-		if err := l.e.store.PutLimit(l.e.ctx, l.e.lease, one.Host, &one); err != nil && l.e.ctx.Err() == nil {
-			l.e.log.Warn("how far a limit is used up could not be written", "host", one.Host, "error", err)
+		switch next := time.Duration(one.next() - now); {
+		case len(one.order) == 0:
+		case next > 0:
+			wait = min(wait, next)
+		default: // it could not be written
+			wait = min(wait, time.Second)
 		}
 	}
 	return wait
+}
+
+// keep writes how far the limits are used up with the places that are about to be handed out.
+func (l *limits) keep(now int64) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	var all []flawless.Limit
+	l.mu.Lock()
+	for _, one := range l.all {
+		if used := one.want(now); used > one.kept {
+			kept := one.Limit
+			kept.Busy = used
+			all = append(all, kept)
+		}
+	}
+	l.mu.Unlock()
+	for _, kept := range all {
+		err := l.e.store.PutLimit(l.e.ctx, l.e.lease, kept.Host, &kept)
+		if err != nil {
+			if l.e.ctx.Err() == nil {
+				l.e.log.Warn("how far a limit is used up could not be written, so calls wait", "host", kept.Host, "error", err)
+			}
+			continue
+		}
+		l.mu.Lock()
+		l.all[kept.Host].kept = kept.Busy
+		l.mu.Unlock()
+	}
 }
 
 // pop takes the next try off the queue: runs take turns.
@@ -234,18 +286,29 @@ func (e *Engine) SetLimit(ctx context.Context, set flawless.Limit) (flawless.Lim
 		return set, err
 	}
 	l := &e.limits
-	set.Busy = 0
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	busy := func() (used int64) {
+		if one := l.all[set.Host]; one != nil {
+			used = min(one.Busy, e.now()+int64(set.Interval()))
+		}
+		return used
+	}
+	l.mu.Lock()
+	set.Busy = busy()
+	l.mu.Unlock()
 	if err := e.store.PutLimit(ctx, e.lease, set.Host, &set); err != nil {
 		return set, err
 	}
+	kept := set.Busy
 	l.mu.Lock()
+	set.Busy = busy() // calls have begun meanwhile
 	one := l.all[set.Host]
 	if one == nil {
 		one = &limit{calls: map[string][]paced{}}
 		l.all[set.Host] = one
 	}
-	set.Busy = min(one.Busy, e.now()+int64(set.Interval()))
-	one.Limit = set
+	one.Limit, one.kept = set, kept
 	l.any.Store(true)
 	l.mu.Unlock()
 	l.poke()
@@ -272,6 +335,8 @@ func (e *Engine) Limits(context.Context) ([]flawless.Limit, error) {
 // RemoveLimit removes the limit of a host, or returns flawless.NotFound. Calls that wait begin at once.
 func (e *Engine) RemoveLimit(ctx context.Context, host string) error {
 	l := &e.limits
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
 	one := l.all[host]
 	l.mu.Unlock()

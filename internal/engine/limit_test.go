@@ -65,6 +65,18 @@ func (x *exchanges) count(run string) (n int) {
 	return n
 }
 
+// saw tells whether an exchange of a call has begun.
+func (x *exchanges) saw(run string, call int) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i := range x.runs {
+		if x.runs[i] == run && x.calls[i] == call {
+			return true
+		}
+	}
+	return false
+}
+
 func mustLimit(t *testing.T, e *Engine, host, rate string, burst int) {
 	t.Helper()
 	n, period, err := flawless.ParseRate(rate)
@@ -103,7 +115,7 @@ func TestALimitIsKeptAndFair(t *testing.T) {
 			t.Errorf("there were %d in a second", n)
 		}
 		log, _ := e.Log(t.Context(), "few", 0, 0)
-		if text := string(input(t, log)); !strings.Contains(text, "the limit of 10/s towards api.example.com is used up") {
+		if text := string(input(t, log)); !strings.Contains(text, "for a place under the limit of 10/s towards api.example.com") {
 			t.Errorf("the log does not say what was waited for: %s", text)
 		}
 		if err := e.verify(t.Context(), "many"); err != nil {
@@ -214,42 +226,73 @@ func TestBadLimits(t *testing.T) {
 	}
 }
 
-// TestADeathAtEveryWriteOfAPacedRun: the server dies before and after each write of a run whose calls
-// wait. No call is made twice, and none that waited is in doubt.
-func TestADeathAtEveryWriteOfAPacedRun(t *testing.T) {
-	for _, after := range []bool{false, true} {
-		for left := 3; ; left++ {
-			died := false
-			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
-				kv, x := mem.New(), &exchanges{}
-				e := open(t, kv, Options{})
-				mustLimit(t, e, "api.example.com", "60/m", 0)
-				e.Kill()
-				begin := Start{Module: "guest", Workflow: "chain", Input: input(t, map[string]any{"url": "https://api.example.com", "n": 3}), ID: "run"}
-				dying := newMortal(kv, left, after)
-				e, err := tryOpen(t, dying, Options{Kinds: x.kinds()})
-				if err == nil {
-					_, _, _ = e.Start(t.Context(), begin)
-					time.Sleep(10 * time.Second)
-					synctest.Wait()
+// early tells of the first exchange that came earlier than a limit allows: n of them take at least as
+// long as those beyond the burst have to wait.
+func (x *exchanges) early(interval time.Duration, burst int) error {
+	for i := range x.at {
+		for j := i + burst; j < len(x.at); j++ {
+			if least := time.Duration(j-i+1-burst) * interval; x.at[j].Sub(x.at[i]) < least {
+				return fmt.Errorf("exchanges %d to %d took %v, the limit says %v at least", i+1, j+1, x.at[j].Sub(x.at[i]), least)
+			}
+		}
+	}
+	return nil
+}
+
+// TestADeathAtEveryWriteOfPacedRuns: the server dies before and after each write of runs whose calls
+// wait. No call is made twice, none that waited is in doubt, and the limit holds, also at once after the
+// restart.
+func TestADeathAtEveryWriteOfPacedRuns(t *testing.T) {
+	for _, row := range []struct {
+		rate     string
+		burst    int
+		interval time.Duration
+	}{
+		{"60/m", 1, time.Second},
+		{"30/m", 3, 2 * time.Second},
+		{"10/s", 1, 100 * time.Millisecond},
+		{"10/s", 4, 100 * time.Millisecond},
+	} {
+		for _, after := range []bool{false, true} {
+			deaths := 0
+			for left, died := 1, true; died; left++ {
+				name := fmt.Sprintf("%s with a burst of %d, death at write %d, after it %v", row.rate, row.burst, left, after)
+				inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+					kv, x := mem.New(), &exchanges{}
+					e := open(t, kv, Options{})
+					mustLimit(t, e, "api.example.com", row.rate, row.burst)
 					e.Kill()
-				}
-				if died = dying.isDead(); !died {
-					return
-				}
-				e, r := settle(t, fmt.Sprint("death at write ", left), kv, Options{Kinds: x.kinds()}, begin, func(d flawless.Doubt) (string, bool) {
-					return "ok", slices.Contains(x.calls, d.Call)
+					fan := Start{Module: "guest", Workflow: "fan", Input: input(t, map[string]any{"url": "https://api.example.com", "n": 3}), ID: "fan"}
+					chain := Start{Module: "guest", Workflow: "chain", Input: fan.Input, ID: "chain"}
+					dying := newMortal(kv, left, after)
+					e, err := tryOpen(t, dying, Options{Kinds: x.kinds()})
+					if err == nil {
+						_, _, _ = e.Start(t.Context(), fan) // the server may be dead
+						_, _, _ = e.Start(t.Context(), chain)
+						for k := 0; k < 3000 && !dying.isDead(); k++ {
+							time.Sleep(100 * time.Millisecond)
+						}
+						e.Kill()
+					}
+					if died = dying.isDead(); died {
+						deaths++
+					}
+					for _, begin := range []Start{fan, chain} {
+						e, r := settle(t, name, kv, Options{Kinds: x.kinds()}, begin, func(d flawless.Doubt) (string, bool) {
+							return "ok", x.saw(begin.ID, d.Call)
+						})
+						if r.Status != flawless.Completed || x.count(begin.ID) != 3 {
+							t.Errorf("%s: %d exchanges of %s, it is %+v %+v", name, x.count(begin.ID), begin.ID, r, r.Failure)
+						}
+						e.Kill()
+					}
+					if err := x.early(row.interval, row.burst); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
 				})
-				if r.Status != flawless.Completed || len(x.at) != 3 {
-					t.Errorf("death at write %d, after %v: %d exchanges, it is %+v %+v", left, after, len(x.at), r, r.Failure)
-				}
-				e.Kill()
-			})
-			if !died {
-				if left < 6 {
-					t.Error("it never died: the test proves nothing")
-				}
-				break
+			}
+			if deaths < 8 {
+				t.Errorf("%s: it died at %d writes only: the test proves nothing", row.rate, deaths)
 			}
 		}
 	}

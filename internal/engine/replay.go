@@ -33,7 +33,7 @@ type Examine struct {
 // than the log says is an outcome, in Replay.Divergence; an error is a log that cannot be read, or
 // ctx's.
 func Replay(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], o Examine) (flawless.Replay, error) {
-	p := player{id: id, Examine: o}
+	p := player{id: id, Examine: o, prints: true}
 	defer p.release()
 	err := p.start(ctx, m, log)
 	if p.inst != nil {
@@ -54,7 +54,11 @@ type player struct {
 	begun   flawless.Start
 	last    *flawless.Turn // that was taken
 	report  flawless.Replay
+	prints  bool // lines are reported
 }
+
+// maxLines is how many lines of a replay are reported.
+const maxLines = 10_000
 
 func (p *player) release() {
 	if p.inst != nil {
@@ -232,6 +236,9 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 	if err != nil {
 		return fmt.Errorf("replaying turn %d of run %s: %w", t.N, p.id, err)
 	}
+	if p.prints {
+		p.print(t, out.Lines)
+	}
 	d := p.compare(t.Calls, out.Calls)
 	if d == nil {
 		d = p.compareEnds(t.Ended, out.Ended)
@@ -262,6 +269,24 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 		return p.seen(t, out, p.inst)
 	}
 	return nil
+}
+
+// print reports the lines of a turn that the log does not have.
+func (p *player) print(t *flawless.Turn, lines []flawless.Line) {
+	logged := map[string]int{}
+	for _, l := range t.Lines {
+		logged[l.Level+" "+l.Text]++
+	}
+	for _, l := range lines {
+		switch key := l.Level + " " + l.Text; {
+		case logged[key] > 0:
+			logged[key]--
+		case len(p.report.Lines) == maxLines:
+			p.report.More++
+		default:
+			p.report.Lines = append(p.report.Lines, flawless.ReplayedLine{Turn: t.N, Line: l})
+		}
+	}
 }
 
 // compare returns the first difference between the calls of a turn, nil where there is none. Calls

@@ -123,6 +123,9 @@ func TestAReplayComparesCallsAndNothingElse(t *testing.T) {
 		if err != nil || own.Divergence != nil || !own.Own || own.Turns < 2 || own.Calls != 3 || own.Hash == "" {
 			t.Fatalf("with its own module: %+v, %v", own, err)
 		}
+		if len(own.Lines) > 0 {
+			t.Errorf("it printed what is in its log already: %v", own.Lines)
+		}
 		for _, row := range []struct {
 			name, edition, logged, asked string
 		}{
@@ -140,7 +143,13 @@ func TestAReplayComparesCallsAndNothingElse(t *testing.T) {
 				if got.Divergence != nil || got.Turns != own.Turns || got.Own {
 					t.Errorf("%s: it is %+v: %v", row.name, got, got.Divergence)
 				}
+				if n := len(got.Lines); n != map[string]int{"lines": 100}[row.edition] || n > 0 && (got.Lines[99].Turn != 1 || got.Lines[99].Text != "counting") {
+					t.Errorf("%s: it printed %v", row.name, got.Lines)
+				}
 				continue
+			}
+			if len(got.Lines) > 0 {
+				t.Errorf("%s: it printed %v", row.name, got.Lines)
 			}
 			text := fmt.Sprint(got.Divergence)
 			if got.Divergence == nil || !strings.Contains(text, row.logged) || !strings.Contains(text, row.asked) || got.Divergence.AskedSite == "" {

@@ -237,6 +237,15 @@ func TestCancellingRust(t *testing.T) {
 			t.Errorf("%s: it is %+v %+v, undone %d times", module, r, r.Failure, o.count("/"+module))
 		}
 	}
+	r := startRust(t, e, "beside", "give-up", o.URL)
+	until(t, e, r.ID, func(r flawless.Run) bool { return r.Status == flawless.Waiting && r.Turns == 2 })
+	if _, err := e.Cancel(t.Context(), r.ID, flawless.Cancel{Who: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	r = mustEnd(t, e, r.ID)
+	if r.Status != flawless.Cancelled || o.count("/undo-first") != 1 || o.count("/second")+o.count("/undo-second") > 0 {
+		t.Errorf("a saga: it is %+v %+v; a step that was not taken was undone %d times", r, r.Failure, o.count("/undo-second"))
+	}
 }
 
 // TestRustGoesOn stops the server in the middle of runs, again and again; plain guests are replayed,
@@ -377,6 +386,93 @@ func TestASagaInRust(t *testing.T) {
 	if got := strings.Join(seen, " "); r.Status != flawless.Failed || !strings.Contains(r.Failure.Message, "418") || got != want {
 		t.Errorf("it is %+v %+v, the steps were %s", r, r.Failure, got)
 	}
+}
+
+// TestAPanicInRustUndoesSagas lets a step of a saga panic: a plain workflow undoes the steps first, an
+// async one says which are not undone. The engine is killed while an undo waits for a person.
+func TestAPanicInRustUndoesSagas(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, module string
+		broken       bool
+		resolution   flawless.Resolution
+		want         string // what was asked for after the steps
+		left         string // not undone
+	}{
+		{"a plain one", "plain", false, "", "/undo-third /undo-second /undo-first", "beside"},
+		{"a plain one without WASI", "plain-unknown", false, "", "/undo-third /undo-second /undo-first", "beside"},
+		{"an undo that fails, and is tried again", "plain", true, flawless.Retry, "/undo-third /undo-second /undo-second /undo-second /undo-first", "beside"},
+		{"an undo that fails for good", "plain", true, flawless.Tell, "/undo-third /undo-second /undo-second /undo-first", "second, beside"},
+		{"an async one", "beside", false, "", "", "beside, third, second, first"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var seen []string
+			broken := row.broken
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				if r.URL.Path != "/beside" {
+					seen = append(seen, r.URL.Path)
+				}
+				if r.URL.Path == "/undo-second" && broken {
+					w.WriteHeader(http.StatusTeapot)
+				}
+			}))
+			defer s.Close()
+			kv := mem.New()
+			e := openRust(t, kv, Options{})
+			r := startRust(t, e, row.module, "fall", s.URL)
+			if row.broken {
+				r = until(t, e, r.ID, func(r flawless.Run) bool { return r.Status == flawless.Unresolved || r.Status.Ended() })
+				if r.Status != flawless.Unresolved || !strings.Contains(r.Unresolved[0].Reason, `the saga failed (a panic: it fell) and undoing the step "second" failed for good`) {
+					t.Fatalf("it is %+v %+v", r, r.Failure)
+				}
+				e.Kill()
+				mu.Lock()
+				broken = false
+				mu.Unlock()
+				e = openRust(t, kv, Options{})
+				if _, err := e.Resolve(t.Context(), r.ID, flawless.Decision{Call: r.Unresolved[0].Call, Resolution: row.resolution, Text: "it stays"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r = mustEnd(t, e, r.ID)
+			want := strings.TrimSpace("/first /second " + row.want)
+			mu.Lock()
+			got := strings.Join(seen, " ")
+			mu.Unlock()
+			message := "it fell; not undone: " + row.left
+			if r.Failure == nil || r.Failure.Kind != "panic" || r.Failure.Message != message || !strings.Contains(r.Failure.Stack, "src/lib.rs:") || got != want {
+				t.Errorf("it is %+v %+v, the steps were %s", r, r.Failure, got)
+			}
+			if text := linesOf(t, e, r.ID); !strings.Contains(text, "error: panicked: it fell\n") || !strings.HasSuffix(text, "error: not undone: "+row.left+"\n") {
+				t.Errorf("the lines are %s", text)
+			}
+		})
+	}
+}
+
+// linesOf returns what a run logged.
+func linesOf(t *testing.T, e *Engine, id string) string {
+	t.Helper()
+	log, err := e.Log(t.Context(), id, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, rec := range log {
+		for _, en := range rec.Entries {
+			if en.Turn == nil {
+				continue
+			}
+			for _, l := range en.Turn.Lines {
+				fmt.Fprintf(&b, "%s: %s\n", l.Level, l.Text)
+			}
+		}
+	}
+	return b.String()
 }
 
 // TestSecretsInRust hands secrets out, by our SDK and by the published crates.

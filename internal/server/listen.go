@@ -84,6 +84,12 @@ func (l *Listener) TCP() string { return l.tcp.Addr().String() }
 // UDP is the address of HTTP/3.
 func (l *Listener) UDP() string { return l.udp.LocalAddr().String() }
 
+// Local tells whether only this machine reaches the server.
+func (l *Listener) Local() bool {
+	a, is := l.tcp.Addr().(*net.TCPAddr)
+	return is && a.IP.IsLoopback()
+}
+
 // Serve answers requests in the background until Close.
 func (l *Listener) Serve(h http.Handler) {
 	l.http.Handler, l.quic.Handler = h, h

@@ -28,7 +28,7 @@ type api struct {
 	ctx    context.Context // ends when the server stops; streams end with it
 }
 
-// Handler returns the API of an engine. Streams end when ctx does.
+// Handler returns the API of an engine, open to all (see [Require]). Streams end when ctx does.
 func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Flawless", flawless.Version)
@@ -36,6 +36,8 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	config.DocsPath = ""
 	config.SchemasPath = ""
 	config.CreateHooks = nil
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "where the server was started with a token"}}
+	config.Security = []map[string][]string{{}, {"token": {}}}
 	config.Transformers = append(config.Transformers, classed)
 	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[flawless.Bytes](), reflect.TypeFor[string]())
 	a := &api{engine: e, log: log, ctx: ctx}
@@ -59,7 +61,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
 		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: time.Minute,
-		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
+		Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
 }
 
 // guard keeps a panic in one request from being anything else than a refusal of it.

@@ -30,6 +30,7 @@ func main() {
 	flawless.Workflow("helper", helper)
 	flawless.Workflow("family", family)
 	flawless.Workflow("parent", parent)
+	flawless.Workflow("clan", clan)
 	flawless.Workflow("orphan", orphan)
 	flawless.Workflow("mailbox", mailbox)
 	flawless.Workflow("counter", counter)

@@ -96,6 +96,21 @@ func family(ctx context.Context, n int) (int, error) {
 	return sum, err
 }
 
+// clan spawns two of its kind so many generations deep, and waits for them. The last sleeps for an hour.
+func clan(ctx context.Context, generations int) (int, error) {
+	if generations == 0 {
+		return 1, flawless.Sleep(ctx, time.Hour)
+	}
+	a := flawless.Spawn[int, int](ctx, "clan", generations-1)
+	b := flawless.Spawn[int, int](ctx, "clan", generations-1)
+	got, err := flawless.WaitAll(ctx, a, b)
+	sum := 1
+	for _, n := range got {
+		sum += n
+	}
+	return sum, err
+}
+
 // parent spawns a child that waits, and one that is detached.
 func parent(ctx context.Context, detached bool) (string, error) {
 	var opts []flawless.SpawnOption

@@ -54,7 +54,9 @@
 //!
 //! # Panics
 //!
-//! A panic ends the run: it has failed, with the message and where it was.
+//! A panic ends the run: it has failed, with the message and where it was. In a plain workflow the sagas
+//! that it came out of are undone first; in an async one they cannot be, and the failure names the steps
+//! (see [`saga()`]).
 //!
 //! # Outside a guest
 //!
@@ -105,6 +107,9 @@ mod timeout;
 #[cfg(feature = "tracing")]
 pub mod tracing;
 mod workflow;
+
+/// Version of the SDK, as the manifest of a module tells it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use asking::Asking;
 pub use block::{Wait, block_on};

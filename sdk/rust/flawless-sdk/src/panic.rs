@@ -3,27 +3,29 @@
 use std::panic::PanicHookInfo;
 
 use crate::head::{Head, place};
-use crate::host;
 use crate::run::{Mode, mode};
 use crate::workflow::Ending;
+use crate::{host, saga};
 
-/// Makes a panic end the run, with its message and where it was. Before there is a run it is a line
+/// Makes a panic end the run, with its message and where it was, after the sagas it came out of were
+/// undone as far as that can be. Before there is a run it is a line
 /// of standard error, from which the engine tells why the module is refused.
 pub(crate) fn install() {
     std::panic::set_hook(Box::new(|info| {
-        let (message, site) = words(info);
+        let (mut message, site) = words(info);
         if mode() == Mode::Outside {
             host::complain(&format!("panicked at {site}: {message}"));
             return;
         }
-        let mut head = Head::new();
-        head.str("level", "error");
-        head.str("at", &site);
-        host::call(
-            "log",
-            &head.end(),
-            format!("panicked: {message}").as_bytes(),
-        );
+        line(&format!("panicked: {message}"), &site);
+        let left = saga::panicked(&message, |steps| {
+            line(&format!("undoing {}", steps.join(", ")), &site);
+        });
+        if !left.is_empty() {
+            let steps = format!("not undone: {}", left.join(", "));
+            line(&steps, &site);
+            message = format!("{message}; {steps}");
+        }
         let ending = Ending::Failure {
             kind: "panic",
             message,
@@ -32,6 +34,13 @@ pub(crate) fn install() {
         let (ok, text) = ending.text();
         host::finish(ok, &text);
     }));
+}
+
+fn line(text: &str, site: &str) {
+    let mut head = Head::new();
+    head.str("level", "error");
+    head.str("at", site);
+    host::call("log", &head.end(), text.as_bytes());
 }
 
 fn words(info: &PanicHookInfo<'_>) -> (String, String) {

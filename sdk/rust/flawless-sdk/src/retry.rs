@@ -6,7 +6,9 @@ use crate::head::Head;
 
 /// How a call is tried again: when nothing of it was sent, when its outcome is unknown and it is
 /// idempotent, or when the response has one of the statuses. The engine does it, and each try is in
-/// the run's log. A call that is not idempotent is never repeated while its outcome is unknown.
+/// the run's log. A response that asks for a later try with `Retry-After` gets it, up to a day later, where
+/// that is longer than the policy's own wait. A call that is not idempotent is never repeated while its
+/// outcome is unknown.
 ///
 /// ```
 /// use flawless::http::Retry;
@@ -24,7 +26,7 @@ pub struct Retry {
     pub max: Duration,
     /// Share of each wait that is random, from 0 to 1.
     pub jitter: f64,
-    /// Statuses of responses after which the call is tried again.
+    /// Statuses of responses after which the call is tried again; none are 429, 502, 503 and 504.
     pub statuses: Vec<u16>,
 }
 

@@ -1,9 +1,12 @@
 //! Steps of which either all take effect, or those that did are undone.
 
+use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,7 +14,8 @@ use serde::Deserialize;
 use crate::asking::{Asked, Asking};
 use crate::head::Head;
 use crate::http::Retry;
-use crate::{Error, json, reactor, shield, sleep};
+use crate::run::{Mode, mode};
+use crate::{Error, block_on, json, reactor, shield, sleep};
 
 type Undoing = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 
@@ -30,7 +34,13 @@ struct Undo {
 /// undo is tried again, with `--response` it counts as undone, with `--error` it is given up; the others
 /// are undone then, and the error is [`Error::Undo`].
 ///
-/// A panic ends the run at once: nothing is undone.
+/// A panic in `f` is no error, and nothing can catch it, because WebAssembly has no unwinding. In a
+/// plain workflow the undos run all the same, as above, before the run fails with the panic; tasks beside
+/// go on meanwhile. In an async workflow there is nobody left who could wait for an undo: the run fails at
+/// once. In both, the failure and a line of the log name the steps that were taken and not undone, newest
+/// first: those of an async workflow, those that were given up, and those of other tasks. So turn what may
+/// be wrong into an error, or let the workflow be a plain one. An undo that panics ends the run at once
+/// (also one that borrows what the code that panicked has borrowed); the log says what it was undoing.
 ///
 /// ```
 /// use flawless::{Error, http};
@@ -61,15 +71,23 @@ pub async fn saga_with<T, E>(
 where
     E: From<Error> + fmt::Display,
 {
-    let mut saga = Saga {
-        undos: Vec::new(),
+    let mut saga = Saga(Rc::new(Taken {
+        undos: RefCell::default(),
         retry: undo,
-    };
-    match f(&mut saga).await {
+    }));
+    let taken = saga.0.clone();
+    let _open = Open::new(taken.clone());
+    let f = f(&mut saga);
+    let result = Marked {
+        taken: taken.clone(),
+        future: Box::pin(f),
+    }
+    .await;
+    match result {
         Ok(value) => Ok(value),
         Err(e) => {
             let cause = e.to_string();
-            let steps = shield(saga.undo(&cause)).await;
+            let steps = shield(taken.undo(&cause)).await;
             if steps.is_empty() {
                 return Err(e);
             }
@@ -79,15 +97,81 @@ where
 }
 
 /// The steps that were taken, see [`saga`].
-pub struct Saga {
-    undos: Vec<Undo>,
+pub struct Saga(Rc<Taken>);
+
+/// The steps of a saga. A panic finds them while code of the saga is on the stack, so nothing is
+/// borrowed while other code runs.
+struct Taken {
+    undos: RefCell<Vec<Undo>>,
     retry: Retry,
+}
+
+thread_local! {
+    /// The sagas that have begun and not ended, oldest first.
+    static OPEN: RefCell<Vec<Rc<Taken>>> = RefCell::default();
+    /// Those of them whose code is on the stack, outermost first.
+    static INSIDE: RefCell<Vec<Rc<Taken>>> = RefCell::default();
+}
+
+/// A saga that has begun and not ended.
+struct Open(Rc<Taken>);
+
+impl Open {
+    fn new(taken: Rc<Taken>) -> Self {
+        OPEN.with_borrow_mut(|all| all.push(taken.clone()));
+        Open(taken)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // It may come late, when a thread ends and its tasks are dropped.
+        let _ = OPEN.try_with(|all| all.borrow_mut().retain(|t| !Rc::ptr_eq(t, &self.0)));
+    }
+}
+
+/// The code of a saga, which is marked as being on the stack.
+struct Marked<F> {
+    taken: Rc<Taken>,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Marked<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        INSIDE.with_borrow_mut(|all| all.push(self.taken.clone()));
+        let polled = self.future.as_mut().poll(cx);
+        INSIDE.with_borrow_mut(Vec::pop);
+        polled
+    }
+}
+
+/// Undoes the sagas that a panic came out of, as far as that can be, and returns the names of the steps
+/// that are not undone, newest first. It is for the hook of panics, below which their code is on the
+/// stack and never goes on; it must not panic itself. It says which steps it is about to undo.
+pub(crate) fn panicked(message: &str, undoing: impl Fn(&[String])) -> Vec<String> {
+    let mut left = Vec::new();
+    let innermost = || INSIDE.try_with(|all| all.try_borrow_mut().ok()?.pop());
+    while mode() == Mode::Plain
+        && let Ok(Some(taken)) = innermost()
+    {
+        undoing(&taken.names());
+        left.extend(block_on(shield(taken.undo(&format!("a panic: {message}")))));
+    }
+    let _ = OPEN.try_with(|all| {
+        for taken in all.try_borrow().iter().flat_map(|all| all.iter().rev()) {
+            left.extend(taken.names());
+        }
+    });
+    left
 }
 
 impl Saga {
     /// Takes a step, and keeps `undo` for the case that the saga fails. It is kept before the step is
     /// taken: it is called also where the step fails, for that may have taken effect in part, and must
-    /// be right in both cases. Where the run is cancelled, the step is not taken.
+    /// be right in both cases. Where the run is cancelled already, the step is not taken and nothing is
+    /// kept.
     ///
     /// The step is what begins when it is awaited; a request whose [`crate::http::Request::send`] was
     /// called is under way already.
@@ -101,25 +185,38 @@ impl Saga {
         E: From<Error>,
         F: Future<Output = Result<(), Error>> + 'static,
     {
-        let name = name.to_owned();
-        let make = Box::new(move || -> Undoing { Box::pin(undo()) });
-        self.undos.push(Undo { name, make });
         if let Some(why) = reactor::cancelled() {
             return Err(Error::Cancelled(why).into());
         }
+        let name = name.to_owned();
+        let make = Box::new(move || -> Undoing { Box::pin(undo()) });
+        self.0.undos.borrow_mut().push(Undo { name, make });
         step.await
+    }
+}
+
+impl Taken {
+    /// The names of the steps that are not undone, newest first.
+    fn names(&self) -> Vec<String> {
+        let undos = self.undos.try_borrow();
+        let names = undos.iter().flat_map(|all| all.iter().rev());
+        names.map(|u| u.name.clone()).collect()
+    }
+
+    fn pop(&self) -> Option<Undo> {
+        self.undos.borrow_mut().pop()
     }
 
     /// Undoes all steps and returns the names of those that could not be.
-    async fn undo(&mut self, why: &str) -> Vec<String> {
+    async fn undo(&self, why: &str) -> Vec<String> {
         let (mut undone, mut lost) = (Vec::new(), Vec::new());
-        while let Some(mut undo) = self.undos.pop() {
+        while let Some(mut undo) = self.pop() {
             while let Err(failure) = self.attempt(&mut undo).await {
                 let reason = format!(
                     "the saga failed ({why}) and undoing the step {:?} failed for good: {failure}; undone: {}; still done and undone after this: {}",
                     undo.name,
                     names(&undone),
-                    names(self.undos.iter().rev().map(|u| &u.name)),
+                    names(&self.names()),
                 );
                 match doubt(&format!("undo {}", undo.name), &reason).await {
                     Ok(Word::Retry) => continue,
@@ -160,8 +257,7 @@ impl Saga {
     }
 }
 
-fn names(all: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let all: Vec<String> = all.into_iter().map(|n| n.as_ref().to_owned()).collect();
+fn names(all: &[String]) -> String {
     match all.is_empty() {
         true => "none".to_owned(),
         false => all.join(", "),

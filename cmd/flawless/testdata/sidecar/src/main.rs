@@ -32,7 +32,8 @@ struct Stop;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), String> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let server = Server::new(&arguments[0], None);
+    let token = env::var("FLAWLESS_TOKEN").ok().filter(|t| !t.is_empty());
+    let server = Server::new(&arguments[0], token.as_deref());
     let module = fs::read(&arguments[1]).map_err(|e| e.to_string())?;
     let deployed = server.deploy(module.leak()).await?;
     match arguments[2].as_str() {

@@ -236,6 +236,53 @@ async fn saga(url: String) -> Result<(), Error> {
     .await
 }
 
+/// Takes three steps and panics in the last, while a task has taken one.
+#[flawless::workflow("fall")]
+async fn fall(url: String) -> Result<(), Error> {
+    let retry = http::Retry {
+        attempts: 2,
+        initial: Duration::from_millis(1),
+        ..http::Retry::default()
+    };
+    let at = url.clone();
+    drop(flawless::task(flawless::saga(async move |s| {
+        take(s, "beside", &at).await?;
+        flawless::sleep(Duration::from_secs(900)).await
+    })));
+    flawless::saga_with(retry, async |s| {
+        take(s, "first", &url).await?;
+        take(s, "second", &url).await?;
+        let undo = format!("{url}/undo-third");
+        s.step("third", async { panic!("it fell") }, move || {
+            let undo = undo.clone();
+            async move { http::delete(undo).send().await?.success().map(drop) }
+        })
+        .await
+    })
+    .await
+}
+
+/// Takes a step, waits until it is cancelled, and wants to take another.
+#[flawless::workflow("give-up")]
+async fn give_up(url: String) -> Result<(), Error> {
+    flawless::saga(async |s| {
+        take(s, "first", &url).await?;
+        drop(flawless::sleep(Duration::from_secs(3600)).await);
+        take(s, "second", &url).await
+    })
+    .await
+}
+
+async fn take(s: &mut flawless::Saga, name: &'static str, url: &str) -> Result<(), Error> {
+    let (make, undo) = (format!("{url}/{name}"), format!("{url}/undo-{name}"));
+    let step = async move { http::put(make).send().await?.success().map(drop) };
+    s.step(name, step, move || {
+        let undo = undo.clone();
+        async move { http::delete(undo).send().await?.success().map(drop) }
+    })
+    .await
+}
+
 /// Posts what is confirmed by asking, where it is interrupted.
 #[flawless::workflow("confirm")]
 async fn confirm(url: String) -> Result<String, Error> {

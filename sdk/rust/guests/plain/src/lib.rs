@@ -185,3 +185,39 @@ fn together() -> Result<(u32, String, u32, bool), Error> {
     })?;
     Ok((sum, note, count, late))
 }
+
+/// Takes three steps and panics in the last, while a task has taken one.
+#[flawless::workflow("fall")]
+fn fall(url: String) -> Result<(), Error> {
+    let retry = http::Retry {
+        attempts: 2,
+        initial: Duration::from_millis(1),
+        ..http::Retry::default()
+    };
+    let at = url.clone();
+    drop(flawless::task(flawless::saga(async move |s| {
+        take(s, "beside", &at).await?;
+        flawless::sleep(Duration::from_secs(900)).await
+    })));
+    flawless::saga_with(retry, async |s| {
+        take(s, "first", &url).await?;
+        take(s, "second", &url).await?;
+        let undo = format!("{url}/undo-third");
+        s.step("third", async { panic!("it fell") }, move || {
+            let undo = undo.clone();
+            async move { http::delete(undo).send().await?.success().map(drop) }
+        })
+        .await
+    })
+    .wait()
+}
+
+async fn take(s: &mut flawless::Saga, name: &'static str, url: &str) -> Result<(), Error> {
+    let (make, undo) = (format!("{url}/{name}"), format!("{url}/undo-{name}"));
+    let step = async move { http::put(make).send().await?.success().map(drop) };
+    s.step(name, step, move || {
+        let undo = undo.clone();
+        async move { http::delete(undo).send().await?.success().map(drop) }
+    })
+    .await
+}

@@ -1,0 +1,65 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// open is what asks for no token: how the server is, and promises, whose own token is the right to
+// settle them.
+var open = []string{"GET /api/v1/health", "POST /api/v1/promises/{token}", "POST /api/v1/promises/{token}/reject"}
+
+// theirs is where flawless.dev's operations are, whose refusals are {"error": text}.
+var theirs = []string{"/api/module/", "/api/workflow/", "/workflow/"}
+
+// Require lets nobody in who does not send the token (RFC 6750: Authorization: Bearer TOKEN), except
+// to what is open to all. With "" it returns next. A request that is refused is not read.
+func Require(token string, next http.Handler) http.Handler {
+	if token == "" {
+		return next
+	}
+	want := sha256.Sum256([]byte(token)) // of one length, whatever is sent
+	refuse := refusing(`Bearer realm="flawless"`, "this server asks for a bearer token and the request has none")
+	another := refusing(`Bearer realm="flawless", error="invalid_token"`, "the bearer token is not that of this server")
+	mux := http.NewServeMux()
+	for _, pattern := range open {
+		mux.Handle(pattern, next)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		got := sha256.Sum256([]byte(strings.TrimSpace(sent)))
+		switch {
+		case !strings.EqualFold(scheme, "Bearer"):
+			refuse.ServeHTTP(w, r)
+		case subtle.ConstantTimeCompare(got[:], want[:]) != 1:
+			another.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+	return mux
+}
+
+// refusing answers every request with status 401.
+func refusing(challenge, why string) http.Handler {
+	const hint = ": send the server's token as Authorization: Bearer TOKEN, with the command line in $FLAWLESS_TOKEN or by --token-file"
+	p := Problem{Type: "about:blank", Title: http.StatusText(http.StatusUnauthorized), Status: http.StatusUnauthorized, Detail: why + hint, Code: flawless.Denied}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var v any = p
+		w.Header().Set("Content-Type", p.ContentType(""))
+		for _, prefix := range theirs {
+			if strings.HasPrefix(r.URL.Path, prefix) {
+				v = map[string]string{"error": p.Detail}
+				w.Header().Set("Content-Type", "application/json")
+			}
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
+		w.WriteHeader(p.Status)
+		_ = json.NewEncoder(w).Encode(v)
+	})
+}
