@@ -68,6 +68,13 @@ type Turn struct {
 	Ended   *Ended            `json:"ended,omitempty" cbor:"9,keyasint,omitempty"`
 	Cost    uint64            `json:"cost,omitempty" cbor:"10,keyasint,omitempty"`   // metered units
 	Labels  map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"` // that the guest set; "" removes one
+	As      *Self             `json:"as,omitempty" cbor:"41,keyasint,omitempty"`     // in a fork: what the guest was told it is, from this turn on
+}
+
+// Self is what a guest knows of its run: its id, and where the outside reaches the engine.
+type Self struct {
+	Run string `json:"run" cbor:"1,keyasint"`
+	URL string `json:"url,omitempty" cbor:"2,keyasint,omitempty"`
 }
 
 // Ended is how a workflow's function came to its end.
@@ -179,8 +186,8 @@ type End struct {
 	Who     string  `json:"who,omitempty" cbor:"3,keyasint,omitempty"`
 }
 
-// Origin is where a run has its past from. Its guest is told the id of the first run of all, so that it
-// computes the same.
+// Origin is where a run has its past from. In that past its guest is told the id of the first run of
+// all, so that it computes the same; [Turn.As] says from which turn on it is told another one.
 type Origin struct {
 	Run  string `json:"run" cbor:"1,keyasint"`            // the first run of all, as the guest knows it
 	Of   string `json:"of" cbor:"2,keyasint"`             // the run whose log was taken

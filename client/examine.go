@@ -46,7 +46,7 @@ func (c *Client) Trace(ctx context.Context, id string, o Trace, module []byte) (
 
 // Export says what goes into a bundle.
 type Export struct {
-	Redact  []string // paths of values to take out, such as $.card.number
+	Redact  []string // what to take out: $.card.number, header:Authorization, query:token
 	LogOnly bool     // without module and image
 }
 

@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/rehearsal"
+	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
 var record = flag.Bool("record", false, "record the logs of this version anew; only before it is released")
@@ -34,9 +37,52 @@ var recorded = []struct {
 	input   any
 }{
 	{"hello", true, map[string]any{"name": "Ann"}},
+	{"hello-rust", true, map[string]any{"name": "Ann"}},
 	{"checkout", false, map[string]any{"id": "1", "item": "book", "quantity": 1, "card": "c", "cents": 5, "services": "https://shop.test"}},
 	{"crawl", false, map[string]any{"base": "http://pages.test/"}},
 	{"reminder", false, map[string]any{"url": "http://remind.test/", "text": "pay", "times": 3, "every_days": 7, "days": 7}},
+	{"travel", false, map[string]any{"id": "1", "to": "Oslo", "services": "https://travel.test"}},
+}
+
+// outside answers what is recorded. There is no car, so a trip is taken back.
+func outside() http.Handler {
+	n := 0
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/cars/") {
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
+		n++
+		fmt.Fprintf(w, `{"id":"n%d"}`, n)
+	})
+}
+
+// buildToKeep builds an example without the names of folders of this machine in it.
+func buildToKeep(t *testing.T, example string) []byte {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(example, "Cargo.toml")); err != nil {
+		return build(t, example, "-trimpath", "-ldflags=-s -w")
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sysroot, err := exec.Command("rustc", "--print", "sysroot").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := cmp.Or(os.Getenv("CARGO_HOME"), filepath.Join(os.Getenv("HOME"), ".cargo"))
+	crates, _ := filepath.Glob(filepath.Join(home, "registry", "src", "*"))
+	flags := []string{"--remap-path-prefix=" + root + "=flawless", "--remap-path-prefix=" + strings.TrimSpace(string(sysroot)) + "=rust"}
+	for _, dir := range crates {
+		flags = append(flags, "--remap-path-prefix="+dir+"=crates")
+	}
+	t.Setenv("RUSTFLAGS", strings.Join(flags, " "))
+	bin, err := rusttest.Build(example, rusttest.WASI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
 }
 
 // TestRecord writes the logs, where it is told to.
@@ -48,14 +94,13 @@ func TestRecord(t *testing.T) {
 	dir := filepath.Join(logs, fmt.Sprintf("v%d", flawless.LogFormat))
 	hashes := map[string]string{}
 	for _, r := range recorded {
-		bin := build(t, r.example)
+		bin := buildToKeep(t, r.example)
 		in, err := json.Marshal(r.input)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := 0
 		result, err := rehearsal.Run(t.Context(), rehearsal.Options{Guest: rt, Binary: bin, Workflow: r.example, Input: in,
-			Outside: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { n++; fmt.Fprintf(w, `{"id":"n%d"}`, n) })})
+			Outside: outside()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,6 +158,10 @@ func TestOldLogsReplay(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(logs, "v*", "*.bundle"))
 	if err != nil || len(files) < len(recorded) {
 		t.Fatalf("there are %d recorded runs, %v", len(files), err)
+	}
+	folders, err := filepath.Glob("*/README.md")
+	if err != nil || len(folders) != len(recorded) {
+		t.Errorf("there are the examples %v, and %d runs of examples are recorded; record one of each", folders, len(recorded))
 	}
 	rt := runtime(t)
 	for _, file := range files {

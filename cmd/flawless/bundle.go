@@ -24,8 +24,10 @@ func (a *app) exportCommand() *cobra.Command {
 	c := &cobra.Command{Use: "export ID", Short: "Write a run into one file", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		Long: "Writes a bundle: the run's log, its module and, where there is one, its frozen image. It replays bit for bit on any\n" +
 			"machine (flawless replay FILE), and can be kept by another server (flawless workflow import FILE).\n" +
-			"Secrets are never in it. Values of bodies can be taken out by path; a list or object keeps its shape.",
-		Example: "  flawless workflow export order-42 -o order-42.bundle --redact '$.card.number' --redact '..token'",
+			"Secrets are never in it. Values of bodies can be taken out by path, of headers and of parameters of URLs by name; a\n" +
+			"list or object keeps its shape.",
+		Example: "  flawless workflow export order-42 -o order-42.bundle --redact '$.card.number' --redact '..token'\n" +
+			"  flawless workflow export order-42 --redact header:Authorization --redact query:key",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -54,7 +56,7 @@ func (a *app) exportCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVarP(&file, "output", "o", "", "file to write, - is standard output (default ID.bundle)")
-	f.StringArrayVar(&o.Redact, "redact", nil, "path of values to take out of bodies, such as $.card.number, items[*].price, ..token")
+	f.StringArrayVar(&o.Redact, "redact", nil, "what to take out: a path into bodies such as $.card.number, items[*].price, ..token; header:NAME; query:NAME")
 	f.BoolVar(&o.LogOnly, "log-only", false, "leave module and image out; enough for flawless check")
 	return c
 }
@@ -175,7 +177,7 @@ func replayBundle(ctx context.Context, m *guest.Module, b bundle.Bundle) (flawle
 		if err != nil {
 			return flawless.Replay{}, errors.Join(err, flawless.Damaged)
 		}
-		o.Redact = r.JSON
+		o.Redact = &r
 	}
 	return engine.Replay(ctx, m, b.Manifest.Run.ID, engine.Records(b.Log), o)
 }

@@ -47,6 +47,7 @@ var allowed = []struct {
 // package hides must not be seen elsewhere.
 var hidden = []struct{ path, by string }{
 	{"github.com/tetratelabs/wazero", "internal/guest"},
+	{"github.com/ianlancetaylor/demangle", "internal/guest"},
 	{"github.com/cockroachdb/pebble", "internal/store/pebble"},
 	{"github.com/danielgtaylor/huma", "internal/server"},
 	{"github.com/adhocore/gronx", "internal/cron"},

@@ -52,7 +52,7 @@ type Manifest struct {
 	GuestInterface int             `json:"guest_interface"`
 	Run            flawless.Run    `json:"run"`
 	Module         flawless.Module `json:"module"`             // name, digest; version 0 where it is not known
-	Redacted       []string        `json:"redacted,omitempty"` // paths whose values were taken out
+	Redacted       []string        `json:"redacted,omitempty"` // what was taken out, see NewRedaction
 }
 
 // Write writes a bundle. The same bundle gives the same bytes.

@@ -110,9 +110,32 @@ func TestValuesAreTakenOutByPath(t *testing.T) {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
-	for _, bad := range []string{"", "$", "a..", "a[", "a[x]", "a[-1]", "."} {
+	for _, bad := range []string{"", "$", "a..", "a[", "a[x]", "a[-1]", ".", "header:", "query:"} {
 		if _, err := NewRedaction([]string{bad}); !errors.Is(err, flawless.Invalid) {
 			t.Errorf("path %q: %v", bad, err)
 		}
+	}
+}
+
+func TestHeadersAndParametersAreTakenOutByName(t *testing.T) {
+	t.Parallel()
+	r, err := NewRedaction([]string{"header:authorization", "query:key", "query:a b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ name, in, want string }{
+		{"a header", `{"headers":[["Authorization","Bearer x"],["Accept","*/*"]],"status":200}`, `{"headers":[["Authorization","redacted"],["Accept","*/*"]],"status":200}`},
+		{"one that comes twice", `{"headers":[["authorization","x"],["AUTHORIZATION","y"]]}`, `{"headers":[["authorization","redacted"],["AUTHORIZATION","redacted"]]}`},
+		{"a parameter", `{"url":"https://x.test/a?b=1&key=4711&c=2#key"}`, `{"url":"https://x.test/a?b=1&key=redacted&c=2#key"}`},
+		{"one that is escaped", `{"url":"https://x.test/?a+b=1\u0026key=2"}`, `{"url":"https://x.test/?a+b=redacted\u0026key=redacted"}`},
+		{"a longer name", `{"url":"https://x.test/?monkey=1"}`, `{"url":"https://x.test/?monkey=1"}`},
+		{"no head", `?key=1`, `?key=redacted`},
+	} {
+		if got := string(r.Head([]byte(row.in))); got != row.want {
+			t.Errorf("%s: %s, want %s", row.name, got, row.want)
+		}
+	}
+	if got, want := string(r.JSON([]byte(`{"see":"http://x.test/?key=1"}`))), `{"see":"http://x.test/?key=redacted"}`; got != want {
+		t.Errorf("JSON became %s, want %s", got, want)
 	}
 }

@@ -4,14 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/flawless-engine/flawless"
 )
 
-// Redaction takes values out of JSON. It may be used concurrently; the zero value takes out nothing.
-type Redaction struct{ paths [][]segment }
+// Redaction takes values out of JSON, headers and queries of URLs. It may be used concurrently; the
+// zero value takes out nothing.
+type Redaction struct {
+	paths   [][]segment
+	headers []string
+	query   []*regexp.Regexp // what is before the value is its first group
+}
 
 // segment is one step of a path: a member, an element, all of them (any), or, with deep set, what
 // follows at any depth.
@@ -22,16 +30,29 @@ type segment struct {
 	deep  bool
 }
 
-// NewRedaction understands paths: `$.card.number`, `items[*].price`, `items[0]`, `*.token`,
-// `..password` (at any depth). The leading `$.` may be missing.
-func NewRedaction(paths []string) (Redaction, error) {
+// NewRedaction understands paths into JSON: `$.card.number`, `items[*].price`, `items[0]`, `*.token`,
+// `..password` (at any depth). The leading `$.` may be missing. `header:Authorization` is a header,
+// however it is written, and `query:token` a parameter of URLs.
+func NewRedaction(what []string) (Redaction, error) {
 	var r Redaction
-	for _, p := range paths {
-		s, err := parsePath(p)
-		if err != nil {
-			return Redaction{}, fmt.Errorf("the path %q to redact: %v; write it like $.card.number, items[*].price or ..password: %w", p, err, flawless.Invalid)
+	for _, p := range what {
+		header, isHeader := strings.CutPrefix(p, "header:")
+		param, isParam := strings.CutPrefix(p, "query:")
+		switch {
+		case isHeader && header != "":
+			r.headers = append(r.headers, header)
+		case isParam && param != "":
+			name := regexp.QuoteMeta(param) + "|" + regexp.QuoteMeta(url.QueryEscape(param))
+			r.query = append(r.query, regexp.MustCompile(`((?:[?&]|\\u0026)(?:`+name+`)=)[^&\s"'#\\]*`))
+		case isHeader || isParam:
+			return Redaction{}, fmt.Errorf("%q to redact: a name is missing; write it like header:Authorization or query:token: %w", p, flawless.Invalid)
+		default:
+			s, err := parsePath(p)
+			if err != nil {
+				return Redaction{}, fmt.Errorf("the path %q to redact: %v; write it like $.card.number, items[*].price or ..password: %w", p, err, flawless.Invalid)
+			}
+			r.paths = append(r.paths, s)
 		}
-		r.paths = append(r.paths, s)
 	}
 	return r, nil
 }
@@ -86,10 +107,13 @@ func parsePath(p string) ([]segment, error) {
 	return out, nil
 }
 
-// JSON returns text with the values taken out; strings become "redacted", numbers 0, true becomes
+// JSON returns text with the values that paths lead to, and parameters of URLs, taken out; strings become "redacted", numbers 0, true becomes
 // false; lists and objects keep their shape. What is not JSON, and what no path leads into, is
 // returned as it is.
 func (r Redaction) JSON(text []byte) []byte {
+	if len(r.query) > 0 && json.Valid(text) {
+		text = []byte(r.Text(string(text)))
+	}
 	if len(r.paths) == 0 || len(text) == 0 {
 		return text
 	}
@@ -168,15 +192,87 @@ func blank(v any) any {
 	return v
 }
 
-// Redact returns the bundle with the values that the paths lead to taken out of every input, output,
-// body, datum and field of a line. The image goes, too: it has them in it.
-func Redact(b Bundle, paths []string) (Bundle, error) {
-	r, err := NewRedaction(paths)
-	if err != nil || len(paths) == 0 {
+// Text returns text with the parameters of URLs in it taken out.
+func (r Redaction) Text(text string) string {
+	for _, q := range r.query {
+		text = q.ReplaceAllString(text, "${1}redacted")
+	}
+	return text
+}
+
+// Head returns the head of a call or an answer with headers and parameters of URLs taken out.
+func (r Redaction) Head(head []byte) []byte {
+	if len(r.query) > 0 {
+		head = []byte(r.Text(string(head)))
+	}
+	var h struct {
+		Headers [][2]string `json:"headers"`
+	}
+	if len(r.headers) == 0 || json.Unmarshal(head, &h) != nil {
+		return head
+	}
+	changed := false
+	for i, pair := range h.Headers {
+		if slices.ContainsFunc(r.headers, func(name string) bool { return strings.EqualFold(name, pair[0]) }) {
+			h.Headers[i][1], changed = "redacted", true
+		}
+	}
+	if !changed {
+		return head
+	}
+	var all map[string]any
+	d := json.NewDecoder(bytes.NewReader(head))
+	d.UseNumber()
+	if d.Decode(&all) != nil {
+		return head
+	}
+	all["headers"] = h.Headers
+	out, err := json.Marshal(all)
+	if err != nil {
+		return head
+	}
+	return out
+}
+
+// Call returns a call with the values taken out.
+func (r Redaction) Call(c flawless.Call) flawless.Call {
+	c.Head, c.Body = r.Head(c.Head), r.JSON(c.Body)
+	return c
+}
+
+// Ended returns an end with the values taken out; nil is nil.
+func (r Redaction) Ended(e *flawless.Ended) *flawless.Ended {
+	if e == nil {
+		return nil
+	}
+	return &flawless.Ended{Output: r.JSON(e.Output), Failure: r.failure(e.Failure)}
+}
+
+func (r Redaction) failure(f *flawless.Failure) *flawless.Failure {
+	if f == nil {
+		return nil
+	}
+	out := *f
+	out.Message, out.Stack = r.Text(f.Message), r.Text(f.Stack)
+	return &out
+}
+
+// Redact returns the bundle with what NewRedaction understands taken out of every input, output, body,
+// message, datum and field of a line, and headers and parameters out of every head and text. The image
+// goes, too: it has them in it.
+func Redact(b Bundle, what []string) (Bundle, error) {
+	r, err := NewRedaction(what)
+	if err != nil || len(what) == 0 {
 		return b, err
 	}
-	b.Manifest.Redacted, b.Image = paths, nil
+	b.Manifest.Redacted, b.Image = what, nil
 	b.Manifest.Run.Output = r.JSON(b.Manifest.Run.Output)
+	b.Manifest.Run.Failure = r.failure(b.Manifest.Run.Failure)
+	b.Manifest.Run.Unresolved = slices.Clone(b.Manifest.Run.Unresolved)
+	for i, d := range b.Manifest.Run.Unresolved {
+		d.Request, d.Reason = r.Text(d.Request), r.Text(d.Reason)
+		b.Manifest.Run.Unresolved[i] = d
+	}
 	log := make([]flawless.Record, len(b.Log))
 	for i, rec := range b.Log {
 		entries := make([]flawless.Entry, len(rec.Entries))
@@ -197,11 +293,27 @@ func (r Redaction) entry(e flawless.Entry) flawless.Entry {
 		e.Start = &s
 	case e.Arrival != nil:
 		a := *e.Arrival
-		a.Body = r.JSON(a.Body)
+		a.Head, a.Body, a.Note = r.Head(a.Head), r.JSON(a.Body), r.Text(a.Note)
 		e.Arrival = &a
+	case e.Attempt != nil:
+		a := *e.Attempt
+		a.Result = r.Text(a.Result)
+		e.Attempt = &a
+	case e.Unknown != nil:
+		u := *e.Unknown
+		u.Reason = r.Text(u.Reason)
+		e.Unknown = &u
+	case e.Message != nil:
+		m := *e.Message
+		m.Body = r.JSON(m.Body)
+		e.Message = &m
+	case e.End != nil:
+		end := *e.End
+		end.Failure = *r.failure(&end.Failure)
+		e.End = &end
 	case e.Decision != nil:
 		d := *e.Decision
-		d.Body = r.JSON(d.Body)
+		d.Body, d.Text, d.Note = r.JSON(d.Body), r.Text(d.Text), r.Text(d.Note)
 		e.Decision = &d
 	case e.Turn != nil:
 		e.Turn = r.turn(*e.Turn)
@@ -212,17 +324,14 @@ func (r Redaction) entry(e flawless.Entry) flawless.Entry {
 func (r Redaction) turn(t flawless.Turn) *flawless.Turn {
 	calls := make([]flawless.Call, len(t.Calls))
 	for i, c := range t.Calls {
-		c.Body = r.JSON(c.Body)
-		calls[i] = c
+		calls[i] = r.Call(c)
 	}
 	lines := make([]flawless.Line, len(t.Lines))
 	for i, l := range t.Lines {
-		l.Fields = r.JSON(l.Fields)
+		l.Text, l.Fields = r.Text(l.Text), r.JSON(l.Fields)
 		lines[i] = l
 	}
 	t.Calls, t.Lines, t.Data = calls, lines, r.JSON(t.Data)
-	if t.Ended != nil && len(t.Ended.Output) > 0 {
-		t.Ended = &flawless.Ended{Output: r.JSON(t.Ended.Output)}
-	}
+	t.Ended = r.Ended(t.Ended)
 	return &t
 }

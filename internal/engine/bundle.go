@@ -14,7 +14,7 @@ import (
 
 // Export says what goes into a bundle.
 type Export struct {
-	Redact  []string // paths of values to take out, see bundle.NewRedaction
+	Redact  []string // what to take out, see bundle.NewRedaction
 	LogOnly bool     // without module and image
 }
 

@@ -3,7 +3,9 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,10 +112,49 @@ func TestARedactedBundleReplays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Replay(context.Background(), fixture().module, "run", Records(b.Log), Examine{Redact: r.JSON})
+		got, err := Replay(context.Background(), fixture().module, "run", Records(b.Log), Examine{Redact: &r})
 		if err != nil || got.Divergence != nil {
 			t.Errorf("%+v %v, %v", got, got.Divergence, err)
 		}
 		time.Sleep(time.Second)
 	})
+}
+
+func TestABundleWithoutHeadersAndParametersReplays(t *testing.T) {
+	t.Parallel()
+	out := newOutside(t)
+	e := open(t, mem.New(), Options{})
+	steps := []any{map[string]any{"post": "/a?b=1&key=4711"}, map[string]any{"put": "/c?key=4711"}}
+	mustStart(t, e, "script", map[string]any{"url": out.URL, "steps": steps}, "run")
+	if r := mustEnd(t, e, "run"); r.Status != flawless.Completed {
+		t.Fatalf("it is %+v", r)
+	}
+	whole, err := e.Export(t.Context(), "run", Export{LogOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	less, err := e.Export(t.Context(), "run", Export{LogOnly: true, Redact: []string{"header:content-type", "query:key"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(b bundle.Bundle) string {
+		out, err := json.Marshal([]any{b.Log, b.Manifest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	for _, secret := range []string{"4711", "text/plain"} {
+		if !strings.Contains(text(whole), secret) || strings.Contains(text(less), secret) {
+			t.Errorf("%s was in it: %v, and is: %v", secret, strings.Contains(text(whole), secret), strings.Contains(text(less), secret))
+		}
+	}
+	r, err := bundle.NewRedaction(less.Manifest.Redacted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Replay(t.Context(), fixture().module, "run", Records(less.Log), Examine{Redact: &r})
+	if err != nil || got.Divergence != nil || got.Calls == 0 {
+		t.Errorf("%+v %v, %v", got, got.Divergence, err)
+	}
 }

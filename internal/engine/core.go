@@ -39,6 +39,8 @@ type state struct {
 
 	paused  *flawless.Pause
 	cancel  *flawless.Cancel
+	known   flawless.Self   // what the guest was told it is
+	was     []string        // the ids that it was told before
 	status  flawless.Status // an end, or "" while the run is open
 	output  []byte
 	failure *flawless.Failure
@@ -79,6 +81,7 @@ func (s *state) step(e flawless.Entry) []try {
 	case e.Start != nil:
 		s.start = *e.Start
 		s.time = e.Start.Time
+		s.known = firstSelf(s.id, s.start)
 		s.labels = e.Start.Labels
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
@@ -133,6 +136,9 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
 	s.labels = labelled(s.labels, t.Labels)
+	if t.As != nil {
+		s.was, s.known = append(s.was, s.known.Run), *t.As
+	}
 	if len(t.Answers) > 0 {
 		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return slices.Contains(t.Answers, a.Call) })
 	}

@@ -105,11 +105,11 @@ func (e *Engine) answer(r *run, n int, a flawless.Answer) {
 	r.wakeLocked()
 }
 
-// openErrands returns the errands of a run that have no answer, of one kind or of all, in the order
-// in which they were made. The caller holds mu.
+// openErrands returns the errands of a run that have no answer and wait for nobody's decision, of one
+// kind or of all, in the order in which they were made. The caller holds mu.
 func (r *run) openErrands(kind string) (ns []int) {
 	for _, c := range r.s.calls {
-		if c.bad == nil && c.kind.Errand && (kind == "" || c.Kind == kind) {
+		if c.bad == nil && c.kind.Errand && c.doubt == "" && (kind == "" || c.Kind == kind) {
 			ns = append(ns, c.N)
 		}
 	}
@@ -135,6 +135,12 @@ func (e *Engine) after(r *run, batch []pending) {
 				}
 				r.mu.Unlock()
 			}
+		case p.entry.Decision != nil && p.entry.Decision.Resolution == flawless.Retry:
+			r.mu.Lock()
+			if c := r.s.calls[p.entry.Decision.Call]; c != nil && c.bad == nil && c.kind.Errand {
+				todo = append(todo, c.N)
+			}
+			r.mu.Unlock()
 		case p.entry.Cancel != nil:
 			r.mu.Lock()
 			todo = append(todo, r.openErrands(effect.Spawn)...)

@@ -21,7 +21,8 @@ type Fork struct {
 
 // Fork starts a run that shares the past of another one up to a turn, and goes on for real. What the
 // other one had called and was answered later, this one is answered, too; a call of the past whose
-// outcome nobody knows is in doubt. Code that asks for something else in the past is
+// outcome nobody knows is in doubt, unless it can be carried out for this one. With its first own turn
+// its guest is told its own id. Code that asks for something else in the past is
 // *flawless.Divergence. After a crash in the middle there is the whole run or none.
 func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
 	if o.ID == "" {
@@ -123,18 +124,18 @@ func (f *fork) answers() error {
 			if x.Arrival == nil {
 				continue
 			}
-			kind, waits := f.p.waits[x.Arrival.Call]
-			if k := f.e.kinds[kind]; waits && (k == nil || !k.Idle) { // nobody cancelled this one
+			c, waits := f.p.waits[x.Arrival.Call]
+			if k := f.e.kinds[c.Kind]; waits && (k == nil || !k.Idle) && !takesHold(c) { // nobody cancelled this one
 				f.later[x.Arrival.Call] = *x.Arrival
 			}
 		}
 	}
 	for _, d := range f.Answers {
-		kind, waits := f.p.waits[d.Call]
+		c, waits := f.p.waits[d.Call]
 		switch {
 		case !waits:
 			return fmt.Errorf("call %d cannot be given another answer: up to turn %d it was not made, or its answer was delivered already; fork at an earlier turn: %w", d.Call, f.Turn, flawless.Invalid)
-		case kind == effect.HTTP:
+		case c.Kind == effect.HTTP:
 			a, err := effect.ResponseAnswer(d.Call, d.Status, d.Body)
 			if err != nil {
 				return fmt.Errorf("the answer of call %d: %w", d.Call, err)
@@ -161,8 +162,8 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 			start := *x.Start
 			start.Digest, start.Origin = f.digest, origin(f.id, start.Origin, f.Turn)
 			x.Start = &start
-		case x.Arrival != nil && f.given[x.Arrival.Call].Head != nil && f.p.waits[x.Arrival.Call] != "":
-			continue // another answer takes its place
+		case x.Arrival != nil && f.replaced(x.Arrival.Call):
+			continue
 		case x.Upgrade != nil:
 			continue // its code is that of the start
 		}
@@ -175,12 +176,65 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
 			arrival.Arrival.Message = a.Message
 			take(arrival)
-		} else if c.bad == nil && (c.kind.Perform != nil || c.kind.Errand) && c.doubt == "" {
+		} else if c.bad == nil && (c.kind.Perform != nil || c.Kind == effect.Spawn || c.Kind == effect.Send) && c.doubt == "" {
 			take(flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N,
 				Reason: fmt.Sprintf("run %s, which this one was forked from, made the call, and no outcome of it is known", f.id)}})
 		}
 	}
 	return s, out
+}
+
+// replaced tells whether an answer of the past that was not delivered in it has no place in the fork:
+// another one was given, or it says that the other run holds a state.
+func (f *fork) replaced(call int) bool {
+	c, waits := f.p.waits[call]
+	return waits && (f.given[call].Head != nil || takesHold(c))
+}
+
+// takesHold tells whether the answer of a call is that its run holds a state.
+func takesHold(c flawless.Call) bool {
+	h, err := effect.ParseState(c)
+	return c.Kind == effect.State && err == nil && h.Op == effect.StateLock
+}
+
+// firstSelf is what a guest is told at the start of its run.
+func firstSelf(id string, s flawless.Start) flawless.Self {
+	if s.Origin != nil {
+		id = s.Origin.Run
+	}
+	return flawless.Self{Run: id, URL: s.URL}
+}
+
+// ownSelf returns what a guest is to be told in its next turn: the guest of a fork knows itself as
+// another run until then. It is nil for all others. The caller holds mu.
+func (r *run) ownSelf() *flawless.Self {
+	if r.s.known.Run == r.id {
+		return nil
+	}
+	return &flawless.Self{Run: r.id, URL: r.e.url}
+}
+
+// inherited returns the value that the run was told with a hold which is not its own: it is of the
+// past that it shares with another run.
+func (e *Engine) inherited(r *run, lock int) (value []byte, found bool, err error) {
+	r.mu.Lock()
+	origin := r.s.start.Origin
+	r.mu.Unlock()
+	if origin == nil {
+		return nil, false, nil
+	}
+	for rec, err := range e.store.Log(e.performCtx, r.id, 0) {
+		if err != nil {
+			return nil, false, err
+		}
+		for _, x := range rec.Entries { // the first record is all of the past
+			if x.Arrival != nil && x.Arrival.Call == lock {
+				return x.Arrival.Body, true, nil
+			}
+		}
+		break
+	}
+	return nil, false, nil
 }
 
 // past returns the entries up to the last turn that is shared.

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -169,6 +171,159 @@ func TestAForkOfACallInTheAirNeedsADecision(t *testing.T) {
 	}
 	if n := out.count("/once"); n != 1 {
 		t.Errorf("the outside saw %d requests", n)
+	}
+}
+
+// TestAForkIsItself: what a fork makes is its own, also after a restart and in the fork of a fork.
+func TestAForkIsItself(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	o := Options{URL: "http://first.example", Freezing: Freezing{Units: 1}}
+	e := open(t, kv, o)
+	settled := func(id string) {
+		t.Helper()
+		until(t, e, id, func(r flawless.Run) bool { return r.Turns >= 2 && r.Status == flawless.Waiting })
+		var data struct{ Token, URL string }
+		d, err := e.Data(t.Context(), id)
+		if err != nil || json.Unmarshal(d, &data) != nil {
+			t.Fatal(string(d), err)
+		}
+		open, err := e.Promises(t.Context(), id)
+		if err != nil || len(open) != 2 || id != "h" && data.Token != open[1].Token {
+			t.Fatalf("run %s shows the token %s and has the promises %+v, %v", id, data.Token, open, err)
+		}
+		for i, p := range open {
+			value, _ := json.Marshal(fmt.Sprint(id, i))
+			if _, err := e.Settle(t.Context(), p.Token, Settlement{Value: value}, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	mustStart(t, e, "itself", nil, "f")
+	until(t, e, "f", func(r flawless.Run) bool { return r.Turns == 1 })
+	if _, err := e.Fork(t.Context(), "f", Fork{Turn: 1, ID: "g"}); err != nil {
+		t.Fatal(err)
+	}
+	mustSend(t, e, "f", "go", `""`)
+	mustSend(t, e, "g", "go", `""`)
+	until(t, e, "g", func(r flawless.Run) bool { return r.Turns == 2 })
+	e.Kill()
+	o.URL = "http://second.example"
+	e = open(t, kv, o)
+	if _, err := e.Fork(t.Context(), "g", Fork{Turn: 2, ID: "h"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Fork(t.Context(), "f", Fork{Turn: 0, ID: "i"}); err != nil {
+		t.Fatal(err)
+	}
+	mustSend(t, e, "i", "go", `""`)
+	for _, row := range []struct{ id, out, url string }{
+		{"f", `{"Before":"f","After":"f","Old":"f0","New":"f1","Mail":3}`, "http://first.example/api/v1/promises/"},
+		{"g", `{"Before":"f","After":"g","Old":"g0","New":"g1","Mail":3}`, "http://first.example/api/v1/promises/"},
+		{"h", `{"Before":"f","After":"g","Old":"h0","New":"h1","Mail":3}`, "http://first.example/api/v1/promises/"},
+		{"i", `{"Before":"i","After":"i","Old":"i0","New":"i1","Mail":3}`, "http://second.example/api/v1/promises/"},
+	} {
+		settled(row.id)
+		mustComplete(t, e, row.id, row.out)
+		if d, err := e.Data(t.Context(), row.id); err != nil || !strings.Contains(string(d), row.url) {
+			t.Errorf("run %s has the data %s, %v", row.id, d, err)
+		}
+		if got, err := e.Replay(t.Context(), row.id, nil); err != nil || got.Divergence != nil {
+			t.Errorf("run %s replayed: %+v, %v", row.id, got.Divergence, err)
+		}
+	}
+	if n := messages(t, e, "f"); n != 4 {
+		t.Errorf("the first run got %d messages, its forks sent it some", n)
+	}
+}
+
+// TestAForkSpawnsAChildOfItsPastWhenToldSo: the child is the other run's until a person decides.
+func TestAForkSpawnsAChildOfItsPastWhenToldSo(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	e := open(t, kv, Options{})
+	mustStart(t, e, "parent", false, "f")
+	untilThere(t, e, "f.2")
+	r, err := e.Fork(t.Context(), "f", Fork{Turn: 1, ID: "g"})
+	if err != nil || len(r.Unresolved) != 1 || r.Unresolved[0].Call != 2 {
+		t.Fatalf("it is %+v, %v", r, err)
+	}
+	e.Kill()
+	e = open(t, kv, Options{})
+	if r, err := e.Pause(t.Context(), "g", flawless.Pause{}); err != nil || len(r.Unresolved) != 1 {
+		t.Fatalf("after a restart it is %+v, %v", r, err)
+	}
+	if _, err := e.Pause(t.Context(), "g", flawless.Pause{Resume: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Run(t.Context(), "g.2"); !errors.Is(err, flawless.NotFound) {
+		t.Fatalf("nobody wanted a child: %v", err)
+	}
+	if _, err := e.Resolve(t.Context(), "g", flawless.Decision{Call: 2, Resolution: flawless.Retry}); err != nil {
+		t.Fatal(err)
+	}
+	untilThere(t, e, "g.2")
+	if _, err := e.Cancel(t.Context(), "g", flawless.Cancel{}); err != nil {
+		t.Fatal(err)
+	}
+	mustEnd(t, e, "g")
+	if r := mustEnd(t, e, "g.2"); r.Status != flawless.Cancelled {
+		t.Errorf("its child became %+v", r)
+	}
+	if r, err := e.Run(t.Context(), "f.2"); err != nil || r.Status.Ended() {
+		t.Errorf("the child of the other run became %+v, %v", r, err)
+	}
+}
+
+// TestAForkAndTheStatesOfItsPast: it was told that it holds a state, which is the other run's, or waits
+// for one as that one did.
+func TestAForkAndTheStatesOfItsPast(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	fork := func(of string, turn int, id string) {
+		t.Helper()
+		until(t, e, of, func(r flawless.Run) bool { return r.Turns >= turn })
+		if _, err := e.Fork(t.Context(), of, Fork{Turn: turn, ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(id, why string) {
+		t.Helper()
+		mustSend(t, e, id, "go", `"`+id+`"`)
+		if r := mustEnd(t, e, id); r.Failure == nil || !strings.Contains(r.Failure.Message, why) {
+			t.Errorf("run %s became %+v, %+v", id, r, r.Failure)
+		}
+	}
+	completes := func(id string) {
+		t.Helper()
+		mustSend(t, e, id, "go", `"`+id+`"`)
+		mustComplete(t, e, id, `"kept"`)
+	}
+	mustStart(t, e, "keep", "", "a")
+	fork("a", 2, "held")
+	refused("held", "run a holds it now")
+	fork("a", 2, "late")
+	if _, err := e.Cancel(t.Context(), "a", flawless.Cancel{}); err != nil {
+		t.Fatal(err)
+	}
+	mustEnd(t, e, "a")
+	fork("a", 2, "b")
+	completes("b")
+	refused("late", "it was changed since")
+
+	mustStart(t, e, "keep", "", "c")
+	holds(t, e, "c")
+	mustStart(t, e, "keep", "", "d")
+	queued(t, e, "d")
+	fork("d", 1, "f")
+	for _, id := range []string{"c", "d", "f"} {
+		holds(t, e, id)
+		completes(id)
+	}
+	fork("d", 1, "g") // which got it later
+	completes("g")
+	if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != `"bcdfg"` || s.Holder != nil {
+		t.Errorf("the state is %+v, %v", s, err)
 	}
 }
 

@@ -41,6 +41,8 @@ type snapshot struct {
 	Heard    map[string]int    `json:",omitempty"`
 	Keys     map[string]string `json:",omitempty"`
 	Labels   map[string]string `json:",omitempty"`
+	Known    *flawless.Self    `json:",omitempty"` // nil is as at the start
+	Was      []string          `json:",omitempty"`
 }
 
 // messageSnapshot keeps the body of a message as bytes, whatever they are.
@@ -72,6 +74,9 @@ type answerSnapshot struct {
 func (s *state) snapshot() []byte {
 	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
 		Paused: s.paused, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels}
+	if len(s.was) > 0 {
+		out.Known, out.Was = &s.known, s.was
+	}
 	for _, m := range s.mail {
 		kept := messageSnapshot{m, m.Body}
 		kept.Body = nil
@@ -101,6 +106,9 @@ func (s *state) restore(b []byte) error {
 	}
 	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
 	s.paused, s.messages, s.labels = in.Paused, in.Messages, in.Labels
+	if s.known = firstSelf(s.id, s.start); in.Known != nil {
+		s.known, s.was = *in.Known, in.Was
+	}
 	maps.Copy(s.heard, in.Heard)
 	maps.Copy(s.keys, in.Keys)
 	for _, m := range in.Mail {
@@ -259,6 +267,7 @@ func (r *run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 	}
 	var inst *guest.Instance
 	if err == nil {
+		s.Run, s.URL = before.known.Run, before.known.URL
 		inst, err = m.Thaw(ctx, s, image.Guest)
 	}
 	if ctx.Err() != nil {

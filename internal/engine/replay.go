@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
@@ -19,9 +20,9 @@ import (
 type Examine struct {
 	Until int // the last turn that is taken; 0 is all, below 0 none
 
-	// Redact is what was done to the JSON in the log; nil is nothing. What the guest asks for is
-	// compared after the same was done to it.
-	Redact func(text []byte) []byte
+	// Redact is what was done to the log; nil is nothing. What the guest asks for is compared after
+	// the same was done to it.
+	Redact *bundle.Redaction
 
 	// seen is called after each turn that asked for what the log says.
 	seen func(t *flawless.Turn, out guest.Out, inst *guest.Instance) error
@@ -49,7 +50,7 @@ type player struct {
 	id      string
 	inst    *guest.Instance
 	arrived map[int]flawless.Answer // that came and were not delivered
-	waits   map[int]string          // kinds of calls whose answers were not delivered
+	waits   map[int]flawless.Call   // whose answers were not delivered
 	begun   flawless.Start
 	last    *flawless.Turn // that was taken
 	report  flawless.Replay
@@ -114,10 +115,8 @@ func (p *player) begin(ctx context.Context, m *guest.Module, rec flawless.Record
 
 // guestStart is what a guest begins with.
 func guestStart(id string, s flawless.Start) guest.Start {
-	if s.Origin != nil {
-		id = s.Origin.Run
-	}
-	return guest.Start{Run: id, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: s.URL}
+	self := firstSelf(id, s)
+	return guest.Start{Run: self.Run, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: self.URL}
 }
 
 // play takes the turns of records. It returns a *flawless.Divergence where the guest asks for
@@ -126,7 +125,7 @@ func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 	if p.arrived == nil {
 		p.arrived = map[int]flawless.Answer{}
 	}
-	p.waits = map[int]string{}
+	p.waits = map[int]flawless.Call{}
 	for rec, err := range log {
 		if err != nil {
 			return err
@@ -224,7 +223,7 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 	if p.last != nil && p.last.Ended != nil {
 		return fmt.Errorf("the log of run %s goes on after its end, with turn %d: %w", p.id, t.N, flawless.Damaged)
 	}
-	in := guest.In{Time: t.Time, Expect: t.Calls, Same: p.same()}
+	in := guest.In{Time: t.Time, As: t.As, Expect: t.Calls, Same: p.same()}
 	for _, n := range t.Answers {
 		a, ok := p.arrived[n]
 		if !ok {
@@ -261,7 +260,7 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 		delete(p.waits, n)
 	}
 	for _, c := range t.Calls {
-		p.waits[c.N] = c.Kind
+		p.waits[c.N] = c
 	}
 	p.report.Turns++
 	p.report.Calls += len(t.Calls)
@@ -323,15 +322,14 @@ func (p *player) same() func(logged, asked flawless.Call) bool {
 		return nil
 	}
 	return func(logged, asked flawless.Call) bool {
-		asked.Body = p.Redact(asked.Body)
-		return logged.Same(asked)
+		return logged.Same(p.Redact.Call(asked))
 	}
 }
 
 // compareEnds returns the difference between two ends, or nil.
 func (p *player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence {
-	if p.Redact != nil && asked != nil {
-		asked = &flawless.Ended{Output: p.Redact(asked.Output), Failure: asked.Failure}
+	if p.Redact != nil {
+		asked = p.Redact.Ended(asked)
 	}
 	switch {
 	case logged == nil && asked == nil:

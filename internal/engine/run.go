@@ -230,7 +230,7 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 		return nil
 	}
-	in := guest.In{Time: max(r.e.now(), r.s.at), Answers: slices.Clone(r.s.ready)}
+	in := guest.In{Time: max(r.e.now(), r.s.at), As: r.ownSelf(), Answers: slices.Clone(r.s.ready)}
 	n := r.s.turn + 1
 	r.mu.Unlock()
 
@@ -248,7 +248,7 @@ func (r *run) takeTurn() error {
 		return nil
 	}
 	t := &flawless.Turn{N: n, Time: in.Time, Calls: out.Calls, Lines: out.Lines, Data: out.Data,
-		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost, Labels: out.Labels}
+		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost, Labels: out.Labels, As: in.As}
 	fitLabels(r.s.labels, t)
 	for _, a := range in.Answers {
 		t.Answers = append(t.Answers, a.Call)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -497,5 +498,53 @@ func TestSecretsInRust(t *testing.T) {
 	r = mustEnd(t, e, startRust(t, e, "beta", "secret", map[string]any{"url": s.URL, "n": 0}).ID)
 	if string(r.Output) != "[true,200]" {
 		t.Errorf("it is %+v %+v", r, r.Failure)
+	}
+}
+
+func TestAForkInRustIsItself(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	for _, module := range []string{"beside", "beside-unknown"} {
+		r := startRust(t, e, module, "tell", nil)
+		mustComplete(t, e, r.ID, `"`+r.ID+`"`)
+		if _, err := e.Fork(t.Context(), r.ID, Fork{Turn: 1, ID: module}); err != nil {
+			t.Fatal(err)
+		}
+		mustComplete(t, e, module, `"`+module+`"`)
+	}
+}
+
+// TestATraceOfRustHasNamesAndLines: they are those of the source.
+func TestATraceOfRustHasNamesAndLines(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	r := startRust(t, e, "plain", "tell", nil)
+	mustEnd(t, e, r.ID)
+	tr, err := e.Trace(t.Context(), r.ID, nil, Trace{})
+	if err != nil || len(tr.Turns) == 0 {
+		t.Fatal(tr, err)
+	}
+	sdk := filepath.Join("..", "..", "sdk", "rust")
+	for _, row := range []struct{ name, file, text string }{
+		{"guest_plain::run", filepath.Join(sdk, "guests", "plain", "src", "lib.rs"), `#[flawless::workflow("tell")]`},
+		{"flawless::head::Head::new", filepath.Join(sdk, "flawless-sdk", "src", "head.rs"), "fn new("},
+	} {
+		source, err := os.ReadFile(row.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(source), "\n")
+		found := find(tr.Turns[0].Roots, row.name)
+		if len(found) == 0 {
+			t.Errorf("there is no %s in %+v", row.name, tr.Turns[0].Roots)
+		}
+		for _, f := range found {
+			if f.Site.File != "src/"+filepath.Base(row.file) || f.Site.Line == 0 || f.Site.Line > len(lines) || !strings.Contains(lines[f.Site.Line-1], row.text) {
+				t.Errorf("%s is at %v", f.Func, f.Site)
+			}
+		}
+	}
+	if len(tr.Turns[0].Calls) == 0 || tr.Turns[0].Calls[0].Stack[0].Site.Line == 0 {
+		t.Errorf("its calls were made at %+v", tr.Turns[0].Calls)
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -100,6 +101,15 @@ func (e *Engine) share(r *run, call *call) error {
 		}
 		return e.lock(r, call, c, mine)
 	case effect.StatePut, effect.StateUnlock:
+		if h.Op == effect.StatePut && (c.st.Holder == nil || *c.st.Holder != mine) {
+			told, foreign, err := e.inherited(r, h.Lock)
+			if err != nil {
+				return err
+			}
+			if foreign {
+				return e.putUnheld(r, call, c, told)
+			}
+		}
 		err := e.unlock(c, mine, func(st *store.State) {
 			if h.Op == effect.StatePut {
 				st.Value = call.Body
@@ -141,6 +151,24 @@ func (e *Engine) lock(r *run, call *call, c *cell, mine flawless.Claim) error {
 		return nil
 	}
 	e.answer(r, call.N, effect.ValueAnswer(c.st.Value))
+	return nil
+}
+
+// putUnheld changes a state that the run does not hold, if nobody does and it still has the value that
+// the run was told.
+func (e *Engine) putUnheld(r *run, call *call, c *cell, told []byte) error {
+	switch {
+	case bytes.Equal(c.st.Value, call.Body): // also when it was done before a crash
+	case c.st.Holder != nil && !e.gone(*c.st.Holder):
+		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and run %s holds it now; nothing was changed, ask for it again: %w", c.name, c.st.Holder.Run, flawless.Conflict)
+	case !bytes.Equal(c.st.Value, told):
+		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and it was changed since; nothing was changed, ask for it again: %w", c.name, flawless.Conflict)
+	default:
+		if err := e.pass(c, store.State{Value: call.Body}); err != nil {
+			return err
+		}
+	}
+	e.answer(r, call.N, effect.ValueAnswer(nil))
 	return nil
 }
 

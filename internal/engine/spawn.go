@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,27 +15,37 @@ import (
 // ChildID is the id of the run that a run's call spawns.
 func ChildID(run string, call int) string { return run + "." + strconv.Itoa(call) }
 
-// meant is the run that a guest means by an id. The guest of a fork was told the id of the run whose
-// past it has, so a child of its own has another id than it thinks.
+// meant is the run that a guest means by an id. In its past the guest of a fork was told other ids:
+// they are itself, and their children are its own where it has such a child.
 func (e *Engine) meant(r *run, id string) string {
 	r.mu.Lock()
-	origin := r.s.start.Origin
+	names := slices.Clone(r.s.was)
+	if r.s.known.Run != r.id {
+		names = append(names, r.s.known.Run)
+	}
 	r.mu.Unlock()
-	if origin == nil {
-		return id
+	for _, name := range names {
+		rest, ok := strings.CutPrefix(id, name)
+		switch {
+		case !ok:
+		case rest == "":
+			return r.id
+		case rest[0] == '.' && e.exists(r.id+rest):
+			return r.id + rest
+		}
 	}
-	rest, ok := strings.CutPrefix(id, origin.Run+".")
-	if !ok {
-		return id
-	}
-	own := r.id + "." + rest
+	return id
+}
+
+func (e *Engine) exists(id string) bool {
 	e.mu.Lock()
-	here := e.runs[own] != nil
+	here := e.runs[id] != nil
 	e.mu.Unlock()
-	if _, err := e.store.Head(e.performCtx, own); err != nil && !here {
-		return id
+	if !here {
+		_, err := e.store.Head(e.performCtx, id)
+		here = err == nil
 	}
-	return own
+	return here
 }
 
 // spawn sees to it that the child of a call exists and, where its parent gives up, that it is told

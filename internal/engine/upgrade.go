@@ -208,8 +208,8 @@ func (p *player) stuck(e *Engine) bool {
 	if p.report.Wake != 0 {
 		return false
 	}
-	for _, kind := range p.waits {
-		if k := e.kinds[kind]; k == nil || !k.Idle && !k.Note {
+	for _, c := range p.waits {
+		if k := e.kinds[c.Kind]; k == nil || !k.Idle && !k.Note {
 			return false
 		}
 	}

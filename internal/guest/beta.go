@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -108,35 +107,6 @@ func (i *Instance) main() error {
 	}
 	i.out.Ended = &flawless.Ended{Output: i.response}
 	return nil
-}
-
-// customSection returns the content of the last custom section of that name, nil where there is none. bin
-// is a module that was found valid.
-func customSection(bin []byte, name string) (content []byte) {
-	for b := bin[min(8, len(bin)):]; len(b) > 1; {
-		id := b[0]
-		size, rest := leb(b[1:])
-		if size > uint64(len(rest)) {
-			return content
-		}
-		if body := rest[:size]; id == 0 {
-			if n, text := leb(body); n <= uint64(len(text)) && bytes.Equal(text[:n], []byte(name)) {
-				content = text[n:]
-			}
-		}
-		b = rest[size:]
-	}
-	return content
-}
-
-// leb reads an unsigned number, and returns what comes after it.
-func leb(b []byte) (n uint64, rest []byte) {
-	for k, c := range b {
-		if n |= uint64(c&0x7f) << (7 * k); c < 0x80 || k == 4 {
-			return n, b[k+1:]
-		}
-	}
-	return 0, nil
 }
 
 // panicked finds what a panic of the crate flawless leaves behind: a line of level error. The message

@@ -67,10 +67,10 @@ type Instance struct {
 	stepping   *stepping
 	tracer     *tracer
 
-	workflow  string // of a beta guest
-	secrets   string // the token of its placeholders
-	cancelled int    // its call that is answered when the run is cancelled
-	response  []byte // that it has sent
+	module, workflow string
+	secrets          string // the token of its placeholders
+	cancelled        int    // the call of a beta guest that is answered when the run is cancelled
+	response         []byte // that a beta guest has sent
 }
 
 type visible struct {
@@ -114,20 +114,29 @@ func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 // begins takes in how the run begins.
 func (i *Instance) begins(s Start) {
 	i.workflow, i.secrets = s.Workflow, flawless.SecretToken(s.Seed)
-	told := map[string]string{"run": s.Run, "module": s.Module, "workflow": s.Workflow, "secrets": i.secrets}
-	if s.URL != "" {
-		told["url"] = s.URL
-	}
-	head, err := json.Marshal(told)
-	if err != nil {
-		panic("guest: strings that are not JSON: " + err.Error())
-	}
-	i.visible = map[int]visible{0: {Answer: flawless.Answer{Head: head, Body: s.Input}}}
+	i.module = s.Module
+	i.visible = map[int]visible{0: {Answer: flawless.Answer{Body: s.Input}}}
+	i.tell(flawless.Self{Run: s.Run, URL: s.URL})
 	i.origin, i.now = s.Time, s.Time
 	i.yield = s.Yield
 	if i.m.tracing != nil {
 		i.tracer = &tracer{tracing: i.m.tracing, stacks: map[uint64][]frame{}}
 	}
+}
+
+// tell makes the head of the answer of call 0.
+func (i *Instance) tell(self flawless.Self) {
+	head := map[string]string{"run": self.Run, "module": i.module, "workflow": i.workflow, "secrets": i.secrets}
+	if self.URL != "" {
+		head["url"] = self.URL
+	}
+	b, err := json.Marshal(head)
+	if err != nil {
+		panic("guest: strings that are not JSON: " + err.Error())
+	}
+	start := i.visible[0]
+	start.Head = b
+	i.visible[0] = start
 }
 
 // derive makes a seed for one purpose of a run's seed.

@@ -80,7 +80,7 @@ func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage stri
 	progress("compiling", 0)
 	compiling := ctx
 	if tracing != nil {
-		compiling = tracing.prepare(ctx, m.rewritten, isGo(bin))
+		compiling = tracing.prepare(ctx, bin, m.rewritten)
 	}
 	if m.compiled, err = r.compile(compiling, m.rewritten.Binary); err != nil {
 		return nil, err

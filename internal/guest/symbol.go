@@ -4,16 +4,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ianlancetaylor/demangle"
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/flawless-engine/flawless"
 )
 
-// symbols know the functions of a module: their names, and of Go also files and lines.
+// symbols know the functions of a module: their names, files and lines, and of Go also those of calls.
 type symbols struct {
 	imports int
 	names   map[int]string // from the name section, by index without imports
 	lines   *pcln          // nil where there is none
+	heads   map[int]flawless.Site
 }
 
 // fn returns the function of that index, "" where it has no name.
@@ -23,7 +25,7 @@ func (s *symbols) fn(index int) (name string, site flawless.Site) {
 			return name, siteOf(s.lines.line(index, 0))
 		}
 	}
-	return s.names[index], site
+	return s.names[index], s.heads[index]
 }
 
 // at returns the function and the place of a return address, which is behind the call.
@@ -33,6 +35,13 @@ func (s *symbols) at(pc uint64) (index int, site flawless.Site) {
 	}
 	index = int(pc>>16) - firstFunc
 	return index, siteOf(s.lines.line(index, uint16(max(pc&0xffff, 1)-1)))
+}
+
+// readable is a name as the source has it, where it is mangled as compilers of Rust and C++ do.
+func readable(name string) string {
+	const most = 12 // 4,096 bytes
+	name = demangle.Filter(name, demangle.NoParams, demangle.MaxLength(most))
+	return strings.ReplaceAll(name, "::::", "::") // what has no name stands between
 }
 
 // siteOf keeps the last two elements of a path, which are the same on every machine.
@@ -46,7 +55,8 @@ func siteOf(file string, line int) flawless.Site {
 // beneath are beginnings of names of functions that a trace does not show unless it is asked for all:
 // what lies beneath the user's code and the libraries.
 var beneath = []string{"runtime.", "runtime/", "internal/", "sync.", "sync/", "syscall.", "unique.", "weak.", "go:", "type:",
-	"_rt0_", "wasm_", "memeqbody", "cmpbody", "callRet", "debugCall", "gcWriteBarrier", "__rust", "__rg", "rust_", "dlmalloc"}
+	"_rt0_", "wasm_", "memeqbody", "cmpbody", "callRet", "debugCall", "gcWriteBarrier", "__rust", "__rg", "rust_", "dlmalloc",
+	"core::", "alloc::", "std::", "<core::", "<alloc::", "<std::"}
 
 func shown(name string, all bool) bool {
 	return all || !slices.ContainsFunc(beneath, func(b string) bool { return strings.HasPrefix(name, b) })

@@ -31,19 +31,25 @@ type tracing struct {
 }
 
 // prepare returns the context in which the module is to be compiled.
-func (t *tracing) prepare(ctx context.Context, rewritten *rewrite.Result, isGo bool) context.Context {
-	var image []byte
-	for _, s := range rewritten.Data {
+func (t *tracing) prepare(ctx context.Context, bin []byte, rewritten *rewrite.Result) context.Context {
+	t.isGo = isGo(bin)
+	if t.symbols = (&symbols{names: map[int]string{}}); t.isGo {
+		t.symbols.lines = findPCLN(imageOf(rewritten.Data))
+	} else {
+		t.symbols.heads = heads(bin)
+	}
+	return experimental.WithFunctionListenerFactory(ctx, t)
+}
+
+// imageOf is memory as data segments fill it.
+func imageOf(data []rewrite.Segment) (image []byte) {
+	for _, s := range data {
 		if end := int(s.Offset) + len(s.Bytes); end > len(image) {
 			image = append(image, make([]byte, end-len(image))...)
 		}
 		copy(image[s.Offset:], s.Bytes)
 	}
-	t.isGo = isGo
-	if t.symbols = (&symbols{names: map[int]string{}}); isGo {
-		t.symbols.lines = findPCLN(image)
-	}
-	return experimental.WithFunctionListenerFactory(ctx, t)
+	return image
 }
 
 // NewFunctionListener listens to the functions that are shown. It is asked for all but the imports, in
@@ -53,11 +59,8 @@ func (t *tracing) NewFunctionListener(d api.FunctionDefinition) experimental.Fun
 		t.symbols.imports = int(d.Index())
 	}
 	index := int(d.Index()) - t.symbols.imports
-	t.symbols.names[index] = d.Name()
+	t.symbols.names[index] = readable(d.Name())
 	name, _ := t.symbols.fn(index)
-	if name == "" {
-		name = d.Name()
-	}
 	if !shown(name, t.all) || t.isGo && !resumable(d) {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 type In struct {
 	Time    int64 // its clock during the turn, Unix nanoseconds, never less than in the turn before
 	Answers []flawless.Answer
+	As      *flawless.Self // what it is told it is from now on, nil where that is as before
 
 	// Expect are the calls that a replay expects of the turn, nil where it is none. A call that is
 	// the same as one of them gets its number, in whatever order they are made; others get numbers
@@ -48,6 +50,9 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 		return Out{}, err
 	}
 	i.now = max(in.Time, i.now)
+	if in.As != nil {
+		i.tell(*in.As)
+	}
 	i.turns++
 	if i.turns > 1 {
 		i.handOver(in.Answers)
@@ -201,7 +206,7 @@ func lastWords(lines []flawless.Line) (message, stack string) {
 // wasmStack is the part of a runtime's error that names the functions of the guest.
 func wasmStack(err error) string {
 	_, stack, _ := strings.Cut(err.Error(), "wasm stack trace:\n")
-	return stack
+	return regexp.MustCompile(`_[RZ][\w.$]+`).ReplaceAllStringFunc(stack, readable)
 }
 
 // stepping runs a guest without a scheduler, which blocks in the middle of its function, in a

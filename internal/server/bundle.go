@@ -26,7 +26,7 @@ func (a *api) bundles() {
 		Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}}
 	huma.Register(a.huma, export, func(ctx context.Context, in *struct {
 		RunPath
-		Redact  []string `query:"redact,explode" doc:"paths of values to take out of bodies, such as $.card.number"`
+		Redact  []string `query:"redact,explode" doc:"what to take out: paths into bodies such as $.card.number, header:NAME, query:NAME"`
 		LogOnly bool     `query:"log_only" doc:"without module and image"`
 	}) (*exported, error) {
 		b, err := a.engine.Export(ctx, in.ID, engine.Export{Redact: in.Redact, LogOnly: in.LogOnly})

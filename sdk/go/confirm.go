@@ -48,9 +48,10 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 	o.tell = true
 	key := req.Header.Get("Idempotency-Key")
 	for {
+		id := RunID()
 		resp, n, err := attempt(ctx, req, &o, at)
 		if key == "" && n != 0 {
-			key = fmt.Sprintf("%s-%d", RunID(), n)
+			key = fmt.Sprintf("%s-%d", id, n)
 			again := *req
 			again.Header = append(append(Header(nil), req.Header...), [2]string{"Idempotency-Key", key})
 			req = &again

@@ -142,7 +142,7 @@ func begin() {
 		panic("flawless: the start of the run cannot be read: " + err.Error())
 	}
 	ctx := watchedContext()
-	current.Store(&session{id: h.run, url: h.url, secrets: h.secrets})
+	current.Store(&session{secrets: h.secrets})
 	w, err := workflows.find(h.workflow)
 	if err != nil {
 		finish(failure("error", err.Error(), ""))

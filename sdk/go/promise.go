@@ -82,11 +82,10 @@ func (p *Promise[T]) Token() string { return p.token }
 
 // URL returns where a POST settles the promise: its body is the value, JSON.
 func (p *Promise[T]) URL() string {
-	s := current.Load()
-	if s == nil || p.token == "" {
+	if p.token == "" {
 		return ""
 	}
-	return s.url + "/api/v1/promises/" + escapePath(p.token)
+	return self().url + "/api/v1/promises/" + escapePath(p.token)
 }
 
 // Wait waits until the promise is settled, or ctx ends. The error is a [*CallError], of kind rejected

@@ -10,18 +10,27 @@ import (
 )
 
 // session is the run that a guest carries out. A guest has one in its life.
-type session struct{ id, url, secrets string }
+type session struct{ secrets string }
 
 // current is nil outside a workflow. A guest is a world of its own and belongs to one run, so this
 // is the run's state, not shared by any two.
 var current atomic.Pointer[session]
 
-// RunID returns the id of the run, the same in every replay, or "" outside a workflow.
-func RunID() string {
-	if s := current.Load(); s != nil {
-		return s.id
+// RunID returns the id of the run, the same in every replay, or "" outside a workflow. It changes when
+// the run is forked: in the turns that a fork shares with another run it is the id of that one, from
+// then on the fork's own.
+func RunID() string { return self().run }
+
+// self returns what the run is told of itself at the moment.
+func self() answerHead {
+	if current.Load() == nil {
+		return answerHead{}
 	}
-	return ""
+	h, err := readHead(0)
+	if err != nil {
+		panic("flawless: the start of the run cannot be read: " + err.Error())
+	}
+	return h
 }
 
 // SetData publishes v as the run's data: JSON that can be read from outside while the run goes on

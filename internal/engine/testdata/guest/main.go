@@ -38,6 +38,7 @@ func main() {
 	flawless.Workflow("keep", keep)
 	flawless.Workflow("add", add)
 	flawless.Workflow("promise", promise)
+	flawless.Workflow("itself", itself)
 	flawless.Workflow("pingpong", pingpong)
 	flawless.Workflow("find", find)
 	flawless.Workflow("trip", trip)

@@ -235,6 +235,35 @@ func promise(ctx context.Context, _ any) (any, error) {
 	return p.Wait(ctx)
 }
 
+// itself does what depends on what its run is called, before and after it is told to go on.
+func itself(ctx context.Context, _ any) (out struct {
+	Before, After, Old, New string
+	Mail                    int
+}, err error) {
+	out.Before = flawless.RunID()
+	old := flawless.NewPromise[string](ctx, "old")
+	if _, err := flawless.Receive[string](ctx, "go"); err != nil {
+		return out, err
+	}
+	out.After = flawless.RunID()
+	p := flawless.NewPromise[string](ctx, "new")
+	_ = flawless.SetData(map[string]string{"token": p.Token(), "url": p.URL()})
+	if out.New, err = p.Wait(ctx); err != nil {
+		return out, err
+	}
+	for _, id := range []string{out.Before, out.After, flawless.RunID()} {
+		if err := flawless.Send(ctx, id, "self", id); err != nil {
+			return out, err
+		}
+		if _, err := flawless.Receive[string](ctx, "self"); err != nil {
+			return out, err
+		}
+		out.Mail++
+	}
+	out.Old, err = old.Wait(ctx)
+	return out, err
+}
+
 // pingpong sends n messages to another run and waits for as many.
 func pingpong(ctx context.Context, in struct {
 	N     int

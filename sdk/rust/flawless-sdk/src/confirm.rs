@@ -40,12 +40,13 @@ impl Request {
         let mut request = self.tell_interrupted();
         let mut key = request.idempotency_key();
         loop {
+            let run = run_id();
             let cut = match request.clone().send().await {
                 Err(Error::Interrupted(cut)) => cut,
                 other => return other,
             };
             if key.is_empty() {
-                key = format!("{}-{}", run_id(), cut.request.call);
+                key = format!("{run}-{}", cut.request.call);
                 request = request.header("Idempotency-Key", &key);
             }
             let mut reason = format!(

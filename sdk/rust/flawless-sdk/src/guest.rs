@@ -1,7 +1,5 @@
 //! What the engine calls.
 
-use serde::Deserialize;
-
 use crate::run::{self, Mode};
 use crate::workflow::{self, Body, Ending};
 use crate::{executor, host, panic, reactor};
@@ -21,32 +19,21 @@ extern "C" fn flawless_describe() {
     host::describe(&workflow::manifest(&workflow::all()));
 }
 
-#[derive(Deserialize)]
-struct StartHead {
-    run: String,
-    workflow: String,
-    #[serde(default)]
-    url: String,
-    #[serde(default)]
-    secrets: String,
-}
-
 #[unsafe(no_mangle)]
 extern "C" fn flawless_start() {
-    let head: StartHead = serde_json::from_slice(&host::part(0, host::HEAD))
-        .expect("the start of the run cannot be read");
+    let head = run::told();
     let input = host::part(0, host::BODY);
-    run::set_server(head.url, head.secrets);
+    run::set_secrets(head.secrets);
     reactor::watch(host::call("cancelled", b"{}", b""));
     let found = workflow::find(&workflow::all(), &head.workflow);
     match found.map(|w| &w.body) {
         Err(message) => finish(Ending::error(message)),
         Ok(Body::Plain(f)) => {
-            run::set(Mode::Plain, head.run);
+            run::set(Mode::Plain);
             finish(f(&input));
         }
         Ok(Body::Async(f)) => {
-            run::set(Mode::Async, head.run);
+            run::set(Mode::Async);
             let f = *f;
             let main = async move { finish(f(&input).await) };
             let label = format!("the workflow {:?}", head.workflow);
@@ -57,7 +44,7 @@ extern "C" fn flawless_start() {
 }
 
 fn finish(ending: Ending) {
-    run::set(Mode::Outside, run::run_id());
+    run::set(Mode::Outside);
     let (ok, text) = ending.text();
     host::finish(ok, &text);
 }
