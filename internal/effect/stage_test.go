@@ -46,7 +46,7 @@ func TestNotSent(t *testing.T) {
 			t.Parallel()
 			timeout := 20000
 			if row.reason == "timeout" {
-				timeout = 300
+				timeout = 3000
 			}
 			made := call("x", "method", "POST", "url", row.url, "timeout_ms", timeout, "retry", map[string]any{"attempts": 2})
 			r := perform(t, newClient(t, row.options), made)
@@ -82,10 +82,10 @@ func TestUnknown(t *testing.T) {
 		status         int
 		text           string
 	}{
-		{"silence", "", true, 0, "longer than 300ms"},
+		{"silence", "", true, 0, "longer than 3s"},
 		{"cut in the headers", "HTTP/1.1 200 OK\r\nContent-Le", false, 0, "closed"},
 		{"cut in the body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", false, 200, "status 200 was cut off"},
-		{"hangs in the body", "HTTP/1.1 201 OK\r\nContent-Length: 5\r\n\r\nab", true, 201, "longer than 300ms"},
+		{"hangs in the body", "HTTP/1.1 201 OK\r\nContent-Length: 5\r\n\r\nab", true, 201, "longer than 3s"},
 		{"cut between chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", false, 200, "cut off"},
 		{"cut before the last line of the chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n", false, 200, "cut off"},
 		{"bad chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n", true, 200, "not HTTP"},
@@ -111,8 +111,8 @@ func TestUnknown(t *testing.T) {
 				}
 			})
 			timeout := 20000
-			if strings.Contains(row.text, "300ms") {
-				timeout = 300
+			if strings.Contains(row.text, "longer than 3s") {
+				timeout = 3000
 			}
 			r := perform(t, newClient(t, effect.ClientOptions{}), call("x", "method", "POST", "url", "http://"+addr, "timeout_ms", timeout,
 				"retry", map[string]any{"attempts": 5}))
@@ -133,8 +133,8 @@ func TestUnknown(t *testing.T) {
 func TestTimeoutOverHTTP2(t *testing.T) {
 	t.Parallel()
 	s, cfg := secure(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), true)
-	r := perform(t, newClient(t, effect.ClientOptions{TLS: cfg}), call("", "url", s.URL, "timeout_ms", 300, "retry", map[string]any{"attempts": 2}))
-	if h := headOf(t, r); r.Outcome != effect.Unknown || !r.Again || h.Error == nil || h.Error.Kind != "unknown" || !strings.Contains(r.Text, "longer than 300ms") {
+	r := perform(t, newClient(t, effect.ClientOptions{TLS: cfg}), call("", "url", s.URL, "timeout_ms", 3000, "retry", map[string]any{"attempts": 2}))
+	if h := headOf(t, r); r.Outcome != effect.Unknown || !r.Again || h.Error == nil || h.Error.Kind != "unknown" || !strings.Contains(r.Text, "longer than 3s") {
 		t.Errorf("outcome %d, again %v, head %s", r.Outcome, r.Again, r.Answer.Head)
 	}
 }
