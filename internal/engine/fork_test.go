@@ -279,52 +279,55 @@ func TestAForkSpawnsAChildOfItsPastWhenToldSo(t *testing.T) {
 // for one as that one did.
 func TestAForkAndTheStatesOfItsPast(t *testing.T) {
 	t.Parallel()
-	e := open(t, mem.New(), Options{})
-	fork := func(of string, turn int, id string) {
-		t.Helper()
-		until(t, e, of, func(r flawless.Run) bool { return r.Turns >= turn })
-		if _, err := e.Fork(t.Context(), of, Fork{Turn: turn, ID: id}); err != nil {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{})
+		defer e.Kill()
+		fork := func(of string, turn int, id string) {
+			t.Helper()
+			until(t, e, of, func(r flawless.Run) bool { return r.Turns >= turn })
+			if _, err := e.Fork(t.Context(), of, Fork{Turn: turn, ID: id}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused := func(id, why string) {
+			t.Helper()
+			mustSend(t, e, id, "go", `"`+id+`"`)
+			if r := mustEnd(t, e, id); r.Failure == nil || !strings.Contains(r.Failure.Message, why) {
+				t.Errorf("run %s became %+v, %+v", id, r, r.Failure)
+			}
+		}
+		completes := func(id string) {
+			t.Helper()
+			mustSend(t, e, id, "go", `"`+id+`"`)
+			mustComplete(t, e, id, `"kept"`)
+		}
+		mustStart(t, e, "keep", "", "a")
+		fork("a", 2, "held")
+		refused("held", "run a holds it now")
+		fork("a", 2, "late")
+		if _, err := e.Cancel(t.Context(), "a", flawless.Cancel{}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	refused := func(id, why string) {
-		t.Helper()
-		mustSend(t, e, id, "go", `"`+id+`"`)
-		if r := mustEnd(t, e, id); r.Failure == nil || !strings.Contains(r.Failure.Message, why) {
-			t.Errorf("run %s became %+v, %+v", id, r, r.Failure)
-		}
-	}
-	completes := func(id string) {
-		t.Helper()
-		mustSend(t, e, id, "go", `"`+id+`"`)
-		mustComplete(t, e, id, `"kept"`)
-	}
-	mustStart(t, e, "keep", "", "a")
-	fork("a", 2, "held")
-	refused("held", "run a holds it now")
-	fork("a", 2, "late")
-	if _, err := e.Cancel(t.Context(), "a", flawless.Cancel{}); err != nil {
-		t.Fatal(err)
-	}
-	mustEnd(t, e, "a")
-	fork("a", 2, "b")
-	completes("b")
-	refused("late", "it was changed since")
+		mustEnd(t, e, "a")
+		fork("a", 2, "b")
+		completes("b")
+		refused("late", "it was changed since")
 
-	mustStart(t, e, "keep", "", "c")
-	holds(t, e, "c")
-	mustStart(t, e, "keep", "", "d")
-	queued(t, e, "d")
-	fork("d", 1, "f")
-	for _, id := range []string{"c", "d", "f"} {
-		holds(t, e, id)
-		completes(id)
-	}
-	fork("d", 1, "g") // which got it later
-	completes("g")
-	if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != `"bcdfg"` || s.Holder != nil {
-		t.Errorf("the state is %+v, %v", s, err)
-	}
+		mustStart(t, e, "keep", "", "c")
+		holds(t, e, "c")
+		mustStart(t, e, "keep", "", "d")
+		queued(t, e, "d")
+		fork("d", 1, "f")
+		for _, id := range []string{"c", "d", "f"} {
+			holds(t, e, id)
+			completes(id)
+		}
+		fork("d", 1, "g") // which got it later
+		completes("g")
+		if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != `"bcdfg"` || s.Holder != nil {
+			t.Errorf("the state is %+v, %v", s, err)
+		}
+	})
 }
 
 func TestARunIsInspected(t *testing.T) {
