@@ -627,22 +627,27 @@ func TestSagaUndoesWhatWasDone(t *testing.T) {
 
 func TestASagaThatCannotBeUndoneIsUnresolved(t *testing.T) {
 	t.Parallel()
-	out := newOutside(t)
-	e := open(t, mem.New(), Options{})
-	mustStart(t, e, "trip", map[string]string{"URL": out.URL, "Fail": "car", "Stay": "hotel"}, "t")
-	r := until(t, e, "t", unresolved)
-	d := r.Unresolved[0]
-	if d.Request != "undo hotel" || !strings.Contains(d.Reason, "no refund") || !strings.Contains(d.Reason, "undone: car;") || !strings.Contains(d.Reason, "after this: flight") {
-		t.Errorf("the doubt is %+v", d)
-	}
-	if _, err := e.Resolve(t.Context(), "t", flawless.Decision{Call: d.Call, Resolution: flawless.Tell, Text: "the hotel is paid"}); err != nil {
-		t.Fatal(err)
-	}
-	if r := mustEnd(t, e, "t"); r.Failure == nil || !strings.Contains(r.Failure.Message, "not undone: hotel") {
-		t.Errorf("it is %+v", r)
-	}
-	if out.count("/cancel/flight") != 1 {
-		t.Error("the flight was not cancelled")
+	for how, why := range map[string]string{"Stay": "no refund", "Fall": "it panicked: no receipt"} {
+		t.Run(why, func(t *testing.T) {
+			t.Parallel()
+			out := newOutside(t)
+			e := open(t, mem.New(), Options{})
+			mustStart(t, e, "trip", map[string]string{"URL": out.URL, "Fail": "car", how: "hotel"}, "t")
+			r := until(t, e, "t", unresolved)
+			d := r.Unresolved[0]
+			if d.Request != "undo hotel" || !strings.Contains(d.Reason, why) || !strings.Contains(d.Reason, "undone: car;") || !strings.Contains(d.Reason, "after this: flight") {
+				t.Errorf("the doubt is %+v", d)
+			}
+			if _, err := e.Resolve(t.Context(), "t", flawless.Decision{Call: d.Call, Resolution: flawless.Tell, Text: "the hotel is paid"}); err != nil {
+				t.Fatal(err)
+			}
+			if r := mustEnd(t, e, "t"); r.Failure == nil || !strings.Contains(r.Failure.Message, "not undone: hotel") {
+				t.Errorf("it is %+v", r)
+			}
+			if out.count("/cancel/flight") != 1 {
+				t.Error("the flight was not cancelled")
+			}
+		})
 	}
 }
 

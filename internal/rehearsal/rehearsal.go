@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -204,14 +205,34 @@ func (l *life) end(ctx context.Context) error {
 	}
 }
 
-// decide says what became of a call of unknown outcome.
+// decide says what became of a call of unknown outcome. Where the code itself asks for a person, there is
+// none: it is told so, since trying again might never end.
 func (l *life) decide(ctx context.Context, call int) error {
 	d := flawless.Decision{Call: call, Resolution: flawless.Retry, Who: "rehearsal"}
-	if seen, err := l.outside.answer(fmt.Sprintf("%s-%d", runID, call)); err == nil {
+	asked, err := l.asks(ctx, call)
+	if err != nil {
+		return err
+	}
+	if asked {
+		d.Resolution, d.Text = flawless.Tell, "there is nobody here to put it right"
+	} else if seen, err := l.outside.answer(fmt.Sprintf("%s-%d", runID, call)); err == nil {
 		d.Resolution, d.Status, d.Body = flawless.Respond, seen.Status, []byte(seen.Response)
 	}
-	_, err := l.engine.Resolve(ctx, runID, d)
+	_, err = l.engine.Resolve(ctx, runID, d)
 	return err
+}
+
+// asks tells whether a call is one by which the code asks for a person.
+func (l *life) asks(ctx context.Context, call int) (bool, error) {
+	log, err := l.engine.Log(ctx, runID, 0, 0)
+	for _, rec := range log {
+		for _, e := range rec.Entries {
+			if e.Turn != nil && slices.ContainsFunc(e.Turn.Calls, func(c flawless.Call) bool { return c.N == call && c.Kind == effect.InDoubt }) {
+				return true, nil
+			}
+		}
+	}
+	return false, err
 }
 
 // result collects what came of the run.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -120,6 +121,15 @@ func TestADifferenceIsTold(t *testing.T) {
 	}
 	if text := (&stage{}).compare(rep, want); text != "" {
 		t.Errorf("the same: %s", text)
+	}
+}
+
+// TestNobodyDecidesInARehearsal: a saga whose undo always fails asks for a person, for ever.
+func TestNobodyDecidesInARehearsal(t *testing.T) {
+	t.Parallel()
+	r, err := Run(t.Context(), options(t, "trip", `{"URL":"http://travel.example","Fail":"car","Stay":"hotel"}`))
+	if err != nil || r.Run.Failure == nil || !strings.Contains(r.Run.Failure.Message, "not undone: hotel") {
+		t.Errorf("it is %+v, %v", r.Run.Failure, err)
 	}
 }
 

@@ -41,6 +41,156 @@ func ExampleDo() {
 	// Output: true
 }
 
+func ExampleConfirm() {
+	charge := func(ctx context.Context) error {
+		_, err := flawless.Post(ctx, "https://pay.example/charges", "application/json", []byte(`{"cents":100}`),
+			flawless.Confirm(func(ctx context.Context, key string) (flawless.Outcome, error) {
+				resp, err := flawless.Get(ctx, "https://pay.example/charges?idempotency_key="+key)
+				switch {
+				case err != nil:
+					return flawless.CannotTell(), err // the run waits for a person, who reads the error
+				case resp.Status == 404:
+					return flawless.DidNotHappen(), nil // it is sent again, under the same key
+				}
+				return flawless.Happened(resp), nil
+			}))
+		return err
+	}
+	fmt.Println(errors.Is(charge(context.Background()), flawless.ErrOutside))
+	// Output: true
+}
+
+func ExampleSpawn() {
+	flawless.Workflow("resize-all", func(ctx context.Context, pictures []string) ([]string, error) {
+		children := make([]*flawless.Child[string], len(pictures))
+		for i, picture := range pictures {
+			children[i] = flawless.Spawn[string, string](ctx, "images/resize", picture)
+		}
+		small, err := flawless.WaitAll(ctx, children...)
+		var failed *flawless.ChildError
+		if errors.As(err, &failed) {
+			return nil, fmt.Errorf("run %s has not resized its picture: %w", failed.ID, err)
+		}
+		return small, err
+	})
+}
+
+func ExampleSend() {
+	flawless.Workflow("remind", func(ctx context.Context, order string) (any, error) {
+		return nil, flawless.Send(ctx, order, "reminder", map[string]string{"text": "it is still in your basket"})
+	})
+}
+
+func ExampleReceiveMessage() {
+	type question struct{ Item string }
+	flawless.Workflow("stock", func(ctx context.Context, have map[string]int) (any, error) {
+		for {
+			m, err := flawless.ReceiveMessage[question](ctx, "how-many") // flawless workflow send --wait RUN how-many '{"Item":"pen"}'
+			if err != nil {
+				return nil, err
+			}
+			if err := m.Reply(have[m.Value.Item]); err != nil {
+				return nil, err
+			}
+		}
+	})
+}
+
+func ExampleMessages() {
+	flawless.Workflow("approve", func(ctx context.Context, _ any) (string, error) {
+		select {
+		case who := <-flawless.Messages[string]("approved"):
+			return "approved by " + who, nil
+		case <-time.After(72 * time.Hour):
+			return "nobody has answered", nil
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	})
+}
+
+func ExampleNewPromise() {
+	type payment struct{ Cents int }
+	flawless.Workflow("pay-by-link", func(ctx context.Context, mail string) (int, error) {
+		paid := flawless.NewPromise[payment](ctx, "payment", flawless.Expires(24*time.Hour))
+		if _, err := flawless.Post(ctx, "https://mail.example/send", "text/plain", []byte(mail+" "+paid.URL()), flawless.Idempotent()); err != nil {
+			return 0, err
+		}
+		p, err := paid.Wait(ctx)
+		var over *flawless.CallError
+		if errors.As(err, &over) && over.Kind == flawless.KindExpired {
+			return 0, nil
+		}
+		return p.Cents, err
+	})
+}
+
+func ExampleState() {
+	type seats struct{ Left int }
+	flawless.Workflow("book-seat", func(ctx context.Context, concert string) (bool, error) {
+		booked := false
+		err := flawless.State[seats](concert).Update(ctx, func(s *seats) error { // no other run changes it meanwhile
+			if booked = s.Left > 0; booked {
+				s.Left--
+			}
+			return nil
+		})
+		return booked, err
+	})
+}
+
+func ExampleFresh() {
+	flawless.Workflow("publish", func(ctx context.Context, pages []string) (any, error) {
+		token := flawless.Fresh(10*time.Minute, func(ctx context.Context) (string, error) {
+			return flawless.PostJSON[string](ctx, "https://login.example/token", nil, flawless.Idempotent())
+		})
+		for _, page := range pages {
+			t, err := token.Get(ctx) // another one where the run was interrupted for long
+			if err != nil {
+				return nil, err
+			}
+			req := flawless.Request{Method: "PUT", URL: "https://site.example/" + page, Header: flawless.Header{{"Authorization", "Bearer " + t}}}
+			if _, err := flawless.Do(ctx, req); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+}
+
+func ExampleInSaga() {
+	flawless.Workflow("trip", func(ctx context.Context, to string) (any, error) {
+		post := func(ctx context.Context, url string) error {
+			_, err := flawless.Post(ctx, url, "text/plain", []byte(to), flawless.Idempotent())
+			return err
+		}
+		return nil, flawless.InSaga(ctx, func(s *flawless.Saga) error {
+			for _, what := range []string{"flight", "hotel"} {
+				if err := s.Step("book a "+what,
+					func(ctx context.Context) error { return post(ctx, "https://"+what+".example/book") },
+					func(ctx context.Context) error { return post(ctx, "https://"+what+".example/cancel") }); err != nil {
+					return err // what is booked is cancelled again
+				}
+			}
+			return nil
+		}, flawless.UndoRetry{Attempts: 20})
+	})
+}
+
+func ExampleSetData() {
+	flawless.Workflow("import", func(ctx context.Context, files []string) (any, error) {
+		for i, file := range files {
+			if _, err := flawless.Get(ctx, file); err != nil {
+				return nil, err
+			}
+			if err := flawless.SetData(map[string]int{"done": i + 1, "of": len(files)}); err != nil { // flawless workflow data RUN
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+}
+
 func ExampleSecret() {
 	order := func(ctx context.Context) error {
 		_, err := flawless.Do(ctx, flawless.Request{URL: "https://api.example.com/orders", Header: flawless.Header{

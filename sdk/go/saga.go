@@ -33,7 +33,7 @@ func (r UndoRetry) saga(s *Saga) { s.retry = Retry(r) }
 // InSaga calls f, which takes steps. When f returns an error or panics, or the run is cancelled and f
 // returns because of it, the undos of the steps that were taken run in reverse order, each under a
 // context that is not cancelled any more and tried again as [UndoRetry] says. Then the error of f is
-// returned, or the panic goes on.
+// returned, or the panic goes on. An undo that panics has failed, as one that returns an error.
 //
 // Where an undo fails for good, the run becomes unresolved and says which steps are done, which are
 // undone and which are not. A person puts things right, and then resolves the call: with --retry the
@@ -123,7 +123,7 @@ func (s *Saga) try(ctx context.Context, u undo) (err error) {
 	}
 	wait := r.Initial
 	for n := 1; ; n++ {
-		if err = u.do(ctx); err == nil || n >= r.Attempts {
+		if err = u.carryOut(ctx); err == nil || n >= r.Attempts {
 			return err
 		}
 		if err := Sleep(ctx, wait); err != nil {
@@ -131,6 +131,16 @@ func (s *Saga) try(ctx context.Context, u undo) (err error) {
 		}
 		wait = min(time.Duration(float64(wait)*r.Factor), r.Max)
 	}
+}
+
+// carryOut calls an undo. One that panics has failed, so that those of the other steps are still called.
+func (u *undo) carryOut(ctx context.Context) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("it panicked: %v\n%s", v, panicStack())
+		}
+	}()
+	return u.do(ctx)
 }
 
 // ask makes the run wait for a person's word on an undo that has failed for good.

@@ -312,6 +312,7 @@ type Trip struct {
 	URL  string
 	Fail string `json:",omitempty"` // a step whose do fails
 	Stay string `json:",omitempty"` // a step whose undo fails
+	Fall string `json:",omitempty"` // a step whose undo panics
 }
 
 func trip(ctx context.Context, in Trip) (string, error) {
@@ -326,6 +327,9 @@ func trip(ctx context.Context, in Trip) (string, error) {
 			}, func(ctx context.Context) error {
 				if name == in.Stay {
 					return errors.New("no refund")
+				}
+				if name == in.Fall {
+					panic("no receipt")
 				}
 				_, err := post(ctx, in.URL+"/cancel/"+name, flawless.Idempotent())
 				return err
