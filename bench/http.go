@@ -54,23 +54,25 @@ func (b *bench) empty(ctx context.Context, s *server) error {
 	}
 	defer q.Close()
 	const warm = 20
-	var tcp, quic []float64
-	for k := range b.sizes.empties + warm {
-		t := time.Now()
-		if _, err := complete(ctx, s.Client, "empty", nil); err != nil {
-			return err
+	for _, p := range []struct {
+		name string
+		c    *client.Client
+	}{{"TCP", s.Client}, {"QUIC", q}} {
+		var each []float64
+		for k := range b.sizes.empties + warm {
+			t := time.Now()
+			if _, err := complete(ctx, p.c, "empty", nil); err != nil {
+				return err
+			}
+			if k >= warm {
+				each = append(each, micros(time.Since(t)))
+			}
 		}
-		u := time.Now()
-		if _, err := complete(ctx, q, "empty", nil); err != nil {
+		b.put(figure{What: "empty run, start to completion, " + p.name, Value: median(each), Unit: "µs", Samples: each, Goal: &goal{Limit: 3, Floors: true}})
+		if err := b.floors(ctx); err != nil {
 			return err
-		}
-		if k >= warm {
-			tcp, quic = append(tcp, micros(u.Sub(t))), append(quic, micros(time.Since(u)))
 		}
 	}
-	limit := &goal{Limit: 3, Floors: true}
-	b.put(figure{What: "empty run, start to completion, TCP", Value: median(tcp), Unit: "µs", Samples: tcp, Goal: limit})
-	b.put(figure{What: "empty run, start to completion, QUIC", Value: median(quic), Unit: "µs", Samples: quic, Goal: limit})
 	return nil
 }
 
