@@ -55,7 +55,7 @@ type sizes struct {
 }
 
 func full() sizes {
-	return sizes{chains: 10, empties: 2000, length: 5 * time.Second, sleepers: []int{1_000, 10_000, 100_000, 1_000_000},
+	return sizes{chains: 40, empties: 2000, length: 5 * time.Second, sleepers: []int{1_000, 10_000, 100_000, 1_000_000},
 		overdue: 1000, turns: []int{1_000, 10_000, 100_000}, replayed: 5000, samples: 2000, repeats: 5,
 		children: 1000, messages: 10_000, contending: 1000, upgraded: 10_000}
 }
