@@ -137,10 +137,13 @@ func (r *Request) head(b []byte, opts *options, at string) []byte {
 	if len(r.Header) > 0 {
 		b = r.Header.append(append(b, `,"headers":`...))
 	}
-	o := object{b}
-	opts.write(&o)
-	if at != "" {
-		o.str("at", at)
+	if opts.any() {
+		o := object{append([]byte(nil), b...)} // b stays where its memory is: an object's is in the heap
+		opts.write(&o)
+		b = o.b
 	}
-	return o.end()
+	if at != "" {
+		b = appendString(append(b, `,"at":`...), at)
+	}
+	return append(b, '}')
 }

@@ -130,6 +130,11 @@ func (o *options) problem() string {
 
 const maxFactor = 1000
 
+// any tells whether write has something to write.
+func (o *options) any() bool {
+	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.retry.Attempts > 1
+}
+
 func (o *options) write(head *object) {
 	if o.repeat != byMethod {
 		head.bool("idempotent", o.repeat == always)
