@@ -19,6 +19,33 @@ type answerError struct {
 	status                int
 }
 
+// text returns where a member that is a string belongs, nil where it belongs nowhere.
+func (h *answerHead) text(name string) *string {
+	switch name {
+	case "run":
+		return &h.run
+	case "module":
+		return &h.module
+	case "workflow":
+		return &h.workflow
+	case "secrets":
+		return &h.secrets
+	case "url":
+		return &h.url
+	case "by":
+		return &h.by
+	case "note":
+		return &h.note
+	case "id":
+		return &h.id
+	case "from":
+		return &h.from
+	case "type":
+		return &h.kind
+	}
+	return nil
+}
+
 // parseAnswer reads the head of an answer.
 func parseAnswer(text string) (answerHead, error) {
 	if h, ok := parsePlain(text); ok {
@@ -56,30 +83,11 @@ func parsePlain(text string) (h answerHead, ok bool) {
 			}
 			value := text[from:i]
 			i++
-			switch name {
-			case "run":
-				h.run = value
-			case "module":
-				h.module = value
-			case "workflow":
-				h.workflow = value
-			case "secrets":
-				h.secrets = value
-			case "url":
-				h.url = value
-			case "by":
-				h.by = value
-			case "note":
-				h.note = value
-			case "id":
-				h.id = value
-			case "from":
-				h.from = value
-			case "type":
-				h.kind = value
-			default:
+			member := h.text(name)
+			if member == nil {
 				return h, false
 			}
+			*member = value
 		case name == "status" && '1' <= c && c <= '9':
 			for h.status = 0; '0' <= text[i] && text[i] <= '9' && h.status < 1000; i++ {
 				h.status = 10*h.status + int(text[i]-'0')
@@ -139,34 +147,18 @@ func parseHead(text string) (answerHead, error) {
 			continue
 		}
 		switch name {
-		case "run":
-			h.run = r.string()
-		case "module":
-			h.module = r.string()
-		case "workflow":
-			h.workflow = r.string()
-		case "secrets":
-			h.secrets = r.string()
 		case "status":
 			h.status = r.int()
-		case "url":
-			h.url = r.string()
 		case "headers":
 			h.header = readHeader(&r)
-		case "by":
-			h.by = r.string()
-		case "note":
-			h.note = r.string()
-		case "id":
-			h.id = r.string()
-		case "from":
-			h.from = r.string()
-		case "type":
-			h.kind = r.string()
 		case "error":
 			h.failure = readError(&r)
 		default:
-			r.skip()
+			if member := h.text(name); member != nil {
+				*member = r.string()
+			} else {
+				r.skip()
+			}
 		}
 	}
 	if err := r.end(); err != nil {
