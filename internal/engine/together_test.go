@@ -511,6 +511,7 @@ func TestDeadlockIsToldToOneOfTwo(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "take", map[string]string{"First": "x", "Second": "y"}, "a")
+	until(t, e, "a", func(r flawless.Run) bool { return r.Turns > 1 && holder(e, t, "x") == "a" })
 	mustStart(t, e, "take", map[string]string{"First": "y", "Second": "x", "Meet": "a"}, "b")
 	until(t, e, "b", func(r flawless.Run) bool { return r.Turns > 1 && holder(e, t, "y") == "b" })
 	mustSend(t, e, "b", "there", "null")
