@@ -236,7 +236,7 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 	if err != nil {
 		return fmt.Errorf("replaying turn %d of run %s: %w", t.N, p.id, err)
 	}
-	if p.prints {
+	if p.prints && len(out.Lines) > 0 {
 		p.print(t, out.Lines)
 	}
 	d := p.compare(t.Calls, out.Calls)

@@ -112,7 +112,7 @@ func rehearse() {
 }
 
 // roomSize is up to which size the heap has room for a few objects, with pointers and without. It takes
-// 8 KiB for each of the 24 sizes that there are up to it.
+// twice 8 KiB for each of the sizes that there are up to it.
 const roomSize = 512
 
 // room and links make the compiler allocate what rehearse gives them.

@@ -24,27 +24,30 @@ func callSite(skip int) string { return siteOf(0, skip+1) }
 
 // siteOf is callSite for a function that knows where it returns to, or 0.
 func siteOf(pc uintptr, skip int) string {
-	sites.Lock()
-	at := sites.known[pc]
-	sites.Unlock()
-	if at != "" {
+	if at, _ := recall(pc); at != "" {
 		return at
 	}
-	var pcs [64]uintptr
-	if runtime.Callers(skip+2, pcs[:1]) == 0 {
+	var one [1]uintptr
+	if runtime.Callers(skip+2, one[:]) == 0 {
 		return ""
 	}
-	sites.Lock()
-	at, ok := sites.known[pcs[0]]
-	sites.Unlock()
-	if !ok {
-		at = findSite(pcs[:1])
-		remember(pcs[0], at)
+	at, known := recall(one[0])
+	if !known {
+		at = findSite(one[:])
+		remember(one[0], at)
 	}
 	if at == "" {
-		at = findSite(pcs[:runtime.Callers(skip+2, pcs[:])])
+		var deep [64]uintptr
+		at = findSite(deep[:runtime.Callers(skip+2, deep[:])])
 	}
 	return at
+}
+
+func recall(pc uintptr) (at string, known bool) {
+	sites.Lock()
+	defer sites.Unlock()
+	at, known = sites.known[pc]
+	return at, known
 }
 
 func remember(pc uintptr, at string) {
