@@ -28,7 +28,7 @@ type prepared struct {
 
 // preparedFile is where it is kept: by all that it depends on.
 func (r *Runtime) preparedFile(digest string) string {
-	return filepath.Join(r.options.CacheDir, "prepared", fmt.Sprintf("%s-%d-%s-%d", digest, FrozenFormat, flawless.Version, r.options.MemoryPages))
+	return filepath.Join(r.options.CacheDir, "prepared", fmt.Sprintf("%s-%d-%d-%s-%d", digest, FrozenFormat, rewrite.Version, flawless.Version, r.options.MemoryPages))
 }
 
 // recall returns what is kept of a module, nil where nothing is that can be used.

@@ -1,6 +1,6 @@
 package flawless
 
-import "strings"
+import "math/bits"
 
 // answerHead is the head of an answer: the members of all kinds together, docs/formats.md lists them.
 type answerHead struct {
@@ -54,85 +54,98 @@ func parseAnswer(text string) (answerHead, error) {
 	return parseHead(text)
 }
 
+// mostQuotes is how many quotation marks a head may have that parsePlain reads.
+const mostQuotes = 128
+
 // parsePlain reads a head as the engine writes it where nothing has to be escaped and nothing is nested
-// but the header fields of a response. Whatever is different is for parseHead, which needs twice as long.
-// It is one function, as it is the calls of functions that cost a guest time.
+// but the header fields of a response. Whatever is different is for parseHead, which needs several times
+// as long. It finds all quotation marks first, and looks at what is between them then.
 func parsePlain(text string) (h answerHead, ok bool) {
-	if len(text) < 2 || text[0] != '{' || text[len(text)-1] != '}' || strings.IndexByte(text, '\\') >= 0 {
+	if len(text) < 8 || len(text) > 1<<16 || text[0] != '{' || text[len(text)-1] != '}' {
 		return h, false
 	}
-	for i := 0; text[i] == '{' || text[i] == ','; {
-		from := i + 2
-		if i++; text[i] != '"' {
+	var at [mostQuotes + 8]uint16
+	n := 0
+	var escaped uint64
+	for i := 0; i < len(text); i += 8 {
+		from := min(i, len(text)-8)
+		x := word(text, from)
+		escaped |= equals(x, reverse)
+		found := equals(x, quote) >> (8 * (i - from)) << (8 * (i - from)) // those before i are known
+		for ; found != 0; found &= found - 1 {
+			at[n] = uint16(from + bits.TrailingZeros64(found)/8)
+			n++
+		}
+		if n > mostQuotes {
 			return h, false
 		}
-		for i++; i < len(text) && text[i] != '"'; i++ {
-		}
-		if i+2 >= len(text) || text[i+1] != ':' {
+	}
+	if escaped != 0 {
+		return h, false
+	}
+	// The text is `{"name":value,…}`, and i is the place of its brace or of a comma.
+	quotes := at[:n]
+	for i := 0; len(quotes) >= 2 && int(quotes[0]) == i+1; {
+		name := text[i+2 : quotes[1]]
+		i, quotes = int(quotes[1])+2, quotes[2:]
+		if text[i-1] != ':' || i >= len(text) { // the last byte is a brace
 			return h, false
 		}
-		name := text[from:i]
-		i += 2
 		switch c := text[i]; {
 		case c == '"':
-			from = i + 1
-			for i++; i < len(text) && text[i] != '"'; i++ {
-			}
-			if i+1 >= len(text) {
-				return h, false
-			}
-			value := text[from:i]
-			i++
 			member := h.text(name)
-			if member == nil {
+			if member == nil || len(quotes) < 2 {
 				return h, false
 			}
-			*member = value
+			*member = text[i+1 : quotes[1]]
+			i, quotes = int(quotes[1])+1, quotes[2:]
 		case name == "status" && '1' <= c && c <= '9':
 			for h.status = 0; '0' <= text[i] && text[i] <= '9' && h.status < 1000; i++ {
 				h.status = 10*h.status + int(text[i]-'0')
 			}
 		case name == "headers" && c == '[':
-			h.header = make(Header, 0, 8)
-			for text[i] != ']' {
-				// text[i:] is `,["Name","value"]`, the first with `[` in the place of the comma.
-				var ends [4]int // of the quotation marks
-				n, from := 0, i+2
-				if text[i+1] != '[' {
-					break
-				}
-				for i = from; n < 4 && i < len(text); i++ {
-					if text[i] == '"' {
-						ends[n] = i
-						n++
-					}
-				}
-				if n < 4 || ends[0] != from || text[ends[1]+1:ends[2]] != "," || i+1 >= len(text) || text[i] != ']' {
-					return h, false
-				}
-				h.header = append(h.header, [2]string{text[ends[0]+1 : ends[1]], text[ends[2]+1 : ends[3]]})
-				if i++; text[i] != ',' && text[i] != ']' {
-					return h, false
-				}
-			}
-			if len(h.header) == 0 && text[i] == '[' {
-				i++
-			}
-			if text[i] != ']' {
+			if h.header, i = plainHeader(text, i, quotes); i == 0 {
 				return h, false
 			}
-			i++
+			quotes = quotes[4*len(h.header):]
 		default:
 			return h, false
 		}
-		if i >= len(text) {
-			return h, false
+		if i == len(text)-1 {
+			return h, len(quotes) == 0
 		}
-		if text[i] == '}' {
-			return h, i == len(text)-1
+		if text[i] != ',' {
+			return h, false
 		}
 	}
 	return h, false
+}
+
+// plainHeader reads `[["Name","value"],…]` at i, and returns where it ends, 0 where it is something else.
+func plainHeader(text string, i int, quotes []uint16) (Header, int) {
+	if text[i+1] == ']' {
+		return Header{}, i + 2
+	}
+	n := 0
+	for ; len(quotes) >= 4*n+4 && text[i+1] == '['; n++ {
+		q := quotes[4*n : 4*n+4]
+		if int(q[0]) != i+2 || q[2] != q[1]+2 || text[q[1]+1] != ',' || text[q[3]+1] != ']' {
+			return nil, 0
+		}
+		if i = int(q[3]) + 2; text[i] != ',' {
+			n++
+			break
+		}
+	}
+	if n == 0 || text[i] != ']' {
+		return nil, 0
+	}
+	h := make(Header, n)
+	for k := range h {
+		q := quotes[4*k : 4*k+4]
+		h[k] = [2]string{text[q[0]+1 : q[1]], text[q[2]+1 : q[3]]}
+	}
+	return h, i + 1
 }
 
 // parseHead reads the head of an answer. Members it does not know are ignored.

@@ -9,16 +9,12 @@ const hexDigits = "0123456789abcdef"
 
 // appendString appends s as a JSON string. Bytes that are no UTF-8 become U+FFFD.
 func appendString(b []byte, s string) []byte {
-	plain := 0
-	for plain < len(s) && s[plain] >= ' ' && s[plain] < utf8.RuneSelf && s[plain] != '"' && s[plain] != '\\' {
-		plain++
-	}
 	b = append(b, '"')
-	if plain == len(s) {
+	if isPlain(s) {
 		return append(append(b, s...), '"')
 	}
 	done := 0
-	for i := plain; i < len(s); {
+	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, n := utf8.DecodeRuneInString(s[i:])

@@ -23,6 +23,39 @@ func TestWrittenStringsAreReadBack(t *testing.T) {
 	}
 }
 
+// TestEveryByteIsSeen has each byte at each place of texts around the length of a word or two.
+func TestEveryByteIsSeen(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 18; n++ {
+		for at := range n {
+			for c := range 256 {
+				b := []byte(strings.Repeat("#", n)) // the byte behind a quotation mark
+				b[at] = byte(c)
+				if want := c >= ' ' && c < 0x80 && c != '"' && c != '\\'; isPlain(string(b)) != want {
+					t.Fatalf("isPlain(%q) is %v", b, !want)
+				}
+				if n < 8 || at >= 8 {
+					continue
+				}
+				for _, x := range []byte{'"', '\\', '#', 0, 0xff} {
+					want := uint64(0)
+					for k := range 8 {
+						if b[k] == x {
+							want |= 0x80 << (8 * k)
+						}
+					}
+					if got := equals(word(string(b), 0), uint64(x)*each); got != want {
+						t.Fatalf("equals finds %q in %q at %x, not %x", x, b, got, want)
+					}
+				}
+			}
+		}
+	}
+	if !isPlain("") {
+		t.Error("nothing needs escaping")
+	}
+}
+
 func TestHeadOfAnswerIsRead(t *testing.T) {
 	t.Parallel()
 	h, err := parseHead(` {"new":[{"x":[1,-2.5e+3,true,null]},{}],"status":200, "headers":[["A-b","1"],["a-B","\u00e4\ud83d\ude00"]],
@@ -96,6 +129,15 @@ func TestParsePlain(t *testing.T) {
 		`{"status":200,"headers":[`:                                                        false,
 		`{"status":`:                                                                       false,
 		`{}`:                                                                               false,
+		`{"status":200,"headers":[["A","b"]["C","d"]],"url":"u"}`:                          false,
+		`{"status":200,"headers":[["A","b"],"C","d"]],"url":"u"}`:                          false,
+		`{"status":200,"headers":[["A","b"],["C"]],"url":"u"}`:                             false,
+		`{"status":200,"headers":[["A","b"]],"url":"u"},"`:                                 false,
+		`{"status":200,"headers":[["A","b"]],"url":"u""}`:                                  false,
+		`{"status":200,"headers":[["A","b"]],"url":"}`:                                     false,
+		`{"status":200,"headers":[` + strings.Repeat(`["A","b"],`, 20) + `["A","b"]]}`:     true,
+		`{"status":200,"headers":[` + strings.Repeat(`["A","b"],`, 40) + `["A","b"]]}`:     false,
+		`{"status":200,"headers":[["A","` + strings.Repeat("b", 1<<16) + `"]]}`:            false,
 	} {
 		h, ok := parsePlain(text)
 		if ok != short {

@@ -1,21 +1,14 @@
 package rewrite
 
-// mostCost is what the work behind one check counts at most: where a function is long, most of it
-// is not run each time.
-const mostCost = 100
-
 // smallEntry is what may come before a function's first loop and still be charged with the loop.
 const smallEntry = 16
 
 // body is a function while its code is written anew.
 type body struct {
-	*survey
+	*found
 	m       *module
 	r       reader
 	typ     funcType
-	groups  []byte // its local declarations, without their count
-	ngroups int
-
 	out     []byte
 	scratch [4]uint32 // indices of the added locals
 	weight  int64     // its share of the stack
@@ -39,48 +32,49 @@ func (m *module) code() ([]byte, error) {
 	if r.err == nil && n != len(m.funcs)-len(m.imports) {
 		r.damaged("there are %d bodies for %d functions", n, len(m.funcs)-len(m.imports))
 	}
-	out := putU(make([]byte, 0, (r.end-r.pos)*3/2), uint64(n))
-	b := body{survey: newSurvey(m), m: m}
+	g := graph{m: m, funcs: make([]*found, 0, n)}
+	s := newSurvey(m)
 	for k := 0; k < n && r.err == nil; k++ {
 		fn := uint32(len(m.imports) + k)
-		b.r = r.part(r.count(1), "code section")
-		b.typ = m.types[m.funcs[fn]]
-		if err := b.rewrite(); err != nil {
+		f, err := s.look(r.part(r.count(1), "code section"), m.types[m.funcs[fn]])
+		if err != nil {
 			return nil, m.inFunc(fn, err)
 		}
-		out = append(putU(out, uint64(len(b.out))), b.out...)
+		g.funcs = append(g.funcs, f)
 	}
 	if err := r.done(); err != nil {
 		return nil, err
 	}
+	g.lighten()
+	out := putU(make([]byte, 0, (r.end-m.bodies.pos)*3/2), uint64(n))
+	b := body{m: m}
+	for k, f := range g.funcs {
+		fn := uint32(len(m.imports) + k)
+		b.found, b.r, b.typ = f, f.body, m.types[m.funcs[fn]]
+		if b.rewrite(&g, k); b.r.err != nil {
+			return nil, m.inFunc(fn, b.r.err)
+		}
+		out = append(putU(out, uint64(len(b.out))), b.out...)
+	}
 	return out, nil
 }
 
-// rewrite leaves the function's new code in out.
-func (b *body) rewrite() error {
-	b.reset(&b.r, b.typ)
-	b.groups, b.ngroups = b.readLocals()
-	start := b.r.pos
-	b.run()
-	if b.r.err != nil {
-		return b.r.err
-	}
-	b.weight = b.share()
-	b.r.pos = start
+// rewrite leaves the k-th function's new code in out.
+func (b *body) rewrite(g *graph, k int) {
 	b.declare()
+	if g.light[k] {
+		b.calls = false
+		clear(b.costs)
+	} else {
+		b.weight = g.charge(k)
+		b.meterEntry()
+	}
 	b.write()
-	return b.r.err
-}
-
-// share returns how many calls the function counts as: its frame holds its locals and what is on
-// the stack, and grows with the code.
-func (b *body) share() int64 {
-	return 1 + (int64(b.count())+int64(b.most)+b.all/8)/16
 }
 
 // declare writes the declarations of locals, with those that are added.
 func (b *body) declare() {
-	groups, next := b.ngroups, b.count()
+	groups, next := b.ngroups, b.locals
 	var added []byte
 	for which, typ := range [...]byte{typeF32, typeF64, typeV128, typeI32} {
 		if !b.needs[which] {
@@ -99,8 +93,7 @@ func (b *body) declare() {
 // behind which the depth is given back, and every return a branch to the end of it.
 func (b *body) write() {
 	r := &b.r
-	nesting, loop, nan := 0, 0, 0
-	b.meterEntry()
+	nesting, loop, nan, branch := 0, 0, 0, 0
 	if b.calls {
 		b.enter()
 	}
@@ -115,7 +108,9 @@ func (b *body) write() {
 			loop++
 			b.copy(from, r.pos)
 			from = r.pos
-			b.check(b.costs[loop])
+			if b.costs[loop] > 0 {
+				b.check(b.costs[loop])
+			}
 		case opEnd:
 			if nesting == 0 && b.calls {
 				b.copy(from, in.start)
@@ -123,6 +118,13 @@ func (b *body) write() {
 				b.leave()
 			}
 			nesting--
+		case opBr:
+			if to := b.branches[branch]; to != same {
+				b.copy(from, in.start)
+				from = r.pos
+				b.op(opBr, to)
+			}
+			branch++
 		case opReturn:
 			if b.calls {
 				b.copy(from, in.start)
@@ -163,10 +165,10 @@ func (b *body) op(op byte, index uint32) { b.out = putU(append(b.out, op), uint6
 // meterEntry charges for a function's code outside of its loops. A function that neither calls nor
 // loops needs no check: whoever calls it has one.
 func (b *body) meterEntry() {
-	switch {
-	case b.straight && b.costs[0] <= smallEntry:
+	switch straight := b.straight && b.costs[1] > 0; {
+	case straight && b.costs[0] <= smallEntry:
 		b.costs[1] += b.costs[0]
-	case b.straight || !b.calls && len(b.costs) == 1:
+	case straight || !b.calls && !b.loops:
 		b.charge(b.costs[0])
 	default:
 		b.check(b.costs[0])
@@ -177,7 +179,7 @@ func (b *body) meterEntry() {
 func (b *body) charge(cost int64) {
 	units := b.m.units()
 	b.op(opGlobalGet, units)
-	b.out = putS(append(b.out, opI64Const), min(cost, mostCost))
+	b.out = putS(append(b.out, opI64Const), dampened(cost))
 	b.out = append(b.out, opI64Sub)
 	b.op(opGlobalSet, units)
 }

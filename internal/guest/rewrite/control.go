@@ -24,7 +24,11 @@ func (s *survey) control(in *instruction) {
 	case opEnd:
 		s.end()
 	case opBr:
-		s.popAll(s.label(in.index))
+		to := s.shortcut(in)
+		if s.found.branches = append(s.found.branches, to); to == same {
+			to = in.index
+		}
+		s.popAll(s.label(to))
 		s.unreachable()
 	case opBrIf:
 		s.pop(typeI32)
@@ -34,15 +38,19 @@ func (s *survey) control(in *instruction) {
 	case opBrTable:
 		s.pop(typeI32)
 		s.table(in)
+		s.findDispatch(in)
 		s.unreachable()
 	case opReturn:
 		s.popAll(s.frames[0].results)
 		s.unreachable()
 	case opCall:
-		s.calls = true
+		s.found.calls = true
+		if int(in.index) >= len(s.m.imports) {
+			s.found.sites = append(s.found.sites, site{in.index, s.top().cost})
+		}
 		s.apply(s.m.types[s.m.funcs[in.index]])
 	case opCallIndirect:
-		s.calls = true
+		s.found.calls, s.found.indirect = true, true
 		if s.tableType(in.other) != typeFuncref {
 			s.r.damaged("call_indirect calls what is in a table of externref")
 		}
@@ -70,11 +78,11 @@ func (s *survey) open(in *instruction) {
 	f := frame{op: in.op, cost: s.top().cost}
 	f.params, f.results = s.blockTypes(in.block)
 	if in.op == opLoop {
-		if s.plain {
-			s.straight, s.plain = true, false
-		}
-		s.costs = append(s.costs, 1)
-		f.cost = len(s.costs) - 1
+		s.found.straight = s.found.straight || s.plain
+		s.plain = false
+		s.merged = append(s.merged, f.cost)
+		s.found.costs = append(s.found.costs, 1)
+		f.cost = len(s.found.costs) - 1
 	}
 	s.popAll(f.params)
 	s.enter(f)
@@ -82,7 +90,7 @@ func (s *survey) open(in *instruction) {
 
 // enter goes into a block, whose parameters were taken from the stack.
 func (s *survey) enter(f frame) {
-	f.height = len(s.stack)
+	f.height, f.first = len(s.stack), s.found.all
 	s.frames = append(s.frames, f)
 	s.pushAll(f.params)
 }
@@ -105,6 +113,10 @@ func (s *survey) end() {
 	if f.op == opIf && string(f.params) != string(f.results) {
 		s.r.damaged("an if without else takes (%s) and leaves (%s)", typeNames(f.params), typeNames(f.results))
 	}
+	if f.again {
+		s.merged[f.cost] = -1
+		s.found.loops = true
+	}
 	if len(s.frames) > 0 {
 		s.pushAll(f.results)
 	}
@@ -126,7 +138,7 @@ func (s *survey) blockTypes(t int64) (params, results []byte) {
 	return nil, nil
 }
 
-// label returns what a branch to the index-th block around carries.
+// label returns what a branch to the index-th block around carries, and takes down that there is one.
 func (s *survey) label(index uint32) []byte {
 	if int64(index) >= int64(len(s.frames)) {
 		s.r.damaged("a branch leaves %d blocks where there are %d", index, len(s.frames))
@@ -134,6 +146,7 @@ func (s *survey) label(index uint32) []byte {
 	}
 	f := &s.frames[len(s.frames)-1-int(index)]
 	if f.op == opLoop {
+		f.again = true
 		return f.params
 	}
 	return f.results

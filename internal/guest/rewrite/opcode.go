@@ -123,7 +123,7 @@ func (m *module) next(r *reader) instruction {
 	case op == opMemorySize, op == opMemoryGrow:
 		firstMemory(r)
 	case op == opI32Const:
-		r.s32()
+		in.index = uint32(r.s32())
 	case op == opI64Const:
 		r.s64()
 	case op == opF32Const:

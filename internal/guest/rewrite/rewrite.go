@@ -12,9 +12,9 @@ type Options struct {
 	// the value Units starts with; at 0 or less the first check calls.
 	Quantum int64
 
-	// Depth is how many calls may be on the guest's stack. Calls of functions that call nothing
-	// are not counted, and a large function counts as several calls, so that the depth bounds
-	// the bytes of stack, too.
+	// Depth is how many calls may be on the guest's stack. Calls of functions that call nothing, or are
+	// light (see graph.go), are not counted by themselves, and a large function, or one that calls such
+	// ones, counts as several calls, so that the depth bounds the bytes of stack, too.
 	Depth int32
 }
 

@@ -20,15 +20,36 @@ type survey struct {
 	stack  []operand
 	frames []frame
 
-	costs    []int64   // of the entry and of each loop, in order
-	all      int64     // instructions
-	most     int       // operands at one time
-	calls    bool      // it calls something
-	plain    bool      // still no branch, call or loop since the entry
-	straight bool      // the first loop is reached straight from the entry
-	needs    [4]bool   // locals for canonical and chargeLength
-	one      [128]byte // each byte at its own place: lists of one type
-	nans     []bool    // for each instruction that may leave a NaN, in order: it has to be made canonical
+	found  found
+	merged []int          // for each cost, where its instructions count to in its place, -1 where they count to it
+	plain  bool           // still no branch, call or loop since the entry
+	before [2]instruction // the last two, the later one first
+	one    [128]byte      // each byte at its own place: lists of one type
+}
+
+// found is what is kept of a function until it is written.
+type found struct {
+	body     reader // behind the declarations of locals
+	groups   []byte // these, as they are
+	ngroups  int
+	locals   uint32   // their number, parameters included
+	costs    []int64  // of the entry and of each loop, in order; 0 where a loop is never gone through again
+	sites    []site   // its calls of functions of the module
+	branches []uint32 // for each br, in order: the label it gets
+	nans     []bool   // for each instruction that may leave a NaN, in order: it has to be made canonical
+	needs    [4]bool  // locals for canonical and chargeLength
+	all      int64    // instructions
+	most     int      // operands at one time
+	calls    bool     // it calls something
+	indirect bool     // it calls what is in a table
+	loops    bool     // there is a loop that is gone through again
+	straight bool     // the first loop is one, and is reached straight from the entry
+}
+
+// site is a call, and the cost that it counts to.
+type site struct {
+	fn   uint32
+	cost int
 }
 
 // locals are those before end that come after the group before.
@@ -50,7 +71,10 @@ type frame struct {
 	params, results []byte
 	height          int // of the stack below it
 	unreachable     bool
-	cost            int // the cost that its instructions count to
+	cost            int   // the cost that its instructions count to
+	first           int64 // the number of the instruction that opens it
+	again           bool  // something branches back to it
+	dispatch        *dispatch
 }
 
 func newSurvey(m *module) *survey {
@@ -61,16 +85,30 @@ func newSurvey(m *module) *survey {
 	return s
 }
 
-// reset prepares for a function of the type t. What the last one was made of is used again.
-func (s *survey) reset(r *reader, t funcType) {
-	s.r, s.params = r, t.params
-	s.stack, s.nans, s.quick = s.stack[:0], s.nans[:0], s.quick[:0]
-	s.locals = s.locals[:0]
-	s.costs = append(s.costs[:0], 1)
+// look goes through the next function, of the type t, whose code r reads.
+func (s *survey) look(r reader, t funcType) (*found, error) {
+	s.r, s.params = &r, t.params
+	s.stack, s.quick, s.locals = s.stack[:0], s.quick[:0], s.locals[:0]
+	s.found = found{costs: []int64{1}}
+	s.merged = append(s.merged[:0], -1)
 	s.frames = append(s.frames[:0], frame{op: opBlock, results: t.results})
-	s.all, s.most = 0, 0
-	s.calls, s.straight, s.plain = false, false, true
-	s.needs = [4]bool{}
+	s.plain, s.before = true, [2]instruction{}
+	s.found.groups, s.found.ngroups = s.readLocals()
+	s.found.locals, s.found.body = s.count(), r
+	s.run()
+	for k := len(s.found.costs) - 1; k > 0; k-- {
+		if to := s.merged[k]; to >= 0 {
+			s.found.costs[to] += s.found.costs[k]
+			s.found.costs[k] = 0
+		}
+	}
+	for k := range s.found.sites {
+		for to := s.merged[s.found.sites[k].cost]; to >= 0; to = s.merged[to] {
+			s.found.sites[k].cost = to
+		}
+	}
+	f := s.found
+	return &f, r.err
 }
 
 // run checks the code up to the end of the function.
@@ -81,13 +119,14 @@ func (s *survey) run() {
 		if r.err != nil {
 			return
 		}
-		s.all++
-		s.costs[s.top().cost]++
+		s.found.all++
+		s.found.costs[s.top().cost]++
 		s.step(&in)
+		s.before[1], s.before[0] = s.before[0], in
 		if len(s.stack) > mostOperands {
 			r.refuse("a function needs more than %d values on its stack; split it", mostOperands)
 		}
-		s.most = max(s.most, len(s.stack))
+		s.found.most = max(s.found.most, len(s.stack))
 		if len(s.frames) == 0 {
 			if r.err == nil && r.pos != r.end {
 				r.damaged("there is code behind the end of a function")
@@ -149,9 +188,9 @@ func (s *survey) pushAll(types []byte) {
 func (s *survey) pushNaN(typ, lanes byte) {
 	v := operand{typ: typ}
 	if lanes != 0 {
-		s.needs[scratchFor(typ)] = true
-		s.nans = append(s.nans, true)
-		v.lanes, v.nan = lanes, uint32(len(s.nans))
+		s.found.needs[scratchFor(typ)] = true
+		s.found.nans = append(s.found.nans, true)
+		v.lanes, v.nan = lanes, uint32(len(s.found.nans))
 	}
 	s.stack = append(s.stack, v)
 }
@@ -160,7 +199,7 @@ func (s *survey) pushNaN(typ, lanes byte) {
 // that type: nobody else will see them.
 func (s *survey) use(v operand, blind bool, lanes byte) {
 	if blind && v.nan > 0 && v.lanes == lanes {
-		s.nans[v.nan-1] = false
+		s.found.nans[v.nan-1] = false
 	}
 }
 
@@ -246,7 +285,7 @@ func (s *survey) misc(in *instruction) {
 		s.push(typeI32)
 	case miscMemoryCopy, miscMemoryFill:
 		s.needMemory()
-		s.needs[scratchLength] = true
+		s.found.needs[scratchLength] = true
 		for range 3 {
 			s.pop(typeI32)
 		}
