@@ -137,11 +137,7 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 	e.modules[digest] = l
 	e.mu.Unlock()
 	began := time.Now()
-	b, err := bin()
-	if err == nil {
-		l.module, err = e.guest.Load(context.WithoutCancel(ctx), b, progress)
-	}
-	if l.err = err; err != nil {
+	if l.module, l.err = e.guest.Reload(context.WithoutCancel(ctx), digest, bin, progress); l.err != nil {
 		e.mu.Lock()
 		delete(e.modules, digest)
 		e.mu.Unlock()

@@ -50,24 +50,53 @@ type Module struct {
 // Progress is called with what is being done, and how much of it, 0 to 1; it may be nil. A module
 // that cannot be run is flawless.Refused or flawless.Invalid.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
-	return r.load(ctx, bin, progress, nil)
+	digest := digestOf(bin)
+	if m := r.recalled(ctx, digest); m != nil {
+		return m, nil
+	}
+	return r.load(ctx, digest, bin, progress, nil)
 }
 
-func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage string, done float64), tracing *tracing) (*Module, error) {
+func digestOf(bin []byte) string {
+	sum := sha256.Sum256(bin)
+	return hex.EncodeToString(sum[:])
+}
+
+// Reload is [Runtime.Load] for a module that is known by its digest. It is only read where nothing is
+// kept of an earlier load, and is flawless.Damaged where it is another then.
+func (r *Runtime) Reload(ctx context.Context, digest string, read func() ([]byte, error), progress func(stage string, done float64)) (*Module, error) {
+	if m := r.recalled(ctx, digest); m != nil {
+		return m, nil
+	}
+	bin, err := read()
+	if err != nil {
+		return nil, err
+	}
+	if got := digestOf(bin); got != digest {
+		return nil, fmt.Errorf("loading module %s: its bytes have the digest %s; add it again: %w", digest, got, flawless.Damaged)
+	}
+	return r.load(ctx, digest, bin, progress, nil)
+}
+
+// newModule returns a module of which only the digest is known.
+func (r *Runtime) newModule(digest string, tracing *tracing) (*Module, error) {
+	m := &Module{rt: r, digest: digest, tracing: tracing}
+	if n, err := hex.Decode(m.sum[:], []byte(digest)); err != nil || n != len(m.sum) {
+		return nil, fmt.Errorf("loading a module: %q is no digest: %w", digest, flawless.Invalid)
+	}
+	return m, nil
+}
+
+func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress func(stage string, done float64), tracing *tracing) (*Module, error) {
 	if progress == nil {
 		progress = func(string, float64) {}
 	}
 	progress("rewriting", 0)
-	sum := sha256.Sum256(bin)
-	m := &Module{rt: r, digest: hex.EncodeToString(sum[:]), sum: sum, tracing: tracing}
-	var known *prepared
-	var err error
-	if tracing == nil {
-		known = r.recall(m.digest)
+	m, err := r.newModule(digest, tracing)
+	if err != nil {
+		return nil, err
 	}
-	if known != nil {
-		m.rewritten = &known.Rewritten
-	} else if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth}); err != nil {
+	if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth}); err != nil {
 		return nil, err
 	}
 	if m.beta, err = newBeta(m.rewritten, bin); err != nil {
@@ -78,11 +107,8 @@ func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage stri
 	}
 	progress("rewriting", 1)
 	progress("compiling", 0)
-	compiling := ctx
-	if tracing != nil {
-		compiling = tracing.prepare(ctx, bin, m.rewritten)
-	}
-	if m.compiled, err = r.compile(compiling, m.rewritten.Binary); err != nil {
+	kept, err := m.compile(ctx, bin)
+	if err != nil {
 		return nil, err
 	}
 	if _, there := m.compiled.ExportedMemories()["memory"]; !there {
@@ -91,18 +117,33 @@ func (r *Runtime) load(ctx context.Context, bin []byte, progress func(stage stri
 	}
 	progress("compiling", 1)
 	progress("initialising", 0)
-	if known != nil {
-		err = m.adopt(known)
-	} else {
-		err = m.initialise(ctx, isGo(bin))
-	}
+	manifest, err := m.initialise(ctx, isGo(bin))
 	if err != nil {
 		_ = m.Close(ctx)
 		return nil, err
 	}
-	m.rewritten.Binary = nil // it is compiled
+	if kept.Name != "" {
+		r.remember(m, manifest, kept)
+	}
+	m.rewritten.Binary, m.rewritten.Hollow = nil, nil // it is compiled
 	progress("initialising", 1)
 	return m, nil
+}
+
+// compile compiles the rewritten module, and tells where its code is kept, nowhere where Name is "".
+func (m *Module) compile(ctx context.Context, bin []byte) (kept codeFile, err error) {
+	if m.tracing != nil {
+		ctx = m.tracing.prepare(ctx, bin, m.rewritten)
+	} else if m.rt.keepsCode() && m.beta == nil {
+		if kept, err = m.rt.keepCode(ctx, m.rewritten); err == nil {
+			err = m.loadCode(ctx, kept)
+		}
+		if err == nil {
+			return kept, nil
+		}
+	}
+	m.compiled, err = m.rt.compile(ctx, m.rewritten.Binary)
+	return codeFile{}, err
 }
 
 // exports are the functions the engine calls, all of type () -> ().
@@ -127,29 +168,26 @@ func (r *Runtime) check(m *rewrite.Result, beta bool) error {
 	return nil
 }
 
-// initialise makes the base image and asks for the manifest.
-func (m *Module) initialise(ctx context.Context, isGo bool) error {
+// initialise makes the base image, asks for the manifest and returns it as it was told.
+func (m *Module) initialise(ctx context.Context, isGo bool) (manifest []byte, err error) {
 	i, err := m.fresh(ctx, [32]byte{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer i.destroy()
 	if err := m.describe(i.described); err != nil {
-		return err
+		return nil, err
 	}
 	b := i.memory.bytes()
 	m.generators = generators(b)
 	if len(m.generators) > 0 || !isGo {
 		if m.base, err = newImage(bytes.Clone(b), m.rt.options.copied); err != nil {
-			return err
+			return nil, err
 		}
 		m.base.sum = sha256.Sum256(m.base.bytes)
 		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
 	}
-	if m.tracing == nil {
-		m.rt.remember(m, i.described)
-	}
-	return nil
+	return i.described, nil
 }
 
 // describe takes in what the module says of itself.

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/gob"
 	"fmt"
@@ -14,10 +15,12 @@ import (
 )
 
 // prepared is what is found out about a module when it is loaded, as it is kept beside its compiled
-// code, so that a server that comes up again has to do neither the rewriting nor the initialising.
-// It is a cache: a file that is missing, damaged or of another version costs the time it has saved.
+// code, so that a server that comes up again has to do neither the rewriting nor the initialising, and
+// need not even read the module. It is a cache: a file that is missing, damaged or of another version
+// costs the time it has saved.
 type prepared struct {
-	Rewritten  rewrite.Result
+	Rewritten  rewrite.Result // without its code
+	Code       codeFile
 	Manifest   []byte
 	Shared     bool // there is a base image
 	Image      []byte
@@ -33,9 +36,6 @@ func (r *Runtime) preparedFile(digest string) string {
 
 // recall returns what is kept of a module, nil where nothing is that can be used.
 func (r *Runtime) recall(digest string) *prepared {
-	if r.options.CacheDir == "" {
-		return nil
-	}
 	b, err := os.ReadFile(r.preparedFile(digest))
 	if err != nil || len(b) < 4 {
 		return nil
@@ -49,20 +49,23 @@ func (r *Runtime) recall(digest string) *prepared {
 }
 
 // remember keeps what was found out. Where it cannot be written, it is not.
-func (r *Runtime) remember(m *Module, manifest []byte) {
-	if r.options.CacheDir == "" {
-		return
-	}
-	p := prepared{Rewritten: *m.rewritten, Manifest: manifest, Globals: m.globals, Generators: m.generators}
+func (r *Runtime) remember(m *Module, manifest []byte, kept codeFile) {
+	p := prepared{Rewritten: *m.rewritten, Code: kept, Manifest: manifest, Globals: m.globals, Generators: m.generators}
+	p.Rewritten.Binary = nil
 	if m.base != nil {
 		p.Shared, p.Image, p.Sum = true, m.base.bytes, m.base.sum
+		p.Rewritten.Data = nil // it is in the image
 	}
+	r.write(m.digest, &p)
+}
+
+func (r *Runtime) write(digest string, p *prepared) {
 	var b bytes.Buffer
 	if gob.NewEncoder(&b).Encode(p) != nil {
 		return
 	}
 	b.Write(binary.LittleEndian.AppendUint32(nil, crc32.Checksum(b.Bytes(), crc32.MakeTable(crc32.Castagnoli))))
-	name := r.preparedFile(m.digest)
+	name := r.preparedFile(digest)
 	if os.MkdirAll(filepath.Dir(name), 0o700) != nil {
 		return
 	}
@@ -82,11 +85,35 @@ func (r *Runtime) remember(m *Module, manifest []byte) {
 	}
 }
 
+// recalled returns the module of a digest as it was prepared before, nil where anything of it is not as
+// it should be.
+func (r *Runtime) recalled(ctx context.Context, digest string) *Module {
+	if !r.keepsCode() {
+		return nil
+	}
+	m, err := r.newModule(digest, nil)
+	if err != nil {
+		return nil
+	}
+	p := r.recall(digest)
+	if p == nil {
+		return nil
+	}
+	m.rewritten = &p.Rewritten
+	if r.check(m.rewritten, false) != nil || m.loadCode(ctx, p.Code) != nil {
+		return nil
+	}
+	if m.adopt(p) != nil {
+		_ = m.Close(ctx)
+		return nil
+	}
+	m.rewritten.Hollow = nil
+	return m
+}
+
 // adopt takes in what was kept in place of initialising.
 func (m *Module) adopt(p *prepared) error {
-	if m.beta != nil {
-		m.manifest = m.beta.manifest()
-	} else if err := m.describe(p.Manifest); err != nil {
+	if err := m.describe(p.Manifest); err != nil {
 		return err
 	}
 	if !p.Shared {

@@ -2,9 +2,15 @@ package guest
 
 import (
 	"context"
+	"errors"
 	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/flawless-engine/flawless"
 )
 
 // TestAPreparedModuleIsTheSame loads a module as a server does that comes up again.
@@ -63,5 +69,112 @@ func TestWhatWasPreparedAndDamagedIsNotUsed(t *testing.T) {
 		if m.rt.recall(m.digest) == nil {
 			t.Errorf("after %s it is not kept anew", name)
 		}
+	}
+}
+
+// TestCodeThatIsNotThereIsMadeAnew has code files that wazero takes as they are, and that are not those of
+// the module: without them its functions would trap.
+func TestCodeThatIsNotThereIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func(t *testing.T, file string, hollow []byte, p *prepared){
+		"gone": func(t *testing.T, file string, _ []byte, _ *prepared) {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"another one": func(t *testing.T, file string, hollow []byte, _ *prepared) {
+			if err := os.WriteFile(file, hollow, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"another one of the size that is expected": func(t *testing.T, file string, hollow []byte, p *prepared) {
+			if err := os.WriteFile(file, hollow, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p.Code.Size = int64(len(hollow))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			r := newRuntime(t, Options{CacheDir: dir})
+			m, err := r.Load(t.Context(), bin, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outs, hashes := life(t, m, 1)
+			if m.Close(t.Context()) != nil || r.recalled(t.Context(), m.digest) == nil {
+				t.Fatal("it is not loaded again")
+			}
+			p := r.recall(m.digest)
+			apart := t.TempDir() // what wazero makes of the hollow module
+			other, err := wazero.NewCompilationCacheWithDir(apart)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hollow := wazero.NewRuntimeWithConfig(t.Context(), r.plain.WithCompilationCache(other))
+			if _, err := compileWith(t.Context(), hollow, p.Rewritten.Hollow); err != nil {
+				t.Fatal(err)
+			}
+			if err := hollow.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			code, err := os.ReadFile(filepath.Join(apart, p.Code.Name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			damage(t, filepath.Join(dir, p.Code.Name), code, p)
+			r.write(m.digest, p)
+
+			for range 2 {
+				r = newRuntime(t, Options{CacheDir: dir})
+				if m, err = r.Load(t.Context(), bin, nil); err != nil {
+					t.Fatal(err)
+				}
+				again, same := life(t, m, 1)
+				if !reflect.DeepEqual(outs, again) || !reflect.DeepEqual(hashes, same) {
+					t.Error("a run goes another way")
+				}
+				if err := m.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if now := r.recall(m.digest); now == nil || now.Code == p.Code && name == "another one of the size that is expected" {
+				t.Errorf("it was not kept anew: %+v", now)
+			}
+			left, err := filepath.Glob(filepath.Join(dir, ".code-*"))
+			if err != nil || len(left) > 0 {
+				t.Errorf("%v is left, %v", left, err)
+			}
+		})
+	}
+}
+
+// TestAModuleThatIsKeptIsNotRead: a server that comes up again need not even read it.
+func TestAModuleThatIsKeptIsNotRead(t *testing.T) {
+	t.Parallel()
+	m := load(t, Options{})
+	read := errors.New("it is read")
+	again, err := newRuntime(t, Options{CacheDir: compiled()}).Reload(t.Context(), m.digest, func() ([]byte, error) { return nil, read }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outs, _ := life(t, again, 1)
+	if want, _ := life(t, m, 1); !reflect.DeepEqual(outs, want) {
+		t.Error("a run goes another way")
+	}
+	if err := again.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r := newRuntime(t, Options{CacheDir: t.TempDir()})
+	if _, err := r.Reload(t.Context(), m.digest, func() ([]byte, error) { return nil, read }, nil); !errors.Is(err, read) {
+		t.Errorf("reading it fails: %v", err)
+	}
+	if _, err := r.Reload(t.Context(), m.digest, func() ([]byte, error) { return []byte("other"), nil }, nil); !errors.Is(err, flawless.Damaged) {
+		t.Errorf("its bytes are others: %v", err)
 	}
 }

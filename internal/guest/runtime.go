@@ -107,9 +107,9 @@ func (r *Runtime) Close(ctx context.Context) error {
 // compile compiles a rewritten module. A cache on disk that is damaged, full or gone does not keep it
 // from that: all compiled code is thrown away then, and made anew.
 func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
-	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
 	m, err := compileWith(ctx, r.wazero, bin)
 	if err == nil {
+		gatherCode()
 		return m, nil
 	}
 	if r.cache != nil {
@@ -145,10 +145,7 @@ func compileWith(ctx context.Context, r wazero.Runtime, bin []byte) (m wazero.Co
 			err = fmt.Errorf("the WebAssembly compiler failed: %v", p)
 		}
 	}()
-	if m, err = r.CompileModule(ctx, bin); err == nil {
-		gatherCode()
-	}
-	return m, err
+	return r.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), bin)
 }
 
 // types turns "iI" into i32, i64.

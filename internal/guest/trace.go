@@ -20,7 +20,7 @@ const mostNodes = 1 << 20
 // [Instance.Traced]. It computes what a module that is loaded without computes, but slower. With all,
 // functions of the language's runtime are told, too.
 func (r *Runtime) LoadTraced(ctx context.Context, bin []byte, all bool) (*Module, error) {
-	return r.load(ctx, bin, nil, &tracing{all: all})
+	return r.load(ctx, digestOf(bin), bin, nil, &tracing{all: all})
 }
 
 // tracing is what a module knows about the names of its functions.

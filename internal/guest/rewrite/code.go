@@ -24,11 +24,10 @@ const (
 
 // code rewrites all functions and returns the code section's payload.
 func (m *module) code() ([]byte, error) {
-	if m.bodies.bytes == nil {
-		return nil, nil
+	r, n := m.bodies, 0
+	if r.bytes != nil {
+		n = r.count(2)
 	}
-	r := m.bodies
-	n := r.count(2)
 	if r.err == nil && n != len(m.funcs)-len(m.imports) {
 		r.damaged("there are %d bodies for %d functions", n, len(m.funcs)-len(m.imports))
 	}
@@ -46,7 +45,7 @@ func (m *module) code() ([]byte, error) {
 		return nil, err
 	}
 	g.lighten()
-	out := putU(make([]byte, 0, (r.end-m.bodies.pos)*3/2), uint64(n))
+	out := putU(make([]byte, 0, (r.end-m.bodies.pos)*3/2), uint64(n+1))
 	b := body{m: m}
 	for k, f := range g.funcs {
 		fn := uint32(len(m.imports) + k)
@@ -56,7 +55,7 @@ func (m *module) code() ([]byte, error) {
 		}
 		out = append(putU(out, uint64(len(b.out))), b.out...)
 	}
-	return out, nil
+	return append(out, 2, 0, opEnd), nil // the function WholeName
 }
 
 // rewrite leaves the k-th function's new code in out.

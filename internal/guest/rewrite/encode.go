@@ -1,6 +1,6 @@
 package rewrite
 
-// encode writes the module with its new code.
+// encode writes the module with the bodies of all functions.
 func (m *module) encode(code []byte) []byte {
 	out := make([]byte, 0, len(code)+len(m.read.bytes)/2)
 	out = append(out, 0, 'a', 's', 'm', 1, 0, 0, 0)
@@ -8,7 +8,7 @@ func (m *module) encode(code []byte) []byte {
 	hook := putName(putName(nil, hookModule), hookName)
 	hook = putU(append(hook, externFunc), uint64(len(m.types)))
 	out = putList(out, sectionImport, len(m.imports)+1, m.raw[sectionImport], hook)
-	out = putList(out, sectionFunc, len(m.funcs)-len(m.imports), m.raw[sectionFunc])
+	out = putList(out, sectionFunc, len(m.funcs)-len(m.imports)+1, m.raw[sectionFunc], putU(nil, uint64(len(m.types))))
 	out = putList(out, sectionTable, len(m.tables), m.raw[sectionTable])
 	out = putList(out, sectionMemory, m.memories, m.raw[sectionMemory])
 	out = putList(out, sectionGlobal, len(m.globals)+2, m.putGlobals())
@@ -49,8 +49,19 @@ func (m *module) putExports() (n int, b []byte) {
 	for _, g := range m.mutable() {
 		put(globalName(g), externGlobal, g)
 	}
+	put(WholeName, externFunc, m.shift(uint32(len(m.funcs))))
 	if m.start >= 0 {
 		put(startName, externFunc, m.shift(uint32(m.start)))
 	}
 	return n, b
+}
+
+// hollow is the code section of a module whose functions trap at once.
+func (m *module) hollow() []byte {
+	n := len(m.funcs) - len(m.imports) + 1
+	out := putU(nil, uint64(n))
+	for range n {
+		out = append(out, 3, 0, opUnreachable, opEnd)
+	}
+	return out
 }

@@ -27,6 +27,10 @@ const (
 const (
 	reserved  = "flawless:" // prefix of the export names that are added
 	startName = reserved + "start"
+
+	// WholeName is the export of a function of type () -> () that returns at once, and traps in a
+	// module without code.
+	WholeName = reserved + "whole"
 )
 
 func globalName(i uint32) string { return reserved + "g" + strconv.FormatUint(uint64(i), 10) }

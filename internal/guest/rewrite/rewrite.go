@@ -25,6 +25,10 @@ type Result struct {
 	// flawless.quantum, () -> ().
 	Binary []byte
 
+	// Hollow is Binary without its code: the same types, imports, functions, globals, elements, exports
+	// and names, but every function traps.
+	Hollow []byte
+
 	// Data is what the host lays into memory before Start: in order of offsets, not overlapping,
 	// inside of MinPages.
 	Data []Segment
@@ -70,7 +74,7 @@ func Rewrite(bin []byte, o Options) (*Result, error) {
 		return nil, err
 	}
 	r := m.result()
-	r.Binary = m.encode(code)
+	r.Binary, r.Hollow = m.encode(code), m.encode(m.hollow())
 	return r, nil
 }
 
