@@ -71,6 +71,15 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err := writable(a.dir); err != nil {
 		return err
 	}
+	type made struct { // beside the opening of the store, neither of which is quick
+		rt  *guest.Runtime
+		err error
+	}
+	guests := make(chan made, 1)
+	go func() {
+		rt, err := guest.NewRuntime(ctx, guest.Options{CacheDir: filepath.Join(a.dir, "compiled"), MemoryPages: o.pages, TurnUnits: o.units})
+		guests <- made{rt, err}
+	}()
 	db, err := pebble.Open(filepath.Join(a.dir, "store"), pebble.Options{Log: log})
 	if err != nil {
 		return err
@@ -80,7 +89,8 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	rt, err := guest.NewRuntime(ctx, guest.Options{CacheDir: filepath.Join(a.dir, "compiled"), MemoryPages: o.pages, TurnUnits: o.units})
+	m := <-guests
+	rt, err := m.rt, m.err
 	if err != nil {
 		return err
 	}

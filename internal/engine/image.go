@@ -201,7 +201,7 @@ type Freezing struct {
 }
 
 func (f *Freezing) defaults() {
-	f.Units, f.Turns, f.LongUnits = cmp.Or(f.Units, 8<<20), cmp.Or(f.Turns, 1000), cmp.Or(f.LongUnits, 100<<20)
+	f.Units, f.Turns, f.LongUnits = cmp.Or(f.Units, 8<<20), cmp.Or(f.Turns, 250), cmp.Or(f.LongUnits, 100<<20)
 }
 
 // worth tells whether an image is to be made of a run that leaves memory, or goes on.

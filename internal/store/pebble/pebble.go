@@ -38,9 +38,10 @@ type Options struct {
 
 // DB is a database in a directory. All methods may be called concurrently.
 type DB struct {
-	kv   *cockroach.DB
-	log  *slog.Logger
-	lock *lock
+	kv    *cockroach.DB
+	log   *slog.Logger
+	lock  *lock
+	files *walFS
 
 	space space
 	gate  gate
@@ -65,7 +66,7 @@ type failure struct {
 //
 //	dir/pid      number of the process that uses it
 //	dir/reserve  space kept back
-//	dir/db/      Pebble's
+//	dir/db/      Pebble's, and a spare file for its log
 //
 // It returns [flawless.Conflict] where another server uses dir, [flawless.Invalid] where dir cannot
 // be written, [flawless.Damaged] where the database is damaged. A crash at any moment leaves a
@@ -104,11 +105,11 @@ func (o Options) withDefaults() Options {
 }
 
 func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
-	files := &walFS{FS: vfs.OnDiskFull(o.FS, db.space.spent), base: o.FS, size: o.Memtable + o.Memtable/10, failed: db.fail, broken: db.isBroken}
+	db.files = &walFS{FS: vfs.OnDiskFull(o.FS, db.space.spent), base: o.FS, size: o.Memtable + o.Memtable/10, failed: db.fail, broken: db.isBroken}
 	cache := cockroach.NewCache(o.Cache)
 	defer cache.Unref()
 	po := &cockroach.Options{
-		FS:                    files,
+		FS:                    db.files,
 		Lock:                  db.lock.pebble,
 		Cache:                 cache,
 		MemTableSize:          uint64(o.Memtable),
@@ -132,6 +133,7 @@ func (db *DB) Close() error {
 	if f := db.failed.Load(); f == nil || !f.dead {
 		err = guard(db.kv.Close)
 	}
+	db.files.filling.Wait()
 	if err = errors.Join(err, db.space.close(), db.lock.release()); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}

@@ -3,6 +3,7 @@ package pebble
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -11,7 +12,9 @@ import (
 //
 // A log file is written with zeros, synced, and only then used: a sync of it later writes data
 // alone, where that of a growing file writes its length and its map of blocks too, which takes
-// twice as long. Pebble uses a log file again when it is done with it.
+// twice as long. Pebble uses a log file again when it is done with it, but not one of an earlier
+// process: that becomes the spare, a file beside the logs that is the next one, so that a database need
+// not wait for zeros when it is opened.
 //
 // Pebble answers an error of its log with a panic under locks. So it never sees one: the database
 // is told (failed), and everything meant for a log goes nowhere from then on, as if the power had
@@ -22,7 +25,16 @@ type walFS struct {
 	size   int64
 	failed func(err error, dead bool)
 	broken func() bool
+
+	mu      sync.Mutex
+	filling sync.WaitGroup // a spare is made
 }
+
+// The spare, and what it is called while it is made.
+const (
+	spareName = "spare"
+	newSpare  = "spare.new"
+)
 
 const zeros = 1 << 20 // bytes written at a time
 
@@ -34,11 +46,63 @@ func (w *walFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	if w.broken() {
 		return w.nowhere(name)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if spare, there := w.spare(name); there {
+		f, err := w.FS.ReuseForWrite(spare, name, category)
+		return w.wrap(f, name, err)
+	}
 	f, err := w.FS.Create(name, category)
 	if err == nil {
 		f, err = w.fill(f, name, category)
 	}
+	w.filling.Go(func() { w.makeSpare(name, category) })
 	return w.wrap(f, name, err)
+}
+
+// spare returns the name of the spare beside a file, and whether it is there and as large as it should
+// be. The caller holds mu.
+func (w *walFS) spare(beside string) (name string, there bool) {
+	name = w.PathJoin(w.PathDir(beside), spareName)
+	fi, err := w.FS.Stat(name)
+	return name, err == nil && fi.Size() == int64(whole(int(w.size)))
+}
+
+// makeSpare makes a spare of zeros. Where it cannot be made, there is none.
+func (w *walFS) makeSpare(beside string, category vfs.DiskWriteCategory) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	name, there := w.spare(beside)
+	if there || w.broken() {
+		return
+	}
+	half := w.PathJoin(w.PathDir(beside), newSpare)
+	f, err := w.base.Create(half, category)
+	if err == nil {
+		f, err = w.fill(f, half, category)
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err == nil {
+		err = w.base.Rename(half, name)
+	}
+	if err != nil {
+		_ = w.base.Remove(half)
+	}
+}
+
+// Remove implements vfs.FS.
+func (w *walFS) Remove(name string) error {
+	if isLog(name) && !w.broken() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		spare, there := w.spare(name)
+		if fi, err := w.FS.Stat(name); err == nil && !there && fi.Size() == int64(whole(int(w.size))) {
+			return w.FS.Rename(name, spare)
+		}
+	}
+	return w.FS.Remove(name)
 }
 
 // ReuseForWrite implements vfs.FS.
