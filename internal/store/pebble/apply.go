@@ -48,7 +48,7 @@ func (db *DB) apply(ctx context.Context, b *store.Batch) error {
 			return err
 		}
 	}
-	empty := pb.Empty() // not asked later: Pebble takes the bytes out of a large batch
+	empty, large := pb.Empty(), pb.Len() >= largeBatch // not asked later: Pebble takes the bytes out of a large batch
 	n, err := db.hand(ctx, b, pb)
 	if errors.Is(err, flawless.Fenced) || err == nil && empty {
 		// The answer rests on what this batch saw: it must not be given before that is synced.
@@ -63,7 +63,25 @@ func (db *DB) apply(ctx context.Context, b *store.Batch) error {
 	if err := db.gate.pass(n); err != nil {
 		return err
 	}
+	if large {
+		db.flush()
+	}
 	return pb.Close()
+}
+
+// largeBatch is how many bytes are not left to the log: a database that is opened reads all of that.
+const largeBatch = 2 << 20
+
+// flush moves what is in the log to a table, in the background.
+func (db *DB) flush() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed.Load() || db.isBroken() {
+		return
+	}
+	if err := guard(func() error { _, err := db.kv.AsyncFlush(); return err }); err != nil {
+		db.fail(err, true)
+	}
 }
 
 // hand checks a batch and hands it to Pebble. It returns the number of the newest batch handed over.

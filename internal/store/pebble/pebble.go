@@ -80,8 +80,10 @@ func Open(dir string, o Options) (*DB, error) {
 	db := &DB{log: o.Log, lock: l, seed: maphash.MakeSeed()}
 	db.space.open(o.FS, dir, o.Reserve, o.Log)
 	if err := guard(func() (err error) { db.kv, err = db.openPebble(o); return err }); err != nil {
+		db.files.close()
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.space.close(), l.release())
 	}
+	db.files.ready()
 	return db, nil
 }
 
@@ -117,6 +119,13 @@ func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
 		Logger:                logger{db},
 		L0CompactionThreshold: 2,
 		EventListener:         &cockroach.EventListener{DataCorruption: db.damaged},
+		// Open waits for compactions that it has set off itself: before it is done there are none.
+		CompactionConcurrencyRange: func() (lower, upper int) {
+			if !db.files.opened.Load() {
+				return 0, 1
+			}
+			return 1, 1
+		},
 	}
 	po.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
 	return cockroach.Open(db.lock.db, po)
@@ -133,7 +142,7 @@ func (db *DB) Close() error {
 	if f := db.failed.Load(); f == nil || !f.dead {
 		err = guard(db.kv.Close)
 	}
-	db.files.filling.Wait()
+	db.files.close()
 	if err = errors.Join(err, db.space.close(), db.lock.release()); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -26,9 +28,16 @@ type walFS struct {
 	failed func(err error, dead bool)
 	broken func() bool
 
+	opened atomic.Bool // before, nothing is removed
+
 	mu      sync.Mutex
-	filling sync.WaitGroup // a spare is made
+	later   []string // logs that are removed then
+	removal *time.Timer
+	working sync.WaitGroup
 }
+
+// removeAfter is how long the work of a server that comes up goes before the removal of its logs.
+const removeAfter = 5 * time.Second
 
 // The spare, and what it is called while it is made.
 const (
@@ -56,7 +65,7 @@ func (w *walFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	if err == nil {
 		f, err = w.fill(f, name, category)
 	}
-	w.filling.Go(func() { w.makeSpare(name, category) })
+	w.working.Go(func() { w.makeSpare(name, category) })
 	return w.wrap(f, name, err)
 }
 
@@ -92,17 +101,69 @@ func (w *walFS) makeSpare(beside string, category vfs.DiskWriteCategory) {
 	}
 }
 
-// Remove implements vfs.FS.
+// Remove implements vfs.FS. To remove a log takes tens of milliseconds, in which nothing else of its folder
+// can be synced. So nobody who opens a database waits for that: where it is not removed at last, Pebble
+// finds it the next time.
 func (w *walFS) Remove(name string) error {
-	if isLog(name) && !w.broken() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		spare, there := w.spare(name)
-		if fi, err := w.FS.Stat(name); err == nil && !there && fi.Size() == int64(whole(int(w.size))) {
-			return w.FS.Rename(name, spare)
-		}
+	if isLog(name) && !w.broken() && w.keeps(name) {
+		return nil
 	}
 	return w.FS.Remove(name)
+}
+
+// keeps makes a log that nobody needs any more the spare, where there is none, or notes that it is to be
+// removed later, and reports whether it has done one of these.
+func (w *walFS) keeps(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	spare, there := w.spare(name)
+	fi, err := w.FS.Stat(name)
+	switch {
+	case err != nil:
+		return false
+	case !there && fi.Size() == int64(whole(int(w.size))) && w.FS.Rename(name, spare) == nil:
+		return true
+	case w.opened.Load():
+		return false
+	}
+	w.later = append(w.later, name)
+	return true
+}
+
+// ready is called when the database is open.
+func (w *walFS) ready() {
+	w.opened.Store(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.later) > 0 {
+		w.removal = time.AfterFunc(removeAfter, w.remove)
+	}
+}
+
+// remove removes the logs that were kept until the database was open.
+func (w *walFS) remove() {
+	w.mu.Lock()
+	later := w.later
+	w.later = nil
+	w.working.Add(1)
+	w.mu.Unlock()
+	defer w.working.Done()
+	for _, name := range later {
+		if !w.broken() {
+			_ = w.FS.Remove(name) // Pebble finds it again
+		}
+	}
+}
+
+// close waits for what is done beside the database, or leaves it.
+func (w *walFS) close() {
+	w.mu.Lock()
+	if w.removal != nil {
+		w.removal.Stop()
+	}
+	w.later = nil
+	w.mu.Unlock()
+	w.working.Wait()
 }
 
 // ReuseForWrite implements vfs.FS.

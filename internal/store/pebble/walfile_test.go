@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -129,4 +130,38 @@ func TestTheLogIsReadAgain(t *testing.T) {
 
 func valueOf(round, i int) []byte {
 	return bytes.Repeat([]byte{byte(round), byte(i)}, (i*i*17+round*1000)%30000)
+}
+
+// TestLogsAreRemovedOnceTheDatabaseIsOpen: nobody who opens one waits for that.
+func TestLogsAreRemovedOnceTheDatabaseIsOpen(t *testing.T) {
+	t.Parallel()
+	files := vfs.NewMem()
+	w := &walFS{FS: files, base: files, size: 64 << 10, failed: func(err error, _ bool) { t.Error(err) }, broken: func() bool { return false }}
+	there := func(want ...string) {
+		t.Helper()
+		names, err := files.List("")
+		must(t, err)
+		slices.Sort(names)
+		if !slices.Equal(names, want) {
+			t.Errorf("the files are %v, not %v", names, want)
+		}
+	}
+	for _, name := range []string{"1.log", "2.log", "3.log"} {
+		f, err := w.Create(name, vfs.WriteCategoryUnspecified)
+		must(t, err)
+		must(t, f.Close())
+		w.working.Wait()
+	}
+	there("1.log", "2.log", "3.log", "spare")
+	must(t, files.Remove("spare"))
+	for _, name := range []string{"1.log", "2.log"} {
+		must(t, w.Remove(name))
+	}
+	there("2.log", "3.log", "spare")
+	w.ready()
+	w.remove()
+	there("3.log", "spare")
+	must(t, w.Remove("3.log"))
+	there("spare")
+	w.close()
 }
