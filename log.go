@@ -192,6 +192,9 @@ type Origin struct {
 	Run  string `json:"run" cbor:"1,keyasint"`            // the first run of all, as the guest knows it
 	Of   string `json:"of" cbor:"2,keyasint"`             // the run whose log was taken
 	Turn int    `json:"turn" cbor:"3,keyasint,omitempty"` // the last one they share; 0 is all
+
+	// What was taken out of the log before it was imported; the paths are those of an export.
+	Redacted []string `json:"redacted,omitempty" cbor:"4,keyasint,omitempty"`
 }
 
 // Upgrade moves a run to another version of its module. Its whole past is replayed with that from

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
@@ -52,7 +53,18 @@ func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Bundle
 			b.Image = &image
 		}
 	}
-	return bundle.Redact(b, o.Redact)
+	return bundle.Redact(b, append(redacted(b.Log), o.Redact...))
+}
+
+// redacted returns what was taken out of a log before it came here.
+func redacted(log []flawless.Record) []string {
+	if len(log) == 0 || len(log[0].Entries) == 0 {
+		return nil
+	}
+	if start := log[0].Entries[0].Start; start != nil && start.Origin != nil {
+		return slices.Clone(start.Origin.Redacted)
+	}
+	return nil
 }
 
 // Import keeps the run of a bundle, under its own id or another one, and returns it. It can be
@@ -109,6 +121,7 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*state, []flawless.Entry)
 			if x.Start != nil {
 				start := *x.Start
 				start.Origin = origin(b.Manifest.Run.ID, start.Origin, 0)
+				start.Origin.Redacted = b.Manifest.Redacted
 				x.Start = &start
 			}
 			take(x)
@@ -129,7 +142,7 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*state, []flawless.Entry)
 func origin(of string, before *flawless.Origin, turn int) *flawless.Origin {
 	o := &flawless.Origin{Run: of, Of: of, Turn: turn}
 	if before != nil {
-		o.Run = before.Run
+		o.Run, o.Redacted = before.Run, before.Redacted
 	}
 	return o
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,25 @@ func TestARedactedBundleReplays(t *testing.T) {
 		got, err := Replay(context.Background(), fixture().module, "run", Records(b.Log), Examine{Redact: &r})
 		if err != nil || got.Divergence != nil {
 			t.Errorf("%+v %v, %v", got, got.Divergence, err)
+		}
+
+		there := open(t, mem.New(), Options{Kinds: echoing(nil)})
+		defer there.Kill()
+		if _, err := there.Import(context.Background(), b, "copy"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := there.Replay(context.Background(), "copy", nil); err != nil || got.Divergence != nil || got.Calls == 0 {
+			t.Errorf("imported: %+v %v, %v", got, got.Divergence, err)
+		}
+		if _, err := there.Fork(context.Background(), "copy", Fork{Turn: 1}); !errors.Is(err, flawless.Refused) {
+			t.Errorf("a fork for real: %v", err)
+		}
+		if _, err := there.Offline(context.Background(), "copy", Fork{Turn: 1}); err != nil {
+			t.Errorf("a fork with the world closed: %v", err)
+		}
+		again, err := there.Export(context.Background(), "copy", Export{Redact: []string{"..other"}})
+		if want := []string{"$.steps[*].data", "[0]", "..other"}; err != nil || !slices.Equal(again.Manifest.Redacted, want) {
+			t.Errorf("exported again it says that %v was taken out, %v", again.Manifest.Redacted, err)
 		}
 		time.Sleep(time.Second)
 	})

@@ -23,7 +23,8 @@ type Fork struct {
 // other one had called and was answered later, this one is answered, too; a call of the past whose
 // outcome nobody knows is in doubt, unless it can be carried out for this one. With its first own turn
 // its guest is told its own id. Code that asks for something else in the past is
-// *flawless.Divergence. After a crash in the middle there is the whole run or none.
+// *flawless.Divergence, and a run whose log was redacted before it was imported is flawless.Refused.
+// After a crash in the middle there is the whole run or none.
 func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
@@ -41,6 +42,9 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 		return flawless.Run{}, fmt.Errorf("forking run %s: %w", id, err)
 	}
 	defer f.close()
+	if len(redacted(f.log)) > 0 {
+		return flawless.Run{}, fmt.Errorf("forking run %s: values were taken out of its log before it was imported, and what goes on from there would send others to the outside; fork it with --offline: %w", id, flawless.Refused)
+	}
 	if o.Module != nil {
 		if err := e.store.KeepBinary(ctx, e.lease, f.digest, o.Module); err != nil {
 			return flawless.Run{}, err
