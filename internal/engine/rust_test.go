@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -525,9 +526,9 @@ func TestATraceOfRustHasNamesAndLines(t *testing.T) {
 		t.Fatal(tr, err)
 	}
 	sdk := filepath.Join("..", "..", "sdk", "rust")
-	for _, row := range []struct{ name, file, text string }{
-		{"guest_plain::run", filepath.Join(sdk, "guests", "plain", "src", "lib.rs"), `#[flawless::workflow("tell")]`},
-		{"flawless::head::Head::new", filepath.Join(sdk, "flawless-sdk", "src", "head.rs"), "fn new("},
+	for _, row := range []struct{ name, file, text, caller, call string }{
+		{"guest_plain::run", filepath.Join(sdk, "guests", "plain", "src", "lib.rs"), `#[flawless::workflow("tell")]`, "guest.rs", "f(&input)"},
+		{"flawless::head::Head::new", filepath.Join(sdk, "flawless-sdk", "src", "head.rs"), "fn new(", "log.rs", "Head::new("},
 	} {
 		source, err := os.ReadFile(row.file)
 		if err != nil {
@@ -542,6 +543,19 @@ func TestATraceOfRustHasNamesAndLines(t *testing.T) {
 			if f.Site.File != "src/"+filepath.Base(row.file) || f.Site.Line == 0 || f.Site.Line > len(lines) || !strings.Contains(lines[f.Site.Line-1], row.text) {
 				t.Errorf("%s is at %v", f.Func, f.Site)
 			}
+			if f.From.File != "src/"+row.caller {
+				continue // inlined, or another one
+			}
+			source, err := os.ReadFile(filepath.Join(sdk, "flawless-sdk", f.From.File))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lines := strings.Split(string(source), "\n"); f.From.Line > len(lines) || !strings.Contains(lines[f.From.Line-1], row.call) {
+				t.Errorf("%s is called from %v", f.Func, f.From)
+			}
+		}
+		if !slices.ContainsFunc(found, func(f *flawless.Frame) bool { return f.From.File == "src/"+row.caller }) {
+			t.Errorf("%s is not called from %s", row.name, row.caller)
 		}
 	}
 	if len(tr.Turns[0].Calls) == 0 || tr.Turns[0].Calls[0].Stack[0].Site.Line == 0 {

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"bytes"
+	"cmp"
 	"debug/dwarf"
 	"encoding/binary"
 	"errors"
@@ -12,25 +13,55 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// heads says where in the source the functions of a module are, by index without imports, from the
-// DWARF in its custom sections: the line at which one begins or, where the compiler gives it none of
-// its own, the first at which something was inlined into it. Without DWARF that can be read it is
-// empty: lines are for people, and no module is refused for them.
+// source says where in the source the code of a module is, from the DWARF in its custom sections. Without
+// DWARF that can be read it is empty: lines are for people, and no module is refused for them.
 //
 // An address is an offset into the content of the code section. Compilers put each function into a
 // sequence of rows of its own; those of functions that the linker has removed begin where none does.
-func heads(bin []byte) map[int]flawless.Site {
-	d := &debugInfo{bin: bin, starts: functionStarts(bin), out: map[int]flawless.Site{}, tables: map[int64][]*dwarf.LineFile{}}
+type source struct {
+	starts []uint64 // of the functions
+
+	// heads are where functions begin, by index without imports: the line at which one does or, where the
+	// compiler gives it none of its own, the first at which something was inlined into it.
+	heads map[int]flawless.Site
+	rows  []row // by address
+}
+
+// row is where the code from an address on comes from.
+type row struct {
+	from uint64
+	site flawless.Site
+}
+
+func sourceOf(bin []byte) *source {
+	d := &debugInfo{bin: bin, source: source{starts: functionStarts(bin), heads: map[int]flawless.Site{}}, tables: map[int64][]*dwarf.LineFile{}}
 	if d.read() != nil {
-		return map[int]flawless.Site{}
+		return &source{starts: d.starts}
 	}
-	return d.out
+	slices.SortStableFunc(d.rows, func(a, b row) int { return cmp.Compare(a.from, b.from) })
+	return &d.source
+}
+
+// at returns the function that an address lies in, by index without imports and -1 where there is none, and
+// where its code comes from.
+func (s *source) at(address uint64) (index int, site flawless.Site) {
+	last := func(n int, found bool) int {
+		if found {
+			return n
+		}
+		return n - 1
+	}
+	index = last(slices.BinarySearch(s.starts, address))
+	k := last(slices.BinarySearchFunc(s.rows, address, func(r row, at uint64) int { return cmp.Compare(r.from, at) }))
+	if index >= 0 && k >= 0 && s.rows[k].from >= s.starts[index] {
+		site = s.rows[k].site
+	}
+	return index, site
 }
 
 type debugInfo struct {
+	source
 	bin    []byte
-	starts []uint64 // of the functions
-	out    map[int]flawless.Site
 	data   *dwarf.Data
 	files  []*dwarf.LineFile // of the unit that is read
 	tables map[int64][]*dwarf.LineFile
@@ -107,24 +138,34 @@ func (d *debugInfo) unit(e *dwarf.Entry) error {
 	}
 	d.files = rows.Files()
 	d.tables[at] = d.files
-	var row dwarf.LineEntry
-	for first := true; ; first = row.EndSequence {
-		if err := rows.Next(&row); err != nil {
+	var line dwarf.LineEntry
+	live := false // the function is there
+	for first := true; ; first = line.EndSequence {
+		if err := rows.Next(&line); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
 		}
-		if fn, begins := slices.BinarySearch(d.starts, row.Address); first && begins && row.File != nil && row.Line > 0 {
-			d.out[fn] = siteOf(row.File.Name, row.Line)
+		fn, begins := slices.BinarySearch(d.starts, line.Address)
+		if first {
+			live = begins
 		}
+		if !live || line.EndSequence || line.File == nil || line.Line <= 0 {
+			continue
+		}
+		site := siteOf(line.File.Name, line.Line)
+		if first {
+			d.heads[fn] = site
+		}
+		d.rows = append(d.rows, row{line.Address, site})
 	}
 }
 
 func (d *debugInfo) subprogram(e *dwarf.Entry) {
 	at, there := e.Val(dwarf.AttrLowpc).(uint64)
 	if d.fn, d.wants = slices.BinarySearch(d.starts, at); there && d.wants {
-		_, has := d.out[d.fn]
+		_, has := d.heads[d.fn]
 		d.wants = !has
 	} else {
 		d.wants = false
@@ -137,8 +178,8 @@ func (d *debugInfo) inlined(e *dwarf.Entry) {
 	if !d.wants || line <= 0 || file <= 0 || file >= int64(len(d.files)) || d.files[file] == nil {
 		return
 	}
-	if had, has := d.out[d.fn]; !has || int(line) < had.Line {
-		d.out[d.fn] = siteOf(d.files[file].Name, int(line))
+	if had, has := d.heads[d.fn]; !has || int(line) < had.Line {
+		d.heads[d.fn] = siteOf(d.files[file].Name, int(line))
 	}
 }
 

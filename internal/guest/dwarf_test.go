@@ -63,8 +63,17 @@ func module(dwarf map[string][]byte) []byte {
 func TestLinesComeFromDWARF(t *testing.T) {
 	t.Parallel()
 	want := map[int]flawless.Site{0: {File: "src/a.rs", Line: 7}, 1: {File: "src/a.rs", Line: 20}}
-	if d := cmp.Diff(want, heads(debugged())); d != "" {
+	s := sourceOf(debugged())
+	if d := cmp.Diff(want, s.heads); d != "" {
 		t.Error(d)
+	}
+	for address, row := range map[uint64]struct {
+		index int
+		site  flawless.Site
+	}{0: {-1, flawless.Site{}}, 2: {0, flawless.Site{File: "src/a.rs", Line: 7}}, 4: {0, flawless.Site{File: "src/a.rs", Line: 7}}, 6: {1, flawless.Site{}}} {
+		if index, site := s.at(address); index != row.index || site != row.site {
+			t.Errorf("at %d is function %d, %v; want %+v", address, index, site, row)
+		}
 	}
 }
 
@@ -73,11 +82,11 @@ func TestDamagedDWARFIsLeftOut(t *testing.T) {
 	t.Parallel()
 	whole := debugged()
 	for n := range whole {
-		heads(whole[:n])
+		sourceOf(whole[:n])
 		for bit := range 8 {
 			b := bytes.Clone(whole)
 			b[n] ^= 1 << bit
-			heads(b)
+			sourceOf(b)
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -86,9 +95,9 @@ func TestDamagedDWARFIsLeftOut(t *testing.T) {
 		for range 1 + random.IntN(8) {
 			b[8+random.IntN(len(b)-8)] = byte(random.Uint32())
 		}
-		heads(b)
+		sourceOf(b)
 	}
-	if got := heads(module(map[string][]byte{"abbrev": {1}, "info": {1, 2, 3}, "line": {4}})); len(got) != 0 {
+	if got := sourceOf(module(map[string][]byte{"abbrev": {1}, "info": {1, 2, 3}, "line": {4}})); len(got.heads)+len(got.rows) != 0 {
 		t.Errorf("from nonsense come %v", got)
 	}
 }

@@ -34,6 +34,7 @@ type Instance struct {
 	globals []api.MutableGlobal
 	units   api.MutableGlobal
 	depth   api.Global
+	site    api.Global // where it makes a call; nil where that is not traced
 	start   api.Function
 	resume  api.Function // nil for a guest without a scheduler
 	alloc   api.Function // of a beta guest

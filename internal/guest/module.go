@@ -96,7 +96,7 @@ func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress 
 	if err != nil {
 		return nil, err
 	}
-	if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth}); err != nil {
+	if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth, Sites: tracing != nil && !isGo(bin)}); err != nil {
 		return nil, err
 	}
 	if m.beta, err = newBeta(m.rewritten, bin); err != nil {
@@ -281,6 +281,9 @@ func (m *Module) instantiate(ctx context.Context, base *image) (*Instance, error
 	}
 	i.units = mod.ExportedGlobal(m.rewritten.Units).(api.MutableGlobal)
 	i.depth = mod.ExportedGlobal(m.rewritten.Depth)
+	if m.rewritten.Site != "" {
+		i.site = mod.ExportedGlobal(m.rewritten.Site)
+	}
 	i.start = mod.ExportedFunction("flawless_start")
 	i.resume = mod.ExportedFunction("flawless_resume")
 	if m.beta != nil {

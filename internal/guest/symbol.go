@@ -15,7 +15,7 @@ type symbols struct {
 	imports int
 	names   map[int]string // from the name section, by index without imports
 	lines   *pcln          // nil where there is none
-	heads   map[int]flawless.Site
+	source  *source        // nil where it is Go
 }
 
 // fn returns the function of that index, "" where it has no name.
@@ -25,12 +25,21 @@ func (s *symbols) fn(index int) (name string, site flawless.Site) {
 			return name, siteOf(s.lines.line(index, 0))
 		}
 	}
-	return s.names[index], s.heads[index]
+	if s.source != nil {
+		site = s.source.heads[index]
+	}
+	return s.names[index], site
 }
 
-// at returns the function and the place of a return address, which is behind the call.
+// at returns the function and the place of a call: of its return address in Go, which is behind it, of its
+// own in others.
 func (s *symbols) at(pc uint64) (index int, site flawless.Site) {
-	if s.lines == nil || pc == 0 {
+	switch {
+	case pc == 0:
+		return -1, site
+	case s.source != nil:
+		return s.source.at(pc)
+	case s.lines == nil:
 		return -1, site
 	}
 	index = int(pc>>16) - firstFunc

@@ -36,7 +36,7 @@ func (t *tracing) prepare(ctx context.Context, bin []byte, rewritten *rewrite.Re
 	if t.symbols = (&symbols{names: map[int]string{}}); t.isGo {
 		t.symbols.lines = findPCLN(imageOf(rewritten.Data))
 	} else {
-		t.symbols.heads = heads(bin)
+		t.symbols.source = sourceOf(bin)
 	}
 	return experimental.WithFunctionListenerFactory(ctx, t)
 }
@@ -110,7 +110,7 @@ type tracer struct {
 type frame struct {
 	fn    int
 	depth uint64
-	ret   uint64 // where it returns to, 0 where that is not known
+	ret   uint64 // where it was called, 0 where that is not known: see symbols.at
 	node  *node  // in the tree of the turn
 	turn  int
 	left  bool // it was left in its middle
@@ -169,6 +169,8 @@ func (t *tracer) enter(i *Instance, fn int, params []uint64) {
 	if t.isGo {
 		g, depth, ret = i.goroutine()
 		again = uint32(params[0]) != 0
+	} else if len(t.entered) > 0 { // not by the engine
+		ret = i.site.Get()
 	}
 	s := t.stacks[g]
 	f := frame{fn: fn, depth: depth, ret: ret}
@@ -267,6 +269,9 @@ func (t *tracer) called(i *Instance, n int) {
 	s := t.stacks[g]
 	var stack []flawless.StackFrame
 	inner := uint64(0)
+	if !t.isGo {
+		inner = i.site.Get()
+	}
 	for k := len(s) - 1; k >= 0; k-- {
 		name, site := t.symbols.fn(s[k].fn)
 		if index, at := t.symbols.at(inner); index == s[k].fn {

@@ -130,9 +130,16 @@ func (b *body) write() {
 				from = r.pos
 				b.op(opBr, uint32(nesting))
 			}
+		case opCallIndirect:
+			b.copy(from, in.start)
+			from = in.start
+			b.noteSite(in.start)
 		case opCall, opRefFunc:
 			b.copy(from, in.start)
 			from = r.pos
+			if in.op == opCall {
+				b.noteSite(in.start)
+			}
 			b.op(in.op, b.m.shift(in.index))
 		case opMisc:
 			if in.sub == miscMemoryCopy || in.sub == miscMemoryFill {
@@ -154,6 +161,14 @@ func (b *body) write() {
 		}
 	}
 	b.copy(from, r.pos)
+}
+
+// noteSite takes down where a call is made.
+func (b *body) noteSite(at int) {
+	if b.m.options.Sites {
+		b.out = putS(append(b.out, opI32Const), int64(at-b.m.bodies.pos))
+		b.op(opGlobalSet, b.m.site())
+	}
 }
 
 // copy appends the input from one place to another as it is.

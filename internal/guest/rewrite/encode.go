@@ -11,7 +11,8 @@ func (m *module) encode(code []byte) []byte {
 	out = putList(out, sectionFunc, len(m.funcs)-len(m.imports)+1, m.raw[sectionFunc], putU(nil, uint64(len(m.types))))
 	out = putList(out, sectionTable, len(m.tables), m.raw[sectionTable])
 	out = putList(out, sectionMemory, m.memories, m.raw[sectionMemory])
-	out = putList(out, sectionGlobal, len(m.globals)+2, m.putGlobals())
+	n, globals := m.putGlobals()
+	out = putList(out, sectionGlobal, n, globals)
 	n, exports := m.putExports()
 	out = putList(out, sectionExport, n, exports)
 	out = putList(out, sectionElem, len(m.elems), m.putElems())
@@ -22,8 +23,7 @@ func (m *module) encode(code []byte) []byte {
 	return out
 }
 
-func (m *module) putGlobals() []byte {
-	var b []byte
+func (m *module) putGlobals() (n int, b []byte) {
 	for _, g := range m.globals {
 		b = append(b, g.typ, 0)
 		if g.mutable {
@@ -32,7 +32,11 @@ func (m *module) putGlobals() []byte {
 		b = m.putExpr(b, g.init)
 	}
 	b = append(putS(append(b, typeI64, 1, opI64Const), m.options.Quantum), opEnd)
-	return append(putS(append(b, typeI32, 1, opI32Const), int64(m.options.Depth)), opEnd)
+	b = append(putS(append(b, typeI32, 1, opI32Const), int64(m.options.Depth)), opEnd)
+	if !m.options.Sites {
+		return len(m.globals) + 2, b
+	}
+	return len(m.globals) + 3, append(b, typeI32, 1, opI32Const, 0, opEnd)
 }
 
 func (m *module) putExports() (n int, b []byte) {
@@ -48,6 +52,9 @@ func (m *module) putExports() (n int, b []byte) {
 	}
 	for _, g := range m.mutable() {
 		put(globalName(g), externGlobal, g)
+	}
+	if m.options.Sites {
+		put(globalName(m.site()), externGlobal, m.site())
 	}
 	put(WholeName, externFunc, m.shift(uint32(len(m.funcs))))
 	if m.start >= 0 {

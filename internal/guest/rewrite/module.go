@@ -112,6 +112,7 @@ func (m *module) shift(fn uint32) uint32 {
 
 func (m *module) units() uint32 { return uint32(len(m.globals)) }
 func (m *module) depth() uint32 { return uint32(len(m.globals)) + 1 }
+func (m *module) site() uint32  { return uint32(len(m.globals)) + 2 }
 
 // String returns the type as "(i32,i32)->(i32)".
 func (t funcType) String() string {

@@ -16,6 +16,10 @@ type Options struct {
 	// light (see graph.go), are not counted by themselves, and a large function, or one that calls such
 	// ones, counts as several calls, so that the depth bounds the bytes of stack, too.
 	Depth int32
+
+	// Sites has the guest take down where it makes a call, before each: as an offset in the content of
+	// the input's code section, in the global Result.Site.
+	Sites bool
 }
 
 // Result is a module made ready to run, and what the host has to know about it. Nothing in it
@@ -49,6 +53,10 @@ type Result struct {
 	// traps as unreachable and leaves it below 0; no other trap does. After a trap it has to be
 	// set anew.
 	Depth string
+
+	// Site is the export name of the i32 global that Options.Sites asks for, "" where it does not. It is
+	// none of Globals.
+	Site string
 
 	// MinPages and MaxPages are the limits of memory, in pages of 64 KiB. MaxPages is 0 where
 	// the module sets no bound.
@@ -91,6 +99,9 @@ func (m *module) result() *Result {
 	}
 	if m.start >= 0 {
 		r.Start = startName
+	}
+	if m.options.Sites {
+		r.Site = globalName(m.site())
 	}
 	for _, e := range m.exports {
 		if e.kind == externFunc {

@@ -310,9 +310,26 @@ func BenchmarkRewrite(b *testing.B) {
 
 func TestSamplesAreAccepted(t *testing.T) {
 	t.Parallel()
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	t.Cleanup(func() { _ = r.Close(ctx) })
 	for i, bin := range samples() {
-		if _, err := Rewrite(bin, usual); err != nil {
-			t.Errorf("sample %d: %v", i, err)
+		for _, sites := range []bool{false, true} {
+			o := usual
+			o.Sites = sites
+			res, err := Rewrite(bin, o)
+			if err != nil {
+				t.Errorf("sample %d: %v", i, err)
+				continue
+			}
+			for _, bin := range [][]byte{res.Binary, res.Hollow} {
+				if _, err := r.CompileModule(ctx, bin); err != nil {
+					t.Errorf("sample %d, sites %v: %v", i, sites, err)
+				}
+			}
+			if (res.Site != "") != sites {
+				t.Errorf("sample %d, sites %v: where calls are made is in %q", i, sites, res.Site)
+			}
 		}
 	}
 }
