@@ -29,7 +29,7 @@ import (
 //	a active  a id                            -
 //	t timer   t wake:8 id                     -
 //	v version v name version:8                module
-//	b binary  b digest                        the module's bytes
+//	b binary  b digest piece:8                32 KiB of the module's bytes
 //	g state   g name                          value that runs share, holder
 //
 //	:2, :8    big-endian unsigned; moments are Unix nanoseconds with the sign bit inverted

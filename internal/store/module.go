@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -46,7 +47,7 @@ func (s *Store) addModule(ctx context.Context, l Lease, m flawless.Module, bin [
 		if err := change(s.codec, d, keyVersions(m.Name).number(uint64(m.Version)), nil, &m); err != nil {
 			return err
 		}
-		return d.setRaw(s.codec, keyBinary(m.Digest), bin)
+		return d.setBinary(s.codec, m.Digest, bin)
 	})
 	return m, true, err
 }
@@ -124,14 +125,43 @@ func (s *Store) firstModule(ctx context.Context, r Range) (m flawless.Module, fo
 
 // Binary returns the bytes of a module by its digest, or [flawless.NotFound].
 func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
-	return s.getRaw(ctx, keyBinary(digest), "the bytes of module %s", digest)
+	var bin []byte
+	k := keyBinary(digest)
+	var failed error = flawless.NotFound
+	for item, err := range s.kv.Scan(ctx, k.all()) {
+		var piece []byte
+		if err == nil {
+			piece, err = s.codec.open(item.Value)
+		}
+		if failed = err; err != nil {
+			break
+		}
+		bin = append(bin, piece...)
+	}
+	return bin, reading(k, failed, "the bytes of module %s", digest)
+}
+
+// binaryPiece is how many bytes of a module lie under one key. What a database reads for a key are all
+// keys of a block, and those beside a module are read all the time.
+const binaryPiece = 32 << 10
+
+func (d *draft) setBinary(c codec, digest string, bin []byte) error {
+	for n := uint64(0); ; n++ {
+		size := min(len(bin), binaryPiece)
+		if err := d.setRaw(c, keyBinary(digest).number(n), bin[:size]); err != nil {
+			return err
+		}
+		if bin = bin[size:]; len(bin) == 0 {
+			return nil
+		}
+	}
 }
 
 // KeepBinary keeps the bytes of a module under their digest without making them a version of any
 // name: for runs that came from elsewhere. It returns [flawless.Fenced] where l is not the lease that
 // holds. After a crash in the middle the bytes are there whole, or not at all.
 func (s *Store) KeepBinary(ctx context.Context, l Lease, digest string, bin []byte) error {
-	err := s.under(ctx, l, func(d *draft) error { return d.setRaw(s.codec, keyBinary(digest), bin) })
+	err := s.under(ctx, l, func(d *draft) error { return d.setBinary(s.codec, digest, bin) })
 	if err != nil {
 		return fmt.Errorf("keeping the bytes of module %.12s: %w", digest, err)
 	}
@@ -164,10 +194,18 @@ func (s *Store) RemoveModule(ctx context.Context, l Lease, name string, version 
 		}
 		used = used || other.Digest == m.Digest && (other.Name != name || other.Version != version)
 	}
+	pieces := []key{k}
+	if !used {
+		for item, err := range s.kv.Scan(ctx, keyBinary(m.Digest).all()) {
+			if err != nil {
+				return fail(err)
+			}
+			pieces = append(pieces, slices.Clone(item.Key))
+		}
+	}
 	err = s.under(ctx, l, func(d *draft) error {
-		d.delete(k)
-		if !used {
-			d.delete(keyBinary(m.Digest))
+		for _, k := range pieces {
+			d.delete(k)
 		}
 		return nil
 	})

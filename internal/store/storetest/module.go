@@ -79,6 +79,45 @@ func testModules(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 }
 
+// testLargeModules: nothing that is read beside a module is as large as it.
+func testLargeModules(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	s := openStore(t, kv)
+	l, err := s.Claim(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	under := func() (n, most int) {
+		for item, err := range kv.Scan(t.Context(), store.Range{From: []byte("b"), To: []byte("c")}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, most = n+1, max(most, len(item.Value))
+		}
+		return n, most
+	}
+	for n, size := range []int{0, 1, 32 << 10, 32<<10 + 1, 1 << 20} {
+		bin := bytes.Repeat([]byte{1, 2, 3, 4, 5}, size)[:size]
+		digest := fmt.Sprint("large", n)
+		if _, _, err := s.AddModule(t.Context(), l, flawless.Module{Name: "large", Digest: digest}, bin); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Binary(t.Context(), digest)
+		if err != nil || !bytes.Equal(got, bin) {
+			t.Errorf("of %d bytes there are %d, %v", size, len(got), err)
+		}
+		if keys, most := under(); most > 33<<10 || keys != max(1, (size+32<<10-1)/(32<<10)) {
+			t.Errorf("%d bytes lie under %d keys, the largest value has %d", size, keys, most)
+		}
+		if err := s.RemoveModule(t.Context(), l, "large", 1); err != nil {
+			t.Fatal(err)
+		}
+		if keys, _ := under(); keys != 0 {
+			t.Errorf("of %d bytes %d keys are left", size, keys)
+		}
+	}
+}
+
 // testDamage changes each stored value of a run and a module in turn.
 func testDamage(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
@@ -107,7 +146,7 @@ func testDamage(t *testing.T, open func(t *testing.T) store.KV) {
 		{"lease", []byte("l\x00\x00"), func() error { _, err := s.Claim(t.Context(), "x"); return err }},
 		{"module", []byte("vm\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01"), func() error { _, err := s.Module(t.Context(), "m"); return err }},
 		{"module in a list", []byte("vm\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01"), func() error { _, err := s.Modules(t.Context()); return err }},
-		{"binary", []byte("bd\x00\x01"), func() error { _, err := s.Binary(t.Context(), "d"); return err }},
+		{"binary", []byte("bd\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00"), func() error { _, err := s.Binary(t.Context(), "d"); return err }},
 	}
 	for _, r := range reads {
 		good, err := kv.Get(t.Context(), r.key)

@@ -57,6 +57,8 @@ var areas = []struct {
 	{"timers", testTimers},
 	{"active", testActive},
 	{"modules", testModules},
+	{"large modules", testLargeModules},
+	{"large modules", testLargeModules},
 	{"damage", testDamage},
 }
 
