@@ -104,6 +104,7 @@ type Engine struct {
 	sweeper *time.Timer       // drops them
 	sweepAt time.Time         // when it fires; zero where it does not
 	set     map[string]string // runs that were set aside, and why
+	calmed  time.Time         // when memory was given back last
 	modules map[string]*loading
 	names   names
 

@@ -214,6 +214,9 @@ func (e *Engine) sweep() {
 	for _, release := range dropped {
 		release()
 	}
+	if len(dropped) > 0 && e.places.taken() == 0 {
+		e.calm()
+	}
 }
 
 // all acquires every run in memory.

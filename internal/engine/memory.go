@@ -2,6 +2,7 @@ package engine
 
 import (
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -24,16 +25,37 @@ func (e *Engine) memory(limit int64) {
 		}
 		e.mu.Lock()
 		e.sweepAfter()
-		for _, l := range e.modules {
-			select {
-			case <-l.done:
-				if l.module != nil {
-					l.module.Trim()
-				}
-			default:
-			}
-		}
+		e.trim()
 		e.mu.Unlock()
+	}
+}
+
+// trim gives back the ready instances of modules. The caller holds e.mu.
+func (e *Engine) trim() {
+	for _, l := range e.modules {
+		select {
+		case <-l.done:
+			if l.module != nil {
+				l.module.Trim()
+			}
+		default:
+		}
+	}
+}
+
+// calm is called when the last guest has left memory: what they have needed is given back to the system.
+// The next run waits for an instance, some hundred microseconds.
+func (e *Engine) calm() {
+	const atMost = time.Minute // a collection is some ten milliseconds of work
+	e.mu.Lock()
+	e.trim()
+	collect := e.space != nil && time.Since(e.calmed) > atMost
+	if collect {
+		e.calmed = time.Now()
+	}
+	e.mu.Unlock()
+	if collect {
+		debug.FreeOSMemory()
 	}
 }
 

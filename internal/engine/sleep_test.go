@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,3 +43,33 @@ func TestSleepersWakeInVirtualTime(t *testing.T) {
 		e.Kill()
 	})
 }
+
+// TestMemoryIsGivenBackWhenNobodyNeedsIt: once the last guest has left.
+func TestMemoryIsGivenBackWhenNobodyNeedsIt(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{Space: &roomy{}})
+		defer e.Kill()
+		calmed := func() time.Time {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return e.calmed
+		}
+		began := time.Now()
+		for n := range 3 {
+			mustStart(t, e, "sleep", 30, fmt.Sprint("run", n))
+		}
+		time.Sleep(time.Second)
+		if e.Health().Live != 3 || !calmed().IsZero() {
+			t.Errorf("%d guests are in memory, it was given back %v", e.Health().Live, calmed())
+		}
+		time.Sleep(time.Hour)
+		if e.Health().Live != 0 || !calmed().After(began) {
+			t.Errorf("%d guests are in memory, it was given back %v", e.Health().Live, calmed())
+		}
+	})
+}
+
+// roomy is a disk that is never full.
+type roomy struct{}
+
+func (*roomy) Full() (bool, string) { return false, "" }
