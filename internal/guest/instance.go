@@ -146,8 +146,8 @@ func derive(seed []byte, purpose string, n int) [32]byte {
 	return sha256.Sum256(binary.LittleEndian.AppendUint32(b, uint32(n)))
 }
 
-// Hash is the SHA-256 of all that the guest is between two turns: memory, and globals with those of
-// the meter. It is all zeros after Release.
+// Hash is the SHA-256 of all that the guest is between two turns: memory, and globals but for those of the
+// meter, which are the rewriter's. It is all zeros after Release.
 func (i *Instance) Hash() [32]byte {
 	if i.released {
 		return [32]byte{}
@@ -157,7 +157,7 @@ func (i *Instance) Hash() [32]byte {
 	number := func(n uint64) { h.Write(binary.LittleEndian.AppendUint64(nil, n)) }
 	number(uint64(len(b)))
 	h.Write(b)
-	for _, g := range i.globals {
+	for _, g := range i.globals[:len(i.globals)-2] { // the last two are the meter
 		number(g.Get())
 	}
 	return [32]byte(h.Sum(nil))

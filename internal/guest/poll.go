@@ -33,7 +33,6 @@ const (
 // poll is how a guest says what it waits for. One that would block, and finds no answer and no timer
 // that is new to it, is the end of the turn (docs/formats.md, "Delivery"). A poll that would not block
 // is answered without looking at answers: the scheduler of a guest must see the same at every replay.
-// Once the run has ended, it ends the turn, too: nothing that could still be found has an effect.
 //
 //	in      subscriptions of 48 bytes
 //	out     room for as many events of 32 bytes
@@ -52,25 +51,18 @@ func poll(i *Instance, s []uint64) uint32 {
 	switch {
 	case !known:
 		return einval
-	case none && idle && i.out.Ended != nil:
-		i.rested()
 	case none:
 		i.mark(func(s *subscription) bool { return s.none })
 	case !idle:
 		i.mark(func(s *subscription) bool { return s.kind == 0 })
 	default:
 		if !i.ready() {
+			i.over = true
 			i.rest()
-			i.rested()
+			i.mark(func(s *subscription) bool { return s.kind != 0 && s.fd == idleFD })
 		}
 	}
 	return i.emit(out, result)
-}
-
-// rested ends the turn: the idle descriptor can be read.
-func (i *Instance) rested() {
-	i.over = true
-	i.mark(func(s *subscription) bool { return s.kind != 0 && s.fd == idleFD })
 }
 
 // subscribe reads the subscriptions: is idle among them, and a clock with a timeout of zero, and

@@ -222,20 +222,6 @@ func events(i *Instance) string {
 	return strings.Join(out, " ")
 }
 
-// TestAPollBehindTheEndEndsTheTurn: a scheduler that looks whether anything is ready need not look further.
-func TestAPollBehindTheEndEndsTheTurn(t *testing.T) {
-	t.Parallel()
-	i := bare(t)
-	put(t, i, scratchAt, append(relative(0), reading(idleFD)...)...)
-	for _, want := range []string{"clock", "idle"} {
-		ask(t, i, "poll_oneoff", scratchAt, 8192, 2, 12288)
-		if got := events(i); got != want || i.over != (want == "idle") {
-			t.Errorf("the poll gives %q, over %v; want %q", got, i.over, want)
-		}
-		i.out.Ended = &flawless.Ended{}
-	}
-}
-
 func TestTheSecondPollEndsTheTurn(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
