@@ -53,18 +53,19 @@ func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Bundle
 			b.Image = &image
 		}
 	}
-	return bundle.Redact(b, append(redacted(b.Log), o.Redact...))
+	paths := o.Redact
+	if len(b.Log) > 0 && len(b.Log[0].Entries) > 0 && b.Log[0].Entries[0].Start != nil {
+		paths = slices.Concat(redacted(*b.Log[0].Entries[0].Start), paths)
+	}
+	return bundle.Redact(b, paths)
 }
 
 // redacted returns what was taken out of a log before it came here.
-func redacted(log []flawless.Record) []string {
-	if len(log) == 0 || len(log[0].Entries) == 0 {
+func redacted(s flawless.Start) []string {
+	if s.Origin == nil {
 		return nil
 	}
-	if start := log[0].Entries[0].Start; start != nil && start.Origin != nil {
-		return slices.Clone(start.Origin.Redacted)
-	}
-	return nil
+	return s.Origin.Redacted
 }
 
 // Import keeps the run of a bundle, under its own id or another one, and returns it. It can be

@@ -42,7 +42,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 		return flawless.Run{}, fmt.Errorf("forking run %s: %w", id, err)
 	}
 	defer f.close()
-	if len(redacted(f.log)) > 0 {
+	if len(redacted(f.p.begun)) > 0 {
 		return flawless.Run{}, fmt.Errorf("forking run %s: values were taken out of its log before it was imported, and what goes on from there would send others to the outside; fork it with --offline: %w", id, flawless.Refused)
 	}
 	if o.Module != nil {

@@ -101,7 +101,7 @@ func (p *player) begin(ctx context.Context, m *guest.Module, rec flawless.Record
 		return fmt.Errorf("the log of run %s does not begin with its start: it was cut, and what happened before cannot be told: %w", p.id, flawless.Damaged)
 	}
 	p.begun = *rec.Entries[0].Start
-	if paths := redacted([]flawless.Record{rec}); p.Redact == nil && len(paths) > 0 {
+	if paths := redacted(p.begun); p.Redact == nil && len(paths) > 0 {
 		r, err := bundle.NewRedaction(paths)
 		if err != nil {
 			return fmt.Errorf("the log of run %s: %w: %w", p.id, err, flawless.Damaged)

@@ -35,35 +35,12 @@ func (r *Runtime) keepCode(ctx context.Context, m *rewrite.Result) (kept codeFil
 		return kept, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	code, _, err := r.compileInto(ctx, filepath.Join(dir, "whole"), m.Binary)
 	if err != nil {
 		return kept, err
 	}
-	defer func() { _ = cache.Close(ctx) }()
-	apart := wazero.NewRuntimeWithConfig(ctx, r.plain.WithCompilationCache(cache))
-	defer func() { _ = apart.Close(ctx) }()
-	var code string
-	for _, bin := range [][]byte{m.Binary, m.Hollow} {
-		if _, err := compileWith(ctx, apart, bin); err != nil {
-			return kept, err
-		}
-		files, err := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
-		switch {
-		case err != nil:
-			return kept, err
-		case code == "" && len(files) == 1:
-			code = files[0]
-			continue
-		case code == "" || len(files) != 2:
-			return kept, fmt.Errorf("%d files of compiled code", len(files))
-		}
-		under := files[0]
-		if under == code {
-			under = files[1]
-		}
-		if kept.Name, err = filepath.Rel(dir, under); err != nil {
-			return kept, err
-		}
+	if _, kept.Name, err = r.compileInto(ctx, filepath.Join(dir, "hollow"), m.Hollow); err != nil {
+		return kept, err
 	}
 	info, err := os.Stat(code)
 	if err != nil {
@@ -75,6 +52,27 @@ func (r *Runtime) keepCode(ctx context.Context, m *rewrite.Result) (kept codeFil
 		return kept, err
 	}
 	return kept, os.Rename(code, to)
+}
+
+// compileInto compiles a module into a cache of its own in dir. It returns the file of its code, and the
+// name of that beneath any cache.
+func (r *Runtime) compileInto(ctx context.Context, dir string, bin []byte) (file, name string, err error) {
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { _ = cache.Close(ctx) }()
+	apart := wazero.NewRuntimeWithConfig(ctx, r.plain.WithCompilationCache(cache))
+	defer func() { _ = apart.Close(ctx) }()
+	if _, err := compileWith(ctx, apart, bin); err != nil {
+		return "", "", err
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+	if err != nil || len(files) != 1 {
+		return "", "", errors.Join(err, fmt.Errorf("%d files of compiled code", len(files)))
+	}
+	name, err = filepath.Rel(dir, files[0])
+	return files[0], name, err
 }
 
 // loadCode loads code that keepCode has kept.

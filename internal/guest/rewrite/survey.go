@@ -43,7 +43,7 @@ type found struct {
 	calls    bool     // it calls something
 	indirect bool     // it calls what is in a table
 	loops    bool     // there is a loop that is gone through again
-	straight bool     // the first loop is one, and is reached straight from the entry
+	straight bool     // the first loop is reached straight from the entry
 }
 
 // site is a call, and the cost that it counts to.
