@@ -35,7 +35,6 @@ var parts = []part{
 	{"meter", (*bench).metering},
 	{"rust", (*bench).rust},
 	{"together", (*bench).together},
-	{"upgrade", (*bench).upgrade},
 }
 
 // sizes say how much is measured.

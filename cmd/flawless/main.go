@@ -102,7 +102,9 @@ func (a *app) explain(err error) int {
 	}
 	text := err.Error()
 	for _, e := range exitCodes {
-		text = strings.TrimSuffix(text, ": "+string(e.code)) // the class speaks by the exit code
+		if errors.Is(err, e.code) {
+			text = strings.TrimSuffix(text, ": "+string(e.code)) // the class speaks by the exit code
+		}
 	}
 	fmt.Fprintln(a.errs, "flawless:", text)
 	var usage *usageError

@@ -14,9 +14,9 @@ import (
 
 // The compiled code of a module is kept on disk. To find it there again wazero reads the whole module and
 // checks every function of it, which takes longer than all else that a server does to come up. So the code
-// is kept under the name of the hollow module: the same without the bodies of its functions. Whether what
-// is loaded under that name is the code, and not that of a module whose functions trap, is asked each time
-// by calling one.
+// is kept under the name of the hollow module: the same without the bodies of its functions, but with a
+// mark that no other module has. Whether what is loaded under that name is the code of the module, and not
+// of another, or of one whose functions trap, is asked each time by calling one that tells the mark.
 
 // codeFile is where compiled code is kept, beneath the folder of the cache.
 type codeFile struct {
@@ -87,7 +87,7 @@ func (m *Module) loadCode(ctx context.Context, kept codeFile) (err error) {
 	gatherCode()
 	i, err := m.instantiate(ctx, nil)
 	if err == nil {
-		if err = i.invoke(i.mod.ExportedFunction(rewrite.WholeName)); err != nil {
+		if err = i.invoke(i.mod.ExportedFunction(rewrite.WholeName)); err != nil || i.stack[0] != m.rewritten.Whole {
 			err = errNoCode
 		}
 		i.destroy()

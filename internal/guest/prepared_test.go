@@ -154,6 +154,69 @@ func TestCodeThatIsNotThereIsMadeAnew(t *testing.T) {
 	}
 }
 
+// TestModulesOfOneShapeKeepTheirOwnCode: two modules differ in a number in their code, and in nothing else.
+func TestModulesOfOneShapeKeepTheirOwnCode(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var bins [2][]byte
+	for k := range bins {
+		p := hand("1234")
+		bins[k] = p.add("flawless_start", p.call("flawless.finish", 1, textAt, 1+k)).wasm()
+	}
+	ends := func(m *Module, want string) {
+		t.Helper()
+		i := begin(t, m, "", 1)
+		out, err := i.Turn(t.Context(), In{Time: 1})
+		if err != nil || out.Ended == nil || string(out.Ended.Output) != want {
+			t.Errorf("it ends with %+v, %v; want %s", out.Ended, err, want)
+		}
+	}
+	loaded := func(r *Runtime, bin []byte) *Module {
+		t.Helper()
+		m, err := r.Load(t.Context(), bin, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	for range 2 { // compiled, then loaded again
+		r := newRuntime(t, Options{CacheDir: dir})
+		first, second := loaded(r, bins[0]), loaded(r, bins[1])
+		ends(second, "12")
+		ends(first, "1")
+		if err := first.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ends(second, "12")
+		again := loaded(r, bins[0])
+		ends(again, "1")
+		if err := errors.Join(again.Close(t.Context()), second.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// The code of one under the name of the other.
+	r := newRuntime(t, Options{CacheDir: dir})
+	first, second := r.recall(digestOf(bins[0])), r.recall(digestOf(bins[1]))
+	if first == nil || second == nil || first.Code.Name == second.Code.Name {
+		t.Fatalf("code is kept as %+v and %+v", first, second)
+	}
+	code, err := os.ReadFile(filepath.Join(dir, second.Code.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, first.Code.Name), code, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first.Code.Size = second.Code.Size
+	r.write(digestOf(bins[0]), first)
+	m := loaded(r, bins[0])
+	ends(m, "1")
+	if err := m.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestAModuleThatIsKeptIsNotRead: a server that comes up again need not even read it.
 func TestAModuleThatIsKeptIsNotRead(t *testing.T) {
 	t.Parallel()

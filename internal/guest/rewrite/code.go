@@ -22,7 +22,7 @@ const (
 	scratchLength
 )
 
-// code rewrites all functions and returns the code section's payload.
+// code rewrites all functions and returns the code section's payload, but for the body of whole.
 func (m *module) code() ([]byte, error) {
 	r, n := m.bodies, 0
 	if r.bytes != nil {
@@ -55,7 +55,13 @@ func (m *module) code() ([]byte, error) {
 		}
 		out = append(putU(out, uint64(len(b.out))), b.out...)
 	}
-	return append(out, 2, 0, opEnd), nil // the function WholeName
+	return out, nil // without the function WholeName, which is counted
+}
+
+// whole is the body of the function WholeName.
+func (m *module) whole(mark uint64) []byte {
+	code := append(putS([]byte{0, opI64Const}, int64(mark)), opEnd)
+	return append(putU(nil, uint64(len(code))), code...)
 }
 
 // rewrite leaves the k-th function's new code in out.
@@ -251,11 +257,11 @@ func (m *module) blockType(out, results []byte) []byte {
 	}
 	for i, t := range m.addedTypes {
 		if t == string(results) {
-			return putS(out, int64(len(m.types)+1+i))
+			return putS(out, int64(len(m.types)+2+i))
 		}
 	}
 	m.addedTypes = append(m.addedTypes, string(results))
 	m.added = append(m.added, 0x60, 0)
 	m.added = append(putU(m.added, uint64(len(results))), results...)
-	return putS(out, int64(len(m.types)+len(m.addedTypes)))
+	return putS(out, int64(len(m.types)+1+len(m.addedTypes)))
 }

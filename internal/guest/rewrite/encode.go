@@ -1,14 +1,15 @@
 package rewrite
 
-// encode writes the module with the bodies of all functions.
-func (m *module) encode(code []byte) []byte {
+// encode writes the module with the bodies of all functions. The mark makes it different from others that
+// look the same.
+func (m *module) encode(code, mark []byte) []byte {
 	out := make([]byte, 0, len(code)+len(m.read.bytes)/2)
 	out = append(out, 0, 'a', 's', 'm', 1, 0, 0, 0)
-	out = putList(out, sectionType, len(m.types)+1+len(m.addedTypes), m.raw[sectionType], []byte{0x60, 0, 0}, m.added)
+	out = putList(out, sectionType, len(m.types)+2+len(m.addedTypes), m.raw[sectionType], []byte{0x60, 0, 0}, []byte{0x60, 0, 1, typeI64}, m.added)
 	hook := putName(putName(nil, hookModule), hookName)
 	hook = putU(append(hook, externFunc), uint64(len(m.types)))
 	out = putList(out, sectionImport, len(m.imports)+1, m.raw[sectionImport], hook)
-	out = putList(out, sectionFunc, len(m.funcs)-len(m.imports)+1, m.raw[sectionFunc], putU(nil, uint64(len(m.types))))
+	out = putList(out, sectionFunc, len(m.funcs)-len(m.imports)+1, m.raw[sectionFunc], putU(nil, uint64(len(m.types)+1)))
 	out = putList(out, sectionTable, len(m.tables), m.raw[sectionTable])
 	out = putList(out, sectionMemory, m.memories, m.raw[sectionMemory])
 	n, globals := m.putGlobals()
@@ -20,8 +21,11 @@ func (m *module) encode(code []byte) []byte {
 	if len(m.names) > 0 {
 		out = putSection(out, sectionCustom, append(putName(nil, nameSection), m.names...))
 	}
-	return out
+	return putSection(out, sectionCustom, append(putName(nil, markSection), mark...))
 }
+
+// markSection is the custom section with the mark of a module.
+const markSection = reserved + "mark"
 
 func (m *module) putGlobals() (n int, b []byte) {
 	for _, g := range m.globals {

@@ -28,7 +28,7 @@ const (
 	reserved  = "flawless:" // prefix of the export names that are added
 	startName = reserved + "start"
 
-	// WholeName is the export of a function of type () -> () that returns at once, and traps in a
+	// WholeName is the export of a function of type () -> i64 that returns Result.Whole, and traps in a
 	// module without code.
 	WholeName = reserved + "whole"
 )

@@ -1,6 +1,10 @@
 package rewrite
 
-import "sort"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sort"
+)
 
 // Options say what a module may import and where its limits are.
 type Options struct {
@@ -30,8 +34,12 @@ type Result struct {
 	Binary []byte
 
 	// Hollow is Binary without its code: the same types, imports, functions, globals, elements, exports
-	// and names, but every function traps.
+	// and names, but every function traps. Two that come from different inputs, or have different code,
+	// are different.
 	Hollow []byte
+
+	// Whole tells this code from that of any other module: the export WholeName returns it.
+	Whole uint64
 
 	// Data is what the host lays into memory before Start: in order of offsets, not overlapping,
 	// inside of MinPages.
@@ -81,8 +89,14 @@ func Rewrite(bin []byte, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	mark := sha256.New()
+	mark.Write(bin)
+	mark.Write(code)
+	sum := mark.Sum(nil)
 	r := m.result()
-	r.Binary, r.Hollow = m.encode(code), m.encode(m.hollow())
+	r.Whole = binary.LittleEndian.Uint64(sum)
+	r.Binary = m.encode(append(code, m.whole(r.Whole)...), sum)
+	r.Hollow = m.encode(m.hollow(), sum)
 	return r, nil
 }
 

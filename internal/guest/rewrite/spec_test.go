@@ -317,6 +317,6 @@ func rewriteAny(bin []byte) (*Result, error) {
 		return nil, err
 	}
 	r := m.result()
-	r.Binary = m.encode(code)
+	r.Binary = m.encode(append(code, m.whole(0)...), []byte{0})
 	return r, nil
 }
