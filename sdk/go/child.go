@@ -105,7 +105,8 @@ func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 	if !arrives(ctx, c.call) {
 		return none, context.Cause(ctx)
 	}
-	h, body, err := take(c.call)
+	var h answerHead
+	body, err := take(c.call, &h)
 	switch {
 	case err != nil:
 		return none, err

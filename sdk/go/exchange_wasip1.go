@@ -57,21 +57,21 @@ func makeCall(kind string, head, body []byte) (int, error) {
 	return int(n), nil
 }
 
-// exchange makes a call and waits for its answer. It returns the number of the call, once it was
-// made, and the cause of ctx when that ends first.
-func exchange(ctx context.Context, kind string, head, body []byte) (int, answerHead, []byte, error) {
+// exchange makes a call and waits for its answer, whose head it leaves in h. It returns the number of
+// the call, once it was made, and the cause of ctx when that ends first.
+func exchange(ctx context.Context, kind string, head, body []byte, h *answerHead) (int, []byte, error) {
 	if current.Load() == nil {
-		return 0, answerHead{}, nil, ErrOutside
+		return 0, nil, ErrOutside
 	}
 	if ctx.Err() != nil {
-		return 0, answerHead{}, nil, context.Cause(ctx)
+		return 0, nil, context.Cause(ctx)
 	}
 	n, err := makeCall(kind, head, body)
 	if err != nil {
-		return 0, answerHead{}, nil, err
+		return 0, nil, err
 	}
-	h, answer, err := await(ctx, int32(n))
-	return n, h, answer, err
+	answer, err := await(ctx, int32(n), h)
+	return n, answer, err
 }
 
 // arrives waits until the answer of a call is there, or ctx ends, and tells whether it is there. It is
@@ -85,28 +85,33 @@ func answered(n int32) bool { return hostAnswer(n, headPart, nil, 0) >= 0 }
 
 // await waits until the answer of call n is there, or ctx ends. The engine forgets the answer
 // afterwards.
-func await(ctx context.Context, n int32) (answerHead, []byte, error) {
+func await(ctx context.Context, n int32, h *answerHead) ([]byte, error) {
 	if !park(ctx, n) && !answered(n) {
 		forget(n)
-		return answerHead{}, nil, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	return take(int(n))
+	return take(int(n), h)
 }
 
-// take returns an answer that is there, and has the engine forget it.
-func take(call int) (answerHead, []byte, error) {
+// take returns an answer that is there, its head in h, and has the engine forget it.
+func take(call int, h *answerHead) ([]byte, error) {
 	n := int32(call)
 	var room [1024]byte
-	h, err := parseAnswer(string(readPart(n, headPart, room[:])))
-	var body []byte
-	if err == nil {
-		body = bytes.Clone(readPart(n, bodyPart, room[:]))
-	}
+	head := readPart(n, headPart, room[:])
+	body := readPart(n, bodyPart, room[min(len(head), len(room)):])
 	forget(n)
-	if err != nil {
-		return answerHead{}, nil, fmt.Errorf("flawless: the engine's answer to call %d cannot be read: %w", n, err)
+	var text string
+	var kept []byte
+	if len(head)+len(body) <= len(room) { // one object is cheaper than two
+		both := append(append(make([]byte, 0, len(head)+len(body)), head...), body...)
+		text, kept = view(both[:len(head)]), both[len(head):]
+	} else {
+		text, kept = string(head), bytes.Clone(body)
 	}
-	return h, body, nil
+	if err := parseAnswer(text, h); err != nil {
+		return nil, fmt.Errorf("flawless: the engine's answer to call %d cannot be read: %w", n, err)
+	}
+	return kept, nil
 }
 
 // abandon has the engine forget the answer of a call, whether it is there or still comes.
@@ -116,9 +121,10 @@ func abandon(call int) { forget(int32(call)) }
 func forget(n int32) { _ = syscall.Close(callsFD + int(n)) }
 
 // readHead reads the head of an answer that is there.
-func readHead(n int32) (answerHead, error) {
+func readHead(n int32) (h answerHead, err error) {
 	var room [512]byte
-	return parseAnswer(string(readPart(n, headPart, room[:])))
+	err = parseAnswer(string(readPart(n, headPart, room[:])), &h)
+	return h, err
 }
 
 // readPart copies one part of an answer that is there, into room if it fits.

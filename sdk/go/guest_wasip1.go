@@ -77,6 +77,7 @@ var beginning chan struct{}
 // room, and what encoding/json knows of the types.
 func prepare() {
 	runtime.GC()
+	learnCallers()
 	rehearse()
 	file := os.NewFile(idleFD, "idle")
 	var err error
@@ -103,7 +104,8 @@ func rehearse() {
 		links = make([]*byte, size/8)
 	}
 	room, links = nil, nil
-	if _, err := parseAnswer(`{"run":"wkf_","module":"","workflow":""}`); err != nil {
+	var h answerHead
+	if err := parseAnswer(`{"run":"wkf_","module":"","workflow":""}`, &h); err != nil {
 		panic("flawless: a head cannot be read: " + err.Error())
 	}
 	_, cancel := context.WithCancelCause(context.Background())

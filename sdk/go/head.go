@@ -1,7 +1,5 @@
 package flawless
 
-import "math/bits"
-
 // answerHead is the head of an answer: the members of all kinds together, docs/formats.md lists them.
 type answerHead struct {
 	run, module, workflow, secrets string // call 0
@@ -46,111 +44,91 @@ func (h *answerHead) text(name string) *string {
 	return nil
 }
 
-// parseAnswer reads the head of an answer.
-func parseAnswer(text string) (answerHead, error) {
-	if h, ok := parsePlain(text); ok {
-		return h, nil
+// parseAnswer reads the head of an answer into h.
+func parseAnswer(text string, h *answerHead) error {
+	*h = answerHead{}
+	if parsePlain(text, h) {
+		return nil
 	}
-	return parseHead(text)
+	*h = answerHead{}
+	return parseHead(text, h)
 }
-
-// mostQuotes is how many quotation marks a head may have that parsePlain reads.
-const mostQuotes = 128
 
 // parsePlain reads a head as the engine writes it where nothing has to be escaped and nothing is nested
 // but the header fields of a response. Whatever is different is for parseHead, which needs several times
-// as long. It finds all quotation marks first, and looks at what is between them then.
-func parsePlain(text string) (h answerHead, ok bool) {
-	if len(text) < 8 || len(text) > 1<<16 || text[0] != '{' || text[len(text)-1] != '}' {
-		return h, false
+// as long. Where it returns false it may have read some of it.
+func parsePlain(text string, h *answerHead) bool {
+	if len(text) < 8 || text[0] != '{' || text[len(text)-1] != '}' {
+		return false
 	}
-	var at [mostQuotes + 8]uint16
-	n := 0
-	var escaped uint64
-	for i := 0; i < len(text); i += 8 {
-		from := min(i, len(text)-8)
-		x := word(text, from)
-		escaped |= equals(x, reverse)
-		found := equals(x, quote) >> (8 * (i - from)) << (8 * (i - from)) // those before i are known
-		for ; found != 0; found &= found - 1 {
-			at[n] = uint16(from + bits.TrailingZeros64(found)/8)
-			n++
+	// The text is `{"name":value,…}`, and i is the place of its brace or of a comma. What is looked at
+	// behind a byte that is no brace is there, for the last one is.
+	for i := 0; text[i+1] == '"'; {
+		end := quoteAt(text, i+2)
+		if end < 0 || text[end+1] != ':' {
+			return false
 		}
-		if n > mostQuotes {
-			return h, false
-		}
-	}
-	if escaped != 0 {
-		return h, false
-	}
-	// The text is `{"name":value,…}`, and i is the place of its brace or of a comma.
-	quotes := at[:n]
-	for i := 0; len(quotes) >= 2 && int(quotes[0]) == i+1; {
-		name := text[i+2 : quotes[1]]
-		i, quotes = int(quotes[1])+2, quotes[2:]
-		if text[i-1] != ':' || i >= len(text) { // the last byte is a brace
-			return h, false
-		}
+		name := text[i+2 : end]
+		i = end + 2
 		switch c := text[i]; {
 		case c == '"':
 			member := h.text(name)
-			if member == nil || len(quotes) < 2 {
-				return h, false
+			if end = quoteAt(text, i+1); member == nil || end < 0 {
+				return false
 			}
-			*member = text[i+1 : quotes[1]]
-			i, quotes = int(quotes[1])+1, quotes[2:]
+			*member, i = text[i+1:end], end+1
 		case name == "status" && '1' <= c && c <= '9':
 			for h.status = 0; '0' <= text[i] && text[i] <= '9' && h.status < 1000; i++ {
 				h.status = 10*h.status + int(text[i]-'0')
 			}
 		case name == "headers" && c == '[':
-			if h.header, i = plainHeader(text, i, quotes); i == 0 {
-				return h, false
+			if h.header, i = plainHeader(text, i); i == 0 {
+				return false
 			}
-			quotes = quotes[4*len(h.header):]
 		default:
-			return h, false
+			return false
 		}
 		if i == len(text)-1 {
-			return h, len(quotes) == 0
+			return true
 		}
 		if text[i] != ',' {
-			return h, false
+			return false
 		}
 	}
-	return h, false
+	return false
 }
 
 // plainHeader reads `[["Name","value"],…]` at i, and returns where it ends, 0 where it is something else.
-func plainHeader(text string, i int, quotes []uint16) (Header, int) {
+func plainHeader(text string, i int) (Header, int) {
 	if text[i+1] == ']' {
 		return Header{}, i + 2
 	}
-	n := 0
-	for ; len(quotes) >= 4*n+4 && text[i+1] == '['; n++ {
-		q := quotes[4*n : 4*n+4]
-		if int(q[0]) != i+2 || q[2] != q[1]+2 || text[q[1]+1] != ',' || text[q[3]+1] != ']' {
-			return nil, 0
+	const usual = 32 // bytes of a field
+	h := make(Header, 0, min(1+(len(text)-i)/usual, 16))
+	for text[i+1] == '[' && text[i+2] == '"' {
+		name := i + 3
+		middle := quoteAt(text, name)
+		if middle < 0 || text[middle+1] != ',' || text[middle+2] != '"' {
+			break
 		}
-		if i = int(q[3]) + 2; text[i] != ',' {
-			n++
+		end := quoteAt(text, middle+3)
+		if end < 0 || text[end+1] != ']' {
+			break
+		}
+		h = append(h, [2]string{text[name:middle], text[middle+3 : end]})
+		if i = end + 2; text[i] == ']' {
+			return h, i + 1
+		}
+		if text[i] != ',' {
 			break
 		}
 	}
-	if n == 0 || text[i] != ']' {
-		return nil, 0
-	}
-	h := make(Header, n)
-	for k := range h {
-		q := quotes[4*k : 4*k+4]
-		h[k] = [2]string{text[q[0]+1 : q[1]], text[q[2]+1 : q[3]]}
-	}
-	return h, i + 1
+	return nil, 0
 }
 
-// parseHead reads the head of an answer. Members it does not know are ignored.
-func parseHead(text string) (answerHead, error) {
-	var h answerHead
+// parseHead reads the head of an answer. Members it does not know are ignored, and of a head that is
+// broken nothing is to be used.
+func parseHead(text string, h *answerHead) error {
 	r := reader{b: text}
 	r.open('{')
 	first := true
@@ -174,10 +152,7 @@ func parseHead(text string) (answerHead, error) {
 			}
 		}
 	}
-	if err := r.end(); err != nil {
-		return answerHead{}, err
-	}
-	return h, nil
+	return r.end()
 }
 
 // readHeader reads [["Name","value"],…].

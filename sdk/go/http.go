@@ -120,7 +120,8 @@ func do(ctx context.Context, req *Request, at string, opts []Option) (*Response,
 // attempt makes one call of a request, and returns its number too, 0 where it was not made.
 func attempt(ctx context.Context, req *Request, o *options, at string) (*Response, int, error) {
 	var room [512]byte
-	n, h, body, err := exchange(ctx, "http", req.head(room[:0], o, at), req.Body)
+	var h answerHead
+	n, body, err := exchange(ctx, "http", req.head(room[:0], o, at), req.Body, &h)
 	if err != nil {
 		return nil, n, err
 	}

@@ -31,7 +31,8 @@ func Send(ctx context.Context, run, kind string, v any) error {
 	o.str("to", run)
 	o.str("type", kind)
 	writeSite(&o, callSite(1))
-	n, h, _, err := exchange(ctx, "send", o.end(), body)
+	var h answerHead
+	n, _, err := exchange(ctx, "send", o.end(), body, &h)
 	if err == nil && h.failure != nil {
 		err = h.failure.of("send", kind+" to "+run, n)
 	}
@@ -109,7 +110,8 @@ func receive[T any](ctx context.Context, kind, at string) (m Message[T], err err
 		unclaimed.calls[kind] = append(unclaimed.calls[kind], n)
 		return m, context.Cause(ctx)
 	}
-	h, body, err := take(n)
+	var h answerHead
+	body, err := take(n, &h)
 	if err == nil && h.failure != nil {
 		err = h.failure.of("receive", kind, n)
 	}

@@ -99,8 +99,11 @@ func With(ctx context.Context, opts ...Option) context.Context {
 
 // gather returns what the options of ctx and then opts amount to.
 func gather(ctx context.Context, opts []Option) options {
-	var o options
 	before, _ := ctx.Value(optionsKey{}).([]Option)
+	if len(before)+len(opts) == 0 {
+		return options{}
+	}
+	var o options // in the heap
 	for _, opt := range before {
 		opt.set(&o)
 	}

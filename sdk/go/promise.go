@@ -104,7 +104,8 @@ func (p *Promise[T]) Wait(ctx context.Context) (T, error) {
 	if !arrives(ctx, p.call) {
 		return none, context.Cause(ctx)
 	}
-	h, body, err := take(p.call)
+	var h answerHead
+	body, err := take(p.call, &h)
 	switch {
 	case err != nil:
 		return none, err

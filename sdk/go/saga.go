@@ -179,7 +179,8 @@ func inDoubt(request, reason string) (answerHead, []byte, int, error) {
 	o.str("request", request)
 	o.str("reason", reason)
 	writeSite(&o, callSite(2))
-	n, h, body, err := exchange(context.Background(), "doubt", o.end(), nil)
+	var h answerHead
+	n, body, err := exchange(context.Background(), "doubt", o.end(), nil, &h)
 	return h, body, n, err
 }
 

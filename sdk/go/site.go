@@ -24,17 +24,17 @@ func callSite(skip int) string { return siteOf(0, skip+1) }
 
 // siteOf is callSite for a function that knows where it returns to, or 0.
 func siteOf(pc uintptr, skip int) string {
-	if at, _ := recall(pc); at != "" {
-		return at
+	if pc == 0 {
+		var one [1]uintptr
+		if runtime.Callers(skip+2, one[:]) == 0 {
+			return ""
+		}
+		pc = one[0]
 	}
-	var one [1]uintptr
-	if runtime.Callers(skip+2, one[:]) == 0 {
-		return ""
-	}
-	at, known := recall(one[0])
+	at, known := recall(pc)
 	if !known {
-		at = findSite(one[:])
-		remember(one[0], at)
+		at = findSite([]uintptr{pc})
+		remember(pc, at)
 	}
 	if at == "" {
 		var deep [64]uintptr

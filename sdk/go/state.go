@@ -35,7 +35,8 @@ func State[T any](name string) *Shared[T] {
 
 // Get returns the value as it is at the moment. It does not wait for who holds it.
 func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
-	n, h, body, err := exchange(ctx, "state", s.head("get", 0, callSite(1)), nil)
+	var h answerHead
+	n, body, err := exchange(ctx, "state", s.head("get", 0, callSite(1)), nil, &h)
 	if err == nil && h.failure != nil {
 		err = h.failure.of("state", s.name, n)
 	}
@@ -72,7 +73,8 @@ func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) 
 		s.unlock(lock, at)
 		return context.Cause(ctx)
 	}
-	h, body, err := take(lock)
+	var h answerHead
+	body, err := take(lock, &h)
 	if err == nil && h.failure != nil {
 		return h.failure.of("state", s.name, lock)
 	}
@@ -96,7 +98,7 @@ func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) 
 		return fmt.Errorf("state %s: its value cannot be written as JSON: %w", s.name, err)
 	}
 	kept = true
-	n, h, _, err := exchange(context.WithoutCancel(ctx), "state", s.head("put", lock, at), body)
+	n, _, err := exchange(context.WithoutCancel(ctx), "state", s.head("put", lock, at), body, &h)
 	if err == nil && h.failure != nil {
 		err = h.failure.of("state", s.name, n)
 	}

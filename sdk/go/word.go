@@ -1,5 +1,7 @@
 package flawless
 
+import "math/bits"
+
 // Texts are gone through eight bytes at a time: what a guest computes is several times slower than the
 // same outside of one. The ways to find a byte in a word are those of Henry S. Warren, Hacker's Delight,
 // section 6-1.
@@ -11,10 +13,23 @@ const (
 	reverse = '\\' * each
 )
 
-// equals returns the top bit of each byte of x that equals the byte in all places of c.
-func equals(x, c uint64) uint64 {
-	x ^= c
-	return ^(x&^tops + ^uint64(tops) | x) & tops
+// quoteAt returns the place of the first quotation mark of s from i on, or -1 where there is none, or a
+// backslash before it. The text has eight bytes at least.
+func quoteAt(s string, i int) int {
+	for last := len(s) - 8; i < len(s); i += 8 {
+		x := word(s, min(i, last))
+		if i > last {
+			x >>= uint(i-last) * 8 & 63
+		}
+		q, r := x^quote, x^reverse
+		if found := ((q-each)&^q | (r-each)&^r) & tops; found != 0 { // the lowest bit is right: no borrow came so far
+			if i += bits.TrailingZeros64(found) / 8; s[i] == '"' {
+				return i
+			}
+			break
+		}
+	}
+	return -1
 }
 
 // isPlain tells whether s needs no escaping in JSON and is ASCII.

@@ -54,6 +54,7 @@ func main() {
 	flawless.Workflow("insist", insist)
 	flawless.Workflow("conform", conform)
 	flawless.Workflow("echo", echo)
+	flawless.Workflow("site", site)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
