@@ -10,8 +10,9 @@ type body struct {
 	r       reader
 	typ     funcType
 	out     []byte
-	scratch [4]uint32 // indices of the added locals
+	scratch [5]uint32 // indices of the added locals
 	weight  int64     // its share of the stack
+	alone   bool      // it loops and calls nothing: the units are in a local while it runs
 }
 
 // The locals that are added.
@@ -20,6 +21,7 @@ const (
 	scratchF64
 	scratchV128
 	scratchLength
+	scratchUnits
 )
 
 // code rewrites all functions and returns the code section's payload, but for the body of whole.
@@ -66,12 +68,17 @@ func (m *module) whole(mark uint64) []byte {
 
 // rewrite leaves the k-th function's new code in out.
 func (b *body) rewrite(g *graph, k int) {
+	b.alone = b.loops && !b.calls
+	b.needs[scratchUnits] = b.alone
 	b.declare()
 	if g.light[k] {
 		b.calls = false
 		clear(b.costs)
 	} else {
 		b.weight = g.charge(k)
+		if b.alone {
+			b.fetchUnits()
+		}
 		b.meterEntry()
 	}
 	b.write()
@@ -81,7 +88,7 @@ func (b *body) rewrite(g *graph, k int) {
 func (b *body) declare() {
 	groups, next := b.ngroups, b.locals
 	var added []byte
-	for which, typ := range [...]byte{typeF32, typeF64, typeV128, typeI32} {
+	for which, typ := range [...]byte{typeF32, typeF64, typeV128, typeI32, typeI64} {
 		if !b.needs[which] {
 			continue
 		}
@@ -94,18 +101,28 @@ func (b *body) declare() {
 	b.out = append(append(b.out, b.groups...), added...)
 }
 
-// write writes the code. A function that calls others counts the depth: its code becomes a block,
-// behind which the depth is given back, and every return a branch to the end of it.
+// write writes the code. A function that calls others counts the depth, and one that is alone keeps the
+// units in a local: its code becomes a block, behind which they are given back, and every return a branch to
+// the end of it.
 func (b *body) write() {
 	r := &b.r
 	nesting, loop, nan, branch := 0, 0, 0, 0
-	if b.calls {
+	whole := b.calls || b.alone
+	if whole {
 		b.enter()
 	}
 	from := r.pos // what is not copied yet
+	late := b.late
 	for r.more() {
 		in := b.m.next(r)
 		switch in.op {
+		case opLocalGet, opLocalTee:
+			if len(late) > 0 && late[0].at == in.start {
+				b.copy(from, r.pos)
+				from = r.pos
+				b.canonical(in.op, late[0].typ)
+				late = late[1:]
+			}
 		case opBlock, opIf:
 			nesting++
 		case opLoop:
@@ -117,7 +134,7 @@ func (b *body) write() {
 				b.check(b.costs[loop])
 			}
 		case opEnd:
-			if nesting == 0 && b.calls {
+			if nesting == 0 && whole {
 				b.copy(from, in.start)
 				from = in.start
 				b.leave()
@@ -131,7 +148,7 @@ func (b *body) write() {
 			}
 			branch++
 		case opReturn:
-			if b.calls {
+			if whole {
 				b.copy(from, in.start)
 				from = r.pos
 				b.op(opBr, uint32(nesting))
@@ -195,37 +212,78 @@ func (b *body) meterEntry() {
 	}
 }
 
+// getUnits and setUnits move the units to the top of the stack and from there.
+func (b *body) getUnits() {
+	if b.alone {
+		b.op(opLocalGet, b.scratch[scratchUnits])
+		return
+	}
+	b.op(opGlobalGet, b.m.units())
+}
+
+func (b *body) setUnits() {
+	if b.alone {
+		b.op(opLocalSet, b.scratch[scratchUnits])
+		return
+	}
+	b.op(opGlobalSet, b.m.units())
+}
+
+// fetchUnits and returnUnits move the units of a function that is alone between the global and its local.
+func (b *body) fetchUnits() {
+	b.op(opGlobalGet, b.m.units())
+	b.op(opLocalSet, b.scratch[scratchUnits])
+}
+
+func (b *body) returnUnits() {
+	b.op(opLocalGet, b.scratch[scratchUnits])
+	b.op(opGlobalSet, b.m.units())
+}
+
 // charge takes the cost of what follows from the units.
 func (b *body) charge(cost int64) {
-	units := b.m.units()
-	b.op(opGlobalGet, units)
+	b.getUnits()
 	b.out = putS(append(b.out, opI64Const), dampened(cost))
 	b.out = append(b.out, opI64Sub)
-	b.op(opGlobalSet, units)
+	b.setUnits()
 }
 
 // check charges, and calls the engine where no units are left.
 func (b *body) check(cost int64) {
 	b.charge(cost)
-	b.op(opGlobalGet, b.m.units())
+	b.getUnits()
 	b.out = append(b.out, opI64Const, 0, opI64LtS, opIf, blockEmpty)
+	if b.alone {
+		b.returnUnits()
+	}
 	b.op(opCall, b.m.hook())
+	if b.alone {
+		b.fetchUnits()
+	}
 	b.out = append(b.out, opEnd)
 }
 
 // chargeLength takes a unit for each 64 bytes that a bulk operation is about to move; their number
 // is on top of the stack.
 func (b *body) chargeLength() {
-	units, n := b.m.units(), b.scratch[scratchLength]
+	n := b.scratch[scratchLength]
 	b.op(opLocalTee, n)
-	b.op(opGlobalGet, units)
+	b.getUnits()
 	b.op(opLocalGet, n)
 	b.out = append(b.out, opI64ExtendU, opI64Const, 6, opI64ShrU, opI64Sub)
-	b.op(opGlobalSet, units)
+	b.setUnits()
 }
 
 // enter takes the function's share of the stack, and traps where there is none.
 func (b *body) enter() {
+	if b.calls {
+		b.descend()
+	}
+	b.out = append(b.out, opBlock)
+	b.out = b.m.blockType(b.out, b.typ.results)
+}
+
+func (b *body) descend() {
 	depth := b.m.depth()
 	b.op(opGlobalGet, depth)
 	b.out = putS(append(b.out, opI32Const), b.weight)
@@ -233,14 +291,16 @@ func (b *body) enter() {
 	b.op(opGlobalSet, depth)
 	b.op(opGlobalGet, depth)
 	b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, blockEmpty, opUnreachable, opEnd)
-	b.out = append(b.out, opBlock)
-	b.out = b.m.blockType(b.out, b.typ.results)
 }
 
-// leave ends the block of enter and gives the share back.
+// leave ends the block of enter and gives back the share, or the units.
 func (b *body) leave() {
-	depth := b.m.depth()
 	b.out = append(b.out, opEnd)
+	if b.alone {
+		b.returnUnits()
+		return
+	}
+	depth := b.m.depth()
 	b.op(opGlobalGet, depth)
 	b.out = putS(append(b.out, opI32Const), b.weight)
 	b.out = append(b.out, opI32Add)

@@ -1,5 +1,7 @@
 package rewrite
 
+import "encoding/binary"
+
 // Where the specification leaves the bits of a NaN open, CPUs differ. The canonical NaN has no bits
 // but those it needs, and no sign.
 
@@ -9,6 +11,17 @@ func nanOf(in *instruction) byte {
 		return nanLanes(in.sub)
 	}
 	return nanType(in.op)
+}
+
+// isNumber reports whether an instruction is a constant that is no NaN.
+func isNumber(in []byte) bool {
+	switch {
+	case in[0] == opF32Const && len(in) == 5:
+		return binary.LittleEndian.Uint32(in[1:])<<1 <= 0xff<<24
+	case in[0] == opF64Const && len(in) == 9:
+		return binary.LittleEndian.Uint64(in[1:])<<1 <= 0x7ff<<53
+	}
+	return false
 }
 
 // scratchFor returns the added local that holds a value of a float or vector type.

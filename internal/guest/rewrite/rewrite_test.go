@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,7 @@ type host struct {
 	api.Module
 	r     *Result
 	calls int
+	early int // of those, while units were left
 }
 
 func start(t *testing.T, bin []byte, o Options, config wazero.RuntimeConfig) *host {
@@ -92,7 +94,11 @@ func start(t *testing.T, bin []byte, o Options, config wazero.RuntimeConfig) *ho
 	h := &host{r: res}
 	_, err = r.NewHostModuleBuilder("flawless").NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, m api.Module, _ []uint64) {
 		h.calls++
-		m.ExportedGlobal(res.Units).(api.MutableGlobal).Set(uint64(o.Quantum))
+		units := m.ExportedGlobal(res.Units).(api.MutableGlobal)
+		if int64(units.Get()) >= 0 {
+			h.early++
+		}
+		units.Set(uint64(o.Quantum))
 	}), nil, nil).Export("quantum").Instantiate(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -184,6 +190,46 @@ func TestAnEndlessLoopCallsTheEngine(t *testing.T) {
 	}
 	if _, err := m.ExportedFunction("f").Call(ctx); err == nil || !strings.Contains(err.Error(), "enough") {
 		t.Errorf("the loop ended with %v", err)
+	}
+}
+
+// TestLoopsThatCallNothingCount: such a function keeps the units in a local, and nobody can tell.
+func TestLoopsThatCallNothingCount(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	ty := []byte{0x60, 1, typeI32, 1, typeI32}
+	loop := []byte{opLoop, blockEmpty, opLocalGet, 0, opI32Const, 1, opI32Sub, opLocalTee, 0, 0x0d, 0, opEnd}
+	more := slices.Concat([]byte{opI32Const, 0, opI32Const, 0, opI32Const}, putS(nil, 6400), []byte{opMisc, byte(miscMemoryFill), 0})
+	for name, config := range engines() {
+		for _, row := range []struct {
+			name         string
+			code         []byte
+			each, filled int64 // what is around a loop that the entry leads to counts with it
+		}{
+			{"to its end", slices.Concat(loop, []byte{opLocalGet, 0, opEnd}), 11, 0},
+			{"and returns", slices.Concat(loop, []byte{opLocalGet, 0, opReturn, opEnd}), 12, 0},
+			{"and branches out", slices.Concat(loop, []byte{opLocalGet, 0, opBr, 0, opEnd}), 12, 0},
+			{"and fills memory", slices.Concat(loop, more, []byte{opLocalGet, 0, opEnd}), 15, 100},
+		} {
+			for _, quantum := range []int64{1 << 40, 100} {
+				o := usual
+				o.Quantum = quantum
+				h := start(t, simple(ty, row.code...), o, config)
+				if got, err := h.ExportedFunction("f").Call(context.Background(), n); err != nil || got[0] != 0 {
+					t.Fatalf("%s, %s: %v, %v", name, row.name, got, err)
+				}
+				left, calls := quantum, 0
+				for range n {
+					if left -= row.each; left < 0 {
+						left, calls = quantum, calls+1
+					}
+				}
+				left -= row.filled
+				if units := int64(h.ExportedGlobal(h.r.Units).Get()); units != left || h.calls != calls || h.early != 0 {
+					t.Errorf("%s, %s: %d units are left of %d after %d calls, %d of them early; want %d after %d", name, row.name, units, quantum, h.calls, h.early, left, calls)
+				}
+			}
+		}
 	}
 }
 

@@ -20,6 +20,10 @@ type survey struct {
 	stack  []operand
 	frames []frame
 
+	gets  []get // of locals that are floats
+	sets  []set
+	holds []held // of the locals
+
 	found  found
 	merged []int          // for each cost, where its instructions count to in its place, -1 where they count to it
 	plain  bool           // still no branch, call or loop since the entry
@@ -37,7 +41,8 @@ type found struct {
 	sites    []site   // its calls of functions of the module
 	branches []uint32 // for each br, in order: the label it gets
 	nans     []bool   // for each instruction that may leave a NaN, in order: it has to be made canonical
-	needs    [4]bool  // locals for canonical and chargeLength
+	late     []get    // the local.get and local.tee behind which it has to be, in order
+	needs    [5]bool  // locals for canonical, chargeLength and alone
 	all      int64    // instructions
 	most     int      // operands at one time
 	calls    bool     // it calls something
@@ -58,12 +63,35 @@ type locals struct {
 	typ byte
 }
 
-// operand is a value on the stack. Where it may be a NaN, nan is its place in nans plus one.
+// operand is a value on the stack. Where it may be a NaN, nan is its place in nans plus one. Where it was
+// got from a local that is a float, get is its place in gets plus one.
 type operand struct {
 	typ   byte
 	lanes byte // the type of the lanes that may be NaN
 	nan   uint32
+	get   uint32
+	plain bool // a number
 }
+
+// get is a local.get or local.tee of a float.
+type get struct {
+	local uint32
+	typ   byte
+	at    int
+	blind bool // what it got is for an instruction that is blind
+}
+
+// set is a local.set or local.tee of a float. nan is the place in nans plus one of what may be a NaN, 0 of what
+// comes from elsewhere: that may be a NaN whose bits are to stay, such as one with a sign.
+type set struct{ local, nan uint32 }
+
+// held counts where a local may be set to a NaN, and where it is got for what is not blind.
+type held struct {
+	sets, gets int
+	other      bool // it is set to what comes from elsewhere
+}
+
+func (h held) late() bool { return h.sets > 0 && h.gets <= h.sets && !h.other }
 
 // frame is a block while its end is not reached.
 type frame struct {
@@ -89,6 +117,7 @@ func newSurvey(m *module) *survey {
 func (s *survey) look(r reader, t funcType) (*found, error) {
 	s.r, s.params = &r, t.params
 	s.stack, s.quick, s.locals = s.stack[:0], s.quick[:0], s.locals[:0]
+	s.gets, s.sets = s.gets[:0], s.sets[:0]
 	s.found = found{costs: []int64{1}}
 	s.merged = append(s.merged[:0], -1)
 	s.frames = append(s.frames[:0], frame{op: opBlock, results: t.results})
@@ -96,6 +125,7 @@ func (s *survey) look(r reader, t funcType) (*found, error) {
 	s.found.groups, s.found.ngroups = s.readLocals()
 	s.found.locals, s.found.body = s.count(), r
 	s.run()
+	s.settle()
 	for k := len(s.found.costs) - 1; k > 0; k-- {
 		if to := s.merged[k]; to >= 0 {
 			s.found.costs[to] += s.found.costs[k]
@@ -146,12 +176,14 @@ func (s *survey) step(in *instruction) {
 			s.use(s.pop(typ), blind, typ)
 		}
 		s.pushNaN(out, nanType(op))
+		s.stack[len(s.stack)-1].plain = op >= 0xb2 && op <= 0xb5 || op >= 0xb7 && op <= 0xba // from integers
 	case op >= opLocalGet && op <= opLocalTee:
 		s.local(in)
 	case op == opGlobalGet, op == opGlobalSet:
 		s.global(in)
 	case op >= opI32Const && op <= opF64Const:
 		s.push(typeI32 - (op - opI32Const))
+		s.stack[len(s.stack)-1].plain = isNumber(s.r.bytes[in.start:s.r.pos])
 	case op >= opLoadFirst && op <= opStoreLast:
 		s.access(in, scalarAccess(op))
 	case op == opMemorySize, op == opMemoryGrow:
@@ -201,6 +233,43 @@ func (s *survey) use(v operand, blind bool, lanes byte) {
 	if blind && v.nan > 0 && v.lanes == lanes {
 		s.found.nans[v.nan-1] = false
 	}
+	if blind && v.get > 0 {
+		s.gets[v.get-1].blind = true
+	}
+}
+
+// settle decides for each local that may hold a NaN whether that is made canonical when it is set or, where
+// this is not more often, when it is got for what is not blind: a sum that a loop adds to is got so once,
+// behind the loop.
+func (s *survey) settle() {
+	if len(s.sets) == 0 {
+		return
+	}
+	s.holds = append(s.holds[:0], make([]held, s.found.locals)...)
+	for i, typ := range s.params {
+		s.holds[i].other = typ == typeF32 || typ == typeF64
+	}
+	for _, d := range s.sets {
+		if d.nan == 0 {
+			s.holds[d.local].other = true
+		}
+		s.holds[d.local].sets++
+	}
+	for _, g := range s.gets {
+		if !g.blind {
+			s.holds[g.local].gets++
+		}
+	}
+	for _, d := range s.sets {
+		if s.holds[d.local].late() {
+			s.found.nans[d.nan-1] = false
+		}
+	}
+	for _, g := range s.gets {
+		if !g.blind && s.holds[g.local].late() {
+			s.found.late = append(s.found.late, g)
+		}
+	}
 }
 
 // pop takes a value of the type want, or any.
@@ -231,15 +300,20 @@ func (s *survey) popAll(types []byte) {
 
 func (s *survey) local(in *instruction) {
 	typ := s.localType(in.index)
-	switch in.op {
-	case opLocalGet:
-		s.push(typ)
-	case opLocalSet:
-		s.pop(typ)
-	default:
-		s.pop(typ)
-		s.push(typ)
+	v := operand{typ: typ}
+	if in.op != opLocalGet {
+		if v := s.pop(typ); (typ == typeF32 || typ == typeF64) && !v.plain {
+			s.sets = append(s.sets, set{in.index, v.nan})
+		}
+		if in.op == opLocalSet {
+			return
+		}
 	}
+	if typ == typeF32 || typ == typeF64 {
+		s.gets = append(s.gets, get{local: in.index, typ: typ, at: in.start})
+		v.get = uint32(len(s.gets))
+	}
+	s.stack = append(s.stack, v)
 }
 
 func (s *survey) global(in *instruction) {
