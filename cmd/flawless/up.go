@@ -78,6 +78,9 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	guests := make(chan made, 1)
 	go func() {
 		rt, err := guest.NewRuntime(ctx, guest.Options{CacheDir: filepath.Join(a.dir, "compiled"), MemoryPages: o.pages, TurnUnits: o.units})
+		if err == nil {
+			rt.Expect(ctx)
+		}
 		guests <- made{rt, err}
 	}()
 	db, err := pebble.Open(filepath.Join(a.dir, "store"), pebble.Options{Log: log})

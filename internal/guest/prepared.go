@@ -9,6 +9,8 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest/rewrite"
@@ -85,11 +87,57 @@ func (r *Runtime) write(digest string, p *prepared) {
 	}
 }
 
+// Expect loads the module that was loaded last, by whichever process, so that it is there already when it is
+// asked for: a server that comes up does it while it opens its store. A module that nobody asks for within
+// ten seconds is given back.
+func (r *Runtime) Expect(ctx context.Context) {
+	files, _ := os.ReadDir(filepath.Dir(r.preparedFile("")))
+	var digest string
+	var last time.Time
+	for _, f := range files {
+		d, _, _ := strings.Cut(f.Name(), "-")
+		info, err := f.Info()
+		if err == nil && f.Name() == filepath.Base(r.preparedFile(d)) && info.ModTime().After(last) {
+			digest, last = d, info.ModTime()
+		}
+	}
+	if digest == "" {
+		return
+	}
+	m := r.recalled(ctx, digest)
+	if m == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expected = m
+	time.AfterFunc(10*time.Second, func() {
+		if m := r.awaited(digest); m != nil {
+			_ = m.Close(context.WithoutCancel(ctx))
+		}
+	})
+}
+
+// awaited takes over the module that Expect has loaded, nil where it is another, or taken.
+func (r *Runtime) awaited(digest string) *Module {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.expected
+	if m == nil || m.digest != digest {
+		return nil
+	}
+	r.expected = nil
+	return m
+}
+
 // recalled returns the module of a digest as it was prepared before, nil where anything of it is not as
 // it should be.
 func (r *Runtime) recalled(ctx context.Context, digest string) *Module {
 	if !r.keepsCode() {
 		return nil
+	}
+	if m := r.awaited(digest); m != nil {
+		return m
 	}
 	m, err := r.newModule(digest, nil)
 	if err != nil {
@@ -108,6 +156,8 @@ func (r *Runtime) recalled(ctx context.Context, digest string) *Module {
 		return nil
 	}
 	m.rewritten.Hollow = nil
+	now := time.Now()
+	_ = os.Chtimes(r.preparedFile(digest), now, now) // for Expect
 	return m
 }
 

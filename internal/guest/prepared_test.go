@@ -217,6 +217,51 @@ func TestModulesOfOneShapeKeepTheirOwnCode(t *testing.T) {
 	}
 }
 
+// TestTheModuleOfLastTimeIsExpected: it is there before it is asked for, once.
+func TestTheModuleOfLastTimeIsExpected(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, second := hand("1").add("flawless_start").wasm(), hand("2").add("flawless_start").wasm()
+	r := newRuntime(t, Options{CacheDir: dir})
+	if r.Expect(t.Context()); r.expected != nil {
+		t.Fatal("nothing was loaded, and something is expected")
+	}
+	for _, bin := range [][]byte{first, second, first} { // the third time from what is kept
+		m, err := r.Load(t.Context(), bin, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = newRuntime(t, Options{CacheDir: dir})
+	r.Expect(t.Context())
+	expected := r.expected
+	if expected == nil || expected.digest != digestOf(first) {
+		t.Fatalf("%+v is expected", expected)
+	}
+	read := func() ([]byte, error) { return nil, errors.New("it is read") }
+	other, err := r.Reload(t.Context(), digestOf(second), read, nil)
+	if err != nil || r.expected != expected {
+		t.Fatalf("another one is loaded: %v", err)
+	}
+	m, err := r.Reload(t.Context(), digestOf(first), read, nil)
+	if err != nil || m != expected || r.expected != nil {
+		t.Fatalf("it is loaded again, %v", err)
+	}
+	again, err := r.Reload(t.Context(), digestOf(first), read, nil)
+	if err != nil || again == m {
+		t.Fatalf("it is handed out twice, %v", err)
+	}
+	for _, m := range []*Module{m, again, other} {
+		if i := begin(t, m, "", 1); i == nil {
+			t.Error("it does not run")
+		}
+	}
+	r.Expect(t.Context()) // and nobody takes it: the runtime closes it
+}
+
 // TestAModuleThatIsKeptIsNotRead: a server that comes up again need not even read it.
 func TestAModuleThatIsKeptIsNotRead(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/tetratelabs/wazero"
@@ -46,6 +47,9 @@ type Runtime struct {
 
 	packer   *zstd.Encoder
 	unpacker *zstd.Decoder
+
+	mu       sync.Mutex
+	expected *Module // that Expect has loaded
 }
 
 // NewRuntime returns a runtime. Whoever made it closes it, after all its modules.
@@ -93,6 +97,13 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 
 // Close gives back everything, instances included.
 func (r *Runtime) Close(ctx context.Context) error {
+	r.mu.Lock()
+	m := r.expected
+	r.expected = nil
+	r.mu.Unlock()
+	if m != nil {
+		_ = m.Close(ctx)
+	}
 	err := r.wazero.Close(ctx)
 	_ = r.packer.Close()
 	r.unpacker.Close()

@@ -32,7 +32,7 @@ type Options struct {
 	FS       vfs.FS       // nil is the file system of the machine
 	Log      *slog.Logger // nil logs nothing
 	Reserve  int64        // bytes kept back for a full disk; 0 is 64 MiB, negative is none
-	Memtable int64        // bytes written before they move from log to table; 0 is 16 MiB
+	Memtable int64        // bytes written before they move from log to table; 0 is 4 MiB
 	Cache    int64        // bytes of tables kept in memory; 0 is 64 MiB
 }
 
@@ -98,7 +98,7 @@ func (o Options) withDefaults() Options {
 		o.Reserve = 64 << 20
 	}
 	if o.Memtable == 0 {
-		o.Memtable = 16 << 20
+		o.Memtable = 4 << 20
 	}
 	if o.Cache == 0 {
 		o.Cache = 64 << 20
@@ -117,7 +117,7 @@ func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
 		MemTableSize:          uint64(o.Memtable),
 		FormatMajorVersion:    cockroach.FormatTableFormatV6,
 		Logger:                logger{db},
-		L0CompactionThreshold: 2,
+		L0CompactionThreshold: 4,
 		EventListener:         &cockroach.EventListener{DataCorruption: db.damaged},
 		// Open waits for compactions that it has set off itself: before it is done there are none.
 		CompactionConcurrencyRange: func() (lower, upper int) {
