@@ -172,7 +172,7 @@ func (e *Engine) mayRest() time.Duration {
 	if e.tight.Load() {
 		return 0
 	}
-	if e.places.scarce() {
+	if e.places.short() > 0 {
 		return min(shortRest, e.restFor)
 	}
 	return e.restFor
@@ -185,16 +185,25 @@ func (e *Engine) press() {
 	e.sweepAfter()
 }
 
+// inAdvance is how many guests leave beyond those whose places are waited for: their instances are kept ready.
+const inAdvance = 16
+
 // sweep drops the guests of runs that have rested long enough.
 func (e *Engine) sweep() {
 	var dropped []func()
 	e.mu.Lock()
 	e.sweepAt = time.Time{}
+	short := e.places.short()
+	if short > 0 {
+		short += inAdvance
+	}
+	left := 0
 	for first := e.rested.Front(); first != nil; first = e.rested.Front() {
 		r := first.Value.(*run)
-		if time.Since(r.rested) < e.mayRest() && !e.dead.Load() {
+		if rests := time.Since(r.rested); !e.dead.Load() && (rests < e.mayRest() || rests < e.restFor && left >= short && !e.tight.Load()) {
 			break
 		}
+		left++
 		e.rested.Remove(first)
 		r.mu.Lock()
 		r.resting = nil
@@ -209,11 +218,13 @@ func (e *Engine) sweep() {
 		r.mu.Unlock()
 		e.settle(r)
 	}
-	e.sweepAfter()
 	e.mu.Unlock()
 	for _, release := range dropped {
 		release()
 	}
+	e.mu.Lock()
+	e.sweepAfter()
+	e.mu.Unlock()
 	if len(dropped) > 0 && e.places.taken() == 0 {
 		e.calm()
 	}

@@ -63,11 +63,11 @@ func (p *places) give() {
 	close(heap.Pop(&p.waiting).(*waiter).got)
 }
 
-// scarce tells whether somebody waits for a place.
-func (p *places) scarce() bool {
+// short is how many wait for a place.
+func (p *places) short() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.waiting) > 0
+	return len(p.waiting)
 }
 
 func (p *places) taken() int {

@@ -34,8 +34,8 @@ func TestTheOldestRunGetsTheNextPlace(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if !p.scarce() || pressed != 4 {
-			t.Errorf("scarce %v, pressed %d times", p.scarce(), pressed)
+		if p.short() == 0 || pressed != 4 {
+			t.Errorf("%d wait, pressed %d times", p.short(), pressed)
 		}
 		time.Sleep(2 * time.Second) // the one with a deadline goes away
 		for range 3 {
@@ -43,8 +43,8 @@ func TestTheOldestRunGetsTheNextPlace(t *testing.T) {
 			synctest.Wait()
 		}
 		p.give()
-		if fmt.Sprint(order) != "[1 3 4]" || p.scarce() || p.taken() != 0 {
-			t.Errorf("served %v, scarce %v, %d taken", order, p.scarce(), p.taken())
+		if fmt.Sprint(order) != "[1 3 4]" || p.short() > 0 || p.taken() != 0 {
+			t.Errorf("served %v, %d wait, %d taken", order, p.short(), p.taken())
 		}
 	})
 }
@@ -68,5 +68,34 @@ func TestManyRunsInFewPlaces(t *testing.T) {
 	}
 	if n := e.counts.replayed.Load(); n > runs {
 		t.Errorf("%d replays for %d runs", n, runs)
+	}
+}
+
+// TestOnlySoManyLeaveAsAreWaitedFor: where one run waits for a place, not all that rest lose theirs.
+func TestOnlySoManyLeaveAsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	const places = 3 * inAdvance
+	e := open(t, mem.New(), Options{Live: places, Rest: time.Hour})
+	start := func(k int) {
+		t.Helper()
+		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "sleep", Input: []byte("3600000"), ID: fmt.Sprint(k)}); err != nil {
+			t.Fatal(err)
+		}
+		until(t, e, fmt.Sprint(k), func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	}
+	for k := range places {
+		start(k)
+	}
+	rested := func() bool { // all, and long enough to leave
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.rested.Len() == places && time.Since(e.rested.Back().Value.(*run).rested) > shortRest
+	}
+	for !rested() {
+		<-time.After(time.Millisecond)
+	}
+	start(places)
+	if n := e.places.taken(); n < places-inAdvance {
+		t.Errorf("%d of %d guests are left in memory", n, places)
 	}
 }
