@@ -16,9 +16,11 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	cockroach "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -119,6 +121,12 @@ func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
 		Logger:                logger{db},
 		L0CompactionThreshold: 4,
 		EventListener:         &cockroach.EventListener{DataCorruption: db.damaged},
+		// It is asked after each sync how long the next is to wait. While others have something to do they
+		// do it first, so that more shares a sync; nobody waits where nobody has.
+		WALMinSyncInterval: func() time.Duration {
+			runtime.Gosched()
+			return 0
+		},
 		// Open waits for compactions that it has set off itself: before it is done there are none.
 		CompactionConcurrencyRange: func() (lower, upper int) {
 			if !db.files.opened.Load() {
