@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -28,8 +29,9 @@ type codeFile struct {
 func (r *Runtime) keepsCode() bool { return r.options.CacheDir != "" && !r.options.Interpreter }
 
 // keepCode compiles a module and keeps the code under the name of its hollow module. A crash leaves a
-// folder .code-* behind at most.
+// folder .code-* behind at most, which a later call removes.
 func (r *Runtime) keepCode(ctx context.Context, m *rewrite.Result) (kept codeFile, err error) {
+	r.tidy()
 	dir, err := os.MkdirTemp(r.options.CacheDir, ".code-*")
 	if err != nil {
 		return kept, err
@@ -52,6 +54,16 @@ func (r *Runtime) keepCode(ctx context.Context, m *rewrite.Result) (kept codeFil
 		return kept, err
 	}
 	return kept, os.Rename(code, to)
+}
+
+// tidy removes what was left behind in the midst of keepCode. Another process may be there at this moment.
+func (r *Runtime) tidy() {
+	left, _ := filepath.Glob(filepath.Join(r.options.CacheDir, ".code-*"))
+	for _, dir := range left {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // compileInto compiles a module into a cache of its own in dir. It returns the file of its code, and the

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -214,6 +215,27 @@ func TestModulesOfOneShapeKeepTheirOwnCode(t *testing.T) {
 	ends(m, "1")
 	if err := m.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhatACrashLeftBehindIsRemoved: folders of compilations that nobody carries out any more.
+func TestWhatACrashLeftBehindIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old, fresh := filepath.Join(dir, ".code-1"), filepath.Join(dir, ".code-2")
+	for _, d := range []string{old, fresh} {
+		if err := os.MkdirAll(filepath.Join(d, "whole"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	then := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(old, then, then); err != nil {
+		t.Fatal(err)
+	}
+	loadProgram(t, hand("").add("flawless_start"), Options{CacheDir: dir})
+	left, err := filepath.Glob(filepath.Join(dir, ".code-*"))
+	if err != nil || len(left) != 1 || left[0] != fresh {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }
 
