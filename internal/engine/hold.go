@@ -197,13 +197,16 @@ func (e *Engine) sweep() {
 	if short > 0 {
 		short += inAdvance
 	}
-	left := 0
 	for first := e.rested.Front(); first != nil; first = e.rested.Front() {
 		r := first.Value.(*run)
-		if rests := time.Since(r.rested); !e.dead.Load() && (rests < e.mayRest() || rests < e.restFor && left >= short && !e.tight.Load()) {
+		may := e.mayRest()
+		if short <= 0 && !e.tight.Load() {
+			may = e.restFor
+		}
+		if time.Since(r.rested) < may && !e.dead.Load() {
 			break
 		}
-		left++
+		short--
 		e.rested.Remove(first)
 		r.mu.Lock()
 		r.resting = nil

@@ -118,12 +118,13 @@ func (r *Runtime) Expect(ctx context.Context) {
 	})
 }
 
-// awaited takes over the module that Expect has loaded, nil where it is another, or taken.
+// awaited takes over the module that Expect has loaded, nil where it is another than that of digest, or
+// taken. "" is any.
 func (r *Runtime) awaited(digest string) *Module {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.expected
-	if m == nil || m.digest != digest {
+	if m == nil || digest != "" && m.digest != digest {
 		return nil
 	}
 	r.expected = nil

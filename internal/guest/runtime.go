@@ -97,11 +97,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 
 // Close gives back everything, instances included.
 func (r *Runtime) Close(ctx context.Context) error {
-	r.mu.Lock()
-	m := r.expected
-	r.expected = nil
-	r.mu.Unlock()
-	if m != nil {
+	if m := r.awaited(""); m != nil {
 		_ = m.Close(ctx)
 	}
 	err := r.wazero.Close(ctx)

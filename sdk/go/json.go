@@ -9,14 +9,10 @@ const hexDigits = "0123456789abcdef"
 
 // appendString appends s as a JSON string. Bytes that are no UTF-8 become U+FFFD.
 func appendString(b []byte, s string) []byte {
-	if n := len(b); cap(b)-n > len(s)+1 && isPlain(s) {
-		b = b[:n+len(s)+2]
-		b[n] = '"'
-		copy(b[n+1:], s)
-		b[len(b)-1] = '"'
-		return b
-	}
 	b = append(b, '"')
+	if isPlain(s) {
+		return append(append(b, s...), '"')
+	}
 	done := 0
 	for i := 0; i < len(s); {
 		c := s[i]

@@ -317,11 +317,12 @@ func (m *module) blockType(out, results []byte) []byte {
 	}
 	for i, t := range m.addedTypes {
 		if t == string(results) {
-			return putS(out, int64(len(m.types)+2+i))
+			return putS(out, int64(len(m.types)+ownTypes+i))
 		}
 	}
+	i := len(m.addedTypes)
 	m.addedTypes = append(m.addedTypes, string(results))
 	m.added = append(m.added, 0x60, 0)
 	m.added = append(putU(m.added, uint64(len(results))), results...)
-	return putS(out, int64(len(m.types)+1+len(m.addedTypes)))
+	return putS(out, int64(len(m.types)+ownTypes+i))
 }

@@ -5,7 +5,7 @@ package rewrite
 func (m *module) encode(code, mark []byte) []byte {
 	out := make([]byte, 0, len(code)+len(m.read.bytes)/2)
 	out = append(out, 0, 'a', 's', 'm', 1, 0, 0, 0)
-	out = putList(out, sectionType, len(m.types)+2+len(m.addedTypes), m.raw[sectionType], []byte{0x60, 0, 0}, []byte{0x60, 0, 1, typeI64}, m.added)
+	out = putList(out, sectionType, len(m.types)+ownTypes+len(m.addedTypes), m.raw[sectionType], []byte{0x60, 0, 0}, []byte{0x60, 0, 1, typeI64}, m.added)
 	hook := putName(putName(nil, hookModule), hookName)
 	hook = putU(append(hook, externFunc), uint64(len(m.types)))
 	out = putList(out, sectionImport, len(m.imports)+1, m.raw[sectionImport], hook)
@@ -23,6 +23,10 @@ func (m *module) encode(code, mark []byte) []byte {
 	}
 	return putSection(out, sectionCustom, append(putName(nil, markSection), mark...))
 }
+
+// ownTypes is how many types are added behind those of the module, before those of blocks: of the hook, and
+// of the function WholeName.
+const ownTypes = 2
 
 // markSection is the custom section with the mark of a module.
 const markSection = reserved + "mark"

@@ -13,6 +13,8 @@ func nanOf(in *instruction) byte {
 	return nanType(in.op)
 }
 
+func isFloat(typ byte) bool { return typ == typeF32 || typ == typeF64 }
+
 // isNumber reports whether an instruction is a constant that is no NaN.
 func isNumber(in []byte) bool {
 	switch {

@@ -247,7 +247,7 @@ func (s *survey) settle() {
 	}
 	s.holds = append(s.holds[:0], make([]held, s.found.locals)...)
 	for i, typ := range s.params {
-		s.holds[i].other = typ == typeF32 || typ == typeF64
+		s.holds[i].other = isFloat(typ)
 	}
 	for _, d := range s.sets {
 		if d.nan == 0 {
@@ -302,14 +302,14 @@ func (s *survey) local(in *instruction) {
 	typ := s.localType(in.index)
 	v := operand{typ: typ}
 	if in.op != opLocalGet {
-		if v := s.pop(typ); (typ == typeF32 || typ == typeF64) && !v.plain {
+		if v := s.pop(typ); isFloat(typ) && !v.plain {
 			s.sets = append(s.sets, set{in.index, v.nan})
 		}
 		if in.op == opLocalSet {
 			return
 		}
 	}
-	if typ == typeF32 || typ == typeF64 {
+	if isFloat(typ) {
 		s.gets = append(s.gets, get{local: in.index, typ: typ, at: in.start})
 		v.get = uint32(len(s.gets))
 	}
