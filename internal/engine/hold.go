@@ -143,6 +143,7 @@ func (e *Engine) settle(r *run) {
 		r.rested = time.Now()
 		e.sweepAfter()
 	case r.refs == 0:
+		r.gone = true
 		delete(e.runs, r.id)
 	}
 }

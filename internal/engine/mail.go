@@ -13,9 +13,7 @@ import (
 // accept returns the entry with which a run takes a message in, none where it has it already, or why
 // it cannot.
 func (s *state) accept(m flawless.Message, now int64) ([]flawless.Entry, error) {
-	switch {
-	case s.status != "":
-		return nil, fmt.Errorf("sending to run %s: it is %s, nothing was stored: %w", s.id, s.status, flawless.Conflict)
+	switch { // who has it already says so even after its end: the sender may not have heard it
 	case m.From != "" && s.heard[m.From] >= m.Call:
 		return nil, nil
 	case m.Key != "":
@@ -25,6 +23,9 @@ func (s *state) accept(m flawless.Message, now int64) ([]flawless.Entry, error) 
 			}
 			return nil, nil
 		}
+	}
+	if s.status != "" {
+		return nil, fmt.Errorf("sending to run %s: it is %s, nothing was stored: %w", s.id, s.status, flawless.Conflict)
 	}
 	m.N = s.messages + 1
 	return []flawless.Entry{{At: max(now, s.at), Message: &m}}, nil

@@ -38,6 +38,7 @@ type run struct {
 
 	written uint64 // records that are durable
 	failed  error  // a write failed: nothing more is written
+	gone    bool   // it has left memory: whoever needs it makes it again from the log
 
 	imaged    bool   // the store has an image of it
 	imageTurn int    // turns when the last image was made
@@ -114,13 +115,13 @@ func (r *run) wakeLocked() {
 
 // drive takes turns, writes and performs until there is nothing to do. It returns the try that is
 // left for the caller to perform, if there is one: most often there is just one, and the goroutine
-// that is awake already is the best to perform it.
+// that is awake already is the best to perform it. The run is held until goOn has performed it.
 func (r *run) drive() (left *try) {
 	for {
 		r.mu.Lock()
 		if left != nil && (r.kick || len(r.outbox) > 0) {
 			r.mu.Unlock()
-			r.e.perform(r, *left)
+			r.part(left)
 			left = nil
 			continue
 		}
@@ -138,19 +139,15 @@ func (r *run) drive() (left *try) {
 		}
 		if len(r.outbox) > 0 {
 			r.mu.Unlock()
-			if left != nil {
-				r.e.perform(r, *left)
-			}
+			r.part(left)
 			left = r.write(true)
 			continue
 		}
 		if leaves := r.leaving; leaves || r.wantsImage(false) {
 			r.leaving = false
 			r.mu.Unlock()
-			if left != nil {
-				r.e.perform(r, *left)
-				left = nil
-			}
+			r.part(left)
+			left = nil
 			r.freeze()
 			r.mu.Lock()
 			if leaves && !r.kick && len(r.outbox) == 0 {
@@ -163,9 +160,6 @@ func (r *run) drive() (left *try) {
 			r.driving = false
 			r.idle.Broadcast()
 			r.mu.Unlock()
-			if left != nil {
-				r.e.hold(r)
-			}
 			r.e.rest(r)
 			return left
 		}
@@ -173,8 +167,15 @@ func (r *run) drive() (left *try) {
 	}
 }
 
+// part has a try that is left, if there is one, performed in a goroutine of its own.
+func (r *run) part(left *try) {
+	if left != nil {
+		r.e.tasks.Go(func() { r.goOn(left) })
+	}
+}
+
 // goOn performs what drive has left, and drives the run again where nobody else does, until there
-// is nothing left. The run is held while there is.
+// is nothing left.
 func (r *run) goOn(left *try) {
 	for left != nil {
 		next := r.e.performed(r, *left)
@@ -322,11 +323,17 @@ func (r *run) detach() func() {
 // that was in the outbox when it was called is durable, or the engine has stopped.
 func (r *run) flush() { r.write(false) }
 
-// write is flush; with keep it returns one of the tries to be performed, unperformed.
+// write is flush; with keep it returns one of the tries to be performed, unperformed, for which the run is
+// held. Between the write and all that follows from it the run is held, too: nobody may make a second one
+// of it from the log, which would find the tries lost that are just to be performed.
 func (r *run) write(keep bool) (kept *try) {
 	r.mu.Lock()
 	for r.writing {
 		r.idle.Wait()
+	}
+	if len(r.outbox) > 0 && r.gone && r.failed == nil {
+		r.failed = fmt.Errorf("run %s: something happened to it after it had left memory", r.id)
+		r.e.log.Error("a defect of the engine: nothing of this was written", "error", r.failed)
 	}
 	if len(r.outbox) == 0 || r.failed != nil {
 		r.outbox = nil
@@ -350,6 +357,12 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	account := r.account()
 	r.mu.Unlock()
+	r.e.hold(r)
+	defer func() {
+		if kept == nil {
+			r.e.release(r)
+		}
+	}()
 
 	err := r.e.write(w)
 
@@ -439,7 +452,7 @@ func (e *Engine) perform(r *run, t try) {
 }
 
 // performed carries out a try and takes in its result. Where nobody drives the run it does, and
-// returns the try that is left by that, for which the run is held once more.
+// returns the try that is left by that.
 func (e *Engine) performed(r *run, t try) (left *try) {
 	r.mu.Lock()
 	c := r.s.calls[t.call]

@@ -143,6 +143,7 @@ func (e *Engine) forget(r *run) {
 	}
 	r.mu.Lock()
 	r.drop()
+	r.gone = true
 	r.mu.Unlock()
 	delete(e.runs, r.id)
 }

@@ -309,6 +309,38 @@ func TestBadMessagesAreRefused(t *testing.T) {
 	}
 }
 
+// TestAMessageThatTheEndedHaveIsNotRefused: it was taken in before the end, and whoever asks again has not
+// heard of it.
+func TestAMessageThatTheEndedHaveIsNotRefused(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	m := flawless.Message{Type: "number", Body: flawless.Bytes("1"), Key: "k"}
+	mustStart(t, e, "mailbox", 1, "r")
+	for _, again := range []bool{false, true} {
+		if _, err := e.Send(t.Context(), "r", m); err != nil {
+			t.Errorf("again %v: %v", again, err)
+		}
+		if r := mustEnd(t, e, "r"); r.Status != flawless.Completed {
+			t.Fatalf("it is %+v", r)
+		}
+	}
+	m.Body = flawless.Bytes("2")
+	if _, err := e.Send(t.Context(), "r", m); !errors.Is(err, flawless.Conflict) {
+		t.Errorf("with other content: %v", err)
+	}
+	sent := flawless.Message{Type: "a", Body: flawless.Bytes("1"), From: "sender", Call: 4, N: 1}
+	s := newState("x", e.kinds)
+	s.step(flawless.Entry{Message: &sent})
+	s.step(flawless.Entry{End: &flawless.End{Status: flawless.Terminated}})
+	if entries, err := s.accept(sent, 1); entries != nil || err != nil {
+		t.Errorf("what a run has sent before: %v, %v", entries, err)
+	}
+	sent.Call++
+	if _, err := s.accept(sent, 1); !errors.Is(err, flawless.Conflict) {
+		t.Errorf("what it sends now: %v", err)
+	}
+}
+
 func TestReplies(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
