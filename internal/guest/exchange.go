@@ -46,7 +46,7 @@ func (r *httpRequest) head(stop bool) []byte {
 		Retry      json.RawMessage `json:"retry,omitempty"`
 	}
 	h := head{Method: r.Method, URL: r.URL, Headers: r.Headers, Idempotent: r.Config.Idempotent, Longer: "cut", OnUnknown: "tell",
-		Timeout: max(1, time.Duration(min(r.Config.Timeout.nanoseconds(0)+999_999, int64(mostTimeout))).Milliseconds()),
+		Timeout: max(1, (min(r.Config.Timeout.nanoseconds(0), int64(mostTimeout))+999_999)/1_000_000),
 		Limit:   max(1, min(r.Config.Limit, mostLimit))}
 	if stop {
 		h.OnUnknown = ""

@@ -164,11 +164,13 @@ func (i *Instance) number(made flawless.Call) int {
 	for k, c := range i.expect {
 		if i.same == nil && c.Same(made) || i.same != nil && i.same(c, made) {
 			i.expect = slices.Delete(i.expect, k, k+1)
+			i.made = max(i.made, c.N)
 			return c.N
 		}
 	}
-	i.made++
-	return i.made
+	i.taken++
+	i.made = max(i.made, i.taken)
+	return i.taken
 }
 
 // label takes down a label of the run.

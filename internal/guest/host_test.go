@@ -2,7 +2,7 @@ package guest
 
 import (
 	"context"
-
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,5 +168,36 @@ func TestBlockedTellsWhatTheGuestTells(t *testing.T) {
 	defer j.Release()
 	if s := j.Blocked(t.Context()); s != "" {
 		t.Errorf("blocked %q", s)
+	}
+}
+
+// TestAReplayKnowsNoCallBeforeItIsMade: a guest that asks for the descriptor of its first call, before it.
+func TestAReplayKnowsNoCallBeforeItIsMade(t *testing.T) {
+	t.Parallel()
+	p := hand("http")
+	p.add("flawless_start",
+		i32(scratchAt), p.call("wasi_snapshot_preview1.fd_fdstat_get", firstFD+1, scratchAt+64), store,
+		p.call("flawless.call", textAt, 4, 0, 0, 0, 0), drop).add("flawless_resume")
+	m := loadProgram(t, p, Options{})
+	live, again := begin(t, m, "", 1), begin(t, m, "", 1)
+	out := turn(t, live, In{Time: began})
+	if errno := live.Memory()[scratchAt]; errno != ebadf {
+		t.Errorf("live it gets %d", errno)
+	}
+	if turn(t, again, In{Time: began, Expect: out.Calls}); live.Hash() != again.Hash() {
+		t.Errorf("in a replay it gets %d", again.Memory()[scratchAt])
+	}
+}
+
+// TestCallsThatAreNotExpectedComeBehindThoseThatAre: they get numbers of their own.
+func TestCallsThatAreNotExpectedComeBehindThoseThatAre(t *testing.T) {
+	t.Parallel()
+	i := &Instance{made: 1, taken: 3, expect: []flawless.Call{{N: 2, Kind: "b"}, {N: 3, Kind: "c"}}}
+	var got []int
+	for _, kind := range []string{"c", "new", "b", "newer"} {
+		got = append(got, i.make(kind, nil, nil))
+	}
+	if !slices.Equal(got, []int{3, 4, 2, 5}) || i.made != 5 {
+		t.Errorf("they get %v, the highest is %d", got, i.made)
 	}
 }

@@ -44,6 +44,7 @@ type Instance struct {
 	origin, now int64
 	random      *rand.ChaCha8
 	made        int             // highest number of a call
+	taken       int             // highest number that a call has, or is expected to get in this turn
 	expect      []flawless.Call // by a replay, not made yet in this turn
 	same        func(expected, made flawless.Call) bool
 	visible     map[int]visible // answers that were handed over and not closed

@@ -340,7 +340,7 @@ func (m *Module) give(i *Instance) {
 		i.destroy()
 		return
 	}
-	next := &Instance{m: m, mod: i.mod, memory: i.memory, globals: i.globals, units: i.units, depth: i.depth, start: i.start, resume: i.resume, alloc: i.alloc}
+	next := &Instance{m: m, mod: i.mod, memory: i.memory, globals: i.globals, units: i.units, depth: i.depth, site: i.site, start: i.start, resume: i.resume, alloc: i.alloc}
 	next.ctx = &instanceContext{context.Background(), next}
 	m.mu.Lock()
 	if !m.closed && len(m.free) < spare {

@@ -196,6 +196,9 @@ func (i *Instance) respond(response []byte) []byte {
 
 // draw takes a number from the run's randomness.
 func (i *Instance) draw(of map[string]json.RawMessage) []byte {
+	if len(of) != 1 {
+		trap("the guest asked for a random number of %d types, one is possible", len(of))
+	}
 	n := i.random.Uint64()
 	for typ := range of {
 		var v any
@@ -215,7 +218,6 @@ func (i *Instance) draw(of map[string]json.RawMessage) []byte {
 		}
 		return tagged("Value", map[string]any{typ: v})
 	}
-	trap("the guest asked for a random number of no type")
 	return nil
 }
 

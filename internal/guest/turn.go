@@ -62,8 +62,9 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 		i.tracer.begin(i.turns)
 	}
 	i.expect, i.same = slices.Clone(in.Expect), in.Same
+	i.taken = i.made
 	for _, c := range in.Expect {
-		i.made = max(i.made, c.N)
+		i.taken = max(i.taken, c.N)
 	}
 	var err error
 	switch {

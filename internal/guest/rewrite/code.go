@@ -72,7 +72,8 @@ func (b *body) rewrite(g *graph, k int) {
 	b.needs[scratchUnits] = b.alone
 	b.declare()
 	if g.light[k] {
-		b.calls = false
+		b.calls = g.sinks(k)
+		b.weight = g.deep[k]
 		clear(b.costs)
 	} else {
 		b.weight = g.charge(k)
@@ -199,13 +200,12 @@ func (b *body) copy(from, to int) { b.out = append(b.out, b.r.bytes[from:to]...)
 
 func (b *body) op(op byte, index uint32) { b.out = putU(append(b.out, op), uint64(index)) }
 
-// meterEntry charges for a function's code outside of its loops. A function that neither calls nor
-// loops needs no check: whoever calls it has one.
+// meterEntry charges for a function's code outside of its loops. Where a loop follows, its check is enough.
 func (b *body) meterEntry() {
 	switch straight := b.straight && b.costs[1] > 0; {
 	case straight && b.costs[0] <= smallEntry:
 		b.costs[1] += b.costs[0]
-	case straight || !b.calls && !b.loops:
+	case straight:
 		b.charge(b.costs[0])
 	default:
 		b.check(b.costs[0])
@@ -251,6 +251,11 @@ func (b *body) charge(cost int64) {
 // check charges, and calls the engine where no units are left.
 func (b *body) check(cost int64) {
 	b.charge(cost)
+	b.look()
+}
+
+// look calls the engine where no units are left.
+func (b *body) look() {
 	b.getUnits()
 	b.out = append(b.out, opI64Const, 0, opI64LtS, opIf, blockEmpty)
 	if b.alone {
@@ -272,6 +277,7 @@ func (b *body) chargeLength() {
 	b.op(opLocalGet, n)
 	b.out = append(b.out, opI64ExtendU, opI64Const, 6, opI64ShrU, opI64Sub)
 	b.setUnits()
+	b.look()
 }
 
 // enter takes the function's share of the stack, and traps where there is none.

@@ -51,6 +51,7 @@ func (s *survey) control(in *instruction) {
 		s.apply(s.m.types[s.m.funcs[in.index]])
 	case opCallIndirect:
 		s.found.calls, s.found.indirect = true, true
+		s.found.costs[s.top().cost] += throughTable
 		if s.tableType(in.other) != typeFuncref {
 			s.r.damaged("call_indirect calls what is in a table of externref")
 		}

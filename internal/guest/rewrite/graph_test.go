@@ -10,12 +10,15 @@ import (
 
 // several is a module of functions of the type () -> (), the first of which is exported. Each has its
 // number of i64 locals before its code.
-func several(funcs ...[]byte) []byte {
+func several(funcs ...[]byte) []byte { return severalBehind(0, funcs...) }
+
+// severalBehind is several with that function in its table.
+func severalBehind(table byte, funcs ...[]byte) []byte {
 	kinds := make([][]byte, len(funcs))
 	for k := range funcs {
 		kinds[k] = []byte{0}
 	}
-	elems := vec(sectionElem, []byte{0, opI32Const, 0, opEnd, 1, 0})
+	elems := vec(sectionElem, []byte{0, opI32Const, 0, opEnd, 1, table})
 	return mod(vec(sectionType, []byte{0x60, 0, 0}), vec(sectionFunc, kinds...), vec(sectionTable, []byte{typeFuncref, 0, 1}),
 		memory, exports, elems, vec(sectionCode, funcs...))
 }
@@ -93,6 +96,49 @@ func TestFramesOfLightFunctionsAreCounted(t *testing.T) {
 		b, _ := h.Memory().Read(0, 4)
 		if n := binary.LittleEndian.Uint32(b); n < 50 || n > uint32(o.Depth)/(3*locals/2/16) {
 			t.Errorf("%s: it called itself %d times, %d would be the most", engine, n, uint32(o.Depth)/(3*locals/2/16))
+		}
+	}
+}
+
+// TestFramesBehindATableAreCounted: the same, but the light function is called through a table.
+func TestFramesBehindATableAreCounted(t *testing.T) {
+	t.Parallel()
+	const locals = 1000
+	again := []byte{opI32Const, 0, opI32Const, 0, opLoadFirst, 2, 0, opI32Const, 1, opI32Add, 0x36, 2, 0, opI32Const, 0, opCallIndirect, 0, 0, opEnd}
+	for name, bin := range map[string][]byte{
+		"at once":       severalBehind(1, fn(again...), roomy(locals, opCall, 0, opEnd)),
+		"and a further": severalBehind(1, fn(again...), fn(opCall, 2, opEnd), roomy(locals, opCall, 0, opEnd)),
+	} {
+		o := usual
+		o.Depth = 10_000
+		for engine, config := range engines() {
+			h := start(t, bin, o, config)
+			if _, err := h.ExportedFunction("f").Call(context.Background()); err == nil || !strings.Contains(err.Error(), "unreachable") {
+				t.Fatalf("%s, %s: %v", name, engine, err)
+			}
+			b, _ := h.Memory().Read(0, 4)
+			if n := binary.LittleEndian.Uint32(b); n < 50 || n > uint32(o.Depth)/(locals/16) {
+				t.Errorf("%s, %s: it called itself %d times, %d would be the most", name, engine, n, uint32(o.Depth)/(locals/16))
+			}
+		}
+	}
+}
+
+// TestCallsThroughATableCost: nobody knows what is called, so each counts for a light function.
+func TestCallsThroughATableCost(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	loop := append(append([]byte{opI32Const}, putS(nil, n)...), opLocalSet, 0, opLoop, blockEmpty, opI32Const, 0, opCallIndirect, 0, 0,
+		opLocalGet, 0, opI32Const, 1, opI32Sub, opLocalTee, 0, opBrIf, 0, opEnd, opEnd)
+	body := append([]byte{1, 1, typeI32}, loop...)
+	bin := severalBehind(1, append(putU(nil, uint64(len(body))), body...), fn(append(bytes.Repeat([]byte{opI32Const, 0, opDrop}, mostLight/4), opEnd)...))
+	for engine, config := range engines() {
+		h := start(t, bin, usual, config)
+		if _, err := h.ExportedFunction("f").Call(context.Background()); err != nil {
+			t.Fatalf("%s: %v", engine, err)
+		}
+		if cost := int64(h.calls)*usual.Quantum - int64(h.ExportedGlobal(h.r.Units).Get()); cost < n*throughTable {
+			t.Errorf("%s: it cost %d", engine, cost)
 		}
 	}
 }

@@ -77,9 +77,10 @@ func simple(typ []byte, code ...byte) []byte {
 // host runs a rewritten module.
 type host struct {
 	api.Module
-	r     *Result
-	calls int
-	early int // of those, while units were left
+	r      *Result
+	calls  int
+	early  int   // of those, while units were left
+	lowest int64 // units that were left at one
 }
 
 func start(t *testing.T, bin []byte, o Options, config wazero.RuntimeConfig) *host {
@@ -95,9 +96,11 @@ func start(t *testing.T, bin []byte, o Options, config wazero.RuntimeConfig) *ho
 	_, err = r.NewHostModuleBuilder("flawless").NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, m api.Module, _ []uint64) {
 		h.calls++
 		units := m.ExportedGlobal(res.Units).(api.MutableGlobal)
-		if int64(units.Get()) >= 0 {
+		left := int64(units.Get())
+		if left >= 0 {
 			h.early++
 		}
+		h.lowest = min(h.lowest, left)
 		units.Set(uint64(o.Quantum))
 	}), nil, nil).Export("quantum").Instantiate(ctx)
 	if err != nil {
@@ -224,10 +227,39 @@ func TestLoopsThatCallNothingCount(t *testing.T) {
 						left, calls = quantum, calls+1
 					}
 				}
-				left -= row.filled
+				if left -= row.filled; left < 0 {
+					left, calls = quantum, calls+1
+				}
 				if units := int64(h.ExportedGlobal(h.r.Units).Get()); units != left || h.calls != calls || h.early != 0 {
 					t.Errorf("%s, %s: %d units are left of %d after %d calls, %d of them early; want %d after %d", name, row.name, units, quantum, h.calls, h.early, left, calls)
 				}
+			}
+		}
+	}
+}
+
+// TestMuchWorkWithoutLoopsCallsTheEngine: so that whoever does it can be stopped.
+func TestMuchWorkWithoutLoopsCallsTheEngine(t *testing.T) {
+	t.Parallel()
+	fill := slices.Concat([]byte{opI32Const, 0, opI32Const, 0, opI32Const}, putS(nil, 1<<16), []byte{opMisc, byte(miscMemoryFill), 0})
+	leaf := bytes.Repeat([]byte{opI32Const, 0, opDrop}, mostLight)
+	for name, row := range map[string]struct {
+		bin  []byte
+		most int64 // units between two calls
+	}{
+		"fills":            {several(fn(append(bytes.Repeat(fill, 60), opEnd)...)), 1 << 16 >> 6},
+		"fills, far below": {several(fn(opCall, 1, opEnd), fn(append(bytes.Repeat(fill, 60), opEnd)...)), 1 << 16 >> 6},
+		"a large function": {several(fn(append(bytes.Repeat([]byte{opCall, 1}, 60), opEnd)...), fn(append(leaf, opEnd)...)), dampened(2*mostLight + 1)},
+	} {
+		for engine, config := range engines() {
+			o := usual
+			o.Quantum = 100
+			h := start(t, row.bin, o, config)
+			if _, err := h.ExportedFunction("f").Call(context.Background()); err != nil {
+				t.Fatalf("%s, %s: %v", name, engine, err)
+			}
+			if h.calls < 60 || h.lowest < -row.most {
+				t.Errorf("%s, %s: the engine was called %d times, with %d units left once", name, engine, h.calls, h.lowest)
 			}
 		}
 	}
