@@ -168,6 +168,7 @@ func TestWorkflowsInRust(t *testing.T) {
 		{"sleeping", "sleep", "plain", nil, flawless.Completed, "[30,40,"},
 		{"children", "parent", "beside", nil, flawless.Completed, `[13,"failed panic"]`},
 		{"a request that is confirmed", "confirm", "beside", s.URL, flawless.Completed, `"did /cutonce after asking"`},
+		{"messages, when one gives up", "heirs", "beside", nil, flawless.Completed, "[true,7,8]"},
 		{"everything in a plain function", "together", "plain", nil, flawless.Completed, `,true]`},
 		{"things beside each other", "beside", "beside", nil, flawless.Completed, "[1,["},
 	} {

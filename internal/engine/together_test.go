@@ -341,6 +341,26 @@ func TestAMessageThatTheEndedHaveIsNotRefused(t *testing.T) {
 	}
 }
 
+func TestAMessageGoesToWhoStillWaits(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "heirs", nil, "r")
+	until(t, e, "r", func(flawless.Run) bool {
+		data, err := e.Data(t.Context(), "r")
+		return err == nil && string(data) == `"gave up"`
+	})
+	mustSend(t, e, "r", "number", "7")
+	mustSend(t, e, "r", "number", "8")
+	mustComplete(t, e, "r", "[7,8]")
+}
+
+func TestWhoWaitsBesideOthersMayGiveUp(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "impatient", nil, "r")
+	mustComplete(t, e, "r", `"gave up"`)
+}
+
 func TestReplies(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()

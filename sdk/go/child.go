@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // Child is a run that this run has spawned, or one that it waits for, with an output of type Out.
@@ -17,8 +16,8 @@ type Child[Out any] struct {
 	detached bool
 	wrong    error // it could not be asked for
 
-	mu   sync.Mutex // held while somebody waits
-	call int        // whose answer is waited for; 0: none was made
+	turn gate // of those that wait
+	call int  // whose answer is waited for; 0: none was made
 	over bool
 	out  Out
 	err  error
@@ -44,7 +43,7 @@ func Detached() SpawnOption { return spawnOption(func(s *spawning) { s.detached 
 // A child is asked to give up when this run is cancelled or terminated, unless it is [Detached]. When
 // this run ends in another way, its children go on. Where ctx has ended, nothing is started.
 func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOption) *Child[Out] {
-	c := &Child[Out]{name: name}
+	c := &Child[Out]{name: name, turn: newGate()}
 	body, err := encode(in)
 	switch {
 	case err != nil:
@@ -79,7 +78,9 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 }
 
 // Await returns a handle of any run, to wait for its end.
-func Await[Out any](id string) *Child[Out] { return &Child[Out]{id: id, name: "run " + id} }
+func Await[Out any](id string) *Child[Out] {
+	return &Child[Out]{id: id, name: "run " + id, turn: newGate()}
+}
 
 // ID returns the id of the run, "" where it could not be asked for.
 func (c *Child[Out]) ID() string { return c.id }
@@ -92,8 +93,16 @@ func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 	if c.wrong != nil {
 		return none, c.wrong
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if err := c.turn.enter(ctx); err != nil {
+		return none, err
+	}
+	defer c.turn.leave()
+	return c.wait(ctx)
+}
+
+// wait is Wait for one that has entered.
+func (c *Child[Out]) wait(ctx context.Context) (Out, error) {
+	var none Out
 	if c.over {
 		return c.out, c.err
 	}
@@ -114,9 +123,7 @@ func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 		err = c.failed(h.failure)
 	case c.detached: // it was started
 		c.call, c.detached = 0, false
-		c.mu.Unlock()
-		defer c.mu.Lock()
-		return c.Wait(ctx)
+		return c.wait(ctx)
 	case len(body) > 0:
 		if err = json.Unmarshal(body, &c.out); err != nil {
 			err = fmt.Errorf("%s: the output of run %s does not fit %T: %w", c.name, c.id, c.out, err)
@@ -129,7 +136,7 @@ func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 func (c *Child[Out]) awaitEnd() (err error) {
 	o := newObject(nil)
 	o.str("run", c.id)
-	writeSite(&o, callSite(2))
+	writeSite(&o, callSite(3))
 	c.call, err = makeCall("await", o.end(), nil)
 	return err
 }

@@ -2,7 +2,6 @@ package flawless
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
@@ -11,9 +10,9 @@ type Freshness[T any] struct {
 	ttl   time.Duration
 	fetch func(ctx context.Context) (T, error)
 
-	mu  sync.Mutex // held while somebody fetches
-	at  time.Time  // zero: there is no value
-	now T
+	turn gate      // whoever looks at the value, and fetches it
+	at   time.Time // zero: there is no value
+	now  T
 }
 
 // Fresh returns a value that is never older than ttl when it is used, such as an access token or a
@@ -22,21 +21,23 @@ type Freshness[T any] struct {
 //
 // A value is as old as the time since fetch was called, not since it returned.
 func Fresh[T any](ttl time.Duration, fetch func(ctx context.Context) (T, error)) *Freshness[T] {
-	return &Freshness[T]{ttl: ttl, fetch: fetch}
+	return &Freshness[T]{ttl: ttl, fetch: fetch, turn: newGate()}
 }
 
 // Get returns the value, fetched again where it is too old, or the error of fetch. It may be called
-// concurrently; one fetches for all.
+// concurrently; one fetches for all, and the others wait for that one or until their ctx ends.
 func (f *Freshness[T]) Get(ctx context.Context) (T, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	var none T
+	if err := f.turn.enter(ctx); err != nil {
+		return none, err
+	}
+	defer f.turn.leave()
 	if !f.at.IsZero() && time.Since(f.at) <= f.ttl {
 		return f.now, nil
 	}
 	began := time.Now()
 	v, err := f.fetch(ctx)
 	if err != nil {
-		var none T
 		return none, err
 	}
 	f.at, f.now = began, v
@@ -45,8 +46,8 @@ func (f *Freshness[T]) Get(ctx context.Context) (T, error) {
 
 // Forget has the next Get fetch the value, whatever its age: after a 401, say.
 func (f *Freshness[T]) Forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	_ = f.turn.enter(context.Background()) // which does not end
+	defer f.turn.leave()
 	f.at = time.Time{}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 )
 
@@ -86,30 +87,77 @@ func (m *Message[T]) Reply(v any) error {
 	return err
 }
 
-// unclaimed are calls for messages that nobody waits for any more, by type: whoever receives next waits for
-// them, so that no message goes to nobody.
-var unclaimed struct {
+// inbox is where messages of one type come in. The engine hands a message to the oldest call for it, so
+// the calls that somebody waits for are older than those that are left over.
+type inbox struct {
+	waiting []*receiver // in the order of their calls
+	left    []int       // calls that nobody waits for any more; whoever receives next takes the first
+}
+
+// receiver waits for a message.
+type receiver struct{ call int }
+
+// inboxes are those that this run has used, by type.
+var inboxes struct {
 	sync.Mutex
-	calls map[string][]int
+	of map[string]*inbox
+}
+
+// join returns a receiver with a call that is left over, or a new one.
+func join(kind, at string) (*receiver, error) {
+	inboxes.Lock()
+	defer inboxes.Unlock()
+	if inboxes.of == nil {
+		inboxes.of = map[string]*inbox{}
+	}
+	in := inboxes.of[kind]
+	if in == nil {
+		in = &inbox{}
+		inboxes.of[kind] = in
+	}
+	r := &receiver{}
+	if len(in.left) > 0 {
+		r.call, in.left = in.left[0], in.left[1:]
+	} else {
+		o := newObject(nil)
+		o.str("type", kind)
+		writeSite(&o, at)
+		var err error
+		if r.call, err = makeCall("receive", o.end(), nil); err != nil {
+			return nil, err
+		}
+	}
+	in.waiting = append(in.waiting, r)
+	return r, nil
+}
+
+// quit takes a receiver out. Where it gives up, its call is the next one's, and so on: what is left over
+// is the newest, so that no message goes to nobody while somebody waits.
+func quit(kind string, r *receiver, givesUp bool) {
+	inboxes.Lock()
+	defer inboxes.Unlock()
+	in := inboxes.of[kind]
+	i := slices.Index(in.waiting, r)
+	if givesUp {
+		in.left = slices.Insert(in.left, 0, passOn(in.waiting[i:]))
+	}
+	in.waiting = slices.Delete(in.waiting, i, i+1)
 }
 
 func receive[T any](ctx context.Context, kind, at string) (m Message[T], err error) {
 	if ctx.Err() != nil {
 		return m, context.Cause(ctx)
 	}
-	n, err := receiving(kind, at)
+	r, err := join(kind, at)
 	if err != nil {
 		return m, err
 	}
-	if !arrives(ctx, n) {
-		unclaimed.Lock()
-		defer unclaimed.Unlock()
-		if unclaimed.calls == nil {
-			unclaimed.calls = map[string][]int{}
-		}
-		unclaimed.calls[kind] = append(unclaimed.calls[kind], n)
+	there := r.arrives(ctx)
+	quit(kind, r, !there)
+	if !there {
 		return m, context.Cause(ctx)
 	}
+	n := r.call
 	var h answerHead
 	body, err := take(n, &h)
 	if err == nil && h.failure != nil {
@@ -123,19 +171,4 @@ func receive[T any](ctx context.Context, kind, at string) (m Message[T], err err
 		return m, fmt.Errorf("message %s of type %s does not fit %T: %w", m.ID, kind, m.Value, err)
 	}
 	return m, nil
-}
-
-// receiving returns a call for a message: one that is left over, or a new one.
-func receiving(kind, at string) (int, error) {
-	unclaimed.Lock()
-	if calls := unclaimed.calls[kind]; len(calls) > 0 {
-		unclaimed.calls[kind] = calls[1:]
-		unclaimed.Unlock()
-		return calls[0], nil
-	}
-	unclaimed.Unlock()
-	o := newObject(nil)
-	o.str("type", kind)
-	writeSite(&o, at)
-	return makeCall("receive", o.end(), nil)
 }

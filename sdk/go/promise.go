@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -17,7 +16,7 @@ type Promise[T any] struct {
 	token string
 	wrong error
 
-	mu   sync.Mutex // held while somebody waits
+	turn gate // of those that wait
 	call int
 	over bool
 	out  T
@@ -42,7 +41,7 @@ func Expires(d time.Duration) PromiseOption {
 // guess, may settle it; the first one does, all others are told what it was settled with. name is for
 // people. It is durable with the turn that makes it.
 func NewPromise[T any](ctx context.Context, name string, opts ...PromiseOption) *Promise[T] {
-	p := &Promise[T]{name: name}
+	p := &Promise[T]{name: name, turn: newGate()}
 	if ctx.Err() != nil {
 		p.wrong = context.Cause(ctx)
 		return p
@@ -96,8 +95,10 @@ func (p *Promise[T]) Wait(ctx context.Context) (T, error) {
 	if p.wrong != nil {
 		return none, p.wrong
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.turn.enter(ctx); err != nil {
+		return none, err
+	}
+	defer p.turn.leave()
 	if p.over {
 		return p.out, p.err
 	}

@@ -10,13 +10,13 @@ import (
 // Shared is a value of type T that runs share under a name.
 type Shared[T any] struct {
 	name string
-	turn chan struct{} // of this run's goroutines: one at a time
+	turn gate // of this run's goroutines
 }
 
-// turns has the channel of each state that this run has used.
+// turns has the gate of each state that this run has used.
 var turns struct {
 	sync.Mutex
-	of map[string]chan struct{}
+	of map[string]gate
 }
 
 // State returns the value that runs share under a name. It is the zero value of T until somebody
@@ -25,10 +25,10 @@ func State[T any](name string) *Shared[T] {
 	turns.Lock()
 	defer turns.Unlock()
 	if turns.of == nil {
-		turns.of = map[string]chan struct{}{}
+		turns.of = map[string]gate{}
 	}
 	if turns.of[name] == nil {
-		turns.of[name] = make(chan struct{}, 1)
+		turns.of[name] = newGate()
 	}
 	return &Shared[T]{name, turns.of[name]}
 }
@@ -56,12 +56,10 @@ func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
 // must not call Update of the same state.
 func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) {
 	at := callSite(1)
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := s.turn.enter(ctx); err != nil {
+		return err
 	}
+	defer s.turn.leave()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -28,8 +28,13 @@ var waiters struct {
 // park waits until the answer of a call is there or ctx ends. It returns false where the answer may not
 // be there.
 func park(ctx context.Context, call int32) bool {
-	done := ctx.Done()
 	waiters.Lock()
+	return parked(ctx, call)
+}
+
+// parked is park for one who has the lock of waiters, and gives that back.
+func parked(ctx context.Context, call int32) bool {
+	done := ctx.Done()
 	if ctx.Err() != nil { // whoever ended it has woken those that waited then
 		waiters.Unlock()
 		return false
@@ -68,6 +73,36 @@ func park(ctx context.Context, call int32) bool {
 	w.next, waiters.spare = waiters.spare, w
 	waiters.Unlock()
 	return there
+}
+
+// arrives waits until the answer of the receiver's call is there, whichever that is by then, or ctx ends,
+// and tells whether it is there.
+func (r *receiver) arrives(ctx context.Context) bool {
+	waiters.Lock()
+	if call := int32(r.call); answered(call) {
+		waiters.Unlock()
+		return true
+	} else if parked(ctx, call) {
+		return true
+	}
+	return answered(int32(r.call))
+}
+
+// passOn gives the call of the first receiver to the second, that of the second to the third, and returns
+// the last one's.
+func passOn(all []*receiver) int {
+	waiters.Lock()
+	defer waiters.Unlock()
+	call := all[0].call
+	for _, r := range all[1:] {
+		for w := waiters.first; w != nil; w = w.next {
+			if w.call == int32(r.call) {
+				w.call = int32(call)
+			}
+		}
+		r.call, call = call, r.call
+	}
+	return call
 }
 
 // drop takes waiters out of the list. The caller holds its lock.

@@ -33,6 +33,8 @@ func main() {
 	flawless.Workflow("clan", clan)
 	flawless.Workflow("orphan", orphan)
 	flawless.Workflow("mailbox", mailbox)
+	flawless.Workflow("heirs", heirs)
+	flawless.Workflow("impatient", impatient)
 	flawless.Workflow("counter", counter)
 	flawless.Workflow("take", take)
 	flawless.Workflow("keep", keep)

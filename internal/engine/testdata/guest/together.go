@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	flawless "github.com/flawless-engine/flawless/sdk/go"
@@ -376,4 +377,49 @@ func late(ctx context.Context, _ any) (any, error) {
 	_ = flawless.Sleep(ctx, 1000*time.Hour)
 	_, err := flawless.Spawn[any, any](context.WithoutCancel(ctx), "obey", nil, flawless.Detached()).Wait(ctx)
 	return nil, err
+}
+
+// heirs are three that wait for messages, the first of which gives up: the messages are the others'.
+func heirs(ctx context.Context, _ any) ([]int, error) {
+	short, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+	defer cancel()
+	got, errs := make([]int, 3), make([]error, 3)
+	var wg sync.WaitGroup
+	for k, ctx := range []context.Context{short, ctx, ctx} {
+		wg.Go(func() {
+			got[k], errs[k] = flawless.Receive[int](ctx, "number")
+			if k == 0 {
+				_ = flawless.SetData("gave up")
+			}
+		})
+		time.Sleep(time.Millisecond)
+	}
+	wg.Wait()
+	if !errors.Is(errs[0], context.DeadlineExceeded) {
+		return got, fmt.Errorf("the first one: %w", errs[0])
+	}
+	return got[1:], errors.Join(errs[1:]...)
+}
+
+// impatient waits a moment for what others wait for for ever.
+func impatient(ctx context.Context, _ any) (string, error) {
+	p := flawless.NewPromise[int](ctx, "never")
+	c := flawless.Await[any](flawless.RunID())
+	f := flawless.Fresh(time.Hour, func(ctx context.Context) (int, error) { return p.Wait(ctx) })
+	for name, wait := range map[string]func(context.Context) error{
+		"a promise": func(ctx context.Context) error { _, err := p.Wait(ctx); return err },
+		"a child":   func(ctx context.Context) error { _, err := c.Wait(ctx); return err },
+		"a value":   func(ctx context.Context) error { _, err := f.Get(ctx); return err },
+		"a message": func(ctx context.Context) error { _, err := flawless.Receive[int](ctx, "never"); return err },
+	} {
+		go func() { _ = wait(ctx) }()
+		time.Sleep(time.Millisecond)
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		err := wait(short)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return name, err
+		}
+	}
+	return "gave up", nil
 }

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::call::{Answer, Call};
 use crate::error::{About, AnswerError};
 use crate::head::Head;
-use crate::json;
+use crate::{json, reactor};
 
 /// A call that was made, or could not be.
 pub(crate) struct Asked {
@@ -50,6 +50,21 @@ impl Asked {
     /// Takes the call out, if it was made and is still there.
     pub fn take(&mut self) -> Option<Call> {
         std::mem::replace(&mut self.call, Err(None)).ok()
+    }
+
+    /// Tells whether the call was made, and is still there.
+    pub fn made(&self) -> bool {
+        self.call.is_ok()
+    }
+
+    /// Waits for another call from now on, and returns the one before.
+    pub fn exchange(&mut self, call: Call) -> Call {
+        let Ok(own) = &mut self.call else {
+            return call;
+        };
+        reactor::wake(own.number());
+        self.about.call = call.number();
+        own.exchange(call)
     }
 
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Answer, Error>> {

@@ -55,6 +55,12 @@ impl Call {
         Ok(self)
     }
 
+    /// Becomes another call, for the same who waits for its answer, and returns what it was.
+    pub(crate) fn exchange(&mut self, mut other: Call) -> Call {
+        other.shielded = self.shielded;
+        std::mem::replace(self, other)
+    }
+
     pub(crate) fn number(&self) -> i32 {
         self.number
     }

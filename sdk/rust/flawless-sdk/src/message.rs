@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use serde::de::DeserializeOwned;
@@ -75,31 +76,75 @@ pub fn receive<T: DeserializeOwned>(kind: &str) -> impl Future<Output = Result<T
 /// Waits for the next message of a type like [`receive`], and tells who sent it.
 #[track_caller]
 pub fn receive_message<T>(kind: &str) -> Receiving<T> {
-    let left = UNCLAIMED.with_borrow_mut(|all| all.get_mut(kind).and_then(VecDeque::pop_front));
+    let left = INBOXES.with_borrow_mut(|all| all.get_mut(kind).and_then(|i| i.left.pop_front()));
     let call = left.map(Call::taken_over).unwrap_or_else(|| {
         let mut head = Head::new();
         head.str("type", kind);
         Call::make("receive", head, b"", Location::caller())
     });
+    let asked = Rc::new(RefCell::new(Asked::of("receive", kind, call)));
+    if asked.borrow().made() {
+        INBOXES.with_borrow_mut(|all| {
+            let inbox = all.entry(kind.to_owned()).or_default();
+            inbox.waiting.push(asked.clone());
+        });
+    }
     Receiving {
-        asked: Asked::of("receive", kind, call),
-        done: false,
+        asked,
+        kind: kind.to_owned(),
         value: PhantomData,
     }
 }
 
+/// Where messages of one type come in. The engine hands a message to the oldest call for it, so the calls
+/// that somebody waits for are older than those that are left over.
+#[derive(Default)]
+struct Inbox {
+    waiting: Vec<Rc<RefCell<Asked>>>, // in the order of their calls
+    left: VecDeque<Call>,             // whoever receives next takes the first
+}
+
 thread_local! {
-    /// Calls for messages that nobody waits for any more, by type: whoever receives next waits for
-    /// them, so that no message goes to nobody.
-    static UNCLAIMED: RefCell<BTreeMap<String, VecDeque<Call>>> = RefCell::default();
+    static INBOXES: RefCell<BTreeMap<String, Inbox>> = RefCell::default();
 }
 
 /// What [`receive_message`] returns: a future of the message.
 #[must_use = "the message comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Receiving<T> {
-    asked: Asked,
-    done: bool,
+    asked: Rc<RefCell<Asked>>,
+    kind: String,
     value: PhantomData<fn() -> T>,
+}
+
+impl<T> Receiving<T> {
+    /// Takes it out of those that wait. Where it gives up, its call is the next one's, and so on: what is
+    /// left over is the newest, so that no message goes to nobody while somebody waits. It may come late,
+    /// when a thread ends and its tasks are dropped.
+    fn quit(&self, gives_up: bool) {
+        let _ = INBOXES.try_with(|all| {
+            let mut all = all.borrow_mut();
+            let Some(inbox) = all.get_mut(&self.kind) else {
+                return;
+            };
+            let Some(at) = inbox
+                .waiting
+                .iter()
+                .position(|a| Rc::ptr_eq(a, &self.asked))
+            else {
+                return;
+            };
+            inbox.waiting.remove(at);
+            if !gives_up {
+                return;
+            }
+            if let Some(mut call) = self.asked.borrow_mut().take() {
+                for next in &inbox.waiting[at..] {
+                    call = next.borrow_mut().exchange(call);
+                }
+                inbox.left.push_front(call);
+            }
+        });
+    }
 }
 
 #[derive(Deserialize)]
@@ -115,12 +160,13 @@ struct MessageHead {
 impl<T: DeserializeOwned> Future for Receiving<T> {
     type Output = Result<Message<T>, Error>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.asked.poll(cx).map(|answer| {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = self.asked.borrow_mut().poll(cx);
+        answer.map(|answer| {
             let answer = match answer {
                 Err(e @ Error::Cancelled(_)) => return Err(e), // the call stays for the next
                 other => {
-                    self.done = true;
+                    self.quit(false);
                     other?
                 }
             };
@@ -139,14 +185,7 @@ impl<T: DeserializeOwned> Future for Receiving<T> {
 
 impl<T> Drop for Receiving<T> {
     fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        if let Some(call) = self.asked.take() {
-            let kind = std::mem::take(&mut self.asked.about.url);
-            let _ =
-                UNCLAIMED.try_with(|all| all.borrow_mut().entry(kind).or_default().push_back(call));
-        }
+        self.quit(true);
     }
 }
 

@@ -45,6 +45,14 @@ pub(crate) fn wait_for(call: i32, waker: &Waker) {
     });
 }
 
+/// Wakes the task that waits for the answer of a call, for it waits for another.
+pub(crate) fn wake(call: i32) {
+    let waker = REACTOR.with_borrow_mut(|r| r.calls.get_mut(&call).and_then(|w| w.waker.take()));
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
 fn set(place: &mut Option<Waker>, waker: &Waker) {
     match place {
         Some(old) => old.clone_from(waker),

@@ -44,6 +44,24 @@ async fn impatient(url: String) -> Result<(bool, String), Error> {
     Ok((early.is_ok(), open.await?.text()))
 }
 
+/// Three wait for messages, and the first one gives up: the messages are the others'.
+#[flawless::workflow("heirs")]
+async fn heirs() -> Result<(bool, u8, u8), Error> {
+    let first = flawless::task(async {
+        let message = flawless::receive::<u8>("number");
+        let short = Duration::from_millis(5);
+        flawless::timeout(short, message).await.is_err()
+    });
+    flawless::sleep(Duration::from_millis(1)).await?;
+    let second = flawless::task(flawless::receive::<u8>("number"));
+    let third = flawless::task(flawless::receive::<u8>("number"));
+    let gave_up = first.await;
+    for n in [7, 8] {
+        flawless::send(&flawless::run_id(), "number", &n).await?;
+    }
+    Ok((gave_up, second.await?, third.await?))
+}
+
 /// Several things beside each other, with the milliseconds they took.
 #[flawless::workflow("beside")]
 async fn beside() -> Result<(u8, Vec<u128>), Error> {
