@@ -66,8 +66,8 @@ func (c *h2) exchange(ctx context.Context, deadline time.Time, r *request, t *tr
 	if err != nil {
 		return nil, &fault{sent: true, err: closed(err, "before a response came")}
 	}
+	defer func() { _ = res.Body.Close() }()
 	a, err := readBody(res, r)
-	_ = res.Body.Close()
 	if err != nil {
 		return nil, &fault{sent: true, status: res.StatusCode, err: closed(err, "in the middle of the response")}
 	}
