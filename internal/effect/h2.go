@@ -15,8 +15,11 @@ import (
 type h2 struct {
 	key  key
 	pool *pool
-	used time.Time // guarded by the pool
 	conn *http.ClientConn
+
+	// guarded by the pool
+	used  time.Time // end of the last exchange that was answered
+	calls int       // exchanges under way
 }
 
 // agreed is the key of a context's value: the TLS connection on which both sides agreed on HTTP/2.
@@ -48,13 +51,22 @@ func (c *Client) newH2(ctx context.Context, k key, conn *tls.Conn) (*h2, error) 
 
 func (c *h2) drop() {
 	c.conn.Release()
-	c.pool.release(c)
+	c.pool.release(c, false, false)
 }
 
 func (c *h2) exchange(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault) {
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer c.pool.release(c)
+	within, cancel := context.WithDeadline(ctx, deadline)
+	answered, lost := false, false
+	defer func() { c.pool.release(c, answered, lost) }()
 	defer cancel()
+	a, f := c.run(within, r, t)
+	answered = f == nil
+	// A connection that does not answer in time may be dead without anybody having said so.
+	lost = f != nil && ctx.Err() == nil && (within.Err() != nil || c.conn.Err() != nil)
+	return a, f
+}
+
+func (c *h2) run(ctx context.Context, r *request, t *trail) (*reply, *fault) {
 	req := &http.Request{Method: r.method, URL: r.url, Host: r.host, Header: make(http.Header, len(r.fields)),
 		Proto: "HTTP/2.0", ProtoMajor: 2, Body: r.reader(), ContentLength: int64(len(r.body))}
 	for _, f := range r.fields {
