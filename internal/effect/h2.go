@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 )
 
@@ -72,9 +74,18 @@ func (c *h2) run(ctx context.Context, r *request, t *trail) (*reply, *fault) {
 	for _, f := range r.fields {
 		req.Header[f.name] = append(req.Header[f.name], f.value)
 	}
-	// From here on the connection may write at any moment, and does not say when.
-	t.add("sent", time.Now().UnixNano())
-	res, err := c.conn.RoundTrip(req.WithContext(ctx))
+	begun := time.Now().UnixNano()
+	var first atomic.Int64 // when the first header was encoded, after all checks and before the first write
+	trace := &httptrace.ClientTrace{WroteHeaderField: func(string, []string) { first.CompareAndSwap(0, time.Now().UnixNano()) }}
+	res, err := c.conn.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	// RoundTrip waits until nothing more is written, but not longer than ctx.
+	if err != nil && ctx.Err() == nil && first.Load() == 0 {
+		return nil, c.unsent(err)
+	}
+	if at := first.Load(); at != 0 {
+		begun = at
+	}
+	t.add("sent", begun)
 	if err != nil {
 		return nil, &fault{sent: true, err: closed(err, "before a response came")}
 	}
@@ -84,6 +95,15 @@ func (c *h2) run(ctx context.Context, r *request, t *trail) (*reply, *fault) {
 		return nil, &fault{sent: true, status: res.StatusCode, err: closed(err, "in the middle of the response")}
 	}
 	return a, nil
+}
+
+// unsent is the fault of a request of which nothing was written: the connection takes no more, or not
+// this one.
+func (c *h2) unsent(err error) *fault {
+	if c.conn.Available() == 0 {
+		return &fault{reason: "dial", err: closed(err, "before the request")}
+	}
+	return &fault{reason: "headers", err: err}
 }
 
 func closed(err error, where string) error {
