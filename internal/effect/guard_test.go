@@ -81,9 +81,24 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
+// framed runs serve for each HTTP/2 connection it accepts, and closes the connection after it.
+func framed(t *testing.T, serve func(f *http2.Framer)) (addr string, cfg *tls.Config) {
+	t.Helper()
+	s, cfg := secure(t, http.NotFoundHandler(), true)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: s.TLS.Certificates, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, l, func(c net.Conn) {
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err == nil {
+			serve(http2.NewFramer(c, c))
+		}
+	})
+	return l.Addr().String(), cfg
+}
+
 func TestNothingIsSentTwiceOverHTTP2(t *testing.T) {
 	t.Parallel()
-	s, cfg := secure(t, http.NotFoundHandler(), true)
 	for _, row := range []struct {
 		name   string
 		answer func(f *http2.Framer, stream uint32) bool // true keeps the connection
@@ -115,15 +130,7 @@ func TestNothingIsSentTwiceOverHTTP2(t *testing.T) {
 				t.Run(row.name+" "+method+" "+body, func(t *testing.T) {
 					t.Parallel()
 					var seen atomic.Int64
-					l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: s.TLS.Certificates, NextProtos: []string{"h2"}})
-					if err != nil {
-						t.Fatal(err)
-					}
-					serveOn(t, l, func(c net.Conn) {
-						if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
-							return
-						}
-						f := http2.NewFramer(c, c)
+					addr, cfg := framed(t, func(f *http2.Framer) {
 						_ = f.WriteSettings()
 						for {
 							frame, err := f.ReadFrame()
@@ -138,7 +145,7 @@ func TestNothingIsSentTwiceOverHTTP2(t *testing.T) {
 							}
 						}
 					})
-					r := perform(t, newClient(t, effect.ClientOptions{TLS: cfg}), call(body, "method", method, "url", "https://"+l.Addr().String(),
+					r := perform(t, newClient(t, effect.ClientOptions{TLS: cfg}), call(body, "method", method, "url", "https://"+addr,
 						"timeout_ms", 10000, "headers", [][]string{{"Idempotency-Key", "k"}}))
 					if r.Outcome != effect.Unknown || seen.Load() != 1 {
 						t.Errorf("outcome %d, seen %d times: %s", r.Outcome, seen.Load(), r.Text)

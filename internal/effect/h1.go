@@ -80,20 +80,21 @@ func (c *h1) exchange(ctx context.Context, deadline time.Time, r *request, t *tr
 		return nil, &fault{reason: "dial", err: err}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.wire.SetDeadline(time.Unix(1, 0)) })
-	a, reuse, f := c.run(r)
-	if !stop() {
-		reuse = false
-	}
+	reuse := false
+	defer func() { // also when reading panics
+		if reuse {
+			c.pool.put(c)
+		} else {
+			_ = c.Close()
+		}
+	}()
+	a, whole, f := c.run(r)
+	reuse = stop() && whole && f == nil
 	if at := c.wire.first.Load(); at != 0 {
 		t.add("sent", at)
 		if f != nil {
 			f.sent = true
 		}
-	}
-	if reuse && f == nil {
-		c.pool.put(c)
-	} else {
-		_ = c.Close()
 	}
 	return a, f
 }
@@ -196,7 +197,7 @@ func readBody(res *http.Response, r *request) (*reply, error) {
 	}
 	room := int64(512)
 	if res.ContentLength >= 0 && r.method != http.MethodHead {
-		room = min(res.ContentLength+1, 1<<20)
+		room = min(res.ContentLength, 1<<20-1) + 1
 	}
 	b := make([]byte, 0, room)
 	for {

@@ -79,7 +79,7 @@ type reply struct {
 // fault is an exchange without a complete response.
 type fault struct {
 	sent   bool   // the outside can have noticed
-	reason string // where nothing was sent: name, dial, tls, policy, timeout
+	reason string // where nothing was sent: name, dial, tls, policy, headers, timeout
 	status int    // seen before the response was cut off
 	err    error
 }

@@ -372,3 +372,57 @@ func TestHTTPLargeBodyIsAnsweredEarly(t *testing.T) {
 		t.Errorf("outcome %d: %s", r.Outcome, r.Text)
 	}
 }
+
+// The length that a server claims is believed only as far as bytes come.
+func TestHTTPBoastsOfItsLength(t *testing.T) {
+	t.Parallel()
+	for _, length := range []string{"9223372036854775807", "9223372036854775806"} {
+		addr, _ := answering(t, func(int) string { return "HTTP/1.1 200 OK\r\nContent-Length: " + length + "\r\n\r\nhello world" })
+		s, cfg := secure(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", length)
+			_, _ = io.WriteString(w, "hello world")
+		}), true)
+		for _, url := range []string{"http://" + addr, s.URL} {
+			r := perform(t, newClient(t, effect.ClientOptions{TLS: cfg}), call("", "method", "POST", "url", url, "limit", 5, "longer", "cut"))
+			if r.Outcome != effect.Answered || string(r.Answer.Body) != "hello" {
+				t.Errorf("%s, length %s: outcome %d, %s, body %q", url, length, r.Outcome, r.Text, r.Answer.Body)
+			}
+		}
+	}
+}
+
+// breaking is a connection that panics once it is read from.
+type breaking struct {
+	net.Conn
+	closed chan struct{}
+}
+
+func (b *breaking) Read([]byte) (int, error) { panic("broken") }
+
+func (b *breaking) Close() error {
+	close(b.closed)
+	return b.Conn.Close()
+}
+
+func TestAPanicLeavesNoConnection(t *testing.T) {
+	t.Parallel()
+	addr, _ := answering(t, func(int) string { return plainOK })
+	closed := make(chan struct{})
+	c := newClient(t, effect.ClientOptions{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		raw, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		return &breaking{raw, closed}, err
+	}})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("it did not panic")
+			}
+		}()
+		perform(t, c, call("", "url", "http://"+addr))
+	}()
+	select {
+	case <-closed:
+	default:
+		t.Error("the connection is still open")
+	}
+}

@@ -130,7 +130,9 @@ func (p *pool) make(ctx context.Context, deadline time.Time, k key, probe bool) 
 		if err := c.conn.Reserve(); err != nil {
 			p.dead = append(p.dead, c.conn)
 			l, f = nil, &fault{reason: "dial", err: err}
-		} else if !p.closed {
+			break
+		}
+		if c.calls = 1; !p.closed {
 			h.shared = append(h.shared, c)
 		}
 	}
@@ -169,14 +171,14 @@ func (p *pool) pop(h *host, trust time.Duration) *h1 {
 func (p *pool) reserve(h *host, trust time.Duration) *h2 {
 	for i := len(h.shared) - 1; i >= 0; i-- {
 		c := h.shared[i]
-		if c.conn.InFlight() == 0 && time.Since(c.used) > trust {
+		if c.calls == 0 && time.Since(c.used) > trust {
 			continue
 		}
 		if c.conn.Reserve() == nil {
-			c.used = time.Now()
+			c.calls++
 			return c
 		}
-		if c.conn.InFlight() == 0 { // closed, or told to go away
+		if c.calls == 0 && c.conn.InFlight() == 0 { // closed, or told to go away
 			h.shared = slices.Delete(h.shared, i, i+1)
 			p.dead = append(p.dead, c.conn)
 		}
@@ -199,17 +201,23 @@ func (p *pool) put(c *h1) {
 	p.arm()
 }
 
-// release notes the end of an exchange over a shared connection.
-func (p *pool) release(c *h2) {
+// release notes the end of an exchange over a shared connection. One that is lost is given to nobody
+// any more: the exchanges under way go on, and the last of them closes it.
+func (p *pool) release(c *h2, answered, lost bool) {
 	p.mu.Lock()
 	defer p.unlock()
-	c.used = time.Now()
-	if c.conn.InFlight() > 0 {
-		return
+	if answered {
+		c.used = time.Now()
 	}
+	c.calls--
 	h := p.host(c.key)
-	if c.conn.Err() != nil || c.conn.Available() == 0 || p.closed || len(h.shared) > mostShared {
-		h.shared = slices.DeleteFunc(h.shared, func(o *h2) bool { return o == c })
+	i := slices.Index(h.shared, c)
+	done := c.conn.Err() != nil || c.conn.InFlight() == 0 && c.conn.Available() == 0 || p.closed || len(h.shared) > mostShared
+	if i >= 0 && (lost || done && c.calls == 0) {
+		h.shared = slices.Delete(h.shared, i, i+1)
+		i = -1
+	}
+	if i < 0 && c.calls == 0 {
 		p.dead = append(p.dead, c.conn)
 	}
 }
@@ -243,7 +251,7 @@ func (p *pool) prune(age time.Duration) {
 			return true
 		})
 		h.shared = slices.DeleteFunc(h.shared, func(c *h2) bool {
-			if c.conn.InFlight() > 0 || time.Since(c.used) < age {
+			if c.calls > 0 || time.Since(c.used) < age {
 				return false
 			}
 			p.dead = append(p.dead, c.conn)

@@ -136,7 +136,7 @@ func parseHTTP(c flawless.Call) (*request, error) {
 		r.idempotent = *h.Idempotent
 	}
 	var err error
-	r.retry, r.statuses, err = h.Retry.policy()
+	r.retry, r.statuses, err = h.Retry.policy(r.idempotent)
 	return r, err
 }
 

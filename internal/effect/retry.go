@@ -23,8 +23,9 @@ type retryHead struct {
 	Statuses  []int    `json:"statuses"`
 }
 
-// policy returns the retries asked for, with their defaults, and the statuses that call for one.
-func (h *retryHead) policy() (Retry, []int, error) {
+// policy returns the retries asked for, with their defaults, and the statuses that call for one. A
+// gateway that answers 502 or 504 does not say whether the server behind it has acted.
+func (h *retryHead) policy(idempotent bool) (Retry, []int, error) {
 	if h == nil {
 		return Retry{}, nil, nil
 	}
@@ -63,10 +64,13 @@ func (h *retryHead) policy() (Retry, []int, error) {
 	if h.Attempts <= 1 {
 		return Retry{Attempts: h.Attempts}, nil, nil
 	}
-	if h.Statuses == nil {
+	switch {
+	case h.Statuses != nil:
+		return p, h.Statuses, nil
+	case idempotent:
 		return p, []int{429, 502, 503, 504}, nil
 	}
-	return p, h.Statuses, nil
+	return p, []int{429, 503}, nil
 }
 
 // again tells whether the policy of the call allows another try after try n.

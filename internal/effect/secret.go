@@ -66,11 +66,18 @@ func inHTMLSafeJSON(s string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(b), `"`), `"`)
 }
 
+// inGo is a text as messages of Go quote it: that of an HTTP/2 connection quotes what the server said
+// last.
+func inGo(s string) string {
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
+
 func inPHPJSON(s string) string { return strings.ReplaceAll(inHTMLSafeJSON(s), "/", `\/`) }
 
 // echoes are the encodings in which a server may send a value back.
 var echoes = []encoding{
-	plain, inJSON, inHTMLSafeJSON, inPHPJSON, url.QueryEscape, url.PathEscape,
+	plain, inJSON, inHTMLSafeJSON, inPHPJSON, inGo, url.QueryEscape, url.PathEscape,
 	func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
 	func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
@@ -266,6 +273,9 @@ func (v *veil) hide(a *reply, f *fault) {
 			a.header[clean] = values
 		}
 	}
+	if a.cut {
+		a.body = a.body[:v.sure(a.body)]
+	}
 	before := len(a.body)
 	for _, m := range v.masks {
 		if bytes.Contains(a.body, []byte(m.value)) {
@@ -296,6 +306,31 @@ func (v *veil) gather() {
 		}
 	}
 	slices.SortStableFunc(v.masks, func(a, b mask) int { return cmp.Compare(len(b.value), len(a.value)) })
+}
+
+// sure returns how much of a body that was cut cannot be the beginning of a value of which the rest is
+// missing.
+func (v *veil) sure(body []byte) int {
+	if len(v.masks) == 0 {
+		return len(body)
+	}
+	tail := string(body[max(0, len(body)-len(v.masks[0].value)+1):])
+	begun := func(m mask) bool { return len(m.value) > len(tail) && strings.HasPrefix(m.value, tail) }
+	for tail != "" && !slices.ContainsFunc(v.masks, begun) {
+		tail = tail[1:]
+	}
+	at := len(body) - len(tail)
+	// A whole value that reaches over this place would not be found any more, and goes as well.
+	for found := true; found; {
+		found = false
+		for _, m := range v.masks {
+			from, to := max(0, at-len(m.value)+1), min(len(body), at+len(m.value)-1)
+			if i := bytes.Index(body[from:to], []byte(m.value)); i >= 0 {
+				at, found = from+i, true
+			}
+		}
+	}
+	return at
 }
 
 func (v *veil) hidden(text string) string {

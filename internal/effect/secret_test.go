@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/net/http2"
+
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
@@ -199,6 +201,96 @@ func TestAnErrorHoldsNoSecret(t *testing.T) {
 	})
 	r := send(t, vaultOf(t, "http://"+addr), call("", "url", "http://"+addr, "headers", [][]string{{"X-Key", placeholder}}))
 	if r.Outcome != effect.Unknown || leaks(r.Text+string(r.Answer.Head)) {
+		t.Errorf("it is %+v", r)
+	}
+}
+
+// An answer that is cut in the midst of a value must not hold the first part of it.
+func TestACutAnswerHoldsNoPartOfASecret(t *testing.T) {
+	t.Parallel()
+	quoted, _ := json.Marshal(secretValue)
+	for _, row := range []struct{ name, text string }{
+		{"plain", secretValue},
+		{"JSON", strings.Trim(string(quoted), `"`)},
+		{"JSON of PHP", strings.ReplaceAll(strings.Trim(string(quoted), `"`), "/", `\/`)},
+		{"a query", url.QueryEscape(secretValue)},
+		{"a path", url.PathEscape(secretValue)},
+		{"base64", base64.StdEncoding.EncodeToString([]byte(secretValue))},
+		{"base64 for URLs", base64.RawURLEncoding.EncodeToString([]byte(secretValue))},
+		{"user and password", base64.StdEncoding.EncodeToString([]byte("ann:" + secretValue))},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "key="+row.text+" and more") }))
+			t.Cleanup(s.Close)
+			c := vaultOf(t, s.URL)
+			for n := range len(row.text) + 5 {
+				r := send(t, c, call("", "url", s.URL, "limit", 4+n, "longer", "cut",
+					"headers", [][]string{{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("ann:"+placeholder))}}))
+				got := string(r.Answer.Body)
+				if n < len(row.text) && got != "key=" || n >= len(row.text) && (leaks(got) || strings.HasSuffix(got, "key=")) {
+					t.Errorf("cut after %d of %d bytes: %q", n, len(row.text), got)
+				}
+			}
+		})
+	}
+}
+
+func TestACutAnswerHoldsNoPartOfEntangledSecrets(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, text string
+		want       map[int]string // by the bytes of it that are handed over
+	}{
+		{"one that ends as it begins", "x abcdefgab y", map[int]string{9: "x ", 10: "x ", 11: "x ", 12: "x <LOOP> ", 13: "x <LOOP> y"}},
+		{"one within another", "x user:12345678-9 y", map[int]string{3: "x ", 15: "x ", 16: "x ", 17: "x <OUTER>"}},
+		{"none", "x and nothing else", map[int]string{4: "x ", 6: "x and ", 18: "x and nothing else"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, row.text) }))
+			t.Cleanup(s.Close)
+			var all []flawless.OpenSecret
+			for name, value := range map[string]string{"LOOP": "abcdefgab", "INNER": "12345678", "OUTER": "user:12345678-9", "WORD": "and-so-on"} {
+				all = append(all, flawless.OpenSecret{Secret: flawless.Secret{Name: name, Hosts: []string{s.URL}}, Value: value})
+			}
+			c := newClient(t, effect.ClientOptions{Secrets: func() []flawless.OpenSecret { return all }})
+			for n, want := range row.want {
+				r := send(t, c, call("", "url", s.URL, "limit", n, "longer", "cut"))
+				got := string(r.Answer.Body)
+				for _, secret := range all {
+					got = strings.ReplaceAll(got, flawless.Placeholder(secret.Name, flawless.SecretToken(ownSeed)), "<"+secret.Name+">")
+				}
+				if got != want {
+					t.Errorf("the first %d bytes: %q, want %q", n, got, want)
+				}
+			}
+		})
+	}
+}
+
+// What a server says when it closes an HTTP/2 connection is quoted in the error.
+func TestAGoodbyeHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	const value = "ring the \a bell"
+	addr, cfg := framed(t, func(f *http2.Framer) {
+		_ = f.WriteSettings()
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			if h, ok := frame.(*http2.HeadersFrame); ok {
+				_ = f.WriteGoAway(h.StreamID, http2.ErrCodeEnhanceYourCalm, []byte("not with "+value))
+				return
+			}
+		}
+	})
+	c := newClient(t, effect.ClientOptions{TLS: cfg, Secrets: func() []flawless.OpenSecret {
+		return []flawless.OpenSecret{{Secret: flawless.Secret{Name: "TOKEN", Hosts: []string{addr}}, Value: value}}
+	}})
+	r := send(t, c, call("", "method", "POST", "url", "https://"+addr))
+	if text := r.Text + string(r.Answer.Head); r.Outcome != effect.Unknown || !strings.Contains(text, "not with "+placeholder) || strings.Contains(text, "bell") {
 		t.Errorf("it is %+v", r)
 	}
 }

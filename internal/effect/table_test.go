@@ -182,6 +182,11 @@ func TestRetry(t *testing.T) {
 	}{
 		{"no policy", "503 X\r\nRetry-After: 7", "GET", 1, nil, false, 0},
 		{"default statuses", "503 X\r\nRetry-After: 7", "POST", 1, map[string]any{"attempts": 2}, true, 7 * time.Second},
+		{"default statuses behind a gateway", "504 X", "GET", 1, map[string]any{"attempts": 2}, true, 0},
+		{"not idempotent, and the gateway gave up", "504 X", "POST", 1, map[string]any{"attempts": 2}, false, 0},
+		{"not idempotent, and the gateway got no answer", "502 X", "PATCH", 1, map[string]any{"attempts": 2}, false, 0},
+		{"not idempotent, and too much", "429 X", "POST", 1, map[string]any{"attempts": 2}, true, 0},
+		{"not idempotent, with statuses of one's own", "504 X", "POST", 1, map[string]any{"attempts": 2, "statuses": []int{504}}, true, 0},
 		{"last try", "503 X\r\nRetry-After: 7", "GET", 2, map[string]any{"attempts": 2}, false, 0},
 		{"not one of them", "500 X", "GET", 1, map[string]any{"attempts": 2}, false, 0},
 		{"statuses of one's own", "500 X", "GET", 1, map[string]any{"attempts": 2, "statuses": []int{500}}, true, 0},

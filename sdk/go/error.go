@@ -29,7 +29,7 @@ const (
 type NotSent struct {
 	Call        int    // number of the call in the run
 	Method, URL string // of the request
-	Reason      string // name, dial, tls, policy or timeout
+	Reason      string // name, dial, tls, policy, headers or timeout
 	Message     string
 }
 

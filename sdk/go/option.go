@@ -75,14 +75,16 @@ func Redirects(n int) Option {
 // Retry is an [Option]: the engine tries a call again when nothing of it was sent, when its outcome
 // is unknown and it is idempotent, or when the response has one of the Statuses. Each try is in the
 // run's log. A response that asks for a later try with Retry-After gets it, up to a day later, where
-// that is longer than the policy's own wait. A call that is not idempotent is never repeated while its outcome is unknown.
+// that is longer than the policy's own wait. A call that is not idempotent is never repeated while its
+// outcome is unknown. Without Statuses they are 429, 502, 503 and 504, and for a call that is not
+// idempotent 429 and 503: behind a gateway that answers 502 or 504 it may have taken effect.
 type Retry struct {
 	Attempts int           // tries in all; 0 and 1 are one try
 	Initial  time.Duration // wait before the second try
 	Factor   float64       // by which each further wait is longer; 0 leaves it to the engine
 	Max      time.Duration // longest wait; 0 leaves it to the engine
 	Jitter   float64       // share of each wait that is random, from 0 to 1
-	Statuses []int         // of responses after which the call is tried again; none is 429, 502, 503 and 504
+	Statuses []int         // of responses after which the call is tried again; none leaves it to the engine, as above
 }
 
 func (r Retry) set(o *options) { o.retry = r }

@@ -84,7 +84,7 @@ impl fmt::Display for About {
 pub struct NotSent {
     /// The request.
     pub request: About,
-    /// `name`, `dial`, `tls`, `policy` or `timeout`.
+    /// `name`, `dial`, `tls`, `policy`, `headers` or `timeout`.
     pub reason: String,
     /// What went wrong.
     pub message: String,

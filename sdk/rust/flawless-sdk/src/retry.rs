@@ -8,7 +8,8 @@ use crate::head::Head;
 /// idempotent, or when the response has one of the statuses. The engine does it, and each try is in
 /// the run's log. A response that asks for a later try with `Retry-After` gets it, up to a day later, where
 /// that is longer than the policy's own wait. A call that is not idempotent is never repeated while its
-/// outcome is unknown.
+/// outcome is unknown. Without statuses they are 429, 502, 503 and 504, and for a call that is not
+/// idempotent 429 and 503: behind a gateway that answers 502 or 504 it may have taken effect.
 ///
 /// ```
 /// use flawless::http::Retry;
@@ -26,7 +27,7 @@ pub struct Retry {
     pub max: Duration,
     /// Share of each wait that is random, from 0 to 1.
     pub jitter: f64,
-    /// Statuses of responses after which the call is tried again; none are 429, 502, 503 and 504.
+    /// Statuses of responses after which the call is tried again; none leaves it to the engine, as above.
     pub statuses: Vec<u16>,
 }
 
