@@ -346,6 +346,13 @@ func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	if c == nil || c.doubt == "" {
 		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not in doubt: %w", d.Call, s.id, flawless.Conflict)
 	}
+	if d.Resolution == flawless.Retry && c.Kind == effect.Send {
+		for _, o := range s.open() { // the receiver takes a message that comes behind a later one for a repeated one
+			if o.N < c.N && o.Kind == effect.Send && o.doubt != "" {
+				return nil, fmt.Errorf("resolving call %d of run %s with retry: call %d sent a message before it, resolve that first: %w", d.Call, s.id, o.N, flawless.Conflict)
+			}
+		}
+	}
 	at := max(now, s.at)
 	out := []flawless.Entry{{At: at, Decision: &d}}
 	switch d.Resolution {

@@ -13,15 +13,20 @@ import (
 // and may be begun again after a crash: whoever is their target knows what it has taken in already.
 // A run with open errands stays in memory, and is looked at after a restart.
 
-// carry has errands of a run carried out. The run is acquired.
-func (e *Engine) carry(r *run, calls []int) {
-	if len(calls) == 0 {
+// carry has errands of a run carried out. Where the run has ended, what it holds is released behind
+// them: the last one may change it. The run is acquired.
+func (e *Engine) carry(r *run, calls []int, ended bool) {
+	if len(calls) == 0 && !ended {
 		return
 	}
 	r.mu.Lock()
 	r.errands = append(r.errands, calls...)
+	r.parts = r.parts || ended
 	begin := !r.carrying
-	r.carrying = true
+	if begin && len(r.errands) == 0 && len(e.shared.graph.of(r.id)) == 0 { // most runs hold nothing
+		begin, r.parts = false, false
+	}
+	r.carrying = r.carrying || begin
 	r.mu.Unlock()
 	if begin {
 		e.hold(r)
@@ -35,6 +40,12 @@ func (e *Engine) carry(r *run, calls []int) {
 func (e *Engine) carryOut(r *run) {
 	for {
 		r.mu.Lock()
+		if len(r.errands) == 0 && r.parts && !e.dead.Load() {
+			r.parts = false
+			r.mu.Unlock()
+			e.shared.release(e, r.id)
+			continue
+		}
 		if len(r.errands) == 0 || e.dead.Load() {
 			r.carrying = false
 			r.mu.Unlock()
@@ -156,10 +167,9 @@ func (e *Engine) after(r *run, batch []pending) {
 			r.mu.Unlock()
 		}
 	}
-	e.carry(r, todo)
+	e.carry(r, todo, account != nil)
 	if account != nil {
 		e.tellEnd(*account)
-		e.shared.release(e, r.id)
 	}
 }
 

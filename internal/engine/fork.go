@@ -185,6 +185,9 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 				Reason: fmt.Sprintf("run %s, which this one was forked from, made the call, and no outcome of it is known", f.id)}})
 		}
 	}
+	for _, x := range s.consequences() {
+		take(x)
+	}
 	return s, out
 }
 

@@ -369,3 +369,19 @@ func TestARunIsInspected(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// TestAForkIsInDoubtAsItsOriginIs: a call by which a guest says that it does not know how to go on.
+func TestAForkIsInDoubtAsItsOriginIs(t *testing.T) {
+	t.Parallel()
+	out := newOutside(t)
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "trip", map[string]any{"URL": out.URL, "Fail": "car", "Stay": "hotel"}, "o")
+	r := until(t, e, "o", unresolved)
+	f, err := e.Fork(t.Context(), "o", Fork{Turn: r.Turns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f = until(t, e, f.ID, unresolved); len(f.Unresolved) != len(r.Unresolved) {
+		t.Errorf("it is %+v, its origin %+v", f, r)
+	}
+}

@@ -93,9 +93,9 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 		r.wakeLocked()
 	}
 	waiting := r.waiting()
-	errands := r.openErrands("")
+	errands, ended := r.openErrands(""), r.s.status != ""
 	r.mu.Unlock()
-	e.carry(r, errands)
+	e.carry(r, errands, ended && len(errands) > 0)
 	for _, w := range waiting {
 		e.limits.line(r, w)
 	}

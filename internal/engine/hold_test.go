@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -50,5 +54,92 @@ func TestARunStaysWhileATryIsLeft(t *testing.T) {
 	}
 	if r := mustEnd(t, e, "r"); r.Status != flawless.Completed || out.count("/put") != 1 || out.count("/post") != 1 {
 		t.Errorf("it is %+v, and the outside saw %d and %d", r, out.count("/put"), out.count("/post"))
+	}
+}
+
+// TestWhatFollowsAWriteComesBeforeTheNext: while somebody is still to be told of a write of a run, nothing
+// more of it is written.
+func TestWhatFollowsAWriteComesBeforeTheNext(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	topic, done := e.subscribe("r")
+	defer done()
+	w := &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
+	e.mu.Lock()
+	e.watches[w] = struct{}{}
+	e.mu.Unlock()
+	topic.mu.Lock()
+	r, err := e.begin(t.Context(), &Start{Module: "guest", Workflow: "mailbox", ID: "r", Input: input(t, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-w.more // of all that is told, that of the topic is left
+	r.mu.Lock()
+	if r.written == 0 || !r.writing {
+		t.Errorf("%d records are written, and the next may be written already: %v", r.written, !r.writing)
+	}
+	r.mu.Unlock()
+	topic.mu.Unlock()
+	e.release(r)
+	mustSend(t, e, "r", "number", "1")
+	mustComplete(t, e, "r", "[1]")
+}
+
+// gated is a database that holds a write back.
+type gated struct {
+	store.KV
+	what       []byte        // in a key of that write
+	seen, pass chan struct{} // closed when it has come, and to let it pass
+}
+
+func (g *gated) Apply(ctx context.Context, b *store.Batch) error {
+	for _, item := range b.Set {
+		if bytes.Contains(item.Key, g.what) {
+			select {
+			case <-g.seen:
+			default:
+				close(g.seen)
+			}
+			<-g.pass
+			break
+		}
+	}
+	return g.KV.Apply(ctx, b)
+}
+
+// TestNothingIsRefusedForWhatIsNotDurable: an end that a crash may undo is no reason yet.
+func TestNothingIsRefusedForWhatIsNotDurable(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	e := open(t, kv, Options{})
+	mustStart(t, e, "mailbox", 1, "the-box")
+	until(t, e, "the-box", func(r flawless.Run) bool { return r.Turns >= 2 })
+	e.Kill()
+	g := &gated{KV: kv, what: []byte("the-box"), seen: make(chan struct{}), pass: make(chan struct{})}
+	e, err := reopen(t, g, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Kill()
+	told := make(chan error)
+	go func() {
+		_, err := e.Terminate(t.Context(), "the-box", flawless.Cancel{})
+		told <- err
+	}()
+	<-g.seen
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // nothing waits longer than this
+	if _, err := e.Cancel(ctx, "the-box", flawless.Cancel{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancellation was answered with %v", err)
+	}
+	if _, err := e.Send(ctx, "the-box", flawless.Message{Type: "number", Body: []byte("1")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a message was answered with %v", err)
+	}
+	close(g.pass)
+	if err := <-told; err != nil {
+		t.Error(err)
+	}
+	if _, err := e.Send(t.Context(), "the-box", flawless.Message{Type: "number", Body: []byte("1")}); !errors.Is(err, flawless.Conflict) {
+		t.Errorf("a message after the end was answered with %v", err)
 	}
 }

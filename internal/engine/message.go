@@ -50,6 +50,9 @@ func (e *Engine) post(ctx context.Context, id string, m flawless.Message) (*run,
 	r.mu.Lock()
 	entries, err := r.s.accept(m, e.now())
 	if err != nil {
+		if _, lost := r.durable(ctx); lost != nil { // what it is refused for may be undone by a crash
+			err = lost
+		}
 		r.mu.Unlock()
 		e.release(r)
 		return nil, 0, err

@@ -143,9 +143,6 @@ func (e *Engine) Promises(ctx context.Context, id string) ([]flawless.Promise, e
 	defer e.release(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.durable(ctx); err != nil {
-		return nil, err
-	}
 	out := []flawless.Promise{}
 	for _, c := range r.s.open() {
 		if c.bad == nil && c.Kind == effect.Promise {
@@ -154,5 +151,6 @@ func (e *Engine) Promises(ctx context.Context, id string) ([]flawless.Promise, e
 			}
 		}
 	}
-	return out, nil
+	_, err = r.durable(ctx)
+	return out, err
 }

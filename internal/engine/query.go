@@ -243,12 +243,10 @@ func (e *Engine) change(ctx context.Context, id string, f func(s *state, now int
 	if r.s.status != "" && r.stop != nil {
 		r.stop() // it need not compute any further
 	}
-	if err != nil {
-		account := r.account()
-		r.mu.Unlock()
-		return account, err
-	}
-	account, err := r.durable(ctx)
+	account, lost := r.durable(ctx) // also of a refusal: it tells of an end, or of what else has happened
 	r.mu.Unlock()
+	if lost != nil {
+		return account, lost
+	}
 	return account, err
 }

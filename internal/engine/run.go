@@ -51,6 +51,7 @@ type run struct {
 
 	errands  []int // to be carried out, in order
 	carrying bool  // somebody does
+	parts    bool  // what it holds is to be released behind them
 
 	refs    int           // under e.mu: who holds it
 	loaded  chan struct{} // closed when it was read from the store, or written there first
@@ -334,6 +335,7 @@ func (r *run) write(keep bool) (kept *try) {
 	if len(r.outbox) > 0 && r.gone && r.failed == nil {
 		r.failed = fmt.Errorf("run %s: something happened to it after it had left memory", r.id)
 		r.e.log.Error("a defect of the engine: nothing of this was written", "error", r.failed)
+		r.idle.Broadcast()
 	}
 	if len(r.outbox) == 0 || r.failed != nil {
 		r.outbox = nil
@@ -366,8 +368,15 @@ func (r *run) write(keep bool) (kept *try) {
 
 	err := r.e.write(w)
 
+	// Nobody writes on before all that follows from this write is under way and told, in the order of
+	// the records: what follows from a later one must not come before it.
+	defer func() {
+		r.mu.Lock()
+		r.writing = false
+		r.idle.Broadcast()
+		r.mu.Unlock()
+	}()
 	r.mu.Lock()
-	r.writing = false
 	switch {
 	case err != nil:
 		r.failed = err

@@ -126,7 +126,11 @@ func (e *Engine) share(r *run, call *call) error {
 // lock gives a state to a run, or puts it into the queue. The caller has the cell locked.
 func (e *Engine) lock(r *run, call *call, c *cell, mine flawless.Claim) error {
 	if holder := c.st.Holder; holder != nil && *holder != mine && e.gone(*holder) {
-		c.st.Holder = nil
+		if c.st.Holder = nil; len(c.queue) > 0 {
+			if err := e.pass(c, store.State{Value: c.st.Value}); err != nil {
+				return err
+			}
+		}
 	}
 	switch {
 	case c.st.Holder != nil && *c.st.Holder == mine: // it has been given before
@@ -145,9 +149,6 @@ func (e *Engine) lock(r *run, call *call, c *cell, mine flawless.Claim) error {
 		e.hold(r)
 		c.queue = append(c.queue, wish{r, call.N, call.madeAt})
 		slices.SortStableFunc(c.queue, func(a, b wish) int { return cmp.Compare(a.at, b.at) })
-		if c.st.Holder == nil { // its holder has ended
-			return e.pass(c, store.State{Value: c.st.Value})
-		}
 		return nil
 	}
 	e.answer(r, call.N, effect.ValueAnswer(c.st.Value))
@@ -238,10 +239,28 @@ func (e *Engine) putState(c *cell, st store.State) error {
 	return nil
 }
 
-// gone tells whether a holder's run has ended.
+// gone tells whether a holder's run has ended, and with it the hold.
 func (e *Engine) gone(holder flawless.Claim) bool {
 	h, err := e.store.Head(e.performCtx, holder.Run)
-	return errors.Is(err, flawless.NotFound) || err == nil && h.Run.Status.Ended()
+	if err != nil || !h.Run.Status.Ended() {
+		return errors.Is(err, flawless.NotFound)
+	}
+	if !h.Active {
+		return true
+	}
+	r, err := e.acquire(e.performCtx, holder.Run)
+	if err != nil {
+		return false
+	}
+	defer e.release(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.s.calls { // one that changes the state is carried out still, and ends the hold
+		if op, err := effect.ParseState(c.Call); c.Kind == effect.State && err == nil && op.Lock == holder.Call {
+			return false
+		}
+	}
+	return true
 }
 
 // release ends all holds and wishes of a run that has ended.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -359,6 +361,74 @@ func TestWhoWaitsBesideOthersMayGiveUp(t *testing.T) {
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "impatient", nil, "r")
 	mustComplete(t, e, "r", `"gave up"`)
+}
+
+// TestAChangeThatOutlivesItsRunIsKept: the call that changes a state is made in the turn that ends the run.
+// The server dies at every write, and once when the run has just ended; then another run wants the state.
+func TestAChangeThatOutlivesItsRunIsKept(t *testing.T) {
+	t.Parallel()
+	for died, n := true, 1; died || n < 20; n++ {
+		name, d := fmt.Sprintf("write %d", n), &memory{mem.New()}
+		begin := Start{Module: "guest", Workflow: "hasty", Input: input(t, "count"), ID: "first"}
+		died = live(t, name, d, newMortal(d.open(t), n, n%2 == 0), Options{}, begin)
+		e, r := settle(t, name, d.open(t), Options{}, begin, nil)
+		mustStart(t, e, "hasty", "count", "second")
+		if second := mustEnd(t, e, "second"); r.Status != flawless.Completed || second.Status != flawless.Completed {
+			t.Errorf("%s: they are %+v and %+v", name, r, second)
+		}
+		for _, id := range []string{"first", "second"} {
+			mustRest(t, e, id)
+		}
+		if s, err := e.State(t.Context(), "count"); err != nil || string(s.Value) != "2" || s.Holder != nil {
+			t.Errorf("%s: the state is %s, %+v, %v", name, s.Value, s.Holder, err)
+		}
+		e.Kill()
+	}
+}
+
+// mustRest waits until nothing is carried out any more for a run.
+func mustRest(t *testing.T, e *Engine, id string) {
+	t.Helper()
+	r, err := e.acquire(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.release(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.s.calls) > 0 || r.carrying {
+		if t.Context().Err() != nil {
+			t.Fatalf("run %s: the test is over and %d calls are open", id, len(r.s.calls))
+		}
+		r.mu.Unlock()
+		runtime.Gosched()
+		r.mu.Lock()
+	}
+}
+
+// TestMessagesInDoubtAreSentAgainInOrder: a message that came behind a later one would be taken for a
+// repeated one.
+func TestMessagesInDoubtAreSentAgainInOrder(t *testing.T) {
+	t.Parallel()
+	s := newState("r", open(t, mem.New(), Options{}).kinds)
+	s.step(flawless.Entry{Turn: &flawless.Turn{N: 1, Calls: []flawless.Call{
+		{N: 2, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("1")}, {N: 3, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("2")}}}})
+	for n := 2; n <= 3; n++ {
+		s.step(flawless.Entry{Unknown: &flawless.Unknown{Call: n, Reason: "as in a fork"}})
+	}
+	again := func(n int, how flawless.Resolution) error {
+		entries, err := s.decide(flawless.Decision{Call: n, Resolution: how}, 1)
+		for _, x := range entries {
+			s.step(x)
+		}
+		return err
+	}
+	if err := again(3, flawless.Retry); !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), "call 2") {
+		t.Errorf("the second first: %v", err)
+	}
+	if err := errors.Join(again(2, flawless.Retry), again(3, flawless.Retry)); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestReplies(t *testing.T) {

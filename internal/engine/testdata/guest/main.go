@@ -34,6 +34,7 @@ func main() {
 	flawless.Workflow("orphan", orphan)
 	flawless.Workflow("mailbox", mailbox)
 	flawless.Workflow("heirs", heirs)
+	flawless.Workflow("hasty", hasty)
 	flawless.Workflow("impatient", impatient)
 	flawless.Workflow("counter", counter)
 	flawless.Workflow("take", take)

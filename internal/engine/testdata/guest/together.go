@@ -423,3 +423,17 @@ func impatient(ctx context.Context, _ any) (string, error) {
 	}
 	return "gave up", nil
 }
+
+// hasty ends while another goroutine changes a state.
+func hasty(ctx context.Context, name string) (string, error) {
+	changed := make(chan struct{})
+	go func() {
+		_ = flawless.State[int](name).Update(ctx, func(n *int) error {
+			*n++
+			close(changed)
+			return nil
+		})
+	}()
+	<-changed
+	return "left", nil
+}
