@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -19,8 +20,9 @@ import (
 type faultFS struct {
 	*vfs.MemFS
 	mu      sync.Mutex
-	onSync  func() error // of a log
-	onWrite func() error // of a log
+	onSync  func() error            // of a log
+	onWrite func() error            // of a log
+	onFile  func(name string) error // before a file that is no log is written, or a marker made
 	full    atomic.Bool
 	free    atomic.Uint64
 }
@@ -35,6 +37,31 @@ func (fs *faultFS) set(onSync, onWrite func() error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	fs.onSync, fs.onWrite = onSync, onWrite
+}
+
+// setFiles has files whose names hold a text fail by what do returns; a nil do ends that.
+func (fs *faultFS) setFiles(part string, do func() error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.onFile = nil
+	if do != nil {
+		fs.onFile = func(name string) error {
+			if strings.Contains(name, part) {
+				return do()
+			}
+			return nil
+		}
+	}
+}
+
+func (fs *faultFS) refused(name string) error {
+	fs.mu.Lock()
+	hook := fs.onFile
+	fs.mu.Unlock()
+	if hook == nil || isLog(name) {
+		return nil
+	}
+	return hook(fs.PathBase(name))
 }
 
 func (fs *faultFS) hooks() (onSync, onWrite func() error) {
@@ -58,6 +85,11 @@ func (fs *faultFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error
 	if fs.full.Load() {
 		return nil, syscall.ENOSPC
 	}
+	if strings.Contains(name, "marker") { // has no content
+		if err := fs.refused(name); err != nil {
+			return nil, err
+		}
+	}
 	return fs.wrap(fs.MemFS.Create(name, c))(name)
 }
 
@@ -74,14 +106,15 @@ func (fs *faultFS) wrap(f vfs.File, err error) func(name string) (vfs.File, erro
 		if err != nil {
 			return nil, err
 		}
-		return &faultFile{f, fs, isLog(name)}, nil
+		return &faultFile{f, fs, isLog(name), name}, nil
 	}
 }
 
 type faultFile struct {
 	vfs.File
-	fs  *faultFS
-	log bool
+	fs   *faultFS
+	log  bool
+	name string
 }
 
 func (f *faultFile) Preallocate(int64, int64) error { return errors.ErrUnsupported }
@@ -108,7 +141,7 @@ func (f *faultFile) refused() error {
 	if _, hook := f.fs.hooks(); f.log && hook != nil {
 		return hook()
 	}
-	return nil
+	return f.fs.refused(f.name)
 }
 
 func (f *faultFile) SyncData() error {
@@ -120,9 +153,13 @@ func (f *faultFile) SyncData() error {
 	return f.File.SyncData()
 }
 
+func faulty(fs vfs.FS, reserve int64) Options {
+	return Options{FS: fs, Reserve: reserve, Memtable: 256 << 10, Cache: 1 << 20, pause: 100 * time.Microsecond}
+}
+
 func openFaulty(t *testing.T, fs vfs.FS, reserve int64) *DB {
 	t.Helper()
-	db, err := Open("work", Options{FS: fs, Reserve: reserve, Memtable: 256 << 10, Cache: 1 << 20})
+	db, err := Open("work", faulty(fs, reserve))
 	if err != nil {
 		t.Fatal(err)
 	}

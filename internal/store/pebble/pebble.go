@@ -2,8 +2,11 @@
 //
 // It hides Pebble and the file system. On top of what store.KV asks for it guarantees that one
 // server at a time uses a directory, that space is kept back so that what is under way can be
-// written when the disk is full, and that an error of the disk never ends the process: from then on
-// the database answers every Apply with that error, and what was acknowledged before stays readable.
+// written when the disk is full, and that an error of the disk neither ends the process nor leaves
+// anybody waiting. Tables that cannot be written are tried again for some seconds, and as long as the
+// disk is full; after any other error the database answers every Apply with that error. Of what was
+// acknowledged before, all keys can still be read that no write without an answer has changed; ranges
+// cannot where a write was under way, as nobody knows whether it will be there after a restart.
 //
 // It never acknowledges or shows a write that is not on stable storage. It does not repair a
 // damaged database.
@@ -36,6 +39,8 @@ type Options struct {
 	Reserve  int64        // bytes kept back for a full disk; 0 is 64 MiB, negative is none
 	Memtable int64        // bytes written before they move from log to table; 0 is 4 MiB
 	Cache    int64        // bytes of tables kept in memory; 0 is 64 MiB
+
+	pause time.Duration // before tables that could not be written are tried again; 0 is 10 ms
 }
 
 // DB is a database in a directory. All methods may be called concurrently.
@@ -45,8 +50,9 @@ type DB struct {
 	lock  *lock
 	files *walFS
 
-	space space
-	gate  gate
+	space  space
+	gate   gate
+	tables tables
 
 	mu      sync.Mutex // held while a batch is checked and handed to Pebble
 	closed  atomic.Bool
@@ -80,12 +86,13 @@ func Open(dir string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("opening working directory %s: %w", dir, err)
 	}
 	db := &DB{log: o.Log, lock: l, seed: maphash.MakeSeed()}
+	db.tables.open(o.pause)
 	db.space.open(o.FS, dir, o.Reserve, o.Log)
-	if err := guard(func() (err error) { db.kv, err = db.openPebble(o); return err }); err != nil {
-		db.files.close()
-		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.space.close(), l.release())
+	if err := db.openPebble(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
 	}
 	db.files.ready()
+	db.tables.awaited.Store(false)
 	return db, nil
 }
 
@@ -105,11 +112,16 @@ func (o Options) withDefaults() Options {
 	if o.Cache == 0 {
 		o.Cache = 64 << 20
 	}
+	if o.pause == 0 {
+		o.pause = 10 * time.Millisecond
+	}
 	return o
 }
 
-func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
-	db.files = &walFS{FS: vfs.OnDiskFull(o.FS, db.space.spent), base: o.FS, size: o.Memtable + o.Memtable/10, failed: db.fail, broken: db.isBroken}
+// openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
+func (db *DB) openPebble(o Options) error {
+	db.files = &walFS{FS: vfs.OnDiskFull(o.FS, db.space.spent), base: o.FS, size: o.Memtable + o.Memtable/10,
+		failed: db.fail, broken: db.isBroken, tables: &db.tables, aside: vfs.NewMem()}
 	cache := cockroach.NewCache(o.Cache)
 	defer cache.Unref()
 	po := &cockroach.Options{
@@ -120,7 +132,17 @@ func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
 		FormatMajorVersion:    cockroach.FormatTableFormatV6,
 		Logger:                logger{db},
 		L0CompactionThreshold: 4,
-		EventListener:         &cockroach.EventListener{DataCorruption: db.damaged},
+		EventListener: &cockroach.EventListener{
+			DataCorruption:  db.damaged,
+			FlushEnd:        db.flushed,
+			CompactionEnd:   db.compacted,
+			WriteStallBegin: func(cockroach.WriteStallBeginInfo) { db.tables.awaited.Store(true) },
+			WriteStallEnd:   func() { db.tables.awaited.Store(false) },
+		},
+		// A write that waits for a table to be made holds up all others: tables that cannot be made are
+		// noticed before.
+		MemTableStopWritesThreshold: 4,
+		L0StopWritesThreshold:       32,
 		// It is asked after each sync how long the next is to wait. While others have something to do they
 		// do it first, so that more shares a sync; nobody waits where nobody has.
 		WALMinSyncInterval: func() time.Duration {
@@ -136,7 +158,11 @@ func (db *DB) openPebble(o Options) (*cockroach.DB, error) {
 		},
 	}
 	po.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
-	return cockroach.Open(db.lock.db, po)
+	err := guard(func() (err error) { db.kv, err = cockroach.Open(db.lock.db, po); return err })
+	if f := db.failed.Load(); f != nil {
+		return f.err
+	}
+	return err
 }
 
 // Close implements store.KV.
@@ -146,19 +172,30 @@ func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return nil
 	}
-	var err error
-	if f := db.failed.Load(); f == nil || !f.dead {
-		err = guard(db.kv.Close)
-	}
-	db.files.close()
-	if err = errors.Join(err, db.space.close(), db.lock.release()); err != nil {
+	if err := db.close(); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}
 	return nil
 }
 
+// close closes all that Open opened.
+func (db *DB) close() error {
+	db.tables.close()
+	var err error
+	if f := db.failed.Load(); db.kv != nil && (f == nil || !f.dead) {
+		err = guard(db.kv.Close)
+	}
+	db.files.close()
+	return errors.Join(err, db.space.close(), db.lock.release())
+}
+
 // Full implements store.Spacer.
-func (db *DB) Full() (bool, string) { return db.space.full() }
+func (db *DB) Full() (bool, string) {
+	if db.tables.full.Load() {
+		return true, noTables
+	}
+	return db.space.full()
+}
 
 // damaged is told of a damaged table. Whoever reads it is told too, and all others go on.
 func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
@@ -192,6 +229,9 @@ func (db *DB) writable(ctx context.Context) error {
 	}
 	if f := db.failed.Load(); f != nil {
 		return f.err
+	}
+	if db.tables.full.Load() {
+		return fmt.Errorf("%s: %w", noTables, flawless.Full)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// walFS makes Pebble's write-ahead log fast to sync, and its errors harmless.
+// walFS makes Pebble's write-ahead log fast to sync, and errors of the disk harmless.
 //
 // A log file is written with zeros, synced, and only then used: a sync of it later writes data
 // alone, where that of a growing file writes its length and its map of blocks too, which takes
@@ -18,15 +18,20 @@ import (
 // process: that becomes the spare, a file beside the logs that is the next one, so that a database need
 // not wait for zeros when it is opened.
 //
-// Pebble answers an error of its log with a panic under locks. So it never sees one: the database
-// is told (failed), and everything meant for a log goes nowhere from then on, as if the power had
-// gone off at that moment. Whoever waits for a sync must ask the database whether it has failed.
+// Pebble answers an error of its log with a panic under locks, one of its manifest by ending the
+// process, and one of a table by trying for ever. So it sees none of the first two, and no more of the
+// last than the database bears: the database is told (failed), and nothing in the directory is
+// changed from then on, as if the power had gone off at that moment. What is meant for a log goes
+// nowhere, and other files are made in memory, so that nobody inside Pebble waits for the disk.
+// Whoever waits for a sync must ask the database whether it has failed.
 type walFS struct {
 	vfs.FS
 	base   vfs.FS // without care for a full disk: zeros are not worth spending the reserve
 	size   int64
 	failed func(err error, dead bool)
 	broken func() bool
+	tables *tables
+	aside  *vfs.MemFS // has the files that are made when it is broken, all in one folder
 
 	opened atomic.Bool // before, nothing is removed
 
@@ -49,10 +54,12 @@ const zeros = 1 << 20 // bytes written at a time
 
 // Create implements vfs.FS.
 func (w *walFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if !isLog(name) {
-		return w.FS.Create(name, category)
-	}
-	if w.broken() {
+	switch {
+	case isTable(name):
+		return w.createTable(name, category)
+	case !isLog(name):
+		return w.createQuiet(name, category)
+	case w.broken():
 		return w.nowhere(name)
 	}
 	w.mu.Lock()
@@ -106,6 +113,10 @@ func (w *walFS) makeSpare(beside string, category vfs.DiskWriteCategory) {
 // finds it the next time.
 func (w *walFS) Remove(name string) error {
 	if isLog(name) && !w.broken() && w.keeps(name) {
+		return nil
+	}
+	if w.broken() {
+		_ = w.aside.Remove(w.PathBase(name))
 		return nil
 	}
 	return w.FS.Remove(name)
@@ -168,11 +179,11 @@ func (w *walFS) close() {
 
 // ReuseForWrite implements vfs.FS.
 func (w *walFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if !isLog(name) {
-		return w.FS.ReuseForWrite(old, name, category)
-	}
-	if w.broken() {
+	switch {
+	case w.broken():
 		return w.nowhere(name)
+	case !isLog(name):
+		return w.FS.ReuseForWrite(old, name, category)
 	}
 	f, err := w.FS.ReuseForWrite(old, name, category)
 	return w.wrap(f, name, err)

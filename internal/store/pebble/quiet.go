@@ -1,0 +1,105 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+func isTable(name string) bool {
+	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
+}
+
+// createTable makes a table, or one in memory when the database has failed: what waits for it goes on.
+// A compaction that nobody waits for ends with the database.
+func (w *walFS) createTable(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	w.tables.rest(category)
+	if !w.broken() {
+		return w.FS.Create(name, category)
+	}
+	if category == compaction && !w.tables.awaited.Load() {
+		<-w.tables.closing
+		return nil, errors.New("the database has failed")
+	}
+	return w.aside.Create(w.PathBase(name), category)
+}
+
+// createQuiet makes a file of which Pebble bears no error.
+func (w *walFS) createQuiet(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if !w.broken() {
+		f, err := w.FS.Create(name, category)
+		if err == nil {
+			return &quiet{f, w}, nil
+		}
+		w.failed(fmt.Errorf("making file %s: %w", name, err), false)
+	}
+	return w.aside.Create(w.PathBase(name), category)
+}
+
+// Open implements vfs.FS.
+func (w *walFS) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
+	if w.broken() {
+		if f, err := w.aside.Open(w.PathBase(name), o...); err == nil {
+			return f, nil
+		}
+	}
+	return w.FS.Open(name, o...)
+}
+
+// OpenDir implements vfs.FS.
+func (w *walFS) OpenDir(name string) (vfs.File, error) {
+	f, err := w.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &quiet{f, w}, nil
+}
+
+// Rename implements vfs.FS.
+func (w *walFS) Rename(old, name string) error {
+	if w.broken() {
+		_ = w.aside.Rename(w.PathBase(old), w.PathBase(name))
+		return nil
+	}
+	return w.FS.Rename(old, name)
+}
+
+// quiet is a file or a folder whose errors the database is told, and Pebble is not.
+type quiet struct {
+	vfs.File // all but what changes it
+	fs       *walFS
+}
+
+// Write implements vfs.File.
+func (f *quiet) Write(p []byte) (int, error) {
+	f.try("writing", func() error { _, err := f.File.Write(p); return err })
+	return len(p), nil
+}
+
+// WriteAt implements vfs.File.
+func (f *quiet) WriteAt(p []byte, at int64) (int, error) {
+	f.try("writing", func() error { _, err := f.File.WriteAt(p, at); return err })
+	return len(p), nil
+}
+
+// Sync implements vfs.File.
+func (f *quiet) Sync() error { return f.try("syncing", f.File.Sync) }
+
+// SyncData implements vfs.File.
+func (f *quiet) SyncData() error { return f.try("syncing", f.File.SyncData) }
+
+// SyncTo implements vfs.File. It syncs all.
+func (f *quiet) SyncTo(int64) (bool, error) { return true, f.SyncData() }
+
+// try does something unless the database has failed. It returns nil.
+func (f *quiet) try(what string, do func() error) error {
+	if f.fs.broken() {
+		return nil
+	}
+	if err := do(); err != nil {
+		f.fs.failed(fmt.Errorf("%s the files of the database: %w", what, err), false)
+	}
+	return nil
+}
