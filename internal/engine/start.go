@@ -226,6 +226,8 @@ func (e *Engine) startedLongAgo(ctx context.Context, o Start) (flawless.Run, boo
 	gone, err := e.store.Gone(ctx, o.ID)
 	r := gone.Run
 	switch {
+	case errors.Is(err, flawless.NotFound):
+		return r, false, fmt.Errorf("starting %s/%s: a run of the id %s is being removed; try again in a moment, or use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
 	case err != nil:
 		return r, false, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	case r.Module != o.Module || r.Workflow != o.Workflow:

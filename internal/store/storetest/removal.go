@@ -43,6 +43,10 @@ func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
 			if err := s.Remove(t.Context(), l, "long", true); err != nil {
 				code(t, "removing it again", err, flawless.NotFound)
 			}
+			again := store.Write{ID: "long", New: true, After: &h}
+			if len(pairs(t, kv, store.Range{From: []byte("rlong\x00"), To: []byte("rlong\x01")})) > 0 {
+				code(t, "a run of an id of which records are left", s.Write(t.Context(), l, again), flawless.Conflict)
+			}
 			if err := s.FinishRemovals(t.Context(), l); err != nil {
 				t.Fatal(err)
 			}
@@ -57,6 +61,7 @@ func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
 			}
 			err = s.Write(t.Context(), l, store.Write{ID: "long", New: true, Keyed: true, After: &h})
 			code(t, "a second run with its key", err, flawless.Conflict)
+			write(t, s, l, again)
 			if !failed {
 				if left < 3 {
 					t.Error("it never died: the test proves nothing")
