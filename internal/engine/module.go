@@ -82,12 +82,19 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	if progress != nil {
 		progress("storing", 0)
 	}
-	m, added, err := e.store.AddModule(ctx, e.lease, m, bin)
+	m, added, err := e.keepModule(ctx, m, bin)
 	e.names.forget()
 	if err == nil && progress != nil {
 		progress("storing", 1)
 	}
 	return m, added, err
+}
+
+// keepModule keeps a module. Its bytes may be there under another name, which nobody removes meanwhile.
+func (e *Engine) keepModule(ctx context.Context, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
+	e.choosing.RLock()
+	defer e.choosing.RUnlock()
+	return e.store.AddModule(ctx, e.lease, m, bin)
 }
 
 func checkManifest(m flawless.Manifest, l *loading) error {

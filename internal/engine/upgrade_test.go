@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 	"github.com/flawless-engine/flawless/internal/store/storetest"
 )
@@ -267,4 +268,47 @@ func TestARunThatWasSetAsideIsTakenUpByAnUpgrade(t *testing.T) {
 			t.Errorf("it became %+v, %v", run, err)
 		}
 	})
+}
+
+// guarded calls at before each Apply.
+type guarded struct {
+	store.KV
+	at func(b *store.Batch)
+}
+
+func (g *guarded) Apply(ctx context.Context, b *store.Batch) error {
+	g.at(b)
+	return g.KV.Apply(ctx, b)
+}
+
+// TestModulesAreNotAddedWhileOneIsRemoved looks that both hold the same lock: the bytes of a module that
+// is removed may be those of one that is added.
+func TestModulesAreNotAddedWhileOneIsRemoved(t *testing.T) {
+	t.Parallel()
+	kv := &guarded{KV: mem.New(), at: func(*store.Batch) {}}
+	e := open(t, kv, Options{})
+	var adds, removals int
+	kv.at = func(b *store.Batch) {
+		what := &adds
+		if len(b.Delete) > 0 {
+			what = &removals
+		}
+		if *what++; e.choosing.TryLock() {
+			e.choosing.Unlock()
+			t.Error("another may change modules meanwhile")
+		}
+	}
+	m, _, err := e.AddModule(t.Context(), "other", fixture().bin, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.RemoveModule(t.Context(), "guest", 0); err != nil {
+		t.Fatal(err)
+	}
+	if adds != 1 || removals != 1 {
+		t.Errorf("modules were written in %d batches and removed in %d, want 1 and 1", adds, removals)
+	}
+	if _, err := e.store.Binary(t.Context(), m.Digest); err != nil {
+		t.Errorf("the bytes of the other: %v", err)
+	}
 }
