@@ -81,14 +81,18 @@ func (s *Store) record(item Item, skip int, seq uint64) (flawless.Record, error)
 
 // checkEntries returns [flawless.TooLarge] for entries that could be written but not read again.
 func checkEntries(entries []flawless.Entry) error {
-	most := len(entries)
+	most, labels := len(entries), 0
 	for i := range entries {
 		if t := entries[i].Turn; t != nil {
 			most = max(most, len(t.Answers), len(t.Calls), len(t.Lines))
+			labels = max(labels, len(t.Labels))
 		}
 	}
 	if most > maxItems {
 		return fmt.Errorf("a turn has %d calls, answers or lines, at most %d can be kept: %w", most, maxItems, flawless.TooLarge)
+	}
+	if labels > maxPairs {
+		return fmt.Errorf("a turn changes %d labels, at most %d changes can be kept: %w", labels, maxPairs, flawless.TooLarge)
 	}
 	return nil
 }

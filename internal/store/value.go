@@ -24,6 +24,7 @@ const (
 	envelope = 5       // bytes around a payload
 	maxValue = 1 << 28 // bytes of a value
 	maxItems = 1 << 20 // of an array: calls, answers or lines of a turn
+	maxPairs = 64      // of a map: fields of a struct, labels
 	maxDepth = 16      // nested maps and arrays
 )
 
@@ -45,7 +46,7 @@ func newCodec() (codec, error) {
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
 		MaxNestedLevels:   maxDepth,
 		MaxArrayElements:  maxItems,
-		MaxMapPairs:       64,
+		MaxMapPairs:       maxPairs,
 		IndefLength:       cbor.IndefLengthForbidden,
 		TagsMd:            cbor.TagsForbidden,
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,

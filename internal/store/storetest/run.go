@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"strings"
 	"testing"
@@ -137,6 +138,13 @@ func testRuns(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 	many := []flawless.Entry{{Turn: &flawless.Turn{Lines: make([]flawless.Line, 1<<20+1)}}}
 	code(t, "a turn with too many lines", s.Write(t.Context(), l, store.Write{ID: "a", Seq: 1, Entries: many}), flawless.TooLarge)
+
+	labels := map[string]string{}
+	for i := range 65 {
+		labels[fmt.Sprint("n", i)] = ""
+	}
+	of := []flawless.Entry{{Turn: &flawless.Turn{Labels: labels}}}
+	code(t, "a turn that changes too many labels", s.Write(t.Context(), l, store.Write{ID: "a", Seq: 1, Entries: of}), flawless.TooLarge)
 }
 
 func testLog(t *testing.T, open func(t *testing.T) store.KV) {
