@@ -31,7 +31,8 @@ type Write struct {
 // Write carries out w: all of it or nothing, and on stable storage when it returns nil.
 //
 // It returns [flawless.Fenced] where l is not the lease that holds, [flawless.Conflict] where w is
-// New and there is a run of that id or records of a removed one, [flawless.Invalid] where w is not consistent in itself,
+// New and there is a run of that id, or records of one that is being removed, [flawless.Invalid] where w
+// is not consistent in itself,
 // [flawless.TooLarge] where a record is above the limits of the format, [flawless.Full] where there
 // is no space; nothing has changed then. After a crash in the middle all of it is there, or nothing.
 func (s *Store) Write(ctx context.Context, l Lease, w Write) error {
