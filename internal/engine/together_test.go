@@ -387,6 +387,18 @@ func TestReplies(t *testing.T) {
 	mustComplete(t, e, "c", "6")
 }
 
+func TestWhoWaitsForNothingAfterAReplyIsStuck(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "lastword", nil, "r")
+	if _, got, err := e.Ask(t.Context(), "r", flawless.Message{Type: "add", Body: flawless.Bytes("2")}); err != nil || string(got) != "2" {
+		t.Errorf("the reply is %s, %v", got, err)
+	}
+	if r := mustEnd(t, e, "r"); r.Status != flawless.Failed || r.Failure.Kind != "stuck" {
+		t.Errorf("it is %+v %+v", r, r.Failure)
+	}
+}
+
 func TestPromisesAreSettledOnce(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()

@@ -36,6 +36,7 @@ func main() {
 	flawless.Workflow("heirs", heirs)
 	flawless.Workflow("impatient", impatient)
 	flawless.Workflow("counter", counter)
+	flawless.Workflow("lastword", lastWord)
 	flawless.Workflow("take", take)
 	flawless.Workflow("keep", keep)
 	flawless.Workflow("add", add)
