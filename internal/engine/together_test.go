@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -202,6 +203,32 @@ func TestCancellingAParentCancelsItsChildren(t *testing.T) {
 			}
 			until(t, e, child, func(r flawless.Run) bool { return r.Status == row.child })
 		})
+	}
+}
+
+// TestWhoSeesAnEndDoesNotAnswerForOthers: a run awaits another with two calls. The end of that is durable
+// and not told yet when the second call finds it.
+func TestWhoSeesAnEndDoesNotAnswerForOthers(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "obey", nil, "r")
+	mustStart(t, e, "empty", 1, "x")
+	mustEnd(t, e, "x")
+	r, err := e.acquire(t.Context(), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.release(r)
+	e.ends.add("x", r, 1)
+	if err := e.awaitEnd(r, &call{Call: flawless.Call{N: 2, Kind: effect.Await, Head: []byte(`{"run":"x"}`)}}); err != nil {
+		t.Fatal(err)
+	}
+	left := e.ends.take("x")
+	for _, w := range left {
+		e.release(w.run)
+	}
+	if len(left) != 1 || left[0].call != 1 {
+		t.Errorf("there wait %+v", left)
 	}
 }
 
