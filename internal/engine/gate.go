@@ -3,6 +3,7 @@ package engine
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -370,6 +371,16 @@ func (g *gates) leave(id string) {
 	}
 	slices.Sort(modules)
 	g.wake(g.shift(slices.Compact(modules)...))
+}
+
+// leaveEnded takes a run away if it has ended by what is stored.
+func (g *gates) leaveEnded(ctx context.Context, id string) error {
+	h, err := g.e.store.Head(ctx, id)
+	if errors.Is(err, flawless.NotFound) || err == nil && h.Run.Status.Ended() {
+		g.leave(id)
+		return nil
+	}
+	return err
 }
 
 // shiftAll lets all runs begin for which there is room.

@@ -490,3 +490,39 @@ func decide(t *testing.T, e *Engine, outside *unhurried) {
 		}
 	}
 }
+
+// TestAStartThatIsRefusedLeavesItsPlace: it has passed the gate of its key when it turns out that its id
+// is that of a run which has ended.
+func TestAStartThatIsRefusedLeavesItsPlace(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		e := open(t, mem.New(), Options{})
+		defer e.Kill()
+		begin := func(id, in string) Start {
+			return Start{Module: "guest", Workflow: "empty", ID: id, Input: []byte(in), Place: flawless.Place{Key: "k", Limit: 1}}
+		}
+		if _, _, err := e.Start(t.Context(), begin("x", "1")); err != nil {
+			t.Fatal(err)
+		}
+		mustEnd(t, e, "x")
+		if _, _, err := e.Start(t.Context(), begin("x", "2")); !errors.Is(err, flawless.Conflict) {
+			t.Errorf("another input: %v", err)
+		}
+		synctest.Wait()
+		if len(e.gates.passed)+len(e.gates.waiting) > 0 {
+			t.Errorf("after another input the gates hold %v %v", e.gates.passed, e.gates.waiting)
+		}
+		e.gates.leave("x")
+		o := begin("x", "1")
+		r, err := e.begin(t.Context(), &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, _, _ = e.accepted(impatient, r, o)
+		synctest.Wait()
+		if len(e.gates.passed)+len(e.gates.waiting) > 0 {
+			t.Errorf("after somebody who did not wait the gates hold %v %v", e.gates.passed, e.gates.waiting)
+		}
+	})
+}

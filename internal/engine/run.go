@@ -386,6 +386,11 @@ func (r *run) write(keep bool) (kept *try) {
 	if err != nil {
 		if !(w.New && errors.Is(err, flawless.Conflict)) {
 			r.e.broken(err)
+			return nil
+		}
+		// It may have passed the gates in the name of the run that is there.
+		if err := r.e.gates.leaveEnded(r.e.performCtx, r.id); err != nil {
+			r.e.log.Error("a run could not be taken away from the gates", "run", r.id, "error", err)
 		}
 		return nil
 	}
