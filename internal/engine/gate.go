@@ -65,7 +65,7 @@ func (g *gates) load(ctx context.Context) error {
 	}
 	for _, s := range g.e.settings.list() {
 		if s.Concurrency > 0 {
-			if err := g.track(ctx, s.Module); err != nil {
+			if err := g.track(ctx, s.Module, false); err != nil {
 				return err
 			}
 		}
@@ -74,8 +74,9 @@ func (g *gates) load(ctx context.Context) error {
 	return nil
 }
 
-// track takes in the open runs of a module, which has a cap from now on.
-func (g *gates) track(ctx context.Context, module string) error {
+// track takes in the open runs of a module, which has a cap from now on. Where runs are driven already,
+// one may have ended, and left, after it was read.
+func (g *gates) track(ctx context.Context, module string, driven bool) error {
 	f := flawless.Filter{Module: module, Status: openStatuses, Limit: 1000}
 	for {
 		runs, next, err := g.e.store.Runs(ctx, f)
@@ -84,6 +85,12 @@ func (g *gates) track(ctx context.Context, module string) error {
 		}
 		for _, r := range runs {
 			g.take(r)
+			if !driven {
+				continue
+			}
+			if err := g.leaveEnded(ctx, r.ID); err != nil {
+				return err
+			}
 		}
 		if f.Cursor = next; next == "" {
 			return nil

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -489,6 +491,44 @@ func decide(t *testing.T, e *Engine, outside *unhurried) {
 			}
 		}
 	}
+}
+
+// interrupted is a database in which something happens once, just after what lies under a key was read.
+type interrupted struct {
+	store.KV
+	key  string
+	then atomic.Pointer[func()]
+}
+
+func (i *interrupted) Get(ctx context.Context, key []byte) ([]byte, error) {
+	v, err := i.KV.Get(ctx, key)
+	if strings.Contains(string(key), i.key) {
+		if then := i.then.Swap(nil); then != nil {
+			(*then)()
+		}
+	}
+	return v, err
+}
+
+// TestARunThatEndsWhileItIsTakenInLeaves: between the reading of it and the taking in.
+func TestARunThatEndsWhileItIsTakenInLeaves(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		kv := &interrupted{KV: mem.New(), key: "brief"}
+		e := open(t, kv, Options{})
+		defer e.Kill()
+		lineUp(t, e, "brief", flawless.Place{})
+		wantRuns(t, e, "without a cap", "brief", "")
+		end := func() { finish(t, e, "brief") }
+		kv.then.Store(&end)
+		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 1 }); err != nil {
+			t.Fatal(err)
+		}
+		if kv.then.Load() != nil {
+			t.Fatal("the run was not read: the test proves nothing")
+		}
+		lineUp(t, e, "next", flawless.Place{})
+		wantRuns(t, e, "under a cap", "next", "")
+	})
 }
 
 // TestAStartThatIsRefusedLeavesItsPlace: it has passed the gate of its key when it turns out that its id
