@@ -111,7 +111,7 @@ func (g *gates) take(r flawless.Run) {
 	} else if g.waiting[r.ID] != nil {
 		return
 	}
-	if r.Status == flawless.Pending && g.passed[r.ID] == nil {
+	if begun := r.Status != flawless.Pending && (r.Status != flawless.Paused || r.Turns > 0); !begun && g.passed[r.ID] == nil {
 		g.wait(w)
 		return
 	}

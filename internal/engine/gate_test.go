@@ -493,6 +493,34 @@ func decide(t *testing.T, e *Engine, outside *unhurried) {
 	}
 }
 
+// TestWhoIsPausedBeforeItBeginsHasNoPlace: also after a restart.
+func TestWhoIsPausedBeforeItBeginsHasNoPlace(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{})
+		pause := func(id string, p flawless.Pause) {
+			t.Helper()
+			if _, err := e.Pause(t.Context(), id, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := flawless.Place{Key: "k", Limit: 1}
+		lineUp(t, e, "a", p)
+		lineUp(t, e, "b", p)
+		pause("a", flawless.Pause{})
+		pause("b", flawless.Pause{})
+		e.Kill()
+		e = open(t, kv, Options{})
+		defer func() { e.Kill() }()
+		pause("b", flawless.Pause{Resume: true})
+		wantRuns(t, e, "after a restart", "", "b")
+		pause("a", flawless.Pause{Resume: true})
+		wantRuns(t, e, "when both go on", "a", "b")
+		finish(t, e, "a")
+		wantRuns(t, e, "when a has ended", "b", "")
+	})
+}
+
 // interrupted is a database in which something happens once, just after what lies under a key was read.
 type interrupted struct {
 	store.KV
