@@ -21,6 +21,7 @@ type clock struct {
 	mu     sync.Mutex
 	queue  timers
 	until  int64 // timers up to here are in the queue
+	anew   bool  // all of them are to be read again
 	change chan struct{}
 	done   chan struct{}
 	once   sync.Once
@@ -33,6 +34,21 @@ func (c *clock) init(e *Engine) {
 
 func (c *clock) stop() { c.once.Do(func() { close(c.done) }) }
 
+// again wakes once more the runs whose timers were due and that could not go on.
+func (c *clock) again() {
+	c.mu.Lock()
+	c.anew = true
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *clock) poke() {
+	select {
+	case c.change <- struct{}{}:
+	default:
+	}
+}
+
 // add takes note of a timer that was just written.
 func (c *clock) add(wake int64, id string) {
 	c.mu.Lock()
@@ -44,10 +60,7 @@ func (c *clock) add(wake int64, id string) {
 	first := c.queue[0].ID == id
 	c.mu.Unlock()
 	if first {
-		select {
-		case c.change <- struct{}{}:
-		default:
-		}
+		c.poke()
 	}
 }
 
@@ -90,6 +103,9 @@ func (c *clock) run() {
 // extend reads the timers of the coming minute when half of the one before is over.
 func (c *clock) extend(now int64) error {
 	c.mu.Lock()
+	if c.anew {
+		c.anew, c.queue, c.until = false, nil, math.MinInt64
+	}
 	from := c.until
 	until := now + int64(horizon)
 	if from > now+int64(horizon)/2 {

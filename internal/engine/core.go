@@ -398,7 +398,8 @@ func (s *state) doubtful() bool {
 	return false
 }
 
-// stuck tells whether nothing can ever wake the guest after this turn, which is not yet taken in.
+// stuck tells whether nothing can ever wake the guest after this turn, which is not yet taken in. A
+// note has no answer, so it wakes nobody, unless it is a bad one.
 func (s *state) stuck(t *flawless.Turn) bool {
 	if t.Wake != 0 || len(s.ready) > len(t.Answers) {
 		return false
@@ -409,7 +410,11 @@ func (s *state) stuck(t *flawless.Turn) bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(t.Calls, func(c flawless.Call) bool { return mayWake(s.kinds[c.Kind]) })
+	return !slices.ContainsFunc(t.Calls, func(c flawless.Call) bool {
+		k := s.kinds[c.Kind]
+		note := k != nil && k.Note && s.understand(c, t.Time).bad == nil
+		return !note && mayWake(k)
+	})
 }
 
 // current is the state as words have it; running is known only to who runs it.

@@ -32,20 +32,16 @@ func (w *ends) add(id string, r *run, call int) {
 	w.runs[id] = append(w.runs[id], waiting{r, call})
 }
 
-// remove takes back that a run waits.
-func (w *ends) remove(id string, r *run) {
+// remove takes back that a call waits. Others of its run may wait for the same end.
+func (w *ends) remove(id string, r *run, call int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.runs[id]) == 0 {
+	i := slices.Index(w.runs[id], waiting{r, call})
+	if i < 0 {
 		return
 	}
-	left := slices.DeleteFunc(w.runs[id], func(x waiting) bool {
-		if x.run == r {
-			r.e.release(r)
-		}
-		return x.run == r
-	})
-	if w.runs[id] = left; len(left) == 0 {
+	r.e.release(r)
+	if w.runs[id] = slices.Delete(w.runs[id], i, i+1); len(w.runs[id]) == 0 {
 		delete(w.runs, id)
 	}
 }

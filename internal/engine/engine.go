@@ -92,6 +92,7 @@ type Engine struct {
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
 	full     atomic.Bool
+	roomy    chan struct{} // there is space again
 	tight    atomic.Bool // the process takes more memory than it should
 	resident func() int64
 	freezing Freezing
@@ -126,6 +127,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime,
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
+		roomy:  make(chan struct{}, 1),
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
@@ -375,13 +377,19 @@ func (e *Engine) noteSpace() bool {
 		return false
 	}
 	full, why := e.space.Full()
-	if e.full.Swap(full) != full && full {
+	switch was := e.full.Swap(full); {
+	case full && !was:
 		e.log.Warn("no new work is taken until there is space", "why", why)
+	case was && !full:
+		select {
+		case e.roomy <- struct{}{}:
+		default:
+		}
 	}
 	return full
 }
 
-// watchSpace sets the runs going again when there is space.
+// watchSpace sets the runs going again when there is space, whoever notices it.
 func (e *Engine) watchSpace() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -390,17 +398,22 @@ func (e *Engine) watchSpace() {
 		case <-e.ctx.Done():
 			return
 		case <-tick.C:
-		}
-		was := e.full.Load()
-		if e.noteSpace() || !was {
-			continue
-		}
-		e.log.Info("there is space again, work goes on")
-		for _, r := range e.all() {
-			r.mu.Lock()
-			r.wakeLocked()
-			r.mu.Unlock()
-			e.release(r)
+			e.noteSpace()
+		case <-e.roomy:
+			e.log.Info("there is space again, work goes on")
+			e.goOn()
 		}
 	}
+}
+
+// goOn sets going the runs that could not compute, be they in memory or not.
+func (e *Engine) goOn() {
+	for _, r := range e.all() {
+		r.mu.Lock()
+		r.wakeLocked()
+		r.mu.Unlock()
+		e.release(r)
+	}
+	e.clock.again()
+	e.recover()
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -500,6 +501,36 @@ func TestAFullDiskTakesNoNewWork(t *testing.T) {
 	kv.SetFull(false)
 	if r := mustEnd(t, e, id); r.Status != flawless.Completed || out.count("/") != 1 {
 		t.Errorf("it is %+v, the outside saw %d", r, out.count("/"))
+	}
+}
+
+// TestWhoComesDueOnAFullDiskGoesOnWhenThereIsSpace: runs leave memory on it, whose timers are over or
+// whose answers have come. Whether there is space again the engine notices by itself, or a start does.
+func TestWhoComesDueOnAFullDiskGoesOnWhenThereIsSpace(t *testing.T) {
+	for _, byStart := range []bool{false, true} {
+		inVirtualTime(t, func(t *testing.T) {
+			kv := mem.New()
+			e := open(t, kv, Options{})
+			defer e.Kill()
+			mustStart(t, e, "sleep", 1, "asks")
+			mustStart(t, e, "stubborn", nil, "sleeps")
+			time.Sleep(time.Hour)
+			kv.SetFull(true)
+			time.Sleep(1000 * time.Hour)
+			synctest.Wait()
+			if h := e.Health(); h.State != "full" || h.Open > 0 {
+				t.Fatalf("it is %+v: the test proves nothing", h)
+			}
+			kv.SetFull(false)
+			if byStart {
+				mustStart(t, e, "empty", 1, "")
+			}
+			for _, id := range []string{"asks", "sleeps"} {
+				if r := mustEnd(t, e, id); r.Status != flawless.Completed {
+					t.Errorf("it is %+v", r)
+				}
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ func (g *gates) load(ctx context.Context) error {
 	}
 	for _, s := range g.e.settings.list() {
 		if s.Concurrency > 0 {
-			if err := g.track(ctx, s.Module); err != nil {
+			if err := g.track(ctx, s.Module, false); err != nil {
 				return err
 			}
 		}
@@ -73,8 +74,9 @@ func (g *gates) load(ctx context.Context) error {
 	return nil
 }
 
-// track takes in the open runs of a module, which has a cap from now on.
-func (g *gates) track(ctx context.Context, module string) error {
+// track takes in the open runs of a module, which has a cap from now on. Where runs are driven already,
+// one may have ended, and left, after it was read.
+func (g *gates) track(ctx context.Context, module string, driven bool) error {
 	f := flawless.Filter{Module: module, Status: openStatuses, Limit: 1000}
 	for {
 		runs, next, err := g.e.store.Runs(ctx, f)
@@ -83,6 +85,12 @@ func (g *gates) track(ctx context.Context, module string) error {
 		}
 		for _, r := range runs {
 			g.take(r)
+			if !driven {
+				continue
+			}
+			if err := g.leaveEnded(ctx, r.ID); err != nil {
+				return err
+			}
 		}
 		if f.Cursor = next; next == "" {
 			return nil
@@ -103,7 +111,7 @@ func (g *gates) take(r flawless.Run) {
 	} else if g.waiting[r.ID] != nil {
 		return
 	}
-	if r.Status == flawless.Pending && g.passed[r.ID] == nil {
+	if begun := r.Status != flawless.Pending && (r.Status != flawless.Paused || r.Turns > 0); !begun && g.passed[r.ID] == nil {
 		g.wait(w)
 		return
 	}
@@ -370,6 +378,16 @@ func (g *gates) leave(id string) {
 	}
 	slices.Sort(modules)
 	g.wake(g.shift(slices.Compact(modules)...))
+}
+
+// leaveEnded takes a run away if it has ended by what is stored.
+func (g *gates) leaveEnded(ctx context.Context, id string) error {
+	h, err := g.e.store.Head(ctx, id)
+	if errors.Is(err, flawless.NotFound) || err == nil && h.Run.Status.Ended() {
+		g.leave(id)
+		return nil
+	}
+	return err
 }
 
 // shiftAll lets all runs begin for which there is room.

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -489,4 +491,106 @@ func decide(t *testing.T, e *Engine, outside *unhurried) {
 			}
 		}
 	}
+}
+
+// TestWhoIsPausedBeforeItBeginsHasNoPlace: also after a restart.
+func TestWhoIsPausedBeforeItBeginsHasNoPlace(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{})
+		pause := func(id string, p flawless.Pause) {
+			t.Helper()
+			if _, err := e.Pause(t.Context(), id, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := flawless.Place{Key: "k", Limit: 1}
+		lineUp(t, e, "a", p)
+		lineUp(t, e, "b", p)
+		pause("a", flawless.Pause{})
+		pause("b", flawless.Pause{})
+		e.Kill()
+		e = open(t, kv, Options{})
+		defer func() { e.Kill() }()
+		pause("b", flawless.Pause{Resume: true})
+		wantRuns(t, e, "after a restart", "", "b")
+		pause("a", flawless.Pause{Resume: true})
+		wantRuns(t, e, "when both go on", "a", "b")
+		finish(t, e, "a")
+		wantRuns(t, e, "when a has ended", "b", "")
+	})
+}
+
+// interrupted is a database in which something happens once, just after what lies under a key was read.
+type interrupted struct {
+	store.KV
+	key  string
+	then atomic.Pointer[func()]
+}
+
+func (i *interrupted) Get(ctx context.Context, key []byte) ([]byte, error) {
+	v, err := i.KV.Get(ctx, key)
+	if strings.Contains(string(key), i.key) {
+		if then := i.then.Swap(nil); then != nil {
+			(*then)()
+		}
+	}
+	return v, err
+}
+
+// TestARunThatEndsWhileItIsTakenInLeaves: between the reading of it and the taking in.
+func TestARunThatEndsWhileItIsTakenInLeaves(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		kv := &interrupted{KV: mem.New(), key: "brief"}
+		e := open(t, kv, Options{})
+		defer e.Kill()
+		lineUp(t, e, "brief", flawless.Place{})
+		wantRuns(t, e, "without a cap", "brief", "")
+		end := func() { finish(t, e, "brief") }
+		kv.then.Store(&end)
+		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 1 }); err != nil {
+			t.Fatal(err)
+		}
+		if kv.then.Load() != nil {
+			t.Fatal("the run was not read: the test proves nothing")
+		}
+		lineUp(t, e, "next", flawless.Place{})
+		wantRuns(t, e, "under a cap", "next", "")
+	})
+}
+
+// TestAStartThatIsRefusedLeavesItsPlace: it has passed the gate of its key when it turns out that its id
+// is that of a run which has ended.
+func TestAStartThatIsRefusedLeavesItsPlace(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		e := open(t, mem.New(), Options{})
+		defer e.Kill()
+		begin := func(id, in string) Start {
+			return Start{Module: "guest", Workflow: "empty", ID: id, Input: []byte(in), Place: flawless.Place{Key: "k", Limit: 1}}
+		}
+		if _, _, err := e.Start(t.Context(), begin("x", "1")); err != nil {
+			t.Fatal(err)
+		}
+		mustEnd(t, e, "x")
+		if _, _, err := e.Start(t.Context(), begin("x", "2")); !errors.Is(err, flawless.Conflict) {
+			t.Errorf("another input: %v", err)
+		}
+		synctest.Wait()
+		if len(e.gates.passed)+len(e.gates.waiting) > 0 {
+			t.Errorf("after another input the gates hold %v %v", e.gates.passed, e.gates.waiting)
+		}
+		e.gates.leave("x")
+		o := begin("x", "1")
+		r, err := e.begin(t.Context(), &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, _, _ = e.accepted(impatient, r, o)
+		synctest.Wait()
+		if len(e.gates.passed)+len(e.gates.waiting) > 0 {
+			t.Errorf("after somebody who did not wait the gates hold %v %v", e.gates.passed, e.gates.waiting)
+		}
+	})
 }

@@ -395,6 +395,11 @@ func (r *run) write(keep bool) (kept *try) {
 	if err != nil {
 		if !(w.New && errors.Is(err, flawless.Conflict)) {
 			r.e.broken(err)
+			return nil
+		}
+		// It may have passed the gates in the name of the run that is there.
+		if err := r.e.gates.leaveEnded(r.e.performCtx, r.id); err != nil {
+			r.e.log.Error("a run could not be taken away from the gates", "run", r.id, "error", err)
 		}
 		return nil
 	}
@@ -434,10 +439,11 @@ func (r *run) head() store.Head {
 	return h
 }
 
-// same tells whether a head need not be written again: only counts differ, which the log knows.
+// same tells whether a head need not be written again: only counts differ, which the log knows. Whether
+// there was a turn is no count: a run may have been paused in its first.
 func same(a, b store.Head) bool {
 	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
-		a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved)
+		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved)
 }
 
 // account is the run as it is at this moment. The caller holds mu.

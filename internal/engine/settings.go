@@ -54,7 +54,7 @@ func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(
 		return s, fmt.Errorf("changing the settings of module %s: %w", module, err)
 	}
 	if capped {
-		err = e.gates.track(ctx, module)
+		err = e.gates.track(ctx, module, true)
 	}
 	e.gates.shiftAll()
 	return s, err

@@ -71,7 +71,7 @@ func (e *Engine) spawn(r *run, c *call) error {
 	}
 	begun, err := e.beginChild(&o)
 	if err != nil {
-		e.ends.remove(o.ID, r)
+		e.ends.remove(o.ID, r, c.N)
 		return err
 	}
 	e.hold(r)
@@ -86,10 +86,10 @@ func (e *Engine) spawn(r *run, c *call) error {
 		}
 		switch {
 		case err != nil:
-			e.ends.remove(o.ID, r)
+			e.ends.remove(o.ID, r, c.N)
 			e.fail(r, c, err)
 		case child.Status.Ended() && !h.Detached:
-			e.ends.remove(o.ID, r)
+			e.ends.remove(o.ID, r, c.N)
 			e.answer(r, c.N, effect.EndAnswer(child))
 		case !waits:
 			e.answer(r, c.N, effect.StartedAnswer(o.ID))
@@ -141,11 +141,11 @@ func (e *Engine) awaitEnd(r *run, c *call) error {
 	e.ends.add(h.Run, r, c.N)
 	other, err := e.Run(e.performCtx, h.Run)
 	if err != nil {
-		e.ends.remove(h.Run, r)
+		e.ends.remove(h.Run, r, c.N)
 		return err
 	}
 	if other.Status.Ended() {
-		e.ends.remove(h.Run, r)
+		e.ends.remove(h.Run, r, c.N)
 		e.answer(r, c.N, effect.EndAnswer(other))
 	}
 	return nil

@@ -108,11 +108,7 @@ func (e *Engine) accepted(ctx context.Context, r *run, o Start) (flawless.Run, b
 	if errors.Is(err, flawless.Conflict) {
 		e.forget(r)
 		e.touch(o.ID) // whoever wanted to wake the run that is there found ours in its place
-		account, started, err := e.startedBefore(ctx, o)
-		if err == nil && account.Status.Ended() {
-			e.gates.leave(o.ID)
-		}
-		return account, started, err
+		return e.startedBefore(ctx, o)
 	}
 	return account, err == nil, err
 }

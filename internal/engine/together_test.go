@@ -207,6 +207,32 @@ func TestCancellingAParentCancelsItsChildren(t *testing.T) {
 	}
 }
 
+// TestWhoSeesAnEndDoesNotAnswerForOthers: a run awaits another with two calls. The end of that is durable
+// and not told yet when the second call finds it.
+func TestWhoSeesAnEndDoesNotAnswerForOthers(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "obey", nil, "r")
+	mustStart(t, e, "empty", 1, "x")
+	mustEnd(t, e, "x")
+	r, err := e.acquire(t.Context(), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.release(r)
+	e.ends.add("x", r, 1)
+	if err := e.awaitEnd(r, &call{Call: flawless.Call{N: 2, Kind: effect.Await, Head: []byte(`{"run":"x"}`)}}); err != nil {
+		t.Fatal(err)
+	}
+	left := e.ends.take("x")
+	for _, w := range left {
+		e.release(w.run)
+	}
+	if len(left) != 1 || left[0].call != 1 {
+		t.Errorf("there wait %+v", left)
+	}
+}
+
 // untilThere waits until a run is known.
 func untilThere(t *testing.T, e *Engine, id string) {
 	t.Helper()
@@ -455,6 +481,18 @@ func TestReplies(t *testing.T) {
 		t.Errorf("who gets no reply is told %v", err)
 	}
 	mustComplete(t, e, "c", "6")
+}
+
+func TestWhoWaitsForNothingAfterAReplyIsStuck(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "lastword", nil, "r")
+	if _, got, err := e.Ask(t.Context(), "r", flawless.Message{Type: "add", Body: flawless.Bytes("2")}); err != nil || string(got) != "2" {
+		t.Errorf("the reply is %s, %v", got, err)
+	}
+	if r := mustEnd(t, e, "r"); r.Status != flawless.Failed || r.Failure.Kind != "stuck" {
+		t.Errorf("it is %+v %+v", r, r.Failure)
+	}
 }
 
 func TestPromisesAreSettledOnce(t *testing.T) {

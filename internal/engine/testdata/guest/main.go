@@ -37,6 +37,7 @@ func main() {
 	flawless.Workflow("hasty", hasty)
 	flawless.Workflow("impatient", impatient)
 	flawless.Workflow("counter", counter)
+	flawless.Workflow("lastword", lastWord)
 	flawless.Workflow("take", take)
 	flawless.Workflow("keep", keep)
 	flawless.Workflow("add", add)

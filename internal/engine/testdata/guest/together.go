@@ -172,6 +172,19 @@ func counter(ctx context.Context, _ any) (int, error) {
 	}
 }
 
+// lastWord replies to a question, and then waits for nothing.
+func lastWord(ctx context.Context, _ any) (any, error) {
+	m, err := flawless.ReceiveMessage[int](ctx, "add")
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Reply(m.Value); err != nil {
+		return nil, err
+	}
+	<-make(chan int)
+	return nil, nil
+}
+
 // Taking says which states a run takes, one within the other.
 type Taking struct {
 	First, Second string
