@@ -81,6 +81,9 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	if p.lost != nil && (p.head.Active || p.head.Wake != 0 || len(p.head.Run.Unresolved) > 0) {
+		return fmt.Errorf("nothing that run %s has left behind is carried on: %w", r.id, cutError(r.id, p.lost, flawless.Damaged))
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.s, r.seq, r.stored, r.written = p.s, p.seq, &p.head, p.seq
