@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -265,13 +266,22 @@ func (e *Engine) setAside(id string, why error) {
 	}
 	after := head
 	after.Active, after.Wake = false, 0
-	after.Run.Problem = why.Error()
 	if !after.Run.Status.Ended() {
-		after.Run.Status = flawless.Unresolved
+		after.Run.Status, after.Run.Problem = flawless.Unresolved, why.Error()
 	}
+	after.Run.Problem = cmp.Or(after.Run.Problem, why.Error())
 	if err := e.store.Write(context.Background(), e.lease, store.Write{ID: id, Before: &head, After: &after}); err != nil {
 		e.log.Error("a run that was set aside could not be marked", "run", id, "error", err)
 	}
+}
+
+// takeBack takes a run that was set aside into the engine's hands again, and returns why it was.
+func (e *Engine) takeBack(id string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	why := e.set[id]
+	delete(e.set, id)
+	return why
 }
 
 func (e *Engine) aside(id string, why error) {

@@ -150,6 +150,9 @@ func (e *Engine) read(ctx context.Context, id string) (past, error) {
 	if err == nil && p.lost != nil {
 		p, err = e.readFrom(ctx, head, true)
 	}
+	if err == nil && head.Run.Status.Ended() && p.s.status == "" {
+		return p, fmt.Errorf("run %s was %s while its log could not be read, which does not have its end: %w", id, head.Run.Status, flawless.Damaged)
+	}
 	return p, err
 }
 
