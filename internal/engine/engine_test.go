@@ -570,6 +570,68 @@ func TestADamagedLogSetsItsRunAside(t *testing.T) {
 	}
 }
 
+// TestARunThatWasSetAsideAndTerminatedHasEnded: its guest could not be made, or its log not be read, while
+// it was terminated. Nothing that is found later makes it go on.
+func TestARunThatWasSetAsideAndTerminatedHasEnded(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"its guest could not be made", "its log could not be read"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kv := mem.New()
+			e := open(t, kv, Options{})
+			mustStart(t, e, "mailbox", 1, "run")
+			until(t, e, "run", func(r flawless.Run) bool { return r.Turns >= 2 })
+			mend := func() {}
+			if name == "its guest could not be made" {
+				r, err := e.acquire(t.Context(), "run")
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.fault(errors.New("its module is gone"))
+				e.release(r)
+			} else {
+				e.Kill()
+				first := []byte("rrun\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")
+				whole, err := kv.Get(t.Context(), first)
+				if err != nil {
+					t.Fatal(err)
+				}
+				put := func(value []byte) {
+					if err := kv.Apply(t.Context(), &store.Batch{Set: []store.Item{{Key: first, Value: value}}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				whole = slices.Clone(whole)
+				put([]byte("nonsense"))
+				mend = func() { put(whole) }
+				e = open(t, kv, Options{})
+			}
+			if r, err := e.Terminate(t.Context(), "run", flawless.Cancel{Who: "ann"}); err != nil || r.Status != flawless.Terminated {
+				t.Fatalf("it is %+v, %v", r, err)
+			}
+			if _, err := e.Terminate(t.Context(), "run", flawless.Cancel{}); !errors.Is(err, flawless.Conflict) {
+				t.Errorf("terminating it again: %v", err)
+			}
+			e.Kill()
+			mend()
+			e = open(t, kv, Options{})
+			if _, err := e.Send(t.Context(), "run", flawless.Message{Type: "number", Body: []byte("7")}); err == nil {
+				t.Error("it takes a message")
+			}
+			r, err := e.Run(t.Context(), "run")
+			if err != nil || r.Status != flawless.Terminated || r.Failure == nil || r.Ended == nil || r.Turns > 2 {
+				t.Errorf("it is %+v, %v", r, err)
+			}
+			for _, status := range flawless.Statuses {
+				page, _, err := e.Runs(t.Context(), flawless.Filter{Status: []flawless.Status{status}})
+				if err != nil || (len(page) == 1) != (status == flawless.Terminated) {
+					t.Errorf("%d runs are listed as %s, %v", len(page), status, err)
+				}
+			}
+		})
+	}
+}
+
 func TestAClockThatGoesBackDoesNotTurnARunBack(t *testing.T) {
 	t.Parallel()
 	var shift atomic.Int64

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,9 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	p, err := e.read(ctx, r.id)
 	if err != nil {
 		return err
+	}
+	if p.lost != nil && (p.head.Active || p.head.Wake != 0 || len(p.head.Run.Unresolved) > 0) {
+		return fmt.Errorf("nothing that run %s has left behind is carried on: %w", r.id, cutError(r.id, p.lost, flawless.Damaged))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -262,13 +266,22 @@ func (e *Engine) setAside(id string, why error) {
 	}
 	after := head
 	after.Active, after.Wake = false, 0
-	after.Run.Problem = why.Error()
 	if !after.Run.Status.Ended() {
-		after.Run.Status = flawless.Unresolved
+		after.Run.Status, after.Run.Problem = flawless.Unresolved, why.Error()
 	}
+	after.Run.Problem = cmp.Or(after.Run.Problem, why.Error())
 	if err := e.store.Write(context.Background(), e.lease, store.Write{ID: id, Before: &head, After: &after}); err != nil {
 		e.log.Error("a run that was set aside could not be marked", "run", id, "error", err)
 	}
+}
+
+// takeBack takes a run that was set aside into the engine's hands again, and returns why it was.
+func (e *Engine) takeBack(id string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	why := e.set[id]
+	delete(e.set, id)
+	return why
 }
 
 func (e *Engine) aside(id string, why error) {

@@ -134,6 +134,10 @@ type past struct {
 	image store.Image // Seq is 0 where there is none
 	turn  int         // turns in it
 	cost  uint64      // of these
+
+	// lost is set where a run that has ended was read without the image that its cut log needs. Which of
+	// its calls are open is not known then, and none is.
+	lost *flawless.Cut
 }
 
 // read reads a run from the store.
@@ -142,8 +146,22 @@ func (e *Engine) read(ctx context.Context, id string) (past, error) {
 	if err != nil {
 		return past{}, err
 	}
+	p, err := e.readFrom(ctx, head, !head.Run.Status.Ended())
+	if err == nil && p.lost != nil {
+		p, err = e.readFrom(ctx, head, true)
+	}
+	if err == nil && head.Run.Status.Ended() && p.s.status == "" {
+		return p, fmt.Errorf("run %s was %s while its log could not be read, which does not have its end: %w", id, head.Run.Status, flawless.Damaged)
+	}
+	return p, err
+}
+
+// readFrom reads a run from its image, where that is asked for and of use, and the log behind it.
+func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (past, error) {
+	id := head.Run.ID
 	p := past{head: head, s: newState(id, e.kinds)}
-	if !head.Run.Status.Ended() {
+	if image {
+		var err error
 		p.image, err = e.store.Image(ctx, id)
 		if err == nil {
 			err = p.s.restore(p.image.State)
@@ -172,12 +190,14 @@ func (e *Engine) read(ctx context.Context, id string) (past, error) {
 			if !head.Run.Status.Ended() {
 				return p, cutError(id, c, flawless.Damaged)
 			}
-			p.seq = c.Next
-			p.s.cost = c.Cost
+			p.lost, p.seq, p.s.cost = c, c.Next, c.Cost
 		}
 	}
 	if p.seq == 0 {
 		return p, fmt.Errorf("the log of run %s is empty: %w", id, flawless.Damaged)
+	}
+	if p.lost != nil {
+		clear(p.s.calls) // those that were answered in what was removed are among them
 	}
 	return p, nil
 }
@@ -228,12 +248,13 @@ func (r *run) freeze() {
 	for r.writing {
 		r.idle.Wait()
 	}
-	if r.inst == nil || len(r.outbox) > 0 || r.failed != nil {
+	if r.inst == nil || r.s.status != "" || len(r.outbox) > 0 || r.failed != nil {
 		r.mu.Unlock()
 		return
 	}
 	m := store.Image{Seq: r.seq, State: r.s.snapshot()}
 	turn, cost := r.s.turn, r.s.cost
+	r.writing = true // an end that is written meanwhile would not see that the log is cut
 	r.mu.Unlock()
 	var err error
 	if m.Guest, err = r.inst.Freeze(); err == nil {
@@ -245,6 +266,8 @@ func (r *run) freeze() {
 	}
 	r.imageTurn, r.imageCost = turn, cost // also where it failed: it is tried again later, not at once
 	r.imaged = r.imaged || err == nil
+	r.writing = false
+	r.idle.Broadcast()
 	r.mu.Unlock()
 	switch {
 	case err == nil:

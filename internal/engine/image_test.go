@@ -142,6 +142,33 @@ func TestAnImageThatIsOfNoUseIsReplayed(t *testing.T) {
 	}
 }
 
+// TestNoImageIsMadeOfARunThatHasEnded: it was terminated while its guest was about to leave.
+func TestNoImageIsMadeOfARunThatHasEnded(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{Rest: time.Hour})
+		defer e.Kill()
+		mustStart(t, e, "sleep", 1, "run")
+		synctest.Wait()
+		r, err := e.acquire(context.Background(), "run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.release(r)
+		if _, err := e.Terminate(context.Background(), "run", flawless.Cancel{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.mu.Lock()
+		r.leaving = true
+		r.wakeLocked()
+		r.mu.Unlock()
+		synctest.Wait()
+		if e.counts.frozen.Load() != 0 {
+			t.Error("one was made")
+		}
+	})
+}
+
 func TestGuestsLeaveWhenMemoryIsTight(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		var taken atomic.Int64

@@ -48,6 +48,27 @@ func (r *run) keep(m store.Image, turn int) error {
 	return nil
 }
 
+// isCut tells whether the log of a run was cut, so that it cannot be read without its image.
+func (e *Engine) isCut(id string) bool {
+	for rec, err := range e.store.Log(context.Background(), id, 0) {
+		return err != nil || rec.Cut != nil
+	}
+	return false
+}
+
+// keepState takes the guest out of the image of a run that has ended. Where it fails the image takes
+// more space, and nothing else.
+func (e *Engine) keepState(id string) {
+	m, err := e.store.Image(context.Background(), id)
+	if err == nil && len(m.Guest) > 0 {
+		m.Guest = nil
+		err = e.store.PutImage(context.Background(), e.lease, id, m)
+	}
+	if err != nil {
+		e.log.Warn("the image of a run that has ended could not be made smaller", "run", id, "error", err)
+	}
+}
+
 func cutError(id string, c *flawless.Cut, code flawless.Code) error {
 	return fmt.Errorf("the first %d turns of the log of run %s were removed, as its module says (--keep-turns): it cannot be made again from its start: %w", c.Turns, id, code)
 }

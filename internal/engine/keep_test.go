@@ -3,11 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -97,6 +100,154 @@ func TestAnUpgradeSaysThatALogWasCut(t *testing.T) {
 		}
 		if r, err := e.Wait(context.Background(), "run"); err != nil || r.Status != flawless.Completed {
 			t.Errorf("on its old code it is %+v, %v", r, err)
+		}
+	})
+}
+
+// outlived is a run that has ended with a cut log, and one call of which is to be tried again.
+type outlived struct {
+	kv  store.KV
+	how Options
+
+	mu   sync.Mutex
+	seen map[string]int // tries, by path
+}
+
+func (o *outlived) tries() map[string]int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.seen)
+}
+
+// outlive lets a run end with a first server that keeps few turns, and returns a second one.
+func outlive(t *testing.T, damage func(kv store.KV)) (*Engine, *outlived) {
+	t.Helper()
+	o := &outlived{kv: mem.New(), seen: map[string]int{}}
+	kinds := echoing(func(path string) { o.mu.Lock(); defer o.mu.Unlock(); o.seen[path]++ })
+	for i := range kinds {
+		if perform := kinds[i].Perform; kinds[i].Name == effect.HTTP {
+			kinds[i].Perform = func(ctx context.Context, try effect.Try) effect.Result {
+				r := perform(ctx, try)
+				r.Again = try.N == 1 && strings.HasSuffix(try.Policy.Title, "/again")
+				return r
+			}
+		}
+	}
+	o.how = Options{Freezing: Freezing{Turns: 5}, Rest: time.Hour, Kinds: kinds}
+	e := open(t, o.kv, o.how)
+	if _, err := e.ChangeSettings(context.Background(), "guest", func(s *flawless.Settings) { s.KeepTurns = 3 }); err != nil {
+		t.Fatal(err)
+	}
+	mustStart(t, e, "outlive", Task{URL: "http://outside.test", N: 24}, "run")
+	time.Sleep(time.Hour + time.Minute)
+	if _, err := e.Send(context.Background(), "run", flawless.Message{Type: "x", Body: []byte("1"), Key: "k"}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := e.Wait(context.Background(), "run"); err != nil || r.Status != flawless.Completed {
+		t.Fatalf("it is %+v, %v", r, err)
+	}
+	e.Kill()
+	if damage != nil {
+		damage(o.kv)
+	}
+	return open(t, o.kv, o.how), o
+}
+
+func loseImage(t *testing.T) func(kv store.KV) {
+	return func(kv store.KV) {
+		if err := kv.Apply(t.Context(), &store.Batch{Delete: [][]byte{[]byte("frun\x00\x01")}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestARunThatEndedWithACutLogBeginsNothingAgain: what it had done before the log goes on is known from
+// its image.
+func TestARunThatEndedWithACutLogBeginsNothingAgain(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e, o := outlive(t, nil)
+		defer e.Kill()
+		log, err := e.Log(context.Background(), "run", 0, 1)
+		if err != nil || log[0].Cut == nil {
+			t.Fatalf("it was not cut: %+v, %v", log, err)
+		}
+		if m, err := e.store.Image(context.Background(), "run"); err != nil || len(m.Guest) > 0 {
+			t.Errorf("its image has a guest of %d bytes, %v", len(m.Guest), err)
+		}
+		children, _, err := e.Runs(context.Background(), flawless.Filter{Parent: "run"})
+		if err != nil || len(children) != 1 {
+			t.Fatalf("its children are %+v, %v", children, err)
+		}
+		if ok, err := e.removeOver(context.Background(), children[0], e.clockNow()); !ok || err != nil {
+			t.Fatalf("its child was not removed: %v", err)
+		}
+		if _, err := e.Send(context.Background(), "run", flawless.Message{Type: "x", Body: []byte("1"), Key: "k"}); err != nil {
+			t.Errorf("a message that came before: %v", err)
+		}
+		if _, err := e.Send(context.Background(), "run", flawless.Message{Type: "x", Body: []byte("1")}); !errors.Is(err, flawless.Conflict) {
+			t.Errorf("another message: %v", err)
+		}
+		time.Sleep(3 * 24 * time.Hour)
+		if n := o.tries(); n["/put"] != 1 || n["/post"] != 1 || n["/again"] != 2 {
+			t.Errorf("the outside saw %v", n)
+		}
+		if children, _, err := e.Runs(context.Background(), flawless.Filter{Parent: "run"}); err != nil || len(children) > 0 {
+			t.Errorf("its child was begun again: %+v, %v", children, err)
+		}
+		r, err := e.Run(context.Background(), "run")
+		if err != nil || r.Status != flawless.Completed || string(r.Output) != `"done"` || len(r.Unresolved) > 0 || r.Problem != "" {
+			t.Errorf("it is %+v, %v", r, err)
+		}
+		if ok, err := e.removeOver(context.Background(), r, e.clockNow()); !ok || err != nil {
+			t.Errorf("it cannot be removed: %v", err)
+		}
+		if _, err := e.store.Image(context.Background(), "run"); !errors.Is(err, flawless.NotFound) {
+			t.Errorf("its image is left: %v", err)
+		}
+	})
+}
+
+// TestACutLogWithoutItsImageBeginsNothingAgain: nobody knows which calls of the run are open.
+func TestACutLogWithoutItsImageBeginsNothingAgain(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e, o := outlive(t, loseImage(t))
+		defer e.Kill()
+		time.Sleep(3 * 24 * time.Hour)
+		for range 2 {
+			r, err := e.Run(context.Background(), "run")
+			if err != nil || r.Status != flawless.Completed || string(r.Output) != `"done"` || !strings.Contains(r.Problem, "--keep-turns") {
+				t.Errorf("it is %+v, %v", r, err)
+			}
+			if _, err := e.Send(context.Background(), "run", flawless.Message{Type: "x", Body: []byte("1")}); err == nil {
+				t.Error("it takes a message")
+			}
+			if n := o.tries(); n["/put"] != 1 || n["/post"] != 1 || n["/again"] != 1 {
+				t.Errorf("the outside saw %v", n)
+			}
+			e.Kill()
+			e = open(t, o.kv, o.how)
+		}
+	})
+}
+
+// TestACutLogWithoutItsImageOfARunThatIsOver: nothing is open, and nothing is missed.
+func TestACutLogWithoutItsImageOfARunThatIsOver(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e, o := outlive(t, nil)
+		time.Sleep(3 * 24 * time.Hour)
+		e.Kill()
+		loseImage(t)(o.kv)
+		e = open(t, o.kv, o.how)
+		defer e.Kill()
+		if _, err := e.Send(context.Background(), "run", flawless.Message{Type: "x", Body: []byte("1")}); !errors.Is(err, flawless.Conflict) {
+			t.Errorf("it takes a message: %v", err)
+		}
+		if n := o.tries(); n["/put"] != 1 || n["/post"] != 1 || n["/again"] != 2 {
+			t.Errorf("the outside saw %v", n)
+		}
+		r, err := e.Run(context.Background(), "run")
+		if err != nil || r.Status != flawless.Completed || string(r.Output) != `"done"` || r.Problem != "" {
+			t.Errorf("it is %+v, %v", r, err)
 		}
 	})
 }

@@ -183,12 +183,16 @@ func (e *Engine) Restart(ctx context.Context, of, id string) (flawless.Run, erro
 // Terminate ends a run without asking it. Calls in flight are not stopped; their outcomes are still
 // logged.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
-	run, err := e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) {
+	end := func(s *state, now int64) ([]flawless.Entry, error) {
 		if s.status != "" {
 			return nil, fmt.Errorf("terminating run %s: it is %s already: %w", id, s.status, flawless.Conflict)
 		}
 		return []flawless.Entry{{At: max(now, s.at), End: terminated(c)}}, nil
-	})
+	}
+	run, err := e.change(ctx, id, end)
+	if errors.Is(err, flawless.Damaged) && e.takeBack(id) != "" { // its log can be read, if only its guest could not be made
+		run, err = e.change(ctx, id, end)
+	}
 	if errors.Is(err, flawless.Damaged) {
 		return e.terminateAside(ctx, id, c, err)
 	}

@@ -359,6 +359,8 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	account := r.account()
 	r.mu.Unlock()
+	cut := w.Forget && r.e.isCut(r.id)
+	w.Forget = w.Forget && !cut
 	r.e.hold(r)
 	defer func() {
 		if kept == nil {
@@ -425,6 +427,9 @@ func (r *run) write(keep bool) (kept *try) {
 		r.e.gates.leave(r.id)
 	}
 	r.e.publish(r.id, account)
+	if cut {
+		r.e.keepState(r.id)
+	}
 	return kept
 }
 

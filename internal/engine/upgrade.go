@@ -349,13 +349,10 @@ func (u *upgrade) finish() flawless.ModuleUpgrade {
 // seize acquires a run and takes the place of whoever drives it, so that it takes no turn until
 // letGo is called. A run that was set aside is taken back into the engine's hands.
 func (e *Engine) seize(ctx context.Context, id string) (*run, error) {
-	e.mu.Lock()
-	why, aside := e.set[id]
-	delete(e.set, id)
-	e.mu.Unlock()
+	why := e.takeBack(id)
 	r, err := e.acquire(ctx, id)
 	if err != nil {
-		if aside && !errors.Is(err, flawless.Damaged) {
+		if why != "" && !errors.Is(err, flawless.Damaged) {
 			e.mu.Lock()
 			e.set[id] = why
 			e.mu.Unlock()

@@ -59,6 +59,7 @@ func main() {
 	flawless.Workflow("conform", conform)
 	flawless.Workflow("echo", echo)
 	flawless.Workflow("site", site)
+	flawless.Workflow("outlive", outlive)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
