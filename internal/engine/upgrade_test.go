@@ -145,6 +145,38 @@ func TestAnUpgradeThatCannotBe(t *testing.T) {
 	}
 }
 
+// TestARunThatIsSeizedHoldsNoPlace: another one that is to be seized waits for it.
+func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{Live: 1, Rest: time.Hour})
+		defer e.Kill()
+		mustStart(t, e, "mailbox", 1, "second")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		mustStart(t, e, "mailbox", 1, "first")
+		time.Sleep(time.Second)
+		first, err := e.seize(context.Background(), "first")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Send(context.Background(), "second", flawless.Message{Type: "number", Body: []byte("7")}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		second, err := e.seize(ctx, "second")
+		if err != nil {
+			t.Errorf("it cannot be seized: %v", err)
+		} else {
+			e.letGo(second)
+		}
+		e.letGo(first)
+		if r, err := e.Wait(context.Background(), "second"); err != nil || string(r.Output) != "[7]" {
+			t.Errorf("it is %+v, %v", r, err)
+		}
+	})
+}
+
 // TestAnUpgradeSurvivesEveryCrash kills the server before and after each write of an upgrade of three
 // runs: each is on one side or the other, and upgrading again moves the rest.
 func TestAnUpgradeSurvivesEveryCrash(t *testing.T) {
