@@ -1,15 +1,18 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 	"github.com/flawless-engine/flawless/internal/store/storetest"
 )
@@ -175,6 +178,41 @@ func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
 			t.Errorf("it is %+v, %v", r, err)
 		}
 	})
+}
+
+// TestAModuleIsNotRemovedFromARunThatIsJustBegun: the store does not have the run yet.
+func TestAModuleIsNotRemovedFromARunThatIsJustBegun(t *testing.T) {
+	t.Parallel()
+	kv := &holding{KV: mem.New(), row: []byte("rrun\x00\x01"), held: make(chan struct{}), goOn: make(chan struct{})}
+	e := open(t, kv, Options{})
+	started := make(chan error, 1)
+	go func() {
+		_, _, err := e.Start(context.Background(), Start{Module: "guest", Workflow: "mailbox", Input: []byte("1"), ID: "run"})
+		started <- err
+	}()
+	<-kv.held
+	if _, err := e.RemoveModule(t.Context(), "guest", 0); !errors.Is(err, flawless.Conflict) {
+		t.Errorf("removing what it needs: %v", err)
+	}
+	close(kv.goOn)
+	if err := <-started; err != nil {
+		t.Error(err)
+	}
+}
+
+// holding is a database of which the first write of a row waits.
+type holding struct {
+	store.KV
+	row        []byte // what its key begins with
+	once       sync.Once
+	held, goOn chan struct{}
+}
+
+func (h *holding) Apply(ctx context.Context, b *store.Batch) error {
+	if slices.ContainsFunc(b.Set, func(i store.Item) bool { return bytes.HasPrefix(i.Key, h.row) }) {
+		h.once.Do(func() { close(h.held); <-h.goOn })
+	}
+	return h.KV.Apply(ctx, b)
 }
 
 // TestAnUpgradeSurvivesEveryCrash kills the server before and after each write of an upgrade of three
