@@ -294,14 +294,15 @@ func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
 			users[digest] = append(users[digest], id)
 		}
 	}
-	for _, r := range e.all() {
+	e.mu.Lock()
+	for _, r := range e.runs { // also those that have just begun, which the store does not have
 		r.mu.Lock()
-		if r.s.status == "" {
+		if r.s.status == "" && r.s.start.Digest != "" {
 			take(r.id, r.s.start.Digest)
 		}
 		r.mu.Unlock()
-		e.release(r)
 	}
+	e.mu.Unlock()
 	for f := (flawless.Filter{Status: openStatuses, Limit: 1000}); ; {
 		page, next, err := e.store.Runs(ctx, f)
 		if err != nil {

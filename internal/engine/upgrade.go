@@ -376,6 +376,7 @@ func (e *Engine) seize(ctx context.Context, id string) (*run, error) {
 	}
 	r.driving = true
 	r.stop = func() {} // what arrives meanwhile is written at once, as while a guest computes
+	r.drop()           // another one that is to be seized may wait for its place
 	r.mu.Unlock()
 	r.flush()
 	return r, nil

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -144,6 +146,73 @@ func TestAnUpgradeThatCannotBe(t *testing.T) {
 	if _, err := e.RemoveModule(t.Context(), "guest", 9); !errors.Is(err, flawless.NotFound) {
 		t.Errorf("removing a version that there is not: %v", err)
 	}
+}
+
+// TestARunThatIsSeizedHoldsNoPlace: another one that is to be seized waits for it.
+func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{Live: 1, Rest: time.Hour})
+		defer e.Kill()
+		mustStart(t, e, "mailbox", 1, "second")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		mustStart(t, e, "mailbox", 1, "first")
+		time.Sleep(time.Second)
+		first, err := e.seize(context.Background(), "first")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Send(context.Background(), "second", flawless.Message{Type: "number", Body: []byte("7")}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		second, err := e.seize(ctx, "second")
+		if err != nil {
+			t.Errorf("it cannot be seized: %v", err)
+		} else {
+			e.letGo(second)
+		}
+		e.letGo(first)
+		if r, err := e.Wait(context.Background(), "second"); err != nil || string(r.Output) != "[7]" {
+			t.Errorf("it is %+v, %v", r, err)
+		}
+	})
+}
+
+// TestAModuleIsNotRemovedFromARunThatIsJustBegun: the store does not have the run yet.
+func TestAModuleIsNotRemovedFromARunThatIsJustBegun(t *testing.T) {
+	t.Parallel()
+	kv := &holding{KV: mem.New(), row: []byte("rrun\x00\x01"), held: make(chan struct{}), goOn: make(chan struct{})}
+	e := open(t, kv, Options{})
+	started := make(chan error, 1)
+	go func() {
+		_, _, err := e.Start(context.Background(), Start{Module: "guest", Workflow: "mailbox", Input: []byte("1"), ID: "run"})
+		started <- err
+	}()
+	<-kv.held
+	if _, err := e.RemoveModule(t.Context(), "guest", 0); !errors.Is(err, flawless.Conflict) {
+		t.Errorf("removing what it needs: %v", err)
+	}
+	close(kv.goOn)
+	if err := <-started; err != nil {
+		t.Error(err)
+	}
+}
+
+// holding is a database of which the first write of a row waits.
+type holding struct {
+	store.KV
+	row        []byte // what its key begins with
+	once       sync.Once
+	held, goOn chan struct{}
+}
+
+func (h *holding) Apply(ctx context.Context, b *store.Batch) error {
+	if slices.ContainsFunc(b.Set, func(i store.Item) bool { return bytes.HasPrefix(i.Key, h.row) }) {
+		h.once.Do(func() { close(h.held); <-h.goOn })
+	}
+	return h.KV.Apply(ctx, b)
 }
 
 // TestAnUpgradeSurvivesEveryCrash kills the server before and after each write of an upgrade of three
