@@ -93,7 +93,7 @@ type Engine struct {
 	dead     atomic.Bool // the drain is over, or the store is gone
 	full     atomic.Bool
 	roomy    chan struct{} // there is space again
-	tight    atomic.Bool // the process takes more memory than it should
+	tight    atomic.Bool   // the process takes more memory than it should
 	resident func() int64
 	freezing Freezing
 	counts   counts

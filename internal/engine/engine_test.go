@@ -632,6 +632,50 @@ func TestARunThatWasSetAsideAndTerminatedHasEnded(t *testing.T) {
 	}
 }
 
+// narrow is a database that refuses what is above the limits, of one run.
+type narrow struct {
+	store.KV
+	id   string
+	full atomic.Bool
+}
+
+func (n *narrow) Apply(ctx context.Context, b *store.Batch) error {
+	record := func(i store.Item) bool { return strings.HasPrefix(string(i.Key), "r"+n.id) }
+	if n.full.Load() && slices.ContainsFunc(b.Set, record) {
+		return flawless.TooLarge
+	}
+	return n.KV.Apply(ctx, b)
+}
+
+func TestARecordAboveTheLimitSetsItsRunAside(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		kv := &narrow{KV: mem.New(), id: "bad"}
+		e := open(t, kv, Options{})
+		defer e.Kill()
+		mustStart(t, e, "obey", nil, "bad")
+		mustStart(t, e, "obey", nil, "good")
+		kv.full.Store(true)
+		if _, err := e.Cancel(t.Context(), "bad", flawless.Cancel{}); !errors.Is(err, flawless.TooLarge) {
+			t.Errorf("cancelling the one: %v", err)
+		}
+		synctest.Wait()
+		if r, err := e.Run(t.Context(), "bad"); err != nil || r.Status != flawless.Unresolved || r.Problem == "" || r.CancelRequested {
+			t.Errorf("it is %+v, %v", r, err)
+		}
+		if _, err := e.Cancel(t.Context(), "good", flawless.Cancel{}); err != nil {
+			t.Errorf("the other run: %v", err)
+		}
+		mustEnd(t, e, "good")
+		if h := e.Health(); h.State != "ok" || h.Aside != 1 {
+			t.Errorf("health %+v", h)
+		}
+		kv.full.Store(false)
+		if r, err := e.Terminate(t.Context(), "bad", flawless.Cancel{}); err != nil || r.Status != flawless.Terminated {
+			t.Errorf("terminating the one: %+v, %v", r, err)
+		}
+	})
+}
+
 func TestAClockThatGoesBackDoesNotTurnARunBack(t *testing.T) {
 	t.Parallel()
 	var shift atomic.Int64

@@ -65,7 +65,7 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			account, err := r.durable(ctx)
-			if !errors.Is(err, flawless.Conflict) {
+			if !errors.Is(err, flawless.Conflict) && !errors.Is(err, flawless.TooLarge) {
 				return account, err
 			}
 		}

@@ -395,13 +395,22 @@ func (r *run) write(keep bool) (kept *try) {
 		close(r.loaded)
 	}
 	if err != nil {
-		if !(w.New && errors.Is(err, flawless.Conflict)) {
+		switch tooLarge := errors.Is(err, flawless.TooLarge); {
+		case w.New && (tooLarge || errors.Is(err, flawless.Conflict)):
+			// It may have passed the gates, in the name of the run that is there.
+			if err := r.e.gates.leaveEnded(r.e.performCtx, r.id); err != nil {
+				r.e.log.Error("a run could not be taken away from the gates", "run", r.id, "error", err)
+			}
+		case tooLarge: // nothing has changed: what is in memory of it is void, and the others go on
+			r.e.setAside(r.id, err)
+			r.mu.Lock()
+			r.problem = err.Error()
+			account = r.account()
+			r.mu.Unlock()
+			r.e.tasks.Go(func() { r.e.forget(r) })
+			r.e.publish(r.id, account)
+		default:
 			r.e.broken(err)
-			return nil
-		}
-		// It may have passed the gates in the name of the run that is there.
-		if err := r.e.gates.leaveEnded(r.e.performCtx, r.id); err != nil {
-			r.e.log.Error("a run could not be taken away from the gates", "run", r.id, "error", err)
 		}
 		return nil
 	}
