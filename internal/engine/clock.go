@@ -39,14 +39,7 @@ func (c *clock) again() {
 	c.mu.Lock()
 	c.anew = true
 	c.mu.Unlock()
-	c.poke()
-}
-
-func (c *clock) poke() {
-	select {
-	case c.change <- struct{}{}:
-	default:
-	}
+	poke(c.change)
 }
 
 // add takes note of a timer that was just written.
@@ -60,7 +53,7 @@ func (c *clock) add(wake int64, id string) {
 	first := c.queue[0].ID == id
 	c.mu.Unlock()
 	if first {
-		c.poke()
+		poke(c.change)
 	}
 }
 

@@ -381,10 +381,7 @@ func (e *Engine) noteSpace() bool {
 	case full && !was:
 		e.log.Warn("no new work is taken until there is space", "why", why)
 	case was && !full:
-		select {
-		case e.roomy <- struct{}{}:
-		default:
-		}
+		poke(e.roomy)
 	}
 	return full
 }

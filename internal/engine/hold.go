@@ -122,7 +122,7 @@ func (e *Engine) release(r *run) {
 	e.settle(r)
 }
 
-// rest is called when nobody drives a run any more.
+// rest is called when nobody drives a run any more, or writes for it.
 func (e *Engine) rest(r *run) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,15 +1,35 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"testing"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
+
+// beginHeld begins the run "r", acquired, and returns when its first write is done and told to all but those
+// who follow the run. They are told, and its driver goes on, when goOn is called.
+func beginHeld(t *testing.T, e *Engine, workflow string, in any) (r *run, goOn func()) {
+	t.Helper()
+	topic, done := e.subscribe("r")
+	t.Cleanup(done)
+	w := &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
+	e.mu.Lock()
+	e.watches[w] = struct{}{}
+	e.mu.Unlock()
+	topic.mu.Lock()
+	r, err := e.begin(t.Context(), &Start{Module: "guest", Workflow: workflow, ID: "r", Input: input(t, in)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-w.more
+	e.mu.Lock()
+	delete(e.watches, w)
+	e.mu.Unlock()
+	return r, topic.mu.Unlock
+}
 
 // TestARunStaysWhileATryIsLeft: between the end of the driving and the performing of the try that it has
 // left, somebody lets go of the run and its guest leaves memory. The run must not: a second one, made again
@@ -18,23 +38,9 @@ func TestARunStaysWhileATryIsLeft(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})
-	topic, done := e.subscribe("r")
-	defer done()
-	w := &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
-	e.mu.Lock()
-	e.watches[w] = struct{}{}
-	e.mu.Unlock()
-
-	topic.mu.Lock()
-	r, err := e.begin(t.Context(), &Start{Module: "guest", Workflow: "script", ID: "r",
-		Input: input(t, map[string]any{"url": out.URL, "steps": []map[string]any{{"put": "/put"}, {"post": "/post"}}})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-w.more
+	r, goOn := beginHeld(t, e, "script", map[string]any{"url": out.URL, "steps": []map[string]any{{"put": "/put"}, {"post": "/post"}}})
 	e.mu.Lock() // the driver has written and told, and gets no further than to the end of its driving
-	delete(e.watches, w)
-	topic.mu.Unlock()
+	goOn()
 	r.mu.Lock()
 	for r.driving {
 		r.idle.Wait()
@@ -62,49 +68,16 @@ func TestARunStaysWhileATryIsLeft(t *testing.T) {
 func TestWhatFollowsAWriteComesBeforeTheNext(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
-	topic, done := e.subscribe("r")
-	defer done()
-	w := &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
-	e.mu.Lock()
-	e.watches[w] = struct{}{}
-	e.mu.Unlock()
-	topic.mu.Lock()
-	r, err := e.begin(t.Context(), &Start{Module: "guest", Workflow: "mailbox", ID: "r", Input: input(t, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-w.more // of all that is told, that of the topic is left
+	r, goOn := beginHeld(t, e, "mailbox", 1)
 	r.mu.Lock()
 	if r.written == 0 || !r.writing {
 		t.Errorf("%d records are written, and the next may be written already: %v", r.written, !r.writing)
 	}
 	r.mu.Unlock()
-	topic.mu.Unlock()
+	goOn()
 	e.release(r)
 	mustSend(t, e, "r", "number", "1")
 	mustComplete(t, e, "r", "[1]")
-}
-
-// gated is a database that holds a write back.
-type gated struct {
-	store.KV
-	what       []byte        // in a key of that write
-	seen, pass chan struct{} // closed when it has come, and to let it pass
-}
-
-func (g *gated) Apply(ctx context.Context, b *store.Batch) error {
-	for _, item := range b.Set {
-		if bytes.Contains(item.Key, g.what) {
-			select {
-			case <-g.seen:
-			default:
-				close(g.seen)
-			}
-			<-g.pass
-			break
-		}
-	}
-	return g.KV.Apply(ctx, b)
 }
 
 // TestNothingIsRefusedForWhatIsNotDurable: an end that a crash may undo is no reason yet.
@@ -115,8 +88,8 @@ func TestNothingIsRefusedForWhatIsNotDurable(t *testing.T) {
 	mustStart(t, e, "mailbox", 1, "the-box")
 	until(t, e, "the-box", func(r flawless.Run) bool { return r.Turns >= 2 })
 	e.Kill()
-	g := &gated{KV: kv, what: []byte("the-box"), seen: make(chan struct{}), pass: make(chan struct{})}
-	e, err := reopen(t, g, Options{})
+	held := &holding{KV: kv, row: []byte("rthe-box\x00\x01"), held: make(chan struct{}), goOn: make(chan struct{})}
+	e, err := reopen(t, held, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +99,7 @@ func TestNothingIsRefusedForWhatIsNotDurable(t *testing.T) {
 		_, err := e.Terminate(t.Context(), "the-box", flawless.Cancel{})
 		told <- err
 	}()
-	<-g.seen
+	<-held.held
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // nothing waits longer than this
 	if _, err := e.Cancel(ctx, "the-box", flawless.Cancel{}); !errors.Is(err, context.Canceled) {
@@ -135,7 +108,7 @@ func TestNothingIsRefusedForWhatIsNotDurable(t *testing.T) {
 	if _, err := e.Send(ctx, "the-box", flawless.Message{Type: "number", Body: []byte("1")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a message was answered with %v", err)
 	}
-	close(g.pass)
+	close(held.goOn)
 	if err := <-told; err != nil {
 		t.Error(err)
 	}

@@ -81,7 +81,7 @@ func (l *limits) take(c *call) (waits string, ok bool) {
 		return "", true
 	case len(one.order) == 0 && one.pass(now):
 		if one.want(now) > one.kept {
-			l.poke()
+			poke(l.kick)
 		}
 		return "", true
 	}
@@ -149,14 +149,7 @@ func (l *limits) line(r *run, w lined) {
 	}
 	one.calls[r.id] = append(one.calls[r.id], paced{r, w.try})
 	l.mu.Unlock()
-	l.poke()
-}
-
-func (l *limits) poke() {
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
+	poke(l.kick)
 }
 
 // run hands out places when their time comes, until the engine stops.
@@ -252,7 +245,7 @@ func (l *limits) grant(one *limit, q paced) {
 			l.mu.Lock()
 			one.Busy -= int64(one.Interval())
 			l.mu.Unlock()
-			l.poke()
+			poke(l.kick)
 		}
 		return
 	}
@@ -311,7 +304,7 @@ func (e *Engine) SetLimit(ctx context.Context, set flawless.Limit) (flawless.Lim
 	one.Limit, one.kept = set, kept
 	l.any.Store(true)
 	l.mu.Unlock()
-	l.poke()
+	poke(l.kick)
 	return set, nil
 }
 

@@ -322,11 +322,15 @@ func (r *run) detach() func() {
 
 // flush writes what is in the outbox, and performs what waited for it. When it returns, everything
 // that was in the outbox when it was called is durable, or the engine has stopped.
-func (r *run) flush() { r.write(false) }
+func (r *run) flush() {
+	r.write(false)
+	r.e.rest(r) // who drives it may have ended meanwhile
+}
 
-// write is flush; with keep it returns one of the tries to be performed, unperformed, for which the run is
-// held. Between the write and all that follows from it the run is held, too: nobody may make a second one
-// of it from the log, which would find the tries lost that are just to be performed.
+// write is flush for whoever drives the run; with keep it returns one of the tries to be performed,
+// unperformed, for which the run is held. Until all that follows from the write is under way the run stays
+// in memory: nobody may make a second one of it from the log, which would find the tries lost that are just
+// to be performed.
 func (r *run) write(keep bool) (kept *try) {
 	r.mu.Lock()
 	for r.writing {
@@ -361,17 +365,11 @@ func (r *run) write(keep bool) (kept *try) {
 	r.mu.Unlock()
 	cut := w.Forget && r.e.isCut(r.id)
 	w.Forget = w.Forget && !cut
-	r.e.hold(r)
-	defer func() {
-		if kept == nil {
-			r.e.release(r)
-		}
-	}()
 
 	err := r.e.write(w)
 
-	// Nobody writes on before all that follows from this write is under way and told, in the order of
-	// the records: what follows from a later one must not come before it.
+	// Nobody writes on, and the run stays, before all that follows from this write is under way and told,
+	// in the order of the records: what follows from a later one must not come before it.
 	defer func() {
 		r.mu.Lock()
 		r.writing = false
@@ -422,6 +420,7 @@ func (r *run) write(keep bool) (kept *try) {
 	for _, p := range batch {
 		for _, t := range p.tries {
 			if keep && kept == nil {
+				r.e.hold(r)
 				kept = &t
 				continue
 			}

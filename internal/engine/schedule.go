@@ -67,7 +67,7 @@ func (c *scheduler) adopt(s *scheduled) {
 	c.all[s.t.Name] = s
 	c.mu.Unlock()
 	s.wake = time.Unix(0, 1)
-	c.poke()
+	poke(c.kick)
 }
 
 // checkSchedule returns the timetable of a new schedule, with all defaults.
@@ -149,7 +149,7 @@ func (e *Engine) changeSchedule(name string, f func(t *timetable)) (flawless.Sch
 			return err
 		}
 		s.wake = time.Unix(0, 1)
-		e.schedules.poke()
+		poke(e.schedules.kick)
 		return nil
 	})
 }

@@ -54,13 +54,6 @@ func (c *scheduler) load(ctx context.Context) error {
 	return nil
 }
 
-func (c *scheduler) poke() {
-	select {
-	case c.kick <- struct{}{}:
-	default:
-	}
-}
-
 // run looks at schedules when their time comes, until the engine stops.
 func (c *scheduler) run() {
 	for {
@@ -210,6 +203,6 @@ func (c *scheduler) attend(s *scheduled) {
 		s.mu.Lock()
 		s.ends, s.wake = false, time.Unix(0, 1)
 		s.mu.Unlock()
-		c.poke()
+		poke(c.kick)
 	})
 }

@@ -77,3 +77,11 @@ func (t *tasks) Wait() {
 	}
 	t.idle = nil
 }
+
+// poke wakes a goroutine that waits at a channel with room for one, now or when it looks there next.
+func poke(kick chan<- struct{}) {
+	select {
+	case kick <- struct{}{}:
+	default:
+	}
+}

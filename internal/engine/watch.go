@@ -206,10 +206,7 @@ func (w *watch) put(r flawless.Run) {
 	}
 	w.runs[r.ID] = r
 	w.mu.Unlock()
-	select {
-	case w.more <- struct{}{}:
-	default:
-	}
+	poke(w.more)
 }
 
 func (w *watch) take() []flawless.Run {
