@@ -37,7 +37,7 @@ func bitsOfGuest(ctx context.Context, bin []byte) (b bits, err error) {
 		if err != nil {
 			return b, errors.Join(err, r.Close(ctx))
 		}
-		runs := []string{"fan", "random", "floats"}
+		runs := []string{"fan", "early fan", "random", "floats"}
 		if !o.Interpreter { // wazero's own limit for that is 2,000 calls, below ours
 			runs = append(runs, "deep")
 		}

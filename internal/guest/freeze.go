@@ -18,7 +18,7 @@ import (
 // FrozenFormat is the number of the format of a frozen guest, and of everything that its memory
 // depends on: the rewriter, the guest interface, how the base image is made. A change of any gets a
 // new number; what was frozen before is then replayed from the log.
-const FrozenFormat = 1
+const FrozenFormat = 2
 
 // Freeze returns the guest as bytes that Thaw takes, in this process or another one: the pages that
 // differ from the base image, globals, and what the host knows of the guest. The guest must be
@@ -104,7 +104,7 @@ func (f *frozen) bytes(b []byte)  { f.number(uint64(len(b))); f.b = append(f.b, 
 
 // write appends numbers as varints, and bytes with their length before them.
 func (f *frozen) write(i *Instance, random []byte) {
-	for _, n := range []int64{i.now, int64(i.made), int64(i.order), int64(i.turns)} {
+	for _, n := range []int64{i.now, int64(i.made), int64(i.order), int64(i.turns), int64(i.timerless)} {
 		f.number(uint64(n))
 	}
 	f.bytes(random)
@@ -168,7 +168,10 @@ func (f *frozen) fail() {
 
 // read fills an instance that is the base image.
 func (f *frozen) read(i *Instance) {
-	i.now, i.made, i.order, i.turns = int64(f.take()), int(f.take()), int(f.take()), int(f.take())
+	i.now, i.made, i.order, i.turns, i.timerless = int64(f.take()), int(f.take()), int(f.take()), int(f.take()), int(f.take())
+	if i.timerless < mayHaveTimers || i.timerless > timerlessYet {
+		f.fail()
+	}
 	i.random = new(rand.ChaCha8)
 	if err := i.random.UnmarshalBinary(f.taken()); err != nil {
 		f.fail()

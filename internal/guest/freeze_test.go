@@ -11,10 +11,10 @@ import (
 
 // lifeFrozen is life in which the guest is frozen after every turn, and thawed in turn by each of
 // the modules.
-func lifeFrozen(t *testing.T, ms []*Module, seed byte) (outs []Out, hashes [][32]byte, sizes []int) {
+func lifeFrozen(t *testing.T, ms []*Module, workflow string, seed byte) (outs []Out, hashes [][32]byte, sizes []int) {
 	t.Helper()
-	i := begin(t, ms[0], "fan", seed)
-	start := Start{Run: "wkf_1", Module: "basic", Workflow: "w", Input: []byte(`"fan"`), Seed: bytes.Repeat([]byte{seed}, 32), Time: began}
+	i := begin(t, ms[0], workflow, seed)
+	start := Start{Run: "wkf_1", Module: "basic", Workflow: "w", Input: []byte(`"` + workflow + `"`), Seed: bytes.Repeat([]byte{seed}, 32), Time: began}
 	defer func() { i.Release() }()
 	in := In{Time: began}
 	for n := range 20 {
@@ -55,15 +55,17 @@ func lifeFrozen(t *testing.T, ms []*Module, seed byte) (outs []Out, hashes [][32
 func TestAFrozenGuestGoesOnAsIfNothingHadHappened(t *testing.T) {
 	t.Parallel()
 	ms := []*Module{load(t, Options{}), load(t, Options{copied: true}), load(t, Options{Interpreter: true}), load(t, Options{})}
-	outs, hashes := life(t, ms[0], 1)
-	frozenOuts, frozenHashes, sizes := lifeFrozen(t, ms, 1)
-	if !reflect.DeepEqual(outs, frozenOuts) {
-		t.Errorf("turns differ:\n%+v\n%+v", outs, frozenOuts)
+	for _, workflow := range []string{"fan", "early fan"} {
+		outs, hashes := lifeOf(t, ms[0], workflow, 1)
+		frozenOuts, frozenHashes, sizes := lifeFrozen(t, ms, workflow, 1)
+		if !reflect.DeepEqual(outs, frozenOuts) {
+			t.Errorf("%s: turns differ:\n%+v\n%+v", workflow, outs, frozenOuts)
+		}
+		if !reflect.DeepEqual(hashes, frozenHashes) {
+			t.Errorf("%s: memory differs", workflow)
+		}
+		t.Logf("%s: frozen it has %d bytes", workflow, sizes)
 	}
-	if !reflect.DeepEqual(hashes, frozenHashes) {
-		t.Error("memory differs")
-	}
-	t.Logf("frozen it has %d bytes", sizes)
 }
 
 func TestWhatCannotBeThawedIsDamaged(t *testing.T) {

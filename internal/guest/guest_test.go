@@ -19,7 +19,19 @@ import (
 const began = 1_700_000_000_000_000_000
 
 // build compiles a guest of testdata once for all tests.
-var build = sync.OnceValues(func() ([]byte, error) {
+var build = sync.OnceValues(func() ([]byte, error) { return buildWith("") })
+
+// olderRelease is the newest of the release of Go before this one. It is fetched where it is not there.
+const olderRelease = "go1.25.5"
+
+// releases are the guests that the two newest releases of Go build.
+var releases = map[string]func() ([]byte, error){
+	"this release":   build,
+	"the one before": sync.OnceValues(func() ([]byte, error) { return buildWith(olderRelease) }),
+}
+
+// buildWith builds the guest with a toolchain; "" is the one that runs the tests.
+func buildWith(toolchain string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "guest")
 	if err != nil {
 		return nil, err
@@ -29,11 +41,14 @@ var build = sync.OnceValues(func() ([]byte, error) {
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
 	cmd.Dir = filepath.Join("testdata", "basic")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
+	if toolchain != "" {
+		cmd.Env = append(cmd.Env, "GOTOOLCHAIN="+toolchain)
+	}
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%v: %s", err, text)
 	}
 	return os.ReadFile(out)
-})
+}
 
 // compiled is a folder for compiled guests, which takes a second for each without it.
 var compiled = sync.OnceValue(func() string {
@@ -58,6 +73,11 @@ func TestMain(m *testing.M) {
 }
 
 func load(t testing.TB, o Options) *Module {
+	t.Helper()
+	return loadBuilt(t, build, o)
+}
+
+func loadBuilt(t testing.TB, build func() ([]byte, error), o Options) *Module {
 	t.Helper()
 	bin, err := build()
 	if err != nil {
@@ -98,7 +118,12 @@ func reply(c flawless.Call) flawless.Answer {
 // life runs the fan workflow to its end and returns what the turns brought and the hash after each.
 func life(t *testing.T, m *Module, seed byte) (outs []Out, hashes [][32]byte) {
 	t.Helper()
-	i := begin(t, m, "fan", seed)
+	return lifeOf(t, m, "fan", seed)
+}
+
+func lifeOf(t *testing.T, m *Module, workflow string, seed byte) (outs []Out, hashes [][32]byte) {
+	t.Helper()
+	i := begin(t, m, workflow, seed)
 	defer i.Release()
 	in := In{Time: began}
 	for range 20 {
@@ -174,7 +199,15 @@ func TestAReplayIsTheSameBitForBit(t *testing.T) {
 
 func TestRunsDoNotShareRandomness(t *testing.T) {
 	t.Parallel()
-	m := load(t, Options{})
+	for name, build := range releases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			runsDoNotShareRandomness(t, loadBuilt(t, build, Options{}))
+		})
+	}
+}
+
+func runsDoNotShareRandomness(t *testing.T, m *Module) {
 	draw := func(seed byte) string {
 		i := begin(t, m, "random", seed)
 		defer i.Release()

@@ -56,6 +56,7 @@ type Instance struct {
 	turnCtx    context.Context
 	out        Out
 	over       bool // the idle descriptor is readable
+	timerless  int
 	partial    [2][]byte
 	filled     int64 // units at the last refill
 	used       uint64
@@ -128,11 +129,13 @@ func (i *Instance) begins(s Start) {
 
 // tell makes the head of the answer of call 0.
 func (i *Instance) tell(self flawless.Self) {
-	head := map[string]string{"run": self.Run, "module": i.module, "workflow": i.workflow, "secrets": i.secrets}
-	if self.URL != "" {
-		head["url"] = self.URL
-	}
-	b, err := json.Marshal(head)
+	b, err := json.Marshal(struct {
+		Module   string `json:"module"`
+		Run      string `json:"run"`
+		Secrets  string `json:"secrets"`
+		URL      string `json:"url,omitempty"`
+		Workflow string `json:"workflow"`
+	}{i.module, self.Run, i.secrets, self.URL, i.workflow})
 	if err != nil {
 		panic("guest: strings that are not JSON: " + err.Error())
 	}

@@ -39,6 +39,7 @@ type Module struct {
 	globals    []uint64 // of the base image
 	pages      uint32   // of the base image
 	generators []uint32
+	timerless  int      // what is known of the base image's timers
 	tracing    *tracing // nil: its guests are not traced
 
 	mu     sync.Mutex
@@ -185,7 +186,7 @@ func (m *Module) initialise(ctx context.Context, isGo bool) (manifest []byte, er
 			return nil, err
 		}
 		m.base.sum = sha256.Sum256(m.base.bytes)
-		m.globals, m.pages = i.readGlobals(), uint32(len(b)>>16)
+		m.globals, m.pages, m.timerless = i.readGlobals(), uint32(len(b)>>16), i.timerless
 	}
 	return i.described, nil
 }
@@ -330,6 +331,7 @@ func (m *Module) take(ctx context.Context, s Start) (*Instance, error) {
 	for k, g := range i.globals {
 		g.Set(m.globals[k])
 	}
+	i.timerless = m.timerless
 	return i, nil
 }
 

@@ -32,7 +32,9 @@ const (
 
 // poll is how a guest says what it waits for. One that would block, and finds no answer and no timer
 // that is new to it, is the end of the turn (docs/formats.md, "Delivery"). A poll that would not block
-// is answered without looking at answers: the scheduler of a guest must see the same at every replay.
+// is answered without looking at answers: the scheduler of a guest must see the same at every replay. One
+// with a timeout of zero that has the early descriptor ends the turn, too, where nothing is there and the
+// guest can have no timer.
 //
 //	in      subscriptions of 48 bytes
 //	out     room for as many events of 32 bytes
@@ -47,43 +49,63 @@ func poll(i *Instance, s []uint64) uint32 {
 	if !inside {
 		return efault
 	}
-	idle, none, known := i.subscribe(b)
+	look, known := i.subscribe(b)
 	switch {
 	case !known:
 		return einval
-	case none:
+	case look.none && look.early && i.timerless > mayHaveTimers && i.blocks():
+		i.end()
+	case look.none:
 		i.mark(func(s *subscription) bool { return s.none })
-	case !idle:
+	case !look.idle:
 		i.mark(func(s *subscription) bool { return s.kind == 0 })
+	case i.blocks():
+		i.end()
 	default:
-		if !i.ready() {
-			i.over = true
-			i.rest()
-			i.mark(func(s *subscription) bool { return s.kind != 0 && s.fd == idleFD })
-		}
+		i.ready()
+	}
+	switch {
+	case look.idle && !look.clock:
+		i.timerless = timerlessYet
+	case look.idle && !look.none:
+		i.timerless = mayHaveTimers
 	}
 	return i.emit(out, result)
 }
 
-// subscribe reads the subscriptions: is idle among them, and a clock with a timeout of zero, and
-// are all of a kind that is known.
-func (i *Instance) subscribe(b []byte) (idle, none, known bool) {
+// What is known of a guest's timers: that it has none, from a poll without a clock to the next reading of a
+// clock, without which nobody can make one. The first reading after such a poll is the scheduler's own.
+const (
+	mayHaveTimers = iota
+	isTimerless
+	timerlessYet // and the scheduler has not read the clock
+)
+
+// looked says what the subscriptions of a poll have among them.
+type looked struct {
+	idle, early bool // a descriptor that is ready when the turn is over; the early one
+	clock, none bool // a clock; one with a timeout of zero
+}
+
+// subscribe reads the subscriptions: what is among them, and are all of a kind that is known.
+func (i *Instance) subscribe(b []byte) (look looked, known bool) {
 	i.subs = i.subs[:0]
 	for ; len(b) > 0; b = b[subscriptionSize:] {
 		s := subscription{user: binary.LittleEndian.Uint64(b), kind: b[8]}
 		switch s.kind {
 		case 0:
 			s.delay, s.none = i.delay(b)
-			none = none || s.none
+			look.clock, look.none = true, look.none || s.none
 		case 1, 2:
 			s.fd = binary.LittleEndian.Uint32(b[16:])
-			idle = idle || s.fd == idleFD
+			look.idle = look.idle || isIdle(s.fd)
+			look.early = look.early || s.fd == earlyFD
 		default:
-			return false, false, false
+			return look, false
 		}
 		i.subs = append(i.subs, s)
 	}
-	return idle, none, true
+	return look, true
 }
 
 // delay is when a clock subscription is due, from now, and whether its timeout is zero.
@@ -107,30 +129,48 @@ func (i *Instance) mark(chosen func(*subscription) bool) {
 	}
 }
 
-// ready marks what a poll need not wait for: calls that were answered, descriptors that are none,
-// and clocks whose time has come.
-func (i *Instance) ready() (any bool) {
+// place is where a subscription stands among the events: calls that were answered in their order, descriptors
+// that are none, and clocks whose time has come; 0 where it is none of these.
+func (i *Instance) place(s *subscription) (order int, fault uint16) {
+	switch known, ours := i.known(s.fd); {
+	case s.kind == 0 && s.delay <= 0:
+		return placeClock, 0
+	case s.kind == 0 || isIdle(s.fd):
+		return 0, 0
+	case !known:
+		return placeOther, ebadf
+	case !ours:
+		return placeOther, 0
+	}
+	return i.visible[int(s.fd-firstFD)].order, 0
+}
+
+// blocks tells whether there is nothing that a poll need not wait for, but for a timeout of zero.
+func (i *Instance) blocks() bool {
+	for k := range i.subs {
+		if s := &i.subs[k]; !s.none {
+			if order, _ := i.place(s); order > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ready makes events of what a poll need not wait for.
+func (i *Instance) ready() {
 	for k := range i.subs {
 		s := &i.subs[k]
-		switch known, ours := i.known(s.fd); {
-		case s.kind == 0:
-			if s.delay <= 0 {
-				s.order = placeClock
-			}
-		case s.fd == idleFD:
-		case !known:
-			s.order, s.fault = placeOther, ebadf
-		case !ours:
-			s.order = placeOther
-		default:
-			s.order = i.visible[int(s.fd-firstFD)].order
-		}
-		any = any || s.order > 0
+		s.order, s.fault = i.place(s)
 	}
-	if any {
-		slices.SortStableFunc(i.subs, func(a, b subscription) int { return cmp.Compare(a.order, b.order) })
-	}
-	return any
+	slices.SortStableFunc(i.subs, func(a, b subscription) int { return cmp.Compare(a.order, b.order) })
+}
+
+// end ends the turn, and takes down the next timer of the guest.
+func (i *Instance) end() {
+	i.over = true
+	i.rest()
+	i.mark(func(s *subscription) bool { return s.kind != 0 && isIdle(s.fd) })
 }
 
 // emit writes the events: user data (8), error (2), type (1), and of a descriptor the number of
@@ -163,7 +203,7 @@ func (i *Instance) rest() {
 	i.out.Wake = 0
 	wake := int64(math.MaxInt64)
 	for _, s := range i.subs {
-		if s.kind == 0 {
+		if s.kind == 0 && !s.none {
 			wake = min(wake, s.delay)
 		}
 	}

@@ -29,6 +29,7 @@ type prepared struct {
 	Sum        [32]byte
 	Globals    []uint64
 	Generators []uint32
+	Timerless  int
 }
 
 // preparedFile is where it is kept: by all that it depends on.
@@ -52,7 +53,7 @@ func (r *Runtime) recall(digest string) *prepared {
 
 // remember keeps what was found out. Where it cannot be written, it is not.
 func (r *Runtime) remember(m *Module, manifest []byte, kept codeFile) {
-	p := prepared{Rewritten: *m.rewritten, Code: kept, Manifest: manifest, Globals: m.globals, Generators: m.generators}
+	p := prepared{Rewritten: *m.rewritten, Code: kept, Manifest: manifest, Globals: m.globals, Generators: m.generators, Timerless: m.timerless}
 	p.Rewritten.Binary = nil
 	if m.base != nil {
 		p.Shared, p.Image, p.Sum = true, m.base.bytes, m.base.sum
@@ -176,6 +177,6 @@ func (m *Module) adopt(p *prepared) error {
 	}
 	base.sum = p.Sum
 	m.base = base
-	m.globals, m.generators, m.pages = p.Globals, p.Generators, uint32(len(p.Image)>>16)
+	m.globals, m.generators, m.pages, m.timerless = p.Globals, p.Generators, uint32(len(p.Image)>>16), p.Timerless
 	return nil
 }

@@ -20,6 +20,7 @@ const (
 )
 
 const (
+	earlyFD = 999_998 // idle, too: the guest polls with a timeout of zero when nothing else is left
 	idleFD  = 999_999
 	firstFD = 1_000_000 // of call 0
 )
@@ -129,6 +130,9 @@ func clockRes(i *Instance, s []uint64) uint32 {
 
 // clockTime: clock 0 is real time, the others are monotonic. Both stand still within a turn.
 func clockTime(i *Instance, s []uint64) uint32 {
+	if i.timerless > mayHaveTimers {
+		i.timerless--
+	}
 	switch uint32(s[0]) {
 	case 0:
 		return i.put64(s[2], uint64(i.now))
@@ -149,12 +153,14 @@ func random(i *Instance, s []uint64) uint32 {
 	return ok
 }
 
+func isIdle(fd uint32) bool { return fd == idleFD || fd == earlyFD }
+
 // known tells whether fd is a descriptor, and whether it is one of ours: idle or a call.
 func (i *Instance) known(fd uint32) (known, ours bool) {
 	switch {
 	case fd <= 2:
 		return true, false
-	case fd == idleFD:
+	case isIdle(fd):
 		return true, true
 	case fd > firstFD && fd-firstFD <= uint32(i.made):
 		return true, true
@@ -233,9 +239,9 @@ func fdRead(i *Instance, s []uint64) uint32 {
 		return i.put32(s[3], 0) // standard input is at its end
 	case s[2] > maxVector:
 		return einval
-	case fd == idleFD && !i.over:
+	case isIdle(fd) && !i.over:
 		return eagain
-	case fd != idleFD:
+	case !isIdle(fd):
 		if _, there := i.visible[int(fd-firstFD)]; !there {
 			return eagain
 		}
@@ -247,7 +253,7 @@ func fdRead(i *Instance, s []uint64) uint32 {
 		}
 		if len(b) > 0 {
 			b[0] = 1
-			if fd == idleFD {
+			if isIdle(fd) {
 				i.over = false
 			}
 			return i.put32(s[3], 1)

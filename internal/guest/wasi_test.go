@@ -213,6 +213,8 @@ func events(i *Instance) string {
 			s = "clock"
 		case user == idleFD:
 			s = "idle"
+		case user == earlyFD:
+			s = "early"
 		}
 		if e := binary.LittleEndian.Uint16(b[8:]); e != 0 {
 			s += fmt.Sprint("!", e)
@@ -220,6 +222,52 @@ func events(i *Instance) string {
 		out = append(out, s)
 	}
 	return strings.Join(out, " ")
+}
+
+func TestAnEarlyPollEndsTheTurnWhereNoTimerCanBe(t *testing.T) {
+	t.Parallel()
+	i := bare(t)
+	put(t, i, scratchAt, slices.Concat(relative(0), reading(earlyFD), reading(firstFD+1), relative(5), reading(idleFD))...)
+	zero, endless, timed, usual := uint64(scratchAt), uint64(scratchAt+48), uint64(scratchAt+96), uint64(scratchAt+192)
+	for n, step := range []struct {
+		poll, subs uint64 // 0 reads the clock
+		want       string
+		over       bool
+	}{
+		{zero, 2, "clock", false}, // nobody knows of its timers
+		{endless, 1, "early", true},
+		{0, 0, "", false}, // the scheduler's own
+		{zero, 2, "early", true},
+		{zero, 2, "early", true},
+		{0, 0, "", false},
+		{zero, 2, "clock", false}, // it may have made one
+		{endless, 1, "early", true},
+		{zero, 2, "early", true},
+		{endless, 3, "early", true}, // it has one
+		{zero, 2, "clock", false},
+		{timed, 2, "clock", false}, // as a runtime sleeps
+		{zero, 2, "clock", false},
+		{usual, 1, "idle", true},
+		{zero, 2, "early", true},
+		{zero, 1, "clock", false}, // without the descriptor
+	} {
+		i.over = false
+		if step.poll == 0 {
+			ask(t, i, "clock_time_get", 1, 0, 12288)
+			continue
+		}
+		ask(t, i, "poll_oneoff", step.poll, 8192, step.subs, 12288)
+		if got := events(i); got != step.want || i.over != step.over {
+			t.Fatalf("step %d gives %q, over %v; want %q, %v", n+1, got, i.over, step.want, step.over)
+		}
+	}
+	i.handOver([]flawless.Answer{{Call: 1}})
+	ask(t, i, "poll_oneoff", endless, 8192, 1, 12288)
+	i.over = false
+	ask(t, i, "poll_oneoff", zero, 8192, 3, 12288)
+	if got := events(i); got != "clock" || i.over {
+		t.Errorf("with an answer there it gives %q, over %v", got, i.over)
+	}
 }
 
 func TestTheSecondPollEndsTheTurn(t *testing.T) {

@@ -11,11 +11,8 @@ import (
 // guest tells whether this is built as one.
 const guest = true
 
-// File descriptors of the guest interface.
-const (
-	idleFD  = 999_999
-	callsFD = 1_000_000 // call n is callsFD + n
-)
+// callsFD is the file descriptor of the guest interface for call 0; call n is callsFD + n.
+const callsFD = 1_000_000
 
 const (
 	headPart = 0

@@ -24,6 +24,7 @@ func describe() {
 	mainMain()
 	hostDescribe(view(workflows.manifest()))
 	prepare()
+	idle() // so that the engine knows that there are no timers
 }
 
 //go:wasmexport flawless_start

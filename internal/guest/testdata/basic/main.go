@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -81,7 +82,83 @@ func deep(n int) int {
 	return deep(n-1) + n
 }
 
+// storm has goroutines do what comes to them: wait for calls and timers, hand things to each other, read the
+// clock, make garbage, have it collected and stop the world.
+func storm(seed uint64) {
+	var all sync.WaitGroup
+	var once sync.Once
+	hand := make(chan []byte)
+	gate := sync.NewCond(&sync.Mutex{})
+	left := 1 + int(seed%8)
+	for k := range left {
+		all.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(k)))
+			pause := func() time.Duration { return time.Duration(r.IntN(3)) * time.Millisecond }
+			var garbage [][]byte
+			for n := range 24 {
+				switch r.IntN(40) {
+				default:
+					garbage = append(garbage, []byte(ask(fmt.Sprint(k, " ", n))))
+				case 3:
+					time.Sleep(pause())
+				case 4:
+					select {
+					case <-time.After(pause()):
+					case b := <-hand:
+						garbage = append(garbage, b)
+					}
+				case 5:
+					select {
+					case hand <- make([]byte, r.IntN(1<<16)):
+					default:
+						runtime.Gosched()
+					}
+				case 6:
+					timer := time.NewTimer(time.Hour)
+					timer.Reset(pause())
+					<-timer.C
+				case 7:
+					time.AfterFunc(pause(), func() { note("log", fmt.Sprint(k, " ", n), "a timer") })
+				case 8:
+					for range r.IntN(64) {
+						garbage = append(garbage, make([]byte, 64<<10))
+					}
+					garbage = garbage[len(garbage)/2:]
+				case 9:
+					once.Do(runtime.GC)
+					runtime.AddCleanup(new([16]byte), func(int) { note("log", "", "a cleanup") }, 0)
+				case 10:
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+				case 11:
+					note("log", "", time.Now().String())
+				case 12:
+					gate.L.Lock()
+					if left > 1 {
+						left--
+						gate.Wait()
+						left++
+					}
+					gate.L.Unlock()
+				}
+				gate.Broadcast()
+			}
+			gate.L.Lock()
+			left--
+			gate.L.Unlock()
+			gate.Broadcast()
+		})
+	}
+	all.Wait()
+	end("1")
+}
+
 func work(in string) {
+	var seed uint64
+	if n, _ := fmt.Sscanf(in, `"storm %d"`, &seed); n == 1 {
+		storm(seed)
+		return
+	}
 	switch in {
 	case `"fan"`:
 		var wg sync.WaitGroup
@@ -172,16 +249,26 @@ func flawlessDescribe() {
 //go:wasmexport flawless_start
 func start() {
 	_, in := input()
+	if in, early = strings.CutPrefix(in, `"early `); early {
+		in = `"` + in
+	}
 	go work(in)
 	resume()
 }
 
-var idle *os.File
+var (
+	idle  *os.File
+	early bool // the guest waits for the early descriptor
+)
 
 //go:wasmexport flawless_resume
 func resume() {
 	if idle == nil {
-		idle = os.NewFile(999_999, "idle")
+		fd := uintptr(999_999)
+		if early {
+			fd--
+		}
+		idle = os.NewFile(fd, "idle")
 	}
 	var b [1]byte
 	if _, err := idle.Read(b[:]); err != nil {

@@ -1,0 +1,6 @@
+//go:build go1.27
+
+package flawless
+
+// idleFD is readable when the turn is over.
+const idleFD = 999_999
