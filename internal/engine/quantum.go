@@ -9,6 +9,12 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
+// yield is called between the quanta of a turn.
+func (r *run) yield() {
+	r.mayTakeLong()
+	r.e.yield()
+}
+
 // yield gives a guest that waits for a slot a chance, and returns when it is the caller's turn again.
 // Who computes has a slot and calls this between quanta.
 func (e *Engine) yield() {

@@ -361,7 +361,7 @@ func (r *run) revive(ctx context.Context) error {
 		return fmt.Errorf("loading module %s (%s) of run %s: %w", r.s.start.Module, r.s.start.Digest, r.id, err)
 	}
 	start := guestStart(r.id, r.s.start)
-	start.Yield = r.e.yield
+	start.Yield = r.yield
 	inst, err := r.thaw(ctx, l.module, start)
 	if err != nil {
 		return err

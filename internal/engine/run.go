@@ -46,6 +46,9 @@ type run struct {
 	marks     []mark // places where images were made
 	leaving   bool   // an image is to be made, and the guest given back
 
+	began time.Time   // of the turn that is being taken; the driver's
+	late  *time.Timer // writes what waits for it; the driver's, nil where it is not needed
+
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
 	problem string          // why it takes no turn any more
 
@@ -185,6 +188,14 @@ func (r *run) goOn(left *try) {
 	}
 }
 
+// mayTakeLong sees to it that what waits for the turn is written when it takes too long. Most turns are over
+// before anybody calls it, and need no timer.
+func (r *run) mayTakeLong() {
+	if r.late == nil {
+		r.late = time.AfterFunc(max(0, r.e.patience-time.Since(r.began)), r.hurry)
+	}
+}
+
 // hurry writes what waits for a turn that takes long.
 func (r *run) hurry() {
 	r.mu.Lock()
@@ -201,24 +212,31 @@ func (r *run) takeTurn() error {
 	r.mu.Lock()
 	r.stop = stop
 	r.mu.Unlock()
-	late := time.AfterFunc(r.e.patience, r.hurry)
-	defer late.Stop()
+	r.began = time.Now()
 	defer func() {
+		if r.late != nil {
+			r.late.Stop()
+			r.late = nil
+		}
 		r.mu.Lock()
 		r.stop = nil
 		r.mu.Unlock()
 	}()
 
 	if r.inst == nil {
+		r.mayTakeLong()
 		if err := r.e.places.take(ctx, r.s.start.Time, r.e.press); err != nil {
 			return err
 		}
 	}
-	if err := r.e.slots.Acquire(ctx, 1); err != nil {
-		if r.inst == nil {
-			r.e.places.give()
+	if !r.e.slots.TryAcquire(1) {
+		r.mayTakeLong()
+		if err := r.e.slots.Acquire(ctx, 1); err != nil {
+			if r.inst == nil {
+				r.e.places.give()
+			}
+			return err
 		}
-		return err
 	}
 	defer r.e.slots.Release(1)
 	if r.inst == nil {
