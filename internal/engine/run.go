@@ -224,8 +224,10 @@ func (r *run) takeTurn() error {
 	}()
 
 	if r.inst == nil {
-		r.mayTakeLong()
-		if err := r.e.places.take(ctx, r.s.start.Time, r.e.press); err != nil {
+		if r.s.turn > 0 {
+			r.mayTakeLong() // it is replayed
+		}
+		if err := r.e.places.take(ctx, r.s.start.Time, func() { r.mayTakeLong(); r.e.press() }); err != nil {
 			return err
 		}
 	}

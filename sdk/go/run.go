@@ -73,6 +73,9 @@ func Sleep(ctx context.Context, d time.Duration) error {
 
 // encode writes v as JSON and leaves <, > and & as they are.
 func encode(v any) ([]byte, error) {
+	if v == nil {
+		return []byte("null"), nil
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

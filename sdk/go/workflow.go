@@ -208,9 +208,10 @@ func failure(kind, message, stack string) ending {
 	return ending{text: o.end()}
 }
 
+// decode reads the input into in, which points to a zero value.
 func decode(input []byte, in any) error {
-	if len(input) == 0 {
-		return nil
+	if _, own := in.(json.Unmarshaler); len(input) == 0 || string(input) == "null" && !own {
+		return nil // null changes nothing that is zero
 	}
 	if err := json.Unmarshal(input, in); err != nil {
 		return fmt.Errorf("the input does not fit the workflow: %w", err)

@@ -78,3 +78,28 @@ func TestCallSiteIsThatOfTheUser(t *testing.T) {
 		}
 	}
 }
+
+// picky has its own word for null.
+type picky struct{ saw string }
+
+func (p *picky) UnmarshalJSON(b []byte) error {
+	p.saw = string(b)
+	return nil
+}
+
+func TestNullIsAnInput(t *testing.T) {
+	var own picky
+	var pointer *int
+	var any any
+	for _, in := range []any{&own, &pointer, &any} {
+		if err := decode([]byte("null"), in); err != nil {
+			t.Errorf("null into %T: %v", in, err)
+		}
+	}
+	if own.saw != "null" || pointer != nil || any != nil {
+		t.Errorf("it was read as %q, %v, %v", own.saw, pointer, any)
+	}
+	if b, err := encode(nil); string(b) != "null" || err != nil {
+		t.Errorf("nothing is written as %q, %v", b, err)
+	}
+}

@@ -101,7 +101,7 @@ func (db *DB) hand(ctx context.Context, b *store.Batch, pb *cockroach.Batch) (ui
 	for _, item := range b.Set {
 		db.touch(item.Key).Store(n)
 		db.held.forget(item.Key)
-		db.vacant.fill(item.Key)
+		db.last.put(item.Key)
 	}
 	for _, k := range b.Delete {
 		db.touch(k).Store(n)
@@ -117,14 +117,14 @@ func (db *DB) hand(ctx context.Context, b *store.Batch, pb *cockroach.Batch) (ui
 // check returns Fenced if an expectation does not hold. The caller holds mu.
 func (db *DB) check(expect []store.Item) error {
 	for _, want := range expect {
-		if db.held.has(want) || want.Value == nil && db.vacant.has(want.Key) {
+		if db.held.has(want) || want.Value == nil && db.last.beyond(want.Key) {
 			continue
 		}
 		value, closer, err := db.kv.Get(want.Key)
 		switch {
 		case errors.Is(err, cockroach.ErrNotFound):
 			if want.Value == nil {
-				if err := db.vacant.miss(db.kv, want.Key); err != nil {
+				if err := db.last.learn(db.kv, want.Key); err != nil {
 					return explained(err)
 				}
 				continue

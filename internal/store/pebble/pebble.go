@@ -57,7 +57,7 @@ type DB struct {
 	mu      sync.Mutex // held while a batch is checked and handed to Pebble
 	closed  atomic.Bool
 	held    held          // under mu
-	vacant  vacant        // under mu
+	last    last          // under mu
 	started atomic.Uint64 // number of the newest batch handed to Pebble; written under mu
 	seed    maphash.Seed
 	touched [places]atomic.Uint64 // number of the newest batch that changed a key, by the key's hash

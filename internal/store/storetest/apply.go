@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -101,6 +102,26 @@ func testExpect(t *testing.T, open func(t *testing.T) store.KV) {
 			err = kv.Apply(t.Context(), &store.Batch{Expect: c.expect})
 			code(t, "Apply of expectations alone", err, flawless.Fenced)
 		})
+	}
+}
+
+// testExpectNothing expects that keys are not there, whatever has come and gone before and behind them.
+func testExpectNothing(t *testing.T, open func(t *testing.T) store.KV) {
+	kv := opener(open).opened(t)
+	r := rand.New(rand.NewPCG(1, 1))
+	there := map[string]bool{}
+	for n := range 3000 {
+		key := fmt.Sprintf("%c%02d", 'a'+rune(r.IntN(3)), r.IntN(1+n/50)) // they move on
+		if r.IntN(3) == 0 {
+			apply(t, kv, &store.Batch{Delete: [][]byte{[]byte(key)}})
+			delete(there, key)
+			continue
+		}
+		err := kv.Apply(t.Context(), &store.Batch{Expect: []store.Item{absent(key)}, Set: []store.Item{item(key, "1")}})
+		if there[key] != errors.Is(err, flawless.Fenced) || !there[key] && err != nil {
+			t.Fatalf("step %d expects nothing at %s: %v; it is there: %v", n, key, err, there[key])
+		}
+		there[key] = true
 	}
 }
 

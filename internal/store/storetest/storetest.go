@@ -40,6 +40,7 @@ var areas = []struct {
 	{"apply is atomic", testApply},
 	{"expectations", testExpect},
 	{"expectations again and again", testExpectAgain},
+	{"expectations of nothing", testExpectNothing},
 	{"one of many wins", testRace},
 	{"order", testOrder},
 	{"large values", testLarge},
