@@ -90,14 +90,14 @@ func (p *picky) UnmarshalJSON(b []byte) error {
 func TestNullIsAnInput(t *testing.T) {
 	var own picky
 	var pointer *int
-	var any any
-	for _, in := range []any{&own, &pointer, &any} {
+	var nothing any
+	for _, in := range []any{&own, &pointer, &nothing} {
 		if err := decode([]byte("null"), in); err != nil {
 			t.Errorf("null into %T: %v", in, err)
 		}
 	}
-	if own.saw != "null" || pointer != nil || any != nil {
-		t.Errorf("it was read as %q, %v, %v", own.saw, pointer, any)
+	if own.saw != "null" || pointer != nil || nothing != nil {
+		t.Errorf("it was read as %q, %v, %v", own.saw, pointer, nothing)
 	}
 	if b, err := encode(nil); string(b) != "null" || err != nil {
 		t.Errorf("nothing is written as %q, %v", b, err)
