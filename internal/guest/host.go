@@ -123,7 +123,7 @@ func call(i *Instance, s []uint64) uint32 {
 	kind := string(i.bytesAt("kind of call", s[0], s[1]))
 	head := i.bytesAt("head of a call", s[2], s[3])
 	body := i.bytesAt("body of a call", s[4], s[5])
-	if len(head) > 0 && !json.Valid(head) {
+	if len(head) > 0 && !i.expects(head) && !json.Valid(head) {
 		trap("the guest made a call of kind %q whose head is not JSON: %.100q", kind, head)
 	}
 	if i.out.Ended != nil || i.describing {
@@ -146,6 +146,11 @@ func call(i *Instance, s []uint64) uint32 {
 		return 0
 	}
 	return uint32(i.make(kind, bytes.Clone(head), bytes.Clone(body)))
+}
+
+// expects tells whether a replay expects a call with this head, which was valid when it was logged.
+func (i *Instance) expects(head []byte) bool {
+	return slices.ContainsFunc(i.expect, func(c flawless.Call) bool { return bytes.Equal(c.Head, head) })
 }
 
 // make takes a call down and returns its number.

@@ -2,6 +2,10 @@ package flawless
 
 import "context"
 
+// Decode is decode, and Encode encode.
+func Decode(input []byte, in any) error { return decode(input, in) }
+func Encode(v any) ([]byte, error)      { return encode(v) }
+
 // CallSite is callSite, seen from a test outside the package.
 func CallSite() string { return callSite(1) }
 

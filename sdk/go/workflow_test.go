@@ -92,14 +92,14 @@ func TestNullIsAnInput(t *testing.T) {
 	var pointer *int
 	var nothing any
 	for _, in := range []any{&own, &pointer, &nothing} {
-		if err := decode([]byte("null"), in); err != nil {
+		if err := flawless.Decode([]byte("null"), in); err != nil {
 			t.Errorf("null into %T: %v", in, err)
 		}
 	}
 	if own.saw != "null" || pointer != nil || nothing != nil {
 		t.Errorf("it was read as %q, %v, %v", own.saw, pointer, nothing)
 	}
-	if b, err := encode(nil); string(b) != "null" || err != nil {
+	if b, err := flawless.Encode(nil); string(b) != "null" || err != nil {
 		t.Errorf("nothing is written as %q, %v", b, err)
 	}
 }
