@@ -142,7 +142,11 @@ func (c *h1) read(r *request) (*reply, bool, *fault) {
 	c.left = mostHeader
 	c.ask.Method = r.method
 	for {
-		res, err := http.ReadResponse(c.in, &c.ask)
+		var err error
+		res := plainResponse(c.in, r.method)
+		if res == nil {
+			res, err = http.ReadResponse(c.in, &c.ask)
+		}
 		switch {
 		case err != nil:
 			return nil, false, &fault{reason: "dial", err: c.cause(err, "before a response came")}

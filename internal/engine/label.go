@@ -28,6 +28,9 @@ func labelled(labels, changes map[string]string) map[string]string {
 // fitLabels leaves out the removal of labels that are not there, so that a turn never has more changes
 // than can be kept, and what it has set beyond the limit, and says the latter in a line.
 func fitLabels(labels map[string]string, t *flawless.Turn) {
+	if len(t.Labels) == 0 {
+		return
+	}
 	maps.DeleteFunc(t.Labels, func(name, value string) bool { return value == "" && labels[name] == "" })
 	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
 		after := labelled(labels, t.Labels)
