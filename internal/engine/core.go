@@ -312,6 +312,9 @@ func (s *state) lost(now int64) (out []flawless.Entry) {
 
 // fire returns the entries for everything whose time has come, in order of time.
 func (s *state) fire(now int64) (out []flawless.Entry) {
+	if first := s.next(); first == 0 || first > now {
+		return nil
+	}
 	type firing struct {
 		due int64
 		e   flawless.Entry
@@ -486,6 +489,9 @@ func (s *state) account() flawless.Run {
 	if n := s.next(); n != 0 && s.status == "" {
 		at := time.Unix(0, n)
 		r.Wake = &at
+	}
+	if !s.doubtful() {
+		return r
 	}
 	for _, c := range s.open() {
 		if c.doubt != "" {
