@@ -50,12 +50,7 @@ func untilEnd(t *testing.T, m *Module, in string) (outs []Out, cost uint64) {
 // would come in other turns, or never.
 func TestATurnThatEndsEarlyHasNothingLeftToDo(t *testing.T) {
 	t.Parallel()
-	for name, build := range releases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			endsEarly(t, loadBuilt(t, build, Options{}))
-		})
-	}
+	withReleases(t, endsEarly)
 }
 
 func endsEarly(t *testing.T, m *Module) {

@@ -30,6 +30,16 @@ var releases = map[string]func() ([]byte, error){
 	"the one before": sync.OnceValues(func() ([]byte, error) { return buildWith(olderRelease) }),
 }
 
+// withReleases has each of them tested.
+func withReleases(t *testing.T, test func(t *testing.T, m *Module)) {
+	for name, build := range releases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, loadBuilt(t, build, Options{}))
+		})
+	}
+}
+
 // buildWith builds the guest with a toolchain; "" is the one that runs the tests.
 func buildWith(toolchain string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "guest")
@@ -199,12 +209,7 @@ func TestAReplayIsTheSameBitForBit(t *testing.T) {
 
 func TestRunsDoNotShareRandomness(t *testing.T) {
 	t.Parallel()
-	for name, build := range releases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			runsDoNotShareRandomness(t, loadBuilt(t, build, Options{}))
-		})
-	}
+	withReleases(t, runsDoNotShareRandomness)
 }
 
 func runsDoNotShareRandomness(t *testing.T, m *Module) {
