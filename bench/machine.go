@@ -31,6 +31,35 @@ func kernel() string {
 	return strings.TrimSpace(string(b))
 }
 
+// ticks are those in which the processors had something to do since the system came up, and those of them
+// that a host gave to other machines. https://docs.kernel.org/filesystems/proc.html, section 1.7
+type ticks struct{ busy, stolen float64 }
+
+// processors returns the ticks so far, none where the system does not tell.
+func processors() (t ticks) {
+	b, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(b), "\n")
+	for k, text := range strings.Fields(line) {
+		n, _ := strconv.ParseFloat(text, 64)
+		switch k {
+		case 1, 2, 3, 6, 7: // user, nice, system, irq, softirq
+			t.busy += n
+		case 8:
+			t.busy += n
+			t.stolen = n
+		}
+	}
+	return t
+}
+
+// stolenSince is how many of a hundred ticks were given to other machines.
+func (t ticks) stolenSince(before ticks) float64 {
+	if t.busy <= before.busy {
+		return 0
+	}
+	return 100 * (t.stolen - before.stolen) / (t.busy - before.busy)
+}
+
 // resident is the memory of a process in bytes.
 func resident(pid int) int64 {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))

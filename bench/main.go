@@ -164,12 +164,14 @@ func (b *bench) measure(ctx context.Context, p part) error {
 	fmt.Fprintln(os.Stderr, "measuring", p.name)
 	b.f, b.h = nil, nil
 	b.current = &section{Name: p.name, When: time.Now().UTC().Truncate(time.Second), Machine: machine(), Quick: b.quick}
+	before := processors()
 	if err := b.floors(ctx); err != nil {
 		return err
 	}
 	if err := p.do(b, ctx); err != nil {
 		return err
 	}
+	b.current.Stolen = processors().stolenSince(before)
 	b.current.F, b.current.H = median(b.f), median(b.h)
 	return nil
 }

@@ -44,6 +44,9 @@ func (r *results) text(plots string) string {
 	var b strings.Builder
 	for _, s := range r.Sections {
 		fmt.Fprintf(&b, "### %s\n\n%s, on %s; F = %.0f µs, H = %.0f µs.", s.Name, s.Machine, s.When.Format("2006-01-02"), s.F, s.H)
+		if s.Stolen >= 1 {
+			fmt.Fprintf(&b, " Other machines took %.0f %% of the processors' time.", s.Stolen)
+		}
 		if s.Quick {
 			b.WriteString(" Measured with small sizes, which prove nothing.")
 		}

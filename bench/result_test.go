@@ -10,7 +10,7 @@ import (
 )
 
 func sample() *section {
-	return &section{Name: "http", F: 100, H: 100, Figures: []figure{
+	return &section{Name: "http", F: 100, H: 100, Stolen: 12.4, Figures: []figure{
 		{What: "chain", Value: 260, Unit: "µs", Goal: &goal{Limit: 1.6, Target: 1.2, Floors: true}},
 		{What: "rate", Value: 9000, Unit: "calls/s", Goal: &goal{Limit: 8000, Target: 15000, AtLeast: true}},
 		{What: "best", Value: 5, Unit: "ms", Goal: &goal{Limit: 200, Target: 50}},
@@ -25,6 +25,7 @@ func TestFiguresAreJudged(t *testing.T) {
 	for _, want := range []string{
 		"| chain | 260 µs = 1.30 × (F + H) | ≤ 1.60 × (F + H) | ≤ 1.20 × (F + H) | met |",
 		"| rate | 9,000 calls/s | ≥ 8,000 calls/s | ≥ 15,000 calls/s | met |",
+		"Other machines took 12 % of the processors' time.",
 		"| best | 5.00 ms | ≤ 200 ms | ≤ 50.0 ms | target met |",
 		"| late | 500 ms | ≤ 200 ms | ≤ 50.0 ms | missed |",
 		"| size | 4,413 bytes |",
