@@ -25,7 +25,7 @@ type section struct {
 	Quick   bool      `json:"quick,omitempty"` // with small sizes, which prove nothing
 	F       float64   `json:"f_us"`            // µs of a durable append
 	H       float64   `json:"h_us"`            // µs of an HTTP POST over loopback
-	Stolen  float64   `json:"stolen_percent"` // of the time in which the processors had something to do, taken by other machines
+	Stolen  float64   `json:"stolen_percent"`  // of the time in which the processors had something to do, taken by other machines
 	Figures []figure  `json:"figures"`
 	Plots   []plot    `json:"plots,omitempty"`
 }
