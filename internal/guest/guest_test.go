@@ -31,11 +31,11 @@ var releases = map[string]func() ([]byte, error){
 }
 
 // withReleases has each of them tested.
-func withReleases(t *testing.T, test func(t *testing.T, m *Module)) {
+func withReleases(t *testing.T, test func(t *testing.T, build func() ([]byte, error))) {
 	for name, build := range releases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, loadBuilt(t, build, Options{}))
+			test(t, build)
 		})
 	}
 }
@@ -212,7 +212,8 @@ func TestRunsDoNotShareRandomness(t *testing.T) {
 	withReleases(t, runsDoNotShareRandomness)
 }
 
-func runsDoNotShareRandomness(t *testing.T, m *Module) {
+func runsDoNotShareRandomness(t *testing.T, build func() ([]byte, error)) {
+	m := loadBuilt(t, build, Options{})
 	draw := func(seed byte) string {
 		i := begin(t, m, "random", seed)
 		defer i.Release()

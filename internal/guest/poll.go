@@ -53,7 +53,7 @@ func poll(i *Instance, s []uint64) uint32 {
 	switch {
 	case !known:
 		return einval
-	case look.none && look.early && i.timerless > mayHaveTimers && i.blocks():
+	case look.none && look.early && !i.m.rt.options.patient && i.timerless > mayHaveTimers && i.blocks():
 		i.end()
 	case look.none:
 		i.mark(func(s *subscription) bool { return s.none })

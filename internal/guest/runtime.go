@@ -35,7 +35,8 @@ type Options struct {
 	TurnUnits   uint64 // metered units a turn may use; 0 is unlimited
 	Interpreter bool   // slower by far; for tests of determinism
 
-	copied bool // memory is copied and not mapped, for tests
+	copied  bool // memory is copied and not mapped, for tests
+	patient bool // no turn ends early, for tests
 }
 
 // Runtime compiles and runs modules. All methods may be called concurrently.

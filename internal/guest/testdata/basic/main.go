@@ -95,6 +95,7 @@ func storm(seed uint64) {
 			r := rand.New(rand.NewPCG(seed, uint64(k)))
 			pause := func() time.Duration { return time.Duration(r.IntN(3)) * time.Millisecond }
 			var garbage [][]byte
+			var kept *time.Timer // made in one turn, waited for in another
 			for n := range 24 {
 				switch r.IntN(40) {
 				default:
@@ -132,6 +133,25 @@ func storm(seed uint64) {
 					runtime.ReadMemStats(&m)
 				case 11:
 					note("log", "", time.Now().String())
+				case 13, 14:
+					if seed%2 == 0 {
+						continue
+					}
+					if kept == nil {
+						kept = time.NewTimer(pause())
+						continue
+					}
+					select { // a timer that nobody waits for any more stays with the scheduler for a while
+					case <-kept.C:
+						kept = nil
+					case b := <-hand:
+						garbage = append(garbage, b)
+					}
+				case 15:
+					t := time.NewTicker(time.Millisecond)
+					garbage = append(garbage, []byte(ask(fmt.Sprint(k, " ", n))))
+					<-t.C
+					t.Stop()
 				case 12:
 					gate.L.Lock()
 					if left > 1 {
