@@ -8,6 +8,8 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // plainResponse reads the head of a response as nearly every server sends it: HTTP/1.1, whole in one piece,
@@ -56,7 +58,7 @@ func plainFields(text string, res *http.Response) bool {
 		line, rest, _ := strings.Cut(text, "\r\n")
 		text = rest
 		name, value, there := strings.Cut(line, ":")
-		if !there || !isToken(name) || !isPlainText(value) {
+		if !there || !httpguts.ValidHeaderFieldName(name) || !isPlainText(value) {
 			return false
 		}
 		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.Trim(value, " \t")
@@ -85,27 +87,7 @@ func plainFields(text string, res *http.Response) bool {
 }
 
 // isPlainText tells whether a text is printable ASCII, spaces and tabs.
-func isPlainText(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-// isToken tells whether a name can be that of a header field (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return s != ""
-}
+func isPlainText(s string) bool { return ascii(s) && httpguts.ValidHeaderFieldValue(s) }
 
 // exactly reads so many bytes. An end before that is not expected.
 type exactly struct {

@@ -56,7 +56,7 @@ type Instance struct {
 	turnCtx    context.Context
 	out        Out
 	over       bool // the idle descriptor is readable
-	timerless  int
+	timerless  int  // what is known of its timers
 	partial    [2][]byte
 	filled     int64 // units at the last refill
 	used       uint64
