@@ -18,21 +18,28 @@ import (
 
 const began = 1_700_000_000_000_000_000
 
-// build compiles a guest of testdata once for all tests.
-var build = sync.OnceValues(func() ([]byte, error) { return buildWith("") })
+// build compiles the guest that most tests use.
+var build = built("basic", "")
+
+// built compiles a guest of testdata once for all tests.
+func built(guest, toolchain string) func() ([]byte, error) {
+	return sync.OnceValues(func() ([]byte, error) { return buildWith(guest, toolchain) })
+}
 
 // olderRelease is the newest of the release of Go before this one. It is fetched where it is not there.
 const olderRelease = "go1.25.5"
 
-// releases are the guests that the two newest releases of Go build.
-var releases = map[string]func() ([]byte, error){
-	"this release":   build,
-	"the one before": sync.OnceValues(func() ([]byte, error) { return buildWith(olderRelease) }),
-}
+// releases are a guest as the two newest releases of Go build it.
+type releases map[string]func() ([]byte, error)
 
-// withReleases has each of them tested.
-func withReleases(t *testing.T, test func(t *testing.T, build func() ([]byte, error))) {
-	for name, build := range releases {
+var (
+	basic   = releases{"this release": build, "the one before": built("basic", olderRelease)}
+	resting = releases{"this release": built("rest", ""), "the one before": built("rest", olderRelease)} // has the SDK
+)
+
+// each has them tested.
+func (r releases) each(t *testing.T, test func(t *testing.T, build func() ([]byte, error))) {
+	for name, build := range r {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, build)
@@ -40,8 +47,8 @@ func withReleases(t *testing.T, test func(t *testing.T, build func() ([]byte, er
 	}
 }
 
-// buildWith builds the guest with a toolchain; "" is the one that runs the tests.
-func buildWith(toolchain string) ([]byte, error) {
+// buildWith builds a guest with a toolchain; "" is the one that runs the tests.
+func buildWith(guest, toolchain string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "guest")
 	if err != nil {
 		return nil, err
@@ -49,7 +56,7 @@ func buildWith(toolchain string) ([]byte, error) {
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
-	cmd.Dir = filepath.Join("testdata", "basic")
+	cmd.Dir = filepath.Join("testdata", guest)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
 	if toolchain != "" {
 		cmd.Env = append(cmd.Env, "GOTOOLCHAIN="+toolchain)
@@ -209,7 +216,7 @@ func TestAReplayIsTheSameBitForBit(t *testing.T) {
 
 func TestRunsDoNotShareRandomness(t *testing.T) {
 	t.Parallel()
-	withReleases(t, runsDoNotShareRandomness)
+	basic.each(t, runsDoNotShareRandomness)
 }
 
 func runsDoNotShareRandomness(t *testing.T, build func() ([]byte, error)) {

@@ -48,6 +48,7 @@ var hosts = []host{
 		{"call", "iiiiii", "i", call},
 		{"answer", "iiii", "i", answer},
 		{"wait", "ii", "i", wait},
+		{"rest", "", "i", rest},
 		{"finish", "iii", "", finish},
 		{"describe", "ii", "", describe},
 		{"quantum", "", "", meter},

@@ -73,6 +73,15 @@ func poll(i *Instance, s []uint64) uint32 {
 	return i.emit(out, result)
 }
 
+// rest is how a guest asks whether it may end the turn without a poll, nothing being left for it to do: it
+// may where it can have no timer, of which the engine would not hear.
+func rest(i *Instance, _ []uint64) uint32 {
+	if i.m.rt.options.patient || i.timerless == mayHaveTimers {
+		return 0
+	}
+	return 1
+}
+
 // What is known of a guest's timers: that it has none, from a poll without a clock to the next reading of a
 // clock, without which nobody can make one. The first reading after such a poll is the scheduler's own.
 const (

@@ -33,6 +33,10 @@ func hostAnswer(call, part int32, ptr unsafe.Pointer, size uint32) int32
 //go:noescape
 func hostFinish(ok int32, text string)
 
+//go:wasmimport flawless rest
+//go:noescape
+func hostRest() int32
+
 //go:wasmimport flawless describe
 //go:noescape
 func hostDescribe(text string)

@@ -2,6 +2,7 @@ package flawless
 
 import (
 	"context"
+	"iter"
 	"log"
 	"log/slog"
 	"os"
@@ -25,20 +26,24 @@ func describe() {
 	hostDescribe(view(workflows.manifest()))
 	prepare()
 	for range 2 { // so that the engine knows that there are no timers
-		idle() // the scheduler looks at the clock the first time a goroutine waits
+		goOn() // the scheduler looks at the clock the first time a goroutine waits
 	}
+	beginning <- struct{}{}
+	goOn()
 }
 
 //go:wasmexport flawless_start
 func start() {
-	beginning <- struct{}{}
-	idle()
+	if !begun {
+		beginning <- struct{}{}
+	}
+	goOn()
 }
 
 //go:wasmexport flawless_resume
 func resume() {
 	deliver()
-	idle()
+	goOn()
 }
 
 //go:wasmexport flawless_blocked
@@ -51,6 +56,36 @@ func blocked() {
 		n = runtime.Stack(buf, true)
 	}
 	hostDescribe(blockedText(view(buf[:n])))
+}
+
+// A turn is a coroutine: the goroutine of the export that the engine has called lets another go on, and
+// goes on itself when that one, or any other, ends the turn. Most turns are ended by the workflow, in rest;
+// all others by a goroutine that has nothing else to do, in watch.
+var (
+	goOn    func() (struct{}, bool) // returns when the turn is over
+	endTurn func(struct{}) bool     // returns in the next turn, where the goroutine is the one that goes on
+)
+
+// watch ends the turns that nobody else has ended.
+func watch(end func(struct{}) bool) {
+	endTurn = end
+	for {
+		idle()
+		end(struct{}{})
+	}
+}
+
+// alone tells whether there are only the goroutine that asks, that of the export, and that of watch.
+func alone() bool { return restsEarly && runtime.NumGoroutine() == 3 }
+
+// rest ends the turn where the caller is alone and the guest has no timer: nothing is left to do for anybody
+// until an answer comes. It returns true in the next turn. Otherwise it returns false at once.
+func rest() bool {
+	if !alone() || hostRest() == 0 {
+		return false
+	}
+	endTurn(struct{}{})
+	return true
 }
 
 // idleConn is readable when every other goroutine is parked.
@@ -76,6 +111,9 @@ func isWaited(uintptr) bool {
 // beginning sets the goroutine of the workflow going.
 var beginning chan struct{}
 
+// begun says that this goroutine is the one that goes on in the first turn.
+var begun bool
+
 // prepare makes ready what every run needs: the goroutine of its workflow, with a stack that has
 // room, and what encoding/json knows of the types.
 func prepare() {
@@ -93,9 +131,15 @@ func prepare() {
 		stretch(stackRoom)
 		ready <- struct{}{}
 		<-beginning
+		begun = true
+		if !rest() {
+			begun = false
+			<-beginning
+		}
 		begin()
 	}()
 	<-ready
+	goOn, _ = iter.Pull(watch)
 }
 
 // rehearse does what every run does in its first moments, so that the heap has room of the sizes that
@@ -164,6 +208,7 @@ func finish(end ending) {
 		ok = 1
 	}
 	hostFinish(ok, view(end.text))
+	rest()
 	select {}
 }
 

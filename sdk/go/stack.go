@@ -96,7 +96,7 @@ func beneath(function string) bool {
 	if between(function) {
 		return true
 	}
-	for _, p := range []string{"runtime.", "runtime/", "internal/", "os.", "sync.", "time.", "context."} {
+	for _, p := range []string{"runtime.", "runtime/", "internal/", "os.", "sync.", "time.", "context.", "iter."} {
 		if strings.HasPrefix(function, p) {
 			return true
 		}

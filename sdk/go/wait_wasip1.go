@@ -2,6 +2,7 @@ package flawless
 
 import (
 	"context"
+	"runtime"
 	"sync"
 )
 
@@ -38,6 +39,19 @@ func parked(ctx context.Context, call int32) bool {
 	if ctx.Err() != nil { // whoever ended it has woken those that waited then
 		waiters.Unlock()
 		return false
+	}
+	if alone() {
+		waiters.Unlock() // for deliver
+		for rest() {
+			if answered(call) {
+				return true
+			}
+			if ctx.Err() != nil {
+				runtime.Gosched() // after what others do at its end
+				return false
+			}
+		}
+		waiters.Lock()
 	}
 	w := waiters.spare
 	if w == nil {
