@@ -13,6 +13,12 @@ target=${1:-wasm32-wasip1}
 cache=${2:-${XDG_CACHE_HOME:-$HOME/.cache}/flawless-rust}
 root=${ROOT:-}
 
+# One at a time: rustup damages what it installs twice at once.
+if mkdir -p "$cache" 2>/dev/null && command -v flock >/dev/null; then
+	exec 9>"$cache/lock"
+	flock 9
+fi
+
 has() { rustup target list --installed 2>/dev/null | grep -qx "$target"; }
 if command -v rustup >/dev/null; then
 	if has || { timeout 60 rustup target add "$target" >/dev/null 2>&1 && has; }; then

@@ -3,6 +3,7 @@ package pebble
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -16,8 +17,8 @@ import (
 
 // Apply implements store.KV. It does not look at ctx once the batch is handed over.
 //
-// Batches are checked and written to Pebble's log one after another, each on top of those before it
-// whether they are synced or not, and wait for their sync together: one sync serves all that
+// Batches are checked, handed to Pebble and appended to the log one after another, each on top of those
+// before it whether they are synced or not, and wait for their sync together: one sync serves all that
 // came while the one before was under way. As the log is one sequence, a batch that survives a
 // crash has all those before it under its feet.
 func (db *DB) Apply(ctx context.Context, b *store.Batch) error {
@@ -52,15 +53,12 @@ func (db *DB) apply(ctx context.Context, b *store.Batch) error {
 	n, err := db.hand(ctx, b, pb)
 	if errors.Is(err, flawless.Fenced) || err == nil && empty {
 		// The answer rests on what this batch saw: it must not be given before that is synced.
-		return errors.Join(db.gate.wait(ctx, n), err, pb.Close())
+		return errors.Join(db.wal.wait(ctx, n), err, pb.Close())
 	}
 	if err != nil {
 		return err // pb is left to the garbage collector: Pebble may still hold it
 	}
-	if err := pb.SyncWait(); err != nil {
-		db.fail(err, false)
-	}
-	if err := db.gate.pass(n); err != nil {
+	if err := db.wal.sync(n); err != nil {
 		return err
 	}
 	if large {
@@ -107,11 +105,19 @@ func (db *DB) hand(ctx context.Context, b *store.Batch, pb *cockroach.Batch) (ui
 		db.touch(k).Store(n)
 		db.held.forget(k)
 	}
-	err := guard(func() error { return db.kv.ApplyNoSyncWait(pb, cockroach.Sync) })
-	if err != nil {
+	repr := pb.Repr() // not asked for later: Pebble takes the bytes out of a large batch, and keeps them
+	if err := guard(func() error { return db.kv.Apply(pb, cockroach.NoSync) }); err != nil {
 		db.fail(err, true)
+		return n, err
 	}
-	return n, err
+	db.wal.append(n, newestKey(repr), repr)
+	return n, nil
+}
+
+// newestKey returns Pebble's number of the last key of a batch that it has taken: the batch begins with the
+// number of the first (8 bytes) and their count (4), both little-endian.
+func newestKey(batch []byte) uint64 {
+	return binary.LittleEndian.Uint64(batch) + uint64(binary.LittleEndian.Uint32(batch[8:])) - 1
 }
 
 // check returns Fenced if an expectation does not hold. The caller holds mu.

@@ -21,12 +21,13 @@ type lock struct {
 	fs     vfs.FS
 	pid    string // path of the file with the process's number
 	db     string // path of Pebble's directory
+	log    string // path of the log's
 	pebble *cockroach.Lock
 }
 
 // acquire makes the directory where it is missing, and locks it.
 func acquire(files vfs.FS, dir string) (*lock, error) {
-	l := &lock{fs: files, pid: files.PathJoin(dir, "pid"), db: files.PathJoin(dir, "db")}
+	l := &lock{fs: files, pid: files.PathJoin(dir, "pid"), db: files.PathJoin(dir, "db"), log: files.PathJoin(dir, "log")}
 	if err := mkdir(files, l.db); err != nil {
 		return nil, explained(err)
 	}
@@ -92,11 +93,7 @@ func mkdir(files vfs.FS, dir string) error {
 		return err
 	}
 	for _, parent := range made {
-		d, err := files.OpenDir(parent)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		if err := syncDir(files, parent); err != nil {
 			return err
 		}
 	}

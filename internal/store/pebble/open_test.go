@@ -61,8 +61,8 @@ func TestADamagedDatabaseIsTold(t *testing.T) {
 		name, files string
 		read        func(db *pebble.DB) error // nil: it must not open
 	}{
-		{"log", "*.log", nil},
-		{"tables", "*.sst", func(db *pebble.DB) error {
+		{"log", "log/*.log", nil},
+		{"tables", "db/*.sst", func(db *pebble.DB) error {
 			for _, err := range db.Scan(t.Context(), store.Range{}) {
 				if err != nil {
 					return err
@@ -76,7 +76,7 @@ func TestADamagedDatabaseIsTold(t *testing.T) {
 			dir := t.TempDir()
 			o := pebble.Options{Reserve: -1, Memtable: 256 << 10}
 			fillDirectory(t, dir, o)
-			damage(t, filepath.Join(dir, "db", c.files))
+			damage(t, filepath.Join(dir, c.files))
 			db, err := pebble.Open(dir, o)
 			if c.read != nil {
 				if err != nil {
@@ -140,7 +140,7 @@ func TestASpareLogShowsNothingOfTheLast(t *testing.T) {
 	want := map[string]string{}
 	spared := 0
 	for round := range 18 {
-		if _, err := files.Stat("work/db/spare"); err == nil {
+		if _, err := files.Stat("work/log/2.log"); err == nil {
 			spared++
 		}
 		db := open(t, files)

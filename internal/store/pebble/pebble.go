@@ -19,7 +19,6 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -45,14 +44,14 @@ type Options struct {
 
 // DB is a database in a directory. All methods may be called concurrently.
 type DB struct {
-	kv    *cockroach.DB
-	log   *slog.Logger
-	lock  *lock
-	files *walFS
+	kv   *cockroach.DB
+	log  *slog.Logger
+	lock *lock
+	wal  wal
 
 	space  space
-	gate   gate
 	tables tables
+	opened atomic.Bool // before, nothing is compacted
 
 	mu      sync.Mutex // held while a batch is checked and handed to Pebble
 	closed  atomic.Bool
@@ -75,7 +74,8 @@ type failure struct {
 //
 //	dir/pid      number of the process that uses it
 //	dir/reserve  space kept back
-//	dir/db/      Pebble's, and a spare file for its log
+//	dir/log/     the write-ahead log
+//	dir/db/      Pebble's
 //
 // It returns [flawless.Conflict] where another server uses dir, [flawless.Invalid] where dir cannot
 // be written, [flawless.Damaged] where the database is damaged. A crash at any moment leaves a
@@ -89,10 +89,14 @@ func Open(dir string, o Options) (*DB, error) {
 	db := &DB{log: o.Log, lock: l, seed: maphash.MakeSeed()}
 	db.tables.open(o.pause)
 	db.space.open(o.FS, dir, o.Reserve, o.Log)
-	if err := db.openPebble(o); err != nil {
+	err = db.openPebble(o)
+	if err == nil {
+		err = db.openLog(o)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
 	}
-	db.files.ready()
+	db.opened.Store(true)
 	db.tables.awaited.Store(false)
 	return db, nil
 }
@@ -121,12 +125,12 @@ func (o Options) withDefaults() Options {
 
 // openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
 func (db *DB) openPebble(o Options) error {
-	db.files = &walFS{FS: vfs.OnDiskFull(o.FS, db.space.spent), base: o.FS, size: o.Memtable + o.Memtable/10,
-		failed: db.fail, broken: db.isBroken, tables: &db.tables, aside: vfs.NewMem()}
+	fs := &files{FS: vfs.OnDiskFull(o.FS, db.space.spent), failed: db.fail, broken: db.isBroken, tables: &db.tables, aside: vfs.NewMem()}
 	cache := cockroach.NewCache(o.Cache)
 	defer cache.Unref()
 	po := &cockroach.Options{
-		FS:                    db.files,
+		FS:                    fs,
+		DisableWAL:            true, // the log is ours
 		Lock:                  db.lock.pebble,
 		Cache:                 cache,
 		MemTableSize:          uint64(o.Memtable),
@@ -144,15 +148,9 @@ func (db *DB) openPebble(o Options) error {
 		// noticed before.
 		MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold:       32,
-		// It is asked after each sync how long the next is to wait. While others have something to do they
-		// do it first, so that more shares a sync; nobody waits where nobody has.
-		WALMinSyncInterval: func() time.Duration {
-			runtime.Gosched()
-			return 0
-		},
 		// Open waits for compactions that it has set off itself: before it is done there are none.
 		CompactionConcurrencyRange: func() (lower, upper int) {
-			if !db.files.opened.Load() {
+			if !db.opened.Load() {
 				return 0, 1
 			}
 			return 1, 1
@@ -164,6 +162,54 @@ func (db *DB) openPebble(o Options) error {
 		return f.err
 	}
 	return err
+}
+
+// replayed is how many bytes of the log are handed to Pebble at once.
+const replayed = 256 << 10
+
+// openLog has Pebble write a table of all that the log holds, and begins another file of it. Nothing of the
+// old ones is needed from then on.
+func (db *DB) openLog(o Options) error {
+	db.wal.ended = func(err error) { db.fail(err, false) }
+	db.wal.slots = slots{fs: vfs.OnDiskFull(o.FS, db.space.spent), base: o.FS, dir: db.lock.log, size: o.Memtable + o.Memtable/10, broken: db.isBroken}
+	if err := db.wal.slots.open(); err != nil {
+		return err
+	}
+	all, one := db.kv.NewBatch(), db.kv.NewBatch()
+	some := false
+	hand := func() error {
+		if all.Empty() {
+			return nil
+		}
+		some = true
+		err := guard(func() error { return db.kv.Apply(all, cockroach.NoSync) })
+		all = db.kv.NewBatch()
+		return err
+	}
+	err := db.wal.replay(func(batch []byte) error {
+		if err := errors.Join(one.SetRepr(batch), all.Apply(one, nil)); err != nil {
+			return fmt.Errorf("a record is no batch: %w: %w", err, errTorn)
+		}
+		if all.Len() < replayed {
+			return nil
+		}
+		return hand()
+	})
+	if err == nil {
+		err = hand()
+	}
+	if err == nil && some {
+		err = guard(db.kv.Flush)
+	}
+	if f := db.failed.Load(); f != nil {
+		return f.err
+	}
+	if err != nil {
+		return err
+	}
+	db.started.Store(db.wal.newest)
+	db.wal.slots.empty()
+	return db.wal.begin(db.wal.newest + 1)
 }
 
 // Close implements store.KV.
@@ -186,8 +232,7 @@ func (db *DB) close() error {
 	if f := db.failed.Load(); db.kv != nil && (f == nil || !f.dead) {
 		err = guard(db.kv.Close)
 	}
-	db.files.close()
-	return errors.Join(err, db.space.close(), db.lock.release())
+	return errors.Join(err, db.wal.close(), db.space.close(), db.lock.release())
 }
 
 // Full implements store.Spacer.
@@ -206,7 +251,7 @@ func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
 // fail makes every Apply from now on return err.
 func (db *DB) fail(err error, dead bool) {
 	f := &failure{fmt.Errorf("the database takes no more writes: %w: see that the disk has space and works, then restart the server", err), dead}
-	db.gate.fail(f.err) // before logs go nowhere: nobody may take that for synced
+	db.wal.fail(f.err)
 	if old := db.failed.Load(); old == nil || dead && !old.dead {
 		db.failed.Store(f)
 		db.log.Error("the database takes no more writes", "error", err)

@@ -8,13 +8,44 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// files is the file system as Pebble sees it.
+//
+// Pebble answers an error of its manifest by ending the process, and one of a table by trying for ever.
+// So it sees none of the first, and no more of the last than the database bears: the database is told
+// (failed), and nothing in the directory is changed from then on, as if the power had gone off at that
+// moment. Files are made in memory then, so that nobody inside Pebble waits for the disk.
+type files struct {
+	vfs.FS
+	failed func(err error, dead bool)
+	broken func() bool
+	tables *tables
+	aside  *vfs.MemFS // has the files that are made when it is broken, all in one folder
+}
+
+// Create implements vfs.FS.
+func (w *files) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if isTable(name) {
+		return w.createTable(name, category)
+	}
+	return w.createQuiet(name, category)
+}
+
+// Remove implements vfs.FS.
+func (w *files) Remove(name string) error {
+	if w.broken() {
+		_ = w.aside.Remove(w.PathBase(name))
+		return nil
+	}
+	return w.FS.Remove(name)
+}
+
 func isTable(name string) bool {
 	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
 }
 
 // createTable makes a table, or one in memory when the database has failed: what waits for it goes on.
 // A compaction that nobody waits for ends with the database.
-func (w *walFS) createTable(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (w *files) createTable(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	w.tables.rest(category)
 	if !w.broken() {
 		return w.FS.Create(name, category)
@@ -27,7 +58,7 @@ func (w *walFS) createTable(name string, category vfs.DiskWriteCategory) (vfs.Fi
 }
 
 // createQuiet makes a file of which Pebble bears no error.
-func (w *walFS) createQuiet(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (w *files) createQuiet(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if !w.broken() {
 		f, err := w.FS.Create(name, category)
 		if err == nil {
@@ -39,7 +70,7 @@ func (w *walFS) createQuiet(name string, category vfs.DiskWriteCategory) (vfs.Fi
 }
 
 // Open implements vfs.FS.
-func (w *walFS) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
+func (w *files) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
 	if w.broken() {
 		if f, err := w.aside.Open(w.PathBase(name), o...); err == nil {
 			return f, nil
@@ -49,7 +80,7 @@ func (w *walFS) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
 }
 
 // OpenDir implements vfs.FS.
-func (w *walFS) OpenDir(name string) (vfs.File, error) {
+func (w *files) OpenDir(name string) (vfs.File, error) {
 	f, err := w.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
@@ -58,7 +89,7 @@ func (w *walFS) OpenDir(name string) (vfs.File, error) {
 }
 
 // Rename implements vfs.FS.
-func (w *walFS) Rename(old, name string) error {
+func (w *files) Rename(old, name string) error {
 	if w.broken() {
 		_ = w.aside.Rename(w.PathBase(old), w.PathBase(name))
 		return nil
@@ -69,7 +100,7 @@ func (w *walFS) Rename(old, name string) error {
 // quiet is a file or a folder whose errors the database is told, and Pebble is not.
 type quiet struct {
 	vfs.File // all but what changes it
-	fs       *walFS
+	fs       *files
 }
 
 // Write implements vfs.File.

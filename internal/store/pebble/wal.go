@@ -1,229 +1,327 @@
 package pebble
 
 import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"strings"
+	"hash/crc32"
+	"io"
+	"math"
+	"runtime"
+	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/flawless-engine/flawless"
 )
 
-// walFS makes Pebble's write-ahead log fast to sync, and errors of the disk harmless.
+// wal is the write-ahead log: batches in the order in which Pebble got them, which has them in memory
+// only until it writes a table. Pebble's own log stays empty.
 //
-// A log file is written with zeros, synced, and only then used: a sync of it later writes data
-// alone, where that of a growing file writes its length and its map of blocks too, which takes
-// twice as long. Pebble uses a log file again when it is done with it, but not one of an earlier
-// process: that becomes the spare, a file beside the logs that is the next one, so that a database need
-// not wait for zeros when it is opened.
+// It is written by those who wait for it, and by nobody else. Who comes first writes and syncs all that
+// is there; who comes meanwhile waits, and one of those is the next. So a batch that is alone takes
+// a write and a sync, and no goroutine is woken.
 //
-// Pebble answers an error of its log with a panic under locks, one of its manifest by ending the
-// process, and one of a table by trying for ever. So it sees none of the first two, and no more of the
-// last than the database bears: the database is told (failed), and nothing in the directory is
-// changed from then on, as if the power had gone off at that moment. What is meant for a log goes
-// nowhere, and other files are made in memory, so that nobody inside Pebble waits for the disk.
-// Whoever waits for a sync must ask the database whether it has failed.
-type walFS struct {
-	vfs.FS
-	base   vfs.FS // without care for a full disk: zeros are not worth spending the reserve
-	size   int64
-	failed func(err error, dead bool)
-	broken func() bool
-	tables *tables
-	aside  *vfs.MemFS // has the files that are made when it is broken, all in one folder
+// It lies in slots: see there. docs/formats.md describes the bytes.
+type wal struct {
+	slots slots
+	ended func(error) // told of the first error; nothing is written after it
 
-	opened atomic.Bool // before, nothing is removed
+	mu     sync.Mutex
+	fresh  []byte // records that nobody writes yet
+	spare  []byte // memory for the next ones
+	newest uint64 // number of the newest record
+	seq    uint64 // Pebble's number of the newest key in it
+	synced uint64 // all records up to this number are on stable storage
+	shared bool   // the last sync served more than one
+	busy   bool   // somebody writes
+	queue  []waiter
+	err    error // why nothing more will be synced
 
-	mu      sync.Mutex
-	later   []string // logs that are removed then
-	removal *time.Timer
-	working sync.WaitGroup
+	file *walFile // of whoever writes
 }
 
-// removeAfter is how long the work of a server that comes up goes before the removal of its logs.
-const removeAfter = 5 * time.Second
+// waiter is somebody who waits for a record to be synced.
+type waiter struct {
+	n      uint64
+	writes bool // it may write itself
+	look   chan struct{}
+}
 
-// The spare, and what it is called while it is made.
+// A record is 24 bytes and a batch as Pebble writes it, filled up with zeros.
 const (
-	spareName = "spare"
-	newSpare  = "spare.new"
+	recordHead = 24
+	recordUnit = 8       // what the length of a record is a multiple of
+	mostSpare  = 1 << 20 // bytes of memory that are kept for records
 )
 
-const zeros = 1 << 20 // bytes written at a time
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Create implements vfs.FS.
-func (w *walFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	switch {
-	case isTable(name):
-		return w.createTable(name, category)
-	case !isLog(name):
-		return w.createQuiet(name, category)
-	case w.broken():
-		return w.nowhere(name)
-	}
+// append takes in batch n, whose newest key has Pebble's number seq. Batches come one after another.
+func (w *wal) append(n, seq uint64, batch []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if spare, there := w.spare(name); there {
-		f, err := w.FS.ReuseForWrite(spare, name, category)
-		return w.wrap(f, name, err)
-	}
-	f, err := w.FS.Create(name, category)
-	if err == nil {
-		f, err = w.fill(f, name, category)
-	}
-	w.working.Go(func() { w.makeSpare(name, category) })
-	return w.wrap(f, name, err)
-}
-
-// spare returns the name of the spare beside a file, and whether it is there and as large as it should
-// be. The caller holds mu.
-func (w *walFS) spare(beside string) (name string, there bool) {
-	name = w.PathJoin(w.PathDir(beside), spareName)
-	fi, err := w.FS.Stat(name)
-	return name, err == nil && fi.Size() == int64(whole(int(w.size)))
-}
-
-// makeSpare makes a spare of zeros. Where it cannot be made, there is none.
-func (w *walFS) makeSpare(beside string, category vfs.DiskWriteCategory) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	name, there := w.spare(beside)
-	if there || w.broken() {
+	if w.err != nil {
 		return
 	}
-	half := w.PathJoin(w.PathDir(beside), newSpare)
-	f, err := w.base.Create(half, category)
-	if err == nil {
-		f, err = w.fill(f, half, category)
+	at := len(w.fresh)
+	w.fresh = binary.LittleEndian.AppendUint32(w.fresh, 0) // the checksum
+	w.fresh = binary.LittleEndian.AppendUint32(w.fresh, uint32(len(batch)))
+	w.fresh = binary.LittleEndian.AppendUint64(w.fresh, n)
+	w.fresh = binary.LittleEndian.AppendUint64(w.fresh, w.synced)
+	w.fresh = append(w.fresh, batch...)
+	binary.LittleEndian.PutUint32(w.fresh[at:], crc32.Checksum(w.fresh[at+4:], castagnoli))
+	for len(w.fresh)%recordUnit != 0 {
+		w.fresh = append(w.fresh, 0)
 	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err == nil {
-		err = w.base.Rename(half, name)
-	}
-	if err != nil {
-		_ = w.base.Remove(half)
-	}
+	w.newest, w.seq = n, seq
 }
 
-// Remove implements vfs.FS. To remove a log takes tens of milliseconds, in which nothing else of its folder
-// can be synced. So nobody who opens a database waits for that: where it is not removed at last, Pebble
-// finds it the next time.
-func (w *walFS) Remove(name string) error {
-	if isLog(name) && !w.broken() && w.keeps(name) {
-		return nil
-	}
-	if w.broken() {
-		_ = w.aside.Remove(w.PathBase(name))
-		return nil
-	}
-	return w.FS.Remove(name)
-}
-
-// keeps makes a log that nobody needs any more the spare, where there is none, or notes that it is to be
-// removed later, and reports whether it has done one of these.
-func (w *walFS) keeps(name string) bool {
+// sync returns when record n is on stable storage, or can never be.
+func (w *wal) sync(n uint64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	spare, there := w.spare(name)
-	fi, err := w.FS.Stat(name)
-	switch {
-	case err != nil:
-		return false
-	case !there && fi.Size() == int64(whole(int(w.size))) && w.FS.Rename(name, spare) == nil:
-		return true
-	case w.opened.Load():
-		return false
+	for w.synced < n && w.err == nil {
+		if w.busy {
+			_ = w.await(context.Background(), n, true)
+			continue
+		}
+		w.busy = true
+		if w.shared || len(w.queue) > 0 { // others are about to come: they share this sync
+			w.mu.Unlock()
+			runtime.Gosched()
+			w.mu.Lock()
+		}
+		p, newest, seq := w.fresh, w.newest, w.seq
+		w.fresh, w.spare = w.spare[:0], nil
+		w.mu.Unlock()
+		err := w.write(p, seq)
+		if err != nil {
+			w.ended(err)
+		}
+		w.mu.Lock()
+		if cap(p) <= mostSpare {
+			w.spare = p
+		}
+		w.busy = false
+		if err == nil {
+			w.shared = newest-w.synced > 1
+			w.synced = newest
+		}
+		w.wake()
 	}
-	w.later = append(w.later, name)
-	return true
+	if w.synced >= n {
+		return nil
+	}
+	return w.err
 }
 
-// ready is called when the database is open.
-func (w *walFS) ready() {
-	w.opened.Store(true)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.later) > 0 {
-		w.removal = time.AfterFunc(removeAfter, w.remove)
-	}
-}
-
-// remove removes the logs that were kept until the database was open.
-func (w *walFS) remove() {
-	w.mu.Lock()
-	later := w.later
-	w.later = nil
-	w.working.Add(1)
-	w.mu.Unlock()
-	defer w.working.Done()
-	for _, name := range later {
-		if !w.broken() {
-			_ = w.FS.Remove(name) // Pebble finds it again
+// write writes records and syncs them. They go to one slot.
+func (w *wal) write(p []byte, seq uint64) error {
+	if w.file.full(len(p)) {
+		if err := w.begin(w.synced + 1); err != nil {
+			return err
 		}
 	}
+	if err := w.file.write(p); err != nil {
+		return fmt.Errorf("writing the log: %w", err)
+	}
+	if err := w.file.sync(); err != nil {
+		return fmt.Errorf("syncing the log: %w", err)
+	}
+	w.slots.holds(seq)
+	return nil
 }
 
-// close waits for what is done beside the database, or leaves it.
-func (w *walFS) close() {
+// begin goes on in another slot, with record first.
+func (w *wal) begin(first uint64) error {
+	if w.file != nil {
+		if err := w.file.close(); err != nil {
+			return fmt.Errorf("closing the log: %w", err)
+		}
+	}
+	f, err := w.slots.take(first)
+	if err != nil {
+		return fmt.Errorf("making a file for the log: %w", err)
+	}
+	w.file = f
+	return nil
+}
+
+// wait returns when all batches up to n are synced, or can never be.
+func (w *wal) wait(ctx context.Context, n uint64) error {
 	w.mu.Lock()
-	if w.removal != nil {
-		w.removal.Stop()
+	defer w.mu.Unlock()
+	for w.synced < n && w.err == nil {
+		if err := w.await(ctx, n, false); err != nil {
+			return err
+		}
 	}
-	w.later = nil
+	if w.synced >= n {
+		return nil
+	}
+	return w.err
+}
+
+// await gives mu back until there may be something new about n.
+func (w *wal) await(ctx context.Context, n uint64, writes bool) error {
+	look := make(chan struct{}, 1)
+	w.queue = append(w.queue, waiter{n, writes, look})
 	w.mu.Unlock()
-	w.working.Wait()
+	defer w.mu.Lock()
+	select {
+	case <-look:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// ReuseForWrite implements vfs.FS.
-func (w *walFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	switch {
-	case w.broken():
-		return w.nowhere(name)
-	case !isLog(name):
-		return w.FS.ReuseForWrite(old, name, category)
-	}
-	f, err := w.FS.ReuseForWrite(old, name, category)
-	return w.wrap(f, name, err)
+// wake has those look whose records are synced or lost, and the first of the others who can write.
+func (w *wal) wake() {
+	next := false
+	w.queue = slices.DeleteFunc(w.queue, func(q waiter) bool {
+		goes := q.n <= w.synced || w.err != nil
+		if !goes && q.writes && !next {
+			next, goes = true, true
+		}
+		if goes {
+			q.look <- struct{}{}
+		}
+		return goes
+	})
 }
 
-func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
-
-// fill writes zeros to a new file, and returns it at its start. Where there is no space for all of
-// them it does with less.
-func (w *walFS) fill(f vfs.File, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := f.Close(); err != nil {
-		return nil, err
+// fail says that no more batches will be synced.
+func (w *wal) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+		w.wake()
 	}
-	f, err := w.base.OpenReadWrite(name, category)
+}
+
+// close waits for who writes, and closes what is open. Nothing is written after it.
+func (w *wal) close() error {
+	w.fail(fmt.Errorf("the database is closed: %w", flawless.Stopping))
+	w.mu.Lock()
+	for w.busy {
+		_ = w.await(context.Background(), math.MaxUint64, false)
+	}
+	w.mu.Unlock()
+	w.slots.close()
+	if w.file == nil {
+		return nil
+	}
+	return w.file.close()
+}
+
+// replay hands over all batches that lie in the log, in their order, and makes sure that they are still
+// there afterwards, whatever happens. A batch is valid until apply returns.
+func (w *wal) replay(apply func(batch []byte) error) error {
+	needed, err := w.slots.needed()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	z, none := newBlocks(f), aligned(zeros)
-	for at := int64(0); at < w.size && err == nil; at += zeros {
-		err = z.put(none[:whole(int(min(w.size-at, zeros)))], at)
+	for k, s := range needed {
+		last := k == len(needed)-1
+		if err := w.replaySlot(s, last, apply); err != nil {
+			return fmt.Errorf("log file %s: %w", s.name, err)
+		}
+		if !last && w.newest+1 != needed[k+1].first {
+			return fmt.Errorf("log file %s ends with record %d, the next one begins with %d: %w", s.name, w.newest, needed[k+1].first, errTorn)
+		}
 	}
-	if err == nil {
-		err = f.Sync()
-	}
-	_ = err // a file without zeros works as well, only slower
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
-	return w.FS.OpenReadWrite(name, category)
+	w.synced = w.newest
+	return nil
 }
 
-func (w *walFS) wrap(f vfs.File, name string, err error) (vfs.File, error) {
+var errTorn = fmt.Errorf("the log is damaged: restore the directory from a backup: %w", flawless.Damaged)
+
+func (w *wal) replaySlot(s *slot, last bool, apply func([]byte) error) error {
+	f, err := w.slots.fs.OpenReadWrite(s.name, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		w.failed(fmt.Errorf("making log file %s: %w", name, err), false)
-		return w.nowhere(name)
+		return err
 	}
-	return newWALFile(f, w), nil
+	defer f.Close()
+	// What the last process has written and not synced is there now, and must not be gone later: batches
+	// of before would come on top of it then.
+	if err := f.SyncData(); err != nil {
+		return err
+	}
+	w.newest = s.first - 1
+	at, size := int64(block), s.size
+	in := bufio.NewReaderSize(io.NewSectionReader(f, at, size-at), gathered)
+	var record []byte
+	for {
+		var head [recordHead]byte
+		if _, err := io.ReadFull(in, head[:]); err != nil && !isEnd(err) {
+			return err
+		}
+		length := int64(binary.LittleEndian.Uint32(head[4:]))
+		if binary.LittleEndian.Uint64(head[8:]) != w.newest+1 || length > size-at-recordHead {
+			break
+		}
+		record = append(append(record[:0], head[:]...), make([]byte, padded(length))...)
+		if _, err := io.ReadFull(in, record[recordHead:]); err != nil && !isEnd(err) {
+			return err
+		}
+		if !intact(record, length) {
+			break
+		}
+		if err := apply(record[recordHead : recordHead+length]); err != nil {
+			return err
+		}
+		w.newest++
+		at += int64(len(record))
+	}
+	if !last {
+		return nil // who calls compares
+	}
+	return w.nothingBehind(f, at, size)
 }
 
-// nowhere returns a file in memory that nobody reads.
-func (w *walFS) nowhere(name string) (vfs.File, error) {
-	return vfs.NewMem().Create(w.PathBase(name), vfs.WriteCategoryUnspecified)
+// isEnd tells whether a file ends before what was to be read.
+func isEnd(err error) bool { return err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) }
+
+func padded(n int64) int64 { return (n + recordUnit - 1) / recordUnit * recordUnit }
+
+// intact tells whether a record with so many bytes of a batch is as it was written.
+func intact(record []byte, length int64) bool {
+	return crc32.Checksum(record[4:recordHead+length], castagnoli) == binary.LittleEndian.Uint32(record)
+}
+
+// nothingBehind looks at what is behind the last record. There may be records that were never synced, but none
+// that says that one which is not there was.
+func (w *wal) nothingBehind(f vfs.File, at, size int64) error {
+	missing := w.newest + 1
+	buf := make([]byte, gathered)
+	for ; at+recordHead <= size; at += int64(len(buf) - recordHead) {
+		buf = buf[:min(gathered, size-at)]
+		if _, err := f.ReadAt(buf, at); err != nil && !isEnd(err) {
+			return err
+		}
+		for k := 0; k+recordHead <= len(buf); k += recordUnit {
+			length := int64(binary.LittleEndian.Uint32(buf[k+4:]))
+			n, synced := binary.LittleEndian.Uint64(buf[k+8:]), binary.LittleEndian.Uint64(buf[k+16:])
+			if n <= missing || synced < missing || synced >= n || length > size-at-int64(k)-recordHead {
+				continue
+			}
+			record := make([]byte, recordHead+length)
+			if _, err := f.ReadAt(record, at+int64(k)); err != nil && !isEnd(err) {
+				return err
+			}
+			if intact(record, length) {
+				return fmt.Errorf("record %d was synced and cannot be read, record %d behind it can: %w", missing, n, errTorn)
+			}
+		}
+		if len(buf) < gathered {
+			break
+		}
+	}
+	return nil
 }

@@ -1,26 +1,22 @@
 package pebble
 
-import (
-	"fmt"
+import "github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-)
-
-// gathered is how many bytes of a log are kept until they are written without a sync.
+// gathered is how many bytes of a log are written at once, at most.
 const gathered = 256 << 10
 
-// walFile is a log file. Its writes and syncs never return an error. One goroutine at a time uses it.
+// walFile is a file of the log, written from its start. One goroutine at a time uses it.
 //
-// What Pebble writes is gathered, and goes to the disk with the next sync in whole blocks. The
+// What is written is gathered, and goes to the disk with the next sync in whole blocks. The
 // last block is seldom full: it is kept, and written again with what comes next.
 //
 //	on the disk   | block | block | block |
 //	                          at ^
 //	buf                           | written | fresh | zeros up to the next block |
 type walFile struct {
-	vfs.File // all but Write, the syncs and Close
-	blocks   blocks
-	fs       *walFS
+	file   vfs.File
+	blocks blocks
+	size   int64
 
 	buf   []byte // its memory is aligned
 	n     int    // bytes of buf in use
@@ -28,64 +24,58 @@ type walFile struct {
 	fresh bool   // some of buf was never written
 }
 
-func newWALFile(f vfs.File, fs *walFS) *walFile {
-	return &walFile{File: f, blocks: newBlocks(f), fs: fs, buf: aligned(gathered)}
+func newWALFile(f vfs.File, size int64) *walFile {
+	return &walFile{file: f, blocks: newBlocks(f), size: size, buf: aligned(gathered)}
 }
 
-// Write implements vfs.File.
-func (f *walFile) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 && !f.fs.broken() {
+// full tells whether there is no room for n bytes more. There is always room for the first after the head.
+func (f *walFile) full(n int) bool {
+	end := f.at + int64(f.n)
+	return end > block && end+int64(n) > f.size
+}
+
+func (f *walFile) write(p []byte) error {
+	for len(p) > 0 {
 		k := copy(f.buf[f.n:], p)
 		f.n, f.fresh, p = f.n+k, true, p[k:]
 		if f.n == len(f.buf) {
-			f.flush()
+			if err := f.flush(); err != nil {
+				return err
+			}
 		}
 	}
-	return n, nil
+	return nil
 }
 
 // flush writes what is fresh.
-func (f *walFile) flush() {
-	if !f.fresh || f.fs.broken() {
-		return
+func (f *walFile) flush() error {
+	if !f.fresh {
+		return nil
 	}
 	end := whole(f.n)
 	clear(f.buf[f.n:end])
 	if err := f.blocks.put(f.buf[:end], f.at); err != nil {
-		f.fs.failed(fmt.Errorf("writing the log: %w", err), false)
-		return
+		return err
 	}
 	full := f.n - f.n%block
 	copy(f.buf, f.buf[full:f.n])
 	f.n, f.at, f.fresh = f.n-full, f.at+int64(full), false
+	return nil
 }
 
-// Sync implements vfs.File.
-func (f *walFile) Sync() error { return f.sync(f.File.Sync) }
-
-// SyncData implements vfs.File.
-func (f *walFile) SyncData() error { return f.sync(f.File.SyncData) }
-
-// SyncTo implements vfs.File. It syncs all.
-func (f *walFile) SyncTo(int64) (bool, error) { return true, f.SyncData() }
-
-// Preallocate implements vfs.File. The space is there already.
-func (f *walFile) Preallocate(int64, int64) error { return nil }
-
-// Close implements vfs.File.
-func (f *walFile) Close() error {
-	f.flush()
-	return f.File.Close()
+func (f *walFile) sync() error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	return f.file.SyncData()
 }
 
-func (f *walFile) sync(do func() error) error {
-	f.flush()
-	if f.fs.broken() {
+// close closes the file. What was not synced may be lost.
+func (f *walFile) close() error {
+	if f.file == nil {
 		return nil
 	}
-	if err := do(); err != nil {
-		f.fs.failed(fmt.Errorf("syncing the log: %w", err), false)
-	}
-	return nil
+	err := f.file.Close()
+	f.file = nil
+	return err
 }

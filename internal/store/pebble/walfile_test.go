@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -27,38 +26,32 @@ func TestALogFileHoldsWhatWasWritten(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := &walFS{
-				FS: c.files, base: c.files, size: 64 << 10,
-				failed: func(err error, _ bool) { t.Error(err) },
-				broken: func() bool { return false },
-			}
 			name := c.files.PathJoin(c.dir, "1.log")
-			f, err := w.Create(name, vfs.WriteCategoryUnspecified)
+			f, err := c.files.Create(name, vfs.WriteCategoryUnspecified)
 			must(t, err)
+			w := newWALFile(f, 64<<10)
 			var want []byte
 			for i, size := range []int{1, 20, block - 21, 1, block, 3*block - 1, 5, 100 << 10, 7, gathered, gathered + 1, 3 * gathered, 12} {
 				piece := bytes.Repeat([]byte{byte(i + 1)}, size)
 				for _, part := range [][]byte{piece[:size/3], piece[size/3:]} {
-					if n, err := f.Write(part); n != len(part) || err != nil {
-						t.Fatalf("writing %d bytes: %d, %v", len(part), n, err)
-					}
+					must(t, w.write(part))
 				}
 				want = append(want, piece...)
-				must(t, f.SyncData())
+				must(t, w.sync())
 				if got := content(t, c.files, name); !bytes.HasPrefix(got, want) || len(bytes.Trim(got[len(want):], "\x00")) > 0 {
 					t.Fatalf("after piece %d the file is not what was written and zeros", i)
 				}
 			}
-			must(t, f.Close())
+			must(t, w.close())
 
 			// Used again it is overwritten from its start, and no byte of old comes after the new.
-			again := c.files.PathJoin(c.dir, "2.log")
-			f, err = w.ReuseForWrite(name, again, vfs.WriteCategoryUnspecified)
+			f, err = c.files.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
 			must(t, err)
-			_, err = f.Write([]byte("new"))
-			must(t, err)
-			must(t, f.Close())
-			got := content(t, c.files, again)
+			w = newWALFile(f, 64<<10)
+			must(t, w.write([]byte("new")))
+			must(t, w.sync())
+			must(t, w.close())
+			got := content(t, c.files, name)
 			if first := append([]byte("new"), make([]byte, block-3)...); !bytes.HasPrefix(got, first) || !bytes.Equal(got[block:len(want)], want[block:]) {
 				t.Error("the first block of the file used again is not the new bytes and zeros, or others changed")
 			}
@@ -130,38 +123,4 @@ func TestTheLogIsReadAgain(t *testing.T) {
 
 func valueOf(round, i int) []byte {
 	return bytes.Repeat([]byte{byte(round), byte(i)}, (i*i*17+round*1000)%30000)
-}
-
-// TestLogsAreRemovedOnceTheDatabaseIsOpen: nobody who opens one waits for that.
-func TestLogsAreRemovedOnceTheDatabaseIsOpen(t *testing.T) {
-	t.Parallel()
-	files := vfs.NewMem()
-	w := &walFS{FS: files, base: files, size: 64 << 10, failed: func(err error, _ bool) { t.Error(err) }, broken: func() bool { return false }}
-	there := func(want ...string) {
-		t.Helper()
-		names, err := files.List("")
-		must(t, err)
-		slices.Sort(names)
-		if !slices.Equal(names, want) {
-			t.Errorf("the files are %v, not %v", names, want)
-		}
-	}
-	for _, name := range []string{"1.log", "2.log", "3.log"} {
-		f, err := w.Create(name, vfs.WriteCategoryUnspecified)
-		must(t, err)
-		must(t, f.Close())
-		w.working.Wait()
-	}
-	there("1.log", "2.log", "3.log", "spare")
-	must(t, files.Remove("spare"))
-	for _, name := range []string{"1.log", "2.log"} {
-		must(t, w.Remove(name))
-	}
-	there("2.log", "3.log", "spare")
-	w.ready()
-	w.remove()
-	there("3.log", "spare")
-	must(t, w.Remove("3.log"))
-	there("spare")
-	w.close()
 }
