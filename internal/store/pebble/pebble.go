@@ -207,9 +207,9 @@ func (db *DB) openLog(o Options) error {
 	if err != nil {
 		return err
 	}
+	err = db.wal.restart()
 	db.started.Store(db.wal.newest)
-	db.wal.slots.empty()
-	return db.wal.begin(db.wal.newest + 1)
+	return err
 }
 
 // Close implements store.KV.

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -11,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/flawless-engine/flawless"
 )
 
 // slots are the files of the log. Each was written with zeros and synced before it was used: a sync of it
@@ -47,7 +50,8 @@ type slot struct {
 }
 
 const (
-	slotMagic = "FLAWLOG\x01" // the last byte is the format
+	slotMagic = "FLAWLOG"
+	logFormat = 1
 	slotEnd   = ".log"
 	mostFree  = 2       // slots that are kept ready
 	zeros     = 1 << 20 // bytes written at a time
@@ -56,7 +60,7 @@ const (
 // head returns the first block.
 func (s *slot) head() []byte {
 	b := aligned(block)
-	copy(b, slotMagic)
+	b[copy(b, slotMagic)] = logFormat
 	binary.LittleEndian.PutUint64(b[8:], s.number)
 	binary.LittleEndian.PutUint64(b[16:], s.oldest)
 	binary.LittleEndian.PutUint64(b[24:], s.first)
@@ -64,13 +68,20 @@ func (s *slot) head() []byte {
 	return b
 }
 
-// parse reads the first block. It returns false where that is damaged.
-func (s *slot) parse(b []byte) bool {
+// parse reads the first block.
+func (s *slot) parse(b []byte) error {
 	if len(bytes.Trim(b, "\x00")) == 0 {
-		return true // never used
+		return nil // never used
+	}
+	if format := b[len(slotMagic)]; bytes.HasPrefix(b, []byte(slotMagic)) && format > logFormat {
+		return fmt.Errorf("it has format %d, this version of flawless (%s) knows formats up to %d: use a newer one: %w",
+			format, flawless.Version, logFormat, flawless.Conflict)
 	}
 	s.number, s.oldest, s.first = binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
-	return s.number > 0 && s.first > 0 && bytes.Equal(b, s.head())
+	if s.number == 0 || s.first == 0 || !bytes.Equal(b, s.head()) {
+		return errTorn
+	}
+	return nil
 }
 
 // open finds the slots there are.
@@ -113,10 +124,7 @@ func (s *slots) read(one *slot) error {
 	if _, err := f.ReadAt(head, 0); err != nil && !isEnd(err) {
 		return err
 	}
-	if !one.parse(head) {
-		return errTorn
-	}
-	return nil
+	return one.parse(head)
 }
 
 // needed returns the slots that have what may be in no table, oldest first.
@@ -130,7 +138,7 @@ func (s *slots) needed() ([]*slot, error) {
 	if len(all) == 0 {
 		return nil, nil
 	}
-	slices.SortFunc(all, func(a, b *slot) int { return int(int64(a.number - b.number)) })
+	slices.SortFunc(all, func(a, b *slot) int { return cmp.Compare(a.number, b.number) })
 	newest := all[len(all)-1]
 	all = slices.DeleteFunc(all, func(one *slot) bool { return one.number < newest.oldest })
 	if missing := newest.number - newest.oldest + 1 - uint64(len(all)); missing != 0 {

@@ -220,6 +220,18 @@ func (w *wal) close() error {
 	return w.file.close()
 }
 
+// leap is by how much the numbers of records go on when a log is opened: none is used twice, also none of those
+// that were written and never synced. They may lie behind the end of a slot, and must be no records there.
+const leap = 1 << 32
+
+// restart goes on in another slot after replay. Nothing of the others is needed.
+func (w *wal) restart() error {
+	w.slots.empty()
+	w.newest += leap
+	w.synced = w.newest
+	return w.begin(w.newest + 1)
+}
+
 // replay hands over all batches that lie in the log, in their order, and makes sure that they are still
 // there afterwards, whatever happens. A batch is valid until apply returns.
 func (w *wal) replay(apply func(batch []byte) error) error {
@@ -236,7 +248,6 @@ func (w *wal) replay(apply func(batch []byte) error) error {
 			return fmt.Errorf("log file %s ends with record %d, the next one begins with %d: %w", s.name, w.newest, needed[k+1].first, errTorn)
 		}
 	}
-	w.synced = w.newest
 	return nil
 }
 

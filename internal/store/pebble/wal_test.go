@@ -311,3 +311,50 @@ func TestOnlyWhatNoHeadNamesIsRemoved(t *testing.T) {
 		t.Errorf("the files are %v, not %v", names, want)
 	}
 }
+
+// TestARecordOfAnEarlierLifeIsNone: two records were written together and never synced, and the first got lost.
+// The next life writes one as long as that in the same place, up to the end of a block.
+func TestARecordOfAnEarlierLifeIsNone(t *testing.T) {
+	t.Parallel()
+	fs := newFaultFS()
+	db, err := Open("work", faulty(fs, -1))
+	must(t, err)
+	log, _ := newestLog(t, fs)
+	lost := db.kv.NewBatch()
+	const size = block - recordHead - 18
+	must(t, lost.Set([]byte("k0"), bytes.Repeat([]byte("l"), size), nil))
+	if n := recordHead + lost.Len(); n != block {
+		t.Fatalf("a record has %d bytes: this shows nothing", n)
+	}
+	var w wal
+	w.newest = binary.LittleEndian.Uint64(content(t, fs.MemFS, log)[24:]) - 1
+	w.synced = w.newest
+	w.append(w.newest+1, 1, lost.Repr())
+	first := len(w.fresh)
+	w.append(w.newest+1, 2, lost.Repr())
+	clear(w.fresh[:first])
+	alter(t, fs.MemFS, log, block, w.fresh)
+	must(t, lost.Close())
+	must(t, db.Close())
+	for range 3 { // one of them uses the same file
+		db, err = Open("work", faulty(fs, -1))
+		must(t, err)
+		must(t, db.Apply(t.Context(), put("k0", strings.Repeat("k", size))))
+		must(t, db.Close())
+		again := openFaulty(t, fs.CrashClone(vfs.CrashCloneCfg{}), -1)
+		has(t, again, 1, strings.Repeat("k", size))
+	}
+}
+
+func TestALogOfTheFutureIsRefused(t *testing.T) {
+	t.Parallel()
+	fs := newFaultFS()
+	db, err := Open("work", faulty(fs, -1))
+	must(t, err)
+	must(t, db.Close())
+	log, _ := newestLog(t, fs)
+	alter(t, fs.MemFS, log, 7, []byte{2})
+	if db, err := Open("work", faulty(fs, -1)); !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), "use a newer one") {
+		t.Errorf("a log of format 2: %v, %v", db, err)
+	}
+}
