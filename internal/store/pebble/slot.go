@@ -44,7 +44,7 @@ type slot struct {
 	number uint64 // of its content, which counts up; 0 is nothing
 	oldest uint64 // the oldest content that was needed when this one began
 	first  uint64 // number of its first record
-	seq    uint64 // Pebble's number of the newest key in it
+	last   uint64 // number of its last record
 	needed bool   // some of it may be in no table
 	taken  bool   // somebody makes it, begins it, or removes it
 }
@@ -145,18 +145,18 @@ func (s *slots) needed() ([]*slot, error) {
 		return nil, fmt.Errorf("%d of the log files before %s are not there: %w", missing, newest.name, errTorn)
 	}
 	for _, one := range all {
-		one.needed, one.seq = true, math.MaxUint64 // until empty is called
+		one.needed, one.last = true, math.MaxUint64 // until empty is called
 	}
 	s.current = newest
 	return all, nil
 }
 
-// flushed says that all keys up to Pebble's number seq are in tables.
-func (s *slots) flushed(seq uint64) {
+// flushed says that all records up to n are in tables.
+func (s *slots) flushed(n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.all {
-		if one != s.current && one.seq <= seq {
+		if one != s.current && one.last <= n {
 			one.needed = false
 		}
 	}
@@ -171,11 +171,11 @@ func (s *slots) empty() {
 	}
 }
 
-// holds says that the current slot has keys up to Pebble's number seq.
-func (s *slots) holds(seq uint64) {
+// holds says that the current slot has records up to n.
+func (s *slots) holds(n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current.seq = seq
+	s.current.last = n
 }
 
 // take makes another slot the current one. Its head is on stable storage.
@@ -189,7 +189,7 @@ func (s *slots) take(first uint64) (*walFile, error) {
 	}
 	s.mu.Lock()
 	next := *one
-	next.number, next.first, next.seq, next.needed, next.taken = 1, first, 0, true, false
+	next.number, next.first, next.last, next.needed, next.taken = 1, first, 0, true, false
 	if s.current != nil {
 		next.number = s.current.number + 1
 	}

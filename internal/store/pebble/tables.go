@@ -76,7 +76,7 @@ func (db *DB) flushed(info cockroach.FlushInfo) {
 	db.setback(&db.tables.flushes, err)
 	if err == nil && !db.isBroken() { // else it went to tables in memory
 		for _, t := range info.Output {
-			db.wal.slots.flushed(uint64(t.LargestSeqNum))
+			db.wal.flushed(uint64(t.LargestSeqNum))
 		}
 	}
 }

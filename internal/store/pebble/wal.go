@@ -36,6 +36,8 @@ type wal struct {
 	newest uint64 // number of the newest record
 	seq    uint64 // Pebble's number of the newest key in it
 	synced uint64 // all records up to this number are on stable storage
+	tables uint64 // all records up to this number are in tables
+	marks  []mark // which keys records behind that have, oldest first
 	shared bool   // the last sync served more than one
 	busy   bool   // somebody writes
 	queue  []waiter
@@ -50,6 +52,12 @@ type waiter struct {
 	writes bool // it may write itself
 	look   chan struct{}
 }
+
+// mark says that all records up to n have keys up to Pebble's number seq.
+type mark struct{ n, seq uint64 }
+
+// markEvery is how many bytes of the log there are between two marks, about: so much is read in vain after a crash.
+const markEvery = 64 << 10
 
 // A record is 24 bytes and a batch as Pebble writes it, filled up with zeros.
 const (
@@ -71,13 +79,27 @@ func (w *wal) append(n, seq uint64, batch []byte) {
 	w.fresh = binary.LittleEndian.AppendUint32(w.fresh, 0) // the checksum
 	w.fresh = binary.LittleEndian.AppendUint32(w.fresh, uint32(len(batch)))
 	w.fresh = binary.LittleEndian.AppendUint64(w.fresh, n)
-	w.fresh = binary.LittleEndian.AppendUint64(w.fresh, w.synced)
+	w.fresh = binary.LittleEndian.AppendUint32(w.fresh, uint32(min(n-w.synced, math.MaxUint32)))
+	w.fresh = binary.LittleEndian.AppendUint32(w.fresh, uint32(min(n-w.tables, math.MaxUint32)))
 	w.fresh = append(w.fresh, batch...)
 	binary.LittleEndian.PutUint32(w.fresh[at:], crc32.Checksum(w.fresh[at+4:], castagnoli))
 	for len(w.fresh)%recordUnit != 0 {
 		w.fresh = append(w.fresh, 0)
 	}
 	w.newest, w.seq = n, seq
+}
+
+// flushed says that all keys up to Pebble's number seq are in tables.
+func (w *wal) flushed(seq uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := 0
+	for k < len(w.marks) && w.marks[k].seq <= seq {
+		w.tables = w.marks[k].n
+		k++
+	}
+	w.marks = slices.Delete(w.marks, 0, k)
+	w.slots.flushed(w.tables)
 }
 
 // sync returns when record n is on stable storage, or can never be.
@@ -98,7 +120,7 @@ func (w *wal) sync(n uint64) error {
 		p, newest, seq := w.fresh, w.newest, w.seq
 		w.fresh, w.spare = w.spare[:0], nil
 		w.mu.Unlock()
-		err := w.write(p, seq)
+		err := w.write(p, mark{newest, seq})
 		if err != nil {
 			w.ended(err)
 		}
@@ -120,19 +142,25 @@ func (w *wal) sync(n uint64) error {
 }
 
 // write writes records and syncs them. They go to one slot.
-func (w *wal) write(p []byte, seq uint64) error {
+func (w *wal) write(p []byte, end mark) error {
 	if w.file.full(len(p)) {
 		if err := w.begin(w.synced + 1); err != nil {
 			return err
 		}
 	}
+	before := w.file.end()
 	if err := w.file.write(p); err != nil {
 		return fmt.Errorf("writing the log: %w", err)
 	}
 	if err := w.file.sync(); err != nil {
 		return fmt.Errorf("syncing the log: %w", err)
 	}
-	w.slots.holds(seq)
+	if w.file.end()/markEvery != before/markEvery {
+		w.mu.Lock()
+		w.marks = append(w.marks, end)
+		w.mu.Unlock()
+	}
+	w.slots.holds(end.n)
 	return nil
 }
 
@@ -228,24 +256,36 @@ const leap = 1 << 32
 func (w *wal) restart() error {
 	w.slots.empty()
 	w.newest += leap
-	w.synced = w.newest
+	w.synced, w.tables = w.newest, w.newest
 	return w.begin(w.newest + 1)
 }
 
-// replay hands over all batches that lie in the log, in their order, and makes sure that they are still
-// there afterwards, whatever happens. A batch is valid until apply returns.
+// replay hands over all batches in the log that may be in no table, in their order, and makes sure that they are
+// still there afterwards, whatever happens. A batch is valid until apply returns.
 func (w *wal) replay(apply func(batch []byte) error) error {
 	needed, err := w.slots.needed()
 	if err != nil {
 		return err
 	}
-	for k, s := range needed {
+	for _, s := range needed {
+		// What the last process has written and not synced is there now, and must not be gone later: batches
+		// of before would come on top of it then.
+		if err := syncFile(w.slots.fs, s.name); err != nil {
+			return err
+		}
+	}
+	for k, s := range needed { // the last record knows best what is in tables
 		last := k == len(needed)-1
-		if err := w.replaySlot(s, last, apply); err != nil {
+		if err := w.readSlot(s, last, nil); err != nil {
 			return fmt.Errorf("log file %s: %w", s.name, err)
 		}
 		if !last && w.newest+1 != needed[k+1].first {
 			return fmt.Errorf("log file %s ends with record %d, the next one begins with %d: %w", s.name, w.newest, needed[k+1].first, errTorn)
+		}
+	}
+	for _, s := range needed {
+		if err := w.readSlot(s, false, apply); err != nil {
+			return fmt.Errorf("log file %s: %w", s.name, err)
 		}
 	}
 	return nil
@@ -253,17 +293,22 @@ func (w *wal) replay(apply func(batch []byte) error) error {
 
 var errTorn = fmt.Errorf("the log is damaged: restore the directory from a backup: %w", flawless.Damaged)
 
-func (w *wal) replaySlot(s *slot, last bool, apply func([]byte) error) error {
-	f, err := w.slots.fs.OpenReadWrite(s.name, vfs.WriteCategoryUnspecified)
+func syncFile(fs vfs.FS, name string) error {
+	f, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.SyncData(), f.Close())
+}
+
+// readSlot reads the records of a slot up to its end, and hands over those that may be in no table. Without
+// apply it learns which these are, and looks behind the last one if the slot is the newest.
+func (w *wal) readSlot(s *slot, newest bool, apply func([]byte) error) error {
+	f, err := w.slots.fs.Open(s.name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// What the last process has written and not synced is there now, and must not be gone later: batches
-	// of before would come on top of it then.
-	if err := f.SyncData(); err != nil {
-		return err
-	}
 	w.newest = s.first - 1
 	at, size := int64(block), s.size
 	in := bufio.NewReaderSize(io.NewSectionReader(f, at, size-at), gathered)
@@ -284,16 +329,21 @@ func (w *wal) replaySlot(s *slot, last bool, apply func([]byte) error) error {
 		if !intact(record, length) {
 			break
 		}
-		if err := apply(record[recordHead : recordHead+length]); err != nil {
-			return err
-		}
 		w.newest++
 		at += int64(len(record))
+		switch ago := binary.LittleEndian.Uint32(head[20:]); {
+		case apply == nil && ago < math.MaxUint32:
+			w.tables = max(w.tables, w.newest-uint64(ago))
+		case apply != nil && w.newest > w.tables:
+			if err := apply(record[recordHead : recordHead+length]); err != nil {
+				return err
+			}
+		}
 	}
-	if !last {
-		return nil // who calls compares
+	if apply == nil && newest {
+		return w.nothingBehind(f, at, size)
 	}
-	return w.nothingBehind(f, at, size)
+	return nil
 }
 
 // isEnd tells whether a file ends before what was to be read.
@@ -318,8 +368,8 @@ func (w *wal) nothingBehind(f vfs.File, at, size int64) error {
 		}
 		for k := 0; k+recordHead <= len(buf); k += recordUnit {
 			length := int64(binary.LittleEndian.Uint32(buf[k+4:]))
-			n, synced := binary.LittleEndian.Uint64(buf[k+8:]), binary.LittleEndian.Uint64(buf[k+16:])
-			if n <= missing || synced < missing || synced >= n || length > size-at-int64(k)-recordHead {
+			n, ago := binary.LittleEndian.Uint64(buf[k+8:]), uint64(binary.LittleEndian.Uint32(buf[k+16:]))
+			if n <= missing || n-missing > uint64(size)/recordHead || ago > n-missing || length > size-at-int64(k)-recordHead {
 				continue
 			}
 			record := make([]byte, recordHead+length)

@@ -358,3 +358,35 @@ func TestALogOfTheFutureIsRefused(t *testing.T) {
 		t.Errorf("a log of format 2: %v, %v", db, err)
 	}
 }
+
+// counted counts how often a file is read.
+type counted struct {
+	vfs.File
+	reads int
+}
+
+func (c *counted) ReadAt(p []byte, at int64) (int, error) {
+	c.reads++
+	return c.File.ReadAt(p, at)
+}
+
+// TestWhatLiesBehindIsLookedThroughOnce: bytes that may be anything are rarely taken for a record.
+func TestWhatLiesBehindIsLookedThroughOnce(t *testing.T) {
+	t.Parallel()
+	const size = 4 << 20
+	fs := vfs.NewMem()
+	f, err := fs.Create("1.log", vfs.WriteCategoryUnspecified)
+	must(t, err)
+	var text []byte
+	for n := uint64(0); len(text) < size; n++ {
+		text = binary.LittleEndian.AppendUint64(text, n%3<<32|n%1000*n)
+	}
+	_, err = f.Write(text)
+	must(t, err)
+	c := counted{File: f}
+	w := wal{newest: leap}
+	must(t, w.nothingBehind(&c, block, size))
+	if most := 2 * size / gathered; c.reads > most {
+		t.Errorf("%d MiB were read in %d pieces, want at most %d", size>>20, c.reads, most)
+	}
+}

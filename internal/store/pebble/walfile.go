@@ -30,9 +30,11 @@ func newWALFile(f vfs.File, size int64) *walFile {
 
 // full tells whether there is no room for n bytes more. There is always room for the first after the head.
 func (f *walFile) full(n int) bool {
-	end := f.at + int64(f.n)
-	return end > block && end+int64(n) > f.size
+	return f.end() > block && f.end()+int64(n) > f.size
 }
+
+// end is where the next byte goes.
+func (f *walFile) end() int64 { return f.at + int64(f.n) }
 
 func (f *walFile) write(p []byte) error {
 	for len(p) > 0 {
