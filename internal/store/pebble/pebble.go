@@ -207,9 +207,11 @@ func (db *DB) openLog(o Options) error {
 	if err != nil {
 		return err
 	}
-	err = db.wal.restart()
+	if err := db.wal.restart(); err != nil {
+		return fmt.Errorf("%w: see that the disk has space and works", err)
+	}
 	db.started.Store(db.wal.newest)
-	return err
+	return nil
 }
 
 // Close implements store.KV.
