@@ -89,9 +89,10 @@ func Open(dir string, o Options) (*DB, error) {
 	db := &DB{log: o.Log, lock: l, seed: maphash.MakeSeed()}
 	db.tables.open(o.pause)
 	db.space.open(o.FS, dir, o.Reserve, o.Log)
-	err = db.openPebble(o)
+	careful := vfs.OnDiskFull(o.FS, db.space.spent)
+	err = db.openPebble(careful, o)
 	if err == nil {
-		err = db.openLog(o)
+		err = db.openLog(careful, o)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
@@ -124,8 +125,8 @@ func (o Options) withDefaults() Options {
 }
 
 // openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
-func (db *DB) openPebble(o Options) error {
-	fs := &files{FS: vfs.OnDiskFull(o.FS, db.space.spent), failed: db.fail, broken: db.isBroken, tables: &db.tables, aside: vfs.NewMem()}
+func (db *DB) openPebble(careful vfs.FS, o Options) error {
+	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, aside: vfs.NewMem()}
 	cache := cockroach.NewCache(o.Cache)
 	defer cache.Unref()
 	po := &cockroach.Options{
@@ -169,9 +170,9 @@ const replayed = 256 << 10
 
 // openLog has Pebble write a table of all that the log holds, and begins another file of it. Nothing of the
 // old ones is needed from then on.
-func (db *DB) openLog(o Options) error {
+func (db *DB) openLog(careful vfs.FS, o Options) error {
 	db.wal.ended = func(err error) { db.fail(err, false) }
-	db.wal.slots = slots{fs: vfs.OnDiskFull(o.FS, db.space.spent), base: o.FS, dir: db.lock.log, size: o.Memtable + o.Memtable/10, broken: db.isBroken}
+	db.wal.slots = slots{fs: careful, base: o.FS, dir: db.lock.log, size: o.Memtable + o.Memtable/10, broken: db.isBroken}
 	if err := db.wal.slots.open(); err != nil {
 		return err
 	}

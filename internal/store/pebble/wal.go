@@ -135,10 +135,7 @@ func (w *wal) sync(n uint64) error {
 		}
 		w.wake()
 	}
-	if w.synced >= n {
-		return nil
-	}
-	return w.err
+	return w.outcome(n)
 }
 
 // write writes records and syncs them. They go to one slot.
@@ -188,6 +185,11 @@ func (w *wal) wait(ctx context.Context, n uint64) error {
 			return err
 		}
 	}
+	return w.outcome(n)
+}
+
+// outcome returns nil where record n is on stable storage, else why it never will be. The caller holds mu.
+func (w *wal) outcome(n uint64) error {
 	if w.synced >= n {
 		return nil
 	}

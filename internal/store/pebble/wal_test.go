@@ -244,6 +244,7 @@ func TestWritersShareASync(t *testing.T) {
 		go func() { done <- db.Apply(t.Context(), put(fmt.Sprint("k", i), "v")) }()
 	}
 	for db.wal.waiting() < writers {
+		runtime.Gosched()
 	}
 	close(release)
 	for range writers + 1 {
