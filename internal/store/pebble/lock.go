@@ -21,13 +21,12 @@ type lock struct {
 	fs     vfs.FS
 	pid    string // path of the file with the process's number
 	db     string // path of Pebble's directory
-	log    string // path of the log's
 	pebble *cockroach.Lock
 }
 
 // acquire makes the directory where it is missing, and locks it.
 func acquire(files vfs.FS, dir string) (*lock, error) {
-	l := &lock{fs: files, pid: files.PathJoin(dir, "pid"), db: files.PathJoin(dir, "db"), log: files.PathJoin(dir, "log")}
+	l := &lock{fs: files, pid: files.PathJoin(dir, "pid"), db: files.PathJoin(dir, "db")}
 	if err := mkdir(files, l.db); err != nil {
 		return nil, explained(err)
 	}
@@ -98,4 +97,12 @@ func mkdir(files vfs.FS, dir string) error {
 		}
 	}
 	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -19,6 +19,7 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -47,16 +48,14 @@ type DB struct {
 	kv   *cockroach.DB
 	log  *slog.Logger
 	lock *lock
-	wal  wal
 
 	space  space
+	gate   gate
 	tables tables
 	opened atomic.Bool // before, nothing is compacted
 
 	mu      sync.Mutex // held while a batch is checked and handed to Pebble
 	closed  atomic.Bool
-	held    held          // under mu
-	last    last          // under mu
 	started atomic.Uint64 // number of the newest batch handed to Pebble; written under mu
 	seed    maphash.Seed
 	touched [places]atomic.Uint64 // number of the newest batch that changed a key, by the key's hash
@@ -74,7 +73,6 @@ type failure struct {
 //
 //	dir/pid      number of the process that uses it
 //	dir/reserve  space kept back
-//	dir/log/     the write-ahead log
 //	dir/db/      Pebble's
 //
 // It returns [flawless.Conflict] where another server uses dir, [flawless.Invalid] where dir cannot
@@ -90,11 +88,7 @@ func Open(dir string, o Options) (*DB, error) {
 	db.tables.open(o.pause)
 	db.space.open(o.FS, dir, o.Reserve, o.Log)
 	careful := vfs.OnDiskFull(o.FS, db.space.spent)
-	err = db.openPebble(careful, o)
-	if err == nil {
-		err = db.openLog(careful, o)
-	}
-	if err != nil {
+	if err := db.openPebble(careful, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
 	}
 	db.opened.Store(true)
@@ -124,6 +118,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// format is the version of Pebble's files. It is pinned: a new version of Pebble must not change what a
+// directory holds. From [cockroach.FormatWALSyncChunks] on a torn end of the log is told from damage.
+const format = cockroach.FormatTableFormatV6
+
 // openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
 func (db *DB) openPebble(careful vfs.FS, o Options) error {
 	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, aside: vfs.NewMem()}
@@ -131,11 +129,10 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 	defer cache.Unref()
 	po := &cockroach.Options{
 		FS:                    fs,
-		DisableWAL:            true, // the log is ours
 		Lock:                  db.lock.pebble,
 		Cache:                 cache,
 		MemTableSize:          uint64(o.Memtable),
-		FormatMajorVersion:    cockroach.FormatTableFormatV6,
+		FormatMajorVersion:    format,
 		Logger:                logger{db},
 		L0CompactionThreshold: 4,
 		EventListener: &cockroach.EventListener{
@@ -149,6 +146,12 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		// noticed before.
 		MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold:       32,
+		// Pebble asks after each sync how long the next one is to wait. Goroutines that are about to write
+		// run first, so that more share a sync; where there are none nobody waits.
+		WALMinSyncInterval: func() time.Duration {
+			runtime.Gosched()
+			return 0
+		},
 		// Open waits for compactions that it has set off itself: before it is done there are none.
 		CompactionConcurrencyRange: func() (lower, upper int) {
 			if !db.opened.Load() {
@@ -163,56 +166,6 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		return f.err
 	}
 	return err
-}
-
-// replayed is how many bytes of the log are handed to Pebble at once.
-const replayed = 256 << 10
-
-// openLog has Pebble write a table of all that the log holds, and begins another file of it. Nothing of the
-// old ones is needed from then on.
-func (db *DB) openLog(careful vfs.FS, o Options) error {
-	db.wal.ended = func(err error) { db.fail(err, false) }
-	db.wal.slots = slots{fs: careful, base: o.FS, dir: db.lock.log, size: o.Memtable + o.Memtable/10, broken: db.isBroken}
-	if err := db.wal.slots.open(); err != nil {
-		return err
-	}
-	all, one := db.kv.NewBatch(), db.kv.NewBatch()
-	some := false
-	hand := func() error {
-		if all.Empty() {
-			return nil
-		}
-		some = true
-		err := guard(func() error { return db.kv.Apply(all, cockroach.NoSync) })
-		all = db.kv.NewBatch()
-		return err
-	}
-	err := db.wal.replay(func(batch []byte) error {
-		if err := errors.Join(one.SetRepr(batch), all.Apply(one, nil)); err != nil {
-			return fmt.Errorf("a record is no batch: %w: %w", err, errTorn)
-		}
-		if all.Len() < replayed {
-			return nil
-		}
-		return hand()
-	})
-	if err == nil {
-		err = hand()
-	}
-	if err == nil && some {
-		err = guard(db.kv.Flush)
-	}
-	if f := db.failed.Load(); f != nil {
-		return f.err
-	}
-	if err != nil {
-		return err
-	}
-	if err := db.wal.restart(); err != nil {
-		return fmt.Errorf("%w: see that the disk has space and works", err)
-	}
-	db.started.Store(db.wal.newest)
-	return nil
 }
 
 // Close implements store.KV.
@@ -235,7 +188,7 @@ func (db *DB) close() error {
 	if f := db.failed.Load(); db.kv != nil && (f == nil || !f.dead) {
 		err = guard(db.kv.Close)
 	}
-	return errors.Join(err, db.wal.close(), db.space.close(), db.lock.release())
+	return errors.Join(err, db.space.close(), db.lock.release())
 }
 
 // Full implements store.Spacer.
@@ -254,7 +207,7 @@ func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
 // fail makes every Apply from now on return err.
 func (db *DB) fail(err error, dead bool) {
 	f := &failure{fmt.Errorf("the database takes no more writes: %w: see that the disk has space and works, then restart the server", err), dead}
-	db.wal.fail(f.err)
+	db.gate.fail(f.err) // before the log goes nowhere: nobody may take that for synced
 	if old := db.failed.Load(); old == nil || dead && !old.dead {
 		db.failed.Store(f)
 		db.log.Error("the database takes no more writes", "error", err)

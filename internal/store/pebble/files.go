@@ -10,10 +10,11 @@ import (
 
 // files is the file system as Pebble sees it.
 //
-// Pebble answers an error of its manifest by ending the process, and one of a table by trying for ever.
-// So it sees none of the first, and no more of the last than the database bears: the database is told
-// (failed), and nothing in the directory is changed from then on, as if the power had gone off at that
-// moment. Files are made in memory then, so that nobody inside Pebble waits for the disk.
+// Pebble answers an error of its log with a panic under locks, one of its manifest by ending the process,
+// and one of a table by trying again for ever. So it sees none of the first two, and no more of the last
+// than the database bears: the database is told (failed), and from then on nothing in the directory is
+// changed, as if the power had gone off at that moment. Files are made in memory then, so that nobody
+// inside Pebble waits for the disk. Whoever waits for a sync must ask the database whether it has failed.
 type files struct {
 	vfs.FS
 	failed func(err error, dead bool)
@@ -28,6 +29,18 @@ func (w *files) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 		return w.createTable(name, category)
 	}
 	return w.createQuiet(name, category)
+}
+
+// ReuseForWrite implements vfs.FS. Pebble writes a log over one it no longer needs.
+func (w *files) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if !w.broken() {
+		f, err := w.FS.ReuseForWrite(old, name, category)
+		if err == nil {
+			return &quiet{f, w}, nil
+		}
+		w.failed(fmt.Errorf("making file %s: %w", name, err), false)
+	}
+	return w.aside.Create(w.PathBase(name), category)
 }
 
 // Remove implements vfs.FS.
