@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -22,7 +23,8 @@ type files struct {
 	broken func() bool
 	tables *tables
 	ledger *ledger
-	aside  *vfs.MemFS // has the files that are made when it is broken, all in one folder
+	last   atomic.Value // path of the file that was opened last
+	aside  *vfs.MemFS   // has the files that are made when it is broken, all in one folder
 }
 
 // Create implements vfs.FS.
@@ -98,6 +100,7 @@ func (w *files) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
 			return f, nil
 		}
 	}
+	w.last.Store(name)
 	return w.FS.Open(name, o...)
 }
 

@@ -20,6 +20,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -186,7 +187,7 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		return f.err
 	}
 	if err != nil {
-		return notOpened(err)
+		return notOpened(err, fs)
 	}
 	newest, err := db.newest()
 	if err == nil && newest < db.ledger.newest {
@@ -197,12 +198,25 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 
 // notOpened marks an error of Pebble as damage, unless it comes from the system: a file is missing, does not
 // have its length or cannot be read.
-func notOpened(err error) error {
+func notOpened(err error, fs *files) error {
 	var system syscall.Errno
-	if errors.As(err, &system) && system != syscall.ENOENT {
+	switch {
+	case errors.As(err, &system) && system != syscall.ENOENT:
 		return err
+	case errors.Is(err, cockroach.ErrDBDoesNotExist):
+		return damage(fs.PathJoin(fs.ledger.data, "marker.manifest.*"), "is missing")
+	case errors.Is(err, cockroach.ErrDBNotPristine):
+		return damage(fs.PathJoin(fs.ledger.data, "marker.format-version.*"), "is missing")
 	}
-	return fmt.Errorf("it is damaged: %w: restore the directory from a backup: %w", err, flawless.Damaged)
+	last, _ := fs.last.Load().(string)
+	return fmt.Errorf("the last file read was %s: %w", last, isDamaged(err))
+}
+
+// isDamaged says that Pebble's files are not as they were. Pebble's text has several lines, the first is
+// the one that says what is wrong.
+func isDamaged(err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return fmt.Errorf("it is damaged: %s: restore the directory from a backup: %w", text, flawless.Damaged)
 }
 
 // newest returns the sequence number of the newest key: a batch without keys gets the one that comes next.
@@ -306,7 +320,7 @@ func explained(err error) error {
 	case err == nil:
 		return nil
 	case cockroach.IsCorruptionError(err):
-		return fmt.Errorf("it is damaged: %w: restore the directory from a backup: %w", err, flawless.Damaged)
+		return isDamaged(err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("it cannot be written: %w: give this user the right to, or use another --working-dir: %w", err, flawless.Invalid)
 	}
