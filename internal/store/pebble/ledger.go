@@ -76,7 +76,9 @@ func openLedger(files vfs.FS, dir, data string) (*ledger, error) {
 	if err := l.parse(text); err != nil {
 		return nil, err
 	}
-	l.begun = len(l.synced) > 0
+	if l.begun = len(l.synced) > 0; !l.begun {
+		return l, l.clear()
+	}
 	return l, l.verify()
 }
 
@@ -84,16 +86,29 @@ func (l *ledger) path() string { return l.fs.PathJoin(l.dir, ledgerName) }
 
 // create makes an empty ledger. It must be there before Pebble makes a file: files without one are damage.
 func (l *ledger) create() error {
-	names, err := l.fs.List(l.data)
+	names, err := l.pebble()
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if name != "LOCK" {
-			return damage(l.path(), "is missing, although there is a database (%s)", l.fs.PathJoin(l.data, name))
-		}
+	if len(names) > 0 {
+		return damage(l.path(), "is missing, although there is a database (%s)", l.fs.PathJoin(l.data, names[0]))
 	}
 	return l.save()
+}
+
+// clear removes what a crash has left of a database that was being made. Nothing was ever acknowledged of it.
+func (l *ledger) clear() error {
+	names, err := l.pebble()
+	for _, name := range names {
+		err = errors.Join(err, l.fs.Remove(l.fs.PathJoin(l.data, name)))
+	}
+	return err
+}
+
+// pebble returns the names of Pebble's files, but for the lock.
+func (l *ledger) pebble() ([]string, error) {
+	names, err := l.fs.List(l.data)
+	return slices.DeleteFunc(names, func(name string) bool { return name == "LOCK" }), err
 }
 
 // damage says that a file is not as it was.
