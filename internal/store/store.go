@@ -19,7 +19,7 @@ import (
 // whether it took effect: the caller must read before it goes on. Values that fail their checksum
 // or do not decode give [flawless.Damaged] with what was read, its key and what is wrong.
 type Store struct {
-	kv     KV
+	kv     *rebuilt
 	codec  codec
 	drafts sync.Pool // of *draft
 	lease  atomic.Pointer[leaseRow]
@@ -41,12 +41,16 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{kv: kv, codec: c}
+	s := &Store{codec: c}
+	s.kv = &rebuilt{KV: kv, store: s}
 	s.drafts.New = func() any { return new(draft) }
 	for {
 		err := s.checkFormat(ctx)
 		if !errors.Is(err, flawless.Fenced) {
 			if err != nil {
+				return nil, fmt.Errorf("opening the store: %w", err)
+			}
+			if err := s.kv.open(ctx); err != nil {
 				return nil, fmt.Errorf("opening the store: %w", err)
 			}
 			return s, nil
@@ -59,7 +63,7 @@ func (s *Store) Close() error { return s.kv.Close() }
 
 // Full tells whether no new work must be taken because space runs out, and why. It never blocks.
 func (s *Store) Full() (bool, string) {
-	if sp, ok := s.kv.(Spacer); ok {
+	if sp, ok := s.kv.KV.(Spacer); ok {
 		return sp.Full()
 	}
 	return false, ""
