@@ -1,6 +1,7 @@
 package pebble_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -180,4 +182,117 @@ func nameOf(file string) string {
 		return "marker." + kind
 	}
 	return strings.TrimSuffix(name, ".sst")
+}
+
+// TestDamagedTablesUnderAStore flips bits in the table of a store: lists are whole or an error, and never
+// shorter, and a module can be added again.
+func TestDamagedTablesUnderAStore(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	fs := vfs.NewMem()
+	open := func(fs vfs.FS) (*store.Store, store.Lease, error) {
+		db, err := pebble.Open("work", pebble.Options{FS: fs, Reserve: -1})
+		if err != nil {
+			return nil, store.Lease{}, err
+		}
+		s, err := store.Open(ctx, db)
+		if err != nil {
+			return nil, store.Lease{}, errors.Join(err, db.Close())
+		}
+		l, err := s.Claim(ctx, "test")
+		if err != nil {
+			return nil, store.Lease{}, errors.Join(err, s.Close())
+		}
+		return s, l, nil
+	}
+	opened := func(fs vfs.FS) (*store.Store, store.Lease) {
+		s, l, err := open(fs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, l
+	}
+	const runs = 1000
+	bin := make([]byte, 200<<10)
+	for i := range bin {
+		bin[i] = byte(i * i >> 7)
+	}
+	m := flawless.Module{Name: "m", Digest: "d", Manifest: flawless.Manifest{Workflows: []flawless.Workflow{{Name: "w"}}}}
+	s, l := opened(fs)
+	if _, _, err := s.AddModule(ctx, l, m, bin); err != nil {
+		t.Fatal(err)
+	}
+	for n := range runs {
+		h := store.Head{Run: flawless.Run{ID: fmt.Sprintf("run-%04d", n), Module: "m", Workflow: "w", Status: flawless.Waiting, Created: time.Unix(int64(n), 0)}}
+		if err := s.Write(ctx, l, store.Write{ID: h.Run.ID, New: true, After: &h}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil { // the next start moves all to a table
+		t.Fatal(err)
+	}
+	s, _ = opened(fs)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole := readDirectory(t, fs, "work", directory{})
+	var table string
+	for name, text := range whole {
+		if strings.HasSuffix(name, ".sst") && len(text) > len(whole[table]) {
+			table = name
+		}
+	}
+
+	var lists, modules, refused int
+	for at := 0; at < len(whole[table]); at += len(whole[table])/30 + 1 {
+		damaged := maps.Clone(whole)
+		b := []byte(whole[table])
+		b[at] ^= 4
+		damaged[table] = string(b)
+		s, l, err := open(damaged.write(t))
+		if err != nil {
+			if refused++; !errors.Is(err, flawless.Damaged) {
+				t.Errorf("byte %d: opening: %v", at, err)
+			}
+			continue
+		}
+		n, cursor := 0, ""
+		var listing error
+		for {
+			page, next, err := s.Runs(ctx, flawless.Filter{Limit: 1000, Cursor: cursor})
+			n += len(page)
+			if listing = err; err != nil || next == "" {
+				break
+			}
+			cursor = next
+		}
+		switch {
+		case listing == nil && n != runs:
+			t.Errorf("byte %d: %d runs are listed, want %d", at, n, runs)
+		case listing != nil && !errors.Is(listing, flawless.Damaged):
+			t.Errorf("byte %d: listing: %v", at, listing)
+		case listing != nil:
+			refused++
+		case s.Damage() != "":
+			lists++
+		}
+		if _, err := s.Binary(ctx, "d"); err != nil {
+			modules++
+			if _, added, err := s.AddModule(ctx, l, m, bin); added || err != nil {
+				t.Errorf("byte %d: adding the module again: new %v, %v", at, added, err)
+			}
+			if got, err := s.Binary(ctx, "d"); err != nil || !bytes.Equal(got, bin) {
+				t.Errorf("byte %d: the module after it was added again: %d bytes, %v", at, len(got), err)
+			}
+			if s.Damage() == "" {
+				t.Errorf("byte %d: the damage is told nowhere", at)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("byte %d: closing: %v", at, err)
+		}
+	}
+	if lists == 0 || modules == 0 || refused > 20 {
+		t.Errorf("damage hit lists %d times, the module %d times, heads %d times: this shows too little", lists, modules, refused)
+	}
 }
