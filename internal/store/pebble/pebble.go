@@ -201,6 +201,14 @@ func (db *DB) Full() (bool, string) {
 	return db.space.full()
 }
 
+// Failed implements store.Failer.
+func (db *DB) Failed() error {
+	if f := db.failed.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
 // damaged is told of a damaged table. Whoever reads it is told too, and all others go on.
 func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
 	db.log.Error("the database is damaged, restore it from a backup", "file", info.Path, "error", info.Details)
