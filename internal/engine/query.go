@@ -35,12 +35,14 @@ func (r *run) durable(ctx context.Context) (flawless.Run, error) {
 			account = r.account()
 		}
 		return account, nil
+	case r.failed != nil && flawless.CodeOf(r.failed) == "":
+		return account, fmt.Errorf("run %s: nobody knows whether this was written, ask again when the server is up: %w: %w", r.id, r.failed, flawless.Stopping)
 	case r.failed != nil:
 		return account, r.failed
 	case ctx.Err() != nil:
 		return account, ctx.Err()
 	}
-	return account, fmt.Errorf("run %s: %w", r.id, flawless.Stopping)
+	return account, fmt.Errorf("run %s: %w", r.id, r.e.over())
 }
 
 // Run returns what is durably known of a run, or flawless.NotFound.

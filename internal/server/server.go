@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -54,7 +55,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.schedules()
 	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
-	return guard(log, mux)
+	return guard(log, whileItWorks(e, mux))
 }
 
 // operation describes an operation under /api/v1.
@@ -74,6 +75,21 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(w, r)
+	})
+}
+
+// whileItWorks answers with 503 and the reason when the store had to be given up, whatever is asked for
+// but the health and the metrics: what could still be read may not be what a restart finds.
+func whileItWorks(e *engine.Engine, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := e.Gone()
+		if err == nil || r.URL.Path == "/api/v1/health" || r.URL.Path == "/metrics" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = json.NewEncoder(w).Encode(problem(err))
 	})
 }
 

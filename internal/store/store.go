@@ -32,6 +32,13 @@ type Spacer interface {
 	Full() (bool, string)
 }
 
+// Failer is a [KV] that can fail as a whole, whether somebody uses it at that moment or not.
+type Failer interface {
+	// Failed returns why nothing can be written any more until the database is opened anew, or nil.
+	// It never blocks.
+	Failed() error
+}
+
 // Open returns a store that keeps everything in kv, and owns kv from then on unless it returns an
 // error. It writes the number of the format into an empty database. It returns
 // [flawless.Conflict] for one with a higher number, and [flawless.Damaged] for one that holds
@@ -67,6 +74,15 @@ func (s *Store) Full() (bool, string) {
 		return sp.Full()
 	}
 	return false, ""
+}
+
+// Failed returns why nothing can be written any more until the database is opened anew, or nil. It
+// never blocks.
+func (s *Store) Failed() error {
+	if f, ok := s.kv.KV.(Failer); ok {
+		return f.Failed()
+	}
+	return nil
 }
 
 // checkFormat returns Fenced where somebody else has just written the format.

@@ -3,7 +3,8 @@
 // It hides Pebble and the file system. On top of what store.KV asks for it guarantees that one
 // server at a time uses a directory, that space is kept back so that what is under way can be
 // written when the disk is full, and that an error of the disk neither ends the process nor leaves
-// anybody waiting. Tables that cannot be written are tried again for some seconds, and as long as the
+// anybody waiting. What fails for a reason that passes is repeated for some seconds (see patient).
+// Tables that cannot be written are tried again for some seconds, and as long as the
 // disk is full; after any other error the database answers every Apply with that error. Of what was
 // acknowledged before, all keys can still be read that no write without an answer has changed; ranges
 // cannot where a write was under way, as nobody knows whether it will be there after a restart.
@@ -85,6 +86,7 @@ type failure struct {
 // database that opens again and holds every acknowledged batch.
 func Open(dir string, o Options) (*DB, error) {
 	o = o.withDefaults()
+	o.FS = &patient{o.FS, o.Log}
 	l, err := lockFormat(o.FS, dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening working directory %s: %w", dir, err)
@@ -273,6 +275,14 @@ func (db *DB) Full() (bool, string) {
 		return true, noTables
 	}
 	return db.space.full()
+}
+
+// Failed implements store.Failer.
+func (db *DB) Failed() error {
+	if f := db.failed.Load(); f != nil {
+		return f.err
+	}
+	return nil
 }
 
 // damaged is told of a damaged table. Whoever reads it is told too, and all others go on.
