@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
@@ -42,13 +41,13 @@ func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, er
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(v)
+		_ = writeJSON(w, v)
 	}
 }
 
 // read reads a body of JSON.
-func read(w http.ResponseWriter, r *http.Request, v any) error {
-	b, err := readAll(w, r, maxBody)
+func read(r *http.Request, v any) error {
+	b, err := readText(r)
 	if err != nil {
 		return err
 	}
@@ -58,17 +57,13 @@ func read(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
-func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Minute)) // not every protocol can
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return nil, fmt.Errorf("the body is longer than %d bytes: %w", most, flawless.TooLarge)
+// readText reads a body that is text.
+func readText(r *http.Request) ([]byte, error) {
+	b, err := readBody(r.Body, maxBody)
+	if err == nil {
+		err = checkText("the body of the request", b)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the body: %v: %w", err, flawless.Invalid)
-	}
-	return b, nil
+	return b, err
 }
 
 func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -88,9 +83,9 @@ func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
 		if part.FormName() != "module" {
 			continue
 		}
-		bin, err := io.ReadAll(io.LimitReader(part, engine.MaxModule+1))
+		bin, err := readBody(part, engine.MaxModule)
 		if err != nil {
-			return nil, fmt.Errorf("deploying a module: %v: %w", err, flawless.Invalid)
+			return nil, fmt.Errorf("deploying a module: %w", err)
 		}
 		m, _, err := a.engine.AddModule(r.Context(), "", bin, nil)
 		if err != nil {
@@ -107,7 +102,7 @@ func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 		Module, Version, Workflow string
 		Input                     *string // JSON
 	}
-	if err := read(w, r, &in); err != nil {
+	if err := read(r, &in); err != nil {
 		return nil, err
 	}
 	o := engine.Start{Module: in.Module, Version: in.Version, Workflow: in.Workflow}
@@ -146,7 +141,7 @@ func (a *api) whileServing(ctx context.Context) (context.Context, func()) {
 
 func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 	var in struct{ Type, Data string }
-	if err := read(w, r, &in); err != nil {
+	if err := read(r, &in); err != nil {
 		return nil, err
 	}
 	_, err := a.engine.Send(r.Context(), r.PathValue("id"), flawless.Message{Type: in.Type, Body: []byte(in.Data)})
@@ -154,7 +149,7 @@ func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
-	input, err := readAll(w, r, maxBody)
+	input, err := readText(r)
 	if err != nil {
 		return nil, err
 	}
