@@ -20,11 +20,25 @@ func (a *api) beta(mux *http.ServeMux) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, flawless.Version+"\n")
 	})
-	mux.HandleFunc("POST /api/module/deploy", a.answering(a.betaDeploy))
-	mux.HandleFunc("POST /api/workflow/start", a.answering(a.betaStart))
-	mux.HandleFunc("POST /api/workflow/send-msg/{id}", a.answering(a.betaSend))
-	mux.HandleFunc("POST /workflow/start/{module}/{workflow}", a.answering(a.alphaStart))
-	mux.HandleFunc("GET /workflow/{id}", a.answering(a.alphaShow))
+	for _, r := range a.theirRoutes() {
+		mux.HandleFunc(r.pattern, a.answering(r.do))
+	}
+}
+
+// theirRoute is one of flawless.dev's operations.
+type theirRoute struct {
+	pattern string
+	do      func(w http.ResponseWriter, r *http.Request) (any, error)
+}
+
+func (a *api) theirRoutes() []theirRoute {
+	return []theirRoute{
+		{"POST /api/module/deploy", a.betaDeploy},
+		{"POST /api/workflow/start", a.betaStart},
+		{"POST /api/workflow/send-msg/{id}", a.betaSend},
+		{"POST /workflow/start/{module}/{workflow}", a.alphaStart},
+		{"GET /workflow/{id}", a.alphaShow},
+	}
 }
 
 // answering makes a handler of what returns a value or an error.
