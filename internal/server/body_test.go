@@ -6,6 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -419,6 +422,32 @@ func TestKeptBytesAreTheServersOwn(t *testing.T) {
 			if got := kept(&o); !strings.Contains(got, mark) || strings.Contains(got, "##") {
 				t.Errorf("it kept %.500q, which has to hold %s", got, mark)
 			}
+		})
+	}
+}
+
+// TestNoHandlerTakesTheFrameworksMemory: what the framework calls RawBody is a buffer that the next
+// request gets. Handlers embed a Payload.
+func TestNoHandlerTakesTheFrameworksMemory(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if field, is := n.(*ast.Field); is {
+				for _, id := range field.Names {
+					if id.Name == "RawBody" {
+						t.Errorf("%s has a field RawBody: embed Payload instead", name)
+					}
+				}
+			}
+			return true
 		})
 	}
 }
