@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,6 +133,7 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 // Resolve carries out a person's word on a call whose outcome nobody can know. It returns when the
 // decision is durable; flawless.Conflict where the outcome is not in doubt.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
+	d.Body = bytes.Clone(d.Body)
 	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.decide(d, now) })
 }
 
