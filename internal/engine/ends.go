@@ -29,6 +29,7 @@ func (w *ends) add(id string, r *run, call int) {
 		return
 	}
 	r.e.hold(r)
+	r.e.graph.wait(r.id, call, target{run: id})
 	w.runs[id] = append(w.runs[id], waiting{r, call})
 }
 
@@ -41,6 +42,7 @@ func (w *ends) remove(id string, r *run, call int) {
 		return
 	}
 	r.e.release(r)
+	r.e.graph.unwait(r.id, call)
 	if w.runs[id] = slices.Delete(w.runs[id], i, i+1); len(w.runs[id]) == 0 {
 		delete(w.runs, id)
 	}
@@ -52,5 +54,8 @@ func (w *ends) take(id string) []waiting {
 	defer w.mu.Unlock()
 	all := w.runs[id]
 	delete(w.runs, id)
+	for _, x := range all {
+		x.run.e.graph.unwait(x.run.id, x.call)
+	}
 	return all
 }

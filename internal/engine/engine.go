@@ -82,6 +82,8 @@ type Engine struct {
 	places     places              // guests in memory
 	ends       ends
 	shared     shared
+	graph      graph
+	judging    sync.Mutex // held by whoever breaks a deadlock
 	url        string
 	clock      clock
 	schedules  scheduler

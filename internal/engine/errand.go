@@ -23,7 +23,7 @@ func (e *Engine) carry(r *run, calls []int, ended bool) {
 	r.errands = append(r.errands, calls...)
 	r.parts = r.parts || ended
 	begin := !r.carrying
-	if begin && len(r.errands) == 0 && len(e.shared.graph.of(r.id)) == 0 { // most runs hold nothing
+	if begin && len(r.errands) == 0 && len(e.graph.of(r.id)) == 0 { // most runs hold nothing
 		begin, r.parts = false, false
 	}
 	r.carrying = r.carrying || begin
@@ -49,6 +49,7 @@ func (e *Engine) carryOut(r *run) {
 		if len(r.errands) == 0 || e.dead.Load() {
 			r.carrying = false
 			r.mu.Unlock()
+			e.breakDeadlock(r.id)
 			return
 		}
 		n := r.errands[0]
@@ -104,16 +105,18 @@ func errandKind(err error) string {
 	return "failed"
 }
 
-// answer answers a call of a run that is acquired, unless it has been.
-func (e *Engine) answer(r *run, n int, a flawless.Answer) {
+// answer answers a call of a run that is acquired. It returns false where that has been done before, or
+// nothing is done any more.
+func (e *Engine) answer(r *run, n int, a flawless.Answer) bool {
 	a.Call = n
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.s.calls[n] == nil || e.dead.Load() {
-		return
+		return false
 	}
 	r.append(flawless.Entry{At: max(e.now(), r.s.at), Arrival: &flawless.Arrival{Answer: a}})
 	r.wakeLocked()
+	return true
 }
 
 // openErrands returns the errands of a run that have no answer and wait for nobody's decision, of one

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -316,7 +317,37 @@ func (g *gates) shift(modules ...string) (begin []string) {
 // gone tells whether a run does not wait any more.
 func (g *gates) gone(w *entrant) bool { return g.waiting[w.id] != w }
 
+// ahead returns the runs that keep a run from beginning: each of them has a place that it could have. It
+// is nil where the run does not wait.
+func (g *gates) ahead(id string) (out []edge) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := g.waiting[id]
+	if w == nil {
+		return nil
+	}
+	x := edge{from: id, gate: fmt.Sprintf("a place of module %s", w.module)}
+	name := moduleGate(w.module)
+	switch {
+	case g.moduleFull(w):
+	case g.keyFull(w):
+		x.gate, name = fmt.Sprintf("a place of key %s", w.place.Key), keyGate(w.place.Key)
+	default:
+		return nil
+	}
+	for x.to = range g.passed {
+		if g.holds(x.to, name) && g.gate(name).under[x.to] == 0 { // else its child has the place
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(a, b edge) int { return strings.Compare(a.to, b.to) })
+	return out
+}
+
 func (g *gates) park(w *entrant) {
+	if g.e.graph.isAwaited(w.id) { // others keep it back from now on, who may wait for it
+		g.e.tasks.Go(func() { g.e.breakDeadlock(w.id) })
+	}
 	one := g.gate(keyGate(w.place.Key))
 	if one.parked[w.module] == nil {
 		one.parked[w.module] = &entrants{}

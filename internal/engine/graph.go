@@ -1,20 +1,32 @@
 package engine
 
 import (
-	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
 	"github.com/flawless-engine/flawless"
 )
 
-// graph knows which run holds which state, and which runs wait for which: what is needed to see that
-// runs would wait for each other for ever. The zero value is empty; it may be used concurrently.
+// graph knows who waits for whom: which run holds which state, and which calls wait for a state or for
+// the end of a run. It is a cache of states and open errands, and is built again with them after a
+// restart. The zero value is empty; it may be used concurrently, and takes no other lock.
 type graph struct {
 	mu      sync.Mutex
-	holder  map[string]string   // by state: a run
-	waiting map[string][]string // by run: states, one as often as it is waited for
-	held    map[string][]string // by run: states
+	holder  map[string]string       // by state: a run
+	held    map[string][]string     // by run: states
+	waits   map[string]map[int]wait // by run and call
+	awaited map[string]int          // by run: calls that wait for its end
+	made    uint64                  // waits so far
+}
+
+// target is what a call waits for: a state, or the end of a run.
+type target struct{ state, run string }
+
+// wait is a call that waits.
+type wait struct {
+	target
+	n uint64 // waits before it
 }
 
 // holds notes who holds a state; nil is nobody.
@@ -22,10 +34,15 @@ func (g *graph) holds(name string, by *flawless.Claim) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.holder == nil {
-		g.holder, g.waiting, g.held = map[string]string{}, map[string][]string{}, map[string][]string{}
+		g.holder, g.held = map[string]string{}, map[string][]string{}
 	}
 	if was, ok := g.holder[name]; ok {
-		drop(g.held, was, name)
+		if i := slices.Index(g.held[was], name); i >= 0 {
+			g.held[was] = slices.Delete(g.held[was], i, i+1)
+		}
+		if len(g.held[was]) == 0 {
+			delete(g.held, was)
+		}
 		delete(g.holder, name)
 	}
 	if by != nil {
@@ -34,59 +51,109 @@ func (g *graph) holds(name string, by *flawless.Claim) {
 	}
 }
 
-// wait notes that a run waits for a state, unless it would wait for itself in the end: then it
-// returns in words who waits for whom.
-func (g *graph) wait(name, run string) string {
+// wait notes that a call waits.
+func (g *graph) wait(run string, call int, t target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	seen := map[string]bool{}
-	var walk func(name, path string) string
-	walk = func(name, path string) string {
-		holder, ok := g.holder[name]
-		if !ok || seen[name] {
-			return ""
-		}
-		seen[name] = true
-		path += fmt.Sprintf(", which run %s holds", holder)
-		if holder == run {
-			return path
-		}
-		for _, next := range g.waiting[holder] {
-			if found := walk(next, path+fmt.Sprintf(", which waits for state %q", next)); found != "" {
-				return found
-			}
-		}
-		return ""
+	if g.waits == nil {
+		g.waits, g.awaited = map[string]map[int]wait{}, map[string]int{}
 	}
-	if circle := walk(name, fmt.Sprintf("run %s waits for state %q", run, name)); circle != "" {
-		return circle
+	if g.waits[run] == nil {
+		g.waits[run] = map[int]wait{}
 	}
-	g.waiting[run] = append(g.waiting[run], name)
-	return ""
+	g.made++
+	g.waits[run][call] = wait{t, g.made}
+	if t.run != "" {
+		g.awaited[t.run]++
+	}
 }
 
-// unwait takes back one wait.
-func (g *graph) unwait(name, run string) {
+// unwait notes that a call does not wait any more.
+func (g *graph) unwait(run string, call int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	drop(g.waiting, run, name)
+	w, ok := g.waits[run][call]
+	if !ok {
+		return
+	}
+	if delete(g.waits[run], call); len(g.waits[run]) == 0 {
+		delete(g.waits, run)
+	}
+	if w.run == "" {
+		return
+	}
+	if g.awaited[w.run]--; g.awaited[w.run] == 0 {
+		delete(g.awaited, w.run)
+	}
 }
 
 // of returns the states that a run holds or waits for.
 func (g *graph) of(run string) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	all := append(slices.Clone(g.held[run]), g.waiting[run]...)
+	all := slices.Clone(g.held[run])
+	for _, w := range g.waits[run] {
+		if w.state != "" {
+			all = append(all, w.state)
+		}
+	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// drop takes one value out of a list, and the list out of the map when it is empty.
-func drop(m map[string][]string, key, value string) {
-	if i := slices.Index(m[key], value); i >= 0 {
-		m[key] = slices.Delete(m[key], i, i+1)
+// one returns the run that one of a run's calls waits for, "" where there is none.
+func (g *graph) one(run string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, w := range g.waits[run] {
+		return g.whose(w.target)
 	}
-	if len(m[key]) == 0 {
-		delete(m, key)
+	return ""
+}
+
+// whose is the run that a target depends on, "" where nobody holds the state. The caller has the lock.
+func (g *graph) whose(t target) string {
+	if t.state != "" {
+		return g.holder[t.state]
 	}
+	return t.run
+}
+
+// isAwaited tells whether a call waits for the end of a run.
+func (g *graph) isAwaited(run string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.awaited[run] > 0
+}
+
+// edges returns what calls of a run wait for, in their order. It returns false where one of them waits
+// for nothing that the graph knows: it will be answered.
+func (g *graph) edges(run string, calls []*call) ([]edge, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]edge, 0, len(calls))
+	for _, c := range calls {
+		w, ok := g.waits[run][c.N]
+		if !ok {
+			return nil, false
+		}
+		to := g.whose(w.target)
+		if to == "" {
+			return nil, false
+		}
+		out = append(out, edge{from: run, call: c.N, kind: c.Kind, to: to, wanted: w.target, at: c.madeAt, n: w.n})
+	}
+	slices.SortFunc(out, func(a, b edge) int { return a.call - b.call })
+	return out, true
+}
+
+// size counts what the graph knows, for tests.
+func (g *graph) size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	waits := 0
+	for w := range maps.Values(g.waits) {
+		waits += len(w)
+	}
+	return len(g.holder) + len(g.held) + waits + len(g.awaited)
 }

@@ -165,6 +165,7 @@ func (r *run) drive() (left *try) {
 			r.idle.Broadcast()
 			r.mu.Unlock()
 			r.e.rest(r)
+			r.e.breakDeadlock(r.id)
 			return left
 		}
 		r.mu.Unlock()

@@ -20,7 +20,6 @@ import (
 type shared struct {
 	mu    sync.Mutex
 	cells map[string]*cell // that somebody holds, waits for, or uses now
-	graph graph
 }
 
 // cell is one state in memory. Lock order: cell, then shared.
@@ -61,7 +60,7 @@ func (s *shared) use(e *Engine, name string) (*cell, error) {
 			return nil, err
 		}
 		c.st, c.known = st, true
-		s.graph.holds(c.name, st.Holder)
+		e.graph.holds(c.name, st.Holder)
 	}
 	return c, nil
 }
@@ -142,10 +141,7 @@ func (e *Engine) lock(r *run, call *call, c *cell, mine flawless.Claim) error {
 		if slices.ContainsFunc(c.queue, func(w wish) bool { return w.run == r && w.call == call.N }) {
 			return nil
 		}
-		if circle := e.shared.graph.wait(c.name, r.id); circle != "" {
-			e.answer(r, call.N, effect.ErrorAnswer(call.N, "deadlock", circle))
-			return nil
-		}
+		e.graph.wait(r.id, call.N, target{state: c.name})
 		e.hold(r)
 		c.queue = append(c.queue, wish{r, call.N, call.madeAt})
 		slices.SortStableFunc(c.queue, func(a, b wish) int { return cmp.Compare(a.at, b.at) })
@@ -221,7 +217,7 @@ func (e *Engine) pass(c *cell, st store.State) error {
 
 // leave is called when a wish is out of the queue.
 func (e *Engine) leave(c *cell, w wish) {
-	e.shared.graph.unwait(c.name, w.run.id)
+	e.graph.unwait(w.run.id, w.call)
 	e.release(w.run)
 }
 
@@ -235,7 +231,7 @@ func (e *Engine) putState(c *cell, st store.State) error {
 		return err
 	}
 	c.st = st
-	e.shared.graph.holds(c.name, st.Holder)
+	e.graph.holds(c.name, st.Holder)
 	return nil
 }
 
@@ -265,7 +261,7 @@ func (e *Engine) gone(holder flawless.Claim) bool {
 
 // release ends all holds and wishes of a run that has ended.
 func (s *shared) release(e *Engine, id string) {
-	for _, name := range s.graph.of(id) {
+	for _, name := range e.graph.of(id) {
 		c, err := s.use(e, name)
 		if err != nil {
 			continue // whoever wants it next finds that its holder is gone

@@ -581,7 +581,7 @@ func TestOneRunAtATimeHoldsAState(t *testing.T) {
 	}
 	e.shared.mu.Lock()
 	defer e.shared.mu.Unlock()
-	if len(e.shared.cells) != 0 || len(e.shared.graph.waiting) != 0 || len(e.shared.graph.held) != 0 {
+	if len(e.shared.cells) != 0 || e.graph.size() != 0 {
 		t.Errorf("%d states are still in memory", len(e.shared.cells))
 	}
 }

@@ -18,9 +18,11 @@ type Child[Out any] struct {
 
 	turn gate // of those that wait
 	call int  // whose answer is waited for; 0: none was made
-	over bool
-	out  Out
-	err  error
+
+	awaits bool // the call waits for the end alone
+	over   bool
+	out    Out
+	err    error
 }
 
 // SpawnOption says something about a child. [Detached] makes one.
@@ -86,8 +88,9 @@ func Await[Out any](id string) *Child[Out] {
 func (c *Child[Out]) ID() string { return c.id }
 
 // Wait waits until the child has ended, or ctx ends, and returns its output. The error is a
-// [*ChildError] where it ended without output, a [*CallError] where it could not be started, or the
-// cause of ctx; in the last case Wait may be called again. It may be called concurrently.
+// [*ChildError] where it ended without output, or a [*CallError]: where it could not be started, or of kind
+// deadlock where it waits, perhaps by way of others, for this run. When ctx ends first it is the cause of
+// ctx, and Wait may be called again. It may be called concurrently.
 func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 	var none Out
 	if c.wrong != nil {
@@ -138,6 +141,7 @@ func (c *Child[Out]) awaitEnd() (err error) {
 	o.str("run", c.id)
 	writeSite(&o, callSite(3))
 	c.call, err = makeCall("await", o.end(), nil)
+	c.awaits = true
 	return err
 }
 
@@ -146,7 +150,11 @@ func (c *Child[Out]) failed(f *answerError) error {
 	case "failed", "cancelled", "terminated":
 		return &ChildError{ID: c.id, Name: c.name, Status: f.kind, Kind: f.reason, Message: f.message}
 	}
-	return &CallError{Call: c.call, Method: "spawn", URL: c.name, Kind: f.kind, Message: f.message}
+	method := "spawn"
+	if c.awaits {
+		method = "await"
+	}
+	return f.of(method, c.name, c.call)
 }
 
 // ChildError is how a child ended without output.

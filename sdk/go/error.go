@@ -19,7 +19,7 @@ const (
 	KindTold     = "told"      // a person resolved the call with this message
 	KindNotFound = "not_found" // there is no such run, module or workflow
 	KindConflict = "conflict"  // the run that was to get the message has ended
-	KindDeadlock = "deadlock"  // runs would wait for each other for ever
+	KindDeadlock = "deadlock"  // runs would wait for each other for ever; the message names them
 	KindExpired  = "expired"   // nobody settled the promise in time
 	KindRejected = "rejected"  // the promise was settled with an error
 )

@@ -51,8 +51,8 @@ func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
 // it stays as it was, and the error is returned. The hold ends when f returns or panics, or the run
 // ends.
 //
-// The error is a [*CallError] of kind deadlock where this run would wait for one that waits for this
-// one: give up what is held and try again. It is the cause of ctx where that ends while waiting. f
+// The error is a [*CallError] of kind deadlock where this run would wait for ever, for one that waits for
+// this one, perhaps by way of others or as its parent: give up what is held and try again. It is the cause of ctx where that ends while waiting. f
 // must not call Update of the same state.
 func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) {
 	at := callSite(1)

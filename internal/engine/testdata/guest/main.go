@@ -60,6 +60,7 @@ func main() {
 	flawless.Workflow("echo", echo)
 	flawless.Workflow("site", site)
 	flawless.Workflow("outlive", outlive)
+	flawless.Workflow("want", want)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

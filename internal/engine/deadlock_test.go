@@ -1,0 +1,482 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+// op is what a run of the workflow want does.
+type op = map[string]any
+
+func takes(name string, in ...op) op { return op{"State": name, "In": in} }
+func awaits(run string) op           { return op{"Await": run} }
+func spawns(in ...op) op             { return op{"Spawn": in} }
+func sleeps(ms int) op               { return op{"Sleep": ms} }
+func receives() op                   { return op{"Receive": "go"} }
+func within(ms int, in ...op) op     { return op{"Within": ms, "In": in} }
+func beside(all ...[]op) op          { return op{"Beside": all} }
+func ops(all ...op) []op             { return all }
+
+// failures returns the messages of the runs that have failed, and whose they are. All must have ended.
+func failures(t *testing.T, e *Engine) map[string]string {
+	t.Helper()
+	runs, _, err := e.Runs(t.Context(), flawless.Filter{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, r := range runs {
+		switch {
+		case !r.Status.Ended():
+			t.Errorf("run %s is %s and waits for ever", r.ID, r.Status)
+		case r.Failure != nil:
+			out[r.ID] = r.Failure.Message
+		}
+	}
+	return out
+}
+
+func TestDeadlocksAreTold(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		runs map[string][]op
+		told string // the run that closes the circle
+		text string // of its error
+	}{
+		{"two states", map[string][]op{
+			"a": ops(takes("x", sleeps(10), takes("y"))),
+			"b": ops(takes("y", sleeps(20), takes("x"))),
+		}, "b", `run b waits for state "x", which run a holds; run a waits for state "y", which run b holds`},
+		{"three runs", map[string][]op{
+			"a": ops(takes("x", sleeps(10), takes("y"))),
+			"b": ops(takes("y", sleeps(20), takes("z"))),
+			"c": ops(takes("z", sleeps(30), takes("x"))),
+		}, "c", `run c waits for state "x", which run a holds; run a waits for state "y", which run b holds; run b waits for state "z", which run c holds`},
+		{"a child that wants what its parent holds", map[string][]op{
+			"a": ops(takes("x", spawns(takes("x")))),
+		}, "a.3", `run a.3 waits for state "x", which run a holds; run a waits for the end of run a.3`},
+		{"a grandchild", map[string][]op{
+			"a": ops(takes("x", spawns(spawns(takes("x"))))),
+		}, "a.3.2", `run a.3.2 waits for state "x", which run a holds; run a waits for the end of run a.3; run a.3 waits for the end of run a.3.2`},
+		{"two that await each other", map[string][]op{
+			"a": ops(sleeps(10), awaits("b")),
+			"b": ops(sleeps(20), awaits("a")),
+		}, "b", `run b waits for the end of run a; run a waits for the end of run b`},
+		{"one that awaits itself", map[string][]op{"a": ops(awaits("a"))}, "a", `run a waits for its own end`},
+		{"a child that awaits its parent", map[string][]op{"a": ops(spawns(awaits("a")))}, "a.2",
+			`run a.2 waits for the end of run a; run a waits for the end of run a.2`},
+		{"a state, a child and an await", map[string][]op{
+			"a": ops(takes("x", sleeps(10), awaits("b"))),
+			"b": ops(sleeps(20), spawns(takes("x"))),
+		}, "b.2", `run b.2 waits for state "x", which run a holds; run a waits for the end of run b; run b waits for the end of run b.2`},
+		{"one that stands in the queue behind another", map[string][]op{
+			"a": ops(takes("x", sleeps(30), awaits("c"))),
+			"b": ops(sleeps(10), takes("x")),
+			"c": ops(sleeps(20), takes("x")),
+		}, "a", `run a waits for the end of run c; run c waits for state "x", which run a holds`},
+		{"the other way to go on ends later", map[string][]op{
+			"a": ops(takes("x", sleeps(5), beside(ops(takes("y")), ops(sleeps(50))))),
+			"b": ops(takes("y", sleeps(10), takes("x"))),
+		}, "b", `run b waits for state "x", which run a holds; run a waits for state "y", which run b holds`},
+		{"two ways of which neither goes on", map[string][]op{
+			"a": ops(takes("x", sleeps(10), beside(ops(takes("y")), ops(awaits("c"))))),
+			"b": ops(takes("y", sleeps(20), takes("x"))),
+			"c": ops(sleeps(30), takes("x")),
+		}, "c", `run c waits for state "x", which run a holds; run a waits for the end of run c`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			inVirtualTime(t, func(t *testing.T) {
+				e := open(t, mem.New(), Options{})
+				defer e.Kill()
+				for _, id := range slices.Sorted(maps.Keys(row.runs)) {
+					mustStart(t, e, "want", row.runs[id], id)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				told := failures(t, e)
+				if text := told[row.told]; !strings.Contains(text, row.text+" (deadlock)") {
+					t.Errorf("run %s is told %q, want %q", row.told, text, row.text)
+				}
+				for id, text := range told { // a parent hears of its child's
+					if id != row.told && !strings.Contains(text, "run "+row.told) {
+						t.Errorf("run %s is told %q", id, text)
+					}
+				}
+				if n := e.graph.size(); n != 0 {
+					t.Errorf("%d things are left in the graph: %+v", n, &e.graph)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatIsNoDeadlock: somebody can go on, by himself or because of the outside.
+func TestWhatIsNoDeadlock(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		runs map[string][]op
+		do   func(t *testing.T, e *Engine) // when all is quiet
+		want map[string]string             // failures
+	}{
+		{"who holds a state sleeps", map[string][]op{
+			"a": ops(takes("x", sleeps(5000))), "b": ops(sleeps(10), takes("x")), "c": ops(sleeps(20), awaits("b"))}, nil, nil},
+		{"a child takes another state", map[string][]op{"a": ops(takes("x", spawns(takes("y"))))}, nil, nil},
+		{"a wait that is given up in time", map[string][]op{
+			"a": ops(takes("x", sleeps(10), within(500, takes("y")))),
+			"b": ops(takes("y", sleeps(20), takes("x")))}, nil, map[string]string{"a": "context deadline exceeded"}},
+		{"one way is closed, the other is not", map[string][]op{
+			"a": ops(takes("x", sleeps(5), beside(ops(awaits("b")), ops(sleeps(100), within(1, sleeps(1000)))))),
+			"b": ops(sleeps(10), takes("x"))}, nil, map[string]string{"a": "context deadline exceeded"}},
+		{"a message", map[string][]op{
+			"a": ops(takes("x", receives())), "b": ops(sleeps(10), takes("x"))},
+			func(t *testing.T, e *Engine) { mustSend(t, e, "a", "go", "1") }, nil},
+		{"a message beside", map[string][]op{
+			"a": ops(takes("x", sleeps(5), beside(ops(awaits("b")), ops(receives(), within(1, sleeps(1000)))))), "b": ops(sleeps(10), takes("x"))},
+			func(t *testing.T, e *Engine) { mustSend(t, e, "a", "go", "1") }, map[string]string{"a": "context deadline exceeded"}},
+		{"a paused run that others wait for", map[string][]op{
+			"a": ops(takes("x", sleeps(100))), "b": ops(sleeps(10), takes("x"))},
+			func(t *testing.T, e *Engine) {
+				if _, err := e.Pause(t.Context(), "a", flawless.Pause{Resume: true}); err != nil {
+					t.Fatal(err)
+				}
+			}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			inVirtualTime(t, func(t *testing.T) {
+				e := open(t, mem.New(), Options{})
+				defer e.Kill()
+				for _, id := range slices.Sorted(maps.Keys(row.runs)) {
+					mustStart(t, e, "want", row.runs[id], id)
+				}
+				if strings.Contains(row.name, "paused") {
+					if _, err := e.Pause(t.Context(), "a", flawless.Pause{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Minute)
+				if synctest.Wait(); row.do != nil {
+					row.do(t, e)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				told := failures(t, e)
+				for id, text := range told {
+					if want := row.want[id]; want == "" || !strings.Contains(text, want) || strings.Contains(text, "deadlock") {
+						t.Errorf("run %s is told %q, want %q", id, text, want)
+					}
+				}
+				if len(told) != len(row.want) {
+					t.Errorf("%d runs have failed, want %d", len(told), len(row.want))
+				}
+			})
+		})
+	}
+}
+
+// TestADeadlockThatAPersonMayEnd: a run of the circle is paused, and then goes on.
+func TestADeadlockThatAPersonMayEnd(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{})
+		defer e.Kill()
+		mustStart(t, e, "want", ops(takes("x", sleeps(10), takes("y"))), "a")
+		mustStart(t, e, "want", ops(takes("y", sleeps(20), takes("x"))), "b")
+		time.Sleep(15 * time.Millisecond)
+		if _, err := e.Pause(t.Context(), "a", flawless.Pause{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if r, err := e.Run(t.Context(), "b"); err != nil || r.Status.Ended() {
+			t.Fatalf("while the other one is paused it is %+v, %v", r, err)
+		}
+		if _, err := e.Pause(t.Context(), "a", flawless.Pause{Resume: true}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if told := failures(t, e); len(told) != 1 || !strings.Contains(told["b"], "(deadlock)") {
+			t.Errorf("they are told %q", told)
+		}
+	})
+}
+
+// TestADeadlockThroughPlaces: a run waits for one that may not begin before the first has ended.
+func TestADeadlockThroughPlaces(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{})
+		defer e.Kill()
+		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 1 }); err != nil {
+			t.Fatal(err)
+		}
+		start := func(id string, p flawless.Place, in ...op) {
+			t.Helper()
+			if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "want", Input: input(t, in), ID: id, Place: p}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start("a", flawless.Place{}, sleeps(10), awaits("b"))
+		start("b", flawless.Place{}, sleeps(1))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want := "run a waits for the end of run b; run b waits to begin until there is a place of module guest, which run a has (deadlock)"
+		if told := failures(t, e); len(told) != 1 || !strings.Contains(told["a"], want) {
+			t.Errorf("they are told %q", told)
+		}
+		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 0 }); err != nil {
+			t.Fatal(err)
+		}
+		key := flawless.Place{Key: "k", Limit: 1}
+		start("c", key, sleeps(10), awaits("d"))
+		start("d", key, sleeps(1))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want = "run c waits for the end of run d; run d waits to begin until there is a place of key k, which run c has (deadlock)"
+		if told := failures(t, e); len(told) != 2 || !strings.Contains(told["c"], want) {
+			t.Errorf("they are told %q", told)
+		}
+	})
+}
+
+// TestADeadlockOutlivesTheServer: the server dies at every write while a circle closes.
+func TestADeadlockOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	for died, n := true, 1; died || n < 12; n++ {
+		for _, after := range []bool{false, true} {
+			name, d := fmt.Sprintf("write %d, after it %v", n, after), &memory{mem.New()}
+			begin := Start{Module: "guest", Workflow: "want", ID: "a", Input: input(t, ops(takes("x", spawns(takes("y", spawns(takes("x")))))))}
+			died = live(t, name, d, newMortal(d.open(t), n, after), Options{}, begin)
+			e, r := settle(t, name, d.open(t), Options{}, begin, nil)
+			const want = `run a.3.3 waits for state "x", which run a holds; run a waits for the end of run a.3; run a.3 waits for the end of run a.3.3 (deadlock)`
+			if r.Status != flawless.Failed || !strings.Contains(r.Failure.Message, want) {
+				t.Errorf("%s: it is %+v, %+v", name, r, r.Failure)
+			}
+			for _, id := range []string{"a", "a.3", "a.3.3"} {
+				mustEnd(t, e, id)
+				mustRest(t, e, id)
+			}
+			e.Kill()
+		}
+	}
+}
+
+// TestStuckIsWhatNobodyCanEnd compares with the definition, over all sets of runs: those are stuck that are
+// in a set of which each rests, and waits for none but those of the set.
+func TestStuckIsWhatNobodyCanEnd(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	const runs = 6
+	name := func(k int) string { return string(rune('a' + k)) }
+	found := 0
+	for range 20_000 {
+		all := map[string]resting{}
+		waits := [runs]int{} // as sets of bits
+		rest := 0
+		n := uint64(0)
+		for k := range runs {
+			if rnd.IntN(10) < 3 {
+				continue
+			}
+			var r resting
+			for to := range runs {
+				if rnd.IntN(3*runs) > 5 {
+					continue
+				}
+				n++
+				kind := []string{effect.State, effect.Spawn, effect.Await}[rnd.IntN(3)]
+				r.edges = append(r.edges, edge{from: name(k), to: name(to), call: to + 2, kind: kind, at: rnd.Int64N(3), n: n})
+				waits[k] |= 1 << to
+			}
+			if len(r.edges) > 0 {
+				all[name(k)] = r
+				rest |= 1 << k
+			}
+		}
+		never := 0
+		for set := range 1 << runs {
+			closed := set&^rest == 0
+			for k := range runs {
+				closed = closed && (set>>k&1 == 0 || waits[k]&^set == 0)
+			}
+			if closed {
+				never |= set
+			}
+		}
+		for k := range runs {
+			got := stuck(name(k), func(id string) (resting, bool) { r, ok := all[id]; return r, ok })
+			if (got != nil) != (never>>k&1 == 1) {
+				t.Fatalf("run %s is stuck: %v, of %+v", name(k), got != nil, all)
+			}
+			if got == nil {
+				continue
+			}
+			found++
+			path := circle(got)
+			if path == nil {
+				t.Fatalf("no circle from run %s in %+v", name(k), all)
+			}
+			for i, x := range path {
+				if next := path[(i+1)%len(path)]; x.to != next.from {
+					t.Fatalf("this is no circle: %+v", path)
+				}
+				if !slices.Contains(all[x.from].edges, x) {
+					t.Fatalf("nobody waits so: %+v", x)
+				}
+			}
+		}
+	}
+	if found < 1000 {
+		t.Errorf("only %d were stuck: the test proves little", found)
+	}
+}
+
+// TestRandomSystemsEnd runs small random systems of runs and states. A model of the same goes through all
+// orders in which things can happen: where none of them ends in a deadlock nobody is told of one, where all
+// do somebody is, and in any case no run waits for ever.
+func TestRandomSystemsEnd(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, func(t *testing.T) {
+		rnd := rand.New(rand.NewPCG(3, 4))
+		counts := map[bool]int{}
+		for n := range 150 {
+			const runs, states = 3, 4
+			m := make(model, runs)
+			scripts := make([][]op, runs)
+			for k := range runs {
+				var held []int
+				scripts[k] = append(ops(sleeps(1)), m[k].script(rnd, fmt.Sprintf("s%d-", n), &held, states, runs, 1+rnd.IntN(3))...)
+			}
+			may, must := m.explore()
+			e := open(t, mem.New(), Options{})
+			for k := range runs {
+				mustStart(t, e, "want", scripts[k], fmt.Sprintf("s%d-%d", n, k))
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			told := failures(t, e)
+			if len(told) > 0 && !may {
+				t.Errorf("nobody can come to wait for ever in %v, and there is told %q", scripts, told)
+			}
+			if len(told) == 0 && must {
+				t.Errorf("somebody always waits for ever in %v", scripts)
+			}
+			for id, text := range told {
+				if !strings.Contains(text, "deadlock") {
+					t.Errorf("run %s is told %q", id, text)
+				}
+			}
+			if size := e.graph.size(); size != 0 {
+				t.Errorf("%d things are left in the graph", size)
+			}
+			counts[len(told) > 0]++
+			e.Kill()
+		}
+		if counts[true] < 20 || counts[false] < 20 {
+			t.Errorf("with and without a deadlock there were %v: the test proves little", counts)
+		}
+	})
+}
+
+// model is a system of runs: what each does, step by step.
+type model []steps
+
+type steps []step
+
+// step takes or releases a state, or waits for the end of a run.
+type step struct {
+	take, release, await int // counted from 1
+}
+
+// script adds random steps, and returns them as the workflow want has them. A state that is held is not
+// taken again.
+func (s *steps) script(rnd *rand.Rand, prefix string, held *[]int, states, runs, n int) (out []op) {
+	for range n {
+		switch free := 1 + rnd.IntN(states); {
+		case rnd.IntN(5) == 0:
+			to := rnd.IntN(runs)
+			*s = append(*s, step{await: to + 1})
+			out = append(out, awaits(fmt.Sprint(prefix, to)))
+		case slices.Contains(*held, free):
+			out = append(out, sleeps(1+rnd.IntN(5)))
+		default:
+			*s = append(*s, step{take: free})
+			*held = append(*held, free)
+			in := append(ops(sleeps(1+rnd.IntN(5))), s.script(rnd, prefix, held, states, runs, rnd.IntN(3))...)
+			*held = (*held)[:len(*held)-1]
+			*s = append(*s, step{release: free})
+			out = append(out, takes(fmt.Sprint("x", free), in...))
+		}
+	}
+	return out
+}
+
+// explore goes through all orders, and tells whether one ends with a run that waits for ever, and whether
+// all do.
+func (m model) explore() (may, must bool) {
+	must = true
+	seen := map[string]bool{}
+	var visit func(at []int)
+	visit = func(at []int) {
+		key := fmt.Sprint(at)
+		if seen[key] {
+			return
+		}
+		seen[key] = true
+		open, moved := false, false
+		for k, s := range m {
+			open = open || at[k] < len(s)
+			if at[k] == len(s) {
+				continue
+			}
+			x := s[at[k]]
+			if x.take != 0 && m.held(at, x.take) || x.await != 0 && (x.await-1 == k || at[x.await-1] < len(m[x.await-1])) {
+				continue
+			}
+			moved = true
+			next := slices.Clone(at)
+			next[k]++
+			visit(next)
+		}
+		switch {
+		case !open:
+			must = false
+		case !moved:
+			may = true
+		}
+	}
+	visit(make([]int, len(m)))
+	return may, must
+}
+
+// held tells whether somebody holds a state.
+func (m model) held(at []int, name int) bool {
+	for k, s := range m {
+		n := 0
+		for _, x := range s[:at[k]] {
+			if x.take == name {
+				n++
+			}
+			if x.release == name {
+				n--
+			}
+		}
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
