@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,9 +16,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -199,7 +202,7 @@ func TestACancelledRunGetsTheAnswerOfWhatIsUnderWay(t *testing.T) {
 	if _, err := e.Cancel(t.Context(), id, flawless.Cancel{}); err != nil {
 		t.Fatal(err)
 	}
-	untilLogged(t, e, id, func(e flawless.Entry) bool { return called(e, "withdraw") })
+	untilLogged(t, e, id, func(e flawless.Entry) bool { return called(e, effect.Withdraw) })
 	shop.let <- struct{}{}
 	if r := mustEnd(t, e, id); r.Status != flawless.Completed || !strings.Contains(string(r.Output), "ch_1") {
 		t.Errorf("it is %s %s %+v", r.Status, r.Output, r.Failure)
@@ -231,6 +234,261 @@ func TestAnAbandonedRequestIsCutOff(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("the server still answers it")
 	}
+}
+
+// TestNothingBeginsAfterARunsEnd: a call of the run waits for a retry, or for a place under a limit. Only a
+// run that has returned begins it still, and only where it never began.
+func TestNothingBeginsAfterARunsEnd(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		retry  bool // it waits for its second try, else for a place
+		end    flawless.Status
+		begins int // requests in all
+	}{
+		{"cancelled, waits for a retry", true, flawless.Cancelled, 1},
+		{"cancelled, waits for a place", false, flawless.Cancelled, 0},
+		{"failed, waits for a retry", true, flawless.Failed, 1},
+		{"failed, waits for a place", false, flawless.Failed, 0},
+		{"terminated, waits for a retry", true, flawless.Terminated, 1},
+		{"terminated, waits for a place", false, flawless.Terminated, 0},
+		{"returned, waits for a retry", true, flawless.Completed, 1},
+		{"returned, waits for a place", false, flawless.Completed, 1},
+	} {
+		for _, restart := range []bool{false, true} {
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				kv, x := mem.New(), &exchanges{busy: true}
+				e := open(t, kv, Options{Kinds: x.kinds()})
+				mustLimit(t, e, "api.example.com", "2/h", 1)
+				mustStart(t, e, "chain", map[string]any{"url": "https://api.example.com", "n": 1}, "first") // takes the place
+				mustEnd(t, e, "first")
+				url := "https://api.example.com"
+				if row.retry {
+					url = "https://other.example.com"
+				}
+				mustStart(t, e, "behind", map[string]any{"URL": url, "Retry": row.retry, "Fail": row.end == flawless.Failed}, "run")
+				synctest.Wait()
+				var err error
+				switch row.end {
+				case flawless.Cancelled:
+					_, err = e.Cancel(t.Context(), "run", flawless.Cancel{})
+				case flawless.Terminated:
+					_, err = e.Terminate(t.Context(), "run", flawless.Cancel{})
+				default:
+					_, err = e.Send(t.Context(), "run", flawless.Message{Type: "go on", Body: []byte("1")})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r := mustEnd(t, e, "run"); r.Status != row.end {
+					t.Fatalf("%s: it is %s %+v", row.name, r.Status, r.Failure)
+				}
+				synctest.Wait()
+				withdrawn := 0
+				for _, l := range mustLimits(t, e) {
+					withdrawn -= l.Waiting
+				}
+				withdrawn += entries(t, e, "run", func(e flawless.Entry) bool { return e.Arrival != nil && effect.IsWithdrawn(e.Arrival.Answer) })
+				if stays := row.end == flawless.Completed && !row.retry; withdrawn != map[bool]int{false: 1, true: -1}[stays] {
+					t.Errorf("%s: %d answers say that it was withdrawn, less those that still wait", row.name, withdrawn)
+				}
+				if restart {
+					e.Kill()
+					e = open(t, kv, Options{Kinds: x.kinds()})
+				}
+				time.Sleep(24 * time.Hour)
+				synctest.Wait()
+				if n := x.count("run"); n != row.begins {
+					t.Errorf("%s, restart %v: %d requests, want %d", row.name, restart, n, row.begins)
+				}
+				if head, err := e.store.Head(t.Context(), "run"); err != nil || head.Active || head.Wake != 0 {
+					t.Errorf("%s: something of it is left: %+v, %v", row.name, head, err)
+				}
+				if open := e.Health().Open; open != 0 {
+					t.Errorf("%s: %d runs are held in memory", row.name, open)
+				}
+				e.Kill()
+			})
+		}
+	}
+}
+
+func mustLimits(t *testing.T, e *Engine) []flawless.Limit {
+	t.Helper()
+	all, err := e.Limits(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestTerminateStopsWhatAnEndedRunHasLeft: its calls that wait are withdrawn, and nobody is told that
+// nothing was left to do.
+func TestTerminateStopsWhatAnEndedRunHasLeft(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		x := &exchanges{}
+		e := open(t, mem.New(), Options{Kinds: x.kinds()})
+		mustLimit(t, e, "api.example.com", "2/h", 1)
+		mustStart(t, e, "chain", map[string]any{"url": "https://api.example.com", "n": 1}, "first")
+		mustEnd(t, e, "first")
+		mustStart(t, e, "behind", map[string]any{"URL": "https://api.example.com", "Retry": false, "Fail": false}, "run")
+		if _, err := e.Send(t.Context(), "run", flawless.Message{Type: "go on", Body: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+		mustEnd(t, e, "run")
+		if r, err := e.Terminate(t.Context(), "run", flawless.Cancel{Who: "ann"}); err != nil || r.Status != flawless.Completed {
+			t.Errorf("it is %s, %v", r.Status, err)
+		}
+		if n := entries(t, e, "run", func(e flawless.Entry) bool {
+			return e.Arrival != nil && e.Arrival.Note == "withdrawn before it began: terminated by ann"
+		}); n != 1 {
+			t.Errorf("the log says so %d times", n)
+		}
+		if _, err := e.Terminate(t.Context(), "run", flawless.Cancel{}); !errors.Is(err, flawless.Conflict) {
+			t.Errorf("where nothing is left: %v", err)
+		}
+		time.Sleep(24 * time.Hour)
+		if n := x.count("run"); n != 0 {
+			t.Errorf("%d requests", n)
+		}
+		e.Kill()
+	})
+}
+
+// TestAHundredCancelledRunsSendNothing: all wait for a place towards a server that counts.
+func TestAHundredCancelledRunsSendNothing(t *testing.T) {
+	t.Parallel()
+	out := newOutside(t)
+	e := open(t, mem.New(), Options{})
+	mustLimit(t, e, "127.0.0.1", "1/d", 1)
+	task := map[string]any{"url": out.URL, "n": 1}
+	mustEnd(t, e, mustStart(t, e, "chain", task, "").ID) // takes the place
+	for i := range 100 {
+		mustStart(t, e, "chain", task, fmt.Sprint("run-", i))
+	}
+	for i := range 100 {
+		if _, err := e.Cancel(t.Context(), fmt.Sprint("run-", i), flawless.Cancel{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 100 {
+		if r := mustEnd(t, e, fmt.Sprint("run-", i)); r.Status != flawless.Cancelled {
+			t.Errorf("it is %s %+v", r.Status, r.Failure)
+		}
+	}
+	if err := e.RemoveLimit(t.Context(), "127.0.0.1"); err != nil { // whatever waits begins
+		t.Fatal(err)
+	}
+	mustEnd(t, e, mustStart(t, e, "chain", task, "").ID)
+	if n := out.count("/once"); n != 2 {
+		t.Errorf("the server saw %d requests, 2 of runs that were not cancelled", n)
+	}
+}
+
+// TestAnUndoDoesNotOvertakeItsStep: a saga is cancelled while a PUT and a POST of its step are under way,
+// and the step returns without waiting for them.
+func TestAnUndoDoesNotOvertakeItsStep(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var order []string
+	asked, let := make(chan struct{}, 3), make(chan struct{})
+	note := func(what string) { mu.Lock(); defer mu.Unlock(); order = append(order, what) }
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		asked <- struct{}{}
+		if r.URL.Path != "/undo" {
+			<-let
+		}
+		note(r.URL.Path)
+	}))
+	t.Cleanup(s.Close)
+	e := open(t, mem.New(), Options{})
+	id := mustStart(t, e, "undone", map[string]any{"url": s.URL}, "").ID
+	<-asked
+	<-asked
+	if _, err := e.Cancel(t.Context(), id, flawless.Cancel{}); err != nil {
+		t.Fatal(err)
+	}
+	withdraws := func(e flawless.Entry) bool { return called(e, effect.Withdraw) }
+	untilLogged(t, e, id, withdraws)
+	close(let)
+	if r := mustEnd(t, e, id); r.Status != flawless.Cancelled {
+		t.Errorf("it is %s %+v", r.Status, r.Failure)
+	}
+	if slices.Sort(order[:len(order)-1]); !slices.Equal(order, []string{"/post", "/put", "/undo"}) {
+		t.Errorf("the server saw %v", order)
+	}
+	if err := e.verify(t.Context(), id); err != nil {
+		t.Errorf("the replay: %v", err)
+	}
+}
+
+// TestADeathAtEveryWriteOfARunThatWithdraws: requests are withdrawn at every stage of their life, and the
+// server dies before and after every write.
+func TestADeathAtEveryWriteOfARunThatWithdraws(t *testing.T) {
+	t.Parallel()
+	for _, row := range lots() {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, after it %v", row.name, after), func(t *testing.T) {
+				t.Parallel()
+				n, pace := 1, 1
+				if testing.Short() {
+					pace = 3
+				}
+				for withdrawing(t, fmt.Sprintf("write %d", n), row, n, after) {
+					n += pace
+				}
+				if n < 5 {
+					t.Errorf("it died at %d writes only: the test proves nothing", n)
+				}
+			})
+		}
+	}
+}
+
+func withdrawing(t *testing.T, name string, l lot, left int, after bool) (died bool) {
+	t.Helper()
+	var mu sync.Mutex
+	seen := map[string]int{}
+	count := func(path string) int { mu.Lock(); defer mu.Unlock(); return seen[path] }
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		mu.Lock()
+		seen[r.URL.Path]++
+		first := seen[r.URL.Path] == 1
+		mu.Unlock()
+		if first && strings.HasPrefix(r.URL.Path, "/slow") {
+			<-r.Context().Done()
+		}
+		fmt.Fprintf(w, "did %s", r.URL.Path)
+	}))
+	defer s.Close()
+	d := l.disk()
+	begin := Start{Module: "guest", Workflow: "withdrawals", Input: input(t, map[string]any{"url": s.URL}), ID: "run"}
+	died = live(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
+	e, r := settle(t, name, d.open(t), l.how, begin, func(doubt flawless.Doubt) (string, bool) {
+		path := strings.TrimPrefix(doubt.Request, "POST "+s.URL)
+		return "did " + path, count(path) > 0
+	})
+	defer d.crash()
+	defer e.Kill()
+	var out map[string]string
+	if r.Status != flawless.Completed || json.Unmarshal(r.Output, &out) != nil {
+		t.Fatalf("%s: it is %+v %+v", name, r, r.Failure)
+	}
+	for path, at := range map[string]struct{ least, most int }{"/never": {0, 0}, "/last": {1, 1}, "/busy": {0, 1}, "/slow": {0, 1}} {
+		n, told := count(path), out[path]
+		if n < at.least || n > at.most {
+			t.Errorf("%s: %s was seen %d times, and the code was told %q", name, path, n, told)
+		}
+		if did := told == "did "+path; did && n != 1 || !did && path == "/last" || path == "/never" && told != "cancelled" {
+			t.Errorf("%s: %s was seen %d times, and the code was told %q", name, path, n, told)
+		}
+	}
+	if told := out["/slow"]; count("/slow") == 1 && told != "did /slow" {
+		t.Errorf("%s: a request that is not idempotent took effect, and the code was told %q", name, told)
+	}
+	checkLog(t, e, name)
+	return died
 }
 
 // called tells whether an entry is a turn that makes a call of a kind.

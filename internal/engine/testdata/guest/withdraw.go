@@ -42,11 +42,10 @@ func haste(ctx context.Context, in Haste) (string, error) {
 type Behind struct {
 	URL   string
 	Retry bool
-	Wait  bool // until the run is cancelled
 	Fail  bool
 }
 
-// behind leaves a request behind that heeds no context.
+// behind leaves a request behind that heeds no context, and ends when it is told to, or cancelled.
 func behind(ctx context.Context, in Behind) (string, error) {
 	opts := []flawless.Option{}
 	if in.Retry {
