@@ -129,7 +129,7 @@ func (f *fork) answers() error {
 				continue
 			}
 			c, waits := f.p.waits[x.Arrival.Call]
-			if k := f.e.kinds[c.Kind]; waits && (k == nil || !k.Idle) && !takesHold(c) { // nobody cancelled this one
+			if k := f.e.kinds[c.Kind]; waits && (k == nil || !k.Idle) && !takesHold(c) && !effect.IsWithdrawn(x.Arrival.Answer) { // nobody cancelled this one, or withdrew the call
 				f.later[x.Arrival.Call] = *x.Arrival
 			}
 		}
@@ -180,7 +180,7 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
 			arrival.Arrival.Message = a.Message
 			take(arrival)
-		} else if c.bad == nil && (c.kind.Perform != nil || c.Kind == effect.Spawn || c.Kind == effect.Send) && c.doubt == "" {
+		} else if c.bad == nil && (c.kind.Perform != nil || c.Kind == effect.Spawn || c.Kind == effect.Send) && c.doubt == "" && !s.gives(c.N) {
 			take(flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N,
 				Reason: fmt.Sprintf("run %s, which this one was forked from, made the call, and no outcome of it is known", f.id)}})
 		}

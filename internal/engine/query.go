@@ -184,14 +184,18 @@ func (e *Engine) Restart(ctx context.Context, of, id string) (flawless.Run, erro
 	return again, err
 }
 
-// Terminate ends a run without asking it. Calls in flight are not stopped; their outcomes are still
-// logged.
+// Terminate ends a run without asking it. Calls that wait for a retry or for a place under a limit are
+// withdrawn; those in flight are not stopped, and their outcomes are still logged. Of a run that has
+// completed it withdraws the calls that wait; flawless.Conflict where a run has ended and none does.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	end := func(s *state, now int64) ([]flawless.Entry, error) {
-		if s.status != "" {
-			return nil, fmt.Errorf("terminating run %s: it is %s already: %w", id, s.status, flawless.Conflict)
+		if s.status == "" {
+			return []flawless.Entry{{At: max(now, s.at), End: terminated(c)}}, nil
 		}
-		return []flawless.Entry{{At: max(now, s.at), End: terminated(c)}}, nil
+		if off := s.callOff(now, "terminated by "+who(c.Who)); len(off) > 0 {
+			return off, nil
+		}
+		return nil, fmt.Errorf("terminating run %s: it is %s already, and none of its calls waits to begin: %w", id, s.status, flawless.Conflict)
 	}
 	run, err := e.change(ctx, id, end)
 	if errors.Is(err, flawless.Damaged) && e.takeBack(id) != "" { // its log can be read, if only its guest could not be made
