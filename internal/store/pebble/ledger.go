@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -30,9 +31,9 @@ import (
 //
 // The file is replaced, durably, when a log gets its first sync, with each sync of a manifest, before one of
 // them is removed or written over, and at an orderly stop. The second line is written in place after each
-// sync of the log and not synced itself: it survives the end of the process, and the system writes it to
-// the disk within its usual time. Each state of the file is true for ever after, as a file is never
-// changed where it was synced: one that is older than the newest only promises less.
+// sync of the log, and synced once a second: it survives the end of the process, and lags behind by a second
+// when the power goes off. Each state of the file is true for ever after, as a file is never changed where it
+// was synced: an older one only promises less.
 type ledger struct {
 	fs   vfs.FS
 	dir  string // where the file lies
@@ -45,6 +46,10 @@ type ledger struct {
 	now    string            // the current log
 	newest uint64
 	begun  bool // the file says what is in synced
+	dirty  bool // its second line was written since the file was synced
+
+	stop chan struct{}
+	done sync.WaitGroup
 }
 
 // extent is the beginning of a file.
@@ -65,7 +70,7 @@ const (
 
 // openLedger reads the ledger of a directory, which is locked. Its file does not exist in a new directory.
 func openLedger(files vfs.FS, dir, data string) (*ledger, error) {
-	l := &ledger{fs: files, dir: dir, data: data, crc: crc32.MakeTable(crc32.Castagnoli), synced: map[string]extent{}}
+	l := &ledger{fs: files, dir: dir, data: data, crc: crc32.MakeTable(crc32.Castagnoli), synced: map[string]extent{}, stop: make(chan struct{})}
 	text, err := readFile(files, l.path())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -201,6 +206,7 @@ func (l *ledger) note(name string, e extent) error {
 		return nil
 	}
 	if known && name == l.now {
+		l.dirty = true
 		_, err := l.file.WriteAt(l.nowLine(name, e), int64(len(l.head())))
 		return err
 	}
@@ -237,7 +243,38 @@ func (l *ledger) finish(newest uint64) error {
 	return l.save()
 }
 
+// keep syncs the second line once a second until the ledger is closed, and tells failed if that fails.
+func (l *ledger) keep(failed func(err error)) {
+	l.done.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if err := l.sync(); err != nil {
+					failed(fmt.Errorf("syncing %s: %w", l.path(), err))
+					return
+				}
+			case <-l.stop:
+				return
+			}
+		}
+	})
+}
+
+func (l *ledger) sync() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.dirty {
+		return nil
+	}
+	l.dirty = false
+	return l.file.SyncData()
+}
+
 func (l *ledger) close() error {
+	close(l.stop)
+	l.done.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == nil {
@@ -287,7 +324,7 @@ func (l *ledger) save() error {
 		return errors.Join(fmt.Errorf("writing %s: %w", l.path(), err), f.Close())
 	}
 	old := l.file
-	l.file = f
+	l.file, l.dirty = f, false
 	if old != nil {
 		return old.Close()
 	}

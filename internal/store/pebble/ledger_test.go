@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -69,4 +71,35 @@ func TestOnlyAWholeSecondLineCounts(t *testing.T) {
 			t.Errorf("with byte %d changed it says %+v", i, torn)
 		}
 	}
+}
+
+// TestThePowerTakesASecondOfTheAccount: what was synced more than a second ago is accounted for.
+func TestThePowerTakesASecondOfTheAccount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewCrashableMem()
+		must(t, mkdir(fs, "work/data"))
+		l, err := openLedger(fs, "work", "work/data")
+		must(t, err)
+		must(t, l.begin())
+		l.keep(func(err error) { t.Error(err) })
+		accounted := func() int64 {
+			text, err := readFile(fs.CrashClone(vfs.CrashCloneCfg{}), l.path())
+			must(t, err)
+			after := &ledger{fs: fs, crc: l.crc, synced: map[string]extent{}}
+			must(t, after.parse(text))
+			return after.synced["000002.log"].size
+		}
+		must(t, l.note("000002.log", extent{size: 10}))
+		must(t, l.note("000002.log", extent{size: 20}))
+		if got := accounted(); got != 10 {
+			t.Errorf("at once %d bytes are accounted for, want 10", got)
+		}
+		time.Sleep(time.Second + 1)
+		synctest.Wait()
+		if got := accounted(); got != 20 {
+			t.Errorf("after a second %d bytes are accounted for, want 20", got)
+		}
+		must(t, l.close())
+	})
 }

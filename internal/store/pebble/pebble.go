@@ -96,6 +96,7 @@ func Open(dir string, o Options) (*DB, error) {
 	if err := db.openPebble(careful, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
 	}
+	db.ledger.keep(func(err error) { db.fail(err, false) })
 	db.opened.Store(true)
 	db.tables.awaited.Store(false)
 	return db, nil
