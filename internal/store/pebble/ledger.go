@@ -90,7 +90,8 @@ func openLedger(files vfs.FS, dir, data string) (_ *ledger, err error) {
 	if err := l.read(text); err != nil {
 		return nil, err
 	}
-	if l.begun = len(l.synced) > 0; l.begun {
+	// The first page lists nothing, and is written over before anything is acknowledged.
+	if l.begun = l.page > 1; l.begun {
 		err = l.verify()
 	} else {
 		err = l.clear()
