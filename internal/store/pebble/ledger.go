@@ -317,6 +317,8 @@ func (l *ledger) sync() error {
 func (l *ledger) close() (err error) {
 	close(l.stop)
 	l.done.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, f := range []vfs.File{l.file, l.dir} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
