@@ -20,7 +20,7 @@ import (
 // whether it took effect: the caller must read before it goes on. Values that fail their checksum
 // or do not decode give [flawless.Damaged] with what was read, its key and what is wrong.
 type Store struct {
-	kv     KV
+	kv     *rebuilt
 	codec  codec
 	drafts sync.Pool // of *draft
 	lease  atomic.Pointer[leaseRow]
@@ -51,7 +51,8 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{kv: kv, codec: c}
+	s := &Store{codec: c}
+	s.kv = &rebuilt{KV: kv, store: s}
 	s.drafts.New = func() any { return new(draft) }
 	for {
 		err := s.checkFormat(ctx)
@@ -60,6 +61,9 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 				err = s.identify(ctx)
 			}
 			if err != nil {
+				return nil, fmt.Errorf("opening the store: %w", err)
+			}
+			if err := s.kv.open(ctx); err != nil {
 				return nil, fmt.Errorf("opening the store: %w", err)
 			}
 			return s, nil
@@ -72,7 +76,7 @@ func (s *Store) Close() error { return s.kv.Close() }
 
 // Full tells whether no new work must be taken because space runs out, and why. It never blocks.
 func (s *Store) Full() (bool, string) {
-	if sp, ok := s.kv.(Spacer); ok {
+	if sp, ok := s.kv.KV.(Spacer); ok {
 		return sp.Full()
 	}
 	return false, ""
@@ -81,7 +85,7 @@ func (s *Store) Full() (bool, string) {
 // Failed returns why nothing can be written any more until the database is opened anew, or nil. It
 // never blocks.
 func (s *Store) Failed() error {
-	if f, ok := s.kv.(Failer); ok {
+	if f, ok := s.kv.KV.(Failer); ok {
 		return f.Failed()
 	}
 	return nil

@@ -27,9 +27,6 @@ type faultFS struct {
 	free    atomic.Uint64
 }
 
-// isLog tells whether a file is one of the log.
-func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
-
 func newFaultFS() *faultFS {
 	fs := &faultFS{MemFS: vfs.NewCrashableMem()}
 	fs.free.Store(1 << 40)

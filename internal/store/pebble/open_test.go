@@ -57,8 +57,8 @@ func TestADamagedDatabaseIsTold(t *testing.T) {
 		name, files string
 		read        func(db *pebble.DB) error // nil: it must not open
 	}{
-		{"log", "db/*.log", nil},
-		{"tables", "db/*.sst", func(db *pebble.DB) error {
+		{"log", "data/*.log", nil},
+		{"tables", "data/*.sst", func(db *pebble.DB) error {
 			for _, err := range db.Scan(t.Context(), store.Range{}) {
 				if err != nil {
 					return err

@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,6 +52,7 @@ type DB struct {
 	log  *slog.Logger
 	lock *lock
 
+	ledger *ledger
 	space  space
 	gate   gate
 	tables tables
@@ -75,15 +77,18 @@ type failure struct {
 //
 //	dir/pid      number of the process that uses it
 //	dir/reserve  space kept back
-//	dir/db/      Pebble's
+//	dir/synced   what of Pebble's files is on stable storage
+//	dir/data/    Pebble's
+//	dir/db/      keeps versions out that know only format 1
 //
-// It returns [flawless.Conflict] where another server uses dir, [flawless.Invalid] where dir cannot
-// be written, [flawless.Damaged] where the database is damaged. A crash at any moment leaves a
+// It returns [flawless.Conflict] where another server uses dir or dir has another format,
+// [flawless.Invalid] where dir cannot be written, [flawless.Damaged] where the database is damaged or
+// less is there than was acknowledged. A crash at any moment leaves a
 // database that opens again and holds every acknowledged batch.
 func Open(dir string, o Options) (*DB, error) {
 	o = o.withDefaults()
 	o.FS = &patient{o.FS, o.Log}
-	l, err := acquire(o.FS, dir)
+	l, err := lockFormat(o.FS, dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening working directory %s: %w", dir, err)
 	}
@@ -97,6 +102,14 @@ func Open(dir string, o Options) (*DB, error) {
 	db.opened.Store(true)
 	db.tables.awaited.Store(false)
 	return db, nil
+}
+
+// lockFormat locks a directory of our format. It changes nothing in one of another.
+func lockFormat(files vfs.FS, dir string) (*lock, error) {
+	if err := checkFormat(files, dir); err != nil {
+		return nil, err
+	}
+	return acquire(files, dir)
 }
 
 func (o Options) withDefaults() Options {
@@ -127,7 +140,14 @@ const format = cockroach.FormatTableFormatV6
 
 // openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
 func (db *DB) openPebble(careful vfs.FS, o Options) error {
-	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, aside: vfs.NewMem()}
+	err := putBarrier(careful, db.lock.dir)
+	if err == nil {
+		db.ledger, err = openLedger(careful, db.lock.dir, db.lock.data)
+	}
+	if err != nil {
+		return err
+	}
+	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, ledger: db.ledger, aside: vfs.NewMem()}
 	cache := cockroach.NewCache(o.Cache)
 	defer cache.Unref()
 	po := &cockroach.Options{
@@ -137,6 +157,7 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		MaxOpenFiles:          o.Files, // 0 is Pebble's own default, 1000
 		MemTableSize:          uint64(o.Memtable),
 		FormatMajorVersion:    format,
+		ErrorIfNotExists:      db.ledger.begun,
 		Logger:                logger{db},
 		L0CompactionThreshold: 4,
 		EventListener: &cockroach.EventListener{
@@ -165,11 +186,53 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		},
 	}
 	po.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
-	err := guard(func() (err error) { db.kv, err = cockroach.Open(db.lock.db, po); return err })
+	err = guard(func() (err error) { db.kv, err = cockroach.Open(db.lock.data, po); return err })
 	if f := db.failed.Load(); f != nil {
 		return f.err
 	}
-	return err
+	if err != nil {
+		return notOpened(err, fs)
+	}
+	newest, err := db.newest()
+	if err == nil && newest < db.ledger.newest {
+		err = damage(db.lock.data, "ends with sequence number %d, %d was on stable storage", newest, db.ledger.newest)
+	}
+	return errors.Join(err, db.ledger.begin())
+}
+
+// notOpened marks an error of Pebble as damage, unless it comes from the system: a file is missing, does not
+// have its length or cannot be read.
+func notOpened(err error, fs *files) error {
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &system) && system != syscall.ENOENT:
+		return err
+	case errors.Is(err, cockroach.ErrDBDoesNotExist):
+		return damage(fs.PathJoin(fs.ledger.data, "marker.manifest.*"), "is missing")
+	case errors.Is(err, cockroach.ErrDBNotPristine):
+		return damage(fs.PathJoin(fs.ledger.data, "marker.format-version.*"), "is missing")
+	}
+	last, _ := fs.last.Load().(string)
+	return fmt.Errorf("the last file read was %s: %w", last, isDamaged(err))
+}
+
+// isDamaged says that Pebble's files are not as they were. Pebble's text has several lines, the first is
+// the one that says what is wrong.
+func isDamaged(err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return fmt.Errorf("it is damaged: %s: restore the directory from a backup: %w", text, flawless.Damaged)
+}
+
+// newest returns the sequence number of the newest key: a batch without keys gets the one that comes next.
+func (db *DB) newest() (uint64, error) {
+	b := db.kv.NewBatch()
+	if err := b.LogData(nil, nil); err != nil {
+		return 0, err
+	}
+	if err := guard(func() error { return db.kv.Apply(b, cockroach.NoSync) }); err != nil {
+		return 0, err
+	}
+	return uint64(b.SeqNum()) - 1, b.Close()
 }
 
 // Close implements store.KV.
@@ -190,9 +253,22 @@ func (db *DB) close() error {
 	db.tables.close()
 	var err error
 	if f := db.failed.Load(); db.kv != nil && (f == nil || !f.dead) {
-		err = guard(db.kv.Close)
+		err = db.closePebble()
+	}
+	if db.ledger != nil {
+		err = errors.Join(err, db.ledger.close())
 	}
 	return errors.Join(err, db.space.close(), db.lock.release())
+}
+
+// closePebble closes Pebble, and has the ledger say what is there then.
+func (db *DB) closePebble() error {
+	newest, err := db.newest()
+	err = errors.Join(err, guard(db.kv.Close))
+	if err != nil || db.isBroken() || !db.opened.Load() {
+		return err
+	}
+	return db.ledger.finish(newest)
 }
 
 // Full implements store.Spacer.
@@ -256,7 +332,7 @@ func explained(err error) error {
 	case err == nil:
 		return nil
 	case cockroach.IsCorruptionError(err):
-		return fmt.Errorf("it is damaged: %w: restore the directory from a backup: %w", err, flawless.Damaged)
+		return isDamaged(err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("it cannot be written: %w: give this user the right to, or use another --working-dir: %w", err, flawless.Invalid)
 	}
