@@ -116,6 +116,9 @@ type Message struct {
 
 // Pause stops a run from taking turns, or lets it go on.
 type Pause struct {
+	// Hold has the run begin no call either, nor try one again: what it knows of the world may be old.
+	// It comes on top of a pause, and is lifted by the first Resume.
+	Hold   bool   `json:"hold,omitempty" cbor:"4,keyasint,omitempty"`
 	Resume bool   `json:"resume,omitempty" cbor:"1,keyasint,omitempty"`
 	Who    string `json:"who,omitempty" cbor:"2,keyasint,omitempty"`
 	Note   string `json:"note,omitempty" cbor:"3,keyasint,omitempty"`

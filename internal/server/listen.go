@@ -31,6 +31,7 @@ import (
 type Address struct {
 	Socket string // UDP, for HTTP/3: host and port
 	Port   int    // TCP, for HTTP/1.1 and HTTP/2, on the host of Socket; 0 takes a free one
+	Most   int    // connections over TCP that are open at a time; 0 is unlimited
 	Dir    string // keeps the certificate: tls/cert.pem and tls/key.pem
 }
 
@@ -58,6 +59,9 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	l := &Listener{log: log}
 	if l.tcp, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(a.Port))); err != nil {
 		return nil, taken("tcp port "+strconv.Itoa(a.Port), "--port", err)
+	}
+	if tcp, ok := l.tcp.(*net.TCPListener); ok && a.Most > 0 {
+		l.tcp = newCrowd(tcp, a.Most, log)
 	}
 	if l.udp, err = net.ListenPacket("udp", a.Socket); err != nil {
 		_ = l.tcp.Close()

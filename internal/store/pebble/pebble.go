@@ -41,6 +41,7 @@ type Options struct {
 	Reserve  int64        // bytes kept back for a full disk; 0 is 64 MiB, negative is none
 	Memtable int64        // bytes written before they move from log to table; 0 is 4 MiB
 	Cache    int64        // bytes of tables kept in memory; 0 is 64 MiB
+	Files    int          // descriptors it may take; 0 is 1000
 
 	pause time.Duration // before tables that could not be written are tried again; 0 is 10 ms
 }
@@ -154,6 +155,7 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		FS:                    fs,
 		Lock:                  db.lock.pebble,
 		Cache:                 cache,
+		MaxOpenFiles:          o.Files, // 0 is Pebble's own default, 1000
 		MemTableSize:          uint64(o.Memtable),
 		FormatMajorVersion:    format,
 		ErrorIfNotExists:      db.ledger.begun,
