@@ -79,7 +79,11 @@ func operation(id, method, path, summary string) huma.Operation {
 func guard(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler: // an answer breaks off in the middle
+				panic(p)
+			default:
 				log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
 				w.WriteHeader(http.StatusInternalServerError)
 			}
