@@ -131,7 +131,7 @@ type Stage struct {
 type Attempt struct {
 	Call   int     `json:"call" cbor:"1,keyasint"`
 	N      int     `json:"n" cbor:"2,keyasint"` // 1, 2, 3
-	Result string  `json:"result" cbor:"3,keyasint"`
+	Result string  `json:"result" cbor:"3,keyasint"` // with Begun only where a restart begins it, and why
 	Stages []Stage `json:"stages,omitempty" cbor:"4,keyasint,omitempty"`
 	// Next is when the next try begins (Unix nanoseconds). Until an entry with Begun follows, the
 	// next try has not begun.
