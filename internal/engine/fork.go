@@ -72,6 +72,7 @@ type fork struct {
 	p      player                   // after the last turn of the past
 	later  map[int]flawless.Arrival // that came after the past, to calls of it
 	given  map[int]flawless.Answer  // that somebody edited
+	off    map[int]flawless.Answer  // of calls that the log has as withdrawn, which is not so before the code does it
 	done   func()
 }
 
@@ -89,7 +90,7 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 	if err != nil {
 		return nil, err
 	}
-	f := &fork{Fork: o, e: e, id: id, later: map[int]flawless.Arrival{}, given: map[int]flawless.Answer{}}
+	f := &fork{Fork: o, e: e, id: id, later: map[int]flawless.Arrival{}, given: map[int]flawless.Answer{}, off: map[int]flawless.Answer{}}
 	if f.log, err = e.Log(ctx, id, 0, 0); err != nil {
 		return nil, fmt.Errorf("its log was cut or is damaged, and what happened before cannot be told: %w", err)
 	}
@@ -129,7 +130,11 @@ func (f *fork) answers() error {
 				continue
 			}
 			c, waits := f.p.waits[x.Arrival.Call]
-			if k := f.e.kinds[c.Kind]; waits && (k == nil || !k.Idle) && !takesHold(c) && !effect.IsWithdrawn(x.Arrival.Answer) { // nobody cancelled this one, or withdrew the call
+			if k := f.e.kinds[c.Kind]; waits && (k == nil || !k.Idle) && !takesHold(c) { // nobody cancelled this one
+				if effect.IsWithdrawn(x.Arrival.Answer) { // nor withdrew the call
+					f.off[x.Arrival.Call] = x.Arrival.Answer
+					continue
+				}
 				f.later[x.Arrival.Call] = *x.Arrival
 			}
 		}
@@ -280,6 +285,11 @@ func (e *Engine) Offline(ctx context.Context, id string, o Fork) (flawless.Offli
 // goOn takes turns until something stops it.
 func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error {
 	known := f.logged()
+	for n := range f.off {
+		if c := s.calls[n]; c != nil {
+			c.doubt = "" // what becomes of it is known, in time
+		}
+	}
 	now := s.at
 	for len(out.Turns) < mostOffline {
 		for _, x := range s.fire(now) {
@@ -311,6 +321,9 @@ func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error 
 		}
 		out.Turns = append(out.Turns, t)
 		s.step(flawless.Entry{At: now, Turn: &t})
+		for _, w := range slices.Clone(s.given) {
+			s.step(s.answerWithdrawn(w))
+		}
 		if out.Ended = t.Ended; t.Ended != nil {
 			return nil
 		}
@@ -318,6 +331,13 @@ func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error 
 			k := s.calls[c.N]
 			a, at, ok := known.take(c)
 			switch {
+			case c.Kind == effect.Withdraw:
+				if w, err := effect.ParseWithdraw(c); err == nil && s.calls[w.Call] != nil && f.off[w.Call].Head != nil {
+					s.step(s.arrival(f.off[w.Call], nil, ""))
+				}
+			case k == nil: // a note, or withdrawn already
+			case ok && effect.IsWithdrawn(a) && k.kind != nil && k.kind.Perform != nil:
+				f.off[c.N] = a
 			case ok:
 				now = max(now, at)
 				s.step(s.arrival(a, nil, ""))

@@ -60,6 +60,10 @@ func main() {
 	flawless.Workflow("echo", echo)
 	flawless.Workflow("site", site)
 	flawless.Workflow("outlive", outlive)
+	flawless.Workflow("haste", haste)
+	flawless.Workflow("behind", behind)
+	flawless.Workflow("undone", undone)
+	flawless.Workflow("withdrawals", withdrawals)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
