@@ -50,7 +50,9 @@
 //! # What is never done twice
 //!
 //! A request that is not idempotent is never sent a second time when the engine cannot know whether
-//! the first took effect. See [`http`].
+//! the first took effect. Nor does code overtake one that is under way: a [`timeout`], a branch of
+//! [`select!`] that was first, a cancellation and a dropped future wait for its outcome. See [`http`] and
+//! [`http::Sending`].
 //!
 //! # Panics
 //!

@@ -7,7 +7,8 @@ use std::task::Waker;
 
 use crate::call::{Later, Nature};
 use crate::head::Head;
-use crate::{Cancelled, host, json, scope};
+use crate::scope::{self, Scope};
+use crate::{Cancelled, host, json};
 
 /// A call whose answer may be waited for.
 struct Waiting {
@@ -17,6 +18,7 @@ struct Waiting {
     others: Vec<Waker>, // of those who only wait until it is settled
     settle: bool,       // it is part of a saga's step, whose undo must not overtake it
     withdrawn: bool,
+    scopes: Vec<Scope>, // that know it
 }
 
 impl Waiting {
@@ -58,6 +60,14 @@ struct Reactor {
     wakers: Vec<Waker>, // of those who wait for nothing but the cancellation
 }
 
+impl Reactor {
+    fn close(&mut self, call: i32) {
+        if let Some(w) = self.calls.remove(&call) {
+            w.scopes.iter().for_each(|s| s.forget(call));
+        }
+    }
+}
+
 thread_local! {
     static REACTOR: RefCell<Reactor> = RefCell::default();
 }
@@ -71,6 +81,7 @@ pub(crate) fn open(call: i32, what: String, nature: Nature) {
         others: Vec::new(),
         settle: false,
         withdrawn: false,
+        scopes: Vec::new(),
     };
     REACTOR.with_borrow_mut(|r| r.calls.insert(call, waiting));
     note(call);
@@ -78,16 +89,13 @@ pub(crate) fn open(call: i32, what: String, nature: Nature) {
 
 /// Notes a call in the scopes of the code that runs, if they have to care about it.
 fn note(call: i32) {
-    let cared = REACTOR.with_borrow_mut(|r| match r.calls.get_mut(&call) {
+    REACTOR.with_borrow_mut(|r| match r.calls.get_mut(&call) {
         Some(w) if w.nature != Nature::Inside => {
             w.settle |= scope::in_step();
-            true
+            w.scopes.append(&mut scope::note(call));
         }
-        _ => false,
+        _ => {}
     });
-    if cared {
-        scope::note(call);
-    }
 }
 
 /// Says that the waiting for a call is never given up while it has no answer.
@@ -102,7 +110,7 @@ pub(crate) fn errand(call: i32) {
 
 /// Forgets a call. It may come late, when a thread ends and its tasks are dropped.
 pub(crate) fn close(call: i32) {
-    let _ = REACTOR.try_with(|r| r.borrow_mut().calls.remove(&call));
+    let _ = REACTOR.try_with(|r| r.borrow_mut().close(call));
 }
 
 /// Asks the engine to withdraw a call that leaves it, unless it was asked before. The call's answer
@@ -161,7 +169,7 @@ pub(crate) fn has_outcome(call: i32) -> bool {
 pub(crate) fn abandon(call: i32) {
     withdraw(call, Why::Dropped);
     REACTOR.with_borrow_mut(|r| {
-        r.calls.remove(&call);
+        r.close(call);
         r.dropped.push(call);
     });
 }

@@ -64,13 +64,12 @@ pub(crate) fn in_step() -> bool {
     STACK.with_borrow(|stack| stack.iter().any(|s| s.0.kind == Kind::Step))
 }
 
-/// Notes a call in the scopes of the code that runs.
-pub(crate) fn note(call: i32) {
+/// Notes a call in the scopes of the code that runs, and returns those that did not know it.
+pub(crate) fn note(call: i32) -> Vec<Scope> {
     STACK.with_borrow(|stack| {
-        for scope in stack {
-            scope.0.calls.borrow_mut().insert(call);
-        }
-    });
+        let new = |s: &&Scope| s.0.calls.borrow_mut().insert(call);
+        stack.iter().filter(new).cloned().collect()
+    })
 }
 
 /// Restores the stack when it is dropped.
@@ -180,11 +179,21 @@ impl Scope {
         }
     }
 
+    /// Forgets a call that somebody has the answer of, or nobody has any more.
+    pub(crate) fn forget(&self, call: i32) {
+        self.0.calls.borrow_mut().remove(&call);
+    }
+
+    /// Tells whether a shield or a saga in it has not ended.
+    pub(crate) fn busy(&self) -> bool {
+        self.0.busy.get() > 0
+    }
+
     /// Withdraws the calls, and begins no others from now on.
     pub(crate) fn give_up(&self, why: Why) {
         let first = !self.0.over.replace(true);
         self.withdraw(why);
-        if first && self.0.busy.get() > 0 {
+        if first && self.busy() {
             reactor::wake_all(); // so that a saga in it hears of it
         }
     }
@@ -211,7 +220,7 @@ impl Scope {
                 open = true;
             }
         }
-        open || self.0.busy.get() > 0
+        open || self.busy()
     }
 
     fn any(&self, f: impl Fn(i32) -> bool) -> bool {
@@ -244,5 +253,45 @@ impl<F: Future> Future for Around<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         this.scope.enter(|| this.future.as_mut().poll(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::scripted::Run;
+    use crate::{http, shield, shielded, task};
+
+    #[test]
+    fn a_scope_knows_the_calls_under_way_in_it() {
+        let run = Run::begin();
+        let (scope, own) = (Scope::branch(), Scope::branch());
+        let known = |s: &Scope| s.0.calls.borrow().iter().copied().collect::<Vec<_>>();
+        let first = own.enter(|| http::get("a").send());
+        scope.enter(|| {
+            drop(shielded(|| http::get("b").send()));
+            drop(crate::receive_message::<()>("c"));
+        });
+        run.task(scope.clone().around(async move {
+            let beside = task(async { http::get("d").send().await });
+            assert!(first.await.is_ok());
+            assert!(shield(async { http::get("e").send().await }).await.is_ok());
+            beside.await
+        }));
+        assert_eq!((known(&scope), known(&own)), (vec![], vec![1])); // the dropped one holds them back
+        run.withdrawn(2);
+        assert_eq!(known(&scope), [1]);
+        run.answer(1, r#"{"status":200}"#);
+        assert_eq!((known(&scope), known(&own)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_task_stays_part_of_the_step_that_began_it() {
+        let run = Run::begin();
+        let (branch, step) = (Scope::branch(), Scope::step());
+        let begun = branch.enter(|| step.enter(|| task(async { (in_step(), given_up()) })));
+        branch.give_up(Why::Deadline);
+        run.task(begun);
+        assert_eq!(run.log(), ["end: (true, No)"]);
     }
 }

@@ -214,7 +214,9 @@ impl<F: Future> Branch<F> {
                 false => Why::Dropped,
             });
             if self.scope.live() {
-                if let Poll::Ready(result) = self.poll(cx) {
+                // Where its result is not wanted, it must not take what comes meanwhile: a message, say.
+                let goes_on = moment || self.scope.busy();
+                if goes_on && let Poll::Ready(result) = self.poll(cx) {
                     return Poll::Ready(Some(result));
                 }
                 if self.scope.unsettled(cx) {
@@ -391,5 +393,26 @@ mod tests {
         run.pass(2);
         run.answer(1, r#"{"status":200}"#);
         assert_eq!(run.log()[1..], ["end: (2, Ok(200))"]);
+    }
+
+    #[test]
+    fn a_branch_that_lost_takes_no_message() {
+        let run = Run::begin();
+        run.task(async {
+            let both = async {
+                crate::select! {
+                    _ = http::post("u").send() => {},
+                    _ = crate::receive::<()>("other") => {},
+                }
+            };
+            crate::select! { () = both => "lost", _ = crate::receive::<()>("stop") => "won" }
+        });
+        run.answer(1, r#"{"id":"m1","type":"stop"}"#);
+        run.answer(3, r#"{"id":"m2","type":"other"}"#);
+        run.answer(2, r#"{"status":200}"#);
+        assert_eq!(run.log().last().unwrap(), r#"end: "won""#);
+        run.task(crate::receive_message::<()>("other"));
+        let got = run.log();
+        assert!(got[0].contains("m2"), "the message is gone: {got:?}");
     }
 }
