@@ -15,9 +15,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// shop is a server in virtual time. A request takes effect when it comes, and is answered after a while,
+// till is a server in virtual time. A request takes effect when it comes, and is answered after a while,
 // one that is idempotent a second later.
-type shop struct {
+type till struct {
 	mu     sync.Mutex
 	takes  time.Duration
 	status int
@@ -26,11 +26,11 @@ type shop struct {
 	keys   map[string]int // how often each Idempotency-Key came
 }
 
-func newShop(takes time.Duration) *shop {
-	return &shop{takes: takes, status: 200, keys: map[string]int{}}
+func newTill(takes time.Duration) *till {
+	return &till{takes: takes, status: 200, keys: map[string]int{}}
 }
 
-func (s *shop) kinds() []effect.Kind {
+func (s *till) kinds() []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
 		if kinds[i].Name == effect.HTTP {
@@ -40,7 +40,7 @@ func (s *shop) kinds() []effect.Kind {
 	return kinds
 }
 
-func (s *shop) perform(ctx context.Context, t effect.Try) effect.Result {
+func (s *till) perform(ctx context.Context, t effect.Try) effect.Result {
 	what := strings.Replace(t.Policy.Title, "https://shop.example", "", 1)
 	at := time.Now()
 	s.mu.Lock()
@@ -68,27 +68,27 @@ func (s *shop) perform(ctx context.Context, t effect.Try) effect.Result {
 }
 
 // story is what the shop saw.
-func (s *shop) story() string {
+func (s *till) story() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(s.seen, ", ")
 }
 
 // saw tells whether a request with the key of a call came.
-func (s *shop) saw(run string, call int) bool {
+func (s *till) saw(run string, call int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.keys[fmt.Sprintf("%s-%d", run, call)] > 0
 }
 
-// inShop runs f in virtual time with an engine that has the guests in Rust.
-func inShop(t *testing.T, takes time.Duration, f func(t *testing.T, s *shop, e *Engine, kv *mem.DB)) {
+// atTill runs f in virtual time with an engine that has the guests in Rust.
+func atTill(t *testing.T, takes time.Duration, f func(t *testing.T, s *till, e *Engine, kv *mem.DB)) {
 	t.Helper()
 	if _, err := compiledCrates(); err != nil { // outside of the bubble, for other tests use them too
 		t.Fatal(err)
 	}
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
-		s, kv := newShop(takes), mem.New()
+		s, kv := newTill(takes), mem.New()
 		e := openRust(t, kv, Options{Kinds: s.kinds()})
 		f(t, s, e, kv)
 	})
@@ -109,7 +109,7 @@ func mustCancel(t *testing.T, e *Engine) {
 }
 
 // wantEnd waits for the end of the run, and compares it, what the shop saw, and the replay.
-func wantEnd(t *testing.T, e *Engine, s *shop, end, story string) {
+func wantEnd(t *testing.T, e *Engine, s *till, end, story string) {
 	t.Helper()
 	r := mustEndAfter(t, e, "run", 48*time.Hour)
 	time.Sleep(48 * time.Hour) // what is done after the end is seen too
@@ -126,7 +126,7 @@ func wantEnd(t *testing.T, e *Engine, s *shop, end, story string) {
 	e.Kill()
 }
 
-const shopURL = "https://shop.example/pay"
+const tillURL = "https://shop.example/pay"
 
 // TestATimeoutInRustDoesNotOvertakeARequest: a request takes effect, its answer is late, and code that
 // gives up after a second would make it again.
@@ -153,8 +153,8 @@ func TestATimeoutInRustDoesNotOvertakeARequest(t *testing.T) {
 		{"plain", "dropped", never, once + ", " + once + ", " + once},
 	} {
 		t.Run(row.module+": "+row.how, func(t *testing.T) {
-			inShop(t, 2500*time.Millisecond, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
-				mustStartRust(t, e, row.module, "late", []string{shopURL, row.how})
+			atTill(t, 2500*time.Millisecond, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
+				mustStartRust(t, e, row.module, "late", []string{tillURL, row.how})
 				wantEnd(t, e, s, row.end, row.story)
 			})
 		})
@@ -172,17 +172,19 @@ func TestALateAnswerReachesCodeInRust(t *testing.T) {
 	}{{"beside", "timeout", 3}, {"plain", "timeout", 4}, {"beside", "await", 3}, {"plain", "await", 3}} {
 		t.Run(row.module+": "+row.how, func(t *testing.T) {
 			t.Parallel()
-			out, gate := newOutside(t), make(chan struct{})
-			out.delay = func(string) { <-gate }
+			out, came, gate := newOutside(t), make(chan struct{}, 2), make(chan struct{})
+			out.delay = func(string) { came <- struct{}{}; <-gate }
+			answer := sync.OnceFunc(func() { close(gate) })
+			defer answer()
 			id := startRust(t, e, row.module, "late", []string{out.URL + "/pay", row.how}).ID
-			until(t, e, id, func(flawless.Run) bool { return out.count("/pay") == 1 })
+			<-came
 			if row.how == "await" {
 				if _, err := e.Cancel(t.Context(), id, flawless.Cancel{Who: "ann"}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			until(t, e, id, func(r flawless.Run) bool { return r.Calls == row.calls || r.Status.Ended() })
-			close(gate)
+			answer()
 			if r := mustEnd(t, e, id); string(r.Output) != `[1,"did /pay"]` || out.count("/pay") != 1 {
 				t.Errorf("it is %s %s %+v, and there were %d requests", r.Status, r.Output, r.Failure, out.count("/pay"))
 			}
@@ -205,8 +207,8 @@ func TestDowntimeIsNotATimeoutInRust(t *testing.T) {
 		{"plain", "idempotent", false},
 	} {
 		t.Run(row.module+": "+row.how, func(t *testing.T) {
-			inShop(t, 2500*time.Millisecond, func(t *testing.T, s *shop, e *Engine, kv *mem.DB) {
-				mustStartRust(t, e, row.module, "late", []string{shopURL, row.how})
+			atTill(t, 2500*time.Millisecond, func(t *testing.T, s *till, e *Engine, kv *mem.DB) {
+				mustStartRust(t, e, row.module, "late", []string{tillURL, row.how})
 				time.Sleep(700 * time.Millisecond)
 				e.Kill()
 				time.Sleep(time.Hour)
@@ -233,18 +235,18 @@ func TestWhatIsGivenUpInRustNeverBegins(t *testing.T) {
 		{"beside", "timeout"}, {"beside", "another select"}, {"plain", "timeout"}, {"plain", "dropped"},
 	} {
 		t.Run(row.module+": a limit, "+row.how, func(t *testing.T) {
-			inShop(t, time.Millisecond, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
+			atTill(t, time.Millisecond, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
 				mustLimit(t, e, "shop.example", "1/h", 1)
 				mustEnd(t, e, startRust(t, e, "beside", "get", "https://shop.example/first").ID)
-				mustStartRust(t, e, row.module, "late", []string{shopURL, row.how})
+				mustStartRust(t, e, row.module, "late", []string{tillURL, row.how})
 				wantEnd(t, e, s, `[3,"elapsed"]`, "GET /first, GET /first.")
 			})
 		})
 	}
 	t.Run("another try", func(t *testing.T) {
-		inShop(t, time.Millisecond, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
+		atTill(t, time.Millisecond, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
 			s.status = 503
-			mustStartRust(t, e, "beside", "late", []string{shopURL, "retried"})
+			mustStartRust(t, e, "beside", "late", []string{tillURL, "retried"})
 			wantEnd(t, e, s, `[3,"elapsed"]`, strings.TrimSuffix(strings.Repeat("POST /pay, POST /pay., ", 3), ", "))
 		})
 	})
@@ -267,8 +269,8 @@ func TestACancelledRunInRustWaitsForOutcomes(t *testing.T) {
 		{"plain", "await idempotent", "cancelled", "POST /pay"},
 	} {
 		t.Run(row.module+": "+row.how, func(t *testing.T) {
-			inShop(t, 3*time.Second, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
-				mustStartRust(t, e, row.module, "late", []string{shopURL, row.how})
+			atTill(t, 3*time.Second, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
+				mustStartRust(t, e, row.module, "late", []string{tillURL, row.how})
 				time.Sleep(time.Second)
 				mustCancel(t, e)
 				synctest.Wait()
@@ -287,30 +289,30 @@ func TestACancelledRunInRustWaitsForOutcomes(t *testing.T) {
 func TestAnUndoInRustNeverOvertakesItsStep(t *testing.T) {
 	const both = "POST /pay-post, PUT /pay-put, POST /pay-post., PUT /pay-put., DELETE /pay-undo, DELETE /pay-undo."
 	t.Run("beside: cancelled", func(t *testing.T) {
-		inShop(t, 3*time.Second, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
-			mustStartRust(t, e, "beside", "undone", []any{shopURL, 3600})
+		atTill(t, 3*time.Second, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
+			mustStartRust(t, e, "beside", "undone", []any{tillURL, 3600})
 			time.Sleep(time.Second)
 			mustCancel(t, e)
 			wantEnd(t, e, s, "cancelled", both)
 		})
 	})
 	t.Run("beside: a timeout around it", func(t *testing.T) {
-		inShop(t, 3*time.Second, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
-			mustStartRust(t, e, "beside", "undone", []any{shopURL, 1})
+		atTill(t, 3*time.Second, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
+			mustStartRust(t, e, "beside", "undone", []any{tillURL, 1})
 			wantEnd(t, e, s, `"given up"`, both)
 		})
 	})
 	t.Run("plain: cancelled", func(t *testing.T) {
-		inShop(t, 3*time.Second, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
-			mustStartRust(t, e, "plain", "undone", []any{shopURL, false})
+		atTill(t, 3*time.Second, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
+			mustStartRust(t, e, "plain", "undone", []any{tillURL, false})
 			time.Sleep(time.Second)
 			mustCancel(t, e)
 			wantEnd(t, e, s, "cancelled", both)
 		})
 	})
 	t.Run("plain: a panic", func(t *testing.T) {
-		inShop(t, 3*time.Second, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
-			mustStartRust(t, e, "plain", "undone", []any{shopURL, true})
+		atTill(t, 3*time.Second, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
+			mustStartRust(t, e, "plain", "undone", []any{tillURL, true})
 			wantEnd(t, e, s, "failed", both)
 		})
 	})
@@ -319,8 +321,8 @@ func TestAnUndoInRustNeverOvertakesItsStep(t *testing.T) {
 // TestAnotherBranchInRustKeepsItsResult: a message is not lost, and the code behind it makes no request
 // before the outcome of the one it gave up.
 func TestAnotherBranchInRustKeepsItsResult(t *testing.T) {
-	inShop(t, 3*time.Second, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
-		mustStartRust(t, e, "beside", "message-first", shopURL)
+	atTill(t, 3*time.Second, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
+		mustStartRust(t, e, "beside", "message-first", tillURL)
 		time.Sleep(time.Second)
 		mustSend(t, e, "run", "stop", `"enough"`)
 		wantEnd(t, e, s, `"enough"`, "POST /pay, POST /pay., POST /pay-after, POST /pay-after.")
@@ -328,8 +330,8 @@ func TestAnotherBranchInRustKeepsItsResult(t *testing.T) {
 }
 
 func TestABorrowedRequestInRustGoesOn(t *testing.T) {
-	inShop(t, 3500*time.Millisecond, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
-		mustStartRust(t, e, "beside", "watched", shopURL)
+	atTill(t, 3500*time.Millisecond, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
+		mustStartRust(t, e, "beside", "watched", tillURL)
 		wantEnd(t, e, s, `[3,"did POST /pay"]`, "POST /pay, POST /pay.")
 	})
 }
@@ -339,9 +341,9 @@ func TestABorrowedRequestInRustGoesOn(t *testing.T) {
 func TestARunInRustThatReturnsWaitsForNothing(t *testing.T) {
 	for _, module := range []string{"beside", "plain"} {
 		t.Run(module, func(t *testing.T) {
-			inShop(t, time.Hour, func(t *testing.T, s *shop, e *Engine, _ *mem.DB) {
+			atTill(t, time.Hour, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
 				began := time.Now()
-				mustStartRust(t, e, module, "leave", shopURL)
+				mustStartRust(t, e, module, "leave", tillURL)
 				if mustEnd(t, e, "run"); time.Since(began) > 2*time.Second {
 					t.Errorf("it ended after %v", time.Since(began))
 				}
@@ -362,10 +364,10 @@ func TestADeathAtEveryWriteOfAWithdrawalInRust(t *testing.T) {
 			deaths := 0
 			for left, died := 1, true; died; left++ {
 				name := fmt.Sprintf("%s, %s, death at write %d, after it %v", row.module, row.how, left, after)
-				inShop(t, 2500*time.Millisecond, func(t *testing.T, s *shop, e *Engine, kv *mem.DB) {
+				atTill(t, 2500*time.Millisecond, func(t *testing.T, s *till, e *Engine, kv *mem.DB) {
 					e.Kill()
 					how := Options{Kinds: s.kinds(), Loaded: slices.Clone(modules)}
-					begin := Start{Module: row.module, Workflow: "late", Input: input(t, []string{shopURL, row.how}), ID: "run"}
+					begin := Start{Module: row.module, Workflow: "late", Input: input(t, []string{tillURL, row.how}), ID: "run"}
 					dying := newMortal(kv, left, after)
 					died = live(t, name, &memory{kv}, dying, how, begin)
 					if died {
