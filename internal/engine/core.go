@@ -63,6 +63,8 @@ type call struct {
 
 	waits bool // the next try waits for a place towards its host
 
+	child string // of another run, that answers it: see flawless.Adopted
+
 	doubt string // why its outcome cannot be known
 	since int64
 }
@@ -101,6 +103,10 @@ func (s *state) step(e flawless.Entry) []try {
 	case e.Unknown != nil:
 		if c := s.calls[e.Unknown.Call]; c != nil {
 			c.doubt, c.since = e.Unknown.Reason, e.At
+		}
+	case e.Adopted != nil:
+		if c := s.calls[e.Adopted.Call]; c != nil {
+			c.child = e.Adopted.Run
 		}
 	case e.Decision != nil:
 		if c := s.calls[e.Decision.Call]; c != nil {

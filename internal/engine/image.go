@@ -19,7 +19,7 @@ import (
 
 // stateFormat is the number of the format of a state in an image. A change of the state or of what
 // step does with an entry gets a new one.
-const stateFormat = 2
+const stateFormat = 3
 
 // snapshot is a state as it is kept.
 type snapshot struct {
@@ -62,6 +62,7 @@ type callSnapshot struct {
 	Doubt string `json:",omitempty"`
 	Since int64  `json:",omitempty"`
 	Waits bool   `json:",omitempty"`
+	Child string `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -83,7 +84,7 @@ func (s *state) snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.open() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -117,7 +118,7 @@ func (s *state) restore(b []byte) error {
 	}
 	for _, k := range in.Calls {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
-		c.try, c.next, c.doubt, c.since, c.waits = k.Try, k.Next, k.Doubt, k.Since, k.Waits
+		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		s.calls[k.N] = c
 	}
 	for _, a := range in.Ready {

@@ -107,7 +107,7 @@ func usual(entries []flawless.Entry) bool {
 			return true
 		}
 		return e.Attempt != nil || e.Unknown != nil || e.Decision != nil || e.Cancel != nil || e.End != nil ||
-			e.Message != nil || e.Pause != nil || e.Upgrade != nil
+			e.Message != nil || e.Pause != nil || e.Upgrade != nil || e.Adopted != nil
 	})
 }
 
