@@ -70,6 +70,7 @@ type Turn struct {
 	Cost    uint64            `json:"cost,omitempty" cbor:"10,keyasint,omitempty"`   // metered units
 	Labels  map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"` // that the guest set; "" removes one
 	As      *Self             `json:"as,omitempty" cbor:"41,keyasint,omitempty"`     // in a fork: what the guest was told it is, from this turn on
+	Steps   []Step            `json:"steps,omitempty" cbor:"42,keyasint,omitempty"`  // of sagas, that were taken, undone, or whose saga ended well
 }
 
 // Self is what a guest knows of its run: its id, and where the outside reaches the engine.

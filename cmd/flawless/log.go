@@ -155,6 +155,13 @@ func (p *story) turn(e flawless.Entry) {
 	if len(t.Labels) > 0 {
 		p.line(t.Time, "       labels: %s", labelText(t.Labels))
 	}
+	for _, s := range t.Steps {
+		if s.Name != "" {
+			p.line(t.Time, "       step %d of a saga: %s", s.N, s.Name)
+		} else {
+			p.line(t.Time, "       step %d of a saga: undone, or the saga is over", s.N)
+		}
+	}
 	for _, c := range t.Calls {
 		if c.Kind == "cancelled" {
 			continue

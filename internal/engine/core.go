@@ -46,6 +46,7 @@ type state struct {
 	failure *flawless.Failure
 	ended   int64
 	labels  map[string]string // replaced as a whole when one changes
+	steps   []flawless.Step   // of sagas, that are taken and not undone; replaced as a whole
 }
 
 // call is a call that has no answer yet.
@@ -142,6 +143,7 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
 	s.labels = labelled(s.labels, t.Labels)
+	s.steps = flawless.OpenSteps(s.steps, t.Steps)
 	if t.As != nil {
 		s.was, s.known = append(s.was, s.known.Run), *t.As
 	}
@@ -380,13 +382,16 @@ func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	case flawless.Fail:
 		if s.status == "" {
 			out = append(out, flawless.Entry{At: at, End: &flawless.End{Status: flawless.Failed, Who: d.Who,
-				Failure: flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, who(d.Who), cmp.Or(d.Note, "no reason given"))}}})
+				Failure: s.leaves(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, who(d.Who), cmp.Or(d.Note, "no reason given"))})}})
 		}
 	default:
 		return nil, fmt.Errorf("resolving call %d of run %s: %q is none of retry, response, error, fail: %w", d.Call, s.id, d.Resolution, flawless.Invalid)
 	}
 	return out, nil
 }
+
+// leaves returns a failure that ends the run now, with the steps of sagas that it leaves behind.
+func (s *state) leaves(f flawless.Failure) flawless.Failure { return f.Leaving(s.steps) }
 
 func who(w string) string { return cmp.Or(w, "somebody") }
 

@@ -390,7 +390,7 @@ func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error 
 		if err != nil {
 			return err
 		}
-		t := flawless.Turn{N: s.turn + 1, Time: in.Time, Calls: got.Calls, Lines: got.Lines, Data: got.Data, Wake: got.Wake, Ended: got.Ended, Cost: got.Cost}
+		t := flawless.Turn{N: s.turn + 1, Time: in.Time, Calls: got.Calls, Lines: got.Lines, Data: got.Data, Wake: got.Wake, Ended: got.Ended, Cost: got.Cost, Steps: got.Steps}
 		for _, a := range in.Answers {
 			t.Answers = append(t.Answers, a.Call)
 		}

@@ -187,7 +187,9 @@ func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (f
 		if s.status != "" {
 			return nil, fmt.Errorf("terminating run %s: it is %s already: %w", id, s.status, flawless.Conflict)
 		}
-		return []flawless.Entry{{At: max(now, s.at), End: terminated(c)}}, nil
+		end := terminated(c)
+		end.Failure = s.leaves(end.Failure)
+		return []flawless.Entry{{At: max(now, s.at), End: end}}, nil
 	}
 	run, err := e.change(ctx, id, end)
 	if errors.Is(err, flawless.Damaged) && e.takeBack(id) != "" { // its log can be read, if only its guest could not be made

@@ -61,6 +61,8 @@ func main() {
 	flawless.Workflow("site", site)
 	flawless.Workflow("outlive", outlive)
 	flawless.Workflow("want", want)
+	flawless.Workflow("perish", perish)
+	flawless.Workflow("bulky", bulky)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
