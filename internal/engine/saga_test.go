@@ -210,7 +210,7 @@ func TestAPersonsFailNamesTheSteps(t *testing.T) {
 func TestABodyAboveTheLimitIsAnErrorOfItsCall(t *testing.T) {
 	t.Parallel()
 	for how, want := range map[string]string{"post": "", "spawn": "", "detached": "", "send": "", "reply": "", "data": "", "state": "", "log": "", "print": "",
-		"output": "error: the output has 67108866 bytes, at most 67108864 are allowed", "error": "error: xxx", "panic": "panic: xxx"} {
+		"output": "error: the output has 67108867 bytes, at most 67108864 are allowed", "error": "error: xxx", "panic": "panic: xxx"} {
 		e := open(t, mem.New(), Options{})
 		mustStart(t, e, "bulky", how, "r")
 		if how == "reply" {

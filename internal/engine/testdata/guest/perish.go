@@ -105,7 +105,7 @@ func end(ctx context.Context, in Perishing) error {
 
 // bulky hands the engine more than it takes, in every way there is, and returns what it is told.
 func bulky(ctx context.Context, how string) (string, error) {
-	large := strings.Repeat("x", 64<<20)
+	large := strings.Repeat("x", 64<<20+1)
 	var err error
 	switch how {
 	case "post":
@@ -132,7 +132,10 @@ func bulky(ctx context.Context, how string) (string, error) {
 		flawless.Logger().Info(large + large)
 		return "too_large", nil
 	case "print":
-		fmt.Println(large + large)
+		_, err = os.Stdout.WriteString(large)
+		if err != nil {
+			return "", err
+		}
 		return "too_large", nil
 	case "output":
 		return large, nil
