@@ -33,6 +33,7 @@ type Entry struct {
 	Message  *Message  `json:"message,omitempty" cbor:"10,keyasint,omitempty"`
 	Pause    *Pause    `json:"pause,omitempty" cbor:"11,keyasint,omitempty"`
 	Upgrade  *Upgrade  `json:"upgrade,omitempty" cbor:"20,keyasint,omitempty"`
+	Adopted  *Adopted  `json:"adopted,omitempty" cbor:"21,keyasint,omitempty"`
 }
 
 // Start is the first entry of every log.
@@ -69,6 +70,7 @@ type Turn struct {
 	Cost    uint64            `json:"cost,omitempty" cbor:"10,keyasint,omitempty"`   // metered units
 	Labels  map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"` // that the guest set; "" removes one
 	As      *Self             `json:"as,omitempty" cbor:"41,keyasint,omitempty"`     // in a fork: what the guest was told it is, from this turn on
+	Steps   []Step            `json:"steps,omitempty" cbor:"42,keyasint,omitempty"`  // of sagas, that were taken, undone, or whose saga ended well
 }
 
 // Self is what a guest knows of its run: its id, and where the outside reaches the engine.
@@ -150,6 +152,13 @@ type Unknown struct {
 	Call   int     `json:"call" cbor:"1,keyasint"`
 	Reason string  `json:"reason" cbor:"2,keyasint"`
 	Stages []Stage `json:"stages,omitempty" cbor:"3,keyasint,omitempty"`
+}
+
+// Adopted says, in a fork, that a call to spawn a run is answered by a child of the run whose past the fork
+// shares: no other one is started.
+type Adopted struct {
+	Call int    `json:"call" cbor:"1,keyasint"`
+	Run  string `json:"run" cbor:"2,keyasint"` // the child
 }
 
 // Resolution is what a person may decide about a call of unknown outcome.

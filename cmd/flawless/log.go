@@ -118,6 +118,8 @@ func (p *story) entry(e flawless.Entry) {
 		p.line(e.At, "WORD   call %d: %s by %s%s", e.Decision.Call, e.Decision.Resolution, e.Decision.Who, noted(e.Decision.Note))
 	case e.Upgrade != nil:
 		p.line(e.At, "MOVED  to version %d of the module (%.12s) by %s", e.Upgrade.Version, e.Upgrade.Digest, e.Upgrade.Who)
+	case e.Adopted != nil:
+		p.line(e.At, "       call %d is answered by run %s, the child of the run that was forked", e.Adopted.Call, e.Adopted.Run)
 	case e.Cancel != nil:
 		p.line(e.At, "CANCEL asked for by %s%s", e.Cancel.Who, noted(e.Cancel.Note))
 	case e.Message != nil:
@@ -152,6 +154,13 @@ func (p *story) turn(e flawless.Entry) {
 	}
 	if len(t.Labels) > 0 {
 		p.line(t.Time, "       labels: %s", labelText(t.Labels))
+	}
+	for _, s := range t.Steps {
+		if s.Name != "" {
+			p.line(t.Time, "       step %d of a saga: %s", s.N, s.Name)
+		} else {
+			p.line(t.Time, "       step %d of a saga: undone, or the saga is over", s.N)
+		}
 	}
 	for _, c := range t.Calls {
 		if c.Kind == "cancelled" {

@@ -331,7 +331,11 @@ func (r Redaction) turn(t flawless.Turn) *flawless.Turn {
 		l.Text, l.Fields = r.Text(l.Text), r.JSON(l.Fields)
 		lines[i] = l
 	}
-	t.Calls, t.Lines, t.Data = calls, lines, r.JSON(t.Data)
+	steps := slices.Clone(t.Steps)
+	for i := range steps {
+		steps[i].Name = r.Text(steps[i].Name)
+	}
+	t.Calls, t.Lines, t.Data, t.Steps = calls, lines, r.JSON(t.Data), steps
 	t.Ended = r.Ended(t.Ended)
 	return &t
 }

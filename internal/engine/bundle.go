@@ -133,8 +133,8 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*state, []flawless.Entry)
 			Message: fmt.Sprintf("the run was imported while it was %s; go on from its past with workflow fork", b.Manifest.Run.Status)}}})
 	}
 	for _, c := range s.open() {
-		const why = "the run was imported; the outcome is known to nobody here"
-		take(s.arrival(effect.ErrorAnswer(c.N, "unknown", why), nil, why))
+		const why = "the run was imported while it had no answer; what became of the call is not known here"
+		take(s.arrival(effect.ErrorAnswer(c.N, "imported", why), nil, why))
 	}
 	return s, entries
 }

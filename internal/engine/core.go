@@ -47,6 +47,7 @@ type state struct {
 	failure *flawless.Failure
 	ended   int64
 	labels  map[string]string // replaced as a whole when one changes
+	steps   []flawless.Step   // of sagas, that are taken and not undone; replaced as a whole
 }
 
 // call is a call that has no answer yet.
@@ -67,6 +68,8 @@ type call struct {
 
 	why    string // the code has withdrawn it, "" where it has not
 	settle bool   // and waits for the try under way
+
+	child string // of another run, that answers it: see flawless.Adopted
 
 	doubt string // why its outcome cannot be known
 	since int64
@@ -109,6 +112,10 @@ func (s *state) step(e flawless.Entry) []try {
 		if c := s.calls[e.Unknown.Call]; c != nil {
 			c.doubt, c.since = e.Unknown.Reason, e.At
 		}
+	case e.Adopted != nil:
+		if c := s.calls[e.Adopted.Call]; c != nil {
+			c.child = e.Adopted.Run
+		}
 	case e.Decision != nil:
 		if c := s.calls[e.Decision.Call]; c != nil {
 			c.doubt = ""
@@ -144,6 +151,7 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
 	s.labels = labelled(s.labels, t.Labels)
+	s.steps = flawless.OpenSteps(s.steps, t.Steps)
 	if t.As != nil {
 		s.was, s.known = append(s.was, s.known.Run), *t.As
 	}
@@ -405,13 +413,16 @@ func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	case flawless.Fail:
 		if s.status == "" {
 			out = append(out, flawless.Entry{At: at, End: &flawless.End{Status: flawless.Failed, Who: d.Who,
-				Failure: flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, who(d.Who), cmp.Or(d.Note, "no reason given"))}}})
+				Failure: s.leaves(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, who(d.Who), cmp.Or(d.Note, "no reason given"))})}})
 		}
 	default:
 		return nil, fmt.Errorf("resolving call %d of run %s: %q is none of retry, response, error, fail: %w", d.Call, s.id, d.Resolution, flawless.Invalid)
 	}
 	return out, nil
 }
+
+// leaves returns a failure that ends the run now, with the steps of sagas that it leaves behind.
+func (s *state) leaves(f flawless.Failure) flawless.Failure { return f.Leaving(s.steps) }
 
 func who(w string) string { return cmp.Or(w, "somebody") }
 

@@ -25,6 +25,6 @@ func (s *state) deadlined(at int64) *flawless.Cancel {
 
 // tooLate ends a run that did not give up in time.
 func (s *state) tooLate() *flawless.End {
-	return &flawless.End{Status: flawless.Terminated, Who: s.cancel.Who, Failure: flawless.Failure{Kind: "deadline",
-		Message: "cancelled by " + who(s.cancel.Who) + ", and had not ended when the time for it was over"}}
+	return &flawless.End{Status: flawless.Terminated, Who: s.cancel.Who, Failure: s.leaves(flawless.Failure{Kind: "deadline",
+		Message: "cancelled by " + who(s.cancel.Who) + ", and had not ended when the time for it was over"})}
 }

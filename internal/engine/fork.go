@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -20,9 +23,10 @@ type Fork struct {
 }
 
 // Fork starts a run that shares the past of another one up to a turn, and goes on for real. What the
-// other one had called and was answered later, this one is answered, too; a call of the past whose
-// outcome nobody knows is in doubt, unless it can be carried out for this one. With its first own turn
-// its guest is told its own id. Code that asks for something else in the past is
+// other one had called and was answered later, this one is answered, too, where the answer tells of the
+// world and not of the other run. A call of the past that has no such answer waits for the real one where
+// there will be one, is carried out for this run where that harms nobody, or is in doubt: no answer is made
+// up. With its first own turn its guest is told its own id. Code that asks for something else in the past is
 // *flawless.Divergence, and a run whose log was redacted before it was imported is flawless.Refused.
 // After a crash in the middle there is the whole run or none.
 func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
@@ -66,11 +70,13 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 type fork struct {
 	Fork
 	e      *Engine
+	ctx    context.Context // of the request
 	id     string
 	log    []flawless.Record
 	digest string
 	p      player                   // after the last turn of the past
 	later  map[int]flawless.Arrival // that came after the past, to calls of it
+	child  map[int]string           // that stands for a child of the other run, by call
 	given  map[int]flawless.Answer  // that somebody edited
 	off    map[int]flawless.Answer  // of calls that the log has as withdrawn, which is not so before the code does it
 	done   func()
@@ -90,7 +96,7 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 	if err != nil {
 		return nil, err
 	}
-	f := &fork{Fork: o, e: e, id: id, later: map[int]flawless.Arrival{}, given: map[int]flawless.Answer{}, off: map[int]flawless.Answer{}}
+	f := &fork{Fork: o, e: e, ctx: ctx, id: id, later: map[int]flawless.Arrival{}, child: map[int]string{}, given: map[int]flawless.Answer{}, off: map[int]flawless.Answer{}}
 	if f.log, err = e.Log(ctx, id, 0, 0); err != nil {
 		return nil, fmt.Errorf("its log was cut or is damaged, and what happened before cannot be told: %w", err)
 	}
@@ -126,22 +132,30 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 func (f *fork) answers() error {
 	for _, rec := range f.log {
 		for _, x := range rec.Entries {
+			if x.Adopted != nil {
+				f.child[x.Adopted.Call] = x.Adopted.Run
+			}
 			if x.Arrival == nil {
 				continue
 			}
 			c, waits := f.p.waits[x.Arrival.Call]
-			if k := f.e.kinds[c.Kind]; waits && (k == nil || !k.Idle) && !takesHold(c) { // nobody cancelled this one
-				if effect.IsWithdrawn(x.Arrival.Answer) { // nor withdrew the call
-					f.off[x.Arrival.Call] = x.Arrival.Answer
-					continue
-				}
+			switch {
+			case !waits:
+			case c.Kind == effect.HTTP && effect.IsWithdrawn(x.Arrival.Answer): // this one has not withdrawn it yet
+				f.off[x.Arrival.Call] = x.Arrival.Answer
+			case f.holds(c, *x.Arrival):
 				f.later[x.Arrival.Call] = *x.Arrival
 			}
 		}
 	}
 	for _, d := range f.Answers {
 		c, waits := f.p.waits[d.Call]
+		k := f.e.kinds[c.Kind]
 		switch {
+		case waits && (takesHold(c) || k != nil && k.Idle):
+			return fmt.Errorf("call %d, of kind %s, cannot be given an answer: the fork asks for the state itself, and is cancelled where somebody does that: %w", d.Call, c.Kind, flawless.Invalid)
+		case waits && c.Kind != effect.HTTP && len(d.Body) > 0 && !json.Valid(d.Body):
+			return fmt.Errorf("the answer of call %d, of kind %s, is not JSON: %w", d.Call, c.Kind, flawless.Invalid)
 		case !waits:
 			return fmt.Errorf("call %d cannot be given another answer: up to turn %d it was not made, or its answer was delivered already; fork at an earlier turn: %w", d.Call, f.Turn, flawless.Invalid)
 		case c.Kind == effect.HTTP:
@@ -171,10 +185,12 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 			start := *x.Start
 			start.Digest, start.Origin = f.digest, origin(f.id, start.Origin, f.Turn)
 			x.Start = &start
-		case x.Arrival != nil && f.replaced(x.Arrival.Call):
+		case x.Arrival != nil && f.replaced(*x.Arrival):
 			continue
 		case x.Upgrade != nil:
 			continue // its code is that of the start
+		case x.Pause != nil, x.Cancel != nil && !f.saw(effect.Cancelled):
+			continue // nobody asked this one
 		}
 		take(x)
 	}
@@ -185,9 +201,10 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
 			arrival.Arrival.Message = a.Message
 			take(arrival)
-		} else if c.bad == nil && (c.kind.Perform != nil || c.Kind == effect.Spawn || c.Kind == effect.Send) && c.doubt == "" && !s.gives(c.N) {
-			take(flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N,
-				Reason: fmt.Sprintf("run %s, which this one was forked from, made the call, and no outcome of it is known", f.id)}})
+		} else if c.bad == nil && c.doubt == "" && !s.gives(c.N) {
+			for _, x := range f.open(s, c) {
+				take(x)
+			}
 		}
 	}
 	for _, x := range s.consequences() {
@@ -196,11 +213,80 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 	return s, out
 }
 
+// open returns what becomes of a call that nobody has answered.
+func (f *fork) open(s *state, c *call) []flawless.Entry {
+	doubt := func(format string, args ...any) []flawless.Entry {
+		return []flawless.Entry{{At: s.at, Unknown: &flawless.Unknown{Call: c.N, Reason: fmt.Sprintf(format, args...)}}}
+	}
+	const made = "run %s, which this one was forked from, made the call, and no outcome of it is known"
+	ended := func(r flawless.Run) []flawless.Entry {
+		a := effect.EndAnswer(r)
+		a.Call = c.N
+		return []flawless.Entry{s.arrival(a, nil, "the end of run "+r.ID)}
+	}
+	switch c.Kind {
+	case effect.Spawn:
+		id := cmp.Or(f.child[c.N], ChildID(f.id, c.N))
+		child, err := f.e.Run(f.ctx, id)
+		h, _ := effect.ParseSpawn(c.Call) // it was understood before
+		switch {
+		case err != nil || child.Parent == "" || child.Parent != id[:max(0, strings.LastIndexByte(id, '.'))]:
+			return doubt(made+"; run %s, which it was to start, is not here: resolve with --retry to start a child of this run, with --response to say what it returned", f.id, id)
+		case child.Status.Ended() && !h.Detached:
+			return ended(child)
+		}
+		return []flawless.Entry{{At: s.at, Adopted: &flawless.Adopted{Call: c.N, Run: id}}}
+	case effect.Await:
+		h, _ := effect.ParseAwait(c.Call)
+		if h.Run == s.known.Run {
+			return nil // it means itself
+		}
+		switch other, err := f.e.Run(f.ctx, h.Run); {
+		case err != nil:
+			return doubt("run %s, which this one was forked from, waited for the end of run %s, which is not here: resolve with --response to say what it returned, with --retry when it is here", f.id, h.Run)
+		case other.Status.Ended():
+			return ended(other)
+		}
+		return nil
+	}
+	if c.kind.Perform != nil || c.Kind == effect.Send {
+		return doubt(made, f.id)
+	}
+	return nil
+}
+
+// holds tells whether an answer of the other run holds for the fork, too: it tells of the world. What tells
+// that the other run had ended, had given up or held a state does not.
+func (f *fork) holds(c flawless.Call, a flawless.Arrival) bool {
+	k := f.e.kinds[c.Kind]
+	if k != nil && k.Idle || takesHold(c) {
+		return false
+	}
+	var h struct{ Error *struct{ Kind string } }
+	_ = json.Unmarshal(a.Head, &h) // the engine wrote it
+	if h.Error != nil {
+		return !slices.Contains([]string{"ended", "withdrawn", "deadlock", "imported"}, h.Error.Kind)
+	}
+	spawn, err := effect.ParseSpawn(c)
+	// A run that has ended hears that its child was started. The end of one always has an output.
+	return c.Kind != effect.Spawn || err != nil || spawn.Detached || len(a.Body) > 0
+}
+
 // replaced tells whether an answer of the past that was not delivered in it has no place in the fork:
-// another one was given, or it says that the other run holds a state.
-func (f *fork) replaced(call int) bool {
-	c, waits := f.p.waits[call]
-	return waits && (f.given[call].Head != nil || takesHold(c))
+// another one was given, or it does not hold there.
+func (f *fork) replaced(a flawless.Arrival) bool {
+	c, waits := f.p.waits[a.Call]
+	return waits && (f.given[a.Call].Head != nil || !f.holds(c, a))
+}
+
+// saw tells whether a call of a kind was made in the past, and the answer delivered.
+func (f *fork) saw(kind string) bool {
+	for _, c := range f.p.waits {
+		if c.Kind == kind {
+			return false
+		}
+	}
+	return true
 }
 
 // takesHold tells whether the answer of a call is that its run holds a state.
@@ -315,7 +401,7 @@ func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error 
 		if err != nil {
 			return err
 		}
-		t := flawless.Turn{N: s.turn + 1, Time: in.Time, Calls: got.Calls, Lines: got.Lines, Data: got.Data, Wake: got.Wake, Ended: got.Ended, Cost: got.Cost}
+		t := flawless.Turn{N: s.turn + 1, Time: in.Time, Calls: got.Calls, Lines: got.Lines, Data: got.Data, Wake: got.Wake, Ended: got.Ended, Cost: got.Cost, Steps: got.Steps}
 		for _, a := range in.Answers {
 			t.Answers = append(t.Answers, a.Call)
 		}
@@ -376,7 +462,7 @@ func (f *fork) logged() *logged {
 				}
 			case x.Arrival != nil:
 				for i := range l.all {
-					if l.all[i].call.N == x.Arrival.Call {
+					if c := l.all[i].call; c.N == x.Arrival.Call && (takesHold(c) || f.holds(c, *x.Arrival)) {
 						l.all[i].answer, l.all[i].at, l.all[i].there = x.Arrival.Answer, x.At, true
 					}
 				}

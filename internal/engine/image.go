@@ -41,6 +41,7 @@ type snapshot struct {
 	Heard    map[string]int    `json:",omitempty"`
 	Keys     map[string]string `json:",omitempty"`
 	Labels   map[string]string `json:",omitempty"`
+	Steps    []flawless.Step   `json:",omitempty"`
 	Known    *flawless.Self    `json:",omitempty"` // nil is as at the start
 	Was      []string          `json:",omitempty"`
 }
@@ -62,6 +63,7 @@ type callSnapshot struct {
 	Doubt string `json:",omitempty"`
 	Since int64  `json:",omitempty"`
 	Waits bool   `json:",omitempty"`
+	Child string `json:",omitempty"`
 
 	Anew   bool   `json:",omitempty"`
 	Why    string `json:",omitempty"`
@@ -77,7 +79,7 @@ type answerSnapshot struct {
 // snapshot returns the state of an open run as bytes.
 func (s *state) snapshot() []byte {
 	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels}
+		Paused: s.paused, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels, Steps: s.steps}
 	if len(s.was) > 0 {
 		out.Known, out.Was = &s.known, s.was
 	}
@@ -87,7 +89,7 @@ func (s *state) snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.open() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.anew, c.why, c.settle})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -109,7 +111,7 @@ func (s *state) restore(b []byte) error {
 		return fmt.Errorf("the state in an image has format %d, this engine knows %d: %w", in.Format, stateFormat, flawless.Damaged)
 	}
 	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
-	s.paused, s.messages, s.labels = in.Paused, in.Messages, in.Labels
+	s.paused, s.messages, s.labels, s.steps = in.Paused, in.Messages, in.Labels, in.Steps
 	if s.known = firstSelf(s.id, s.start); in.Known != nil {
 		s.known, s.was = *in.Known, in.Was
 	}
@@ -121,7 +123,7 @@ func (s *state) restore(b []byte) error {
 	}
 	for _, k := range in.Calls {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
-		c.try, c.next, c.doubt, c.since, c.waits = k.Try, k.Next, k.Doubt, k.Since, k.Waits
+		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
 		s.calls[k.N] = c
 	}
@@ -295,7 +297,7 @@ func (r *run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 	}
 	var inst *guest.Instance
 	if err == nil {
-		s.Run, s.URL = before.known.Run, before.known.URL
+		s.Run, s.URL, s.Steps = before.known.Run, before.known.URL, before.steps
 		inst, err = m.Thaw(ctx, s, image.Guest)
 	}
 	if ctx.Err() != nil {

@@ -200,7 +200,9 @@ func (e *Engine) Restart(ctx context.Context, of, id string) (flawless.Run, erro
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	end := func(s *state, now int64) ([]flawless.Entry, error) {
 		if s.status == "" {
-			return []flawless.Entry{{At: max(now, s.at), End: terminated(c)}}, nil
+			end := terminated(c)
+			end.Failure = s.leaves(end.Failure)
+			return []flawless.Entry{{At: max(now, s.at), End: end}}, nil
 		}
 		if off := s.callOff(now, "terminated by "+who(c.Who)); len(off) > 0 {
 			return off, nil

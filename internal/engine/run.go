@@ -273,7 +273,7 @@ func (r *run) takeTurn() error {
 		return nil
 	}
 	t := &flawless.Turn{N: n, Time: in.Time, Calls: out.Calls, Lines: out.Lines, Data: out.Data,
-		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost, Labels: out.Labels, As: in.As}
+		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost, Labels: out.Labels, Steps: out.Steps, As: in.As}
 	fitLabels(r.s.labels, t)
 	for _, a := range in.Answers {
 		t.Answers = append(t.Answers, a.Call)
@@ -281,6 +281,10 @@ func (r *run) takeTurn() error {
 	if t.Ended == nil && r.s.stuck(t) {
 		t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: "stuck",
 			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
+		t.Lines = append(t.Lines, flawless.Leave(t.Ended, flawless.OpenSteps(r.s.steps, t.Steps))...)
+	}
+	if slow(t) { // the guest is not there to say so
+		t.Lines = append(t.Lines, flawless.Leave(t.Ended, r.s.steps)...)
 	}
 	if t.Data != nil {
 		r.data = t.Data

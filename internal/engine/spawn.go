@@ -58,6 +58,13 @@ func (e *Engine) spawn(r *run, c *call) error {
 	r.mu.Lock()
 	parent, status, cancel := r.s.start, r.s.status, r.s.cancel
 	r.mu.Unlock()
+	switch {
+	case c.child != "" && (h.Detached || status != ""):
+		e.answer(r, c.N, effect.StartedAnswer(c.child))
+		return nil
+	case c.child != "":
+		return e.awaitRun(r, c.N, c.child)
+	}
 	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: ChildID(r.id, c.N), parent: r.id, call: c.N}
 	if h.Module == "" {
 		o.digest = parent.Digest
@@ -137,16 +144,23 @@ func (e *Engine) awaitEnd(r *run, c *call) error {
 		e.answer(r, c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"))
 		return nil
 	}
-	h.Run = e.meant(r, h.Run)
-	e.ends.add(h.Run, r, c.N)
-	other, err := e.Run(e.performCtx, h.Run)
-	if err != nil {
-		e.ends.remove(h.Run, r, c.N)
+	return e.awaitRun(r, c.N, e.meant(r, h.Run))
+}
+
+// awaitRun answers a call when a run has ended.
+func (e *Engine) awaitRun(r *run, call int, id string) error {
+	e.ends.add(id, r, call)
+	other, err := e.Run(e.performCtx, id)
+	switch {
+	case err != nil:
+		e.ends.remove(id, r, call)
+		if _, gone := e.store.Gone(e.performCtx, id); errors.Is(err, flawless.NotFound) && gone == nil {
+			err = fmt.Errorf("awaiting run %s: it has ended and was removed since, as its module says (--retention); how it ended is not known any more: %w", id, flawless.NotFound)
+		}
 		return err
-	}
-	if other.Status.Ended() {
-		e.ends.remove(h.Run, r, c.N)
-		e.answer(r, c.N, effect.EndAnswer(other))
+	case other.Status.Ended():
+		e.ends.remove(id, r, call)
+		e.answer(r, call, effect.EndAnswer(other))
 	}
 	return nil
 }

@@ -85,6 +85,7 @@ func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error)
 		return nil, fmt.Errorf("thawing the guest of run %s: %w", s.Run, err)
 	}
 	i.begins(s)
+	i.open = s.Steps
 	r := frozen{b: plain}
 	if r.read(i); r.err != nil {
 		i.Release()

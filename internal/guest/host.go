@@ -142,8 +142,12 @@ func call(i *Instance, s []uint64) uint32 {
 		i.out.Data = bytes.Clone(body)
 		return 0
 	}
-	if kind == "label" {
+	switch kind {
+	case "label":
 		i.label(head)
+		return 0
+	case "step":
+		i.noteStep(head)
 		return 0
 	}
 	return uint32(i.make(kind, bytes.Clone(head), bytes.Clone(body)))
@@ -189,6 +193,22 @@ func (i *Instance) label(head []byte) {
 		i.out.Labels = map[string]string{}
 	}
 	i.out.Labels[h.Name] = h.Value
+}
+
+// noteStep takes down that a step of a saga was taken, or is not open any more.
+func (i *Instance) noteStep(head []byte) {
+	var s flawless.Step
+	if json.Unmarshal(head, &s) != nil || s.N <= 0 {
+		trap("the guest told of a step of a saga that cannot be one: %.300q", head)
+	}
+	if len(s.Name) > flawless.MaxStep {
+		s.Name = strings.ToValidUTF8(s.Name[:flawless.MaxStep], "")
+	}
+	if at := slices.IndexFunc(i.out.Steps, func(x flawless.Step) bool { return x.N == s.N }); at >= 0 && s.Name == "" {
+		i.out.Steps = slices.Delete(i.out.Steps, at, at+1)
+		return
+	}
+	i.out.Steps = append(i.out.Steps, s)
 }
 
 func (i *Instance) line(head, text []byte) {
@@ -263,6 +283,7 @@ func finish(i *Instance, s []uint64) uint32 {
 	if i.out.Ended != nil || i.describing {
 		return 0
 	}
+	i.weigh(len(b))
 	b = bytes.Clone(b)
 	if s[0] == 1 {
 		if !json.Valid(b) {

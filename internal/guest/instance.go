@@ -17,10 +17,11 @@ import (
 // Start is what a run begins with.
 type Start struct {
 	Run, Module, Workflow string
-	Input                 []byte // JSON
-	Seed                  []byte // 32 bytes, all randomness of the run
-	Time                  int64  // Unix nanoseconds; the monotonic clock counts from it
-	URL                   string // where the outside reaches the engine, "" where nobody knows
+	Input                 []byte          // JSON
+	Seed                  []byte          // 32 bytes, all randomness of the run
+	Time                  int64           // Unix nanoseconds; the monotonic clock counts from it
+	URL                   string          // where the outside reaches the engine, "" where nobody knows
+	Steps                 []flawless.Step // with Thaw: those that were open when it was frozen
 	// Yield is called about every millisecond while the guest computes, in the goroutine of its
 	// turn. It may wait. It may be nil.
 	Yield func()
@@ -51,6 +52,7 @@ type Instance struct {
 	unwanted    map[int]bool    // calls that were closed before their answer came
 	order       int
 	turns       int
+	open        []flawless.Step // steps of sagas that are taken and not undone, oldest first
 
 	yield      func()
 	turnCtx    context.Context

@@ -33,6 +33,7 @@ type Out struct {
 	Lines  []flawless.Line
 	Data   []byte            // the last that was published, nil where none was
 	Labels map[string]string // that were set; "" removes one
+	Steps  []flawless.Step   // of sagas: see flawless.Turn
 	Wake   int64             // the next timer, Unix nanoseconds; 0 is none
 	Ended  *flawless.Ended
 	Cost   uint64 // metered units
@@ -90,9 +91,11 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 			out.Ended = &flawless.Ended{Failure: i.autopsy(err, out.Lines)}
 		}
 	}
+	i.open = flawless.OpenSteps(i.open, out.Steps)
 	if out.Ended != nil {
 		i.spoiled = true
 		out.Wake = 0
+		out.Lines = append(out.Lines, flawless.Leave(out.Ended, i.open)...)
 	}
 	return out, nil
 }

@@ -84,7 +84,7 @@ func checkEntries(entries []flawless.Entry) error {
 	most, labels := len(entries), 0
 	for i := range entries {
 		if t := entries[i].Turn; t != nil {
-			most = max(most, len(t.Answers), len(t.Calls), len(t.Lines))
+			most = max(most, len(t.Answers), len(t.Calls), len(t.Lines), len(t.Steps))
 			labels = max(labels, len(t.Labels))
 		}
 	}

@@ -99,7 +99,7 @@ func (p *pen) optionalInt(m *members, key uint64, n int64) {
 // belongs here, or there: TestNothingOfARecordIsLost goes through all of their fields.
 func usual(entries []flawless.Entry) bool {
 	return entries != nil && !slices.ContainsFunc(entries, func(e flawless.Entry) bool {
-		if t := e.Turn; t != nil && (len(t.Labels) > 0 || t.As != nil || t.Ended != nil && t.Ended.Failure != nil) {
+		if t := e.Turn; t != nil && (len(t.Labels) > 0 || t.As != nil || len(t.Steps) > 0 || t.Ended != nil && t.Ended.Failure != nil) {
 			return true
 		}
 		if s := e.Start; s != nil && (s.Parent != "" || s.Call != 0 || s.Of != "" || s.Deadline != 0 || s.Grace != 0 ||
@@ -107,7 +107,7 @@ func usual(entries []flawless.Entry) bool {
 			return true
 		}
 		return e.Attempt != nil || e.Unknown != nil || e.Decision != nil || e.Cancel != nil || e.End != nil ||
-			e.Message != nil || e.Pause != nil || e.Upgrade != nil
+			e.Message != nil || e.Pause != nil || e.Upgrade != nil || e.Adopted != nil
 	})
 }
 

@@ -14,7 +14,7 @@ var ErrOutside = errors.New("flawless: called outside a workflow: build with GOO
 // The kinds of a [CallError].
 const (
 	KindUnknown  = "unknown"   // an idempotent call whose outcome cannot be known and that is not tried again
-	KindTooLarge = "too_large" // the response is longer than the limit
+	KindTooLarge = "too_large" // the response is longer than the limit, or what is sent than 64 MiB; then nothing was sent
 	KindInvalid  = "invalid"   // the call itself is not well formed
 	KindTold     = "told"      // a person resolved the call with this message
 	KindNotFound = "not_found" // there is no such run, module or workflow
@@ -106,7 +106,7 @@ func (e *Cancelled) Is(target error) bool { return target == context.Canceled }
 
 func request(call int, method, url string) string {
 	if call == 0 {
-		return method + " " + url
+		return strings.TrimSpace(method + " " + url)
 	}
 	return fmt.Sprintf("call %d, %s %s", call, method, url)
 }

@@ -51,6 +51,9 @@ func makeCall(kind string, head, body []byte) (int, error) {
 	if current.Load() == nil {
 		return 0, ErrOutside
 	}
+	if err := checkBody(kind, "", body); err != nil {
+		return 0, err
+	}
 	n := hostCall(kind, view(head), view(body))
 	if n < 0 {
 		select {} // the workflow has returned: its goroutines go no further

@@ -130,6 +130,9 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 	step := stepOf(ctx)
 	step.enter()
 	defer step.leave()
+	if err := checkBody(req.method(), req.URL, req.Body); err != nil {
+		return nil, 0, err
+	}
 	var room [512]byte
 	var h answerHead
 	n, body, err := httpExchange(ctx, req.head(room[:0], o, at), req.Body, step != nil, &h)

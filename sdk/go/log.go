@@ -53,7 +53,7 @@ func (h *handler) with(s step) *handler {
 }
 
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
-	note("log", h.head(r), []byte(r.Message))
+	note("log", h.head(r), []byte(cut(r.Message, maxText)))
 	return nil
 }
 

@@ -37,7 +37,8 @@ func self() answerHead {
 // and after its end. The last value wins. It becomes visible once the turn is durable, together with
 // everything else of that turn, so readers never see data of a turn that a crash undid.
 //
-// The error says that v cannot be written as JSON, or is [ErrOutside]. SetData does not wait, and
+// The error says that v cannot be written as JSON, is a [*CallError] of kind too_large where that has
+// more than 64 MiB, or is [ErrOutside]. SetData does not wait, and
 // may be called concurrently.
 func SetData(v any) error {
 	body, err := encode(v)
@@ -46,6 +47,9 @@ func SetData(v any) error {
 	}
 	if current.Load() == nil {
 		return ErrOutside
+	}
+	if err := checkBody("data", "", body); err != nil {
+		return err
 	}
 	o := newObject(nil)
 	if at := callSite(1); at != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type undo struct {
 	name string
 	do   func(ctx context.Context) error
 	step *sagaStep // that it undoes
+	n    int       // of the step within the run
 }
 
 // sagaStep is a step that is being taken.
@@ -49,6 +51,34 @@ func (s *sagaStep) leave() {
 	}
 }
 
+// stepsTaken counts those of all sagas of the run.
+var stepsTaken atomic.Int64
+
+// taken tells the engine of a step that is about to be taken, and returns its number. The engine names the
+// steps that are left when the run ends in a way in which nothing can be undone: the guest has exited, has
+// no memory left, panics beside the workflow, or somebody terminates the run.
+func taken(name string) int {
+	n := int(stepsTaken.Add(1))
+	o := newObject(nil)
+	o.int("n", int64(n))
+	if name == "" {
+		name = "a step without a name"
+	}
+	o.str("name", cut(name, maxStepName))
+	note("step", o.end(), nil)
+	return n
+}
+
+// settled tells the engine that a step is undone, or that nobody wants it undone any more.
+func (u *undo) settled() {
+	o := newObject(nil)
+	o.int("n", int64(u.n))
+	note("step", o.end(), nil)
+}
+
+// maxStepName is how much of a name the engine is told, in bytes.
+const maxStepName = 200
+
 // SagaOption says something about a saga. [UndoRetry] is one.
 type SagaOption interface{ saga(*Saga) }
 
@@ -68,6 +98,11 @@ func (r UndoRetry) saga(s *Saga) { s.retry = Retry(r) }
 // undone and which are not. A person puts things right, and then resolves the call: with --retry the
 // undo is tried again, with --response it counts as undone, with --error it is given up; InSaga goes
 // on with the others and returns an [*UndoError] in the last case.
+//
+// Nothing is undone where the guest dies or is not asked: after os.Exit, log.Fatal, a panic in a goroutine
+// beside the workflow's, a fatal error of the runtime, a lack of memory, a turn that computes too much, and
+// when somebody terminates the run. The failure of the run and a line of its log then name the steps that
+// were taken and not undone, newest first.
 func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err error) {
 	s := &Saga{ctx: ctx}
 	for _, opt := range opts {
@@ -76,15 +111,21 @@ func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err
 	returned := false
 	defer func() {
 		if !returned { // f panicked
-			_ = s.undo("a panic")
+			_ = s.undo("a panic") // the engine names what is left
 		}
 	}()
 	err = f(s)
 	returned = true
 	if err == nil {
+		for i := range s.undos {
+			s.undos[i].settled()
+		}
 		return nil
 	}
 	if left := s.undo(err.Error()); left != nil {
+		for i := range left.given {
+			left.given[i].settled() // the error names it
+		}
 		return errors.Join(err, left)
 	}
 	return err
@@ -100,20 +141,21 @@ func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) e
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
-	taken := &sagaStep{outer: stepOf(s.ctx)}
+	step := &sagaStep{outer: stepOf(s.ctx)}
 	if undoStep != nil {
-		s.undos = append(s.undos, undo{name, undoStep, taken})
+		s.undos = append(s.undos, undo{name, undoStep, step, taken(name)})
 	}
-	if err := do(context.WithValue(s.ctx, stepKey{}, taken)); err != nil {
+	if err := do(context.WithValue(s.ctx, stepKey{}, step)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
 // undo undoes all steps and returns an UndoError where some could not be.
-func (s *Saga) undo(why string) error {
+func (s *Saga) undo(why string) *UndoError {
 	ctx := context.WithoutCancel(s.ctx)
-	var undone, lost []string
+	var undone []string
+	var lost []undo
 	for i := len(s.undos) - 1; i >= 0; i-- {
 		u := s.undos[i]
 		u.step.calls.Wait()
@@ -121,24 +163,30 @@ func (s *Saga) undo(why string) error {
 			err := s.try(ctx, u)
 			if err == nil {
 				undone = append(undone, u.name)
+				u.settled()
 				break
 			}
 			again, told := s.ask(u.name, why, err, undone, s.undos[:i])
 			if told != nil {
-				lost = append(lost, u.name)
+				lost = append(lost, u)
 				break
 			}
 			if !again {
 				undone = append(undone, u.name)
+				u.settled()
 				break
 			}
 		}
 	}
 	s.undos = nil
-	if len(lost) > 0 {
-		return &UndoError{Steps: lost}
+	if len(lost) == 0 {
+		return nil
 	}
-	return nil
+	e := &UndoError{given: lost}
+	for _, u := range lost {
+		e.Steps = append(e.Steps, u.name)
+	}
+	return e
 }
 
 func (s *Saga) try(ctx context.Context, u undo) (err error) {
@@ -219,7 +267,10 @@ func inDoubt(request, reason string) (answerHead, []byte, int, error) {
 }
 
 // UndoError says which steps of a saga could not be undone and were given up by a person.
-type UndoError struct{ Steps []string }
+type UndoError struct {
+	Steps []string
+	given []undo
+}
 
 func (e *UndoError) Error() string {
 	return "not undone: " + strings.Join(e.Steps, ", ")

@@ -95,6 +95,9 @@ func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) 
 	if body, err = encode(v); err != nil {
 		return fmt.Errorf("state %s: its value cannot be written as JSON: %w", s.name, err)
 	}
+	if err := checkBody("state", s.name, body); err != nil {
+		return err
+	}
 	kept = true
 	n, _, err := exchange(context.WithoutCancel(ctx), "state", s.head("put", lock, at), body, &h)
 	if err == nil && h.failure != nil {

@@ -31,7 +31,8 @@ func (d Doc) describe(w *workflow) { w.doc = string(d) }
 // A run is one call of f. It completes with the value f returns, or fails with the error. ctx ends
 // when somebody cancels the run, with a [*Cancelled] as its cause; if f then returns an error
 // that is context.Canceled in the sense of errors.Is, the run is cancelled. A panic of f fails the
-// run, with its stack; a panic in another goroutine ends the guest, as it ends any Go program.
+// run, with its stack; a panic in another goroutine ends the guest, as it ends any Go program, and then
+// nothing is undone (see [InSaga]).
 // Goroutines that are left when f returns go no further.
 //
 // A name that is empty or was given before, and an f that is nil, make Workflow panic.
@@ -187,6 +188,9 @@ func completed(out any) ending {
 	if err != nil {
 		return failure("error", "the output cannot be written as JSON: "+err.Error(), "")
 	}
+	if len(text) > maxBody {
+		return failure("error", fmt.Sprintf("the output has %d bytes, at most %d are allowed; keep it elsewhere and return where", len(text), maxBody), "")
+	}
 	return ending{ok: true, text: text}
 }
 
@@ -201,7 +205,7 @@ func failed(ctx context.Context, err error) ending {
 func failure(kind, message, stack string) ending {
 	o := newObject(nil)
 	o.str("kind", kind)
-	o.str("message", message)
+	o.str("message", cut(message, maxText))
 	if stack != "" {
 		o.str("stack", stack)
 	}

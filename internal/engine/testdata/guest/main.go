@@ -65,6 +65,8 @@ func main() {
 	flawless.Workflow("behind", behind)
 	flawless.Workflow("undone", undone)
 	flawless.Workflow("withdrawals", withdrawals)
+	flawless.Workflow("perish", perish)
+	flawless.Workflow("bulky", bulky)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

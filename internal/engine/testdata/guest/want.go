@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	flawless "github.com/flawless-engine/flawless/sdk/go"
@@ -45,13 +46,13 @@ func (w *Want) do(ctx context.Context) (err error) {
 		defer cancel()
 		_, err = want(ctx, w.In)
 	case w.Await != "":
-		_, err = flawless.Await[string](w.Await).Wait(ctx)
+		return w.ends(ctx, flawless.Await[string](w.Await))
 	case w.Spawn != nil:
 		name := "want"
 		if w.Other != "" {
 			name = w.Other + "/want"
 		}
-		_, err = flawless.Spawn[[]Want, string](ctx, name, w.Spawn).Wait(ctx)
+		return w.ends(ctx, flawless.Spawn[[]Want, string](ctx, name, w.Spawn))
 	case w.Sleep != 0:
 		return flawless.Sleep(ctx, time.Duration(w.Sleep)*time.Millisecond)
 	case w.Receive != "":
@@ -71,6 +72,15 @@ func (w *Want) do(ctx context.Context) (err error) {
 				return err
 			}
 		}
+	}
+	return err
+}
+
+// ends waits for a run that does what it is told, too.
+func (w *Want) ends(ctx context.Context, c *flawless.Child[string]) error {
+	out, err := c.Wait(ctx)
+	if err == nil && out != "done" {
+		return fmt.Errorf("run %s returned %q", c.ID(), out)
 	}
 	return err
 }
