@@ -265,7 +265,8 @@ func (f *fork) holds(c flawless.Call, a flawless.Arrival) bool {
 	var h struct{ Error *struct{ Kind string } }
 	_ = json.Unmarshal(a.Head, &h) // the engine wrote it
 	if h.Error != nil {
-		return !slices.Contains([]string{"ended", "withdrawn", "deadlock", "imported"}, h.Error.Kind)
+		gaveUp := h.Error.Kind == "withdrawn" && c.Kind != effect.HTTP // an http call is withdrawn by the code itself
+		return !gaveUp && !slices.Contains([]string{"ended", "deadlock", "imported"}, h.Error.Kind)
 	}
 	spawn, err := effect.ParseSpawn(c)
 	// A run that has ended hears that its child was started. The end of one always has an output.
