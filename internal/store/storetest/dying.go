@@ -107,6 +107,14 @@ func (m *Mortal) die() error {
 	return ErrDied
 }
 
+// Failed implements store.Failer.
+func (m *Mortal) Failed() error {
+	if f, ok := m.kv.(store.Failer); ok {
+		return f.Failed()
+	}
+	return nil
+}
+
 // Full implements store.Spacer.
 func (m *Mortal) Full() (bool, string) {
 	if s, ok := m.kv.(store.Spacer); ok {

@@ -50,6 +50,14 @@ func (l *lent) Apply(ctx context.Context, b *store.Batch) error {
 // Close implements store.KV.
 func (l *lent) Close() error { return l.kv.Close() }
 
+// Failed implements store.Failer.
+func (l *lent) Failed() error {
+	if f, ok := l.kv.(store.Failer); ok {
+		return f.Failed()
+	}
+	return nil
+}
+
 // Full implements store.Spacer.
 func (l *lent) Full() (bool, string) {
 	if s, ok := l.kv.(store.Spacer); ok {
