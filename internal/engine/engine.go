@@ -113,7 +113,8 @@ type Engine struct {
 	standing int // goroutines that it has while it is idle
 	seed     func(run string) []byte
 
-	choosing sync.RWMutex // held while a module is chosen for a run, so that it is not removed
+	adding   chan struct{} // has an item while a module is added
+	choosing sync.RWMutex  // held while a module is chosen for a run, so that it is not removed
 	topics   map[string]*topic
 	watches  map[*watch]struct{}
 	fatal    error
@@ -128,6 +129,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		roomy:  make(chan struct{}, 1),
+		adding: make(chan struct{}, 1),
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
