@@ -233,7 +233,10 @@ func (l *loading) schema(w flawless.Workflow) (*jsonschema.Schema, error) {
 		c.UseLoader(jsonschema.SchemeURLLoader{}) // schemas refer to nothing outside
 		if err = c.AddResource("urn:input", doc); err == nil {
 			var s *jsonschema.Schema
-			if s, err = c.Compile("urn:input"); err == nil {
+			if s, err = c.Compile("urn:input"); err == nil && fanOut(s) > maxFanOut {
+				return nil, fmt.Errorf("the manifest's schema of the input of workflow %q applies more than %d schemas to one value; let fewer refer to each other: %w", w.Name, maxFanOut, flawless.Refused)
+			}
+			if err == nil {
 				l.schemas[w.Name] = s
 				return s, nil
 			}

@@ -22,6 +22,9 @@ import (
 // spare is how many instances a module keeps ready for the next runs.
 const spare = 64
 
+// maxManifest is the largest manifest, in bytes. It is part of each list of modules.
+const maxManifest = 1 << 20
+
 // buildTime is what the clock shows while a base image is made: 2000-01-01T00:00:00Z.
 const buildTime = 946_684_800_000_000_000
 
@@ -212,6 +215,8 @@ func (m *Module) describe(manifest []byte) error {
 		return nil
 	case manifest == nil:
 		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
+	case len(manifest) > maxManifest:
+		return fmt.Errorf("the module's manifest has %d bytes, at most %d are taken; make the schemas of its workflows smaller: %w", len(manifest), maxManifest, flawless.Refused)
 	}
 	if err := json.Unmarshal(manifest, &m.manifest); err != nil {
 		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
