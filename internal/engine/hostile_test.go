@@ -109,3 +109,15 @@ var nameless = func() []byte {
 		section(10, "\x01"+name("\x00\x41\x00\x41"+string([]byte{byte(len(manifest))})+"\x10\x00\x0b")) +
 		section(11, "\x01\x00\x41\x00\x0b"+name(manifest)))
 }()
+
+// FuzzSchema: no schema makes the compiler panic, and an error is a refusal.
+func FuzzSchema(f *testing.F) {
+	f.Add(`{"type":"object","properties":{"a":{"$ref":"#/$defs/b"}},"$defs":{"b":{"pattern":"^a+$"}}}`)
+	f.Add(`{"allOf":[{"$ref":"#"}],"if":{"not":{}},"dependentSchemas":{"a":{}}}`)
+	f.Add(`{"$schema":"http://json-schema.org/draft-04/schema#","dependencies":{"a":["b"],"c":{}},"items":[{}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := schemaOf(text); err != nil && !errors.Is(err, flawless.Refused) {
+			t.Errorf("an error of no class: %v", err)
+		}
+	})
+}
