@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -25,11 +26,22 @@ import (
 // Format is the number of the format that is written. Every lower one can be read.
 const Format = 1
 
-// Max is the largest file that is taken, in bytes; maxPlain is what it may unpack to.
+// Max is the largest file that is taken, in bytes. What a file of n bytes may unpack to is limited by
+// its own size, so that a small one cannot take much memory: to freePlain + perByte*n bytes, but never
+// more than maxPlain, and to a log of freeItems + n lists and structs.
 const (
-	Max      = 256 << 20
-	maxPlain = 1 << 30
+	Max       = 256 << 20
+	maxPlain  = 1 << 30
+	freePlain = 64 << 20
+	perByte   = 32
+	freeItems = 100_000
+	maxWindow = 32 << 20 // of the compression
 )
+
+// plain is how many bytes a file of n bytes may unpack to.
+func plain(n int) int64 { return min(maxPlain, freePlain+perByte*int64(n)) }
+
+var errPlain = fmt.Errorf("it unpacks to more than %d MiB and %d times its size; export less of the run, e.g. with --log-only: %w", freePlain>>20, perByte, flawless.TooLarge)
 
 const magic = "flawless"
 
@@ -109,7 +121,7 @@ func pack(b Bundle) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := tar.NewWriter(z)
+	t, unpacked := tar.NewWriter(z), 0
 	for _, part := range []struct {
 		name string
 		b    []byte
@@ -121,8 +133,12 @@ func pack(b Bundle) ([]byte, error) {
 		if err == nil {
 			_, err = t.Write(part.b)
 		}
+		unpacked += len(part.b) + 3*512 // head, and what fills up the last block
 	}
 	err = errors.Join(err, t.Close(), z.Close())
+	if int64(unpacked) > plain(out.Len()) {
+		err = errors.Join(err, errPlain)
+	}
 	return out.Bytes(), err
 }
 
@@ -165,30 +181,51 @@ func read(r io.Reader) (Bundle, error) {
 
 func unpack(rest []byte) (Bundle, error) {
 	var b Bundle
-	z, err := zstd.NewReader(bytes.NewReader(rest), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPlain))
+	z, err := zstd.NewReader(bytes.NewReader(rest), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return b, err
 	}
 	defer z.Close()
+	limit := io.LimitedReader{R: z, N: plain(len(rest)) + 1}
 	parts := map[string][]byte{}
-	t := tar.NewReader(io.LimitReader(z, maxPlain))
-	for {
+	for t := tar.NewReader(&limit); ; {
 		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			break
+		if err == nil {
+			err = part(h, parts)
 		}
-		if err != nil {
+		if err == nil && h.Size < limit.N {
+			parts[h.Name], err = io.ReadAll(t)
+		} else if err == nil {
+			return b, errPlain
+		}
+		switch {
+		case limit.N == 0:
+			return b, errPlain
+		case h == nil && errors.Is(err, io.EOF):
+			return b, b.take(parts, freeItems+len(rest))
+		case err != nil:
 			return b, fmt.Errorf("it cannot be unpacked: %v: %w", err, flawless.Damaged)
 		}
-		if parts[h.Name], err = io.ReadAll(t); err != nil {
-			return b, fmt.Errorf("its part %q cannot be unpacked: %v: %w", h.Name, err, flawless.Damaged)
-		}
 	}
-	return b, b.take(parts)
+}
+
+// part returns an error where the archive has something else than Write puts there. Holes, which take
+// no bytes of the archive, are among it.
+func part(h *tar.Header, parts map[string][]byte) error {
+	_, twice := parts[h.Name]
+	switch {
+	case !slices.Contains([]string{partManifest, partModule, partLog, partImage}, h.Name):
+		return fmt.Errorf("it has the unknown part %.100q", h.Name)
+	case twice:
+		return fmt.Errorf("it has its part %q twice", h.Name)
+	case h.Typeflag != tar.TypeReg || h.Format != tar.FormatUSTAR:
+		return fmt.Errorf("its part %q is not a plain file", h.Name)
+	}
+	return nil
 }
 
 // take fills the bundle from its parts.
-func (b *Bundle) take(parts map[string][]byte) error {
+func (b *Bundle) take(parts map[string][]byte, maxItems int) error {
 	p, err := store.NewPortable()
 	if err != nil {
 		return err
@@ -196,7 +233,7 @@ func (b *Bundle) take(parts map[string][]byte) error {
 	if err := json.Unmarshal(parts[partManifest], &b.Manifest); err != nil {
 		return fmt.Errorf("its manifest cannot be read: %v: %w", err, flawless.Damaged)
 	}
-	if b.Log, err = p.UnmarshalLog(parts[partLog]); err != nil {
+	if b.Log, err = p.UnmarshalLog(parts[partLog], maxItems); err != nil {
 		return err
 	}
 	if image, there := parts[partImage]; there {

@@ -82,27 +82,33 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	if err := e.accepts(); err != nil {
 		return flawless.Run{}, err
 	}
-	e.choosing.RLock()
-	defer e.choosing.RUnlock()
 	digest := b.Manifest.Module.Digest
-	switch _, err := e.store.Binary(ctx, digest); {
-	case err == nil:
-	case !errors.Is(err, flawless.NotFound):
-		return flawless.Run{}, err
-	case b.Module == nil:
-		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and its module %.12s is not here; add that, or export without --log-only: %w", id, digest, flawless.Invalid)
-	default:
-		if l := e.loadModule(ctx, digest, func() ([]byte, error) { return b.Module, nil }, nil); l.err != nil {
-			return flawless.Run{}, fmt.Errorf("importing run %s: %w", id, l.err)
-		}
-		if err := e.store.KeepBinary(ctx, e.lease, digest, b.Module); err != nil {
-			return flawless.Run{}, err
-		}
-	}
 	s, entries := e.imported(b, id)
 	if s.start.Digest != digest {
 		return flawless.Run{}, fmt.Errorf("importing run %s: its log is of module %.12s, the bundle's manifest names %.12s: %w", id, s.start.Digest, digest, flawless.Damaged)
 	}
+	switch _, err := e.store.Binary(ctx, digest); {
+	case err == nil:
+		e.choosing.RLock()
+		defer e.choosing.RUnlock()
+		return e.keep(ctx, s, entries, false)
+	case !errors.Is(err, flawless.NotFound):
+		return flawless.Run{}, err
+	case b.Module == nil:
+		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and its module %.12s is not here; add that, or export without --log-only: %w", id, digest, flawless.Invalid)
+	}
+	_, done, err := e.newcomer(ctx, digest, b.Module, nil) // without the lock: it may take a while
+	if err != nil {
+		return flawless.Run{}, fmt.Errorf("importing run %s: %w", id, err)
+	}
+	kept := false
+	defer func() { done(kept) }()
+	e.choosing.RLock()
+	defer e.choosing.RUnlock()
+	if err := e.store.KeepBinary(ctx, e.lease, digest, b.Module); err != nil {
+		return flawless.Run{}, err
+	}
+	kept = true
 	return e.keep(ctx, s, entries, false)
 }
 

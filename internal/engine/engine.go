@@ -115,7 +115,8 @@ type Engine struct {
 	standing int // goroutines that it has while it is idle
 	seed     func(run string) []byte
 
-	choosing sync.RWMutex // held while a module is chosen for a run, so that it is not removed
+	adding   chan struct{} // has an item while a module is added
+	choosing sync.RWMutex  // held while a module is chosen for a run, so that it is not removed
 	topics   map[string]*topic
 	watches  map[*watch]struct{}
 	fatal    atomic.Pointer[error] // why the store was given up
@@ -130,7 +131,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime,
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
-		roomy: make(chan struct{}, 1), broke: make(chan struct{}),
+		roomy: make(chan struct{}, 1), adding: make(chan struct{}, 1), broke: make(chan struct{}),
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident

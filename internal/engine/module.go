@@ -63,10 +63,12 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	}
 	sum := sha256.Sum256(bin)
 	digest := hex.EncodeToString(sum[:])
-	l := e.loadModule(ctx, digest, func() ([]byte, error) { return bin, nil }, progress)
-	if l.err != nil {
-		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, l.err)
+	l, done, err := e.newcomer(ctx, digest, bin, progress)
+	if err != nil {
+		return flawless.Module{}, false, fmt.Errorf("adding module %q: %w", name, err)
 	}
+	kept := false
+	defer func() { done(kept) }()
 	if name == "" {
 		if name = l.module.Manifest().Name; !moduleName.MatchString(name) {
 			return flawless.Module{}, false, fmt.Errorf("adding a module: it calls itself %q, which is no name for one; say flawless::module! { name = \"…\", version = \"…\" } in it, or add it under a name: %w", name, flawless.Refused)
@@ -84,6 +86,7 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	}
 	_, lost := e.store.Binary(ctx, digest)
 	m, added, err := e.keepModule(ctx, m, bin)
+	kept = err == nil
 	e.names.forget()
 	if err == nil && lost != nil {
 		e.mended(ctx, m)
@@ -168,6 +171,52 @@ func (e *Engine) module(ctx context.Context, digest string) (*loading, error) {
 	return l, l.err
 }
 
+// newcomer loads a module that is about to be added. Modules are added one at a time, so that those of
+// runs never wait behind more than one of unknown size. Done is called afterwards, and told whether
+// the module was kept in the store: one that was not takes no memory either.
+func (e *Engine) newcomer(ctx context.Context, digest string, bin []byte, progress func(string, float64)) (l *loading, done func(kept bool), err error) {
+	select {
+	case e.adding <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("waiting for other modules to be added: %w", ctx.Err())
+	}
+	done = func(kept bool) {
+		if !kept {
+			e.unload(context.WithoutCancel(ctx), digest)
+		}
+		<-e.adding
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(e.ctx, stop)()
+	if l = e.loadModule(ctx, digest, func() ([]byte, error) { return bin, nil }, progress); l.err != nil {
+		done(false)
+		return nil, nil, l.err
+	}
+	return l, done, nil
+}
+
+// unload gives back what a module takes in memory, unless the store has it.
+func (e *Engine) unload(ctx context.Context, digest string) {
+	if _, err := e.store.Binary(ctx, digest); !errors.Is(err, flawless.NotFound) {
+		return
+	}
+	e.mu.Lock()
+	l := e.modules[digest]
+	if l != nil && l.kept {
+		l = nil
+	}
+	if l != nil {
+		delete(e.modules, digest)
+	}
+	e.mu.Unlock()
+	if l != nil {
+		l.close()
+	}
+}
+
+// loadModule loads a module once for all who need it at the time. The first of them does it; where its
+// ctx ends, another one begins anew.
 func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]byte, error), progress func(string, float64)) *loading {
 	e.mu.Lock()
 	l := e.modules[digest]
@@ -175,6 +224,9 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 		e.mu.Unlock()
 		select {
 		case <-l.done:
+			if isEnd(l.err) && ctx.Err() == nil {
+				return e.loadModule(ctx, digest, bin, progress)
+			}
 			return l
 		case <-ctx.Done():
 			return &loading{err: ctx.Err()}
@@ -184,7 +236,7 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 	e.modules[digest] = l
 	e.mu.Unlock()
 	began := time.Now()
-	if l.module, l.err = e.guest.Reload(context.WithoutCancel(ctx), digest, bin, progress); l.err != nil {
+	if l.module, l.err = e.guest.Reload(ctx, digest, bin, progress); l.err != nil {
 		e.mu.Lock()
 		delete(e.modules, digest)
 		e.mu.Unlock()
@@ -194,6 +246,11 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 		e.tasks.Go(debug.FreeOSMemory)
 	}
 	return l
+}
+
+// isEnd reports whether an error is that of a context.
+func isEnd(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // compiling is what loading a module takes at least when its code was not kept. It leaves behind more
@@ -216,7 +273,10 @@ func (l *loading) schema(w flawless.Workflow) (*jsonschema.Schema, error) {
 		c.UseLoader(jsonschema.SchemeURLLoader{}) // schemas refer to nothing outside
 		if err = c.AddResource("urn:input", doc); err == nil {
 			var s *jsonschema.Schema
-			if s, err = c.Compile("urn:input"); err == nil {
+			if s, err = c.Compile("urn:input"); err == nil && fanOut(s) > maxFanOut {
+				return nil, fmt.Errorf("the manifest's schema of the input of workflow %q applies more than %d schemas to one value; let fewer refer to each other: %w", w.Name, maxFanOut, flawless.Refused)
+			}
+			if err == nil {
 				l.schemas[w.Name] = s
 				return s, nil
 			}
@@ -320,6 +380,7 @@ func (e *Engine) RemoveModule(ctx context.Context, name string, version int) ([]
 			return versions[:i], err
 		}
 		e.names.forget()
+		e.unload(ctx, m.Digest)
 	}
 	return versions, nil
 }

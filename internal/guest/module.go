@@ -22,6 +22,9 @@ import (
 // spare is how many instances a module keeps ready for the next runs.
 const spare = 64
 
+// maxManifest is the largest manifest, in bytes. It is part of each list of modules.
+const maxManifest = 1 << 20
+
 // buildTime is what the clock shows while a base image is made: 2000-01-01T00:00:00Z.
 const buildTime = 946_684_800_000_000_000
 
@@ -49,7 +52,8 @@ type Module struct {
 
 // Load checks, rewrites and compiles a module, initialises it once and asks it for its manifest.
 // Progress is called with what is being done, and how much of it, 0 to 1; it may be nil. A module
-// that cannot be run is flawless.Refused or flawless.Invalid.
+// that cannot be run is flawless.Refused or flawless.Invalid. When ctx ends, the loading ends with its
+// error after the functions that are being compiled, and leaves nothing behind.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
 	digest := digestOf(bin)
 	if m := r.recalled(ctx, digest); m != nil {
@@ -92,6 +96,12 @@ func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress 
 	if progress == nil {
 		progress = func(string, float64) {}
 	}
+	select {
+	case r.compiling <- struct{}{}:
+		defer func() { <-r.compiling }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for other modules to be compiled: %w", ctx.Err())
+	}
 	progress("rewriting", 0)
 	m, err := r.newModule(digest, tracing)
 	if err != nil {
@@ -127,6 +137,9 @@ func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress 
 		r.remember(m, manifest, kept)
 	}
 	m.rewritten.Binary, m.rewritten.Hollow = nil, nil // it is compiled
+	if m.base != nil {
+		m.rewritten.Data = nil // it is in the image
+	}
 	progress("initialising", 1)
 	return m, nil
 }
@@ -141,6 +154,9 @@ func (m *Module) compile(ctx context.Context, bin []byte) (kept codeFile, err er
 		}
 		if err == nil {
 			return kept, nil
+		}
+		if ctx.Err() != nil {
+			return codeFile{}, fmt.Errorf("compiling the module: %w", ctx.Err())
 		}
 	}
 	m.compiled, err = m.rt.compile(ctx, m.rewritten.Binary)
@@ -199,6 +215,8 @@ func (m *Module) describe(manifest []byte) error {
 		return nil
 	case manifest == nil:
 		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
+	case len(manifest) > maxManifest:
+		return fmt.Errorf("the module's manifest has %d bytes, at most %d are taken; make the schemas of its workflows smaller: %w", len(manifest), maxManifest, flawless.Refused)
 	}
 	if err := json.Unmarshal(manifest, &m.manifest); err != nil {
 		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)

@@ -28,6 +28,10 @@ const initUnits = 1 << 33
 // what any of them can hold.
 const depth = 100_000
 
+// maxCompiling is how many modules are compiled at a time. Each takes all CPUs, and memory for the
+// function it is at. The second one lets a module be loaded for its runs while a large one is added.
+const maxCompiling = 2
+
 // Options says how guests are run. The zero value serves.
 type Options struct {
 	CacheDir    string // compiled code, by its digest and the engine's version; "" keeps it in memory only
@@ -46,6 +50,8 @@ type Runtime struct {
 	cache   wazero.CompilationCache
 	plain   wazero.RuntimeConfig // without the cache
 
+	compiling chan struct{} // has an item for each compilation under way
+
 	packer   *zstd.Encoder
 	unpacker *zstd.Decoder
 
@@ -59,7 +65,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	if o.MemoryPages > 65536 {
 		return nil, fmt.Errorf("a guest's memory is limited to %d pages, WebAssembly has no more than 65536: %w", o.MemoryPages, flawless.Invalid)
 	}
-	r := &Runtime{options: o}
+	r := &Runtime{options: o, compiling: make(chan struct{}, maxCompiling)}
 	var err error
 	if r.packer, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0))); err != nil {
 		return nil, fmt.Errorf("preparing to freeze guests: %w", err)
@@ -120,12 +126,15 @@ func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModul
 		gatherCode()
 		return m, nil
 	}
-	if r.cache != nil {
+	if r.cache != nil && ctx.Err() == nil {
 		without := wazero.NewRuntimeWithConfig(ctx, r.plain)
 		defer func() { _ = without.Close(ctx) }()
 		if _, err = compileWith(ctx, without, bin); err == nil {
 			return r.compileAnew(ctx, bin)
 		}
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("compiling the module: %w", ctx.Err())
 	}
 	return nil, fmt.Errorf("compiling the module: %v: %w", err, flawless.Refused)
 }
@@ -146,14 +155,15 @@ func (r *Runtime) compileAnew(ctx context.Context, bin []byte) (wazero.CompiledM
 	return m, nil
 }
 
-// compileWith compiles. Nothing that happens in it leaves as a panic.
+// compileWith compiles, until ctx ends. Nothing that happens in it leaves as a panic.
 func compileWith(ctx context.Context, r wazero.Runtime, bin []byte) (m wazero.CompiledModule, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the WebAssembly compiler failed: %v", p)
 		}
 	}()
-	return r.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), bin)
+	// Only with several workers does wazero look at the context, between two functions.
+	return r.CompileModule(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), bin)
 }
 
 // types turns "iI" into i32, i64.

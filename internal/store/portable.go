@@ -37,8 +37,12 @@ func (p Portable) MarshalLog(log []flawless.Record) ([]byte, error) {
 }
 
 // UnmarshalLog returns the records of a log from bytes, numbered from 0. Bytes that are not whole or
-// were changed are flawless.Damaged.
-func (p Portable) UnmarshalLog(b []byte) ([]flawless.Record, error) {
+// were changed are flawless.Damaged. A log of more lists and structs than maxItems, of which each
+// takes memory however few bytes it has, is flawless.TooLarge, and none of it is decoded then.
+func (p Portable) UnmarshalLog(b []byte, maxItems int) ([]flawless.Record, error) {
+	if n := logItems(b); n > maxItems {
+		return nil, fmt.Errorf("a log of %d bytes has %d lists and structs, at most %d are taken: %w", len(b), n, maxItems, flawless.TooLarge)
+	}
 	var out []flawless.Record
 	for len(b) > 0 {
 		n := uint64(len(out))
@@ -69,4 +73,45 @@ func (p Portable) UnmarshalImage(b []byte) (m Image, err error) {
 		err = fmt.Errorf("an image: %w", err)
 	}
 	return m, err
+}
+
+// logItems counts the records of a log, and the lists and structs in them.
+func logItems(b []byte) (n int) {
+	for len(b) >= 4 {
+		size := min(uint64(binary.BigEndian.Uint32(b)), uint64(len(b)-4))
+		n += 1 + items(b[4:4+size])
+		b = b[4+size:]
+	}
+	return n
+}
+
+// items counts the arrays and maps in a value. The heads of CBOR follow one another, whatever is nested
+// in what, so that they need not be understood. What is no CBOR gives any number below its length.
+func items(value []byte) (n int) {
+	if len(value) < envelope {
+		return 0
+	}
+	const byteString, textString, array, pairs = 2, 3, 4, 5
+	for b := value[1 : len(value)-4]; len(b) > 0; {
+		major, arg := b[0]>>5, uint64(b[0]&31)
+		b = b[1:]
+		if arg >= 24 && arg < 28 {
+			size := 1 << (arg - 24)
+			if len(b) < size {
+				return n
+			}
+			arg = 0
+			for _, x := range b[:size] {
+				arg = arg<<8 | uint64(x)
+			}
+			b = b[size:]
+		}
+		switch major {
+		case array, pairs:
+			n++
+		case byteString, textString:
+			b = b[min(arg, uint64(len(b))):]
+		}
+	}
+	return n
 }

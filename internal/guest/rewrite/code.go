@@ -34,12 +34,15 @@ func (m *module) code() ([]byte, error) {
 		r.damaged("there are %d bodies for %d functions", n, len(m.funcs)-len(m.imports))
 	}
 	g := graph{m: m, funcs: make([]*found, 0, n)}
-	s := newSurvey(m)
+	s, work := newSurvey(m), int64(0)
 	for k := 0; k < n && r.err == nil; k++ {
 		fn := uint32(len(m.imports) + k)
 		f, err := s.look(r.part(r.count(1), "code section"), m.types[m.funcs[fn]])
 		if err != nil {
 			return nil, m.inFunc(fn, err)
+		}
+		if work += f.work(); work > maxWork {
+			r.refuse("the first %d of %d functions already would take as long to compile as is allowed of all together; leave packages out", k+1, n)
 		}
 		g.funcs = append(g.funcs, f)
 	}

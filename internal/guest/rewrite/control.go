@@ -31,6 +31,7 @@ func (s *survey) control(in *instruction) {
 		s.popAll(s.label(to))
 		s.unreachable()
 	case opBrIf:
+		s.found.effort.blocks++ // the way on
 		s.pop(typeI32)
 		types := s.label(in.index)
 		s.popAll(types)
@@ -76,9 +77,14 @@ func (s *survey) open(in *instruction) {
 	if in.op == opIf {
 		s.pop(typeI32)
 	}
-	f := frame{op: in.op, cost: s.top().cost}
+	f := frame{op: in.op, cost: s.top().cost, nest: s.top().nest}
 	f.params, f.results = s.blockTypes(in.block)
+	s.found.effort.blocks += 2
 	if in.op == opLoop {
+		s.found.effort.blocks += 4 // with the check of the units
+		s.found.effort.loops++
+		f.nest++
+		s.found.effort.nest = max(s.found.effort.nest, f.nest)
 		s.found.straight = s.found.straight || s.plain
 		s.plain = false
 		s.merged = append(s.merged, f.cost)
@@ -146,7 +152,9 @@ func (s *survey) label(index uint32) []byte {
 		return nil
 	}
 	f := &s.frames[len(s.frames)-1-int(index)]
+	s.found.effort.blocks++
 	if f.op == opLoop {
+		s.found.effort.loops++
 		f.again = true
 		return f.params
 	}
@@ -168,8 +176,9 @@ func (s *survey) table(in *instruction) {
 	s.popAll(last)
 	for range n {
 		types := s.label(r.u32())
-		if s.r.err != nil {
-			return
+		s.found.effort.arity += int64(len(types))
+		if s.r.err != nil || 1000*s.found.effort.arity > maxFunctionWork {
+			return // the second is refused behind the instruction
 		}
 		if string(types) == string(last) {
 			continue

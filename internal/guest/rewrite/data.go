@@ -8,8 +8,8 @@ import (
 
 const (
 	pageBytes = 1 << 16
-	bridge    = 4096     // a gap of fewer zeros joins two runs of data
-	mostZeros = 64 << 20 // that all bridged gaps may take
+	bridge    = 4096    // a gap of fewer zeros joins two runs of data
+	freeZeros = 1 << 20 // that all bridged gaps may take, and 4 for each byte of data
 )
 
 // Segment is a piece of memory.
@@ -76,12 +76,15 @@ func runs(in []Segment) []Segment {
 	slices.SortFunc(sorted, func(a, b Segment) int { return cmp.Compare(a.Offset, b.Offset) })
 	type span struct{ from, to uint64 }
 	var spans []span
-	zeros := uint64(0)
+	zeros, maxZeros := uint64(0), uint64(freeZeros)
+	for _, s := range in {
+		maxZeros += 4 * uint64(len(s.Bytes))
+	}
 	for _, s := range sorted {
 		from, to := uint64(s.Offset), s.end()
 		if n := len(spans); n > 0 {
 			last := &spans[n-1]
-			if gap := max(from, last.to) - last.to; gap == 0 || gap < bridge && zeros+gap <= mostZeros {
+			if gap := max(from, last.to) - last.to; gap == 0 || gap < bridge && zeros+gap <= maxZeros {
 				zeros += gap
 				last.to = max(last.to, to)
 				continue

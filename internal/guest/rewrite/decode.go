@@ -150,10 +150,28 @@ func (m *module) section(id byte, r *reader) error {
 	return r.done()
 }
 
+// listLimits are the most items of a section.
+var listLimits = map[byte]struct {
+	n    int
+	what string
+}{
+	sectionType:   {maxTypes, "types"},
+	sectionImport: {maxImports, "imports"},
+	sectionFunc:   {maxFunctions, "functions"},
+	sectionTable:  {maxTables, "tables"},
+	sectionGlobal: {maxGlobals, "globals"},
+	sectionExport: {maxExports, "exports"},
+	sectionElem:   {maxElems, "segments of elements"},
+	sectionData:   {maxSegments, "pieces of data"},
+}
+
 // list reads a count and calls item for each; it keeps the bytes of all items under id.
 func (m *module) list(id byte, r *reader, min int, item func()) {
 	n := r.count(min)
 	start := r.pos
+	if limit, there := listLimits[id]; there {
+		r.atMost(limit.n, n, limit.what)
+	}
 	for i := 0; i < n && r.err == nil; i++ {
 		item()
 	}

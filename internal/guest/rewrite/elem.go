@@ -11,6 +11,7 @@ type elem struct {
 }
 
 func (m *module) readElems(r *reader) {
+	elements := 0
 	m.list(sectionElem, r, 2, func() {
 		e := elem{flags: r.u32()}
 		if e.flags > 7 {
@@ -32,7 +33,11 @@ func (m *module) readElems(r *reader) {
 		if active {
 			m.checkPlace(r, e.table, typ)
 		}
-		for n := r.count(1); n > 0 && r.err == nil; n-- {
+		n := r.count(1)
+		if elements += n; elements > maxElements {
+			r.refuse("its segments have %d elements, at most %d are allowed; build a smaller module", elements, maxElements)
+		}
+		for ; n > 0 && r.err == nil; n-- {
 			if e.flags&4 != 0 {
 				e.exprs = append(e.exprs, m.constant(r, typ, "an element"))
 				continue

@@ -2,18 +2,50 @@ package rewrite
 
 import "strings"
 
-// The limits that keep checking cheap. Compilers stay far below them.
+// The limits of what a module may have. They bound what a few bytes of it can cost when it is checked
+// and compiled, and in each of its instances. Compilers stay far below them.
 const (
-	mostParams = 1000
-	mostTable  = 1 << 20
-	mostPages  = 1 << 16
+	maxTypes     = 10_000
+	maxParams    = 1000
+	maxValues    = 200_000 // parameters and results of all types
+	maxImports   = 1000
+	maxFunctions = 1 << 18
+	maxTables    = 100
+	maxElements  = 1 << 20 // of all tables, and in all segments
+	maxGlobals   = 10_000
+	maxExports   = 20_000
+	maxElems     = 10_000  // segments of elements
+	maxSegments  = 1 << 21 // of data: Go has one for each run of bytes that are not zero
+	maxName      = 4096    // bytes, of an import or export
+	maxPages     = 1 << 16
 )
 
+// atMost refuses a module with more than so many of something.
+func (r *reader) atMost(limit, n int, what string) {
+	if n > limit {
+		r.refuse("it has %d %s, at most %d are allowed; build a smaller module", n, what, limit)
+	}
+}
+
+// shortName reads a name of an import or export.
+func (r *reader) shortName() string {
+	s := r.name()
+	if len(s) > maxName {
+		r.refuse("the name %.40q… has %d bytes, at most %d are allowed; give it a shorter one", s, len(s), maxName)
+		return ""
+	}
+	return s
+}
+
 func (m *module) readTypes(r *reader) {
+	values := 0
 	m.list(sectionType, r, 3, func() {
 		switch form := r.byte(); form {
 		case 0x60:
-			m.types = append(m.types, funcType{params: m.valTypes(r), results: m.valTypes(r)})
+			t := funcType{params: m.valTypes(r), results: m.valTypes(r)}
+			values += len(t.params) + len(t.results)
+			r.atMost(maxValues, values, "parameters and results in its types")
+			m.types = append(m.types, t)
 		case 0x4e, 0x4f, 0x50, 0x5c, 0x5d, 0x5e, 0x5f:
 			r.refuse("it uses garbage collected types; build without them (the GC proposal)")
 		default:
@@ -24,8 +56,8 @@ func (m *module) readTypes(r *reader) {
 
 func (m *module) valTypes(r *reader) []byte {
 	n := r.count(1)
-	if n > mostParams {
-		r.refuse("a function has %d parameters or results, at most %d are allowed; pass them in memory", n, mostParams)
+	if n > maxParams {
+		r.refuse("a function has %d parameters or results, at most %d are allowed; pass them in memory", n, maxParams)
 		return nil
 	}
 	b := r.take(n)
@@ -49,21 +81,21 @@ func checkType(r *reader, t byte) {
 
 func (m *module) readImports(r *reader) {
 	m.list(sectionImport, r, 4, func() {
-		im := imported{module: r.name(), name: r.name()}
+		im := imported{module: r.shortName(), name: r.shortName()}
 		switch kind := r.byte(); kind {
 		case externFunc:
 			m.funcs = append(m.funcs, m.readType(r))
 		case externMemory:
-			r.refuse("import %s.%s is a memory and a module has to have its own; build without the linker's --import-memory", im.module, im.name)
+			r.refuse("import %.100s.%.100s is a memory and a module has to have its own; build without the linker's --import-memory", im.module, im.name)
 		case externTable, externGlobal:
-			r.refuse("import %s.%s is a table or a global and only functions can be imported; build one whole module instead of a part that is linked at run time", im.module, im.name)
+			r.refuse("import %.100s.%.100s is a table or a global and only functions can be imported; build one whole module instead of a part that is linked at run time", im.module, im.name)
 		case externTag:
-			r.refuse("it uses exceptions (import %s.%s); build without them", im.module, im.name)
+			r.refuse("it uses exceptions (import %.100s.%.100s); build without them", im.module, im.name)
 		default:
-			r.damaged("import %s.%s is of the unknown kind %d", im.module, im.name, kind)
+			r.damaged("import %.100s.%.100s is of the unknown kind %d", im.module, im.name, kind)
 		}
 		if im == (imported{hookModule, hookName}) {
-			r.refuse("import %s.%s is kept for the engine; remove it", im.module, im.name)
+			r.refuse("import %.100s.%.100s is kept for the engine; remove it", im.module, im.name)
 		}
 		m.imports = append(m.imports, im)
 	})
@@ -92,14 +124,15 @@ func (m *module) readFuncs(r *reader) {
 }
 
 func (m *module) readTables(r *reader) {
+	elements := uint64(0)
 	m.list(sectionTable, r, 3, func() {
 		t := table{elem: r.byte()}
 		if t.elem != typeFuncref && t.elem != typeExternref {
 			r.refuse("a table has elements of the type 0x%x, only funcref and externref are run; build without the GC proposal", t.elem)
 		}
 		t.limits = m.readLimits(r, 1<<32-1)
-		if t.min > mostTable {
-			r.refuse("a table has %d elements, at most %d are allowed; build a smaller module", t.min, mostTable)
+		if elements += uint64(t.min); elements > maxElements {
+			r.refuse("its tables have %d elements, at most %d are allowed; build a smaller module", elements, maxElements)
 		}
 		m.tables = append(m.tables, t)
 	})
@@ -111,7 +144,7 @@ func (m *module) readMemories(r *reader) {
 		if m.memories > 1 {
 			r.refuse("it has more than one memory; build it with one (without the multi-memory proposal)")
 		}
-		m.memory = m.readLimits(r, mostPages)
+		m.memory = m.readLimits(r, maxPages)
 	})
 }
 
@@ -214,7 +247,7 @@ func (m *module) declare(r *reader, fn uint32) {
 func (m *module) readExports(r *reader) {
 	seen := make(map[string]bool)
 	m.list(sectionExport, r, 3, func() {
-		e := export{name: r.name(), kind: r.byte()}
+		e := export{name: r.shortName(), kind: r.byte()}
 		have := 0
 		switch e.kind {
 		case externFunc:
@@ -226,20 +259,20 @@ func (m *module) readExports(r *reader) {
 		case externGlobal:
 			have = len(m.globals)
 		case externTag:
-			r.refuse("it uses exceptions (export %q); build without them", e.name)
+			r.refuse("it uses exceptions (export %.100q); build without them", e.name)
 		default:
-			r.damaged("export %q is of the unknown kind %d", e.name, e.kind)
+			r.damaged("export %.100q is of the unknown kind %d", e.name, e.kind)
 		}
 		e.index = r.u32()
 		switch {
 		case r.err != nil:
 			return
 		case int64(e.index) >= int64(have):
-			r.damaged("export %q names number %d of %d", e.name, e.index, have)
+			r.damaged("export %.100q names number %d of %d", e.name, e.index, have)
 		case seen[e.name]:
-			r.damaged("there are two exports %q", e.name)
+			r.damaged("there are two exports %.100q", e.name)
 		case strings.HasPrefix(e.name, reserved):
-			r.refuse("export %q starts with %q, which is kept for the engine; give it another name", e.name, reserved)
+			r.refuse("export %.100q starts with %q, which is kept for the engine; give it another name", e.name, reserved)
 		case e.kind == externFunc:
 			m.declare(r, e.index)
 		}

@@ -45,10 +45,11 @@ type found struct {
 	needs    [5]bool  // locals for canonical, chargeLength and alone
 	all      int64    // instructions
 	most     int      // operands at one time
-	calls    bool     // it calls something
-	indirect bool     // it calls what is in a table
-	loops    bool     // there is a loop that is gone through again
-	straight bool     // the first loop is reached straight from the entry
+	effort   effort
+	calls    bool // it calls something
+	indirect bool // it calls what is in a table
+	loops    bool // there is a loop that is gone through again
+	straight bool // the first loop is reached straight from the entry
 }
 
 // site is a call, and the cost that it counts to.
@@ -101,12 +102,13 @@ type frame struct {
 	unreachable     bool
 	cost            int   // the cost that its instructions count to
 	first           int64 // the number of the instruction that opens it
+	nest            int64 // loops around it, itself included
 	again           bool  // something branches back to it
 	dispatch        *dispatch
 }
 
 func newSurvey(m *module) *survey {
-	s := &survey{m: m, quick: make([]byte, 0, 2*mostParams)}
+	s := &survey{m: m, quick: make([]byte, 0, 2*maxParams)}
 	for i := range s.one {
 		s.one[i] = byte(i)
 	}
@@ -138,6 +140,10 @@ func (s *survey) look(r reader, t funcType) (*found, error) {
 		}
 	}
 	f := s.found
+	if work := f.work(); work > maxFunctionWork {
+		r.refuse("its %d instructions, %d locals, %d branches and blocks, and loops in %d levels would take %.1f times as long to compile as is allowed; split it",
+			f.all, f.locals, f.effort.blocks, f.effort.nest, float64(work)/maxFunctionWork)
+	}
 	return &f, r.err
 }
 
@@ -153,8 +159,13 @@ func (s *survey) run() {
 		s.found.costs[s.top().cost]++
 		s.step(&in)
 		s.before[1], s.before[0] = s.before[0], in
-		if len(s.stack) > mostOperands {
+		switch {
+		case len(s.stack) > mostOperands:
 			r.refuse("a function needs more than %d values on its stack; split it", mostOperands)
+		case s.found.all > maxInstructions:
+			r.refuse("a function has more than %d instructions; split it", maxInstructions)
+		case 1000*s.found.effort.arity > maxFunctionWork:
+			r.refuse("the blocks, branches and calls of a function pass on more than %d values; split it, or pass them in memory", s.found.effort.arity)
 		}
 		s.found.most = max(s.found.most, len(s.stack))
 		if len(s.frames) == 0 {
@@ -211,6 +222,7 @@ func (s *survey) step(in *instruction) {
 func (s *survey) push(typ byte) { s.stack = append(s.stack, operand{typ: typ}) }
 
 func (s *survey) pushAll(types []byte) {
+	s.found.effort.arity += int64(len(types))
 	for _, t := range types {
 		s.push(t)
 	}
@@ -293,12 +305,14 @@ func (s *survey) pop(want byte) operand {
 }
 
 func (s *survey) popAll(types []byte) {
+	s.found.effort.arity += int64(len(types))
 	for i := len(types) - 1; i >= 0; i-- {
 		s.pop(types[i])
 	}
 }
 
 func (s *survey) local(in *instruction) {
+	s.found.effort.locals++
 	typ := s.localType(in.index)
 	v := operand{typ: typ}
 	if in.op != opLocalGet {

@@ -1,0 +1,131 @@
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// endless yields the same byte, any number of times.
+type endless byte
+
+func (e endless) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(e)
+	}
+	return len(b), nil
+}
+
+type file struct {
+	name    string
+	size    int64
+	content io.Reader
+	format  tar.Format
+	typ     byte
+}
+
+// archive returns a bundle of any files at all, with a head that fits.
+func archive(t *testing.T, files ...file) []byte {
+	t.Helper()
+	var rest bytes.Buffer
+	z, err := zstd.NewWriter(&rest, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tar.NewWriter(z)
+	for _, f := range files {
+		if f.typ == 0 {
+			f.typ = tar.TypeReg
+		}
+		err = errors.Join(err, w.WriteHeader(&tar.Header{Name: f.name, Size: f.size, Mode: 0o644, Format: f.format, Typeflag: f.typ}))
+		if f.size > 0 && err == nil {
+			_, err = io.CopyN(w, f.content, f.size)
+		}
+	}
+	if err := errors.Join(err, w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	out := append([]byte(magic), Format)
+	out = binary.BigEndian.AppendUint64(out, uint64(rest.Len()))
+	sum := sha256.Sum256(rest.Bytes())
+	return append(append(out, sum[:]...), rest.Bytes()...)
+}
+
+// entries returns the log of a run with n entries that take no more than a few bytes each.
+func entries(t *testing.T, n int) []byte {
+	t.Helper()
+	p, err := store.NewPortable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := sample()
+	turn := &flawless.Turn{Lines: make([]flawless.Line, n/100)}
+	for range 100 {
+		b.Log = append(b.Log, flawless.Record{Entries: []flawless.Entry{{Turn: turn}}})
+	}
+	log, err := p.MarshalLog(b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// TestABundleTakesNoMoreMemoryThanItsSizeAllows reads small files that unpack to a lot.
+func TestABundleTakesNoMoreMemoryThanItsSizeAllows(t *testing.T) {
+	log := entries(t, 4_000_000)
+	for name, row := range map[string]struct {
+		files []file
+		code  flawless.Code
+	}{
+		"a large part":          {[]file{{name: partLog, size: 900 << 20, content: endless(0)}}, flawless.TooLarge},
+		"many parts":            {[]file{{name: partModule, size: 60 << 20, content: endless(0)}, {name: partImage, size: 60 << 20, content: endless(1)}}, flawless.TooLarge},
+		"a part twice":          {[]file{{name: partImage, size: 20 << 20, content: endless(0)}, {name: partImage, size: 20 << 20, content: endless(0)}}, flawless.Damaged},
+		"an unknown part":       {[]file{{name: "another", size: 20 << 20, content: endless(0)}}, flawless.Damaged},
+		"a part with long name": {[]file{{name: strings.Repeat("x", 100_000), size: 1, content: endless(0), format: tar.FormatPAX}}, flawless.Damaged},
+		"a link":                {[]file{{name: partLog, typ: tar.TypeSymlink}}, flawless.Damaged},
+		"lines without content": {[]file{{name: partManifest, size: 2, content: strings.NewReader("{}")}, {name: partLog, size: int64(len(log)), content: bytes.NewReader(log)}}, flawless.TooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := archive(t, row.files...)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Read(bytes.NewReader(b))
+			runtime.ReadMemStats(&after)
+			if !errors.Is(err, row.code) {
+				t.Errorf("%v, want %s", err, row.code)
+			}
+			// What is read grows in steps, and what it was before is allocated, too.
+			if took := int64(after.TotalAlloc - before.TotalAlloc); took > 6*plain(len(b)) {
+				t.Errorf("a file of %d bytes took %d MiB of memory", len(b), took>>20)
+			}
+		})
+	}
+}
+
+// TestWhatCouldNotBeReadIsNotWritten writes a bundle that compresses too well.
+func TestWhatCouldNotBeReadIsNotWritten(t *testing.T) {
+	b := sample()
+	b.Log[0].Entries[0].Start.Input = bytes.Repeat([]byte("0"), int(plain(0))+1<<20)
+	if err := Write(io.Discard, b); !errors.Is(err, flawless.TooLarge) {
+		t.Errorf("%v, want %s", err, flawless.TooLarge)
+	}
+	b.Log[0].Entries[0].Start.Input = bytes.Repeat([]byte("0"), 60<<20)
+	var out bytes.Buffer
+	if err := Write(&out, b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(&out); err != nil {
+		t.Errorf("what was written is not read: %v", err)
+	}
+}
