@@ -133,8 +133,11 @@ func (p *story) entry(e flawless.Entry) {
 		p.line(e.At, "       message %d from %s: %s %s", m.N, from, m.Type, shortened(string(m.Body), 200))
 	case e.Pause != nil:
 		what := "PAUSE "
-		if e.Pause.Resume {
+		switch {
+		case e.Pause.Resume:
 			what = "RESUME"
+		case e.Pause.Hold:
+			what = "HOLD  "
 		}
 		p.line(e.At, "%s asked for by %s%s", what, e.Pause.Who, noted(e.Pause.Note))
 	case e.End != nil:

@@ -18,6 +18,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
 // exitCodes has the exit code of each class of error; anything else is 1.
@@ -27,6 +28,7 @@ var exitCodes = []struct {
 	hint string
 }{
 	{storeGivenUp, 12, "start the server again when the disk works; nothing that was accepted is lost"}, // before the classes it wraps
+	{workdir.Copied, 11, ""},
 	{flawless.Invalid, 2, ""},
 	{flawless.TooLarge, 2, ""},
 	{flawless.Refused, 2, ""},
@@ -59,6 +61,7 @@ const exitHelp = `Exit codes:
   8  the server's disk is full
   9  a replay asked for something else than the log says
   10 the server asks for another token
+  11 the working directory is a copy, and was not opened (up --accept-copy)
   12 the server had to give up its store and ended; start it again`
 
 func main() {
@@ -272,15 +275,23 @@ func (a *app) versionCommand() *cobra.Command {
 			if errors.Is(err, flawless.Denied) {
 				return err
 			}
+			var h flawless.Health
+			if err == nil {
+				h, err = cl.Health(c.Context())
+			}
 			if err != nil {
 				server = ""
 			}
 			if a.json {
-				return a.printJSON(map[string]string{"command": flawless.Version, "server": server})
+				return a.printJSON(map[string]any{"command": flawless.Version, "server": server, "store": h.Store, "start": h.Start, "origin": h.Origin})
 			}
 			fmt.Fprintln(a.out, "flawless", flawless.Version)
 			if server != "" {
 				fmt.Fprintf(a.out, "server %s at %s, over %s\n", server, a.socket, cl.Protocol(c.Context()))
+				fmt.Fprintf(a.out, "store %s, start %d\n", h.Store, h.Start)
+				if h.Origin != "" {
+					fmt.Fprintf(a.out, "a copy of store %s\n", h.Origin)
+				}
 			}
 			return nil
 		}}

@@ -192,6 +192,7 @@ func (a *app) pauseCommand() *cobra.Command {
 
 func (a *app) resumeCommand() *cobra.Command {
 	return a.changeCommand(changing{verb: "resume", short: "Let a paused run go on",
+		long: "Also one that is held back because its store is a copy. That is lifted first; a run that somebody had paused\nbefore needs a second resume.",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
 			return cl.Pause(ctx, id, flawless.Pause{Resume: true, Who: who(), Note: note})
 		}})

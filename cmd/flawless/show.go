@@ -143,6 +143,16 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 	if r.CancelRequested && !r.Status.Ended() {
 		p("cancel", "requested")
 	}
+	if r.Pause != nil && !r.Status.Ended() {
+		what := "paused"
+		if r.Pause.Hold {
+			what = "held back"
+		}
+		p(what, "by %s%s", r.Pause.Who, noted(r.Pause.Note))
+		if r.Pause.Hold {
+			p("", "flawless workflow resume %s lets it go on", r.ID)
+		}
+	}
 	if r.Problem != "" {
 		p("problem", "%s", r.Problem)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
 	"github.com/flawless-engine/flawless/internal/vault"
+	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
 // upOptions is how a server is run.
@@ -37,6 +38,7 @@ type upOptions struct {
 	live    int
 	memory  bytesFlag
 	verbose bool
+	copied  bool // a copy of a directory is accepted
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -55,6 +57,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringVar(&o.url, "public-url", "", "where others reach this server; runs tell it to those who are to settle a promise (default http:// and the address)")
 	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
 	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
+	f.BoolVar(&o.copied, "accept-copy", false, "go on with a working directory that is a copy, was restored or moved: it becomes a store of its own, and all open runs wait until they are resumed")
 	f.BoolVar(&o.verbose, "verbose", false, "log debug messages")
 	return c
 }
@@ -88,13 +91,20 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		}
 		guests <- made{rt, err}
 	}()
-	db, err := pebble.Open(filepath.Join(a.dir, "store"), pebble.Options{Log: log, Files: files.store})
+	home, err := lookAt(filepath.Join(a.dir, "store"), o.copied, log)
+	if err != nil {
+		return err
+	}
+	db, err := pebble.Open(home.dir, pebble.Options{Log: log, Files: files.store})
 	if err != nil {
 		return err
 	}
 	defer closing(&err, db.Close)
 	st, err := store.Open(ctx, db)
 	if err != nil {
+		return err
+	}
+	if err := home.enter(ctx, st); err != nil {
 		return err
 	}
 	m := <-guests
@@ -127,6 +137,11 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}
+	h := eng.Health()
+	if err := workdir.Sign(home.dir, st.Identity(), h.Start, time.Now()); err != nil {
+		return errors.Join(err, l.Close(ctx), eng.Close(ctx))
+	}
+	log.Info("the store is open", "store", h.Store, "start", h.Start, "host", host, "pid", os.Getpid(), "files", files.limit)
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 	if token == "" && !l.Local() {

@@ -39,6 +39,7 @@ type state struct {
 	keys     map[string]string  // by the client's key: what came with it
 
 	paused  *flawless.Pause
+	held    *flawless.Pause // on top of it: the run begins no call either
 	cancel  *flawless.Cancel
 	known   flawless.Self   // what the guest was told it is
 	was     []string        // the ids that it was told before
@@ -134,7 +135,14 @@ func (s *state) step(e flawless.Entry) []try {
 	case e.Message != nil:
 		s.stepMessage(*e.Message)
 	case e.Pause != nil:
-		if s.paused = e.Pause; e.Pause.Resume {
+		switch p := e.Pause; {
+		case p.Hold:
+			s.held = p
+		case !p.Resume:
+			s.paused = p
+		case s.held != nil:
+			s.held = nil
+		default:
 			s.paused = nil
 		}
 	case e.Upgrade != nil:
@@ -325,6 +333,9 @@ func (s *state) delay(c *call) time.Duration {
 // lost returns what follows when an owner takes over: the tries that were begun and have no outcome
 // are unknown, unless they may be repeated. A run that has ended begins nothing again.
 func (s *state) lost(now int64) (out []flawless.Entry) {
+	if s.held != nil {
+		return s.putOff(now)
+	}
 	const why = "the engine stopped after the call was begun and before its outcome was written"
 	at := max(now, s.at)
 	for _, c := range s.open() {
@@ -361,7 +372,7 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 		switch {
 		case c.due != 0 && c.bad == nil && c.due <= now:
 			all = append(all, firing{c.due, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.done}}})
-		case c.next != 0 && c.next <= now:
+		case c.next != 0 && c.next <= now && s.held == nil:
 			all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
 		}
 	}
@@ -428,7 +439,7 @@ func who(w string) string { return cmp.Or(w, "somebody") }
 
 // wantsTurn tells whether the guest has something to compute.
 func (s *state) wantsTurn(now int64) bool {
-	if s.status != "" || s.paused != nil || s.doubtful() {
+	if s.status != "" || s.paused != nil || s.held != nil || s.doubtful() {
 		return false
 	}
 	return s.turn == 0 || len(s.ready) > 0 || s.wake != 0 && s.wake <= now
@@ -469,7 +480,7 @@ func (s *state) current() flawless.Status {
 		return s.status
 	case s.doubtful():
 		return flawless.Unresolved
-	case s.paused != nil:
+	case s.paused != nil || s.held != nil:
 		return flawless.Paused
 	case s.turn == 0:
 		return flawless.Pending
@@ -499,7 +510,7 @@ func (s *state) next() int64 {
 		}
 	}
 	if s.status == "" {
-		if s.paused == nil && !s.doubtful() {
+		if s.paused == nil && s.held == nil && !s.doubtful() {
 			earlier(s.wake)
 		}
 		if s.cancel == nil {
@@ -509,7 +520,9 @@ func (s *state) next() int64 {
 	}
 	for _, c := range s.calls {
 		earlier(c.due)
-		earlier(c.next)
+		if s.held == nil {
+			earlier(c.next)
+		}
 	}
 	return w
 }
@@ -519,7 +532,7 @@ func (s *state) account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.current(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
 		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
-		Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels, Place: s.start.Place}
+		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels, Place: s.start.Place}
 	if s.start.Deadline != 0 {
 		at := time.Unix(0, s.start.Deadline)
 		r.Deadline = &at

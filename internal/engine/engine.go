@@ -119,8 +119,9 @@ type Engine struct {
 	choosing sync.RWMutex  // held while a module is chosen for a run, so that it is not removed
 	topics   map[string]*topic
 	watches  map[*watch]struct{}
-	fatal    atomic.Pointer[error] // why the store was given up
-	broke    chan struct{}         // closed then
+	holding  atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
+	fatal    atomic.Pointer[error]          // why the store was given up
+	broke    chan struct{}                  // closed then
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them
@@ -183,6 +184,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.gates.init(e)
 	if err := e.gates.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the runs that queue: %w", err)
+	}
+	if err := e.holdAll(ctx); err != nil {
+		e.Kill()
+		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
 	standing := []func(){e.limits.run, e.schedules.run, e.retain, e.clock.run}
 	if e.space != nil {
@@ -383,7 +388,8 @@ func (e *Engine) Kill() {
 func (e *Engine) Health() flawless.Health {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := flawless.Health{Version: flawless.Version, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set),
+	id := e.store.Identity()
+	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set),
 		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {
 	case e.Gone() != nil:

@@ -92,6 +92,9 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	if r.imaged {
 		r.marks = []mark{{p.image.Seq, p.turn, p.cost}}
 	}
+	if p := e.holding.Load(); p != nil {
+		r.append(r.s.hold(*p, e.now())...)
+	}
 	r.append(r.s.lost(e.now())...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()

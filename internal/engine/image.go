@@ -35,6 +35,7 @@ type snapshot struct {
 	Ready  []answerSnapshot `json:",omitempty"`
 	Cancel *flawless.Cancel `json:",omitempty"`
 	Paused *flawless.Pause  `json:",omitempty"`
+	Held   *flawless.Pause  `json:",omitempty"`
 
 	Mail     []messageSnapshot `json:",omitempty"`
 	Messages int               `json:",omitempty"`
@@ -79,7 +80,7 @@ type answerSnapshot struct {
 // snapshot returns the state of an open run as bytes.
 func (s *state) snapshot() []byte {
 	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels, Steps: s.steps}
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels, Steps: s.steps}
 	if len(s.was) > 0 {
 		out.Known, out.Was = &s.known, s.was
 	}
@@ -111,7 +112,7 @@ func (s *state) restore(b []byte) error {
 		return fmt.Errorf("the state in an image has format %d, this engine knows %d: %w", in.Format, stateFormat, flawless.Damaged)
 	}
 	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
-	s.paused, s.messages, s.labels, s.steps = in.Paused, in.Messages, in.Labels, in.Steps
+	s.paused, s.held, s.messages, s.labels, s.steps = in.Paused, in.Held, in.Messages, in.Labels, in.Steps
 	if s.known = firstSelf(s.id, s.start); in.Known != nil {
 		s.known, s.was = *in.Known, in.Was
 	}

@@ -167,8 +167,9 @@ func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flaw
 func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
 	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) {
 		switch {
-		case s.status != "":
+		case s.status != "" && (s.held == nil || !p.Resume):
 			return nil, fmt.Errorf("pausing run %s: it is %s already: %w", id, s.status, flawless.Conflict)
+		case p.Resume && s.held != nil: // what it was paused for before still holds
 		case (s.paused == nil) == p.Resume:
 			return nil, nil
 		}

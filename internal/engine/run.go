@@ -483,6 +483,9 @@ func (r *run) head() store.Head {
 // same tells whether a head need not be written again: only counts differ, which the log knows. Whether
 // there was a turn is no count: a run may have been paused in its first.
 func same(a, b store.Head) bool {
+	if p, q := a.Run.Pause, b.Run.Pause; (p == nil) != (q == nil) || p != nil && *p != *q {
+		return false
+	}
 	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
 		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved)
 }

@@ -56,7 +56,7 @@ func (e *Engine) spawn(r *run, c *call) error {
 		return err
 	}
 	r.mu.Lock()
-	parent, status, cancel := r.s.start, r.s.status, r.s.cancel
+	parent, status, cancel, held := r.s.start, r.s.status, r.s.cancel, r.s.held
 	r.mu.Unlock()
 	switch {
 	case c.child != "" && (h.Detached || status != ""):
@@ -65,7 +65,7 @@ func (e *Engine) spawn(r *run, c *call) error {
 	case c.child != "":
 		return e.awaitRun(r, c.N, c.child)
 	}
-	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: ChildID(r.id, c.N), parent: r.id, call: c.N}
+	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: ChildID(r.id, c.N), parent: r.id, call: c.N, held: held}
 	if h.Module == "" {
 		o.digest = parent.Digest
 	}

@@ -27,9 +27,10 @@ type Start struct {
 	Place            flawless.Place // where it queues before it begins
 	Version          string         // of the module, as its author or the store calls it; "" is the newest
 
-	parent string // the run that spawns it
-	call   int    // with this call
-	digest string // of the version to run; "" is the newest
+	parent string          // the run that spawns it
+	call   int             // with this call
+	digest string          // of the version to run; "" is the newest
+	held   *flawless.Pause // its parent is held back, and so is it
 }
 
 // Start accepts a run and returns when that is durable: after its first turn, or without it where
@@ -95,6 +96,9 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
 		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
 		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place)}})
+	if o.held != nil {
+		r.append(flawless.Entry{At: now, Pause: o.held})
+	}
 	r.wakeLocked()
 	return r, nil
 }

@@ -31,6 +31,9 @@ func (s *Store) identify(ctx context.Context) error {
 func (s *Store) Adopt(ctx context.Context, now time.Time) error {
 	old := s.Identity()
 	id := flawless.Identity{ID: flawless.NewStoreID(now), Made: old.Made, Origin: old.ID, Accepted: &now, Holding: true}
+	if old.Holding { // the server that accepted it before has not come far
+		id.Origin = old.Origin
+	}
 	d := s.draft()
 	defer s.release(d)
 	err := d.expect(s.codec, keyIdentity(), old)

@@ -1,14 +1,15 @@
 package pebble
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"log/slog"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	cockroach "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,14 +21,14 @@ import (
 type lock struct {
 	fs     vfs.FS
 	dir    string
-	pid    string // path of the file with the process's number
+	owner  string // path of the file that says who uses it
 	data   string // path of Pebble's directory
 	pebble *cockroach.Lock
 }
 
 // acquire makes the directory where it is missing, and locks it.
-func acquire(files vfs.FS, dir string) (*lock, error) {
-	l := &lock{fs: files, dir: dir, pid: files.PathJoin(dir, "pid"), data: files.PathJoin(dir, "data")}
+func acquire(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
+	l := &lock{fs: files, dir: dir, owner: files.PathJoin(dir, "owner"), data: files.PathJoin(dir, "data")}
 	if err := mkdir(files, l.data); err != nil {
 		return nil, explained(err)
 	}
@@ -35,10 +36,15 @@ func acquire(files vfs.FS, dir string) (*lock, error) {
 	l.pebble, err = cockroach.LockDirectory(l.data, files)
 	switch {
 	case err != nil && (errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by")):
-		return nil, fmt.Errorf("working directory %s is in use by another server (pid %s): stop it or use another --working-dir: %w",
-			dir, l.owner(), flawless.Conflict)
+		return nil, fmt.Errorf("working directory %s is in use by another server (%s): stop it or use another --working-dir: %w",
+			dir, l.lastOwner(), flawless.Conflict)
 	case err != nil:
 		return nil, explained(err)
+	}
+	here, _ := os.Hostname()
+	if o := l.lastOwner(); o != nil && o.Host != here {
+		// Its lock is gone, or cannot be seen from here: some network file systems do not carry locks.
+		log.Warn("the directory was in use on another host, and its server did not stop in order: make sure that it is gone", "host", o.Host, "pid", o.PID, "since", o.Since)
 	}
 	if err := l.sign(); err != nil {
 		return nil, errors.Join(explained(err), l.pebble.Close())
@@ -46,34 +52,57 @@ func acquire(files vfs.FS, dir string) (*lock, error) {
 	return l, nil
 }
 
-// owner returns the number of the process that holds the lock, for people.
-func (l *lock) owner() string {
-	f, err := l.fs.Open(l.pid)
-	if err != nil {
-		return "unknown"
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 20))
-	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {
-		return pid
-	}
-	return "unknown"
+// owner is who uses a directory, as its file says.
+type owner struct {
+	Host  string    `json:"host"`
+	PID   int       `json:"pid"`
+	Since time.Time `json:"since"`
 }
 
-// sign writes the number of this process.
+// String is for people.
+func (o *owner) String() string {
+	if o == nil {
+		return "nobody knows which"
+	}
+	host := "host " + o.Host
+	if here, err := os.Hostname(); err == nil && here != o.Host {
+		host = "another host, " + o.Host
+	}
+	return fmt.Sprintf("process %d on %s, since %s", o.PID, host, o.Since.UTC().Format(time.RFC3339))
+}
+
+// lastOwner returns who uses the directory, or used it and did not give it back; nil is unknown.
+func (l *lock) lastOwner() *owner {
+	text, err := readFile(l.fs, l.owner)
+	o := &owner{}
+	if err != nil || json.Unmarshal(text, o) != nil || o.PID == 0 {
+		return nil
+	}
+	return o
+}
+
+// sign writes who uses the directory.
 func (l *lock) sign() error {
-	f, err := l.fs.Create(l.pid, vfs.WriteCategoryUnspecified)
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	text, err := json.Marshal(owner{Host: host, PID: os.Getpid(), Since: time.Now().UTC()})
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(strconv.AppendInt(nil, int64(os.Getpid()), 10))
+	f, err := l.fs.Create(l.owner, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
 	return errors.Join(err, f.Close())
 }
 
 // release gives the directory back. While Pebble has not been closed the lock stays, as it may
 // still write; it ends with the process.
 func (l *lock) release() error {
-	err := l.fs.Remove(l.pid)
+	err := l.fs.Remove(l.owner)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

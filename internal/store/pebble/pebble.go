@@ -75,7 +75,7 @@ type failure struct {
 
 // Open opens the database in dir, which is made where it is missing. The files are:
 //
-//	dir/pid      number of the process that uses it
+//	dir/owner    host, number and start of the process that uses it
 //	dir/reserve  space kept back
 //	dir/synced   what of Pebble's files is on stable storage
 //	dir/data/    Pebble's
@@ -88,7 +88,7 @@ type failure struct {
 func Open(dir string, o Options) (*DB, error) {
 	o = o.withDefaults()
 	o.FS = &patient{o.FS, o.Log}
-	l, err := lockFormat(o.FS, dir)
+	l, err := lockFormat(o.FS, dir, o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("opening working directory %s: %w", dir, err)
 	}
@@ -106,11 +106,11 @@ func Open(dir string, o Options) (*DB, error) {
 }
 
 // lockFormat locks a directory of our format. It changes nothing in one of another.
-func lockFormat(files vfs.FS, dir string) (*lock, error) {
+func lockFormat(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 	if err := checkFormat(files, dir); err != nil {
 		return nil, err
 	}
-	return acquire(files, dir)
+	return acquire(files, dir, log)
 }
 
 func (o Options) withDefaults() Options {

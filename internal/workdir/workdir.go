@@ -1,0 +1,178 @@
+// Package workdir tells the directory of a store from a copy of it.
+//
+// It hides what a system knows of a file beside its content. The directory has a file, identity, that
+// holds its own inode and the moment it was made: a copy, a restored backup and a directory that came from
+// another file system have other ones, and one that was renamed has not. It never changes anything but
+// that file. It does not see a copy of the whole file system below the directory, such as a snapshot of a
+// volume, nor one on a system that tells no inodes.
+package workdir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Copied says that a directory is not the one in which its store was opened last.
+const Copied flawless.Code = "a copy of a store"
+
+const (
+	fileName = "identity"
+	tempName = "identity.new"
+	dataName = "data" // Pebble's files, beside it
+
+	fileFormat = 1
+)
+
+// Mark is what a directory says of its store: which it is, and who opened it last.
+type Mark struct {
+	Format int       `json:"format"`
+	Store  string    `json:"store"`  // its id
+	Start  uint64    `json:"start"`  // the number of that start
+	Opened time.Time `json:"opened"` // when that was
+	Host   string    `json:"host"`
+	PID    int       `json:"pid"`
+
+	File place `json:"file"` // the identity file itself
+	Dir  place `json:"dir"`  // the directory it lies in
+	Data place `json:"data"` // the directory of the database
+}
+
+// place is what tells a file from its copies. A zero member is unknown.
+type place struct {
+	Inode uint64 `json:"inode,omitempty"`
+	Born  int64  `json:"born,omitempty"` // Unix nanoseconds
+	links uint64 // names that it has
+}
+
+// is tells whether two places can be the same file.
+func (p place) is(q place) bool {
+	return (p.Inode == 0 || q.Inode == 0 || p.Inode == q.Inode) && (p.Born == 0 || q.Born == 0 || p.Born == q.Born)
+}
+
+// Look reads the mark of a directory, before anything in it is opened. It returns nil where there is none,
+// and [Copied] where the directory is a copy; the mark then is that of the original.
+func Look(dir string) (*Mark, error) {
+	path := filepath.Join(dir, fileName)
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading the identity of directory %s: %w", dir, err)
+	}
+	m := &Mark{}
+	if err := json.Unmarshal(text, m); err != nil || m.Store == "" {
+		return nil, refusal(dir, nil, "its identity file cannot be read")
+	}
+	if m.Format != fileFormat {
+		return nil, fmt.Errorf("the identity file %s has format %d, this version of flawless (%s) knows format %d: use a newer version: %w",
+			path, m.Format, flawless.Version, fileFormat, flawless.Conflict)
+	}
+	file, err := placeOf(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the identity of directory %s: %w", dir, err)
+	}
+	switch {
+	case !m.File.is(file):
+		return m, refusal(dir, m, "its identity file is another one than that start has written")
+	case !m.sameDir(filepath.Join(dir, dataName), m.Data):
+		return m, refusal(dir, m, "the directory of its database is another one than that start has used")
+	case file.links > 1 && !m.sameDir(dir, m.Dir): // cp -l, and the like
+		return m, refusal(dir, m, "its identity file is shared with another directory")
+	}
+	return m, nil
+}
+
+// sameDir tells whether a directory can be the one that it was. One that is not there is left to those who
+// need it.
+func (m *Mark) sameDir(dir string, was place) bool {
+	is, err := placeOf(dir)
+	return err != nil || was.is(is)
+}
+
+// Match compares the mark of a directory, nil for none, with the store that lies in it, which was started
+// so often. It returns [Copied] where they do not belong together.
+func Match(dir string, m *Mark, id flawless.Identity, starts uint64) error {
+	switch {
+	case m == nil && starts == 0: // a new one
+		return nil
+	case m == nil:
+		return refusal(dir, &Mark{Store: id.ID, Start: starts}, "it has no identity file")
+	case m.Store != id.ID:
+		return refusal(dir, m, fmt.Sprintf("the database in it is that of store %s", id.ID))
+	case m.Start > starts:
+		return refusal(dir, m, fmt.Sprintf("the database in it is older, it was last opened at start %d", starts))
+	}
+	return nil
+}
+
+// refusal says why a directory is not opened, and what to do. m is what is known of the original.
+func refusal(dir string, m *Mark, why string) error {
+	of := "of an unknown store"
+	if m != nil {
+		of = "of store " + m.Store
+		if m.Host != "" {
+			of += fmt.Sprintf(" (last opened %s on host %s, process %d, start %d)", m.Opened.UTC().Format(time.RFC3339), m.Host, m.PID, m.Start)
+		} else {
+			of += fmt.Sprintf(" (last opened at start %d)", m.Start)
+		}
+	}
+	return fmt.Errorf("directory %s is a copy %s, or was restored or moved from another file system: %s. "+
+		"The original may have gone on, and may be running now. What it has done since is not known here: to go on would do it again, payments too. "+
+		"If the original is still in use, use that one, and nothing is lost. "+
+		"If this directory takes its place, start it once with: flawless up --accept-copy. "+
+		"It then becomes a store of its own, in which every open run and every schedule is held back until somebody resumes it: %w", dir, of, why, Copied)
+}
+
+// Sign marks a directory as that of a store, which was started so often. A crash in the middle leaves
+// the old mark or the new.
+func Sign(dir string, id flawless.Identity, start uint64, now time.Time) error {
+	if err := sign(dir, id, start, now); err != nil {
+		return fmt.Errorf("writing the identity of directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+func sign(dir string, id flawless.Identity, start uint64, now time.Time) error {
+	host, _ := os.Hostname()
+	m := Mark{Format: fileFormat, Store: id.ID, Start: start, Opened: now.UTC(), Host: host, PID: os.Getpid()}
+	temp := filepath.Join(dir, tempName)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		path string
+		at   *place
+	}{{temp, &m.File}, {dir, &m.Dir}, {filepath.Join(dir, dataName), &m.Data}} {
+		if err == nil {
+			*p.at, err = placeOf(p.path)
+		}
+	}
+	if err == nil {
+		var text []byte
+		if text, err = json.MarshalIndent(m, "", "  "); err == nil {
+			_, err = f.Write(append(text, '\n'))
+		}
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temp, filepath.Join(dir, fileName)) // keeps its inode
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
