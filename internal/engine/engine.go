@@ -134,7 +134,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		roomy:  make(chan struct{}, 1),
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}, news: newWatch(),
-		looking: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0)))}
+		looking: semaphore.NewWeighted(lookers)}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
 	}

@@ -259,9 +259,14 @@ func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[f
 	}
 }
 
-// glimpse is how many records a follower reads at a time. While they are passed on, which takes as long
-// as the one who reads them likes, nothing of the database is held.
-const glimpse = 100
+// glimpse is how many records a follower reads at a time, unless they have glimpseBytes before. While
+// they are passed on, which takes as long as the one who reads them likes, nothing of the database is
+// held. lookers is how many read at the same time.
+const (
+	glimpse      = 100
+	glimpseBytes = 1 << 20
+	lookers      = 16
+)
 
 // look returns a run and some records of its log, and whether there are more. Few look at the same time:
 // of ten thousand who follow a run, all want to when it changes.
@@ -273,13 +278,43 @@ func (e *Engine) look(ctx context.Context, id string, from uint64) (run flawless
 	if run, err = e.Run(ctx, id); err != nil {
 		return run, nil, false, err
 	}
+	size := 0
 	for rec, err := range e.store.Log(ctx, id, from) {
-		if err != nil || len(part) == glimpse {
+		if err != nil || len(part) == glimpse || size > glimpseBytes {
 			return run, part, err == nil, err
 		}
 		part = append(part, rec)
+		size += bulk(rec)
 	}
 	return run, part, false, nil
+}
+
+// bulk is about how many bytes a record has.
+func bulk(rec flawless.Record) (n int) {
+	for _, x := range rec.Entries {
+		switch {
+		case x.Start != nil:
+			n += len(x.Start.Input)
+		case x.Arrival != nil:
+			n += len(x.Arrival.Head) + len(x.Arrival.Body)
+		case x.Decision != nil:
+			n += len(x.Decision.Body)
+		case x.Message != nil:
+			n += len(x.Message.Body)
+		case x.Turn != nil:
+			n += len(x.Turn.Data)
+			for _, c := range x.Turn.Calls {
+				n += len(c.Head) + len(c.Body)
+			}
+			for _, l := range x.Turn.Lines {
+				n += len(l.Text) + len(l.Fields)
+			}
+			if x.Turn.Ended != nil {
+				n += len(x.Turn.Ended.Output)
+			}
+		}
+	}
+	return n
 }
 
 // watch collects changes for one who watches all runs. Where he is slow he misses states in
