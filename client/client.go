@@ -234,6 +234,16 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 	return document[T](c.send(ctx, request{method: http.MethodGet, path: path, query: query}))
 }
 
+// paged asks for a page of a list, and tells whether there are more.
+func paged[T any](ctx context.Context, c *Client, path string, query url.Values) (page []T, more bool, err error) {
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, query: query})
+	if err == nil {
+		more = resp.Header.Get("Link") != ""
+	}
+	page, err = document[[]T](resp, err)
+	return page, more, err
+}
+
 // post has something done and returns the document that comes back.
 func post[T any](ctx context.Context, c *Client, path string, query url.Values, in any) (T, error) {
 	return update[T](ctx, c, http.MethodPost, path, query, in)

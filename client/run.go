@@ -129,12 +129,7 @@ func (c *Client) logPage(ctx context.Context, id string, from uint64, limit int)
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: runPath(id, "/log"), query: q})
-	if err == nil {
-		more = resp.Header.Get("Link") != ""
-	}
-	page, err = document[[]flawless.Record](resp, err)
-	return page, more, err
+	return paged[flawless.Record](ctx, c, runPath(id, "/log"), q)
 }
 
 // WholeLog yields all records that are there, page after page.

@@ -39,9 +39,17 @@ func (c *Client) message(ctx context.Context, run string, m flawless.Message, wa
 	return out.ID, out.Reply, err
 }
 
-// Promises lists the promises of a run that are not settled.
+// Promises lists the promises of a run that are not settled, page after page.
 func (c *Client) Promises(ctx context.Context, run string) ([]flawless.Promise, error) {
-	return get[[]flawless.Promise](ctx, c, runPath(run, "/promises"), nil)
+	all := []flawless.Promise{}
+	for from := 0; ; {
+		page, more, err := paged[flawless.Promise](ctx, c, runPath(run, "/promises"), url.Values{"from": {strconv.Itoa(from)}, "limit": {"1000"}})
+		all = append(all, page...)
+		if err != nil || !more || len(page) == 0 {
+			return all, err
+		}
+		from = page[len(page)-1].Call + 1
+	}
 }
 
 // Settle settles a promise with a value.

@@ -118,7 +118,12 @@ type Engine struct {
 	adding   chan struct{} // has an item while a module is added
 	choosing sync.RWMutex  // held while a module is chosen for a run, so that it is not removed
 	topics   map[string]*topic
+	looking  *semaphore.Weighted // held by followers while they read
+	news     *watch              // what the herald has to tell
+	heralds  sync.WaitGroup
+	watching sync.Mutex // guards watches
 	watches  map[*watch]struct{}
+	watched  atomic.Int64                   // how many watches there are
 	holding  atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
 	fatal    atomic.Pointer[error]          // why the store was given up
 	broke    chan struct{}                  // closed then
@@ -133,7 +138,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		roomy: make(chan struct{}, 1), adding: make(chan struct{}, 1), broke: make(chan struct{}),
-		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
+		topics: map[string]*topic{}, watches: map[*watch]struct{}{}, news: newWatch(),
+		looking: semaphore.NewWeighted(lookers)}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
 	}
@@ -200,6 +206,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	for _, run := range standing {
 		e.tasks.Go(run)
 	}
+	e.heralds.Go(e.herald)
 	e.tasks.Go(e.recover)
 	return e, nil
 }
@@ -349,6 +356,13 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.dead.Store(true)
 	e.giveUp()
+	e.news.close()
+	e.heralds.Wait()
+	e.watching.Lock()
+	for w := range e.watches {
+		w.close()
+	}
+	e.watching.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.runs {
@@ -356,9 +370,6 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	for _, t := range e.topics {
 		t.close()
-	}
-	for w := range e.watches {
-		w.close()
 	}
 	for _, m := range e.modules {
 		m.close()
@@ -374,6 +385,8 @@ func (e *Engine) Kill() {
 	e.cancel()
 	e.clock.stop()
 	e.tasks.Wait()
+	e.news.close()
+	e.heralds.Wait()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.runs {

@@ -15,19 +15,15 @@ func beginHeld(t *testing.T, e *Engine, workflow string, in any) (r *run, goOn f
 	t.Helper()
 	topic, done := e.subscribe("r")
 	t.Cleanup(done)
-	w := &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
-	e.mu.Lock()
-	e.watches[w] = struct{}{}
-	e.mu.Unlock()
+	w := newWatch()
+	leave := e.join(w)
 	topic.mu.Lock()
 	r, err := e.begin(t.Context(), &Start{Module: "guest", Workflow: workflow, ID: "r", Input: input(t, in)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-w.more
-	e.mu.Lock()
-	delete(e.watches, w)
-	e.mu.Unlock()
+	leave()
 	return r, topic.mu.Unlock
 }
 

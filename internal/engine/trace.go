@@ -17,6 +17,9 @@ type Trace struct {
 	Depth int            // of the tree; 0 is unlimited
 	Func  *regexp.Regexp // only paths to functions it matches; nil is all
 	All   bool           // functions of the language's runtime, too
+	// Each is given every turn in place of the list that is returned, which may be long; nil has them
+	// listed. Its error ends the trace.
+	Each func(flawless.TracedTurn) error
 }
 
 // Trace returns the path a run went through its code, from a replay with its own module or, where bin
@@ -50,6 +53,7 @@ func (e *Engine) Trace(ctx context.Context, id string, bin []byte, o Trace) (fla
 // TraceLog is [Engine.Trace] for a log and a module that was loaded to be traced.
 func TraceLog(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], o Trace) (flawless.Trace, error) {
 	out := flawless.Trace{Run: id, Digest: m.Digest(), Turns: []flawless.TracedTurn{}}
+	shown := 0
 	r, err := Replay(ctx, m, id, log, Examine{Until: o.Turn, seen: func(t *flawless.Turn, got guest.Out, inst *guest.Instance) error {
 		if o.Turn != 0 && t.N != o.Turn {
 			return nil
@@ -66,11 +70,14 @@ func TraceLog(ctx context.Context, m *guest.Module, id string, log iter.Seq2[fla
 		for _, f := range turn.Roots {
 			prune(f, o.Depth)
 		}
+		if shown++; o.Each != nil {
+			return o.Each(turn)
+		}
 		out.Turns = append(out.Turns, turn)
 		return nil
 	}})
 	out.Divergence = r.Divergence
-	if err == nil && o.Turn > 0 && len(out.Turns) == 0 && r.Divergence == nil {
+	if err == nil && o.Turn > 0 && shown == 0 && r.Divergence == nil {
 		err = fmt.Errorf("run %s has no turn %d, it has %d: %w", id, o.Turn, r.Turns, flawless.NotFound)
 	}
 	return out, err

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"iter"
+	"runtime"
 	"sync"
 
 	"github.com/flawless-engine/flawless"
@@ -17,7 +18,8 @@ type topic struct {
 	rests   chan struct{} // closed while the run has ended or needs a person, and when nothing more is told
 	rest    *flawless.Run // as it is then
 	closed  bool
-	refs    int // under e.mu
+	stale   bool // the herald is to wake those who follow
+	refs    int  // under e.mu
 }
 
 func (t *topic) next() <-chan struct{} {
@@ -26,14 +28,42 @@ func (t *topic) next() <-chan struct{} {
 	return t.changed
 }
 
+// wake has all who follow look at what has changed.
+func (t *topic) wake() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wakeLocked()
+}
+
+func (t *topic) wakeLocked() {
+	if t.stale = false; !t.closed {
+		close(t.changed)
+		t.changed = make(chan struct{})
+	}
+}
+
+// leave leaves it to the herald to wake those who follow.
+func (t *topic) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stale = true
+}
+
+// wakeStale is what the herald does then.
+func (t *topic) wakeStale() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stale {
+		t.wakeLocked()
+	}
+}
+
 func (t *topic) tell(account *flawless.Run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return
 	}
-	close(t.changed)
-	t.changed = make(chan struct{})
 	if account.Status.Ended() && t.end == nil {
 		t.end = account
 		close(t.ended)
@@ -87,16 +117,60 @@ func (e *Engine) subscribe(id string) (*topic, func()) {
 	}
 }
 
-// publish tells that a run is, durably, like this.
+// crowd is from how many followers of a run on they are told by the herald, and not by whoever has
+// changed it. handful is how many it lets go at a time.
+const (
+	crowd   = 16
+	handful = 16
+)
+
+// publish tells that a run is, durably, like this. It takes no longer the more there are who look on.
 func (e *Engine) publish(id string, account flawless.Run) {
 	e.mu.Lock()
 	t := e.topics[id]
-	for w := range e.watches {
-		w.put(account)
-	}
+	many := t != nil && t.refs > crowd
 	e.mu.Unlock()
+	if many {
+		t.leave()
+	}
+	if many || e.watched.Load() > 0 {
+		e.news.put(account)
+	}
 	if t != nil {
 		t.tell(&account)
+		if !many {
+			t.wake()
+		}
+	}
+}
+
+// herald tells the many. Whoever it lets go competes with the runs for the processors, so it lets go of
+// a handful at a time, and anything else that can go on does so in between.
+func (e *Engine) herald() {
+	for {
+		select {
+		case <-e.news.more:
+		case <-e.news.closed:
+			return
+		}
+		runs := e.news.take()
+		e.watching.Lock()
+		n := 0
+		for w := range e.watches {
+			w.put(runs...)
+			if n++; n%handful == 0 {
+				runtime.Gosched()
+			}
+		}
+		e.watching.Unlock()
+		for _, r := range runs {
+			e.mu.Lock()
+			t := e.topics[r.ID]
+			e.mu.Unlock()
+			if t != nil {
+				t.wakeStale()
+			}
+		}
 	}
 }
 
@@ -161,26 +235,86 @@ func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[f
 		defer done()
 		for {
 			changed := t.next()
-			run, err := e.Run(ctx, id)
-			if err != nil {
-				yield(flawless.Record{}, err)
-				return
-			}
-			for rec, err := range e.store.Log(ctx, id, from) {
-				if !yield(rec, err) || err != nil {
+			run, part, more, err := e.readOn(ctx, id, from)
+			for _, rec := range part {
+				if !yield(rec, nil) {
 					return
 				}
 				from = rec.Seq + 1
 			}
-			if run.Status.Ended() {
+			switch {
+			case err != nil:
+			case more:
+				continue
+			case run.Status.Ended():
 				return
+			default:
+				err = e.await(ctx, changed)
 			}
-			if err := e.await(ctx, changed); err != nil {
+			if err != nil {
 				yield(flawless.Record{}, err)
 				return
 			}
 		}
 	}
+}
+
+// glimpse is how many records a follower reads at a time, unless they have glimpseBytes before. While
+// they are passed on, which takes as long as the one who reads them likes, nothing of the database is
+// held. lookers is how many read at the same time.
+const (
+	glimpse      = 100
+	glimpseBytes = 1 << 20
+	lookers      = 16
+)
+
+// readOn returns a run and some records of its log, and whether there are more. Few look at the same time:
+// of ten thousand who follow a run, all want to when it changes.
+func (e *Engine) readOn(ctx context.Context, id string, from uint64) (run flawless.Run, part []flawless.Record, more bool, err error) {
+	if err := e.looking.Acquire(ctx, 1); err != nil {
+		return run, nil, false, err
+	}
+	defer e.looking.Release(1)
+	if run, err = e.Run(ctx, id); err != nil {
+		return run, nil, false, err
+	}
+	size := 0
+	for rec, err := range e.store.Log(ctx, id, from) {
+		if err != nil || len(part) == glimpse || size > glimpseBytes {
+			return run, part, err == nil, err
+		}
+		part = append(part, rec)
+		size += bulk(rec)
+	}
+	return run, part, false, nil
+}
+
+// bulk is about how many bytes a record has.
+func bulk(rec flawless.Record) (n int) {
+	for _, x := range rec.Entries {
+		switch {
+		case x.Start != nil:
+			n += len(x.Start.Input)
+		case x.Arrival != nil:
+			n += len(x.Arrival.Head) + len(x.Arrival.Body)
+		case x.Decision != nil:
+			n += len(x.Decision.Body)
+		case x.Message != nil:
+			n += len(x.Message.Body)
+		case x.Turn != nil:
+			n += len(x.Turn.Data)
+			for _, c := range x.Turn.Calls {
+				n += len(c.Head) + len(c.Body)
+			}
+			for _, l := range x.Turn.Lines {
+				n += len(l.Text) + len(l.Fields)
+			}
+			if x.Turn.Ended != nil {
+				n += len(x.Turn.Ended.Output)
+			}
+		}
+	}
+	return n
 }
 
 // watch collects changes for one who watches all runs. Where he is slow he misses states in
@@ -196,15 +330,20 @@ type watch struct {
 
 func (w *watch) close() { w.once.Do(func() { close(w.closed) }) }
 
-func (w *watch) put(r flawless.Run) {
+func newWatch() *watch {
+	return &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+func (w *watch) put(all ...flawless.Run) {
 	w.mu.Lock()
-	if last, ok := w.runs[r.ID]; !ok {
-		w.order = append(w.order, r.ID)
-	} else if last.Turns > r.Turns {
-		w.mu.Unlock()
-		return
+	for _, r := range all {
+		if last, ok := w.runs[r.ID]; !ok {
+			w.order = append(w.order, r.ID)
+		} else if last.Turns > r.Turns {
+			continue
+		}
+		w.runs[r.ID] = r
 	}
-	w.runs[r.ID] = r
 	w.mu.Unlock()
 	poke(w.more)
 }
@@ -221,19 +360,27 @@ func (w *watch) take() []flawless.Run {
 	return out
 }
 
+// join has the herald tell w, until done is called.
+func (e *Engine) join(w *watch) (done func()) {
+	e.watching.Lock()
+	defer e.watching.Unlock()
+	e.watches[w] = struct{}{}
+	e.watched.Add(1)
+	return func() {
+		e.watching.Lock()
+		defer e.watching.Unlock()
+		delete(e.watches, w)
+		e.watched.Add(-1)
+	}
+}
+
 // Watch yields every run whose durable state changes from now on, until ctx ends or the engine
 // stops.
 func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
-	w := &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
-	e.mu.Lock()
-	e.watches[w] = struct{}{}
-	e.mu.Unlock()
+	w := newWatch()
+	done := e.join(w)
 	return func(yield func(flawless.Run, error) bool) {
-		defer func() {
-			e.mu.Lock()
-			delete(e.watches, w)
-			e.mu.Unlock()
-		}()
+		defer done()
 		for {
 			select {
 			case <-w.more:

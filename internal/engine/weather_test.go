@@ -165,7 +165,7 @@ func TestWhoGoesAwayWhileWaitingLeavesNothing(t *testing.T) {
 		cancel()
 	}
 	e.mu.Lock()
-	topics, watches := len(e.topics), len(e.watches)
+	topics, watches := len(e.topics), int(e.watched.Load())
 	e.mu.Unlock()
 	if topics != 0 || watches != 0 {
 		t.Errorf("%d topics and %d watches are left", topics, watches)

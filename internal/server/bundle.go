@@ -33,7 +33,11 @@ func (a *api) bundles() {
 			return nil, problem(err)
 		}
 		var out bytes.Buffer
-		if err := bundle.Write(&out, b); err != nil {
+		err = bundle.Write(&out, b)
+		if err == nil && out.Len() > bundle.Max {
+			err = fmt.Errorf("exporting run %s: the bundle has %d bytes, and at most %d can be imported; leave the module out with --log-only: %w", in.ID, out.Len(), bundle.Max, flawless.TooLarge)
+		}
+		if err != nil {
 			return nil, problem(err)
 		}
 		return &exported{"application/octet-stream", fmt.Sprintf("attachment; filename=%q", in.ID+".bundle"), out.Bytes()}, nil

@@ -49,11 +49,16 @@ func (a *api) logs() {
 			}
 			size += len(b)
 			if n := len(page.Body); n == in.Limit || n > 0 && size > maxPage {
-				page.Link = fmt.Sprintf("</api/v1/runs/%s/log?from=%d&limit=%d>; rel=\"next\"", url.PathEscape(in.ID), rec.Seq, in.Limit)
+				page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/log", rec.Seq, in.Limit)
 				break
 			}
 			page.Body = append(page.Body, b)
 		}
 		return page, nil
 	})
+}
+
+// nextLink is the header Link of a page that is not the last.
+func nextLink(path string, from uint64, limit int) string {
+	return fmt.Sprintf("</api/v1%s?from=%d&limit=%d>; rel=\"next\"", path, from, limit)
 }

@@ -86,3 +86,32 @@ func TestALongLogIsPaged(t *testing.T) {
 		t.Errorf("beyond its end: %q", answer)
 	}
 }
+
+func TestPromisesArePaged(t *testing.T) {
+	t.Parallel()
+	o := newOwned(t)
+	id := o.started("itself", "null")
+	o.token(id)
+	o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"go","value":"on"}`)
+	var names []string
+	for len(names) < 2 { // until the run has made both of its promises
+		names = nil
+		for next := "/api/v1/runs/" + id + "/promises?limit=1"; next != ""; {
+			resp, err := http.Get(o.url + next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var page []flawless.Promise
+			err = json.NewDecoder(resp.Body).Decode(&page)
+			_ = resp.Body.Close()
+			if err != nil || len(page) != 1 {
+				t.Fatalf("%s: %+v, %v", next, page, err)
+			}
+			names = append(names, page[0].Name)
+			next, _, _ = strings.Cut(strings.TrimPrefix(resp.Header.Get("Link"), "<"), ">")
+		}
+	}
+	if got := fmt.Sprint(names); got != "[old new]" {
+		t.Errorf("page after page: %s", got)
+	}
+}

@@ -32,10 +32,10 @@ func (p Pace) keep(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
-			// What the handler leaves of it the server reads, under the deadline that is set then.
 			body := &pacedBody{ReadCloser: r.Body, pace: p, control: control}
 			body.begin()
 			r.Body = body
+			defer body.leave()
 		}
 		out := &pacedWriter{w, control, p.Grace}
 		if r.ProtoMajor == 1 {
@@ -53,6 +53,7 @@ type pacedBody struct {
 	pace    Pace
 	control *http.ResponseController
 	left    int64 // to arrive before the deadline moves
+	ended   bool
 }
 
 func (b *pacedBody) begin() {
@@ -65,11 +66,20 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	b.left -= int64(n)
 	switch {
 	case err == io.EOF: // from here on reading only tells whether the client is there
+		b.ended = true
 		_ = b.control.SetReadDeadline(time.Time{})
 	case err == nil && b.left <= 0:
 		b.begin()
 	}
 	return n, err
+}
+
+// leave shortens the time for what the handler has not read: over HTTP/1.1 the server reads some of it
+// before it answers, and the answer must still have time.
+func (b *pacedBody) leave() {
+	if !b.ended {
+		_ = b.control.SetReadDeadline(time.Now().Add(b.pace.Grace / 4))
+	}
 }
 
 // pacedWriter writes in pieces, each with a deadline of its own.

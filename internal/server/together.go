@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -37,6 +39,12 @@ type States struct {
 	Next   string           `json:"next,omitempty" doc:"name at which the next page begins; missing at the end"`
 }
 
+// promisePage is a part of the list of a run's promises.
+type promisePage struct {
+	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing at the end"`
+	Body []flawless.Promise
+}
+
 // PromisePath names a promise in a path.
 type PromisePath struct {
 	Token string `path:"token" doc:"token of the promise"`
@@ -46,9 +54,19 @@ type PromisePath struct {
 func (a *api) together() {
 	huma.Register(a.huma, operation("send-message", http.MethodPost, "/runs/{id}/messages", "Send a message to a run"), a.post)
 	huma.Register(a.huma, operation("list-promises", http.MethodGet, "/runs/{id}/promises", "Promises of a run that are not settled"),
-		func(ctx context.Context, in *RunPath) (*body[[]flawless.Promise], error) {
+		func(ctx context.Context, in *struct {
+			RunPath
+			From  int `query:"from" minimum:"0" doc:"number of the first call"`
+			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+		}) (*promisePage, error) {
 			ps, err := a.engine.Promises(ctx, in.ID)
-			return &body[[]flawless.Promise]{ps}, problem(err)
+			ps = slices.DeleteFunc(ps, func(p flawless.Promise) bool { return p.Call < in.From })
+			page := &promisePage{Body: ps}
+			if len(ps) > in.Limit {
+				page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/promises", uint64(ps[in.Limit].Call), in.Limit)
+				page.Body = ps[:in.Limit]
+			}
+			return page, problem(err)
 		})
 	settle := operation("settle-promise", http.MethodPost, "/promises/{token}", "Settle a promise; the body is its value")
 	settle = withPayload(settle, "application/json", true, &huma.Schema{})

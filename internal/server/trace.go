@@ -1,10 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"regexp"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
@@ -19,16 +22,78 @@ type traced struct {
 }
 
 func (a *api) traces() {
-	withCode(a, operation("trace-run", http.MethodPost, "/runs/{id}/trace", "The functions a run went through, from a replay"),
-		func(ctx context.Context, in *traced) (*body[flawless.Trace], error) {
-			o := engine.Trace{Turn: in.Turn, Depth: in.Depth, All: in.All}
-			if in.Func != "" {
-				var err error
-				if o.Func, err = regexp.Compile(in.Func); err != nil {
-					return nil, problem(fmt.Errorf("the pattern of functions %q is no regular expression: %v: %w", in.Func, err, flawless.Invalid))
-				}
+	op := operation("trace-run", http.MethodPost, "/runs/{id}/trace", "The functions a run went through, from a replay")
+	schema := a.huma.OpenAPI().Components.Schemas.Schema(typeOf[flawless.Trace](), true, "Trace")
+	op.Responses = map[string]*huma.Response{"200": {Description: "the turns, each written as soon as it is replayed", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}}
+	withCode(a, op, func(_ context.Context, in *traced) (*huma.StreamResponse, error) {
+		o := engine.Trace{Turn: in.Turn, Depth: in.Depth, All: in.All}
+		if in.Func != "" {
+			var err error
+			if o.Func, err = regexp.Compile(in.Func); err != nil {
+				return nil, problem(fmt.Errorf("the pattern of functions %q is no regular expression: %v: %w", in.Func, err, flawless.Invalid))
 			}
-			t, err := a.engine.Trace(ctx, in.ID, in.bin(), o)
-			return &body[flawless.Trace]{t}, problem(err)
-		})
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			w := &traceWriter{c: c}
+			o.Each = w.turn
+			t, err := a.engine.Trace(c.Context(), in.ID, in.bin(), o)
+			switch {
+			case err == nil:
+				err = w.end(t)
+			case w.turns == 0:
+				a.write(c, nil, false, err)
+				return
+			}
+			if err != nil {
+				panic(http.ErrAbortHandler) // the status is sent: break off, so that nobody takes it for whole
+			}
+		}}, nil
+	})
+}
+
+// traceWriter writes a trace turn by turn: it may be longer than what fits into memory.
+type traceWriter struct {
+	c     huma.Context
+	turns int
+}
+
+func (w *traceWriter) turn(t flawless.TracedTurn) error {
+	before := ","
+	if w.turns++; w.turns == 1 {
+		before = w.begin()
+	}
+	return w.write(before, t, "")
+}
+
+func (w *traceWriter) begin() string {
+	w.c.SetHeader("Content-Type", "application/json")
+	w.c.SetStatus(http.StatusOK)
+	return `{"turns":[`
+}
+
+// end writes what is told of the trace as a whole.
+func (w *traceWriter) end(t flawless.Trace) error {
+	before := "],"
+	if w.turns == 0 {
+		before = w.begin() + before
+	}
+	for _, m := range []struct {
+		name string
+		v    any
+	}{{"run", t.Run}, {"digest", t.Digest}} {
+		if err := w.write(before+`"`+m.name+`":`, m.v, ","); err != nil {
+			return err
+		}
+		before = ""
+	}
+	return w.write(`"divergence":`, t.Divergence, "}\n")
+}
+
+func (w *traceWriter) write(before string, v any, after string) error {
+	b, err := text(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.c.BodyWriter(), "%s%s%s", before, bytes.TrimSuffix(b, []byte("\n")), after)
+	return err
 }
