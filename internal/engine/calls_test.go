@@ -312,6 +312,46 @@ func TestNothingBeginsAfterARunsEnd(t *testing.T) {
 	}
 }
 
+// TestARetryThatIsDueWhenTheRunEndsIsNotSent: the retry begins, the run is cancelled and it ends, all in one
+// write.
+func TestARetryThatIsDueWhenTheRunEndsIsNotSent(t *testing.T) {
+	due := time.Time{}
+	for _, attempt := range []int{1, 2} { // the second knows when the retry is due
+		inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+			x := &exchanges{busy: true}
+			e := open(t, mem.New(), Options{Kinds: x.kinds(), Seed: func(string) []byte { return make([]byte, 32) }})
+			if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "behind", ID: "run", Deadline: due,
+				Input: input(t, map[string]any{"URL": "https://api.example.com", "Retry": true, "Fail": false})}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if attempt == 1 {
+				entries(t, e, "run", func(e flawless.Entry) bool {
+					if e.Attempt != nil {
+						due = time.Unix(0, e.Attempt.Next)
+					}
+					return false
+				})
+				e.Kill()
+				return
+			}
+			if r := mustEndAfter(t, e, "run", 2*time.Hour); r.Status != flawless.Cancelled {
+				t.Errorf("it is %s %+v", r.Status, r.Failure)
+			}
+			synctest.Wait()
+			if n := x.count("run"); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+			if n := entries(t, e, "run", func(e flawless.Entry) bool {
+				return e.Arrival != nil && e.Arrival.Note == "withdrawn before try 2 began: the run was cancelled"
+			}); n != 1 {
+				t.Errorf("the log says %d times what became of it", n)
+			}
+			e.Kill()
+		})
+	}
+}
+
 func mustLimits(t *testing.T, e *Engine) []flawless.Limit {
 	t.Helper()
 	all, err := e.Limits(t.Context())
