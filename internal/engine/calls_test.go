@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -163,13 +164,20 @@ func TestATimeoutDoesNotOvertakeACallOverARestart(t *testing.T) {
 // gets no chance to send it again: its time-out makes the outcome unknown, and a person decides.
 func TestATimeoutOfAClientLibraryChargesOnce(t *testing.T) {
 	t.Parallel()
-	for _, begin := range hasty() {
+	for i, begin := range append(hasty(), hasty()[0]) {
+		in := map[string]any{"Timeout": time.Second, "Idempotent": false}
+		name := begin.Workflow
+		if i == len(hasty()) { // its confirmation cannot tell, so that the same person is asked by another way
+			name, in["Confirm"] = name+", confirmed", true
+		}
 		for _, resolution := range []flawless.Resolution{flawless.Respond, flawless.Retry} {
-			t.Run(fmt.Sprintf("%s, resolved with %s", begin.Workflow, resolution), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, resolved with %s", name, resolution), func(t *testing.T) {
 				t.Parallel()
 				shop := newShop(t)
+				in := maps.Clone(in)
+				in["URL"] = shop.URL
 				e := openWithClients(t, mem.New(), Options{})
-				id := mustBegin(t, e, begin, map[string]any{"URL": shop.URL, "Timeout": time.Second, "Idempotent": false}).ID
+				id := mustBegin(t, e, begin, in).ID
 				r := until(t, e, id, unresolved)
 				if n, _ := shop.requests(); n != 1 {
 					t.Errorf("%d requests before anybody has decided", n)
