@@ -360,6 +360,38 @@ func TestARetryThatIsDueWhenTheRunEndsIsNotSent(t *testing.T) {
 	}
 }
 
+// TestAReplacedRunSendsNothing: a schedule cancels the run before, which is waiting for its next try.
+func TestAReplacedRunSendsNothing(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
+		x := &exchanges{busy: true}
+		e := open(t, mem.New(), Options{Kinds: x.kinds()})
+		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "* * * * *", Workflow: "insist", Overlap: flawless.Replace,
+			Input: input(t, map[string]any{"url": "https://api.example.com", "n": 100})})
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		ended := 0
+		for _, id := range runsOf(t, e) {
+			r, err := e.Run(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Ended == nil {
+				continue
+			}
+			ended++
+			for i, run := range x.runs {
+				if run == id && x.at[i].After(*r.Ended) {
+					t.Errorf("%s ended at %v and sent a request at %v", id, r.Ended, x.at[i])
+				}
+			}
+		}
+		if ended < 10 || len(x.at) < 3*ended {
+			t.Errorf("%d runs have ended, with %d requests: the test proves nothing", ended, len(x.at))
+		}
+		e.Kill()
+	})
+}
+
 func mustLimits(t *testing.T, e *Engine) []flawless.Limit {
 	t.Helper()
 	all, err := e.Limits(t.Context())
