@@ -130,8 +130,8 @@ type Stage struct {
 // Attempt is the end of a try that another follows.
 type Attempt struct {
 	Call   int     `json:"call" cbor:"1,keyasint"`
-	N      int     `json:"n" cbor:"2,keyasint"` // 1, 2, 3
-	Result string  `json:"result" cbor:"3,keyasint"`
+	N      int     `json:"n" cbor:"2,keyasint"`      // 1, 2, 3
+	Result string  `json:"result" cbor:"3,keyasint"` // with Begun only where a restart begins it, and why
 	Stages []Stage `json:"stages,omitempty" cbor:"4,keyasint,omitempty"`
 	// Next is when the next try begins (Unix nanoseconds). Until an entry with Begun follows, the
 	// next try has not begun.

@@ -69,6 +69,19 @@ func (s *state) callOff(now int64, because string) (out []flawless.Entry) {
 	return out
 }
 
+// recall returns the answer of a call whose try is about to be performed, where the run has ended meanwhile
+// and begins it no more. It returns none where the try may be performed.
+func (s *state) recall(t try, now int64) []flawless.Entry {
+	c := s.calls[t.call]
+	if s.status == "" || s.status == flawless.Completed && (t.n == 1 || c.anew) {
+		return nil
+	}
+	text := fmt.Sprintf("withdrawn before try %d began: the run %s", t.n, ended(s.status))
+	e := s.answerWithdrawn(withdrawn{c.N, effect.NotBegun, text})
+	e.At = max(now, s.at)
+	return []flawless.Entry{e}
+}
+
 // gives tells whether a call is to be answered as withdrawn.
 func (s *state) gives(call int) bool {
 	return slices.ContainsFunc(s.given, func(w withdrawn) bool { return w.call == call })
