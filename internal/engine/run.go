@@ -567,11 +567,11 @@ func (e *Engine) try(ctx context.Context, kind *effect.Kind, t effect.Try) (res 
 
 var errAbandoned = errors.New("nobody waits for its outcome any more")
 
-// letGo gives up what belongs to calls whose answers are durable: a place in the queue of a limit, and an
-// exchange that is still under way. Only withdrawn calls have either.
+// letGo gives up what withdrawn calls still have when that is durable: a place in the queue of a limit, or an
+// exchange that is under way.
 func (r *run) letGo(batch []pending) {
 	for _, p := range batch {
-		if p.entry.Arrival == nil {
+		if p.entry.Arrival == nil || !effect.IsWithdrawn(p.entry.Arrival.Answer) {
 			continue
 		}
 		r.e.limits.leave(r, p.entry.Arrival.Call)
