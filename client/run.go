@@ -260,7 +260,8 @@ func (c *Client) Restart(ctx context.Context, of, id string) (flawless.Run, erro
 	return post[flawless.Run](ctx, c, runPath(of, "/restart"), url.Values{"id": {id}}, nil)
 }
 
-// Terminate ends a run without asking it.
+// Terminate ends a run without asking it. Of one that has completed it withdraws the calls that wait to
+// begin.
 func (c *Client) Terminate(ctx context.Context, id string, w flawless.Cancel) (flawless.Run, error) {
 	return post[flawless.Run](ctx, c, runPath(id, "/terminate"), nil, map[string]string{"who": w.Who, "note": w.Note})
 }

@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -55,6 +56,9 @@ func WithdrawnAnswer(call int, reason, message string) flawless.Answer {
 
 // IsWithdrawn tells whether an answer is that of a call that was withdrawn.
 func IsWithdrawn(a flawless.Answer) bool {
+	if !bytes.Contains(a.Head, []byte(kindWithdrawn)) {
+		return false
+	}
 	var h struct {
 		Error struct {
 			Kind string `json:"kind"`

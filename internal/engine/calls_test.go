@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -163,13 +164,20 @@ func TestATimeoutDoesNotOvertakeACallOverARestart(t *testing.T) {
 // gets no chance to send it again: its time-out makes the outcome unknown, and a person decides.
 func TestATimeoutOfAClientLibraryChargesOnce(t *testing.T) {
 	t.Parallel()
-	for _, begin := range hasty() {
+	for i, begin := range append(hasty(), hasty()[0]) {
+		in := map[string]any{"Timeout": time.Second, "Idempotent": false}
+		name := begin.Workflow
+		if i == len(hasty()) { // its confirmation cannot tell, so that the same person is asked by another way
+			name, in["Confirm"] = name+", confirmed", true
+		}
 		for _, resolution := range []flawless.Resolution{flawless.Respond, flawless.Retry} {
-			t.Run(fmt.Sprintf("%s, resolved with %s", begin.Workflow, resolution), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, resolved with %s", name, resolution), func(t *testing.T) {
 				t.Parallel()
 				shop := newShop(t)
+				in := maps.Clone(in)
+				in["URL"] = shop.URL
 				e := openWithClients(t, mem.New(), Options{})
-				id := mustBegin(t, e, begin, map[string]any{"URL": shop.URL, "Timeout": time.Second, "Idempotent": false}).ID
+				id := mustBegin(t, e, begin, in).ID
 				r := until(t, e, id, unresolved)
 				if n, _ := shop.requests(); n != 1 {
 					t.Errorf("%d requests before anybody has decided", n)
@@ -310,6 +318,78 @@ func TestNothingBeginsAfterARunsEnd(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestARetryThatIsDueWhenTheRunEndsIsNotSent: the retry begins, the run is cancelled and it ends, all in one
+// write.
+func TestARetryThatIsDueWhenTheRunEndsIsNotSent(t *testing.T) {
+	due := time.Time{}
+	for _, attempt := range []int{1, 2} { // the second knows when the retry is due
+		inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+			x := &exchanges{busy: true}
+			e := open(t, mem.New(), Options{Kinds: x.kinds(), Seed: func(string) []byte { return make([]byte, 32) }})
+			if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "behind", ID: "run", Deadline: due,
+				Input: input(t, map[string]any{"URL": "https://api.example.com", "Retry": true, "Fail": false})}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if attempt == 1 {
+				entries(t, e, "run", func(e flawless.Entry) bool {
+					if e.Attempt != nil {
+						due = time.Unix(0, e.Attempt.Next)
+					}
+					return false
+				})
+				e.Kill()
+				return
+			}
+			if r := mustEndAfter(t, e, "run", 2*time.Hour); r.Status != flawless.Cancelled {
+				t.Errorf("it is %s %+v", r.Status, r.Failure)
+			}
+			synctest.Wait()
+			if n := x.count("run"); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+			if n := entries(t, e, "run", func(e flawless.Entry) bool {
+				return e.Arrival != nil && e.Arrival.Note == "withdrawn before try 2 began: the run was cancelled"
+			}); n != 1 {
+				t.Errorf("the log says %d times what became of it", n)
+			}
+			e.Kill()
+		})
+	}
+}
+
+// TestAReplacedRunSendsNothing: a schedule cancels the run before, which is waiting for its next try.
+func TestAReplacedRunSendsNothing(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
+		x := &exchanges{busy: true}
+		e := open(t, mem.New(), Options{Kinds: x.kinds()})
+		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "* * * * *", Workflow: "insist", Overlap: flawless.Replace,
+			Input: input(t, map[string]any{"url": "https://api.example.com", "n": 100})})
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		ended := 0
+		for _, id := range runsOf(t, e) {
+			r, err := e.Run(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Ended == nil {
+				continue
+			}
+			ended++
+			for i, run := range x.runs {
+				if run == id && x.at[i].After(*r.Ended) {
+					t.Errorf("%s ended at %v and sent a request at %v", id, r.Ended, x.at[i])
+				}
+			}
+		}
+		if ended < 10 || len(x.at) < 3*ended {
+			t.Errorf("%d runs have ended, with %d requests: the test proves nothing", ended, len(x.at))
+		}
+		e.Kill()
+	})
 }
 
 func mustLimits(t *testing.T, e *Engine) []flawless.Limit {

@@ -69,6 +69,7 @@ type call struct {
 
 	why    string // the code has withdrawn it, "" where it has not
 	settle bool   // and waits for the try under way
+	given  bool   // it is to be answered as withdrawn
 
 	child string // of another run, that answers it: see flawless.Adopted
 
@@ -96,7 +97,7 @@ func (s *state) step(e flawless.Entry) []try {
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
 		delete(s.calls, e.Arrival.Call)
-		s.given = slices.DeleteFunc(s.given, func(w withdrawn) bool { return w.call == e.Arrival.Call })
+		s.gave(e.Arrival.Call)
 		s.received(e.Arrival.Message)
 		if s.status == "" {
 			s.ready = append(s.ready, e.Arrival.Answer)
@@ -223,7 +224,7 @@ func (s *state) end(status flawless.Status, output []byte, failure *flawless.Fai
 		case c.bad != nil || c.kind.Perform == nil && !c.kind.Errand:
 			delete(s.calls, c.N)
 		case c.kind.Perform != nil && !s.mayBegin(c, before):
-			s.give(c, before, "the run "+ended(status))
+			s.give(c, notBegun(c, before, "the run "+ended(status)))
 		}
 	}
 }

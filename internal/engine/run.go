@@ -519,21 +519,15 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 		r.mu.Unlock()
 		return nil
 	}
-	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy}
-	ctx, stop := context.WithCancelCause(e.performCtx)
-	if r.flights == nil {
-		r.flights = map[int]context.CancelCauseFunc{}
+	entries := r.s.recall(t, e.now())
+	if entries == nil {
+		result, ok := r.perform(c, t)
+		if !ok {
+			return nil
+		}
+		r.mu.Lock()
+		entries = r.s.result(t, result, e.now())
 	}
-	r.flights[t.call] = stop
-	r.mu.Unlock()
-	result := e.try(ctx, kind, job)
-	stop(nil)
-	if e.dead.Load() {
-		return nil // the drain is over; the next owner finds the outcome unknown
-	}
-	r.mu.Lock()
-	delete(r.flights, t.call)
-	entries := r.s.result(t, result, e.now())
 	if len(entries) == 0 {
 		r.mu.Unlock()
 		return nil
@@ -547,6 +541,24 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 	r.driving = true
 	r.mu.Unlock()
 	return r.drive()
+}
+
+// perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
+// outcome unknown. The caller holds mu, which is given back.
+func (r *run) perform(c *call, t try) (effect.Result, bool) {
+	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy}
+	ctx, stop := context.WithCancelCause(r.e.performCtx)
+	if r.flights == nil {
+		r.flights = map[int]context.CancelCauseFunc{}
+	}
+	r.flights[t.call] = stop
+	r.mu.Unlock()
+	result := r.e.try(ctx, kind, job)
+	stop(nil)
+	r.mu.Lock()
+	delete(r.flights, t.call)
+	r.mu.Unlock()
+	return result, !r.e.dead.Load()
 }
 
 // try performs, and turns a panic of the performer into an unknown outcome.
@@ -563,11 +575,11 @@ func (e *Engine) try(ctx context.Context, kind *effect.Kind, t effect.Try) (res 
 
 var errAbandoned = errors.New("nobody waits for its outcome any more")
 
-// letGo gives up what belongs to calls whose answers are durable: a place in the queue of a limit, and an
-// exchange that is still under way. Only withdrawn calls have either.
+// letGo gives up what withdrawn calls still have when that is durable: a place in the queue of a limit, or an
+// exchange that is under way.
 func (r *run) letGo(batch []pending) {
 	for _, p := range batch {
-		if p.entry.Arrival == nil {
+		if p.entry.Arrival == nil || !effect.IsWithdrawn(p.entry.Arrival.Answer) {
 			continue
 		}
 		r.e.limits.leave(r, p.entry.Arrival.Call)

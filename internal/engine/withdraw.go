@@ -31,16 +31,27 @@ func (s *state) withdraw(h effect.Withdrawing, before int) {
 		// The time until this try began was downtime, or a person's who thought about it. The deadline
 		// counted that time and the call does not: the try has its whole time-out.
 	case !underWay:
-		s.give(c, before, because(h.Why))
+		s.give(c, notBegun(c, before, because(h.Why)))
 	case c.policy.Idempotent && !h.Settle:
-		s.given = append(s.given, withdrawn{c.N, effect.Abandoned,
+		s.give(c, withdrawn{c.N, effect.Abandoned,
 			fmt.Sprintf("withdrawn while try %d was under way, whose outcome is not waited for: %s", c.try, because(h.Why))})
 	}
 }
 
-// give has a call that is not under way answered as withdrawn.
-func (s *state) give(c *call, before int, because string) {
-	s.given = append(s.given, notBegun(c, before, because))
+// give has a call answered as withdrawn.
+func (s *state) give(c *call, w withdrawn) {
+	c.given = true
+	s.given = append(s.given, w)
+}
+
+// gave is called when a call is answered. Those that are answered as withdrawn are so in their order.
+func (s *state) gave(call int) {
+	switch i := slices.IndexFunc(s.given, func(w withdrawn) bool { return w.call == call }); {
+	case i == 0:
+		s.given = s.given[1:]
+	case i > 0:
+		s.given = slices.Delete(s.given, i, i+1)
+	}
 }
 
 // notBegun says how a call that is not under way is withdrawn.
@@ -69,9 +80,23 @@ func (s *state) callOff(now int64, because string) (out []flawless.Entry) {
 	return out
 }
 
+// recall returns the answer of a call whose try is about to be performed, where the run has ended meanwhile
+// and begins it no more. It returns none where the try may be performed.
+func (s *state) recall(t try, now int64) []flawless.Entry {
+	c := s.calls[t.call]
+	if s.status == "" || s.status == flawless.Completed && (t.n == 1 || c.anew) {
+		return nil
+	}
+	text := fmt.Sprintf("withdrawn before try %d began: the run %s", t.n, ended(s.status))
+	e := s.answerWithdrawn(withdrawn{c.N, effect.NotBegun, text})
+	e.At = max(now, s.at)
+	return []flawless.Entry{e}
+}
+
 // gives tells whether a call is to be answered as withdrawn.
 func (s *state) gives(call int) bool {
-	return slices.ContainsFunc(s.given, func(w withdrawn) bool { return w.call == call })
+	c := s.calls[call]
+	return c != nil && c.given
 }
 
 // mayBegin tells whether a call stays open when its run ends: its try is under way, or it may begin

@@ -16,6 +16,7 @@ type Haste struct {
 	URL        string
 	Timeout    time.Duration
 	Idempotent bool
+	Confirm    bool `json:",omitempty"` // it asks what became of it, in vain
 }
 
 // haste does what many client libraries do: it gives a request little time, and makes it again after an
@@ -26,6 +27,9 @@ func haste(ctx context.Context, in Haste) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, in.Timeout)
 		if in.Idempotent {
 			ctx = flawless.With(ctx, flawless.Idempotent())
+		}
+		if in.Confirm {
+			ctx = flawless.With(ctx, flawless.Confirm(func(context.Context, string) (flawless.Outcome, error) { return flawless.CannotTell(), nil }))
 		}
 		s, err := post(ctx, in.URL)
 		cancel()

@@ -67,3 +67,29 @@ impl Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::scripted::Run;
+    use std::time::Duration;
+
+    #[test]
+    fn a_timeout_waits_until_it_is_found_out() {
+        let run = Run::begin();
+        let sent = async {
+            let sent = crate::http::post("u").send_confirmed(async |_| {
+                let found = crate::http::get("ask").send().await?;
+                Ok(Outcome::Happened(found))
+            });
+            sent.await.map(|response| response.status)
+        };
+        run.task(crate::timeout(Duration::from_secs(1), sent));
+        run.pass(2);
+        run.log();
+        run.answer(1, r#"{"error":{"kind":"interrupted","message":"m"}}"#);
+        assert_eq!(run.log(), [r#"3 http {"method":"GET","url":"ask"}"#]);
+        run.answer(3, r#"{"status":200}"#);
+        assert_eq!(run.log(), ["end: Ok(Ok(200))"]);
+    }
+}

@@ -164,7 +164,7 @@ impl<T: DeserializeOwned> Future for Receiving<T> {
         let answer = self.asked.borrow_mut().poll(cx);
         answer.map(|answer| {
             let answer = match answer {
-                Err(e @ Error::Cancelled(_)) => return Err(e), // the call stays for the next
+                Err(e @ (Error::Cancelled(_) | Error::GivenUp)) => return Err(e), // the call stays for the next
                 other => {
                     self.quit(false);
                     other?
@@ -193,10 +193,24 @@ impl<T> Drop for Receiving<T> {
 mod tests {
     use super::*;
     use crate::executor::finish;
+    use crate::host::scripted::Run;
+    use std::time::Duration;
 
     #[test]
     fn outside_there_are_no_messages() {
         assert_eq!(finish(send("r", "k", &1)), Some(Err(Error::Outside)));
         assert_eq!(finish(receive::<u8>("k")), Some(Err(Error::Outside)));
+    }
+
+    #[test]
+    fn a_wait_that_is_given_up_takes_no_message() {
+        let run = Run::begin();
+        let work = crate::saga(async |_| receive::<()>("k").await);
+        run.task(crate::timeout(Duration::from_secs(1), work));
+        run.pass(2);
+        assert_eq!(run.log()[1..], ["end: Ok(Err(GivenUp))"]);
+        run.answer(1, r#"{"id":"m1","type":"k"}"#);
+        run.task(async { receive_message::<()>("k").await.unwrap().id });
+        assert_eq!(run.log(), [r#"end: "m1""#]);
     }
 }

@@ -55,7 +55,9 @@ async fn once(request: Request, how: &str) -> Option<Result<Response, Error>> {
                 statuses: vec![503],
                 ..Retry::default()
             };
-            timeout(SECOND, request.retry(retry).send()).await.ok()
+            let response = timeout(SECOND, request.retry(retry).send()).await.ok();
+            sleep(SECOND * 3600).await.ok(); // other tries would be made in the meantime
+            response
         }
         "another select" => {
             let mut sent = request.send().fuse();
