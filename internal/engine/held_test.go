@@ -88,7 +88,7 @@ func accepted(t *testing.T, kv store.KV, w *world) *Engine {
 }
 
 // wait is a step of a script.
-func wait(d time.Duration) Step { return Step{Sleep: int(d / time.Microsecond)} }
+func sleeping(d time.Duration) Step { return Step{Sleep: int(d / time.Microsecond)} }
 
 // busyStore starts runs that are in the middle of everything that may lead to a request.
 func busyStore(t *testing.T, kv store.KV, w *world) *Engine {
@@ -102,7 +102,7 @@ func busyStore(t *testing.T, kv store.KV, w *world) *Engine {
 	}{
 		{"posts", "http://api.example", []Step{{Post: "/never"}}},
 		{"puts", "http://api.example", []Step{{Put: "/never"}}},
-		{"sleeps", "http://api.example", []Step{wait(30 * time.Minute), {Post: "/done"}}},
+		{"sleeps", "http://api.example", []Step{sleeping(30 * time.Minute), {Post: "/done"}}},
 		{"first", "http://slow.example", []Step{{Post: "/done"}}},
 		{"second", "http://slow.example", []Step{{Post: "/done"}}},
 		{"quick", "http://api.example", []Step{{Post: "/done"}, {Put: "/done"}, {Post: "/done"}}},
@@ -167,7 +167,7 @@ func TestRunsOfACopyGoOnWhenTheyAreResumed(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := busyStore(t, kv, &world{seen: map[string]int{}})
-		mustStart(t, e, "script", Script{URL: "http://api.example", Steps: []Step{wait(time.Hour), {Post: "/done"}}}, "paused")
+		mustStart(t, e, "script", Script{URL: "http://api.example", Steps: []Step{sleeping(time.Hour), {Post: "/done"}}}, "paused")
 		if _, err := e.Pause(t.Context(), "paused", flawless.Pause{Who: "anna", Note: "wait"}); err != nil {
 			t.Fatal(err)
 		}
