@@ -55,7 +55,7 @@ const exitHelp = `Exit codes:
   7  the run that was waited for needs a decision (workflow resolve)
   8  the server's disk is full
   9  a replay asked for something else than the log says
-  10 the server asks for another token`
+  10 the server does not let the request in: it asks for another token, or has another name`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

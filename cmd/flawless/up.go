@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -30,6 +31,8 @@ import (
 // upOptions is how a server is run.
 type upOptions struct {
 	url     string
+	names   []string
+	self    bool
 	drain   time.Duration
 	pages   uint32
 	units   uint64
@@ -52,6 +55,8 @@ func (a *app) upCommand() *cobra.Command {
 	f.Uint64Var(&o.units, "turn-units", 0, "limit of computation in one turn, in metered units; 0 is unlimited")
 	f.DurationVar(&o.time, "turn-time", 0, "limit of the time one turn may take; 0 is unlimited. Better limit --turn-units, which are the same everywhere")
 	f.StringVar(&o.url, "public-url", "", "where others reach this server; runs tell it to those who are to settle a promise (default http:// and the address)")
+	f.StringArrayVar(&o.names, "allow-host", nil, "a further name under which requests reach this server, as proxies and DNS have it; may be repeated")
+	f.BoolVar(&o.self, "allow-self-calls", false, "let runs call the API of this server")
 	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
 	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
 	f.BoolVar(&o.verbose, "verbose", false, "log debug messages")
@@ -104,7 +109,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 			port, _ = strconv.Atoi(p)
 		}
 	}
-	l, err := server.Listen(server.Address{Socket: a.socket, Port: port, Dir: a.dir}, log)
+	l, err := server.Listen(server.Address{Socket: a.socket, Port: port, Dir: a.dir, Names: names(o)}, log)
 	if err != nil {
 		return err
 	}
@@ -116,7 +121,11 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		o.url = "http://" + l.TCP()
 	}
 	host, _ := os.Hostname()
-	web := effect.NewClient(effect.ClientOptions{Secrets: secrets.Open})
+	outside := effect.ClientOptions{Secrets: secrets.Open}
+	if !o.self {
+		outside.Policy = l.NotSelf
+	}
+	web := effect.NewClient(outside)
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
 		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url})
 	if err != nil {
@@ -132,6 +141,14 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 
 	<-ctx.Done()
 	return a.down(context.WithoutCancel(ctx), o.drain, eng, l, endStreams)
+}
+
+// names are those that the operator gave the server.
+func names(o upOptions) []string {
+	if o.url == "" {
+		return o.names
+	}
+	return append(slices.Clone(o.names), o.url)
 }
 
 // down stops in order.

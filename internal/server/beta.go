@@ -16,7 +16,7 @@ import (
 
 // beta adds the operations of flawless.dev's HTTP API, 1.0.0-beta and 1.0.0-alpha, which the crate
 // flawless-utils and its users speak. They answer {"ok": …} or {"error": text}.
-func (a *api) beta(mux *http.ServeMux) {
+func (a *api) beta(mux mux) {
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, flawless.Version+"\n")
@@ -48,6 +48,9 @@ func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, er
 
 // read reads a body of JSON.
 func read(w http.ResponseWriter, r *http.Request, v any) error {
+	if err := needJSON(r); err != nil {
+		return err
+	}
 	b, err := readAll(w, r, maxBody)
 	if err != nil {
 		return err
@@ -154,6 +157,9 @@ func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
+	if err := needJSON(r); err != nil {
+		return nil, err
+	}
 	input, err := readAll(w, r, maxBody)
 	if err != nil {
 		return nil, err

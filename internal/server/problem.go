@@ -52,6 +52,9 @@ func problem(err error) error {
 	if err == nil {
 		return nil
 	}
+	if p := new(Problem); errors.As(err, &p) {
+		return p
+	}
 	p := &Problem{Type: "about:blank", Status: http.StatusInternalServerError, Detail: err.Error(), Code: flawless.CodeOf(err)}
 	for _, s := range statuses {
 		if s.code == p.Code {

@@ -30,7 +30,17 @@ type api struct {
 
 // Handler returns the API of an engine, open to all (see [Require]). Streams end when ctx does.
 func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handler {
-	mux := http.NewServeMux()
+	return newAPI(ctx, e, log, http.NewServeMux())
+}
+
+// mux is where all operations are registered.
+type mux interface {
+	http.Handler
+	Handle(pattern string, h http.Handler)
+	HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request))
+}
+
+func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) http.Handler {
 	config := huma.DefaultConfig("Flawless", flawless.Version)
 	config.Info.Description = "Runs code to completion, whatever hardware and software do."
 	config.DocsPath = ""
@@ -42,6 +52,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[flawless.Bytes](), reflect.TypeFor[string]())
 	a := &api{engine: e, log: log, ctx: ctx}
 	a.huma = humago.New(mux, config)
+	a.huma.UseMiddleware(a.typed)
 	a.about()
 	a.modules()
 	a.runs()
@@ -61,7 +72,7 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
 		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: time.Minute,
-		Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
+		Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnsupportedMediaType, http.StatusMisdirectedRequest, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
 }
 
 // guard keeps a panic in one request from being anything else than a refusal of it.
