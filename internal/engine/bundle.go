@@ -76,8 +76,8 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	if id == "" {
 		id = b.Manifest.Run.ID
 	}
-	if err := flawless.CheckID(id); err != nil {
-		return flawless.Run{}, err
+	if err := flawless.CheckNewID(id); err != nil {
+		return flawless.Run{}, fmt.Errorf("importing run %.200q: %w (--id gives it another)", id, err)
 	}
 	if err := e.accepts(); err != nil {
 		return flawless.Run{}, err

@@ -29,7 +29,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
 	}
-	if err := flawless.CheckID(o.ID); err != nil {
+	if err := flawless.CheckNewID(o.ID); err != nil {
 		return flawless.Run{}, err
 	}
 	if err := e.accepts(); err != nil {
