@@ -16,6 +16,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -173,7 +174,7 @@ func readBundle(file string) (bundle.Bundle, error) {
 func replayBundle(ctx context.Context, m *guest.Module, b bundle.Bundle) (flawless.Replay, error) {
 	var o engine.Examine
 	if len(b.Manifest.Redacted) > 0 {
-		r, err := bundle.NewRedaction(b.Manifest.Redacted)
+		r, err := redact.NewRedaction(b.Manifest.Redacted)
 		if err != nil {
 			return flawless.Replay{}, errors.Join(err, flawless.Damaged)
 		}

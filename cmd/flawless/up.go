@@ -22,6 +22,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
@@ -32,6 +33,7 @@ import (
 type upOptions struct {
 	url     string
 	names   []string
+	hide    []string
 	self    bool
 	drain   time.Duration
 	pages   uint32
@@ -56,6 +58,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.DurationVar(&o.time, "turn-time", 0, "limit of the time one turn may take; 0 is unlimited. Better limit --turn-units, which are the same everywhere")
 	f.StringVar(&o.url, "public-url", "", "where others reach this server; runs tell it to those who are to settle a promise (default http:// and the address)")
 	f.StringArrayVar(&o.names, "allow-host", nil, "a further name under which requests reach this server, as proxies and DNS have it; may be repeated")
+	f.StringArrayVar(&o.hide, "redact", nil, "do not show the values of a header or a parameter of URLs, such as header:X-Api-Key or query:token; may be repeated")
 	f.BoolVar(&o.self, "allow-self-calls", false, "let runs call the API of this server")
 	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
 	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
@@ -68,7 +71,11 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if o.verbose {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
+	mask, err := redact.NewMask(nil, o.hide...)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level, ReplaceAttr: mask.Attr}))
 	token, err := a.token()
 	if err != nil {
 		return err
@@ -127,7 +134,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	}
 	web := effect.NewClient(outside)
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url})
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}

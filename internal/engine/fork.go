@@ -8,6 +8,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
 )
 
 // Fork says how a run goes on from the past of another one.
@@ -42,7 +43,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 		return flawless.Run{}, fmt.Errorf("forking run %s: %w", id, err)
 	}
 	defer f.close()
-	if len(redacted(f.p.begun)) > 0 {
+	if !redact.Own(redacted(f.p.begun)) {
 		return flawless.Run{}, fmt.Errorf("forking run %s: values were taken out of its log before it was imported, and what goes on from there would send others to the outside; fork it with --offline: %w", id, flawless.Refused)
 	}
 	if o.Module != nil {

@@ -42,7 +42,7 @@ func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, er
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(v)
+		_ = a.encode(w, v)
 	}
 }
 
@@ -132,7 +132,7 @@ func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	out := struct {
 		ID       string  `json:"id"`
-		Response *string `json:"response"` // JSON
+		Response *string `json:"response" redact:"-"` // JSON
 	}{ID: run.ID}
 	if text := string(response); response != nil && text != "null" {
 		out.Response = &text
@@ -198,6 +198,6 @@ func (a *api) alphaShow(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	return struct {
 		Status string          `json:"status"`
-		Data   json.RawMessage `json:"data"`
+		Data   json.RawMessage `json:"data" redact:"-"`
 	}{word, data}, nil
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -77,7 +76,7 @@ func (a *api) addModule(_ context.Context, in *addModule) (*huma.StreamResponse,
 			a.write(c, Added{m, added}, added, err)
 			return
 		}
-		s := openStream(c)
+		s := a.openStream(c)
 		m, added, err := a.engine.AddModule(c.Context(), in.Name, in.RawBody, func(stage string, done float64) {
 			_ = s.send("progress", "", Progress{stage, done})
 		})
@@ -100,5 +99,5 @@ func (a *api) write(c huma.Context, v any, created bool, err error) {
 	}
 	c.SetHeader("Content-Type", kind)
 	c.SetStatus(status)
-	_ = json.NewEncoder(c.BodyWriter()).Encode(v)
+	_ = a.encode(c.BodyWriter(), v)
 }

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/redact"
 )
 
 // maxBody is the largest JSON body that is taken, in bytes.
@@ -48,7 +51,9 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) ht
 	config.CreateHooks = nil
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "where the server was started with a token"}}
 	config.Security = []map[string][]string{{}, {"token": {}}}
-	config.Transformers = append(config.Transformers, classed)
+	config.Transformers = append(config.Transformers, classed, func(_ huma.Context, _ string, v any) (any, error) {
+		return shown(e, v), nil
+	})
 	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[flawless.Bytes](), reflect.TypeFor[string]())
 	a := &api{engine: e, log: log, ctx: ctx}
 	a.huma = humago.New(mux, config)
@@ -87,6 +92,17 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// shown is what a client is told of a value. What a run has published is handed over as it is.
+func shown(e *engine.Engine, v any) any {
+	if _, published := v.(json.RawMessage); published {
+		return v
+	}
+	return redact.Shown(e.Mask(), v)
+}
+
+// encode writes a value as JSON, as a client is told of it.
+func (a *api) encode(w io.Writer, v any) error { return json.NewEncoder(w).Encode(shown(a.engine, v)) }
 
 type body[T any] struct{ Body T }
 

@@ -31,6 +31,7 @@ import (
 //	v version v name version:8                module
 //	b binary  b digest piece:8                32 KiB of the module's bytes
 //	g state   g name                          value that runs share, holder
+//	R         R                               key of the hashes of what is not shown
 //
 //	:2, :8    big-endian unsigned; moments are Unix nanoseconds with the sign bit inverted
 //	id, ...   text: byte 00 becomes 00 FF, and 00 01 ends it
