@@ -146,7 +146,7 @@ func (m *Mask) users(text string) string {
 		text = text[at:]
 		authority := text[:end(text, " \t\r\n\"'<>`\\/?#")]
 		i := strings.LastIndexByte(authority, '@')
-		if _, port, ok := strings.Cut(authority, ":"); i < 0 && ok && strings.Trim(port, "0123456789") != "" && authority[0] != '[' {
+		if _, port, ok := strings.Cut(authority, ":"); i < 0 && ok && (port == "" || strings.Trim(port, "0123456789") != "") && authority[0] != '[' {
 			// No port is written like this: it is a password with characters that should have been escaped.
 			window := text[:min(len(text), maxPassword)]
 			i = strings.LastIndexByte(window[:end(window, " \t\r\n\"'<>`")], '@')

@@ -60,6 +60,7 @@ func main() {
 	flawless.Workflow("echo", echo)
 	flawless.Workflow("site", site)
 	flawless.Workflow("outlive", outlive)
+	flawless.Workflow("reveal", reveal)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
