@@ -95,6 +95,9 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		}
 		guests <- made{rt, err}
 	}()
+	if err := private(filepath.Join(a.dir, "store")); err != nil {
+		return err
+	}
 	db, err := pebble.Open(filepath.Join(a.dir, "store"), pebble.Options{Log: log})
 	if err != nil {
 		return err
@@ -183,6 +186,18 @@ func closing(err *error, f func() error) {
 	if e := f(); e != nil && *err == nil {
 		*err = e
 	}
+}
+
+// private makes a directory that nobody else can look into, whatever the one around it allows: logs hold
+// what runs have sent and received as it was.
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making %s: %v: %w", dir, err, flawless.Invalid)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return fmt.Errorf("keeping others out of %s: %v; it must belong to the user of the server: %w", dir, err, flawless.Invalid)
+	}
+	return nil
 }
 
 // writable makes the working directory and checks that it can be written.

@@ -292,6 +292,9 @@ func (p *player) print(t *flawless.Turn, lines []flawless.Line) {
 		logged[l.Level+" "+l.Text]++
 	}
 	for _, l := range lines {
+		if p.Redact != nil {
+			l.Text, l.Fields = p.Redact.Text(l.Text), p.Redact.JSON(l.Fields)
+		}
 		switch key := l.Level + " " + l.Text; {
 		case logged[key] > 0:
 			logged[key]--
