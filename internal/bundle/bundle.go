@@ -23,7 +23,7 @@ import (
 )
 
 // Format is the number of the format that is written. Every lower one can be read.
-const Format = 1
+const Format = 2
 
 // Max is the largest file that is taken, in bytes; maxPlain is what it may unpack to.
 const (
