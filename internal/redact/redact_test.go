@@ -75,7 +75,7 @@ func TestEqualValuesHaveEqualHashes(t *testing.T) {
 	t.Parallel()
 	m, other := mustMask(t, "key"), mustMask(t, "another key")
 	header := func(m *Mask, v string) string { return m.Text(`["Authorization","` + v + `"]`) }
-	if header(m, "a") != header(m, "a") || header(m, "a") == header(m, "b") || header(m, "a") == header(other, "a") {
+	if header(m, "a") != header(mustMask(t, "key"), "a") || header(m, "a") == header(m, "b") || header(m, "a") == header(other, "a") {
 		t.Errorf("%s %s %s", header(m, "a"), header(m, "b"), header(other, "a"))
 	}
 	url := strings.TrimSuffix(strings.TrimPrefix(m.Text("http://ann:p%26w@h"), "http://"), "@h")
@@ -181,6 +181,27 @@ func TestALogHoldsNoCredentials(t *testing.T) {
 	log.Info("a run was set aside", "error", errors.New(`asked {"headers":[["Authorization","Bearer pw"]]}`), "url", "http://ann:pw@h", "ids", []string{"http://ann:pw@h"})
 	if text := out.String(); strings.Contains(text, "pw") || strings.Count(text, "redacted") != 3 {
 		t.Errorf("it is %s", text)
+	}
+}
+
+// TestHostileTextIsMaskedQuickly: what a run has sent may be made so that looking at it takes long.
+func TestHostileTextIsMaskedQuickly(t *testing.T) {
+	t.Parallel()
+	m := mustMask(t, "key")
+	for _, part := range []string{"://a:b/", "://a:b@", `["`, `["[\"`, `[\\\"`, "[ ", "[\\", `["Cookie","`, "://"} {
+		small, large := strings.Repeat(part, 1<<12), strings.Repeat(part, 1<<16)
+		took := func(text string) time.Duration {
+			best := time.Hour
+			for range 3 {
+				began := time.Now()
+				m.Text(text)
+				best = min(best, time.Since(began))
+			}
+			return best
+		}
+		if a, b := took(small), took(large); b > 100*a && b > time.Second { // 16 times is linear, 256 times quadratic
+			t.Errorf("%q: %v, and %v for 16 times as much", part, a, b)
+		}
 	}
 }
 
