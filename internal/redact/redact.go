@@ -281,7 +281,7 @@ func (m *Mask) header(name, value string) string {
 
 func (m *Mask) cookie(pair string) string {
 	name, value, ok := strings.Cut(pair, "=")
-	if !ok || strings.ContainsAny(name, "\"\\\x00") {
+	if !ok || asJSON(name) != name {
 		return m.hide(pair)
 	}
 	return name + "=" + m.hide(value)
