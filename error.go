@@ -19,7 +19,7 @@ const (
 	Fenced   Code = "fenced"    // another owner has taken over, or a key is not as expected
 	Damaged  Code = "damaged"   // stored bytes do not decode or fail their checksum
 	Diverged Code = "diverged"  // a replay asked for something else than the log says
-	Denied   Code = "denied"    // the server asks for a token, and was sent none or another
+	Denied   Code = "denied"    // the server does not let the request in: its token, its origin, or the name of the server in it
 )
 
 var codes = []Code{NotFound, Invalid, Conflict, Refused, TooLarge, Full, Stopping, Fenced, Damaged, Diverged, Denied}

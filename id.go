@@ -43,17 +43,92 @@ func newID(kind string, now time.Time) string {
 	return string(b[:])
 }
 
+// The limits of names, in bytes.
+const (
+	MaxName         = 100 // of modules and schedules
+	MaxWorkflowName = 200
+	MaxStateName    = 200
+)
+
 // CheckID returns nil where id can be the id of a run, or [Invalid] with the reason.
-func CheckID(id string) error {
+func CheckID(id string) error { return checkText("a run's id", id, MaxID, " /") }
+
+// CheckNewID is [CheckID] for a run that a caller starts: the ids of a schedule's times are the
+// schedule's own (see [ScheduledID]).
+func CheckNewID(id string) error {
+	if err := CheckID(id); err != nil {
+		return err
+	}
+	if _, after, _ := cutLast(id, '@'); isTime(after) {
+		return fmt.Errorf("a run's id %q ends with an @ and a time, as only the runs of a schedule do; choose another: %w", id, Invalid)
+	}
+	return nil
+}
+
+// ScheduledID is the id of a schedule's run for a time.
+func ScheduledID(schedule string, at time.Time) string {
+	return schedule + "@" + at.UTC().Format(time.RFC3339)
+}
+
+// isTime tells whether text is a time in any form of RFC 3339.
+func isTime(text string) bool {
+	_, err := time.Parse(time.RFC3339, strings.ToUpper(text))
+	return err == nil
+}
+
+func cutLast(s string, sep byte) (before, after string, found bool) {
+	if i := strings.LastIndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
+}
+
+// CheckName returns nil where name can be that of a module or a schedule, or [Invalid] with the reason.
+// what says which it is, such as "a module's name".
+func CheckName(what, name string) error {
+	for i := range len(name) {
+		c := name[i]
+		alone := '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+		if !alone && (i == 0 || !strings.ContainsRune("._-", rune(c))) {
+			name = ""
+			break
+		}
+	}
+	if name == "" || len(name) > MaxName {
+		return fmt.Errorf("%s is 1 to %d letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", what, MaxName, Invalid)
+	}
+	return nil
+}
+
+// CheckWorkflowName returns nil where name can be that of a workflow, or [Invalid] with the reason.
+func CheckWorkflowName(name string) error {
+	return checkText("a workflow's name", name, MaxWorkflowName, " /")
+}
+
+// CheckStateName returns nil where name can be that of a shared state, or [Invalid] with the reason.
+func CheckStateName(name string) error {
+	return checkText("the name of a shared state", name, MaxStateName, "")
+}
+
+// checkText is the one rule for what is chosen freely and addressed in a path: it must come through
+// every URL, and be seen in every list. without lists further characters that are not allowed.
+func checkText(what, text string, most int, without string) error {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(without, r) }
 	switch {
-	case id == "":
-		return fmt.Errorf("a run's id is empty: %w", Invalid)
-	case len(id) > MaxID:
-		return fmt.Errorf("a run's id has %d bytes, at most %d are allowed: %w", len(id), MaxID, Invalid)
-	case !utf8.ValidString(id):
-		return fmt.Errorf("a run's id is not UTF-8: %w", Invalid)
-	case strings.ContainsFunc(id, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) || r == '/' }):
-		return fmt.Errorf("a run's id %q has a space, a slash or a control character: %w", id, Invalid)
+	case text == "":
+		return fmt.Errorf("%s is empty: %w", what, Invalid)
+	case len(text) > most:
+		return fmt.Errorf("%s has %d bytes, at most %d are allowed: %w", what, len(text), most, Invalid)
+	case !utf8.ValidString(text):
+		return fmt.Errorf("%s is not UTF-8: %w", what, Invalid)
+	case text == "." || text == "..":
+		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
+	case strings.ContainsFunc(text, odd) && strings.Contains(without, "/"):
+		return fmt.Errorf("%s %q has a space, a slash or a character that is not printed: %w", what, text, Invalid)
+	case strings.ContainsFunc(text, odd):
+		return fmt.Errorf("%s %q has a character that is not printed: %w", what, text, Invalid)
+	case strings.TrimSpace(text) != text:
+		return fmt.Errorf("%s %q begins or ends with a space: %w", what, text, Invalid)
 	}
 	return nil
 }

@@ -31,14 +31,57 @@ func TestRunIDsSortByTime(t *testing.T) {
 
 func TestCheckIDRefuses(t *testing.T) {
 	t.Parallel()
-	for _, id := range []string{"", "a b", "a/b", "a\nb", "\xff", strings.Repeat("x", MaxID+1)} {
+	for _, id := range []string{"", "a b", "a/b", "a\nb", "\xff", strings.Repeat("x", MaxID+1), ".", "..", "a ", "a\u200bb", "\ufeffa", "a\u202eb", "a\u00a0b"} {
 		if err := CheckID(id); !errors.Is(err, Invalid) {
 			t.Errorf("CheckID(%q) = %v, want Invalid", id, err)
 		}
 	}
-	for _, id := range []string{"order-4711", "Ä€", strings.Repeat("x", MaxID)} {
+	for _, id := range []string{"order-4711", "Ä€", strings.Repeat("x", MaxID), "...", "a.", ".a", "%2F", "a%2Fb", "?", "#", "-x", "a:b", "\\"} {
 		if err := CheckID(id); err != nil {
 			t.Errorf("CheckID(%q) = %v", id, err)
+		}
+	}
+}
+
+func TestIDsOfSchedulesAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 2, 0, 0, 0, time.FixedZone("", 3600))
+	slot := ScheduledID("nightly", at)
+	if slot != "nightly@2026-03-01T01:00:00Z" || CheckID(slot) != nil {
+		t.Errorf("the id of a time is %q: %v", slot, CheckID(slot))
+	}
+	for _, id := range []string{slot, "nobody@2026-03-01T01:00:00Z", "@2026-03-01T01:00:00Z", "a@b@2026-03-01T01:00:00Z",
+		"nightly@2026-03-01t01:00:00z", "nightly@2026-03-01T01:00:00.5Z", "nightly@2026-03-01T01:00:00+01:00"} {
+		if err := CheckNewID(id); !errors.Is(err, Invalid) || !strings.Contains(err.Error(), "schedule") {
+			t.Errorf("CheckNewID(%q) = %v", id, err)
+		}
+	}
+	for _, id := range []string{"nightly", "nightly@today", "ann@example.com", "report@2026-03-01", slot + ".3", "2026-03-01T01:00:00Z"} {
+		if err := CheckNewID(id); err != nil {
+			t.Errorf("CheckNewID(%q) = %v", id, err)
+		}
+	}
+}
+
+func TestNamesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for what, check := range map[string]func(string) error{
+		"module":   func(n string) error { return CheckName("a name", n) },
+		"workflow": CheckWorkflowName,
+		"state":    CheckStateName,
+		"secret":   CheckSecretName,
+		"label":    func(n string) error { return CheckLabel(n, "x") },
+		"limit":    func(n string) error { return (&Limit{Host: n, Count: 1, PeriodMS: 1000}).Check() },
+	} {
+		for _, name := range []string{"", ".", "..", " ", "a\x00", "a\nb", " a", "a ", "\xff", "a\u200b", strings.Repeat("x", 300)} {
+			if err := check(name); !errors.Is(err, Invalid) {
+				t.Errorf("the name %q of a %s: %v", name, what, err)
+			}
+		}
+		for _, name := range []string{"a", "a1", "order_4711"} {
+			if err := check(name); err != nil {
+				t.Errorf("the name %q of a %s: %v", name, what, err)
+			}
 		}
 	}
 }

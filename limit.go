@@ -67,7 +67,7 @@ func (l *Limit) Check() error {
 		l.Burst = 1
 	}
 	switch {
-	case name == "" || len(name) > 253 || strings.ContainsFunc(name, func(r rune) bool {
+	case name == "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") || len(name) > 253 || strings.ContainsFunc(name, func(r rune) bool {
 		return r != '-' && r != '.' && r != '_' && r != ':' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
 	}) || strings.Contains(name, ":") && net.ParseIP(name) == nil || err != nil || n < 1 || n > 65535:
 		return fmt.Errorf("the host %.200q is no name of a host; give one such as api.example.com or api.example.com:8443: %w", l.Host, Invalid)

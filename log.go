@@ -54,7 +54,8 @@ type Start struct {
 	Grace    int64             `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // and terminated this many nanoseconds later
 	Origin   *Origin           `json:"origin,omitempty" cbor:"30,keyasint,omitempty"`   // of a fork or an imported run
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`
-	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"` // where it queues before it begins
+	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins
+	Schedule string            `json:"schedule,omitempty" cbor:"42,keyasint,omitempty"` // the schedule that started it
 }
 
 // Turn is what the guest saw and did between two waits.

@@ -58,7 +58,7 @@ type Run struct {
 	Calls int    `json:"calls" cbor:"13,keyasint,omitempty"`
 	Cost  uint64 `json:"cost" cbor:"14,keyasint,omitempty"` // metered units of all turns
 
-	Output json.RawMessage `json:"output,omitempty" cbor:"15,keyasint,omitempty"`
+	Output json.RawMessage `json:"output,omitempty" cbor:"15,keyasint,omitempty" redact:"-"`
 	// CancelRequested is set from the moment somebody asked the run to give up.
 	CancelRequested bool `json:"cancel_requested,omitempty" cbor:"16,keyasint,omitempty"`
 

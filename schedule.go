@@ -44,7 +44,7 @@ type Schedule struct {
 	Last    string     `json:"last_run,omitempty" cbor:"23,keyasint,omitempty"`  // the run started last
 	Started int        `json:"started" cbor:"24,keyasint,omitempty"`             // runs
 	Skipped int        `json:"skipped" cbor:"25,keyasint,omitempty"`             // times left out because of a run before
-	Missed  int        `json:"missed" cbor:"26,keyasint,omitempty"`              // times that came while no server was up, too long ago
+	Missed  int        `json:"missed" cbor:"26,keyasint,omitempty"`              // times that came while no server was up, too long ago, or whose id was taken
 	Problem string     `json:"problem,omitempty" cbor:"27,keyasint,omitempty"`   // why the last time had no run
 	Next    *time.Time `json:"next,omitempty" cbor:"-"`                          // when it starts a run next
 }

@@ -3,7 +3,7 @@ package flawless
 // State is a value that runs share. One run at a time holds it.
 type State struct {
 	Name   string  `json:"name"`
-	Value  Bytes   `json:"value,omitempty"` // JSON, empty where nobody has set it
+	Value  Bytes   `json:"value,omitempty" redact:"-"` // JSON, empty where nobody has set it
 	Holder *Claim  `json:"holder,omitempty"`
 	Queue  []Claim `json:"queue,omitempty"` // who waits for it, the next one first
 }

@@ -112,7 +112,7 @@ func (c *Client) reach(ctx context.Context) {
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
-		if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized {
+		if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusMisdirectedRequest {
 			c.base, c.http = base, c.quic
 		}
 	})

@@ -60,10 +60,16 @@ func (c *Client) TriggerSchedule(ctx context.Context, name, key string) (flawles
 	return out.Run, out.Started, err
 }
 
+// Backfill is what became of times that were asked for.
+type Backfill struct {
+	Started []string `json:"started"`         // runs
+	Known   []string `json:"known"`           // runs that were there before
+	Taken   []string `json:"taken,omitempty"` // ids that runs have which the schedule did not start
+}
+
 // BackfillSchedule starts the runs of times from one moment (inclusive) until another (exclusive) that
-// have none yet. It returns the runs that were started and those that were there before.
-func (c *Client) BackfillSchedule(ctx context.Context, name string, from, to time.Time) (started, known []string, err error) {
+// have none yet.
+func (c *Client) BackfillSchedule(ctx context.Context, name string, from, to time.Time) (Backfill, error) {
 	q := url.Values{"from": {from.UTC().Format(time.RFC3339Nano)}, "to": {to.UTC().Format(time.RFC3339Nano)}}
-	out, err := post[struct{ Started, Known []string }](ctx, c, schedulePath(name, "/backfill"), q, struct{}{})
-	return out.Started, out.Known, err
+	return post[Backfill](ctx, c, schedulePath(name, "/backfill"), q, struct{}{})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -173,13 +175,25 @@ func readBundle(file string) (bundle.Bundle, error) {
 func replayBundle(ctx context.Context, m *guest.Module, b bundle.Bundle) (flawless.Replay, error) {
 	var o engine.Examine
 	if len(b.Manifest.Redacted) > 0 {
-		r, err := bundle.NewRedaction(b.Manifest.Redacted)
+		r, err := redact.NewRedaction(b.Manifest.Redacted)
 		if err != nil {
 			return flawless.Replay{}, errors.Join(err, flawless.Damaged)
 		}
 		o.Redact = &r
 	}
-	return engine.Replay(ctx, m, b.Manifest.Run.ID, engine.Records(b.Log), o)
+	r, err := engine.Replay(ctx, m, b.Manifest.Run.ID, engine.Records(b.Log), o)
+	return masked(r), err
+}
+
+// masked is what may be shown of something that no server has masked. Hashes are of this process.
+func masked[T any](v T) T {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	m, err := redact.NewMask(key)
+	if err != nil {
+		panic("flawless: the headers that are never shown cannot be masked: " + err.Error())
+	}
+	return redact.Shown(m, v)
 }
 
 // localRuntime is what runs guests without a server. Compiled code is kept in the user's cache.

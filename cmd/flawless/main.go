@@ -60,8 +60,7 @@ const exitHelp = `Exit codes:
   7  the run that was waited for needs a decision (workflow resolve)
   8  the server's disk is full
   9  a replay asked for something else than the log says
-  10 the server asks for another token
-  11 the working directory is a copy, and was not opened (up --accept-copy)
+  10 the server does not let the request in: it asks for another token, or has another name
   12 the server had to give up its store and ended; start it again`
 
 func main() {

@@ -226,14 +226,17 @@ func (a *app) scheduleBackfillCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			started, known, err := cl.BackfillSchedule(c.Context(), args[0], time.Time(from), time.Time(to))
+			b, err := cl.BackfillSchedule(c.Context(), args[0], time.Time(from), time.Time(to))
 			if err != nil || a.json {
-				return orPrint(a, err, map[string]any{"started": started, "known": known})
+				return orPrint(a, err, b)
 			}
-			for _, id := range started {
+			for _, id := range b.Started {
 				fmt.Fprintln(a.out, id)
 			}
-			fmt.Fprintf(a.errs, "%d runs were started, %d were there before\n", len(started), len(known))
+			fmt.Fprintf(a.errs, "%d runs were started, %d were there before\n", len(b.Started), len(b.Known))
+			for _, id := range b.Taken {
+				fmt.Fprintf(a.errs, "%s was not started: the schedule did not start the run that has this id\n", id)
+			}
 			return nil
 		}}
 	c.Flags().Var(&from, "from", "the first moment, such as 2026-03-01 or 2026-03-01T06:00:00Z")

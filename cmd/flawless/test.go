@@ -80,7 +80,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 		if err != nil {
 			return err
 		}
-		return a.printRehearsal(result, world)
+		return a.printRehearsal(masked(result), world)
 	}
 	b := newBar(a.errs)
 	report, err := rehearsal.CrashEverywhere(ctx, r, func(done, all int) { b.show("crashing", float64(done)/float64(max(all, 1))) })
@@ -88,7 +88,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 	if err != nil {
 		return err
 	}
-	return a.printCrashes(report, world)
+	return a.printCrashes(masked(report), world)
 }
 
 func (a *app) printRehearsal(r rehearsal.Result, w *world) error {

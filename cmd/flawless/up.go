@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
@@ -31,6 +33,9 @@ import (
 // upOptions is how a server is run.
 type upOptions struct {
 	url     string
+	names   []string
+	hide    []string
+	self    bool
 	drain   time.Duration
 	pages   uint32
 	units   uint64
@@ -55,6 +60,9 @@ func (a *app) upCommand() *cobra.Command {
 	f.Uint64Var(&o.units, "turn-units", 0, "limit of computation in one turn, in metered units; 0 is unlimited")
 	f.DurationVar(&o.time, "turn-time", 0, "limit of the time one turn may take; 0 is unlimited. Better limit --turn-units, which are the same everywhere")
 	f.StringVar(&o.url, "public-url", "", "where others reach this server; runs tell it to those who are to settle a promise (default http:// and the address)")
+	f.StringArrayVar(&o.names, "allow-host", nil, "a further name under which requests reach this server, as proxies and DNS have it; may be repeated")
+	f.StringArrayVar(&o.hide, "redact", nil, "do not show the values of a header or a parameter of URLs, such as header:X-Api-Key or query:token; may be repeated")
+	f.BoolVar(&o.self, "allow-self-calls", false, "let runs call the API of this server")
 	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
 	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
 	f.BoolVar(&o.copied, "accept-copy", false, "go on with a working directory that is a copy, was restored or moved: it becomes a store of its own, and all open runs wait until they are resumed")
@@ -67,7 +75,11 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if o.verbose {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level}))
+	mask, err := redact.NewMask(nil, o.hide...)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level, ReplaceAttr: mask.Attr}))
 	token, err := a.token()
 	if err != nil {
 		return err
@@ -95,6 +107,9 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := private(home.dir); err != nil {
+		return err
+	}
 	db, err := pebble.Open(home.dir, pebble.Options{Log: log, Files: files.store})
 	if err != nil {
 		return err
@@ -119,7 +134,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 			port, _ = strconv.Atoi(p)
 		}
 	}
-	l, err := server.Listen(server.Address{Socket: a.socket, Port: port, Most: files.clients, Dir: a.dir}, log)
+	l, err := server.Listen(server.Address{Socket: a.socket, Port: port, Most: files.clients, Dir: a.dir, Names: names(o)}, log)
 	if err != nil {
 		return err
 	}
@@ -131,9 +146,13 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		o.url = "http://" + l.TCP()
 	}
 	host, _ := os.Hostname()
-	web := effect.NewClient(effect.ClientOptions{Secrets: secrets.Open, Connections: files.calls})
+	outside := effect.ClientOptions{Secrets: secrets.Open, Connections: files.calls}
+	if !o.self {
+		outside.Policy = l.NotSelf
+	}
+	web := effect.NewClient(outside)
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url})
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}
@@ -157,6 +176,14 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		err := a.down(context.WithoutCancel(ctx), o.drain, eng, l, endStreams)
 		return fmt.Errorf("%w: %w", errors.Join(eng.Gone(), err), storeGivenUp)
 	}
+}
+
+// names are those that the operator gave the server.
+func names(o upOptions) []string {
+	if o.url == "" {
+		return o.names
+	}
+	return append(slices.Clone(o.names), o.url)
 }
 
 // down stops in order.
@@ -184,6 +211,18 @@ func closing(err *error, f func() error) {
 	if e := f(); e != nil && *err == nil {
 		*err = e
 	}
+}
+
+// private makes a directory that nobody else can look into, whatever the one around it allows: logs hold
+// what runs have sent and received as it was.
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making %s: %v: %w", dir, err, flawless.Invalid)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return fmt.Errorf("keeping others out of %s: %v; it must belong to the user of the server: %w", dir, err, flawless.Invalid)
+	}
+	return nil
 }
 
 // writable makes the working directory and checks that it can be written.

@@ -1,341 +1,50 @@
 package bundle
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"net/url"
-	"regexp"
+	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/redact"
 )
 
-// Redaction takes values out of JSON, headers and queries of URLs. It may be used concurrently; the
-// zero value takes out nothing.
-type Redaction struct {
-	paths   [][]segment
-	headers []string
-	query   []*regexp.Regexp // what is before the value is its first group
-}
-
-// segment is one step of a path: a member, an element, all of them (any), or, with deep set, what
-// follows at any depth.
-type segment struct {
-	name  string
-	index int // -1 where it is none
-	any   bool
-	deep  bool
-}
-
-// NewRedaction understands paths into JSON: `$.card.number`, `items[*].price`, `items[0]`, `*.token`,
-// `..password` (at any depth). The leading `$.` may be missing. `header:Authorization` is a header,
-// however it is written, and `query:token` a parameter of URLs.
-func NewRedaction(what []string) (Redaction, error) {
-	var r Redaction
-	for _, p := range what {
-		header, isHeader := strings.CutPrefix(p, "header:")
-		param, isParam := strings.CutPrefix(p, "query:")
-		switch {
-		case isHeader && header != "":
-			r.headers = append(r.headers, header)
-		case isParam && param != "":
-			name := regexp.QuoteMeta(param) + "|" + regexp.QuoteMeta(url.QueryEscape(param))
-			r.query = append(r.query, regexp.MustCompile(`((?:[?&]|\\u0026)(?:`+name+`)=)[^&\s"'#\\]*`))
-		case isHeader || isParam:
-			return Redaction{}, fmt.Errorf("%q to redact: a name is missing; write it like header:Authorization or query:token: %w", p, flawless.Invalid)
-		default:
-			s, err := parsePath(p)
-			if err != nil {
-				return Redaction{}, fmt.Errorf("the path %q to redact: %v; write it like $.card.number, items[*].price or ..password: %w", p, err, flawless.Invalid)
-			}
-			r.paths = append(r.paths, s)
-		}
-	}
-	return r, nil
-}
-
-func parsePath(p string) ([]segment, error) {
-	var out []segment
-	rest := strings.TrimPrefix(p, "$")
-	if rest != "" && rest[0] != '.' && rest[0] != '[' {
-		rest = "." + rest
-	}
-	for rest != "" {
-		s := segment{index: -1}
-		switch {
-		case rest[0] == '[':
-			inside, after, ok := strings.Cut(rest[1:], "]")
-			if !ok {
-				return nil, fmt.Errorf("a bracket is not closed")
-			}
-			n, err := strconv.Atoi(inside)
-			switch {
-			case inside == "*":
-				s.any = true
-			case err == nil && n >= 0:
-				s.index = n
-			case len(inside) > 2 && (inside[0] == '\'' || inside[0] == '"') && inside[len(inside)-1] == inside[0]:
-				s.name = inside[1 : len(inside)-1]
-			default:
-				return nil, fmt.Errorf("%q is neither a number nor *", inside)
-			}
-			rest = after
-		default: // a dot
-			rest = rest[1:]
-			if strings.HasPrefix(rest, ".") {
-				s.deep, rest = true, rest[1:]
-			}
-			end := strings.IndexAny(rest, ".[")
-			if end < 0 {
-				end = len(rest)
-			}
-			if s.name, rest = rest[:end], rest[end:]; s.name == "" {
-				return nil, fmt.Errorf("a name is missing")
-			}
-			if s.name == "*" {
-				s.name, s.any = "", true
-			}
-		}
-		out = append(out, s)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("it is empty")
-	}
-	return out, nil
-}
-
-// JSON returns text with the values that paths lead to, and parameters of URLs, taken out; strings become "redacted", numbers 0, true becomes
-// false; lists and objects keep their shape. What is not JSON, and what no path leads into, is
-// returned as it is.
-func (r Redaction) JSON(text []byte) []byte {
-	if len(r.query) > 0 && json.Valid(text) {
-		text = []byte(r.Text(string(text)))
-	}
-	if len(r.paths) == 0 || len(text) == 0 {
-		return text
-	}
-	var v any
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if d.Decode(&v) != nil || d.More() {
-		return text
-	}
-	changed := false
-	for _, p := range r.paths {
-		v = follow(v, p, &changed)
-	}
-	if !changed {
-		return text
-	}
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	if e.Encode(v) != nil {
-		return text
-	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
-}
-
-// follow returns v with what the path leads to blanked.
-func follow(v any, path []segment, changed *bool) any {
-	if len(path) == 0 {
-		*changed = true
-		return blank(v)
-	}
-	s := path[0]
-	switch v := v.(type) {
-	case map[string]any:
-		for name, member := range v {
-			if s.deep {
-				member = follow(member, path, changed)
-				v[name] = member
-			}
-			if s.any || s.index < 0 && name == s.name {
-				v[name] = follow(member, path[1:], changed)
-			}
-		}
-	case []any:
-		for i, member := range v {
-			if s.deep {
-				member = follow(member, path, changed)
-				v[i] = member
-			}
-			if s.any || i == s.index {
-				v[i] = follow(member, path[1:], changed)
-			}
-		}
-	}
-	return v
-}
-
-// blank returns a value of the same shape that tells nothing.
-func blank(v any) any {
-	switch v := v.(type) {
-	case string:
-		return "redacted"
-	case json.Number:
-		return json.Number("0")
-	case bool:
-		return false
-	case map[string]any:
-		for name := range v {
-			v[name] = blank(v[name])
-		}
-	case []any:
-		for i := range v {
-			v[i] = blank(v[i])
-		}
-	}
-	return v
-}
-
-// Text returns text with the parameters of URLs in it taken out.
-func (r Redaction) Text(text string) string {
-	for _, q := range r.query {
-		text = q.ReplaceAllString(text, "${1}redacted")
-	}
-	return text
-}
-
-// Head returns the head of a call or an answer with headers and parameters of URLs taken out.
-func (r Redaction) Head(head []byte) []byte {
-	if len(r.query) > 0 {
-		head = []byte(r.Text(string(head)))
-	}
-	var h struct {
-		Headers [][2]string `json:"headers"`
-	}
-	if len(r.headers) == 0 || json.Unmarshal(head, &h) != nil {
-		return head
-	}
-	changed := false
-	for i, pair := range h.Headers {
-		if slices.ContainsFunc(r.headers, func(name string) bool { return strings.EqualFold(name, pair[0]) }) {
-			h.Headers[i][1], changed = "redacted", true
-		}
-	}
-	if !changed {
-		return head
-	}
-	var all map[string]any
-	d := json.NewDecoder(bytes.NewReader(head))
-	d.UseNumber()
-	if d.Decode(&all) != nil {
-		return head
-	}
-	all["headers"] = h.Headers
-	out, err := json.Marshal(all)
-	if err != nil {
-		return head
-	}
-	return out
-}
-
-// Call returns a call with the values taken out.
-func (r Redaction) Call(c flawless.Call) flawless.Call {
-	c.Head, c.Body = r.Head(c.Head), r.JSON(c.Body)
-	return c
-}
-
-// Ended returns an end with the values taken out; nil is nil.
-func (r Redaction) Ended(e *flawless.Ended) *flawless.Ended {
-	if e == nil {
-		return nil
-	}
-	return &flawless.Ended{Output: r.JSON(e.Output), Failure: r.failure(e.Failure)}
-}
-
-func (r Redaction) failure(f *flawless.Failure) *flawless.Failure {
-	if f == nil {
-		return nil
-	}
-	out := *f
-	out.Message, out.Stack = r.Text(f.Message), r.Text(f.Stack)
-	return &out
-}
-
-// Redact returns the bundle with what NewRedaction understands taken out of every input, output, body,
-// message, datum and field of a line, and headers and parameters out of every head and text. The image
-// goes, too: it has them in it.
+// Redact returns the bundle with what redact.NewRedaction understands taken out of every input, output,
+// body, message, datum and field of a line, and headers and parameters out of every head and text. Where
+// that changes something, the image goes, too: it has the values in it.
 func Redact(b Bundle, what []string) (Bundle, error) {
-	r, err := NewRedaction(what)
+	r, err := redact.NewRedaction(what)
 	if err != nil || len(what) == 0 {
 		return b, err
 	}
-	b.Manifest.Redacted, b.Image = what, nil
-	b.Manifest.Run.Output = r.JSON(b.Manifest.Run.Output)
-	b.Manifest.Run.Failure = r.failure(b.Manifest.Run.Failure)
-	b.Manifest.Run.Unresolved = slices.Clone(b.Manifest.Run.Unresolved)
-	for i, d := range b.Manifest.Run.Unresolved {
-		d.Request, d.Reason = r.Text(d.Request), r.Text(d.Reason)
-		b.Manifest.Run.Unresolved[i] = d
-	}
+	changed, received := false, false
 	log := make([]flawless.Record, len(b.Log))
 	for i, rec := range b.Log {
-		entries := make([]flawless.Entry, len(rec.Entries))
-		for k, e := range rec.Entries {
-			entries[k] = r.entry(e)
+		log[i] = rec
+		log[i].Entries = make([]flawless.Entry, len(rec.Entries))
+		for k, before := range rec.Entries {
+			after := r.Entry(before)
+			log[i].Entries[k] = after
+			if !reflect.DeepEqual(before, after) {
+				changed = true
+				received = received || before.Start != nil || before.Arrival != nil || before.Message != nil || before.Decision != nil
+			}
 		}
-		log[i] = flawless.Record{Seq: rec.Seq, Epoch: rec.Epoch, Entries: entries}
 	}
-	b.Log = log
+	run := b.Manifest.Run
+	run.Output, run.Failure, run.Problem = r.JSON(run.Output), r.Failure(run.Failure), r.Text(run.Problem)
+	run.Unresolved = slices.Clone(run.Unresolved)
+	for i, d := range run.Unresolved {
+		d.Request, d.Reason = r.Text(d.Request), r.Text(d.Reason)
+		run.Unresolved[i] = d
+	}
+	named := slices.ContainsFunc(what, func(p string) bool { return !strings.HasPrefix(p, "mask:") && !strings.HasPrefix(p, "salt:") })
+	if !changed && !named && reflect.DeepEqual(run, b.Manifest.Run) {
+		return b, nil // there is nothing to hide
+	}
+	if received && !named && !slices.Contains(what, "mask:"+redact.Received) {
+		what = append(slices.Clone(what), "mask:"+redact.Received)
+	}
+	b.Manifest.Redacted, b.Manifest.Run, b.Image, b.Log = what, run, nil, log
 	return b, nil
-}
-
-func (r Redaction) entry(e flawless.Entry) flawless.Entry {
-	switch {
-	case e.Start != nil:
-		s := *e.Start
-		s.Input = r.JSON(s.Input)
-		e.Start = &s
-	case e.Arrival != nil:
-		a := *e.Arrival
-		a.Head, a.Body, a.Note = r.Head(a.Head), r.JSON(a.Body), r.Text(a.Note)
-		e.Arrival = &a
-	case e.Attempt != nil:
-		a := *e.Attempt
-		a.Result = r.Text(a.Result)
-		e.Attempt = &a
-	case e.Unknown != nil:
-		u := *e.Unknown
-		u.Reason = r.Text(u.Reason)
-		e.Unknown = &u
-	case e.Message != nil:
-		m := *e.Message
-		m.Body = r.JSON(m.Body)
-		e.Message = &m
-	case e.End != nil:
-		end := *e.End
-		end.Failure = *r.failure(&end.Failure)
-		e.End = &end
-	case e.Decision != nil:
-		d := *e.Decision
-		d.Body, d.Text, d.Note = r.JSON(d.Body), r.Text(d.Text), r.Text(d.Note)
-		e.Decision = &d
-	case e.Turn != nil:
-		e.Turn = r.turn(*e.Turn)
-	}
-	return e
-}
-
-func (r Redaction) turn(t flawless.Turn) *flawless.Turn {
-	calls := make([]flawless.Call, len(t.Calls))
-	for i, c := range t.Calls {
-		calls[i] = r.Call(c)
-	}
-	lines := make([]flawless.Line, len(t.Lines))
-	for i, l := range t.Lines {
-		l.Text, l.Fields = r.Text(l.Text), r.JSON(l.Fields)
-		lines[i] = l
-	}
-	steps := slices.Clone(t.Steps)
-	for i := range steps {
-		steps[i].Name = r.Text(steps[i].Name)
-	}
-	t.Calls, t.Lines, t.Data, t.Steps = calls, lines, r.JSON(t.Data), steps
-	t.Ended = r.Ended(t.Ended)
-	return &t
 }

@@ -165,13 +165,21 @@ func (r *request) setURL(s string) error {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return invalid(HTTP, `member "url" cannot be read: %v`, err)
+		return invalid(HTTP, `member "url" cannot be read: %s`, unreadable(s, err))
 	}
 	if why := settle(u); why != "" {
 		return invalid(HTTP, `member "url": %s`, why)
 	}
 	r.url, r.host = u, hostHeader(u)
 	return nil
+}
+
+// unreadable says why a URL cannot be read, without a password that may be in it.
+func unreadable(s string, err error) string {
+	if strings.Contains(s, "@") {
+		return "a character in it is not escaped; it is not quoted here, because it may hold a password"
+	}
+	return err.Error()
 }
 
 // settle brings a URL into the form it is sent in, or says why it cannot be.

@@ -27,8 +27,8 @@ func ParseState(c flawless.Call) (Sharing, error) {
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
-	if h.Name == "" || len(h.Name) > mostType {
-		return h, invalid(State, `member "name" has %d bytes, give 1 to %d`, len(h.Name), mostType)
+	if err := flawless.CheckStateName(h.Name); err != nil {
+		return h, invalid(State, `member "name": %v`, err)
 	}
 	switch h.Op {
 	case StateGet, StateLock:

@@ -1,6 +1,7 @@
 package effect_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -219,4 +220,18 @@ func FuzzCheck(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestARefusedURLIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://ann:pw4711@h/", "http://ann:pw/4711@h/", "http://ann:pw%zz4711@h/", "http://ann:pw 4711@h/", "http://ann:pw4711@h:x/", "ftp://ann:pw4711@h/"} {
+		head, err := json.Marshal(map[string]string{"url": url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = kind(t, effect.HTTP).Check(flawless.Call{N: 1, Kind: effect.HTTP, Head: head})
+		if !errors.Is(err, flawless.Invalid) || strings.Contains(err.Error(), "pw") || strings.Contains(err.Error(), "4711") || strings.Contains(err.Error(), "%zz") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
 }

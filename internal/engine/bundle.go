@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // Export says what goes into a bundle.
 type Export struct {
-	Redact  []string // what to take out, see bundle.NewRedaction
+	Redact  []string // what to take out, see redact.NewRedaction
 	LogOnly bool     // without module and image
 }
 
@@ -25,7 +27,7 @@ func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Bundle
 	if err := flawless.CheckID(id); err != nil {
 		return bundle.Bundle{}, err
 	}
-	if _, err := bundle.NewRedaction(o.Redact); err != nil {
+	if _, err := redact.NewRedaction(o.Redact); err != nil {
 		return bundle.Bundle{}, fmt.Errorf("exporting run %s: %w", id, err)
 	}
 	run, err := e.Run(ctx, id)
@@ -53,11 +55,19 @@ func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Bundle
 			b.Image = &image
 		}
 	}
-	paths := o.Redact
+	hide, rules := e.mask.Rules(id), []string(nil)
 	if len(b.Log) > 0 && len(b.Log[0].Entries) > 0 && b.Log[0].Entries[0].Start != nil {
-		paths = slices.Concat(redacted(*b.Log[0].Entries[0].Start), paths)
+		rules = slices.Clone(redacted(*b.Log[0].Entries[0].Start))
 	}
-	return bundle.Redact(b, paths)
+	if slices.ContainsFunc(rules, func(p string) bool { return strings.HasPrefix(p, "salt:") }) {
+		hide = hide[1:] // its hashes are under the salt that it came with
+	}
+	for _, rule := range slices.Concat(hide, o.Redact) {
+		if !slices.Contains(rules, rule) {
+			rules = append(rules, rule)
+		}
+	}
+	return bundle.Redact(b, rules)
 }
 
 // redacted returns what was taken out of a log before it came here.
@@ -76,8 +86,8 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	if id == "" {
 		id = b.Manifest.Run.ID
 	}
-	if err := flawless.CheckID(id); err != nil {
-		return flawless.Run{}, err
+	if err := flawless.CheckNewID(id); err != nil {
+		return flawless.Run{}, fmt.Errorf("importing run %.200q: %w (--id gives it another)", id, err)
 	}
 	if err := e.accepts(); err != nil {
 		return flawless.Run{}, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -109,7 +110,7 @@ func TestARedactedBundleReplays(t *testing.T) {
 		if got := b.Log[0].Entries[0].Start.Input; !bytes.Contains(got, []byte(`"data":0`)) {
 			t.Errorf("the input is %s", got)
 		}
-		r, err := bundle.NewRedaction(b.Manifest.Redacted)
+		r, err := redact.NewRedaction(b.Manifest.Redacted)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +134,8 @@ func TestARedactedBundleReplays(t *testing.T) {
 			t.Errorf("a fork with the world closed: %v", err)
 		}
 		again, err := there.Export(context.Background(), "copy", Export{Redact: []string{"..other"}})
-		if want := []string{"$.steps[*].data", "[0]", "..other"}; err != nil || !slices.Equal(again.Manifest.Redacted, want) {
+		named := slices.DeleteFunc(slices.Clone(again.Manifest.Redacted), func(p string) bool { return redact.Own([]string{p}) })
+		if want := []string{"$.steps[*].data", "[0]", "..other"}; err != nil || !slices.Equal(named, want) {
 			t.Errorf("exported again it says that %v was taken out, %v", again.Manifest.Redacted, err)
 		}
 		time.Sleep(time.Second)
@@ -169,7 +171,7 @@ func TestABundleWithoutHeadersAndParametersReplays(t *testing.T) {
 			t.Errorf("%s was in it: %v, and is: %v", secret, strings.Contains(text(whole), secret), strings.Contains(text(less), secret))
 		}
 	}
-	r, err := bundle.NewRedaction(less.Manifest.Redacted)
+	r, err := redact.NewRedaction(less.Manifest.Redacted)
 	if err != nil {
 		t.Fatal(err)
 	}

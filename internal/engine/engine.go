@@ -19,6 +19,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/vault"
 )
@@ -43,6 +44,7 @@ type Options struct {
 	Memory   int64        // bytes that the process should take at most; 0 is unlimited
 	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
 	Vault    *vault.Vault // keeps the secrets; nil is none
+	Hide     []string     // what else is not shown, see redact.NewMask
 
 	// For rehearsals.
 	Virtual *Virtual                // the clock, in place of Now; nil is none
@@ -100,6 +102,7 @@ type Engine struct {
 	freezing Freezing
 	counts   counts
 	vault    *vault.Vault
+	mask     *redact.Mask
 
 	mu      sync.Mutex
 	runs    map[string]*run
@@ -173,6 +176,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 			return nil, fmt.Errorf("taking over the secrets: %w", err)
 		}
 	}
+	key, err := e.store.MaskKey(ctx, lease)
+	if err != nil {
+		return nil, err
+	}
+	if e.mask, err = redact.NewMask(key, o.Hide...); err != nil {
+		return nil, err
+	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
 	e.clock.init(e)
@@ -210,6 +220,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.tasks.Go(e.recover)
 	return e, nil
 }
+
+// Mask hides what must not be shown of what the engine returns. Whoever shows it lets it go through
+// [redact.Shown]; a bundle has gone through it already.
+func (e *Engine) Mask() *redact.Mask { return e.mask }
 
 // now is the wall clock in Unix nanoseconds.
 func (e *Engine) now() int64 { return e.clockNow().UnixNano() }

@@ -11,6 +11,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
 )
 
 // Fork says how a run goes on from the past of another one.
@@ -33,7 +34,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
 	}
-	if err := flawless.CheckID(o.ID); err != nil {
+	if err := flawless.CheckNewID(o.ID); err != nil {
 		return flawless.Run{}, err
 	}
 	if err := e.accepts(); err != nil {
@@ -46,7 +47,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 		return flawless.Run{}, fmt.Errorf("forking run %s: %w", id, err)
 	}
 	defer f.close()
-	if len(redacted(f.p.begun)) > 0 {
+	if !redact.Own(redacted(f.p.begun)) {
 		return flawless.Run{}, fmt.Errorf("forking run %s: values were taken out of its log before it was imported, and what goes on from there would send others to the outside; fork it with --offline: %w", id, flawless.Refused)
 	}
 	if o.Module != nil {

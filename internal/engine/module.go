@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -25,8 +24,6 @@ import (
 
 // MaxModule is the largest module that is taken, in bytes.
 const MaxModule = 64 << 20
-
-var moduleName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$`)
 
 // loading is a module that is compiled once, for all who need it.
 type loading struct {
@@ -52,10 +49,12 @@ func (l *loading) close() {
 // called with what is being done and how much of it, 0 to 1; it may be nil. A crash in the middle
 // leaves the module added whole or not at all.
 func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progress func(stage string, done float64)) (flawless.Module, bool, error) {
-	switch {
-	case name != "" && !moduleName.MatchString(name):
-		return flawless.Module{}, false, fmt.Errorf("adding module %q: a name is 1 to 100 letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", name, flawless.Invalid)
-	case len(bin) > MaxModule:
+	if name != "" {
+		if err := flawless.CheckName("a module's name", name); err != nil {
+			return flawless.Module{}, false, fmt.Errorf("adding module %.200q: %w", name, err)
+		}
+	}
+	if len(bin) > MaxModule {
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, at most %d are taken; build with -ldflags=-s -w or leave packages out: %w", name, len(bin), MaxModule, flawless.TooLarge)
 	}
 	if err := e.accepts(); err != nil {
@@ -70,7 +69,7 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	kept := false
 	defer func() { done(kept) }()
 	if name == "" {
-		if name = l.module.Manifest().Name; !moduleName.MatchString(name) {
+		if name = l.module.Manifest().Name; flawless.CheckName("a name", name) != nil {
 			return flawless.Module{}, false, fmt.Errorf("adding a module: it calls itself %q, which is no name for one; say flawless::module! { name = \"…\", version = \"…\" } in it, or add it under a name: %w", name, flawless.Refused)
 		}
 	}
@@ -146,8 +145,11 @@ func checkManifest(m flawless.Manifest, l *loading) error {
 	}
 	seen := map[string]bool{}
 	for _, w := range m.Workflows {
-		if w.Name == "" || seen[w.Name] {
-			return fmt.Errorf("its manifest has the workflow %q twice or without a name: %w", w.Name, flawless.Refused)
+		if err := flawless.CheckWorkflowName(w.Name); err != nil {
+			return fmt.Errorf("its manifest: %v: %w", err, flawless.Refused)
+		}
+		if seen[w.Name] {
+			return fmt.Errorf("its manifest has the workflow %q twice: %w", w.Name, flawless.Refused)
 		}
 		seen[w.Name] = true
 		if _, err := l.schema(w); err != nil {

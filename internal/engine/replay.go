@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
 )
 
 // Examine says how a log is replayed.
@@ -22,7 +22,7 @@ type Examine struct {
 
 	// Redact is what was done to the log; nil is nothing. What the guest asks for is compared after
 	// the same was done to it.
-	Redact *bundle.Redaction
+	Redact *redact.Redaction
 
 	// seen is called after each turn that asked for what the log says.
 	seen func(t *flawless.Turn, out guest.Out, inst *guest.Instance) error
@@ -102,7 +102,7 @@ func (p *player) begin(ctx context.Context, m *guest.Module, rec flawless.Record
 	}
 	p.begun = *rec.Entries[0].Start
 	if paths := redacted(p.begun); p.Redact == nil && len(paths) > 0 {
-		r, err := bundle.NewRedaction(paths)
+		r, err := redact.NewRedaction(paths)
 		if err != nil {
 			return fmt.Errorf("the log of run %s: %w: %w", p.id, err, flawless.Damaged)
 		}
@@ -260,6 +260,13 @@ func (p *player) turn(ctx context.Context, t *flawless.Turn) error {
 			d.AskedSite = d.Asked.Site()
 		}
 		d.LoggedEnd, d.AskedEnd = t.Ended, out.Ended
+		if p.Redact != nil { // both sides are told in the same words
+			if d.Asked != nil {
+				asked := p.Redact.Call(*d.Asked)
+				d.Asked = &asked
+			}
+			d.AskedEnd = p.Redact.Ended(d.AskedEnd)
+		}
 		return d
 	}
 	p.last = t
@@ -285,6 +292,9 @@ func (p *player) print(t *flawless.Turn, lines []flawless.Line) {
 		logged[l.Level+" "+l.Text]++
 	}
 	for _, l := range lines {
+		if p.Redact != nil {
+			l.Text, l.Fields = p.Redact.Text(l.Text), p.Redact.JSON(l.Fields)
+		}
 		switch key := l.Level + " " + l.Text; {
 		case logged[key] > 0:
 			logged[key]--

@@ -73,8 +73,8 @@ func (c *scheduler) adopt(s *scheduled) {
 
 // checkSchedule returns the timetable of a new schedule, with all defaults.
 func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timetable, error) {
-	if !moduleName.MatchString(s.Name) {
-		return timetable{}, fmt.Errorf("a name is 1 to 100 letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", flawless.Invalid)
+	if err := flawless.CheckName("a schedule's name", s.Name); err != nil {
+		return timetable{}, err
 	}
 	now := e.clockNow().UTC()
 	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: bytes.Clone(s.Input),
@@ -202,8 +202,15 @@ func (e *Engine) TriggerSchedule(ctx context.Context, name, key string) (run fla
 	if key == "" {
 		key = flawless.NewRunID(e.clockNow())
 	}
+	id := name + "@" + key
+	if err := flawless.CheckNewID(id); err != nil {
+		return flawless.Run{}, false, fmt.Errorf("triggering schedule %.200q with the key %.200q: %w", name, key, err)
+	}
 	_, err = e.schedule(name, func(s *scheduled) error {
-		run, started, err = e.Start(ctx, Start{Module: s.t.Module, Workflow: s.t.Workflow, Input: s.t.Input, ID: name + "@" + key, Labels: s.t.runLabels()})
+		run, started, err = e.Start(ctx, s.t.departing(id))
+		if err == nil && !started {
+			err = e.schedules.foreign(name, id)
+		}
 		if err != nil {
 			return err
 		}
@@ -219,6 +226,8 @@ func (e *Engine) TriggerSchedule(ctx context.Context, name, key string) (run fla
 type Backfill struct {
 	Started []string `json:"started"` // runs
 	Known   []string `json:"known"`   // runs that were there before
+	// Taken are ids of times that somebody else's run has, so that these times have none.
+	Taken []string `json:"taken,omitempty"`
 }
 
 // BackfillSchedule starts a run for each time of a schedule from one moment (inclusive) until another
@@ -240,16 +249,22 @@ func (e *Engine) BackfillSchedule(ctx context.Context, name string, from, to tim
 		return out, fmt.Errorf("backfilling schedule %s: %w", name, err)
 	}
 	for _, at := range times {
-		r, started, err := e.Start(ctx, Start{Module: s.Module, Workflow: s.Workflow, Input: s.Input, ID: t.runID(at), Labels: t.runLabels()})
-		switch {
-		case err != nil && !passing(err) && e.schedules.known(t.runID(at)): // it had another input
-			out.Known = append(out.Known, t.runID(at))
-		case err != nil:
+		id := t.runID(at)
+		_, started, err := e.Start(ctx, t.departing(id))
+		if err != nil && (passing(err) || !e.schedules.known(id)) {
 			return out, err
-		case started:
-			out.Started = append(out.Started, r.ID)
+		}
+		if started {
+			out.Started = append(out.Started, id)
+			continue
+		}
+		switch err := e.schedules.foreign(name, id); { // it may have had another input
+		case passing(err):
+			return out, err
+		case err != nil:
+			out.Taken = append(out.Taken, id)
 		default:
-			out.Known = append(out.Known, r.ID)
+			out.Known = append(out.Known, id)
 		}
 	}
 	return out, nil

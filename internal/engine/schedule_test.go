@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -224,7 +226,7 @@ func TestPeopleChangeASchedule(t *testing.T) {
 		}
 		from := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
 		b, err := e.BackfillSchedule(ctx, "s", from, from.Add(150*time.Minute))
-		if got := fmt.Sprint(b); err != nil || got != "{[s@2026-01-01T01:00:00Z s@2026-01-01T02:00:00Z] [s@2026-01-01T03:00:00Z]}" {
+		if got := fmt.Sprint(b.Started, b.Known, b.Taken); err != nil || got != "[s@2026-01-01T01:00:00Z s@2026-01-01T02:00:00Z] [s@2026-01-01T03:00:00Z] []" {
 			t.Errorf("filled in: %v %v", got, err)
 		}
 		if b, err := e.BackfillSchedule(ctx, "s", from, from.Add(150*time.Minute)); err != nil || len(b.Started) != 0 || len(b.Known) != 3 {
@@ -333,3 +335,85 @@ func TestBadSchedules(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestATimeWhoseIDIsTaken: a run that the schedule did not start has the id of one of its times.
+func TestATimeWhoseIDIsTaken(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
+		var log bytes.Buffer
+		e := open(t, mem.New(), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		ctx := context.Background()
+		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "0 * * * *", Workflow: "empty", Input: []byte("7")})
+		for id, input := range map[string]string{"s@2026-01-01T01:00:00Z": "7", "s@2026-01-01T02:00:00Z": "8"} {
+			if _, started, err := e.Start(ctx, Start{Module: "guest", Workflow: "empty", Input: []byte(input), ID: id, schedule: "somebody"}); err != nil || !started {
+				t.Fatalf("%v %v", started, err)
+			}
+		}
+		time.Sleep(150 * time.Minute)
+		synctest.Wait()
+		s := schedule(t, e, "s")
+		if s.Started != 0 || s.Missed != 2 || s.Last != "" || !strings.Contains(s.Problem, "s@2026-01-01T02:00:00Z is taken") {
+			t.Errorf("it is %+v", s)
+		}
+		if !strings.Contains(log.String(), "s@2026-01-01T01:00:00Z is taken") {
+			t.Errorf("the log says %s", log.String())
+		}
+		from := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
+		b, err := e.BackfillSchedule(ctx, "s", from, from.Add(90*time.Minute))
+		if got := strings.Join(b.Taken, " "); err != nil || got != "s@2026-01-01T01:00:00Z s@2026-01-01T02:00:00Z" || len(b.Started)+len(b.Known) != 0 {
+			t.Errorf("filled in: %+v %v", b, err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s := schedule(t, e, "s"); s.Started != 1 || s.Missed != 2 || s.Problem != "" {
+			t.Errorf("after a time of its own it is %+v", s)
+		}
+		if _, _, err := e.Start(ctx, Start{Module: "guest", Workflow: "empty", Input: []byte("7"), ID: "s@mine"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := e.TriggerSchedule(ctx, "s", "mine"); !errors.Is(err, flawless.Conflict) {
+			t.Errorf("triggered with the id of another run: %v", err)
+		}
+		e.Kill()
+	})
+}
+
+// TestNobodyTakesTheIDOfATime tries every way in which a caller names a run.
+func TestNobodyTakesTheIDOfATime(t *testing.T) {
+	t.Parallel()
+	const slot = "s@2026-01-01T01:00:00Z"
+	e := open(t, mem.New(), Options{})
+	ctx := t.Context()
+	mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "@yearly", Workflow: "empty"})
+	if r, _, err := e.Start(ctx, Start{Module: "guest", Workflow: "fail", Input: []byte(`"no"`), ID: "failed"}); err != nil {
+		t.Fatal(err)
+	} else if _, err := e.Wait(ctx, r.ID); err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.Export(ctx, "failed", Export{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := b
+	own.Manifest.Run.ID = slot
+	for way, do := range map[string]func() error{
+		"start": func() error {
+			_, _, err := e.Start(ctx, Start{Module: "guest", Workflow: "empty", ID: slot})
+			return err
+		},
+		"restart":  func() error { return second(e.Restart(ctx, "failed", slot)) },
+		"fork":     func() error { return second(e.Fork(ctx, "failed", Fork{ID: slot})) },
+		"import":   func() error { return second(e.Import(ctx, b, slot)) },
+		"a bundle": func() error { return second(e.Import(ctx, own, "")) },
+		"trigger":  func() error { _, _, err := e.TriggerSchedule(ctx, "s", strings.TrimPrefix(slot, "s@")); return err },
+	} {
+		if err := do(); !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), "schedule") {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+	if _, err := e.Run(ctx, slot); !errors.Is(err, flawless.NotFound) {
+		t.Errorf("a run has it: %v", err)
+	}
+	if _, err := e.Import(ctx, own, "mine"); err != nil {
+		t.Errorf("under another id: %v", err)
+	}
+}

@@ -132,11 +132,17 @@ func (c *scheduler) depart(s *scheduled) time.Time {
 		}
 		id := s.t.runID(d.start)
 		problem := ""
-		_, _, err := c.e.Start(c.e.ctx, Start{Module: s.t.Module, Workflow: s.t.Workflow, Input: s.t.Input, ID: id, Labels: s.t.runLabels()})
+		_, started, err := c.e.Start(c.e.ctx, s.t.departing(id))
+		if !started && !passing(err) && (err == nil || c.known(id)) {
+			err = c.foreign(s.t.Name, id) // else it was started by an engine that had no time to say so
+		}
 		switch {
 		case passing(err):
 			return c.e.clockNow().Add(soon)
-		case err != nil && !c.known(id): // else it was started by an engine that had no time to say so
+		case errors.As(err, new(*foreignRun)):
+			s.t.Missed++
+			fallthrough
+		case err != nil:
 			problem = fmt.Sprintf("the run for %s could not be started: %v", d.start.UTC().Format(time.RFC3339), err)
 			c.e.log.Warn("a scheduled run could not be started", "schedule", s.t.Name, "run", id, "error", err)
 		}
@@ -163,6 +169,33 @@ func passing(err error) bool {
 func (c *scheduler) known(id string) bool {
 	_, err := c.e.store.Head(c.e.ctx, id)
 	return err == nil
+}
+
+// foreignRun says that the id of a schedule's run is taken. It is flawless.Conflict.
+type foreignRun struct{ schedule, id string }
+
+func (f *foreignRun) Error() string {
+	return fmt.Sprintf("its id %s is taken by a run that schedule %s has not started; start one by hand if it is needed", f.id, f.schedule)
+}
+
+func (f *foreignRun) Unwrap() error { return flawless.Conflict }
+
+// foreign returns an error where the run of an id was started by somebody else than the schedule. A run
+// that is removed by now has left no word about that: such an id was the schedule's to give.
+func (c *scheduler) foreign(schedule, id string) error {
+	if !c.known(id) {
+		return nil
+	}
+	s, err := c.e.begun(c.e.ctx, id)
+	switch {
+	case errors.Is(err, flawless.Damaged):
+		return nil // its first words cannot be read
+	case err != nil:
+		return err
+	case s.Schedule != schedule:
+		return &foreignRun{schedule, id}
+	}
+	return nil
 }
 
 // prune forgets the runs that have ended.

@@ -27,10 +27,11 @@ type Start struct {
 	Place            flawless.Place // where it queues before it begins
 	Version          string         // of the module, as its author or the store calls it; "" is the newest
 
-	parent string          // the run that spawns it
-	call   int             // with this call
-	digest string          // of the version to run; "" is the newest
-	held   *flawless.Pause // its parent is held back, and so is it
+	parent   string          // the run that spawns it
+	schedule string          // the schedule that starts it
+	call     int             // with this call
+	digest   string          // of the version to run; "" is the newest
+	held     *flawless.Pause // its parent is held back, and so is it
 }
 
 // Start accepts a run and returns when that is durable: after its first turn, or without it where
@@ -53,7 +54,7 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
-	} else if err := flawless.CheckID(o.ID); err != nil {
+	} else if err := o.checkID(); err != nil {
 		return nil, err
 	}
 	if len(o.Input) == 0 {
@@ -95,12 +96,20 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	defer r.mu.Unlock()
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
 		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
-		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place)}})
+		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}})
 	if o.held != nil {
 		r.append(flawless.Entry{At: now, Pause: o.held})
 	}
 	r.wakeLocked()
 	return r, nil
+}
+
+// checkID refuses an id that is none, or not the caller's to give.
+func (o *Start) checkID() error {
+	if o.schedule != "" || o.parent != "" { // the engine has made it
+		return flawless.CheckID(o.ID)
+	}
+	return flawless.CheckNewID(o.ID)
 }
 
 // accepted waits until a run that was begun is durable, and releases it.

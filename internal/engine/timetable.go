@@ -119,8 +119,11 @@ func (t *timetable) longestJitter() time.Duration {
 func (t *timetable) catchUp() time.Duration { return time.Duration(t.CatchUpMS) * time.Millisecond }
 
 // runID is the id of the run for a time.
-func (t *timetable) runID(at time.Time) string {
-	return t.Name + "@" + at.UTC().Format(time.RFC3339)
+func (t *timetable) runID(at time.Time) string { return flawless.ScheduledID(t.Name, at) }
+
+// departing asks for a run of the schedule.
+func (t *timetable) departing(id string) Start {
+	return Start{Module: t.Module, Workflow: t.Workflow, Input: t.Input, ID: id, Labels: t.runLabels(), schedule: t.Name}
 }
 
 // runLabels are the labels of its runs: those it was given, and its name.

@@ -35,7 +35,7 @@ type Options struct {
 type Result struct {
 	Run      flawless.Run      `json:"run"`
 	Log      []flawless.Record `json:"log"`
-	Data     json.RawMessage   `json:"data,omitempty"`
+	Data     json.RawMessage   `json:"data,omitempty" redact:"-"`
 	Requests []Request         `json:"requests"` // that the outside saw, in order
 	Virtual  time.Duration     `json:"virtual_ns"`
 }

@@ -15,7 +15,7 @@ import (
 
 // beta adds the operations of flawless.dev's HTTP API, 1.0.0-beta and 1.0.0-alpha, which the crate
 // flawless-utils and its users speak. They answer {"ok": …} or {"error": text}.
-func (a *api) beta(mux *http.ServeMux) {
+func (a *api) beta(mux mux) {
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, flawless.Version+"\n")
@@ -55,12 +55,15 @@ func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, er
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = writeJSON(w, v)
+		_ = a.encode(w, v)
 	}
 }
 
 // read reads a body of JSON.
 func read(r *http.Request, v any) error {
+	if err := needJSON(r); err != nil {
+		return err
+	}
 	b, err := readText(r)
 	if err != nil {
 		return err
@@ -138,7 +141,7 @@ func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	out := struct {
 		ID       string  `json:"id"`
-		Response *string `json:"response"` // JSON
+		Response *string `json:"response" redact:"-"` // JSON
 	}{ID: run.ID}
 	if text := string(response); response != nil && text != "null" {
 		out.Response = &text
@@ -163,6 +166,9 @@ func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
+	if err := needJSON(r); err != nil {
+		return nil, err
+	}
 	input, err := readText(r)
 	if err != nil {
 		return nil, err
@@ -201,6 +207,6 @@ func (a *api) alphaShow(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	return struct {
 		Status string          `json:"status"`
-		Data   json.RawMessage `json:"data"`
+		Data   json.RawMessage `json:"data" redact:"-"`
 	}{word, data}, nil
 }

@@ -104,7 +104,7 @@ func newOwned(t *testing.T) *owned {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, h := newAPI(t.Context(), e, slog.New(slog.DiscardHandler))
+	a, h := newAPI(t.Context(), e, slog.New(slog.DiscardHandler), http.NewServeMux())
 	var l loans
 	a.lend = l.lend
 	web := httptest.NewServer(l.poison(h))

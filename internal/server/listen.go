@@ -15,8 +15,10 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -34,12 +36,17 @@ type Address struct {
 	Most   int    // connections over TCP that are open at a time; 0 is unlimited
 	Dir    string // keeps the certificate: tls/cert.pem and tls/key.pem
 	Pace   Pace   // that clients have to keep
+
+	// Names are further hosts or URLs under which the server is reached. Requests that name another
+	// one than these, the host of Socket and the loopback interface are refused.
+	Names []string
 }
 
 // Listener is a server that has its ports.
 type Listener struct {
 	log   *slog.Logger
 	pace  Pace
+	door  *door
 	tcp   net.Listener
 	udp   net.PacketConn
 	http  *http.Server
@@ -68,6 +75,10 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	if l.udp, err = net.ListenPacket("udp", a.Socket); err != nil {
 		_ = l.tcp.Close()
 		return nil, taken("udp socket "+a.Socket, "--socket", err)
+	}
+	if l.door, err = newDoor(append(own(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
+		_, _ = l.tcp.Close(), l.udp.Close()
+		return nil, err
 	}
 	l.http = newHTTP(log)
 	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}), IdleTimeout: idle}
@@ -108,10 +119,47 @@ func (l *Listener) Local() bool {
 	return is && a.IP.IsLoopback()
 }
 
-// Serve answers requests in the background until Close.
+// NotSelf returns an error for an address at which this server listens, for calls of runs: whoever may
+// start a run could do with the API whatever its operator can. host is what the call asked for.
+func (l *Listener) NotSelf(host string, to netip.AddrPort) error {
+	if !reaches(l.tcp.Addr(), to) && !reaches(l.udp.LocalAddr(), to) {
+		return nil
+	}
+	return fmt.Errorf("%s is this server itself (%s), which runs may not call; start it with --allow-self-calls to let them",
+		net.JoinHostPort(host, strconv.Itoa(int(to.Port()))), to)
+}
+
+// reaches tells whether a connection to an address comes to a listener. The unspecified address is the
+// machine's own on either side.
+func reaches(listener net.Addr, to netip.AddrPort) bool {
+	at, err := netip.ParseAddrPort(listener.String())
+	if err != nil || at.Port() != to.Port() {
+		return false
+	}
+	own, ip := at.Addr().Unmap().WithZone(""), to.Addr().Unmap().WithZone("")
+	switch {
+	case ip == own || ip.IsUnspecified():
+		return true
+	case !own.IsUnspecified():
+		return false
+	case ip.IsLoopback():
+		return true
+	}
+	all, err := net.InterfaceAddrs() // they change while the server runs
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(all, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr().Unmap() == ip
+	})
+}
+
+// Serve answers requests in the background until Close. Those that another's web page made a browser
+// send are refused and do not reach h.
 func (l *Listener) Serve(h http.Handler) {
-	h = l.pace.keep(h)
-	l.http.Handler, l.quic.Handler = h, h
+	l.door.next = l.pace.keep(h)
+	l.http.Handler, l.quic.Handler = l.door, l.door
 	l.tasks.Go(func() {
 		if err := l.http.Serve(l.tcp); !errors.Is(err, http.ErrServerClosed) {
 			l.log.Error("serving tcp", "error", err)

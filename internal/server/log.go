@@ -43,7 +43,7 @@ func (a *api) logs() {
 			if err != nil {
 				return nil, problem(err)
 			}
-			b, err := text(rec)
+			b, err := text(shown(a.engine, rec))
 			if err != nil {
 				return nil, problem(err)
 			}

@@ -75,7 +75,7 @@ func (a *api) addModule(_ context.Context, in *addModule) (*huma.StreamResponse,
 			a.write(c, Added{m, added}, added, err)
 			return
 		}
-		s := openStream(c)
+		s := a.openStream(c)
 		m, added, err := a.engine.AddModule(c.Context(), in.Name, in.Bytes, func(stage string, done float64) {
 			_ = s.send("progress", "", Progress{stage, done})
 		})
@@ -98,5 +98,5 @@ func (a *api) write(c huma.Context, v any, created bool, err error) {
 	}
 	c.SetHeader("Content-Type", kind)
 	c.SetStatus(status)
-	_ = writeJSON(c.BodyWriter(), v)
+	_ = a.encode(c.BodyWriter(), v)
 }

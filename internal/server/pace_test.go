@@ -99,7 +99,7 @@ func protocols(p *pipes) map[string]*http.Transport {
 // the grace, whatever it is sent to.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
-	a, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler))
+	a, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler), http.NewServeMux())
 	type target struct{ method, path string }
 	all := []target{{"POST", "/nowhere"}, {"GET", "/api/v1/version"}}
 	for path, item := range a.huma.OpenAPI().Paths {
@@ -243,7 +243,7 @@ func TestSlowReaders(t *testing.T) {
 // them.
 func TestSlowFollowers(t *testing.T) {
 	t.Parallel()
-	a, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler))
+	a, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler), http.NewServeMux())
 	ended := make(chan error, 1)
 	huma.Register(a.huma, operation("silent", http.MethodGet, "/silent", ""), func(context.Context, *struct{}) (*huma.StreamResponse, error) {
 		return a.streaming(func(ctx context.Context, _ *stream) error {
@@ -288,7 +288,7 @@ func TestSlowFollowers(t *testing.T) {
 func TestListenersKeepThePace(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	_, h := newAPI(context.Background(), nil, log)
+	_, h := newAPI(context.Background(), nil, log, http.NewServeMux())
 	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), Pace: Pace{Grace: 200 * time.Millisecond}}, log)
 	if err != nil {
 		t.Fatal(err)

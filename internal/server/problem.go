@@ -53,6 +53,9 @@ func problem(err error) error {
 	if err == nil {
 		return nil
 	}
+	if p := new(Problem); errors.As(err, &p) {
+		return p
+	}
 	p := &Problem{Type: "about:blank", Status: http.StatusInternalServerError, Detail: err.Error(), Code: flawless.CodeOf(err)}
 	for _, s := range statuses {
 		if s.code == p.Code {
@@ -81,6 +84,11 @@ func problem(err error) error {
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var p *Problem
 	errors.As(problem(err), &p)
+	write(w, r, p)
+}
+
+// write answers with a problem, in the form of the API that the request was for.
+func write(w http.ResponseWriter, r *http.Request, p *Problem) {
 	var v any = p
 	kind := p.ContentType("")
 	for _, prefix := range theirs {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/redact"
 )
 
 // maxBody is the largest JSON body that is taken, in bytes.
@@ -32,12 +33,18 @@ type api struct {
 
 // Handler returns the API of an engine, open to all (see [Require]). Streams end when ctx does.
 func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handler {
-	_, h := newAPI(ctx, e, log)
+	_, h := newAPI(ctx, e, log, http.NewServeMux())
 	return h
 }
 
-func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger) (*api, http.Handler) {
-	mux := http.NewServeMux()
+// mux is where all operations are registered.
+type mux interface {
+	http.Handler
+	Handle(pattern string, h http.Handler)
+	HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request))
+}
+
+func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*api, http.Handler) {
 	config := huma.DefaultConfig("Flawless", flawless.Version)
 	config.Info.Description = "Runs code to completion, whatever hardware and software do."
 	config.DocsPath = ""
@@ -47,11 +54,13 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger) (*api, http
 	config.Formats = map[string]huma.Format{"application/json": asJSON, "json": asJSON}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "where the server was started with a token"}}
 	config.Security = []map[string][]string{{}, {"token": {}}}
-	config.Transformers = append(config.Transformers, classed)
+	config.Transformers = append(config.Transformers, classed, func(_ huma.Context, _ string, v any) (any, error) {
+		return shown(e, v), nil
+	})
 	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[flawless.Bytes](), reflect.TypeFor[string]())
 	a := &api{engine: e, log: log, ctx: ctx, lend: lent}
 	a.huma = humago.New(mux, config)
-	a.huma.UseMiddleware(a.takeBody)
+	a.huma.UseMiddleware(a.typed, a.takeBody)
 	a.about()
 	a.modules()
 	a.runs()
@@ -72,7 +81,7 @@ func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
 		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1, // see Pace
 
-		Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
+		Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnsupportedMediaType, http.StatusMisdirectedRequest, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
 }
 
 // guard keeps a panic in one request from being anything else than a refusal of it.
@@ -103,9 +112,22 @@ func whileItWorks(e *engine.Engine, next http.Handler) http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_ = json.NewEncoder(w).Encode(problem(err))
+		_ = writeJSON(w, problem(err))
 	})
 }
+
+// shown is what a client is told of a value. What a run has published is handed over as it is, and so are
+// the records of a page, which were masked one by one.
+func shown(e *engine.Engine, v any) any {
+	switch v.(type) {
+	case json.RawMessage, []json.RawMessage:
+		return v
+	}
+	return redact.Shown(e.Mask(), v)
+}
+
+// encode writes a value as JSON, as a client is told of it.
+func (a *api) encode(w io.Writer, v any) error { return writeJSON(w, shown(a.engine, v)) }
 
 type body[T any] struct{ Body T }
 

@@ -24,16 +24,17 @@ func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
 // stream writes server-sent events (WHATWG HTML, section 9.2). It may be used concurrently.
 type stream struct {
+	api   *api
 	mu    sync.Mutex
 	w     io.Writer
 	flush func() error
 }
 
-func openStream(c huma.Context) *stream {
+func (a *api) openStream(c huma.Context) *stream {
 	c.SetHeader("Content-Type", "text/event-stream")
 	c.SetHeader("Cache-Control", "no-store")
 	c.SetStatus(http.StatusOK)
-	s := &stream{w: c.BodyWriter(), flush: func() error { return nil }}
+	s := &stream{api: a, w: c.BodyWriter(), flush: func() error { return nil }}
 	if w, ok := s.w.(http.ResponseWriter); ok {
 		s.flush = http.NewResponseController(w).Flush
 	}
@@ -42,7 +43,7 @@ func openStream(c huma.Context) *stream {
 }
 
 func (s *stream) send(event, id string, v any) error {
-	b, err := text(v)
+	b, err := text(shown(s.api.engine, v))
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (a *api) streaming(f func(ctx context.Context, s *stream) error) *huma.Stre
 		ctx, cancel := context.WithCancel(c.Context())
 		defer cancel()
 		defer context.AfterFunc(a.ctx, cancel)()
-		s := openStream(c)
+		s := a.openStream(c)
 		var beats sync.WaitGroup
 		defer beats.Wait()
 		done := make(chan struct{})

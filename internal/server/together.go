@@ -24,7 +24,7 @@ type Post struct {
 // Posted is the answer to a message.
 type Posted struct {
 	ID    string          `json:"id" doc:"of the message"`
-	Reply json.RawMessage `json:"reply,omitempty" doc:"with wait: what the run replied"`
+	Reply json.RawMessage `json:"reply,omitempty" doc:"with wait: what the run replied" redact:"-"`
 }
 
 // Rejection settles a promise with an error.

@@ -47,18 +47,13 @@ func Require(token string, next http.Handler) http.Handler {
 // refusing answers every request with status 401.
 func refusing(challenge, why string) http.Handler {
 	const hint = ": send the server's token as Authorization: Bearer TOKEN, with the command line in $FLAWLESS_TOKEN or by --token-file"
-	p := Problem{Type: "about:blank", Title: http.StatusText(http.StatusUnauthorized), Status: http.StatusUnauthorized, Detail: why + hint, Code: flawless.Denied}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var v any = p
-		w.Header().Set("Content-Type", p.ContentType(""))
-		for _, prefix := range theirs {
-			if strings.HasPrefix(r.URL.Path, prefix) {
-				v = map[string]string{"error": p.Detail}
-				w.Header().Set("Content-Type", "application/json")
-			}
-		}
 		w.Header().Set("WWW-Authenticate", challenge)
-		w.WriteHeader(p.Status)
-		_ = writeJSON(w, v)
+		deny(w, r, http.StatusUnauthorized, why+hint)
 	})
+}
+
+// deny answers a request that does not come as far as the API, in the form of the API it was for.
+func deny(w http.ResponseWriter, r *http.Request, status int, why string) {
+	write(w, r, &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: why, Code: flawless.Denied})
 }

@@ -34,7 +34,7 @@ func (a *api) traces() {
 			}
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
-			w := &traceWriter{c: c}
+			w := &traceWriter{api: a, c: c}
 			o.Each = w.turn
 			t, err := a.engine.Trace(c.Context(), in.ID, in.bin(), o)
 			switch {
@@ -53,6 +53,7 @@ func (a *api) traces() {
 
 // traceWriter writes a trace turn by turn: it may be longer than what fits into memory.
 type traceWriter struct {
+	api   *api
 	c     huma.Context
 	turns int
 }
@@ -90,7 +91,7 @@ func (w *traceWriter) end(t flawless.Trace) error {
 }
 
 func (w *traceWriter) write(before string, v any, after string) error {
-	b, err := text(v)
+	b, err := text(shown(w.api.engine, v))
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (a *api) upgrade(_ context.Context, in *UpgradeModule) (*huma.StreamRespons
 			a.write(c, report, false, err)
 			return
 		}
-		s := openStream(c)
+		s := a.openStream(c)
 		var mu sync.Mutex
 		var told time.Time
 		o.Progress = func(stage string, done, all int) {

@@ -132,6 +132,9 @@ func ask(t *testing.T, c *http.Client, method, url, body string) (*http.Response
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if strings.Contains(url, "/modules/") {
+		req.Header.Set("Content-Type", "application/wasm")
+	}
 	resp, err := c.Do(req)
 	if err != nil {
 		t.Fatal(err)

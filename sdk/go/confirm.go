@@ -71,7 +71,7 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 		if why != nil {
 			reason += ": " + why.Error()
 		}
-		h, body, call, err := inDoubt(req.method()+" "+req.URL, reason)
+		h, body, call, err := inDoubt(req.method()+" "+withoutUser(req.URL), reason)
 		switch {
 		case err != nil:
 			return nil, err

@@ -78,9 +78,9 @@ func (e *StatusError) Error() string {
 		body, more = body[:most], "…"
 	}
 	if len(body) == 0 {
-		return fmt.Sprintf("%s %s: status %d", e.Method, e.URL, e.Status)
+		return fmt.Sprintf("%s %s: status %d", e.Method, withoutUser(e.URL), e.Status)
 	}
-	return fmt.Sprintf("%s %s: status %d: %s%s", e.Method, e.URL, e.Status, strings.ToValidUTF8(string(body), ""), more)
+	return fmt.Sprintf("%s %s: status %d: %s%s", e.Method, withoutUser(e.URL), e.Status, strings.ToValidUTF8(string(body), ""), more)
 }
 
 // Cancelled is the cause of a workflow's context once somebody asked the run to give up.
@@ -105,10 +105,27 @@ func (e *Cancelled) Error() string {
 func (e *Cancelled) Is(target error) bool { return target == context.Canceled }
 
 func request(call int, method, url string) string {
+	url = withoutUser(url)
 	if call == 0 {
 		return strings.TrimSpace(method + " " + url)
 	}
 	return fmt.Sprintf("call %d, %s %s", call, method, url)
+}
+
+// withoutUser is a URL without the user and password in it: texts of errors are logged and shown.
+func withoutUser(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return url
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
+		return scheme + "://***" + rest[at:]
+	}
+	return url
 }
 
 // of returns the error that call n returns. method and url say what it was: those of a request, or the

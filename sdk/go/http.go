@@ -74,7 +74,7 @@ func PostJSON[T any](ctx context.Context, url string, in any, opts ...Option) (T
 	var out T
 	body, err := encode(in)
 	if err != nil {
-		return out, fmt.Errorf("POST %s: the body cannot be written as JSON: %w", url, err)
+		return out, fmt.Errorf("POST %s: the body cannot be written as JSON: %w", withoutUser(url), err)
 	}
 	req := post(url, "application/json", body)
 	req.Header.Add("Accept", "application/json")
@@ -98,7 +98,7 @@ func doJSON(ctx context.Context, req *Request, out any, at string, opts []Option
 		return nil
 	}
 	if err := json.Unmarshal(resp.Body, out); err != nil {
-		return fmt.Errorf("%s %s: the response does not fit %T: %w", req.method(), req.URL, out, err)
+		return fmt.Errorf("%s %s: the response does not fit %T: %w", req.method(), withoutUser(req.URL), out, err)
 	}
 	return nil
 }

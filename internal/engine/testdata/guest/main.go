@@ -67,6 +67,7 @@ func main() {
 	flawless.Workflow("withdrawals", withdrawals)
 	flawless.Workflow("perish", perish)
 	flawless.Workflow("bulky", bulky)
+	flawless.Workflow("reveal", reveal)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

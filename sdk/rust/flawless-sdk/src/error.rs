@@ -81,8 +81,19 @@ impl fmt::Display for About {
         if self.call > 0 {
             write!(f, "call {}, ", self.call)?;
         }
-        write!(f, "{} {}", self.method, self.url)
+        write!(f, "{} {}", self.method, without_user(&self.url))
     }
+}
+
+/// A URL without the user and password in it: texts of errors are logged and shown.
+fn without_user(url: &str) -> std::borrow::Cow<'_, str> {
+    if let Some((scheme, rest)) = url.split_once("://") {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        if let Some(at) = rest[..end].rfind('@') {
+            return format!("{scheme}://***{}", &rest[at..]).into();
+        }
+    }
+    url.into()
 }
 
 /// The error of a call of which nothing left the engine: it certainly had no effect, and making it

@@ -1,0 +1,332 @@
+// Package redact decides what is not shown, and puts something else in its place. All that leaves a
+// server goes through it: answers of the API, events, exported runs and the server's own log.
+//
+// [Mask] hides what is a secret by its nature: users and passwords in URLs, headers with credentials,
+// and what the operator names. In their place stands a short keyed hash, so that equal values can be
+// told from others and a log compared, while nobody can read or guess them without the key.
+// [Redaction] takes out of a run's log what somebody names. Neither changes what is stored or what a
+// guest gets.
+package redact
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Headers are those that are never shown, whatever the operator says.
+var Headers = []string{"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"}
+
+// Mask hides credentials. The zero value hides nothing; it may be used concurrently.
+type Mask struct {
+	key     []byte // nil: what is hidden becomes "redacted", without a hash
+	headers []string
+	query   *regexp.Regexp
+	rules   []string
+}
+
+// NewMask returns a mask that hides users and passwords in URLs, the values of [Headers], and what more
+// says: `header:NAME` and `query:NAME`, a parameter of URLs. Errors are flawless.Invalid.
+func NewMask(key []byte, more ...string) (*Mask, error) {
+	var rules []string
+	for _, name := range Headers {
+		rules = append(rules, "header:"+name)
+	}
+	return newMask(key, append(rules, more...))
+}
+
+// newMask hides what the rules say, besides users and passwords in URLs.
+func newMask(key []byte, rules []string) (*Mask, error) {
+	m := &Mask{key: key}
+	var params []string
+	for _, rule := range rules {
+		kind, name, _ := strings.Cut(rule, ":")
+		switch {
+		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+			return nil, badRule(rule)
+		case kind == "header":
+			m.headers = append(m.headers, name)
+		case kind == "query":
+			params = append(params, name)
+		default:
+			return nil, badRule(rule)
+		}
+	}
+	for _, rule := range rules {
+		m.rules = append(m.rules, "mask:"+rule)
+	}
+	var patterns []string
+	for _, name := range params {
+		patterns = append(patterns, parameter(name))
+	}
+	if patterns != nil {
+		m.query = regexp.MustCompile(strings.Join(patterns, "|"))
+	}
+	return m, nil
+}
+
+func badRule(rule string) error {
+	return fmt.Errorf("%.200q cannot be kept from being shown; name a header like header:X-Api-Key or a parameter of URLs like query:token: %w", rule, flawless.Invalid)
+}
+
+// Rules are what [NewRedaction] understands and hides the same. Its hashes are under a salt that is
+// derived from the key and a name: it goes with what was exported, so that this can be compared, and
+// tells nothing about the key.
+func (m *Mask) Rules(name string) []string {
+	mac := hmac.New(sha256.New, m.key)
+	mac.Write([]byte("salt of " + name))
+	return append([]string{"salt:" + hex.EncodeToString(mac.Sum(nil)[:16])}, m.rules...)
+}
+
+// Text returns text with credentials hidden, wherever they stand: in URLs, and in headers as the heads
+// of calls and answers write them, ["Name","value"], also where that JSON is part of other JSON.
+func (m *Mask) Text(text string) string {
+	if m == nil || m.headers == nil {
+		return text
+	}
+	text = m.users(text)
+	text = m.pairs(text)
+	if m.query != nil {
+		text = m.query.ReplaceAllStringFunc(text, func(s string) string {
+			name, value, _ := strings.Cut(s, "=")
+			return name + "=" + m.hide(value)
+		})
+	}
+	return text
+}
+
+// Bytes is Text where b is text; other bytes are returned as they are.
+func (m *Mask) Bytes(b []byte) []byte {
+	if m == nil || !utf8.Valid(b) {
+		return b
+	}
+	text := string(b)
+	if out := m.Text(text); out != text {
+		return []byte(out)
+	}
+	return b
+}
+
+// Attr hides credentials in what is logged; it is for slog.HandlerOptions.
+func (m *Mask) Attr(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		a.Value = slog.StringValue(m.Text(v))
+	case error:
+		a.Value = slog.StringValue(m.Text(v.Error()))
+	case fmt.Stringer:
+		a.Value = slog.StringValue(m.Text(v.String()))
+	case []string:
+		a.Value = slog.StringValue(m.Text(fmt.Sprint(v)))
+	}
+	return a
+}
+
+// users hides what stands before the @ of a URL's host.
+func (m *Mask) users(text string) string {
+	var out strings.Builder
+	for {
+		at := strings.Index(text, "://")
+		if at < 0 {
+			break
+		}
+		at += len("://")
+		out.WriteString(text[:at])
+		text = text[at:]
+		authority := text[:end(text, " \t\r\n\"'<>`\\/?#")]
+		i := strings.LastIndexByte(authority, '@')
+		if _, port, ok := strings.Cut(authority, ":"); i < 0 && ok && (port == "" || strings.Trim(port, "0123456789") != "") && authority[0] != '[' {
+			// No port is written like this: it is a password with characters that should have been escaped.
+			window := text[:min(len(text), maxPassword)]
+			i = strings.LastIndexByte(window[:end(window, " \t\r\n\"'<>`")], '@')
+		}
+		if i > 0 {
+			out.WriteString(m.hide(unescaped(text[:i])))
+			text = text[i:]
+		}
+	}
+	if out.Len() == 0 {
+		return text
+	}
+	out.WriteString(text)
+	return out.String()
+}
+
+// maxPassword is how far a user and password reach that are not escaped, in bytes.
+const maxPassword = 1000
+
+// end is where the first of stops stands in text, or its length.
+func end(text, stops string) int {
+	if i := strings.IndexAny(text, stops); i >= 0 {
+		return i
+	}
+	return len(text)
+}
+
+func unescaped(s string) string {
+	if out, err := url.PathUnescape(s); err == nil {
+		return out
+	}
+	return s
+}
+
+// pairs hides the values of headers.
+func (m *Mask) pairs(text string) string {
+	var out strings.Builder
+	rest := text
+	for {
+		at := strings.IndexByte(rest, '[')
+		if at < 0 {
+			break
+		}
+		at++
+		out.WriteString(rest[:at])
+		rest = rest[at:]
+		name, depth, n := quoted(rest)
+		if n == 0 || !slices.ContainsFunc(m.headers, func(h string) bool { return strings.EqualFold(h, name) }) {
+			continue
+		}
+		behind := strings.TrimLeft(rest[n:], " ")
+		value, same, length := "", 0, 0
+		if after, ok := strings.CutPrefix(behind, ","); ok {
+			value, same, length = quoted(after)
+			behind = after
+		}
+		if length == 0 || same != depth {
+			continue
+		}
+		quote := strings.Repeat(`\`, depth) + `"`
+		out.WriteString(rest[:n] + "," + quote + m.header(name, decoded(value, depth)) + quote)
+		rest = behind[length:]
+	}
+	if rest == text {
+		return text
+	}
+	out.WriteString(rest)
+	return out.String()
+}
+
+// quoted reads a JSON string that text begins with, at any depth of JSON in JSON: depth backslashes
+// stand before its quotes. It returns what is between them as it is written, and how much of text that
+// took; 0 where text does not begin with one.
+func quoted(text string) (inside string, depth, length int) {
+	at := len(text) - len(strings.TrimLeft(text, " "))
+	for at < len(text) && text[at] == '\\' {
+		depth++
+		at++
+	}
+	if at == len(text) || text[at] != '"' {
+		return "", 0, 0
+	}
+	at++
+	run := 0
+	for i := at; i < len(text); i++ {
+		switch {
+		case text[i] == '\\':
+			run++
+			continue
+		case text[i] == '"' && run%(2*(depth+1)) == depth:
+			return text[at : i-depth], depth, i + 1
+		}
+		run = 0
+	}
+	return "", 0, 0
+}
+
+// decoded is a JSON string, given without its quotes, as it is meant.
+func decoded(inside string, depth int) string {
+	for ; depth >= 0; depth /= 2 {
+		var s string
+		if json.Unmarshal([]byte(`"`+inside+`"`), &s) != nil {
+			return inside
+		}
+		inside = s
+		if depth == 0 {
+			break
+		}
+	}
+	return inside
+}
+
+// header is the value of a header as it is shown. Cookies keep their names and attributes, so that code
+// that is handed a hidden Set-Cookie in a replay sends the hidden Cookie that the log has.
+func (m *Mask) header(name, value string) string {
+	switch {
+	case strings.EqualFold(name, "Set-Cookie"):
+		first, attributes, more := strings.Cut(value, ";")
+		if first = m.cookie(first); more {
+			first += ";" + asJSON(attributes)
+		}
+		return first
+	case strings.EqualFold(name, "Cookie"):
+		all := strings.Split(value, ";")
+		for i := range all {
+			all[i] = m.cookie(all[i])
+		}
+		return strings.Join(all, ";")
+	}
+	return m.credentials(value)
+}
+
+func (m *Mask) cookie(pair string) string {
+	name, value, ok := strings.Cut(pair, "=")
+	if !ok || asJSON(name) != name {
+		return m.hide(pair)
+	}
+	return name + "=" + m.hide(value)
+}
+
+// asJSON is text that stands in a JSON string as it is; what cannot is left out.
+func asJSON(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == '"' || r == '\\' {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// placeholders are what stands for secrets of the server, which may be shown, with the scheme before it.
+var placeholders = regexp.MustCompile(`^(?:[A-Za-z]+ )?` + regexp.QuoteMeta(flawless.PlaceholderStart) + `[A-Za-z0-9_-]{1,100}\.[0-9a-f]{32}$`)
+
+// credentials hides the value of a header. A user and password in it (RFC 7617) have the hash that they
+// have in a URL.
+func (m *Mask) credentials(value string) string {
+	if placeholders.MatchString(value) {
+		return value
+	}
+	if kind, rest, ok := strings.Cut(value, " "); ok && strings.EqualFold(kind, "basic") {
+		if pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest)); err == nil && utf8.Valid(pair) {
+			return m.hide(string(pair))
+		}
+	}
+	return m.hide(value)
+}
+
+// hidden is what a value has become before.
+var hidden = regexp.MustCompile(`^redacted(:[0-9a-f]{12})?$`)
+
+// hide returns what is shown in place of a value. What was hidden before stays as it is, so that a log
+// can be compared with what code asks for that was given hidden values.
+func (m *Mask) hide(value string) string {
+	switch {
+	case value == "" || hidden.MatchString(value):
+		return value
+	case m.key == nil:
+		return "redacted"
+	}
+	mac := hmac.New(sha256.New, m.key)
+	mac.Write([]byte(value))
+	return "redacted:" + hex.EncodeToString(mac.Sum(nil)[:6])
+}

@@ -1,0 +1,29 @@
+package flawless
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestErrorsHoldNoPassword(t *testing.T) {
+	t.Parallel()
+	const url = "https://ann:pa@ss@host:8443/a@b?c=d"
+	for _, err := range []error{
+		&NotSent{Call: 1, Method: "GET", URL: url},
+		&Interrupted{Call: 1, Method: "GET", URL: url},
+		&CallError{Method: "GET", URL: url},
+		&StatusError{Method: "GET", URL: url, Status: 500},
+		second(PostJSON[any](t.Context(), url, func() {})),
+	} {
+		if text := err.Error(); strings.Contains(text, "ann:") || strings.Contains(text, "ss@") || !strings.Contains(text, "https://***@host:8443/a@b?c=d") {
+			t.Errorf("%T: %s", err, text)
+		}
+	}
+	for _, plain := range []string{"https://host/a@b", "host@x", "", "https://[::1]:80"} {
+		if got := withoutUser(plain); got != plain {
+			t.Errorf("%s became %s", plain, got)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
