@@ -3,7 +3,8 @@ package flawless
 // Health is what a server says of itself.
 type Health struct {
 	Version string `json:"version"`
-	// State is ok, full (no space: no new work is taken, reads are answered) or stopping.
+	// State is ok, full (no space: no new work is taken, reads are answered), stopping, or broken (the
+	// store had to be given up, and the process is about to end).
 	State   string `json:"state"`
 	Message string `json:"message,omitempty"` // why it is not ok, and what to do
 	Open    int    `json:"open"`              // runs in memory that have not ended

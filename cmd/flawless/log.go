@@ -191,8 +191,9 @@ func list(ns []int) string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(n
 // request is a call in a line.
 func request(c flawless.Call) string {
 	var h struct {
-		Method, URL, Module, Workflow, To, Type, Message, Run, Name, Op, Request string
-		Detached                                                                 bool
+		Method, URL, Module, Workflow, To, Type, Message, Run, Name, Op, Request, Why string
+		Detached                                                                      bool
+		Call                                                                          int
 	}
 	if json.Unmarshal(c.Head, &h) != nil {
 		return c.Kind + " " + shortened(string(c.Head), 100)
@@ -223,6 +224,8 @@ func request(c flawless.Call) string {
 		return "receive " + h.Type
 	case "reply":
 		return "reply" + body + " to message " + h.Message
+	case "withdraw":
+		return fmt.Sprintf("withdraw call %d (%s)", h.Call, h.Why)
 	case "promise":
 		return "promise " + h.Name
 	case "state":

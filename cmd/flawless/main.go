@@ -25,6 +25,7 @@ var exitCodes = []struct {
 	exit int
 	hint string
 }{
+	{storeGivenUp, 12, "start the server again when the disk works; nothing that was accepted is lost"}, // before the classes it wraps
 	{flawless.Invalid, 2, ""},
 	{flawless.TooLarge, 2, ""},
 	{flawless.Refused, 2, ""},
@@ -42,6 +43,7 @@ var exitCodes = []struct {
 const (
 	notCompleted  flawless.Code = "the run did not complete"
 	unresolvedRun flawless.Code = "the run needs a decision"
+	storeGivenUp  flawless.Code = "the store was given up"
 )
 
 const exitHelp = `Exit codes:
@@ -55,7 +57,8 @@ const exitHelp = `Exit codes:
   7  the run that was waited for needs a decision (workflow resolve)
   8  the server's disk is full
   9  a replay asked for something else than the log says
-  10 the server asks for another token`
+  10 the server asks for another token
+  12 the server had to give up its store and ended; start it again`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -43,7 +43,8 @@ func (a *app) upCommand() *cobra.Command {
 	var o upOptions
 	c := &cobra.Command{Use: "up", Short: "Run the server", Args: cobra.NoArgs,
 		Long: "Runs the server until it is told to stop (SIGTERM, or Ctrl-C). It then takes no new work, waits for calls in\n" +
-			"flight and writes their answers. A second signal stops it at once; whatever was in flight is found out at the next start.",
+			"flight and writes their answers. A second signal stops it at once; whatever was in flight is found out at the next start.\n" +
+			"Where the disk fails so that the store has to be given up it ends with exit code 12: have it started again.",
 		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.up(c.Context(), o) }}
 	f := c.Flags()
@@ -130,8 +131,13 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	l.Serve(server.Require(token, server.Handler(streams, eng, log)))
 	fmt.Fprintf(a.out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2), https://%s (HTTP/3), data in %s\n", flawless.Version, l.TCP(), l.UDP(), a.dir)
 
-	<-ctx.Done()
-	return a.down(context.WithoutCancel(ctx), o.drain, eng, l, endStreams)
+	select {
+	case <-ctx.Done():
+		return a.down(context.WithoutCancel(ctx), o.drain, eng, l, endStreams)
+	case <-eng.Broken():
+		err := a.down(context.WithoutCancel(ctx), o.drain, eng, l, endStreams)
+		return fmt.Errorf("%w: %w", errors.Join(eng.Gone(), err), storeGivenUp)
+	}
 }
 
 // down stops in order.

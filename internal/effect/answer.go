@@ -18,6 +18,7 @@ const (
 	kindUnknown     = "unknown"
 	kindTooLarge    = "too_large"
 	kindInvalid     = "invalid"
+	kindWithdrawn   = "withdrawn"
 )
 
 // ErrorAnswer returns the answer that tells the guest of an error of that kind.

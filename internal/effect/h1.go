@@ -142,11 +142,7 @@ func (c *h1) read(r *request) (*reply, bool, *fault) {
 	c.left = mostHeader
 	c.ask.Method = r.method
 	for {
-		var err error
-		res := plainResponse(c.in, r.method)
-		if res == nil {
-			res, err = http.ReadResponse(c.in, &c.ask)
-		}
+		res, err := http.ReadResponse(c.in, &c.ask)
 		switch {
 		case err != nil:
 			return nil, false, &fault{reason: "dial", err: c.cause(err, "before a response came")}

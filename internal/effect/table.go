@@ -16,6 +16,7 @@ const (
 	Log       = "log"
 	Data      = "data"
 	Label     = "label"
+	Withdraw  = "withdraw"
 )
 
 // Options says how the kinds are to be built. The zero value serves.
@@ -41,6 +42,7 @@ func Kinds(o Options) []Kind {
 		{Name: Send, Check: checkSend, Errand: true},
 		{Name: Receive, Check: checkReceive, Due: dueReceive},
 		{Name: Reply, Check: checkReply, Note: true},
+		{Name: Withdraw, Check: checkWithdraw, Note: true},
 		{Name: Promise, Check: checkPromise, Due: duePromise},
 		{Name: State, Check: checkState, Errand: true},
 		{Name: InDoubt, Check: checkDoubt},

@@ -62,8 +62,8 @@ func (c *clock) run() {
 	atOnce := semaphore.NewWeighted(64)
 	for {
 		now := c.e.now()
-		if err := c.extend(now); err != nil && c.e.ctx.Err() == nil {
-			c.e.log.Error("reading timers", "error", err)
+		if err := c.extend(now); err != nil {
+			c.e.unread("reading timers", err)
 		}
 		for id, ok := c.pop(now); ok; id, ok = c.pop(now) {
 			if atOnce.Acquire(c.e.ctx, 1) != nil {

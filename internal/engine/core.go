@@ -30,6 +30,7 @@ type state struct {
 	cost  uint64
 
 	calls map[int]*call     // without an answer
+	given []withdrawn       // of these, those to be answered as withdrawn in the write that is being made
 	ready []flawless.Answer // arrived and not delivered, in order of arrival
 
 	mail     []flawless.Message // not received yet, in order
@@ -63,6 +64,10 @@ type call struct {
 	done flawless.Answer
 
 	waits bool // the next try waits for a place towards its host
+	anew  bool // the try that is awaited, or waits for its place, was begun anew by a restart or a person
+
+	why    string // the code has withdrawn it, "" where it has not
+	settle bool   // and waits for the try under way
 
 	child string // of another run, that answers it: see flawless.Adopted
 
@@ -90,12 +95,14 @@ func (s *state) step(e flawless.Entry) []try {
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
 		delete(s.calls, e.Arrival.Call)
+		s.given = slices.DeleteFunc(s.given, func(w withdrawn) bool { return w.call == e.Arrival.Call })
 		s.received(e.Arrival.Message)
 		if s.status == "" {
 			s.ready = append(s.ready, e.Arrival.Answer)
 		}
 	case e.Attempt != nil:
 		if c := s.calls[e.Attempt.Call]; c != nil {
+			c.anew = c.stillAnew(e.Attempt)
 			c.try, c.next, c.waits = e.Attempt.N, e.Attempt.Next, e.Attempt.Waits != ""
 			if e.Attempt.Begun {
 				return []try{{c.N, c.try}}
@@ -114,7 +121,7 @@ func (s *state) step(e flawless.Entry) []try {
 			c.doubt = ""
 			switch e.Decision.Resolution {
 			case flawless.Retry:
-				c.try, c.next = c.try+1, 0
+				c.try, c.next, c.anew = c.try+1, 0, true
 				if c.bad == nil && c.kind.Perform != nil {
 					return []try{{c.N, c.try}}
 				}
@@ -134,12 +141,13 @@ func (s *state) step(e flawless.Entry) []try {
 		s.start.Digest, s.wake = e.Upgrade.Digest, e.Upgrade.Wake
 	case e.End != nil:
 		f := e.End.Failure
-		s.end(e.End.Status, nil, &f)
+		s.end(e.End.Status, nil, &f, s.made)
 	}
 	return nil
 }
 
 func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
+	before := s.made
 	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
 	s.labels = labelled(s.labels, t.Labels)
@@ -154,6 +162,10 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 		s.made = made.N
 		c := s.understand(made, t.Time)
 		if c.bad == nil && c.kind.Note {
+			if made.Kind == effect.Withdraw {
+				h, _ := effect.ParseWithdraw(made) // it was understood just now
+				s.withdraw(h, before)
+			}
 			continue
 		}
 		s.calls[made.N] = c
@@ -164,12 +176,15 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 	if t.Ended != nil {
 		switch f := t.Ended.Failure; {
 		case f == nil:
-			s.end(flawless.Completed, t.Ended.Output, nil)
+			s.end(flawless.Completed, t.Ended.Output, nil, before)
 		case f.Kind == "cancelled" && s.cancel != nil:
-			s.end(flawless.Cancelled, nil, f)
+			s.end(flawless.Cancelled, nil, f, before)
 		default:
-			s.end(flawless.Failed, nil, f)
+			s.end(flawless.Failed, nil, f, before)
 		}
+	}
+	if len(s.given) > 0 {
+		tries = slices.DeleteFunc(tries, func(t try) bool { return s.gives(t.call) })
 	}
 	return tries
 }
@@ -189,24 +204,31 @@ func (s *state) understand(made flawless.Call, at int64) *call {
 	return c
 }
 
-// end closes the run. Timers of an ended run are void; its performed calls and errands are carried
-// on, but for those that somebody terminated before their next try.
-func (s *state) end(status flawless.Status, output []byte, failure *flawless.Failure) {
+// end closes the run. Timers of an ended run are void. Its errands are carried on, and so are performed
+// calls whose try is under way; those that may not begin any more are withdrawn. Calls behind number
+// before are of the turn that ends the run.
+func (s *state) end(status flawless.Status, output []byte, failure *flawless.Failure, before int) {
 	s.status, s.output, s.failure, s.ended = status, output, failure, s.at
 	s.wake, s.ready, s.mail, s.paused = 0, nil, nil, nil
-	for n, c := range s.calls {
-		if c.bad != nil || c.kind.Perform == nil && !c.kind.Errand || (status == flawless.Terminated && (c.next != 0 || c.waits)) {
-			delete(s.calls, n)
+	for _, c := range s.open() {
+		switch {
+		case c.bad != nil || c.kind.Perform == nil && !c.kind.Errand:
+			delete(s.calls, c.N)
+		case c.kind.Perform != nil && !s.mayBegin(c, before):
+			s.give(c, before, "the run "+ended(status))
 		}
 	}
 }
 
 // consequences returns the entries that belong to the same write as the one just taken in: answers
-// to calls that cannot be performed, to those that wait for a cancellation, and messages to those
-// that receive them.
+// to calls that were withdrawn, to those that cannot be performed, to those that wait for a
+// cancellation, and messages to those that receive them.
 func (s *state) consequences() (out []flawless.Entry) {
+	for _, w := range s.given {
+		out = append(out, s.answerWithdrawn(w))
+	}
 	if s.status != "" {
-		return nil
+		return out
 	}
 	var due []*call
 	for _, c := range s.calls {
@@ -262,9 +284,12 @@ func (s *state) result(t try, r effect.Result, now int64) []flawless.Entry {
 	}
 	e := flawless.Entry{At: max(now, s.at)}
 	switch {
-	case r.Again && c.try < c.policy.Retry.Attempts && s.status != flawless.Terminated:
+	case r.Again && c.try < c.policy.Retry.Attempts && s.status == "" && c.why == "":
 		e.Attempt = &flawless.Attempt{Call: c.N, N: c.try, Result: r.Text, Stages: r.Stages,
 			Next: e.At + int64(max(s.delay(c), r.After))}
+	case r.Outcome != effect.Answered && c.why != "" && c.policy.Idempotent:
+		text := fmt.Sprintf("withdrawn after try %d (%s): %s", c.try, r.Text, because(c.why))
+		e.Arrival = &flawless.Arrival{Answer: effect.WithdrawnAnswer(c.N, effect.Abandoned, text), Stages: r.Stages, Note: text}
 	case r.Outcome == effect.Unknown && !c.policy.Idempotent && !c.policy.Tell:
 		e.Unknown = &flawless.Unknown{Call: c.N, Reason: r.Text, Stages: r.Stages}
 	default:
@@ -298,7 +323,7 @@ func (s *state) delay(c *call) time.Duration {
 }
 
 // lost returns what follows when an owner takes over: the tries that were begun and have no outcome
-// are unknown, unless they may be repeated.
+// are unknown, unless they may be repeated. A run that has ended begins nothing again.
 func (s *state) lost(now int64) (out []flawless.Entry) {
 	const why = "the engine stopped after the call was begun and before its outcome was written"
 	at := max(now, s.at)
@@ -307,9 +332,12 @@ func (s *state) lost(now int64) (out []flawless.Entry) {
 			continue
 		}
 		switch {
-		case c.policy.Idempotent && s.status != flawless.Terminated:
+		case c.policy.Idempotent && s.status != "":
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(c.N, "unknown", why),
+				Note: why + "; the run has ended, so it is not sent again"}})
+		case c.policy.Idempotent:
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Result: why + "; it is idempotent and sent again", Begun: true}})
-		case c.policy.Tell && s.status == "":
+		case c.policy.Tell:
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(c.N, "interrupted", why), Note: why}})
 		default:
 			out = append(out, flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: why}})
@@ -356,6 +384,9 @@ func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	c := s.calls[d.Call]
 	if c == nil || c.doubt == "" {
 		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not in doubt: %w", d.Call, s.id, flawless.Conflict)
+	}
+	if d.Resolution == flawless.Retry && c.kind.Perform != nil && s.status != "" && s.status != flawless.Completed {
+		return nil, fmt.Errorf("resolving call %d of run %s with retry: the run %s and begins nothing any more; resolve it with response, error or fail: %w", d.Call, s.id, ended(s.status), flawless.Conflict)
 	}
 	if d.Resolution == flawless.Retry && c.Kind == effect.Send {
 		for _, o := range s.open() { // the receiver takes a message that comes behind a later one for a repeated one

@@ -118,7 +118,8 @@ type Engine struct {
 	choosing sync.RWMutex // held while a module is chosen for a run, so that it is not removed
 	topics   map[string]*topic
 	watches  map[*watch]struct{}
-	fatal    error
+	fatal    atomic.Pointer[error] // why the store was given up
+	broke    chan struct{}         // closed then
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them
@@ -129,7 +130,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime,
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
-		roomy:  make(chan struct{}, 1),
+		roomy: make(chan struct{}, 1), broke: make(chan struct{}),
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
@@ -206,9 +207,7 @@ func (e *Engine) recover() {
 	n := 0
 	for id, err := range e.store.Active(e.ctx) {
 		if err != nil {
-			if e.ctx.Err() == nil {
-				e.log.Error("looking for runs to go on with", "error", err)
-			}
+			e.unread("looking for runs to go on with", err)
 			break
 		}
 		if atOnce.Acquire(e.ctx, 1) != nil {
@@ -229,7 +228,10 @@ func (e *Engine) recover() {
 func (e *Engine) touch(id string) {
 	r, err := e.acquire(e.ctx, id)
 	if err != nil {
-		return // it was set aside, or the engine stops
+		if flawless.CodeOf(err) == "" { // else it was set aside or removed, or the engine stops
+			e.unread("reading a run that is to go on", err)
+		}
+		return
 	}
 	r.mu.Lock()
 	if r.stop != nil && !e.stopping.Load() {
@@ -258,7 +260,7 @@ func (e *Engine) write(w store.Write) error {
 func (e *Engine) whenSpace(do func() error) error {
 	for {
 		if e.dead.Load() {
-			return fmt.Errorf("nothing was written, the server is going down: %w", flawless.Stopping)
+			return fmt.Errorf("nothing was written: %w", e.over())
 		}
 		err := do()
 		if !errors.Is(err, flawless.Full) {
@@ -272,18 +274,51 @@ func (e *Engine) whenSpace(do func() error) error {
 	}
 }
 
-// broken stops all work: what the store holds is not known any more, or belongs to somebody else.
+// broken stops all work: what the store holds is not known any more, or belongs to somebody else, or
+// cannot be read. Whoever runs the engine is told by [Engine.Broken]; the next start finds out what
+// became of the calls in flight.
 func (e *Engine) broken(err error) {
-	if e.dead.Load() {
+	if e.dead.Load() || !e.fatal.CompareAndSwap(nil, &err) {
 		return
 	}
-	e.mu.Lock()
-	e.fatal = err
-	e.mu.Unlock()
 	e.dead.Store(true)
-	e.log.Error("the store cannot be written, no work is done any more; restart the server", "error", err)
+	e.log.Error("the store has to be given up, no work is done any more", "error", err)
 	e.cancel()
 	e.giveUp()
+	close(e.broke)
+}
+
+// Broken returns a channel that is closed when the store had to be given up. The engine does nothing
+// from then on: close it, and open another one.
+func (e *Engine) Broken() <-chan struct{} { return e.broke }
+
+// Gone returns why the store had to be given up, as flawless.Stopping, or nil.
+func (e *Engine) Gone() error {
+	if why := e.fatal.Load(); why != nil {
+		return fmt.Errorf("the store had to be given up, the server ends and has to be started again: %w: %w", *why, flawless.Stopping)
+	}
+	return nil
+}
+
+// over says why nothing is done any more.
+func (e *Engine) over() error {
+	if err := e.Gone(); err != nil {
+		return err
+	}
+	return fmt.Errorf("the server is going down: %w", flawless.Stopping)
+}
+
+// unread is called where something in the background cannot be read. What is under it has been patient
+// already, and what is not read now may never be looked at again: a run would silently stand still.
+func (e *Engine) unread(what string, err error) {
+	if e.ctx.Err() != nil {
+		return
+	}
+	if flawless.CodeOf(err) == "" {
+		e.broken(fmt.Errorf("%s: %w", what, err))
+		return
+	}
+	e.log.Error(what, "error", err)
 }
 
 // Close stops in order: no run is started and no turn begun; calls in flight are waited for until
@@ -350,8 +385,8 @@ func (e *Engine) Health() flawless.Health {
 	h := flawless.Health{Version: flawless.Version, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set),
 		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {
-	case e.fatal != nil:
-		h.State, h.Message = "broken", fmt.Sprintf("the store cannot be written: %v; restart the server", e.fatal)
+	case e.Gone() != nil:
+		h.State, h.Message = "broken", e.over().Error()
 	case e.stopping.Load():
 		h.State, h.Message = "stopping", "the server is going down and takes no new work"
 	case e.full.Load():
@@ -365,7 +400,7 @@ func (e *Engine) Health() flawless.Health {
 func (e *Engine) accepts() error {
 	switch {
 	case e.dead.Load() || e.stopping.Load():
-		return fmt.Errorf("the server is going down: %w", flawless.Stopping)
+		return e.over()
 	case e.noteSpace():
 		_, why := e.space.Full()
 		return fmt.Errorf("no new work is taken: %s: %w", why, flawless.Full)
@@ -398,6 +433,9 @@ func (e *Engine) watchSpace() {
 			return
 		case <-tick.C:
 			e.noteSpace()
+			if err := e.store.Failed(); err != nil {
+				e.broken(err) // nobody may write for hours, and find out
+			}
 		case <-e.roomy:
 			e.log.Info("there is space again, work goes on")
 			e.goOn()

@@ -25,6 +25,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/store/storetest"
 )
 
 // fixture is the guest of testdata, compiled once for all tests.
@@ -88,7 +89,7 @@ func reopen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 	if f.err != nil {
 		t.Fatal(f.err)
 	}
-	s, err := store.Open(t.Context(), kv)
+	s, err := store.Open(t.Context(), storetest.Lent(kv))
 	if err != nil {
 		return nil, err
 	}

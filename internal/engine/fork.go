@@ -195,7 +195,7 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
 			arrival.Arrival.Message = a.Message
 			take(arrival)
-		} else if c.bad == nil && c.doubt == "" {
+		} else if c.bad == nil && c.doubt == "" && !s.gives(c.N) {
 			for _, x := range f.open(s, c) {
 				take(x)
 			}

@@ -24,7 +24,7 @@ func (e *Engine) newRun(id string) *run {
 func (e *Engine) acquire(ctx context.Context, id string) (*run, error) {
 	for {
 		if e.dead.Load() { // what is in memory may never become durable
-			return nil, fmt.Errorf("run %s: the server is going down: %w", id, flawless.Stopping)
+			return nil, fmt.Errorf("run %s: %w", id, e.over())
 		}
 		r, err := e.tryAcquire(ctx, id)
 		if !errors.Is(err, flawless.Conflict) {

@@ -64,6 +64,10 @@ type callSnapshot struct {
 	Since int64  `json:",omitempty"`
 	Waits bool   `json:",omitempty"`
 	Child string `json:",omitempty"`
+
+	Anew   bool   `json:",omitempty"`
+	Why    string `json:",omitempty"`
+	Settle bool   `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -85,7 +89,7 @@ func (s *state) snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.open() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -120,6 +124,7 @@ func (s *state) restore(b []byte) error {
 	for _, k := range in.Calls {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
 		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
+		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
 		s.calls[k.N] = c
 	}
 	for _, a := range in.Ready {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -124,21 +123,13 @@ func outlive(t *testing.T, damage func(kv store.KV)) (*Engine, *outlived) {
 	t.Helper()
 	o := &outlived{kv: mem.New(), seen: map[string]int{}}
 	kinds := echoing(func(path string) { o.mu.Lock(); defer o.mu.Unlock(); o.seen[path]++ })
-	for i := range kinds {
-		if perform := kinds[i].Perform; kinds[i].Name == effect.HTTP {
-			kinds[i].Perform = func(ctx context.Context, try effect.Try) effect.Result {
-				r := perform(ctx, try)
-				r.Again = try.N == 1 && strings.HasSuffix(try.Policy.Title, "/again")
-				return r
-			}
-		}
-	}
 	o.how = Options{Freezing: Freezing{Turns: 5}, Rest: time.Hour, Kinds: kinds}
 	e := open(t, o.kv, o.how)
 	if _, err := e.ChangeSettings(context.Background(), "guest", func(s *flawless.Settings) { s.KeepTurns = 3 }); err != nil {
 		t.Fatal(err)
 	}
-	mustStart(t, e, "outlive", Task{URL: "http://outside.test", N: 24}, "run")
+	mustLimit(t, e, "slow.test", "1/d", 0)
+	mustStart(t, e, "outlive", map[string]any{"url": "http://outside.test", "other": "http://slow.test", "n": 24}, "run")
 	time.Sleep(time.Hour + time.Minute)
 	if _, err := e.Send(context.Background(), "run", flawless.Message{Type: "x", Body: []byte("1"), Key: "k"}); err != nil {
 		t.Fatal(err)

@@ -234,6 +234,34 @@ func (one *limit) pop() paced {
 	return q
 }
 
+// leave takes a call out of the queue that it waits in, if it does. No place is used up for it, and its run
+// is not held any longer.
+func (l *limits) leave(r *run, call int) {
+	if !l.any.Load() {
+		return
+	}
+	l.mu.Lock()
+	left := false
+	for _, one := range l.all {
+		mine := one.calls[r.id]
+		i := slices.IndexFunc(mine, func(q paced) bool { return q.r == r && q.t.call == call })
+		if i < 0 {
+			continue
+		}
+		left = true
+		if mine = slices.Delete(mine, i, i+1); len(mine) > 0 {
+			one.calls[r.id] = mine
+			continue
+		}
+		delete(one.calls, r.id)
+		one.order = slices.DeleteFunc(one.order, func(id string) bool { return id == r.id })
+	}
+	l.mu.Unlock()
+	if left {
+		l.e.release(r)
+	}
+}
+
 // grant begins a try that has its place. Where nobody wants it any more the place is given back.
 func (l *limits) grant(one *limit, q paced) {
 	defer l.e.release(q.r)

@@ -22,6 +22,7 @@ type exchanges struct {
 	at    []time.Time
 	runs  []string
 	calls []int
+	busy  bool // calls with a policy are answered with 503
 }
 
 func (x *exchanges) kinds() []effect.Kind {
@@ -38,6 +39,9 @@ func (x *exchanges) perform(_ context.Context, t effect.Try) effect.Result {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.at, x.runs, x.calls = append(x.at, time.Now()), append(x.runs, t.Run), append(x.calls, t.Call.N)
+	if x.busy && t.Policy.Retry.Attempts > 1 {
+		return status(503, true, 0)
+	}
 	a, _ := effect.ResponseAnswer(t.Call.N, 200, []byte("ok"))
 	return effect.Result{Outcome: effect.Answered, Answer: a}
 }

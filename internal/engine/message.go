@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -85,6 +86,7 @@ func (e *Engine) deliver(ctx context.Context, id string, m flawless.Message) (st
 	if err := e.accepts(); err != nil {
 		return "", 0, err
 	}
+	m.Body = bytes.Clone(m.Body)
 	if m.ID = m.Key; m.Key == "" {
 		m.ID = "msg_" + rand.Text()
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -47,6 +48,7 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 	if err != nil {
 		return flawless.Promise{}, err
 	}
+	with.Value = bytes.Clone(with.Value)
 	if with.Error == "" {
 		if len(with.Value) == 0 {
 			with.Value = json.RawMessage("null")

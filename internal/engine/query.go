@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,12 +36,14 @@ func (r *run) durable(ctx context.Context) (flawless.Run, error) {
 			account = r.account()
 		}
 		return account, nil
+	case r.failed != nil && flawless.CodeOf(r.failed) == "":
+		return account, fmt.Errorf("run %s: nobody knows whether this was written, ask again when the server is up: %w: %w", r.id, r.failed, flawless.Stopping)
 	case r.failed != nil:
 		return account, r.failed
 	case ctx.Err() != nil:
 		return account, ctx.Err()
 	}
-	return account, fmt.Errorf("run %s: %w", r.id, flawless.Stopping)
+	return account, fmt.Errorf("run %s: %w", r.id, r.e.over())
 }
 
 // Run returns what is durably known of a run, or flawless.NotFound.
@@ -130,6 +133,7 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 // Resolve carries out a person's word on a call whose outcome nobody can know. It returns when the
 // decision is durable; flawless.Conflict where the outcome is not in doubt.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
+	d.Body = bytes.Clone(d.Body)
 	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.decide(d, now) })
 }
 
@@ -180,16 +184,20 @@ func (e *Engine) Restart(ctx context.Context, of, id string) (flawless.Run, erro
 	return again, err
 }
 
-// Terminate ends a run without asking it. Calls in flight are not stopped; their outcomes are still
-// logged.
+// Terminate ends a run without asking it. Calls that wait for a retry or for a place under a limit are
+// withdrawn; those in flight are not stopped, and their outcomes are still logged. Of a run that has
+// completed it withdraws the calls that wait; flawless.Conflict where a run has ended and none does.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	end := func(s *state, now int64) ([]flawless.Entry, error) {
-		if s.status != "" {
-			return nil, fmt.Errorf("terminating run %s: it is %s already: %w", id, s.status, flawless.Conflict)
+		if s.status == "" {
+			end := terminated(c)
+			end.Failure = s.leaves(end.Failure)
+			return []flawless.Entry{{At: max(now, s.at), End: end}}, nil
 		}
-		end := terminated(c)
-		end.Failure = s.leaves(end.Failure)
-		return []flawless.Entry{{At: max(now, s.at), End: end}}, nil
+		if off := s.callOff(now, "terminated by "+who(c.Who)); len(off) > 0 {
+			return off, nil
+		}
+		return nil, fmt.Errorf("terminating run %s: it is %s already, and none of its calls waits to begin: %w", id, s.status, flawless.Conflict)
 	}
 	run, err := e.change(ctx, id, end)
 	if errors.Is(err, flawless.Damaged) && e.takeBack(id) != "" { // its log can be read, if only its guest could not be made

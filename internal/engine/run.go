@@ -52,6 +52,8 @@ type run struct {
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
 	problem string          // why it takes no turn any more
 
+	flights map[int]context.CancelCauseFunc // by call: ends the exchange that is under way for it
+
 	errands  []int // to be carried out, in order
 	carrying bool  // somebody does
 	parts    bool  // what it holds is to be released behind them
@@ -452,6 +454,7 @@ func (r *run) write(keep bool) (kept *try) {
 			r.e.perform(r, t)
 		}
 	}
+	r.letGo(batch)
 	r.e.after(r, batch)
 	if w.After != nil && w.After.Wake != 0 {
 		r.e.clock.add(w.After.Wake, r.id)
@@ -514,12 +517,19 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 		return nil
 	}
 	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy}
+	ctx, stop := context.WithCancelCause(e.performCtx)
+	if r.flights == nil {
+		r.flights = map[int]context.CancelCauseFunc{}
+	}
+	r.flights[t.call] = stop
 	r.mu.Unlock()
-	result := e.try(kind, job)
+	result := e.try(ctx, kind, job)
+	stop(nil)
 	if e.dead.Load() {
 		return nil // the drain is over; the next owner finds the outcome unknown
 	}
 	r.mu.Lock()
+	delete(r.flights, t.call)
 	entries := r.s.result(t, result, e.now())
 	if len(entries) == 0 {
 		r.mu.Unlock()
@@ -537,7 +547,7 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 }
 
 // try performs, and turns a panic of the performer into an unknown outcome.
-func (e *Engine) try(kind *effect.Kind, t effect.Try) (res effect.Result) {
+func (e *Engine) try(ctx context.Context, kind *effect.Kind, t effect.Try) (res effect.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			e.log.Error("performing a call panicked", "run", t.Run, "call", t.Call.N, "panic", p)
@@ -545,5 +555,24 @@ func (e *Engine) try(kind *effect.Kind, t effect.Try) (res effect.Result) {
 			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.ErrorAnswer(t.Call.N, "unknown", text)}
 		}
 	}()
-	return kind.Perform(e.performCtx, t)
+	return kind.Perform(ctx, t)
+}
+
+var errAbandoned = errors.New("nobody waits for its outcome any more")
+
+// letGo gives up what belongs to calls whose answers are durable: a place in the queue of a limit, and an
+// exchange that is still under way. Only withdrawn calls have either.
+func (r *run) letGo(batch []pending) {
+	for _, p := range batch {
+		if p.entry.Arrival == nil {
+			continue
+		}
+		r.e.limits.leave(r, p.entry.Arrival.Call)
+		r.mu.Lock()
+		stop := r.flights[p.entry.Arrival.Call]
+		r.mu.Unlock()
+		if stop != nil {
+			stop(errAbandoned)
+		}
+	}
 }

@@ -43,7 +43,7 @@ func TestStepsThatAreNotUndoneAreNamed(t *testing.T) {
 	for _, row := range []struct {
 		how    string
 		do     func(t *testing.T, e *Engine) // nil sends the message
-		kind   string // of the failure
+		kind   string                        // of the failure
 		undone bool
 		lines  string // what the lines end with, where it is not the name of the steps
 	}{

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -76,7 +77,7 @@ func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timeta
 		return timetable{}, fmt.Errorf("a name is 1 to 100 letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", flawless.Invalid)
 	}
 	now := e.clockNow().UTC()
-	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: s.Input,
+	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: bytes.Clone(s.Input),
 		Overlap: cmp.Or(s.Overlap, flawless.Skip), JitterMS: s.JitterMS, CatchUpMS: cmp.Or(s.CatchUpMS, defaultCatchUp.Milliseconds()),
 		Paused: s.Paused, Note: s.Note, Labels: maps.Clone(s.Labels), Created: now, Done: now}
 	if len(n.Input) == 0 {

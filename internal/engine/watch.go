@@ -114,7 +114,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.end == nil {
-		return r, flawless.Stopping
+		return r, e.over()
 	}
 	return *t.end, nil
 }
@@ -136,7 +136,7 @@ func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
 			return r, err
 		}
 		if rest, _ = t.resting(); rest == nil && e.stopping.Load() {
-			return r, flawless.Stopping
+			return r, e.over()
 		}
 	}
 }
@@ -145,7 +145,7 @@ func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {
 	select {
 	case <-changed:
 		if e.dead.Load() {
-			return flawless.Stopping
+			return e.over()
 		}
 		return nil
 	case <-ctx.Done():
@@ -238,7 +238,7 @@ func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 			select {
 			case <-w.more:
 			case <-w.closed:
-				yield(flawless.Run{}, flawless.Stopping)
+				yield(flawless.Run{}, e.over())
 				return
 			case <-ctx.Done():
 				yield(flawless.Run{}, ctx.Err())

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
@@ -21,11 +20,25 @@ func (a *api) beta(mux *http.ServeMux) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, flawless.Version+"\n")
 	})
-	mux.HandleFunc("POST /api/module/deploy", a.answering(a.betaDeploy))
-	mux.HandleFunc("POST /api/workflow/start", a.answering(a.betaStart))
-	mux.HandleFunc("POST /api/workflow/send-msg/{id}", a.answering(a.betaSend))
-	mux.HandleFunc("POST /workflow/start/{module}/{workflow}", a.answering(a.alphaStart))
-	mux.HandleFunc("GET /workflow/{id}", a.answering(a.alphaShow))
+	for _, r := range a.theirRoutes() {
+		mux.HandleFunc(r.pattern, a.answering(r.do))
+	}
+}
+
+// theirRoute is one of flawless.dev's operations.
+type theirRoute struct {
+	pattern string
+	do      func(w http.ResponseWriter, r *http.Request) (any, error)
+}
+
+func (a *api) theirRoutes() []theirRoute {
+	return []theirRoute{
+		{"POST /api/module/deploy", a.betaDeploy},
+		{"POST /api/workflow/start", a.betaStart},
+		{"POST /api/workflow/send-msg/{id}", a.betaSend},
+		{"POST /workflow/start/{module}/{workflow}", a.alphaStart},
+		{"GET /workflow/{id}", a.alphaShow},
+	}
 }
 
 // answering makes a handler of what returns a value or an error.
@@ -42,13 +55,13 @@ func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, er
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(v)
+		_ = writeJSON(w, v)
 	}
 }
 
 // read reads a body of JSON.
-func read(w http.ResponseWriter, r *http.Request, v any) error {
-	b, err := readAll(w, r, maxBody)
+func read(r *http.Request, v any) error {
+	b, err := readText(r)
 	if err != nil {
 		return err
 	}
@@ -58,17 +71,13 @@ func read(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
-func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(10 * time.Minute)) // not every protocol can
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return nil, fmt.Errorf("the body is longer than %d bytes: %w", most, flawless.TooLarge)
+// readText reads a body that is text.
+func readText(r *http.Request) ([]byte, error) {
+	b, err := readBody(r.Body, maxBody)
+	if err == nil {
+		err = checkText("the body of the request", b)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the body: %v: %w", err, flawless.Invalid)
-	}
-	return b, nil
+	return b, err
 }
 
 func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -88,9 +97,9 @@ func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
 		if part.FormName() != "module" {
 			continue
 		}
-		bin, err := io.ReadAll(io.LimitReader(part, engine.MaxModule+1))
+		bin, err := readBody(part, engine.MaxModule)
 		if err != nil {
-			return nil, fmt.Errorf("deploying a module: %v: %w", err, flawless.Invalid)
+			return nil, fmt.Errorf("deploying a module: %w", err)
 		}
 		m, _, err := a.engine.AddModule(r.Context(), "", bin, nil)
 		if err != nil {
@@ -107,7 +116,7 @@ func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 		Module, Version, Workflow string
 		Input                     *string // JSON
 	}
-	if err := read(w, r, &in); err != nil {
+	if err := read(r, &in); err != nil {
 		return nil, err
 	}
 	o := engine.Start{Module: in.Module, Version: in.Version, Workflow: in.Workflow}
@@ -146,7 +155,7 @@ func (a *api) whileServing(ctx context.Context) (context.Context, func()) {
 
 func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 	var in struct{ Type, Data string }
-	if err := read(w, r, &in); err != nil {
+	if err := read(r, &in); err != nil {
 		return nil, err
 	}
 	_, err := a.engine.Send(r.Context(), r.PathValue("id"), flawless.Message{Type: in.Type, Body: []byte(in.Data)})
@@ -154,7 +163,7 @@ func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
-	input, err := readAll(w, r, maxBody)
+	input, err := readText(r)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -40,12 +39,12 @@ func (a *api) bundles() {
 		return &exported{"application/octet-stream", fmt.Sprintf("attachment; filename=%q", in.ID+".bundle"), out.Bytes()}, nil
 	})
 	add := operation("import-run", http.MethodPost, "/bundles", "Keep the run of a bundle, to look at and to fork; it never goes on by itself")
-	add.MaxBodyBytes, add.BodyReadTimeout, add.DefaultStatus = bundle.Max+1, 10*time.Minute, http.StatusCreated
-	huma.Register(a.huma, add, func(ctx context.Context, in *struct {
-		ID      string `query:"id" doc:"id of the run here; its own where it is missing"`
-		RawBody []byte `contentType:"application/octet-stream"`
+	add.MaxBodyBytes, add.DefaultStatus = bundle.Max+1, http.StatusCreated
+	huma.Register(a.huma, withPayload(add, "application/octet-stream", true, nil), func(ctx context.Context, in *struct {
+		ID string `query:"id" doc:"id of the run here; its own where it is missing"`
+		Payload
 	}) (*body[flawless.Run], error) {
-		b, err := bundle.Read(bytes.NewReader(in.RawBody))
+		b, err := bundle.Read(bytes.NewReader(in.Bytes))
 		if err != nil {
 			return nil, problem(err)
 		}

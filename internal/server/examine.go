@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -14,25 +13,22 @@ import (
 // Code is a request that may carry a module.
 type Code struct {
 	RunPath
-	RawBody []byte `contentType:"application/wasm" required:"false"`
+	Payload
 }
 
 // bin is the module, nil where there is none.
 func (c *Code) bin() []byte {
-	if len(c.RawBody) == 0 {
+	if len(c.Bytes) == 0 {
 		return nil
 	}
-	return c.RawBody
+	return c.Bytes
 }
 
 // withCode registers an operation whose body may be a module.
 func withCode[In, Out any](a *api, op huma.Operation, do func(context.Context, *In) (*Out, error)) {
 	op.MaxBodyBytes = engine.MaxModule + 1
-	op.BodyReadTimeout = 10 * time.Minute
 	op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
-	op.RequestBody = &huma.RequestBody{}
-	huma.Register(a.huma, op, do)
-	op.RequestBody.Required = false // a raw body is, unless one says so afterwards
+	huma.Register(a.huma, withPayload(op, "application/wasm", false, nil), do)
 }
 
 // examinations are the operations that look at what happened and touch nothing.

@@ -2,11 +2,9 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -27,20 +25,20 @@ type Progress struct {
 }
 
 type addModule struct {
-	Name    string `path:"name" doc:"name of the module"`
-	Accept  string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
-	RawBody []byte `contentType:"application/wasm"`
+	Name   string `path:"name" doc:"name of the module"`
+	Accept string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
+	Payload
 }
 
 type deployModule struct {
-	Accept  string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
-	RawBody []byte `contentType:"application/wasm"`
+	Accept string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
+	Payload
 }
 
 func (a *api) modules() {
 	add := operation("add-module", http.MethodPut, "/modules/{name}", "Add a module, or a new version of it")
 	add.MaxBodyBytes = engine.MaxModule + 1
-	add.BodyReadTimeout = 10 * time.Minute
+	add = withPayload(add, "application/wasm", true, nil)
 	add.Errors = append(add.Errors, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(typeOf[Added](), true, "Added")
 	content := map[string]*huma.MediaType{"application/json": {Schema: schema}, "text/event-stream": {Schema: &huma.Schema{Type: "string"}}}
@@ -52,7 +50,7 @@ func (a *api) modules() {
 	deploy := add
 	deploy.OperationID, deploy.Method, deploy.Path, deploy.Summary = "deploy-module", http.MethodPost, "/api/v1/modules", "Add a module under the name that it says of itself"
 	huma.Register(a.huma, deploy, func(ctx context.Context, in *deployModule) (*huma.StreamResponse, error) {
-		return a.addModule(ctx, &addModule{Accept: in.Accept, RawBody: in.RawBody})
+		return a.addModule(ctx, &addModule{Accept: in.Accept, Payload: in.Payload})
 	})
 	huma.Register(a.huma, operation("list-modules", http.MethodGet, "/modules", "The newest version of each module"),
 		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Module], error) {
@@ -73,12 +71,12 @@ func (a *api) modules() {
 func (a *api) addModule(_ context.Context, in *addModule) (*huma.StreamResponse, error) {
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		if !strings.Contains(in.Accept, "text/event-stream") {
-			m, added, err := a.engine.AddModule(c.Context(), in.Name, in.RawBody, nil)
+			m, added, err := a.engine.AddModule(c.Context(), in.Name, in.Bytes, nil)
 			a.write(c, Added{m, added}, added, err)
 			return
 		}
 		s := openStream(c)
-		m, added, err := a.engine.AddModule(c.Context(), in.Name, in.RawBody, func(stage string, done float64) {
+		m, added, err := a.engine.AddModule(c.Context(), in.Name, in.Bytes, func(stage string, done float64) {
 			_ = s.send("progress", "", Progress{stage, done})
 		})
 		if err != nil {
@@ -100,5 +98,5 @@ func (a *api) write(c huma.Context, v any, created bool, err error) {
 	}
 	c.SetHeader("Content-Type", kind)
 	c.SetStatus(status)
-	_ = json.NewEncoder(c.BodyWriter()).Encode(v)
+	_ = writeJSON(c.BodyWriter(), v)
 }

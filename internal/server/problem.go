@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
@@ -65,6 +66,8 @@ func problem(err error) error {
 		p.Settled = &before.With
 	case errors.As(err, &v):
 		p.Status, p.Errors = http.StatusUnprocessableEntity, v.List
+	case errors.Is(err, errSlow):
+		p.Status = http.StatusRequestTimeout
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		p.Status = 499 // the client is gone; nobody reads this
 	}
@@ -72,4 +75,20 @@ func problem(err error) error {
 		p.Title = "Client Closed Request"
 	}
 	return p
+}
+
+// refuse answers a request with the problem err, in the words of the API that was asked.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var p *Problem
+	errors.As(problem(err), &p)
+	var v any = p
+	kind := p.ContentType("")
+	for _, prefix := range theirs {
+		if strings.HasPrefix(r.URL.Path, prefix) {
+			kind, v = "application/json", map[string]string{"error": p.Detail}
+		}
+	}
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(p.Status)
+	_ = writeJSON(w, v)
 }

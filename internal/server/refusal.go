@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,7 +15,7 @@ type refusal struct {
 }
 
 // classed gives refusals of the framework the class that those of the engine have.
-func classed(c huma.Context, _ string, v any) (any, error) {
+func classed(_ huma.Context, _ string, v any) (any, error) {
 	m, is := v.(*huma.ErrorModel)
 	if !is {
 		return v, nil
@@ -25,9 +24,6 @@ func classed(c huma.Context, _ string, v any) (any, error) {
 	switch m.Status {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusUnsupportedMediaType:
 		r.Code = flawless.Invalid
-	case http.StatusRequestEntityTooLarge:
-		r.Code = flawless.TooLarge
-		m.Detail = fmt.Sprintf("the body of the request is too large: at most %d bytes are taken", c.Operation().MaxBodyBytes-1)
 	}
 	return r, nil
 }

@@ -32,15 +32,12 @@ type SecretPath struct {
 func (a *api) secrets() {
 	set := operation("set-secret", http.MethodPut, "/secrets/{name}", "Keep a secret")
 	// The body is read by hand: the framework's refusals would quote it.
-	set.SkipValidateBody = true
-	set.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-		"application/json": {Schema: a.huma.OpenAPI().Components.Schemas.Schema(typeOf[SetSecret](), true, "SetSecret")},
-	}}
+	set = withPayload(set, "application/json", true, a.huma.OpenAPI().Components.Schemas.Schema(typeOf[SetSecret](), true, "SetSecret"))
 	huma.Register(a.huma, set, func(ctx context.Context, in *struct {
 		SecretPath
-		RawBody []byte `contentType:"application/json"`
+		Payload
 	}) (*body[flawless.Secret], error) {
-		b, err := parseSecret(in.RawBody)
+		b, err := parseSecret(in.Bytes)
 		if err != nil {
 			return nil, problem(err)
 		}

@@ -2,11 +2,12 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -26,22 +27,31 @@ type api struct {
 	log    *slog.Logger
 	huma   huma.API
 	ctx    context.Context // ends when the server stops; streams end with it
+	lend   func([]byte) io.Reader
 }
 
 // Handler returns the API of an engine, open to all (see [Require]). Streams end when ctx does.
 func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handler {
+	_, h := newAPI(ctx, e, log)
+	return h
+}
+
+func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger) (*api, http.Handler) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Flawless", flawless.Version)
 	config.Info.Description = "Runs code to completion, whatever hardware and software do."
 	config.DocsPath = ""
 	config.SchemasPath = ""
 	config.CreateHooks = nil
+	asJSON := huma.Format{Marshal: writeJSON, Unmarshal: json.Unmarshal}
+	config.Formats = map[string]huma.Format{"application/json": asJSON, "json": asJSON}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "where the server was started with a token"}}
 	config.Security = []map[string][]string{{}, {"token": {}}}
 	config.Transformers = append(config.Transformers, classed)
 	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[flawless.Bytes](), reflect.TypeFor[string]())
-	a := &api{engine: e, log: log, ctx: ctx}
+	a := &api{engine: e, log: log, ctx: ctx, lend: lent}
 	a.huma = humago.New(mux, config)
+	a.huma.UseMiddleware(a.takeBody)
 	a.about()
 	a.modules()
 	a.runs()
@@ -54,13 +64,14 @@ func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handl
 	a.schedules()
 	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
-	return guard(log, mux)
+	return a, guard(log, whileItWorks(e, legible(mux)))
 }
 
 // operation describes an operation under /api/v1.
 func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
-		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: time.Minute,
+		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1, // see Pace
+
 		Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusConflict, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
 }
 
@@ -74,6 +85,21 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(w, r)
+	})
+}
+
+// whileItWorks answers with 503 and the reason when the store had to be given up, whatever is asked for
+// but the health and the metrics: what could still be read may not be what a restart finds.
+func whileItWorks(e *engine.Engine, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := e.Gone()
+		if err == nil || r.URL.Path == "/api/v1/health" || r.URL.Path == "/metrics" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = json.NewEncoder(w).Encode(problem(err))
 	})
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +43,7 @@ func openStream(c huma.Context) *stream {
 }
 
 func (s *stream) send(event, id string, v any) error {
-	b, err := json.Marshal(v)
+	b, err := text(v)
 	if err != nil {
 		return err
 	}
@@ -53,7 +52,7 @@ func (s *stream) send(event, id string, v any) error {
 	if id != "" {
 		id = "id: " + id + "\n"
 	}
-	_, err = fmt.Fprintf(s.w, "%sevent: %s\ndata: %s\n\n", id, event, b)
+	_, err = fmt.Fprintf(s.w, "%sevent: %s\ndata: %s\n", id, event, b)
 	s.flush()
 	return err
 }

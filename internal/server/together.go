@@ -51,12 +51,12 @@ func (a *api) together() {
 			return &body[[]flawless.Promise]{ps}, problem(err)
 		})
 	settle := operation("settle-promise", http.MethodPost, "/promises/{token}", "Settle a promise; the body is its value")
-	settle.SkipValidateBody = true
+	settle = withPayload(settle, "application/json", true, &huma.Schema{})
 	huma.Register(a.huma, settle, func(ctx context.Context, in *struct {
 		PromisePath
-		RawBody []byte `contentType:"application/json"`
+		Payload
 	}) (*body[flawless.Promise], error) {
-		return a.settle(ctx, in.Token, engine.Settlement{Value: in.RawBody}, "")
+		return a.settle(ctx, in.Token, engine.Settlement{Value: in.Bytes}, "")
 	})
 	huma.Register(a.huma, operation("reject-promise", http.MethodPost, "/promises/{token}/reject", "Settle a promise with an error"),
 		func(ctx context.Context, in *struct {

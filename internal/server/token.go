@@ -3,7 +3,6 @@ package server
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -60,6 +59,6 @@ func refusing(challenge, why string) http.Handler {
 		}
 		w.Header().Set("WWW-Authenticate", challenge)
 		w.WriteHeader(p.Status)
-		_ = json.NewEncoder(w).Encode(v)
+		_ = writeJSON(w, v)
 	})
 }

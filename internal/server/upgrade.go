@@ -23,7 +23,7 @@ type UpgradeModule struct {
 	DryRun       bool     `query:"dry_run" doc:"only report"`
 	AllOrNothing bool     `query:"all_or_nothing" doc:"move none unless all can"`
 	Who          string   `query:"who"`
-	RawBody      []byte   `contentType:"application/wasm" required:"false"`
+	Payload
 }
 
 // Step is how far an upgrade has come.
@@ -52,8 +52,8 @@ func (a *api) upgrades() {
 
 func (a *api) upgrade(_ context.Context, in *UpgradeModule) (*huma.StreamResponse, error) {
 	o := engine.Upgrade{Runs: in.Runs, From: in.From, Parallel: in.Parallel, DryRun: in.DryRun, AllOrNothing: in.AllOrNothing, Who: in.Who}
-	if len(in.RawBody) > 0 {
-		o.Module = in.RawBody
+	if len(in.Bytes) > 0 {
+		o.Module = in.Bytes
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		if !strings.Contains(in.Accept, "text/event-stream") {

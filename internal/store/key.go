@@ -31,6 +31,8 @@ import (
 //	v version v name version:8                module
 //	b binary  b digest piece:8                32 KiB of the module's bytes
 //	g state   g name                          value that runs share, holder
+//	X         X                               the generation of the indexes, 8 bytes; there is none before 1
+//	x rebuilt x generation:8 and a key        - the rows of indexes that were built again, from c to t
 //
 //	:2, :8    big-endian unsigned; moments are Unix nanoseconds with the sign bit inverted
 //	id, ...   text: byte 00 becomes 00 FF, and 00 01 ends it

@@ -11,8 +11,8 @@ import (
 )
 
 // AddModule keeps a module and its bytes under the next version of its name, and returns it with
-// that version and true. Where the newest version has the same digest it changes nothing, and
-// returns that one and false. m.Digest is taken as it is. It returns [flawless.Fenced] where l
+// that version and true. Where the newest version has the same digest it returns that one and false, and
+// changes nothing unless the bytes it has are damaged: then it writes them again. m.Digest is taken as it is. It returns [flawless.Fenced] where l
 // is not the lease that holds. After a crash in the middle the version is there with its bytes, or
 // nothing is.
 func (s *Store) AddModule(ctx context.Context, l Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
@@ -39,6 +39,9 @@ func (s *Store) addModule(ctx context.Context, l Lease, m flawless.Module, bin [
 	m.Version = 1
 	if len(newest) > 0 {
 		if newest[0].Digest == m.Digest {
+			if _, err := s.Binary(ctx, m.Digest); errors.Is(err, flawless.Damaged) || errors.Is(err, flawless.NotFound) {
+				return newest[0], false, s.KeepBinary(ctx, l, m.Digest, bin)
+			}
 			return newest[0], false, nil
 		}
 		m.Version = newest[0].Version + 1
@@ -123,22 +126,28 @@ func (s *Store) firstModule(ctx context.Context, r Range) (m flawless.Module, fo
 	return m, false, nil
 }
 
-// Binary returns the bytes of a module by its digest, or [flawless.NotFound].
+// Binary returns the bytes of a module by its digest, [flawless.NotFound], or [flawless.Damaged] where they
+// cannot be read; AddModule and KeepBinary write them again.
 func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 	var bin []byte
 	k := keyBinary(digest)
-	var failed error = flawless.NotFound
-	for item, err := range s.kv.Scan(ctx, k.all()) {
-		var piece []byte
+	// Key by key: what was written again is found before the damaged rows that it lies over, which a range
+	// would meet.
+	for n := uint64(0); ; n++ {
+		piece, err := s.kv.Get(ctx, slices.Clone(k).number(n))
+		if n > 0 && errors.Is(err, flawless.NotFound) { // its last piece was a full one
+			return bin, nil
+		}
 		if err == nil {
-			piece, err = s.codec.open(item.Value)
+			piece, err = s.codec.open(piece)
 		}
-		if failed = err; err != nil {
-			break
+		if err != nil {
+			return nil, reading(k, err, "the bytes of module %s", digest)
 		}
-		bin = append(bin, piece...)
+		if bin = append(bin, piece...); len(piece) < binaryPiece {
+			return bin, nil
+		}
 	}
-	return bin, reading(k, failed, "the bytes of module %s", digest)
 }
 
 // binaryPiece is how many bytes of a module lie under one key. What a database reads for a key are all

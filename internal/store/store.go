@@ -19,7 +19,7 @@ import (
 // whether it took effect: the caller must read before it goes on. Values that fail their checksum
 // or do not decode give [flawless.Damaged] with what was read, its key and what is wrong.
 type Store struct {
-	kv     KV
+	kv     *rebuilt
 	codec  codec
 	drafts sync.Pool // of *draft
 	lease  atomic.Pointer[leaseRow]
@@ -32,6 +32,13 @@ type Spacer interface {
 	Full() (bool, string)
 }
 
+// Failer is a [KV] that can fail as a whole, whether somebody uses it at that moment or not.
+type Failer interface {
+	// Failed returns why nothing can be written any more until the database is opened anew, or nil.
+	// It never blocks.
+	Failed() error
+}
+
 // Open returns a store that keeps everything in kv, and owns kv from then on unless it returns an
 // error. It writes the number of the format into an empty database. It returns
 // [flawless.Conflict] for one with a higher number, and [flawless.Damaged] for one that holds
@@ -41,12 +48,16 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{kv: kv, codec: c}
+	s := &Store{codec: c}
+	s.kv = &rebuilt{KV: kv, store: s}
 	s.drafts.New = func() any { return new(draft) }
 	for {
 		err := s.checkFormat(ctx)
 		if !errors.Is(err, flawless.Fenced) {
 			if err != nil {
+				return nil, fmt.Errorf("opening the store: %w", err)
+			}
+			if err := s.kv.open(ctx); err != nil {
 				return nil, fmt.Errorf("opening the store: %w", err)
 			}
 			return s, nil
@@ -59,10 +70,19 @@ func (s *Store) Close() error { return s.kv.Close() }
 
 // Full tells whether no new work must be taken because space runs out, and why. It never blocks.
 func (s *Store) Full() (bool, string) {
-	if sp, ok := s.kv.(Spacer); ok {
+	if sp, ok := s.kv.KV.(Spacer); ok {
 		return sp.Full()
 	}
 	return false, ""
+}
+
+// Failed returns why nothing can be written any more until the database is opened anew, or nil. It
+// never blocks.
+func (s *Store) Failed() error {
+	if f, ok := s.kv.KV.(Failer); ok {
+		return f.Failed()
+	}
+	return nil
 }
 
 // checkFormat returns Fenced where somebody else has just written the format.

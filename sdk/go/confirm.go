@@ -80,6 +80,7 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 		case h.note != "retry":
 			return &Response{Status: h.status, Header: h.header, Body: body, URL: req.URL}, nil
 		}
+		ctx = context.WithoutCancel(ctx) // the time that a person took to decide does not count against the request
 	}
 }
 

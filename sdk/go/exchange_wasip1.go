@@ -61,8 +61,10 @@ func makeCall(kind string, head, body []byte) (int, error) {
 	return int(n), nil
 }
 
-// exchange makes a call and waits for its answer, whose head it leaves in h. It returns the number of
-// the call, once it was made, and the cause of ctx when that ends first.
+// exchange makes a call that the engine carries out within itself, and waits for its answer, whose head it
+// leaves in h. It returns the number of the call, once it was made. Where ctx has ended, no call is made;
+// one that was made is waited for whatever becomes of ctx: it takes a moment, and code that was told of
+// ctx's end instead would make it again.
 func exchange(ctx context.Context, kind string, head, body []byte, h *answerHead) (int, []byte, error) {
 	if current.Load() == nil {
 		return 0, nil, ErrOutside
@@ -74,7 +76,30 @@ func exchange(ctx context.Context, kind string, head, body []byte, h *answerHead
 	if err != nil {
 		return 0, nil, err
 	}
-	answer, err := await(ctx, int32(n), h)
+	answer, err := await(n, h)
+	return n, answer, err
+}
+
+// httpExchange makes an http call and waits for its answer. When ctx ends first, it withdraws the call and
+// waits for what the engine says of it: the cause of ctx where the call never begins or may be abandoned,
+// and its outcome otherwise. With settle a call that is under way always has its outcome waited for.
+func httpExchange(ctx context.Context, head, body []byte, settle bool, h *answerHead) (int, []byte, error) {
+	if current.Load() == nil {
+		return 0, nil, ErrOutside
+	}
+	n, err := makeCall("http", head, body)
+	if err != nil {
+		return 0, nil, err
+	}
+	if park(ctx, int32(n)) || answered(int32(n)) {
+		answer, err := take(n, h)
+		return n, answer, err
+	}
+	note("withdraw", withdrawHead(n, ctx.Err(), settle), nil)
+	answer, err := await(n, h)
+	if err == nil && h.failure != nil && h.failure.kind == "withdrawn" {
+		return n, nil, context.Cause(ctx)
+	}
 	return n, answer, err
 }
 
@@ -87,14 +112,11 @@ func arrives(ctx context.Context, n int) bool {
 // answered tells whether the answer of a call is there.
 func answered(n int32) bool { return hostAnswer(n, headPart, nil, 0) >= 0 }
 
-// await waits until the answer of call n is there, or ctx ends. The engine forgets the answer
-// afterwards.
-func await(ctx context.Context, n int32, h *answerHead) ([]byte, error) {
-	if !park(ctx, n) && !answered(n) {
-		forget(n)
-		return nil, context.Cause(ctx)
+// await waits until the answer of a call is there. The engine forgets it afterwards.
+func await(call int, h *answerHead) ([]byte, error) {
+	for n := int32(call); !park(context.Background(), n) && !answered(n); {
 	}
-	return take(int(n), h)
+	return take(call, h)
 }
 
 // take returns an answer that is there, its head in h, and has the engine forget it.

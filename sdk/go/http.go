@@ -31,9 +31,14 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 // from the log.
 //
 // Every status is an answer, also 404 and 503. Errors are [*NotSent], [*Interrupted], [*CallError],
-// [ErrOutside], or [context.Cause] of ctx when that ends first. In the last case only the waiting
-// ends: a request that the engine has accepted is carried out all the same, and its outcome is in
-// the log of the run. If ctx has ended before Do is called, nothing is sent.
+// [ErrOutside], or [context.Cause] of ctx.
+//
+// A deadline of ctx is the time-out of the request, where it is earlier than [Timeout]. When ctx ends
+// while the request is open, Do withdraws it. One that was not begun, or waits for its next try, never
+// begins, and an idempotent one is given up: Do returns the cause of ctx. One that is under way and
+// not idempotent may take effect, so Do waits for its outcome and returns that, although ctx has ended:
+// code that was told of ctx's end instead would send it a second time. If ctx has ended before Do is
+// called, nothing is sent.
 //
 // Do may be called concurrently.
 //
@@ -122,9 +127,15 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 	if err := checkBody(req.method(), req.URL, req.Body); err != nil {
 		return nil, 0, err
 	}
+	if err := o.within(ctx); err != nil {
+		return nil, 0, err
+	}
+	step := stepOf(ctx)
+	step.enter()
+	defer step.leave()
 	var room [512]byte
 	var h answerHead
-	n, body, err := exchange(ctx, "http", req.head(room[:0], o, at), req.Body, &h)
+	n, body, err := httpExchange(ctx, req.head(room[:0], o, at), req.Body, step != nil, &h)
 	if err != nil {
 		return nil, n, err
 	}

@@ -22,7 +22,8 @@ type Message[T any] struct {
 // until the run receives it.
 //
 // The error is a [*CallError], of kind not_found where there is no such run and of kind conflict where
-// it has ended (nothing is stored then), or the cause of ctx. In the last case only the waiting ends.
+// it has ended (nothing is stored then), or the cause of ctx where that had ended before: nothing was
+// sent then. A message that was sent is waited for although ctx ends.
 func Send(ctx context.Context, run, kind string, v any) error {
 	body, err := encode(v)
 	if err != nil {

@@ -53,7 +53,8 @@ func TellInterrupted() Option { return optionFunc(func(o *options) { o.tell = tr
 // rounded up to milliseconds; without it the engine's default of 120 seconds holds. What is not
 // above zero makes the call return an error of kind [KindInvalid].
 //
-// It differs from a context with a deadline, which ends the waiting of the code and not the call.
+// The deadline of the context given to the call has the same effect, where it is earlier. It counts for
+// all tries together, and the wait ends with it: see [Do].
 func Timeout(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.timeout, o.hasTimeout = d, true })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,16 +20,44 @@ type Saga struct {
 type undo struct {
 	name string
 	do   func(ctx context.Context) error
-	n    int // of the step within the run
+	step *sagaStep // that it undoes
+	n    int       // of the step within the run
+}
+
+// sagaStep is a step that is being taken.
+type sagaStep struct {
+	calls sync.WaitGroup // made in it that have no outcome yet
+	outer *sagaStep      // in which its saga is
+}
+
+type stepKey struct{}
+
+// stepOf returns the step that ctx belongs to, or nil.
+func stepOf(ctx context.Context) *sagaStep {
+	s, _ := ctx.Value(stepKey{}).(*sagaStep)
+	return s
+}
+
+// enter counts a call of the step, until leave.
+func (s *sagaStep) enter() {
+	for ; s != nil; s = s.outer {
+		s.calls.Add(1)
+	}
+}
+
+func (s *sagaStep) leave() {
+	for ; s != nil; s = s.outer {
+		s.calls.Done()
+	}
 }
 
 // stepsTaken counts those of all sagas of the run.
 var stepsTaken atomic.Int64
 
-// taken tells the engine of a step that is about to be taken, and returns its number. The engine names the
+// noteStep tells the engine of a step that is about to be taken, and returns its number. The engine names the
 // steps that are left when the run ends in a way in which nothing can be undone: the guest has exited, has
 // no memory left, panics beside the workflow, or somebody terminates the run.
-func taken(name string) int {
+func noteStep(name string) int {
 	n := int(stepsTaken.Add(1))
 	o := newObject(nil)
 	o.int("n", int64(n))
@@ -105,14 +134,18 @@ func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err
 // Step calls do, and keeps undo for the case that the saga fails. undo is kept before do is called: it
 // is called also where do fails, for do may have taken effect in part, and must be right in both
 // cases. A nil undo is a step that needs none. Where the run is cancelled, do is not called.
+//
+// undo never overtakes a request of do: it is called when all that do made with its ctx have an outcome,
+// also idempotent ones and those that do did not wait for.
 func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
+	taken := &sagaStep{outer: stepOf(s.ctx)}
 	if undoStep != nil {
-		s.undos = append(s.undos, undo{name, undoStep, taken(name)})
+		s.undos = append(s.undos, undo{name, undoStep, taken, noteStep(name)})
 	}
-	if err := do(s.ctx); err != nil {
+	if err := do(context.WithValue(s.ctx, stepKey{}, taken)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
@@ -125,6 +158,7 @@ func (s *Saga) undo(why string) *UndoError {
 	var lost []undo
 	for i := len(s.undos) - 1; i >= 0; i-- {
 		u := s.undos[i]
+		u.step.calls.Wait()
 		for {
 			err := s.try(ctx, u)
 			if err == nil {

@@ -3,7 +3,6 @@ package pebble
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -17,8 +16,8 @@ import (
 
 // Apply implements store.KV. It does not look at ctx once the batch is handed over.
 //
-// Batches are checked, handed to Pebble and appended to the log one after another, each on top of those
-// before it whether they are synced or not, and wait for their sync together: one sync serves all that
+// Batches are checked and written to Pebble's log one after another, each on top of those before it
+// whether they are synced or not, and wait for their sync together: one sync serves all that
 // came while the one before was under way. As the log is one sequence, a batch that survives a
 // crash has all those before it under its feet.
 func (db *DB) Apply(ctx context.Context, b *store.Batch) error {
@@ -49,37 +48,22 @@ func (db *DB) apply(ctx context.Context, b *store.Batch) error {
 			return err
 		}
 	}
-	empty, large := pb.Empty(), pb.Len() >= largeBatch // not asked later: Pebble takes the bytes out of a large batch
+	empty := pb.Empty()
 	n, err := db.hand(ctx, b, pb)
 	if errors.Is(err, flawless.Fenced) || err == nil && empty {
 		// The answer rests on what this batch saw: it must not be given before that is synced.
-		return errors.Join(db.wal.wait(ctx, n), err, pb.Close())
+		return errors.Join(db.gate.wait(ctx, n), err, pb.Close())
 	}
 	if err != nil {
 		return err // pb is left to the garbage collector: Pebble may still hold it
 	}
-	if err := db.wal.sync(n); err != nil {
+	if err := pb.SyncWait(); err != nil {
+		db.fail(err, false)
+	}
+	if err := db.gate.pass(n); err != nil {
 		return err
 	}
-	if large {
-		db.flush()
-	}
 	return pb.Close()
-}
-
-// largeBatch is how many bytes are not left to the log: a database that is opened reads all of that.
-const largeBatch = 2 << 20
-
-// flush moves what is in the log to a table, in the background.
-func (db *DB) flush() {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if db.closed.Load() || db.isBroken() {
-		return
-	}
-	if err := guard(func() error { _, err := db.kv.AsyncFlush(); return err }); err != nil {
-		db.fail(err, true)
-	}
 }
 
 // hand checks a batch and hands it to Pebble. It returns the number of the newest batch handed over.
@@ -98,41 +82,24 @@ func (db *DB) hand(ctx context.Context, b *store.Batch, pb *cockroach.Batch) (ui
 	db.started.Store(n)
 	for _, item := range b.Set {
 		db.touch(item.Key).Store(n)
-		db.held.forget(item.Key)
-		db.last.put(item.Key)
 	}
 	for _, k := range b.Delete {
 		db.touch(k).Store(n)
-		db.held.forget(k)
 	}
-	repr := pb.Repr() // not asked for later: Pebble takes the bytes out of a large batch, and keeps them
-	if err := guard(func() error { return db.kv.Apply(pb, cockroach.NoSync) }); err != nil {
+	err := guard(func() error { return db.kv.ApplyNoSyncWait(pb, cockroach.Sync) })
+	if err != nil {
 		db.fail(err, true)
-		return n, err
 	}
-	db.wal.append(n, newestKey(repr), repr)
-	return n, nil
-}
-
-// newestKey returns Pebble's number of the last key of a batch that it has taken: the batch begins with the
-// number of the first (8 bytes) and their count (4), both little-endian.
-func newestKey(batch []byte) uint64 {
-	return binary.LittleEndian.Uint64(batch) + uint64(binary.LittleEndian.Uint32(batch[8:])) - 1
+	return n, err
 }
 
 // check returns Fenced if an expectation does not hold. The caller holds mu.
 func (db *DB) check(expect []store.Item) error {
 	for _, want := range expect {
-		if db.held.has(want) || want.Value == nil && db.last.beyond(want.Key) {
-			continue
-		}
 		value, closer, err := db.kv.Get(want.Key)
 		switch {
 		case errors.Is(err, cockroach.ErrNotFound):
 			if want.Value == nil {
-				if err := db.last.learn(db.kv, want.Key); err != nil {
-					return explained(err)
-				}
 				continue
 			}
 		case err != nil:
@@ -143,7 +110,6 @@ func (db *DB) check(expect []store.Item) error {
 				return err
 			}
 			if same {
-				db.held.remember(want)
 				continue
 			}
 		}

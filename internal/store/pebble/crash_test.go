@@ -1,103 +1,186 @@
 package pebble_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/store/pebble"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
-// TestPowerLoss cuts the power at random moments under eight writers. Each batch sets three keys of
-// a writer to the same number, which counts up.
+// TestPowerLoss cuts the power at random moments under eight writers, again and again, while memory moves to
+// tables every few batches. The batches of a writer have numbers that count up, and set all its keys or one.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
-	const writers = 8
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(seed, 1))
+			var w writers
 			fs := vfs.NewCrashableMem()
-			db := open(t, fs)
-			var mu sync.Mutex
-			var acked, begun [writers]int
-			stop := make(chan struct{})
-			enough := make(chan struct{})
-			total, target := 0, 50+rng.IntN(400)
-			var all sync.WaitGroup
-			for w := range writers {
-				all.Go(func() {
-					for i := 1; ; i++ {
-						select {
-						case <-stop:
-							return
-						default:
-						}
-						mu.Lock()
-						begun[w] = i
-						mu.Unlock()
-						v := fmt.Appendf(nil, "%d %s", i, make([]byte, i*37%2000))
-						var b store.Batch
-						for k := range 3 {
-							b.Set = append(b.Set, store.Item{Key: fmt.Appendf(nil, "%d/%d", w, k), Value: v})
-						}
-						if err := db.Apply(t.Context(), &b); err != nil {
-							t.Error(err)
-							return
-						}
-						mu.Lock()
-						acked[w] = i
-						if total++; total == target {
-							close(enough)
-						}
-						mu.Unlock()
-					}
-				})
-			}
-			<-enough
-			mu.Lock()
-			before := acked
-			mu.Unlock()
-			// What is not synced is dropped, or kept block by block at random.
-			cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: int(seed%3) * 50, RNG: rand.New(rand.NewPCG(seed, 2))}
-			crashed := fs.CrashClone(cfg)
-			mu.Lock()
-			after := begun
-			mu.Unlock()
-			close(stop)
-			all.Wait()
-			if err := db.Close(); err != nil {
-				t.Fatal(err)
-			}
-
-			db = open(t, crashed)
-			defer db.Close()
-			for w := range writers {
-				var n [3]int
-				for k := range n {
-					if v, err := db.Get(t.Context(), fmt.Appendf(nil, "%d/%d", w, k)); err == nil {
-						if _, err := fmt.Sscan(string(v), &n[k]); err != nil {
-							t.Fatal(err)
-						}
-					}
-				}
-				if n[0] != n[1] || n[1] != n[2] {
-					t.Errorf("writer %d: half of a batch survived: %v", w, n)
-				}
-				if n[0] < before[w] || n[0] > after[w] {
-					t.Errorf("writer %d: batch %d is there, %d was acknowledged and %d begun", w, n[0], before[w], after[w])
-				}
-			}
-			if err := db.Apply(t.Context(), &store.Batch{Set: []store.Item{{Key: []byte("after"), Value: []byte("1")}}}); err != nil {
-				t.Error(err)
+			for range 5 {
+				// What is not synced is dropped, or kept block by block at random.
+				cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(3) * 50, RNG: rng}
+				fs = w.crash(t, fs, 20+rng.IntN(200), cfg)
+				w.check(t, fs.CrashClone(vfs.CrashCloneCfg{})) // a copy: the next round begins without an orderly stop
 			}
 		})
+	}
+}
+
+// rotating are options with which memory moves to a table every 64 KiB.
+func rotating(fs vfs.FS) pebble.Options {
+	return pebble.Options{FS: fs, Reserve: -1, Memtable: 64 << 10, Cache: 1 << 20}
+}
+
+// slowLogs lets everything else go on before a log is synced.
+type slowLogs struct{ *vfs.MemFS }
+
+func (fs slowLogs) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.MemFS.Create(name, c)
+	return slowFile(f, name), err
+}
+
+func (fs slowLogs) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.MemFS.ReuseForWrite(old, name, c)
+	return slowFile(f, name), err
+}
+
+func slowFile(f vfs.File, name string) vfs.File {
+	if f == nil || !strings.HasSuffix(name, ".log") {
+		return f
+	}
+	return slowLog{f}
+}
+
+type slowLog struct{ vfs.File }
+
+func (f slowLog) Sync() error { return f.SyncData() }
+
+func (f slowLog) SyncData() error {
+	for range 2000 {
+		runtime.Gosched()
+	}
+	return f.File.SyncData()
+}
+
+// writers are eight, with the number of the newest batch of each that it has begun and that was acknowledged.
+type writers struct {
+	mu           sync.Mutex
+	begun, acked [8]int
+}
+
+// crash writes until so many batches were acknowledged, and returns what a power failure leaves at that moment.
+func (w *writers) crash(t *testing.T, fs *vfs.MemFS, batches int, cfg vfs.CrashCloneCfg) *vfs.MemFS {
+	db, err := pebble.Open("work", rotating(slowLogs{fs}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, enough := make(chan struct{}), make(chan struct{})
+	var total atomic.Int64
+	var all sync.WaitGroup
+	for n := range w.begun {
+		first := w.begun[n] + 1
+		all.Go(func() {
+			for i := first; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				w.set(&w.begun[n], i)
+				v := fmt.Appendf(nil, "%d %s", i, make([]byte, i*37%2000))
+				var b store.Batch
+				for k, last := range keysAfter(i) {
+					if last == i {
+						b.Set = append(b.Set, store.Item{Key: fmt.Appendf(nil, "%d/%d", n, k), Value: v})
+					}
+				}
+				if err := db.Apply(t.Context(), &b); err != nil {
+					t.Error(err)
+					return
+				}
+				w.set(&w.acked[n], i)
+				if total.Add(1) == int64(batches) {
+					close(enough)
+				}
+			}
+		})
+	}
+	<-enough
+	w.mu.Lock()
+	acked := w.acked
+	w.mu.Unlock()
+	crashed := fs.CrashClone(cfg)
+	w.mu.Lock()
+	begun := w.begun
+	w.mu.Unlock()
+	close(stop)
+	all.Wait()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.acked, w.begun = acked, begun
+	return crashed
+}
+
+// keysAfter returns which batch set each key of a writer last, of all up to one.
+func keysAfter(batch int) (keys [3]int) {
+	for i := max(batch-5, 1); i <= batch; i++ {
+		if keys[i%3] = i; i%2 == 0 {
+			keys = [3]int{i, i, i}
+		}
+	}
+	return keys
+}
+
+func (w *writers) set(n *int, to int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*n = to
+}
+
+// check reads what is there after a power failure, and goes on from it.
+func (w *writers) check(t *testing.T, fs vfs.FS) {
+	t.Helper()
+	db, err := pebble.Open("work", rotating(fs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for i := range w.acked {
+		var n [3]int
+		for k := range n {
+			v, err := db.Get(t.Context(), fmt.Appendf(nil, "%d/%d", i, k))
+			if err != nil && !errors.Is(err, flawless.NotFound) {
+				t.Fatal(err)
+			}
+			if err == nil {
+				if _, err := fmt.Sscan(string(v), &n[k]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		newest := max(n[0], n[1], n[2])
+		if n != keysAfter(newest) {
+			t.Errorf("writer %d: half of a batch survived: %v, want %v", i, n, keysAfter(newest))
+		}
+		if newest < w.acked[i] || newest > w.begun[i] {
+			t.Errorf("writer %d: batch %d is there, %d was acknowledged and %d begun", i, newest, w.acked[i], w.begun[i])
+		}
+		w.acked[i], w.begun[i] = newest, newest
 	}
 }
 

@@ -27,9 +27,6 @@ type faultFS struct {
 	free    atomic.Uint64
 }
 
-// isLog tells whether a file is one of the log.
-func isLog(name string) bool { return strings.Contains(name, "/log/") }
-
 func newFaultFS() *faultFS {
 	fs := &faultFS{MemFS: vfs.NewCrashableMem()}
 	fs.free.Store(1 << 40)
@@ -248,7 +245,7 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 		}
 	})
 	// All three have to come to the gate, and none may pass it.
-	for db.wal.waiting()+int(returned.Load()) < 3 {
+	for db.gate.waiting()+int(returned.Load()) < 3 {
 		runtime.Gosched()
 	}
 	released.Store(true)
@@ -406,9 +403,8 @@ func TestCallsAfterCloseAreRefused(t *testing.T) {
 	}
 }
 
-// waiting returns how many wait.
-func (w *wal) waiting() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.queue)
+func (g *gate) waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.queue
 }

@@ -19,20 +19,20 @@ import (
 // lock is the right to use a working directory.
 type lock struct {
 	fs     vfs.FS
+	dir    string
 	pid    string // path of the file with the process's number
-	db     string // path of Pebble's directory
-	log    string // path of the log's
+	data   string // path of Pebble's directory
 	pebble *cockroach.Lock
 }
 
 // acquire makes the directory where it is missing, and locks it.
 func acquire(files vfs.FS, dir string) (*lock, error) {
-	l := &lock{fs: files, pid: files.PathJoin(dir, "pid"), db: files.PathJoin(dir, "db"), log: files.PathJoin(dir, "log")}
-	if err := mkdir(files, l.db); err != nil {
+	l := &lock{fs: files, dir: dir, pid: files.PathJoin(dir, "pid"), data: files.PathJoin(dir, "data")}
+	if err := mkdir(files, l.data); err != nil {
 		return nil, explained(err)
 	}
 	var err error
-	l.pebble, err = cockroach.LockDirectory(l.db, files)
+	l.pebble, err = cockroach.LockDirectory(l.data, files)
 	switch {
 	case err != nil && (errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by")):
 		return nil, fmt.Errorf("working directory %s is in use by another server (pid %s): stop it or use another --working-dir: %w",
@@ -98,4 +98,12 @@ func mkdir(files vfs.FS, dir string) error {
 		}
 	}
 	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

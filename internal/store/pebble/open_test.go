@@ -3,14 +3,10 @@ package pebble_test
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -61,8 +57,8 @@ func TestADamagedDatabaseIsTold(t *testing.T) {
 		name, files string
 		read        func(db *pebble.DB) error // nil: it must not open
 	}{
-		{"log", "log/*.log", nil},
-		{"tables", "db/*.sst", func(db *pebble.DB) error {
+		{"log", "data/*.log", nil},
+		{"tables", "data/*.sst", func(db *pebble.DB) error {
 			for _, err := range db.Scan(t.Context(), store.Range{}) {
 				if err != nil {
 					return err
@@ -129,54 +125,5 @@ func damage(t *testing.T, pattern string) {
 		if err := os.WriteFile(name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// TestASpareLogShowsNothingOfTheLast opens a database again and again, also as it was when the power went off.
-// Each of its logs lies over one of an earlier process, and is sometimes shorter and sometimes longer.
-func TestASpareLogShowsNothingOfTheLast(t *testing.T) {
-	t.Parallel()
-	files := vfs.NewCrashableMem()
-	want := map[string]string{}
-	spared := 0
-	for round := range 18 {
-		if _, err := files.Stat("work/log/2.log"); err == nil {
-			spared++
-		}
-		db := open(t, files)
-		got := map[string]string{}
-		for it, err := range db.Scan(t.Context(), store.Range{}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			got[string(it.Key)] = string(it.Value)
-		}
-		if !maps.Equal(got, want) {
-			t.Fatalf("round %d: it holds %d keys that are not the %d that were written", round, len(got), len(want))
-		}
-		for n := range []int{40, 3, 90, 0, 1}[round%5] {
-			key, gone := fmt.Sprint("k", n), fmt.Sprint("k", (n*7+round)%90)
-			value := fmt.Sprint(round, strings.Repeat("x", 10*n))
-			b := store.Batch{Set: []store.Item{{Key: []byte(key), Value: []byte(value)}}}
-			if gone != key {
-				b.Delete = [][]byte{[]byte(gone)}
-				delete(want, gone)
-			}
-			if err := db.Apply(t.Context(), &b); err != nil {
-				t.Fatal(err)
-			}
-			want[key] = value
-		}
-		next := files
-		if round%6 == 5 { // the power goes off
-			next = files.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, uint64(round)))})
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
-		files = next
-	}
-	if spared < 4 {
-		t.Errorf("a spare was there %d times: this shows nothing", spared)
 	}
 }

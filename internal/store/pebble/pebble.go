@@ -3,7 +3,8 @@
 // It hides Pebble and the file system. On top of what store.KV asks for it guarantees that one
 // server at a time uses a directory, that space is kept back so that what is under way can be
 // written when the disk is full, and that an error of the disk neither ends the process nor leaves
-// anybody waiting. Tables that cannot be written are tried again for some seconds, and as long as the
+// anybody waiting. What fails for a reason that passes is repeated for some seconds (see patient).
+// Tables that cannot be written are tried again for some seconds, and as long as the
 // disk is full; after any other error the database answers every Apply with that error. Of what was
 // acknowledged before, all keys can still be read that no write without an answer has changed; ranges
 // cannot where a write was under way, as nobody knows whether it will be there after a restart.
@@ -19,6 +20,8 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"log/slog"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -47,16 +50,15 @@ type DB struct {
 	kv   *cockroach.DB
 	log  *slog.Logger
 	lock *lock
-	wal  wal
 
+	ledger *ledger
 	space  space
+	gate   gate
 	tables tables
 	opened atomic.Bool // before, nothing is compacted
 
 	mu      sync.Mutex // held while a batch is checked and handed to Pebble
 	closed  atomic.Bool
-	held    held          // under mu
-	last    last          // under mu
 	started atomic.Uint64 // number of the newest batch handed to Pebble; written under mu
 	seed    maphash.Seed
 	touched [places]atomic.Uint64 // number of the newest batch that changed a key, by the key's hash
@@ -74,15 +76,18 @@ type failure struct {
 //
 //	dir/pid      number of the process that uses it
 //	dir/reserve  space kept back
-//	dir/log/     the write-ahead log
-//	dir/db/      Pebble's
+//	dir/synced   what of Pebble's files is on stable storage
+//	dir/data/    Pebble's
+//	dir/db/      keeps versions out that know only format 1
 //
-// It returns [flawless.Conflict] where another server uses dir, [flawless.Invalid] where dir cannot
-// be written, [flawless.Damaged] where the database is damaged. A crash at any moment leaves a
+// It returns [flawless.Conflict] where another server uses dir or dir has another format,
+// [flawless.Invalid] where dir cannot be written, [flawless.Damaged] where the database is damaged or
+// less is there than was acknowledged. A crash at any moment leaves a
 // database that opens again and holds every acknowledged batch.
 func Open(dir string, o Options) (*DB, error) {
 	o = o.withDefaults()
-	l, err := acquire(o.FS, dir)
+	o.FS = &patient{o.FS, o.Log}
+	l, err := lockFormat(o.FS, dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening working directory %s: %w", dir, err)
 	}
@@ -90,16 +95,20 @@ func Open(dir string, o Options) (*DB, error) {
 	db.tables.open(o.pause)
 	db.space.open(o.FS, dir, o.Reserve, o.Log)
 	careful := vfs.OnDiskFull(o.FS, db.space.spent)
-	err = db.openPebble(careful, o)
-	if err == nil {
-		err = db.openLog(careful, o)
-	}
-	if err != nil {
+	if err := db.openPebble(careful, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
 	}
 	db.opened.Store(true)
 	db.tables.awaited.Store(false)
 	return db, nil
+}
+
+// lockFormat locks a directory of our format. It changes nothing in one of another.
+func lockFormat(files vfs.FS, dir string) (*lock, error) {
+	if err := checkFormat(files, dir); err != nil {
+		return nil, err
+	}
+	return acquire(files, dir)
 }
 
 func (o Options) withDefaults() Options {
@@ -124,18 +133,29 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// format is the version of Pebble's files. It is pinned: a new version of Pebble must not change what a
+// directory holds. From [cockroach.FormatWALSyncChunks] on a torn end of the log is told from damage.
+const format = cockroach.FormatTableFormatV6
+
 // openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
 func (db *DB) openPebble(careful vfs.FS, o Options) error {
-	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, aside: vfs.NewMem()}
+	err := putBarrier(careful, db.lock.dir)
+	if err == nil {
+		db.ledger, err = openLedger(careful, db.lock.dir, db.lock.data)
+	}
+	if err != nil {
+		return err
+	}
+	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, ledger: db.ledger, aside: vfs.NewMem()}
 	cache := cockroach.NewCache(o.Cache)
 	defer cache.Unref()
 	po := &cockroach.Options{
 		FS:                    fs,
-		DisableWAL:            true, // the log is ours
 		Lock:                  db.lock.pebble,
 		Cache:                 cache,
 		MemTableSize:          uint64(o.Memtable),
-		FormatMajorVersion:    cockroach.FormatTableFormatV6,
+		FormatMajorVersion:    format,
+		ErrorIfNotExists:      db.ledger.begun,
 		Logger:                logger{db},
 		L0CompactionThreshold: 4,
 		EventListener: &cockroach.EventListener{
@@ -149,6 +169,12 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		// noticed before.
 		MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold:       32,
+		// Pebble asks after each sync how long the next one is to wait. Goroutines that are about to write
+		// run first, so that more share a sync; where there are none nobody waits.
+		WALMinSyncInterval: func() time.Duration {
+			runtime.Gosched()
+			return 0
+		},
 		// Open waits for compactions that it has set off itself: before it is done there are none.
 		CompactionConcurrencyRange: func() (lower, upper int) {
 			if !db.opened.Load() {
@@ -158,61 +184,53 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		},
 	}
 	po.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
-	err := guard(func() (err error) { db.kv, err = cockroach.Open(db.lock.db, po); return err })
-	if f := db.failed.Load(); f != nil {
-		return f.err
-	}
-	return err
-}
-
-// replayed is how many bytes of the log are handed to Pebble at once.
-const replayed = 256 << 10
-
-// openLog has Pebble write a table of all that the log holds, and begins another file of it. Nothing of the
-// old ones is needed from then on.
-func (db *DB) openLog(careful vfs.FS, o Options) error {
-	db.wal.ended = func(err error) { db.fail(err, false) }
-	db.wal.slots = slots{fs: careful, base: o.FS, dir: db.lock.log, size: o.Memtable + o.Memtable/10, broken: db.isBroken}
-	if err := db.wal.slots.open(); err != nil {
-		return err
-	}
-	all, one := db.kv.NewBatch(), db.kv.NewBatch()
-	some := false
-	hand := func() error {
-		if all.Empty() {
-			return nil
-		}
-		some = true
-		err := guard(func() error { return db.kv.Apply(all, cockroach.NoSync) })
-		all = db.kv.NewBatch()
-		return err
-	}
-	err := db.wal.replay(func(batch []byte) error {
-		if err := errors.Join(one.SetRepr(batch), all.Apply(one, nil)); err != nil {
-			return fmt.Errorf("a record is no batch: %w: %w", err, errTorn)
-		}
-		if all.Len() < replayed {
-			return nil
-		}
-		return hand()
-	})
-	if err == nil {
-		err = hand()
-	}
-	if err == nil && some {
-		err = guard(db.kv.Flush)
-	}
+	err = guard(func() (err error) { db.kv, err = cockroach.Open(db.lock.data, po); return err })
 	if f := db.failed.Load(); f != nil {
 		return f.err
 	}
 	if err != nil {
+		return notOpened(err, fs)
+	}
+	newest, err := db.newest()
+	if err == nil && newest < db.ledger.newest {
+		err = damage(db.lock.data, "ends with sequence number %d, %d was on stable storage", newest, db.ledger.newest)
+	}
+	return errors.Join(err, db.ledger.begin())
+}
+
+// notOpened marks an error of Pebble as damage, unless it comes from the system: a file is missing, does not
+// have its length or cannot be read.
+func notOpened(err error, fs *files) error {
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &system) && system != syscall.ENOENT:
 		return err
+	case errors.Is(err, cockroach.ErrDBDoesNotExist):
+		return damage(fs.PathJoin(fs.ledger.data, "marker.manifest.*"), "is missing")
+	case errors.Is(err, cockroach.ErrDBNotPristine):
+		return damage(fs.PathJoin(fs.ledger.data, "marker.format-version.*"), "is missing")
 	}
-	if err := db.wal.restart(); err != nil {
-		return fmt.Errorf("%w: see that the disk has space and works", err)
+	last, _ := fs.last.Load().(string)
+	return fmt.Errorf("the last file read was %s: %w", last, isDamaged(err))
+}
+
+// isDamaged says that Pebble's files are not as they were. Pebble's text has several lines, the first is
+// the one that says what is wrong.
+func isDamaged(err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return fmt.Errorf("it is damaged: %s: restore the directory from a backup: %w", text, flawless.Damaged)
+}
+
+// newest returns the sequence number of the newest key: a batch without keys gets the one that comes next.
+func (db *DB) newest() (uint64, error) {
+	b := db.kv.NewBatch()
+	if err := b.LogData(nil, nil); err != nil {
+		return 0, err
 	}
-	db.started.Store(db.wal.newest)
-	return nil
+	if err := guard(func() error { return db.kv.Apply(b, cockroach.NoSync) }); err != nil {
+		return 0, err
+	}
+	return uint64(b.SeqNum()) - 1, b.Close()
 }
 
 // Close implements store.KV.
@@ -233,9 +251,22 @@ func (db *DB) close() error {
 	db.tables.close()
 	var err error
 	if f := db.failed.Load(); db.kv != nil && (f == nil || !f.dead) {
-		err = guard(db.kv.Close)
+		err = db.closePebble()
 	}
-	return errors.Join(err, db.wal.close(), db.space.close(), db.lock.release())
+	if db.ledger != nil {
+		err = errors.Join(err, db.ledger.close())
+	}
+	return errors.Join(err, db.space.close(), db.lock.release())
+}
+
+// closePebble closes Pebble, and has the ledger say what is there then.
+func (db *DB) closePebble() error {
+	newest, err := db.newest()
+	err = errors.Join(err, guard(db.kv.Close))
+	if err != nil || db.isBroken() || !db.opened.Load() {
+		return err
+	}
+	return db.ledger.finish(newest)
 }
 
 // Full implements store.Spacer.
@@ -246,6 +277,14 @@ func (db *DB) Full() (bool, string) {
 	return db.space.full()
 }
 
+// Failed implements store.Failer.
+func (db *DB) Failed() error {
+	if f := db.failed.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
 // damaged is told of a damaged table. Whoever reads it is told too, and all others go on.
 func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
 	db.log.Error("the database is damaged, restore it from a backup", "file", info.Path, "error", info.Details)
@@ -254,7 +293,7 @@ func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
 // fail makes every Apply from now on return err.
 func (db *DB) fail(err error, dead bool) {
 	f := &failure{fmt.Errorf("the database takes no more writes: %w: see that the disk has space and works, then restart the server", err), dead}
-	db.wal.fail(f.err)
+	db.gate.fail(f.err) // before the log goes nowhere: nobody may take that for synced
 	if old := db.failed.Load(); old == nil || dead && !old.dead {
 		db.failed.Store(f)
 		db.log.Error("the database takes no more writes", "error", err)
@@ -291,7 +330,7 @@ func explained(err error) error {
 	case err == nil:
 		return nil
 	case cockroach.IsCorruptionError(err):
-		return fmt.Errorf("it is damaged: %w: restore the directory from a backup: %w", err, flawless.Damaged)
+		return isDamaged(err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("it cannot be written: %w: give this user the right to, or use another --working-dir: %w", err, flawless.Invalid)
 	}

@@ -33,7 +33,7 @@ func (db *DB) get(ctx context.Context, key []byte) ([]byte, error) {
 		err = closer.Close()
 	}
 	// Only now is it known which write was seen: one that is marked here, or an older one.
-	if err := db.wal.wait(ctx, db.touch(key).Load()); err != nil {
+	if err := db.gate.wait(ctx, db.touch(key).Load()); err != nil {
 		return nil, err
 	}
 	if errors.Is(err, cockroach.ErrNotFound) {
@@ -73,7 +73,7 @@ func (db *DB) scan(ctx context.Context, r store.Range, yield func(store.Item, er
 			err = e
 		}
 	}()
-	if err := db.wal.wait(ctx, db.started.Load()); err != nil {
+	if err := db.gate.wait(ctx, db.started.Load()); err != nil {
 		return err
 	}
 	first, next := it.First, it.Next

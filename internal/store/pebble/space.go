@@ -163,6 +163,8 @@ func (s *space) keep() error {
 	return nil
 }
 
+const zeros = 1 << 20 // bytes written at a time
+
 // allocate gives the file its space: by asking for it where that is certain to work, else by
 // writing all of it.
 func (s *space) allocate(f vfs.File) error {

@@ -74,11 +74,6 @@ func (db *DB) flushed(info cockroach.FlushInfo) {
 	}
 	db.tables.full.Store(errors.Is(err, syscall.ENOSPC))
 	db.setback(&db.tables.flushes, err)
-	if err == nil && !db.isBroken() { // else it went to tables in memory
-		for _, t := range info.Output {
-			db.wal.flushed(uint64(t.LargestSeqNum))
-		}
-	}
 }
 
 // compacted is told how a compaction ended, by Pebble under its lock. A damaged table is told to

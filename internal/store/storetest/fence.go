@@ -58,7 +58,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 }
 
 // unleased are the methods of a store that need no lease: they read, or come before the lease.
-var unleased = []string{"Active", "Binary", "Claim", "Close", "Data", "Full", "Gone", "Head", "Image", "Limits", "Log", "Module", "Modules",
+var unleased = []string{"Active", "Binary", "Claim", "Close", "Damage", "Data", "Full", "Gone", "Head", "Image", "Limits", "Log", "Module", "Modules",
 	"ModulesWithRuns", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
 
 // testFence has every operation that writes refused under an older lease, and carried out under the

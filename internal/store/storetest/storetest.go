@@ -1,10 +1,12 @@
 // Package storetest is what every store.KV must pass, and the KVs that tests need besides.
 //
 // It hides the cases; [Run] is all that a KV's own test calls. [Dying] is a KV that dies at the Nth
-// write, [Counting] one that counts them. It never waits by sleeping.
+// write, [Counting] one that counts them, [Lent] one that overwrites what it has lent. It never waits by
+// sleeping.
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +46,7 @@ var areas = []struct {
 	{"one of many wins", testRace},
 	{"order", testOrder},
 	{"large values", testLarge},
+	{"memory", testMemory},
 	{"context", testContext},
 	{"format", testFormat},
 	{"lease", testLease},
@@ -84,7 +87,14 @@ func set(items ...store.Item) *store.Batch { return &store.Batch{Set: items} }
 
 func apply(t testing.TB, kv store.KV, b *store.Batch) {
 	t.Helper()
-	if err := kv.Apply(t.Context(), b); err != nil {
+	own := &store.Batch{Expect: b.Expect} // a copy, because [Lent] overwrites what it is handed
+	for _, item := range b.Set {
+		own.Set = append(own.Set, store.Item{Key: bytes.Clone(item.Key), Value: append([]byte{}, item.Value...)})
+	}
+	for _, key := range b.Delete {
+		own.Delete = append(own.Delete, bytes.Clone(key))
+	}
+	if err := kv.Apply(t.Context(), own); err != nil {
 		t.Fatalf("Apply: %v", err)
 	}
 }

@@ -9,12 +9,15 @@ package nethttp
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
@@ -23,9 +26,12 @@ import (
 // it may be used concurrently.
 //
 // It reads the whole request body before the call is made, and hands out the whole response body.
-// It follows no redirects and keeps no cookies, http.Client does. A request whose context ends
-// returns the cause of that; the call itself is carried out all the same. Errors are those of
-// flawless.Do, which http.Client wraps: use errors.As.
+// It follows no redirects and keeps no cookies, http.Client does. Errors are those of flawless.Do,
+// which http.Client wraps: use errors.As.
+//
+// A time-out of the http.Client, the request's context and its Cancel channel end a request as
+// flawless.Do says: one that is under way and not idempotent is waited for, and its response returned,
+// so that a library that tries again by itself does not send it twice.
 //
 // Trailers, Upgrade and 1xx responses are not passed on.
 type Transport struct{}
@@ -44,11 +50,37 @@ func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	call := flawless.Request{Method: req.Method, URL: req.URL.String(), Header: header(req), Body: body}
-	resp, err := flawless.Do(req.Context(), call, flawless.Redirects(0))
+	ctx, done := within(req)
+	defer done()
+	resp, err := flawless.Do(ctx, call, flawless.Redirects(0))
 	if err != nil {
 		return nil, err
 	}
 	return response(req, resp), nil
+}
+
+var errCancelled = errors.New("net/http: request canceled")
+
+// within returns the context of a request, which ends also when its Cancel channel is closed. http.Client
+// closes that when its Timeout has passed, beside setting a deadline.
+func within(req *http.Request) (ctx context.Context, done func()) {
+	stop := req.Cancel //lint:ignore SA1019 it is how http.Client tells a transport of its Timeout
+	if stop == nil {
+		return req.Context(), func() {}
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-stop:
+		}
+		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+			<-ctx.Done() // in this moment; the engine has to know that it was a deadline
+		}
+		cancel(errCancelled)
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // readBody reads and closes the body.

@@ -63,6 +63,10 @@ func main() {
 	flawless.Workflow("want", want)
 	flawless.Workflow("perish", perish)
 	flawless.Workflow("bulky", bulky)
+	flawless.Workflow("haste", haste)
+	flawless.Workflow("behind", behind)
+	flawless.Workflow("undone", undone)
+	flawless.Workflow("withdrawals", withdrawals)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

@@ -12,9 +12,9 @@ import (
 func outlive(ctx context.Context, in Task) (string, error) {
 	go func() { _, _ = post(ctx, in.URL+"/put", flawless.Idempotent()) }()
 	go func() { _, _ = post(ctx, in.URL+"/post") }()
-	go func() {
-		_, _ = post(ctx, in.URL+"/again", flawless.Retry{Attempts: 3, Initial: 24 * time.Hour, Factor: 1, Max: 24 * time.Hour, Statuses: []int{503}})
-	}()
+	for range 2 { // the second waits for its place
+		go func() { _, _ = post(ctx, in.Other+"/again") }()
+	}
 	_ = flawless.Spawn[int, int](ctx, "empty", 7)
 	for range in.N {
 		time.Sleep(30 * time.Minute)

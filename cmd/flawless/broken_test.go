@@ -1,0 +1,69 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+// TestAServerEndsWithoutItsStore takes the files of the database away under a real server. It ends with a
+// code of its own, so that whoever looks after it starts it again, and goes on when they are back.
+func TestAServerEndsWithoutItsStore(t *testing.T) {
+	t.Parallel()
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, binary: filepath.Join(dir, "flawless"), dir: t.TempDir(), port: freePort(t)}
+	if err := shareCompiled(dir, p.dir); err != nil {
+		t.Fatal(err)
+	}
+	said := p.up()
+	t.Cleanup(func() { p.kill() })
+	bin, err := os.ReadFile(filepath.Join(dir, "guest.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := p.connect()
+	defer c.Close()
+	if _, _, err := c.AddModule(t.Context(), "guest", bin, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Start(t.Context(), client.Start{Module: "guest", Workflow: "obey", ID: "waits"}, false); err != nil {
+		t.Fatal(err)
+	}
+	db, away := filepath.Join(p.dir, "store", "db"), filepath.Join(p.dir, "away")
+	if err := os.Rename(db, away); err != nil {
+		t.Fatal(err)
+	}
+	// Large inputs fill the log, which needs another file then.
+	large := []byte(`"` + strings.Repeat("x", 3<<20) + `"`)
+	for range 10 {
+		if _, _, err = c.Start(t.Context(), client.Start{Module: "guest", Workflow: "empty", Input: large}, false); err != nil {
+			break
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- p.cmd.Wait() }()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("it does not end; it said %s", said)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 12 || !strings.Contains(said.String(), "start the server again") {
+		t.Errorf("exit code %d; it said %s", code, said)
+	}
+	_ = os.RemoveAll(db)
+	if err := os.Rename(away, db); err != nil {
+		t.Fatal(err)
+	}
+	p.up()
+	if r, err := c.Run(t.Context(), "waits", false); err != nil || r.Status != flawless.Waiting {
+		t.Errorf("the run is %+v, %v", r, err)
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	flawless "github.com/flawless-engine/flawless/sdk/go"
+)
+
+// Haste is a request that has little time.
+type Haste struct {
+	URL        string
+	Timeout    time.Duration
+	Idempotent bool
+}
+
+// haste does what many client libraries do: it gives a request little time, and makes it again after an
+// error.
+func haste(ctx context.Context, in Haste) (string, error) {
+	var last error
+	for i := range 3 {
+		ctx, cancel := context.WithTimeout(ctx, in.Timeout)
+		if in.Idempotent {
+			ctx = flawless.With(ctx, flawless.Idempotent())
+		}
+		s, err := post(ctx, in.URL)
+		cancel()
+		if err != nil {
+			last = err
+			continue
+		}
+		return fmt.Sprintf("try %d: %s", i+1, s), nil
+	}
+	return "", last
+}
+
+// Behind is a request that a run leaves behind.
+type Behind struct {
+	URL   string
+	Retry bool
+	Fail  bool
+}
+
+// behind leaves a request behind that heeds no context, and ends when it is told to, or cancelled.
+func behind(ctx context.Context, in Behind) (string, error) {
+	opts := []flawless.Option{}
+	if in.Retry {
+		opts = append(opts, flawless.Retry{Attempts: 100, Initial: time.Hour, Factor: 1, Max: time.Hour, Statuses: []int{503}})
+	}
+	go func() { _, _ = post(context.WithoutCancel(ctx), in.URL, opts...) }()
+	_, err := flawless.Receive[any](ctx, "go on")
+	if in.Fail {
+		err = errors.New("as told")
+	}
+	return "left", err
+}
+
+// undone takes a step that leaves its requests behind when the run is cancelled.
+func undone(ctx context.Context, in Task) (string, error) {
+	err := flawless.InSaga(ctx, func(s *flawless.Saga) error {
+		return s.Step("both", func(ctx context.Context) error {
+			go func() { _, _ = post(ctx, in.URL+"/post") }()
+			go func() { _, _ = post(ctx, in.URL+"/put", flawless.Idempotent()) }()
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, func(ctx context.Context) error {
+			_, err := post(ctx, in.URL+"/undo")
+			return err
+		})
+	})
+	return "", err
+}
+
+// withdrawals withdraws requests at every stage of their life, and tells what it was told of each.
+func withdrawals(ctx context.Context, in Task) (map[string]string, error) {
+	var mu sync.Mutex
+	out := map[string]string{}
+	told := func(path string, ctx context.Context, opts ...flawless.Option) {
+		s, err := post(ctx, in.URL+path, opts...)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			s = "deadline"
+		case errors.Is(err, context.Canceled):
+			s = "cancelled"
+		case err != nil:
+			s = err.Error()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		out[path] = s
+	}
+	var wg sync.WaitGroup
+	never, cancel := context.WithCancel(ctx)
+	wg.Go(func() { told("/never", never) })
+	runtime.Gosched()
+	cancel() // in the turn that made it
+	wg.Wait()
+	for path, opts := range map[string][]flawless.Option{
+		"/busy":     {flawless.Retry{Attempts: 9, Initial: time.Hour, Max: time.Hour, Statuses: []int{200}}}, // waits for its second try
+		"/slow/put": {flawless.Idempotent()},
+		"/slow":     nil,
+	} {
+		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		wg.Go(func() {
+			defer cancel()
+			told(path, short, opts...)
+		})
+	}
+	wg.Wait()
+	told("/last", ctx)
+	return out, nil
+}

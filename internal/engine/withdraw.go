@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// This file is a part of the state of a run: what becomes of calls that nobody wants to wait for any
+// more, because the code has withdrawn them or the run has ended. As core.go it decides and does
+// nothing.
+
+// withdrawn is a call that is to be answered as withdrawn, and how.
+type withdrawn struct {
+	call         int
+	reason, text string
+}
+
+// withdraw takes in that the code has withdrawn a call. Calls behind number before were made in the
+// same turn. A call that has an answer already gets no other one.
+func (s *state) withdraw(h effect.Withdrawing, before int) {
+	c := s.calls[h.Call]
+	if c == nil || c.bad != nil || c.kind.Perform == nil || c.doubt != "" || s.gives(c.N) {
+		return
+	}
+	c.why, c.settle = h.Why, h.Settle
+	switch underWay := c.N <= before && c.next == 0 && !c.waits; {
+	case c.anew && c.next == 0 && h.Why == effect.WhyDeadline:
+		// The time until this try began was downtime, or a person's who thought about it. The deadline
+		// counted that time and the call does not: the try has its whole time-out.
+	case !underWay:
+		s.give(c, before, because(h.Why))
+	case c.policy.Idempotent && !h.Settle:
+		s.given = append(s.given, withdrawn{c.N, effect.Abandoned,
+			fmt.Sprintf("withdrawn while try %d was under way, whose outcome is not waited for: %s", c.try, because(h.Why))})
+	}
+}
+
+// give has a call that is not under way answered as withdrawn.
+func (s *state) give(c *call, before int, because string) {
+	s.given = append(s.given, notBegun(c, before, because))
+}
+
+// notBegun says how a call that is not under way is withdrawn.
+func notBegun(c *call, before int, because string) withdrawn {
+	text := "withdrawn before it began: " + because
+	if c.N <= before && c.try > 0 {
+		text = fmt.Sprintf("withdrawn before try %d began: %s", c.try+1, because)
+	}
+	return withdrawn{c.N, effect.NotBegun, text}
+}
+
+// answerWithdrawn is the entry of the answer of a withdrawn call.
+func (s *state) answerWithdrawn(w withdrawn) flawless.Entry {
+	return s.arrival(effect.WithdrawnAnswer(w.call, w.reason, w.text), nil, w.text)
+}
+
+// callOff returns the entries that withdraw every call which waits for its place or its next try.
+func (s *state) callOff(now int64, because string) (out []flawless.Entry) {
+	for _, c := range s.open() {
+		if c.bad == nil && c.kind.Perform != nil && c.doubt == "" && (c.next != 0 || c.waits) {
+			e := s.answerWithdrawn(notBegun(c, s.made, because))
+			e.At = max(now, s.at)
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// gives tells whether a call is to be answered as withdrawn.
+func (s *state) gives(call int) bool {
+	return slices.ContainsFunc(s.given, func(w withdrawn) bool { return w.call == call })
+}
+
+// mayBegin tells whether a call stays open when its run ends: its try is under way, or it may begin
+// still. A run that returned begins each call once, and again where a restart or a person has said so.
+// One that ended in another way begins nothing.
+func (s *state) mayBegin(c *call, before int) bool {
+	switch {
+	case s.gives(c.N):
+		return true // it gives way already
+	case c.doubt != "":
+		return true
+	case s.status != flawless.Completed:
+		return c.N <= before && c.next == 0 && !c.waits
+	}
+	return c.next == 0 && (!c.waits || c.try == 0 || c.anew)
+}
+
+// stillAnew tells whether a try is one that a restart or a person has begun, with the next entry about it.
+func (c *call) stillAnew(a *flawless.Attempt) bool {
+	switch {
+	case a.Begun && a.Result != "": // only a restart says why it begins one
+		return true
+	case a.Begun && !c.waits, a.Next != 0:
+		return false
+	}
+	return c.anew // it waits for its place, or has got it
+}
+
+// because is why the code has withdrawn a call.
+func because(why string) string {
+	if why == effect.WhyDropped {
+		return "the code dropped it"
+	}
+	return "the context ended (" + why + ")"
+}
+
+// ended is how a run ended, for people.
+func ended(status flawless.Status) string {
+	switch status {
+	case flawless.Completed:
+		return "has completed"
+	case flawless.Failed:
+		return "has failed"
+	}
+	return "was " + string(status)
+}

@@ -1,0 +1,276 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// tale drives the state of a run by itself, through entries that a test writes down as words, and
+// tells in words what follows: "begin 2.1" is a try to be performed (call 2, try 1), "2 withdrawn
+// not_begun" an answer, "2 doubt" an unknown outcome, "2 next" a retry that waits, "2 begun" one that begins.
+//
+// A turn is written as calls and withdrawals: "post", "put", "post retry", "tell", "withdraw 2
+// deadline", "withdraw 2 cancelled settle", "return", "fail", "cancelled".
+type tale struct {
+	t   *testing.T
+	s   *state
+	now int64
+	log []flawless.Entry // as it would be written
+}
+
+func newTale(t *testing.T) *tale {
+	kinds := map[string]*effect.Kind{}
+	for _, k := range effect.Kinds(effect.Options{}) {
+		kinds[k.Name] = &k
+	}
+	w := &tale{t: t, s: newState("run", kinds), now: 1}
+	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32)}})
+	return w
+}
+
+// take does what run.append does: it takes entries in, and what follows from them.
+func (w *tale) take(entries ...flawless.Entry) (told []string) {
+	one := func(e flawless.Entry) {
+		w.log = append(w.log, e)
+		told = append(told, word(e)...)
+		for _, t := range w.s.step(e) {
+			told = append(told, fmt.Sprintf("begin %d.%d", t.call, t.n))
+		}
+	}
+	for _, e := range entries {
+		one(e)
+	}
+	for _, e := range w.s.consequences() {
+		one(e)
+	}
+	return told
+}
+
+func word(e flawless.Entry) []string {
+	switch {
+	case e.Arrival != nil:
+		var h struct {
+			Status int
+			Error  *struct{ Kind, Reason string }
+		}
+		_ = json.Unmarshal(e.Arrival.Head, &h)
+		if h.Error != nil {
+			return []string{strings.TrimSpace(fmt.Sprint(e.Arrival.Call, " ", h.Error.Kind, " ", h.Error.Reason))}
+		}
+		return []string{fmt.Sprint(e.Arrival.Call, " ", h.Status)}
+	case e.Unknown != nil:
+		return []string{fmt.Sprint(e.Unknown.Call, " doubt")}
+	case e.Attempt != nil && e.Attempt.Next != 0:
+		return []string{fmt.Sprint(e.Attempt.Call, " next")}
+	case e.Attempt != nil && e.Attempt.Begun:
+		return []string{fmt.Sprint(e.Attempt.Call, " begun")}
+	case e.Attempt != nil && e.Attempt.Waits != "":
+		return []string{fmt.Sprint(e.Attempt.Call, " waits")}
+	}
+	return nil
+}
+
+// heads are the words for calls.
+var heads = map[string]string{
+	"post":       `{"method":"POST","url":"http://a.example/"}`,
+	"put":        `{"method":"PUT","url":"http://a.example/"}`,
+	"tell":       `{"method":"POST","url":"http://a.example/","on_unknown":"tell"}`,
+	"post retry": `{"method":"POST","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
+	"put retry":  `{"method":"PUT","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
+}
+
+// does takes one step of a tale.
+func (w *tale) does(step string) []string {
+	w.now++
+	at := max(w.now, w.s.at)
+	what, rest, _ := strings.Cut(step, ": ")
+	var call int
+	_, _ = fmt.Sscan(rest, &call)
+	_, how, _ := strings.Cut(rest, " ")
+	awaited := func() try { return try{call, w.s.calls[call].try} }
+	switch what {
+	case "turn":
+		t := &flawless.Turn{N: w.s.turn + 1, Time: at}
+		for _, a := range w.s.ready {
+			t.Answers = append(t.Answers, a.Call)
+		}
+		for _, made := range strings.Split(rest, ", ") {
+			n := w.s.made + len(t.Calls) + 1
+			if head, ok := heads[made]; ok {
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.HTTP, Head: json.RawMessage(head)})
+				continue
+			}
+			words := strings.Fields(made)
+			switch {
+			case len(words) == 0:
+			case words[0] == "withdraw":
+				head := fmt.Sprintf(`{"call":%s,"why":%q,"settle":%v}`, words[1], words[2], len(words) > 3)
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Withdraw, Head: json.RawMessage(head)})
+			case made == "return":
+				t.Ended = &flawless.Ended{Output: []byte("1")}
+			case made == "fail", made == "cancelled":
+				t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: map[string]string{"fail": "error"}[made] + map[string]string{"cancelled": "cancelled"}[made]}}
+			default:
+				w.t.Fatalf("no such word: %q", made)
+			}
+		}
+		return w.take(flawless.Entry{At: at, Turn: t})
+	case "waits": // for a place under a limit
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.calls[call].try - 1, Waits: "a place"}})
+	case "place":
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.calls[call].try + 1, Begun: true}})
+	case "answered":
+		a, _ := effect.ResponseAnswer(call, 200, nil)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at)...)
+	case "busy": // a status that the policy retries
+		a, _ := effect.ResponseAnswer(call, 503, nil)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at)...)
+	case "not sent":
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at)...)
+	case "no outcome":
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.calls[call].policy.Idempotent, Text: "the connection broke"}, at)...)
+	case "crash":
+		again := newState("run", w.s.kinds)
+		for _, e := range w.log {
+			again.step(e)
+		}
+		w.s = again
+		return w.take(w.s.lost(at)...)
+	case "time":
+		w.now = w.s.next()
+		return w.take(w.s.fire(w.now)...)
+	case "cancel":
+		return w.take(flawless.Entry{At: at, Cancel: &flawless.Cancel{}})
+	case "terminate":
+		return w.take(flawless.Entry{At: at, End: terminated(flawless.Cancel{})})
+	case "call off":
+		return w.take(w.s.callOff(at, "somebody said so")...)
+	case "decide":
+		entries, err := w.s.decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at)
+		if err != nil {
+			return []string{string(flawless.CodeOf(err))}
+		}
+		return w.take(entries...)
+	}
+	w.t.Fatalf("no such step: %q", step)
+	return nil
+}
+
+// TestWhatBecomesOfAWithdrawnCall has a row for each rule of docs/guide.md, "Time-outs, cancellation and
+// what happens to a call". A tale is "step -> what follows; step -> what follows". It is told once more
+// with the state written to an image and read again after every step.
+func TestWhatBecomesOfAWithdrawnCall(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]string{
+		"just made":                             "turn: post, withdraw 1 deadline -> 1 withdrawn not_begun",
+		"just made, idempotent and in a saga":   "turn: put, withdraw 1 cancelled settle -> 1 withdrawn not_begun",
+		"one of three just made":                "turn: post, put, post, withdraw 2 dropped -> begin 1.1, begin 3.1, 2 withdrawn not_begun",
+		"waits for a place":                     "turn: post -> begin 1.1; waits: 1 -> 1 waits; turn: withdraw 1 deadline -> 1 withdrawn not_begun",
+		"waits for a retry":                     "turn: post retry -> begin 1.1; busy: 1 -> 1 next; turn: withdraw 1 cancelled -> 1 withdrawn not_begun",
+		"waits for a retry, in a saga":          "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; turn: withdraw 1 cancelled settle -> 1 withdrawn not_begun",
+		"no such call":                          "turn: withdraw 1 deadline -> 1 invalid",
+		"answered already":                      "turn: post -> begin 1.1; answered: 1 -> 1 200; turn: withdraw 1 deadline ->",
+		"answered and not delivered":            "turn: post, post -> begin 1.1, begin 2.1; answered: 1 -> 1 200; turn: withdraw 1 deadline, withdraw 2 deadline ->",
+		"withdrawn twice":                       "turn: put -> begin 1.1; turn: withdraw 1 deadline, withdraw 1 cancelled -> 1 withdrawn abandoned",
+		"idempotent and under way":              "turn: put -> begin 1.1; turn: withdraw 1 deadline -> 1 withdrawn abandoned",
+		"idempotent, its second try under way":  "turn: put retry -> begin 1.1; busy: 1 -> 1 next; time -> 1 begun, begin 1.2; turn: withdraw 1 dropped -> 1 withdrawn abandoned",
+		"a saga waits for an idempotent one":    "turn: put retry -> begin 1.1; turn: withdraw 1 cancelled settle ->; answered: 1 -> 1 200",
+		"a saga waits, and there is no answer":  "turn: put retry -> begin 1.1; turn: withdraw 1 cancelled settle ->; no outcome: 1 -> 1 withdrawn abandoned",
+		"a saga waits, and a known 503 is one":  "turn: put retry -> begin 1.1; turn: withdraw 1 cancelled settle ->; busy: 1 -> 1 503",
+		"a saga waits, and the server dies":     "turn: put -> begin 1.1; turn: withdraw 1 cancelled settle ->; crash -> 1 begun, begin 1.2; no outcome: 1 -> 1 withdrawn abandoned",
+		"not idempotent":                        "turn: post -> begin 1.1; turn: withdraw 1 deadline ->; answered: 1 -> 1 200",
+		"not idempotent, a known 503 is final":  "turn: post retry -> begin 1.1; turn: withdraw 1 deadline ->; busy: 1 -> 1 503",
+		"not idempotent, not sent is final":     "turn: post retry -> begin 1.1; turn: withdraw 1 cancelled ->; not sent: 1 -> 1 not_sent",
+		"not idempotent, no outcome":            "turn: post -> begin 1.1; turn: withdraw 1 deadline ->; no outcome: 1 -> 1 doubt",
+		"not idempotent, told of it":            "turn: tell -> begin 1.1; turn: withdraw 1 deadline ->; no outcome: 1 -> 1 interrupted",
+		"not idempotent, and the server dies":   "turn: post -> begin 1.1; turn: withdraw 1 deadline ->; crash -> 1 doubt; decide: 1 retry -> begin 1.2; answered: 1 -> 1 200",
+		"a person's retry has its own time":     "turn: post -> begin 1.1; crash -> 1 doubt; decide: 1 retry -> begin 1.2; turn: withdraw 1 deadline ->; answered: 1 -> 1 200",
+		"a person's retry without an outcome":   "turn: post -> begin 1.1; crash -> 1 doubt; decide: 1 retry -> begin 1.2; turn: withdraw 1 deadline ->; no outcome: 1 -> 1 doubt",
+		"a person's retry waits for a place":    "turn: post -> begin 1.1; crash -> 1 doubt; decide: 1 retry -> begin 1.2; waits: 1 -> 1 waits; turn: withdraw 1 deadline ->; place: 1 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
+		"a restart's try has its own time":      "turn: put -> begin 1.1; crash -> 1 begun, begin 1.2; turn: withdraw 1 deadline ->; answered: 1 -> 1 200",
+		"a restart's try without an outcome":    "turn: put retry -> begin 1.1; crash -> 1 begun, begin 1.2; turn: withdraw 1 deadline ->; no outcome: 1 -> 1 withdrawn abandoned",
+		"a restart's try, and another restart":  "turn: put -> begin 1.1; crash -> 1 begun, begin 1.2; turn: withdraw 1 deadline ->; crash -> 1 begun, begin 1.3; answered: 1 -> 1 200",
+		"a restart's try waits for a place":     "turn: put -> begin 1.1; crash -> 1 begun, begin 1.2; waits: 1 -> 1 waits; turn: withdraw 1 deadline ->; crash ->; place: 1 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
+		"a restart's try, and a cancellation":   "turn: put -> begin 1.1; crash -> 1 begun, begin 1.2; turn: withdraw 1 cancelled -> 1 withdrawn abandoned",
+		"the try after a restart's":             "turn: put retry -> begin 1.1; crash -> 1 begun, begin 1.2; busy: 1 -> 1 next; time -> 1 begun, begin 1.3; turn: withdraw 1 deadline -> 1 withdrawn abandoned",
+		"a crash between":                       "turn: post retry -> begin 1.1; busy: 1 -> 1 next; crash ->; turn: withdraw 1 deadline -> 1 withdrawn not_begun; crash ->",
+		"the run returns":                       "turn: post, return -> begin 1.1",
+		"the run fails":                         "turn: post, put, fail -> 1 withdrawn not_begun, 2 withdrawn not_begun",
+		"the run fails, calls under way":        "turn: post, put -> begin 1.1, begin 2.1; turn: fail ->; answered: 1 -> 1 200; no outcome: 2 -> 2 interrupted",
+		"the run returns, waits for a place":    "turn: post -> begin 1.1; waits: 1 -> 1 waits; turn: return ->; place: 1 -> 1 begun, begin 1.1; busy: 1 -> 1 503",
+		"the run returns, in back-off":          "turn: post retry -> begin 1.1; busy: 1 -> 1 next; turn: return -> 1 withdrawn not_begun",
+		"the run returns, a retry waits":        "turn: post retry -> begin 1.1; busy: 1 -> 1 next; time -> 1 begun, begin 1.2; waits: 1 -> 1 waits; turn: return -> 1 withdrawn not_begun",
+		"the run returned, 503 is final":        "turn: post retry -> begin 1.1; turn: return ->; busy: 1 -> 1 503",
+		"the run was cancelled, in back-off":    "turn: post retry -> begin 1.1; busy: 1 -> 1 next; cancel ->; turn: cancelled -> 1 withdrawn not_begun",
+		"the run was cancelled, in a queue":     "turn: post -> begin 1.1; waits: 1 -> 1 waits; cancel ->; turn: cancelled -> 1 withdrawn not_begun",
+		"the run was terminated":                "turn: post, put retry, post -> begin 1.1, begin 2.1, begin 3.1; busy: 2 -> 2 next; waits: 3 -> 3 waits; terminate -> 2 withdrawn not_begun, 3 withdrawn not_begun; answered: 1 -> 1 200",
+		"the server dies after the end":         "turn: put, post, tell -> begin 1.1, begin 2.1, begin 3.1; turn: return ->; crash -> 1 unknown, 2 doubt, 3 interrupted",
+		"the server dies after a termination":   "turn: put, post -> begin 1.1, begin 2.1; terminate ->; crash -> 1 unknown, 2 doubt; decide: 2 retry -> conflict",
+		"a person's retry after a return":       "turn: post -> begin 1.1; turn: return ->; crash -> 1 doubt; decide: 1 retry -> begin 1.2; busy: 1 -> 1 503",
+		"a queue after a return, called off":    "turn: post -> begin 1.1; waits: 1 -> 1 waits; turn: return ->; call off -> 1 withdrawn not_begun; call off ->",
+		"a queue after a return, and a restart": "turn: post -> begin 1.1; waits: 1 -> 1 waits; turn: return ->; crash ->; place: 1 -> 1 begun, begin 1.1",
+	} {
+		for _, frozen := range []bool{false, true} {
+			w := newTale(t)
+			for i, part := range strings.Split(told, "; ") {
+				step, want, ok := strings.Cut(part, "->")
+				if !ok {
+					t.Fatalf("%s: %q does not say what follows", name, part)
+				}
+				got := strings.Join(w.does(strings.TrimSpace(step)), ", ")
+				if got != strings.TrimSpace(want) {
+					t.Errorf("%s, frozen %v: step %d, %s: got %q, want %q", name, frozen, i+1, step, got, strings.TrimSpace(want))
+					break
+				}
+				if frozen && w.s.status == "" {
+					kept := w.s.snapshot()
+					w.s = newState("run", w.s.kinds)
+					if err := w.s.restore(kept); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestAWithdrawnCallSaysWhy: people who read the log see what became of it.
+func TestAWithdrawnCallSaysWhy(t *testing.T) {
+	t.Parallel()
+	for told, want := range map[string]string{
+		"turn: post, withdraw 1 deadline":                             "withdrawn before it began: the context ended (deadline)",
+		"turn: post; waits: 1; turn: withdraw 1 dropped":              "withdrawn before it began: the code dropped it",
+		"turn: post retry; busy: 1; turn: fail":                       "withdrawn before try 2 began: the run has failed",
+		"turn: post; waits: 1; terminate":                             "withdrawn before it began: the run was terminated",
+		"turn: put; turn: withdraw 1 cancelled":                       "withdrawn while try 1 was under way, whose outcome is not waited for: the context ended (cancelled)",
+		"turn: put; turn: withdraw 1 cancelled settle; no outcome: 1": "withdrawn after try 1 (the connection broke): the context ended (cancelled)",
+	} {
+		w := newTale(t)
+		for _, step := range strings.Split(told, "; ") {
+			w.does(step)
+		}
+		last := w.log[len(w.log)-1].Arrival
+		if last == nil || last.Note != want || !strings.Contains(string(last.Head), want) {
+			t.Errorf("%s: %+v, want %q", told, last, want)
+		}
+	}
+}
+
+func TestBadWithdrawalsAreErrors(t *testing.T) {
+	t.Parallel()
+	for _, head := range []string{`{}`, `{"call":0,"why":"deadline"}`, `{"call":3,"why":"deadline"}`, `{"call":-1,"why":"deadline"}`, `{"call":1}`, `{"call":1,"why":"bored"}`, `[]`} {
+		if _, err := effect.ParseWithdraw(flawless.Call{N: 3, Kind: effect.Withdraw, Head: json.RawMessage(head)}); !errors.Is(err, flawless.Invalid) {
+			t.Errorf("%s: %v", head, err)
+		}
+	}
+	h, err := effect.ParseWithdraw(flawless.Call{N: 3, Kind: effect.Withdraw, Head: json.RawMessage(`{"call":2,"why":"dropped","settle":true}`)})
+	if err != nil || h != (effect.Withdrawing{Call: 2, Why: "dropped", Settle: true}) {
+		t.Errorf("got %+v, %v", h, err)
+	}
+}

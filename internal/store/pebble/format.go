@@ -1,0 +1,77 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// barrier is the name of an empty file in the directory in which format 1 had Pebble's files. Versions
+// that know only that format would find an empty directory, and do all work again. They take this file for
+// the version of Pebble's files, cannot read it, and show its name in their error.
+const barrier = "marker.format-version.000001.a newer version of flawless wrote this directory (store format 2), use that one"
+
+// checkFormat returns [flawless.Conflict] for a directory whose format is not ours. It changes nothing.
+func checkFormat(files vfs.FS, dir string) error {
+	path := files.PathJoin(dir, ledgerName)
+	text, err := readFile(files, path)
+	if err == nil {
+		n, err := formatOf(path, text)
+		if err == nil && n != storeFormat {
+			err = otherFormat(n)
+		}
+		return err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil // whoever reads it next says so
+	}
+	if _, err := files.Stat(files.PathJoin(dir, "log")); err == nil {
+		return otherFormat(1)
+	}
+	names, _ := files.List(files.PathJoin(dir, "db"))
+	for _, name := range names {
+		if name != barrier && name != "LOCK" {
+			return otherFormat(1)
+		}
+	}
+	return nil
+}
+
+// formatOf returns the format that a ledger tells.
+func formatOf(path string, text []byte) (n int, err error) {
+	if _, err := fmt.Sscanf(string(text), firstLine+"%d\n", &n); err != nil || n < storeFormat {
+		return 0, damage(path, "does not begin with the format of the store")
+	}
+	return n, nil
+}
+
+func otherFormat(n int) error {
+	if n > storeFormat {
+		return fmt.Errorf("it has store format %d, this version of flawless (%s) knows format %d: use a newer version: %w",
+			n, flawless.Version, storeFormat, flawless.Conflict)
+	}
+	return fmt.Errorf("it has store format %d, this version of flawless (%s) knows format %d and does not convert: "+
+		"let the version that wrote it complete its runs and export them, then use another --working-dir and import them: %w",
+		n, flawless.Version, storeFormat, flawless.Conflict)
+}
+
+// putBarrier keeps versions that know only format 1 out.
+func putBarrier(files vfs.FS, dir string) error {
+	db := files.PathJoin(dir, "db")
+	path := files.PathJoin(db, barrier)
+	if _, err := files.Stat(path); err == nil {
+		return nil
+	}
+	if err := mkdir(files, db); err != nil {
+		return err
+	}
+	f, err := files.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), syncDir(files, db))
+}

@@ -1,0 +1,237 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// patient is the file system below the database. It repeats an operation that failed for a reason that
+// passes, such as a process that has too many files open for a moment, so that one such error does not
+// cost the database. Which operations it repeats, and after which errors, is the table rules; after
+// [patience] the error is returned.
+//
+// It never repeats a sync. A system that could not write a page may drop it and report success the next
+// time, so whoever meets a failed sync must give up the file: Pebble makes a table anew under another
+// name, and the database as a whole fails where it was its log or manifest.
+type patient struct {
+	vfs.FS
+	log *slog.Logger
+}
+
+// patience is how long an operation is repeated.
+const patience = 5 * time.Second
+
+// Pauses between two tries: each is twice as long as the one before.
+const (
+	firstPause   = time.Millisecond
+	longestPause = 250 * time.Millisecond
+)
+
+// operation is what is done to a file system.
+type operation string
+
+const (
+	opOpen    operation = "opening"
+	opRead    operation = "reading"          // at a position
+	opReadOn  operation = "reading on"       // where the last read ended
+	opLook    operation = "looking at"       // stat, list, disk usage
+	opCreate  operation = "making"           // a file
+	opMkdir   operation = "making directory" // and those above
+	opReopen  operation = "opening to write" // a file whose content stays
+	opRemove  operation = "removing"
+	opWrite   operation = "writing"
+	opRename  operation = "renaming"
+	opLink    operation = "linking"
+	opLock    operation = "locking"
+	opSync    operation = "syncing"
+	opReserve operation = "preallocating"
+	opClose   operation = "closing"
+)
+
+// Errors that pass. EAGAIN of a lock is no such error, it says that somebody else has it.
+var (
+	noDescriptor = []syscall.Errno{syscall.EMFILE, syscall.ENFILE}
+	disturbed    = []syscall.Errno{syscall.EINTR, syscall.EAGAIN, syscall.ENOMEM}
+)
+
+// rules says what is repeated. An operation that has none of both is never repeated, because the first
+// try may have had its effect, or because an error must not be forgotten.
+var rules = map[operation]struct {
+	after []syscall.Errno
+	eio   bool // once after an EIO as well
+}{
+	opOpen:    {slices.Concat(noDescriptor, disturbed), true},
+	opRead:    {disturbed, true},
+	opReadOn:  {disturbed, false}, // after an EIO nobody knows where the file stands
+	opLook:    {slices.Concat(noDescriptor, disturbed), true},
+	opCreate:  {slices.Concat(noDescriptor, disturbed), false}, // removes what a try before has made
+	opMkdir:   {slices.Concat(noDescriptor, disturbed), false},
+	opReopen:  {slices.Concat(noDescriptor, disturbed), true},
+	opRemove:  {disturbed, false}, // one that is gone at the second try was removed by the first
+	opWrite:   {disturbed, false}, // what is behind the bytes that were written, whose number is known
+	opRename:  {},                 // may have happened
+	opLink:    {},
+	opLock:    {},
+	opSync:    {},
+	opReserve: {},
+	opClose:   {}, // the descriptor is gone, and may be another file's
+}
+
+// try does something until it succeeds, fails for good, or patience is over.
+func (p *patient) try(op operation, name string, do func() error) error {
+	err := do()
+	if err == nil {
+		return nil
+	}
+	began, pause, eio := time.Now(), firstPause, rules[op].eio
+	for tries := 1; ; tries++ {
+		again := slices.ContainsFunc(rules[op].after, func(e syscall.Errno) bool { return errors.Is(err, e) })
+		if !again && eio && errors.Is(err, syscall.EIO) {
+			again, eio = true, false
+		}
+		if !again || time.Since(began) >= patience {
+			return err
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, longestPause)
+		before := err
+		if err = do(); err == nil {
+			p.log.Warn("the file system failed for a moment", "operation", string(op), "file", name, "error", before, "tries", tries+1)
+			return nil
+		}
+	}
+}
+
+// file makes what do opens patient.
+func (p *patient) file(op operation, name string, do func() (vfs.File, error)) (vfs.File, error) {
+	var f vfs.File
+	err := p.try(op, name, func() (err error) { f, err = do(); return err })
+	if err != nil {
+		return nil, err
+	}
+	return &patientFile{f, p, name}, nil
+}
+
+// Unwrap implements vfs.FS.
+func (p *patient) Unwrap() vfs.FS { return p.FS }
+
+// Open implements vfs.FS.
+func (p *patient) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
+	return p.file(opOpen, name, func() (vfs.File, error) { return p.FS.Open(name, o...) })
+}
+
+// OpenDir implements vfs.FS.
+func (p *patient) OpenDir(name string) (vfs.File, error) {
+	return p.file(opOpen, name, func() (vfs.File, error) { return p.FS.OpenDir(name) })
+}
+
+// OpenReadWrite implements vfs.FS.
+func (p *patient) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	return p.file(opReopen, name, func() (vfs.File, error) { return p.FS.OpenReadWrite(name, c, o...) })
+}
+
+// Create implements vfs.FS.
+func (p *patient) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return p.file(opCreate, name, func() (vfs.File, error) { return p.FS.Create(name, c) })
+}
+
+// ReuseForWrite implements vfs.FS. It renames and opens in two steps, so that only the second is repeated.
+func (p *patient) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := p.Rename(old, name); err != nil {
+		return nil, err
+	}
+	return p.OpenReadWrite(name, c)
+}
+
+// Remove implements vfs.FS.
+func (p *patient) Remove(name string) error {
+	tries := 0
+	return p.try(opRemove, name, func() error {
+		err := p.FS.Remove(name)
+		if tries++; tries > 1 && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+}
+
+// MkdirAll implements vfs.FS.
+func (p *patient) MkdirAll(dir string, perm os.FileMode) error {
+	return p.try(opMkdir, dir, func() error { return p.FS.MkdirAll(dir, perm) })
+}
+
+// List implements vfs.FS.
+func (p *patient) List(dir string) (names []string, err error) {
+	err = p.try(opLook, dir, func() (err error) { names, err = p.FS.List(dir); return err })
+	return names, err
+}
+
+// Stat implements vfs.FS.
+func (p *patient) Stat(name string) (info vfs.FileInfo, err error) {
+	err = p.try(opLook, name, func() (err error) { info, err = p.FS.Stat(name); return err })
+	return info, err
+}
+
+// GetDiskUsage implements vfs.FS.
+func (p *patient) GetDiskUsage(path string) (usage vfs.DiskUsage, err error) {
+	err = p.try(opLook, path, func() (err error) { usage, err = p.FS.GetDiskUsage(path); return err })
+	return usage, err
+}
+
+// patientFile is an open file of a patient file system.
+type patientFile struct {
+	vfs.File
+	fs   *patient
+	name string
+}
+
+// Read implements vfs.File.
+func (f *patientFile) Read(b []byte) (n int, err error) {
+	err = f.fs.try(opReadOn, f.name, func() (err error) {
+		if n, err = f.File.Read(b); n > 0 && !errors.Is(err, io.EOF) {
+			err = nil // the next read meets it
+		}
+		return err
+	})
+	return n, err
+}
+
+// ReadAt implements vfs.File.
+func (f *patientFile) ReadAt(b []byte, at int64) (n int, err error) {
+	err = f.fs.try(opRead, f.name, func() (err error) { n, err = f.File.ReadAt(b, at); return err })
+	return n, err
+}
+
+// Write implements vfs.File.
+func (f *patientFile) Write(b []byte) (int, error) {
+	return f.write(len(b), func(done int) (int, error) { return f.File.Write(b[done:]) })
+}
+
+// WriteAt implements vfs.File.
+func (f *patientFile) WriteAt(b []byte, at int64) (int, error) {
+	return f.write(len(b), func(done int) (int, error) { return f.File.WriteAt(b[done:], at+int64(done)) })
+}
+
+// write writes size bytes by a function that writes what is left after the first ones.
+func (f *patientFile) write(size int, rest func(done int) (int, error)) (done int, err error) {
+	err = f.fs.try(opWrite, f.name, func() error {
+		n, err := rest(done)
+		if n < 0 || n > size-done {
+			return fmt.Errorf("a write of %d bytes to %s reports that it wrote %d", size-done, f.name, n)
+		}
+		if done += n; err == nil && done < size {
+			err = io.ErrShortWrite
+		}
+		return err
+	})
+	return done, err
+}

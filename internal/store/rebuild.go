@@ -1,0 +1,238 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/flawless-engine/flawless"
+)
+
+const (
+	familyGeneration family = 'X' // which one the indexes are of; there is none before they were rebuilt
+	familyRebuilt    family = 'x' // x generation:8 and the key that the row had in generation 0
+)
+
+// rebuilt is a KV whose indexes are built again from the heads of the runs when they cannot be read. The new
+// rows are of the next generation: they lie elsewhere, as the damaged ones can be neither read nor removed.
+// A crash in the middle leaves the old generation, or the new one whole.
+//
+// It also remembers the first damage that anybody met.
+type rebuilt struct {
+	KV
+	store *Store
+
+	mu         sync.RWMutex // held by each Apply, and alone while indexes are built
+	generation atomic.Uint64
+	damage     atomic.Pointer[string]
+}
+
+// isIndex tells whether a key is one of a family whose rows follow from the heads of the runs.
+func isIndex(k []byte) bool {
+	if len(k) == 0 {
+		return false
+	}
+	switch family(k[0]) {
+	case familyCreated, familyStatus, familyModule, familyWorkflow, familyLabel, familyParent, familyPlaced, familyActive, familyTimer:
+		return true
+	}
+	return false
+}
+
+// prefix is what the keys of indexes begin with.
+func (kv *rebuilt) prefix() key { return prefixOf(kv.generation.Load()) }
+
+func prefixOf(generation uint64) key {
+	if generation == 0 {
+		return nil
+	}
+	return key(nil).family(familyRebuilt).number(generation)
+}
+
+// open finds out which generation there is.
+func (kv *rebuilt) open(ctx context.Context) error {
+	payload, err := kv.store.getRaw(ctx, key(nil).family(familyGeneration), "the generation of the indexes")
+	switch {
+	case errors.Is(err, flawless.NotFound):
+		return nil
+	case err != nil:
+		return err
+	case len(payload) != 8:
+		return fmt.Errorf("the generation of the indexes has %d bytes: %w", len(payload), flawless.Damaged)
+	}
+	kv.generation.Store(binary.BigEndian.Uint64(payload))
+	return nil
+}
+
+// note remembers damage.
+func (kv *rebuilt) note(err error) error {
+	if errors.Is(err, flawless.Damaged) {
+		text := err.Error()
+		kv.damage.CompareAndSwap(nil, &text)
+	}
+	return err
+}
+
+// Get implements KV.
+func (kv *rebuilt) Get(ctx context.Context, k []byte) ([]byte, error) {
+	value, err := kv.KV.Get(ctx, k)
+	return value, kv.note(err)
+}
+
+// Scan implements KV. A range of an index that is damaged goes on behind what was yielded once the index
+// is built again.
+func (kv *rebuilt) Scan(ctx context.Context, r Range) iter.Seq2[Item, error] {
+	if !isIndex(r.From) {
+		return func(yield func(Item, error) bool) {
+			for item, err := range kv.KV.Scan(ctx, r) {
+				if !yield(item, kv.note(err)) {
+					return
+				}
+			}
+		}
+	}
+	return func(yield func(Item, error) bool) {
+		for {
+			generation := kv.generation.Load()
+			last, stopped, err := kv.scanIndex(ctx, generation, r, yield)
+			if stopped || err == nil {
+				return
+			}
+			if !errors.Is(kv.note(err), flawless.Damaged) || kv.rebuild(context.WithoutCancel(ctx), generation) != nil {
+				yield(Item{}, err)
+				return
+			}
+			switch {
+			case last == nil:
+			case r.Reverse:
+				r.To = last
+			default:
+				r.From = append(last, 0)
+			}
+		}
+	}
+}
+
+// scanIndex yields a range of an index of a generation. It returns the last key that was yielded.
+func (kv *rebuilt) scanIndex(ctx context.Context, generation uint64, r Range, yield func(Item, error) bool) (last []byte, stopped bool, err error) {
+	prefix := prefixOf(generation)
+	there := r
+	there.From, there.To = slices.Concat(prefix, r.From), slices.Concat(prefix, r.To)
+	for item, err := range kv.KV.Scan(ctx, there) {
+		if err != nil {
+			return last, false, err
+		}
+		item.Key = item.Key[len(prefix):]
+		last = append(last[:0], item.Key...)
+		if !yield(item, nil) {
+			return nil, true, nil
+		}
+	}
+	return nil, false, nil
+}
+
+// Apply implements KV.
+func (kv *rebuilt) Apply(ctx context.Context, b *Batch) error {
+	kv.mu.RLock()
+	defer kv.mu.RUnlock()
+	if prefix := kv.prefix(); prefix != nil {
+		b = moved(b, prefix)
+	}
+	return kv.note(kv.KV.Apply(ctx, b))
+}
+
+// moved returns a batch with the keys of indexes behind a prefix.
+func moved(b *Batch, prefix key) *Batch {
+	m := &Batch{Expect: b.Expect, Set: slices.Clone(b.Set), Delete: slices.Clone(b.Delete)}
+	for i, item := range m.Set {
+		if isIndex(item.Key) {
+			m.Set[i].Key = slices.Concat(prefix, item.Key)
+		}
+	}
+	for i, k := range m.Delete {
+		if isIndex(k) {
+			m.Delete[i] = slices.Concat(prefix, k)
+		}
+	}
+	return m
+}
+
+// rowsAtOnce is how many runs are listed again in one write.
+const rowsAtOnce = 500
+
+// rebuild builds all indexes again, unless somebody has done so since they were of a generation. Nothing is
+// written meanwhile. It changes nothing where the head of a run cannot be read: the run would be lost.
+func (kv *rebuilt) rebuild(ctx context.Context, generation uint64) error {
+	kv.mu.Lock()
+	defer kv.mu.Unlock()
+	if kv.generation.Load() != generation {
+		return nil
+	}
+	next, err := kv.unused(ctx, generation+1)
+	if err != nil {
+		return err
+	}
+	d, n := kv.store.draft(), 0
+	write := func() error {
+		defer func() {
+			kv.store.release(d)
+			d, n = kv.store.draft(), 0
+		}()
+		return kv.KV.Apply(ctx, moved(&d.batch, prefixOf(next)))
+	}
+	for item, err := range kv.KV.Scan(ctx, key(nil).family(familyHead).all()) {
+		var h Head
+		if err == nil {
+			err = kv.store.codec.decode(item.Value, &h)
+		}
+		if err != nil {
+			return err
+		}
+		d.index(h.Run.ID, nil, &h)
+		if n++; n == rowsAtOnce {
+			if err := write(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := d.setRaw(kv.store.codec, key(nil).family(familyGeneration), binary.BigEndian.AppendUint64(nil, next)); err != nil {
+		return err
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	kv.generation.Store(next)
+	return nil
+}
+
+// unused returns the first generation from one on that has no rows: one may have been begun and not completed.
+func (kv *rebuilt) unused(ctx context.Context, generation uint64) (uint64, error) {
+	for ; ; generation++ {
+		r := prefixOf(generation).all()
+		r.Limit = 1
+		used := false
+		for _, err := range kv.KV.Scan(ctx, r) {
+			if err != nil {
+				return 0, err
+			}
+			used = true
+		}
+		if !used {
+			return generation, nil
+		}
+	}
+}
+
+// Damage returns the first damage that was met since the store was opened, or "". Indexes and modules that
+// were written again do not end it: the damaged file is still there.
+func (s *Store) Damage() string {
+	if text := s.kv.damage.Load(); text != nil {
+		return *text
+	}
+	return ""
+}

@@ -1,0 +1,44 @@
+package flawless
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// defaultTimeout is the engine's time-out of a call that has none of its own.
+const defaultTimeout = 120 * time.Second
+
+// within gives a call no more time than ctx has left, or returns why ctx has ended.
+func (o *options) within(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return nil
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
+		return context.DeadlineExceeded // it is due in this turn, and ctx has not been told yet
+	}
+	if o.hasTimeout && left < o.timeout || !o.hasTimeout && left < defaultTimeout {
+		o.timeout, o.hasTimeout = left, true
+	}
+	return nil
+}
+
+// withdrawHead is the head of the call that withdraws another one, because its context has ended with err.
+func withdrawHead(call int, err error, settle bool) []byte {
+	o := newObject(nil)
+	o.int("call", int64(call))
+	if errors.Is(err, context.DeadlineExceeded) {
+		o.str("why", "deadline")
+	} else {
+		o.str("why", "cancelled")
+	}
+	if settle {
+		o.bool("settle", true)
+	}
+	return o.end()
+}
