@@ -3,8 +3,12 @@ package flawless
 // Health is what a server says of itself.
 type Health struct {
 	Version string `json:"version"`
-	// State is ok, full (no space: no new work is taken, reads are answered), stopping, or broken (the
-	// store had to be given up, and the process is about to end).
+	Store   string `json:"store"`            // the store's id
+	Start   uint64 `json:"start"`            // how often the store was started, with this time
+	Origin  string `json:"origin,omitempty"` // the store that this one is a copy of
+	// State is ok, full (no space: no new work is taken, reads are answered), damaged (something that is
+	// stored cannot be read; work is taken), broken (the store had to be given up, and the process is about
+	// to end) or stopping.
 	State   string `json:"state"`
 	Message string `json:"message,omitempty"` // why it is not ok, and what to do
 	Open    int    `json:"open"`              // runs in memory that have not ended

@@ -18,7 +18,12 @@ const MaxID = 200
 // NewRunID returns a new id for a run that starts now: `wkf_` and the 26 base32 digits (Crockford,
 // lower case) of a UUIDv7 (RFC 9562 section 5.7), so that ids sort by time. It may be called
 // concurrently.
-func NewRunID(now time.Time) string {
+func NewRunID(now time.Time) string { return newID("wkf_", now) }
+
+// NewStoreID returns a new id for a store, which begins with `sto_` and is made as that of a run.
+func NewStoreID(now time.Time) string { return newID("sto_", now) }
+
+func newID(kind string, now time.Time) string {
 	var u [16]byte
 	_, _ = rand.Read(u[:]) // never fails: crypto/rand ends the process instead
 	ms := uint64(now.UnixMilli())
@@ -34,7 +39,7 @@ func NewRunID(now time.Time) string {
 		lo = lo>>5 | hi<<59
 		hi >>= 5
 	}
-	copy(b[:], "wkf_")
+	copy(b[:], kind)
 	return string(b[:])
 }
 

@@ -118,6 +118,9 @@ type Message struct {
 
 // Pause stops a run from taking turns, or lets it go on.
 type Pause struct {
+	// Hold has the run begin no call either, nor try one again: what it knows of the world may be old.
+	// It comes on top of a pause, and is lifted by the first Resume.
+	Hold   bool   `json:"hold,omitempty" cbor:"4,keyasint,omitempty"`
 	Resume bool   `json:"resume,omitempty" cbor:"1,keyasint,omitempty"`
 	Who    string `json:"who,omitempty" cbor:"2,keyasint,omitempty"`
 	Note   string `json:"note,omitempty" cbor:"3,keyasint,omitempty"`
@@ -132,8 +135,8 @@ type Stage struct {
 // Attempt is the end of a try that another follows.
 type Attempt struct {
 	Call   int     `json:"call" cbor:"1,keyasint"`
-	N      int     `json:"n" cbor:"2,keyasint"` // 1, 2, 3
-	Result string  `json:"result" cbor:"3,keyasint"`
+	N      int     `json:"n" cbor:"2,keyasint"`      // 1, 2, 3
+	Result string  `json:"result" cbor:"3,keyasint"` // with Begun only where a restart begins it, and why
 	Stages []Stage `json:"stages,omitempty" cbor:"4,keyasint,omitempty"`
 	// Next is when the next try begins (Unix nanoseconds). Until an entry with Begun follows, the
 	// next try has not begun.

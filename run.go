@@ -68,6 +68,7 @@ type Run struct {
 	Deadline *time.Time        `json:"deadline,omitempty" cbor:"23,keyasint,omitempty"` // the run is asked to give up then
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`   // for people and lists
 	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins
+	Pause    *Pause            `json:"pause,omitempty" cbor:"42,keyasint,omitempty"`    // why it is paused or held back
 }
 
 // Failure is why a run ended without output.

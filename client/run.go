@@ -116,20 +116,32 @@ func (c *Client) All(ctx context.Context, f flawless.Filter) iter.Seq2[flawless.
 	}
 }
 
-// Log returns at most limit records from number from on; 0 is 100.
+// Log returns records from number from on: at most limit, 0 being 100, and about 1 MiB of them. The next
+// ones begin after the number of the last. See [Client.WholeLog].
 func (c *Client) Log(ctx context.Context, id string, from uint64, limit int) ([]flawless.Record, error) {
+	page, _, err := c.logPage(ctx, id, from, limit)
+	return page, err
+}
+
+// logPage tells as well whether there are more records.
+func (c *Client) logPage(ctx context.Context, id string, from uint64, limit int) (page []flawless.Record, more bool, err error) {
 	q := url.Values{"from": {strconv.FormatUint(from, 10)}}
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
-	return get[[]flawless.Record](ctx, c, runPath(id, "/log"), q)
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: runPath(id, "/log"), query: q})
+	if err == nil {
+		more = resp.Header.Get("Link") != ""
+	}
+	page, err = document[[]flawless.Record](resp, err)
+	return page, more, err
 }
 
-// WholeLog yields all records that are there.
+// WholeLog yields all records that are there, page after page.
 func (c *Client) WholeLog(ctx context.Context, id string) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		for from := uint64(0); ; {
-			page, err := c.Log(ctx, id, from, 1000)
+			page, more, err := c.logPage(ctx, id, from, 1000)
 			if err != nil {
 				yield(flawless.Record{}, err)
 				return
@@ -140,7 +152,7 @@ func (c *Client) WholeLog(ctx context.Context, id string) iter.Seq2[flawless.Rec
 				}
 				from = rec.Seq + 1
 			}
-			if len(page) < 1000 {
+			if !more || len(page) == 0 {
 				return
 			}
 		}

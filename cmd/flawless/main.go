@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -75,7 +76,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
-	err := root.ExecuteContext(ctx)
+	err := checkText(args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err != nil && misused(err.Error()) {
 		err = &usageError{"flawless", err}
 	}
@@ -86,6 +90,24 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return 0
 	}
 	return a.explain(err)
+}
+
+// checkText refuses arguments that are not UTF-8: what they name could be kept only as something else.
+// Files may be called what they like.
+func checkText(args []string) error {
+	for _, arg := range args {
+		_, value, _ := strings.Cut(arg, "=")
+		if utf8.ValidString(arg) || isFile(arg) || isFile(value) {
+			continue
+		}
+		return &usageError{"flawless", fmt.Errorf("the argument %q is not valid UTF-8; write it in UTF-8: %w", arg, flawless.Invalid)}
+	}
+	return nil
+}
+
+func isFile(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // misused tells whether a text is one of the command line's parser, which has no type for it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -10,17 +11,26 @@ import (
 
 // printJSON prints a document.
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.out)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	return a.encode(v, "  ")
 }
 
 // printLine prints a document in one line.
 func (a *app) printLine(v any) error {
-	e := json.NewEncoder(a.out)
+	return a.encode(v, "")
+}
+
+// encode prints JSON. Bytes in it that are not UTF-8, which a log read from a file may have, become
+// U+FFFD.
+func (a *app) encode(v any, indent string) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", indent)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.out.Write(bytes.ToValidUTF8(b.Bytes(), []byte("\uFFFD")))
+	return err
 }
 
 // table prints rows in columns.
@@ -43,8 +53,8 @@ func size(n int64) string {
 }
 
 func shortened(s string, n int) string {
-	if s = oneLine(s); len(s) > n {
-		return s[:n] + "…"
+	if s = strings.ToValidUTF8(oneLine(s), "\uFFFD"); len(s) > n {
+		return strings.ToValidUTF8(s[:n], "") + "…" // not half a character
 	}
 	return s
 }

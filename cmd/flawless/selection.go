@@ -88,6 +88,10 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 				fmt.Fprintln(a.out, r.ID)
 				return nil
 			}
+			if h.verb == "terminate" && r.Status != flawless.Terminated {
+				fmt.Fprintf(a.out, "run %s is %s already; its calls that waited to begin are withdrawn\n", r.ID, r.Status)
+				return nil
+			}
 			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
 			return nil
 		}}
@@ -172,6 +176,7 @@ func (a *app) cancelCommand() *cobra.Command {
 
 func (a *app) terminateCommand() *cobra.Command {
 	return a.changeCommand(changing{verb: "terminate", short: "End a run without asking it",
+		long: "Its calls that wait for a retry or for a place under a limit are withdrawn, also where the run has completed by itself. Calls under way are waited for, and their outcomes are logged.",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
 			return cl.Terminate(ctx, id, flawless.Cancel{Who: who(), Note: note})
 		}})

@@ -72,6 +72,10 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err := writable(a.dir); err != nil {
 		return err
 	}
+	files, err := share(openFiles())
+	if err != nil {
+		return err
+	}
 	type made struct { // beside the opening of the store, neither of which is quick
 		rt  *guest.Runtime
 		err error
@@ -84,7 +88,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		}
 		guests <- made{rt, err}
 	}()
-	db, err := pebble.Open(filepath.Join(a.dir, "store"), pebble.Options{Log: log})
+	db, err := pebble.Open(filepath.Join(a.dir, "store"), pebble.Options{Log: log, Files: files.store})
 	if err != nil {
 		return err
 	}
@@ -105,7 +109,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 			port, _ = strconv.Atoi(p)
 		}
 	}
-	l, err := server.Listen(server.Address{Socket: a.socket, Port: port, Dir: a.dir}, log)
+	l, err := server.Listen(server.Address{Socket: a.socket, Port: port, Most: files.clients, Dir: a.dir}, log)
 	if err != nil {
 		return err
 	}
@@ -117,7 +121,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		o.url = "http://" + l.TCP()
 	}
 	host, _ := os.Hostname()
-	web := effect.NewClient(effect.ClientOptions{Secrets: secrets.Open})
+	web := effect.NewClient(effect.ClientOptions{Secrets: secrets.Open, Connections: files.calls})
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
 		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url})
 	if err != nil {

@@ -21,7 +21,7 @@ func (d *denied) Unwrap() error { return d.err }
 
 // dial makes a connection to a server. The error is a fault with a reason.
 func (c *Client) dial(ctx context.Context, k key) (link, *fault) {
-	raw, err := c.dialTCP(ctx, k)
+	raw, err := c.quota.connect(ctx, c.pool.shed, func() (net.Conn, error) { return c.dialTCP(ctx, k) })
 	if err != nil {
 		return nil, notDialled(ctx, err)
 	}

@@ -33,6 +33,10 @@ type ClientOptions struct {
 	// Idle is the number of connections kept open without a request; 0 is 256.
 	Idle int
 
+	// Connections is how many connections may be open at a time; calls that need one more wait, within
+	// their time-out. 0 is unlimited.
+	Connections int
+
 	// Secrets returns all secrets, whose values take the place of their placeholders on the wire.
 	// Nil is none. It may be called concurrently.
 	Secrets func() []flawless.OpenSecret
@@ -45,6 +49,7 @@ type Client struct {
 	tls     *tls.Config
 	upgrade *http.Transport // makes HTTP/2 of TLS connections that agreed on it
 	pool    *pool
+	quota   *quota
 }
 
 // NewClient returns a client. No proxy is used, whatever the environment says.
@@ -59,7 +64,9 @@ func NewClient(o ClientOptions) *Client {
 	if c.tls.ClientSessionCache == nil {
 		c.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 	}
+	c.quota = newQuota(o.Connections)
 	c.pool = newPool(o.Idle, c.dial)
+	c.pool.scarce = c.quota.scarce
 	return c
 }
 

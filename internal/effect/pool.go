@@ -23,6 +23,8 @@ const (
 type pool struct {
 	most int
 	dial func(context.Context, key) (link, *fault)
+	// scarce tells whether somebody waits for a connection that nobody uses; nil is never.
+	scarce func() bool
 
 	mu     sync.Mutex
 	hosts  map[key]*host
@@ -190,7 +192,7 @@ func (p *pool) reserve(h *host, trust time.Duration) *h2 {
 func (p *pool) put(c *h1) {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.closed || p.idle >= p.most {
+	if p.closed || p.idle >= p.most || p.scarce != nil && p.scarce() {
 		p.dead = append(p.dead, c)
 		return
 	}
@@ -212,7 +214,7 @@ func (p *pool) release(c *h2, answered, lost bool) {
 	c.calls--
 	h := p.host(c.key)
 	i := slices.Index(h.shared, c)
-	done := c.conn.Err() != nil || c.conn.InFlight() == 0 && c.conn.Available() == 0 || p.closed || len(h.shared) > mostShared
+	done := c.conn.Err() != nil || c.conn.InFlight() == 0 && c.conn.Available() == 0 || p.closed || len(h.shared) > mostShared || p.scarce != nil && p.scarce()
 	if i >= 0 && (lost || done && c.calls == 0) {
 		h.shared = slices.Delete(h.shared, i, i+1)
 		i = -1
@@ -261,6 +263,13 @@ func (p *pool) prune(age time.Duration) {
 			delete(p.hosts, k)
 		}
 	}
+}
+
+// shed closes what carries no request.
+func (p *pool) shed() {
+	p.mu.Lock()
+	defer p.unlock()
+	p.prune(0)
 }
 
 func (p *pool) close() {

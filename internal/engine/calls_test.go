@@ -491,6 +491,48 @@ func withdrawing(t *testing.T, name string, l lot, left int, after bool) (died b
 	return died
 }
 
+// TestAForkIsNotToldOfAWithdrawalToCome: its code has not withdrawn the call yet. With the world closed it
+// is told when it does so.
+func TestAForkIsNotToldOfAWithdrawalToCome(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		x := &exchanges{busy: true}
+		e := open(t, mem.New(), Options{Kinds: x.kinds()})
+		id := mustStart(t, e, "withdrawals", map[string]any{"url": "https://api.example.com"}, "").ID
+		r := mustEnd(t, e, id)
+		if !strings.Contains(string(r.Output), `"/busy":"deadline"`) || !strings.Contains(string(r.Output), `"/never":"cancelled"`) {
+			t.Fatalf("it is %s %s", r.Status, r.Output)
+		}
+		made := 0 // the turn that makes the calls which have little time
+		for _, rec := range must(e.Log(t.Context(), id, 0, 0)) {
+			for _, x := range rec.Entries {
+				if x.Turn != nil && len(x.Turn.Calls) >= 3 {
+					made = x.Turn.N
+				}
+			}
+		}
+		for turn := 0; turn <= made; turn += made {
+			out, err := e.Offline(t.Context(), id, Fork{Turn: turn})
+			if err != nil || len(out.Would) > 0 || len(out.Waits) > 0 || out.Ended == nil || !SameJSON(out.Ended.Output, r.Output) {
+				t.Errorf("from turn %d with the world closed: %+v, %v", turn, out, err)
+			}
+		}
+		if _, err := e.Fork(t.Context(), id, Fork{Turn: made, ID: "fork"}); err != nil {
+			t.Fatal(err)
+		}
+		if r := until(t, e, "fork", unresolved); len(r.Unresolved) != 1 || !strings.HasSuffix(r.Unresolved[0].Request, "/busy") {
+			t.Errorf("the fork is %+v", r)
+		}
+		e.Kill()
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 // called tells whether an entry is a turn that makes a call of a kind.
 func called(e flawless.Entry, kind string) bool {
 	return e.Turn != nil && slices.ContainsFunc(e.Turn.Calls, func(c flawless.Call) bool { return c.Kind == kind })

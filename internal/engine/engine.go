@@ -392,6 +392,10 @@ func (e *Engine) Health() flawless.Health {
 	case e.full.Load():
 		_, why := e.space.Full()
 		h.State, h.Message = "full", why
+	default:
+		if why := e.store.Damage(); why != "" {
+			h.State, h.Message = "damaged", "stored data cannot be read, work that does not need it goes on: "+why
+		}
 	}
 	return h
 }

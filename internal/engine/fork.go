@@ -78,6 +78,7 @@ type fork struct {
 	later  map[int]flawless.Arrival // that came after the past, to calls of it
 	child  map[int]string           // that stands for a child of the other run, by call
 	given  map[int]flawless.Answer  // that somebody edited
+	off    map[int]flawless.Answer  // of calls that the log has as withdrawn, which is not so before the code does it
 	done   func()
 }
 
@@ -95,7 +96,7 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 	if err != nil {
 		return nil, err
 	}
-	f := &fork{Fork: o, e: e, ctx: ctx, id: id, later: map[int]flawless.Arrival{}, child: map[int]string{}, given: map[int]flawless.Answer{}}
+	f := &fork{Fork: o, e: e, ctx: ctx, id: id, later: map[int]flawless.Arrival{}, child: map[int]string{}, given: map[int]flawless.Answer{}, off: map[int]flawless.Answer{}}
 	if f.log, err = e.Log(ctx, id, 0, 0); err != nil {
 		return nil, fmt.Errorf("its log was cut or is damaged, and what happened before cannot be told: %w", err)
 	}
@@ -137,7 +138,12 @@ func (f *fork) answers() error {
 			if x.Arrival == nil {
 				continue
 			}
-			if c, waits := f.p.waits[x.Arrival.Call]; waits && f.holds(c, *x.Arrival) {
+			c, waits := f.p.waits[x.Arrival.Call]
+			switch {
+			case !waits:
+			case c.Kind == effect.HTTP && effect.IsWithdrawn(x.Arrival.Answer): // this one has not withdrawn it yet
+				f.off[x.Arrival.Call] = x.Arrival.Answer
+			case f.holds(c, *x.Arrival):
 				f.later[x.Arrival.Call] = *x.Arrival
 			}
 		}
@@ -365,6 +371,11 @@ func (e *Engine) Offline(ctx context.Context, id string, o Fork) (flawless.Offli
 // goOn takes turns until something stops it.
 func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error {
 	known := f.logged()
+	for n := range f.off {
+		if c := s.calls[n]; c != nil {
+			c.doubt = "" // what becomes of it is known, in time
+		}
+	}
 	now := s.at
 	for len(out.Turns) < mostOffline {
 		for _, x := range s.fire(now) {
@@ -396,6 +407,9 @@ func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error 
 		}
 		out.Turns = append(out.Turns, t)
 		s.step(flawless.Entry{At: now, Turn: &t})
+		for _, w := range slices.Clone(s.given) {
+			s.step(s.answerWithdrawn(w))
+		}
 		if out.Ended = t.Ended; t.Ended != nil {
 			return nil
 		}
@@ -403,6 +417,13 @@ func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error 
 			k := s.calls[c.N]
 			a, at, ok := known.take(c)
 			switch {
+			case c.Kind == effect.Withdraw:
+				if w, err := effect.ParseWithdraw(c); err == nil && s.calls[w.Call] != nil && f.off[w.Call].Head != nil {
+					s.step(s.arrival(f.off[w.Call], nil, ""))
+				}
+			case k == nil: // a note, or withdrawn already
+			case ok && effect.IsWithdrawn(a) && k.kind != nil && k.kind.Perform != nil:
+				f.off[c.N] = a
 			case ok:
 				now = max(now, at)
 				s.step(s.arrival(a, nil, ""))

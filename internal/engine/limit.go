@@ -149,6 +149,13 @@ func (l *limits) line(r *run, w lined) {
 	}
 	one.calls[r.id] = append(one.calls[r.id], paced{r, w.try})
 	l.mu.Unlock()
+	r.mu.Lock()
+	c := r.s.calls[w.call]
+	waits := c != nil && c.waits
+	r.mu.Unlock()
+	if !waits { // it was withdrawn meanwhile
+		l.leave(r, w.call)
+	}
 	poke(l.kick)
 }
 

@@ -82,8 +82,12 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	if progress != nil {
 		progress("storing", 0)
 	}
+	_, lost := e.store.Binary(ctx, digest)
 	m, added, err := e.keepModule(ctx, m, bin)
 	e.names.forget()
+	if err == nil && lost != nil {
+		e.mended(ctx, m)
+	}
 	if err == nil && progress != nil {
 		progress("storing", 1)
 	}
@@ -95,6 +99,42 @@ func (e *Engine) keepModule(ctx context.Context, m flawless.Module, bin []byte) 
 	e.choosing.RLock()
 	defer e.choosing.RUnlock()
 	return e.store.AddModule(ctx, e.lease, m, bin)
+}
+
+// mended sets the runs going again that were set aside because their module could not be read.
+func (e *Engine) mended(ctx context.Context, m flawless.Module) {
+	for f := (flawless.Filter{Module: m.Name, Status: []flawless.Status{flawless.Unresolved}, Limit: 1000}); ; {
+		page, next, err := e.store.Runs(ctx, f)
+		if err != nil {
+			e.log.Error("looking for runs that can go on with a module", "module", m.Name, "error", err)
+			return
+		}
+		for _, run := range page {
+			if run.Digest != m.Digest || run.Problem == "" {
+				continue
+			}
+			r, err := e.seize(ctx, run.ID)
+			if err != nil {
+				continue // it is still set aside, for another reason
+			}
+			r.mu.Lock()
+			r.problem = ""
+			r.mu.Unlock()
+			e.letGo(r)
+		}
+		if f.Cursor = next; next == "" {
+			return
+		}
+	}
+}
+
+// unreadable says what to do where the bytes of a module cannot be read.
+func unreadable(name, digest string, err error) error {
+	if !errors.Is(err, flawless.Damaged) && !errors.Is(err, flawless.NotFound) {
+		return err
+	}
+	return fmt.Errorf("module %s cannot be read: %v: add the file with SHA-256 %s again (flawless module add %s FILE): %w",
+		name, err, digest, name, flawless.Conflict)
 }
 
 func checkManifest(m flawless.Manifest, l *loading) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -103,11 +104,8 @@ func (e *Engine) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, s
 
 // Log returns at most limit records of a run's log from number from on; 0 is no limit.
 func (e *Engine) Log(ctx context.Context, id string, from uint64, limit int) ([]flawless.Record, error) {
-	if _, err := e.store.Head(ctx, id); err != nil {
-		return nil, err
-	}
 	var out []flawless.Record
-	for rec, err := range e.store.Log(ctx, id, from) {
+	for rec, err := range e.Records(ctx, id, from) {
 		if err != nil {
 			return out, err
 		}
@@ -116,6 +114,18 @@ func (e *Engine) Log(ctx context.Context, id string, from uint64, limit int) ([]
 		}
 	}
 	return out, nil
+}
+
+// Records yields the records of a run's log from number from on, as they were at one moment. It holds
+// one of them in memory at a time.
+func (e *Engine) Records(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
+	return func(yield func(flawless.Record, error) bool) {
+		if _, err := e.store.Head(ctx, id); err != nil {
+			yield(flawless.Record{}, err)
+			return
+		}
+		e.store.Log(ctx, id, from)(yield)
+	}
 }
 
 // Data returns what the run published last, or flawless.NotFound.

@@ -358,7 +358,7 @@ func (p *player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence
 func (r *run) revive(ctx context.Context) error {
 	l, err := r.e.module(ctx, r.s.start.Digest)
 	if err != nil {
-		return fmt.Errorf("loading module %s (%s) of run %s: %w", r.s.start.Module, r.s.start.Digest, r.id, err)
+		return fmt.Errorf("making the guest of run %s: %w", r.id, unreadable(r.s.start.Module, r.s.start.Digest, err))
 	}
 	start := guestStart(r.id, r.s.start)
 	start.Yield = r.yield

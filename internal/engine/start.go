@@ -178,7 +178,7 @@ func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *loadin
 		return m, nil, fmt.Errorf("module %s has no workflow %q; it has %s: %w", o.Module, o.Workflow, strings.Join(names, ", "), flawless.NotFound)
 	}
 	l, err := e.module(ctx, m.Digest)
-	return m, l, err
+	return m, l, unreadable(m.Name, m.Digest, err)
 }
 
 // startedBefore answers a start whose id is taken.

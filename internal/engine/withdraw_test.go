@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -140,6 +143,9 @@ func (w *tale) does(step string) []string {
 		for _, e := range w.log {
 			again.step(e)
 		}
+		if was, is := w.s.snapshot(), again.snapshot(); w.s.status == "" && !bytes.Equal(was, is) {
+			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
+		}
 		w.s = again
 		return w.take(w.s.lost(at)...)
 	case "time":
@@ -238,6 +244,164 @@ func TestWhatBecomesOfAWithdrawnCall(t *testing.T) {
 			}
 		}
 	}
+}
+
+// witness watches what is told of calls, and knows the rules in another form than the state.
+type witness struct {
+	idempotent, under, anew, unknown, over map[int]bool // by call
+	why                                    map[int]string
+	status                                 flawless.Status
+}
+
+func newWitness() *witness {
+	m := func() map[int]bool { return map[int]bool{} }
+	return &witness{idempotent: m(), under: m(), anew: m(), unknown: m(), over: m(), why: map[int]string{}}
+}
+
+// hears takes in what follows from a step, and says what is wrong with it.
+func (w *witness) hears(step string, told []string) error {
+	for _, what := range told {
+		var n, try int
+		if _, err := fmt.Sscanf(what, "begin %d.%d", &n, &try); err == nil {
+			switch {
+			case w.over[n]:
+				return fmt.Errorf("call %d begins after it was answered", n)
+			case w.under[n]:
+				return fmt.Errorf("call %d begins twice at a time", n)
+			case w.unknown[n] && !w.idempotent[n]:
+				return fmt.Errorf("call %d begins again while nobody knows whether it took effect", n)
+			case w.why[n] != "" && !w.anew[n]:
+				return fmt.Errorf("call %d begins after it was withdrawn", n)
+			case w.status != "" && w.status != flawless.Completed:
+				return fmt.Errorf("call %d begins after the run was %s", n, w.status)
+			}
+			w.under[n], w.unknown[n] = true, false
+			continue
+		}
+		if _, err := fmt.Sscan(what, &n); err != nil {
+			continue // a decision that was refused
+		}
+		_, what, _ = strings.Cut(what, " ")
+		switch what, _, _ := strings.Cut(what, " "); what {
+		case "next":
+			w.under[n], w.anew[n] = false, false
+		case "waits":
+			w.under[n] = false
+		case "begun":
+		case "doubt":
+			w.under[n], w.unknown[n] = false, true
+		case "withdrawn":
+			ended := strings.HasPrefix(step, "no outcome") || strings.HasPrefix(step, "not sent")
+			switch {
+			case w.under[n] && !w.idempotent[n]:
+				return fmt.Errorf("call %d may take effect, and the code is told that it was withdrawn", n)
+			case w.under[n] && w.anew[n] && w.why[n] == effect.WhyDeadline && !ended:
+				return fmt.Errorf("call %d was begun anew and had no time", n)
+			}
+			fallthrough
+		default:
+			if w.over[n] {
+				return fmt.Errorf("call %d is answered twice", n)
+			}
+			w.over[n], w.under[n] = true, false
+		}
+	}
+	return nil
+}
+
+// TestWithdrawnCallsInAnyOrder tells tales at random: calls, withdrawals, outcomes, places, crashes and
+// decisions in any order, against a witness. After each crash the log makes the state that there was.
+func TestWithdrawnCallsInAnyOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		w, sees := newTale(t), newWitness()
+		var tale []string
+		does := func(step string) {
+			tale = append(tale, step)
+			told := w.does(step)
+			if err := sees.hears(step, told); err != nil {
+				rt.Fatalf("%v, in %q: %s", err, told, strings.Join(tale, "; "))
+			}
+			for _, what := range told {
+				var n, try int
+				if _, err := fmt.Sscanf(what, "begin %d.%d", &n, &try); err == nil && rapid.IntRange(0, 3).Draw(rt, "a place?") == 0 {
+					step := fmt.Sprint("waits: ", n)
+					tale = append(tale, step)
+					if err := sees.hears(step, w.does(step)); err != nil {
+						rt.Fatal(err)
+					}
+				}
+			}
+		}
+		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			may := []string{"crash"}
+			if w.s.status == "" {
+				may = append(may, "terminate")
+			}
+			if w.s.status == "" && !w.s.doubtful() {
+				may = append(may, "turn", "turn", "turn", "turn")
+			}
+			for _, c := range w.s.open() {
+				switch {
+				case c.doubt != "":
+					may = append(may, fmt.Sprintf("decide: %d retry", c.N), fmt.Sprintf("decide: %d response", c.N))
+				case c.waits:
+					may = append(may, fmt.Sprint("place: ", c.N))
+				case c.next != 0:
+					may = append(may, "time")
+				default:
+					for _, how := range []string{"answered: ", "busy: ", "not sent: ", "no outcome: "} {
+						may = append(may, fmt.Sprint(how, c.N))
+					}
+				}
+			}
+			step := rapid.SampledFrom(may).Draw(rt, "step")
+			var n int
+			switch {
+			case step == "turn":
+				var words []string
+				made := w.s.made
+				for range rapid.IntRange(0, 2).Draw(rt, "calls") {
+					head := rapid.SampledFrom([]string{"post", "put", "post retry", "put retry", "tell"}).Draw(rt, "call")
+					made++
+					sees.idempotent[made] = strings.HasPrefix(head, "put")
+					words = append(words, head)
+				}
+				if made > 0 && rapid.Bool().Draw(rt, "withdraws") {
+					n, why := rapid.IntRange(1, made).Draw(rt, "of"), rapid.SampledFrom([]string{"deadline", "cancelled", "dropped"}).Draw(rt, "why")
+					word := fmt.Sprintf("withdraw %d %s", n, why)
+					if rapid.Bool().Draw(rt, "in a saga") {
+						word += " settle"
+					}
+					if c := w.s.calls[n]; c != nil || n > w.s.made {
+						sees.why[n] = why
+					}
+					words = append(words, word)
+				}
+				end := rapid.SampledFrom([]string{"", "", "", "", "", "", "return", "fail"}).Draw(rt, "end")
+				if end != "" {
+					words = append(words, end)
+				}
+				if end == "fail" {
+					sees.status = flawless.Failed
+				}
+				does("turn: " + strings.Join(words, ", "))
+			case step == "crash":
+				for n, under := range sees.under {
+					if under {
+						sees.under[n], sees.unknown[n], sees.anew[n] = false, true, true
+					}
+				}
+				does(step)
+			default:
+				if _, err := fmt.Sscanf(step, "decide: %d retry", &n); err == nil && strings.HasSuffix(step, "retry") && !(w.s.status != "" && w.s.status != flawless.Completed) {
+					sees.anew[n], sees.unknown[n] = true, false
+				}
+				does(step)
+			}
+			sees.status = w.s.status
+		}
+	})
 }
 
 // TestAWithdrawnCallSaysWhy: people who read the log see what became of it.

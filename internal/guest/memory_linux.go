@@ -15,8 +15,8 @@ func newImage(b []byte, copied bool) (*image, error) {
 		return &image{size: len(b), bytes: b}, nil
 	}
 	fd, err := unix.MemfdCreate("flawless-image", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("making room for a base image: %w", err)
+	if err != nil { // such as EMFILE: without a file to map, its bytes are copied
+		return &image{size: len(b), bytes: b}, nil
 	}
 	f := os.NewFile(uintptr(fd), "flawless-image")
 	if _, err := f.Write(b); err != nil {

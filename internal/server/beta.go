@@ -92,7 +92,7 @@ func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, fmt.Errorf("deploying a module: the form has no field module: %w", flawless.Invalid)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("deploying a module: %v: %w", err, flawless.Invalid)
+			return nil, fmt.Errorf("deploying a module: %w", unread(err))
 		}
 		if part.FormName() != "module" {
 			continue

@@ -22,18 +22,25 @@ import (
 // readBody reads a body of at most limit bytes. The bytes are the caller's to keep.
 func readBody(body io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(body, limit+1))
-	var large *http.MaxBytesError
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, errSlow
-	case errors.As(err, &large):
-		return nil, oversized(large.Limit)
 	case err != nil:
-		return nil, fmt.Errorf("reading the body of the request: %v: %w", err, flawless.Invalid)
+		return nil, unread(err)
 	case int64(len(b)) > limit:
 		return nil, oversized(limit)
 	}
 	return b, nil
+}
+
+// unread says why a body could not be read.
+func unread(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errSlow
+	case errors.As(err, &large):
+		return oversized(large.Limit)
+	}
+	return fmt.Errorf("reading the body of the request: %v: %w", err, flawless.Invalid)
 }
 
 func oversized(limit int64) error {

@@ -31,12 +31,15 @@ import (
 type Address struct {
 	Socket string // UDP, for HTTP/3: host and port
 	Port   int    // TCP, for HTTP/1.1 and HTTP/2, on the host of Socket; 0 takes a free one
+	Most   int    // connections over TCP that are open at a time; 0 is unlimited
 	Dir    string // keeps the certificate: tls/cert.pem and tls/key.pem
+	Pace   Pace   // that clients have to keep
 }
 
 // Listener is a server that has its ports.
 type Listener struct {
 	log   *slog.Logger
+	pace  Pace
 	tcp   net.Listener
 	udp   net.PacketConn
 	http  *http.Server
@@ -55,20 +58,35 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{log: log}
+	l := &Listener{log: log, pace: a.Pace}
 	if l.tcp, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(a.Port))); err != nil {
 		return nil, taken("tcp port "+strconv.Itoa(a.Port), "--port", err)
+	}
+	if tcp, ok := l.tcp.(*net.TCPListener); ok && a.Most > 0 {
+		l.tcp = newCrowd(tcp, a.Most, log)
 	}
 	if l.udp, err = net.ListenPacket("udp", a.Socket); err != nil {
 		_ = l.tcp.Close()
 		return nil, taken("udp socket "+a.Socket, "--socket", err)
 	}
+	l.http = newHTTP(log)
+	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}), IdleTimeout: idle}
+	return l, nil
+}
+
+// idle is how long a connection without a request is kept.
+const idle = 2 * time.Minute
+
+// newHTTP returns the server of HTTP/1.1 and HTTP/2. See Pace for how long a request may take.
+func newHTTP(log *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	l.http = &http.Server{Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
-	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})}
-	return l, nil
+	return &http.Server{Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idle,
+		// A connection that says nothing is asked whether it is there, so that one that breaks off in the
+		// middle of a frame is closed.
+		HTTP2:    &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 30 * time.Second},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
 func taken(what, flag string, err error) error {
@@ -92,6 +110,7 @@ func (l *Listener) Local() bool {
 
 // Serve answers requests in the background until Close.
 func (l *Listener) Serve(h http.Handler) {
+	h = l.pace.keep(h)
 	l.http.Handler, l.quic.Handler = h, h
 	l.tasks.Go(func() {
 		if err := l.http.Serve(l.tcp); !errors.Is(err, http.ErrServerClosed) {

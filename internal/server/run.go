@@ -78,18 +78,7 @@ func (a *api) runs() {
 			r, err := get(ctx, in.ID)
 			return &body[flawless.Run]{r}, problem(err)
 		})
-	huma.Register(a.huma, operation("get-log", http.MethodGet, "/runs/{id}/log", "Records of a run's log"),
-		func(ctx context.Context, in *struct {
-			RunPath
-			From  uint64 `query:"from" doc:"number of the first record"`
-			Limit int    `query:"limit" minimum:"0" maximum:"1000" default:"100"`
-		}) (*body[[]flawless.Record], error) {
-			log, err := a.engine.Log(ctx, in.ID, in.From, in.Limit)
-			if log == nil {
-				log = []flawless.Record{}
-			}
-			return &body[[]flawless.Record]{log}, problem(err)
-		})
+	a.logs()
 	huma.Register(a.huma, operation("get-data", http.MethodGet, "/runs/{id}/data", "What the run published last"),
 		func(ctx context.Context, in *RunPath) (*body[json.RawMessage], error) {
 			d, err := a.engine.Data(ctx, in.ID)

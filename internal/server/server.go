@@ -79,7 +79,11 @@ func operation(id, method, path, summary string) huma.Operation {
 func guard(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler: // an answer breaks off in the middle
+				panic(p)
+			default:
 				log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
 				w.WriteHeader(http.StatusInternalServerError)
 			}
@@ -122,12 +126,14 @@ func (a *api) about() {
 	huma.Register(a.huma, operation("health", http.MethodGet, "/health", "Whether the server takes work; 503 where it does not"),
 		func(context.Context, *struct{}) (*health, error) {
 			h := &health{http.StatusOK, a.engine.Health()}
-			if h.Body.State != "ok" {
+			if !takesWork(h.Body) {
 				h.Status = http.StatusServiceUnavailable
 			}
 			return h, nil
 		})
 }
+
+func takesWork(h flawless.Health) bool { return h.State == "ok" || h.State == "damaged" }
 
 // metrics is what Prometheus asks for.
 func metrics(e *engine.Engine) http.Handler {
@@ -148,7 +154,7 @@ func metrics(e *engine.Engine) http.Handler {
 	counter("guests_thawed_total", "Guests made again from an image.", func(h flawless.Health) int64 { return h.Thawed })
 	counter("images_unusable_total", "Images that were of no use, so that the run was replayed.", func(h flawless.Health) int64 { return h.Fallbacks })
 	gauge("up", "1 where work is taken, 0 where it is not.", func(h flawless.Health) float64 {
-		if h.State == "ok" {
+		if takesWork(h) {
 			return 1
 		}
 		return 0

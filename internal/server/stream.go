@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,20 +26,18 @@ func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 type stream struct {
 	mu    sync.Mutex
 	w     io.Writer
-	flush func()
+	flush func() error
 }
 
 func openStream(c huma.Context) *stream {
 	c.SetHeader("Content-Type", "text/event-stream")
 	c.SetHeader("Cache-Control", "no-store")
 	c.SetStatus(http.StatusOK)
-	s := &stream{w: c.BodyWriter(), flush: func() {}}
+	s := &stream{w: c.BodyWriter(), flush: func() error { return nil }}
 	if w, ok := s.w.(http.ResponseWriter); ok {
-		control := http.NewResponseController(w)
-		_ = control.SetWriteDeadline(time.Time{})
-		s.flush = func() { _ = control.Flush() }
+		s.flush = http.NewResponseController(w).Flush
 	}
-	s.flush()
+	_ = s.flush()
 	return s
 }
 
@@ -53,23 +52,26 @@ func (s *stream) send(event, id string, v any) error {
 		id = "id: " + id + "\n"
 	}
 	_, err = fmt.Fprintf(s.w, "%sevent: %s\ndata: %s\n", id, event, b)
-	s.flush()
-	return err
+	return cmp.Or(err, s.flush())
 }
 
-// beat keeps the connection alive until done is closed.
-func (s *stream) beat(done <-chan struct{}) {
+// beat keeps the connection alive until done is closed. It returns an error where the client takes
+// nothing any more.
+func (s *stream) beat(done <-chan struct{}) error {
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()
 	for {
 		select {
 		case <-done:
-			return
+			return nil
 		case <-t.C:
 			s.mu.Lock()
-			_, _ = io.WriteString(s.w, ": alive\n\n")
-			s.flush()
+			_, err := io.WriteString(s.w, ": alive\n\n")
+			err = cmp.Or(err, s.flush())
 			s.mu.Unlock()
+			if err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -137,7 +139,11 @@ func (a *api) streaming(f func(ctx context.Context, s *stream) error) *huma.Stre
 		defer beats.Wait()
 		done := make(chan struct{})
 		defer close(done)
-		beats.Go(func() { s.beat(done) })
+		beats.Go(func() {
+			if s.beat(done) != nil {
+				cancel()
+			}
+		})
 		err := f(ctx, s)
 		switch {
 		case err == nil:

@@ -14,6 +14,7 @@ import (
 //
 //	family    key                             value (in an envelope, see value.go)
 //	F format  F                               nothing; the envelope's number is the format
+//	I identity I                              the store's id, and that of the one it is a copy of
 //	l lease   l shard:2                       owner, epoch
 //	h head    h id                            run, active, wake
 //	r record  r id seq:8                      epoch, entries
@@ -43,20 +44,21 @@ import (
 type family byte
 
 const (
-	familyFormat  family = 'F'
-	familyLease   family = 'l'
-	familyHead    family = 'h'
-	familyRecord  family = 'r'
-	familyData    family = 'd'
-	familyImage   family = 'f'
-	familyCreated family = 'c'
-	familyStatus  family = 's'
-	familyModule  family = 'm'
-	familyActive  family = 'a'
-	familyTimer   family = 't'
-	familyVersion family = 'v'
-	familyBinary  family = 'b'
-	familyState   family = 'g'
+	familyFormat   family = 'F'
+	familyIdentity family = 'I'
+	familyLease    family = 'l'
+	familyHead     family = 'h'
+	familyRecord   family = 'r'
+	familyData     family = 'd'
+	familyImage    family = 'f'
+	familyCreated  family = 'c'
+	familyStatus   family = 's'
+	familyModule   family = 'm'
+	familyActive   family = 'a'
+	familyTimer    family = 't'
+	familyVersion  family = 'v'
+	familyBinary   family = 'b'
+	familyState    family = 'g'
 )
 
 // key is a key being built, or a beginning of keys.
@@ -93,6 +95,7 @@ func (k key) end() key {
 func (k key) all() Range { return Range{From: k, To: k.end()} }
 
 func keyFormat() key              { return key(nil).family(familyFormat) }
+func keyIdentity() key            { return key(nil).family(familyIdentity) }
 func keyLease(shard uint16) key   { return key(nil).family(familyLease).shard(shard) }
 func keyHead(id string) key       { return key(nil).family(familyHead).text(id) }
 func keyRecords(id string) key    { return key(nil).family(familyRecord).text(id) }

@@ -10,8 +10,8 @@ import (
 )
 
 // Lease is the right to write. Of all that were ever claimed, the one with the highest epoch holds.
-// Everything is written under it, but for the number of the format, which comes before the first
-// lease, and the lease itself. Readers need none.
+// Everything is written under it, but for the number of the format and the identity, which come before
+// the first lease, and the lease itself. Readers need none.
 type Lease struct {
 	Owner string `cbor:"1,keyasint"`
 	Epoch uint64 `cbor:"2,keyasint"`
@@ -55,6 +55,15 @@ func (s *Store) claim(ctx context.Context, owner string) (Lease, error) {
 	}
 	if err != nil {
 		return Lease{}, fmt.Errorf("claiming the lease for %s: %w", owner, err)
+	}
+	return l, nil
+}
+
+// LastLease returns the newest lease that was claimed, or the zero one where nobody ever has.
+func (s *Store) LastLease(ctx context.Context) (Lease, error) {
+	var l Lease
+	if err := s.get(ctx, keyLease(shardAll), &l, "the lease"); err != nil && !errors.Is(err, flawless.NotFound) {
+		return Lease{}, err
 	}
 	return l, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -23,6 +24,8 @@ type Store struct {
 	codec  codec
 	drafts sync.Pool // of *draft
 	lease  atomic.Pointer[leaseRow]
+
+	identity atomic.Pointer[flawless.Identity]
 }
 
 // Spacer is a [KV] that knows how much space is left.
@@ -40,7 +43,7 @@ type Failer interface {
 }
 
 // Open returns a store that keeps everything in kv, and owns kv from then on unless it returns an
-// error. It writes the number of the format into an empty database. It returns
+// error. It writes the number of the format and an identity into an empty database. It returns
 // [flawless.Conflict] for one with a higher number, and [flawless.Damaged] for one that holds
 // something else.
 func Open(ctx context.Context, kv KV) (*Store, error) {
@@ -54,6 +57,9 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 	for {
 		err := s.checkFormat(ctx)
 		if !errors.Is(err, flawless.Fenced) {
+			if err == nil {
+				err = s.identify(ctx)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("opening the store: %w", err)
 			}
@@ -116,6 +122,10 @@ func (s *Store) writeFormat(ctx context.Context) error {
 	defer s.release(d)
 	d.absent(keyFormat())
 	if err := d.setRaw(s.codec, keyFormat(), nil); err != nil {
+		return err
+	}
+	now := time.Now()
+	if err := d.set(s.codec, keyIdentity(), flawless.Identity{ID: flawless.NewStoreID(now), Made: now}); err != nil {
 		return err
 	}
 	return s.kv.Apply(ctx, &d.batch)

@@ -50,6 +50,9 @@
 // second time when the engine cannot know whether the first took effect. The run then waits for a
 // person, or is told ([TellInterrupted]). See [Idempotent], [NotIdempotent] and [Retry].
 //
+// A time-out does not change that. When the context of a request ends while the request is under way,
+// one that is not idempotent is waited for: see [Do].
+//
 // # Outside a guest
 //
 // On other platforms the package compiles, so that editors, go vet and tests of the code around a

@@ -124,15 +124,15 @@ func do(ctx context.Context, req *Request, at string, opts []Option) (*Response,
 
 // attempt makes one call of a request, and returns its number too, 0 where it was not made.
 func attempt(ctx context.Context, req *Request, o *options, at string) (*Response, int, error) {
-	if err := checkBody(req.method(), req.URL, req.Body); err != nil {
-		return nil, 0, err
-	}
 	if err := o.within(ctx); err != nil {
 		return nil, 0, err
 	}
 	step := stepOf(ctx)
 	step.enter()
 	defer step.leave()
+	if err := checkBody(req.method(), req.URL, req.Body); err != nil {
+		return nil, 0, err
+	}
 	var room [512]byte
 	var h answerHead
 	n, body, err := httpExchange(ctx, req.head(room[:0], o, at), req.Body, step != nil, &h)

@@ -54,10 +54,10 @@ func (s *sagaStep) leave() {
 // stepsTaken counts those of all sagas of the run.
 var stepsTaken atomic.Int64
 
-// noteStep tells the engine of a step that is about to be taken, and returns its number. The engine names the
+// taken tells the engine of a step that is about to be taken, and returns its number. The engine names the
 // steps that are left when the run ends in a way in which nothing can be undone: the guest has exited, has
 // no memory left, panics beside the workflow, or somebody terminates the run.
-func noteStep(name string) int {
+func taken(name string) int {
 	n := int(stepsTaken.Add(1))
 	o := newObject(nil)
 	o.int("n", int64(n))
@@ -141,11 +141,11 @@ func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) e
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
-	taken := &sagaStep{outer: stepOf(s.ctx)}
+	step := &sagaStep{outer: stepOf(s.ctx)}
 	if undoStep != nil {
-		s.undos = append(s.undos, undo{name, undoStep, taken, noteStep(name)})
+		s.undos = append(s.undos, undo{name, undoStep, step, taken(name)})
 	}
-	if err := do(context.WithValue(s.ctx, stepKey{}, taken)); err != nil {
+	if err := do(context.WithValue(s.ctx, stepKey{}, step)); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

@@ -20,7 +20,8 @@ func (o *options) within(ctx context.Context) error {
 	}
 	left := time.Until(deadline)
 	if left <= 0 {
-		return context.DeadlineExceeded // it is due in this turn, and ctx has not been told yet
+		<-ctx.Done() // in this moment: its timer is due
+		return context.Cause(ctx)
 	}
 	if o.hasTimeout && left < o.timeout || !o.hasTimeout && left < defaultTimeout {
 		o.timeout, o.hasTimeout = left, true

@@ -81,7 +81,13 @@ func (d directory) damaged(yield func(what, file string, d directory)) {
 		delete(c, file)
 		yield("removed", file, c)
 		step := min(max(len(text)/40, 1), 2000) // at least once in each record
+		if path.Base(file) == "synced" {
+			step = 3
+		}
 		for at := 0; at < len(text); at += step {
+			if text[at] == 0 && step == 3 {
+				continue // behind the text of a page
+			}
 			c := maps.Clone(d)
 			c[file] = text[:at]
 			yield(fmt.Sprintf("cut to %d of %d bytes", at, len(text)), file, c)

@@ -149,12 +149,6 @@ func (f *quiet) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteAt implements vfs.File.
-func (f *quiet) WriteAt(p []byte, at int64) (int, error) {
-	f.try("writing", func() error { _, err := f.File.WriteAt(p, at); return err })
-	return len(p), nil
-}
-
 // Sync implements vfs.File.
 func (f *quiet) Sync() error { return f.sync(f.File.Sync) }
 

@@ -9,8 +9,8 @@
 // acknowledged before, all keys can still be read that no write without an answer has changed; ranges
 // cannot where a write was under way, as nobody knows whether it will be there after a restart.
 //
-// It never acknowledges or shows a write that is not on stable storage. It does not repair a
-// damaged database.
+// It never acknowledges or shows a write that is not on stable storage. It does not open a database
+// that holds less than was acknowledged, and it does not repair a damaged one.
 package pebble
 
 import (
@@ -41,6 +41,7 @@ type Options struct {
 	Reserve  int64        // bytes kept back for a full disk; 0 is 64 MiB, negative is none
 	Memtable int64        // bytes written before they move from log to table; 0 is 4 MiB
 	Cache    int64        // bytes of tables kept in memory; 0 is 64 MiB
+	Files    int          // descriptors it may take; 0 is 1000
 
 	pause time.Duration // before tables that could not be written are tried again; 0 is 10 ms
 }
@@ -98,6 +99,7 @@ func Open(dir string, o Options) (*DB, error) {
 	if err := db.openPebble(careful, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
 	}
+	db.ledger.keep(func(err error) { db.fail(err, false) })
 	db.opened.Store(true)
 	db.tables.awaited.Store(false)
 	return db, nil
@@ -153,6 +155,7 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		FS:                    fs,
 		Lock:                  db.lock.pebble,
 		Cache:                 cache,
+		MaxOpenFiles:          o.Files, // 0 is Pebble's own default, 1000
 		MemTableSize:          uint64(o.Memtable),
 		FormatMajorVersion:    format,
 		ErrorIfNotExists:      db.ledger.begun,
@@ -261,9 +264,11 @@ func (db *DB) close() error {
 
 // closePebble closes Pebble, and has the ledger say what is there then.
 func (db *DB) closePebble() error {
+	if db.isBroken() || !db.opened.Load() {
+		return guard(db.kv.Close)
+	}
 	newest, err := db.newest()
-	err = errors.Join(err, guard(db.kv.Close))
-	if err != nil || db.isBroken() || !db.opened.Load() {
+	if err = errors.Join(err, guard(db.kv.Close)); err != nil || db.isBroken() {
 		return err
 	}
 	return db.ledger.finish(newest)

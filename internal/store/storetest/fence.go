@@ -48,6 +48,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 		}},
 		{"Remove", func(ctx context.Context, l store.Lease) error { return s.Remove(ctx, l, "ended", true) }},
 		{"FinishRemovals", s.FinishRemovals},
+		{"Held", s.Held},
 		{"AddModule", func(ctx context.Context, l store.Lease) error {
 			_, _, err := s.AddModule(ctx, l, flawless.Module{Name: "m", Digest: "d2"}, []byte("2"))
 			return err
@@ -58,7 +59,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 }
 
 // unleased are the methods of a store that need no lease: they read, or come before the lease.
-var unleased = []string{"Active", "Binary", "Claim", "Close", "Damage", "Data", "Full", "Gone", "Head", "Image", "Limits", "Log", "Module", "Modules",
+var unleased = []string{"Active", "Adopt", "Binary", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Identity", "Image", "LastLease", "Limits", "Log", "Module", "Modules",
 	"ModulesWithRuns", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
 
 // testFence has every operation that writes refused under an older lease, and carried out under the
@@ -66,6 +67,9 @@ var unleased = []string{"Active", "Binary", "Claim", "Close", "Damage", "Data", 
 func testFence(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	s := openStore(t, kv)
+	if err := s.Adopt(t.Context(), start); err != nil { // so that Held has something to change
+		t.Fatal(err)
+	}
 	older, err := s.Claim(t.Context(), "one")
 	if err != nil {
 		t.Fatal(err)

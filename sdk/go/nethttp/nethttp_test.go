@@ -1,11 +1,14 @@
 package nethttp
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
@@ -44,6 +47,68 @@ func TestRequestsBecomeCalls(t *testing.T) {
 		t.Errorf("outside a workflow: %v", err)
 	}
 }
+
+// TestARequestEndsAsItsClientSays: by its context, by its Cancel channel, and by the Timeout of http.Client,
+// which uses both. Only the last is a deadline, whatever of the two is noticed first.
+func TestARequestEndsAsItsClientSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var got context.Context
+		look := roundTrip(func(req *http.Request) (*http.Response, error) {
+			ctx, done := within(req)
+			defer done()
+			<-ctx.Done()
+			got = ctx
+			return nil, context.Cause(ctx)
+		})
+		for name, row := range map[string]struct {
+			client  http.Client
+			prepare func(req *http.Request) *http.Request
+			want    error
+		}{
+			"Timeout of the client": {http.Client{Timeout: time.Second}, nil, context.DeadlineExceeded},
+			"deadline of the context": {http.Client{}, func(req *http.Request) *http.Request {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				t.Cleanup(cancel)
+				return req.WithContext(ctx)
+			}, context.DeadlineExceeded},
+			"Timeout, and a later deadline": {http.Client{Timeout: time.Second}, func(req *http.Request) *http.Request {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				t.Cleanup(cancel)
+				return req.WithContext(ctx)
+			}, context.DeadlineExceeded},
+			"Cancel": {http.Client{}, func(req *http.Request) *http.Request {
+				stop := make(chan struct{})
+				req.Cancel = stop //lint:ignore SA1019 libraries use it still
+				time.AfterFunc(time.Second, func() { close(stop) })
+				return req
+			}, context.Canceled},
+			"Cancel before the Timeout": {http.Client{Timeout: time.Minute}, func(req *http.Request) *http.Request {
+				stop := make(chan struct{})
+				req.Cancel = stop //lint:ignore SA1019 libraries use it still
+				time.AfterFunc(time.Second, func() { close(stop) })
+				return req
+			}, context.Canceled},
+		} {
+			req, err := http.NewRequestWithContext(t.Context(), "POST", "http://x/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.prepare != nil {
+				req = row.prepare(req)
+			}
+			began := time.Now()
+			row.client.Transport = look
+			if _, err := row.client.Do(req); err == nil || !errors.Is(got.Err(), row.want) || time.Since(began) != time.Second {
+				t.Errorf("%s: after %v the context says %v, and the client %v", name, time.Since(began), got.Err(), err)
+			}
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func TestBrokenBodiesAreErrors(t *testing.T) {
 	t.Parallel()

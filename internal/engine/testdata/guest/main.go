@@ -61,12 +61,12 @@ func main() {
 	flawless.Workflow("site", site)
 	flawless.Workflow("outlive", outlive)
 	flawless.Workflow("want", want)
-	flawless.Workflow("perish", perish)
-	flawless.Workflow("bulky", bulky)
 	flawless.Workflow("haste", haste)
 	flawless.Workflow("behind", behind)
 	flawless.Workflow("undone", undone)
 	flawless.Workflow("withdrawals", withdrawals)
+	flawless.Workflow("perish", perish)
+	flawless.Workflow("bulky", bulky)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

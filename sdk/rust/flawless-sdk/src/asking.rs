@@ -47,6 +47,12 @@ impl Asked {
         Asked { call, about }
     }
 
+    /// The waiting ends with the answer only, so that no code believes it was not done and does it again.
+    pub fn errand(mut self) -> Self {
+        self.call = self.call.map(Call::errand);
+        self
+    }
+
     /// Takes the call out, if it was made and is still there.
     pub fn take(&mut self) -> Option<Call> {
         std::mem::replace(&mut self.call, Err(None)).ok()
@@ -88,7 +94,8 @@ type Read<T> = Box<dyn FnOnce(&About, Answer) -> Result<T, Error>>;
 
 /// A call that was made: a future of its result. In a plain function [`crate::Wait::wait`] waits for it.
 ///
-/// If it is dropped, or the run is cancelled, only the waiting ends.
+/// If it is dropped, only the waiting ends. If the run is cancelled, the waiting for a value that somebody
+/// else has to give ends; what the engine does at once, such as sending a message, is done and waited for.
 #[must_use = "the result comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Asking<T> {
     asked: Asked,

@@ -1,12 +1,16 @@
 //! A call of any kind. A new kind is a file of its own beside this one: it writes a head, makes a
 //! [`Call`], and reads the answer.
 
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::head::{Head, place};
+use crate::reactor::Why;
 use crate::run::{Mode, mode};
+use crate::scope::{self, GivenUp};
 use crate::{Error, host, reactor, shield};
 
 /// An answer as the engine handed it over.
@@ -15,13 +19,68 @@ pub(crate) struct Answer {
     pub body: Vec<u8>,
 }
 
-/// A call that was made. When it is dropped, the engine forgets its answer; the call itself is carried
-/// out all the same.
+/// What may end the waiting for a call before its answer is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Nature {
+    /// It leaves the engine. The waiting ends with an answer only: the call is withdrawn where nobody
+    /// wants to wait longer, and the engine says what became of it.
+    Outside,
+    /// The engine does it at once. The waiting ends with the answer only, so that no code believes it
+    /// was not done and does it again.
+    Errand,
+    /// The engine keeps it, and the waiting may end at any moment.
+    Inside,
+}
+
+/// A call that was made. When it is dropped before its answer is there, it is withdrawn if it leaves
+/// the engine; other calls are carried out all the same, and the engine forgets their answers.
 #[derive(Debug)]
 pub(crate) struct Call {
-    number: i32,
+    made: Made,
+    nature: Nature,
     shielded: bool,
 }
+
+#[derive(Debug)]
+enum Made {
+    Number(i32),
+    /// It is made as soon as calls that were dropped have their answers.
+    Later(Rc<Later>),
+    /// The code that makes it was given up.
+    Never,
+}
+
+/// A call that is not made yet.
+#[derive(Debug)]
+pub(crate) struct Later {
+    head: Vec<u8>,
+    body: Vec<u8>,
+    what: String,
+    shielded: bool,
+    number: Cell<i32>,
+    gone: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Later {
+    /// Makes the call, if somebody still wants it.
+    pub(crate) fn make(&self) {
+        if self.gone.get() {
+            return;
+        }
+        if self.shielded || reactor::cancelled().is_none() {
+            let number = host::call(HTTP, &self.head, &self.body);
+            reactor::open(number, self.what.clone(), Nature::Outside);
+            self.number.set(number);
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The kind of the calls that leave the engine.
+const HTTP: &str = "http";
 
 impl Call {
     /// Makes a call. Nothing is asked of the engine where there is no run, and after the run was
@@ -35,18 +94,58 @@ impl Call {
         if mode() == Mode::Outside {
             return Err(Error::Outside);
         }
+        if mode() == Mode::Plain {
+            reactor::await_abandoned();
+        }
         let shielded = shield::raised();
         if !shielded && let Some(why) = reactor::cancelled() {
             return Err(why.into());
         }
+        let nature = match kind {
+            HTTP => Nature::Outside,
+            _ => Nature::Inside,
+        };
+        let call = |made| Call {
+            made,
+            nature,
+            shielded,
+        };
+        if nature == Nature::Outside {
+            match scope::given_up() {
+                GivenUp::No => {}
+                GivenUp::Quietly => return Ok(call(Made::Never)),
+                GivenUp::Told => return Err(Error::GivenUp),
+            }
+        }
         head.at(site);
-        let number = host::call(kind, &head.end(), body);
+        let head = head.end();
+        let what = format!("{kind} at {}", place(site.file(), site.line()));
+        if nature == Nature::Outside && reactor::abandoned() {
+            let later = Rc::new(Later {
+                head,
+                body: body.to_owned(),
+                what,
+                shielded,
+                number: Cell::new(0),
+                gone: Cell::new(false),
+                waker: RefCell::default(),
+            });
+            reactor::put_off(later.clone());
+            return Ok(call(Made::Later(later)));
+        }
+        let number = host::call(kind, &head, body);
         if number < 0 {
             return Err(Error::Outside); // the workflow has returned
         }
-        let what = format!("{kind} at {}", place(site.file(), site.line()));
-        reactor::open(number, what);
-        Ok(Call { number, shielded })
+        reactor::open(number, what, nature);
+        Ok(call(Made::Number(number)))
+    }
+
+    /// Returns the call as one whose answer is waited for in any case.
+    pub(crate) fn errand(mut self) -> Call {
+        self.nature = Nature::Errand;
+        reactor::errand(self.number());
+        self
     }
 
     /// Returns a call that somebody else had made and gave up, for who waits for its answer now.
@@ -61,32 +160,63 @@ impl Call {
         std::mem::replace(self, other)
     }
 
+    /// Returns its number, 0 while it is not made.
     pub(crate) fn number(&self) -> i32 {
-        self.number
+        match &self.made {
+            Made::Number(number) => *number,
+            Made::Later(later) => later.number.get(),
+            Made::Never => 0,
+        }
     }
 
-    /// Returns the answer, or the cancellation, if one is there.
-    fn outcome(&self) -> Option<Result<Answer, Error>> {
-        if host::answered(self.number) {
-            return Some(Ok(Answer {
-                head: host::part(self.number, host::HEAD),
-                body: host::part(self.number, host::BODY),
-            }));
+    /// Tells whether waiting for it ends at once.
+    fn over(&self) -> bool {
+        match self.number() {
+            0 => true,
+            number => host::answered(number),
         }
-        if self.shielded {
+    }
+
+    /// Returns the answer, or why there will be none, if that is known. The code that waits for a call
+    /// which was withdrawn goes no further where it was given up.
+    fn outcome(&self) -> Option<Result<Answer, Error>> {
+        let number = self.number();
+        if number != 0 && host::answered(number) {
+            if !reactor::was_withdrawn(number) {
+                return Some(Ok(Answer {
+                    head: host::part(number, host::HEAD),
+                    body: host::part(number, host::BODY),
+                }));
+            }
+            return match (scope::given_up(), reactor::cancelled()) {
+                (GivenUp::Quietly, _) => None,
+                (_, Some(why)) if !self.shielded => Some(Err(why.into())),
+                _ => Some(Err(Error::GivenUp)),
+            };
+        }
+        if self.shielded || self.nature == Nature::Errand {
             return None;
         }
-        reactor::cancelled().map(|why| Err(why.into()))
+        if let Some(why) = reactor::cancelled() {
+            if self.nature == Nature::Outside && number != 0 {
+                reactor::withdraw(number, Why::Cancelled);
+                return None;
+            }
+            return Some(Err(why.into()));
+        }
+        let ends = self.nature == Nature::Inside || number == 0;
+        (ends && scope::given_up() == GivenUp::Told).then_some(Err(Error::GivenUp))
     }
 
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<Answer, Error>> {
-        match self.outcome() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                reactor::wait_for(self.number, cx.waker());
-                Poll::Pending
-            }
+        if let Some(outcome) = self.outcome() {
+            return Poll::Ready(outcome);
         }
+        match (&self.made, self.number()) {
+            (Made::Later(later), 0) => *later.waker.borrow_mut() = Some(cx.waker().clone()),
+            (_, number) => reactor::wait_for(number, cx.waker()),
+        }
+        Poll::Pending
     }
 
     /// Blocks until the answer is there.
@@ -96,7 +226,10 @@ impl Call {
             if let Some(outcome) = self.outcome() {
                 return outcome;
             }
-            block(&[self.number], self.shielded);
+            if self.over() {
+                return Err(Error::GivenUp);
+            }
+            block(&[self.number()], self.shielded);
         }
     }
 
@@ -112,8 +245,19 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        reactor::close(self.number);
-        host::forget(self.number);
+        if let Made::Later(later) = &self.made {
+            later.gone.set(true);
+        }
+        let number = self.number();
+        if number == 0 {
+            return;
+        }
+        if self.nature == Nature::Outside && mode() != Mode::Outside && !host::answered(number) {
+            reactor::abandon(number);
+            return;
+        }
+        reactor::close(number);
+        host::forget(number);
     }
 }
 
@@ -132,25 +276,29 @@ fn block(calls: &[i32], shielded: bool) {
 }
 
 /// Blocks until one of the calls has an answer and returns its place, or until some time has passed.
+/// When the run is cancelled, the calls are withdrawn, and the time has no meaning any more.
 #[track_caller]
 pub(crate) fn wait_any(calls: &[&Call], most: Option<Duration>) -> Result<Option<usize>, Error> {
-    let alarm = match most {
-        Some(most) => Some(alarm(crate::sleep::after(most), Location::caller())?),
-        None => None,
+    let until = most.map(crate::sleep::after);
+    let alarm = match until.map(|at| alarm(at, Location::caller())) {
+        None | Some(Err(Error::Cancelled(_))) => None,
+        Some(alarm) => Some(alarm?),
     };
     let shielded = shield::raised() || calls.iter().all(|c| c.shielded);
-    let list: Vec<i32> = calls
-        .iter()
-        .copied()
-        .chain(&alarm)
-        .map(Call::number)
-        .collect();
     loop {
-        if let Some(at) = list.iter().position(|n| host::answered(*n)) {
-            return Ok((at < calls.len()).then_some(at));
+        if let Some(at) = calls.iter().position(|c| c.over()) {
+            return Ok(Some(at));
         }
-        if !shielded && let Some(why) = reactor::cancelled() {
-            return Err(why.into());
+        let mut list: Vec<i32> = calls.iter().map(|c| c.number()).collect();
+        if !shielded && reactor::cancelled().is_some() {
+            for call in calls.iter().filter(|c| !c.shielded) {
+                reactor::withdraw(call.number(), Why::Cancelled);
+            }
+        } else if let Some(alarm) = &alarm {
+            if alarm.over() {
+                return Ok(None);
+            }
+            list.push(alarm.number());
         }
         block(&list, shielded);
     }
@@ -161,4 +309,112 @@ pub(crate) fn alarm(until: i64, site: &Location<'_>) -> Result<Call, Error> {
     let mut head = Head::new();
     head.int("until", until);
     Call::make("sleep", head, b"", site)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::host::scripted::Run;
+    use crate::{Error, http, shield, sleep};
+    use std::time::Duration;
+
+    const SENT: &str = r#"{"status":200}"#;
+
+    async fn post(url: &str) -> Result<u16, Error> {
+        Ok(http::post(url).send().await?.status)
+    }
+
+    #[test]
+    fn a_cancelled_run_waits_for_the_outcome_of_a_request() {
+        let run = Run::begin();
+        run.task(async { (post("u").await, post("v").await.is_err()) });
+        run.cancel();
+        assert_eq!(
+            run.log()[2..],
+            [r#"3 withdraw {"call":1,"why":"cancelled"}"#]
+        );
+        run.answer(1, SENT);
+        assert_eq!(run.log(), ["end: (Ok(200), true)"]);
+    }
+
+    #[test]
+    fn a_request_that_is_withdrawn_by_a_cancellation_ends_with_it() {
+        let run = Run::begin();
+        run.task(async { matches!(post("u").await, Err(Error::Cancelled(_))) });
+        run.cancel();
+        run.withdrawn(1);
+        assert_eq!(run.log()[3..], ["end: true"]);
+    }
+
+    #[test]
+    fn a_shield_keeps_a_request() {
+        let run = Run::begin();
+        run.task(crate::timeout(Duration::from_secs(1), shield(post("u"))));
+        run.cancel();
+        run.pass(2);
+        assert_eq!(run.log().len(), 2, "it was withdrawn");
+        run.answer(1, SENT);
+        assert_eq!(run.log(), ["end: Ok(Ok(200))"]);
+    }
+
+    #[test]
+    fn a_message_that_was_sent_is_not_taken_for_one_that_was_not() {
+        let run = Run::begin();
+        let sent = || crate::timeout(Duration::from_secs(1), crate::send("r", "k", &1));
+        run.task(sent());
+        run.pass(2);
+        run.cancel();
+        assert_eq!(run.log().len(), 2, "it did not wait for its answer");
+        run.answer(1, "{}");
+        assert_eq!(run.log(), ["end: Ok(Ok(()))"]);
+    }
+
+    #[test]
+    fn nothing_is_sent_before_the_outcome_of_a_request_that_was_dropped() {
+        let run = Run::begin();
+        run.task(async {
+            let first = http::post("u").send();
+            sleep(Duration::from_secs(1)).await.unwrap();
+            drop(first);
+            post("v").await
+        });
+        run.task(async {
+            sleep(Duration::from_secs(1)).await.unwrap();
+            "beside"
+        });
+        run.pass(2);
+        assert_eq!(run.log()[1..], [r#"2 withdraw {"call":1,"why":"dropped"}"#]);
+        run.answer(1, SENT);
+        assert_eq!(
+            run.log(),
+            [r#"3 http {"method":"POST","url":"v"}"#, r#"end: "beside""#]
+        );
+        run.answer(3, SENT);
+        assert_eq!(run.log(), ["end: Ok(200)"]);
+    }
+
+    #[test]
+    fn a_request_that_is_put_off_and_dropped_is_never_made() {
+        let run = Run::begin();
+        run.task(async {
+            drop(http::post("u").send());
+            drop(http::post("v").send());
+            "over"
+        });
+        run.withdrawn(1);
+        assert_eq!(run.log().len(), 3);
+        run.pass(1);
+        assert!(run.log().is_empty());
+    }
+
+    #[test]
+    fn what_was_put_off_is_not_made_after_a_cancellation() {
+        let run = Run::begin();
+        run.task(async {
+            drop(http::post("u").send());
+            matches!(post("v").await, Err(Error::Cancelled(_)))
+        });
+        run.hand_over(1, SENT);
+        run.cancel();
+        assert_eq!(run.log()[3..], ["end: true"]);
+    }
 }

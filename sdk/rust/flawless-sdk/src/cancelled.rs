@@ -2,8 +2,8 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::poll_fn;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use serde::Deserialize;
 
@@ -12,7 +12,9 @@ use crate::{Error, reactor};
 /// Somebody asked the run to give up.
 ///
 /// Every wait that begins or goes on after that ends with [`Error::Cancelled`], but for those behind a
-/// [`crate::shield()`]. A workflow that returns it, or an error that has it as a source, is cancelled;
+/// [`crate::shield()`]. A request that is under way is withdrawn: where it had not begun, or is idempotent,
+/// its wait ends like the others; where it had begun and is not idempotent, the code waits for its outcome
+/// and gets that. A workflow that returns it, or an error that has it as a source, is cancelled;
 /// one that returns something else has completed or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Cancelled {
@@ -55,15 +57,27 @@ pub fn cancellation() -> Option<Cancelled> {
 }
 
 /// Waits until the run is cancelled, in an async workflow. It is a branch of [`crate::select!`].
-pub async fn cancelled() -> Cancelled {
-    poll_fn(|cx| match reactor::cancelled() {
-        Some(why) => Poll::Ready(why),
-        None => {
-            reactor::wait_for_cancellation(cx.waker());
-            Poll::Pending
+pub fn cancelled() -> UntilCancelled {
+    UntilCancelled(())
+}
+
+/// What [`cancelled`] returns: a future of the cancellation.
+#[derive(Debug)]
+#[must_use = "nothing waits unless you `.await` it"]
+pub struct UntilCancelled(());
+
+impl Future for UntilCancelled {
+    type Output = Cancelled;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cancelled> {
+        match reactor::cancelled() {
+            Some(why) => Poll::Ready(why),
+            None => {
+                reactor::wait_for_cancellation(cx.waker());
+                Poll::Pending
+            }
         }
-    })
-    .await
+    }
 }
 
 /// Tells whether an error is the run's cancellation, or has it as a source.

@@ -70,7 +70,10 @@ fn begin<Out>(
         head.bool("detached", true);
     }
     let body = json::encode(&format!("the input of {name}"), input);
-    let asked = Asked::make("spawn", name, head, body, site);
+    let mut asked = Asked::make("spawn", name, head, body, site);
+    if detached {
+        asked = asked.errand();
+    }
     let id = match asked.about.call {
         0 => String::new(),
         call => format!("{}.{call}", run_id()),

@@ -25,6 +25,10 @@ pub enum Error {
     Undo(UndoError),
     /// Somebody asked the run to give up.
     Cancelled(Cancelled),
+    /// The code gave up waiting for what this is part of, because a [`crate::timeout`] was over or another
+    /// branch of a [`crate::select!`] came first, and the call had not begun or was abandoned. A saga gets it,
+    /// so that it can undo its steps, and code that waits again for a request which was withdrawn.
+    GivenUp,
     /// A value cannot be written as JSON, or JSON does not fit a type.
     Json(JsonError),
     /// The call was made where no run is: in a program that is not built as a guest, in a test, or
@@ -43,6 +47,9 @@ impl fmt::Display for Error {
             Error::Undo(e) => e.fmt(f),
             Error::Cancelled(e) => e.fmt(f),
             Error::Json(e) => e.fmt(f),
+            Error::GivenUp => f.write_str(
+                "given up: a timeout around it was over, or another branch of a select came first",
+            ),
             Error::Outside => f.write_str(
                 "called outside a workflow: build for wasm32-wasip1, add the module to an engine, and make calls from the workflow's function only",
             ),

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 
+use crate::scope;
+
 type Body = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The tasks that were woken, oldest first.
@@ -101,10 +103,8 @@ impl Executor {
         let Some((mut body, waker)) = taken else {
             return; // it has ended
         };
-        let done = body
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_ready();
+        let mut cx = Context::from_waker(&waker);
+        let done = scope::outside(|| body.as_mut().poll(&mut cx).is_ready());
         if done {
             drop(body);
             self.tasks.borrow_mut().remove(&id);

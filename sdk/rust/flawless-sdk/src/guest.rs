@@ -56,9 +56,10 @@ pub fn resume() {
     go_on();
 }
 
-/// Runs until the guest is idle, and says when it wants to go on by itself.
+/// Runs until the guest is idle, and says when it wants to go on by itself. While a call whose future
+/// was dropped has no answer, no task goes on: one might make the request again.
 fn go_on() {
-    let over = || run::mode() == Mode::Outside;
+    let over = || run::mode() == Mode::Outside || reactor::abandoned();
     loop {
         executor::with(|e| e.run(over));
         if over() {

@@ -1,13 +1,17 @@
 //! The functions of the guest interface, version 1, and those of WASI preview 1 that the SDK needs.
 //! Nothing else in the SDK knows how a guest and the engine touch.
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(not(any(target_family = "wasm", test)))]
 mod outside;
+#[cfg(test)]
+pub(crate) mod scripted;
 #[cfg(target_family = "wasm")]
 mod wasm;
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(not(any(target_family = "wasm", test)))]
 pub(crate) use outside::*;
+#[cfg(test)]
+pub(crate) use scripted::{answered, call, forget, now, part, random, wait};
 #[cfg(target_family = "wasm")]
 pub(crate) use wasm::*;
 

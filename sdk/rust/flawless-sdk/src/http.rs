@@ -147,7 +147,8 @@ impl Request {
     /// milliseconds; without it the engine's default of 120 seconds holds. Zero makes the call end
     /// with [`Kind::Invalid`].
     ///
-    /// It differs from [`crate::timeout`], which ends the waiting of the code and not the call.
+    /// When it has passed, the outcome of a request that is not idempotent is unknown: the run waits for a
+    /// person, or is told. So it differs from [`crate::timeout`], which withdraws the request.
     pub fn timeout(mut self, most: Duration) -> Self {
         self.timeout = Some(most);
         self
@@ -259,9 +260,19 @@ impl Request {
 /// A request that was sent: a future of its response, or something to [`wait`](Sending::wait) for.
 ///
 /// Every status is an answer, also 404 and 503. Errors are [`Error::NotSent`],
-/// [`Error::Interrupted`], [`Error::Call`], [`Error::Cancelled`], [`Error::Outside`] and, where the
-/// body has no form in JSON, [`Error::Json`]. If the run is cancelled, only the waiting ends: the
-/// request is carried out all the same, and its outcome is in the log of the run.
+/// [`Error::Interrupted`], [`Error::Call`], [`Error::Cancelled`], [`Error::GivenUp`],
+/// [`Error::Outside`] and, where the body has no form in JSON, [`Error::Json`].
+///
+/// If the run is cancelled while the code waits, or this is dropped before the response is there, the
+/// request is withdrawn:
+///
+/// - One that has not begun never does: one that was just made, waits for a limit, or for another try.
+/// - One that has begun and is idempotent is abandoned: there are no more tries.
+/// - One that has begun and is not idempotent may take effect at any moment. On a cancellation the code
+///   waits until there is an outcome, and gets it. Where this was dropped, nobody gets it, but the code
+///   makes no other request before there is one, and no async task goes on; it is in the log of the run. So
+///   code that makes the request again knows that there was an outcome. To look at it, do not drop this: wait
+///   with `&mut`, or let [`crate::timeout`] or [`crate::select!`] hand it out.
 #[derive(Debug)]
 #[must_use = "the response comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Sending {
@@ -284,7 +295,8 @@ impl Sending {
     }
 
     /// Blocks until the response is there or some time has passed, in a plain function; `None` is the
-    /// latter. The request goes on and may be waited for again.
+    /// latter. The request goes on and may be waited for again. When the run is cancelled, the request is
+    /// withdrawn, and this returns what became of it.
     ///
     /// # Panics
     /// In an async workflow, where [`crate::timeout`] does it.
@@ -309,17 +321,20 @@ impl Future for Sending {
     type Output = Result<Response, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &self.call {
-            Ok(call) => call
-                .poll(cx)
-                .map(|answer| Response::read(&self.about, answer?)),
-            Err(_) => Poll::Ready(Err(self.refusal())),
+        let this = &mut *self;
+        match &this.call {
+            Ok(call) => call.poll(cx).map(|answer| {
+                this.about.call = call.number(); // it may have been made later
+                Response::read(&this.about, answer?)
+            }),
+            Err(_) => Poll::Ready(Err(this.refusal())),
         }
     }
 }
 
 /// Blocks until one of several requests has its response, in a plain function, and returns its place
-/// in the list; `wait` then returns at once. A request that could not be made counts as one that has.
+/// in the list; `wait` then returns at once. A request that could not be made counts as one that has. When the
+/// run is cancelled, all of them are withdrawn, and each has its outcome or [`Error::Cancelled`] then.
 ///
 /// ```
 /// # use flawless::http;

@@ -50,7 +50,9 @@
 //! # What is never done twice
 //!
 //! A request that is not idempotent is never sent a second time when the engine cannot know whether
-//! the first took effect. See [`http`].
+//! the first took effect. Nor does code overtake one that is under way: a [`timeout`], a branch of
+//! [`select!`] that was first, a cancellation and a dropped future wait for its outcome. See [`http`] and
+//! [`http::Sending`].
 //!
 //! # Panics
 //!
@@ -97,6 +99,7 @@ mod reactor;
 mod retry;
 mod run;
 mod saga;
+mod scope;
 mod secret;
 mod select;
 mod shield;
@@ -113,7 +116,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use asking::Asking;
 pub use block::{Wait, block_on};
-pub use cancelled::{Cancelled, cancellation, cancelled};
+pub use cancelled::{Cancelled, UntilCancelled, cancellation, cancelled};
 pub use child::{Child, ChildError, await_run, spawn, spawn_detached};
 pub use clock::now;
 pub use confirm::Outcome;
@@ -160,7 +163,7 @@ pub mod __private {
     #[cfg(target_family = "wasm")]
     pub use crate::guest::resume;
     pub use crate::join::Parts;
-    pub use crate::select::{Branches, Chosen, branch, first};
+    pub use crate::select::{AnyFuture, Branches, Chosen, Sort, branch, first, future};
     pub use crate::workflow::{
         Body, Ending, Input, Output, Returned, Running, Value, Workflow, input_schema,
         output_schema, read_input, register,

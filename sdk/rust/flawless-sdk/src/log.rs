@@ -32,6 +32,16 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
+/// Writes a line of the SDK's own about something that is wrong; `site` is where, `""` if unknown.
+pub(crate) fn complain(text: &str, site: &str) {
+    let mut head = Head::new();
+    head.str("level", "error");
+    if !site.is_empty() {
+        head.str("at", site);
+    }
+    host::call("log", &head.end(), text.as_bytes());
+}
+
 /// The engine's name of a level.
 pub(crate) fn level_name(level: Level) -> &'static str {
     match level {

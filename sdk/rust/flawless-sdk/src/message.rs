@@ -37,7 +37,7 @@ pub fn send(run: &str, kind: &str, value: &(impl Serialize + ?Sized)) -> Asking<
     let what = format!("{kind} to {run}");
     let body = json::encode(&format!("the message {what}"), value);
     let asked = Asked::make("send", &what, head, body, Location::caller());
-    Asking::new(asked, |_, _| Ok(()))
+    Asking::new(asked.errand(), |_, _| Ok(()))
 }
 
 /// A message that was received.

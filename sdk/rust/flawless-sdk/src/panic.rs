@@ -2,7 +2,8 @@
 
 use std::panic::PanicHookInfo;
 
-use crate::head::{Head, place};
+use crate::head::place;
+use crate::log::complain;
 use crate::run::{Mode, mode};
 use crate::workflow::Ending;
 use crate::{host, saga};
@@ -17,13 +18,13 @@ pub(crate) fn install() {
             host::complain(&format!("panicked at {site}: {message}"));
             return;
         }
-        line(&format!("panicked: {message}"), &site);
+        complain(&format!("panicked: {message}"), &site);
         let left = saga::panicked(&message, |steps| {
-            line(&format!("undoing {}", steps.join(", ")), &site);
+            complain(&format!("undoing {}", steps.join(", ")), &site);
         });
         if !left.is_empty() {
             let steps = format!("not undone: {}", left.join(", "));
-            line(&steps, &site);
+            complain(&steps, &site);
             message = format!("{message}; {steps}");
         }
         let ending = Ending::Failure {
@@ -34,13 +35,6 @@ pub(crate) fn install() {
         let (ok, text) = ending.text();
         host::finish(ok, &text);
     }));
-}
-
-fn line(text: &str, site: &str) {
-    let mut head = Head::new();
-    head.str("level", "error");
-    head.str("at", site);
-    host::call("log", &head.end(), text.as_bytes());
 }
 
 fn words(info: &PanicHookInfo<'_>) -> (String, String) {

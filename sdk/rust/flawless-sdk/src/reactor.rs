@@ -2,19 +2,57 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::task::Waker;
 
-use crate::{Cancelled, host};
+use crate::call::{Later, Nature};
+use crate::head::Head;
+use crate::scope::{self, Scope};
+use crate::{Cancelled, host, json};
 
 /// A call whose answer may be waited for.
 struct Waiting {
     what: String,
+    nature: Nature,
     waker: Option<Waker>,
+    others: Vec<Waker>, // of those who only wait until it is settled
+    settle: bool,       // it is part of a saga's step, whose undo must not overtake it
+    withdrawn: bool,
+    scopes: Vec<Scope>, // that know it
+}
+
+impl Waiting {
+    fn awaited(&self) -> bool {
+        self.waker.is_some() || !self.others.is_empty()
+    }
+}
+
+/// Why a call is withdrawn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// The time for it has passed.
+    Deadline,
+    /// The run was cancelled.
+    Cancelled,
+    /// Nobody waits for it any more.
+    Dropped,
+}
+
+impl Why {
+    fn word(self) -> &'static str {
+        match self {
+            Why::Deadline => "deadline",
+            Why::Cancelled => "cancelled",
+            Why::Dropped => "dropped",
+        }
+    }
 }
 
 #[derive(Default)]
 struct Reactor {
     calls: BTreeMap<i32, Waiting>,
+    dropped: Vec<i32>, // withdrawn calls without an answer, whose futures are gone
+    later: Vec<Rc<Later>>, // calls that are made when those have their answers
     timers: BTreeMap<(i64, u64), Waker>,
     timers_made: u64,
     cancellation: i32, // the call that tells of it, 0 where there is none
@@ -22,18 +60,156 @@ struct Reactor {
     wakers: Vec<Waker>, // of those who wait for nothing but the cancellation
 }
 
+impl Reactor {
+    fn close(&mut self, call: i32) {
+        if let Some(w) = self.calls.remove(&call) {
+            w.scopes.iter().for_each(|s| s.forget(call));
+        }
+    }
+}
+
 thread_local! {
     static REACTOR: RefCell<Reactor> = RefCell::default();
 }
 
 /// Takes down a call that was made. `what` says so to people.
-pub(crate) fn open(call: i32, what: String) {
-    REACTOR.with_borrow_mut(|r| r.calls.insert(call, Waiting { what, waker: None }));
+pub(crate) fn open(call: i32, what: String, nature: Nature) {
+    let waiting = Waiting {
+        what,
+        nature,
+        waker: None,
+        others: Vec::new(),
+        settle: false,
+        withdrawn: false,
+        scopes: Vec::new(),
+    };
+    REACTOR.with_borrow_mut(|r| r.calls.insert(call, waiting));
+    note(call);
+}
+
+/// Notes a call in the scopes of the code that runs, if they have to care about it.
+fn note(call: i32) {
+    REACTOR.with_borrow_mut(|r| match r.calls.get_mut(&call) {
+        Some(w) if w.nature != Nature::Inside => {
+            w.settle |= scope::in_step();
+            w.scopes.append(&mut scope::note(call));
+        }
+        _ => {}
+    });
+}
+
+/// Says that the waiting for a call is never given up while it has no answer.
+pub(crate) fn errand(call: i32) {
+    REACTOR.with_borrow_mut(|r| {
+        if let Some(w) = r.calls.get_mut(&call) {
+            w.nature = Nature::Errand;
+        }
+    });
+    note(call);
 }
 
 /// Forgets a call. It may come late, when a thread ends and its tasks are dropped.
 pub(crate) fn close(call: i32) {
-    let _ = REACTOR.try_with(|r| r.borrow_mut().calls.remove(&call));
+    let _ = REACTOR.try_with(|r| r.borrow_mut().close(call));
+}
+
+/// Asks the engine to withdraw a call that leaves it, unless it was asked before. The call's answer
+/// tells what became of it.
+pub(crate) fn withdraw(call: i32, why: Why) {
+    let settle = REACTOR.with_borrow_mut(|r| match r.calls.get_mut(&call) {
+        Some(w) if w.nature == Nature::Outside && !w.withdrawn && !host::answered(call) => {
+            w.withdrawn = true;
+            Some(w.settle)
+        }
+        _ => None,
+    });
+    let Some(settle) = settle else { return };
+    let mut head = Head::new();
+    head.int("call", call);
+    head.str("why", why.word());
+    if settle {
+        head.bool("settle", true);
+    }
+    host::call("withdraw", &head.end(), b"");
+}
+
+/// Tells whether a call that was withdrawn has no outcome because of that.
+pub(crate) fn was_withdrawn(call: i32) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        error: Option<Error>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Error {
+        kind: String,
+    }
+    let asked = REACTOR.with_borrow(|r| r.calls.get(&call).is_some_and(|w| w.withdrawn));
+    let kind = || {
+        let head: Head = json::decode("an answer", &host::part(call, host::HEAD)).ok()?;
+        Some(head.error?.kind)
+    };
+    asked && kind().is_some_and(|kind| kind == "withdrawn")
+}
+
+/// Tells whether somebody has a call that leaves the engine, or changes something in it, and has no
+/// answer.
+pub(crate) fn unsettled(call: i32) -> bool {
+    let cared = |w: &Waiting| w.nature != Nature::Inside;
+    REACTOR.with_borrow(|r| r.calls.get(&call).is_some_and(cared)) && !host::answered(call)
+}
+
+/// Tells whether somebody has a call, and its answer says what became of it.
+pub(crate) fn has_outcome(call: i32) -> bool {
+    let there = REACTOR.with_borrow(|r| r.calls.contains_key(&call));
+    there && host::answered(call) && !was_withdrawn(call)
+}
+
+/// Withdraws a call whose future is dropped. Until it has its answer, no other call leaves the engine:
+/// code that makes the request again does so after the first one's outcome.
+pub(crate) fn abandon(call: i32) {
+    withdraw(call, Why::Dropped);
+    REACTOR.with_borrow_mut(|r| {
+        r.close(call);
+        r.dropped.push(call);
+    });
+}
+
+/// Tells whether a call whose future was dropped has no answer yet.
+pub(crate) fn abandoned() -> bool {
+    REACTOR.with_borrow(|r| !r.dropped.is_empty())
+}
+
+/// Keeps a call until those whose futures were dropped have their answers.
+pub(crate) fn put_off(later: Rc<Later>) {
+    REACTOR.with_borrow_mut(|r| r.later.push(later));
+}
+
+/// Blocks until the calls whose futures were dropped have their answers, in a plain function.
+pub(crate) fn await_abandoned() {
+    while let Some(call) = REACTOR.with_borrow(|r| r.dropped.first().copied()) {
+        host::wait(&[call]);
+        settle();
+    }
+}
+
+/// Forgets the dropped calls that have their answers, and makes those that waited for them.
+fn settle() {
+    let (settled, later) = REACTOR.with_borrow_mut(|r| {
+        let (settled, dropped) = r.dropped.iter().partition(|call| host::answered(**call));
+        r.dropped = dropped;
+        let later = match r.dropped.is_empty() {
+            true => std::mem::take(&mut r.later),
+            false => Vec::new(),
+        };
+        (settled, later)
+    });
+    let settled: Vec<i32> = settled;
+    for call in settled {
+        host::forget(call);
+    }
+    for call in later {
+        call.make();
+    }
 }
 
 /// Wakes a task when the answer of a call comes, or the run is cancelled.
@@ -41,6 +217,18 @@ pub(crate) fn wait_for(call: i32, waker: &Waker) {
     REACTOR.with_borrow_mut(|r| {
         if let Some(w) = r.calls.get_mut(&call) {
             set(&mut w.waker, waker);
+        }
+    });
+    note(call);
+}
+
+/// Wakes a task when the answer of a call comes that another may wait for.
+pub(crate) fn also_wake(call: i32, waker: &Waker) {
+    REACTOR.with_borrow_mut(|r| {
+        if let Some(w) = r.calls.get_mut(&call)
+            && !w.others.iter().any(|o| o.will_wake(waker))
+        {
+            w.others.push(waker.clone());
         }
     });
 }
@@ -117,13 +305,24 @@ pub(crate) fn cancelled() -> Option<Cancelled> {
 
 /// Wakes the tasks whose answers have come or whose moment has; all of them if the run was cancelled.
 pub(crate) fn deliver() {
+    settle();
     let all = watched().is_some() && cancelled().is_some();
+    wake_those(all);
+}
+
+/// Wakes all tasks that wait for something.
+pub(crate) fn wake_all() {
+    wake_those(true);
+}
+
+fn wake_those(all: bool) {
     let now = host::now();
     let woken = REACTOR.with_borrow_mut(|r| {
         let mut woken = Vec::new();
         for (call, w) in &mut r.calls {
-            if w.waker.is_some() && (all || host::answered(*call)) {
+            if w.awaited() && (all || host::answered(*call)) {
                 woken.extend(w.waker.take());
+                woken.append(&mut w.others);
             }
         }
         let later = r
@@ -143,7 +342,7 @@ pub(crate) fn deliver() {
 /// Returns the calls whose answers somebody waits for.
 pub(crate) fn awaited() -> Vec<i32> {
     REACTOR.with_borrow(|r| {
-        let waited = r.calls.iter().filter(|(_, w)| w.waker.is_some());
+        let waited = r.calls.iter().filter(|(_, w)| w.awaited());
         waited.map(|(call, _)| *call).collect()
     })
 }
@@ -156,9 +355,13 @@ pub(crate) fn next_timer() -> Option<i64> {
 /// Says what is waited for, a line for each.
 pub(crate) fn account() -> Vec<String> {
     REACTOR.with_borrow(|r| {
-        r.calls
-            .iter()
+        let calls = r.calls.iter();
+        let dropped = r.dropped.iter();
+        calls
             .map(|(n, w)| format!("call {n}: {}", w.what))
+            .chain(
+                dropped.map(|n| format!("call {n}: its future was dropped, and it has no outcome")),
+            )
             .collect()
     })
 }
@@ -197,7 +400,7 @@ mod tests {
 
     #[test]
     fn an_account_names_the_calls() {
-        open(3, "http at src/lib.rs:7".into());
+        open(3, "http at src/lib.rs:7".into(), Nature::Outside);
         assert_eq!(account(), ["call 3: http at src/lib.rs:7"]);
         close(3);
         assert!(account().is_empty());

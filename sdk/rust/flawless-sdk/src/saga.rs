@@ -14,13 +14,16 @@ use serde::Deserialize;
 use crate::asking::{Asked, Asking};
 use crate::head::Head;
 use crate::http::Retry;
+use crate::log::complain;
 use crate::run::{Mode, mode};
+use crate::scope::{self, GivenUp, Scope};
 use crate::{Error, block_on, json, reactor, shield, sleep};
 
 type Undoing = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 
 struct Undo {
     name: String,
+    calls: Scope, // of the step
     make: Box<dyn FnMut() -> Undoing>,
 }
 
@@ -33,6 +36,12 @@ struct Undo {
 /// undone and which are not. A person puts things right, and then resolves the call: with `--retry` the
 /// undo is tried again, with `--response` it counts as undone, with `--error` it is given up; the others
 /// are undone then, and the error is [`Error::Undo`].
+///
+/// An undo never overtakes the step that it undoes: the requests of the step that are under way are
+/// withdrawn, and the undo begins when it is known what became of each, of those that are idempotent too.
+/// Where a [`crate::timeout`] or [`crate::select!`] around it gives the saga up, its waits end with
+/// [`Error::GivenUp`], the steps are undone, and what is around waits for that. Code that drops the future of
+/// a saga by hand leaves its steps done; a line of the log names them.
 ///
 /// A panic in `f` is no error, and nothing can catch it, because WebAssembly has no unwinding. In a
 /// plain workflow the undos run all the same, as above, before the run fails with the panic; tasks beside
@@ -76,15 +85,19 @@ where
         retry: undo,
     }));
     let taken = saga.0.clone();
-    let _open = Open::new(taken.clone());
+    let _busy = scope::busy();
+    let open = Open::new(taken.clone());
     let f = f(&mut saga);
     let result = Marked {
         taken: taken.clone(),
-        future: Box::pin(f),
+        future: Box::pin(Scope::saga().around(f)),
     }
     .await;
     match result {
-        Ok(value) => Ok(value),
+        Ok(value) => {
+            open.succeeded();
+            Ok(value)
+        }
         Err(e) => {
             let cause = e.to_string();
             let steps = shield(taken.undo(&cause)).await;
@@ -121,10 +134,23 @@ impl Open {
         OPEN.with_borrow_mut(|all| all.push(taken.clone()));
         Open(taken)
     }
+
+    /// Says that the steps are to stay.
+    fn succeeded(self) {
+        self.0.undos.borrow_mut().clear();
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        let left = self.0.names();
+        if mode() != Mode::Outside && !left.is_empty() {
+            let left = left.join(", ");
+            complain(
+                &format!("a saga was dropped before it had ended; not undone: {left}"),
+                "",
+            );
+        }
         // It may come late, when a thread ends and its tasks are dropped.
         let _ = OPEN.try_with(|all| all.borrow_mut().retain(|t| !Rc::ptr_eq(t, &self.0)));
     }
@@ -188,10 +214,17 @@ impl Saga {
         if let Some(why) = reactor::cancelled() {
             return Err(Error::Cancelled(why).into());
         }
-        let name = name.to_owned();
+        if scope::given_up() == GivenUp::Told {
+            return Err(Error::GivenUp.into());
+        }
+        let (name, calls) = (name.to_owned(), Scope::step());
         let make = Box::new(move || -> Undoing { Box::pin(undo()) });
-        self.0.undos.borrow_mut().push(Undo { name, make });
-        step.await
+        self.0.undos.borrow_mut().push(Undo {
+            name,
+            calls: calls.clone(),
+            make,
+        });
+        calls.around(step.into_future()).await
     }
 }
 
@@ -211,6 +244,7 @@ impl Taken {
     async fn undo(&self, why: &str) -> Vec<String> {
         let (mut undone, mut lost) = (Vec::new(), Vec::new());
         while let Some(mut undo) = self.pop() {
+            undo.calls.settle().await;
             while let Err(failure) = self.attempt(&mut undo).await {
                 let reason = format!(
                     "the saga failed ({why}) and undoing the step {:?} failed for good: {failure}; undone: {}; still done and undone after this: {}",
@@ -286,7 +320,7 @@ pub(crate) fn doubt(request: &str, reason: &str) -> Asking<Word> {
     head.str("reason", reason);
     let asked =
         crate::shielded(|| Asked::make("doubt", request, head, Ok(Vec::new()), Location::caller()));
-    Asking::new(asked, |_, answer| {
+    Asking::new(asked.errand(), |_, answer| {
         let head: Note = json::decode("the answer of a person", &answer.head)?;
         Ok(match &*head.note {
             "retry" => Word::Retry,
@@ -316,8 +350,7 @@ impl StdError for UndoError {}
 mod tests {
     use super::*;
     use crate::executor::finish;
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use crate::host::scripted::Run;
 
     #[test]
     fn a_saga_that_fails_is_undone_in_reverse_order() {
@@ -356,5 +389,104 @@ mod tests {
                 .await
         }));
         assert_eq!(end, Some(Ok::<_, Error>(7)));
+    }
+
+    async fn undone(url: &'static str) -> Result<(), Error> {
+        crate::http::delete(url).send().await.map(drop)
+    }
+
+    async fn one_step(step: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        saga(async move |s| s.step("a", step, || undone("undo-a")).await).await
+    }
+
+    #[test]
+    fn an_undo_waits_for_the_outcome_of_its_step() {
+        let run = Run::begin();
+        let put = || crate::http::put("a").send();
+        run.task(one_step(async move {
+            let _beside = crate::task(async move { put().await });
+            let (a, b) = crate::join!(put(), put());
+            a.and(b).map(drop)
+        }));
+        let withdraw = |k| format!(r#"withdraw {{"call":{k},"why":"cancelled","settle":true}}"#);
+        run.cancel();
+        let withdrawn = run.log()[4..].join(" ");
+        assert!(
+            (1..=3).all(|k| withdrawn.contains(&withdraw(k))),
+            "{withdrawn}"
+        );
+        run.answer(1, r#"{"status":200}"#);
+        run.withdrawn(2);
+        assert!(run.log().is_empty(), "the undo overtook its step");
+        run.answer(3, r#"{"status":200}"#);
+        assert_eq!(run.log(), [r#"8 http {"method":"DELETE","url":"undo-a"}"#]);
+    }
+
+    #[test]
+    fn an_undo_waits_for_what_its_step_left_under_way() {
+        let run = Run::begin();
+        run.task(async {
+            let left = Rc::new(RefCell::new(None));
+            let keep = left.clone();
+            let step = async move {
+                *keep.borrow_mut() = Some(crate::http::put("a").send());
+                Err(Error::Outside)
+            };
+            one_step(step).await
+        });
+        assert_eq!(
+            run.log()[1..],
+            [r#"2 withdraw {"call":1,"why":"dropped","settle":true}"#]
+        );
+        run.answer(1, r#"{"status":200}"#);
+        assert_eq!(run.log(), [r#"3 http {"method":"DELETE","url":"undo-a"}"#]);
+    }
+
+    async fn taken_and_then(rest: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        saga(async move |s| {
+            let step = async { Ok::<_, Error>(()) };
+            s.step("a", step, || undone("undo-a")).await?;
+            rest.await
+        })
+        .await
+    }
+
+    #[test]
+    fn a_saga_that_is_given_up_while_it_sleeps_is_undone() {
+        let run = Run::begin();
+        let work = taken_and_then(async { sleep(Duration::from_secs(900)).await });
+        run.task(crate::timeout(Duration::from_secs(1), work));
+        run.pass(2);
+        assert_eq!(run.log(), [r#"1 http {"method":"DELETE","url":"undo-a"}"#]);
+        run.answer(1, r#"{"status":200}"#);
+        assert_eq!(run.log(), ["end: Ok(Err(GivenUp))"]);
+    }
+
+    #[test]
+    fn a_saga_that_is_given_up_while_it_sends_is_undone() {
+        let run = Run::begin();
+        let work = taken_and_then(async { crate::http::post("b").send().await.map(drop) });
+        run.task(crate::timeout(Duration::from_secs(1), work));
+        run.pass(2);
+        assert_eq!(
+            run.log()[1..],
+            [r#"2 withdraw {"call":1,"why":"deadline"}"#]
+        );
+        run.withdrawn(1);
+        assert_eq!(run.log(), [r#"3 http {"method":"DELETE","url":"undo-a"}"#]);
+        run.answer(3, r#"{"status":200}"#);
+        assert_eq!(run.log(), ["end: Ok(Err(GivenUp))"]);
+    }
+
+    #[test]
+    fn a_saga_that_is_dropped_says_what_it_leaves() {
+        let run = Run::begin();
+        run.task(async {
+            let work = one_step(async { sleep(Duration::from_secs(900)).await });
+            let mut work = Box::pin(work);
+            std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_ready())).await
+        });
+        let line = r#"1 log {"level":"error"}"#;
+        assert_eq!(run.log(), [line, "end: false"]);
     }
 }

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::scope::{self, Busy};
+
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
@@ -28,8 +30,9 @@ impl Drop for Raised {
     }
 }
 
-/// Carries out a future that a cancellation of the run does not reach: calls and sleeps that begin in
-/// it go on to their end. It is the place to undo what was done.
+/// Carries out a future that neither a cancellation of the run nor a [`crate::timeout`] or
+/// [`crate::select!`] around it ends: calls and sleeps that begin in it go on to their end, and what is
+/// around it waits. It is the place to undo what was done.
 ///
 /// ```
 /// # async fn refund() -> Result<(), flawless::Error> { Ok(()) }
@@ -44,6 +47,7 @@ impl Drop for Raised {
 pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield {
         future: Box::pin(future),
+        busy: None,
     }
 }
 
@@ -51,14 +55,21 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Shield<F> {
     future: Pin<Box<F>>,
+    busy: Option<Busy>, // from the first poll to the result
 }
 
 impl<F: Future> Future for Shield<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        this.busy.get_or_insert_with(scope::busy);
         let _raised = Raised::new();
-        self.future.as_mut().poll(cx)
+        let polled = scope::sheltered(|| this.future.as_mut().poll(cx));
+        if polled.is_ready() {
+            this.busy = None;
+        }
+        polled
     }
 }
 
@@ -66,7 +77,7 @@ impl<F: Future> Future for Shield<F> {
 /// functions.
 pub fn shielded<T>(f: impl FnOnce() -> T) -> T {
     let _raised = Raised::new();
-    f()
+    scope::sheltered(f)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use crate::run::{Mode, mode};
+use crate::scope::{self, GivenUp};
 use crate::{Error, call, host, reactor, shield};
 
 /// Waits for some time: `.await` it in an async workflow, or `.wait()` in a plain function. It is
@@ -81,6 +82,9 @@ impl Future for Sleep {
             && let Some(why) = reactor::cancelled()
         {
             return Poll::Ready(Err(why.into()));
+        }
+        if !self.shielded && scope::given_up() == GivenUp::Told {
+            return Poll::Ready(Err(Error::GivenUp));
         }
         Pin::new(&mut self.timer).poll(cx).map(Ok)
     }

@@ -133,7 +133,7 @@ impl<T: Serialize> Held<T> {
                 Asked::make("state", &held.name, head, Ok(body), held.site)
             });
             held.over = true;
-            Asking::new(asked, |_, _| Ok(())).await
+            Asking::new(asked.errand(), |_, _| Ok(())).await
         }
     }
 }

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::executor;
 use crate::head::place;
+use crate::{executor, scope};
 
 struct Slot<T> {
     result: Option<T>,
@@ -39,6 +39,7 @@ pub fn task<T: 'static>(work: impl Future<Output = T> + 'static) -> Task<T> {
         waker: None,
     }));
     let shared = slot.clone();
+    let work = scope::same_steps(work);
     let body = async move {
         let result = work.await;
         let waker = {

@@ -6,8 +6,17 @@ use std::time::Duration;
 
 use crate::sleep::Timer;
 
-/// Waits for a future for at most some time, in an async workflow. Only the waiting ends: a call that
-/// was made is carried out all the same.
+/// Waits for a future for at most some time, in an async workflow, and gives it up then.
+///
+/// The requests that the future has under way are withdrawn first. One that has not begun never does, and
+/// one that is idempotent is abandoned: the result is [`Elapsed`]. One that has begun and is not idempotent
+/// may take effect at any moment, so its outcome is waited for, however long that takes. It is given to the
+/// future, and if the future ends with it, its result is the result. So `Elapsed` always means that the
+/// request may be made again. How long a request may take is said by [`crate::http::Request::timeout`].
+///
+/// A future that is borrowed (`&mut`) is not given up: what it waits for goes on, and it may be awaited again.
+/// What a [`crate::shield()`] protects comes to its end before, and a [`crate::saga()`] is undone: its waits
+/// end with [`crate::Error::GivenUp`].
 ///
 /// ```
 /// # use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Async workflows that the tests run on an engine.
 
 mod conform;
+mod giving_up;
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Plain workflows that the tests run on an engine.
 
+mod giving_up;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestArgumentsThatAreNotUTF8AreRefused(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "caf\xe9.wasm")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"workflow", "show", "caf\xe9"}, {"workflow", "start", "m/w", "--note=caf\xe9"}, {"\xff"}} {
+		var out bytes.Buffer
+		if code := run(t.Context(), args, strings.NewReader(""), &out, &out); code != 2 || !strings.Contains(out.String(), "not valid UTF-8") || !utf8.Valid(out.Bytes()) {
+			t.Errorf("%q: exit %d, %q", args, code, out.String())
+		}
+	}
+	if err := checkText([]string{file, "--module=" + file, "naïve"}); err != nil {
+		t.Errorf("a file may be called so: %v", err)
+	}
+}
+
+func TestWhatIsPrintedIsUTF8(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		in   string
+		n    int
+		want string
+	}{{"café", 10, "café"}, {"café!", 4, "caf…"}, {"caf\xe9!", 10, "caf\uFFFD!"}, {"a\nb", 10, "a b"}} {
+		if got := shortened(row.in, row.n); got != row.want {
+			t.Errorf("%q in %d bytes: %q, want %q", row.in, row.n, got, row.want)
+		}
+	}
+}

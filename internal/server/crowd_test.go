@@ -1,0 +1,72 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// TestOneConnectionTooMany: it is told why at once, and the next one is served when another has ended.
+func TestOneConnectionTooMany(t *testing.T) {
+	t.Parallel()
+	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), Most: 5}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") }))
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	get := func() (int, string, error) {
+		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+		r, err := c.Get("http://" + l.TCP() + "/")
+		if err != nil {
+			return 0, "", err
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		return r.StatusCode, string(b), err
+	}
+	var idle []net.Conn
+	for range 4 {
+		c, err := net.Dial("tcp", l.TCP())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		idle = append(idle, c)
+	}
+	told := 0
+	for range 20 { // at most one is told at a time, others are closed
+		code, text, err := get()
+		var p Problem
+		switch {
+		case err != nil:
+		case code != http.StatusServiceUnavailable || json.Unmarshal([]byte(text), &p) != nil || p.Code != flawless.Stopping:
+			t.Fatalf("one too many: %d, %q", code, text)
+		default:
+			told++
+		}
+	}
+	if told == 0 {
+		t.Error("nobody was told why")
+	}
+	_ = idle[0].Close()
+	late := time.After(20 * time.Second)
+	for {
+		code, text, err := get()
+		if err == nil && code == http.StatusOK && text == "served" {
+			return
+		}
+		select {
+		case <-late:
+			t.Fatalf("when there is room again: %d, %q, %v", code, text, err)
+		default:
+		}
+	}
+}

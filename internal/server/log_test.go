@@ -1,0 +1,88 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+// TestALongLogIsPaged by the size of its records as well as by their number, and is whole for whoever
+// follows the links.
+func TestALongLogIsPaged(t *testing.T) {
+	t.Parallel()
+	o := newOwned(t)
+	id := o.paused("mailbox", "1")
+	for _, size := range []int{1, 200 << 10, 200 << 10, 200 << 10, 200 << 10, 200 << 10, 200 << 10, 3 << 20, 1, 600 << 10, 600 << 10} {
+		o.do("POST", "/api/v1/runs/"+id+"/messages", fmt.Sprintf(`{"type":"number","value":"%s"}`, strings.Repeat("1", size)))
+	}
+	for _, limit := range []string{"", "?limit=0", "?limit=3", "?limit=1000"} {
+		next := "/api/v1/runs/" + id + "/log" + limit
+		seen, pages, large := 0, 0, 0
+		for ; next != ""; pages++ {
+			resp, err := http.Get(o.url + next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var page []flawless.Record
+			body := &strings.Builder{}
+			err = json.NewDecoder(io.TeeReader(resp.Body, body)).Decode(&page)
+			_ = resp.Body.Close()
+			if err != nil || resp.StatusCode != http.StatusOK || len(page) == 0 || limit == "?limit=3" && len(page) > 3 {
+				t.Fatalf("%s: status %d, %d records, %v", next, resp.StatusCode, len(page), err)
+			}
+			if body.Len() > maxPage+len(page)+2 {
+				if large++; len(page) > 1 {
+					t.Errorf("%s: %d records have %d bytes", next, len(page), body.Len())
+				}
+			}
+			for _, rec := range page {
+				if rec.Seq != uint64(seen) {
+					t.Fatalf("%s: record %d comes after %d", next, rec.Seq, seen-1)
+				}
+				seen++
+			}
+			m := regexp.MustCompile(`^<([^>]+)>; rel="next"$`).FindStringSubmatch(resp.Header.Get("Link"))
+			if next = ""; m != nil {
+				next = m[1]
+			}
+		}
+		if seen < 12 || pages < 5 || large != 1 {
+			t.Errorf("limit %q: %d records on %d pages, %d of them too large for one", limit, seen, pages, large)
+		}
+	}
+	u, err := url.Parse(o.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, _ := strconv.Atoi(u.Port())
+	c, err := client.New(client.Options{Socket: u.Host, Port: port, NoQUIC: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	seen := uint64(0)
+	for rec, err := range c.WholeLog(t.Context(), id) {
+		if err != nil || rec.Seq != seen {
+			t.Fatalf("record %d instead of %d, %v", rec.Seq, seen, err)
+		}
+		seen++
+	}
+	if seen < 12 {
+		t.Errorf("the whole log has %d records", seen)
+	}
+	if status, answer := o.send("GET", "/api/v1/runs/nobody/log", "", ""); status != 404 {
+		t.Errorf("the log of nobody: %d %s", status, answer)
+	}
+	if answer := o.do("GET", "/api/v1/runs/"+id+"/log?from=1000", ""); answer != "[]\n" {
+		t.Errorf("beyond its end: %q", answer)
+	}
+}

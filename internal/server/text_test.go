@@ -1,0 +1,113 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// TestTextThatIsNotUTF8IsRefused wherever it may enter: in the body, the path and the query of every
+// operation, before the engine is asked.
+func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
+	t.Parallel()
+	a, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler))
+	refused := func(method, target, kind, body string) {
+		t.Helper()
+		r := httptest.NewRequest(method, target, strings.NewReader(body))
+		r.Header.Set("Content-Type", kind)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "not valid UTF-8") || !json.Valid(w.Body.Bytes()) || !utf8.Valid(w.Body.Bytes()) {
+			t.Errorf("%s %s with %q: status %d, %s", method, target, body, w.Code, w.Body)
+		}
+	}
+	check := func(method, pattern string, takesText bool) {
+		path := strings.NewReplacer("{n}", "1", "{", "", "}", "").Replace(pattern)
+		refused(method, path+"?who=%ff", "application/json", `{}`)
+		if open := strings.Index(pattern, "{"); open >= 0 {
+			refused(method, path[:open]+"%ff"+path[open:], "application/json", `{}`)
+		}
+		if takesText {
+			refused(method, path, "application/json", "{\"note\":\"caf\xe9\"}")
+			refused(method, path, "application/json", "\xef\xbb")
+		}
+	}
+	for path, item := range a.huma.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op != nil {
+				check(op.Method, path, op.RequestBody != nil && op.RequestBody.Content["application/json"] != nil)
+			}
+		}
+	}
+	for _, r := range a.theirRoutes() {
+		method, path, _ := strings.Cut(r.pattern, " ")
+		check(method, path, method == "POST" && path != "/api/module/deploy")
+	}
+}
+
+// TestAllThatLeavesIsUTF8, whatever a run was started with, published and returned.
+func TestAllThatLeavesIsUTF8(t *testing.T) {
+	t.Parallel()
+	o := newOwned(t)
+	if _, _, err := o.api.engine.Start(t.Context(), engine.Start{Module: "guest", Workflow: "empty", ID: "odd", Input: []byte("{\"a\":\"caf\xe9\"}")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"", "?wait=true", "/log", "/events"} {
+		got := o.do("GET", "/api/v1/runs/odd"+path, "")
+		if !utf8.ValidString(got) || !strings.Contains(got, "caf\uFFFD") {
+			t.Errorf("%q: %q", path, got)
+		}
+		if path != "/events" && !json.Valid([]byte(got)) {
+			t.Errorf("%q is not JSON: %q", path, got)
+		}
+	}
+}
+
+func FuzzAllThatLeavesIsUTF8(f *testing.F) {
+	for _, s := range []string{`{"a":"b"}`, "\"caf\xe9\"", `"\ud800"`, "\"\xed\xa0\x80\"", "[\"\xf0\x9f\",\"\x80\"]", "<&>\u2028"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v := map[string]any{"text": string(b)}
+		if json.Valid(b) {
+			v["raw"] = json.RawMessage(b)
+		}
+		got, err := text(v)
+		if err != nil || !utf8.Valid(got) || !json.Valid(got) || bytes.Count(got, []byte("\n")) != 1 {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
+func FuzzRequestsAreAnsweredInUTF8(f *testing.F) {
+	_, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler))
+	for _, s := range []string{"runs", "a\xff", "%2F..", "promises/\xc3\x28"} {
+		f.Add(s, s, []byte(s))
+	}
+	f.Fuzz(func(t *testing.T, path, query string, body []byte) {
+		if utf8.ValidString(path) && utf8.ValidString(query) && utf8.Valid(body) {
+			return // the engine is asked, and there is none
+		}
+		for _, target := range []string{"/api/v1/promises/" + url.PathEscape(path), "/api/workflow/send-msg/" + url.PathEscape(path)} {
+			r := httptest.NewRequest(http.MethodPost, "http://h"+target+"?q="+url.QueryEscape(query), bytes.NewReader(body))
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			answer, err := io.ReadAll(w.Result().Body)
+			if err != nil || w.Code < 300 || !utf8.Valid(answer) || w.Code == http.StatusInternalServerError {
+				t.Errorf("%s: status %d, %q, %v", target, w.Code, answer, err)
+			}
+		}
+	})
+}

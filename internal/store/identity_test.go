@@ -1,0 +1,56 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+// TestAStoreKeepsItsIdentity opens a store again, and makes one of its copy.
+func TestAStoreKeepsItsIdentity(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	open := func() *store.Store {
+		s, err := store.Open(t.Context(), kv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	first := s.Identity()
+	if first.ID == "" || first.Origin != "" || first.Holding {
+		t.Fatalf("a new one is %+v", first)
+	}
+	if s = open(); s.Identity().ID != first.ID {
+		t.Errorf("opened again it is %+v", s.Identity())
+	}
+	if err := s.Adopt(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	second := open().Identity()
+	if second.ID == first.ID || second.Origin != first.ID || second.Accepted == nil || !second.Holding {
+		t.Errorf("its copy is %+v", second)
+	}
+	s = open()
+	l, err := s.Claim(t.Context(), "me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Claim(t.Context(), "another"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Held(t.Context(), l); !errors.Is(err, flawless.Fenced) {
+		t.Errorf("an owner whose lease is over: %v", err)
+	}
+	if l, err = s.LastLease(t.Context()); err != nil || l.Epoch != 2 {
+		t.Fatalf("the lease is %+v, %v", l, err)
+	}
+	if err := s.Held(t.Context(), l); err != nil || open().Identity().Holding {
+		t.Errorf("when all runs are held: %+v, %v", open().Identity(), err)
+	}
+}

@@ -1,0 +1,58 @@
+package flawless
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestADeadlineIsTheTimeout: of the context's deadline, the option and the engine's default the earliest
+// counts, and none is written where it is the default.
+func TestADeadlineIsTheTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, row := range []struct {
+			name string
+			left time.Duration
+			opts []Option
+			want string
+		}{
+			{"a deadline", 1500 * time.Microsecond, nil, `,"timeout_ms":2`},
+			{"a deadline after the default", 121 * time.Second, nil, ""},
+			{"a deadline before the option", time.Second, []Option{Timeout(time.Minute)}, `,"timeout_ms":1000`},
+			{"a deadline after the option", time.Minute, []Option{Timeout(time.Second)}, `,"timeout_ms":1000`},
+			{"a late deadline after a later option", 5 * time.Minute, []Option{Timeout(time.Hour)}, `,"timeout_ms":300000`},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), row.left)
+			defer cancel()
+			o := gather(ctx, row.opts)
+			err := o.within(ctx)
+			req := Request{URL: "u"}
+			if got, want := string(req.head(nil, &o, "")), `{"method":"GET","url":"u"`+row.want+"}"; err != nil || got != want {
+				t.Errorf("%s: got %s, want %s, %v", row.name, got, want, err)
+			}
+		}
+		mine := errors.New("mine")
+		over, cancel := context.WithTimeoutCause(t.Context(), time.Second, mine)
+		defer cancel()
+		time.Sleep(time.Second)
+		if err := new(options).within(over); !errors.Is(err, mine) {
+			t.Errorf("a context that has ended: %v", err)
+		}
+	})
+}
+
+func TestHeadsOfWithdrawals(t *testing.T) {
+	t.Parallel()
+	for want, got := range map[string][]byte{
+		`{"call":7,"why":"deadline"}`:                withdrawHead(7, context.DeadlineExceeded, false),
+		`{"call":7,"why":"cancelled"}`:               withdrawHead(7, context.Canceled, false),
+		`{"call":7,"why":"cancelled","settle":true}`: withdrawHead(7, context.Canceled, true),
+	} {
+		if string(got) != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
