@@ -405,7 +405,7 @@ func TestAPanicInRustUndoesSagas(t *testing.T) {
 		{"a plain one without WASI", "plain-unknown", false, "", "/undo-third /undo-second /undo-first", "beside"},
 		{"an undo that fails, and is tried again", "plain", true, flawless.Retry, "/undo-third /undo-second /undo-second /undo-second /undo-first", "beside"},
 		{"an undo that fails for good", "plain", true, flawless.Tell, "/undo-third /undo-second /undo-second /undo-first", "second, beside"},
-		{"an async one", "beside", false, "", "", "beside, third, second, first"},
+		{"an async one", "beside", false, "", "", "third, second, beside, first"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -451,6 +451,35 @@ func TestAPanicInRustUndoesSagas(t *testing.T) {
 			}
 			if text := linesOf(t, e, r.ID); !strings.Contains(text, "error: panicked: it fell\n") || !strings.HasSuffix(text, "error: not undone: "+row.left+"\n") {
 				t.Errorf("the lines are %s", text)
+			}
+		})
+	}
+}
+
+// TestStepsThatRustLeavesAreNamed: nothing is undone when the guest dies or is terminated. What it hands over
+// above the limit is an error, and undone as others are.
+func TestStepsThatRustLeavesAreNamed(t *testing.T) {
+	t.Parallel()
+	const named = "; not undone: hotel, flight"
+	for _, row := range []struct{ how, kind, message string }{
+		{"exit", "", named},
+		{"memory", "", named},
+		{"terminate", "terminated", named},
+		{"body", "error", "at most 67108864 are allowed; nothing was sent (too_large)"},
+	} {
+		t.Run(row.how, func(t *testing.T) {
+			t.Parallel()
+			e := openRust(t, mem.New(), Options{})
+			r := startRust(t, e, "plain", "perish", row.how)
+			if row.how == "terminate" {
+				until(t, e, r.ID, func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+				if _, err := e.Terminate(t.Context(), r.ID, flawless.Cancel{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r = mustEnd(t, e, r.ID)
+			if r.Failure == nil || row.kind != "" && r.Failure.Kind != row.kind || !strings.HasSuffix(r.Failure.Message, row.message) {
+				t.Errorf("it is %+v, %.500s", r, fmt.Sprint(r.Failure))
 			}
 		})
 	}

@@ -11,7 +11,7 @@ use crate::head::{Head, place};
 use crate::reactor::Why;
 use crate::run::{Mode, mode};
 use crate::scope::{self, GivenUp};
-use crate::{Error, host, reactor, shield};
+use crate::{Error, host, reactor, shield, size};
 
 /// An answer as the engine handed it over.
 pub(crate) struct Answer {
@@ -94,6 +94,7 @@ impl Call {
         if mode() == Mode::Outside {
             return Err(Error::Outside);
         }
+        size::check(kind, body)?;
         if mode() == Mode::Plain {
             reactor::await_abandoned();
         }

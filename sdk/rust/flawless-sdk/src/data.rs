@@ -7,13 +7,14 @@ use serde::Serialize;
 use crate::head::Head;
 use crate::json;
 use crate::run::{Mode, mode};
-use crate::{Error, host};
+use crate::{Error, host, size};
 
 /// Publishes a value as the run's data: JSON that can be read from outside while the run goes on and
 /// after its end. The last value counts. It becomes visible once the turn is durable, together with
 /// everything else of that turn, so that readers never see data of a turn that a crash undid.
 ///
-/// The error is [`Error::Json`] for a value that has no form in JSON, or [`Error::Outside`]. It does
+/// The error is [`Error::Json`] for a value that has no form in JSON, [`Error::Call`] of kind
+/// [`crate::Kind::TooLarge`] for one of more than 64 MiB, or [`Error::Outside`]. It does
 /// not wait.
 ///
 /// ```
@@ -28,6 +29,7 @@ pub fn set_data<T: Serialize + ?Sized>(value: &T) -> Result<(), Error> {
     if mode() == Mode::Outside {
         return Err(Error::Outside);
     }
+    size::check("data", &body)?;
     let mut head = Head::new();
     head.at(Location::caller());
     host::call("data", &head.end(), &body);

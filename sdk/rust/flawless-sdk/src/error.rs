@@ -81,7 +81,11 @@ impl fmt::Display for About {
         if self.call > 0 {
             write!(f, "call {}, ", self.call)?;
         }
-        write!(f, "{} {}", self.method, without_user(&self.url))
+        f.write_str(&self.method)?;
+        match &*self.url {
+            "" => Ok(()),
+            url => write!(f, " {}", without_user(url)),
+        }
     }
 }
 
@@ -151,7 +155,7 @@ impl StdError for Interrupted {}
 pub enum Kind {
     /// An idempotent call whose outcome cannot be known and that is not tried again.
     Unknown,
-    /// The response is longer than the limit.
+    /// The response is longer than the limit, or what is sent than 64 MiB; then nothing was sent.
     TooLarge,
     /// The call itself is not well formed.
     Invalid,

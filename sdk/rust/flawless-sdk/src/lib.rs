@@ -103,6 +103,7 @@ mod scope;
 mod secret;
 mod select;
 mod shield;
+mod size;
 mod sleep;
 mod state;
 mod task;

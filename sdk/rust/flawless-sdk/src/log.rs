@@ -10,6 +10,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::head::{Head, place};
 use crate::host;
+use crate::size::{MAX_TEXT, cut};
 
 struct Logger;
 
@@ -26,7 +27,8 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        host::call("log", &head(record), record.args().to_string().as_bytes());
+        let text = cut(&record.args().to_string(), MAX_TEXT);
+        host::call("log", &head(record), text.as_bytes());
     }
 
     fn flush(&self) {}
@@ -39,7 +41,7 @@ pub(crate) fn complain(text: &str, site: &str) {
     if !site.is_empty() {
         head.str("at", site);
     }
-    host::call("log", &head.end(), text.as_bytes());
+    host::call("log", &head.end(), cut(text, MAX_TEXT).as_bytes());
 }
 
 /// The engine's name of a level.

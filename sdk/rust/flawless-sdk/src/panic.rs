@@ -13,20 +13,15 @@ use crate::{host, saga};
 /// of standard error, from which the engine tells why the module is refused.
 pub(crate) fn install() {
     std::panic::set_hook(Box::new(|info| {
-        let (mut message, site) = words(info);
+        let (message, site) = words(info);
         if mode() == Mode::Outside {
             host::complain(&format!("panicked at {site}: {message}"));
             return;
         }
         complain(&format!("panicked: {message}"), &site);
-        let left = saga::panicked(&message, |steps| {
+        saga::panicked(&message, |steps| {
             complain(&format!("undoing {}", steps.join(", ")), &site);
         });
-        if !left.is_empty() {
-            let steps = format!("not undone: {}", left.join(", "));
-            complain(&steps, &site);
-            message = format!("{message}; {steps}");
-        }
         let ending = Ending::Failure {
             kind: "panic",
             message,

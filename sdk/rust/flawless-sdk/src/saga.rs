@@ -1,6 +1,6 @@
 //! Steps of which either all take effect, or those that did are undone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::Location;
@@ -17,12 +17,14 @@ use crate::http::Retry;
 use crate::log::complain;
 use crate::run::{Mode, mode};
 use crate::scope::{self, GivenUp, Scope};
-use crate::{Error, block_on, json, reactor, shield, sleep};
+use crate::size::cut;
+use crate::{Error, block_on, host, json, reactor, shield, sleep};
 
 type Undoing = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 
 struct Undo {
     name: String,
+    number: i64,  // of the step within the run
     calls: Scope, // of the step
     make: Box<dyn FnMut() -> Undoing>,
 }
@@ -47,8 +49,9 @@ struct Undo {
 /// plain workflow the undos run all the same, as above, before the run fails with the panic; tasks beside
 /// go on meanwhile. In an async workflow there is nobody left who could wait for an undo: the run fails at
 /// once. In both, the failure and a line of the log name the steps that were taken and not undone, newest
-/// first: those of an async workflow, those that were given up, and those of other tasks. So turn what may
-/// be wrong into an error, or let the workflow be a plain one. An undo that panics ends the run at once
+/// first: those of an async workflow, those that were given up, and those of other tasks. They do so, too,
+/// where the guest exits, is trapped or has no memory left, and where somebody terminates the run. So turn
+/// what may be wrong into an error, or let the workflow be a plain one. An undo that panics ends the run at once
 /// (also one that borrows what the code that panicked has borrowed); the log says what it was undoing.
 ///
 /// ```
@@ -100,10 +103,12 @@ where
         }
         Err(e) => {
             let cause = e.to_string();
-            let steps = shield(taken.undo(&cause)).await;
-            if steps.is_empty() {
+            let lost = shield(taken.undo(&cause)).await;
+            if lost.is_empty() {
                 return Err(e);
             }
+            lost.iter().for_each(Undo::settled); // the error names them
+            let steps = lost.into_iter().map(|u| u.name).collect();
             Err(Error::Undo(UndoError { steps, cause }).into())
         }
     }
@@ -120,9 +125,9 @@ struct Taken {
 }
 
 thread_local! {
-    /// The sagas that have begun and not ended, oldest first.
-    static OPEN: RefCell<Vec<Rc<Taken>>> = RefCell::default();
-    /// Those of them whose code is on the stack, outermost first.
+    /// The steps of all sagas so far.
+    static STEPS: Cell<i64> = const { Cell::new(0) };
+    /// The sagas whose code is on the stack, outermost first.
     static INSIDE: RefCell<Vec<Rc<Taken>>> = RefCell::default();
 }
 
@@ -131,13 +136,13 @@ struct Open(Rc<Taken>);
 
 impl Open {
     fn new(taken: Rc<Taken>) -> Self {
-        OPEN.with_borrow_mut(|all| all.push(taken.clone()));
         Open(taken)
     }
 
     /// Says that the steps are to stay.
     fn succeeded(self) {
-        self.0.undos.borrow_mut().clear();
+        let kept = self.0.undos.take();
+        kept.iter().for_each(Undo::settled);
     }
 }
 
@@ -151,8 +156,6 @@ impl Drop for Open {
                 "",
             );
         }
-        // It may come late, when a thread ends and its tasks are dropped.
-        let _ = OPEN.try_with(|all| all.borrow_mut().retain(|t| !Rc::ptr_eq(t, &self.0)));
     }
 }
 
@@ -173,24 +176,44 @@ impl<F: Future> Future for Marked<F> {
     }
 }
 
-/// Undoes the sagas that a panic came out of, as far as that can be, and returns the names of the steps
-/// that are not undone, newest first. It is for the hook of panics, below which their code is on the
-/// stack and never goes on; it must not panic itself. It says which steps it is about to undo.
-pub(crate) fn panicked(message: &str, undoing: impl Fn(&[String])) -> Vec<String> {
-    let mut left = Vec::new();
+/// Undoes the sagas that a panic came out of, as far as that can be; the engine names the steps that are
+/// left. It is for the hook of panics, below which their code is on the stack and never goes on; it must
+/// not panic itself. It says which steps it is about to undo.
+pub(crate) fn panicked(message: &str, undoing: impl Fn(&[String])) {
     let innermost = || INSIDE.try_with(|all| all.try_borrow_mut().ok()?.pop());
     while mode() == Mode::Plain
         && let Ok(Some(taken)) = innermost()
     {
         undoing(&taken.names());
-        left.extend(block_on(shield(taken.undo(&format!("a panic: {message}")))));
+        block_on(shield(taken.undo(&format!("a panic: {message}"))));
     }
-    let _ = OPEN.try_with(|all| {
-        for taken in all.try_borrow().iter().flat_map(|all| all.iter().rev()) {
-            left.extend(taken.names());
-        }
-    });
-    left
+}
+
+impl Undo {
+    /// Tells the engine that the step is undone, or that nobody wants it undone any more.
+    fn settled(&self) {
+        let mut head = Head::new();
+        head.int("n", self.number);
+        host::note("step", &head.end());
+    }
+}
+
+/// Tells the engine of a step that is about to be taken, and returns its number. The engine names the steps
+/// that are left when the run ends in a way in which nothing can be undone: the guest has exited, has no
+/// memory left, is trapped, panics in an async workflow, or somebody terminates the run.
+fn note(name: &str) -> i64 {
+    const MOST: usize = 200;
+    let number = STEPS.get() + 1;
+    STEPS.set(number);
+    let name = match name {
+        "" => "a step without a name",
+        name => name,
+    };
+    let mut head = Head::new();
+    head.int("n", number);
+    head.str("name", &cut(name, MOST));
+    host::note("step", &head.end());
+    number
 }
 
 impl Saga {
@@ -217,10 +240,11 @@ impl Saga {
         if scope::given_up() == GivenUp::Told {
             return Err(Error::GivenUp.into());
         }
-        let (name, calls) = (name.to_owned(), Scope::step());
+        let (number, name, calls) = (note(name), name.to_owned(), Scope::step());
         let make = Box::new(move || -> Undoing { Box::pin(undo()) });
         self.0.undos.borrow_mut().push(Undo {
             name,
+            number,
             calls: calls.clone(),
             make,
         });
@@ -240,11 +264,12 @@ impl Taken {
         self.undos.borrow_mut().pop()
     }
 
-    /// Undoes all steps and returns the names of those that could not be.
-    async fn undo(&self, why: &str) -> Vec<String> {
+    /// Undoes all steps and returns those that could not be.
+    async fn undo(&self, why: &str) -> Vec<Undo> {
         let (mut undone, mut lost) = (Vec::new(), Vec::new());
         while let Some(mut undo) = self.pop() {
             undo.calls.settle().await;
+            let mut given_up = false;
             while let Err(failure) = self.attempt(&mut undo).await {
                 let reason = format!(
                     "the saga failed ({why}) and undoing the step {:?} failed for good: {failure}; undone: {}; still done and undone after this: {}",
@@ -254,12 +279,15 @@ impl Taken {
                 );
                 match doubt(&format!("undo {}", undo.name), &reason).await {
                     Ok(Word::Retry) => continue,
-                    Ok(Word::Done) => break,
-                    Err(_) => lost.push(undo.name.clone()),
+                    Ok(Word::Done) => {}
+                    Err(_) => given_up = true,
                 }
                 break;
             }
-            if lost.last() != Some(&undo.name) {
+            if given_up {
+                lost.push(undo);
+            } else {
+                undo.settled();
                 undone.push(undo.name);
             }
         }

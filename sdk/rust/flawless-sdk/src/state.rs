@@ -132,7 +132,7 @@ impl<T: Serialize> Held<T> {
                 let head = head(&held.name, "put", held.lock);
                 Asked::make("state", &held.name, head, Ok(body), held.site)
             });
-            held.over = true;
+            held.over = asked.made();
             Asking::new(asked.errand(), |_, _| Ok(())).await
         }
     }

@@ -13,6 +13,7 @@ use tracing_core::{Event, Level, Metadata, Subscriber, dispatcher, span};
 
 use crate::head::{Head, place};
 use crate::host;
+use crate::size::{MAX_TEXT, cut};
 
 /// Makes the lines of the `tracing` crate lines of the run.
 pub(crate) fn install() {
@@ -102,7 +103,7 @@ impl Subscriber for Lines {
             s.fields_around(parent)
         });
         let (head, text) = line(event.metadata(), fields, around);
-        host::call("log", &head, text.as_bytes());
+        host::call("log", &head, cut(&text, MAX_TEXT).as_bytes());
     }
 
     fn enter(&self, id: &Id) {

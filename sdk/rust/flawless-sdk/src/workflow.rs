@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::cancelled::is_cancellation;
 use crate::head::Head;
 use crate::json;
+use crate::size::{MAX_BODY, MAX_TEXT, cut};
 
 /// A workflow, as the attribute [`crate::workflow`] describes it.
 pub struct Workflow {
@@ -148,6 +149,11 @@ impl Ending {
     /// Whether there is an output, and the JSON that the engine is told.
     pub(crate) fn text(self) -> (bool, Vec<u8>) {
         match self {
+            Ending::Output(text) if text.len() > MAX_BODY => Ending::error(format!(
+                "the output has {} bytes, at most {MAX_BODY} are allowed; keep it elsewhere and return where",
+                text.len()
+            ))
+            .text(),
             Ending::Output(text) => (true, text),
             Ending::Failure {
                 kind,
@@ -156,7 +162,7 @@ impl Ending {
             } => {
                 let mut o = Head::new();
                 o.str("kind", kind);
-                o.str("message", &message);
+                o.str("message", &cut(&message, MAX_TEXT));
                 if !stack.is_empty() {
                     o.str("stack", &stack);
                 }
@@ -355,6 +361,15 @@ mod tests {
         for (ending, want) in rows {
             assert_eq!(told(ending), want);
         }
+    }
+
+    #[test]
+    fn an_output_above_the_limit_is_a_failure() {
+        let text = told(Ending::Output(vec![b'1'; MAX_BODY + 1]));
+        assert!(
+            text.starts_with(r#"false {"kind":"error","message":"the output has 67108865 bytes"#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -214,6 +214,34 @@ fn fall(url: String) -> Result<(), Error> {
     .wait()
 }
 
+/// Takes two steps, and ends in the middle of the saga.
+#[flawless::workflow("perish")]
+fn perish(how: String) -> Result<String, Error> {
+    flawless::saga(async |s| {
+        for name in ["flight", "hotel"] {
+            s.step(name, async { Ok::<_, Error>(()) }, || async { Ok(()) })
+                .await?;
+        }
+        match &*how {
+            "exit" => std::process::exit(3),
+            "memory" => {
+                let mut all = Vec::new();
+                loop {
+                    all.push(vec![1u8; 1 << 20]);
+                }
+            }
+            "body" => {
+                let large = vec![0; (64 << 20) + 1];
+                let sent = http::post("http://127.0.0.1:1/").body(large).send().await;
+                sent.map(drop)
+            }
+            _ => flawless::sleep(Duration::from_secs(900)).await,
+        }
+    })
+    .wait()?;
+    Ok("done".to_owned())
+}
+
 async fn take(s: &mut flawless::Saga, name: &'static str, url: &str) -> Result<(), Error> {
     let (make, undo) = (format!("{url}/{name}"), format!("{url}/undo-{name}"));
     let step = async move { http::put(make).send().await?.success().map(drop) };
