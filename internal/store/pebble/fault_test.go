@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -251,6 +252,44 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 	released.Store(true)
 	close(release)
 	all.Wait()
+}
+
+// TestWritersShareASync: batches that come during a sync are served by the next one together.
+func TestWritersShareASync(t *testing.T) {
+	t.Parallel()
+	fs := newFaultFS()
+	db := openFaulty(t, fs, -1)
+	var syncs atomic.Int64
+	syncing, release := make(chan struct{}), make(chan struct{})
+	fs.set(func() error {
+		if syncs.Add(1) == 1 {
+			close(syncing)
+			<-release
+		}
+		return nil
+	}, nil)
+	const writers = 32
+	done := make(chan error, writers+1)
+	go func() { done <- db.Apply(t.Context(), put("first", "1")) }()
+	<-syncing
+	for i := range writers {
+		go func() { done <- db.Apply(t.Context(), put(fmt.Sprint("k", i), "v")) }()
+	}
+	handed := func() uint64 { // to Pebble, which has put them into its log
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		return db.started.Load()
+	}
+	for handed() < writers+1 {
+		runtime.Gosched()
+	}
+	close(release)
+	for range writers + 1 {
+		must(t, <-done)
+	}
+	if n := syncs.Load(); n != 2 {
+		t.Errorf("%d syncs for one batch and %d that came meanwhile, want 2", n, writers)
+	}
 }
 
 func TestAnErrorOfTheLogIsTold(t *testing.T) {

@@ -17,17 +17,15 @@ const barrier = "marker.format-version.000001.a newer version of flawless wrote 
 
 // checkFormat returns [flawless.Conflict] for a directory whose format is not ours. It changes nothing.
 func checkFormat(files vfs.FS, dir string) error {
-	path := files.PathJoin(dir, ledgerName)
-	text, err := readFile(files, path)
+	l := newLedger(files, dir, "")
+	text, err := readFile(files, l.path)
 	if err == nil {
-		n, err := formatOf(path, text)
-		if err == nil && n != storeFormat {
-			err = otherFormat(n)
+		if bad := l.pages(text); l.page == 0 && errors.Is(bad, flawless.Conflict) {
+			return bad
 		}
-		return err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil // whoever reads it next says so
+		return nil // openLedger says what is wrong
 	}
 	if _, err := files.Stat(files.PathJoin(dir, "log")); err == nil {
 		return otherFormat(1)

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -21,30 +23,39 @@ import (
 // a damaged end of either for one that was never written, and does not miss a log that is gone; both would
 // be an older database that looks whole. With the ledger they are damage.
 //
+// The file has two pages, each text filled up with zeros. The page with the higher number counts:
+//
 //	flawless store 2                               format
 //	now 000004.log 8232 1a2b3c4d 5e6f7a8b          the current log: name, bytes, their CRC-32C, that of this line
 //	000004.log 96 9c8b7a69                         each file that must be there, in order of their names
 //	MANIFEST-000003 411 0f1e2d3c
 //	newest 23                                      Pebble's sequence number at the last orderly stop
+//	page 17                                        its number
 //	sum 4b5a6978                                   CRC-32C of all lines but the second
 //
-// The file is replaced, durably, when a log gets its first sync, with each sync of a manifest, before one of
-// them is removed or written over, and at an orderly stop. The second line is written in place after each
-// sync of the log and not synced itself: it survives the end of the process, and the system writes it to
-// the disk within its usual time. Each state of the file is true for ever after, as a file is never
-// changed where it was synced: one that is older than the newest only promises less.
+// The next page is written and synced when a log gets its first sync, with each sync of a manifest, before
+// one of them is removed or written over, and at an orderly stop; the one before stays as it is meanwhile.
+// The second line is written in place after each sync of the log, and synced once a second: it survives the
+// end of the process, and lags behind by a second when the power goes off. Each page is true for ever after,
+// as a file is never changed where it was synced: an older one only promises less.
 type ledger struct {
 	fs   vfs.FS
-	dir  string // where the file lies
+	path string
 	data string // Pebble's directory
 	crc  *crc32.Table
 
 	mu     sync.Mutex
-	file   vfs.File          // as it was replaced last
+	file   vfs.File // open, as are the folder's and Pebble's: no sync may need another descriptor
+	dir    vfs.File
+	page   uint64
 	synced map[string]extent // by name
 	now    string            // the current log
 	newest uint64
 	begun  bool // the file says what is in synced
+	dirty  bool // its second line was written since the file was synced
+
+	stop chan struct{}
+	done sync.WaitGroup
 }
 
 // extent is the beginning of a file.
@@ -58,42 +69,78 @@ const storeFormat = 2
 
 const (
 	ledgerName = "synced"
-	ledgerTemp = "synced.new"
 	firstLine  = "flawless store "
-	nowLength  = 96 // bytes of the second line, so that it lies within a sector
+	nowLength  = 96      // bytes of the second line, so that it lies within a sector
+	pageSize   = 8 << 10 // room for more than a hundred files, where there are about ten
 )
 
-// openLedger reads the ledger of a directory, which is locked. Its file does not exist in a new directory.
-func openLedger(files vfs.FS, dir, data string) (*ledger, error) {
-	l := &ledger{fs: files, dir: dir, data: data, crc: crc32.MakeTable(crc32.Castagnoli), synced: map[string]extent{}}
-	text, err := readFile(files, l.path())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return l, l.create()
-	case err != nil:
-		return nil, err
-	}
-	if err := l.parse(text); err != nil {
-		return nil, err
-	}
-	if l.begun = len(l.synced) > 0; !l.begun {
-		return l, l.clear()
-	}
-	return l, l.verify()
+func newLedger(files vfs.FS, dir, data string) *ledger {
+	return &ledger{fs: files, path: files.PathJoin(dir, ledgerName), data: data, crc: crc32.MakeTable(crc32.Castagnoli),
+		synced: map[string]extent{}, stop: make(chan struct{})}
 }
 
-func (l *ledger) path() string { return l.fs.PathJoin(l.dir, ledgerName) }
-
-// create makes an empty ledger. It must be there before Pebble makes a file: files without one are damage.
-func (l *ledger) create() error {
-	names, err := l.pebble()
+// openLedger reads the ledger of a directory, which is locked, and checks that all is there. In a new
+// directory it makes one that lists nothing.
+func openLedger(files vfs.FS, dir, data string) (_ *ledger, err error) {
+	l := newLedger(files, dir, data)
+	text, err := readFile(files, l.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err := l.read(text); err != nil {
+		return nil, err
+	}
+	// The first page lists nothing, and is written over before anything is acknowledged.
+	if l.begun = l.page > 1; l.begun {
+		err = l.verify()
+	} else {
+		err = l.clear()
+	}
+	if err == nil {
+		l.file, err = files.OpenReadWrite(l.path, vfs.WriteCategoryUnspecified)
+	}
+	if err == nil {
+		l.dir, err = files.OpenDir(data)
+	}
+	if err == nil && l.page == 0 {
+		if err = l.save(); err == nil {
+			err = syncDir(files, dir)
+		}
+	}
 	if err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+// read takes the page that counts. Without one the directory is new or damaged: the ledger is there before
+// Pebble makes a file.
+func (l *ledger) read(text []byte) error {
+	bad := l.pages(text)
+	if l.page > 0 {
+		return nil
+	}
+	names, err := l.pebble()
+	if err != nil || len(names) == 0 {
 		return err
 	}
-	if len(names) > 0 {
-		return damage(l.path(), "is missing, although there is a database (%s)", l.fs.PathJoin(l.data, names[0]))
+	if bad == nil {
+		bad = damage(l.path, "is missing, although there is a database (%s)", l.fs.PathJoin(l.data, names[0]))
 	}
-	return l.save()
+	return bad
+}
+
+// pages takes the page with the highest number, and returns what is wrong with the first one that is not right.
+func (l *ledger) pages(text []byte) (bad error) {
+	for page := range slices.Chunk(text, pageSize) {
+		p := &ledger{path: l.path, crc: l.crc, synced: map[string]extent{}}
+		if err := p.parse(bytes.TrimRight(page, "\x00")); err != nil {
+			bad = cmp.Or(bad, err)
+		} else if p.page > l.page {
+			l.page, l.synced, l.newest = p.page, p.synced, p.newest
+		}
+	}
+	return bad
 }
 
 // clear removes what a crash has left of a database that was being made. Nothing was ever acknowledged of it.
@@ -116,9 +163,9 @@ func damage(path, format string, args ...any) error {
 	return fmt.Errorf("file %s %s: restore the directory from a backup: %w", path, fmt.Sprintf(format, args...), flawless.Damaged)
 }
 
-// parse reads the text of a ledger.
+// parse reads the text of a page.
 func (l *ledger) parse(text []byte) error {
-	if n, err := formatOf(l.path(), text); err != nil {
+	if n, err := formatOf(l.path, text); err != nil {
 		return err
 	} else if n != storeFormat {
 		return otherFormat(n)
@@ -126,26 +173,26 @@ func (l *ledger) parse(text []byte) error {
 	lines := strings.SplitAfter(string(text), "\n")
 	last := len(lines) - 2 // nothing follows the last line end
 	if last < 2 {
-		return damage(l.path(), "is cut short")
+		return damage(l.path, "is cut short")
 	}
-	sum := crc32.Checksum([]byte(lines[0]+strings.Join(lines[2:last], "")), l.crc)
-	if lines[last] != fmt.Sprintf("sum %08x\n", sum) || lines[last+1] != "" {
-		return damage(l.path(), "does not have its checksum")
+	if lines[last] != l.sumLine(lines[0], strings.Join(lines[2:last], "")) || lines[last+1] != "" {
+		return damage(l.path, "does not have its checksum")
 	}
+	var name string
+	var e extent
 	for _, line := range lines[2:last] {
-		var name string
-		var e extent
 		if _, err := fmt.Sscanf(line, "newest %d\n", &l.newest); err == nil {
 			continue
 		}
+		if _, err := fmt.Sscanf(line, "page %d\n", &l.page); err == nil {
+			continue
+		}
 		if _, err := fmt.Sscanf(line, "%s %d %x\n", &name, &e.size, &e.sum); err != nil {
-			return damage(l.path(), "has a line %q that cannot be read", line)
+			return damage(l.path, "has a line %q that cannot be read", line)
 		}
 		l.synced[name] = e
 	}
 	// A second line that is torn promises nothing: the lines behind it do.
-	var name string
-	var e extent
 	if _, err := fmt.Sscanf(lines[1], "now %s %d %x", &name, &e.size, &e.sum); err == nil && lines[1] == string(l.nowLine(name, e)) {
 		if old, there := l.synced[name]; there && e.size > old.size {
 			l.synced[name] = e
@@ -201,14 +248,15 @@ func (l *ledger) note(name string, e extent) error {
 		return nil
 	}
 	if known && name == l.now {
-		_, err := l.file.WriteAt(l.nowLine(name, e), int64(len(l.head())))
+		l.dirty = true
+		_, err := l.file.WriteAt(l.nowLine(name, e), l.at()+int64(len(l.head())))
 		return err
 	}
 	if isLog(name) {
 		l.now = name
 	}
 	if !known { // that the file is there must be on stable storage, too
-		if err := syncDir(l.fs, l.data); err != nil {
+		if err := l.dir.Sync(); err != nil {
 			return err
 		}
 	}
@@ -237,14 +285,50 @@ func (l *ledger) finish(newest uint64) error {
 	return l.save()
 }
 
-func (l *ledger) close() error {
+// keep syncs the second line once a second until the ledger is closed, and tells failed if that fails.
+func (l *ledger) keep(failed func(err error)) {
+	l.done.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if err := l.sync(); err != nil {
+					failed(fmt.Errorf("syncing %s: %w", l.path, err))
+					return
+				}
+			case <-l.stop:
+				return
+			}
+		}
+	})
+}
+
+func (l *ledger) sync() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil {
+	if !l.dirty {
 		return nil
 	}
-	return l.file.Close()
+	l.dirty = false
+	return l.file.SyncData()
 }
+
+func (l *ledger) close() (err error) {
+	close(l.stop)
+	l.done.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range []vfs.File{l.file, l.dir} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}
+
+// at is where the page that counts lies in the file. The first one, whose number is 1, is at the start.
+func (l *ledger) at() int64 { return int64((l.page-1)%2) * pageSize }
 
 func (l *ledger) head() string { return fmt.Sprintf("%s%d\n", firstLine, storeFormat) }
 
@@ -256,41 +340,32 @@ func (l *ledger) nowLine(name string, e extent) []byte {
 	return append(b, '\n')
 }
 
-// save replaces the file. The caller holds mu.
+func (l *ledger) sumLine(head, rest string) string {
+	return fmt.Sprintf("sum %08x\n", crc32.Checksum([]byte(head+rest), l.crc))
+}
+
+// save writes the next page. The caller holds mu.
 func (l *ledger) save() error {
-	head, rest := l.head(), []byte(nil)
+	l.page++
+	var rest []byte
 	if l.begun {
 		for _, name := range slices.Sorted(maps.Keys(l.synced)) {
 			rest = fmt.Appendf(rest, "%s %d %08x\n", name, l.synced[name].size, l.synced[name].sum)
 		}
 	}
-	rest = fmt.Appendf(rest, "newest %d\n", l.newest)
-	rest = fmt.Appendf(rest, "sum %08x\n", crc32.Checksum(append([]byte(head), rest...), l.crc))
-	text := slices.Concat([]byte(head), l.nowLine("none", extent{}), rest)
-
-	temp := l.fs.PathJoin(l.dir, ledgerTemp)
-	f, err := l.fs.Create(temp, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
+	rest = fmt.Appendf(rest, "newest %d\npage %d\n", l.newest, l.page)
+	page := make([]byte, pageSize)
+	if n := copy(page, slices.Concat([]byte(l.head()), l.nowLine("none", extent{}), rest, []byte(l.sumLine(l.head(), string(rest))))); n == pageSize {
+		return fmt.Errorf("writing %s: %d files are too many", l.path, len(l.synced))
 	}
-	_, err = f.Write(text)
+	_, err := l.file.WriteAt(page, l.at())
 	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = l.fs.Rename(temp, l.path())
-	}
-	if err == nil {
-		err = syncDir(l.fs, l.dir)
+		err = l.file.SyncData()
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", l.path(), err), f.Close())
+		return fmt.Errorf("writing %s: %w", l.path, err)
 	}
-	old := l.file
-	l.file = f
-	if old != nil {
-		return old.Close()
-	}
+	l.dirty = false
 	return nil
 }
 

@@ -3,10 +3,14 @@ package pebble_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	cockroach "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -136,5 +140,62 @@ func damage(t *testing.T, pattern string) {
 		if err := os.WriteFile(name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestAnotherFormatIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		files directory
+		code  flawless.Code
+		says  []string
+	}{
+		{"a log and a database of format 1", directory{"work/log/1.log": "x", "work/db/MANIFEST-000001": "x", "work/pid": "1"},
+			flawless.Conflict, []string{"store format 1", "knows format 2", "--working-dir", "export"}},
+		{"a database of format 1", directory{"work/db/marker.manifest.000001.MANIFEST-000001": ""},
+			flawless.Conflict, []string{"store format 1", "knows format 2"}},
+		{"a format to come", directory{"work/synced": "flawless store 3\nsomething else", "work/data/x": "x"},
+			flawless.Conflict, []string{"store format 3", "knows format 2", "use a newer version"}},
+		{"no format", directory{"work/synced": "x", "work/data/x": "x"}, flawless.Damaged, []string{"work/synced", "backup"}},
+		{"files without their account", directory{"work/data/000002.log": "x"}, flawless.Damaged, []string{"work/synced", "000002.log", "backup"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			fs := c.files.write(t)
+			_, err := pebble.Open("work", small(fs))
+			if !errors.Is(err, c.code) {
+				t.Errorf("it is told as %v, want %s", err, c.code)
+			}
+			for _, part := range c.says {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("%v does not say %q", err, part)
+				}
+			}
+			if after := readDirectory(t, fs, "work", directory{}); c.code == flawless.Conflict && !maps.Equal(after, c.files) {
+				t.Errorf("it was changed: %v", after)
+			}
+		})
+	}
+}
+
+// TestVersionsBeforeFormat2StopAtADirectory: they open Pebble in db/, whatever else is there.
+func TestVersionsBeforeFormat2StopAtADirectory(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	if err := open(t, fs).Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := readDirectory(t, fs, "work", directory{})
+	if _, err := cockroach.Open("work/db", &cockroach.Options{FS: fs}); err == nil || !strings.Contains(err.Error(), "a newer version of flawless wrote this directory") {
+		t.Errorf("a version before format 2: %v", err)
+	}
+	after := readDirectory(t, fs, "work", directory{})
+	delete(after, "work/db/LOCK")
+	if !maps.Equal(before, after) {
+		t.Errorf("it has changed the directory: %v", after)
+	}
+	if err := open(t, fs).Close(); err != nil {
+		t.Error(err)
 	}
 }

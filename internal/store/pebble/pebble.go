@@ -9,8 +9,8 @@
 // acknowledged before, all keys can still be read that no write without an answer has changed; ranges
 // cannot where a write was under way, as nobody knows whether it will be there after a restart.
 //
-// It never acknowledges or shows a write that is not on stable storage. It does not repair a
-// damaged database.
+// It never acknowledges or shows a write that is not on stable storage. It does not open a database
+// that holds less than was acknowledged, and it does not repair a damaged one.
 package pebble
 
 import (
@@ -99,6 +99,7 @@ func Open(dir string, o Options) (*DB, error) {
 	if err := db.openPebble(careful, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
 	}
+	db.ledger.keep(func(err error) { db.fail(err, false) })
 	db.opened.Store(true)
 	db.tables.awaited.Store(false)
 	return db, nil
@@ -263,9 +264,11 @@ func (db *DB) close() error {
 
 // closePebble closes Pebble, and has the ledger say what is there then.
 func (db *DB) closePebble() error {
+	if db.isBroken() || !db.opened.Load() {
+		return guard(db.kv.Close)
+	}
 	newest, err := db.newest()
-	err = errors.Join(err, guard(db.kv.Close))
-	if err != nil || db.isBroken() || !db.opened.Load() {
+	if err = errors.Join(err, guard(db.kv.Close)); err != nil || db.isBroken() {
 		return err
 	}
 	return db.ledger.finish(newest)
