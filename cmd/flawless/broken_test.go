@@ -37,7 +37,7 @@ func TestAServerEndsWithoutItsStore(t *testing.T) {
 	if _, _, err := c.Start(t.Context(), client.Start{Module: "guest", Workflow: "obey", ID: "waits"}, false); err != nil {
 		t.Fatal(err)
 	}
-	db, away := filepath.Join(p.dir, "store", "db"), filepath.Join(p.dir, "away")
+	db, away := filepath.Join(p.dir, "store", "data"), filepath.Join(p.dir, "away")
 	if err := os.Rename(db, away); err != nil {
 		t.Fatal(err)
 	}

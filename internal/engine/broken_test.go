@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -88,7 +89,9 @@ type Script struct {
 // failing is a database of which writes or reads of runs fail when it is told so, or the whole.
 type failing struct {
 	*mem.DB
-	writes, runs, whole atomic.Bool
+	writes, runs, lists, whole atomic.Bool
+
+	then func() // called after the next write
 }
 
 var errDisk = errors.New("the disk is broken")
@@ -97,7 +100,19 @@ func (f *failing) Apply(ctx context.Context, b *store.Batch) error {
 	if f.writes.Load() {
 		return errDisk
 	}
-	return f.DB.Apply(ctx, b)
+	err := f.DB.Apply(ctx, b)
+	if then := f.then; then != nil {
+		f.then = nil
+		then()
+	}
+	return err
+}
+
+func (f *failing) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, error] {
+	if f.lists.Load() && len(r.From) > 0 && (r.From[0] == 'a' || r.From[0] == 't') {
+		return func(yield func(store.Item, error) bool) { yield(store.Item{}, errDisk) }
+	}
+	return f.DB.Scan(ctx, r)
 }
 
 func (f *failing) Get(ctx context.Context, key []byte) ([]byte, error) {
@@ -187,21 +202,52 @@ func TestAStoreThatFailsWhileNobodyWritesIsGivenUp(t *testing.T) {
 	mustBreak(t, e)
 }
 
-// TestARunThatCannotBeReadIsNotForgotten: a run that is looked at once, at the start or when its timer is
-// due, would stand still if an error were only logged.
+// TestARunThatCannotBeReadIsNotForgotten: a run is looked at once, at the start or when its timer is due. One
+// that cannot be read then goes on when it can be, and no other one waits for it.
 func TestARunThatCannotBeReadIsNotForgotten(t *testing.T) {
-	t.Parallel()
-	kv := &failing{DB: mem.New()}
-	e := open(t, kv, Options{})
-	mustStart(t, e, "script", Script{Steps: []Step{{Sleep: 100_000}}}, "sleeps")
-	until(t, e, "sleeps", func(r flawless.Run) bool { return r.Wake != nil })
-	e.Kill()
-	kv.runs.Store(true)
-	e = open(t, kv, Options{})
-	mustBreak(t, e)
-	e.Kill()
-	kv.runs.Store(false)
-	if r := mustEnd(t, open(t, kv, Options{}), "sleeps"); r.Status != flawless.Completed {
-		t.Errorf("it is %+v", r)
+	for _, row := range []struct {
+		name   string
+		refuse func(f *failing)
+	}{
+		{"its head", func(f *failing) { f.runs.Store(true) }},
+		{"the list of those that go on, and of timers", func(f *failing) { f.lists.Store(true) }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				kv := &failing{DB: mem.New()}
+				w := &world{seen: map[string]int{}}
+				e := open(t, kv, Options{Kinds: w.kinds()})
+				mustStart(t, e, "script", Script{Steps: []Step{sleeping(time.Minute)}}, "sleeps")
+				mustStart(t, e, "script", Script{URL: "http://api.example", Steps: []Step{{Put: "/never"}, {Put: "/done"}}}, "puts")
+				time.Sleep(time.Second)
+				e.Kill()
+				e, err := reopenWith(t, kv, w, row.refuse)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Minute)
+				kv.runs.Store(false)
+				kv.lists.Store(false)
+				before := w.requests()["puts"]
+				time.Sleep(2 * soonAgain)
+				if r := mustEndAfter(t, e, "sleeps", time.Second); r.Status != flawless.Completed {
+					t.Errorf("it is %+v", r)
+				}
+				if w.requests()["puts"] != before+1 {
+					t.Errorf("the run that had a call in flight has not gone on: %v", w.requests())
+				}
+			})
+		})
 	}
+}
+
+// reopenWith opens an engine, and has reads of its database refused when its start is written.
+func reopenWith(t *testing.T, kv *failing, w *world, refuse func(*failing)) (*Engine, error) {
+	t.Helper()
+	kv.then = func() { refuse(kv) }
+	e, err := reopen(t, kv, Options{Kinds: w.kinds()})
+	if err == nil {
+		t.Cleanup(e.Kill)
+	}
+	return e, err
 }

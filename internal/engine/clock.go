@@ -45,10 +45,16 @@ func (c *clock) again() {
 // add takes note of a timer that was just written.
 func (c *clock) add(wake int64, id string) {
 	c.mu.Lock()
-	if wake > c.until {
-		c.mu.Unlock()
-		return
+	near := wake <= c.until
+	c.mu.Unlock()
+	if near {
+		c.put(wake, id)
 	}
+}
+
+// put has a run woken at a moment, whether the store knows of it or not.
+func (c *clock) put(wake int64, id string) {
+	c.mu.Lock()
 	heap.Push(&c.queue, store.Timer{Wake: wake, ID: id})
 	first := c.queue[0].ID == id
 	c.mu.Unlock()
@@ -62,8 +68,9 @@ func (c *clock) run() {
 	atOnce := semaphore.NewWeighted(64)
 	for {
 		now := c.e.now()
-		if err := c.extend(now); err != nil {
-			c.e.unread("reading timers", err)
+		failed := c.extend(now)
+		if failed != nil && c.e.ctx.Err() == nil {
+			c.e.log.Error("timers cannot be read, they are read again soon", "error", failed)
 		}
 		for id, ok := c.pop(now); ok; id, ok = c.pop(now) {
 			if atOnce.Acquire(c.e.ctx, 1) != nil {
@@ -75,6 +82,9 @@ func (c *clock) run() {
 			})
 		}
 		pause := c.pause(now)
+		if failed != nil {
+			pause = min(pause, soonAgain)
+		}
 		if c.e.virtual != nil {
 			if c.jump() {
 				continue

@@ -228,17 +228,35 @@ func (e *Engine) Mask() *redact.Mask { return e.mask }
 // now is the wall clock in Unix nanoseconds.
 func (e *Engine) now() int64 { return e.clockNow().UnixNano() }
 
+// soonAgain is when something in the background that could not be read is read again. What is under it has
+// been patient already; what is not looked at again would silently stand still.
+const soonAgain = 5 * time.Second
+
 // recover looks at every run that was doing something when the last owner stopped.
 func (e *Engine) recover() {
+	for {
+		err := e.lookAtActive()
+		if err == nil || e.ctx.Err() != nil {
+			return
+		}
+		e.log.Error("the runs to go on with cannot be read, they are read again soon", "error", err)
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-time.After(soonAgain):
+		}
+	}
+}
+
+func (e *Engine) lookAtActive() error {
 	atOnce := semaphore.NewWeighted(64)
 	n := 0
 	for id, err := range e.store.Active(e.ctx) {
 		if err != nil {
-			e.unread("looking for runs to go on with", err)
-			break
+			return err
 		}
-		if atOnce.Acquire(e.ctx, 1) != nil {
-			break
+		if err := atOnce.Acquire(e.ctx, 1); err != nil {
+			return err
 		}
 		n++
 		e.tasks.Go(func() {
@@ -249,14 +267,16 @@ func (e *Engine) recover() {
 	if n > 0 {
 		e.log.Info("runs go on", "count", n)
 	}
+	return nil
 }
 
 // touch loads a run, which sets it going.
 func (e *Engine) touch(id string) {
 	r, err := e.acquire(e.ctx, id)
 	if err != nil {
-		if flawless.CodeOf(err) == "" { // else it was set aside or removed, or the engine stops
-			e.unread("reading a run that is to go on", err)
+		if flawless.CodeOf(err) == "" && e.ctx.Err() == nil { // else it was set aside or removed, or the engine stops
+			e.log.Error("a run that is to go on cannot be read, it is read again soon", "run", id, "error", err)
+			e.clock.put(e.now()+int64(soonAgain), id)
 		}
 		return
 	}
@@ -301,8 +321,7 @@ func (e *Engine) whenSpace(do func() error) error {
 	}
 }
 
-// broken stops all work: what the store holds is not known any more, or belongs to somebody else, or
-// cannot be read. Whoever runs the engine is told by [Engine.Broken]; the next start finds out what
+// broken stops all work: what the store holds is not known any more, or belongs to somebody else. Whoever runs the engine is told by [Engine.Broken]; the next start finds out what
 // became of the calls in flight.
 func (e *Engine) broken(err error) {
 	if e.dead.Load() || !e.fatal.CompareAndSwap(nil, &err) {
@@ -333,19 +352,6 @@ func (e *Engine) over() error {
 		return err
 	}
 	return fmt.Errorf("the server is going down: %w", flawless.Stopping)
-}
-
-// unread is called where something in the background cannot be read. What is under it has been patient
-// already, and what is not read now may never be looked at again: a run would silently stand still.
-func (e *Engine) unread(what string, err error) {
-	if e.ctx.Err() != nil {
-		return
-	}
-	if flawless.CodeOf(err) == "" {
-		e.broken(fmt.Errorf("%s: %w", what, err))
-		return
-	}
-	e.log.Error(what, "error", err)
 }
 
 // Close stops in order: no run is started and no turn begun; calls in flight are waited for until

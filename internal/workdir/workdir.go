@@ -81,11 +81,11 @@ func Look(dir string) (*Mark, error) {
 	}
 	switch {
 	case !m.File.is(file):
-		return m, refusal(dir, m, "its identity file is another one than that start has written")
+		return m, refusal(dir, m, fmt.Sprintf("its identity file is not the one that start %d wrote", m.Start))
 	case !m.sameDir(filepath.Join(dir, dataName), m.Data):
-		return m, refusal(dir, m, "the directory of its database is another one than that start has used")
+		return m, refusal(dir, m, fmt.Sprintf("its database is not in the directory that start %d used", m.Start))
 	case file.links > 1 && !m.sameDir(dir, m.Dir): // cp -l, and the like
-		return m, refusal(dir, m, "its identity file is shared with another directory")
+		return m, refusal(dir, m, "its identity file is shared with another directory by a hard link")
 	}
 	return m, nil
 }
