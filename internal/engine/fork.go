@@ -464,7 +464,7 @@ func (f *fork) logged() *logged {
 				}
 			case x.Arrival != nil:
 				for i := range l.all {
-					if c := l.all[i].call; c.N == x.Arrival.Call && (takesHold(c) || effect.IsWithdrawn(x.Arrival.Answer) || f.holds(c, *x.Arrival)) {
+					if c := l.all[i].call; c.N == x.Arrival.Call && (takesHold(c) || f.holds(c, *x.Arrival)) {
 						l.all[i].answer, l.all[i].at, l.all[i].there = x.Arrival.Answer, x.At, true
 					}
 				}
