@@ -105,7 +105,11 @@ func (p *story) entry(e flawless.Entry) {
 	case e.Turn != nil:
 		p.turn(e)
 	case e.Arrival != nil:
-		p.line(e.At, "       call %d answered: %s%s%s", e.Arrival.Call, answer(e.Arrival), stages(e.Arrival.Stages), noted(e.Arrival.Note))
+		text, note := answer(e.Arrival), noted(e.Arrival.Note)
+		if strings.HasSuffix(text, e.Arrival.Note) { // the answer says it already
+			note = ""
+		}
+		p.line(e.At, "       call %d answered: %s%s%s", e.Arrival.Call, text, stages(e.Arrival.Stages), note)
 	case e.Attempt != nil && e.Attempt.Begun:
 		p.line(e.At, "       call %d, try %d begins%s", e.Attempt.Call, e.Attempt.N, noted(e.Attempt.Result))
 	case e.Attempt != nil && e.Attempt.Waits != "":
