@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -7,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/flawless-engine/flawless"
@@ -39,7 +42,7 @@ func TestACopyOfADirectoryWaits(t *testing.T) {
 	if _, _, err := c.AddModule(t.Context(), "guest", bin, nil); err != nil {
 		t.Fatal(err)
 	}
-	in, err := json.Marshal(map[string]any{"url": outside.URL, "steps": []map[string]any{{"sleep": 1_500_000}, {"post": "/later"}}})
+	in, err := json.Marshal(map[string]any{"url": outside.URL, "steps": []map[string]any{{"sleep": 6_000_000}, {"post": "/later"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +60,16 @@ func TestACopyOfADirectoryWaits(t *testing.T) {
 	if err := shareCompiled(dir, q.dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(filepath.Join(q.dir, "store"), os.DirFS(filepath.Join(p.dir, "store"))); err != nil {
+	// The server stands still meanwhile: files of different moments would be damage, and no copy.
+	signal := func(s syscall.Signal) {
+		if err := p.cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	err = os.CopyFS(filepath.Join(q.dir, "store"), os.DirFS(filepath.Join(p.dir, "store")))
+	signal(syscall.SIGCONT)
+	if err != nil {
 		t.Fatal(err)
 	}
 	outside.release()

@@ -99,19 +99,25 @@ func protocols(p *pipes) map[string]*http.Transport {
 // the grace, whatever it is sent to.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
-	a, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler), http.NewServeMux())
-	type target struct{ method, path string }
-	all := []target{{"POST", "/nowhere"}, {"GET", "/api/v1/version"}}
+	a, h := newAPI(context.Background(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
+	type target struct{ method, path, kind string }
+	all := []target{{"POST", "/nowhere", "text/plain"}, {"GET", "/api/v1/version", "text/plain"}}
 	for path, item := range a.huma.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Post, item.Put, item.Patch} {
 			if op != nil && op.RequestBody != nil {
-				all = append(all, target{op.Method, path})
+				for kind := range op.RequestBody.Content {
+					all = append(all, target{op.Method, path, kind})
+				}
 			}
 		}
 	}
 	for _, r := range a.theirRoutes() {
 		if method, path, _ := strings.Cut(r.pattern, " "); method == "POST" {
-			all = append(all, target{method, path})
+			kind := "application/json"
+			if strings.HasSuffix(path, "/deploy") {
+				kind = "multipart/form-data; boundary=x"
+			}
+			all = append(all, target{method, path, kind})
 		}
 	}
 	inPipes(t, h, func(t *testing.T, p *pipes) {
@@ -128,6 +134,7 @@ func TestSlowBodies(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					req.Header.Set("Content-Type", to.kind)
 					req.ContentLength = 250_000
 					if to.path == "/api/module/deploy" {
 						req.Header.Set("Content-Type", "multipart/form-data; boundary=b")
@@ -243,7 +250,7 @@ func TestSlowReaders(t *testing.T) {
 // them.
 func TestSlowFollowers(t *testing.T) {
 	t.Parallel()
-	a, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler), http.NewServeMux())
+	a, h := newAPI(context.Background(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	ended := make(chan error, 1)
 	huma.Register(a.huma, operation("silent", http.MethodGet, "/silent", ""), func(context.Context, *struct{}) (*huma.StreamResponse, error) {
 		return a.streaming(func(ctx context.Context, _ *stream) error {
@@ -288,7 +295,7 @@ func TestSlowFollowers(t *testing.T) {
 func TestListenersKeepThePace(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	_, h := newAPI(context.Background(), nil, log, http.NewServeMux())
+	_, h := newAPI(context.Background(), newEngine(t), log, http.NewServeMux())
 	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), Pace: Pace{Grace: 200 * time.Millisecond}}, log)
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func hello(t *testing.T) []byte {
 	return b
 }
 
-func newEngine(t *testing.T) *engine.Engine {
+func newEngine(t testing.TB) *engine.Engine {
 	t.Helper()
 	rt, err := guest.NewRuntime(t.Context(), guest.Options{})
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 // operation, before the engine is asked.
 func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
 	t.Parallel()
-	a, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler), http.NewServeMux())
+	a, h := newAPI(context.Background(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	refused := func(method, target, kind, body string) {
 		t.Helper()
 		r := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -92,7 +92,7 @@ func FuzzAllThatLeavesIsUTF8(f *testing.F) {
 }
 
 func FuzzRequestsAreAnsweredInUTF8(f *testing.F) {
-	_, h := newAPI(context.Background(), nil, slog.New(slog.DiscardHandler), http.NewServeMux())
+	_, h := newAPI(context.Background(), newEngine(f), slog.New(slog.DiscardHandler), http.NewServeMux())
 	for _, s := range []string{"runs", "a\xff", "%2F..", "promises/\xc3\x28"} {
 		f.Add(s, s, []byte(s))
 	}

@@ -25,6 +25,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 		{"Write", func(ctx context.Context, l store.Lease) error {
 			return s.Write(ctx, l, store.Write{ID: "open", Before: &open, After: &ended})
 		}},
+		{"MaskKey", func(ctx context.Context, l store.Lease) error { _, err := s.MaskKey(ctx, l); return err }},
 		{"PutImage", func(ctx context.Context, l store.Lease) error {
 			return s.PutImage(ctx, l, "open", store.Image{Seq: 1, State: []byte("s")})
 		}},
