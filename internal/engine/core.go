@@ -358,9 +358,17 @@ func (s *state) lost(now int64) (out []flawless.Entry) {
 	return out
 }
 
-// fire returns the entries for everything whose time has come, in order of time.
+// behind tells whether the guest has not heard yet of something that came before a moment: of an answer, or
+// of a timer of its own. It may want to withdraw a call because of it, so until then no try begins. After
+// downtime, or while the run is paused, a deadline and a later try of the same call may both be overdue.
+func (s *state) behind(moment int64) bool {
+	return s.status == "" && (len(s.ready) > 0 || s.wake != 0 && s.wake <= moment)
+}
+
+// fire returns the entries for everything whose time has come, in order of time. A try for which the guest
+// is behind begins after the next turn.
 func (s *state) fire(now int64) (out []flawless.Entry) {
-	if first := s.next(); first == 0 || first > now {
+	if soonest := s.next(); soonest == 0 || soonest > now {
 		return nil
 	}
 	type firing struct {
@@ -369,11 +377,16 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 	}
 	var all []firing
 	at := max(now, s.at)
-	for _, c := range s.open() {
-		switch {
-		case c.due != 0 && c.bad == nil && c.due <= now:
+	first := int64(math.MaxInt64) // of the answers
+	open := s.open()
+	for _, c := range open {
+		if c.due != 0 && c.bad == nil && c.due <= now {
 			all = append(all, firing{c.due, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.done}}})
-		case c.next != 0 && c.next <= now && s.held == nil:
+			first = min(first, c.due)
+		}
+	}
+	for _, c := range open {
+		if c.next != 0 && c.next <= now && s.held == nil && !s.behind(c.next) && (first > c.next || s.status != "") {
 			all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
 		}
 	}
@@ -521,7 +534,7 @@ func (s *state) next() int64 {
 	}
 	for _, c := range s.calls {
 		earlier(c.due)
-		if s.held == nil {
+		if s.held == nil && !s.behind(c.next) {
 			earlier(c.next)
 		}
 	}

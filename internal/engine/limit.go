@@ -269,13 +269,19 @@ func (l *limits) leave(r *run, call int) {
 	}
 }
 
-// grant begins a try that has its place. Where nobody wants it any more the place is given back.
+// grant begins a try that has its place. Where nobody wants it any more the place is given back, and so it is
+// where the guest is behind: the try queues again after the next turn.
 func (l *limits) grant(one *limit, q paced) {
 	defer l.e.release(q.r)
 	q.r.mu.Lock()
 	defer q.r.mu.Unlock()
 	c := q.r.s.calls[q.t.call]
-	if c == nil || !c.waits || l.e.stopping.Load() {
+	behind := c != nil && c.waits && q.r.s.behind(l.e.now())
+	if behind {
+		q.r.parked = append(q.r.parked, q.t)
+		q.r.wakeLocked()
+	}
+	if c == nil || !c.waits || behind || l.e.stopping.Load() {
 		if one != nil {
 			l.mu.Lock()
 			one.Busy -= int64(one.Interval())

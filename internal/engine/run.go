@@ -54,6 +54,8 @@ type run struct {
 
 	flights map[int]context.CancelCauseFunc // by call: ends the exchange that is under way for it
 
+	parked []try // that had a place towards their host before the guest had heard what came before; under mu
+
 	errands  []int // to be carried out, in order
 	carrying bool  // somebody does
 	parts    bool  // what it holds is to be released behind them
@@ -290,10 +292,22 @@ func (r *run) takeTurn() error {
 		r.data = t.Data
 	}
 	r.append(flawless.Entry{At: max(r.e.now(), r.s.at, in.Time), Turn: t})
+	r.unpark()
 	if t.Ended != nil && r.inst != nil {
 		r.e.tasks.Go(r.detach()) // beside the write that follows
 	}
 	return nil
+}
+
+// unpark lines up again the tries that waited for the turn just taken. The caller holds mu.
+func (r *run) unpark() {
+	last := &r.outbox[len(r.outbox)-1]
+	for _, t := range r.parked {
+		if c := r.s.calls[t.call]; c != nil && c.waits {
+			last.lined = append(last.lined, lined{t, c.policy.Host, c.policy.Port})
+		}
+	}
+	r.parked = nil
 }
 
 // fault is what becomes of a turn that could not be taken: the run is set aside.

@@ -25,14 +25,16 @@ func (s *state) withdraw(h effect.Withdrawing, before int) {
 	if c == nil || c.bad != nil || c.kind.Perform == nil || c.doubt != "" || s.gives(c.N) {
 		return
 	}
-	c.why, c.settle = h.Why, h.Settle
+	// While steps of a saga can still be undone every call may be one that an undo must not overtake, also
+	// where it was not made with the context of the step.
+	c.why, c.settle = h.Why, h.Settle || len(s.steps) > 0
 	switch underWay := c.N <= before && c.next == 0 && !c.waits; {
 	case c.anew && c.next == 0 && h.Why == effect.WhyDeadline:
 		// The time until this try began was downtime, or a person's who thought about it. The deadline
 		// counted that time and the call does not: the try has its whole time-out.
 	case !underWay:
 		s.give(c, notBegun(c, before, because(h.Why)))
-	case c.policy.Idempotent && !h.Settle:
+	case c.policy.Idempotent && !c.settle:
 		s.give(c, withdrawn{c.N, effect.Abandoned,
 			fmt.Sprintf("withdrawn while try %d was under way, whose outcome is not waited for: %s", c.try, because(h.Why))})
 	}

@@ -17,6 +17,7 @@ type Haste struct {
 	Timeout    time.Duration
 	Idempotent bool
 	Confirm    bool `json:",omitempty"` // it asks what became of it, in vain
+	Retry      bool // every two hours, after a 503
 }
 
 // haste does what many client libraries do: it gives a request little time, and makes it again after an
@@ -27,6 +28,9 @@ func haste(ctx context.Context, in Haste) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, in.Timeout)
 		if in.Idempotent {
 			ctx = flawless.With(ctx, flawless.Idempotent())
+		}
+		if in.Retry {
+			ctx = flawless.With(ctx, flawless.Retry{Attempts: 20, Initial: 2 * time.Hour, Factor: 1, Max: 2 * time.Hour, Statuses: []int{503}})
 		}
 		if in.Confirm {
 			ctx = flawless.With(ctx, flawless.Confirm(func(context.Context, string) (flawless.Outcome, error) { return flawless.CannotTell(), nil }))
