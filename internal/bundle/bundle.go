@@ -136,7 +136,7 @@ func pack(b Bundle) ([]byte, error) {
 		unpacked += len(part.b) + 3*512 // head, and what fills up the last block
 	}
 	err = errors.Join(err, t.Close(), z.Close())
-	if int64(unpacked) > plain(out.Len()) {
+	if int64(unpacked) > plain(out.Len()) || values(manifest) > freeItems+out.Len() {
 		err = errors.Join(err, errPlain)
 	}
 	return out.Bytes(), err
@@ -230,6 +230,9 @@ func (b *Bundle) take(parts map[string][]byte, maxItems int) error {
 	if err != nil {
 		return err
 	}
+	if n := values(parts[partManifest]); n > maxItems {
+		return fmt.Errorf("its manifest has %d values, which is more than a bundle of its size may have (%d): %w", n, maxItems, flawless.TooLarge)
+	}
 	if err := json.Unmarshal(parts[partManifest], &b.Manifest); err != nil {
 		return fmt.Errorf("its manifest cannot be read: %v: %w", err, flawless.Damaged)
 	}
@@ -249,6 +252,23 @@ func (b *Bundle) take(parts map[string][]byte, maxItems int) error {
 		}
 	}
 	return b.check()
+}
+
+// values counts the values of JSON by what separates them. Each may take hundreds of times its bytes when it is
+// decoded, so this is done before.
+func values(text []byte) int {
+	n, quoted := 1, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case !quoted && (c == ',' || c == '[' || c == '{'):
+			n++
+		}
+	}
+	return n
 }
 
 // check returns an error where the log cannot be that of a run.

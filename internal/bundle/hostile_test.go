@@ -84,6 +84,7 @@ func entries(t *testing.T, n int) []byte {
 // TestABundleTakesNoMoreMemoryThanItsSizeAllows reads small files that unpack to a lot.
 func TestABundleTakesNoMoreMemoryThanItsSizeAllows(t *testing.T) {
 	log := entries(t, 4_000_000)
+	workflows := append(append([]byte(`{"module":{"workflows":[{}`), bytes.Repeat([]byte(",{}"), 5_000_000)...), "]}}"...)
 	for name, row := range map[string]struct {
 		files []file
 		code  flawless.Code
@@ -93,6 +94,7 @@ func TestABundleTakesNoMoreMemoryThanItsSizeAllows(t *testing.T) {
 		"a part twice":          {[]file{{name: partImage, size: 20 << 20, content: endless(0)}, {name: partImage, size: 20 << 20, content: endless(0)}}, flawless.Damaged},
 		"an unknown part":       {[]file{{name: "another", size: 20 << 20, content: endless(0)}}, flawless.Damaged},
 		"a part with long name": {[]file{{name: strings.Repeat("x", 100_000), size: 1, content: endless(0), format: tar.FormatPAX}}, flawless.Damaged},
+		"many workflows":        {[]file{{name: partManifest, size: int64(len(workflows)), content: bytes.NewReader(workflows)}, {name: partLog, size: 1, content: endless(0)}}, flawless.TooLarge},
 		"a link":                {[]file{{name: partLog, typ: tar.TypeSymlink}}, flawless.Damaged},
 		"lines without content": {[]file{{name: partManifest, size: 2, content: strings.NewReader("{}")}, {name: partLog, size: int64(len(log)), content: bytes.NewReader(log)}}, flawless.TooLarge},
 	} {

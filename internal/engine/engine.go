@@ -51,7 +51,8 @@ type Options struct {
 	Seed    func(run string) []byte // 32 bytes, all randomness of a run; nil asks the system
 	Loaded  []*guest.Module         // modules that need not be compiled; they are not closed
 
-	resident func() int64 // bytes that the process takes; nil asks the system
+	resident     func() int64  // bytes that the process takes; nil asks the system
+	initialising time.Duration // how long a module may take for that when it is added; 0 is 30 s
 }
 
 // counts are what happened since the engine was opened.
@@ -118,18 +119,19 @@ type Engine struct {
 	standing int // goroutines that it has while it is idle
 	seed     func(run string) []byte
 
-	adding   chan struct{} // has an item while a module is added
-	choosing sync.RWMutex  // held while a module is chosen for a run, so that it is not removed
-	topics   map[string]*topic
-	looking  *semaphore.Weighted // held by followers while they read
-	news     *watch              // what the herald has to tell
-	heralds  sync.WaitGroup
-	watching sync.Mutex // guards watches
-	watches  map[*watch]struct{}
-	watched  atomic.Int64                   // how many watches there are
-	holding  atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
-	fatal    atomic.Pointer[error]          // why the store was given up
-	broke    chan struct{}                  // closed then
+	adding       chan struct{} // has an item while a module is added
+	initialising time.Duration // how long it may initialise itself
+	choosing     sync.RWMutex  // held while a module is chosen for a run, so that it is not removed
+	topics       map[string]*topic
+	looking      *semaphore.Weighted // held by followers while they read
+	news         *watch              // what the herald has to tell
+	heralds      sync.WaitGroup
+	watching     sync.Mutex // guards watches
+	watches      map[*watch]struct{}
+	watched      atomic.Int64                   // how many watches there are
+	holding      atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
+	fatal        atomic.Pointer[error]          // why the store was given up
+	broke        chan struct{}                  // closed then
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them
@@ -146,7 +148,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
 	}
-	e.freezing, e.vault = o.Freezing, o.Vault
+	e.freezing, e.vault, e.initialising = o.Freezing, o.Vault, cmp.Or(o.initialising, initialising)
 	e.freezing.defaults()
 	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {

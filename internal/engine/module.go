@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -188,15 +189,36 @@ func (e *Engine) newcomer(ctx context.Context, digest string, bin []byte, progre
 		}
 		<-e.adding
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	defer context.AfterFunc(e.ctx, stop)()
-	if l = e.loadModule(ctx, digest, func() ([]byte, error) { return bin, nil }, progress); l.err != nil {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(e.ctx, func() { stop(nil) })()
+	late := time.AfterFunc(math.MaxInt64, func() { stop(errLate) })
+	defer late.Stop()
+	l = e.loadModule(ctx, digest, func() ([]byte, error) { return bin, nil }, func(stage string, part float64) {
+		if late.Stop(); stage == "initialising" && part == 0 {
+			late.Reset(e.initialising)
+		}
+		if progress != nil {
+			progress(stage, part)
+		}
+	})
+	if l.err != nil {
+		err := l.err
+		if isEnd(err) && context.Cause(ctx) == errLate {
+			err = fmt.Errorf("%w: %w", errLate, flawless.Refused)
+		}
 		done(false)
-		return nil, nil, l.err
+		return nil, nil, err
 	}
 	return l, done, nil
 }
+
+// initialising is how long a module may take to initialise and to describe itself when it is added. Its
+// units are limited too, but filling memory takes few of them and much time. It is no limit for modules that
+// were added: those initialise as they did.
+const initialising = 30 * time.Second
+
+var errLate = fmt.Errorf("the module was still initialising itself after %v: do less before main returns, and nothing that takes long in package initialisation", initialising)
 
 // unload gives back what a module takes in memory, unless the store has it.
 func (e *Engine) unload(ctx context.Context, digest string) {
