@@ -28,6 +28,9 @@ type undo struct {
 type sagaStep struct {
 	calls sync.WaitGroup // made in it that have no outcome yet
 	outer *sagaStep      // in which its saga is
+
+	mu       sync.Mutex
+	children []func(ctx context.Context) // each waits for one that was spawned in it
 }
 
 type stepKey struct{}
@@ -48,6 +51,26 @@ func (s *sagaStep) enter() {
 func (s *sagaStep) leave() {
 	for ; s != nil; s = s.outer {
 		s.calls.Done()
+	}
+}
+
+// spawned has an undo of the step, and of those around it, wait for a child.
+func (s *sagaStep) spawned(wait func(ctx context.Context)) {
+	for ; s != nil; s = s.outer {
+		s.mu.Lock()
+		s.children = append(s.children, wait)
+		s.mu.Unlock()
+	}
+}
+
+// settle waits until everything that was begun in the step has an outcome.
+func (s *sagaStep) settle(ctx context.Context) {
+	s.calls.Wait()
+	s.mu.Lock()
+	children := s.children
+	s.mu.Unlock()
+	for _, wait := range children {
+		wait(ctx)
 	}
 }
 
@@ -135,8 +158,8 @@ func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err
 // is called also where do fails, for do may have taken effect in part, and must be right in both
 // cases. A nil undo is a step that needs none. Where the run is cancelled, do is not called.
 //
-// undo never overtakes a request of do: it is called when all that do made with its ctx have an outcome,
-// also idempotent ones and those that do did not wait for.
+// undo never overtakes what do began with its ctx: it is called when all requests have an outcome, also
+// idempotent ones, and all children that are not [Detached] have ended, whether do waited for them or not.
 func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
@@ -158,7 +181,7 @@ func (s *Saga) undo(why string) *UndoError {
 	var lost []undo
 	for i := len(s.undos) - 1; i >= 0; i-- {
 		u := s.undos[i]
-		u.step.calls.Wait()
+		u.step.settle(ctx)
 		for {
 			err := s.try(ctx, u)
 			if err == nil {
