@@ -583,6 +583,7 @@ func TestAnUndoDoesNotOvertakeWhatItsStepBegan(t *testing.T) {
 		{"wait for a child", time.Second, "did /work", "/work /undo", time.Minute},
 		{"leave a child", 0, "", "/work /undo", time.Minute},
 		{"leave a detached child", 0, "", "/undo", time.Second},
+		{"put", time.Second, "did /slow", "/slow /undo", time.Minute},
 	} {
 		t.Run(row.do, func(t *testing.T) {
 			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {

@@ -9,8 +9,10 @@ import (
 // defaultTimeout is the engine's time-out of a call that has none of its own.
 const defaultTimeout = 120 * time.Second
 
-// within gives a call no more time than ctx has left, or returns why ctx has ended.
-func (o *options) within(ctx context.Context) error {
+// within gives a call no more time than ctx has left, or returns why ctx has ended. A call that settles is
+// idempotent and must have an outcome before its step is undone: ctx's end withdraws it and its try goes on,
+// which it could not if that were the end of its own time, too.
+func (o *options) within(ctx context.Context, settles bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -22,6 +24,9 @@ func (o *options) within(ctx context.Context) error {
 	if left <= 0 {
 		<-ctx.Done() // in this moment: its timer is due
 		return context.Cause(ctx)
+	}
+	if settles {
+		return nil
 	}
 	if o.hasTimeout && left < o.timeout || !o.hasTimeout && left < defaultTimeout {
 		o.timeout, o.hasTimeout = left, true

@@ -107,8 +107,6 @@ func doomed(ctx context.Context, in Doomed) (told string, err error) {
 				flawless.Spawn[Task, string](ctx, "work", Task{URL: in.URL}, flawless.Detached())
 			case "put":
 				told, err = post(ctx, in.URL+"/slow", flawless.Idempotent())
-			case "put with a timeout":
-				told, err = post(ctx, in.URL+"/slow", flawless.Idempotent(), flawless.Timeout(time.Second))
 			case "leave a retry":
 				go func() {
 					_, err := post(outer, in.URL+"/busy", flawless.Retry{Attempts: 100, Initial: time.Hour, Factor: 1, Max: time.Hour, Statuses: []int{503}})
