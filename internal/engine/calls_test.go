@@ -583,6 +583,7 @@ func TestAnUndoDoesNotOvertakeWhatItsStepBegan(t *testing.T) {
 		{"wait for a child", time.Second, "did /work", "/work /undo", time.Minute},
 		{"leave a child", 0, "", "/work /undo", time.Minute},
 		{"leave a detached child", 0, "", "/undo", time.Second},
+		{"leave a retry", 0, "the saga is being undone: context canceled", "/busy /undo", time.Minute},
 		{"put", time.Second, "did /slow", "/slow /undo", time.Minute},
 	} {
 		t.Run(row.do, func(t *testing.T) {
