@@ -516,7 +516,8 @@ func TestAnUndoDoesNotOvertakeItsStep(t *testing.T) {
 }
 
 // slowServer serves requests in virtual time, and keeps the order in which they take effect. One to /slow
-// takes effect after ten seconds, whether or not the engine still waits for it; one to /busy gets 503.
+// takes effect after ten seconds, whether or not the engine still waits for it. One to /busy gets 503, and
+// one to /full is never sent.
 type slowServer struct {
 	mu   sync.Mutex
 	took []string // paths, in the order of their effects
@@ -607,6 +608,28 @@ func TestAnUndoDoesNotOvertakeWhatItsStepBegan(t *testing.T) {
 				}
 				if err := e.verify(t.Context(), id); err != nil {
 					t.Errorf("the replay: %v", err)
+				}
+				e.Kill()
+			})
+		})
+	}
+}
+
+// TestADeadlineIsOneError: a run sees the end of a request's time and of its context in the same turn, as it
+// was paused. Which of them its code looks at first makes no difference.
+func TestADeadlineIsOneError(t *testing.T) {
+	for name, path := range map[string]string{"unknown": "/slow", "not sent": "/full"} {
+		t.Run(name, func(t *testing.T) {
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				s := &slowServer{}
+				e := open(t, mem.New(), Options{Kinds: s.kinds()})
+				id := mustStart(t, e, "overdue", map[string]any{"url": "https://api.example.com", "other": path}, "").ID
+				synctest.Wait()
+				must(e.Pause(t.Context(), id, flawless.Pause{}))
+				time.Sleep(2 * time.Second)
+				must(e.Pause(t.Context(), id, flawless.Pause{Resume: true}))
+				if r := mustEnd(t, e, id); string(r.Output) != `"*errors.errorString my time is over"` {
+					t.Errorf("it is %s: %s %+v", r.Status, r.Output, r.Failure)
 				}
 				e.Kill()
 			})

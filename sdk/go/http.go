@@ -40,6 +40,9 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 // code that was told of ctx's end instead would send it a second time. If ctx has ended before Do is
 // called, nothing is sent.
 //
+// When the deadline of ctx has passed, a request that was not sent in time, or an idempotent one without a
+// response, returns the cause of ctx, not a [*NotSent] or [*CallError].
+//
 // In a saga's step an idempotent request that is under way is not given up when ctx ends: Do waits until the
 // try has ended, for at most [Timeout], so that the step's undo does not overtake it. A deadline of ctx does
 // not shorten the try.
@@ -144,6 +147,9 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 		return nil, n, err
 	}
 	if h.failure != nil {
+		if err := h.failure.overdue(ctx); err != nil {
+			return nil, n, err
+		}
 		return nil, n, h.failure.of(req.method(), req.URL, n)
 	}
 	return &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}, n, nil

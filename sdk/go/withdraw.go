@@ -34,6 +34,20 @@ func (o *options) within(ctx context.Context, settles bool) error {
 	return nil
 }
 
+// overdue returns the cause of ctx where a call has failed because ctx's deadline has passed, else nil. The
+// engine's time-out and ctx's own timer end in the same moment: code gets one error, whichever comes first.
+// An interrupted call is not meant: code has to know that it may have taken effect.
+func (e *answerError) overdue(ctx context.Context) error {
+	if e.reason != "timeout" || e.kind != KindUnknown && e.kind != "not_sent" {
+		return nil
+	}
+	if deadline, ok := ctx.Deadline(); !ok || time.Now().Before(deadline) {
+		return nil
+	}
+	<-ctx.Done() // in this moment: its timer is due
+	return context.Cause(ctx)
+}
+
 // withdrawHead is the head of the call that withdraws another one, because its context has ended with err.
 func withdrawHead(call int, err error, settle bool) []byte {
 	o := newObject(nil)

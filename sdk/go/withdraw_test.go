@@ -48,6 +48,33 @@ func TestADeadlineIsTheTimeout(t *testing.T) {
 	})
 }
 
+// TestAnOverdueCallReturnsTheCause: one that failed for its time returns the cause of a context whose deadline
+// has passed, and any other its own error.
+func TestAnOverdueCallReturnsTheCause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mine := errors.New("mine")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, mine)
+		defer cancel()
+		slow, late := answerError{kind: KindUnknown, reason: "timeout"}, answerError{kind: "not_sent", reason: "timeout"}
+		if slow.overdue(ctx) != nil || late.overdue(ctx) != nil {
+			t.Error("the deadline has not passed")
+		}
+		time.Sleep(time.Second)
+		if slow.overdue(t.Context()) != nil {
+			t.Error("the context has no deadline")
+		}
+		if slow.overdue(ctx) != mine || late.overdue(ctx) != mine {
+			t.Error("the deadline has passed")
+		}
+		for _, e := range []answerError{{kind: "interrupted", reason: "timeout"}, {kind: "not_sent", reason: "dial"}, {kind: KindUnknown}} {
+			if e.overdue(ctx) != nil {
+				t.Errorf("%+v is not for lack of time", e)
+			}
+		}
+	})
+}
+
 func TestWhichCallsAreIdempotent(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]bool{"GET": true, "HEAD": true, "OPTIONS": true, "PUT": true,
