@@ -515,6 +515,128 @@ func TestAnUndoDoesNotOvertakeItsStep(t *testing.T) {
 	}
 }
 
+// slowServer serves requests in virtual time, and keeps the order in which they take effect. One to /slow
+// takes effect after ten seconds, whether or not the engine still waits for it. One to /busy gets 503, and
+// one to /full is never sent.
+type slowServer struct {
+	mu   sync.Mutex
+	took []string // paths, in the order of their effects
+}
+
+func (s *slowServer) kinds() []effect.Kind {
+	kinds := effect.Kinds(effect.Options{})
+	for i := range kinds {
+		if kinds[i].Name == effect.HTTP {
+			kinds[i].Perform = s.perform
+		}
+	}
+	return kinds
+}
+
+func (s *slowServer) perform(_ context.Context, t effect.Try) effect.Result {
+	var h struct {
+		URL     string
+		Timeout int64 `json:"timeout_ms"`
+	}
+	if err := json.Unmarshal(t.Call.Head, &h); err != nil {
+		panic(err)
+	}
+	path := strings.TrimPrefix(h.URL, "https://api.example.com")
+	wait := time.Duration(0)
+	if path == "/slow" {
+		wait = 10 * time.Second
+	}
+	time.AfterFunc(wait, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.took = append(s.took, path)
+	})
+	failed := func(kind string, o effect.Outcome) effect.Result {
+		head := fmt.Sprintf(`{"error":{"kind":%q,"reason":"timeout","message":"too slow"}}`, kind)
+		return effect.Result{Outcome: o, Text: kind, Answer: flawless.Answer{Call: t.Call.N, Head: []byte(head)}}
+	}
+	timeout := time.Duration(h.Timeout) * time.Millisecond
+	switch {
+	case path == "/full":
+		time.Sleep(timeout)
+		return failed("not_sent", effect.NotSent)
+	case timeout > 0 && timeout < wait:
+		time.Sleep(timeout)
+		return failed("unknown", effect.Unknown)
+	case path == "/busy":
+		return status(503, true, 0)
+	}
+	time.Sleep(wait + time.Millisecond) // the response is later than the effect
+	a, _ := effect.ResponseAnswer(t.Call.N, 200, []byte("did "+path))
+	return effect.Result{Outcome: effect.Answered, Answer: a}
+}
+
+// TestAnUndoDoesNotOvertakeWhatItsStepBegan: a step begins something, and fails before that has taken
+// effect.
+func TestAnUndoDoesNotOvertakeWhatItsStepBegan(t *testing.T) {
+	for _, row := range []struct {
+		do    string
+		limit time.Duration
+		told  string
+		order string
+		most  time.Duration // until the run has ended
+	}{
+		{"wait for a child", time.Second, "did /work", "/work /undo", time.Minute},
+		{"leave a child", 0, "", "/work /undo", time.Minute},
+		{"leave a detached child", 0, "", "/undo", time.Second},
+		{"leave a retry", 0, "the saga is being undone: context canceled", "/busy /undo", time.Minute},
+		{"put", time.Second, "did /slow", "/slow /undo", time.Minute},
+	} {
+		t.Run(row.do, func(t *testing.T) {
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				s := &slowServer{}
+				e := open(t, mem.New(), Options{Kinds: s.kinds()})
+				began := time.Now()
+				id := mustStart(t, e, "doomed", map[string]any{"URL": "https://api.example.com", "Do": row.do, "Limit": row.limit}, "").ID
+				r := mustEnd(t, e, id)
+				if took := time.Since(began); r.Status != flawless.Completed || took > row.most {
+					t.Errorf("after %v it is %s: %+v", took, r.Status, r.Failure)
+				}
+				s.mu.Lock()
+				order := strings.Join(s.took, " ")
+				s.mu.Unlock()
+				if order != row.order {
+					t.Errorf("the server saw %q, not %q", order, row.order)
+				}
+				if want := fmt.Sprintf("%q", row.told); string(r.Output) != want {
+					t.Errorf("the step was told %s, not %s", r.Output, want)
+				}
+				if err := e.verify(t.Context(), id); err != nil {
+					t.Errorf("the replay: %v", err)
+				}
+				e.Kill()
+			})
+		})
+	}
+}
+
+// TestADeadlineIsOneError: a run sees the end of a request's time and of its context in the same turn, as it
+// was paused. Which of them its code looks at first makes no difference.
+func TestADeadlineIsOneError(t *testing.T) {
+	for name, path := range map[string]string{"unknown": "/slow", "not sent": "/full"} {
+		t.Run(name, func(t *testing.T) {
+			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+				s := &slowServer{}
+				e := open(t, mem.New(), Options{Kinds: s.kinds()})
+				id := mustStart(t, e, "overdue", map[string]any{"url": "https://api.example.com", "other": path}, "").ID
+				synctest.Wait()
+				must(e.Pause(t.Context(), id, flawless.Pause{}))
+				time.Sleep(2 * time.Second)
+				must(e.Pause(t.Context(), id, flawless.Pause{Resume: true}))
+				if r := mustEnd(t, e, id); string(r.Output) != `"*errors.errorString my time is over"` {
+					t.Errorf("it is %s: %s %+v", r.Status, r.Output, r.Failure)
+				}
+				e.Kill()
+			})
+		})
+	}
+}
+
 // TestADeathAtEveryWriteOfARunThatWithdraws: requests are withdrawn at every stage of their life, and the
 // server dies before and after every write.
 func TestADeathAtEveryWriteOfARunThatWithdraws(t *testing.T) {

@@ -14,6 +14,7 @@ type Child[Out any] struct {
 	id       string
 	name     string // module/workflow
 	detached bool
+	attached bool  // this run has spawned it, and it is not detached
 	wrong    error // it could not be asked for
 
 	turn gate // of those that wait
@@ -44,6 +45,9 @@ func Detached() SpawnOption { return spawnOption(func(s *spawning) { s.detached 
 //
 // A child is asked to give up when this run is cancelled or terminated, unless it is [Detached]. When
 // this run ends in another way, its children go on. Where ctx has ended, nothing is started.
+//
+// A child that a saga's step spawns belongs to the step, unless it is [Detached]: the step's undo waits
+// until the child has ended, even if nothing else waits for it. Detach a child that the undo has to stop.
 func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOption) *Child[Out] {
 	c := &Child[Out]{name: name, turn: newGate()}
 	body, err := encode(in)
@@ -59,7 +63,7 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 	for _, opt := range opts {
 		opt.spawn(&s)
 	}
-	c.detached = s.detached
+	c.detached, c.attached = s.detached, !s.detached
 	o := newObject(nil)
 	module, workflow, ok := strings.Cut(name, "/")
 	if !ok {
@@ -76,6 +80,9 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 	if c.call, c.wrong = makeCall("spawn", o.end(), body); c.wrong == nil {
 		c.id = RunID() + "." + strconv.Itoa(c.call)
 	}
+	if c.wrong == nil && c.attached {
+		stepOf(ctx).spawned(func(ctx context.Context) { _, _ = c.Wait(ctx) })
+	}
 	return c
 }
 
@@ -91,10 +98,19 @@ func (c *Child[Out]) ID() string { return c.id }
 // [*ChildError] where it ended without output, or a [*CallError]: where it could not be started, or of kind
 // deadlock where it waits, perhaps by way of others, for this run. When ctx ends first it is the cause of
 // ctx, and Wait may be called again. It may be called concurrently.
+//
+// In a saga's step, waiting for a child that this run has spawned does not end with ctx, unless the child
+// is [Detached]: Wait returns how the child ended. If it returned earlier, the step's undo could overtake
+// what the child still does. Cancelling this run still cancels the child.
 func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 	var none Out
 	if c.wrong != nil {
 		return none, c.wrong
+	}
+	if step := stepOf(ctx); step != nil && c.attached {
+		step.enter()
+		defer step.leave()
+		ctx = context.WithoutCancel(ctx)
 	}
 	if err := c.turn.enter(ctx); err != nil {
 		return none, err

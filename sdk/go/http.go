@@ -40,6 +40,13 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 // code that was told of ctx's end instead would send it a second time. If ctx has ended before Do is
 // called, nothing is sent.
 //
+// When the deadline of ctx has passed, a request that was not sent in time, or an idempotent one without a
+// response, returns the cause of ctx, not a [*NotSent] or [*CallError].
+//
+// In a saga's step an idempotent request that is under way is not given up when ctx ends: Do waits until the
+// try has ended, for at most [Timeout], so that the step's undo does not overtake it. A deadline of ctx does
+// not shorten the try.
+//
 // Do may be called concurrently.
 //
 //go:noinline
@@ -124,10 +131,10 @@ func do(ctx context.Context, req *Request, at string, opts []Option) (*Response,
 
 // attempt makes one call of a request, and returns its number too, 0 where it was not made.
 func attempt(ctx context.Context, req *Request, o *options, at string) (*Response, int, error) {
-	if err := o.within(ctx); err != nil {
+	step := stepOf(ctx)
+	if err := o.within(ctx, step != nil && o.idempotent(req.method())); err != nil {
 		return nil, 0, err
 	}
-	step := stepOf(ctx)
 	step.enter()
 	defer step.leave()
 	if err := checkBody(req.method(), req.URL, req.Body); err != nil {
@@ -140,6 +147,9 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 		return nil, n, err
 	}
 	if h.failure != nil {
+		if err := h.failure.overdue(ctx); err != nil {
+			return nil, n, err
+		}
 		return nil, n, h.failure.of(req.method(), req.URL, n)
 	}
 	return &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}, n, nil

@@ -35,6 +35,18 @@ type optionFunc func(*options)
 
 func (f optionFunc) set(o *options) { f(o) }
 
+// idempotent tells whether a call with this method may be made again, as the engine sees it.
+func (o *options) idempotent(method string) bool {
+	if o.repeat != byMethod {
+		return o.repeat == always
+	}
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE":
+		return true
+	}
+	return false
+}
+
 // Idempotent says that the request may reach the server twice without harm: if the engine cannot
 // know whether it did, it sends it again, under the same Idempotency-Key. This is how GET, HEAD,
 // OPTIONS, PUT, DELETE and TRACE are treated anyway.
@@ -54,7 +66,7 @@ func TellInterrupted() Option { return optionFunc(func(o *options) { o.tell = tr
 // above zero makes the call return an error of kind [KindInvalid].
 //
 // The deadline of the context given to the call has the same effect, where it is earlier. It counts for
-// all tries together, and the wait ends with it: see [Do].
+// all tries together, and the wait ends with it: see [Do], also for the exception in a saga's step.
 func Timeout(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.timeout, o.hasTimeout = d, true })
 }

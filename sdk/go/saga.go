@@ -12,10 +12,14 @@ import (
 
 // Saga is a sequence of steps of which either all take effect, or those that did are undone.
 type Saga struct {
-	ctx   context.Context
-	undos []undo // of the steps that are done, in order
-	retry Retry
+	ctx    context.Context // of its steps; it ends when they are undone
+	cancel context.CancelCauseFunc
+	undos  []undo // of the steps that are done, in order
+	retry  Retry
 }
+
+// errUndoing is why the context of steps has ended that are undone.
+var errUndoing = fmt.Errorf("the saga is being undone: %w", context.Canceled)
 
 type undo struct {
 	name string
@@ -28,6 +32,9 @@ type undo struct {
 type sagaStep struct {
 	calls sync.WaitGroup // made in it that have no outcome yet
 	outer *sagaStep      // in which its saga is
+
+	mu       sync.Mutex
+	children []func(ctx context.Context) // each waits for one that was spawned in it
 }
 
 type stepKey struct{}
@@ -48,6 +55,26 @@ func (s *sagaStep) enter() {
 func (s *sagaStep) leave() {
 	for ; s != nil; s = s.outer {
 		s.calls.Done()
+	}
+}
+
+// spawned has an undo of the step, and of those around it, wait for a child.
+func (s *sagaStep) spawned(wait func(ctx context.Context)) {
+	for ; s != nil; s = s.outer {
+		s.mu.Lock()
+		s.children = append(s.children, wait)
+		s.mu.Unlock()
+	}
+}
+
+// settle waits until everything that was begun in the step has an outcome.
+func (s *sagaStep) settle(ctx context.Context) {
+	s.calls.Wait()
+	s.mu.Lock()
+	children := s.children
+	s.mu.Unlock()
+	for _, wait := range children {
+		wait(ctx)
 	}
 }
 
@@ -94,6 +121,9 @@ func (r UndoRetry) saga(s *Saga) { s.retry = Retry(r) }
 // context that is not cancelled any more and tried again as [UndoRetry] says. Then the error of f is
 // returned, or the panic goes on. An undo that panics has failed, as one that returns an error.
 //
+// The context of all steps ends when the undos begin: requests that a step has left behind are withdrawn,
+// and no new one begins under it. It does not end where f returns without an error.
+//
 // Where an undo fails for good, the run becomes unresolved and says which steps are done, which are
 // undone and which are not. A person puts things right, and then resolves the call: with --retry the
 // undo is tried again, with --response it counts as undone, with --error it is given up; InSaga goes
@@ -104,7 +134,8 @@ func (r UndoRetry) saga(s *Saga) { s.retry = Retry(r) }
 // when somebody terminates the run. The failure of the run and a line of its log then name the steps that
 // were taken and not undone, newest first.
 func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err error) {
-	s := &Saga{ctx: ctx}
+	s := &Saga{}
+	s.ctx, s.cancel = context.WithCancelCause(ctx) // lives on where all is well: steps may have left something behind
 	for _, opt := range opts {
 		opt.saga(s)
 	}
@@ -133,10 +164,11 @@ func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err
 
 // Step calls do, and keeps undo for the case that the saga fails. undo is kept before do is called: it
 // is called also where do fails, for do may have taken effect in part, and must be right in both
-// cases. A nil undo is a step that needs none. Where the run is cancelled, do is not called.
+// cases. A nil undo is a step that needs none. Where the run is cancelled, or the saga is being undone, do
+// is not called.
 //
-// undo never overtakes a request of do: it is called when all that do made with its ctx have an outcome,
-// also idempotent ones and those that do did not wait for.
+// undo never overtakes what do began with its ctx: it is called when all requests have an outcome, also
+// idempotent ones, and all children that are not [Detached] have ended, whether do waited for them or not.
 func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
@@ -151,14 +183,16 @@ func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) e
 	return nil
 }
 
-// undo undoes all steps and returns an UndoError where some could not be.
+// undo undoes all steps and returns an UndoError where some could not be. First it ends their context: an
+// undo waits for the requests of its step, and none of them may begin, or be tried again, meanwhile.
 func (s *Saga) undo(why string) *UndoError {
+	s.cancel(errUndoing)
 	ctx := context.WithoutCancel(s.ctx)
 	var undone []string
 	var lost []undo
 	for i := len(s.undos) - 1; i >= 0; i-- {
 		u := s.undos[i]
-		u.step.calls.Wait()
+		u.step.settle(ctx)
 		for {
 			err := s.try(ctx, u)
 			if err == nil {

@@ -9,7 +9,8 @@ import (
 )
 
 // TestADeadlineIsTheTimeout: of the context's deadline, the option and the engine's default the earliest
-// counts, and none is written where it is the default.
+// counts, and none is written where it is the default. The deadline does not count for an idempotent call in
+// a saga's step.
 func TestADeadlineIsTheTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -17,18 +18,21 @@ func TestADeadlineIsTheTimeout(t *testing.T) {
 			name string
 			left time.Duration
 			opts []Option
+			step bool // the call is made in a saga's step
 			want string
 		}{
-			{"a deadline", 1500 * time.Microsecond, nil, `,"timeout_ms":2`},
-			{"a deadline after the default", 121 * time.Second, nil, ""},
-			{"a deadline before the option", time.Second, []Option{Timeout(time.Minute)}, `,"timeout_ms":1000`},
-			{"a deadline after the option", time.Minute, []Option{Timeout(time.Second)}, `,"timeout_ms":1000`},
-			{"a late deadline after a later option", 5 * time.Minute, []Option{Timeout(time.Hour)}, `,"timeout_ms":300000`},
+			{"a deadline", 1500 * time.Microsecond, nil, false, `,"timeout_ms":2`},
+			{"a deadline after the default", 121 * time.Second, nil, false, ""},
+			{"a deadline before the option", time.Second, []Option{Timeout(time.Minute)}, false, `,"timeout_ms":1000`},
+			{"a deadline after the option", time.Minute, []Option{Timeout(time.Second)}, false, `,"timeout_ms":1000`},
+			{"a late deadline after a later option", 5 * time.Minute, []Option{Timeout(time.Hour)}, false, `,"timeout_ms":300000`},
+			{"a deadline in a step", time.Second, nil, true, ""},
+			{"a deadline before the option in a step", time.Second, []Option{Timeout(time.Minute)}, true, `,"timeout_ms":60000`},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), row.left)
 			defer cancel()
 			o := gather(ctx, row.opts)
-			err := o.within(ctx)
+			err := o.within(ctx, row.step)
 			req := Request{URL: "u"}
 			if got, want := string(req.head(nil, &o, "")), `{"method":"GET","url":"u"`+row.want+"}"; err != nil || got != want {
 				t.Errorf("%s: got %s, want %s, %v", row.name, got, want, err)
@@ -38,10 +42,47 @@ func TestADeadlineIsTheTimeout(t *testing.T) {
 		over, cancel := context.WithTimeoutCause(t.Context(), time.Second, mine)
 		defer cancel()
 		time.Sleep(time.Second)
-		if err := new(options).within(over); !errors.Is(err, mine) {
+		if err := new(options).within(over, false); !errors.Is(err, mine) {
 			t.Errorf("a context that has ended: %v", err)
 		}
 	})
+}
+
+// TestAnOverdueCallReturnsTheCause: one that failed for its time returns the cause of a context whose deadline
+// has passed, and any other its own error.
+func TestAnOverdueCallReturnsTheCause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mine := errors.New("mine")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, mine)
+		defer cancel()
+		slow, late := answerError{kind: KindUnknown, reason: "timeout"}, answerError{kind: "not_sent", reason: "timeout"}
+		if slow.overdue(ctx) != nil || late.overdue(ctx) != nil {
+			t.Error("the deadline has not passed")
+		}
+		time.Sleep(time.Second)
+		if slow.overdue(t.Context()) != nil {
+			t.Error("the context has no deadline")
+		}
+		if slow.overdue(ctx) != mine || late.overdue(ctx) != mine {
+			t.Error("the deadline has passed")
+		}
+		for _, e := range []answerError{{kind: "interrupted", reason: "timeout"}, {kind: "not_sent", reason: "dial"}, {kind: KindUnknown}} {
+			if e.overdue(ctx) != nil {
+				t.Errorf("%+v is not for lack of time", e)
+			}
+		}
+	})
+}
+
+func TestWhichCallsAreIdempotent(t *testing.T) {
+	t.Parallel()
+	for method, want := range map[string]bool{"GET": true, "HEAD": true, "OPTIONS": true, "PUT": true,
+		"DELETE": true, "TRACE": true, "POST": false, "PATCH": false, "PURGE": false} {
+		if (&options{}).idempotent(method) != want || !(&options{repeat: always}).idempotent(method) || (&options{repeat: never}).idempotent(method) {
+			t.Errorf("%s is idempotent: %v, or an option does not decide it", method, !want)
+		}
+	}
 }
 
 func TestHeadsOfWithdrawals(t *testing.T) {

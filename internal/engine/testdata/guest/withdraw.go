@@ -83,6 +83,73 @@ func undone(ctx context.Context, in Task) (string, error) {
 	return "", err
 }
 
+// Doomed is what the step of a saga does that fails.
+type Doomed struct {
+	URL   string
+	Do    string
+	Limit time.Duration // of the step's context; 0: none
+}
+
+// doomed takes a step that fails after all that it did, and is undone. It returns what the step was told.
+func doomed(ctx context.Context, in Doomed) (told string, err error) {
+	failed := errors.New("as told")
+	err = flawless.InSaga(ctx, func(s *flawless.Saga) error {
+		return s.Step("it", func(ctx context.Context) error {
+			outer := ctx
+			if in.Limit > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, in.Limit)
+				defer cancel()
+			}
+			var err error
+			switch in.Do {
+			case "wait for a child":
+				told, err = flawless.Spawn[Task, string](ctx, "work", Task{URL: in.URL}).Wait(ctx)
+			case "leave a child":
+				flawless.Spawn[Task, string](ctx, "work", Task{URL: in.URL})
+			case "leave a detached child":
+				flawless.Spawn[Task, string](ctx, "work", Task{URL: in.URL}, flawless.Detached())
+			case "put":
+				told, err = post(ctx, in.URL+"/slow", flawless.Idempotent())
+			case "leave a retry":
+				go func() {
+					_, err := post(outer, in.URL+"/busy", flawless.Retry{Attempts: 100, Initial: time.Hour, Factor: 1, Max: time.Hour, Statuses: []int{503}})
+					told = fmt.Sprint(err)
+					_, _ = post(outer, in.URL+"/more")
+				}()
+				_ = flawless.Sleep(ctx, time.Second)
+			}
+			if err != nil {
+				told = err.Error()
+			}
+			return failed
+		}, func(ctx context.Context) error {
+			_, err := post(ctx, in.URL+"/undo")
+			return err
+		})
+	})
+	if !errors.Is(err, failed) {
+		return told, err
+	}
+	return told, nil
+}
+
+// work takes ten seconds until it has an effect.
+func work(ctx context.Context, in Task) (string, error) {
+	if err := flawless.Sleep(ctx, 10*time.Second); err != nil {
+		return "", err
+	}
+	return post(ctx, in.URL+"/work")
+}
+
+// overdue gives an idempotent request a second, and returns which error it gets.
+func overdue(ctx context.Context, in Task) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Second, errors.New("my time is over"))
+	defer cancel()
+	_, err := post(ctx, in.URL+in.Other, flawless.Idempotent())
+	return fmt.Sprintf("%T %v", err, err), nil
+}
+
 // withdrawals withdraws requests at every stage of their life, and tells what it was told of each.
 func withdrawals(ctx context.Context, in Task) (map[string]string, error) {
 	var mu sync.Mutex
