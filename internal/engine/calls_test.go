@@ -91,7 +91,7 @@ func (s *shop) requests() (n, keys int) {
 // hasty are the workflows that try again after an error, with the deadlines of Go in all the forms that
 // client libraries use.
 func hasty() []Start {
-	return []Start{{Module: "guest", Workflow: "haste"}, {Module: "clients", Workflow: "net/http"},
+	return []Start{{Module: "guest", Workflow: "haste"}, {Module: "clients", Workflow: "net-http"},
 		{Module: "clients", Workflow: "retryablehttp"}, {Module: "clients", Workflow: "stripe"}}
 }
 

@@ -417,3 +417,28 @@ func TestNobodyTakesTheIDOfATime(t *testing.T) {
 		t.Errorf("under another id: %v", err)
 	}
 }
+
+// TestAScheduleWhoseRunsEndedMeanwhileGoesOn: at the start a schedule forgets its runs that are over, and must
+// still know what the store has of it.
+func TestAScheduleWhoseRunsEndedMeanwhileGoesOn(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	e := open(t, kv, Options{})
+	mustSchedule(t, e, flawless.Schedule{Name: "nightly", Cron: "0 3 1 1 *", Workflow: "empty", Overlap: flawless.Allow})
+	s := e.schedules.all["nightly"]
+	s.mu.Lock()
+	s.t.Open = []string{"over", "over-too"}
+	err := e.schedules.keep(s)
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Kill()
+	e = open(t, kv, Options{})
+	for len(schedule(t, e, "nightly").Open) > 0 {
+		time.Sleep(time.Millisecond) // until the schedule was looked at
+	}
+	if err := e.RemoveSchedule(t.Context(), "nightly"); err != nil {
+		t.Error(err)
+	}
+}

@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	flawless.Workflow("net/http", plain)
+	flawless.Workflow("net-http", plain)
 	flawless.Workflow("retryablehttp", retryable)
 	flawless.Workflow("stripe", charge)
 }

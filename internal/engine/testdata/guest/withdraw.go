@@ -17,7 +17,7 @@ type Haste struct {
 	Timeout    time.Duration
 	Idempotent bool
 	Confirm    bool `json:",omitempty"` // it asks what became of it, in vain
-	Retry      bool // every two hours, after a 503
+	Retry      bool `json:",omitempty"` // every two hours, after a 503
 }
 
 // haste does what many client libraries do: it gives a request little time, and makes it again after an
