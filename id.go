@@ -59,6 +59,9 @@ func CheckNewID(id string) error {
 	if err := CheckID(id); err != nil {
 		return err
 	}
+	if strings.ContainsRune(id, utf8.RuneError) { // two ids that were not Unicode would be one
+		return fmt.Errorf("a run's id %q has the character U+FFFD, which replaces what is not Unicode, such as half of a surrogate pair; choose another: %w", id, Invalid)
+	}
 	if _, after, _ := cutLast(withoutCalls(id), '@'); isTime(after) {
 		return fmt.Errorf("a run's id %q ends with an @ and a time, as only the runs of a schedule and their children do; choose another: %w", id, Invalid)
 	}

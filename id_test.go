@@ -1,6 +1,7 @@
 package flawless
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -61,6 +62,21 @@ func TestIDsOfSchedulesAreTheirOwn(t *testing.T) {
 		if err := CheckNewID(id); err != nil {
 			t.Errorf("CheckNewID(%q) = %v", id, err)
 		}
+	}
+}
+
+// TestNewIDsAreUnicode: JSON with half of a surrogate pair is read as U+FFFD.
+func TestNewIDsAreUnicode(t *testing.T) {
+	t.Parallel()
+	var id string
+	if err := json.Unmarshal([]byte(`"u\ud800"`), &id); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckNewID(id); !errors.Is(err, Invalid) || !strings.Contains(err.Error(), "U+FFFD") {
+		t.Errorf("CheckNewID(%q) = %v", id, err)
+	}
+	if err := CheckID(id); err != nil { // runs that have one can still be looked at
+		t.Errorf("CheckID(%q) = %v", id, err)
 	}
 }
 
