@@ -54,15 +54,30 @@ const (
 func CheckID(id string) error { return checkText("a run's id", id, MaxID, " /") }
 
 // CheckNewID is [CheckID] for a run that a caller starts: the ids of a schedule's times are the
-// schedule's own (see [ScheduledID]).
+// schedule's own (see [ScheduledID]), and so are those of the runs that its runs spawn.
 func CheckNewID(id string) error {
 	if err := CheckID(id); err != nil {
 		return err
 	}
-	if _, after, _ := cutLast(id, '@'); isTime(after) {
-		return fmt.Errorf("a run's id %q ends with an @ and a time, as only the runs of a schedule do; choose another: %w", id, Invalid)
+	if strings.ContainsRune(id, utf8.RuneError) { // two ids that were not Unicode would be one
+		return fmt.Errorf("a run's id %q has the character U+FFFD, which replaces what is not Unicode, such as half of a surrogate pair; choose another: %w", id, Invalid)
+	}
+	if _, after, _ := cutLast(withoutCalls(id), '@'); isTime(after) {
+		return fmt.Errorf("a run's id %q ends with an @ and a time, as only the runs of a schedule and their children do; choose another: %w", id, Invalid)
 	}
 	return nil
+}
+
+// withoutCalls is the id of the run that a child with this id descends from: each spawn adds a dot and
+// the number of its call.
+func withoutCalls(id string) string {
+	for {
+		before, call, found := cutLast(id, '.')
+		if !found || call == "" || strings.Trim(call, "0123456789") != "" {
+			return id
+		}
+		id = before
+	}
 }
 
 // ScheduledID is the id of a schedule's run for a time.

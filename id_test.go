@@ -1,6 +1,7 @@
 package flawless
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -51,15 +52,31 @@ func TestIDsOfSchedulesAreTheirOwn(t *testing.T) {
 		t.Errorf("the id of a time is %q: %v", slot, CheckID(slot))
 	}
 	for _, id := range []string{slot, "nobody@2026-03-01T01:00:00Z", "@2026-03-01T01:00:00Z", "a@b@2026-03-01T01:00:00Z",
-		"nightly@2026-03-01t01:00:00z", "nightly@2026-03-01T01:00:00.5Z", "nightly@2026-03-01T01:00:00+01:00"} {
+		"nightly@2026-03-01t01:00:00z", "nightly@2026-03-01T01:00:00.5Z", "nightly@2026-03-01T01:00:00+01:00",
+		slot + ".3", slot + ".3.14", "nightly@2026-03-01T01:00:00.5Z.2", "nightly@2026-03-01T01:00:00+01:00.2"} {
 		if err := CheckNewID(id); !errors.Is(err, Invalid) || !strings.Contains(err.Error(), "schedule") {
 			t.Errorf("CheckNewID(%q) = %v", id, err)
 		}
 	}
-	for _, id := range []string{"nightly", "nightly@today", "ann@example.com", "report@2026-03-01", slot + ".3", "2026-03-01T01:00:00Z"} {
+	for _, id := range []string{"nightly", "nightly@today", "ann@example.com", "report@2026-03-01", "report@2026-03-01.3", slot + ".x", slot + ".", "nightly.3", "2026-03-01T01:00:00Z"} {
 		if err := CheckNewID(id); err != nil {
 			t.Errorf("CheckNewID(%q) = %v", id, err)
 		}
+	}
+}
+
+// TestNewIDsAreUnicode: JSON with half of a surrogate pair is read as U+FFFD.
+func TestNewIDsAreUnicode(t *testing.T) {
+	t.Parallel()
+	var id string
+	if err := json.Unmarshal([]byte(`"u\ud800"`), &id); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckNewID(id); !errors.Is(err, Invalid) || !strings.Contains(err.Error(), "U+FFFD") {
+		t.Errorf("CheckNewID(%q) = %v", id, err)
+	}
+	if err := CheckID(id); err != nil { // runs that have one can still be looked at
+		t.Errorf("CheckID(%q) = %v", id, err)
 	}
 }
 

@@ -165,7 +165,8 @@ func (r *request) setURL(s string) error {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return invalid(HTTP, `member "url" cannot be read: %s`, unreadable(s, err))
+		// err and u repeat parts of the URL, which may be those of a password.
+		return invalid(HTTP, `member "url" is not a URL; write it like https://example.com/path and escape other characters in it (it is not quoted here, because it may hold a password)`)
 	}
 	if why := settle(u); why != "" {
 		return invalid(HTTP, `member "url": %s`, why)
@@ -174,18 +175,11 @@ func (r *request) setURL(s string) error {
 	return nil
 }
 
-// unreadable says why a URL cannot be read, without a password that may be in it.
-func unreadable(s string, err error) string {
-	if strings.Contains(s, "@") {
-		return "a character in it is not escaped; it is not quoted here, because it may hold a password"
-	}
-	return err.Error()
-}
-
-// settle brings a URL into the form it is sent in, or says why it cannot be.
+// settle brings a URL into the form it is sent in, or says why it cannot be. The reason quotes nothing of
+// the URL: where it is not written as it should be, any part of it may be a password.
 func settle(u *url.URL) (why string) {
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return "the scheme is " + strconv.Quote(u.Scheme) + ", give http or https"
+		return "the scheme is not http or https"
 	}
 	name := u.Hostname()
 	if name == "" {
@@ -196,13 +190,13 @@ func settle(u *url.URL) (why string) {
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
-			return "the port is " + p + ", give 1 to 65535"
+			return "the port is not 1 to 65535"
 		}
 	}
 	if !ascii(name) {
 		plain, err := idna.Lookup.ToASCII(name)
 		if err != nil {
-			return "the host is not a name: " + err.Error()
+			return "the host is not a name or an address"
 		}
 		u.Host = plain + strings.TrimPrefix(u.Host, name)
 	}

@@ -72,9 +72,9 @@ func TestBadHeads(t *testing.T) {
 		{"http", `{"url":"http:///x"}`, "host is missing"},
 		{"http", `{"url":"http://h:0/"}`, "port"},
 		{"http", `{"url":"http://h:99999/"}`, "port"},
-		{"http", `{"url":"http://h:x/"}`, `"url" cannot be read`},
+		{"http", `{"url":"http://h:x/"}`, `"url" is not a URL`},
 		{"http", `{"url":"http://u:p@h/"}`, "Authorization"},
-		{"http", `{"url":"http://h/\r\nX: y"}`, `"url" cannot be read`},
+		{"http", `{"url":"http://h/\r\nX: y"}`, `"url" is not a URL`},
 		{"http", `{"url":"http://h/","method":"post"}`, `"method"`},
 		{"http", `{"url":"http://h/","method":"GET /"}`, `"method"`},
 		{"http", `{"url":"http://h/","method":"CONNECT"}`, `"method" is CONNECT`},
@@ -231,6 +231,25 @@ func TestARefusedURLIsNotQuoted(t *testing.T) {
 		}
 		_, err = kind(t, effect.HTTP).Check(flawless.Call{N: 1, Kind: effect.HTTP, Head: head})
 		if !errors.Is(err, flawless.Invalid) || strings.Contains(err.Error(), "pw") || strings.Contains(err.Error(), "4711") || strings.Contains(err.Error(), "%zz") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// TestMessagesDoNotQuoteAURL: what cannot be read may be a password, wherever it stands.
+func TestMessagesDoNotQuoteAURL(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"http://ann:sesame@h/", "http://ann:ses ame@h/", `http://ann:ses"ame@h/`, "http://ann:ses/ame@h/", "http://ann:sesame", "http://sesame%40h:1/",
+		"ann:sesame@h:1", "sesame:pw@h:1", "sesame://h/", "//ann:sesame@h/", "http:ann:sesame@h", `http:\\ann:sesame@h`, "http://h:99999/sesame",
+		"http://\u00e4sesame%40h/", "http://ann:%zzsesame@h/", "http://h/%zzsesame", "http://[sesame/",
+	} {
+		head, err := json.Marshal(map[string]string{"url": url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = kind(t, "http").Check(flawless.Call{N: 1, Kind: "http", Head: head})
+		if !errors.Is(err, flawless.Invalid) || strings.Contains(err.Error(), "ses") || strings.Contains(err.Error(), "ame@") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

@@ -95,7 +95,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	digest := b.Manifest.Module.Digest
 	s, entries := e.imported(b, id)
 	if s.start.Digest != digest {
-		return flawless.Run{}, fmt.Errorf("importing run %s: its log is of module %.12s, the bundle's manifest names %.12s: %w", id, s.start.Digest, digest, flawless.Damaged)
+		return flawless.Run{}, fmt.Errorf("importing run %s: its log is of module %.12s, the bundle's manifest names %.12s: %w", id, s.start.Digest, digest, flawless.Invalid)
 	}
 	switch _, err := e.store.Binary(ctx, digest); {
 	case err == nil:

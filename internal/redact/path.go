@@ -269,7 +269,7 @@ func (r Redaction) head(head []byte) []byte {
 	}
 	changed := false
 	for i, pair := range h.Headers {
-		if slices.ContainsFunc(r.headers, func(name string) bool { return strings.EqualFold(name, pair[0]) }) {
+		if slices.ContainsFunc(r.headers, func(name string) bool { return strings.EqualFold(name, strings.TrimSpace(pair[0])) }) {
 			h.Headers[i][1], changed = "redacted", true
 		}
 	}

@@ -16,7 +16,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -95,8 +94,9 @@ func (m *Mask) Text(text string) string {
 	if m == nil || m.headers == nil {
 		return text
 	}
-	text = m.users(text)
+	text = m.members(text)
 	text = m.pairs(text)
+	text = m.users(text)
 	if m.query != nil {
 		text = m.query.ReplaceAllStringFunc(text, func(s string) string {
 			name, value, _ := strings.Cut(s, "=")
@@ -133,54 +133,6 @@ func (m *Mask) Attr(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// users hides what stands before the @ of a URL's host.
-func (m *Mask) users(text string) string {
-	var out strings.Builder
-	for {
-		at := strings.Index(text, "://")
-		if at < 0 {
-			break
-		}
-		at += len("://")
-		out.WriteString(text[:at])
-		text = text[at:]
-		authority := text[:end(text, " \t\r\n\"'<>`\\/?#")]
-		i := strings.LastIndexByte(authority, '@')
-		if _, port, ok := strings.Cut(authority, ":"); i < 0 && ok && (port == "" || strings.Trim(port, "0123456789") != "") && authority[0] != '[' {
-			// No port is written like this: it is a password with characters that should have been escaped.
-			window := text[:min(len(text), maxPassword)]
-			i = strings.LastIndexByte(window[:end(window, " \t\r\n\"'<>`")], '@')
-		}
-		if i > 0 {
-			out.WriteString(m.hide(unescaped(text[:i])))
-			text = text[i:]
-		}
-	}
-	if out.Len() == 0 {
-		return text
-	}
-	out.WriteString(text)
-	return out.String()
-}
-
-// maxPassword is how far a user and password reach that are not escaped, in bytes.
-const maxPassword = 1000
-
-// end is where the first of stops stands in text, or its length.
-func end(text, stops string) int {
-	if i := strings.IndexAny(text, stops); i >= 0 {
-		return i
-	}
-	return len(text)
-}
-
-func unescaped(s string) string {
-	if out, err := url.PathUnescape(s); err == nil {
-		return out
-	}
-	return s
-}
-
 // pairs hides the values of headers.
 func (m *Mask) pairs(text string) string {
 	var out strings.Builder
@@ -194,7 +146,10 @@ func (m *Mask) pairs(text string) string {
 		out.WriteString(rest[:at])
 		rest = rest[at:]
 		name, depth, n := quoted(rest)
-		if n == 0 || !slices.ContainsFunc(m.headers, func(h string) bool { return strings.EqualFold(h, name) }) {
+		name = strings.TrimSpace(decoded(name, depth))
+		secret := n > 0 && slices.ContainsFunc(m.headers, func(h string) bool { return strings.EqualFold(h, name) })
+		address := n > 0 && slices.ContainsFunc(addresses, func(h string) bool { return strings.EqualFold(h, name) })
+		if !secret && !address {
 			continue
 		}
 		behind := strings.TrimLeft(rest[n:], " ")
@@ -207,7 +162,12 @@ func (m *Mask) pairs(text string) string {
 			continue
 		}
 		quote := strings.Repeat(`\`, depth) + `"`
-		out.WriteString(rest[:n] + "," + quote + m.header(name, decoded(value, depth)) + quote)
+		if secret {
+			value = m.header(name, decoded(value, depth))
+		} else {
+			value = m.address(value, depth)
+		}
+		out.WriteString(rest[:n] + "," + quote + value + quote)
 		rest = behind[length:]
 	}
 	if rest == text {
@@ -246,6 +206,9 @@ func quoted(text string) (inside string, depth, length int) {
 
 // decoded is a JSON string, given without its quotes, as it is meant.
 func decoded(inside string, depth int) string {
+	if !strings.Contains(inside, `\`) {
+		return inside
+	}
 	for ; depth >= 0; depth /= 2 {
 		var s string
 		if json.Unmarshal([]byte(`"`+inside+`"`), &s) != nil {

@@ -39,6 +39,32 @@ func TestCredentialsAreHidden(t *testing.T) {
 		{"several", `http://a:b@h http://c:d@i`, `http://#@h http://#@i`},
 		{"another scheme", `postgres://ann:pw@db/x`, `postgres://#@db/x`},
 		{"an @ in a path", `https://host/@scope/pkg https://host:80/@x https://[::1]:80/@y`, `https://host/@scope/pkg https://host:80/@x https://[::1]:80/@y`},
+		{"an apostrophe in a password", `http://ann:p'w@host/ 'http://host'`, `http://#@host/ 'http://host'`},
+		{"digits and an apostrophe", `http://ann:22'w@host/`, `http://#@host/`},
+		{"a blank in a password", `parse "http://ann:p w@host/": invalid`, `parse "http://#@host/": invalid`},
+		{"a quote in a password", `parse "http://ann:p\"w@host/": invalid`, `parse "http://#@host/": invalid`},
+		{"angle brackets and a backtick", "http://ann:p<w@h http://ann:p>w@h http://ann:p`w@h", `http://#@h http://#@h http://#@h`},
+		{"part of a password as a port", `parse "http://ann:p/w@h": invalid port ":pw" after host`, `parse "http://#@h": invalid port ":#" after host`},
+		{"no URL but its port", `{"e":"invalid port \":pw\" after host"}`, `{"e":"invalid port \":#\" after host"}`},
+		{"no scheme", `//ann:pw@h/ "//ann:pw@h"`, `//#@h/ "//#@h"`},
+		{"no slashes", `http:ann:pw@h https:ann:pw@h`, `http:#@h https:#@h`},
+		{"one slash", `http:/ann:pw@h`, `http:/#@h`},
+		{"three slashes", `http:///ann:pw@h/`, `http:///#@h/`},
+		{"backslashes", `http:\\ann:pw@h {"a":"http:\\\\ann:pw@h"}`, `http:\\#@h {"a":"http:\\\\#@h"}`},
+		{"a forgotten scheme", `dial ann:pw@host:80 ann:pw@host/a ann:pw@tcp(db:3306)/x (ann:pw@[::1]:80)`, `dial #@host:80 #@host/a #@tcp(db:3306)/x (#@[::1]:80)`},
+		{"a forgotten scheme behind an escape", `{"a":"\nann:pw@host:80"}`, `{"a":"#@host:80"}`},
+		{"escaped slashes", `{"a":"http:\/\/ann:pw@h"}`, `{"a":"http:\/\/#@h"}`},
+		{"percent-encoded", `?u=http%3A%2F%2Fann%3Apw%40h&x http%253a%252f%252fann%253apw%2540h`, `?u=http%3A%2F%2F#%40h&x http%253a%252f%252f#%2540h`},
+		{"an encoded @", `http://ann:pw%40h/`, `http://#%40h/`},
+		{"a member that is a URL", `{"url":"http://ann:p\"w x,y@h/","mail":"bob@h"}`, `{"url":"http://#@h/","mail":"bob@h"}`},
+		{"a member in JSON in JSON", `{"a":"{\"url\":\"http://ann:p\\\" , w@h/\"}"}`, `{"a":"{\"url\":\"http://#@h/\"}"}`},
+		{"a member without a scheme", `{"url":"ann:pw@h"} {"url":"//a b@h"}`, `{"url":"#@h"} {"url":"//#@h"}`},
+		{"where to go next", `["Location","//ann:p w@h/"] ["referer","ann:pw@h"]`, `["Location","//#@h/"] ["referer","#@h"]`},
+		{"a header with blanks in its name", `["Authorization ","pw"] [" cookie\t","pw"]`, `["Authorization ","#"] [" cookie\t","#"]`},
+		{"mail addresses", `bob@example.com <bob@example.com> mailto:bob@example.com/ {"to":"bob@example.com"}`, `bob@example.com <bob@example.com> mailto:bob@example.com/ {"to":"bob@example.com"}`},
+		{"ids", `order:ann@example.com sy@2026-11-30T07:50:02Z,sy@2026-11-30T07:50:03Z.2`, `order:ann@example.com sy@2026-11-30T07:50:02Z,sy@2026-11-30T07:50:03Z.2`},
+		{"a path and a query", `https://h/a//b@c https://h:80/?to=bob@h http://h: refused, ask bob@h`, `https://h/a//b@c https://h:80/?to=bob@h http://h: refused, ask bob@h`},
+		{"JSON behind a bad port", `{"a":"http://h:x","b":"bob@h"}`, `{"a":"http://h:x","b":"bob@h"}`},
 		{"a mail address", `see https://host or ann@host`, `see https://host or ann@host`},
 		{"nothing", `://`, `://`},
 		{"a header", `{"headers":[["Authorization","Bearer x"],["Accept","*/*"]]}`, `{"headers":[["Authorization","#"],["Accept","*/*"]]}`},
@@ -189,7 +215,7 @@ func TestALogHoldsNoCredentials(t *testing.T) {
 func TestHostileTextIsMaskedQuickly(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key")
-	for _, part := range []string{"://a:b/", "://a:b@", `["`, `["[\"`, `[\\\"`, "[ ", "[\\", `["Cookie","`, "://"} {
+	for _, part := range []string{"://a:b/", "://a:b@", `["`, `["[\"`, `[\\\"`, "[ ", "[\\", `["Cookie","`, "://", "//", "://a:b ", "a:b@", "a:b@c ", `"url":"`, "%2F%2F", `invalid port ":`, "http:", `:\\`} {
 		small, large := strings.Repeat(part, 1<<12), strings.Repeat(part, 1<<16)
 		took := func(text string) time.Duration {
 			best := time.Hour
@@ -209,6 +235,7 @@ func TestHostileTextIsMaskedQuickly(t *testing.T) {
 func FuzzMask(f *testing.F) {
 	f.Add(`{"url":"http://a:b@c","headers":[["Authorization","x"]]}`)
 	f.Add(`"[\"Cookie\",\"a=b\"]"`)
+	f.Add(`{"url":"http://a:b\"@c"} a:b@c:1 //a:b\"@c:1 http:\/\/a:b@c http%3A%2F%2Fa%3Ab%40c http:\\a:b@c invalid port ":a" after host`)
 	m := mustMask(f, "key")
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.ToValidUTF8(text, "?") // as heads and JSON are

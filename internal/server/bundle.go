@@ -3,8 +3,10 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -50,9 +52,17 @@ func (a *api) bundles() {
 	}) (*body[flawless.Run], error) {
 		b, err := bundle.Read(bytes.NewReader(in.Bytes))
 		if err != nil {
-			return nil, problem(err)
+			return nil, problem(uploaded(err))
 		}
 		r, err := a.engine.Import(ctx, b, in.ID)
 		return &body[flawless.Run]{r}, problem(err)
 	})
+}
+
+// uploaded is the error of reading what a client sent: damage of that is its own, not the store's.
+func uploaded(err error) error {
+	if !errors.Is(err, flawless.Damaged) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", strings.TrimSuffix(err.Error(), ": "+flawless.Damaged.Error()), flawless.Invalid)
 }

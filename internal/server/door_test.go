@@ -367,9 +367,11 @@ func TestBodiesSayWhatTheyAre(t *testing.T) {
 				}
 			}
 		}
-		for _, kind := range kinds {
-			if status := ask(kind, false); status == http.StatusUnsupportedMediaType {
-				t.Errorf("%s with the type %q: status %d", pattern, kind, status)
+		for _, known := range kinds {
+			for _, kind := range []string{known, strings.ToUpper(known), known + " ; Charset=utf-8"} { // RFC 9110, section 8.3.1
+				if status := ask(kind, false); status == http.StatusUnsupportedMediaType {
+					t.Errorf("%s with the type %q: status %d", pattern, kind, status)
+				}
 			}
 		}
 	}

@@ -40,7 +40,7 @@ func TestNothingShownHoldsCredentials(t *testing.T) {
 		switch r.URL.Path {
 		case "/a":
 			w.Header().Set("Set-Cookie", "sid="+mark+"; Path=/; HttpOnly")
-			w.Header().Set("Location", "http://ann:"+mark+"@elsewhere.test/")
+			w.Header().Set("Location", "//ann:it's "+mark+"@elsewhere.test/")
 		case "/hold":
 			<-over
 		}
@@ -94,7 +94,7 @@ func TestNothingShownHoldsCredentials(t *testing.T) {
 		if _, _, err := e.Start(t.Context(), engine.Start{Module: "guest", Workflow: "reveal", Input: in, ID: id}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := e.Send(t.Context(), id, flawless.Message{Type: "note", Body: []byte(`"http://ann:` + mark + `@h"`)}); err != nil {
+		if _, err := e.Send(t.Context(), id, flawless.Message{Type: "note", Body: []byte(`"http://ann:it's-` + mark + `@h"`)}); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
@@ -164,7 +164,7 @@ func TestNothingShownHoldsCredentials(t *testing.T) {
 		t.Error("a call that was not made is decided about")
 	}
 	for _, id := range []string{"run", "other"} {
-		if _, err := e.Terminate(t.Context(), id, flawless.Cancel{Note: "see http://ann:" + mark + "@h"}); err != nil {
+		if _, err := e.Terminate(t.Context(), id, flawless.Cancel{Note: "see http:/ann:it's-" + mark + "@h or ann:" + mark + "@h:80"}); err != nil {
 			t.Fatal(err)
 		}
 	}

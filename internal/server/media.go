@@ -28,6 +28,10 @@ func (a *api) typed(c huma.Context, next func(huma.Context)) {
 			_ = huma.WriteErr(a.huma, c, http.StatusUnsupportedMediaType, why)
 			return
 		}
+		// A type is written in any case (RFC 9110, section 8.3.1); what decodes the body knows one.
+		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil {
+			r.Header.Set("Content-Type", kind)
+		}
 	}
 	next(c)
 }

@@ -112,20 +112,30 @@ func request(call int, method, url string) string {
 	return fmt.Sprintf("call %d, %s %s", call, method, url)
 }
 
-// withoutUser is a URL without the user and password in it: texts of errors are logged and shown.
+// withoutUser is a URL without the user and password in it: texts of errors are logged and shown. It
+// hides everything up to the last @ before the path, also where the URL is not written as it should be.
 func withoutUser(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok {
-		return url
+	start := strings.Index(url, "://") + 1
+	for _, scheme := range []string{"http:", "https:"} {
+		if start == 0 && len(url) >= len(scheme) && strings.EqualFold(url[:len(scheme)], scheme) {
+			start = len(scheme)
+		}
 	}
+	rest := strings.TrimLeft(url[start:], `/\`)
+	before := url[:len(url)-len(rest)]
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
-	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
-		return scheme + "://***" + rest[at:]
+	_, port, colon := strings.Cut(rest[:end], ":")
+	at := strings.LastIndexByte(rest[:end], '@')
+	if at < 0 && colon && (port == "" || strings.Trim(port, "0123456789") != "") && rest[0] != '[' {
+		at = strings.LastIndexByte(rest, '@') // what is no port is a password with a slash
 	}
-	return url
+	if at < 0 || before == "" && !colon { // a mail address
+		return url
+	}
+	return before + "***" + rest[at:]
 }
 
 // of returns the error that call n returns. method and url say what it was: those of a request, or the

@@ -19,6 +19,11 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 			t.Errorf("%T: %s", err, text)
 		}
 	}
+	for _, odd := range []string{`http://ann:pa'ss@h/`, `http://ann:pa ss@h/`, `http://ann:pa/ss@h/`, `//ann:pass@h/`, `http:/ann:pass@h/`, `HTTP:ann:pass@h/`, `http:\\ann:pass@h/`, `http:///ann:pass@h/`, `ann:pass@h/`} {
+		if got := withoutUser(odd); strings.Contains(got, "ss") || strings.Contains(got, "ann") || !strings.HasSuffix(got, "***@h/") {
+			t.Errorf("%s became %s", odd, got)
+		}
+	}
 	for _, plain := range []string{"https://host/a@b", "host@x", "", "https://[::1]:80"} {
 		if got := withoutUser(plain); got != plain {
 			t.Errorf("%s became %s", plain, got)

@@ -89,15 +89,34 @@ impl fmt::Display for About {
     }
 }
 
-/// A URL without the user and password in it: texts of errors are logged and shown.
+/// A URL without the user and password in it: texts of errors are logged and shown. It hides everything
+/// up to the last @ before the path, also where the URL is not written as it should be.
 fn without_user(url: &str) -> std::borrow::Cow<'_, str> {
-    if let Some((scheme, rest)) = url.split_once("://") {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        if let Some(at) = rest[..end].rfind('@') {
-            return format!("{scheme}://***{}", &rest[at..]).into();
-        }
+    let scheme = |name: &str| {
+        let start = url.get(..name.len())?;
+        start.eq_ignore_ascii_case(name).then_some(name.len())
+    };
+    let start = url
+        .find("://")
+        .map(|at| at + 1)
+        .or_else(|| scheme("http:"))
+        .or_else(|| scheme("https:"))
+        .unwrap_or(0);
+    let rest = url[start..].trim_start_matches(['/', '\\']);
+    let before = &url[..url.len() - rest.len()];
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let port = authority.split_once(':').map(|(_, port)| port);
+    let odd = port.is_some_and(|p| p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit()));
+    let mut at = authority.rfind('@');
+    if at.is_none() && odd && !rest.starts_with('[') {
+        at = rest.rfind('@'); // what is no port is a password with a slash
     }
-    url.into()
+    match at {
+        Some(at) if !before.is_empty() || port.is_some() => {
+            format!("{before}***{}", &rest[at..]).into()
+        }
+        _ => url.into(), // at most a mail address
+    }
 }
 
 /// The error of a call of which nothing left the engine: it certainly had no effect, and making it
@@ -384,6 +403,31 @@ mod tests {
             "new",
         ] {
             assert_eq!(Kind::of(word).to_string(), word);
+        }
+    }
+
+    #[test]
+    fn users_and_passwords_are_not_shown() {
+        for url in [
+            r"https://ann:pa@ss@h/",
+            r"http://ann:pa'ss@h/",
+            r"http://ann:pa ss@h/",
+            r"http://ann:pa/ss@h/",
+            r"//ann:pass@h/",
+            r"http:/ann:pass@h/",
+            r"HTTP:ann:pass@h/",
+            r"http:\\ann:pass@h/",
+            r"http:///ann:pass@h/",
+            r"ann:pass@h/",
+        ] {
+            let got = super::without_user(url);
+            assert!(
+                got.ends_with("***@h/") && !got.contains("ann"),
+                "{url} became {got}"
+            );
+        }
+        for plain in ["https://host/a@b", "host@x", "", "https://[::1]:80", "ä@h"] {
+            assert_eq!(super::without_user(plain), plain);
         }
     }
 }

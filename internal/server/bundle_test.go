@@ -1,0 +1,42 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/bundle"
+)
+
+// TestADamagedBundleIsTheClientsInput: only damage of the store is an error of the server.
+func TestADamagedBundleIsTheClientsInput(t *testing.T) {
+	t.Parallel()
+	var file bytes.Buffer
+	if err := bundle.Write(&file, bundle.Bundle{}); err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.Clone(file.Bytes())
+	changed[len(changed)-1] ^= 1
+	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
+	for _, row := range []struct {
+		name, why string
+		file      []byte
+	}{
+		{"cut short", "it is cut short", file.Bytes()[:file.Len()-1]},
+		{"changed", "its checksum is wrong", changed},
+		{"without a start", "start", file.Bytes()},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v1/bundles", bytes.NewReader(row.file))
+		r.Header.Set("Content-Type", "application/octet-stream")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		var p Problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 400 || p.Code != flawless.Invalid || !strings.Contains(p.Detail, row.why) {
+			t.Errorf("%s: %d %s %v", row.name, w.Code, w.Body, err)
+		}
+	}
+}
