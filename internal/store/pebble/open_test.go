@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -49,6 +50,47 @@ func TestTwoServersOnOneDirectory(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestARemovedLockFileKeepsTheDirectoryLocked: clean-up scripts remove files called LOCK.
+func TestARemovedLockFileKeepsTheDirectoryLocked(t *testing.T) {
+	t.Parallel()
+	switch runtime.GOOS {
+	case "darwin", "dragonfly", "freebsd", "linux", "netbsd", "openbsd":
+	default:
+		t.Skip("this system locks no directories")
+	}
+	dir := t.TempDir()
+	o := pebble.Options{Reserve: -1}
+	first, err := pebble.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "data", "LOCK")); err != nil {
+		t.Fatal(err)
+	}
+	// By another path, as Pebble knows by its path what this process has open.
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	second, err := pebble.Open(link, o)
+	if err == nil {
+		_ = second.Close()
+	}
+	if !errors.Is(err, flawless.Conflict) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("is in use by another server (process %d on host", os.Getpid())) {
+		t.Errorf("a second server beside one whose file LOCK was removed: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := pebble.Open(link, o)
+	if err != nil {
+		t.Fatalf("after the first was closed: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
