@@ -28,6 +28,7 @@ var exitCodes = []struct {
 	hint string
 }{
 	{storeGivenUp, 12, "start the server again when the disk works; nothing that was accepted is lost"}, // before the classes it wraps
+	{endedFull, 8, "free some space, then start the server again; nothing that was accepted is lost"},
 	{workdir.Copied, 11, ""},
 	{flawless.Invalid, 2, ""},
 	{flawless.TooLarge, 2, ""},
@@ -47,6 +48,7 @@ const (
 	notCompleted  flawless.Code = "the run did not complete"
 	unresolvedRun flawless.Code = "the run needs a decision"
 	storeGivenUp  flawless.Code = "the store was given up"
+	endedFull     flawless.Code = "the server ended as the disk is full"
 )
 
 const exitHelp = `Exit codes:
@@ -58,7 +60,7 @@ const exitHelp = `Exit codes:
   5  the run that was waited for did not complete
   6  no server answers
   7  the run that was waited for needs a decision (workflow resolve)
-  8  the server's disk is full
+  8  the server's disk is full; a server that ended with it needs space and a restart
   9  a replay asked for something else than the log says
   10 the server does not let the request in: it asks for another token, or has another name
   12 the server had to give up its store and ended; start it again`

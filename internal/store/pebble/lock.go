@@ -47,9 +47,6 @@ func acquire(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 		// Its lock is gone, or cannot be seen from here: some network file systems do not carry locks.
 		log.Warn("the directory was in use on another host, and its server did not stop in order: make sure that it is gone", "host", o.Host, "pid", o.PID, "since", o.Since)
 	}
-	if err := l.sign(); err != nil {
-		return nil, errors.Join(explained(err), l.pebble.Close())
-	}
 	return l, nil
 }
 
@@ -117,8 +114,8 @@ func (l *lock) lastOwner() *owner {
 	return o
 }
 
-// sign writes who uses the directory.
-func (l *lock) sign() error {
+// sign writes who uses the directory, to a file system that releases the reserve where the disk is full.
+func (l *lock) sign(files vfs.FS) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -127,7 +124,7 @@ func (l *lock) sign() error {
 	if err != nil {
 		return err
 	}
-	f, err := l.fs.Create(l.owner, vfs.WriteCategoryUnspecified)
+	f, err := files.Create(l.owner, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}

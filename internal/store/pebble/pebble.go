@@ -141,7 +141,10 @@ const format = cockroach.FormatTableFormatV6
 
 // openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
 func (db *DB) openPebble(careful vfs.FS, o Options) error {
-	err := putBarrier(careful, db.lock.dir)
+	err := db.lock.sign(careful)
+	if err == nil {
+		err = putBarrier(careful, db.lock.dir)
+	}
 	if err == nil {
 		db.ledger, err = openLedger(careful, db.lock.dir, db.lock.data)
 	}
