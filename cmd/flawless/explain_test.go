@@ -24,9 +24,11 @@ func TestErrorKeepsItsLastWord(t *testing.T) {
 		{&client.Refusal{Detail: "wasm error: unreachable: refused", Code: flawless.Refused}, "flawless: wasm error: unreachable\n", 2},
 		{fmt.Errorf("no server: %w", client.Unreachable), "flawless: no server\nhint: start a server with: flawless up\n", 6},
 		{fmt.Errorf("no new work is taken: %w", flawless.Full), "flawless: no new work is taken\nhint: free some space; the server goes on by itself\n", 8},
-		{outOfSpace(fmt.Errorf("nothing can be written: %w", flawless.Full)), "flawless: nothing can be written\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
-		{outOfSpace(fmt.Errorf("making a file: %w", syscall.EDQUOT)), "flawless: making a file: disk quota exceeded\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
-		{outOfSpace(fmt.Errorf("the log: %w: %w", syscall.ENOSPC, storeGivenUp)), "flawless: the log: no space left on device\nhint: start the server again when the disk works; nothing that was accepted is lost\n", 12},
+		{whyEnded(fmt.Errorf("nothing can be written: %w", flawless.Full)), "flawless: nothing can be written\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
+		{whyEnded(fmt.Errorf("making a file: %w", syscall.EDQUOT)), "flawless: making a file: disk quota exceeded\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
+		{whyEnded(fmt.Errorf("the log: %w: %w", syscall.ENOSPC, storeGivenUp)), "flawless: the log: no space left on device\nhint: start the server again when the disk works; nothing that was accepted is lost\n", 12},
+		{fmt.Errorf("a bundle: %w", flawless.Damaged), "flawless: a bundle: damaged\n", 1},
+		{whyEnded(fmt.Errorf("a record: %w", flawless.Damaged)), "flawless: a record: damaged\nhint: restore the whole working directory from a backup\n", 13},
 	} {
 		var errs bytes.Buffer
 		a := &app{errs: &errs}

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,4 +70,47 @@ func TestARemovedLockFileLetsNoSecondServerIn(t *testing.T) {
 	}
 	p.kill()
 	p.up() // a killed server leaves no lock behind
+}
+
+// TestAStoreWithoutItsDatabaseIsDamaged: an empty database in its place would look like a new store, and all
+// that was accepted would be gone without a word.
+func TestAStoreWithoutItsDatabaseIsDamaged(t *testing.T) {
+	t.Parallel()
+	p := bare(t)
+	p.up()
+	p.kill()
+	dir := filepath.Join(p.dir, "store")
+	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "data")), os.Remove(filepath.Join(dir, "synced"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range [][]string{nil, {"--accept-copy"}} {
+		if code, said := p.refused(flags...); code != 13 || !strings.Contains(said, "is missing") || !strings.Contains(said, "from a backup") {
+			t.Errorf("up %v ended with %d: %s", flags, code, said)
+		}
+		for _, name := range []string{"data", "synced"} {
+			if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("up %v: %s is there again: %v", flags, name, err)
+			}
+		}
+	}
+}
+
+// TestADamagedStoreHasItsOwnExitCode: a supervisor that starts it again and again helps nobody.
+func TestADamagedStoreHasItsOwnExitCode(t *testing.T) {
+	t.Parallel()
+	p := bare(t)
+	p.up()
+	p.kill()
+	logs, err := filepath.Glob(filepath.Join(p.dir, "store", "data", "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("there are no logs: %v", err)
+	}
+	for _, log := range logs {
+		if err := os.Truncate(log, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, said := p.refused(); code != 13 || !strings.Contains(said, "restore") || !strings.Contains(said, logs[0]) {
+		t.Errorf("it ended with %d: %s", code, said)
+	}
 }

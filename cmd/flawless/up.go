@@ -53,7 +53,7 @@ func (a *app) upCommand() *cobra.Command {
 			"flight and writes their answers. A second signal stops it at once; whatever was in flight is found out at the next start.\n" +
 			"Where the disk fails so that the store has to be given up it ends with exit code 12: have it started again.",
 		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt",
-		RunE:    func(c *cobra.Command, _ []string) error { return outOfSpace(a.up(c.Context(), o)) }}
+		RunE:    func(c *cobra.Command, _ []string) error { return whyEnded(a.up(c.Context(), o)) }}
 	f := c.Flags()
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long an orderly stop waits for calls in flight")
 	f.Uint32Var(&o.pages, "memory-pages", 4096, "limit of a guest's memory, in pages of 64 KiB")
@@ -260,10 +260,16 @@ func isFull(err error) bool {
 	return errors.Is(err, flawless.Full) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// outOfSpace marks an error with which the server has ended because the disk is full: it does not go on by itself,
-// as a server does that runs.
-func outOfSpace(err error) error {
-	if isFull(err) && !errors.Is(err, storeGivenUp) {
+// whyEnded marks an error with which the server has ended so that its exit code and hint are those of a server
+// and not those of a command that asks one: a server that has ended does not go on by itself when there is
+// space, and a damaged store is not a damaged file that somebody gave to a command.
+func whyEnded(err error) error {
+	switch {
+	case errors.Is(err, storeGivenUp):
+		return err
+	case errors.Is(err, flawless.Damaged):
+		return fmt.Errorf("%w: %w", err, endedDamaged)
+	case isFull(err):
 		return fmt.Errorf("%w: %w", err, endedFull)
 	}
 	return err
