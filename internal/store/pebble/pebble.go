@@ -151,6 +151,9 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 	if err != nil {
 		return err
 	}
+	if db.ledger.torn != nil { // also where the power went off while the page was written
+		db.log.Warn("a page of the ledger is damaged, the other one counts", "path", db.ledger.path, "error", db.ledger.torn)
+	}
 	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, ledger: db.ledger, aside: vfs.NewMem()}
 	cache := cockroach.NewCache(o.Cache)
 	defer cache.Unref()
