@@ -28,6 +28,8 @@ var exitCodes = []struct {
 	hint string
 }{
 	{storeGivenUp, 12, "start the server again when the disk works; nothing that was accepted is lost"}, // before the classes it wraps
+	{endedFull, 8, "free some space, then start the server again; nothing that was accepted is lost"},
+	{endedDamaged, 13, "restore the whole working directory from a backup"},
 	{workdir.Copied, 11, ""},
 	{flawless.Invalid, 2, ""},
 	{flawless.TooLarge, 2, ""},
@@ -47,6 +49,8 @@ const (
 	notCompleted  flawless.Code = "the run did not complete"
 	unresolvedRun flawless.Code = "the run needs a decision"
 	storeGivenUp  flawless.Code = "the store was given up"
+	endedDamaged  flawless.Code = "the server ended as its store is damaged"
+	endedFull     flawless.Code = "the server ended as the disk is full"
 )
 
 const exitHelp = `Exit codes:
@@ -58,10 +62,12 @@ const exitHelp = `Exit codes:
   5  the run that was waited for did not complete
   6  no server answers
   7  the run that was waited for needs a decision (workflow resolve)
-  8  the server's disk is full
+  8  the server's disk is full; a server that ended with it needs space and a restart
   9  a replay asked for something else than the log says
   10 the server does not let the request in: it asks for another token, or has another name
-  12 the server had to give up its store and ended; start it again`
+  11 the working directory is a copy, or was restored or moved (up --accept-copy)
+  12 the server had to give up its store and ended; start it again
+  13 the server's store is damaged; restore it from a backup`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -53,7 +53,7 @@ func (a *app) upCommand() *cobra.Command {
 			"flight and writes their answers. A second signal stops it at once; whatever was in flight is found out at the next start.\n" +
 			"Where the disk fails so that the store has to be given up it ends with exit code 12: have it started again.",
 		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt",
-		RunE:    func(c *cobra.Command, _ []string) error { return a.up(c.Context(), o) }}
+		RunE:    func(c *cobra.Command, _ []string) error { return whyEnded(a.up(c.Context(), o)) }}
 	f := c.Flags()
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long an orderly stop waits for calls in flight")
 	f.Uint32Var(&o.pages, "memory-pages", 4096, "limit of a guest's memory, in pages of 64 KiB")
@@ -84,7 +84,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := writable(a.dir); err != nil {
+	if err := writable(a.dir, tryFile); err != nil {
 		return err
 	}
 	files, err := share(openFiles())
@@ -217,7 +217,7 @@ func closing(err *error, f func() error) {
 // what runs have sent and received as it was.
 func private(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making %s: %v: %w", dir, err, flawless.Invalid)
+		return unwritable(dir, err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return fmt.Errorf("keeping others out of %s: %v; it must belong to the user of the server: %w", dir, err, flawless.Invalid)
@@ -225,18 +225,52 @@ func private(dir string) error {
 	return nil
 }
 
-// writable makes the working directory and checks that it can be written.
-func writable(dir string) error {
-	err := os.MkdirAll(dir, 0o700)
-	if err == nil {
-		var f *os.File
-		if f, err = os.CreateTemp(dir, ".write-*"); err == nil {
-			_, err = io.WriteString(f, "x")
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
+// writable makes the working directory and checks with try that it can be written. A full disk passes: the
+// store has a reserve, with which the server completes what is under way.
+func writable(dir string, try func(dir string) error) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return unwritable(dir, err)
 	}
-	if err != nil {
-		return fmt.Errorf("the working directory %s cannot be written: %v; choose another with --working-dir: %w", dir, err, flawless.Invalid)
+	if err := try(dir); err != nil && !isFull(err) {
+		return unwritable(dir, err)
 	}
 	return nil
+}
+
+// tryFile writes a file in a directory and removes it.
+func tryFile(dir string) error {
+	f, err := os.CreateTemp(dir, ".write-*")
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, "x")
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
+
+// unwritable explains why a directory cannot be made or written.
+func unwritable(dir string, err error) error {
+	if isFull(err) {
+		return fmt.Errorf("directory %s cannot be made: %w", dir, err)
+	}
+	return fmt.Errorf("the working directory %s cannot be written: %v; choose another with --working-dir: %w", dir, err, flawless.Invalid)
+}
+
+// isFull tells whether an error says that the disk, or the user's share of it, is full.
+func isFull(err error) bool {
+	return errors.Is(err, flawless.Full) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// whyEnded marks an error with which the server has ended so that its exit code and hint are those of a server
+// and not those of a command that asks one: a server that has ended does not go on by itself when there is
+// space, and a damaged store is not a damaged file that somebody gave to a command.
+func whyEnded(err error) error {
+	switch {
+	case errors.Is(err, storeGivenUp):
+		return err
+	case errors.Is(err, flawless.Damaged):
+		return fmt.Errorf("%w: %w", err, endedDamaged)
+	case isFull(err):
+		return fmt.Errorf("%w: %w", err, endedFull)
+	}
+	return err
 }

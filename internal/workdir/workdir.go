@@ -57,7 +57,8 @@ func (p place) is(q place) bool {
 }
 
 // Look reads the mark of a directory, before anything in it is opened. It returns nil where there is none,
-// and [Copied] where the directory is a copy; the mark then is that of the original.
+// [Copied] where the directory is a copy, the mark then is that of the original, and [flawless.Damaged] where
+// the directory has an identity and no database.
 func Look(dir string) (*Mark, error) {
 	path := filepath.Join(dir, fileName)
 	text, err := os.ReadFile(path)
@@ -68,12 +69,16 @@ func Look(dir string) (*Mark, error) {
 		return nil, fmt.Errorf("reading the identity of directory %s: %w", dir, err)
 	}
 	m := &Mark{}
-	if err := json.Unmarshal(text, m); err != nil || m.Store == "" {
-		return nil, refusal(dir, nil, "its identity file cannot be read")
-	}
-	if m.Format != fileFormat {
+	bad := json.Unmarshal(text, m)
+	if bad == nil && m.Store != "" && m.Format != fileFormat {
 		return nil, fmt.Errorf("the identity file %s has format %d, this version of flawless (%s) knows format %d: use a newer version: %w",
 			path, m.Format, flawless.Version, fileFormat, flawless.Conflict)
+	}
+	if err := m.checkData(dir); err != nil {
+		return nil, err
+	}
+	if bad != nil || m.Store == "" {
+		return nil, refusal(dir, nil, "its identity file cannot be read")
 	}
 	file, err := placeOf(path)
 	if err != nil {
@@ -88,6 +93,27 @@ func Look(dir string) (*Mark, error) {
 		return m, refusal(dir, m, "its identity file is shared with another directory by a hard link")
 	}
 	return m, nil
+}
+
+// checkData returns [flawless.Damaged] where a directory with an identity has lost its database. The identity
+// is written after the database is made, so this is no new store, and an empty one in its place would begin
+// all work again.
+func (m *Mark) checkData(dir string) error {
+	data := filepath.Join(dir, dataName)
+	entries, err := os.ReadDir(data)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the directory of the database: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != "LOCK" {
+			return nil
+		}
+	}
+	of := ""
+	if m.Store != "" {
+		of = " of store " + m.Store
+	}
+	return fmt.Errorf("the database%s is missing, %s has no files: restore the whole directory %s from a backup: %w", of, data, dir, flawless.Damaged)
 }
 
 // sameDir tells whether a directory can be the one that it was. One that is not there is left to those who

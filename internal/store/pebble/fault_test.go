@@ -399,6 +399,28 @@ func TestAFullDisk(t *testing.T) {
 	}
 }
 
+// TestADatabaseOpensOnAFullDisk: the start itself has files to make, and the reserve serves them too.
+func TestADatabaseOpensOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	const reserve = 1 << 20
+	fs := newFaultFS()
+	db, err := Open("work", Options{FS: fs, Reserve: reserve})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, db.Apply(t.Context(), put("k", "1")))
+	must(t, db.Close()) // which removes the file owner
+	fs.full.Store(true)
+	fs.free.Store(0)
+	again := openFaulty(t, fs, reserve)
+	if full, _ := again.Full(); !full {
+		t.Error("it does not say that the disk is full")
+	}
+	if got, err := again.Get(t.Context(), []byte("k")); err != nil || string(got) != "1" {
+		t.Errorf("k = %q, %v", got, err)
+	}
+}
+
 func TestPebbleGivingUpIsTold(t *testing.T) {
 	t.Parallel()
 	db := openFaulty(t, vfs.NewMem(), -1)

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -24,6 +26,9 @@ func checkFormat(files vfs.FS, dir string) error {
 			return bad
 		}
 	}
+	if err := checkPebble(files, files.PathJoin(dir, "data")); err != nil {
+		return err
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil // openLedger says what is wrong
 	}
@@ -37,6 +42,24 @@ func checkFormat(files vfs.FS, dir string) error {
 		}
 	}
 	return nil
+}
+
+// checkPebble returns [flawless.Conflict] where Pebble's files have a later version than ours. A marker that
+// cannot be read is left to Pebble.
+func checkPebble(files vfs.FS, data string) error {
+	names, err := files.List(data)
+	if err != nil {
+		return nil
+	}
+	m, value, err := atomicfs.LocateMarkerInListing(files, data, "format-version", names)
+	if err != nil {
+		return nil
+	}
+	if n, err := strconv.ParseUint(value, 10, 64); err == nil && n > uint64(format) {
+		return errors.Join(fmt.Errorf("its database has format %d, this version of flawless (%s) knows format %d: use a newer version: %w",
+			n, flawless.Version, uint64(format), flawless.Conflict), m.Close())
+	}
+	return m.Close()
 }
 
 // formatOf returns the format that a ledger tells.

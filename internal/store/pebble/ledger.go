@@ -51,8 +51,9 @@ type ledger struct {
 	synced map[string]extent // by name
 	now    string            // the current log
 	newest uint64
-	begun  bool // the file says what is in synced
-	dirty  bool // its second line was written since the file was synced
+	torn   error // what is wrong with the page that does not count; nil is nothing
+	begun  bool  // the file says what is in synced
+	dirty  bool  // its second line was written since the file was synced
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -118,6 +119,7 @@ func openLedger(files vfs.FS, dir, data string) (_ *ledger, err error) {
 func (l *ledger) read(text []byte) error {
 	bad := l.pages(text)
 	if l.page > 0 {
+		l.torn = bad
 		return nil
 	}
 	names, err := l.pebble()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -33,7 +34,7 @@ func acquire(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 		return nil, explained(err)
 	}
 	var err error
-	l.pebble, err = cockroach.LockDirectory(l.data, files)
+	l.pebble, err = cockroach.LockDirectory(l.data, doubleLock{files, dir})
 	switch {
 	case err != nil && (errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by")):
 		return nil, fmt.Errorf("working directory %s is in use by another server (%s): stop it or use another --working-dir: %w",
@@ -46,10 +47,42 @@ func acquire(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 		// Its lock is gone, or cannot be seen from here: some network file systems do not carry locks.
 		log.Warn("the directory was in use on another host, and its server did not stop in order: make sure that it is gone", "host", o.Host, "pid", o.PID, "since", o.Since)
 	}
-	if err := l.sign(); err != nil {
-		return nil, errors.Join(explained(err), l.pebble.Close())
-	}
 	return l, nil
+}
+
+// doubleLock locks the working directory itself besides Pebble's file LOCK: a lock on a file that somebody
+// removes keeps nobody out of the file that takes its place. Both locks end at the same time, as Pebble
+// closes what Lock returns.
+type doubleLock struct {
+	vfs.FS
+	dir string
+}
+
+// Lock implements vfs.FS.
+func (l doubleLock) Lock(name string) (io.Closer, error) {
+	d, err := l.FS.OpenDir(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := hold(d); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	file, err := l.FS.Lock(name)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return closers{file, d}, nil
+}
+
+// closers closes several things, one after the other.
+type closers []io.Closer
+
+// Close implements io.Closer.
+func (all closers) Close() (err error) {
+	for _, c := range all {
+		err = errors.Join(err, c.Close())
+	}
+	return err
 }
 
 // owner is who uses a directory, as its file says.
@@ -81,8 +114,8 @@ func (l *lock) lastOwner() *owner {
 	return o
 }
 
-// sign writes who uses the directory.
-func (l *lock) sign() error {
+// sign writes who uses the directory, to a file system that releases the reserve where the disk is full.
+func (l *lock) sign(files vfs.FS) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -91,7 +124,7 @@ func (l *lock) sign() error {
 	if err != nil {
 		return err
 	}
-	f, err := l.fs.Create(l.owner, vfs.WriteCategoryUnspecified)
+	f, err := files.Create(l.owner, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,14 @@
 package pebble_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -49,6 +52,47 @@ func TestTwoServersOnOneDirectory(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestARemovedLockFileKeepsTheDirectoryLocked: clean-up scripts remove files called LOCK.
+func TestARemovedLockFileKeepsTheDirectoryLocked(t *testing.T) {
+	t.Parallel()
+	switch runtime.GOOS {
+	case "darwin", "dragonfly", "freebsd", "linux", "netbsd", "openbsd":
+	default:
+		t.Skip("this system locks no directories")
+	}
+	dir := t.TempDir()
+	o := pebble.Options{Reserve: -1}
+	first, err := pebble.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "data", "LOCK")); err != nil {
+		t.Fatal(err)
+	}
+	// By another path, as Pebble knows by its path what this process has open.
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	second, err := pebble.Open(link, o)
+	if err == nil {
+		_ = second.Close()
+	}
+	if !errors.Is(err, flawless.Conflict) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("is in use by another server (process %d on host", os.Getpid())) {
+		t.Errorf("a second server beside one whose file LOCK was removed: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := pebble.Open(link, o)
+	if err != nil {
+		t.Fatalf("after the first was closed: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -157,6 +201,8 @@ func TestAnotherFormatIsRefused(t *testing.T) {
 			flawless.Conflict, []string{"store format 1", "knows format 2"}},
 		{"a format to come", directory{"work/synced": "flawless store 3\nsomething else", "work/data/x": "x"},
 			flawless.Conflict, []string{"store format 3", "knows format 2", "use a newer version"}},
+		{"a format of the database to come", directory{"work/synced": "x", "work/data/marker.format-version.000099.099": ""},
+			flawless.Conflict, []string{"database has format 99", "use a newer version"}},
 		{"no format", directory{"work/synced": "x", "work/data/x": "x"}, flawless.Damaged, []string{"work/synced", "backup"}},
 		{"files without their account", directory{"work/data/000002.log": "x"}, flawless.Damaged, []string{"work/synced", "000002.log", "backup"}},
 	} {
@@ -198,4 +244,60 @@ func TestVersionsBeforeFormat2StopAtADirectory(t *testing.T) {
 	if err := open(t, fs).Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestADamagedPageOfTheLedgerIsLogged: the other page counts, so the database opens, and the operator hears
+// that the disk changes what was written.
+func TestADamagedPageOfTheLedgerIsLogged(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	for range 2 {
+		if err := open(t, fs).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := readDirectory(t, fs, "work", directory{})
+	text := []byte(files["work/synced"])
+	older := 0
+	if bytes.Contains(text[:8<<10], fmt.Appendf(nil, "page %d\n", newestPage(text))) {
+		older = 8 << 10
+	}
+	for _, c := range []struct {
+		name string
+		at   int
+		want bool
+	}{{"both pages are right", -1, false}, {"the older page is damaged", older + 200, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d, changed := maps.Clone(files), bytes.Clone(text)
+			if c.at >= 0 {
+				changed[c.at] ^= 1
+			}
+			d["work/synced"] = string(changed)
+			var said bytes.Buffer
+			o := small(d.write(t))
+			o.Log = slog.New(slog.NewTextHandler(&said, nil))
+			db, err := pebble.Open("work", o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Contains(said.String(), "a page of the ledger is damaged"); got != c.want {
+				t.Errorf("a warning: %v, want %v: %s", got, c.want, &said)
+			}
+		})
+	}
+}
+
+// newestPage returns the highest number of a page in a ledger.
+func newestPage(text []byte) (newest int) {
+	for line := range strings.Lines(string(text)) {
+		var n int
+		if _, err := fmt.Sscanf(line, "page %d\n", &n); err == nil {
+			newest = max(newest, n)
+		}
+	}
+	return newest
 }

@@ -141,12 +141,18 @@ const format = cockroach.FormatTableFormatV6
 
 // openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
 func (db *DB) openPebble(careful vfs.FS, o Options) error {
-	err := putBarrier(careful, db.lock.dir)
+	err := db.lock.sign(careful)
+	if err == nil {
+		err = putBarrier(careful, db.lock.dir)
+	}
 	if err == nil {
 		db.ledger, err = openLedger(careful, db.lock.dir, db.lock.data)
 	}
 	if err != nil {
 		return err
+	}
+	if db.ledger.torn != nil { // also where the power went off while the page was written
+		db.log.Warn("a page of the ledger is damaged, the other one counts", "path", db.ledger.path, "error", db.ledger.torn)
 	}
 	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, ledger: db.ledger, aside: vfs.NewMem()}
 	cache := cockroach.NewCache(o.Cache)

@@ -1,0 +1,28 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package pebble
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// hold locks an open directory until it is closed. It returns [syscall.EWOULDBLOCK] where somebody else has
+// it locked, and nil where the file system knows no such lock.
+func hold(d vfs.File) error {
+	fd := d.Fd()
+	if fd == vfs.InvalidFd {
+		return nil // in memory
+	}
+	for {
+		switch err := syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB); {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return err
+		default: // some network file systems lock no directories
+			return nil
+		}
+	}
+}
