@@ -45,7 +45,7 @@ func (c *scheduler) load(ctx context.Context) error {
 	}
 	for _, s := range all {
 		t, err := newTimetable(s.Clone()) // which changes its runs in place
-		if err != nil { // it was understood once: the database of time zones has changed
+		if err != nil {                   // it was understood once: the database of time zones has changed
 			c.e.log.Error("a schedule cannot be kept", "name", s.Name, "error", err)
 			continue
 		}
