@@ -266,8 +266,7 @@ func (f *fork) holds(c flawless.Call, a flawless.Arrival) bool {
 	var h struct{ Error *struct{ Kind string } }
 	_ = json.Unmarshal(a.Head, &h) // the engine wrote it
 	if h.Error != nil {
-		gaveUp := h.Error.Kind == "withdrawn" && c.Kind != effect.HTTP // an http call is withdrawn by the code itself
-		return !gaveUp && !slices.Contains([]string{"ended", "deadlock", "imported"}, h.Error.Kind)
+		return !slices.Contains([]string{"ended", "withdrawn", "deadlock", "imported"}, h.Error.Kind)
 	}
 	spawn, err := effect.ParseSpawn(c)
 	// A run that has ended hears that its child was started. The end of one always has an output.
@@ -464,7 +463,7 @@ func (f *fork) logged() *logged {
 				}
 			case x.Arrival != nil:
 				for i := range l.all {
-					if c := l.all[i].call; c.N == x.Arrival.Call && (takesHold(c) || f.holds(c, *x.Arrival)) {
+					if c := l.all[i].call; c.N == x.Arrival.Call && (takesHold(c) || effect.IsWithdrawn(x.Arrival.Answer) || f.holds(c, *x.Arrival)) {
 						l.all[i].answer, l.all[i].at, l.all[i].there = x.Arrival.Answer, x.At, true
 					}
 				}
