@@ -516,8 +516,8 @@ func TestAnUndoDoesNotOvertakeItsStep(t *testing.T) {
 }
 
 // slowServer serves requests in virtual time, and keeps the order in which they take effect. One to /slow
-// takes effect after ten seconds, whether or not the engine still waits for it. One to /busy gets 503, and
-// one to /full is never sent.
+// takes effect after ten seconds, whether or not the engine still waits for it. One to /busy gets 503, one to
+// /full is never sent, and one to /cut gets no complete response.
 type slowServer struct {
 	mu   sync.Mutex
 	took []string // paths, in the order of their effects
@@ -565,11 +565,16 @@ func (s *slowServer) perform(_ context.Context, t effect.Try) effect.Result {
 		return failed("unknown", effect.Unknown)
 	case path == "/busy":
 		return status(503, true, 0)
+	case path == "/cut":
+		time.Sleep(2 * time.Second)
+		return failed("interrupted", effect.Unknown)
 	}
 	time.Sleep(wait + time.Millisecond) // the response is later than the effect
 	a, _ := effect.ResponseAnswer(t.Call.N, 200, []byte("did "+path))
 	return effect.Result{Outcome: effect.Answered, Answer: a}
 }
+
+const tooLate = "the saga is being undone: context canceled"
 
 // TestAnUndoDoesNotOvertakeWhatItsStepBegan: a step begins something, and fails before that has taken
 // effect.
@@ -584,8 +589,12 @@ func TestAnUndoDoesNotOvertakeWhatItsStepBegan(t *testing.T) {
 		{"wait for a child", time.Second, "did /work", "/work /undo", time.Minute},
 		{"leave a child", 0, "", "/work /undo", time.Minute},
 		{"leave a detached child", 0, "", "/undo", time.Second},
-		{"leave a retry", 0, "the saga is being undone: context canceled", "/busy /undo", time.Minute},
+		{"leave a retry", 0, tooLate, "/busy /undo", time.Minute},
 		{"put", time.Second, "did /slow", "/slow /undo", time.Minute},
+		{"leave a wait for two children", 0, "", "/work /work /undo", time.Minute},
+		{"leave a confirmation", 0, "<nil>", "/cut /ask /undo", time.Minute},
+		{"leave a saga", 0, "", "/slow /inner /undo", time.Minute},
+		{"leave what comes too late", 0, tooLate + ", " + tooLate + ", " + tooLate, "/undo", time.Minute},
 	} {
 		t.Run(row.do, func(t *testing.T) {
 			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {

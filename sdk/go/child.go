@@ -59,6 +59,11 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 		c.wrong = context.Cause(ctx)
 		return c
 	}
+	step := stepOf(ctx)
+	if c.wrong = step.enter(); c.wrong != nil {
+		return c
+	}
+	defer step.leave()
 	var s spawning
 	for _, opt := range opts {
 		opt.spawn(&s)
@@ -81,7 +86,7 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 		c.id = RunID() + "." + strconv.Itoa(c.call)
 	}
 	if c.wrong == nil && c.attached {
-		stepOf(ctx).spawned(func(ctx context.Context) { _, _ = c.Wait(ctx) })
+		step.spawned(func(ctx context.Context) { _, _ = c.Wait(ctx) })
 	}
 	return c
 }
@@ -107,9 +112,7 @@ func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 	if c.wrong != nil {
 		return none, c.wrong
 	}
-	if step := stepOf(ctx); step != nil && c.attached {
-		step.enter()
-		defer step.leave()
+	if stepOf(ctx) != nil && c.attached {
 		ctx = context.WithoutCancel(ctx)
 	}
 	if err := c.turn.enter(ctx); err != nil {

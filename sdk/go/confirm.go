@@ -45,6 +45,11 @@ func Confirm(ask func(ctx context.Context, key string) (Outcome, error)) Option 
 // confirmed makes a request until its outcome is known. Each time it is made again, it is under the
 // key of the first.
 func confirmed(ctx context.Context, req *Request, o options, at string) (*Response, error) {
+	step := stepOf(ctx)
+	if err := step.enter(); err != nil { // for the request, its confirmation and what comes of it together
+		return nil, err
+	}
+	defer step.leave()
 	o.tell = true
 	key := req.Header.Get("Idempotency-Key")
 	for {

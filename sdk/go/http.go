@@ -135,7 +135,9 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 	if err := o.within(ctx, step != nil && o.idempotent(req.method())); err != nil {
 		return nil, 0, err
 	}
-	step.enter()
+	if err := step.enter(); err != nil {
+		return nil, 0, err
+	}
 	defer step.leave()
 	if err := checkBody(req.method(), req.URL, req.Body); err != nil {
 		return nil, 0, err

@@ -28,13 +28,16 @@ type undo struct {
 	n    int       // of the step within the run
 }
 
-// sagaStep is a step that is being taken.
+// sagaStep is a step that was taken. What is begun in it, and in the sagas within it, is counted until it has
+// an outcome: its undo waits for that, and then nothing begins in it any more.
 type sagaStep struct {
-	calls sync.WaitGroup // made in it that have no outcome yet
-	outer *sagaStep      // in which its saga is
+	outer *sagaStep // in which its saga is
 
 	mu       sync.Mutex
+	open     int                         // what was begun and has no outcome yet
+	idle     chan struct{}               // closed when open falls to 0; nil if nobody waits for that
 	children []func(ctx context.Context) // each waits for one that was spawned in it
+	over     bool                        // its undo has begun
 }
 
 type stepKey struct{}
@@ -45,16 +48,42 @@ func stepOf(ctx context.Context) *sagaStep {
 	return s
 }
 
-// enter counts a call of the step, until leave.
-func (s *sagaStep) enter() {
-	for ; s != nil; s = s.outer {
-		s.calls.Add(1)
+// enter counts something that begins in the step, and in those around it, until leave. It returns errUndoing
+// where an undo has begun that must not be overtaken. What makes several calls one after the other enters for
+// all of them, so that no undo comes in between. A nil step is none.
+func (s *sagaStep) enter() error {
+	for at := s; at != nil; at = at.outer {
+		if !at.begin() {
+			for in := s; in != at; in = in.outer {
+				in.end()
+			}
+			return errUndoing
+		}
 	}
+	return nil
 }
 
 func (s *sagaStep) leave() {
 	for ; s != nil; s = s.outer {
-		s.calls.Done()
+		s.end()
+	}
+}
+
+func (s *sagaStep) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.open++
+	}
+	return !s.over
+}
+
+func (s *sagaStep) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open--; s.open == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
 	}
 }
 
@@ -67,14 +96,28 @@ func (s *sagaStep) spawned(wait func(ctx context.Context)) {
 	}
 }
 
-// settle waits until everything that was begun in the step has an outcome.
+// settle waits until everything that was begun in the step has an outcome, and lets nothing begin after that.
 func (s *sagaStep) settle(ctx context.Context) {
-	s.calls.Wait()
-	s.mu.Lock()
-	children := s.children
-	s.mu.Unlock()
-	for _, wait := range children {
-		wait(ctx)
+	for {
+		s.mu.Lock()
+		switch {
+		case s.open > 0:
+			if s.idle == nil {
+				s.idle = make(chan struct{})
+			}
+			idle := s.idle
+			s.mu.Unlock()
+			<-idle
+		case len(s.children) > 0:
+			wait := s.children[0]
+			s.children = s.children[1:]
+			s.mu.Unlock()
+			wait(ctx)
+		default:
+			s.over = true
+			s.mu.Unlock()
+			return
+		}
 	}
 }
 
@@ -122,7 +165,9 @@ func (r UndoRetry) saga(s *Saga) { s.retry = Retry(r) }
 // returned, or the panic goes on. An undo that panics has failed, as one that returns an error.
 //
 // The context of all steps ends when the undos begin: requests that a step has left behind are withdrawn,
-// and no new one begins under it. It does not end where f returns without an error.
+// and no new one begins under it. It does not end where f returns without an error. Once the undo of a step
+// has begun, no request, child or saga begins under a context that was made of the step's in whatever way,
+// also by context.WithoutCancel: their error is a context.Canceled.
 //
 // Where an undo fails for good, the run becomes unresolved and says which steps are done, which are
 // undone and which are not. A person puts things right, and then resolves the call: with --retry the
@@ -133,7 +178,15 @@ func (r UndoRetry) saga(s *Saga) { s.retry = Retry(r) }
 // beside the workflow's, a fatal error of the runtime, a lack of memory, a turn that computes too much, and
 // when somebody terminates the run. The failure of the run and a line of its log then name the steps that
 // were taken and not undone, newest first.
+//
+// A saga within a step counts as a whole: the step's undo waits until that saga has returned, and has undone
+// its own steps if it must, also where a goroutine takes it that the step has left behind.
 func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err error) {
+	outer := stepOf(ctx)
+	if err := outer.enter(); err != nil {
+		return err
+	}
+	defer outer.leave()
 	s := &Saga{}
 	s.ctx, s.cancel = context.WithCancelCause(ctx) // lives on where all is well: steps may have left something behind
 	for _, opt := range opts {

@@ -111,6 +111,46 @@ func doomed(ctx context.Context, in Doomed) (told string, err error) {
 				flawless.Spawn[Task, string](ctx, "work", Task{URL: in.URL}, flawless.Detached())
 			case "put":
 				told, err = post(ctx, in.URL+"/slow", flawless.Idempotent())
+			case "leave a wait for two children":
+				go func() {
+					a := flawless.Spawn[Task, string](ctx, "work", Task{URL: in.URL})
+					b := flawless.Spawn[Task, string](ctx, "work", Task{URL: in.URL})
+					_, _ = flawless.WaitAll(ctx, a, b)
+				}()
+				_ = flawless.Sleep(ctx, time.Second)
+			case "leave a confirmation":
+				go func() {
+					_, err := post(outer, in.URL+"/cut", flawless.Confirm(
+						func(ctx context.Context, _ string) (flawless.Outcome, error) {
+							_, err := post(ctx, in.URL+"/ask", flawless.Idempotent())
+							return flawless.Happened(nil), err
+						}))
+					told = fmt.Sprint(err)
+				}()
+				_ = flawless.Sleep(ctx, time.Second)
+			case "leave a saga":
+				go func() {
+					_ = flawless.InSaga(outer, func(s *flawless.Saga) error {
+						return s.Step("inner", func(ctx context.Context) error {
+							_, err := post(ctx, in.URL+"/slow")
+							return errors.Join(err, failed)
+						}, func(ctx context.Context) error {
+							_, err := post(ctx, in.URL+"/inner")
+							return err
+						})
+					})
+				}()
+				_ = flawless.Sleep(ctx, time.Second)
+			case "leave what comes too late":
+				go func() {
+					time.Sleep(2 * time.Second) // the undo is under way
+					late := context.WithoutCancel(outer)
+					_, err := post(late, in.URL+"/late")
+					_, child := flawless.Spawn[Task, string](late, "work", Task{URL: in.URL}).Wait(late)
+					saga := flawless.InSaga(late, func(*flawless.Saga) error { return nil })
+					told = fmt.Sprint(err, ", ", child, ", ", saga)
+				}()
+				_ = flawless.Sleep(ctx, time.Second)
 			case "leave a retry":
 				go func() {
 					_, err := post(outer, in.URL+"/busy", flawless.Retry{Attempts: 100, Initial: time.Hour, Factor: 1, Max: time.Hour, Statuses: []int{503}})
@@ -130,6 +170,9 @@ func doomed(ctx context.Context, in Doomed) (told string, err error) {
 	})
 	if !errors.Is(err, failed) {
 		return told, err
+	}
+	if in.Do == "leave what comes too late" {
+		time.Sleep(5 * time.Second)
 	}
 	return told, nil
 }
