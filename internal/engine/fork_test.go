@@ -86,6 +86,42 @@ func TestAForkGoesOnWithFixedCode(t *testing.T) {
 	})
 }
 
+// TestAForkSpawnsChildrenOfItsOwnCode: the file that it goes on with was never added under a name, and after a
+// crash it is still found. The module it was forked from has newer versions, or none any more.
+func TestAForkSpawnsChildrenOfItsOwnCode(t *testing.T) {
+	fixed := edition(t, "fixed")
+	inVirtualTime(t, func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{})
+		mustStart(t, e, "family", 2, "run")
+		mustComplete(t, e, "run", "1")
+		first, err := e.Fork(context.Background(), "run", Fork{ID: "first", Module: fixed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustComplete(t, e, "first", "1")
+		if _, err := e.RemoveModule(context.Background(), "guest", 0); err != nil {
+			t.Fatal(err)
+		}
+		e.Kill()
+		if e, err = reopen(t, kv, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		defer e.Kill()
+		mustFork(t, e, "first", Fork{ID: "second"})
+		mustComplete(t, e, "second", "1")
+		children, _, err := e.Runs(context.Background(), flawless.Filter{Parent: "second"})
+		if err != nil || len(children) != 2 {
+			t.Fatalf("its children are %+v, %v", children, err)
+		}
+		for _, c := range children {
+			if c.Digest != first.Digest {
+				t.Errorf("child %s runs %.12s, its parent %.12s", c.ID, c.Digest, first.Digest)
+			}
+		}
+	})
+}
+
 func TestAForkTakesAnotherAnswer(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
