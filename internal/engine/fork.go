@@ -55,6 +55,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 			return flawless.Run{}, err
 		}
 	}
+	f.now = e.now()
 	s, entries := f.entries(o.ID)
 	run, err := e.keep(ctx, s, entries, true)
 	if err != nil {
@@ -72,6 +73,7 @@ type fork struct {
 	Fork
 	e      *Engine
 	ctx    context.Context // of the request
+	now    int64           // when the new run begins; 0 is as in the log
 	id     string
 	log    []flawless.Record
 	digest string
@@ -185,6 +187,9 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 		case x.Start != nil:
 			start := *x.Start
 			start.Digest, start.Origin = f.digest, origin(f.id, start.Origin, f.Turn)
+			if f.now != 0 { // else a fork of a run that missed its deadline would be cancelled at once
+				start.Deadline = start.DeadlineFrom(f.now)
+			}
 			x.Start = &start
 		case x.Arrival != nil && f.replaced(*x.Arrival):
 			continue

@@ -94,14 +94,19 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	now := e.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
-		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
-		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}})
+	r.append(flawless.Entry{At: now, Start: o.logged(m, seed, now, e.url)})
 	if o.held != nil {
 		r.append(flawless.Entry{At: now, Pause: o.held})
 	}
 	r.wakeLocked()
 	return r, nil
+}
+
+// logged is the start as the log has it.
+func (o *Start) logged(m flawless.Module, seed []byte, now int64, url string) *flawless.Start {
+	return &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow, Version: o.Version, Input: bytes.Clone(o.Input),
+		Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: url, Of: o.Of, Deadline: moment(o.Deadline), Grace: int64(o.Grace),
+		Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}
 }
 
 // checkID refuses an id that is none, or not the caller's to give.
