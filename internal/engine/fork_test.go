@@ -154,6 +154,30 @@ func TestAForkTakesAnotherAnswer(t *testing.T) {
 	})
 }
 
+// TestAForkThatIsAskedForTwiceIsMadeOnce: with its id and the same request; any other with that id is refused.
+func TestAForkThatIsAskedForTwiceIsMadeOnce(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e, _ := failedRun(t)
+		defer e.Kill()
+		o := Fork{Turn: 1, ID: "fork", Answers: []flawless.Decision{{Call: 2, Status: 201, Body: []byte("edited")}}}
+		first := mustFork(t, e, "run", o)
+		if again, err := e.Fork(t.Context(), "run", o); err != nil || !again.Created.Equal(first.Created) || again.ID != "fork" {
+			t.Errorf("asked again it is %+v, %v", again, err)
+		}
+		for name, change := range map[string]func(o *Fork){
+			"another turn":   func(o *Fork) { o.Turn, o.Answers = 2, nil },
+			"another answer": func(o *Fork) { o.Answers = []flawless.Decision{{Call: 2, Status: 200, Body: []byte("edited")}} },
+			"no answer":      func(o *Fork) { o.Answers = nil },
+		} {
+			other := o
+			change(&other)
+			if _, err := e.Fork(t.Context(), "run", other); !errors.Is(err, flawless.Conflict) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
 func TestAForkThatCannotBe(t *testing.T) {
 	other := edition(t, "other")
 	inVirtualTime(t, func(t *testing.T) {
