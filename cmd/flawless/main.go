@@ -37,6 +37,7 @@ var exitCodes = []struct {
 	{flawless.NotFound, 3, "see what is there with: flawless module list, flawless workflow list"},
 	{flawless.Conflict, 4, ""},
 	{notCompleted, 5, ""},
+	{client.Lost, 6, ""},
 	{client.Unreachable, 6, "start a server with: flawless up"},
 	{unresolvedRun, 7, ""},
 	{flawless.Full, 8, "free some space; the server goes on by itself"},
@@ -60,7 +61,7 @@ const exitHelp = `Exit codes:
   3  no such module, workflow, run or call
   4  conflict with what is there
   5  the run that was waited for did not complete
-  6  no server answers
+  6  no server answers, or its answer was lost: the message says how to find out what was done
   7  the run that was waited for needs a decision (workflow resolve)
   8  the server's disk is full; a server that ended with it needs space and a restart
   9  a replay asked for something else than the log says
@@ -130,7 +131,8 @@ func misused(text string) bool {
 
 // explain prints an error with a hint, and returns the exit code.
 func (a *app) explain(err error) int {
-	if errors.Is(err, context.Canceled) {
+	interrupted := errors.Is(err, context.Canceled)
+	if interrupted && !errors.Is(err, client.Lost) {
 		return 130
 	}
 	text := err.Error()
@@ -140,6 +142,9 @@ func (a *app) explain(err error) int {
 		}
 	}
 	fmt.Fprintln(a.errs, "flawless:", text)
+	if interrupted {
+		return 130
+	}
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintln(a.errs, "hint: see", usage.command, "--help")
@@ -252,7 +257,8 @@ func (a *app) connect() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.client, err = client.New(client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp, Token: token})
+	a.client, err = client.New(client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp, Token: token,
+		Repeating: func(why error) { fmt.Fprintln(a.errs, "flawless:", why) }})
 	return a.client, err
 }
 
