@@ -48,7 +48,7 @@ func (a *app) traceCommand() *cobra.Command {
 				return err
 			}
 			if !a.json && pprof == "" {
-				a.printDivergence(t.Divergence, ".")
+				a.printDivergence(t.Divergence, sources{asked: "."})
 			}
 			return fmt.Errorf("the replay of run %s diverged in turn %d: %w", t.Run, t.Divergence.Turn, flawless.Diverged)
 		}}
