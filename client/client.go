@@ -37,6 +37,9 @@ type Options struct {
 	// Token is the bearer token that the server asks for, if it does. To another machine it goes
 	// over HTTP/3 alone, which is encrypted, unless NoQUIC says otherwise.
 	Token string
+	// Store is the id of the store that requests are for; a server that has another one refuses them with
+	// flawless.Denied. "" is whatever server is there.
+	Store string
 
 	// Patience is how long a request is repeated whose answer was lost, as when the server is restarted: only
 	// one that does no harm twice, as it has a key by which the server knows it. 0 is a minute, less is never.
@@ -170,7 +173,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	req.GetBody = nil // nothing is sent twice without the caller's knowledge
 	req.ContentLength = int64(len(r.body))
-	for name, v := range map[string]string{"Content-Type": r.kind, "Accept": r.accept, "Last-Event-ID": r.last, "Authorization": c.bearer()} {
+	for name, v := range map[string]string{"Content-Type": r.kind, "Accept": r.accept, "Last-Event-ID": r.last, "Authorization": c.bearer(), flawless.StoreHeader: c.options.Store} {
 		if v != "" {
 			req.Header.Set(name, v)
 		}
