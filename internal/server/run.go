@@ -76,6 +76,9 @@ func (a *api) runs() {
 				get = a.engine.Settled
 			}
 			r, err := get(ctx, in.ID)
+			if err == nil {
+				r, err = a.engine.WithSent(ctx, r)
+			}
 			return &body[flawless.Run]{r}, problem(err)
 		})
 	a.logs()
