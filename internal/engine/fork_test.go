@@ -92,9 +92,13 @@ func TestAForkSpawnsChildrenOfItsOwnCode(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		kv := mem.New()
-		e := open(t, kv, Options{})
+		e := open(t, kv, Options{Kinds: echoing(nil)})
 		mustStart(t, e, "family", 2, "run")
 		mustComplete(t, e, "run", "1")
+		mustStart(t, e, "conform", "http://outside.test", "by-name") // spawns a child by its module's name
+		if r := mustEnd(t, e, "by-name"); r.Status != flawless.Completed {
+			t.Fatalf("it is %+v, %+v", r, r.Failure)
+		}
 		first, err := e.Fork(context.Background(), "run", Fork{ID: "first", Module: fixed})
 		if err != nil {
 			t.Fatal(err)
@@ -104,10 +108,16 @@ func TestAForkSpawnsChildrenOfItsOwnCode(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.Kill()
-		if e, err = reopen(t, kv, Options{}); err != nil {
+		if e, err = reopen(t, kv, Options{Kinds: echoing(nil)}); err != nil {
 			t.Fatal(err)
 		}
 		defer e.Kill()
+		if _, err := e.Fork(context.Background(), "by-name", Fork{ID: "named", Module: fixed}); err != nil {
+			t.Fatal(err)
+		}
+		if r := mustEnd(t, e, "named"); r.Status != flawless.Completed {
+			t.Errorf("without a module of its name it is %+v, %+v", r, r.Failure)
+		}
 		mustFork(t, e, "first", Fork{ID: "second"})
 		mustComplete(t, e, "second", "1")
 		children, _, err := e.Runs(context.Background(), flawless.Filter{Parent: "second"})
