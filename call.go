@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"unicode/utf8"
 )
 
@@ -15,32 +14,6 @@ type Call struct {
 	Kind string          `json:"kind" cbor:"2,keyasint"`
 	Head json.RawMessage `json:"head,omitempty" cbor:"3,keyasint,omitempty"` // JSON, its form depends on the kind
 	Body Bytes           `json:"body,omitempty" cbor:"4,keyasint,omitempty"` // raw
-}
-
-// Same tells whether two calls ask for the same: kind, head and body. The number, the call site and
-// how the JSON of the head is written take no part; a member that is null is as good as absent.
-func (c Call) Same(o Call) bool {
-	if c.Kind != o.Kind || !bytes.Equal(c.Body, o.Body) {
-		return false
-	}
-	return bytes.Equal(c.Head, o.Head) || bytes.Equal(plainHead(c.Head), plainHead(o.Head))
-}
-
-// plainHead is a head without what takes no part in comparisons.
-func plainHead(head []byte) []byte {
-	var m map[string]any
-	d := json.NewDecoder(bytes.NewReader(head))
-	d.UseNumber()
-	if d.Decode(&m) != nil {
-		return head
-	}
-	delete(m, "at")
-	maps.DeleteFunc(m, func(_ string, v any) bool { return v == nil })
-	out, err := json.Marshal(m)
-	if err != nil {
-		return head
-	}
-	return out
 }
 
 // Site is the call site that the head tells, "" where it does not.

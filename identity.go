@@ -2,6 +2,9 @@ package flawless
 
 import "time"
 
+// StoreHeader is the header of a request that says for which store it is, by its id.
+const StoreHeader = "Flawless-Store"
+
 // Identity is which store something is, whatever directory or database it lies in.
 type Identity struct {
 	ID   string    `json:"id" cbor:"1,keyasint"` // random, made once: NewStoreID

@@ -56,6 +56,16 @@ type Start struct {
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`
 	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins
 	Schedule string            `json:"schedule,omitempty" cbor:"42,keyasint,omitempty"` // the schedule that started it
+	Version  string            `json:"version,omitempty" cbor:"43,keyasint,omitempty"`  // of the module, where one was asked for
+}
+
+// DeadlineFrom is the deadline of a run on the same terms that begins at a moment: as long after it as this
+// one had. Both are Unix nanoseconds; 0 is none.
+func (s Start) DeadlineFrom(now int64) int64 {
+	if s.Deadline == 0 {
+		return 0
+	}
+	return now + max(s.Deadline-s.Time, 1)
 }
 
 // Turn is what the guest saw and did between two waits.

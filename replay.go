@@ -58,6 +58,11 @@ func (d *Divergence) Error() string {
 	if d.Call > 0 {
 		at = fmt.Sprintf(" at call %d", d.Call)
 	}
+	if d.Logged != nil && d.Asked != nil {
+		if u := d.Logged.Unlike(*d.Asked); len(u) > 0 {
+			at += " (" + u[0].Field + ")"
+		}
+	}
 	return fmt.Sprintf("the replay of run %s diverged in turn %d%s: logged %s, asked %s", d.Run, d.Turn, at,
 		d.side(d.Logged, d.LoggedSite, d.LoggedEnd), d.side(d.Asked, d.AskedSite, d.AskedEnd))
 }

@@ -88,6 +88,22 @@ type Doubt struct {
 	Since  time.Time `json:"since" cbor:"3,keyasint"`
 	// Request is a line for people, such as "POST https://pay.example/charges".
 	Request string `json:"request,omitempty" cbor:"4,keyasint,omitempty"`
+	// Sent is what the outside has seen of an http call, to look for there. It is told where one run is asked
+	// for, not in lists.
+	Sent *Sent `json:"sent,omitempty" cbor:"-"`
+}
+
+// Sent is a request as it was sent. Secrets in it are placeholders.
+type Sent struct {
+	Try    int       `json:"try"` // from 1
+	Begun  time.Time `json:"begun"`
+	Method string    `json:"method"`
+	URL    string    `json:"url"`
+	// IdempotencyKey is the header of that name, which each try of the call has.
+	IdempotencyKey string          `json:"idempotency_key"`
+	Headers        json.RawMessage `json:"headers"` // [["Name","value"],...], those that the engine adds included
+	Body           Bytes           `json:"body,omitempty"`
+	Size           int             `json:"size"` // of the whole body in bytes; Body has at most the first 16 KiB
 }
 
 // Filter selects runs for a list. The zero value selects all, newest first.

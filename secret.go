@@ -19,6 +19,8 @@ type Secret struct {
 	Key     string    `json:"key" cbor:"4,keyasint"` // names the key that it is sealed with
 	// Problem says why the secret cannot be used.
 	Problem string `json:"problem,omitempty" cbor:"-"`
+	// Anywhere lets it be sent to every host, in a rehearsal where nothing leaves the process. It is never stored.
+	Anywhere bool `json:"-" cbor:"-"`
 }
 
 // SealedSecret is a secret as it is stored: nobody can read its value without the key.
@@ -128,6 +130,9 @@ func ParseSecretHost(text string) (SecretHost, error) {
 
 // Allows tells whether the secret may be sent to a server. Names are in ASCII and lower case.
 func (s *Secret) Allows(scheme, name, port string) bool {
+	if s.Anywhere {
+		return true
+	}
 	for _, text := range s.Hosts {
 		h, err := ParseSecretHost(text)
 		if err != nil || h.Scheme != scheme || h.Port != port {

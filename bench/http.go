@@ -48,7 +48,7 @@ func (b *bench) chain(ctx context.Context, s *server) error {
 
 // empty is the time from start to completion of a run that does nothing.
 func (b *bench) empty(ctx context.Context, s *server) error {
-	q, err := client.New(client.Options{Socket: s.socket})
+	q, err := client.New(client.Options{Socket: s.socket, Patience: -1})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (b *bench) serve(ctx context.Context) (*server, error) {
 		return nil, err
 	}
 	s := &server{b: b, dir: dir, socket: "127.0.0.1:" + strconv.Itoa(port)}
-	if s.Client, err = client.New(client.Options{Socket: s.socket, NoQUIC: true}); err != nil {
+	if s.Client, err = client.New(client.Options{Socket: s.socket, NoQUIC: true, Patience: -1}); err != nil {
 		return nil, err
 	}
 	if _, err := s.up(ctx); err != nil {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,6 +37,16 @@ type Options struct {
 	// Token is the bearer token that the server asks for, if it does. To another machine it goes
 	// over HTTP/3 alone, which is encrypted, unless NoQUIC says otherwise.
 	Token string
+	// Store is the id of the store that requests are for; a server that has another one refuses them with
+	// flawless.Denied. "" is whatever server is there.
+	Store string
+
+	// Patience is how long a request is repeated whose answer was lost, as when the server is restarted: only
+	// one that does no harm twice, as it has a key by which the server knows it. 0 is a minute, less is never.
+	Patience time.Duration
+	// Repeating is called when the client begins to repeat a request, with the reason; nil is nobody. It may
+	// be called concurrently.
+	Repeating func(why error)
 }
 
 // Client talks to one server. It may be used concurrently.
@@ -49,6 +60,7 @@ type Client struct {
 	base     string
 	http     *http.Client
 	loopback bool
+	patience time.Duration
 }
 
 // New returns a client. Nothing is sent yet.
@@ -65,7 +77,7 @@ func New(o Options) (*Client, error) {
 			return nil, fmt.Errorf("the socket %q has no number of a port: %w", o.Socket, flawless.Invalid)
 		}
 	}
-	c := &Client{options: o, host: host}
+	c := &Client{options: o, host: host, patience: cmp.Or(o.Patience, defaultPatience)}
 	ip := net.ParseIP(host)
 	c.loopback = host == "localhost" || ip != nil && ip.IsLoopback()
 	// What goes to this machine does not leave it, so any certificate will do there.
@@ -80,7 +92,7 @@ func New(o Options) (*Client, error) {
 			return nil, fmt.Errorf("%s has no certificate: %w", o.Certificate, flawless.Invalid)
 		}
 	}
-	c.h3 = &http3.Transport{TLSClientConfig: trust, QUICConfig: &quic.Config{HandshakeIdleTimeout: 300 * time.Millisecond, KeepAlivePeriod: 10 * time.Second}}
+	c.h3 = &http3.Transport{TLSClientConfig: trust, QUICConfig: &quic.Config{HandshakeIdleTimeout: 300 * time.Millisecond, MaxIdleTimeout: 10 * time.Second, KeepAlivePeriod: 3 * time.Second}}
 	c.quic = &http.Client{Transport: c.h3}
 	c.tcp = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: time.Minute}}
 	return c, nil
@@ -129,15 +141,19 @@ func (c *Client) Protocol(ctx context.Context) string {
 type request struct {
 	method, path string
 	query        url.Values
-	body         io.Reader
-	length       int64
-	kind         string // Content-Type
+	body         []byte
+	read         func(r io.Reader) io.Reader // of the body; nil is r itself
+	kind         string                      // Content-Type
 	accept       string
 	last         string // Last-Event-ID
+	again        again  // needed, but for reads
 }
 
-// send makes a request and returns the response where it is not a problem.
+// send makes a request once and returns the response where it is not a problem.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	if r.method != http.MethodGet && r.again == (again{}) {
+		return nil, fmt.Errorf("client: %s %s does not say what becomes of it when its answer is lost", r.method, r.path)
+	}
 	if c.reach(ctx); c.http == c.tcp && c.options.Token != "" && !c.loopback && !c.options.NoQUIC {
 		return nil, fmt.Errorf("the server does not answer over HTTP/3 at %s, and the token is not sent unencrypted over TCP unless that is asked for (--tcp): %w", c.options.Socket, Unreachable)
 	}
@@ -145,15 +161,19 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if len(r.query) > 0 {
 		u += "?" + r.query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, u, r.body)
+	var body io.Reader
+	if r.body != nil {
+		if body = bytes.NewReader(r.body); r.read != nil {
+			body = r.read(body)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, u, body)
 	if err != nil {
 		return nil, err
 	}
 	req.GetBody = nil // nothing is sent twice without the caller's knowledge
-	if r.length > 0 {
-		req.ContentLength = r.length
-	}
-	for name, v := range map[string]string{"Content-Type": r.kind, "Accept": r.accept, "Last-Event-ID": r.last, "Authorization": c.bearer()} {
+	req.ContentLength = int64(len(r.body))
+	for name, v := range map[string]string{"Content-Type": r.kind, "Accept": r.accept, "Last-Event-ID": r.last, "Authorization": c.bearer(), flawless.StoreHeader: c.options.Store} {
 		if v != "" {
 			req.Header.Set(name, v)
 		}
@@ -163,7 +183,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("no server answers at %s: %v: %w", c.base, err, Unreachable)
+		return nil, &broken{c.base, err, !unsent(err)}
 	}
 	if resp.StatusCode >= 400 && !(r.path == "/health" && resp.StatusCode == http.StatusServiceUnavailable) {
 		defer resp.Body.Close()
@@ -231,7 +251,7 @@ func (r *Refusal) Unwrap() error {
 
 // get asks for a document.
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
-	return document[T](c.send(ctx, request{method: http.MethodGet, path: path, query: query}))
+	return do[T](ctx, c, request{method: http.MethodGet, path: path, query: query})
 }
 
 // paged asks for a page of a list, and tells whether there are more.
@@ -245,17 +265,17 @@ func paged[T any](ctx context.Context, c *Client, path string, query url.Values)
 }
 
 // post has something done and returns the document that comes back.
-func post[T any](ctx context.Context, c *Client, path string, query url.Values, in any) (T, error) {
-	return update[T](ctx, c, http.MethodPost, path, query, in)
+func post[T any](ctx context.Context, c *Client, path string, query url.Values, in any, a again) (T, error) {
+	return update[T](ctx, c, http.MethodPost, path, query, in, a)
 }
 
 // update sends a document and returns the one that comes back.
-func update[T any](ctx context.Context, c *Client, method, path string, query url.Values, in any) (T, error) {
+func update[T any](ctx context.Context, c *Client, method, path string, query url.Values, in any, a again) (T, error) {
 	b, err := json.Marshal(in)
 	if err != nil {
 		return *new(T), err
 	}
-	return document[T](c.send(ctx, request{method: method, path: path, query: query, body: bytes.NewReader(b), length: int64(len(b)), kind: "application/json"}))
+	return do[T](ctx, c, request{method: method, path: path, query: query, body: b, kind: "application/json", again: a})
 }
 
 func document[T any](resp *http.Response, err error) (T, error) {
@@ -265,8 +285,13 @@ func document[T any](resp *http.Response, err error) (T, error) {
 	}
 	defer resp.Body.Close()
 	err = json.NewDecoder(resp.Body).Decode(&out)
-	if err != nil {
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax) || errors.As(err, &wrong):
 		err = fmt.Errorf("reading the server's answer: %w", err)
+	case err != nil: // it broke off in the middle
+		err = &broken{resp.Request.URL.Scheme + "://" + resp.Request.URL.Host, err, true}
 	}
 	return out, err
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -76,15 +75,15 @@ func (c *Client) Import(ctx context.Context, bundle []byte, id string) (flawless
 	if id != "" {
 		q.Set("id", id)
 	}
-	return document[flawless.Run](c.send(ctx, request{method: http.MethodPost, path: "/bundles", query: q,
-		body: bytes.NewReader(bundle), length: int64(len(bundle)), kind: "application/octet-stream"}))
+	return do[flawless.Run](ctx, c, request{method: http.MethodPost, path: "/bundles", query: q, body: bundle, kind: "application/octet-stream",
+		again: unique("see whether the run is there with: flawless workflow list")})
 }
 
 // sendCode sends a module, where there is one, and returns the document that comes back.
 func sendCode[T any](ctx context.Context, c *Client, path string, query url.Values, module []byte) (T, error) {
-	r := request{method: http.MethodPost, path: path, query: query}
+	r := request{method: http.MethodPost, path: path, query: query, again: reads()}
 	if len(module) > 0 {
-		r.body, r.length, r.kind = bytes.NewReader(module), int64(len(module)), "application/wasm"
+		r.body, r.kind = module, "application/wasm"
 	}
-	return document[T](c.send(ctx, r))
+	return do[T](ctx, c, r)
 }

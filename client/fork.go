@@ -29,9 +29,11 @@ type forked struct {
 	Offline *flawless.Offline
 }
 
-// Fork starts a run that shares the past of another one up to a turn, and goes on for real.
+// Fork starts a run that shares the past of another one up to a turn, and goes on for real. With the same id
+// it starts one, however often it is asked for.
 func (c *Client) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
-	out, err := post[forked](ctx, c, runPath(id, "/fork"), nil, o)
+	o.ID = newID(o.ID)
+	out, err := post[forked](ctx, c, runPath(id, "/fork"), nil, o, starts(o.ID))
 	if out.Run == nil {
 		out.Run = &flawless.Run{}
 	}
@@ -43,7 +45,7 @@ func (c *Client) Offline(ctx context.Context, id string, o Fork) (flawless.Offli
 	out, err := post[forked](ctx, c, runPath(id, "/fork"), nil, struct {
 		Fork
 		Offline bool `json:"offline"`
-	}{o, true})
+	}{o, true}, reads())
 	if out.Offline == nil {
 		out.Offline = &flawless.Offline{}
 	}

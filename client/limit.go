@@ -15,7 +15,7 @@ func (c *Client) SetLimit(ctx context.Context, host, rate string, burst int) (fl
 	if burst != 0 {
 		in["burst"] = burst
 	}
-	return update[flawless.Limit](ctx, c, http.MethodPut, "/limits/"+url.PathEscape(host), nil, in)
+	return update[flawless.Limit](ctx, c, http.MethodPut, "/limits/"+url.PathEscape(host), nil, in, harmless())
 }
 
 // Limits returns all limits, by host.
@@ -25,5 +25,5 @@ func (c *Client) Limits(ctx context.Context) ([]flawless.Limit, error) {
 
 // RemoveLimit removes the limit of a host. Calls that wait begin at once.
 func (c *Client) RemoveLimit(ctx context.Context, host string) error {
-	return c.remove(ctx, "/limits/"+url.PathEscape(host))
+	return c.remove(ctx, "/limits/"+url.PathEscape(host), "limit list")
 }

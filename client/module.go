@@ -1,10 +1,8 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -17,48 +15,38 @@ import (
 type Progress func(stage string, done float64)
 
 // AddModule adds a module, without a name under the one that it says of itself. It returns false where these bytes are the newest version already. If
-// ctx ends or the connection breaks nobody can say whether the module was added; adding it again
-// does no harm.
+// ctx ends nobody can say whether the module was added; adding it again does no harm.
 func (c *Client) AddModule(ctx context.Context, name string, bin []byte, progress Progress) (flawless.Module, bool, error) {
 	if progress == nil {
 		progress = func(string, float64) {}
 	}
-	upload := &counted{r: bytes.NewReader(bin), all: len(bin), progress: progress}
+	upload := func(r io.Reader) io.Reader { return &counted{r: r, all: len(bin), progress: progress} }
 	method, path := http.MethodPut, "/modules/"+url.PathEscape(name)
 	if name == "" {
 		method, path = http.MethodPost, "/modules"
 	}
-	resp, err := c.send(ctx, request{method: method, path: path, body: upload,
-		length: int64(len(bin)), kind: "application/wasm", accept: "text/event-stream"})
-	if err != nil {
-		return flawless.Module{}, false, err
+	r := request{method: method, path: path, body: bin, read: upload, kind: "application/wasm", accept: "text/event-stream", again: harmless()}
+	var out struct {
+		Module flawless.Module
+		Added  bool
 	}
-	defer resp.Body.Close()
-	for e, err := range events(resp.Body) {
-		if err != nil {
-			return flawless.Module{}, false, err
-		}
+	err := c.listen(ctx, func() request { return r }, func(e event) (bool, error) {
 		switch e.name {
 		case "progress":
 			var p struct {
 				Stage string
 				Done  float64
 			}
-			if err := json.Unmarshal(e.data, &p); err == nil {
+			if json.Unmarshal(e.data, &p) == nil {
 				progress(p.Stage, p.Done)
 			}
-		case "problem":
-			return flawless.Module{}, false, refusal(http.StatusInternalServerError, e.data)
+			return false, nil
 		case "result":
-			var out struct {
-				Module flawless.Module
-				Added  bool
-			}
-			err := json.Unmarshal(e.data, &out)
-			return out.Module, out.Added, err
+			return true, json.Unmarshal(e.data, &out)
 		}
-	}
-	return flawless.Module{}, false, fmt.Errorf("adding module %s: %w; add it again", name, errCut)
+		return false, nil
+	})
+	return out.Module, out.Added, err
 }
 
 // counted tells how much of it has been read.

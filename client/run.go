@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
@@ -29,17 +30,25 @@ type Start struct {
 }
 
 // Start starts a run; with wait it returns when the run has ended or needs a decision. Without
-// an id it makes one. It returns false where the id was known with the same input. After an error without a flawless.Code
-// nobody can say whether the run was started: ask again with the same id.
+// an id it makes one. It returns false where the id was known with the same input. A request whose answer is
+// lost is repeated, see [Options]; after [Lost] nobody can say whether the run was started: ask again with the
+// same id.
 func (c *Client) Start(ctx context.Context, s Start, wait bool) (flawless.Run, bool, error) {
-	if s.ID == "" {
-		s.ID = flawless.NewRunID(time.Now())
-	}
+	made := s.ID == "" // so nobody else can have started it
+	s.ID = newID(s.ID)
 	out, err := post[struct {
 		Run     flawless.Run
 		Started bool
-	}](ctx, c, "/runs", flag("wait", wait), s)
-	return out.Run, out.Started, err
+	}](ctx, c, "/runs", flag("wait", wait), s, starts(s.ID))
+	return out.Run, out.Started || made && err == nil, err
+}
+
+// starts are requests that start a run of an id.
+func starts(id string) again { return known("id", "--id", id, "starts no second run") }
+
+// newID is an id for a run, where the caller gave none.
+func newID(id string) string {
+	return cmp.Or(id, flawless.NewRunID(time.Now()))
 }
 
 func flag(name string, set bool) url.Values {
@@ -53,7 +62,11 @@ func runPath(id, rest string) string { return "/runs/" + url.PathEscape(id) + re
 
 // Run returns a run; with wait it returns when the run has ended or needs a decision.
 func (c *Client) Run(ctx context.Context, id string, wait bool) (flawless.Run, error) {
-	return get[flawless.Run](ctx, c, runPath(id, ""), flag("wait", wait))
+	r := request{method: http.MethodGet, path: runPath(id, ""), query: flag("wait", wait)}
+	if wait {
+		r.again = reads()
+	}
+	return do[flawless.Run](ctx, c, r)
 }
 
 // Runs returns a page of runs, newest first, and the cursor of the next one, "" at the end.
@@ -154,34 +167,33 @@ func (c *Client) WholeLog(ctx context.Context, id string) iter.Seq2[flawless.Rec
 	}
 }
 
-// Follow yields the records of a run from number from on as they become durable, until it has ended.
+// Follow yields the records of a run from number from on as they become durable, until it has ended. Where the
+// server is restarted meanwhile it goes on with the next one.
 func (c *Client) Follow(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
-		resp, err := c.send(ctx, request{method: http.MethodGet, path: runPath(id, "/events"), accept: "text/event-stream",
-			query: url.Values{"from": {strconv.FormatUint(from, 10)}}})
-		if err != nil {
-			yield(flawless.Record{}, err)
-			return
-		}
-		defer resp.Body.Close()
-		for e, err := range events(resp.Body) {
+		stopped := false
+		err := c.listen(ctx, func() request {
+			return request{method: http.MethodGet, path: runPath(id, "/events"), accept: "text/event-stream",
+				query: url.Values{"from": {strconv.FormatUint(from, 10)}}, again: again{same: "from where it broke off"}}
+		}, func(e event) (done bool, err error) {
 			var rec flawless.Record
-			switch {
-			case err != nil:
-			case e.name == "record":
+			switch e.name {
+			case "record":
 				err = json.Unmarshal(e.data, &rec)
-			case e.name == "problem":
-				err = refusal(http.StatusInternalServerError, e.data)
-			case e.name == "run":
-				return
+			case "run":
+				return true, nil
 			default:
-				continue
+				return false, nil
 			}
-			if !yield(rec, err) || err != nil {
-				return
+			if err == nil {
+				from = rec.Seq + 1
+				stopped = !yield(rec, nil)
 			}
+			return stopped, err
+		})
+		if err != nil && !stopped {
+			yield(flawless.Record{}, err)
 		}
-		yield(flawless.Record{}, errCut)
 	}
 }
 
@@ -230,7 +242,8 @@ func (c *Client) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 			in["status"] = d.Status
 		}
 	}
-	return post[flawless.Run](ctx, c, runPath(id, "/calls/"+strconv.Itoa(d.Call)+"/resolve"), nil, in)
+	return post[flawless.Run](ctx, c, runPath(id, "/calls/"+strconv.Itoa(d.Call)+"/resolve"), nil, in,
+		unique("look whether call %d is still in doubt, and since when (flawless workflow show %s), before you decide again", d.Call, id))
 }
 
 // Cancel asks a run to give up; with a deadline it is terminated if it has not ended by then.
@@ -239,29 +252,36 @@ func (c *Client) Cancel(ctx context.Context, id string, w flawless.Cancel) (flaw
 	if w.Deadline != 0 {
 		q = url.Values{"deadline": {time.Unix(0, w.Deadline).UTC().Format(time.RFC3339Nano)}}
 	}
-	return post[flawless.Run](ctx, c, runPath(id, "/cancel"), q, map[string]string{"who": w.Who, "note": w.Note})
+	return post[flawless.Run](ctx, c, runPath(id, "/cancel"), q, map[string]string{"who": w.Who, "note": w.Note}, harmless())
 }
 
 // Pause lets a run take no more turns, or go on.
 func (c *Client) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
-	what := "/pause"
-	if p.Resume {
-		what = "/resume"
+	what, a := "/pause", harmless()
+	if p.Resume { // of a run that is paused twice it would lift the second pause, too
+		what, a = "/resume", unique("see how the run is with: flawless workflow show %s", id)
 	}
-	return post[flawless.Run](ctx, c, runPath(id, what), nil, map[string]string{"who": p.Who, "note": p.Note})
+	return post[flawless.Run](ctx, c, runPath(id, what), nil, map[string]string{"who": p.Who, "note": p.Note}, a)
 }
 
-// Restart starts a new run with the input of one that has ended without output. With an id of the
-// caller's it starts one, however often it is asked for.
-func (c *Client) Restart(ctx context.Context, of, id string) (flawless.Run, error) {
-	if id == "" {
-		id = flawless.NewRunID(time.Now())
+// Restart says what a restart does otherwise than the run before.
+type Restart struct {
+	ID      string // of the new run, which is started once however often it is asked for; "" makes one
+	Version string // of the module; "" is the one that was asked for before, or else the newest
+}
+
+// Restart starts a new run on the terms of one that has ended without output.
+func (c *Client) Restart(ctx context.Context, of string, o Restart) (flawless.Run, error) {
+	q := url.Values{"id": {newID(o.ID)}}
+	if o.Version != "" {
+		q.Set("version", o.Version)
 	}
-	return post[flawless.Run](ctx, c, runPath(of, "/restart"), url.Values{"id": {id}}, nil)
+	return post[flawless.Run](ctx, c, runPath(of, "/restart"), q, nil, starts(q.Get("id")))
 }
 
 // Terminate ends a run without asking it. Of one that has completed it withdraws the calls that wait to
 // begin.
 func (c *Client) Terminate(ctx context.Context, id string, w flawless.Cancel) (flawless.Run, error) {
-	return post[flawless.Run](ctx, c, runPath(id, "/terminate"), nil, map[string]string{"who": w.Who, "note": w.Note})
+	return post[flawless.Run](ctx, c, runPath(id, "/terminate"), nil, map[string]string{"who": w.Who, "note": w.Note},
+		unique("see how the run is with: flawless workflow show %s", id))
 }

@@ -19,7 +19,11 @@ func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 	if len(s.Input) > 0 {
 		in["input"] = s.Input
 	}
-	return update[flawless.Schedule](ctx, c, http.MethodPut, schedulePath(s.Name, ""), flag("replace", replace), in)
+	a := harmless()
+	if !replace { // a second time there is one already
+		a = unique("see whether it is there with: flawless schedule show %s", s.Name)
+	}
+	return update[flawless.Schedule](ctx, c, http.MethodPut, schedulePath(s.Name, ""), flag("replace", replace), in, a)
 }
 
 // Schedules returns all schedules, by name.
@@ -34,30 +38,29 @@ func (c *Client) Schedule(ctx context.Context, name string) (flawless.Schedule, 
 
 // RemoveSchedule removes a schedule. Its runs are left alone.
 func (c *Client) RemoveSchedule(ctx context.Context, name string) error {
-	return c.remove(ctx, schedulePath(name, ""))
+	return c.remove(ctx, schedulePath(name, ""), "schedule list")
 }
 
 // PauseSchedule keeps a schedule from starting runs.
 func (c *Client) PauseSchedule(ctx context.Context, name, note string) (flawless.Schedule, error) {
-	return post[flawless.Schedule](ctx, c, schedulePath(name, "/pause"), nil, map[string]string{"note": note})
+	return post[flawless.Schedule](ctx, c, schedulePath(name, "/pause"), nil, map[string]string{"note": note}, harmless())
 }
 
 // ResumeSchedule lets a schedule go on with its next time.
 func (c *Client) ResumeSchedule(ctx context.Context, name string) (flawless.Schedule, error) {
-	return post[flawless.Schedule](ctx, c, schedulePath(name, "/resume"), nil, struct{}{})
+	return post[flawless.Schedule](ctx, c, schedulePath(name, "/resume"), nil, struct{}{}, harmless())
 }
 
 // TriggerSchedule starts a run of a schedule at once. The same key starts one run, however often it is
 // asked for; "" makes one up. It returns false where the key was known.
 func (c *Client) TriggerSchedule(ctx context.Context, name, key string) (flawless.Run, bool, error) {
-	if key == "" {
-		key = flawless.NewRunID(time.Now())
-	}
+	made := key == ""
+	key = newID(key)
 	out, err := post[struct {
 		Run     flawless.Run
 		Started bool
-	}](ctx, c, schedulePath(name, "/trigger"), url.Values{"key": {key}}, struct{}{})
-	return out.Run, out.Started, err
+	}](ctx, c, schedulePath(name, "/trigger"), url.Values{"key": {key}}, struct{}{}, known("key", "--key", key, "starts no second run"))
+	return out.Run, out.Started || made && err == nil, err
 }
 
 // Backfill is what became of times that were asked for.
@@ -71,5 +74,5 @@ type Backfill struct {
 // have none yet.
 func (c *Client) BackfillSchedule(ctx context.Context, name string, from, to time.Time) (Backfill, error) {
 	q := url.Values{"from": {from.UTC().Format(time.RFC3339Nano)}, "to": {to.UTC().Format(time.RFC3339Nano)}}
-	return post[Backfill](ctx, c, schedulePath(name, "/backfill"), q, struct{}{})
+	return post[Backfill](ctx, c, schedulePath(name, "/backfill"), q, struct{}{}, harmless())
 }

@@ -22,5 +22,5 @@ func (c *Client) Settings(ctx context.Context, module string) (flawless.Settings
 
 // ChangeSettings changes how the runs of a module are treated.
 func (c *Client) ChangeSettings(ctx context.Context, module string, change SettingsChange) (flawless.Settings, error) {
-	return update[flawless.Settings](ctx, c, http.MethodPatch, "/modules/"+url.PathEscape(module)+"/settings", nil, change)
+	return update[flawless.Settings](ctx, c, http.MethodPatch, "/modules/"+url.PathEscape(module)+"/settings", nil, change, harmless())
 }

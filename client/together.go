@@ -1,7 +1,9 @@
 package client
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net/url"
 	"strconv"
@@ -10,8 +12,8 @@ import (
 )
 
 // Send sends a message to a run and returns its id. One with a key that came before is not stored
-// again. After an error without a flawless.Code nobody can say whether it was: send it again with the
-// same key.
+// again. A message without a key is given one, and is sent again with it where the answer is lost, see
+// [Options]; after [Lost] nobody can say whether it came.
 func (c *Client) Send(ctx context.Context, run string, m flawless.Message) (string, error) {
 	id, _, err := c.message(ctx, run, m, false)
 	return id, err
@@ -23,6 +25,7 @@ func (c *Client) Ask(ctx context.Context, run string, m flawless.Message) (strin
 }
 
 func (c *Client) message(ctx context.Context, run string, m flawless.Message, wait bool) (string, json.RawMessage, error) {
+	m.Key = cmp.Or(m.Key, "msg_"+rand.Text())
 	in := map[string]any{"type": m.Type, "value": json.RawMessage(m.Body)}
 	if len(m.Body) == 0 {
 		in["value"] = nil
@@ -35,7 +38,7 @@ func (c *Client) message(ctx context.Context, run string, m flawless.Message, wa
 	out, err := post[struct {
 		ID    string
 		Reply json.RawMessage
-	}](ctx, c, runPath(run, "/messages"), flag("wait", wait), in)
+	}](ctx, c, runPath(run, "/messages"), flag("wait", wait), in, known("key", "--key", m.Key, "is taken in once"))
 	return out.ID, out.Reply, err
 }
 
@@ -54,13 +57,16 @@ func (c *Client) Promises(ctx context.Context, run string) ([]flawless.Promise, 
 
 // Settle settles a promise with a value.
 func (c *Client) Settle(ctx context.Context, token string, value json.RawMessage) (flawless.Promise, error) {
-	return post[flawless.Promise](ctx, c, "/promises/"+url.PathEscape(token), nil, value)
+	return post[flawless.Promise](ctx, c, "/promises/"+url.PathEscape(token), nil, value, settles)
 }
 
 // Reject settles a promise with an error.
 func (c *Client) Reject(ctx context.Context, token, text, who string) (flawless.Promise, error) {
-	return post[flawless.Promise](ctx, c, "/promises/"+url.PathEscape(token)+"/reject", nil, map[string]string{"error": text, "who": who})
+	return post[flawless.Promise](ctx, c, "/promises/"+url.PathEscape(token)+"/reject", nil, map[string]string{"error": text, "who": who}, settles)
 }
+
+// settles are requests that settle a promise, which can be done once.
+var settles = unique("see whether the promise is still open with: flawless workflow promise list RUN")
 
 // States returns a page of the values that runs share, in order of their names, and where the next one
 // begins, "" at the end.

@@ -1,10 +1,8 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -49,19 +47,16 @@ func (o Upgrade) query() url.Values {
 // for what their logs have. Each run is moved atomically; after an error upgrading again goes on where
 // it ended.
 func (c *Client) Upgrade(ctx context.Context, module string, o Upgrade) (flawless.ModuleUpgrade, error) {
-	r := request{method: http.MethodPost, path: "/modules/" + url.PathEscape(module) + "/upgrade", query: o.query(), accept: "text/event-stream"}
+	r := request{method: http.MethodPost, path: "/modules/" + url.PathEscape(module) + "/upgrade", query: o.query(), accept: "text/event-stream",
+		again: unique("upgrade again, it goes on where it ended")}
+	if o.DryRun {
+		r.again = reads()
+	}
 	if len(o.Module) > 0 {
-		r.body, r.length, r.kind = bytes.NewReader(o.Module), int64(len(o.Module)), "application/wasm"
+		r.body, r.kind = o.Module, "application/wasm"
 	}
-	resp, err := c.send(ctx, r)
-	if err != nil {
-		return flawless.ModuleUpgrade{}, err
-	}
-	defer resp.Body.Close()
-	for e, err := range events(resp.Body) {
-		if err != nil {
-			return flawless.ModuleUpgrade{}, err
-		}
+	var out flawless.ModuleUpgrade
+	err := c.listen(ctx, func() request { return r }, func(e event) (bool, error) {
 		switch e.name {
 		case "progress":
 			var p struct {
@@ -71,15 +66,13 @@ func (c *Client) Upgrade(ctx context.Context, module string, o Upgrade) (flawles
 			if json.Unmarshal(e.data, &p) == nil && o.Progress != nil {
 				o.Progress(p.Stage, p.Done, p.All)
 			}
-		case "problem":
-			return flawless.ModuleUpgrade{}, refusal(http.StatusInternalServerError, e.data)
+			return false, nil
 		case "result":
-			var out flawless.ModuleUpgrade
-			err := json.Unmarshal(e.data, &out)
-			return out, err
+			return true, json.Unmarshal(e.data, &out)
 		}
-	}
-	return flawless.ModuleUpgrade{}, fmt.Errorf("upgrading the runs of module %s: %w; upgrade again, it goes on where it ended", module, errCut)
+		return false, nil
+	})
+	return out, err
 }
 
 // RemoveModule removes a version of a module, or with version 0 all of them, and returns what was
@@ -89,5 +82,6 @@ func (c *Client) RemoveModule(ctx context.Context, name string, version int) ([]
 	if version != 0 {
 		q.Set("version", strconv.Itoa(version))
 	}
-	return document[[]flawless.Module](c.send(ctx, request{method: http.MethodDelete, path: "/modules/" + url.PathEscape(name), query: q}))
+	return do[[]flawless.Module](ctx, c, request{method: http.MethodDelete, path: "/modules/" + url.PathEscape(name), query: q,
+		again: unique("see whether it is still there with: flawless module list")})
 }

@@ -89,7 +89,8 @@ func (a *app) importCommand() *cobra.Command {
 }
 
 func (a *app) replayCommand() *cobra.Command {
-	var module, source string
+	var module string
+	var source sources
 	c := &cobra.Command{Use: "replay BUNDLE|ID", Short: "Take the turns of an exported run again, without a server, or of a run", Args: cobra.ExactArgs(1),
 		Long: "Takes the turns of a run again, without the outside. Where the argument is a file it is a bundle and replayed on this\n" +
 			"machine, without a server; any other is the id of a run, which is replayed on the server and not touched.\n" +
@@ -114,7 +115,7 @@ func (a *app) replayCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&module, "module", "", "file of a module to replay with, instead of the run's own")
 	f.StringVar(&module, "patch-module", "", "the same")
-	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	source.flags(c)
 	c.MarkFlagsMutuallyExclusive("module", "patch-module")
 	return c
 }

@@ -15,7 +15,8 @@ import (
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	var module, source string
+	var module string
+	var source sources
 	c := &cobra.Command{Use: "check --module FILE.wasm BUNDLE|DIR...", Short: "Try a module on exported runs, without a server", Args: cobra.MinimumNArgs(1),
 		Long: "Replays exported runs with a module, and fails where one asks for something else than its log has: the check of\n" +
 			"flawless module upgrade, for a test suite. Folders are searched for *.bundle files. For a run that had ended, the end\n" +
@@ -47,12 +48,12 @@ func (a *app) checkCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVar(&module, "module", "", "file of the module to try")
-	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	source.flags(c)
 	return c
 }
 
 // check replays the runs of files with a module and shows what came of it.
-func (a *app) check(ctx context.Context, m *guest.Module, files []string, source string) error {
+func (a *app) check(ctx context.Context, m *guest.Module, files []string, source sources) error {
 	began := time.Now()
 	u := flawless.ModuleUpgrade{Digest: m.Digest(), DryRun: true}
 	for _, file := range files {

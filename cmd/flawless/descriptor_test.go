@@ -87,7 +87,7 @@ func TestManyConnectionsLeaveTheStoreItsFiles(t *testing.T) {
 		t.Errorf("%d of 5 requests were refused beside 300 connections", refused)
 	}
 	// Over QUIC all clients share one socket.
-	c, err := client.New(client.Options{Socket: address, Certificate: filepath.Join(p.dir, "tls", "cert.pem")})
+	c, err := client.New(client.Options{Socket: address, Certificate: filepath.Join(p.dir, "tls", "cert.pem"), Patience: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

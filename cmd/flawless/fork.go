@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -190,12 +189,11 @@ func (a *app) printInspection(i flawless.Inspection) {
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(a.out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	moment := func(ns int64) string { return time.Unix(0, ns).Local().Format("2006-01-02 15:04:05.000") }
 	p("run", "%s after turn %d", i.Run, i.Turn)
-	p("clock", "%s", moment(i.Time))
+	p("clock", "%s", fine(i.Time, 0))
 	p("memory", "%s, %s of its own", size(int64(i.Memory)), size(int64(i.Own)))
 	if i.Wake != 0 {
-		p("timer", "%s", moment(i.Wake))
+		p("timer", "%s", fine(i.Wake, i.Time))
 	}
 	if len(i.Data) > 0 {
 		p("data", "%s", i.Data)

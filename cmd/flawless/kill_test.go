@@ -97,7 +97,7 @@ func freePort(t testing.TB) int {
 }
 
 func (p *process) connect() *client.Client {
-	c, err := client.New(client.Options{Socket: "127.0.0.1:" + strconv.Itoa(p.port), NoQUIC: true})
+	c, err := client.New(client.Options{Socket: "127.0.0.1:" + strconv.Itoa(p.port), NoQUIC: true, Patience: -1})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -76,12 +76,12 @@ func newStory(w io.Writer) *story {
 }
 
 func (p *story) line(at int64, format string, args ...any) {
-	t := time.Unix(0, at).Local()
-	if day := t.Format("2006-01-02"); day != p.day {
+	day, within := heading(at)
+	if day != p.day {
 		p.day = day
 		fmt.Fprintf(p.w, "%s\n", day)
 	}
-	fmt.Fprintf(p.w, "%s  %s\n", t.Format("15:04:05.000"), fmt.Sprintf(format, args...))
+	fmt.Fprintf(p.w, "%s  %s\n", within, fmt.Sprintf(format, args...))
 }
 
 func (p *story) record(rec flawless.Record) {
@@ -115,7 +115,7 @@ func (p *story) entry(e flawless.Entry) {
 	case e.Attempt != nil && e.Attempt.Waits != "":
 		p.line(e.At, "       call %d waits: %s", e.Attempt.Call, e.Attempt.Waits)
 	case e.Attempt != nil:
-		p.line(e.At, "       call %d, try %d: %s; next at %s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, time.Unix(0, e.Attempt.Next).Local().Format("15:04:05.000"), stages(e.Attempt.Stages))
+		p.line(e.At, "       call %d, try %d: %s; next at %s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, fine(e.Attempt.Next, e.At), stages(e.Attempt.Stages))
 	case e.Unknown != nil:
 		p.line(e.At, "DOUBT  call %d (%s): %s%s", e.Unknown.Call, p.calls[e.Unknown.Call], e.Unknown.Reason, stages(e.Unknown.Stages))
 	case e.Decision != nil:
@@ -189,7 +189,7 @@ func (p *story) turn(e flawless.Entry) {
 	case t.Ended != nil:
 		p.line(e.At, "END    completed: %s", shortened(string(t.Ended.Output), 400))
 	case t.Wake != 0:
-		p.line(e.At, "       sleeps until %s", time.Unix(0, t.Wake).Local().Format("2006-01-02 15:04:05.000"))
+		p.line(e.At, "       sleeps until %s", fine(t.Wake, t.Time))
 	}
 }
 

@@ -37,6 +37,8 @@ var exitCodes = []struct {
 	{flawless.NotFound, 3, "see what is there with: flawless module list, flawless workflow list"},
 	{flawless.Conflict, 4, ""},
 	{notCompleted, 5, ""},
+	{client.Lost, 6, ""},
+	{noServer, 6, ""},
 	{client.Unreachable, 6, "start a server with: flawless up"},
 	{unresolvedRun, 7, ""},
 	{flawless.Full, 8, "free some space; the server goes on by itself"},
@@ -50,6 +52,7 @@ const (
 	unresolvedRun flawless.Code = "the run needs a decision"
 	storeGivenUp  flawless.Code = "the store was given up"
 	endedDamaged  flawless.Code = "the server ended as its store is damaged"
+	noServer      flawless.Code = "the directory has no server"
 	endedFull     flawless.Code = "the server ended as the disk is full"
 )
 
@@ -60,7 +63,7 @@ const exitHelp = `Exit codes:
   3  no such module, workflow, run or call
   4  conflict with what is there
   5  the run that was waited for did not complete
-  6  no server answers
+  6  no server answers, or its answer was lost: the message says how to find out what was done
   7  the run that was waited for needs a decision (workflow resolve)
   8  the server's disk is full; a server that ended with it needs space and a restart
   9  a replay asked for something else than the log says
@@ -78,7 +81,7 @@ func main() {
 
 // run carries out a command line and returns its exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	a := &app{in: in, out: out, errs: errs}
+	a := &app{in: in, out: out, errs: errs, ctx: ctx}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -130,7 +133,8 @@ func misused(text string) bool {
 
 // explain prints an error with a hint, and returns the exit code.
 func (a *app) explain(err error) int {
-	if errors.Is(err, context.Canceled) {
+	interrupted := errors.Is(err, context.Canceled)
+	if interrupted && !errors.Is(err, client.Lost) {
 		return 130
 	}
 	text := err.Error()
@@ -139,7 +143,10 @@ func (a *app) explain(err error) int {
 			text = strings.TrimSuffix(text, ": "+string(e.code)) // the class speaks by the exit code
 		}
 	}
-	fmt.Fprintln(a.errs, "flawless:", text)
+	fmt.Fprintln(a.errs, "flawless:", strings.Replace(text, context.Canceled.Error(), "interrupted", 1))
+	if interrupted { // it may have been carried out all the same
+		return 130
+	}
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintln(a.errs, "hint: see", usage.command, "--help")
@@ -169,12 +176,16 @@ type app struct {
 	in        io.Reader
 	out, errs io.Writer
 	dir       string
+	named     bool // the working directory was named, by flag or environment
 	socket    string
+	addressed bool // and so was the server's address
+	freePort  bool // any port will do for TCP
 	port      int
 	tcp       bool
 	tokenFile string
 	json      bool
 	client    *client.Client
+	ctx       context.Context // of the command
 }
 
 func (a *app) root() *cobra.Command {
@@ -188,12 +199,12 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c.CommandPath(), err} })
 	f := root.PersistentFlags()
 	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless)")
-	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET or localhost:27288)")
-	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default 27288)")
+	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET, what the server has written into its working directory, or localhost:27288)")
+	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default that of the socket; up takes a free one for 0)")
 	f.BoolVar(&a.tcp, "tcp", false, "speak HTTP over TCP, not QUIC")
 	f.StringVar(&a.tokenFile, "token-file", "", "file with the token that the server asks for and commands send (default what $FLAWLESS_TOKEN holds)")
 	f.BoolVar(&a.json, "json", false, "print JSON")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.defaults() }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.defaults(c) }
 	module := a.moduleCommand()
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
@@ -219,11 +230,13 @@ func named(c *cobra.Command) {
 	}
 }
 
-func (a *app) defaults() error {
+// defaults fills in what the flags do not say: from the environment, and then what is usual. The address of a
+// server is looked up in the working directory, where a command needs it.
+func (a *app) defaults(c *cobra.Command) error {
 	if a.dir == "" {
 		a.dir = os.Getenv("FLAWLESS_WORKING_DIR")
 	}
-	if a.dir == "" {
+	if a.named = a.dir != ""; !a.named {
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return fmt.Errorf("there is no home directory, name the working directory with --working-dir: %w", flawless.Invalid)
@@ -233,7 +246,13 @@ func (a *app) defaults() error {
 	if a.socket == "" {
 		a.socket = os.Getenv("FLAWLESS_SOCKET")
 	}
-	if a.socket == "" {
+	port := c.Flags().Changed("port")
+	a.addressed, a.freePort = a.socket != "" || port, port && a.port == 0
+	switch {
+	case a.socket != "":
+	case a.freePort:
+		a.socket = "localhost:0"
+	default:
 		a.socket = "localhost:27288"
 	}
 	return nil
@@ -252,7 +271,14 @@ func (a *app) connect() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.client, err = client.New(client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp, Token: token})
+	o := client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp, Token: token,
+		Repeating: func(why error) { fmt.Fprintln(a.errs, "flawless:", why) }}
+	if !a.addressed {
+		if a.client, err = a.find(a.ctx, o); err != nil || a.client != nil {
+			return a.client, err
+		}
+	}
+	a.client, err = client.New(o)
 	return a.client, err
 }
 
@@ -272,20 +298,17 @@ func who() string {
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version of this command and of the server", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
-			server, err := cl.Version(c.Context())
-			if errors.Is(err, flawless.Denied) {
-				return err
-			}
+			var server string
 			var h flawless.Health
+			cl, err := a.connect()
+			if err == nil {
+				server, err = cl.Version(c.Context())
+			}
 			if err == nil {
 				h, err = cl.Health(c.Context())
 			}
-			if err != nil {
-				server = ""
+			if err != nil && !errors.Is(err, client.Unreachable) && !errors.Is(err, noServer) {
+				return err
 			}
 			if a.json {
 				return a.printJSON(map[string]any{"command": flawless.Version, "server": server, "store": h.Store, "start": h.Start, "origin": h.Origin})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // printJSON prints a document.
@@ -42,8 +41,6 @@ func (a *app) table(head string, rows [][]string) {
 	}
 	_ = w.Flush()
 }
-
-func ago(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 func size(n int64) string {
 	if n < 1<<20 {

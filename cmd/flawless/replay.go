@@ -11,7 +11,8 @@ import (
 )
 
 func (a *app) replayRunCommand() *cobra.Command {
-	var module, source string
+	var module string
+	var source sources
 	c := &cobra.Command{Use: "replay ID", Short: "Take the turns of a run again, without the outside", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		Long: "Takes the turns of a run again on the server, from its log: nothing is sent, and the run is not touched, whatever state it is in.\n" +
 			"With --module the log is replayed with other code: lines that it prints and the log does not have are shown, and where it\n" +
@@ -34,7 +35,7 @@ func (a *app) replayRunCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVar(&module, "module", "", "file of a module to replay with, instead of the run's own")
-	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	source.flags(c)
 	return c
 }
 
@@ -54,7 +55,7 @@ func readModule(file string) ([]byte, error) {
 }
 
 // printReplay shows a replay. It returns an error where that diverged.
-func (a *app) printReplay(r flawless.Replay, source string) error {
+func (a *app) printReplay(r flawless.Replay, source sources) error {
 	if a.json {
 		if err := a.printJSON(r); err != nil {
 			return err
@@ -74,7 +75,7 @@ func (a *app) printReplay(r flawless.Replay, source string) error {
 		return nil
 	}
 	if !a.json {
-		a.printDivergence(r.Divergence, source)
+		a.printDivergence(r.Divergence, source.of(r.Own))
 	}
 	return fmt.Errorf("the replay of run %s diverged in turn %d: %w", r.Run, r.Divergence.Turn, flawless.Diverged)
 }
@@ -87,31 +88,4 @@ func (a *app) printLines(r flawless.Replay) {
 	if r.More > 0 {
 		fmt.Fprintf(a.out, "and %d more lines\n", r.More)
 	}
-}
-
-// printDivergence shows both sides of one.
-func (a *app) printDivergence(d *flawless.Divergence, source string) {
-	fmt.Fprintf(a.out, "diverged in turn %d", d.Turn)
-	if d.Call > 0 {
-		fmt.Fprintf(a.out, " at call %d", d.Call)
-	}
-	fmt.Fprintln(a.out)
-	side := func(name string, c *flawless.Call, end *flawless.Ended) {
-		switch {
-		case c != nil:
-			fmt.Fprintf(a.out, "  %-7s %s%s\n", name, request(*c), site(*c))
-			if len(c.Body) > 0 {
-				fmt.Fprintf(a.out, "          %s\n", shortened(string(c.Body), 400))
-			}
-			if text := sourceLine(source, c.Site()); text != "" {
-				fmt.Fprintf(a.out, "          | %s\n", text)
-			}
-		case end != nil:
-			fmt.Fprintf(a.out, "  %-7s %s\n", name, end)
-		default:
-			fmt.Fprintf(a.out, "  %-7s nothing\n", name)
-		}
-	}
-	side("logged", d.Logged, d.LoggedEnd)
-	side("asked", d.Asked, d.AskedEnd)
 }

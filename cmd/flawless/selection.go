@@ -57,6 +57,7 @@ type changing struct {
 	verb, short string // "cancel", "Ask a run to give up"
 	long        string
 	ended       bool // it is for runs that have ended
+	flags       func(c *cobra.Command)
 	do          func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error)
 }
 
@@ -77,6 +78,8 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 				return fmt.Errorf("give the id of a run or flags that select runs, not both: %w", flawless.Invalid)
 			case len(args) == 0 && !some:
 				return fmt.Errorf("give the id of a run, or select runs with --module, --status and the like: %w", flawless.Invalid)
+			case len(args) == 0 && c.Flags().Changed("id"):
+				return fmt.Errorf("--id is for one run, and flags select several: %w", flawless.Invalid)
 			case len(args) == 0:
 				return a.changeAll(c.Context(), cl, h, which.filter, note, yes)
 			}
@@ -96,6 +99,9 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 			return nil
 		}}
 	which.flags(c)
+	if h.flags != nil {
+		h.flags(c)
+	}
 	c.Flags().StringVar(&note, "note", "", "why; it is part of the log")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask back")
 	return c
@@ -199,9 +205,16 @@ func (a *app) resumeCommand() *cobra.Command {
 }
 
 func (a *app) restartCommand() *cobra.Command {
-	return a.changeCommand(changing{verb: "restart", short: "Start a new run with the input of one that failed, was cancelled or terminated", ended: true,
-		long: "The new run is of the newest version of the module, and names the old one. Its id is printed.",
+	var o client.Restart
+	return a.changeCommand(changing{verb: "restart", short: "Start a new run on the terms of one that failed, was cancelled or terminated", ended: true,
+		long: "The new run has the input, labels, concurrency key and priority of the old one, which it names, and as much time until its\n" +
+			"deadline as that one had. It is of the version that was asked for when the old one was started, or else of the newest.\n" +
+			"Its id is printed.",
+		flags: func(c *cobra.Command) {
+			c.Flags().StringVar(&o.ID, "id", "", "your own key for the new run: it is started once, however often the command is repeated")
+			c.Flags().StringVar(&o.Version, "version", "", "of the module")
+		},
 		do: func(ctx context.Context, cl *client.Client, id, _ string) (flawless.Run, error) {
-			return cl.Restart(ctx, id, "")
+			return cl.Restart(ctx, id, o)
 		}})
 }

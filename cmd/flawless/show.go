@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -107,6 +108,24 @@ func follow(calls map[int]*fate, rec flawless.Record) {
 	}
 }
 
+// showSent shows what the outside has seen of a call, so that one can look for it there.
+func (a *app) showSent(d flawless.Doubt) {
+	s := d.Sent
+	if s == nil {
+		fmt.Fprintf(a.out, "  in doubt since %s\n", ago(d.Since))
+		return
+	}
+	fmt.Fprintf(a.out, "  try %d was begun %s and is in doubt since %s; it was sent as\n    %s %s\n", s.Try, ago(s.Begun), ago(d.Since), s.Method, s.URL)
+	var headers [][2]string
+	_ = json.Unmarshal(s.Headers, &headers) // the server wrote it
+	for _, h := range headers {
+		fmt.Fprintf(a.out, "    %s: %s\n", h[0], oneLine(h[1]))
+	}
+	if s.Size > 0 {
+		fmt.Fprintf(a.out, "    %s (%d bytes)\n", shortened(string(s.Body), 1000), s.Size)
+	}
+}
+
 func (a *app) showRun(r flawless.Run, calls []fate) {
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(a.out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
@@ -174,7 +193,9 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 		a.table("CALL\tSTATE\tTRIES\tREQUEST", rows)
 	}
 	for _, d := range r.Unresolved {
-		fmt.Fprintf(a.out, "\ncall %d is in doubt: %s\n  %s\nfind out whether it took effect, then one of\n", d.Call, d.Request, d.Reason)
+		fmt.Fprintf(a.out, "\ncall %d is in doubt: %s\n  %s\n", d.Call, d.Request, d.Reason)
+		a.showSent(d)
+		fmt.Fprintln(a.out, "find out whether it took effect, then one of")
 		for _, how := range []string{"--retry            it did not happen: send it again", "--response FILE    it happened, and this was the answer", "--error TEXT       tell the code", "--fail             give up"} {
 			fmt.Fprintf(a.out, "  flawless workflow resolve %s --call %d %s\n", r.ID, d.Call, how)
 		}

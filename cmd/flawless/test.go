@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/rehearsal"
 )
 
@@ -25,6 +27,8 @@ type testOptions struct {
 	input, answers, upstream, start string
 	everywhere                      bool
 	limit                           time.Duration
+	module                          string
+	secrets                         []string
 }
 
 func (a *app) testCommand() *cobra.Command {
@@ -46,19 +50,24 @@ func (a *app) testCommand() *cobra.Command {
 	f.StringVar(&o.upstream, "upstream", "", "server that answers every request, such as http://127.0.0.1:8080; it finds the original host in Host and X-Forwarded-Proto")
 	f.StringVar(&o.start, "start", "2026-01-01T00:00:00Z", "moment at which the run begins")
 	f.BoolVar(&o.everywhere, "crash-everywhere", false, "kill the engine at every point of the workflow's life")
+	f.StringVar(&o.module, "module", "", "name of the module, as its code calls it (default the name that it gives itself, or that of the file)")
+	f.StringArrayVar(&o.secrets, "secret", nil, "NAME=VALUE or NAME=@FILE: a secret, which may be sent to every host here and is never shown; may be repeated")
 	f.DurationVar(&o.limit, "limit", time.Minute, "how long one life of the workflow may take")
 	return c
 }
 
 func (a *app) test(ctx context.Context, module, workflow string, o testOptions) (err error) {
-	r := rehearsal.Options{Workflow: workflow, Limit: o.limit}
+	r := rehearsal.Options{Workflow: workflow, Limit: o.limit, Module: o.module}
+	if r.Secrets, err = testSecrets(o.secrets); err != nil {
+		return err
+	}
 	if r.Input, err = a.readInput(o.input); err != nil {
 		return err
 	}
 	if r.Start, err = time.Parse(time.RFC3339, o.start); err != nil {
 		return fmt.Errorf("--start %q is no moment such as 2026-01-01T00:00:00Z: %w", o.start, flawless.Invalid)
 	}
-	world, err := newWorld(o)
+	world, err := newWorld(o, effect.Hider(r.Secrets))
 	if err != nil {
 		return err
 	}
@@ -75,6 +84,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 		return err
 	}
 	defer closing(&err, func() error { return r.Guest.Close(context.WithoutCancel(ctx)) })
+	r.File = strings.TrimSuffix(filepath.Base(module), ".wasm")
 	if !o.everywhere {
 		result, err := rehearsal.Run(ctx, r)
 		if err != nil {
@@ -121,21 +131,48 @@ func (a *app) printCrashes(r rehearsal.Report, w *world) error {
 		for _, f := range r.Faults {
 			fmt.Fprintln(a.out, f)
 		}
-		fmt.Fprintf(a.out, "%s: killed %d times around its %d writes; %d decisions were needed; %d differences\n", r.Result.Run.Workflow, r.Crashes, r.Writes, r.Asked, len(r.Faults))
+		fmt.Fprintf(a.out, "%s: killed in %d of %d trials around its %d writes; %d decisions were needed; %d differences\n",
+			r.Result.Run.Workflow, r.Crashes, r.Trials, r.Writes, r.Asked, len(r.Faults))
 	}
 	switch err := w.missing(); {
 	case err != nil:
 		return err
 	case len(r.Faults) > 0:
-		return fmt.Errorf("%d of %d crashes made a difference: %w", len(r.Faults), r.Crashes, flawless.Diverged)
+		return fmt.Errorf("%d of %d trials made a difference: %w", len(r.Faults), r.Trials, flawless.Diverged)
 	}
 	return nil
+}
+
+// testSecrets understands NAME=VALUE and NAME=@FILE.
+func testSecrets(texts []string) (out []flawless.OpenSecret, err error) {
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok { // it may be a value alone, so it is not repeated
+			return nil, fmt.Errorf("a --secret is not NAME=VALUE or NAME=@FILE: %w", flawless.Invalid)
+		}
+		if err := flawless.CheckSecretName(name); err != nil {
+			return nil, err
+		}
+		if file, is := strings.CutPrefix(value, "@"); is {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("reading secret %s: %v: %w", name, err, flawless.NotFound)
+			}
+			value = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+		}
+		if len(value) < flawless.MinSecretValue || len(value) > flawless.MaxSecretValue {
+			return nil, fmt.Errorf("secret %s has %d bytes, give %d to %d: %w", name, len(value), flawless.MinSecretValue, flawless.MaxSecretValue, flawless.Invalid)
+		}
+		out = append(out, flawless.OpenSecret{Secret: flawless.Secret{Name: name, Anywhere: true}, Value: value})
+	}
+	return out, nil
 }
 
 // world is the outside of a rehearsal.
 type world struct {
 	rules    []rule
-	upstream http.Handler // nil: the rules answer
+	upstream http.Handler        // nil: the rules answer
+	hide     func(string) string // the values of secrets
 
 	mu     sync.Mutex
 	unmet  map[string]bool // requests without a rule
@@ -151,8 +188,8 @@ type rule struct {
 	Body    json.RawMessage   `json:"body"` // a string is taken as text, anything else as JSON
 }
 
-func newWorld(o testOptions) (*world, error) {
-	w := &world{unmet: map[string]bool{}}
+func newWorld(o testOptions, hide func(string) string) (*world, error) {
+	w := &world{unmet: map[string]bool{}, hide: hide}
 	switch {
 	case o.answers != "" && o.upstream != "":
 		return nil, fmt.Errorf("--answers and --upstream do not go together: %w", flawless.Invalid)
@@ -205,7 +242,7 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.mu.Lock()
-	w.unmet[r.Method+" "+r.URL.String()] = true
+	w.unmet[r.Method+" "+w.hide(r.URL.String())] = true
 	w.mu.Unlock()
 	http.Error(rw, "no answer is given for this request", http.StatusNotImplemented)
 }

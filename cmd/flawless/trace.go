@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +48,7 @@ func (a *app) traceCommand() *cobra.Command {
 				return err
 			}
 			if !a.json && pprof == "" {
-				a.printDivergence(t.Divergence, ".")
+				a.printDivergence(t.Divergence, sources{asked: "."})
 			}
 			return fmt.Errorf("the replay of run %s diverged in turn %d: %w", t.Run, t.Divergence.Turn, flawless.Diverged)
 		}}
@@ -77,7 +76,7 @@ func (a *app) writeProfile(file string, t flawless.Trace) (err error) {
 }
 
 func printTurn(w io.Writer, t flawless.TracedTurn) {
-	fmt.Fprintf(w, "turn %d  %s  %d units", t.N, time.Unix(0, t.Time).Local().Format("2006-01-02 15:04:05.000"), t.Cost)
+	fmt.Fprintf(w, "turn %d  %s  %d units", t.N, fine(t.Time, 0), t.Cost)
 	if t.Other > 0 {
 		fmt.Fprintf(w, ", %d of them in the runtime", t.Other)
 	}

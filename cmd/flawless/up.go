@@ -50,10 +50,11 @@ type upOptions struct {
 func (a *app) upCommand() *cobra.Command {
 	var o upOptions
 	c := &cobra.Command{Use: "up", Short: "Run the server", Args: cobra.NoArgs,
-		Long: "Runs the server until it is told to stop (SIGTERM, or Ctrl-C). It then takes no new work, waits for calls in\n" +
+		Long: "Runs the server until it is told to stop (SIGTERM, or Ctrl-C). Commands that are given its working directory find it;\n" +
+			"with --port 0 it takes free ports, so that several servers run side by side. When it is told to stop it takes no new work, waits for calls in\n" +
 			"flight and writes their answers. A second signal stops it at once; whatever was in flight is found out at the next start.\n" +
 			"Where the disk fails so that the store has to be given up it ends with exit code 12: have it started again.",
-		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt",
+		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt\n  flawless --working-dir ./other up --port 0",
 		RunE:    func(c *cobra.Command, _ []string) error { return whyEnded(a.up(c.Context(), o)) }}
 	f := c.Flags()
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long an orderly stop waits for calls in flight")
@@ -135,7 +136,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	}
 	defer closing(&err, func() error { return rt.Close(context.WithoutCancel(ctx)) })
 	port := a.port
-	if port == 0 {
+	if port == 0 && !a.freePort {
 		if _, p, e := net.SplitHostPort(a.socket); e == nil {
 			port, _ = strconv.Atoi(p)
 		}
@@ -176,6 +177,12 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		log.Warn("the environment names a proxy, which is not used: say --proxy env to use it")
 	}
 	l.Serve(server.Require(token, server.Handler(streams, eng, log)))
+	withdraw, err := workdir.Announce(a.dir, workdir.Server{Store: st.Identity().ID, UDP: l.UDP(), TCP: l.TCP()})
+	if err != nil { // commands find it by its address
+		log.Warn("commands do not find this server by its working directory", "error", err)
+	} else {
+		defer closing(&err, withdraw)
+	}
 	fmt.Fprintf(a.out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2), https://%s (HTTP/3), data in %s\n", flawless.Version, l.TCP(), l.UDP(), a.dir)
 
 	select {

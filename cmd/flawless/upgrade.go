@@ -12,11 +12,13 @@ import (
 
 func (a *app) upgradeCommand() *cobra.Command {
 	var o client.Upgrade
-	var module, source string
+	var module string
+	var source sources
 	c := &cobra.Command{Use: "upgrade NAME", Short: "Move open runs to the newest version of their module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
 		Long: "Replays every open run of a module with its newest version. A run that asks for everything its log has goes on there; one\n" +
-			"that asks for something else stays on the code it has, and both sides are shown. Log lines, computation, call sites and the\n" +
-			"SDK's version make no difference, nor does the order of calls within one turn.\n" +
+			"that asks for something else stays on the code it has, and what differs is shown. Log lines, computation, call sites, the\n" +
+			"SDK's version and how a call is tried (time-out, retries, limits) make no difference, nor does the order of calls within\n" +
+			"one turn.\n" +
 			"All runs are looked at before the first is moved. Each is moved atomically; after an interruption the same command goes on.\n" +
 			"With --dry-run nothing is moved; with --module a file is tried that was not added yet.",
 		Example: "  flawless module upgrade shop --module shop.wasm --dry-run\n  flawless module add shop shop.wasm && flawless module upgrade shop --all-or-nothing",
@@ -48,7 +50,7 @@ func (a *app) upgradeCommand() *cobra.Command {
 	f.IntVar(&o.From, "from", 0, "only runs of this version")
 	f.IntVar(&o.Parallel, "parallel", 0, "so many runs are looked at at once (default the server's cores)")
 	f.BoolVar(&o.AllOrNothing, "all-or-nothing", false, "move none unless all can be moved")
-	f.StringVar(&source, "source", ".", "folder of the source, to show the lines in question")
+	source.flags(c)
 	return c
 }
 
@@ -56,7 +58,7 @@ func (a *app) upgradeCommand() *cobra.Command {
 const mostShown = 20
 
 // printUpgrade shows a report. It returns an error where a run cannot go on.
-func (a *app) printUpgrade(u flawless.ModuleUpgrade, source string) error {
+func (a *app) printUpgrade(u flawless.ModuleUpgrade, source sources) error {
 	if a.json {
 		if err := a.printJSON(u); err != nil {
 			return err
@@ -107,7 +109,7 @@ func (a *app) printUpgrade(u flawless.ModuleUpgrade, source string) error {
 	return nil
 }
 
-func (a *app) printVerdict(r flawless.RunUpgrade, source string) {
+func (a *app) printVerdict(r flawless.RunUpgrade, source sources) {
 	from := ""
 	if r.FromVersion > 0 {
 		from = fmt.Sprintf(", version %d", r.FromVersion)

@@ -119,8 +119,7 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 	if err != nil {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}
 	}
-	r.offer("User-Agent", "flawless/"+flawless.Version)
-	r.offer("Idempotency-Key", t.Run+"-"+strconv.Itoa(t.Call.N))
+	r.complete(t.Run, t.Call.N)
 	deadline := time.Now().Add(r.timeout)
 	stages := make(trail, 0, 3)
 	for hop := 0; ; hop++ {

@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -286,6 +287,36 @@ func (r *request) offer(name, value string) {
 	if !r.has(name) {
 		r.fields = append(r.fields, field{name, value})
 	}
+}
+
+// complete adds the headers that every request has, where the guest did not set them.
+func (r *request) complete(run string, call int) {
+	r.offer("User-Agent", "flawless/"+flawless.Version)
+	r.offer(keyHeader, run+"-"+strconv.Itoa(call))
+}
+
+const keyHeader = "Idempotency-Key"
+
+// maxSentBody is how much of the body of a request is told to people.
+const maxSentBody = 16 << 10
+
+// SentBy is what the outside sees of an http call of a run.
+func SentBy(run string, c flawless.Call) (*flawless.Sent, error) {
+	r, err := parseHTTP(c)
+	if err != nil {
+		return nil, err
+	}
+	r.complete(run, c.N)
+	s := &flawless.Sent{Method: r.method, URL: r.url.String(), Body: c.Body[:min(len(c.Body), maxSentBody)], Size: len(c.Body)}
+	pairs := make([][2]string, 0, len(r.fields))
+	for _, f := range r.fields {
+		pairs = append(pairs, [2]string{f.name, f.value})
+		if f.name == keyHeader {
+			s.IdempotencyKey = f.value
+		}
+	}
+	s.Headers, err = json.Marshal(pairs)
+	return s, err
 }
 
 // drop removes headers.

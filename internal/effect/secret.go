@@ -308,6 +308,19 @@ func (v *veil) gather() {
 	slices.SortStableFunc(v.masks, func(a, b mask) int { return cmp.Compare(len(b.value), len(a.value)) })
 }
 
+// Hider returns a function that puts the names of secrets in the place of their values, in whatever encoding a
+// request or a response may have them.
+func Hider(secrets []flawless.OpenSecret) func(text string) string {
+	v := &veil{}
+	for _, s := range secrets {
+		for _, write := range echoes {
+			v.masks = append(v.masks, mask{write(s.Value), flawless.PlaceholderStart + s.Name})
+		}
+	}
+	slices.SortStableFunc(v.masks, func(a, b mask) int { return cmp.Compare(len(b.value), len(a.value)) })
+	return v.hidden
+}
+
 // sure returns how much of a body that was cut cannot be the beginning of a value of which the rest is
 // missing.
 func (v *veil) sure(body []byte) int {

@@ -496,10 +496,16 @@ func (s *state) current() flawless.Status {
 		return flawless.Unresolved
 	case s.paused != nil || s.held != nil:
 		return flawless.Paused
-	case s.turn == 0:
+	case !s.begun() && (s.turn == 0 || len(s.ready) > 0 || s.start.Place != nil):
 		return flawless.Pending
 	}
 	return flawless.Waiting
+}
+
+// begun tells whether the run has taken a turn of its own: those of the past that a fork shares are another
+// run's, and it queues for its place as every run does.
+func (s *state) begun() bool {
+	return s.turn > 0 && (s.start.Origin == nil || s.turn > s.start.Origin.Turn)
 }
 
 // active tells whether an owner must look at the run after a restart, whatever the time.

@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,7 +32,8 @@ type Fork struct {
 // there will be one, is carried out for this run where that harms nobody, or is in doubt: no answer is made
 // up. With its first own turn its guest is told its own id. Code that asks for something else in the past is
 // *flawless.Divergence, and a run whose log was redacted before it was imported is flawless.Refused.
-// After a crash in the middle there is the whole run or none.
+// With the same id it makes one run, however often it is asked for; flawless.Conflict where a run of another
+// kind has it. After a crash in the middle there is the whole run or none.
 func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
@@ -55,8 +59,12 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 			return flawless.Run{}, err
 		}
 	}
+	f.now = e.now()
 	s, entries := f.entries(o.ID)
 	run, err := e.keep(ctx, s, entries, true)
+	if errors.Is(err, flawless.Conflict) && e.forkedBefore(ctx, f) {
+		return e.Run(ctx, o.ID)
+	}
 	if err != nil {
 		return run, err
 	}
@@ -67,11 +75,36 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	return e.Run(ctx, o.ID)
 }
 
+// forkedBefore tells whether there is a run that was made by the same request.
+func (e *Engine) forkedBefore(ctx context.Context, f *fork) bool {
+	for rec, err := range e.store.Log(ctx, f.ID, 0) {
+		if err != nil || len(rec.Entries) == 0 || rec.Entries[0].Start == nil {
+			return false
+		}
+		s := rec.Entries[0].Start
+		if s.Digest != f.digest || s.Origin == nil || s.Origin.Of != f.id || s.Origin.Turn != f.Turn {
+			return false
+		}
+		given := map[int]flawless.Answer{}
+		for _, x := range rec.Entries {
+			if x.Arrival != nil && strings.HasPrefix(x.Arrival.Note, givenBy) {
+				given[x.Arrival.Call] = x.Arrival.Answer
+			}
+		}
+		return maps.EqualFunc(given, f.given, func(a, b flawless.Answer) bool { return bytes.Equal(a.Head, b.Head) && bytes.Equal(a.Body, b.Body) })
+	}
+	return false
+}
+
+// givenBy begins the note of an answer that was given in a fork.
+const givenBy = "answer given in a fork by "
+
 // fork is a past that something goes on from.
 type fork struct {
 	Fork
 	e      *Engine
 	ctx    context.Context // of the request
+	now    int64           // when the new run begins; 0 is as in the log
 	id     string
 	log    []flawless.Record
 	digest string
@@ -185,6 +218,9 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 		case x.Start != nil:
 			start := *x.Start
 			start.Digest, start.Origin = f.digest, origin(f.id, start.Origin, f.Turn)
+			if f.now != 0 { // else a fork of a run that missed its deadline would be cancelled at once
+				start.Deadline = start.DeadlineFrom(f.now)
+			}
 			x.Start = &start
 		case x.Arrival != nil && f.replaced(*x.Arrival):
 			continue
@@ -197,7 +233,7 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 	}
 	for _, c := range s.open() {
 		if a, ok := f.given[c.N]; ok {
-			take(s.arrival(a, nil, "answer given in a fork by "+who(f.Who)))
+			take(s.arrival(a, nil, givenBy+who(f.Who)))
 		} else if a, ok := f.later[c.N]; ok {
 			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
 			arrival.Arrival.Message = a.Message

@@ -86,6 +86,52 @@ func TestAForkGoesOnWithFixedCode(t *testing.T) {
 	})
 }
 
+// TestAForkSpawnsChildrenOfItsOwnCode: the file that it goes on with was never added under a name, and after a
+// crash it is still found. The module it was forked from has newer versions, or none any more.
+func TestAForkSpawnsChildrenOfItsOwnCode(t *testing.T) {
+	fixed := edition(t, "fixed")
+	inVirtualTime(t, func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{Kinds: echoing(nil)})
+		mustStart(t, e, "family", 2, "run")
+		mustComplete(t, e, "run", "1")
+		mustStart(t, e, "conform", "http://outside.test", "by-name") // spawns a child by its module's name
+		if r := mustEnd(t, e, "by-name"); r.Status != flawless.Completed {
+			t.Fatalf("it is %+v, %+v", r, r.Failure)
+		}
+		first, err := e.Fork(context.Background(), "run", Fork{ID: "first", Module: fixed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustComplete(t, e, "first", "1")
+		if _, err := e.RemoveModule(context.Background(), "guest", 0); err != nil {
+			t.Fatal(err)
+		}
+		e.Kill()
+		if e, err = reopen(t, kv, Options{Kinds: echoing(nil)}); err != nil {
+			t.Fatal(err)
+		}
+		defer e.Kill()
+		if _, err := e.Fork(context.Background(), "by-name", Fork{ID: "named", Module: fixed}); err != nil {
+			t.Fatal(err)
+		}
+		if r := mustEnd(t, e, "named"); r.Status != flawless.Completed {
+			t.Errorf("without a module of its name it is %+v, %+v", r, r.Failure)
+		}
+		mustFork(t, e, "first", Fork{ID: "second"})
+		mustComplete(t, e, "second", "1")
+		children, _, err := e.Runs(context.Background(), flawless.Filter{Parent: "second"})
+		if err != nil || len(children) != 2 {
+			t.Fatalf("its children are %+v, %v", children, err)
+		}
+		for _, c := range children {
+			if c.Digest != first.Digest {
+				t.Errorf("child %s runs %.12s, its parent %.12s", c.ID, c.Digest, first.Digest)
+			}
+		}
+	})
+}
+
 func TestAForkTakesAnotherAnswer(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
@@ -114,6 +160,30 @@ func TestAForkTakesAnotherAnswer(t *testing.T) {
 		}
 		if d, err := e.Diff(context.Background(), "run", "again"); err != nil || !d.Same {
 			t.Errorf("two runs of the same: %+v, %v", d, err)
+		}
+	})
+}
+
+// TestAForkThatIsAskedForTwiceIsMadeOnce: with its id and the same request; any other with that id is refused.
+func TestAForkThatIsAskedForTwiceIsMadeOnce(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e, _ := failedRun(t)
+		defer e.Kill()
+		o := Fork{Turn: 1, ID: "fork", Answers: []flawless.Decision{{Call: 2, Status: 201, Body: []byte("edited")}}}
+		first := mustFork(t, e, "run", o)
+		if again, err := e.Fork(t.Context(), "run", o); err != nil || !again.Created.Equal(first.Created) || again.ID != "fork" {
+			t.Errorf("asked again it is %+v, %v", again, err)
+		}
+		for name, change := range map[string]func(o *Fork){
+			"another turn":   func(o *Fork) { o.Turn, o.Answers = 2, nil },
+			"another answer": func(o *Fork) { o.Answers = []flawless.Decision{{Call: 2, Status: 200, Body: []byte("edited")}} },
+			"no answer":      func(o *Fork) { o.Answers = nil },
+		} {
+			other := o
+			change(&other)
+			if _, err := e.Fork(t.Context(), "run", other); !errors.Is(err, flawless.Conflict) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	})
 }

@@ -255,7 +255,7 @@ func (g *gates) pass(w *entrant) {
 
 // admits tells whether a run may take its first turn. Where it may not it is woken when it may.
 func (g *gates) admits(s *state) bool {
-	if s.turn > 0 || s.cancel != nil {
+	if s.begun() || s.cancel != nil {
 		return true
 	}
 	w := &entrant{id: s.id, parent: s.start.Parent, module: s.start.Module, created: s.start.Time}

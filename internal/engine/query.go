@@ -177,24 +177,6 @@ func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawle
 	})
 }
 
-// Restart starts a new run of the newest version with the input of one that has ended without output.
-// With the same id it starts one run, however often it is asked for; "" makes a new one.
-func (e *Engine) Restart(ctx context.Context, of, id string) (flawless.Run, error) {
-	r, err := e.Run(ctx, of)
-	if err != nil {
-		return r, err
-	}
-	if !r.Status.Ended() || r.Status == flawless.Completed {
-		return r, fmt.Errorf("restarting run %s: it is %s; only a run that failed, was cancelled or terminated can be: %w", of, r.Status, flawless.Conflict)
-	}
-	first, err := e.begun(ctx, of)
-	if err != nil {
-		return r, err
-	}
-	again, _, err := e.Start(ctx, Start{Module: first.Module, Workflow: first.Workflow, Input: first.Input, ID: id, Of: of, Labels: first.Labels})
-	return again, err
-}
-
 // Terminate ends a run without asking it. Calls that wait for a retry or for a place under a limit are
 // withdrawn; those in flight are not stopped, and their outcomes are still logged. Of a run that has
 // completed it withdraws the calls that wait; flawless.Conflict where a run has ended and none does.

@@ -319,14 +319,23 @@ func (p *player) compare(logged, asked []flawless.Call) *flawless.Divergence {
 			break
 		}
 	}
-	for i := range asked {
-		if !has(logged, asked[i].N) {
+	for i := range asked { // of several the one that is most like it
+		if !has(logged, asked[i].N) && (d.Asked == nil || d.Logged != nil && less(d.Logged, &asked[i], d.Asked)) {
 			d.Asked = &asked[i]
-			d.Call = cmp.Or(d.Call, asked[i].N)
-			break
 		}
 	}
+	if d.Asked != nil {
+		d.Call = cmp.Or(d.Call, d.Asked.N)
+	}
 	return d
+}
+
+// less tells whether a call differs less from the one that was logged than another does.
+func less(logged, a, b *flawless.Call) bool {
+	if (a.Kind == logged.Kind) != (b.Kind == logged.Kind) {
+		return a.Kind == logged.Kind
+	}
+	return len(logged.Unlike(*a)) < len(logged.Unlike(*b))
 }
 
 func has(calls []flawless.Call, n int) bool {

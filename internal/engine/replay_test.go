@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -207,5 +209,58 @@ func TestAReplayThatCannotBe(t *testing.T) {
 		if _, err := e.Replay(t.Context(), row.id, row.bin); !errors.Is(err, row.code) {
 			t.Errorf("%s: %v, want %s", name, err, row.code)
 		}
+	}
+}
+
+// TestHowACallIsTriedTakesNoPartInAReplay replays a log whose calls were made with other time-outs, retries and
+// limits, and then one whose calls asked for something else.
+func TestHowACallIsTriedTakesNoPartInAReplay(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{Kinds: echoing(nil)})
+	in := map[string]any{"url": "http://outside.test", "steps": []any{map[string]any{"post": "/a"}, map[string]any{"both": []any{map[string]any{"post": "/b"}, map[string]any{"put": "/b"}}}}}
+	mustStart(t, e, "script", in, "run")
+	mustComplete(t, e, "run", `["did /a","did /b","did /b"]`)
+	replayed := func(changes map[string]any) flawless.Replay {
+		t.Helper()
+		log, err := e.Log(t.Context(), "run", 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range log {
+			for _, x := range rec.Entries {
+				if x.Turn == nil {
+					continue
+				}
+				for i, c := range x.Turn.Calls {
+					if c.Kind != effect.HTTP {
+						continue
+					}
+					var head map[string]any
+					if err := json.Unmarshal(c.Head, &head); err != nil {
+						t.Fatal(err)
+					}
+					maps.Copy(head, changes)
+					if x.Turn.Calls[i].Head, err = json.Marshal(head); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		r, err := Replay(t.Context(), fixture().module, "run", Records(log), Examine{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	policy := map[string]any{"timeout_ms": 7, "limit": 8, "on_unknown": "tell", "longer": "cut", "redirects": 0, "idempotent": true, "retry": map[string]any{"attempts": 9}, "at": "old.go:1"}
+	if r := replayed(policy); r.Divergence != nil || r.Turns != r.Of {
+		t.Errorf("with another policy it is %+v, %v", r, r.Divergence)
+	}
+	d := replayed(map[string]any{"url": "http://elsewhere.test/a"}).Divergence
+	if d == nil || d.Logged == nil || d.Asked == nil {
+		t.Fatalf("with another address it is %+v", d)
+	}
+	if u := d.Logged.Unlike(*d.Asked); len(u) != 1 || u[0].Field != "url" || !strings.Contains(d.Error(), "(url)") {
+		t.Errorf("what differs is %+v: %v", u, d)
 	}
 }

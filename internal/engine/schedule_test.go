@@ -400,7 +400,7 @@ func TestNobodyTakesTheIDOfATime(t *testing.T) {
 			_, _, err := e.Start(ctx, Start{Module: "guest", Workflow: "empty", ID: slot})
 			return err
 		},
-		"restart":  func() error { return second(e.Restart(ctx, "failed", slot)) },
+		"restart":  func() error { return second(e.Restart(ctx, "failed", slot, "")) },
 		"fork":     func() error { return second(e.Fork(ctx, "failed", Fork{ID: slot})) },
 		"import":   func() error { return second(e.Import(ctx, b, slot)) },
 		"a bundle": func() error { return second(e.Import(ctx, own, "")) },

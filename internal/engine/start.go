@@ -30,7 +30,7 @@ type Start struct {
 	parent   string          // the run that spawns it
 	schedule string          // the schedule that starts it
 	call     int             // with this call
-	digest   string          // of the version to run; "" is the newest
+	digest   string          // of the code to run, whatever it is called; "" leaves it to Version
 	held     *flawless.Pause // its parent is held back, and so is it
 }
 
@@ -94,14 +94,19 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	now := e.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
-		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
-		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}})
+	r.append(flawless.Entry{At: now, Start: o.logged(m, seed, now, e.url)})
 	if o.held != nil {
 		r.append(flawless.Entry{At: now, Pause: o.held})
 	}
 	r.wakeLocked()
 	return r, nil
+}
+
+// logged is the start as the log has it.
+func (o *Start) logged(m flawless.Module, seed []byte, now int64, url string) *flawless.Start {
+	return &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow, Version: o.Version, Input: bytes.Clone(o.Input),
+		Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: url, Of: o.Of, Deadline: moment(o.Deadline), Grace: int64(o.Grace),
+		Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}
 }
 
 // checkID refuses an id that is none, or not the caller's to give.
@@ -165,33 +170,39 @@ func moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// version returns the version of the module a run is to be started of.
-func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *loading, error) {
-	m, err := e.named(ctx, o)
-	if err != nil {
-		return flawless.Module{}, nil, err
-	}
-	if o.digest != "" && m.Digest != o.digest {
-		all, err := e.store.Module(ctx, o.Module)
-		if err != nil {
-			return flawless.Module{}, nil, err
+// version returns the version of the module that a run is to be started with.
+//
+// Code that is told by its digest needs no name: a fork may go on with a file that was never added, and so do
+// its children.
+func (e *Engine) version(ctx context.Context, o Start) (m flawless.Module, l *loading, err error) {
+	if o.digest == "" {
+		if m, err = e.named(ctx, o); err != nil {
+			return m, nil, err
 		}
-		i := slices.IndexFunc(all, func(m flawless.Module) bool { return m.Digest == o.digest })
-		if i < 0 {
-			return flawless.Module{}, nil, fmt.Errorf("module %s has no version %.12s any more: %w", o.Module, o.digest, flawless.NotFound)
+		if err = hasWorkflow(m, o.Workflow); err != nil {
+			return m, nil, err
 		}
-		m = all[i]
+		l, err = e.module(ctx, m.Digest)
+		return m, l, unreadable(m.Name, m.Digest, err)
 	}
-	if m.Workflow(o.Workflow) == nil {
-		var names []string
-		for _, w := range m.Manifest.Workflows {
-			names = append(names, w.Name)
-		}
-		slices.Sort(names)
-		return m, nil, fmt.Errorf("module %s has no workflow %q; it has %s: %w", o.Module, o.Workflow, strings.Join(names, ", "), flawless.NotFound)
+	if l, err = e.module(ctx, o.digest); err != nil {
+		return m, nil, unreadable(o.Module, o.digest, err)
 	}
-	l, err := e.module(ctx, m.Digest)
-	return m, l, unreadable(m.Name, m.Digest, err)
+	m = flawless.Module{Name: o.Module, Digest: o.digest, Manifest: l.module.Manifest()}
+	return m, l, hasWorkflow(m, o.Workflow)
+}
+
+// hasWorkflow returns flawless.NotFound where a module has no workflow of that name.
+func hasWorkflow(m flawless.Module, name string) error {
+	if m.Workflow(name) != nil {
+		return nil
+	}
+	var names []string
+	for _, w := range m.Manifest.Workflows {
+		names = append(names, w.Name)
+	}
+	slices.Sort(names)
+	return fmt.Errorf("module %s has no workflow %q; it has %s: %w", m.Name, name, strings.Join(names, ", "), flawless.NotFound)
 }
 
 // startedBefore answers a start whose id is taken.

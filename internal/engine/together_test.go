@@ -908,7 +908,7 @@ func TestRestart(t *testing.T) {
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "fail", "first", "r")
 	mustEnd(t, e, "r")
-	again, err := e.Restart(t.Context(), "r", "")
+	again, err := e.Restart(t.Context(), "r", "", "")
 	if err != nil || again.Of != "r" {
 		t.Fatal(again, err)
 	}
@@ -916,7 +916,7 @@ func TestRestart(t *testing.T) {
 		t.Errorf("it is %+v", r)
 	}
 	mustStart(t, e, "obey", nil, "open")
-	if _, err := e.Restart(t.Context(), "open", ""); !errors.Is(err, flawless.Conflict) {
+	if _, err := e.Restart(t.Context(), "open", "", ""); !errors.Is(err, flawless.Conflict) {
 		t.Errorf("restarting a run that is open: %v", err)
 	}
 }

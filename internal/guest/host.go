@@ -169,18 +169,28 @@ func (i *Instance) make(kind string, head, body []byte) int {
 	return made.N
 }
 
-// number returns the number of a call: that of the one a replay expects, or the next.
+// number returns the number of a call: that of the one a replay expects, or the next. One that is logged as it
+// was made goes before one that only asks for the same, with another time-out for instance.
 func (i *Instance) number(made flawless.Call) int {
-	for k, c := range i.expect {
-		if i.same == nil && c.Same(made) || i.same != nil && i.same(c, made) {
-			i.expect = slices.Delete(i.expect, k, k+1)
-			i.made = max(i.made, c.N)
-			return c.N
-		}
+	same := i.same
+	if same == nil {
+		same = flawless.Call.Same
 	}
-	i.taken++
-	i.made = max(i.made, i.taken)
-	return i.taken
+	k := slices.IndexFunc(i.expect, func(c flawless.Call) bool {
+		return c.Kind == made.Kind && bytes.Equal(c.Head, made.Head) && bytes.Equal(c.Body, made.Body)
+	})
+	if k < 0 {
+		k = slices.IndexFunc(i.expect, func(c flawless.Call) bool { return same(c, made) })
+	}
+	if k < 0 {
+		i.taken++
+		i.made = max(i.made, i.taken)
+		return i.taken
+	}
+	n := i.expect[k].N
+	i.expect = slices.Delete(i.expect, k, k+1)
+	i.made = max(i.made, n)
+	return n
 }
 
 // label takes down a label of the run.

@@ -18,7 +18,8 @@ import (
 type Report struct {
 	Result  Result  `json:"result"`  // of the life that was not cut short
 	Writes  int     `json:"writes"`  // that it made
-	Crashes int     `json:"crashes"` // lives that were cut short
+	Trials  int     `json:"trials"`  // lives in which it was to be killed, before and after each write
+	Crashes int     `json:"crashes"` // of these, that were cut short; the others made fewer writes
 	Asked   int     `json:"asked"`   // decisions that were needed after a crash, taken by what the outside saw
 	Faults  []Fault `json:"faults"`  // differences that a crash made
 }
@@ -27,10 +28,14 @@ type Report struct {
 type Fault struct {
 	Write int    `json:"write"` // the engine was killed at this write
 	After bool   `json:"after"` // after it took effect, and not before
+	Alive bool   `json:"alive"` // it never came to that write: nothing was killed
 	Text  string `json:"text"`
 }
 
 func (f Fault) String() string {
+	if f.Alive {
+		return fmt.Sprintf("not killed, as it made fewer than %d writes this time: %s", f.Write, f.Text)
+	}
 	when := "before"
 	if f.After {
 		when = "after"
@@ -65,12 +70,16 @@ func CrashEverywhere(ctx context.Context, o Options, progress func(done, all int
 	rep.Writes = kv.writes - 1 // the first is the lease
 	for n := range rep.Writes {
 		for k, after := range []bool{false, true} {
+			rep.Trials++
+			before := rep.Crashes
 			text, err := s.crash(ctx, &rep, &mortal{KV: s.db.Clone(), at: n + 2, after: after})
+			f := Fault{n + 1, after, rep.Crashes == before, text}
 			if err != nil {
-				return rep, fmt.Errorf("%s: %w", Fault{n + 1, after, "the run cannot go on"}, err)
+				f.Text = "the run cannot go on"
+				return rep, fmt.Errorf("%s: %w", f, err)
 			}
 			if text != "" {
-				rep.Faults = append(rep.Faults, Fault{n + 1, after, text})
+				rep.Faults = append(rep.Faults, f)
 			}
 			if progress != nil {
 				progress(2*n+k+1, 2*rep.Writes)

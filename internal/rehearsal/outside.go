@@ -34,6 +34,7 @@ type Request struct {
 type outside struct {
 	net.Listener
 	handler http.Handler
+	hide    func(string) string // the values of secrets
 	server  *http.Server
 	served  sync.WaitGroup
 	tls     *tls.Config
@@ -42,8 +43,8 @@ type outside struct {
 	seen []Request
 }
 
-func newOutside(handler http.Handler) (*outside, error) {
-	o := &outside{handler: handler}
+func newOutside(handler http.Handler, hide func(string) string) (*outside, error) {
+	o := &outside{handler: handler, hide: hide}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, ok := r.Context().Value(connKey{}).(*sniffed); ok && c.over != nil {
 		r.URL.Scheme = "https"
 	}
-	seen := Request{Method: r.Method, URL: r.URL.String(), Body: string(body), Key: r.Header.Get("Idempotency-Key")}
+	seen := Request{Method: r.Method, URL: o.hide(r.URL.String()), Body: o.hide(string(body)), Key: r.Header.Get("Idempotency-Key")}
 	o.mu.Lock()
 	at := len(o.seen)
 	o.seen = append(o.seen, seen)
@@ -145,7 +146,7 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	told := &recorder{ResponseWriter: w, status: http.StatusOK}
 	o.handler.ServeHTTP(told, r)
 	o.mu.Lock()
-	o.seen[at].Status, o.seen[at].Response = told.status, told.body.String()
+	o.seen[at].Status, o.seen[at].Response = told.status, o.hide(told.body.String())
 	o.mu.Unlock()
 }
 

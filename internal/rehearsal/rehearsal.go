@@ -29,6 +29,9 @@ type Options struct {
 	Outside  http.Handler    // answers every request, whatever its host; may be called concurrently
 	Start    time.Time       // of virtual time; zero is 2026-01-01T00:00:00Z
 	Limit    time.Duration   // of real time, for one life of the workflow; 0 is a minute
+	Module   string          // how the code calls its own module; "" is what that says of itself, or else File
+	File     string
+	Secrets  []flawless.OpenSecret
 }
 
 // Result is what came of a rehearsal.
@@ -40,10 +43,10 @@ type Result struct {
 	Virtual  time.Duration     `json:"virtual_ns"`
 }
 
-// runID is that of the run that is rehearsed, and moduleName of its module.
+// runID is that of the run that is rehearsed, and unnamed the name of a module that has none.
 const (
-	runID      = "rehearsal"
-	moduleName = "rehearsed"
+	runID   = "rehearsal"
+	unnamed = "rehearsed"
 )
 
 // Run runs the workflow once, to its end. A run that fails is a result; an error is one that can never
@@ -81,9 +84,12 @@ func newStage(ctx context.Context, o Options) (*stage, error) {
 	if s.module, err = o.Guest.Load(ctx, o.Binary, nil); err != nil {
 		return nil, err
 	}
+	if s.Module = cmp.Or(o.Module, s.module.Manifest().Name, o.File, unnamed); flawless.CheckName("a name", s.Module) != nil {
+		s.Module = unnamed
+	}
 	l, err := s.life(&mortal{KV: s.db})
 	if err == nil {
-		_, _, err = l.engine.AddModule(ctx, moduleName, o.Binary, nil)
+		_, _, err = l.engine.AddModule(ctx, s.Module, o.Binary, nil)
 		l.close()
 	}
 	if err != nil {
@@ -108,7 +114,7 @@ type life struct {
 
 // life starts an engine.
 func (s *stage) life(kv *mortal) (*life, error) {
-	o, err := newOutside(s.Outside)
+	o, err := newOutside(s.Outside, effect.Hider(s.Secrets))
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +137,8 @@ func (l *life) begin() error {
 	if err != nil {
 		return err
 	}
-	l.web = effect.NewClient(effect.ClientOptions{Dial: l.outside.dial, TLS: &tls.Config{InsecureSkipVerify: true}}) // it is in this process
+	l.web = effect.NewClient(effect.ClientOptions{Dial: l.outside.dial, TLS: &tls.Config{InsecureSkipVerify: true}, // it is in this process
+		Secrets: func() []flawless.OpenSecret { return l.s.Secrets }})
 	l.engine, err = engine.Open(context.Background(), engine.Options{Store: st, Guest: l.s.Guest, Kinds: effect.Kinds(effect.Options{HTTP: l.web}),
 		Virtual: l.clock, Loaded: []*guest.Module{l.s.module},
 		Seed: func(run string) []byte { sum := sha256.Sum256([]byte("seed of " + run)); return sum[:] }})
@@ -157,7 +164,7 @@ func (l *life) play(ctx context.Context) error {
 	defer cancel()
 	stop := context.AfterFunc(l.kv.died(), cancel)
 	defer stop()
-	_, _, err := l.engine.Start(ctx, engine.Start{Module: moduleName, Workflow: l.s.Workflow, Input: l.s.Input, ID: runID})
+	_, _, err := l.engine.Start(ctx, engine.Start{Module: l.s.Module, Workflow: l.s.Workflow, Input: l.s.Input, ID: runID})
 	if err == nil {
 		err = l.end(ctx)
 	}

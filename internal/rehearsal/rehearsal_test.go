@@ -2,14 +2,18 @@ package rehearsal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,5 +155,67 @@ func TestARehearsalThatCannotEnd(t *testing.T) {
 	o.Limit = 300 * time.Millisecond
 	if _, err := Run(t.Context(), o); !errors.Is(err, flawless.TooLarge) {
 		t.Errorf("one that computes for ever: %v", err)
+	}
+}
+
+// TestASecretReachesTheOutsideAndNothingElse: the workflow sends it in every place of a request, and the outside
+// sends it back.
+func TestASecretReachesTheOutsideAndNothingElse(t *testing.T) {
+	t.Parallel()
+	const value = "s3cr/t value"
+	o := options(t, "confide", `{"url":"http://pay.test","dead":"http://pay.test/dead","other":"http://other.test"}`)
+	o.Secrets = []flawless.OpenSecret{{Secret: flawless.Secret{Name: "TOKEN", Anywhere: true}, Value: value}}
+	var got atomic.Int32
+	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if r.Header.Get("Authorization") == "Bearer "+value && r.URL.Query().Get("key") == value && string(b) == value {
+			got.Add(1)
+		}
+		fmt.Fprintf(w, "%s %s", r.URL, b)
+	})
+	r, err := Run(t.Context(), o)
+	if err != nil || got.Load() != 1 {
+		t.Fatalf("the outside got it %d times; it is %+v, %v", got.Load(), r.Run, err)
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
+		if strings.Contains(string(text), shown) {
+			t.Errorf("the result has %s: %s", shown, text)
+		}
+	}
+	if !strings.Contains(r.Requests[0].URL, "key="+flawless.PlaceholderStart+"TOKEN") {
+		t.Errorf("the outside saw %+v", r.Requests[0])
+	}
+}
+
+// TestCodeThatNamesItsModuleFindsIt: by the name that the test gives it, or that of its file.
+func TestCodeThatNamesItsModuleFindsIt(t *testing.T) {
+	t.Parallel()
+	for _, name := range []func(o *Options){func(o *Options) { o.Module = "guest" }, func(o *Options) { o.File = "guest" }} {
+		o := options(t, "conform", `"http://a.test"`)
+		name(&o)
+		if r, err := Run(t.Context(), o); err != nil || r.Run.Status != flawless.Completed {
+			t.Errorf("it is %+v, %v", r.Run, err)
+		}
+	}
+}
+
+// TestATrialThatKillsNothingIsCounted: a workflow that makes fewer writes than the first time is not cut short,
+// and what differs then is no effect of a crash.
+func TestATrialThatKillsNothingIsCounted(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int32
+	o := options(t, "once", `{"url":"http://a.test/once"}`)
+	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, n.Add(1)) }) // never the same
+	rep, err := CrashEverywhere(t.Context(), o, nil)
+	if err != nil || rep.Trials != 2*rep.Writes || rep.Crashes > rep.Trials || len(rep.Faults) > rep.Trials {
+		t.Errorf("%d trials, %d crashes, %d faults of %d writes, %v", rep.Trials, rep.Crashes, len(rep.Faults), rep.Writes, err)
+	}
+	f := Fault{Write: 3, Alive: true, Text: "x"}
+	if !strings.HasPrefix(f.String(), "not killed") {
+		t.Errorf("it says %s", f)
 	}
 }

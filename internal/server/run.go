@@ -76,6 +76,9 @@ func (a *api) runs() {
 				get = a.engine.Settled
 			}
 			r, err := get(ctx, in.ID)
+			if err == nil {
+				r, err = a.engine.WithSent(ctx, r)
+			}
 			return &body[flawless.Run]{r}, problem(err)
 		})
 	a.logs()
@@ -109,12 +112,13 @@ func (a *api) runs() {
 	}
 	huma.Register(a.huma, operation("pause-run", http.MethodPost, "/runs/{id}/pause", "Let a run take no more turns"), pause(false))
 	huma.Register(a.huma, operation("resume-run", http.MethodPost, "/runs/{id}/resume", "Let a paused run go on"), pause(true))
-	huma.Register(a.huma, operation("restart-run", http.MethodPost, "/runs/{id}/restart", "Start a new run with the input of one that has failed"),
+	huma.Register(a.huma, operation("restart-run", http.MethodPost, "/runs/{id}/restart", "Start a new run on the terms of one that has failed"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Key string `query:"id" doc:"id of the new run: the same id starts one, however often it is asked for"`
+			Key     string `query:"id" doc:"id of the new run: the same id starts one, however often it is asked for"`
+			Version string `query:"version" doc:"of the module; the default is the one that was asked for when the run was started, or else the newest"`
 		}) (*body[flawless.Run], error) {
-			r, err := a.engine.Restart(ctx, in.ID, in.Key)
+			r, err := a.engine.Restart(ctx, in.ID, in.Key, in.Version)
 			return &body[flawless.Run]{r}, problem(err)
 		})
 	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run without asking it"),

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -73,7 +74,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.schedules()
 	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
-	return a, guard(log, whileItWorks(e, legible(mux)))
+	return a, guard(log, ofStore(e.Health().Store, whileItWorks(e, legible(mux))))
 }
 
 // operation describes an operation under /api/v1.
@@ -97,6 +98,18 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
 		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ofStore refuses requests that are for another store: a client that knows the server by its working directory
+// has an address of before, at which another server listens now.
+func ofStore(id string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if want := r.Header.Get(flawless.StoreHeader); want != "" && want != id {
+			deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("the request is for the server of store %.100q, this is the server of store %s", want, id))
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }

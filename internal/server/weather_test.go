@@ -209,7 +209,7 @@ func TestAClientThatGoesAwayWhileWaiting(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWeathered(t)
-			c, err := client.New(client.Options{Socket: w.udp, Port: w.port, NoQUIC: row.noQUIC})
+			c, err := client.New(client.Options{Socket: w.udp, Port: w.port, NoQUIC: row.noQUIC, Patience: -1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -275,7 +275,7 @@ func TestAFullDiskIsSaid(t *testing.T) {
 func TestWhatIsTooLargeIsSaid(t *testing.T) {
 	t.Parallel()
 	w := newWeathered(t)
-	c, err := client.New(client.Options{Socket: w.udp, Port: w.port, NoQUIC: true})
+	c, err := client.New(client.Options{Socket: w.udp, Port: w.port, NoQUIC: true, Patience: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,9 @@ type Test struct {
 	Input    any          // becomes JSON
 	Outside  http.Handler // answers every request: Host is the one asked for; nil answers 404
 	Start    time.Time    // of the run; zero is 2026-01-01T00:00:00Z
+	// Secrets are the values of those that the workflow names with flawless.Secret, by name. The outside gets
+	// them, from whatever host it is asked; results have the names in their place.
+	Secrets map[string]string
 }
 
 // Result is what came of a workflow.
@@ -101,6 +104,7 @@ func CrashEverywhere(t testing.TB, w Test) *Result {
 		Faults  []struct {
 			Write int
 			After bool
+			Alive bool
 			Text  string
 		}
 	}
@@ -111,6 +115,10 @@ func CrashEverywhere(t testing.TB, w Test) *Result {
 		when := "before"
 		if f.After {
 			when = "after"
+		}
+		if f.Alive {
+			t.Errorf("flawlesstest: not killed, as it made fewer than %d writes this time: %s", f.Write, f.Text)
+			continue
 		}
 		t.Errorf("flawlesstest: killed %s write %d: %s", when, f.Write, f.Text)
 	}
@@ -192,6 +200,14 @@ func (w Test) drive(t testing.TB, out any, flags ...string) error {
 	args := append([]string{"test", file, w.Workflow, "--json", "--input", string(input), "--upstream", s.URL}, flags...)
 	if !w.Start.IsZero() {
 		args = append(args, "--start", w.Start.UTC().Format(time.RFC3339))
+	}
+	dir := t.TempDir()
+	for name, value := range w.Secrets { // in files, as others can see arguments
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
+			return fmt.Errorf("handing over secret %s: %w", name, err)
+		}
+		args = append(args, "--secret", name+"=@"+file)
 	}
 	text, err := command(t.Context(), args...)
 	var exit *exec.ExitError

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/workdir"
+)
+
+// find returns a client of the server that runs on the working directory, by what that has written there. It is
+// nil where the usual address is to be taken: nobody has named the directory, and it has no server that answers.
+// For a named directory there is no other server: what is to happen there must not happen elsewhere.
+func (a *app) find(ctx context.Context, o client.Options) (*client.Client, error) {
+	s, err := workdir.FindServer(a.dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil && a.named && workdir.HasStore(a.dir):
+		return nil, fmt.Errorf("no server runs on %s; start it with: flawless --working-dir %s up, or name another with --socket: %w", a.dir, a.dir, noServer)
+	case s == nil:
+		return nil, nil
+	}
+	if o.Socket, o.Port, err = reachable(s); err != nil {
+		return nil, fmt.Errorf("the server of %s has written an address that is none: %v: %w", a.dir, err, flawless.Invalid)
+	}
+	o.Store = s.Store
+	cl, err := client.New(o)
+	if err != nil {
+		return nil, err
+	}
+	_, err = cl.Version(ctx)
+	var refused *client.Refusal
+	if err == nil || errors.As(err, &refused) && refused.Status != http.StatusMisdirectedRequest { // the command itself is told
+		a.socket = o.Socket
+		return cl, nil
+	}
+	_ = cl.Close()
+	switch {
+	case ctx.Err() != nil:
+		return nil, err
+	case !a.named:
+		return nil, nil // it was killed, or its address is another server's by now
+	}
+	return nil, fmt.Errorf("the server of %s (process %d on %s) was killed, or is not up yet (%v); start it with: flawless --working-dir %s up: %w",
+		a.dir, s.PID, s.Host, err, a.dir, noServer)
+}
+
+// reachable is where this machine reaches a server: one that listens everywhere does so on the loopback
+// interface.
+func reachable(s *workdir.Server) (socket string, port int, err error) {
+	udp, err := netip.ParseAddrPort(s.UDP)
+	if err != nil {
+		return "", 0, err
+	}
+	tcp, err := netip.ParseAddrPort(s.TCP)
+	if err != nil {
+		return "", 0, err
+	}
+	host := udp.Addr()
+	if host.IsUnspecified() {
+		host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		if udp.Addr().Is6() && !tcp.Addr().Is4() {
+			host = netip.IPv6Loopback()
+		}
+	}
+	return net.JoinHostPort(host.String(), strconv.Itoa(int(udp.Port()))), int(tcp.Port()), nil
+}

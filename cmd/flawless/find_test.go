@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless/internal/workdir"
+)
+
+// TestAServerIsFoundByItsDirectory runs two servers on free ports. Commands are told their directories and
+// nothing else, and none of them reaches the wrong server: not after a crash, nor where another server has taken
+// the address.
+func TestAServerIsFoundByItsDirectory(t *testing.T) {
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	t.Setenv("FLAWLESS_SOCKET", "")
+	t.Setenv("FLAWLESS_WORKING_DIR", "")
+	t.Setenv("FLAWLESS_TOKEN", "")
+	t.Setenv("HOME", home)
+	command := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		code := run(t.Context(), args, strings.NewReader(""), &out, &out)
+		return code, out.String()
+	}
+	storeOf := func(args ...string) string {
+		t.Helper()
+		code, text := command(append(args, "version", "--json")...)
+		var v struct{ Store string }
+		if err := json.Unmarshal([]byte(text), &v); code != 0 || err != nil {
+			t.Fatalf("exit code %d, %v: %s", code, err, text)
+		}
+		return v.Store
+	}
+	a := &process{t: t, binary: filepath.Join(dir, "flawless"), dir: filepath.Join(home, ".flawless")}
+	b := &process{t: t, binary: a.binary, dir: filepath.Join(t.TempDir(), "b")}
+	for _, p := range []*process{a, b} { // port 0: the system chooses
+		p.up()
+		t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
+	}
+	first, second := storeOf("--working-dir", a.dir), storeOf("--working-dir", b.dir)
+	if first == "" || second == "" || first == second {
+		t.Fatalf("the stores are %q and %q", first, second)
+	}
+	if got := storeOf(); got != first {
+		t.Errorf("in the usual directory there is %q, want %q", got, first)
+	}
+	t.Setenv("FLAWLESS_WORKING_DIR", b.dir)
+	if got := storeOf(); got != second {
+		t.Errorf("the environment names %q, want %q", got, second)
+	}
+	where, err := workdir.FindServer(b.dir)
+	if err != nil || where == nil {
+		t.Fatal(where, err)
+	}
+	if got := storeOf("--socket", where.UDP, "--tcp", "--port", strings.TrimPrefix(where.TCP, "127.0.0.1:"), "--working-dir", a.dir); got != second {
+		t.Errorf("a flag names %q, want %q", got, second)
+	}
+
+	if err := a.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = a.cmd.Wait()
+	wantNone := func(what, why string) {
+		t.Helper()
+		if code, text := command("--working-dir", a.dir, "workflow", "list"); code != 6 || !strings.Contains(text, why) {
+			t.Errorf("%s: exit code %d, %s", what, code, text)
+		}
+	}
+	wantNone("after a crash", "was killed")
+	if _, err := workdir.Announce(a.dir, workdir.Server{Store: first, UDP: where.UDP, TCP: where.TCP}); err != nil {
+		t.Fatal(err)
+	}
+	wantNone("with another server at its address", "this is the server of store "+second)
+	t.Setenv("FLAWLESS_WORKING_DIR", "")
+	if got := storeOf(); got == second { // nobody has named the directory: it is whoever listens where servers usually do
+		t.Errorf("an address of before leads to %q", got)
+	}
+
+	if err := b.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := command("--working-dir", b.dir, "workflow", "list"); code != 6 || !strings.Contains(text, "no server runs on "+b.dir) {
+		t.Errorf("after an orderly end: exit code %d, %s", code, text)
+	}
+}

@@ -1,0 +1,33 @@
+package effect
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// TestEveryMemberOfAHeadIsComparedOrNot: a replay has to know of each member whether it says what is asked for.
+func TestEveryMemberOfAHeadIsComparedOrNot(t *testing.T) {
+	t.Parallel()
+	heads := map[string]any{HTTP: httpHead{}, Sleep: sleepHead{}, Cancelled: struct{}{}, Spawn: Spawning{}, Await: Awaiting{}, Send: Sending{}, Receive: Receiving{},
+		Reply: struct {
+			Message string `json:"message"`
+		}{}, Withdraw: Withdrawing{}, Promise: Promising{}, State: Sharing{}, InDoubt: Doubting{}}
+	for _, k := range Kinds(Options{}) {
+		head, logged := heads[k.Name]
+		if !logged {
+			if k.Name != Log && k.Name != Data && k.Name != Label { // they are no calls in a log
+				t.Errorf("kind %s has no head here", k.Name)
+			}
+			continue
+		}
+		for i := range reflect.TypeOf(head).NumField() {
+			name, _, _ := strings.Cut(reflect.TypeOf(head).Field(i).Tag.Get("json"), ",")
+			if _, known := flawless.Compared(k.Name, name); !known {
+				t.Errorf("nobody has said whether member %q of a call of kind %s is compared", name, k.Name)
+			}
+		}
+	}
+}

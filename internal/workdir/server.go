@@ -1,0 +1,96 @@
+package workdir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/flawless-engine/flawless"
+)
+
+const (
+	serverName   = "server.json"
+	serverTemp   = "server.json.new"
+	serverFormat = 1
+)
+
+// Server is where the server listens that runs on a working directory.
+type Server struct {
+	Format int    `json:"format"`
+	Store  string `json:"store"` // the id of its store, by which it is told from another server at its address
+	Host   string `json:"host"`  // machine
+	PID    int    `json:"pid"`
+	UDP    string `json:"udp"` // address of HTTP/3
+	TCP    string `json:"tcp"` // of HTTP/1.1 and HTTP/2
+
+	File place `json:"file"` // this file: a copy of the directory has no server
+}
+
+// Announce writes into a directory where its server listens, for commands of its user. The caller holds the
+// directory's store. Withdraw takes that back; after a crash it stays, and is recognized as the server does not
+// answer, or another one does.
+func Announce(dir string, s Server) (withdraw func() error, err error) {
+	path := filepath.Join(dir, serverName)
+	if err := announce(dir, path, s); err != nil {
+		return nil, fmt.Errorf("writing the addresses of the server: %w", err)
+	}
+	return func() error {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing the addresses of the server: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+func announce(dir, path string, s Server) error {
+	temp := filepath.Join(dir, serverTemp)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	s.Format, s.PID = serverFormat, os.Getpid()
+	s.Host, _ = os.Hostname()
+	if s.File, err = placeOf(temp); err == nil {
+		var text []byte
+		if text, err = json.MarshalIndent(s, "", "  "); err == nil {
+			_, err = f.Write(append(text, '\n'))
+		}
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temp, path) // keeps its inode
+	}
+	return err
+}
+
+// FindServer returns what the server of a directory has written there, nil where there is no server. It does
+// not tell whether it still runs.
+func FindServer(dir string) (*Server, error) {
+	path := filepath.Join(dir, serverName)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading where the server of %s listens: %v; name it with --socket: %w", dir, err, flawless.Invalid)
+	}
+	s := &Server{}
+	if json.Unmarshal(text, s) != nil || s.Format != serverFormat {
+		return nil, fmt.Errorf("%s has another form than this version of flawless (%s) knows; name the server with --socket: %w", path, flawless.Version, flawless.Invalid)
+	}
+	if at, err := placeOf(path); err != nil || !s.File.is(at) {
+		return nil, nil // a copy
+	}
+	return s, nil
+}
+
+// HasStore tells whether a server has kept a store in a working directory.
+func HasStore(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "store", fileName))
+	return err == nil
+}
