@@ -83,10 +83,11 @@ func redacted(s flawless.Start) []string {
 // ended is terminated here. Everything is written at once; a crash in the middle leaves no run, and
 // perhaps the bytes of its module.
 func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawless.Run, error) {
-	if id == "" {
-		id = b.Manifest.Run.ID
+	check := flawless.CheckNewID
+	if id == "" || id == b.Manifest.Run.ID {
+		id, check = b.Manifest.Run.ID, flawless.CheckImportedID
 	}
-	if err := flawless.CheckNewID(id); err != nil {
+	if err := check(id); err != nil {
 		return flawless.Run{}, fmt.Errorf("importing run %.200q: %w (--id gives it another)", id, err)
 	}
 	if err := e.accepts(); err != nil {
