@@ -66,7 +66,7 @@ func (a *api) schedules() {
 	huma.Register(a.huma, operation("pause-schedule", http.MethodPost, "/schedules/{name}/pause", "Keep a schedule from starting runs"),
 		func(ctx context.Context, in *struct {
 			SchedulePath
-			Body Word `required:"false"`
+			Body Word
 		}) (*one, error) {
 			s, err := a.engine.PauseSchedule(ctx, in.Name, in.Body.Note)
 			return &one{s}, problem(err)

@@ -72,6 +72,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.settings()
 	a.schedules()
 	a.store()
+	a.optionalBodies()
 	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
 	return a, guard(log, whileItWorks(e, legible(mux)))
