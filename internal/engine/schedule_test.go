@@ -389,7 +389,7 @@ func TestNobodyTakesAnIDOfTheEngines(t *testing.T) {
 	} else if _, err := e.Wait(ctx, r.ID); err != nil {
 		t.Fatal(err)
 	}
-	b, err := e.Export(ctx, "failed", Export{})
+	b, err := bundled(e.Export(ctx, "failed", Export{}))
 	if err != nil {
 		t.Fatal(err)
 	}

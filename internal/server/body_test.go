@@ -204,7 +204,7 @@ func (o *owned) token(id string) string {
 // export returns the bytes of the module and the log of a run.
 func (o *owned) export(id string) (bin []byte, log string) {
 	o.Helper()
-	b, err := o.api.engine.Export(o.Context(), id, engine.Export{})
+	b, err := bundled(o.api.engine.Export(o.Context(), id, engine.Export{}))
 	if err != nil {
 		o.Fatal(err)
 	}
