@@ -15,6 +15,9 @@ type Health struct {
 	Live    int    `json:"live"`              // guests in memory
 	Aside   int    `json:"aside"`             // runs set aside, see their problem
 
+	// Check is how far the check of the store is; nil where the store has no files of its own.
+	Check *HealthCheck `json:"check,omitempty"`
+
 	// Since the server came up: guests made again from their log, images of runs made, guests made
 	// again from an image, and images that were of no use.
 	Replayed  int64 `json:"replayed"`

@@ -53,9 +53,23 @@ const (
 // CheckID returns nil where id can be the id of a run, or [Invalid] with the reason.
 func CheckID(id string) error { return checkText("a run's id", id, MaxID, " /") }
 
-// CheckNewID is [CheckID] for a run that a caller starts: the ids of a schedule's times are the
-// schedule's own (see [ScheduledID]), and so are those of the runs that its runs spawn.
+// CheckNewID is [CheckID] for an id that a caller chooses. An id that ends in a dot and digits belongs to a
+// child: the run before the dot needs it for the call with that number. Ids of a schedule's times belong
+// to the schedule (see [ScheduledID]).
 func CheckNewID(id string) error {
+	if err := CheckImportedID(id); err != nil {
+		return err
+	}
+	if parent, call, found := cutLast(id, '.'); found && isCall(call) {
+		first := withoutCalls(id)
+		return fmt.Errorf("a run's id %q ends in a dot and digits: only a child has such an id, this one that of call %s of run %q; use another, such as %q: %w",
+			id, call, parent, first+strings.ReplaceAll(id[len(first):], ".", "-"), Invalid)
+	}
+	return nil
+}
+
+// CheckImportedID is [CheckNewID] for a run that keeps the id it was given elsewhere, where it may be a child.
+func CheckImportedID(id string) error {
 	if err := CheckID(id); err != nil {
 		return err
 	}
@@ -73,12 +87,14 @@ func CheckNewID(id string) error {
 func withoutCalls(id string) string {
 	for {
 		before, call, found := cutLast(id, '.')
-		if !found || call == "" || strings.Trim(call, "0123456789") != "" {
+		if !found || !isCall(call) {
 			return id
 		}
 		id = before
 	}
 }
+
+func isCall(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
 // ScheduledID is the id of a schedule's run for a time.
 func ScheduledID(schedule string, at time.Time) string {

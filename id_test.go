@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,29 @@ func TestIDsOfSchedulesAreTheirOwn(t *testing.T) {
 			t.Errorf("CheckNewID(%q) = %v", id, err)
 		}
 	}
-	for _, id := range []string{"nightly", "nightly@today", "ann@example.com", "report@2026-03-01", "report@2026-03-01.3", slot + ".x", slot + ".", "nightly.3", "2026-03-01T01:00:00Z"} {
+	for _, id := range []string{"nightly", "nightly@today", "ann@example.com", "report@2026-03-01", slot + ".x", slot + ".", "2026-03-01T01:00:00Z"} {
+		if err := CheckNewID(id); err != nil {
+			t.Errorf("CheckNewID(%q) = %v", id, err)
+		}
+	}
+}
+
+// TestIDsOfChildrenAreTheirOwn: a run that had the id which a child will need would fail its parent.
+func TestIDsOfChildrenAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	for id, instead := range map[string]string{"order-7.2": "order-7-2", "order-7.2.14": "order-7-2-14", "10.0.0.1": "10-0-0-1", "v1.007": "v1-007",
+		"report@2026-03-01.3": "report@2026-03-01-3", ".5": "-5", "a..0": "a.-0"} {
+		if err := CheckNewID(id); !errors.Is(err, Invalid) || !strings.Contains(err.Error(), "child") || !strings.Contains(err.Error(), strconv.Quote(instead)) {
+			t.Errorf("CheckNewID(%q) = %v, want a refusal that offers %q", id, err, instead)
+		}
+		if err := CheckNewID(instead); err != nil {
+			t.Errorf("CheckNewID(%q), which is offered instead: %v", instead, err)
+		}
+		if err := errors.Join(CheckID(id), CheckImportedID(id)); err != nil { // children can be looked at and imported
+			t.Errorf("a child %q: %v", id, err)
+		}
+	}
+	for _, id := range []string{"order-7", "7", "v1.2-rc", "a.", "a.x7", "a.7x", "a.٣", NewRunID(time.Now())} {
 		if err := CheckNewID(id); err != nil {
 			t.Errorf("CheckNewID(%q) = %v", id, err)
 		}

@@ -163,8 +163,12 @@ func (b *bench) replayRate(ctx context.Context, e *engine.Engine) error {
 		if err != nil {
 			return err
 		}
+		run, err := x.Bundle()
+		if err != nil {
+			return err
+		}
 		var out bytes.Buffer
-		if err := bundle.Write(&out, x); err != nil {
+		if err := bundle.Write(&out, run); err != nil {
 			return err
 		}
 		sizes[logOnly] = out.Len()

@@ -264,6 +264,36 @@ func paged[T any](ctx context.Context, c *Client, path string, query url.Values)
 	return page, more, err
 }
 
+// list asks for all of a list, page by page.
+func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	all, query := []T{}, url.Values{"limit": {"1000"}}
+	for {
+		resp, err := c.send(ctx, request{method: http.MethodGet, path: path, query: query})
+		link := ""
+		if err == nil {
+			link = resp.Header.Get("Link")
+		}
+		page, err := document[[]T](resp, err)
+		all = append(all, page...)
+		if err != nil || link == "" || len(page) == 0 {
+			return all, err
+		}
+		if query, err = nextPage(link); err != nil {
+			return all, err
+		}
+	}
+}
+
+// nextPage is the query of the page that the header Link of a page names.
+func nextPage(link string) (url.Values, error) {
+	target, _, _ := strings.Cut(strings.TrimPrefix(link, "<"), ">")
+	u, err := url.Parse(target)
+	if err != nil || u.Query().Get("from") == "" {
+		return nil, fmt.Errorf("the server names the next page of a list as %q, which this version of flawless (%s) does not know", link, flawless.Version)
+	}
+	return u.Query(), nil
+}
+
 // post has something done and returns the document that comes back.
 func post[T any](ctx context.Context, c *Client, path string, query url.Values, in any, a again) (T, error) {
 	return update[T](ctx, c, http.MethodPost, path, query, in, a)

@@ -20,7 +20,7 @@ func (c *Client) SetLimit(ctx context.Context, host, rate string, burst int) (fl
 
 // Limits returns all limits, by host.
 func (c *Client) Limits(ctx context.Context) ([]flawless.Limit, error) {
-	return get[[]flawless.Limit](ctx, c, "/limits", nil)
+	return list[flawless.Limit](ctx, c, "/limits")
 }
 
 // RemoveLimit removes the limit of a host. Calls that wait begin at once.

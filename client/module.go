@@ -66,10 +66,10 @@ func (c *counted) Read(b []byte) (int, error) {
 
 // Modules returns the newest version of each module, by name.
 func (c *Client) Modules(ctx context.Context) ([]flawless.Module, error) {
-	return get[[]flawless.Module](ctx, c, "/modules", nil)
+	return list[flawless.Module](ctx, c, "/modules")
 }
 
 // Module returns all versions of a module, newest first.
 func (c *Client) Module(ctx context.Context, name string) ([]flawless.Module, error) {
-	return get[[]flawless.Module](ctx, c, "/modules/"+url.PathEscape(name), nil)
+	return list[flawless.Module](ctx, c, "/modules/"+url.PathEscape(name))
 }

@@ -28,7 +28,7 @@ func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 
 // Schedules returns all schedules, by name.
 func (c *Client) Schedules(ctx context.Context) ([]flawless.Schedule, error) {
-	return get[[]flawless.Schedule](ctx, c, "/schedules", nil)
+	return list[flawless.Schedule](ctx, c, "/schedules")
 }
 
 // Schedule returns one schedule.

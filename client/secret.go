@@ -16,7 +16,7 @@ func (c *Client) SetSecret(ctx context.Context, name string, hosts []string, val
 
 // Secrets lists what may be told of all secrets, by name.
 func (c *Client) Secrets(ctx context.Context) ([]flawless.Secret, error) {
-	return get[[]flawless.Secret](ctx, c, "/secrets", nil)
+	return list[flawless.Secret](ctx, c, "/secrets")
 }
 
 // RemoveSecret forgets a secret.

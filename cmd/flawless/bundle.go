@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -35,25 +34,20 @@ func (a *app) exportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var out bytes.Buffer
-			if err := cl.Export(c.Context(), args[0], o, &out); err != nil {
-				return err
-			}
-			n := out.Len()
 			if file == "-" {
-				_, err := io.Copy(a.out, &out)
-				return err
+				return cl.Export(c.Context(), args[0], o, a.out)
 			}
 			if file == "" {
 				file = filepath.Base(args[0]) + ".bundle"
 			}
-			if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
-				return fmt.Errorf("writing the bundle: %w", err)
+			n, err := received(file, func(w io.Writer) error { return cl.Export(c.Context(), args[0], o, w) })
+			if err != nil {
+				return err
 			}
 			if a.json {
 				return a.printJSON(map[string]any{"file": file, "size": n})
 			}
-			fmt.Fprintf(a.out, "wrote %s (%s)\n", file, size(int64(n)))
+			fmt.Fprintf(a.out, "wrote %s (%s)\n", file, size(n))
 			return nil
 		}}
 	f := c.Flags()
@@ -61,6 +55,31 @@ func (a *app) exportCommand() *cobra.Command {
 	f.StringArrayVar(&o.Redact, "redact", nil, "what to take out: a path into bodies such as $.card.number, items[*].price, ..token; header:NAME; query:NAME")
 	f.BoolVar(&o.LogOnly, "log-only", false, "leave module and image out; enough for flawless check")
 	return c
+}
+
+// received makes a file of what write receives, and returns its size. The file is there whole, or as it was before
+// where write returns an error.
+func received(file string, write func(io.Writer) error) (n int64, err error) {
+	part, err := os.CreateTemp(filepath.Dir(file), ".part-*") // which nobody else can read
+	if err != nil {
+		return 0, fmt.Errorf("writing %s: %w", file, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(part.Name()))
+		}
+	}()
+	if err := write(part); err != nil {
+		return 0, errors.Join(err, part.Close())
+	}
+	info, err := part.Stat()
+	if err := errors.Join(err, part.Close()); err != nil {
+		return 0, fmt.Errorf("writing %s: %w", file, err)
+	}
+	if err := os.Rename(part.Name(), file); err != nil {
+		return 0, fmt.Errorf("writing %s: %w", file, err)
+	}
+	return info.Size(), nil
 }
 
 func (a *app) importCommand() *cobra.Command {

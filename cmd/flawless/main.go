@@ -29,6 +29,7 @@ var exitCodes = []struct {
 }{
 	{storeGivenUp, 12, "start the server again when the disk works; nothing that was accepted is lost"}, // before the classes it wraps
 	{endedFull, 8, "free some space, then start the server again; nothing that was accepted is lost"},
+	{damagedStore, 13, "restore the whole working directory from a backup; until then work that does not need what is damaged goes on"},
 	{endedDamaged, 13, "restore the whole working directory from a backup"},
 	{workdir.Copied, 11, ""},
 	{flawless.Invalid, 2, ""},
@@ -208,7 +209,7 @@ func (a *app) root() *cobra.Command {
 	module := a.moduleCommand()
 	workflow := a.workflowCommand()
 	workflow.AddCommand(a.moduleCommand())
-	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
+	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.storeCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		named(c)
 	}

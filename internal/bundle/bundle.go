@@ -64,26 +64,7 @@ type Manifest struct {
 	GuestInterface int             `json:"guest_interface"`
 	Run            flawless.Run    `json:"run"`
 	Module         flawless.Module `json:"module"`             // name, digest; version 0 where it is not known
-	Redacted       []string        `json:"redacted,omitempty"` // what was taken out, see NewRedaction
-}
-
-// Write writes a bundle. The same bundle gives the same bytes.
-func Write(w io.Writer, b Bundle) error {
-	rest, err := pack(b)
-	if err != nil {
-		return fmt.Errorf("writing the bundle of run %s: %w", b.Manifest.Run.ID, err)
-	}
-	out := append(make([]byte, 0, head), magic...)
-	out = append(out, Format)
-	out = binary.BigEndian.AppendUint64(out, uint64(len(rest)))
-	sum := sha256.Sum256(rest)
-	out = append(out, sum[:]...)
-	for _, part := range [][]byte{out, rest} {
-		if _, err := w.Write(part); err != nil {
-			return fmt.Errorf("writing the bundle of run %s: %w", b.Manifest.Run.ID, err)
-		}
-	}
-	return nil
+	Redacted       []string        `json:"redacted,omitempty"` // what was taken out, see redact.NewRedaction
 }
 
 // The names of the parts.
@@ -93,54 +74,6 @@ const (
 	partLog      = "log"
 	partImage    = "image"
 )
-
-// pack returns the compressed archive of the parts.
-func pack(b Bundle) ([]byte, error) {
-	p, err := store.NewPortable()
-	if err != nil {
-		return nil, err
-	}
-	m := b.Manifest
-	m.Format, m.Engine, m.LogFormat, m.GuestInterface = Format, flawless.Version, flawless.LogFormat, flawless.GuestInterface
-	manifest, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	log, err := p.MarshalLog(b.Log)
-	if err != nil {
-		return nil, err
-	}
-	var image []byte
-	if b.Image != nil {
-		if image, err = p.MarshalImage(*b.Image); err != nil {
-			return nil, err
-		}
-	}
-	var out bytes.Buffer
-	z, err := zstd.NewWriter(&out, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return nil, err
-	}
-	t, unpacked := tar.NewWriter(z), 0
-	for _, part := range []struct {
-		name string
-		b    []byte
-	}{{partManifest, manifest}, {partModule, b.Module}, {partLog, log}, {partImage, image}} {
-		if part.b == nil {
-			continue
-		}
-		err = errors.Join(err, t.WriteHeader(&tar.Header{Name: part.name, Mode: 0o644, Size: int64(len(part.b)), Format: tar.FormatUSTAR}))
-		if err == nil {
-			_, err = t.Write(part.b)
-		}
-		unpacked += len(part.b) + 3*512 // head, and what fills up the last block
-	}
-	err = errors.Join(err, t.Close(), z.Close())
-	if int64(unpacked) > plain(out.Len()) || values(manifest) > freeItems+out.Len() {
-		err = errors.Join(err, errPlain)
-	}
-	return out.Bytes(), err
-}
 
 // Read reads a bundle. One of a newer format is flawless.Conflict, what is no bundle is
 // flawless.Invalid, and one that is cut short or was changed is flawless.Damaged.

@@ -21,43 +21,55 @@ type Export struct {
 	LogOnly bool     // without module and image
 }
 
-// Export returns a run as a bundle: its log as it is durable at this moment. The run may be in any
-// state, and goes on.
-func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Bundle, error) {
+// Export returns a run as a bundle to be written: its log as it is durable at this moment, which stays in the
+// store and is read when the bundle is written. The run may be in any state, and goes on.
+func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Export, error) {
+	x, err := e.export(ctx, id, o)
+	if err != nil {
+		return x, fmt.Errorf("exporting run %s: %w", id, err)
+	}
+	return x, nil
+}
+
+func (e *Engine) export(ctx context.Context, id string, o Export) (x bundle.Export, err error) {
 	if err := flawless.CheckID(id); err != nil {
-		return bundle.Bundle{}, err
+		return x, err
 	}
 	if _, err := redact.NewRedaction(o.Redact); err != nil {
-		return bundle.Bundle{}, fmt.Errorf("exporting run %s: %w", id, err)
+		return x, err
 	}
 	run, err := e.Run(ctx, id)
 	if err != nil {
-		return bundle.Bundle{}, err
+		return x, err
 	}
-	b := bundle.Bundle{Manifest: bundle.Manifest{Run: run, Module: flawless.Module{Name: run.Module, Digest: run.Digest}}}
-	if b.Log, err = e.Log(ctx, id, 0, 0); err != nil {
-		return b, fmt.Errorf("exporting run %s: %w", id, err)
-	}
+	x.Manifest = bundle.Manifest{Run: run, Module: flawless.Module{Name: run.Module, Digest: run.Digest}}
+	x.Log = func() iter.Seq2[flawless.Record, error] { return e.Records(ctx, id, 0) }
 	versions, err := e.store.Module(ctx, run.Module)
 	if err != nil && !errors.Is(err, flawless.NotFound) {
-		return b, err
+		return x, err
 	}
 	for _, m := range versions {
 		if m.Digest == run.Digest {
-			b.Manifest.Module = m
+			x.Manifest.Module = m
 		}
 	}
 	if !o.LogOnly {
-		if b.Module, err = e.store.Binary(ctx, run.Digest); err != nil {
-			return b, fmt.Errorf("exporting run %s: %w", id, err)
+		if x.Module, err = e.store.Binary(ctx, run.Digest); err != nil {
+			return x, err
 		}
 		if image, err := e.store.Image(ctx, id); err == nil {
-			b.Image = &image
+			x.Image = &image
 		}
 	}
 	hide, rules := e.mask.Rules(id), []string(nil)
-	if len(b.Log) > 0 && len(b.Log[0].Entries) > 0 && b.Log[0].Entries[0].Start != nil {
-		rules = slices.Clone(redacted(*b.Log[0].Entries[0].Start))
+	for first, err := range x.Log() {
+		if err != nil {
+			return x, err
+		}
+		if len(first.Entries) > 0 && first.Entries[0].Start != nil {
+			rules = slices.Clone(redacted(*first.Entries[0].Start))
+		}
+		break
 	}
 	if slices.ContainsFunc(rules, func(p string) bool { return strings.HasPrefix(p, "salt:") }) {
 		hide = hide[1:] // its hashes are under the salt that it came with
@@ -67,7 +79,8 @@ func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Bundle
 			rules = append(rules, rule)
 		}
 	}
-	return bundle.Redact(b, rules)
+	x.Redact = rules
+	return x, nil
 }
 
 // redacted returns what was taken out of a log before it came here.
@@ -83,10 +96,11 @@ func redacted(s flawless.Start) []string {
 // ended is terminated here. Everything is written at once; a crash in the middle leaves no run, and
 // perhaps the bytes of its module.
 func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawless.Run, error) {
-	if id == "" {
-		id = b.Manifest.Run.ID
+	check := flawless.CheckNewID
+	if id == "" || id == b.Manifest.Run.ID {
+		id, check = b.Manifest.Run.ID, flawless.CheckImportedID
 	}
-	if err := flawless.CheckNewID(id); err != nil {
+	if err := check(id); err != nil {
 		return flawless.Run{}, fmt.Errorf("importing run %.200q: %w (--id gives it another)", id, err)
 	}
 	if err := e.accepts(); err != nil {

@@ -27,7 +27,7 @@ func TestABundleReplaysElsewhere(t *testing.T) {
 	if err != nil || own.Divergence != nil {
 		t.Fatalf("%+v, %v", own, err)
 	}
-	exported, err := e.Export(t.Context(), "run", Export{})
+	exported, err := bundled(e.Export(t.Context(), "run", Export{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestAnImportedRunNeverGoesOn(t *testing.T) {
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "script", map[string]any{"url": out.URL, "steps": []any{map[string]any{"put": "/put"}}}, "run")
 	<-seen
-	b, err := e.Export(t.Context(), "run", Export{LogOnly: true})
+	b, err := bundled(e.Export(t.Context(), "run", Export{LogOnly: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestARedactedBundleReplays(t *testing.T) {
 		if _, err := e.Wait(context.Background(), "run"); err != nil {
 			t.Fatal(err)
 		}
-		b, err := e.Export(context.Background(), "run", Export{Redact: []string{"$.steps[*].data", "[0]"}})
+		b, err := bundled(e.Export(context.Background(), "run", Export{Redact: []string{"$.steps[*].data", "[0]"}}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +133,7 @@ func TestARedactedBundleReplays(t *testing.T) {
 		if _, err := there.Offline(context.Background(), "copy", Fork{Turn: 1}); err != nil {
 			t.Errorf("a fork with the world closed: %v", err)
 		}
-		again, err := there.Export(context.Background(), "copy", Export{Redact: []string{"..other"}})
+		again, err := bundled(there.Export(context.Background(), "copy", Export{Redact: []string{"..other"}}))
 		named := slices.DeleteFunc(slices.Clone(again.Manifest.Redacted), func(p string) bool { return redact.Own([]string{p}) })
 		if want := []string{"$.steps[*].data", "[0]", "..other"}; err != nil || !slices.Equal(named, want) {
 			t.Errorf("exported again it says that %v was taken out, %v", again.Manifest.Redacted, err)
@@ -151,11 +151,11 @@ func TestABundleWithoutHeadersAndParametersReplays(t *testing.T) {
 	if r := mustEnd(t, e, "run"); r.Status != flawless.Completed {
 		t.Fatalf("it is %+v", r)
 	}
-	whole, err := e.Export(t.Context(), "run", Export{LogOnly: true})
+	whole, err := bundled(e.Export(t.Context(), "run", Export{LogOnly: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	less, err := e.Export(t.Context(), "run", Export{LogOnly: true, Redact: []string{"header:content-type", "query:key"}})
+	less, err := bundled(e.Export(t.Context(), "run", Export{LogOnly: true, Redact: []string{"header:content-type", "query:key"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,4 +179,12 @@ func TestABundleWithoutHeadersAndParametersReplays(t *testing.T) {
 	if err != nil || got.Divergence != nil || got.Calls == 0 {
 		t.Errorf("%+v %v, %v", got, got.Divergence, err)
 	}
+}
+
+// bundled is a bundle as it is read again.
+func bundled(x bundle.Export, err error) (bundle.Bundle, error) {
+	if err != nil {
+		return bundle.Bundle{}, err
+	}
+	return x.Bundle()
 }

@@ -180,7 +180,7 @@ func circle(stuck map[string]resting) (path []edge) {
 			if x.call == 0 || newest != nil && newer(x, *newest) < 0 {
 				continue
 			}
-			if back := way(stuck, x.to, x.from); back != nil || x.to == x.from {
+			if back := way(stuck, x.to, x.from); back != nil {
 				newest, path = &x, append([]edge{x}, back...)
 			}
 		}
@@ -188,8 +188,11 @@ func circle(stuck map[string]resting) (path []edge) {
 	return path
 }
 
-// way returns the shortest way from a run to another one, nil where there is none.
+// way returns the shortest way from a run to another one, nil where there is none. It is empty to the run itself.
 func way(stuck map[string]resting, from, to string) []edge {
+	if from == to {
+		return []edge{}
+	}
 	came := map[string]edge{}
 	for todo := []string{from}; len(todo) > 0; todo = todo[1:] {
 		for _, x := range stuck[todo[0]].edges {

@@ -106,7 +106,7 @@ func TestDeadlocksAreTold(t *testing.T) {
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				told := failures(t, e)
-				if text := told[row.told]; !strings.Contains(text, row.text+" (deadlock)") {
+				if text := told[row.told]; !strings.Contains(text, ": this would never end: "+row.text+" (deadlock)") {
 					t.Errorf("run %s is told %q, want %q", row.told, text, row.text)
 				}
 				for id, text := range told { // a parent hears of its child's

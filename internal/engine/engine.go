@@ -93,6 +93,7 @@ type Engine struct {
 	settings   settings
 	gates      gates
 	limits     limits
+	checks     checks
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -142,7 +143,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime,
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
-		roomy: make(chan struct{}, 1), adding: make(chan struct{}, 1), broke: make(chan struct{}),
+		roomy: make(chan struct{}, 1), checks: checks{asked: make(chan struct{}, 1)}, adding: make(chan struct{}, 1), broke: make(chan struct{}),
 		topics: map[string]*topic{}, watches: map[*watch]struct{}{}, news: newWatch(),
 		looking: semaphore.NewWeighted(lookers)}
 	if e.resident = o.resident; e.resident == nil {
@@ -210,6 +211,12 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	standing := []func(){e.limits.run, e.schedules.run, e.retain, e.clock.run}
 	if e.space != nil {
 		standing = append(standing, e.watchSpace)
+	}
+	if e.store.CanCheck() {
+		if err := e.checks.load(ctx, e.store); err != nil {
+			e.log.Warn("what the last check of the store has found cannot be read", "error", err)
+		}
+		standing = append(standing, e.checkStore)
 	}
 	if o.Memory > 0 {
 		standing = append(standing, func() { e.memory(o.Memory) })
@@ -431,13 +438,16 @@ func (e *Engine) Health() flawless.Health {
 		h.State, h.Message = "broken", e.over().Error()
 	case e.stopping.Load():
 		h.State, h.Message = "stopping", "the server is going down and takes no new work"
-	case e.full.Load():
+	case e.noteSpace(): // also before anybody has looked since the start
 		_, why := e.space.Full()
 		h.State, h.Message = "full", why
 	default:
-		if why := e.store.Damage(); why != "" {
+		if why := e.damage(); why != "" {
 			h.State, h.Message = "damaged", "stored data cannot be read, work that does not need it goes on: "+why
 		}
+	}
+	if e.store.CanCheck() {
+		h.Check = e.checks.health()
 	}
 	return h
 }

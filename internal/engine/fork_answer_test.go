@@ -194,7 +194,7 @@ func TestAForkOfAnImportedRunAsks(t *testing.T) {
 	mustStart(t, e, "want", ops(beside(ops(spawns(receives())), ops(awaits("other")), ops(op{"Post": out.URL + "/post"}))), "a")
 	<-seen
 	untilThere(t, e, "a.2")
-	b, err := e.Export(t.Context(), "a", Export{})
+	b, err := bundled(e.Export(t.Context(), "a", Export{}))
 	if err != nil {
 		t.Fatal(err)
 	}

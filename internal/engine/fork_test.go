@@ -315,7 +315,7 @@ func TestAForkSpawnsAChildOfItsPastWhenToldSo(t *testing.T) {
 	e := open(t, kv, Options{})
 	mustStart(t, e, "parent", false, "f")
 	untilThere(t, e, "f.2")
-	b, err := e.Export(t.Context(), "f", Export{})
+	b, err := bundled(e.Export(t.Context(), "f", Export{}))
 	if err != nil {
 		t.Fatal(err)
 	}

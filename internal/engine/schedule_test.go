@@ -377,10 +377,10 @@ func TestATimeWhoseIDIsTaken(t *testing.T) {
 	})
 }
 
-// TestNobodyTakesTheIDOfATime tries every way in which a caller names a run.
-func TestNobodyTakesTheIDOfATime(t *testing.T) {
+// TestNobodyTakesAnIDOfTheEngines tries every way in which a caller names a run: the id of a schedule's time,
+// and that of a child.
+func TestNobodyTakesAnIDOfTheEngines(t *testing.T) {
 	t.Parallel()
-	const slot = "s@2026-01-01T01:00:00Z"
 	e := open(t, mem.New(), Options{})
 	ctx := t.Context()
 	mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "@yearly", Workflow: "empty"})
@@ -389,32 +389,42 @@ func TestNobodyTakesTheIDOfATime(t *testing.T) {
 	} else if _, err := e.Wait(ctx, r.ID); err != nil {
 		t.Fatal(err)
 	}
-	b, err := e.Export(ctx, "failed", Export{})
+	b, err := bundled(e.Export(ctx, "failed", Export{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := b
-	own.Manifest.Run.ID = slot
-	for way, do := range map[string]func() error{
-		"start": func() error {
-			_, _, err := e.Start(ctx, Start{Module: "guest", Workflow: "empty", ID: slot})
-			return err
-		},
-		"restart":  func() error { return second(e.Restart(ctx, "failed", slot, "")) },
-		"fork":     func() error { return second(e.Fork(ctx, "failed", Fork{ID: slot})) },
-		"import":   func() error { return second(e.Import(ctx, b, slot)) },
-		"a bundle": func() error { return second(e.Import(ctx, own, "")) },
-		"trigger":  func() error { _, _, err := e.TriggerSchedule(ctx, "s", strings.TrimPrefix(slot, "s@")); return err },
-	} {
-		if err := do(); !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), "schedule") {
-			t.Errorf("%s: %v", way, err)
+	for id, whose := range map[string]string{"s@2026-01-01T01:00:00Z": "schedule", "s@2026-01-01T01:00:00Z.2": "schedule", "s@order-7.2": "child"} {
+		own := b
+		own.Manifest.Run.ID = id
+		for way, do := range map[string]func() error{
+			"start": func() error {
+				_, _, err := e.Start(ctx, Start{Module: "guest", Workflow: "empty", ID: id})
+				return err
+			},
+			"restart":  func() error { return second(e.Restart(ctx, "failed", id, "")) },
+			"fork":     func() error { return second(e.Fork(ctx, "failed", Fork{ID: id})) },
+			"import":   func() error { return second(e.Import(ctx, b, id)) },
+			"a bundle": func() error { return second(e.Import(ctx, own, "")) },
+			"trigger":  func() error { _, _, err := e.TriggerSchedule(ctx, "s", strings.TrimPrefix(id, "s@")); return err },
+		} {
+			if way == "a bundle" && whose == "child" {
+				continue // an exported child keeps its id
+			}
+			if err := do(); !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), whose) {
+				t.Errorf("%s of %s: %v", way, id, err)
+			}
 		}
-	}
-	if _, err := e.Run(ctx, slot); !errors.Is(err, flawless.NotFound) {
-		t.Errorf("a run has it: %v", err)
-	}
-	if _, err := e.Import(ctx, own, "mine"); err != nil {
-		t.Errorf("under another id: %v", err)
+		if _, err := e.Run(ctx, id); !errors.Is(err, flawless.NotFound) {
+			t.Errorf("a run has id %s: %v", id, err)
+		}
+		if whose == "child" {
+			if r, err := e.Import(ctx, own, id); err != nil || r.ID != id {
+				t.Errorf("importing the child %s: %+v, %v", id, r, err)
+			}
+		}
+		if _, err := e.Import(ctx, own, "mine-"+strings.ReplaceAll(id, ".", "-")+"-"); err != nil {
+			t.Errorf("under another id: %v", err)
+		}
 	}
 }
 

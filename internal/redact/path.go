@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,8 +18,8 @@ import (
 type Redaction struct {
 	paths   [][]segment
 	headers []string
-	query   []*regexp.Regexp
-	mask    *Mask // of what is hidden by its nature; nil is nothing
+	query   []string // names of parameters, also as they are escaped
+	mask    *Mask    // of what is hidden by its nature; nil is nothing
 }
 
 // segment is one step of a path: a member, an element, all of them (any), or, with deep set, what
@@ -52,7 +51,7 @@ func NewRedaction(what []string) (Redaction, error) {
 		case isHeader && header != "":
 			r.headers = append(r.headers, header)
 		case isParam && param != "":
-			r.query = append(r.query, regexp.MustCompile(parameter(param)))
+			r.query = append(r.query, spellings(param)...)
 		case isHeader || isParam:
 			return Redaction{}, fmt.Errorf("%q to redact: a name is missing; write it like header:Authorization or query:token: %w", p, flawless.Invalid)
 		default:
@@ -100,10 +99,49 @@ func maskOf(what []string) (*Mask, error) {
 	return newMask(salt, rules)
 }
 
-// parameter is a pattern for a parameter of URLs.
-func parameter(name string) string {
-	name = regexp.QuoteMeta(name) + "|" + regexp.QuoteMeta(url.QueryEscape(name))
-	return `(?:[?&]|\\u0026)(?:` + name + `)=[^&\s"'#\\]*`
+// spellings are how a parameter may be written in a URL.
+func spellings(name string) []string {
+	if escaped := url.QueryEscape(name); escaped != name {
+		return []string{name, escaped}
+	}
+	return []string{name}
+}
+
+// parameters returns text with the values of parameters of URLs replaced. A value ends where a string or an
+// address does: as a pattern it is (?:[?&]|\\u0026)NAME=[^&\s"'#\\]*
+func parameters(text string, names []string, instead func(value string) string) string {
+	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(text, name+"=") }) {
+		return text
+	}
+	var out strings.Builder
+	done := 0
+	for at := 0; ; {
+		next := strings.IndexByte(text[at:], '=')
+		if next < 0 {
+			break
+		}
+		at += next + 1
+		if !namesParameter(text[done:at-1], names) {
+			continue
+		}
+		value := text[at:]
+		value = value[:end(value, "& \t\n\f\r\"'#\\")]
+		out.WriteString(text[done:at] + instead(value))
+		at += len(value)
+		done = at
+	}
+	return out.String() + text[done:]
+}
+
+// namesParameter tells whether text ends with one of the names, as a URL has it.
+func namesParameter(text string, names []string) bool {
+	for _, name := range names {
+		before, ok := strings.CutSuffix(text, name)
+		if ok && (strings.HasSuffix(before, "?") || strings.HasSuffix(before, "&") || strings.HasSuffix(before, `\u0026`)) {
+			return true
+		}
+	}
+	return false
 }
 
 func parsePath(p string) ([]segment, error) {
@@ -245,12 +283,7 @@ func blank(v any) any {
 
 // Text returns text with the parameters of URLs in it taken out.
 func (r Redaction) Text(text string) string {
-	for _, q := range r.query {
-		text = q.ReplaceAllStringFunc(text, func(s string) string {
-			name, _, _ := strings.Cut(s, "=")
-			return name + "=redacted"
-		})
-	}
+	text = parameters(text, r.query, func(string) string { return "redacted" })
 	return r.mask.Text(text)
 }
 

@@ -31,7 +31,8 @@ var Headers = []string{"Authorization", "Proxy-Authorization", "Cookie", "Set-Co
 type Mask struct {
 	key     []byte // nil: what is hidden becomes "redacted", without a hash
 	headers []string
-	query   *regexp.Regexp
+	longest int      // name of a header
+	query   []string // names of parameters, also as they are escaped
 	rules   []string
 }
 
@@ -48,7 +49,6 @@ func NewMask(key []byte, more ...string) (*Mask, error) {
 // newMask hides what the rules say, besides users and passwords in URLs.
 func newMask(key []byte, rules []string) (*Mask, error) {
 	m := &Mask{key: key}
-	var params []string
 	for _, rule := range rules {
 		kind, name, _ := strings.Cut(rule, ":")
 		switch {
@@ -57,7 +57,7 @@ func newMask(key []byte, rules []string) (*Mask, error) {
 		case kind == "header":
 			m.headers = append(m.headers, name)
 		case kind == "query":
-			params = append(params, name)
+			m.query = append(m.query, spellings(name)...)
 		default:
 			return nil, badRule(rule)
 		}
@@ -65,12 +65,8 @@ func newMask(key []byte, rules []string) (*Mask, error) {
 	for _, rule := range rules {
 		m.rules = append(m.rules, "mask:"+rule)
 	}
-	var patterns []string
-	for _, name := range params {
-		patterns = append(patterns, parameter(name))
-	}
-	if patterns != nil {
-		m.query = regexp.MustCompile(strings.Join(patterns, "|"))
+	for _, name := range slices.Concat(m.headers, addresses) {
+		m.longest = max(m.longest, len(name))
 	}
 	return m, nil
 }
@@ -97,13 +93,7 @@ func (m *Mask) Text(text string) string {
 	text = m.members(text)
 	text = m.pairs(text)
 	text = m.users(text)
-	if m.query != nil {
-		text = m.query.ReplaceAllStringFunc(text, func(s string) string {
-			name, value, _ := strings.Cut(s, "=")
-			return name + "=" + m.hide(value)
-		})
-	}
-	return text
+	return parameters(text, m.query, m.hide)
 }
 
 // Bytes is Text where b is text; other bytes are returned as they are.
@@ -145,7 +135,7 @@ func (m *Mask) pairs(text string) string {
 		at++
 		out.WriteString(rest[:at])
 		rest = rest[at:]
-		name, depth, n := quoted(rest)
+		name, depth, n := quoted(rest[:min(len(rest), m.nameEnd(rest))])
 		name = strings.TrimSpace(decoded(name, depth))
 		secret := n > 0 && slices.ContainsFunc(m.headers, func(h string) bool { return strings.EqualFold(h, name) })
 		address := n > 0 && slices.ContainsFunc(addresses, func(h string) bool { return strings.EqualFold(h, name) })
@@ -176,6 +166,16 @@ func (m *Mask) pairs(text string) string {
 	out.WriteString(rest)
 	return out.String()
 }
+
+// nameEnd is how far the name of a header may reach that text begins with: each of its characters, and of the
+// space around it, may be written as an escape, whose backslash is escaped again at each depth of JSON in JSON.
+func (m *Mask) nameEnd(text string) int {
+	text = strings.TrimLeft(text, " ")
+	return (m.longest + maxPadding) * (backslashes(text) + len(`\u0000`))
+}
+
+// maxPadding is how much space may stand around the name of a header.
+const maxPadding = 100
 
 // quoted reads a JSON string that text begins with, at any depth of JSON in JSON: depth backslashes
 // stand before its quotes. It returns what is between them as it is written, and how much of text that

@@ -83,10 +83,16 @@ func (m *Mask) members(text string) string {
 // it hides rather too much; the text stays JSON if it was.
 func (m *Mask) users(text string) string {
 	if !strings.Contains(text, "@") && !strings.Contains(text, "%40") && !strings.Contains(text, "%2540") {
-		return badPort.ReplaceAllStringFunc(text, m.port)
+		return m.ports(text)
 	}
-	text = m.marked(text)
-	text = m.unmarked(text)
+	return m.ports(m.unmarked(m.marked(text)))
+}
+
+// ports hides what an error of net/url has taken for a port.
+func (m *Mask) ports(text string) string {
+	if !strings.Contains(text, "invalid port ") {
+		return text
+	}
 	return badPort.ReplaceAllStringFunc(text, m.port)
 }
 
@@ -100,26 +106,110 @@ func (m *Mask) port(found string) string {
 	return before + `":` + m.hide(value) + rest[len(value):]
 }
 
-// introducer is what stands before a user and host: slashes, also as JSON may escape them, typed the
-// wrong way around behind a colon, or percent-encoded once or more often.
-var introducer = regexp.MustCompile(`/\\*/[/\\]*|:(?:\\\\)+|%(?:25)*2[fF]%(?:25)*2[fF](?:%(?:25)*2[fF])*`)
+// introducer returns where in text, from a position on, the first introducer begins and ends, -1 where there is
+// none. That is what stands before a user and host: slashes, also as JSON may escape them, typed the wrong way
+// around behind a colon, or percent-encoded once or more often. As a pattern it is
+//
+//	/\\*/[/\\]*  |  :(?:\\\\)+  |  %(?:25)*2[fF]%(?:25)*2[fF](?:%(?:25)*2[fF])*
+func introducer(text string, from int) (begin, end int) {
+	for i := from; i < len(text); i++ {
+		switch text[i] { // by hand: most of a text is none of these, and a set takes longer to make than to find one
+		default:
+			continue
+		case '/':
+			back := backslashes(text[i+1:])
+			if rest := text[i+1+back:]; strings.HasPrefix(rest, "/") {
+				return i, len(text) - len(strings.TrimLeft(rest, `/\`))
+			}
+			i += back
+		case ':', '%':
+			if n := introduced(text[i:]); n > 0 {
+				return i, i + n
+			}
+		}
+	}
+	return -1, -1
+}
+
+// introduced is the length of the introducer that text begins with, which is none of slashes.
+func introduced(text string) int {
+	if text[0] == ':' {
+		if n := backslashes(text[1:]) / 2 * 2; n > 0 {
+			return 1 + n
+		}
+		return 0
+	}
+	n, slashes := 0, 0
+	for {
+		size := encodedSlash(text[n:])
+		if size == 0 {
+			break
+		}
+		n += size
+		slashes++
+	}
+	if slashes < 2 {
+		return 0
+	}
+	return n
+}
+
+// encodedSlash is the length of the percent-encoded slash that text begins with, 0 where there is none.
+func encodedSlash(text string) int {
+	if !strings.HasPrefix(text, "%") {
+		return 0
+	}
+	n := 1
+	for strings.HasPrefix(text[n:], "25") {
+		n += 2
+	}
+	if rest := text[n:]; strings.HasPrefix(rest, "2F") || strings.HasPrefix(rest, "2f") {
+		return n + 2
+	}
+	return 0
+}
+
+// backslashes is how many of them text begins with.
+func backslashes(text string) int { return len(text) - len(strings.TrimLeft(text, `\`)) }
+
+// ahead finds what comes next in a text, for positions that grow. It reads the text once.
+type ahead struct {
+	text, what string
+	at         int // of the next one that was found, -1 before
+}
+
+// within tells whether it comes less than n bytes behind a position.
+func (a *ahead) within(from, n int) bool {
+	if a.at < from {
+		next := strings.Index(a.text[from:], a.what)
+		if a.at = from + next; next < 0 {
+			a.at = len(a.text)
+		}
+	}
+	return a.at < len(a.text) && a.at-from < n
+}
 
 // marked hides what stands between two slashes and the @ of a host.
 func (m *Mask) marked(text string) string {
 	var out strings.Builder
 	done := 0
-	for _, found := range introducer.FindAllStringIndex(text, -1) {
-		from := found[1]
-		if from-found[0] > 1 && text[from-1] == '\\' { // half an escape stays whole
-			from = found[0] + slashesBehind(text[found[0]:from])
+	marks := []*ahead{{text, "@", -1}, {text, "%40", -1}, {text, "%2540", -1}}
+	for begin, from := introducer(text, 0); begin >= 0; {
+		first, next := begin, from
+		begin, from = introducer(text, next)
+		if next-first > 1 && text[next-1] == '\\' { // half an escape stays whole
+			next = first + slashesBehind(text[first:next])
 		}
-		if from < done || text[found[0]] == '/' && inPath(text[:found[0]]) {
+		if next < done || text[first] == '/' && inPath(text[:first]) {
 			continue
 		}
-		if i := userinfo(text[from:], text[found[0]] == '%'); i > 0 {
-			out.WriteString(text[done:from])
-			out.WriteString(m.hide(unescaped(text[from : from+i])))
-			done = from + i
+		if !marks[0].within(next, maxPassword) && !marks[1].within(next, maxPassword) && !marks[2].within(next, maxPassword) {
+			continue // most URLs have no user
+		}
+		if i := userinfo(text[next:], text[first] == '%'); i > 0 {
+			out.WriteString(text[done:next])
+			out.WriteString(m.hide(unescaped(text[next : next+i])))
+			done = next + i
 		}
 	}
 	if done == 0 {
@@ -140,13 +230,13 @@ func inPath(before string) bool {
 // userinfo returns where the user and password end that text begins with, 0 where there are none.
 func userinfo(text string, encoded bool) int {
 	text = text[:min(len(text), maxPassword)]
-	authority := text[:end(text, " \t\r\n\"<>`\\/?#")]
+	authority := text
 	if encoded {
-		authority = authority[:end(authority, "&")]
-		for _, stop := range []string{"%2F", "%2f", "%252F", "%252f"} {
+		for _, stop := range []string{"%2F", "%2f", "%252F", "%252f", "&"} {
 			authority, _, _ = strings.Cut(authority, stop)
 		}
 	}
+	authority = authority[:end(authority, " \t\r\n\"<>`\\/?#")]
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		return i
 	}
@@ -199,15 +289,20 @@ func (m *Mask) unmarked(text string) string {
 	const stops = " \t\r\n\"<>`"
 	var out strings.Builder
 	done := 0
-	for from := 0; from < len(text); {
-		word := text[from:]
-		word = word[:end(word, stops)]
+	for from := 0; ; {
+		at := strings.IndexByte(text[from:], '@')
+		if at < 0 {
+			break
+		}
+		at += from
+		from += strings.LastIndexAny(text[from:at], stops) + 1
+		word := text[from : at+end(text[at:], stops)]
 		if start, i := pair(word); i > start {
 			out.WriteString(text[done : from+start])
 			out.WriteString(m.hide(unescaped(word[start:i])))
 			done = from + i
 		}
-		from += len(word) + 1
+		from += len(word)
 	}
 	if done == 0 {
 		return text
@@ -222,8 +317,8 @@ func pair(word string) (start, at int) {
 		return 0, 0
 	}
 	all := word
-	if found := introducer.FindStringIndex(word); found != nil && found[0] < at {
-		word = word[:found[0]]
+	if first, _ := introducer(word, 0); first >= 0 && first < at {
+		word = word[:first]
 		if at = strings.LastIndexByte(word, '@'); at < 0 {
 			return 0, 0
 		}
@@ -238,7 +333,7 @@ func pair(word string) (start, at int) {
 		start = colon + 1
 		start += slashes(word[start:])
 		return start, at
-	case strings.HasSuffix(strings.ToLower(word[:colon]), "mailto"), !target.MatchString(all[at+1:]):
+	case colon >= len("mailto") && strings.EqualFold(word[colon-len("mailto"):colon], "mailto"), !target.MatchString(all[at+1:]):
 		return 0, 0
 	}
 	for start > 0 && word[start-1] == '\\' { // it may escape what comes next

@@ -87,6 +87,30 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 	next(&bodied{c, b, a.lend})
 }
 
+// optionalBodies lets requests leave out a body of which every member may be missing. The framework takes each
+// body that is no pointer for one that must be there, whatever its tags say.
+func (a *api) optionalBodies() {
+	doc := a.huma.OpenAPI()
+	for _, path := range doc.Paths {
+		for _, op := range []*huma.Operation{path.Post, path.Put, path.Patch} {
+			if op == nil || op.RequestBody == nil {
+				continue
+			}
+			body := op.RequestBody.Content["application/json"]
+			if body == nil {
+				continue
+			}
+			schema := body.Schema
+			if schema.Ref != "" {
+				schema = doc.Components.Schemas.SchemaFromRef(schema.Ref)
+			}
+			if schema.Type == huma.TypeObject && len(schema.Required) == 0 {
+				op.RequestBody.Required = false
+			}
+		}
+	}
+}
+
 type humaContext huma.Context // for its name, which does not clash with the method Context
 
 // bodied is a request whose body has been read.

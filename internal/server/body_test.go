@@ -17,10 +17,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -201,7 +204,7 @@ func (o *owned) token(id string) string {
 // export returns the bytes of the module and the log of a run.
 func (o *owned) export(id string) (bin []byte, log string) {
 	o.Helper()
-	b, err := o.api.engine.Export(o.Context(), id, engine.Export{})
+	b, err := bundled(o.api.engine.Export(o.Context(), id, engine.Export{}))
 	if err != nil {
 		o.Fatal(err)
 	}
@@ -449,5 +452,45 @@ func TestNoHandlerTakesTheFrameworksMemory(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// TestABodyIsLeftOutWhereAllOfItMayBe asks each operation with a JSON body without one, and with an empty object
+// where that fits: both must get the same answer, and a body is asked for only where something must be in it.
+func TestABodyIsLeftOutWhereAllOfItMayBe(t *testing.T) {
+	t.Parallel()
+	a, h := newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
+	ask := func(method, path, body string) (int, string) {
+		r := httptest.NewRequest(method, "http://localhost"+strings.NewReplacer("{n}", "1", "{", "", "}", "").Replace(path), strings.NewReader(body))
+		if body != "" {
+			r.Header.Set("Content-Type", "application/json")
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	var optional []string
+	for path, item := range a.huma.OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{"POST": item.Post, "PUT": item.Put, "PATCH": item.Patch} {
+			if op == nil || op.RequestBody == nil || op.RequestBody.Content["application/json"] == nil {
+				continue
+			}
+			code, text := ask(method, path, "")
+			if op.RequestBody.Required {
+				if code != http.StatusBadRequest || !strings.Contains(text, "needs one") {
+					t.Errorf("%s %s without a body: %d %s", method, path, code, text)
+				}
+				continue
+			}
+			optional = append(optional, op.OperationID)
+			if same, empty := ask(method, path, "{}"); code != same || text != empty {
+				t.Errorf("%s %s without a body: %d %s, with an empty one %d %s", method, path, code, text, same, empty)
+			}
+		}
+	}
+	for _, id := range []string{"cancel-run", "terminate-run", "pause-run", "resume-run", "pause-schedule"} {
+		if !slices.Contains(optional, id) {
+			t.Errorf("%s needs a body", id)
+		}
 	}
 }

@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,10 +19,34 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-type exported struct {
-	Type        string `header:"Content-Type"`
-	Disposition string `header:"Content-Disposition"`
-	Body        []byte
+// spool is a file that is gone when it is closed.
+type spool struct{ *os.File }
+
+func (s *spool) close() {
+	_ = s.Close()
+	_ = os.Remove(s.Name())
+}
+
+// spooled writes a bundle to a temporary file, which only the server's user can read. A bundle begins with its
+// length and checksum, so that it has to be complete before the first byte of it is sent; and whatever goes wrong
+// until then is told as a problem.
+func spooled(x bundle.Export) (_ *spool, size int64, err error) {
+	f, err := os.CreateTemp("", "flawless-*.bundle")
+	if err != nil {
+		return nil, 0, fmt.Errorf("exporting run %s: %w: see that the directory for temporary files ($TMPDIR) can be written", x.Manifest.Run.ID, err)
+	}
+	file := &spool{f}
+	if size, err = x.Write(f); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		file.close()
+		if errors.Is(err, syscall.ENOSPC) {
+			err = fmt.Errorf("%w: free some space in %s: %w", err, os.TempDir(), flawless.Full)
+		}
+		return nil, 0, err
+	}
+	return file, size, nil
 }
 
 func (a *api) bundles() {
@@ -29,20 +57,23 @@ func (a *api) bundles() {
 		RunPath
 		Redact  []string `query:"redact,explode" doc:"what to take out: paths into bodies such as $.card.number, header:NAME, query:NAME"`
 		LogOnly bool     `query:"log_only" doc:"without module and image"`
-	}) (*exported, error) {
-		b, err := a.engine.Export(ctx, in.ID, engine.Export{Redact: in.Redact, LogOnly: in.LogOnly})
+	}) (*huma.StreamResponse, error) {
+		x, err := a.engine.Export(ctx, in.ID, engine.Export{Redact: in.Redact, LogOnly: in.LogOnly})
 		if err != nil {
 			return nil, problem(err)
 		}
-		var out bytes.Buffer
-		err = bundle.Write(&out, b)
-		if err == nil && out.Len() > bundle.Max {
-			err = fmt.Errorf("exporting run %s: the bundle has %d bytes, and at most %d can be imported; leave the module out with --log-only: %w", in.ID, out.Len(), bundle.Max, flawless.TooLarge)
-		}
+		file, size, err := spooled(x)
 		if err != nil {
 			return nil, problem(err)
 		}
-		return &exported{"application/octet-stream", fmt.Sprintf("attachment; filename=%q", in.ID+".bundle"), out.Bytes()}, nil
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			defer file.close()
+			c.SetHeader("Content-Type", "application/octet-stream")
+			c.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", in.ID+".bundle"))
+			c.SetHeader("Content-Length", strconv.FormatInt(size, 10))
+			c.SetStatus(http.StatusOK)
+			_, _ = io.Copy(c.BodyWriter(), file) // a client that is gone reads nothing more
+		}}, nil
 	})
 	add := operation("import-run", http.MethodPost, "/bundles", "Keep the run of a bundle, to look at and to fork; it never goes on by itself")
 	add.MaxBodyBytes, add.DefaultStatus = bundle.Max+1, http.StatusCreated

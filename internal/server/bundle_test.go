@@ -40,3 +40,11 @@ func TestADamagedBundleIsTheClientsInput(t *testing.T) {
 		}
 	}
 }
+
+// bundled is a bundle as it is read again.
+func bundled(x bundle.Export, err error) (bundle.Bundle, error) {
+	if err != nil {
+		return bundle.Bundle{}, err
+	}
+	return x.Bundle()
+}

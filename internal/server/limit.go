@@ -34,9 +34,9 @@ func (a *api) limits() {
 			return &body[flawless.Limit]{l}, problem(err)
 		})
 	huma.Register(a.huma, operation("list-limits", http.MethodGet, "/limits", "All limits, and how many calls wait"),
-		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Limit], error) {
+		func(ctx context.Context, in *PageQuery) (*listed[flawless.Limit], error) {
 			all, err := a.engine.Limits(ctx)
-			return &body[[]flawless.Limit]{all}, problem(err)
+			return byName("/limits", all, *in, func(x flawless.Limit) string { return x.Host }), problem(err)
 		})
 	huma.Register(a.huma, operation("remove-limit", http.MethodDelete, "/limits/{host}", "Remove the limit of a host; calls that wait begin at once"),
 		func(ctx context.Context, in *HostPath) (*struct{}, error) {

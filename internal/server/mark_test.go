@@ -170,7 +170,7 @@ func TestNothingShownHoldsCredentials(t *testing.T) {
 	}
 	look("after its end")
 
-	b, err := e.Export(t.Context(), "run", engine.Export{})
+	b, err := bundled(e.Export(t.Context(), "run", engine.Export{}))
 	if err != nil || b.Image != nil {
 		t.Fatalf("exporting: image %v, %v", b.Image != nil, err)
 	}

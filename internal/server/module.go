@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -52,18 +55,23 @@ func (a *api) modules() {
 	huma.Register(a.huma, deploy, func(ctx context.Context, in *deployModule) (*huma.StreamResponse, error) {
 		return a.addModule(ctx, &addModule{Accept: in.Accept, Payload: in.Payload})
 	})
-	huma.Register(a.huma, operation("list-modules", http.MethodGet, "/modules", "The newest version of each module"),
-		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Module], error) {
-			m, err := a.engine.Modules(ctx)
-			if m == nil {
-				m = []flawless.Module{}
-			}
-			return &body[[]flawless.Module]{m}, problem(err)
+	huma.Register(a.huma, operation("list-modules", http.MethodGet, "/modules", "The newest version of each module, by name"),
+		func(ctx context.Context, in *PageQuery) (*listed[flawless.Module], error) {
+			all, err := a.engine.Modules(ctx)
+			return byName("/modules", all, *in, func(m flawless.Module) string { return m.Name }), problem(err)
 		})
 	huma.Register(a.huma, operation("get-module", http.MethodGet, "/modules/{name}", "All versions of a module, newest first"),
-		func(ctx context.Context, in *ModulePath) (*body[[]flawless.Module], error) {
-			m, err := a.engine.Module(ctx, in.Name)
-			return &body[[]flawless.Module]{m}, problem(err)
+		func(ctx context.Context, in *struct {
+			ModulePath
+			From  int `query:"from" minimum:"0" doc:"the newest version of the page; 0 is the newest of all"`
+			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most so many"`
+		}) (*listed[flawless.Module], error) {
+			all, err := a.engine.Module(ctx, in.Name)
+			if in.From > 0 {
+				all = slices.DeleteFunc(all, func(m flawless.Module) bool { return m.Version > in.From })
+			}
+			version := func(m flawless.Module) string { return strconv.Itoa(m.Version) }
+			return page("/modules/"+url.PathEscape(in.Name), all, PageQuery{Limit: in.Limit}, version), problem(err)
 		})
 	a.upgrades()
 }

@@ -89,13 +89,13 @@ func (a *api) runs() {
 		})
 	type worded struct {
 		RunPath
-		Body Word `required:"false"`
+		Body Word
 	}
 	huma.Register(a.huma, operation("cancel-run", http.MethodPost, "/runs/{id}/cancel", "Ask a run to give up"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			Deadline time.Time `query:"deadline" doc:"the run is terminated if it has not ended by then"`
-			Body     Word      `required:"false"`
+			Body     Word
 		}) (*body[flawless.Run], error) {
 			c := flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note}
 			if !in.Deadline.IsZero() {

@@ -50,9 +50,9 @@ func (a *api) schedules() {
 			return &one{s}, problem(err)
 		})
 	huma.Register(a.huma, operation("list-schedules", http.MethodGet, "/schedules", "All schedules"),
-		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Schedule], error) {
+		func(ctx context.Context, in *PageQuery) (*listed[flawless.Schedule], error) {
 			all, err := a.engine.Schedules(ctx)
-			return &body[[]flawless.Schedule]{all}, problem(err)
+			return byName("/schedules", all, *in, func(x flawless.Schedule) string { return x.Name }), problem(err)
 		})
 	huma.Register(a.huma, operation("get-schedule", http.MethodGet, "/schedules/{name}", "One schedule"),
 		func(ctx context.Context, in *SchedulePath) (*one, error) {
@@ -66,7 +66,7 @@ func (a *api) schedules() {
 	huma.Register(a.huma, operation("pause-schedule", http.MethodPost, "/schedules/{name}/pause", "Keep a schedule from starting runs"),
 		func(ctx context.Context, in *struct {
 			SchedulePath
-			Body Word `required:"false"`
+			Body Word
 		}) (*one, error) {
 			s, err := a.engine.PauseSchedule(ctx, in.Name, in.Body.Note)
 			return &one{s}, problem(err)

@@ -45,9 +45,9 @@ func (a *api) secrets() {
 		return &body[flawless.Secret]{s}, problem(err)
 	})
 	huma.Register(a.huma, operation("list-secrets", http.MethodGet, "/secrets", "Names and hosts of all secrets; values are never told"),
-		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Secret], error) {
+		func(ctx context.Context, in *PageQuery) (*listed[flawless.Secret], error) {
 			all, err := a.engine.Secrets(ctx)
-			return &body[[]flawless.Secret]{all}, problem(err)
+			return byName("/secrets", all, *in, func(x flawless.Secret) string { return x.Name }), problem(err)
 		})
 	huma.Register(a.huma, operation("remove-secret", http.MethodDelete, "/secrets/{name}", "Forget a secret"),
 		func(ctx context.Context, in *SecretPath) (*struct{}, error) {

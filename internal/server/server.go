@@ -72,6 +72,8 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.limits()
 	a.settings()
 	a.schedules()
+	a.store()
+	a.optionalBodies()
 	a.beta(mux)
 	mux.Handle("GET /metrics", metrics(e))
 	return a, guard(log, ofStore(e.Health().Store, whileItWorks(e, legible(mux))))
@@ -188,6 +190,12 @@ func metrics(e *engine.Engine) http.Handler {
 	counter("guests_frozen_total", "Images made of runs.", func(h flawless.Health) int64 { return h.Frozen })
 	counter("guests_thawed_total", "Guests made again from an image.", func(h flawless.Health) int64 { return h.Thawed })
 	counter("images_unusable_total", "Images that were of no use, so that the run was replayed.", func(h flawless.Health) int64 { return h.Fallbacks })
+	gauge("store_damaged_files", "Files of the store in which the last check found damage. Should be 0.", func(h flawless.Health) float64 {
+		if h.Check == nil {
+			return 0
+		}
+		return float64(h.Check.Damaged)
+	})
 	gauge("up", "1 where work is taken, 0 where it is not.", func(h flawless.Health) float64 {
 		if takesWork(h) {
 			return 1

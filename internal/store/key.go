@@ -35,6 +35,7 @@ import (
 //	X         X                               the generation of the indexes, 8 bytes; there is none before 1
 //	x rebuilt x generation:8 and a key        - the rows of indexes that were built again, from c to t
 //	R         R                               key of the hashes of what is not shown
+//	Z check   Z                               what the last check of the store has found, JSON
 //
 //	:2, :8    big-endian unsigned; moments are Unix nanoseconds with the sign bit inverted
 //	id, ...   text: byte 00 becomes 00 FF, and 00 01 ends it

@@ -23,17 +23,25 @@ func NewPortable() (Portable, error) {
 func (p Portable) MarshalLog(log []flawless.Record) ([]byte, error) {
 	var out bytes.Buffer
 	for _, r := range log {
-		if err := checkEntries(r.Entries); err != nil {
-			return nil, fmt.Errorf("record %d: %w", r.Seq, err)
+		if err := p.AppendRecord(&out, r); err != nil {
+			return nil, err
 		}
-		at := out.Len()
-		out.Write([]byte{0, 0, 0, 0})
-		if err := p.codec.encode(&out, &record{Epoch: r.Epoch, Entries: r.Entries}); err != nil {
-			return nil, fmt.Errorf("record %d: %w", r.Seq, err)
-		}
-		binary.BigEndian.PutUint32(out.Bytes()[at:], uint32(out.Len()-at-4))
 	}
 	return out.Bytes(), nil
+}
+
+// AppendRecord appends a record of a log to out.
+func (p Portable) AppendRecord(out *bytes.Buffer, r flawless.Record) error {
+	if err := checkEntries(r.Entries); err != nil {
+		return fmt.Errorf("record %d: %w", r.Seq, err)
+	}
+	at := out.Len()
+	out.Write([]byte{0, 0, 0, 0})
+	if err := p.codec.encode(out, &record{Epoch: r.Epoch, Entries: r.Entries}); err != nil {
+		return fmt.Errorf("record %d: %w", r.Seq, err)
+	}
+	binary.BigEndian.PutUint32(out.Bytes()[at:], uint32(out.Len()-at-4))
+	return nil
 }
 
 // UnmarshalLog returns the records of a log from bytes, numbered from 0. Bytes that are not whole or

@@ -48,9 +48,10 @@ type Options struct {
 
 // DB is a database in a directory. All methods may be called concurrently.
 type DB struct {
-	kv   *cockroach.DB
-	log  *slog.Logger
-	lock *lock
+	kv    *cockroach.DB
+	files vfs.FS
+	log   *slog.Logger
+	lock  *lock
 
 	ledger *ledger
 	space  space
@@ -96,6 +97,7 @@ func Open(dir string, o Options) (*DB, error) {
 	db.tables.open(o.pause)
 	db.space.open(o.FS, dir, o.Reserve, o.Log)
 	careful := vfs.OnDiskFull(o.FS, db.space.spent)
+	db.files = careful
 	if err := db.openPebble(careful, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in working directory %s: %w", dir, explained(err)), db.close())
 	}

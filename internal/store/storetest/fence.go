@@ -32,6 +32,9 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 		{"PutImageAndCut", func(ctx context.Context, l store.Lease) error {
 			return s.PutImageAndCut(ctx, l, "open", store.Image{Seq: 1, State: []byte("c")}, flawless.Cut{Next: 1, Turns: 1})
 		}},
+		{"PutCheck", func(ctx context.Context, l store.Lease) error {
+			return s.PutCheck(ctx, l, flawless.StoreCheck{Total: 1})
+		}},
 		{"PutState", func(ctx context.Context, l store.Lease) error {
 			return s.PutState(ctx, l, "n", store.State{Value: []byte("1")})
 		}},
@@ -60,7 +63,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 }
 
 // unleased are the methods of a store that need no lease: they read, or come before the lease.
-var unleased = []string{"Active", "Adopt", "Binary", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Identity", "Image", "LastLease", "Limits", "Log", "Module", "Modules",
+var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Check", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Identity", "Image", "LastCheck", "LastLease", "Limits", "Log", "Module", "Modules",
 	"ModulesWithRuns", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
 
 // testFence has every operation that writes refused under an older lease, and carried out under the

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/pebble"
+	"github.com/flawless-engine/flawless/internal/workdir"
+)
+
+func (a *app) storeCommand() *cobra.Command {
+	c := &cobra.Command{Use: "store", Short: "Check what is stored", Args: cobra.NoArgs, RunE: needsCommand}
+	c.AddCommand(a.storeCheckCommand(), a.storeShowCommand())
+	return c
+}
+
+func (a *app) storeCheckCommand() *cobra.Command {
+	return &cobra.Command{Use: "check", Short: "Read everything that is stored, and tell what is damaged", Args: cobra.NoArgs,
+		Long: "Reads every block of every table of the store and compares it with its checksum. Where a file is damaged it names the\n" +
+			"file, the runs, modules, lists and settings that lie there, and what to do about each; it changes nothing about them.\n" +
+			"The server does the work, or where none answers this command, on the working directory. With --working-dir the\n" +
+			"directory is meant. The exit code is 13 where damage is found.\n\n" +
+			"A server checks its store by itself, soon after each start and then once a day; flawless store show tells what it found.",
+		Example: "  flawless store check\n  flawless --working-dir ./data store check --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			began := time.Now()
+			found, err := a.checkStore(c.Context(), c.Flags().Changed("working-dir"))
+			if err != nil {
+				return err
+			}
+			if a.json {
+				if err := a.printJSON(found); err != nil {
+					return err
+				}
+			} else {
+				a.printCheck(found, time.Since(began))
+			}
+			return verdict(found)
+		}}
+}
+
+func (a *app) storeShowCommand() *cobra.Command {
+	return &cobra.Command{Use: "show", Short: "Show which store the server has, and what the last check of it has found", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			h, err := cl.Health(c.Context())
+			if err != nil {
+				return err
+			}
+			check, err := cl.StoreCheck(c.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"store": h.Store, "start": h.Start, "origin": h.Origin, "state": h.State, "message": h.Message, "check": check})
+			}
+			fmt.Fprintf(a.out, "store %s, start %d, %s\n", h.Store, h.Start, h.State)
+			if h.Message != "" {
+				fmt.Fprintln(a.out, h.Message)
+			}
+			if check.Running {
+				fmt.Fprintf(a.out, "a check is under way: %s of %s\n", size(check.Read), size(check.Total))
+			}
+			if check.Ended == nil {
+				fmt.Fprintln(a.out, "no check has ended yet")
+				return nil
+			}
+			fmt.Fprintf(a.out, "last check: %s\n", ago(*check.Ended))
+			a.printDamage(check)
+			return nil
+		}}
+}
+
+// damagedStore is the error of a check that found damage.
+const damagedStore flawless.Code = "the store is damaged"
+
+// verdict is the error that gives a check its exit code.
+func verdict(c flawless.StoreCheck) error {
+	switch {
+	case len(c.Damaged) > 0:
+		return fmt.Errorf("%d of the store's files cannot be read: %w", len(c.Damaged), damagedStore)
+	case c.Error != "":
+		return fmt.Errorf("not everything was read: %s", c.Error)
+	}
+	return nil
+}
+
+// checkStore has the server check its store, or checks that in the working directory where no server has it.
+func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, error) {
+	dir := filepath.Join(a.dir, "store")
+	_, missing := os.Stat(filepath.Join(dir, "data"))
+	if named {
+		if missing != nil {
+			return flawless.StoreCheck{}, fmt.Errorf("there is no store in the working directory %s: %w", a.dir, flawless.NotFound)
+		}
+		c, err := a.checkDirectory(ctx, dir)
+		if !errors.Is(err, flawless.Conflict) {
+			return c, err
+		}
+		if mine := a.isServers(ctx, dir); mine != nil { // a server uses it, and it is not the one that answers
+			return c, errors.Join(err, mine)
+		}
+	}
+	c, err := a.checkOnServer(ctx)
+	if !errors.Is(err, client.Unreachable) || missing != nil || named {
+		return c, err
+	}
+	return a.checkDirectory(ctx, dir)
+}
+
+// isServers returns nil where the server that answers has the store in a directory.
+func (a *app) isServers(ctx context.Context, dir string) error {
+	cl, err := a.connect()
+	if err != nil {
+		return err
+	}
+	h, err := cl.Health(ctx)
+	if err != nil {
+		return fmt.Errorf("asking the server that uses it: %w", err)
+	}
+	if m, err := workdir.Look(dir); err != nil || m == nil || m.Store != h.Store {
+		return fmt.Errorf("the server at %s has another store; name the one that uses the directory with --socket: %w", a.socket, flawless.Conflict)
+	}
+	return nil
+}
+
+func (a *app) checkDirectory(ctx context.Context, dir string) (c flawless.StoreCheck, err error) {
+	db, err := pebble.Open(dir, pebble.Options{Reserve: -1})
+	if err != nil {
+		return c, whyEnded(err)
+	}
+	st, err := store.Open(ctx, db)
+	if err != nil {
+		return c, whyEnded(errors.Join(err, db.Close()))
+	}
+	defer closing(&err, st.Close)
+	bar, progress := a.checkProgress()
+	defer bar.end()
+	c, err = st.Check(ctx, store.CheckFiles{Progress: progress})
+	return c, err
+}
+
+func (a *app) checkOnServer(ctx context.Context) (flawless.StoreCheck, error) {
+	cl, err := a.connect()
+	if err != nil {
+		return flawless.StoreCheck{}, err
+	}
+	c, err := cl.CheckStore(ctx)
+	bar, progress := a.checkProgress()
+	defer bar.end()
+	for err == nil && c.Running {
+		progress(c.Read, c.Total)
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return c, ctx.Err()
+		}
+		c, err = cl.StoreCheck(ctx)
+	}
+	return c, err
+}
+
+// checkProgress shows how far a check is, on a terminal.
+func (a *app) checkProgress() (*bar, func(read, total int64)) {
+	b := newBar(a.errs)
+	return b, func(read, total int64) {
+		if b.terminal && !a.json {
+			b.show("checking", float64(read)/float64(max(total, 1)))
+		}
+	}
+}
+
+func (a *app) printCheck(c flawless.StoreCheck, took time.Duration) {
+	fmt.Fprintf(a.out, "checked %s in %v\n", size(c.Read), took.Round(100*time.Millisecond))
+	a.printDamage(c)
+}
+
+func (a *app) printDamage(c flawless.StoreCheck) {
+	if len(c.Damaged) == 0 && c.Error == "" {
+		fmt.Fprintln(a.out, "no damage was found")
+	}
+	for _, d := range c.Damaged {
+		fmt.Fprintf(a.out, "damaged: %s (%s)\n", d.File, oneLine(d.Reason))
+	}
+	if len(c.Affected) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, x := range c.Affected {
+		now := "unreadable"
+		if x.Readable {
+			now = "readable"
+		}
+		rows = append(rows, []string{x.Kind, x.Name, x.Part, now, x.Todo})
+	}
+	fmt.Fprintln(a.out, "what lies there:")
+	a.table("KIND\tNAME\tPART\tNOW\tWHAT TO DO", rows)
+	if c.More > 0 {
+		fmt.Fprintf(a.out, "and %d more\n", c.More)
+	}
+}

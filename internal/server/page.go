@@ -1,0 +1,37 @@
+package server
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// PageQuery asks for a page of a list in the order of its names.
+type PageQuery struct {
+	From  string `query:"from" doc:"the first one of the page; the header Link of the page before has it"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most so many"`
+}
+
+// listed is a page of a list.
+type listed[T any] struct {
+	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing at the end"`
+	Body []T
+}
+
+// page is the first part of what is left of a list, and says where the rest is.
+func page[T any](path string, left []T, q PageQuery, name func(T) string) *listed[T] {
+	p := &listed[T]{Body: append([]T{}, left[:min(len(left), q.Limit)]...)}
+	if len(left) > q.Limit {
+		next := url.Values{"from": {name(left[q.Limit])}, "limit": {strconv.Itoa(q.Limit)}}
+		p.Link = fmt.Sprintf("</api/v1%s?%s>; rel=\"next\"", path, next.Encode())
+	}
+	return p
+}
+
+// byName is a page of a list that is in the order of names.
+func byName[T any](path string, all []T, q PageQuery, name func(T) string) *listed[T] {
+	first, _ := slices.BinarySearchFunc(all, q.From, func(x T, from string) int { return strings.Compare(name(x), from) })
+	return page(path, all[first:], q, name)
+}

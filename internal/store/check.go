@@ -1,0 +1,358 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// FileChecker is a [KV] that can compare its files with their checksums.
+type FileChecker interface {
+	// CheckFiles reads all files of the database and returns those that are damaged. The error is why it could
+	// not read them all.
+	CheckFiles(ctx context.Context, o CheckFiles) ([]BadFile, error)
+}
+
+// CheckFiles says how files are checked.
+type CheckFiles struct {
+	Rate     func() int64            // bytes a second at present; nil is as fast as it goes
+	Progress func(read, total int64) // told again and again how many bytes were read; may be nil
+}
+
+// BadFile is a damaged file, and the keys From (inclusive) to To (exclusive), of which some lie where it is damaged.
+type BadFile struct {
+	Name, Reason string
+	From, To     []byte
+}
+
+// maxAffected is how many affected things a check names.
+const maxAffected = 100
+
+// maxCandidates is how many runs are looked at for one damaged file.
+const maxCandidates = 10_000
+
+// CanCheck tells whether the database has files that can be checked.
+func (s *Store) CanCheck() bool {
+	_, ok := s.kv.KV.(FileChecker)
+	return ok
+}
+
+// Check reads all files of the database, and finds out what lies in those that are damaged. Lists that cannot be
+// read are built again. The error is why not everything was read; what was found until then is returned with it.
+func (s *Store) Check(ctx context.Context, o CheckFiles) (flawless.StoreCheck, error) {
+	c := flawless.StoreCheck{Began: time.Now().UTC()}
+	checker, ok := s.kv.KV.(FileChecker)
+	if !ok {
+		return c, fmt.Errorf("checking the store: this kind of database has no files of its own; use what it offers: %w", flawless.Invalid)
+	}
+	told := o.Progress
+	o.Progress = func(read, total int64) {
+		c.Read, c.Total = read, total
+		if told != nil {
+			told(read, total)
+		}
+	}
+	bad, err := checker.CheckFiles(ctx, o)
+	found := affected{s: s, all: map[flawless.Affected]bool{}}
+	for _, b := range bad {
+		c.Damaged = append(c.Damaged, flawless.DamagedFile{File: b.Name, Reason: b.Reason})
+		if found.add(ctx, b); err == nil {
+			err = ctx.Err()
+		}
+	}
+	c.Affected, c.More = found.list()
+	ended := time.Now().UTC()
+	c.Ended = &ended
+	if err != nil {
+		err = fmt.Errorf("checking the store: %w", err)
+		c.Error = err.Error()
+	}
+	return c, err
+}
+
+const familyCheck family = 'Z'
+
+// PutCheck keeps what a check has found. It returns [flawless.Fenced] where l is not the lease that holds. After
+// a crash in the middle the last one is there, or this one.
+func (s *Store) PutCheck(ctx context.Context, l Lease, c flawless.StoreCheck) error {
+	text, err := json.Marshal(c)
+	if err == nil {
+		err = s.under(ctx, l, func(d *draft) error { return d.setRaw(s.codec, key(nil).family(familyCheck), text) })
+	}
+	if err != nil {
+		return fmt.Errorf("writing what the check of the store has found: %w", err)
+	}
+	return nil
+}
+
+// LastCheck returns what the last check that ended has found, or [flawless.NotFound].
+func (s *Store) LastCheck(ctx context.Context) (c flawless.StoreCheck, err error) {
+	text, err := s.getRaw(ctx, key(nil).family(familyCheck), "check of the store")
+	if err == nil {
+		if err = json.Unmarshal(text, &c); err != nil {
+			err = fmt.Errorf("reading what the last check of the store has found: %v: %w", err, flawless.Damaged)
+		}
+	}
+	return c, err
+}
+
+// What to do about something that cannot be read.
+const (
+	restore   = "restore the working directory from a backup"
+	rebuild   = "nothing: they are built again from the runs when they are read"
+	addAgain  = "add the same file again with flawless module add"
+	replayed  = "nothing: the run is replayed from its log, unless that was cut (--keep-turns)"
+	forgotten = "nothing: it only tells a run that was removed from one that never was"
+)
+
+// kept says what lies in which family of keys. Those of runs and of a module's bytes are in the code.
+var kept = []struct {
+	family
+	kind, todo string
+}{
+	{familyFormat, "format of the store", restore},
+	{familyIdentity, "identity of the store", restore},
+	{familyLease, "lease", restore},
+	{familyMask, "key of what is not shown", restore},
+	{familyGeneration, "generation of the lists", restore},
+	{familyVersion, "versions of modules", restore},
+	{familySettings, "settings of modules", restore},
+	{familyState, "states", restore},
+	{familySchedule, "schedules", restore},
+	{familySecret, "secrets", restore + ", or set them again with flawless secret set"},
+	{familyLimit, "limits", restore + ", or set them again with flawless limit set"},
+	{familyGone, "removed runs", forgotten},
+	{familyRemoval, "runs being removed", restore},
+	{familyCheck, "last check", "nothing: it is written again"},
+}
+
+// ofRuns are the families whose keys begin with the id of a run.
+var ofRuns = []struct {
+	family
+	part, todo string
+	read       func(ctx context.Context, s *Store, id string) error
+}{
+	{familyHead, "head", restore + "; until then the run does not go on", func(ctx context.Context, s *Store, id string) error {
+		_, err := s.Head(ctx, id)
+		return err
+	}},
+	{familyRecord, "log", restore + "; until then the run is set aside, and flawless workflow terminate ends it", func(ctx context.Context, s *Store, id string) error {
+		for _, err := range s.Log(ctx, id, 0) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
+	{familyData, "data", restore, func(ctx context.Context, s *Store, id string) error {
+		_, err := s.Data(ctx, id)
+		return err
+	}},
+	{familyImage, "image", replayed, func(ctx context.Context, s *Store, id string) error {
+		_, err := s.Image(ctx, id)
+		return err
+	}},
+}
+
+// affected collects what lies in damaged files.
+type affected struct {
+	s   *Store
+	all map[flawless.Affected]bool
+}
+
+func (a *affected) add(ctx context.Context, b BadFile) {
+	for _, f := range kept {
+		if r, ok := f.within(b); ok {
+			a.note(ctx, flawless.Affected{Kind: f.kind, Todo: f.todo}, a.scan(ctx, r))
+		}
+	}
+	for _, f := range ofRuns {
+		r, ok := f.within(b)
+		if !ok {
+			continue
+		}
+		for _, id := range a.runs(ctx, f.family, r) {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := f.read(ctx, a.s, id); err != nil || a.has(ctx, key(nil).family(f.family).text(id), r) {
+				a.note(ctx, flawless.Affected{Kind: "run", Name: id, Part: f.part, Todo: f.todo}, err)
+			}
+		}
+	}
+	if r, ok := familyBinary.within(b); ok {
+		a.modules(ctx, r)
+	}
+	if b.lists() {
+		a.note(ctx, flawless.Affected{Kind: "lists", Todo: rebuild}, a.lists(ctx))
+	}
+}
+
+// note keeps something that was found, and whether it could be read. What is not there is not affected.
+func (a *affected) note(ctx context.Context, x flawless.Affected, err error) {
+	if !errors.Is(err, flawless.NotFound) && ctx.Err() == nil {
+		x.Readable = err == nil
+		a.all[x] = true
+	}
+}
+
+// within returns the part of a damaged range that lies in a family.
+func (f family) within(b BadFile) (Range, bool) {
+	r := key(nil).family(f).all()
+	if bytes.Compare(b.From, r.From) > 0 {
+		r.From = b.From
+	}
+	if bytes.Compare(b.To, r.To) < 0 {
+		r.To = b.To
+	}
+	return r, bytes.Compare(r.From, r.To) < 0
+}
+
+// lists tells whether a damaged range has rows of an index.
+func (b BadFile) lists() bool {
+	for f := range 256 {
+		if _, ok := family(f).within(b); ok && (isIndex([]byte{byte(f)}) || family(f) == familyRebuilt) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *affected) scan(ctx context.Context, r Range) error {
+	for _, err := range a.s.kv.Scan(ctx, r) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lists reads all lists, which builds them again where they cannot be read.
+func (a *affected) lists(ctx context.Context) error {
+	for f := range 256 {
+		if k := (key{byte(f)}); isIndex(k) {
+			if err := a.scan(ctx, k.all()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// has tells whether a key that begins with k lies in a range, or may do so.
+func (a *affected) has(ctx context.Context, k key, r Range) bool {
+	all := k.all()
+	part := Range{From: slices.MaxFunc([][]byte{all.From, r.From}, bytes.Compare), To: slices.MinFunc([][]byte{all.To, r.To}, bytes.Compare), Limit: 1}
+	if bytes.Compare(part.From, part.To) >= 0 {
+		return false
+	}
+	for range a.s.kv.Scan(ctx, part) {
+		return true
+	}
+	return false
+}
+
+// runs returns the ids of the runs that may have keys in a range of a family: keys that cannot be read are those
+// of runs of which something else can.
+func (a *affected) runs(ctx context.Context, f family, r Range) (ids []string) {
+	first, last := idOf(r.From), idOf(r.To)
+	for _, from := range []family{familyHead, familyRecord} {
+		if from == f {
+			continue
+		}
+		all := key(nil).family(from).all()
+		if first != "" {
+			all.From = key(nil).family(from).text(first)
+		}
+		if last != "" && family(r.To[0]) == f {
+			all.To = key(nil).family(from).text(last).end()
+		}
+		for id := range a.first(ctx, all) {
+			if ids = append(ids, id); len(ids) >= maxCandidates {
+				break
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// idOf is the id in a key whose family is followed by one, or "".
+func idOf(k []byte) string {
+	p := parts{rest: k}
+	p.skip(1)
+	return p.text()
+}
+
+// first yields the ids in a range, each once, as long as it can be read.
+func (a *affected) first(ctx context.Context, r Range) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		r.Limit = 1
+		for {
+			var k key
+			for item, err := range a.s.kv.Scan(ctx, r) {
+				if err != nil {
+					return
+				}
+				k = key(nil).family(family(item.Key[0])).text(idOf(item.Key))
+			}
+			if k == nil || !yield(idOf(k)) {
+				return
+			}
+			r.From = k.end()
+		}
+	}
+}
+
+// modules notes the modules with bytes in a range.
+func (a *affected) modules(ctx context.Context, r Range) {
+	names := map[string][]string{} // by digest; as far as they can be read
+	for item, err := range a.s.kv.Scan(ctx, key(nil).family(familyVersion).all()) {
+		if err != nil {
+			break
+		}
+		if m, err := a.s.version(item); err == nil {
+			names[m.Digest] = append(names[m.Digest], fmt.Sprintf("%s version %d", m.Name, m.Version))
+		}
+	}
+	for digest, of := range names {
+		if !a.has(ctx, keyBinary(digest), r) {
+			continue
+		}
+		_, err := a.s.Binary(ctx, digest)
+		for _, name := range of {
+			a.note(ctx, flawless.Affected{Kind: "module", Name: name, Part: "bytes", Todo: addAgain}, err)
+		}
+	}
+	for digest := range a.first(ctx, r) { // of runs that came from elsewhere
+		if names[digest] == nil {
+			_, err := a.s.Binary(ctx, digest)
+			a.note(ctx, flawless.Affected{Kind: "module", Name: fmt.Sprintf("%.12s", digest), Part: "bytes", Todo: addAgain}, err)
+		}
+	}
+}
+
+// list returns the first of what was found, and how many others there are.
+func (a *affected) list() (all []flawless.Affected, more int) {
+	for x := range a.all {
+		all = append(all, x)
+	}
+	slices.SortFunc(all, func(x, y flawless.Affected) int {
+		switch {
+		case x.Readable != y.Readable && y.Readable:
+			return -1
+		case x.Readable != y.Readable:
+			return 1
+		}
+		return slices.Compare([]string{x.Kind, x.Name, x.Part}, []string{y.Kind, y.Name, y.Part})
+	})
+	more = max(len(all)-maxAffected, 0)
+	return all[:len(all)-more], more
+}
