@@ -102,6 +102,7 @@ type Engine struct {
 	resident func() int64
 	freezing Freezing
 	counts   counts
+	outcomes outcomes
 	vault    *vault.Vault
 	mask     *redact.Mask
 

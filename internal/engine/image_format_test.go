@@ -181,7 +181,7 @@ func TestTheImageOfACutLogNeedsNoBaseImage(t *testing.T) {
 	})
 }
 
-// TestAnImageOfANewerServerIsKept: the run waits for that server.
+// TestAnImageOfANewerServerIsKept: the run is set aside, and goes on with that server.
 func TestAnImageOfANewerServerIsKept(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		k := keepFew(t)
@@ -213,6 +213,24 @@ func TestAnImageOfANewerServerIsKept(t *testing.T) {
 			if m, err := s.Image(t.Context(), "run"); err != nil || !slices.Equal(m.Guest, newer.Image.Guest) || !slices.Equal(m.State, newer.Image.State) {
 				t.Errorf("the image with a newer %s was not kept: %v", name, err)
 			}
+			l, err := s.Claim(t.Context(), "the newer server")
+			if err == nil {
+				err = s.PutImage(t.Context(), l, "run", k.Image) // which can read it
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			e = open(t, kv, Options{})
+			if _, err := e.Pause(t.Context(), "run", flawless.Pause{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Pause(t.Context(), "run", flawless.Pause{Resume: true}); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := e.Wait(context.Background(), "run"); err != nil || r.Status != flawless.Completed {
+				t.Errorf("with the newer %s again it is %+v, %v", name, r, err)
+			}
+			e.Kill()
 		}
 	})
 }
