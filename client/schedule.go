@@ -16,6 +16,15 @@ func schedulePath(name, rest string) string { return "/schedules/" + url.PathEsc
 func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
 	in := map[string]any{"cron": s.Cron, "zone": s.Zone, "module": s.Module, "workflow": s.Workflow,
 		"overlap": s.Overlap, "jitter_ms": s.JitterMS, "catch_up_ms": s.CatchUpMS, "labels": s.Labels}
+	if s.CatchUpLimit != 0 {
+		in["catch_up_limit"] = s.CatchUpLimit
+	}
+	if s.Paused {
+		in["paused"] = true
+	}
+	if s.Note != "" {
+		in["note"] = s.Note
+	}
 	if len(s.Input) > 0 {
 		in["input"] = s.Input
 	}

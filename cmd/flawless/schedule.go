@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,6 +69,10 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 			if err != nil || a.json {
 				return orPrint(a, err, out)
 			}
+			if out.Paused {
+				fmt.Fprintf(a.out, "schedule %s is paused; flawless schedule resume %s lets it start %s/%s\n", out.Name, out.Name, out.Module, out.Workflow)
+				return nil
+			}
 			fmt.Fprintf(a.out, "schedule %s starts %s/%s next at %s\n", out.Name, out.Module, out.Workflow, moment(out.Next))
 			return nil
 		}}
@@ -75,10 +81,13 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	f.StringVar(&s.Zone, "zone", "UTC", "whose clock is meant, such as Europe/Berlin")
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
 	f.StringVar(&overlap, "overlap", string(flawless.Skip), "when the run before is still open: skip, queue, allow or cancel")
-	f.DurationVar(&jitter, "jitter", 0, "put each time off by a random part of this")
+	f.DurationVar(&jitter, "jitter", 0, "put each time off by a random part of this, but not past the next time")
 	f.DurationVar(&catchUp, "catch-up", time.Hour, "make up for times that came while no server was up, for this long")
+	f.IntVar(&s.CatchUpLimit, "catch-up-limit", 0, "start at most this many runs at once for such times, the newest; the rest are missed (default 100)")
 	f.Var(&labels, "label", "name=value, of its runs; may be repeated")
 	f.BoolVar(&replace, "replace", false, "take the place of the schedule of that name")
+	f.BoolVar(&s.Paused, "paused", false, "start no runs until the schedule is resumed")
+	f.StringVar(&s.Note, "note", "", "with --paused: why")
 	_ = c.MarkFlagRequired("cron")
 	_ = c.RegisterFlagCompletionFunc("overlap", cobra.FixedCompletions([]string{"skip", "queue", "allow", "cancel"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -107,11 +116,11 @@ func (a *app) scheduleListCommand() *cobra.Command {
 			for _, s := range all {
 				detail := s.Problem
 				if s.Paused {
-					detail = "paused " + s.Note
+					detail = strings.TrimSuffix("paused: "+s.Note, ": ")
 				}
-				rows = append(rows, []string{s.Name, s.Cron, s.Zone, s.Module + "/" + s.Workflow, moment(s.Next), fmt.Sprint(s.Started), shortened(detail, 80)})
+				rows = append(rows, []string{s.Name, s.Cron, s.Zone, s.Module + "/" + s.Workflow, moment(s.Next), fmt.Sprint(s.Started), fmt.Sprint(s.Missed), shortened(detail, 80)})
 			}
-			a.table("NAME\tCRON\tZONE\tWORKFLOW\tNEXT\tSTARTED\tDETAIL", rows)
+			a.table("NAME\tCRON\tZONE\tWORKFLOW\tNEXT\tSTARTED\tMISSED\tDETAIL", rows)
 			return nil
 		}}
 }
@@ -144,13 +153,16 @@ func (a *app) showSchedule(s flawless.Schedule) {
 	if s.JitterMS > 0 {
 		p("jitter", "%v", time.Duration(s.JitterMS)*time.Millisecond)
 	}
-	p("catch-up", "%v", time.Duration(s.CatchUpMS)*time.Millisecond)
+	p("catch-up", "%v, at most %d times at once", time.Duration(s.CatchUpMS)*time.Millisecond, cmp.Or(s.CatchUpLimit, 100))
 	if s.Paused {
 		p("paused", "%s", s.Note)
 	} else {
 		p("next", "%s", moment(s.Next))
 	}
 	p("counts", "%d started, %d skipped, %d missed", s.Started, s.Skipped, s.Missed)
+	if s.Why != "" {
+		p("missed", "%s", s.Why)
+	}
 	if s.Last != "" {
 		p("last", "%s", s.Last)
 	}

@@ -103,6 +103,7 @@ type Engine struct {
 	resident func() int64
 	freezing Freezing
 	counts   counts
+	outcomes outcomes
 	vault    *vault.Vault
 	mask     *redact.Mask
 

@@ -14,11 +14,12 @@ import (
 )
 
 // An image is a run after some records of its log: its state and its frozen guest. A run is made
-// again from its image and the records behind it. An image that is missing, or was made by another
-// version of the engine, costs a replay from the start and nothing else.
+// again from its image and the records behind it. An image that is missing or damaged costs a replay from
+// the start and nothing else, unless the log was cut: then the image is all there is. So images of every
+// format stay readable, and testdata/images has one of each.
 
 // stateFormat is the number of the format of a state in an image. A change of the state or of what
-// step does with an entry gets a new one.
+// step does with an entry gets a new one, and restore goes on reading those before.
 const stateFormat = 3
 
 // snapshot is a state as it is kept.
@@ -108,8 +109,11 @@ func (s *state) restore(b []byte) error {
 	if err := json.Unmarshal(b, &in); err != nil {
 		return fmt.Errorf("the state in an image cannot be read: %v: %w", err, flawless.Damaged)
 	}
-	if in.Format != stateFormat {
-		return fmt.Errorf("the state in an image has format %d, this engine knows %d: %w", in.Format, stateFormat, flawless.Damaged)
+	switch { // so far each format has only added members, which are empty in those before
+	case in.Format > stateFormat:
+		return fmt.Errorf("a newer version of the server has made the image, its state has format %d, this one knows up to %d: %w", in.Format, stateFormat, flawless.Damaged)
+	case in.Format < 1:
+		return fmt.Errorf("the state in an image has format %d, the first one is 1: %w", in.Format, flawless.Damaged)
 	}
 	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
 	s.paused, s.held, s.messages, s.labels, s.steps = in.Paused, in.Held, in.Messages, in.Labels, in.Steps
@@ -168,6 +172,7 @@ func (e *Engine) read(ctx context.Context, id string) (past, error) {
 func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (past, error) {
 	id := head.Run.ID
 	p := past{head: head, s: newState(id, e.kinds)}
+	var unusable error // the image
 	if image {
 		var err error
 		p.image, err = e.store.Image(ctx, id)
@@ -178,7 +183,7 @@ func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (pas
 			if !errors.Is(err, flawless.NotFound) {
 				e.fallback(id, err)
 			}
-			p.image, p.s = store.Image{}, newState(id, e.kinds)
+			p.image, p.s, unusable = store.Image{}, newState(id, e.kinds), err
 		}
 	}
 	p.seq = p.image.Seq
@@ -196,7 +201,7 @@ func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (pas
 		p.seq++
 		if c := rec.Cut; c != nil {
 			if !head.Run.Status.Ended() {
-				return p, cutError(id, c, flawless.Damaged)
+				return p, cutError(id, c, unusable, flawless.Damaged)
 			}
 			p.lost, p.seq, p.s.cost = c, c.Next, c.Cost
 		}
@@ -263,9 +268,14 @@ func (r *run) freeze() {
 	m := store.Image{Seq: r.seq, State: r.s.snapshot()}
 	turn, cost := r.s.turn, r.s.cost
 	r.writing = true // an end that is written meanwhile would not see that the log is cut
+	imaged := r.imaged
 	r.mu.Unlock()
+	do := r.inst.Freeze
+	if r.keepTurns() > 0 || imaged && r.e.isCut(r.id) {
+		do = r.inst.FreezeWhole // the image must serve servers to come, which may make another base image
+	}
 	var err error
-	if m.Guest, err = r.inst.Freeze(); err == nil {
+	if m.Guest, err = do(); err == nil {
 		err = r.keep(m, turn)
 	}
 	r.mu.Lock()
@@ -309,6 +319,12 @@ func (r *run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 	}
 	if err != nil {
 		r.e.fallback(r.id, err)
+		for rec, logged := range r.e.store.Log(ctx, r.id, 0) {
+			if logged == nil && rec.Cut != nil {
+				return nil, cutError(r.id, rec.Cut, err, flawless.Refused)
+			}
+			break
+		}
 		return nil, nil
 	}
 	arrived := map[int]flawless.Answer{}

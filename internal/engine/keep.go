@@ -20,9 +20,7 @@ type mark struct {
 // a log are kept, those before the latest mark that lets enough of them stay are removed with it.
 func (r *run) keep(m store.Image, turn int) error {
 	ctx := context.Background()
-	r.mu.Lock()
-	atLeast := r.e.settings.of(r.s.start.Module).KeepTurns
-	r.mu.Unlock()
+	atLeast := r.keepTurns()
 	if atLeast == 0 {
 		r.mu.Lock()
 		r.marks = nil
@@ -48,6 +46,13 @@ func (r *run) keep(m store.Image, turn int) error {
 	return nil
 }
 
+// keepTurns is how many turns of the run's log are kept at least, 0 is all.
+func (r *run) keepTurns() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.e.settings.of(r.s.start.Module).KeepTurns
+}
+
 // isCut tells whether the log of a run was cut, so that it cannot be read without its image.
 func (e *Engine) isCut(id string) bool {
 	for rec, err := range e.store.Log(context.Background(), id, 0) {
@@ -69,6 +74,12 @@ func (e *Engine) keepState(id string) {
 	}
 }
 
-func cutError(id string, c *flawless.Cut, code flawless.Code) error {
-	return fmt.Errorf("the first %d turns of the log of run %s were removed, as its module says (--keep-turns): it cannot be made again from its start: %w", c.Turns, id, code)
+// cutError says that a run can be made again neither from its start nor from its image; image is why, nil
+// where that was not tried.
+func cutError(id string, c *flawless.Cut, image error, code flawless.Code) error {
+	why := ""
+	if image != nil {
+		why = fmt.Sprintf(", and its image cannot be used: %v", image)
+	}
+	return fmt.Errorf("the first %d turns of the log of run %s were removed, as its module says (--keep-turns): it cannot be made again from its start%s: %w", c.Turns, id, why, code)
 }

@@ -138,7 +138,7 @@ func (p *player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 			return err
 		}
 		if rec.Cut != nil {
-			return cutError(p.id, rec.Cut, flawless.Refused)
+			return cutError(p.id, rec.Cut, nil, flawless.Refused)
 		}
 		for _, e := range rec.Entries {
 			switch {

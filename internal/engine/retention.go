@@ -10,14 +10,19 @@ import (
 )
 
 const (
+	// sweepFirst is how soon after the start the first sweep comes, so that a server that never runs for
+	// long also removes what is over, and the start is not slowed down.
+	sweepFirst = 10 * time.Second
 	sweepEvery = 15 * time.Minute
 	sweepPage  = 100
+	// sweepPause comes after each page of which something was removed: clients do not wait for a sweep.
+	sweepPause = 20 * time.Millisecond
 )
 
 // retain removes runs whose time is over, a few at a time, until the engine stops.
 func (e *Engine) retain() {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+	next := time.NewTimer(sweepFirst)
+	defer next.Stop()
 	if err := e.store.FinishRemovals(e.ctx, e.lease); err != nil && e.ctx.Err() == nil {
 		e.log.Error("removing ended runs", "error", err)
 	}
@@ -25,8 +30,9 @@ func (e *Engine) retain() {
 		select {
 		case <-e.ctx.Done():
 			return
-		case <-tick.C:
+		case <-next.C:
 		}
+		next.Reset(sweepEvery)
 		n, err := e.removeEnded(e.ctx)
 		if err != nil && e.ctx.Err() == nil {
 			e.log.Error("removing ended runs", "error", err)
@@ -58,6 +64,7 @@ func (e *Engine) removeEnded(ctx context.Context) (n int, err error) {
 			if err != nil {
 				return n, err
 			}
+			before := n
 			for _, r := range runs {
 				removed, err := e.removeOver(ctx, r, over)
 				if err != nil {
@@ -68,6 +75,14 @@ func (e *Engine) removeEnded(ctx context.Context) (n int, err error) {
 				}
 			}
 			f.Cursor, more = next, next != ""
+			if n == before || !more {
+				continue
+			}
+			select {
+			case <-time.After(sweepPause):
+			case <-ctx.Done():
+				return n, ctx.Err()
+			}
 		}
 	}
 	return n, nil

@@ -121,3 +121,29 @@ func TestBadSettings(t *testing.T) {
 		t.Errorf("they are %+v, %v", s, err)
 	}
 }
+
+// TestAServerThatNeverRunsForLongRemovesEndedRuns: each time it is killed after half a minute.
+func TestAServerThatNeverRunsForLongRemovesEndedRuns(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		kv := mem.New()
+		e := open(t, kv, Options{})
+		for n := range 2*sweepPage + 50 { // pages, with pauses between
+			mustStart(t, e, "empty", n, "")
+		}
+		synctest.Wait()
+		e.Kill()
+		time.Sleep(31 * 24 * time.Hour)
+		e = open(t, kv, Options{})
+		time.Sleep(sweepFirst - time.Second)
+		synctest.Wait()
+		if got := runsOf(t, e); len(got) != 2*sweepPage+50 {
+			t.Errorf("the start already removed some: %d are left", len(got))
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if got := runsOf(t, e); len(got) > 0 {
+			t.Errorf("after half a minute %d runs are left", len(got))
+		}
+		e.Kill()
+	})
+}

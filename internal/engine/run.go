@@ -426,6 +426,7 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	if err == nil {
 		r.written = w.Seq + 1
+		r.e.outcomes.wrote(&w)
 	}
 	r.idle.Broadcast()
 	r.mu.Unlock()
@@ -567,7 +568,9 @@ func (r *run) perform(c *call, t try) (effect.Result, bool) {
 	}
 	r.flights[t.call] = stop
 	r.mu.Unlock()
+	r.e.outcomes.begun.Add(1)
 	result := r.e.try(ctx, kind, job)
+	r.e.outcomes.tried(result.Outcome)
 	stop(nil)
 	r.mu.Lock()
 	delete(r.flights, t.call)

@@ -19,12 +19,16 @@ const (
 	shortCatchUp   = 10 * time.Second
 	longestJitter  = 24 * time.Hour
 	mostBackfill   = 1000
+
+	// defaultCatchUpLimit and maxCatchUpLimit bound the runs that a schedule starts at once.
+	defaultCatchUpLimit = 100
+	maxCatchUpLimit     = 10_000
 )
 
 // SetSchedule adds a schedule. Where there is one of that name it is flawless.Conflict, unless
-// replace is set: then it takes over its place, its counts and its open runs. Its first time is the
-// first one from now on. Errors say what of it cannot be taken. A crash in the middle leaves it added
-// or not.
+// replace is set: then it takes over its place, its counts, its open runs and a time that waits. Its first
+// time is the first one from now on; with the cron expression of the one before it is the next one of that.
+// Errors say what of it cannot be taken. A crash in the middle leaves it added or not.
 func (e *Engine) SetSchedule(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
 	if err := e.accepts(); err != nil {
 		return flawless.Schedule{}, err
@@ -47,9 +51,7 @@ func (e *Engine) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 		if !replace {
 			return flawless.Schedule{}, fmt.Errorf("adding schedule %s: there is one already; remove it or replace it (--replace): %w", s.Name, flawless.Conflict)
 		}
-		old := one.t.Schedule
-		t.Created, t.Open, t.Last = old.Created, old.Open, old.Last
-		t.Started, t.Skipped, t.Missed, t.Paused, t.Note = old.Started, old.Skipped, old.Missed, old.Paused, old.Note
+		t.replaces(&one.t, e.clockNow())
 	}
 	before := one.t
 	one.t = t
@@ -78,7 +80,7 @@ func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timeta
 	}
 	now := e.clockNow().UTC()
 	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: bytes.Clone(s.Input),
-		Overlap: cmp.Or(s.Overlap, flawless.Skip), JitterMS: s.JitterMS, CatchUpMS: cmp.Or(s.CatchUpMS, defaultCatchUp.Milliseconds()),
+		Overlap: cmp.Or(s.Overlap, flawless.Skip), JitterMS: s.JitterMS, CatchUpMS: cmp.Or(s.CatchUpMS, defaultCatchUp.Milliseconds()), CatchUpLimit: cmp.Or(s.CatchUpLimit, defaultCatchUpLimit),
 		Paused: s.Paused, Note: s.Note, Labels: maps.Clone(s.Labels), Created: now, Done: now}
 	if len(n.Input) == 0 {
 		n.Input = json.RawMessage("null")
@@ -90,6 +92,10 @@ func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timeta
 		return timetable{}, fmt.Errorf("the jitter is %d ms, give up to %v: %w", n.JitterMS, longestJitter, flawless.Invalid)
 	case n.CatchUpMS < shortCatchUp.Milliseconds() || n.CatchUpMS > (10*365*24*time.Hour).Milliseconds():
 		return timetable{}, fmt.Errorf("the window to catch up is %d ms, give %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
+	case n.CatchUpLimit < 1 || n.CatchUpLimit > maxCatchUpLimit:
+		return timetable{}, fmt.Errorf("at most %d times are to be caught up, give 1 to %d: %w", n.CatchUpLimit, maxCatchUpLimit, flawless.Invalid)
+	case n.Note != "" && !n.Paused:
+		return timetable{}, fmt.Errorf("there is a note (%.100q), which says why a schedule is paused, and it is not to be paused: %w", n.Note, flawless.Invalid)
 	}
 	t, err := newTimetable(n)
 	if err == nil {
@@ -179,10 +185,8 @@ func (e *Engine) RemoveSchedule(ctx context.Context, name string) error {
 // forgotten.
 func (e *Engine) PauseSchedule(_ context.Context, name, note string) (flawless.Schedule, error) {
 	return e.changeSchedule(name, func(t *timetable) {
-		if t.Queued != nil {
-			t.Skipped++
-		}
-		t.Paused, t.Note, t.Queued = true, note, nil
+		t.unqueue()
+		t.Paused, t.Note = true, note
 	})
 }
 
@@ -215,7 +219,7 @@ func (e *Engine) TriggerSchedule(ctx context.Context, name, key string) (run fla
 			return err
 		}
 		if started {
-			s.t.arrive(s.t.Done, run.ID, "")
+			s.t.began(run.ID)
 		}
 		return e.schedules.keep(s)
 	})

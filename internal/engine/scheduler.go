@@ -20,9 +20,17 @@ type scheduler struct {
 	e    *Engine
 	kick chan struct{}
 
-	mu  sync.Mutex
-	all map[string]*scheduled
+	mu    sync.Mutex
+	all   map[string]*scheduled
+	since time.Time // the server has been up since, and its clock did not go ahead
 }
+
+const (
+	// hop is how far the clock has to leave the time that passes before it was set: less is drift.
+	hop = shortCatchUp
+	// watchClock is how soon it is noticed that the clock was set.
+	watchClock = 30 * time.Second
+)
 
 // scheduled is a schedule in memory.
 type scheduled struct {
@@ -43,6 +51,7 @@ func (c *scheduler) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.since = c.e.clockNow()
 	for _, s := range all {
 		t, err := newTimetable(s.Clone()) // which changes its runs in place
 		if err != nil {                   // it was understood once: the database of time zones has changed
@@ -56,9 +65,18 @@ func (c *scheduler) load(ctx context.Context) error {
 
 // run looks at schedules when their time comes, until the engine stops.
 func (c *scheduler) run() {
+	wall, passed := c.e.clockNow(), time.Now()
 	for {
-		wake := c.round(c.e.clockNow())
-		wait := time.NewTimer(max(0, min(time.Hour, wake.Sub(c.e.clockNow()))))
+		if c.e.virtual == nil {
+			c.follow(c.e.clockNow().Round(0).Sub(wall.Round(0)) - time.Since(passed))
+		}
+		wall, passed = c.e.clockNow(), time.Now()
+		wake := c.round(wall)
+		longest := watchClock
+		if len(c.list()) == 0 {
+			longest = time.Hour
+		}
+		wait := time.NewTimer(max(0, min(longest, wake.Sub(c.e.clockNow()))))
 		select {
 		case <-c.e.ctx.Done():
 			wait.Stop()
@@ -67,6 +85,27 @@ func (c *scheduler) run() {
 		case <-wait.C:
 		}
 		wait.Stop()
+	}
+}
+
+// follow looks at all schedules anew where the clock was set, by so much. A machine that was suspended looks
+// like one whose clock was set ahead: no server was up in the meantime.
+func (c *scheduler) follow(set time.Duration) {
+	if set.Abs() < hop {
+		return
+	}
+	now := c.e.clockNow()
+	c.mu.Lock()
+	c.since = now
+	c.mu.Unlock()
+	all := c.list()
+	for _, s := range all {
+		s.mu.Lock()
+		s.wake = time.Unix(0, 1)
+		s.mu.Unlock()
+	}
+	if len(all) > 0 {
+		c.e.log.Warn("the clock was set, or the machine was suspended: all schedules are looked at", "by", set.Round(time.Second).String(), "now", now)
 	}
 }
 
@@ -115,9 +154,16 @@ func (c *scheduler) list() []*scheduled {
 // holds s.mu.
 func (c *scheduler) depart(s *scheduled) time.Time {
 	const soon = time.Second // after something that will not last
+	c.mu.Lock()
+	since := c.since
+	c.mu.Unlock()
+	for _, event := range s.t.settle(c.e.clockNow(), since) {
+		c.e.log.Warn("schedule adjusted", "schedule", s.t.Name, "why", event)
+	}
+	had := func(at time.Time) bool { return c.known(s.t.runID(at)) }
 	for c.e.accepts() == nil {
 		c.prune(s)
-		d := s.t.next(c.e.clockNow())
+		d := s.t.next(c.e.clockNow(), had)
 		for _, id := range d.cancel {
 			if _, err := c.e.Cancel(c.e.ctx, id, flawless.Cancel{Who: "schedule " + s.t.Name, Note: "its next time has come"}); passing(err) {
 				return c.e.clockNow().Add(soon)
@@ -139,9 +185,6 @@ func (c *scheduler) depart(s *scheduled) time.Time {
 		switch {
 		case passing(err):
 			return c.e.clockNow().Add(soon)
-		case errors.As(err, new(*foreignRun)):
-			s.t.Missed++
-			fallthrough
 		case err != nil:
 			problem = fmt.Sprintf("the run for %s could not be started: %v", d.start.UTC().Format(time.RFC3339), err)
 			c.e.log.Warn("a scheduled run could not be started", "schedule", s.t.Name, "run", id, "error", err)

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -29,12 +32,93 @@ type departure struct {
 	wake   time.Time // nothing happens before; zero is never, unless a run ends
 }
 
-// mostMissed is how many missed times are counted one by one.
-const mostMissed = 1000
+const (
+	// maxCounted is how many missed times are counted one by one.
+	maxCounted = 10_000
+	// setBack is how far the clock has to go back before a schedule goes back with it. Up to that, the
+	// times that come a second time have been dealt with, and waiting for new ones costs little.
+	setBack = time.Minute
+)
 
-// next moves the schedule on to its next departure. Open must hold the runs that are open. It is
-// called again once the departure has been taken: arrive says so.
-func (t *timetable) next(now time.Time) (d departure) {
+// settle prepares for next. It leaves out times that are not caught up, and follows a clock that was set
+// back; events says what it did, for the log. The server has been up, with the clock as it is, since a
+// moment: only times before that can be too old.
+func (t *timetable) settle(now, since time.Time) (events []string) {
+	if t.Paused {
+		return nil
+	}
+	if ahead := t.Done; ahead.Sub(now) > setBack {
+		events = append(events, fmt.Sprintf("the clock was %v ahead and was set back: times up to %s come again, and those that have a run are left alone",
+			ahead.Sub(now).Round(time.Second), ahead.UTC().Format(time.RFC3339)))
+		t.Done = now.UTC()
+		if t.Ahead == nil || t.Ahead.Before(ahead) {
+			t.Ahead = &ahead
+		}
+	}
+	if t.Ahead != nil && t.Ahead.Before(t.Done) {
+		t.Ahead = nil
+	}
+	left, last := t.overdue(now, since)
+	if left == 0 {
+		return events
+	}
+	t.Done = last
+	count := fmt.Sprint(left)
+	if left >= maxCounted {
+		count = "more than " + fmt.Sprint(maxCounted)
+	}
+	t.miss(left, fmt.Sprintf("%s times up to %s came while no server was up or its clock was behind; at most %d times of the last %v are caught up",
+		count, last.UTC().Format(time.RFC3339), t.catchUpLimit(), t.catchUp()))
+	return append(events, t.Why)
+}
+
+// overdue returns how many of the times that are due are not caught up, and the last of these. More
+// than maxCounted are not counted.
+func (t *timetable) overdue(now, since time.Time) (left int, last time.Time) {
+	due, more := t.due(t.Done, now, maxCounted)
+	left = more
+	if more >= maxCounted { // most of the way is not walked
+		more = 0
+		for span := time.Minute; more == 0; span *= 2 {
+			due, more = t.due(now.Add(-span), now, math.MaxInt)
+		}
+	}
+	for len(due) > 0 {
+		leaves := due[0].Add(t.jitter(due[0]))
+		if len(due) <= t.catchUpLimit() && (!leaves.Before(since) || now.Sub(leaves) <= t.catchUp()) {
+			break
+		}
+		left, last, due = left+1, due[0], due[1:]
+	}
+	return left, last
+}
+
+// due returns the newest of the times after a moment that should have left by now, oldest first, one
+// more than are caught up at most, and how many there are before these. It ends when these are enough.
+func (t *timetable) due(after, now time.Time, enough int) (newest []time.Time, more int) {
+	for more < enough {
+		at, ok := t.cron.Next(after)
+		if !ok || at.Add(t.jitter(at)).After(now) {
+			break
+		}
+		if newest = append(newest, at); len(newest) > t.catchUpLimit()+1 {
+			newest, more = newest[1:], more+1
+		}
+		after = at
+	}
+	return newest, more
+}
+
+// miss counts times that have no run, and keeps the reason.
+func (t *timetable) miss(n int, why string) {
+	t.Missed += n
+	t.Why = why
+}
+
+// next moves the schedule on to its next departure. Open must hold the runs that are open; had tells
+// whether a time has a run already, and is asked only where the clock was ahead. It is called again once
+// the departure has been taken: arrive says so.
+func (t *timetable) next(now time.Time, had func(at time.Time) bool) (d departure) {
 	if t.Paused {
 		return departure{}
 	}
@@ -50,8 +134,8 @@ func (t *timetable) next(now time.Time) (d departure) {
 		if leaves.After(now) {
 			return departure{wake: leaves, cancel: d.cancel}
 		}
-		if now.Sub(leaves) > t.catchUp() {
-			t.miss(at, now)
+		if t.Ahead != nil && !at.After(*t.Ahead) && had(at) {
+			t.Done = at
 			continue
 		}
 		if t.Overlap == flawless.Allow || len(t.Open) == 0 {
@@ -72,16 +156,34 @@ func (t *timetable) next(now time.Time) (d departure) {
 	}
 }
 
-// miss leaves out a time that is too long ago, and those behind it up to the window.
-func (t *timetable) miss(at, now time.Time) {
-	t.Done = at
-	t.Missed++
-	if t.Missed%mostMissed != 0 {
-		return
+// replaces takes over what another timetable of the same name has counted and promised. A time that came
+// and whose run is still to start, because of a run before or of jitter, keeps its run.
+func (t *timetable) replaces(old *timetable, now time.Time) {
+	t.Created, t.Open, t.Last, t.Problem, t.Ahead = old.Created, old.Open, old.Last, old.Problem, old.Ahead
+	t.Started, t.Skipped, t.Missed, t.Why = old.Started, old.Skipped, old.Missed, old.Why
+	t.Queued = old.Queued
+	switch at, ok := old.cron.Next(old.Done); {
+	case old.Paused:
+		t.Paused, t.Note = true, cmp.Or(t.Note, old.Note)
+	case t.Cron == old.Cron && t.Zone == old.Zone:
+		t.Done = old.Done
+	case !ok || at.After(now):
+	case t.Queued == nil:
+		t.Queued = &at
+	default:
+		t.Skipped++
 	}
-	if window := now.Add(-t.catchUp() - t.longestJitter()); window.After(t.Done) {
-		t.Done = window
+	if t.Paused {
+		t.unqueue()
 	}
+}
+
+// unqueue forgets the time that waits for a run before.
+func (t *timetable) unqueue() {
+	if t.Queued != nil {
+		t.Skipped++
+	}
+	t.Queued = nil
 }
 
 // arrive takes in that the departure for a time has a run, or cannot have one, and why.
@@ -92,9 +194,17 @@ func (t *timetable) arrive(at time.Time, id string, problem string) {
 	if at.After(t.Done) {
 		t.Done = at
 	}
-	if t.Problem = problem; problem != "" {
+	if problem != "" {
+		t.Problem = problem
+		t.miss(1, problem)
 		return
 	}
+	t.began(id)
+}
+
+// began takes in a run that was started.
+func (t *timetable) began(id string) {
+	t.Problem = ""
 	t.Started++
 	t.Last = id
 	if t.Overlap != flawless.Allow && !slices.Contains(t.Open, id) {
@@ -102,21 +212,23 @@ func (t *timetable) arrive(at time.Time, id string, problem string) {
 	}
 }
 
-// jitter is how long a time is put off. It is the same however often it is asked for.
+// jitter is how long a time is put off. It is the same however often it is asked for. It ends before the
+// next time, so that times leave in order and none waits for another one.
 func (t *timetable) jitter(at time.Time) time.Duration {
-	all := t.longestJitter()
+	all := time.Duration(t.JitterMS) * time.Millisecond
 	if all <= 0 {
 		return 0
+	}
+	if next, ok := t.cron.Next(at); ok {
+		all = min(all, next.Sub(at))
 	}
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("jitter "+t.Name+" "), uint64(at.UnixNano())))
 	return time.Duration(binary.BigEndian.Uint64(sum[:8]) % uint64(all))
 }
 
-func (t *timetable) longestJitter() time.Duration {
-	return time.Duration(t.JitterMS) * time.Millisecond
-}
-
 func (t *timetable) catchUp() time.Duration { return time.Duration(t.CatchUpMS) * time.Millisecond }
+
+func (t *timetable) catchUpLimit() int { return cmp.Or(t.CatchUpLimit, defaultCatchUpLimit) }
 
 // runID is the id of the run for a time.
 func (t *timetable) runID(at time.Time) string { return flawless.ScheduledID(t.Name, at) }

@@ -15,22 +15,30 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// FrozenFormat is the number of the format of a frozen guest, and of everything that its memory
-// depends on: the rewriter, the guest interface, how the base image is made. A change of any gets a
-// new number; what was frozen before is then replayed from the log.
-const FrozenFormat = 2
+// FrozenFormat is the number of the format of a frozen guest. A change gets a new number, and [frozen.read]
+// goes on reading those before: the turns of a run whose log is cut are in nothing but its image. What
+// memory depends on besides (the rewriter, how the base image is made) changes the base image, which a
+// guest that is frozen whole does not need.
+const FrozenFormat = 3
 
 // Freeze returns the guest as bytes that Thaw takes, in this process or another one: the pages that
 // differ from the base image, globals, and what the host knows of the guest. The guest must be
 // between two turns; it can go on afterwards. A guest without a scheduler, one that has ended, and
-// one of a module without a base image cannot be frozen: flawless.Refused.
+// one of a module without a base image cannot be frozen: flawless.Refused. An engine that makes another
+// base image of the module cannot thaw it.
 //
 //	format   1
 //	module   32, SHA-256 of the module's bytes
-//	base     32, SHA-256 of the base image
+//	base     32, SHA-256 of the base image; zeros where the guest is frozen whole
 //	sum      32, SHA-256 of the rest
 //	rest     zstd of: see frozen.write. Pages are exclusive-or with the base image, where that has them
-func (i *Instance) Freeze() ([]byte, error) {
+func (i *Instance) Freeze() ([]byte, error) { return i.freeze(false) }
+
+// FreezeWhole is Freeze for a guest that cannot be replayed: with all pages, so that every later engine
+// can thaw it.
+func (i *Instance) FreezeWhole() ([]byte, error) { return i.freeze(true) }
+
+func (i *Instance) freeze(whole bool) ([]byte, error) {
 	switch {
 	case i.released || i.spoiled || i.turns == 0:
 		return nil, fmt.Errorf("freezing a guest that is not between two turns: %w", flawless.Refused)
@@ -44,18 +52,26 @@ func (i *Instance) Freeze() ([]byte, error) {
 		panic("guest: a generator that cannot be written: " + err.Error())
 	}
 	w := frozen{b: make([]byte, 0, 256<<10)}
+	w.whole = whole
 	w.write(i, random)
 	out := append(make([]byte, 0, len(w.b)/8+128), FrozenFormat)
 	out = append(out, i.m.sum[:]...)
-	out = append(out, i.m.base.sum[:]...)
+	if whole {
+		out = append(out, noBase[:]...)
+	} else {
+		out = append(out, i.m.base.sum[:]...)
+	}
 	packed := i.m.rt.packer.EncodeAll(w.b, nil)
 	sum := sha256.Sum256(packed)
 	return append(append(out, sum[:]...), packed...), nil
 }
 
+// noBase is in the place of a base image where a guest is frozen whole.
+var noBase [sha256.Size]byte
+
 // Thaw returns the guest that Freeze took, bit for bit, at the point before its next turn. s is the
-// start of the same run. A guest that was frozen by another version of the engine or of another
-// module, and one whose bytes were changed, is flawless.Damaged; it has to be replayed then.
+// start of the same run. A guest of another module or another base image, one that was frozen by a newer
+// version of the engine, and one whose bytes were changed is flawless.Damaged; it has to be replayed then.
 func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error) {
 	const head = 1 + 3*sha256.Size
 	fail := func(why string) (*Instance, error) {
@@ -66,12 +82,15 @@ func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error)
 	}
 	part := func(n int) []byte { return b[1+n*sha256.Size:][:sha256.Size] }
 	sum := sha256.Sum256(b[head:])
+	whole := b[0] >= 3 && bytes.Equal(part(1), noBase[:])
 	switch {
-	case b[0] != FrozenFormat:
-		return fail(fmt.Sprintf("its format is %d, this engine knows %d", b[0], FrozenFormat))
+	case b[0] > FrozenFormat:
+		return fail(fmt.Sprintf("a newer version of the engine has frozen it, in format %d, this one knows up to %d", b[0], FrozenFormat))
+	case b[0] == 0:
+		return fail("it has no format")
 	case !bytes.Equal(part(0), m.sum[:]):
 		return fail("it is of another module")
-	case m.base == nil || !bytes.Equal(part(1), m.base.sum[:]):
+	case !whole && (m.base == nil || !bytes.Equal(part(1), m.base.sum[:])):
 		return fail("it begins from another base image")
 	case !bytes.Equal(part(2), sum[:]):
 		return fail("its checksum is wrong")
@@ -86,7 +105,7 @@ func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error)
 	}
 	i.begins(s)
 	i.open = s.Steps
-	r := frozen{b: plain}
+	r := frozen{b: plain, format: b[0], whole: whole}
 	if r.read(i); r.err != nil {
 		i.Release()
 		return fail(r.err.Error())
@@ -96,8 +115,10 @@ func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error)
 
 // frozen is what is frozen, while it is written or read.
 type frozen struct {
-	b   []byte
-	err error
+	b      []byte
+	format byte // of what is read
+	whole  bool // pages do not depend on a base image
+	err    error
 }
 
 func (f *frozen) number(n uint64) { f.b = binary.AppendUvarint(f.b, n) }
@@ -127,7 +148,11 @@ func (f *frozen) write(i *Instance, random []byte) {
 		f.number(uint64(n))
 	}
 	f.number(uint64(len(i.memory.bytes())))
-	i.changes(func(at int, b, base []byte) {
+	pages := i.changes
+	if f.whole {
+		pages = i.pages
+	}
+	pages(func(at int, b, base []byte) {
 		f.number(uint64(at/imagePage) + 1)
 		from := len(f.b)
 		f.b = append(f.b, b...)
@@ -169,7 +194,11 @@ func (f *frozen) fail() {
 
 // read fills an instance that is the base image.
 func (f *frozen) read(i *Instance) {
-	i.now, i.made, i.order, i.turns, i.timerless = int64(f.take()), int(f.take()), int(f.take()), int(f.take()), int(f.take())
+	i.now, i.made, i.order, i.turns = int64(f.take()), int(f.take()), int(f.take()), int(f.take())
+	i.timerless = mayHaveTimers // format 1 does not tell
+	if f.format > 1 {
+		i.timerless = int(f.take())
+	}
 	if i.timerless < mayHaveTimers || i.timerless > timerlessYet {
 		f.fail()
 	}
@@ -214,6 +243,9 @@ func (f *frozen) readMemory(i *Instance) {
 		f.fail()
 		return
 	}
+	if f.whole {
+		i.pages(func(_ int, b, _ []byte) { clear(b) })
+	}
 	for page := f.take(); page > 0; page = f.take() {
 		at := (page - 1) * imagePage
 		if at >= size {
@@ -250,6 +282,16 @@ func (i *Instance) changes(yield func(at int, b, base []byte)) {
 			case !bytes.Equal(b, base[at:][:imagePage]):
 				yield(at, b, base[at:][:imagePage])
 			}
+		}
+	}
+}
+
+// pages calls yield for each page that is not zero.
+func (i *Instance) pages(yield func(at int, b, base []byte)) {
+	memory := i.memory.bytes()
+	for at := 0; at < len(memory); at += imagePage {
+		if b := memory[at:][:imagePage]; !zero(b) {
+			yield(at, b, nil)
 		}
 	}
 }

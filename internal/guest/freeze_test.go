@@ -104,6 +104,51 @@ func TestWhatCannotBeThawedIsDamaged(t *testing.T) {
 	}
 }
 
+// TestAGuestThatIsFrozenWholeNeedsNoBaseImage thaws guests into a module whose base image is another one,
+// as after an upgrade of the engine.
+func TestAGuestThatIsFrozenWholeNeedsNoBaseImage(t *testing.T) {
+	t.Parallel()
+	m, other := load(t, Options{}), load(t, Options{})
+	changed := bytes.Clone(other.base.bytes)
+	for k := range changed {
+		changed[k] ^= 0x55
+	}
+	base, err := newImage(changed, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base.sum[0]++
+	other.base.close()
+	other.base = base
+	_, hashes := lifeOf(t, m, "fan", 1)
+	i := begin(t, m, "fan", 1)
+	defer i.Release()
+	turn(t, i, In{Time: began})
+	start := Start{Run: "wkf_1", Module: "basic", Workflow: "w", Input: []byte(`"fan"`), Seed: bytes.Repeat([]byte{1}, 32), Time: began}
+	part, err := i.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Thaw(t.Context(), start, part); !errors.Is(err, flawless.Damaged) {
+		t.Errorf("with another base image: %v", err)
+	}
+	whole, err := i.FreezeWhole()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // also where an instance is used again
+		j, err := other.Thaw(t.Context(), start, whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j.Hash() != hashes[0] {
+			t.Error("the guest is not as it was")
+		}
+		j.Release()
+	}
+	t.Logf("%d bytes, and %d whole", len(part), len(whole))
+}
+
 func TestWhatCannotBeFrozen(t *testing.T) {
 	t.Parallel()
 	fresh := begin(t, load(t, Options{}), "empty", 1)

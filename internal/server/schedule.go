@@ -14,15 +14,18 @@ import (
 
 // SetSchedule asks for a schedule.
 type SetSchedule struct {
-	Cron      string            `json:"cron" doc:"minute hour day month weekday, also with seconds before, or a word such as @daily"`
-	Zone      string            `json:"zone,omitempty" doc:"whose clock is meant, such as Europe/Berlin; UTC where it is missing"`
-	Module    string            `json:"module"`
-	Workflow  string            `json:"workflow"`
-	Input     json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
-	Overlap   flawless.Overlap  `json:"overlap,omitempty" doc:"when the run before is still open: skip (the default), queue one, allow, or cancel it"`
-	JitterMS  int64             `json:"jitter_ms,omitempty" doc:"each time is put off by a random part of this"`
-	Labels    map[string]string `json:"labels,omitempty" doc:"of its runs, besides schedule=NAME"`
-	CatchUpMS int64             `json:"catch_up_ms,omitempty" doc:"for how long times are made up for that came while no server was up; an hour where it is missing"`
+	Cron         string            `json:"cron" doc:"minute hour day month weekday, also with seconds before, or a word such as @daily"`
+	Zone         string            `json:"zone,omitempty" doc:"whose clock is meant, such as Europe/Berlin; UTC where it is missing"`
+	Module       string            `json:"module"`
+	Workflow     string            `json:"workflow"`
+	Input        json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
+	Overlap      flawless.Overlap  `json:"overlap,omitempty" doc:"when the run before is still open: skip (the default), queue one, allow, or cancel it"`
+	JitterMS     int64             `json:"jitter_ms,omitempty" doc:"each time is put off by a random part of this, but not past the next time"`
+	Labels       map[string]string `json:"labels,omitempty" doc:"of its runs, besides schedule=NAME"`
+	CatchUpMS    int64             `json:"catch_up_ms,omitempty" doc:"for how long times are made up for that came while no server was up; an hour where it is missing"`
+	CatchUpLimit int               `json:"catch_up_limit,omitempty" doc:"how many times are made up for at once, 1 to 10000; 100 where it is missing. Older ones are missed"`
+	Paused       bool              `json:"paused,omitempty" doc:"start no runs until the schedule is resumed"`
+	Note         string            `json:"note,omitempty" doc:"why it is paused"`
 }
 
 // Triggered is the answer to a trigger.
@@ -46,7 +49,8 @@ func (a *api) schedules() {
 		}) (*one, error) {
 			b := in.Body
 			s, err := a.engine.SetSchedule(ctx, flawless.Schedule{Name: in.Name, Cron: b.Cron, Zone: b.Zone, Module: b.Module, Workflow: b.Workflow,
-				Input: b.Input, Overlap: b.Overlap, JitterMS: b.JitterMS, CatchUpMS: b.CatchUpMS, Labels: b.Labels}, in.Replace)
+				Input: b.Input, Overlap: b.Overlap, JitterMS: b.JitterMS, CatchUpMS: b.CatchUpMS, Labels: b.Labels,
+				CatchUpLimit: b.CatchUpLimit, Paused: b.Paused, Note: b.Note}, in.Replace)
 			return &one{s}, problem(err)
 		})
 	huma.Register(a.huma, operation("list-schedules", http.MethodGet, "/schedules", "All schedules"),

@@ -12,8 +12,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
@@ -75,7 +73,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.store()
 	a.optionalBodies()
 	a.beta(mux)
-	mux.Handle("GET /metrics", metrics(e))
+	mux.Handle("GET /metrics", metricsHandler(e, log))
 	return a, guard(log, ofStore(e.Health().Store, whileItWorks(e, legible(mux))))
 }
 
@@ -171,36 +169,3 @@ func (a *api) about() {
 }
 
 func takesWork(h flawless.Health) bool { return h.State == "ok" || h.State == "damaged" }
-
-// metrics is what Prometheus asks for.
-func metrics(e *engine.Engine) http.Handler {
-	registry := prometheus.NewRegistry()
-	gauge := func(name, help string, value func(flawless.Health) float64) {
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "flawless", Name: name, Help: help},
-			func() float64 { return value(e.Health()) }))
-	}
-	gauge("runs_in_memory", "Runs in memory.", func(h flawless.Health) float64 { return float64(h.Open) })
-	gauge("guests_in_memory", "Guests in memory.", func(h flawless.Health) float64 { return float64(h.Live) })
-	gauge("runs_set_aside", "Runs set aside because of a problem.", func(h flawless.Health) float64 { return float64(h.Aside) })
-	counter := func(name, help string, value func(flawless.Health) int64) {
-		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "flawless", Name: name, Help: help},
-			func() float64 { return float64(value(e.Health())) }))
-	}
-	counter("guests_replayed_total", "Guests made again from their log.", func(h flawless.Health) int64 { return h.Replayed })
-	counter("guests_frozen_total", "Images made of runs.", func(h flawless.Health) int64 { return h.Frozen })
-	counter("guests_thawed_total", "Guests made again from an image.", func(h flawless.Health) int64 { return h.Thawed })
-	counter("images_unusable_total", "Images that were of no use, so that the run was replayed.", func(h flawless.Health) int64 { return h.Fallbacks })
-	gauge("store_damaged_files", "Files of the store in which the last check found damage. Should be 0.", func(h flawless.Health) float64 {
-		if h.Check == nil {
-			return 0
-		}
-		return float64(h.Check.Damaged)
-	})
-	gauge("up", "1 where work is taken, 0 where it is not.", func(h flawless.Health) float64 {
-		if takesWork(h) {
-			return 1
-		}
-		return 0
-	})
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-}

@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// scrape is what metrics are made of.
+type scrape struct {
+	flawless.Health
+	engine.Metrics
+}
+
+// sample is a value with the value of its label, "" where there is none.
+type sample struct {
+	label string
+	value float64
+}
+
+// metric is one name under /metrics. docs/operations.md has a row for each.
+type metric struct {
+	name, help string
+	kind       prometheus.ValueType
+	label      string
+	values     func(s *scrape) []sample
+}
+
+var metrics = []metric{
+	gauge("up", "1 if work is taken, 0 if not.", func(s *scrape) float64 {
+		if takesWork(s.Health) {
+			return 1
+		}
+		return 0
+	}),
+	gauge("runs_unresolved", "Open runs that wait for a person to decide about a call.", func(s *scrape) float64 { return float64(s.Unresolved) }),
+	gauge("runs_quarantined", "Runs that cannot go on because of damage or divergence.", func(s *scrape) float64 { return float64(s.Quarantined) }),
+	gauge("store_damaged_files", "Files of the store in which the last check found damage. Should be 0.", func(s *scrape) float64 {
+		if s.Check == nil {
+			return 0
+		}
+		return float64(s.Check.Damaged)
+	}),
+	counter("runs_started_total", "Runs started.", func(s *scrape) int64 { return s.Metrics.Started }),
+	{"runs_ended_total", "Runs ended.", prometheus.CounterValue, "status", func(s *scrape) (out []sample) {
+		for status, n := range s.Ended {
+			out = append(out, sample{string(status), float64(n)})
+		}
+		return out
+	}},
+	counter("calls_begun_total", "HTTP calls begun, each try counted.", func(s *scrape) int64 { return s.Begun }),
+	counter("calls_answered_total", "HTTP calls answered, with whatever status.", func(s *scrape) int64 { return s.Answered }),
+	{"calls_failed_total", "HTTP calls without an answer.", prometheus.CounterValue, "outcome", func(s *scrape) []sample {
+		return []sample{{"not_sent", float64(s.NotSent)}, {"unknown", float64(s.Unknown)}}
+	}},
+	bySchedule("schedule_started_total", "Runs started by a schedule.", func(s flawless.Schedule) int { return s.Started }),
+	bySchedule("schedule_skipped_total", "Times of a schedule that were skipped because the run before was open.", func(s flawless.Schedule) int { return s.Skipped }),
+	bySchedule("schedule_missed_total", "Times of a schedule that have no run for another reason.", func(s flawless.Schedule) int { return s.Missed }),
+	gauge("runs_in_memory", "Runs in memory.", func(s *scrape) float64 { return float64(s.Open) }),
+	gauge("guests_in_memory", "Guests in memory.", func(s *scrape) float64 { return float64(s.Live) }),
+	counter("guests_replayed_total", "Guests made again from their log.", func(s *scrape) int64 { return s.Replayed }),
+	counter("guests_frozen_total", "Images made of runs.", func(s *scrape) int64 { return s.Frozen }),
+	counter("guests_thawed_total", "Guests made again from an image.", func(s *scrape) int64 { return s.Thawed }),
+	counter("images_unusable_total", "Images that were of no use, so that the run was replayed.", func(s *scrape) int64 { return s.Fallbacks }),
+}
+
+func gauge(name, help string, value func(s *scrape) float64) metric {
+	return metric{name, help, prometheus.GaugeValue, "", func(s *scrape) []sample { return []sample{{"", value(s)}} }}
+}
+
+func counter(name, help string, value func(s *scrape) int64) metric {
+	return metric{name, help, prometheus.CounterValue, "", func(s *scrape) []sample { return []sample{{"", float64(value(s))}} }}
+}
+
+func bySchedule(name, help string, value func(s flawless.Schedule) int) metric {
+	return metric{name, help, prometheus.CounterValue, "schedule", func(s *scrape) (out []sample) {
+		for _, one := range s.Schedules {
+			out = append(out, sample{one.Name, float64(value(one))})
+		}
+		return out
+	}}
+}
+
+func (m *metric) desc() *prometheus.Desc {
+	var labels []string
+	if m.label != "" {
+		labels = []string{m.label}
+	}
+	return prometheus.NewDesc("flawless_"+m.name, m.help, labels, nil)
+}
+
+// collector reads the engine once.
+type collector struct {
+	ctx    context.Context
+	engine *engine.Engine
+	log    *slog.Logger
+}
+
+// Describe is of [prometheus.Collector].
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for i := range metrics {
+		out <- metrics[i].desc()
+	}
+}
+
+// Collect is of [prometheus.Collector]. What cannot be read from the store is missing: an alert must not
+// take it for zero.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := scrape{Health: c.engine.Health()}
+	var err error
+	if s.Metrics, err = c.engine.Metrics(c.ctx); err != nil && c.ctx.Err() == nil {
+		c.log.Error("metrics cannot be read", "error", err)
+	}
+	for i := range metrics {
+		m := &metrics[i]
+		for _, v := range m.values(&s) {
+			if v.value < 0 { // it is not known
+				continue
+			}
+			var labels []string
+			if m.label != "" {
+				labels = []string{v.label}
+			}
+			out <- prometheus.MustNewConstMetric(m.desc(), m.kind, v.value, labels...)
+		}
+	}
+}
+
+// metricsHandler is what Prometheus asks.
+func metricsHandler(e *engine.Engine, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(&collector{r.Context(), e, log})
+		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	})
+}
