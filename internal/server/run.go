@@ -47,9 +47,19 @@ type Word struct {
 	Note string `json:"note,omitempty" doc:"why"`
 }
 
+// MayWord is a body that may be missing.
+type MayWord struct{ Body *Word }
+
+func (m MayWord) word() Word {
+	if m.Body == nil {
+		return Word{}
+	}
+	return *m.Body
+}
+
 // Resolve is a person's word on a call of unknown outcome.
 type Resolve struct {
-	Resolution flawless.Resolution `json:"resolution" enum:"retry,response,error,fail"`
+	Resolution flawless.Resolution `json:"resolution"`
 	Text       string              `json:"text,omitempty" doc:"with error: what the code is told"`
 	Status     int                 `json:"status,omitempty" doc:"with response: its status, 200 where it is missing"`
 	Response   flawless.Bytes      `json:"body,omitempty" doc:"with response: its body"`
@@ -63,7 +73,10 @@ type RunPath struct {
 
 func (a *api) runs() {
 	start := operation("start-run", http.MethodPost, "/runs", "Start a run")
-	start.DefaultStatus = http.StatusCreated
+	start.Responses = map[string]*huma.Response{
+		"200": a.answered("the id was known with the same input", typeOf[Started]()),
+		"201": a.answered("started", typeOf[Started]()),
+	}
 	huma.Register(a.huma, start, a.start)
 	huma.Register(a.huma, operation("list-runs", http.MethodGet, "/runs", "Runs, newest first"), a.list)
 	huma.Register(a.huma, operation("get-run", http.MethodGet, "/runs/{id}", "One run"),
@@ -86,15 +99,15 @@ func (a *api) runs() {
 		})
 	type worded struct {
 		RunPath
-		Body Word `required:"false"`
+		MayWord
 	}
 	huma.Register(a.huma, operation("cancel-run", http.MethodPost, "/runs/{id}/cancel", "Ask a run to give up"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			Deadline time.Time `query:"deadline" doc:"the run is terminated if it has not ended by then"`
-			Body     Word      `required:"false"`
+			MayWord
 		}) (*body[flawless.Run], error) {
-			c := flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note}
+			c := flawless.Cancel{Who: in.word().Who, Note: in.word().Note}
 			if !in.Deadline.IsZero() {
 				c.Deadline = in.Deadline.UnixNano()
 			}
@@ -103,7 +116,7 @@ func (a *api) runs() {
 		})
 	pause := func(resume bool) func(context.Context, *worded) (*body[flawless.Run], error) {
 		return func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
-			r, err := a.engine.Pause(ctx, in.ID, flawless.Pause{Resume: resume, Who: in.Body.Who, Note: in.Body.Note})
+			r, err := a.engine.Pause(ctx, in.ID, flawless.Pause{Resume: resume, Who: in.word().Who, Note: in.word().Note})
 			return &body[flawless.Run]{r}, problem(err)
 		}
 	}
@@ -119,7 +132,7 @@ func (a *api) runs() {
 		})
 	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run without asking it"),
 		func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
-			r, err := a.engine.Terminate(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note})
+			r, err := a.engine.Terminate(ctx, in.ID, flawless.Cancel{Who: in.word().Who, Note: in.word().Note})
 			return &body[flawless.Run]{r}, problem(err)
 		})
 	huma.Register(a.huma, operation("resolve-call", http.MethodPost, "/runs/{id}/calls/{n}/resolve", "Decide about a call whose outcome nobody can know"),

@@ -66,9 +66,9 @@ func (a *api) schedules() {
 	huma.Register(a.huma, operation("pause-schedule", http.MethodPost, "/schedules/{name}/pause", "Keep a schedule from starting runs"),
 		func(ctx context.Context, in *struct {
 			SchedulePath
-			Body Word `required:"false"`
+			MayWord
 		}) (*one, error) {
-			s, err := a.engine.PauseSchedule(ctx, in.Name, in.Body.Note)
+			s, err := a.engine.PauseSchedule(ctx, in.Name, in.word().Note)
 			return &one{s}, problem(err)
 		})
 	huma.Register(a.huma, operation("resume-schedule", http.MethodPost, "/schedules/{name}/resume", "Let a schedule go on with its next time"),

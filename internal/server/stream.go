@@ -77,15 +77,17 @@ func (s *stream) beat(done <-chan struct{}) error {
 	}
 }
 
-func events(op huma.Operation, description string) huma.Operation {
+// eventing describes an operation that answers with a stream of events.
+func (a *api) eventing(op huma.Operation, description string, kinds ...eventKind) huma.Operation {
 	op.Responses = map[string]*huma.Response{"200": {Description: description,
-		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}}
+		Content: map[string]*huma.MediaType{"text/event-stream": a.eventsOf(kinds...)}}}
 	return op
 }
 
 func (a *api) streams() {
-	follow := events(operation("follow-log", http.MethodGet, "/runs/{id}/events", "A run's log as it grows"),
-		"events `record` (id is the record's number, data the record), at the end `run` with the run; `problem` where it breaks off")
+	follow := a.eventing(operation("follow-log", http.MethodGet, "/runs/{id}/events", "A run's log as it grows"),
+		"events `record` (id is the record's number, data the record), at the end `run` with the run; `problem` where it breaks off",
+		eventKind{"record", typeOf[flawless.Record]()}, eventKind{"run", typeOf[flawless.Run]()})
 	huma.Register(a.huma, follow, func(_ context.Context, in *struct {
 		RunPath
 		From uint64 `query:"from"`
@@ -113,7 +115,8 @@ func (a *api) streams() {
 			return s.send("run", "", r)
 		}), nil
 	})
-	watch := events(operation("watch-runs", http.MethodGet, "/events", "Every change of every run from now on"), "events `run`")
+	watch := a.eventing(operation("watch-runs", http.MethodGet, "/events", "Every change of every run from now on"), "events `run`",
+		eventKind{"run", typeOf[flawless.Run]()})
 	huma.Register(a.huma, watch, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
 		return a.streaming(func(ctx context.Context, s *stream) error {
 			for r, err := range a.engine.Watch(ctx) {
