@@ -52,7 +52,7 @@ func (a *api) describe() {
 		delete(all.Map(), unused)
 	}
 	refused := &huma.MediaType{Schema: all.Schema(typeOf[Problem](), true, "Problem")}
-	answers := visitor{registry: all, each: opened}
+	answers, bodies := visitor{registry: all, each: opened}, visitor{registry: all, each: nullable(all)}
 	for _, item := range doc.Paths {
 		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
 			if o == nil {
@@ -68,6 +68,11 @@ func (a *api) describe() {
 					o.Responses[code] = &huma.Response{Description: r.means, Content: map[string]*huma.MediaType{}}
 				}
 				o.Responses[code].Content["application/problem+json"] = refused
+			}
+			if o.RequestBody != nil {
+				for _, m := range o.RequestBody.Content {
+					bodies.visit(m.Schema)
+				}
 			}
 			for _, r := range o.Responses {
 				for _, m := range r.Content {
@@ -86,6 +91,26 @@ func opened(s *huma.Schema) {
 	}
 	if s.Type == huma.TypeArray {
 		s.Nullable = false
+	}
+}
+
+// nullable says of the members of a request that may be missing that they may be null as well, which means
+// the same.
+func nullable(all huma.Registry) func(*huma.Schema) {
+	return func(s *huma.Schema) {
+		for name, p := range s.Properties {
+			if slices.Contains(s.Required, name) {
+				continue
+			}
+			if p.Ref != "" {
+				if target := all.SchemaFromRef(p.Ref); target.Enum != nil {
+					own := *target
+					own.Enum = append(slices.Clone(target.Enum), nil)
+					p, s.Properties[name] = &own, &own
+				}
+			}
+			p.Nullable = p.Type != "" && p.Ref == ""
+		}
 	}
 }
 
@@ -109,7 +134,8 @@ func (v *visitor) visit(s *huma.Schema) {
 		v.visit(v.registry.SchemaFromRef(s.Ref))
 	}
 	more, _ := s.AdditionalProperties.(*huma.Schema)
-	parts := append([]*huma.Schema{s.Items, more, s.Not}, slices.Collect(maps.Values(s.Properties))...)
+	content, _ := s.Extensions["contentSchema"].(*huma.Schema)
+	parts := append([]*huma.Schema{s.Items, more, s.Not, content}, slices.Collect(maps.Values(s.Properties))...)
 	for _, p := range slices.Concat(parts, s.OneOf, s.AnyOf, s.AllOf) {
 		v.visit(p)
 	}
@@ -176,20 +202,22 @@ var described = []struct{ t, as reflect.Type }{
 	{typeOf[flawless.Bytes](), typeOf[anyBytes]()},
 }
 
-// eventsOf describes a stream of server-sent events as the list of its events, as OpenAPI 3.1 has no other
-// way: each has a name, the JSON that is in its data, and some an id.
+// eventsOf describes a stream of server-sent events by what one event can be. OpenAPI 3.1 has no word of its
+// own for streams; tools that know them apply the schema to each event. As in OpenAPI 3.2 data is a string
+// with JSON in it, and contentSchema is the schema of that.
 func (a *api) eventsOf(kinds ...eventKind) *huma.MediaType {
-	list := &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{}, Description: "Server-sent events. data is what the field data of the event has, as JSON."}
+	one := &huma.Schema{Description: "One event of the stream"}
 	for _, k := range append(kinds, eventKind{"problem", typeOf[Problem]()}) {
-		list.Items.AnyOf = append(list.Items.AnyOf, &huma.Schema{
+		content := a.huma.OpenAPI().Components.Schemas.Schema(k.data, true, k.name)
+		one.AnyOf = append(one.AnyOf, &huma.Schema{
 			Type: huma.TypeObject, Title: "Event " + k.name, Required: []string{"event", "data"},
 			Properties: map[string]*huma.Schema{
 				"event": {Type: huma.TypeString, Enum: []any{k.name}},
-				"data":  a.huma.OpenAPI().Components.Schemas.Schema(k.data, true, k.name),
+				"data":  {Type: huma.TypeString, Extensions: map[string]any{"contentMediaType": "application/json", "contentSchema": content}},
 				"id":    {Type: huma.TypeString},
 			}})
 	}
-	return &huma.MediaType{Schema: list}
+	return &huma.MediaType{Schema: one}
 }
 
 // eventKind is a kind of server-sent events.

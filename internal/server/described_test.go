@@ -154,16 +154,22 @@ func (d *description) conforms(pattern string, status int, contentType string, b
 	case "application/octet-stream":
 		return nil
 	case "text/event-stream":
-		v, err = eventList(body)
+		return d.events(pattern, body)
 	default:
 		v, err = jsonschema.UnmarshalJSON(bytes.NewReader(body))
 	}
 	if err != nil {
 		return err
 	}
+	return d.valid(pattern, fmt.Sprintf("responses/%d/content/%s/schema", status, pointer.Replace(kind)), v)
+}
+
+var pointer = strings.NewReplacer("~", "~0", "/", "~1")
+
+// valid checks a value against the schema at a place in the description of an operation.
+func (d *description) valid(pattern, at string, v any) error {
 	method, path, _ := strings.Cut(pattern, " ")
-	pointer := strings.NewReplacer("~", "~0", "/", "~1")
-	at := fmt.Sprintf("openapi.json#/paths/%s/%s/responses/%d/content/%s/schema", pointer.Replace(path), strings.ToLower(method), status, pointer.Replace(kind))
+	at = fmt.Sprintf("openapi.json#/paths/%s/%s/%s", pointer.Replace(path), strings.ToLower(method), at)
 	schema, err := d.compiler.Compile(strings.NewReplacer("{", "%7B", "}", "%7D").Replace(at))
 	if err != nil {
 		return err
@@ -171,8 +177,45 @@ func (d *description) conforms(pattern string, status int, contentType string, b
 	return schema.Validate(v)
 }
 
+// events checks a stream. Validators leave out the schema of what is in a string, so the data of each event
+// is checked as well.
+func (d *description) events(pattern string, stream []byte) error {
+	const schema = "responses/200/content/text~1event-stream/schema"
+	list := eventList(stream)
+	raw, _ := json.Marshal(d.operation(pattern).Responses["200"].Content["text/event-stream"])
+	var media struct {
+		Schema struct {
+			AnyOf []struct {
+				Properties struct{ Event struct{ Enum []string } }
+			}
+		}
+	}
+	if err := json.Unmarshal(raw, &media); err != nil {
+		return err
+	}
+	for _, e := range list {
+		if err := d.valid(pattern, schema, e); err != nil {
+			return err
+		}
+		event := e.(map[string]any)
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(event["data"].(string)))
+		if err != nil {
+			return err
+		}
+		for i, kind := range media.Schema.AnyOf {
+			if kind.Properties.Event.Enum[0] == event["event"] {
+				err = d.valid(pattern, fmt.Sprintf("%s/anyOf/%d/properties/data/contentSchema", schema, i), v)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("event %s: %w", event["event"], err)
+		}
+	}
+	return nil
+}
+
 // eventList is a stream of events as the list that describes it.
-func eventList(stream []byte) (any, error) {
+func eventList(stream []byte) []any {
 	list := []any{}
 	one := map[string]any{}
 	for line := range strings.Lines(string(stream)) {
@@ -181,17 +224,11 @@ func eventList(stream []byte) (any, error) {
 		case line == "\n" && len(one) > 0:
 			list = append(list, one)
 			one = map[string]any{}
-		case name == "data":
-			v, err := jsonschema.UnmarshalJSON(strings.NewReader(value))
-			if err != nil {
-				return nil, err
-			}
-			one[name] = v
 		case name != "":
 			one[name] = value
 		}
 	}
-	return list, nil
+	return list
 }
 
 // succeeding has, for each operation that needs no body, requests that are answered with success; most of

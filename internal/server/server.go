@@ -62,7 +62,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	}
 	a := &api{engine: e, log: log, ctx: ctx, lend: lent}
 	a.huma = humago.New(mux, config)
-	a.huma.UseMiddleware(a.typed, a.takeBody)
+	a.huma.UseMiddleware(a.typed, a.once, a.takeBody)
 	a.about()
 	a.modules()
 	a.runs()
@@ -85,6 +85,8 @@ func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
 		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1,
 		BodyReadTimeout: -1, // see Pace
+
+		RejectUnknownQueryParameters: true, // a misspelt dry_run must not pass
 	}
 }
 

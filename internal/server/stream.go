@@ -90,17 +90,17 @@ func (a *api) streams() {
 		eventKind{"record", typeOf[flawless.Record]()}, eventKind{"run", typeOf[flawless.Run]()})
 	huma.Register(a.huma, follow, func(_ context.Context, in *struct {
 		RunPath
-		From uint64 `query:"from"`
-		Last string `header:"Last-Event-ID"`
+		From int64  `query:"from" minimum:"0" doc:"number of the first record"`
+		Last string `header:"Last-Event-ID" doc:"number of the last record that was received; goes before from"`
 	}) (*huma.StreamResponse, error) {
-		if n, err := strconv.ParseUint(in.Last, 10, 64); err == nil {
-			in.From = n + 1
+		if n, err := strconv.ParseUint(in.Last, 10, 63); err == nil {
+			in.From = int64(n) + 1
 		}
 		if _, err := a.engine.Run(a.ctx, in.ID); err != nil {
 			return nil, problem(err)
 		}
 		return a.streaming(func(ctx context.Context, s *stream) error {
-			for rec, err := range a.engine.Follow(ctx, in.ID, in.From) {
+			for rec, err := range a.engine.Follow(ctx, in.ID, uint64(in.From)) {
 				if err != nil {
 					return err
 				}
