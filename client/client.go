@@ -139,7 +139,7 @@ type request struct {
 // send makes a request and returns the response where it is not a problem.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if c.reach(ctx); c.http == c.tcp && c.options.Token != "" && !c.loopback && !c.options.NoQUIC {
-		return nil, fmt.Errorf("the server does not answer over HTTP/3 at %s, and the token is not sent unencrypted over TCP unless that is asked for (--tcp): %w", c.options.Socket, Unreachable)
+		return nil, fmt.Errorf("the server does not answer over HTTP/3 at %s, and the token is not sent unencrypted over TCP unless that is asked for (--tcp): %w", c.options.Socket, flawless.Denied)
 	}
 	u := c.base + "/api/v1" + r.path
 	if len(r.query) > 0 {

@@ -72,7 +72,7 @@ func (a *app) startCommand() *cobra.Command {
 				fmt.Fprintf(a.errs, "run %s was started before, it is %s\n", r.ID, r.Status)
 			}
 			if wait && err == nil {
-				err = ended(r)
+				err = a.ended(r)
 			}
 			return err
 		}}
@@ -113,7 +113,14 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 	return b, nil
 }
 
-// ended is nil where a run completed, and says why it did not.
+// ended is nil where a run completed, and says why it did not. It mentions messages that were left over.
+func (a *app) ended(r flawless.Run) error {
+	if r.Mail > 0 && r.Status.Ended() {
+		fmt.Fprintf(a.errs, "note: the run has ended with %s that it never received: flawless workflow show %s\n", count(r.Mail, "message"), r.ID)
+	}
+	return ended(r)
+}
+
 func ended(r flawless.Run) error {
 	switch r.Status {
 	case flawless.Completed:
@@ -229,7 +236,7 @@ func (a *app) outputCommand() *cobra.Command {
 				return err
 			}
 			if r.Status != flawless.Completed {
-				return ended(r)
+				return a.ended(r)
 			}
 			fmt.Fprintln(a.out, string(r.Output))
 			return nil

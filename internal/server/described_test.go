@@ -243,9 +243,20 @@ var succeeding = map[string]func(o *owned){
 	"GET /api/v1/runs/{id}":          ofARun(""),
 	"GET /api/v1/runs/{id}/log":      ofARun("/log"),
 	"GET /api/v1/runs/{id}/promises": ofARun("/promises"),
-	"GET /api/v1/runs/{id}/inspect":  ofARun("/inspect"),
-	"GET /api/v1/runs/{id}/bundle":   ofARun("/bundle?log_only=true"),
-	"GET /api/v1/runs/{id}/data":     ofARun("/data"),
+	"GET /api/v1/runs/{id}/messages": func(o *owned) {
+		id := o.started("promise", "null")
+		o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"a","value":{"text":"b"},"key":"c"}`)
+		o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"b"}`)
+		first := o.do("GET", "/api/v1/runs/"+id+"/messages?limit=1", "")
+		o.do("POST", "/api/v1/runs/"+id+"/terminate", "")
+		all := o.do("GET", "/api/v1/runs/"+id+"/messages", "")
+		if strings.Count(first, `"type"`) != 1 || strings.Count(all, `"type"`) != 2 || !strings.HasPrefix(all, strings.TrimSuffix(first, "]\n")) {
+			o.Errorf("of two messages the first is %s, all are %s", first, all)
+		}
+	},
+	"GET /api/v1/runs/{id}/inspect": ofARun("/inspect"),
+	"GET /api/v1/runs/{id}/bundle":  ofARun("/bundle?log_only=true"),
+	"GET /api/v1/runs/{id}/data":    ofARun("/data"),
 	"GET /api/v1/runs/{id}/diff/{other}": func(o *owned) {
 		o.do("GET", "/api/v1/runs/"+o.paused("promise", "1")+"/diff/"+o.paused("promise", "2"), "")
 	},

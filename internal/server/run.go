@@ -206,8 +206,8 @@ func (a *api) list(ctx context.Context, in *struct {
 	}
 	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since,
 		Until: in.Until, Labels: labels, Parent: in.Parent, Limit: in.Limit, Cursor: in.Cursor})
-	if runs == nil {
-		runs = []flawless.Run{}
+	for i := range runs {
+		runs[i] = runs[i].Listed()
 	}
 	return &body[Page]{Page{runs, next}}, problem(err)
 }

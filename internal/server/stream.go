@@ -123,7 +123,7 @@ func (a *api) streams() {
 				if err != nil {
 					return err
 				}
-				if err := s.send("run", "", r); err != nil {
+				if err := s.send("run", "", r.Listed()); err != nil {
 					return err
 				}
 			}
