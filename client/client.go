@@ -189,7 +189,7 @@ func refusal(status int, b []byte) error {
 		Errors        []struct{ Message, Location string }
 	}
 	if json.Unmarshal(b, &p) != nil || p.Detail == "" && p.Title == "" {
-		return fmt.Errorf("the server answered with status %d: %s", status, bytes.TrimSpace(b))
+		return fmt.Errorf("the server answered with status %d and not as a Flawless server does; is it one, or is there a proxy before it? It said: %.200q", status, bytes.TrimSpace(b))
 	}
 	if p.Detail == "" {
 		p.Detail = p.Title
