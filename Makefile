@@ -3,6 +3,8 @@
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
 # make bench  the figures of docs/performance.md, measured here. SECTIONS=http,freeze measures these only,
 #             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
+# make api    the HTTP API against its description: random requests, and generated clients in TypeScript and
+#             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make build  the command, bin/flawless
 
@@ -11,7 +13,7 @@ GO ?= go
 TEST = $(GO) test -count=1 -timeout 20m
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build demo test check bench arm64 fmt vet lint race rust
+.PHONY: build demo test check api bench arm64 fmt vet lint race rust
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -51,6 +53,9 @@ rust:
 	for d in sdk/rust sdk/rust/guests examples/hello-rust; do (cd $$d && cargo --quiet --locked $$lint) || exit 1; done
 	cd sdk/rust && cargo test --quiet --locked --all-features
 	cd sdk/rust && RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
+
+api: build
+	.ci/api/run
 
 bench:
 	$(GO) run ./bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)

@@ -22,10 +22,10 @@ var compared = map[string]map[string]bool{
 	"spawn":     {"module": true, "workflow": true, "detached": true},
 	"await":     {"run": true},
 	"send":      {"to": true, "type": true},
-	"receive":   {"type": true, "types": true, "until": false},
+	"receive":   {"type": true, "types": true, "until": false, "schema": false},
 	"reply":     {"message": true},
 	"withdraw":  {"call": true, "why": true, "settle": false},
-	"promise":   {"name": true, "secret": true, "expires": false},
+	"promise":   {"name": true, "secret": true, "expires": false, "schema": false},
 	"state":     {"name": true, "op": true, "lock": true},
 	"doubt":     {"request": true, "reason": false},
 }

@@ -9,7 +9,7 @@ type Health struct {
 	// State is ok, full (no space: no new work is taken, reads are answered), damaged (something that is
 	// stored cannot be read; work is taken), broken (the store had to be given up, and the process is about
 	// to end) or stopping.
-	State   string `json:"state"`
+	State   string `json:"state" enum:"ok,full,damaged,broken,stopping"`
 	Message string `json:"message,omitempty"` // why it is not ok, and what to do
 	Open    int    `json:"open"`              // runs in memory that have not ended
 	Live    int    `json:"live"`              // guests in memory

@@ -2,6 +2,8 @@ package flawless
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -64,11 +66,53 @@ type Run struct {
 
 	Parent   string            `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
 	Of       string            `json:"of,omitempty" cbor:"21,keyasint,omitempty"`       // the run that this one repeats
-	Mail     int               `json:"mail,omitempty" cbor:"22,keyasint,omitempty"`     // messages that were not received yet
+	Mail     int               `json:"mail,omitempty" cbor:"22,keyasint,omitempty"`     // messages that were not received yet, or never if it has ended
 	Deadline *time.Time        `json:"deadline,omitempty" cbor:"23,keyasint,omitempty"` // the run is asked to give up then
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`   // for people and lists
 	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins
 	Pause    *Pause            `json:"pause,omitempty" cbor:"42,keyasint,omitempty"`    // why it is paused or held back
+
+	// Cut is set in a list where texts of the run were shortened or left out: ask for the run alone.
+	Cut bool `json:"cut,omitempty" cbor:"-"`
+}
+
+// Limits of what a list tells of a run, in bytes.
+const (
+	maxListed       = 500 // of a text
+	maxListedOutput = 4 << 10
+)
+
+// Listed returns the run as a list shows it. The texts of a run may have any length, and a list has many of
+// them: long ones are shortened, and a long output is left out. r is not changed.
+func (r Run) Listed() Run {
+	cut := func(s string) string {
+		if len(s) <= maxListed {
+			return s
+		}
+		r.Cut = true
+		return strings.ToValidUTF8(s[:maxListed], "") + "…" // not half a character
+	}
+	if r.Failure != nil {
+		f := Failure{r.Failure.Kind, cut(r.Failure.Message), cut(r.Failure.Stack)}
+		r.Failure = &f
+	}
+	r.Problem = cut(r.Problem)
+	if len(r.Unresolved) > 0 {
+		r.Unresolved = slices.Clone(r.Unresolved)
+		for i := range r.Unresolved {
+			d := &r.Unresolved[i]
+			d.Reason, d.Request = cut(d.Reason), cut(d.Request)
+		}
+	}
+	if r.Pause != nil {
+		p := *r.Pause
+		p.Note = cut(p.Note)
+		r.Pause = &p
+	}
+	if len(r.Output) > maxListedOutput {
+		r.Output, r.Cut = nil, true
+	}
+	return r
 }
 
 // Failure is why a run ended without output.

@@ -155,7 +155,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		return nil, fmt.Errorf("client: %s %s does not say what becomes of it when its answer is lost", r.method, r.path)
 	}
 	if c.reach(ctx); c.http == c.tcp && c.options.Token != "" && !c.loopback && !c.options.NoQUIC {
-		return nil, fmt.Errorf("the server does not answer over HTTP/3 at %s, and the token is not sent unencrypted over TCP unless that is asked for (--tcp): %w", c.options.Socket, Unreachable)
+		return nil, fmt.Errorf("the server does not answer over HTTP/3 at %s, and the token is not sent unencrypted over TCP unless that is asked for (--tcp): %w", c.options.Socket, flawless.Denied)
 	}
 	u := c.base + "/api/v1" + r.path
 	if len(r.query) > 0 {
@@ -209,7 +209,7 @@ func refusal(status int, b []byte) error {
 		Errors        []struct{ Message, Location string }
 	}
 	if json.Unmarshal(b, &p) != nil || p.Detail == "" && p.Title == "" {
-		return fmt.Errorf("the server answered with status %d: %s", status, bytes.TrimSpace(b))
+		return fmt.Errorf("the server answered with status %d and not as a Flawless server does; is it one, or is there a proxy before it? It said: %.200q", status, bytes.TrimSpace(b))
 	}
 	if p.Detail == "" {
 		p.Detail = p.Title

@@ -42,6 +42,16 @@ func (c *Client) message(ctx context.Context, run string, m flawless.Message, wa
 	return out.ID, out.Reply, err
 }
 
+// Unread returns the first messages that a run has not received, oldest first: at most limit of them, 0 being
+// 100, and about 1 MiB. [flawless.Run.Mail] is how many there are.
+func (c *Client) Unread(ctx context.Context, run string, limit int) ([]flawless.Message, error) {
+	q := url.Values{}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	return get[[]flawless.Message](ctx, c, runPath(run, "/messages"), q)
+}
+
 // Promises lists the promises of a run that are not settled, page after page.
 func (c *Client) Promises(ctx context.Context, run string) ([]flawless.Promise, error) {
 	all := []flawless.Promise{}

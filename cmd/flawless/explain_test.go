@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
 // TestErrorKeepsItsLastWord: the class of an error is left out, and nothing else that has its name.
@@ -22,7 +24,7 @@ func TestErrorKeepsItsLastWord(t *testing.T) {
 	}{
 		{fmt.Errorf("it failed with trap: wasm error: unreachable: %w", flawless.Refused), "flawless: it failed with trap: wasm error: unreachable\n", 2},
 		{&client.Refusal{Detail: "wasm error: unreachable: refused", Code: flawless.Refused}, "flawless: wasm error: unreachable\n", 2},
-		{fmt.Errorf("no server: %w", client.Unreachable), "flawless: no server\nhint: start a server with: flawless up\n", 6},
+		{fmt.Errorf("no server: %w", client.Unreachable), "flawless: no server\nhint: start a server with: flawless up, or say where it is with --socket and --port\n", 6},
 		{fmt.Errorf("no new work is taken: %w", flawless.Full), "flawless: no new work is taken\nhint: free some space; the server goes on by itself\n", 8},
 		{whyEnded(fmt.Errorf("nothing can be written: %w", flawless.Full)), "flawless: nothing can be written\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
 		{whyEnded(fmt.Errorf("making a file: %w", syscall.EDQUOT)), "flawless: making a file: disk quota exceeded\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
@@ -34,6 +36,59 @@ func TestErrorKeepsItsLastWord(t *testing.T) {
 		a := &app{errs: &errs}
 		if exit := a.explain(row.err); errs.String() != row.want || exit != row.exit {
 			t.Errorf("%v is told as %q with %d, not %q with %d", row.err, errs.String(), exit, row.want, row.exit)
+		}
+	}
+}
+
+// TestHints goes through all classes of errors: each has a hint that helps with it, or none.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	const restart, list = "start the server again", "see what is there with: flawless "
+	hints := map[flawless.Code]string{
+		storeGivenUp: restart, endedFull: "free some space, then start", endedDamaged: "restore the whole working directory",
+		client.Unreachable: "start a server with: flawless up", flawless.Full: "free some space", flawless.Stopping: "wait for the server",
+		workdir.Copied: "", flawless.Invalid: "", flawless.TooLarge: "", flawless.Refused: "", flawless.NotFound: "", flawless.Conflict: "",
+		notCompleted: "", unresolvedRun: "", flawless.Diverged: "", flawless.Denied: "", flawless.Fenced: "", flawless.Damaged: "",
+	}
+	hint := func(err error) string {
+		var errs bytes.Buffer
+		a := &app{errs: &errs}
+		a.explain(err)
+		_, text, _ := strings.Cut(errs.String(), "\nhint: ")
+		return strings.TrimSuffix(text, "\n")
+	}
+	for _, e := range exitCodes {
+		if _, known := hints[e.code]; !known {
+			t.Errorf("the class %q has no row here", e.code)
+		}
+	}
+	for code, want := range hints {
+		if got := hint(fmt.Errorf("doing something: %w", code)); !strings.HasPrefix(got, want) || (want == "") != (got == "") {
+			t.Errorf("%q has the hint %q, not %q", code, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"there is no module shop":                               list + "module list",
+		"module shop has no version 3":                          list + "module list",
+		"sending to run x: there is no run x":                   list + "workflow list",
+		"there is no promise with this token, copy all of it":   list + "workflow promise list",
+		"there is no schedule \"nightly\"":                      list + "schedule list",
+		"there is no secret \"TOKEN\"":                          list + "secret list",
+		"there is no limit for host \"a\"":                      list + "limit list",
+		"there is no state \"sum\"":                             list + "state list",
+		"module shop has no workflow \"a\"; it has b":           "",
+		"run x has no turn 7, it has 3":                         "",
+		"reading the module: open a.wasm: no such file":         "",
+		"the go command is not there: install Go 1.25 or newer": "",
+	} {
+		if got := hint(fmt.Errorf("%s: %w", text, flawless.NotFound)); got != want {
+			t.Errorf("%q has the hint %q, not %q", text, got, want)
+		}
+	}
+	for _, l := range lists {
+		root := (&app{}).root()
+		if c, left, err := root.Find(strings.Fields(l.command)[1:]); err != nil || len(left) > 0 || !c.Runnable() {
+			t.Errorf("there is no command %q: %v", l.command, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -35,12 +36,12 @@ var exitCodes = []struct {
 	{flawless.Invalid, 2, ""},
 	{flawless.TooLarge, 2, ""},
 	{flawless.Refused, 2, ""},
-	{flawless.NotFound, 3, "see what is there with: flawless module list, flawless workflow list"},
+	{flawless.NotFound, 3, ""}, // see whereToLook,
 	{flawless.Conflict, 4, ""},
 	{notCompleted, 5, ""},
 	{client.Lost, 6, ""},
 	{noServer, 6, ""},
-	{client.Unreachable, 6, "start a server with: flawless up"},
+	{client.Unreachable, 6, "start a server with: flawless up, or say where it is with --working-dir, or --socket and --port"},
 	{unresolvedRun, 7, ""},
 	{flawless.Full, 8, "free some space; the server goes on by itself"},
 	{flawless.Diverged, 9, ""},
@@ -155,8 +156,12 @@ func (a *app) explain(err error) int {
 	}
 	for _, e := range exitCodes {
 		if errors.Is(err, e.code) {
-			if e.hint != "" {
-				fmt.Fprintln(a.errs, "hint:", e.hint)
+			hint := e.hint
+			if e.code == flawless.NotFound {
+				hint = whereToLook(text)
+			}
+			if hint != "" {
+				fmt.Fprintln(a.errs, "hint:", hint)
 			}
 			return e.exit
 		}
@@ -220,7 +225,11 @@ func (a *app) root() *cobra.Command {
 func named(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
+			err := check(c, args)
+			if at := slices.Index(args, ""); err == nil && at >= 0 {
+				err = fmt.Errorf("argument %d is empty; was a variable not set?: %w", at+1, flawless.Invalid)
+			}
+			if err != nil {
 				return &usageError{c.CommandPath(), err}
 			}
 			return nil

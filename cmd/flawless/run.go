@@ -65,7 +65,7 @@ func (a *app) runCommand() *cobra.Command {
 			} else if r.Status == flawless.Completed {
 				fmt.Fprintln(a.out, string(r.Output))
 			}
-			return ended(r)
+			return a.ended(r)
 		}}
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")

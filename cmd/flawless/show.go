@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -52,14 +53,21 @@ func (a *app) showCommand() *cobra.Command {
 					return err
 				}
 			}
+			var unread []flawless.Message
+			if r.Mail > 0 && r.Problem == "" {
+				if unread, err = cl.Unread(c.Context(), r.ID, 10); err != nil {
+					return err
+				}
+			}
 			if a.json {
-				return a.printJSON(map[string]any{"run": r, "calls": fates, "children": family})
+				return a.printJSON(map[string]any{"run": r, "calls": fates, "children": family, "unread": unread})
 			}
 			left := 0
 			if !all {
 				fates, left = fewer(fates)
 			}
 			a.showRun(r, fates)
+			a.showUnread(r, unread)
 			if left > 0 {
 				fmt.Fprintf(a.out, "and %d calls more: --all\n", left)
 			}
@@ -126,6 +134,38 @@ func (a *app) showSent(d flawless.Doubt) {
 	}
 }
 
+// showUnread prints the messages that a run has not received: the first ones.
+func (a *app) showUnread(r flawless.Run, first []flawless.Message) {
+	if r.Mail == 0 {
+		return
+	}
+	yet := "has not received yet"
+	if r.Status.Ended() {
+		yet = "never received"
+	}
+	fmt.Fprintf(a.out, "\n%s that it %s\n", count(r.Mail, "message"), yet)
+	var rows [][]string
+	for _, m := range first {
+		from := "a client"
+		if m.From != "" {
+			from = "run " + m.From
+		}
+		rows = append(rows, []string{fmt.Sprint(m.N), m.Type, from, shortened(string(m.Body), 100)})
+	}
+	a.table("MESSAGE\tTYPE\tFROM\tVALUE", rows)
+	if left := r.Mail - len(first); left > 0 {
+		fmt.Fprintf(a.out, "and %d more: GET /api/v1%s\n", left, "/runs/"+url.PathEscape(r.ID)+"/messages")
+	}
+}
+
+// count is a number of things, in words.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 func (a *app) showRun(r flawless.Run, calls []fate) {
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(a.out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
@@ -154,9 +194,6 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 	}
 	if r.Deadline != nil && !r.Status.Ended() {
 		p("deadline", "%s", ago(*r.Deadline))
-	}
-	if r.Mail > 0 {
-		p("mail", "%d messages that it has not received", r.Mail)
 	}
 	p("turns", "%d, %d units", r.Turns, r.Cost)
 	if r.CancelRequested && !r.Status.Ended() {

@@ -31,7 +31,7 @@ func (a *app) startCommand() *cobra.Command {
 	var labels labelFlag
 	var limit, grace time.Duration
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
-		Long:    "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated. Without it a\n" +
+		Long: "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated. Without it a\n" +
 			"key is made up, with which the start is sent again if its answer is lost, for up to a minute.",
 		Example: "  flawless workflow start shop checkout --input '{\"card\":\"4711\"}' --id order-42 --wait\n  flawless workflow start shop checkout --input @order.json",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -73,7 +73,7 @@ func (a *app) startCommand() *cobra.Command {
 				fmt.Fprintf(a.errs, "run %s was started before, it is %s\n", r.ID, r.Status)
 			}
 			if wait && err == nil {
-				err = ended(r)
+				err = a.ended(r)
 			}
 			return err
 		}}
@@ -114,7 +114,14 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 	return b, nil
 }
 
-// ended is nil where a run completed, and says why it did not.
+// ended is nil where a run completed, and says why it did not. It mentions messages that were left over.
+func (a *app) ended(r flawless.Run) error {
+	if r.Mail > 0 && r.Status.Ended() {
+		fmt.Fprintf(a.errs, "note: the run has ended with %s that it never received: flawless workflow show %s\n", count(r.Mail, "message"), r.ID)
+	}
+	return ended(r)
+}
+
 func ended(r flawless.Run) error {
 	switch r.Status {
 	case flawless.Completed:
@@ -230,7 +237,7 @@ func (a *app) outputCommand() *cobra.Command {
 				return err
 			}
 			if r.Status != flawless.Completed {
-				return ended(r)
+				return a.ended(r)
 			}
 			fmt.Fprintln(a.out, string(r.Output))
 			return nil

@@ -50,6 +50,8 @@ type Receiving struct {
 	Type  string   `json:"type"`
 	Types []string `json:"types"` // instead of Type
 	Until int64    `json:"until"` // no longer than this, Unix nanoseconds; 0 is for ever
+	// Schema is the JSON Schema of the message, where the code has a type for it.
+	Schema json.RawMessage `json:"schema"`
 }
 
 // ParseReceive understands a `receive` call. Types has what it is for.
@@ -69,7 +71,17 @@ func ParseReceive(c flawless.Call) (Receiving, error) {
 	if h.Until < 0 {
 		return h, invalid(Receive, `member "until" is %d, give Unix time in nanoseconds`, h.Until)
 	}
-	return h, nil
+	return h, checkSchema(Receive, h.Schema)
+}
+
+// MaxSchema is how long the schema in the head of a call may be, in bytes.
+const MaxSchema = 64 << 10
+
+func checkSchema(kind string, schema []byte) error {
+	if len(schema) > MaxSchema {
+		return invalid(kind, `member "schema" has %d bytes, give at most %d or leave it out`, len(schema), MaxSchema)
+	}
+	return nil
 }
 
 func checkReceive(c flawless.Call) (Policy, error) {

@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -11,6 +12,8 @@ type Promising struct {
 	Name    string `json:"name"`
 	Secret  string `json:"secret"`  // makes the token unguessable; the guest draws it
 	Expires int64  `json:"expires"` // Unix nanoseconds, 0 is never
+	// Schema is the JSON Schema of the value, where the code has a type for it.
+	Schema json.RawMessage `json:"schema"`
 }
 
 const fewestSecret = 16 // characters
@@ -32,7 +35,7 @@ func ParsePromise(c flawless.Call) (Promising, error) {
 	if h.Expires < 0 {
 		return h, invalid(Promise, `member "expires" is %d, give Unix time in nanoseconds`, h.Expires)
 	}
-	return h, nil
+	return h, checkSchema(Promise, h.Schema)
 }
 
 func checkPromise(c flawless.Call) (Policy, error) {

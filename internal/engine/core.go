@@ -71,6 +71,8 @@ type call struct {
 	settle bool   // and waits for the try under way
 	given  bool   // it is to be answered as withdrawn
 
+	typed typed // what it waits for
+
 	child string // of another run, that answers it: see flawless.Adopted
 
 	doubt string // why its outcome cannot be known
@@ -218,7 +220,7 @@ func (s *state) understand(made flawless.Call, at int64) *call {
 // before are of the turn that ends the run.
 func (s *state) end(status flawless.Status, output []byte, failure *flawless.Failure, before int) {
 	s.status, s.output, s.failure, s.ended = status, output, failure, s.at
-	s.wake, s.ready, s.mail, s.paused = 0, nil, nil, nil
+	s.wake, s.ready, s.paused = 0, nil, nil // messages that were not received are told of still
 	for _, c := range s.open() {
 		switch {
 		case c.bad != nil || c.kind.Perform == nil && !c.kind.Errand:
@@ -241,7 +243,7 @@ func (s *state) consequences() (out []flawless.Entry) {
 	}
 	var due []*call
 	for _, c := range s.calls {
-		if c.bad != nil || c.Kind == effect.Cancelled && s.cancel != nil || c.Kind == effect.Receive && len(s.mail) > 0 ||
+		if c.bad != nil || c.Kind == effect.Cancelled && s.cancel != nil || c.Kind == effect.Receive && len(s.mail) > 0 && !c.given ||
 			c.Kind == effect.InDoubt && c.doubt == "" {
 			due = append(due, c)
 		}

@@ -27,6 +27,9 @@ func (s *state) accept(m flawless.Message, now int64) ([]flawless.Entry, error) 
 	if s.status != "" {
 		return nil, fmt.Errorf("sending to run %s: it is %s, nothing was stored: %w", s.id, s.status, flawless.Conflict)
 	}
+	if err := s.refuses(m); err != nil {
+		return nil, err
+	}
 	m.N = s.messages + 1
 	return []flawless.Entry{{At: max(now, s.at), Message: &m}}, nil
 }
@@ -56,14 +59,19 @@ func (s *state) received(n int) {
 	}
 }
 
-// match returns the first message for a call that receives, but for those that are taken.
+// match returns the first message for a call that receives, but for those that are taken. One that came
+// before and does not fit stays where it is: other code may receive it.
 func (s *state) match(c *call, taken map[int]bool) (flawless.Message, bool) {
 	wanted, err := effect.ParseReceive(c.Call)
 	if err != nil {
 		return flawless.Message{}, false
 	}
 	for _, m := range s.mail {
-		if slices.Contains(wanted.Types, m.Type) && !taken[m.N] {
+		if m.N > c.typed.unfit && slices.Contains(wanted.Types, m.Type) && !taken[m.N] {
+			if c.typed.takes(wanted.Schema, m.Body, "") != nil {
+				c.typed.unfit = m.N
+				continue
+			}
 			taken[m.N] = true
 			return m, true
 		}

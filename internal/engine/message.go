@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -95,6 +96,23 @@ func (e *Engine) deliver(ctx context.Context, id string, m flawless.Message) (st
 		err = e.kept(ctx, r)
 	}
 	return m.ID, seq, err
+}
+
+// Unread returns the messages that a run has not received, oldest first, also of a run that has ended.
+func (e *Engine) Unread(ctx context.Context, id string) ([]flawless.Message, error) {
+	if err := flawless.CheckID(id); err != nil {
+		return nil, err
+	}
+	r, err := e.acquire(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer e.release(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	unread := slices.Clone(r.s.mail)
+	_, err = r.durable(ctx)
+	return unread, err
 }
 
 // Ask is Send, and returns what the run replies to the message. It returns flawless.Conflict where

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,13 +10,10 @@ import (
 	"math"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
@@ -291,72 +287,24 @@ func (l *loading) schema(w flawless.Workflow) (*jsonschema.Schema, error) {
 	if s := l.schemas[w.Name]; s != nil {
 		return s, nil
 	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(w.Input))
-	if err == nil {
-		c := jsonschema.NewCompiler()
-		c.UseLoader(jsonschema.SchemeURLLoader{}) // schemas refer to nothing outside
-		if err = c.AddResource("urn:input", doc); err == nil {
-			var s *jsonschema.Schema
-			if s, err = c.Compile("urn:input"); err == nil && fanOut(s) > maxFanOut {
-				return nil, fmt.Errorf("the manifest's schema of the input of workflow %q applies more than %d schemas to one value; let fewer refer to each other: %w", w.Name, maxFanOut, flawless.Refused)
-			}
-			if err == nil {
-				l.schemas[w.Name] = s
-				return s, nil
-			}
-		}
+	s, err := compileSchema(w.Input)
+	switch {
+	case errors.Is(err, errFanOut):
+		return nil, fmt.Errorf("the manifest's schema of the input of workflow %q cannot be used: %v: %w", w.Name, err, flawless.Refused)
+	case err != nil:
+		return nil, fmt.Errorf("the manifest's schema of the input of workflow %q is not a JSON Schema: %v: %w", w.Name, err, flawless.Refused)
 	}
-	return nil, fmt.Errorf("the manifest's schema of the input of workflow %q is not a JSON Schema: %v: %w", w.Name, err, flawless.Refused)
+	l.schemas[w.Name] = s
+	return s, nil
 }
-
-// Violation is a member of the input that does not fit the workflow's schema.
-type Violation struct {
-	Field   string `json:"field"` // such as items.0.price, "" is the whole
-	Message string `json:"message"`
-}
-
-// Violations is the error for an input that does not fit. It wraps flawless.Invalid.
-type Violations struct {
-	Workflow string
-	List     []Violation
-}
-
-func (v *Violations) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "the input does not fit workflow %s: ", v.Workflow)
-	for i, x := range v.List {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		if x.Field != "" {
-			b.WriteString(x.Field + ": ")
-		}
-		b.WriteString(x.Message)
-	}
-	return b.String()
-}
-
-// Unwrap returns flawless.Invalid.
-func (v *Violations) Unwrap() error { return flawless.Invalid }
 
 // checkInput returns nil where the input fits the workflow.
 func (l *loading) checkInput(w flawless.Workflow, input []byte) error {
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(input))
-	if err != nil {
-		return fmt.Errorf("the input is not JSON: %v: %w", syntax(input, err), flawless.Invalid)
-	}
 	s, err := l.schema(w)
-	if err != nil || s == nil {
+	if err != nil {
 		return err
 	}
-	err = s.Validate(v)
-	var bad *jsonschema.ValidationError
-	if errors.As(err, &bad) {
-		out := &Violations{Workflow: w.Name}
-		collect(bad, &out.List)
-		return out
-	}
-	return err
+	return fits(s, input, "the input does not fit workflow "+w.Name)
 }
 
 // syntax says where in the text the error lies.
@@ -366,18 +314,6 @@ func syntax(input []byte, err error) error {
 		return fmt.Errorf("%v at byte %d", at, at.Offset)
 	}
 	return err
-}
-
-func collect(e *jsonschema.ValidationError, out *[]Violation) {
-	if len(e.Causes) == 0 {
-		p := message.NewPrinter(language.English)
-		*out = append(*out, Violation{strings.Join(e.InstanceLocation, "."), e.ErrorKind.LocalizedString(p)})
-		return
-	}
-	for _, c := range e.Causes {
-		collect(c, out)
-	}
-	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
 }
 
 // RemoveModule removes a version of a module, or with version 0 all of them. It returns

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -67,6 +68,11 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 		if p, open = opened(s, c); !open || subtle.ConstantTimeCompare([]byte(p.Token), []byte(token)) == 0 {
 			open = false
 			return nil, errNoPromise
+		}
+		if h, err := effect.ParsePromise(c.Call); err == nil && with.Error == "" {
+			if err := c.typed.takes(h.Schema, with.Value, "settling a promise: the value does not fit "+cmp.Or(h.Name, "it")); err != nil {
+				return nil, err
+			}
 		}
 		note := ""
 		if by != "" {

@@ -325,6 +325,8 @@ func TestAPromiseInRust(t *testing.T) {
 	if err != nil || told[1] != "http://here.example/api/v1/promises/"+told[0] {
 		t.Fatalf("it published %s, %v", data, err)
 	}
+	_, err = e.Settle(t.Context(), told[0], Settlement{Value: []byte("7")}, "ann")
+	misfit(t, err, Violation{"", "got number, want string"})
 	if _, err := e.Settle(t.Context(), told[0], Settlement{Value: []byte(`"yes"`)}, "ann"); err != nil {
 		t.Fatal(err)
 	}

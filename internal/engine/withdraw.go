@@ -22,6 +22,10 @@ type withdrawn struct {
 // same turn. A call that has an answer already gets no other one.
 func (s *state) withdraw(h effect.Withdrawing, before int) {
 	c := s.calls[h.Call]
+	if c != nil && c.bad == nil && c.Kind == effect.Receive && !s.gives(c.N) {
+		s.give(c, withdrawn{c.N, effect.NotBegun, "withdrawn before a message came: " + because(h.Why)})
+		return
+	}
 	if c == nil || c.bad != nil || c.kind.Perform == nil || c.doubt != "" || s.gives(c.N) {
 		return
 	}

@@ -29,6 +29,8 @@ func (m *Mask) shown(v reflect.Value) reflect.Value {
 		}
 	case reflect.Slice:
 		switch {
+		case v.IsNil() && v.Type().Elem().Kind() != reflect.Uint8:
+			return reflect.MakeSlice(v.Type(), 0, 0) // a list without members is [] in JSON, not null
 		case v.IsNil():
 		case v.Type() == bodies || v.Type() == texts:
 			return reflect.ValueOf(m.Bytes(v.Bytes())).Convert(v.Type())

@@ -145,5 +145,8 @@ func withPayload(op huma.Operation, contentType string, required bool, schema *h
 	}
 	op.SkipValidateBody = true
 	op.RequestBody = &huma.RequestBody{Required: required, Content: map[string]*huma.MediaType{contentType: {Schema: schema}}}
+	if contentType == "application/wasm" { // generators of clients know no other type for bytes
+		op.RequestBody.Content["application/octet-stream"] = op.RequestBody.Content[contentType]
+	}
 	return op
 }

@@ -76,11 +76,13 @@ func (l *loans) poison(next http.Handler) http.Handler {
 // owned is a server whose framework's memory is overwritten after each request.
 type owned struct {
 	*testing.T
-	api    *api
-	url    string
-	bin    []byte
-	vault  *vault.Vault
-	broken *httptest.Server // takes requests and answers none
+	api       *api
+	handler   http.Handler
+	described *description // that all answers are checked against
+	url       string
+	bin       []byte
+	vault     *vault.Vault
+	broken    *httptest.Server // takes requests and answers none
 }
 
 func newOwned(t *testing.T) *owned {
@@ -110,7 +112,9 @@ func newOwned(t *testing.T) *owned {
 	a, h := newAPI(t.Context(), e, slog.New(slog.DiscardHandler), http.NewServeMux())
 	var l loans
 	a.lend = l.lend
-	web := httptest.NewServer(l.poison(h))
+	o.handler = h
+	o.described = newDescription(t, h)
+	web := httptest.NewServer(o.described.check(l.poison(h)))
 	o.broken = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
 			_ = c.Close()

@@ -27,7 +27,6 @@ func (c *Code) bin() []byte {
 // withCode registers an operation whose body may be a module.
 func withCode[In, Out any](a *api, op huma.Operation, do func(context.Context, *In) (*Out, error)) {
 	op.MaxBodyBytes = engine.MaxModule + 1
-	op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
 	huma.Register(a.huma, withPayload(op, "application/wasm", false, nil), do)
 }
 

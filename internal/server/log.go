@@ -31,15 +31,15 @@ func (a *api) logs() {
 	op.Responses = map[string]*huma.Response{"200": {Description: "records, oldest first", Content: map[string]*huma.MediaType{"application/json": {Schema: records}}}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *struct {
 		RunPath
-		From  uint64 `query:"from" doc:"number of the first record"`
-		Limit int    `query:"limit" minimum:"0" maximum:"1000" default:"100" doc:"at most so many records; 0 is 100"`
+		From  int64 `query:"from" minimum:"0" doc:"number of the first record"`
+		Limit int   `query:"limit" minimum:"0" maximum:"1000" default:"100" doc:"at most so many records; 0 is 100"`
 	}) (*logPage, error) {
 		page := &logPage{Body: []json.RawMessage{}}
 		if in.Limit == 0 {
 			in.Limit = usualPage
 		}
 		size := 0
-		for rec, err := range a.engine.Records(ctx, in.ID, in.From) {
+		for rec, err := range a.engine.Records(ctx, in.ID, uint64(in.From)) {
 			if err != nil {
 				return nil, problem(err)
 			}

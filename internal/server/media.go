@@ -46,7 +46,7 @@ func mistyped(r *http.Request, takes ...string) string {
 	for _, t := range takes {
 		switch {
 		case err != nil:
-		case kind == t, t == "application/json" && strings.HasSuffix(kind, "+json"), t == "application/wasm" && kind == "application/octet-stream":
+		case kind == t, t == "application/json" && strings.HasSuffix(kind, "+json"):
 			return ""
 		}
 	}
@@ -60,7 +60,7 @@ func mistyped(r *http.Request, takes ...string) string {
 // needJSON is mistyped for flawless.dev's operations.
 func needJSON(r *http.Request) error {
 	if why := mistyped(r, "application/json"); why != "" {
-		return &Problem{Type: "about:blank", Title: http.StatusText(http.StatusUnsupportedMediaType), Status: http.StatusUnsupportedMediaType, Detail: why, Code: flawless.Invalid}
+		return newProblem(http.StatusUnsupportedMediaType, flawless.Invalid, why)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,15 +43,14 @@ func (a *api) modules() {
 	add := operation("add-module", http.MethodPut, "/modules/{name}", "Add a module, or a new version of it")
 	add.MaxBodyBytes = engine.MaxModule + 1
 	add = withPayload(add, "application/wasm", true, nil)
-	add.Errors = append(add.Errors, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
-	schema := a.huma.OpenAPI().Components.Schemas.Schema(typeOf[Added](), true, "Added")
-	content := map[string]*huma.MediaType{"application/json": {Schema: schema}, "text/event-stream": {Schema: &huma.Schema{Type: "string"}}}
+	progress := eventKind{"progress", typeOf[Progress]()}
 	add.Responses = map[string]*huma.Response{
-		"200": {Description: "these bytes are the newest version already", Content: content},
-		"201": {Description: "added", Content: content},
+		"200": a.answered("these bytes are the newest version already; with events always", typeOf[Added](), progress),
+		"201": a.answered("added", typeOf[Added]()),
 	}
-	huma.Register(a.huma, add, a.addModule)
 	deploy := add
+	deploy.Responses = maps.Clone(add.Responses)
+	huma.Register(a.huma, add, a.addModule)
 	deploy.OperationID, deploy.Method, deploy.Path, deploy.Summary = "deploy-module", http.MethodPost, "/api/v1/modules", "Add a module under the name that it says of itself"
 	huma.Register(a.huma, deploy, func(ctx context.Context, in *deployModule) (*huma.StreamResponse, error) {
 		return a.addModule(ctx, &addModule{Accept: in.Accept, Payload: in.Payload})

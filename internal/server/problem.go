@@ -6,20 +6,30 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// Problem is a refusal: RFC 9457, with the class of the error as the member code.
+// Problem is the only form in which this API refuses a request: RFC 9457, with the class of the error as
+// the member code.
 type Problem struct {
-	Type   string             `json:"type"`
-	Title  string             `json:"title"`
-	Status int                `json:"status"`
-	Detail string             `json:"detail"`
-	Code   flawless.Code      `json:"code,omitempty"`
-	Errors []engine.Violation `json:"errors,omitempty"` // members of the input that do not fit
+	Type   string        `json:"type" doc:"always about:blank: status and code tell what kind of problem it is"`
+	Title  string        `json:"title" doc:"the name of the status"`
+	Status int           `json:"status"`
+	Detail string        `json:"detail" doc:"what was refused, why, and what to do"`
+	Code   flawless.Code `json:"code,omitempty" example:"not found" doc:"class of the error: not found, invalid, conflict, refused, too large, disk full, stopping, fenced, damaged, diverged, denied; later versions may have more"`
+	Errors []Fault       `json:"errors,omitempty" doc:"the parts of the request that do not fit"`
 	// Settled is what a promise was settled with before.
-	Settled *engine.Settlement `json:"settled,omitempty"`
+	Settled *engine.Settlement `json:"settled,omitempty" doc:"what the promise was settled with before"`
+}
+
+// Fault is a part of a request that does not fit.
+type Fault struct {
+	Message  string `json:"message"`
+	Location string `json:"location,omitempty" doc:"where in the request: body.labels, path.n, query.limit"`
+	Field    string `json:"field,omitempty" doc:"where in an input, a message or the value of a promise: items.0.price; missing where it is all of it"`
 }
 
 // Error returns the detail.
@@ -30,6 +40,15 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // ContentType is that of RFC 9457.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// newProblem returns the problem of a status.
+func newProblem(status int, code flawless.Code, detail string) *Problem {
+	title := http.StatusText(status)
+	if title == "" {
+		title = "Client Closed Request"
+	}
+	return &Problem{Type: "about:blank", Title: title, Status: status, Code: code, Detail: detail}
+}
 
 // statuses has the HTTP status of each class of error.
 var statuses = []struct {
@@ -46,6 +65,7 @@ var statuses = []struct {
 	{flawless.Fenced, http.StatusServiceUnavailable},
 	{flawless.Damaged, http.StatusInternalServerError},
 	{flawless.Diverged, http.StatusConflict},
+	{flawless.Denied, http.StatusForbidden},
 }
 
 // problem turns an error into what the client is told.
@@ -56,28 +76,49 @@ func problem(err error) error {
 	if p := new(Problem); errors.As(err, &p) {
 		return p
 	}
-	p := &Problem{Type: "about:blank", Status: http.StatusInternalServerError, Detail: err.Error(), Code: flawless.CodeOf(err)}
+	code, status := flawless.CodeOf(err), http.StatusInternalServerError
 	for _, s := range statuses {
-		if s.code == p.Code {
-			p.Status = s.status
+		if s.code == code {
+			status = s.status
 		}
 	}
 	var v *engine.Violations
 	var before *engine.Settled
+	var faults []Fault
+	var settled *engine.Settlement
 	switch {
 	case errors.As(err, &before):
-		p.Settled = &before.With
+		settled = &before.With
 	case errors.As(err, &v):
-		p.Status, p.Errors = http.StatusUnprocessableEntity, v.List
+		status = http.StatusUnprocessableEntity
+		for _, x := range v.List {
+			faults = append(faults, Fault{Message: x.Message, Field: x.Field})
+		}
 	case errors.Is(err, errSlow):
-		p.Status = http.StatusRequestTimeout
+		status = http.StatusRequestTimeout
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		p.Status = 499 // the client is gone; nobody reads this
+		status = 499 // the client is gone; nobody reads this
 	}
-	if p.Title = http.StatusText(p.Status); p.Title == "" {
-		p.Title = "Client Closed Request"
-	}
+	p := newProblem(status, code, err.Error())
+	p.Errors, p.Settled = faults, settled
 	return p
+}
+
+// classed turns refusals of the framework into those of this API. They do not repeat what was sent.
+func classed(_ huma.Context, _ string, v any) (any, error) {
+	m, is := v.(*huma.ErrorModel)
+	if !is {
+		return v, nil
+	}
+	p := newProblem(m.Status, "", m.Detail)
+	switch m.Status {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusUnsupportedMediaType:
+		p.Code = flawless.Invalid
+	}
+	for _, e := range m.Errors {
+		p.Errors = append(p.Errors, Fault{Message: e.Message, Location: e.Location})
+	}
+	return p, nil
 }
 
 // refuse answers a request with the problem err, in the words of the API that was asked.

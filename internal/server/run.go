@@ -49,7 +49,7 @@ type Word struct {
 
 // Resolve is a person's word on a call of unknown outcome.
 type Resolve struct {
-	Resolution flawless.Resolution `json:"resolution" enum:"retry,response,error,fail"`
+	Resolution flawless.Resolution `json:"resolution"`
 	Text       string              `json:"text,omitempty" doc:"with error: what the code is told"`
 	Status     int                 `json:"status,omitempty" doc:"with response: its status, 200 where it is missing"`
 	Response   flawless.Bytes      `json:"body,omitempty" doc:"with response: its body"`
@@ -63,7 +63,10 @@ type RunPath struct {
 
 func (a *api) runs() {
 	start := operation("start-run", http.MethodPost, "/runs", "Start a run")
-	start.DefaultStatus = http.StatusCreated
+	start.Responses = map[string]*huma.Response{
+		"200": a.answered("the id was known with the same input", typeOf[Started]()),
+		"201": a.answered("started", typeOf[Started]()),
+	}
 	huma.Register(a.huma, start, a.start)
 	huma.Register(a.huma, operation("list-runs", http.MethodGet, "/runs", "Runs, newest first"), a.list)
 	huma.Register(a.huma, operation("get-run", http.MethodGet, "/runs/{id}", "One run"),
@@ -197,8 +200,8 @@ func (a *api) list(ctx context.Context, in *struct {
 	}
 	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since,
 		Until: in.Until, Labels: labels, Parent: in.Parent, Limit: in.Limit, Cursor: in.Cursor})
-	if runs == nil {
-		runs = []flawless.Run{}
+	for i := range runs {
+		runs[i] = runs[i].Listed()
 	}
 	return &body[Page]{Page{runs, next}}, problem(err)
 }

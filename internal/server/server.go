@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -41,6 +40,7 @@ type mux interface {
 	http.Handler
 	Handle(pattern string, h http.Handler)
 	HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request))
+	Handler(r *http.Request) (http.Handler, string)
 }
 
 func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*api, http.Handler) {
@@ -49,17 +49,19 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	config.DocsPath = ""
 	config.SchemasPath = ""
 	config.CreateHooks = nil
-	asJSON := huma.Format{Marshal: writeJSON, Unmarshal: json.Unmarshal}
+	asJSON := huma.Format{Marshal: writeJSON, Unmarshal: parse}
 	config.Formats = map[string]huma.Format{"application/json": asJSON, "json": asJSON}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "where the server was started with a token"}}
 	config.Security = []map[string][]string{{}, {"token": {}}}
 	config.Transformers = append(config.Transformers, classed, func(_ huma.Context, _ string, v any) (any, error) {
 		return shown(e, v), nil
 	})
-	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[flawless.Bytes](), reflect.TypeFor[string]())
+	for _, d := range described {
+		config.Components.Schemas.RegisterTypeAlias(d.t, d.as)
+	}
 	a := &api{engine: e, log: log, ctx: ctx, lend: lent}
 	a.huma = humago.New(mux, config)
-	a.huma.UseMiddleware(a.typed, a.takeBody)
+	a.huma.UseMiddleware(a.typed, a.once, a.takeBody)
 	a.about()
 	a.modules()
 	a.runs()
@@ -72,17 +74,21 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.schedules()
 	a.store()
 	a.optionalBodies()
+	a.describe()
 	a.beta(mux)
+	mux.HandleFunc("GET /{$}", welcome)
 	mux.Handle("GET /metrics", metricsHandler(e, log))
-	return a, guard(log, ofStore(e.Health().Store, whileItWorks(e, legible(mux))))
+	return a, guard(log, ofStore(e.Health().Store, whileItWorks(e, legible(somewhere(mux)))))
 }
 
 // operation describes an operation under /api/v1.
 func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
-		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1, // see Pace
+		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1,
+		BodyReadTimeout: -1, // see Pace
 
-		Errors: []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnsupportedMediaType, http.StatusMisdirectedRequest, http.StatusInsufficientStorage, http.StatusServiceUnavailable}}
+		RejectUnknownQueryParameters: true, // a misspelt dry_run must not pass
+	}
 }
 
 // guard keeps a panic in one request from being anything else than a refusal of it.
@@ -95,7 +101,7 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 				panic(p)
 			default:
 				log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
-				w.WriteHeader(http.StatusInternalServerError)
+				write(w, r, newProblem(http.StatusInternalServerError, "", "the server has a fault: the request panicked, and its log says where; report it"))
 			}
 		}()
 		next.ServeHTTP(w, r)
@@ -123,9 +129,9 @@ func whileItWorks(e *engine.Engine, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_ = writeJSON(w, problem(err))
+		p := *problem(err).(*Problem)
+		p.Status, p.Title = http.StatusServiceUnavailable, http.StatusText(http.StatusServiceUnavailable)
+		write(w, r, &p)
 	})
 }
 
@@ -158,7 +164,12 @@ func (a *api) about() {
 		Status int
 		Body   flawless.Health
 	}
-	huma.Register(a.huma, operation("health", http.MethodGet, "/health", "Whether the server takes work; 503 where it does not"),
+	op := operation("health", http.MethodGet, "/health", "Whether the server takes work; 503 where it does not")
+	op.Responses = map[string]*huma.Response{
+		"200": a.answered("It takes work.", typeOf[flawless.Health]()),
+		"503": a.answered("It takes no work; state and message say why.", typeOf[flawless.Health]()),
+	}
+	huma.Register(a.huma, op,
 		func(context.Context, *struct{}) (*health, error) {
 			h := &health{http.StatusOK, a.engine.Health()}
 			if !takesWork(h.Body) {

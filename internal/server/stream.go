@@ -77,28 +77,30 @@ func (s *stream) beat(done <-chan struct{}) error {
 	}
 }
 
-func events(op huma.Operation, description string) huma.Operation {
+// eventing describes an operation that answers with a stream of events.
+func (a *api) eventing(op huma.Operation, description string, kinds ...eventKind) huma.Operation {
 	op.Responses = map[string]*huma.Response{"200": {Description: description,
-		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}}
+		Content: map[string]*huma.MediaType{"text/event-stream": a.eventsOf(kinds...)}}}
 	return op
 }
 
 func (a *api) streams() {
-	follow := events(operation("follow-log", http.MethodGet, "/runs/{id}/events", "A run's log as it grows"),
-		"events `record` (id is the record's number, data the record), at the end `run` with the run; `problem` where it breaks off")
+	follow := a.eventing(operation("follow-log", http.MethodGet, "/runs/{id}/events", "A run's log as it grows"),
+		"events `record` (id is the record's number, data the record), at the end `run` with the run; `problem` where it breaks off",
+		eventKind{"record", typeOf[flawless.Record]()}, eventKind{"run", typeOf[flawless.Run]()})
 	huma.Register(a.huma, follow, func(_ context.Context, in *struct {
 		RunPath
-		From uint64 `query:"from"`
-		Last string `header:"Last-Event-ID"`
+		From int64  `query:"from" minimum:"0" doc:"number of the first record"`
+		Last string `header:"Last-Event-ID" doc:"number of the last record that was received; goes before from"`
 	}) (*huma.StreamResponse, error) {
-		if n, err := strconv.ParseUint(in.Last, 10, 64); err == nil {
-			in.From = n + 1
+		if n, err := strconv.ParseUint(in.Last, 10, 63); err == nil {
+			in.From = int64(n) + 1
 		}
 		if _, err := a.engine.Run(a.ctx, in.ID); err != nil {
 			return nil, problem(err)
 		}
 		return a.streaming(func(ctx context.Context, s *stream) error {
-			for rec, err := range a.engine.Follow(ctx, in.ID, in.From) {
+			for rec, err := range a.engine.Follow(ctx, in.ID, uint64(in.From)) {
 				if err != nil {
 					return err
 				}
@@ -113,14 +115,15 @@ func (a *api) streams() {
 			return s.send("run", "", r)
 		}), nil
 	})
-	watch := events(operation("watch-runs", http.MethodGet, "/events", "Every change of every run from now on"), "events `run`")
+	watch := a.eventing(operation("watch-runs", http.MethodGet, "/events", "Every change of every run from now on"), "events `run`",
+		eventKind{"run", typeOf[flawless.Run]()})
 	huma.Register(a.huma, watch, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
 		return a.streaming(func(ctx context.Context, s *stream) error {
 			for r, err := range a.engine.Watch(ctx) {
 				if err != nil {
 					return err
 				}
-				if err := s.send("run", "", r); err != nil {
+				if err := s.send("run", "", r.Listed()); err != nil {
 					return err
 				}
 			}

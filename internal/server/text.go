@@ -3,10 +3,12 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"unicode/utf8"
 
 	"github.com/flawless-engine/flawless"
@@ -35,6 +37,19 @@ func writeJSON(w io.Writer, v any) error {
 		return err
 	}
 	_, err = w.Write(b)
+	return err
+}
+
+// parse is json.Unmarshal, with errors in the words of the API.
+func parse(text []byte, v any) error {
+	err := json.Unmarshal(text, v)
+	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
+		want := map[reflect.Kind]string{reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.String: "a string", reflect.Bool: "true or false"}[wrong.Type.Kind()]
+		if want == "" {
+			want = "something else"
+		}
+		return fmt.Errorf("member %s is the JSON %s, and has to be %s", wrong.Field, wrong.Value, want)
+	}
 	return err
 }
 

@@ -45,6 +45,12 @@ type promisePage struct {
 	Body []flawless.Promise
 }
 
+// messagePage is a part of the list of messages that a run has not received.
+type messagePage struct {
+	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing at the end"`
+	Body []flawless.Message
+}
+
 // PromisePath names a promise in a path.
 type PromisePath struct {
 	Token string `path:"token" doc:"token of the promise"`
@@ -53,6 +59,28 @@ type PromisePath struct {
 // together has the operations on what runs do with each other and with the outside.
 func (a *api) together() {
 	huma.Register(a.huma, operation("send-message", http.MethodPost, "/runs/{id}/messages", "Send a message to a run"), a.post)
+	huma.Register(a.huma, operation("list-messages", http.MethodGet, "/runs/{id}/messages", "Messages that a run has not received, or never received before its end"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			From  int `query:"from" minimum:"0" doc:"number of the first message"`
+			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most so many; a page ends before it would have more than 1 MiB"`
+		}) (*messagePage, error) {
+			ms, err := a.engine.Unread(ctx, in.ID)
+			page := &messagePage{}
+			size := 0
+			for _, m := range ms {
+				if m.N < in.From {
+					continue
+				}
+				size += len(m.Body)
+				if n := len(page.Body); n == in.Limit || n > 0 && size > maxPage {
+					page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/messages", uint64(m.N), in.Limit)
+					break
+				}
+				page.Body = append(page.Body, m)
+			}
+			return page, problem(err)
+		})
 	huma.Register(a.huma, operation("list-promises", http.MethodGet, "/runs/{id}/promises", "Promises of a run that are not settled"),
 		func(ctx context.Context, in *struct {
 			RunPath

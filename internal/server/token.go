@@ -9,9 +9,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// open is what asks for no token: how the server is, and promises, whose own token is the right to
+// open is what asks for no token: what and how the server is, and promises, whose own token is the right to
 // settle them.
-var open = []string{"GET /api/v1/health", "POST /api/v1/promises/{token}", "POST /api/v1/promises/{token}/reject"}
+var open = []string{"GET /{$}", "GET /api/v1/health", "POST /api/v1/promises/{token}", "POST /api/v1/promises/{token}/reject"}
 
 // theirs is where flawless.dev's operations are, whose refusals are {"error": text}.
 var theirs = []string{"/api/module/", "/api/workflow/", "/workflow/"}
@@ -55,5 +55,5 @@ func refusing(challenge, why string) http.Handler {
 
 // deny answers a request that does not come as far as the API, in the form of the API it was for.
 func deny(w http.ResponseWriter, r *http.Request, status int, why string) {
-	write(w, r, &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: why, Code: flawless.Denied})
+	write(w, r, newProblem(status, flawless.Denied, why))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 
@@ -23,8 +24,7 @@ type traced struct {
 
 func (a *api) traces() {
 	op := operation("trace-run", http.MethodPost, "/runs/{id}/trace", "The functions a run went through, from a replay")
-	schema := a.huma.OpenAPI().Components.Schemas.Schema(typeOf[flawless.Trace](), true, "Trace")
-	op.Responses = map[string]*huma.Response{"200": {Description: "the turns, each written as soon as it is replayed", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}}
+	op.Responses = map[string]*huma.Response{"200": a.answered("the turns, each written as soon as it is replayed", typeOf[flawless.Trace]())}
 	withCode(a, op, func(_ context.Context, in *traced) (*huma.StreamResponse, error) {
 		o := engine.Trace{Turn: in.Turn, Depth: in.Depth, All: in.All}
 		if in.Func != "" {
@@ -74,20 +74,21 @@ func (w *traceWriter) begin() string {
 
 // end writes what is told of the trace as a whole.
 func (w *traceWriter) end(t flawless.Trace) error {
-	before := "],"
+	before := ""
 	if w.turns == 0 {
-		before = w.begin() + before
+		before = w.begin()
 	}
-	for _, m := range []struct {
-		name string
-		v    any
-	}{{"run", t.Run}, {"digest", t.Digest}} {
-		if err := w.write(before+`"`+m.name+`":`, m.v, ","); err != nil {
-			return err
-		}
-		before = ""
+	if err := w.write(before+`],"run":`, t.Run, ""); err != nil {
+		return err
 	}
-	return w.write(`"divergence":`, t.Divergence, "}\n")
+	if err := w.write(`,"digest":`, t.Digest, ""); err != nil {
+		return err
+	}
+	if t.Divergence != nil {
+		return w.write(`,"divergence":`, t.Divergence, "}\n")
+	}
+	_, err := io.WriteString(w.c.BodyWriter(), "}\n")
+	return err
 }
 
 func (w *traceWriter) write(before string, v any, after string) error {

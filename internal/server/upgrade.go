@@ -26,8 +26,8 @@ type UpgradeModule struct {
 	Payload
 }
 
-// Step is how far an upgrade has come.
-type Step struct {
+// UpgradeProgress is how far an upgrade has come.
+type UpgradeProgress struct {
 	Stage string `json:"stage"` // checking, holding, moving
 	Done  int    `json:"done"`
 	All   int    `json:"all"`
@@ -36,9 +36,7 @@ type Step struct {
 func (a *api) upgrades() {
 	op := operation("upgrade-module", http.MethodPost, "/modules/{name}/upgrade", "Move open runs to the newest version, where their past allows it")
 	op.Description = "Replays every open run with the newest version, or with dry_run the one in the body, and then moves those that asked for what their logs have."
-	schema := a.huma.OpenAPI().Components.Schemas.Schema(typeOf[flawless.ModuleUpgrade](), true, "ModuleUpgrade")
-	op.Responses = map[string]*huma.Response{"200": {Description: "the report", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: schema}, "text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}}
+	op.Responses = map[string]*huma.Response{"200": a.answered("the report", typeOf[flawless.ModuleUpgrade](), eventKind{"progress", typeOf[UpgradeProgress]()})}
 	withCode(a, op, a.upgrade)
 	remove := operation("remove-module", http.MethodDelete, "/modules/{name}", "Remove a module, or one version of it, that no open run needs")
 	huma.Register(a.huma, remove, func(ctx context.Context, in *struct {
@@ -69,7 +67,7 @@ func (a *api) upgrade(_ context.Context, in *UpgradeModule) (*huma.StreamRespons
 			defer mu.Unlock()
 			if now := time.Now(); done == all || now.Sub(told) > 100*time.Millisecond {
 				told = now
-				_ = s.send("progress", "", Step{stage, done, all})
+				_ = s.send("progress", "", UpgradeProgress{stage, done, all})
 			}
 		}
 		report, err := a.engine.Upgrade(c.Context(), in.Name, o)

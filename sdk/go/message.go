@@ -1,6 +1,7 @@
 package flawless
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,8 +22,9 @@ type Message[T any] struct {
 // exactly once; messages of one run to another arrive in the order they were sent. It waits there
 // until the run receives it.
 //
-// The error is a [*CallError], of kind not_found where there is no such run and of kind conflict where
-// it has ended (nothing is stored then), or the cause of ctx where that had ended before: nothing was
+// The error is a [*CallError], of kind not_found where there is no such run, of kind conflict where it has
+// ended, and of kind invalid where it waits for messages of that type and v does not fit (nothing is stored
+// then), or the cause of ctx where that had ended before: nothing was
 // sent then. A message that was sent is waited for although ctx ends.
 func Send(ctx context.Context, run, kind string, v any) error {
 	body, err := encode(v)
@@ -43,6 +45,10 @@ func Send(ctx context.Context, run, kind string, v any) error {
 
 // Receive waits for the next message of a type and returns it. Messages that came before wait in the
 // order they came. When ctx ends first, its cause is returned and no message is lost.
+//
+// A message that does not fit T, as JSON Schema describes it, is refused while Receive waits: who sends it
+// gets an error. One that came before is left where it is, for a Receive with another type; flawless
+// workflow show lists it.
 func Receive[T any](ctx context.Context, kind string) (T, error) {
 	m, err := receive[T](ctx, kind, callSite(1))
 	return m.Value, err
@@ -88,9 +94,10 @@ func (m *Message[T]) Reply(v any) error {
 	return err
 }
 
-// inbox is where messages of one type come in. The engine hands a message to the oldest call for it, so
+// inbox is where messages of one type that fit one Go type come in. The engine hands a message to the oldest call for it, so
 // the calls that somebody waits for are older than those that are left over.
 type inbox struct {
+	schema  []byte      // of the messages, nil where they may be anything
 	waiting []*receiver // in the order of their calls
 	left    []int       // calls that nobody waits for any more; whoever receives next takes the first
 }
@@ -101,29 +108,77 @@ type receiver struct{ call int }
 // inboxes are those that this run has used, by type.
 var inboxes struct {
 	sync.Mutex
-	of map[string]*inbox
+	of map[string][]*inbox
+}
+
+// inboxOf returns the inbox for messages of a type that fit a schema. The caller holds the lock.
+func inboxOf(kind string, schema []byte) *inbox {
+	if inboxes.of == nil {
+		inboxes.of = map[string][]*inbox{}
+	}
+	for _, in := range inboxes.of[kind] {
+		if bytes.Equal(in.schema, schema) {
+			return in
+		}
+	}
+	in := &inbox{schema: schema}
+	inboxes.of[kind] = append(inboxes.of[kind], in)
+	return in
+}
+
+// withdrawOthers withdraws the calls that are left over from receiving the same messages as another Go type: they
+// would take what the next receiver waits for. It returns a message that one of them has got already, for
+// that receiver, as the number of its call; 0 is none.
+func withdrawOthers(kind string, schema []byte) (int, error) {
+	for {
+		call := 0
+		inboxes.Lock()
+		for _, in := range inboxes.of[kind] {
+			if call == 0 && len(in.left) > 0 && !bytes.Equal(in.schema, schema) {
+				call, in.left = in.left[0], in.left[1:]
+			}
+		}
+		inboxes.Unlock()
+		if call == 0 {
+			return 0, nil
+		}
+		o := newObject(nil)
+		o.int("call", int64(call))
+		o.str("why", "dropped")
+		if _, err := makeCall("withdraw", o.end(), nil); err != nil {
+			return 0, err
+		}
+		for !arrives(context.Background(), call) {
+		}
+		h, err := readHead(int32(call))
+		if err != nil || h.failure == nil {
+			return call, err
+		}
+		abandon(call)
+	}
 }
 
 // join returns a receiver with a call that is left over, or a new one.
-func join(kind, at string) (*receiver, error) {
+func join(kind, at string, schema []byte) (*receiver, error) {
+	got, err := withdrawOthers(kind, schema)
+	if err != nil {
+		return nil, err
+	}
 	inboxes.Lock()
 	defer inboxes.Unlock()
-	if inboxes.of == nil {
-		inboxes.of = map[string]*inbox{}
-	}
-	in := inboxes.of[kind]
-	if in == nil {
-		in = &inbox{}
-		inboxes.of[kind] = in
-	}
+	in := inboxOf(kind, schema)
 	r := &receiver{}
-	if len(in.left) > 0 {
+	if got != 0 {
+		r.call = got
+	} else if len(in.left) > 0 {
 		r.call, in.left = in.left[0], in.left[1:]
 	} else {
 		o := newObject(nil)
 		o.str("type", kind)
+		if schema != nil {
+			o.raw("schema", schema)
+		}
 		writeSite(&o, at)
-		var err error
 		if r.call, err = makeCall("receive", o.end(), nil); err != nil {
 			return nil, err
 		}
@@ -134,10 +189,10 @@ func join(kind, at string) (*receiver, error) {
 
 // quit takes a receiver out. Where it gives up, its call is the next one's, and so on: what is left over
 // is the newest, so that no message goes to nobody while somebody waits.
-func quit(kind string, r *receiver, givesUp bool) {
+func quit(kind string, schema []byte, r *receiver, givesUp bool) {
 	inboxes.Lock()
 	defer inboxes.Unlock()
-	in := inboxes.of[kind]
+	in := inboxOf(kind, schema)
 	i := slices.Index(in.waiting, r)
 	if givesUp {
 		in.left = slices.Insert(in.left, 0, passOn(in.waiting[i:]))
@@ -149,12 +204,13 @@ func receive[T any](ctx context.Context, kind, at string) (m Message[T], err err
 	if ctx.Err() != nil {
 		return m, context.Cause(ctx)
 	}
-	r, err := join(kind, at)
+	schema := wantedSchema[T]()
+	r, err := join(kind, at, schema)
 	if err != nil {
 		return m, err
 	}
 	there := r.arrives(ctx)
-	quit(kind, r, !there)
+	quit(kind, schema, r, !there)
 	if !there {
 		return m, context.Cause(ctx)
 	}

@@ -39,7 +39,8 @@ func Expires(d time.Duration) PromiseOption {
 
 // NewPromise makes a promise. Whoever knows its [Promise.URL] or [Promise.Token], which nobody can
 // guess, may settle it; the first one does, all others are told what it was settled with. name is for
-// people. It is durable with the turn that makes it.
+// people. It is durable with the turn that makes it. A value that does not fit T, as JSON Schema describes
+// it, is refused and settles nothing.
 func NewPromise[T any](ctx context.Context, name string, opts ...PromiseOption) *Promise[T] {
 	p := &Promise[T]{name: name, turn: newGate()}
 	if ctx.Err() != nil {
@@ -58,6 +59,9 @@ func NewPromise[T any](ctx context.Context, name string, opts ...PromiseOption) 
 	o.str("secret", secret)
 	if !how.expires.IsZero() {
 		o.int("expires", how.expires.UnixNano())
+	}
+	if schema := wantedSchema[T](); schema != nil {
+		o.raw("schema", schema)
 	}
 	writeSite(&o, callSite(1))
 	if p.call, p.wrong = makeCall("promise", o.end(), nil); p.wrong == nil {

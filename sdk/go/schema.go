@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,16 +21,43 @@ var (
 // schemaOf returns the JSON Schema (draft 2020-12) of what encoding/json makes of a type, or an error
 // that says which part of it cannot be JSON.
 func schemaOf(t reflect.Type) ([]byte, error) {
-	s := schemer{uses: map[reflect.Type]int{}, names: map[reflect.Type]string{}}
-	s.count(t)
 	o := newObject(nil)
 	o.str("$schema", "https://json-schema.org/draft/2020-12/schema")
-	s.write(&o, t)
+	return o.schema(t)
+}
+
+// schema ends o with the members of the schema of t.
+func (o *object) schema(t reflect.Type) ([]byte, error) {
+	s := schemer{uses: map[reflect.Type]int{}, names: map[reflect.Type]string{}}
+	s.count(t)
+	s.write(o, t)
 	if len(s.shared) > 0 {
 		o.key("$defs")
 		o.b = s.appendDefs(o.b)
 	}
 	return o.end(), s.err
+}
+
+// maxWanted is how long a schema may be that goes along with a call, which is kept in the log of the run.
+const maxWanted = 16 << 10
+
+// wanted are the schemas of types that were waited for.
+var wanted sync.Map // by reflect.Type
+
+// wantedSchema returns the schema of what a call waits for as T, so that the engine refuses what does not
+// fit. It is nil where T can be anything, or has a schema that is too long.
+func wantedSchema[T any]() []byte {
+	t := reflect.TypeFor[T]()
+	if known, ok := wanted.Load(t); ok {
+		return known.([]byte)
+	}
+	o := newObject(nil)
+	s, err := o.schema(t)
+	if err != nil || len(s) > maxWanted || string(s) == "{}" {
+		s = nil
+	}
+	wanted.Store(t, s)
+	return s
 }
 
 // schemer writes the schema of one type. A struct that is used more than once, as recursive ones

@@ -10,11 +10,13 @@ use serde::de::DeserializeOwned;
 
 use crate::asking::Asked;
 use crate::head::Head;
+use crate::workflow::{Input, wanted_schema};
 use crate::{Error, json, random, run, run_id};
 
 /// Makes a promise: a value that somebody outside is to give, once; a person who approves, a service
 /// that calls back. Whoever knows its [`Promise::url`] or [`Promise::token`], which nobody can guess,
 /// may settle it; the first one does. The name is for people. It is durable with the turn that makes it.
+/// A value that does not fit `T`, as its JSON Schema describes it, is refused and settles nothing.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {
@@ -25,14 +27,14 @@ use crate::{Error, json, random, run, run_id};
 /// # }
 /// ```
 #[track_caller]
-pub fn promise<T>(name: &str) -> Promise<T> {
+pub fn promise<T: Input>(name: &str) -> Promise<T> {
     Promise::new(name, None, Location::caller())
 }
 
 /// Makes a promise like [`promise`] that ends with an error of kind [`crate::Kind::Expired`] when nobody
 /// has settled it after some time.
 #[track_caller]
-pub fn promise_for<T>(name: &str, time: Duration) -> Promise<T> {
+pub fn promise_for<T: Input>(name: &str, time: Duration) -> Promise<T> {
     Promise::new(name, Some(crate::sleep::after(time)), Location::caller())
 }
 
@@ -46,7 +48,10 @@ pub struct Promise<T> {
 }
 
 impl<T> Promise<T> {
-    fn new(name: &str, expires: Option<i64>, site: &Location<'_>) -> Self {
+    fn new(name: &str, expires: Option<i64>, site: &Location<'_>) -> Self
+    where
+        T: Input,
+    {
         let secret = draw();
         let mut head = Head::new();
         if !name.is_empty() {
@@ -55,6 +60,9 @@ impl<T> Promise<T> {
         head.str("secret", &secret);
         if let Some(at) = expires {
             head.int("expires", at);
+        }
+        if let Some(schema) = wanted_schema::<T>() {
+            head.raw("schema", &schema);
         }
         let asked = Asked::make("promise", name, head, Ok(Vec::new()), site);
         let token = match asked.about.call {

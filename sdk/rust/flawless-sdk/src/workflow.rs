@@ -271,6 +271,19 @@ pub fn output_schema<R: Returned>() -> Vec<u8> {
     schema::<R::Output>(SchemaSettings::draft2020_12().for_serialize())
 }
 
+/// The longest schema that goes along with a call, which is kept in the log of the run.
+const MAX_WANTED: usize = 16 << 10;
+
+/// The schema of what a call waits for, so that the engine refuses what does not fit. There is none where it
+/// can be anything, or the schema is too long.
+pub(crate) fn wanted_schema<T: Input>() -> Option<Vec<u8>> {
+    let mut settings = SchemaSettings::draft2020_12().for_deserialize();
+    settings.meta_schema = None;
+    let schema = schema::<T>(settings);
+    let any: &[&[u8]] = &[b"true", b"{}"];
+    (schema.len() <= MAX_WANTED && !any.contains(&&*schema)).then_some(schema)
+}
+
 fn schema<T: JsonSchema>(settings: SchemaSettings) -> Vec<u8> {
     let schema = settings.into_generator().into_root_schema_for::<T>();
     serde_json::to_vec(&schema).expect("a schema is JSON")

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// What comes from outside is checked against the type that the code has for it before it is taken in: the
+// input of a workflow, the value of a promise, and a message that a run waits for. What is refused is not
+// stored, so that the sender can correct it.
+
+// Violation is a member of a value that does not fit its schema.
+type Violation struct {
+	Field   string `json:"field"` // such as items.0.price, "" is the whole
+	Message string `json:"message"`
+}
+
+// Violations is the error for a value that does not fit. It wraps flawless.Invalid.
+type Violations struct {
+	What string // such as: the input does not fit workflow greet
+	List []Violation
+}
+
+func (v *Violations) Error() string {
+	var b strings.Builder
+	b.WriteString(v.What + ": ")
+	for i, x := range v.List {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		if x.Field != "" {
+			b.WriteString(x.Field + ": ")
+		}
+		b.WriteString(x.Message)
+	}
+	return b.String()
+}
+
+// Unwrap returns flawless.Invalid.
+func (v *Violations) Unwrap() error { return flawless.Invalid }
+
+var errFanOut = fmt.Errorf("it applies more than %d schemas to one value; let fewer refer to each other", maxFanOut)
+
+// compileSchema compiles a JSON Schema that refers to nothing outside of itself.
+func compileSchema(text []byte) (*jsonschema.Schema, error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	c := jsonschema.NewCompiler()
+	c.UseLoader(jsonschema.SchemeURLLoader{})
+	if err := c.AddResource("urn:schema", doc); err != nil {
+		return nil, err
+	}
+	s, err := c.Compile("urn:schema")
+	if err == nil && fanOut(s) > maxFanOut {
+		return nil, errFanOut
+	}
+	return s, err
+}
+
+// fits returns nil where a value fits a schema, which may be nil, else Violations that begin with what.
+func fits(s *jsonschema.Schema, value []byte, what string) error {
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
+	if err != nil {
+		return fmt.Errorf("%s: it is not JSON: %v: %w", what, syntax(value, err), flawless.Invalid)
+	}
+	if s == nil {
+		return nil
+	}
+	err = s.Validate(v)
+	if bad := new(jsonschema.ValidationError); errors.As(err, &bad) {
+		out := &Violations{What: what}
+		collect(bad, &out.List)
+		return out
+	}
+	return err
+}
+
+func collect(e *jsonschema.ValidationError, out *[]Violation) {
+	if len(e.Causes) == 0 {
+		p := message.NewPrinter(language.English)
+		*out = append(*out, Violation{strings.Join(e.InstanceLocation, "."), e.ErrorKind.LocalizedString(p)})
+		return
+	}
+	for _, c := range e.Causes {
+		collect(c, out)
+	}
+	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+}
+
+// typed is the schema of what a call waits for, compiled when it is first needed.
+type typed struct {
+	schema   *jsonschema.Schema
+	compiled bool
+	unfit    int // messages up to this number are known not to fit
+}
+
+// takes returns nil where a value fits what a call waits for. A schema that is none checks nothing: the
+// guest made it for itself alone.
+func (t *typed) takes(schema, value []byte, what string) error {
+	if len(schema) == 0 {
+		return nil
+	}
+	if !t.compiled {
+		t.schema, _ = compileSchema(schema)
+		t.compiled = true
+	}
+	return fits(t.schema, value, what)
+}
+
+// refuses returns why none of the calls that wait for messages of this type takes the message. It returns
+// nil where there is none: the message then waits for one that it fits.
+func (s *state) refuses(m flawless.Message) error {
+	var why error
+	for _, c := range s.open() {
+		if c.Kind != effect.Receive || c.bad != nil || c.given {
+			continue
+		}
+		wanted, err := effect.ParseReceive(c.Call)
+		if err != nil || !slices.Contains(wanted.Types, m.Type) {
+			continue
+		}
+		err = c.typed.takes(wanted.Schema, m.Body, fmt.Sprintf("sending to run %s: the message does not fit what it receives as %s", s.id, m.Type))
+		if err == nil {
+			return nil
+		}
+		if why == nil {
+			why = err
+		}
+	}
+	return why
+}

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/mem"
+)
+
+// misfit checks that an error names the members that do not fit.
+func misfit(t *testing.T, err error, want ...Violation) {
+	t.Helper()
+	var v *Violations
+	if !errors.As(err, &v) || !errors.Is(err, flawless.Invalid) {
+		t.Errorf("it is not refused for its type: %v", err)
+		return
+	}
+	if d := cmp.Diff(want, v.List); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestAnUnfitValueDoesNotSettleAPromise: who settles it can correct the value.
+func TestAnUnfitValueDoesNotSettleAPromise(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "typed", map[string]string{"how": "promise"}, "p")
+	until(t, e, "p", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	open, err := e.Promises(t.Context(), "p")
+	if err != nil || len(open) != 1 {
+		t.Fatal(open, err)
+	}
+	settle := func(value string) error {
+		_, err := e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(value)}, "")
+		return err
+	}
+	misfit(t, settle(`{"item":7,"count":"two"}`), Violation{"count", "got string, want integer"}, Violation{"item", "got number, want string"})
+	misfit(t, settle(`"two apples"`), Violation{"", "got string, want object"})
+	if err := settle(`{"item":"apple","count":2}`); err != nil {
+		t.Fatal(err)
+	}
+	mustComplete(t, e, "p", `"{apple 2}"`)
+}
+
+// TestAnUnfitMessageIsRefused while the run waits for it, and the run goes on waiting.
+func TestAnUnfitMessageIsRefused(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "typed", map[string]string{"how": "message"}, "r")
+	until(t, e, "r", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	_, err := e.Send(t.Context(), "r", flawless.Message{Type: "order", Body: flawless.Bytes(`{"item":"apple"}`)})
+	misfit(t, err, Violation{"", "missing property 'count'"})
+	if err == nil || !strings.Contains(err.Error(), "does not fit what it receives as order") {
+		t.Errorf("the error is %v", err)
+	}
+	mustStart(t, e, "typed", map[string]string{"how": "send", "to": "r"}, "s")
+	mustComplete(t, e, "s", `"invalid"`) // the call of a run is answered with it
+	if r, err := e.Run(t.Context(), "r"); err != nil || r.Mail != 0 || r.Status != flawless.Waiting {
+		t.Errorf("it is %+v, %v", r, err)
+	}
+	mustSend(t, e, "r", "order", `{"item":"apple","count":2}`)
+	mustComplete(t, e, "r", `"{apple 2}"`)
+}
+
+// TestAnUnfitMessageThatCameBeforeIsNotUsedUp: it stays for code that takes it.
+func TestAnUnfitMessageThatCameBeforeIsNotUsedUp(t *testing.T) {
+	t.Parallel()
+	kv := mem.New()
+	e := open(t, kv, Options{})
+	mustStart(t, e, "typed", map[string]string{"how": "later"}, "r")
+	until(t, e, "r", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	mustSend(t, e, "r", "order", `"two apples"`)
+	mustSend(t, e, "r", "begin", `null`)
+	until(t, e, "r", func(r flawless.Run) bool { return r.Status == flawless.Waiting && r.Turns == 2 })
+	if r, err := e.Run(t.Context(), "r"); err != nil || r.Mail != 1 {
+		t.Errorf("it is %+v, %v", r, err)
+	}
+	e.Kill()
+	e = open(t, kv, Options{}) // what does not fit is found out again
+	mustSend(t, e, "r", "order", `{"item":"pear","count":1}`)
+	mustComplete(t, e, "r", `"{pear 1}two apples"`)
+}
+
+// TestReceivingAsAnotherType: a call that was given up and waits for one type takes no message from code
+// that waits for another.
+func TestReceivingAsAnotherType(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "typed", map[string]string{"how": "another type"}, "r")
+	until(t, e, "r", func(r flawless.Run) bool {
+		d, err := e.Data(t.Context(), "r")
+		return err == nil && string(d) == `"waits for text"` && r.Status == flawless.Waiting
+	})
+	mustSend(t, e, "r", "order", `"two apples"`)
+	mustComplete(t, e, "r", `"two apples"`)
+}
+
+// TestTheSchemaOfACallIsNotCompared: code whose type has changed goes on with an old log.
+func TestTheSchemaOfACallIsNotCompared(t *testing.T) {
+	t.Parallel()
+	a := flawless.Call{Kind: "receive", Head: []byte(`{"type":"order","schema":{"type":"string"},"at":"a.go:1"}`)}
+	for _, head := range []string{`{"type":"order"}`, `{"type":"order","schema":{"type":"object"}}`} {
+		if b := (flawless.Call{Kind: "receive", Head: []byte(head)}); !a.Same(b) {
+			t.Errorf("%s differs", head)
+		}
+	}
+	if a.Same(flawless.Call{Kind: "receive", Head: []byte(`{"type":"other","schema":{"type":"string"}}`)}) {
+		t.Error("another type of message does not differ")
+	}
+}

@@ -1,0 +1,237 @@
+package server
+
+import (
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// The description of the API, /openapi.json, has to be what is sent: clients are generated from it. The
+// framework derives most of it from types. What it cannot know is added here: which refusals an operation
+// has, which words a member may have, and that answers may get new members.
+
+// refusals are the statuses an operation may refuse a request with, and what each means.
+var refusals = []struct {
+	status int
+	means  string
+	here   func(o *huma.Operation) bool
+}{
+	{http.StatusBadRequest, "The request cannot be understood.", always},
+	{http.StatusUnauthorized, "The server asks for a token, and the request has none or another one.", always},
+	{http.StatusForbidden, "A web page of another origin sent the request.", always},
+	{http.StatusNotFound, "What the request names does not exist.", namesSomething},
+	{http.StatusRequestTimeout, "The body came too slowly.", hasBody},
+	{http.StatusConflict, "The request does not fit the state of what it names.", namesSomething},
+	{http.StatusRequestEntityTooLarge, "Something is above a limit.", namesSomething},
+	{http.StatusUnsupportedMediaType, "The body has none of the content types of this operation.", hasBody},
+	{http.StatusMisdirectedRequest, "The server does not answer to the host of the request.", always},
+	{http.StatusUnprocessableEntity, "Parameters or body do not fit their schema, or the engine refuses what they ask for.", hasInput},
+	{http.StatusInternalServerError, "Something stored is damaged, or the server has a fault.", always},
+	{http.StatusServiceUnavailable, "The server takes no requests at the moment. Repeat the request later.", always},
+	{http.StatusInsufficientStorage, "The disk is full.", writes},
+}
+
+func always(*huma.Operation) bool           { return true }
+func hasBody(o *huma.Operation) bool        { return o.RequestBody != nil }
+func hasInput(o *huma.Operation) bool       { return hasBody(o) || len(o.Parameters) > 0 }
+func writes(o *huma.Operation) bool         { return o.Method != http.MethodGet }
+func namesSomething(o *huma.Operation) bool { return hasBody(o) || strings.Contains(o.Path, "{") }
+
+// describe completes the description when all operations are registered.
+func (a *api) describe() {
+	doc := a.huma.OpenAPI()
+	all := doc.Components.Schemas
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // the framework's, see classed
+		delete(all.Map(), unused)
+	}
+	refused := &huma.MediaType{Schema: all.Schema(typeOf[Problem](), true, "Problem")}
+	answers, bodies := visitor{registry: all, each: opened}, visitor{registry: all, each: nullable(all)}
+	for _, item := range doc.Paths {
+		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
+			if o == nil {
+				continue
+			}
+			delete(o.Responses, "default")
+			for _, r := range refusals {
+				if !r.here(o) {
+					continue
+				}
+				code := strconv.Itoa(r.status)
+				if o.Responses[code] == nil {
+					o.Responses[code] = &huma.Response{Description: r.means, Content: map[string]*huma.MediaType{}}
+				}
+				o.Responses[code].Content["application/problem+json"] = refused
+			}
+			if o.RequestBody != nil {
+				for _, m := range o.RequestBody.Content {
+					bodies.visit(m.Schema)
+				}
+			}
+			for _, r := range o.Responses {
+				for _, m := range r.Content {
+					answers.visit(m.Schema)
+				}
+			}
+		}
+	}
+}
+
+// opened lets an answer have members that the description does not name: those of later versions. A list
+// in an answer is never null, see redact.Shown.
+func opened(s *huma.Schema) {
+	if closed, is := s.AdditionalProperties.(bool); is && !closed {
+		s.AdditionalProperties = nil
+	}
+	if s.Type == huma.TypeArray {
+		s.Nullable = false
+	}
+}
+
+// nullable says of the members of a request that may be missing that they may be null as well, which means
+// the same.
+func nullable(all huma.Registry) func(*huma.Schema) {
+	return func(s *huma.Schema) {
+		for name, p := range s.Properties {
+			if slices.Contains(s.Required, name) {
+				continue
+			}
+			if p.Ref != "" {
+				if target := all.SchemaFromRef(p.Ref); target.Enum != nil {
+					own := *target
+					own.Enum = append(slices.Clone(target.Enum), nil)
+					p, s.Properties[name] = &own, &own
+				}
+			}
+			p.Nullable = p.Type != "" && p.Ref == ""
+		}
+	}
+}
+
+// visitor visits each schema that it comes by once.
+type visitor struct {
+	registry huma.Registry
+	each     func(*huma.Schema)
+	seen     map[*huma.Schema]bool
+}
+
+func (v *visitor) visit(s *huma.Schema) {
+	if s == nil || v.seen[s] {
+		return
+	}
+	if v.seen == nil {
+		v.seen = map[*huma.Schema]bool{}
+	}
+	v.seen[s] = true
+	v.each(s)
+	if s.Ref != "" {
+		v.visit(v.registry.SchemaFromRef(s.Ref))
+	}
+	more, _ := s.AdditionalProperties.(*huma.Schema)
+	content, _ := s.Extensions["contentSchema"].(*huma.Schema)
+	parts := append([]*huma.Schema{s.Items, more, s.Not, content}, slices.Collect(maps.Values(s.Properties))...)
+	for _, p := range slices.Concat(parts, s.OneOf, s.AnyOf, s.AllOf) {
+		v.visit(p)
+	}
+}
+
+// Words are the types of which the description lists all values.
+type (
+	wordStatus      string
+	wordOverlap     string
+	wordResolution  string
+	wordVerdict     string
+	wordInitialised string
+)
+
+func (wordStatus) Schema(r huma.Registry) *huma.Schema {
+	return words(r, "Status", "State of a run", flawless.Statuses...)
+}
+
+func (wordOverlap) Schema(r huma.Registry) *huma.Schema {
+	return words(r, "Overlap", "What a schedule does when its time comes and the run before is still open", flawless.Overlaps...)
+}
+
+func (wordResolution) Schema(r huma.Registry) *huma.Schema {
+	return words(r, "Resolution", "A person's decision about a call of unknown outcome", flawless.Retry, flawless.Respond, flawless.Tell, flawless.Fail)
+}
+
+func (wordVerdict) Schema(r huma.Registry) *huma.Schema {
+	return words(r, "Verdict", "Whether a run can go on with other code", flawless.GoesOn, flawless.Diverges, flawless.Untold)
+}
+
+func (wordInitialised) Schema(r huma.Registry) *huma.Schema {
+	return words(r, "Initialised", "How often a module is initialised", flawless.Once, flawless.PerRun)
+}
+
+// words describes a member by the name of its type, which has these values.
+func words[T ~string](r huma.Registry, name, description string, values ...T) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString, Description: description}
+	for _, v := range values {
+		s.Enum = append(s.Enum, string(v))
+	}
+	s.PrecomputeMessages()
+	r.Map()[name] = s
+	return &huma.Schema{Ref: "#/components/schemas/" + name}
+}
+
+// anyBytes describes flawless.Bytes.
+type anyBytes string
+
+func (anyBytes) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Description: "Text as a string, other bytes in base64", AnyOf: []*huma.Schema{
+		{Type: huma.TypeString},
+		{Type: huma.TypeObject, Required: []string{"base64"}, AdditionalProperties: false,
+			Properties: map[string]*huma.Schema{"base64": {Type: huma.TypeString, ContentEncoding: "base64"}}},
+	}}
+}
+
+// described are the types that a description of their own stands for.
+var described = []struct{ t, as reflect.Type }{
+	{typeOf[flawless.Status](), typeOf[wordStatus]()},
+	{typeOf[flawless.Overlap](), typeOf[wordOverlap]()},
+	{typeOf[flawless.Resolution](), typeOf[wordResolution]()},
+	{typeOf[flawless.Verdict](), typeOf[wordVerdict]()},
+	{typeOf[flawless.Initialised](), typeOf[wordInitialised]()},
+	{typeOf[flawless.Bytes](), typeOf[anyBytes]()},
+}
+
+// eventsOf describes a stream of server-sent events by what one event can be. OpenAPI 3.1 has no word of its
+// own for streams; tools that know them apply the schema to each event. As in OpenAPI 3.2 data is a string
+// with JSON in it, and contentSchema is the schema of that.
+func (a *api) eventsOf(kinds ...eventKind) *huma.MediaType {
+	one := &huma.Schema{Description: "One event of the stream"}
+	for _, k := range append(kinds, eventKind{"problem", typeOf[Problem]()}) {
+		content := a.huma.OpenAPI().Components.Schemas.Schema(k.data, true, k.name)
+		one.AnyOf = append(one.AnyOf, &huma.Schema{
+			Type: huma.TypeObject, Title: "Event " + k.name, Required: []string{"event", "data"},
+			Properties: map[string]*huma.Schema{
+				"event": {Type: huma.TypeString, Enum: []any{k.name}},
+				"data":  {Type: huma.TypeString, Extensions: map[string]any{"contentMediaType": "application/json", "contentSchema": content}},
+				"id":    {Type: huma.TypeString},
+			}})
+	}
+	return &huma.MediaType{Schema: one}
+}
+
+// eventKind is a kind of server-sent events.
+type eventKind struct {
+	name string
+	data reflect.Type
+}
+
+// answered describes the answers of an operation that writes its answer by itself.
+func (a *api) answered(description string, kind reflect.Type, events ...eventKind) *huma.Response {
+	schema := a.huma.OpenAPI().Components.Schemas.Schema(kind, true, kind.Name())
+	content := map[string]*huma.MediaType{"application/json": {Schema: schema}}
+	if len(events) > 0 {
+		content["text/event-stream"] = a.eventsOf(append(events, eventKind{"result", kind})...)
+	}
+	return &huma.Response{Description: description, Content: content}
+}

@@ -1,0 +1,123 @@
+package server
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// guide is where people read on.
+const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/guide.md"
+
+// methods are those that operations may have.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// somewhere refuses requests that no operation is for, with a problem as all refusals are: the mux would
+// answer in plain text, or send the client to a path that means something else.
+func somewhere(m mux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, part := range strings.Split(r.URL.EscapedPath(), "/")[1:] {
+			if why := noName(part); why != "" && r.URL.Path != "/" {
+				write(w, r, newProblem(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s where a name or an id belongs%s", r.URL.Path, why, directions(r.URL.Path))))
+				return
+			}
+		}
+		if _, pattern := m.Handler(r); pattern != "" {
+			m.ServeHTTP(w, r)
+			return
+		}
+		var allowed []string
+		for _, method := range methods {
+			if _, pattern := m.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host}); pattern != "" {
+				allowed = append(allowed, method)
+			}
+		}
+		if allowed != nil {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			write(w, r, newProblem(http.StatusMethodNotAllowed, flawless.Invalid,
+				fmt.Sprintf("the method %.20q cannot be used with %.300q, use %s; see /openapi.json", r.Method, r.URL.Path, strings.Join(allowed, ", "))))
+			return
+		}
+		write(w, r, newProblem(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("there is nothing at %.300q%s", r.URL.Path, directions(r.URL.Path))))
+	})
+}
+
+// noName says why a part of a path cannot be a name or an id, "" where it can.
+func noName(part string) string {
+	switch part {
+	case "":
+		return "nothing"
+	case ".", "..":
+		return part
+	}
+	return ""
+}
+
+// collections has where things are, by the words that people try.
+var collections = []struct{ words, at string }{
+	{"workflow workflows run runs", "/api/v1/runs"},
+	{"module modules", "/api/v1/modules"},
+	{"schedule schedules", "/api/v1/schedules"},
+	{"promise promises", "/api/v1/promises/{token}"},
+	{"secret secrets", "/api/v1/secrets"},
+	{"limit limits", "/api/v1/limits"},
+	{"state states", "/api/v1/states"},
+	{"event events", "/api/v1/events"},
+	{"health healthz ready readyz live livez status", "/api/v1/health"},
+	{"metric", "/metrics"},
+	{"openapi swagger docs doc", "/openapi.json"},
+}
+
+// directions says where to go from a path that leads nowhere.
+func directions(path string) string {
+	to := "; the API is at /api/v1, and /openapi.json describes it"
+	for _, part := range strings.Split(strings.ToLower(path), "/") {
+		for _, c := range collections {
+			if part != "" && slices.Contains(strings.Fields(c.words), part) {
+				return fmt.Sprintf("; did you mean %s? /openapi.json describes the API", c.at)
+			}
+		}
+	}
+	return to
+}
+
+// welcome answers GET / with what this is and where to go on, as a page or as JSON.
+func welcome(w http.ResponseWriter, r *http.Request) {
+	type links struct {
+		API     string `json:"api"`
+		OpenAPI string `json:"openapi"`
+		Health  string `json:"health"`
+		Metrics string `json:"metrics"`
+		Docs    string `json:"docs"`
+	}
+	about := struct {
+		Name    string `json:"name"`
+		About   string `json:"about"`
+		Version string `json:"version"`
+		Links   links  `json:"links"`
+	}{"flawless", "A Flawless server. It runs code to completion, whatever hardware and software do.", flawless.Version,
+		links{"/api/v1", "/openapi.json", "/api/v1/health", "/metrics", guide}}
+	w.Header().Set("Vary", "Accept")
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		w.Header().Set("Content-Type", "application/json")
+		_ = writeJSON(w, about)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'")
+	_, _ = fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\"><title>Flawless</title>\n<h1>Flawless %s</h1>\n<p>%s</p>\n<ul>\n", html.EscapeString(about.Version), html.EscapeString(about.About))
+	for _, l := range []struct{ to, text string }{
+		{about.Links.Docs, "Guide"},
+		{about.Links.OpenAPI, "Description of the API (OpenAPI)"},
+		{about.Links.Health, "Health"},
+		{about.Links.Metrics, "Metrics (Prometheus)"},
+	} {
+		_, _ = fmt.Fprintf(w, "<li><a href=%q>%s</a>\n", l.to, l.text)
+	}
+	_, _ = io.WriteString(w, "</ul>\n</html>\n")
+}

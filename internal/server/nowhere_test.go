@@ -1,0 +1,76 @@
+package server
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// TestRequestsThatLeadNowhere: whatever the path and the method, the answer is a problem that says what to do.
+func TestRequestsThatLeadNowhere(t *testing.T) {
+	t.Parallel()
+	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
+	for _, row := range []struct {
+		method, path string
+		status       int
+		says         string
+	}{
+		{"GET", "/nothing", 404, "there is nothing at \"/nothing\"; the API is at /api/v1, and /openapi.json describes it"},
+		{"GET", "/workflows/", 404, "did you mean /api/v1/runs?"},
+		{"GET", "/api/v1/workflows", 404, "did you mean /api/v1/runs?"},
+		{"GET", "/Modules", 404, "did you mean /api/v1/modules?"},
+		{"GET", "/healthz", 404, "did you mean /api/v1/health?"},
+		{"GET", "/api/v1/runs/", 404, "has nothing where a name or an id belongs"},
+		{"GET", "/api/v1/runs//log", 404, "has nothing where a name or an id belongs"},
+		{"POST", "/api/v1/runs//cancel", 404, "has nothing where a name or an id belongs"},
+		{"DELETE", "/api/v1/runs/../modules/x", 404, "has .. where a name or an id belongs"},
+		{"GET", "//", 404, "has nothing where"},
+		{"GET", "/api/v1/runs/x/cancel", 405, "use POST"},
+		{"DELETE", "/api/v1/runs/x", 405, "use GET, HEAD"},
+		{"PATCH", "/", 405, "use GET, HEAD"},
+		{"TRACE", "/api/v1/runs", 405, "use GET, HEAD, POST"},
+		{"OPTIONS", "/api/v1/modules/x", 405, "use GET, HEAD, PUT, DELETE"},
+		{"BREW", "/api/v1/version", 405, "use GET, HEAD"},
+		{"GET", "/metrics/", 404, "/metrics"},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(row.method, row.path, nil))
+		var p Problem
+		err := json.Unmarshal(w.Body.Bytes(), &p)
+		if err != nil || w.Code != row.status || p.Status != row.status || !strings.Contains(p.Detail, row.says) || w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %d %s %v", row.method, row.path, w.Code, w.Body, err)
+		}
+		if allow := w.Header().Get("Allow"); (row.status == 405) != (allow != "") || !strings.Contains(p.Detail, allow) {
+			t.Errorf("%s %s: Allow is %q", row.method, row.path, allow)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/api/module/nothing", nil))
+	if w.Code != 404 || !strings.HasPrefix(w.Body.String(), `{"error":"`) {
+		t.Errorf("a path of flawless.dev's API: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestTheRootSaysWhatThisIs, to programs and to people, and without a token.
+func TestTheRootSaysWhatThisIs(t *testing.T) {
+	t.Parallel()
+	h := Require(theToken, Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
+	for accept, kind := range map[string]string{"": "application/json", "*/*": "application/json", "text/html,application/xhtml+xml;q=0.9": "text/html; charset=utf-8"} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept", accept)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 200 || w.Header().Get("Content-Type") != kind {
+			t.Errorf("%q: %d %s", accept, w.Code, w.Header())
+		}
+		for _, want := range []string{flawless.Version, "/openapi.json", "/api/v1/health", "guide"} {
+			if !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%q: the answer lacks %s: %s", accept, want, w.Body)
+			}
+		}
+	}
+}
