@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -101,6 +102,11 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	if err := r.setFields(h.Headers); err != nil {
 		return nil, err
 	}
+	if u := r.url.User; u != nil {
+		r.url.User = nil
+		password, _ := u.Password()
+		r.offer("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
+	}
 	switch {
 	case h.TimeoutMS < 0 || h.TimeoutMS > longestTimeout.Milliseconds():
 		return nil, invalid(HTTP, `member "timeout_ms" is %d, give 1 to %d`, h.TimeoutMS, longestTimeout.Milliseconds())
@@ -168,9 +174,12 @@ func (r *request) setURL(s string) error {
 		// err and u repeat parts of the URL, which may be those of a password.
 		return invalid(HTTP, `member "url" is not a URL; write it like https://example.com/path and escape other characters in it (it is not quoted here, because it may hold a password)`)
 	}
+	user := u.User
+	u.User = nil
 	if why := settle(u); why != "" {
 		return invalid(HTTP, `member "url": %s`, why)
 	}
+	u.User = user // until the header fields are known
 	r.url, r.host = u, hostHeader(u)
 	return nil
 }
@@ -186,7 +195,7 @@ func settle(u *url.URL) (why string) {
 		return "the host is missing"
 	}
 	if u.User != nil {
-		return "it holds a user or password, give them in an Authorization header"
+		return "it holds a user or password"
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {

@@ -10,11 +10,13 @@ package nethttp
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -49,7 +51,7 @@ func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	call := flawless.Request{Method: req.Method, URL: req.URL.String(), Header: header(req), Body: body}
+	call := flawless.Request{Method: req.Method, URL: plainURL(req.URL), Header: header(req), Body: body}
 	ctx, done := within(req)
 	defer done()
 	resp, err := flawless.Do(ctx, call, flawless.Redirects(0))
@@ -57,6 +59,16 @@ func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return response(req, resp), nil
+}
+
+// plainURL is a URL as it is called: user and password in it are sent in the Authorization header alone.
+func plainURL(u *url.URL) string {
+	if u.User == nil {
+		return u.String()
+	}
+	plain := *u
+	plain.User = nil
+	return plain.String()
 }
 
 var errCancelled = errors.New("net/http: request canceled")
@@ -107,6 +119,10 @@ func header(req *http.Request) flawless.Header {
 	var h flawless.Header
 	if req.Host != "" && req.Host != req.URL.Host {
 		h.Add("Host", req.Host)
+	}
+	if u := req.URL.User; u != nil && req.Header.Get("Authorization") == "" { // http.Client has set it already
+		password, _ := u.Password()
+		h.Add("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
 		for _, value := range req.Header[name] {
