@@ -4,6 +4,10 @@
 // from being sent twice unless it is idempotent. It never opens a connection of its own. Options of
 // a call are given in the request's context, see flawless.With.
 //
+// In a module that flawless build has built, an http.Transport calls through the engine, too, as soon as this
+// package is imported: clients that libraries make for themselves work. What such a transport says of proxies,
+// dialers and certificate authorities has no effect, and one with a client certificate is refused.
+//
 // Request and response bodies are in memory as a whole. A module grows by about 8 MB through net/http.
 package nethttp
 
@@ -70,6 +74,19 @@ func plainURL(u *url.URL) string {
 	plain.User = nil
 	return plain.String()
 }
+
+// instead carries out a request in the place of an http.Transport.
+func instead(t *http.Transport, req *http.Request) (*http.Response, error) {
+	if c := t.TLSClientConfig; c != nil && (len(c.Certificates) > 0 || c.GetClientCertificate != nil) {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, errCertificate
+	}
+	return Transport{}.RoundTrip(req)
+}
+
+var errCertificate = errors.New("nethttp: the http.Transport has a client certificate; the engine makes the TLS connection and has none")
 
 var errCancelled = errors.New("net/http: request canceled")
 

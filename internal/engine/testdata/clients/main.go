@@ -22,6 +22,7 @@ func main() {
 	flawless.Workflow("net-http", plain)
 	flawless.Workflow("retryablehttp", retryable)
 	flawless.Workflow("stripe", charge)
+	flawless.Workflow("own", own)
 }
 
 type Task struct {
