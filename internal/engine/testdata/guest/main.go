@@ -71,6 +71,7 @@ func main() {
 	flawless.Workflow("perish", perish)
 	flawless.Workflow("bulky", bulky)
 	flawless.Workflow("reveal", reveal)
+	flawless.Workflow("bounds", bounds)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
