@@ -48,7 +48,6 @@ require (
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/quic-go/qpack v0.6.0 // indirect
-	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20231110203233-9a3e6036ecaa // indirect
@@ -65,6 +64,7 @@ require (
 	github.com/adhocore/gronx v1.20.4
 	github.com/flawless-engine/flawless/sdk/go v0.0.0
 	github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe
+	github.com/spf13/pflag v1.0.10
 	golang.org/x/text v0.43.0
 )
 

@@ -32,6 +32,7 @@ import (
 
 // upOptions is how a server is run.
 type upOptions struct {
+	outside outside
 	url     string
 	names   []string
 	hide    []string
@@ -63,6 +64,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringArrayVar(&o.names, "allow-host", nil, "a further name under which requests reach this server, as proxies and DNS have it; may be repeated")
 	f.StringArrayVar(&o.hide, "redact", nil, "do not show the values of a header or a parameter of URLs, such as header:X-Api-Key or query:token; may be repeated")
 	f.BoolVar(&o.self, "allow-self-calls", false, "let runs call the API of this server")
+	o.outside.flags(f)
 	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
 	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
 	f.BoolVar(&o.copied, "accept-copy", false, "go on with a working directory that is a copy, was restored or moved: it becomes a store of its own, and all open runs wait until they are resumed")
@@ -85,6 +87,10 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		return err
 	}
 	if err := writable(a.dir, tryFile); err != nil {
+		return err
+	}
+	outside, err := o.outside.options()
+	if err != nil {
 		return err
 	}
 	files, err := share(openFiles())
@@ -146,7 +152,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		o.url = "http://" + l.TCP()
 	}
 	host, _ := os.Hostname()
-	outside := effect.ClientOptions{Secrets: secrets.Open, Connections: files.calls}
+	outside.Secrets, outside.Connections = secrets.Open, files.calls
 	if !o.self {
 		outside.Policy = l.NotSelf
 	}
@@ -165,6 +171,9 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	defer endStreams()
 	if token == "" && !l.Local() {
 		log.Warn("whoever reaches this server may do everything with it: set a token, with $FLAWLESS_TOKEN or --token-file", "address", l.TCP())
+	}
+	if o.outside.forgotten() {
+		log.Warn("the environment names a proxy, which is not used: say --proxy env to use it")
 	}
 	l.Serve(server.Require(token, server.Handler(streams, eng, log)))
 	fmt.Fprintf(a.out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2), https://%s (HTTP/3), data in %s\n", flawless.Version, l.TCP(), l.UDP(), a.dir)

@@ -66,7 +66,14 @@ func notDialled(ctx context.Context, err error) *fault {
 	return f
 }
 
+// dialTCP makes a connection to a server, through the proxy that leads to it if there is one.
 func (c *Client) dialTCP(ctx context.Context, k key) (net.Conn, error) {
+	switch proxy, err := c.route(k); {
+	case err != nil:
+		return nil, err
+	case proxy != nil:
+		return c.tunnel(ctx, proxy, k)
+	}
 	addr := net.JoinHostPort(k.host, k.port)
 	switch {
 	case c.options.Dial == nil:

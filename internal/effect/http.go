@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -30,6 +31,10 @@ type ClientOptions struct {
 	// `policy`, and the guest is told the error's text. It may be called concurrently.
 	Policy func(host string, addr netip.AddrPort) error
 
+	// Proxy says which calls go through a proxy. With one the Policy is asked about those addresses of a
+	// name that this machine knows, and not about the proxy's own.
+	Proxy Proxy
+
 	// Idle is the number of connections kept open without a request; 0 is 256.
 	Idle int
 
@@ -47,14 +52,15 @@ type ClientOptions struct {
 type Client struct {
 	options ClientOptions
 	tls     *tls.Config
+	route   func(key) (*url.URL, error)
 	upgrade *http.Transport // makes HTTP/2 of TLS connections that agreed on it
 	pool    *pool
 	quota   *quota
 }
 
-// NewClient returns a client. No proxy is used, whatever the environment says.
+// NewClient returns a client. No proxy is used but that of the options, whatever the environment says.
 func NewClient(o ClientOptions) *Client {
-	c := &Client{options: o, tls: &tls.Config{}, upgrade: newUpgrade()}
+	c := &Client{options: o, tls: &tls.Config{}, route: o.Proxy.route(), upgrade: newUpgrade()}
 	if o.TLS != nil {
 		c.tls = o.TLS.Clone()
 	}
