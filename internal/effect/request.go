@@ -37,6 +37,7 @@ type httpHead struct {
 	Longer     string     `json:"longer"`
 	Redirects  *int       `json:"redirects"`
 	Retry      *retryHead `json:"retry"`
+	Stream     bool       `json:"stream"`
 }
 
 type field struct{ name, value string }
@@ -57,6 +58,8 @@ type request struct {
 	redirects  int
 	retry      Retry
 	statuses   []int
+	streams    bool    // the response is read as it comes
+	stream     *stream // through this, in a try
 }
 
 // checked is a head that has been understood.
@@ -92,7 +95,7 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	if err := decode(c, &h); err != nil {
 		return nil, err
 	}
-	r := &request{method: h.Method, body: c.Body, redirects: defaultRedirects, timeout: defaultTimeout, limit: defaultLimit}
+	r := &request{method: h.Method, body: c.Body, redirects: defaultRedirects, timeout: defaultTimeout, limit: defaultLimit, streams: h.Stream}
 	if err := r.setMethod(h.Method); err != nil {
 		return nil, err
 	}

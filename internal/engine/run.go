@@ -478,6 +478,11 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	if account.Status.Ended() {
 		r.e.gates.leave(r.id)
+		for _, k := range r.e.kinds {
+			if k.Ended != nil {
+				k.Ended(r.id)
+			}
+		}
 	}
 	r.e.publish(r.id, account)
 	if cut {
