@@ -392,7 +392,7 @@ func (c *Client) Read(ctx context.Context, t Try) Result {
 		c.streams.drop(t.Run, h.Call, nil)
 		return Result{Outcome: Answered, Answer: flawless.Answer{Call: t.Call.N, Head: []byte(`{}`)}, Text: "closed"}
 	case s == nil:
-		p := part{kind: kindBroken, why: fmt.Sprintf("the response to call %d cannot be read on after byte %d: its connection ended with an earlier start of the server, with the run that made the call, or because nothing was read for %v", h.Call, h.From, keepUnread)}
+		p := gone(h)
 		return Result{Outcome: Answered, Answer: p.answer(t.Call.N), Text: p.why}
 	}
 	p, err := s.next(ctx, h.From)
@@ -405,6 +405,17 @@ func (c *Client) Read(ctx context.Context, t Try) Result {
 		text = fmt.Sprintf("%d bytes", len(p.body))
 	}
 	return Result{Outcome: Answered, Answer: p.answer(t.Call.N), Text: text}
+}
+
+// gone is what a read gets that finds no connection.
+func gone(h Reading) part {
+	return part{kind: kindBroken, why: fmt.Sprintf("the response to call %d cannot be read on after byte %d: its connection was another run's, ended with an earlier start of the server, or was closed because nothing was read for %v", h.Call, h.From, keepUnread)}
+}
+
+// GoneAnswer returns the answer of a `read` call in a run that does not have the connection.
+func GoneAnswer(c flawless.Call) flawless.Answer {
+	h, _ := ParseRead(c)
+	return gone(h).answer(c.N)
 }
 
 // Ended closes what a run has left open. It is called when the run has ended.

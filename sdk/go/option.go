@@ -20,7 +20,7 @@ type options struct {
 	retry     Retry
 	confirm   func(ctx context.Context, key string) (Outcome, error)
 
-	hasTimeout, hasLimit, hasRedirects bool
+	hasTimeout, hasLimit, hasRedirects, stream bool
 }
 
 // repeat says whether a call whose outcome is unknown may be made again.
@@ -151,7 +151,7 @@ func (o *options) problem() string {
 
 // any tells whether write has something to write.
 func (o *options) any() bool {
-	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.retry.Attempts > 1
+	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.stream || o.retry.Attempts > 1
 }
 
 func (o *options) write(head *object) {
@@ -169,6 +169,9 @@ func (o *options) write(head *object) {
 	}
 	if o.hasRedirects {
 		head.int("redirects", int64(o.redirects))
+	}
+	if o.stream {
+		head.bool("stream", true)
 	}
 	if o.retry.Attempts > 1 {
 		head.key("retry")

@@ -8,7 +8,14 @@
 // package is imported: clients that libraries make for themselves work. What such a transport says of proxies,
 // dialers and certificate authorities has no effect, and one with a client certificate is refused.
 //
-// Request and response bodies are in memory as a whole. A module grows by about 8 MB through net/http.
+// A response is handed over when all of it has come, unless the request's context says otherwise:
+//
+//	ctx = flawless.With(ctx, flawless.Stream())
+//
+// makes its Body one that is read as the response comes, such as server-sent events. Nothing turns this on by
+// itself, not even Accept: text/event-stream, because a response that breaks off counts as answered then.
+//
+// Request bodies are in memory as a whole. A module grows by about 8 MB through net/http.
 package nethttp
 
 import (
@@ -31,7 +38,8 @@ import (
 // Transport is an http.RoundTripper whose requests are calls of the run. The zero value is ready;
 // it may be used concurrently.
 //
-// It reads the whole request body before the call is made, and hands out the whole response body.
+// It reads the whole request body before the call is made, and hands out the whole response body, but for
+// flawless.Stream.
 // It follows no redirects and keeps no cookies, http.Client does. Errors are those of flawless.Do,
 // which http.Client wraps: use errors.As.
 //
@@ -57,12 +65,38 @@ func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	call := flawless.Request{Method: req.Method, URL: plainURL(req.URL), Header: header(req), Body: body}
 	ctx, done := within(req)
-	defer done()
 	resp, err := flawless.Do(ctx, call, flawless.Redirects(0))
 	if err != nil {
+		done()
 		return nil, err
 	}
-	return response(req, resp), nil
+	out := response(req, resp)
+	if resp.Stream != nil {
+		out.Body = &stream{resp.Stream, done}
+	} else {
+		done()
+	}
+	return out, nil
+}
+
+// stream is a body that is read as it comes, under a context that ends with it.
+type stream struct {
+	io.ReadCloser
+	done func()
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if err != nil {
+		s.done()
+	}
+	return n, err
+}
+
+func (s *stream) Close() error {
+	err := s.ReadCloser.Close()
+	s.done()
+	return err
 }
 
 // plainURL is a URL as it is called: user and password in it are sent in the Authorization header alone.
@@ -165,13 +199,16 @@ func response(req *http.Request, r *flawless.Response) *http.Response {
 		ContentLength: int64(len(r.Body)),
 		Request:       req,
 	}
+	if r.Stream != nil {
+		out.ContentLength = announced(h)
+	}
 	if req.Method == http.MethodHead {
 		out.Body, out.ContentLength = http.NoBody, announced(h)
 	}
 	return out
 }
 
-// announced returns the length that the response to a HEAD request tells, or -1.
+// announced returns the length that the head of a response tells, or -1.
 func announced(h http.Header) int64 {
 	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
 	if err != nil || n < 0 {

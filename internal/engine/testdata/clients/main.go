@@ -23,6 +23,7 @@ func main() {
 	flawless.Workflow("retryablehttp", retryable)
 	flawless.Workflow("stripe", charge)
 	flawless.Workflow("own", own)
+	flawless.Workflow("events", events)
 }
 
 type Task struct {
