@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,21 +208,34 @@ func TestTheLimitOfAStreamCountsItsSum(t *testing.T) {
 	}
 }
 
+// piping is the option of a client whose server is behind a pipe: what it writes at once is read at once.
+func piping(serve func(c net.Conn)) effect.ClientOptions {
+	return effect.ClientOptions{Dial: func(context.Context, string, string) (net.Conn, error) {
+		here, there := net.Pipe()
+		go func() {
+			defer there.Close()
+			_, _ = http.ReadRequest(bufio.NewReader(there))
+			_, _ = io.WriteString(there, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			serve(there)
+		}()
+		return here, nil
+	}}
+}
+
+func chunk(piece string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece) }
+
 // TestSecretsInAStream: a value is hidden also where it comes in two parts.
 func TestSecretsInAStream(t *testing.T) {
 	t.Parallel()
-	pieces := make(chan string)
-	s := slowly(t, pieces, "h1")
-	secrets := func() []flawless.OpenSecret {
-		return []flawless.OpenSecret{{Secret: flawless.Secret{Name: "KEY", Hosts: []string{s.URL}}, Value: "sesame-4711"}}
-	}
-	r := begun(t, newClient(t, effect.ClientOptions{Secrets: secrets}), call("", "url", s.URL, "stream", true))
-	go func() {
-		for _, p := range []string{"a sesame", "-47", "11 b ses", "ame c"} {
-			pieces <- p
+	o := piping(func(c net.Conn) {
+		for _, p := range []string{"a sesame", "-47", "11 b ses", "ame c", ""} {
+			_, _ = io.WriteString(c, chunk(p))
 		}
-		close(pieces)
-	}()
+	})
+	o.Secrets = func() []flawless.OpenSecret {
+		return []flawless.OpenSecret{{Secret: flawless.Secret{Name: "KEY", Hosts: []string{"http://h"}}, Value: "sesame-4711"}}
+	}
+	r := begun(t, newClient(t, o), call("", "url", "http://h/", "stream", true))
 	body, _ := r.all()
 	if strings.Contains(body, "4711") || !strings.HasPrefix(body, "a "+flawless.PlaceholderStart) || !strings.HasSuffix(body, " b sesame c") {
 		t.Errorf("got %q", body)
@@ -231,23 +245,32 @@ func TestSecretsInAStream(t *testing.T) {
 // TestNoMoreIsReadThanIsAskedFor: a server that sends without end is not read without end.
 func TestNoMoreIsReadThanIsAskedFor(t *testing.T) {
 	t.Parallel()
-	stuck := make(chan int)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		sent := 0
-		for {
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-			n, err := w.Write(make([]byte, 64<<10))
-			if sent += n; err != nil {
-				stuck <- sent
-				return
+	synctest.Test(t, func(t *testing.T) {
+		const piece = 16 << 10
+		var sent atomic.Int64
+		c := effect.NewClient(piping(func(c net.Conn) {
+			for {
+				if _, err := io.WriteString(c, chunk(strings.Repeat("x", piece))); err != nil {
+					return
+				}
+				sent.Add(piece)
 			}
+		}))
+		defer c.Close()
+		r := begun(t, c, call("", "url", "http://h/", "stream", true, "limit", 64<<20))
+		asked := int64(0)
+		for range 3 {
+			synctest.Wait()
+			if n := sent.Load() - asked; n > 128<<10 {
+				t.Fatalf("%d bytes were read before anybody asked", n)
+			}
+			body, _ := r.next()
+			asked += int64(len(body))
 		}
-	}))
-	t.Cleanup(s.Close)
-	begun(t, newClient(t, effect.ClientOptions{}), call("", "url", s.URL, "stream", true, "limit", 1<<30))
-	if sent := <-stuck; sent > 64<<20 { // what the system keeps between the two
-		t.Errorf("%d bytes were read before anybody asked", sent)
-	}
+		if asked == 0 {
+			t.Error("nothing came")
+		}
+	})
 }
 
 // TestTheEndsOfAStream: it ends when it is closed, when its run has ended, when the server is silent for too
@@ -267,16 +290,10 @@ func TestTheEndsOfAStream(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			gone := make(chan bool, 1)
-			c := effect.NewClient(effect.ClientOptions{Dial: func(context.Context, string, string) (net.Conn, error) {
-				here, there := net.Pipe()
-				go func() {
-					_, _ = http.ReadRequest(bufio.NewReader(there))
-					_, _ = io.WriteString(there, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-					_, _ = there.Read(make([]byte, 1))
-					gone <- true
-				}()
-				return here, nil
-			}})
+			c := effect.NewClient(piping(func(c net.Conn) {
+				_, _ = c.Read(make([]byte, 1))
+				gone <- true
+			}))
 			defer c.Close()
 			r := begun(t, c, call("", "url", "http://h/", "stream", true, "timeout_ms", 5000))
 			row.do(c, r)
