@@ -15,8 +15,9 @@ import (
 // the call was made. What was logged of them holds for as long as the call is open, whatever newer code says.
 // A member that is not here is compared: new ones are what was asked for until somebody says otherwise.
 var compared = map[string]map[string]bool{
-	"http": {"method": true, "url": true, "headers": true,
+	"http": {"method": true, "url": true, "headers": true, "stream": true,
 		"idempotent": false, "timeout_ms": false, "limit": false, "on_unknown": false, "longer": false, "redirects": false, "retry": false},
+	"read":      {"call": true, "from": true, "close": true},
 	"sleep":     {"until": true, "for": true},
 	"cancelled": {},
 	"spawn":     {"module": true, "workflow": true, "detached": true},

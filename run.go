@@ -64,9 +64,13 @@ type Run struct {
 	// CancelRequested is set from the moment somebody asked the run to give up.
 	CancelRequested bool `json:"cancel_requested,omitempty" cbor:"16,keyasint,omitempty"`
 
-	Parent   string            `json:"parent,omitempty" cbor:"20,keyasint,omitempty"`   // the run that spawned this one
-	Of       string            `json:"of,omitempty" cbor:"21,keyasint,omitempty"`       // the run that this one repeats
-	Mail     int               `json:"mail,omitempty" cbor:"22,keyasint,omitempty"`     // messages that were not received yet, or never if it has ended
+	Parent string `json:"parent,omitempty" cbor:"20,keyasint,omitempty"` // the run that spawned this one
+	Of     string `json:"of,omitempty" cbor:"21,keyasint,omitempty"`     // the run that this one repeats
+	Mail   int    `json:"mail,omitempty" cbor:"22,keyasint,omitempty"`   // messages that were not received yet, or never if it has ended
+	// Computing is the moment since which a run has been in the turn that it computes now. It is missing
+	// for a turn of less than a second.
+	Computing *time.Time `json:"computing,omitempty" cbor:"-"`
+
 	Deadline *time.Time        `json:"deadline,omitempty" cbor:"23,keyasint,omitempty"` // the run is asked to give up then
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`   // for people and lists
 	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins

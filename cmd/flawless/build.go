@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -15,6 +12,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/cargo"
+	"github.com/flawless-engine/flawless/internal/gobuild"
 )
 
 func (a *app) buildCommand() *cobra.Command {
@@ -69,23 +67,7 @@ func build(ctx context.Context, dir, out string) (string, error) {
 		return "", fmt.Errorf("%s has no go.mod and no Cargo.toml: it is not a project; write one with: flawless new NAME: %w", dir, flawless.NotFound)
 	}
 	out = cmp.Or(out, filepath.Join(abs, projectOf(abs)+".wasm"))
-	tool, err := exec.LookPath("go")
-	if err != nil {
-		return "", fmt.Errorf("the go command is not there: install Go 1.25 or newer and have it in PATH: %w", flawless.NotFound)
-	}
-	cmd := exec.CommandContext(ctx, tool, "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, ".")
-	cmd.Dir = abs
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWORK=off")
-	var text bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &text, &text
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return "", fmt.Errorf("building %s:\n%s", dir, strings.TrimSpace(text.String()))
-		}
-		return "", fmt.Errorf("building %s: %w", dir, err)
-	}
-	return out, nil
+	return out, gobuild.Build(ctx, dir, out)
 }
 
 // projectOf is the name of the project in a folder: the last part of its module's path.

@@ -199,7 +199,7 @@ func list(ns []int) string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(n
 func request(c flawless.Call) string {
 	var h struct {
 		Method, URL, Module, Workflow, To, Type, Message, Run, Name, Op, Request, Why string
-		Detached                                                                      bool
+		Detached, Close                                                               bool
 		Call                                                                          int
 	}
 	if json.Unmarshal(c.Head, &h) != nil {
@@ -231,6 +231,11 @@ func request(c flawless.Call) string {
 		return "receive " + h.Type
 	case "reply":
 		return "reply" + body + " to message " + h.Message
+	case "read":
+		if h.Close {
+			return fmt.Sprintf("close the response to call %d", h.Call)
+		}
+		return fmt.Sprintf("read on in the response to call %d", h.Call)
 	case "withdraw":
 		return fmt.Sprintf("withdraw call %d (%s)", h.Call, h.Why)
 	case "promise":
@@ -257,6 +262,7 @@ func site(c flawless.Call) string {
 func answer(a *flawless.Arrival) string {
 	var h struct {
 		Status int
+		End    bool // of a streamed response
 		Error  *struct{ Kind, Message string }
 	}
 	if json.Unmarshal(a.Head, &h) != nil {
@@ -267,6 +273,10 @@ func answer(a *flawless.Arrival) string {
 		return h.Error.Kind + ": " + h.Error.Message
 	case h.Status != 0:
 		return fmt.Sprintf("%d %s", h.Status, shortened(string(a.Body), 100))
+	case h.End:
+		return strings.TrimSpace(shortened(string(a.Body), 100) + " (end)")
+	case string(a.Head) == "{}" && len(a.Body) > 0:
+		return shortened(string(a.Body), 100)
 	}
 	return shortened(string(a.Head), 100)
 }

@@ -177,6 +177,9 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 	if r.Ended != nil {
 		p("ended", "%s", ago(*r.Ended))
 	}
+	if r.Computing != nil {
+		p("computing", "since %s, without a call; a loop that waits for something never ends", ago(*r.Computing))
+	}
 	if r.Wake != nil && !r.Status.Ended() {
 		p("wakes", "%s", ago(*r.Wake))
 	}

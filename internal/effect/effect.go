@@ -20,6 +20,9 @@ type Kind struct {
 	// the call.
 	Perform func(ctx context.Context, t Try) Result
 
+	// Ended is called when a run has ended, so that nothing is kept open for it. Nil where nothing is.
+	Ended func(run string)
+
 	// Due returns when a call that the engine keeps as a timer is answered, and the answer; the zero
 	// time is never. Nil for other kinds. made is the time of the turn that made the call.
 	Due func(c flawless.Call, made time.Time) (time.Time, flawless.Answer, error)

@@ -152,7 +152,7 @@ func (c *h1) read(r *request) (*reply, bool, *fault) {
 			continue
 		}
 		c.left = math.MaxInt
-		a, err := readBody(res, r)
+		a, err := readBody(res, r, c.wire.first.Load())
 		if err == nil && c.torn(res) {
 			err = io.ErrUnexpectedEOF
 		}
@@ -188,12 +188,15 @@ func (c *h1) cause(err error, where string) error {
 	return c.got
 }
 
-// readBody reads the body of a response to its end, or to the limit.
-func readBody(res *http.Response, r *request) (*reply, error) {
+// readBody reads the body of a response to its end, or to the limit. sent is when the request was.
+func readBody(res *http.Response, r *request, sent int64) (*reply, error) {
 	a := &reply{status: res.StatusCode, header: res.Header}
 	if res.ContentLength > r.limit && !r.cut && r.method != http.MethodHead {
 		a.tooLarge = true
 		return a, nil
+	}
+	if r.stream.streamed(res, r) {
+		return r.stream.pump(res, r, sent)
 	}
 	room := int64(512)
 	if res.ContentLength >= 0 && r.method != http.MethodHead {

@@ -90,7 +90,7 @@ func (c *h2) run(ctx context.Context, r *request, t *trail) (*reply, *fault) {
 		return nil, &fault{sent: true, err: closed(err, "before a response came")}
 	}
 	defer func() { _ = res.Body.Close() }()
-	a, err := readBody(res, r)
+	a, err := readBody(res, r, begun)
 	if err != nil {
 		return nil, &fault{sent: true, status: res.StatusCode, err: closed(err, "in the middle of the response")}
 	}

@@ -56,6 +56,7 @@ type Client struct {
 	upgrade *http.Transport // makes HTTP/2 of TLS connections that agreed on it
 	pool    *pool
 	quota   *quota
+	streams streams
 }
 
 // NewClient returns a client. No proxy is used but that of the options, whatever the environment says.
@@ -78,7 +79,10 @@ func NewClient(o ClientOptions) *Client {
 
 // Close closes the connections that carry no request. Those that carry one are closed when it is
 // answered, and calls made later keep none open.
-func (c *Client) Close() { c.pool.close() }
+func (c *Client) Close() {
+	c.streams.close()
+	c.pool.close()
+}
 
 // reply is a complete response, or the head of one that is too large.
 type reply struct {
@@ -96,6 +100,9 @@ type fault struct {
 	status int    // seen before the response was cut off
 	err    error
 }
+
+// endless is a deadline that never comes.
+const endless = 100 * 365 * 24 * time.Hour
 
 // trail collects the stages of a try.
 type trail []flawless.Stage
@@ -120,10 +127,25 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}
 	}
 	r.complete(t.Run, t.Call.N)
+	if r.streams {
+		return c.begin(ctx, t, r)
+	}
+	return c.carryOut(ctx, t, r)
+}
+
+// carryOut makes the exchanges of a try. Those of a stream have no deadline of their own: it ends ctx.
+func (c *Client) carryOut(ctx context.Context, t Try, r *request) Result {
 	deadline := time.Now().Add(r.timeout)
 	stages := make(trail, 0, 3)
+	if r.stream != nil {
+		r.stream.trail = &stages
+		deadline = time.Now().Add(endless)
+	}
 	for hop := 0; ; hop++ {
 		a, f := c.exchange(ctx, deadline, r, t.Seed, &stages)
+		if r.stream != nil {
+			r.stream.finish(a, f)
+		}
 		if f != nil {
 			f.sent = f.sent || hop > 0
 			stages.add("failed", time.Now().UnixNano())
@@ -162,6 +184,9 @@ func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, s
 	if err != nil {
 		return nil, &fault{reason: "policy", err: err}
 	}
+	if wire.stream != nil {
+		wire.stream.asked, wire.stream.veil = r, v
+	}
 	a, f := c.once(ctx, deadline, wire, t)
 	v.hide(a, f)
 	return a, f
@@ -194,9 +219,9 @@ func (c *Client) once(ctx context.Context, deadline time.Time, r *request, t *tr
 // explain puts the end of time and of ctx into words.
 func (f *fault) explain(ctx context.Context, r *request) *fault {
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		f.reason, f.err = "timeout", fmt.Errorf("the engine gave it up: %w", context.Cause(ctx))
-	case errors.Is(f.err, os.ErrDeadlineExceeded) || errors.Is(f.err, context.DeadlineExceeded):
+	case errors.Is(f.err, os.ErrDeadlineExceeded) || errors.Is(f.err, context.DeadlineExceeded) || ctx.Err() != nil:
 		f.reason, f.err = "timeout", fmt.Errorf("it took longer than %v", r.timeout)
 	}
 	return f

@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -37,6 +38,7 @@ type httpHead struct {
 	Longer     string     `json:"longer"`
 	Redirects  *int       `json:"redirects"`
 	Retry      *retryHead `json:"retry"`
+	Stream     bool       `json:"stream"`
 }
 
 type field struct{ name, value string }
@@ -57,6 +59,8 @@ type request struct {
 	redirects  int
 	retry      Retry
 	statuses   []int
+	streams    bool    // the response is read as it comes
+	stream     *stream // through this, in a try
 }
 
 // checked is a head that has been understood.
@@ -92,7 +96,7 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	if err := decode(c, &h); err != nil {
 		return nil, err
 	}
-	r := &request{method: h.Method, body: c.Body, redirects: defaultRedirects, timeout: defaultTimeout, limit: defaultLimit}
+	r := &request{method: h.Method, body: c.Body, redirects: defaultRedirects, timeout: defaultTimeout, limit: defaultLimit, streams: h.Stream}
 	if err := r.setMethod(h.Method); err != nil {
 		return nil, err
 	}
@@ -101,6 +105,11 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	}
 	if err := r.setFields(h.Headers); err != nil {
 		return nil, err
+	}
+	if u := r.url.User; u != nil {
+		r.url.User = nil
+		password, _ := u.Password()
+		r.offer("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
 	}
 	switch {
 	case h.TimeoutMS < 0 || h.TimeoutMS > longestTimeout.Milliseconds():
@@ -169,9 +178,12 @@ func (r *request) setURL(s string) error {
 		// err and u repeat parts of the URL, which may be those of a password.
 		return invalid(HTTP, `member "url" is not a URL; write it like https://example.com/path and escape other characters in it (it is not quoted here, because it may hold a password)`)
 	}
+	user := u.User
+	u.User = nil
 	if why := settle(u); why != "" {
 		return invalid(HTTP, `member "url": %s`, why)
 	}
+	u.User = user // until the header fields are known
 	r.url, r.host = u, hostHeader(u)
 	return nil
 }
@@ -187,7 +199,7 @@ func settle(u *url.URL) (why string) {
 		return "the host is missing"
 	}
 	if u.User != nil {
-		return "it holds a user or password, give them in an Authorization header"
+		return "it holds a user or password"
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {

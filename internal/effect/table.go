@@ -17,6 +17,7 @@ const (
 	Data      = "data"
 	Label     = "label"
 	Withdraw  = "withdraw"
+	Read      = "read"
 )
 
 // Options says how the kinds are to be built. The zero value serves.
@@ -34,7 +35,8 @@ func Kinds(o Options) []Kind {
 		web = NewClient(ClientOptions{})
 	}
 	return []Kind{
-		{Name: HTTP, Check: checkHTTP(), Perform: web.Perform},
+		{Name: HTTP, Check: checkHTTP(), Perform: web.Perform, Ended: web.Ended},
+		{Name: Read, Check: checkRead, Perform: web.Read},
 		{Name: Sleep, Check: checkSleep, Due: dueSleep},
 		{Name: Cancelled, Check: checkCancelled, Idle: true},
 		{Name: Spawn, Check: checkSpawn, Errand: true},

@@ -73,7 +73,6 @@ func TestBadHeads(t *testing.T) {
 		{"http", `{"url":"http://h:0/"}`, "port"},
 		{"http", `{"url":"http://h:99999/"}`, "port"},
 		{"http", `{"url":"http://h:x/"}`, `"url" is not a URL`},
-		{"http", `{"url":"http://u:p@h/"}`, "Authorization"},
 		{"http", `{"url":"http://h/\r\nX: y"}`, `"url" is not a URL`},
 		{"http", `{"url":"http://h/","method":"post"}`, `"method"`},
 		{"http", `{"url":"http://h/","method":"GET /"}`, `"method"`},
@@ -224,7 +223,7 @@ func FuzzCheck(f *testing.F) {
 
 func TestARefusedURLIsNotQuoted(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"http://ann:pw4711@h/", "http://ann:pw/4711@h/", "http://ann:pw%zz4711@h/", "http://ann:pw 4711@h/", "http://ann:pw4711@h:x/", "ftp://ann:pw4711@h/"} {
+	for _, url := range []string{"http://ann:pw/4711@h/", "http://ann:pw%zz4711@h/", "http://ann:pw 4711@h/", "http://ann:pw4711@h:x/", "ftp://ann:pw4711@h/"} {
 		head, err := json.Marshal(map[string]string{"url": url})
 		if err != nil {
 			t.Fatal(err)
@@ -240,7 +239,7 @@ func TestARefusedURLIsNotQuoted(t *testing.T) {
 func TestMessagesDoNotQuoteAURL(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
-		"http://ann:sesame@h/", "http://ann:ses ame@h/", `http://ann:ses"ame@h/`, "http://ann:ses/ame@h/", "http://ann:sesame", "http://sesame%40h:1/",
+		"http://ann:ses ame@h/", `http://ann:ses"ame@h/`, "http://ann:ses/ame@h/", "http://ann:sesame", "http://sesame%40h:1/",
 		"ann:sesame@h:1", "sesame:pw@h:1", "sesame://h/", "//ann:sesame@h/", "http:ann:sesame@h", `http:\\ann:sesame@h`, "http://h:99999/sesame",
 		"http://\u00e4sesame%40h/", "http://ann:%zzsesame@h/", "http://h/%zzsesame", "http://[sesame/",
 	} {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/gobuild"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -37,11 +37,8 @@ var clients = sync.OnceValues(func() (c struct {
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "clients.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
-	cmd.Dir = filepath.Join("testdata", "clients")
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return c, fmt.Errorf("%v: %s", err, text)
+	if err := gobuild.Build(context.Background(), filepath.Join("testdata", "clients"), out); err != nil {
+		return c, err
 	}
 	if c.bin, err = os.ReadFile(out); err != nil {
 		return c, err

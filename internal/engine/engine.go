@@ -52,6 +52,7 @@ type Options struct {
 	Loaded  []*guest.Module         // modules that need not be compiled; they are not closed
 
 	resident     func() int64  // bytes that the process takes; nil asks the system
+	longTurn     time.Duration // after which a turn is reported; 0 is 5 s
 	initialising time.Duration // how long a module may take for that when it is added; 0 is 30 s
 }
 
@@ -75,6 +76,7 @@ type Engine struct {
 	restFor  time.Duration
 	patience time.Duration
 	turnTime time.Duration
+	longTurn time.Duration
 
 	ctx        context.Context // of guests computing
 	cancel     context.CancelFunc
@@ -141,7 +143,7 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
 		url: strings.TrimSuffix(o.URL, "/"),
-		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime,
+		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime, longTurn: cmp.Or(o.longTurn, 5*time.Second),
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		roomy: make(chan struct{}, 1), checks: checks{asked: make(chan struct{}, 1)}, adding: make(chan struct{}, 1), broke: make(chan struct{}),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
@@ -12,7 +13,21 @@ import (
 // yield is called between the quanta of a turn.
 func (r *run) yield() {
 	r.mayTakeLong()
+	r.reportLong()
 	r.e.yield()
+}
+
+// reportLong writes a line to the server's log when a turn takes long, and further ones ever more rarely. The
+// code may compute for good reasons, or wait for something in a loop, which it will do for ever: time stands
+// still within a turn, and nothing reaches the guest.
+func (r *run) reportLong() {
+	const rarer = 6
+	took := time.Since(r.since)
+	if r.since.IsZero() || took < r.tell {
+		return
+	}
+	r.tell = rarer * took
+	r.e.log.Warn("a turn takes long", "run", r.id, "module", r.s.start.Module, "workflow", r.s.start.Workflow, "seconds", int(took.Seconds()))
 }
 
 // yield gives a guest that waits for a slot a chance, and returns when it is the caller's turn again.

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"runtime"
 	"strings"
 	"testing"
@@ -36,6 +37,43 @@ func TestAWallTimeLimitLetsOthersBe(t *testing.T) {
 	if r := mustEnd(t, e, mustStart(t, e, "chain", map[string]any{"url": out.URL, "n": 3}, "").ID); r.Status != flawless.Completed {
 		t.Errorf("it is %+v", r)
 	}
+}
+
+// TestALongTurnIsReported: in the server's log, and by the run that is in it.
+func TestALongTurnIsReported(t *testing.T) {
+	t.Parallel()
+	lines := make(chan string, 100)
+	log := slog.New(slog.NewTextHandler(lineWriter(lines), nil))
+	e := open(t, mem.New(), Options{Log: log, longTurn: 10 * time.Millisecond})
+	mustStart(t, e, "spin", nil, "run")
+	for line := range lines {
+		if strings.Contains(line, "a turn takes long") {
+			if !strings.Contains(line, "run=run") || !strings.Contains(line, "workflow=spin") {
+				t.Errorf("the line is %s", line)
+			}
+			break
+		}
+	}
+	r, err := e.Run(t.Context(), "run")
+	if err != nil || r.Computing == nil || r.Status != flawless.Running {
+		t.Errorf("it is %+v, %v", r, err)
+	}
+	if _, err := e.Terminate(t.Context(), "run", flawless.Cancel{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustEnd(t, e, "run"); r.Computing != nil {
+		t.Errorf("it computes since %v", r.Computing)
+	}
+}
+
+type lineWriter chan<- string
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	select {
+	case w <- string(b):
+	default:
+	}
+	return len(b), nil
 }
 
 // TestLongTurnsLetOthersCompute fills every slot with guests that never end.

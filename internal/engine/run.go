@@ -46,8 +46,10 @@ type run struct {
 	marks     []mark // places where images were made
 	leaving   bool   // an image is to be made, and the guest given back
 
-	began time.Time   // of the turn that is being taken; the driver's
-	late  *time.Timer // writes what waits for it; the driver's, nil where it is not needed
+	began time.Time     // of the turn that is being taken; the driver's
+	since time.Time     // the guest computes, zero where it does not; written by the driver under mu
+	tell  time.Duration // after which the turn is reported next; the driver's
+	late  *time.Timer   // writes what waits for it; the driver's, nil where it is not needed
 
 	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
 	problem string          // why it takes no turn any more
@@ -224,7 +226,7 @@ func (r *run) takeTurn() error {
 			r.late = nil
 		}
 		r.mu.Lock()
-		r.stop = nil
+		r.stop, r.since = nil, time.Time{}
 		r.mu.Unlock()
 	}()
 
@@ -259,6 +261,7 @@ func (r *run) takeTurn() error {
 	}
 	in := guest.In{Time: max(r.e.now(), r.s.at), As: r.ownSelf(), Answers: slices.Clone(r.s.ready)}
 	n := r.s.turn + 1
+	r.since, r.tell = time.Now(), r.e.longTurn
 	r.mu.Unlock()
 
 	out, err := r.compute(ctx, in)
@@ -476,6 +479,11 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	if account.Status.Ended() {
 		r.e.gates.leave(r.id)
+		for _, k := range r.e.kinds {
+			if k.Ended != nil {
+				k.Ended(r.id)
+			}
+		}
 	}
 	r.e.publish(r.id, account)
 	if cut {
@@ -515,6 +523,9 @@ func (r *run) account() flawless.Run {
 		a.Status = flawless.Unresolved
 	case r.stop != nil && r.stored != nil:
 		a.Status = flawless.Running
+		if since := r.since; !since.IsZero() && time.Since(since) >= min(time.Second, r.e.longTurn) {
+			a.Computing = &since
+		}
 	}
 	return a
 }

@@ -48,14 +48,14 @@ func (r releases) each(t *testing.T, test func(t *testing.T, build func() ([]byt
 }
 
 // buildWith builds a guest with a toolchain; "" is the one that runs the tests.
-func buildWith(guest, toolchain string) ([]byte, error) {
+func buildWith(guest, toolchain string, flags ...string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "guest")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "guest.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-o", out, ".")
+	cmd := exec.Command("go", append(append([]string{"build", "-buildmode=c-shared", "-o", out}, flags...), ".")...)
 	cmd.Dir = filepath.Join("testdata", guest)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
 	if toolchain != "" {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -107,7 +106,13 @@ func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress 
 	if err != nil {
 		return nil, err
 	}
-	if m.rewritten, err = rewrite.Rewrite(bin, rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth, Sites: tracing != nil && !isGo(bin)}); err != nil {
+	how := rewrite.Options{Offered: offered, Quantum: quantum, Depth: depth}
+	if isGo(bin) {
+		how.Inert = inert
+	} else {
+		how.Sites = tracing != nil
+	}
+	if m.rewritten, err = rewrite.Rewrite(bin, how); err != nil {
 		return nil, err
 	}
 	if m.beta, err = newBeta(m.rewritten, bin); err != nil {
@@ -167,7 +172,7 @@ func (m *Module) compile(ctx context.Context, bin []byte) (kept codeFile, err er
 var exports = []struct {
 	name   string
 	needed bool
-}{{"flawless_describe", true}, {"flawless_start", true}, {"flawless_resume", false}, {"flawless_blocked", false}, {"_initialize", false}}
+}{{"flawless_describe", true}, {"flawless_start", true}, {"flawless_resume", false}, {"flawless_blocked", false}, {"flawless_args", false}, {"_initialize", false}}
 
 // check refuses what is no workflow or needs more than there is.
 func (r *Runtime) check(m *rewrite.Result, beta bool) error {
@@ -260,18 +265,6 @@ func (m *Module) fresh(ctx context.Context, seed [32]byte) (*Instance, error) {
 	i.out = Out{}
 	i.partial = [2][]byte{}
 	return i, nil
-}
-
-// refusal says why the module does not come so far that it could be run. An error of the host is no
-// refusal.
-func (i *Instance) refusal(doing string, err error) error {
-	var stop *interrupted
-	if errors.As(err, &stop) {
-		return fmt.Errorf("%s: %w", doing, stop.err)
-	}
-	i.endLines()
-	f := i.autopsy(err, i.out.Lines)
-	return fmt.Errorf("%s: it failed with %s: %s: %w", doing, f.Kind, f.Message, flawless.Refused)
 }
 
 // instantiate makes an instance whose memory is the base image, or empty.

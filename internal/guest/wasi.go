@@ -29,8 +29,8 @@ const (
 // becomes lines, there are no files and no sockets.
 // https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
 var wasi = []function{
-	{"args_get", "ii", "i", nothing},
-	{"args_sizes_get", "ii", "i", noSizes},
+	{"args_get", "ii", "i", args},
+	{"args_sizes_get", "ii", "i", argsSizes},
 	{"clock_res_get", "ii", "i", clockRes},
 	{"clock_time_get", "iIi", "i", clockTime},
 	{"environ_get", "ii", "i", nothing},
@@ -118,6 +118,33 @@ func noSizes(i *Instance, s []uint64) uint32 {
 		return e
 	}
 	return i.put32(s[1], 0)
+}
+
+// programName is the one argument of a guest, the name of its program: libraries look at os.Args[0] while they
+// are initialised. Only a guest with the export flawless_args has it; others see what they always saw, as
+// their runs have to.
+const programName = "workflow"
+
+func (i *Instance) hasArgs() bool { return i.m.rewritten.Exports["flawless_args"] != "" }
+
+func argsSizes(i *Instance, s []uint64) uint32 {
+	if !i.hasArgs() {
+		return noSizes(i, s)
+	}
+	if e := i.put32(s[0], 1); e != ok {
+		return e
+	}
+	return i.put32(s[1], uint32(len(programName)+1))
+}
+
+func args(i *Instance, s []uint64) uint32 {
+	if !i.hasArgs() {
+		return ok
+	}
+	if e := i.put32(s[0], uint32(s[1])); e != ok {
+		return e
+	}
+	return i.put(s[1], []byte(programName+"\x00"))
 }
 
 // clockRes: every clock ticks in nanoseconds.

@@ -42,7 +42,9 @@
 // its log.
 //
 // The outside is reached through [Do] and its relatives, or through net/http with the transport of
-// package nethttp. There are no files, no sockets, no environment and no arguments.
+// package nethttp. There are no files, no sockets and no environment, and os.Args has only a
+// name. Time zones are part of the module: time.LoadLocation works. Signals never arrive; signal.Notify is
+// harmless.
 //
 // # What is never done twice
 //

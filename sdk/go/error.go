@@ -20,6 +20,7 @@ const (
 	KindNotFound = "not_found" // there is no such run, module or workflow
 	KindConflict = "conflict"  // the run that was to get the message has ended
 	KindDeadlock = "deadlock"  // runs would wait for each other for ever; the message names them
+	KindBroken   = "broken"    // a streamed response broke off; what came before was read
 	KindExpired  = "expired"   // nobody settled the promise in time
 	KindRejected = "rejected"  // the promise was settled with an error
 )

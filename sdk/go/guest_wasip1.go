@@ -58,6 +58,11 @@ func blocked() {
 	hostDescribe(blockedText(view(buf[:n])))
 }
 
+// args asks the engine for a program name in os.Args. It is never called.
+//
+//go:wasmexport flawless_args
+func args() {}
+
 // A turn is a coroutine: the goroutine of the export that the engine has called lets another go on, and
 // goes on itself when that one, or any other, ends the turn. Most turns are ended by the workflow, in rest;
 // all others by a goroutine that has nothing else to do, in watch.

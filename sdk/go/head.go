@@ -8,6 +8,7 @@ type answerHead struct {
 	header                         Header
 	by, note                       string // cancelled
 	id, from, kind                 string // receive
+	stream, end                    bool   // http, read
 	failure                        *answerError
 }
 
@@ -81,6 +82,9 @@ func parsePlain(text string, h *answerHead) bool {
 			for h.status = 0; '0' <= text[i] && text[i] <= '9' && h.status < 1000; i++ {
 				h.status = 10*h.status + int(text[i]-'0')
 			}
+		case c == 't' && (name == "stream" || name == "end") && i+4 < len(text) && text[i:i+4] == "true":
+			h.stream, h.end = h.stream || name == "stream", h.end || name == "end"
+			i += 4
 		case name == "headers" && c == '[':
 			if h.header, i = plainHeader(text, i); i == 0 {
 				return false
@@ -142,6 +146,10 @@ func parseHead(text string, h *answerHead) error {
 			h.status = r.int()
 		case "headers":
 			h.header = readHeader(&r)
+		case "stream", "end":
+			is := r.peek() == 't'
+			h.stream, h.end = h.stream || is && name == "stream", h.end || is && name == "end"
+			r.skip()
 		case "error":
 			h.failure = readError(&r)
 		default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"unsafe"
 )
 
@@ -19,8 +20,11 @@ type Request struct {
 type Response struct {
 	Status int
 	Header Header
-	Body   []byte // the caller's to keep and change
+	Body   []byte // the caller's to keep and change; nil with [Stream]
 	URL    string // where it came from, after redirects
+	// Stream has the body as it comes where the call has the option [Stream], else it is nil. Close it, unless
+	// it was read to its end. It may be read by one goroutine at a time, and closed by any.
+	Stream io.ReadCloser
 }
 
 // OK tells whether the status is 2xx.
@@ -94,7 +98,7 @@ func post(url, contentType string, body []byte) *Request {
 }
 
 func doJSON(ctx context.Context, req *Request, out any, at string, opts []Option) error {
-	resp, err := do(ctx, req, at, opts)
+	resp, err := do(ctx, req, at, append(opts[:len(opts):len(opts)], wholly()))
 	if err != nil {
 		return err
 	}
@@ -122,10 +126,16 @@ func do(ctx context.Context, req *Request, at string, opts []Option) (*Response,
 	if p := o.problem(); p != "" {
 		return nil, &CallError{Method: req.method(), URL: req.URL, Kind: KindInvalid, Message: p}
 	}
+	var resp *Response
+	var err error
 	if o.confirm != nil {
-		return confirmed(ctx, req, o, at)
+		resp, err = confirmed(ctx, req, o, at)
+	} else {
+		resp, _, err = attempt(ctx, req, &o, at)
 	}
-	resp, _, err := attempt(ctx, req, &o, at)
+	if o.stream && resp != nil && resp.Stream == nil {
+		resp.whole()
+	}
 	return resp, err
 }
 
@@ -154,7 +164,11 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 		}
 		return nil, n, h.failure.of(req.method(), req.URL, n)
 	}
-	return &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}, n, nil
+	resp := &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}
+	if h.stream {
+		resp.Body, resp.Stream = nil, newResponseStream(ctx, req, n, at)
+	}
+	return resp, n, nil
 }
 
 // head appends the head of the call to b.

@@ -2,6 +2,7 @@ package flawless
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type options struct {
 	retry     Retry
 	confirm   func(ctx context.Context, key string) (Outcome, error)
 
-	hasTimeout, hasLimit, hasRedirects bool
+	hasTimeout, hasLimit, hasRedirects, stream bool
 }
 
 // repeat says whether a call whose outcome is unknown may be made again.
@@ -92,10 +93,10 @@ func Redirects(n int) Option {
 // outcome is unknown. Without Statuses they are 429, 502, 503 and 504, and for a call that is not
 // idempotent 429 and 503: behind a gateway that answers 502 or 504 it may have taken effect.
 type Retry struct {
-	Attempts int           // tries in all; 0 and 1 are one try
-	Initial  time.Duration // wait before the second try
-	Factor   float64       // by which each further wait is longer; 0 leaves it to the engine
-	Max      time.Duration // longest wait; 0 leaves it to the engine
+	Attempts int           // tries in all, at most 1000; 0 and 1 are one try
+	Initial  time.Duration // wait before the second try, at most 24 hours
+	Factor   float64       // by which each further wait is longer, 1 to 100; 0 leaves it to the engine
+	Max      time.Duration // longest wait, at most 24 hours; 0 leaves it to the engine
 	Jitter   float64       // share of each wait that is random, from 0 to 1
 	Statuses []int         // of responses after which the call is tried again; none leaves it to the engine, as above
 }
@@ -128,7 +129,9 @@ func gather(ctx context.Context, opts []Option) options {
 	return o
 }
 
-// problem says what is wrong with the options, or is empty.
+// problem says what is wrong with the options, or is empty. It tells of what a call cannot say, because it would
+// mean the default or is no number. How large something may be is the engine's to check, in one place for all
+// SDKs.
 func (o *options) problem() string {
 	r := &o.retry
 	switch {
@@ -138,19 +141,17 @@ func (o *options) problem() string {
 		return "the limit of the response is not above zero; give a number of bytes, or none for the default"
 	case o.hasRedirects && o.redirects < 0:
 		return "the number of redirects is negative; 0 follows none"
-	case r.Attempts < 0 || r.Initial < 0 || r.Max < 0 || !(r.Factor >= 0 && r.Factor <= maxFactor):
-		return "the retry has a negative number, or a factor above 1000"
-	case !(r.Jitter >= 0 && r.Jitter <= 1):
-		return "the jitter of the retry is not between 0 and 1"
+	case r.Attempts < 0 || r.Initial < 0 || r.Max < 0 || !(r.Factor >= 0 && r.Factor <= math.MaxFloat64):
+		return "the retry has a negative number, or a factor that is no number"
+	case !(r.Jitter >= 0 && r.Jitter <= math.MaxFloat64):
+		return "the jitter of the retry is negative, or no number"
 	}
 	return ""
 }
 
-const maxFactor = 1000
-
 // any tells whether write has something to write.
 func (o *options) any() bool {
-	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.retry.Attempts > 1
+	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.stream || o.retry.Attempts > 1
 }
 
 func (o *options) write(head *object) {
@@ -168,6 +169,9 @@ func (o *options) write(head *object) {
 	}
 	if o.hasRedirects {
 		head.int("redirects", int64(o.redirects))
+	}
+	if o.stream {
+		head.bool("stream", true)
 	}
 	if o.retry.Attempts > 1 {
 		head.key("retry")

@@ -42,7 +42,7 @@ func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, opt := range []Option{
 		Timeout(0), Timeout(-1), Limit(0), Redirects(-1), Retry{Attempts: -1}, Retry{Initial: -1}, Retry{Max: -1},
-		Retry{Factor: -1}, Retry{Factor: math.Inf(1)}, Retry{Factor: math.NaN()}, Retry{Jitter: 1.1}, Retry{Jitter: math.NaN()},
+		Retry{Factor: -1}, Retry{Factor: math.Inf(1)}, Retry{Factor: math.NaN()}, Retry{Jitter: -0.1}, Retry{Jitter: math.NaN()},
 	} {
 		_, err := Get(t.Context(), "http://x/", opt)
 		var call *CallError

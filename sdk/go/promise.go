@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -26,15 +27,25 @@ type Promise[T any] struct {
 // PromiseOption says something about a promise. [Expires] makes one.
 type PromiseOption interface{ promise(*promising) }
 
-type promising struct{ expires time.Time }
+type promising struct{ expires int64 } // nanoseconds since 1970
 
 type promiseOption func(*promising)
 
 func (f promiseOption) promise(p *promising) { f(p) }
 
-// Expires settles the promise with an error of kind "expired" when nobody has settled it by then.
+// Expires settles the promise with an error of kind "expired" when nobody has settled it by then. A promise that
+// would expire after the year 2262 never does.
 func Expires(d time.Duration) PromiseOption {
-	return promiseOption(func(p *promising) { p.expires = time.Now().Add(d) })
+	return promiseOption(func(p *promising) { p.expires = until(time.Now(), d) })
+}
+
+// until is the moment d after now, in nanoseconds since 1970, or the last one that there is.
+func until(now time.Time, d time.Duration) int64 {
+	at := now.UnixNano()
+	if d > 0 && at > math.MaxInt64-int64(d) {
+		return math.MaxInt64
+	}
+	return max(1, at+int64(d))
 }
 
 // NewPromise makes a promise. Whoever knows its [Promise.URL] or [Promise.Token], which nobody can
@@ -57,8 +68,8 @@ func NewPromise[T any](ctx context.Context, name string, opts ...PromiseOption) 
 		o.str("name", name)
 	}
 	o.str("secret", secret)
-	if !how.expires.IsZero() {
-		o.int("expires", how.expires.UnixNano())
+	if how.expires != 0 {
+		o.int("expires", how.expires)
 	}
 	if schema := wantedSchema[T](); schema != nil {
 		o.raw("schema", schema)

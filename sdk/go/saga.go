@@ -298,8 +298,16 @@ func (s *Saga) try(ctx context.Context, u undo) (err error) {
 		if err := Sleep(ctx, wait); err != nil {
 			return err
 		}
-		wait = min(time.Duration(float64(wait)*r.Factor), r.Max)
+		wait = r.longer(wait)
 	}
+}
+
+// longer is the wait that follows a wait.
+func (r *Retry) longer(wait time.Duration) time.Duration {
+	if next := float64(wait) * r.Factor; next < float64(r.Max) { // and is a number
+		return time.Duration(next)
+	}
+	return r.Max
 }
 
 // carryOut calls an undo. One that panics has failed, so that those of the other steps are still called.

@@ -1,5 +1,7 @@
 package rewrite
 
+import "slices"
+
 // smallEntry is what may come before a function's first loop and still be charged with the loop.
 const smallEntry = 16
 
@@ -35,9 +37,14 @@ func (m *module) code() ([]byte, error) {
 	}
 	g := graph{m: m, funcs: make([]*found, 0, n)}
 	s, work := newSurvey(m), int64(0)
+	inert := m.inert()
 	for k := 0; k < n && r.err == nil; k++ {
 		fn := uint32(len(m.imports) + k)
-		f, err := s.look(r.part(r.count(1), "code section"), m.types[m.funcs[fn]])
+		code := r.part(r.count(1), "code section")
+		if slices.Contains(inert, k) {
+			code = reader{bytes: returnAtOnce, end: len(returnAtOnce)}
+		}
+		f, err := s.look(code, m.types[m.funcs[fn]])
 		if err != nil {
 			return nil, m.inFunc(fn, err)
 		}

@@ -8,4 +8,4 @@ package rewrite
 
 // Version numbers the rewriting. The same bytes, options and version give the same result, so it
 // belongs into every key under which a result is kept.
-const Version = 6
+const Version = 7

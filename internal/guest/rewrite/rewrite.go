@@ -24,6 +24,10 @@ type Options struct {
 	// Sites has the guest take down where it makes a call, before each: as an offset in the content of
 	// the input's code section, in the global Result.Site.
 	Sites bool
+
+	// Inert returns the functions of a Go program that are to return at once, by their index without imports.
+	// It is given what is in memory at the start. Nil is none.
+	Inert func(data []Segment) []int
 }
 
 // Result is a module made ready to run, and what the host has to know about it. Nothing in it

@@ -254,11 +254,8 @@ func built(t testing.TB, module string) (string, error) {
 		return module, nil
 	}
 	file := filepath.Join(t.TempDir(), "module.wasm")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-o", file, ".")
-	cmd.Dir = module
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the module in %s: %w\n%s", module, err, text)
+	if _, err := command(t.Context(), "build", module, "--output", file); err != nil {
+		return "", fmt.Errorf("building the module in %s: %w", module, err)
 	}
 	return file, nil
 }

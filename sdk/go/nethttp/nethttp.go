@@ -4,17 +4,30 @@
 // from being sent twice unless it is idempotent. It never opens a connection of its own. Options of
 // a call are given in the request's context, see flawless.With.
 //
-// Request and response bodies are in memory as a whole. A module grows by about 8 MB through net/http.
+// In a module that flawless build has built, an http.Transport calls through the engine, too, as soon as this
+// package is imported: clients that libraries make for themselves work. What such a transport says of proxies,
+// dialers and certificate authorities has no effect, and one with a client certificate is refused.
+//
+// A response is handed over when all of it has come, unless the request's context says otherwise:
+//
+//	ctx = flawless.With(ctx, flawless.Stream())
+//
+// makes its Body one that is read as the response comes, such as server-sent events. Nothing turns this on by
+// itself, not even Accept: text/event-stream, because a response that breaks off counts as answered then.
+//
+// Request bodies are in memory as a whole. A module grows by about 8 MB through net/http.
 package nethttp
 
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -25,7 +38,8 @@ import (
 // Transport is an http.RoundTripper whose requests are calls of the run. The zero value is ready;
 // it may be used concurrently.
 //
-// It reads the whole request body before the call is made, and hands out the whole response body.
+// It reads the whole request body before the call is made, and hands out the whole response body, but for
+// flawless.Stream.
 // It follows no redirects and keeps no cookies, http.Client does. Errors are those of flawless.Do,
 // which http.Client wraps: use errors.As.
 //
@@ -49,15 +63,64 @@ func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	call := flawless.Request{Method: req.Method, URL: req.URL.String(), Header: header(req), Body: body}
+	call := flawless.Request{Method: req.Method, URL: plainURL(req.URL), Header: header(req), Body: body}
 	ctx, done := within(req)
-	defer done()
 	resp, err := flawless.Do(ctx, call, flawless.Redirects(0))
 	if err != nil {
+		done()
 		return nil, err
 	}
-	return response(req, resp), nil
+	out := response(req, resp)
+	if resp.Stream != nil {
+		out.Body = &stream{resp.Stream, done}
+	} else {
+		done()
+	}
+	return out, nil
 }
+
+// stream is a body that is read as it comes, under a context that ends with it.
+type stream struct {
+	io.ReadCloser
+	done func()
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if err != nil {
+		s.done()
+	}
+	return n, err
+}
+
+func (s *stream) Close() error {
+	err := s.ReadCloser.Close()
+	s.done()
+	return err
+}
+
+// plainURL is a URL as it is called: user and password in it are sent in the Authorization header alone.
+func plainURL(u *url.URL) string {
+	if u.User == nil {
+		return u.String()
+	}
+	plain := *u
+	plain.User = nil
+	return plain.String()
+}
+
+// instead carries out a request in the place of an http.Transport.
+func instead(t *http.Transport, req *http.Request) (*http.Response, error) {
+	if c := t.TLSClientConfig; c != nil && (len(c.Certificates) > 0 || c.GetClientCertificate != nil) {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, errCertificate
+	}
+	return Transport{}.RoundTrip(req)
+}
+
+var errCertificate = errors.New("nethttp: the http.Transport has a client certificate; the engine makes the TLS connection and has none")
 
 var errCancelled = errors.New("net/http: request canceled")
 
@@ -108,6 +171,10 @@ func header(req *http.Request) flawless.Header {
 	if req.Host != "" && req.Host != req.URL.Host {
 		h.Add("Host", req.Host)
 	}
+	if u := req.URL.User; u != nil && req.Header.Get("Authorization") == "" { // http.Client has set it already
+		password, _ := u.Password()
+		h.Add("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
+	}
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
 		for _, value := range req.Header[name] {
 			h.Add(name, value)
@@ -132,13 +199,16 @@ func response(req *http.Request, r *flawless.Response) *http.Response {
 		ContentLength: int64(len(r.Body)),
 		Request:       req,
 	}
+	if r.Stream != nil {
+		out.ContentLength = announced(h)
+	}
 	if req.Method == http.MethodHead {
 		out.Body, out.ContentLength = http.NoBody, announced(h)
 	}
 	return out
 }
 
-// announced returns the length that the response to a HEAD request tells, or -1.
+// announced returns the length that the head of a response tells, or -1.
 func announced(h http.Header) int64 {
 	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
 	if err != nil || n < 0 {

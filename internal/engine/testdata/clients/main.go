@@ -22,6 +22,8 @@ func main() {
 	flawless.Workflow("net-http", plain)
 	flawless.Workflow("retryablehttp", retryable)
 	flawless.Workflow("stripe", charge)
+	flawless.Workflow("own", own)
+	flawless.Workflow("events", events)
 }
 
 type Task struct {

@@ -72,6 +72,8 @@ func main() {
 	flawless.Workflow("bulky", bulky)
 	flawless.Workflow("reveal", reveal)
 	flawless.Workflow("typed", typed)
+	flawless.Workflow("bounds", bounds)
+	flawless.Workflow("listen", listen)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -18,6 +21,38 @@ import (
 func main() {
 	debug.SetGCPercent(-1) // its moments are told by the size of the heap, which depends on how turns end
 	flawless.Workflow("w", weather)
+	flawless.Workflow("ordinary", ordinary)
+}
+
+// broken and exits are set by the linker of a guest that does not come up.
+var broken, exits string
+
+var program = os.Args[0] // libraries look at it while they are initialised
+
+func init() {
+	if broken != "" {
+		panic(broken)
+	}
+	if exits != "" {
+		log.Fatal(exits)
+	}
+}
+
+// ordinary does what many programs do.
+func ordinary(ctx context.Context, zone string) (string, error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	again := make(chan os.Signal, 1)
+	signal.Notify(again)
+	l, err := time.LoadLocation(zone)
+	if err != nil {
+		return "", err
+	}
+	if err := flawless.Sleep(ctx, time.Hour); err != nil {
+		return "", err
+	}
+	signal.Stop(again)
+	return fmt.Sprint(program, " ", time.Now().In(l).Format("15:04 MST")), nil
 }
 
 // weather is alone for a while, and then is not: it has goroutines for a call or for long, timers, contexts that

@@ -21,7 +21,7 @@ pub struct Retry {
     pub attempts: u32,
     /// Wait before the second try.
     pub initial: Duration,
-    /// By which each further wait is longer, up to 1000; 0 leaves it to the engine.
+    /// By which each further wait is longer, 1 to 100; 0 leaves it to the engine.
     pub factor: f64,
     /// Longest wait; zero leaves it to the engine.
     pub max: Duration,
@@ -32,13 +32,13 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Returns what is wrong.
+    /// Returns what is wrong: what a call cannot say. How large something may be is the engine's to check.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        if !(0.0..=1000.0).contains(&self.factor) {
-            return Some("the factor of the retry is not between 0 and 1000");
+        if !(0.0..=f64::MAX).contains(&self.factor) {
+            return Some("the factor of the retry is negative, or no number");
         }
-        if !(0.0..=1.0).contains(&self.jitter) {
-            return Some("the jitter of the retry is not between 0 and 1");
+        if !(0.0..=f64::MAX).contains(&self.jitter) {
+            return Some("the jitter of the retry is negative, or no number");
         }
         None
     }
@@ -112,7 +112,7 @@ mod tests {
                 ..Retry::default()
             },
             Retry {
-                jitter: 1.5,
+                jitter: -1.5,
                 ..Retry::default()
             },
         ] {

@@ -1,0 +1,115 @@
+package gobuild
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// patch is a change of one file of Go's standard library.
+type patch struct {
+	pkg, file string
+	edits     []edit
+	more      string // is appended
+}
+
+// edit puts text behind a line that must be there exactly once.
+type edit struct{ behind, text string }
+
+// patches are made from the Go that is installed, when a module is built. None of its text is kept here but the
+// lines by which a place is found.
+var patches = []patch{
+	{
+		pkg: "net/http", file: "roundtrip.go",
+		edits: []edit{{"func (t *Transport) RoundTrip(req *Request) (*Response, error) {\n", `	if flawlessRoundTrip != nil && t != nil && req.URL != nil && (req.URL.Scheme == "http" || req.URL.Scheme == "https") {
+		return flawlessRoundTrip(t, req)
+	}
+`}},
+		more: `
+// flawlessRoundTrip is set by package nethttp of the Flawless SDK.
+//
+//go:linkname flawlessRoundTrip
+var flawlessRoundTrip func(*Transport, *Request) (*Response, error)
+`,
+	},
+	{ // a name is looked up in another goroutine, which does not know who dials
+		pkg: "net", file: "lookup.go",
+		edits: []edit{{"func (r *Resolver) lookupIPAddr(ctx context.Context, network, host string) ([]IPAddr, error) {\n", `	if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+		return nil, &DNSError{Err: flawlessNoSockets(), Name: host}
+	}
+`}},
+	},
+	{
+		pkg: "net", file: "net_fake.go",
+		edits: []edit{
+			{"func fakeConnect(ctx context.Context, fd *netFD, laddr, raddr sockaddr) error {\n", `	if _, within := sockets.Load(fakeAddr(raddr)); !within {
+		return &AddrError{Err: flawlessNoSockets(), Addr: raddr.String()}
+	}
+`},
+			{"import (\n", "\tflawlessruntime \"runtime\"\n"},
+		},
+		more: `
+// flawlessNoSockets says why a guest cannot connect, and where it tried to.
+func flawlessNoSockets() string {
+	text := "guests have no sockets: make HTTP requests with package nethttp of the Flawless SDK, and reach databases over HTTP"
+	dotted := func(name string) bool { // the path of the package begins with the name of a host
+		for i := 0; i < len(name) && name[i] != '/'; i++ {
+			if name[i] == '.' {
+				for ; i < len(name); i++ {
+					if name[i] == '/' {
+						return true
+					}
+				}
+			}
+		}
+		return false
+	}
+	var pcs [64]uintptr
+	frames := flawlessruntime.CallersFrames(pcs[:flawlessruntime.Callers(2, pcs[:])])
+	at, line := "", 0
+	for more := true; more; {
+		var f flawlessruntime.Frame
+		f, more = frames.Next()
+		if len(f.Function) > 5 && f.Function[:5] == "main." {
+			at, line = f.File, f.Line
+			break
+		}
+		if at == "" && dotted(f.Function) {
+			at, line = f.File, f.Line
+		}
+	}
+	if at == "" {
+		return text
+	}
+	for i := len(at) - 1; i >= 0; i-- {
+		if at[i] == '/' {
+			at = at[i+1:]
+			break
+		}
+	}
+	digits := ""
+	for ; line > 0; line /= 10 {
+		digits = string(rune('0'+line%10)) + digits
+	}
+	return text + " (" + at + ":" + digits + ")"
+}
+`,
+	},
+}
+
+// apply returns the changed text of a file.
+func (p patch) apply(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading Go's package %s: %w", p.pkg, err)
+	}
+	for _, e := range p.edits {
+		if bytes.Count(text, []byte(e.behind)) != 1 {
+			return nil, fmt.Errorf("%s of this Go is not as this version of flawless knows it: use a released Go that it supports, update flawless, or build with: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared: %w", file, flawless.Refused)
+		}
+		text = bytes.Replace(text, []byte(e.behind), []byte(e.behind+e.text), 1)
+	}
+	return append(text, p.more...), nil
+}

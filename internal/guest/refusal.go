@@ -1,0 +1,66 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// maxPrinted is how many of the last lines that a guest printed are quoted when it does not come up.
+const maxPrinted = 10
+
+// refusal says why the module does not come so far that it could be run: what it died of, in which package
+// and where. An error of the host is no refusal.
+func (i *Instance) refusal(doing string, err error) error {
+	var stop *interrupted
+	if errors.As(err, &stop) {
+		return fmt.Errorf("%s: %w", doing, stop.err)
+	}
+	i.endLines()
+	f := i.autopsy(err, i.out.Lines)
+	text := f.Message
+	if at := culprit(f.Stack); at != "" {
+		text += ", in " + at
+	}
+	detail := f.Stack
+	if f.Kind == "exit" { // log.Fatal and the like say why before they exit
+		detail = printed(i.out.Lines)
+	}
+	if detail != "" {
+		text += "\n" + detail + "\n"
+	}
+	return fmt.Errorf("%s: it failed with %s: %s: %w", doing, f.Kind, text, flawless.Refused)
+}
+
+// culprit is the package and the place of the innermost frame in the stack of a Go guest that is not the
+// runtime's, "" where there is none.
+func culprit(stack string) string {
+	if !strings.HasPrefix(stack, "goroutine ") {
+		return ""
+	}
+	lines := strings.Split(stack, "\n")
+	for n := 1; n+1 < len(lines) && lines[n] != ""; n += 2 {
+		name, at := lines[n], strings.TrimSpace(lines[n+1])
+		if strings.HasPrefix(name, "panic(") || strings.HasPrefix(name, "runtime.") {
+			continue
+		}
+		dir := strings.LastIndexByte(name, '/') + 1
+		pkg, _, _ := strings.Cut(name[dir:], ".") // a dot of the path is %2e
+		at, _, _ = strings.Cut(at, " ")           // the offset in the function
+		return fmt.Sprintf("package %s at %s", name[:dir]+strings.ReplaceAll(pkg, "%2e", "."), at[strings.LastIndexByte(at, '/')+1:])
+	}
+	return ""
+}
+
+// printed is the end of what a guest printed to its standard error.
+func printed(lines []flawless.Line) string {
+	var out []string
+	for _, l := range lines {
+		if l.Level == "stderr" {
+			out = append(out, l.Text)
+		}
+	}
+	return strings.Join(out[max(0, len(out)-maxPrinted):], "\n")
+}

@@ -1,0 +1,29 @@
+package guest
+
+import (
+	"slices"
+
+	"github.com/flawless-engine/flawless/internal/guest/rewrite"
+)
+
+// signalWaits are the functions of package os/signal that wait for signals. The first use of the package starts
+// a goroutine with the first of them; signal.Stop waits in the second until that goroutine waits. Where there
+// are no threads, Go's runtime waits there by asking again and again, so that a guest would never be idle. No
+// signal ever reaches a guest: they return at once instead.
+var signalWaits = []string{"os/signal.loop", "os/signal.signalWaitUntilIdle"}
+
+// inert returns the functions of a Go guest that must do nothing.
+func inert(data []rewrite.Segment) (fns []int) {
+	for _, s := range data {
+		lines := findPCLN(s.Bytes)
+		if lines == nil {
+			continue
+		}
+		for fn := range lines.funcs {
+			if slices.Contains(signalWaits, lines.name(fn)) {
+				fns = append(fns, fn)
+			}
+		}
+	}
+	return fns
+}
