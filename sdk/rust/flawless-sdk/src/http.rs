@@ -512,7 +512,13 @@ mod tests {
                     attempts: 1,
                     ..Retry::default()
                 }),
-                r#"{"method":"DELETE","url":"u"}"#,
+                r#"{"method":"DELETE","url":"u","retry":{"attempts":1}}"#,
+            ),
+            (
+                post("u")
+                    .idempotent_within(Duration::from_secs(86_400))
+                    .retry_for(Duration::ZERO),
+                r#"{"method":"POST","url":"u","key_within_ms":86400000,"retry_for_ms":0}"#,
             ),
         ];
         for (request, want) in rows {
@@ -531,6 +537,9 @@ mod tests {
         for request in [
             get("u").timeout(Duration::ZERO),
             get("u").limit(0),
+            post("u").idempotent_within(Duration::ZERO),
+            post("u").idempotent_within(Duration::MAX),
+            get("u").retry_for(Duration::MAX),
             get("u").retry(Retry {
                 jitter: 2.0,
                 ..Retry::default()
