@@ -48,7 +48,7 @@ func (a *app) retryCommand() *cobra.Command {
 func retryingText(r flawless.Retrying) string {
 	text := fmt.Sprintf("retrying call %d since %s, %d tries: %s", r.Call, ago(r.Since), r.Tries, r.Reason)
 	if r.Next == nil {
-		return text + "; a try is under way"
+		return text + "; a try is under way or waits for its place"
 	}
 	return text + "; next try " + ago(*r.Next)
 }

@@ -96,7 +96,7 @@ func (a *api) runs() {
 		}) (*body[flawless.Run], error) {
 			c := flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note}
 			if !in.Deadline.IsZero() {
-				c.Deadline = in.Deadline.UnixNano()
+				c.Deadline = engine.Moment(in.Deadline)
 			}
 			r, err := a.engine.Cancel(ctx, in.ID, c)
 			return &body[flawless.Run]{r}, problem(err)
