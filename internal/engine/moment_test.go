@@ -16,7 +16,7 @@ func TestMomentsDoNotOverflow(t *testing.T) {
 		time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC): math.MaxInt64,
 		time.Date(2262, 12, 31, 0, 0, 0, 0, time.UTC): math.MaxInt64,
 		time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC):   1,
-		time.Unix(7, 9):                               7_000_000_009,
+		time.Unix(7, 9): 7_000_000_009,
 	} {
 		if got := Moment(at); got != want {
 			t.Errorf("%v is %d, want %d", at, got, want)
