@@ -16,7 +16,7 @@ import (
 // A member that is not here is compared: new ones are what was asked for until somebody says otherwise.
 var compared = map[string]map[string]bool{
 	"http": {"method": true, "url": true, "headers": true, "stream": true,
-		"idempotent": false, "timeout_ms": false, "limit": false, "on_unknown": false, "longer": false, "redirects": false, "retry": false},
+		"idempotent": false, "timeout_ms": false, "limit": false, "on_unknown": false, "longer": false, "redirects": false, "retry": false, "retry_for_ms": false, "key_within_ms": false},
 	"read":      {"call": true, "from": true, "close": true},
 	"sleep":     {"until": true, "for": true},
 	"cancelled": {},

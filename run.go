@@ -75,6 +75,8 @@ type Run struct {
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`   // for people and lists
 	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins
 	Pause    *Pause            `json:"pause,omitempty" cbor:"42,keyasint,omitempty"`    // why it is paused or held back
+	// Retrying lists the calls that failed and are tried again by the engine.
+	Retrying []Retrying `json:"retrying,omitempty" cbor:"43,keyasint,omitempty"`
 
 	// Cut is set in a list where texts of the run were shortened or left out: ask for the run alone.
 	Cut bool `json:"cut,omitempty" cbor:"-"`
@@ -106,6 +108,13 @@ func (r Run) Listed() Run {
 		for i := range r.Unresolved {
 			d := &r.Unresolved[i]
 			d.Reason, d.Request = cut(d.Reason), cut(d.Request)
+		}
+	}
+	if len(r.Retrying) > 0 {
+		r.Retrying = slices.Clone(r.Retrying)
+		for i := range r.Retrying {
+			c := &r.Retrying[i]
+			c.Reason, c.Request = cut(c.Reason), cut(c.Request)
 		}
 	}
 	if r.Pause != nil {
@@ -154,6 +163,19 @@ type Sent struct {
 	Size           int             `json:"size"` // of the whole body in bytes; Body has at most the first 16 KiB
 }
 
+// Retrying is a call that has failed at least once and is tried again.
+type Retrying struct {
+	Call    int       `json:"call" cbor:"1,keyasint"`
+	Request string    `json:"request" cbor:"2,keyasint,omitempty"` // a line for people, such as "GET https://pay.example/rates"
+	Since   time.Time `json:"since" cbor:"3,keyasint"`             // when the first try began
+	Tries   int       `json:"tries" cbor:"4,keyasint"`             // that have failed
+	Reason  string    `json:"reason" cbor:"5,keyasint,omitempty"`  // why the last one did
+	Rule    string    `json:"rule,omitempty" cbor:"6,keyasint,omitempty"`
+	// Next is when the next try begins; nil while one is under way.
+	Next  *time.Time `json:"next,omitempty" cbor:"7,keyasint,omitempty"`
+	Until *time.Time `json:"until,omitempty" cbor:"8,keyasint,omitempty"` // no try begins later; nil is no limit
+}
+
 // Filter selects runs for a list. The zero value selects all, newest first.
 type Filter struct {
 	Status   []Status          // any of these
@@ -163,6 +185,7 @@ type Filter struct {
 	Until    time.Time         // created before
 	Labels   map[string]string // with all of these
 	Parent   string            // spawned by this run
+	Retrying bool              // only runs with a call that is tried again
 	Limit    int               // at most so many; 0 is 50, the highest is 1000
 	Cursor   string            // where the page before ended, as it was returned
 }

@@ -45,6 +45,8 @@ type Options struct {
 	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
 	Vault    *vault.Vault // keeps the secrets; nil is none
 	Hide     []string     // what else is not shown, see redact.NewMask
+	// RetryFor is for how long failed calls are retried where nobody says more; nil is flawless.DefaultRetryFor.
+	RetryFor *time.Duration
 
 	// For rehearsals.
 	Virtual *Virtual                // the clock, in place of Now; nil is none
@@ -93,6 +95,9 @@ type Engine struct {
 	clock      clock
 	schedules  scheduler
 	settings   settings
+	hosts      hosts
+	retryFor   time.Duration
+	retried    retried
 	gates      gates
 	limits     limits
 	checks     checks
@@ -154,6 +159,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.freezing, e.vault, e.initialising = o.Freezing, o.Vault, cmp.Or(o.initialising, initialising)
 	e.freezing.defaults()
+	if e.retryFor = flawless.DefaultRetryFor; o.RetryFor != nil {
+		e.retryFor = *o.RetryFor
+	}
 	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -198,6 +206,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if err := e.loadSettings(ctx); err != nil {
 		return nil, fmt.Errorf("reading the settings of modules: %w", err)
+	}
+	if err := e.loadHosts(ctx); err != nil {
+		return nil, err
 	}
 	e.limits.init(e)
 	if err := e.limits.load(ctx); err != nil {
@@ -434,7 +445,7 @@ func (e *Engine) Health() flawless.Health {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	id := e.store.Identity()
-	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set),
+	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set), Retrying: e.retried.count(),
 		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {
 	case e.Gone() != nil:

@@ -130,14 +130,14 @@ func (w *tale) does(step string) []string {
 		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.calls[call].try + 1, Begun: true}})
 	case "answered":
 		a, _ := effect.ResponseAnswer(call, 200, nil)
-		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at)...)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at, terms{})...)
 	case "busy": // a status that the policy retries
 		a, _ := effect.ResponseAnswer(call, 503, nil)
-		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at)...)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at, terms{})...)
 	case "not sent":
-		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at)...)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at, terms{})...)
 	case "no outcome":
-		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.calls[call].policy.Idempotent, Text: "the connection broke"}, at)...)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.calls[call].policy.Idempotent, Text: "the connection broke"}, at, terms{})...)
 	case "crash":
 		again := newState("run", w.s.kinds)
 		for _, e := range w.log {
@@ -147,7 +147,7 @@ func (w *tale) does(step string) []string {
 			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
 		}
 		w.s = again
-		return w.take(w.s.lost(at)...)
+		return w.take(w.s.lost(at, noTerms)...)
 	case "time":
 		w.now = w.s.next()
 		return w.take(w.s.fire(w.now)...)
@@ -438,3 +438,5 @@ func TestBadWithdrawalsAreErrors(t *testing.T) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 }
+
+func noTerms(*call) terms { return terms{} }

@@ -41,6 +41,7 @@ var metrics = []metric{
 	}),
 	gauge("runs_unresolved", "Open runs that wait for a person to decide about a call.", func(s *scrape) float64 { return float64(s.Unresolved) }),
 	gauge("runs_quarantined", "Runs that cannot go on because of damage or divergence.", func(s *scrape) float64 { return float64(s.Quarantined) }),
+	gauge("runs_retrying", "Runs with a call that has failed and is tried again.", func(s *scrape) float64 { return float64(s.Retrying) }),
 	gauge("store_damaged_files", "Files of the store in which the last check found damage. Should be 0.", func(s *scrape) float64 {
 		if s.Check == nil {
 			return 0

@@ -70,6 +70,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.together()
 	a.secrets()
 	a.limits()
+	a.hosts()
 	a.settings()
 	a.schedules()
 	a.store()
