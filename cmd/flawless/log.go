@@ -233,8 +233,8 @@ func request(c flawless.Call) string {
 		return "reply" + body + " to message " + h.Message
 	case "withdraw":
 		return fmt.Sprintf("withdraw call %d (%s)", h.Call, h.Why)
-	case "promise":
-		return "promise " + h.Name
+	case "promise", "secret":
+		return c.Kind + " " + h.Name
 	case "state":
 		return h.Op + " state " + h.Name + body
 	case "doubt":
