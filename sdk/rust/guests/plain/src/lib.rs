@@ -251,3 +251,19 @@ async fn take(s: &mut flawless::Saga, name: &'static str, url: &str) -> Result<(
     })
     .await
 }
+
+/// Calls itself so many times, with a kilobyte on the stack each time.
+#[flawless::workflow("fall")]
+fn fall(times: u32) -> u32 {
+    let room = std::hint::black_box([times; 256]);
+    match times {
+        0 => 0,
+        n => fall(n - 1) + room[n as usize % 256] / n,
+    }
+}
+
+/// Takes so many MiB of memory at once.
+#[flawless::workflow("hoard")]
+fn hoard(mib: usize) -> usize {
+    vec![1u8; mib << 20].len()
+}
