@@ -603,8 +603,8 @@ func TestRustRunsOutOfStackAndMemory(t *testing.T) {
 		kind     string
 		want     string // in the output or the failure
 	}{
-		{"fall", 100, "", "100"},
-		{"fall", 5000, "trap", "stack overflow: "},
+		{"deep", 100, "", "100"},
+		{"deep", 5000, "trap", "stack overflow: "},
 		{"hoard", 1, "", "1048576"},
 		{"hoard", 2000, "memory", "memory allocation of 2097152000 bytes failed"},
 	} {
