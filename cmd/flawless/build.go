@@ -23,7 +23,8 @@ func (a *app) buildCommand() *cobra.Command {
 			if len(args) > 0 {
 				dir = args[0]
 			}
-			file, err := build(c.Context(), dir, out)
+			var warnings []string
+			file, err := build(c.Context(), dir, out, func(w string) { warnings = append(warnings, w) })
 			if err != nil {
 				return err
 			}
@@ -32,7 +33,14 @@ func (a *app) buildCommand() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]any{"file": file, "size": info.Size()})
+				return a.printJSON(struct {
+					File     string   `json:"file"`
+					Size     int64    `json:"size"`
+					Warnings []string `json:"warnings,omitempty"`
+				}{file, info.Size(), warnings})
+			}
+			for _, w := range warnings {
+				a.warn(w)
 			}
 			fmt.Fprintf(a.out, "built %s (%s)\n", file, size(info.Size()))
 			return nil
@@ -41,8 +49,12 @@ func (a *app) buildCommand() *cobra.Command {
 	return c
 }
 
-// build compiles the project in dir, in Go or Rust, and returns the name of the module's file.
-func build(ctx context.Context, dir, out string) (string, error) {
+// warn shows a warning of a build.
+func (a *app) warn(text string) { fmt.Fprintln(a.errs, text) }
+
+// build compiles the project in dir, in Go or Rust, and returns the name of the module's file. Warn is
+// given the compiler's warnings, and what will not work in a workflow.
+func build(ctx context.Context, dir, out string, warn func(text string)) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -53,12 +65,18 @@ func build(ctx context.Context, dir, out string) (string, error) {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(abs, "Cargo.toml")); err == nil {
-		bin, name, err := cargo.Build(ctx, abs)
+		b, err := cargo.Build(ctx, abs)
 		if err != nil {
 			return "", err
 		}
-		out = cmp.Or(out, filepath.Join(abs, name+".wasm"))
-		if err := os.WriteFile(out, bin, 0o644); err != nil {
+		if b.Compiler != "" {
+			warn(b.Compiler)
+		}
+		for _, w := range b.Warnings {
+			warn("warning: " + w)
+		}
+		out = cmp.Or(out, filepath.Join(abs, b.Name+".wasm"))
+		if err := os.WriteFile(out, b.Module, 0o644); err != nil {
 			return "", fmt.Errorf("building %s: %w", dir, err)
 		}
 		return out, nil

@@ -30,7 +30,7 @@ func (a *app) deployCommand() *cobra.Command {
 				return fmt.Errorf("%v: %w", err, flawless.NotFound)
 			}
 			if info.IsDir() {
-				if file, err = build(c.Context(), file, ""); err != nil {
+				if file, err = build(c.Context(), file, "", a.warn); err != nil {
 					return err
 				}
 			}

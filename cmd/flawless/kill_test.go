@@ -37,7 +37,7 @@ var built = sync.OnceValues(func() (dir string, err error) {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	file := filepath.Join(dir, "guest.wasm")
-	if _, err = build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), file); err != nil {
+	if _, err = build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), file, func(string) {}); err != nil {
 		return dir, err
 	}
 	return dir, spoil(file)

@@ -238,8 +238,8 @@ func request(c flawless.Call) string {
 		return fmt.Sprintf("read on in the response to call %d", h.Call)
 	case "withdraw":
 		return fmt.Sprintf("withdraw call %d (%s)", h.Call, h.Why)
-	case "promise":
-		return "promise " + h.Name
+	case "promise", "secret":
+		return c.Kind + " " + h.Name
 	case "state":
 		return h.Op + " state " + h.Name + body
 	case "doubt":

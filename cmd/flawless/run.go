@@ -77,7 +77,7 @@ func (a *app) runCommand() *cobra.Command {
 
 // addProject builds a project and adds it under a name, "" is its own.
 func (a *app) addProject(ctx context.Context, dir, name string) (string, error) {
-	file, err := build(ctx, dir, "")
+	file, err := build(ctx, dir, "", a.warn)
 	if err != nil {
 		return "", err
 	}

@@ -73,7 +73,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 	}
 	r.Outside = world
 	if info, e := os.Stat(module); e == nil && info.IsDir() {
-		if module, err = build(ctx, module, ""); err != nil {
+		if module, err = build(ctx, module, "", a.warn); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // for schedules on machines that know no time zones
@@ -33,6 +34,7 @@ import (
 // upOptions is how a server is run.
 type upOptions struct {
 	outside  outside
+	bind     string
 	url      string
 	names    []string
 	hide     []string
@@ -62,6 +64,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.Uint32Var(&o.pages, "memory-pages", 4096, "limit of a guest's memory, in pages of 64 KiB")
 	f.Uint64Var(&o.units, "turn-units", 0, "limit of computation in one turn, in metered units; 0 is unlimited")
 	f.DurationVar(&o.time, "turn-time", 0, "limit of the time one turn may take; 0 is unlimited. Better limit --turn-units, which are the same everywhere")
+	f.StringVar(&o.bind, "bind", "", "address to listen on, over TCP and UDP: a host, or host:port; in the place of --socket")
 	f.StringVar(&o.url, "public-url", "", "where others reach this server; runs tell it to those who are to settle a promise (default http:// and the address)")
 	f.StringArrayVar(&o.names, "allow-host", nil, "a further name under which requests reach this server, as proxies and DNS have it; may be repeated")
 	f.StringArrayVar(&o.hide, "redact", nil, "do not show the values of a header or a parameter of URLs, such as header:X-Api-Key or query:token; may be repeated")
@@ -86,6 +89,11 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: level, ReplaceAttr: mask.Attr}))
+	if o.bind != "" {
+		if a.socket, err = bound(o.bind, a.socket); err != nil {
+			return err
+		}
+	}
 	token, err := a.token()
 	if err != nil {
 		return err
@@ -195,6 +203,19 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		err := a.down(context.WithoutCancel(ctx), o.drain, eng, l, endStreams)
 		return fmt.Errorf("%w: %w", errors.Join(eng.Gone(), err), storeGivenUp)
 	}
+}
+
+// bound is the address of --bind, with the port of the usual one where it has none.
+func bound(bind, usual string) (string, error) {
+	if _, _, err := net.SplitHostPort(bind); err == nil {
+		return bind, nil
+	}
+	host := strings.TrimSuffix(strings.TrimPrefix(bind, "["), "]")
+	_, port, err := net.SplitHostPort(usual)
+	if err != nil || strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		return "", fmt.Errorf("--bind is %q, give a host such as 0.0.0.0, or host:port: %w", bind, flawless.Invalid)
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 // names are those that the operator gave the server.

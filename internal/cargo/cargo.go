@@ -17,35 +17,49 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Build compiles the package in a folder and returns the module and the package's name. It returns
-// [flawless.NotFound] where cargo or the target is not installed, [flawless.Invalid] for a folder
+// Built is a module that was built.
+type Built struct {
+	Module   []byte
+	Name     string   // of the package
+	Compiler string   // the compiler's warnings, "" where it has none
+	Warnings []string // what will not work in a workflow, a sentence each
+}
+
+// Build compiles the package in a folder. It returns [flawless.NotFound] where cargo or the target is not installed, [flawless.Invalid] for a folder
 // without a package that has a library; else the error is what the compiler says.
-func Build(ctx context.Context, dir string) (bin []byte, name string, err error) {
+func Build(ctx context.Context, dir string) (Built, error) {
 	c, err := crateIn(ctx, dir)
 	if err != nil {
-		return nil, "", err
+		return Built{}, err
 	}
 	there, shared := c.library()
 	if !there {
-		return nil, "", fmt.Errorf("%s has no library: a workflow is one; put it in src/lib.rs: %w", dir, flawless.Invalid)
+		return Built{}, fmt.Errorf("%s has no library: a workflow is one; put it in src/lib.rs: %w", dir, flawless.Invalid)
 	}
 	args := []string{"build", "--lib"}
 	if !shared {
 		args = []string{"rustc", "--lib", "--crate-type=cdylib"}
 	}
-	said, err := call(ctx, dir, append(args, "--release", "--target", c.target(), "--message-format=json-render-diagnostics")...)
+	said, text, err := run(ctx, dir, append(args, "--release", "--quiet", "--target", c.target(), "--message-format=json-render-diagnostics")...)
+	// Also where it did not compile: that may be why.
+	foreign, e := foreignIn(ctx, dir, c.target())
 	switch {
 	case err != nil && strings.Contains(err.Error(), "target may not be installed"):
-		return nil, "", fmt.Errorf("building %s: the target %s is not there; add it with: rustup target add %s: %w", dir, c.target(), c.target(), flawless.NotFound)
+		return Built{}, fmt.Errorf("building %s: the target %s is not there; add it with: rustup target add %s: %w", dir, c.target(), c.target(), flawless.NotFound)
 	case errors.Is(err, flawless.NotFound):
-		return nil, "", err
+		return Built{}, err
+	case err != nil && len(foreign) > 0:
+		return Built{}, fmt.Errorf("building %s:\n%w\n\n%s", dir, err, strings.Join(foreign, "\n"))
 	case err != nil:
-		return nil, "", fmt.Errorf("building %s:\n%w", dir, err)
+		return Built{}, fmt.Errorf("building %s:\n%w", dir, err)
+	case e != nil:
+		return Built{}, fmt.Errorf("building %s: %w", dir, e)
 	}
-	if bin, err = os.ReadFile(Module(said)); err != nil {
-		return nil, "", fmt.Errorf("building %s: cargo has built no module: %w", dir, err)
+	bin, err := os.ReadFile(Module(said))
+	if err != nil {
+		return Built{}, fmt.Errorf("building %s: cargo has built no module: %w", dir, err)
 	}
-	return bin, c.Name, nil
+	return Built{Module: bin, Name: c.Name, Compiler: text, Warnings: append(foreign, betraying(bin)...)}, nil
 }
 
 // Module returns the file of the last module that cargo has built, "" where there is none. said is
@@ -82,22 +96,28 @@ type crate struct {
 
 // call runs cargo in a folder and returns what it prints.
 func call(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	out, _, err := run(ctx, dir, args...)
+	return out, err
+}
+
+// run is call, and also returns what cargo says to people.
+func run(ctx context.Context, dir string, args ...string) (out []byte, said string, err error) {
 	tool, err := exec.LookPath("cargo")
 	if err != nil {
-		return nil, fmt.Errorf("the cargo command is not there: install Rust 1.95 or newer (https://rustup.rs) and have it in PATH: %w", flawless.NotFound)
+		return nil, "", fmt.Errorf("the cargo command is not there: install Rust 1.95 or newer (https://rustup.rs) and have it in PATH: %w", flawless.NotFound)
 	}
-	var out, text bytes.Buffer
+	var printed, text bytes.Buffer
 	cmd := exec.CommandContext(ctx, tool, args...)
 	cmd.Dir = dir
-	cmd.Stdout, cmd.Stderr = &out, &text
+	cmd.Stdout, cmd.Stderr = &printed, &text
 	if err := cmd.Run(); err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
 			err = errors.New(strings.TrimSpace(text.String()))
 		}
-		return nil, err
+		return nil, "", err
 	}
-	return out.Bytes(), nil
+	return printed.Bytes(), strings.TrimSpace(text.String()), nil
 }
 
 // crateIn returns the package in a folder.

@@ -61,8 +61,8 @@ type request struct {
 	redirects  int
 	retry      Retry
 	statuses   []int
-	streams    bool    // the response is read as it comes
-	stream     *stream // through this, in a try
+	streams    bool           // the response is read as it comes
+	stream     *stream        // through this, in a try
 	byCode     bool           // the code says whether it is idempotent
 	within     time.Duration  // the server knows its key so long, as the code says
 	most       *time.Duration // for which it is tried again

@@ -18,6 +18,7 @@ const (
 	Label     = "label"
 	Withdraw  = "withdraw"
 	Read      = "read"
+	Secret    = "secret"
 )
 
 // Options says how the kinds are to be built. The zero value serves.
@@ -48,6 +49,7 @@ func Kinds(o Options) []Kind {
 		{Name: Promise, Check: checkPromise, Due: duePromise},
 		{Name: State, Check: checkState, Errand: true},
 		{Name: InDoubt, Check: checkDoubt},
+		{Name: Secret, Check: checkSecret, Perform: web.known},
 		{Name: Log, Check: checkLog},
 		{Name: Data, Check: checkData},
 		{Name: Label, Check: checkLabel},

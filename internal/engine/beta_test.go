@@ -52,8 +52,19 @@ func oldServer(t testing.TB) *httptest.Server {
 			case <-r.Context().Done():
 			case <-time.After(20 * time.Second):
 			}
-		case r.URL.Path == "/cut", r.URL.Path == "/cutonce" && n == 1:
+		case r.URL.Path == "/cut", r.URL.Path == "/cutonce" && n == 1, r.URL.Path == "/cutlater" && n == 2:
 			panic(http.ErrAbortHandler)
+		case strings.HasPrefix(r.URL.Path, "/loop"):
+			http.Redirect(w, r, fmt.Sprint("/loop", n), http.StatusFound)
+			return
+		case r.URL.Path == "/moved":
+			http.Redirect(w, r, "/here", http.StatusMovedPermanently)
+			return
+		case r.URL.Path == "/away":
+			http.Redirect(w, r, "http://localhost:"+r.Host[strings.LastIndex(r.Host, ":")+1:]+"/there", http.StatusTemporaryRedirect)
+			return
+		case r.URL.Path == "/here" || r.URL.Path == "/there":
+			fmt.Fprintf(w, "auth %q ", r.Header.Get("Authorization"))
 		case r.URL.Path == "/gone":
 			w.WriteHeader(http.StatusGone)
 		}
@@ -84,6 +95,13 @@ func TestThePublishedCrates(t *testing.T) {
 		{"input that does not fit", "once", "x", flawless.Failed, "Failed to deserialize JSON"},
 		{"an answer", "once", task{URL: s.URL + "/a"}, flawless.Completed, "200 good"},
 		{"a status", "once", task{URL: s.URL + "/gone"}, flawless.Completed, "status 410: seen 1"},
+		{"a redirect", "follow", task{URL: s.URL + "/moved"}, flawless.Completed, `200 here auth \"A\" seen 1`},
+		{"a redirect to another origin", "follow", task{URL: s.URL + "/away"}, flawless.Completed, `200 there auth \"\" seen 1`},
+		{"redirects without end", "follow", task{URL: s.URL + "/loop"}, flawless.Completed, "TooManyRedirects: the request was redirected too often"},
+		{"idempotent, and redirects without end", "again", task{URL: s.URL + "/loops"}, flawless.Failed, "TooManyRedirects"},
+		{"a redirected POST", "once", task{URL: s.URL + "/moved"}, flawless.Completed, "301 "},
+		{"a time-out without a message", "pause", nil, flawless.Completed, "true"},
+		{"a secret that is not there", "secret", task{URL: s.URL + "/a"}, flawless.Completed, "[false,200]"},
 		{"a broken connection", "once", task{URL: s.URL + "/cut"}, flawless.Completed, "RequestInterrupted"},
 		{"too slow", "once", task{URL: s.URL + "/slow"}, flawless.Completed, "io: timed out"},
 		{"nobody listens", "once", task{URL: deadURL}, flawless.Completed, "ConnectionFailed"},
@@ -207,10 +225,10 @@ func TestMessagesOfThePublishedCrates(t *testing.T) {
 		t.Fatal(err)
 	}
 	talk := startRust(t, e, "beta", "talk", map[string]any{"url": post.URL, "n": 20})
-	until(t, e, "listener", func(r flawless.Run) bool { return r.Calls > 5 })
+	until(t, e, talk.ID, func(r flawless.Run) bool { return r.Wake != nil }) // so that no request is under way
 	mu.Lock()
-	if err := e.Close(t.Context()); err == nil {
-		t.Log("nothing was under way")
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 	e = openBeta(t, kv, Options{})
 	mu.Unlock()

@@ -594,3 +594,29 @@ func TestATraceOfRustHasNamesAndLines(t *testing.T) {
 		t.Errorf("its calls were made at %+v", tr.Turns[0].Calls)
 	}
 }
+
+// TestRustRunsOutOfStackAndMemory: the failure says what there was too little of.
+func TestRustRunsOutOfStackAndMemory(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	for _, row := range []struct {
+		workflow string
+		n        int
+		kind     string
+		want     string // in the output or the failure
+	}{
+		{"deep", 100, "", "100"},
+		{"deep", 5000, "trap", "stack overflow: "},
+		{"hoard", 1, "", "1048576"},
+		{"hoard", 2000, "memory", "memory allocation of 2097152000 bytes failed"},
+	} {
+		r := mustEnd(t, e, startRust(t, e, "plain", row.workflow, row.n).ID)
+		got, kind := string(r.Output), ""
+		if r.Failure != nil {
+			got, kind = r.Failure.Message, r.Failure.Kind
+		}
+		if kind != row.kind || !strings.Contains(got, row.want) {
+			t.Errorf("%s(%d): %s, %+v; want %s %s", row.workflow, row.n, got, r.Failure, row.kind, row.want)
+		}
+	}
+}

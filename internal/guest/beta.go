@@ -2,6 +2,7 @@ package guest
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -9,15 +10,22 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/rewrite"
 )
 
-// beta is a module that was built with the crates flawless, flawless-http and flawless-wasabi
-// 1.0.0-beta.3. It has another guest interface: exports with names of their own instead of a
-// manifest, and one host function, which blocks (see submit). Its runs are as those of any other
-// guest without a scheduler.
+// beta is a module that was built with the crates flawless, flawless-http and flawless-wasabi of
+// flawless.dev. It has another guest interface: exports with names of their own instead of a manifest,
+// and one host function, which blocks (see submit). Its runs are as those of any other guest without a
+// scheduler.
 type beta struct {
 	name, version string // as the module says, "" where it does not
+	crate         string // the version of the crate flawless, "" where the module does not tell
 	workflows     []string
+	alpha         bool // its interface is that of the alpha
 	stop          bool // a call of unknown outcome stops the run, and is not told to the code
 }
+
+// versions are those of the crate flawless whose modules run.
+var versions = []string{"1.0.0-alpha.16", "1.0.0-beta.1", "1.0.0-beta.2", "1.0.0-beta.3"}
+
+func knownVersions() string { return strings.Join(versions, ", ") }
 
 // The names of its exports.
 const (
@@ -47,15 +55,20 @@ func newBeta(m *rewrite.Result, bin []byte) (*beta, error) {
 		}
 	}
 	if !found {
-		return nil, nil
+		if b.workflows, b.alpha = alphaModule(m); !b.alpha {
+			return nil, nil
+		}
 	}
 	slices.Sort(b.workflows)
+	if b.crate = crateOf(bin); b.crate != "" && !slices.Contains(versions, b.crate) {
+		return nil, fmt.Errorf("the module was built with the crate flawless %s, and another interface to the engine than those that are known: %s; update the crate, see docs/migrate-from-flawless-dev.md: %w", b.crate, knownVersions(), flawless.Refused)
+	}
 	for _, e := range b.needs() {
 		if t, there := m.Exports[e.name]; t != e.typ {
 			if !there {
 				t = "not there"
 			}
-			return nil, fmt.Errorf("the module has exports of the crate flawless, but its export %s is %s and not %s; build it with flawless 1.0.0-beta.3 for wasm32-unknown-unknown: %w", e.name, t, e.typ, flawless.Refused)
+			return nil, fmt.Errorf("the module has exports of the crate flawless, but its export %s is %s and not %s; build it with one of flawless %s, for wasm32-unknown-unknown: %w", e.name, t, e.typ, knownVersions(), flawless.Refused)
 		}
 	}
 	switch said := customSection(bin, onUnknown); string(said) {
@@ -68,10 +81,24 @@ func newBeta(m *rewrite.Result, bin []byte) (*beta, error) {
 	return b, nil
 }
 
+// cratePath is where the compiler found a file of the crates, which panics name.
+var cratePath = regexp.MustCompile(`[/\\]flawless(?:-wasabi)?-(\d+\.\d+\.\d+(?:-[a-z]+\.\d+)?)(?:\+[a-z-]+)?[/\\]src[/\\]`)
+
+// crateOf finds the version of the crate flawless that a module was built with, "" where it does not tell.
+func crateOf(bin []byte) string {
+	if found := cratePath.FindSubmatch(bin); found != nil {
+		return string(found[1])
+	}
+	return ""
+}
+
 type typedExport struct{ name, typ string }
 
 func (b *beta) needs() []typedExport {
 	out := []typedExport{{betaAlloc, "(i32)->(i32)"}}
+	if b.alpha {
+		return out
+	}
 	for _, w := range b.workflows {
 		out = append(out, typedExport{betaInit + w, "()->(i32)"}, typedExport{betaRun + w, "()->()"})
 	}
@@ -80,6 +107,9 @@ func (b *beta) needs() []typedExport {
 
 func (b *beta) manifest() flawless.Manifest {
 	m := flawless.Manifest{SDK: "flawless.dev/1.0.0-beta", Name: b.name, Version: b.version}
+	if b.alpha {
+		m.SDK = "flawless.dev/1.0.0-alpha"
+	}
 	for _, w := range b.workflows {
 		m.Workflows = append(m.Workflows, flawless.Workflow{Name: w})
 	}
@@ -91,16 +121,18 @@ func (i *Instance) main() error {
 	if i.m.beta == nil {
 		return i.invoke(i.start)
 	}
-	begin, run := i.mod.ExportedFunction(betaInit+i.workflow), i.mod.ExportedFunction(betaRun+i.workflow)
-	if begin == nil || run == nil {
+	if !slices.Contains(i.m.beta.workflows, i.workflow) {
 		return &fault{"error", fmt.Sprintf("the module has no workflow %q", i.workflow)}
 	}
 	i.cancelled = i.ask("cancelled", []byte("{}"), nil)
-	if err := i.invoke(begin); err != nil {
-		return err
+	steps := []string{betaInit + i.workflow, betaRun + i.workflow}
+	if i.m.beta.alpha {
+		steps = []string{i.workflow}
 	}
-	if err := i.invoke(run); err != nil {
-		return err
+	for _, name := range steps {
+		if err := i.invoke(i.mod.ExportedFunction(name)); err != nil {
+			return err
+		}
 	}
 	if i.response == nil {
 		i.response = []byte("null")

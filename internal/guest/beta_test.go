@@ -45,3 +45,26 @@ func TestOneRandomNumberAtATime(t *testing.T) {
 		}()
 	}
 }
+
+// TestBodiesOfTheCrates come back in the form in which they were asked for, also those without a byte: a
+// replay hands them over as nil, and the guest must see the same.
+func TestBodiesOfTheCrates(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{`""`: "", `"AAn/"`: "\x00\x09\xff", `[]`: "", `[0,9,255]`: "\x00\x09\xff", `[ 0 , 9 , 255 ]`: "\x00\x09\xff"} {
+		var o octets
+		if err := json.Unmarshal([]byte(text), &o); err != nil || string(o.bytes) != want {
+			t.Errorf("%s: %q, %v", text, o.bytes, err)
+		}
+		if len(o.bytes) == 0 {
+			o.bytes = nil
+		}
+		if b, err := json.Marshal(o); err != nil || string(b) != strings.ReplaceAll(text, " ", "") {
+			t.Errorf("%s comes back as %s, %v", text, b, err)
+		}
+	}
+	for _, text := range []string{`[256]`, `[-1]`, `[1,]`, `["a"]`, `"*"`, `{}`, `7`} {
+		if err := json.Unmarshal([]byte(text), new(octets)); err == nil {
+			t.Errorf("%s is taken for bytes", text)
+		}
+	}
+}

@@ -1,9 +1,13 @@
 package guest
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +24,43 @@ type httpRequest struct {
 	Method  string      `json:"method"`
 	URL     string      `json:"url"`
 	Headers [][2]string `json:"headers"`
-	Body    string      `json:"body"` // base64
+	Body    octets      `json:"body"`
+}
+
+// octets are the bytes of a body. The crates 1.0.0-beta.1 and beta.2 write them in JSON as an array of
+// numbers, beta.3 in base64.
+type octets struct {
+	bytes   []byte
+	numbers bool
+}
+
+func (o *octets) UnmarshalJSON(text []byte) (err error) {
+	if len(text) == 0 || text[0] != '[' {
+		return json.Unmarshal(text, &o.bytes)
+	}
+	o.numbers, o.bytes = true, make([]byte, 0, len(text)/3)
+	for text = bytes.Trim(text, "[] \t\r\n"); len(text) > 0 && err == nil; {
+		var number []byte
+		number, text, _ = bytes.Cut(text, []byte(","))
+		var n uint64
+		n, err = strconv.ParseUint(string(bytes.TrimSpace(number)), 10, 8)
+		o.bytes = append(o.bytes, byte(n))
+	}
+	return err
+}
+
+func (o octets) MarshalJSON() ([]byte, error) {
+	if !o.numbers {
+		return json.Marshal(base64.StdEncoding.EncodeToString(o.bytes)) // "" and not null where there are none
+	}
+	out := append(make([]byte, 0, 4*len(o.bytes)+2), '[')
+	for k, b := range o.bytes {
+		if k > 0 {
+			out = append(out, ',')
+		}
+		out = strconv.AppendUint(out, uint64(b), 10)
+	}
+	return append(out, ']'), nil
 }
 
 // betaRetry is how an idempotent request is tried again, which the crate says happens by itself.
@@ -36,7 +76,7 @@ const (
 )
 
 // head is the head of the call.
-func (r *httpRequest) head(stop bool) []byte {
+func (r *httpRequest) head(tell bool) []byte {
 	type head struct {
 		Method     string          `json:"method"`
 		URL        string          `json:"url"`
@@ -48,20 +88,25 @@ func (r *httpRequest) head(stop bool) []byte {
 		OnUnknown  string          `json:"on_unknown,omitempty"`
 		Retry      json.RawMessage `json:"retry,omitempty"`
 	}
-	h := head{Method: r.Method, URL: r.URL, Headers: r.Headers, Idempotent: r.Config.Idempotent, Longer: "cut", OnUnknown: "tell",
+	h := head{Method: r.Method, URL: r.URL, Headers: r.Headers, Idempotent: r.Config.Idempotent, Longer: "cut",
 		Timeout: max(1, (min(r.Config.Timeout.nanoseconds(0), int64(mostTimeout))+999_999)/1_000_000),
 		Limit:   max(1, min(r.Config.Limit, mostLimit))}
-	if stop {
-		h.OnUnknown = ""
+	if tell {
+		h.OnUnknown = "tell"
 	}
 	if h.Retry = betaOnce; h.Idempotent {
 		h.Retry = betaRetry
 	}
-	b, err := json.Marshal(h)
-	if err != nil {
-		panic("guest: a head that is not JSON: " + err.Error())
-	}
-	return b
+	return headOf(h)
+}
+
+// safe tells whether the request only asks.
+func (r *httpRequest) safe() bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+// tells whether the code is told that the outcome of a request is not known. The alpha's crates have no
+// word for that, so its runs stop, but for requests that change nothing.
+func (i *Instance) tells(r *httpRequest) bool {
+	return !i.m.beta.stop && (!i.m.beta.alpha || r.safe())
 }
 
 // httpResponse is the HttpResponse of the crate flawless-wasabi.
@@ -69,7 +114,7 @@ type httpResponse struct {
 	Status  uint16      `json:"status_code"`
 	URL     string      `json:"url"`
 	Headers [][2]string `json:"headers"`
-	Body    string      `json:"body"` // base64
+	Body    octets      `json:"body"`
 }
 
 // transport is its HttpTransportError.
@@ -77,6 +122,23 @@ type transport struct {
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
 	URL     string `json:"url"`
+}
+
+// exchanged is its Result<HttpResponse, HttpError>.
+type exchanged struct {
+	response *httpResponse
+	broken   *transport // instead of a response
+}
+
+// MarshalJSON writes a response with a status that is one of an error as an error.
+func (e exchanged) MarshalJSON() ([]byte, error) {
+	switch {
+	case e.broken != nil:
+		return encode(map[string]any{"Err": map[string]any{"Transport": e.broken}}), nil
+	case e.response.Status >= 400:
+		return encode(map[string]any{"Err": map[string]any{"Status": []any{e.response.Status, e.response}}}), nil
+	}
+	return encode(map[string]any{"Ok": e.response}), nil
 }
 
 type answerHead struct {
@@ -88,38 +150,85 @@ type answerHead struct {
 
 type answerError struct{ Kind, Reason, Message string }
 
-// exchange makes the call of a request and returns how it ended.
-func (i *Instance) exchange(r *httpRequest) []byte {
-	body, err := base64.StdEncoding.DecodeString(r.Body)
-	if err != nil {
-		trap("the guest submitted a request whose body is not base64: %v", err)
-	}
-	a := i.await(i.ask("http", r.head(i.m.beta.stop), body))
-	var head answerHead
-	if err := json.Unmarshal(a.Head, &head); err != nil {
-		trap("the answer of call %d cannot be read: %v", a.Call, err)
-	}
-	if head.Error != nil {
-		e := transport{Kind: head.Error.betaKind(r.URL), Message: head.Error.Message, URL: r.URL}
-		if head.Error.Reason == "timeout" {
-			e.Message = "timed out: " + e.Message
+// mostRedirects is how many redirects of a GET or HEAD are followed, each with a call of its own.
+const mostRedirects = 5
+
+// exchange makes the call of a request, and those that redirects ask for, and returns how it ended.
+func (i *Instance) exchange(r *httpRequest) exchanged {
+	until := i.now + r.Config.Timeout.nanoseconds(i.now)
+	for hop := 0; ; hop++ {
+		a := i.await(i.ask("http", r.head(i.tells(r)), r.Body.bytes))
+		var head answerHead
+		if err := json.Unmarshal(a.Head, &head); err != nil {
+			trap("the answer of call %d cannot be read: %v", a.Call, err)
 		}
-		return tagged("HTTPResponse", map[string]any{"Err": map[string]any{"Transport": e}})
+		if head.Error != nil {
+			e := transport{Kind: head.Error.betaKind(r.URL), Message: head.Error.Message, URL: r.URL}
+			if head.Error.Reason == "timeout" {
+				e.Message = "timed out: " + e.Message
+			}
+			return exchanged{broken: &e}
+		}
+		next := r.redirected(&head)
+		if next == nil {
+			return exchanged{response: head.response(a, r)}
+		}
+		left := until - i.now
+		switch {
+		case hop == mostRedirects || r.Config.Idempotent: // the engine has followed those of the latter
+			return exchanged{broken: &transport{Kind: "TooManyRedirects", Message: "the request was redirected too often, in the end to " + next.URL, URL: r.URL}}
+		case left <= 0:
+			return exchanged{broken: &transport{Kind: "Io", Message: "timed out: the redirects took longer than the request may", URL: next.URL}}
+		}
+		next.Config.Timeout = duration{Secs: uint64(left / 1e9), Nanos: uint32(left % 1e9)}
+		r = next
 	}
-	res := head.response(a, r.Config.Limit)
-	if head.Status >= 400 {
-		return tagged("HTTPResponse", map[string]any{"Err": map[string]any{"Status": []any{head.Status, res}}})
+}
+
+// ofOrigin are the headers that are not sent to another origin.
+var ofOrigin = []string{"authorization", "cookie", "cookie2", "host", "proxy-authorization", "www-authenticate"}
+
+// redirected returns the request that a response asks for instead, nil where the response is the answer.
+func (r *httpRequest) redirected(a *answerHead) *httpRequest {
+	location := a.header("location")
+	if !r.safe() || location == "" || !slices.Contains([]uint16{301, 302, 303, 307, 308}, a.Status) {
+		return nil
 	}
-	return tagged("HTTPResponse", map[string]any{"Ok": res})
+	from, err := url.Parse(a.URL)
+	if err != nil {
+		return nil
+	}
+	to, err := from.Parse(location)
+	if err != nil || to.Scheme != "http" && to.Scheme != "https" {
+		return nil
+	}
+	next := *r
+	next.URL = to.String()
+	if to.Scheme != from.Scheme || to.Host != from.Host {
+		next.Headers = slices.DeleteFunc(slices.Clone(r.Headers), func(f [2]string) bool {
+			return slices.Contains(ofOrigin, strings.ToLower(f[0]))
+		})
+	}
+	return &next
+}
+
+// header is the first value of a header, "" where there is none.
+func (h *answerHead) header(name string) string {
+	for _, f := range h.Headers {
+		if strings.EqualFold(f[0], name) {
+			return f[1]
+		}
+	}
+	return ""
 }
 
 // response is a complete one. The crate compares names of headers as they are: they are lower case.
-func (h *answerHead) response(a flawless.Answer, limit uint64) httpResponse {
+func (h *answerHead) response(a flawless.Answer, r *httpRequest) *httpResponse {
 	body := a.Body
-	if uint64(len(body)) > limit {
-		body = body[:limit]
+	if uint64(len(body)) > r.Config.Limit {
+		body = body[:r.Config.Limit]
 	}
-	res := httpResponse{Status: h.Status, URL: h.URL, Headers: [][2]string{}, Body: base64.StdEncoding.EncodeToString(body)}
+	res := &httpResponse{Status: h.Status, URL: h.URL, Headers: [][2]string{}, Body: octets{body, r.Body.numbers}}
 	for _, f := range h.Headers {
 		res.Headers = append(res.Headers, [2]string{strings.ToLower(f[0]), f[1]})
 	}

@@ -73,9 +73,10 @@ type Instance struct {
 	tracer     *tracer
 
 	module, workflow string
-	secrets          string // the token of its placeholders
-	cancelled        int    // the call of a beta guest that is answered when the run is cancelled
-	response         []byte // that a beta guest has sent
+	secrets          string             // the token of its placeholders
+	cancelled        int                // the call of a beta guest that is answered when the run is cancelled
+	response         []byte             // that a beta guest has sent
+	holds            map[string]holding // states that a guest of the alpha has locked
 }
 
 type visible struct {

@@ -169,10 +169,12 @@ func (m *Module) compile(ctx context.Context, bin []byte) (kept codeFile, err er
 }
 
 // exports are the functions the engine calls, all of type () -> ().
-var exports = []struct {
+var exports = []export{{"flawless_describe", true}, {"flawless_start", true}, {"flawless_resume", false}, {"flawless_blocked", false}, {"flawless_args", false}, {"_initialize", false}}
+
+type export struct {
 	name   string
 	needed bool
-}{{"flawless_describe", true}, {"flawless_start", true}, {"flawless_resume", false}, {"flawless_blocked", false}, {"flawless_args", false}, {"_initialize", false}}
+}
 
 // check refuses what is no workflow or needs more than there is.
 func (r *Runtime) check(m *rewrite.Result, beta bool) error {

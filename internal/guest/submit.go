@@ -18,9 +18,10 @@ const maxCommand = maxBody/3*4 + 1<<20
 // command is what a beta guest asks for: a word, or an object with one member. The crate
 // flawless-wasabi defines it as the enum Input.
 type command struct {
-	Log *struct{ Error, Warn, Info, Debug, Trace *string }
+	Log *logging
 
 	SendResponse  *string
+	SetData       *string
 	Random        *map[string]json.RawMessage
 	Sleep         *duration
 	HTTPRequest   *httpRequest
@@ -28,6 +29,31 @@ type command struct {
 	RecvMessage   *[2]json.RawMessage // a duration or null, and names of types
 	StartWorkflow *[2]string          // name and input
 	ReplayDebug   *string
+	LockState     *string
+	UnlockState   *string
+	GetState      *string
+	SetState      *[2]string // name and value
+	GetInput      bool
+	TimeNow       bool
+}
+
+// logging is a line, of the one level that is there.
+type logging struct{ Error, Warn, Info, Debug, Trace *string }
+
+// output is what a command results in: a variant of the enum Output of the crate flawless-wasabi. A nil
+// value is a variant without one.
+type output struct {
+	name  string
+	value any
+}
+
+// unit is the result of commands that have none.
+var unit = output{name: "Unit"}
+
+// clock is a std::time::SystemTime.
+type clock struct {
+	Secs  int64 `json:"secs_since_epoch"`
+	Nanos int64 `json:"nanos_since_epoch"`
 }
 
 // duration is a std::time::Duration.
@@ -45,9 +71,9 @@ func (d duration) nanoseconds(now int64) int64 {
 	return int64(d.Secs)*1e9 + int64(d.Nanos)
 }
 
-// submit is the one host function of a beta guest. It takes a command as JSON, carries it out by way
-// of calls, blocks for their answers, and hands over the result as JSON, in memory that the guest
-// gives and owns.
+// submit is the one host function of a beta guest. It takes a command, as JSON or as the alpha writes it,
+// carries it out by way of calls, blocks for their answers, and hands over the result in the same form, in
+// memory that the guest gives and owns.
 //
 //	in, size     the command
 //	ptr, length  where to put the address and the length of the result
@@ -60,8 +86,32 @@ func submit(i *Instance, s []uint64) uint32 {
 		trap("the guest submitted a command of %d bytes, at most %d are allowed", s[1], maxCommand)
 	}
 	text := bytes.Clone(i.bytesAt("command", s[0], s[1]))
-	i.handBack(i.carryOut(text), s[2], s[3])
+	var result []byte
+	if i.m.beta.alpha {
+		result = appendBinary(nil, i.carryOut(parseBinary(text)))
+	} else {
+		result = i.carryOut(parseJSON(text)).json()
+	}
+	i.handBack(result, s[2], s[3])
 	return 0
+}
+
+// parseJSON understands a command of the beta.
+func parseJSON(text []byte) (c command) {
+	switch string(text) {
+	case `"GetInput"`:
+		c.GetInput = true
+	case `"TimeNow"`:
+		c.TimeNow = true
+	default:
+		if err := json.Unmarshal(text, &c); err != nil {
+			trap("the guest submitted a command that is not as it should be: %v: %.100q", err, text)
+		}
+	}
+	if c == (command{}) {
+		trap("the guest submitted a command that this engine does not know; it knows those of flawless %s: %.100q", knownVersions(), text)
+	}
+	return c
 }
 
 // handBack writes a result to memory that the guest makes for it.
@@ -76,58 +126,80 @@ func (i *Instance) handBack(result []byte, ptr, length uint64) {
 	binary.LittleEndian.PutUint32(i.bytesAt("place for a length", length, 4), uint32(len(result)))
 }
 
-func (i *Instance) carryOut(text []byte) []byte {
-	switch string(text) {
-	case `"GetInput"`:
+func (i *Instance) carryOut(c command) output {
+	switch {
+	case c.GetInput:
 		input := i.visible[0].Body
 		if len(input) == 0 {
 			input = []byte("null")
 		}
-		return tagged("String", string(input))
-	case `"TimeNow"`:
-		return tagged("Time", map[string]int64{"secs_since_epoch": i.now / 1e9, "nanos_since_epoch": i.now % 1e9})
-	}
-	var c command
-	if err := json.Unmarshal(text, &c); err != nil {
-		trap("the guest submitted a command that is not as it should be: %v: %.100q", err, text)
-	}
-	switch {
+		return output{"String", string(input)}
+	case c.TimeNow:
+		return output{"Time", clock{i.now / 1e9, i.now % 1e9}}
 	case c.Log != nil:
 		i.logged(c)
-		return []byte(`"Unit"`)
 	case c.ReplayDebug != nil:
 		i.noted("debug", *c.ReplayDebug)
-		return []byte(`"Unit"`)
+	case c.SetData != nil:
+		i.publish([]byte(*c.SetData))
 	case c.SendResponse != nil:
-		return i.respond([]byte(*c.SendResponse))
+		i.publish([]byte(*c.SendResponse))
+		i.response = []byte(*c.SendResponse)
+		return output{"ResponseSent", true}
 	case c.Random != nil:
 		return i.draw(*c.Random)
 	case c.Sleep != nil:
-		head := fmt.Appendf(nil, `{"for":%d}`, c.Sleep.nanoseconds(i.now))
-		i.plain("sleep", i.await(i.ask("sleep", head, nil)))
-		return []byte(`"Unit"`)
+		i.sleep(*c.Sleep)
 	case c.HTTPRequest != nil:
-		return i.exchange(c.HTTPRequest)
+		return output{"HTTPResponse", i.exchange(c.HTTPRequest)}
 	case c.GetSecret != nil:
 		return i.secret(*c.GetSecret)
 	case c.RecvMessage != nil:
 		return i.receive(*c.RecvMessage)
 	case c.StartWorkflow != nil:
 		return i.spawn(c.StartWorkflow[0], c.StartWorkflow[1])
+	case c.LockState != nil:
+		i.lockState(*c.LockState)
+	case c.GetState != nil:
+		return i.getState(*c.GetState)
+	case c.SetState != nil:
+		i.setState(c.SetState[0], c.SetState[1])
+	case c.UnlockState != nil:
+		i.unlockState(*c.UnlockState)
 	}
-	trap("the guest submitted a command that this engine does not know; it knows those of flawless 1.0.0-beta.3: %.100q", text)
-	return nil
+	return unit
 }
 
-// tagged is a variant of an enum, as serde writes it.
-func tagged(name string, v any) []byte {
+func (i *Instance) sleep(d duration) {
+	i.plain("sleep", i.await(i.ask("sleep", fmt.Appendf(nil, `{"for":%d}`, d.nanoseconds(i.now)), nil)))
+}
+
+// json is the output as serde writes it.
+func (o output) json() []byte {
+	if o.value == nil {
+		return strconv.AppendQuote(nil, o.name)
+	}
+	return encode(map[string]any{o.name: o.value})
+}
+
+// encode writes JSON without escaping for HTML.
+func encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(map[string]any{name: v}); err != nil {
-		panic("guest: a result that is not JSON: " + err.Error())
+	if err := e.Encode(v); err != nil {
+		panic("guest: what cannot be JSON: " + err.Error())
 	}
 	return b.Bytes()[:b.Len()-1]
+}
+
+// headOf is the head of a call.
+func headOf(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("guest: a head that is not JSON: " + err.Error())
+	}
+	return b
 }
 
 // ask makes a call in the name of the guest.
@@ -184,18 +256,17 @@ func (i *Instance) noted(level, text string) {
 	i.out.Lines = append(i.out.Lines, flawless.Line{Level: level, Text: text})
 }
 
-// respond takes the run's response, which becomes its data at once and its output at the end.
-func (i *Instance) respond(response []byte) []byte {
-	if !json.Valid(response) {
-		trap("the guest responded with what is not JSON: %.100q", response)
+// publish sets the run's data.
+func (i *Instance) publish(data []byte) {
+	if !json.Valid(data) {
+		trap("the guest published data that is not JSON: %.100q", data)
 	}
-	i.weigh(len(response))
-	i.out.Data, i.response = response, response
-	return []byte(`{"ResponseSent":true}`)
+	i.weigh(len(data))
+	i.out.Data = data
 }
 
 // draw takes a number from the run's randomness.
-func (i *Instance) draw(of map[string]json.RawMessage) []byte {
+func (i *Instance) draw(of map[string]json.RawMessage) output {
 	if len(of) != 1 {
 		trap("the guest asked for a random number of %d types, one is possible", len(of))
 	}
@@ -210,40 +281,60 @@ func (i *Instance) draw(of map[string]json.RawMessage) []byte {
 		case "I64":
 			v = int64(n)
 		case "F32":
-			v = json.RawMessage(strconv.FormatFloat(float64(n>>40)/(1<<24), 'g', -1, 64))
+			v = float32(n>>40) / (1 << 24)
 		case "F64":
-			v = json.RawMessage(strconv.FormatFloat(float64(n>>11)/(1<<53), 'g', -1, 64))
+			v = float64(n>>11) / (1 << 53)
 		default:
 			trap("the guest asked for a random number of type %.20q; there are Bool, I32, I64, F32, F64", typ)
 		}
-		return tagged("Value", map[string]any{typ: v})
+		return output{"Value", map[string]any{typ: v}}
 	}
-	return nil
+	return output{}
 }
 
-// secret returns the placeholder of a secret; whether there is such a secret turns out when it is sent.
-func (i *Instance) secret(name string) []byte {
-	return tagged("Secret", flawless.Placeholder(name, i.secrets))
+// secret returns the placeholder of a secret, or nothing where there is no such secret. Logs of runs from
+// before there was a call for that question have none, and those runs were given a placeholder.
+func (i *Instance) secret(name string) output {
+	head := headOf(struct {
+		Name string `json:"name"`
+	}{name})
+	if i.expect == nil || i.expects(head) {
+		a := i.await(i.ask("secret", head, nil))
+		i.plain("secret", a)
+		var answer struct{ Known bool }
+		if err := json.Unmarshal(a.Head, &answer); err != nil {
+			trap("the answer of call %d cannot be read: %v", a.Call, err)
+		}
+		if !answer.Known {
+			return output{"Secret", (*string)(nil)}
+		}
+	}
+	placeholder := flawless.Placeholder(name, i.secrets)
+	return output{"Secret", &placeholder}
 }
 
-func (i *Instance) receive(wanted [2]json.RawMessage) []byte {
+func (i *Instance) receive(wanted [2]json.RawMessage) output {
 	type receiving struct {
 		Types []string `json:"types"`
 		Until int64    `json:"until,omitempty"`
 	}
 	var h receiving
 	var limit *duration
-	if json.Unmarshal(wanted[0], &limit) != nil || json.Unmarshal(wanted[1], &h.Types) != nil || len(h.Types) == 0 {
+	if json.Unmarshal(wanted[0], &limit) != nil || json.Unmarshal(wanted[1], &h.Types) != nil {
 		trap("the guest waits for messages with a command that is not as it should be: %.100q", wanted)
+	}
+	switch {
+	case len(h.Types) > 0:
+	case limit == nil:
+		panic(&fault{"error", "the code waits for a message of no type and without a time-out, so for ever: give receive! a type or +timeout"})
+	default:
+		i.sleep(*limit)
+		return output{name: "Timeout"}
 	}
 	if limit != nil {
 		h.Until = i.now + limit.nanoseconds(i.now)
 	}
-	head, err := json.Marshal(h)
-	if err != nil {
-		panic("guest: a head that is not JSON: " + err.Error())
-	}
-	a := i.await(i.ask("receive", head, nil))
+	a := i.await(i.ask("receive", headOf(h), nil))
 	var answer struct {
 		Type  string
 		Error *answerError
@@ -252,23 +343,19 @@ func (i *Instance) receive(wanted [2]json.RawMessage) []byte {
 		trap("the answer of call %d cannot be read: %v", a.Call, err)
 	}
 	if answer.Error != nil && answer.Error.Kind == "expired" {
-		return []byte(`"Timeout"`)
+		return output{name: "Timeout"}
 	}
 	i.plain("receive", a)
-	return tagged("Message", []string{answer.Type, string(a.Body)})
+	return output{"Message", []string{answer.Type, string(a.Body)}}
 }
 
 // spawn starts a run that goes on by itself. The crate keeps the number and does nothing with it.
-func (i *Instance) spawn(workflow, input string) []byte {
+func (i *Instance) spawn(workflow, input string) output {
 	type spawning struct {
 		Workflow string `json:"workflow"`
 		Detached bool   `json:"detached"`
 	}
-	head, err := json.Marshal(spawning{workflow, true})
-	if err != nil {
-		panic("guest: a head that is not JSON: " + err.Error())
-	}
-	call := i.ask("spawn", head, []byte(input))
+	call := i.ask("spawn", headOf(spawning{workflow, true}), []byte(input))
 	i.plain("spawn", i.await(call))
-	return tagged("Value", map[string]int{"I64": call})
+	return output{"Value", map[string]any{"I64": int64(call)}}
 }

@@ -169,17 +169,31 @@ func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
 	switch {
 	case errors.As(err, &broke):
 		return &flawless.Failure{Kind: broke.kind, Message: broke.text, Stack: wasmStack(err)}
-	case strings.Contains(message, "out of memory") || strings.Contains(message, "cannot allocate memory"):
+	case strings.Contains(message, "out of memory") || strings.Contains(message, "cannot allocate memory") || strings.HasPrefix(message, outOfMemory):
 		return &flawless.Failure{Kind: "memory", Message: fmt.Sprintf("the guest needs more than its limit of %d MiB of memory: %s", i.m.rt.options.MemoryPages/16, message), Stack: stack}
 	case message != "":
 		return &flawless.Failure{Kind: "panic", Message: message, Stack: stack}
 	case errors.As(err, &exit):
 		return &flawless.Failure{Kind: "exit", Message: fmt.Sprintf("the guest exited with code %d before its workflow had finished", exit.code)}
 	case int32(i.depth.Get()) < 0:
-		return &flawless.Failure{Kind: "trap", Message: fmt.Sprintf("the guest's stack is deeper than %d calls: endless recursion?", depth), Stack: wasmStack(err)}
+		return &flawless.Failure{Kind: "trap", Message: fmt.Sprintf("stack overflow: the guest's stack is deeper than %d calls: endless recursion?", depth), Stack: wasmStack(err)}
+	case i.overflowed(err):
+		return &flawless.Failure{Kind: "trap", Message: "stack overflow: the guest has used up its stack in memory, which is 1 MiB in Rust: endless recursion, or large values in local variables? Keep those in a Box or a Vec; a larger stack is linked with -C link-arg=-zstack-size=BYTES", Stack: wasmStack(err)}
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return &flawless.Failure{Kind: "trap", Message: first, Stack: wasmStack(err)}
+}
+
+// outOfMemory is what Rust prints when there is no memory for an allocation, with its size.
+const outOfMemory = "memory allocation of "
+
+// overflowed tells whether the guest has written below its stack. Rust and C let it grow downwards to the
+// beginning of memory, and keep its end in the first global; a function that calls no other may not have
+// written it there yet.
+func (i *Instance) overflowed(err error) bool {
+	const below = 16 << 10
+	return !strings.HasPrefix(i.m.manifest.SDK, "go/") && strings.Contains(err.Error(), "out of bounds memory access") &&
+		len(i.globals) > 0 && int32(i.globals[0].Get()) < below
 }
 
 // dying is the code with which a Go guest exits that panicked.
@@ -190,7 +204,7 @@ func lastWords(lines []flawless.Line) (message, stack string) {
 	at := -1
 	for n, l := range slices.Backward(lines) {
 		if l.Level == "stderr" && (strings.HasPrefix(l.Text, "panic: ") || strings.HasPrefix(l.Text, "fatal error: ") ||
-			strings.HasPrefix(l.Text, "runtime: out of memory") || strings.Contains(l.Text, "panicked at ")) {
+			strings.HasPrefix(l.Text, "runtime: out of memory") || strings.Contains(l.Text, "panicked at ") || strings.HasPrefix(l.Text, outOfMemory)) {
 			at = n
 		}
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
@@ -173,8 +175,25 @@ func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	run, _, err := a.engine.Start(r.Context(), engine.Start{Module: r.PathValue("module"), Workflow: r.PathValue("workflow"), Input: input})
-	return map[string]string{"id": run.ID}, err
+	for try := 0; ; try++ {
+		id := a.alphaID(time.Now())
+		_, fresh, err := a.engine.Start(r.Context(), engine.Start{Module: r.PathValue("module"), Workflow: r.PathValue("workflow"), Input: input, ID: strconv.FormatInt(id, 10)})
+		if taken := err == nil && !fresh || errors.Is(err, flawless.Conflict); taken && try < 100 {
+			continue // by another server on the same store
+		}
+		return map[string]int64{"id": id}, err
+	}
+}
+
+// alphaID draws an id for a run: the alpha's are integers. It is the time in microseconds, which every
+// language reads exactly, and later than any that was drawn before.
+func (a *api) alphaID(now time.Time) int64 {
+	for {
+		last := a.lastAlpha.Load()
+		if id := max(last+1, now.UnixMicro()); a.lastAlpha.CompareAndSwap(last, id) {
+			return id
+		}
+	}
 }
 
 // alphaStatuses has the alpha's word for each state; any other has failed.

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
@@ -74,8 +75,9 @@ func TestTheAPIOfTheBeta(t *testing.T) {
 		{"a message", "POST", "/api/workflow/send-msg/ID", "application/json", `{"type":"ping","data":"{\"n\":1}"}`, 200, `^"ok"\n$`},
 		{"a message that is not JSON", "POST", "/api/workflow/send-msg/ID", "application/json", `{"type":"ping","data":"a"}`, 400, `"error":".*not JSON`},
 		{"a message to nobody", "POST", "/api/workflow/send-msg/wkf_none", "application/json", `{"type":"ping","data":"1"}`, 404, `"error":"`},
-		{"the alpha's start", "POST", "/workflow/start/beta/echo", "application/json", `[1]`, 200, `^{"id":"(wkf_[0-9a-z]{26})"}\n$`},
-		{"the alpha's start without input", "POST", "/workflow/start/beta/empty", "", ``, 200, `^{"id":"`},
+		{"the alpha's start", "POST", "/workflow/start/beta/echo", "application/json", `[1]`, 200, `^{"id":(\d{16})}\n$`},
+		{"the alpha's status by an integer", "GET", "/workflow/ID", "", "", 200, `^{"status":"(?:Success|Executing|Initializing)","data":`},
+		{"the alpha's start without input", "POST", "/workflow/start/beta/empty", "", ``, 200, `^{"id":(\d+)}`},
 		{"the alpha's start of nothing", "POST", "/workflow/start/beta/x", "", ``, 404, `"error":"`},
 		{"the alpha's status", "GET", "/workflow/ID", "", "", 200, `^{"status":"(?:Success|Executing|Initializing)","data":`},
 		{"the alpha's status of nothing", "GET", "/workflow/wkf_none", "", "", 404, `"error":"`},
@@ -98,6 +100,18 @@ func TestTheAPIOfTheBeta(t *testing.T) {
 		}
 		if len(got) > 1 {
 			id = got[1]
+		}
+	}
+}
+
+// TestTheAlphasIDsDiffer also where the clock stands still or is turned back.
+func TestTheAlphasIDsDiffer(t *testing.T) {
+	t.Parallel()
+	a := &api{}
+	now := time.UnixMicro(1_700_000_000_000_000)
+	for n, want := range []int64{now.UnixMicro(), now.UnixMicro() + 1, now.UnixMicro() + 2} {
+		if got := a.alphaID(now.Add(-time.Duration(n) * time.Hour)); got != want {
+			t.Errorf("id %d is %d, want %d", n, got, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -27,6 +28,8 @@ type api struct {
 	huma   huma.API
 	ctx    context.Context // ends when the server stops; streams end with it
 	lend   func([]byte) io.Reader
+
+	lastAlpha atomic.Int64 // the last id that was drawn for a run of the alpha's API
 }
 
 // Handler returns the API of an engine, open to all (see [Require]). Streams end when ctx does.

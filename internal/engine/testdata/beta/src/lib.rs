@@ -143,7 +143,7 @@ struct Ping {
 #[message("stop")]
 struct Stop;
 
-/// Sends messages to another run, by way of the server's own API.
+/// Sends messages to another run, by way of the server's own API, and sleeps for a moment half-way.
 #[workflow("talk")]
 fn talk(input: Input<Task>) {
     let send = |kind: &str, data: String| {
@@ -152,6 +152,9 @@ fn talk(input: Input<Task>) {
     };
     for n in 0..input.n {
         send("ping", serde_json::to_string(&Ping { n }).unwrap());
+        if n == input.n / 2 {
+            sleep(Duration::from_millis(500));
+        }
     }
     send("stop", serde_json::to_string(&Stop).unwrap());
 }
@@ -222,4 +225,26 @@ fn secret(input: Input<Task>, response: Response) {
         .send()
         .unwrap();
     response.send((known, answer.status_code())).unwrap();
+}
+
+/// Waits for no message, only for the time-out.
+#[workflow("pause")]
+fn pause(response: Response) {
+    let began = now();
+    receive! { +timeout Duration::from_millis(20) => () };
+    let waited = now().duration_since(began).unwrap().as_millis();
+    response.send(waited >= 20).unwrap();
+}
+
+/// Gets, and tells where that led to.
+#[workflow("follow")]
+fn follow(input: Input<Task>, response: Response) {
+    let told = match get(input.url.clone()).set_header("Authorization", "A").send() {
+        Ok(answer) => {
+            let path = answer.url().rsplit('/').next().unwrap().to_owned();
+            format!("{} {path} {}", answer.status_code(), answer.text().unwrap())
+        }
+        Err(e) => format!("{:?}: {}", e.kind(), e.message().unwrap()),
+    };
+    response.send(told).unwrap();
 }

@@ -252,3 +252,30 @@ async fn take(s: &mut flawless::Saga, name: &'static str, url: &str) -> Result<(
     })
     .await
 }
+
+/// Calls itself so many times, with a kilobyte on the stack each time.
+#[flawless::workflow("deep")]
+fn deep(times: u32) -> u32 {
+    let room = std::hint::black_box([times; 256]);
+    match times {
+        0 => 0,
+        n => deep(n - 1) + room[n as usize % 256] / n,
+    }
+}
+
+/// Takes so many MiB of memory at once.
+#[flawless::workflow("hoard")]
+fn hoard(mib: usize) -> usize {
+    vec![1u8; mib << 20].len()
+}
+
+/// Waits for a note, and tells how many more there are.
+#[flawless::workflow("note")]
+fn note() -> Result<String, Error> {
+    let first = flawless::receive::<String>("note").wait()?;
+    let next = flawless::block_on(async {
+        let more = flawless::receive::<String>("note");
+        flawless::timeout(Duration::from_millis(50), more).await
+    });
+    Ok(format!("{first} {}", next.iter().count()))
+}

@@ -1,0 +1,61 @@
+package cargo
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestCratesThatCannotWorkAreNamed, with the way to them, but not those for building or testing.
+func TestCratesThatCannotWorkAreNamed(t *testing.T) {
+	t.Parallel()
+	const told = `{"packages": [{"id":"me","name":"me"},{"id":"r","name":"reqwest"},{"id":"h","name":"hyper-util"},{"id":"s","name":"sdk-of-a-shop"},{"id":"u","name":"ureq"},
+		{"id":"q","name":"sqlx"},{"id":"d","name":"diesel"},{"id":"j","name":"serde"}],
+	"resolve": {"root":"me", "nodes": [
+		{"id":"me","deps":[{"pkg":"r","dep_kinds":[{"kind":null}]},{"pkg":"s","dep_kinds":[{"kind":null}]},{"pkg":"q","dep_kinds":[{"kind":"dev"}]},{"pkg":"d","dep_kinds":[{"kind":"build"}]},{"pkg":"j","dep_kinds":[{"kind":null},{"kind":"build"}]}]},
+		{"id":"r","deps":[{"pkg":"h","dep_kinds":[{"kind":null}]}]},
+		{"id":"s","deps":[{"pkg":"u","dep_kinds":[{"kind":null}]},{"pkg":"me","dep_kinds":[{"kind":null}]}]}]}}`
+	var all tree
+	if err := json.Unmarshal([]byte(told), &all); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(all.foreign(), "\n")
+	if want := "the crate reqwest does not work in a workflow: " + needsSockets + "\nthe crate ureq (through sdk-of-a-shop) does not work in a workflow: " + needsSockets; got != want {
+		t.Errorf("it is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestWhatAModuleBetrays(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"there is no reactor running, must be called from the context of a Tokio 1.x runtime": "tokio::spawn",
+		"__wbindgen_placeholder__":            "JavaScript",
+		sagaText + "\x00" + "flawless_resume": "return errors",
+		sagaText:                              "",
+		"flawless_resume":                     "",
+	} {
+		got := strings.Join(betraying([]byte("\x00asm"+text)), "\n")
+		if got == "" != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q in it", text, got, want)
+		}
+	}
+}
+
+// TestTheTextOfASagaIsThere: by it a build knows that a module uses sagas.
+func TestTheTextOfASagaIsThere(t *testing.T) {
+	t.Parallel()
+	if !strings.Contains(readSDK(t, "saga.rs"), sagaText) {
+		t.Errorf("the SDK's saga.rs does not contain %q any more: change sagaText with it", sagaText)
+	}
+}
+
+func readSDK(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "sdk", "rust", "flawless-sdk", "src", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
