@@ -18,6 +18,7 @@ var compared = map[string]map[string]bool{
 	"http": {"method": true, "url": true, "headers": true, "stream": true,
 		"idempotent": false, "timeout_ms": false, "limit": false, "on_unknown": false, "longer": false, "redirects": false, "retry": false, "retry_for_ms": false, "key_within_ms": false},
 	"read":      {"call": true, "from": true, "close": true},
+	"secret":    {"name": true},
 	"sleep":     {"until": true, "for": true},
 	"cancelled": {},
 	"spawn":     {"module": true, "workflow": true, "detached": true},

@@ -14,7 +14,7 @@ func TestEveryMemberOfAHeadIsComparedOrNot(t *testing.T) {
 	heads := map[string]any{HTTP: httpHead{}, Sleep: sleepHead{}, Cancelled: struct{}{}, Spawn: Spawning{}, Await: Awaiting{}, Send: Sending{}, Receive: Receiving{},
 		Reply: struct {
 			Message string `json:"message"`
-		}{}, Withdraw: Withdrawing{}, Promise: Promising{}, State: Sharing{}, InDoubt: Doubting{}, Read: Reading{}}
+		}{}, Withdraw: Withdrawing{}, Promise: Promising{}, State: Sharing{}, InDoubt: Doubting{}, Read: Reading{}, Secret: knowing{}}
 	for _, k := range Kinds(Options{}) {
 		head, logged := heads[k.Name]
 		if !logged {
