@@ -17,7 +17,7 @@ type HostChange struct {
 // ChangeHost changes what is said of a host: api.example.com, *.example.com, or either with a port. It holds
 // for the next try of every call.
 func (c *Client) ChangeHost(ctx context.Context, host string, change HostChange) (flawless.Host, error) {
-	return update[flawless.Host](ctx, c, http.MethodPatch, "/hosts/"+url.PathEscape(host), nil, change)
+	return update[flawless.Host](ctx, c, http.MethodPatch, "/hosts/"+url.PathEscape(host), nil, change, again{same: "which sets the same"})
 }
 
 // Hosts returns what is said of hosts, by host.
@@ -32,7 +32,7 @@ func (c *Client) Host(ctx context.Context, host string) (flawless.Host, error) {
 
 // RemoveHost forgets what is said of a host.
 func (c *Client) RemoveHost(ctx context.Context, host string) error {
-	return c.remove(ctx, "/hosts/"+url.PathEscape(host))
+	return c.remove(ctx, "/hosts/"+url.PathEscape(host), "host list")
 }
 
 // Urge is what a person says of a call that waits for its next try.
@@ -46,5 +46,5 @@ type Urge struct {
 // Urge lets the next try of a call begin now, or ends its retrying, so that the code is told how the last
 // try ended.
 func (c *Client) Urge(ctx context.Context, id string, u Urge) (flawless.Run, error) {
-	return post[flawless.Run](ctx, c, runPath(id, "/retry"), nil, u)
+	return post[flawless.Run](ctx, c, runPath(id, "/retry"), nil, u, unique("see what became of the call with: flawless workflow show %s", id))
 }

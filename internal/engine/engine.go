@@ -110,7 +110,7 @@ type Engine struct {
 	resident func() int64
 	freezing Freezing
 	counts   counts
-	outcomes outcomes
+	outcomes tally
 	vault    *vault.Vault
 	mask     *redact.Mask
 

@@ -106,7 +106,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 // logged is the start as the log has it.
 func (o *Start) logged(m flawless.Module, seed []byte, now int64, url string) *flawless.Start {
 	return &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow, Version: o.Version, Input: bytes.Clone(o.Input),
-		Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: url, Of: o.Of, Deadline: moment(o.Deadline), Grace: int64(o.Grace),
+		Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: url, Of: o.Of, Deadline: Moment(o.Deadline), Grace: int64(o.Grace),
 		Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}
 }
 
