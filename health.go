@@ -14,6 +14,7 @@ type Health struct {
 	Open    int    `json:"open"`              // runs in memory that have not ended
 	Live    int    `json:"live"`              // guests in memory
 	Aside   int    `json:"aside"`             // runs set aside, see their problem
+	Code    int64  `json:"code_bytes"`        // that the compiled code of modules takes on disk
 
 	// Since the server came up: guests made again from their log, images of runs made, guests made
 	// again from an image, and images that were of no use.
