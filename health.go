@@ -15,6 +15,7 @@ type Health struct {
 	Live     int    `json:"live"`              // guests in memory
 	Retrying int    `json:"retrying"`          // runs with a call that has failed and is tried again
 	Aside    int    `json:"aside"`             // runs set aside, see their problem
+	Code     int64  `json:"code_bytes"`        // that the compiled code of modules takes on disk
 
 	// Check is how far the check of the store is; nil where the store has no files of its own.
 	Check *HealthCheck `json:"check,omitempty"`

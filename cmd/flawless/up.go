@@ -169,7 +169,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 		outside.Policy = l.NotSelf
 	}
 	web := effect.NewClient(outside)
-	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
+	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
 		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, RetryFor: o.retryFor.time(), Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))

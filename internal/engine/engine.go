@@ -28,12 +28,15 @@ import (
 type Options struct {
 	Store *store.Store
 	Guest *guest.Runtime
-	Kinds []effect.Kind
-	Space store.Spacer // asked before new work is taken; nil is unlimited
-	Log   *slog.Logger
-	Owner string        // names this server in the lease
-	Live  int           // guests kept in memory at most; 0 is 256
-	Rest  time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
+	// OwnCode says that the compiled code which Guest keeps is of this store alone: what no run needs is
+	// removed.
+	OwnCode bool
+	Kinds   []effect.Kind
+	Space   store.Spacer // asked before new work is taken; nil is unlimited
+	Log     *slog.Logger
+	Owner   string        // names this server in the lease
+	Live    int           // guests kept in memory at most; 0 is 256
+	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
 	// Patience is how long an entry may wait for its turn to be finished, so that both share a
 	// write. After it the entry is written by itself: a known outcome must not be lost to a long
 	// computation. 0 is 2 ms.
@@ -111,6 +114,7 @@ type Engine struct {
 	freezing Freezing
 	counts   counts
 	outcomes tally
+	ownCode  bool // see Options
 	vault    *vault.Vault
 	mask     *redact.Mask
 
@@ -157,6 +161,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
 	}
+	e.ownCode = o.OwnCode
 	e.freezing, e.vault, e.initialising = o.Freezing, o.Vault, cmp.Or(o.initialising, initialising)
 	e.freezing.defaults()
 	if e.retryFor = flawless.DefaultRetryFor; o.RetryFor != nil {
@@ -442,10 +447,11 @@ func (e *Engine) Kill() {
 
 // Health tells how the engine is.
 func (e *Engine) Health() flawless.Health {
+	code := e.guest.CodeSize()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	id := e.store.Identity()
-	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set), Retrying: e.retried.count(),
+	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set), Retrying: e.retried.count(), Code: code,
 		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {
 	case e.Gone() != nil:

@@ -345,9 +345,9 @@ func (e *Engine) RemoveModule(ctx context.Context, name string, version int) ([]
 	return versions, nil
 }
 
-// unused returns flawless.Conflict where an open run needs one of the modules.
-func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
-	users := map[string][]string{} // by digest
+// users returns the open runs by the digest of the module that they need.
+func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
+	users := map[string][]string{}
 	seen := map[string]bool{}
 	take := func(id, digest string) {
 		if !seen[id] {
@@ -367,14 +367,22 @@ func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
 	for f := (flawless.Filter{Status: openStatuses, Limit: 1000}); ; {
 		page, next, err := e.store.Runs(ctx, f)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, r := range page {
 			take(r.ID, r.Digest)
 		}
 		if f.Cursor = next; next == "" {
-			break
+			return users, nil
 		}
+	}
+}
+
+// unused returns flawless.Conflict where an open run needs one of the modules.
+func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
+	users, err := e.users(ctx)
+	if err != nil {
+		return err
 	}
 	for _, m := range versions {
 		if ids := users[m.Digest]; len(ids) > 0 {

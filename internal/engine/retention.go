@@ -40,6 +40,11 @@ func (e *Engine) retain() {
 		if n > 0 {
 			e.log.Info("ended runs were removed, their time is over", "count", n)
 		}
+		if e.ownCode {
+			if err := e.tidyCode(e.ctx); err != nil && e.ctx.Err() == nil {
+				e.log.Error("removing compiled code", "error", err)
+			}
+		}
 	}
 }
 

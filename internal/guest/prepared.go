@@ -38,8 +38,11 @@ func (r *Runtime) preparedFile(digest string) string {
 }
 
 // recall returns what is kept of a module, nil where nothing is that can be used.
-func (r *Runtime) recall(digest string) *prepared {
-	b, err := os.ReadFile(r.preparedFile(digest))
+func (r *Runtime) recall(digest string) *prepared { return recallFile(r.preparedFile(digest)) }
+
+// recallFile is recall for a file.
+func recallFile(path string) *prepared {
+	b, err := os.ReadFile(path)
 	if err != nil || len(b) < 4 {
 		return nil
 	}
