@@ -143,8 +143,8 @@ func (a *app) explain(err error) int {
 			text = strings.TrimSuffix(text, ": "+string(e.code)) // the class speaks by the exit code
 		}
 	}
-	fmt.Fprintln(a.errs, "flawless:", text)
-	if interrupted {
+	fmt.Fprintln(a.errs, "flawless:", strings.Replace(text, context.Canceled.Error(), "interrupted", 1))
+	if interrupted { // it may have been carried out all the same
 		return 130
 	}
 	var usage *usageError

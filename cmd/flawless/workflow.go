@@ -31,7 +31,8 @@ func (a *app) startCommand() *cobra.Command {
 	var labels labelFlag
 	var limit, grace time.Duration
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
-		Long:    "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated.",
+		Long: "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated. Without it a\n" +
+			"key is made up, with which the start is sent again if its answer is lost, for up to a minute.",
 		Example: "  flawless workflow start shop checkout --input '{\"card\":\"4711\"}' --id order-42 --wait\n  flawless workflow start shop checkout --input @order.json",
 		RunE: func(c *cobra.Command, args []string) error {
 			in, err := a.readInput(input)
