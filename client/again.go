@@ -90,7 +90,7 @@ func (c *Client) persist(ctx context.Context, a again, try func() (further bool,
 		switch stopping := errors.Is(err, flawless.Stopping); {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && (b != nil || errors.Is(err, ctx.Err())):
 			return a.unknown(ctx.Err())
 		case !lost && !stopping:
 			return err
