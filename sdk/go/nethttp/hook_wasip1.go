@@ -21,5 +21,5 @@ func init() {
 	}}
 }
 
-// errSockets is what a dial to a name says in a module that go build has built.
-var errSockets = errors.New("guests have no sockets: build with flawless build, or give the client nethttp.Transport")
+// errSockets is what looking a name up says, as also a dial does in a module that go build has built.
+var errSockets = errors.New("guests have no sockets, and the engine looks names up: for an HTTP client build with flawless build, or give it nethttp.Transport")
