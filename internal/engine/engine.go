@@ -113,7 +113,7 @@ type Engine struct {
 	resident func() int64
 	freezing Freezing
 	counts   counts
-	outcomes tally
+	outcomes totals
 	ownCode  bool // see Options
 	vault    *vault.Vault
 	mask     *redact.Mask

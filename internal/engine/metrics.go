@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// tally counts what happened to runs and calls since the engine was opened.
-type tally struct {
+// totals counts what happened to runs and calls since the engine was opened.
+type totals struct {
 	started                            atomic.Int64
 	completed, failed, cancelled, over atomic.Int64 // runs that have ended
 
@@ -18,7 +18,7 @@ type tally struct {
 }
 
 // wrote counts what a durable write has done to a run.
-func (t *tally) wrote(w *store.Write) {
+func (t *totals) wrote(w *store.Write) {
 	if w.New {
 		t.started.Add(1)
 	}
@@ -29,7 +29,7 @@ func (t *tally) wrote(w *store.Write) {
 }
 
 // end is the count of an end.
-func (t *tally) end(s flawless.Status) *atomic.Int64 {
+func (t *totals) end(s flawless.Status) *atomic.Int64 {
 	switch s {
 	case flawless.Completed:
 		return &t.completed
@@ -42,7 +42,7 @@ func (t *tally) end(s flawless.Status) *atomic.Int64 {
 }
 
 // tried counts the outcome of a try.
-func (t *tally) tried(o effect.Outcome) {
+func (t *totals) tried(o effect.Outcome) {
 	switch o {
 	case effect.Answered:
 		t.answered.Add(1)
