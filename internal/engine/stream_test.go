@@ -105,9 +105,9 @@ func heard(t *testing.T, r flawless.Run) (h struct {
 	return h
 }
 
-// TestEventsAreReadAsTheyCome: by http.Client and bufio.Scanner. Each is durable, and the guest has left memory,
+// TestABodyIsReadAsItsEventsCome by http.Client and bufio.Scanner. Each is durable, and the guest has left memory,
 // before the server sends the next.
-func TestEventsAreReadAsTheyCome(t *testing.T) {
+func TestABodyIsReadAsItsEventsCome(t *testing.T) {
 	t.Parallel()
 	s := newSpeaker(t, "data: one\n\n", ": still there\n\ndata: two\n\n", "data: thr", "ee\n\n")
 	e := openWithClients(t, mem.New(), Options{Rest: 1, Freezing: Freezing{Units: 1}})
@@ -277,5 +277,46 @@ func TestReadsAreNotRetried(t *testing.T) {
 	r := c.Read(t.Context(), effect.Try{Run: "run", N: 1, Call: flawless.Call{N: 2, Kind: effect.Read, Head: []byte(`{"call":1}`)}})
 	if r.Outcome != effect.Answered || r.Again {
 		t.Errorf("it is %+v", r)
+	}
+}
+
+// TestAStreamInRust: it is read as it comes, breaks for the code where it broke, and is closed when it is dropped.
+func TestAStreamInRust(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		parts  []string
+		enough any
+		want   string
+		gone   bool
+	}{
+		{"whole", []string{"one", "two"}, nil, `[200,["one","two"],""]`, false},
+		{"broken", []string{"one", "break"}, nil, `[200,["one"],"broken: the server closed the connection in the middle of the response"]`, false},
+		{"dropped", []string{"one", "two"}, 1, `[200,["one"],""]`, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSpeaker(t, row.parts...)
+			e := openRust(t, mem.New(), Options{})
+			id := mustBegin(t, e, Start{Module: "beside", Workflow: "listen"}, []any{s.URL + "/events", row.enough}).ID
+			if row.gone {
+				<-s.gone
+			}
+			for i := range row.parts {
+				if !row.gone && row.parts[i] != "break" {
+					until(t, e, id, func(flawless.Run) bool {
+						data, err := e.Data(t.Context(), id)
+						return err == nil && string(data) == fmt.Sprint(i+1)
+					})
+				}
+				s.ack(fmt.Sprintf("/ack/%d", i+1))
+			}
+			if r := mustEnd(t, e, id); r.Status != flawless.Completed || string(r.Output) != row.want || s.count() != 1 {
+				t.Errorf("it is %s %s %+v", r.Status, r.Output, r.Failure)
+			}
+			if err := e.verify(t.Context(), id); err != nil {
+				t.Errorf("the replay: %v", err)
+			}
+		})
 	}
 }
