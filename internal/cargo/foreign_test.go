@@ -31,10 +31,10 @@ func TestWhatAModuleBetrays(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"there is no reactor running, must be called from the context of a Tokio 1.x runtime": "tokio::spawn",
-		"__wbindgen_placeholder__":           "JavaScript",
+		"__wbindgen_placeholder__":            "JavaScript",
 		sagaText + "\x00" + "flawless_resume": "return errors",
-		sagaText:                             "",
-		"flawless_resume":                    "",
+		sagaText:                              "",
+		"flawless_resume":                     "",
 	} {
 		got := strings.Join(betraying([]byte("\x00asm"+text)), "\n")
 		if got == "" != (want == "") || !strings.Contains(got, want) {
