@@ -1,4 +1,4 @@
-//! The attribute `#[flawless::workflow]` of flawless-sdk, which documents it.
+//! The attributes `#[flawless::workflow]` and `#[flawless::message]` of flawless-sdk, which documents them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,10 @@ use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Expr, ExprLit, FnArg, ItemFn, Lit, LitStr, Meta, ReturnType, Type};
+use syn::{
+    Attribute, DeriveInput, Error, Expr, ExprLit, FnArg, ItemFn, Lit, LitStr, Meta, ReturnType,
+    Type,
+};
 
 /// Makes a function a workflow of the module. See the crate flawless-sdk.
 #[proc_macro_attribute]
@@ -25,6 +28,96 @@ pub fn workflow(name: TokenStream, item: TokenStream) -> TokenStream {
             let mut tokens = TokenStream::from(e.to_compile_error());
             tokens.extend(item);
             tokens
+        }
+    }
+}
+
+/// Makes a type a message. See the crate flawless-sdk.
+#[proc_macro_attribute]
+pub fn message(name: TokenStream, item: TokenStream) -> TokenStream {
+    let made = syn::parse::<LitStr>(name)
+        .map_err(|e| {
+            Error::new(
+                e.span(),
+                "give the type of the message: #[flawless::message(\"name\")]",
+            )
+        })
+        .and_then(|name| message_of(&name, &syn::parse(item.clone())?));
+    let mut tokens = item;
+    tokens.extend(match made {
+        Ok(added) => TokenStream::from(added),
+        Err(e) => TokenStream::from(e.to_compile_error()),
+    });
+    tokens
+}
+
+fn message_of(name: &LitStr, item: &DeriveInput) -> Result<Tokens, Error> {
+    if name.value().trim().is_empty() {
+        return Err(Error::new(name.span(), "the type of the message is empty"));
+    }
+    if let Some(generic) = item.generics.params.first() {
+        return Err(Error::new(generic.span(), "a message cannot be generic"));
+    }
+    let (ident, vis) = (&item.ident, &item.vis);
+    Ok(quote! {
+        impl ::flawless::MessageType for #ident {
+            const NAME: &'static str = #name;
+        }
+        #[allow(dead_code)]
+        impl #ident {
+            /// Waits for the next message of this type.
+            #[track_caller]
+            #vis fn receive() -> ::flawless::Receiving<Self> {
+                ::flawless::receive_message(#name)
+            }
+
+            /// Sends the message to another run.
+            #[track_caller]
+            #vis fn send_to(&self, run: &str) -> ::flawless::Asking<()> {
+                ::flawless::send(run, #name, self)
+            }
+        }
+    })
+}
+
+/// The type by which other code starts runs of a workflow. It has the name of the function, and is none
+/// that could be made.
+fn handle_of(name: &LitStr, f: &ItemFn, input: Option<&Type>, kind: &Tokens) -> Tokens {
+    let (ident, vis) = (&f.sig.ident, &f.vis);
+    let output = quote!(<#kind as ::flawless::__private::Returned>::Output);
+    let given = input.map_or_else(|| quote!(()), |t| quote!(#t));
+    let (bound, parameter, value) = match input {
+        Some(t) => (
+            quote!(<I: ::flawless::__private::InputOf<#t>>),
+            quote!(input: &I),
+            quote!(input),
+        ),
+        None => (quote!(), quote!(), quote!(&())),
+    };
+    quote! {
+        #[doc = concat!("Starts runs of the workflow `", #name, "`.")]
+        #[allow(non_camel_case_types, dead_code)]
+        #vis enum #ident {}
+
+        #[allow(dead_code)]
+        impl #ident {
+            /// Starts a run of the workflow, see [`flawless::spawn`].
+            #[track_caller]
+            #vis fn spawn #bound(#parameter) -> ::flawless::Child<#output> {
+                ::flawless::spawn(#name, #value)
+            }
+
+            /// Starts a run that goes on by itself, see [`flawless::spawn_detached`].
+            #[track_caller]
+            #vis fn spawn_detached #bound(#parameter) -> ::flawless::Child<#output> {
+                ::flawless::spawn_detached(#name, #value)
+            }
+        }
+
+        impl ::flawless::WorkflowType for #ident {
+            const NAME: &'static str = #name;
+            type Input = #given;
+            type Output = #output;
         }
     }
 }
@@ -89,8 +182,10 @@ fn expand(name: &LitStr, f: &ItemFn) -> Result<Tokens, Error> {
         }
     };
     let resume = resume_of(f);
+    let handle = handle_of(name, f, input, &kind);
     Ok(quote! {
         #f
+        #handle
         const _: () = {
             #[allow(unused_variables, unused_macros)]
             #run

@@ -31,11 +31,14 @@ use serde::{Deserialize, Serialize};
 use crate::call::{Answer, Call, wait_any as wait_any_call};
 use crate::error::{About, AnswerError, CallError, Kind, StatusError};
 use crate::head::Head;
-use crate::{Error, json};
+use crate::{Error, host, json, scope};
 
 pub use crate::header::Header;
 pub use crate::retry::Retry;
 use crate::retry::milliseconds;
+
+/// How long a request may take that does not say so. The engine has it, too.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Begins a GET request.
 pub fn get(url: impl Into<String>) -> Request {
@@ -240,6 +243,20 @@ impl Request {
         key.unwrap_or_default().to_owned()
     }
 
+    /// How long it may take: what is left of a [`crate::timeout()`] around it, where that is less. A step of a saga
+    /// is not cut short, so that its undo does not overtake it.
+    fn time(&self) -> Option<Duration> {
+        let left = scope::deadline().filter(|_| !scope::in_step()).map(|at| {
+            let left = at.saturating_sub(host::now()).max(1);
+            Duration::from_nanos(left.unsigned_abs())
+        });
+        match (self.timeout, left) {
+            (None, Some(left)) => Some(left).filter(|left| *left < DEFAULT_TIMEOUT),
+            (Some(own), Some(left)) => Some(own.min(left)),
+            (own, None) => own,
+        }
+    }
+
     fn problem(&self) -> Option<&'static str> {
         if self.timeout.is_some_and(|t| t.is_zero()) {
             return Some(
@@ -276,7 +293,7 @@ impl Request {
         if let Some(within) = self.within {
             head.int("key_within_ms", milliseconds(within));
         }
-        if let Some(timeout) = self.timeout {
+        if let Some(timeout) = self.time() {
             head.int("timeout_ms", milliseconds(timeout));
         }
         if let Some(limit) = self.limit {
@@ -358,16 +375,33 @@ impl Sending {
     }
 }
 
+/// Tells whether a request had no outcome because the time of the [`crate::timeout()`] around it has passed, the
+/// timer of which is due: it says so then.
+fn was_too_slow(e: &Error) -> bool {
+    let slow = match e {
+        Error::NotSent(e) => e.reason == "timeout",
+        Error::Call(e) => e.kind == Kind::Unknown && e.reason == "timeout",
+        _ => false,
+    };
+    slow && scope::deadline().is_some_and(|at| at <= host::now())
+}
+
 impl Future for Sending {
     type Output = Result<Response, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         match &this.call {
-            Ok(call) => call.poll(cx).map(|answer| {
-                this.about.call = call.number(); // it may have been made later
-                Response::read(&this.about, answer?)
-            }),
+            Ok(call) => {
+                let result = call.poll(cx).map(|answer| {
+                    this.about.call = call.number(); // it may have been made later
+                    Response::read(&this.about, answer?)
+                });
+                match &result {
+                    Poll::Ready(Err(e)) if was_too_slow(e) => Poll::Pending,
+                    _ => result,
+                }
+            }
             Err(_) => Poll::Ready(Err(this.refusal())),
         }
     }

@@ -62,8 +62,8 @@
 //!
 //! # Outside a guest
 //!
-//! On other platforms the crate compiles, so that tests of the code around a workflow work; calls end
-//! with [`Error::Outside`] there.
+//! On other platforms the crate compiles, so that `cargo test` works: a `mock::World` gives a workflow the
+//! answers to its calls. Without one, calls end with [`Error::Outside`] there.
 
 // Only a guest calls what the engine calls, so that elsewhere much of the crate is not used.
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
@@ -91,6 +91,8 @@ mod json;
 mod label;
 pub mod log;
 mod message;
+#[cfg(not(target_family = "wasm"))]
+pub mod mock;
 #[cfg(target_family = "wasm")]
 mod panic;
 mod promise;
@@ -110,6 +112,7 @@ mod task;
 mod timeout;
 #[cfg(feature = "tracing")]
 pub mod tracing;
+mod typed;
 mod workflow;
 
 /// Version of the SDK, as the manifest of a module tells it.
@@ -136,6 +139,7 @@ pub use sleep::{Sleep, sleep, sleep_until};
 pub use state::{Held, State, state};
 pub use task::{Task, task};
 pub use timeout::{Elapsed, timeout};
+pub use typed::{MessageType, WorkflowType};
 
 /// Makes a function a workflow of the module.
 ///
@@ -156,8 +160,50 @@ pub use timeout::{Elapsed, timeout};
 /// anything that becomes a `Box<dyn Error>`. If the error is [`Error::Cancelled`] or has it as a
 /// source, the run is cancelled.
 ///
-/// The function stays as it is and can be called by other code.
+/// The function stays as it is and can be called by other code. Beside it there is a type of the same name, by
+/// which other workflows of the module start runs; what does not fit the workflow does not compile. The input
+/// then has to be `Serialize`, too.
+///
+/// ```
+/// # async fn work() -> Result<(), flawless::Error> {
+/// #[flawless::workflow("double")]
+/// async fn double(n: u64) -> u64 {
+///     2 * n
+/// }
+///
+/// let four: u64 = double::spawn(&2).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ```compile_fail
+/// # async fn work() {
+/// # #[flawless::workflow("double")]
+/// # async fn double(n: u64) -> u64 { 2 * n }
+/// double::spawn("two"); // it takes a u64
+/// # }
+/// ```
 pub use flawless_sdk_macros::workflow;
+
+/// Makes a type a message: it can be sent and received by its type alone, so that nobody mistypes its name. It
+/// has to be `Serialize` to be sent, and `DeserializeOwned` to be received.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+///
+/// #[flawless::message("paid")]
+/// #[derive(Serialize, Deserialize)]
+/// struct Paid {
+///     cents: u64,
+/// }
+///
+/// # async fn work(run: &str) -> Result<(), flawless::Error> {
+/// Paid { cents: 995 }.send_to(run).await?;
+/// let paid = Paid::receive().await?.value;
+/// # Ok(())
+/// # }
+/// ```
+pub use flawless_sdk_macros::message;
 
 #[doc(hidden)]
 pub mod __private {
@@ -165,6 +211,7 @@ pub mod __private {
     pub use crate::guest::resume;
     pub use crate::join::Parts;
     pub use crate::select::{AnyFuture, Branches, Chosen, Sort, branch, first, future};
+    pub use crate::typed::InputOf;
     pub use crate::workflow::{
         Body, Ending, Input, Output, Returned, Running, Value, Workflow, input_schema,
         output_schema, read_input, register,

@@ -108,6 +108,12 @@ thread_local! {
     static INBOXES: RefCell<BTreeMap<String, Inbox>> = RefCell::default();
 }
 
+/// Forgets the calls that are left over from a run that has ended.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn forget_all() {
+    drop(INBOXES.take());
+}
+
 /// What [`receive_message`] returns: a future of the message.
 #[must_use = "the message comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Receiving<T> {

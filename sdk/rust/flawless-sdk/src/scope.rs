@@ -34,6 +34,57 @@ pub(crate) struct Scope(Rc<Inside>);
 
 thread_local! {
     static STACK: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+    static DEADLINE: Cell<i64> = const { Cell::new(i64::MAX) };
+}
+
+/// Returns the moment at which the code that runs is given up by a [`crate::timeout()`], in nanoseconds since
+/// 1970, if there is one. What a shield protects is not.
+pub(crate) fn deadline() -> Option<i64> {
+    Some(DEADLINE.get()).filter(|at| *at < i64::MAX)
+}
+
+/// A future that is given up at a moment.
+pub(crate) struct Within<F> {
+    at: i64,
+    future: Pin<Box<F>>,
+}
+
+/// Says when a future is given up.
+pub(crate) fn within<F: Future>(at: i64, future: F) -> Within<F> {
+    // What needs no drop is a borrowed future, which is not given up.
+    let at = if std::mem::needs_drop::<F>() {
+        at
+    } else {
+        i64::MAX
+    };
+    Within {
+        at,
+        future: Box::pin(future),
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let _restore = Deadline::set(self.at.min(DEADLINE.get()));
+        self.future.as_mut().poll(cx)
+    }
+}
+
+/// Restores the deadline when it is dropped.
+struct Deadline(i64);
+
+impl Deadline {
+    fn set(at: i64) -> Self {
+        Deadline(DEADLINE.replace(at))
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        DEADLINE.set(self.0);
+    }
 }
 
 /// What a future may still do that was given up.
@@ -73,11 +124,11 @@ pub(crate) fn note(call: i32) -> Vec<Scope> {
 }
 
 /// Restores the stack when it is dropped.
-struct Restore(Vec<Scope>);
+struct Restore(Vec<Scope>, #[allow(dead_code)] Deadline);
 
 impl Restore {
     fn swap(stack: Vec<Scope>) -> Self {
-        Restore(STACK.replace(stack))
+        Restore(STACK.replace(stack), Deadline::set(i64::MAX))
     }
 }
 

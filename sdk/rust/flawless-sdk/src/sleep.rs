@@ -108,6 +108,11 @@ impl Timer {
     pub(crate) fn after(time: Duration) -> Self {
         Timer::new(after(time))
     }
+
+    /// Its moment, in nanoseconds since 1970.
+    pub(crate) fn moment(&self) -> i64 {
+        self.key.0
+    }
 }
 
 impl Future for Timer {

@@ -1,0 +1,29 @@
+//! Workflows and messages as types, so that a wrong name or value does not compile.
+
+use serde::Serialize;
+
+/// A workflow as a type. The attribute [`crate::workflow`] makes one of the function's name.
+pub trait WorkflowType {
+    /// Its name.
+    const NAME: &'static str;
+    /// What it takes, `()` where it takes nothing.
+    type Input;
+    /// What it returns, when it ends well.
+    type Output;
+}
+
+/// A type of messages. The attribute [`crate::message()`] makes one.
+pub trait MessageType {
+    /// What the engine calls it.
+    const NAME: &'static str;
+}
+
+/// The one type that is the input of a workflow. It needs no bound on `T` itself, whose type need not be one
+/// that can be written as JSON where nobody starts the workflow.
+#[diagnostic::on_unimplemented(
+    message = "the workflow takes `{T}`, not `{Self}`, and to start it the type must implement `serde::Serialize`",
+    label = "not the input of the workflow"
+)]
+pub trait InputOf<T>: Serialize {}
+
+impl<T: Serialize> InputOf<T> for T {}
