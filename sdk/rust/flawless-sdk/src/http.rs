@@ -36,6 +36,7 @@ use crate::{Error, json};
 pub use crate::header::Header;
 pub use crate::retry::Retry;
 use crate::retry::milliseconds;
+pub use crate::stream::{Stream, Streaming};
 
 /// Begins a GET request.
 pub fn get(url: impl Into<String>) -> Request {
@@ -80,6 +81,7 @@ pub fn request(method: impl Into<String>, url: impl Into<String>) -> Request {
         tell: false,
         redirects: None,
         retry: Retry::default(),
+        streams: false,
     }
 }
 
@@ -97,6 +99,7 @@ pub struct Request {
     tell: bool,
     redirects: Option<u32>,
     retry: Retry,
+    pub(crate) streams: bool,
 }
 
 impl Request {
@@ -250,6 +253,9 @@ impl Request {
         if let Some(redirects) = self.redirects {
             head.int("redirects", redirects);
         }
+        if self.streams {
+            head.bool("stream", true);
+        }
         if self.retry.attempts > 1 {
             head.raw("retry", &self.retry.text());
         }
@@ -374,7 +380,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Where it came from, after redirects.
     pub url: String,
-    about: About,
+    pub(crate) about: About,
+    pub(crate) stream: bool, // the body is still to come
 }
 
 #[derive(Deserialize)]
@@ -385,6 +392,8 @@ struct AnswerHead {
     headers: Option<Header>,
     #[serde(default)]
     url: String,
+    #[serde(default)]
+    stream: bool,
     #[serde(default)]
     error: Option<AnswerError>,
 }
@@ -402,6 +411,7 @@ impl Response {
             body: answer.body,
             url: head.url,
             about: about.clone(),
+            stream: head.stream,
         })
     }
 
