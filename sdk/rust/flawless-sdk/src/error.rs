@@ -184,6 +184,8 @@ pub enum Kind {
     NotFound,
     /// The run that was to get the message has ended.
     Conflict,
+    /// A streamed response broke off; what came before was read.
+    Broken,
     /// Runs would wait for each other for ever.
     Deadlock,
     /// Nobody settled the promise in time.
@@ -203,6 +205,7 @@ impl Kind {
             "told" => Kind::Told,
             "not_found" => Kind::NotFound,
             "conflict" => Kind::Conflict,
+            "broken" => Kind::Broken,
             "deadlock" => Kind::Deadlock,
             "expired" => Kind::Expired,
             "rejected" => Kind::Rejected,
@@ -220,6 +223,7 @@ impl fmt::Display for Kind {
             Kind::Told => "told",
             Kind::NotFound => "not_found",
             Kind::Conflict => "conflict",
+            Kind::Broken => "broken",
             Kind::Deadlock => "deadlock",
             Kind::Expired => "expired",
             Kind::Rejected => "rejected",

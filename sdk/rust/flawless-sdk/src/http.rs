@@ -36,6 +36,7 @@ use crate::{Error, host, json, scope};
 pub use crate::header::Header;
 pub use crate::retry::Retry;
 use crate::retry::milliseconds;
+pub use crate::stream::{Stream, Streaming};
 
 /// How long a request may take that does not say so. The engine has it, too.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -85,6 +86,7 @@ pub fn request(method: impl Into<String>, url: impl Into<String>) -> Request {
         retry: Retry::default(),
         retry_for: None,
         within: None,
+        streams: false,
     }
 }
 
@@ -104,6 +106,7 @@ pub struct Request {
     retry: Retry,
     retry_for: Option<Duration>,
     within: Option<Duration>,
+    pub(crate) streams: bool,
 }
 
 impl Request {
@@ -305,6 +308,9 @@ impl Request {
         if let Some(redirects) = self.redirects {
             head.int("redirects", redirects);
         }
+        if self.streams {
+            head.bool("stream", true);
+        }
         if let Some(time) = self.retry_for {
             head.int("retry_for_ms", milliseconds(time));
         }
@@ -449,7 +455,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Where it came from, after redirects.
     pub url: String,
-    about: About,
+    pub(crate) about: About,
+    pub(crate) stream: bool, // the body is still to come
 }
 
 #[derive(Deserialize)]
@@ -460,6 +467,8 @@ struct AnswerHead {
     headers: Option<Header>,
     #[serde(default)]
     url: String,
+    #[serde(default)]
+    stream: bool,
     #[serde(default)]
     error: Option<AnswerError>,
 }
@@ -477,6 +486,7 @@ impl Response {
             body: answer.body,
             url: head.url,
             about: about.clone(),
+            stream: head.stream,
         })
     }
 

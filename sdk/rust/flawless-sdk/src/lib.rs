@@ -108,6 +108,7 @@ mod shield;
 mod size;
 mod sleep;
 mod state;
+mod stream;
 mod task;
 mod timeout;
 #[cfg(feature = "tracing")]

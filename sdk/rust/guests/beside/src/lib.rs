@@ -2,6 +2,7 @@
 
 mod conform;
 mod giving_up;
+mod listen;
 
 use std::time::Duration;
 
