@@ -38,7 +38,15 @@ use crate::sleep::Timer;
 /// ```
 pub async fn timeout<F: IntoFuture>(most: Duration, future: F) -> Result<F::Output, Elapsed> {
     let timer = Timer::after(most);
-    let future = scope::within(timer.moment(), future.into_future());
+    let future = future.into_future();
+    // What needs no drop is a borrowed future, which is not given up, and has to stay one for `select!`.
+    if !std::mem::needs_drop::<F::IntoFuture>() {
+        return crate::select! {
+            result = future => Ok(result),
+            () = timer => Err(Elapsed),
+        };
+    }
+    let future = scope::within(timer.moment(), future);
     crate::select! {
         result = future => Ok(result),
         () = timer => Err(Elapsed),
