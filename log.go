@@ -19,6 +19,10 @@ type Cut struct {
 	Cost  uint64 `json:"cost,omitempty" cbor:"3,keyasint,omitempty"` // metered units of all turns up to this one
 }
 
+// MaxItems is how many entries a record has at most, and how many calls, answers, lines and steps a turn. A guest
+// that makes more is ended before they are written.
+const MaxItems = 1 << 20
+
 // Entry is one event in the life of a run. Exactly one of the pointers is set.
 type Entry struct {
 	At       int64     `json:"at" cbor:"1,keyasint"` // when the engine wrote it: Unix time in nanoseconds
@@ -146,6 +150,9 @@ type Attempt struct {
 	Begun bool `json:"begun,omitempty" cbor:"6,keyasint,omitempty"`
 	// Waits says for what the try behind N waits, which has not begun: a place towards its host.
 	Waits string `json:"waits,omitempty" cbor:"40,keyasint,omitempty"`
+	// Anew marks, with Next, a try that makes up for one that was cut short: it has its whole time-out, whatever
+	// deadline has passed by then.
+	Anew bool `json:"anew,omitempty" cbor:"50,keyasint,omitempty"`
 }
 
 // Unknown says that the outcome of a call cannot be known. The run waits for a decision.

@@ -29,9 +29,9 @@ func (s *state) withdraw(h effect.Withdrawing, before int) {
 	// where it was not made with the context of the step.
 	c.why, c.settle = h.Why, h.Settle || len(s.steps) > 0
 	switch underWay := c.N <= before && c.next == 0 && !c.waits; {
-	case c.anew && c.next == 0 && h.Why == effect.WhyDeadline:
-		// The time until this try began was downtime, or a person's who thought about it. The deadline
-		// counted that time and the call does not: the try has its whole time-out.
+	case c.anew && h.Why == effect.WhyDeadline:
+		// The time until this try began, or begins, was downtime, or a person's who thought about it. The
+		// deadline counted that time and the call does not: the try has its whole time-out.
 	case !underWay:
 		s.give(c, notBegun(c, before, because(h.Why)))
 	case c.policy.Idempotent && !c.settle:
@@ -113,18 +113,19 @@ func (s *state) mayBegin(c *call, before int) bool {
 	case s.status != flawless.Completed:
 		return c.N <= before && c.next == 0 && !c.waits
 	}
-	return c.next == 0 && (!c.waits || c.try == 0 || c.anew)
+	return c.anew || c.next == 0 && (!c.waits || c.try == 0)
 }
 
-// stillAnew tells whether a try is one that a restart or a person has begun, with the next entry about it.
+// stillAnew tells whether a try makes up for one that a restart has cut short, or was asked for by a person, with
+// the next entry about it.
 func (c *call) stillAnew(a *flawless.Attempt) bool {
 	switch {
 	case a.Begun && a.Result != "": // only a restart says why it begins one
 		return true
-	case a.Begun && !c.waits, a.Next != 0:
-		return false
+	case a.Next != 0:
+		return a.Anew
 	}
-	return c.anew // it waits for its place, or has got it
+	return c.anew // it begins, waits for its place, or has got it
 }
 
 // because is why the code has withdrawn a call.
