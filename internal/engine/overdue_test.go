@@ -131,7 +131,7 @@ func TestARunsDeadlineComesBeforeItsPlace(t *testing.T) {
 	e := open(t, kv, how)
 	mustLimit(t, e, "127.0.0.1", "1/d", 1)
 	mustEnd(t, e, mustStart(t, e, "chain", map[string]any{"url": server.URL, "n": 1}, "first").ID)
-	in := input(t, map[string]any{"URL": server.URL, "Timeout": 100 * time.Hour})
+	in := input(t, map[string]any{"URL": server.URL, "Timeout": 100 * time.Hour, "Idempotent": false})
 	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "haste", Input: in, ID: "run", Deadline: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
