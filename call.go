@@ -17,8 +17,9 @@ type Call struct {
 	Body Bytes           `json:"body,omitempty" cbor:"4,keyasint,omitempty"` // raw
 }
 
-// Same tells whether two calls ask for the same: kind, head and body. The number, the call site and
-// how the JSON of the head is written take no part; a member that is null is as good as absent.
+// Same tells whether two calls ask for the same: kind, head and body. The number, the call site, whether a
+// spawned run is shielded (an older SDK does not say) and how the JSON of the head is written take no part; a
+// member that is null is as good as absent.
 func (c Call) Same(o Call) bool {
 	if c.Kind != o.Kind || !bytes.Equal(c.Body, o.Body) {
 		return false
@@ -35,6 +36,7 @@ func plainHead(head []byte) []byte {
 		return head
 	}
 	delete(m, "at")
+	delete(m, "shielded")
 	maps.DeleteFunc(m, func(_ string, v any) bool { return v == nil })
 	out, err := json.Marshal(m)
 	if err != nil {

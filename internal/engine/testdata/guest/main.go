@@ -71,6 +71,8 @@ func main() {
 	flawless.Workflow("perish", perish)
 	flawless.Workflow("bulky", bulky)
 	flawless.Workflow("reveal", reveal)
+	flawless.Workflow("amend", amend)
+	flawless.Workflow("refund", refund)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }
