@@ -9,11 +9,12 @@ type Health struct {
 	// State is ok, full (no space: no new work is taken, reads are answered), damaged (something that is
 	// stored cannot be read; work is taken), broken (the store had to be given up, and the process is about
 	// to end) or stopping.
-	State   string `json:"state"`
-	Message string `json:"message,omitempty"` // why it is not ok, and what to do
-	Open    int    `json:"open"`              // runs in memory that have not ended
-	Live    int    `json:"live"`              // guests in memory
-	Aside   int    `json:"aside"`             // runs set aside, see their problem
+	State    string `json:"state"`
+	Message  string `json:"message,omitempty"` // why it is not ok, and what to do
+	Open     int    `json:"open"`              // runs in memory that have not ended
+	Live     int    `json:"live"`              // guests in memory
+	Retrying int    `json:"retrying"`          // runs with a call that has failed and is tried again
+	Aside    int    `json:"aside"`             // runs set aside, see their problem
 
 	// Since the server came up: guests made again from their log, images of runs made, guests made
 	// again from an image, and images that were of no use.

@@ -58,18 +58,11 @@ func ParseRate(text string) (count int, period time.Duration, err error) {
 // case afterwards, and a burst of 0 is 1.
 func (l *Limit) Check() error {
 	l.Host = strings.ToLower(l.Host)
-	name, port, err := net.SplitHostPort(l.Host)
-	if err != nil {
-		name, port = l.Host, "1"
-	}
-	n, err := strconv.Atoi(port)
 	if l.Burst == 0 {
 		l.Burst = 1
 	}
 	switch {
-	case name == "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") || len(name) > 253 || strings.ContainsFunc(name, func(r rune) bool {
-		return r != '-' && r != '.' && r != '_' && r != ':' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
-	}) || strings.Contains(name, ":") && net.ParseIP(name) == nil || err != nil || n < 1 || n > 65535:
+	case !isHost(l.Host):
 		return fmt.Errorf("the host %.200q is no name of a host; give one such as api.example.com or api.example.com:8443: %w", l.Host, Invalid)
 	case l.Count < 1 || l.Count > mostRate || l.PeriodMS < 1 || l.PeriodMS > (31*24*time.Hour).Milliseconds():
 		return fmt.Errorf("the limit is %d calls in %d ms, give 1 to %d calls in at most 31 days: %w", l.Count, l.PeriodMS, mostRate, Invalid)
@@ -77,4 +70,17 @@ func (l *Limit) Check() error {
 		return fmt.Errorf("the burst is %d calls, give 1 to %d: %w", l.Burst, l.Count, Invalid)
 	}
 	return nil
+}
+
+// isHost tells whether a text in lower case is the name or address of a host, with or without a port.
+func isHost(text string) bool {
+	name, port, err := net.SplitHostPort(text)
+	if err != nil {
+		name, port = text, "1"
+	}
+	n, err := strconv.Atoi(port)
+	return name != "" && !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.Contains(name, "..") && len(name) <= 253 &&
+		!strings.ContainsFunc(name, func(r rune) bool {
+			return r != '-' && r != '.' && r != '_' && r != ':' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+		}) && (!strings.Contains(name, ":") || net.ParseIP(name) != nil) && err == nil && n >= 1 && n <= 65535
 }

@@ -150,9 +150,26 @@ type Attempt struct {
 	Begun bool `json:"begun,omitempty" cbor:"6,keyasint,omitempty"`
 	// Waits says for what the try behind N waits, which has not begun: a place towards its host.
 	Waits string `json:"waits,omitempty" cbor:"40,keyasint,omitempty"`
+	// Of the end of a try: how it failed, and why another one follows.
+	Failed *TryFailure `json:"failed,omitempty" cbor:"41,keyasint,omitempty"`
+	Rule   string      `json:"rule,omitempty" cbor:"42,keyasint,omitempty"`
+	// Since is when the first try of the call began, Until when no more tries begin: Unix nanoseconds, 0
+	// where that is not limited.
+	Since int64 `json:"since,omitempty" cbor:"43,keyasint,omitempty"`
+	Until int64 `json:"until,omitempty" cbor:"44,keyasint,omitempty"`
+	// Sent is when the first try began of which something may have reached the server and whose outcome is
+	// not known; 0 where there is none.
+	Sent int64 `json:"sent,omitempty" cbor:"45,keyasint,omitempty"`
 	// Anew marks, with Next, a try that makes up for one that was cut short: it has its whole time-out, whatever
 	// deadline has passed by then.
 	Anew bool `json:"anew,omitempty" cbor:"50,keyasint,omitempty"`
+}
+
+// TryFailure is how a try failed.
+type TryFailure struct {
+	Kind   string `json:"kind" cbor:"1,keyasint"`                       // not_sent, unknown or answered
+	Reason string `json:"reason,omitempty" cbor:"2,keyasint,omitempty"` // why it was not sent: dial, name, tls, ...
+	Status int    `json:"status,omitempty" cbor:"3,keyasint,omitempty"` // of the response, where there was one
 }
 
 // Unknown says that the outcome of a call cannot be known. The run waits for a decision.
@@ -180,7 +197,11 @@ const (
 	Fail    Resolution = "fail"     // the run has failed
 )
 
-// Decision is a person's word on a call of unknown outcome.
+// GiveUp ends the retrying of a call. It is logged like a resolution, and is none.
+const GiveUp Resolution = "give-up"
+
+// Decision is a person's word on a call: of unknown outcome, or with [Retry] and [GiveUp] on one that waits
+// for its next try.
 type Decision struct {
 	Call       int        `json:"call" cbor:"1,keyasint"`
 	Resolution Resolution `json:"resolution" cbor:"2,keyasint"`

@@ -69,6 +69,8 @@ type Run struct {
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`   // for people and lists
 	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins
 	Pause    *Pause            `json:"pause,omitempty" cbor:"42,keyasint,omitempty"`    // why it is paused or held back
+	// Retrying lists the calls that failed and are tried again by the engine.
+	Retrying []Retrying `json:"retrying,omitempty" cbor:"43,keyasint,omitempty"`
 }
 
 // Failure is why a run ended without output.
@@ -90,6 +92,19 @@ type Doubt struct {
 	Request string `json:"request,omitempty" cbor:"4,keyasint,omitempty"`
 }
 
+// Retrying is a call that has failed at least once and is tried again.
+type Retrying struct {
+	Call    int       `json:"call" cbor:"1,keyasint"`
+	Request string    `json:"request" cbor:"2,keyasint,omitempty"` // a line for people, such as "GET https://pay.example/rates"
+	Since   time.Time `json:"since" cbor:"3,keyasint"`             // when the first try began
+	Tries   int       `json:"tries" cbor:"4,keyasint"`             // that have failed
+	Reason  string    `json:"reason" cbor:"5,keyasint,omitempty"`  // why the last one did
+	Rule    string    `json:"rule,omitempty" cbor:"6,keyasint,omitempty"`
+	// Next is when the next try begins; nil while one is under way.
+	Next  *time.Time `json:"next,omitempty" cbor:"7,keyasint,omitempty"`
+	Until *time.Time `json:"until,omitempty" cbor:"8,keyasint,omitempty"` // no try begins later; nil is no limit
+}
+
 // Filter selects runs for a list. The zero value selects all, newest first.
 type Filter struct {
 	Status   []Status          // any of these
@@ -99,6 +114,7 @@ type Filter struct {
 	Until    time.Time         // created before
 	Labels   map[string]string // with all of these
 	Parent   string            // spawned by this run
+	Retrying bool              // only runs with a call that is tried again
 	Limit    int               // at most so many; 0 is 50, the highest is 1000
 	Cursor   string            // where the page before ended, as it was returned
 }

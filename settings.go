@@ -20,6 +20,9 @@ type Settings struct {
 	// KeepTurns is how many turns of a run's log are kept at least: what is before them may be
 	// removed when an image of the run is made. 0 keeps all.
 	KeepTurns int `json:"keep_turns" cbor:"4,keyasint,omitempty"`
+	// RetryForMS is for how long the engine retries failed calls of these runs by itself, in milliseconds; 0
+	// is not at all, nil leaves it to the server. What is set for a host counts more.
+	RetryForMS *int64 `json:"retry_for_ms,omitempty" cbor:"5,keyasint,omitempty"`
 }
 
 // MaxConcurrency is the highest cap of concurrent runs.
@@ -46,5 +49,5 @@ func (s *Settings) Check() error {
 	case s.KeepTurns < 0:
 		return fmt.Errorf("the turns of a log to keep are %d; it must be 0 (all) or more: %w", s.KeepTurns, Invalid)
 	}
-	return nil
+	return checkRetryFor(s.RetryForMS)
 }

@@ -82,6 +82,9 @@ func (c *Client) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, s
 		set("until", f.Until.UTC().Format(time.RFC3339Nano))
 	}
 	set("parent", f.Parent)
+	if f.Retrying {
+		set("retrying", "true")
+	}
 	for name, value := range f.Labels {
 		q.Add("label", name+"="+value)
 	}

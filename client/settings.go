@@ -13,6 +13,7 @@ type SettingsChange struct {
 	RetentionMS *int64 `json:"retention_ms,omitempty"` // 0 is the default, -1 for ever
 	Concurrency *int   `json:"concurrency,omitempty"`  // 0 is unlimited
 	KeepTurns   *int   `json:"keep_turns,omitempty"`   // of a log, at least; 0 is all
+	RetryForMS  *int64 `json:"retry_for_ms,omitempty"` // failed calls are retried for so long; 0 is not at all, -1 as the server says
 }
 
 // Settings returns how the runs of a module are treated.

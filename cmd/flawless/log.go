@@ -115,7 +115,7 @@ func (p *story) entry(e flawless.Entry) {
 	case e.Attempt != nil && e.Attempt.Waits != "":
 		p.line(e.At, "       call %d waits: %s", e.Attempt.Call, e.Attempt.Waits)
 	case e.Attempt != nil:
-		p.line(e.At, "       call %d, try %d: %s; next at %s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, time.Unix(0, e.Attempt.Next).Local().Format("15:04:05.000"), stages(e.Attempt.Stages))
+		p.line(e.At, "       call %d, try %d: %s; next at %s%s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, ago(time.Unix(0, e.Attempt.Next)), stages(e.Attempt.Stages), noted(e.Attempt.Rule))
 	case e.Unknown != nil:
 		p.line(e.At, "DOUBT  call %d (%s): %s%s", e.Unknown.Call, p.calls[e.Unknown.Call], e.Unknown.Reason, stages(e.Unknown.Stages))
 	case e.Decision != nil:

@@ -33,6 +33,7 @@ func (s *selection) flags(c *cobra.Command) {
 	f.Var(&s.before, "before", "created before this moment")
 	f.Var(&s.labels, "label", "name=value; may be repeated, all must be there")
 	f.StringVar(&s.filter.Parent, "parent", "", "spawned by this run")
+	f.BoolVar(&s.filter.Retrying, "retrying", false, "with a call that has failed and is tried again")
 	c.MarkFlagsMutuallyExclusive("since", "after")
 }
 
@@ -49,7 +50,7 @@ func (s *selection) read() bool {
 		f.Since = time.Time(s.after)
 	}
 	f.Until, f.Labels = time.Time(s.before), s.labels
-	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != ""
+	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != "" || f.Retrying
 }
 
 // changing is a command that changes one run, or all that are selected.

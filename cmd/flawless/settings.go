@@ -18,11 +18,13 @@ type settingsFlags struct {
 	retention   retentionFlag
 	concurrency int
 	keep        int
+	retryFor    retryForFlag
 }
 
 func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().Var(&s.retention, "retention", "how long ended runs are kept, such as 90d or 12h; forever, or default (30d)")
 	c.Flags().IntVar(&s.concurrency, "concurrency", 0, "how many runs may be under way at once; 0 is unlimited")
+	c.Flags().Var(&s.retryFor, "retry-for", "for how long failed calls are retried, such as 24h or 7d; 0, or default (as the server says)")
 	c.Flags().IntVar(&s.keep, "keep-turns", 0, "turns of a log that are kept at least; 0 is all")
 }
 
@@ -44,6 +46,9 @@ func (s *settingsFlags) change(c *cobra.Command) (out client.SettingsChange, any
 	}
 	if c.Flags().Changed("keep-turns") {
 		out.KeepTurns, any = &s.keep, true
+	}
+	if c.Flags().Changed("retry-for") {
+		out.RetryForMS, any = (*int64)(&s.retryFor), true
 	}
 	return out, any
 }
@@ -100,6 +105,9 @@ func settingsText(s flawless.Settings) string {
 	}
 	if s.Concurrency > 0 {
 		text += fmt.Sprintf(", at most %d are under way", s.Concurrency)
+	}
+	if s.RetryForMS != nil {
+		text += ", retries of failed calls: " + retryText(s.RetryForMS)
 	}
 	if s.KeepTurns > 0 {
 		text += fmt.Sprintf(", at least the last %d turns of a log are kept", s.KeepTurns)

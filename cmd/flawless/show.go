@@ -173,6 +173,18 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 		}
 		a.table("CALL\tSTATE\tTRIES\tREQUEST", rows)
 	}
+	for _, t := range r.Retrying {
+		fmt.Fprintf(a.out, "\n%s\n  %s\n", retryingText(t), t.Request)
+		if t.Rule != "" {
+			fmt.Fprintf(a.out, "  %s\n", t.Rule)
+		}
+		if t.Until != nil {
+			fmt.Fprintf(a.out, "  no try begins after %s\n", ago(*t.Until))
+		}
+		if t.Next != nil {
+			fmt.Fprintf(a.out, "  flawless workflow retry %s --call %d             try it now\n  flawless workflow retry %s --call %d --give-up   no more tries\n", r.ID, t.Call, r.ID, t.Call)
+		}
+	}
 	for _, d := range r.Unresolved {
 		fmt.Fprintf(a.out, "\ncall %d is in doubt: %s\n  %s\nfind out whether it took effect, then one of\n", d.Call, d.Request, d.Reason)
 		for _, how := range []string{"--retry            it did not happen: send it again", "--response FILE    it happened, and this was the answer", "--error TEXT       tell the code", "--fail             give up"} {

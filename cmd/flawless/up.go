@@ -32,19 +32,20 @@ import (
 
 // upOptions is how a server is run.
 type upOptions struct {
-	outside outside
-	url     string
-	names   []string
-	hide    []string
-	self    bool
-	drain   time.Duration
-	pages   uint32
-	units   uint64
-	time    time.Duration
-	live    int
-	memory  bytesFlag
-	verbose bool
-	copied  bool // a copy of a directory is accepted
+	outside  outside
+	url      string
+	names    []string
+	hide     []string
+	self     bool
+	drain    time.Duration
+	pages    uint32
+	units    uint64
+	time     time.Duration
+	live     int
+	memory   bytesFlag
+	verbose  bool
+	retryFor retryForFlag
+	copied   bool // a copy of a directory is accepted
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -65,6 +66,8 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringArrayVar(&o.hide, "redact", nil, "do not show the values of a header or a parameter of URLs, such as header:X-Api-Key or query:token; may be repeated")
 	f.BoolVar(&o.self, "allow-self-calls", false, "let runs call the API of this server")
 	o.outside.flags(f)
+	o.retryFor = retryForFlag(flawless.DefaultRetryFor.Milliseconds())
+	f.Var(&o.retryFor, "retry-for", "for how long failed calls are retried, such as 24h or 7d; 0 is not at all (default 24h). Hosts and modules can have their own")
 	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
 	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
 	f.BoolVar(&o.copied, "accept-copy", false, "go on with a working directory that is a copy, was restored or moved: it becomes a store of its own, and all open runs wait until they are resumed")
@@ -158,7 +161,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	}
 	web := effect.NewClient(outside)
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, RetryFor: o.retryFor.time(), Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}

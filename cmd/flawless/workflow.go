@@ -19,7 +19,7 @@ import (
 func (a *app) workflowCommand() *cobra.Command {
 	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, look at and decide about runs", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.startCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.dataCommand(), a.outputCommand(),
-		a.resolveCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(), a.forkCommand(), a.diffCommand(), a.inspectCommand(),
+		a.resolveCommand(), a.retryCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(), a.forkCommand(), a.diffCommand(), a.inspectCommand(),
 		a.cancelCommand(), a.terminateCommand(), a.pauseCommand(), a.resumeCommand(), a.restartCommand(), a.sendCommand(), a.promiseCommand())
 	return c
 }
@@ -194,6 +194,8 @@ func detail(r flawless.Run) string {
 		return shortened("problem: "+r.Problem, 80)
 	case len(r.Unresolved) > 0:
 		return shortened(fmt.Sprintf("call %d in doubt: %s", r.Unresolved[0].Call, r.Unresolved[0].Request), 80)
+	case len(r.Retrying) > 0:
+		return shortened(retryingText(r.Retrying[0]), 160)
 	case r.Failure != nil:
 		return shortened(r.Failure.Kind+": "+r.Failure.Message, 80)
 	case r.Status == flawless.Pending && r.Place != nil && r.Place.Key != "":

@@ -21,9 +21,19 @@ const (
 	kindWithdrawn   = "withdrawn"
 )
 
+// KindGivenUp is the kind of error of a call whose retrying somebody has ended, where the last try was
+// answered with a status.
+const KindGivenUp = "given_up"
+
 // ErrorAnswer returns the answer that tells the guest of an error of that kind.
 func ErrorAnswer(call int, kind, message string) flawless.Answer {
 	return errorAnswer(call, kind, message, "", 0)
+}
+
+// FailureAnswer returns the answer of a call that failed: with the reason "timeout" where its time was over,
+// and the status of a response that was cut off. "" and 0 are none.
+func FailureAnswer(call int, kind, message, reason string, status int) flawless.Answer {
+	return errorAnswer(call, kind, message, reason, status)
 }
 
 func errorAnswer(call int, kind, message, reason string, status int) flawless.Answer {

@@ -41,7 +41,14 @@ type Policy struct {
 	Title      string // a line for people: "POST https://pay.example/charges"
 	Idempotent bool   // may be performed again when its outcome is unknown
 	Tell       bool   // an unknown outcome is told to the code instead of stopping the run
-	Retry      Retry
+	Retry      Retry  // the code's own policy; Attempts 0 leaves it to the engine
+	ByCode     bool   // the code itself says whether the call is idempotent
+	Keyless    bool   // the code has it sent without an idempotency key
+	// Within is how long the server knows that key, as the code says; 0 leaves it to the operator.
+	Within time.Duration
+	// For is how long the call may be tried again, from the start of its first try; nil leaves it to the
+	// operator, and to Retry where that has attempts.
+	For        *time.Duration
 	Host, Port string // of the server that is called, "" where none is
 
 	request *request // what Check has understood, so that Perform need not again
@@ -62,6 +69,8 @@ type Try struct {
 	Call flawless.Call
 	N    int    // 1, 2, 3
 	Seed []byte // of the run, from which the token of its placeholders is made
+	// Most ends the try if it is shorter than the call's own time-out; 0 is none.
+	Most time.Duration
 	// Policy is what Check returned for the call. The zero value serves, and is slower.
 	Policy Policy
 }
@@ -82,7 +91,10 @@ const (
 type Result struct {
 	Outcome Outcome
 	Answer  flawless.Answer // for the guest, also where Outcome is not Answered
-	Again   bool            // the call's policy allows another try after this result
+	Again   bool            // the call's own policy asks for another try after this result
+	Passes  bool            // a failure that another try may not meet, see Failures
+	Reason  string          // of a failure: its name in Failures, or "timeout" where something was sent
+	Status  int             // of a response, also of one that was cut off
 	After   time.Duration   // not before this time has passed (Retry-After); 0 is no wish
 	Text    string          // for people: "503 Service Unavailable", "connection refused"
 	Stages  []flawless.Stage

@@ -117,10 +117,13 @@ type link interface {
 func (c *Client) Perform(ctx context.Context, t Try) Result {
 	r, err := t.understood()
 	if err != nil {
-		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}
+		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error(), Reason: kindInvalid}
 	}
 	r.offer("User-Agent", "flawless/"+flawless.Version)
 	r.offer("Idempotency-Key", t.Run+"-"+strconv.Itoa(t.Call.N))
+	if t.Most > 0 {
+		r.timeout = min(r.timeout, t.Most)
+	}
 	deadline := time.Now().Add(r.timeout)
 	stages := make(trail, 0, 3)
 	for hop := 0; ; hop++ {
@@ -206,7 +209,8 @@ func (f *fault) explain(ctx context.Context, r *request) *fault {
 func (r *request) failed(t Try, f *fault, stages trail) Result {
 	if !f.sent {
 		text := "not sent: " + f.err.Error()
-		return Result{Outcome: NotSent, Text: text, Again: r.again(t.N, NotSent, 0), Stages: stages,
+		may := passes(f.reason)
+		return Result{Outcome: NotSent, Text: text, Again: r.again(t.N, NotSent, 0, may), Passes: may, Reason: f.reason, Stages: stages,
 			Answer: errorAnswer(t.Call.N, kindNotSent, text, f.reason, 0)}
 	}
 	text := "sent, and no complete response came: " + f.err.Error()
@@ -220,7 +224,8 @@ func (r *request) failed(t Try, f *fault, stages trail) Result {
 	if f.reason == "timeout" {
 		reason = f.reason
 	}
-	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0), Stages: stages,
+	may := passes(kindUnknown)
+	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0, may), Passes: may, Reason: reason, Status: f.status, Stages: stages,
 		Answer: errorAnswer(t.Call.N, kind, text, reason, f.status)}
 }
 
@@ -231,13 +236,10 @@ func (r *request) answered(t Try, a *reply, stages trail) Result {
 	}
 	if a.tooLarge {
 		text = fmt.Sprintf("%s, with a response longer than the limit of %d bytes", text, r.limit)
-		return Result{Outcome: Answered, Text: text, Stages: stages,
+		return Result{Outcome: Answered, Text: text, Stages: stages, Status: a.status, Reason: kindTooLarge,
 			Answer: errorAnswer(t.Call.N, kindTooLarge, text, "", a.status)}
 	}
-	res := Result{Outcome: Answered, Text: text, Stages: stages, Again: r.again(t.N, Answered, a.status),
+	return Result{Outcome: Answered, Text: text, Stages: stages, Again: r.again(t.N, Answered, a.status, false), Status: a.status,
+		After:  after(a.header, time.Now()),
 		Answer: flawless.Answer{Call: t.Call.N, Head: responseHead(a.status, a.header, r.url.String()), Body: a.body}}
-	if res.Again {
-		res.After = after(a.header, time.Now())
-	}
-	return res
 }

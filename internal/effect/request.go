@@ -36,6 +36,8 @@ type httpHead struct {
 	Longer     string     `json:"longer"`
 	Redirects  *int       `json:"redirects"`
 	Retry      *retryHead `json:"retry"`
+	RetryForMS *int64     `json:"retry_for_ms"`
+	KeyMS      *int64     `json:"key_within_ms"`
 }
 
 type field struct{ name, value string }
@@ -56,6 +58,9 @@ type request struct {
 	redirects  int
 	retry      Retry
 	statuses   []int
+	byCode     bool           // the code says whether it is idempotent
+	within     time.Duration  // the server knows its key so long, as the code says
+	most       *time.Duration // for which it is tried again
 }
 
 // checked is a head that has been understood.
@@ -76,7 +81,8 @@ func checkHTTP() func(c flawless.Call) (Policy, error) {
 		if err != nil {
 			return Policy{}, err
 		}
-		p := Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry, Host: r.key().host, Port: r.key().port, request: r}
+		p := Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry,
+			ByCode: r.byCode, Within: r.within, Keyless: !r.keyed(), For: r.most, Host: r.key().host, Port: r.key().port, request: r}
 		if r.body = nil; !r.sized {
 			last.Store(&checked{string(c.Head), p})
 		}
@@ -132,12 +138,30 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	default:
 		return nil, invalid(HTTP, `member "on_unknown" is %q, give "stop" or "tell"`, h.OnUnknown)
 	}
-	if h.Idempotent != nil {
-		r.idempotent = *h.Idempotent
+	within, err := longest("key_within_ms", h.KeyMS, 1)
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	switch {
+	case within != nil && !r.idempotent: // idempotent for so long, and only under the same key
+		r.within, r.byCode = *within, true
+		if !r.keyed() {
+			return nil, invalid(HTTP, `member "key_within_ms" is given with an empty Idempotency-Key, leave one of them out`)
+		}
+	case h.Idempotent != nil:
+		r.idempotent, r.byCode = *h.Idempotent, true
+	}
+	if r.most, err = longest("retry_for_ms", h.RetryForMS, 0); err != nil {
+		return nil, err
+	}
 	r.retry, r.statuses, err = h.Retry.policy(r.idempotent)
 	return r, err
+}
+
+// keyed tells whether the request is sent with an idempotency key: the engine's, or one of the code's own.
+func (r *request) keyed() bool {
+	const name = "Idempotency-Key"
+	return !r.has(name) || !slices.Contains(r.fields, field{name, ""})
 }
 
 // setMethod takes the method, and with it whether the call is idempotent (RFC 9110, section 9.2.2).

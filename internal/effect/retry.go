@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -62,7 +63,7 @@ func (h *retryHead) policy(idempotent bool) (Retry, []int, error) {
 		}
 	}
 	if h.Attempts <= 1 {
-		return Retry{Attempts: h.Attempts}, nil, nil
+		return Retry{Attempts: h.Attempts}, nil, nil // 0 leaves it to the engine
 	}
 	switch {
 	case h.Statuses != nil:
@@ -73,32 +74,52 @@ func (h *retryHead) policy(idempotent bool) (Retry, []int, error) {
 	return p, []int{429, 503}, nil
 }
 
-// again tells whether the policy of the call allows another try after try n.
-func (r *request) again(n int, o Outcome, status int) bool {
+// again tells whether the policy of the call asks for another try after try n.
+func (r *request) again(n int, o Outcome, status int, passes bool) bool {
 	if n >= r.retry.Attempts {
 		return false
 	}
 	switch o {
-	case NotSent:
-		return true
+	case Answered:
+		return slices.Contains(r.statuses, status)
 	case Unknown:
-		return r.idempotent
+		return passes && r.idempotent
 	}
-	return slices.Contains(r.statuses, status)
+	return passes
 }
 
-// after reads a Retry-After header (RFC 9110, section 10.2.3); what cannot be read is no wish.
+// after reads a Retry-After header (RFC 9110, section 10.2.3); what cannot be read is no wish. A wish for
+// more time than a Duration holds is the longest Duration.
 func after(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
 		return 0
 	}
-	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return min(time.Duration(n)*time.Second, longestWait)
+	if !strings.ContainsFunc(v, func(r rune) bool { return r < '0' || r > '9' }) {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n > int64(math.MaxInt64/time.Second) {
+			return math.MaxInt64
+		}
+		return time.Duration(n) * time.Second
 	}
 	at, err := http.ParseTime(v)
 	if err != nil {
 		return 0
 	}
-	return min(max(at.Sub(now), 0), longestWait)
+	return max(at.Sub(now), 0) // Sub stays within what a Duration holds
+}
+
+// For how long the code may have a call tried again, and how long it may say that a server knows a key.
+const longestRetry = 366 * 24 * time.Hour
+
+// longest reads a member that is a time in milliseconds: nil where it is missing.
+func longest(name string, ms *int64, least int64) (*time.Duration, error) {
+	if ms == nil {
+		return nil, nil
+	}
+	if *ms < least || *ms > longestRetry.Milliseconds() {
+		return nil, invalid(HTTP, `member %q is %d, give %d to %d`, name, *ms, least, longestRetry.Milliseconds())
+	}
+	d := time.Duration(*ms) * time.Millisecond
+	return &d, nil
 }

@@ -54,8 +54,11 @@ func TestNotSent(t *testing.T) {
 			if r.Outcome != effect.NotSent || h.Error == nil || h.Error.Kind != "not_sent" || h.Error.Reason != row.reason {
 				t.Errorf("outcome %d, head %s", r.Outcome, r.Answer.Head)
 			}
-			if !r.Again || stagesOf(r) != "failed" || r.Text == "" {
-				t.Errorf("again %v, stages %q, text %q", r.Again, stagesOf(r), r.Text)
+			if passes := row.reason != "policy"; r.Again != passes || r.Passes != passes || r.Reason != row.reason {
+				t.Errorf("again %v, passes %v, for reason %q", r.Again, r.Passes, r.Reason)
+			}
+			if stagesOf(r) != "failed" || r.Text == "" {
+				t.Errorf("stages %q, text %q", stagesOf(r), r.Text)
 			}
 		})
 	}

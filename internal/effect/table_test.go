@@ -3,6 +3,7 @@ package effect_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -34,8 +35,8 @@ func TestPolicies(t *testing.T) {
 	}{
 		{"http", `{"url":"http://h/p?secret=1","new":[1]}`, "", effect.Policy{Title: "GET http://h/p?…", Host: "h", Port: "80", Idempotent: true}},
 		{"http", `{"method":"POST","url":"https://h/","on_unknown":"tell","at":"x.go:1"}`, "", effect.Policy{Title: "POST https://h/", Host: "h", Port: "443", Tell: true}},
-		{"http", `{"method":"POST","url":"https://h/","idempotent":true,"timeout_ms":0,"limit":0}`, "", effect.Policy{Title: "POST https://h/", Host: "h", Port: "443", Idempotent: true}},
-		{"http", `{"method":"DELETE","url":"https://h/","idempotent":false,"on_unknown":"stop"}`, "", effect.Policy{Title: "DELETE https://h/", Host: "h", Port: "443"}},
+		{"http", `{"method":"POST","url":"https://h/","idempotent":true,"timeout_ms":0,"limit":0}`, "", effect.Policy{Title: "POST https://h/", Host: "h", Port: "443", Idempotent: true, ByCode: true}},
+		{"http", `{"method":"DELETE","url":"https://h/","idempotent":false,"on_unknown":"stop"}`, "", effect.Policy{Title: "DELETE https://h/", Host: "h", Port: "443", ByCode: true}},
 		{"http", `{"method":"PATCH","url":"https://bücher.example/","retry":{"attempts":3}}`, "", effect.Policy{Title: "PATCH https://xn--bcher-kva.example/", Host: "xn--bcher-kva.example", Port: "443", Retry: retry}},
 		{"http", `{"url":"http://[::1]:80/","retry":{"attempts":4,"initial_ms":0,"factor":1.5,"max_ms":1,"jitter":0,"statuses":[500]}}`, "",
 			effect.Policy{Title: "GET http://[::1]:80/", Host: "::1", Port: "80", Idempotent: true, Retry: effect.Retry{Attempts: 4, Factor: 1.5, Max: time.Millisecond}}},
@@ -181,19 +182,25 @@ func TestRetry(t *testing.T) {
 		again                  bool
 		after                  time.Duration
 	}{
-		{"no policy", "503 X\r\nRetry-After: 7", "GET", 1, nil, false, 0},
+		{"no policy", "503 X\r\nRetry-After: 7", "GET", 1, nil, false, 7 * time.Second},
 		{"default statuses", "503 X\r\nRetry-After: 7", "POST", 1, map[string]any{"attempts": 2}, true, 7 * time.Second},
 		{"default statuses behind a gateway", "504 X", "GET", 1, map[string]any{"attempts": 2}, true, 0},
 		{"not idempotent, and the gateway gave up", "504 X", "POST", 1, map[string]any{"attempts": 2}, false, 0},
 		{"not idempotent, and the gateway got no answer", "502 X", "PATCH", 1, map[string]any{"attempts": 2}, false, 0},
 		{"not idempotent, and too much", "429 X", "POST", 1, map[string]any{"attempts": 2}, true, 0},
 		{"not idempotent, with statuses of one's own", "504 X", "POST", 1, map[string]any{"attempts": 2, "statuses": []int{504}}, true, 0},
-		{"last try", "503 X\r\nRetry-After: 7", "GET", 2, map[string]any{"attempts": 2}, false, 0},
+		{"last try", "503 X\r\nRetry-After: 7", "GET", 2, map[string]any{"attempts": 2}, false, 7 * time.Second},
 		{"not one of them", "500 X", "GET", 1, map[string]any{"attempts": 2}, false, 0},
 		{"statuses of one's own", "500 X", "GET", 1, map[string]any{"attempts": 2, "statuses": []int{500}}, true, 0},
 		{"no statuses", "503 X", "GET", 1, map[string]any{"attempts": 2, "statuses": []int{}}, false, 0},
 		{"a date long ago", "429 X\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT", "GET", 1, map[string]any{"attempts": 2}, true, 0},
-		{"a date far away", "429 X\r\nRetry-After: Wed, 21 Oct 2065 07:28:00 GMT", "GET", 1, map[string]any{"attempts": 2}, true, 24 * time.Hour},
+		{"a date after the end of all durations", "429 X\r\nRetry-After: Wed, 21 Oct 9999 07:28:00 GMT", "GET", 1, map[string]any{"attempts": 2}, true, math.MaxInt64},
+		{"a day", "429 X\r\nRetry-After: 86400", "GET", 1, map[string]any{"attempts": 2}, true, 24 * time.Hour},
+		{"2^31 s", "429 X\r\nRetry-After: 2147483648", "GET", 1, map[string]any{"attempts": 2}, true, 1 << 31 * time.Second},
+		{"more seconds than a duration holds", "429 X\r\nRetry-After: 9300000000", "GET", 1, map[string]any{"attempts": 2}, true, math.MaxInt64},
+		{"more seconds than an integer holds", "429 X\r\nRetry-After: 99999999999999999999", "GET", 1, map[string]any{"attempts": 2}, true, math.MaxInt64},
+		{"a negative time", "429 X\r\nRetry-After: -5", "GET", 1, map[string]any{"attempts": 2}, true, 0},
+		{"a fraction", "429 X\r\nRetry-After: 1.5", "GET", 1, map[string]any{"attempts": 2}, true, 0},
 		{"not a date", "429 X\r\nRetry-After: soon", "GET", 1, map[string]any{"attempts": 2}, true, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {

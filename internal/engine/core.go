@@ -2,11 +2,7 @@ package engine
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -61,8 +57,13 @@ type call struct {
 
 	try  int   // begun, from 1; the outcome of this one is awaited unless next is set
 	next int64 // the next try begins then
-	due  int64 // the engine answers it then
-	done flawless.Answer
+
+	begun  int64             // when the first try began
+	tryAt  int64             // when the last one did
+	sent   int64             // when the first one did whose outcome is unknown; 0 is none, and the one under way does not count
+	failed *flawless.Attempt // the end of the last one that failed
+	due    int64             // the engine answers it then
+	done   flawless.Answer
 
 	waits bool // the next try waits for a place towards its host
 	anew  bool // the try that is awaited, or waits for its place, was begun anew by a restart or a person
@@ -104,15 +105,16 @@ func (s *state) step(e flawless.Entry) []try {
 		}
 	case e.Attempt != nil:
 		if c := s.calls[e.Attempt.Call]; c != nil {
-			c.anew = c.stillAnew(e.Attempt)
-			c.try, c.next, c.waits = e.Attempt.N, e.Attempt.Next, e.Attempt.Waits != ""
+			c.tried(e.Attempt, e.At)
 			if e.Attempt.Begun {
 				return []try{{c.N, c.try}}
 			}
 		}
 	case e.Unknown != nil:
 		if c := s.calls[e.Unknown.Call]; c != nil {
-			c.doubt, c.since = e.Unknown.Reason, e.At
+			c.doubt, c.since, c.next, c.waits = e.Unknown.Reason, e.At, 0, false
+			c.given = false
+			s.gave(c.N)
 		}
 	case e.Adopted != nil:
 		if c := s.calls[e.Adopted.Call]; c != nil {
@@ -120,10 +122,16 @@ func (s *state) step(e flawless.Entry) []try {
 		}
 	case e.Decision != nil:
 		if c := s.calls[e.Decision.Call]; c != nil {
+			waits := c.doubt == "" && c.next != 0
 			c.doubt = ""
 			switch e.Decision.Resolution {
 			case flawless.Retry:
+				if waits { // it is to be tried now, and may have to wait for its guest still
+					c.next = min(c.next, e.At)
+					break
+				}
 				c.anew = true
+				c.begun, c.tryAt, c.sent, c.failed = e.At, e.At, 0, nil // somebody says that it did not happen
 				performed := c.bad == nil && c.kind.Perform != nil
 				if performed && s.held != nil && s.status == "" { // it begins when the run is resumed
 					c.next = e.At
@@ -205,7 +213,7 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 }
 
 func (s *state) understand(made flawless.Call, at int64) *call {
-	c := &call{Call: made, kind: s.kinds[made.Kind], madeAt: at, try: 1}
+	c := &call{Call: made, kind: s.kinds[made.Kind], madeAt: at, begun: at, tryAt: at, try: 1}
 	if c.kind == nil {
 		c.bad = fmt.Errorf("there is no kind of call %q", made.Kind)
 		return c
@@ -289,80 +297,6 @@ func (s *state) open() []*call {
 }
 
 func byNumber(a, b *call) int { return cmp.Compare(a.N, b.N) }
-
-// result returns the entry that the end of a try leads to, or none where the try is not the one
-// that is awaited.
-func (s *state) result(t try, r effect.Result, now int64) []flawless.Entry {
-	c := s.calls[t.call]
-	if c == nil || c.try != t.n || c.next != 0 || c.waits || c.doubt != "" {
-		return nil
-	}
-	e := flawless.Entry{At: max(now, s.at)}
-	switch {
-	case r.Again && c.try < c.policy.Retry.Attempts && s.status == "" && c.why == "":
-		e.Attempt = &flawless.Attempt{Call: c.N, N: c.try, Result: r.Text, Stages: r.Stages,
-			Next: e.At + int64(max(s.delay(c), r.After))}
-	case r.Outcome != effect.Answered && c.why != "" && c.policy.Idempotent:
-		text := fmt.Sprintf("withdrawn after try %d (%s): %s", c.try, r.Text, because(c.why))
-		e.Arrival = &flawless.Arrival{Answer: effect.WithdrawnAnswer(c.N, effect.Abandoned, text), Stages: r.Stages, Note: text}
-	case r.Outcome == effect.Unknown && !c.policy.Idempotent && !c.policy.Tell:
-		e.Unknown = &flawless.Unknown{Call: c.N, Reason: r.Text, Stages: r.Stages}
-	default:
-		r.Answer.Call = c.N
-		e.Arrival = &flawless.Arrival{Answer: r.Answer, Stages: r.Stages, Note: note(c, r)}
-	}
-	return []flawless.Entry{e}
-}
-
-func note(c *call, r effect.Result) string {
-	if r.Outcome == effect.Answered && c.try == 1 {
-		return ""
-	}
-	if c.try > 1 {
-		return fmt.Sprintf("try %d: %s", c.try, r.Text)
-	}
-	return r.Text
-}
-
-// delay is how long to wait after the try that has just ended. Its random part comes from the run's
-// seed, so it needs no place in the log.
-func (s *state) delay(c *call) time.Duration {
-	p := c.policy.Retry
-	d := float64(p.Initial) * math.Pow(max(p.Factor, 1), float64(c.try-1))
-	if p.Max > 0 {
-		d = min(d, float64(p.Max))
-	}
-	b := binary.BigEndian.AppendUint64(append([]byte("retry"), s.start.Seed...), uint64(c.N)<<32|uint64(c.try))
-	random := rand.New(rand.NewChaCha8(sha256.Sum256(b))).Float64()
-	return time.Duration(min(d*(1-p.Jitter*random), math.MaxInt64/4))
-}
-
-// lost returns what follows when an owner takes over: the tries that were begun and have no outcome
-// are unknown, unless they may be repeated. A run that has ended begins nothing again.
-func (s *state) lost(now int64) (out []flawless.Entry) {
-	if s.held != nil {
-		return s.putOff(now)
-	}
-	const why = "the engine stopped after the call was begun and before its outcome was written"
-	at := max(now, s.at)
-	for _, c := range s.open() {
-		if c.bad != nil || c.kind.Perform == nil || c.next != 0 || c.waits || c.doubt != "" {
-			continue
-		}
-		switch {
-		case c.policy.Idempotent && s.status != "":
-			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(c.N, "unknown", why),
-				Note: why + "; the run has ended, so it is not sent again"}})
-		case c.policy.Idempotent:
-			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Result: why + "; it is idempotent and sent again", Begun: true}})
-		case c.policy.Tell:
-			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(c.N, "interrupted", why), Note: why}})
-		default:
-			out = append(out, flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: why}})
-		}
-	}
-	return out
-}
 
 // behind tells whether the guest has not heard yet of something that is due by now: of an answer, or of a
 // timer of its own. It may want to withdraw a call because of it, so until then no try begins. After downtime,
@@ -554,7 +488,7 @@ func (s *state) account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.current(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
 		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
-		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels, Place: s.start.Place}
+		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels, Place: s.start.Place, Retrying: s.retrying()}
 	if s.start.Deadline != 0 {
 		at := time.Unix(0, s.start.Deadline)
 		r.Deadline = &at

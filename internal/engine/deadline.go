@@ -20,7 +20,7 @@ func (s *state) cancelDeadline() int64 {
 
 // deadlined is what a run is told at its deadline.
 func (s *state) deadlined(at int64) *flawless.Cancel {
-	return &flawless.Cancel{Who: "its deadline", Note: "the time the run was given is over", Deadline: at + cmp.Or(s.start.Grace, int64(grace))}
+	return &flawless.Cancel{Who: "its deadline", Note: "the time the run was given is over", Deadline: later(at, cmp.Or(s.start.Grace, int64(grace)))}
 }
 
 // tooLate ends a run that did not give up in time.

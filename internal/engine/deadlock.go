@@ -34,7 +34,7 @@ type edge struct {
 // resting is a run that waits for others alone.
 type resting struct {
 	edges []edge
-	seq   uint64 // of its next record: nothing has happened to it while that is the same
+	seq   uint64 // writes of it that were begun: nothing has happened to it while that is the same
 }
 
 // look returns what a run waits for, or false where it may go on by itself.
@@ -58,10 +58,10 @@ func (e *Engine) look(id string) (resting, bool) {
 	}
 	if r.s.turn == 0 {
 		edges := e.gates.ahead(id)
-		return resting{edges, r.seq}, len(edges) > 0
+		return resting{edges, r.taken}, len(edges) > 0
 	}
 	edges, known := e.graph.edges(id, calls)
-	return resting{edges, r.seq}, known && len(edges) > 0
+	return resting{edges, r.taken}, known && len(edges) > 0
 }
 
 // lookQueued is look for a run that is not in memory: it waits for the outside, or to begin.

@@ -45,6 +45,8 @@ type Options struct {
 	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
 	Vault    *vault.Vault // keeps the secrets; nil is none
 	Hide     []string     // what else is not shown, see redact.NewMask
+	// RetryFor is for how long failed calls are retried where nobody says more; nil is flawless.DefaultRetryFor.
+	RetryFor *time.Duration
 
 	// For rehearsals.
 	Virtual *Virtual                // the clock, in place of Now; nil is none
@@ -91,6 +93,9 @@ type Engine struct {
 	clock      clock
 	schedules  scheduler
 	settings   settings
+	hosts      hosts
+	retryFor   time.Duration
+	retried    retried
 	gates      gates
 	limits     limits
 
@@ -150,6 +155,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.freezing, e.vault, e.initialising = o.Freezing, o.Vault, cmp.Or(o.initialising, initialising)
 	e.freezing.defaults()
+	if e.retryFor = flawless.DefaultRetryFor; o.RetryFor != nil {
+		e.retryFor = *o.RetryFor
+	}
 	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -194,6 +202,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if err := e.loadSettings(ctx); err != nil {
 		return nil, fmt.Errorf("reading the settings of modules: %w", err)
+	}
+	if err := e.loadHosts(ctx); err != nil {
+		return nil, err
 	}
 	e.limits.init(e)
 	if err := e.limits.load(ctx); err != nil {
@@ -424,7 +435,7 @@ func (e *Engine) Health() flawless.Health {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	id := e.store.Identity()
-	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set),
+	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set), Retrying: e.retried.count(),
 		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {
 	case e.Gone() != nil:

@@ -87,7 +87,9 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.s, r.seq, r.stored, r.written = p.s, p.seq, &p.head, p.seq
+	r.s, r.seq, r.stored = p.s, p.seq, &p.head
+	e.retried.note(r.id, false, len(p.head.Run.Retrying) > 0)
+	r.tail, r.sealed = p.tail, p.image.Seq
 	r.imaged, r.imageTurn, r.imageCost = p.image.Seq > 0, p.turn, p.cost
 	if r.imaged {
 		r.marks = []mark{{p.image.Seq, p.turn, p.cost}}
@@ -95,7 +97,7 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	if p := e.holding.Load(); p != nil {
 		r.append(r.s.hold(*p, e.now())...)
 	}
-	r.append(r.s.lost(e.now())...)
+	r.append(r.s.lost(e.now(), r.terms)...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
 	}
@@ -268,7 +270,8 @@ func (e *Engine) setAside(id string, why error) {
 		return // it is named in the server's log and in its health, all that is left
 	}
 	after := head
-	after.Active, after.Wake = false, 0
+	after.Active, after.Wake, after.Run.Retrying = false, 0, nil
+	e.retried.note(id, true, false)
 	if !after.Run.Status.Ended() {
 		after.Run.Status, after.Run.Problem = flawless.Unresolved, why.Error()
 	}

@@ -67,7 +67,7 @@ func TestWhatFollowsAWriteComesBeforeTheNext(t *testing.T) {
 	r, goOn := beginHeld(t, e, "mailbox", 1)
 	r.mu.Lock()
 	if r.written == 0 || !r.writing {
-		t.Errorf("%d records are written, and the next may be written already: %v", r.written, !r.writing)
+		t.Errorf("%d writes are durable, and the next may be written already: %v", r.written, !r.writing)
 	}
 	r.mu.Unlock()
 	goOn()

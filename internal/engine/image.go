@@ -69,6 +69,12 @@ type callSnapshot struct {
 	Anew   bool   `json:",omitempty"`
 	Why    string `json:",omitempty"`
 	Settle bool   `json:",omitempty"`
+
+	// Of an image without them, the time at which the call was made stands in for the first two.
+	Begun  int64             `json:",omitempty"`
+	TryAt  int64             `json:",omitempty"`
+	Sent   int64             `json:",omitempty"`
+	Failed *flawless.Attempt `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -90,7 +96,7 @@ func (s *state) snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.open() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -126,6 +132,7 @@ func (s *state) restore(b []byte) error {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
 		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
+		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
 		s.calls[k.N] = c
 	}
 	for _, a := range in.Ready {
@@ -138,10 +145,11 @@ func (s *state) restore(b []byte) error {
 type past struct {
 	head  store.Head
 	s     *state
-	seq   uint64      // of the next record
-	image store.Image // Seq is 0 where there is none
-	turn  int         // turns in it
-	cost  uint64      // of these
+	seq   uint64           // of the next record
+	image store.Image      // Seq is 0 where there is none
+	turn  int              // turns in it
+	cost  uint64           // of these
+	tail  []flawless.Entry // of the last record behind the image, where it tells of late tries only
 
 	// lost is set where a run that has ended was read without the image that its cut log needs. Which of
 	// its calls are open is not known then, and none is.
@@ -192,6 +200,9 @@ func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (pas
 		}
 		for _, entry := range rec.Entries {
 			p.s.step(entry)
+		}
+		if p.tail = nil; late(rec.Entries) {
+			p.tail = rec.Entries
 		}
 		p.seq++
 		if c := rec.Cut; c != nil {
@@ -262,6 +273,7 @@ func (r *run) freeze() {
 	}
 	m := store.Image{Seq: r.seq, State: r.s.snapshot()}
 	turn, cost := r.s.turn, r.s.cost
+	r.sealed = r.seq
 	r.writing = true // an end that is written meanwhile would not see that the log is cut
 	r.mu.Unlock()
 	var err error

@@ -21,19 +21,19 @@ func (r *run) durable(ctx context.Context) (flawless.Run, error) {
 		r.idle.Broadcast()
 	})
 	defer stop()
-	account, upTo := r.account(), r.seq
+	account, upTo := r.account(), r.taken
 	if len(r.outbox) > 0 {
 		upTo++
 	}
 	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.e.dead.Load() {
 		r.idle.Wait()
-		if r.written < upTo && len(r.outbox) > 0 && r.seq < upTo {
+		if r.written < upTo && len(r.outbox) > 0 && r.taken < upTo {
 			account = r.account() // what is going to be written has grown
 		}
 	}
 	switch {
 	case r.written >= upTo:
-		if len(r.outbox) == 0 && r.written == r.seq {
+		if len(r.outbox) == 0 && r.written == r.taken {
 			account = r.account()
 		}
 		return account, nil
@@ -238,7 +238,7 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 		return head.Run, fmt.Errorf("terminating run %s: it is %s already: %w", id, head.Run.Status, flawless.Conflict)
 	}
 	after, at := head, e.clockNow()
-	after.Active, after.Wake = false, 0
+	after.Active, after.Wake, after.Run.Retrying = false, 0, nil
 	end := terminated(c)
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
 	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})

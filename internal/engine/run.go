@@ -36,7 +36,11 @@ type run struct {
 	kick    bool // something happened since the driver last looked
 	stop    context.CancelFunc
 
-	written uint64 // records that are durable
+	tail   []flawless.Entry // of the last record, where it tells of late tries only
+	sealed uint64           // records before this one are not written over, there may be an image behind them
+
+	taken   uint64 // writes that were begun
+	written uint64 // and those that are durable
 	failed  error  // a write failed: nothing more is written
 	gone    bool   // it has left memory: whoever needs it makes it again from the log
 
@@ -393,15 +397,17 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.start.Parent == "" && keyed(r.id), Seq: r.seq, Entries: make([]flawless.Entry, len(batch)), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.start.Parent == "" && keyed(r.id), Data: data}
+	entries := make([]flawless.Entry, len(batch))
 	for i, p := range batch {
-		w.Entries[i] = p.entry
+		entries[i] = p.entry
 	}
+	w.Seq, w.Entries = r.place(entries)
 	if head := r.head(); r.stored == nil || !same(*r.stored, head) {
 		w.Before, w.After = r.stored, &head
 	}
 	r.writing = true
-	r.seq++
+	r.taken++
 	upgraded := slices.ContainsFunc(batch, func(p pending) bool { return p.entry.Upgrade != nil })
 	if r.imaged && (r.s.status != "" || upgraded) {
 		w.Forget, r.imaged = true, false
@@ -426,10 +432,11 @@ func (r *run) write(keep bool) (kept *try) {
 	case err != nil:
 		r.failed = err
 	case w.After != nil:
+		r.e.retried.note(r.id, r.stored != nil && len(r.stored.Run.Retrying) > 0, len(w.After.Run.Retrying) > 0)
 		r.stored = w.After
 	}
 	if err == nil {
-		r.written = w.Seq + 1
+		r.written = r.taken
 	}
 	r.idle.Broadcast()
 	r.mu.Unlock()
@@ -493,7 +500,7 @@ func (r *run) head() store.Head {
 	h.Run.Problem = r.problem
 	h.Run.Output = nil // it is in the log
 	if r.problem != "" && r.s.status == "" {
-		h.Run.Status, h.Active, h.Wake = flawless.Unresolved, false, 0
+		h.Run.Status, h.Active, h.Wake, h.Run.Retrying = flawless.Unresolved, false, 0, nil
 	}
 	return h
 }
@@ -505,7 +512,15 @@ func same(a, b store.Head) bool {
 		return false
 	}
 	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
-		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved)
+		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved) && sameRetrying(a.Run.Retrying, b.Run.Retrying)
+}
+
+// sameRetrying tells whether the same calls are tried again for the same time: when that begins is the time
+// at which the run wakes, or one that is compared with it.
+func sameRetrying(a, b []flawless.Retrying) bool {
+	return slices.EqualFunc(a, b, func(a, b flawless.Retrying) bool {
+		return a.Call == b.Call && a.Tries == b.Tries && (a.Next == nil) == (b.Next == nil) && (a.Next == nil || a.Next.Equal(*b.Next))
+	})
 }
 
 // account is the run as it is at this moment. The caller holds mu.
@@ -515,7 +530,7 @@ func (r *run) account() flawless.Run {
 	switch {
 	case a.Status.Ended() || a.Status == flawless.Unresolved || a.Status == flawless.Paused:
 	case r.problem != "":
-		a.Status = flawless.Unresolved
+		a.Status, a.Retrying = flawless.Unresolved, nil
 	case r.stop != nil && r.stored != nil:
 		a.Status = flawless.Running
 	}
@@ -537,14 +552,14 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 		r.mu.Unlock()
 		return nil
 	}
-	entries := r.s.recall(t, e.now())
+	entries, most := r.s.recall(t, e.now(), r.terms(c))
 	if entries == nil {
-		result, ok := r.perform(c, t)
+		result, ok := r.perform(c, t, most)
 		if !ok {
 			return nil
 		}
 		r.mu.Lock()
-		entries = r.s.result(t, result, e.now())
+		entries = r.s.result(t, result, e.now(), r.terms(c))
 	}
 	if len(entries) == 0 {
 		r.mu.Unlock()
@@ -561,10 +576,13 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 	return r.drive()
 }
 
+// terms returns what the operator says of a call. The caller holds mu.
+func (r *run) terms(c *call) terms { return r.e.terms(r.s.start.Module, c) }
+
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
 // outcome unknown. The caller holds mu, which is given back.
-func (r *run) perform(c *call, t try) (effect.Result, bool) {
-	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy}
+func (r *run) perform(c *call, t try, most time.Duration) (effect.Result, bool) {
+	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy, Most: most}
 	ctx, stop := context.WithCancelCause(r.e.performCtx)
 	if r.flights == nil {
 		r.flights = map[int]context.CancelCauseFunc{}

@@ -139,7 +139,7 @@ func page(t testing.TB) *httptest.Server {
 func TestWorkflowsInRust(t *testing.T) {
 	t.Parallel()
 	s := page(t)
-	e := openRust(t, mem.New(), Options{})
+	e := openRust(t, mem.New(), Options{RetryFor: new(time.Duration(0))})
 	for _, row := range []struct {
 		what, workflow string
 		only           string // in these modules only

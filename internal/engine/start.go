@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	defer r.mu.Unlock()
 	r.append(flawless.Entry{At: now, Start: &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow,
 		Input: bytes.Clone(o.Input), Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: e.url, Of: o.Of,
-		Deadline: moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}})
+		Deadline: Moment(o.Deadline), Grace: int64(o.Grace), Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}})
 	if o.held != nil {
 		r.append(flawless.Entry{At: now, Pause: o.held})
 	}
@@ -157,12 +158,27 @@ func (e *Engine) forget(r *run) {
 	delete(e.runs, r.id)
 }
 
-// moment is a time as the log has it: 0 is none.
-func moment(t time.Time) int64 {
-	if t.IsZero() {
+// Moment is a time as the log has it, in Unix nanoseconds: 0 is none. One that these do not reach, in the
+// year 2262 and later, is the last that they do, and not one of the past.
+func Moment(t time.Time) int64 {
+	last := time.Unix(0, math.MaxInt64)
+	switch {
+	case t.IsZero():
 		return 0
+	case t.After(last):
+		t = last
+	case t.Before(time.Unix(0, 1)):
+		t = time.Unix(0, 1)
 	}
 	return t.UnixNano()
+}
+
+// later is a moment after another one, the last that there is where it would be after that.
+func later(at, by int64) int64 {
+	if by > math.MaxInt64-at {
+		return math.MaxInt64
+	}
+	return at + by
 }
 
 // version returns the version of the module a run is to be started of.

@@ -32,6 +32,9 @@ func (s *state) withdraw(h effect.Withdrawing, before int) {
 	case c.anew && h.Why == effect.WhyDeadline:
 		// The time until this try began, or begins, was downtime, or a person's who thought about it. The
 		// deadline counted that time and the call does not: the try has its whole time-out.
+	case !underWay && !c.sure():
+		// It waits for its next try, and one before may have taken effect. Code that was told of the end of its
+		// context would make the call anew, under another key.
 	case !underWay:
 		s.give(c, notBegun(c, before, because(h.Why)))
 	case c.policy.Idempotent && !c.settle:
@@ -62,11 +65,18 @@ func notBegun(c *call, before int, because string) withdrawn {
 	if c.N <= before && c.try > 0 {
 		text = fmt.Sprintf("withdrawn before try %d began: %s", c.try+1, because)
 	}
+	if c.sent != 0 { // never tell code that a call had no effect where one try of it may have had
+		return withdrawn{c.N, effect.Abandoned, text + fmt.Sprintf("; a try that began at %s was sent and may have taken effect", stamp(c.sent))}
+	}
 	return withdrawn{c.N, effect.NotBegun, text}
 }
 
-// answerWithdrawn is the entry of the answer of a withdrawn call.
+// answerWithdrawn is the entry of the answer of a withdrawn call. One that may have taken effect and must not
+// be made again by anybody is in doubt instead.
 func (s *state) answerWithdrawn(w withdrawn) flawless.Entry {
+	if c := s.calls[w.call]; c != nil && !c.sure() {
+		return c.inDoubt(flawless.Entry{At: s.at}, w.text, "", 0, nil)
+	}
 	return s.arrival(effect.WithdrawnAnswer(w.call, w.reason, w.text), nil, w.text)
 }
 
@@ -80,19 +90,6 @@ func (s *state) callOff(now int64, because string) (out []flawless.Entry) {
 		}
 	}
 	return out
-}
-
-// recall returns the answer of a call whose try is about to be performed, where the run has ended meanwhile
-// and begins it no more. It returns none where the try may be performed.
-func (s *state) recall(t try, now int64) []flawless.Entry {
-	c := s.calls[t.call]
-	if s.status == "" || s.status == flawless.Completed && (t.n == 1 || c.anew) {
-		return nil
-	}
-	text := fmt.Sprintf("withdrawn before try %d began: the run %s", t.n, ended(s.status))
-	e := s.answerWithdrawn(withdrawn{c.N, effect.NotBegun, text})
-	e.At = max(now, s.at)
-	return []flawless.Entry{e}
 }
 
 // gives tells whether a call is to be answered as withdrawn.

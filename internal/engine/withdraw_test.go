@@ -148,14 +148,14 @@ func (w *tale) does(step string) []string {
 		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.calls[call].try + 1, Begun: true}})
 	case "answered":
 		a, _ := effect.ResponseAnswer(call, 200, nil)
-		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at)...)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at, terms{})...)
 	case "busy": // a status that the policy retries
 		a, _ := effect.ResponseAnswer(call, 503, nil)
-		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at)...)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at, terms{})...)
 	case "not sent":
-		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at)...)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at, terms{})...)
 	case "no outcome":
-		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.calls[call].policy.Idempotent, Text: "the connection broke"}, at)...)
+		return w.take(w.s.result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.calls[call].policy.Idempotent, Text: "the connection broke"}, at, terms{})...)
 	case "crash":
 		again := newState("run", w.s.kinds)
 		for _, e := range w.log {
@@ -165,7 +165,7 @@ func (w *tale) does(step string) []string {
 			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
 		}
 		w.s = again
-		return w.take(w.s.lost(at)...)
+		return w.take(w.s.lost(at, noTerms)...)
 	case "time":
 		w.now = w.s.next()
 		return w.take(w.s.fire(w.now)...)
@@ -216,7 +216,12 @@ func TestWhatBecomesOfAWithdrawnCall(t *testing.T) {
 		"one of three just made":                "turn: post, put, post, withdraw 2 dropped -> begin 1.1, begin 3.1, 2 withdrawn not_begun",
 		"waits for a place":                     "turn: post -> begin 1.1; waits: 1 -> 1 waits; turn: withdraw 1 deadline -> 1 withdrawn not_begun",
 		"waits for a retry":                     "turn: post retry -> begin 1.1; busy: 1 -> 1 next; turn: withdraw 1 cancelled -> 1 withdrawn not_begun",
-		"waits for a retry, in a saga":          "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; turn: withdraw 1 cancelled settle -> 1 withdrawn not_begun",
+		"waits for a retry, in a saga":          "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; turn: withdraw 1 cancelled settle -> 1 withdrawn abandoned",
+		"not sent after a try that was":         "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; time -> 1 begun, begin 1.2; turn: return ->; not sent: 1 -> 1 unknown",
+		"not sent after a crash cut a try off":  "turn: put retry -> begin 1.1; crash -> 1 begun, begin 1.2; turn: return ->; not sent: 1 -> 1 unknown",
+		"not sent twice after a try that was":   "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; time -> 1 begun, begin 1.2; not sent: 1 -> 1 next; crash ->; time -> 1 begun, begin 1.3; turn: return ->; not sent: 1 -> 1 unknown",
+		"a try that was sent, the run fails":    "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; turn: fail -> 1 withdrawn abandoned",
+		"a try that was sent, in a copy":        "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; late: 60 -> 1 begun, begin 1.2; turn: return ->; not sent: 1 -> 1 unknown",
 		"no such call":                          "turn: withdraw 1 deadline -> 1 invalid",
 		"answered already":                      "turn: post -> begin 1.1; answered: 1 -> 1 200; turn: withdraw 1 deadline ->",
 		"answered and not delivered":            "turn: post, post -> begin 1.1, begin 2.1; answered: 1 -> 1 200; turn: withdraw 1 deadline, withdraw 2 deadline ->",
@@ -246,9 +251,9 @@ func TestWhatBecomesOfAWithdrawnCall(t *testing.T) {
 		"a copy's try waits for a place":        "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; late: 60 -> 1 begun, begin 1.2; waits: 1 -> 1 waits; turn: withdraw 1 deadline ->; place: 1 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
 		"a copy of a try that waits, anew":      "turn: put -> begin 1.1; crash -> 1 begun, begin 1.2; waits: 1 -> 1 waits; hold ->; crash -> 1 next; resume ->; turn: withdraw 1 deadline ->; late: 60 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
 		"a copy of a try that waits":            "turn: put -> begin 1.1; waits: 1 -> 1 waits; hold ->; crash -> 1 next; resume ->; turn: withdraw 1 deadline -> 1 withdrawn not_begun",
-		"a copy's try, and a cancellation":      "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; turn: withdraw 1 cancelled -> 1 withdrawn not_begun",
+		"a copy's try, and a cancellation":      "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; turn: withdraw 1 cancelled -> 1 withdrawn abandoned",
 		"a copy's try, and the run returns":     "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; turn: return ->; late: 60 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
-		"a copy's try, and the next one":        "turn: put retry -> begin 1.1; hold ->; crash -> 1 next; resume ->; late: 60 -> 1 begun, begin 1.2; busy: 1 -> 1 next; turn: withdraw 1 deadline -> 1 withdrawn not_begun",
+		"a copy's try, and the next one":        "turn: put retry -> begin 1.1; hold ->; crash -> 1 next; resume ->; late: 60 -> 1 begun, begin 1.2; busy: 1 -> 1 next; turn: withdraw 1 deadline -> 1 withdrawn abandoned",
 		"a person's retry in a copy":            "turn: post -> begin 1.1; hold ->; crash -> 1 doubt; decide: 1 retry ->; late: 60 ->; crash ->; resume ->; late: 61 -> 1 begun, begin 1.2; turn: withdraw 1 deadline ->; answered: 1 -> 1 200",
 		"a person's retry in a copy, overdue":   "turn: post, wake 5 -> begin 1.1; hold ->; crash -> 1 doubt; decide: 1 retry ->; resume ->; late: 60 ->; turn: withdraw 1 deadline ->; late: 61 -> 1 begun, begin 1.2",
 		"a crash between":                       "turn: post retry -> begin 1.1; busy: 1 -> 1 next; crash ->; turn: withdraw 1 deadline -> 1 withdrawn not_begun; crash ->",
@@ -484,3 +489,5 @@ func TestBadWithdrawalsAreErrors(t *testing.T) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 }
+
+func noTerms(*call) terms { return terms{} }

@@ -26,6 +26,9 @@ type httpRequest struct {
 // betaRetry is how an idempotent request is tried again, which the crate says happens by itself.
 var betaRetry = json.RawMessage(`{"attempts":3,"initial_ms":250,"factor":2,"jitter":0.5}`)
 
+// betaOnce keeps the engine from trying any other request again: the crate says that its error comes at once.
+var betaOnce = json.RawMessage(`{"attempts":1}`)
+
 // The limits of a call of kind http; what a guest asks for beyond them it does not get.
 const (
 	mostTimeout = 24 * time.Hour
@@ -51,7 +54,7 @@ func (r *httpRequest) head(stop bool) []byte {
 	if stop {
 		h.OnUnknown = ""
 	}
-	if h.Idempotent {
+	if h.Retry = betaOnce; h.Idempotent {
 		h.Retry = betaRetry
 	}
 	b, err := json.Marshal(h)

@@ -31,6 +31,10 @@ type Options struct {
 	Limit    time.Duration   // of real time, for one life of the workflow; 0 is a minute
 }
 
+// retryFor is for how long failed calls are retried in a rehearsal, in virtual time: long enough for a handler
+// that fails a few times, and short enough to come to the end of a workflow whose handler always fails.
+const retryFor = time.Minute
+
 // Result is what came of a rehearsal.
 type Result struct {
 	Run      flawless.Run      `json:"run"`
@@ -133,7 +137,7 @@ func (l *life) begin() error {
 	}
 	l.web = effect.NewClient(effect.ClientOptions{Dial: l.outside.dial, TLS: &tls.Config{InsecureSkipVerify: true}}) // it is in this process
 	l.engine, err = engine.Open(context.Background(), engine.Options{Store: st, Guest: l.s.Guest, Kinds: effect.Kinds(effect.Options{HTTP: l.web}),
-		Virtual: l.clock, Loaded: []*guest.Module{l.s.module},
+		Virtual: l.clock, RetryFor: new(retryFor), Loaded: []*guest.Module{l.s.module},
 		Seed: func(run string) []byte { sum := sha256.Sum256([]byte("seed of " + run)); return sum[:] }})
 	return err
 }

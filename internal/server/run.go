@@ -96,7 +96,7 @@ func (a *api) runs() {
 		}) (*body[flawless.Run], error) {
 			c := flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note}
 			if !in.Deadline.IsZero() {
-				c.Deadline = in.Deadline.UnixNano()
+				c.Deadline = engine.Moment(in.Deadline)
 			}
 			r, err := a.engine.Cancel(ctx, in.ID, c)
 			return &body[flawless.Run]{r}, problem(err)
@@ -179,6 +179,7 @@ func (a *api) list(ctx context.Context, in *struct {
 	Until    time.Time         `query:"until" doc:"created before"`
 	Label    []string          `query:"label,explode" doc:"name=value; may be repeated, all must be there"`
 	Parent   string            `query:"parent" doc:"spawned by this run"`
+	Retrying bool              `query:"retrying" doc:"only runs with a call that has failed and is tried again"`
 	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 	Cursor   string            `query:"cursor" doc:"next of the page before"`
 },
@@ -192,7 +193,7 @@ func (a *api) list(ctx context.Context, in *struct {
 		labels[name] = value
 	}
 	runs, next, err := a.engine.Runs(ctx, flawless.Filter{Status: in.Status, Module: in.Module, Workflow: in.Workflow, Since: in.Since,
-		Until: in.Until, Labels: labels, Parent: in.Parent, Limit: in.Limit, Cursor: in.Cursor})
+		Until: in.Until, Labels: labels, Parent: in.Parent, Retrying: in.Retrying, Limit: in.Limit, Cursor: in.Cursor})
 	if runs == nil {
 		runs = []flawless.Run{}
 	}

@@ -69,6 +69,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.together()
 	a.secrets()
 	a.limits()
+	a.hosts()
 	a.settings()
 	a.schedules()
 	a.beta(mux)
@@ -166,6 +167,7 @@ func metrics(e *engine.Engine) http.Handler {
 	}
 	gauge("runs_in_memory", "Runs in memory.", func(h flawless.Health) float64 { return float64(h.Open) })
 	gauge("guests_in_memory", "Guests in memory.", func(h flawless.Health) float64 { return float64(h.Live) })
+	gauge("runs_retrying", "Runs with a call that has failed and is tried again.", func(h flawless.Health) float64 { return float64(h.Retrying) })
 	gauge("runs_set_aside", "Runs set aside because of a problem.", func(h flawless.Health) float64 { return float64(h.Aside) })
 	counter := func(name, help string, value func(flawless.Health) int64) {
 		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "flawless", Name: name, Help: help},

@@ -13,6 +13,7 @@ import (
 type ChangeSettings struct {
 	RetentionMS *int64 `json:"retention_ms,omitempty" doc:"how long an ended run is kept; 0 is 30 days, -1 for ever"`
 	Concurrency *int   `json:"concurrency,omitempty" doc:"how many runs may have begun and not ended; 0 is unlimited"`
+	RetryForMS  *int64 `json:"retry_for_ms,omitempty" doc:"for how long failed calls are retried; 0 is not at all, -1 as the server says"`
 	KeepTurns   *int   `json:"keep_turns,omitempty" doc:"turns of a log that are kept at least, those since the last image too; 0 keeps all"`
 }
 
@@ -43,6 +44,7 @@ func (a *api) settings() {
 				if in.Body.KeepTurns != nil {
 					s.KeepTurns = *in.Body.KeepTurns
 				}
+				setRetryFor(&s.RetryForMS, in.Body.RetryForMS)
 			})
 			return &one{s}, problem(err)
 		})

@@ -45,6 +45,9 @@ func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 	if err != nil {
 		return nil, "", err
 	}
+	if f.Retrying && len(f.Status) == 0 { // no other run is retrying, and there are lists of these
+		f.Status = slices.DeleteFunc(slices.Clone(flawless.Statuses), flawless.Status.Ended)
+	}
 	before, err := decodeCursor(f.Cursor)
 	if err != nil {
 		return nil, "", err
@@ -110,6 +113,7 @@ func selects(f flawless.Filter, r *flawless.Run) bool {
 		(f.Module == "" || f.Module == r.Module) &&
 		(f.Workflow == "" || f.Workflow == r.Workflow) &&
 		(f.Parent == "" || f.Parent == r.Parent) &&
+		(!f.Retrying || len(r.Retrying) > 0) &&
 		(f.Since.IsZero() || !r.Created.Before(f.Since)) &&
 		(f.Until.IsZero() || r.Created.Before(f.Until))
 }

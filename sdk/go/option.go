@@ -17,9 +17,11 @@ type options struct {
 	tell      bool
 	redirects int
 	retry     Retry
+	retryFor  time.Duration
+	window    time.Duration
 	confirm   func(ctx context.Context, key string) (Outcome, error)
 
-	hasTimeout, hasLimit, hasRedirects bool
+	hasTimeout, hasLimit, hasRedirects, hasRetryFor bool
 }
 
 // repeat says whether a call whose outcome is unknown may be made again.
@@ -29,6 +31,7 @@ const (
 	byMethod repeat = iota
 	always
 	never
+	withKey // for a time, under the same key
 )
 
 type optionFunc func(*options)
@@ -37,7 +40,7 @@ func (f optionFunc) set(o *options) { f(o) }
 
 // idempotent tells whether a call with this method may be made again, as the engine sees it.
 func (o *options) idempotent(method string) bool {
-	if o.repeat != byMethod {
+	if o.repeat == always || o.repeat == never {
 		return o.repeat == always
 	}
 	switch method {
@@ -47,10 +50,32 @@ func (o *options) idempotent(method string) bool {
 	return false
 }
 
+// Window is for how long a server honours an Idempotency-Key, see [Within].
+type Window time.Duration
+
+// Within is for how long the server honours the Idempotency-Key of a request: if it gets the request again
+// in that time, it does not carry it out a second time. Stripe, for instance, says 24 hours.
+func Within(d time.Duration) Window { return Window(d) }
+
 // Idempotent says that the request may reach the server twice without harm: if the engine cannot
 // know whether it did, it sends it again, under the same Idempotency-Key. This is how GET, HEAD,
 // OPTIONS, PUT, DELETE and TRACE are treated anyway.
-func Idempotent() Option { return optionFunc(func(o *options) { o.repeat = always }) }
+//
+// With [Within] it says that the server honours the key for that time, counted from the first try that may
+// have reached it. The engine sends the request again in that time, and never after it: then the run waits
+// for a person to decide, or is told where [TellInterrupted] is given. Such a request is otherwise treated as
+// one that is not idempotent. In particular, when its context ends while its outcome is unknown, the call
+// waits for the outcome: the same request made as a new call would have another key. A window has no effect
+// on methods that are idempotent anyway; one that is not above zero makes the call return an error of kind
+// [KindInvalid].
+func Idempotent(within ...Window) Option {
+	return optionFunc(func(o *options) {
+		o.repeat, o.window = always, 0
+		for _, w := range within {
+			o.repeat, o.window = withKey, time.Duration(w)
+		}
+	})
+}
 
 // NotIdempotent says that the request must never reach the server twice: if the engine cannot know
 // whether it did, it does not send it again; the run waits for a person to decide, or is told where
@@ -78,6 +103,15 @@ func Limit(bytes int64) Option {
 	return optionFunc(func(o *options) { o.limit, o.hasLimit = bytes, true })
 }
 
+// RetryFor is for how long the engine may try the call again, from the start of its first try: a call that was
+// not sent, or that is idempotent and has failed. Without it the operator's setting for the host, the module
+// or the server holds, which is 24 hours unless it was changed. With 0 a call that fails is not tried again.
+// Together with a [Retry] both limits hold. A negative time makes the call return an error of kind
+// [KindInvalid].
+func RetryFor(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.retryFor, o.hasRetryFor = d, true })
+}
+
 // Redirects is how many redirects are followed, 10 without it. With 0, and for requests that are
 // not idempotent, a 3xx is the answer. A negative number makes the call return an error of kind
 // [KindInvalid].
@@ -85,14 +119,19 @@ func Redirects(n int) Option {
 	return optionFunc(func(o *options) { o.redirects, o.hasRedirects = n, true })
 }
 
-// Retry is an [Option]: the engine tries a call again when nothing of it was sent, when its outcome
-// is unknown and it is idempotent, or when the response has one of the Statuses. Each try is in the
-// run's log. A response that asks for a later try with Retry-After gets it, up to a day later, where
-// that is longer than the policy's own wait. A call that is not idempotent is never repeated while its
-// outcome is unknown. Without Statuses they are 429, 502, 503 and 504, and for a call that is not
-// idempotent 429 and 503: behind a gateway that answers 502 or 504 it may have taken effect.
+// Retry is an [Option] that replaces the engine's own retries: the engine tries a call again when nothing of it
+// was sent, when its outcome is unknown and it may be repeated, or when the response has one of the Statuses.
+// Without it the engine retries, too, with growing waits of up to five minutes and for as long as [RetryFor]
+// or the operator says, but no status. What cannot succeed by itself is never tried again: a malformed
+// request, a host refused by policy, an unknown secret.
+//
+// Each try is in the run's log. A response that asks for a later try with Retry-After gets it where that is
+// longer than the policy's own wait; if it asks for more than a day, or more than is left of [RetryFor], it is
+// the answer instead. A call that is not idempotent is never repeated while its outcome is unknown. Without
+// Statuses they are 429, 502, 503 and 504, and for a call that is not idempotent 429 and 503: behind a gateway
+// that answers 502 or 504 it may have taken effect.
 type Retry struct {
-	Attempts int           // tries in all; 0 and 1 are one try
+	Attempts int           // tries in all; 1 is one try, 0 leaves retries to the engine as if there were no Retry
 	Initial  time.Duration // wait before the second try
 	Factor   float64       // by which each further wait is longer; 0 leaves it to the engine
 	Max      time.Duration // longest wait; 0 leaves it to the engine
@@ -136,26 +175,35 @@ func (o *options) problem() string {
 		return "the timeout is " + o.timeout.String() + "; give one above zero, or none for the default"
 	case o.hasLimit && o.limit <= 0:
 		return "the limit of the response is not above zero; give a number of bytes, or none for the default"
+	case o.repeat == withKey && (o.window <= 0 || o.window > maxRetryFor):
+		return "the time within which the server honours the key is " + o.window.String() + "; give one above zero and up to 366 days"
+	case o.hasRetryFor && (o.retryFor < 0 || o.retryFor > maxRetryFor):
+		return "the time for retries is " + o.retryFor.String() + "; give 0 for none, or up to 366 days"
 	case o.hasRedirects && o.redirects < 0:
 		return "the number of redirects is negative; 0 follows none"
 	case r.Attempts < 0 || r.Initial < 0 || r.Max < 0 || !(r.Factor >= 0 && r.Factor <= maxFactor):
-		return "the retry has a negative number, or a factor above 1000"
+		return "the retry has a negative number, or a factor above 100"
 	case !(r.Jitter >= 0 && r.Jitter <= 1):
 		return "the jitter of the retry is not between 0 and 1"
 	}
 	return ""
 }
 
-const maxFactor = 1000
+const maxRetryFor = 366 * 24 * time.Hour
+
+const maxFactor = 100 // as the engine has it
 
 // any tells whether write has something to write.
 func (o *options) any() bool {
-	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.retry.Attempts > 1
+	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.hasRetryFor || o.retry.Attempts > 0
 }
 
 func (o *options) write(head *object) {
-	if o.repeat != byMethod {
+	switch o.repeat {
+	case always, never:
 		head.bool("idempotent", o.repeat == always)
+	case withKey:
+		head.int("key_within_ms", milliseconds(o.window))
 	}
 	if o.hasTimeout {
 		head.int("timeout_ms", milliseconds(o.timeout))
@@ -169,7 +217,10 @@ func (o *options) write(head *object) {
 	if o.hasRedirects {
 		head.int("redirects", int64(o.redirects))
 	}
-	if o.retry.Attempts > 1 {
+	if o.hasRetryFor {
+		head.int("retry_for_ms", milliseconds(o.retryFor))
+	}
+	if o.retry.Attempts > 0 {
 		head.key("retry")
 		head.b = o.retry.append(head.b)
 	}

@@ -29,7 +29,12 @@ func TestHeadsOfRequests(t *testing.T) {
 				`"retry":{"attempts":3,"initial_ms":1000,"factor":1.5,"max_ms":60000,"jitter":0.5,"statuses":[502,503]}}`},
 		{"options of the context", with, Request{URL: "u"}, nil, `{"method":"GET","url":"u","idempotent":true,"limit":5,"on_unknown":"tell"}`},
 		{"the call beats the context", with, Request{URL: "u"}, []Option{NotIdempotent()}, `{"method":"GET","url":"u","idempotent":false,"limit":5,"on_unknown":"tell"}`},
-		{"one try is no retry", t.Context(), Request{URL: "u"}, []Option{Retry{Attempts: 1, Initial: 1}}, `{"method":"GET","url":"u"}`},
+		{"one try", t.Context(), Request{URL: "u"}, []Option{Retry{Attempts: 1}}, `{"method":"GET","url":"u","retry":{"attempts":1}}`},
+		{"no attempts are no policy", t.Context(), Request{URL: "u"}, []Option{Retry{Initial: 1}}, `{"method":"GET","url":"u"}`},
+		{"a time for retries", t.Context(), Request{URL: "u"}, []Option{RetryFor(time.Hour)}, `{"method":"GET","url":"u","retry_for_ms":3600000}`},
+		{"no retries", t.Context(), Request{URL: "u"}, []Option{RetryFor(0)}, `{"method":"GET","url":"u","retry_for_ms":0}`},
+		{"idempotent within a time", t.Context(), Request{Method: "POST", URL: "u"}, []Option{Idempotent(Within(24 * time.Hour))}, `{"method":"POST","url":"u","key_within_ms":86400000}`},
+		{"idempotent again", t.Context(), Request{Method: "POST", URL: "u"}, []Option{Idempotent(Within(time.Hour)), Idempotent()}, `{"method":"POST","url":"u","idempotent":true}`},
 	} {
 		o := gather(row.ctx, row.opts)
 		if got := string(row.req.head(nil, &o, "")); got != row.want || o.problem() != "" {
@@ -41,7 +46,8 @@ func TestHeadsOfRequests(t *testing.T) {
 func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, opt := range []Option{
-		Timeout(0), Timeout(-1), Limit(0), Redirects(-1), Retry{Attempts: -1}, Retry{Initial: -1}, Retry{Max: -1},
+		RetryFor(-1), RetryFor(math.MaxInt64), Idempotent(Within(0)), Idempotent(Within(-1)), Idempotent(Within(math.MaxInt64)),
+		Retry{Factor: 101}, Timeout(0), Timeout(-1), Limit(0), Redirects(-1), Retry{Attempts: -1}, Retry{Initial: -1}, Retry{Max: -1},
 		Retry{Factor: -1}, Retry{Factor: math.Inf(1)}, Retry{Factor: math.NaN()}, Retry{Jitter: 1.1}, Retry{Jitter: math.NaN()},
 	} {
 		_, err := Get(t.Context(), "http://x/", opt)

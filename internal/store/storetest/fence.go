@@ -38,6 +38,9 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 		{"PutLimit", func(ctx context.Context, l store.Lease) error {
 			return s.PutLimit(ctx, l, "h", &flawless.Limit{Host: "h"})
 		}},
+		{"PutHost", func(ctx context.Context, l store.Lease) error {
+			return s.PutHost(ctx, l, "h", &flawless.Host{Host: "h", KeyMS: 1})
+		}},
 		{"PutSettings", func(ctx context.Context, l store.Lease) error {
 			return s.PutSettings(ctx, l, flawless.Settings{Module: "m", Concurrency: 1})
 		}},
@@ -60,7 +63,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 }
 
 // unleased are the methods of a store that need no lease: they read, or come before the lease.
-var unleased = []string{"Active", "Adopt", "Binary", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Identity", "Image", "LastLease", "Limits", "Log", "Module", "Modules",
+var unleased = []string{"Active", "Adopt", "Binary", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Hosts", "Identity", "Image", "LastLease", "Limits", "Log", "Module", "Modules",
 	"ModulesWithRuns", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
 
 // testFence has every operation that writes refused under an older lease, and carried out under the

@@ -28,6 +28,7 @@ func conform(ctx context.Context, url string) (out []string, err error) {
 		{flawless.Request{Method: "PUT", URL: url + "/empty"}, []flawless.Option{flawless.NotIdempotent(), flawless.Timeout(90*time.Second + time.Nanosecond)}},
 		{flawless.Request{Method: "PATCH", URL: url + "/idempotent", Body: []byte("\u2028")}, []flawless.Option{flawless.Idempotent(), flawless.Redirects(0), flawless.TellInterrupted()}},
 		{flawless.Request{URL: url + "/retry"}, []flawless.Option{flawless.Retry{Attempts: 3, Initial: time.Millisecond + 1, Factor: 1.5, Max: 2 * time.Second, Jitter: 0.25, Statuses: []int{503, 429}}}},
+		{flawless.Request{Method: "POST", URL: url + "/keyed"}, []flawless.Option{flawless.Idempotent(flawless.Within(24 * time.Hour)), flawless.RetryFor(time.Minute + 1), flawless.Retry{Attempts: 1}}},
 		{flawless.Request{URL: url + "/long"}, []flawless.Option{flawless.Limit(1)}},
 		{flawless.Request{Method: "HEAD", URL: url + "/head"}, []flawless.Option{flawless.Limit(math.MaxInt32)}},
 		{flawless.Request{URL: "ftp://no.example/"}, nil},

@@ -110,7 +110,7 @@ func everything(ctx context.Context, in Task) (out Result, err error) {
 	if out.Put, err = post(ctx, in.URL+"/idempotent", flawless.Idempotent()); err != nil {
 		return out, err
 	}
-	_, err = post(ctx, in.Dead)
+	_, err = post(ctx, in.Dead, flawless.RetryFor(0))
 	var not *flawless.NotSent
 	if !errors.As(err, &not) {
 		return out, fmt.Errorf("a dead port: %v", err)

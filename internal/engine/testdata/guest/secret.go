@@ -19,7 +19,7 @@ func confide(ctx context.Context, in Task) (string, error) {
 	}
 	slog.Info(string(r.Body), "header", r.Header)
 	_ = flawless.SetData(string(r.Body))
-	_, err = flawless.Get(ctx, in.Dead, flawless.Timeout(time.Second))
+	_, err = flawless.Get(ctx, in.Dead, flawless.Timeout(time.Second), flawless.RetryFor(0))
 	var not *flawless.NotSent
 	if !errors.As(err, &not) {
 		return "", errors.New("a dead port answers")

@@ -80,6 +80,8 @@ pub fn request(method: impl Into<String>, url: impl Into<String>) -> Request {
         tell: false,
         redirects: None,
         retry: Retry::default(),
+        retry_for: None,
+        within: None,
     }
 }
 
@@ -97,6 +99,8 @@ pub struct Request {
     tell: bool,
     redirects: Option<u32>,
     retry: Retry,
+    retry_for: Option<Duration>,
+    within: Option<Duration>,
 }
 
 impl Request {
@@ -125,6 +129,19 @@ impl Request {
     /// OPTIONS, PUT, DELETE and TRACE are treated anyway.
     pub fn idempotent(mut self) -> Self {
         self.idempotent = Some(true);
+        self.within = None;
+        self
+    }
+
+    /// Says that the server honours the `Idempotency-Key` of the request for that time, as Stripe does for
+    /// 24 hours: if it gets the request again, it does not carry it out a second time. If the engine cannot
+    /// know whether the request took effect, it sends it again within that time, counted from the first try
+    /// that may have reached the server, and never after it: then the run waits for a person, or is told.
+    /// Otherwise such a request is treated as one that is not idempotent. It has no effect on methods that
+    /// are idempotent anyway. Zero makes the call end with [`Kind::Invalid`].
+    pub fn idempotent_within(mut self, time: Duration) -> Self {
+        self.idempotent = None;
+        self.within = Some(time);
         self
     }
 
@@ -133,6 +150,7 @@ impl Request {
     /// anyway.
     pub fn not_idempotent(mut self) -> Self {
         self.idempotent = Some(false);
+        self.within = None;
         self
     }
 
@@ -169,9 +187,17 @@ impl Request {
         self
     }
 
-    /// Has the engine try again.
+    /// Has the engine try again as this policy says, in place of its own retries.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// For how long the engine may try the call again, from the start of its first try. Without it the
+    /// operator's setting for the host, the module or the server holds, which is 24 hours unless it was
+    /// changed. With zero a call that fails is not tried again. Together with a [`Retry`] both limits hold.
+    pub fn retry_for(mut self, time: Duration) -> Self {
+        self.retry_for = Some(time);
         self
     }
 
@@ -225,6 +251,15 @@ impl Request {
                 "the limit of the response is zero; give a number of bytes, or leave it out for the default",
             );
         }
+        let most = Duration::from_secs(366 * 24 * 60 * 60);
+        if self.within.is_some_and(|t| t.is_zero() || t > most) {
+            return Some(
+                "the time within which the server honours the key is not above zero and up to 366 days",
+            );
+        }
+        if self.retry_for.is_some_and(|t| t > most) {
+            return Some("the time for retries is more than 366 days");
+        }
         self.retry.problem()
     }
 
@@ -238,6 +273,9 @@ impl Request {
         if let Some(idempotent) = self.idempotent {
             head.bool("idempotent", idempotent);
         }
+        if let Some(within) = self.within {
+            head.int("key_within_ms", milliseconds(within));
+        }
         if let Some(timeout) = self.timeout {
             head.int("timeout_ms", milliseconds(timeout));
         }
@@ -250,7 +288,10 @@ impl Request {
         if let Some(redirects) = self.redirects {
             head.int("redirects", redirects);
         }
-        if self.retry.attempts > 1 {
+        if let Some(time) = self.retry_for {
+            head.int("retry_for_ms", milliseconds(time));
+        }
+        if self.retry.attempts > 0 {
             head.raw("retry", &self.retry.text());
         }
         head
@@ -471,7 +512,13 @@ mod tests {
                     attempts: 1,
                     ..Retry::default()
                 }),
-                r#"{"method":"DELETE","url":"u"}"#,
+                r#"{"method":"DELETE","url":"u","retry":{"attempts":1}}"#,
+            ),
+            (
+                post("u")
+                    .idempotent_within(Duration::from_secs(86_400))
+                    .retry_for(Duration::ZERO),
+                r#"{"method":"POST","url":"u","key_within_ms":86400000,"retry_for_ms":0}"#,
             ),
         ];
         for (request, want) in rows {
@@ -490,6 +537,9 @@ mod tests {
         for request in [
             get("u").timeout(Duration::ZERO),
             get("u").limit(0),
+            post("u").idempotent_within(Duration::ZERO),
+            post("u").idempotent_within(Duration::MAX),
+            get("u").retry_for(Duration::MAX),
             get("u").retry(Retry {
                 jitter: 2.0,
                 ..Retry::default()

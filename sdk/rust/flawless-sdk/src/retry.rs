@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use crate::head::Head;
 
-/// How a call is tried again: when nothing of it was sent, when its outcome is unknown and it is
-/// idempotent, or when the response has one of the statuses. The engine does it, and each try is in
-/// the run's log. A response that asks for a later try with `Retry-After` gets it, up to a day later, where
-/// that is longer than the policy's own wait. A call that is not idempotent is never repeated while its
-/// outcome is unknown. Without statuses they are 429, 502, 503 and 504, and for a call that is not
-/// idempotent 429 and 503: behind a gateway that answers 502 or 504 it may have taken effect.
+/// How a call is tried again, in place of the engine's own retries: when nothing of it was sent, when its
+/// outcome is unknown and it may be repeated, or when the response has one of the statuses. Without it the
+/// engine retries, too, with growing waits of up to five minutes and for as long as
+/// [`Request::retry_for`](crate::http::Request::retry_for) or the operator says, but no status. What cannot
+/// succeed by itself is never tried again: a malformed request, a host refused by policy, an unknown secret.
+///
+/// Each try is in the run's log. A response that asks for a later try with `Retry-After` gets it where that is
+/// longer than the policy's own wait; if it asks for more than a day, or more than is left of `retry_for`, it
+/// is the answer instead. A call that is not idempotent is never repeated while its outcome is unknown.
+/// Without statuses they are 429, 502, 503 and 504, and for a call that is not idempotent 429 and 503: behind a
+/// gateway that answers 502 or 504 it may have taken effect.
 ///
 /// ```
 /// use flawless::http::Retry;
@@ -17,11 +22,11 @@ use crate::head::Head;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Retry {
-    /// Tries in all; 0 and 1 are one try.
+    /// Tries in all; 1 is one try, 0 leaves retries to the engine as if there were no policy.
     pub attempts: u32,
     /// Wait before the second try.
     pub initial: Duration,
-    /// By which each further wait is longer, up to 1000; 0 leaves it to the engine.
+    /// By which each further wait is longer, up to 100; 0 leaves it to the engine.
     pub factor: f64,
     /// Longest wait; zero leaves it to the engine.
     pub max: Duration,
@@ -34,8 +39,8 @@ pub struct Retry {
 impl Retry {
     /// Returns what is wrong.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        if !(0.0..=1000.0).contains(&self.factor) {
-            return Some("the factor of the retry is not between 0 and 1000");
+        if !(0.0..=100.0).contains(&self.factor) {
+            return Some("the factor of the retry is not between 0 and 100");
         }
         if !(0.0..=1.0).contains(&self.jitter) {
             return Some("the jitter of the retry is not between 0 and 1");

@@ -85,6 +85,13 @@ fn requests(url: &str) -> Vec<http::Request> {
             jitter: 0.25,
             statuses: vec![503, 429],
         }),
+        http::post(to("/keyed"))
+            .idempotent_within(Duration::from_secs(24 * 60 * 60))
+            .retry_for(Duration::from_nanos(60_000_000_001))
+            .retry(Retry {
+                attempts: 1,
+                ..Retry::default()
+            }),
         http::get(to("/long")).limit(1),
         http::head(to("/head")).limit(i32::MAX as u64),
         http::get("ftp://no.example/"),

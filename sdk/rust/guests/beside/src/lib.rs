@@ -20,6 +20,7 @@ async fn post(url: String) -> String {
     match http::post(url)
         .json(&[1, 2])
         .tell_interrupted()
+        .retry_for(Duration::ZERO)
         .send()
         .await
     {

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
+)
+
+func (a *app) hostCommand() *cobra.Command {
+	c := &cobra.Command{Use: "host", Short: "Say how calls to a host are treated", Args: cobra.NoArgs, RunE: needsCommand,
+		Long: "Says what the engine may do when a call to a host fails: whether a request may be sent again under its\n" +
+			"Idempotency-Key, and for how long failed calls are retried. Changes hold for the next try of every call."}
+	c.AddCommand(a.hostSetCommand(),
+		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List hosts", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				cl, err := a.connect()
+				if err != nil {
+					return err
+				}
+				all, err := cl.Hosts(c.Context())
+				if err != nil || a.json {
+					return orPrint(a, err, all)
+				}
+				var rows [][]string
+				for _, h := range all {
+					rows = append(rows, []string{h.Host, keyText(h), retryText(h.RetryForMS)})
+				}
+				a.table("HOST\tIDEMPOTENCY-KEY\tRETRIES", rows)
+				return nil
+			}},
+		&cobra.Command{Use: "show HOST", Short: "Show what is set for a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
+			RunE: func(c *cobra.Command, args []string) error {
+				cl, err := a.connect()
+				if err != nil {
+					return err
+				}
+				h, err := cl.Host(c.Context(), args[0])
+				if err != nil || a.json {
+					return orPrint(a, err, h)
+				}
+				a.showHost(h)
+				return nil
+			}},
+		&cobra.Command{Use: "rm HOST", Short: "Remove what is set for a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
+			RunE: func(c *cobra.Command, args []string) error {
+				cl, err := a.connect()
+				if err != nil {
+					return err
+				}
+				if err := cl.RemoveHost(c.Context(), args[0]); err != nil || a.json {
+					return orPrint(a, err, map[string]string{"removed": args[0]})
+				}
+				fmt.Fprintf(a.out, "nothing is set for host %s any more\n", args[0])
+				return nil
+			}})
+	return c
+}
+
+func (a *app) hostSetCommand() *cobra.Command {
+	var key string
+	var within retryForFlag
+	var retry retryForFlag
+	c := &cobra.Command{Use: "set HOST", Short: "Say how calls to a host are treated", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
+		Long: "Says how calls to a host are treated. HOST is api.example.com, *.example.com for every name below it, or either with a\n" +
+			"port; the most specific one counts. What is not given stays as it is.\n\n" +
+			"--idempotency-key honoured --within 24h says that the host carries out a repeated request at most once if it comes\n" +
+			"under the same Idempotency-Key within that time. Then a POST that was cut short is sent again by the engine within\n" +
+			"that time, and nobody has to decide about it. Take the time from the documentation of the service, or less.\n\n" +
+			"--retry-for is for how long failed calls are retried: 0 is not at all, default as the module or the server says.",
+		Example: "  flawless host set api.stripe.com --idempotency-key honoured --within 24h\n  flawless host set '*.internal.example' --retry-for 15m",
+		RunE: func(c *cobra.Command, args []string) error {
+			var change client.HostChange
+			set, window := c.Flags().Changed("idempotency-key"), c.Flags().Changed("within")
+			no := int64(-1)
+			switch {
+			case set && key != "honoured" && key != "ignored":
+				return fmt.Errorf("--idempotency-key is %q, give honoured or ignored: %w", key, flawless.Invalid)
+			case (key == "honoured") != window:
+				return fmt.Errorf("give --idempotency-key honoured and --within together: no service remembers keys for ever: %w", flawless.Invalid)
+			case window && within <= 0:
+				return fmt.Errorf("--within is not above zero: %w", flawless.Invalid)
+			case window:
+				change.KeyMS = (*int64)(&within)
+			case set:
+				change.KeyMS = &no
+			}
+			if c.Flags().Changed("retry-for") {
+				change.RetryForMS = (*int64)(&retry)
+			}
+			if change.KeyMS == nil && change.RetryForMS == nil {
+				return fmt.Errorf("say what is to be set: --idempotency-key honoured --within TIME, or --retry-for TIME: %w", flawless.Invalid)
+			}
+			cl, err := a.connect()
+			if err != nil {
+				return err
+			}
+			h, err := cl.ChangeHost(c.Context(), args[0], change)
+			if err != nil || a.json {
+				return orPrint(a, err, h)
+			}
+			a.showHost(h)
+			return nil
+		}}
+	f := c.Flags()
+	f.StringVar(&key, "idempotency-key", "", "honoured or ignored: whether the host knows a request again by its Idempotency-Key")
+	f.Var(&within, "within", "with --idempotency-key honoured: for how long, such as 24h or 7d")
+	f.Var(&retry, "retry-for", "for how long failed calls are retried, such as 24h or 7d; 0, or default")
+	_ = c.RegisterFlagCompletionFunc("idempotency-key", cobra.FixedCompletions([]cobra.Completion{"honoured", "ignored"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (a *app) showHost(h flawless.Host) {
+	fmt.Fprintf(a.out, "host %s: idempotency key: %s; retries: %s\n", h.Host, keyText(h), retryText(h.RetryForMS))
+}
+
+func keyText(h flawless.Host) string {
+	switch {
+	case h.KeyMS > 0:
+		return "honoured for " + days(h.Key())
+	case h.KeyMS < 0:
+		return "ignored"
+	}
+	return "not set"
+}
+
+func retryText(ms *int64) string {
+	switch {
+	case ms == nil:
+		return "default"
+	case *ms == 0:
+		return "none"
+	}
+	return "for " + days(time.Duration(*ms)*time.Millisecond)
+}
+
+// retryForFlag is a time in milliseconds as people write it: 90d, 12h, 0, default (-1). It is a flag.
+type retryForFlag int64
+
+func (r *retryForFlag) String() string { return "" }
+
+// Set implements pflag.Value.
+func (r *retryForFlag) Set(text string) error {
+	var keep retentionFlag
+	switch {
+	case text == "default":
+		*r = -1
+	case text == "0" || text == "none":
+		*r = 0
+	case text == "forever" || keep.Set(text) != nil:
+		return fmt.Errorf("%q is no time; write it like 30s, 12h, 7d, 0 or default", text)
+	default:
+		*r = retryForFlag(keep)
+	}
+	return nil
+}
+
+// time is the time that was given; nil is the default.
+func (r retryForFlag) time() *time.Duration {
+	if r < 0 {
+		return nil
+	}
+	return new(time.Duration(r) * time.Millisecond)
+}
+
+// Type implements pflag.Value.
+func (r *retryForFlag) Type() string { return "time" }
+
+func (a *app) completeHost(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
+	ctx, cancel := a.brief(c)
+	defer cancel()
+	if cl, err := a.connect(); err == nil && len(args) == 0 {
+		all, _ := cl.Hosts(ctx)
+		for _, h := range all {
+			out = append(out, h.Host+"\t"+strings.TrimSpace(keyText(h)+", retries "+retryText(h.RetryForMS)))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}

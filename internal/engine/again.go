@@ -1,0 +1,408 @@
+package engine
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// This file is a part of the state of a run: whether a call is tried again after a try that failed or was cut
+// short, and when. As core.go it decides and does nothing.
+//
+// Two questions are kept apart. May it be sent again, if something of it was sent already: that is a question
+// of harm, answered by mayRepeat alone, and asked again right before a try begins (recall). And is it to be
+// tried again: that is a question of patience, answered by the code's policy or else by the operator's terms.
+
+// byDefault is how a call without a policy of its own is tried again, for as long as the terms allow.
+var byDefault = effect.Retry{Initial: time.Second, Factor: 2, Max: 5 * time.Minute, Jitter: 0.2}
+
+// mostWish is the longest Retry-After that is heeded where nothing limits the time for retries.
+const mostWish = 24 * time.Hour
+
+// sentAt is when the first try began that may have taken effect, if the one under way is counted, too.
+func (c *call) sentAt() int64 { return cmp.Or(c.sent, c.tryAt, c.madeAt) }
+
+// begunAt is when the first try began.
+func (c *call) begunAt() int64 { return cmp.Or(c.begun, c.madeAt) }
+
+// keyed is for how long the server of a call knows its idempotency key, and who says so; 0 where nobody does,
+// or where the call needs no key to be repeated.
+func (c *call) keyed(t terms) (time.Duration, string) {
+	switch {
+	case c.policy.Within > 0:
+		return c.policy.Within, "the code"
+	case c.policy.Idempotent || c.policy.ByCode || c.policy.Keyless:
+		return 0, ""
+	}
+	return t.within, t.host
+}
+
+// mayRepeat tells whether a request may be sent again of which something was sent since a moment, and until
+// when; 0 is for ever. why is the reason for either, "" where nobody has ever said that it may.
+func (s *state) mayRepeat(c *call, sent, now int64, t terms) (ok bool, until int64, why string) {
+	within, by := c.keyed(t)
+	switch {
+	case c.policy.Idempotent && c.policy.ByCode:
+		return true, 0, "the code says that it is idempotent"
+	case c.policy.Idempotent:
+		return true, 0, "its method is idempotent"
+	case within == 0:
+		return false, 0, ""
+	}
+	until = sent + int64(within)
+	rule := fmt.Sprintf("its idempotency key is honoured for %s (%s)", span(within), by)
+	switch {
+	case now < sent:
+		return false, until, rule + ", but the clock shows a time before the call was sent, so nobody knows how much of that is left"
+	case max(now, s.at) >= until:
+		return false, until, rule + ", which ended at " + stamp(until)
+	}
+	return true, until, rule + ", until " + stamp(until)
+}
+
+// result returns the entry that the end of a try leads to, or none where the try is not the one
+// that is awaited.
+func (s *state) result(t try, r effect.Result, now int64, op terms) []flawless.Entry {
+	c := s.calls[t.call]
+	if c == nil || c.try != t.n || c.next != 0 || c.waits || c.doubt != "" {
+		return nil
+	}
+	e := flawless.Entry{At: max(now, s.at)}
+	v := s.judge(c, &r, op)
+	next := s.again(c, &r, &v, now, op)
+	if next != 0 {
+		e.Attempt = &flawless.Attempt{Call: c.N, N: c.try, Result: r.Text, Stages: r.Stages, Next: next,
+			Failed: &flawless.TryFailure{Kind: outcomes[r.Outcome], Reason: r.Reason, Status: r.Status},
+			Rule:   v.rule, Since: c.begunAt(), Until: v.until, Sent: v.sent}
+		return []flawless.Entry{e}
+	}
+	text := v.text
+	if v.over != "" {
+		text += "; " + v.over
+	}
+	switch {
+	case r.Outcome != effect.Answered && c.why != "" && c.policy.Idempotent:
+		text = fmt.Sprintf("withdrawn after try %d (%s): %s", c.try, r.Text, because(c.why))
+		e.Arrival = &flawless.Arrival{Answer: effect.WithdrawnAnswer(c.N, effect.Abandoned, text), Stages: r.Stages, Note: text}
+	case v.unsure:
+		reason := ""
+		if r.Reason == "timeout" {
+			reason = r.Reason
+		}
+		if e = c.inDoubt(e, text, reason, r.Status, r.Stages); e.Arrival != nil && text == r.Text {
+			r.Answer.Call = c.N
+			e.Arrival.Answer, e.Arrival.Note = r.Answer, note(c, r.Outcome, text, "")
+		}
+	default:
+		if r.Answer.Call = c.N; r.Outcome == effect.NotSent && v.over != "" {
+			r.Answer = effect.FailureAnswer(c.N, "not_sent", text, r.Reason, 0)
+		}
+		e.Arrival = &flawless.Arrival{Answer: r.Answer, Stages: r.Stages, Note: note(c, r.Outcome, text, v.over)}
+	}
+	return []flawless.Entry{e}
+}
+
+var outcomes = [...]string{effect.NotSent: "not_sent", effect.Unknown: "unknown", effect.Answered: "answered"}
+
+// verdict is what a try says about its call.
+type verdict struct {
+	unsure bool   // whether the call has taken effect is not known
+	sent   int64  // since when, see flawless.Attempt
+	busy   bool   // the server still carries out a try before
+	final  bool   // no other try can tell more
+	text   string // for people
+
+	rule  string // why it is tried again
+	until int64  // and how long, 0 is without end
+	over  string // why it is not, where there is more to say than that
+}
+
+// judge tells what a try says about its call. A try that was not sent says nothing about one before it that was.
+// A server that honours keys answers a repeated request with 409 while it carries out the first one, and with
+// 422 where it knows the key from another request (draft-ietf-httpapi-idempotency-key-header, section 2.7).
+func (s *state) judge(c *call, r *effect.Result, op terms) verdict {
+	v := verdict{sent: c.sent, text: r.Text, unsure: r.Outcome == effect.Unknown}
+	if v.unsure && v.sent == 0 {
+		v.sent = c.sentAt()
+	}
+	if c.sent == 0 {
+		return v
+	}
+	within, _ := c.keyed(op)
+	switch {
+	case r.Outcome == effect.NotSent:
+		v.unsure, v.text = true, fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", r.Text, stamp(c.sent))
+	case within > 0 && r.Outcome == effect.Answered && r.Status == http.StatusConflict:
+		v.unsure, v.busy, v.text = true, true, r.Text+" to a repetition: the server says that it still carries out a try before this one"
+	case within > 0 && r.Outcome == effect.Answered && r.Status == http.StatusUnprocessableEntity:
+		v.unsure, v.final, v.text = true, true, r.Text+" to a repetition: the server says that it knows the idempotency key from another request"
+	}
+	return v
+}
+
+// again returns when the next try begins, 0 where there is none, and completes the verdict.
+func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms) int64 {
+	at := max(now, s.at)
+	// Nobody waits for a call that was withdrawn, unless it may have taken effect: then the code waits for the
+	// outcome, and another try may tell it.
+	if s.status != "" || v.final || c.why != "" && (!v.unsure || c.policy.Idempotent) {
+		return 0
+	}
+	key := int64(math.MaxInt64) // no try begins at that time or later
+	switch {
+	case v.unsure:
+		ok, until, why := s.mayRepeat(c, v.sent, now, op)
+		if !ok {
+			v.over = why
+			return 0
+		}
+		v.rule, v.until, key = why, until, cmp.Or(until, key)
+	case r.Outcome == effect.NotSent:
+		v.rule = "nothing was sent"
+	default:
+		v.rule = fmt.Sprintf("status %d", r.Status)
+	}
+	most, by := op.retry, op.retryBy
+	if c.policy.For != nil {
+		most, by = *c.policy.For, "the code"
+	}
+	switch own := c.policy.Retry.Attempts > 0; {
+	case own && (!r.Again && !v.busy && !(v.unsure && r.Passes) || c.try >= c.policy.Retry.Attempts):
+		return 0
+	case own && c.policy.For == nil:
+		v.rule, most = v.rule+", retried by the policy of the code", 0
+	case !own && !r.Passes && !v.busy || most == 0:
+		return 0
+	default:
+		v.rule += fmt.Sprintf(", retried for %s (%s)", span(most), by)
+	}
+	left := int64(mostWish)
+	if most > 0 {
+		end := c.begunAt() + int64(most)
+		if left = end - at; left <= 0 {
+			v.over = fmt.Sprintf("it was retried for %s (%s), since %s", span(most), by, stamp(c.begunAt()))
+			return 0
+		}
+		v.until = min(end, cmp.Or(v.until, end))
+	}
+	if int64(r.After) > left {
+		v.over = fmt.Sprintf("the server asks to be left alone for %s, which is longer than it may be waited for (%s), so it is not tried again", span(r.After), span(time.Duration(left)))
+		return 0
+	}
+	wait := max(int64(s.delay(c)), int64(r.After))
+	if most > 0 {
+		wait = min(wait, left)
+	}
+	if wait >= key-at {
+		v.over = v.rule + ", and the next try would begin after that"
+		return 0
+	}
+	return at + wait
+}
+
+// inDoubt completes the entry that ends the trying of a call which may have taken effect.
+func (c *call) inDoubt(e flawless.Entry, text, reason string, status int, stages []flawless.Stage) flawless.Entry {
+	switch {
+	case c.policy.Idempotent:
+		e.Arrival = &flawless.Arrival{Answer: effect.FailureAnswer(c.N, "unknown", text, reason, status), Stages: stages, Note: text}
+	case c.policy.Tell:
+		e.Arrival = &flawless.Arrival{Answer: effect.FailureAnswer(c.N, "interrupted", text, reason, status), Stages: stages, Note: text}
+	default:
+		e.Unknown = &flawless.Unknown{Call: c.N, Reason: text, Stages: stages}
+	}
+	return e
+}
+
+func note(c *call, o effect.Outcome, text, over string) string {
+	switch {
+	case c.try > 1:
+		return fmt.Sprintf("try %d: %s", c.try, text)
+	case o == effect.Answered && over == "":
+		return ""
+	}
+	return text
+}
+
+// delay is how long to wait after the try that has just ended. Its random part comes from the run's
+// seed, so it needs no place in the log.
+func (s *state) delay(c *call) time.Duration {
+	p := c.policy.Retry
+	if p.Attempts == 0 {
+		p = byDefault
+	}
+	if p.Initial == 0 {
+		return 0 // times a power that may be infinite it is no number
+	}
+	d := float64(p.Initial) * math.Pow(max(p.Factor, 1), float64(c.try-1))
+	if p.Max > 0 {
+		d = min(d, float64(p.Max))
+	}
+	b := binary.BigEndian.AppendUint64(append([]byte("retry"), s.start.Seed...), uint64(c.N)<<32|uint64(c.try))
+	random := rand.New(rand.NewChaCha8(sha256.Sum256(b))).Float64()
+	return time.Duration(min(d*(1-p.Jitter*random), float64(mostWish)))
+}
+
+// lost returns what follows when an owner takes over: the tries that were begun and have no outcome
+// are unknown, unless they may be repeated. A run that has ended begins nothing again.
+func (s *state) lost(now int64, op func(*call) terms) (out []flawless.Entry) {
+	if s.held != nil {
+		return s.putOff(now)
+	}
+	const why = "the engine stopped after the call was begun and before its outcome was written"
+	at := max(now, s.at)
+	for _, c := range s.open() {
+		if c.bad != nil || c.kind.Perform == nil || c.next != 0 || c.waits || c.doubt != "" {
+			continue
+		}
+		ok, _, rule := s.mayRepeat(c, c.sentAt(), now, op(c))
+		switch {
+		case c.policy.Idempotent && s.status != "":
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(c.N, "unknown", why),
+				Note: why + "; the run has ended, so it is not sent again"}})
+		case ok && s.status == "":
+			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true, Sent: c.sentAt(), Rule: rule,
+				Result: why + "; " + rule + ", so it is sent again"}})
+		case rule != "" && s.status == "":
+			out = append(out, c.inDoubt(flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil))
+		default:
+			out = append(out, c.inDoubt(flawless.Entry{At: at}, why, "", 0, nil))
+		}
+	}
+	return out
+}
+
+// recall returns what becomes of a call whose try is about to be performed and must not be: the run has ended
+// meanwhile and begins it no more, or it would repeat what was sent and may not be repeated any longer. It
+// returns none where the try may be performed, for at most a time; 0 is as long as the call itself allows.
+func (s *state) recall(t try, now int64, op terms) (entries []flawless.Entry, most time.Duration) {
+	c := s.calls[t.call]
+	at := max(now, s.at)
+	switch {
+	case s.status == "", s.status == flawless.Completed && (t.n == 1 || c.anew):
+	case c.sure():
+		text := fmt.Sprintf("withdrawn before try %d began: the run %s", t.n, ended(s.status))
+		e := s.answerWithdrawn(withdrawn{c.N, effect.NotBegun, text})
+		e.At = at
+		return []flawless.Entry{e}, 0
+	default:
+		return []flawless.Entry{c.inDoubt(flawless.Entry{At: at}, fmt.Sprintf("try %d was not begun, the run %s; a try that began at %s was sent and may have taken effect", t.n, ended(s.status), stamp(c.sent)), "", 0, nil)}, 0
+	}
+	if c.sent == 0 {
+		return nil, 0
+	}
+	ok, until, why := s.mayRepeat(c, c.sent, now, op)
+	if !ok {
+		text := fmt.Sprintf("a try that began at %s was sent and may have taken effect; it is not sent again: %s", stamp(c.sent),
+			cmp.Or(why, "nothing says any more that its idempotency key is honoured"))
+		return []flawless.Entry{c.inDoubt(flawless.Entry{At: at}, text, "", 0, nil)}, 0
+	}
+	if until != 0 {
+		most = time.Duration(until - max(now, s.at))
+	}
+	return nil, most
+}
+
+// sure tells whether a call that has no try under way is known to have had no effect, or may be made again
+// by anybody without harm.
+func (c *call) sure() bool { return c.sent == 0 || c.policy.Idempotent }
+
+// tried takes in what the log says of a try.
+func (c *call) tried(a *flawless.Attempt, at int64) {
+	c.anew = c.stillAnew(a)
+	switch {
+	case a.Begun:
+		if a.Result != "" { // a restart begins it, and what became of the try before is not known
+			c.sent = cmp.Or(a.Sent, c.sentAt())
+		}
+		if c.tryAt = at; a.N == 1 {
+			c.begun = at
+		}
+	case a.Waits != "":
+	default:
+		if a.Failed != nil {
+			c.failed, c.sent, c.begun = a, a.Sent, a.Since
+		} else if c.policy.Idempotent && !c.waits { // held back while it was under way, or of an engine that did not say more
+			c.sent = c.sentAt()
+		}
+	}
+	c.try, c.next, c.waits = a.N, a.Next, a.Waits != ""
+}
+
+// retrying returns the calls that have failed and are tried again.
+func (s *state) retrying() (out []flawless.Retrying) {
+	if s.status != "" {
+		return nil
+	}
+	for _, c := range s.open() {
+		if c.failed == nil || c.doubt != "" {
+			continue
+		}
+		r := flawless.Retrying{Call: c.N, Request: c.policy.Title, Since: time.Unix(0, c.begunAt()), Tries: c.failed.N, Reason: c.failed.Result, Rule: c.failed.Rule}
+		if c.next != 0 {
+			at := time.Unix(0, c.next)
+			r.Next = &at
+		}
+		if c.failed.Until != 0 {
+			at := time.Unix(0, c.failed.Until)
+			r.Until = &at
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// stamp is a moment for people.
+func stamp(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339) }
+
+// span is a time for people, in the largest units that hold it.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d >= 2*day && d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	case d >= 100*day:
+		return fmt.Sprintf("more than %d days", d/day)
+	case d%time.Hour == 0 && d > 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0 && d > 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// retried are the runs with a call that is tried again, as far as they were loaded since the start: all are,
+// soon after it.
+type retried struct {
+	mu   sync.Mutex
+	runs map[string]struct{}
+}
+
+func (r *retried) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.runs)
+}
+
+// note takes in how a run was and is.
+func (r *retried) note(id string, before, after bool) {
+	if !before && !after {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if delete(r.runs, id); after {
+		if r.runs == nil {
+			r.runs = map[string]struct{}{}
+		}
+		r.runs[id] = struct{}{}
+	}
+}

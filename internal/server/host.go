@@ -1,0 +1,79 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/engine"
+)
+
+// ChangeHost changes what is said of a host. What is missing stays as it is.
+type ChangeHost struct {
+	KeyMS      *int64 `json:"key_within_ms,omitempty" doc:"for how long the host honours an Idempotency-Key; 0 says nothing, -1 that it does not"`
+	RetryForMS *int64 `json:"retry_for_ms,omitempty" doc:"for how long failed calls are retried; 0 is not at all, -1 as the module or the server says"`
+}
+
+// PatternPath names a host in a path, or several.
+type PatternPath struct {
+	Host string `path:"host" doc:"api.example.com, *.example.com for every name below it, or either with a port"`
+}
+
+// UrgeCall is what a person says of a call that waits for its next try.
+type UrgeCall struct {
+	Call   int  `json:"call,omitempty" doc:"number of the call; may be missing where only one waits for a try"`
+	GiveUp bool `json:"give_up,omitempty" doc:"no more tries: the code is told how the last one ended"`
+	Word
+}
+
+func (a *api) hosts() {
+	huma.Register(a.huma, operation("change-host", http.MethodPatch, "/hosts/{host}", "Say how calls to a host are treated"),
+		func(ctx context.Context, in *struct {
+			PatternPath
+			Body ChangeHost
+		}) (*body[flawless.Host], error) {
+			h, err := a.engine.ChangeHost(ctx, in.Host, func(h *flawless.Host) {
+				if in.Body.KeyMS != nil {
+					h.KeyMS = *in.Body.KeyMS
+				}
+				setRetryFor(&h.RetryForMS, in.Body.RetryForMS)
+			})
+			return &body[flawless.Host]{h}, problem(err)
+		})
+	huma.Register(a.huma, operation("list-hosts", http.MethodGet, "/hosts", "How calls to hosts are treated"),
+		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Host], error) {
+			all, err := a.engine.Hosts(ctx)
+			return &body[[]flawless.Host]{all}, problem(err)
+		})
+	huma.Register(a.huma, operation("get-host", http.MethodGet, "/hosts/{host}", "How calls to a host are treated"),
+		func(ctx context.Context, in *PatternPath) (*body[flawless.Host], error) {
+			h, err := a.engine.Host(ctx, in.Host)
+			return &body[flawless.Host]{h}, problem(err)
+		})
+	huma.Register(a.huma, operation("remove-host", http.MethodDelete, "/hosts/{host}", "Forget what is said of a host"),
+		func(ctx context.Context, in *PatternPath) (*struct{}, error) {
+			return nil, problem(a.engine.RemoveHost(ctx, in.Host))
+		})
+	huma.Register(a.huma, operation("retry-call", http.MethodPost, "/runs/{id}/retry", "Let the next try of a call begin now, or end its retrying"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			Body UrgeCall `required:"false"`
+		}) (*body[flawless.Run], error) {
+			b := in.Body
+			r, err := a.engine.Urge(ctx, in.ID, engine.Urge{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note})
+			return &body[flawless.Run]{r}, problem(err)
+		})
+}
+
+// setRetryFor takes in a time for retries; -1 leaves it to somebody else.
+func setRetryFor(to **int64, ms *int64) {
+	switch {
+	case ms == nil:
+	case *ms == -1:
+		*to = nil
+	default:
+		*to = ms
+	}
+}
