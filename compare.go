@@ -21,7 +21,7 @@ var compared = map[string]map[string]bool{
 	"secret":    {"name": true},
 	"sleep":     {"until": true, "for": true},
 	"cancelled": {},
-	"spawn":     {"module": true, "workflow": true, "detached": true},
+	"spawn":     {"module": true, "workflow": true, "detached": true, "shielded": false},
 	"await":     {"run": true},
 	"send":      {"to": true, "type": true},
 	"receive":   {"type": true, "types": true, "until": false, "schema": false},

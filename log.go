@@ -19,6 +19,10 @@ type Cut struct {
 	Cost  uint64 `json:"cost,omitempty" cbor:"3,keyasint,omitempty"` // metered units of all turns up to this one
 }
 
+// MaxItems is how many entries a record has at most, and how many calls, answers, lines and steps a turn. A guest
+// that makes more is ended before they are written.
+const MaxItems = 1 << 20
+
 // Entry is one event in the life of a run. Exactly one of the pointers is set.
 type Entry struct {
 	At       int64     `json:"at" cbor:"1,keyasint"` // when the engine wrote it: Unix time in nanoseconds
@@ -166,6 +170,9 @@ type Attempt struct {
 	// Sent is when the first try began of which something may have reached the server and whose outcome is
 	// not known; 0 where there is none.
 	Sent int64 `json:"sent,omitempty" cbor:"45,keyasint,omitempty"`
+	// Anew marks, with Next, a try that makes up for one that was cut short: it has its whole time-out, whatever
+	// deadline has passed by then.
+	Anew bool `json:"anew,omitempty" cbor:"50,keyasint,omitempty"`
 }
 
 // TryFailure is how a try failed.

@@ -12,6 +12,9 @@ type Spawning struct {
 	Module   string `json:"module"` // "" is the run's own version of its own module
 	Workflow string `json:"workflow"`
 	Detached bool   `json:"detached"` // answered when it was started; not cancelled with its parent
+	// Shielded says that a cancellation of the parent does not reach the code that spawns the child: an undo,
+	// for instance. It does not reach the child either. Terminating the parent does.
+	Shielded bool `json:"shielded"`
 }
 
 // ParseSpawn understands a `spawn` call. Its body is the input of the run to be started.

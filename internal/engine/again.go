@@ -330,7 +330,7 @@ func (c *call) tried(a *flawless.Attempt, at int64) {
 	default:
 		if a.Failed != nil {
 			c.failed, c.sent, c.begun = a, a.Sent, a.Since
-		} else if c.policy.Idempotent { // held back, or of an engine that did not say more
+		} else if c.policy.Idempotent && !c.waits { // held back while it was under way, or of an engine that did not say more
 			c.sent = c.sentAt()
 		}
 	}

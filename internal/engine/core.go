@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -133,9 +132,15 @@ func (s *state) step(e flawless.Entry) []try {
 					c.next = min(c.next, e.At)
 					break
 				}
-				c.try, c.next, c.anew = c.try+1, 0, true
+				c.anew = true
 				c.begun, c.tryAt, c.sent, c.failed = e.At, e.At, 0, nil // somebody says that it did not happen
-				if c.bad == nil && c.kind.Perform != nil {
+				performed := c.bad == nil && c.kind.Perform != nil
+				if performed && s.held != nil && s.status == "" { // it begins when the run is resumed
+					c.next = e.At
+					break
+				}
+				c.try, c.next = c.try+1, 0
+				if performed {
 					return []try{{c.N, c.try}}
 				}
 			case flawless.Fail:
@@ -295,15 +300,17 @@ func (s *state) open() []*call {
 
 func byNumber(a, b *call) int { return cmp.Compare(a.N, b.N) }
 
-// behind tells whether the guest has not heard yet of something that came before a moment: of an answer, or
-// of a timer of its own. It may want to withdraw a call because of it, so until then no try begins. After
-// downtime, or while the run is paused, a deadline and a later try of the same call may both be overdue.
-func (s *state) behind(moment int64) bool {
-	return s.status == "" && (len(s.ready) > 0 || s.wake != 0 && s.wake <= moment)
+// behind tells whether the guest has not heard yet of something that is due by now: of an answer, or of a
+// timer of its own. It may want to withdraw a call because of it, so until then no try begins. After downtime,
+// or while the run is paused, a retry and the deadline behind it may both be overdue: a try that began between
+// them would be given the time from now on, which is over.
+func (s *state) behind(now int64) bool {
+	return s.status == "" && (len(s.ready) > 0 || s.wake != 0 && s.wake <= now)
 }
 
-// fire returns the entries for everything whose time has come, in order of time. A try for which the guest
-// is behind begins after the next turn.
+// fire returns the entries for everything whose time has come, in order of time. What ends or cancels the run,
+// and every answer, comes before a try that begins: those begin when nothing else is due any more and the guest
+// has heard of all that was.
 func (s *state) fire(now int64) (out []flawless.Entry) {
 	if soonest := s.next(); soonest == 0 || soonest > now {
 		return nil
@@ -314,17 +321,10 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 	}
 	var all []firing
 	at := max(now, s.at)
-	first := int64(math.MaxInt64) // of the answers
 	open := s.open()
 	for _, c := range open {
 		if c.due != 0 && c.bad == nil && c.due <= now {
 			all = append(all, firing{c.due, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.done}}})
-			first = min(first, c.due)
-		}
-	}
-	for _, c := range open {
-		if c.next != 0 && c.next <= now && s.held == nil && !s.behind(c.next) && (first > c.next || s.status != "") {
-			all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
 		}
 	}
 	if s.status == "" {
@@ -334,8 +334,15 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 			all = append(all, firing{d, flawless.Entry{At: at, Cancel: s.deadlined(at)}})
 		}
 	}
+	if len(all) == 0 && s.held == nil && !s.behind(now) {
+		for _, c := range open {
+			if c.next != 0 && c.next <= now {
+				all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
+			}
+		}
+	}
 	slices.SortStableFunc(all, func(a, b firing) int { return cmp.Compare(a.due, b.due) })
-	for _, f := range all {
+	for _, f := range all[:min(len(all), mostAtOnce)] {
 		out = append(out, f.e)
 	}
 	return out

@@ -25,8 +25,8 @@ func (s *state) hold(p flawless.Pause, now int64) []flawless.Entry {
 }
 
 // putOff is lost for a run that is held back: what would be sent again, or waits for a place towards its
-// host, waits for the run to be resumed as for the time of its next try. The calls of an ended run, which
-// nobody resumes, are in doubt.
+// host, waits for the run to be resumed as for the time of its next try. A try that was under way is begun anew
+// then, with its whole time-out. The calls of an ended run, which nobody resumes, are in doubt.
 func (s *state) putOff(now int64) (out []flawless.Entry) {
 	const why = "the engine stopped after the call was begun and before its outcome was written, and this store is a copy"
 	at := max(now, s.at)
@@ -38,9 +38,9 @@ func (s *state) putOff(now int64) (out []flawless.Entry) {
 		case s.status != "":
 			out = append(out, flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: "this store is a copy, and the original may have made the call"}})
 		case c.waits:
-			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try, Next: at, Result: "held back: this store is a copy"}})
+			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try, Next: at, Anew: c.anew, Result: "held back: this store is a copy"}})
 		case c.policy.Idempotent:
-			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try, Next: at, Result: why + "; it is idempotent and sent again when the run is resumed"}})
+			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try, Next: at, Anew: true, Result: why + "; it is idempotent and sent again when the run is resumed"}})
 		case c.policy.Tell:
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(c.N, "interrupted", why), Note: why}})
 		default:

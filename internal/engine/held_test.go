@@ -216,6 +216,75 @@ func TestRunsOfACopyGoOnWhenTheyAreResumed(t *testing.T) {
 	})
 }
 
+// TestACopysRequestIsBegunAnew: an idempotent request was under way when the copy was taken, and its deadline is
+// over when a person resumes the run. It may have taken effect, so it is sent again under its key and has its whole
+// time-out. Code that was told of the deadline would send it under another key.
+func TestACopysRequestIsBegunAnew(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
+		kv, original := mem.New(), &world{seen: map[string]int{}}
+		e := open(t, kv, Options{Kinds: original.kinds()})
+		mustStart(t, e, "haste", map[string]any{"URL": "http://api.example/never", "Timeout": time.Hour, "Idempotent": true}, "run")
+		time.Sleep(time.Minute)
+		e.Kill()
+		s, err := store.Open(t.Context(), kv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Adopt(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		var outside booking
+		if e, err = reopen(t, kv, Options{Kinds: outside.kinds()}); err != nil {
+			t.Fatal(err)
+		}
+		defer e.Kill()
+		time.Sleep(2 * time.Hour)
+		if _, err := e.Pause(t.Context(), "run", flawless.Pause{Resume: true}); err != nil {
+			t.Fatal(err)
+		}
+		if r := mustEndAfter(t, e, "run", time.Minute); r.Status != flawless.Completed || !strings.HasPrefix(string(r.Output), `"try 1:`) {
+			t.Errorf("it is %s %s %+v", r.Status, r.Output, r.Failure)
+		}
+		if got := outside.String(); got != "/never" {
+			t.Errorf("the copy sent %q", got)
+		}
+	})
+}
+
+// TestARetryInACopyWaitsForTheResume: a person says that a call is to be sent, and a run that is held sends none.
+func TestARetryInACopyWaitsForTheResume(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
+		kv := mem.New()
+		busyStore(t, kv, &world{seen: map[string]int{}}).Kill()
+		w := &world{seen: map[string]int{}}
+		e := accepted(t, kv, w)
+		defer func() { e.Kill() }()
+		r, err := e.Run(t.Context(), "posts")
+		if err != nil || len(r.Unresolved) != 1 {
+			t.Fatalf("it is %+v, %v", r, err)
+		}
+		if _, err := e.Resolve(t.Context(), "posts", flawless.Decision{Call: r.Unresolved[0].Call, Resolution: flawless.Retry}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		e.Kill()
+		if e, err = reopen(t, kv, Options{Kinds: w.kinds()}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if r, err := e.Run(t.Context(), "posts"); err != nil || r.Status != flawless.Paused || w.requests()["posts"] != 0 {
+			t.Errorf("it is %s, %v, and has sent %d", r.Status, err, w.requests()["posts"])
+		}
+		if _, err := e.Pause(t.Context(), "posts", flawless.Pause{Resume: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if n := w.requests()["posts"]; n != 1 {
+			t.Errorf("it has sent %d after the resume", n)
+		}
+	})
+}
+
 // TestHoldingGoesOnAfterACrash has the server die at each write while it holds runs back.
 func TestHoldingGoesOnAfterACrash(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {

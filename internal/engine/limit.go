@@ -269,12 +269,17 @@ func (l *limits) leave(r *run, call int) {
 	}
 }
 
-// grant begins a try that has its place. Where nobody wants it any more the place is given back, and so it is
-// where the guest is behind: the try queues again after the next turn.
+// grant begins a try that has its place. All else that is due comes first, as in state.fire. Where nobody wants
+// the try any more the place is given back, and so it is where the guest is behind: the try queues again after
+// the next turn.
 func (l *limits) grant(one *limit, q paced) {
 	defer l.e.release(q.r)
 	q.r.mu.Lock()
 	defer q.r.mu.Unlock()
+	if due := q.r.s.fire(l.e.now()); len(due) > 0 && !l.e.stopping.Load() {
+		q.r.append(due...)
+		q.r.wakeLocked()
+	}
 	c := q.r.s.calls[q.t.call]
 	behind := c != nil && c.waits && q.r.s.behind(l.e.now())
 	if behind {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,18 +47,23 @@ func (s *tally) seen(key string) int {
 }
 
 // TestAnOverdueTimeoutComesBeforeAnOverdueTry: both the deadline of a call that waits and its next try, or its
-// place under a limit, are overdue when the guest can go on again. The deadline came first: the code
-// withdraws the call, which never begins, and its own next try is the only one.
+// place under a limit, are overdue when the guest can go on again. The deadline counts first, whichever was due
+// first: the code withdraws the call, which never begins, and its own next try is the only one. A try that began
+// instead would be abandoned at once, and the code would charge a second time.
 func TestAnOverdueTimeoutComesBeforeAnOverdueTry(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name           string
 		limited, crash bool
+		timeout        time.Duration // the try is due after two hours at most, the place after a day
 	}{
-		{"a retry after a crash", false, true},
-		{"a retry after a pause", false, false},
-		{"a place after a crash", true, true},
-		{"a place after a pause", true, false},
+		{"a retry after a crash", false, true, time.Hour},
+		{"a retry after a pause", false, false, time.Hour},
+		{"a retry due before the deadline, after a crash", false, true, 3 * time.Hour},
+		{"a retry due before the deadline, after a pause", false, false, 3 * time.Hour},
+		{"a place after a crash", true, true, time.Hour},
+		{"a place after a pause", true, false, time.Hour},
+		{"a place due before the deadline, after a crash", true, true, 30 * time.Hour},
 	} {
 		for _, idempotent := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, idempotent %v", row.name, idempotent), func(t *testing.T) {
@@ -73,7 +79,7 @@ func TestAnOverdueTimeoutComesBeforeAnOverdueTry(t *testing.T) {
 					<-server.took
 					first = 0
 				}
-				in := map[string]any{"URL": server.URL, "Timeout": time.Hour, "Idempotent": idempotent, "Retry": true}
+				in := map[string]any{"URL": server.URL, "Timeout": row.timeout, "Idempotent": idempotent, "Retry": true}
 				mustStart(t, e, "haste", in, "run")
 				if first == 1 {
 					<-server.took
@@ -115,6 +121,29 @@ func TestAnOverdueTimeoutComesBeforeAnOverdueTry(t *testing.T) {
 	}
 }
 
+// TestARunsDeadlineComesBeforeItsPlace: the deadline of a run, and its place under a limit, came while the server
+// was down. The run is cancelled and sends nothing.
+func TestARunsDeadlineComesBeforeItsPlace(t *testing.T) {
+	t.Parallel()
+	kv, server := mem.New(), newTally(t, false)
+	var later atomic.Int64
+	how := Options{Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) }}
+	e := open(t, kv, how)
+	mustLimit(t, e, "127.0.0.1", "1/d", 1)
+	mustEnd(t, e, mustStart(t, e, "chain", map[string]any{"url": server.URL, "n": 1}, "first").ID)
+	in := input(t, map[string]any{"URL": server.URL, "Timeout": 100 * time.Hour, "Idempotent": false})
+	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "haste", Input: in, ID: "run", Deadline: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, e, "run", func(r flawless.Run) bool { return r.Calls > 1 })
+	e.Kill()
+	later.Store(int64(48 * time.Hour))
+	e = open(t, kv, how)
+	if r := mustEnd(t, e, "run"); r.Status != flawless.Cancelled || server.seen("run-2") != 0 {
+		t.Errorf("it is %s %+v; the server saw %v", r.Status, r.Failure, server.keys)
+	}
+}
+
 // TestACancelledRunThatIsPausedBeginsNothing: the code cannot withdraw its calls while it is paused.
 func TestACancelledRunThatIsPausedBeginsNothing(t *testing.T) {
 	t.Parallel()
@@ -134,5 +163,36 @@ func TestACancelledRunThatIsPausedBeginsNothing(t *testing.T) {
 	}
 	if got := s.fire(20); len(got) != 0 || s.next() != 0 {
 		t.Errorf("it fires %+v, next at %d", got, s.next())
+	}
+}
+
+// TestNoTryBeginsBeforeAllThatIsDue has a row for each pair of a try that is due and something else that is.
+// The try begins when the guest has heard of the other, and not at all where that ends the run.
+func TestNoTryBeginsBeforeAllThatIsDue(t *testing.T) {
+	t.Parallel()
+	const waits = "turn: post retry, wake 50 -> begin 1.1; busy: 1 -> 1 next; "
+	for name, row := range map[string]struct {
+		deadline int // of the run, in seconds
+		tale     string
+	}{
+		"nothing else":                         {0, waits + "late: 40 -> 1 begun, begin 1.2"},
+		"a timer after the try":                {0, waits + "late: 60 ->; turn: put -> begin 2.1; late: 60 -> 1 begun, begin 1.2"},
+		"a timer, over a restart":              {0, waits + "crash ->; late: 60 ->; turn: withdraw 1 deadline -> 1 withdrawn not_begun"},
+		"a sleep":                              {0, "turn: post retry, sleep 50 -> begin 1.1; busy: 1 -> 1 next; late: 60 -> 2 0; late: 60 ->; turn: wake 0 ->; late: 60 -> 1 begun, begin 1.2"},
+		"the run's deadline":                   {20, waits + "late: 40 -> cancelled; late: 40 -> 1 begun, begin 1.2"},
+		"the run's deadline, which it heeds":   {20, "turn: cancelled?, post retry -> begin 2.1; busy: 2 -> 2 next; late: 40 -> 1 0, cancelled; late: 40 ->; turn: withdraw 2 cancelled, cancelled -> 2 withdrawn not_begun"},
+		"the run's deadline, after the try":    {39, "turn: cancelled?, post retry -> begin 2.1; busy: 2 -> 2 next; late: 40 -> 1 0, cancelled; late: 40 ->"},
+		"the end of its grace":                 {20, waits + "cancel: 30 ->; late: 40 -> 1 withdrawn not_begun, terminated; late: 40 ->"},
+		"the end of its grace, after the try":  {20, waits + "cancel: 39 ->; late: 40 -> 1 withdrawn not_begun, terminated; late: 40 ->"},
+		"the end of its grace, over a restart": {20, waits + "cancel: 39 ->; crash ->; late: 40 -> 1 withdrawn not_begun, terminated; late: 40 ->"},
+	} {
+		w := newTaleUntil(t, int64(row.deadline)*int64(time.Second))
+		for _, part := range strings.Split(row.tale, "; ") {
+			step, want, _ := strings.Cut(part, "->")
+			if got := strings.Join(w.does(strings.TrimSpace(step)), ", "); got != strings.TrimSpace(want) {
+				t.Errorf("%s: %s: got %q, want %q", name, step, got, strings.TrimSpace(want))
+				break
+			}
+		}
 	}
 }

@@ -147,6 +147,19 @@ func TestATurnThatTakesTooLongNamesTheSteps(t *testing.T) {
 	}
 }
 
+// TestATurnOfTooManyLinesNamesTheSteps: the guest is ended while the turn can still be written.
+func TestATurnOfTooManyLinesNamesTheSteps(t *testing.T) {
+	t.Parallel()
+	var outside booking
+	e := open(t, mem.New(), Options{Kinds: outside.kinds()})
+	mustStart(t, e, "perish", map[string]string{"URL": "http://outside.test", "How": "lines"}, "r")
+	mustSend(t, e, "r", "go", "1")
+	r := mustEnd(t, e, "r")
+	if r.Status != flawless.Failed || r.Failure == nil || r.Failure.Kind != "limit" || !strings.HasSuffix(r.Failure.Message, "; not undone: hotel, flight") {
+		t.Errorf("it is %s %q, %+v", r.Status, r.Problem, r.Failure)
+	}
+}
+
 // TestAnUndoThatWasGivenUpIsNamedAfterAPanic: nothing else tells of it, as the panic goes on.
 func TestAnUndoThatWasGivenUpIsNamedAfterAPanic(t *testing.T) {
 	t.Parallel()

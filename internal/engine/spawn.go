@@ -80,6 +80,7 @@ func (e *Engine) spawn(r *run, c *call) error {
 		return fmt.Errorf("spawning %s/%s: runs are nested too deeply: %w", o.Module, o.Workflow, err)
 	}
 	waits := !h.Detached && status == ""
+	givesUp := status == flawless.Terminated || !h.Shielded && (cancel != nil || status == flawless.Cancelled)
 	if waits {
 		e.ends.add(o.ID, r, c.N)
 	}
@@ -92,7 +93,7 @@ func (e *Engine) spawn(r *run, c *call) error {
 	e.tasks.Go(func() {
 		defer e.release(r)
 		child, err := e.bringUp(r, begun, o)
-		if err == nil && !h.Detached && !child.Status.Ended() && (cancel != nil || status == flawless.Cancelled || status == flawless.Terminated) {
+		if err == nil && !h.Detached && !child.Status.Ended() && givesUp {
 			why := flawless.Cancel{Who: "its parent", Note: fmt.Sprintf("run %s was cancelled", r.id)}
 			if _, err = e.Cancel(e.performCtx, o.ID, why); errors.Is(err, flawless.Conflict) {
 				err = nil

@@ -33,9 +33,9 @@ func (s *state) withdraw(h effect.Withdrawing, before int) {
 	// where it was not made with the context of the step.
 	c.why, c.settle = h.Why, h.Settle || len(s.steps) > 0
 	switch underWay := c.N <= before && c.next == 0 && !c.waits; {
-	case c.anew && c.next == 0 && h.Why == effect.WhyDeadline:
-		// The time until this try began was downtime, or a person's who thought about it. The deadline
-		// counted that time and the call does not: the try has its whole time-out.
+	case c.anew && h.Why == effect.WhyDeadline:
+		// The time until this try began, or begins, was downtime, or a person's who thought about it. The
+		// deadline counted that time and the call does not: the try has its whole time-out.
 	case !underWay && !c.sure():
 		// It waits for its next try, and one before may have taken effect. Code that was told of the end of its
 		// context would make the call anew, under another key.
@@ -69,6 +69,9 @@ func notBegun(c *call, before int, because string) withdrawn {
 	if c.N <= before && c.try > 0 {
 		text = fmt.Sprintf("withdrawn before try %d began: %s", c.try+1, because)
 	}
+	if c.sent != 0 { // never tell code that a call had no effect where one try of it may have had
+		return withdrawn{c.N, effect.Abandoned, text + fmt.Sprintf("; a try that began at %s was sent and may have taken effect", stamp(c.sent))}
+	}
 	return withdrawn{c.N, effect.NotBegun, text}
 }
 
@@ -76,7 +79,7 @@ func notBegun(c *call, before int, because string) withdrawn {
 // be made again by anybody is in doubt instead.
 func (s *state) answerWithdrawn(w withdrawn) flawless.Entry {
 	if c := s.calls[w.call]; c != nil && !c.sure() {
-		return c.inDoubt(flawless.Entry{At: s.at}, fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", w.text, stamp(c.sent)), "", 0, nil)
+		return c.inDoubt(flawless.Entry{At: s.at}, w.text, "", 0, nil)
 	}
 	return s.arrival(effect.WithdrawnAnswer(w.call, w.reason, w.text), nil, w.text)
 }
@@ -111,18 +114,19 @@ func (s *state) mayBegin(c *call, before int) bool {
 	case s.status != flawless.Completed:
 		return c.N <= before && c.next == 0 && !c.waits
 	}
-	return c.next == 0 && (!c.waits || c.try == 0 || c.anew)
+	return c.anew || c.next == 0 && (!c.waits || c.try == 0)
 }
 
-// stillAnew tells whether a try is one that a restart or a person has begun, with the next entry about it.
+// stillAnew tells whether a try makes up for one that a restart has cut short, or was asked for by a person, with
+// the next entry about it.
 func (c *call) stillAnew(a *flawless.Attempt) bool {
 	switch {
 	case a.Begun && a.Result != "": // only a restart says why it begins one
 		return true
-	case a.Begun && !c.waits, a.Next != 0:
-		return false
+	case a.Next != 0:
+		return a.Anew
 	}
-	return c.anew // it waits for its place, or has got it
+	return c.anew // it begins, waits for its place, or has got it
 }
 
 // because is why the code has withdrawn a call.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -19,7 +21,8 @@ import (
 // not_begun" an answer, "2 doubt" an unknown outcome, "2 next" a retry that waits, "2 begun" one that begins.
 //
 // A turn is written as calls and withdrawals: "post", "put", "post retry", "tell", "withdraw 2
-// deadline", "withdraw 2 cancelled settle", "return", "fail", "cancelled".
+// deadline", "withdraw 2 cancelled settle", "return", "fail", "cancelled", "wake 5" for a timer that is due after
+// five seconds, "sleep 5" for a call that is, "cancelled?" for the one that waits for a cancellation. "late: 60" is that nobody has looked for a minute.
 type tale struct {
 	t   *testing.T
 	s   *state
@@ -27,13 +30,16 @@ type tale struct {
 	log []flawless.Entry // as it would be written
 }
 
-func newTale(t *testing.T) *tale {
+func newTale(t *testing.T) *tale { return newTaleUntil(t, 0) }
+
+// newTaleUntil is newTale of a run with a deadline of its own.
+func newTaleUntil(t *testing.T, deadline int64) *tale {
 	kinds := map[string]*effect.Kind{}
 	for _, k := range effect.Kinds(effect.Options{}) {
 		kinds[k.Name] = &k
 	}
 	w := &tale{t: t, s: newState("run", kinds), now: 1}
-	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32)}})
+	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32), Deadline: deadline}})
 	return w
 }
 
@@ -88,6 +94,12 @@ var heads = map[string]string{
 	"put retry":  `{"method":"PUT","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
 }
 
+// seconds is a time of a tale, which begins at 0.
+func seconds(s string) int64 {
+	n, _ := strconv.Atoi(s)
+	return int64(n) * int64(time.Second)
+}
+
 // does takes one step of a tale.
 func (w *tale) does(step string) []string {
 	w.now++
@@ -115,6 +127,12 @@ func (w *tale) does(step string) []string {
 			case words[0] == "withdraw":
 				head := fmt.Sprintf(`{"call":%s,"why":%q,"settle":%v}`, words[1], words[2], len(words) > 3)
 				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Withdraw, Head: json.RawMessage(head)})
+			case words[0] == "wake":
+				t.Wake = seconds(words[1])
+			case words[0] == "sleep":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Sleep, Head: json.RawMessage(fmt.Sprintf(`{"for":%s000000000}`, words[1]))})
+			case words[0] == "cancelled?":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Cancelled, Head: json.RawMessage("{}")})
 			case made == "return":
 				t.Ended = &flawless.Ended{Output: []byte("1")}
 			case made == "fail", made == "cancelled":
@@ -151,8 +169,27 @@ func (w *tale) does(step string) []string {
 	case "time":
 		w.now = w.s.next()
 		return w.take(w.s.fire(w.now)...)
+	case "hold", "resume": // because the store is a copy
+		return w.take(flawless.Entry{At: at, Pause: &flawless.Pause{Hold: what == "hold", Resume: what == "resume"}})
+	case "late":
+		w.now = max(at, seconds(rest))
+		due := w.s.fire(w.now)
+		told := w.take(due...)
+		for _, e := range due {
+			switch {
+			case e.Cancel != nil:
+				told = append(told, "cancelled")
+			case e.End != nil:
+				told = append(told, string(e.End.Status))
+			}
+		}
+		return told
 	case "cancel":
-		return w.take(flawless.Entry{At: at, Cancel: &flawless.Cancel{}})
+		c := flawless.Cancel{}
+		if rest != "" {
+			c.Deadline = seconds(rest)
+		}
+		return w.take(flawless.Entry{At: at, Cancel: &c})
 	case "terminate":
 		return w.take(flawless.Entry{At: at, End: terminated(flawless.Cancel{})})
 	case "call off":
@@ -179,7 +216,12 @@ func TestWhatBecomesOfAWithdrawnCall(t *testing.T) {
 		"one of three just made":                "turn: post, put, post, withdraw 2 dropped -> begin 1.1, begin 3.1, 2 withdrawn not_begun",
 		"waits for a place":                     "turn: post -> begin 1.1; waits: 1 -> 1 waits; turn: withdraw 1 deadline -> 1 withdrawn not_begun",
 		"waits for a retry":                     "turn: post retry -> begin 1.1; busy: 1 -> 1 next; turn: withdraw 1 cancelled -> 1 withdrawn not_begun",
-		"waits for a retry, in a saga":          "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; turn: withdraw 1 cancelled settle -> 1 withdrawn not_begun",
+		"waits for a retry, in a saga":          "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; turn: withdraw 1 cancelled settle -> 1 withdrawn abandoned",
+		"not sent after a try that was":         "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; time -> 1 begun, begin 1.2; turn: return ->; not sent: 1 -> 1 unknown",
+		"not sent after a crash cut a try off":  "turn: put retry -> begin 1.1; crash -> 1 begun, begin 1.2; turn: return ->; not sent: 1 -> 1 unknown",
+		"not sent twice after a try that was":   "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; time -> 1 begun, begin 1.2; not sent: 1 -> 1 next; crash ->; time -> 1 begun, begin 1.3; turn: return ->; not sent: 1 -> 1 unknown",
+		"a try that was sent, the run fails":    "turn: put retry -> begin 1.1; no outcome: 1 -> 1 next; turn: fail -> 1 withdrawn abandoned",
+		"a try that was sent, in a copy":        "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; late: 60 -> 1 begun, begin 1.2; turn: return ->; not sent: 1 -> 1 unknown",
 		"no such call":                          "turn: withdraw 1 deadline -> 1 invalid",
 		"answered already":                      "turn: post -> begin 1.1; answered: 1 -> 1 200; turn: withdraw 1 deadline ->",
 		"answered and not delivered":            "turn: post, post -> begin 1.1, begin 2.1; answered: 1 -> 1 200; turn: withdraw 1 deadline, withdraw 2 deadline ->",
@@ -205,6 +247,15 @@ func TestWhatBecomesOfAWithdrawnCall(t *testing.T) {
 		"a restart's try waits for a place":     "turn: put -> begin 1.1; crash -> 1 begun, begin 1.2; waits: 1 -> 1 waits; turn: withdraw 1 deadline ->; crash ->; place: 1 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
 		"a restart's try, and a cancellation":   "turn: put -> begin 1.1; crash -> 1 begun, begin 1.2; turn: withdraw 1 cancelled -> 1 withdrawn abandoned",
 		"the try after a restart's":             "turn: put retry -> begin 1.1; crash -> 1 begun, begin 1.2; busy: 1 -> 1 next; time -> 1 begun, begin 1.3; turn: withdraw 1 deadline -> 1 withdrawn abandoned",
+		"a copy's try has its own time":         "turn: put -> begin 1.1; hold ->; crash -> 1 next; late: 60 ->; resume ->; turn: withdraw 1 deadline ->; late: 61 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
+		"a copy's try waits for a place":        "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; late: 60 -> 1 begun, begin 1.2; waits: 1 -> 1 waits; turn: withdraw 1 deadline ->; place: 1 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
+		"a copy of a try that waits, anew":      "turn: put -> begin 1.1; crash -> 1 begun, begin 1.2; waits: 1 -> 1 waits; hold ->; crash -> 1 next; resume ->; turn: withdraw 1 deadline ->; late: 60 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
+		"a copy of a try that waits":            "turn: put -> begin 1.1; waits: 1 -> 1 waits; hold ->; crash -> 1 next; resume ->; turn: withdraw 1 deadline -> 1 withdrawn not_begun",
+		"a copy's try, and a cancellation":      "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; turn: withdraw 1 cancelled -> 1 withdrawn abandoned",
+		"a copy's try, and the run returns":     "turn: put -> begin 1.1; hold ->; crash -> 1 next; resume ->; turn: return ->; late: 60 -> 1 begun, begin 1.2; answered: 1 -> 1 200",
+		"a copy's try, and the next one":        "turn: put retry -> begin 1.1; hold ->; crash -> 1 next; resume ->; late: 60 -> 1 begun, begin 1.2; busy: 1 -> 1 next; turn: withdraw 1 deadline -> 1 withdrawn abandoned",
+		"a person's retry in a copy":            "turn: post -> begin 1.1; hold ->; crash -> 1 doubt; decide: 1 retry ->; late: 60 ->; crash ->; resume ->; late: 61 -> 1 begun, begin 1.2; turn: withdraw 1 deadline ->; answered: 1 -> 1 200",
+		"a person's retry in a copy, overdue":   "turn: post, wake 5 -> begin 1.1; hold ->; crash -> 1 doubt; decide: 1 retry ->; resume ->; late: 60 ->; turn: withdraw 1 deadline ->; late: 61 -> 1 begun, begin 1.2",
 		"a crash between":                       "turn: post retry -> begin 1.1; busy: 1 -> 1 next; crash ->; turn: withdraw 1 deadline -> 1 withdrawn not_begun; crash ->",
 		"the run returns":                       "turn: post, return -> begin 1.1",
 		"the run fails":                         "turn: post, put, fail -> 1 withdrawn not_begun, 2 withdrawn not_begun",

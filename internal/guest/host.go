@@ -73,6 +73,7 @@ const (
 	maxBody   = 64 << 20
 	maxWeight = 256 << 20 // of what a turn brings forth
 	itemCost  = 64        // bytes that an item weighs besides its own
+	roomItems = 1024      // of those that a record may have, are left to the engine
 	unitBytes = 64        // that a host function moves for one unit
 )
 
@@ -113,6 +114,17 @@ func (i *Instance) weigh(n int) {
 	}
 }
 
+// item is weigh for a line, a step or a call. Each is one item of the record that the turn is written in, and a
+// call may be followed there by an entry about it, so it counts as two. A turn that could not be written would
+// have its run set aside.
+func (i *Instance) item(n, count int) {
+	const most = flawless.MaxItems - roomItems
+	if i.items += count; i.items > most {
+		panic(&fault{"limit", fmt.Sprintf("the turn brought forth more than %d lines, or half as many calls, which is the limit for a turn", most)})
+	}
+	i.weigh(n + itemCost)
+}
+
 // call makes a call, or takes down a note.
 func call(i *Instance, s []uint64) uint32 {
 	if s[1] > maxKind {
@@ -130,7 +142,12 @@ func call(i *Instance, s []uint64) uint32 {
 	if i.out.Ended != nil || i.describing {
 		return minusOne
 	}
-	i.weigh(len(head) + len(body) + itemCost)
+	count := 2
+	switch kind {
+	case "log", "step", "label", "data":
+		count = 1
+	}
+	i.item(len(head)+len(body), count)
 	switch kind {
 	case "log":
 		i.line(head, body)

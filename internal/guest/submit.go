@@ -204,7 +204,7 @@ func headOf(v any) []byte {
 
 // ask makes a call in the name of the guest.
 func (i *Instance) ask(kind string, head, body []byte) int {
-	i.weigh(len(head) + len(body) + itemCost)
+	i.item(len(head)+len(body), 2)
 	return i.make(kind, head, body)
 }
 
@@ -252,7 +252,7 @@ func (i *Instance) logged(c command) {
 }
 
 func (i *Instance) noted(level, text string) {
-	i.weigh(len(text) + itemCost)
+	i.item(len(text), 1)
 	i.out.Lines = append(i.out.Lines, flawless.Line{Level: level, Text: text})
 }
 

@@ -323,7 +323,7 @@ func (i *Instance) print(stream int, b []byte) {
 	for len(b) > 0 {
 		n := bytes.IndexByte(b, '\n')
 		if n != 0 && len(i.partial[stream]) == maxLine {
-			i.weigh(itemCost)
+			i.item(0, 1)
 			i.endLine(stream)
 		}
 		end := n >= 0
@@ -337,7 +337,7 @@ func (i *Instance) print(stream int, b []byte) {
 		b = b[n:]
 		if end {
 			b = b[1:]
-			i.weigh(itemCost)
+			i.item(0, 1)
 			i.endLine(stream)
 		}
 	}

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -324,5 +325,30 @@ func TestPrintsBecomeLines(t *testing.T) {
 				t.Errorf("got %d lines, want %d: %.100q", len(got), len(row.want), got)
 			}
 		})
+	}
+}
+
+// TestATurnOfTooManyLinesEndsTheGuest: a turn that has more items than a record may have could not be written, and
+// its run would be set aside.
+func TestATurnOfTooManyLinesEndsTheGuest(t *testing.T) {
+	t.Parallel()
+	many := bytes.Repeat([]byte("\n"), 1<<16)
+	for name, make := range map[string]func(i *Instance){
+		"lines": func(i *Instance) { i.print(0, many) },
+		"calls": func(i *Instance) { i.item(0, 2) },
+	} {
+		i := &Instance{}
+		broke := func() (f *fault) {
+			defer func() { f, _ = recover().(*fault) }()
+			for {
+				make(i)
+			}
+		}()
+		if broke == nil || broke.kind != "limit" || !strings.Contains(broke.text, "lines") {
+			t.Errorf("%s: it ends with %v", name, broke)
+		}
+		if n := len(i.out.Lines) + 1; i.items < flawless.MaxItems/2 || n > flawless.MaxItems-100 {
+			t.Errorf("%s: it has %d items, %d of them lines", name, i.items, n)
+		}
 	}
 }

@@ -21,11 +21,11 @@ import (
 // are kept as they are. Structs are maps with numbers as keys, moments are text (RFC 3339, UTC,
 // nanoseconds). Text may hold bytes that are not UTF-8: a guest may log any, and gets back the same.
 const (
-	envelope = 5       // bytes around a payload
-	maxValue = 1 << 28 // bytes of a value
-	maxItems = 1 << 20 // of an array: calls, answers or lines of a turn
-	maxPairs = 64      // of a map: fields of a struct, labels
-	maxDepth = 16      // nested maps and arrays
+	envelope = 5                 // bytes around a payload
+	maxValue = 1 << 28           // bytes of a value
+	maxItems = flawless.MaxItems // of an array: calls, answers or lines of a turn
+	maxPairs = 64                // of a map: fields of a struct, labels
+	maxDepth = 16                // nested maps and arrays
 )
 
 // codec turns words into values and back. It may be used concurrently.

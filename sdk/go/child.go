@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // Child is a run that this run has spawned, or one that it waits for, with an output of type Out.
@@ -46,6 +47,10 @@ func Detached() SpawnOption { return spawnOption(func(s *spawning) { s.detached 
 // A child is asked to give up when this run is cancelled or terminated, unless it is [Detached]. When
 // this run ends in another way, its children go on. Where ctx has ended, nothing is started.
 //
+// Cancelling this run does not reach a child that is spawned where the cancellation does not reach the code
+// either: in an undo of a saga, with a ctx from [context.WithoutCancel], or with any ctx that is still alive
+// after this run was cancelled. So an undo can work through a child. Terminating this run still ends the child.
+//
 // A child that a saga's step spawns belongs to the step, unless it is [Detached]: the step's undo waits
 // until the child has ended, even if nothing else waits for it. Detach a child that the undo has to stop.
 func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOption) *Child[Out] {
@@ -81,6 +86,9 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 	if s.detached {
 		o.bool("detached", true)
 	}
+	if !s.detached && shielded(ctx) {
+		o.bool("shielded", true)
+	}
 	writeSite(&o, callSite(1))
 	if c.call, c.wrong = makeCall("spawn", o.end(), body); c.wrong == nil {
 		c.id = RunID() + "." + strconv.Itoa(c.call)
@@ -89,6 +97,18 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 		step.spawned(func(ctx context.Context) { _, _ = c.Wait(ctx) })
 	}
 	return c
+}
+
+// undoKey marks the contexts of undos.
+type undoKey struct{}
+
+// runCancelled is set when this run was told of its cancellation.
+var runCancelled atomic.Bool
+
+// shielded tells whether the cancellation of this run does not end ctx, which is alive. A context with a
+// deadline of its own that is made from one without a cancellation does not tell, before the run is cancelled.
+func shielded(ctx context.Context) bool {
+	return ctx.Done() == nil || ctx.Value(undoKey{}) != nil || runCancelled.Load()
 }
 
 // Await returns a handle of any run, to wait for its end.

@@ -240,7 +240,7 @@ func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) e
 // undo waits for the requests of its step, and none of them may begin, or be tried again, meanwhile.
 func (s *Saga) undo(why string) *UndoError {
 	s.cancel(errUndoing)
-	ctx := context.WithoutCancel(s.ctx)
+	ctx := context.WithValue(context.WithoutCancel(s.ctx), undoKey{}, true)
 	var undone []string
 	var lost []undo
 	for i := len(s.undos) - 1; i >= 0; i-- {

@@ -156,6 +156,7 @@ func cancelRun(call int32) {
 	if err != nil {
 		h.note = err.Error()
 	}
+	runCancelled.Store(true)
 	waiters.cancel(&Cancelled{By: h.by, Note: h.note})
 	drop(func(w *waiter) bool {
 		if w.own {

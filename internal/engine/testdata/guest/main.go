@@ -74,6 +74,8 @@ func main() {
 	flawless.Workflow("typed", typed)
 	flawless.Workflow("bounds", bounds)
 	flawless.Workflow("listen", listen)
+	flawless.Workflow("amend", amend)
+	flawless.Workflow("refund", refund)
 }
 
 func empty(_ context.Context, in any) (any, error) { return in, nil }

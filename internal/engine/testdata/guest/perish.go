@@ -80,6 +80,10 @@ func end(ctx context.Context, in Perishing) error {
 		done := make(chan int)
 		go func() { none["a"] = 1; close(done) }()
 		<-done
+	case "lines": // two million
+		for range 32 {
+			_, _ = os.Stdout.WriteString(strings.Repeat("\n", 1<<16))
+		}
 	case "spin":
 		for {
 			runtime.Gosched()

@@ -13,14 +13,16 @@ use serde::de::DeserializeOwned;
 use crate::asking::Asked;
 use crate::error::{CallError, Kind};
 use crate::head::Head;
-use crate::{Error, json, run_id};
+use crate::{Error, json, run_id, shield};
 
 /// Starts a run of `"module/workflow"`, or of a workflow of this run's own module in its own version
 /// where the name has no slash. The child is started exactly once, when the turn that asks for it is
 /// durable; awaiting it gives its output.
 ///
 /// A child is asked to give up when this run is cancelled or terminated. When this run ends in another
-/// way, its children go on.
+/// way, its children go on. Cancelling this run does not reach a child that is started behind a
+/// [`crate::shield()`], as an undo of a saga is, so an undo can work through a child. Terminating this run
+/// still ends that child.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {
@@ -68,6 +70,8 @@ fn begin<Out>(
     }
     if detached {
         head.bool("detached", true);
+    } else if shield::raised() {
+        head.bool("shielded", true);
     }
     let body = json::encode(&format!("the input of {name}"), input);
     let mut asked = Asked::make("spawn", name, head, body, site);
