@@ -48,10 +48,11 @@ race:
 
 # Clippy and rustfmt come with rustup; where the compiler is Debian's, it checks alone.
 rust:
-	@! command -v cargo-fmt >/dev/null || (cd sdk/rust && cargo fmt --check && cd guests && cargo fmt --check)
+	@! command -v cargo-fmt >/dev/null || (cd sdk/rust && cargo fmt --check && cd guests && cargo fmt --check && cd ../client && cargo fmt --check)
 	@lint="check --all-targets"; ! command -v cargo-clippy >/dev/null || lint="clippy --all-targets -- -D warnings"; \
-	for d in sdk/rust sdk/rust/guests examples/hello-rust; do (cd $$d && cargo --quiet --locked $$lint) || exit 1; done
+	for d in sdk/rust sdk/rust/guests sdk/rust/client examples/hello-rust; do (cd $$d && cargo --quiet --locked $$lint) || exit 1; done
 	cd sdk/rust && cargo test --quiet --locked --all-features
+	cd sdk/rust/client && cargo test --quiet --locked
 	cd sdk/rust && RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
 
 api: build

@@ -21,6 +21,7 @@ ask("POST", "/runs", {"id": "open", "module": "hello", "workflow": "hello", "inp
 ask("POST", "/runs/open/pause", {})
 ask("PUT", "/schedules/daily", {"cron": "@daily", "module": "hello", "workflow": "hello", "input": {"name": "Ann"}})
 ask("PUT", "/limits/api.example.com", {"rate": "10/s"})
+ask("PATCH", "/hosts/api.example.com", {"retry_for_ms": 3600000})
 ask("PUT", "/secrets/token", {"value": "a secret value", "hosts": ["api.example.com"]})
 
 KNOWN = {
@@ -28,6 +29,7 @@ KNOWN = {
     "modules": {"name": ["hello"]},
     "schedules": {"name": ["daily"]},
     "limits": {"host": ["api.example.com"]},
+    "hosts": {"host": ["api.example.com"]},
     "secrets": {"name": ["token"]},
 }
 

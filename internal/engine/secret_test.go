@@ -97,7 +97,7 @@ func TestNobodySeesASecret(t *testing.T) {
 		said += string(item.Key) + string(item.Value)
 	}
 	for what, where := range map[string]string{"what the engine says or stores": said, "the guest's memory": memory} {
-		for _, form := range []string{value, base64.StdEncoding.EncodeToString([]byte(value)), "horse"} {
+		for _, form := range []string{value, base64.StdEncoding.EncodeToString([]byte(value)), "horse-bat"} {
 			if strings.Contains(where, form) {
 				t.Errorf("%s has %q", what, form)
 			}

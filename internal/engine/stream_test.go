@@ -298,7 +298,7 @@ func TestAStreamInRust(t *testing.T) {
 			t.Parallel()
 			s := newSpeaker(t, row.parts...)
 			e := openRust(t, mem.New(), Options{})
-			id := mustBegin(t, e, Start{Module: "beside", Workflow: "listen"}, []any{s.URL + "/events", row.enough}).ID
+			id := mustBegin(t, e, Start{Module: "beside", Workflow: "hear"}, []any{s.URL + "/events", row.enough}).ID
 			if row.gone {
 				<-s.gone
 			}

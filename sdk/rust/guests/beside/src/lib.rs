@@ -2,7 +2,7 @@
 
 mod conform;
 mod giving_up;
-mod listen;
+mod hear;
 
 use std::time::Duration;
 

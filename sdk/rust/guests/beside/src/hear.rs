@@ -4,10 +4,8 @@ use flawless::{Error, http};
 
 /// Reads a response as it comes, up to some parts, and publishes how many it has. It returns the status, the
 /// parts, and what went wrong.
-#[flawless::workflow("listen")]
-async fn listen(
-    (url, enough): (String, Option<usize>),
-) -> Result<(u16, Vec<String>, String), Error> {
+#[flawless::workflow("hear")]
+async fn hear((url, enough): (String, Option<usize>)) -> Result<(u16, Vec<String>, String), Error> {
     let mut stream = http::post(url).stream().await?;
     let (status, mut parts, mut wrong) = (stream.status, Vec::new(), String::new());
     while wrong.is_empty() && enough != Some(parts.len()) {

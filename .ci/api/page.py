@@ -1,0 +1,49 @@
+"""Runs the code of docs/applications.md against the server, as a reader would."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import urllib.request
+
+root, work = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+url = os.environ["FLAWLESS"] = os.environ["FLAWLESS_URL"]
+os.environ["PORT"] = url.rsplit(":", 1)[1]
+
+
+def post(path, value):
+    request = urllib.request.Request(f"{url}/api/v1{path}", json.dumps(value).encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request).close()
+
+
+# The run that the example of a message goes to.
+post("/runs", {"id": "order-5", "module": "shop", "workflow": "shop", "input": {"name": "Ann"}})
+post("/runs/order-5/pause", {})
+
+go = root / "bin" / "api" / "page"
+ts = work / "page"
+go.mkdir(parents=True, exist_ok=True)
+ts.mkdir()
+(ts / "package.json").write_text('{"type":"module"}')
+(ts / "node_modules").symlink_to(work / "ts" / "node_modules")
+config = json.loads((work / "ts" / "tsconfig.json").read_text()) | {"files": ["page.ts"]}
+(ts / "tsconfig.json").write_text(json.dumps(config))
+ways = {
+    "sh": (work / "page.sh", f"bash -e {work}/page.sh"),
+    "go": (go / "main.go", f"cd {root} && go run ./bin/api/page"),
+    "ts": (ts / "page.ts", f"cd {ts} && tsc -p . && node out/page.js"),
+    "python": (work / "page.py", f"python -W error {work}/page.py"),
+}
+seen = set()
+for lang, code in re.findall(r"```(\w+)\n(.*?)```", (root / "docs" / "applications.md").read_text(), re.S):
+    file, command = ways[lang]
+    file.write_text(code)
+    out = subprocess.run(["bash", "-c", command], text=True, capture_output=True, timeout=120)
+    if out.returncode != 0 or not ("Hello, Ann!" in out.stdout or "/messages" in code):
+        sys.exit(f"the {lang} of docs/applications.md: {out.returncode}\n{code}\n{out.stdout}{out.stderr}")
+    seen.add(lang)
+if seen != set(ways):
+    sys.exit(f"docs/applications.md has code in {seen} only")
+print("the code of docs/applications.md works")
