@@ -22,7 +22,7 @@ func (c *Client) ChangeHost(ctx context.Context, host string, change HostChange)
 
 // Hosts returns what is said of hosts, by host.
 func (c *Client) Hosts(ctx context.Context) ([]flawless.Host, error) {
-	return get[[]flawless.Host](ctx, c, "/hosts", nil)
+	return list[flawless.Host](ctx, c, "/hosts")
 }
 
 // Host returns what is said of a host under that very name, or flawless.NotFound.

@@ -15,5 +15,5 @@ func (c *Client) StoreCheck(ctx context.Context) (flawless.StoreCheck, error) {
 // CheckStore begins a check of all that is stored and returns at once; StoreCheck tells how far it is. Where one is
 // under way it goes on, and faster.
 func (c *Client) CheckStore(ctx context.Context) (flawless.StoreCheck, error) {
-	return document[flawless.StoreCheck](c.send(ctx, request{method: http.MethodPost, path: "/store/check", again: harmless()}))
+	return do[flawless.StoreCheck](ctx, c, request{method: http.MethodPost, path: "/store/check", again: harmless()})
 }

@@ -215,6 +215,11 @@ func (x Export) plan(p store.Portable) (plan, error) {
 		d.Request, d.Reason = r.Text(d.Request), r.Text(d.Reason)
 		run.Unresolved[i] = d
 	}
+	run.Retrying = slices.Clone(run.Retrying)
+	for i, c := range run.Retrying {
+		c.Request, c.Reason = r.Text(c.Request), r.Text(c.Reason)
+		run.Retrying[i] = c
+	}
 	what := x.Redact
 	named := slices.ContainsFunc(what, func(p string) bool { return !strings.HasPrefix(p, "mask:") && !strings.HasPrefix(p, "salt:") })
 	if !changed && !named && reflect.DeepEqual(run, x.Manifest.Run) {

@@ -30,6 +30,7 @@ func TestWhatIsAcceptedCanBeAddressed(t *testing.T) {
 		"/states/":        flawless.CheckStateName,
 		"/secrets/":       flawless.CheckSecretName,
 		"/limits/":        func(h string) error { return (&flawless.Limit{Host: h, Count: 1, PeriodMS: 1}).Check() },
+		"/hosts/":         func(h string) error { return (&flawless.Host{Host: h}).Check() },
 		"/start/":         flawless.CheckWorkflowName,
 		"/send-msg/":      flawless.CheckID,
 		"/promises/": func(id string) error {

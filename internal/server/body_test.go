@@ -333,6 +333,15 @@ var keeping = map[string]func(o *owned) string{
 		o.do("PUT", "/api/v1/limits/a.example.com", `{"rate":"31415/s","burst":31}`)
 		return strings.ReplaceAll(o.do("GET", "/api/v1/limits", ""), `31415,`, mark)
 	},
+	"PATCH /api/v1/hosts/{host}": func(o *owned) string {
+		o.do("PATCH", "/api/v1/hosts/a.example.com", `{"key_within_ms":`+mark+`}`)
+		return o.do("GET", "/api/v1/hosts", "")
+	},
+	"POST /api/v1/runs/{id}/retry": func(o *owned) string {
+		id := o.retrying()
+		o.do("POST", "/api/v1/runs/"+id+"/retry", `{"give_up":true,"note":"`+mark+`"}`)
+		return o.log(id)
+	},
 	"PUT /api/v1/schedules/{name}": func(o *owned) string {
 		o.schedule("nightly")
 		o.do("POST", "/api/v1/schedules/nightly/trigger?key=k", "")

@@ -159,7 +159,7 @@ func (wordOverlap) Schema(r huma.Registry) *huma.Schema {
 }
 
 func (wordResolution) Schema(r huma.Registry) *huma.Schema {
-	return words(r, "Resolution", "A person's decision about a call of unknown outcome", flawless.Retry, flawless.Respond, flawless.Tell, flawless.Fail)
+	return words(r, "Resolution", "A person's decision about a call. In logs also give-up, by which somebody ended its retries", flawless.Retry, flawless.Respond, flawless.Tell, flawless.Fail, flawless.GiveUp)
 }
 
 func (wordVerdict) Schema(r huma.Registry) *huma.Schema {

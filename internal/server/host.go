@@ -43,9 +43,9 @@ func (a *api) hosts() {
 			return &body[flawless.Host]{h}, problem(err)
 		})
 	huma.Register(a.huma, operation("list-hosts", http.MethodGet, "/hosts", "How calls to hosts are treated"),
-		func(ctx context.Context, _ *struct{}) (*body[[]flawless.Host], error) {
+		func(ctx context.Context, in *PageQuery) (*listed[flawless.Host], error) {
 			all, err := a.engine.Hosts(ctx)
-			return &body[[]flawless.Host]{all}, problem(err)
+			return byName("/hosts", all, *in, func(x flawless.Host) string { return x.Host }), problem(err)
 		})
 	huma.Register(a.huma, operation("get-host", http.MethodGet, "/hosts/{host}", "How calls to a host are treated"),
 		func(ctx context.Context, in *PatternPath) (*body[flawless.Host], error) {

@@ -22,7 +22,7 @@ func TestALongLogIsPaged(t *testing.T) {
 	o := newOwned(t)
 	id := o.paused("mailbox", "1")
 	for _, size := range []int{1, 200 << 10, 200 << 10, 200 << 10, 200 << 10, 200 << 10, 200 << 10, 3 << 20, 1, 600 << 10, 600 << 10} {
-		o.do("POST", "/api/v1/runs/"+id+"/messages", fmt.Sprintf(`{"type":"number","value":"%s"}`, strings.Repeat("1", size)))
+		o.do("POST", "/api/v1/runs/"+id+"/messages", fmt.Sprintf(`{"type":"a note","value":"%s"}`, strings.Repeat("1", size)))
 	}
 	for _, limit := range []string{"", "?limit=0", "?limit=3", "?limit=1000"} {
 		next := "/api/v1/runs/" + id + "/log" + limit
