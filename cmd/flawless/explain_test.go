@@ -24,7 +24,7 @@ func TestErrorKeepsItsLastWord(t *testing.T) {
 	}{
 		{fmt.Errorf("it failed with trap: wasm error: unreachable: %w", flawless.Refused), "flawless: it failed with trap: wasm error: unreachable\n", 2},
 		{&client.Refusal{Detail: "wasm error: unreachable: refused", Code: flawless.Refused}, "flawless: wasm error: unreachable\n", 2},
-		{fmt.Errorf("no server: %w", client.Unreachable), "flawless: no server\nhint: start a server with: flawless up, or say where it is with --socket and --port\n", 6},
+		{fmt.Errorf("no server: %w", client.Unreachable), "flawless: no server\nhint: start a server with: flawless up, or say where it is with --working-dir, or --socket and --port\n", 6},
 		{fmt.Errorf("no new work is taken: %w", flawless.Full), "flawless: no new work is taken\nhint: free some space; the server goes on by itself\n", 8},
 		{whyEnded(fmt.Errorf("nothing can be written: %w", flawless.Full)), "flawless: nothing can be written\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
 		{whyEnded(fmt.Errorf("making a file: %w", syscall.EDQUOT)), "flawless: making a file: disk quota exceeded\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
@@ -45,6 +45,7 @@ func TestHints(t *testing.T) {
 	t.Parallel()
 	const restart, list = "start the server again", "see what is there with: flawless "
 	hints := map[flawless.Code]string{
+		damagedStore: "restore the whole working directory", client.Lost: "", noServer: "",
 		storeGivenUp: restart, endedFull: "free some space, then start", endedDamaged: "restore the whole working directory",
 		client.Unreachable: "start a server with: flawless up", flawless.Full: "free some space", flawless.Stopping: "wait for the server",
 		workdir.Copied: "", flawless.Invalid: "", flawless.TooLarge: "", flawless.Refused: "", flawless.NotFound: "", flawless.Conflict: "",

@@ -207,7 +207,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 
 // bound is the address of --bind, with the port of the usual one where it has none.
 func bound(bind, usual string) (string, error) {
-	if _, _, err := net.SplitHostPort(bind); err == nil {
+	if host, port, err := net.SplitHostPort(bind); err == nil && !strings.ContainsAny(host+port, "/ ") {
 		return bind, nil
 	}
 	host := strings.TrimSuffix(strings.TrimPrefix(bind, "["), "]")
