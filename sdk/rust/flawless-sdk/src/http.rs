@@ -585,7 +585,7 @@ mod tests {
             post("u").idempotent_within(Duration::MAX),
             get("u").retry_for(Duration::MAX),
             get("u").retry(Retry {
-                jitter: 2.0,
+                jitter: -1.0,
                 ..Retry::default()
             }),
         ] {

@@ -54,7 +54,7 @@ fn errors_are_as_the_engine_tells_them() {
         Err(Error::Interrupted(_))
     ));
     let world = World::new().on_http(|_| Response::not_sent("dial"));
-    assert!(matches!(world.run(|| post()), Err(Error::NotSent(e)) if e.reason == "dial"));
+    assert!(matches!(world.run(post), Err(Error::NotSent(e)) if e.reason == "dial"));
     let world = World::new().on_spawn(|_, _| Err("it broke".into()));
     let child = || flawless::spawn::<u64>("pack", &());
     assert!(
