@@ -81,11 +81,30 @@ func build(ctx context.Context, dir, out string, warn func(text string)) (string
 		}
 		return out, nil
 	}
-	if _, err := os.Stat(filepath.Join(abs, "go.mod")); err != nil {
+	if !inGoModule(abs) {
 		return "", fmt.Errorf("%s has no go.mod and no Cargo.toml: it is not a project; write one with: flawless new NAME: %w", dir, flawless.NotFound)
 	}
 	out = cmp.Or(out, filepath.Join(abs, projectOf(abs)+".wasm"))
 	return out, gobuild.Build(ctx, dir, out)
+}
+
+// inGoModule tells whether a folder can be built by the go command: it has a go.mod, or it is a package of the Go
+// module whose go.mod is in a folder above, as where one repository has several workflows.
+func inGoModule(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		return true
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*.go")); err != nil || len(files) == 0 {
+		return false
+	}
+	for up := filepath.Dir(dir); ; up = filepath.Dir(up) {
+		if _, err := os.Stat(filepath.Join(up, "go.mod")); err == nil {
+			return true
+		}
+		if up == filepath.Dir(up) {
+			return false
+		}
+	}
 }
 
 // projectOf is the name of the project in a folder: the last part of its module's path.
