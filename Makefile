@@ -5,6 +5,7 @@
 #             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
 # make api    the HTTP API against its description: random requests, and generated clients in TypeScript and
 #             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
+# make packages  builds and runs the packages of docs/libraries.md in workflows (some minutes the first time)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make build  the command, bin/flawless
 
@@ -13,7 +14,7 @@ GO ?= go
 TEST = $(GO) test -count=1 -timeout 20m
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build demo test check api bench arm64 fmt vet lint race rust
+.PHONY: build demo test check api packages bench arm64 fmt vet lint race rust
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -57,6 +58,9 @@ rust:
 
 api: build
 	.ci/api/run
+
+packages: build
+	cd testdata/packages && FLAWLESS=$(CURDIR)/bin/flawless $(TEST) .
 
 bench:
 	$(GO) run ./bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)

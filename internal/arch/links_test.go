@@ -1,0 +1,136 @@
+package arch
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+var (
+	link    = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *$`)
+	fence   = regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	code    = regexp.MustCompile("`[^`\n]*`")
+)
+
+// TestLinksInTheDocsResolve: every link of a page leads to a file, and to a heading if it names one.
+// Every page in docs is linked from the README or from another page.
+func TestLinksInTheDocsResolve(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	pages := map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md", "sdk/*/*.md", "examples/*/*.md"} {
+		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name, err := filepath.Rel(root, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages[filepath.ToSlash(name)] = string(text)
+		}
+	}
+	if len(pages) < 15 {
+		t.Errorf("only %d pages were found", len(pages))
+	}
+	exists := func(name string) bool {
+		_, err := os.Stat(filepath.Join(root, filepath.FromSlash(name)))
+		return err == nil
+	}
+	for _, fault := range brokenLinks(pages, exists) {
+		t.Error(fault)
+	}
+}
+
+func TestBrokenLinksAreFound(t *testing.T) {
+	t.Parallel()
+	pages := map[string]string{
+		"README.md":     "[a](docs/a.md) [folder](examples) [web](https://example.com/#x) `[code](nowhere)`",
+		"docs/a.md":     "# Who, what?\n## `flawless up`\n## Twice\n## Twice\n[1](#who-what) [2](a.md#flawless-up) [3](#twice-1) [4](gone.md) [5](#gone) [6](../gone)",
+		"docs/alone.md": "```\n# no heading\n[code](nowhere)\n```\n[self](alone.md) [7](#no-heading)",
+	}
+	got := brokenLinks(pages, func(name string) bool { return name == "examples" })
+	want := []string{
+		"docs/a.md: #gone: no such heading in docs/a.md",
+		"docs/a.md: ../gone: no such file",
+		"docs/a.md: gone.md: no such file",
+		"docs/alone.md: #no-heading: no such heading in docs/alone.md",
+		"docs/alone.md: no other page links to it",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// brokenLinks returns what is wrong with the links of pages, whose names are paths from the root.
+func brokenLinks(pages map[string]string, exists func(name string) bool) []string {
+	var faults []string
+	linked := map[string]bool{}
+	for from, text := range pages {
+		text = code.ReplaceAllString(fence.ReplaceAllString(text, ""), "")
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			u, err := url.Parse(m[1])
+			if err != nil {
+				faults = append(faults, from+": "+m[1]+": "+err.Error())
+				continue
+			}
+			if u.IsAbs() {
+				continue
+			}
+			to := from
+			if u.Path != "" {
+				to = filepath.ToSlash(filepath.Join(filepath.Dir(from), u.Path))
+			}
+			page, known := pages[to]
+			switch {
+			case !known && !exists(to):
+				faults = append(faults, from+": "+m[1]+": no such file")
+			case u.Fragment != "" && !slices.Contains(anchors(page), u.Fragment):
+				faults = append(faults, from+": "+m[1]+": no such heading in "+to)
+			case to != from:
+				linked[to] = true
+			}
+		}
+	}
+	for name := range pages {
+		if strings.HasPrefix(name, "docs/") && !linked[name] {
+			faults = append(faults, name+": no other page links to it")
+		}
+	}
+	slices.Sort(faults)
+	return faults
+}
+
+// anchors returns the fragments that lead to the headings of a page, made as GitHub makes them.
+func anchors(page string) []string {
+	var all []string
+	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
+		a := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, m[1])
+		anchor := a
+		for n := 1; slices.Contains(all, anchor); n++ {
+			anchor = a + "-" + strconv.Itoa(n)
+		}
+		all = append(all, anchor)
+	}
+	return all
+}
