@@ -128,6 +128,14 @@ func (e *Engine) Records(ctx context.Context, id string, from uint64) iter.Seq2[
 	}
 }
 
+// LogPage returns a part of a run's log, see [store.Store.LogPage].
+func (e *Engine) LogPage(ctx context.Context, id string, from uint64, limit, size int) (store.Page, error) {
+	if _, err := e.store.Head(ctx, id); err != nil {
+		return store.Page{}, err
+	}
+	return e.store.LogPage(ctx, id, from, limit, size)
+}
+
 // Data returns what the run published last, or flawless.NotFound.
 func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 	if _, err := e.store.Head(ctx, id); err != nil {

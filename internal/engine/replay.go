@@ -213,9 +213,22 @@ func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, err
 func weight(rec flawless.Record) (n int) {
 	for _, e := range rec.Entries {
 		switch {
+		case e.Start != nil:
+			n += len(e.Start.Input)
+		case e.Message != nil:
+			n += len(e.Message.Body)
+		case e.Decision != nil:
+			n += len(e.Decision.Body)
 		case e.Arrival != nil:
 			n += len(e.Arrival.Head) + len(e.Arrival.Body)
 		case e.Turn != nil:
+			n += len(e.Turn.Data)
+			if e.Turn.Ended != nil {
+				n += len(e.Turn.Ended.Output)
+			}
+			for _, l := range e.Turn.Lines {
+				n += len(l.Text) + len(l.Fields)
+			}
 			for _, c := range e.Turn.Calls {
 				n += len(c.Head) + len(c.Body)
 			}

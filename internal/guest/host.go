@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -72,6 +73,7 @@ const (
 	maxKind   = 64
 	maxBody   = 64 << 20
 	maxWeight = 256 << 20 // of what a turn brings forth
+	maxLogged = 16 << 20  // of log lines of a turn, as JSON: a page of the log shows at least one turn
 	itemCost  = 64        // bytes that an item weighs besides its own
 	roomItems = 1024      // of those that a record may have, are left to the engine
 	unitBytes = 64        // that a host function moves for one unit
@@ -123,6 +125,30 @@ func (i *Instance) item(n, count int) {
 		panic(&fault{"limit", fmt.Sprintf("the turn brought forth more than %d lines, or half as many calls, which is the limit for a turn", most)})
 	}
 	i.weigh(n + itemCost)
+}
+
+// logLine adds a line to what the turn has logged. JSON spends up to six bytes on one of the guest's, so the limit
+// counts JSON: that is what a reader of the log has to hold.
+func (i *Instance) logLine(l flawless.Line) {
+	if i.lineBytes += jsonSize(l.Level) + jsonSize(l.Text) + len(l.Fields) + jsonSize(l.Site); i.lineBytes > maxLogged {
+		panic(&fault{"limit", fmt.Sprintf("the turn logged more than %d MiB of lines, counted as JSON, which is the limit for a turn; log less, or less at a time: a turn ends where the code waits", maxLogged>>20)})
+	}
+	i.out.Lines = append(i.out.Lines, l)
+}
+
+// jsonSize is how many bytes text has in a JSON string, at most.
+func jsonSize(text string) (n int) {
+	for _, r := range text {
+		switch {
+		case r < ' ', r == '\u2028', r == '\u2029':
+			n += len(`\u0000`)
+		case r == '"', r == '\\':
+			n += 2
+		default:
+			n += utf8.RuneLen(r)
+		}
+	}
+	return n
 }
 
 // call makes a call, or takes down a note.
@@ -250,7 +276,7 @@ func (i *Instance) line(head, text []byte) {
 	if h.Level == "" {
 		h.Level = "info"
 	}
-	i.out.Lines = append(i.out.Lines, flawless.Line{Level: h.Level, Text: strings.ToValidUTF8(string(text), "\uFFFD"), Fields: h.Fields, Site: h.At})
+	i.logLine(flawless.Line{Level: h.Level, Text: strings.ToValidUTF8(string(text), "\uFFFD"), Fields: h.Fields, Site: h.At})
 }
 
 // answer copies a part of an answer.

@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,42 @@ import (
 
 	"github.com/flawless-engine/flawless"
 )
+
+// TestLogLinesOfATurnAreLimited by what they take as JSON, whichever way the guest writes them.
+func TestLogLinesOfATurnAreLimited(t *testing.T) {
+	t.Parallel()
+	nuls := string(make([]byte, maxLine-1))
+	for _, row := range []struct {
+		name string
+		log  func(i *Instance)
+	}{
+		{"printed", func(i *Instance) { i.print(1, []byte(nuls+"\n")) }},
+		{"printed without an end", func(i *Instance) { i.print(0, []byte(nuls)) }},
+		{"a call", func(i *Instance) { i.line(nil, []byte(nuls)) }},
+		{"fields of a call", func(i *Instance) { i.line([]byte(`{"fields":{"a":"`+strings.Repeat(`\u0000`, maxLine)+`"}}`), nil) }},
+		{"a command", func(i *Instance) { i.noted("info", nuls) }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			i := &Instance{}
+			var broke *fault
+			func() {
+				defer func() { broke, _ = recover().(*fault) }()
+				for range 2 * maxLogged / (6 * len(nuls)) {
+					row.log(i)
+				}
+			}()
+			if broke == nil || broke.kind != "limit" || !strings.Contains(broke.text, "logged more than 16 MiB") {
+				t.Fatalf("it ended with %v", broke)
+			}
+			i.endLines()
+			shown, err := json.Marshal(i.out.Lines)
+			if n := len(shown); err != nil || n < maxLogged/2 || n > maxLogged+6*maxLine+len(i.out.Lines)*100 {
+				t.Errorf("its lines have %d bytes as JSON, %v", n, err)
+			}
+		})
+	}
+}
 
 // odd is a guest that is valid and small in all but one dimension, which is as large as a test asks for.
 type odd struct {

@@ -66,6 +66,7 @@ type Instance struct {
 	describing bool
 	described  []byte
 	weight     int  // bytes of what the turn has brought forth
+	lineBytes  int  // of these, bytes of log lines, as JSON
 	items      int  // and how many entries and lines that may become
 	broken     bool // it trapped: not to be used for another run
 	spoiled    bool // it takes no more turns

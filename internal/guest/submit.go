@@ -253,7 +253,7 @@ func (i *Instance) logged(c command) {
 
 func (i *Instance) noted(level, text string) {
 	i.item(len(text), 1)
-	i.out.Lines = append(i.out.Lines, flawless.Line{Level: level, Text: text})
+	i.logLine(flawless.Line{Level: level, Text: text})
 }
 
 // publish sets the run's data.

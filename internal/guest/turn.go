@@ -105,7 +105,7 @@ func (i *Instance) begin(ctx context.Context) {
 	i.turnCtx = ctx
 	i.out = Out{}
 	i.over = false
-	i.used, i.weight, i.items = 0, 0, 0
+	i.used, i.weight, i.lineBytes, i.items = 0, 0, 0, 0
 	i.refill()
 }
 

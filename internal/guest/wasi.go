@@ -324,7 +324,7 @@ func (i *Instance) print(stream int, b []byte) {
 		n := bytes.IndexByte(b, '\n')
 		if n != 0 && len(i.partial[stream]) == maxLine {
 			i.item(0, 1)
-			i.endLine(stream)
+			i.logLine(i.endLine(stream))
 		}
 		end := n >= 0
 		if !end {
@@ -338,22 +338,23 @@ func (i *Instance) print(stream int, b []byte) {
 		if end {
 			b = b[1:]
 			i.item(0, 1)
-			i.endLine(stream)
+			i.logLine(i.endLine(stream))
 		}
 	}
 }
 
-func (i *Instance) endLine(stream int) {
+// endLine returns what was printed since the last line as one.
+func (i *Instance) endLine(stream int) flawless.Line {
 	text := strings.ToValidUTF8(string(i.partial[stream]), "\uFFFD")
-	i.out.Lines = append(i.out.Lines, flawless.Line{Level: printLevels[stream], Text: text})
 	i.partial[stream] = i.partial[stream][:0]
+	return flawless.Line{Level: printLevels[stream], Text: text}
 }
 
-// endLines makes lines of what was printed without an end.
+// endLines makes lines of what was printed without an end. The guest has stopped by then, so no limit applies.
 func (i *Instance) endLines() {
 	for k := range i.partial {
 		if len(i.partial[k]) > 0 {
-			i.endLine(k)
+			i.out.Lines = append(i.out.Lines, i.endLine(k))
 		}
 	}
 }

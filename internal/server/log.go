@@ -1,8 +1,8 @@
 package server
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -21,7 +21,8 @@ const (
 // logPage is a part of a log.
 type logPage struct {
 	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing where there are no more records"`
-	Body []json.RawMessage
+	Type string `header:"Content-Type"`
+	Body []byte // written as is: encoding it again would take several times its memory
 }
 
 func (a *api) logs() {
@@ -34,25 +35,32 @@ func (a *api) logs() {
 		From  int64 `query:"from" minimum:"0" doc:"number of the first record"`
 		Limit int   `query:"limit" minimum:"0" maximum:"1000" default:"100" doc:"at most so many records; 0 is 100"`
 	}) (*logPage, error) {
-		page := &logPage{Body: []json.RawMessage{}}
 		if in.Limit == 0 {
 			in.Limit = usualPage
 		}
-		size := 0
-		for rec, err := range a.engine.Records(ctx, in.ID, uint64(in.From)) {
-			if err != nil {
-				return nil, problem(err)
-			}
+		log, err := a.engine.LogPage(ctx, in.ID, uint64(in.From), in.Limit, maxPage)
+		if err != nil {
+			return nil, problem(err)
+		}
+		page := &logPage{Type: "application/json", Body: []byte("[")}
+		for i, rec := range log.Records {
 			b, err := text(shown(a.engine, rec))
 			if err != nil {
 				return nil, problem(err)
 			}
-			size += len(b)
-			if n := len(page.Body); n == in.Limit || n > 0 && size > maxPage {
-				page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/log", rec.Seq, in.Limit)
+			b = bytes.TrimSuffix(b, []byte("\n"))
+			if i > 0 && len(page.Body)+len(b) > maxPage { // as JSON a record may be longer than it is in the store
+				log.Next, log.More = rec.Seq, true
 				break
 			}
-			page.Body = append(page.Body, b)
+			if i > 0 {
+				page.Body = append(page.Body, ',')
+			}
+			page.Body = append(page.Body, b...)
+		}
+		page.Body = append(page.Body, "]\n"...)
+		if log.More {
+			page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/log", log.Next, in.Limit)
 		}
 		return page, nil
 	})

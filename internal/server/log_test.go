@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,6 +87,35 @@ func TestALongLogIsPaged(t *testing.T) {
 	}
 	if answer := o.do("GET", "/api/v1/runs/"+id+"/log?from=1000", ""); answer != "[]\n" {
 		t.Errorf("beyond its end: %q", answer)
+	}
+}
+
+// TestPageDoesNotReadWhatItDoesNotShow: the memory that a page takes does not grow with the record behind it,
+// whether the number of records or their size ends the page. It is not parallel: it measures the whole process.
+func TestPageDoesNotReadWhatItDoesNotShow(t *testing.T) {
+	o := newOwned(t)
+	id := o.paused("mailbox", "1")
+	const large = 3 << 20
+	o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"a note","value":"`+strings.Repeat("1", large)+`"}`)
+	log, err := o.api.engine.Log(t.Context(), id, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := slices.IndexFunc(log, func(r flawless.Record) bool { return r.Entries[0].Message != nil }) - 1
+	for _, limit := range []int{1, 1000} {
+		path := fmt.Sprintf("/api/v1/runs/%s/log?from=%d&limit=%d", id, from, limit)
+		w := httptest.NewRecorder()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		o.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		runtime.ReadMemStats(&after)
+		want := fmt.Sprintf(`</api/v1/runs/%s/log?from=%d&limit=%d>; rel="next"`, id, from+1, limit)
+		if w.Code != http.StatusOK || w.Header().Get("Link") != want || w.Body.Len() > 10_000 {
+			t.Fatalf("limit %d: status %d, link %q, %d bytes: %.300s", limit, w.Code, w.Header().Get("Link"), w.Body.Len(), w.Body)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 2*large { // the store may copy it once
+			t.Errorf("limit %d: a page of %d bytes before a record of %d bytes took %d bytes", limit, w.Body.Len(), large, took)
+		}
 	}
 }
 

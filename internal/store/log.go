@@ -20,6 +20,40 @@ type record struct {
 // its checksum gives [flawless.Damaged] with its number, and nothing after it. Where the log was cut,
 // the first record says so, and what was removed is not missing.
 func (s *Store) Log(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
+	return s.log(ctx, id, from, func(uint64, int) bool { return true })
+}
+
+// Page is a part of a log.
+type Page struct {
+	Records []flawless.Record
+	Next    uint64 // number of the record behind them
+	More    bool   // whether there is one
+}
+
+// LogPage returns the records that [Store.Log] yields first: at most limit of them, and no more than have size
+// bytes as they are stored, except that the first one may have more. The record behind the page is not decoded,
+// so the memory that a page takes does not depend on it.
+func (s *Store) LogPage(ctx context.Context, id string, from uint64, limit, size int) (Page, error) {
+	var page Page
+	fits := func(seq uint64, n int) bool {
+		size -= n
+		if k := len(page.Records); k == limit || k > 0 && size < 0 {
+			page.Next, page.More = seq, true
+			return false
+		}
+		return true
+	}
+	for r, err := range s.log(ctx, id, from, fits) {
+		if err != nil {
+			return Page{}, err
+		}
+		page.Records = append(page.Records, r)
+	}
+	return page, nil
+}
+
+// log is Log up to the first record that is not wanted. Of that only its number and its stored size are looked at.
+func (s *Store) log(ctx context.Context, id string, from uint64, wanted func(seq uint64, size int) bool) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		prefix := keyRecords(id)
 		next := from
@@ -27,6 +61,9 @@ func (s *Store) Log(ctx context.Context, id string, from uint64) iter.Seq2[flawl
 			var r flawless.Record
 			if err == nil && next == from && from > 0 {
 				next, err = s.passCut(ctx, id, item, len(prefix), from)
+			}
+			if err == nil && !wanted(next, len(item.Value)) {
+				return
 			}
 			if err == nil {
 				r, err = s.record(item, len(prefix), next)
