@@ -30,10 +30,28 @@ func ErrorAnswer(call int, kind, message string) flawless.Answer {
 	return errorAnswer(call, kind, message, "", 0)
 }
 
-// FailureAnswer returns the answer of a call that failed: with the reason "timeout" where its time was over,
+// FailureAnswer returns the answer of a call that failed, and not in doubt: with the reason "timeout" where its time was over,
 // and the status of a response that was cut off. "" and 0 are none.
 func FailureAnswer(call int, kind, message, reason string, status int) flawless.Answer {
 	return errorAnswer(call, kind, message, reason, status)
+}
+
+// InDoubtAnswer returns the answer of a call that a run sent and whose outcome nobody can know: of kind
+// `unknown` for an idempotent call, else `interrupted`. reason and status are those of [FailureAnswer]. It has
+// the idempotency key that the engine made for the request. The code must not compute the key itself: in a
+// fork, the run that sent the request may be another one than the code was told it is.
+func InDoubtAnswer(run string, c flawless.Call, idempotent bool, message, reason string, status int) flawless.Answer {
+	kind := kindInterrupted
+	if idempotent {
+		kind = kindUnknown
+	}
+	a := errorAnswer(c.N, kind, message, reason, status)
+	if r, err := parseHTTP(c); c.Kind == HTTP && err == nil && !r.has(keyHeader) {
+		b := a.Head[:len(a.Head)-len("}}")]
+		b = appendString(append(b, `,"key":`...), madeKey(run, c.N))
+		a.Head = append(b, "}}"...)
+	}
+	return a
 }
 
 func errorAnswer(call int, kind, message, reason string, status int) flawless.Answer {

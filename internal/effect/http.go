@@ -241,16 +241,13 @@ func (r *request) failed(t Try, f *fault, stages trail) Result {
 	if f.status != 0 {
 		text = fmt.Sprintf("sent, and its response with status %d was cut off: %v", f.status, f.err)
 	}
-	kind, reason := kindInterrupted, ""
-	if r.idempotent {
-		kind = kindUnknown
-	}
+	reason := ""
 	if f.reason == "timeout" {
 		reason = f.reason
 	}
 	may := passes(kindUnknown)
 	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0, may), Passes: may, Reason: reason, Status: f.status, Stages: stages,
-		Answer: errorAnswer(t.Call.N, kind, text, reason, f.status)}
+		Answer: InDoubtAnswer(t.Run, t.Call, r.idempotent, text, reason, f.status)}
 }
 
 func (r *request) answered(t Try, a *reply, stages trail) Result {

@@ -328,10 +328,13 @@ func (r *request) offer(name, value string) {
 // complete adds the headers that every request has, where the guest did not set them.
 func (r *request) complete(run string, call int) {
 	r.offer("User-Agent", "flawless/"+flawless.Version)
-	r.offer(keyHeader, run+"-"+strconv.Itoa(call))
+	r.offer(keyHeader, madeKey(run, call))
 }
 
 const keyHeader = "Idempotency-Key"
+
+// madeKey is the idempotency key of a request whose code gave none.
+func madeKey(run string, call int) string { return run + "-" + strconv.Itoa(call) }
 
 // maxSentBody is how much of the body of a request is told to people.
 const maxSentBody = 16 << 10

@@ -366,7 +366,7 @@ func (s *stream) recovered(t Try, whole chan<- Result) {
 	}
 	text := fmt.Sprintf("the engine failed while it performed the call: %v", p)
 	s.finish(nil, &fault{err: errors.New(text)})
-	whole <- Result{Outcome: Unknown, Text: text, Answer: ErrorAnswer(t.Call.N, kindUnknown, text)}
+	whole <- Result{Outcome: Unknown, Text: text, Answer: InDoubtAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
 }
 
 // streaming is the result of a try whose response goes on.

@@ -98,9 +98,11 @@ func (s *state) result(t try, r effect.Result, now int64, op terms) []flawless.E
 		if r.Reason == "timeout" {
 			reason = r.Reason
 		}
-		if e = c.inDoubt(e, text, reason, r.Status, r.Stages); e.Arrival != nil && text == r.Text {
-			r.Answer.Call = c.N
-			e.Arrival.Answer, e.Arrival.Note = r.Answer, note(c, r.Outcome, text, "")
+		if e = s.inDoubt(c, e, text, reason, r.Status, r.Stages); e.Arrival != nil && text == r.Text {
+			if r.Answer.Call = c.N; c.Kind != effect.HTTP { // a stream that cannot be read on has an answer of its own
+				e.Arrival.Answer = r.Answer
+			}
+			e.Arrival.Note = note(c, r.Outcome, text, "")
 		}
 	default:
 		if r.Answer.Call = c.N; r.Outcome == effect.NotSent && v.over != "" {
@@ -210,12 +212,12 @@ func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms
 }
 
 // inDoubt completes the entry that ends the trying of a call which may have taken effect.
-func (c *call) inDoubt(e flawless.Entry, text, reason string, status int, stages []flawless.Stage) flawless.Entry {
+func (s *state) inDoubt(c *call, e flawless.Entry, text, reason string, status int, stages []flawless.Stage) flawless.Entry {
 	switch {
 	case c.policy.Idempotent:
-		e.Arrival = &flawless.Arrival{Answer: effect.FailureAnswer(c.N, "unknown", text, reason, status), Stages: stages, Note: text}
+		e.Arrival = &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, text, reason, status), Stages: stages, Note: text}
 	case c.policy.Tell:
-		e.Arrival = &flawless.Arrival{Answer: effect.FailureAnswer(c.N, "interrupted", text, reason, status), Stages: stages, Note: text}
+		e.Arrival = &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, false, text, reason, status), Stages: stages, Note: text}
 	default:
 		e.Unknown = &flawless.Unknown{Call: c.N, Reason: text, Stages: stages}
 	}
@@ -266,15 +268,15 @@ func (s *state) lost(now int64, op func(*call) terms) (out []flawless.Entry) {
 		ok, _, rule := s.mayRepeat(c, c.sentAt(), now, op(c))
 		switch {
 		case c.policy.Idempotent && s.status != "":
-			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(c.N, "unknown", why),
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, why, "", 0),
 				Note: why + "; the run has ended, so it is not sent again"}})
 		case ok && s.status == "":
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true, Sent: c.sentAt(), Rule: rule,
 				Result: why + "; " + rule + ", so it is sent again"}})
 		case rule != "" && s.status == "":
-			out = append(out, c.inDoubt(flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil))
+			out = append(out, s.inDoubt(c, flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil))
 		default:
-			out = append(out, c.inDoubt(flawless.Entry{At: at}, why, "", 0, nil))
+			out = append(out, s.inDoubt(c, flawless.Entry{At: at}, why, "", 0, nil))
 		}
 	}
 	return out
@@ -294,7 +296,7 @@ func (s *state) recall(t try, now int64, op terms) (entries []flawless.Entry, mo
 		e.At = at
 		return []flawless.Entry{e}, 0
 	default:
-		return []flawless.Entry{c.inDoubt(flawless.Entry{At: at}, fmt.Sprintf("try %d was not begun, the run %s; a try that began at %s was sent and may have taken effect", t.n, ended(s.status), stamp(c.sent)), "", 0, nil)}, 0
+		return []flawless.Entry{s.inDoubt(c, flawless.Entry{At: at}, fmt.Sprintf("try %d was not begun, the run %s; a try that began at %s was sent and may have taken effect", t.n, ended(s.status), stamp(c.sent)), "", 0, nil)}, 0
 	}
 	if c.sent == 0 {
 		return nil, 0
@@ -303,7 +305,7 @@ func (s *state) recall(t try, now int64, op terms) (entries []flawless.Entry, mo
 	if !ok {
 		text := fmt.Sprintf("a try that began at %s was sent and may have taken effect; it is not sent again: %s", stamp(c.sent),
 			cmp.Or(why, "nothing says any more that its idempotency key is honoured"))
-		return []flawless.Entry{c.inDoubt(flawless.Entry{At: at}, text, "", 0, nil)}, 0
+		return []flawless.Entry{s.inDoubt(c, flawless.Entry{At: at}, text, "", 0, nil)}, 0
 	}
 	if until != 0 {
 		most = time.Duration(until - max(now, s.at))

@@ -38,7 +38,7 @@ func (s *state) urge(u Urge, now int64) ([]flawless.Entry, error) {
 		return []flawless.Entry{said}, nil
 	}
 	said.Decision.Resolution = flawless.GiveUp
-	return []flawless.Entry{said, c.givenUp(flawless.Entry{At: at}, "given up by "+who(u.Who))}, nil
+	return []flawless.Entry{said, s.givenUp(c, flawless.Entry{At: at}, "given up by "+who(u.Who))}, nil
 }
 
 // urged finds the call that somebody means.
@@ -74,13 +74,13 @@ func (s *state) urged(n int) (*call, error) {
 }
 
 // givenUp completes the entry that ends the retrying of a call with how its last try ended.
-func (c *call) givenUp(e flawless.Entry, why string) flawless.Entry {
+func (s *state) givenUp(c *call, e flawless.Entry, why string) flawless.Entry {
 	if c.sent != 0 {
 		text := fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", why, stamp(c.sent))
 		if c.failed != nil {
 			text = c.failed.Result + "; " + text
 		}
-		return c.inDoubt(e, text, "", 0, nil)
+		return s.inDoubt(c, e, text, "", 0, nil)
 	}
 	kind, reason, status, text := effect.KindGivenUp, "", 0, why
 	if f := c.failed; f != nil {

@@ -79,7 +79,7 @@ func notBegun(c *call, before int, because string) withdrawn {
 // be made again by anybody is in doubt instead.
 func (s *state) answerWithdrawn(w withdrawn) flawless.Entry {
 	if c := s.calls[w.call]; c != nil && !c.sure() {
-		return c.inDoubt(flawless.Entry{At: s.at}, w.text, "", 0, nil)
+		return s.inDoubt(c, flawless.Entry{At: s.at}, w.text, "", 0, nil)
 	}
 	return s.arrival(effect.WithdrawnAnswer(w.call, w.reason, w.text), nil, w.text)
 }

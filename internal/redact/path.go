@@ -99,18 +99,19 @@ func maskOf(what []string) (*Mask, error) {
 	return newMask(salt, rules)
 }
 
-// spellings are how a parameter may be written in a URL.
+// spellings are how a parameter may be named by a rule: as it is meant, or as a URL has it.
 func spellings(name string) []string {
-	if escaped := url.QueryEscape(name); escaped != name {
-		return []string{name, escaped}
+	if meant, err := url.QueryUnescape(name); err == nil && meant != name {
+		return []string{name, meant}
 	}
 	return []string{name}
 }
 
-// parameters returns text with the values of parameters of URLs replaced. A value ends where a string or an
-// address does: as a pattern it is (?:[?&]|\\u0026)NAME=[^&\s"'#\\]*
+// parameters returns text with the values of parameters of URLs replaced, in queries and fragments. Names are
+// compared decoded and without regard to case. A value ends where a string or an address does, and not at a
+// semicolon, which is part of it for most servers: as a pattern it is (?:[?&;#]|\\u0026)NAME=[^&\s"'#\\]*
 func parameters(text string, names []string, instead func(value string) string) string {
-	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(text, name+"=") }) {
+	if len(names) == 0 {
 		return text
 	}
 	var out strings.Builder
@@ -120,8 +121,9 @@ func parameters(text string, names []string, instead func(value string) string) 
 		if next < 0 {
 			break
 		}
+		before := text[at : at+next] // no name reaches across another =
 		at += next + 1
-		if !namesParameter(text[done:at-1], names) {
+		if !namesParameter(before, names) {
 			continue
 		}
 		value := text[at:]
@@ -130,18 +132,34 @@ func parameters(text string, names []string, instead func(value string) string) 
 		at += len(value)
 		done = at
 	}
+	if done == 0 {
+		return text
+	}
 	return out.String() + text[done:]
 }
 
 // namesParameter tells whether text ends with one of the names, as a URL has it.
 func namesParameter(text string, names []string) bool {
-	for _, name := range names {
-		before, ok := strings.CutSuffix(text, name)
-		if ok && (strings.HasSuffix(before, "?") || strings.HasSuffix(before, "&") || strings.HasSuffix(before, `\u0026`)) {
-			return true
-		}
+	begin := strings.LastIndexAny(text, "?&;# \t\n\f\r\"'\\") + 1
+	if begin == 0 {
+		return false
 	}
-	return false
+	name := text[begin:]
+	switch text[begin-1] {
+	case '?', '&', ';', '#':
+	case '\\':
+		var ok bool
+		if name, ok = strings.CutPrefix(name, "u0026"); !ok {
+			return false
+		}
+	default:
+		return false
+	}
+	meant, err := url.QueryUnescape(name)
+	if err != nil {
+		meant = name
+	}
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) || strings.EqualFold(n, meant) })
 }
 
 func parsePath(p string) ([]segment, error) {

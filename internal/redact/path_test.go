@@ -45,6 +45,7 @@ func TestHeadersAndParametersAreTakenOutByName(t *testing.T) {
 		{"a header", `{"headers":[["Authorization","Bearer x"],["Accept","*/*"]],"status":200}`, `{"headers":[["Authorization","redacted"],["Accept","*/*"]],"status":200}`},
 		{"one that comes twice", `{"headers":[["authorization","x"],["AUTHORIZATION","y"]]}`, `{"headers":[["authorization","redacted"],["AUTHORIZATION","redacted"]]}`},
 		{"a parameter", `{"url":"https://x.test/a?b=1&key=4711&c=2#key"}`, `{"url":"https://x.test/a?b=1&key=redacted&c=2#key"}`},
+		{"one in the fragment", `{"url":"https://x.test/?key=1#KEY=2"} https://x.test/#a=1&%6bey=2`, `{"url":"https://x.test/?key=redacted#KEY=redacted"} https://x.test/#a=1&%6bey=redacted`},
 		{"one that is escaped", `{"url":"https://x.test/?a+b=1\u0026key=2"}`, `{"url":"https://x.test/?a+b=redacted\u0026key=redacted"}`},
 		{"a longer name", `{"url":"https://x.test/?monkey=1"}`, `{"url":"https://x.test/?monkey=1"}`},
 		{"no head", `?key=1`, `?key=redacted`},

@@ -46,6 +46,12 @@ func TestCredentialsAreHidden(t *testing.T) {
 		{"angle brackets and a backtick", "http://ann:p<w@h http://ann:p>w@h http://ann:p`w@h", `http://#@h http://#@h http://#@h`},
 		{"part of a password as a port", `parse "http://ann:p/w@h": invalid port ":pw" after host`, `parse "http://#@h": invalid port ":#" after host`},
 		{"no URL but its port", `{"e":"invalid port \":pw\" after host"}`, `{"e":"invalid port \":#\" after host"}`},
+		{"a password up to a fragment", `parse "http://ann:pw": invalid port ":pw" after host`, `parse "http://ann:#": invalid port ":#" after host`},
+		{"a colon in a password", `parse "http://ann:p:w/x?y": invalid port ":w" after host`, `parse "http://ann:#/x?y": invalid port ":#" after host`},
+		{"a quote in a bad port", `parse "http://ann:p\"w": invalid port ":p\"w" after host`, `parse "http://ann:#": invalid port ":#" after host`},
+		{"a bad port in JSON", `{"e":"parse \"http://ann:pw\": invalid port \":pw\" after host, ask bob@h"}`, `{"e":"parse \"http://ann:#\": invalid port \":#\" after host, ask bob@h"}`},
+		{"a bad port twice", `parse "http://a:b": invalid port ":b" after host parse "http://[::1]:b": invalid port ":b" after host`, `parse "http://a:#": invalid port ":#" after host parse "http://[::1]:#": invalid port ":#" after host`},
+		{"a bad port behind a user", `parse "http://a:b@h:x": invalid port ":x" after host`, `parse "http://#@h:#": invalid port ":#" after host`},
 		{"no scheme", `//ann:pw@h/ "//ann:pw@h"`, `//#@h/ "//#@h"`},
 		{"no slashes", `http:ann:pw@h https:ann:pw@h`, `http:#@h https:#@h`},
 		{"one slash", `http:/ann:pw@h`, `http:/#@h`},
@@ -81,6 +87,10 @@ func TestCredentialsAreHidden(t *testing.T) {
 		{"an empty header", `["Authorization",""]`, `["Authorization",""]`},
 		{"a header without its end", `["Authorization","Bearer x`, `["Authorization","Bearer x`},
 		{"a parameter", `https://host/?a=1&token=x&b=2 https://host/?tokens=1`, `https://host/?a=1&token=#&b=2 https://host/?tokens=1`},
+		{"a parameter in capitals", `https://host/?TOKEN=1&Token=2`, `https://host/?TOKEN=#&Token=#`},
+		{"a parameter whose name is escaped", `https://host/?to%6ben=1&%74%4Fken=2`, `https://host/?to%6ben=#&%74%4Fken=#`},
+		{"a parameter behind a semicolon", `https://host/?a;token=1;b https://host/?a=1&amp;token=1`, `https://host/?a;token=# https://host/?a=1&amp;token=#`},
+		{"a parameter in JSON in JSON", `"{\"a\":\"https://host/?a=1\\u0026TOKEN=1\"}"`, `"{\"a\":\"https://host/?a=1\\u0026TOKEN=#\"}"`},
 		{"what was hidden before", `http://redacted:0123456789ab@host ["Authorization","redacted"]`, `http://redacted:0123456789ab@host ["Authorization","redacted"]`},
 		{"text", `["Bearer","x"] [1,"a"] [`, `["Bearer","x"] [1,"a"] [`},
 	} {
@@ -214,8 +224,8 @@ func TestALogHoldsNoCredentials(t *testing.T) {
 // TestHostileTextIsMaskedQuickly: what a run has sent may be made so that looking at it takes long.
 func TestHostileTextIsMaskedQuickly(t *testing.T) {
 	t.Parallel()
-	m := mustMask(t, "key")
-	for _, part := range []string{"://a:b/", "://a:b@", `["`, `["[\"`, `[\\\"`, "[ ", "[\\", `["Cookie","`, "://", "//", "://a:b ", "a:b@", "a:b@c ", `"url":"`, "%2F%2F", `invalid port ":`, "http:", `:\\`} {
+	m := mustMask(t, "key", "query:token")
+	for _, part := range []string{"://a:b/", "://a:b@", `["`, `["[\"`, `[\\\"`, "[ ", "[\\", `["Cookie","`, "://", "//", "://a:b ", "a:b@", "a:b@c ", `"url":"`, "%2F%2F", `invalid port ":`, `parse "http://a:b": `, `parse "//a:b": invalid port \":x" after host `, "=", "?a=", "%61;", "http:", `:\\`} {
 		small, large := strings.Repeat(part, 1<<12), strings.Repeat(part, 1<<16)
 		took := func(text string) time.Duration {
 			best := time.Hour
@@ -236,7 +246,8 @@ func FuzzMask(f *testing.F) {
 	f.Add(`{"url":"http://a:b@c","headers":[["Authorization","x"]]}`)
 	f.Add(`"[\"Cookie\",\"a=b\"]"`)
 	f.Add(`{"url":"http://a:b\"@c"} a:b@c:1 //a:b\"@c:1 http:\/\/a:b@c http%3A%2F%2Fa%3Ab%40c http:\\a:b@c invalid port ":a" after host`)
-	m := mustMask(f, "key")
+	f.Add(`parse "http://a:b": invalid port ":b" after host ?TOKEN=1;to%6ben=#token=`)
+	m := mustMask(f, "key", "query:token")
 	f.Fuzz(func(t *testing.T, text string) {
 		text = strings.ToValidUTF8(text, "?") // as heads and JSON are
 		out := m.Text(text)

@@ -88,22 +88,62 @@ func (m *Mask) users(text string) string {
 	return m.ports(m.unmarked(m.marked(text)))
 }
 
-// ports hides what an error of net/url has taken for a port.
+// ports hides what an error of net/url has taken for a port: a password that is not escaped. The error is
+// parse "URL": invalid port ":PASSWORD" after host, at any depth of JSON in JSON.
 func (m *Mask) ports(text string) string {
-	if !strings.Contains(text, "invalid port ") {
+	const says = "invalid port "
+	var out strings.Builder
+	done := 0
+	for from := 0; ; {
+		at := strings.Index(text[from:], says)
+		if at < 0 {
+			break
+		}
+		at += from
+		from = at + len(says)
+		rest := text[from:min(len(text), from+maxPort)]
+		inside, depth, length := quoted(rest)
+		if length == 0 || !strings.HasPrefix(inside, ":") || !strings.HasPrefix(text[from+length:], " after host") {
+			continue
+		}
+		last := from + length - depth - 1
+		first := last - len(inside) + 1
+		out.WriteString(m.parsed(text[done:at], depth) + text[at:first] + m.hide(decoded(inside[1:], depth)))
+		done, from = last, last
+	}
+	if done == 0 {
 		return text
 	}
-	return badPort.ReplaceAllStringFunc(text, m.port)
+	return out.String() + text[done:]
 }
 
-// badPort is what net/url says of a password that is not escaped. The last class keeps it from matching
-// across two strings of JSON.
-var badPort = regexp.MustCompile(`invalid port \\*":[^"]*[^"\s,{\[:\\]\\*" after host`)
+// maxPort is how long a quoted port may be that is hidden: a password whose characters are escaped.
+const maxPort = 8 * maxPassword
 
-func (m *Mask) port(found string) string {
-	before, rest, _ := strings.Cut(found, `":`)
-	value := strings.TrimRight(strings.TrimSuffix(rest, `" after host`), `\`)
-	return before + `":` + m.hide(value) + rest[len(value):]
+// parsed hides the port in the URL that stands before the words "invalid port", with all behind the first colon
+// of the authority: net/url takes what is behind the last one for the port.
+func (m *Mask) parsed(before string, depth int) string {
+	const says = "parse "
+	from := strings.LastIndex(before, says) + len(says)
+	if from < len(says) {
+		return before
+	}
+	inside, same, length := quoted(before[from:])
+	if length == 0 || same != depth || before[from+length:] != ": " {
+		return before
+	}
+	begin, next := introducer(inside, 0)
+	if begin < 0 {
+		return before
+	}
+	last := next + end(inside[next:], "/?#")
+	next += strings.LastIndexByte(inside[next:last], '@') + 1
+	if strings.HasPrefix(inside[next:last], "[") { // an address of IPv6
+		next += strings.LastIndexByte(inside[next:last], ']') + 1
+	}
+	_, port, _ := strings.Cut(inside[next:last], ":")
+	last += from + length - depth - 1 - len(inside)
+	return before[:last-len(port)] + m.hide(decoded(port, depth)) + before[last:]
 }
 
 // introducer returns where in text, from a position on, the first introducer begins and ends, -1 where there is

@@ -55,15 +55,17 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 	for {
 		id := RunID()
 		resp, n, err := attempt(ctx, req, &o, at)
-		if key == "" && n != 0 {
-			key = fmt.Sprintf("%s-%d", id, n)
-			again := *req
-			again.Header = append(append(Header(nil), req.Header...), [2]string{"Idempotency-Key", key})
-			req = &again
-		}
 		var cut *Interrupted
 		if !errors.As(err, &cut) {
 			return resp, err
+		}
+		if key == "" {
+			if key = cut.Key; key == "" { // an older engine logged the answer
+				key = fmt.Sprintf("%s-%d", id, n)
+			}
+			again := *req
+			again.Header = append(append(Header(nil), req.Header...), [2]string{"Idempotency-Key", key})
+			req = &again
 		}
 		found, why := o.confirm(With(context.WithoutCancel(ctx), unconfirmed()), key)
 		switch {

@@ -43,8 +43,9 @@ func (e *NotSent) Error() string {
 // known. Only calls with [TellInterrupted] return it. Whoever gets it must find out whether the call
 // took effect, or make it undone in a way that is right in both cases.
 type Interrupted struct {
-	Call        int    // number of the call in the run; its Idempotency-Key was <run id>-<Call>
+	Call        int    // number of the call in the run
 	Method, URL string // of the request
+	Key         string // the Idempotency-Key under which it was sent; "" in an answer that an older engine logged
 	Status      int    // of a response that was cut off, else 0
 	Message     string
 }
@@ -147,7 +148,7 @@ func (e *answerError) of(method, url string, n int) error {
 	case "not_sent":
 		return &NotSent{Call: n, Method: method, URL: url, Reason: e.reason, Message: e.message}
 	case "interrupted":
-		return &Interrupted{Call: n, Method: method, URL: url, Status: e.status, Message: e.message}
+		return &Interrupted{Call: n, Method: method, URL: url, Key: e.key, Status: e.status, Message: e.message}
 	}
 	return &CallError{Call: n, Method: method, URL: url, Kind: e.kind, Status: e.status, Message: e.message}
 }

@@ -15,6 +15,7 @@ type answerHead struct {
 // answerError is the member `error` of the head of an answer.
 type answerError struct {
 	kind, reason, message string
+	key                   string
 	status                int
 }
 
@@ -209,6 +210,8 @@ func readError(r *reader) *answerError {
 			e.message = r.string()
 		case "status":
 			e.status = r.int()
+		case "key":
+			e.key = r.string()
 		default:
 			r.skip()
 		}

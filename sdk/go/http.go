@@ -162,6 +162,9 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 		if err := h.failure.overdue(ctx); err != nil {
 			return nil, n, err
 		}
+		if key := req.Header.Get("Idempotency-Key"); key != "" {
+			h.failure.key = key
+		}
 		return nil, n, h.failure.of(req.method(), req.URL, n)
 	}
 	resp := &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}

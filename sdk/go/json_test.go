@@ -59,7 +59,7 @@ func TestHeadOfAnswerIsRead(t *testing.T) {
 	var h answerHead
 	err := parseHead(` {"new":[{"x":[1,-2.5e+3,true,null]},{}],"status":200, "headers":[["A-b","1"],["a-B","\u00e4\ud83d\ude00"]],
 		"url":"https:\/\/x","by":null,"run":"r","module":"m","workflow":"w","note":"n",
-		"error":{"kind":"k","reason":"r","message":"m","status":503,"more":{}}} `, &h)
+		"error":{"kind":"k","reason":"r","message":"m","status":503,"key":"r-2","more":{}}} `, &h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestHeadOfAnswerIsRead(t *testing.T) {
 	if got := strings.Join(h.header.Values("A-B"), " "); got != "1 ä😀" {
 		t.Errorf("field A-B is %q", got)
 	}
-	if want := (answerError{"k", "r", "m", 503}); h.failure == nil || *h.failure != want {
+	if want := (answerError{kind: "k", reason: "r", message: "m", key: "r-2", status: 503}); h.failure == nil || *h.failure != want {
 		t.Errorf("error is %+v, want %+v", h.failure, want)
 	}
 }

@@ -46,7 +46,10 @@ impl Request {
                 other => return other,
             };
             if key.is_empty() {
-                key = format!("{run}-{}", cut.request.call);
+                key = match cut.key.as_str() {
+                    "" => format!("{run}-{}", cut.request.call), // an older engine logged the answer
+                    key => key.to_owned(),
+                };
                 request = request.header("Idempotency-Key", &key);
             }
             let mut reason = format!(
@@ -73,6 +76,30 @@ mod tests {
     use super::*;
     use crate::host::scripted::Run;
     use std::time::Duration;
+
+    #[test]
+    fn it_asks_with_the_key_that_was_sent() {
+        let run = Run::begin();
+        run.task(async {
+            let sent = crate::http::post("u").send_confirmed(async |key| {
+                assert_eq!(key, "fork-1");
+                Ok(Outcome::DidNotHappen)
+            });
+            sent.await.map(|response| response.status)
+        });
+        run.log();
+        run.answer(
+            1,
+            r#"{"error":{"kind":"interrupted","message":"m","key":"fork-1"}}"#,
+        );
+        let again = run.log().join(" ");
+        assert!(
+            again.contains(r#"[["Idempotency-Key","fork-1"]]"#),
+            "{again}"
+        );
+        run.answer(2, r#"{"status":200}"#);
+        assert_eq!(run.log(), ["end: Ok(200)"]);
+    }
 
     #[test]
     fn a_timeout_waits_until_it_is_found_out() {

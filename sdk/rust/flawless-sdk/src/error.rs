@@ -148,8 +148,11 @@ impl StdError for NotSent {}
 /// call took effect, or make it undone in a way that is right in both cases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interrupted {
-    /// The request; its `Idempotency-Key` was the run's id, a dash, and the call's number.
+    /// The request.
     pub request: About,
+    /// The `Idempotency-Key` that the engine made for it; empty where the code set one, and in an answer
+    /// that an older engine logged.
+    pub key: String,
     /// Status of a response that was cut off.
     pub status: Option<u16>,
     /// What happened.
@@ -265,6 +268,8 @@ pub(crate) struct AnswerError {
     #[serde(default)]
     message: String,
     #[serde(default)]
+    pub(crate) key: String,
+    #[serde(default)]
     status: Option<u16>,
 }
 
@@ -278,6 +283,7 @@ impl AnswerError {
             }),
             "interrupted" => Error::Interrupted(Interrupted {
                 request,
+                key: self.key,
                 status: self.status.filter(|s| *s > 0),
                 message: self.message,
             }),
@@ -360,6 +366,7 @@ mod tests {
             (
                 Error::Interrupted(Interrupted {
                     request: about(),
+                    key: "r-2".into(),
                     status: None,
                     message: "reset".into(),
                 }),
