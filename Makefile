@@ -42,7 +42,7 @@ lint:
 
 # Compiling guests is many times slower under the race detector: what needs other guests than the
 # engine's own, and what is long, runs without it in "make test".
-SLOW = Rust|Published|Crate|Conform|Trace|Upgrade|Fork|Bundle|Diff|Inspect|Replay|Random|Overlaps|Schedule|TenThousand|Death|Deadlock|Copy|Steps|ATimeout|Body|Hostile
+SLOW = Rust|Published|Crate|Conform|Trace|Upgrade|Fork|Bundle|Diff|Inspect|Replay|Random|Overlaps|Schedule|TenThousand|Death|Deadlock|Copy|Steps|ATimeout|Body|Hostile|Stream|Image|OrdinaryGo|UnderAKey|Undo|CutLog|Steps
 race:
 	$(TEST) -race -short -skip 'NoDamage|CrashAtFile' . ./client ./internal/effect ./internal/store/...
 	$(TEST) -race -short -skip '$(SLOW)' ./internal/engine

@@ -170,6 +170,9 @@ type Attempt struct {
 	// Sent is when the first try began of which something may have reached the server and whose outcome is
 	// not known; 0 where there is none.
 	Sent int64 `json:"sent,omitempty" cbor:"45,keyasint,omitempty"`
+	// Reached is when the first try began that has reached the server, whatever became of it: its idempotency
+	// key is known there since then. 0 where none has, or in logs of before.
+	Reached int64 `json:"reached,omitempty" cbor:"46,keyasint,omitempty"`
 	// Anew marks, with Next, a try that makes up for one that was cut short: it has its whole time-out, whatever
 	// deadline has passed by then.
 	Anew bool `json:"anew,omitempty" cbor:"50,keyasint,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,15 @@ const mostWish = 24 * time.Hour
 // sentAt is when the first try began that may have taken effect, if the one under way is counted, too.
 func (c *call) sentAt() int64 { return cmp.Or(c.sent, c.tryAt, c.madeAt) }
 
+// reachedAt is when the first try began that has reached the server, answered or not; 0 where none has. The
+// server knows the key of the call since then.
+func (c *call) reachedAt() int64 {
+	if c.failed != nil && c.failed.Reached != 0 {
+		return c.failed.Reached
+	}
+	return c.sent
+}
+
 // begunAt is when the first try began.
 func (c *call) begunAt() int64 { return cmp.Or(c.begun, c.madeAt) }
 
@@ -50,6 +60,7 @@ func (c *call) keyed(t terms) (time.Duration, string) {
 // when; 0 is for ever. why is the reason for either, "" where nobody has ever said that it may.
 func (s *state) mayRepeat(c *call, sent, now int64, t terms) (ok bool, until int64, why string) {
 	within, by := c.keyed(t)
+	sent = cmp.Or(c.reachedAt(), sent)
 	switch {
 	case c.policy.Idempotent && c.policy.ByCode:
 		return true, 0, "the code says that it is idempotent"
@@ -80,9 +91,13 @@ func (s *state) result(t try, r effect.Result, now int64, op terms) []flawless.E
 	v := s.judge(c, &r, op)
 	next := s.again(c, &r, &v, now, op)
 	if next != 0 {
+		reached := c.reachedAt()
+		if reached == 0 && r.Outcome != effect.NotSent {
+			reached = cmp.Or(c.tryAt, c.madeAt)
+		}
 		e.Attempt = &flawless.Attempt{Call: c.N, N: c.try, Result: r.Text, Stages: r.Stages, Next: next,
 			Failed: &flawless.TryFailure{Kind: outcomes[r.Outcome], Reason: r.Reason, Status: r.Status},
-			Rule:   v.rule, Since: c.begunAt(), Until: v.until, Sent: v.sent}
+			Rule:   v.rule, Since: c.begunAt(), Until: v.until, Sent: v.sent, Reached: reached}
 		return []flawless.Entry{e}
 	}
 	text := v.text
@@ -136,20 +151,31 @@ func (s *state) judge(c *call, r *effect.Result, op terms) verdict {
 	if v.unsure && v.sent == 0 {
 		v.sent = c.sentAt()
 	}
-	if c.sent == 0 {
-		return v
-	}
 	within, _ := c.keyed(op)
+	answered := within > 0 && r.Outcome == effect.Answered && c.reachedAt() != 0 // to a repetition under the key
 	switch {
+	case answered && r.Status == http.StatusConflict:
+		v.unsure, v.busy, v.text = true, true, r.Text+" to a repetition: the server says that it still carries out a try before this one"
+	case answered && r.Status == http.StatusUnprocessableEntity:
+		v.unsure, v.final, v.text = true, true, r.Text+" to a repetition: the server says that it knows the idempotency key from another request"
+	case c.sent == 0:
+	case answered && slices.Contains(turnedAway, r.Status):
+		v.unsure, v.busy, v.text = true, true, fmt.Sprintf("%s to a repetition, which says nothing about the try that began at %s and may have taken effect", r.Text, stamp(c.sent))
 	case r.Outcome == effect.NotSent:
 		v.unsure, v.text = true, fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", r.Text, stamp(c.sent))
-	case within > 0 && r.Outcome == effect.Answered && r.Status == http.StatusConflict:
-		v.unsure, v.busy, v.text = true, true, r.Text+" to a repetition: the server says that it still carries out a try before this one"
-	case within > 0 && r.Outcome == effect.Answered && r.Status == http.StatusUnprocessableEntity:
-		v.unsure, v.final, v.text = true, true, r.Text+" to a repetition: the server says that it knows the idempotency key from another request"
+	}
+	if v.unsure && v.sent == 0 {
+		v.sent = c.reachedAt()
 	}
 	return v
 }
+
+// turnedAway are statuses with which a server, or what stands in front of it, turns a request away before it
+// looks at its key. To a repetition they are no answer of the call: code that took one for "it was not carried
+// out" would make the request anew, under another key. A 500 is not among them, because servers that honour keys
+// give the stored answer of the first try again, and that may be one.
+var turnedAway = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooEarly,
+	http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 
 // again returns when the next try begins, 0 where there is none, and completes the verdict.
 func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms) int64 {

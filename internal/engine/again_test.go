@@ -376,6 +376,11 @@ func TestARepetitionOfWhatWasSent(t *testing.T) {
 	}{
 		{"still in progress", aKeyed, "1 409", "1 next", day, answer503(409, 0)},
 		{"another request", aKeyed, "1 422", "1 doubt", day, answer503(422, 0)},
+		{"turned away for now", aKeyed, "1 429", "1 next", day, answer503(429, 0)},
+		{"turned away by a gateway", aPost, "1 503", "1 next", honours, answer503(503, 0)},
+		{"turned away with a token that has expired", aKeyed, "1 401", "1 next", day, answer503(401, 0)},
+		{"turned away, and no retries", aKeyed, "1 429", "1 doubt", terms{}, answer503(429, 0)},
+		{"a failure that may be the stored one", aKeyed, "1 500", "1 500", day, answer503(500, 0)},
 		{"a missing key", aKeyed, "1 400", "1 400", day, answer503(400, 0)},
 		{"in progress, as the operator says", aPost, "1 409", "1 next", honours, answer503(409, 0)},
 		{"the host is asked to wait for longer than the window", aKeyed, "1 409", "1 doubt", day, answer503(409, 2*time.Hour)},
@@ -395,6 +400,31 @@ func TestARepetitionOfWhatWasSent(t *testing.T) {
 		if second := word(w.ends(row.r)); len(second) != 1 || second[0] != row.second {
 			t.Errorf("%s: a repetition says %q, want %q", row.name, second, row.second)
 		}
+	}
+}
+
+// TestAWindowBeginsWithTheFirstTryThatReachedTheServer: one that was answered has, too, and the server knows the
+// key since then.
+func TestAWindowBeginsWithTheFirstTryThatReachedTheServer(t *testing.T) {
+	t.Parallel()
+	const head = `{"method":"POST","url":"https://a.example/","key_within_ms":4000,"retry":{"attempts":6,"initial_ms":3000,"factor":1,"statuses":[503]}}`
+	w := newTrial(t, day, head)
+	busy := answer503(503, 0)
+	busy.Again = true
+	if e := w.ends(busy); e.Attempt == nil || e.Attempt.Reached == 0 || e.Attempt.Sent != 0 {
+		t.Fatalf("an answered try that is repeated: %+v", e.Attempt)
+	}
+	w.next()
+	if said := word(w.ends(lostOne)); len(said) != 1 || said[0] != "1 doubt" {
+		t.Errorf("three of four seconds are over, and the next try would come three seconds later: %q", said)
+	}
+	w = newTrial(t, day, head)
+	unsent := notSent
+	unsent.Again = true
+	w.ends(unsent)
+	w.next()
+	if said := word(w.ends(lostOne)); len(said) != 1 || said[0] != "1 next" {
+		t.Errorf("the first try was not sent, and the server does not know the key from it: %q", said)
 	}
 }
 
