@@ -22,7 +22,7 @@ func (a *app) find(ctx context.Context, o client.Options) (*client.Client, error
 	switch {
 	case err != nil:
 		return nil, err
-	case s == nil && a.named && workdir.HasStore(a.dir):
+	case s == nil && a.named:
 		return nil, fmt.Errorf("no server runs on %s; start it with: flawless --working-dir %s up, or name another with --socket: %w", a.dir, a.dir, noServer)
 	case s == nil:
 		return nil, nil

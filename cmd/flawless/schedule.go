@@ -59,6 +59,9 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 				return err
 			}
 			s.Name, s.Module, s.Workflow, s.Input, s.Overlap = args[0], args[1], args[2], in, flawless.Overlap(overlap)
+			if s.CatchUpLimit < 1 {
+				return fmt.Errorf("--catch-up-limit is %d, give 1 to 10000: %w", s.CatchUpLimit, flawless.Invalid)
+			}
 			s.JitterMS, s.CatchUpMS = jitter.Milliseconds(), catchUp.Milliseconds()
 			s.Labels = labels
 			cl, err := a.connect()
@@ -83,7 +86,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	f.StringVar(&overlap, "overlap", string(flawless.Skip), "when the run before is still open: skip, queue, allow or cancel")
 	f.DurationVar(&jitter, "jitter", 0, "put each time off by a random part of this, but not past the next time")
 	f.DurationVar(&catchUp, "catch-up", time.Hour, "make up for times that came while no server was up, for this long")
-	f.IntVar(&s.CatchUpLimit, "catch-up-limit", 0, "start at most this many runs at once for such times, the newest; the rest are missed (default 100)")
+	f.IntVar(&s.CatchUpLimit, "catch-up-limit", 100, "start at most this many runs at once for such times, the newest; the rest are missed")
 	f.Var(&labels, "label", "name=value, of its runs; may be repeated")
 	f.BoolVar(&replace, "replace", false, "take the place of the schedule of that name")
 	f.BoolVar(&s.Paused, "paused", false, "start no runs until the schedule is resumed")

@@ -550,7 +550,7 @@ func (s *slowServer) perform(_ context.Context, t effect.Try) effect.Result {
 	})
 	failed := func(kind string, o effect.Outcome) effect.Result {
 		head := fmt.Sprintf(`{"error":{"kind":%q,"reason":"timeout","message":"too slow"}}`, kind)
-		return effect.Result{Outcome: o, Text: kind, Answer: flawless.Answer{Call: t.Call.N, Head: []byte(head)}}
+		return effect.Result{Outcome: o, Text: kind, Reason: "timeout", Answer: flawless.Answer{Call: t.Call.N, Head: []byte(head)}}
 	}
 	timeout := time.Duration(h.Timeout) * time.Millisecond
 	switch {

@@ -259,7 +259,7 @@ func TestWhatBecomesOfAWithdrawnCall(t *testing.T) {
 		"a crash between":                       "turn: post retry -> begin 1.1; busy: 1 -> 1 next; crash ->; turn: withdraw 1 deadline -> 1 withdrawn not_begun; crash ->",
 		"the run returns":                       "turn: post, return -> begin 1.1",
 		"the run fails":                         "turn: post, put, fail -> 1 withdrawn not_begun, 2 withdrawn not_begun",
-		"the run fails, calls under way":        "turn: post, put -> begin 1.1, begin 2.1; turn: fail ->; answered: 1 -> 1 200; no outcome: 2 -> 2 interrupted",
+		"the run fails, calls under way":        "turn: post, put -> begin 1.1, begin 2.1; turn: fail ->; answered: 1 -> 1 200; no outcome: 2 -> 2 unknown",
 		"the run returns, waits for a place":    "turn: post -> begin 1.1; waits: 1 -> 1 waits; turn: return ->; place: 1 -> 1 begun, begin 1.1; busy: 1 -> 1 503",
 		"the run returns, in back-off":          "turn: post retry -> begin 1.1; busy: 1 -> 1 next; turn: return -> 1 withdrawn not_begun",
 		"the run returns, a retry waits":        "turn: post retry -> begin 1.1; busy: 1 -> 1 next; time -> 1 begun, begin 1.2; waits: 1 -> 1 waits; turn: return -> 1 withdrawn not_begun",

@@ -23,7 +23,7 @@ type SetSchedule struct {
 	JitterMS     int64             `json:"jitter_ms,omitempty" doc:"each time is put off by a random part of this, but not past the next time"`
 	Labels       map[string]string `json:"labels,omitempty" doc:"of its runs, besides schedule=NAME"`
 	CatchUpMS    int64             `json:"catch_up_ms,omitempty" doc:"for how long times are made up for that came while no server was up; an hour where it is missing"`
-	CatchUpLimit int               `json:"catch_up_limit,omitempty" doc:"how many times are made up for at once, 1 to 10000; 100 where it is missing. Older ones are missed"`
+	CatchUpLimit int               `json:"catch_up_limit,omitempty" minimum:"1" maximum:"10000" doc:"how many times are made up for at once, 1 to 10000; 100 where it is missing. Older ones are missed"`
 	Paused       bool              `json:"paused,omitempty" doc:"start no runs until the schedule is resumed"`
 	Note         string            `json:"note,omitempty" doc:"why it is paused"`
 }

@@ -88,9 +88,3 @@ func FindServer(dir string) (*Server, error) {
 	}
 	return s, nil
 }
-
-// HasStore tells whether a server has kept a store in a working directory.
-func HasStore(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "store", fileName))
-	return err == nil
-}
