@@ -152,7 +152,7 @@ func checkText(what, text string, most int, without string) error {
 		return fmt.Errorf("%s has %d bytes, at most %d are allowed: %w", what, len(text), most, Invalid)
 	case !utf8.ValidString(text):
 		return fmt.Errorf("%s is not UTF-8: %w", what, Invalid)
-	case text == "." || text == "..":
+	case text == "." || text == ".." || text == "/": // a lone slash is the end of a path to the router, however it is escaped
 		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
 	case strings.ContainsFunc(text, odd) && strings.Contains(without, "/"):
 		return fmt.Errorf("%s %q has a space, a slash or a character that is not printed: %w", what, text, Invalid)

@@ -22,7 +22,7 @@ def post(path, value):
 post("/runs", {"id": "order-5", "module": "shop", "workflow": "shop", "input": {"name": "Ann"}})
 post("/runs/order-5/pause", {})
 
-go = root / "bin" / "api" / "page"
+go = root / "bin" / "api" / "_page"
 ts = work / "page"
 go.mkdir(parents=True, exist_ok=True)
 ts.mkdir()
@@ -32,7 +32,7 @@ config = json.loads((work / "ts" / "tsconfig.json").read_text()) | {"files": ["p
 (ts / "tsconfig.json").write_text(json.dumps(config))
 ways = {
     "sh": (work / "page.sh", f"bash -e {work}/page.sh"),
-    "go": (go / "main.go", f"cd {root} && go run ./bin/api/page"),
+    "go": (go / "main.go", f"cd {root} && go run bin/api/_page/main.go"),
     "ts": (ts / "page.ts", f"cd {ts} && tsc -p . && node out/page.js"),
     "python": (work / "page.py", f"python -W error {work}/page.py"),
 }

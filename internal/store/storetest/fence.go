@@ -66,7 +66,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 }
 
 // unleased are the methods of a store that need no lease: they read, or come before the lease.
-var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Check", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Hosts", "Identity", "Image", "LastCheck", "LastLease", "Limits", "Log", "Module", "Modules",
+var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Check", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Hosts", "Identity", "Image", "LastCheck", "LastLease", "Limits", "Log", "LogPage", "Module", "Modules",
 	"ModulesWithRuns", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
 
 // testFence has every operation that writes refused under an older lease, and carried out under the
