@@ -12,7 +12,7 @@ pub trait WorkflowType {
     type Output;
 }
 
-/// A type of messages. The attribute [`crate::message()`] makes one.
+/// A type of messages. The attribute `#[flawless::message]` makes one.
 pub trait MessageType {
     /// What the engine calls it.
     const NAME: &'static str;
