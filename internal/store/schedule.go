@@ -13,18 +13,7 @@ func keySchedule(name string) key { return key(nil).family(familySchedule).text(
 
 // Schedules returns all schedules in the order of their names.
 func (s *Store) Schedules(ctx context.Context) ([]flawless.Schedule, error) {
-	var all []flawless.Schedule
-	for item, err := range s.kv.Scan(ctx, key(nil).family(familySchedule).all()) {
-		var one flawless.Schedule
-		if err == nil {
-			err = s.codec.decode(item.Value, &one)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading schedules: %w", err)
-		}
-		all = append(all, one)
-	}
-	return all, nil
+	return every[flawless.Schedule](ctx, s, familySchedule, "schedules")
 }
 
 // PutSchedule keeps a schedule, or removes it where after is nil. before is what is stored, nil where

@@ -17,18 +17,7 @@ type SecretChange struct{ Before, After *flawless.SealedSecret }
 
 // Secrets returns all secrets, sealed as they were given, in the order of their names.
 func (s *Store) Secrets(ctx context.Context) ([]flawless.SealedSecret, error) {
-	var all []flawless.SealedSecret
-	for item, err := range s.kv.Scan(ctx, key(nil).family(familySecret).all()) {
-		var one flawless.SealedSecret
-		if err == nil {
-			err = s.codec.decode(item.Value, &one)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading secrets: %w", err)
-		}
-		all = append(all, one)
-	}
-	return all, nil
+	return every[flawless.SealedSecret](ctx, s, familySecret, "secrets")
 }
 
 // ChangeSecrets carries out all changes or none, durably when it returns nil. It returns
