@@ -13,7 +13,6 @@ import (
 
 const (
 	serverName   = "server.json"
-	serverTemp   = "server.json.new"
 	serverFormat = 1
 )
 
@@ -34,7 +33,7 @@ type Server struct {
 // answer, or another one does.
 func Announce(dir string, s Server) (withdraw func() error, err error) {
 	path := filepath.Join(dir, serverName)
-	if err := announce(dir, path, s); err != nil {
+	if err := announce(dir, s); err != nil {
 		return nil, fmt.Errorf("writing the addresses of the server: %w", err)
 	}
 	return func() error {
@@ -45,27 +44,13 @@ func Announce(dir string, s Server) (withdraw func() error, err error) {
 	}, nil
 }
 
-func announce(dir, path string, s Server) error {
-	temp := filepath.Join(dir, serverTemp)
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
+func announce(dir string, s Server) error {
 	s.Format, s.PID = serverFormat, os.Getpid()
 	s.Host, _ = os.Hostname()
-	if s.File, err = placeOf(temp); err == nil {
-		var text []byte
-		if text, err = json.MarshalIndent(s, "", "  "); err == nil {
-			_, err = f.Write(append(text, '\n'))
-		}
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, path) // keeps its inode
-	}
-	return err
+	return replace(dir, serverName, &s, func(temp string) (err error) {
+		s.File, err = placeOf(temp)
+		return err
+	})
 }
 
 // FindServer returns what the server of a directory has written there, nil where there is no server. It does

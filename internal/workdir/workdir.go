@@ -24,7 +24,6 @@ const Copied flawless.Code = "a copy of a store"
 
 const (
 	fileName = "identity"
-	tempName = "identity.new"
 	dataName = "data" // Pebble's files, beside it
 
 	fileFormat = 1
@@ -169,7 +168,28 @@ func Sign(dir string, id flawless.Identity, start uint64, now time.Time) error {
 func sign(dir string, id flawless.Identity, start uint64, now time.Time) error {
 	host, _ := os.Hostname()
 	m := Mark{Format: fileFormat, Store: id.ID, Start: start, Opened: now.UTC(), Host: host, PID: os.Getpid()}
-	temp := filepath.Join(dir, tempName)
+	err := replace(dir, fileName, &m, func(temp string) error {
+		for _, p := range []struct {
+			path string
+			at   *place
+		}{{temp, &m.File}, {dir, &m.Dir}, {filepath.Join(dir, dataName), &m.Data}} {
+			var err error
+			if *p.at, err = placeOf(p.path); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// replace writes a file of JSON in place of the one of that name. complete is given the path of the new file,
+// which keeps its inode, before value is written to it. A crash in the middle leaves the old file or the new.
+func replace(dir, name string, value any, complete func(path string) error) error {
+	temp := filepath.Join(dir, name+".new")
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -177,28 +197,17 @@ func sign(dir string, id flawless.Identity, start uint64, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range []struct {
-		path string
-		at   *place
-	}{{temp, &m.File}, {dir, &m.Dir}, {filepath.Join(dir, dataName), &m.Data}} {
-		if err == nil {
-			*p.at, err = placeOf(p.path)
-		}
-	}
-	if err == nil {
+	if err = complete(temp); err == nil {
 		var text []byte
-		if text, err = json.MarshalIndent(m, "", "  "); err == nil {
+		if text, err = json.MarshalIndent(value, "", "  "); err == nil {
 			_, err = f.Write(append(text, '\n'))
 		}
 	}
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, filepath.Join(dir, fileName)) // keeps its inode
-	}
-	if err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return os.Rename(temp, filepath.Join(dir, name))
 }
