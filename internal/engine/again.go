@@ -26,8 +26,8 @@ import (
 // byDefault is how a call without a policy of its own is tried again, for as long as the terms allow.
 var byDefault = effect.Retry{Initial: time.Second, Factor: 2, Max: 5 * time.Minute, Jitter: 0.2}
 
-// mostWish is the longest Retry-After that is heeded where nothing limits the time for retries.
-const mostWish = 24 * time.Hour
+// maxWish is the longest Retry-After that is heeded where nothing limits the time for retries.
+const maxWish = 24 * time.Hour
 
 // sentAt is when the first try began that may have taken effect, if the one under way is counted, too.
 func (c *call) sentAt() int64 { return cmp.Or(c.sent, c.tryAt, c.madeAt) }
@@ -56,11 +56,11 @@ func (c *call) keyed(t terms) (time.Duration, string) {
 	return t.within, t.host
 }
 
-// mayRepeat tells whether a request may be sent again of which something was sent since a moment, and until
-// when; 0 is for ever. why is the reason for either, "" where nobody has ever said that it may.
-func (s *state) mayRepeat(c *call, sent, now int64, t terms) (ok bool, until int64, why string) {
+// mayRepeat tells whether a request of which something was sent may be sent again, and until when; 0 is for
+// ever. why is the reason for either, "" where nobody has ever said that it may.
+func (s *state) mayRepeat(c *call, now int64, t terms) (ok bool, until int64, why string) {
 	within, by := c.keyed(t)
-	sent = cmp.Or(c.reachedAt(), sent)
+	sent := cmp.Or(c.reachedAt(), c.sentAt())
 	switch {
 	case c.policy.Idempotent && c.policy.ByCode:
 		return true, 0, "the code says that it is idempotent"
@@ -93,7 +93,7 @@ func (s *state) result(t try, r effect.Result, now int64, op terms) []flawless.E
 	if next != 0 {
 		reached := c.reachedAt()
 		if reached == 0 && r.Outcome != effect.NotSent {
-			reached = cmp.Or(c.tryAt, c.madeAt)
+			reached = c.sentAt()
 		}
 		e.Attempt = &flawless.Attempt{Call: c.N, N: c.try, Result: r.Text, Stages: r.Stages, Next: next,
 			Failed: &flawless.TryFailure{Kind: outcomes[r.Outcome], Reason: r.Reason, Status: r.Status},
@@ -188,7 +188,7 @@ func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms
 	key := int64(math.MaxInt64) // no try begins at that time or later
 	switch {
 	case v.unsure:
-		ok, until, why := s.mayRepeat(c, v.sent, now, op)
+		ok, until, why := s.mayRepeat(c, now, op)
 		if !ok {
 			v.over = why
 			return 0
@@ -213,7 +213,7 @@ func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms
 	default:
 		v.rule += fmt.Sprintf(", retried for %s (%s)", span(most), by)
 	}
-	left := int64(mostWish)
+	left := int64(maxWish)
 	if most > 0 {
 		end := c.begunAt() + int64(most)
 		if left = end - at; left <= 0 {
@@ -276,7 +276,7 @@ func (s *state) delay(c *call) time.Duration {
 	}
 	b := binary.BigEndian.AppendUint64(append([]byte("retry"), s.start.Seed...), uint64(c.N)<<32|uint64(c.try))
 	random := rand.New(rand.NewChaCha8(sha256.Sum256(b))).Float64()
-	return time.Duration(min(d*(1-p.Jitter*random), float64(mostWish)))
+	return time.Duration(min(d*(1-p.Jitter*random), float64(maxWish)))
 }
 
 // lost returns what follows when an owner takes over: the tries that were begun and have no outcome
@@ -291,7 +291,7 @@ func (s *state) lost(now int64, op func(*call) terms) (out []flawless.Entry) {
 		if c.bad != nil || c.kind.Perform == nil || c.next != 0 || c.waits || c.doubt != "" {
 			continue
 		}
-		ok, _, rule := s.mayRepeat(c, c.sentAt(), now, op(c))
+		ok, _, rule := s.mayRepeat(c, now, op(c))
 		switch {
 		case c.policy.Idempotent && s.status != "":
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, why, "", 0),
@@ -327,7 +327,7 @@ func (s *state) recall(t try, now int64, op terms) (entries []flawless.Entry, mo
 	if c.sent == 0 {
 		return nil, 0
 	}
-	ok, until, why := s.mayRepeat(c, c.sent, now, op)
+	ok, until, why := s.mayRepeat(c, now, op)
 	if !ok {
 		text := fmt.Sprintf("a try that began at %s was sent and may have taken effect; it is not sent again: %s", stamp(c.sent),
 			cmp.Or(why, "nothing says any more that its idempotency key is honoured"))
@@ -370,7 +370,7 @@ func (s *state) retrying() (out []flawless.Retrying) {
 	if s.status != "" {
 		return nil
 	}
-	for _, c := range s.open() {
+	for _, c := range s.calls { // sorted below: this is asked after every write, and few of the open calls are retried
 		if c.failed == nil || c.doubt != "" {
 			continue
 		}
@@ -385,6 +385,7 @@ func (s *state) retrying() (out []flawless.Retrying) {
 		}
 		out = append(out, r)
 	}
+	slices.SortFunc(out, func(a, b flawless.Retrying) int { return cmp.Compare(a.Call, b.Call) })
 	return out
 }
 

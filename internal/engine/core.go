@@ -342,7 +342,7 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b firing) int { return cmp.Compare(a.due, b.due) })
-	for _, f := range all[:min(len(all), mostAtOnce)] {
+	for _, f := range all[:min(len(all), maxAtOnce)] {
 		out = append(out, f.e)
 	}
 	return out

@@ -100,18 +100,8 @@ func (e *Engine) deliver(ctx context.Context, id string, m flawless.Message) (st
 
 // Unread returns the messages that a run has not received, oldest first, also of a run that has ended.
 func (e *Engine) Unread(ctx context.Context, id string) ([]flawless.Message, error) {
-	if err := flawless.CheckID(id); err != nil {
-		return nil, err
-	}
-	r, err := e.acquire(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	defer e.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	unread := slices.Clone(r.s.mail)
-	_, err = r.durable(ctx)
+	var unread []flawless.Message
+	err := e.peek(ctx, id, func(s *state) { unread = slices.Clone(s.mail) })
 	return unread, err
 }
 

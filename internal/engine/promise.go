@@ -141,24 +141,15 @@ func settlement(a flawless.Answer) Settlement {
 
 // Promises returns the promises of a run that are not settled, oldest first.
 func (e *Engine) Promises(ctx context.Context, id string) ([]flawless.Promise, error) {
-	if err := flawless.CheckID(id); err != nil {
-		return nil, err
-	}
-	r, err := e.acquire(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	defer e.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	out := []flawless.Promise{}
-	for _, c := range r.s.open() {
-		if c.bad == nil && c.Kind == effect.Promise {
-			if p, ok := opened(r.s, c); ok {
-				out = append(out, p)
+	err := e.peek(ctx, id, func(s *state) {
+		for _, c := range s.open() {
+			if c.bad == nil && c.Kind == effect.Promise {
+				if p, ok := opened(s, c); ok {
+					out = append(out, p)
+				}
 			}
 		}
-	}
-	_, err = r.durable(ctx)
+	})
 	return out, err
 }

@@ -239,6 +239,23 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 	return after.Run, err
 }
 
+// peek lets f read a run, and returns when what it has seen is durable.
+func (e *Engine) peek(ctx context.Context, id string, f func(s *state)) error {
+	if err := flawless.CheckID(id); err != nil {
+		return err
+	}
+	r, err := e.acquire(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer e.release(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(r.s)
+	_, err = r.durable(ctx)
+	return err
+}
+
 // change posts what f returns to a run and returns when that is durable.
 func (e *Engine) change(ctx context.Context, id string, f func(s *state, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {

@@ -216,9 +216,9 @@ func (r *run) hurry() {
 	}
 }
 
-// mostAtOnce is how many answers a turn delivers, and how many entries are written at once because their time has
+// maxAtOnce is how many answers a turn delivers, and how many entries are written at once because their time has
 // come: far fewer than a record may have. The others follow.
-const mostAtOnce = flawless.MaxItems / 16
+const maxAtOnce = flawless.MaxItems / 16
 
 // takeTurn lets the guest compute once and appends what came of it.
 func (r *run) takeTurn() error {
@@ -267,7 +267,7 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 		return nil
 	}
-	in := guest.In{Time: max(r.e.now(), r.s.at), As: r.ownSelf(), Answers: slices.Clone(r.s.ready[:min(len(r.s.ready), mostAtOnce)])}
+	in := guest.In{Time: max(r.e.now(), r.s.at), As: r.ownSelf(), Answers: slices.Clone(r.s.ready[:min(len(r.s.ready), maxAtOnce)])}
 	n := r.s.turn + 1
 	r.since, r.tell = time.Now(), r.e.longTurn
 	r.mu.Unlock()

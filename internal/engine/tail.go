@@ -15,8 +15,8 @@ import (
 // loggedTries is how many tries of a call are kept in a log for sure.
 const loggedTries = 10
 
-// mostTail is how many entries such a record has at most.
-const mostTail = 100
+// maxTail is how many entries such a record has at most.
+const maxTail = 100
 
 // late tells whether entries tell of nothing but tries beyond loggedTries.
 func late(entries []flawless.Entry) bool {
@@ -45,7 +45,7 @@ func overwritten(tail, more []flawless.Entry) []flawless.Entry {
 // place returns where entries are to be written: behind the last record, or over it. The caller holds mu.
 func (r *run) place(entries []flawless.Entry) (seq uint64, all []flawless.Entry) {
 	if len(r.tail) > 0 && r.sealed < r.seq && late(entries) {
-		if all := overwritten(r.tail, entries); len(all) <= mostTail {
+		if all := overwritten(r.tail, entries); len(all) <= maxTail {
 			r.tail = all
 			return r.seq - 1, all
 		}

@@ -10,15 +10,15 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// Urge is what a person says of a call that waits for its next try.
+// Urge is a decision about a call that waits for its next try.
 type Urge struct {
 	Call   int  // 0 is the only one that waits
-	GiveUp bool // no more tries: the code is told how the last one ended
+	GiveUp bool // no more tries: the code gets the last error
 	Who    string
 	Note   string
 }
 
-// Urge lets the next try of a call begin now, or ends its retrying. It returns when that is durable;
+// Urge starts the next try of a call now, or ends its retries. It returns when that is durable;
 // flawless.Conflict where the call does not wait for a try, or several do and none is named.
 func (e *Engine) Urge(ctx context.Context, id string, u Urge) (flawless.Run, error) {
 	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.urge(u, now) })
