@@ -11,7 +11,7 @@ import (
 )
 
 // compared has the members of the head of each kind of call: true are those that say what is asked for, which
-// a replay compares. The others say how long, how often and how it is tried, what is told to people, and where
+// a replay compares. The others say how long, how often and how it is tried, what people read about it, and where
 // the call was made. What was logged of them holds for as long as the call is open, whatever newer code says.
 // A member that is not here is compared: new ones are what was asked for until somebody says otherwise.
 var compared = map[string]map[string]bool{

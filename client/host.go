@@ -35,7 +35,7 @@ func (c *Client) RemoveHost(ctx context.Context, host string) error {
 	return c.remove(ctx, "/hosts/"+url.PathEscape(host), "host list")
 }
 
-// Urge is what a person says of a call that waits for its next try.
+// Urge is a decision about a call that waits for its next try.
 type Urge struct {
 	Call   int    `json:"call,omitempty"` // 0 is the only one that waits
 	GiveUp bool   `json:"give_up,omitempty"`
@@ -43,8 +43,7 @@ type Urge struct {
 	Note   string `json:"note,omitempty"`
 }
 
-// Urge lets the next try of a call begin now, or ends its retrying, so that the code is told how the last
-// try ended.
+// Urge starts the next try of a call now, or ends its retries: the code then gets the last error.
 func (c *Client) Urge(ctx context.Context, id string, u Urge) (flawless.Run, error) {
 	return post[flawless.Run](ctx, c, runPath(id, "/retry"), nil, u, unique("see what became of the call with: flawless workflow show %s", id))
 }

@@ -13,8 +13,8 @@ func (a *app) retryCommand() *cobra.Command {
 	var u client.Urge
 	c := &cobra.Command{Use: "retry ID", Short: "Try a failed call again now, or give it up", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		Long: "A call that has failed and can be tried again without harm waits for its next try; flawless workflow list --retrying\n" +
-			"shows such runs. This lets the next try begin now. With --give-up there are no more tries: the code is told how the last\n" +
-			"one ended, and if that try may have taken effect and must not be repeated, the run is unresolved.",
+			"shows such runs. This starts the next try now. With --give-up there are no more tries: your code gets the last error,\n" +
+			"or the run becomes unresolved if the call may have taken effect and must not be repeated.",
 		Example: "  flawless workflow retry order-42\n  flawless workflow retry order-42 --call 3 --give-up --note 'the service was shut down'",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()

@@ -30,8 +30,8 @@ func (s sources) of(own bool) sources {
 	return s
 }
 
-// mostUnequal is how many parts of a call are shown that differ, and unequalText how much of each.
-const mostUnequal, unequalText = 12, 120
+// maxUnequal is how many parts of a call are shown that differ, and maxUnequalText how much of each.
+const maxUnequal, maxUnequalText = 12, 120
 
 // printDivergence shows both sides of one, and what differs.
 func (a *app) printDivergence(d *flawless.Divergence, source sources) {
@@ -60,11 +60,11 @@ func (a *app) printDivergence(d *flawless.Divergence, source sources) {
 	}
 	unequal := d.Logged.Unlike(*d.Asked)
 	for i, u := range unequal {
-		if i == mostUnequal {
+		if i == maxUnequal {
 			fmt.Fprintf(a.out, "  and %d more differences\n", len(unequal)-i)
 			break
 		}
-		x, y := excerpts(u.Logged, u.Asked, unequalText)
+		x, y := excerpts(u.Logged, u.Asked, maxUnequalText)
 		fmt.Fprintf(a.out, "  %s differs: logged %s, asked %s\n", u.Field, x, y)
 	}
 }

@@ -53,8 +53,8 @@ type upOptions struct {
 func (a *app) upCommand() *cobra.Command {
 	var o upOptions
 	c := &cobra.Command{Use: "up", Short: "Run the server", Args: cobra.NoArgs,
-		Long: "Runs the server until it is told to stop (SIGTERM, or Ctrl-C). Commands that are given its working directory find it;\n" +
-			"with --port 0 it takes free ports, so that several servers run side by side. When it is told to stop it takes no new work, waits for calls in\n" +
+		Long: "Runs the server until you stop it (SIGTERM or Ctrl-C). Commands with the same --working-dir find it;\n" +
+			"with --port 0 it takes free ports, so that several servers run side by side. On a stop it takes no new work, waits for calls in\n" +
 			"flight and writes their answers. A second signal stops it at once; whatever was in flight is found out at the next start.\n" +
 			"Where the disk fails so that the store has to be given up it ends with exit code 12: have it started again.",
 		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt\n  flawless --working-dir ./other up --port 0",

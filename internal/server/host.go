@@ -21,10 +21,10 @@ type PatternPath struct {
 	Host string `path:"host" doc:"api.example.com, *.example.com for every name below it, or either with a port"`
 }
 
-// UrgeCall is what a person says of a call that waits for its next try.
+// UrgeCall is a decision about a call that waits for its next try.
 type UrgeCall struct {
 	Call   int  `json:"call,omitempty" doc:"number of the call; may be missing where only one waits for a try"`
-	GiveUp bool `json:"give_up,omitempty" doc:"no more tries: the code is told how the last one ended"`
+	GiveUp bool `json:"give_up,omitempty" doc:"no more tries: the code gets the last error"`
 	Word
 }
 
@@ -56,7 +56,7 @@ func (a *api) hosts() {
 		func(ctx context.Context, in *PatternPath) (*struct{}, error) {
 			return nil, problem(a.engine.RemoveHost(ctx, in.Host))
 		})
-	huma.Register(a.huma, operation("retry-call", http.MethodPost, "/runs/{id}/retry", "Let the next try of a call begin now, or end its retrying"),
+	huma.Register(a.huma, operation("retry-call", http.MethodPost, "/runs/{id}/retry", "Start the next try of a call now, or end its retries"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			Body UrgeCall `required:"false"`
