@@ -10,7 +10,6 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
-	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -141,12 +140,6 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 func (e *Engine) imported(b bundle.Bundle, id string) (*state, []flawless.Entry) {
 	s := newState(id, e.kinds)
 	var entries []flawless.Entry
-	take := func(more ...flawless.Entry) {
-		for _, x := range more {
-			s.step(x)
-			entries = append(entries, x)
-		}
-	}
 	for _, rec := range b.Log {
 		for _, x := range rec.Entries {
 			if x.Start != nil {
@@ -155,18 +148,11 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*state, []flawless.Entry)
 				start.Origin.Redacted = b.Manifest.Redacted
 				x.Start = &start
 			}
-			take(x)
+			s.step(x)
+			entries = append(entries, x)
 		}
 	}
-	if s.status == "" {
-		take(flawless.Entry{At: s.at, End: &flawless.End{Status: flawless.Terminated, Failure: flawless.Failure{Kind: "imported",
-			Message: fmt.Sprintf("the run was imported while it was %s; go on from its past with workflow fork", b.Manifest.Run.Status)}}})
-	}
-	for _, c := range s.open() {
-		const why = "the run was imported while it had no answer; what became of the call is not known here"
-		take(s.arrival(effect.ErrorAnswer(c.N, "imported", why), nil, why))
-	}
-	return s, entries
+	return s, append(entries, s.imported(b.Manifest.Run.Status)...)
 }
 
 // origin is where a run has its past from that was taken of another one.

@@ -249,9 +249,7 @@ func (s *state) end(status flawless.Status, output []byte, failure *flawless.Fai
 // to calls that were withdrawn, to those that cannot be performed, to those that wait for a
 // cancellation, and messages to those that receive them.
 func (s *state) consequences() (out []flawless.Entry) {
-	for _, w := range s.given {
-		out = append(out, s.answerWithdrawn(w))
-	}
+	out = s.answerAllWithdrawn()
 	if s.status != "" {
 		return out
 	}
@@ -296,6 +294,76 @@ func (s *state) open() []*call {
 	}
 	slices.SortFunc(cs, byNumber)
 	return cs
+}
+
+// call returns an open call, nil where there is none of that number.
+func (s *state) call(n int) *call { return s.calls[n] }
+
+// errand returns an open call that the engine carries out within itself, nil where there is none of that number.
+func (s *state) errand(n int) *call {
+	if c := s.calls[n]; c != nil && c.bad == nil && c.kind.Errand {
+		return c
+	}
+	return nil
+}
+
+// errands returns the numbers of the errands that wait for nobody's decision, of one kind or of all, in the order in
+// which they were made.
+func (s *state) errands(kind string) (ns []int) {
+	for _, c := range s.calls {
+		if c.bad == nil && c.kind.Errand && c.doubt == "" && (kind == "" || c.Kind == kind) {
+			ns = append(ns, c.N)
+		}
+	}
+	slices.Sort(ns)
+	return ns
+}
+
+// waitsForPermit tells whether the next try of a call waits for a permit towards its host.
+func (s *state) waitsForPermit(n int) bool {
+	c := s.calls[n]
+	return c != nil && c.waits
+}
+
+// waitForPermits returns the tries that do, in the order in which their calls were made.
+func (s *state) waitForPermits() (out []try) {
+	for _, c := range s.open() {
+		if c.waits {
+			out = append(out, try{c.N, c.try + 1})
+		}
+	}
+	return out
+}
+
+// waitsForOthers returns the open calls of a run that has begun, where it can do nothing until another run
+// answers one of them, or lets it begin.
+func (s *state) waitsForOthers() (calls []*call, waits bool) {
+	if s.status != "" || s.paused != nil || len(s.ready) > 0 || s.wake != 0 ||
+		s.cancelDeadline() != 0 || s.cancel == nil && s.start.Deadline != 0 {
+		return nil, false
+	}
+	for _, c := range s.calls {
+		switch {
+		case c.bad != nil, c.doubt != "", c.due != 0, c.next != 0:
+			return nil, false
+		case c.kind.Idle:
+			continue
+		case !c.kind.Errand:
+			return nil, false
+		}
+		calls = append(calls, c)
+	}
+	return calls, true
+}
+
+// changesState tells whether an open call changes, or gives up, a shared state that call lock of the run has locked.
+func (s *state) changesState(lock int) bool {
+	for _, c := range s.calls {
+		if op, err := effect.ParseState(c.Call); c.Kind == effect.State && err == nil && op.Lock == lock {
+			return true
+		}
+	}
+	return false
 }
 
 func byNumber(a, b *call) int { return cmp.Compare(a.N, b.N) }

@@ -80,27 +80,13 @@ func (e *Engine) lookQueued(id string) (resting, bool) {
 // waitsOnly returns the open calls of a run, where it can do nothing until one of them is answered, and
 // all that it has done is durable. The caller holds mu.
 func (r *run) waitsOnly() (calls []*call, rests bool) {
-	s := r.s
 	switch {
 	case r.gone, r.loadErr != nil, r.problem != "", r.failed != nil,
 		r.driving, r.writing, r.stop != nil, len(r.outbox) > 0,
-		r.carrying, r.parts, len(r.errands) > 0,
-		s.status != "", s.paused != nil, len(s.ready) > 0, s.wake != 0,
-		s.cancelDeadline() != 0, s.cancel == nil && s.start.Deadline != 0:
+		r.carrying, r.parts, len(r.errands) > 0:
 		return nil, false
 	}
-	for _, c := range s.calls {
-		switch {
-		case c.bad != nil, c.doubt != "", c.due != 0, c.next != 0:
-			return nil, false
-		case c.kind.Idle:
-			continue
-		case !c.kind.Errand:
-			return nil, false
-		}
-		calls = append(calls, c)
-	}
-	return calls, true
+	return r.s.waitsForOthers()
 }
 
 // breakDeadlock is called when a run has come to rest. Where it is stuck, the newest call in the circle

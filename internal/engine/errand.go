@@ -54,8 +54,8 @@ func (e *Engine) carryOut(r *run) {
 		}
 		n := r.errands[0]
 		r.errands = r.errands[1:]
-		open := r.s.calls[n]
-		if open == nil || open.bad != nil {
+		open := r.s.errand(n)
+		if open == nil {
 			r.mu.Unlock()
 			continue
 		}
@@ -111,24 +111,12 @@ func (e *Engine) answer(r *run, n int, a flawless.Answer) bool {
 	a.Call = n
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.s.calls[n] == nil || e.dead.Load() {
+	if r.s.call(n) == nil || e.dead.Load() {
 		return false
 	}
-	r.append(flawless.Entry{At: max(e.now(), r.s.at), Arrival: &flawless.Arrival{Answer: a}})
+	r.append(r.s.answered(a, "", e.now()))
 	r.wakeLocked()
 	return true
-}
-
-// openErrands returns the errands of a run that have no answer and wait for nobody's decision, of one
-// kind or of all, in the order in which they were made. The caller holds mu.
-func (r *run) openErrands(kind string) (ns []int) {
-	for _, c := range r.s.calls {
-		if c.bad == nil && c.kind.Errand && c.doubt == "" && (kind == "" || c.Kind == kind) {
-			ns = append(ns, c.N)
-		}
-	}
-	slices.Sort(ns)
-	return ns
 }
 
 // after is called when entries of a run are durable, and does what follows from them elsewhere. The
@@ -143,7 +131,7 @@ func (e *Engine) after(r *run, batch []pending) {
 			if ended = p.entry.Turn.Ended != nil; !ended && slices.ContainsFunc(p.entry.Turn.Calls, e.isErrand) {
 				r.mu.Lock()
 				for _, made := range p.entry.Turn.Calls {
-					if c := r.s.calls[made.N]; c != nil && c.bad == nil && c.kind.Errand {
+					if r.s.errand(made.N) != nil {
 						todo = append(todo, made.N)
 					}
 				}
@@ -151,20 +139,20 @@ func (e *Engine) after(r *run, batch []pending) {
 			}
 		case p.entry.Decision != nil && p.entry.Decision.Resolution == flawless.Retry:
 			r.mu.Lock()
-			if c := r.s.calls[p.entry.Decision.Call]; c != nil && c.bad == nil && c.kind.Errand {
-				todo = append(todo, c.N)
+			if r.s.errand(p.entry.Decision.Call) != nil {
+				todo = append(todo, p.entry.Decision.Call)
 			}
 			r.mu.Unlock()
 		case p.entry.Cancel != nil:
 			r.mu.Lock()
-			todo = append(todo, r.openErrands(effect.Spawn)...)
+			todo = append(todo, r.s.errands(effect.Spawn)...)
 			r.mu.Unlock()
 		case p.entry.End != nil:
 			ended = true
 		}
 		if ended && account == nil {
 			r.mu.Lock()
-			todo = append(todo, r.openErrands("")...)
+			todo = append(todo, r.s.errands("")...)
 			a := r.s.account()
 			account = &a
 			r.mu.Unlock()

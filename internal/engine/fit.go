@@ -106,9 +106,10 @@ type typed struct {
 	unfit    int // messages up to this number are known not to fit
 }
 
-// takes returns nil where a value fits what a call waits for. A schema that is none checks nothing: the
+// fits returns nil where a value fits what a call waits for. A schema that is none checks nothing: the
 // guest made it for itself alone.
-func (t *typed) takes(schema, value []byte, what string) error {
+func (c *call) fits(schema, value []byte, what string) error {
+	t := &c.typed
 	if len(schema) == 0 {
 		return nil
 	}
@@ -131,7 +132,7 @@ func (s *state) refuses(m flawless.Message) error {
 		if err != nil || !slices.Contains(wanted.Types, m.Type) {
 			continue
 		}
-		err = c.typed.takes(wanted.Schema, m.Body, fmt.Sprintf("sending to run %s: the message does not fit what it receives as %s", s.id, m.Type))
+		err = c.fits(wanted.Schema, m.Body, fmt.Sprintf("sending to run %s: the message does not fit what it receives as %s", s.id, m.Type))
 		if err == nil {
 			return nil
 		}

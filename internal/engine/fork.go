@@ -253,7 +253,7 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 // open returns what becomes of a call that nobody has answered.
 func (f *fork) open(s *state, c *call) []flawless.Entry {
 	doubt := func(format string, args ...any) []flawless.Entry {
-		return []flawless.Entry{{At: s.at, Unknown: &flawless.Unknown{Call: c.N, Reason: fmt.Sprintf(format, args...)}}}
+		return []flawless.Entry{s.unknown(c.N, fmt.Sprintf(format, args...))}
 	}
 	const made = "run %s, which this one was forked from, made the call, and no outcome of it is known"
 	ended := func(r flawless.Run) []flawless.Entry {
@@ -272,7 +272,7 @@ func (f *fork) open(s *state, c *call) []flawless.Entry {
 		case child.Status.Ended() && !h.Detached:
 			return ended(child)
 		}
-		return []flawless.Entry{{At: s.at, Adopted: &flawless.Adopted{Call: c.N, Run: id}}}
+		return []flawless.Entry{s.adopt(c.N, id)}
 	case effect.Await:
 		h, _ := effect.ParseAwait(c.Call)
 		if h.Run == s.known.Run {
@@ -412,9 +412,7 @@ func (e *Engine) Offline(ctx context.Context, id string, o Fork) (flawless.Offli
 func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error {
 	known := f.logged()
 	for n := range f.off {
-		if c := s.calls[n]; c != nil {
-			c.doubt = "" // what becomes of it is known, in time
-		}
+		s.knows(n)
 	}
 	now := s.at
 	for len(out.Turns) < mostOffline {
@@ -446,19 +444,19 @@ func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error 
 			t.Answers = append(t.Answers, a.Call)
 		}
 		out.Turns = append(out.Turns, t)
-		s.step(flawless.Entry{At: now, Turn: &t})
-		for _, w := range slices.Clone(s.given) {
-			s.step(s.answerWithdrawn(w))
+		s.step(s.took(&t, now))
+		for _, x := range s.answerAllWithdrawn() {
+			s.step(x)
 		}
 		if out.Ended = t.Ended; t.Ended != nil {
 			return nil
 		}
 		for _, c := range t.Calls {
-			k := s.calls[c.N]
+			k := s.call(c.N)
 			a, at, ok := known.take(c)
 			switch {
 			case c.Kind == effect.Withdraw:
-				if w, err := effect.ParseWithdraw(c); err == nil && s.calls[w.Call] != nil && f.off[w.Call].Head != nil {
+				if w, err := effect.ParseWithdraw(c); err == nil && s.call(w.Call) != nil && f.off[w.Call].Head != nil {
 					s.step(s.arrival(f.off[w.Call], nil, ""))
 				}
 			case k == nil: // a note, or withdrawn already

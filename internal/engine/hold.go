@@ -102,7 +102,7 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 		r.wakeLocked()
 	}
 	waiting := r.waiting()
-	errands, ended := r.openErrands(""), r.s.status != ""
+	errands, ended := r.s.errands(""), r.s.status != ""
 	r.mu.Unlock()
 	e.carry(r, errands, ended && len(errands) > 0)
 	for _, w := range waiting {

@@ -123,12 +123,13 @@ func (one *limit) next() int64 { return one.Busy - int64(one.Burst-1)*int64(one.
 
 // waiting returns the tries that wait by what is durable. The caller holds mu.
 func (r *run) waiting() (out []lined) {
-	for _, c := range r.s.open() {
+	for _, t := range r.s.waitForPermits() {
 		ours := slices.ContainsFunc(r.outbox, func(p pending) bool {
-			return slices.ContainsFunc(p.lined, func(w lined) bool { return w.call == c.N })
+			return slices.ContainsFunc(p.lined, func(w lined) bool { return w.call == t.call })
 		})
-		if c.waits && !ours {
-			out = append(out, lined{try{c.N, c.try + 1}, c.policy.Host, c.policy.Port})
+		if !ours {
+			policy := r.s.call(t.call).policy
+			out = append(out, lined{t, policy.Host, policy.Port})
 		}
 	}
 	return out
@@ -150,8 +151,7 @@ func (l *limits) line(r *run, w lined) {
 	one.calls[r.id] = append(one.calls[r.id], paced{r, w.try})
 	l.mu.Unlock()
 	r.mu.Lock()
-	c := r.s.calls[w.call]
-	waits := c != nil && c.waits
+	waits := r.s.waitsForPermit(w.call)
 	r.mu.Unlock()
 	if !waits { // it was withdrawn meanwhile
 		l.leave(r, w.call)
@@ -280,13 +280,13 @@ func (l *limits) grant(one *limit, q paced) {
 		q.r.append(due...)
 		q.r.wakeLocked()
 	}
-	c := q.r.s.calls[q.t.call]
-	behind := c != nil && c.waits && q.r.s.behind(l.e.now())
+	waits := q.r.s.waitsForPermit(q.t.call)
+	behind := waits && q.r.s.behind(l.e.now())
 	if behind {
 		q.r.parked = append(q.r.parked, q.t)
 		q.r.wakeLocked()
 	}
-	if c == nil || !c.waits || behind || l.e.stopping.Load() {
+	if !waits || behind || l.e.stopping.Load() {
 		if one != nil {
 			l.mu.Lock()
 			one.Busy -= int64(one.Interval())
@@ -295,7 +295,7 @@ func (l *limits) grant(one *limit, q paced) {
 		}
 		return
 	}
-	e := flawless.Entry{At: max(l.e.now(), q.r.s.at), Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}
+	e := q.r.s.begin(q.t.call, l.e.now())
 	q.r.outbox = append(q.r.outbox, pending{entry: e, tries: q.r.s.step(e)})
 	q.r.wakeLocked()
 }

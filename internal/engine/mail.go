@@ -68,7 +68,7 @@ func (s *state) match(c *call, taken map[int]bool) (flawless.Message, bool) {
 	}
 	for _, m := range s.mail {
 		if m.N > c.typed.unfit && slices.Contains(wanted.Types, m.Type) && !taken[m.N] {
-			if c.typed.takes(wanted.Schema, m.Body, "") != nil {
+			if c.fits(wanted.Schema, m.Body, "") != nil {
 				c.typed.unfit = m.N
 				continue
 			}

@@ -61,7 +61,7 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 	var p flawless.Promise
 	open := false
 	_, err = e.change(ctx, run, func(s *state, now int64) ([]flawless.Entry, error) {
-		c := s.calls[n]
+		c := s.call(n)
 		if c == nil || c.Kind != effect.Promise {
 			return nil, nil
 		}
@@ -70,7 +70,7 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 			return nil, errNoPromise
 		}
 		if h, err := effect.ParsePromise(c.Call); err == nil && with.Error == "" {
-			if err := c.typed.takes(h.Schema, with.Value, "settling a promise: the value does not fit "+cmp.Or(h.Name, "it")); err != nil {
+			if err := c.fits(h.Schema, with.Value, "settling a promise: the value does not fit "+cmp.Or(h.Name, "it")); err != nil {
 				return nil, err
 			}
 		}
@@ -78,7 +78,7 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 		if by != "" {
 			note = "settled by " + by
 		}
-		return []flawless.Entry{{At: max(now, s.at), Arrival: &flawless.Arrival{Answer: with.answer(n), Note: note}}}, nil
+		return []flawless.Entry{s.answered(with.answer(n), note, now)}, nil
 	})
 	if err != nil || open {
 		return p, err

@@ -159,47 +159,20 @@ func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 // run is terminated if it has not ended by then. Asking again changes nothing, but for an earlier
 // deadline.
 func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) {
-		switch {
-		case s.status != "":
-			return nil, fmt.Errorf("cancelling run %s: it is %s already: %w", id, s.status, flawless.Conflict)
-		case s.cancel != nil && (c.Deadline == 0 || s.cancel.Deadline != 0 && s.cancel.Deadline <= c.Deadline):
-			return nil, nil
-		}
-		return []flawless.Entry{{At: max(now, s.at), Cancel: &c}}, nil
-	})
+	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.askToEnd(c, now) })
 }
 
 // Pause lets a run take no more turns, or go on. What arrives meanwhile is kept for it. Asking for what
 // is so already changes nothing.
 func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) {
-		switch {
-		case s.status != "" && (s.held == nil || !p.Resume):
-			return nil, fmt.Errorf("pausing run %s: it is %s already: %w", id, s.status, flawless.Conflict)
-		case p.Resume && s.held != nil: // what it was paused for before still holds
-		case (s.paused == nil) == p.Resume:
-			return nil, nil
-		}
-		return []flawless.Entry{{At: max(now, s.at), Pause: &p}}, nil
-	})
+	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.pause(p, now) })
 }
 
 // Terminate ends a run without asking it. Calls that wait for a retry or for a place under a limit are
 // withdrawn; those in flight are not stopped, and their outcomes are still logged. Of a run that has
 // completed it withdraws the calls that wait; flawless.Conflict where a run has ended and none does.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
-	end := func(s *state, now int64) ([]flawless.Entry, error) {
-		if s.status == "" {
-			end := terminated(c)
-			end.Failure = s.leaves(end.Failure)
-			return []flawless.Entry{{At: max(now, s.at), End: end}}, nil
-		}
-		if off := s.callOff(now, "terminated by "+who(c.Who)); len(off) > 0 {
-			return off, nil
-		}
-		return nil, fmt.Errorf("terminating run %s: it is %s already, and none of its calls waits to begin: %w", id, s.status, flawless.Conflict)
-	}
+	end := func(s *state, now int64) ([]flawless.Entry, error) { return s.terminate(c, now) }
 	run, err := e.change(ctx, id, end)
 	if errors.Is(err, flawless.Damaged) && e.takeBack(id) != "" { // its log can be read, if only its guest could not be made
 		run, err = e.change(ctx, id, end)
@@ -208,14 +181,6 @@ func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (f
 		return e.terminateAside(ctx, id, c, err)
 	}
 	return run, err
-}
-
-func terminated(c flawless.Cancel) *flawless.End {
-	text := "terminated by " + who(c.Who)
-	if c.Note != "" {
-		text += ": " + c.Note
-	}
-	return &flawless.End{Status: flawless.Terminated, Who: c.Who, Failure: flawless.Failure{Kind: "terminated", Message: text}}
 }
 
 // terminateAside ends a run whose log cannot be read; only its head can be written.

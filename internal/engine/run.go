@@ -98,7 +98,7 @@ func (r *run) pace(e flawless.Entry, tries []try) {
 	at := len(r.outbox)
 	r.outbox = append(r.outbox, pending{entry: e})
 	for _, t := range tries {
-		c := r.s.calls[t.call]
+		c := r.s.call(t.call)
 		waits, ok := "", true
 		if c != nil {
 			waits, ok = r.e.limits.take(c)
@@ -107,7 +107,7 @@ func (r *run) pace(e flawless.Entry, tries []try) {
 			r.outbox[at].tries = append(r.outbox[at].tries, t)
 			continue
 		}
-		wait := flawless.Entry{At: r.s.at, Attempt: &flawless.Attempt{Call: t.call, N: t.n - 1, Waits: waits}}
+		wait := r.s.wait(t, waits)
 		r.s.step(wait)
 		r.outbox = append(r.outbox, pending{entry: wait, lined: []lined{{t, c.policy.Host, c.policy.Port}}})
 	}
@@ -302,7 +302,7 @@ func (r *run) takeTurn() error {
 	if t.Data != nil {
 		r.data = t.Data
 	}
-	r.append(flawless.Entry{At: max(r.e.now(), r.s.at, in.Time), Turn: t})
+	r.append(r.s.took(t, r.e.now()))
 	r.unpark()
 	if t.Ended != nil && r.inst != nil {
 		r.e.tasks.Go(r.detach()) // beside the write that follows
@@ -314,7 +314,7 @@ func (r *run) takeTurn() error {
 func (r *run) unpark() {
 	last := &r.outbox[len(r.outbox)-1]
 	for _, t := range r.parked {
-		if c := r.s.calls[t.call]; c != nil && c.waits {
+		if c := r.s.call(t.call); c != nil && c.waits {
 			last.lined = append(last.lined, lined{t, c.policy.Host, c.policy.Port})
 		}
 	}
@@ -559,7 +559,7 @@ func (e *Engine) perform(r *run, t try) {
 // returns the try that is left by that.
 func (e *Engine) performed(r *run, t try) (left *try) {
 	r.mu.Lock()
-	c := r.s.calls[t.call]
+	c := r.s.call(t.call)
 	if c == nil || c.try != t.n || e.dead.Load() {
 		r.mu.Unlock()
 		return nil

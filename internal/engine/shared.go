@@ -192,7 +192,7 @@ func (e *Engine) pass(c *cell, st store.State) error {
 	for to == nil && len(c.queue) > 0 {
 		w := c.queue[0]
 		w.run.mu.Lock()
-		waits := w.run.s.calls[w.call] != nil && w.run.s.status == ""
+		waits := w.run.s.call(w.call) != nil && w.run.s.status == ""
 		w.run.mu.Unlock()
 		if waits {
 			to = &w
@@ -251,12 +251,7 @@ func (e *Engine) gone(holder flawless.Claim) bool {
 	defer e.release(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, c := range r.s.calls { // one that changes the state is carried out still, and ends the hold
-		if op, err := effect.ParseState(c.Call); c.Kind == effect.State && err == nil && op.Lock == holder.Call {
-			return false
-		}
-	}
-	return true
+	return !r.s.changesState(holder.Call) // one that changes the state is carried out still, and ends the hold
 }
 
 // release ends all holds and wishes of a run that has ended.

@@ -95,9 +95,8 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	now := e.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.append(flawless.Entry{At: now, Start: o.logged(m, seed, now, e.url)})
-	if o.held != nil {
-		r.append(flawless.Entry{At: now, Pause: o.held})
+	for _, x := range beginning(*o.logged(m, seed, now, e.url), o.held) {
+		r.append(x)
 	}
 	r.wakeLocked()
 	return r, nil

@@ -297,8 +297,7 @@ func (u *upgrade) moveRun(r *run, i int) {
 	u.e.choosing.RLock()
 	defer u.e.choosing.RUnlock()
 	r.mu.Lock()
-	r.append(flawless.Entry{At: max(u.e.now(), r.s.at), Upgrade: &flawless.Upgrade{Digest: u.report.Digest, From: v.From,
-		Version: u.report.Version, Wake: u.wakes[i], Who: u.Who}})
+	r.append(r.s.moved(flawless.Upgrade{Digest: u.report.Digest, From: v.From, Version: u.report.Version, Wake: u.wakes[i], Who: u.Who}, u.e.now()))
 	r.drop()
 	r.problem = ""
 	r.imageTurn, r.imageCost = 0, 0

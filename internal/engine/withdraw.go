@@ -84,6 +84,21 @@ func (s *state) answerWithdrawn(w withdrawn) flawless.Entry {
 	return s.arrival(effect.WithdrawnAnswer(w.call, w.reason, w.text), nil, w.text)
 }
 
+// answerAllWithdrawn returns the answers of all calls that are to be answered as withdrawn.
+func (s *state) answerAllWithdrawn() (out []flawless.Entry) {
+	for _, w := range s.given {
+		out = append(out, s.answerWithdrawn(w))
+	}
+	return out
+}
+
+// knows takes the doubt off a call: its outcome is known, in time. It is for runs that are tried out.
+func (s *state) knows(call int) {
+	if c := s.calls[call]; c != nil {
+		c.doubt = ""
+	}
+}
+
 // callOff returns the entries that withdraw every call which waits for its place or its next try.
 func (s *state) callOff(now int64, because string) (out []flawless.Entry) {
 	for _, c := range s.open() {
