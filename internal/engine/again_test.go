@@ -532,6 +532,8 @@ func TestAWordAboutARetry(t *testing.T) {
 	}
 }
 
+const refusedText = "not sent: connection refused"
+
 // refusing stands for an outside that refuses connections until a moment.
 type refusing struct {
 	mu    sync.Mutex
@@ -555,7 +557,7 @@ func (o *refusing) kinds() []effect.Kind {
 				defer o.mu.Unlock()
 				o.tries++
 				if time.Now().Before(o.opens) {
-					r := notSent
+					r := effect.Result{Outcome: effect.NotSent, Passes: true, Reason: "dial", Text: refusedText}
 					r.Answer = effect.FailureAnswer(t.Call.N, "not_sent", r.Text, r.Reason, 0)
 					return r
 				}
@@ -583,7 +585,7 @@ func TestARefusedConnectionDoesNotFailARun(t *testing.T) {
 				t.Fatalf("after %v: %+v, %v, %d retrying", time.Since(begun), runs, err, e.Health().Retrying)
 			}
 			r := runs[0].Retrying[0]
-			if r.Call != 2 || r.Request != "POST https://pay.example" || !r.Since.Equal(begun) || r.Tries != out.tried() || r.Reason != notSent.Text || r.Next == nil || time.Until(*r.Next) > 5*time.Minute ||
+			if r.Call != 2 || r.Request != "POST https://pay.example" || !r.Since.Equal(begun) || r.Tries != out.tried() || r.Reason != refusedText || r.Next == nil || time.Until(*r.Next) > 5*time.Minute ||
 				r.Until == nil || !r.Until.Equal(begun.Add(24*time.Hour)) {
 				t.Fatalf("after %v and %d tries: %+v", time.Since(begun), out.tried(), r)
 			}

@@ -190,7 +190,7 @@ func (e *Engine) keep(ctx context.Context, s *state, entries []flawless.Entry, g
 		return flawless.Run{}, err
 	}
 	account := s.account()
-	e.publish(s.id, account)
+	e.hub.Publish(account)
 	return account, nil
 }
 

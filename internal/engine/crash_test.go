@@ -135,10 +135,10 @@ func live(t *testing.T, name string, d disk, first *mortal, how Options, begin S
 
 // waitQuiet waits until a run has ended, or a call of it is in doubt: it does nothing more then.
 func (e *Engine) waitQuiet(ctx context.Context, id string) {
-	topic, done := e.subscribe(id)
+	topic, done := e.hub.Follow(id)
 	defer done()
 	for {
-		changed := topic.next()
+		changed := topic.Changed()
 		r, err := e.Run(ctx, id)
 		if err != nil || r.Status.Ended() || unresolved(r) || e.await(ctx, changed) != nil {
 			return

@@ -19,6 +19,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/vault"
@@ -132,16 +133,11 @@ type Engine struct {
 	standing int // goroutines that it has while it is idle
 	seed     func(run string) []byte
 
-	adding       chan struct{} // has an item while a module is added
-	initialising time.Duration // how long it may initialise itself
-	choosing     sync.RWMutex  // held while a module is chosen for a run, so that it is not removed
-	topics       map[string]*topic
-	looking      *semaphore.Weighted // held by followers while they read
-	news         *watch              // what the herald has to tell
-	heralds      sync.WaitGroup
-	watching     sync.Mutex // guards watches
-	watches      map[*watch]struct{}
-	watched      atomic.Int64                   // how many watches there are
+	adding       chan struct{}                  // has an item while a module is added
+	initialising time.Duration                  // how long it may initialise itself
+	choosing     sync.RWMutex                   // held while a module is chosen for a run, so that it is not removed
+	hub          *hub.Hub                       // who looks on
+	looking      *semaphore.Weighted            // held by followers while they read
 	holding      atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
 	fatal        atomic.Pointer[error]          // why the store was given up
 	broke        chan struct{}                  // closed then
@@ -156,7 +152,6 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
 		roomy: make(chan struct{}, 1), checks: checks{asked: make(chan struct{}, 1)}, adding: make(chan struct{}, 1), broke: make(chan struct{}),
-		topics: map[string]*topic{}, watches: map[*watch]struct{}{}, news: newWatch(),
 		looking: semaphore.NewWeighted(lookers)}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
@@ -202,6 +197,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.mask, err = redact.NewMask(key, o.Hide...); err != nil {
 		return nil, err
 	}
+	e.hub = hub.New()
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
 	e.clock.init(e)
@@ -244,7 +240,6 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	for _, run := range standing {
 		e.tasks.Go(run)
 	}
-	e.heralds.Go(e.herald)
 	e.tasks.Go(e.recover)
 	return e, nil
 }
@@ -404,20 +399,11 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.dead.Store(true)
 	e.giveUp()
-	e.news.close()
-	e.heralds.Wait()
-	e.watching.Lock()
-	for w := range e.watches {
-		w.close()
-	}
-	e.watching.Unlock()
+	e.hub.Close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.runs {
 		r.drop()
-	}
-	for _, t := range e.topics {
-		t.close()
 	}
 	for _, m := range e.modules {
 		m.close()
@@ -433,8 +419,7 @@ func (e *Engine) Kill() {
 	e.cancel()
 	e.clock.stop()
 	e.tasks.Wait()
-	e.news.close()
-	e.heralds.Wait()
+	e.hub.Stop()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.runs {

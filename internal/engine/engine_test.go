@@ -181,12 +181,12 @@ func mustEnd(t testing.TB, e *Engine, id string) flawless.Run {
 // until waits for a state of the run.
 func until(t testing.TB, e *Engine, id string, what func(flawless.Run) bool) flawless.Run {
 	t.Helper()
-	topic, done := e.subscribe(id)
+	topic, done := e.hub.Follow(id)
 	defer done()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for {
-		changed := topic.next()
+		changed := topic.Changed()
 		r, err := e.Run(ctx, id)
 		if err != nil {
 			t.Fatal(err)
@@ -334,10 +334,10 @@ func TestARunEndsWithCallsInFlight(t *testing.T) {
 		t.Fatalf("it is %+v", r)
 	}
 	close(gate)
-	topic, done := e.subscribe(r.ID)
+	topic, done := e.hub.Follow(r.ID)
 	defer done()
 	for {
-		changed := topic.next()
+		changed := topic.Changed()
 		log, err := e.Log(t.Context(), r.ID, 0, 0)
 		if err != nil {
 			t.Fatal(err)

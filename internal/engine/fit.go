@@ -108,13 +108,13 @@ type typed struct {
 
 // fits returns nil where a value fits what a call waits for. A schema that is none checks nothing: the
 // guest made it for itself alone.
-func (c *call) fits(schema, value []byte, what string) error {
+func (c *call) fits(schemaText, value []byte, what string) error {
 	t := &c.typed
-	if len(schema) == 0 {
+	if len(schemaText) == 0 {
 		return nil
 	}
 	if !t.compiled {
-		t.schema, _ = compileSchema(schema)
+		t.schema, _ = compileSchema(schemaText)
 		t.compiled = true
 	}
 	return fits(t.schema, value, what)

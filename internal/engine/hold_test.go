@@ -13,18 +13,17 @@ import (
 // who follow the run. They are told, and its driver goes on, when goOn is called.
 func beginHeld(t *testing.T, e *Engine, workflow string, in any) (r *run, goOn func()) {
 	t.Helper()
-	topic, done := e.subscribe("r")
+	topic, done := e.hub.Follow("r")
 	t.Cleanup(done)
-	w := newWatch()
-	leave := e.join(w)
-	topic.mu.Lock()
+	w, leave := e.hub.Watch()
+	goOn = topic.Block()
 	r, err := e.begin(t.Context(), &Start{Module: "guest", Workflow: workflow, ID: "r", Input: input(t, in)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-w.more
+	<-w.More()
 	leave()
-	return r, topic.mu.Unlock
+	return r, goOn
 }
 
 // TestARunStaysWhileATryIsLeft: between the end of the driving and the performing of the try that it has

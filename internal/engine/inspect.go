@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -18,20 +19,30 @@ import (
 // run.
 func (e *Engine) Inspect(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
 	var out flawless.Inspection
-	err := e.examine(ctx, id, nil, func(m *guest.Module, head store.Head) error {
-		i := inspector{out: &out, turn: turn, kinds: e.kinds, calls: map[int]flawless.Call{}}
-		out.Run, out.Against = id, against
-		i.p = player{id: id, Examine: Examine{Until: max(turn, against), seen: i.seen}}
-		if turn == 0 {
-			i.p.Until = 0
-		}
-		defer i.p.release()
-		return i.inspect(ctx, e, m)
+	err := e.examine(ctx, id, nil, func(m *guest.Module, _ store.Head) (err error) {
+		out, err = inspectLog(ctx, m, id, e.store.Log(ctx, id, 0), e.kinds, turn, against)
+		return err
 	})
 	if err != nil {
 		return flawless.Inspection{}, fmt.Errorf("inspecting run %s: %w", id, err)
 	}
 	return out, nil
+}
+
+// inspectLog returns what a run was after a turn, by its log; turn 0 is the last one. Where against is not zero the
+// memory is compared with that after that turn. Code that asks for something else than the log says is
+// *flawless.Divergence.
+func inspectLog(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], kinds map[string]*effect.Kind, turn, against int) (flawless.Inspection, error) {
+	var out flawless.Inspection
+	i := inspector{out: &out, turn: turn, kinds: kinds, calls: map[int]flawless.Call{}}
+	out.Run, out.Against = id, against
+	i.p = player{id: id, Examine: Examine{Until: max(turn, against), seen: i.seen}}
+	if turn == 0 {
+		i.p.Until = 0
+	}
+	defer i.p.release()
+	err := i.inspect(ctx, m, log)
+	return out, err
 }
 
 type inspector struct {
@@ -88,8 +99,8 @@ func (i *inspector) blocked(inst *guest.Instance) {
 	}
 }
 
-func (i *inspector) inspect(ctx context.Context, e *Engine, m *guest.Module) error {
-	err := i.p.start(ctx, m, e.store.Log(ctx, i.out.Run, 0))
+func (i *inspector) inspect(ctx context.Context, m *guest.Module, log iter.Seq2[flawless.Record, error]) error {
+	err := i.p.start(ctx, m, log)
 	if _, enough := err.(stopped); err != nil && !enough {
 		return err
 	}

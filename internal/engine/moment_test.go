@@ -22,6 +22,11 @@ func TestMomentsDoNotOverflow(t *testing.T) {
 			t.Errorf("%v is %d, want %d", at, got, want)
 		}
 	}
+}
+
+// TestALongGraceEndsLate: it does not overflow either.
+func TestALongGraceEndsLate(t *testing.T) {
+	t.Parallel()
 	s := newState("run", nil)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 	s.step(flawless.Entry{At: now, Start: &flawless.Start{Time: now, Deadline: now, Grace: math.MaxInt64}})

@@ -147,7 +147,7 @@ func TestARunsDeadlineComesBeforeItsPlace(t *testing.T) {
 // TestACancelledRunThatIsPausedBeginsNothing: the code cannot withdraw its calls while it is paused.
 func TestACancelledRunThatIsPausedBeginsNothing(t *testing.T) {
 	t.Parallel()
-	s := newState("run", open(t, mem.New(), Options{}).kinds)
+	s := newState("run", allKinds())
 	for _, x := range []flawless.Entry{
 		{At: 1, Start: &flawless.Start{Module: "m", Workflow: "w", Seed: make([]byte, 32), Time: 1}},
 		{At: 1, Turn: &flawless.Turn{N: 1, Time: 1, Calls: []flawless.Call{{N: 1, Kind: "cancelled"},

@@ -199,7 +199,7 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})
 	if err == nil {
 		e.gates.leave(id)
-		e.publish(id, after.Run)
+		e.hub.Publish(after.Run)
 	}
 	return after.Run, err
 }

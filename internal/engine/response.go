@@ -13,10 +13,10 @@ import (
 // Response waits until a run has published data, which is how a module of the crate flawless responds,
 // or has ended, and returns both. The data is nil where there is none. The run goes on by itself.
 func (e *Engine) Response(ctx context.Context, id string) (flawless.Run, json.RawMessage, error) {
-	topic, done := e.subscribe(id)
+	topic, done := e.hub.Follow(id)
 	defer done()
 	for {
-		changed := topic.next()
+		changed := topic.Changed()
 		r, err := e.Run(ctx, id)
 		if err != nil {
 			return r, nil, err

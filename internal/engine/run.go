@@ -352,7 +352,7 @@ func (r *run) fault(err error) {
 		r.e.log.Error("a run that was set aside could not be marked", "run", r.id, "error", failed)
 		return
 	}
-	r.e.publish(r.id, account)
+	r.e.hub.Publish(account)
 }
 
 // drop gives the guest back. Its log is all that is needed to make it again.
@@ -462,7 +462,7 @@ func (r *run) write(keep bool) (kept *try) {
 			account = r.account()
 			r.mu.Unlock()
 			r.e.tasks.Go(func() { r.e.forget(r) })
-			r.e.publish(r.id, account)
+			r.e.hub.Publish(account)
 		default:
 			r.e.broken(err)
 		}
@@ -496,7 +496,7 @@ func (r *run) write(keep bool) (kept *try) {
 			}
 		}
 	}
-	r.e.publish(r.id, account)
+	r.e.hub.Publish(account)
 	if cut {
 		r.e.keepState(r.id)
 	}

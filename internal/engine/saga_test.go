@@ -204,7 +204,7 @@ func TestARunThatCompletesWithinASagaSaysSo(t *testing.T) {
 // TestAPersonsFailNamesTheSteps: the run is failed by a person's word on a call.
 func TestAPersonsFailNamesTheSteps(t *testing.T) {
 	t.Parallel()
-	s := newState("r", open(t, mem.New(), Options{}).kinds)
+	s := newState("r", allKinds())
 	s.step(flawless.Entry{Turn: &flawless.Turn{N: 1, Steps: []flawless.Step{{N: 1, Name: "a"}, {N: 2, Name: "b"}, {N: 3, Name: "c"}},
 		Calls: []flawless.Call{{N: 2, Kind: effect.HTTP, Head: []byte(`{"method":"POST","url":"http://x.test"}`)}}}})
 	s.step(flawless.Entry{Turn: &flawless.Turn{N: 2, Steps: []flawless.Step{{N: 2}}}})

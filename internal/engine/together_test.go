@@ -236,10 +236,10 @@ func TestWhoSeesAnEndDoesNotAnswerForOthers(t *testing.T) {
 // untilThere waits until a run is known.
 func untilThere(t *testing.T, e *Engine, id string) {
 	t.Helper()
-	topic, done := e.subscribe(id)
+	topic, done := e.hub.Follow(id)
 	defer done()
 	for {
-		changed := topic.next()
+		changed := topic.Changed()
 		if _, err := e.Run(t.Context(), id); err == nil {
 			return
 		}
@@ -356,8 +356,13 @@ func TestAMessageThatTheEndedHaveIsNotRefused(t *testing.T) {
 	if _, err := e.Send(t.Context(), "r", m); !errors.Is(err, flawless.Conflict) {
 		t.Errorf("with other content: %v", err)
 	}
+}
+
+// TestAMessageOfARunThatTheEndedHave: the sender may not have heard that it came.
+func TestAMessageOfARunThatTheEndedHave(t *testing.T) {
+	t.Parallel()
 	sent := flawless.Message{Type: "a", Body: flawless.Bytes("1"), From: "sender", Call: 4, N: 1}
-	s := newState("x", e.kinds)
+	s := newState("x", allKinds())
 	s.step(flawless.Entry{Message: &sent})
 	s.step(flawless.Entry{End: &flawless.End{Status: flawless.Terminated}})
 	if entries, err := s.accept(sent, 1); entries != nil || err != nil {
@@ -436,7 +441,7 @@ func mustRest(t *testing.T, e *Engine, id string) {
 // repeated one.
 func TestMessagesInDoubtAreSentAgainInOrder(t *testing.T) {
 	t.Parallel()
-	s := newState("r", open(t, mem.New(), Options{}).kinds)
+	s := newState("r", allKinds())
 	s.step(flawless.Entry{Turn: &flawless.Turn{N: 1, Calls: []flawless.Call{
 		{N: 2, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("1")}, {N: 3, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("2")}}}})
 	for n := 2; n <= 3; n++ {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
@@ -189,7 +190,7 @@ func (u *upgrade) judge(ctx context.Context, i int) error {
 		r.Verdict, r.Reason = flawless.Untold, err.Error()
 	case r.Divergence != nil:
 		r.Verdict = flawless.Diverges
-	case p.last != nil && p.last.Ended == nil && p.stuck(u.e) && u.open(ctx, r.Run):
+	case p.last != nil && p.last.Ended == nil && p.stuck(u.e.kinds) && u.open(ctx, r.Run):
 		r.Verdict, r.Reason = flawless.Diverges, "with the new code the run would wait for nothing, and never go on"
 	default:
 		r.Verdict = flawless.GoesOn
@@ -204,12 +205,12 @@ func (u *upgrade) open(ctx context.Context, id string) bool {
 }
 
 // stuck tells whether nothing can wake the guest after the last turn.
-func (p *player) stuck(e *Engine) bool {
+func (p *player) stuck(kinds map[string]*effect.Kind) bool {
 	if p.report.Wake != 0 {
 		return false
 	}
 	for _, c := range p.waits {
-		if k := e.kinds[c.Kind]; k == nil || !k.Idle && !k.Note {
+		if k := kinds[c.Kind]; k == nil || !k.Idle && !k.Note {
 			return false
 		}
 	}

@@ -3,213 +3,44 @@ package engine
 import (
 	"context"
 	"iter"
-	"runtime"
-	"sync"
 
 	"github.com/flawless-engine/flawless"
 )
 
-// topic tells those who follow one run that something about it became durable.
-type topic struct {
-	mu      sync.Mutex
-	changed chan struct{} // closed at the next change
-	ended   chan struct{} // closed at the run's end, when end is set, and when nothing more is told
-	end     *flawless.Run
-	rests   chan struct{} // closed while the run has ended or needs a person, and when nothing more is told
-	rest    *flawless.Run // as it is then
-	closed  bool
-	stale   bool // the herald is to wake those who follow
-	refs    int  // under e.mu
-}
-
-func (t *topic) next() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.changed
-}
-
-// wake has all who follow look at what has changed.
-func (t *topic) wake() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.wakeLocked()
-}
-
-func (t *topic) wakeLocked() {
-	if t.stale = false; !t.closed {
-		close(t.changed)
-		t.changed = make(chan struct{})
-	}
-}
-
-// leave leaves it to the herald to wake those who follow.
-func (t *topic) leave() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.stale = true
-}
-
-// wakeStale is what the herald does then.
-func (t *topic) wakeStale() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.stale {
-		t.wakeLocked()
-	}
-}
-
-func (t *topic) tell(account *flawless.Run) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return
-	}
-	if account.Status.Ended() && t.end == nil {
-		t.end = account
-		close(t.ended)
-	}
-	switch rests := account.Status.Ended() || account.Status == flawless.Unresolved; {
-	case rests && t.rest == nil:
-		t.rest = account
-		close(t.rests)
-	case !rests && t.rest != nil:
-		t.rest, t.rests = nil, make(chan struct{})
-	}
-}
-
-// resting returns the run where it rests, and else what is closed when it does.
-func (t *topic) resting() (*flawless.Run, <-chan struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.rest, t.rests
-}
-
-func (t *topic) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.closed {
-		t.closed = true
-		close(t.changed)
-		if t.end == nil {
-			close(t.ended)
-		}
-		if t.rest == nil {
-			close(t.rests)
-		}
-	}
-}
-
-func (e *Engine) subscribe(id string) (*topic, func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t := e.topics[id]
-	if t == nil {
-		t = &topic{changed: make(chan struct{}), ended: make(chan struct{}), rests: make(chan struct{})}
-		e.topics[id] = t
-	}
-	t.refs++
-	return t, func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if t.refs--; t.refs == 0 {
-			delete(e.topics, id)
-		}
-	}
-}
-
-// crowd is from how many followers of a run on they are told by the herald, and not by whoever has
-// changed it. handful is how many it lets go at a time.
-const (
-	crowd   = 16
-	handful = 16
-)
-
-// publish tells that a run is, durably, like this. It takes no longer the more there are who look on.
-func (e *Engine) publish(id string, account flawless.Run) {
-	e.mu.Lock()
-	t := e.topics[id]
-	many := t != nil && t.refs > crowd
-	e.mu.Unlock()
-	if many {
-		t.leave()
-	}
-	if many || e.watched.Load() > 0 {
-		e.news.put(account)
-	}
-	if t != nil {
-		t.tell(&account)
-		if !many {
-			t.wake()
-		}
-	}
-}
-
-// herald tells the many. Whoever it lets go competes with the runs for the processors, so it lets go of
-// a handful at a time, and anything else that can go on does so in between.
-func (e *Engine) herald() {
-	for {
-		select {
-		case <-e.news.more:
-		case <-e.news.closed:
-			return
-		}
-		runs := e.news.take()
-		e.watching.Lock()
-		n := 0
-		for w := range e.watches {
-			w.put(runs...)
-			if n++; n%handful == 0 {
-				runtime.Gosched()
-			}
-		}
-		e.watching.Unlock()
-		for _, r := range runs {
-			e.mu.Lock()
-			t := e.topics[r.ID]
-			e.mu.Unlock()
-			if t != nil {
-				t.wakeStale()
-			}
-		}
-	}
-}
-
 // Wait returns the run when it has ended, or ctx's error.
 func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
-	t, done := e.subscribe(id)
+	t, done := e.hub.Follow(id)
 	defer done()
 	r, err := e.Run(ctx, id)
 	if err != nil || r.Status.Ended() {
 		return r, err
 	}
-	if err := e.await(ctx, t.ended); err != nil {
+	if err := e.await(ctx, t.Ended()); err != nil {
 		return r, err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.end == nil {
-		return r, e.over()
+	if end := t.End(); end != nil {
+		return *end, nil
 	}
-	return *t.end, nil
+	return r, e.over()
 }
 
 // Settled returns the run when it has ended or needs a person, or ctx's error.
 func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
-	t, done := e.subscribe(id)
+	t, done := e.hub.Follow(id)
 	defer done()
 	r, err := e.Run(ctx, id)
 	if err != nil || r.Status.Ended() || r.Status == flawless.Unresolved {
 		return r, err
 	}
 	for {
-		rest, rests := t.resting()
+		rest, rests := t.Resting()
 		if rest != nil {
 			return *rest, nil
 		}
 		if err := e.await(ctx, rests); err != nil {
 			return r, err
 		}
-		if rest, _ = t.resting(); rest == nil && e.stopping.Load() {
+		if rest, _ = t.Resting(); rest == nil && e.stopping.Load() {
 			return r, e.over()
 		}
 	}
@@ -231,10 +62,10 @@ func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {
 // the run has ended and everything it asked for is over, or with an error.
 func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
-		t, done := e.subscribe(id)
+		t, done := e.hub.Follow(id)
 		defer done()
 		for {
-			changed := t.next()
+			changed := t.Changed()
 			run, part, more, err := e.readOn(ctx, id, from)
 			for _, rec := range part {
 				if !yield(rec, nil) {
@@ -317,81 +148,23 @@ func bulk(rec flawless.Record) (n int) {
 	return n
 }
 
-// watch collects changes for one who watches all runs. Where he is slow he misses states in
-// between, never the last one.
-type watch struct {
-	mu     sync.Mutex
-	order  []string
-	runs   map[string]flawless.Run
-	more   chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (w *watch) close() { w.once.Do(func() { close(w.closed) }) }
-
-func newWatch() *watch {
-	return &watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
-}
-
-func (w *watch) put(all ...flawless.Run) {
-	w.mu.Lock()
-	for _, r := range all {
-		if last, ok := w.runs[r.ID]; !ok {
-			w.order = append(w.order, r.ID)
-		} else if last.Turns > r.Turns {
-			continue
-		}
-		w.runs[r.ID] = r
-	}
-	w.mu.Unlock()
-	poke(w.more)
-}
-
-func (w *watch) take() []flawless.Run {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	out := make([]flawless.Run, len(w.order))
-	for i, id := range w.order {
-		out[i] = w.runs[id]
-	}
-	w.order = w.order[:0]
-	clear(w.runs)
-	return out
-}
-
-// join has the herald tell w, until done is called.
-func (e *Engine) join(w *watch) (done func()) {
-	e.watching.Lock()
-	defer e.watching.Unlock()
-	e.watches[w] = struct{}{}
-	e.watched.Add(1)
-	return func() {
-		e.watching.Lock()
-		defer e.watching.Unlock()
-		delete(e.watches, w)
-		e.watched.Add(-1)
-	}
-}
-
 // Watch yields every run whose durable state changes from now on, until ctx ends or the engine
 // stops.
 func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
-	w := newWatch()
-	done := e.join(w)
+	w, done := e.hub.Watch()
 	return func(yield func(flawless.Run, error) bool) {
 		defer done()
 		for {
 			select {
-			case <-w.more:
-			case <-w.closed:
+			case <-w.More():
+			case <-w.Closed():
 				yield(flawless.Run{}, e.over())
 				return
 			case <-ctx.Done():
 				yield(flawless.Run{}, ctx.Err())
 				return
 			}
-			for _, r := range w.take() {
+			for _, r := range w.Take() {
 				if !yield(r, nil) {
 					return
 				}

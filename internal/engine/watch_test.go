@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -14,18 +15,18 @@ import (
 func TestAStartDoesNotWaitForThoseWhoLookOn(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
-	w := newWatch()
-	defer e.join(w)()
-	e.watching.Lock()
+	w, done := e.hub.Watch()
+	defer done()
+	release := e.hub.Block()
 	ended := mustEnd(t, e, mustStart(t, e, "empty", 1, "quick").ID)
-	told := len(w.more)
-	e.watching.Unlock()
+	told := len(w.More())
+	release()
 	if ended.Status != flawless.Completed || told != 0 {
 		t.Errorf("the run is %s, and %d were told", ended.Status, told)
 	}
 	for seen := (flawless.Run{}); !seen.Status.Ended(); {
-		<-w.more
-		for _, r := range w.take() {
+		<-w.More()
+		for _, r := range w.Take() {
 			seen = r
 		}
 	}
@@ -35,7 +36,7 @@ func TestAStartDoesNotWaitForThoseWhoLookOn(t *testing.T) {
 // where they come and go.
 func TestACrowdSeesAll(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, crowd, crowd + 1, 5 * crowd} {
+	for _, n := range []int{1, hub.Crowd, hub.Crowd + 1, 5 * hub.Crowd} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			e := open(t, mem.New(), Options{})

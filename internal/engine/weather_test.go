@@ -164,9 +164,7 @@ func TestWhoGoesAwayWhileWaitingLeavesNothing(t *testing.T) {
 		}
 		cancel()
 	}
-	e.mu.Lock()
-	topics, watches := len(e.topics), int(e.watched.Load())
-	e.mu.Unlock()
+	topics, watches := e.hub.Count()
 	if topics != 0 || watches != 0 {
 		t.Errorf("%d topics and %d watches are left", topics, watches)
 	}

@@ -34,13 +34,18 @@ func newTale(t *testing.T) *tale { return newTaleUntil(t, 0) }
 
 // newTaleUntil is newTale of a run with a deadline of its own.
 func newTaleUntil(t *testing.T, deadline int64) *tale {
+	w := &tale{t: t, s: newState("run", allKinds()), now: 1}
+	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32), Deadline: deadline}})
+	return w
+}
+
+// allKinds are the kinds of calls that there are.
+func allKinds() map[string]*effect.Kind {
 	kinds := map[string]*effect.Kind{}
 	for _, k := range effect.Kinds(effect.Options{}) {
 		kinds[k.Name] = &k
 	}
-	w := &tale{t: t, s: newState("run", kinds), now: 1}
-	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32), Deadline: deadline}})
-	return w
+	return kinds
 }
 
 // take does what run.append does: it takes entries in, and what follows from them.

@@ -1,0 +1,59 @@
+package hub
+
+import (
+	"sync"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Watch collects changes for one who watches all runs. A slow watcher misses states in between, never the last one.
+type Watch struct {
+	mu     sync.Mutex
+	order  []string
+	runs   map[string]flawless.Run
+	more   chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newWatch() *Watch {
+	return &Watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+// More returns a channel that has an item while there may be something to take.
+func (w *Watch) More() <-chan struct{} { return w.more }
+
+// Closed returns a channel that is closed when nothing more is told.
+func (w *Watch) Closed() <-chan struct{} { return w.closed }
+
+// Take returns the runs that have changed since it was called last, each once, as it is now.
+func (w *Watch) Take() []flawless.Run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]flawless.Run, len(w.order))
+	for i, id := range w.order {
+		out[i] = w.runs[id]
+	}
+	w.order = w.order[:0]
+	clear(w.runs)
+	return out
+}
+
+func (w *Watch) close() { w.once.Do(func() { close(w.closed) }) }
+
+func (w *Watch) put(all ...flawless.Run) {
+	w.mu.Lock()
+	for _, r := range all {
+		if last, ok := w.runs[r.ID]; !ok {
+			w.order = append(w.order, r.ID)
+		} else if last.Turns > r.Turns {
+			continue
+		}
+		w.runs[r.ID] = r
+	}
+	w.mu.Unlock()
+	select {
+	case w.more <- struct{}{}:
+	default:
+	}
+}
