@@ -286,6 +286,13 @@ func (s *state) arrival(a flawless.Answer, stages []flawless.Stage, note string)
 	return flawless.Entry{At: s.at, Arrival: &flawless.Arrival{Answer: a, Stages: stages, Note: note}}
 }
 
+// cut takes in that the turns before a place of the log were removed, but for what the record at hand has.
+func (s *state) cut(c *flawless.Cut) { s.cost = c.Cost }
+
+// forgetCalls drops all open calls: of an ended run whose log was cut it is not known which of them were answered in
+// what was removed.
+func (s *state) forgetCalls() { clear(s.calls) }
+
 // open returns the calls without an answer in the order they were made.
 func (s *state) open() []*call {
 	cs := make([]*call, 0, len(s.calls))

@@ -108,7 +108,7 @@ type fork struct {
 	id     string
 	log    []flawless.Record
 	digest string
-	p      player                   // after the last turn of the past
+	p      *player                  // after the last turn of the past
 	later  map[int]flawless.Arrival // that came after the past, to calls of it
 	child  map[int]string           // that stands for a child of the other run, by call
 	given  map[int]flawless.Answer  // that somebody edited
@@ -144,10 +144,11 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 			f.close()
 		}
 	}()
-	f.p = player{id: id, Examine: Examine{Until: o.Turn}}
-	if o.Turn == 0 {
-		f.p.Until = -1
+	until := o.Turn
+	if until == 0 {
+		until = -1
 	}
+	f.p = newPlayer(id, Examine{Until: until})
 	if err = f.p.start(ctx, m, Records(f.log)); err != nil {
 		return nil, err
 	}

@@ -214,14 +214,15 @@ func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (pas
 			if !head.Run.Status.Ended() {
 				return p, cutError(id, c, unusable, flawless.Damaged)
 			}
-			p.lost, p.seq, p.s.cost = c, c.Next, c.Cost
+			p.lost, p.seq = c, c.Next
+			p.s.cut(c)
 		}
 	}
 	if p.seq == 0 {
 		return p, fmt.Errorf("the log of run %s is empty: %w", id, flawless.Damaged)
 	}
 	if p.lost != nil {
-		clear(p.s.calls) // those that were answered in what was removed are among them
+		p.s.forgetCalls()
 	}
 	return p, nil
 }

@@ -36,10 +36,11 @@ func inspectLog(ctx context.Context, m *guest.Module, id string, log iter.Seq2[f
 	var out flawless.Inspection
 	i := inspector{out: &out, turn: turn, kinds: kinds, calls: map[int]flawless.Call{}}
 	out.Run, out.Against = id, against
-	i.p = player{id: id, Examine: Examine{Until: max(turn, against), seen: i.seen}}
+	until := max(turn, against)
 	if turn == 0 {
-		i.p.Until = 0
+		until = 0
 	}
+	i.p = newPlayer(id, Examine{Until: until, seen: i.seen})
 	defer i.p.release()
 	err := i.inspect(ctx, m, log)
 	return out, err
@@ -49,7 +50,7 @@ type inspector struct {
 	out    *flawless.Inspection
 	turn   int
 	kinds  map[string]*effect.Kind
-	p      player
+	p      *player
 	calls  map[int]flawless.Call // made and not answered
 	data   []byte
 	other  []byte // memory after the turn that is compared with

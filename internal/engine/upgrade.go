@@ -176,7 +176,7 @@ func (u *upgrade) gate(ctx context.Context) error {
 // judge replays one run with the new code. An error is only ctx's.
 func (u *upgrade) judge(ctx context.Context, i int) error {
 	r := &u.runs[i]
-	p := player{id: r.Run}
+	p := newPlayer(r.Run, Examine{})
 	defer p.release()
 	err := p.start(ctx, u.module, u.e.store.Log(ctx, r.Run, 0))
 	if ctx.Err() != nil {
