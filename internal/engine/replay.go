@@ -118,15 +118,15 @@ func (p *player) begin(ctx context.Context, m *guest.Module, rec flawless.Record
 		return fmt.Errorf("replaying run %s: the module %.12s has no workflow %q: %w", p.id, m.Digest(), p.begun.Workflow, flawless.NotFound)
 	}
 	var err error
-	if p.inst, err = m.Start(ctx, guestStart(p.id, &p.begun)); err != nil {
+	if p.inst, err = m.Start(ctx, guestStart(p.id, p.begun)); err != nil {
 		return fmt.Errorf("making the guest of run %s: %w", p.id, err)
 	}
 	return nil
 }
 
 // guestStart is what a guest begins with.
-func guestStart(id string, s *flawless.Start) guest.Start {
-	self := firstSelf(id, *s)
+func guestStart(id string, s flawless.Start) guest.Start {
+	self := firstSelf(id, s)
 	return guest.Start{Run: self.Run, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: self.URL}
 }
 
@@ -396,7 +396,7 @@ func (r *run) revive(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the guest of run %s: %w", r.id, unreadable(r.s.start.Module, r.s.start.Digest, err))
 	}
-	start := guestStart(r.id, &r.s.start)
+	start := guestStart(r.id, r.s.start)
 	start.Yield = r.yield
 	inst, err := r.thaw(ctx, l.module, start)
 	if err != nil {
