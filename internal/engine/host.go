@@ -106,7 +106,7 @@ type terms struct {
 // terms returns what the operator says of a call of a run of a module. What is said of the host counts most,
 // then what is said of the module.
 func (e *Engine) terms(module string, c *call) terms {
-	t := terms{e.retryFor, "server", 0, ""}
+	t := terms{retry: e.retryFor, retryBy: "server"}
 	if set := e.settings.of(module); set.RetryForMS != nil {
 		t.retry, t.retryBy = time.Duration(*set.RetryForMS)*time.Millisecond, "module "+module
 	}

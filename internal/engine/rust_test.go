@@ -326,7 +326,7 @@ func TestAPromiseInRust(t *testing.T) {
 		t.Fatalf("it published %s, %v", data, err)
 	}
 	_, err = e.Settle(t.Context(), told[0], Settlement{Value: []byte("7")}, "ann")
-	misfit(t, err, Violation{"", "got number, want string"})
+	misfit(t, err, Violation{Field: "", Message: "got number, want string"})
 	if _, err := e.Settle(t.Context(), told[0], Settlement{Value: []byte(`"yes"`)}, "ann"); err != nil {
 		t.Fatal(err)
 	}

@@ -38,8 +38,8 @@ func TestAnUnfitValueDoesNotSettleAPromise(t *testing.T) {
 		_, err := e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(value)}, "")
 		return err
 	}
-	misfit(t, settle(`{"item":7,"count":"two"}`), Violation{"count", "got string, want integer"}, Violation{"item", "got number, want string"})
-	misfit(t, settle(`"two apples"`), Violation{"", "got string, want object"})
+	misfit(t, settle(`{"item":7,"count":"two"}`), Violation{Field: "count", Message: "got string, want integer"}, Violation{Field: "item", Message: "got number, want string"})
+	misfit(t, settle(`"two apples"`), Violation{Field: "", Message: "got string, want object"})
 	if err := settle(`{"item":"apple","count":2}`); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestAnUnfitMessageIsRefused(t *testing.T) {
 	mustStart(t, e, "typed", map[string]string{"how": "message"}, "r")
 	until(t, e, "r", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
 	_, err := e.Send(t.Context(), "r", flawless.Message{Type: "order", Body: flawless.Bytes(`{"item":"apple"}`)})
-	misfit(t, err, Violation{"", "missing property 'count'"})
+	misfit(t, err, Violation{Field: "", Message: "missing property 'count'"})
 	if err == nil || !strings.Contains(err.Error(), "does not fit what it receives as order") {
 		t.Errorf("the error is %v", err)
 	}
