@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -114,7 +113,7 @@ func TestDeadlocksAreTold(t *testing.T) {
 						t.Errorf("run %s is told %q", id, text)
 					}
 				}
-				if n := e.graph.size(); n != 0 {
+				if n := e.graph.Size(); n != 0 {
 					t.Errorf("%d things are left in the graph: %+v", n, &e.graph)
 				}
 			})
@@ -274,76 +273,6 @@ func TestADeadlockOutlivesTheServer(t *testing.T) {
 	}
 }
 
-// TestStuckIsWhatNobodyCanEnd compares with the definition, over all sets of runs: those are stuck that are
-// in a set of which each rests, and waits for none but those of the set.
-func TestStuckIsWhatNobodyCanEnd(t *testing.T) {
-	t.Parallel()
-	rnd := rand.New(rand.NewPCG(1, 2))
-	const runs = 6
-	name := func(k int) string { return string(rune('a' + k)) }
-	found := 0
-	for range 20_000 {
-		all := map[string]resting{}
-		waits := [runs]int{} // as sets of bits
-		rest := 0
-		n := uint64(0)
-		for k := range runs {
-			if rnd.IntN(10) < 3 {
-				continue
-			}
-			var r resting
-			for to := range runs {
-				if rnd.IntN(3*runs) > 5 {
-					continue
-				}
-				n++
-				kind := []string{effect.State, effect.Spawn, effect.Await}[rnd.IntN(3)]
-				r.edges = append(r.edges, edge{from: name(k), to: name(to), call: to + 2, kind: kind, at: rnd.Int64N(3), n: n})
-				waits[k] |= 1 << to
-			}
-			if len(r.edges) > 0 {
-				all[name(k)] = r
-				rest |= 1 << k
-			}
-		}
-		never := 0
-		for set := range 1 << runs {
-			closed := set&^rest == 0
-			for k := range runs {
-				closed = closed && (set>>k&1 == 0 || waits[k]&^set == 0)
-			}
-			if closed {
-				never |= set
-			}
-		}
-		for k := range runs {
-			got := stuck(name(k), func(id string) (resting, bool) { r, ok := all[id]; return r, ok })
-			if (got != nil) != (never>>k&1 == 1) {
-				t.Fatalf("run %s is stuck: %v, of %+v", name(k), got != nil, all)
-			}
-			if got == nil {
-				continue
-			}
-			found++
-			path := circle(got)
-			if path == nil {
-				t.Fatalf("no circle from run %s in %+v", name(k), all)
-			}
-			for i, x := range path {
-				if next := path[(i+1)%len(path)]; x.to != next.from {
-					t.Fatalf("this is no circle: %+v", path)
-				}
-				if !slices.Contains(all[x.from].edges, x) {
-					t.Fatalf("nobody waits so: %+v", x)
-				}
-			}
-		}
-	}
-	if found < 1000 {
-		t.Errorf("only %d were stuck: the test proves little", found)
-	}
-}
-
 // TestRandomSystemsEnd runs small random systems of runs and states. A model of the same goes through all
 // orders in which things can happen: where none of them ends in a deadlock nobody is told of one, where all
 // do somebody is, and in any case no run waits for ever.
@@ -379,7 +308,7 @@ func TestRandomSystemsEnd(t *testing.T) {
 					t.Errorf("run %s is told %q", id, text)
 				}
 			}
-			if size := e.graph.size(); size != 0 {
+			if size := e.graph.Size(); size != 0 {
 				t.Errorf("%d things are left in the graph", size)
 			}
 			counts[len(told) > 0]++

@@ -3,6 +3,8 @@ package engine
 import (
 	"slices"
 	"sync"
+
+	"github.com/flawless-engine/flawless/internal/statelock"
 )
 
 // ends knows which calls wait for the end of which run. It forgets all when the server stops: who
@@ -29,7 +31,7 @@ func (w *ends) add(id string, r *run, call int) {
 		return
 	}
 	r.e.hold(r)
-	r.e.graph.wait(r.id, call, target{run: id})
+	r.e.graph.Wait(r.id, call, statelock.Target{Run: id})
 	w.runs[id] = append(w.runs[id], waiting{r, call})
 }
 
@@ -42,7 +44,7 @@ func (w *ends) remove(id string, r *run, call int) {
 		return
 	}
 	r.e.release(r)
-	r.e.graph.unwait(r.id, call)
+	r.e.graph.Unwait(r.id, call)
 	if w.runs[id] = slices.Delete(w.runs[id], i, i+1); len(w.runs[id]) == 0 {
 		delete(w.runs, id)
 	}
@@ -55,7 +57,7 @@ func (w *ends) take(id string) []waiting {
 	all := w.runs[id]
 	delete(w.runs, id)
 	for _, x := range all {
-		x.run.e.graph.unwait(x.run.id, x.call)
+		x.run.e.graph.Unwait(x.run.id, x.call)
 	}
 	return all
 }

@@ -17,10 +17,12 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/vault"
 )
@@ -92,9 +94,9 @@ type Engine struct {
 	slots      *semaphore.Weighted // guests computing
 	places     places              // guests in memory
 	ends       ends
-	shared     shared
-	graph      graph
-	judging    sync.Mutex // held by whoever breaks a deadlock
+	locks      *statelock.Locks // states that runs share
+	graph      statelock.Graph  // who waits for whom
+	deadlocks  statelock.Detector
 	url        string
 	clock      clock
 	schedules  scheduler
@@ -102,7 +104,7 @@ type Engine struct {
 	hosts      hosts
 	retryFor   time.Duration
 	retried    retried
-	gates      gates
+	admission  *admit.Control // which runs may begin
 	limits     limits
 	checks     checks
 
@@ -215,8 +217,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.limits.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the limits of hosts: %w", err)
 	}
-	e.gates.init(e)
-	if err := e.gates.load(ctx); err != nil {
+	e.locks = e.newLocks()
+	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Tell = &e.graph, e.look, e.tellDeadlock
+	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.settings.capped,
+		Cap:    func(module string) int { return e.settings.of(module).Concurrency },
+		Wake:   func(run string) { e.tasks.Go(func() { e.touch(run) }) },
+		Parked: e.parked})
+	if err := e.admission.Load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the runs that queue: %w", err)
 	}
 	if err := e.holdAll(ctx); err != nil {
@@ -242,6 +249,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.tasks.Go(e.recover)
 	return e, nil
+}
+
+// parked is called when a run waits for its concurrency key: others keep it back from now on, who may wait for it.
+func (e *Engine) parked(run string) {
+	if e.graph.IsAwaited(run) {
+		e.tasks.Go(func() { e.breakDeadlock(run) })
+	}
 }
 
 // Mask hides what must not be shown of what the engine returns. Whoever shows it lets it go through

@@ -23,7 +23,7 @@ func (e *Engine) carry(r *run, calls []int, ended bool) {
 	r.errands = append(r.errands, calls...)
 	r.parts = r.parts || ended
 	begin := !r.carrying
-	if begin && len(r.errands) == 0 && len(e.graph.of(r.id)) == 0 { // most runs hold nothing
+	if begin && len(r.errands) == 0 && len(e.graph.StatesOf(r.id)) == 0 { // most runs hold nothing
 		begin, r.parts = false, false
 	}
 	r.carrying = r.carrying || begin
@@ -43,7 +43,7 @@ func (e *Engine) carryOut(r *run) {
 		if len(r.errands) == 0 && r.parts && !e.dead.Load() {
 			r.parts = false
 			r.mu.Unlock()
-			e.shared.release(e, r.id)
+			e.locks.Release(r.id)
 			continue
 		}
 		if len(r.errands) == 0 || e.dead.Load() {
@@ -77,7 +77,7 @@ func (e *Engine) errand(r *run, c *call) error {
 	case effect.Send:
 		return e.send(r, c)
 	case effect.State:
-		return e.share(r, c)
+		return e.locks.Carry(r, c.Call, c.madeAt)
 	}
 	panic("engine: nobody carries out errands of kind " + c.Kind)
 }

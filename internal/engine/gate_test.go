@@ -179,8 +179,8 @@ func TestACapIsKeptOverManyRuns(t *testing.T) {
 		if n := len(runsOf(t, e, flawless.Completed)); n != runs {
 			t.Errorf("%d runs have ended", n)
 		}
-		if len(e.gates.all)+len(e.gates.passed)+len(e.gates.waiting) > 0 {
-			t.Errorf("the gates still hold %v %v", e.gates.passed, e.gates.waiting)
+		if !e.admission.Empty() {
+			t.Error("admission still knows of runs")
 		}
 		e.Kill()
 	})
@@ -258,8 +258,8 @@ func TestParentsDoNotUseUpACap(t *testing.T) {
 				if n := working(t, e, runs); n > limit || deaths == 0 && n < limit {
 					t.Errorf("with a cap of %d at most %d were under way that waited for no child", limit, n)
 				}
-				if len(e.gates.all)+len(e.gates.passed)+len(e.gates.waiting)+len(e.gates.families) > 0 {
-					t.Errorf("the gates still hold %v %v %v %v", e.gates.all, e.gates.passed, e.gates.waiting, e.gates.families)
+				if !e.admission.Empty() {
+					t.Error("admission still knows of runs")
 				}
 				e.Kill()
 			})
@@ -417,8 +417,8 @@ func TestADeathAtEveryWriteOfCappedRuns(t *testing.T) {
 				}
 			}
 		}
-		if len(e.gates.all)+len(e.gates.passed)+len(e.gates.waiting) > 0 {
-			t.Errorf("%s: the gates still hold %v %v", name, e.gates.passed, e.gates.waiting)
+		if !e.admission.Empty() {
+			t.Errorf("%s: admission still knows of runs", name)
 		}
 	}
 	pace := 1
@@ -576,10 +576,10 @@ func TestAStartThatIsRefusedLeavesItsPlace(t *testing.T) {
 			t.Errorf("another input: %v", err)
 		}
 		synctest.Wait()
-		if len(e.gates.passed)+len(e.gates.waiting) > 0 {
-			t.Errorf("after another input the gates hold %v %v", e.gates.passed, e.gates.waiting)
+		if n := e.admission.Count(); n > 0 {
+			t.Errorf("after another input admission knows of %d runs", n)
 		}
-		e.gates.leave("x")
+		e.admission.Leave("x")
 		o := begin("x", "1")
 		r, err := e.begin(t.Context(), &o)
 		if err != nil {
@@ -589,8 +589,8 @@ func TestAStartThatIsRefusedLeavesItsPlace(t *testing.T) {
 		cancel()
 		_, _, _ = e.accepted(impatient, r, o)
 		synctest.Wait()
-		if len(e.gates.passed)+len(e.gates.waiting) > 0 {
-			t.Errorf("after somebody who did not wait the gates hold %v %v", e.gates.passed, e.gates.waiting)
+		if n := e.admission.Count(); n > 0 {
+			t.Errorf("after somebody who did not wait admission knows of %d runs", n)
 		}
 	})
 }

@@ -198,7 +198,7 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
 	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})
 	if err == nil {
-		e.gates.leave(id)
+		e.admission.Leave(id)
 		e.hub.Publish(after.Run)
 	}
 	return after.Run, err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -144,7 +145,7 @@ func (r *run) drive() (left *try) {
 		if !r.e.stopping.Load() {
 			r.append(r.s.fire(now)...)
 		}
-		if r.problem == "" && r.failed == nil && r.s.wantsTurn(now) && r.e.mayTurn() && r.e.gates.admits(r.s) {
+		if r.problem == "" && r.failed == nil && r.s.wantsTurn(now) && r.e.mayTurn() && r.admitted() {
 			r.mu.Unlock()
 			if err := r.takeTurn(); err != nil {
 				r.fault(err)
@@ -180,6 +181,19 @@ func (r *run) drive() (left *try) {
 		}
 		r.mu.Unlock()
 	}
+}
+
+// admitted tells whether the run may take a turn. It is woken when it may. The caller holds mu.
+func (r *run) admitted() bool {
+	if r.s.begun() || r.s.cancel != nil {
+		return true
+	}
+	start := &r.s.start
+	a := admit.Run{ID: r.id, Parent: start.Parent, Module: start.Module, Created: start.Time}
+	if start.Place != nil {
+		a.Place = *start.Place
+	}
+	return r.e.admission.Admits(a)
 }
 
 // part has a try that is left, if there is one, performed in a goroutine of its own.
@@ -451,9 +465,9 @@ func (r *run) write(keep bool) (kept *try) {
 	if err != nil {
 		switch tooLarge := errors.Is(err, flawless.TooLarge); {
 		case w.New && (tooLarge || errors.Is(err, flawless.Conflict)):
-			// It may have passed the gates, in the name of the run that is there.
-			if err := r.e.gates.leaveEnded(r.e.performCtx, r.id); err != nil {
-				r.e.log.Error("a run could not be taken away from the gates", "run", r.id, "error", err)
+			// It may have been admitted, in the name of the run that is there.
+			if err := r.e.admission.LeaveEnded(r.e.performCtx, r.id); err != nil {
+				r.e.log.Error("a run that never began could not give its admission back", "run", r.id, "error", err)
 			}
 		case tooLarge: // nothing has changed: what is in memory of it is void, and the others go on
 			r.e.setAside(r.id, err)
@@ -489,7 +503,7 @@ func (r *run) write(keep bool) (kept *try) {
 		r.e.clock.add(w.After.Wake, r.id)
 	}
 	if account.Status.Ended() {
-		r.e.gates.leave(r.id)
+		r.e.admission.Leave(r.id)
 		for _, k := range r.e.kinds {
 			if k.Ended != nil {
 				k.Ended(r.id)

@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/flawless-engine/flawless"
@@ -54,9 +52,9 @@ func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(
 		return s, fmt.Errorf("changing the settings of module %s: %w", module, err)
 	}
 	if capped {
-		err = e.gates.track(ctx, module, true)
+		err = e.admission.Track(ctx, module)
 	}
-	e.gates.shiftAll()
+	e.admission.Shift()
 	return s, err
 }
 
@@ -81,8 +79,14 @@ func (c *settings) change(module string, change func(*flawless.Settings), keep f
 	return s, before == 0 && s.Concurrency > 0, nil
 }
 
-func (c *settings) list() []flawless.Settings {
+// capped returns the modules of which only so many runs may be open at once.
+func (c *settings) capped() (modules []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Collect(maps.Values(c.all))
+	for _, s := range c.all {
+		if s.Concurrency > 0 {
+			modules = append(modules, s.Module)
+		}
+	}
+	return modules
 }

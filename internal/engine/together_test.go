@@ -584,10 +584,8 @@ func TestOneRunAtATimeHoldsAState(t *testing.T) {
 	if s, err := e.State(t.Context(), "sum"); err != nil || string(s.Value) != fmt.Sprint(runs) || s.Holder != nil {
 		t.Errorf("the state is %+v, %v", s, err)
 	}
-	e.shared.mu.Lock()
-	defer e.shared.mu.Unlock()
-	if len(e.shared.cells) != 0 || e.graph.size() != 0 {
-		t.Errorf("%d states are still in memory", len(e.shared.cells))
+	if n := e.locks.Count(); n != 0 || e.graph.Size() != 0 {
+		t.Errorf("%d states are still in memory", n)
 	}
 }
 

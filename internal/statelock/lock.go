@@ -1,0 +1,353 @@
+package statelock
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// Run is a run that uses shared states. It stays in memory from Retain to Release.
+type Run interface {
+	ID() string
+	// Answer answers an open call. It returns false where that has been done before, or nothing is done any more.
+	Answer(call int, a flawless.Answer) bool
+	// Waits tells whether the run is open, and its call has no answer.
+	Waits(call int) bool
+	// Ended tells whether the run has ended.
+	Ended() bool
+	// Inherited returns the value that the run was told with a lock which is not its own: it is of the past that it
+	// shares with another run.
+	Inherited(lock int) (value []byte, found bool, err error)
+	Retain()
+	Release()
+}
+
+// Options says what Locks work with.
+type Options struct {
+	Graph *Graph
+	// State and States read the store.
+	State  func(ctx context.Context, name string) (store.State, error)
+	States func(ctx context.Context, from string) iter.Seq2[string, error]
+	// Put makes a state durable, or returns an error after which nobody knows what the store has.
+	Put func(name string, st store.State) error
+	// Gone tells whether the run of a holder has ended, and with it the hold.
+	Gone func(holder flawless.Claim) bool
+	// Context ends when nothing is done any more.
+	Context func() context.Context
+	Log     *slog.Logger
+}
+
+// Locks has the states that runs share. Who holds one is in the store; who waits for one is found again after a
+// restart among the open errands, and stands in the queue where it stood: by the time of the turn that asked.
+// All methods may be called concurrently.
+type Locks struct {
+	o     Options
+	mu    sync.Mutex
+	cells map[string]*cell // that somebody holds, waits for, or uses now
+}
+
+// New returns Locks that know of no state.
+func New(o Options) *Locks { return &Locks{o: o, cells: map[string]*cell{}} }
+
+// cell is one state in memory. Lock order: cell, then Locks.
+type cell struct {
+	name  string
+	refs  int // under Locks.mu
+	mu    sync.Mutex
+	known bool // st is as the store has it
+	st    store.State
+	queue []wish
+}
+
+// wish is a call that waits for a state. Its run is retained while it is in a queue.
+type wish struct {
+	run  Run
+	call int
+	at   int64 // of the turn that asked
+}
+
+// use returns a state, locked, as the store has it. Done gives it back.
+func (l *Locks) use(name string) (*cell, error) {
+	l.mu.Lock()
+	c := l.cells[name]
+	if c == nil {
+		c = &cell{name: name}
+		l.cells[name] = c
+	}
+	c.refs++
+	l.mu.Unlock()
+	c.mu.Lock()
+	if !c.known {
+		st, err := l.o.State(l.o.Context(), name)
+		if err != nil {
+			l.done(c)
+			return nil, err
+		}
+		c.st, c.known = st, true
+		l.o.Graph.Holds(c.name, st.Holder)
+	}
+	return c, nil
+}
+
+func (l *Locks) done(c *cell) {
+	idle := c.st.Holder == nil && len(c.queue) == 0
+	c.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.refs--; c.refs == 0 && idle {
+		delete(l.cells, c.name)
+	}
+}
+
+// Carry carries out a `state` call of a run, which was made in a turn of that time. It answers the call, now or when
+// the state is free; an error says why it cannot be carried out.
+func (l *Locks) Carry(r Run, call flawless.Call, at int64) error {
+	h, err := effect.ParseState(call)
+	if err != nil {
+		return err
+	}
+	c, err := l.use(h.Name)
+	if err != nil {
+		return err
+	}
+	defer l.done(c)
+	mine := flawless.Claim{Run: r.ID(), Call: cmp.Or(h.Lock, call.N)}
+	switch h.Op {
+	case effect.StateGet:
+		r.Answer(call.N, effect.ValueAnswer(c.st.Value))
+	case effect.StateLock:
+		if r.Ended() {
+			r.Answer(call.N, effect.ErrorAnswer(call.N, "ended", "the run that waited has ended"))
+			return nil
+		}
+		return l.lock(wish{r, call.N, at}, c, mine)
+	case effect.StatePut, effect.StateUnlock:
+		if h.Op == effect.StatePut && (c.st.Holder == nil || *c.st.Holder != mine) {
+			told, foreign, err := r.Inherited(h.Lock)
+			if err != nil {
+				return err
+			}
+			if foreign {
+				return l.putUnheld(r, call, c, told)
+			}
+		}
+		err := l.unlock(c, mine, func(st *store.State) {
+			if h.Op == effect.StatePut {
+				st.Value = call.Body
+			}
+		})
+		if err != nil {
+			return err
+		}
+		r.Answer(call.N, effect.ValueAnswer(nil))
+	}
+	return nil
+}
+
+// lock gives a state to a run, or puts it into the queue. The caller has the cell locked.
+func (l *Locks) lock(w wish, c *cell, mine flawless.Claim) error {
+	if holder := c.st.Holder; holder != nil && *holder != mine && l.o.Gone(*holder) {
+		if c.st.Holder = nil; len(c.queue) > 0 {
+			if err := l.pass(c, store.State{Value: c.st.Value}); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case c.st.Holder != nil && *c.st.Holder == mine: // it has been given before
+	case c.st.Holder == nil && len(c.queue) == 0:
+		if err := l.put(c, store.State{Value: c.st.Value, Holder: &mine}); err != nil {
+			return err
+		}
+	default:
+		if slices.ContainsFunc(c.queue, func(o wish) bool { return o.run == w.run && o.call == w.call }) {
+			return nil
+		}
+		l.o.Graph.Wait(w.run.ID(), w.call, Target{State: c.name})
+		w.run.Retain()
+		c.queue = append(c.queue, w)
+		slices.SortStableFunc(c.queue, func(a, b wish) int { return cmp.Compare(a.at, b.at) })
+		return nil
+	}
+	w.run.Answer(w.call, effect.ValueAnswer(c.st.Value))
+	return nil
+}
+
+// putUnheld changes a state that the run does not hold, if nobody does and it still has the value that
+// the run was told.
+func (l *Locks) putUnheld(r Run, call flawless.Call, c *cell, told []byte) error {
+	switch {
+	case bytes.Equal(c.st.Value, call.Body): // also when it was done before a crash
+	case c.st.Holder != nil && !l.o.Gone(*c.st.Holder):
+		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and run %s holds it now; nothing was changed, ask for it again: %w", c.name, c.st.Holder.Run, flawless.Conflict)
+	case !bytes.Equal(c.st.Value, told):
+		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and it was changed since; nothing was changed, ask for it again: %w", c.name, flawless.Conflict)
+	default:
+		if err := l.pass(c, store.State{Value: call.Body}); err != nil {
+			return err
+		}
+	}
+	r.Answer(call.N, effect.ValueAnswer(nil))
+	return nil
+}
+
+// unlock ends a hold, or a wish. A hold that has ended already is left so.
+func (l *Locks) unlock(c *cell, mine flawless.Claim, change func(*store.State)) error {
+	if i := slices.IndexFunc(c.queue, func(w wish) bool { return w.run.ID() == mine.Run && w.call == mine.Call }); i >= 0 {
+		w := c.queue[i]
+		c.queue = slices.Delete(c.queue, i, i+1)
+		w.run.Answer(w.call, effect.ErrorAnswer(w.call, "withdrawn", "the run has stopped waiting for the state"))
+		l.leave(w)
+		return nil
+	}
+	if c.st.Holder == nil || *c.st.Holder != mine {
+		return nil
+	}
+	next := store.State{Value: c.st.Value}
+	change(&next)
+	return l.pass(c, next)
+}
+
+// pass gives a state to the first in its queue that still waits, or to nobody.
+func (l *Locks) pass(c *cell, st store.State) error {
+	var to *wish
+	for to == nil && len(c.queue) > 0 {
+		w := c.queue[0]
+		if w.run.Waits(w.call) {
+			to = &w
+			break
+		}
+		c.queue = c.queue[1:]
+		l.leave(w)
+	}
+	if to != nil {
+		st.Holder = &flawless.Claim{Run: to.run.ID(), Call: to.call}
+	}
+	if err := l.put(c, st); err != nil {
+		return err
+	}
+	if to != nil {
+		c.queue = c.queue[1:]
+		to.run.Answer(to.call, effect.ValueAnswer(st.Value))
+		l.leave(*to)
+	}
+	return nil
+}
+
+// leave is called when a wish is out of the queue.
+func (l *Locks) leave(w wish) {
+	l.o.Graph.Unwait(w.run.ID(), w.call)
+	w.run.Release()
+}
+
+func (l *Locks) put(c *cell, st store.State) error {
+	if err := l.o.Put(c.name, st); err != nil {
+		c.known = false
+		return err
+	}
+	c.st = st
+	l.o.Graph.Holds(c.name, st.Holder)
+	return nil
+}
+
+// GiveUp takes a call out of the queue of a state, after answer has answered it, and returns what that returned.
+func (l *Locks) GiveUp(state string, run Run, call int, answer func() bool) bool {
+	c, err := l.use(state)
+	if err != nil {
+		return false
+	}
+	defer l.done(c)
+	told := answer()
+	if i := slices.IndexFunc(c.queue, func(w wish) bool { return w.run == run && w.call == call }); i >= 0 {
+		w := c.queue[i]
+		c.queue = slices.Delete(c.queue, i, i+1)
+		l.leave(w)
+	}
+	return told
+}
+
+// Release ends all holds and wishes of a run that has ended. A hold that cannot be ended now is ended when somebody
+// wants the state and finds that its holder is gone.
+func (l *Locks) Release(run string) {
+	for _, name := range l.o.Graph.StatesOf(run) {
+		c, err := l.use(name)
+		if err != nil {
+			continue
+		}
+		c.queue = slices.DeleteFunc(c.queue, func(w wish) bool {
+			if w.run.ID() == run {
+				l.leave(w)
+			}
+			return w.run.ID() == run
+		})
+		if c.st.Holder != nil && c.st.Holder.Run == run {
+			if err := l.pass(c, store.State{Value: c.st.Value}); err != nil && l.o.Context().Err() == nil {
+				l.o.Log.Warn("a state that a run held could not be released", "state", name, "run", run, "error", err)
+			}
+		}
+		l.done(c)
+	}
+}
+
+// State returns a state with who holds it and who waits for it, or flawless.NotFound.
+func (l *Locks) State(ctx context.Context, name string) (flawless.State, error) {
+	l.mu.Lock()
+	c := l.cells[name]
+	l.mu.Unlock()
+	st, err := l.o.State(ctx, name)
+	if err != nil {
+		return flawless.State{}, err
+	}
+	out := flawless.State{Name: name, Value: st.Value, Holder: st.Holder}
+	if c != nil {
+		c.mu.Lock()
+		for _, w := range c.queue {
+			out.Queue = append(out.Queue, flawless.Claim{Run: w.run.ID(), Call: w.call})
+		}
+		c.mu.Unlock()
+	}
+	if out.Value == nil && out.Holder == nil && out.Queue == nil {
+		return out, fmt.Errorf("there is no state %q: %w", name, flawless.NotFound)
+	}
+	return out, nil
+}
+
+// States returns at most limit states in order of their names, from one on; next is where the page
+// after it begins, "" at the end.
+func (l *Locks) States(ctx context.Context, from string, limit int) (page []flawless.State, next string, err error) {
+	page = []flawless.State{}
+	for name, err := range l.o.States(ctx, from) {
+		if err != nil {
+			return page, "", err
+		}
+		if len(page) == limit {
+			return page, name, nil
+		}
+		st, err := l.State(ctx, name)
+		if errors.Is(err, flawless.NotFound) {
+			continue // it was given up meanwhile
+		}
+		if err != nil {
+			return page, "", err
+		}
+		page = append(page, st)
+	}
+	return page, "", nil
+}
+
+// Count returns how many states are in memory: none, once nobody holds or awaits one.
+func (l *Locks) Count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.cells)
+}
