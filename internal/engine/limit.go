@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -61,7 +62,7 @@ func (l *limits) load(ctx context.Context) error {
 
 // of returns the limit for a server, nil where there is none. The caller holds mu.
 func (l *limits) of(host, port string) *limit {
-	if one := l.all[host+":"+port]; one != nil {
+	if one := l.all[net.JoinHostPort(host, port)]; one != nil {
 		return one
 	}
 	return l.all[host]
@@ -373,6 +374,7 @@ func (e *Engine) Limits(context.Context) ([]flawless.Limit, error) {
 
 // RemoveLimit removes the limit of a host, or returns flawless.NotFound. Calls that wait begin at once.
 func (e *Engine) RemoveLimit(ctx context.Context, host string) error {
+	host = flawless.CanonicalHost(host)
 	l := &e.limits
 	l.writing.Lock()
 	defer l.writing.Unlock()

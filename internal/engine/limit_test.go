@@ -207,6 +207,27 @@ func TestALimitThatIsChanged(t *testing.T) {
 	})
 }
 
+// TestALimitHoldsHoweverItsHostIsWritten: by an operator, or in the URL of a call.
+func TestALimitHoldsHoweverItsHostIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ limit, url string }{
+		{"[::1]:8080", "http://[::1]:8080/"},
+		{"[::1]", "http://[0:0::1]/"},
+		{"localhost.", "http://localhost/"},
+		{"localhost:80", "http://LOCALHOST./"},
+	} {
+		e := open(t, mem.New(), Options{})
+		mustLimit(t, e, row.limit, "1/h", 0)
+		p, err := e.kinds[effect.HTTP].Check(flawless.Call{N: 1, Kind: effect.HTTP, Head: input(t, map[string]any{"url": row.url})})
+		if err != nil || e.limits.of(p.Host, p.Port) == nil {
+			t.Errorf("a limit for %s does not hold for %s: %v", row.limit, row.url, err)
+		}
+		if err := e.RemoveLimit(t.Context(), row.limit); err != nil {
+			t.Errorf("removing it: %v", err)
+		}
+	}
+}
+
 func TestBadLimits(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
