@@ -2,6 +2,8 @@ package flawless
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -28,16 +30,40 @@ type Host struct {
 // Key is for how long the host honours a key, 0 where it does not.
 func (h *Host) Key() time.Duration { return time.Duration(max(h.KeyMS, 0)) * time.Millisecond }
 
-// Check returns nil where the settings can be kept, or [Invalid] with the reason. The host is in lower case
-// afterwards.
+// CanonicalHost returns a host, with or without a port, as settings and calls are compared: in lower case,
+// without the dot at the end that stands for the root of the DNS, and an IPv6 address in its shortest form, in
+// brackets only where a port follows. What is no host comes back in lower case.
+func CanonicalHost(text string) string {
+	text = strings.ToLower(text)
+	name, port, err := net.SplitHostPort(text)
+	if err != nil {
+		if name, port = text, ""; strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") && strings.Contains(text, ":") {
+			name = text[1 : len(text)-1]
+		}
+	}
+	if addr, err := netip.ParseAddr(name); err == nil {
+		name = addr.String()
+	} else if short := strings.TrimSuffix(name, "."); short != "" {
+		name = short
+	}
+	if port == "" {
+		return name
+	}
+	return net.JoinHostPort(name, port)
+}
+
+// Check returns nil where the settings can be kept, or [Invalid] with the reason. The host is in the form of
+// [CanonicalHost] afterwards.
 func (h *Host) Check() error {
-	h.Host = strings.ToLower(h.Host)
+	h.Host = CanonicalHost(h.Host)
 	plain, below := strings.CutPrefix(h.Host, "*.")
 	switch {
 	case !isHost(plain):
 		return fmt.Errorf("the host %.200q is no name of a host; give one such as api.example.com, *.example.com or api.example.com:8443: %w", h.Host, Invalid)
 	case below && !strings.Contains(plain, "."):
 		return fmt.Errorf("the host %.200q stands for a whole top-level domain; give one such as *.example.com: %w", h.Host, Invalid)
+	case below && isNumeric(plain):
+		return fmt.Errorf("the host %.200q has a wildcard before an address, and addresses have no names below them; give each address: %w", h.Host, Invalid)
 	case h.KeyMS < -1 || h.KeyMS > maxRetryFor.Milliseconds():
 		return fmt.Errorf("the time for which the host honours a key is %d ms; give 1 ms to 366 days, -1 if it does not honour keys, or 0 to say nothing about it: %w", h.KeyMS, Invalid)
 	case h.KeyMS == 0 && h.RetryForMS == nil:
@@ -63,6 +89,16 @@ func (h *Host) Fits(name, port string) int {
 		return 2*len(tail) + onPort
 	}
 	return 0
+}
+
+// isNumeric tells whether a host, with or without a port, ends like an address: no top-level domain is a number.
+func isNumeric(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return strings.Contains(name, ":") || last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 func checkRetryFor(ms *int64) error {

@@ -54,10 +54,10 @@ func ParseRate(text string) (count int, period time.Duration, err error) {
 	return 0, 0, fmt.Errorf("the rate %.100q is not a number in a time; give one such as 10/s, 300/m, 5000/h or 100/d: %w", text, Invalid)
 }
 
-// Check returns nil where the limit can be kept, or [Invalid] with the reason. The host is in lower
-// case afterwards, and a burst of 0 is 1.
+// Check returns nil where the limit can be kept, or [Invalid] with the reason. The host is in the form of
+// [CanonicalHost] afterwards, and a burst of 0 is 1.
 func (l *Limit) Check() error {
-	l.Host = strings.ToLower(l.Host)
+	l.Host = CanonicalHost(l.Host)
 	if l.Burst == 0 {
 		l.Burst = 1
 	}

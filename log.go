@@ -173,6 +173,8 @@ type Attempt struct {
 	// Reached is when the first try began that has reached the server, whatever became of it: its idempotency
 	// key is known there since then. 0 where none has, or in logs of before.
 	Reached int64 `json:"reached,omitempty" cbor:"46,keyasint,omitempty"`
+	// Eased is how many tries do not make the waits longer, because people wanted them at once or anew.
+	Eased int `json:"eased,omitempty" cbor:"47,keyasint,omitempty"`
 	// Anew marks, with Next, a try that makes up for one that was cut short: it has its whole time-out, whatever
 	// deadline has passed by then.
 	Anew bool `json:"anew,omitempty" cbor:"50,keyasint,omitempty"`

@@ -41,6 +41,11 @@ type Schedule struct {
 	Labels       map[string]string `json:"labels,omitempty" cbor:"13,keyasint,omitempty"` // of its runs, besides schedule=NAME
 	Note         string            `json:"note,omitempty" cbor:"12,keyasint,omitempty"`   // why it is paused
 
+	Version    string `json:"version,omitempty" cbor:"30,keyasint,omitempty"`     // of the module that its runs take; "" is the newest at the time
+	Place      *Place `json:"place,omitempty" cbor:"31,keyasint,omitempty"`       // where its runs queue before they begin
+	DeadlineMS int64  `json:"deadline_ms,omitempty" cbor:"32,keyasint,omitempty"` // each run is asked to give up this long after its start; 0 is never
+	GraceMS    int64  `json:"grace_ms,omitempty" cbor:"33,keyasint,omitempty"`    // and terminated this much later; 0 is a minute
+
 	Done    time.Time  `json:"done" cbor:"20,keyasint"`                           // all times up to here have been dealt with
 	Queued  *time.Time `json:"queued,omitempty" cbor:"21,keyasint,omitempty"`     // this time waits for the run before
 	Open    []string   `json:"open_runs,omitempty" cbor:"22,keyasint,omitempty"`  // runs of it that had not ended when it was last looked at

@@ -28,6 +28,18 @@ func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 	if len(s.Input) > 0 {
 		in["input"] = s.Input
 	}
+	if s.Version != "" {
+		in["version"] = s.Version
+	}
+	if s.DeadlineMS != 0 {
+		in["deadline_ms"] = s.DeadlineMS
+	}
+	if s.GraceMS != 0 {
+		in["grace_ms"] = s.GraceMS
+	}
+	if s.Place != nil {
+		in["concurrency_key"], in["concurrency"], in["priority"] = s.Place.Key, s.Place.Limit, s.Place.Priority
+	}
 	a := harmless()
 	if !replace { // a second time there is one already
 		a = unique("see whether it is there with: flawless schedule show %s", s.Name)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -67,7 +68,8 @@ func (a *app) hostSetCommand() *cobra.Command {
 	var retry retryForFlag
 	c := &cobra.Command{Use: "set HOST", Short: "Say how calls to a host are treated", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
 		Long: "Says how calls to a host are treated. HOST is api.example.com, *.example.com for every name below it, or either with a\n" +
-			"port; the most specific one counts. What is not given stays as it is.\n\n" +
+			"port; the most specific one counts. What is not given stays as it is: --within 12h alone changes the time of a host that\n" +
+			"honours keys already.\n\n" +
 			"--idempotency-key honoured --within 24h says that the host carries out a repeated request at most once if it comes\n" +
 			"under the same Idempotency-Key within that time. Then a POST that was cut short is sent again by the engine within\n" +
 			"that time, and nobody has to decide about it. Take the time from the documentation of the service, or less.\n\n" +
@@ -80,24 +82,36 @@ func (a *app) hostSetCommand() *cobra.Command {
 			switch {
 			case set && key != "honoured" && key != "ignored":
 				return fmt.Errorf("--idempotency-key is %q, give honoured or ignored: %w", key, flawless.Invalid)
-			case (key == "honoured") != window:
-				return fmt.Errorf("give --idempotency-key honoured and --within together: no service remembers keys for ever: %w", flawless.Invalid)
+			case set && key == "ignored" && window:
+				return fmt.Errorf("--within is for how long the host honours keys, and --idempotency-key ignored says that it does not; leave one out: %w", flawless.Invalid)
 			case window && within <= 0:
 				return fmt.Errorf("--within is not above zero: %w", flawless.Invalid)
 			case window:
 				change.KeyMS = (*int64)(&within)
-			case set:
+			case key == "ignored":
 				change.KeyMS = &no
 			}
-			if c.Flags().Changed("retry-for") {
+			retries := c.Flags().Changed("retry-for")
+			if retries {
 				change.RetryForMS = (*int64)(&retry)
 			}
-			if change.KeyMS == nil && change.RetryForMS == nil {
+			if !set && !window && !retries {
 				return fmt.Errorf("say what is to be set: --idempotency-key honoured --within TIME, or --retry-for TIME: %w", flawless.Invalid)
 			}
 			cl, err := a.connect()
 			if err != nil {
 				return err
+			}
+			if (key == "honoured") != window { // the other half may have been said before
+				switch h, err := cl.Host(c.Context(), args[0]); {
+				case err != nil && !errors.Is(err, flawless.NotFound):
+					return err
+				case h.KeyMS > 0:
+				case window:
+					return fmt.Errorf("nothing says that host %s honours keys; give --idempotency-key honoured with --within: %w", args[0], flawless.Invalid)
+				default:
+					return fmt.Errorf("give --within with --idempotency-key honoured: no service remembers keys for ever: %w", flawless.Invalid)
+				}
 			}
 			h, err := cl.ChangeHost(c.Context(), args[0], change)
 			if err != nil || a.json {

@@ -40,6 +40,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	var jitter, catchUp time.Duration
 	var replace bool
 	var labels labelFlag
+	var t terms
 	c := &cobra.Command{Use: "add NAME MODULE WORKFLOW", Short: "Add a schedule", Args: cobra.ExactArgs(3),
 		ValidArgsFunction: func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
@@ -51,7 +52,8 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 			"the first is seconds, and words such as @daily are known. A time that the clock of the zone shows twice has one run, the\n" +
 			"first time; one that it jumps over has its run at the jump. The id of a run is NAME@TIME, so no crash starts it twice.\n\n" +
 			"When the run before is still open, --overlap says what to do: skip this time, queue one, allow both, or cancel the one before\n" +
-			"and start when it has ended.",
+			"and start when it has ended. --version, --concurrency-key, --priority and --deadline hold for each of its runs, as they do for\n" +
+			"workflow start. --replace sets all of these anew: what is not given is unset.",
 		Example: "  flawless schedule add nightly --cron '30 2 * * *' --zone Europe/Berlin shop report --input '{\"days\":1}'",
 		RunE: func(c *cobra.Command, args []string) error {
 			in, err := a.readInput(input)
@@ -62,6 +64,10 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 			if s.CatchUpLimit < 1 {
 				return fmt.Errorf("--catch-up-limit is %d, give 1 to 10000: %w", s.CatchUpLimit, flawless.Invalid)
 			}
+			if err := t.check(c); err != nil {
+				return err
+			}
+			s.Version, s.Place, s.DeadlineMS, s.GraceMS = t.version, t.placed(), t.deadline.Milliseconds(), t.grace.Milliseconds()
 			s.JitterMS, s.CatchUpMS = jitter.Milliseconds(), catchUp.Milliseconds()
 			s.Labels = labels
 			cl, err := a.connect()
@@ -91,6 +97,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	f.BoolVar(&replace, "replace", false, "take the place of the schedule of that name")
 	f.BoolVar(&s.Paused, "paused", false, "start no runs until the schedule is resumed")
 	f.StringVar(&s.Note, "note", "", "with --paused: why")
+	t.addTo(a, c, 1)
 	_ = c.MarkFlagRequired("cron")
 	_ = c.RegisterFlagCompletionFunc("overlap", cobra.FixedCompletions([]string{"skip", "queue", "allow", "cancel"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -152,6 +159,16 @@ func (a *app) showSchedule(s flawless.Schedule) {
 	p("times", "%s, %s", s.Cron, s.Zone)
 	p("workflow", "%s/%s", s.Module, s.Workflow)
 	p("input", "%s", shortened(string(s.Input), 400))
+	if s.Version != "" {
+		p("version", "%s", s.Version)
+	}
+	if s.Place != nil {
+		p("place", "%s", placeText(*s.Place))
+	}
+	if s.DeadlineMS > 0 {
+		grace := cmp.Or(time.Duration(s.GraceMS)*time.Millisecond, time.Minute)
+		p("deadline", "%v after a run's start, and %v of grace", time.Duration(s.DeadlineMS)*time.Millisecond, grace)
+	}
 	p("overlap", "%s", s.Overlap)
 	if s.JitterMS > 0 {
 		p("jitter", "%v", time.Duration(s.JitterMS)*time.Millisecond)

@@ -187,7 +187,7 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 		p("labels", "%s", labelText(r.Labels))
 	}
 	if r.Place != nil {
-		p("place", "key %q, at most %d at once, priority %d", r.Place.Key, r.Place.Limit, r.Place.Priority)
+		p("place", "%s", placeText(*r.Place))
 	}
 	if r.Parent != "" {
 		p("parent", "%s", r.Parent)

@@ -29,7 +29,7 @@ func (a *app) startCommand() *cobra.Command {
 	var start client.Start
 	var wait bool
 	var labels labelFlag
-	var limit, grace time.Duration
+	var t terms
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
 		Long: "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated. Without it a\n" +
 			"key is made up, with which the start is sent again if its answer is lost, for up to a minute.",
@@ -39,17 +39,21 @@ func (a *app) startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := t.check(c); err != nil {
+				return err
+			}
 			start.Module, start.Workflow, start.Input, start.Labels = args[0], args[1], in, labels
+			start.Version, start.ConcurrencyKey, start.Concurrency, start.Priority = t.version, t.place.Key, t.place.Limit, t.place.Priority
 			cl, err := a.connect()
 			if err != nil {
 				return err
 			}
-			if limit > 0 {
-				at := time.Now().Add(limit)
+			if t.deadline > 0 {
+				at := time.Now().Add(t.deadline)
 				start.Deadline = &at
 			}
-			if grace > 0 {
-				start.Grace = grace.String()
+			if t.grace > 0 {
+				start.Grace = t.grace.String()
 			}
 			r, started, err := cl.Start(c.Context(), start, wait)
 			if err != nil {
@@ -80,11 +84,7 @@ func (a *app) startCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
 	f.StringVar(&start.ID, "id", "", "your own key for the run")
-	f.StringVar(&start.ConcurrencyKey, "concurrency-key", "", "shared by the runs of which only --concurrency may be under way at once")
-	f.IntVar(&start.Concurrency, "concurrency", 0, "with --concurrency-key: how many (default 1)")
-	f.IntVar(&start.Priority, "priority", 0, "of the runs that wait for their place the highest begins first, then the oldest")
-	f.DurationVar(&limit, "deadline", 0, "ask the run to give up after this time, such as 2h")
-	f.DurationVar(&grace, "grace", 0, "with --deadline: terminate it this much later (default 1m)")
+	t.addTo(a, c, 0)
 	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
 	f.Var(&labels, "label", "name=value, to find it by; may be repeated")
 	return c

@@ -52,7 +52,7 @@ type Policy struct {
 	// For is how long the call may be tried again, from the start of its first try; nil leaves it to the
 	// operator, and to Retry where that has attempts.
 	For        *time.Duration
-	Host, Port string // of the server that is called, "" where none is
+	Host, Port string // of the server that is called, in the form of flawless.CanonicalHost; "" where none is
 
 	request *request // what Check has understood, so that Perform need not again
 }

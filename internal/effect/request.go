@@ -87,7 +87,7 @@ func checkHTTP() func(c flawless.Call) (Policy, error) {
 			return Policy{}, err
 		}
 		p := Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry,
-			ByCode: r.byCode, Within: r.within, Keyless: !r.keyed(), For: r.most, Host: r.key().host, Port: r.key().port, request: r}
+			ByCode: r.byCode, Within: r.within, Keyless: !r.keyed(), For: r.most, Host: flawless.CanonicalHost(r.key().host), Port: r.key().port, request: r}
 		if r.body = nil; !r.sized {
 			last.Store(&checked{string(c.Head), p})
 		}

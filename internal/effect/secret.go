@@ -81,6 +81,25 @@ var echoes = []encoding{
 	func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
 	func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+	within(base64.RawStdEncoding, 0), within(base64.RawStdEncoding, 1), within(base64.RawStdEncoding, 2),
+	within(base64.RawURLEncoding, 0), within(base64.RawURLEncoding, 1), within(base64.RawURLEncoding, 2),
+}
+
+// within is what a text looks like in the base64 of a longer one, such as ann:TEXT, where it begins that many bytes
+// behind a group of three: the
+// characters that no other byte has a part in.
+// The characters at both ends, which hold at most four bits of it each, are left alone. A text that is too short
+// to be told from others by this is returned as it is.
+func within(enc *base64.Encoding, behind int) encoding {
+	const shortest = 8
+	return func(s string) string {
+		whole := enc.EncodeToString(append(make([]byte, behind), s...))
+		from, to := (behind*8+5)/6, (behind+len(s))*8/6
+		if to-from < shortest {
+			return s
+		}
+		return whole[from:to]
+	}
 }
 
 // fill puts secrets in the place of their placeholders.

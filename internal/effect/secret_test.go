@@ -205,6 +205,35 @@ func TestAnErrorHoldsNoSecret(t *testing.T) {
 	}
 }
 
+// TestASecretInBase64OfMoreIsHidden: a server that sends user and password back in base64 shows no part of the
+// password, wherever in the text it stands, in bodies and headers.
+func TestASecretInBase64OfMoreIsHidden(t *testing.T) {
+	t.Parallel()
+	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
+		for before := range 5 {
+			for after := range 4 {
+				text := enc.EncodeToString([]byte("user:"[5-before:] + secretValue + "\nend"[:after]))
+				s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("X-Was", text)
+					_, _ = io.WriteString(w, "was "+text+" and more")
+				}))
+				r := send(t, vaultOf(t, s.URL), call("", "url", s.URL))
+				s.Close()
+				got := string(r.Answer.Head) + string(r.Answer.Body)
+				from, to := (before*8+5)/6, (before+len(secretValue))*8/6
+				for i := from; i+4 <= to; i++ {
+					if strings.Contains(got, text[i:i+4]) {
+						t.Fatalf("%d bytes before and %d behind it: %q shows %q of %q", before, after, got, text[i:i+4], text)
+					}
+				}
+				if !strings.HasPrefix(string(r.Answer.Body), "was ") || !strings.HasSuffix(string(r.Answer.Body), " and more") {
+					t.Errorf("the rest is gone: %q", r.Answer.Body)
+				}
+			}
+		}
+	}
+}
+
 // An answer that is cut in the midst of a value must not hold the first part of it.
 func TestACutAnswerHoldsNoPartOfASecret(t *testing.T) {
 	t.Parallel()

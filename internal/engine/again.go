@@ -29,6 +29,10 @@ var byDefault = effect.Retry{Initial: time.Second, Factor: 2, Max: 5 * time.Minu
 // maxWish is the longest Retry-After that is heeded where nothing limits the time for retries.
 const maxWish = 24 * time.Hour
 
+// lastChance is how long before a key may be forgotten the last try under it begins, so that it can still be
+// answered; of a short window it is a tenth.
+const lastChance = 30 * time.Second
+
 // sentAt is when the first try began that may have taken effect, if the one under way is counted, too.
 func (c *call) sentAt() int64 { return cmp.Or(c.sent, c.tryAt, c.madeAt) }
 
@@ -43,6 +47,31 @@ func (c *call) reachedAt() int64 {
 
 // begunAt is when the first try began.
 func (c *call) begunAt() int64 { return cmp.Or(c.begun, c.madeAt) }
+
+// eased is how many of the tries so far do not make the waits longer: those that people hurried, and all before
+// one that was begun anew.
+func (c *call) eased() int {
+	switch f := c.failed; {
+	case f == nil && c.anew:
+		return c.try - 1
+	case f == nil:
+		return 0
+	case c.tryAt < f.Next:
+		return f.Eased + 1
+	default:
+		return f.Eased
+	}
+}
+
+// keyEnds is when the server of a call that may have taken effect may forget its key; 0 where it has none, or
+// where nothing of the call was sent.
+func (s *state) keyEnds(c *call, now int64, op terms) int64 {
+	if c.sent == 0 {
+		return 0
+	}
+	_, until, _ := s.mayRepeat(c, now, op)
+	return until
+}
 
 // keyed is for how long the server of a call knows its idempotency key, and who says so; 0 where nobody does,
 // or where the call needs no key to be repeated.
@@ -97,7 +126,7 @@ func (s *state) result(t try, r effect.Result, now int64, op terms) []flawless.E
 		}
 		e.Attempt = &flawless.Attempt{Call: c.N, N: c.try, Result: r.Text, Stages: r.Stages, Next: next,
 			Failed: &flawless.TryFailure{Kind: outcomes[r.Outcome], Reason: r.Reason, Status: r.Status},
-			Rule:   v.rule, Since: c.begunAt(), Until: v.until, Sent: v.sent, Reached: reached}
+			Rule:   v.rule, Since: c.begunAt(), Until: v.until, Sent: v.sent, Reached: reached, Eased: c.eased()}
 		return []flawless.Entry{e}
 	}
 	text := v.text
@@ -230,9 +259,17 @@ func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms
 	if most > 0 {
 		wait = min(wait, left)
 	}
-	if wait >= key-at {
-		v.over = v.rule + ", and the next try would begin after that"
-		return 0
+	if room := key - at; wait >= room { // one more try before the key may be forgotten
+		within, _ := c.keyed(op)
+		wait = room - int64(min(lastChance, within/10))
+		switch {
+		case int64(r.After) > max(wait, 0):
+			v.over = fmt.Sprintf("%s, and the server asks to be left alone for %s", v.rule, span(r.After))
+			return 0
+		case wait <= 0:
+			v.over = v.rule + ", and too little of that is left for another try"
+			return 0
+		}
 	}
 	return at + wait
 }
@@ -270,7 +307,7 @@ func (s *state) delay(c *call) time.Duration {
 	if p.Initial == 0 {
 		return 0 // times a power that may be infinite it is no number
 	}
-	d := float64(p.Initial) * math.Pow(max(p.Factor, 1), float64(c.try-1))
+	d := float64(p.Initial) * math.Pow(max(p.Factor, 1), float64(max(c.try-1-c.eased(), 0)))
 	if p.Max > 0 {
 		d = min(d, float64(p.Max))
 	}

@@ -324,8 +324,17 @@ func TestAWindowOfAKey(t *testing.T) {
 					t.Fatalf("a try is not performed: %+v", out)
 				}
 			}
-			if e.Unknown == nil || time.Duration(w.now-sent) < 50*time.Minute {
+			// The last try begins half a minute before the end, and ends a second later.
+			if e.Unknown == nil || time.Duration(w.now-sent) != time.Hour-29*time.Second || !strings.Contains(e.Unknown.Reason, "too little of that is left for another try") {
 				t.Errorf("after %v it is %+v", time.Duration(w.now-sent), e)
+			}
+		})
+		t.Run("the server wants more time than is left", func(t *testing.T) {
+			w := newTrial(t, op, head)
+			w.ends(lostOne)
+			w.next()
+			if e := w.ends(answer503(409, 2*time.Hour)); e.Unknown == nil || !strings.Contains(e.Unknown.Reason, "asks to be left alone for 2h") {
+				t.Errorf("it is %+v", e)
 			}
 		})
 	}
@@ -476,6 +485,46 @@ func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
 			t.Errorf("when its run was terminated it is %q", said)
 		}
 	}
+}
+
+// TestHurryingLengthensNoWait: however often people want a try at once, the waits are as long as without that.
+// After their word that a call did not happen they begin anew. An image of the run knows it, too.
+func TestHurryingLengthensNoWait(t *testing.T) {
+	t.Parallel()
+	const head = `{"url":"https://a.example/","retry":{"attempts":50,"initial_ms":1000,"factor":2,"max_ms":3600000}}`
+	failed := notSent
+	failed.Again = true
+	w := newTrial(t, day, head)
+	waits := func(want time.Duration) { // less the random part
+		t.Helper()
+		w.ends(failed)
+		again := newState("run", w.s.kinds)
+		if err := again.restore(w.s.snapshot()); err != nil {
+			t.Fatal(err)
+		}
+		w.s = again
+		if got := time.Duration(w.s.next() - w.now); got > want || got < want*3/4 {
+			t.Errorf("it waits %v, want %v", got, want)
+		}
+	}
+	for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		waits(want)
+		w.next()
+	}
+	for range 5 {
+		waits(8 * time.Second)
+		for range 2 { // once is enough
+			said, err := w.s.urge(Urge{}, w.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.take(said...)
+		}
+		w.take(w.s.fire(w.now)...)
+	}
+	w.take(flawless.Entry{At: w.now, Unknown: &flawless.Unknown{Call: 1, Reason: "nobody knows"}},
+		flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: 1, Resolution: flawless.Retry}})
+	waits(time.Second)
 }
 
 // TestAWordAboutARetry: a person hurries a call or gives it up, and is told where that makes no sense.

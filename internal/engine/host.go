@@ -45,7 +45,7 @@ func (e *Engine) Hosts(context.Context) ([]flawless.Host, error) {
 
 // Host returns what is said of a host under that very name, or flawless.NotFound.
 func (e *Engine) Host(_ context.Context, host string) (flawless.Host, error) {
-	host = strings.ToLower(host)
+	host = flawless.CanonicalHost(host)
 	h, ok := e.hosts.list()[host]
 	if !ok {
 		return h, noHost(host)
@@ -60,7 +60,7 @@ func noHost(host string) error {
 // ChangeHost changes what is said of a host. change is given what holds now. It holds for the next try of
 // every call.
 func (e *Engine) ChangeHost(ctx context.Context, host string, change func(*flawless.Host)) (flawless.Host, error) {
-	host = strings.ToLower(host)
+	host = flawless.CanonicalHost(host)
 	e.hosts.mu.Lock()
 	defer e.hosts.mu.Unlock()
 	all := maps.Clone(e.hosts.list())
@@ -80,7 +80,7 @@ func (e *Engine) ChangeHost(ctx context.Context, host string, change func(*flawl
 
 // RemoveHost forgets what is said of a host, or returns flawless.NotFound.
 func (e *Engine) RemoveHost(ctx context.Context, host string) error {
-	host = strings.ToLower(host)
+	host = flawless.CanonicalHost(host)
 	e.hosts.mu.Lock()
 	defer e.hosts.mu.Unlock()
 	all := maps.Clone(e.hosts.list())

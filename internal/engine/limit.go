@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type limit struct {
 	kept  int64              // Busy as the store has it: nothing begins beyond, so that no restart forgets it
 	order []string           // runs that wait, in the order in which they take turns
 	calls map[string][]paced // of these, in the order in which they came
+	ends  int64              // the key of none of them is forgotten before; 0 is never
 }
 
 // lined is a try on its way to wait for a place towards a server.
@@ -40,8 +42,9 @@ type lined struct {
 
 // paced is a try that waits for its place. The run is held.
 type paced struct {
-	r *run
-	t try
+	r    *run
+	t    try
+	ends int64 // it repeats a request, and the host may forget the key of that then; 0 is never
 }
 
 // reserve is how much of a limit whose calls come more often is kept as used up ahead of them, so that
@@ -61,7 +64,7 @@ func (l *limits) load(ctx context.Context) error {
 
 // of returns the limit for a server, nil where there is none. The caller holds mu.
 func (l *limits) of(host, port string) *limit {
-	if one := l.all[host+":"+port]; one != nil {
+	if one := l.all[net.JoinHostPort(host, port)]; one != nil {
 		return one
 	}
 	return l.all[host]
@@ -138,17 +141,26 @@ func (r *run) waiting() (out []lined) {
 // line lets a try wait whose waiting is durable.
 func (l *limits) line(r *run, w lined) {
 	l.e.hold(r)
+	q := paced{r: r, t: w.try}
+	r.mu.Lock()
+	if c := r.s.calls[w.call]; c != nil {
+		q.ends = r.s.keyEnds(c, l.e.now(), r.terms(c))
+	}
+	r.mu.Unlock()
 	l.mu.Lock()
 	one := l.of(w.host, w.port)
 	if one == nil { // the limit was removed meanwhile
 		l.mu.Unlock()
-		l.e.tasks.Go(func() { l.grant(nil, paced{r, w.try}) })
+		l.e.tasks.Go(func() { l.grant(nil, q) })
 		return
+	}
+	if q.ends != 0 && (one.ends == 0 || q.ends < one.ends) {
+		one.ends = q.ends
 	}
 	if len(one.calls[r.id]) == 0 {
 		one.order = append(one.order, r.id)
 	}
-	one.calls[r.id] = append(one.calls[r.id], paced{r, w.try})
+	one.calls[r.id] = append(one.calls[r.id], q)
 	l.mu.Unlock()
 	r.mu.Lock()
 	waits := r.s.waitsForPermit(w.call)
@@ -183,6 +195,12 @@ func (l *limits) round() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, one := range l.all {
+		for _, q := range one.expired(now) {
+			l.e.tasks.Go(func() { l.expire(q) })
+		}
+		if one.ends != 0 {
+			wait = min(wait, time.Duration(one.ends-now))
+		}
 		for len(one.order) > 0 && one.pass(now) {
 			q := one.pop()
 			l.e.tasks.Go(func() { l.grant(one, q) })
@@ -239,6 +257,58 @@ func (one *limit) pop() paced {
 		one.order = append(one.order, id)
 	}
 	return q
+}
+
+// expired takes the tries off the queue whose keys may be forgotten by now. They take no place.
+func (one *limit) expired(now int64) (out []paced) {
+	if one.ends == 0 || now < one.ends {
+		return nil
+	}
+	one.ends = 0
+	for id, mine := range one.calls {
+		one.calls[id] = slices.DeleteFunc(mine, func(q paced) bool {
+			switch {
+			case q.ends == 0:
+			case q.ends <= now:
+				out = append(out, q)
+				return true
+			case one.ends == 0 || q.ends < one.ends:
+				one.ends = q.ends
+			}
+			return false
+		})
+		if len(one.calls[id]) == 0 {
+			delete(one.calls, id)
+			one.order = slices.DeleteFunc(one.order, func(o string) bool { return o == id })
+		}
+	}
+	return out
+}
+
+// expire ends the waiting of a try that must not begin any more, so that nobody hears of that only when its place
+// comes. Where the operator has said meanwhile that the key is honoured for longer, it waits on.
+func (l *limits) expire(q paced) {
+	defer l.e.release(q.r)
+	q.r.mu.Lock()
+	defer q.r.mu.Unlock()
+	c := q.r.s.calls[q.t.call]
+	if c == nil || !c.waits || l.e.stopping.Load() {
+		return
+	}
+	now := l.e.now()
+	q.r.append(q.r.s.fire(now)...)
+	if c = q.r.s.calls[q.t.call]; c != nil && c.waits {
+		if entries, _ := q.r.s.recall(q.t, now, q.r.terms(c)); len(entries) > 0 {
+			q.r.append(entries...)
+		} else {
+			l.e.hold(q.r)
+			l.e.tasks.Go(func() {
+				defer l.e.release(q.r)
+				l.line(q.r, lined{q.t, c.policy.Host, c.policy.Port})
+			})
+		}
+	}
+	q.r.wakeLocked()
 }
 
 // leave takes a call out of the queue that it waits in, if it does. No place is used up for it, and its run
@@ -373,6 +443,7 @@ func (e *Engine) Limits(context.Context) ([]flawless.Limit, error) {
 
 // RemoveLimit removes the limit of a host, or returns flawless.NotFound. Calls that wait begin at once.
 func (e *Engine) RemoveLimit(ctx context.Context, host string) error {
+	host = flawless.CanonicalHost(host)
 	l := &e.limits
 	l.writing.Lock()
 	defer l.writing.Unlock()

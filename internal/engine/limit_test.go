@@ -23,6 +23,7 @@ type exchanges struct {
 	runs  []string
 	calls []int
 	busy  bool // calls with a policy are answered with 503
+	lose  bool // no answer arrives
 }
 
 func (x *exchanges) kinds() []effect.Kind {
@@ -39,6 +40,9 @@ func (x *exchanges) perform(_ context.Context, t effect.Try) effect.Result {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.at, x.runs, x.calls = append(x.at, time.Now()), append(x.runs, t.Run), append(x.calls, t.Call.N)
+	if x.lose {
+		return lostOne
+	}
 	if x.busy && t.Policy.Retry.Attempts > 1 {
 		return status(503, true, 0)
 	}
@@ -204,6 +208,71 @@ func TestALimitThatIsChanged(t *testing.T) {
 			t.Errorf("removing it again: %v", err)
 		}
 		e.Kill()
+	})
+}
+
+// TestALimitHoldsHoweverItsHostIsWritten: by an operator, or in the URL of a call.
+func TestALimitHoldsHoweverItsHostIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ limit, url string }{
+		{"[::1]:8080", "http://[::1]:8080/"},
+		{"[::1]", "http://[0:0::1]/"},
+		{"localhost.", "http://localhost/"},
+		{"localhost:80", "http://LOCALHOST./"},
+	} {
+		e := open(t, mem.New(), Options{})
+		mustLimit(t, e, row.limit, "1/h", 0)
+		p, err := e.kinds[effect.HTTP].Check(flawless.Call{N: 1, Kind: effect.HTTP, Head: input(t, map[string]any{"url": row.url})})
+		if err != nil || e.limits.of(p.Host, p.Port) == nil {
+			t.Errorf("a limit for %s does not hold for %s: %v", row.limit, row.url, err)
+		}
+		if err := e.RemoveLimit(t.Context(), row.limit); err != nil {
+			t.Errorf("removing it: %v", err)
+		}
+	}
+}
+
+// TestAKeyThatIsForgottenWhileItsRequestWaits: a request that may have taken effect waits for a place under a
+// limit, to be repeated. The run is unresolved when the host may forget its key, not when the place comes, and the
+// request is never sent again.
+func TestAKeyThatIsForgottenWhileItsRequestWaits(t *testing.T) {
+	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
+		for _, longer := range []bool{false, true} {
+			x := &exchanges{lose: true}
+			kv := mem.New()
+			e := open(t, kv, Options{Kinds: x.kinds()})
+			within := func(d time.Duration) {
+				if _, err := e.ChangeHost(t.Context(), "api.example.com", func(h *flawless.Host) { h.KeyMS = d.Milliseconds() }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			within(10 * time.Minute)
+			mustLimit(t, e, "api.example.com", "1/h", 0)
+			mustStart(t, e, "chain", map[string]any{"url": "https://api.example.com", "n": 1}, "run")
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if longer { // by somebody who has read the documentation again, while it waits
+				within(2 * time.Hour)
+			} else {
+				e.Kill()
+				e = open(t, kv, Options{Kinds: x.kinds()})
+			}
+			time.Sleep(9*time.Minute + time.Second)
+			synctest.Wait()
+			r, err := e.Run(t.Context(), "run")
+			if err != nil || unresolved(r) == longer || !longer && !strings.Contains(r.Unresolved[0].Reason, "which ended at 2026-01-01T00:10:00Z") {
+				t.Errorf("after ten minutes it is %+v, %v", r, err)
+			}
+			time.Sleep(100 * time.Minute)
+			synctest.Wait()
+			if want := map[bool]int{false: 1, true: 2}[longer]; len(x.at) != want {
+				t.Errorf("with a longer time %v it was sent %d times", longer, len(x.at))
+			}
+			if all, err := e.Limits(t.Context()); err != nil || all[0].Waiting != 0 && !longer {
+				t.Errorf("limits: %+v %v", all, err)
+			}
+			e.Kill()
+		}
 	})
 }
 

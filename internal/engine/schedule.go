@@ -18,6 +18,7 @@ const (
 	defaultCatchUp = time.Hour
 	shortCatchUp   = 10 * time.Second
 	longestJitter  = 24 * time.Hour
+	longestSpan    = 10 * 365 * 24 * time.Hour // of any other time that a schedule is given
 	mostBackfill   = 1000
 
 	// defaultCatchUpLimit and maxCatchUpLimit bound the runs that a schedule starts at once.
@@ -81,19 +82,28 @@ func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timeta
 	now := e.clockNow().UTC()
 	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: bytes.Clone(s.Input),
 		Overlap: cmp.Or(s.Overlap, flawless.Skip), JitterMS: s.JitterMS, CatchUpMS: cmp.Or(s.CatchUpMS, defaultCatchUp.Milliseconds()), CatchUpLimit: cmp.Or(s.CatchUpLimit, defaultCatchUpLimit),
-		Paused: s.Paused, Note: s.Note, Labels: maps.Clone(s.Labels), Created: now, Done: now}
+		Paused: s.Paused, Note: s.Note, Labels: maps.Clone(s.Labels), Version: s.Version, DeadlineMS: s.DeadlineMS, GraceMS: s.GraceMS, Created: now, Done: now}
 	if len(n.Input) == 0 {
 		n.Input = json.RawMessage("null")
+	}
+	if s.Place != nil {
+		n.Place = placeOf(*s.Place)
 	}
 	switch {
 	case !slices.Contains(flawless.Overlaps, n.Overlap):
 		return timetable{}, fmt.Errorf("the overlap policy is %.100q, give one of %v: %w", n.Overlap, flawless.Overlaps, flawless.Invalid)
 	case n.JitterMS < 0 || n.JitterMS > longestJitter.Milliseconds():
 		return timetable{}, fmt.Errorf("the jitter is %d ms, give up to %v: %w", n.JitterMS, longestJitter, flawless.Invalid)
-	case n.CatchUpMS < shortCatchUp.Milliseconds() || n.CatchUpMS > (10*365*24*time.Hour).Milliseconds():
+	case n.CatchUpMS < shortCatchUp.Milliseconds() || n.CatchUpMS > longestSpan.Milliseconds():
 		return timetable{}, fmt.Errorf("the window to catch up is %d ms, give %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
 	case n.CatchUpLimit < 1 || n.CatchUpLimit > maxCatchUpLimit:
 		return timetable{}, fmt.Errorf("at most %d times are to be caught up, give 1 to %d: %w", n.CatchUpLimit, maxCatchUpLimit, flawless.Invalid)
+	case n.DeadlineMS < 0 || n.DeadlineMS > longestSpan.Milliseconds():
+		return timetable{}, fmt.Errorf("the deadline is %d ms after a run's start, give 1 ms to 10 years: %w", n.DeadlineMS, flawless.Invalid)
+	case n.GraceMS < 0 || n.GraceMS > longestSpan.Milliseconds():
+		return timetable{}, fmt.Errorf("the grace is %d ms, give 1 ms to 10 years: %w", n.GraceMS, flawless.Invalid)
+	case n.GraceMS > 0 && n.DeadlineMS == 0:
+		return timetable{}, fmt.Errorf("the grace begins at the deadline of a run, and there is no deadline; give one too: %w", flawless.Invalid)
 	case n.Note != "" && !n.Paused:
 		return timetable{}, fmt.Errorf("there is a note (%.100q), which says why a schedule is paused, and it is not to be paused: %w", n.Note, flawless.Invalid)
 	}
@@ -101,13 +111,16 @@ func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timeta
 	if err == nil {
 		err = flawless.CheckLabels(t.runLabels())
 	}
+	if err == nil && n.Place != nil {
+		err = n.Place.Check()
+	}
 	if err != nil {
 		return t, err
 	}
 	if _, ok := t.cron.Next(now); !ok {
 		return t, fmt.Errorf("the cron expression %q has no time in the coming years: %w", n.Cron, flawless.Invalid)
 	}
-	m, l, err := e.version(ctx, Start{Module: n.Module, Workflow: n.Workflow})
+	m, l, err := e.version(ctx, Start{Module: n.Module, Workflow: n.Workflow, Version: n.Version})
 	if err != nil {
 		return t, err
 	}
@@ -211,7 +224,7 @@ func (e *Engine) TriggerSchedule(ctx context.Context, name, key string) (run fla
 		return flawless.Run{}, false, fmt.Errorf("triggering schedule %.200q with the key %.200q: %w", name, key, err)
 	}
 	_, err = e.schedule(name, func(s *scheduled) error {
-		run, started, err = e.Start(ctx, s.t.departing(id))
+		run, started, err = e.Start(ctx, s.t.departing(id, e.clockNow()))
 		if err == nil && !started {
 			err = e.schedules.foreign(name, id)
 		}
@@ -254,7 +267,7 @@ func (e *Engine) BackfillSchedule(ctx context.Context, name string, from, to tim
 	}
 	for _, at := range times {
 		id := t.runID(at)
-		_, started, err := e.Start(ctx, t.departing(id))
+		_, started, err := e.Start(ctx, t.departing(id, e.clockNow()))
 		if err != nil && (passing(err) || !e.schedules.known(id)) {
 			return out, err
 		}

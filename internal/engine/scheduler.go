@@ -178,7 +178,7 @@ func (c *scheduler) depart(s *scheduled) time.Time {
 		}
 		id := s.t.runID(d.start)
 		problem := ""
-		_, started, err := c.e.Start(c.e.ctx, s.t.departing(id))
+		_, started, err := c.e.Start(c.e.ctx, s.t.departing(id, c.e.clockNow()))
 		if !started && !passing(err) && (err == nil || c.known(id)) {
 			err = c.foreign(s.t.Name, id) // else it was started by an engine that had no time to say so
 		}

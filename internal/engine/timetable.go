@@ -233,9 +233,17 @@ func (t *timetable) catchUpLimit() int { return cmp.Or(t.CatchUpLimit, defaultCa
 // runID is the id of the run for a time.
 func (t *timetable) runID(at time.Time) string { return flawless.ScheduledID(t.Name, at) }
 
-// departing asks for a run of the schedule.
-func (t *timetable) departing(id string) Start {
-	return Start{Module: t.Module, Workflow: t.Workflow, Input: t.Input, ID: id, Labels: t.runLabels(), schedule: t.Name}
+// departing asks for a run of the schedule, to be started now.
+func (t *timetable) departing(id string, now time.Time) Start {
+	o := Start{Module: t.Module, Workflow: t.Workflow, Input: t.Input, ID: id, Labels: t.runLabels(), Version: t.Version,
+		Grace: time.Duration(t.GraceMS) * time.Millisecond, schedule: t.Name}
+	if t.Place != nil {
+		o.Place = *t.Place
+	}
+	if t.DeadlineMS > 0 {
+		o.Deadline = now.Add(time.Duration(t.DeadlineMS) * time.Millisecond)
+	}
+	return o
 }
 
 // runLabels are the labels of its runs: those it was given, and its name.

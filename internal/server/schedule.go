@@ -26,6 +26,13 @@ type SetSchedule struct {
 	CatchUpLimit int               `json:"catch_up_limit,omitempty" minimum:"1" maximum:"10000" doc:"how many times are made up for at once, 1 to 10000; 100 where it is missing. Older ones are missed"`
 	Paused       bool              `json:"paused,omitempty" doc:"start no runs until the schedule is resumed"`
 	Note         string            `json:"note,omitempty" doc:"why it is paused"`
+
+	Version        string `json:"version,omitempty" doc:"of the module, as its author or the server calls it; each run takes the newest without it"`
+	DeadlineMS     int64  `json:"deadline_ms,omitempty" doc:"each run is asked to give up this long after its start"`
+	GraceMS        int64  `json:"grace_ms,omitempty" doc:"and is terminated this much later; a minute without it"`
+	ConcurrencyKey string `json:"concurrency_key,omitempty" doc:"shared by the runs of which only so many may be under way at once"`
+	Concurrency    int    `json:"concurrency,omitempty" doc:"how many of the key; 1 where it is missing"`
+	Priority       int    `json:"priority,omitempty" doc:"of those that wait for their place the highest begins first, then the oldest"`
 }
 
 // Triggered is the answer to a trigger.
@@ -50,7 +57,8 @@ func (a *api) schedules() {
 			b := in.Body
 			s, err := a.engine.SetSchedule(ctx, flawless.Schedule{Name: in.Name, Cron: b.Cron, Zone: b.Zone, Module: b.Module, Workflow: b.Workflow,
 				Input: b.Input, Overlap: b.Overlap, JitterMS: b.JitterMS, CatchUpMS: b.CatchUpMS, Labels: b.Labels,
-				CatchUpLimit: b.CatchUpLimit, Paused: b.Paused, Note: b.Note}, in.Replace)
+				CatchUpLimit: b.CatchUpLimit, Paused: b.Paused, Note: b.Note, Version: b.Version, DeadlineMS: b.DeadlineMS, GraceMS: b.GraceMS,
+				Place: &flawless.Place{Key: b.ConcurrencyKey, Limit: b.Concurrency, Priority: b.Priority}}, in.Replace)
 			return &one{s}, problem(err)
 		})
 	huma.Register(a.huma, operation("list-schedules", http.MethodGet, "/schedules", "All schedules"),
