@@ -21,6 +21,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
+	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -105,7 +106,7 @@ type Engine struct {
 	retryFor   time.Duration
 	retried    retried
 	admission  *admit.Control // which runs may begin
-	limits     limits
+	limits     *ratelimit.Limits
 	checks     checks
 
 	stopping atomic.Bool // no new work
@@ -213,8 +214,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.loadHosts(ctx); err != nil {
 		return nil, err
 	}
-	e.limits.init(e)
-	if err := e.limits.load(ctx); err != nil {
+	e.limits = e.newLimits()
+	if err := e.limits.Load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the limits of hosts: %w", err)
 	}
 	e.locks = e.newLocks()
@@ -230,7 +231,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	standing := []func(){e.limits.run, e.schedules.run, e.retain, e.clock.run}
+	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.run, e.retain, e.clock.run}
 	if e.space != nil {
 		standing = append(standing, e.watchSpace)
 	}

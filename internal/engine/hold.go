@@ -106,7 +106,7 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	r.mu.Unlock()
 	e.carry(r, errands, ended && len(errands) > 0)
 	for _, w := range waiting {
-		e.limits.line(r, w)
+		r.queue(w)
 	}
 	r.mu.Lock()
 	return nil

@@ -223,7 +223,7 @@ func TestALimitHoldsHoweverItsHostIsWritten(t *testing.T) {
 		e := open(t, mem.New(), Options{})
 		mustLimit(t, e, row.limit, "1/h", 0)
 		p, err := e.kinds[effect.HTTP].Check(flawless.Call{N: 1, Kind: effect.HTTP, Head: input(t, map[string]any{"url": row.url})})
-		if err != nil || e.limits.of(p.Host, p.Port) == nil {
+		if err != nil || !e.limits.Has(p.Host, p.Port) {
 			t.Errorf("a limit for %s does not hold for %s: %v", row.limit, row.url, err)
 		}
 		if err := e.RemoveLimit(t.Context(), row.limit); err != nil {

@@ -102,7 +102,7 @@ func (r *run) pace(e flawless.Entry, tries []try) {
 		c := r.s.call(t.call)
 		waits, ok := "", true
 		if c != nil {
-			waits, ok = r.e.limits.take(c)
+			waits, ok = r.e.limits.Take(c.policy.Host, c.policy.Port)
 		}
 		if ok {
 			r.outbox[at].tries = append(r.outbox[at].tries, t)
@@ -484,7 +484,7 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	for _, p := range batch {
 		for _, w := range p.lined {
-			r.e.limits.line(r, w)
+			r.queue(w)
 		}
 	}
 	for _, p := range batch {
@@ -646,7 +646,7 @@ func (r *run) letGo(batch []pending) {
 		if p.entry.Arrival == nil || !effect.IsWithdrawn(p.entry.Arrival.Answer) {
 			continue
 		}
-		r.e.limits.leave(r, p.entry.Arrival.Call)
+		r.e.limits.Leave(r, p.entry.Arrival.Call)
 		r.mu.Lock()
 		stop := r.flights[p.entry.Arrival.Call]
 		r.mu.Unlock()

@@ -1,0 +1,441 @@
+package ratelimit
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Run is a run with tries that wait. It stays in memory from Retain to Release.
+type Run interface {
+	ID() string
+	// WaitsForPermit tells whether the next try of a call still waits for its permit.
+	WaitsForPermit(call int) bool
+	// Begin begins a try that has its permit. It returns false where the permit is not used: nobody wants the try any
+	// more, or it has to queue again.
+	Begin(call, try int) bool
+	// Expire ends the waiting of a try that must not begin any more, or queues it again where it may by now.
+	Expire(call, try int)
+	Retain()
+	Release()
+}
+
+// Try is a try that waits for a permit towards a server.
+type Try struct {
+	Run        Run
+	Call, N    int
+	Host, Port string
+	// Expires is when the try must not begin any more, 0 is never: it repeats a request, and the host may forget the
+	// key of that then.
+	Expires int64
+}
+
+// Options says what Limits work with.
+type Options struct {
+	Stored func(ctx context.Context) ([]flawless.Limit, error)
+	Put    func(ctx context.Context, host string, l *flawless.Limit) error // nil removes it
+	Now    func() int64                                                    // Unix nanoseconds
+	Go     func(f func())                                                  // runs f in a goroutine of the engine
+	Log    *slog.Logger
+}
+
+// Limits paces the calls towards hosts that have a limit. All methods may be called concurrently.
+type Limits struct {
+	o    Options
+	any  atomic.Bool // there is a limit at all
+	kick chan struct{}
+
+	writing sync.Mutex // held while the store is told of one, so that nothing old is written over it
+	mu      sync.Mutex // guards all
+	all     map[string]*limit
+}
+
+// New returns Limits that know of none. Call Load before any try is to begin.
+func New(o Options) *Limits {
+	return &Limits{o: o, kick: make(chan struct{}, 1), all: map[string]*limit{}}
+}
+
+// limit is that of one host.
+type limit struct {
+	flawless.Limit
+	kept  int64            // Busy as the store has it: nothing begins beyond, so that no restart forgets it
+	order []string         // runs that wait, in the order in which they take turns
+	calls map[string][]Try // of these, in the order in which they came
+	ends  int64            // the key of none of them is forgotten before; 0 is never
+}
+
+// reserve is how much of a limit whose calls come more often is kept as used up ahead of them, so that
+// not each of them waits for a write. After a crash it is lost.
+const reserve = time.Second
+
+// Load reads the limits.
+func (l *Limits) Load(ctx context.Context) error {
+	all, err := l.o.Stored(ctx)
+	for _, one := range all {
+		l.all[one.Host] = &limit{Limit: one, kept: one.Busy, calls: map[string][]Try{}}
+	}
+	l.any.Store(len(l.all) > 0)
+	return err
+}
+
+// of returns the limit for a server, nil where there is none. The caller holds mu.
+func (l *Limits) of(host, port string) *limit {
+	if one := l.all[net.JoinHostPort(host, port)]; one != nil {
+		return one
+	}
+	return l.all[host]
+}
+
+// Take takes a permit for a try towards a server, if there is one at once. A try that gets none waits, as the text
+// says; call Queue when that is durable.
+func (l *Limits) Take(host, port string) (waits string, ok bool) {
+	if !l.any.Load() || host == "" {
+		return "", true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one, now := l.of(host, port), l.o.Now()
+	switch {
+	case one == nil:
+		return "", true
+	case len(one.order) == 0 && one.pass(now):
+		if one.want(now) > one.kept {
+			l.poke()
+		}
+		return "", true
+	}
+	return fmt.Sprintf("for a place under the limit of %s towards %s", one.Rate(), one.Host), false
+}
+
+// pass takes a place if there is one and the store has it as taken.
+func (one *limit) pass(now int64) bool {
+	used := max(one.Busy, now) + int64(one.Interval())
+	if one.next() > now || used > one.kept {
+		return false
+	}
+	one.Busy = used
+	return true
+}
+
+// want is up to when the store should have the limit as used up: for those who wait and for whom there
+// are places, and with the reserve.
+func (one *limit) want(now int64) int64 {
+	waiting := int64(0)
+	for _, calls := range one.calls {
+		waiting += int64(len(calls))
+	}
+	interval, used := int64(one.Interval()), max(one.Busy, now)
+	often := interval < int64(reserve) && one.Busy > now-int64(reserve)
+	if waiting == 0 && !often {
+		return one.kept
+	}
+	free := int64(one.Burst) - (used-now+interval-1)/interval
+	used += max(0, min(waiting, free)) * interval
+	if interval < int64(reserve) && one.kept-used < int64(reserve/2) {
+		used += int64(reserve)
+	}
+	return used
+}
+
+// next is when there is a place.
+func (one *limit) next() int64 { return one.Busy - int64(one.Burst-1)*int64(one.Interval()) }
+
+// Queue lets a try wait whose waiting is durable.
+func (l *Limits) Queue(t Try) {
+	t.Run.Retain()
+	id := t.Run.ID()
+	l.mu.Lock()
+	one := l.of(t.Host, t.Port)
+	if one == nil { // the limit was removed meanwhile
+		l.mu.Unlock()
+		l.o.Go(func() { l.grant(nil, t) })
+		return
+	}
+	if t.Expires != 0 && (one.ends == 0 || t.Expires < one.ends) {
+		one.ends = t.Expires
+	}
+	if len(one.calls[id]) == 0 {
+		one.order = append(one.order, id)
+	}
+	one.calls[id] = append(one.calls[id], t)
+	l.mu.Unlock()
+	if !t.Run.WaitsForPermit(t.Call) { // it was withdrawn meanwhile
+		l.Leave(t.Run, t.Call)
+	}
+	l.poke()
+}
+
+func (l *Limits) poke() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Serve hands out permits when their time comes, until ctx ends. Then it lets go of all runs that wait: their waiting
+// is in their logs.
+func (l *Limits) Serve(ctx context.Context) {
+	for {
+		wait := time.NewTimer(l.round(ctx))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			l.release()
+			return
+		case <-l.kick:
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
+}
+
+// round hands out the places that there are now, and returns for how long there are no more.
+func (l *Limits) round(ctx context.Context) time.Duration {
+	now := l.o.Now()
+	l.keep(ctx, now)
+	wait := time.Hour
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range l.all {
+		for _, q := range one.expired(now) {
+			l.o.Go(func() { l.expire(q) })
+		}
+		if one.ends != 0 {
+			wait = min(wait, time.Duration(one.ends-now))
+		}
+		for len(one.order) > 0 && one.pass(now) {
+			q := one.pop()
+			l.o.Go(func() { l.grant(one, q) })
+		}
+		switch next := time.Duration(one.next() - now); {
+		case len(one.order) == 0:
+		case next > 0:
+			wait = min(wait, next)
+		default: // it could not be written
+			wait = min(wait, time.Second)
+		}
+	}
+	return wait
+}
+
+// keep writes how far the limits are used up with the places that are about to be handed out.
+func (l *Limits) keep(ctx context.Context, now int64) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	var all []flawless.Limit
+	l.mu.Lock()
+	for _, one := range l.all {
+		if used := one.want(now); used > one.kept {
+			kept := one.Limit
+			kept.Busy = used
+			all = append(all, kept)
+		}
+	}
+	l.mu.Unlock()
+	for _, kept := range all {
+		err := l.o.Put(ctx, kept.Host, &kept)
+		if err != nil {
+			if ctx.Err() == nil {
+				l.o.Log.Warn("how far a limit is used up could not be written, so calls wait", "host", kept.Host, "error", err)
+			}
+			continue
+		}
+		l.mu.Lock()
+		l.all[kept.Host].kept = kept.Busy
+		l.mu.Unlock()
+	}
+}
+
+// pop takes the next try off the queue: runs take turns.
+func (one *limit) pop() Try {
+	id := one.order[0]
+	one.order = one.order[1:]
+	mine := one.calls[id]
+	q := mine[0]
+	if len(mine) == 1 {
+		delete(one.calls, id)
+	} else {
+		one.calls[id] = mine[1:]
+		one.order = append(one.order, id)
+	}
+	return q
+}
+
+// expired takes the tries off the queue whose keys may be forgotten by now. They take no place.
+func (one *limit) expired(now int64) (out []Try) {
+	if one.ends == 0 || now < one.ends {
+		return nil
+	}
+	one.ends = 0
+	for id, mine := range one.calls {
+		one.calls[id] = slices.DeleteFunc(mine, func(q Try) bool {
+			switch {
+			case q.Expires == 0:
+			case q.Expires <= now:
+				out = append(out, q)
+				return true
+			case one.ends == 0 || q.Expires < one.ends:
+				one.ends = q.Expires
+			}
+			return false
+		})
+		if len(one.calls[id]) == 0 {
+			delete(one.calls, id)
+			one.order = slices.DeleteFunc(one.order, func(o string) bool { return o == id })
+		}
+	}
+	return out
+}
+
+func (l *Limits) expire(t Try) {
+	defer t.Run.Release()
+	t.Run.Expire(t.Call, t.N)
+}
+
+// Leave takes a call out of the queue that it waits in, if it does. No permit is used up for it.
+func (l *Limits) Leave(r Run, call int) {
+	if !l.any.Load() {
+		return
+	}
+	l.mu.Lock()
+	left := false
+	for _, one := range l.all {
+		mine := one.calls[r.ID()]
+		i := slices.IndexFunc(mine, func(q Try) bool { return q.Run == r && q.Call == call })
+		if i < 0 {
+			continue
+		}
+		left = true
+		if mine = slices.Delete(mine, i, i+1); len(mine) > 0 {
+			one.calls[r.ID()] = mine
+			continue
+		}
+		delete(one.calls, r.ID())
+		one.order = slices.DeleteFunc(one.order, func(id string) bool { return id == r.ID() })
+	}
+	l.mu.Unlock()
+	if left {
+		r.Release()
+	}
+}
+
+// grant begins a try that has its permit. Where that is not used it is given back.
+func (l *Limits) grant(one *limit, t Try) {
+	defer t.Run.Release()
+	if t.Run.Begin(t.Call, t.N) || one == nil {
+		return
+	}
+	l.mu.Lock()
+	one.Busy -= int64(one.Interval())
+	l.mu.Unlock()
+	l.poke()
+}
+
+// release lets go of all runs that wait.
+func (l *Limits) release() {
+	l.mu.Lock()
+	var retained []Run
+	for _, one := range l.all {
+		for len(one.order) > 0 {
+			retained = append(retained, one.pop().Run)
+		}
+	}
+	l.mu.Unlock()
+	for _, r := range retained {
+		r.Release()
+	}
+}
+
+// Set keeps a limit, in the place of the one of that host. It takes effect at once, also for the
+// calls that wait. A call that has begun is not touched.
+func (l *Limits) Set(ctx context.Context, set flawless.Limit) (flawless.Limit, error) {
+	if err := set.Check(); err != nil {
+		return set, fmt.Errorf("setting a limit: %w", err)
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	busy := func() (used int64) {
+		if one := l.all[set.Host]; one != nil {
+			used = min(one.Busy, l.o.Now()+int64(set.Interval()))
+		}
+		return used
+	}
+	l.mu.Lock()
+	set.Busy = busy()
+	l.mu.Unlock()
+	if err := l.o.Put(ctx, set.Host, &set); err != nil {
+		return set, err
+	}
+	kept := set.Busy
+	l.mu.Lock()
+	set.Busy = busy() // calls have begun meanwhile
+	one := l.all[set.Host]
+	if one == nil {
+		one = &limit{calls: map[string][]Try{}}
+		l.all[set.Host] = one
+	}
+	one.Limit, one.kept = set, kept
+	l.any.Store(true)
+	l.mu.Unlock()
+	l.poke()
+	return set, nil
+}
+
+// List returns all limits, by host, with how many calls wait.
+func (l *Limits) List() []flawless.Limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := []flawless.Limit{}
+	for _, one := range l.all {
+		shown := one.Limit
+		for _, calls := range one.calls {
+			shown.Waiting += len(calls)
+		}
+		out = append(out, shown)
+	}
+	slices.SortFunc(out, func(a, b flawless.Limit) int { return cmp.Compare(a.Host, b.Host) })
+	return out
+}
+
+// Remove removes the limit of a host, or returns flawless.NotFound. Calls that wait begin at once.
+func (l *Limits) Remove(ctx context.Context, host string) error {
+	host = flawless.CanonicalHost(host)
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	one := l.all[host]
+	l.mu.Unlock()
+	if one == nil {
+		return fmt.Errorf("there is no limit for host %.200q: %w", host, flawless.NotFound)
+	}
+	if err := l.o.Put(ctx, host, nil); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	delete(l.all, host)
+	var free []Try
+	for len(one.order) > 0 {
+		free = append(free, one.pop())
+	}
+	l.any.Store(len(l.all) > 0)
+	l.mu.Unlock()
+	for _, q := range free {
+		l.o.Go(func() { l.grant(nil, q) })
+	}
+	return nil
+}
+
+// Has tells whether there is a limit for a server.
+func (l *Limits) Has(host, port string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.of(host, port) != nil
+}
