@@ -23,6 +23,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/vault"
@@ -100,7 +101,7 @@ type Engine struct {
 	deadlocks  statelock.Detector
 	url        string
 	clock      clock
-	schedules  scheduler
+	schedules  *schedule.Scheduler
 	settings   settings
 	hosts      hosts
 	retryFor   time.Duration
@@ -204,8 +205,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
 	e.clock.init(e)
-	e.schedules.init(e)
-	if err := e.schedules.load(ctx); err != nil {
+	e.schedules = e.newScheduler()
+	if err := e.schedules.Load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the schedules: %w", err)
 	}
 	if err := e.loadSettings(ctx); err != nil {
@@ -231,7 +232,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.run, e.retain, e.clock.run}
+	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.Serve, e.retain, e.clock.run}
 	if e.space != nil {
 		standing = append(standing, e.watchSpace)
 	}

@@ -78,12 +78,12 @@ func (e *Engine) holdAll(ctx context.Context) error {
 	if err := all.Wait(); err != nil {
 		return err
 	}
-	for name, s := range e.schedules.all {
-		if s.t.Paused {
+	for _, s := range e.schedules.List() {
+		if s.Paused {
 			continue
 		}
-		if _, err := e.PauseSchedule(ctx, name, p.Note); err != nil {
-			return fmt.Errorf("pausing schedule %s: %w", name, err)
+		if _, err := e.schedules.Pause(s.Name, p.Note); err != nil {
+			return fmt.Errorf("pausing schedule %s: %w", s.Name, err)
 		}
 	}
 	return e.store.Held(ctx, e.lease)

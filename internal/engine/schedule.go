@@ -1,310 +1,112 @@
 package engine
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/schedule"
 )
 
-const (
-	defaultCatchUp = time.Hour
-	shortCatchUp   = 10 * time.Second
-	longestJitter  = 24 * time.Hour
-	longestSpan    = 10 * 365 * 24 * time.Hour // of any other time that a schedule is given
-	mostBackfill   = 1000
-
-	// defaultCatchUpLimit and maxCatchUpLimit bound the runs that a schedule starts at once.
-	defaultCatchUpLimit = 100
-	maxCatchUpLimit     = 10_000
-)
+// newScheduler connects the schedules with this engine.
+func (e *Engine) newScheduler() *schedule.Scheduler {
+	return schedule.New(schedule.Options{Engine: (*departures)(e), Stored: e.store.Schedules, Context: e.ctx, Now: e.clockNow, Virtual: e.virtual != nil, Go: e.tasks.Go, Log: e.log,
+		Put: func(ctx context.Context, name string, before, after *flawless.Schedule) error {
+			return e.store.PutSchedule(ctx, e.lease, name, before, after)
+		}})
+}
 
 // SetSchedule adds a schedule. Where there is one of that name it is flawless.Conflict, unless
 // replace is set: then it takes over its place, its counts, its open runs and a time that waits. Its first
 // time is the first one from now on; with the cron expression of the one before it is the next one of that.
 // Errors say what of it cannot be taken. A crash in the middle leaves it added or not.
 func (e *Engine) SetSchedule(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
-	if err := e.accepts(); err != nil {
-		return flawless.Schedule{}, err
-	}
-	t, err := e.checkSchedule(ctx, s)
-	if err != nil {
-		return flawless.Schedule{}, fmt.Errorf("adding schedule %.200q: %w", s.Name, err)
-	}
-	c := &e.schedules
-	c.mu.Lock()
-	one := c.all[s.Name]
-	if one == nil {
-		one = &scheduled{}
-		c.all[s.Name] = one
-	}
-	c.mu.Unlock()
-	one.mu.Lock()
-	defer one.mu.Unlock()
-	if one.stored != nil {
-		if !replace {
-			return flawless.Schedule{}, fmt.Errorf("adding schedule %s: there is one already; remove it or replace it (--replace): %w", s.Name, flawless.Conflict)
-		}
-		t.replaces(&one.t, e.clockNow())
-	}
-	before := one.t
-	one.t = t
-	if err := c.keep(one); err != nil {
-		one.t = before
-		return flawless.Schedule{}, err
-	}
-	c.adopt(one)
-	return one.t.shown(), nil
-}
-
-// adopt makes sure that a schedule which was changed is the one that is looked at. The caller holds
-// its mu.
-func (c *scheduler) adopt(s *scheduled) {
-	c.mu.Lock()
-	c.all[s.t.Name] = s
-	c.mu.Unlock()
-	s.wake = time.Unix(0, 1)
-	poke(c.kick)
-}
-
-// checkSchedule returns the timetable of a new schedule, with all defaults.
-func (e *Engine) checkSchedule(ctx context.Context, s flawless.Schedule) (timetable, error) {
-	if err := flawless.CheckName("a schedule's name", s.Name); err != nil {
-		return timetable{}, err
-	}
-	now := e.clockNow().UTC()
-	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: bytes.Clone(s.Input),
-		Overlap: cmp.Or(s.Overlap, flawless.Skip), JitterMS: s.JitterMS, CatchUpMS: cmp.Or(s.CatchUpMS, defaultCatchUp.Milliseconds()), CatchUpLimit: cmp.Or(s.CatchUpLimit, defaultCatchUpLimit),
-		Paused: s.Paused, Note: s.Note, Labels: maps.Clone(s.Labels), Version: s.Version, DeadlineMS: s.DeadlineMS, GraceMS: s.GraceMS, Created: now, Done: now}
-	if len(n.Input) == 0 {
-		n.Input = json.RawMessage("null")
-	}
-	if s.Place != nil {
-		n.Place = placeOf(*s.Place)
-	}
-	switch {
-	case !slices.Contains(flawless.Overlaps, n.Overlap):
-		return timetable{}, fmt.Errorf("the overlap policy is %.100q, give one of %v: %w", n.Overlap, flawless.Overlaps, flawless.Invalid)
-	case n.JitterMS < 0 || n.JitterMS > longestJitter.Milliseconds():
-		return timetable{}, fmt.Errorf("the jitter is %d ms, give up to %v: %w", n.JitterMS, longestJitter, flawless.Invalid)
-	case n.CatchUpMS < shortCatchUp.Milliseconds() || n.CatchUpMS > longestSpan.Milliseconds():
-		return timetable{}, fmt.Errorf("the window to catch up is %d ms, give %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
-	case n.CatchUpLimit < 1 || n.CatchUpLimit > maxCatchUpLimit:
-		return timetable{}, fmt.Errorf("at most %d times are to be caught up, give 1 to %d: %w", n.CatchUpLimit, maxCatchUpLimit, flawless.Invalid)
-	case n.DeadlineMS < 0 || n.DeadlineMS > longestSpan.Milliseconds():
-		return timetable{}, fmt.Errorf("the deadline is %d ms after a run's start, give 1 ms to 10 years: %w", n.DeadlineMS, flawless.Invalid)
-	case n.GraceMS < 0 || n.GraceMS > longestSpan.Milliseconds():
-		return timetable{}, fmt.Errorf("the grace is %d ms, give 1 ms to 10 years: %w", n.GraceMS, flawless.Invalid)
-	case n.GraceMS > 0 && n.DeadlineMS == 0:
-		return timetable{}, fmt.Errorf("the grace begins at the deadline of a run, and there is no deadline; give one too: %w", flawless.Invalid)
-	case n.Note != "" && !n.Paused:
-		return timetable{}, fmt.Errorf("there is a note (%.100q), which says why a schedule is paused, and it is not to be paused: %w", n.Note, flawless.Invalid)
-	}
-	t, err := newTimetable(n)
-	if err == nil {
-		err = flawless.CheckLabels(t.runLabels())
-	}
-	if err == nil && n.Place != nil {
-		err = n.Place.Check()
-	}
-	if err != nil {
-		return t, err
-	}
-	if _, ok := t.cron.Next(now); !ok {
-		return t, fmt.Errorf("the cron expression %q has no time in the coming years: %w", n.Cron, flawless.Invalid)
-	}
-	m, l, err := e.version(ctx, Start{Module: n.Module, Workflow: n.Workflow, Version: n.Version})
-	if err != nil {
-		return t, err
-	}
-	return t, l.checkInput(*m.Workflow(n.Workflow), n.Input)
+	return e.schedules.Set(ctx, s, replace)
 }
 
 // Schedules returns all schedules, by name.
 func (e *Engine) Schedules(context.Context) ([]flawless.Schedule, error) {
-	out := []flawless.Schedule{}
-	for _, s := range e.schedules.list() {
-		s.mu.Lock()
-		if s.stored != nil {
-			out = append(out, s.t.shown())
-		}
-		s.mu.Unlock()
-	}
-	slices.SortFunc(out, func(a, b flawless.Schedule) int { return strings.Compare(a.Name, b.Name) })
-	return out, nil
-}
-
-// schedule calls f with a schedule that nobody else changes meanwhile, or returns flawless.NotFound.
-func (e *Engine) schedule(name string, f func(s *scheduled) error) (flawless.Schedule, error) {
-	e.schedules.mu.Lock()
-	s := e.schedules.all[name]
-	e.schedules.mu.Unlock()
-	if s != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-	}
-	if s == nil || s.stored == nil {
-		return flawless.Schedule{}, fmt.Errorf("there is no schedule %.200q: %w", name, flawless.NotFound)
-	}
-	err := f(s)
-	return s.t.shown(), err
-}
-
-// change changes a schedule and writes it.
-func (e *Engine) changeSchedule(name string, f func(t *timetable)) (flawless.Schedule, error) {
-	return e.schedule(name, func(s *scheduled) error {
-		before := s.t
-		before.Schedule = s.t.Clone()
-		f(&s.t)
-		err := e.schedules.keep(s)
-		if err != nil {
-			s.t = before
-			return err
-		}
-		s.wake = time.Unix(0, 1)
-		poke(e.schedules.kick)
-		return nil
-	})
+	return e.schedules.List(), nil
 }
 
 // Schedule returns a schedule, or flawless.NotFound.
 func (e *Engine) Schedule(_ context.Context, name string) (flawless.Schedule, error) {
-	return e.schedule(name, func(*scheduled) error { return nil })
+	return e.schedules.Get(name)
 }
 
 // RemoveSchedule removes a schedule. Its runs are left alone.
 func (e *Engine) RemoveSchedule(ctx context.Context, name string) error {
-	_, err := e.schedule(name, func(s *scheduled) error {
-		if err := e.store.PutSchedule(ctx, e.lease, name, s.stored, nil); err != nil {
-			return err
-		}
-		s.stored = nil
-		e.schedules.mu.Lock()
-		defer e.schedules.mu.Unlock()
-		delete(e.schedules.all, name)
-		return nil
-	})
-	return err
+	return e.schedules.Remove(ctx, name)
 }
 
 // PauseSchedule keeps a schedule from starting runs. A time that waits for a run before it is
 // forgotten.
 func (e *Engine) PauseSchedule(_ context.Context, name, note string) (flawless.Schedule, error) {
-	return e.changeSchedule(name, func(t *timetable) {
-		t.unqueue()
-		t.Paused, t.Note = true, note
-	})
+	return e.schedules.Pause(name, note)
 }
 
 // ResumeSchedule lets a schedule go on with its next time. Times that came while it was paused are
 // not made up for: backfill them.
 func (e *Engine) ResumeSchedule(_ context.Context, name string) (flawless.Schedule, error) {
-	return e.changeSchedule(name, func(t *timetable) {
-		if t.Paused {
-			t.Paused, t.Note, t.Done = false, "", e.clockNow().UTC()
-		}
-	})
+	return e.schedules.Resume(name)
 }
 
 // TriggerSchedule starts a run of a schedule at once, whatever is open and also where it is paused.
 // The same key starts one run, however often it is asked for; "" makes one up.
 func (e *Engine) TriggerSchedule(ctx context.Context, name, key string) (run flawless.Run, started bool, err error) {
-	if key == "" {
-		key = flawless.NewRunID(e.clockNow())
-	}
-	id := name + "@" + key
-	if err := flawless.CheckNewID(id); err != nil {
-		return flawless.Run{}, false, fmt.Errorf("triggering schedule %.200q with the key %.200q: %w", name, key, err)
-	}
-	_, err = e.schedule(name, func(s *scheduled) error {
-		run, started, err = e.Start(ctx, s.t.departing(id, e.clockNow()))
-		if err == nil && !started {
-			err = e.schedules.foreign(name, id)
-		}
-		if err != nil {
-			return err
-		}
-		if started {
-			s.t.began(run.ID)
-		}
-		return e.schedules.keep(s)
-	})
-	return run, started, err
-}
-
-// Backfill is what became of times that were asked for.
-type Backfill struct {
-	Started []string `json:"started"` // runs
-	Known   []string `json:"known"`   // runs that were there before
-	// Taken are ids of times that somebody else's run has, so that these times have none.
-	Taken []string `json:"taken,omitempty"`
+	return e.schedules.Trigger(ctx, name, key)
 }
 
 // BackfillSchedule starts a run for each time of a schedule from one moment (inclusive) until another
 // (exclusive) that has none yet, side by side and without jitter. It is flawless.Invalid for more than
 // 1,000 times and for times to come. After a crash in the middle some of the runs are there; asking
 // again starts the others.
-func (e *Engine) BackfillSchedule(ctx context.Context, name string, from, to time.Time) (Backfill, error) {
-	out := Backfill{Started: []string{}, Known: []string{}}
-	s, err := e.Schedule(ctx, name)
-	if err != nil {
-		return out, err
-	}
-	t, err := newTimetable(s)
-	if err != nil {
-		return out, err
-	}
-	times, err := t.between(from, to, e.clockNow())
-	if err != nil {
-		return out, fmt.Errorf("backfilling schedule %s: %w", name, err)
-	}
-	for _, at := range times {
-		id := t.runID(at)
-		_, started, err := e.Start(ctx, t.departing(id, e.clockNow()))
-		if err != nil && (passing(err) || !e.schedules.known(id)) {
-			return out, err
-		}
-		if started {
-			out.Started = append(out.Started, id)
-			continue
-		}
-		switch err := e.schedules.foreign(name, id); { // it may have had another input
-		case passing(err):
-			return out, err
-		case err != nil:
-			out.Taken = append(out.Taken, id)
-		default:
-			out.Known = append(out.Known, id)
-		}
-	}
-	return out, nil
+func (e *Engine) BackfillSchedule(ctx context.Context, name string, from, to time.Time) (schedule.Backfill, error) {
+	return e.schedules.Backfill(ctx, name, from, to)
 }
 
-// between returns the times from one moment until another.
-func (t *timetable) between(from, to, now time.Time) ([]time.Time, error) {
-	switch {
-	case !from.Before(to):
-		return nil, fmt.Errorf("--from %s is not before --to %s: %w", from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
-	case to.After(now):
-		return nil, fmt.Errorf("--to %s is still to come; times to come are not filled in: %w", to.Format(time.RFC3339), flawless.Invalid)
-	}
-	var times []time.Time
-	for at := from.Add(-1); ; {
-		next, ok := t.cron.Next(at)
-		if !ok || !next.Before(to) {
-			return times, nil
-		}
-		if len(times) == mostBackfill {
-			return nil, fmt.Errorf("there are more than %d times from %s to %s; fill in a shorter span first: %w", mostBackfill, from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
-		}
-		times = append(times, next)
-		at = next
-	}
+// departures is an Engine as its schedules see it.
+type departures Engine
+
+func (d *departures) Start(ctx context.Context, s schedule.Start) (flawless.Run, bool, error) {
+	return (*Engine)(d).Start(ctx, departing(s))
 }
+
+func departing(s schedule.Start) Start {
+	return Start{Module: s.Module, Workflow: s.Workflow, Version: s.Version, Input: s.Input, ID: s.ID, Labels: s.Labels, Place: s.Place,
+		Deadline: s.Deadline, Grace: s.Grace, schedule: s.Schedule}
+}
+
+func (d *departures) Check(ctx context.Context, s schedule.Start) error {
+	m, l, err := (*Engine)(d).version(ctx, departing(s))
+	if err != nil {
+		return err
+	}
+	return l.checkInput(*m.Workflow(s.Workflow), s.Input)
+}
+
+func (d *departures) Cancel(ctx context.Context, run string, c flawless.Cancel) error {
+	_, err := (*Engine)(d).Cancel(ctx, run, c)
+	return err
+}
+
+func (d *departures) Run(ctx context.Context, id string) (flawless.Run, error) {
+	return (*Engine)(d).Run(ctx, id)
+}
+
+func (d *departures) Wait(ctx context.Context, id string) { _, _ = (*Engine)(d).Wait(ctx, id) }
+
+func (d *departures) StartedBy(ctx context.Context, id string) (string, error) {
+	s, err := (*Engine)(d).begun(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return s.Schedule, nil
+}
+
+func (d *departures) Known(ctx context.Context, id string) bool {
+	_, err := d.store.Head(ctx, id)
+	return err == nil
+}
+
+func (d *departures) Accepts() error { return (*Engine)(d).accepts() }

@@ -27,7 +27,7 @@ func TestEveryTimeRunsWhileTheServerIsUpWhateverTheJitter(t *testing.T) {
 		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "*/5 * * * * *", Workflow: "empty", Overlap: flawless.Allow, JitterMS: 30_000, CatchUpMS: 10_000})
 		time.Sleep(150 * time.Second)
 		synctest.Wait()
-		if s := schedule(t, e, "s"); s.Started < 29 || s.Missed != 0 || s.Skipped != 0 {
+		if s := theSchedule(t, e, "s"); s.Started < 29 || s.Missed != 0 || s.Skipped != 0 {
 			t.Errorf("in 150 s: %d started, %d missed, %d skipped", s.Started, s.Missed, s.Skipped)
 		}
 	})
@@ -61,7 +61,7 @@ func TestAScheduleFollowsAClockThatIsSet(t *testing.T) {
 				set(72 * time.Hour)
 				time.Sleep(90 * time.Second)
 				synctest.Wait()
-				s := schedule(t, e, "s")
+				s := theSchedule(t, e, "s")
 				if got := runsOf(t, e); len(got) < 7 || len(got) > 9 {
 					t.Errorf("after the clock went ahead it started %v", got)
 				}
@@ -73,10 +73,10 @@ func TestAScheduleFollowsAClockThatIsSet(t *testing.T) {
 				}
 
 				set(-72 * time.Hour)
-				before, missed := schedule(t, e, "s").Started, s.Missed
+				before, missed := theSchedule(t, e, "s").Started, s.Missed
 				time.Sleep(5 * time.Minute)
 				synctest.Wait()
-				s = schedule(t, e, "s")
+				s = theSchedule(t, e, "s")
 				if n := s.Started - before; n < 4 || n > 6 || s.Missed != missed {
 					t.Errorf("in five minutes after the clock was set back: %d started, %d missed", n, s.Missed-missed)
 				}
@@ -105,58 +105,11 @@ func TestATimeThatComesAgainHasOneRun(t *testing.T) {
 				clock.set(-30 * time.Minute)
 				time.Sleep(45 * time.Minute) // it is one o'clock again
 				synctest.Wait()
-				s := schedule(t, e, "s")
+				s := theSchedule(t, e, "s")
 				if got := runsOf(t, e, flawless.Waiting); !slices.Equal(got, []string{"s@2026-01-01T01:00:00Z"}) || s.Started != 1 || s.Skipped != 0 || s.Queued != nil {
 					t.Errorf("open are %v, and it is %+v", got, s)
 				}
 			})
-		})
-	}
-}
-
-func TestNoMoreRunsThanTheLimitStartAtOnce(t *testing.T) {
-	t.Parallel()
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, row := range []struct {
-		name   string
-		s      flawless.Schedule
-		down   time.Duration
-		starts int
-	}{
-		{"the usual limit", flawless.Schedule{Cron: "*/5 * * * * *", CatchUpMS: time.Hour.Milliseconds()}, time.Hour, 100},
-		{"a limit of its own", flawless.Schedule{Cron: "*/5 * * * * *", CatchUpMS: time.Hour.Milliseconds(), CatchUpLimit: 7}, time.Hour, 7},
-		{"fewer are due", flawless.Schedule{Cron: "0 * * * *", CatchUpMS: 5 * time.Hour.Milliseconds()}, 5 * time.Hour, 5},
-		{"the window is shorter", flawless.Schedule{Cron: "0 * * * *", CatchUpMS: 2*time.Hour.Milliseconds() + 1}, 5 * time.Hour, 3},
-		{"years", flawless.Schedule{Cron: "* * * * * *", CatchUpMS: 24 * 365 * time.Hour.Milliseconds()}, 5 * 365 * 24 * time.Hour, 100},
-		{"years, and most times are long ago", flawless.Schedule{Cron: "* * 3 1 * *", CatchUpMS: 24 * 365 * time.Hour.Milliseconds()}, 300 * 24 * time.Hour, 100},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			s := row.s
-			s.Name, s.Overlap, s.Done = "s", flawless.Allow, begin
-			table, err := newTimetable(s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			now := begin.Add(row.down)
-			table.settle(now, now)
-			missed, starts, last := table.Missed, 0, time.Time{}
-			for {
-				table.settle(now, now) // as often as anybody likes
-				d := table.next(now, nil)
-				if d.start.IsZero() {
-					break
-				}
-				table.arrive(d.start, "x", "")
-				starts, last = starts+1, d.start
-			}
-			due, older := table.due(begin, now, maxCounted)
-			if want := min(maxCounted, older+len(due)) - starts; starts != row.starts || missed < want || table.Missed != missed || (missed > 0) != (table.Why != "") {
-				t.Errorf("%d start, %d are missed (%s), want %d and %d", starts, table.Missed, table.Why, row.starts, want)
-			}
-			if next, _ := table.cron.Next(last); !next.After(now) {
-				t.Errorf("the last one is for %v, not the newest", last)
-			}
 		})
 	}
 }
@@ -210,7 +163,7 @@ func TestChangingAScheduleLosesNoTime(t *testing.T) {
 				time.Sleep(59 * time.Minute)
 				synctest.Wait()
 				if got := runsOf(t, e); !slices.Contains(got, due) {
-					t.Errorf("the run for a time that had come was lost: %v, it is %+v", got, schedule(t, e, "s"))
+					t.Errorf("the run for a time that had come was lost: %v, it is %+v", got, theSchedule(t, e, "s"))
 				}
 			})
 		})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -60,9 +61,9 @@ func TestScheduledRunsHaveTheTermsOfTheSchedule(t *testing.T) {
 // one of a schedule too, or is listed here.
 func TestEveryTermOfAStartCanBeScheduled(t *testing.T) {
 	t.Parallel()
-	var s flawless.Schedule
+	var s schedule.Start
 	fill(reflect.ValueOf(&s).Elem())
-	o := reflect.ValueOf((&timetable{Schedule: s}).departing("id", time.Unix(1, 0)))
+	o := reflect.ValueOf(departing(s))
 	for i := range o.NumField() {
 		f := o.Type().Field(i)
 		if f.IsExported() && f.Name != "Of" && o.Field(i).IsZero() { // Of: it repeats no run

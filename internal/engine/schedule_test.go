@@ -42,7 +42,7 @@ func mustSchedule(t *testing.T, e *Engine, s flawless.Schedule) flawless.Schedul
 	return out
 }
 
-func schedule(t *testing.T, e *Engine, name string) flawless.Schedule {
+func theSchedule(t *testing.T, e *Engine, name string) flawless.Schedule {
 	t.Helper()
 	s, err := e.Schedule(t.Context(), name)
 	if err != nil {
@@ -91,7 +91,7 @@ func TestSchedulesStartRunsInVirtualTime(t *testing.T) {
 				if got := runsOf(t, e); !slices.Equal(got, row.want) {
 					t.Errorf("it started %v, want %v", got, row.want)
 				}
-				if s := schedule(t, e, "s"); s.Started != 3 || s.Problem != "" || s.Last != row.want[2] || s.Next == nil {
+				if s := theSchedule(t, e, "s"); s.Started != 3 || s.Problem != "" || s.Last != row.want[2] || s.Next == nil {
 					t.Errorf("it is %+v", s)
 				}
 				e.Kill()
@@ -114,7 +114,7 @@ func TestADowntimeIsCaughtUp(t *testing.T) {
 		if got := runsOf(t, e); !slices.Equal(got, want) {
 			t.Errorf("after two hours it started %v, want %v", got, want)
 		}
-		if s := schedule(t, e, "s"); s.Missed != 9 {
+		if s := theSchedule(t, e, "s"); s.Missed != 9 {
 			t.Errorf("it is %+v", s)
 		}
 		e.Kill()
@@ -206,7 +206,7 @@ func TestPeopleChangeASchedule(t *testing.T) {
 		time.Sleep(150 * time.Minute)
 		e.Kill()
 		e = open(t, kv, Options{})
-		if s := schedule(t, e, "s"); !s.Paused || s.Note != "holidays" || s.Next != nil || s.Started != 0 {
+		if s := theSchedule(t, e, "s"); !s.Paused || s.Note != "holidays" || s.Next != nil || s.Started != 0 {
 			t.Errorf("paused it is %+v", s)
 		}
 		run, started, err := e.TriggerSchedule(ctx, "s", "now")
@@ -256,25 +256,41 @@ func TestPeopleChangeASchedule(t *testing.T) {
 	})
 }
 
+// alterSchedule opens the engine again with another schedule s in its store.
+func alterSchedule(t *testing.T, kv *mem.DB, e *Engine, change func(s *flawless.Schedule)) *Engine {
+	t.Helper()
+	e.Kill()
+	all, err := e.store.Schedules(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("the schedules are %+v, %v", all, err)
+	}
+	after := all[0].Clone()
+	change(&after)
+	if err := e.store.PutSchedule(t.Context(), e.lease, after.Name, &all[0], &after); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, kv, Options{})
+}
+
 func TestAScheduledRunThatCannotStart(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
 		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "0 * * * *", Workflow: "empty"})
-		e.schedules.all["s"].t.Workflow = "gone" // as after a version of the module without it
+		e = alterSchedule(t, kv, e, func(s *flawless.Schedule) { s.Workflow = "gone" }) // as after a version of the module without it
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		s := schedule(t, e, "s")
+		s := theSchedule(t, e, "s")
 		if !strings.Contains(s.Problem, "gone") || s.Started != 0 || s.Next == nil {
 			t.Errorf("it is %+v", s)
 		}
+		e = alterSchedule(t, kv, e, func(s *flawless.Schedule) { s.Workflow = "empty" })
 		kv.SetFull(true)
-		e.schedules.all["s"].t.Workflow = "empty"
 		time.Sleep(time.Hour)
 		kv.SetFull(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if s := schedule(t, e, "s"); s.Problem != "" || s.Started != 1 || s.Last != "s@2026-01-01T02:00:00Z" {
+		if s := theSchedule(t, e, "s"); s.Problem != "" || s.Started != 1 || s.Last != "s@2026-01-01T02:00:00Z" {
 			t.Errorf("after the disk was full: %+v", s)
 		}
 		e.Kill()
@@ -350,7 +366,7 @@ func TestATimeWhoseIDIsTaken(t *testing.T) {
 		}
 		time.Sleep(150 * time.Minute)
 		synctest.Wait()
-		s := schedule(t, e, "s")
+		s := theSchedule(t, e, "s")
 		if s.Started != 0 || s.Missed != 2 || s.Last != "" || !strings.Contains(s.Problem, "s@2026-01-01T02:00:00Z is taken") {
 			t.Errorf("it is %+v", s)
 		}
@@ -364,7 +380,7 @@ func TestATimeWhoseIDIsTaken(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if s := schedule(t, e, "s"); s.Started != 1 || s.Missed != 2 || s.Problem != "" {
+		if s := theSchedule(t, e, "s"); s.Started != 1 || s.Missed != 2 || s.Problem != "" {
 			t.Errorf("after a time of its own it is %+v", s)
 		}
 		if _, _, err := e.Start(ctx, Start{Module: "guest", Workflow: "empty", Input: []byte("7"), ID: "s@mine"}); err != nil {
@@ -435,17 +451,8 @@ func TestAScheduleWhoseRunsEndedMeanwhileGoesOn(t *testing.T) {
 	kv := mem.New()
 	e := open(t, kv, Options{})
 	mustSchedule(t, e, flawless.Schedule{Name: "nightly", Cron: "0 3 1 1 *", Workflow: "empty", Overlap: flawless.Allow})
-	s := e.schedules.all["nightly"]
-	s.mu.Lock()
-	s.t.Open = []string{"over", "over-too"}
-	err := e.schedules.keep(s)
-	s.mu.Unlock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Kill()
-	e = open(t, kv, Options{})
-	for len(schedule(t, e, "nightly").Open) > 0 {
+	e = alterSchedule(t, kv, e, func(s *flawless.Schedule) { s.Open = []string{"over", "over-too"} })
+	for len(theSchedule(t, e, "nightly").Open) > 0 {
 		time.Sleep(time.Millisecond) // until the schedule was looked at
 	}
 	if err := e.RemoveSchedule(t.Context(), "nightly"); err != nil {

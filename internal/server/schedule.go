@@ -9,7 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/schedule"
 )
 
 // SetSchedule asks for a schedule.
@@ -101,8 +101,8 @@ func (a *api) schedules() {
 			SchedulePath
 			From time.Time `query:"from" required:"true" doc:"the first moment"`
 			To   time.Time `query:"to" required:"true" doc:"the moment after the last one"`
-		}) (*body[engine.Backfill], error) {
+		}) (*body[schedule.Backfill], error) {
 			b, err := a.engine.BackfillSchedule(ctx, in.Name, in.From, in.To)
-			return &body[engine.Backfill]{b}, problem(err)
+			return &body[schedule.Backfill]{b}, problem(err)
 		})
 }

@@ -1,9 +1,11 @@
-package engine
+package schedule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"sync"
@@ -14,15 +16,62 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// scheduler starts the runs of all schedules. One goroutine looks at those whose time has come;
-// people change a schedule beside it, one at a time.
-type scheduler struct {
-	e    *Engine
+// Start asks for a run of a schedule.
+type Start struct {
+	Schedule, ID     string
+	Module, Workflow string
+	Version          string
+	Input            json.RawMessage
+	Labels           map[string]string
+	Place            flawless.Place
+	Deadline         time.Time // zero is never
+	Grace            time.Duration
+}
+
+// Engine is what a Scheduler needs of an engine.
+type Engine interface {
+	// Start accepts a run. Where there is one of that id already it returns false.
+	Start(ctx context.Context, s Start) (flawless.Run, bool, error)
+	// Check tells whether there is such a workflow, and it takes the input.
+	Check(ctx context.Context, s Start) error
+	Cancel(ctx context.Context, run string, c flawless.Cancel) error
+	Run(ctx context.Context, id string) (flawless.Run, error)
+	// Wait returns when a run has ended, or cannot be waited for.
+	Wait(ctx context.Context, id string)
+	// StartedBy returns the schedule that started a run, "" where none did.
+	StartedBy(ctx context.Context, id string) (schedule string, err error)
+	// Known tells whether the store has a run of that id.
+	Known(ctx context.Context, id string) bool
+	// Accepts returns nil where new work is taken.
+	Accepts() error
+}
+
+// Options says what a Scheduler works with.
+type Options struct {
+	Engine  Engine
+	Stored  func(ctx context.Context) ([]flawless.Schedule, error)
+	Put     func(ctx context.Context, name string, before, after *flawless.Schedule) error // after nil removes it
+	Context context.Context                                                                // ends with the engine
+	Now     func() time.Time
+	Virtual bool           // Now is a virtual clock, which nobody sets
+	Go      func(f func()) // runs f in a goroutine of the engine
+	Log     *slog.Logger
+}
+
+// Scheduler starts the runs of all schedules. One goroutine looks at those whose time has come; people change a
+// schedule beside it, one at a time. All methods may be called concurrently.
+type Scheduler struct {
+	o    Options
 	kick chan struct{}
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards all and since
 	all   map[string]*scheduled
 	since time.Time // the server has been up since, and its clock did not go ahead
+}
+
+// New returns a Scheduler that knows of no schedule.
+func New(o Options) *Scheduler {
+	return &Scheduler{o: o, kick: make(chan struct{}, 1), all: map[string]*scheduled{}}
 }
 
 const (
@@ -41,21 +90,17 @@ type scheduled struct {
 	ends   bool               // somebody waits for the run before to end
 }
 
-func (c *scheduler) init(e *Engine) {
-	c.e, c.kick, c.all = e, make(chan struct{}, 1), map[string]*scheduled{}
-}
-
-// load reads all schedules.
-func (c *scheduler) load(ctx context.Context) error {
-	all, err := c.e.store.Schedules(ctx)
+// Load reads all schedules. Call it before Serve.
+func (c *Scheduler) Load(ctx context.Context) error {
+	all, err := c.o.Stored(ctx)
 	if err != nil {
 		return err
 	}
-	c.since = c.e.clockNow()
+	c.since = c.o.Now()
 	for _, s := range all {
 		t, err := newTimetable(s.Clone()) // which changes its runs in place
 		if err != nil {                   // it was understood once: the database of time zones has changed
-			c.e.log.Error("a schedule cannot be kept", "name", s.Name, "error", err)
+			c.o.Log.Error("a schedule cannot be kept", "name", s.Name, "error", err)
 			continue
 		}
 		c.all[s.Name] = &scheduled{t: t, stored: &s, wake: time.Unix(0, 1)}
@@ -63,22 +108,22 @@ func (c *scheduler) load(ctx context.Context) error {
 	return nil
 }
 
-// run looks at schedules when their time comes, until the engine stops.
-func (c *scheduler) run() {
-	wall, passed := c.e.clockNow(), time.Now()
+// Serve looks at schedules when their time comes, until the engine stops.
+func (c *Scheduler) Serve() {
+	wall, passed := c.o.Now(), time.Now()
 	for {
-		if c.e.virtual == nil {
-			c.follow(c.e.clockNow().Round(0).Sub(wall.Round(0)) - time.Since(passed))
+		if !c.o.Virtual {
+			c.follow(c.o.Now().Round(0).Sub(wall.Round(0)) - time.Since(passed))
 		}
-		wall, passed = c.e.clockNow(), time.Now()
+		wall, passed = c.o.Now(), time.Now()
 		wake := c.round(wall)
 		longest := watchClock
 		if len(c.list()) == 0 {
 			longest = time.Hour
 		}
-		wait := time.NewTimer(max(0, min(longest, wake.Sub(c.e.clockNow()))))
+		wait := time.NewTimer(max(0, min(longest, wake.Sub(c.o.Now()))))
 		select {
-		case <-c.e.ctx.Done():
+		case <-c.o.Context.Done():
 			wait.Stop()
 			return
 		case <-c.kick:
@@ -90,11 +135,11 @@ func (c *scheduler) run() {
 
 // follow looks at all schedules anew where the clock was set, by so much. A machine that was suspended looks
 // like one whose clock was set ahead: no server was up in the meantime.
-func (c *scheduler) follow(set time.Duration) {
+func (c *Scheduler) follow(set time.Duration) {
 	if set.Abs() < hop {
 		return
 	}
-	now := c.e.clockNow()
+	now := c.o.Now()
 	c.mu.Lock()
 	c.since = now
 	c.mu.Unlock()
@@ -105,18 +150,18 @@ func (c *scheduler) follow(set time.Duration) {
 		s.mu.Unlock()
 	}
 	if len(all) > 0 {
-		c.e.log.Warn("the clock was set, or the machine was suspended: all schedules are looked at", "by", set.Round(time.Second).String(), "now", now)
+		c.o.Log.Warn("the clock was set, or the machine was suspended: all schedules are looked at", "by", set.Round(time.Second).String(), "now", now)
 	}
 }
 
 // round looks at all schedules whose time has come, and returns when the next one does.
-func (c *scheduler) round(now time.Time) time.Time {
+func (c *Scheduler) round(now time.Time) time.Time {
 	atOnce := semaphore.NewWeighted(16)
 	var done sync.WaitGroup
 	next := now.Add(time.Hour)
 	var mu sync.Mutex
 	for _, s := range c.list() {
-		if atOnce.Acquire(c.e.ctx, 1) != nil {
+		if atOnce.Acquire(c.o.Context, 1) != nil {
 			break
 		}
 		done.Go(func() {
@@ -140,7 +185,7 @@ func (c *scheduler) round(now time.Time) time.Time {
 	return next
 }
 
-func (c *scheduler) list() []*scheduled {
+func (c *Scheduler) list() []*scheduled {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := make([]*scheduled, 0, len(c.all))
@@ -152,49 +197,49 @@ func (c *scheduler) list() []*scheduled {
 
 // depart does what a schedule has to do by now, and returns when to look at it again. The caller
 // holds s.mu.
-func (c *scheduler) depart(s *scheduled) time.Time {
+func (c *Scheduler) depart(s *scheduled) time.Time {
 	const soon = time.Second // after something that will not last
 	c.mu.Lock()
 	since := c.since
 	c.mu.Unlock()
-	for _, event := range s.t.settle(c.e.clockNow(), since) {
-		c.e.log.Warn("schedule adjusted", "schedule", s.t.Name, "why", event)
+	for _, event := range s.t.settle(c.o.Now(), since) {
+		c.o.Log.Warn("schedule adjusted", "schedule", s.t.Name, "why", event)
 	}
 	had := func(at time.Time) bool { return c.known(s.t.runID(at)) }
-	for c.e.accepts() == nil {
+	for c.o.Engine.Accepts() == nil {
 		c.prune(s)
-		d := s.t.next(c.e.clockNow(), had)
+		d := s.t.next(c.o.Now(), had)
 		for _, id := range d.cancel {
-			if _, err := c.e.Cancel(c.e.ctx, id, flawless.Cancel{Who: "schedule " + s.t.Name, Note: "its next time has come"}); passing(err) {
-				return c.e.clockNow().Add(soon)
+			if err := c.o.Engine.Cancel(c.o.Context, id, flawless.Cancel{Who: "schedule " + s.t.Name, Note: "its next time has come"}); passing(err) {
+				return c.o.Now().Add(soon)
 			}
 		}
 		if d.start.IsZero() {
 			if c.keep(s) != nil {
-				return c.e.clockNow().Add(soon)
+				return c.o.Now().Add(soon)
 			}
 			c.attend(s)
 			return d.wake
 		}
 		id := s.t.runID(d.start)
 		problem := ""
-		_, started, err := c.e.Start(c.e.ctx, s.t.departing(id, c.e.clockNow()))
+		_, started, err := c.o.Engine.Start(c.o.Context, s.t.departing(id, c.o.Now()))
 		if !started && !passing(err) && (err == nil || c.known(id)) {
 			err = c.foreign(s.t.Name, id) // else it was started by an engine that had no time to say so
 		}
 		switch {
 		case passing(err):
-			return c.e.clockNow().Add(soon)
+			return c.o.Now().Add(soon)
 		case err != nil:
 			problem = fmt.Sprintf("the run for %s could not be started: %v", d.start.UTC().Format(time.RFC3339), err)
-			c.e.log.Warn("a scheduled run could not be started", "schedule", s.t.Name, "run", id, "error", err)
+			c.o.Log.Warn("a scheduled run could not be started", "schedule", s.t.Name, "run", id, "error", err)
 		}
 		s.t.arrive(d.start, id, problem)
 		if c.keep(s) != nil {
-			return c.e.clockNow().Add(soon)
+			return c.o.Now().Add(soon)
 		}
 	}
-	return c.e.clockNow().Add(soon)
+	return c.o.Now().Add(soon)
 }
 
 // passing tells whether an error says nothing about what was asked for: the same will work later.
@@ -209,9 +254,13 @@ func passing(err error) bool {
 }
 
 // known tells whether there is a run of this id.
-func (c *scheduler) known(id string) bool {
-	_, err := c.e.store.Head(c.e.ctx, id)
-	return err == nil
+func (c *Scheduler) known(id string) bool { return c.o.Engine.Known(c.o.Context, id) }
+
+func (c *Scheduler) poke() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
 }
 
 // foreignRun says that the id of a schedule's run is taken. It is flawless.Conflict.
@@ -225,40 +274,40 @@ func (f *foreignRun) Unwrap() error { return flawless.Conflict }
 
 // foreign returns an error where the run of an id was started by somebody else than the schedule. A run
 // that is removed by now has left no word about that: such an id was the schedule's to give.
-func (c *scheduler) foreign(schedule, id string) error {
+func (c *Scheduler) foreign(schedule, id string) error {
 	if !c.known(id) {
 		return nil
 	}
-	s, err := c.e.begun(c.e.ctx, id)
+	by, err := c.o.Engine.StartedBy(c.o.Context, id)
 	switch {
 	case errors.Is(err, flawless.Damaged):
 		return nil // its first words cannot be read
 	case err != nil:
 		return err
-	case s.Schedule != schedule:
+	case by != schedule:
 		return &foreignRun{schedule, id}
 	}
 	return nil
 }
 
 // prune forgets the runs that have ended.
-func (c *scheduler) prune(s *scheduled) {
+func (c *Scheduler) prune(s *scheduled) {
 	s.t.Open = slices.DeleteFunc(s.t.Open, func(id string) bool {
-		r, err := c.e.Run(c.e.ctx, id)
+		r, err := c.o.Engine.Run(c.o.Context, id)
 		return err == nil && r.Status.Ended() || errors.Is(err, flawless.NotFound)
 	})
 }
 
 // keep writes a schedule as it is now, where that is not what is stored.
-func (c *scheduler) keep(s *scheduled) error {
+func (c *Scheduler) keep(s *scheduled) error {
 	after := s.t.Clone()
 	after.Next = nil
 	if s.stored != nil && reflect.DeepEqual(after, *s.stored) {
 		return nil
 	}
-	if err := c.e.store.PutSchedule(c.e.ctx, c.e.lease, s.t.Name, s.stored, &after); err != nil {
-		if c.e.ctx.Err() == nil {
-			c.e.log.Error("a schedule could not be written", "name", s.t.Name, "error", err)
+	if err := c.o.Put(c.o.Context, s.t.Name, s.stored, &after); err != nil {
+		if c.o.Context.Err() == nil {
+			c.o.Log.Error("a schedule could not be written", "name", s.t.Name, "error", err)
 		}
 		return err
 	}
@@ -268,17 +317,17 @@ func (c *scheduler) keep(s *scheduled) error {
 
 // attend looks at the schedule again when the run before has ended, where something waits for that.
 // The caller holds s.mu.
-func (c *scheduler) attend(s *scheduled) {
+func (c *Scheduler) attend(s *scheduled) {
 	if s.t.Queued == nil || len(s.t.Open) == 0 || s.ends {
 		return
 	}
 	s.ends = true
 	id := s.t.Open[0]
-	c.e.tasks.Go(func() {
-		_, _ = c.e.Wait(c.e.ctx, id) // whatever the reason, the run is looked at
+	c.o.Go(func() {
+		c.o.Engine.Wait(c.o.Context, id) // whatever the reason, the run is looked at
 		s.mu.Lock()
 		s.ends, s.wake = false, time.Unix(0, 1)
 		s.mu.Unlock()
-		poke(c.kick)
+		c.poke()
 	})
 }

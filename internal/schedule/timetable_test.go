@@ -1,7 +1,8 @@
-package engine
+package schedule
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -104,5 +105,66 @@ func TestJitterIsTheSameEachTime(t *testing.T) {
 	}
 	if len(seen) < 90 {
 		t.Errorf("100 days have %d jitters", len(seen))
+	}
+}
+
+// TestARunHasAllTermsOfItsSchedule: a term that a start can have is one of a schedule too.
+func TestARunHasAllTermsOfItsSchedule(t *testing.T) {
+	t.Parallel()
+	place := flawless.Place{Key: "k", Limit: 1}
+	s := flawless.Schedule{Name: "s", Module: "m", Workflow: "w", Version: "1", Input: []byte("1"), Labels: map[string]string{"a": "b"},
+		Place: &place, DeadlineMS: 1, GraceMS: 1}
+	o := reflect.ValueOf((&timetable{Schedule: s}).departing("id", time.Unix(1, 0)))
+	for i := range o.NumField() {
+		if o.Field(i).IsZero() {
+			t.Errorf("a schedule does not set %s of its runs", o.Type().Field(i).Name)
+		}
+	}
+}
+
+func TestNoMoreRunsThanTheLimitStartAtOnce(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, row := range []struct {
+		name   string
+		s      flawless.Schedule
+		down   time.Duration
+		starts int
+	}{
+		{"the usual limit", flawless.Schedule{Cron: "*/5 * * * * *", CatchUpMS: time.Hour.Milliseconds()}, time.Hour, 100},
+		{"a limit of its own", flawless.Schedule{Cron: "*/5 * * * * *", CatchUpMS: time.Hour.Milliseconds(), CatchUpLimit: 7}, time.Hour, 7},
+		{"fewer are due", flawless.Schedule{Cron: "0 * * * *", CatchUpMS: 5 * time.Hour.Milliseconds()}, 5 * time.Hour, 5},
+		{"the window is shorter", flawless.Schedule{Cron: "0 * * * *", CatchUpMS: 2*time.Hour.Milliseconds() + 1}, 5 * time.Hour, 3},
+		{"years", flawless.Schedule{Cron: "* * * * * *", CatchUpMS: 24 * 365 * time.Hour.Milliseconds()}, 5 * 365 * 24 * time.Hour, 100},
+		{"years, and most times are long ago", flawless.Schedule{Cron: "* * 3 1 * *", CatchUpMS: 24 * 365 * time.Hour.Milliseconds()}, 300 * 24 * time.Hour, 100},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s := row.s
+			s.Name, s.Overlap, s.Done = "s", flawless.Allow, begin
+			table, err := newTimetable(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := begin.Add(row.down)
+			table.settle(now, now)
+			missed, starts, last := table.Missed, 0, time.Time{}
+			for {
+				table.settle(now, now) // as often as anybody likes
+				d := table.next(now, nil)
+				if d.start.IsZero() {
+					break
+				}
+				table.arrive(d.start, "x", "")
+				starts, last = starts+1, d.start
+			}
+			due, older := table.due(begin, now, maxCounted)
+			if want := min(maxCounted, older+len(due)) - starts; starts != row.starts || missed < want || table.Missed != missed || (missed > 0) != (table.Why != "") {
+				t.Errorf("%d start, %d are missed (%s), want %d and %d", starts, table.Missed, table.Why, row.starts, want)
+			}
+			if next, _ := table.cron.Next(last); !next.After(now) {
+				t.Errorf("the last one is for %v, not the newest", last)
+			}
+		})
 	}
 }

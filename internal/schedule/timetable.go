@@ -1,4 +1,4 @@
-package engine
+package schedule
 
 import (
 	"cmp"
@@ -236,7 +236,7 @@ func (t *timetable) runID(at time.Time) string { return flawless.ScheduledID(t.N
 // departing asks for a run of the schedule, to be started now.
 func (t *timetable) departing(id string, now time.Time) Start {
 	o := Start{Module: t.Module, Workflow: t.Workflow, Input: t.Input, ID: id, Labels: t.runLabels(), Version: t.Version,
-		Grace: time.Duration(t.GraceMS) * time.Millisecond, schedule: t.Name}
+		Grace: time.Duration(t.GraceMS) * time.Millisecond, Schedule: t.Name}
 	if t.Place != nil {
 		o.Place = *t.Place
 	}

@@ -1,0 +1,306 @@
+package schedule
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+const (
+	defaultCatchUp = time.Hour
+	shortCatchUp   = 10 * time.Second
+	longestJitter  = 24 * time.Hour
+	longestSpan    = 10 * 365 * 24 * time.Hour // of any other time that a schedule is given
+	mostBackfill   = 1000
+
+	// defaultCatchUpLimit and maxCatchUpLimit bound the runs that a schedule starts at once.
+	defaultCatchUpLimit = 100
+	maxCatchUpLimit     = 10_000
+)
+
+// Set adds a schedule. Where there is one of that name it is flawless.Conflict, unless
+// replace is set: then it takes over its place, its counts, its open runs and a time that waits. Its first
+// time is the first one from now on; with the cron expression of the one before it is the next one of that.
+// Errors say what of it cannot be taken. A crash in the middle leaves it added or not.
+func (c *Scheduler) Set(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
+	if err := c.o.Engine.Accepts(); err != nil {
+		return flawless.Schedule{}, err
+	}
+	t, err := c.check(ctx, s)
+	if err != nil {
+		return flawless.Schedule{}, fmt.Errorf("adding schedule %.200q: %w", s.Name, err)
+	}
+	c.mu.Lock()
+	one := c.all[s.Name]
+	if one == nil {
+		one = &scheduled{}
+		c.all[s.Name] = one
+	}
+	c.mu.Unlock()
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.stored != nil {
+		if !replace {
+			return flawless.Schedule{}, fmt.Errorf("adding schedule %s: there is one already; remove it or replace it (--replace): %w", s.Name, flawless.Conflict)
+		}
+		t.replaces(&one.t, c.o.Now())
+	}
+	before := one.t
+	one.t = t
+	if err := c.keep(one); err != nil {
+		one.t = before
+		return flawless.Schedule{}, err
+	}
+	c.adopt(one)
+	return one.t.shown(), nil
+}
+
+// adopt makes sure that a schedule which was changed is the one that is looked at. The caller holds
+// its mu.
+func (c *Scheduler) adopt(s *scheduled) {
+	c.mu.Lock()
+	c.all[s.t.Name] = s
+	c.mu.Unlock()
+	s.wake = time.Unix(0, 1)
+	c.poke()
+}
+
+// check returns the timetable of a new schedule, with all defaults.
+func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, error) {
+	if err := flawless.CheckName("a schedule's name", s.Name); err != nil {
+		return timetable{}, err
+	}
+	now := c.o.Now().UTC()
+	n := flawless.Schedule{Name: s.Name, Cron: s.Cron, Zone: cmp.Or(s.Zone, "UTC"), Module: s.Module, Workflow: s.Workflow, Input: bytes.Clone(s.Input),
+		Overlap: cmp.Or(s.Overlap, flawless.Skip), JitterMS: s.JitterMS, CatchUpMS: cmp.Or(s.CatchUpMS, defaultCatchUp.Milliseconds()), CatchUpLimit: cmp.Or(s.CatchUpLimit, defaultCatchUpLimit),
+		Paused: s.Paused, Note: s.Note, Labels: maps.Clone(s.Labels), Version: s.Version, DeadlineMS: s.DeadlineMS, GraceMS: s.GraceMS, Created: now, Done: now}
+	if len(n.Input) == 0 {
+		n.Input = json.RawMessage("null")
+	}
+	if s.Place != nil && *s.Place != (flawless.Place{}) {
+		place := *s.Place
+		n.Place = &place
+	}
+	switch {
+	case !slices.Contains(flawless.Overlaps, n.Overlap):
+		return timetable{}, fmt.Errorf("the overlap policy is %.100q, give one of %v: %w", n.Overlap, flawless.Overlaps, flawless.Invalid)
+	case n.JitterMS < 0 || n.JitterMS > longestJitter.Milliseconds():
+		return timetable{}, fmt.Errorf("the jitter is %d ms, give up to %v: %w", n.JitterMS, longestJitter, flawless.Invalid)
+	case n.CatchUpMS < shortCatchUp.Milliseconds() || n.CatchUpMS > longestSpan.Milliseconds():
+		return timetable{}, fmt.Errorf("the window to catch up is %d ms, give %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
+	case n.CatchUpLimit < 1 || n.CatchUpLimit > maxCatchUpLimit:
+		return timetable{}, fmt.Errorf("at most %d times are to be caught up, give 1 to %d: %w", n.CatchUpLimit, maxCatchUpLimit, flawless.Invalid)
+	case n.DeadlineMS < 0 || n.DeadlineMS > longestSpan.Milliseconds():
+		return timetable{}, fmt.Errorf("the deadline is %d ms after a run's start, give 1 ms to 10 years: %w", n.DeadlineMS, flawless.Invalid)
+	case n.GraceMS < 0 || n.GraceMS > longestSpan.Milliseconds():
+		return timetable{}, fmt.Errorf("the grace is %d ms, give 1 ms to 10 years: %w", n.GraceMS, flawless.Invalid)
+	case n.GraceMS > 0 && n.DeadlineMS == 0:
+		return timetable{}, fmt.Errorf("the grace begins at the deadline of a run, and there is no deadline; give one too: %w", flawless.Invalid)
+	case n.Note != "" && !n.Paused:
+		return timetable{}, fmt.Errorf("there is a note (%.100q), which says why a schedule is paused, and it is not to be paused: %w", n.Note, flawless.Invalid)
+	}
+	t, err := newTimetable(n)
+	if err == nil {
+		err = flawless.CheckLabels(t.runLabels())
+	}
+	if err == nil && n.Place != nil {
+		err = n.Place.Check()
+	}
+	if err != nil {
+		return t, err
+	}
+	if _, ok := t.cron.Next(now); !ok {
+		return t, fmt.Errorf("the cron expression %q has no time in the coming years: %w", n.Cron, flawless.Invalid)
+	}
+	return t, c.o.Engine.Check(ctx, t.departing("", now))
+}
+
+// List returns all schedules, by name.
+func (c *Scheduler) List() []flawless.Schedule {
+	out := []flawless.Schedule{}
+	for _, s := range c.list() {
+		s.mu.Lock()
+		if s.stored != nil {
+			out = append(out, s.t.shown())
+		}
+		s.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b flawless.Schedule) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// with calls f with a schedule that nobody else changes meanwhile, or returns flawless.NotFound.
+func (c *Scheduler) with(name string, f func(s *scheduled) error) (flawless.Schedule, error) {
+	c.mu.Lock()
+	s := c.all[name]
+	c.mu.Unlock()
+	if s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
+	if s == nil || s.stored == nil {
+		return flawless.Schedule{}, fmt.Errorf("there is no schedule %.200q: %w", name, flawless.NotFound)
+	}
+	err := f(s)
+	return s.t.shown(), err
+}
+
+// change changes a schedule and writes it.
+func (c *Scheduler) change(name string, f func(t *timetable)) (flawless.Schedule, error) {
+	return c.with(name, func(s *scheduled) error {
+		before := s.t
+		before.Schedule = s.t.Clone()
+		f(&s.t)
+		err := c.keep(s)
+		if err != nil {
+			s.t = before
+			return err
+		}
+		s.wake = time.Unix(0, 1)
+		c.poke()
+		return nil
+	})
+}
+
+// Get returns a schedule, or flawless.NotFound.
+func (c *Scheduler) Get(name string) (flawless.Schedule, error) {
+	return c.with(name, func(*scheduled) error { return nil })
+}
+
+// Remove removes a schedule. Its runs are left alone.
+func (c *Scheduler) Remove(ctx context.Context, name string) error {
+	_, err := c.with(name, func(s *scheduled) error {
+		if err := c.o.Put(ctx, name, s.stored, nil); err != nil {
+			return err
+		}
+		s.stored = nil
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.all, name)
+		return nil
+	})
+	return err
+}
+
+// Pause keeps a schedule from starting runs. A time that waits for a run before it is
+// forgotten.
+func (c *Scheduler) Pause(name, note string) (flawless.Schedule, error) {
+	return c.change(name, func(t *timetable) {
+		t.unqueue()
+		t.Paused, t.Note = true, note
+	})
+}
+
+// Resume lets a schedule go on with its next time. Times that came while it was paused are
+// not made up for: backfill them.
+func (c *Scheduler) Resume(name string) (flawless.Schedule, error) {
+	return c.change(name, func(t *timetable) {
+		if t.Paused {
+			t.Paused, t.Note, t.Done = false, "", c.o.Now().UTC()
+		}
+	})
+}
+
+// Trigger starts a run of a schedule at once, whatever is open and also where it is paused.
+// The same key starts one run, however often it is asked for; "" makes one up.
+func (c *Scheduler) Trigger(ctx context.Context, name, key string) (run flawless.Run, started bool, err error) {
+	if key == "" {
+		key = flawless.NewRunID(c.o.Now())
+	}
+	id := name + "@" + key
+	if err := flawless.CheckNewID(id); err != nil {
+		return flawless.Run{}, false, fmt.Errorf("triggering schedule %.200q with the key %.200q: %w", name, key, err)
+	}
+	_, err = c.with(name, func(s *scheduled) error {
+		run, started, err = c.o.Engine.Start(ctx, s.t.departing(id, c.o.Now()))
+		if err == nil && !started {
+			err = c.foreign(name, id)
+		}
+		if err != nil {
+			return err
+		}
+		if started {
+			s.t.began(run.ID)
+		}
+		return c.keep(s)
+	})
+	return run, started, err
+}
+
+// Backfill is what became of times that were asked for.
+type Backfill struct {
+	Started []string `json:"started"` // runs
+	Known   []string `json:"known"`   // runs that were there before
+	// Taken are ids of times that somebody else's run has, so that these times have none.
+	Taken []string `json:"taken,omitempty"`
+}
+
+// Backfill starts a run for each time of a schedule from one moment (inclusive) until another
+// (exclusive) that has none yet, side by side and without jitter. It is flawless.Invalid for more than
+// 1,000 times and for times to come. After a crash in the middle some of the runs are there; asking
+// again starts the others.
+func (c *Scheduler) Backfill(ctx context.Context, name string, from, to time.Time) (Backfill, error) {
+	out := Backfill{Started: []string{}, Known: []string{}}
+	s, err := c.Get(name)
+	if err != nil {
+		return out, err
+	}
+	t, err := newTimetable(s)
+	if err != nil {
+		return out, err
+	}
+	times, err := t.between(from, to, c.o.Now())
+	if err != nil {
+		return out, fmt.Errorf("backfilling schedule %s: %w", name, err)
+	}
+	for _, at := range times {
+		id := t.runID(at)
+		_, started, err := c.o.Engine.Start(ctx, t.departing(id, c.o.Now()))
+		if err != nil && (passing(err) || !c.known(id)) {
+			return out, err
+		}
+		if started {
+			out.Started = append(out.Started, id)
+			continue
+		}
+		switch err := c.foreign(name, id); { // it may have had another input
+		case passing(err):
+			return out, err
+		case err != nil:
+			out.Taken = append(out.Taken, id)
+		default:
+			out.Known = append(out.Known, id)
+		}
+	}
+	return out, nil
+}
+
+// between returns the times from one moment until another.
+func (t *timetable) between(from, to, now time.Time) ([]time.Time, error) {
+	switch {
+	case !from.Before(to):
+		return nil, fmt.Errorf("--from %s is not before --to %s: %w", from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
+	case to.After(now):
+		return nil, fmt.Errorf("--to %s is still to come; times to come are not filled in: %w", to.Format(time.RFC3339), flawless.Invalid)
+	}
+	var times []time.Time
+	for at := from.Add(-1); ; {
+		next, ok := t.cron.Next(at)
+		if !ok || !next.Before(to) {
+			return times, nil
+		}
+		if len(times) == mostBackfill {
+			return nil, fmt.Errorf("there are more than %d times from %s to %s; fill in a shorter span first: %w", mostBackfill, from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
+		}
+		times = append(times, next)
+		at = next
+	}
+}
