@@ -72,6 +72,7 @@ func main() {
 	flawless.Workflow("bulky", bulky)
 	flawless.Workflow("reveal", reveal)
 	flawless.Workflow("typed", typed)
+	flawless.Workflow("order", order)
 	flawless.Workflow("bounds", bounds)
 	flawless.Workflow("listen", listen)
 	flawless.Workflow("amend", amend)
