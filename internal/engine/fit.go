@@ -13,6 +13,8 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // What comes from outside is checked against the type that the code has for it before it is taken in: the
@@ -59,6 +61,7 @@ func compileSchema(text []byte) (*jsonschema.Schema, error) {
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(jsonschema.SchemeURLLoader{})
+	value.Rules(c)
 	if err := c.AddResource("urn:schema", doc); err != nil {
 		return nil, err
 	}
@@ -69,11 +72,15 @@ func compileSchema(text []byte) (*jsonschema.Schema, error) {
 	return s, err
 }
 
-// fits returns nil where a value fits a schema, which may be nil, else Violations that begin with what.
-func fits(s *jsonschema.Schema, value []byte, what string) error {
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(value))
+// fits returns nil where a value fits a schema, which may be nil, else Violations that begin with what. Also
+// without a schema a value has to be one that all decoders understand alike.
+func fits(s *jsonschema.Schema, text []byte, what string) error {
+	v, err := value.Parse(text)
+	if bad := new(value.Fault); errors.As(err, &bad) {
+		return &Violations{What: what, List: []Violation{{bad.Field, bad.Message}}}
+	}
 	if err != nil {
-		return fmt.Errorf("%s: it is not JSON: %v: %w", what, syntax(value, err), flawless.Invalid)
+		return fmt.Errorf("%s: %v: %w", what, err, flawless.Invalid)
 	}
 	if s == nil {
 		return nil
@@ -106,10 +113,14 @@ type typed struct {
 	unfit    int // messages up to this number are known not to fit
 }
 
-// fits returns nil where a value fits what a call waits for. A schema that is none checks nothing: the
-// guest made it for itself alone.
-func (c *call) fits(schemaText, value []byte, what string) error {
-	t := &c.typed
+// fits returns nil where a value fits what a call waits for.
+func (c *call) fits(schemaText, text []byte, what string) error {
+	return c.typed.takes(schemaText, text, what)
+}
+
+// takes returns nil where a value fits a schema. A schema that is none checks nothing: the guest made it for itself
+// alone.
+func (t *typed) takes(schemaText, text []byte, what string) error {
 	if len(schemaText) == 0 {
 		return nil
 	}
@@ -117,7 +128,47 @@ func (c *call) fits(schemaText, value []byte, what string) error {
 		t.schema, _ = compileSchema(schemaText)
 		t.compiled = true
 	}
-	return fits(t.schema, value, what)
+	return fits(t.schema, text, what)
+}
+
+// answers returns nil where somebody may answer a call of a kind other than http with body. Calls that wait for a
+// typed value need one; others may have no body.
+func answers(c flawless.Call, body []byte) error {
+	what := fmt.Sprintf("the answer of call %d, of kind %s, does not fit", c.N, c.Kind)
+	wanted := wants(c)
+	if len(body) == 0 && wanted == nil {
+		return nil
+	}
+	if err := fits(nil, body, what); err != nil {
+		return err
+	}
+	return new(typed).takes(wanted, body, what)
+}
+
+// wants returns the schema of what a call waits for, nil where it has none.
+func wants(c flawless.Call) []byte {
+	switch c.Kind {
+	case effect.Promise:
+		if h, err := effect.ParsePromise(c); err == nil {
+			return h.Schema
+		}
+	case effect.Receive:
+		if h, err := effect.ParseReceive(c); err == nil {
+			return h.Schema
+		}
+	}
+	return nil
+}
+
+// readsInput returns nil where the input of a run fits its workflow in a module.
+func readsInput(m *guest.Module, begun flawless.Start) error {
+	code := flawless.Module{Manifest: m.Manifest()}
+	w := code.Workflow(begun.Workflow)
+	if w == nil {
+		return nil // there are better errors for that
+	}
+	l := &loading{schemas: map[string]*jsonschema.Schema{}}
+	return l.checkInput(*w, begun.Input)
 }
 
 // refuses returns why none of the calls that wait for messages of this type takes the message. It returns

@@ -197,11 +197,13 @@ func TestAForkThatCannotBe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		mustStart(t, e, "order", map[string]any{"item": "apple", "count": 1}, "order")
 		for name, row := range map[string]struct {
 			id   string
 			o    Fork
 			code flawless.Code
 		}{
+			"code that reads another input":     {"order", Fork{Module: other}, flawless.Invalid},
 			"no such run":                       {"none", Fork{}, flawless.NotFound},
 			"no such turn":                      {"run", Fork{Turn: 99}, flawless.NotFound},
 			"a turn before the first":           {"run", Fork{Turn: -1}, flawless.Invalid},

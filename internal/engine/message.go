@@ -45,6 +45,9 @@ func (e *Engine) kept(ctx context.Context, r *run) error {
 // post puts a message into a run, which it leaves acquired, and returns the record that has it or
 // comes before the one that has it. The message is not durable yet.
 func (e *Engine) post(ctx context.Context, id string, m flawless.Message) (*run, uint64, error) {
+	if err := fits(nil, m.Body, fmt.Sprintf("sending to run %s: the message cannot be taken", id)); err != nil {
+		return nil, 0, err
+	}
 	r, err := e.acquire(ctx, id)
 	if err != nil {
 		return nil, 0, fmt.Errorf("sending to run %s: %w", id, err)

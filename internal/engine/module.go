@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -305,15 +304,6 @@ func (l *loading) checkInput(w flawless.Workflow, input []byte) error {
 		return err
 	}
 	return fits(s, input, "the input does not fit workflow "+w.Name)
-}
-
-// syntax says where in the text the error lies.
-func syntax(input []byte, err error) error {
-	var at *json.SyntaxError
-	if errors.As(json.Unmarshal(input, new(any)), &at) {
-		return fmt.Errorf("%v at byte %d", at, at.Offset)
-	}
-	return err
 }
 
 // RemoveModule removes a version of a module, or with version 0 all of them. It returns

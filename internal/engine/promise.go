@@ -54,8 +54,8 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 		if len(with.Value) == 0 {
 			with.Value = json.RawMessage("null")
 		}
-		if !json.Valid(with.Value) {
-			return flawless.Promise{}, fmt.Errorf("settling a promise: the value is not JSON: %w", flawless.Invalid)
+		if err := fits(nil, with.Value, "settling a promise: the value cannot be taken"); err != nil {
+			return flawless.Promise{}, err
 		}
 	}
 	var p flawless.Promise

@@ -85,6 +85,72 @@ func TestAnUnfitMessageThatCameBeforeIsNotUsedUp(t *testing.T) {
 	mustComplete(t, e, "r", `"{pear 1}two apples"`)
 }
 
+// badOrders fit the JSON Schema of an order and yet no decoder makes one of them, or not all do.
+var badOrders = map[string]Violation{
+	`{"item":"apple","count":2.0}`:              {"count", "2.0 is not written as an integer; use digits only, and no -0"},
+	`{"item":"apple","count":1e2}`:              {"count", "1e2 is not written as an integer; use digits only, and no -0"},
+	`{"item":"apple","count":2,"Count":"two"}`:  {"", `member "Count" differs from "count" in case only; write "count"`},
+	`{"item":"apple","count":"two","count":2}`:  {"", `member "count" comes twice`},
+	`{"item":"apple","count":2,"more":[1e309]}`: {"more.0", "the number 1e309 is too large for a 64-bit floating-point number; send a string"},
+	`{"item":"apple","count":1e999999999}`:      {"count", "the number 1e999999999 is too large for a 64-bit floating-point number; send a string"},
+	`{"item":"\ud83d","count":2}`:               {"", `at byte 9 there is half of a surrogate pair (\ud83d), which is no character`},
+}
+
+// TestValuesThatCannotBeDecodedAreRefused wherever they come in, and nothing is used up.
+func TestValuesThatCannotBeDecodedAreRefused(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "typed", map[string]string{"how": "promise"}, "p")
+	mustStart(t, e, "typed", map[string]string{"how": "message"}, "r")
+	for _, id := range []string{"p", "r"} {
+		until(t, e, id, func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	}
+	open, err := e.Promises(t.Context(), "p")
+	if err != nil || len(open) != 1 {
+		t.Fatal(open, err)
+	}
+	for text, want := range badOrders {
+		_, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "order", Input: []byte(text), ID: "never"})
+		misfit(t, err, want)
+		_, err = e.SetSchedule(t.Context(), flawless.Schedule{Name: "s", Cron: "@daily", Module: "guest", Workflow: "order", Input: []byte(text)}, false)
+		misfit(t, err, want)
+		_, err = e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(text)}, "")
+		misfit(t, err, want)
+		_, err = e.Send(t.Context(), "r", flawless.Message{Type: "order", Body: flawless.Bytes(text)})
+		misfit(t, err, want)
+		for of, call := range map[string]int{"p": open[0].Call, "r": 2} {
+			_, err = e.Fork(t.Context(), of, Fork{Turn: 1, Answers: []flawless.Decision{{Call: call, Body: []byte(text)}}})
+			misfit(t, err, want)
+		}
+	}
+	if _, err := e.Run(t.Context(), "never"); !errors.Is(err, flawless.NotFound) {
+		t.Errorf("a run was started: %v", err)
+	}
+	if _, err := e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(`{"item":"apple","count":2}`)}, ""); err != nil {
+		t.Error(err)
+	}
+	mustSend(t, e, "r", "order", `{"item":"apple","count":2}`)
+	mustComplete(t, e, "p", `"{apple 2}"`)
+	mustComplete(t, e, "r", `"{apple 2}"`)
+	r := mustEnd(t, e, mustStart(t, e, "order", map[string]any{"item": "pear", "count": 1}, "").ID)
+	if string(r.Output) != `"{pear 1}"` {
+		t.Errorf("it is %+v", r)
+	}
+}
+
+// TestMessagesWithoutATypeAreReadableToo: nobody has said what is to be in them.
+func TestMessagesWithoutATypeAreReadableToo(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	mustStart(t, e, "typed", map[string]string{"how": "later"}, "r")
+	for text, field := range map[string]string{`{"a":1,"a":2}`: "", `[1e309]`: "0", "\"\xff\"": ""} {
+		_, err := e.Send(t.Context(), "r", flawless.Message{Type: "begin", Body: flawless.Bytes(text)})
+		if v := new(Violations); !errors.As(err, &v) || len(v.List) != 1 || v.List[0].Field != field {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // TestReceivingAsAnotherType: a call that was given up and waits for one type takes no message from code
 // that waits for another.
 func TestReceivingAsAnotherType(t *testing.T) {

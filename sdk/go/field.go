@@ -13,6 +13,7 @@ type class int
 const (
 	asNothing class = iota
 	asAny
+	asNull // nothing else can be read into it
 	asTime
 	asText
 	asNumber
@@ -25,24 +26,32 @@ const (
 	asBasic
 )
 
-func classOf(t reflect.Type) class {
+// Reading and writing differ where a type has a method of its own for one of them only.
+func classOf(t reflect.Type, reads bool) class {
+	ownJSON, ownText := jsonMarshaler, textMarshaler
+	if reads {
+		ownJSON, ownText = jsonUnmarshaler, textUnmarshaler
+	}
 	switch {
 	case t == timeType:
 		return asTime
 	case t == numberType:
 		return asNumber
 	case t.Kind() == reflect.Interface:
+		if reads && t.NumMethod() > 0 {
+			return asNull
+		}
 		return asAny
 	case t.Kind() == reflect.Pointer:
 		return asPointer
-	case implements(t, jsonTypes):
+	case implements(t, ownJSON):
 		return asAny
-	case implements(t, textTypes):
+	case implements(t, ownText):
 		return asText
 	}
 	switch t.Kind() {
 	case reflect.Slice:
-		if e := t.Elem(); e.Kind() == reflect.Uint8 && !implements(e, jsonTypes) && !implements(e, textTypes) {
+		if e := t.Elem(); e.Kind() == reflect.Uint8 && !implements(e, ownJSON) && !implements(e, ownText) {
 			return asBytes
 		}
 		return asList
@@ -58,11 +67,9 @@ func classOf(t reflect.Type) class {
 	return asBasic
 }
 
-// implements tells whether t or a pointer to it has one of the interfaces.
-func implements(t reflect.Type, interfaces []reflect.Type) bool {
-	return slices.ContainsFunc(interfaces, func(i reflect.Type) bool {
-		return t.Implements(i) || reflect.PointerTo(t).Implements(i)
-	})
+// implements tells whether t or a pointer to it has an interface.
+func implements(t, i reflect.Type) bool {
+	return t.Implements(i) || reflect.PointerTo(t).Implements(i)
 }
 
 // field is a member of the JSON object that a struct becomes.
@@ -71,8 +78,9 @@ type field struct {
 	typ      reflect.Type
 	doc      string
 	optional bool
-	quoted   bool // a number or boolean in a string
+	quoted   bool // a string, number or boolean, as JSON in a string
 	tagged   bool
+	sealed   bool // behind a pointer that encoding/json cannot set: reading the member fails
 }
 
 // fieldsOf returns the fields of a struct as encoding/json sees them: those of embedded structs are
@@ -81,10 +89,11 @@ func fieldsOf(t reflect.Type) []field {
 	type level struct {
 		typ      reflect.Type
 		optional bool
+		sealed   bool
 	}
 	var out []field
 	seen := map[reflect.Type]bool{}
-	for now := []level{{t, false}}; len(now) > 0; {
+	for now := []level{{typ: t}}; len(now) > 0; {
 		var next []level
 		var found []field
 		for _, l := range now {
@@ -93,10 +102,11 @@ func fieldsOf(t reflect.Type) []field {
 			}
 			for i := range l.typ.NumField() {
 				sf := l.typ.Field(i)
-				if e, optional, ok := embedded(sf); ok {
-					next = append(next, level{e, l.optional || optional})
+				if e, pointer, ok := embedded(sf); ok {
+					next = append(next, level{e, l.optional || pointer, l.sealed || pointer && !sf.IsExported()})
 				} else if f, ok := fieldOf(sf); ok {
 					f.optional = f.optional || l.optional
+					f.sealed = f.sealed || l.sealed
 					found = append(found, f)
 				}
 			}
@@ -139,28 +149,26 @@ func dominant(found, above []field) []field {
 	return out
 }
 
-// embedded returns the struct whose fields sf promotes, and whether it may be missing.
-func embedded(sf reflect.StructField) (t reflect.Type, optional, ok bool) {
+// embedded returns the struct whose fields sf promotes, and whether it is behind a pointer and may be missing.
+func embedded(sf reflect.StructField) (t reflect.Type, pointer, ok bool) {
 	if name, _, _ := strings.Cut(sf.Tag.Get("json"), ","); !sf.Anonymous || validName(name) || sf.Tag.Get("json") == "-" {
 		return nil, false, false
 	}
 	t = sf.Type
 	if t.Kind() == reflect.Pointer {
-		t, optional = t.Elem(), true
+		t, pointer = t.Elem(), true
 	}
-	if t.Kind() != reflect.Struct {
-		return nil, false, false
-	}
-	return t, optional, !(optional && !sf.IsExported())
+	return t, pointer, t.Kind() == reflect.Struct
 }
 
 func fieldOf(sf reflect.StructField) (field, bool) {
 	tag := sf.Tag.Get("json")
-	if tag == "-" || !sf.IsExported() && !(sf.Anonymous && sf.Type.Kind() == reflect.Struct) {
+	t, pointer := pointedTo(sf.Type)
+	if tag == "-" || !sf.IsExported() && !(sf.Anonymous && t.Kind() == reflect.Struct) {
 		return field{}, false
 	}
 	name, rest, _ := strings.Cut(tag, ",")
-	f := field{name: sf.Name, typ: sf.Type, doc: sf.Tag.Get("doc")}
+	f := field{name: sf.Name, typ: sf.Type, doc: sf.Tag.Get("doc"), sealed: pointer && !sf.IsExported()}
 	if validName(name) {
 		f.name, f.tagged = name, true
 	}
@@ -169,14 +177,18 @@ func fieldOf(sf reflect.StructField) (field, bool) {
 		case "omitempty", "omitzero":
 			f.optional = true
 		case "string":
-			k := sf.Type
-			if k.Kind() == reflect.Pointer {
-				k = k.Elem()
-			}
-			f.quoted = classOf(k) == asBasic
+			f.quoted = t.Kind() >= reflect.Bool && t.Kind() <= reflect.Float64 || t.Kind() == reflect.String
 		}
 	}
 	return f, true
+}
+
+// pointedTo returns what an unnamed pointer points to, or else the type.
+func pointedTo(t reflect.Type) (_ reflect.Type, pointer bool) {
+	if t.Name() == "" && t.Kind() == reflect.Pointer {
+		return t.Elem(), true
+	}
+	return t, false
 }
 
 // validName tells whether encoding/json takes the name of a tag.

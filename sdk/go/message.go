@@ -204,7 +204,10 @@ func receive[T any](ctx context.Context, kind, at string) (m Message[T], err err
 	if ctx.Err() != nil {
 		return m, context.Cause(ctx)
 	}
-	schema := wantedSchema[T]()
+	schema, err := wantedSchema[T]()
+	if err != nil {
+		return m, fmt.Errorf("receive %s: %w", kind, err)
+	}
 	r, err := join(kind, at, schema)
 	if err != nil {
 		return m, err

@@ -71,7 +71,12 @@ func NewPromise[T any](ctx context.Context, name string, opts ...PromiseOption) 
 	if how.expires != 0 {
 		o.int("expires", how.expires)
 	}
-	if schema := wantedSchema[T](); schema != nil {
+	schema, err := wantedSchema[T]()
+	if err != nil {
+		p.wrong = fmt.Errorf("promise %s: %w", name, err)
+		return p
+	}
+	if schema != nil {
 		o.raw("schema", schema)
 	}
 	writeSite(&o, callSite(1))

@@ -14,21 +14,27 @@ import (
 var (
 	timeType   = reflect.TypeFor[time.Time]()
 	numberType = reflect.TypeFor[json.Number]()
-	jsonTypes  = []reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[json.Unmarshaler]()}
-	textTypes  = []reflect.Type{reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()}
+
+	jsonMarshaler   = reflect.TypeFor[json.Marshaler]()
+	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	textMarshaler   = reflect.TypeFor[encoding.TextMarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// schemaOf returns the JSON Schema (draft 2020-12) of what encoding/json makes of a type, or an error
-// that says which part of it cannot be JSON.
-func schemaOf(t reflect.Type) ([]byte, error) {
+// schemaOf returns the JSON Schema (draft 2020-12) of what encoding/json reads into a type, or writes of it, or
+// an error that says which part of it cannot be JSON.
+//
+// What fits the schema to read can be read, as far as the engine's checks are in force (docs/formats.md, Values),
+// but for types that have a method of their own to read JSON or text.
+func schemaOf(t reflect.Type, reads bool) ([]byte, error) {
 	o := newObject(nil)
 	o.str("$schema", "https://json-schema.org/draft/2020-12/schema")
-	return o.schema(t)
+	return o.schema(t, reads)
 }
 
 // schema ends o with the members of the schema of t.
-func (o *object) schema(t reflect.Type) ([]byte, error) {
-	s := schemer{uses: map[reflect.Type]int{}, names: map[reflect.Type]string{}}
+func (o *object) schema(t reflect.Type, reads bool) ([]byte, error) {
+	s := schemer{reads: reads, uses: map[reflect.Type]int{}, names: map[reflect.Type]string{}}
 	s.count(t)
 	s.write(o, t)
 	if len(s.shared) > 0 {
@@ -38,31 +44,36 @@ func (o *object) schema(t reflect.Type) ([]byte, error) {
 	return o.end(), s.err
 }
 
-// maxWanted is how long a schema may be that goes along with a call, which is kept in the log of the run.
-const maxWanted = 16 << 10
+// maxWanted is how long a schema may be that goes along with a call. The engine takes no longer one.
+const maxWanted = 64 << 10
 
 // wanted are the schemas of types that were waited for.
 var wanted sync.Map // by reflect.Type
 
 // wantedSchema returns the schema of what a call waits for as T, so that the engine refuses what does not
-// fit. It is nil where T can be anything, or has a schema that is too long.
-func wantedSchema[T any]() []byte {
+// fit. It is nil where T can be anything, or has a schema that is too long. The error is for a T that cannot
+// be JSON.
+func wantedSchema[T any]() ([]byte, error) {
 	t := reflect.TypeFor[T]()
 	if known, ok := wanted.Load(t); ok {
-		return known.([]byte)
+		return known.([]byte), nil
 	}
 	o := newObject(nil)
-	s, err := o.schema(t)
-	if err != nil || len(s) > maxWanted || string(s) == "{}" {
+	s, err := o.schema(t, true)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be JSON: %w", t, err)
+	}
+	if len(s) > maxWanted || string(s) == "{}" {
 		s = nil
 	}
 	wanted.Store(t, s)
-	return s
+	return s, nil
 }
 
 // schemer writes the schema of one type. A struct that is used more than once, as recursive ones
 // are, is written under $defs.
 type schemer struct {
+	reads  bool // else it is of what is written
 	uses   map[reflect.Type]int
 	names  map[reflect.Type]string // under $defs
 	shared []reflect.Type          // that have names, in the order they came up
@@ -72,7 +83,7 @@ type schemer struct {
 
 // count walks through all structs that t leads to.
 func (s *schemer) count(t reflect.Type) {
-	switch classOf(t) {
+	switch classOf(t, s.reads) {
 	case asPointer, asList, asArray, asMap:
 		s.count(t.Elem())
 	case asStruct:
@@ -80,15 +91,19 @@ func (s *schemer) count(t reflect.Type) {
 			return
 		}
 		for _, f := range fieldsOf(t) {
-			s.count(f.typ)
+			if !f.sealed {
+				s.count(f.typ)
+			}
 		}
 	}
 }
 
 // write writes the members of the schema of t into o.
 func (s *schemer) write(o *object, t reflect.Type) {
-	switch classOf(t) {
+	switch classOf(t, s.reads) {
 	case asAny:
+	case asNull:
+		o.str("type", "null")
 	case asTime:
 		o.str("type", "string")
 		o.str("format", "date-time")
@@ -142,7 +157,7 @@ func (s *schemer) member(o *object, name, step string, t reflect.Type) {
 }
 
 func (s *schemer) nullable(o *object, t reflect.Type) {
-	if classOf(t) == asAny {
+	if classOf(t, s.reads) == asAny {
 		return
 	}
 	o.key("anyOf")
@@ -153,14 +168,41 @@ func (s *schemer) nullable(o *object, t reflect.Type) {
 
 func (s *schemer) mapping(o *object, t reflect.Type) {
 	o.raw("type", []byte(`["object","null"]`))
+	ownText := textMarshaler
+	if s.reads {
+		ownText = textUnmarshaler
+	}
 	switch k := t.Key(); {
-	case k.Kind() == reflect.String || implements(k, textTypes):
-	case k.Kind() >= reflect.Int && k.Kind() <= reflect.Uintptr:
-		o.raw("propertyNames", []byte(`{"pattern":"^-?[0-9]+$"}`))
+	case k == timeType:
+		o.raw("propertyNames", []byte(`{"format":"date-time"}`))
+	case k.Kind() == reflect.String || implements(k, ownText):
+	case k.Kind() >= reflect.Int && k.Kind() <= reflect.Int64:
+		o.raw("propertyNames", fmt.Appendf(nil, `{"pattern":"^-?[0-9]+$","format":"int%d"}`, k.Bits()))
+	case k.Kind() >= reflect.Uint && k.Kind() <= reflect.Uintptr:
+		o.raw("propertyNames", fmt.Appendf(nil, `{"pattern":"^[0-9]+$","format":"uint%d"}`, k.Bits()))
 	default:
 		s.fail(t, "the keys of a map must be strings or integers")
 	}
 	s.member(o, "additionalProperties", "[]", t.Elem())
+}
+
+// quoted writes the schema of a string that holds the JSON of a value of t.
+func (s *schemer) quoted(o *object, t reflect.Type) {
+	t, pointer := pointedTo(t)
+	class := classOf(t, s.reads)
+	switch {
+	case !s.reads && class != asBasic && class != asNumber: // it writes what it likes
+		return
+	case pointer:
+		o.raw("type", []byte(`["string","null"]`))
+	default:
+		o.str("type", "string")
+	}
+	if class == asBasic || class == asNumber {
+		o.str("pattern", `^\S(.*\S)?$`)
+		o.str("contentMediaType", "application/json")
+		s.member(o, "contentSchema", "", t)
+	}
 }
 
 // structure writes a struct in place, or a reference to it.
@@ -178,11 +220,17 @@ func (s *schemer) properties(o *object, t reflect.Type) {
 	inner := newObject(o.b)
 	var required []string
 	for _, f := range fieldsOf(t) {
+		if f.sealed {
+			if s.reads {
+				inner.raw(f.name, []byte("false"))
+			}
+			continue
+		}
 		s.path = append(s.path, "."+f.name)
 		inner.key(f.name)
 		p := newObject(inner.b)
 		if f.quoted {
-			p.str("type", "string")
+			s.quoted(&p, f.typ)
 		} else {
 			s.write(&p, f.typ)
 		}
@@ -253,8 +301,12 @@ func basic(o *object, t reflect.Type) {
 		o.str("type", "boolean")
 	case reflect.String:
 		o.str("type", "string")
-	case reflect.Float32, reflect.Float64:
+	case reflect.Float64:
 		o.str("type", "number")
+	case reflect.Float32:
+		o.str("type", "number")
+		o.raw("minimum", []byte("-3.4028235e+38"))
+		o.raw("maximum", []byte("3.4028235e+38"))
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		o.str("type", "integer")
 		o.int("minimum", -1<<(t.Bits()-1))

@@ -127,15 +127,19 @@ func (w *workflow) appendManifest(b []byte) []byte {
 	if w.doc != "" {
 		o.str("doc", w.doc)
 	}
-	o.raw("input", w.schema(w.in, "input"))
-	o.raw("output", w.schema(w.out, "output"))
+	o.raw("input", w.schema(w.in, true))
+	o.raw("output", w.schema(w.out, false))
 	return o.end()
 }
 
 // schema panics where the type cannot be JSON: the author has to know before the module is added.
-func (w *workflow) schema(t reflect.Type, which string) []byte {
-	s, err := schemaOf(t)
+func (w *workflow) schema(t reflect.Type, reads bool) []byte {
+	s, err := schemaOf(t, reads)
 	if err != nil {
+		which := "output"
+		if reads {
+			which = "input"
+		}
 		panic(fmt.Sprintf("flawless: workflow %q: its %s cannot be JSON: %v", w.name, which, err))
 	}
 	return s
@@ -148,7 +152,7 @@ func (r *registry) prepare() {
 			for t.Kind() == reflect.Pointer {
 				t = t.Elem()
 			}
-			if classOf(t) == asStruct {
+			if classOf(t, true) == asStruct {
 				_ = json.Unmarshal([]byte("{}"), reflect.New(t).Interface()) // it cannot fail: nothing is in it
 			}
 		}

@@ -72,6 +72,11 @@ func main() {
 	flawless.Workflow("bulky", bulky)
 	flawless.Workflow("reveal", reveal)
 	flawless.Workflow("typed", typed)
+	if edition == "other" {
+		flawless.Workflow("order", orderOfText)
+	} else {
+		flawless.Workflow("order", order)
+	}
 	flawless.Workflow("bounds", bounds)
 	flawless.Workflow("listen", listen)
 	flawless.Workflow("amend", amend)

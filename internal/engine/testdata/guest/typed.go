@@ -55,3 +55,9 @@ func typed(ctx context.Context, in Typed) (string, error) {
 	}
 	return fmt.Sprint(o), err
 }
+
+// order returns what it was started with.
+func order(_ context.Context, in Order) (string, error) { return fmt.Sprint(in), nil }
+
+// orderOfText is order of the edition other.
+func orderOfText(_ context.Context, in string) (string, error) { return in, nil }

@@ -67,6 +67,10 @@ impl<T> Message<T> {
 
 /// Waits for the next message of a type, and returns what it says. Messages that came before wait in
 /// the order they came. Where it is dropped, no message is lost.
+///
+/// The engine does not know `T`. A message that does not fit it is received all the same, and the error is
+/// [`Error::Json`] with the message's id and type and what did not fit. To look at such a message, receive a
+/// `serde_json::Value` and convert it.
 #[track_caller]
 pub fn receive<T: DeserializeOwned>(kind: &str) -> impl Future<Output = Result<T, Error>> + use<T> {
     let next = receive_message(kind);
@@ -206,6 +210,17 @@ mod tests {
     fn outside_there_are_no_messages() {
         assert_eq!(finish(send("r", "k", &1)), Some(Err(Error::Outside)));
         assert_eq!(finish(receive::<u8>("k")), Some(Err(Error::Outside)));
+    }
+
+    #[test]
+    fn a_message_of_another_type_is_an_error_that_names_it() {
+        let run = Run::begin();
+        run.task(async { receive::<u8>("k").await.unwrap_err().to_string() });
+        run.answer(1, r#"{"id":"m1","type":"k"}"#);
+        let said = &run.log()[1];
+        for part in ["message m1 of type k does not fit u8", "null"] {
+            assert!(said.contains(part), "{said}");
+        }
     }
 
     #[test]

@@ -271,8 +271,8 @@ pub fn output_schema<R: Returned>() -> Vec<u8> {
     schema::<R::Output>(SchemaSettings::draft2020_12().for_serialize())
 }
 
-/// The longest schema that goes along with a call, which is kept in the log of the run.
-const MAX_WANTED: usize = 16 << 10;
+/// The longest schema that goes along with a call. The engine takes no longer one.
+const MAX_WANTED: usize = 64 << 10;
 
 /// The schema of what a call waits for, so that the engine refuses what does not fit. There is none where it
 /// can be anything, or the schema is too long.

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// TestWhatIsTakenCanBeRead: no value fits the schema of a Go type that encoding/json cannot read into it, and what
+// it writes of the type fits. The file is kept up to date by a test of the SDK.
+func TestWhatIsTakenCanBeRead(t *testing.T) {
+	t.Parallel()
+	f, err := os.Open("../../sdk/go/testdata/types.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var texts []string
+	var of string
+	var schema *jsonschema.Schema
+	refused, written := 0, 0
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		word, rest, _ := strings.Cut(lines.Text(), " ")
+		switch word {
+		case "text":
+			_, text, _ := strings.Cut(rest, " ")
+			texts = append(texts, text)
+		case "type":
+			of = rest
+		case "schema":
+			if schema, err = compileSchema([]byte(rest)); err != nil {
+				t.Fatal(of, err)
+			}
+		case "writes":
+			written++
+			if err := fits(schema, []byte(rest), "it"); err != nil {
+				t.Errorf("%s writes %s, which is refused: %v", of, rest, err)
+			}
+		case "fails":
+			for n := range strings.FieldsSeq(rest) {
+				i, err := strconv.Atoi(n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				refused++
+				if err := fits(schema, []byte(texts[i]), "it"); !errors.Is(err, flawless.Invalid) {
+					t.Errorf("%s cannot be read from %s, which is taken: %v", of, texts[i], err)
+				}
+			}
+		default:
+			t.Fatalf("there is a line %.100q", lines.Text())
+		}
+	}
+	if lines.Err() != nil || refused < 1000 || written < 50 {
+		t.Errorf("%d texts that cannot be read and %d that are written: %v", refused, written, lines.Err())
+	}
+}

@@ -1,0 +1,182 @@
+package value
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/message"
+)
+
+// Rules makes a compiler of schemas as strict as the code that decodes the values. JSON Schema lets more pass:
+// 1.0 is an integer, a format is a remark, and a member that is not described may be called anything.
+//
+// Formats and the content of strings are checked. An integer is written as one, without fraction or exponent. A
+// member must not differ from a described one in case only: encoding/json takes it for that one.
+func Rules(c *jsonschema.Compiler) {
+	c.AssertFormat()
+	c.AssertContent()
+	c.RegisterContentMediaType(&jsonschema.MediaType{Name: "application/json", Validate: check, UnmarshalJSON: Parse})
+	for _, f := range formats {
+		c.RegisterFormat(f)
+	}
+	c.RegisterVocabulary(&jsonschema.Vocabulary{URL: "urn:exact", Compile: compileExact})
+	c.AssertVocabs()
+}
+
+func check(text []byte) error {
+	_, err := Parse(text)
+	return err
+}
+
+// formats are those that Go and schemars use and the library does not have, or has in another way. A platform's
+// own integers have 32 bits in schemas of Rust, which is compiled for wasm32.
+var formats = []*jsonschema.Format{
+	{Name: "int8", Validate: integer(8, true)},
+	{Name: "int16", Validate: integer(16, true)},
+	{Name: "int32", Validate: integer(32, true)},
+	{Name: "int64", Validate: integer(64, true)},
+	{Name: "int128", Validate: integer(128, true)},
+	{Name: "int", Validate: integer(32, true)},
+	{Name: "uint8", Validate: integer(8, false)},
+	{Name: "uint16", Validate: integer(16, false)},
+	{Name: "uint32", Validate: integer(32, false)},
+	{Name: "uint64", Validate: integer(64, false)},
+	{Name: "uint128", Validate: integer(128, false)},
+	{Name: "uint", Validate: integer(32, false)},
+	{Name: "float", Validate: float},
+	{Name: "date-time", Validate: dateTime},
+}
+
+// integer returns the check of an integer of so many bits, which may be in a string, as the name of a member is.
+func integer(bits uint, signed bool) func(any) error {
+	low, high := new(big.Int), new(big.Int).Lsh(big.NewInt(1), bits)
+	if signed {
+		high.Rsh(high, 1)
+		low.Neg(high)
+	}
+	high.Sub(high, big.NewInt(1))
+	return func(v any) error {
+		text, ok := v.(string)
+		if n, is := v.(json.Number); is {
+			text, ok = string(n), true
+		}
+		if !ok {
+			return nil
+		}
+		n, whole := new(big.Int).SetString(text, 10)
+		if !whole || n.Cmp(low) < 0 || n.Cmp(high) > 0 {
+			return fmt.Errorf("give an integer from %v to %v", low, high)
+		}
+		return nil
+	}
+}
+
+func float(v any) error {
+	n, ok := v.(json.Number)
+	if !ok {
+		return nil
+	}
+	if _, err := strconv.ParseFloat(string(n), 32); err != nil {
+		return fmt.Errorf("give a number from %g to %g", float32(-math.MaxFloat32), float32(math.MaxFloat32))
+	}
+	return nil
+}
+
+// dateTime is what time.Time takes. RFC 3339 also has leap seconds.
+func dateTime(v any) error {
+	text, ok := v.(string)
+	if !ok {
+		return nil
+	}
+	if err := new(time.Time).UnmarshalText([]byte(text)); err != nil {
+		return fmt.Errorf("give a time such as 2026-01-31T13:45:00Z")
+	}
+	return nil
+}
+
+// exact is what a schema asks of the text of a value, beyond its meaning.
+type exact struct {
+	digits bool              // an integer has to be written as one
+	folded map[string]string // the described members, by their name without case; nil allows all others
+	known  map[string]any    // the described members
+}
+
+func compileExact(_ *jsonschema.CompilerContext, schema map[string]any) (jsonschema.SchemaExt, error) {
+	e := exact{digits: names(schema["type"], "integer") && !names(schema["type"], "number")}
+	e.known, _ = schema["properties"].(map[string]any)
+	// A schema of the other members makes them data of the sender, whose names mean what they say.
+	if _, typed := schema["additionalProperties"].(map[string]any); !typed && schema["patternProperties"] == nil && len(e.known) > 0 {
+		e.folded = make(map[string]string, len(e.known))
+		for name := range e.known {
+			e.folded[fold(name)] = name
+		}
+	}
+	if !e.digits && e.folded == nil {
+		return nil, nil
+	}
+	return e, nil
+}
+
+// names tells whether the keyword type names a type.
+func names(keyword any, name string) bool {
+	if list, ok := keyword.([]any); ok {
+		for _, t := range list {
+			if t == name {
+				return true
+			}
+		}
+		return false
+	}
+	return keyword == name
+}
+
+func (e exact) Validate(ctx *jsonschema.ValidatorContext, v any) {
+	switch v := v.(type) {
+	case json.Number:
+		if e.digits && (v == "-0" || strings.ContainsAny(string(v), ".eE")) {
+			ctx.AddError(inexact(fmt.Sprintf("%s is not written as an integer; use digits only, and no -0", v)))
+		}
+	case map[string]any:
+		if e.folded == nil {
+			return
+		}
+		for name := range v {
+			if _, ok := e.known[name]; ok {
+				continue
+			}
+			if meant, ok := e.folded[fold(name)]; ok {
+				ctx.AddError(inexact(fmt.Sprintf("member %q differs from %q in case only; write %[2]q", name, meant)))
+			}
+		}
+	}
+}
+
+// fold returns a name without case, as encoding/json compares it: each character becomes the smallest that it is
+// equal to.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		for {
+			next := unicode.SimpleFold(r)
+			if next <= r {
+				return next
+			}
+			r = next
+		}
+	}, name)
+}
+
+// inexact is why a value is refused, as the library wants it.
+type inexact string
+
+// KeywordPath returns none: no keyword asks for it.
+func (inexact) KeywordPath() []string { return nil }
+
+// LocalizedString returns the reason.
+func (i inexact) LocalizedString(*message.Printer) string { return string(i) }

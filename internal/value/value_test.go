@@ -1,0 +1,143 @@
+package value
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+func TestValuesThatDecodersDisagreeAbout(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ name, text, field, message string }{
+		{"a member twice", `{"a":[{"b":1,"c":2,"b":1}]}`, "a.0", `member "b" comes twice`},
+		{"a member twice, once escaped", `{"ab":1,"a\u0062":1}`, "", `member "ab" comes twice`},
+		{"too large a number", `{"a":[0,1e309]}`, "a.1", "too large"},
+		{"too small a number", `-1e309`, "", "too large"},
+		{"a number that becomes zero", `1e-400`, "", "too close to zero"},
+		{"an exponent without end", `1e-9999999999999`, "", "too close to zero"},
+		{"a number of many digits", strings.Repeat("1", 2000), "", "2000 digits"},
+		{"a number with as many zeros as its exponent", "1" + strings.Repeat("0", 2000) + "e-2000", "", "digits"},
+		{"the first half of a pair", `["\ud83d"]`, "", `half of a surrogate pair (\ud83d)`},
+		{"the second half of a pair", `["\\\ude00"]`, "", `half of a surrogate pair (\ude00)`},
+		{"two first halves", `["\ud83d\ud83d\ude00"]`, "", "at byte 2"},
+		{"a half and a letter", `["\ud83d\u0041"]`, "", "surrogate"},
+		{"half a pair in a name", `{"\ud83d":1}`, "", "surrogate"},
+		{"deep nesting", strings.Repeat(`{"a":[`, 64) + strings.Repeat("]}", 64), "", "127 levels"},
+		{"Latin-1", "\"\xe4\"", "", "UTF-8"},
+	} {
+		_, err := Parse([]byte(row.text))
+		f := new(Fault)
+		if !errors.As(err, &f) || f.Field != row.field || !strings.Contains(f.Message, row.message) {
+			t.Errorf("%s: %v, want %q at %q", row.name, err, row.message, row.field)
+		}
+	}
+	for _, text := range []string{"", "{", `{"a":1} 2`, "tru", strings.Repeat("[", 1e6)} {
+		if _, err := Parse([]byte(text)); err == nil || errors.As(err, new(*Fault)) || !strings.Contains(err.Error(), "not JSON") {
+			t.Errorf("%.20q: %v", text, err)
+		}
+	}
+}
+
+func TestValuesAreReadAsEncodingJSONDoes(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		` {"a" : [ 1, -0, 0e999999999, 1.50, 1e308, null, true, {} , [ ] ] , "" : "\u00e4\\u\ud83d\ude00\/" } `,
+		`{"a":1,"A":2}`, `123456789012345678901234567890`, `"\\ud83d"`, strings.Repeat("[", 127) + strings.Repeat("]", 127), `0.` + strings.Repeat("0", 300) + "1",
+	} {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		var want any
+		if err := d.Decode(&want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse([]byte(text))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is read as %v, %v; want %v", text, got, err, want)
+		}
+	}
+}
+
+// TestRules has what JSON Schema alone would take.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		schema       string
+		takes, fails []string
+	}{
+		{`{"type":"integer"}`, []string{`1`, `-1`, `123456789012345678901234567890`}, []string{`1.0`, `1e2`, `-0`, `1E0`}},
+		{`{"type":["integer","null"]}`, []string{`null`, `0`}, []string{`1.0`}},
+		{`{"type":["integer","number"]}`, []string{`1.0`, `1e2`}, nil},
+		{`{"type":"number","minimum":0}`, []string{`1.0`, `0e999999999`}, []string{`1e999999999`, `1e-999999999`}}, // the last ones have no exact form
+		{`{"properties":{"a":{},"B":{},"ſ":{}}}`, []string{`{"a":1,"B":1}`, `{"c":1}`}, []string{`{"A":1}`, `{"a":1,"A":1}`, `{"b":1}`, `{"S":1}`}},
+		{`{"properties":{"a":{},"A":{}}}`, []string{`{"a":1,"A":1}`}, nil},
+		{`{"properties":{"a":{}},"additionalProperties":{"type":"integer"}}`, []string{`{"A":1}`}, []string{`{"A":1.0}`}},
+		{`{"properties":{"a":{}},"patternProperties":{"^A$":{}}}`, []string{`{"A":1}`}, nil},
+		{`{"$ref":"#/$defs/d","$defs":{"d":{"items":{"properties":{"a":{"type":"integer"}}}}}}`, []string{`[{"a":1}]`}, []string{`[{"A":1}]`, `[{"a":1.0}]`}},
+		{`{"type":"integer","format":"int64"}`, []string{`9223372036854775807`}, []string{`9223372036854775808`}},
+		{`{"type":"integer","format":"uint8"}`, []string{`0`, `255`}, []string{`-1`, `256`}},
+		{`{"type":"integer","format":"uint"}`, []string{`4294967295`}, []string{`4294967296`}},
+		{`{"type":"integer","format":"int128"}`, []string{`-170141183460469231731687303715884105728`}, []string{`170141183460469231731687303715884105728`}},
+		{`{"propertyNames":{"format":"int8"}}`, []string{`{"-128":1}`}, []string{`{"128":1}`, `{"a":1}`}},
+		{`{"type":"number","format":"float"}`, []string{`3.4028235e38`}, []string{`3.5e38`}},
+		{`{"format":"date-time"}`, []string{`"2026-01-31T13:45:00.5+01:00"`, `7`}, []string{`"2026-12-31T23:59:60Z"`, `"now"`}},
+		{`{"format":"uuid"}`, []string{`"0190163d-8694-739b-aea5-966c26f8ad91"`}, []string{`"0190163d"`}},
+		{`{"contentEncoding":"base64"}`, []string{`"YQ=="`}, []string{`"YQ"`}},
+		{`{"contentMediaType":"application/json"}`, []string{`"{}"`}, []string{`"{"`, `"{\"a\":1,\"a\":1}"`}},
+		{`{"contentMediaType":"application/json","contentSchema":{"type":"integer"}}`, []string{`"1"`}, []string{`"1.0"`, `"1e999999999"`, `"x"`}},
+	} {
+		c := jsonschema.NewCompiler()
+		Rules(c)
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(row.schema))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AddResource("urn:schema", doc); err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Compile("urn:schema")
+		if err != nil {
+			t.Fatal(row.schema, err)
+		}
+		for takes, texts := range map[bool][]string{true: row.takes, false: row.fails} {
+			for _, text := range texts {
+				v, err := Parse([]byte(text))
+				if err == nil {
+					err = s.Validate(v)
+				}
+				if takes != (err == nil) {
+					t.Errorf("%s of %s: %v", text, row.schema, err)
+				}
+			}
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"a":[1,-2.5e+3,true,null],"b":"\ud83d\ude00\\"}`))
+	f.Add([]byte(`{"a":1,"a":2}`))
+	f.Add([]byte("\"\xff\\ud800\""))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		v, err := Parse(text)
+		if err != nil {
+			if !errors.As(err, new(*Fault)) && json.Valid(text) {
+				t.Fatalf("%q is JSON: %v", text, err)
+			}
+			return
+		}
+		var plain any // every number is a float64 here
+		if err := json.Unmarshal(text, &plain); err != nil {
+			t.Fatalf("encoding/json does not read %q: %v", text, err)
+		}
+		again, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !json.Valid(again) || strings.Contains(string(again), "\ufffd") && !strings.Contains(string(text), "\ufffd") && !strings.Contains(strings.ToLower(string(text)), `\ufffd`) {
+			t.Fatalf("%q was changed to %q", text, again)
+		}
+	})
+}
