@@ -168,7 +168,7 @@ func (w *workflow) carryOut(ctx context.Context, input []byte, finish func(endin
 	returned := false
 	defer func() {
 		if v := recover(); v != nil {
-			end = failure("panic", fmt.Sprint(v), panicStack())
+			end = failure("panic", explained(fmt.Sprint(v)), panicStack())
 		} else if !returned {
 			end = failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
 		}
@@ -199,7 +199,7 @@ func failed(ctx context.Context, err error) ending {
 	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &c) {
 		return failure("cancelled", err.Error(), "")
 	}
-	return failure("error", err.Error(), "")
+	return failure("error", explained(err.Error()), "")
 }
 
 func failure(kind, message, stack string) ending {
