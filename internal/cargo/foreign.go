@@ -100,8 +100,9 @@ func through(id string, came, names map[string]string) string {
 	return " (through " + strings.Join(way, ", ") + ")"
 }
 
-// sagaText is part of what the SDK's saga says when an undo fails.
-const sagaText = "still done and undone after this"
+// sagaText is in modules that use sagas. The SDK puts it there for this purpose: its other texts may be in modules
+// without sagas, too, depending on how they are linked.
+const sagaText = "flawless: this module uses sagas"
 
 // betraying returns a sentence for each thing in a module that will fail when it runs.
 func betraying(bin []byte) (said []string) {
@@ -113,7 +114,7 @@ func betraying(bin []byte) (said []string) {
 		said = append(said, "the module imports functions of JavaScript (crate wasm-bindgen), which the engine does not have, and will be refused; turn off the feature that brings it in, often \"js\" or \"wasm-bindgen\"")
 	}
 	if has(sagaText) && has("flawless_resume") {
-		said = append(said, "the workflows are async and use sagas: a panic ends such a run without undoing the steps it took, and the failure names them; return errors, or write the workflow as a plain fn (block_on(saga(…))), where a panic undoes them")
+		said = append(said, "the module has async workflows and uses sagas: a panic ends the run of an async workflow without undoing the steps of its saga, and the failure names them; return errors, or write a workflow with a saga as a plain fn (block_on(saga(…))), where a panic undoes them")
 	}
 	return said
 }
