@@ -32,6 +32,10 @@ func TestWhatAModuleBetrays(t *testing.T) {
 	for text, want := range map[string]string{
 		"there is no reactor running, must be called from the context of a Tokio 1.x runtime": "tokio::spawn",
 		"__wbindgen_placeholder__":            "JavaScript",
+		"wasi_snapshot_preview1\x09path_open": "std::fs",
+		"\x09path_open":                       "",
+		threadText:                            "std::thread",
+		unsupportedText:                       "std::process::Command",
 		sagaText + "\x00" + "flawless_resume": "return errors",
 		sagaText:                              "",
 		"flawless_resume":                     "",
@@ -40,6 +44,25 @@ func TestWhatAModuleBetrays(t *testing.T) {
 		if got == "" != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q in it", text, got, want)
 		}
+	}
+}
+
+// TestTheSDKHasNoTextThatBetrays: it is in every module, and the build would warn of each.
+func TestTheSDKHasNoTextThatBetrays(t *testing.T) {
+	t.Parallel()
+	code, _, _ := strings.Cut(readSDK(t, "absent.rs"), "#[cfg(test)]")
+	if got := betraying([]byte(code)); len(got) > 0 {
+		t.Errorf("a module would be said to fail: %q", got)
+	}
+}
+
+func TestFeaturesOfTokioThatDoNotCompileAreExplained(t *testing.T) {
+	t.Parallel()
+	if got := explain("error: Only features sync,macros,io-util,rt,time are supported on wasm."); !strings.Contains(got, "tokio's features net") {
+		t.Errorf("it is %q", got)
+	}
+	if got := explain("error[E0425]: cannot find value `sesame`"); got != "" {
+		t.Errorf("an error of the code: %q", got)
 	}
 }
 
