@@ -147,7 +147,7 @@ func betraying(bin []byte) (said []string) {
 		said = append(said, "the module imports functions of JavaScript (crate wasm-bindgen), which the engine does not have, and will be refused; turn off the feature that brings it in, often \"js\" or \"wasm-bindgen\"")
 	}
 	if has(sagaText) && has("flawless_resume") {
-		said = append(said, "the module has async workflows and uses sagas: a panic ends the run of an async workflow without undoing the steps of its saga, and the failure names them; return errors, or write a workflow with a saga as a plain fn (block_on(saga(…))), where a panic undoes them")
+		said = append(said, "the workflows are async and use sagas: a panic ends such a run without undoing the steps it took, and the failure names them; return errors, or write the workflow as a plain fn (block_on(saga(…))), where a panic undoes them")
 	}
 	return said
 }

@@ -99,6 +99,7 @@ type Engine struct {
 	schedules  scheduler
 	settings   settings
 	hosts      hosts
+	keys       sync.Map // of []flawless.KeyWindow by digest: what modules say of hosts
 	retryFor   time.Duration
 	retried    retried
 	gates      gates

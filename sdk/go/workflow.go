@@ -63,6 +63,7 @@ type workflow struct {
 type registry struct {
 	sync.Mutex
 	list []workflow
+	keys []hostKey
 }
 
 // workflows is the one registry of a guest: Workflow has nothing else to write to.
@@ -118,6 +119,10 @@ func (r *registry) manifest() []byte {
 	}
 	o.b = append(o.b, ']')
 	o.raw("hosts", []byte("[]"))
+	if len(r.keys) > 0 {
+		o.key("keys")
+		o.b = appendKeys(o.b, r.keys)
+	}
 	return o.end()
 }
 

@@ -89,6 +89,7 @@ mod host;
 pub mod http;
 mod join;
 mod json;
+mod key;
 mod label;
 pub mod log;
 mod message;
@@ -223,6 +224,7 @@ pub mod __private {
     #[cfg(target_family = "wasm")]
     pub use crate::guest::resume;
     pub use crate::join::Parts;
+    pub use crate::key::honour;
     pub use crate::select::{AnyFuture, Branches, Chosen, Sort, branch, first, future};
     pub use crate::typed::InputOf;
     pub use crate::workflow::{

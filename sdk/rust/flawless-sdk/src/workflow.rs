@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use crate::absent::explained;
 use crate::cancelled::is_cancellation;
 use crate::head::Head;
-use crate::json;
 use crate::size::{MAX_BODY, MAX_TEXT, cut};
+use crate::{json, key};
 
 /// A workflow, as the attribute [`crate::workflow`] describes it.
 pub struct Workflow {
@@ -88,6 +88,10 @@ pub(crate) fn manifest(all: &[&Workflow]) -> Vec<u8> {
         &[&b"["[..], &workflows.join(&b","[..]), b"]"].concat(),
     );
     o.raw("hosts", b"[]");
+    let keys = key::all();
+    if !keys.is_empty() {
+        o.raw("keys", &key::manifest(&keys));
+    }
     o.end()
 }
 
