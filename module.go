@@ -36,6 +36,8 @@ type Manifest struct {
 	// Name and Version are those that the author gave to the module, or "".
 	Name    string `json:"name,omitempty" cbor:"4,keyasint,omitempty"`
 	Version string `json:"version,omitempty" cbor:"5,keyasint,omitempty"`
+	// Keys says which hosts honour an Idempotency-Key, and for how long. A host is there once.
+	Keys []KeyWindow `json:"keys,omitempty" cbor:"6,keyasint,omitempty"`
 }
 
 // Workflow is a named function inside a module. Input and Output are JSON Schemas (draft 2020-12),

@@ -118,6 +118,9 @@ func (a *app) showModule(versions []flawless.Module, settings string) {
 	case flawless.PerRun:
 		fmt.Fprintln(a.out, "starts   slowly: initialised for every run, since no random generators were found in its image")
 	}
+	for _, k := range m.Manifest.Keys {
+		fmt.Fprintf(a.out, "keys     %s honours an Idempotency-Key for %s, unless the operator says otherwise\n", k.Host, k.Within())
+	}
 	for _, w := range m.Manifest.Workflows {
 		fmt.Fprintf(a.out, "\nworkflow %s\n", w.Name)
 		if w.Doc != "" {

@@ -43,6 +43,11 @@ func Build(ctx context.Context, dir string) (Built, error) {
 	said, text, err := run(ctx, dir, append(args, "--release", "--quiet", "--target", c.target(), "--message-format=json-render-diagnostics")...)
 	// Also where it did not compile: that may be why.
 	foreign, e := foreignIn(ctx, dir, c.target())
+	if err != nil {
+		if more := explain(err.Error()); more != "" {
+			foreign = append(foreign, more)
+		}
+	}
 	switch {
 	case err != nil && strings.Contains(err.Error(), "target may not be installed"):
 		return Built{}, fmt.Errorf("building %s: the target %s is not there; add it with: rustup target add %s: %w", dir, c.target(), c.target(), flawless.NotFound)

@@ -100,14 +100,48 @@ func through(id string, came, names map[string]string) string {
 	return " (through " + strings.Join(way, ", ") + ")"
 }
 
-// sagaText is part of what the SDK's saga says when an undo fails.
-const sagaText = "still done and undone after this"
+// fileImports are the functions of WASI that a module imports whose code opens, looks for, changes or removes files.
+var fileImports = []string{"path_open", "path_filestat_get", "path_create_directory", "path_remove_directory", "path_unlink_file", "path_rename", "path_readlink"}
+
+func imports(bin []byte, function string) bool {
+	return bytes.Contains(bin, []byte("wasi_snapshot_preview1"+string(rune(len(function)))+function))
+}
+
+// Texts of Rust's standard library that are in a module only where its code can get there.
+const (
+	threadText      = "failed to spawn thread"
+	unsupportedText = "operation not supported on this platform"
+)
+
+// tokioRefuses is part of what tokio's build says for features that it does not have for WebAssembly.
+const tokioRefuses = "are supported on wasm."
+
+// explain returns more about what the compiler says, "" where there is nothing.
+func explain(text string) string {
+	if strings.Contains(text, tokioRefuses) {
+		return "a workflow has no sockets, files, processes or threads: leave out tokio's features net, fs, process, signal, rt-multi-thread and full (sync and macros work), and use http, task, sleep, timeout and select! of the SDK"
+	}
+	return ""
+}
+
+// sagaText is in modules that use sagas. The SDK puts it there for this purpose: its other texts may be in modules
+// without sagas, too, depending on how they are linked.
+const sagaText = "flawless: this module uses sagas"
 
 // betraying returns a sentence for each thing in a module that will fail when it runs.
 func betraying(bin []byte) (said []string) {
 	has := func(text string) bool { return bytes.Contains(bin, []byte(text)) }
 	if has(tokioRuntime) {
 		said = append(said, "the code uses tokio::spawn, tokio::time or another part of tokio's runtime, which a workflow does not have: it panics when it gets there; use task, sleep, timeout and select! of the SDK (tokio::sync and tokio::select! work)")
+	}
+	if slices.ContainsFunc(fileImports, func(f string) bool { return imports(bin, f) }) {
+		said = append(said, "the code uses files (std::fs, or a crate that does), and a workflow has none: opening one fails with \"No such file or directory\"; use include_str! or the input for what it reads, and the output, data or a request for what it writes")
+	}
+	if has(threadText) {
+		said = append(said, "the code starts threads (std::thread, or a crate that does), and a workflow has one: it panics when it gets there; use task, join_all, or several runs (spawn)")
+	}
+	if has(unsupportedText) {
+		said = append(said, "the code uses sockets or processes (std::net, std::process::Command, or a crate that does), which a workflow does not have: they fail with \""+unsupportedText+"\"; use http::get, http::post and so on of the SDK, and reach databases over HTTP")
 	}
 	if has("__wbindgen_placeholder__") {
 		said = append(said, "the module imports functions of JavaScript (crate wasm-bindgen), which the engine does not have, and will be refused; turn off the feature that brings it in, often \"js\" or \"wasm-bindgen\"")

@@ -32,6 +32,10 @@ func TestWhatAModuleBetrays(t *testing.T) {
 	for text, want := range map[string]string{
 		"there is no reactor running, must be called from the context of a Tokio 1.x runtime": "tokio::spawn",
 		"__wbindgen_placeholder__":            "JavaScript",
+		"wasi_snapshot_preview1\x09path_open": "std::fs",
+		"\x09path_open":                       "",
+		threadText:                            "std::thread",
+		unsupportedText:                       "std::process::Command",
 		sagaText + "\x00" + "flawless_resume": "return errors",
 		sagaText:                              "",
 		"flawless_resume":                     "",
@@ -43,11 +47,36 @@ func TestWhatAModuleBetrays(t *testing.T) {
 	}
 }
 
-// TestTheTextOfASagaIsThere: by it a build knows that a module uses sagas.
-func TestTheTextOfASagaIsThere(t *testing.T) {
+// TestTheSDKHasNoTextThatBetrays: it is in every module, and the build would warn of each.
+func TestTheSDKHasNoTextThatBetrays(t *testing.T) {
 	t.Parallel()
-	if !strings.Contains(readSDK(t, "saga.rs"), sagaText) {
-		t.Errorf("the SDK's saga.rs does not contain %q any more: change sagaText with it", sagaText)
+	code, _, _ := strings.Cut(readSDK(t, "absent.rs"), "#[cfg(test)]")
+	if got := betraying([]byte(code)); len(got) > 0 {
+		t.Errorf("a module would be said to fail: %q", got)
+	}
+}
+
+func TestFeaturesOfTokioThatDoNotCompileAreExplained(t *testing.T) {
+	t.Parallel()
+	if got := explain("error: Only features sync,macros,io-util,rt,time are supported on wasm."); !strings.Contains(got, "tokio's features net") {
+		t.Errorf("it is %q", got)
+	}
+	if got := explain("error[E0425]: cannot find value `sesame`"); got != "" {
+		t.Errorf("an error of the code: %q", got)
+	}
+}
+
+// TestOnlyGenericCodeHasTheTextOfASaga: other code of the SDK may be in a module that uses no sagas, when it is
+// linked without link-time optimisation, and then the build would warn for nothing.
+func TestOnlyGenericCodeHasTheTextOfASaga(t *testing.T) {
+	t.Parallel()
+	text := readSDK(t, "saga.rs")
+	before, after, there := strings.Cut(text, "black_box(\""+sagaText+"\")")
+	if !there || strings.Contains(after, sagaText) {
+		t.Fatalf("the SDK's saga.rs does not contain %q once: change sagaText with it", sagaText)
+	}
+	if function := before[strings.LastIndex(before, "fn "):]; !strings.HasPrefix(function, "fn saga_with<T, E>(") {
+		t.Errorf("the text is in %.40q, which is not known to be generic", function)
 	}
 }
 

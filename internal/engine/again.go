@@ -82,7 +82,7 @@ func (c *call) keyed(t terms) (time.Duration, string) {
 	case c.policy.Idempotent || c.policy.ByCode || c.policy.Keyless:
 		return 0, ""
 	}
-	return t.within, t.host
+	return t.within, t.keyBy
 }
 
 // mayRepeat tells whether a request of which something was sent may be sent again, and until when; 0 is for

@@ -29,7 +29,7 @@ type trial struct {
 var day = terms{retry: 24 * time.Hour, retryBy: "server"}
 
 // honours are the terms of a host that honours keys for an hour.
-var honours = terms{retry: 24 * time.Hour, retryBy: "server", within: time.Hour, host: "host a.example"}
+var honours = terms{retry: 24 * time.Hour, retryBy: "server", within: time.Hour, keyBy: "host a.example"}
 
 func newTrial(t *testing.T, op terms, head string) *trial {
 	w := &trial{newTale(t), op}

@@ -104,6 +104,7 @@ type Engine struct {
 	schedules  *schedule.Scheduler
 	settings   settings
 	hosts      hosts
+	keys       sync.Map // of []flawless.KeyWindow by digest: what modules say of hosts
 	retryFor   time.Duration
 	retried    retried
 	admission  *admit.Control // which runs may begin

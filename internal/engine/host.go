@@ -100,12 +100,12 @@ type terms struct {
 	retry   time.Duration // the engine retries it for so long by itself; 0 is not at all
 	retryBy string        // who says so: "host api.example.com", "module shop", "server"
 	within  time.Duration // its server honours a key for so long; 0 is not at all
-	host    string        // that says so
+	keyBy   string        // who says so: "host api.example.com", "the module"
 }
 
-// terms returns what the operator says of a call of a run of a module. What is said of the host counts most,
-// then what is said of the module.
-func (e *Engine) terms(module string, c *call) terms {
+// terms returns what the operator says of a call of a run of a module, and what the module says itself. What the
+// operator says of the host counts most, then what is said of the module.
+func (e *Engine) terms(module, digest string, c *call) terms {
 	t := terms{retry: e.retryFor, retryBy: "server"}
 	if set := e.settings.of(module); set.RetryForMS != nil {
 		t.retry, t.retryBy = time.Duration(*set.RetryForMS)*time.Millisecond, "module "+module
@@ -117,11 +117,49 @@ func (e *Engine) terms(module string, c *call) terms {
 	for _, h := range e.hosts.list() {
 		fits := h.Fits(c.policy.Host, c.policy.Port)
 		if h.KeyMS != 0 && fits > key {
-			key, t.within, t.host = fits, h.Key(), "host "+h.Host
+			key, t.within, t.keyBy = fits, h.Key(), "host "+h.Host
 		}
 		if h.RetryForMS != nil && fits > retry {
 			retry, t.retry, t.retryBy = fits, time.Duration(*h.RetryForMS)*time.Millisecond, "host "+h.Host
 		}
 	}
+	if key == 0 { // the operator says nothing, not even that it does not
+		for _, k := range e.declaredKeys(module, digest) {
+			if fits := k.Fits(c.policy.Host, c.policy.Port); fits > key {
+				key, t.within, t.keyBy = fits, k.Within(), "the module"
+			}
+		}
+	}
 	return t
+}
+
+// declaredKeys returns what a version of a module says of hosts. Where that cannot be read it says nothing: then
+// no call is repeated because of it.
+func (e *Engine) declaredKeys(module, digest string) []flawless.KeyWindow {
+	if keys, known := e.keys.Load(digest); known {
+		return keys.([]flawless.KeyWindow)
+	}
+	versions, err := e.store.Module(e.performCtx, module)
+	at := slices.IndexFunc(versions, func(m flawless.Module) bool { return m.Digest == digest })
+	if err != nil || at < 0 {
+		return nil
+	}
+	keys := versions[at].Manifest.Keys
+	e.keys.Store(digest, keys)
+	return keys
+}
+
+// checkKeys returns nil where a module may say this of hosts, or the reason why not.
+func checkKeys(keys []flawless.KeyWindow) error {
+	hosts := map[string]bool{}
+	for _, k := range keys {
+		if err := k.Check(); err != nil {
+			return err
+		}
+		if hosts[k.Host] {
+			return fmt.Errorf("it says twice for how long host %s honours a key", k.Host)
+		}
+		hosts[k.Host] = true
+	}
+	return nil
 }

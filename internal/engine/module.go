@@ -139,6 +139,9 @@ func checkManifest(m flawless.Manifest, l *loading) error {
 	if len(m.Workflows) == 0 {
 		return fmt.Errorf("it has no workflow; register one in main with flawless.Workflow: %w", flawless.Refused)
 	}
+	if err := checkKeys(m.Keys); err != nil {
+		return fmt.Errorf("its manifest: %v: %w", err, flawless.Refused)
+	}
 	seen := map[string]bool{}
 	for _, w := range m.Workflows {
 		if err := flawless.CheckWorkflowName(w.Name); err != nil {

@@ -602,8 +602,8 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 	return r.drive()
 }
 
-// terms returns what the operator says of a call. The caller holds mu.
-func (r *run) terms(c *call) terms { return r.e.terms(r.s.start.Module, c) }
+// terms returns what the operator and the module say of a call. The caller holds mu.
+func (r *run) terms(c *call) terms { return r.e.terms(r.s.start.Module, r.s.start.Digest, c) }
 
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
 // outcome unknown. The caller holds mu, which is given back.

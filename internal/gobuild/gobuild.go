@@ -1,7 +1,7 @@
 // Package gobuild builds modules from projects in Go. It hides the go command, and what of Go's standard
 // library a guest is built with otherwise: every http.Transport calls through the engine once the SDK's
-// package nethttp is imported, and a dial says that guests have no sockets. It changes no file of the project
-// or of Go.
+// package nethttp is imported, and what needs a socket or a process returns an error that says what to use
+// instead. It changes no file of the project or of Go.
 package gobuild
 
 import (

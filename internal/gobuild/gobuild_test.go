@@ -30,6 +30,7 @@ func TestOnlyPackagesThatAreUsedAreReplaced(t *testing.T) {
 	}{
 		{"nothing", "package main\n\nfunc main() {}\n", 0},
 		{"net", "package main\n\nimport _ \"net\"\n\nfunc main() {}\n", 2},
+		{"os/exec", "package main\n\nimport _ \"os/exec\"\n\nfunc main() {}\n", 1},
 		{"net/http", "package main\n\nimport _ \"net/http\"\n\nfunc main() {}\n", 3},
 		{"an error of the project's", "package main\n\nimport _ \"no/such\"\n\nfunc main() {}\n", 0},
 	} {

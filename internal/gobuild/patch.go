@@ -44,16 +44,59 @@ var flawlessRoundTrip func(*Transport, *Request) (*Response, error)
 	{
 		pkg: "net", file: "net_fake.go",
 		edits: []edit{
-			{"func fakeConnect(ctx context.Context, fd *netFD, laddr, raddr sockaddr) error {\n", `	if _, within := sockets.Load(fakeAddr(raddr)); !within {
-		return &AddrError{Err: flawlessNoSockets(), Addr: raddr.String()}
-	}
+			{"func fakeConnect(ctx context.Context, fd *netFD, laddr, raddr sockaddr) error {\n", `	return flawlessRefused(raddr, flawlessNoSockets())
+`},
+			// It would listen within the module, where nobody ever connects.
+			{"func fakeListen(fd *netFD, laddr sockaddr) (err error) {\n", `	return flawlessRefused(laddr, flawlessSayWhere("guests have no sockets, so nobody can connect to a run: to be called from outside, wait for a message or a promise"))
 `},
 			{"import (\n", "\tflawlessruntime \"runtime\"\n"},
 		},
 		more: `
+// flawlessRefused is the error of an address.
+func flawlessRefused(a sockaddr, text string) error {
+	err := &AddrError{Err: text}
+	if a != nil {
+		err.Addr = a.String()
+	}
+	return err
+}
+
 // flawlessNoSockets says why a guest cannot connect, and where it tried to.
 func flawlessNoSockets() string {
-	text := "guests have no sockets: make HTTP requests with package nethttp of the Flawless SDK, and reach databases over HTTP"
+	return flawlessSayWhere("guests have no sockets: make HTTP requests with package nethttp of the Flawless SDK, and reach databases over HTTP")
+}
+` + sayWhere,
+	},
+	{
+		pkg: "os/exec", file: "exec.go",
+		edits: []edit{
+			{"func (c *Cmd) Start() error {\n", `	return &Error{Name: c.Path, Err: errors.New(flawlessSayWhere("guests cannot start processes: do the work in Go, or call a service over HTTP that does it"))}
+`},
+			{"import (\n", "\tflawlessruntime \"runtime\"\n"},
+		},
+		more: sayWhere,
+	},
+}
+
+// apply returns the changed text of a file.
+func (p patch) apply(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading Go's package %s: %w", p.pkg, err)
+	}
+	for _, e := range p.edits {
+		if bytes.Count(text, []byte(e.behind)) != 1 {
+			return nil, fmt.Errorf("%s of this Go is not as this version of flawless knows it: use a released Go that it supports, update flawless, or build with: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared: %w", file, flawless.Refused)
+		}
+		text = bytes.Replace(text, []byte(e.behind), []byte(e.behind+e.text), 1)
+	}
+	return append(text, p.more...), nil
+}
+
+// sayWhere is a function for the packages that are changed.
+const sayWhere = `
+// flawlessSayWhere adds the line of the project, or else of the library, that has led here.
+func flawlessSayWhere(text string) string {
 	dotted := func(name string) bool { // the path of the package begins with the name of a host
 		for i := 0; i < len(name) && name[i] != '/'; i++ {
 			if name[i] == '.' {
@@ -95,21 +138,4 @@ func flawlessNoSockets() string {
 	}
 	return text + " (" + at + ":" + digits + ")"
 }
-`,
-	},
-}
-
-// apply returns the changed text of a file.
-func (p patch) apply(file string) ([]byte, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading Go's package %s: %w", p.pkg, err)
-	}
-	for _, e := range p.edits {
-		if bytes.Count(text, []byte(e.behind)) != 1 {
-			return nil, fmt.Errorf("%s of this Go is not as this version of flawless knows it: use a released Go that it supports, update flawless, or build with: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared: %w", file, flawless.Refused)
-		}
-		text = bytes.Replace(text, []byte(e.behind), []byte(e.behind+e.text), 1)
-	}
-	return append(text, p.more...), nil
-}
+`

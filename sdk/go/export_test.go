@@ -12,6 +12,9 @@ func CallSite() string { return callSite(1) }
 // BlockedText is blockedText.
 func BlockedText(stacks string) string { return blockedText(stacks) }
 
+// Explained is explained.
+func Explained(text string) string { return explained(text) }
+
 // CarryOut returns how a workflow with this function ends.
 func CarryOut(ctx context.Context, f func(context.Context) (any, error)) []byte {
 	done := make(chan []byte, 1)

@@ -179,6 +179,12 @@ func TestManifest(t *testing.T) {
 	if got := string(r.manifest()); got != want {
 		t.Errorf(" got %s\nwant %s", got, want)
 	}
+	r.honour("api.example.com", 24*time.Hour)
+	r.honour("*.example.com:8443", time.Nanosecond) // times are rounded up
+	want = strings.TrimSuffix(want, "}") + `,"keys":[{"host":"api.example.com","within_ms":86400000},{"host":"*.example.com:8443","within_ms":1}]}`
+	if got := string(r.manifest()); got != want {
+		t.Errorf("with keys: got %s\nwant %s", got, want)
+	}
 	if _, err := r.find("c"); err == nil || !strings.Contains(err.Error(), "the module has a, b") {
 		t.Errorf("find: %v", err)
 	}

@@ -74,6 +74,9 @@ func blockedGoroutine(text string) string {
 		if function == packagePath+".exchange" {
 			state = "waits for the answer of a call"
 		}
+		if strings.HasPrefix(function, "net.(*fakeNetFD).") || strings.HasPrefix(function, "net.(*packetQueue).") {
+			state = "waits for a connection or a packet, and none can come: a run has no sockets. To be called from outside, wait for a message or a promise"
+		}
 		if beneath(function) || created && b.Len() == 0 {
 			continue
 		}

@@ -47,6 +47,14 @@ main.crawl.func1()
 	/home/me/crawl/main.go:50 +0x3
 created by main.crawl in goroutine 5
 	/home/me/crawl/main.go:49 +0x2
+
+goroutine 11 [select]:
+net.(*fakeNetFD).accept(0x1, {0x2, 0x3})
+	/go/src/net/net_fake.go:328 +0x5
+net.(*TCPListener).Accept(0x1)
+	/go/src/net/tcpsock.go:387 +0x5
+main.serve()
+	/home/me/crawl/main.go:70 +0x2
 `
 
 func TestBlockedGoroutinesAreReadable(t *testing.T) {
@@ -56,7 +64,11 @@ func TestBlockedGoroutinesAreReadable(t *testing.T) {
 2 goroutines, each: waits for the answer of a call
     main.(*site).fetch  crawl/main.go:67
     main.crawl.func1  crawl/main.go:50
-    started by main.crawl  crawl/main.go:49`
+    started by main.crawl  crawl/main.go:49
+goroutine: waits for a connection or a packet, and none can come: a run has no sockets. To be called from outside, wait for a message or a promise
+    net.(*fakeNetFD).accept  net/net_fake.go:328
+    net.(*TCPListener).Accept  net/tcpsock.go:387
+    main.serve  crawl/main.go:70`
 	if got := flawless.BlockedText(stacks); got != want {
 		t.Errorf("got\n%s", got)
 	}

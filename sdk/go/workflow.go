@@ -63,6 +63,7 @@ type workflow struct {
 type registry struct {
 	sync.Mutex
 	list []workflow
+	keys []hostKey
 }
 
 // workflows is the one registry of a guest: Workflow has nothing else to write to.
@@ -118,6 +119,10 @@ func (r *registry) manifest() []byte {
 	}
 	o.b = append(o.b, ']')
 	o.raw("hosts", []byte("[]"))
+	if len(r.keys) > 0 {
+		o.key("keys")
+		o.b = appendKeys(o.b, r.keys)
+	}
 	return o.end()
 }
 
@@ -172,7 +177,7 @@ func (w *workflow) carryOut(ctx context.Context, input []byte, finish func(endin
 	returned := false
 	defer func() {
 		if v := recover(); v != nil {
-			end = failure("panic", fmt.Sprint(v), panicStack())
+			end = failure("panic", explained(fmt.Sprint(v)), panicStack())
 		} else if !returned {
 			end = failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
 		}
@@ -203,7 +208,7 @@ func failed(ctx context.Context, err error) ending {
 	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &c) {
 		return failure("cancelled", err.Error(), "")
 	}
-	return failure("error", err.Error(), "")
+	return failure("error", explained(err.Error()), "")
 }
 
 func failure(kind, message, stack string) ending {

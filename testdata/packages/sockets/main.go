@@ -28,6 +28,7 @@ func main() { table.Try(all) }
 // all is what cannot run in a workflow; each returns the error that says so.
 var all = map[string]func(context.Context) error{
 	"net.Dial":       func(context.Context) error { return dialed(net.Dial("tcp", "db.example:5432")) },
+	"net.Listen":     func(context.Context) error { _, err := net.Listen("tcp", ":8080"); return refused(err) },
 	"net.LookupHost": func(context.Context) error { _, err := net.LookupHost("db.example"); return refused(err) },
 	"net/smtp": func(context.Context) error {
 		return refused(smtp.SendMail("mail.example:25", nil, "a@mail.example", []string{"b@mail.example"}, nil))

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -47,6 +49,25 @@ func own(ctx context.Context, in Own) (string, error) {
 			return "", err
 		}
 		return "connected", c.Close()
+	case "net.Listen":
+		_, err := net.Listen("tcp", in.URL)
+		return "listens", err
+	case "net.ListenPacket":
+		_, err := net.ListenPacket("udp", in.URL)
+		return "listens", err
+	case "exec.Command":
+		return "done", exec.CommandContext(ctx, in.URL).Run()
+	case "os.ReadFile":
+		_, err := os.ReadFile(in.URL)
+		return "read", err
+	case "os.WriteFile":
+		return "written", os.WriteFile(in.URL, nil, 0o600)
+	case "os.Open":
+		_, err := os.Open(in.URL)
+		return "open", err
+	case "os.Pipe":
+		_, _, err := os.Pipe()
+		return "open", err
 	}
 	return "", fmt.Errorf("no client %q", in.Client)
 }

@@ -14,6 +14,7 @@ import (
 )
 
 func main() {
+	flawless.HonoursKeys("localhost", flawless.Within(24*time.Hour))
 	flawless.Workflow("empty", empty)
 	flawless.Workflow("everything", everything)
 	flawless.Workflow("chain", chain)

@@ -8,6 +8,27 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # In an async program
+//!
+//! A function that blocks would stop all other tasks of the thread, so call it where your runtime allows that. With
+//! tokio:
+//!
+//! ```no_run
+//! use flawless_client::{Client, Error};
+//!
+//! async fn check_out(client: Client, order: String, cents: u64) -> Result<String, Error> {
+//!     let work = move || {
+//!         let run = client.start("shop", "checkout").id(&order).input(&cents)?.send()?;
+//!         client.wait(&run.id)
+//!     };
+//!     tokio::task::spawn_blocking(work).await.expect("it does not panic")
+//! }
+//! ```
+//!
+//! The task may be dropped: the run goes on, and the same code with the same id finds it again. Each wait holds a
+//! thread of the runtime for blocking work, of which tokio has 512. For runs that take long return the id, and ask
+//! for the run later ([`Client::run`]).
 
 mod error;
 mod run;

@@ -181,12 +181,21 @@ fn expand(name: &LitStr, f: &ItemFn) -> Result<Tokens, Error> {
             const BODY: ::flawless::__private::Body = ::flawless::__private::Body::Plain(run);
         }
     };
+    let checked = returned.filter(|(_, result)| !result).map(|(t, _)| {
+        quote! {
+            const _: () = {
+                use ::flawless::__private::{Kind, OtherKind as _};
+                assert!(!Kind::<#t>::IS_RESULT, "the workflow returns a Result under another name, so an Err would complete its run: write Result as the return type");
+            };
+        }
+    });
     let resume = resume_of(f);
     let handle = handle_of(name, f, input, &kind);
     Ok(quote! {
         #f
         #handle
         const _: () = {
+            #checked
             #[allow(unused_variables, unused_macros)]
             #run
             static WORKFLOW: ::flawless::__private::Workflow = ::flawless::__private::Workflow {

@@ -68,6 +68,7 @@
 // Only a guest calls what the engine calls, so that elsewhere much of the crate is not used.
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
+mod absent;
 mod asking;
 mod block;
 mod call;
@@ -88,6 +89,7 @@ mod host;
 pub mod http;
 mod join;
 mod json;
+mod key;
 mod label;
 pub mod log;
 mod message;
@@ -153,7 +155,18 @@ pub use typed::{MessageType, WorkflowType};
 /// ```
 ///
 /// The function has one parameter, the input, or none, and returns the output or a `Result` of it;
-/// a type whose last name is `Result` is taken for one. The run's input is JSON, read by serde; the
+/// a type whose last name is `Result` is taken for one, and a `Result` under another name does not compile:
+///
+/// ```compile_fail
+/// type Outcome = Result<String, String>;
+///
+/// #[flawless::workflow("greet")]
+/// fn greet() -> Outcome { // its Err would complete the run
+///     Err("nobody is there".into())
+/// }
+/// ```
+///
+/// The run's input is JSON, read by serde; the
 /// output is written by it. The module's manifest has a JSON Schema of both, made by schemars, and
 /// the function's doc comment.
 ///
@@ -211,10 +224,11 @@ pub mod __private {
     #[cfg(target_family = "wasm")]
     pub use crate::guest::resume;
     pub use crate::join::Parts;
+    pub use crate::key::honour;
     pub use crate::select::{AnyFuture, Branches, Chosen, Sort, branch, first, future};
     pub use crate::typed::InputOf;
     pub use crate::workflow::{
-        Body, Ending, Input, Output, Returned, Running, Value, Workflow, input_schema,
-        output_schema, read_input, register,
+        Body, Ending, Input, Kind, OtherKind, Output, Returned, Running, Value, Workflow,
+        input_schema, output_schema, read_input, register,
     };
 }

@@ -2,6 +2,7 @@
 
 use std::panic::PanicHookInfo;
 
+use crate::absent::explained;
 use crate::head::place;
 use crate::log::complain;
 use crate::run::{Mode, mode};
@@ -24,7 +25,7 @@ pub(crate) fn install() {
         });
         let ending = Ending::Failure {
             kind: "panic",
-            message,
+            message: explained(message),
             stack: format!("at {site}"),
         };
         let (ok, text) = ending.text();

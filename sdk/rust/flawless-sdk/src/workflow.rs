@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,10 +10,11 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::absent::explained;
 use crate::cancelled::is_cancellation;
 use crate::head::Head;
-use crate::json;
 use crate::size::{MAX_BODY, MAX_TEXT, cut};
+use crate::{json, key};
 
 /// A workflow, as the attribute [`crate::workflow`] describes it.
 pub struct Workflow {
@@ -86,6 +88,10 @@ pub(crate) fn manifest(all: &[&Workflow]) -> Vec<u8> {
         &[&b"["[..], &workflows.join(&b","[..]), b"]"].concat(),
     );
     o.raw("hosts", b"[]");
+    let keys = key::all();
+    if !keys.is_empty() {
+        o.raw("keys", &key::manifest(&keys));
+    }
     o.end()
 }
 
@@ -203,6 +209,23 @@ pub trait Returned {
     fn ending(self) -> Ending;
 }
 
+/// Tells whether a type is a `Result`, by whatever name: the constant of a type goes before that of a trait.
+/// An `Err` that was taken for a value would complete the run.
+pub struct Kind<T>(PhantomData<T>);
+
+impl<T, E> Kind<Result<T, E>> {
+    /// It is one.
+    pub const IS_RESULT: bool = true;
+}
+
+/// See [`Kind`].
+pub trait OtherKind {
+    /// It is none.
+    const IS_RESULT: bool = false;
+}
+
+impl<T> OtherKind for Kind<T> {}
+
 /// A value that is no `Result`.
 pub struct Value<T>(pub T);
 
@@ -249,7 +272,7 @@ fn failure(error: &(dyn StdError + 'static)) -> Ending {
     }
     Ending::Failure {
         kind,
-        message,
+        message: explained(message),
         stack: String::new(),
     }
 }

@@ -1,0 +1,35 @@
+package flawless
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// KeyWindow is what a module says of a server that it calls: for how long that honours an Idempotency-Key. What
+// code says of a single call and what the operator says of the host count more.
+type KeyWindow struct {
+	Host     string `json:"host" cbor:"1,keyasint"`      // as in [Host]
+	WithinMS int64  `json:"within_ms" cbor:"2,keyasint"` // above 0
+}
+
+// Within is the time as a duration.
+func (k *KeyWindow) Within() time.Duration { return time.Duration(k.WithinMS) * time.Millisecond }
+
+// Fits is [Host.Fits].
+func (k *KeyWindow) Fits(name, port string) int {
+	h := Host{Host: strings.ToLower(k.Host)}
+	return h.Fits(name, port)
+}
+
+// Check returns nil where the module may say so, or [Invalid] with the reason. The host is in lower case
+// afterwards.
+func (k *KeyWindow) Check() error {
+	if k.WithinMS <= 0 {
+		return fmt.Errorf("host %.200q is said to honour a key for %d ms; give 1 ms to 366 days: %w", k.Host, k.WithinMS, Invalid)
+	}
+	h := Host{Host: k.Host, KeyMS: k.WithinMS}
+	err := h.Check()
+	k.Host = h.Host
+	return err
+}

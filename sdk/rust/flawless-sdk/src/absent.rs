@@ -1,0 +1,71 @@
+//! What ordinary programs have and runs have not.
+
+/// Parts of errors of the standard library, and what to use instead. Its own words, such as "No such file or
+/// directory", explain nothing. The numbers are those of WASI, so errors of the engine do not have them. `flawless build` looks for the whole texts in a module, to warn of
+/// code that gets there, so these are parts of them only.
+const ABSENT: [(&str, &str); 5] = [
+    (
+        "(os error 44)",
+        "a run has no files, it reaches the outside only through calls: use include_str! for what it reads or pass it as input, and return or publish what it would write, or send it to a service over HTTP",
+    ),
+    (
+        "from the context of a Tokio",
+        "a run has no Tokio runtime: use task, sleep, timeout and select! of the SDK",
+    ),
+    (
+        "to spawn thread",
+        "a run has one thread: use task, join_all or several runs (spawn)",
+    ),
+    (
+        "not supported on this platform",
+        "a run has no sockets and no processes, it reaches the outside only through calls: use flawless::http, and reach databases over HTTP",
+    ),
+    (
+        "(os error 58)",
+        "a run has no operating system, it reaches the outside only through calls",
+    ),
+];
+
+/// Adds to the message of an error what a run does not have, and what to use instead, where the error comes
+/// from that.
+pub(crate) fn explained(message: String) -> String {
+    match ABSENT.iter().find(|(sign, _)| message.contains(sign)) {
+        Some((_, hint)) => format!("{message} ({hint})"),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explained;
+
+    #[test]
+    fn errors_of_what_a_run_lacks_are_explained() {
+        for (message, hint) in [
+            ("No such file or directory (os error 44)", "no files"),
+            (
+                "failed to spawn thread: Os { code: 58, kind: Unsupported, message: \"Not supported\" }",
+                "one thread",
+            ),
+            (
+                "there is no reactor running, must be called from the context of a Tokio 1.x runtime",
+                "no Tokio runtime",
+            ),
+            (
+                "operation not supported on this platform",
+                "no sockets and no processes",
+            ),
+            ("Not supported (os error 58)", "no operating system"),
+        ] {
+            let got = explained(message.to_owned());
+            let added = got.strip_prefix(message).unwrap_or_default();
+            assert!(added.contains(hint), "{message}: {got}");
+        }
+        for message in [
+            "",
+            "call 3, GET https://h/: not sent (dial): connection refused (os error 111)",
+        ] {
+            assert_eq!(explained(message.to_owned()), message);
+        }
+    }
+}
