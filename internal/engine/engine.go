@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flawless-engine/flawless"
@@ -178,7 +177,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.clockNow = time.Now
 	}
 	for _, m := range o.Loaded {
-		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*jsonschema.Schema{}}
+		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*schema{}}
 		close(l.done)
 		e.modules[m.Digest()] = l
 	}

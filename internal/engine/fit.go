@@ -53,8 +53,11 @@ func (v *Violations) Unwrap() error { return flawless.Invalid }
 
 var errFanOut = fmt.Errorf("it applies more than %d schemas to one value; let fewer refer to each other", maxFanOut)
 
+// schema is a compiled JSON Schema. It may be used concurrently.
+type schema struct{ compiled *jsonschema.Schema }
+
 // compileSchema compiles a JSON Schema that refers to nothing outside of itself.
-func compileSchema(text []byte) (*jsonschema.Schema, error) {
+func compileSchema(text []byte) (*schema, error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
@@ -66,15 +69,18 @@ func compileSchema(text []byte) (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	s, err := c.Compile("urn:schema")
-	if err == nil && fanOut(s) > maxFanOut {
+	switch {
+	case err != nil:
+		return nil, err
+	case fanOut(s) > maxFanOut:
 		return nil, errFanOut
 	}
-	return s, err
+	return &schema{s}, nil
 }
 
 // fits returns nil where a value fits a schema, which may be nil, else Violations that begin with what. Also
 // without a schema a value has to be one that all decoders understand alike.
-func fits(s *jsonschema.Schema, text []byte, what string) error {
+func fits(s *schema, text []byte, what string) error {
 	v, err := value.Parse(text)
 	if bad := new(value.Fault); errors.As(err, &bad) {
 		return &Violations{What: what, List: []Violation{{bad.Field, bad.Message}}}
@@ -85,7 +91,7 @@ func fits(s *jsonschema.Schema, text []byte, what string) error {
 	if s == nil {
 		return nil
 	}
-	err = s.Validate(v)
+	err = s.compiled.Validate(v)
 	if bad := new(jsonschema.ValidationError); errors.As(err, &bad) {
 		out := &Violations{What: what}
 		collect(bad, &out.List)
@@ -108,7 +114,7 @@ func collect(e *jsonschema.ValidationError, out *[]Violation) {
 
 // typed is the schema of what a call waits for, compiled when it is first needed.
 type typed struct {
-	schema   *jsonschema.Schema
+	schema   *schema
 	compiled bool
 	unfit    int // messages up to this number are known not to fit
 }
@@ -167,7 +173,7 @@ func readsInput(m *guest.Module, begun flawless.Start) error {
 	if w == nil {
 		return nil // there are better errors for that
 	}
-	l := &loading{schemas: map[string]*jsonschema.Schema{}}
+	l := &loading{schemas: map[string]*schema{}}
 	return l.checkInput(*w, begun.Input)
 }
 

@@ -11,11 +11,10 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/mem"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 func schemaOf(text string) error {
-	l := &loading{schemas: map[string]*jsonschema.Schema{}}
+	l := &loading{schemas: map[string]*schema{}}
 	_, err := l.schema(flawless.Workflow{Name: "w", Input: []byte(text)})
 	return err
 }

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
 )
@@ -29,7 +27,7 @@ type loading struct {
 	err    error
 
 	mu      sync.Mutex
-	schemas map[string]*jsonschema.Schema // by workflow
+	schemas map[string]*schema // by workflow
 }
 
 func (l *loading) close() {
@@ -254,7 +252,7 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 			return &loading{err: ctx.Err()}
 		}
 	}
-	l = &loading{done: make(chan struct{}), schemas: map[string]*jsonschema.Schema{}}
+	l = &loading{done: make(chan struct{}), schemas: map[string]*schema{}}
 	e.modules[digest] = l
 	e.mu.Unlock()
 	began := time.Now()
@@ -280,7 +278,7 @@ func isEnd(err error) bool {
 const compiling = time.Second
 
 // schema returns the compiled schema of a workflow's input, nil where it has none.
-func (l *loading) schema(w flawless.Workflow) (*jsonschema.Schema, error) {
+func (l *loading) schema(w flawless.Workflow) (*schema, error) {
 	if len(w.Input) == 0 {
 		return nil, nil
 	}
