@@ -188,7 +188,7 @@ func (r *run) admitted() bool {
 	if r.s.begun() || r.s.cancel != nil {
 		return true
 	}
-	start := &r.s.start
+	start := r.s.start
 	a := admit.Run{ID: r.id, Parent: start.Parent, Module: start.Module, Created: start.Time}
 	if start.Place != nil {
 		a.Place = *start.Place
