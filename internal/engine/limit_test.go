@@ -41,7 +41,7 @@ func (x *exchanges) perform(_ context.Context, t effect.Try) effect.Result {
 	defer x.mu.Unlock()
 	x.at, x.runs, x.calls = append(x.at, time.Now()), append(x.runs, t.Run), append(x.calls, t.Call.N)
 	if x.lose {
-		return lostOne
+		return effect.Result{Outcome: effect.Unknown, Passes: true, Text: "the connection broke", Answer: effect.ErrorAnswer(1, "interrupted", "the connection broke")}
 	}
 	if x.busy && t.Policy.Retry.Attempts > 1 {
 		return status(503, true, 0)
