@@ -88,7 +88,7 @@ func (r *run) Begin(call, n int) bool {
 	waits := r.s.waitsForPermit(call)
 	behind := waits && r.s.behind(e.now())
 	if behind {
-		r.parked = append(r.parked, try{call, n})
+		r.parked = append(r.parked, try{call: call, n: n})
 		r.wakeLocked()
 	}
 	if !waits || behind || e.stopping.Load() {
@@ -113,10 +113,10 @@ func (r *run) Expire(call, n int) {
 	r.append(r.s.fire(now)...)
 	if r.s.waitsForPermit(call) {
 		c := r.s.call(call)
-		if entries, _ := r.s.recall(try{call, n}, now, r.terms(c)); len(entries) > 0 {
+		if entries, _ := r.s.recall(try{call: call, n: n}, now, r.terms(c)); len(entries) > 0 {
 			r.append(entries...)
 		} else {
-			again := lined{try{call, n}, c.policy.Host, c.policy.Port}
+			again := lined{try{call: call, n: n}, c.policy.Host, c.policy.Port}
 			e.hold(r)
 			e.tasks.Go(func() {
 				defer e.release(r)
