@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
@@ -94,13 +94,13 @@ func replays(ctx context.Context, m *guest.Module) (float64, error) {
 	best := 0.0
 	for range 3 {
 		began := time.Now()
-		r, err := engine.Replay(ctx, m, "run", func(yield func(flawless.Record, error) bool) {
+		r, err := replay.Run(ctx, m, "run", func(yield func(flawless.Record, error) bool) {
 			for _, rec := range log {
 				if !yield(rec, nil) {
 					return
 				}
 			}
-		}, engine.Examine{})
+		}, replay.Options{})
 		if err == nil && r.Divergence != nil {
 			err = r.Divergence
 		}

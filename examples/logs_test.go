@@ -17,9 +17,9 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
-	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/rehearsal"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
@@ -114,7 +114,7 @@ func TestRecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := engine.Replay(t.Context(), m, result.Run.ID, engine.Records(b.Log), engine.Examine{})
+		got, err := replay.Run(t.Context(), m, result.Run.ID, replay.Records(b.Log), replay.Options{})
 		if err != nil || got.Divergence != nil {
 			t.Fatal(got.Divergence, err)
 		}
@@ -186,7 +186,7 @@ func TestOldLogsReplay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := engine.Replay(t.Context(), m, b.Manifest.Run.ID, engine.Records(b.Log), engine.Examine{})
+		got, err := replay.Run(t.Context(), m, b.Manifest.Run.ID, replay.Records(b.Log), replay.Options{})
 		if err != nil || got.Divergence != nil || got.Turns != b.Manifest.Run.Turns {
 			t.Errorf("%s: %+v %v, %v", file, got, got.Divergence, err)
 		}

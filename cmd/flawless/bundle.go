@@ -14,9 +14,9 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/internal/bundle"
-	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/replay"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -193,7 +193,7 @@ func readBundle(file string) (bundle.Bundle, error) {
 
 // replayBundle takes the turns of a bundle's log again.
 func replayBundle(ctx context.Context, m *guest.Module, b bundle.Bundle) (flawless.Replay, error) {
-	var o engine.Examine
+	var o replay.Options
 	if len(b.Manifest.Redacted) > 0 {
 		r, err := redact.NewRedaction(b.Manifest.Redacted)
 		if err != nil {
@@ -201,7 +201,7 @@ func replayBundle(ctx context.Context, m *guest.Module, b bundle.Bundle) (flawle
 		}
 		o.Redact = &r
 	}
-	r, err := engine.Replay(ctx, m, b.Manifest.Run.ID, engine.Records(b.Log), o)
+	r, err := replay.Run(ctx, m, b.Manifest.Run.ID, replay.Records(b.Log), o)
 	return masked(r), err
 }
 

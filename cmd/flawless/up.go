@@ -15,7 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	_ "time/tzdata" // for schedules on machines that know no time zones
+	_ "time/tzdata"
 
 	"github.com/spf13/cobra"
 

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -31,20 +32,28 @@ var allowed = []struct {
 	{"internal/redact", nil},
 	{"internal/bundle", []string{"internal/redact", "internal/store"}},
 	{"internal/cron", nil},
-	{"internal/value", nil},
 	{"internal/workdir", nil},
 	{"internal/vault", []string{"internal/store"}},
-	{"internal/engine", []string{"internal/bundle", "internal/redact", "internal/effect", "internal/guest", "internal/store", "internal/vault", "internal/cron", "internal/value"}},
+	{"internal/value", nil},
+	{"internal/task", nil},
+	{"internal/admit", []string{"internal/store"}},
+	{"internal/ratelimit", nil},
+	{"internal/statelock", []string{"internal/effect", "internal/store"}},
+	{"internal/schedule", []string{"internal/cron"}},
+	{"internal/hub", nil},
+	{"internal/core", []string{"internal/effect", "internal/value"}},
+	{"internal/replay", []string{"internal/core", "internal/effect", "internal/guest", "internal/redact", "internal/value"}},
+	{"internal/engine", []string{"internal/admit", "internal/bundle", "internal/core", "internal/effect", "internal/guest", "internal/hub", "internal/ratelimit", "internal/redact", "internal/replay", "internal/schedule", "internal/statelock", "internal/store", "internal/task", "internal/value", "internal/vault"}},
 	{"internal/cargo", nil},
 	{"internal/gobuild", nil},
 	{"internal/rusttest", []string{"internal/cargo"}},
 	{"sdk/rust", nil},
-	{"internal/rehearsal", []string{"internal/effect", "internal/engine", "internal/guest", "internal/store", "internal/store/mem"}},
-	{"internal/server", []string{"internal/engine", "internal/bundle", "internal/redact"}},
-	{"cmd/flawless", []string{"client", "internal/bundle", "internal/redact", "internal/cargo", "internal/gobuild", "internal/rehearsal", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "internal/workdir", "sdk/go", "sdk/rust"}},
+	{"internal/rehearsal", []string{"internal/effect", "internal/engine", "internal/value", "internal/guest", "internal/store", "internal/store/mem"}},
+	{"internal/server", []string{"internal/core", "internal/engine", "internal/replay", "internal/schedule", "internal/value", "internal/bundle", "internal/redact"}},
+	{"cmd/flawless", []string{"client", "internal/bundle", "internal/redact", "internal/cargo", "internal/gobuild", "internal/rehearsal", "internal/replay", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "internal/workdir", "sdk/go", "sdk/rust"}},
 	{"examples", nil},
 	{"demo", []string{"client"}},
-	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
+	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/replay", "internal/store", "internal/store/pebble", "internal/store/mem"}},
 }
 
 // hidden are packages outside of this module that one package may use, and nobody else: what a
@@ -57,6 +66,7 @@ var hidden = []struct{ path, by string }{
 	{"github.com/adhocore/gronx", "internal/cron"},
 	{"github.com/spf13/cobra", "cmd/flawless"},
 	{"github.com/fxamacker/cbor", "internal/store"},
+	{"github.com/santhosh-tekuri/jsonschema", "internal/value"},
 }
 
 // packages returns the folders with Go files of the module, and the files.
@@ -147,6 +157,48 @@ func TestEveryPackageSaysOnceWhatItIs(t *testing.T) {
 		}
 		if len(docs) != 1 {
 			t.Errorf("package %s has a package comment in %d files %v, want exactly one", pkg, len(docs), docs)
+		}
+	}
+}
+
+// TestEntriesAreMadeInCore: what goes into a log is decided in one package, which is tested by itself.
+func TestEntriesAreMadeInCore(t *testing.T) {
+	t.Parallel()
+	for pkg, files := range packages(t) {
+		if pkg == "internal/core" {
+			continue
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") || strings.HasPrefix(pkg, "internal/store/storetest") || pkg == "bench" || strings.HasPrefix(pkg, "cmd/") {
+				continue
+			}
+			fset := token.NewFileSet()
+			f, err := parser.ParseFile(fset, file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				lit, ok := n.(*ast.CompositeLit)
+				if !ok || len(lit.Elts) == 0 {
+					return true
+				}
+				typ := lit.Type
+				if list, ok := typ.(*ast.ArrayType); ok {
+					typ = list.Elt
+				}
+				if sel, ok := typ.(*ast.SelectorExpr); ok && sel.Sel.Name == "Entry" {
+					if x, ok := sel.X.(*ast.Ident); ok && x.Name == "flawless" {
+						if inner, ok := lit.Elts[0].(*ast.CallExpr); ok && inner != nil {
+							return true // a list of entries that core has made
+						}
+						if _, ok := lit.Elts[0].(*ast.Ident); ok {
+							return true
+						}
+						t.Errorf("%s makes an entry of a log; only internal/core does", fset.Position(lit.Pos()))
+					}
+				}
+				return true
+			})
 		}
 	}
 }

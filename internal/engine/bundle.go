@@ -10,7 +10,9 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -66,7 +68,7 @@ func (e *Engine) export(ctx context.Context, id string, o Export) (x bundle.Expo
 			return x, err
 		}
 		if len(first.Entries) > 0 && first.Entries[0].Start != nil {
-			rules = slices.Clone(redacted(*first.Entries[0].Start))
+			rules = slices.Clone(replay.Redacted(*first.Entries[0].Start))
 		}
 		break
 	}
@@ -80,14 +82,6 @@ func (e *Engine) export(ctx context.Context, id string, o Export) (x bundle.Expo
 	}
 	x.Redact = rules
 	return x, nil
-}
-
-// redacted returns what was taken out of a log before it came here.
-func redacted(s flawless.Start) []string {
-	if s.Origin == nil {
-		return nil
-	}
-	return s.Origin.Redacted
 }
 
 // Import keeps the run of a bundle, under its own id or another one, and returns it. It can be
@@ -107,8 +101,8 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	}
 	digest := b.Manifest.Module.Digest
 	s, entries := e.imported(b, id)
-	if s.start.Digest != digest {
-		return flawless.Run{}, fmt.Errorf("importing run %s: its log is of module %.12s, the bundle's manifest names %.12s: %w", id, s.start.Digest, digest, flawless.Invalid)
+	if s.Start().Digest != digest {
+		return flawless.Run{}, fmt.Errorf("importing run %s: its log is of module %.12s, the bundle's manifest names %.12s: %w", id, s.Start().Digest, digest, flawless.Invalid)
 	}
 	switch _, err := e.store.Binary(ctx, digest); {
 	case err == nil:
@@ -137,8 +131,8 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 
 // imported returns the entries of a run from a bundle, and its state after them: an end, with no
 // call in the air.
-func (e *Engine) imported(b bundle.Bundle, id string) (*state, []flawless.Entry) {
-	s := newState(id, e.kinds)
+func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.Entry) {
+	s := core.NewState(id, e.kinds)
 	var entries []flawless.Entry
 	for _, rec := range b.Log {
 		for _, x := range rec.Entries {
@@ -148,11 +142,11 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*state, []flawless.Entry)
 				start.Origin.Redacted = b.Manifest.Redacted
 				x.Start = &start
 			}
-			s.step(x)
+			s.Step(x)
 			entries = append(entries, x)
 		}
 	}
-	return s, append(entries, s.imported(b.Manifest.Run.Status)...)
+	return s, append(entries, s.CloseImported(b.Manifest.Run.Status)...)
 }
 
 // origin is where a run has its past from that was taken of another one.
@@ -165,23 +159,23 @@ func origin(of string, before *flawless.Origin, turn int) *flawless.Origin {
 }
 
 // keep writes a new run with all its entries as one record.
-func (e *Engine) keep(ctx context.Context, s *state, entries []flawless.Entry, goesOn bool) (flawless.Run, error) {
-	head := store.Head{Run: s.account()}
+func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Entry, goesOn bool) (flawless.Run, error) {
+	head := store.Head{Run: s.Account()}
 	head.Run.Output = nil
 	if goesOn {
-		head.Active, head.Wake = s.active(), s.next()
+		head.Active, head.Wake = s.Active(), s.NextWake()
 	}
-	w := store.Write{ID: s.id, New: true, After: &head, Entries: entries}
+	w := store.Write{ID: s.ID(), New: true, After: &head, Entries: entries}
 	for _, x := range entries {
 		if x.Turn != nil && x.Turn.Data != nil {
 			w.Data = x.Turn.Data
 		}
 	}
 	e.mu.Lock()
-	taken := e.runs[s.id] != nil || e.set[s.id] != ""
+	taken := e.runs[s.ID()] != nil || e.set[s.ID()] != ""
 	e.mu.Unlock()
 	if taken {
-		return flawless.Run{}, fmt.Errorf("keeping run %s: there is a run of this id already; choose another with --id: %w", s.id, flawless.Conflict)
+		return flawless.Run{}, fmt.Errorf("keeping run %s: there is a run of this id already; choose another with --id: %w", s.ID(), flawless.Conflict)
 	}
 	if err := e.store.Write(ctx, e.lease, w); err != nil {
 		if errors.Is(err, flawless.Conflict) {
@@ -189,18 +183,7 @@ func (e *Engine) keep(ctx context.Context, s *state, entries []flawless.Entry, g
 		}
 		return flawless.Run{}, err
 	}
-	account := s.account()
+	account := s.Account()
 	e.hub.Publish(account)
 	return account, nil
-}
-
-// Records yields the records of a bundle's log, as a store does.
-func Records(log []flawless.Record) iter.Seq2[flawless.Record, error] {
-	return func(yield func(flawless.Record, error) bool) {
-		for _, r := range log {
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -39,7 +40,7 @@ func TestABundleReplaysElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Replay(t.Context(), fixture().module, "run", Records(b.Log), Examine{})
+	again, err := replay.Run(t.Context(), fixture().module, "run", replay.Records(b.Log), replay.Options{})
 	if err != nil || again.Divergence != nil || again.Hash != own.Hash {
 		t.Errorf("replayed from the file: %+v %v, %v; want hash %s", again, again.Divergence, err, own.Hash)
 	}
@@ -114,7 +115,7 @@ func TestARedactedBundleReplays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Replay(context.Background(), fixture().module, "run", Records(b.Log), Examine{Redact: &r})
+		got, err := replay.Run(context.Background(), fixture().module, "run", replay.Records(b.Log), replay.Options{Redact: &r})
 		if err != nil || got.Divergence != nil {
 			t.Errorf("%+v %v, %v", got, got.Divergence, err)
 		}
@@ -175,7 +176,7 @@ func TestABundleWithoutHeadersAndParametersReplays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Replay(t.Context(), fixture().module, "run", Records(less.Log), Examine{Redact: &r})
+	got, err := replay.Run(t.Context(), fixture().module, "run", replay.Records(less.Log), replay.Options{Redact: &r})
 	if err != nil || got.Divergence != nil || got.Calls == 0 {
 		t.Errorf("%+v %v, %v", got, got.Divergence, err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/gobuild"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // clients is the guest of testdata/clients, compiled once for all tests.
@@ -734,7 +735,7 @@ func TestAForkIsNotToldOfAWithdrawalToCome(t *testing.T) {
 		}
 		for turn := 0; turn <= made; turn += made {
 			out, err := e.Offline(t.Context(), id, Fork{Turn: turn})
-			if err != nil || len(out.Would) > 0 || len(out.Waits) > 0 || out.Ended == nil || !SameJSON(out.Ended.Output, r.Output) {
+			if err != nil || len(out.Would) > 0 || len(out.Waits) > 0 || out.Ended == nil || !value.SameJSON(out.Ended.Output, r.Output) {
 				t.Errorf("from turn %d with the world closed: %+v, %v", turn, out, err)
 			}
 		}

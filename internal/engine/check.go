@@ -10,6 +10,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 // When all that is stored is checked, and how fast: a check in the background leaves a disk nearly idle, one
@@ -112,7 +113,7 @@ func (e *Engine) CheckStore() (flawless.StoreCheck, error) {
 		return flawless.StoreCheck{}, e.over()
 	}
 	e.checks.begin(true)
-	poke(e.checks.asked)
+	task.Poke(e.checks.asked)
 	return e.checks.report(), nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 // horizon is how far ahead timers are kept in memory; those behind it lie in the store.
@@ -39,7 +40,7 @@ func (c *clock) again() {
 	c.mu.Lock()
 	c.anew = true
 	c.mu.Unlock()
-	poke(c.change)
+	task.Poke(c.change)
 }
 
 // add takes note of a timer that was just written.
@@ -59,7 +60,7 @@ func (c *clock) put(wake int64, id string) {
 	first := c.queue[0].ID == id
 	c.mu.Unlock()
 	if first {
-		poke(c.change)
+		task.Poke(c.change)
 	}
 }
 
@@ -154,11 +155,15 @@ func (c *clock) pause(now int64) time.Duration {
 type timers []store.Timer
 
 func (t timers) Len() int { return len(t) }
+
 func (t timers) Less(i, j int) bool {
 	return t[i].Wake < t[j].Wake || t[i].Wake == t[j].Wake && t[i].ID < t[j].ID
 }
+
 func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t *timers) Push(x any)   { *t = append(*t, x.(store.Timer)) }
+
+func (t *timers) Push(x any) { *t = append(*t, x.(store.Timer)) }
+
 func (t *timers) Pop() any {
 	old := *t
 	last := old[len(old)-1]

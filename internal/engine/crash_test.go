@@ -17,6 +17,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
@@ -74,7 +75,8 @@ type disk interface {
 type memory struct{ db *mem.DB }
 
 func (m *memory) open(*testing.T) store.KV { return m.db }
-func (m *memory) crash()                   {}
+
+func (m *memory) crash() {}
 
 // volatile is a disk under Pebble that loses what was not synced when its server dies.
 type volatile struct {
@@ -477,7 +479,7 @@ func (e *Engine) verify(ctx context.Context, id string) error {
 		return err
 	}
 	defer inst.Release()
-	return replay(ctx, inst, id, e.store.Log(ctx, id, 0), nil, func(t *flawless.Turn, out guest.Out) error {
+	return replay.Onto(ctx, inst, id, e.store.Log(ctx, id, 0), nil, func(t *flawless.Turn, out guest.Out) error {
 		if out.Cost != t.Cost || out.Wake != t.Wake {
 			return fmt.Errorf("turn %d cost %d and sleeps until %d, in the log %d and %d", t.N, out.Cost, out.Wake, t.Cost, t.Wake)
 		}

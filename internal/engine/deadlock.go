@@ -25,7 +25,7 @@ func (e *Engine) look(id string) (statelock.Resting, bool) {
 	if !rests {
 		return statelock.Resting{}, false
 	}
-	if r.s.turn == 0 {
+	if r.s.Turns() == 0 {
 		edges := e.ahead(id)
 		return statelock.Resting{Edges: edges, Seq: r.taken}, len(edges) > 0
 	}
@@ -64,9 +64,9 @@ func (r *run) waitsOnly() (calls []statelock.Call, rests bool) {
 		r.carrying, r.parts, len(r.errands) > 0:
 		return nil, false
 	}
-	open, rests := r.s.waitsForOthers()
+	open, rests := r.s.WaitsForOthers()
 	for _, c := range open {
-		calls = append(calls, statelock.Call{N: c.N, Kind: c.Kind, MadeAt: c.madeAt})
+		calls = append(calls, statelock.Call{N: c.N, Kind: c.Kind, MadeAt: c.MadeAt()})
 	}
 	return calls, rests
 }

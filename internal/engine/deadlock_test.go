@@ -18,13 +18,20 @@ import (
 type op = map[string]any
 
 func takes(name string, in ...op) op { return op{"State": name, "In": in} }
-func awaits(run string) op           { return op{"Await": run} }
-func spawns(in ...op) op             { return op{"Spawn": in} }
-func sleeps(ms int) op               { return op{"Sleep": ms} }
-func receives() op                   { return op{"Receive": "go"} }
-func within(ms int, in ...op) op     { return op{"Within": ms, "In": in} }
-func beside(all ...[]op) op          { return op{"Beside": all} }
-func ops(all ...op) []op             { return all }
+
+func awaits(run string) op { return op{"Await": run} }
+
+func spawns(in ...op) op { return op{"Spawn": in} }
+
+func sleeps(ms int) op { return op{"Sleep": ms} }
+
+func receives() op { return op{"Receive": "go"} }
+
+func within(ms int, in ...op) op { return op{"Within": ms, "In": in} }
+
+func beside(all ...[]op) op { return op{"Beside": all} }
+
+func ops(all ...op) []op { return all }
 
 // failures returns the messages of the runs that have failed, and whose they are. All must have ended.
 func failures(t *testing.T, e *Engine) map[string]string {

@@ -25,6 +25,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/task"
+	"github.com/flawless-engine/flawless/internal/value"
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
@@ -91,7 +93,7 @@ type Engine struct {
 	cancel     context.CancelFunc
 	performCtx context.Context // of calls in flight
 	giveUp     context.CancelFunc
-	tasks      tasks
+	tasks      task.Tasks
 	slots      *semaphore.Weighted // guests computing
 	places     places              // guests in memory
 	ends       ends
@@ -177,7 +179,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.clockNow = time.Now
 	}
 	for _, m := range o.Loaded {
-		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*schema{}}
+		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*value.Schema{}}
 		close(l.done)
 		e.modules[m.Digest()] = l
 	}
@@ -321,8 +323,8 @@ func (e *Engine) touch(id string) {
 	}
 	r.mu.Lock()
 	if r.stop != nil && !e.stopping.Load() {
-		r.append(r.s.fire(e.now())...) // whoever drives it looks only when the guest is done
-		if r.s.status != "" {
+		r.append(r.s.Fire(e.now())...) // whoever drives it looks only when the guest is done
+		if r.s.Outcome() != "" {
 			r.stop()
 		}
 	}
@@ -495,7 +497,7 @@ func (e *Engine) noteSpace() bool {
 	case full && !was:
 		e.log.Warn("no new work is taken until there is space", "why", why)
 	case was && !full:
-		poke(e.roomy)
+		task.Poke(e.roomy)
 	}
 	return full
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
@@ -54,7 +55,7 @@ func (e *Engine) carryOut(r *run) {
 		}
 		n := r.errands[0]
 		r.errands = r.errands[1:]
-		open := r.s.errand(n)
+		open := r.s.Errand(n)
 		if open == nil {
 			r.mu.Unlock()
 			continue
@@ -68,7 +69,7 @@ func (e *Engine) carryOut(r *run) {
 }
 
 // errand carries out one. What it answers later it leaves to whoever makes the answer known.
-func (e *Engine) errand(r *run, c *call) error {
+func (e *Engine) errand(r *run, c *core.OpenCall) error {
 	switch c.Kind {
 	case effect.Spawn:
 		return e.spawn(r, c)
@@ -77,14 +78,14 @@ func (e *Engine) errand(r *run, c *call) error {
 	case effect.Send:
 		return e.send(r, c)
 	case effect.State:
-		return e.locks.Carry(r, c.Call, c.madeAt)
+		return e.locks.Carry(r, c.Call, c.MadeAt())
 	}
 	panic("engine: nobody carries out errands of kind " + c.Kind)
 }
 
 // fail tells the guest why an errand cannot be carried out. What a server that stops has not done is
 // begun again by the next owner.
-func (e *Engine) fail(r *run, c *call, err error) {
+func (e *Engine) fail(r *run, c *core.OpenCall, err error) {
 	if !e.dead.Load() && !errors.Is(err, flawless.Stopping) {
 		e.answer(r, c.N, effect.ErrorAnswer(c.N, errandKind(err), err.Error()))
 	}
@@ -111,10 +112,10 @@ func (e *Engine) answer(r *run, n int, a flawless.Answer) bool {
 	a.Call = n
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.s.call(n) == nil || e.dead.Load() {
+	if r.s.Call(n) == nil || e.dead.Load() {
 		return false
 	}
-	r.append(r.s.answered(a, "", e.now()))
+	r.append(r.s.AnswerEntry(a, "", e.now()))
 	r.wakeLocked()
 	return true
 }
@@ -131,7 +132,7 @@ func (e *Engine) after(r *run, batch []pending) {
 			if ended = p.entry.Turn.Ended != nil; !ended && slices.ContainsFunc(p.entry.Turn.Calls, e.isErrand) {
 				r.mu.Lock()
 				for _, made := range p.entry.Turn.Calls {
-					if r.s.errand(made.N) != nil {
+					if r.s.Errand(made.N) != nil {
 						todo = append(todo, made.N)
 					}
 				}
@@ -139,21 +140,21 @@ func (e *Engine) after(r *run, batch []pending) {
 			}
 		case p.entry.Decision != nil && p.entry.Decision.Resolution == flawless.Retry:
 			r.mu.Lock()
-			if r.s.errand(p.entry.Decision.Call) != nil {
+			if r.s.Errand(p.entry.Decision.Call) != nil {
 				todo = append(todo, p.entry.Decision.Call)
 			}
 			r.mu.Unlock()
 		case p.entry.Cancel != nil:
 			r.mu.Lock()
-			todo = append(todo, r.s.errands(effect.Spawn)...)
+			todo = append(todo, r.s.Errands(effect.Spawn)...)
 			r.mu.Unlock()
 		case p.entry.End != nil:
 			ended = true
 		}
 		if ended && account == nil {
 			r.mu.Lock()
-			todo = append(todo, r.s.errands("")...)
-			a := r.s.account()
+			todo = append(todo, r.s.Errands("")...)
+			a := r.s.Account()
 			account = &a
 			r.mu.Unlock()
 		}

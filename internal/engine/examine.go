@@ -8,6 +8,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -17,7 +18,7 @@ import (
 func (e *Engine) Replay(ctx context.Context, id string, bin []byte) (flawless.Replay, error) {
 	var out flawless.Replay
 	err := e.examine(ctx, id, bin, func(m *guest.Module, _ store.Head) (err error) {
-		out, err = Replay(ctx, m, id, e.store.Log(ctx, id, 0), Examine{})
+		out, err = replay.Run(ctx, m, id, e.store.Log(ctx, id, 0), replay.Options{})
 		return err
 	})
 	return out, err

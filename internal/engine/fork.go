@@ -12,9 +12,11 @@ import (
 	"strings"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/replay"
 )
 
 // Fork says how a run goes on from the past of another one.
@@ -51,7 +53,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 		return flawless.Run{}, fmt.Errorf("forking run %s: %w", id, err)
 	}
 	defer f.close()
-	if !redact.Own(redacted(f.p.begun)) {
+	if !redact.Own(replay.Redacted(f.p.Begun())) {
 		return flawless.Run{}, fmt.Errorf("forking run %s: values were taken out of its log before it was imported, and what goes on from there would send others to the outside; fork it with --offline: %w", id, flawless.Refused)
 	}
 	if o.Module != nil {
@@ -68,7 +70,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	if err != nil {
 		return run, err
 	}
-	if next := s.next(); next != 0 {
+	if next := s.NextWake(); next != 0 {
 		e.clock.add(next, o.ID)
 	}
 	e.touch(o.ID)
@@ -108,7 +110,7 @@ type fork struct {
 	id     string
 	log    []flawless.Record
 	digest string
-	p      *player                  // after the last turn of the past
+	p      *replay.Player           // after the last turn of the past
 	later  map[int]flawless.Arrival // that came after the past, to calls of it
 	child  map[int]string           // that stands for a child of the other run, by call
 	given  map[int]flawless.Answer  // that somebody edited
@@ -117,7 +119,7 @@ type fork struct {
 }
 
 func (f *fork) close() {
-	f.p.release()
+	f.p.Release()
 	f.done()
 }
 
@@ -148,21 +150,21 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 	if until == 0 {
 		until = -1
 	}
-	f.p = newPlayer(id, Examine{Until: until})
-	if err = f.p.start(ctx, m, Records(f.log)); err != nil {
+	f.p = replay.NewPlayer(id, replay.Options{Until: until})
+	if err = f.p.Start(ctx, m, replay.Records(f.log)); err != nil {
 		return nil, err
 	}
 	if o.Module != nil { // code of before turn 1 has not read the input yet
-		if err = readsInput(m, f.p.begun); err != nil {
+		if err = readsInput(m, f.p.Begun()); err != nil {
 			return nil, err
 		}
 	}
 	switch {
-	case f.p.report.Divergence != nil:
-		return nil, f.p.report.Divergence
-	case f.p.report.Turns < o.Turn:
-		return nil, fmt.Errorf("it has no turn %d, it has %d: %w", o.Turn, f.p.report.Turns, flawless.NotFound)
-	case f.p.last != nil && f.p.last.Ended != nil:
+	case f.p.Report().Divergence != nil:
+		return nil, f.p.Report().Divergence
+	case f.p.Report().Turns < o.Turn:
+		return nil, fmt.Errorf("it has no turn %d, it has %d: %w", o.Turn, f.p.Report().Turns, flawless.NotFound)
+	case f.p.Last() != nil && f.p.Last().Ended != nil:
 		return nil, fmt.Errorf("turn %d is its end, nothing can go on from there; fork at turn %d or before: %w", o.Turn, o.Turn-1, flawless.Invalid)
 	}
 	return f, f.answers()
@@ -178,7 +180,7 @@ func (f *fork) answers() error {
 			if x.Arrival == nil {
 				continue
 			}
-			c, waits := f.p.waits[x.Arrival.Call]
+			c, waits := f.p.Waits()[x.Arrival.Call]
 			switch {
 			case !waits:
 			case c.Kind == effect.HTTP && effect.IsWithdrawn(x.Arrival.Answer): // this one has not withdrawn it yet
@@ -189,7 +191,7 @@ func (f *fork) answers() error {
 		}
 	}
 	for _, d := range f.Answers {
-		c, waits := f.p.waits[d.Call]
+		c, waits := f.p.Waits()[d.Call]
 		k := f.e.kinds[c.Kind]
 		switch {
 		case waits && (takesHold(c) || k != nil && k.Idle):
@@ -203,7 +205,7 @@ func (f *fork) answers() error {
 			}
 			f.given[d.Call] = a
 		default:
-			if err := answers(c, d.Body); err != nil {
+			if err := core.CheckAnswer(c, d.Body); err != nil {
 				return err
 			}
 			f.given[d.Call] = flawless.Answer{Call: d.Call, Head: []byte("{}"), Body: d.Body}
@@ -213,11 +215,11 @@ func (f *fork) answers() error {
 }
 
 // entries returns the log of the new run, and its state after that.
-func (f *fork) entries(id string) (*state, []flawless.Entry) {
-	s := newState(id, f.e.kinds)
+func (f *fork) entries(id string) (*core.State, []flawless.Entry) {
+	s := core.NewState(id, f.e.kinds)
 	var out []flawless.Entry
 	take := func(x flawless.Entry) {
-		s.step(x)
+		s.Step(x)
 		out = append(out, x)
 	}
 	for _, x := range f.past() {
@@ -238,35 +240,35 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 		}
 		take(x)
 	}
-	for _, c := range s.open() {
+	for _, c := range s.OpenCalls() {
 		if a, ok := f.given[c.N]; ok {
-			take(s.arrival(a, nil, givenBy+who(f.Who)))
+			take(s.ArrivalEntry(a, nil, givenBy+core.Who(f.Who)))
 		} else if a, ok := f.later[c.N]; ok {
-			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
+			arrival := s.ArrivalEntry(a.Answer, nil, "answered in run "+f.id)
 			arrival.Arrival.Message = a.Message
 			take(arrival)
-		} else if c.bad == nil && c.doubt == "" && !s.gives(c.N) {
+		} else if c.Bad() == nil && c.Doubt() == "" && !s.IsWithdrawing(c.N) {
 			for _, x := range f.open(s, c) {
 				take(x)
 			}
 		}
 	}
-	for _, x := range s.consequences() {
+	for _, x := range s.Consequences() {
 		take(x)
 	}
 	return s, out
 }
 
 // open returns what becomes of a call that nobody has answered.
-func (f *fork) open(s *state, c *call) []flawless.Entry {
+func (f *fork) open(s *core.State, c *core.OpenCall) []flawless.Entry {
 	doubt := func(format string, args ...any) []flawless.Entry {
-		return []flawless.Entry{s.unknown(c.N, fmt.Sprintf(format, args...))}
+		return []flawless.Entry{s.UnknownEntry(c.N, fmt.Sprintf(format, args...))}
 	}
 	const made = "run %s, which this one was forked from, made the call, and no outcome of it is known"
 	ended := func(r flawless.Run) []flawless.Entry {
 		a := effect.EndAnswer(r)
 		a.Call = c.N
-		return []flawless.Entry{s.arrival(a, nil, "the end of run "+r.ID)}
+		return []flawless.Entry{s.ArrivalEntry(a, nil, "the end of run "+r.ID)}
 	}
 	switch c.Kind {
 	case effect.Spawn:
@@ -279,10 +281,10 @@ func (f *fork) open(s *state, c *call) []flawless.Entry {
 		case child.Status.Ended() && !h.Detached:
 			return ended(child)
 		}
-		return []flawless.Entry{s.adopt(c.N, id)}
+		return []flawless.Entry{s.AdoptEntry(c.N, id)}
 	case effect.Await:
 		h, _ := effect.ParseAwait(c.Call)
-		if h.Run == s.known.Run {
+		if h.Run == s.Self().Run {
 			return nil // it means itself
 		}
 		switch other, err := f.e.Run(f.ctx, h.Run); {
@@ -294,9 +296,9 @@ func (f *fork) open(s *state, c *call) []flawless.Entry {
 		return nil
 	}
 	if c.Kind == effect.Read {
-		return []flawless.Entry{s.arrival(effect.GoneAnswer(c.Call), nil, "")}
+		return []flawless.Entry{s.ArrivalEntry(effect.GoneAnswer(c.Call), nil, "")}
 	}
-	if c.kind.Perform != nil || c.Kind == effect.Send {
+	if c.Effect().Perform != nil || c.Kind == effect.Send {
 		return doubt(made, f.id)
 	}
 	return nil
@@ -322,13 +324,13 @@ func (f *fork) holds(c flawless.Call, a flawless.Arrival) bool {
 // replaced tells whether an answer of the past that was not delivered in it has no place in the fork:
 // another one was given, or it does not hold there.
 func (f *fork) replaced(a flawless.Arrival) bool {
-	c, waits := f.p.waits[a.Call]
+	c, waits := f.p.Waits()[a.Call]
 	return waits && (f.given[a.Call].Head != nil || !f.holds(c, a))
 }
 
 // saw tells whether a call of a kind was made in the past, and the answer delivered.
 func (f *fork) saw(kind string) bool {
-	for _, c := range f.p.waits {
+	for _, c := range f.p.Waits() {
 		if c.Kind == kind {
 			return false
 		}
@@ -342,18 +344,10 @@ func takesHold(c flawless.Call) bool {
 	return c.Kind == effect.State && err == nil && h.Op == effect.StateLock
 }
 
-// firstSelf is what a guest is told at the start of its run.
-func firstSelf(id string, s flawless.Start) flawless.Self {
-	if s.Origin != nil {
-		id = s.Origin.Run
-	}
-	return flawless.Self{Run: id, URL: s.URL}
-}
-
 // ownSelf returns what a guest is to be told in its next turn: the guest of a fork knows itself as
 // another run until then. It is nil for all others. The caller holds mu.
 func (r *run) ownSelf() *flawless.Self {
-	if r.s.known.Run == r.id {
+	if r.s.Self().Run == r.id {
 		return nil
 	}
 	return &flawless.Self{Run: r.id, URL: r.e.url}
@@ -363,7 +357,7 @@ func (r *run) ownSelf() *flawless.Self {
 // past that it shares with another run.
 func (e *Engine) inherited(r *run, lock int) (value []byte, found bool, err error) {
 	r.mu.Lock()
-	origin := r.s.start.Origin
+	origin := r.s.Start().Origin
 	r.mu.Unlock()
 	if origin == nil {
 		return nil, false, nil
@@ -416,22 +410,22 @@ func (e *Engine) Offline(ctx context.Context, id string, o Fork) (flawless.Offli
 }
 
 // goOn takes turns until something stops it.
-func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error {
+func (f *fork) goOn(ctx context.Context, s *core.State, out *flawless.Offline) error {
 	known := f.logged()
 	for n := range f.off {
-		s.knows(n)
+		s.DropDoubt(n)
 	}
-	now := s.at
+	now := s.At()
 	for len(out.Turns) < mostOffline {
-		for _, x := range s.fire(now) {
-			s.step(x)
+		for _, x := range s.Fire(now) {
+			s.Step(x)
 		}
-		if s.turn > 0 && len(s.ready) == 0 && (s.wake == 0 || s.wake > now) {
-			if now = s.next(); now != 0 {
+		if s.Turns() > 0 && len(s.Ready()) == 0 && (s.Wake() == 0 || s.Wake() > now) {
+			if now = s.NextWake(); now != 0 {
 				continue
 			}
-			for _, c := range s.open() {
-				if c.kind == nil || !c.kind.Idle {
+			for _, c := range s.OpenCalls() {
+				if c.Effect() == nil || !c.Effect().Idle {
 					out.Waits = append(out.Waits, c.Call)
 				}
 			}
@@ -440,41 +434,41 @@ func (f *fork) goOn(ctx context.Context, s *state, out *flawless.Offline) error 
 			}
 			return nil
 		}
-		now = max(now, s.at)
-		in := guest.In{Time: now, Answers: slices.Clone(s.ready)}
-		got, err := f.p.inst.Turn(ctx, in)
+		now = max(now, s.At())
+		in := guest.In{Time: now, Answers: slices.Clone(s.Ready())}
+		got, err := f.p.Guest().Turn(ctx, in)
 		if err != nil {
 			return err
 		}
-		t := flawless.Turn{N: s.turn + 1, Time: in.Time, Calls: got.Calls, Lines: got.Lines, Data: got.Data, Wake: got.Wake, Ended: got.Ended, Cost: got.Cost, Steps: got.Steps}
+		t := flawless.Turn{N: s.Turns() + 1, Time: in.Time, Calls: got.Calls, Lines: got.Lines, Data: got.Data, Wake: got.Wake, Ended: got.Ended, Cost: got.Cost, Steps: got.Steps}
 		for _, a := range in.Answers {
 			t.Answers = append(t.Answers, a.Call)
 		}
 		out.Turns = append(out.Turns, t)
-		s.step(s.took(&t, now))
-		for _, x := range s.answerAllWithdrawn() {
-			s.step(x)
+		s.Step(s.TurnEntry(&t, now))
+		for _, x := range s.WithdrawnEntries() {
+			s.Step(x)
 		}
 		if out.Ended = t.Ended; t.Ended != nil {
 			return nil
 		}
 		for _, c := range t.Calls {
-			k := s.call(c.N)
+			k := s.Call(c.N)
 			a, at, ok := known.take(c)
 			switch {
 			case c.Kind == effect.Withdraw:
-				if w, err := effect.ParseWithdraw(c); err == nil && s.call(w.Call) != nil && f.off[w.Call].Head != nil {
-					s.step(s.arrival(f.off[w.Call], nil, ""))
+				if w, err := effect.ParseWithdraw(c); err == nil && s.Call(w.Call) != nil && f.off[w.Call].Head != nil {
+					s.Step(s.ArrivalEntry(f.off[w.Call], nil, ""))
 				}
 			case k == nil: // a note, or withdrawn already
-			case ok && effect.IsWithdrawn(a) && k.kind != nil && k.kind.Perform != nil:
+			case ok && effect.IsWithdrawn(a) && k.Effect() != nil && k.Effect().Perform != nil:
 				f.off[c.N] = a
 			case ok:
 				now = max(now, at)
-				s.step(s.arrival(a, nil, ""))
-			case k != nil && k.bad != nil:
-				s.step(s.arrival(effect.ErrorAnswer(c.N, "invalid", k.bad.Error()), nil, ""))
-			case k != nil && k.kind.Perform != nil, k != nil && k.kind.Due == nil && !k.kind.Idle:
+				s.Step(s.ArrivalEntry(a, nil, ""))
+			case k != nil && k.Bad() != nil:
+				s.Step(s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", k.Bad().Error()), nil, ""))
+			case k != nil && k.Effect().Perform != nil, k != nil && k.Effect().Due == nil && !k.Effect().Idle:
 				out.Would = append(out.Would, c)
 			}
 		}

@@ -266,8 +266,8 @@ func TestAForkIsNotAskedWhatItsOriginWas(t *testing.T) {
 			break
 		}
 	}
-	if s, entries := f.entries("f"); s.cancel != nil || s.paused != nil || len(s.ready) > 0 || s.current() != flawless.Waiting {
-		t.Errorf("it is %s, of %+v", s.current(), entries)
+	if s, entries := f.entries("f"); s.CancelRequest() != nil || s.Paused() != nil || len(s.Ready()) > 0 || s.Status() != flawless.Waiting {
+		t.Errorf("it is %s, of %+v", s.Status(), entries)
 	}
 }
 

@@ -35,6 +35,7 @@ func finish(t *testing.T, e *Engine, id string) {
 }
 
 func begun(t *testing.T, e *Engine) string { return strings.Join(runsOf(t, e, flawless.Waiting), " ") }
+
 func pendingRuns(t *testing.T, e *Engine) string {
 	return strings.Join(runsOf(t, e, flawless.Pending), " ")
 }

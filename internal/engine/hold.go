@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // newRun makes the run's place in memory. The caller holds e.mu.
 func (e *Engine) newRun(id string) *run {
-	r := &run{e: e, id: id, s: newState(id, e.kinds), refs: 1, loaded: make(chan struct{})}
+	r := &run{e: e, id: id, s: core.NewState(id, e.kinds), refs: 1, loaded: make(chan struct{})}
 	r.idle.L = &r.mu
 	e.runs[id] = r
 	return r
@@ -83,7 +85,7 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 		return err
 	}
 	if p.lost != nil && (p.head.Active || p.head.Wake != 0 || len(p.head.Run.Unresolved) > 0) {
-		return fmt.Errorf("nothing that run %s has left behind is carried on: %w", r.id, cutError(r.id, p.lost, nil, flawless.Damaged))
+		return fmt.Errorf("nothing that run %s has left behind is carried on: %w", r.id, replay.CutError(r.id, p.lost, nil, flawless.Damaged))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,14 +97,14 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 		r.marks = []mark{{p.image.Seq, p.turn, p.cost}}
 	}
 	if p := e.holding.Load(); p != nil {
-		r.append(r.s.hold(*p, e.now())...)
+		r.append(r.s.Hold(*p, e.now())...)
 	}
-	r.append(r.s.lost(e.now(), r.terms)...)
+	r.append(r.s.Lost(e.now(), r.terms)...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
 	}
 	waiting := r.waiting()
-	errands, ended := r.s.errands(""), r.s.status != ""
+	errands, ended := r.s.Errands(""), r.s.Outcome() != ""
 	r.mu.Unlock()
 	e.carry(r, errands, ended && len(errands) > 0)
 	for _, w := range waiting {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 )
 
 // hosts has what the operator says of servers that runs call. It may be used concurrently. What it says when
@@ -95,38 +96,30 @@ func (e *Engine) RemoveHost(ctx context.Context, host string) error {
 	return nil
 }
 
-// terms is what the operator says of a call, at the moment.
-type terms struct {
-	retry   time.Duration // the engine retries it for so long by itself; 0 is not at all
-	retryBy string        // who says so: "host api.example.com", "module shop", "server"
-	within  time.Duration // its server honours a key for so long; 0 is not at all
-	keyBy   string        // who says so: "host api.example.com", "the module"
-}
-
 // terms returns what the operator says of a call of a run of a module, and what the module says itself. What the
 // operator says of the host counts most, then what is said of the module.
-func (e *Engine) terms(module, digest string, c *call) terms {
-	t := terms{retry: e.retryFor, retryBy: "server"}
+func (e *Engine) terms(module, digest string, c *core.OpenCall) core.Terms {
+	t := core.Terms{Retry: e.retryFor, RetryBy: "server"}
 	if set := e.settings.of(module); set.RetryForMS != nil {
-		t.retry, t.retryBy = time.Duration(*set.RetryForMS)*time.Millisecond, "module "+module
+		t.Retry, t.RetryBy = time.Duration(*set.RetryForMS)*time.Millisecond, "module "+module
 	}
-	if c.policy.Host == "" {
+	if c.Policy().Host == "" {
 		return t
 	}
 	key, retry := 0, 0
 	for _, h := range e.hosts.list() {
-		fits := h.Fits(c.policy.Host, c.policy.Port)
+		fits := h.Fits(c.Policy().Host, c.Policy().Port)
 		if h.KeyMS != 0 && fits > key {
-			key, t.within, t.keyBy = fits, h.Key(), "host "+h.Host
+			key, t.Within, t.KeyBy = fits, h.Key(), "host "+h.Host
 		}
 		if h.RetryForMS != nil && fits > retry {
-			retry, t.retry, t.retryBy = fits, time.Duration(*h.RetryForMS)*time.Millisecond, "host "+h.Host
+			retry, t.Retry, t.RetryBy = fits, time.Duration(*h.RetryForMS)*time.Millisecond, "host "+h.Host
 		}
 	}
 	if key == 0 { // the operator says nothing, not even that it does not
 		for _, k := range e.declaredKeys(module, digest) {
-			if fits := k.Fits(c.policy.Host, c.policy.Port); fits > key {
-				key, t.within, t.keyBy = fits, k.Within(), "the module"
+			if fits := k.Fits(c.Policy().Host, c.Policy().Port); fits > key {
+				key, t.Within, t.KeyBy = fits, k.Within(), "the module"
 			}
 		}
 	}

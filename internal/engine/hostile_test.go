@@ -11,10 +11,11 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 func schemaOf(text string) error {
-	l := &loading{schemas: map[string]*schema{}}
+	l := &loading{schemas: map[string]*value.Schema{}}
 	_, err := l.schema(flawless.Workflow{Name: "w", Input: []byte(text)})
 	return err
 }

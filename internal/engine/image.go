@@ -3,152 +3,20 @@ package engine
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store"
 )
-
-// An image is a run after some records of its log: its state and its frozen guest. A run is made
-// again from its image and the records behind it. An image that is missing or damaged costs a replay from
-// the start and nothing else, unless the log was cut: then the image is all there is. So images of every
-// format stay readable, and testdata/images has one of each.
-
-// stateFormat is the number of the format of a state in an image. A change of the state or of what
-// step does with an entry gets a new one, and restore goes on reading those before.
-const stateFormat = 3
-
-// snapshot is a state as it is kept.
-type snapshot struct {
-	Format int
-	Start  flawless.Start
-	Turn   int
-	Time   int64
-	At     int64
-	Wake   int64
-	Made   int
-	Cost   uint64
-	Calls  []callSnapshot   `json:",omitempty"`
-	Ready  []answerSnapshot `json:",omitempty"`
-	Cancel *flawless.Cancel `json:",omitempty"`
-	Paused *flawless.Pause  `json:",omitempty"`
-	Held   *flawless.Pause  `json:",omitempty"`
-
-	Mail     []messageSnapshot `json:",omitempty"`
-	Messages int               `json:",omitempty"`
-	Heard    map[string]int    `json:",omitempty"`
-	Keys     map[string]string `json:",omitempty"`
-	Labels   map[string]string `json:",omitempty"`
-	Steps    []flawless.Step   `json:",omitempty"`
-	Known    *flawless.Self    `json:",omitempty"` // nil is as at the start
-	Was      []string          `json:",omitempty"`
-}
-
-// messageSnapshot keeps the body of a message as bytes, whatever they are.
-type messageSnapshot struct {
-	flawless.Message
-	Raw []byte
-}
-
-type callSnapshot struct {
-	N     int
-	Kind  string
-	Head  []byte `json:",omitempty"`
-	Body  []byte `json:",omitempty"`
-	Made  int64
-	Try   int
-	Next  int64  `json:",omitempty"`
-	Doubt string `json:",omitempty"`
-	Since int64  `json:",omitempty"`
-	Waits bool   `json:",omitempty"`
-	Child string `json:",omitempty"`
-
-	Anew   bool   `json:",omitempty"`
-	Why    string `json:",omitempty"`
-	Settle bool   `json:",omitempty"`
-
-	// Of an image without them, the time at which the call was made stands in for the first two.
-	Begun  int64             `json:",omitempty"`
-	TryAt  int64             `json:",omitempty"`
-	Sent   int64             `json:",omitempty"`
-	Failed *flawless.Attempt `json:",omitempty"`
-}
-
-type answerSnapshot struct {
-	Call int
-	Head []byte `json:",omitempty"`
-	Body []byte `json:",omitempty"`
-}
-
-// snapshot returns the state of an open run as bytes.
-func (s *state) snapshot() []byte {
-	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels, Steps: s.steps}
-	if len(s.was) > 0 {
-		out.Known, out.Was = &s.known, s.was
-	}
-	for _, m := range s.mail {
-		kept := messageSnapshot{m, m.Body}
-		kept.Body = nil
-		out.Mail = append(out.Mail, kept)
-	}
-	for _, c := range s.open() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed})
-	}
-	for _, a := range s.ready {
-		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
-	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		panic("engine: a state that cannot be written: " + err.Error())
-	}
-	return b
-}
-
-// restore takes in what snapshot has returned, on a new state.
-func (s *state) restore(b []byte) error {
-	var in snapshot
-	if err := json.Unmarshal(b, &in); err != nil {
-		return fmt.Errorf("the state in an image cannot be read: %v: %w", err, flawless.Damaged)
-	}
-	switch { // so far each format has only added members, which are empty in those before
-	case in.Format > stateFormat:
-		return fmt.Errorf("a newer version of the server has made the image, its state has format %d, this one knows up to %d: %w", in.Format, stateFormat, flawless.Damaged)
-	case in.Format < 1:
-		return fmt.Errorf("the state in an image has format %d, the first one is 1: %w", in.Format, flawless.Damaged)
-	}
-	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
-	s.paused, s.held, s.messages, s.labels, s.steps = in.Paused, in.Held, in.Messages, in.Labels, in.Steps
-	if s.known = firstSelf(s.id, s.start); in.Known != nil {
-		s.known, s.was = *in.Known, in.Was
-	}
-	maps.Copy(s.heard, in.Heard)
-	maps.Copy(s.keys, in.Keys)
-	for _, m := range in.Mail {
-		m.Body = m.Raw
-		s.mail = append(s.mail, m.Message)
-	}
-	for _, k := range in.Calls {
-		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
-		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
-		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
-		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
-		s.calls[k.N] = c
-	}
-	for _, a := range in.Ready {
-		s.ready = append(s.ready, flawless.Answer{Call: a.Call, Head: a.Head, Body: a.Body})
-	}
-	return nil
-}
 
 // past is what is read of a run: its state, from the image and the log behind it.
 type past struct {
 	head  store.Head
-	s     *state
+	s     *core.State
 	seq   uint64           // of the next record
 	image store.Image      // Seq is 0 where there is none
 	turn  int              // turns in it
@@ -170,7 +38,7 @@ func (e *Engine) read(ctx context.Context, id string) (past, error) {
 	if err == nil && p.lost != nil {
 		p, err = e.readFrom(ctx, head, true)
 	}
-	if err == nil && head.Run.Status.Ended() && p.s.status == "" {
+	if err == nil && head.Run.Status.Ended() && p.s.Outcome() == "" {
 		return p, fmt.Errorf("run %s was %s while its log could not be read, which does not have its end: %w", id, head.Run.Status, flawless.Damaged)
 	}
 	return p, err
@@ -179,23 +47,23 @@ func (e *Engine) read(ctx context.Context, id string) (past, error) {
 // readFrom reads a run from its image, where that is asked for and of use, and the log behind it.
 func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (past, error) {
 	id := head.Run.ID
-	p := past{head: head, s: newState(id, e.kinds)}
+	p := past{head: head, s: core.NewState(id, e.kinds)}
 	var unusable error // the image
 	if image {
 		var err error
 		p.image, err = e.store.Image(ctx, id)
 		if err == nil {
-			err = p.s.restore(p.image.State)
+			err = p.s.Restore(p.image.State)
 		}
 		if err != nil {
 			if !errors.Is(err, flawless.NotFound) {
 				e.fallback(id, err)
 			}
-			p.image, p.s, unusable = store.Image{}, newState(id, e.kinds), err
+			p.image, p.s, unusable = store.Image{}, core.NewState(id, e.kinds), err
 		}
 	}
 	p.seq = p.image.Seq
-	p.turn, p.cost = p.s.turn, p.s.cost
+	p.turn, p.cost = p.s.Turns(), p.s.Cost()
 	for rec, err := range e.store.Log(ctx, id, p.seq) {
 		if err != nil {
 			return p, err
@@ -204,25 +72,25 @@ func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (pas
 			return p, fmt.Errorf("the log of run %s has record %d where %d should be: %w", id, rec.Seq, p.seq, flawless.Damaged)
 		}
 		for _, entry := range rec.Entries {
-			p.s.step(entry)
+			p.s.Step(entry)
 		}
-		if p.tail = nil; late(rec.Entries) {
+		if p.tail = nil; core.OnlyLateTries(rec.Entries) {
 			p.tail = rec.Entries
 		}
 		p.seq++
 		if c := rec.Cut; c != nil {
 			if !head.Run.Status.Ended() {
-				return p, cutError(id, c, unusable, flawless.Damaged)
+				return p, replay.CutError(id, c, unusable, flawless.Damaged)
 			}
 			p.lost, p.seq = c, c.Next
-			p.s.cut(c)
+			p.s.Cut(c)
 		}
 	}
 	if p.seq == 0 {
 		return p, fmt.Errorf("the log of run %s is empty: %w", id, flawless.Damaged)
 	}
 	if p.lost != nil {
-		p.s.forgetCalls()
+		p.s.ForgetCalls()
 	}
 	return p, nil
 }
@@ -262,8 +130,8 @@ func (f *Freezing) worth(units uint64, turns int, leaves bool) bool {
 
 // wantsImage tells whether an image of the run is to be made. The caller holds mu.
 func (r *run) wantsImage(leaves bool) bool {
-	return r.inst != nil && r.s.status == "" && r.problem == "" && r.failed == nil &&
-		r.e.freezing.worth(r.s.cost-r.imageCost, r.s.turn-r.imageTurn, leaves)
+	return r.inst != nil && r.s.Outcome() == "" && r.problem == "" && r.failed == nil &&
+		r.e.freezing.worth(r.s.Cost()-r.imageCost, r.s.Turns()-r.imageTurn, leaves)
 }
 
 // freeze makes an image of the run, unless something waits to be written: what it takes must be
@@ -273,12 +141,12 @@ func (r *run) freeze() {
 	for r.writing {
 		r.idle.Wait()
 	}
-	if r.inst == nil || r.s.status != "" || len(r.outbox) > 0 || r.failed != nil {
+	if r.inst == nil || r.s.Outcome() != "" || len(r.outbox) > 0 || r.failed != nil {
 		r.mu.Unlock()
 		return
 	}
-	m := store.Image{Seq: r.seq, State: r.s.snapshot()}
-	turn, cost := r.s.turn, r.s.cost
+	m := store.Image{Seq: r.seq, State: r.s.Snapshot()}
+	turn, cost := r.s.Turns(), r.s.Cost()
 	r.sealed = r.seq
 	r.writing = true // an end that is written meanwhile would not see that the log is cut
 	imaged := r.imaged
@@ -315,13 +183,13 @@ func (r *run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 		return nil, nil
 	}
 	image, err := r.e.store.Image(ctx, r.id)
-	before := newState(r.id, r.e.kinds)
+	before := core.NewState(r.id, r.e.kinds)
 	if err == nil {
-		err = before.restore(image.State)
+		err = before.Restore(image.State)
 	}
 	var inst *guest.Instance
 	if err == nil {
-		s.Run, s.URL, s.Steps = before.known.Run, before.known.URL, before.steps
+		s.Run, s.URL, s.Steps = before.Self().Run, before.Self().URL, before.OpenSteps()
 		inst, err = m.Thaw(ctx, s, image.Guest)
 	}
 	if ctx.Err() != nil {
@@ -334,17 +202,17 @@ func (r *run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 		r.e.fallback(r.id, err)
 		for rec, logged := range r.e.store.Log(ctx, r.id, 0) {
 			if logged == nil && rec.Cut != nil {
-				return nil, cutError(r.id, rec.Cut, err, flawless.Refused)
+				return nil, replay.CutError(r.id, rec.Cut, err, flawless.Refused)
 			}
 			break
 		}
 		return nil, nil
 	}
 	arrived := map[int]flawless.Answer{}
-	for _, a := range before.ready {
+	for _, a := range before.Ready() {
 		arrived[a.Call] = a
 	}
-	if err := replay(ctx, inst, r.id, r.e.store.Log(ctx, r.id, image.Seq), arrived, nil); err != nil {
+	if err := replay.Onto(ctx, inst, r.id, r.e.store.Log(ctx, r.id, image.Seq), arrived, nil); err != nil {
 		inst.Release()
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
@@ -62,7 +63,7 @@ func keepFew(t *testing.T) keptRun {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := keptRun{Run: head.Run, Wake: head.Wake, State: stateFormat, Guest: guest.FrozenFormat}
+	k := keptRun{Run: head.Run, Wake: head.Wake, State: core.StateFormat, Guest: guest.FrozenFormat}
 	if k.Image, err = e.store.Image(ctx, "run"); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func imageFile(state, guest int) string {
 // TestARunGoesOnFromAnImageOfEveryFormat: the turns before it are gone, so a format that is not read any
 // more would be the end of the run.
 func TestARunGoesOnFromAnImageOfEveryFormat(t *testing.T) {
-	if name := imageFile(stateFormat, guest.FrozenFormat); *writeImages {
+	if name := imageFile(core.StateFormat, guest.FrozenFormat); *writeImages {
 		inVirtualTime(t, func(t *testing.T) {
 			b, err := json.MarshalIndent(keepFew(t), "", " ")
 			if err != nil {
@@ -158,7 +159,7 @@ func TestARunGoesOnFromAnImageOfEveryFormat(t *testing.T) {
 			})
 		})
 	}
-	for n := 2; n <= stateFormat; n++ { // no log was cut with format 1
+	for n := 2; n <= core.StateFormat; n++ { // no log was cut with format 1
 		if !states[n] {
 			t.Errorf("testdata/images has no image with a state of format %d; write it with -write-images before the number changes", n)
 		}
@@ -187,7 +188,7 @@ func TestAnImageOfANewerServerIsKept(t *testing.T) {
 		k := keepFew(t)
 		for name, change := range map[string]func(m *store.Image){
 			"state": func(m *store.Image) {
-				m.State = []byte(strings.Replace(string(m.State), fmt.Sprintf(`"Format":%d`, stateFormat), `"Format":999`, 1))
+				m.State = []byte(strings.Replace(string(m.State), fmt.Sprintf(`"Format":%d`, core.StateFormat), `"Format":999`, 1))
 			},
 			"guest": func(m *store.Image) { m.Guest[0] = 99 },
 		} {

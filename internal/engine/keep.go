@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/flawless-engine/flawless"
@@ -50,7 +49,7 @@ func (r *run) keep(m store.Image, turn int) error {
 func (r *run) keepTurns() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.e.settings.of(r.s.start.Module).KeepTurns
+	return r.e.settings.of(r.s.Start().Module).KeepTurns
 }
 
 // isCut tells whether the log of a run was cut, so that it cannot be read without its image.
@@ -72,14 +71,4 @@ func (e *Engine) keepState(id string) {
 	if err != nil {
 		e.log.Warn("the image of a run that has ended could not be made smaller", "run", id, "error", err)
 	}
-}
-
-// cutError says that a run can be made again neither from its start nor from its image; image is why, nil
-// where that was not tried.
-func cutError(id string, c *flawless.Cut, image error, code flawless.Code) error {
-	why := ""
-	if image != nil {
-		why = fmt.Sprintf(", and its image cannot be used: %v", image)
-	}
-	return fmt.Errorf("the first %d turns of the log of run %s were removed, as its module says (--keep-turns): it cannot be made again from its start%s: %w", c.Turns, id, why, code)
 }

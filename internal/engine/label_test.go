@@ -68,18 +68,6 @@ func TestLabels(t *testing.T) {
 	})
 }
 
-func TestRemovingLabelsThatAreNotThere(t *testing.T) {
-	t.Parallel()
-	turn := flawless.Turn{Labels: map[string]string{"there": "", "new": "x"}}
-	for i := range 1000 {
-		turn.Labels[fmt.Sprint("none", i)] = ""
-	}
-	fitLabels(map[string]string{"there": "x", "other": "x"}, &turn)
-	if got := fmt.Sprint(turn.Labels); got != "map[new:x there:]" || len(turn.Lines) != 0 {
-		t.Errorf("what is kept of the turn is %s, with %d lines", got, len(turn.Lines))
-	}
-}
-
 func TestBadLabels(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 )
 
@@ -39,18 +40,18 @@ func (e *Engine) RemoveLimit(ctx context.Context, host string) error {
 
 // lined is a try on its way to wait for a permit towards a server.
 type lined struct {
-	try
+	core.Try
 	host, port string
 }
 
 // waiting returns the tries that wait by what is durable. The caller holds mu.
 func (r *run) waiting() (out []lined) {
-	for _, t := range r.s.waitForPermits() {
+	for _, t := range r.s.TriesWaitingForPermits() {
 		ours := slices.ContainsFunc(r.outbox, func(p pending) bool {
-			return slices.ContainsFunc(p.lined, func(w lined) bool { return w.call == t.call })
+			return slices.ContainsFunc(p.lined, func(w lined) bool { return w.Call == t.Call })
 		})
 		if !ours {
-			policy := r.s.call(t.call).policy
+			policy := r.s.Call(t.Call).Policy()
 			out = append(out, lined{t, policy.Host, policy.Port})
 		}
 	}
@@ -59,10 +60,10 @@ func (r *run) waiting() (out []lined) {
 
 // queue lets a try wait whose waiting is durable.
 func (r *run) queue(w lined) {
-	t := ratelimit.Try{Run: r, Call: w.call, N: w.n, Host: w.host, Port: w.port}
+	t := ratelimit.Try{Run: r, Call: w.Call, N: w.N, Host: w.host, Port: w.port}
 	r.mu.Lock()
-	if c := r.s.call(w.call); c != nil {
-		t.Expires = r.s.keyEnds(c, r.e.now(), r.terms(c))
+	if c := r.s.Call(w.Call); c != nil {
+		t.Expires = r.s.KeyEnds(c, r.e.now(), r.terms(c))
 	}
 	r.mu.Unlock()
 	r.e.limits.Queue(t)
@@ -72,7 +73,7 @@ func (r *run) queue(w lined) {
 func (r *run) WaitsForPermit(call int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.s.waitsForPermit(call)
+	return r.s.WaitsForPermit(call)
 }
 
 // Begin begins a try that has its permit, and tells whether it used it. All else that is due comes first, as in
@@ -81,21 +82,21 @@ func (r *run) Begin(call, n int) bool {
 	e := r.e
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if due := r.s.fire(e.now()); len(due) > 0 && !e.stopping.Load() {
+	if due := r.s.Fire(e.now()); len(due) > 0 && !e.stopping.Load() {
 		r.append(due...)
 		r.wakeLocked()
 	}
-	waits := r.s.waitsForPermit(call)
-	behind := waits && r.s.behind(e.now())
+	waits := r.s.WaitsForPermit(call)
+	behind := waits && r.s.IsBehind(e.now())
 	if behind {
-		r.parked = append(r.parked, try{call: call, n: n})
+		r.parked = append(r.parked, core.Try{Call: call, N: n})
 		r.wakeLocked()
 	}
 	if !waits || behind || e.stopping.Load() {
 		return false
 	}
-	x := r.s.begin(call, e.now())
-	r.outbox = append(r.outbox, pending{entry: x, tries: r.s.step(x)})
+	x := r.s.BeginEntry(call, e.now())
+	r.outbox = append(r.outbox, pending{entry: x, tries: r.s.Step(x)})
 	r.wakeLocked()
 	return true
 }
@@ -106,17 +107,17 @@ func (r *run) Expire(call, n int) {
 	e := r.e
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.s.waitsForPermit(call) || e.stopping.Load() {
+	if !r.s.WaitsForPermit(call) || e.stopping.Load() {
 		return
 	}
 	now := e.now()
-	r.append(r.s.fire(now)...)
-	if r.s.waitsForPermit(call) {
-		c := r.s.call(call)
-		if entries, _ := r.s.recall(try{call: call, n: n}, now, r.terms(c)); len(entries) > 0 {
+	r.append(r.s.Fire(now)...)
+	if r.s.WaitsForPermit(call) {
+		c := r.s.Call(call)
+		if entries, _ := r.s.Recall(core.Try{Call: call, N: n}, now, r.terms(c)); len(entries) > 0 {
 			r.append(entries...)
 		} else {
-			again := lined{try{call: call, n: n}, c.policy.Host, c.policy.Port}
+			again := lined{core.Try{Call: call, N: n}, c.Policy().Host, c.Policy().Port}
 			e.hold(r)
 			e.tasks.Go(func() {
 				defer e.release(r)

@@ -9,11 +9,13 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // send delivers a message to another run, or to this one.
-func (e *Engine) send(r *run, c *call) error {
+func (e *Engine) send(r *run, c *core.OpenCall) error {
 	h, err := effect.ParseSend(c.Call)
 	if err != nil {
 		return err
@@ -45,7 +47,7 @@ func (e *Engine) kept(ctx context.Context, r *run) error {
 // post puts a message into a run, which it leaves acquired, and returns the record that has it or
 // comes before the one that has it. The message is not durable yet.
 func (e *Engine) post(ctx context.Context, id string, m flawless.Message) (*run, uint64, error) {
-	if err := fits(nil, m.Body, fmt.Sprintf("sending to run %s: the message cannot be taken", id)); err != nil {
+	if err := value.Check(nil, m.Body, fmt.Sprintf("sending to run %s: the message cannot be taken", id)); err != nil {
 		return nil, 0, err
 	}
 	r, err := e.acquire(ctx, id)
@@ -53,7 +55,7 @@ func (e *Engine) post(ctx context.Context, id string, m flawless.Message) (*run,
 		return nil, 0, fmt.Errorf("sending to run %s: %w", id, err)
 	}
 	r.mu.Lock()
-	entries, err := r.s.accept(m, e.now())
+	entries, err := r.s.Accept(m, e.now())
 	if err != nil {
 		if _, lost := r.durable(ctx); lost != nil { // what it is refused for may be undone by a crash
 			err = lost
@@ -104,7 +106,7 @@ func (e *Engine) deliver(ctx context.Context, id string, m flawless.Message) (st
 // Unread returns the messages that a run has not received, oldest first, also of a run that has ended.
 func (e *Engine) Unread(ctx context.Context, id string) ([]flawless.Message, error) {
 	var unread []flawless.Message
-	err := e.peek(ctx, id, func(s *state) { unread = slices.Clone(s.mail) })
+	err := e.peek(ctx, id, func(s *core.State) { unread = slices.Clone(s.Unread()) })
 	return unread, err
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // MaxModule is the largest module that is taken, in bytes.
@@ -27,7 +28,7 @@ type loading struct {
 	err    error
 
 	mu      sync.Mutex
-	schemas map[string]*schema // by workflow
+	schemas map[string]*value.Schema // by workflow
 }
 
 func (l *loading) close() {
@@ -252,7 +253,7 @@ func (e *Engine) loadModule(ctx context.Context, digest string, bin func() ([]by
 			return &loading{err: ctx.Err()}
 		}
 	}
-	l = &loading{done: make(chan struct{}), schemas: map[string]*schema{}}
+	l = &loading{done: make(chan struct{}), schemas: map[string]*value.Schema{}}
 	e.modules[digest] = l
 	e.mu.Unlock()
 	began := time.Now()
@@ -278,7 +279,7 @@ func isEnd(err error) bool {
 const compiling = time.Second
 
 // schema returns the compiled schema of a workflow's input, nil where it has none.
-func (l *loading) schema(w flawless.Workflow) (*schema, error) {
+func (l *loading) schema(w flawless.Workflow) (*value.Schema, error) {
 	if len(w.Input) == 0 {
 		return nil, nil
 	}
@@ -287,9 +288,9 @@ func (l *loading) schema(w flawless.Workflow) (*schema, error) {
 	if s := l.schemas[w.Name]; s != nil {
 		return s, nil
 	}
-	s, err := compileSchema(w.Input)
+	s, err := value.Compile(w.Input)
 	switch {
-	case errors.Is(err, errFanOut):
+	case errors.Is(err, value.ErrFanOut):
 		return nil, fmt.Errorf("the manifest's schema of the input of workflow %q cannot be used: %v: %w", w.Name, err, flawless.Refused)
 	case err != nil:
 		return nil, fmt.Errorf("the manifest's schema of the input of workflow %q is not a JSON Schema: %v: %w", w.Name, err, flawless.Refused)
@@ -304,7 +305,7 @@ func (l *loading) checkInput(w flawless.Workflow, input []byte) error {
 	if err != nil {
 		return err
 	}
-	return fits(s, input, "the input does not fit workflow "+w.Name)
+	return value.Check(s, input, "the input does not fit workflow "+w.Name)
 }
 
 // RemoveModule removes a version of a module, or with version 0 all of them. It returns
@@ -349,8 +350,8 @@ func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
 	e.mu.Lock()
 	for _, r := range e.runs { // also those that have just begun, which the store does not have
 		r.mu.Lock()
-		if r.s.status == "" && r.s.start.Digest != "" {
-			take(r.id, r.s.start.Digest)
+		if r.s.Outcome() == "" && r.s.Start().Digest != "" {
+			take(r.id, r.s.Start().Digest)
 		}
 		r.mu.Unlock()
 	}

@@ -4,8 +4,6 @@ import (
 	"math"
 	"testing"
 	"time"
-
-	"github.com/flawless-engine/flawless"
 )
 
 // TestMomentsDoNotOverflow: a deadline in a far future is not one of the past, and a long grace ends late.
@@ -21,19 +19,5 @@ func TestMomentsDoNotOverflow(t *testing.T) {
 		if got := Moment(at); got != want {
 			t.Errorf("%v is %d, want %d", at, got, want)
 		}
-	}
-}
-
-// TestALongGraceEndsLate: it does not overflow either.
-func TestALongGraceEndsLate(t *testing.T) {
-	t.Parallel()
-	s := newState("run", nil)
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
-	s.step(flawless.Entry{At: now, Start: &flawless.Start{Time: now, Deadline: now, Grace: math.MaxInt64}})
-	for _, e := range s.fire(now) {
-		s.step(e)
-	}
-	if s.cancel == nil || s.cancelDeadline() != math.MaxInt64 || len(s.fire(now+1)) != 0 {
-		t.Errorf("a run with a long grace is %+v", s.cancel)
 	}
 }

@@ -79,8 +79,10 @@ func (p *places) taken() int {
 // waiters is a heap, oldest run first.
 type waiters []*waiter
 
-func (w waiters) Len() int           { return len(w) }
+func (w waiters) Len() int { return len(w) }
+
 func (w waiters) Less(i, j int) bool { return w[i].since < w[j].since }
+
 func (w waiters) Swap(i, j int) {
 	w[i], w[j] = w[j], w[i]
 	w[i].place, w[j].place = i, j

@@ -7,10 +7,11 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // Settlement is what a promise was settled with: a value, or an error.
@@ -54,23 +55,23 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 		if len(with.Value) == 0 {
 			with.Value = json.RawMessage("null")
 		}
-		if err := fits(nil, with.Value, "settling a promise: the value cannot be taken"); err != nil {
+		if err := value.Check(nil, with.Value, "settling a promise: the value cannot be taken"); err != nil {
 			return flawless.Promise{}, err
 		}
 	}
 	var p flawless.Promise
 	open := false
-	_, err = e.change(ctx, run, func(s *state, now int64) ([]flawless.Entry, error) {
-		c := s.call(n)
+	_, err = e.change(ctx, run, func(s *core.State, now int64) ([]flawless.Entry, error) {
+		c := s.Call(n)
 		if c == nil || c.Kind != effect.Promise {
 			return nil, nil
 		}
-		if p, open = opened(s, c); !open || subtle.ConstantTimeCompare([]byte(p.Token), []byte(token)) == 0 {
+		if p, open = core.OpenPromise(s, c); !open || subtle.ConstantTimeCompare([]byte(p.Token), []byte(token)) == 0 {
 			open = false
 			return nil, errNoPromise
 		}
 		if h, err := effect.ParsePromise(c.Call); err == nil && with.Error == "" {
-			if err := c.fits(h.Schema, with.Value, "settling a promise: the value does not fit "+cmp.Or(h.Name, "it")); err != nil {
+			if err := c.Fits(h.Schema, with.Value, "settling a promise: the value does not fit "+cmp.Or(h.Name, "it")); err != nil {
 				return nil, err
 			}
 		}
@@ -78,7 +79,7 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 		if by != "" {
 			note = "settled by " + by
 		}
-		return []flawless.Entry{s.answered(with.answer(n), note, now)}, nil
+		return []flawless.Entry{s.AnswerEntry(with.answer(n), note, now)}, nil
 	})
 	if err != nil || open {
 		return p, err
@@ -87,20 +88,6 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 }
 
 var errNoPromise = fmt.Errorf("there is no promise with this token, copy all of it: %w", flawless.NotFound)
-
-// opened is an open promise as it is told to people.
-func opened(s *state, c *call) (flawless.Promise, bool) {
-	h, err := effect.ParsePromise(c.Call)
-	if err != nil {
-		return flawless.Promise{}, false
-	}
-	p := flawless.Promise{Token: flawless.PromiseToken(h.Secret, s.id, c.N), Name: h.Name, Run: s.id, Call: c.N, Made: time.Unix(0, c.madeAt)}
-	if h.Expires != 0 {
-		at := time.Unix(0, h.Expires)
-		p.Expires = &at
-	}
-	return p, true
-}
 
 // settledBefore says what became of a promise that is not open.
 func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n int) error {
@@ -142,10 +129,10 @@ func settlement(a flawless.Answer) Settlement {
 // Promises returns the promises of a run that are not settled, oldest first.
 func (e *Engine) Promises(ctx context.Context, id string) ([]flawless.Promise, error) {
 	out := []flawless.Promise{}
-	err := e.peek(ctx, id, func(s *state) {
-		for _, c := range s.open() {
-			if c.bad == nil && c.Kind == effect.Promise {
-				if p, ok := opened(s, c); ok {
+	err := e.peek(ctx, id, func(s *core.State) {
+		for _, c := range s.OpenCalls() {
+			if c.Bad() == nil && c.Kind == effect.Promise {
+				if p, ok := core.OpenPromise(s, c); ok {
 					out = append(out, p)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 )
 
 // yield is called between the quanta of a turn.
@@ -27,7 +28,7 @@ func (r *run) reportLong() {
 		return
 	}
 	r.tell = rarer * took
-	r.e.log.Warn("a turn takes long", "run", r.id, "module", r.s.start.Module, "workflow", r.s.start.Workflow, "seconds", int(took.Seconds()))
+	r.e.log.Warn("a turn takes long", "run", r.id, "module", r.s.Start().Module, "workflow", r.s.Start().Workflow, "seconds", int(took.Seconds()))
 }
 
 // yield gives a guest that waits for a slot a chance, and returns when it is the caller's turn again.
@@ -38,9 +39,6 @@ func (e *Engine) yield() {
 }
 
 var errSlow = errors.New("the turn took too long")
-
-// tooSlow is the kind of failure of a run whose turn took longer than the operator allows.
-const tooSlow = "time"
 
 // compute lets the guest take a turn. One that takes too long has failed: nothing of what it did is
 // kept, as it depends on the machine how far it came. After an error the guest is given back.
@@ -57,13 +55,8 @@ func (r *run) compute(ctx context.Context, in guest.In) (guest.Out, error) {
 	}
 	r.drop()
 	if ctx.Err() == nil && errors.Is(context.Cause(limited), errSlow) {
-		return guest.Out{Ended: &flawless.Ended{Failure: &flawless.Failure{Kind: tooSlow,
+		return guest.Out{Ended: &flawless.Ended{Failure: &flawless.Failure{Kind: replay.TooSlow,
 			Message: fmt.Sprintf("the turn took longer than %v, which the server allows (--turn-time)", r.e.turnTime)}}}, nil
 	}
 	return out, err
-}
-
-// slow tells whether a turn was stopped because of the time it took: it cannot be taken again.
-func slow(t *flawless.Turn) bool {
-	return t.Ended != nil && t.Ended.Failure != nil && t.Ended.Failure.Kind == tooSlow
 }

@@ -9,6 +9,7 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -89,7 +90,7 @@ func (e *Engine) stored(ctx context.Context, id string) (flawless.Run, error) {
 	if err != nil {
 		return flawless.Run{}, err
 	}
-	account := p.s.account()
+	account := p.s.Account()
 	if account.Problem = p.head.Run.Problem; account.Problem != "" {
 		account.Status = p.head.Run.Status
 	}
@@ -152,27 +153,27 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 // decision is durable; flawless.Conflict where the outcome is not in doubt.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
 	d.Body = bytes.Clone(d.Body)
-	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.decide(d, now) })
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Decide(d, now) })
 }
 
 // Cancel asks a run to give up; its code is told and may compensate. Where there is a deadline, the
 // run is terminated if it has not ended by then. Asking again changes nothing, but for an earlier
 // deadline.
 func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.askToEnd(c, now) })
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.RequestCancel(c, now) })
 }
 
 // Pause lets a run take no more turns, or go on. What arrives meanwhile is kept for it. Asking for what
 // is so already changes nothing.
 func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *state, now int64) ([]flawless.Entry, error) { return s.pause(p, now) })
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Pause(p, now) })
 }
 
 // Terminate ends a run without asking it. Calls that wait for a retry or for a place under a limit are
 // withdrawn; those in flight are not stopped, and their outcomes are still logged. Of a run that has
 // completed it withdraws the calls that wait; flawless.Conflict where a run has ended and none does.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
-	end := func(s *state, now int64) ([]flawless.Entry, error) { return s.terminate(c, now) }
+	end := func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Terminate(c, now) }
 	run, err := e.change(ctx, id, end)
 	if errors.Is(err, flawless.Damaged) && e.takeBack(id) != "" { // its log can be read, if only its guest could not be made
 		run, err = e.change(ctx, id, end)
@@ -194,7 +195,7 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 	}
 	after, at := head, e.clockNow()
 	after.Active, after.Wake, after.Run.Retrying = false, 0, nil
-	end := terminated(c)
+	end := core.Terminated(c)
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
 	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})
 	if err == nil {
@@ -205,7 +206,7 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 }
 
 // peek lets f read a run, and returns when what it has seen is durable.
-func (e *Engine) peek(ctx context.Context, id string, f func(s *state)) error {
+func (e *Engine) peek(ctx context.Context, id string, f func(s *core.State)) error {
 	if err := flawless.CheckID(id); err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (e *Engine) peek(ctx context.Context, id string, f func(s *state)) error {
 }
 
 // change posts what f returns to a run and returns when that is durable.
-func (e *Engine) change(ctx context.Context, id string, f func(s *state, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
+func (e *Engine) change(ctx context.Context, id string, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
@@ -237,7 +238,7 @@ func (e *Engine) change(ctx context.Context, id string, f func(s *state, now int
 		r.append(entries...)
 		r.wakeLocked()
 	}
-	if r.s.status != "" && r.stop != nil {
+	if r.s.Outcome() != "" && r.stop != nil {
 		r.stop() // it need not compute any further
 	}
 	account, lost := r.durable(ctx) // also of a refusal: it tells of an end, or of what else has happened

@@ -20,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -246,7 +247,7 @@ func TestHowACallIsTriedTakesNoPartInAReplay(t *testing.T) {
 				}
 			}
 		}
-		r, err := Replay(t.Context(), fixture().module, "run", Records(log), Examine{})
+		r, err := replay.Run(t.Context(), fixture().module, "run", replay.Records(log), replay.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,8 +12,10 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/admit"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -27,7 +29,7 @@ type run struct {
 
 	mu      sync.Mutex
 	idle    sync.Cond // signalled when a write ends or driving ends
-	s       *state
+	s       *core.State
 	seq     uint64      // of the next record
 	stored  *store.Head // as the store has it
 	outbox  []pending   // entries that are not written yet
@@ -61,7 +63,7 @@ type run struct {
 
 	flights map[int]context.CancelCauseFunc // by call: ends the exchange that is under way for it
 
-	parked []try // that had a place towards their host before the guest had heard what came before; under mu
+	parked []core.Try // that had a place towards their host before the guest had heard what came before; under mu
 
 	errands  []int // to be carried out, in order
 	carrying bool  // somebody does
@@ -77,40 +79,40 @@ type run struct {
 // pending is an entry on its way to the store, with what is to be done once it is there.
 type pending struct {
 	entry flawless.Entry
-	tries []try
+	tries []core.Try
 	lined []lined // tries that wait for a place towards their hosts from then on
 }
 
 // append takes in entries and what follows from them. The caller holds mu.
 func (r *run) append(entries ...flawless.Entry) {
 	for _, e := range entries {
-		r.pace(e, r.s.step(e))
+		r.pace(e, r.s.Step(e))
 	}
 	if len(entries) > 0 {
-		for _, e := range r.s.consequences() {
-			r.pace(e, r.s.step(e))
+		for _, e := range r.s.Consequences() {
+			r.pace(e, r.s.Step(e))
 		}
 	}
 }
 
 // pace puts an entry into the outbox with the tries that follow from it. Those for which there is no
 // place towards their host wait, and the log says so in the same record. The caller holds mu.
-func (r *run) pace(e flawless.Entry, tries []try) {
+func (r *run) pace(e flawless.Entry, tries []core.Try) {
 	at := len(r.outbox)
 	r.outbox = append(r.outbox, pending{entry: e})
 	for _, t := range tries {
-		c := r.s.call(t.call)
+		c := r.s.Call(t.Call)
 		waits, ok := "", true
 		if c != nil {
-			waits, ok = r.e.limits.Take(c.policy.Host, c.policy.Port)
+			waits, ok = r.e.limits.Take(c.Policy().Host, c.Policy().Port)
 		}
 		if ok {
 			r.outbox[at].tries = append(r.outbox[at].tries, t)
 			continue
 		}
-		wait := r.s.wait(t, waits)
-		r.s.step(wait)
-		r.outbox = append(r.outbox, pending{entry: wait, lined: []lined{{t, c.policy.Host, c.policy.Port}}})
+		wait := r.s.WaitEntry(t, waits)
+		r.s.Step(wait)
+		r.outbox = append(r.outbox, pending{entry: wait, lined: []lined{{t, c.Policy().Host, c.Policy().Port}}})
 	}
 }
 
@@ -131,7 +133,7 @@ func (r *run) wakeLocked() {
 // drive takes turns, writes and performs until there is nothing to do. It returns the try that is
 // left for the caller to perform, if there is one: most often there is just one, and the goroutine
 // that is awake already is the best to perform it. The run is held until goOn has performed it.
-func (r *run) drive() (left *try) {
+func (r *run) drive() (left *core.Try) {
 	for {
 		r.mu.Lock()
 		if left != nil && (r.kick || len(r.outbox) > 0) {
@@ -143,9 +145,9 @@ func (r *run) drive() (left *try) {
 		r.kick = false
 		now := r.e.now()
 		if !r.e.stopping.Load() {
-			r.append(r.s.fire(now)...)
+			r.append(r.s.Fire(now)...)
 		}
-		if r.problem == "" && r.failed == nil && r.s.wantsTurn(now) && r.e.mayTurn() && r.admitted() {
+		if r.problem == "" && r.failed == nil && r.s.WantsTurn(now) && r.e.mayTurn() && r.admitted() {
 			r.mu.Unlock()
 			if err := r.takeTurn(); err != nil {
 				r.fault(err)
@@ -185,10 +187,10 @@ func (r *run) drive() (left *try) {
 
 // admitted tells whether the run may take a turn. It is woken when it may. The caller holds mu.
 func (r *run) admitted() bool {
-	if r.s.begun() || r.s.cancel != nil {
+	if r.s.HasBegun() || r.s.CancelRequest() != nil {
 		return true
 	}
-	start := r.s.start
+	start := r.s.Start()
 	a := admit.Run{ID: r.id, Parent: start.Parent, Module: start.Module, Created: start.Time}
 	if start.Place != nil {
 		a.Place = *start.Place
@@ -197,7 +199,7 @@ func (r *run) admitted() bool {
 }
 
 // part has a try that is left, if there is one, performed in a goroutine of its own.
-func (r *run) part(left *try) {
+func (r *run) part(left *core.Try) {
 	if left != nil {
 		r.e.tasks.Go(func() { r.goOn(left) })
 	}
@@ -205,7 +207,7 @@ func (r *run) part(left *try) {
 
 // goOn performs what drive has left, and drives the run again where nobody else does, until there
 // is nothing left.
-func (r *run) goOn(left *try) {
+func (r *run) goOn(left *core.Try) {
 	for left != nil {
 		next := r.e.performed(r, *left)
 		r.e.release(r)
@@ -230,10 +232,6 @@ func (r *run) hurry() {
 	}
 }
 
-// maxAtOnce is how many answers a turn delivers, and how many entries are written at once because their time has
-// come: far fewer than a record may have. The others follow.
-const maxAtOnce = flawless.MaxItems / 16
-
 // takeTurn lets the guest compute once and appends what came of it.
 func (r *run) takeTurn() error {
 	ctx, stop := context.WithCancel(r.e.ctx)
@@ -253,10 +251,10 @@ func (r *run) takeTurn() error {
 	}()
 
 	if r.inst == nil {
-		if r.s.turn > 0 {
+		if r.s.Turns() > 0 {
 			r.mayTakeLong() // it is replayed
 		}
-		if err := r.e.places.take(ctx, r.s.start.Time, func() { r.mayTakeLong(); r.e.press() }); err != nil {
+		if err := r.e.places.take(ctx, r.s.Start().Time, func() { r.mayTakeLong(); r.e.press() }); err != nil {
 			return err
 		}
 	}
@@ -277,12 +275,12 @@ func (r *run) takeTurn() error {
 		}
 	}
 	r.mu.Lock()
-	if !r.s.wantsTurn(r.e.now()) { // it was ended, or came into doubt, meanwhile
+	if !r.s.WantsTurn(r.e.now()) { // it was ended, or came into doubt, meanwhile
 		r.mu.Unlock()
 		return nil
 	}
-	in := guest.In{Time: max(r.e.now(), r.s.at), As: r.ownSelf(), Answers: slices.Clone(r.s.ready[:min(len(r.s.ready), maxAtOnce)])}
-	n := r.s.turn + 1
+	in := guest.In{Time: max(r.e.now(), r.s.At()), As: r.ownSelf(), Answers: slices.Clone(r.s.Ready()[:min(len(r.s.Ready()), core.MaxAtOnce)])}
+	n := r.s.Turns() + 1
 	r.since, r.tell = time.Now(), r.e.longTurn
 	r.mu.Unlock()
 
@@ -293,7 +291,7 @@ func (r *run) takeTurn() error {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.s.status != "" {
+	if r.s.Outcome() != "" {
 		// Somebody terminated the run while the guest computed. The turn was never written, so it
 		// was never taken.
 		r.drop()
@@ -301,22 +299,22 @@ func (r *run) takeTurn() error {
 	}
 	t := &flawless.Turn{N: n, Time: in.Time, Calls: out.Calls, Lines: out.Lines, Data: out.Data,
 		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost, Labels: out.Labels, Steps: out.Steps, As: in.As}
-	fitLabels(r.s.labels, t)
+	core.FitLabels(r.s.Labels(), t)
 	for _, a := range in.Answers {
 		t.Answers = append(t.Answers, a.Call)
 	}
-	if t.Ended == nil && r.s.stuck(t) {
+	if t.Ended == nil && r.s.IsStuck(t) {
 		t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: "stuck",
 			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
-		t.Lines = append(t.Lines, flawless.Leave(t.Ended, flawless.OpenSteps(r.s.steps, t.Steps))...)
+		t.Lines = append(t.Lines, flawless.Leave(t.Ended, flawless.OpenSteps(r.s.OpenSteps(), t.Steps))...)
 	}
-	if slow(t) { // the guest is not there to say so
-		t.Lines = append(t.Lines, flawless.Leave(t.Ended, r.s.steps)...)
+	if replay.StoppedForTime(t) { // the guest is not there to say so
+		t.Lines = append(t.Lines, flawless.Leave(t.Ended, r.s.OpenSteps())...)
 	}
 	if t.Data != nil {
 		r.data = t.Data
 	}
-	r.append(r.s.took(t, r.e.now()))
+	r.append(r.s.TurnEntry(t, r.e.now()))
 	r.unpark()
 	if t.Ended != nil && r.inst != nil {
 		r.e.tasks.Go(r.detach()) // beside the write that follows
@@ -328,8 +326,8 @@ func (r *run) takeTurn() error {
 func (r *run) unpark() {
 	last := &r.outbox[len(r.outbox)-1]
 	for _, t := range r.parked {
-		if c := r.s.call(t.call); c != nil && c.waits {
-			last.lined = append(last.lined, lined{t, c.policy.Host, c.policy.Port})
+		if c := r.s.Call(t.Call); c != nil && c.Waits() {
+			last.lined = append(last.lined, lined{t, c.Policy().Host, c.Policy().Port})
 		}
 	}
 	r.parked = nil
@@ -338,7 +336,7 @@ func (r *run) unpark() {
 // fault is what becomes of a turn that could not be taken: the run is set aside.
 func (r *run) fault(err error) {
 	r.mu.Lock()
-	if r.s.status != "" || r.e.ctx.Err() != nil || errors.Is(err, context.Canceled) {
+	if r.s.Outcome() != "" || r.e.ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		r.mu.Unlock()
 		return
 	}
@@ -397,7 +395,7 @@ func (r *run) flush() {
 // unperformed, for which the run is held. Until all that follows from the write is under way the run stays
 // in memory: nobody may make a second one of it from the log, which would find the tries lost that are just
 // to be performed.
-func (r *run) write(keep bool) (kept *try) {
+func (r *run) write(keep bool) (kept *core.Try) {
 	r.mu.Lock()
 	for r.writing {
 		r.idle.Wait()
@@ -414,7 +412,7 @@ func (r *run) write(keep bool) (kept *try) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.start.Parent == "" && keyed(r.id), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && keyed(r.id), Data: data}
 	entries := make([]flawless.Entry, len(batch))
 	for i, p := range batch {
 		entries[i] = p.entry
@@ -426,7 +424,7 @@ func (r *run) write(keep bool) (kept *try) {
 	r.writing = true
 	r.taken++
 	upgraded := slices.ContainsFunc(batch, func(p pending) bool { return p.entry.Upgrade != nil })
-	if r.imaged && (r.s.status != "" || upgraded) {
+	if r.imaged && (r.s.Outcome() != "" || upgraded) {
 		w.Forget, r.imaged = true, false
 	}
 	account := r.account()
@@ -519,10 +517,10 @@ func (r *run) write(keep bool) (kept *try) {
 
 // head is what the store should know of the run. The caller holds mu.
 func (r *run) head() store.Head {
-	h := store.Head{Run: r.s.account(), Active: r.s.active(), Wake: r.s.next()}
+	h := store.Head{Run: r.s.Account(), Active: r.s.Active(), Wake: r.s.NextWake()}
 	h.Run.Problem = r.problem
 	h.Run.Output = nil // it is in the log
-	if r.problem != "" && r.s.status == "" {
+	if r.problem != "" && r.s.Outcome() == "" {
 		h.Run.Status, h.Active, h.Wake, h.Run.Retrying = flawless.Unresolved, false, 0, nil
 	}
 	return h
@@ -548,7 +546,7 @@ func sameRetrying(a, b []flawless.Retrying) bool {
 
 // account is the run as it is at this moment. The caller holds mu.
 func (r *run) account() flawless.Run {
-	a := r.s.account()
+	a := r.s.Account()
 	a.Problem = r.problem
 	switch {
 	case a.Status.Ended() || a.Status == flawless.Unresolved || a.Status == flawless.Paused:
@@ -564,28 +562,28 @@ func (r *run) account() flawless.Run {
 }
 
 // perform carries out a try in a goroutine of its own, and what follows from it.
-func (e *Engine) perform(r *run, t try) {
+func (e *Engine) perform(r *run, t core.Try) {
 	e.hold(r)
 	e.tasks.Go(func() { r.goOn(&t) })
 }
 
 // performed carries out a try and takes in its result. Where nobody drives the run it does, and
 // returns the try that is left by that.
-func (e *Engine) performed(r *run, t try) (left *try) {
+func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 	r.mu.Lock()
-	c := r.s.call(t.call)
-	if c == nil || c.try != t.n || e.dead.Load() {
+	c := r.s.Call(t.Call)
+	if c == nil || c.Tries() != t.N || e.dead.Load() {
 		r.mu.Unlock()
 		return nil
 	}
-	entries, most := r.s.recall(t, e.now(), r.terms(c))
+	entries, most := r.s.Recall(t, e.now(), r.terms(c))
 	if entries == nil {
 		result, ok := r.perform(c, t, most)
 		if !ok {
 			return nil
 		}
 		r.mu.Lock()
-		entries = r.s.result(t, result, e.now(), r.terms(c))
+		entries = r.s.Result(t, result, e.now(), r.terms(c))
 	}
 	if len(entries) == 0 {
 		r.mu.Unlock()
@@ -603,24 +601,26 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 }
 
 // terms returns what the operator and the module say of a call. The caller holds mu.
-func (r *run) terms(c *call) terms { return r.e.terms(r.s.start.Module, r.s.start.Digest, c) }
+func (r *run) terms(c *core.OpenCall) core.Terms {
+	return r.e.terms(r.s.Start().Module, r.s.Start().Digest, c)
+}
 
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
 // outcome unknown. The caller holds mu, which is given back.
-func (r *run) perform(c *call, t try, most time.Duration) (effect.Result, bool) {
-	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy, Most: most}
+func (r *run) perform(c *core.OpenCall, t core.Try, most time.Duration) (effect.Result, bool) {
+	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: r.s.Start().Seed, Policy: c.Policy(), Most: most}
 	ctx, stop := context.WithCancelCause(r.e.performCtx)
 	if r.flights == nil {
 		r.flights = map[int]context.CancelCauseFunc{}
 	}
-	r.flights[t.call] = stop
+	r.flights[t.Call] = stop
 	r.mu.Unlock()
 	r.e.outcomes.begun.Add(1)
 	result := r.e.try(ctx, kind, job)
 	r.e.outcomes.tried(result.Outcome)
 	stop(nil)
 	r.mu.Lock()
-	delete(r.flights, t.call)
+	delete(r.flights, t.Call)
 	r.mu.Unlock()
 	return result, !r.e.dead.Load()
 }

@@ -19,9 +19,11 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/rusttest"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // crates are the guests of sdk/rust/guests, built once for all tests: plain functions, and async ones.
@@ -326,7 +328,7 @@ func TestAPromiseInRust(t *testing.T) {
 		t.Fatalf("it published %s, %v", data, err)
 	}
 	_, err = e.Settle(t.Context(), told[0], Settlement{Value: []byte("7")}, "ann")
-	misfit(t, err, Violation{Field: "", Message: "got number, want string"})
+	misfit(t, err, value.Violation{Field: "", Message: "got number, want string"})
 	if _, err := e.Settle(t.Context(), told[0], Settlement{Value: []byte(`"yes"`)}, "ann"); err != nil {
 		t.Fatal(err)
 	}
@@ -553,7 +555,7 @@ func TestATraceOfRustHasNamesAndLines(t *testing.T) {
 	e := openRust(t, mem.New(), Options{})
 	r := startRust(t, e, "plain", "tell", nil)
 	mustEnd(t, e, r.ID)
-	tr, err := e.Trace(t.Context(), r.ID, nil, Trace{})
+	tr, err := e.Trace(t.Context(), r.ID, nil, replay.TraceOptions{})
 	if err != nil || len(tr.Turns) == 0 {
 		t.Fatal(tr, err)
 	}

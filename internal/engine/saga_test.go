@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -199,24 +198,6 @@ func TestARunThatCompletesWithinASagaSaysSo(t *testing.T) {
 			t.Errorf("its lines are %s", lines)
 		}
 	})
-}
-
-// TestAPersonsFailNamesTheSteps: the run is failed by a person's word on a call.
-func TestAPersonsFailNamesTheSteps(t *testing.T) {
-	t.Parallel()
-	s := newState("r", allKinds())
-	s.step(flawless.Entry{Turn: &flawless.Turn{N: 1, Steps: []flawless.Step{{N: 1, Name: "a"}, {N: 2, Name: "b"}, {N: 3, Name: "c"}},
-		Calls: []flawless.Call{{N: 2, Kind: effect.HTTP, Head: []byte(`{"method":"POST","url":"http://x.test"}`)}}}})
-	s.step(flawless.Entry{Turn: &flawless.Turn{N: 2, Steps: []flawless.Step{{N: 2}}}})
-	s.step(flawless.Entry{Unknown: &flawless.Unknown{Call: 2, Reason: "why"}})
-	entries, err := s.decide(flawless.Decision{Call: 2, Resolution: flawless.Fail, Note: "no way"}, 1)
-	if err != nil || len(entries) != 2 || !strings.HasSuffix(entries[1].End.Failure.Message, "no way; not undone: c, a") {
-		t.Errorf("it is %+v, %v", entries, err)
-	}
-	again := newState("r", s.kinds)
-	if err := again.restore(s.snapshot()); err != nil || !slices.Equal(again.steps, s.steps) {
-		t.Errorf("from an image the steps are %+v, %v", again.steps, err)
-	}
 }
 
 // TestABodyAboveTheLimitIsAnErrorOfItsCall goes through all ways in which a guest hands over something.

@@ -17,7 +17,8 @@ import (
 // wallClock is a clock that a test sets, beside the time that passes.
 type wallClock struct{ off atomic.Int64 }
 
-func (w *wallClock) now() time.Time      { return time.Now().Add(time.Duration(w.off.Load())) }
+func (w *wallClock) now() time.Time { return time.Now().Add(time.Duration(w.off.Load())) }
+
 func (w *wallClock) set(d time.Duration) { w.off.Add(int64(d)) }
 
 func TestEveryTimeRunsWhileTheServerIsUpWhateverTheJitter(t *testing.T) {

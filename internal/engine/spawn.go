@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
@@ -19,9 +20,9 @@ func ChildID(run string, call int) string { return run + "." + strconv.Itoa(call
 // they are itself, and their children are its own where it has such a child.
 func (e *Engine) meant(r *run, id string) string {
 	r.mu.Lock()
-	names := slices.Clone(r.s.was)
-	if r.s.known.Run != r.id {
-		names = append(names, r.s.known.Run)
+	names := slices.Clone(r.s.FormerIDs())
+	if r.s.Self().Run != r.id {
+		names = append(names, r.s.Self().Run)
 	}
 	r.mu.Unlock()
 	for _, name := range names {
@@ -57,20 +58,20 @@ func (e *Engine) hasName(name string) bool {
 
 // spawn sees to it that the child of a call exists and, where its parent gives up, that it is told
 // so. It answers when the child was started, where it is detached, else when it has ended.
-func (e *Engine) spawn(r *run, c *call) error {
+func (e *Engine) spawn(r *run, c *core.OpenCall) error {
 	h, err := effect.ParseSpawn(c.Call)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	parent, status, cancel, held := r.s.start, r.s.status, r.s.cancel, r.s.held
+	parent, status, cancel, held := r.s.Start(), r.s.Outcome(), r.s.CancelRequest(), r.s.Held()
 	r.mu.Unlock()
 	switch {
-	case c.child != "" && (h.Detached || status != ""):
-		e.answer(r, c.N, effect.StartedAnswer(c.child))
+	case c.Child() != "" && (h.Detached || status != ""):
+		e.answer(r, c.N, effect.StartedAnswer(c.Child()))
 		return nil
-	case c.child != "":
-		return e.awaitRun(r, c.N, c.child)
+	case c.Child() != "":
+		return e.awaitRun(r, c.N, c.Child())
 	}
 	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: ChildID(r.id, c.N), parent: r.id, call: c.N, held: held}
 	if h.Module == "" || h.Module == parent.Module && !e.hasName(h.Module) {
@@ -140,13 +141,13 @@ func (e *Engine) bringUp(r, begun *run, o Start) (child flawless.Run, err error)
 }
 
 // awaitEnd answers when a run has ended.
-func (e *Engine) awaitEnd(r *run, c *call) error {
+func (e *Engine) awaitEnd(r *run, c *core.OpenCall) error {
 	h, err := effect.ParseAwait(c.Call)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	over := r.s.status != ""
+	over := r.s.Outcome() != ""
 	r.mu.Unlock()
 	if over {
 		e.answer(r, c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"))

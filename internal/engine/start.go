@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // Start asks for a run.
@@ -95,7 +97,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	now := e.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, x := range beginning(*o.logged(m, seed, now, e.url), o.held) {
+	for _, x := range core.StartEntries(*o.logged(m, seed, now, e.url), o.held) {
 		r.append(x)
 	}
 	r.wakeLocked()
@@ -177,14 +179,6 @@ func Moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// later is a moment after another one, the last that there is where it would be after that.
-func later(at, by int64) int64 {
-	if by > math.MaxInt64-at {
-		return math.MaxInt64
-	}
-	return at + by
-}
-
 // version returns the version of the module that a run is to be started with.
 //
 // Code that is told by its digest needs no name: a fork may go on with a file that was never added, and so do
@@ -236,7 +230,7 @@ func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool
 	switch {
 	case s.Module != o.Module || s.Workflow != o.Workflow:
 		return r, false, fmt.Errorf("starting %s/%s: the id %s belongs to a run of %s/%s; use another id: %w", o.Module, o.Workflow, o.ID, s.Module, s.Workflow, flawless.Conflict)
-	case !SameJSON(s.Input, o.Input):
+	case !value.SameJSON(s.Input, o.Input):
 		return r, false, fmt.Errorf("starting %s/%s: the run %s was started with another input; use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
 	}
 	return r, false, nil
@@ -271,19 +265,4 @@ func (e *Engine) startedLongAgo(ctx context.Context, o Start) (flawless.Run, boo
 		return r, false, fmt.Errorf("starting %s/%s: the run %s, which is removed by now, was started with another input; use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
 	}
 	return r, false, nil
-}
-
-// SameJSON tells whether two texts are the same JSON, however it is written. Texts that are not JSON
-// are the same where they are equal.
-func SameJSON(a, b []byte) bool {
-	if bytes.Equal(a, b) {
-		return true
-	}
-	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
-		return false
-	}
-	p, _ := json.Marshal(x)
-	q, _ := json.Marshal(y)
-	return bytes.Equal(p, q)
 }

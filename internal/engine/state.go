@@ -51,7 +51,7 @@ func (e *Engine) holderGone(holder flawless.Claim) bool {
 	defer e.release(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.s.changesState(holder.Call) // one that changes the state is carried out still, and ends the hold
+	return !r.s.ChangesState(holder.Call) // one that changes the state is carried out still, and ends the hold
 }
 
 // The methods of statelock.Run.
@@ -63,13 +63,13 @@ func (r *run) Answer(call int, a flawless.Answer) bool { return r.e.answer(r, ca
 func (r *run) Waits(call int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.s.call(call) != nil && r.s.status == ""
+	return r.s.Call(call) != nil && r.s.Outcome() == ""
 }
 
 func (r *run) Ended() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.s.status != ""
+	return r.s.Outcome() != ""
 }
 
 func (r *run) Inherited(lock int) ([]byte, bool, error) { return r.e.inherited(r, lock) }

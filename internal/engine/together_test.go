@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -221,7 +222,7 @@ func TestWhoSeesAnEndDoesNotAnswerForOthers(t *testing.T) {
 	}
 	defer e.release(r)
 	e.ends.add("x", r, 1)
-	if err := e.awaitEnd(r, &call{Call: flawless.Call{N: 2, Kind: effect.Await, Head: []byte(`{"run":"x"}`)}}); err != nil {
+	if err := e.awaitEnd(r, &core.OpenCall{Call: flawless.Call{N: 2, Kind: effect.Await, Head: []byte(`{"run":"x"}`)}}); err != nil {
 		t.Fatal(err)
 	}
 	left := e.ends.take("x")
@@ -358,22 +359,6 @@ func TestAMessageThatTheEndedHaveIsNotRefused(t *testing.T) {
 	}
 }
 
-// TestAMessageOfARunThatTheEndedHave: the sender may not have heard that it came.
-func TestAMessageOfARunThatTheEndedHave(t *testing.T) {
-	t.Parallel()
-	sent := flawless.Message{Type: "a", Body: flawless.Bytes("1"), From: "sender", Call: 4, N: 1}
-	s := newState("x", allKinds())
-	s.step(flawless.Entry{Message: &sent})
-	s.step(flawless.Entry{End: &flawless.End{Status: flawless.Terminated}})
-	if entries, err := s.accept(sent, 1); entries != nil || err != nil {
-		t.Errorf("what a run has sent before: %v, %v", entries, err)
-	}
-	sent.Call++
-	if _, err := s.accept(sent, 1); !errors.Is(err, flawless.Conflict) {
-		t.Errorf("what it sends now: %v", err)
-	}
-}
-
 func TestAMessageGoesToWhoStillWaits(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
@@ -427,38 +412,13 @@ func mustRest(t *testing.T, e *Engine, id string) {
 	defer e.release(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.s.calls) > 0 || r.carrying {
+	for len(r.s.Calls) > 0 || r.carrying {
 		if t.Context().Err() != nil {
-			t.Fatalf("run %s: the test is over and %d calls are open", id, len(r.s.calls))
+			t.Fatalf("run %s: the test is over and %d calls are open", id, len(r.s.Calls))
 		}
 		r.mu.Unlock()
 		runtime.Gosched()
 		r.mu.Lock()
-	}
-}
-
-// TestMessagesInDoubtAreSentAgainInOrder: a message that came behind a later one would be taken for a
-// repeated one.
-func TestMessagesInDoubtAreSentAgainInOrder(t *testing.T) {
-	t.Parallel()
-	s := newState("r", allKinds())
-	s.step(flawless.Entry{Turn: &flawless.Turn{N: 1, Calls: []flawless.Call{
-		{N: 2, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("1")}, {N: 3, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("2")}}}})
-	for n := 2; n <= 3; n++ {
-		s.step(flawless.Entry{Unknown: &flawless.Unknown{Call: n, Reason: "as in a fork"}})
-	}
-	again := func(n int, how flawless.Resolution) error {
-		entries, err := s.decide(flawless.Decision{Call: n, Resolution: how}, 1)
-		for _, x := range entries {
-			s.step(x)
-		}
-		return err
-	}
-	if err := again(3, flawless.Retry); !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), "call 2") {
-		t.Errorf("the second first: %v", err)
-	}
-	if err := errors.Join(again(2, flawless.Retry), again(3, flawless.Retry)); err != nil {
-		t.Error(err)
 	}
 }
 

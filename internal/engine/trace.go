@@ -3,29 +3,15 @@ package engine
 import (
 	"context"
 	"fmt"
-	"iter"
-	"regexp"
-	"slices"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 )
-
-// Trace says what a trace shows.
-type Trace struct {
-	Turn  int            // only this one; 0 is all
-	Depth int            // of the tree; 0 is unlimited
-	Func  *regexp.Regexp // only paths to functions it matches; nil is all
-	All   bool           // functions of the language's runtime, too
-	// Each is given every turn in place of the list that is returned, which may be long; nil has them
-	// listed. Its error ends the trace.
-	Each func(flawless.TracedTurn) error
-}
 
 // Trace returns the path a run went through its code, from a replay with its own module or, where bin
 // is not nil, with that one. Where the replay diverges the trace ends there. It touches neither the
 // outside nor the run.
-func (e *Engine) Trace(ctx context.Context, id string, bin []byte, o Trace) (flawless.Trace, error) {
+func (e *Engine) Trace(ctx context.Context, id string, bin []byte, o replay.TraceOptions) (flawless.Trace, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Trace{}, err
 	}
@@ -47,57 +33,5 @@ func (e *Engine) Trace(ctx context.Context, id string, bin []byte, o Trace) (fla
 		return flawless.Trace{}, fmt.Errorf("tracing run %s: %w", id, err)
 	}
 	defer func() { _ = m.Close(context.WithoutCancel(ctx)) }()
-	return TraceLog(ctx, m, id, e.store.Log(ctx, id, 0), o)
-}
-
-// TraceLog is [Engine.Trace] for a log and a module that was loaded to be traced.
-func TraceLog(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], o Trace) (flawless.Trace, error) {
-	out := flawless.Trace{Run: id, Digest: m.Digest(), Turns: []flawless.TracedTurn{}}
-	shown := 0
-	r, err := Replay(ctx, m, id, log, Examine{Until: o.Turn, seen: func(t *flawless.Turn, got guest.Out, inst *guest.Instance) error {
-		if o.Turn != 0 && t.N != o.Turn {
-			return nil
-		}
-		turn, err := inst.Traced()
-		if err != nil {
-			return fmt.Errorf("tracing run %s: %w", id, err)
-		}
-		turn.N, turn.Time, turn.Cost, turn.Other = t.N, t.Time, got.Cost, got.Cost
-		for _, f := range turn.Roots {
-			turn.Other -= min(f.Total, turn.Other)
-		}
-		turn.Roots = slices.DeleteFunc(turn.Roots, func(f *flawless.Frame) bool { return !o.keep(f) })
-		for _, f := range turn.Roots {
-			prune(f, o.Depth)
-		}
-		if shown++; o.Each != nil {
-			return o.Each(turn)
-		}
-		out.Turns = append(out.Turns, turn)
-		return nil
-	}})
-	out.Divergence = r.Divergence
-	if err == nil && o.Turn > 0 && shown == 0 && r.Divergence == nil {
-		err = fmt.Errorf("run %s has no turn %d, it has %d: %w", id, o.Turn, r.Turns, flawless.NotFound)
-	}
-	return out, err
-}
-
-// keep takes out what leads to no function that is asked for, and tells whether something is left.
-func (o *Trace) keep(f *flawless.Frame) bool {
-	if o.Func == nil || o.Func.MatchString(f.Func) {
-		return true
-	}
-	f.Calls = slices.DeleteFunc(f.Calls, func(c *flawless.Frame) bool { return !o.keep(c) })
-	return len(f.Calls) > 0
-}
-
-// prune cuts a tree below a depth; 0 is unlimited.
-func prune(f *flawless.Frame, depth int) {
-	if depth == 1 {
-		f.Calls = nil
-	}
-	for _, c := range f.Calls {
-		prune(c, max(depth-1, 0))
-	}
+	return replay.Trace(ctx, m, id, e.store.Log(ctx, id, 0), o)
 }

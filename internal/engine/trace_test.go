@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/replay"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -30,7 +31,7 @@ func TestATraceShowsThePathOfARun(t *testing.T) {
 	mustStart(t, e, "chain", map[string]any{"url": out.URL, "n": 3}, "chain")
 	mustEnd(t, e, "chain")
 
-	tr, err := e.Trace(t.Context(), "chain", nil, Trace{})
+	tr, err := e.Trace(t.Context(), "chain", nil, replay.TraceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,18 +68,18 @@ func TestATraceShowsThePathOfARun(t *testing.T) {
 		t.Errorf("the run cost %d units, traced %d", run.Cost, total)
 	}
 
-	one, err := e.Trace(t.Context(), "run", nil, Trace{Turn: 2, Func: regexp.MustCompile(`^main\.post`)})
+	one, err := e.Trace(t.Context(), "run", nil, replay.TraceOptions{Turn: 2, Func: regexp.MustCompile(`^main\.post`)})
 	if err != nil || len(one.Turns) != 1 || one.Turns[0].N != 2 || len(find(one.Turns[0].Roots, "main.everything")) != 1 {
 		t.Errorf("one turn: %+v, %v", one, err)
 	}
-	flat, err := e.Trace(t.Context(), "run", nil, Trace{Depth: 1})
+	flat, err := e.Trace(t.Context(), "run", nil, replay.TraceOptions{Depth: 1})
 	if err != nil || len(flat.Turns[0].Roots) == 0 || flat.Turns[0].Roots[0].Calls != nil {
 		t.Errorf("only the roots: %+v, %v", flat, err)
 	}
-	if _, err := e.Trace(t.Context(), "run", nil, Trace{Turn: 99}); !errors.Is(err, flawless.NotFound) {
+	if _, err := e.Trace(t.Context(), "run", nil, replay.TraceOptions{Turn: 99}); !errors.Is(err, flawless.NotFound) {
 		t.Errorf("a turn that there is not: %v", err)
 	}
-	all, err := e.Trace(t.Context(), "chain", nil, Trace{All: true})
+	all, err := e.Trace(t.Context(), "chain", nil, replay.TraceOptions{All: true})
 	if err != nil || len(all.Turns) != len(tr.Turns) {
 		t.Fatalf("with all: %d turns, %v", len(all.Turns), err)
 	}

@@ -9,12 +9,13 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // misfit checks that an error names the members that do not fit.
-func misfit(t *testing.T, err error, want ...Violation) {
+func misfit(t *testing.T, err error, want ...value.Violation) {
 	t.Helper()
-	var v *Violations
+	var v *value.Violations
 	if !errors.As(err, &v) || !errors.Is(err, flawless.Invalid) {
 		t.Errorf("it is not refused for its type: %v", err)
 		return
@@ -38,8 +39,8 @@ func TestAnUnfitValueDoesNotSettleAPromise(t *testing.T) {
 		_, err := e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(value)}, "")
 		return err
 	}
-	misfit(t, settle(`{"item":7,"count":"two"}`), Violation{Field: "count", Message: "got string, want integer"}, Violation{Field: "item", Message: "got number, want string"})
-	misfit(t, settle(`"two apples"`), Violation{Field: "", Message: "got string, want object"})
+	misfit(t, settle(`{"item":7,"count":"two"}`), value.Violation{Field: "count", Message: "got string, want integer"}, value.Violation{Field: "item", Message: "got number, want string"})
+	misfit(t, settle(`"two apples"`), value.Violation{Field: "", Message: "got string, want object"})
 	if err := settle(`{"item":"apple","count":2}`); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func TestAnUnfitMessageIsRefused(t *testing.T) {
 	mustStart(t, e, "typed", map[string]string{"how": "message"}, "r")
 	until(t, e, "r", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
 	_, err := e.Send(t.Context(), "r", flawless.Message{Type: "order", Body: flawless.Bytes(`{"item":"apple"}`)})
-	misfit(t, err, Violation{Field: "", Message: "missing property 'count'"})
+	misfit(t, err, value.Violation{Field: "", Message: "missing property 'count'"})
 	if err == nil || !strings.Contains(err.Error(), "does not fit what it receives as order") {
 		t.Errorf("the error is %v", err)
 	}
@@ -86,7 +87,7 @@ func TestAnUnfitMessageThatCameBeforeIsNotUsedUp(t *testing.T) {
 }
 
 // badOrders fit the JSON Schema of an order and yet no decoder makes one of them, or not all do.
-var badOrders = map[string]Violation{
+var badOrders = map[string]value.Violation{
 	`{"item":"apple","count":2.0}`:              {"count", "2.0 is not written as an integer; use digits only, and no -0"},
 	`{"item":"apple","count":1e2}`:              {"count", "1e2 is not written as an integer; use digits only, and no -0"},
 	`{"item":"apple","count":2,"Count":"two"}`:  {"", `member "Count" differs from "count" in case only; write "count"`},
@@ -145,7 +146,7 @@ func TestMessagesWithoutATypeAreReadableToo(t *testing.T) {
 	mustStart(t, e, "typed", map[string]string{"how": "later"}, "r")
 	for text, field := range map[string]string{`{"a":1,"a":2}`: "", `[1e309]`: "0", "\"\xff\"": ""} {
 		_, err := e.Send(t.Context(), "r", flawless.Message{Type: "begin", Body: flawless.Bytes(text)})
-		if v := new(Violations); !errors.As(err, &v) || len(v.List) != 1 || v.List[0].Field != field {
+		if v := new(value.Violations); !errors.As(err, &v) || len(v.List) != 1 || v.List[0].Field != field {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

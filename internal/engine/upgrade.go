@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/replay"
 )
 
 // Upgrade says which runs are moved to the newest version of their module, and how.
@@ -180,13 +180,13 @@ func (u *upgrade) gate(ctx context.Context) error {
 // judge replays one run with the new code. An error is only ctx's.
 func (u *upgrade) judge(ctx context.Context, i int) error {
 	r := &u.runs[i]
-	p := newPlayer(r.Run, Examine{})
-	defer p.release()
-	err := p.start(ctx, u.module, u.e.store.Log(ctx, r.Run, 0))
+	p := replay.NewPlayer(r.Run, replay.Options{})
+	defer p.Release()
+	err := p.Start(ctx, u.module, u.e.store.Log(ctx, r.Run, 0))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	r.Turns, r.Calls, r.Divergence, u.wakes[i] = p.report.Turns, p.report.Calls, p.report.Divergence, p.report.Wake
+	r.Turns, r.Calls, r.Divergence, u.wakes[i] = p.Report().Turns, p.Report().Calls, p.Report().Divergence, p.Report().Wake
 	switch {
 	case errors.Is(err, flawless.NotFound): // the workflow
 		r.Verdict, r.Reason = flawless.Diverges, err.Error()
@@ -194,7 +194,7 @@ func (u *upgrade) judge(ctx context.Context, i int) error {
 		r.Verdict, r.Reason = flawless.Untold, err.Error()
 	case r.Divergence != nil:
 		r.Verdict = flawless.Diverges
-	case p.last != nil && p.last.Ended == nil && p.stuck(u.e.kinds) && u.open(ctx, r.Run):
+	case p.Last() != nil && p.Last().Ended == nil && p.IsStuck(u.e.kinds) && u.open(ctx, r.Run):
 		r.Verdict, r.Reason = flawless.Diverges, "with the new code the run would wait for nothing, and never go on"
 	default:
 		r.Verdict = flawless.GoesOn
@@ -206,19 +206,6 @@ func (u *upgrade) judge(ctx context.Context, i int) error {
 func (u *upgrade) open(ctx context.Context, id string) bool {
 	head, err := u.e.store.Head(ctx, id)
 	return err == nil && !head.Run.Status.Ended()
-}
-
-// stuck tells whether nothing can wake the guest after the last turn.
-func (p *player) stuck(kinds map[string]*effect.Kind) bool {
-	if p.report.Wake != 0 {
-		return false
-	}
-	for _, c := range p.waits {
-		if k := kinds[c.Kind]; k == nil || !k.Idle && !k.Note {
-			return false
-		}
-	}
-	return true
 }
 
 // all tells whether all runs can go on.
@@ -278,7 +265,7 @@ func (u *upgrade) hold(ctx context.Context, i int) (*run, error) {
 		return nil, nil
 	}
 	r.mu.Lock()
-	status, turns, digest := r.s.status, r.s.turn, r.s.start.Digest
+	status, turns, digest := r.s.Outcome(), r.s.Turns(), r.s.Start().Digest
 	r.mu.Unlock()
 	switch {
 	case status != "":
@@ -302,7 +289,7 @@ func (u *upgrade) moveRun(r *run, i int) {
 	u.e.choosing.RLock()
 	defer u.e.choosing.RUnlock()
 	r.mu.Lock()
-	r.append(r.s.moved(flawless.Upgrade{Digest: u.report.Digest, From: v.From, Version: u.report.Version, Wake: u.wakes[i], Who: u.Who}, u.e.now()))
+	r.append(r.s.UpgradeEntry(flawless.Upgrade{Digest: u.report.Digest, From: v.From, Version: u.report.Version, Wake: u.wakes[i], Who: u.Who}, u.e.now()))
 	r.drop()
 	r.problem = ""
 	r.imageTurn, r.imageCost = 0, 0

@@ -11,7 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
-	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // Report is what came of killing a workflow everywhere.
@@ -140,7 +140,7 @@ func (s *stage) compare(rep *Report, got Result) string {
 	switch {
 	case got.Run.Status != want.Run.Status:
 		return fmt.Sprintf("the run is %s, it should be %s", endText(got.Run), endText(want.Run))
-	case !engine.SameJSON(got.Run.Output, want.Run.Output):
+	case !value.SameJSON(got.Run.Output, want.Run.Output):
 		return fmt.Sprintf("the output is %s, it should be %s", got.Run.Output, want.Run.Output)
 	case got.Run.Failure != nil && want.Run.Failure != nil && got.Run.Failure.Message != want.Run.Failure.Message:
 		return fmt.Sprintf("the run is %s, it should be %s", endText(got.Run), endText(want.Run))

@@ -7,7 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/core"
 )
 
 // ChangeHost changes what is said of a host. What is missing stays as it is.
@@ -62,7 +62,7 @@ func (a *api) hosts() {
 			Body UrgeCall `required:"false"`
 		}) (*body[flawless.Run], error) {
 			b := in.Body
-			r, err := a.engine.Urge(ctx, in.ID, engine.Urge{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note})
+			r, err := a.engine.Urge(ctx, in.ID, core.Urge{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note})
 			return &body[flawless.Run]{r}, problem(err)
 		})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 // Problem is the only form in which this API refuses a request: RFC 9457, with the class of the error as
@@ -82,7 +83,7 @@ func problem(err error) error {
 			status = s.status
 		}
 	}
-	var v *engine.Violations
+	var v *value.Violations
 	var before *engine.Settled
 	var faults []Fault
 	var settled *engine.Settlement

@@ -11,7 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/replay"
 )
 
 type traced struct {
@@ -26,7 +26,7 @@ func (a *api) traces() {
 	op := operation("trace-run", http.MethodPost, "/runs/{id}/trace", "The functions a run went through, from a replay")
 	op.Responses = map[string]*huma.Response{"200": a.answered("the turns, each written as soon as it is replayed", typeOf[flawless.Trace]())}
 	withCode(a, op, func(_ context.Context, in *traced) (*huma.StreamResponse, error) {
-		o := engine.Trace{Turn: in.Turn, Depth: in.Depth, All: in.All}
+		o := replay.TraceOptions{Turn: in.Turn, Depth: in.Depth, All: in.All}
 		if in.Func != "" {
 			var err error
 			if o.Func, err = regexp.Compile(in.Func); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/replay"
 )
 
 // TestATraceIsWrittenTurnByTurn: it is the same as one that is made as a whole. One that cannot be made
@@ -25,7 +25,7 @@ func TestATraceIsWrittenTurnByTurn(t *testing.T) {
 		o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"number","value":1}`)
 	}
 	o.do("GET", "/api/v1/runs/"+id+"?wait=true", "")
-	want, err := o.api.engine.Trace(t.Context(), id, nil, engine.Trace{})
+	want, err := o.api.engine.Trace(t.Context(), id, nil, replay.TraceOptions{})
 	if err != nil || len(want.Turns) < 3 {
 		t.Fatalf("%d turns, %v", len(want.Turns), err)
 	}

@@ -1,17 +1,26 @@
-package engine
+package core
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"github.com/flawless-engine/flawless"
 )
 
+// later is a moment after another one, the last that there is where it would be after that.
+func later(at, by int64) int64 {
+	if by > math.MaxInt64-at {
+		return math.MaxInt64
+	}
+	return at + by
+}
+
 // grace is how long a run may go on after its deadline, so that it can put things right.
 const grace = time.Minute
 
 // cancelDeadline is when a run is terminated that was asked to give up, 0 is never.
-func (s *state) cancelDeadline() int64 {
+func (s *State) cancelDeadline() int64 {
 	if s.cancel == nil {
 		return 0
 	}
@@ -19,12 +28,12 @@ func (s *state) cancelDeadline() int64 {
 }
 
 // deadlined is what a run is told at its deadline.
-func (s *state) deadlined(at int64) *flawless.Cancel {
+func (s *State) deadlined(at int64) *flawless.Cancel {
 	return &flawless.Cancel{Who: "its deadline", Note: "the time the run was given is over", Deadline: later(at, cmp.Or(s.start.Grace, int64(grace)))}
 }
 
 // tooLate ends a run that did not give up in time.
-func (s *state) tooLate() *flawless.End {
+func (s *State) tooLate() *flawless.End {
 	return &flawless.End{Status: flawless.Terminated, Who: s.cancel.Who, Failure: s.leaves(flawless.Failure{Kind: "deadline",
-		Message: "cancelled by " + who(s.cancel.Who) + ", and had not ended when the time for it was over"})}
+		Message: "cancelled by " + Who(s.cancel.Who) + ", and had not ended when the time for it was over"})}
 }

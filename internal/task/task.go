@@ -1,13 +1,15 @@
-package engine
+package task
 
-import "sync"
+import (
+	"sync"
+)
 
 // mostIdle is how many goroutines without a task are kept: one that is used again has a stack that
 // need not grow.
 const mostIdle = 64
 
-// tasks owns goroutines. Unlike a sync.WaitGroup it may be added to while somebody waits.
-type tasks struct {
+// Tasks owns goroutines. Unlike a sync.WaitGroup it may be added to while somebody waits.
+type Tasks struct {
 	mu   sync.Mutex
 	n    int
 	none sync.Cond
@@ -16,7 +18,7 @@ type tasks struct {
 }
 
 // Go runs f in a goroutine.
-func (t *tasks) Go(f func()) {
+func (t *Tasks) Go(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.n++
@@ -33,7 +35,7 @@ func (t *tasks) Go(f func()) {
 	}()
 }
 
-func (t *tasks) do(f func()) {
+func (t *Tasks) do(f func()) {
 	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -45,7 +47,7 @@ func (t *tasks) do(f func()) {
 }
 
 // next waits for another task. It returns nil where the goroutine is not kept.
-func (t *tasks) next(more chan func()) func() {
+func (t *Tasks) next(more chan func()) func() {
 	t.mu.Lock()
 	if t.over || len(t.idle) == mostIdle {
 		t.mu.Unlock()
@@ -57,14 +59,14 @@ func (t *tasks) next(more chan func()) func() {
 }
 
 // Count returns how many are running.
-func (t *tasks) Count() int {
+func (t *Tasks) Count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.n
 }
 
 // Wait returns when none is running. None is kept without a task from then on.
-func (t *tasks) Wait() {
+func (t *Tasks) Wait() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.none.L = &t.mu
@@ -78,8 +80,8 @@ func (t *tasks) Wait() {
 	t.idle = nil
 }
 
-// poke wakes a goroutine that waits at a channel with room for one, now or when it looks there next.
-func poke(kick chan<- struct{}) {
+// Poke wakes a goroutine that waits at a channel with room for one, now or when it looks there next.
+func Poke(kick chan<- struct{}) {
 	select {
 	case kick <- struct{}{}:
 	default:

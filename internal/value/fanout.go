@@ -1,6 +1,8 @@
-package engine
+package value
 
-import "github.com/santhosh-tekuri/jsonschema/v6"
+import (
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
 
 // maxFanOut is how many schemas may apply to one value, each counted as often as the others refer to
 // it. Where each of 40 definitions refers twice to the next one, that is a million million.

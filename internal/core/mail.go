@@ -1,4 +1,4 @@
-package engine
+package core
 
 import (
 	"crypto/sha256"
@@ -10,9 +10,32 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// accept returns the entry with which a run takes a message in, none where it has it already, or why
+// refuses returns why none of the calls that wait for messages of this type takes the message. It returns
+// nil where there is none: the message then waits for one that it fits.
+func (s *State) refuses(m flawless.Message) error {
+	var why error
+	for _, c := range s.OpenCalls() {
+		if c.Kind != effect.Receive || c.bad != nil || c.given {
+			continue
+		}
+		wanted, err := effect.ParseReceive(c.Call)
+		if err != nil || !slices.Contains(wanted.Types, m.Type) {
+			continue
+		}
+		err = c.Fits(wanted.Schema, m.Body, fmt.Sprintf("sending to run %s: the message does not fit what it receives as %s", s.id, m.Type))
+		if err == nil {
+			return nil
+		}
+		if why == nil {
+			why = err
+		}
+	}
+	return why
+}
+
+// Accept returns the entry with which a run takes a message in, none where it has it already, or why
 // it cannot.
-func (s *state) accept(m flawless.Message, now int64) ([]flawless.Entry, error) {
+func (s *State) Accept(m flawless.Message, now int64) ([]flawless.Entry, error) {
 	switch { // who has it already says so even after its end: the sender may not have heard it
 	case m.From != "" && s.heard[m.From] >= m.Call:
 		return nil, nil
@@ -39,7 +62,7 @@ func digest(m flawless.Message) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func (s *state) stepMessage(m flawless.Message) {
+func (s *State) stepMessage(m flawless.Message) {
 	s.messages = m.N
 	if m.From != "" {
 		s.heard[m.From] = m.Call
@@ -53,7 +76,7 @@ func (s *state) stepMessage(m flawless.Message) {
 }
 
 // received takes a message out that was handed over.
-func (s *state) received(n int) {
+func (s *State) received(n int) {
 	if n != 0 {
 		s.mail = slices.DeleteFunc(s.mail, func(m flawless.Message) bool { return m.N == n })
 	}
@@ -61,14 +84,14 @@ func (s *state) received(n int) {
 
 // match returns the first message for a call that receives, but for those that are taken. One that came
 // before and does not fit stays where it is: other code may receive it.
-func (s *state) match(c *call, taken map[int]bool) (flawless.Message, bool) {
+func (s *State) match(c *OpenCall, taken map[int]bool) (flawless.Message, bool) {
 	wanted, err := effect.ParseReceive(c.Call)
 	if err != nil {
 		return flawless.Message{}, false
 	}
 	for _, m := range s.mail {
 		if m.N > c.typed.unfit && slices.Contains(wanted.Types, m.Type) && !taken[m.N] {
-			if c.fits(wanted.Schema, m.Body, "") != nil {
+			if c.Fits(wanted.Schema, m.Body, "") != nil {
 				c.typed.unfit = m.N
 				continue
 			}

@@ -1,4 +1,4 @@
-package engine
+package core
 
 import (
 	"fmt"
@@ -25,9 +25,9 @@ func labelled(labels, changes map[string]string) map[string]string {
 	return out
 }
 
-// fitLabels leaves out the removal of labels that are not there, so that a turn never has more changes
+// FitLabels leaves out the removal of labels that are not there, so that a turn never has more changes
 // than can be kept, and what it has set beyond the limit, and says the latter in a line.
-func fitLabels(labels map[string]string, t *flawless.Turn) {
+func FitLabels(labels map[string]string, t *flawless.Turn) {
 	if len(t.Labels) == 0 {
 		return
 	}

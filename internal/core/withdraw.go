@@ -1,4 +1,4 @@
-package engine
+package core
 
 import (
 	"fmt"
@@ -20,13 +20,13 @@ type withdrawn struct {
 
 // withdraw takes in that the code has withdrawn a call. Calls behind number before were made in the
 // same turn. A call that has an answer already gets no other one.
-func (s *state) withdraw(h effect.Withdrawing, before int) {
-	c := s.calls[h.Call]
-	if c != nil && c.bad == nil && c.Kind == effect.Receive && !s.gives(c.N) {
+func (s *State) withdraw(h effect.Withdrawing, before int) {
+	c := s.Calls[h.Call]
+	if c != nil && c.bad == nil && c.Kind == effect.Receive && !s.IsWithdrawing(c.N) {
 		s.give(c, withdrawn{c.N, effect.NotBegun, "withdrawn before a message came: " + because(h.Why)})
 		return
 	}
-	if c == nil || c.bad != nil || c.kind.Perform == nil || c.doubt != "" || s.gives(c.N) {
+	if c == nil || c.bad != nil || c.kind.Perform == nil || c.doubt != "" || s.IsWithdrawing(c.N) {
 		return
 	}
 	// While steps of a saga can still be undone every call may be one that an undo must not overtake, also
@@ -48,13 +48,13 @@ func (s *state) withdraw(h effect.Withdrawing, before int) {
 }
 
 // give has a call answered as withdrawn.
-func (s *state) give(c *call, w withdrawn) {
+func (s *State) give(c *OpenCall, w withdrawn) {
 	c.given = true
 	s.given = append(s.given, w)
 }
 
 // gave is called when a call is answered. Those that are answered as withdrawn are so in their order.
-func (s *state) gave(call int) {
+func (s *State) gave(call int) {
 	switch i := slices.IndexFunc(s.given, func(w withdrawn) bool { return w.call == call }); {
 	case i == 0:
 		s.given = s.given[1:]
@@ -64,7 +64,7 @@ func (s *state) gave(call int) {
 }
 
 // notBegun says how a call that is not under way is withdrawn.
-func notBegun(c *call, before int, because string) withdrawn {
+func notBegun(c *OpenCall, before int, because string) withdrawn {
 	text := "withdrawn before it began: " + because
 	if c.N <= before && c.try > 0 {
 		text = fmt.Sprintf("withdrawn before try %d began: %s", c.try+1, because)
@@ -77,31 +77,31 @@ func notBegun(c *call, before int, because string) withdrawn {
 
 // answerWithdrawn is the entry of the answer of a withdrawn call. One that may have taken effect and must not
 // be made again by anybody is in doubt instead.
-func (s *state) answerWithdrawn(w withdrawn) flawless.Entry {
-	if c := s.calls[w.call]; c != nil && !c.sure() {
+func (s *State) answerWithdrawn(w withdrawn) flawless.Entry {
+	if c := s.Calls[w.call]; c != nil && !c.sure() {
 		return s.inDoubt(c, flawless.Entry{At: s.at}, w.text, "", 0, nil)
 	}
-	return s.arrival(effect.WithdrawnAnswer(w.call, w.reason, w.text), nil, w.text)
+	return s.ArrivalEntry(effect.WithdrawnAnswer(w.call, w.reason, w.text), nil, w.text)
 }
 
-// answerAllWithdrawn returns the answers of all calls that are to be answered as withdrawn.
-func (s *state) answerAllWithdrawn() (out []flawless.Entry) {
+// WithdrawnEntries returns the answers of all calls that are to be answered as withdrawn.
+func (s *State) WithdrawnEntries() (out []flawless.Entry) {
 	for _, w := range s.given {
 		out = append(out, s.answerWithdrawn(w))
 	}
 	return out
 }
 
-// knows takes the doubt off a call: its outcome is known, in time. It is for runs that are tried out.
-func (s *state) knows(call int) {
-	if c := s.calls[call]; c != nil {
+// DropDoubt takes the doubt off a call: its outcome is known, in time. It is for runs that are tried out.
+func (s *State) DropDoubt(call int) {
+	if c := s.Calls[call]; c != nil {
 		c.doubt = ""
 	}
 }
 
 // callOff returns the entries that withdraw every call which waits for its place or its next try.
-func (s *state) callOff(now int64, because string) (out []flawless.Entry) {
-	for _, c := range s.open() {
+func (s *State) callOff(now int64, because string) (out []flawless.Entry) {
+	for _, c := range s.OpenCalls() {
 		if c.bad == nil && c.kind.Perform != nil && c.doubt == "" && (c.next != 0 || c.waits) {
 			e := s.answerWithdrawn(notBegun(c, s.made, because))
 			e.At = max(now, s.at)
@@ -111,18 +111,18 @@ func (s *state) callOff(now int64, because string) (out []flawless.Entry) {
 	return out
 }
 
-// gives tells whether a call is to be answered as withdrawn.
-func (s *state) gives(call int) bool {
-	c := s.calls[call]
+// IsWithdrawing tells whether a call is to be answered as withdrawn.
+func (s *State) IsWithdrawing(call int) bool {
+	c := s.Calls[call]
 	return c != nil && c.given
 }
 
 // mayBegin tells whether a call stays open when its run ends: its try is under way, or it may begin
 // still. A run that returned begins each call once, and again where a restart or a person has said so.
 // One that ended in another way begins nothing.
-func (s *state) mayBegin(c *call, before int) bool {
+func (s *State) mayBegin(c *OpenCall, before int) bool {
 	switch {
-	case s.gives(c.N):
+	case s.IsWithdrawing(c.N):
 		return true // it gives way already
 	case c.doubt != "":
 		return true
@@ -134,7 +134,7 @@ func (s *state) mayBegin(c *call, before int) bool {
 
 // stillAnew tells whether a try makes up for one that a restart has cut short, or was asked for by a person, with
 // the next entry about it.
-func (c *call) stillAnew(a *flawless.Attempt) bool {
+func (c *OpenCall) stillAnew(a *flawless.Attempt) bool {
 	switch {
 	case a.Begun && a.Result != "": // only a restart says why it begins one
 		return true

@@ -1,4 +1,4 @@
-package engine
+package core
 
 import (
 	"cmp"
@@ -10,10 +10,10 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// state is what the log of one run amounts to. It decides and does nothing: step takes in an entry
+// State is what the log of one run amounts to. It decides and does nothing: step takes in an entry
 // and says what to perform once that entry is durable, the other methods say which entries come
 // next. It does no I/O and reads no clock, so that a test can drive it through every interleaving.
-type state struct {
+type State struct {
 	id    string
 	kinds map[string]*effect.Kind
 
@@ -25,7 +25,7 @@ type state struct {
 	made  int   // calls made
 	cost  uint64
 
-	calls map[int]*call     // without an answer
+	Calls map[int]*OpenCall // without an answer
 	given []withdrawn       // of these, those to be answered as withdrawn in the write that is being made
 	ready []flawless.Answer // arrived and not delivered, in order of arrival
 
@@ -47,8 +47,8 @@ type state struct {
 	steps   []flawless.Step   // of sagas, that are taken and not undone; replaced as a whole
 }
 
-// call is a call that has no answer yet.
-type call struct {
+// OpenCall is a call that has no answer yet.
+type OpenCall struct {
 	flawless.Call
 	kind   *effect.Kind
 	madeAt int64 // time of the turn that made it
@@ -80,50 +80,50 @@ type call struct {
 	since int64
 }
 
-// try names one attempt at a call.
-type try struct{ call, n int }
+// Try names one attempt at a call.
+type Try struct{ Call, N int }
 
-func newState(id string, kinds map[string]*effect.Kind) *state {
-	return &state{id: id, kinds: kinds, calls: map[int]*call{}, heard: map[string]int{}, keys: map[string]string{}}
+func NewState(id string, kinds map[string]*effect.Kind) *State {
+	return &State{id: id, kinds: kinds, Calls: map[int]*OpenCall{}, heard: map[string]int{}, keys: map[string]string{}}
 }
 
-// step takes in an entry and returns the tries to perform when the entry is durable.
-func (s *state) step(e flawless.Entry) []try {
+// Step takes in an entry and returns the tries to perform when the entry is durable.
+func (s *State) Step(e flawless.Entry) []Try {
 	s.at = max(s.at, e.At)
 	switch {
 	case e.Start != nil:
 		s.start = *e.Start
 		s.time = e.Start.Time
-		s.known = firstSelf(s.id, s.start)
+		s.known = FirstSelf(s.id, s.start)
 		s.labels = e.Start.Labels
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
-		delete(s.calls, e.Arrival.Call)
+		delete(s.Calls, e.Arrival.Call)
 		s.gave(e.Arrival.Call)
 		s.received(e.Arrival.Message)
 		if s.status == "" {
 			s.ready = append(s.ready, e.Arrival.Answer)
 		}
 	case e.Attempt != nil:
-		if c := s.calls[e.Attempt.Call]; c != nil {
+		if c := s.Calls[e.Attempt.Call]; c != nil {
 			c.tried(e.Attempt, e.At)
 			if e.Attempt.Begun {
-				return []try{{c.N, c.try}}
+				return []Try{{c.N, c.try}}
 			}
 		}
 	case e.Unknown != nil:
-		if c := s.calls[e.Unknown.Call]; c != nil {
+		if c := s.Calls[e.Unknown.Call]; c != nil {
 			c.doubt, c.since, c.next, c.waits = e.Unknown.Reason, e.At, 0, false
 			c.given = false
 			s.gave(c.N)
 		}
 	case e.Adopted != nil:
-		if c := s.calls[e.Adopted.Call]; c != nil {
+		if c := s.Calls[e.Adopted.Call]; c != nil {
 			c.child = e.Adopted.Run
 		}
 	case e.Decision != nil:
-		if c := s.calls[e.Decision.Call]; c != nil {
+		if c := s.Calls[e.Decision.Call]; c != nil {
 			waits := c.doubt == "" && c.next != 0
 			c.doubt = ""
 			switch e.Decision.Resolution {
@@ -141,10 +141,10 @@ func (s *state) step(e flawless.Entry) []try {
 				}
 				c.try, c.next = c.try+1, 0
 				if performed {
-					return []try{{c.N, c.try}}
+					return []Try{{c.N, c.try}}
 				}
 			case flawless.Fail:
-				delete(s.calls, c.N)
+				delete(s.Calls, c.N)
 			}
 		}
 	case e.Cancel != nil:
@@ -171,7 +171,7 @@ func (s *state) step(e flawless.Entry) []try {
 	return nil
 }
 
-func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
+func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 	before := s.made
 	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
@@ -193,9 +193,9 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 			}
 			continue
 		}
-		s.calls[made.N] = c
+		s.Calls[made.N] = c
 		if c.bad == nil && c.kind.Perform != nil {
-			tries = append(tries, try{c.N, c.try})
+			tries = append(tries, Try{c.N, c.try})
 		}
 	}
 	if t.Ended != nil {
@@ -209,13 +209,13 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 		}
 	}
 	if len(s.given) > 0 {
-		tries = slices.DeleteFunc(tries, func(t try) bool { return s.gives(t.call) })
+		tries = slices.DeleteFunc(tries, func(t Try) bool { return s.IsWithdrawing(t.Call) })
 	}
 	return tries
 }
 
-func (s *state) understand(made flawless.Call, at int64) *call {
-	c := &call{Call: made, kind: s.kinds[made.Kind], madeAt: at, begun: at, tryAt: at, try: 1}
+func (s *State) understand(made flawless.Call, at int64) *OpenCall {
+	c := &OpenCall{Call: made, kind: s.kinds[made.Kind], madeAt: at, begun: at, tryAt: at, try: 1}
 	if c.kind == nil {
 		c.bad = fmt.Errorf("there is no kind of call %q", made.Kind)
 		return c
@@ -232,29 +232,29 @@ func (s *state) understand(made flawless.Call, at int64) *call {
 // end closes the run. Timers of an ended run are void. Its errands are carried on, and so are performed
 // calls whose try is under way; those that may not begin any more are withdrawn. Calls behind number
 // before are of the turn that ends the run.
-func (s *state) end(status flawless.Status, output []byte, failure *flawless.Failure, before int) {
+func (s *State) end(status flawless.Status, output []byte, failure *flawless.Failure, before int) {
 	s.status, s.output, s.failure, s.ended = status, output, failure, s.at
 	s.wake, s.ready, s.paused = 0, nil, nil // messages that were not received are told of still
-	for _, c := range s.open() {
+	for _, c := range s.OpenCalls() {
 		switch {
 		case c.bad != nil || c.kind.Perform == nil && !c.kind.Errand:
-			delete(s.calls, c.N)
+			delete(s.Calls, c.N)
 		case c.kind.Perform != nil && !s.mayBegin(c, before):
 			s.give(c, notBegun(c, before, "the run "+ended(status)))
 		}
 	}
 }
 
-// consequences returns the entries that belong to the same write as the one just taken in: answers
+// Consequences returns the entries that belong to the same write as the one just taken in: answers
 // to calls that were withdrawn, to those that cannot be performed, to those that wait for a
 // cancellation, and messages to those that receive them.
-func (s *state) consequences() (out []flawless.Entry) {
-	out = s.answerAllWithdrawn()
+func (s *State) Consequences() (out []flawless.Entry) {
+	out = s.WithdrawnEntries()
 	if s.status != "" {
 		return out
 	}
-	var due []*call
-	for _, c := range s.calls {
+	var due []*OpenCall
+	for _, c := range s.Calls {
 		if c.bad != nil || c.Kind == effect.Cancelled && s.cancel != nil || c.Kind == effect.Receive && len(s.mail) > 0 && !c.given ||
 			c.Kind == effect.InDoubt && c.doubt == "" {
 			due = append(due, c)
@@ -265,15 +265,15 @@ func (s *state) consequences() (out []flawless.Entry) {
 	for _, c := range due {
 		switch {
 		case c.bad != nil:
-			out = append(out, s.arrival(effect.ErrorAnswer(c.N, "invalid", c.bad.Error()), nil, ""))
+			out = append(out, s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", c.bad.Error()), nil, ""))
 		case c.Kind == effect.Cancelled:
-			out = append(out, s.arrival(effect.CancelAnswer(c.N, *s.cancel), nil, ""))
+			out = append(out, s.ArrivalEntry(effect.CancelAnswer(c.N, *s.cancel), nil, ""))
 		case c.Kind == effect.InDoubt:
 			h, _ := effect.ParseDoubt(c.Call) // it was understood before
 			out = append(out, flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N, Reason: h.Reason}})
 		default:
 			if m, ok := s.match(c, taken); ok {
-				e := s.arrival(effect.MessageAnswer(c.N, m), nil, "")
+				e := s.ArrivalEntry(effect.MessageAnswer(c.N, m), nil, "")
 				e.Arrival.Message = m.N
 				out = append(out, e)
 			}
@@ -282,42 +282,57 @@ func (s *state) consequences() (out []flawless.Entry) {
 	return out
 }
 
-func (s *state) arrival(a flawless.Answer, stages []flawless.Stage, note string) flawless.Entry {
+func (s *State) ArrivalEntry(a flawless.Answer, stages []flawless.Stage, note string) flawless.Entry {
 	return flawless.Entry{At: s.at, Arrival: &flawless.Arrival{Answer: a, Stages: stages, Note: note}}
 }
 
-// cut takes in that the turns before a place of the log were removed, but for what the record at hand has.
-func (s *state) cut(c *flawless.Cut) { s.cost = c.Cost }
-
-// forgetCalls drops all open calls: of an ended run whose log was cut it is not known which of them were answered in
-// what was removed.
-func (s *state) forgetCalls() { clear(s.calls) }
-
-// open returns the calls without an answer in the order they were made.
-func (s *state) open() []*call {
-	cs := make([]*call, 0, len(s.calls))
-	for _, c := range s.calls {
+// OpenCalls returns the calls without an answer in the order they were made.
+func (s *State) OpenCalls() []*OpenCall {
+	cs := make([]*OpenCall, 0, len(s.Calls))
+	for _, c := range s.Calls {
 		cs = append(cs, c)
 	}
 	slices.SortFunc(cs, byNumber)
 	return cs
 }
 
-// call returns an open call, nil where there is none of that number.
-func (s *state) call(n int) *call { return s.calls[n] }
+func byNumber(a, b *OpenCall) int { return cmp.Compare(a.N, b.N) }
 
-// errand returns an open call that the engine carries out within itself, nil where there is none of that number.
-func (s *state) errand(n int) *call {
-	if c := s.calls[n]; c != nil && c.bad == nil && c.kind.Errand {
+// leaves returns a failure that ends the run now, with the steps of sagas that it leaves behind.
+func (s *State) leaves(f flawless.Failure) flawless.Failure { return f.Leaving(s.steps) }
+
+func Who(w string) string { return cmp.Or(w, "somebody") }
+
+// FirstSelf is what a guest is told at the start of its run.
+func FirstSelf(id string, s flawless.Start) flawless.Self {
+	if s.Origin != nil {
+		id = s.Origin.Run
+	}
+	return flawless.Self{Run: id, URL: s.URL}
+}
+
+// Cut takes in that the turns before a place of the log were removed, but for what the record at hand has.
+func (s *State) Cut(c *flawless.Cut) { s.cost = c.Cost }
+
+// ForgetCalls drops all open calls: of an ended run whose log was cut it is not known which of them were answered in
+// what was removed.
+func (s *State) ForgetCalls() { clear(s.Calls) }
+
+// Call returns an open call, nil where there is none of that number.
+func (s *State) Call(n int) *OpenCall { return s.Calls[n] }
+
+// Errand returns an open call that the engine carries out within itself, nil where there is none of that number.
+func (s *State) Errand(n int) *OpenCall {
+	if c := s.Calls[n]; c != nil && c.bad == nil && c.kind.Errand {
 		return c
 	}
 	return nil
 }
 
-// errands returns the numbers of the errands that wait for nobody's decision, of one kind or of all, in the order in
+// Errands returns the numbers of the errands that wait for nobody's decision, of one kind or of all, in the order in
 // which they were made.
-func (s *state) errands(kind string) (ns []int) {
-	for _, c := range s.calls {
+func (s *State) Errands(kind string) (ns []int) {
+	for _, c := range s.Calls {
 		if c.bad == nil && c.kind.Errand && c.doubt == "" && (kind == "" || c.Kind == kind) {
 			ns = append(ns, c.N)
 		}
@@ -326,30 +341,30 @@ func (s *state) errands(kind string) (ns []int) {
 	return ns
 }
 
-// waitsForPermit tells whether the next try of a call waits for a permit towards its host.
-func (s *state) waitsForPermit(n int) bool {
-	c := s.calls[n]
+// WaitsForPermit tells whether the next try of a call waits for a permit towards its host.
+func (s *State) WaitsForPermit(n int) bool {
+	c := s.Calls[n]
 	return c != nil && c.waits
 }
 
-// waitForPermits returns the tries that do, in the order in which their calls were made.
-func (s *state) waitForPermits() (out []try) {
-	for _, c := range s.open() {
+// TriesWaitingForPermits returns the tries that do, in the order in which their calls were made.
+func (s *State) TriesWaitingForPermits() (out []Try) {
+	for _, c := range s.OpenCalls() {
 		if c.waits {
-			out = append(out, try{c.N, c.try + 1})
+			out = append(out, Try{c.N, c.try + 1})
 		}
 	}
 	return out
 }
 
-// waitsForOthers returns the open calls of a run that has begun, where it can do nothing until another run
+// WaitsForOthers returns the open calls of a run that has begun, where it can do nothing until another run
 // answers one of them, or lets it begin.
-func (s *state) waitsForOthers() (calls []*call, waits bool) {
+func (s *State) WaitsForOthers() (calls []*OpenCall, waits bool) {
 	if s.status != "" || s.paused != nil || len(s.ready) > 0 || s.wake != 0 ||
 		s.cancelDeadline() != 0 || s.cancel == nil && s.start.Deadline != 0 {
 		return nil, false
 	}
-	for _, c := range s.calls {
+	for _, c := range s.Calls {
 		switch {
 		case c.bad != nil, c.doubt != "", c.due != 0, c.next != 0:
 			return nil, false
@@ -363,9 +378,9 @@ func (s *state) waitsForOthers() (calls []*call, waits bool) {
 	return calls, true
 }
 
-// changesState tells whether an open call changes, or gives up, a shared state that call lock of the run has locked.
-func (s *state) changesState(lock int) bool {
-	for _, c := range s.calls {
+// ChangesState tells whether an open call changes, or gives up, a shared state that call lock of the run has locked.
+func (s *State) ChangesState(lock int) bool {
+	for _, c := range s.Calls {
 		if op, err := effect.ParseState(c.Call); c.Kind == effect.State && err == nil && op.Lock == lock {
 			return true
 		}
@@ -373,21 +388,19 @@ func (s *state) changesState(lock int) bool {
 	return false
 }
 
-func byNumber(a, b *call) int { return cmp.Compare(a.N, b.N) }
-
-// behind tells whether the guest has not heard yet of something that is due by now: of an answer, or of a
+// IsBehind tells whether the guest has not heard yet of something that is due by now: of an answer, or of a
 // timer of its own. It may want to withdraw a call because of it, so until then no try begins. After downtime,
 // or while the run is paused, a retry and the deadline behind it may both be overdue: a try that began between
 // them would be given the time from now on, which is over.
-func (s *state) behind(now int64) bool {
+func (s *State) IsBehind(now int64) bool {
 	return s.status == "" && (len(s.ready) > 0 || s.wake != 0 && s.wake <= now)
 }
 
-// fire returns the entries for everything whose time has come, in order of time. What ends or cancels the run,
+// Fire returns the entries for everything whose time has come, in order of time. What ends or cancels the run,
 // and every answer, comes before a try that begins: those begin when nothing else is due any more and the guest
 // has heard of all that was.
-func (s *state) fire(now int64) (out []flawless.Entry) {
-	if soonest := s.next(); soonest == 0 || soonest > now {
+func (s *State) Fire(now int64) (out []flawless.Entry) {
+	if soonest := s.NextWake(); soonest == 0 || soonest > now {
 		return nil
 	}
 	type firing struct {
@@ -396,7 +409,7 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 	}
 	var all []firing
 	at := max(now, s.at)
-	open := s.open()
+	open := s.OpenCalls()
 	for _, c := range open {
 		if c.due != 0 && c.bad == nil && c.due <= now {
 			all = append(all, firing{c.due, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.done}}})
@@ -409,7 +422,7 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 			all = append(all, firing{d, flawless.Entry{At: at, Cancel: s.deadlined(at)}})
 		}
 	}
-	if len(all) == 0 && s.held == nil && !s.behind(now) {
+	if len(all) == 0 && s.held == nil && !s.IsBehind(now) {
 		for _, c := range open {
 			if c.next != 0 && c.next <= now {
 				all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
@@ -417,15 +430,15 @@ func (s *state) fire(now int64) (out []flawless.Entry) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b firing) int { return cmp.Compare(a.due, b.due) })
-	for _, f := range all[:min(len(all), maxAtOnce)] {
+	for _, f := range all[:min(len(all), MaxAtOnce)] {
 		out = append(out, f.e)
 	}
 	return out
 }
 
-// decide returns the entries of a person's word on a call, or why it cannot be taken.
-func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error) {
-	c := s.calls[d.Call]
+// Decide returns the entries of a person's word on a call, or why it cannot be taken.
+func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error) {
+	c := s.Calls[d.Call]
 	if c == nil || c.doubt == "" {
 		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not in doubt: %w", d.Call, s.id, flawless.Conflict)
 	}
@@ -433,7 +446,7 @@ func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 		return nil, fmt.Errorf("resolving call %d of run %s with retry: the run %s and begins nothing any more; resolve it with response, error or fail: %w", d.Call, s.id, ended(s.status), flawless.Conflict)
 	}
 	if d.Resolution == flawless.Retry && c.Kind == effect.Send {
-		for _, o := range s.open() { // the receiver takes a message that comes behind a later one for a repeated one
+		for _, o := range s.OpenCalls() { // the receiver takes a message that comes behind a later one for a repeated one
 			if o.N < c.N && o.Kind == effect.Send && o.doubt != "" {
 				return nil, fmt.Errorf("resolving call %d of run %s with retry: call %d sent a message before it, resolve that first: %w", d.Call, s.id, o.N, flawless.Conflict)
 			}
@@ -444,20 +457,20 @@ func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	switch d.Resolution {
 	case flawless.Retry:
 		if c.Kind == effect.InDoubt {
-			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "to be tried again, says " + who(d.Who)}})
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "to be tried again, says " + Who(d.Who)}})
 		}
 	case flawless.Respond:
 		a, err := effect.ResponseAnswer(d.Call, d.Status, d.Body)
 		if err != nil {
 			return nil, fmt.Errorf("resolving call %d of run %s with a response: %w", d.Call, s.id, err)
 		}
-		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: a, Note: "response given by " + who(d.Who)}})
+		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: a, Note: "response given by " + Who(d.Who)}})
 	case flawless.Tell:
-		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(d.Call, "told", d.Text), Note: "error given by " + who(d.Who)}})
+		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(d.Call, "told", d.Text), Note: "error given by " + Who(d.Who)}})
 	case flawless.Fail:
 		if s.status == "" {
 			out = append(out, flawless.Entry{At: at, End: &flawless.End{Status: flawless.Failed, Who: d.Who,
-				Failure: s.leaves(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, who(d.Who), cmp.Or(d.Note, "no reason given"))})}})
+				Failure: s.leaves(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, Who(d.Who), cmp.Or(d.Note, "no reason given"))})}})
 		}
 	default:
 		return nil, fmt.Errorf("resolving call %d of run %s: %q is none of retry, response, error, fail: %w", d.Call, s.id, d.Resolution, flawless.Invalid)
@@ -465,21 +478,16 @@ func (s *state) decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	return out, nil
 }
 
-// leaves returns a failure that ends the run now, with the steps of sagas that it leaves behind.
-func (s *state) leaves(f flawless.Failure) flawless.Failure { return f.Leaving(s.steps) }
-
-func who(w string) string { return cmp.Or(w, "somebody") }
-
-// wantsTurn tells whether the guest has something to compute.
-func (s *state) wantsTurn(now int64) bool {
+// WantsTurn tells whether the guest has something to compute.
+func (s *State) WantsTurn(now int64) bool {
 	if s.status != "" || s.paused != nil || s.held != nil || s.doubtful() {
 		return false
 	}
 	return s.turn == 0 || len(s.ready) > 0 || s.wake != 0 && s.wake <= now
 }
 
-func (s *state) doubtful() bool {
-	for _, c := range s.calls {
+func (s *State) doubtful() bool {
+	for _, c := range s.Calls {
 		if c.doubt != "" {
 			return true
 		}
@@ -487,14 +495,14 @@ func (s *state) doubtful() bool {
 	return false
 }
 
-// stuck tells whether nothing can ever wake the guest after this turn, which is not yet taken in. A
+// IsStuck tells whether nothing can ever wake the guest after this turn, which is not yet taken in. A
 // note has no answer, so it wakes nobody, unless it is a bad one.
-func (s *state) stuck(t *flawless.Turn) bool {
+func (s *State) IsStuck(t *flawless.Turn) bool {
 	if t.Wake != 0 || len(s.ready) > len(t.Answers) {
 		return false
 	}
 	mayWake := func(k *effect.Kind) bool { return k == nil || !k.Idle || s.cancel != nil }
-	for _, c := range s.calls {
+	for _, c := range s.Calls {
 		if mayWake(c.kind) {
 			return false
 		}
@@ -506,8 +514,8 @@ func (s *state) stuck(t *flawless.Turn) bool {
 	})
 }
 
-// current is the state as words have it; running is known only to who runs it.
-func (s *state) current() flawless.Status {
+// Status is the state as words have it; running is known only to who runs it.
+func (s *State) Status() flawless.Status {
 	switch {
 	case s.status != "":
 		return s.status
@@ -515,24 +523,24 @@ func (s *state) current() flawless.Status {
 		return flawless.Unresolved
 	case s.paused != nil || s.held != nil:
 		return flawless.Paused
-	case !s.begun() && (s.turn == 0 || len(s.ready) > 0 || s.start.Place != nil):
+	case !s.HasBegun() && (s.turn == 0 || len(s.ready) > 0 || s.start.Place != nil):
 		return flawless.Pending
 	}
 	return flawless.Waiting
 }
 
-// begun tells whether the run has taken a turn of its own: those of the past that a fork shares are another
+// HasBegun tells whether the run has taken a turn of its own: those of the past that a fork shares are another
 // run's, and it queues for its place as every run does.
-func (s *state) begun() bool {
+func (s *State) HasBegun() bool {
 	return s.turn > 0 && (s.start.Origin == nil || s.turn > s.start.Origin.Turn)
 }
 
-// active tells whether an owner must look at the run after a restart, whatever the time.
-func (s *state) active() bool {
+// Active tells whether an owner must look at the run after a restart, whatever the time.
+func (s *State) Active() bool {
 	if s.status == "" && (s.turn == 0 || len(s.ready) > 0) {
 		return true
 	}
-	for _, c := range s.calls {
+	for _, c := range s.Calls {
 		if c.bad != nil || c.kind.Errand || c.kind.Perform != nil && c.doubt == "" {
 			return true
 		}
@@ -540,8 +548,8 @@ func (s *state) active() bool {
 	return false
 }
 
-// next is the moment at which something fires, 0 is never.
-func (s *state) next() int64 {
+// NextWake is the moment at which something fires, 0 is never.
+func (s *State) NextWake() int64 {
 	var w int64
 	earlier := func(t int64) {
 		if t != 0 && (w == 0 || t < w) {
@@ -557,21 +565,21 @@ func (s *state) next() int64 {
 		}
 		earlier(s.cancelDeadline())
 	}
-	for _, c := range s.calls {
+	for _, c := range s.Calls {
 		earlier(c.due)
-		if s.held == nil && !s.behind(c.next) {
+		if s.held == nil && !s.IsBehind(c.next) {
 			earlier(c.next)
 		}
 	}
 	return w
 }
 
-// account is the run as it is told to people.
-func (s *state) account() flawless.Run {
+// Account is the run as it is told to people.
+func (s *State) Account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
-		Status: s.current(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
+		Status: s.Status(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
 		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
-		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels, Place: s.start.Place, Retrying: s.retrying()}
+		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels, Place: s.start.Place, Retrying: s.Retrying()}
 	if s.start.Deadline != 0 {
 		at := time.Unix(0, s.start.Deadline)
 		r.Deadline = &at
@@ -580,17 +588,93 @@ func (s *state) account() flawless.Run {
 		at := time.Unix(0, s.ended)
 		r.Ended = &at
 	}
-	if n := s.next(); n != 0 && s.status == "" {
+	if n := s.NextWake(); n != 0 && s.status == "" {
 		at := time.Unix(0, n)
 		r.Wake = &at
 	}
 	if !s.doubtful() {
 		return r
 	}
-	for _, c := range s.open() {
+	for _, c := range s.OpenCalls() {
 		if c.doubt != "" {
 			r.Unresolved = append(r.Unresolved, flawless.Doubt{Call: c.N, Reason: c.doubt, Since: time.Unix(0, c.since), Request: c.policy.Title})
 		}
 	}
 	return r
 }
+
+// ID returns the id of the run.
+func (s *State) ID() string { return s.id }
+
+// Outcome returns how the run ended, "" while it is open.
+func (s *State) Outcome() flawless.Status { return s.status }
+
+// Start returns how the run began. Its digest is that of the code which the run has now.
+func (s *State) Start() flawless.Start { return s.start }
+
+// Turns returns how many turns the run has taken.
+func (s *State) Turns() int { return s.turn }
+
+// Cost returns what they have cost, in units.
+func (s *State) Cost() uint64 { return s.cost }
+
+// At returns the time of the newest entry, in Unix nanoseconds.
+func (s *State) At() int64 { return s.at }
+
+// Wake returns when the next timer of the guest is due, 0 where it has none.
+func (s *State) Wake() int64 { return s.wake }
+
+// Ready returns the answers that the guest has not heard, in the order in which they came. The caller must not
+// change them.
+func (s *State) Ready() []flawless.Answer { return s.ready }
+
+// Unread returns the messages that the run has not received, oldest first. The caller must not change them.
+func (s *State) Unread() []flawless.Message { return s.mail }
+
+// CancelRequest returns what the run was told when it was asked to give up, nil where it was not.
+func (s *State) CancelRequest() *flawless.Cancel { return s.cancel }
+
+// Held returns why the run is held back, nil where it is not.
+func (s *State) Held() *flawless.Pause { return s.held }
+
+// Paused returns why the run is paused, nil where it is not.
+func (s *State) Paused() *flawless.Pause { return s.paused }
+
+// Self returns what the guest was told it is.
+func (s *State) Self() flawless.Self { return s.known }
+
+// FormerIDs returns the ids that the guest was told before, of the runs whose past this one shares.
+func (s *State) FormerIDs() []string { return s.was }
+
+// Labels returns the labels of the run. The caller must not change them.
+func (s *State) Labels() map[string]string { return s.labels }
+
+// OpenSteps returns the steps of sagas that were taken and not undone. The caller must not change them.
+func (s *State) OpenSteps() []flawless.Step { return s.steps }
+
+// Effect returns the kind of the call, nil where there is no such kind.
+func (c *OpenCall) Effect() *effect.Kind { return c.kind }
+
+// Bad returns why the call cannot be carried out, nil where it can.
+func (c *OpenCall) Bad() error { return c.bad }
+
+// MadeAt returns the time of the turn that made the call, in Unix nanoseconds.
+func (c *OpenCall) MadeAt() int64 { return c.madeAt }
+
+// Policy returns how the call is to be carried out.
+func (c *OpenCall) Policy() effect.Policy { return c.policy }
+
+// Tries returns how many tries have begun.
+func (c *OpenCall) Tries() int { return c.try }
+
+// NextTry returns when the next try begins, 0 where it is not waited for.
+func (c *OpenCall) NextTry() int64 { return c.next }
+
+// Waits tells whether the next try waits for a permit towards its host.
+func (c *OpenCall) Waits() bool { return c.waits }
+
+// Child returns the run of another one that answers the call, "" where there is none.
+func (c *OpenCall) Child() string { return c.child }
+
+// Doubt returns why nobody can know the outcome of the call, "" where it can be known.
+func (c *OpenCall) Doubt() string { return c.doubt }

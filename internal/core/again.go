@@ -1,4 +1,4 @@
-package engine
+package core
 
 import (
 	"cmp"
@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -34,11 +33,11 @@ const maxWish = 24 * time.Hour
 const lastChance = 30 * time.Second
 
 // sentAt is when the first try began that may have taken effect, if the one under way is counted, too.
-func (c *call) sentAt() int64 { return cmp.Or(c.sent, c.tryAt, c.madeAt) }
+func (c *OpenCall) sentAt() int64 { return cmp.Or(c.sent, c.tryAt, c.madeAt) }
 
 // reachedAt is when the first try began that has reached the server, answered or not; 0 where none has. The
 // server knows the key of the call since then.
-func (c *call) reachedAt() int64 {
+func (c *OpenCall) reachedAt() int64 {
 	if c.failed != nil && c.failed.Reached != 0 {
 		return c.failed.Reached
 	}
@@ -46,11 +45,11 @@ func (c *call) reachedAt() int64 {
 }
 
 // begunAt is when the first try began.
-func (c *call) begunAt() int64 { return cmp.Or(c.begun, c.madeAt) }
+func (c *OpenCall) begunAt() int64 { return cmp.Or(c.begun, c.madeAt) }
 
 // eased is how many of the tries so far do not make the waits longer: those that people hurried, and all before
 // one that was begun anew.
-func (c *call) eased() int {
+func (c *OpenCall) eased() int {
 	switch f := c.failed; {
 	case f == nil && c.anew:
 		return c.try - 1
@@ -63,9 +62,9 @@ func (c *call) eased() int {
 	}
 }
 
-// keyEnds is when the server of a call that may have taken effect may forget its key; 0 where it has none, or
+// KeyEnds is when the server of a call that may have taken effect may forget its key; 0 where it has none, or
 // where nothing of the call was sent.
-func (s *state) keyEnds(c *call, now int64, op terms) int64 {
+func (s *State) KeyEnds(c *OpenCall, now int64, op Terms) int64 {
 	if c.sent == 0 {
 		return 0
 	}
@@ -75,19 +74,19 @@ func (s *state) keyEnds(c *call, now int64, op terms) int64 {
 
 // keyed is for how long the server of a call knows its idempotency key, and who says so; 0 where nobody does,
 // or where the call needs no key to be repeated.
-func (c *call) keyed(t terms) (time.Duration, string) {
+func (c *OpenCall) keyed(t Terms) (time.Duration, string) {
 	switch {
 	case c.policy.Within > 0:
 		return c.policy.Within, "the code"
 	case c.policy.Idempotent || c.policy.ByCode || c.policy.Keyless:
 		return 0, ""
 	}
-	return t.within, t.keyBy
+	return t.Within, t.KeyBy
 }
 
 // mayRepeat tells whether a request of which something was sent may be sent again, and until when; 0 is for
 // ever. why is the reason for either, "" where nobody has ever said that it may.
-func (s *state) mayRepeat(c *call, now int64, t terms) (ok bool, until int64, why string) {
+func (s *State) mayRepeat(c *OpenCall, now int64, t Terms) (ok bool, until int64, why string) {
 	within, by := c.keyed(t)
 	sent := cmp.Or(c.reachedAt(), c.sentAt())
 	switch {
@@ -109,11 +108,11 @@ func (s *state) mayRepeat(c *call, now int64, t terms) (ok bool, until int64, wh
 	return true, until, rule + ", until " + stamp(until)
 }
 
-// result returns the entry that the end of a try leads to, or none where the try is not the one
+// Result returns the entry that the end of a try leads to, or none where the try is not the one
 // that is awaited.
-func (s *state) result(t try, r effect.Result, now int64, op terms) []flawless.Entry {
-	c := s.calls[t.call]
-	if c == nil || c.try != t.n || c.next != 0 || c.waits || c.doubt != "" {
+func (s *State) Result(t Try, r effect.Result, now int64, op Terms) []flawless.Entry {
+	c := s.Calls[t.Call]
+	if c == nil || c.try != t.N || c.next != 0 || c.waits || c.doubt != "" {
 		return nil
 	}
 	e := flawless.Entry{At: max(now, s.at)}
@@ -175,7 +174,7 @@ type verdict struct {
 // judge tells what a try says about its call. A try that was not sent says nothing about one before it that was.
 // A server that honours keys answers a repeated request with 409 while it carries out the first one, and with
 // 422 where it knows the key from another request (draft-ietf-httpapi-idempotency-key-header, section 2.7).
-func (s *state) judge(c *call, r *effect.Result, op terms) verdict {
+func (s *State) judge(c *OpenCall, r *effect.Result, op Terms) verdict {
 	v := verdict{sent: c.sent, text: r.Text, unsure: r.Outcome == effect.Unknown}
 	if v.unsure && v.sent == 0 {
 		v.sent = c.sentAt()
@@ -207,7 +206,7 @@ var turnedAway = []int{http.StatusUnauthorized, http.StatusForbidden, http.Statu
 	http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 
 // again returns when the next try begins, 0 where there is none, and completes the verdict.
-func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms) int64 {
+func (s *State) again(c *OpenCall, r *effect.Result, v *verdict, now int64, op Terms) int64 {
 	at := max(now, s.at)
 	// Nobody waits for a call that was withdrawn, unless it may have taken effect: then the code waits for the
 	// outcome, and another try may tell it.
@@ -228,7 +227,7 @@ func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms
 	default:
 		v.rule = fmt.Sprintf("status %d", r.Status)
 	}
-	most, by := op.retry, op.retryBy
+	most, by := op.Retry, op.RetryBy
 	if c.policy.For != nil {
 		most, by = *c.policy.For, "the code"
 	}
@@ -275,7 +274,7 @@ func (s *state) again(c *call, r *effect.Result, v *verdict, now int64, op terms
 }
 
 // inDoubt completes the entry that ends the trying of a call which may have taken effect.
-func (s *state) inDoubt(c *call, e flawless.Entry, text, reason string, status int, stages []flawless.Stage) flawless.Entry {
+func (s *State) inDoubt(c *OpenCall, e flawless.Entry, text, reason string, status int, stages []flawless.Stage) flawless.Entry {
 	switch {
 	case c.policy.Idempotent:
 		e.Arrival = &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, text, reason, status), Stages: stages, Note: text}
@@ -287,7 +286,7 @@ func (s *state) inDoubt(c *call, e flawless.Entry, text, reason string, status i
 	return e
 }
 
-func note(c *call, o effect.Outcome, text, over string) string {
+func note(c *OpenCall, o effect.Outcome, text, over string) string {
 	switch {
 	case c.try > 1:
 		return fmt.Sprintf("try %d: %s", c.try, text)
@@ -299,7 +298,7 @@ func note(c *call, o effect.Outcome, text, over string) string {
 
 // delay is how long to wait after the try that has just ended. Its random part comes from the run's
 // seed, so it needs no place in the log.
-func (s *state) delay(c *call) time.Duration {
+func (s *State) delay(c *OpenCall) time.Duration {
 	p := c.policy.Retry
 	if p.Attempts == 0 {
 		p = byDefault
@@ -316,15 +315,15 @@ func (s *state) delay(c *call) time.Duration {
 	return time.Duration(min(d*(1-p.Jitter*random), float64(maxWish)))
 }
 
-// lost returns what follows when an owner takes over: the tries that were begun and have no outcome
+// Lost returns what follows when an owner takes over: the tries that were begun and have no outcome
 // are unknown, unless they may be repeated. A run that has ended begins nothing again.
-func (s *state) lost(now int64, op func(*call) terms) (out []flawless.Entry) {
+func (s *State) Lost(now int64, op func(*OpenCall) Terms) (out []flawless.Entry) {
 	if s.held != nil {
 		return s.putOff(now)
 	}
 	const why = "the engine stopped after the call was begun and before its outcome was written"
 	at := max(now, s.at)
-	for _, c := range s.open() {
+	for _, c := range s.OpenCalls() {
 		if c.bad != nil || c.kind.Perform == nil || c.next != 0 || c.waits || c.doubt != "" {
 			continue
 		}
@@ -345,21 +344,21 @@ func (s *state) lost(now int64, op func(*call) terms) (out []flawless.Entry) {
 	return out
 }
 
-// recall returns what becomes of a call whose try is about to be performed and must not be: the run has ended
+// Recall returns what becomes of a call whose try is about to be performed and must not be: the run has ended
 // meanwhile and begins it no more, or it would repeat what was sent and may not be repeated any longer. It
 // returns none where the try may be performed, for at most a time; 0 is as long as the call itself allows.
-func (s *state) recall(t try, now int64, op terms) (entries []flawless.Entry, most time.Duration) {
-	c := s.calls[t.call]
+func (s *State) Recall(t Try, now int64, op Terms) (entries []flawless.Entry, most time.Duration) {
+	c := s.Calls[t.Call]
 	at := max(now, s.at)
 	switch {
-	case s.status == "", s.status == flawless.Completed && (t.n == 1 || c.anew):
+	case s.status == "", s.status == flawless.Completed && (t.N == 1 || c.anew):
 	case c.sure():
-		text := fmt.Sprintf("withdrawn before try %d began: the run %s", t.n, ended(s.status))
+		text := fmt.Sprintf("withdrawn before try %d began: the run %s", t.N, ended(s.status))
 		e := s.answerWithdrawn(withdrawn{c.N, effect.NotBegun, text})
 		e.At = at
 		return []flawless.Entry{e}, 0
 	default:
-		return []flawless.Entry{s.inDoubt(c, flawless.Entry{At: at}, fmt.Sprintf("try %d was not begun, the run %s; a try that began at %s was sent and may have taken effect", t.n, ended(s.status), stamp(c.sent)), "", 0, nil)}, 0
+		return []flawless.Entry{s.inDoubt(c, flawless.Entry{At: at}, fmt.Sprintf("try %d was not begun, the run %s; a try that began at %s was sent and may have taken effect", t.N, ended(s.status), stamp(c.sent)), "", 0, nil)}, 0
 	}
 	if c.sent == 0 {
 		return nil, 0
@@ -378,10 +377,10 @@ func (s *state) recall(t try, now int64, op terms) (entries []flawless.Entry, mo
 
 // sure tells whether a call that has no try under way is known to have had no effect, or may be made again
 // by anybody without harm.
-func (c *call) sure() bool { return c.sent == 0 || c.policy.Idempotent }
+func (c *OpenCall) sure() bool { return c.sent == 0 || c.policy.Idempotent }
 
 // tried takes in what the log says of a try.
-func (c *call) tried(a *flawless.Attempt, at int64) {
+func (c *OpenCall) tried(a *flawless.Attempt, at int64) {
 	c.anew = c.stillAnew(a)
 	switch {
 	case a.Begun:
@@ -402,12 +401,12 @@ func (c *call) tried(a *flawless.Attempt, at int64) {
 	c.try, c.next, c.waits = a.N, a.Next, a.Waits != ""
 }
 
-// retrying returns the calls that have failed and are tried again.
-func (s *state) retrying() (out []flawless.Retrying) {
+// Retrying returns the calls that have failed and are tried again.
+func (s *State) Retrying() (out []flawless.Retrying) {
 	if s.status != "" {
 		return nil
 	}
-	for _, c := range s.calls { // sorted below: this is asked after every write, and few of the open calls are retried
+	for _, c := range s.Calls { // sorted below: this is asked after every write, and few of the open calls are retried
 		if c.failed == nil || c.doubt != "" {
 			continue
 		}
@@ -443,32 +442,4 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dm", d/time.Minute)
 	}
 	return d.Round(time.Millisecond).String()
-}
-
-// retried are the runs with a call that is tried again, as far as they were loaded since the start: all are,
-// soon after it.
-type retried struct {
-	mu   sync.Mutex
-	runs map[string]struct{}
-}
-
-func (r *retried) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.runs)
-}
-
-// note takes in how a run was and is.
-func (r *retried) note(id string, before, after bool) {
-	if !before && !after {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if delete(r.runs, id); after {
-		if r.runs == nil {
-			r.runs = map[string]struct{}{}
-		}
-		r.runs[id] = struct{}{}
-	}
 }

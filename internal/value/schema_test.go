@@ -1,4 +1,4 @@
-package engine
+package value
 
 import (
 	"bufio"
@@ -22,7 +22,7 @@ func TestWhatIsTakenCanBeRead(t *testing.T) {
 	defer f.Close()
 	var texts []string
 	var of string
-	var compiled *schema
+	var compiled *Schema
 	refused, written := 0, 0
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
@@ -35,12 +35,12 @@ func TestWhatIsTakenCanBeRead(t *testing.T) {
 		case "type":
 			of = rest
 		case "schema":
-			if compiled, err = compileSchema([]byte(rest)); err != nil {
+			if compiled, err = Compile([]byte(rest)); err != nil {
 				t.Fatal(of, err)
 			}
 		case "writes":
 			written++
-			if err := fits(compiled, []byte(rest), "it"); err != nil {
+			if err := Check(compiled, []byte(rest), "it"); err != nil {
 				t.Errorf("%s writes %s, which is refused: %v", of, rest, err)
 			}
 		case "fails":
@@ -50,7 +50,7 @@ func TestWhatIsTakenCanBeRead(t *testing.T) {
 					t.Fatal(err)
 				}
 				refused++
-				if err := fits(compiled, []byte(texts[i]), "it"); !errors.Is(err, flawless.Invalid) {
+				if err := Check(compiled, []byte(texts[i]), "it"); !errors.Is(err, flawless.Invalid) {
 					t.Errorf("%s cannot be read from %s, which is taken: %v", of, texts[i], err)
 				}
 			}

@@ -1,0 +1,51 @@
+package core
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// TestAMessageOfARunThatTheEndedHave: the sender may not have heard that it came.
+func TestAMessageOfARunThatTheEndedHave(t *testing.T) {
+	t.Parallel()
+	sent := flawless.Message{Type: "a", Body: flawless.Bytes("1"), From: "sender", Call: 4, N: 1}
+	s := NewState("x", allKinds())
+	s.Step(flawless.Entry{Message: &sent})
+	s.Step(flawless.Entry{End: &flawless.End{Status: flawless.Terminated}})
+	if entries, err := s.Accept(sent, 1); entries != nil || err != nil {
+		t.Errorf("what a run has sent before: %v, %v", entries, err)
+	}
+	sent.Call++
+	if _, err := s.Accept(sent, 1); !errors.Is(err, flawless.Conflict) {
+		t.Errorf("what it sends now: %v", err)
+	}
+}
+
+// TestMessagesInDoubtAreSentAgainInOrder: a message that came behind a later one would be taken for a
+// repeated one.
+func TestMessagesInDoubtAreSentAgainInOrder(t *testing.T) {
+	t.Parallel()
+	s := NewState("r", allKinds())
+	s.Step(flawless.Entry{Turn: &flawless.Turn{N: 1, Calls: []flawless.Call{
+		{N: 2, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("1")}, {N: 3, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("2")}}}})
+	for n := 2; n <= 3; n++ {
+		s.Step(flawless.Entry{Unknown: &flawless.Unknown{Call: n, Reason: "as in a fork"}})
+	}
+	again := func(n int, how flawless.Resolution) error {
+		entries, err := s.Decide(flawless.Decision{Call: n, Resolution: how}, 1)
+		for _, x := range entries {
+			s.Step(x)
+		}
+		return err
+	}
+	if err := again(3, flawless.Retry); !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), "call 2") {
+		t.Errorf("the second first: %v", err)
+	}
+	if err := errors.Join(again(2, flawless.Retry), again(3, flawless.Retry)); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,22 @@
+package core
+
+import (
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// OpenPromise is an open promise as it is told to people.
+func OpenPromise(s *State, c *OpenCall) (flawless.Promise, bool) {
+	h, err := effect.ParsePromise(c.Call)
+	if err != nil {
+		return flawless.Promise{}, false
+	}
+	p := flawless.Promise{Token: flawless.PromiseToken(h.Secret, s.id, c.N), Name: h.Name, Run: s.id, Call: c.N, Made: time.Unix(0, c.madeAt)}
+	if h.Expires != 0 {
+		at := time.Unix(0, h.Expires)
+		p.Expires = &at
+	}
+	return p, true
+}

@@ -1,0 +1,142 @@
+package core
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// An image is a run after some records of its log: its state and its frozen guest. A run is made
+// again from its image and the records behind it. An image that is missing or damaged costs a replay from
+// the start and nothing else, unless the log was cut: then the image is all there is. So images of every
+// format stay readable, and testdata/images has one of each.
+
+// StateFormat is the number of the format of a state in an image. A change of the state or of what
+// step does with an entry gets a new one, and restore goes on reading those before.
+const StateFormat = 3
+
+// snapshot is a state as it is kept.
+type snapshot struct {
+	Format int
+	Start  flawless.Start
+	Turn   int
+	Time   int64
+	At     int64
+	Wake   int64
+	Made   int
+	Cost   uint64
+	Calls  []callSnapshot   `json:",omitempty"`
+	Ready  []answerSnapshot `json:",omitempty"`
+	Cancel *flawless.Cancel `json:",omitempty"`
+	Paused *flawless.Pause  `json:",omitempty"`
+	Held   *flawless.Pause  `json:",omitempty"`
+
+	Mail     []messageSnapshot `json:",omitempty"`
+	Messages int               `json:",omitempty"`
+	Heard    map[string]int    `json:",omitempty"`
+	Keys     map[string]string `json:",omitempty"`
+	Labels   map[string]string `json:",omitempty"`
+	Steps    []flawless.Step   `json:",omitempty"`
+	Known    *flawless.Self    `json:",omitempty"` // nil is as at the start
+	Was      []string          `json:",omitempty"`
+}
+
+// messageSnapshot keeps the body of a message as bytes, whatever they are.
+type messageSnapshot struct {
+	flawless.Message
+	Raw []byte
+}
+
+type callSnapshot struct {
+	N     int
+	Kind  string
+	Head  []byte `json:",omitempty"`
+	Body  []byte `json:",omitempty"`
+	Made  int64
+	Try   int
+	Next  int64  `json:",omitempty"`
+	Doubt string `json:",omitempty"`
+	Since int64  `json:",omitempty"`
+	Waits bool   `json:",omitempty"`
+	Child string `json:",omitempty"`
+
+	Anew   bool   `json:",omitempty"`
+	Why    string `json:",omitempty"`
+	Settle bool   `json:",omitempty"`
+
+	// Of an image without them, the time at which the call was made stands in for the first two.
+	Begun  int64             `json:",omitempty"`
+	TryAt  int64             `json:",omitempty"`
+	Sent   int64             `json:",omitempty"`
+	Failed *flawless.Attempt `json:",omitempty"`
+}
+
+type answerSnapshot struct {
+	Call int
+	Head []byte `json:",omitempty"`
+	Body []byte `json:",omitempty"`
+}
+
+// Snapshot returns the state of an open run as bytes.
+func (s *State) Snapshot() []byte {
+	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels, Steps: s.steps}
+	if len(s.was) > 0 {
+		out.Known, out.Was = &s.known, s.was
+	}
+	for _, m := range s.mail {
+		kept := messageSnapshot{m, m.Body}
+		kept.Body = nil
+		out.Mail = append(out.Mail, kept)
+	}
+	for _, c := range s.OpenCalls() {
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed})
+	}
+	for _, a := range s.ready {
+		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		panic("engine: a state that cannot be written: " + err.Error())
+	}
+	return b
+}
+
+// Restore takes in what snapshot has returned, on a new state.
+func (s *State) Restore(b []byte) error {
+	var in snapshot
+	if err := json.Unmarshal(b, &in); err != nil {
+		return fmt.Errorf("the state in an image cannot be read: %v: %w", err, flawless.Damaged)
+	}
+	switch { // so far each format has only added members, which are empty in those before
+	case in.Format > StateFormat:
+		return fmt.Errorf("a newer version of the server has made the image, its state has format %d, this one knows up to %d: %w", in.Format, StateFormat, flawless.Damaged)
+	case in.Format < 1:
+		return fmt.Errorf("the state in an image has format %d, the first one is 1: %w", in.Format, flawless.Damaged)
+	}
+	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
+	s.paused, s.held, s.messages, s.labels, s.steps = in.Paused, in.Held, in.Messages, in.Labels, in.Steps
+	if s.known = FirstSelf(s.id, s.start); in.Known != nil {
+		s.known, s.was = *in.Known, in.Was
+	}
+	maps.Copy(s.heard, in.Heard)
+	maps.Copy(s.keys, in.Keys)
+	for _, m := range in.Mail {
+		m.Body = m.Raw
+		s.mail = append(s.mail, m.Message)
+	}
+	for _, k := range in.Calls {
+		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
+		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
+		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
+		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
+		s.Calls[k.N] = c
+	}
+	for _, a := range in.Ready {
+		s.ready = append(s.ready, flawless.Answer{Call: a.Call, Head: a.Head, Body: a.Body})
+	}
+	return nil
+}

@@ -1,0 +1,208 @@
+package core
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// tale drives the state of a run by itself, through entries that a test writes down as words, and
+// tells in words what follows: "begin 2.1" is a try to be performed (call 2, try 1), "2 withdrawn
+// not_begun" an answer, "2 doubt" an unknown outcome, "2 next" a retry that waits, "2 begun" one that begins.
+//
+// A turn is written as calls and withdrawals: "post", "put", "post retry", "tell", "withdraw 2
+// deadline", "withdraw 2 cancelled settle", "return", "fail", "cancelled", "wake 5" for a timer that is due after
+// five seconds, "sleep 5" for a call that is, "cancelled?" for the one that waits for a cancellation. "late: 60" is that nobody has looked for a minute.
+type tale struct {
+	t   *testing.T
+	s   *State
+	now int64
+	log []flawless.Entry // as it would be written
+}
+
+func newTale(t *testing.T) *tale { return newTaleUntil(t, 0) }
+
+// newTaleUntil is newTale of a run with a deadline of its own.
+func newTaleUntil(t *testing.T, deadline int64) *tale {
+	w := &tale{t: t, s: NewState("run", allKinds()), now: 1}
+	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32), Deadline: deadline}})
+	return w
+}
+
+// allKinds are the kinds of calls that there are.
+func allKinds() map[string]*effect.Kind {
+	kinds := map[string]*effect.Kind{}
+	for _, k := range effect.Kinds(effect.Options{}) {
+		kinds[k.Name] = &k
+	}
+	return kinds
+}
+
+// take does what run.append does: it takes entries in, and what follows from them.
+func (w *tale) take(entries ...flawless.Entry) (told []string) {
+	one := func(e flawless.Entry) {
+		w.log = append(w.log, e)
+		told = append(told, word(e)...)
+		for _, t := range w.s.Step(e) {
+			told = append(told, fmt.Sprintf("begin %d.%d", t.Call, t.N))
+		}
+	}
+	for _, e := range entries {
+		one(e)
+	}
+	for _, e := range w.s.Consequences() {
+		one(e)
+	}
+	return told
+}
+
+func word(e flawless.Entry) []string {
+	switch {
+	case e.Arrival != nil:
+		var h struct {
+			Status int
+			Error  *struct{ Kind, Reason string }
+		}
+		_ = json.Unmarshal(e.Arrival.Head, &h)
+		if h.Error != nil {
+			return []string{strings.TrimSpace(fmt.Sprint(e.Arrival.Call, " ", h.Error.Kind, " ", h.Error.Reason))}
+		}
+		return []string{fmt.Sprint(e.Arrival.Call, " ", h.Status)}
+	case e.Unknown != nil:
+		return []string{fmt.Sprint(e.Unknown.Call, " doubt")}
+	case e.Attempt != nil && e.Attempt.Next != 0:
+		return []string{fmt.Sprint(e.Attempt.Call, " next")}
+	case e.Attempt != nil && e.Attempt.Begun:
+		return []string{fmt.Sprint(e.Attempt.Call, " begun")}
+	case e.Attempt != nil && e.Attempt.Waits != "":
+		return []string{fmt.Sprint(e.Attempt.Call, " waits")}
+	}
+	return nil
+}
+
+// heads are the words for calls.
+var heads = map[string]string{
+	"post":       `{"method":"POST","url":"http://a.example/"}`,
+	"put":        `{"method":"PUT","url":"http://a.example/"}`,
+	"tell":       `{"method":"POST","url":"http://a.example/","on_unknown":"tell"}`,
+	"post retry": `{"method":"POST","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
+	"put retry":  `{"method":"PUT","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
+}
+
+// seconds is a time of a tale, which begins at 0.
+func seconds(s string) int64 {
+	n, _ := strconv.Atoi(s)
+	return int64(n) * int64(time.Second)
+}
+
+// does takes one step of a tale.
+func (w *tale) does(step string) []string {
+	w.now++
+	at := max(w.now, w.s.at)
+	what, rest, _ := strings.Cut(step, ": ")
+	var call int
+	_, _ = fmt.Sscan(rest, &call)
+	_, how, _ := strings.Cut(rest, " ")
+	awaited := func() Try { return Try{call, w.s.Calls[call].try} }
+	switch what {
+	case "turn":
+		t := &flawless.Turn{N: w.s.turn + 1, Time: at}
+		for _, a := range w.s.ready {
+			t.Answers = append(t.Answers, a.Call)
+		}
+		for _, made := range strings.Split(rest, ", ") {
+			n := w.s.made + len(t.Calls) + 1
+			if head, ok := heads[made]; ok {
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.HTTP, Head: json.RawMessage(head)})
+				continue
+			}
+			words := strings.Fields(made)
+			switch {
+			case len(words) == 0:
+			case words[0] == "withdraw":
+				head := fmt.Sprintf(`{"call":%s,"why":%q,"settle":%v}`, words[1], words[2], len(words) > 3)
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Withdraw, Head: json.RawMessage(head)})
+			case words[0] == "wake":
+				t.Wake = seconds(words[1])
+			case words[0] == "sleep":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Sleep, Head: json.RawMessage(fmt.Sprintf(`{"for":%s000000000}`, words[1]))})
+			case words[0] == "cancelled?":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Cancelled, Head: json.RawMessage("{}")})
+			case made == "return":
+				t.Ended = &flawless.Ended{Output: []byte("1")}
+			case made == "fail", made == "cancelled":
+				t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: map[string]string{"fail": "error"}[made] + map[string]string{"cancelled": "cancelled"}[made]}}
+			default:
+				w.t.Fatalf("no such word: %q", made)
+			}
+		}
+		return w.take(flawless.Entry{At: at, Turn: t})
+	case "waits": // for a place under a limit
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.Calls[call].try - 1, Waits: "a place"}})
+	case "place":
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.Calls[call].try + 1, Begun: true}})
+	case "answered":
+		a, _ := effect.ResponseAnswer(call, 200, nil)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at, Terms{})...)
+	case "busy": // a status that the policy retries
+		a, _ := effect.ResponseAnswer(call, 503, nil)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at, Terms{})...)
+	case "not sent":
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at, Terms{})...)
+	case "no outcome":
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.Calls[call].policy.Idempotent, Text: "the connection broke"}, at, Terms{})...)
+	case "crash":
+		again := NewState("run", w.s.kinds)
+		for _, e := range w.log {
+			again.Step(e)
+		}
+		if was, is := w.s.Snapshot(), again.Snapshot(); w.s.status == "" && !bytes.Equal(was, is) {
+			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
+		}
+		w.s = again
+		return w.take(w.s.Lost(at, noTerms)...)
+	case "time":
+		w.now = w.s.NextWake()
+		return w.take(w.s.Fire(w.now)...)
+	case "hold", "resume": // because the store is a copy
+		return w.take(flawless.Entry{At: at, Pause: &flawless.Pause{Hold: what == "hold", Resume: what == "resume"}})
+	case "late":
+		w.now = max(at, seconds(rest))
+		due := w.s.Fire(w.now)
+		told := w.take(due...)
+		for _, e := range due {
+			switch {
+			case e.Cancel != nil:
+				told = append(told, "cancelled")
+			case e.End != nil:
+				told = append(told, string(e.End.Status))
+			}
+		}
+		return told
+	case "cancel":
+		c := flawless.Cancel{}
+		if rest != "" {
+			c.Deadline = seconds(rest)
+		}
+		return w.take(flawless.Entry{At: at, Cancel: &c})
+	case "terminate":
+		return w.take(flawless.Entry{At: at, End: Terminated(flawless.Cancel{})})
+	case "call off":
+		return w.take(w.s.callOff(at, "somebody said so")...)
+	case "decide":
+		entries, err := w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at)
+		if err != nil {
+			return []string{string(flawless.CodeOf(err))}
+		}
+		return w.take(entries...)
+	}
+	w.t.Fatalf("no such step: %q", step)
+	return nil
+}

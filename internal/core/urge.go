@@ -1,0 +1,87 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// Urge is a decision about a call that waits for its next try.
+type Urge struct {
+	Call   int  // 0 is the only one that waits
+	GiveUp bool // no more tries: the code gets the last error
+	Who    string
+	Note   string
+}
+
+func (s *State) Urge(u Urge, now int64) ([]flawless.Entry, error) {
+	c, err := s.urged(u.Call)
+	if err != nil {
+		return nil, fmt.Errorf("retrying a call of run %s: %w: %w", s.id, err, flawless.Conflict)
+	}
+	if s.held != nil && !u.GiveUp {
+		return nil, fmt.Errorf("retrying call %d of run %s: the run is held back, resume it: %w", c.N, s.id, flawless.Conflict)
+	}
+	at := max(now, s.at)
+	said := flawless.Entry{At: at, Decision: &flawless.Decision{Call: c.N, Resolution: flawless.Retry, Who: u.Who, Note: u.Note}}
+	if !u.GiveUp {
+		return []flawless.Entry{said}, nil
+	}
+	said.Decision.Resolution = flawless.GiveUp
+	return []flawless.Entry{said, s.givenUp(c, flawless.Entry{At: at}, "given up by "+Who(u.Who))}, nil
+}
+
+// urged finds the call that somebody means.
+func (s *State) urged(n int) (*OpenCall, error) {
+	var waiting []*OpenCall
+	for _, c := range s.OpenCalls() {
+		if c.bad == nil && c.kind.Perform != nil && c.next != 0 && c.doubt == "" {
+			waiting = append(waiting, c)
+		}
+	}
+	if i := slices.IndexFunc(waiting, func(c *OpenCall) bool { return c.N == n }); i >= 0 {
+		return waiting[i], nil
+	}
+	switch c := s.Calls[n]; {
+	case n == 0 && len(waiting) == 1:
+		return waiting[0], nil
+	case n == 0 && len(waiting) > 1:
+		var names []string
+		for _, c := range waiting {
+			names = append(names, fmt.Sprint(c.N))
+		}
+		return nil, fmt.Errorf("calls %s wait for their next try, say which one is meant", strings.Join(names, ", "))
+	case n == 0:
+		return nil, fmt.Errorf("none of its calls waits for its next try")
+	case c == nil:
+		return nil, fmt.Errorf("there is no call %d, or it has been answered", n)
+	case c.doubt != "":
+		return nil, fmt.Errorf("nobody knows the outcome of call %d: resolve it", n)
+	case c.waits:
+		return nil, fmt.Errorf("call %d waits for a place under a limit, not for a retry", n)
+	}
+	return nil, fmt.Errorf("call %d does not wait for its next try", n)
+}
+
+// givenUp completes the entry that ends the retrying of a call with how its last try ended.
+func (s *State) givenUp(c *OpenCall, e flawless.Entry, why string) flawless.Entry {
+	if c.sent != 0 {
+		text := fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", why, stamp(c.sent))
+		if c.failed != nil {
+			text = c.failed.Result + "; " + text
+		}
+		return s.inDoubt(c, e, text, "", 0, nil)
+	}
+	kind, reason, status, text := effect.KindGivenUp, "", 0, why
+	if f := c.failed; f != nil {
+		text, status = f.Result+"; "+why, f.Failed.Status
+		if f.Failed.Kind == outcomes[effect.NotSent] {
+			kind, reason = "not_sent", f.Failed.Reason
+		}
+	}
+	e.Arrival = &flawless.Arrival{Answer: effect.FailureAnswer(c.N, kind, text, reason, status), Note: text}
+	return e
+}

@@ -1,0 +1,472 @@
+package replay
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/value"
+)
+
+// NewPlayer returns a player for the log of a run. The caller releases it.
+func NewPlayer(id string, o Options) *Player { return &Player{id: id, Options: o} }
+
+// Options says how a log is replayed.
+type Options struct {
+	Until int // the last turn that is taken; 0 is all, below 0 none
+
+	// Redact is what was done to the log; nil is nothing. What the guest asks for is compared after
+	// the same was done to it.
+	Redact *redact.Redaction
+
+	// seen is called after each turn that asked for what the log says.
+	seen func(t *flawless.Turn, out guest.Out, inst *guest.Instance) error
+}
+
+// Run takes the turns of a log again with a guest of m, whether m is the run's own module or
+// another one. It touches neither the outside nor the run. That the code asks for something else
+// than the log says is an outcome, in Replay.Divergence; an error is a log that cannot be read, or
+// ctx's.
+func Run(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], o Options) (flawless.Replay, error) {
+	p := NewPlayer(id, o)
+	p.prints = true
+	defer p.Release()
+	err := p.Start(ctx, m, log)
+	if p.inst != nil {
+		hash := p.inst.Hash()
+		p.report.Hash = hex.EncodeToString(hash[:])
+	}
+	return p.report, err
+}
+
+// Player takes the turns of a log again with a guest, and compares what it asks for. It touches
+// nothing but the guest.
+type Player struct {
+	Options
+	id      string
+	inst    *guest.Instance
+	arrived map[int]flawless.Answer // that came and were not delivered
+	waits   map[int]flawless.Call   // whose answers were not delivered
+	begun   flawless.Start
+	last    *flawless.Turn // that was taken
+	report  flawless.Replay
+	prints  bool // lines are reported
+}
+
+// maxLines is how many lines of a replay are reported.
+const maxLines = 10_000
+
+func (p *Player) Release() {
+	if p.inst != nil {
+		p.inst.Release()
+	}
+}
+
+// Start plays a whole log, which tells how the guest is to be made.
+func (p *Player) Start(ctx context.Context, m *guest.Module, log iter.Seq2[flawless.Record, error]) error {
+	began := time.Now()
+	err := p.play(ctx, func(yield func(flawless.Record, error) bool) {
+		next := uint64(0)
+		for rec, err := range ahead(log) {
+			if err == nil && next == 0 {
+				err = p.begin(ctx, m, rec)
+			}
+			if next++; !yield(rec, err) || err != nil {
+				return
+			}
+		}
+		if next == 0 {
+			yield(flawless.Record{}, fmt.Errorf("the log of run %s is empty: %w", p.id, flawless.Damaged))
+		}
+	})
+	p.report.Took = time.Since(began)
+	if p.inst != nil {
+		p.report.Memory = int64(p.inst.Size())
+	}
+	var d *flawless.Divergence
+	if errors.As(err, &d) {
+		p.report.Divergence = d
+		return nil
+	}
+	return err
+}
+
+// begin makes the guest that the first record of a log asks for.
+func (p *Player) begin(ctx context.Context, m *guest.Module, rec flawless.Record) error {
+	if rec.Seq != 0 || len(rec.Entries) == 0 || rec.Entries[0].Start == nil {
+		return fmt.Errorf("the log of run %s does not begin with its start: it was cut, and what happened before cannot be told: %w", p.id, flawless.Damaged)
+	}
+	p.begun = *rec.Entries[0].Start
+	if paths := Redacted(p.begun); p.Redact == nil && len(paths) > 0 {
+		r, err := redact.NewRedaction(paths)
+		if err != nil {
+			return fmt.Errorf("the log of run %s: %w: %w", p.id, err, flawless.Damaged)
+		}
+		p.Redact = &r
+	}
+	p.report = flawless.Replay{Run: p.id, Module: p.begun.Module, Workflow: p.begun.Workflow, Digest: m.Digest(), Own: m.Digest() == p.begun.Digest}
+	manifest := flawless.Module{Manifest: m.Manifest()}
+	if manifest.Workflow(p.begun.Workflow) == nil {
+		return fmt.Errorf("replaying run %s: the module %.12s has no workflow %q: %w", p.id, m.Digest(), p.begun.Workflow, flawless.NotFound)
+	}
+	var err error
+	if p.inst, err = m.Start(ctx, StartOf(p.id, p.begun)); err != nil {
+		return fmt.Errorf("making the guest of run %s: %w", p.id, err)
+	}
+	return nil
+}
+
+// StartOf is what a guest begins with.
+func StartOf(id string, s flawless.Start) guest.Start {
+	self := core.FirstSelf(id, s)
+	return guest.Start{Run: self.Run, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: self.URL}
+}
+
+// play takes the turns of records. It returns a *flawless.Divergence where the guest asks for
+// something else.
+func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]) error {
+	if p.arrived == nil {
+		p.arrived = map[int]flawless.Answer{}
+	}
+	p.waits = map[int]flawless.Call{}
+	for rec, err := range log {
+		if err != nil {
+			return err
+		}
+		if rec.Cut != nil {
+			return CutError(p.id, rec.Cut, nil, flawless.Refused)
+		}
+		for _, e := range rec.Entries {
+			switch {
+			case e.Arrival != nil:
+				p.arrived[e.Arrival.Call] = e.Arrival.Answer
+			case e.Upgrade != nil:
+				p.report.Own = p.report.Digest == e.Upgrade.Digest
+			case e.Turn != nil:
+				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until || StoppedForTime(e.Turn) {
+					return nil
+				}
+				if err := p.turn(ctx, e.Turn); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// ahead reads records before they are asked for, beside whoever takes their turns: a few at first, so
+// that a short log is not waited for, then many at once.
+func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, error] {
+	const mostRecords, mostBytes = 64, 1 << 20
+	type item struct {
+		rec flawless.Record
+		err error
+	}
+	return func(yield func(flawless.Record, error) bool) {
+		batches, stop := make(chan []item, 1), make(chan struct{})
+		go func() {
+			defer close(batches)
+			var b []item
+			size, most := 0, 1
+			hand := func() bool {
+				select {
+				case batches <- b:
+					b, size, most = nil, 0, min(2*most, mostRecords)
+					return true
+				case <-stop:
+					return false
+				}
+			}
+			for rec, err := range log {
+				b = append(b, item{rec, err})
+				if size += weight(rec); len(b) >= most || size >= mostBytes || err != nil {
+					if !hand() {
+						return
+					}
+				}
+			}
+			if len(b) > 0 {
+				hand()
+			}
+		}()
+		defer func() {
+			close(stop)
+			for range batches { // until the log is not read any more
+			}
+		}()
+		for b := range batches {
+			for _, i := range b {
+				if !yield(i.rec, i.err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// weight is about how many bytes a record takes.
+func weight(rec flawless.Record) (n int) {
+	for _, e := range rec.Entries {
+		switch {
+		case e.Start != nil:
+			n += len(e.Start.Input)
+		case e.Message != nil:
+			n += len(e.Message.Body)
+		case e.Decision != nil:
+			n += len(e.Decision.Body)
+		case e.Arrival != nil:
+			n += len(e.Arrival.Head) + len(e.Arrival.Body)
+		case e.Turn != nil:
+			n += len(e.Turn.Data)
+			if e.Turn.Ended != nil {
+				n += len(e.Turn.Ended.Output)
+			}
+			for _, l := range e.Turn.Lines {
+				n += len(l.Text) + len(l.Fields)
+			}
+			for _, c := range e.Turn.Calls {
+				n += len(c.Head) + len(c.Body)
+			}
+		}
+	}
+	return n
+}
+
+// turn takes one turn again.
+func (p *Player) turn(ctx context.Context, t *flawless.Turn) error {
+	p.report.Of++
+	if p.last != nil && p.last.Ended != nil {
+		return fmt.Errorf("the log of run %s goes on after its end, with turn %d: %w", p.id, t.N, flawless.Damaged)
+	}
+	in := guest.In{Time: t.Time, As: t.As, Expect: t.Calls, Same: p.same()}
+	for _, n := range t.Answers {
+		a, ok := p.arrived[n]
+		if !ok {
+			return fmt.Errorf("the log of run %s delivers an answer of call %d in turn %d that it does not have: %w", p.id, n, t.N, flawless.Damaged)
+		}
+		in.Answers = append(in.Answers, a)
+		delete(p.arrived, n)
+	}
+	out, err := p.inst.Turn(ctx, in)
+	if err != nil {
+		return fmt.Errorf("replaying turn %d of run %s: %w", t.N, p.id, err)
+	}
+	if p.prints && len(out.Lines) > 0 {
+		p.print(t, out.Lines)
+	}
+	d := p.compare(t.Calls, out.Calls)
+	if d == nil {
+		d = p.compareEnds(t.Ended, out.Ended)
+	}
+	p.report.Cost += out.Cost
+	if d != nil {
+		d.Run, d.Turn = p.id, t.N
+		if d.Logged != nil {
+			d.LoggedSite = d.Logged.Site()
+		}
+		if d.Asked != nil {
+			d.AskedSite = d.Asked.Site()
+		}
+		d.LoggedEnd, d.AskedEnd = t.Ended, out.Ended
+		if p.Redact != nil { // both sides are told in the same words
+			if d.Asked != nil {
+				asked := p.Redact.Call(*d.Asked)
+				d.Asked = &asked
+			}
+			d.AskedEnd = p.Redact.Ended(d.AskedEnd)
+		}
+		return d
+	}
+	p.last = t
+	for _, n := range t.Answers {
+		delete(p.waits, n)
+	}
+	for _, c := range t.Calls {
+		p.waits[c.N] = c
+	}
+	p.report.Turns++
+	p.report.Calls += len(t.Calls)
+	p.report.Wake = out.Wake
+	if p.seen != nil {
+		return p.seen(t, out, p.inst)
+	}
+	return nil
+}
+
+// print reports the lines of a turn that the log does not have.
+func (p *Player) print(t *flawless.Turn, lines []flawless.Line) {
+	logged := map[string]int{}
+	for _, l := range t.Lines {
+		logged[l.Level+" "+l.Text]++
+	}
+	for _, l := range lines {
+		if p.Redact != nil {
+			l.Text, l.Fields = p.Redact.Text(l.Text), p.Redact.JSON(l.Fields)
+		}
+		switch key := l.Level + " " + l.Text; {
+		case logged[key] > 0:
+			logged[key]--
+		case len(p.report.Lines) == maxLines:
+			p.report.More++
+		default:
+			p.report.Lines = append(p.report.Lines, flawless.ReplayedLine{Turn: t.N, Line: l})
+		}
+	}
+}
+
+// compare returns the first difference between the calls of a turn, nil where there is none. Calls
+// that the log has were given its numbers, so only those are left that one side alone has.
+func (p *Player) compare(logged, asked []flawless.Call) *flawless.Divergence {
+	if len(asked) == len(logged) && !slices.ContainsFunc(asked, func(c flawless.Call) bool { return !has(logged, c.N) }) {
+		return nil
+	}
+	d := &flawless.Divergence{}
+	for i := range logged {
+		if !has(asked, logged[i].N) {
+			d.Call, d.Logged = logged[i].N, &logged[i]
+			break
+		}
+	}
+	for i := range asked { // of several the one that is most like it
+		if !has(logged, asked[i].N) && (d.Asked == nil || d.Logged != nil && less(d.Logged, &asked[i], d.Asked)) {
+			d.Asked = &asked[i]
+		}
+	}
+	if d.Asked != nil {
+		d.Call = cmp.Or(d.Call, d.Asked.N)
+	}
+	return d
+}
+
+// less tells whether a call differs less from the one that was logged than another does.
+func less(logged, a, b *flawless.Call) bool {
+	if (a.Kind == logged.Kind) != (b.Kind == logged.Kind) {
+		return a.Kind == logged.Kind
+	}
+	return len(logged.Unlike(*a)) < len(logged.Unlike(*b))
+}
+
+func has(calls []flawless.Call, n int) bool {
+	return slices.ContainsFunc(calls, func(c flawless.Call) bool { return c.N == n })
+}
+
+// same tells whether a call is the one that was logged; nil is flawless.Call.Same.
+func (p *Player) same() func(logged, asked flawless.Call) bool {
+	if p.Redact == nil {
+		return nil
+	}
+	return func(logged, asked flawless.Call) bool {
+		return logged.Same(p.Redact.Call(asked))
+	}
+}
+
+// compareEnds returns the difference between two ends, or nil.
+func (p *Player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence {
+	if p.Redact != nil {
+		asked = p.Redact.Ended(asked)
+	}
+	switch {
+	case logged == nil && asked == nil:
+		return nil
+	case logged != nil && logged.Failure != nil && logged.Failure.Kind == "stuck" && asked == nil:
+		return nil // the engine said so, not the guest
+	case logged == nil || asked == nil || (logged.Failure == nil) != (asked.Failure == nil):
+		return &flawless.Divergence{}
+	case logged.Failure != nil && (logged.Failure.Kind != asked.Failure.Kind || logged.Failure.Message != asked.Failure.Message):
+		return &flawless.Divergence{}
+	case logged.Failure == nil && !bytes.Equal(logged.Output, asked.Output) && !value.SameJSON(logged.Output, asked.Output):
+		return &flawless.Divergence{}
+	}
+	return nil
+}
+
+// Onto takes the turns of a log again with a guest and compares what it asks for. arrived are the
+// answers that came before the log and were not delivered. After each turn it calls seen, where that
+// is not nil. It touches nothing but the guest.
+func Onto(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], arrived map[int]flawless.Answer, seen func(t *flawless.Turn, out guest.Out) error) error {
+	p := Player{id: id, inst: inst, arrived: arrived}
+	if seen != nil {
+		p.seen = func(t *flawless.Turn, out guest.Out, _ *guest.Instance) error { return seen(t, out) }
+	}
+	return p.play(ctx, ahead(log))
+}
+
+// StoppedForTime tells whether a turn was stopped because of the time it took: it cannot be taken again.
+func StoppedForTime(t *flawless.Turn) bool {
+	return t.Ended != nil && t.Ended.Failure != nil && t.Ended.Failure.Kind == TooSlow
+}
+
+// TooSlow is the kind of failure of a run whose turn took longer than the operator allows.
+const TooSlow = "time"
+
+// Redacted returns what was taken out of a log before it came here.
+func Redacted(s flawless.Start) []string {
+	if s.Origin == nil {
+		return nil
+	}
+	return s.Origin.Redacted
+}
+
+// CutError says that a run can be made again neither from its start nor from its image; image is why, nil
+// where that was not tried.
+func CutError(id string, c *flawless.Cut, image error, code flawless.Code) error {
+	why := ""
+	if image != nil {
+		why = fmt.Sprintf(", and its image cannot be used: %v", image)
+	}
+	return fmt.Errorf("the first %d turns of the log of run %s were removed, as its module says (--keep-turns): it cannot be made again from its start%s: %w", c.Turns, id, why, code)
+}
+
+// Records yields the records of a bundle's log, as a store does.
+func Records(log []flawless.Record) iter.Seq2[flawless.Record, error] {
+	return func(yield func(flawless.Record, error) bool) {
+		for _, r := range log {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// IsStuck tells whether nothing can wake the guest after the last turn.
+func (p *Player) IsStuck(kinds map[string]*effect.Kind) bool {
+	if p.report.Wake != 0 {
+		return false
+	}
+	for _, c := range p.waits {
+		if k := kinds[c.Kind]; k == nil || !k.Idle && !k.Note {
+			return false
+		}
+	}
+	return true
+}
+
+// ID returns the id of the run.
+func (p *Player) ID() string { return p.id }
+
+// Guest returns the guest after the last turn, nil before the first record.
+func (p *Player) Guest() *guest.Instance { return p.inst }
+
+// Report returns what was seen so far.
+func (p *Player) Report() *flawless.Replay { return &p.report }
+
+// Last returns the last turn that was taken, nil where there was none.
+func (p *Player) Last() *flawless.Turn { return p.last }
+
+// Waits returns the calls whose answers were not delivered, by number.
+func (p *Player) Waits() map[int]flawless.Call { return p.waits }
+
+// Begun returns how the run began.
+func (p *Player) Begun() flawless.Start { return p.begun }
