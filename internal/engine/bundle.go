@@ -106,26 +106,18 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	}
 	switch _, err := e.store.Binary(ctx, digest); {
 	case err == nil:
-		e.choosing.RLock()
-		defer e.choosing.RUnlock()
+		defer e.library.Choose()()
 		return e.keep(ctx, s, entries, false)
 	case !errors.Is(err, flawless.NotFound):
 		return flawless.Run{}, err
 	case b.Module == nil:
 		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and its module %.12s is not here; add that, or export without --log-only: %w", id, digest, flawless.Invalid)
 	}
-	_, done, err := e.newcomer(ctx, digest, b.Module, nil) // without the lock: it may take a while
+	done, err := e.library.Adopt(ctx, digest, b.Module)
 	if err != nil {
 		return flawless.Run{}, fmt.Errorf("importing run %s: %w", id, err)
 	}
-	kept := false
-	defer func() { done(kept) }()
-	e.choosing.RLock()
-	defer e.choosing.RUnlock()
-	if err := e.store.KeepBinary(ctx, e.lease, digest, b.Module); err != nil {
-		return flawless.Run{}, err
-	}
-	kept = true
+	defer done()
 	return e.keep(ctx, s, entries, false)
 }
 

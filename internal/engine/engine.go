@@ -20,13 +20,13 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
+	"github.com/flawless-engine/flawless/internal/library"
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/task"
-	"github.com/flawless-engine/flawless/internal/value"
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
@@ -105,7 +105,6 @@ type Engine struct {
 	schedules  *schedule.Scheduler
 	settings   settings
 	hosts      hosts
-	keys       sync.Map // of []flawless.KeyWindow by digest: what modules say of hosts
 	retryFor   time.Duration
 	retried    retried
 	admission  *admit.Control // which runs may begin
@@ -132,21 +131,17 @@ type Engine struct {
 	sweepAt time.Time         // when it fires; zero where it does not
 	set     map[string]string // runs that were set aside, and why
 	calmed  time.Time         // when memory was given back last
-	modules map[string]*loading
-	names   names
 
 	virtual  *Virtual
 	standing int // goroutines that it has while it is idle
 	seed     func(run string) []byte
 
-	adding       chan struct{}                  // has an item while a module is added
-	initialising time.Duration                  // how long it may initialise itself
-	choosing     sync.RWMutex                   // held while a module is chosen for a run, so that it is not removed
-	hub          *hub.Hub                       // who looks on
-	looking      *semaphore.Weighted            // held by followers while they read
-	holding      atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
-	fatal        atomic.Pointer[error]          // why the store was given up
-	broke        chan struct{}                  // closed then
+	library *library.Library
+	hub     *hub.Hub                       // who looks on
+	looking *semaphore.Weighted            // held by followers while they read
+	holding atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
+	fatal   atomic.Pointer[error]          // why the store was given up
+	broke   chan struct{}                  // closed then
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them
@@ -156,14 +151,14 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		url: strings.TrimSuffix(o.URL, "/"),
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime, longTurn: cmp.Or(o.longTurn, 5*time.Second),
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
-		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
-		roomy: make(chan struct{}, 1), checks: checks{asked: make(chan struct{}, 1)}, adding: make(chan struct{}, 1), broke: make(chan struct{}),
+		runs:  map[string]*run{}, set: map[string]string{},
+		roomy: make(chan struct{}, 1), checks: checks{asked: make(chan struct{}, 1)}, broke: make(chan struct{}),
 		looking: semaphore.NewWeighted(lookers)}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
 	}
 	e.ownCode = o.OwnCode
-	e.freezing, e.vault, e.initialising = o.Freezing, o.Vault, cmp.Or(o.initialising, initialising)
+	e.freezing, e.vault = o.Freezing, o.Vault
 	e.freezing.defaults()
 	if e.retryFor = flawless.DefaultRetryFor; o.RetryFor != nil {
 		e.retryFor = *o.RetryFor
@@ -177,11 +172,6 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if e.clockNow == nil {
 		e.clockNow = time.Now
-	}
-	for _, m := range o.Loaded {
-		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*value.Schema{}}
-		close(l.done)
-		e.modules[m.Digest()] = l
 	}
 	for i := range o.Kinds {
 		e.kinds[o.Kinds[i].Name] = &o.Kinds[i]
@@ -206,6 +196,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.hub = hub.New()
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
+	e.library = library.New(library.Options{Store: e.store, Lease: e.lease, Guest: e.guest, Context: e.ctx, Now: e.clockNow, Go: e.tasks.Go, Initialising: o.initialising})
+	for _, m := range o.Loaded {
+		e.library.Preload(m)
+	}
 	e.clock.init(e)
 	e.schedules = e.newScheduler()
 	if err := e.schedules.Load(ctx); err != nil {
@@ -423,9 +417,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	for _, r := range e.runs {
 		r.drop()
 	}
-	for _, m := range e.modules {
-		m.close()
-	}
+	e.library.Close()
 	return err
 }
 
@@ -443,9 +435,7 @@ func (e *Engine) Kill() {
 	for _, r := range e.runs {
 		r.drop()
 	}
-	for _, m := range e.modules {
-		m.close()
-	}
+	e.library.Close()
 }
 
 // Health tells how the engine is.

@@ -15,6 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/library"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/replay"
 )
@@ -46,8 +47,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	if err := e.accepts(); err != nil {
 		return flawless.Run{}, err
 	}
-	e.choosing.RLock()
-	defer e.choosing.RUnlock()
+	defer e.library.Choose()()
 	f, err := e.newFork(ctx, id, o)
 	if err != nil {
 		return flawless.Run{}, fmt.Errorf("forking run %s: %w", id, err)
@@ -136,7 +136,7 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 	if f.log, err = e.Log(ctx, id, 0, 0); err != nil {
 		return nil, fmt.Errorf("its log was cut or is damaged, and what happened before cannot be told: %w", err)
 	}
-	m, done, err := e.borrow(ctx, run.Digest, o.Module)
+	m, done, err := e.library.Borrow(ctx, run.Digest, o.Module)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (e *Engine) newFork(ctx context.Context, id string, o Fork) (_ *fork, err e
 		return nil, err
 	}
 	if o.Module != nil { // code of before turn 1 has not read the input yet
-		if err = readsInput(m, f.p.Begun()); err != nil {
+		if err = library.ReadsInput(m, f.p.Begun().Workflow, f.p.Begun().Input); err != nil {
 			return nil, err
 		}
 	}

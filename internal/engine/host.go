@@ -117,42 +117,11 @@ func (e *Engine) terms(module, digest string, c *core.OpenCall) core.Terms {
 		}
 	}
 	if key == 0 { // the operator says nothing, not even that it does not
-		for _, k := range e.declaredKeys(module, digest) {
+		for _, k := range e.library.Keys(module, digest) {
 			if fits := k.Fits(c.Policy().Host, c.Policy().Port); fits > key {
 				key, t.Within, t.KeyBy = fits, k.Within(), "the module"
 			}
 		}
 	}
 	return t
-}
-
-// declaredKeys returns what a version of a module says of hosts. Where that cannot be read it says nothing: then
-// no call is repeated because of it.
-func (e *Engine) declaredKeys(module, digest string) []flawless.KeyWindow {
-	if keys, known := e.keys.Load(digest); known {
-		return keys.([]flawless.KeyWindow)
-	}
-	versions, err := e.store.Module(e.performCtx, module)
-	at := slices.IndexFunc(versions, func(m flawless.Module) bool { return m.Digest == digest })
-	if err != nil || at < 0 {
-		return nil
-	}
-	keys := versions[at].Manifest.Keys
-	e.keys.Store(digest, keys)
-	return keys
-}
-
-// checkKeys returns nil where a module may say this of hosts, or the reason why not.
-func checkKeys(keys []flawless.KeyWindow) error {
-	hosts := map[string]bool{}
-	for _, k := range keys {
-		if err := k.Check(); err != nil {
-			return err
-		}
-		if hosts[k.Host] {
-			return fmt.Errorf("it says twice for how long host %s honours a key", k.Host)
-		}
-		hosts[k.Host] = true
-	}
-	return nil
 }

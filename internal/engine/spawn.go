@@ -49,13 +49,6 @@ func (e *Engine) exists(id string) bool {
 	return here
 }
 
-// hasName tells whether a module was added under a name. The code of a run need not be: it may have come with a
-// fork or an import.
-func (e *Engine) hasName(name string) bool {
-	_, err := e.names.newest(e.performCtx, name, e.store.Module)
-	return !errors.Is(err, flawless.NotFound)
-}
-
 // spawn sees to it that the child of a call exists and, where its parent gives up, that it is told
 // so. It answers when the child was started, where it is detached, else when it has ended.
 func (e *Engine) spawn(r *run, c *core.OpenCall) error {
@@ -74,7 +67,7 @@ func (e *Engine) spawn(r *run, c *core.OpenCall) error {
 		return e.awaitRun(r, c.N, c.Child())
 	}
 	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: ChildID(r.id, c.N), parent: r.id, call: c.N, held: held}
-	if h.Module == "" || h.Module == parent.Module && !e.hasName(h.Module) {
+	if h.Module == "" || h.Module == parent.Module && !e.library.Has(e.performCtx, h.Module) {
 		o.digest = parent.Digest
 	}
 	if err := flawless.CheckID(o.ID); err != nil {

@@ -85,7 +85,7 @@ func (e *Engine) newUpgrade(ctx context.Context, name string, o Upgrade) (*upgra
 	if o.From != 0 && !slices.ContainsFunc(versions, func(m flawless.Module) bool { return m.Version == o.From }) {
 		return nil, fmt.Errorf("it has no version %d: %w", o.From, flawless.NotFound)
 	}
-	if u.module, u.done, err = e.borrow(ctx, versions[0].Digest, o.Module); err != nil {
+	if u.module, u.done, err = e.library.Borrow(ctx, versions[0].Digest, o.Module); err != nil {
 		return nil, err
 	}
 	u.report = flawless.ModuleUpgrade{Module: name, Digest: u.module.Digest(), Version: u.versions[u.module.Digest()], DryRun: o.DryRun}
@@ -286,8 +286,7 @@ func (u *upgrade) hold(ctx context.Context, i int) (*run, error) {
 // moveRun moves a run that is held.
 func (u *upgrade) moveRun(r *run, i int) {
 	v := &u.runs[i]
-	u.e.choosing.RLock()
-	defer u.e.choosing.RUnlock()
+	defer u.e.library.Choose()()
 	r.mu.Lock()
 	r.append(r.s.UpgradeEntry(flawless.Upgrade{Digest: u.report.Digest, From: v.From, Version: u.report.Version, Wake: u.wakes[i], Who: u.Who}, u.e.now()))
 	r.drop()

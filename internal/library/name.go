@@ -1,4 +1,4 @@
-package engine
+package library
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// names remembers the newest version of each module, which every start asks for. Only this engine
-// adds modules to its store. The zero value knows nothing; it may be used concurrently.
+// names remembers the newest version of each module, which every start asks for. Only one engine
+// adds modules to a store. The zero value knows nothing; it may be used concurrently.
 type names struct {
 	mu    sync.Mutex
 	known map[string]flawless.Module
