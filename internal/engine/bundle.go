@@ -130,7 +130,7 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 		for _, x := range rec.Entries {
 			if x.Start != nil {
 				start := *x.Start
-				start.Origin = origin(b.Manifest.Run.ID, start.Origin, 0)
+				start.Origin = core.OriginOf(b.Manifest.Run.ID, start.Origin, 0)
 				start.Origin.Redacted = b.Manifest.Redacted
 				x.Start = &start
 			}
@@ -139,15 +139,6 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 		}
 	}
 	return s, append(entries, s.CloseImported(b.Manifest.Run.Status)...)
-}
-
-// origin is where a run has its past from that was taken of another one.
-func origin(of string, before *flawless.Origin, turn int) *flawless.Origin {
-	o := &flawless.Origin{Run: of, Of: of, Turn: turn}
-	if before != nil {
-		o.Run, o.Redacted = before.Run, before.Redacted
-	}
-	return o
 }
 
 // keep writes a new run with all its entries as one record.

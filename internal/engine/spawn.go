@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
-
-// ChildID is the id of the run that a run's call spawns.
-func ChildID(run string, call int) string { return run + "." + strconv.Itoa(call) }
 
 // meant is the run that a guest means by an id. In its past the guest of a fork was told other ids:
 // they are itself, and their children are its own where it has such a child.
@@ -66,7 +62,7 @@ func (e *Engine) spawn(r *run, c *core.OpenCall) error {
 	case c.Child() != "":
 		return e.awaitRun(r, c.N, c.Child())
 	}
-	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: ChildID(r.id, c.N), parent: r.id, call: c.N, held: held}
+	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: core.ChildID(r.id, c.N), parent: r.id, call: c.N, held: held}
 	if h.Module == "" || h.Module == parent.Module && !e.library.Has(e.performCtx, h.Module) {
 		o.digest = parent.Digest
 	}
