@@ -17,6 +17,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/admit"
+	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
@@ -58,7 +59,7 @@ type Options struct {
 	RetryFor *time.Duration
 
 	// For rehearsals.
-	Virtual *Virtual                // the clock, in place of Now; nil is none
+	Virtual *clock.Virtual          // the clock, in place of Now; nil is none
 	Seed    func(run string) []byte // 32 bytes, all randomness of a run; nil asks the system
 	Loaded  []*guest.Module         // modules that need not be compiled; they are not closed
 
@@ -101,7 +102,7 @@ type Engine struct {
 	graph      statelock.Graph  // who waits for whom
 	deadlocks  statelock.Detector
 	url        string
-	clock      clock
+	clock      *clock.Clock
 	schedules  *schedule.Scheduler
 	settings   settings
 	hosts      hosts
@@ -132,7 +133,7 @@ type Engine struct {
 	set     map[string]string // runs that were set aside, and why
 	calmed  time.Time         // when memory was given back last
 
-	virtual  *Virtual
+	virtual  *clock.Virtual
 	standing int // goroutines that it has while it is idle
 	seed     func(run string) []byte
 
@@ -200,7 +201,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	for _, m := range o.Loaded {
 		e.library.Preload(m)
 	}
-	e.clock.init(e)
+	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.ctx, Now: e.clockNow, Touch: e.touch, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
+		Idle: func() bool { return e.tasks.Count() <= e.standing }})
 	e.schedules = e.newScheduler()
 	if err := e.schedules.Load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the schedules: %w", err)
@@ -228,7 +230,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.Serve, e.retain, e.clock.run}
+	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.Serve, e.retain, e.clock.Serve}
 	if e.space != nil {
 		standing = append(standing, e.watchSpace)
 	}
@@ -263,10 +265,6 @@ func (e *Engine) Mask() *redact.Mask { return e.mask }
 // now is the wall clock in Unix nanoseconds.
 func (e *Engine) now() int64 { return e.clockNow().UnixNano() }
 
-// soonAgain is when something in the background that could not be read is read again. What is under it has
-// been patient already; what is not looked at again would silently stand still.
-const soonAgain = 5 * time.Second
-
 // recover looks at every run that was doing something when the last owner stopped.
 func (e *Engine) recover() {
 	for {
@@ -278,7 +276,7 @@ func (e *Engine) recover() {
 		select {
 		case <-e.ctx.Done():
 			return
-		case <-time.After(soonAgain):
+		case <-time.After(clock.Soon):
 		}
 	}
 }
@@ -311,7 +309,7 @@ func (e *Engine) touch(id string) {
 	if err != nil {
 		if flawless.CodeOf(err) == "" && e.ctx.Err() == nil { // else it was set aside or removed, or the engine stops
 			e.log.Error("a run that is to go on cannot be read, it is read again soon", "run", id, "error", err)
-			e.clock.put(e.now()+int64(soonAgain), id)
+			e.clock.Put(e.now()+int64(clock.Soon), id)
 		}
 		return
 	}
@@ -396,7 +394,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	if e.stopping.Swap(true) {
 		return nil
 	}
-	e.clock.stop()
+	e.clock.Stop()
 	e.cancel()
 	drained := make(chan struct{})
 	go func() { e.tasks.Wait(); close(drained) }()
@@ -427,7 +425,7 @@ func (e *Engine) Kill() {
 	e.stopping.Store(true)
 	e.giveUp()
 	e.cancel()
-	e.clock.stop()
+	e.clock.Stop()
 	e.tasks.Wait()
 	e.hub.Stop()
 	e.mu.Lock()
@@ -520,6 +518,6 @@ func (e *Engine) goOn() {
 		r.mu.Unlock()
 		e.release(r)
 	}
-	e.clock.again()
+	e.clock.Again()
 	e.recover()
 }

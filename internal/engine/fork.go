@@ -62,7 +62,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 		return run, err
 	}
 	if next := s.NextWake(); next != 0 {
-		e.clock.add(next, o.ID)
+		e.clock.Add(next, o.ID)
 	}
 	e.touch(o.ID)
 	return e.Run(ctx, o.ID)

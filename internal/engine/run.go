@@ -498,7 +498,7 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	r.letGo(batch)
 	r.e.after(r, batch)
 	if w.After != nil && w.After.Wake != 0 {
-		r.e.clock.add(w.After.Wake, r.id)
+		r.e.clock.Add(w.After.Wake, r.id)
 	}
 	if account.Status.Ended() {
 		r.e.admission.Leave(r.id)

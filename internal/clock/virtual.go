@@ -1,4 +1,4 @@
-package engine
+package clock
 
 import (
 	"math"
@@ -32,9 +32,9 @@ func (v *Virtual) Still() bool { return v.still.Load() }
 const glance = 200 * time.Microsecond
 
 // jump moves a virtual clock to the next timer, where nothing else is to be done.
-func (c *clock) jump() bool {
-	v := c.e.virtual
-	if c.e.tasks.Count() > c.e.standing {
+func (c *Clock) jump() bool {
+	v := c.o.Virtual
+	if !c.o.Idle() {
 		v.still.Store(false)
 		return false
 	}
@@ -46,7 +46,7 @@ func (c *clock) jump() bool {
 	}
 	c.mu.Unlock()
 	if next == math.MaxInt64 {
-		for t, err := range c.e.store.Timers(c.e.ctx, until, math.MaxInt64) {
+		for t, err := range c.o.Timers(c.o.Context, until, math.MaxInt64) {
 			if err == nil {
 				next = t.Wake
 			}
