@@ -22,6 +22,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
 	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/policy"
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/schedule"
@@ -104,9 +105,7 @@ type Engine struct {
 	url        string
 	clock      *clock.Clock
 	schedules  *schedule.Scheduler
-	settings   settings
-	hosts      hosts
-	retryFor   time.Duration
+	policy     *policy.Policy // what operators say
 	retried    retried
 	admission  *admit.Control // which runs may begin
 	limits     *ratelimit.Limits
@@ -161,9 +160,6 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.ownCode = o.OwnCode
 	e.freezing, e.vault = o.Freezing, o.Vault
 	e.freezing.defaults()
-	if e.retryFor = flawless.DefaultRetryFor; o.RetryFor != nil {
-		e.retryFor = *o.RetryFor
-	}
 	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -207,10 +203,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.schedules.Load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the schedules: %w", err)
 	}
-	if err := e.loadSettings(ctx); err != nil {
-		return nil, fmt.Errorf("reading the settings of modules: %w", err)
-	}
-	if err := e.loadHosts(ctx); err != nil {
+	if e.policy, err = e.newPolicy(ctx, o); err != nil {
 		return nil, err
 	}
 	e.limits = e.newLimits()
@@ -219,8 +212,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.locks = e.newLocks()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Tell = &e.graph, e.look, e.tellDeadlock
-	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.settings.capped,
-		Cap:    func(module string) int { return e.settings.of(module).Concurrency },
+	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.policy.Capped,
+		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },
 		Wake:   func(run string) { e.tasks.Go(func() { e.touch(run) }) },
 		Parked: e.parked})
 	if err := e.admission.Load(ctx); err != nil {

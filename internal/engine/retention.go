@@ -57,7 +57,7 @@ func (e *Engine) removeEnded(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	for _, module := range modules {
-		set := e.settings.of(module)
+		set := e.policy.Module(module)
 		keep, ends := set.Retention()
 		if !ends {
 			continue

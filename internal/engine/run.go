@@ -602,7 +602,7 @@ func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 
 // terms returns what the operator and the module say of a call. The caller holds mu.
 func (r *run) terms(c *core.OpenCall) core.Terms {
-	return r.e.terms(r.s.Start().Module, r.s.Start().Digest, c)
+	return r.e.policy.Terms(r.s.Start().Module, r.s.Start().Digest, c.Policy())
 }
 
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
