@@ -26,6 +26,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/schedule"
+	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/task"
@@ -109,7 +110,7 @@ type Engine struct {
 	retried    retried
 	admission  *admit.Control // which runs may begin
 	limits     *ratelimit.Limits
-	checks     checks
+	scrubber   *scrub.Scrubber // of a store with files of its own
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
@@ -152,7 +153,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime, longTurn: cmp.Or(o.longTurn, 5*time.Second),
 		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
 		runs:  map[string]*run{}, set: map[string]string{},
-		roomy: make(chan struct{}, 1), checks: checks{asked: make(chan struct{}, 1)}, broke: make(chan struct{}),
+		roomy: make(chan struct{}, 1), broke: make(chan struct{}),
 		looking: semaphore.NewWeighted(lookers)}
 	if e.resident = o.resident; e.resident == nil {
 		e.resident = resident
@@ -197,6 +198,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	for _, m := range o.Loaded {
 		e.library.Preload(m)
 	}
+	e.scrubber = scrub.New(ctx, scrub.Options{Store: e.store, Lease: e.lease, Context: e.ctx, Dead: e.dead.Load, Log: e.log})
 	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.ctx, Now: e.clockNow, Touch: e.touch, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
 		Idle: func() bool { return e.tasks.Count() <= e.standing }})
 	e.schedules = e.newScheduler()
@@ -228,10 +230,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		standing = append(standing, e.watchSpace)
 	}
 	if e.store.CanCheck() {
-		if err := e.checks.load(ctx, e.store); err != nil {
-			e.log.Warn("what the last check of the store has found cannot be read", "error", err)
-		}
-		standing = append(standing, e.checkStore)
+		standing = append(standing, e.scrubber.Serve)
 	}
 	if o.Memory > 0 {
 		standing = append(standing, func() { e.memory(o.Memory) })
@@ -446,12 +445,12 @@ func (e *Engine) Health() flawless.Health {
 		_, why := e.space.Full()
 		h.State, h.Message = "full", why
 	default:
-		if why := e.damage(); why != "" {
+		if why := e.scrubber.Damage(); why != "" {
 			h.State, h.Message = "damaged", "stored data cannot be read, work that does not need it goes on: "+why
 		}
 	}
 	if e.store.CanCheck() {
-		h.Check = e.checks.health()
+		h.Check = e.scrubber.Health()
 	}
 	return h
 }
