@@ -25,6 +25,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/policy"
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
@@ -225,7 +226,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.Serve, e.retain, e.clock.Serve}
+	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.Serve, e.retention().Serve, e.clock.Serve}
 	if e.space != nil {
 		standing = append(standing, e.watchSpace)
 	}
@@ -248,6 +249,20 @@ func (e *Engine) parked(run string) {
 	if e.graph.IsAwaited(run) {
 		e.tasks.Go(func() { e.breakDeadlock(run) })
 	}
+}
+
+// retention returns what removes ended runs.
+func (e *Engine) retention() *retention.Sweeper {
+	o := retention.Options{Store: e.store, Lease: e.lease, Context: e.ctx, Now: e.clockNow, Settings: e.policy.Module, Log: e.log,
+		InHand: func(run string) bool {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return e.runs[run] != nil
+		}}
+	if e.ownCode {
+		o.Tidy = e.tidyCode
+	}
+	return retention.New(o)
 }
 
 // Mask hides what must not be shown of what the engine returns. Whoever shows it lets it go through

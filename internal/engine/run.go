@@ -16,6 +16,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -412,7 +413,7 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && keyed(r.id), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && retention.Keyed(r.id), Data: data}
 	entries := make([]flawless.Entry, len(batch))
 	for i, p := range batch {
 		entries[i] = p.entry
