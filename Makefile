@@ -12,6 +12,10 @@
 GO ?= go
 # Tests build guests with the go command, which the test cache does not see: always run them.
 TEST = $(GO) test -count=1 -timeout 20m
+# Modules beside the product's, so that the product does not require what only they need.
+MODULES = sdk/go bench
+# Programs for working on this repository, with the versions of tools/go.mod.
+TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
 .PHONY: build demo test check api packages bench arm64 fmt vet lint race rust
@@ -24,7 +28,7 @@ demo:
 
 test:
 	$(TEST) ./...
-	cd sdk/go && $(TEST) ./...
+	for d in $(MODULES); do (cd $$d && $(TEST) ./...) || exit 1; done
 
 check: fmt vet lint race rust
 
@@ -33,11 +37,14 @@ fmt:
 
 vet:
 	$(GO) vet ./...
-	cd sdk/go && $(GO) vet ./... && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...
+	$(GO) mod tidy -diff
+	@for d in $(MODULES); do (cd $$d && $(GO) vet ./... && $(GO) mod tidy -diff) || exit 1; done
+	cd sdk/go && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...
 	@for d in $(GUESTS); do (cd $$d && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...) || exit 1; done
 
 lint:
-	$(GO) tool staticcheck ./...
+	$(TOOL) staticcheck ./...
+	cd bench && $(TOOL) staticcheck ./...
 	$(TEST) ./internal/arch
 
 # Compiling guests is many times slower under the race detector: what needs other guests than the
@@ -63,7 +70,8 @@ packages: build
 	cd testdata/packages && FLAWLESS=$(CURDIR)/bin/flawless $(TEST) .
 
 bench:
-	$(GO) run ./bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)
+	cd bench && $(GO) build -o ../bin/bench .
+	bin/bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)
 
 arm64:
 	$(TEST) -run TestAnotherProcessGivesTheSameBits -v ./internal/guest -processor arm64

@@ -58,7 +58,11 @@ var hidden = []struct{ path, by string }{
 	{"github.com/fxamacker/cbor", "internal/store"},
 }
 
-// packages returns the folders with Go files of the module, and the files.
+// besides are modules for those who work on this one. They have a go.mod of their own so that the product
+// does not require what they need, and keep the same rules.
+var besides = []string{"bench"}
+
+// packages returns the folders with Go files of the module and of those besides, and the files.
 func packages(t *testing.T) map[string][]string {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -72,7 +76,7 @@ func packages(t *testing.T) map[string][]string {
 			if rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
 				return filepath.SkipDir
 			}
-			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && rel != "." {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && rel != "." && !slices.Contains(besides, rel) {
 				return filepath.SkipDir
 			}
 			return nil
