@@ -308,7 +308,8 @@ func who() string {
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version of this command and of the server", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var server string
+			this := flawless.ThisBuild()
+			var server flawless.Build
 			var h flawless.Health
 			cl, err := a.connect()
 			if err == nil {
@@ -321,10 +322,15 @@ func (a *app) versionCommand() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]any{"command": flawless.Version, "server": server, "store": h.Store, "start": h.Start, "origin": h.Origin})
+				about := map[string]any{"command": this, "store": h.Store, "start": h.Start, "origin": h.Origin}
+				if server.Version != "" {
+					about["server"] = server
+				}
+				return a.printJSON(about)
 			}
-			fmt.Fprintln(a.out, "flawless", flawless.Version)
-			if server != "" {
+			fmt.Fprintln(a.out, "flawless", this)
+			fmt.Fprintf(a.out, "formats: store %d, log %d, bundle %d; guest interface %d\n", this.StoreFormat, this.LogFormat, this.BundleFormat, this.GuestInterface)
+			if server.Version != "" {
 				fmt.Fprintf(a.out, "server %s at %s, over %s\n", server, a.socket, cl.Protocol(c.Context()))
 				fmt.Fprintf(a.out, "store %s, start %d\n", h.Store, h.Start)
 				if h.Origin != "" {
