@@ -56,10 +56,7 @@ require (
 
 require (
 	github.com/adhocore/gronx v1.20.4
-	github.com/flawless-engine/flawless/sdk/go v0.0.0
 	github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe
 	github.com/spf13/pflag v1.0.10
 	golang.org/x/text v0.43.0
 )
-
-replace github.com/flawless-engine/flawless/sdk/go => ./sdk/go

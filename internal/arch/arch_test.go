@@ -36,11 +36,12 @@ var allowed = []struct {
 	{"internal/engine", []string{"internal/bundle", "internal/redact", "internal/effect", "internal/guest", "internal/store", "internal/vault", "internal/cron"}},
 	{"internal/cargo", nil},
 	{"internal/gobuild", nil},
+	{"internal/gosdk", nil},
 	{"internal/rusttest", []string{"internal/cargo"}},
 	{"sdk/rust", nil},
 	{"internal/rehearsal", []string{"internal/effect", "internal/engine", "internal/guest", "internal/store", "internal/store/mem"}},
 	{"internal/server", []string{"internal/engine", "internal/bundle", "internal/redact"}},
-	{"cmd/flawless", []string{"client", "internal/bundle", "internal/redact", "internal/cargo", "internal/gobuild", "internal/rehearsal", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "internal/workdir", "sdk/go", "sdk/rust"}},
+	{"cmd/flawless", []string{"client", "internal/bundle", "internal/redact", "internal/cargo", "internal/gobuild", "internal/rehearsal", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "internal/workdir", "internal/gosdk", "sdk/rust"}},
 	{"examples", nil},
 	{"demo", []string{"client"}},
 	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
@@ -73,7 +74,7 @@ func packages(t *testing.T) map[string][]string {
 		}
 		rel, _ := filepath.Rel(root, path)
 		if d.IsDir() {
-			if rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			if rel != "." && (strings.HasPrefix(d.Name(), ".") || strings.HasPrefix(d.Name(), "_") || d.Name() == "testdata") {
 				return filepath.SkipDir
 			}
 			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && rel != "." && !slices.Contains(besides, rel) {
