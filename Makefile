@@ -18,7 +18,7 @@ MODULES = sdk/go bench
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build demo test check api packages bench arm64 fmt vet lint race rust
+.PHONY: build demo test check api packages bench arm64 fmt vet platforms lint race rust
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -30,7 +30,7 @@ test:
 	$(TEST) ./...
 	for d in $(MODULES); do (cd $$d && $(TEST) ./...) || exit 1; done
 
-check: fmt vet lint race rust
+check: fmt vet platforms lint race rust
 
 fmt:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
@@ -41,6 +41,14 @@ vet:
 	@for d in $(MODULES); do (cd $$d && $(GO) vet ./... && $(GO) mod tidy -diff) || exit 1; done
 	cd sdk/go && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...
 	@for d in $(GUESTS); do (cd $$d && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...) || exit 1; done
+
+# The systems that a release is built for.
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+platforms:
+	@for p in $(PLATFORMS); do \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./... && \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/flawless || { echo "for $$p"; exit 1; }; \
+	done
 
 lint:
 	$(TOOL) staticcheck ./...

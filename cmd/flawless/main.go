@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -204,7 +205,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c.CommandPath(), err} })
 	f := root.PersistentFlags()
-	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless)")
+	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
 	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET, what the server has written into its working directory, or localhost:27288)")
 	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default that of the socket; up takes a free one for 0)")
 	f.BoolVar(&a.tcp, "tcp", false, "speak HTTP over TCP, not QUIC")
@@ -247,11 +248,10 @@ func (a *app) defaults(c *cobra.Command) error {
 		a.dir = os.Getenv("FLAWLESS_WORKING_DIR")
 	}
 	if a.named = a.dir != ""; !a.named {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return fmt.Errorf("there is no home directory, name the working directory with --working-dir: %w", flawless.Invalid)
+		var err error
+		if a.dir, err = defaultDir(runtime.GOOS, os.Getenv, os.UserHomeDir); err != nil {
+			return err
 		}
-		a.dir = filepath.Join(home, ".flawless")
 	}
 	if a.socket == "" {
 		a.socket = os.Getenv("FLAWLESS_SOCKET")
