@@ -44,6 +44,7 @@ var allowed = []struct {
 	{"cmd/flawless", []string{"client", "internal/bundle", "internal/redact", "internal/cargo", "internal/gobuild", "internal/rehearsal", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "internal/workdir", "internal/gosdk", "sdk/rust"}},
 	{"examples", nil},
 	{"demo", []string{"client"}},
+	{"tools/setup", nil},
 	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
 }
 
@@ -61,7 +62,7 @@ var hidden = []struct{ path, by string }{
 
 // besides are modules for those who work on this one. They have a go.mod of their own so that the product
 // does not require what they need, and keep the same rules.
-var besides = []string{"bench"}
+var besides = []string{"bench", "tools"}
 
 // packages returns the folders with Go files of the module and of those besides, and the files.
 func packages(t *testing.T) map[string][]string {
