@@ -7,6 +7,8 @@
 #             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
 # make packages  builds and runs the packages of docs/libraries.md in workflows (some minutes the first time)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
+# make release VERSION=1.2.0  archives, packages, an image and a formula of a version, in dist
+# make try-release  makes them of the version that is next, and installs, starts and compares them
 # make setup  gets what all of these need, as far as it may; each target does so for itself
 # make build  the command, bin/flawless
 
@@ -21,7 +23,7 @@ MODULES = sdk/go bench tools
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build setup demo test check api packages bench arm64 fmt vet platforms lint race rust crates
+.PHONY: build setup demo test check api packages bench release try-release arm64 fmt vet platforms lint race rust crates
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -93,6 +95,17 @@ packages: build
 bench:
 	cd bench && $(GO) build -o ../bin/bench .
 	bin/bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)
+
+# What a release is made of, from the commit that is checked out.
+release:
+	@test -n "$(VERSION)" || { echo "name the version: make release VERSION=1.2.0"; exit 2; }
+	cd tools && $(GO) build -o ../bin/release ./release
+	bin/release -version $(VERSION)
+
+# Makes the release that the SDKs name, and uses it.
+try-release:
+	cd tools && $(GO) build -o ../bin/release ./release
+	bin/release -version $$(sed -n 's/^const Version = "\(.*\)"/\1/p' sdk/go/workflow.go) -out bin/try-release -try
 
 arm64:
 	$(TEST) -run TestAnotherProcessGivesTheSameBits -v ./internal/guest -processor arm64

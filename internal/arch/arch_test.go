@@ -44,6 +44,7 @@ var allowed = []struct {
 	{"cmd/flawless", []string{"client", "internal/bundle", "internal/redact", "internal/cargo", "internal/gobuild", "internal/rehearsal", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "internal/workdir", "internal/gosdk", "sdk/rust"}},
 	{"examples", nil},
 	{"demo", []string{"client"}},
+	{"tools/release", nil},
 	{"tools/setup", nil},
 	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/store/mem"}},
 }
