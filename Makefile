@@ -78,6 +78,8 @@ race:
 rust:
 	@case "$$FLAWLESS_TEST_WITHOUT" in *rust*) ;; *) $(MAKE) --no-print-directory crates ;; esac
 
+# What is published as crates builds from the package alone; the client finds the SDK beside it.
+BESIDE = --config 'patch.crates-io.flawless-sdk.path="../flawless-sdk"' --config 'patch.crates-io.flawless-sdk-macros.path="../flawless-sdk-macros"'
 crates:
 	@! command -v cargo-fmt >/dev/null || (cd sdk/rust && cargo fmt --check && cd guests && cargo fmt --check && cd ../client && cargo fmt --check)
 	@lint="check --all-targets"; ! command -v cargo-clippy >/dev/null || lint="clippy --all-targets -- -D warnings"; \
@@ -85,6 +87,8 @@ crates:
 	cd sdk/rust && cargo test --quiet --locked --all-features
 	cd sdk/rust/client && cargo test --quiet --locked
 	cd sdk/rust && RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features
+	cd sdk/rust && cargo package --quiet --locked --allow-dirty --workspace
+	cd sdk/rust/client && cargo package --quiet --allow-dirty $(BESIDE)
 
 api: build
 	$(SETUP) .ci/api/run

@@ -168,3 +168,18 @@ func TestVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestEachPackageHasTheLicence: a crate is published as the folder it lies in.
+func TestEachPackageHasTheLicence(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	want, err := os.ReadFile(filepath.Join(root, "LICENSE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"flawless-sdk", "flawless-sdk-macros", "client"} {
+		if got, err := os.ReadFile(filepath.Join(root, "sdk", "rust", dir, "LICENSE")); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: its LICENSE is not ours (%v)", dir, err)
+		}
+	}
+}
