@@ -297,8 +297,7 @@ func (r *release) tryModules(ctx context.Context) error {
 	if !regexp.MustCompile(`(?m)^require ` + ourModule + `/sdk/go ` + regexp.QuoteMeta(tag) + `$`).Match(mod) {
 		return fmt.Errorf("the new project does not require the SDK:\n%s", mod)
 	}
-	guest := append(env, "GOOS=wasip1", "GOARCH=wasm")
-	if _, err := command(ctx, filepath.Join(r.work, "shop"), guest, "go", "vet", "."); err != nil {
+	if _, err := command(ctx, filepath.Join(r.work, "shop"), env, "go", "vet", "."); err != nil {
 		return err
 	}
 	own := filepath.Join(r.work, "own")
