@@ -9,6 +9,8 @@
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make release VERSION=1.2.0  archives, packages, an image and a formula of a version, in dist
 # make try-release  makes them of the version that is next, and installs, starts and compares them
+# make nightly  what is too long for every change: fuzz targets, many crashes, everything under the race detector,
+#             known vulnerabilities. STEPS='fuzz race' runs these only, FUZZTIME=10m fuzzes longer
 # make setup  gets what all of these need, as far as it may; each target does so for itself
 # make build  the command, bin/flawless
 
@@ -23,7 +25,7 @@ MODULES = sdk/go bench tools
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build setup demo test check api packages bench release try-release arm64 fmt vet platforms lint race rust crates
+.PHONY: build setup demo test check api packages bench release try-release nightly arm64 fmt vet platforms lint race rust crates
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -99,6 +101,9 @@ packages: build
 bench:
 	cd bench && $(GO) build -o ../bin/bench .
 	bin/bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)
+
+nightly:
+	FUZZTIME=$(FUZZTIME) KILLS=$(KILLS) tools/nightly/nightly.sh $(STEPS)
 
 # What a release is made of, from the commit that is checked out.
 release:
