@@ -21,12 +21,12 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/errno"
 )
 
 // Address says where a server listens.
@@ -101,7 +101,7 @@ func newHTTP(log *slog.Logger) *http.Server {
 }
 
 func taken(what, flag string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errno.AddressInUse(err) {
 		return fmt.Errorf("%s is in use: another server? stop it or choose another with %s: %w", what, flag, flawless.Conflict)
 	}
 	return fmt.Errorf("listening on %s: %w", what, err)
