@@ -76,6 +76,9 @@ const exitHelp = `Exit codes:
   13 the server's store is damaged; restore it from a backup`
 
 func main() {
+	// The library for QUIC prints to standard error that a buffer is small. The server logs it (see Listen), and
+	// it is nothing to know for other commands.
+	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -76,6 +76,7 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 		_ = l.tcp.Close()
 		return nil, taken("udp socket "+a.Socket, "--socket", err)
 	}
+	widen(l.udp, wantedBuffer, log)
 	if l.door, err = newDoor(append(own(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
 		_, _ = l.tcp.Close(), l.udp.Close()
 		return nil, err
