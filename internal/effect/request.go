@@ -57,6 +57,7 @@ type request struct {
 	idempotent bool
 	tell       bool
 	timeout    time.Duration
+	latest     time.Time // its first byte must have left by then; zero is no limit
 	limit      int64
 	cut        bool // a longer response is cut and not refused
 	redirects  int

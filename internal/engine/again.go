@@ -360,7 +360,7 @@ func (s *state) lost(now int64, op func(*call) terms) (out []flawless.Entry) {
 
 // recall returns what becomes of a call whose try is about to be performed and must not be: the run has ended
 // meanwhile and begins it no more, or it would repeat what was sent and may not be repeated any longer. It
-// returns none where the try may be performed, for at most a time; 0 is as long as the call itself allows.
+// returns none where the try may be performed, and within which time it has to be sent; 0 is no limit.
 func (s *state) recall(t try, now int64, op terms) (entries []flawless.Entry, most time.Duration) {
 	c := s.calls[t.call]
 	at := max(now, s.at)
