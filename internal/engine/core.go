@@ -139,7 +139,7 @@ func (s *state) step(e flawless.Entry) []try {
 				}
 				c.anew = true
 				// Somebody says that it did not happen. The server may know better.
-				c.before, c.word = c.past(), e.At
+				c.before, c.word, c.since = c.past(), e.At, 0
 				c.begun, c.tryAt, c.sent, c.mild, c.failed = e.At, e.At, 0, false, nil
 				performed := c.bad == nil && c.kind.Perform != nil
 				if performed && s.held != nil && s.status == "" { // it begins when the run is resumed

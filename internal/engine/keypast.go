@@ -101,7 +101,9 @@ func (s *state) remember(c *call, a *flawless.Arrival) {
 		return
 	}
 	h := c.past()
-	h.Reached = cmp.Or(a.Reached, c.reachedAt(), c.sentAt())
+	if c.since == 0 { // it was not in doubt until now
+		h.Reached = cmp.Or(a.Reached, c.reachedAt(), c.sentAt())
+	}
 	switch {
 	case said.Unsure: // it may have taken effect, whatever somebody says
 	case said.Status != 0:

@@ -68,6 +68,12 @@ func (w *keyTale) does(step string) string {
 		return ""
 	case "resolve":
 		return w.performs(w.take(flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: w.last, Resolution: flawless.Retry}}))
+	case "told":
+		out, err := w.s.decide(flawless.Decision{Call: w.last, Resolution: flawless.Tell, Text: "it did not happen"}, w.now)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return strings.Join(w.take(out...), ", ")
 	case "lost", "unsent":
 		r := lostOne
 		if word == "unsent" {
@@ -175,6 +181,10 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 		"a person's word counts when the window is over":    "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; lost:1 next",
 		"and may be contradicted":                           "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; 409:1 next; next:begins; 200:1 200",
 		"a second word counts from the window of the first": "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; lost:1 next; down 1h:1 doubt; resolve:begins; down 59m:begins",
+		"a person tells the code, which calls again":        "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; own:begins; 409:2 next",
+		"and the window goes on":                            "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; wait 59m56s; own:begins; lost:2 doubt",
+		"also where it was a repetition":                    "own:begins; 504:1 504; wait 59m; own:begins; down 2h:2 doubt; told:2 told; own:begins; lost:3 next",
+		"and not yet where its own window goes on":          "own:begins; 504:1 504; wait 59m50s; own:begins; 422:2 doubt; told:2 told; own:begins; 503:3 next; down 30s:3 doubt",
 		"what a person had sent again is not sent for ever": "post:begins; lost:1 next; next:begins; 422:1 doubt; resolve:begins; unsent:1 next; down 2h:1 doubt",
 	} {
 		for _, way := range []string{"as it is", "from its log", "from an image"} {
