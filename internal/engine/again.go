@@ -381,10 +381,10 @@ func (s *state) recall(t try, now int64, op terms) (entries []flawless.Entry, mo
 	ok, until, why := s.mayRepeat(c, now, op)
 	switch opened, _ := c.opened(int64(within)); {
 	case ok:
-	case opened == 0: // it was answered, and not carried out
+	case opened == 0 && !c.openAnswer(): // it was answered, and not carried out
 		return []flawless.Entry{s.givenUp(c, flawless.Entry{At: at}, "it is not sent again: "+why)}, 0
 	default:
-		text := fmt.Sprintf("a try that began at %s was sent and may have taken effect; it is not sent again: %s", stamp(opened),
+		text := fmt.Sprintf("a try that began at %s was sent and may have taken effect; it is not sent again: %s", stamp(cmp.Or(opened, c.reachedAt())),
 			cmp.Or(why, "nothing says any more that its idempotency key is honoured"))
 		return []flawless.Entry{c.dated(s.inDoubt(c, flawless.Entry{At: at}, text, "", 0, nil), int64(within))}, 0
 	}

@@ -129,6 +129,12 @@ func (s *state) remember(c *call, a *flawless.Arrival) {
 	}
 }
 
+// openAnswer tells whether the last try was answered with a status that leaves open whether it took effect. While
+// nobody says that its key is honoured, and in logs of before, such a try is not among those of Attempt.Sent.
+func (c *call) openAnswer() bool {
+	return c.failed != nil && c.failed.Failed.Kind == outcomes[effect.Answered] && !nothingHappened(c.failed.Failed.Status)
+}
+
 // nothingHappened tells whether a status says for sure that the request it answers was not carried out. Statuses
 // from 500 on do not: a gateway gives them whatever the server behind it has done.
 func nothingHappened(status int) bool {

@@ -44,6 +44,12 @@ func (w *keyTale) does(step string) string {
 	word, rest, _ := strings.Cut(step, " ")
 	span, _ := time.ParseDuration(rest)
 	switch c := w.s.calls[w.last]; word {
+	case "unknown":
+		w.op = day
+		return ""
+	case "honoured":
+		w.op = honours
+		return ""
 	case "wait":
 		w.now += int64(span)
 		return ""
@@ -68,6 +74,12 @@ func (w *keyTale) does(step string) string {
 		return ""
 	case "resolve":
 		return w.performs(w.take(flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: w.last, Resolution: flawless.Retry}}))
+	case "give-up":
+		out, err := w.s.urge(Urge{GiveUp: true}, w.now)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return strings.Join(w.take(out...), ", ")
 	case "told":
 		out, err := w.s.decide(flawless.Decision{Call: w.last, Resolution: flawless.Tell, Text: "it did not happen"}, w.now)
 		if err != nil {
@@ -181,6 +193,11 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 		"a person's word counts when the window is over":    "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; lost:1 next",
 		"and may be contradicted":                           "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; 409:1 next; next:begins; 200:1 200",
 		"a second word counts from the window of the first": "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; lost:1 next; down 1h:1 doubt; resolve:begins; down 59m:begins",
+		"a key that is honoured only later":                 "unknown:; policy:begins; 504:1 next; honoured:; down 2h:1 doubt",
+		"a 504 that is given up is told":                    "policy:begins; 504:1 next; give-up:1 given_up",
+		"but not a 429 behind it":                           "policy:begins; 504:1 next; next:begins; 429:1 next; give-up:1 doubt",
+		"a host that is not said to honour keys any more":   "policy:begins; 504:1 next; unknown:; next:1 doubt",
+		"a status is retried for ever without a key":        "unknown:; policy:begins; 504:1 next; down 2h:begins; 429:1 next; deadline:withdrawn",
 		"a person tells the code, which calls again":        "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; own:begins; 409:2 next",
 		"and the window goes on":                            "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; wait 59m56s; own:begins; lost:2 doubt",
 		"also where it was a repetition":                    "own:begins; 504:1 504; wait 59m; own:begins; down 2h:2 doubt; told:2 told; own:begins; lost:3 next",
