@@ -26,6 +26,15 @@ type RunUpgrade struct {
 	Divergence  *Divergence `json:"divergence,omitempty"`
 }
 
+// DefaultUpgradeRuns and MaxUpgradeRuns are how many runs a report names where nothing is said, and at most.
+const (
+	DefaultUpgradeRuns = 1000
+	MaxUpgradeRuns     = 100_000
+)
+
+// Looked is how many runs were looked at.
+func (u *ModuleUpgrade) Looked() int { return u.GoOn + u.Diverge + u.Untold }
+
 // ModuleUpgrade is the report of an upgrade.
 type ModuleUpgrade struct {
 	Module  string        `json:"module"`
@@ -38,5 +47,6 @@ type ModuleUpgrade struct {
 	Untold  int           `json:"cannot_be_told"`
 	Moved   int           `json:"moved"`
 	Took    time.Duration `json:"took_ns"`
-	Runs    []RunUpgrade  `json:"runs"` // all that were looked at, those that cannot go on first
+	Runs    []RunUpgrade  `json:"runs"`               // that were looked at, those that cannot go on first
+	LeftOut int           `json:"left_out,omitempty"` // so many more were looked at, and are only counted
 }

@@ -18,6 +18,7 @@ type Upgrade struct {
 	Parallel     int      // so many are looked at at once; 0 is what the server thinks best
 	DryRun       bool     // only report
 	AllOrNothing bool     // move none unless all can
+	Limit        int      // the report names so many runs, and counts all; 0 is flawless.DefaultUpgradeRuns
 	Who          string
 	Progress     func(stage string, done, all int) // nil is nobody
 }
@@ -27,7 +28,7 @@ func (o Upgrade) query() url.Values {
 	for _, id := range o.Runs {
 		q.Add("run", id)
 	}
-	for name, n := range map[string]int{"from": o.From, "parallel": o.Parallel} {
+	for name, n := range map[string]int{"from": o.From, "parallel": o.Parallel, "limit": o.Limit} {
 		if n != 0 {
 			q.Set(name, strconv.Itoa(n))
 		}

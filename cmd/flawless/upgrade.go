@@ -29,6 +29,9 @@ func (a *app) upgradeCommand() *cobra.Command {
 			if o.Module != nil && !o.DryRun {
 				return fmt.Errorf("--module goes with --dry-run only; to move runs, add the module first: flawless module add %s %s: %w", args[0], module, flawless.Invalid)
 			}
+			if o.Limit < 1 {
+				return fmt.Errorf("--limit is %d, give 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
+			}
 			cl, err := a.connect()
 			if err != nil {
 				return err
@@ -49,6 +52,7 @@ func (a *app) upgradeCommand() *cobra.Command {
 	f.StringArrayVar(&o.Runs, "run", nil, "only this run; may be repeated")
 	f.IntVar(&o.From, "from", 0, "only runs of this version")
 	f.IntVar(&o.Parallel, "parallel", 0, "so many runs are looked at at once (default the server's cores)")
+	f.IntVar(&o.Limit, "limit", flawless.DefaultUpgradeRuns, "with --json: name at most this many runs, those that cannot go on first; left_out counts the others")
 	f.BoolVar(&o.AllOrNothing, "all-or-nothing", false, "move none unless all can be moved")
 	source.flags(c)
 	return c
@@ -74,7 +78,11 @@ func (a *app) printUpgrade(u flawless.ModuleUpgrade, source sources) error {
 			}
 		}
 		if shown > mostShown {
-			fmt.Fprintf(a.out, "and %d more; see all with --json\n", shown-mostShown)
+			more := shown - mostShown
+			if u.LeftOut > 0 { // they come first, so those that are left out may be such, too
+				more = max(more, u.Diverge+u.Untold-mostShown)
+			}
+			fmt.Fprintf(a.out, "and %d more; see them with --json\n", more)
 		}
 		to := fmt.Sprintf("version %d", u.Version)
 		if u.Version == 0 {
@@ -102,9 +110,9 @@ func (a *app) printUpgrade(u flawless.ModuleUpgrade, source sources) error {
 	stay := u.Diverge + u.Untold
 	switch {
 	case stay > 0 && u.DryRun:
-		return fmt.Errorf("%d of %d runs cannot go on with the new code: %w", stay, len(u.Runs), flawless.Diverged)
+		return fmt.Errorf("%d of %d runs cannot go on with the new code: %w", stay, u.Looked(), flawless.Diverged)
 	case stay > 0:
-		return fmt.Errorf("%d of %d runs stay on the code they have: %w", len(u.Runs)-u.Moved, len(u.Runs), flawless.Diverged)
+		return fmt.Errorf("%d of %d runs stay on the code they have: %w", u.Looked()-u.Moved, u.Looked(), flawless.Diverged)
 	}
 	return nil
 }

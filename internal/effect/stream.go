@@ -333,10 +333,7 @@ func (c *Client) begin(ctx context.Context, t Try, r *request) Result {
 	s := newStream(r.timeout)
 	r.stream = s
 	whole := make(chan Result, 1)
-	c.streams.tasks.Go(func() {
-		defer s.recovered(t, whole)
-		whole <- c.carryOut(s.ctx, t, r)
-	})
+	c.streams.tasks.Go(func() { c.fill(s, t, r, whole) })
 	slow := time.NewTimer(r.timeout)
 	defer slow.Stop()
 	select {
@@ -358,6 +355,15 @@ func (c *Client) begin(ctx context.Context, t Try, r *request) Result {
 	}
 }
 
+// fill carries out the exchange. Either the head is handed over, or the whole: the end of a short response may come
+// before anybody has looked for its head, and must not be taken for all of it.
+func (c *Client) fill(s *stream, t Try, r *request, whole chan<- Result) {
+	defer s.recovered(t, whole)
+	if res := c.carryOut(s.ctx, t, r); !s.begun {
+		whole <- res
+	}
+}
+
 // recovered turns a panic of the exchange into its outcome.
 func (s *stream) recovered(t Try, whole chan<- Result) {
 	p := recover()
@@ -366,6 +372,9 @@ func (s *stream) recovered(t Try, whole chan<- Result) {
 	}
 	text := fmt.Sprintf("the engine failed while it performed the call: %v", p)
 	s.finish(nil, &fault{err: errors.New(text)})
+	if s.begun {
+		return
+	}
 	whole <- Result{Outcome: Unknown, Text: text, Answer: InDoubtAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
 }
 

@@ -24,6 +24,7 @@ type Upgrade struct {
 	Parallel     int      // so many are looked at at once; 0 is the number of cores
 	DryRun       bool     // only report
 	AllOrNothing bool     // move none unless all can
+	Limit        int      // the report names so many runs, and counts all; 0 is flawless.DefaultUpgradeRuns
 	Who          string
 	// Progress is called after each run that was looked at, and after each that was moved. It may be
 	// called concurrently; nil is nobody.
@@ -66,6 +67,9 @@ type upgrade struct {
 }
 
 func (e *Engine) newUpgrade(ctx context.Context, name string, o Upgrade) (*upgrade, error) {
+	if o.Limit < 0 || o.Limit > flawless.MaxUpgradeRuns {
+		return nil, fmt.Errorf("the report is to name %d runs, give 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
+	}
 	if o.Module != nil && !o.DryRun {
 		return nil, fmt.Errorf("code that was not added can only be tried; add it with module add, or use --dry-run: %w", flawless.Invalid)
 	}
@@ -339,7 +343,8 @@ func (u *upgrade) finish() flawless.ModuleUpgrade {
 		}
 		return cmp.Compare(rank(a), rank(b))
 	})
-	u.report.Runs = u.runs
+	named := min(len(u.runs), cmp.Or(u.Limit, flawless.DefaultUpgradeRuns))
+	u.report.Runs, u.report.LeftOut = u.runs[:named:named], len(u.runs)-named
 	if u.report.Runs == nil {
 		u.report.Runs = []flawless.RunUpgrade{}
 	}

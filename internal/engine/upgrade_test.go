@@ -92,6 +92,12 @@ func TestRunsThatWouldDivergeStay(t *testing.T) {
 		mustStart(t, e, "obey", nil, "obeys")
 		synctest.Wait()
 		tried := mustUpgrade(t, e, Upgrade{DryRun: true, Module: bins["other"]})
+		if short := mustUpgrade(t, e, Upgrade{DryRun: true, Module: bins["other"], Limit: 1}); short.GoOn != 1 || short.Diverge != 1 || len(short.Runs) != 1 || short.Runs[0].Run != "asleep" || short.LeftOut != 1 || tried.LeftOut != 0 {
+			t.Errorf("a report that names one run is %+v", short)
+		}
+		if _, err := e.Upgrade(t.Context(), "guest", Upgrade{DryRun: true, Limit: -1}); !errors.Is(err, flawless.Invalid) {
+			t.Errorf("a report of less than no run: %v", err)
+		}
 		if tried.GoOn != 1 || tried.Diverge != 1 || tried.Version != 0 || tried.Runs[0].Run != "asleep" || tried.Runs[0].Divergence == nil {
 			t.Errorf("tried: %+v", tried)
 		}

@@ -127,7 +127,11 @@ func (s *stage) crash(ctx context.Context, rep *Report, kv *mortal) (string, err
 			}
 		}
 	}
-	return s.compare(rep, got), nil
+	text := s.compare(rep, got)
+	if cut := cutOff(got.Log); text != "" && len(cut) > len(cutOff(rep.Result.Log)) {
+		text += fmt.Sprintf("; the crash has cut off the response that call %d streams, and the code got an error of kind broken, as after a crash of a server", cut[0])
+	}
+	return text, nil
 }
 
 // compare returns what differs from the life that was not cut short, "" where nothing does.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -41,6 +42,14 @@ type outside struct {
 
 	mu   sync.Mutex
 	seen []Request
+	told map[string]*telling // by idempotency key, the last one
+}
+
+// telling is a response as it was, or is being, given.
+type telling struct {
+	rec   *recorder
+	done  chan struct{} // is closed when the handler has ended
+	again bool          // the next request with the key gets it again, and is not one that the outside sees
 }
 
 func newOutside(handler http.Handler, hide func(string) string) (*outside, error) {
@@ -138,12 +147,23 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, ok := r.Context().Value(connKey{}).(*sniffed); ok && c.over != nil {
 		r.URL.Scheme = "https"
 	}
-	seen := Request{Method: r.Method, URL: o.hide(r.URL.String()), Body: o.hide(string(body)), Key: r.Header.Get("Idempotency-Key")}
+	key := r.Header.Get("Idempotency-Key")
+	if before := o.repeats(key); before != nil {
+		before.rec.repeat(w)
+		return
+	}
+	told := &recorder{ResponseWriter: w, status: http.StatusOK}
+	now := &telling{rec: told, done: make(chan struct{})}
+	defer close(now.done)
+	seen := Request{Method: r.Method, URL: o.hide(r.URL.String()), Body: o.hide(string(body)), Key: key}
 	o.mu.Lock()
 	at := len(o.seen)
 	o.seen = append(o.seen, seen)
+	if o.told == nil {
+		o.told = map[string]*telling{}
+	}
+	o.told[key] = now
 	o.mu.Unlock()
-	told := &recorder{ResponseWriter: w, status: http.StatusOK}
 	o.handler.ServeHTTP(told, r)
 	o.mu.Lock()
 	o.seen[at].Status, o.seen[at].Response = told.status, o.hide(told.body.String())
@@ -155,6 +175,43 @@ func (o *outside) requests() []Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]Request(nil), o.seen...)
+}
+
+// telling returns how the last request with that key is answered, nil where there was none.
+func (o *outside) telling(key string) *telling {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.told[key]
+}
+
+// repeats takes the response that is to be given again to a request with that key, nil where there is none.
+func (o *outside) repeats(key string) *telling {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t := o.told[key]
+	if t == nil || !t.again {
+		return nil
+	}
+	t.again = false
+	return t
+}
+
+// repeat has the next request with that key answered as the one before, flush by flush. It returns false where
+// there was none, or its handler does not end.
+func (o *outside) repeat(ctx context.Context, key string) bool {
+	t := o.telling(key)
+	if t == nil {
+		return false
+	}
+	select {
+	case <-t.done:
+	case <-ctx.Done():
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t.again = true
+	return true
 }
 
 // answer returns the response that the outside gave to the request with that key.
@@ -169,11 +226,14 @@ func (o *outside) answer(key string) (Request, error) {
 
 var errNotSeen = errors.New("the outside did not see the request")
 
-// recorder takes down a response.
+// recorder takes down a response, and where it was flushed.
 type recorder struct {
 	http.ResponseWriter
 	status int
 	body   bytes.Buffer
+
+	mu    sync.Mutex
+	parts []int // the ends of what was flushed, in bytes of the body
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -184,6 +244,39 @@ func (r *recorder) WriteHeader(status int) {
 func (r *recorder) Write(b []byte) (int, error) {
 	r.body.Write(b)
 	return r.ResponseWriter.Write(b)
+}
+
+// Flush implements http.Flusher, which handlers that stream ask for.
+func (r *recorder) Flush() {
+	r.mu.Lock()
+	r.parts = append(r.parts, r.body.Len()) // before anybody can read it
+	r.mu.Unlock()
+	_ = http.NewResponseController(r.ResponseWriter).Flush()
+}
+
+// partEnd is the end of the part that begins at a place; 0 where nothing behind it was flushed yet.
+func (r *recorder) partEnd(from int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, end := range r.parts {
+		if end > from {
+			return end
+		}
+	}
+	return 0
+}
+
+// repeat gives the response again. The handler has ended.
+func (r *recorder) repeat(w http.ResponseWriter) {
+	maps.Copy(w.Header(), r.Header())
+	w.WriteHeader(r.status)
+	at, body := 0, r.body.Bytes()
+	for _, end := range r.parts {
+		_, _ = w.Write(body[at:end])
+		_ = http.NewResponseController(w).Flush()
+		at = end
+	}
+	_, _ = w.Write(body[at:])
 }
 
 // Unwrap lets http.ResponseController through.

@@ -143,7 +143,16 @@ func (l *life) begin() error {
 	}
 	l.web = effect.NewClient(effect.ClientOptions{Dial: l.outside.dial, TLS: &tls.Config{InsecureSkipVerify: true}, // it is in this process
 		Secrets: func() []flawless.OpenSecret { return l.s.Secrets }})
-	l.engine, err = engine.Open(context.Background(), engine.Options{Store: st, Guest: l.s.Guest, Kinds: effect.Kinds(effect.Options{HTTP: l.web}),
+	kinds := effect.Kinds(effect.Options{HTTP: l.web})
+	if len(l.s.Secrets) == 0 { // placeholders change where a part ends
+		reads := &streams{web: l.web, outside: l.outside}
+		for i := range kinds {
+			if kinds[i].Name == effect.Read {
+				kinds[i].Perform = reads.read
+			}
+		}
+	}
+	l.engine, err = engine.Open(context.Background(), engine.Options{Store: st, Guest: l.s.Guest, Kinds: kinds,
 		Virtual: l.clock, RetryFor: new(retryFor), Loaded: []*guest.Module{l.s.module},
 		Seed: func(run string) []byte { sum := sha256.Sum256([]byte("seed of " + run)); return sum[:] }})
 	return err
@@ -220,30 +229,36 @@ func (l *life) end(ctx context.Context) error {
 // none: it is told so, since trying again might never end.
 func (l *life) decide(ctx context.Context, call int) error {
 	d := flawless.Decision{Call: call, Resolution: flawless.Retry, Who: "rehearsal"}
-	asked, err := l.asks(ctx, call)
+	c, err := l.call(ctx, call)
 	if err != nil {
 		return err
 	}
-	if asked {
+	key := fmt.Sprintf("%s-%d", runID, call)
+	if c.Kind == effect.InDoubt {
 		d.Resolution, d.Text = flawless.Tell, "there is nobody here to put it right"
-	} else if seen, err := l.outside.answer(fmt.Sprintf("%s-%d", runID, call)); err == nil {
+	} else if streamed(c) {
+		l.outside.repeat(ctx, key) // the code gets what was answered in the same parts
+	} else if seen, err := l.outside.answer(key); err == nil {
 		d.Resolution, d.Status, d.Body = flawless.Respond, seen.Status, []byte(seen.Response)
 	}
 	_, err = l.engine.Resolve(ctx, runID, d)
 	return err
 }
 
-// asks tells whether a call is one by which the code asks for a person.
-func (l *life) asks(ctx context.Context, call int) (bool, error) {
+// call returns a call of the run.
+func (l *life) call(ctx context.Context, n int) (flawless.Call, error) {
 	log, err := l.engine.Log(ctx, runID, 0, 0)
 	for _, rec := range log {
 		for _, e := range rec.Entries {
-			if e.Turn != nil && slices.ContainsFunc(e.Turn.Calls, func(c flawless.Call) bool { return c.N == call && c.Kind == effect.InDoubt }) {
-				return true, nil
+			if e.Turn == nil {
+				continue
+			}
+			if i := slices.IndexFunc(e.Turn.Calls, func(c flawless.Call) bool { return c.N == n }); i >= 0 {
+				return e.Turn.Calls[i], nil
 			}
 		}
 	}
-	return false, err
+	return flawless.Call{}, err
 }
 
 // result collects what came of the run.

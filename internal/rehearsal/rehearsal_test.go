@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -103,6 +104,36 @@ func TestKilledEverywhereNothingDiffers(t *testing.T) {
 		t.Errorf("%d writes, %d crashes, %d decisions: %v", rep.Writes, rep.Crashes, rep.Asked, rep.Faults)
 	}
 	t.Logf("%d writes, %d crashes, %d decisions", rep.Writes, rep.Crashes, rep.Asked)
+}
+
+// TestAStreamComesInTheSameParts as the outside has flushed them, in every life. Where a crash hits it before it has
+// begun, the recorded response is given again; where it is cut off, as it would be, the report says so.
+func TestAStreamComesInTheSameParts(t *testing.T) {
+	t.Parallel()
+	o := options(t, "listen", `{"URL":"http://model.test","Ack":false,"Enough":0}`)
+	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for _, part := range []string{"data: a\n\n", "data: b\n\n", "data: c\n\n"} {
+			_, _ = io.WriteString(w, part)
+			w.(http.Flusher).Flush()
+		}
+		_, _ = io.WriteString(w, "end")
+	})
+	rep, err := CrashEverywhere(t.Context(), o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard struct{ Parts []string }
+	if err := json.Unmarshal(rep.Result.Run.Output, &heard); err != nil || !slices.Equal(heard.Parts, []string{"data: a\n\n", "data: b\n\n", "data: c\n\n", "end"}) {
+		t.Errorf("the parts are %q, %v", heard.Parts, err)
+	}
+	if rep.Asked == 0 || len(rep.Faults) == 0 {
+		t.Errorf("%d decisions, %d crashes cut the stream off", rep.Asked, len(rep.Faults))
+	}
+	for _, f := range rep.Faults {
+		if f.Alive || !strings.Contains(f.Text, "has cut off the response that call") {
+			t.Error(f)
+		}
+	}
 }
 
 func TestADifferenceIsTold(t *testing.T) {

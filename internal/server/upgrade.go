@@ -22,6 +22,7 @@ type UpgradeModule struct {
 	Parallel     int      `query:"parallel" minimum:"0" maximum:"256" doc:"so many are looked at at once"`
 	DryRun       bool     `query:"dry_run" doc:"only report"`
 	AllOrNothing bool     `query:"all_or_nothing" doc:"move none unless all can"`
+	Limit        int      `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"the report names so many runs, those that cannot go on first; it counts all"`
 	Who          string   `query:"who"`
 	Payload
 }
@@ -49,7 +50,7 @@ func (a *api) upgrades() {
 }
 
 func (a *api) upgrade(_ context.Context, in *UpgradeModule) (*huma.StreamResponse, error) {
-	o := engine.Upgrade{Runs: in.Runs, From: in.From, Parallel: in.Parallel, DryRun: in.DryRun, AllOrNothing: in.AllOrNothing, Who: in.Who}
+	o := engine.Upgrade{Runs: in.Runs, From: in.From, Parallel: in.Parallel, DryRun: in.DryRun, AllOrNothing: in.AllOrNothing, Limit: in.Limit, Who: in.Who}
 	if len(in.Bytes) > 0 {
 		o.Module = in.Bytes
 	}
