@@ -23,8 +23,8 @@ const (
 	kindWithdrawn   = "withdrawn"
 )
 
-// KindGivenUp is the kind of error of a call whose retrying somebody has ended, where the last try was
-// answered with a status.
+// KindGivenUp is the kind of error of a call whose retrying has ended while it waited for its next try, where the
+// last one was answered with a status: somebody has ended it, or the time of the call's idempotency key has.
 const KindGivenUp = "given_up"
 
 // ErrorAnswer returns the answer that tells the guest of an error of that kind.

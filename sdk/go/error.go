@@ -16,7 +16,7 @@ const (
 	KindUnknown  = "unknown"   // an idempotent call whose outcome cannot be known and that is not tried again
 	KindTooLarge = "too_large" // the response is longer than the limit, see [TooLarge], or what is sent than 64 MiB; then nothing was sent
 	KindInvalid  = "invalid"   // the call itself is not well formed
-	KindGivenUp  = "given_up"  // a person has ended the retries of the call
+	KindGivenUp  = "given_up"  // a person has ended the retries of the call, or the time of its idempotency key has, and no try took effect
 	KindTold     = "told"      // a person resolved the call with this message
 	KindNotFound = "not_found" // there is no such run, module or workflow
 	KindConflict = "conflict"  // the run that was to get the message has ended
