@@ -72,6 +72,8 @@ func (w *keyTale) does(step string) string {
 			return "withdrawn"
 		}
 		return ""
+	case "end":
+		return strings.Join(w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: w.s.turn + 1, Time: w.now, Ended: &flawless.Ended{Output: []byte("1")}}}), ", ")
 	case "resolve":
 		return w.performs(w.take(flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: w.last, Resolution: flawless.Retry}}))
 	case "give-up":
@@ -195,6 +197,8 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 		"a second word counts from the window of the first": "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; lost:1 next; down 1h:1 doubt; resolve:begins; down 59m:begins",
 		"a key that is honoured only later":                 "unknown:; policy:begins; 504:1 next; honoured:; down 2h:1 doubt",
 		"a 504 that is given up is told":                    "policy:begins; 504:1 next; give-up:1 given_up",
+		"also when its run ends":                            "policy:begins; 504:1 next; end:1 given_up",
+		"but a run that ends does not hide a 504":           "policy:begins; 504:1 next; next:begins; 429:1 next; end:1 doubt",
 		"but not a 429 behind it":                           "policy:begins; 504:1 next; next:begins; 429:1 next; give-up:1 doubt",
 		"a host that is not said to honour keys any more":   "policy:begins; 504:1 next; unknown:; next:1 doubt",
 		"a status is retried for ever without a key":        "unknown:; policy:begins; 504:1 next; down 2h:begins; 429:1 next; deadline:withdrawn",
