@@ -33,6 +33,7 @@ type state struct {
 	messages int                // that came
 	heard    map[string]int     // by run: its newest call that sent a message
 	keys     map[string]string  // by the client's key: what came with it
+	told     map[string]keyPast // of calls that have ended, by what effect.Policy.Known returns
 
 	paused  *flawless.Pause
 	held    *flawless.Pause // on top of it: the run begins no call either
@@ -61,6 +62,9 @@ type call struct {
 	begun  int64             // when the first try began
 	tryAt  int64             // when the last one did
 	sent   int64             // when the first one did whose outcome is unknown; 0 is none, and the one under way does not count
+	mild   bool              // every such try was answered, see keyPast
+	before keyPast           // what the server may know from tries that are not of this call, or do not count any more
+	word   int64             // when somebody said after these that there is to be another one
 	failed *flawless.Attempt // the end of the last one that failed
 	due    int64             // the engine answers it then
 	done   flawless.Answer
@@ -99,6 +103,7 @@ func (s *state) step(e flawless.Entry) []try {
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
+		s.remember(s.calls[e.Arrival.Call], e.Arrival)
 		delete(s.calls, e.Arrival.Call)
 		s.gave(e.Arrival.Call)
 		s.received(e.Arrival.Message)
@@ -115,7 +120,7 @@ func (s *state) step(e flawless.Entry) []try {
 	case e.Unknown != nil:
 		if c := s.calls[e.Unknown.Call]; c != nil {
 			c.doubt, c.since, c.next, c.waits = e.Unknown.Reason, e.At, 0, false
-			c.given = false
+			c.given, c.before.Reached = false, e.Unknown.Reached
 			s.gave(c.N)
 		}
 	case e.Adopted != nil:
@@ -133,7 +138,9 @@ func (s *state) step(e flawless.Entry) []try {
 					break
 				}
 				c.anew = true
-				c.begun, c.tryAt, c.sent, c.failed = e.At, e.At, 0, nil // somebody says that it did not happen
+				// Somebody says that it did not happen. The server may know better.
+				c.before, c.word, c.since = c.past(), e.At, 0
+				c.begun, c.tryAt, c.sent, c.mild, c.failed = e.At, e.At, 0, false, nil
 				performed := c.bad == nil && c.kind.Perform != nil
 				if performed && s.held != nil && s.status == "" { // it begins when the run is resumed
 					c.next = e.At
@@ -194,6 +201,7 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 			continue
 		}
 		s.calls[made.N] = c
+		s.recollect(c)
 		if c.bad == nil && c.kind.Perform != nil {
 			tries = append(tries, try{c.N, c.try})
 		}

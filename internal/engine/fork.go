@@ -243,7 +243,7 @@ func (f *fork) entries(id string) (*state, []flawless.Entry) {
 			take(s.arrival(a, nil, givenBy+who(f.Who)))
 		} else if a, ok := f.later[c.N]; ok {
 			arrival := s.arrival(a.Answer, nil, "answered in run "+f.id)
-			arrival.Arrival.Message = a.Message
+			arrival.Arrival.Message, arrival.Arrival.Reached = a.Message, a.Reached
 			take(arrival)
 		} else if c.bad == nil && c.doubt == "" && !s.gives(c.N) {
 			for _, x := range f.open(s, c) {

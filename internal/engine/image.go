@@ -20,7 +20,7 @@ import (
 
 // stateFormat is the number of the format of a state in an image. A change of the state or of what
 // step does with an entry gets a new one, and restore goes on reading those before.
-const stateFormat = 3
+const stateFormat = 4
 
 // snapshot is a state as it is kept.
 type snapshot struct {
@@ -38,14 +38,15 @@ type snapshot struct {
 	Paused *flawless.Pause  `json:",omitempty"`
 	Held   *flawless.Pause  `json:",omitempty"`
 
-	Mail     []messageSnapshot `json:",omitempty"`
-	Messages int               `json:",omitempty"`
-	Heard    map[string]int    `json:",omitempty"`
-	Keys     map[string]string `json:",omitempty"`
-	Labels   map[string]string `json:",omitempty"`
-	Steps    []flawless.Step   `json:",omitempty"`
-	Known    *flawless.Self    `json:",omitempty"` // nil is as at the start
-	Was      []string          `json:",omitempty"`
+	Mail     []messageSnapshot  `json:",omitempty"`
+	Messages int                `json:",omitempty"`
+	Heard    map[string]int     `json:",omitempty"`
+	Keys     map[string]string  `json:",omitempty"`
+	Told     map[string]keyPast `json:",omitempty"`
+	Labels   map[string]string  `json:",omitempty"`
+	Steps    []flawless.Step    `json:",omitempty"`
+	Known    *flawless.Self     `json:",omitempty"` // nil is as at the start
+	Was      []string           `json:",omitempty"`
 }
 
 // messageSnapshot keeps the body of a message as bytes, whatever they are.
@@ -76,6 +77,10 @@ type callSnapshot struct {
 	TryAt  int64             `json:",omitempty"`
 	Sent   int64             `json:",omitempty"`
 	Failed *flawless.Attempt `json:",omitempty"`
+
+	Mild   bool    `json:",omitempty"`
+	Before keyPast `json:",omitzero"`
+	Word   int64   `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -87,7 +92,7 @@ type answerSnapshot struct {
 // snapshot returns the state of an open run as bytes.
 func (s *state) snapshot() []byte {
 	out := snapshot{Format: stateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels, Steps: s.steps}
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Keys: s.keys, Told: s.told, Labels: s.labels, Steps: s.steps}
 	if len(s.was) > 0 {
 		out.Known, out.Was = &s.known, s.was
 	}
@@ -97,7 +102,7 @@ func (s *state) snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.open() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed, c.mild, c.before, c.word})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -128,6 +133,7 @@ func (s *state) restore(b []byte) error {
 	}
 	maps.Copy(s.heard, in.Heard)
 	maps.Copy(s.keys, in.Keys)
+	s.told = in.Told
 	for _, m := range in.Mail {
 		m.Body = m.Raw
 		s.mail = append(s.mail, m.Message)
@@ -137,6 +143,7 @@ func (s *state) restore(b []byte) error {
 		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
 		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
+		c.mild, c.before, c.word = k.Mild, k.Before, k.Word
 		s.calls[k.N] = c
 	}
 	for _, a := range in.Ready {

@@ -578,9 +578,9 @@ func (e *Engine) performed(r *run, t try) (left *try) {
 		r.mu.Unlock()
 		return nil
 	}
-	entries, most := r.s.recall(t, e.now(), r.terms(c))
+	entries, within := r.s.recall(t, e.now(), r.terms(c))
 	if entries == nil {
-		result, ok := r.perform(c, t, most)
+		result, ok := r.perform(c, t, within)
 		if !ok {
 			return nil
 		}
@@ -607,8 +607,8 @@ func (r *run) terms(c *call) terms { return r.e.terms(r.s.start.Module, r.s.star
 
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
 // outcome unknown. The caller holds mu, which is given back.
-func (r *run) perform(c *call, t try, most time.Duration) (effect.Result, bool) {
-	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy, Most: most}
+func (r *run) perform(c *call, t try, within time.Duration) (effect.Result, bool) {
+	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy, Within: within}
 	ctx, stop := context.WithCancelCause(r.e.performCtx)
 	if r.flights == nil {
 		r.flights = map[int]context.CancelCauseFunc{}
