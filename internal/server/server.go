@@ -116,7 +116,7 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 // has an address of before, at which another server listens now.
 func ofStore(id string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if want := r.Header.Get(flawless.StoreHeader); want != "" && want != id {
+		if want := r.Header.Get(flawless.StoreHeader); want != id && len(r.Header.Values(flawless.StoreHeader)) > 0 {
 			deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("the request is for the server of store %.100q, this is the server of store %s", want, id))
 			return
 		}
