@@ -72,6 +72,9 @@ type Try struct {
 	Call flawless.Call
 	N    int    // 1, 2, 3
 	Seed []byte // of the run, from which the token of its placeholders is made
+	// The calls up to Past were made by the run Of, from which this one was forked or imported. 0 is none.
+	Past int
+	Of   string
 	// Most ends the try if it is shorter than the call's own time-out; 0 is none.
 	Most time.Duration
 	// Policy is what Check returned for the call. The zero value serves, and is slower.
