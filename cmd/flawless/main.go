@@ -84,12 +84,15 @@ func main() {
 
 // run carries out a command line and returns its exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	a := &app{in: in, out: out, errs: errs, ctx: ctx}
+	text, notes := &harmless{w: out}, &harmless{w: errs}
+	defer text.flush()
+	defer notes.flush()
+	a := &app{in: in, out: text, errs: notes, binary: out, ctx: ctx}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errs)
+	root.SetOut(text)
+	root.SetErr(notes)
 	err := checkText(args)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
@@ -181,7 +184,8 @@ func (u *usageError) Error() string { return u.err.Error() }
 // app is what all commands share.
 type app struct {
 	in        io.Reader
-	out, errs io.Writer
+	out, errs io.Writer // for text, see harmless
+	binary    io.Writer // for what is no text; it is where out goes
 	dir       string
 	named     bool // the working directory was named, by flag or environment
 	socket    string
