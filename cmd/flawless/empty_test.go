@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,7 +19,9 @@ func TestEmptyFlagsAndArgumentsAreRefused(t *testing.T) {
 	t.Setenv("FLAWLESS_WORKING_DIR", t.TempDir()) // where no server runs: a command that gets this far ends with another code
 	call := func(args ...string) (int, string) {
 		var out bytes.Buffer
-		return run(t.Context(), args, strings.NewReader(""), &out, &out), out.String()
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second) // up would run for ever
+		defer stop()
+		return run(ctx, args, strings.NewReader(""), &out, &out), out.String()
 	}
 	flags, arguments := 0, 0
 	var walk func(c *cobra.Command, path []string)
