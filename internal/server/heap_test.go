@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -35,19 +36,30 @@ func TestReadersShareMemory(t *testing.T) {
 	for range makersAtOnce {
 		heap.making <- struct{}{}
 	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	w := httptest.NewRecorder()
-	if get(gone, w, from); w.Code != 499 {
-		t.Errorf("a page was made while %d were: %d", makersAtOnce, w.Code)
+	w, done := httptest.NewRecorder(), make(chan bool)
+	go func() {
+		get(t.Context(), w, from)
+		close(done)
+	}()
+	for waits := false; !waits; {
+		select {
+		case <-done:
+			t.Fatalf("a page was made while %d were", makersAtOnce)
+		default:
+			stacks := make([]byte, 1<<20)
+			waits = strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*heap).enter(")
+		}
 	}
 	for range makersAtOnce {
 		<-heap.making
 	}
+	if <-done; w.Code != 200 {
+		t.Errorf("a page that had to wait: %d %.300s", w.Code, w.Body)
+	}
 
 	slow := &held{ResponseRecorder: httptest.NewRecorder(), heap: heap}
-	if get(t.Context(), slow, from); slow.Code != 200 || slow.while < 3<<20 || heap.long != 0 {
-		t.Errorf("status %d; while it is written a long page counts as %d bytes, and as %d afterwards", slow.Code, slow.while, heap.long)
+	if get(t.Context(), slow, from); slow.Code != 200 || slow.while < 3<<20 || slow.making || heap.long != 0 {
+		t.Errorf("status %d; while it is written a long page counts as %d bytes (and as made: %t), and as %d afterwards", slow.Code, slow.while, slow.making, heap.long)
 	}
 
 	written, err := heap.keep(maxLong - 1<<20)
@@ -77,12 +89,13 @@ func TestReadersShareMemory(t *testing.T) {
 // held looks how much is counted while a page is written.
 type held struct {
 	*httptest.ResponseRecorder
-	heap  *heap
-	while int
+	heap   *heap
+	while  int
+	making bool
 }
 
 // Write implements http.ResponseWriter.
 func (h *held) Write(b []byte) (int, error) {
-	h.while = max(h.while, h.heap.long)
+	h.while, h.making = max(h.while, h.heap.long), len(h.heap.making) > 0
 	return h.ResponseRecorder.Write(b)
 }
