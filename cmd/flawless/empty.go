@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/flawless-engine/flawless"
 )
 
 // mayBeEmpty are the flags for which empty has a meaning: no note, and the first page.
@@ -27,7 +25,7 @@ func checkFlags(c *cobra.Command) (err error) {
 			empty = len(all) == 0 || slices.Contains(all, "")
 		}
 		if empty {
-			err = fmt.Errorf("--%s is empty; give it a value, or leave it out (was a variable not set?): %w", f.Name, flawless.Invalid)
+			err = fmt.Errorf("--%s is empty; give it a value, or leave it out (was a variable not set?)", f.Name)
 		}
 	})
 	return err

@@ -237,7 +237,7 @@ func named(c *cobra.Command) {
 				err = check(c, args)
 			}
 			if at := slices.Index(args, ""); err == nil && at >= 0 {
-				err = fmt.Errorf("argument %d is empty; was a variable not set?: %w", at+1, flawless.Invalid)
+				err = fmt.Errorf("argument %d is empty; was a variable not set?", at+1)
 			}
 			if err != nil {
 				return &usageError{c.CommandPath(), err}
