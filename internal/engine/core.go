@@ -40,6 +40,7 @@ type state struct {
 	cancel  *flawless.Cancel
 	known   flawless.Self   // what the guest was told it is
 	was     []string        // the ids that it was told before
+	past    int             // the last call that it made under one of them
 	status  flawless.Status // an end, or "" while the run is open
 	output  []byte
 	failure *flawless.Failure
@@ -186,6 +187,7 @@ func (s *state) stepTurn(t *flawless.Turn) (tries []try) {
 	s.steps = flawless.OpenSteps(s.steps, t.Steps)
 	if t.As != nil {
 		s.was, s.known = append(s.was, s.known.Run), *t.As
+		s.past = before
 	}
 	if len(t.Answers) > 0 {
 		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return slices.Contains(t.Answers, a.Call) })

@@ -294,7 +294,7 @@ func (f *fork) open(s *state, c *call) []flawless.Entry {
 		return nil
 	}
 	if c.Kind == effect.Read {
-		return []flawless.Entry{s.arrival(effect.GoneAnswer(c.Call), nil, "")}
+		return []flawless.Entry{s.arrival(effect.GoneAnswer(c.Call, f.id), nil, "")}
 	}
 	if c.kind.Perform != nil || c.Kind == effect.Send {
 		return doubt(made, f.id)

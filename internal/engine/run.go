@@ -608,7 +608,10 @@ func (r *run) terms(c *call) terms { return r.e.terms(r.s.start.Module, r.s.star
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
 // outcome unknown. The caller holds mu, which is given back.
 func (r *run) perform(c *call, t try, within time.Duration) (effect.Result, bool) {
-	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy, Within: within}
+	kind, job := c.kind, effect.Try{Run: r.id, Call: c.Call, N: t.n, Seed: r.s.start.Seed, Policy: c.policy, Within: within, Past: r.s.past}
+	if origin := r.s.start.Origin; origin != nil {
+		job.Of = origin.Of
+	}
 	ctx, stop := context.WithCancelCause(r.e.performCtx)
 	if r.flights == nil {
 		r.flights = map[int]context.CancelCauseFunc{}
