@@ -60,7 +60,7 @@ api: build
 	.ci/api/run
 
 packages: build
-	cd testdata/packages && FLAWLESS=$(CURDIR)/bin/flawless $(TEST) .
+	cd testdata/packages && FLAWLESS_BIN=$(CURDIR)/bin/flawless $(TEST) .
 
 bench:
 	$(GO) run ./bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)

@@ -245,7 +245,7 @@ func (f *fork) entries(id string) (*core.State, []flawless.Entry) {
 			take(s.ArrivalEntry(a, nil, givenBy+core.Who(f.Who)))
 		} else if a, ok := f.later[c.N]; ok {
 			arrival := s.ArrivalEntry(a.Answer, nil, "answered in run "+f.id)
-			arrival.Arrival.Message = a.Message
+			arrival.Arrival.Message, arrival.Arrival.Reached = a.Message, a.Reached
 			take(arrival)
 		} else if c.Bad() == nil && c.Doubt() == "" && !s.IsWithdrawing(c.N) {
 			for _, x := range f.open(s, c) {
@@ -296,7 +296,7 @@ func (f *fork) open(s *core.State, c *core.OpenCall) []flawless.Entry {
 		return nil
 	}
 	if c.Kind == effect.Read {
-		return []flawless.Entry{s.ArrivalEntry(effect.GoneAnswer(c.Call), nil, "")}
+		return []flawless.Entry{s.ArrivalEntry(effect.GoneAnswer(c.Call, f.id), nil, "")}
 	}
 	if c.Effect().Perform != nil || c.Kind == effect.Send {
 		return doubt(made, f.id)
