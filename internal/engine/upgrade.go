@@ -169,10 +169,10 @@ func (u *upgrade) each(ctx context.Context, stage string, f func(ctx context.Con
 // gate replays every run with the new code.
 func (u *upgrade) gate(ctx context.Context) error {
 	return u.each(ctx, "checking", func(ctx context.Context, i int) error {
-		if err := u.e.slots.Acquire(ctx, 1); err != nil {
+		if err := u.e.permits.acquire(ctx, heavy, 0, nil); err != nil {
 			return err
 		}
-		defer u.e.slots.Release(1)
+		defer u.e.permits.release()
 		return u.judge(ctx, i)
 	})
 }
