@@ -63,6 +63,9 @@ const (
 	watchEvery = 250 * time.Millisecond
 	// atLeast is how many slots there are whatever the process takes: work goes on, slowly.
 	atLeast = 16
+	// plenty is how many guests rest although they sleep for longer than they may rest. Beyond it their instances
+	// serve other runs: to make one costs more than to use one again.
+	plenty = 256
 	// unmeasured is how many guests are let in before memory is looked at again, and how many there are at most
 	// where the system does not tell.
 	unmeasured = 256
@@ -212,7 +215,9 @@ func (s *residency) next() (at time.Time) {
 		since := first.Value.(*run).seat.since
 		sooner(since.Add(s.keep))
 		switch {
-		case s.tight() || (short > 0 || used > limit) && s.sleeper() != nil:
+		case used > plenty && s.sleeper(s.keep) != nil:
+			sooner(s.swept.Add(pause))
+		case s.tight() || (short > 0 || used > limit) && s.sleeper(shortRest) != nil:
 			sooner(s.swept.Add(pause))
 		case short > 0 || used > limit:
 			sooner(later(since.Add(shortRest), s.swept.Add(pause)))
@@ -228,9 +233,9 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// sleeper returns the run that sleeps longest, nil where none sleeps for long. The caller holds mu.
-func (s *residency) sleeper() *run {
-	if len(s.asleep) == 0 || s.asleep[0].seat.wake-s.e.now() < int64(shortRest) {
+// sleeper returns the run that sleeps longest, nil where none sleeps for that long. The caller holds mu.
+func (s *residency) sleeper(long time.Duration) *run {
+	if len(s.asleep) == 0 || s.asleep[0].seat.wake-s.e.now() < int64(long) {
 		return nil
 	}
 	return s.asleep[0]
@@ -238,12 +243,12 @@ func (s *residency) sleeper() *run {
 
 // sweep evicts the guests that have to leave.
 func (s *residency) sweep() {
-	if !s.sweeping.TryLock() {
-		return // whoever does arms the timer again
-	}
 	s.mu.Lock()
 	s.due, s.swept = time.Time{}, time.Now()
 	s.mu.Unlock()
+	if !s.sweeping.TryLock() {
+		return // whoever does arms the timer again
+	}
 	if used, _, _ := s.slots.count(); used > 0 {
 		s.measure()
 	}
@@ -258,7 +263,7 @@ func (s *residency) sweep() {
 	s.mu.Unlock()
 	left := 0
 	for {
-		r := s.pick(left < owed, tight)
+		r := s.pick(left < owed, used-left > plenty, tight)
 		if r == nil {
 			break
 		}
@@ -282,7 +287,7 @@ func (s *residency) sweep() {
 }
 
 // pick takes the guest that is to leave next out of the lists. It returns nil where none is.
-func (s *residency) pick(owed, tight bool) *run {
+func (s *residency) pick(owed, many, tight bool) *run {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := s.rested.Front()
@@ -295,7 +300,11 @@ func (s *residency) pick(owed, tight bool) *run {
 		if may = min(shortRest, s.keep); tight {
 			may = 0
 		}
-		if long := s.sleeper(); long != nil {
+		if long := s.sleeper(shortRest); long != nil {
+			r, may = long, 0
+		}
+	} else if many {
+		if long := s.sleeper(s.keep); long != nil {
 			r, may = long, 0
 		}
 	}

@@ -170,3 +170,42 @@ func TestAsManyGuestsAsMemoryHolds(t *testing.T) {
 		}
 	})
 }
+
+// TestLongSleepersMakeRoomForOthers: they would leave anyway before they are needed, and what they leave behind
+// serves the next run.
+func TestLongSleepersMakeRoomForOthers(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{})
+		defer e.Kill()
+		for k := range plenty + 20 {
+			mustStart(t, e, "sleep", 30, fmt.Sprint("run", k))
+		}
+		time.Sleep(time.Second)
+		if n := inMemory(e); n != plenty {
+			t.Errorf("%d guests are in memory", n)
+		}
+	})
+}
+
+// TestASweepBesideAnotherIsNotLost: the timer may fire while guests are still being evicted.
+func TestASweepBesideAnotherIsNotLost(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		e := open(t, mem.New(), Options{})
+		defer e.Kill()
+		mustStart(t, e, "sleep", 30, "run")
+		s := &e.residency
+		s.sweeping.Lock()
+		time.Sleep(time.Minute)
+		if inMemory(e) != 1 {
+			t.Error("it is not evicted one at a time")
+		}
+		s.sweeping.Unlock()
+		s.mu.Lock()
+		s.arm()
+		s.mu.Unlock()
+		time.Sleep(time.Minute)
+		if inMemory(e) != 0 {
+			t.Error("nobody evicts any more")
+		}
+	})
+}
