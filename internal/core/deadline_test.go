@@ -14,9 +14,9 @@ func TestALongGraceEndsLate(t *testing.T) {
 	t.Parallel()
 	s := NewState("run", nil)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
-	s.Step(flawless.Entry{At: now, Start: &flawless.Start{Time: now, Deadline: now, Grace: math.MaxInt64}})
+	stepped(t, s, flawless.Entry{At: now, Start: &flawless.Start{Time: now, Deadline: now, Grace: math.MaxInt64}})
 	for _, e := range s.Fire(now) {
-		s.Step(e)
+		stepped(t, s, e)
 	}
 	if s.cancel == nil || s.cancelDeadline() != math.MaxInt64 || len(s.Fire(now+1)) != 0 {
 		t.Errorf("a run with a long grace is %+v", s.cancel)
@@ -66,9 +66,9 @@ func TestACancelledRunThatIsPausedBeginsNothing(t *testing.T) {
 		{At: 3, Pause: &flawless.Pause{}},
 		{At: 4, Cancel: &flawless.Cancel{}},
 	} {
-		s.Step(x)
+		stepped(t, s, x)
 		for _, y := range s.Consequences() {
-			s.Step(y)
+			stepped(t, s, y)
 		}
 	}
 	if got := s.Fire(20); len(got) != 0 || s.NextWake() != 0 {

@@ -87,7 +87,7 @@ func (s *State) Snapshot() []byte {
 	if len(s.was) > 0 {
 		out.Known, out.Was = &s.known, s.was
 	}
-	for _, m := range s.mail {
+	for _, m := range s.mail.list() {
 		kept := messageSnapshot{m, m.Body}
 		kept.Body = nil
 		out.Mail = append(out.Mail, kept)
@@ -126,15 +126,16 @@ func (s *State) Restore(b []byte) error {
 	maps.Copy(s.keys, in.Keys)
 	for _, m := range in.Mail {
 		m.Body = m.Raw
-		s.mail = append(s.mail, m.Message)
+		s.mail.add(m.Message)
 	}
 	for _, k := range in.Calls {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
 		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
 		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
-		s.Calls[k.N] = c
+		s.open.add(c)
 	}
+	s.open.reindex(&s.mail)
 	for _, a := range in.Ready {
 		s.ready = append(s.ready, flawless.Answer{Call: a.Call, Head: a.Head, Body: a.Body})
 	}

@@ -50,7 +50,7 @@ func (w *tale) take(entries ...flawless.Entry) (told []string) {
 	one := func(e flawless.Entry) {
 		w.log = append(w.log, e)
 		told = append(told, word(e)...)
-		for _, t := range w.s.Step(e) {
+		for _, t := range stepped(w.t, w.s, e) {
 			told = append(told, fmt.Sprintf("begin %d.%d", t.Call, t.N))
 		}
 	}
@@ -110,7 +110,7 @@ func (w *tale) does(step string) []string {
 	var call int
 	_, _ = fmt.Sscan(rest, &call)
 	_, how, _ := strings.Cut(rest, " ")
-	awaited := func() Try { return Try{call, w.s.Calls[call].try} }
+	awaited := func() Try { return Try{call, w.s.open.all[call].try} }
 	switch what {
 	case "turn":
 		t := &flawless.Turn{N: w.s.turn + 1, Time: at}
@@ -145,9 +145,9 @@ func (w *tale) does(step string) []string {
 		}
 		return w.take(flawless.Entry{At: at, Turn: t})
 	case "waits": // for a place under a limit
-		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.Calls[call].try - 1, Waits: "a place"}})
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].try - 1, Waits: "a place"}})
 	case "place":
-		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.Calls[call].try + 1, Begun: true}})
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].try + 1, Begun: true}})
 	case "answered":
 		a, _ := effect.ResponseAnswer(call, 200, nil)
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at, Terms{})...)
@@ -157,11 +157,11 @@ func (w *tale) does(step string) []string {
 	case "not sent":
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at, Terms{})...)
 	case "no outcome":
-		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.Calls[call].policy.Idempotent, Text: "the connection broke"}, at, Terms{})...)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.open.all[call].policy.Idempotent, Text: "the connection broke"}, at, Terms{})...)
 	case "crash":
 		again := NewState("run", w.s.kinds)
 		for _, e := range w.log {
-			again.Step(e)
+			stepped(w.t, again, e)
 		}
 		if was, is := w.s.Snapshot(), again.Snapshot(); w.s.status == "" && !bytes.Equal(was, is) {
 			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)

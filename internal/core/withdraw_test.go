@@ -230,7 +230,7 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 					if rapid.Bool().Draw(rt, "in a saga") {
 						word += " settle"
 					}
-					if c := w.s.Calls[n]; c != nil || n > w.s.made {
+					if c := w.s.open.all[n]; c != nil || n > w.s.made {
 						sees.why[n] = why
 					}
 					words = append(words, word)
