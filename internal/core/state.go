@@ -128,7 +128,8 @@ func (s *State) step(e flawless.Entry) []Try {
 		}
 	case e.Unknown != nil:
 		if c := s.open.edit(e.Unknown.Call); c != nil {
-			c.doubt, c.since, c.next, c.waits = e.Unknown.Reason, e.At, 0, false
+			// A call is in doubt where it says why, so it must say something.
+			c.doubt, c.since, c.next, c.waits = cmp.Or(e.Unknown.Reason, "its outcome is not known"), e.At, 0, false
 			c.given = false
 			s.gave(c.N)
 		}
