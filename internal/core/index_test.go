@@ -13,7 +13,10 @@ import (
 )
 
 // stepped is [State.Step], and fails the test where the index differs from a walk over all open calls.
-func stepped(t testing.TB, s *State, e flawless.Entry) []Try {
+func stepped(t interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}, s *State, e flawless.Entry) []Try {
 	t.Helper()
 	tries := s.Step(e)
 	if err := checkIndex(s); err != nil {

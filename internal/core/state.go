@@ -273,6 +273,7 @@ func (s *State) end(status flawless.Status, output []byte, failure *flawless.Fai
 		switch s.open.edit(c.N); {
 		case c.bad != nil || c.kind.Perform == nil && !c.kind.Errand:
 			s.open.remove(c)
+			s.gave(c.N) // where the code has withdrawn it in the same turn: nobody is there to hear of it
 		case c.kind.Perform != nil && !s.mayBegin(c, before):
 			s.give(c, notBegun(c, before, "the run "+ended(status)))
 		}
@@ -449,7 +450,9 @@ func (s *State) Fire(now int64) (out []flawless.Entry) {
 	}
 	slices.SortStableFunc(all, func(a, b firing) int { return cmp.Compare(a.due, b.due) })
 	for _, f := range all[:min(len(all), MaxAtOnce)] {
-		out = append(out, f.e)
+		if out = append(out, f.e); f.e.End != nil {
+			break // all that is due later is void
+		}
 	}
 	return out
 }
