@@ -1,11 +1,11 @@
 # make demo   watch a card being charged once while the server is killed
 # make test   all tests
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
-# make bench  the figures of docs/performance.md, measured here. SECTIONS=http,freeze measures these only,
+# make bench  the figures of docs/internals/performance.md, measured here. SECTIONS=http,freeze measures these only,
 #             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
 # make api    the HTTP API against its description: random requests, and generated clients in TypeScript and
 #             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
-# make packages  builds and runs the packages of docs/libraries.md in workflows (some minutes the first time)
+# make packages  builds and runs the packages of docs/guide/libraries.md in workflows (some minutes the first time)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make build  the command, bin/flawless
 

@@ -12,7 +12,7 @@ import (
 )
 
 // guide is where people read on.
-const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/guide.md"
+const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/guide/http.md"
 
 // methods are those that operations may have.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
