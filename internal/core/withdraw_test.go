@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestWhatBecomesOfAWithdrawnCall has a row for each rule of docs/guide/http.md, "Time-outs, cancellation and
+// TestWhatBecomesOfAWithdrawnCall has a row for each rule of docs/guide/timeouts.md, "Time-outs and
 // what happens to a call". A tale is "step -> what follows; step -> what follows". It is told once more
 // with the state written to an image and read again after every step.
 func TestWhatBecomesOfAWithdrawnCall(t *testing.T) {
