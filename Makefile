@@ -7,6 +7,8 @@
 #             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
 # make packages  builds and runs the packages of docs/guide/libraries.md in workflows (some minutes the first time)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
+# make docs   the documentation as a site with search, in bin/docs; it needs no network but for Go modules
+# make reference  writes docs/reference from the commands and the API; tests fail while it is not current
 # make build  the command, bin/flawless
 
 GO ?= go
@@ -14,7 +16,7 @@ GO ?= go
 TEST = $(GO) test -count=1 -timeout 20m
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build demo test check api packages bench arm64 fmt vet lint race rust
+.PHONY: build demo test check api packages bench docs reference arm64 fmt vet lint race rust
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -64,6 +66,13 @@ packages: build
 
 bench:
 	$(GO) run ./bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)
+
+reference:
+	$(GO) test -count=1 -run TestCommandReferenceIsCurrent ./cmd/flawless -write-reference
+	$(GO) test -count=1 -run TestHTTPReferenceIsCurrent ./internal/server -write-reference
+
+docs: reference
+	cd docs/site && $(GO) run . $(CURDIR) $(CURDIR)/bin/docs
 
 arm64:
 	$(TEST) -run TestAnotherProcessGivesTheSameBits -v ./internal/guest -processor arm64
