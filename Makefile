@@ -72,7 +72,7 @@ reference:
 	$(GO) test -count=1 -run TestHTTPReferenceIsCurrent ./internal/server -write-reference
 
 docs: reference
-	cd docs/site && $(GO) run . $(CURDIR) $(CURDIR)/bin/docs
+	cd docs/site && $(GO) vet . && $(TEST) . && $(GO) run . ../.. ../../bin/docs
 
 arm64:
 	$(TEST) -run TestAnotherProcessGivesTheSameBits -v ./internal/guest -processor arm64

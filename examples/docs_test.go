@@ -164,7 +164,7 @@ func TestRustInTheDocsCompiles(t *testing.T) {
 		t.Errorf("only %d blocks of Rust were found", n)
 	}
 	check(t, "hello-rust", "serde_json = \"1\"\n", map[string]string{"src/lib.rs": guests})
-	check(t, filepath.Join("..", "cmd", "flawless", "testdata", "rustclient"), "", map[string]string{"src/main.rs": clients + "fn main() {}\n"})
+	check(t, filepath.Join("..", "cmd", "flawless", "testdata", "rustclient"), "serde_json = \"1\"\n", map[string]string{"src/main.rs": clients + "fn main() {}\n"})
 }
 
 // check compiles files as a package with the name, dependencies and locked versions of another one.
