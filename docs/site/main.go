@@ -58,7 +58,8 @@ type section struct {
 type page struct {
 	File  string // path in the repository
 	URL   string // path in the site
-	Title string
+	Title string // its first heading
+	Name  string // in the menu
 	Body  template.HTML
 	Heads []heading // below the title
 	parts []part
@@ -175,7 +176,7 @@ func contents(root string) ([]section, error) {
 			at := strings.TrimPrefix(strings.TrimSuffix(file, ".md"), "docs/")
 			at = strings.TrimSuffix(at, "/README") + ".html"
 			s := &menu[len(menu)-1]
-			s.Pages = append(s.Pages, &page{File: file, URL: at, Title: m[1]})
+			s.Pages = append(s.Pages, &page{File: file, URL: at, Name: m[1]})
 		}
 	}
 	if len(menu) == 0 {
