@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -75,6 +76,9 @@ const exitHelp = `Exit codes:
   13 the server's store is damaged; restore it from a backup`
 
 func main() {
+	// The library for QUIC prints to standard error that a buffer is small. The server logs it (see Listen), and
+	// it is nothing to know for other commands.
+	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -204,7 +208,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c.CommandPath(), err} })
 	f := root.PersistentFlags()
-	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless)")
+	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
 	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET, what the server has written into its working directory, or localhost:27288)")
 	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default that of the socket; up takes a free one for 0)")
 	f.BoolVar(&a.tcp, "tcp", false, "speak HTTP over TCP, not QUIC")
@@ -247,11 +251,10 @@ func (a *app) defaults(c *cobra.Command) error {
 		a.dir = os.Getenv("FLAWLESS_WORKING_DIR")
 	}
 	if a.named = a.dir != ""; !a.named {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return fmt.Errorf("there is no home directory, name the working directory with --working-dir: %w", flawless.Invalid)
+		var err error
+		if a.dir, err = defaultDir(runtime.GOOS, os.Getenv, os.UserHomeDir); err != nil {
+			return err
 		}
-		a.dir = filepath.Join(home, ".flawless")
 	}
 	if a.socket == "" {
 		a.socket = os.Getenv("FLAWLESS_SOCKET")
@@ -308,7 +311,8 @@ func who() string {
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version of this command and of the server", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var server string
+			this := flawless.ThisBuild()
+			var server flawless.Build
 			var h flawless.Health
 			cl, err := a.connect()
 			if err == nil {
@@ -321,10 +325,15 @@ func (a *app) versionCommand() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]any{"command": flawless.Version, "server": server, "store": h.Store, "start": h.Start, "origin": h.Origin})
+				about := map[string]any{"command": this, "store": h.Store, "start": h.Start, "origin": h.Origin}
+				if server.Version != "" {
+					about["server"] = server
+				}
+				return a.printJSON(about)
 			}
-			fmt.Fprintln(a.out, "flawless", flawless.Version)
-			if server != "" {
+			fmt.Fprintln(a.out, "flawless", this)
+			fmt.Fprintf(a.out, "formats: store %d, log %d, bundle %d; guest interface %d\n", this.StoreFormat, this.LogFormat, this.BundleFormat, this.GuestInterface)
+			if server.Version != "" {
 				fmt.Fprintf(a.out, "server %s at %s, over %s\n", server, a.socket, cl.Protocol(c.Context()))
 				fmt.Fprintf(a.out, "store %s, start %d\n", h.Store, h.Start)
 				if h.Origin != "" {

@@ -22,6 +22,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/errno"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/server"
@@ -297,7 +298,7 @@ func unwritable(dir string, err error) error {
 
 // isFull tells whether an error says that the disk, or the user's share of it, is full.
 func isFull(err error) bool {
-	return errors.Is(err, flawless.Full) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	return errors.Is(err, flawless.Full) || errno.Full(err)
 }
 
 // whyEnded marks an error with which the server has ended so that its exit code and hint are those of a server

@@ -25,21 +25,8 @@ func (e *Engine) memory(limit int64) {
 		}
 		e.mu.Lock()
 		e.sweepAfter()
-		e.trim()
 		e.mu.Unlock()
-	}
-}
-
-// trim gives back the ready instances of modules. The caller holds e.mu.
-func (e *Engine) trim() {
-	for _, l := range e.modules {
-		select {
-		case <-l.done:
-			if l.module != nil {
-				l.module.Trim()
-			}
-		default:
-		}
+		e.library.Trim()
 	}
 }
 
@@ -47,8 +34,8 @@ func (e *Engine) trim() {
 // The next run waits for an instance, some hundred microseconds.
 func (e *Engine) calm() {
 	const atMost = time.Minute // a collection is some ten milliseconds of work
+	e.library.Trim()
 	e.mu.Lock()
-	e.trim()
 	collect := e.space != nil && time.Since(e.calmed) > atMost
 	if collect {
 		e.calmed = time.Now()

@@ -74,8 +74,10 @@ func (e *Engine) Metrics(ctx context.Context) (m Metrics, err error) {
 	m = Metrics{Started: t.started.Load(), Ended: map[flawless.Status]int64{},
 		Answered: t.answered.Load(), NotSent: t.notSent.Load(), Unknown: t.unknown.Load()}
 	m.Begun = t.begun.Load() // behind its parts, so that it is not less
-	for _, s := range endedStatuses {
-		m.Ended[s] = t.end(s).Load()
+	for _, s := range flawless.Statuses {
+		if s.Ended() {
+			m.Ended[s] = t.end(s).Load()
+		}
 	}
 	m.Unresolved, m.Quarantined = -1, -1
 	if err := e.Gone(); err != nil {

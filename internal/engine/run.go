@@ -16,6 +16,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -412,7 +413,7 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && keyed(r.id), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && retention.Keyed(r.id), Data: data}
 	entries := make([]flawless.Entry, len(batch))
 	for i, p := range batch {
 		entries[i] = p.entry
@@ -498,7 +499,7 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	r.letGo(batch)
 	r.e.after(r, batch)
 	if w.After != nil && w.After.Wake != 0 {
-		r.e.clock.add(w.After.Wake, r.id)
+		r.e.clock.Add(w.After.Wake, r.id)
 	}
 	if account.Status.Ended() {
 		r.e.admission.Leave(r.id)
@@ -602,7 +603,7 @@ func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 
 // terms returns what the operator and the module say of a call. The caller holds mu.
 func (r *run) terms(c *core.OpenCall) core.Terms {
-	return r.e.terms(r.s.Start().Module, r.s.Start().Digest, c)
+	return r.e.policy.Terms(r.s.Start().Module, r.s.Start().Digest, c.Policy())
 }
 
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the

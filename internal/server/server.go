@@ -155,14 +155,9 @@ func (a *api) encode(w io.Writer, v any) error { return writeJSON(w, shown(a.eng
 type body[T any] struct{ Body T }
 
 func (a *api) about() {
-	type version struct {
-		Version        string `json:"version"`
-		LogFormat      int    `json:"log_format"`
-		GuestInterface int    `json:"guest_interface"`
-	}
 	huma.Register(a.huma, operation("version", http.MethodGet, "/version", "Version of the server"),
-		func(context.Context, *struct{}) (*body[version], error) {
-			return &body[version]{version{flawless.Version, flawless.LogFormat, flawless.GuestInterface}}, nil
+		func(context.Context, *struct{}) (*body[flawless.Build], error) {
+			return &body[flawless.Build]{flawless.ThisBuild()}, nil
 		})
 	type health struct {
 		Status int
