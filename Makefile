@@ -101,7 +101,7 @@ api: build
 	$(SETUP) .ci/api/run
 
 packages: build
-	cd testdata/packages && FLAWLESS=$(CURDIR)/bin/flawless $(TEST) .
+	cd testdata/packages && FLAWLESS_BIN=$(CURDIR)/bin/flawless $(TEST) .
 
 bench:
 	cd bench && $(GO) build -o ../bin/bench .

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"os/user"
@@ -87,12 +88,15 @@ func main() {
 
 // run carries out a command line and returns its exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	a := &app{in: in, out: out, errs: errs, ctx: ctx}
+	text, notes := &harmless{w: out}, &harmless{w: errs}
+	defer text.flush()
+	defer notes.flush()
+	a := &app{in: in, out: text, errs: notes, binary: out, ctx: ctx}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errs)
+	root.SetOut(text)
+	root.SetErr(notes)
 	err := checkText(args)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
@@ -184,11 +188,14 @@ func (u *usageError) Error() string { return u.err.Error() }
 // app is what all commands share.
 type app struct {
 	in        io.Reader
-	out, errs io.Writer
+	out, errs io.Writer // for text, see harmless
+	binary    io.Writer // for what is no text; it is where out goes
 	dir       string
 	named     bool // the working directory was named, by flag or environment
 	socket    string
 	addressed bool // and so was the server's address
+	both      bool // both were named by flags
+	portAlone bool // of the address a flag named nothing but the TCP port
 	freePort  bool // any port will do for TCP
 	port      int
 	tcp       bool
@@ -225,13 +232,16 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// named makes errors about arguments name their command.
+// named refuses empty flags and arguments, and makes errors about arguments name their command.
 func named(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			err := check(c, args)
+			err := checkFlags(c)
+			if err == nil {
+				err = check(c, args)
+			}
 			if at := slices.Index(args, ""); err == nil && at >= 0 {
-				err = fmt.Errorf("argument %d is empty; was a variable not set?: %w", at+1, flawless.Invalid)
+				err = fmt.Errorf("argument %d is empty; was a variable not set?", at+1)
 			}
 			if err != nil {
 				return &usageError{c.CommandPath(), err}
@@ -261,6 +271,11 @@ func (a *app) defaults(c *cobra.Command) error {
 	}
 	port := c.Flags().Changed("port")
 	a.addressed, a.freePort = a.socket != "" || port, port && a.port == 0
+	if c.Flags().Changed("working-dir") { // a flag beats the environment
+		a.addressed = port || c.Flags().Changed("socket")
+		a.both = a.addressed
+	}
+	a.portAlone = port && !c.Flags().Changed("socket")
 	switch {
 	case a.socket != "":
 	case a.freePort:
@@ -286,6 +301,14 @@ func (a *app) connect() (*client.Client, error) {
 	}
 	o := client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp, Token: token,
 		Repeating: func(why error) { fmt.Fprintln(a.errs, "flawless:", why) }}
+	if host, _, err := net.SplitHostPort(a.socket); err == nil && a.portAlone && loopback(host) {
+		o.NoQUIC = true // over UDP another server of this machine might answer
+	}
+	if a.both {
+		if o.Store, err = a.sameStore(a.ctx, o); err != nil {
+			return nil, err
+		}
+	}
 	if !a.addressed {
 		if a.client, err = a.find(a.ctx, o); err != nil || a.client != nil {
 			return a.client, err

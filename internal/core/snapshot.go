@@ -16,7 +16,7 @@ import (
 
 // StateFormat is the number of the format of a state in an image. A change of the state or of what
 // step does with an entry gets a new one, and restore goes on reading those before.
-const StateFormat = 3
+const StateFormat = 4
 
 // snapshot is a state as it is kept.
 type snapshot struct {
@@ -34,14 +34,15 @@ type snapshot struct {
 	Paused *flawless.Pause  `json:",omitempty"`
 	Held   *flawless.Pause  `json:",omitempty"`
 
-	Mail     []messageSnapshot `json:",omitempty"`
-	Messages int               `json:",omitempty"`
-	Heard    map[string]int    `json:",omitempty"`
-	Keys     map[string]string `json:",omitempty"`
-	Labels   map[string]string `json:",omitempty"`
-	Steps    []flawless.Step   `json:",omitempty"`
-	Known    *flawless.Self    `json:",omitempty"` // nil is as at the start
-	Was      []string          `json:",omitempty"`
+	Mail     []messageSnapshot  `json:",omitempty"`
+	Messages int                `json:",omitempty"`
+	Heard    map[string]int     `json:",omitempty"`
+	Keys     map[string]string  `json:",omitempty"`
+	Told     map[string]keyPast `json:",omitempty"`
+	Labels   map[string]string  `json:",omitempty"`
+	Steps    []flawless.Step    `json:",omitempty"`
+	Known    *flawless.Self     `json:",omitempty"` // nil is as at the start
+	Was      []string           `json:",omitempty"`
 }
 
 // messageSnapshot keeps the body of a message as bytes, whatever they are.
@@ -72,6 +73,10 @@ type callSnapshot struct {
 	TryAt  int64             `json:",omitempty"`
 	Sent   int64             `json:",omitempty"`
 	Failed *flawless.Attempt `json:",omitempty"`
+
+	Mild   bool    `json:",omitempty"`
+	Before keyPast `json:",omitzero"`
+	Word   int64   `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -83,7 +88,7 @@ type answerSnapshot struct {
 // Snapshot returns the state of an open run as bytes.
 func (s *State) Snapshot() []byte {
 	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Keys: s.keys, Labels: s.labels, Steps: s.steps}
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Keys: s.keys, Told: s.told, Labels: s.labels, Steps: s.steps}
 	if len(s.was) > 0 {
 		out.Known, out.Was = &s.known, s.was
 	}
@@ -93,7 +98,7 @@ func (s *State) Snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.OpenCalls() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed, c.mild, c.before, c.word})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -124,6 +129,7 @@ func (s *State) Restore(b []byte) error {
 	}
 	maps.Copy(s.heard, in.Heard)
 	maps.Copy(s.keys, in.Keys)
+	s.told = in.Told
 	for _, m := range in.Mail {
 		m.Body = m.Raw
 		s.mail = append(s.mail, m.Message)
@@ -133,6 +139,7 @@ func (s *State) Restore(b []byte) error {
 		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
 		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
+		c.mild, c.before, c.word = k.Mild, k.Before, k.Word
 		s.Calls[k.N] = c
 	}
 	for _, a := range in.Ready {

@@ -33,12 +33,14 @@ type State struct {
 	messages int                // that came
 	heard    map[string]int     // by run: its newest call that sent a message
 	keys     map[string]string  // by the client's key: what came with it
+	told     map[string]keyPast // of calls that have ended, by what effect.Policy.Known returns
 
 	paused  *flawless.Pause
 	held    *flawless.Pause // on top of it: the run begins no call either
 	cancel  *flawless.Cancel
 	known   flawless.Self   // what the guest was told it is
 	was     []string        // the ids that it was told before
+	past    int             // the last call that it made under one of them
 	status  flawless.Status // an end, or "" while the run is open
 	output  []byte
 	failure *flawless.Failure
@@ -61,6 +63,9 @@ type OpenCall struct {
 	begun  int64             // when the first try began
 	tryAt  int64             // when the last one did
 	sent   int64             // when the first one did whose outcome is unknown; 0 is none, and the one under way does not count
+	mild   bool              // every such try was answered, see keyPast
+	before keyPast           // what the server may know from tries that are not of this call, or do not count any more
+	word   int64             // when somebody said after these that there is to be another one
 	failed *flawless.Attempt // the end of the last one that failed
 	due    int64             // the engine answers it then
 	done   flawless.Answer
@@ -99,6 +104,7 @@ func (s *State) Step(e flawless.Entry) []Try {
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
+		s.remember(s.Calls[e.Arrival.Call], e.Arrival)
 		delete(s.Calls, e.Arrival.Call)
 		s.gave(e.Arrival.Call)
 		s.received(e.Arrival.Message)
@@ -115,7 +121,7 @@ func (s *State) Step(e flawless.Entry) []Try {
 	case e.Unknown != nil:
 		if c := s.Calls[e.Unknown.Call]; c != nil {
 			c.doubt, c.since, c.next, c.waits = e.Unknown.Reason, e.At, 0, false
-			c.given = false
+			c.given, c.before.Reached = false, e.Unknown.Reached
 			s.gave(c.N)
 		}
 	case e.Adopted != nil:
@@ -133,7 +139,9 @@ func (s *State) Step(e flawless.Entry) []Try {
 					break
 				}
 				c.anew = true
-				c.begun, c.tryAt, c.sent, c.failed = e.At, e.At, 0, nil // somebody says that it did not happen
+				// Somebody says that it did not happen. The server may know better.
+				c.before, c.word, c.since = c.past(), e.At, 0
+				c.begun, c.tryAt, c.sent, c.mild, c.failed = e.At, e.At, 0, false, nil
 				performed := c.bad == nil && c.kind.Perform != nil
 				if performed && s.held != nil && s.status == "" { // it begins when the run is resumed
 					c.next = e.At
@@ -179,6 +187,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 	s.steps = flawless.OpenSteps(s.steps, t.Steps)
 	if t.As != nil {
 		s.was, s.known = append(s.was, s.known.Run), *t.As
+		s.past = before
 	}
 	if len(t.Answers) > 0 {
 		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return slices.Contains(t.Answers, a.Call) })
@@ -194,6 +203,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 			continue
 		}
 		s.Calls[made.N] = c
+		s.recollect(c)
 		if c.bad == nil && c.kind.Perform != nil {
 			tries = append(tries, Try{c.N, c.try})
 		}
@@ -678,3 +688,6 @@ func (c *OpenCall) Child() string { return c.child }
 
 // Doubt returns why nobody can know the outcome of the call, "" where it can be known.
 func (c *OpenCall) Doubt() string { return c.doubt }
+
+// PastCalls returns the number up to which calls were made by the run whose past this one shares, 0 where it shares none.
+func (s *State) PastCalls() int { return s.past }

@@ -577,9 +577,9 @@ func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 		r.mu.Unlock()
 		return nil
 	}
-	entries, most := r.s.Recall(t, e.now(), r.terms(c))
+	entries, within := r.s.Recall(t, e.now(), r.terms(c))
 	if entries == nil {
-		result, ok := r.perform(c, t, most)
+		result, ok := r.perform(c, t, within)
 		if !ok {
 			return nil
 		}
@@ -608,8 +608,11 @@ func (r *run) terms(c *core.OpenCall) core.Terms {
 
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
 // outcome unknown. The caller holds mu, which is given back.
-func (r *run) perform(c *core.OpenCall, t core.Try, most time.Duration) (effect.Result, bool) {
-	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: r.s.Start().Seed, Policy: c.Policy(), Most: most}
+func (r *run) perform(c *core.OpenCall, t core.Try, within time.Duration) (effect.Result, bool) {
+	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: r.s.Start().Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
+	if origin := r.s.Start().Origin; origin != nil {
+		job.Of = origin.Of
+	}
 	ctx, stop := context.WithCancelCause(r.e.performCtx)
 	if r.flights == nil {
 		r.flights = map[int]context.CancelCauseFunc{}

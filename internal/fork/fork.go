@@ -183,7 +183,7 @@ func (p *Past) Entries(ctx context.Context, id string, now int64) (*core.State, 
 			take(s.ArrivalEntry(a, nil, givenBy+core.Who(p.o.Who)))
 		} else if a, ok := p.later[c.N]; ok {
 			arrival := s.ArrivalEntry(a.Answer, nil, "answered in run "+p.run)
-			arrival.Arrival.Message = a.Message
+			arrival.Arrival.Message, arrival.Arrival.Reached = a.Message, a.Reached
 			take(arrival)
 		} else if c.Bad() == nil && c.Doubt() == "" && !s.IsWithdrawing(c.N) {
 			for _, x := range p.open(ctx, s, c) {
@@ -234,7 +234,7 @@ func (p *Past) open(ctx context.Context, s *core.State, c *core.OpenCall) []flaw
 		return nil
 	}
 	if c.Kind == effect.Read {
-		return []flawless.Entry{s.ArrivalEntry(effect.GoneAnswer(c.Call), nil, "")}
+		return []flawless.Entry{s.ArrivalEntry(effect.GoneAnswer(c.Call, p.run), nil, "")}
 	}
 	if c.Effect().Perform != nil || c.Kind == effect.Send {
 		return doubt(made, p.run)
