@@ -131,5 +131,5 @@ func options(b *strings.Builder, heading string, flags *pflag.FlagSet) {
 }
 
 func cell(text string) string {
-	return strings.NewReplacer("|", "\\|", "<", "\\<").Replace(text)
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", `\<`).Replace(text)
 }

@@ -214,5 +214,5 @@ func (s apiSchema) name() string {
 }
 
 func cell(text string) string {
-	return strings.NewReplacer("|", "\\|", "<", "\\<", "\n", " ").Replace(text)
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", `\<`, "\n", " ").Replace(text)
 }
