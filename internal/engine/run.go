@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -73,8 +72,7 @@ type run struct {
 	refs    int           // under e.mu: who holds it
 	loaded  chan struct{} // closed when it was read from the store, or written there first
 	loadErr error
-	resting *list.Element // under e.mu
-	rested  time.Time     // under e.mu
+	seat    seat // residency's
 }
 
 // pending is an entry on its way to the store, with what is to be done once it is there.
@@ -251,27 +249,26 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 	}()
 
+	work := goesOn
 	if r.inst == nil {
-		if r.s.Turns() > 0 {
+		if work = begins; r.s.Turns() > 0 {
+			work = heavy
 			r.mayTakeLong() // it is replayed
 		}
-		if err := r.e.places.take(ctx, r.s.Start().Time, func() { r.mayTakeLong(); r.e.press() }); err != nil {
+		if err := r.e.residency.acquire(ctx, work, r.s.Start().Time, r.mayTakeLong); err != nil {
 			return err
 		}
 	}
-	if !r.e.slots.TryAcquire(1) {
-		r.mayTakeLong()
-		if err := r.e.slots.Acquire(ctx, 1); err != nil {
-			if r.inst == nil {
-				r.e.places.give()
-			}
-			return err
+	if err := r.e.permits.acquire(ctx, work, 0, r.mayTakeLong); err != nil {
+		if r.inst == nil {
+			r.e.residency.release()
 		}
+		return err
 	}
-	defer r.e.slots.Release(1)
+	defer r.e.permits.release()
 	if r.inst == nil {
 		if err := r.revive(ctx); err != nil {
-			r.e.places.give()
+			r.e.residency.release()
 			return err
 		}
 	}
@@ -381,7 +378,7 @@ func (r *run) detach() func() {
 	r.inst = nil
 	return func() {
 		i.Release()
-		e.places.give()
+		e.residency.release()
 	}
 }
 
