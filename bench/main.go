@@ -1,6 +1,6 @@
 // Command bench measures the engine beside two floors, on this machine, and keeps what it found:
-// raw results in docs/performance/results.json, plots of them beside it, and the tables in
-// docs/performance.md. F is one durable append (4 KiB, fdatasync, into a file that was filled with
+// raw results in docs/internals/performance/results.json, plots of them beside it, and the tables in
+// docs/internals/performance.md. F is one durable append (4 KiB, fdatasync, into a file that was filled with
 // zeros before), H one HTTP POST over loopback.
 package main
 
@@ -67,8 +67,8 @@ func quick() sizes {
 }
 
 func main() {
-	doc := flag.String("doc", "docs/performance.md", "file whose generated part is written anew; empty only prints")
-	kept := flag.String("results", "docs/performance/results.json", "raw results; plots are drawn beside them")
+	doc := flag.String("doc", "docs/internals/performance.md", "file whose generated part is written anew; empty only prints")
+	kept := flag.String("results", "docs/internals/performance/results.json", "raw results; plots are drawn beside them")
 	chosen := flag.String("sections", "", "measure these only, such as http,freeze; the others stay as they were")
 	draw := flag.Bool("draw", false, "measure nothing: write the tables and plots of the results that are kept")
 	small := flag.Bool("quick", false, "small sizes, to try it")

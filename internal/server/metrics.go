@@ -24,7 +24,7 @@ type sample struct {
 	value float64
 }
 
-// metric is one name under /metrics. docs/operations.md has a row for each.
+// metric is one name under /metrics. docs/operate/monitor.md has a row for each.
 type metric struct {
 	name, help string
 	kind       prometheus.ValueType
