@@ -102,7 +102,7 @@ func TestAServerIsFoundByItsDirectory(t *testing.T) {
 	if _, err := workdir.Announce(a.dir, workdir.Server{Store: first, UDP: where.UDP, TCP: where.TCP}); err != nil {
 		t.Fatal(err)
 	}
-	wantNone("with another server at its address", "this is the server of store "+second)
+	wantNone("with another server at its address", "this server has store "+second)
 	t.Setenv("FLAWLESS_WORKING_DIR", "")
 	if got := storeOf(); got == second { // nobody has named the directory: it is whoever listens where servers usually do
 		t.Errorf("an address of before leads to %q", got)
