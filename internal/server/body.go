@@ -44,7 +44,7 @@ func unread(err error) error {
 }
 
 func oversized(limit int64) error {
-	return fmt.Errorf("the body of the request is too large: the limit is %d bytes: %w", limit, flawless.TooLarge)
+	return fmt.Errorf("the body of the request is too large: at most %d bytes are allowed: %w", limit, flawless.TooLarge)
 }
 
 // errSlow is the refusal of a body that comes too slowly, see [Pace].

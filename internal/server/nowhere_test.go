@@ -28,7 +28,7 @@ func TestRequestsThatLeadNowhere(t *testing.T) {
 		{"GET", "/api/v1/runs//log", 404, "has nothing in place of a name or an id"},
 		{"POST", "/api/v1/runs//cancel", 404, "has nothing in place of a name or an id"},
 		{"DELETE", "/api/v1/runs/../modules/x", 404, "has .. in place of a name or an id"},
-		{"GET", "//", 404, "has nothing where"},
+		{"GET", "//", 404, "has nothing in place"},
 		{"GET", "/api/v1/runs/x/cancel", 405, "use POST"},
 		{"DELETE", "/api/v1/runs/x", 405, "use GET, HEAD"},
 		{"PATCH", "/", 405, "use GET, HEAD"},

@@ -69,7 +69,7 @@ func (a *api) runs() {
 	}
 	huma.Register(a.huma, start, a.start)
 	huma.Register(a.huma, operation("list-runs", http.MethodGet, "/runs", "List runs, newest first"), a.list)
-	huma.Register(a.huma, operation("get-run", http.MethodGet, "/runs/{id}", "One run"),
+	huma.Register(a.huma, operation("get-run", http.MethodGet, "/runs/{id}", "Get a run"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			Wait bool `query:"wait" doc:"wait until the run has ended or needs a decision"`
@@ -180,14 +180,14 @@ func (a *api) start(ctx context.Context, in *struct {
 
 func (a *api) list(ctx context.Context, in *struct {
 	Status   []flawless.Status `query:"status" doc:"runs with any of these statuses"`
-	Module   string            `query:"module"`
-	Workflow string            `query:"workflow"`
+	Module   string            `query:"module" doc:"runs of this module"`
+	Workflow string            `query:"workflow" doc:"runs of this workflow"`
 	Since    time.Time         `query:"since" doc:"runs created at or after this time"`
 	Until    time.Time         `query:"until" doc:"runs created before this time"`
 	Label    []string          `query:"label,explode" doc:"label as name=value; repeatable, all must match"`
 	Parent   string            `query:"parent" doc:"runs started by this run"`
 	Retrying bool              `query:"retrying" doc:"only runs with a failed call that is being retried"`
-	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"maximum number of runs"`
 	Cursor   string            `query:"cursor" minLength:"0" doc:"next of the previous page"`
 },
 ) (*body[Page], error) {

@@ -14,7 +14,7 @@ type ChangeSettings struct {
 	RetentionMS *int64 `json:"retention_ms,omitempty" doc:"how long ended runs are kept; 0 is 30 days, -1 is forever"`
 	Concurrency *int   `json:"concurrency,omitempty" doc:"maximum number of runs in progress at once; 0 is unlimited"`
 	RetryForMS  *int64 `json:"retry_for_ms,omitempty" doc:"how long failed calls are retried; 0 disables retries, -1 uses the setting of the server"`
-	KeepTurns   *int   `json:"keep_turns,omitempty" doc:"minimum number of turns to keep in the log of a run, in addition to those since the last image; 0 keeps all"`
+	KeepTurns   *int   `json:"keep_turns,omitempty" doc:"minimum number of turns to keep in the log of a run; those since the last image are always kept; 0 keeps all"`
 }
 
 // ModulePath names a module in a path.

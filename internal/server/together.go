@@ -85,7 +85,7 @@ func (a *api) together() {
 		func(ctx context.Context, in *struct {
 			RunPath
 			From  int `query:"from" minimum:"0" doc:"number of the first call"`
-			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 		}) (*promisePage, error) {
 			ps, err := a.engine.Promises(ctx, in.ID)
 			ps = slices.DeleteFunc(ps, func(p flawless.Promise) bool { return p.Call < in.From })
@@ -114,14 +114,14 @@ func (a *api) together() {
 	huma.Register(a.huma, operation("list-states", http.MethodGet, "/states", "List shared states"),
 		func(ctx context.Context, in *struct {
 			From  string `query:"from" minLength:"0" doc:"next of the previous page"`
-			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 		}) (*body[States], error) {
 			page, next, err := a.engine.States(ctx, in.From, in.Limit)
 			return &body[States]{States{page, next}}, problem(err)
 		})
 	huma.Register(a.huma, operation("get-state", http.MethodGet, "/states/{name}", "Get a shared state, who holds it and who waits for it"),
 		func(ctx context.Context, in *struct {
-			Name string `path:"name"`
+			Name string `path:"name" doc:"name of the state"`
 		}) (*body[flawless.State], error) {
 			s, err := a.engine.State(ctx, in.Name)
 			return &body[flawless.State]{s}, problem(err)

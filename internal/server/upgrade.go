@@ -23,7 +23,7 @@ type UpgradeModule struct {
 	DryRun       bool     `query:"dry_run" doc:"only report, move nothing"`
 	AllOrNothing bool     `query:"all_or_nothing" doc:"move no run unless all can be moved"`
 	Limit        int      `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"maximum number of runs in the report, those that cannot move first; the counts include all"`
-	Who          string   `query:"who"`
+	Who          string   `query:"who" doc:"who moves the runs, kept in the log"`
 	Payload
 }
 
@@ -41,8 +41,8 @@ func (a *api) upgrades() {
 	withCode(a, op, a.upgrade)
 	remove := operation("remove-module", http.MethodDelete, "/modules/{name}", "Remove a module, or one version of it, that no open run uses")
 	huma.Register(a.huma, remove, func(ctx context.Context, in *struct {
-		Name    string `path:"name"`
-		Version int    `query:"version" minimum:"0" doc:"only this version"`
+		Name    string `path:"name" doc:"name of the module"`
+		Version int    `query:"version" minimum:"0" doc:"remove only this version"`
 	}) (*body[[]flawless.Module], error) {
 		m, err := a.engine.RemoveModule(ctx, in.Name, in.Version)
 		return &body[[]flawless.Module]{m}, problem(err)
