@@ -239,7 +239,7 @@ func (a *app) down(ctx context.Context, drain time.Duration, eng *engine.Engine,
 	defer stop()
 	limited, cancel := context.WithTimeout(again, drain)
 	defer cancel()
-	fmt.Fprintf(a.out, "stopping: waiting up to %v for calls in flight (signal again to stop at once)\n", drain)
+	fmt.Fprintf(a.out, "stopping: no new work is accepted; waiting up to %v for calls in flight (signal again to stop at once)\n", drain)
 	err := eng.Close(limited)
 	endStreams()
 	brief, done := context.WithTimeout(again, 2*time.Second)
