@@ -44,7 +44,7 @@ func (a *app) sendCommand() *cobra.Command {
 			fmt.Fprintln(a.out, id)
 			return nil
 		}}
-	c.Flags().StringVar(&key, "key", "", "your own key for the message")
+	c.Flags().StringVar(&key, "key", "", "your own key for the message; repeat it within an hour")
 	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has replied, print the reply")
 	return c
 }

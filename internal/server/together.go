@@ -17,7 +17,7 @@ import (
 type Post struct {
 	Type  string          `json:"type"`
 	Value json.RawMessage `json:"value,omitempty" doc:"any JSON"`
-	Key   string          `json:"key,omitempty" doc:"the caller's own key against doubles: the same key is taken in once"`
+	Key   string          `json:"key,omitempty" doc:"the caller's own key against doubles: the same key is taken in once. The run remembers its newest 10,000 keys, and all keys of the last hour"`
 	Who   string          `json:"who,omitempty"`
 }
 
