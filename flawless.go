@@ -9,12 +9,18 @@
 // modification, and whoever receives one must not change byte slices inside it.
 package flawless
 
-// Version of the engine, as `flawless version` and GET /api/v1/version tell it.
-const Version = "0.1.0"
+// Version of this build, as `flawless version` and GET /api/v1/version give it; see [Build].
+var Version = ThisBuild().Version
 
 // LogFormat is the number of the stored form of the log and of the keys it lies under. An engine
 // refuses to open a store with a higher number.
 const LogFormat = 1
+
+// StoreFormat is the number of what a working directory holds. An engine refuses one with a higher number.
+const StoreFormat = 2
+
+// BundleFormat is the number of the exported form of runs that is written. Every lower one can be read.
+const BundleFormat = 2
 
 // GuestInterface is the version of the functions a guest imports and exports (docs/formats.md).
 const GuestInterface = 1

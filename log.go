@@ -116,6 +116,9 @@ type Arrival struct {
 	Note string `json:"note,omitempty" cbor:"5,keyasint,omitempty"`
 	// Message is the number of the message that the answer hands over, 0 where it is none.
 	Message int `json:"message,omitempty" cbor:"6,keyasint,omitempty"`
+	// Reached is since when the server of an http call knows its idempotency key, where it knows it from tries
+	// that are not among those of the call: see the same member of Attempt.
+	Reached int64 `json:"reached,omitempty" cbor:"51,keyasint,omitempty"`
 }
 
 // Message is a message to the run, from the moment it is durable. It waits until the run receives it.
@@ -168,8 +171,11 @@ type Attempt struct {
 	Since int64 `json:"since,omitempty" cbor:"43,keyasint,omitempty"`
 	Until int64 `json:"until,omitempty" cbor:"44,keyasint,omitempty"`
 	// Sent is when the first try began of which something may have reached the server and whose outcome is
-	// not known; 0 where there is none.
+	// not known; 0 where there is none. Under an idempotency key that is honoured for a time, a status such as
+	// 504 leaves the outcome open, too.
 	Sent int64 `json:"sent,omitempty" cbor:"45,keyasint,omitempty"`
+	// Mild says that all tries since Sent that may have taken effect were answered with such a status.
+	Mild bool `json:"mild,omitempty" cbor:"51,keyasint,omitempty"`
 	// Reached is when the first try began that has reached the server, whatever became of it: its idempotency
 	// key is known there since then. 0 where none has, or in logs of before.
 	Reached int64 `json:"reached,omitempty" cbor:"46,keyasint,omitempty"`
@@ -192,6 +198,8 @@ type Unknown struct {
 	Call   int     `json:"call" cbor:"1,keyasint"`
 	Reason string  `json:"reason" cbor:"2,keyasint"`
 	Stages []Stage `json:"stages,omitempty" cbor:"3,keyasint,omitempty"`
+	// Reached is that of Arrival.
+	Reached int64 `json:"reached,omitempty" cbor:"51,keyasint,omitempty"`
 }
 
 // Adopted says, in a fork, that a call to spawn a run is answered by a child of the run whose past the fork

@@ -326,10 +326,9 @@ func document[T any](resp *http.Response, err error) (T, error) {
 	return out, err
 }
 
-// Version returns the version of the server.
-func (c *Client) Version(ctx context.Context) (string, error) {
-	v, err := get[struct{ Version string }](ctx, c, "/version", nil)
-	return v.Version, err
+// Version returns the version of the server, and what it was built from.
+func (c *Client) Version(ctx context.Context) (flawless.Build, error) {
+	return get[flawless.Build](ctx, c, "/version", nil)
 }
 
 // Health returns how the server is.

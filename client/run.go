@@ -145,7 +145,13 @@ func (c *Client) logPage(ctx context.Context, id string, from uint64, limit int)
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
-	return paged[flawless.Record](ctx, c, runPath(id, "/log"), q)
+	// The server may have to put off a page, so as not to run out of memory.
+	err = c.persist(ctx, reads(), func() (bool, error) {
+		var err error
+		page, more, err = paged[flawless.Record](ctx, c, runPath(id, "/log"), q)
+		return false, err
+	})
+	return page, more, err
 }
 
 // WholeLog yields all records that are there, page after page.

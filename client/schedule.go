@@ -14,8 +14,14 @@ func schedulePath(name, rest string) string { return "/schedules/" + url.PathEsc
 // SetSchedule adds a schedule; with replace it takes the place of the one of that name. What the
 // server keeps of a schedule itself (counts, open runs) is not sent.
 func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
-	in := map[string]any{"cron": s.Cron, "zone": s.Zone, "module": s.Module, "workflow": s.Workflow,
-		"overlap": s.Overlap, "jitter_ms": s.JitterMS, "catch_up_ms": s.CatchUpMS, "labels": s.Labels}
+	in := map[string]any{"cron": s.Cron, "module": s.Module, "workflow": s.Workflow,
+		"jitter_ms": s.JitterMS, "catch_up_ms": s.CatchUpMS, "labels": s.Labels}
+	if s.Zone != "" {
+		in["zone"] = s.Zone
+	}
+	if s.Overlap != "" {
+		in["overlap"] = s.Overlap
+	}
 	if s.CatchUpLimit != 0 {
 		in["catch_up_limit"] = s.CatchUpLimit
 	}
@@ -38,7 +44,10 @@ func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 		in["grace_ms"] = s.GraceMS
 	}
 	if s.Place != nil {
-		in["concurrency_key"], in["concurrency"], in["priority"] = s.Place.Key, s.Place.Limit, s.Place.Priority
+		in["concurrency"], in["priority"] = s.Place.Limit, s.Place.Priority
+		if s.Place.Key != "" {
+			in["concurrency_key"] = s.Place.Key
+		}
 	}
 	a := harmless()
 	if !replace { // a second time there is one already

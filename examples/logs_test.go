@@ -79,9 +79,7 @@ func buildToKeep(t *testing.T, example string) []byte {
 	}
 	t.Setenv("RUSTFLAGS", strings.Join(flags, " "))
 	bin, err := rusttest.Build(example, rusttest.WASI)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rusttest.Check(t, err)
 	return bin
 }
 

@@ -11,9 +11,7 @@ import (
 func TestHelloRust(t *testing.T) {
 	t.Parallel()
 	bin, err := rusttest.Build("hello-rust", rusttest.WASI)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rusttest.Check(t, err)
 	e := open(t, "hello-rust", bin, real())
 	r := run(t, e, "hello-rust", map[string]string{"name": "Ann"})
 	var out struct {

@@ -9,7 +9,7 @@ import sys
 import urllib.request
 
 root, work = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-url = os.environ["FLAWLESS"] = os.environ["FLAWLESS_URL"]
+url = os.environ["FLAWLESS_URL"]
 os.environ["PORT"] = url.rsplit(":", 1)[1]
 
 

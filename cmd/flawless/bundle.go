@@ -35,7 +35,7 @@ func (a *app) exportCommand() *cobra.Command {
 				return err
 			}
 			if file == "-" {
-				return cl.Export(c.Context(), args[0], o, a.out)
+				return cl.Export(c.Context(), args[0], o, a.binary)
 			}
 			if file == "" {
 				file = filepath.Base(args[0]) + ".bundle"

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 
 	"github.com/flawless-engine/flawless"
@@ -50,6 +51,48 @@ func (a *app) find(ctx context.Context, o client.Options) (*client.Client, error
 	}
 	return nil, fmt.Errorf("the server of %s (process %d on %s) was killed, or is not up yet (%v); start it with: flawless --working-dir %s up: %w",
 		a.dir, s.PID, s.Host, err, a.dir, noServer)
+}
+
+// sameStore returns the id of the store in the working directory, where flags name both a directory and an
+// address. It refuses them where another server listens at that address: what is meant for one must not happen
+// to the other.
+func (a *app) sameStore(ctx context.Context, o client.Options) (string, error) {
+	mark, err := workdir.Look(filepath.Join(a.dir, "store"))
+	if err != nil {
+		return "", err
+	}
+	if mark == nil {
+		return "", fmt.Errorf("--working-dir %s has no store that the server at %s could be the one of; leave out --working-dir, or the address: %w",
+			a.dir, address(o), flawless.Invalid)
+	}
+	cl, err := client.New(o)
+	if err != nil {
+		return "", err
+	}
+	defer cl.Close()
+	h, err := cl.Health(ctx)
+	if err == nil && h.Store != mark.Store {
+		return "", fmt.Errorf("--working-dir %s and the address %s are of two servers: the directory has store %s, the server store %s; leave one of them out: %w",
+			a.dir, address(o), mark.Store, h.Store, flawless.Invalid)
+	}
+	return mark.Store, nil // where there is no answer, the command itself is told why
+}
+
+// address is where a client looks for its server.
+func address(o client.Options) string {
+	host, port, err := net.SplitHostPort(o.Socket)
+	if err != nil {
+		return o.Socket
+	}
+	if o.Port != 0 {
+		port = strconv.Itoa(o.Port)
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // reachable is where this machine reaches a server: one that listens everywhere does so on the loopback

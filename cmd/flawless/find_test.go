@@ -59,9 +59,34 @@ func TestAServerIsFoundByItsDirectory(t *testing.T) {
 	if err != nil || where == nil {
 		t.Fatal(where, err)
 	}
-	if got := storeOf("--socket", where.UDP, "--tcp", "--port", strings.TrimPrefix(where.TCP, "127.0.0.1:"), "--working-dir", a.dir); got != second {
-		t.Errorf("a flag names %q, want %q", got, second)
+	usual, err := workdir.FindServer(a.dir)
+	if err != nil || usual == nil {
+		t.Fatal(usual, err)
 	}
+	port := func(s *workdir.Server) string { return "--port=" + strings.TrimPrefix(s.TCP, "127.0.0.1:") }
+	for _, row := range []struct {
+		what, envDir, envSocket string
+		flags                   []string
+		want                    string // a store, or what the refusal says
+	}{
+		{"a directory by flag, an address by environment", "", where.UDP, []string{"--working-dir", a.dir}, first},
+		{"an address by flag, a directory by environment", a.dir, "", []string{"--socket", where.UDP, port(where)}, second},
+		{"a port by flag, an address by environment", "", where.UDP, []string{port(usual)}, first},
+		{"both by environment", a.dir, where.UDP, []string{port(where)}, second},
+		{"both by flag, of one server", "", "", []string{"--working-dir", b.dir, "--socket", where.UDP, port(where)}, second},
+		{"both by flag, of two servers", "", "", []string{"--working-dir", a.dir, "--socket", where.UDP, port(where)}, "the directory has store " + first},
+		{"a directory and a port by flag, of two servers", "", where.UDP, []string{"--working-dir", a.dir, port(where)}, "are of two servers"},
+		{"a directory without a store and a port by flag", "", "", []string{"--working-dir", t.TempDir(), port(where)}, "has no store"},
+	} {
+		t.Setenv("FLAWLESS_WORKING_DIR", row.envDir)
+		t.Setenv("FLAWLESS_SOCKET", row.envSocket)
+		code, text := command(append(row.flags, "version", "--json")...)
+		if isStore := row.want == first || row.want == second; !strings.Contains(text, row.want) || isStore != (code == 0) || !isStore && code != 2 {
+			t.Errorf("%s: exit code %d, %s, want %q", row.what, code, text, row.want)
+		}
+	}
+	t.Setenv("FLAWLESS_WORKING_DIR", b.dir)
+	t.Setenv("FLAWLESS_SOCKET", "")
 
 	if err := a.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -75,6 +77,9 @@ const exitHelp = `Exit codes:
   13 the server's store is damaged; restore it from a backup`
 
 func main() {
+	// The library for QUIC prints to standard error that a buffer is small. The server logs it (see Listen), and
+	// it is nothing to know for other commands.
+	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -83,12 +88,15 @@ func main() {
 
 // run carries out a command line and returns its exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	a := &app{in: in, out: out, errs: errs, ctx: ctx}
+	text, notes := &harmless{w: out}, &harmless{w: errs}
+	defer text.flush()
+	defer notes.flush()
+	a := &app{in: in, out: text, errs: notes, binary: out, ctx: ctx}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errs)
+	root.SetOut(text)
+	root.SetErr(notes)
 	err := checkText(args)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
@@ -180,11 +188,14 @@ func (u *usageError) Error() string { return u.err.Error() }
 // app is what all commands share.
 type app struct {
 	in        io.Reader
-	out, errs io.Writer
+	out, errs io.Writer // for text, see harmless
+	binary    io.Writer // for what is no text; it is where out goes
 	dir       string
 	named     bool // the working directory was named, by flag or environment
 	socket    string
 	addressed bool // and so was the server's address
+	both      bool // both were named by flags
+	portAlone bool // of the address a flag named nothing but the TCP port
 	freePort  bool // any port will do for TCP
 	port      int
 	tcp       bool
@@ -204,7 +215,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c.CommandPath(), err} })
 	f := root.PersistentFlags()
-	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless)")
+	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
 	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET, what the server has written into its working directory, or localhost:27288)")
 	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default that of the socket; up takes a free one for 0)")
 	f.BoolVar(&a.tcp, "tcp", false, "speak HTTP over TCP, not QUIC")
@@ -221,13 +232,16 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// named makes errors about arguments name their command.
+// named refuses empty flags and arguments, and makes errors about arguments name their command.
 func named(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			err := check(c, args)
+			err := checkFlags(c)
+			if err == nil {
+				err = check(c, args)
+			}
 			if at := slices.Index(args, ""); err == nil && at >= 0 {
-				err = fmt.Errorf("argument %d is empty; was a variable not set?: %w", at+1, flawless.Invalid)
+				err = fmt.Errorf("argument %d is empty; was a variable not set?", at+1)
 			}
 			if err != nil {
 				return &usageError{c.CommandPath(), err}
@@ -247,17 +261,21 @@ func (a *app) defaults(c *cobra.Command) error {
 		a.dir = os.Getenv("FLAWLESS_WORKING_DIR")
 	}
 	if a.named = a.dir != ""; !a.named {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return fmt.Errorf("there is no home directory, name the working directory with --working-dir: %w", flawless.Invalid)
+		var err error
+		if a.dir, err = defaultDir(runtime.GOOS, os.Getenv, homeDir); err != nil {
+			return err
 		}
-		a.dir = filepath.Join(home, ".flawless")
 	}
 	if a.socket == "" {
 		a.socket = os.Getenv("FLAWLESS_SOCKET")
 	}
 	port := c.Flags().Changed("port")
 	a.addressed, a.freePort = a.socket != "" || port, port && a.port == 0
+	if c.Flags().Changed("working-dir") { // a flag beats the environment
+		a.addressed = port || c.Flags().Changed("socket")
+		a.both = a.addressed
+	}
+	a.portAlone = port && !c.Flags().Changed("socket")
 	switch {
 	case a.socket != "":
 	case a.freePort:
@@ -283,6 +301,14 @@ func (a *app) connect() (*client.Client, error) {
 	}
 	o := client.Options{Socket: a.socket, Port: a.port, Certificate: cert, NoQUIC: a.tcp, Token: token,
 		Repeating: func(why error) { fmt.Fprintln(a.errs, "flawless:", why) }}
+	if host, _, err := net.SplitHostPort(a.socket); err == nil && a.portAlone && loopback(host) {
+		o.NoQUIC = true // over UDP another server of this machine might answer
+	}
+	if a.both {
+		if o.Store, err = a.sameStore(a.ctx, o); err != nil {
+			return nil, err
+		}
+	}
 	if !a.addressed {
 		if a.client, err = a.find(a.ctx, o); err != nil || a.client != nil {
 			return a.client, err
@@ -308,7 +334,8 @@ func who() string {
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version of this command and of the server", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var server string
+			this := flawless.ThisBuild()
+			var server flawless.Build
 			var h flawless.Health
 			cl, err := a.connect()
 			if err == nil {
@@ -321,10 +348,15 @@ func (a *app) versionCommand() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]any{"command": flawless.Version, "server": server, "store": h.Store, "start": h.Start, "origin": h.Origin})
+				about := map[string]any{"command": this, "store": h.Store, "start": h.Start, "origin": h.Origin}
+				if server.Version != "" {
+					about["server"] = server
+				}
+				return a.printJSON(about)
 			}
-			fmt.Fprintln(a.out, "flawless", flawless.Version)
-			if server != "" {
+			fmt.Fprintln(a.out, "flawless", this)
+			fmt.Fprintf(a.out, "formats: store %d, log %d, bundle %d; guest interface %d\n", this.StoreFormat, this.LogFormat, this.BundleFormat, this.GuestInterface)
+			if server.Version != "" {
 				fmt.Fprintf(a.out, "server %s at %s, over %s\n", server, a.socket, cl.Protocol(c.Context()))
 				fmt.Fprintf(a.out, "store %s, start %d\n", h.Store, h.Start)
 				if h.Origin != "" {

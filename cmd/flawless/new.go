@@ -1,20 +1,24 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
-	sdk "github.com/flawless-engine/flawless/sdk/go"
+	"github.com/flawless-engine/flawless/internal/gosdk"
 	"github.com/flawless-engine/flawless/sdk/rust"
 )
 
@@ -26,7 +30,7 @@ var languages = []struct {
 	name, template string
 	sdk            fs.FS
 }{
-	{"go", "template", sdk.Source},
+	{"go", "template", gosdk.Source()},
 	{"rust", "template-rust", rust.Source},
 }
 
@@ -34,11 +38,14 @@ var projectName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,49}$`)
 
 func (a *app) newCommand() *cobra.Command {
 	var lang string
+	var copied bool
 	c := &cobra.Command{Use: "new NAME", Short: "Write a project that builds as it is", Args: cobra.ExactArgs(1),
-		Long: "Writes a folder NAME with a workflow in Go or Rust, and a copy of the SDK. One in Go builds without a network, one in\n" +
-			"Rust needs the target wasm32-wasip1 and crates.io.",
+		Long: "Writes a folder NAME with a workflow in Go or Rust and its test.\n\n" +
+			"A project in Go requires the SDK of this release. Where it cannot be downloaded, where this command is no release, and\n" +
+			"with --copy-sdk, the project has a copy of the SDK in third_party/flawless instead and builds without a network.\n" +
+			"A project in Rust always has a copy; it needs the target wasm32-wasip1 and crates.io.",
 		Example: "  flawless new shop\n  flawless new shop --lang rust",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			name := filepath.Base(args[0])
 			if !projectName.MatchString(name) {
 				return fmt.Errorf("a project's name is lower-case letters, digits and dashes and begins with a letter; %q is not: %w", name, flawless.Invalid)
@@ -46,61 +53,108 @@ func (a *app) newCommand() *cobra.Command {
 			if _, err := os.Stat(args[0]); err == nil {
 				return fmt.Errorf("%s is there already and is not written over: %w", args[0], flawless.Conflict)
 			}
-			if err := writeProject(args[0], name, lang); err != nil {
+			p := project{dir: args[0], name: name}
+			if build := flawless.ThisBuild(); lang == "go" && !copied && build.Released() {
+				p.release = "v" + build.Version
+			}
+			if err := p.write(c.Context(), lang); err != nil {
 				return err
 			}
+			if p.missing != nil {
+				fmt.Fprintln(a.errs, p.missing)
+			}
 			if a.json {
-				return a.printJSON(map[string]string{"dir": args[0]})
+				return a.printJSON(map[string]string{"dir": args[0], "sdk": cmp.Or(p.release, "copy")})
 			}
 			fmt.Fprintf(a.out, "wrote %s; now\n  cd %s\n  flawless run %s --input '{\"name\":\"Ann\"}'\n", args[0], args[0], name)
 			return nil
 		}}
 	c.Flags().StringVar(&lang, "lang", "go", "language: go or rust")
+	c.Flags().BoolVar(&copied, "copy-sdk", false, "write a copy of the SDK instead of requiring its release")
 	_ = c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions([]string{"go", "rust"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
-// writeProject writes the templates and the SDK of a language.
-func writeProject(dir, name, lang string) error {
+// project is what is written.
+type project struct {
+	dir, name string
+	release   string // of the SDK that the project requires; empty is a copy
+	missing   error  // that the release could not be had
+}
+
+// write writes the templates of a language, and its SDK where the project does not require a release of it.
+func (p *project) write(ctx context.Context, lang string) error {
 	for _, l := range languages {
-		if l.name == lang {
-			return writeTemplate(dir, name, l.template, l.sdk)
+		if l.name != lang {
+			continue
 		}
+		if p.release != "" {
+			if err := p.writeTemplates(l.template); err != nil {
+				return err
+			}
+			err := p.download(ctx)
+			if err == nil || ctx.Err() != nil {
+				return err
+			}
+			p.missing = fmt.Errorf("the SDK %s could not be downloaded, so third_party/flawless has a copy of it: %w", p.release, err)
+			p.release = ""
+		}
+		return errors.Join(p.writeTemplates(l.template), p.writeSDK(l.sdk))
 	}
 	return fmt.Errorf("there is no language %q; --lang is go or rust: %w", lang, flawless.Invalid)
 }
 
-func writeTemplate(dir, name, from string, sdk fs.FS) error {
-	return errors.Join(
-		fs.WalkDir(templates, from, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			text, err := templates.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			t, err := template.New(path).Parse(string(text))
-			if err != nil {
-				return err
-			}
-			var b strings.Builder
-			if err := t.Execute(&b, map[string]string{"Name": name}); err != nil {
-				return err
-			}
-			rel := strings.TrimSuffix(strings.TrimPrefix(path, from+"/"), ".tmpl")
-			return writeFile(filepath.Join(dir, strings.Replace(rel, "dot-", ".", 1)), []byte(b.String()))
-		}),
-		fs.WalkDir(sdk, ".", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			b, err := fs.ReadFile(sdk, path)
-			if err != nil {
-				return err
-			}
-			return writeFile(filepath.Join(dir, "third_party", "flawless", filepath.FromSlash(path)), b)
-		}))
+func (p *project) writeTemplates(from string) error {
+	return fs.WalkDir(templates, from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := templates.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		t, err := template.New(path).Parse(string(text))
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		if err := t.Execute(&b, map[string]string{"Name": p.name, "Release": p.release}); err != nil {
+			return err
+		}
+		rel := strings.TrimSuffix(strings.TrimPrefix(path, from+"/"), ".tmpl")
+		return writeFile(filepath.Join(p.dir, strings.Replace(rel, "dot-", ".", 1)), []byte(b.String()))
+	})
+}
+
+func (p *project) writeSDK(sdk fs.FS) error {
+	return fs.WalkDir(sdk, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(sdk, path)
+		if err != nil {
+			return err
+		}
+		path = strings.TrimSuffix(path, gosdk.Suffix)
+		return writeFile(filepath.Join(p.dir, "third_party", "flawless", filepath.FromSlash(path)), b)
+	})
+}
+
+// download fetches the release of the SDK and writes its checksum into go.sum.
+func (p *project) download(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
+	cmd.Dir, cmd.Env = p.dir, append(os.Environ(), "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && len(out) > 0:
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return errors.New(strings.TrimSpace(lines[len(lines)-1]))
+	}
+	return err
 }
 
 func writeFile(name string, b []byte) error {

@@ -37,7 +37,11 @@ func (a *app) table(head string, rows [][]string) {
 	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, head)
 	for _, r := range rows {
-		fmt.Fprintln(w, strings.Join(r, "\t"))
+		cells := make([]string, len(r))
+		for i, cell := range r { // a tab or newline of its own would make it several
+			cells[i] = string(escaped([]byte(strings.NewReplacer("\t", " ", "\n", " ").Replace(cell))))
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	_ = w.Flush()
 }

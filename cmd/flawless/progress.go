@@ -21,12 +21,16 @@ type bar struct {
 }
 
 func newBar(w io.Writer) *bar {
+	if h, is := w.(*harmless); is { // the line is drawn again with a carriage return
+		w = h.w
+	}
 	f, ok := w.(*os.File)
 	return &bar{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
 func (b *bar) show(stage string, done float64) {
 	now := time.Now()
+	stage = string(escaped([]byte(stage))) // it comes from a server
 	if stage != b.stage {
 		b.end()
 		b.stage, b.began, b.drawn = stage, now, time.Time{}

@@ -16,13 +16,9 @@ import (
 func TestTheRustClient(t *testing.T) {
 	t.Parallel()
 	bin, err := rusttest.Build(filepath.Join("..", "..", "sdk", "rust", "guests", "plain"), rusttest.WASI)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rusttest.Check(t, err)
 	program, err := rusttest.Program(filepath.Join("testdata", "rustclient"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	rusttest.Check(t, err)
 	const token = "FLAWLESS_TOKEN=0123456789abcdef"
 	p := newProcess(t, token)
 	c, err := client.New(client.Options{Socket: "127.0.0.1:" + strconv.Itoa(p.port), NoQUIC: true, Token: "0123456789abcdef"})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -60,6 +61,12 @@ func TestScripts(t *testing.T) {
 				e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
 			}
 			return forCargo(e)
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "rust" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return rusttest.Needs("rust") == nil, nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"ready": ready, "exitcode": exitCode, "outside": outsideCommand, "undecided": undecided, "soon": soon, "settle": settle},
 	})

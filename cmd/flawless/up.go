@@ -22,6 +22,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/errno"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/server"
@@ -44,7 +45,7 @@ type upOptions struct {
 	units    uint64
 	time     time.Duration
 	live     int
-	memory   bytesFlag
+	memory   memoryFlag
 	verbose  bool
 	retryFor retryForFlag
 	copied   bool // a copy of a directory is accepted
@@ -72,8 +73,9 @@ func (a *app) upCommand() *cobra.Command {
 	o.outside.flags(f)
 	o.retryFor = retryForFlag(flawless.DefaultRetryFor.Milliseconds())
 	f.Var(&o.retryFor, "retry-for", "for how long failed calls are retried, such as 24h or 7d; 0 is not at all (default 24h). Hosts and modules can have their own")
-	f.IntVar(&o.live, "live", 256, "guests kept in memory at most")
-	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB; near it guests leave memory as soon as they wait; 0 is unlimited")
+	f.IntVar(&o.live, "live", 0, "guests kept in memory at most; 0 is as many as --memory allows")
+	o.memory = byDefault
+	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB: as many guests stay as fit in; 0 is unlimited")
 	f.BoolVar(&o.copied, "accept-copy", false, "go on with a working directory that is a copy, was restored or moved: it becomes a store of its own, and all open runs wait until they are resumed")
 	f.BoolVar(&o.verbose, "verbose", false, "log debug messages")
 	return c
@@ -170,7 +172,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	}
 	web := effect.NewClient(outside)
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, RetryFor: o.retryFor.time(), Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, RetryFor: o.retryFor.time(), Memory: o.memory.budget(), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}
@@ -297,7 +299,7 @@ func unwritable(dir string, err error) error {
 
 // isFull tells whether an error says that the disk, or the user's share of it, is full.
 func isFull(err error) bool {
-	return errors.Is(err, flawless.Full) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	return errors.Is(err, flawless.Full) || errno.Full(err)
 }
 
 // whyEnded marks an error with which the server has ended so that its exit code and hint are those of a server

@@ -27,7 +27,7 @@ var allowed = []struct {
 	{"internal/guest/rewrite", nil},
 	{"internal/store", nil},
 	{"internal/store/mem", []string{"internal/store"}},
-	{"internal/store/pebble", []string{"internal/store"}},
+	{"internal/store/pebble", []string{"internal/store", "internal/errno"}},
 	{"internal/store/storetest", []string{"internal/store", "internal/store/mem"}},
 	{"internal/redact", nil},
 	{"internal/bundle", []string{"internal/redact", "internal/store"}},
@@ -42,17 +42,28 @@ var allowed = []struct {
 	{"internal/schedule", []string{"internal/cron"}},
 	{"internal/hub", nil},
 	{"internal/core", []string{"internal/effect", "internal/value"}},
+	{"internal/clock", []string{"internal/store"}},
+	{"internal/policy", []string{"internal/core", "internal/effect"}},
+	{"internal/upgrade", []string{"internal/effect", "internal/guest", "internal/replay"}},
+	{"internal/scrub", []string{"internal/store", "internal/task"}},
+	{"internal/retention", []string{"internal/store"}},
+	{"internal/fork", []string{"internal/core", "internal/effect", "internal/guest", "internal/replay"}},
+	{"internal/library", []string{"internal/guest", "internal/store", "internal/value"}},
 	{"internal/replay", []string{"internal/core", "internal/effect", "internal/guest", "internal/redact", "internal/value"}},
-	{"internal/engine", []string{"internal/admit", "internal/bundle", "internal/core", "internal/effect", "internal/guest", "internal/hub", "internal/ratelimit", "internal/redact", "internal/replay", "internal/schedule", "internal/statelock", "internal/store", "internal/task", "internal/value", "internal/vault"}},
+	{"internal/engine", []string{"internal/admit", "internal/bundle", "internal/clock", "internal/core", "internal/effect", "internal/fork", "internal/guest", "internal/hub", "internal/library", "internal/policy", "internal/ratelimit", "internal/redact", "internal/replay", "internal/retention", "internal/schedule", "internal/scrub", "internal/statelock", "internal/store", "internal/task", "internal/upgrade", "internal/value", "internal/vault"}},
 	{"internal/cargo", nil},
 	{"internal/gobuild", nil},
+	{"internal/gosdk", nil},
+	{"internal/errno", nil},
 	{"internal/rusttest", []string{"internal/cargo"}},
 	{"sdk/rust", nil},
-	{"internal/rehearsal", []string{"internal/effect", "internal/engine", "internal/value", "internal/guest", "internal/store", "internal/store/mem"}},
-	{"internal/server", []string{"internal/core", "internal/engine", "internal/replay", "internal/schedule", "internal/value", "internal/bundle", "internal/redact"}},
-	{"cmd/flawless", []string{"client", "internal/bundle", "internal/redact", "internal/cargo", "internal/gobuild", "internal/rehearsal", "internal/replay", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "internal/workdir", "sdk/go", "sdk/rust"}},
+	{"internal/rehearsal", []string{"internal/clock", "internal/effect", "internal/engine", "internal/value", "internal/guest", "internal/store", "internal/store/mem"}},
+	{"internal/server", []string{"internal/core", "internal/engine", "internal/errno", "internal/replay", "internal/schedule", "internal/value", "internal/bundle", "internal/redact"}},
+	{"cmd/flawless", []string{"client", "internal/bundle", "internal/redact", "internal/cargo", "internal/errno", "internal/gobuild", "internal/gosdk", "internal/rehearsal", "internal/replay", "internal/server", "internal/engine", "internal/effect", "internal/guest", "internal/store", "internal/store/pebble", "internal/vault", "internal/workdir", "sdk/rust"}},
 	{"examples", nil},
 	{"demo", []string{"client"}},
+	{"tools/release", nil},
+	{"tools/setup", nil},
 	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/replay", "internal/store", "internal/store/pebble", "internal/store/mem"}},
 }
 
@@ -69,7 +80,11 @@ var hidden = []struct{ path, by string }{
 	{"github.com/santhosh-tekuri/jsonschema", "internal/value"},
 }
 
-// packages returns the folders with Go files of the module, and the files.
+// besides are modules for those who work on this one. They have a go.mod of their own so that the product
+// does not require what they need, and keep the same rules.
+var besides = []string{"bench", "tools"}
+
+// packages returns the folders with Go files of the module and of those besides, and the files.
 func packages(t *testing.T) map[string][]string {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -80,10 +95,10 @@ func packages(t *testing.T) map[string][]string {
 		}
 		rel, _ := filepath.Rel(root, path)
 		if d.IsDir() {
-			if rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			if rel != "." && (strings.HasPrefix(d.Name(), ".") || strings.HasPrefix(d.Name(), "_") || d.Name() == "testdata") {
 				return filepath.SkipDir
 			}
-			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && rel != "." {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && rel != "." && !slices.Contains(besides, rel) {
 				return filepath.SkipDir
 			}
 			return nil

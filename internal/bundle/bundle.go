@@ -24,7 +24,7 @@ import (
 )
 
 // Format is the number of the format that is written. Every lower one can be read.
-const Format = 2
+const Format = flawless.BundleFormat
 
 // Max is the largest file that is taken, in bytes. What a file of n bytes may unpack to is limited by
 // its own size, so that a small one cannot take much memory: to freePlain + perByte*n bytes, but never

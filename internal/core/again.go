@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -62,10 +61,10 @@ func (c *OpenCall) eased() int {
 	}
 }
 
-// KeyEnds is when the server of a call that may have taken effect may forget its key; 0 where it has none, or
-// where nothing of the call was sent.
+// KeyEnds is when the server of a call may forget its key, if the next try is a repetition; 0 where it has no
+// key, or where it is none.
 func (s *State) KeyEnds(c *OpenCall, now int64, op Terms) int64 {
-	if c.sent == 0 {
+	if within, _ := c.keyed(op); !c.repeats(int64(within)) {
 		return 0
 	}
 	_, until, _ := s.mayRepeat(c, now, op)
@@ -88,7 +87,7 @@ func (c *OpenCall) keyed(t Terms) (time.Duration, string) {
 // ever. why is the reason for either, "" where nobody has ever said that it may.
 func (s *State) mayRepeat(c *OpenCall, now int64, t Terms) (ok bool, until int64, why string) {
 	within, by := c.keyed(t)
-	sent := cmp.Or(c.reachedAt(), c.sentAt())
+	sent := c.knownSince(int64(within))
 	switch {
 	case c.policy.Idempotent && c.policy.ByCode:
 		return true, 0, "the code says that it is idempotent"
@@ -118,14 +117,15 @@ func (s *State) Result(t Try, r effect.Result, now int64, op Terms) []flawless.E
 	e := flawless.Entry{At: max(now, s.at)}
 	v := s.judge(c, &r, op)
 	next := s.again(c, &r, &v, now, op)
+	within, _ := c.keyed(op)
 	if next != 0 {
 		reached := c.reachedAt()
-		if reached == 0 && r.Outcome != effect.NotSent {
-			reached = c.sentAt()
+		if r.Outcome != effect.NotSent {
+			reached = c.knownSince(int64(within))
 		}
 		e.Attempt = &flawless.Attempt{Call: c.N, N: c.try, Result: r.Text, Stages: r.Stages, Next: next,
 			Failed: &flawless.TryFailure{Kind: outcomes[r.Outcome], Reason: r.Reason, Status: r.Status},
-			Rule:   v.rule, Since: c.begunAt(), Until: v.until, Sent: v.sent, Reached: reached, Eased: c.eased()}
+			Rule:   v.rule, Since: c.begunAt(), Until: v.until, Sent: v.sent, Mild: v.mild, Reached: reached, Eased: c.eased()}
 		return []flawless.Entry{e}
 	}
 	text := v.text
@@ -153,7 +153,7 @@ func (s *State) Result(t Try, r effect.Result, now int64, op Terms) []flawless.E
 		}
 		e.Arrival = &flawless.Arrival{Answer: r.Answer, Stages: r.Stages, Note: note(c, r.Outcome, text, v.over)}
 	}
-	return []flawless.Entry{e}
+	return []flawless.Entry{c.dated(e, int64(within))}
 }
 
 var outcomes = [...]string{effect.NotSent: "not_sent", effect.Unknown: "unknown", effect.Answered: "answered"}
@@ -162,6 +162,7 @@ var outcomes = [...]string{effect.NotSent: "not_sent", effect.Unknown: "unknown"
 type verdict struct {
 	unsure bool   // whether the call has taken effect is not known
 	sent   int64  // since when, see flawless.Attempt
+	mild   bool   // and every such try was answered with a status that says so itself
 	busy   bool   // the server still carries out a try before
 	final  bool   // no other try can tell more
 	text   string // for people
@@ -175,35 +176,28 @@ type verdict struct {
 // A server that honours keys answers a repeated request with 409 while it carries out the first one, and with
 // 422 where it knows the key from another request (draft-ietf-httpapi-idempotency-key-header, section 2.7).
 func (s *State) judge(c *OpenCall, r *effect.Result, op Terms) verdict {
-	v := verdict{sent: c.sent, text: r.Text, unsure: r.Outcome == effect.Unknown}
-	if v.unsure && v.sent == 0 {
-		v.sent = c.sentAt()
+	v := verdict{sent: c.sent, mild: c.mild, text: r.Text, unsure: r.Outcome == effect.Unknown}
+	if v.unsure {
+		v.sent, v.mild = c.sentAt(), false
 	}
 	within, _ := c.keyed(op)
-	answered := within > 0 && r.Outcome == effect.Answered && c.reachedAt() != 0 // to a repetition under the key
+	opened, mild := c.opened(int64(within))
+	answered := within > 0 && r.Outcome == effect.Answered && (c.reachedAt() != 0 || opened != 0) // to a repetition under the key
 	switch {
 	case answered && r.Status == http.StatusConflict:
-		v.unsure, v.busy, v.text = true, true, r.Text+" to a repetition: the server says that it still carries out a try before this one"
+		v.unsure, v.busy, v.mild, v.text = true, true, false, r.Text+" to a repetition: the server says that it still carries out a try before this one"
 	case answered && r.Status == http.StatusUnprocessableEntity:
-		v.unsure, v.final, v.text = true, true, r.Text+" to a repetition: the server says that it knows the idempotency key from another request"
-	case c.sent == 0:
-	case answered && slices.Contains(turnedAway, r.Status):
-		v.unsure, v.busy, v.text = true, true, fmt.Sprintf("%s to a repetition, which says nothing about the try that began at %s and may have taken effect", r.Text, stamp(c.sent))
-	case r.Outcome == effect.NotSent:
+		v.unsure, v.final, v.mild, v.text = true, true, false, r.Text+" to a repetition: the server says that it knows the idempotency key from another request"
+	case answered && opened != 0 && turnedAway(r.Status) && !(mild && !nothingHappened(r.Status)):
+		v.unsure, v.busy, v.text = true, true, fmt.Sprintf("%s to a repetition, which says nothing about the try that began at %s and may have taken effect", r.Text, stamp(opened))
+	case r.Outcome == effect.NotSent && c.sent != 0:
 		v.unsure, v.text = true, fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", r.Text, stamp(c.sent))
 	}
 	if v.unsure && v.sent == 0 {
-		v.sent = c.reachedAt()
+		v.sent = cmp.Or(c.reachedAt(), c.sentAt())
 	}
 	return v
 }
-
-// turnedAway are statuses with which a server, or what stands in front of it, turns a request away before it
-// looks at its key. To a repetition they are no answer of the call: code that took one for "it was not carried
-// out" would make the request anew, under another key. A 500 is not among them, because servers that honour keys
-// give the stored answer of the first try again, and that may be one.
-var turnedAway = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooEarly,
-	http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 
 // again returns when the next try begins, 0 where there is none, and completes the verdict.
 func (s *State) again(c *OpenCall, r *effect.Result, v *verdict, now int64, op Terms) int64 {
@@ -214,10 +208,10 @@ func (s *State) again(c *OpenCall, r *effect.Result, v *verdict, now int64, op T
 		return 0
 	}
 	key := int64(math.MaxInt64) // no try begins at that time or later
+	may, until, why := s.mayRepeat(c, now, op)
 	switch {
 	case v.unsure:
-		ok, until, why := s.mayRepeat(c, now, op)
-		if !ok {
+		if !may {
 			v.over = why
 			return 0
 		}
@@ -241,6 +235,18 @@ func (s *State) again(c *OpenCall, r *effect.Result, v *verdict, now int64, op T
 	default:
 		v.rule += fmt.Sprintf(", retried for %s (%s)", span(most), by)
 	}
+	within, _ := c.keyed(op)
+	if !v.unsure && within > 0 && (r.Outcome == effect.Answered || c.repeats(int64(within))) {
+		// Whatever the reason for the next try: the server must not have forgotten what it would repeat. And code
+		// that is not given a status cannot know that the try may have taken effect.
+		if r.Outcome == effect.Answered && !nothingHappened(r.Status) {
+			v.sent, v.mild = c.sentAt(), c.sent == 0 || c.mild
+		}
+		if !may {
+			return s.tooLateFor(c, v, why, int64(within))
+		}
+		v.until, key = until, until
+	}
 	left := int64(maxWish)
 	if most > 0 {
 		end := c.begunAt() + int64(most)
@@ -259,18 +265,23 @@ func (s *State) again(c *OpenCall, r *effect.Result, v *verdict, now int64, op T
 		wait = min(wait, left)
 	}
 	if room := key - at; wait >= room { // one more try before the key may be forgotten
-		within, _ := c.keyed(op)
 		wait = room - int64(min(lastChance, within/10))
 		switch {
 		case int64(r.After) > max(wait, 0):
-			v.over = fmt.Sprintf("%s, and the server asks to be left alone for %s", v.rule, span(r.After))
-			return 0
+			return s.tooLateFor(c, v, fmt.Sprintf("%s, and the server asks to be left alone for %s", why, span(r.After)), int64(within))
 		case wait <= 0:
-			v.over = v.rule + ", and too little of that is left for another try"
-			return 0
+			return s.tooLateFor(c, v, why+", and too little of that is left for another try", int64(within))
 		}
 	}
 	return at + wait
+}
+
+// tooLateFor completes the verdict on a try that no other one follows because its key may be forgotten by then. A
+// status is the answer all the same, unless something may have taken effect.
+func (s *State) tooLateFor(c *OpenCall, v *verdict, why string, within int64) int64 {
+	opened, _ := c.opened(within)
+	v.over, v.unsure = why, v.unsure || v.sent != 0 || opened != 0
+	return 0
 }
 
 // inDoubt completes the entry that ends the trying of a call which may have taken effect.
@@ -328,6 +339,7 @@ func (s *State) Lost(now int64, op func(*OpenCall) Terms) (out []flawless.Entry)
 			continue
 		}
 		ok, _, rule := s.mayRepeat(c, now, op(c))
+		within, _ := c.keyed(op(c))
 		switch {
 		case c.policy.Idempotent && s.status != "":
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, why, "", 0),
@@ -336,9 +348,9 @@ func (s *State) Lost(now int64, op func(*OpenCall) Terms) (out []flawless.Entry)
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true, Sent: c.sentAt(), Rule: rule,
 				Result: why + "; " + rule + ", so it is sent again"}})
 		case rule != "" && s.status == "":
-			out = append(out, s.inDoubt(c, flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil))
+			out = append(out, c.dated(s.inDoubt(c, flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil), int64(within)))
 		default:
-			out = append(out, s.inDoubt(c, flawless.Entry{At: at}, why, "", 0, nil))
+			out = append(out, c.dated(s.inDoubt(c, flawless.Entry{At: at}, why, "", 0, nil), int64(within)))
 		}
 	}
 	return out
@@ -346,7 +358,7 @@ func (s *State) Lost(now int64, op func(*OpenCall) Terms) (out []flawless.Entry)
 
 // Recall returns what becomes of a call whose try is about to be performed and must not be: the run has ended
 // meanwhile and begins it no more, or it would repeat what was sent and may not be repeated any longer. It
-// returns none where the try may be performed, for at most a time; 0 is as long as the call itself allows.
+// returns none where the try may be performed, and within which time it has to be sent; 0 is no limit.
 func (s *State) Recall(t Try, now int64, op Terms) (entries []flawless.Entry, most time.Duration) {
 	c := s.open.all[t.Call]
 	at := max(now, s.at)
@@ -360,14 +372,19 @@ func (s *State) Recall(t Try, now int64, op Terms) (entries []flawless.Entry, mo
 	default:
 		return []flawless.Entry{s.inDoubt(c, flawless.Entry{At: at}, fmt.Sprintf("try %d was not begun, the run %s; a try that began at %s was sent and may have taken effect", t.N, ended(s.status), stamp(c.sent)), "", 0, nil)}, 0
 	}
-	if c.sent == 0 {
+	within, _ := c.keyed(op)
+	if !c.repeats(int64(within)) {
 		return nil, 0
 	}
 	ok, until, why := s.mayRepeat(c, now, op)
-	if !ok {
-		text := fmt.Sprintf("a try that began at %s was sent and may have taken effect; it is not sent again: %s", stamp(c.sent),
+	switch opened, _ := c.opened(int64(within)); {
+	case ok:
+	case opened == 0 && !c.openAnswer(): // it was answered, and not carried out
+		return []flawless.Entry{s.givenUp(c, flawless.Entry{At: at}, "it is not sent again: "+why)}, 0
+	default:
+		text := fmt.Sprintf("a try that began at %s was sent and may have taken effect; it is not sent again: %s", stamp(cmp.Or(opened, c.reachedAt())),
 			cmp.Or(why, "nothing says any more that its idempotency key is honoured"))
-		return []flawless.Entry{s.inDoubt(c, flawless.Entry{At: at}, text, "", 0, nil)}, 0
+		return []flawless.Entry{c.dated(s.inDoubt(c, flawless.Entry{At: at}, text, "", 0, nil), int64(within))}, 0
 	}
 	if until != 0 {
 		most = time.Duration(until - max(now, s.at))
@@ -385,7 +402,7 @@ func (c *OpenCall) tried(a *flawless.Attempt, at int64) {
 	switch {
 	case a.Begun:
 		if a.Result != "" { // a restart begins it, and what became of the try before is not known
-			c.sent = cmp.Or(a.Sent, c.sentAt())
+			c.sent, c.mild = cmp.Or(a.Sent, c.sentAt()), false
 		}
 		if c.tryAt = at; a.N == 1 {
 			c.begun = at
@@ -393,7 +410,7 @@ func (c *OpenCall) tried(a *flawless.Attempt, at int64) {
 	case a.Waits != "":
 	default:
 		if a.Failed != nil {
-			c.failed, c.sent, c.begun = a, a.Sent, a.Since
+			c.failed, c.sent, c.mild, c.begun = a, a.Sent, a.Mild, a.Since
 		} else if c.policy.Idempotent && !c.waits { // held back while it was under way, or of an engine that did not say more
 			c.sent = c.sentAt()
 		}

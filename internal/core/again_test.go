@@ -383,6 +383,19 @@ func TestARepetitionOfWhatWasSent(t *testing.T) {
 		{"turned away by a gateway", aPost, "1 503", "1 next", honours, answer503(503, 0)},
 		{"turned away with a token that has expired", aKeyed, "1 401", "1 next", day, answer503(401, 0)},
 		{"turned away, and no retries", aKeyed, "1 429", "1 doubt", Terms{}, answer503(429, 0)},
+		{"turned away by a gateway without a backend", aKeyed, "1 404", "1 next", day, answer503(404, 0)},
+		{"turned away by a gateway that knows no such method", aKeyed, "1 405", "1 next", day, answer503(405, 0)},
+		{"turned away by a proxy", aKeyed, "1 407", "1 next", day, answer503(407, 0)},
+		{"sent to another server by mistake", aKeyed, "1 421", "1 next", day, answer503(421, 0)},
+		{"to be sent elsewhere", aKeyed, "1 307", "1 next", day, answer503(307, 0)},
+		{"the storage of the host is full", aKeyed, "1 507", "1 next", day, answer503(507, 0)},
+		{"above a quota of bandwidth", aKeyed, "1 509", "1 next", day, answer503(509, 0)},
+		{"a gateway cannot reach its backend", aKeyed, "1 521", "1 next", day, answer503(521, 0)},
+		{"a gateway got no answer in time", aKeyed, "1 524", "1 next", day, answer503(524, 0)},
+		{"the host is overloaded", aKeyed, "1 529", "1 next", day, answer503(529, 0)},
+		{"a gateway cannot find its backend", aKeyed, "1 530", "1 next", day, answer503(530, 0)},
+		{"carried out, and the result is elsewhere", aKeyed, "1 303", "1 303", day, answer503(303, 0)},
+		{"declined", aKeyed, "1 402", "1 402", day, answer503(402, 0)},
 		{"a failure that may be the stored one", aKeyed, "1 500", "1 500", day, answer503(500, 0)},
 		{"a missing key", aKeyed, "1 400", "1 400", day, answer503(400, 0)},
 		{"in progress, as the operator says", aPost, "1 409", "1 next", honours, answer503(409, 0)},
@@ -414,7 +427,7 @@ func TestAWindowBeginsWithTheFirstTryThatReachedTheServer(t *testing.T) {
 	w := newTrial(t, day, head)
 	busy := answer503(503, 0)
 	busy.Again = true
-	if e := w.ends(busy); e.Attempt == nil || e.Attempt.Reached == 0 || e.Attempt.Sent != 0 {
+	if e := w.ends(busy); e.Attempt == nil || e.Attempt.Reached == 0 || e.Attempt.Sent != e.Attempt.Reached || !e.Attempt.Mild {
 		t.Fatalf("an answered try that is repeated: %+v", e.Attempt)
 	}
 	w.next()

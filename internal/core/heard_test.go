@@ -63,8 +63,8 @@ func TestOldMessageKeysAreForgotten(t *testing.T) {
 	}
 }
 
-// TestAnImageOfFormat3HasItsKeys: it has them in no order.
-func TestAnImageOfFormat3HasItsKeys(t *testing.T) {
+// TestAnImageOfFormat4HasItsKeys: it has them in no order.
+func TestAnImageOfFormat4HasItsKeys(t *testing.T) {
 	t.Parallel()
 	was := NewState("run", allKinds())
 	for n, key := range []string{"one", "two"} {
@@ -75,7 +75,7 @@ func TestAnImageOfFormat3HasItsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(old, "Keyed")
-	old["Format"], old["Keys"] = 3, was.keys.digests
+	old["Format"], old["Keys"] = 4, was.keys.digests
 	b, err := json.Marshal(old)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 
 // StateFormat is the number of the format of a state in an image. A change of the state or of what
 // step does with an entry gets a new one, and restore goes on reading those before.
-const StateFormat = 4
+const StateFormat = 5
 
 // snapshot is a state as it is kept.
 type snapshot struct {
@@ -35,15 +35,16 @@ type snapshot struct {
 	Paused *flawless.Pause  `json:",omitempty"`
 	Held   *flawless.Pause  `json:",omitempty"`
 
-	Mail     []messageSnapshot `json:",omitempty"`
-	Messages int               `json:",omitempty"`
-	Heard    map[string]int    `json:",omitempty"`
-	Keyed    []keySnapshot     `json:",omitempty"`
-	Keys     map[string]string `json:",omitempty"` // instead of Keyed, up to format 3
-	Labels   map[string]string `json:",omitempty"`
-	Steps    []flawless.Step   `json:",omitempty"`
-	Known    *flawless.Self    `json:",omitempty"` // nil is as at the start
-	Was      []string          `json:",omitempty"`
+	Mail     []messageSnapshot  `json:",omitempty"`
+	Messages int                `json:",omitempty"`
+	Heard    map[string]int     `json:",omitempty"`
+	Keyed    []keySnapshot      `json:",omitempty"`
+	Keys     map[string]string  `json:",omitempty"` // instead of Keyed, up to format 4
+	Told     map[string]keyPast `json:",omitempty"`
+	Labels   map[string]string  `json:",omitempty"`
+	Steps    []flawless.Step    `json:",omitempty"`
+	Known    *flawless.Self     `json:",omitempty"` // nil is as at the start
+	Was      []string           `json:",omitempty"`
 }
 
 // keySnapshot is the key of a message that came, and what came with it. The oldest comes first.
@@ -80,6 +81,10 @@ type callSnapshot struct {
 	TryAt  int64             `json:",omitempty"`
 	Sent   int64             `json:",omitempty"`
 	Failed *flawless.Attempt `json:",omitempty"`
+
+	Mild   bool    `json:",omitempty"`
+	Before keyPast `json:",omitzero"`
+	Word   int64   `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -91,7 +96,7 @@ type answerSnapshot struct {
 // Snapshot returns the state of an open run as bytes.
 func (s *State) Snapshot() []byte {
 	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Labels: s.labels, Steps: s.steps}
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Told: s.told, Labels: s.labels, Steps: s.steps}
 	if len(s.was) > 0 {
 		out.Known, out.Was = &s.known, s.was
 	}
@@ -104,7 +109,7 @@ func (s *State) Snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.OpenCalls() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed, c.mild, c.before, c.word})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -140,6 +145,7 @@ func (s *State) Restore(b []byte) error {
 	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they came is not known any more
 		s.keys.add(key, in.Keys[key], s.at)
 	}
+	s.told = in.Told
 	for _, m := range in.Mail {
 		m.Body = m.Raw
 		s.mail.add(m.Message)
@@ -149,6 +155,7 @@ func (s *State) Restore(b []byte) error {
 		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
 		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
+		c.mild, c.before, c.word = k.Mild, k.Before, k.Word
 		s.open.add(c)
 	}
 	s.open.reindex(&s.mail)

@@ -34,12 +34,14 @@ type State struct {
 	messages int            // that came
 	heard    map[string]int // by run: its newest call that sent a message
 	keys     messageKeys
+	told     map[string]keyPast // of calls that have ended, by what effect.Policy.Known returns
 
 	paused  *flawless.Pause
 	held    *flawless.Pause // on top of it: the run begins no call either
 	cancel  *flawless.Cancel
 	known   flawless.Self   // what the guest was told it is
 	was     []string        // the ids that it was told before
+	past    int             // the last call that it made under one of them
 	status  flawless.Status // an end, or "" while the run is open
 	output  []byte
 	failure *flawless.Failure
@@ -62,6 +64,9 @@ type OpenCall struct {
 	begun  int64             // when the first try began
 	tryAt  int64             // when the last one did
 	sent   int64             // when the first one did whose outcome is unknown; 0 is none, and the one under way does not count
+	mild   bool              // every such try was answered, see keyPast
+	before keyPast           // what the server may know from tries that are not of this call, or do not count any more
+	word   int64             // when somebody said after these that there is to be another one
 	failed *flawless.Attempt // the end of the last one that failed
 	due    int64             // the engine answers it then
 	done   flawless.Answer
@@ -112,6 +117,7 @@ func (s *State) step(e flawless.Entry) []Try {
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
 		if c := s.open.edit(e.Arrival.Call); c != nil {
+			s.remember(c, e.Arrival)
 			s.open.remove(c)
 		}
 		s.gave(e.Arrival.Call)
@@ -130,7 +136,7 @@ func (s *State) step(e flawless.Entry) []Try {
 		if c := s.open.edit(e.Unknown.Call); c != nil {
 			// A call is in doubt where it says why, so it must say something.
 			c.doubt, c.since, c.next, c.waits = cmp.Or(e.Unknown.Reason, "its outcome is not known"), e.At, 0, false
-			c.given = false
+			c.given, c.before.Reached = false, e.Unknown.Reached
 			s.gave(c.N)
 		}
 	case e.Adopted != nil:
@@ -148,7 +154,9 @@ func (s *State) step(e flawless.Entry) []Try {
 					break
 				}
 				c.anew = true
-				c.begun, c.tryAt, c.sent, c.failed = e.At, e.At, 0, nil // somebody says that it did not happen
+				// Somebody says that it did not happen. The server may know better.
+				c.before, c.word, c.since = c.past(), e.At, 0
+				c.begun, c.tryAt, c.sent, c.mild, c.failed = e.At, e.At, 0, false, nil
 				performed := c.bad == nil && c.kind.Perform != nil
 				if performed && s.held != nil && s.status == "" { // it begins when the run is resumed
 					c.next = e.At
@@ -194,6 +202,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 	s.steps = flawless.OpenSteps(s.steps, t.Steps)
 	if t.As != nil {
 		s.was, s.known = append(s.was, s.known.Run), *t.As
+		s.past = before
 	}
 	s.delivered(t.Answers)
 	for _, made := range t.Calls {
@@ -207,6 +216,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 			continue
 		}
 		s.open.add(c)
+		s.recollect(c)
 		if c.bad == nil && c.kind.Perform != nil {
 			tries = append(tries, Try{c.N, c.try})
 		}
@@ -680,3 +690,6 @@ func (c *OpenCall) Child() string { return c.child }
 
 // Doubt returns why nobody can know the outcome of the call, "" where it can be known.
 func (c *OpenCall) Doubt() string { return c.doubt }
+
+// PastCalls returns the number up to which calls were made by the run whose past this one shares, 0 where it shares none.
+func (s *State) PastCalls() int { return s.past }

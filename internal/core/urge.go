@@ -68,7 +68,7 @@ func (s *State) urged(n int) (*OpenCall, error) {
 
 // givenUp completes the entry that ends the retrying of a call with how its last try ended.
 func (s *State) givenUp(c *OpenCall, e flawless.Entry, why string) flawless.Entry {
-	if c.sent != 0 {
+	if c.sent != 0 && !(c.mild && c.openAnswer()) {
 		text := fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", why, stamp(c.sent))
 		if c.failed != nil {
 			text = c.failed.Result + "; " + text

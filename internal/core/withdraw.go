@@ -78,7 +78,11 @@ func notBegun(c *OpenCall, before int, because string) withdrawn {
 // answerWithdrawn is the entry of the answer of a withdrawn call. One that may have taken effect and must not
 // be made again by anybody is in doubt instead.
 func (s *State) answerWithdrawn(w withdrawn) flawless.Entry {
-	if c := s.open.all[w.call]; c != nil && !c.sure() {
+	switch c := s.open.all[w.call]; {
+	case c == nil, c.sure():
+	case c.mild && c.openAnswer(): // what is known of it is its last status, as if it had not been tried again
+		return s.givenUp(c, flawless.Entry{At: s.at}, w.text)
+	default:
 		return s.inDoubt(c, flawless.Entry{At: s.at}, w.text, "", 0, nil)
 	}
 	return s.ArrivalEntry(effect.WithdrawnAnswer(w.call, w.reason, w.text), nil, w.text)

@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,8 +12,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// The kinds of error an answer can tell, besides `told`, which a person says.
+// The kinds of error an answer can tell.
 const (
+	kindTold        = "told" // a person says it
 	kindNotSent     = "not_sent"
 	kindInterrupted = "interrupted"
 	kindUnknown     = "unknown"
@@ -21,8 +23,8 @@ const (
 	kindWithdrawn   = "withdrawn"
 )
 
-// KindGivenUp is the kind of error of a call whose retrying somebody has ended, where the last try was
-// answered with a status.
+// KindGivenUp is the kind of error of a call whose retrying has ended while it waited for its next try, where the
+// last one was answered with a status: somebody has ended it, or the time of the call's idempotency key has.
 const KindGivenUp = "given_up"
 
 // ErrorAnswer returns the answer that tells the guest of an error of that kind.
@@ -52,6 +54,38 @@ func InDoubtAnswer(run string, c flawless.Call, idempotent bool, message, reason
 		a.Head = append(b, "}}"...)
 	}
 	return a
+}
+
+// IsInterrupted tells whether an answer is that of a call whose outcome the code was told to be in doubt.
+func IsInterrupted(a flawless.Answer) bool {
+	return bytes.HasPrefix(a.Head, []byte(`{"error":{"kind":"`+kindInterrupted+`"`))
+}
+
+// Heard is what the answer of an http call tells the code about its outcome.
+type Heard struct {
+	Status int    // of the response, 0 where the code was told of none
+	Unsure bool   // the code was told that nobody knows, or by a person what to think of that
+	Key    string // the engine's idempotency key, where the code was told it
+}
+
+// Said returns what the answer of an http call tells the code about its outcome.
+func Said(a flawless.Answer) Heard {
+	var h struct {
+		Status int `json:"status"`
+		Error  *struct {
+			Kind   string `json:"kind"`
+			Key    string `json:"key"`
+			Status int    `json:"status"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(a.Head, &h) // the engine wrote it
+	switch {
+	case h.Error == nil:
+		return Heard{Status: h.Status}
+	case h.Error.Kind == kindInterrupted, h.Error.Kind == kindTold:
+		return Heard{Unsure: true, Key: h.Error.Key}
+	}
+	return Heard{Status: h.Error.Status}
 }
 
 func errorAnswer(call int, kind, message, reason string, status int) flawless.Answer {

@@ -72,8 +72,12 @@ type Try struct {
 	Call flawless.Call
 	N    int    // 1, 2, 3
 	Seed []byte // of the run, from which the token of its placeholders is made
-	// Most ends the try if it is shorter than the call's own time-out; 0 is none.
-	Most time.Duration
+	// Within is how soon the first byte must leave: after that the server may have forgotten the idempotency
+	// key. What was sent by then has the call's own time-out to be answered. 0 is no limit.
+	Within time.Duration
+	// The calls up to Past were made by the run Of, from which this one was forked or imported. 0 is none.
+	Past int
+	Of   string
 	// Policy is what Check returned for the call. The zero value serves, and is slower.
 	Policy Policy
 }

@@ -19,7 +19,7 @@ var failures = []Failure{
 	{"policy", false, false, "the host is refused by policy, or a secret is unknown or not meant for this host"},
 	{"headers", false, false, "the headers are larger than the server accepts"},
 	{"invalid", false, false, "the request is malformed: no URL, a forbidden header, a member out of range"},
-	{"too_large", true, false, "the response is longer than the limit of the call"},
+	{"too_large", true, false, "the response is longer than the limit of the call: the request was answered, so do not make it again"},
 	{"unknown", true, true, "something was sent, and no complete response came"},
 }
 

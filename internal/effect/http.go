@@ -127,8 +127,8 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error(), Reason: kindInvalid}
 	}
 	r.complete(t.Run, t.Call.N)
-	if t.Most > 0 {
-		r.timeout = min(r.timeout, t.Most)
+	if t.Within > 0 {
+		r.latest = time.Now().Add(t.Within)
 	}
 	if r.streams {
 		return c.begin(ctx, t, r)
@@ -198,10 +198,18 @@ func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, s
 // once carries out one exchange. A kept connection that turns out to be dead before it took a byte
 // is exchanged for a new one.
 func (c *Client) once(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault) {
+	connect := deadline
+	if !r.latest.IsZero() && r.latest.Before(deadline) {
+		connect = r.latest
+	}
 	for fresh := false; ; fresh = true {
-		l, kept, f := c.pool.take(ctx, deadline, r.key(), r.idempotent, fresh)
+		l, kept, f := c.pool.take(ctx, connect, r.key(), r.idempotent, fresh)
 		if f != nil {
 			return nil, f.explain(ctx, r)
+		}
+		if r.tooLate() {
+			l.drop()
+			return nil, (&fault{reason: "timeout", err: os.ErrDeadlineExceeded}).explain(ctx, r)
 		}
 		if ctx.Err() != nil {
 			l.drop()
@@ -224,11 +232,16 @@ func (f *fault) explain(ctx context.Context, r *request) *fault {
 	switch {
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		f.reason, f.err = "timeout", fmt.Errorf("the engine gave it up: %w", context.Cause(ctx))
+	case !f.sent && f.reason == "timeout" && r.tooLate():
+		f.err = errors.New("no connection was made before the server may forget its idempotency key")
 	case errors.Is(f.err, os.ErrDeadlineExceeded) || errors.Is(f.err, context.DeadlineExceeded) || ctx.Err() != nil:
 		f.reason, f.err = "timeout", fmt.Errorf("it took longer than %v", r.timeout)
 	}
 	return f
 }
+
+// tooLate tells whether nothing of the request may be sent any more.
+func (r *request) tooLate() bool { return !r.latest.IsZero() && !time.Now().Before(r.latest) }
 
 func (r *request) failed(t Try, f *fault, stages trail) Result {
 	if !f.sent {

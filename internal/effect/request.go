@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -56,6 +57,7 @@ type request struct {
 	idempotent bool
 	tell       bool
 	timeout    time.Duration
+	latest     time.Time // its first byte must have left by then; zero is no limit
 	limit      int64
 	cut        bool // a longer response is cut and not refused
 	redirects  int
@@ -93,6 +95,26 @@ func checkHTTP() func(c flawless.Call) (Policy, error) {
 		}
 		return p, nil
 	}
+}
+
+// OwnKey is the idempotency key that the code gives an http call; "" where it leaves that to the engine.
+func (p *Policy) OwnKey() string {
+	if p.request == nil {
+		return ""
+	}
+	for _, f := range p.request.fields {
+		if f.name == keyHeader {
+			return f.value
+		}
+	}
+	return ""
+}
+
+// Known names what the server of an http call knows by an idempotency key: calls with the same name are
+// repetitions of each other.
+func (p *Policy) Known(key string) string {
+	sum := sha256.Sum256([]byte(p.request.method + " " + p.request.url.String() + "\n" + key))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // parseHTTP understands an http call. Zero for timeout_ms and limit is the default, as when they

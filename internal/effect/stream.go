@@ -56,6 +56,7 @@ func checkRead(c flawless.Call) (Policy, error) {
 type streams struct {
 	mu     sync.Mutex
 	runs   map[string]map[int]*stream
+	over   map[string]map[int]string // why those of a run that goes on were closed
 	closed bool
 	tasks  sync.WaitGroup
 }
@@ -80,7 +81,9 @@ func (all *streams) put(run string, call int, s *stream) {
 			all.runs[run] = map[int]*stream{}
 		}
 		all.runs[run][call] = s
-		s.unread = time.AfterFunc(keepUnread, func() { all.drop(run, call, s) })
+		s.unread = time.AfterFunc(keepUnread, func() {
+			all.drop(run, call, s, fmt.Sprintf("its connection was closed because nothing was read for %v", keepUnread))
+		})
 	}
 	all.mu.Unlock()
 	if before != nil {
@@ -88,8 +91,8 @@ func (all *streams) put(run string, call int, s *stream) {
 	}
 }
 
-// drop closes a stream and forgets it. s is the one that is meant, nil is any.
-func (all *streams) drop(run string, call int, s *stream) {
+// drop closes a stream and forgets all of it but why. s is the one that is meant, nil is any.
+func (all *streams) drop(run string, call int, s *stream, why string) {
 	all.mu.Lock()
 	there := all.runs[run][call]
 	if there == nil || s != nil && there != s {
@@ -99,6 +102,13 @@ func (all *streams) drop(run string, call int, s *stream) {
 	if delete(all.runs[run], call); len(all.runs[run]) == 0 {
 		delete(all.runs, run)
 	}
+	if all.over == nil {
+		all.over = map[string]map[int]string{}
+	}
+	if all.over[run] == nil {
+		all.over[run] = map[int]string{}
+	}
+	all.over[run][call] = why
 	all.mu.Unlock()
 	there.close()
 }
@@ -108,6 +118,7 @@ func (all *streams) dropRun(run string) {
 	all.mu.Lock()
 	there := all.runs[run]
 	delete(all.runs, run)
+	delete(all.over, run)
 	all.mu.Unlock()
 	for _, s := range there {
 		s.close()
@@ -398,10 +409,10 @@ func (c *Client) Read(ctx context.Context, t Try) Result {
 	s := c.streams.get(t.Run, h.Call)
 	switch {
 	case h.Close:
-		c.streams.drop(t.Run, h.Call, nil)
+		c.streams.drop(t.Run, h.Call, nil, "the code has closed it")
 		return Result{Outcome: Answered, Answer: flawless.Answer{Call: t.Call.N, Head: []byte(`{}`)}, Text: "closed"}
 	case s == nil:
-		p := gone(h)
+		p := gone(h, c.streams.whyOver(t, h.Call))
 		return Result{Outcome: Answered, Answer: p.answer(t.Call.N), Text: p.why}
 	}
 	p, err := s.next(ctx, h.From)
@@ -416,15 +427,33 @@ func (c *Client) Read(ctx context.Context, t Try) Result {
 	return Result{Outcome: Answered, Answer: p.answer(t.Call.N), Text: text}
 }
 
-// gone is what a read gets that finds no connection.
-func gone(h Reading) part {
-	return part{kind: kindBroken, why: fmt.Sprintf("the response to call %d cannot be read on after byte %d: its connection was another run's, ended with an earlier start of the server, or was closed because nothing was read for %v", h.Call, h.From, keepUnread)}
+// whyOver says why a run does not have the connection of one of its calls.
+func (all *streams) whyOver(t Try, call int) string {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	switch why := all.over[t.Run][call]; {
+	case why != "":
+		return why
+	case call <= t.Past:
+		return otherRun(t.Of)
+	}
+	return "its connection ended with the run, or with an earlier start of the server"
 }
 
-// GoneAnswer returns the answer of a `read` call in a run that does not have the connection.
-func GoneAnswer(c flawless.Call) flawless.Answer {
+func otherRun(of string) string {
+	return fmt.Sprintf("its connection is that of run %s, which this run was made from", of)
+}
+
+// gone is what a read gets that finds no connection.
+func gone(h Reading, why string) part {
+	return part{kind: kindBroken, why: fmt.Sprintf("the response to call %d cannot be read on after byte %d: %s", h.Call, h.From, why)}
+}
+
+// GoneAnswer returns the answer of a `read` call in a run that was forked from another one, of, and so does not
+// have the connection.
+func GoneAnswer(c flawless.Call, of string) flawless.Answer {
 	h, _ := ParseRead(c)
-	return gone(h).answer(c.N)
+	return gone(h, otherRun(of)).answer(c.N)
 }
 
 // Ended closes what a run has left open. It is called when the run has ended.

@@ -281,12 +281,12 @@ func TestTheEndsOfAStream(t *testing.T) {
 		name, want string
 		do         func(c *effect.Client, r *reads)
 	}{
-		{"closed", "cannot be read on", func(c *effect.Client, _ *reads) {
+		{"closed", "the code has closed it", func(c *effect.Client, _ *reads) {
 			c.Read(context.Background(), effect.Try{Run: "wkf_x", Call: flawless.Call{N: 8, Head: []byte(`{"call":7,"close":true}`)}})
 		}},
-		{"the run has ended", "cannot be read on", func(c *effect.Client, _ *reads) { c.Ended("wkf_x") }},
+		{"the run has ended", "its connection ended with the run", func(c *effect.Client, _ *reads) { c.Ended("wkf_x") }},
 		{"silence", `"reason":"timeout"`, func(*effect.Client, *reads) {}},
-		{"nobody reads", "cannot be read on", func(*effect.Client, *reads) { time.Sleep(16 * time.Minute) }},
+		{"nobody reads", "nothing was read for 15m0s", func(*effect.Client, *reads) { time.Sleep(16 * time.Minute) }},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			gone := make(chan bool, 1)

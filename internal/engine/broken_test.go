@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
@@ -229,7 +230,7 @@ func TestARunThatCannotBeReadIsNotForgotten(t *testing.T) {
 				kv.runs.Store(false)
 				kv.lists.Store(false)
 				before := w.requests()["puts"]
-				time.Sleep(2 * soonAgain)
+				time.Sleep(2 * clock.Soon)
 				if r := mustEndAfter(t, e, "sleeps", time.Second); r.Status != flawless.Completed {
 					t.Errorf("it is %+v", r)
 				}

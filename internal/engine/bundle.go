@@ -106,26 +106,18 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	}
 	switch _, err := e.store.Binary(ctx, digest); {
 	case err == nil:
-		e.choosing.RLock()
-		defer e.choosing.RUnlock()
+		defer e.library.Choose()()
 		return e.keep(ctx, s, entries, false)
 	case !errors.Is(err, flawless.NotFound):
 		return flawless.Run{}, err
 	case b.Module == nil:
 		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and its module %.12s is not here; add that, or export without --log-only: %w", id, digest, flawless.Invalid)
 	}
-	_, done, err := e.newcomer(ctx, digest, b.Module, nil) // without the lock: it may take a while
+	done, err := e.library.Adopt(ctx, digest, b.Module)
 	if err != nil {
 		return flawless.Run{}, fmt.Errorf("importing run %s: %w", id, err)
 	}
-	kept := false
-	defer func() { done(kept) }()
-	e.choosing.RLock()
-	defer e.choosing.RUnlock()
-	if err := e.store.KeepBinary(ctx, e.lease, digest, b.Module); err != nil {
-		return flawless.Run{}, err
-	}
-	kept = true
+	defer done()
 	return e.keep(ctx, s, entries, false)
 }
 
@@ -138,7 +130,7 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 		for _, x := range rec.Entries {
 			if x.Start != nil {
 				start := *x.Start
-				start.Origin = origin(b.Manifest.Run.ID, start.Origin, 0)
+				start.Origin = core.OriginOf(b.Manifest.Run.ID, start.Origin, 0)
 				start.Origin.Redacted = b.Manifest.Redacted
 				x.Start = &start
 			}
@@ -147,15 +139,6 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 		}
 	}
 	return s, append(entries, s.CloseImported(b.Manifest.Run.Status)...)
-}
-
-// origin is where a run has its past from that was taken of another one.
-func origin(of string, before *flawless.Origin, turn int) *flawless.Origin {
-	o := &flawless.Origin{Run: of, Of: of, Turn: turn}
-	if before != nil {
-		o.Run, o.Redacted = before.Run, before.Redacted
-	}
-	return o
 }
 
 // keep writes a new run with all its entries as one record.

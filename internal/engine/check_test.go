@@ -12,6 +12,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -67,7 +68,7 @@ func TestDamageIsFoundAndRemembered(t *testing.T) {
 		if h := e.Health(); h.State != "ok" || h.Check == nil || h.Check.Ended != nil || kv.checks.Load() != 0 {
 			t.Errorf("at the start: %+v, %+v", h, h.Check)
 		}
-		time.Sleep(checkAfter + time.Second)
+		time.Sleep(scrub.After + time.Second)
 		if h := e.Health(); h.State != "ok" || !h.Check.Running || h.Check.Read != 3 || h.Check.Total != 10 {
 			t.Errorf("while it is checked: %+v, %+v", h, h.Check)
 		}
@@ -76,7 +77,7 @@ func TestDamageIsFoundAndRemembered(t *testing.T) {
 		if h.State != "damaged" || !strings.Contains(h.Message, "000042.sst") || !strings.Contains(h.Message, "flawless store check") || h.Check.Running || h.Check.Damaged != 1 || h.Check.Ended == nil {
 			t.Errorf("after it was checked: %+v, %+v", h, h.Check)
 		}
-		if r := kv.rate.Load(); r != checkRate {
+		if r := kv.rate.Load(); r != scrub.UsualRate {
 			t.Errorf("it was checked with %d bytes a second", r)
 		}
 		c, err := e.StoreCheck()
@@ -90,7 +91,7 @@ func TestDamageIsFoundAndRemembered(t *testing.T) {
 		if h := e.Health(); h.State != "damaged" || h.Check.Running || !strings.Contains(h.Message, "000042.sst") {
 			t.Errorf("after a restart: %+v, %+v", h, h.Check)
 		}
-		time.Sleep(checkAfter + time.Second)
+		time.Sleep(scrub.After + time.Second)
 		if err := e.Close(t.Context()); err != nil { // in the middle of a check, which forgets nothing
 			t.Fatal(err)
 		}
@@ -104,11 +105,11 @@ func TestDamageIsFoundAndRemembered(t *testing.T) {
 		}
 		before := kv.checks.Load()
 		time.Sleep(kv.took + time.Second)
-		if h := e.Health(); h.State != "ok" || h.Check.Damaged != 0 || kv.rate.Load() != askedRate || kv.checks.Load() > before+1 {
+		if h := e.Health(); h.State != "ok" || h.Check.Damaged != 0 || kv.rate.Load() != scrub.AskedRate || kv.checks.Load() > before+1 {
 			t.Errorf("after it was found to be whole: %+v, %+v; %d bytes a second, %d checks", h, h.Check, kv.rate.Load(), kv.checks.Load())
 		}
 		before = kv.checks.Load()
-		time.Sleep(3*checkEvery + time.Hour)
+		time.Sleep(3*scrub.Every + time.Hour)
 		if n := kv.checks.Load() - before; n != 3 {
 			t.Errorf("%d checks in three days", n)
 		}

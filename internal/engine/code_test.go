@@ -79,7 +79,7 @@ func TestCodeThatNoRunNeedsIsRemoved(t *testing.T) {
 	if _, err := e.Terminate(ctx, "run", flawless.Cancel{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.module(ctx, digests[2]); err != nil {
+	if _, err := e.library.Load(ctx, digests[2]); err != nil {
 		t.Fatal(err)
 	}
 	keeps(digests[2])

@@ -470,11 +470,11 @@ func (e *Engine) verify(ctx context.Context, id string) error {
 		first = *rec.Entries[0].Start
 		break
 	}
-	l, err := e.module(ctx, first.Digest)
+	l, err := e.library.Load(ctx, first.Digest)
 	if err != nil {
 		return err
 	}
-	inst, err := l.module.Start(ctx, guest.Start{Run: id, Module: first.Module, Workflow: first.Workflow, Input: first.Input, Seed: first.Seed, Time: first.Time, URL: first.URL})
+	inst, err := l.Guest().Start(ctx, guest.Start{Run: id, Module: first.Module, Workflow: first.Workflow, Input: first.Input, Seed: first.Seed, Time: first.Time, URL: first.URL})
 	if err != nil {
 		return err
 	}

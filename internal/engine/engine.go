@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -17,16 +16,20 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/admit"
+	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/hub"
+	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/policy"
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/schedule"
+	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/task"
-	"github.com/flawless-engine/flawless/internal/value"
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
@@ -41,7 +44,7 @@ type Options struct {
 	Space   store.Spacer // asked before new work is taken; nil is unlimited
 	Log     *slog.Logger
 	Owner   string        // names this server in the lease
-	Live    int           // guests kept in memory at most; 0 is 256
+	Live    int           // guests kept in memory at most; 0 leaves it to Memory
 	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
 	// Patience is how long an entry may wait for its turn to be finished, so that both share a
 	// write. After it the entry is written by itself: a known outcome must not be lost to a long
@@ -50,7 +53,7 @@ type Options struct {
 	TurnTime time.Duration    // a turn that takes longer fails its run; 0 is unlimited
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64        // bytes that the process should take at most; 0 is unlimited
+	Memory   int64        // bytes that the process should take at most; 0 is half of what it may, less is unlimited
 	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
 	Vault    *vault.Vault // keeps the secrets; nil is none
 	Hide     []string     // what else is not shown, see redact.NewMask
@@ -58,7 +61,7 @@ type Options struct {
 	RetryFor *time.Duration
 
 	// For rehearsals.
-	Virtual *Virtual                // the clock, in place of Now; nil is none
+	Virtual *clock.Virtual          // the clock, in place of Now; nil is none
 	Seed    func(run string) []byte // 32 bytes, all randomness of a run; nil asks the system
 	Loaded  []*guest.Module         // modules that need not be compiled; they are not closed
 
@@ -94,30 +97,25 @@ type Engine struct {
 	performCtx context.Context // of calls in flight
 	giveUp     context.CancelFunc
 	tasks      task.Tasks
-	slots      *semaphore.Weighted // guests computing
-	places     places              // guests in memory
+	permits    share     // to compute
+	residency  residency // which guests are in memory
 	ends       ends
 	locks      *statelock.Locks // states that runs share
 	graph      statelock.Graph  // who waits for whom
 	deadlocks  statelock.Detector
 	url        string
-	clock      clock
+	clock      *clock.Clock
 	schedules  *schedule.Scheduler
-	settings   settings
-	hosts      hosts
-	keys       sync.Map // of []flawless.KeyWindow by digest: what modules say of hosts
-	retryFor   time.Duration
+	policy     *policy.Policy // what operators say
 	retried    retried
 	admission  *admit.Control // which runs may begin
 	limits     *ratelimit.Limits
-	checks     checks
+	scrubber   *scrub.Scrubber // of a store with files of its own
 
 	stopping atomic.Bool // no new work
 	dead     atomic.Bool // the drain is over, or the store is gone
 	full     atomic.Bool
 	roomy    chan struct{} // there is space again
-	tight    atomic.Bool   // the process takes more memory than it should
-	resident func() int64
 	freezing Freezing
 	counts   counts
 	outcomes totals
@@ -125,28 +123,20 @@ type Engine struct {
 	vault    *vault.Vault
 	mask     *redact.Mask
 
-	mu      sync.Mutex
-	runs    map[string]*run
-	rested  list.List         // of *run with a guest nobody needs now, least recently used first
-	sweeper *time.Timer       // drops them
-	sweepAt time.Time         // when it fires; zero where it does not
-	set     map[string]string // runs that were set aside, and why
-	calmed  time.Time         // when memory was given back last
-	modules map[string]*loading
-	names   names
+	mu   sync.Mutex
+	runs map[string]*run
+	set  map[string]string // runs that were set aside, and why
 
-	virtual  *Virtual
+	virtual  *clock.Virtual
 	standing int // goroutines that it has while it is idle
 	seed     func(run string) []byte
 
-	adding       chan struct{}                  // has an item while a module is added
-	initialising time.Duration                  // how long it may initialise itself
-	choosing     sync.RWMutex                   // held while a module is chosen for a run, so that it is not removed
-	hub          *hub.Hub                       // who looks on
-	looking      *semaphore.Weighted            // held by followers while they read
-	holding      atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
-	fatal        atomic.Pointer[error]          // why the store was given up
-	broke        chan struct{}                  // closed then
+	library *library.Library
+	hub     *hub.Hub                       // who looks on
+	looking *semaphore.Weighted            // held by followers while they read
+	holding atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
+	fatal   atomic.Pointer[error]          // why the store was given up
+	broke   chan struct{}                  // closed then
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them
@@ -155,20 +145,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
 		url: strings.TrimSuffix(o.URL, "/"),
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime, longTurn: cmp.Or(o.longTurn, 5*time.Second),
-		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
-		runs:  map[string]*run{}, set: map[string]string{}, modules: map[string]*loading{},
-		roomy: make(chan struct{}, 1), checks: checks{asked: make(chan struct{}, 1)}, adding: make(chan struct{}, 1), broke: make(chan struct{}),
+		permits: share{limit: 2 * runtime.GOMAXPROCS(0)},
+		runs:    map[string]*run{}, set: map[string]string{},
+		roomy: make(chan struct{}, 1), broke: make(chan struct{}),
 		looking: semaphore.NewWeighted(lookers)}
-	if e.resident = o.resident; e.resident == nil {
-		e.resident = resident
-	}
 	e.ownCode = o.OwnCode
-	e.freezing, e.vault, e.initialising = o.Freezing, o.Vault, cmp.Or(o.initialising, initialising)
+	e.freezing, e.vault = o.Freezing, o.Vault
 	e.freezing.defaults()
-	if e.retryFor = flawless.DefaultRetryFor; o.RetryFor != nil {
-		e.retryFor = *o.RetryFor
-	}
-	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -178,11 +161,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.clockNow == nil {
 		e.clockNow = time.Now
 	}
-	for _, m := range o.Loaded {
-		l := &loading{done: make(chan struct{}), module: m, kept: true, schemas: map[string]*value.Schema{}}
-		close(l.done)
-		e.modules[m.Digest()] = l
-	}
+	e.residency.init(e, &o)
 	for i := range o.Kinds {
 		e.kinds[o.Kinds[i].Name] = &o.Kinds[i]
 	}
@@ -206,15 +185,18 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.hub = hub.New()
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.performCtx, e.giveUp = context.WithCancel(context.Background())
-	e.clock.init(e)
+	e.library = library.New(library.Options{Store: e.store, Lease: e.lease, Guest: e.guest, Context: e.ctx, Now: e.clockNow, Go: e.tasks.Go, Initialising: o.initialising})
+	for _, m := range o.Loaded {
+		e.library.Preload(m)
+	}
+	e.scrubber = scrub.New(ctx, scrub.Options{Store: e.store, Lease: e.lease, Context: e.ctx, Dead: e.dead.Load, Log: e.log})
+	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.ctx, Now: e.clockNow, Touch: e.touch, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
+		Idle: func() bool { return e.tasks.Count() <= e.standing }})
 	e.schedules = e.newScheduler()
 	if err := e.schedules.Load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the schedules: %w", err)
 	}
-	if err := e.loadSettings(ctx); err != nil {
-		return nil, fmt.Errorf("reading the settings of modules: %w", err)
-	}
-	if err := e.loadHosts(ctx); err != nil {
+	if e.policy, err = e.newPolicy(ctx, o); err != nil {
 		return nil, err
 	}
 	e.limits = e.newLimits()
@@ -223,8 +205,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.locks = e.newLocks()
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Tell = &e.graph, e.look, e.tellDeadlock
-	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.settings.capped,
-		Cap:    func(module string) int { return e.settings.of(module).Concurrency },
+	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.policy.Capped,
+		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },
 		Wake:   func(run string) { e.tasks.Go(func() { e.touch(run) }) },
 		Parked: e.parked})
 	if err := e.admission.Load(ctx); err != nil {
@@ -234,18 +216,12 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.Serve, e.retain, e.clock.run}
+	standing := []func(){func() { e.limits.Serve(e.ctx) }, e.schedules.Serve, e.retention().Serve, e.clock.Serve}
 	if e.space != nil {
 		standing = append(standing, e.watchSpace)
 	}
 	if e.store.CanCheck() {
-		if err := e.checks.load(ctx, e.store); err != nil {
-			e.log.Warn("what the last check of the store has found cannot be read", "error", err)
-		}
-		standing = append(standing, e.checkStore)
-	}
-	if o.Memory > 0 {
-		standing = append(standing, func() { e.memory(o.Memory) })
+		standing = append(standing, e.scrubber.Serve)
 	}
 	e.standing = len(standing)
 	for _, run := range standing {
@@ -262,16 +238,26 @@ func (e *Engine) parked(run string) {
 	}
 }
 
+// retention returns what removes ended runs.
+func (e *Engine) retention() *retention.Sweeper {
+	o := retention.Options{Store: e.store, Lease: e.lease, Context: e.ctx, Now: e.clockNow, Settings: e.policy.Module, Log: e.log,
+		InHand: func(run string) bool {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return e.runs[run] != nil
+		}}
+	if e.ownCode {
+		o.Tidy = e.tidyCode
+	}
+	return retention.New(o)
+}
+
 // Mask hides what must not be shown of what the engine returns. Whoever shows it lets it go through
 // [redact.Shown]; a bundle has gone through it already.
 func (e *Engine) Mask() *redact.Mask { return e.mask }
 
 // now is the wall clock in Unix nanoseconds.
 func (e *Engine) now() int64 { return e.clockNow().UnixNano() }
-
-// soonAgain is when something in the background that could not be read is read again. What is under it has
-// been patient already; what is not looked at again would silently stand still.
-const soonAgain = 5 * time.Second
 
 // recover looks at every run that was doing something when the last owner stopped.
 func (e *Engine) recover() {
@@ -284,7 +270,7 @@ func (e *Engine) recover() {
 		select {
 		case <-e.ctx.Done():
 			return
-		case <-time.After(soonAgain):
+		case <-time.After(clock.Soon):
 		}
 	}
 }
@@ -317,7 +303,7 @@ func (e *Engine) touch(id string) {
 	if err != nil {
 		if flawless.CodeOf(err) == "" && e.ctx.Err() == nil { // else it was set aside or removed, or the engine stops
 			e.log.Error("a run that is to go on cannot be read, it is read again soon", "run", id, "error", err)
-			e.clock.put(e.now()+int64(soonAgain), id)
+			e.clock.Put(e.now()+int64(clock.Soon), id)
 		}
 		return
 	}
@@ -402,7 +388,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	if e.stopping.Swap(true) {
 		return nil
 	}
-	e.clock.stop()
+	e.clock.Stop()
 	e.cancel()
 	drained := make(chan struct{})
 	go func() { e.tasks.Wait(); close(drained) }()
@@ -417,15 +403,14 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.dead.Store(true)
 	e.giveUp()
+	e.residency.close()
 	e.hub.Close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.runs {
 		r.drop()
 	}
-	for _, m := range e.modules {
-		m.close()
-	}
+	e.library.Close()
 	return err
 }
 
@@ -435,17 +420,16 @@ func (e *Engine) Kill() {
 	e.stopping.Store(true)
 	e.giveUp()
 	e.cancel()
-	e.clock.stop()
+	e.clock.Stop()
 	e.tasks.Wait()
+	e.residency.close()
 	e.hub.Stop()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.runs {
 		r.drop()
 	}
-	for _, m := range e.modules {
-		m.close()
-	}
+	e.library.Close()
 }
 
 // Health tells how the engine is.
@@ -454,7 +438,8 @@ func (e *Engine) Health() flawless.Health {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	id := e.store.Identity()
-	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set), Retrying: e.retried.count(), Code: code,
+	live, _, _ := e.residency.slots.count()
+	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: live, Aside: len(e.set), Retrying: e.retried.count(), Code: code,
 		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {
 	case e.Gone() != nil:
@@ -465,12 +450,12 @@ func (e *Engine) Health() flawless.Health {
 		_, why := e.space.Full()
 		h.State, h.Message = "full", why
 	default:
-		if why := e.damage(); why != "" {
+		if why := e.scrubber.Damage(); why != "" {
 			h.State, h.Message = "damaged", "stored data cannot be read, work that does not need it goes on: "+why
 		}
 	}
 	if e.store.CanCheck() {
-		h.Check = e.checks.health()
+		h.Check = e.scrubber.Health()
 	}
 	return h
 }
@@ -530,6 +515,6 @@ func (e *Engine) goOn() {
 		r.mu.Unlock()
 		e.release(r)
 	}
-	e.clock.again()
+	e.clock.Again()
 	e.recover()
 }

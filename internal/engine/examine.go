@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
@@ -34,41 +32,14 @@ func (e *Engine) examine(ctx context.Context, id string, bin []byte, f func(m *g
 	if err != nil {
 		return err
 	}
-	m, done, err := e.borrow(ctx, head.Run.Digest, bin)
+	m, done, err := e.library.Borrow(ctx, head.Run.Digest, bin)
 	if err != nil {
 		return fmt.Errorf("examining run %s: %w", id, err)
 	}
 	defer done()
-	if err := e.slots.Acquire(ctx, 1); err != nil {
+	if err := e.permits.acquire(ctx, heavy, 0, nil); err != nil {
 		return err
 	}
-	defer e.slots.Release(1)
+	defer e.permits.release()
 	return f(m, head)
-}
-
-// borrow returns a module until done is called: the one of the digest, or that of bin.
-func (e *Engine) borrow(ctx context.Context, digest string, bin []byte) (m *guest.Module, done func(), err error) {
-	if bin == nil {
-		l, err := e.module(ctx, digest)
-		return l.module, func() {}, err
-	}
-	if len(bin) > MaxModule {
-		return nil, nil, fmt.Errorf("the module has %d bytes, at most %d are taken: %w", len(bin), MaxModule, flawless.TooLarge)
-	}
-	sum := sha256.Sum256(bin)
-	e.mu.Lock()
-	l := e.modules[hex.EncodeToString(sum[:])]
-	e.mu.Unlock()
-	if l != nil {
-		select {
-		case <-l.done:
-			return l.module, func() {}, l.err
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		}
-	}
-	if m, err = e.guest.Load(ctx, bin, nil); err != nil {
-		return nil, nil, err
-	}
-	return m, func() { _ = m.Close(context.WithoutCancel(ctx)) }, nil
 }

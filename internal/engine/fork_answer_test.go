@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/fork"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -142,46 +144,6 @@ func TestAForkTakesNoAnswerThatIsAboutItsOrigin(t *testing.T) {
 	})
 }
 
-// TestWhatHoldsInAFork goes through the answers that a log can have for a call that is open in the past.
-func TestWhatHoldsInAFork(t *testing.T) {
-	t.Parallel()
-	e := open(t, mem.New(), Options{})
-	f := &fork{e: e}
-	failure := func(kind string) flawless.Answer { return effect.ErrorAnswer(2, kind, "why") }
-	completed := effect.EndAnswer(flawless.Run{ID: "a.2", Status: flawless.Completed, Output: []byte("null")})
-	for _, row := range []struct {
-		name, kind, head string
-		answer           flawless.Answer
-		holds            bool
-	}{
-		{"a response", effect.HTTP, `{"method":"GET","url":"http://x.test"}`, flawless.Answer{Head: []byte(`{"status":200}`)}, true},
-		{"not sent", effect.HTTP, `{"method":"GET","url":"http://x.test"}`, failure("not_sent"), true},
-		{"withdrawn when its run ended", effect.HTTP, `{"method":"GET","url":"http://x.test"}`, failure("withdrawn"), false},
-		{"in flight when its run was imported", effect.HTTP, `{"method":"GET","url":"http://x.test"}`, failure("imported"), false},
-		{"the end of a child", effect.Spawn, `{"workflow":"w"}`, completed, true},
-		{"the failure of a child", effect.Spawn, `{"workflow":"w"}`, failure("failed"), true},
-		{"the start of a child, told to a parent that had ended", effect.Spawn, `{"workflow":"w"}`, effect.StartedAnswer("a.2"), false},
-		{"the start of a detached child", effect.Spawn, `{"workflow":"w","detached":true}`, effect.StartedAnswer("a.2"), true},
-		{"a deadlock with a child", effect.Spawn, `{"workflow":"w"}`, failure("deadlock"), false},
-		{"the end of a run", effect.Await, `{"run":"b"}`, completed, true},
-		{"a run that was cancelled", effect.Await, `{"run":"b"}`, failure("cancelled"), true},
-		{"nobody waits for the end any more", effect.Await, `{"run":"b"}`, failure("ended"), false},
-		{"a deadlock with a run", effect.Await, `{"run":"b"}`, failure("deadlock"), false},
-		{"a hold", effect.State, `{"name":"s","op":"lock"}`, effect.ValueAnswer([]byte("1")), false},
-		{"a value", effect.State, `{"name":"s","op":"get"}`, effect.ValueAnswer([]byte("1")), true},
-		{"a message that was sent", effect.Send, `{"to":"b","type":"t"}`, flawless.Answer{Head: []byte("{}")}, true},
-		{"a message that was received", effect.Receive, `{"type":"t"}`, flawless.Answer{Head: []byte(`{"id":"m"}`), Body: []byte("1")}, true},
-		{"a promise that was settled", effect.Promise, `{"name":"p","secret":"s"}`, flawless.Answer{Head: []byte("{}"), Body: []byte("1")}, true},
-		{"a promise that nobody settled in time", effect.Promise, `{"name":"p","secret":"s"}`, failure("expired"), true},
-		{"a cancellation", effect.Cancelled, `{}`, effect.CancelAnswer(1, flawless.Cancel{}), false},
-	} {
-		c := flawless.Call{N: 2, Kind: row.kind, Head: []byte(row.head), Body: []byte("null")}
-		if got := f.holds(c, flawless.Arrival{Answer: row.answer}); got != row.holds {
-			t.Errorf("%s: it holds in a fork: %v, want %v", row.name, got, row.holds)
-		}
-	}
-}
-
 // TestAForkOfAnImportedRunAsks: what became of the open calls is known where the run came from, if anywhere.
 func TestAForkOfAnImportedRunAsks(t *testing.T) {
 	t.Parallel()
@@ -237,7 +199,7 @@ func TestAForkOfAnImportedRunAsks(t *testing.T) {
 	var child string
 	for _, d := range r.Unresolved {
 		if strings.HasPrefix(d.Request, "spawn") {
-			child = ChildID("g", d.Call)
+			child = core.ChildID("g", d.Call)
 		}
 	}
 	untilThere(t, there, child)
@@ -252,12 +214,11 @@ func TestAForkIsNotAskedWhatItsOriginWas(t *testing.T) {
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "obey", nil, "a")
 	r := until(t, e, "a", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
-	f, err := e.newFork(t.Context(), "a", Fork{Turn: r.Turns})
+	log, err := e.Log(t.Context(), "a", 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.close()
-	last := &f.log[len(f.log)-1]
+	last := &log[len(log)-1]
 	before := []flawless.Entry{{At: 1, Pause: &flawless.Pause{}}, {At: 1, Cancel: &flawless.Cancel{Who: "ann"}},
 		{At: 1, Arrival: &flawless.Arrival{Answer: effect.CancelAnswer(1, flawless.Cancel{Who: "ann"})}}}
 	for i, x := range last.Entries {
@@ -266,7 +227,16 @@ func TestAForkIsNotAskedWhatItsOriginWas(t *testing.T) {
 			break
 		}
 	}
-	if s, entries := f.entries("f"); s.CancelRequest() != nil || s.Paused() != nil || len(s.Ready()) > 0 || s.Status() != flawless.Waiting {
+	m, err := e.library.Load(t.Context(), r.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, err := fork.New(t.Context(), m.Guest(), "a", log, fork.Options{Turn: r.Turns, Kinds: e.kinds, Runs: e.Run})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer past.Release()
+	if s, entries := past.Entries(t.Context(), "f", 0); s.CancelRequest() != nil || s.Paused() != nil || len(s.Ready()) > 0 || s.Status() != flawless.Waiting {
 		t.Errorf("it is %s, of %+v", s.Status(), entries)
 	}
 }

@@ -151,7 +151,7 @@ func TestARunGoesOnFromAnImageOfEveryFormat(t *testing.T) {
 				if _, _, err := e.AddModule(t.Context(), "kept", keptModule(t), nil); err != nil {
 					t.Fatal(err)
 				}
-				e.clock.again()
+				e.clock.Again()
 				r, err := e.Wait(context.Background(), "run")
 				if err != nil || r.Status != flawless.Completed || string(r.Output) != `"done"` || r.Turns != 25 {
 					t.Errorf("it is %+v, %v", r, err)

@@ -49,7 +49,7 @@ func (r *run) keep(m store.Image, turn int) error {
 func (r *run) keepTurns() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.e.settings.of(r.s.Start().Module).KeepTurns
+	return r.e.policy.Module(r.s.Start().Module).KeepTurns
 }
 
 // isCut tells whether the log of a run was cut, so that it cannot be read without its image.

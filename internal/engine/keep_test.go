@@ -169,7 +169,7 @@ func TestARunThatEndedWithACutLogBeginsNothingAgain(t *testing.T) {
 		if err != nil || len(children) != 1 {
 			t.Fatalf("its children are %+v, %v", children, err)
 		}
-		if ok, err := e.removeOver(context.Background(), children[0], e.clockNow()); !ok || err != nil {
+		if ok, err := e.retention().Remove(context.Background(), children[0], e.clockNow()); !ok || err != nil {
 			t.Fatalf("its child was not removed: %v", err)
 		}
 		if _, err := e.Send(context.Background(), "run", flawless.Message{Type: "x", Body: []byte("1"), Key: "k"}); err != nil {
@@ -189,7 +189,7 @@ func TestARunThatEndedWithACutLogBeginsNothingAgain(t *testing.T) {
 		if err != nil || r.Status != flawless.Completed || string(r.Output) != `"done"` || len(r.Unresolved) > 0 || r.Problem != "" {
 			t.Errorf("it is %+v, %v", r, err)
 		}
-		if ok, err := e.removeOver(context.Background(), r, e.clockNow()); !ok || err != nil {
+		if ok, err := e.retention().Remove(context.Background(), r, e.clockNow()); !ok || err != nil {
 			t.Errorf("it cannot be removed: %v", err)
 		}
 		if _, err := e.store.Image(context.Background(), "run"); !errors.Is(err, flawless.NotFound) {

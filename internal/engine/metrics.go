@@ -65,6 +65,8 @@ type Metrics struct {
 	// Tries of calls to the outside: all, and by outcome. The others are under way.
 	Begun, Answered, NotSent, Unknown int64
 
+	Slots int // guests that there is room for at present
+
 	Schedules []flawless.Schedule // their counts are since they were created
 }
 
@@ -74,9 +76,12 @@ func (e *Engine) Metrics(ctx context.Context) (m Metrics, err error) {
 	m = Metrics{Started: t.started.Load(), Ended: map[flawless.Status]int64{},
 		Answered: t.answered.Load(), NotSent: t.notSent.Load(), Unknown: t.unknown.Load()}
 	m.Begun = t.begun.Load() // behind its parts, so that it is not less
-	for _, s := range endedStatuses {
-		m.Ended[s] = t.end(s).Load()
+	for _, s := range flawless.Statuses {
+		if s.Ended() {
+			m.Ended[s] = t.end(s).Load()
+		}
 	}
+	_, _, m.Slots = e.residency.slots.count()
 	m.Unresolved, m.Quarantined = -1, -1
 	if err := e.Gone(); err != nil {
 		return m, err

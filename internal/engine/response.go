@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strconv"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -34,31 +32,4 @@ func (e *Engine) Response(ctx context.Context, id string) (flawless.Run, json.Ra
 			return r, nil, err
 		}
 	}
-}
-
-// named returns the version of a module that a run is to be started of: the newest, or the newest of
-// those that their author, or the store, calls so.
-func (e *Engine) named(ctx context.Context, o Start) (flawless.Module, error) {
-	if o.Version == "" {
-		return e.names.newest(ctx, o.Module, e.store.Module)
-	}
-	all, err := e.store.Module(ctx, o.Module)
-	if err != nil {
-		return flawless.Module{}, err
-	}
-	for _, m := range all {
-		if m.Manifest.Version == o.Version {
-			return m, nil
-		}
-	}
-	for _, m := range all {
-		if strconv.Itoa(m.Version) == o.Version {
-			return m, nil
-		}
-	}
-	newest := strconv.Itoa(all[0].Version)
-	if said := all[0].Manifest.Version; said != "" {
-		newest = said
-	}
-	return flawless.Module{}, fmt.Errorf("module %s has no version %q; the newest is %s: %w", o.Module, o.Version, newest, flawless.NotFound)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/fork"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
@@ -117,12 +118,9 @@ func TestEveryTermOfAStartIsKept(t *testing.T) {
 		"Schedule",     // a person started it
 		"Of", "Origin") // Restart sets the first
 
-	e := &Engine{}
-	f := &fork{Fork: Fork{}, e: e, id: "old", digest: "new", now: when, log: []flawless.Record{{Entries: []flawless.Entry{{Start: &old}}}}}
-	_, entries := f.entries("new")
-	wantTerms(t, "a fork", old, *entries[0].Start, shifted, "Digest", "Origin")
+	wantTerms(t, "a fork", old, fork.Start(old, "new", "old", 0, when), shifted, "Digest", "Origin")
 
-	_, entries = e.imported(bundle.Bundle{Log: f.log}, "new")
+	_, entries := new(Engine).imported(bundle.Bundle{Log: []flawless.Record{{Entries: []flawless.Entry{{Start: &old}}}}}, "new")
 	wantTerms(t, "an import", old, *entries[0].Start, nil, "Origin")
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -127,16 +128,16 @@ func TestAServerThatNeverRunsForLongRemovesEndedRuns(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
-		for n := range 2*sweepPage + 50 { // pages, with pauses between
+		for n := range 2*retention.Page + 50 { // pages, with pauses between
 			mustStart(t, e, "empty", n, "")
 		}
 		synctest.Wait()
 		e.Kill()
 		time.Sleep(31 * 24 * time.Hour)
 		e = open(t, kv, Options{})
-		time.Sleep(sweepFirst - time.Second)
+		time.Sleep(retention.First - time.Second)
 		synctest.Wait()
-		if got := runsOf(t, e); len(got) != 2*sweepPage+50 {
+		if got := runsOf(t, e); len(got) != 2*retention.Page+50 {
 			t.Errorf("the start already removed some: %d are left", len(got))
 		}
 		time.Sleep(20 * time.Second)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -73,8 +73,7 @@ type run struct {
 	refs    int           // under e.mu: who holds it
 	loaded  chan struct{} // closed when it was read from the store, or written there first
 	loadErr error
-	resting *list.Element // under e.mu
-	rested  time.Time     // under e.mu
+	seat    seat // residency's
 }
 
 // pending is an entry on its way to the store, with what is to be done once it is there.
@@ -251,27 +250,26 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 	}()
 
+	work := goesOn
 	if r.inst == nil {
-		if r.s.Turns() > 0 {
+		if work = begins; r.s.Turns() > 0 {
+			work = heavy
 			r.mayTakeLong() // it is replayed
 		}
-		if err := r.e.places.take(ctx, r.s.Start().Time, func() { r.mayTakeLong(); r.e.press() }); err != nil {
+		if err := r.e.residency.acquire(ctx, work, r.s.Start().Time, r.mayTakeLong); err != nil {
 			return err
 		}
 	}
-	if !r.e.slots.TryAcquire(1) {
-		r.mayTakeLong()
-		if err := r.e.slots.Acquire(ctx, 1); err != nil {
-			if r.inst == nil {
-				r.e.places.give()
-			}
-			return err
+	if err := r.e.permits.acquire(ctx, work, 0, r.mayTakeLong); err != nil {
+		if r.inst == nil {
+			r.e.residency.release()
 		}
+		return err
 	}
-	defer r.e.slots.Release(1)
+	defer r.e.permits.release()
 	if r.inst == nil {
 		if err := r.revive(ctx); err != nil {
-			r.e.places.give()
+			r.e.residency.release()
 			return err
 		}
 	}
@@ -381,7 +379,7 @@ func (r *run) detach() func() {
 	r.inst = nil
 	return func() {
 		i.Release()
-		e.places.give()
+		e.residency.release()
 	}
 }
 
@@ -413,7 +411,7 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	}
 	batch, data := r.outbox, r.data
 	r.outbox, r.data = nil, nil
-	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && keyed(r.id), Data: data}
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && retention.Keyed(r.id), Data: data}
 	entries := make([]flawless.Entry, len(batch))
 	for i, p := range batch {
 		entries[i] = p.entry
@@ -500,7 +498,7 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	r.letGo(batch)
 	r.e.after(r, batch)
 	if w.After != nil && w.After.Wake != 0 {
-		r.e.clock.add(w.After.Wake, r.id)
+		r.e.clock.Add(w.After.Wake, r.id)
 	}
 	if account.Status.Ended() {
 		r.e.admission.Leave(r.id)
@@ -580,9 +578,9 @@ func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 		r.mu.Unlock()
 		return nil
 	}
-	entries, most := r.s.Recall(t, e.now(), r.terms(c))
+	entries, within := r.s.Recall(t, e.now(), r.terms(c))
 	if entries == nil {
-		result, ok := r.perform(c, t, most)
+		result, ok := r.perform(c, t, within)
 		if !ok {
 			return nil
 		}
@@ -606,13 +604,16 @@ func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 
 // terms returns what the operator and the module say of a call. The caller holds mu.
 func (r *run) terms(c *core.OpenCall) core.Terms {
-	return r.e.terms(r.s.Start().Module, r.s.Start().Digest, c)
+	return r.e.policy.Terms(r.s.Start().Module, r.s.Start().Digest, c.Policy())
 }
 
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
 // outcome unknown. The caller holds mu, which is given back.
-func (r *run) perform(c *core.OpenCall, t core.Try, most time.Duration) (effect.Result, bool) {
-	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: r.s.Start().Seed, Policy: c.Policy(), Most: most}
+func (r *run) perform(c *core.OpenCall, t core.Try, within time.Duration) (effect.Result, bool) {
+	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: r.s.Start().Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
+	if origin := r.s.Start().Origin; origin != nil {
+		job.Of = origin.Of
+	}
 	ctx, stop := context.WithCancelCause(r.e.performCtx)
 	if r.flights == nil {
 		r.flights = map[int]context.CancelCauseFunc{}

@@ -78,9 +78,7 @@ func openWith(t testing.TB, kv store.KV, o Options, bins func() (map[string][]by
 	if err == nil {
 		o.Loaded, err = modules()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	rusttest.Check(t, err)
 	e := open(t, kv, o)
 	for name, bin := range all {
 		if _, _, err := e.AddModule(t.Context(), name, bin, nil); err != nil {

@@ -82,7 +82,7 @@ func (d *departures) Check(ctx context.Context, s schedule.Start) error {
 	if err != nil {
 		return err
 	}
-	return l.checkInput(*m.Workflow(s.Workflow), s.Input)
+	return l.CheckInput(*m.Workflow(s.Workflow), s.Input)
 }
 
 func (d *departures) Cancel(ctx context.Context, run string, c flawless.Cancel) error {

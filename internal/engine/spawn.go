@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
-
-// ChildID is the id of the run that a run's call spawns.
-func ChildID(run string, call int) string { return run + "." + strconv.Itoa(call) }
 
 // meant is the run that a guest means by an id. In its past the guest of a fork was told other ids:
 // they are itself, and their children are its own where it has such a child.
@@ -49,13 +45,6 @@ func (e *Engine) exists(id string) bool {
 	return here
 }
 
-// hasName tells whether a module was added under a name. The code of a run need not be: it may have come with a
-// fork or an import.
-func (e *Engine) hasName(name string) bool {
-	_, err := e.names.newest(e.performCtx, name, e.store.Module)
-	return !errors.Is(err, flawless.NotFound)
-}
-
 // spawn sees to it that the child of a call exists and, where its parent gives up, that it is told
 // so. It answers when the child was started, where it is detached, else when it has ended.
 func (e *Engine) spawn(r *run, c *core.OpenCall) error {
@@ -73,8 +62,8 @@ func (e *Engine) spawn(r *run, c *core.OpenCall) error {
 	case c.Child() != "":
 		return e.awaitRun(r, c.N, c.Child())
 	}
-	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: ChildID(r.id, c.N), parent: r.id, call: c.N, held: held}
-	if h.Module == "" || h.Module == parent.Module && !e.hasName(h.Module) {
+	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: core.ChildID(r.id, c.N), parent: r.id, call: c.N, held: held}
+	if h.Module == "" || h.Module == parent.Module && !e.library.Has(e.performCtx, h.Module) {
 		o.digest = parent.Digest
 	}
 	if err := flawless.CheckID(o.ID); err != nil {

@@ -9,12 +9,11 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/library"
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
@@ -72,13 +71,12 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := e.accepts(); err != nil {
 		return nil, err
 	}
-	e.choosing.RLock()
-	defer e.choosing.RUnlock()
+	defer e.library.Choose()()
 	m, l, err := e.version(ctx, *o)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.checkInput(*m.Workflow(o.Workflow), o.Input); err != nil {
+	if err := l.CheckInput(*m.Workflow(o.Workflow), o.Input); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
 	e.mu.Lock()
@@ -153,10 +151,7 @@ func (e *Engine) forget(r *run) {
 	if e.runs[r.id] != r {
 		return
 	}
-	if r.resting != nil {
-		e.rested.Remove(r.resting)
-		r.resting = nil
-	}
+	e.residency.leave(r)
 	r.mu.Lock()
 	r.drop()
 	r.gone = true
@@ -179,39 +174,9 @@ func Moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// version returns the version of the module that a run is to be started with.
-//
-// Code that is told by its digest needs no name: a fork may go on with a file that was never added, and so do
-// its children.
-func (e *Engine) version(ctx context.Context, o Start) (m flawless.Module, l *loading, err error) {
-	if o.digest == "" {
-		if m, err = e.named(ctx, o); err != nil {
-			return m, nil, err
-		}
-		if err = hasWorkflow(m, o.Workflow); err != nil {
-			return m, nil, err
-		}
-		l, err = e.module(ctx, m.Digest)
-		return m, l, unreadable(m.Name, m.Digest, err)
-	}
-	if l, err = e.module(ctx, o.digest); err != nil {
-		return m, nil, unreadable(o.Module, o.digest, err)
-	}
-	m = flawless.Module{Name: o.Module, Digest: o.digest, Manifest: l.module.Manifest()}
-	return m, l, hasWorkflow(m, o.Workflow)
-}
-
-// hasWorkflow returns flawless.NotFound where a module has no workflow of that name.
-func hasWorkflow(m flawless.Module, name string) error {
-	if m.Workflow(name) != nil {
-		return nil
-	}
-	var names []string
-	for _, w := range m.Manifest.Workflows {
-		names = append(names, w.Name)
-	}
-	slices.Sort(names)
-	return fmt.Errorf("module %s has no workflow %q; it has %s: %w", m.Name, name, strings.Join(names, ", "), flawless.NotFound)
+// version returns the version of the module that a run is to be started with, and its code.
+func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *library.Module, error) {
+	return e.library.Find(ctx, library.Wanted{Module: o.Module, Version: o.Version, Digest: o.digest, Workflow: o.Workflow})
 }
 
 // startedBefore answers a start whose id is taken.

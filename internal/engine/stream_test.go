@@ -197,7 +197,7 @@ func TestAForkOfAStreamBreaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := heard(t, mustEnd(t, e, "fork"))
-	if !slices.Equal(h.Parts, []string{"one"}) || !strings.Contains(h.Wrong, "cannot be read on after byte 3") {
+	if !slices.Equal(h.Parts, []string{"one"}) || !strings.HasSuffix(h.Wrong, "cannot be read on after byte 3: its connection is that of run "+id+", which this run was made from") {
 		t.Errorf("the fork heard %+v", h)
 	}
 	s.ack("/ack/1")

@@ -5,338 +5,107 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"iter"
 	"slices"
-	"sync"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/guest"
-	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/upgrade"
 )
 
 // Upgrade says which runs are moved to the newest version of their module, and how.
-type Upgrade struct {
-	Module       []byte   // code to try instead of the newest version; only where DryRun is set
-	Runs         []string // only these; nil is all open ones
-	From         int      // only runs of this version; 0 is all
-	Parallel     int      // so many are looked at at once; 0 is the number of cores
-	DryRun       bool     // only report
-	AllOrNothing bool     // move none unless all can
-	Limit        int      // the report names so many runs, and counts all; 0 is flawless.DefaultUpgradeRuns
-	Who          string
-	// Progress is called after each run that was looked at, and after each that was moved. It may be
-	// called concurrently; nil is nobody.
-	Progress func(stage string, done, all int)
-}
+type Upgrade = upgrade.Options
 
 // openStatuses are those of runs that have not ended.
 var openStatuses = slices.DeleteFunc(slices.Clone(flawless.Statuses), flawless.Status.Ended)
 
 // Upgrade looks at every open run of a module, or those asked for, by replaying it with the newest
-// version, and then moves those that can go on there. The others stay on the code they have. Each
-// run is moved atomically: a crash in the middle leaves it on one side or the other, and upgrading
-// again goes on where it ended.
+// version, and then moves those that can go on there, see [upgrade.Do].
 func (e *Engine) Upgrade(ctx context.Context, name string, o Upgrade) (flawless.ModuleUpgrade, error) {
-	began := time.Now()
-	u, err := e.newUpgrade(ctx, name, o)
-	if err != nil {
-		return flawless.ModuleUpgrade{}, fmt.Errorf("upgrading the runs of module %s: %w", name, err)
+	report, err := e.upgrade(ctx, name, o)
+	if err != nil && report.Module == "" {
+		err = fmt.Errorf("upgrading the runs of module %s: %w", name, err)
 	}
-	defer u.done()
-	if err = u.gate(ctx); err == nil && !o.DryRun && (!o.AllOrNothing || u.all()) {
-		if err = e.accepts(); err == nil {
-			err = u.move(ctx)
-		}
-	}
-	u.report.Took = time.Since(began)
-	return u.finish(), err
+	return report, err
 }
 
-// upgrade is one that is under way.
-type upgrade struct {
-	Upgrade
-	e        *Engine
-	module   *guest.Module
-	done     func()
-	versions map[string]int // by digest
-	report   flawless.ModuleUpgrade
-	runs     []flawless.RunUpgrade
-	wakes    []int64 // by the same index: next timer in the new code
-}
-
-func (e *Engine) newUpgrade(ctx context.Context, name string, o Upgrade) (*upgrade, error) {
-	if o.Limit < 0 || o.Limit > flawless.MaxUpgradeRuns {
-		return nil, fmt.Errorf("the report is to name %d runs, give 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
-	}
-	if o.Module != nil && !o.DryRun {
-		return nil, fmt.Errorf("code that was not added can only be tried; add it with module add, or use --dry-run: %w", flawless.Invalid)
+func (e *Engine) upgrade(ctx context.Context, name string, o Upgrade) (flawless.ModuleUpgrade, error) {
+	if err := o.Check(); err != nil {
+		return flawless.ModuleUpgrade{}, err
 	}
 	versions, err := e.store.Module(ctx, name)
 	if err != nil {
-		return nil, err
+		return flawless.ModuleUpgrade{}, err
 	}
-	u := &upgrade{Upgrade: o, e: e, versions: map[string]int{}}
-	for _, v := range slices.Backward(versions) {
-		u.versions[v.Digest] = v.Version
+	code, done, err := e.library.Borrow(ctx, versions[0].Digest, o.Module)
+	if err != nil {
+		return flawless.ModuleUpgrade{}, err
 	}
-	if o.From != 0 && !slices.ContainsFunc(versions, func(m flawless.Module) bool { return m.Version == o.From }) {
-		return nil, fmt.Errorf("it has no version %d: %w", o.From, flawless.NotFound)
-	}
-	if u.module, u.done, err = e.borrow(ctx, versions[0].Digest, o.Module); err != nil {
-		return nil, err
-	}
-	u.report = flawless.ModuleUpgrade{Module: name, Digest: u.module.Digest(), Version: u.versions[u.module.Digest()], DryRun: o.DryRun}
-	if err := u.collect(ctx, name); err != nil {
-		u.done()
-		return nil, err
-	}
-	u.wakes = make([]int64, len(u.runs))
-	return u, nil
+	defer done()
+	return upgrade.Do(ctx, (*upgrades)(e), upgrade.Target{Name: name, Versions: versions, Code: code, Kinds: e.kinds}, o)
 }
 
-// collect finds the runs to look at.
-func (u *upgrade) collect(ctx context.Context, name string) error {
-	take := func(r flawless.Run) {
-		switch {
-		case r.Digest == u.report.Digest:
-			u.report.Already++
-		case u.From == 0 || u.versions[r.Digest] == u.From:
-			u.runs = append(u.runs, flawless.RunUpgrade{Run: r.ID, Workflow: r.Workflow, From: r.Digest, FromVersion: u.versions[r.Digest]})
-		}
-	}
-	for _, id := range u.Runs {
-		r, err := u.e.Run(ctx, id)
-		switch {
-		case err != nil:
-			return err
-		case r.Module != name:
-			return fmt.Errorf("run %s is of module %s: %w", id, r.Module, flawless.Invalid)
-		case r.Status.Ended():
-			return fmt.Errorf("run %s is %s, only open runs can be moved; to try what would have been, use workflow fork: %w", id, r.Status, flawless.Conflict)
-		}
-		take(r)
-	}
-	if u.Runs != nil {
-		return nil
-	}
-	for f := (flawless.Filter{Module: name, Status: openStatuses, Limit: 1000}); ; {
-		page, next, err := u.e.store.Runs(ctx, f)
-		if err != nil {
-			return err
-		}
-		for _, r := range page {
-			take(r)
-		}
-		if f.Cursor = next; next == "" {
-			return nil
-		}
-	}
+// upgrades is an Engine as an upgrade sees it.
+type upgrades Engine
+
+func (u *upgrades) Run(ctx context.Context, id string) (flawless.Run, error) {
+	return (*Engine)(u).Run(ctx, id)
 }
 
-// each calls f for all runs, so many at once.
-func (u *upgrade) each(ctx context.Context, stage string, f func(ctx context.Context, i int) error) error {
-	var mu sync.Mutex
-	n := 0
-	g, within := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, cmp.Or(u.Parallel, runtime.GOMAXPROCS(0))))
-	for i := range u.runs {
-		if within.Err() != nil {
-			break
-		}
-		g.Go(func() error {
-			if err := f(within, i); err != nil {
-				return err
-			}
-			if u.Progress != nil {
-				mu.Lock()
-				n++
-				done := n
-				mu.Unlock()
-				u.Progress(stage, done, len(u.runs))
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
+func (u *upgrades) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
+	return u.store.Runs(ctx, f)
 }
 
-// gate replays every run with the new code.
-func (u *upgrade) gate(ctx context.Context) error {
-	return u.each(ctx, "checking", func(ctx context.Context, i int) error {
-		if err := u.e.slots.Acquire(ctx, 1); err != nil {
-			return err
-		}
-		defer u.e.slots.Release(1)
-		return u.judge(ctx, i)
-	})
+func (u *upgrades) Log(ctx context.Context, run string) iter.Seq2[flawless.Record, error] {
+	return u.store.Log(ctx, run, 0)
 }
 
-// judge replays one run with the new code. An error is only ctx's.
-func (u *upgrade) judge(ctx context.Context, i int) error {
-	r := &u.runs[i]
-	p := replay.NewPlayer(r.Run, replay.Options{})
-	defer p.Release()
-	err := p.Start(ctx, u.module, u.e.store.Log(ctx, r.Run, 0))
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	r.Turns, r.Calls, r.Divergence, u.wakes[i] = p.Report().Turns, p.Report().Calls, p.Report().Divergence, p.Report().Wake
-	switch {
-	case errors.Is(err, flawless.NotFound): // the workflow
-		r.Verdict, r.Reason = flawless.Diverges, err.Error()
-	case err != nil:
-		r.Verdict, r.Reason = flawless.Untold, err.Error()
-	case r.Divergence != nil:
-		r.Verdict = flawless.Diverges
-	case p.Last() != nil && p.Last().Ended == nil && p.IsStuck(u.e.kinds) && u.open(ctx, r.Run):
-		r.Verdict, r.Reason = flawless.Diverges, "with the new code the run would wait for nothing, and never go on"
-	default:
-		r.Verdict = flawless.GoesOn
-	}
-	return nil
-}
-
-// open tells whether a run has not ended.
-func (u *upgrade) open(ctx context.Context, id string) bool {
-	head, err := u.e.store.Head(ctx, id)
+func (u *upgrades) IsOpen(ctx context.Context, run string) bool {
+	head, err := u.store.Head(ctx, run)
 	return err == nil && !head.Run.Status.Ended()
 }
 
-// all tells whether all runs can go on.
-func (u *upgrade) all() bool {
-	return !slices.ContainsFunc(u.runs, func(r flawless.RunUpgrade) bool { return r.Verdict != flawless.GoesOn })
+func (u *upgrades) Compute(ctx context.Context) (done func(), err error) {
+	if err := u.permits.acquire(ctx, heavy, 0, nil); err != nil {
+		return nil, err
+	}
+	return u.permits.release, nil
 }
 
-// move moves the runs that can go on. With AllOrNothing none of them takes a turn from before the
-// first is moved until the last one is.
-func (u *upgrade) move(ctx context.Context) error {
-	if !u.AllOrNothing {
-		return u.each(ctx, "moving", func(ctx context.Context, i int) error {
-			r, err := u.hold(ctx, i)
-			if r == nil || err != nil {
-				return err
-			}
-			defer u.e.letGo(r)
-			u.moveRun(r, i)
-			return nil
-		})
-	}
-	held := make([]*run, len(u.runs))
-	defer func() {
-		for _, r := range held {
-			if r != nil {
-				u.e.letGo(r)
-			}
-		}
-	}()
-	if err := u.each(ctx, "holding", func(ctx context.Context, i int) (err error) {
-		held[i], err = u.hold(ctx, i)
-		return err
-	}); err != nil || !u.all() {
-		return err
-	}
-	return u.each(ctx, "moving", func(_ context.Context, i int) error {
-		if held[i] != nil {
-			u.moveRun(held[i], i)
-		}
-		return nil
-	})
-}
-
-// hold keeps a run from taking turns and makes sure that the verdict on it is not out of date. It
-// returns nil where it is not to be moved.
-func (u *upgrade) hold(ctx context.Context, i int) (*run, error) {
-	v := &u.runs[i]
-	if v.Verdict != flawless.GoesOn {
-		return nil, nil
-	}
-	r, err := u.e.seize(ctx, v.Run)
+func (u *upgrades) Seize(ctx context.Context, id string) (upgrade.Run, error) {
+	r, err := (*Engine)(u).seize(ctx, id)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		v.Reason = err.Error()
-		return nil, nil
+		return nil, err
 	}
-	r.mu.Lock()
-	status, turns, digest := r.s.Outcome(), r.s.Turns(), r.s.Start().Digest
-	r.mu.Unlock()
-	switch {
-	case status != "":
-		v.Reason = fmt.Sprintf("it is %s by now", status)
-	case digest != v.From:
-		v.Reason = "somebody else moved it meanwhile"
-	case turns == v.Turns:
-		return r, nil
-	default: // it has gone on since it was looked at
-		if err = u.judge(ctx, i); err == nil && v.Verdict == flawless.GoesOn {
-			return r, nil
-		}
-	}
-	u.e.letGo(r)
-	return nil, err
+	return seized{r}, nil
 }
 
-// moveRun moves a run that is held.
-func (u *upgrade) moveRun(r *run, i int) {
-	v := &u.runs[i]
-	u.e.choosing.RLock()
-	defer u.e.choosing.RUnlock()
+func (u *upgrades) Accepts() error { return (*Engine)(u).accepts() }
+
+// seized is a run that an upgrade has seized.
+type seized struct{ r *run }
+
+func (s seized) Now() (end flawless.Status, turns int, digest string) {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	return s.r.s.Outcome(), s.r.s.Turns(), s.r.s.Start().Digest
+}
+
+func (s seized) Move(u flawless.Upgrade) error {
+	r := s.r
+	defer r.e.library.Choose()()
 	r.mu.Lock()
-	r.append(r.s.UpgradeEntry(flawless.Upgrade{Digest: u.report.Digest, From: v.From, Version: u.report.Version, Wake: u.wakes[i], Who: u.Who}, u.e.now()))
+	r.append(r.s.UpgradeEntry(u, r.e.now()))
 	r.drop()
 	r.problem = ""
 	r.imageTurn, r.imageCost = 0, 0
 	r.mu.Unlock()
 	r.flush()
 	r.mu.Lock()
-	err := r.failed
-	r.mu.Unlock()
-	if v.Moved = err == nil; err != nil {
-		v.Reason = err.Error()
-	}
+	defer r.mu.Unlock()
+	return r.failed
 }
 
-// finish counts, and puts first what needs a look.
-func (u *upgrade) finish() flawless.ModuleUpgrade {
-	for _, r := range u.runs {
-		switch r.Verdict {
-		case flawless.GoesOn:
-			u.report.GoOn++
-		case flawless.Diverges:
-			u.report.Diverge++
-		case flawless.Untold:
-			u.report.Untold++
-		}
-		if r.Moved {
-			u.report.Moved++
-		}
-	}
-	slices.SortStableFunc(u.runs, func(a, b flawless.RunUpgrade) int {
-		rank := func(r flawless.RunUpgrade) int {
-			switch {
-			case r.Verdict == flawless.Diverges:
-				return 0
-			case r.Verdict == flawless.Untold:
-				return 1
-			}
-			return 2
-		}
-		return cmp.Compare(rank(a), rank(b))
-	})
-	named := min(len(u.runs), cmp.Or(u.Limit, flawless.DefaultUpgradeRuns))
-	u.report.Runs, u.report.LeftOut = u.runs[:named:named], len(u.runs)-named
-	if u.report.Runs == nil {
-		u.report.Runs = []flawless.RunUpgrade{}
-	}
-	return u.report
-}
+func (s seized) LetGo() { s.r.e.letGo(s.r) }
 
 // seize acquires a run and takes the place of whoever drives it, so that it takes no turn until
 // letGo is called. A run that was set aside is taken back into the engine's hands.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
@@ -112,7 +113,7 @@ type life struct {
 	outside *outside
 	owned   bool // the outside is closed with it
 	web     *effect.Client
-	clock   *engine.Virtual
+	clock   *clock.Virtual
 	engine  *engine.Engine
 }
 
@@ -122,7 +123,7 @@ func (s *stage) life(kv *mortal) (*life, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &life{s: s, kv: kv, outside: o, owned: true, clock: engine.NewVirtual(s.Start)}
+	l := &life{s: s, kv: kv, outside: o, owned: true, clock: clock.NewVirtual(s.Start)}
 	if err := l.begin(); err != nil {
 		o.close()
 		return nil, err

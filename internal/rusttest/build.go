@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"testing"
 
 	"github.com/flawless-engine/flawless/internal/cargo"
 )
@@ -28,10 +30,40 @@ const (
 const script = `env=$("$1/toolchain.sh" "$2") && eval "$env" && cd "$3" &&
 CARGO_TARGET_DIR=$4 exec cargo build --locked --release --target "$2" --message-format=json`
 
+// LeftOut is the error of what a machine without the tools for it leaves out: it is named in the environment
+// variable FLAWLESS_TEST_WITHOUT, which tools/setup/setup.sh sets.
+const LeftOut leftOut = "left out, because the tools for it are not there (make setup says how to get them)"
+
+type leftOut string
+
+func (l leftOut) Error() string { return string(l) }
+
+// Needs returns [LeftOut] if what is named, rust or openssl, is left out on this machine.
+func Needs(what string) error {
+	if slices.Contains(strings.Fields(os.Getenv("FLAWLESS_TEST_WITHOUT")), what) {
+		return fmt.Errorf("%s: %w", what, LeftOut)
+	}
+	return nil
+}
+
+// Check ends a test for an error: it skips the test if that is [LeftOut], and fails it otherwise.
+func Check(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, LeftOut) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Build compiles the package in a folder, which may be relative, and returns the module. Where the
 // toolchain cannot be had the error says how to get it. It may be called concurrently, also by several
 // processes.
 func Build(dir, target string) ([]byte, error) {
+	if err := Needs("rust"); err != nil {
+		return nil, err
+	}
 	root, err := root()
 	if err != nil {
 		return nil, err
@@ -55,6 +87,9 @@ func Build(dir, target string) ([]byte, error) {
 
 // Program compiles the program in a folder for this machine and returns the name of its file.
 func Program(dir string) (string, error) {
+	if err := Needs("rust"); err != nil {
+		return "", err
+	}
 	built, err := TargetDir("")
 	if err != nil {
 		return "", fmt.Errorf("building %s: %w", dir, err)
@@ -101,6 +136,9 @@ func Environment() ([]string, error) {
 		return nil, err
 	}
 	out := []string{"CARGO_TARGET_DIR=" + built}
+	if Needs("rust") != nil {
+		return out, nil
+	}
 	for _, target := range []string{WASI, Unknown} {
 		var text bytes.Buffer
 		cmd := exec.Command("sh", "-c", `env=$("$1/toolchain.sh" "$2") && eval "$env" && env`, "sh", filepath.Join(root, "sdk", "rust"), target)

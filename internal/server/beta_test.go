@@ -38,9 +38,7 @@ func form(t *testing.T, field string, bin []byte) (body, kind string) {
 func TestTheAPIOfTheBeta(t *testing.T) {
 	t.Parallel()
 	bin, err := rusttest.Build(filepath.Join("..", "engine", "testdata", "beta"), rusttest.Unknown)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rusttest.Check(t, err)
 	s := httptest.NewServer(Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
 	defer s.Close()
 	good, kind := form(t, "module", bin)

@@ -77,6 +77,9 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 	if _, isJSON := op.RequestBody.Content["application/json"]; err == nil && isJSON {
 		err = checkText("the body of the request", b)
 	}
+	if err == nil {
+		err = a.filled(op, b)
+	}
 	if err == nil && op.RequestBody.Required && len(b) == 0 {
 		err = fmt.Errorf("the request has no body, and this operation needs one: %w", flawless.Invalid)
 	}

@@ -10,13 +10,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/errno"
 )
 
 // spool is a file that is gone when it is closed.
@@ -41,7 +41,7 @@ func spooled(x bundle.Export) (_ *spool, size int64, err error) {
 	}
 	if err != nil {
 		file.close()
-		if errors.Is(err, syscall.ENOSPC) {
+		if errno.Full(err) {
 			err = fmt.Errorf("%w: free some space in %s: %w", err, os.TempDir(), flawless.Full)
 		}
 		return nil, 0, err

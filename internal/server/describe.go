@@ -69,6 +69,11 @@ func (a *api) describe() {
 				}
 				o.Responses[code].Content["application/problem+json"] = refused
 			}
+			for _, p := range o.Parameters {
+				if p.In == "query" && p.Schema.Type == huma.TypeString && !mayBeEmpty(p.Schema) {
+					p.Schema.MinLength = new(1)
+				}
+			}
 			if o.RequestBody != nil {
 				for _, m := range o.RequestBody.Content {
 					bodies.visit(m.Schema)
@@ -95,10 +100,14 @@ func opened(s *huma.Schema) {
 }
 
 // nullable says of the members of a request that may be missing that they may be null as well, which means
-// the same.
+// the same, and of text that it is not empty, see filled.
 func nullable(all huma.Registry) func(*huma.Schema) {
 	return func(s *huma.Schema) {
 		for name, p := range s.Properties {
+			if p.Type == huma.TypeString && !mayBeEmpty(p) {
+				p.MinLength = new(1)
+				p.PrecomputeMessages()
+			}
 			if slices.Contains(s.Required, name) {
 				continue
 			}
@@ -188,7 +197,7 @@ func (anyBytes) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Description: "Text as a string, other bytes in base64", AnyOf: []*huma.Schema{
 		{Type: huma.TypeString},
 		{Type: huma.TypeObject, Required: []string{"base64"}, AdditionalProperties: false,
-			Properties: map[string]*huma.Schema{"base64": {Type: huma.TypeString, ContentEncoding: "base64"}}},
+			Properties: map[string]*huma.Schema{"base64": {Type: huma.TypeString, ContentEncoding: "base64", MinLength: new(0)}}},
 	}}
 }
 

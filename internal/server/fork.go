@@ -17,7 +17,7 @@ type ForkRun struct {
 	Answers []GivenAnswer `json:"answers,omitempty" doc:"other answers to calls of the past"`
 	Module  []byte        `json:"module,omitempty" doc:"other code, base64"`
 	Offline bool          `json:"offline,omitempty" doc:"with the world closed: nothing is kept, the answer tells what the run would do"`
-	Who     string        `json:"who,omitempty"`
+	Who     string        `json:"who,omitempty" minLength:"0"`
 }
 
 // GivenAnswer is an answer that somebody edited.

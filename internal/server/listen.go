@@ -21,12 +21,12 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/errno"
 )
 
 // Address says where a server listens.
@@ -76,6 +76,7 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 		_ = l.tcp.Close()
 		return nil, taken("udp socket "+a.Socket, "--socket", err)
 	}
+	widen(l.udp, wantedBuffer, log)
 	if l.door, err = newDoor(append(own(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
 		_, _ = l.tcp.Close(), l.udp.Close()
 		return nil, err
@@ -101,7 +102,7 @@ func newHTTP(log *slog.Logger) *http.Server {
 }
 
 func taken(what, flag string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errno.AddressInUse(err) {
 		return fmt.Errorf("%s is in use: another server? stop it or choose another with %s: %w", what, flag, flawless.Conflict)
 	}
 	return fmt.Errorf("listening on %s: %w", what, err)

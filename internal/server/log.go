@@ -22,7 +22,7 @@ const (
 type logPage struct {
 	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing where there are no more records"`
 	Type string `header:"Content-Type"`
-	Body []byte // written as is: encoding it again would take several times its memory
+	Body func(huma.Context)
 }
 
 func (a *api) logs() {
@@ -38,32 +38,56 @@ func (a *api) logs() {
 		if in.Limit == 0 {
 			in.Limit = usualPage
 		}
-		log, err := a.engine.LogPage(ctx, in.ID, uint64(in.From), in.Limit, maxPage)
+		made, next, err := a.makePage(ctx, in.ID, uint64(in.From), in.Limit)
 		if err != nil {
 			return nil, problem(err)
 		}
-		page := &logPage{Type: "application/json", Body: []byte("[")}
-		for i, rec := range log.Records {
-			b, err := text(shown(a.engine, rec))
-			if err != nil {
-				return nil, problem(err)
-			}
-			b = bytes.TrimSuffix(b, []byte("\n"))
-			if i > 0 && len(page.Body)+len(b) > maxPage { // as JSON a record may be longer than it is in the store
-				log.Next, log.More = rec.Seq, true
-				break
-			}
-			if i > 0 {
-				page.Body = append(page.Body, ',')
-			}
-			page.Body = append(page.Body, b...)
+		written, err := a.heap.keep(len(made))
+		if err != nil {
+			return nil, problem(err)
 		}
-		page.Body = append(page.Body, "]\n"...)
-		if log.More {
-			page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/log", log.Next, in.Limit)
+		page := &logPage{Type: "application/json", Body: func(c huma.Context) {
+			defer written()
+			_, _ = c.BodyWriter().Write(made) // as is: encoding it again would take several times its memory
+		}}
+		if next > 0 {
+			page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/log", next, in.Limit)
 		}
 		return page, nil
 	})
+}
+
+// makePage returns records of a log as JSON, and the number of the record behind them, 0 where there is none.
+func (a *api) makePage(ctx context.Context, id string, from uint64, limit int) (page []byte, next uint64, err error) {
+	leave, err := a.heap.enter(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer leave()
+	log, err := a.engine.LogPage(ctx, id, from, limit, maxPage)
+	if err != nil {
+		return nil, 0, err
+	}
+	page = []byte("[")
+	for i, rec := range log.Records {
+		b, err := text(shown(a.engine, rec))
+		if err != nil {
+			return nil, 0, err
+		}
+		b = bytes.TrimSuffix(b, []byte("\n"))
+		if i > 0 && len(page)+len(b) > maxPage { // as JSON a record may be longer than it is in the store
+			log.Next, log.More = rec.Seq, true
+			break
+		}
+		if i > 0 {
+			page = append(page, ',')
+		}
+		page = append(page, b...)
+	}
+	if log.More {
+		next = log.Next
+	}
+	return append(page, "]\n"...), next, nil
 }
 
 // nextLink is the header Link of a page that is not the last.

@@ -65,6 +65,7 @@ var metrics = []metric{
 	bySchedule("schedule_missed_total", "Times of a schedule that have no run for another reason.", func(s flawless.Schedule) int { return s.Missed }),
 	gauge("runs_in_memory", "Runs in memory.", func(s *scrape) float64 { return float64(s.Open) }),
 	gauge("guests_in_memory", "Guests in memory.", func(s *scrape) float64 { return float64(s.Live) }),
+	gauge("guest_slots", "Guests that there is room for in memory at present.", func(s *scrape) float64 { return float64(s.Slots) }),
 	gauge("compiled_code_bytes", "Bytes on disk of the compiled code of modules.", func(s *scrape) float64 { return float64(s.Code) }),
 	counter("guests_replayed_total", "Guests made again from their log.", func(s *scrape) int64 { return s.Replayed }),
 	counter("guests_frozen_total", "Images made of runs.", func(s *scrape) int64 { return s.Frozen }),

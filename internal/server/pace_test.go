@@ -52,6 +52,7 @@ func inPipes(t *testing.T, h http.Handler, test func(t *testing.T, p *pipes)) {
 		close(p.conns)
 		<-served
 		_ = s.Close()
+		time.Sleep(time.Minute) // whoever still sends a body finds that nobody reads it
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 
 // PageQuery asks for a page of a list in the order of its names.
 type PageQuery struct {
-	From  string `query:"from" doc:"the first one of the page; the header Link of the page before has it"`
+	From  string `query:"from" minLength:"0" doc:"the first one of the page; the header Link of the page before has it"`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most so many"`
 }
 

@@ -8,24 +8,22 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// once refuses parameters that are given several times and are no lists, and numbers and switches that are
-// empty: the framework would take the first one, or the default.
+// once refuses parameters that are given several times and are no lists, and parameters that are empty: the
+// framework would take the first one, or the default.
 func (a *api) once(c huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(c)
 	query := r.URL.Query()
 	for _, p := range c.Operation().Parameters {
 		values := query[p.Name]
-		why := ""
 		switch {
 		case p.In != "query" || p.Schema.Type == huma.TypeArray || len(values) == 0:
 		case len(values) > 1:
-			why = "is given more than once"
-		case values[0] == "" && (p.Schema.Type != huma.TypeString || p.Schema.Format != ""):
-			why = "has no value"
-		}
-		if why != "" {
+			why := "is given more than once"
 			_ = huma.WriteErr(a.huma, c, http.StatusUnprocessableEntity, fmt.Sprintf("the parameter %s %s", p.Name, why),
 				&huma.ErrorDetail{Message: why, Location: "query." + p.Name})
+			return
+		case values[0] == "" && !mayBeEmpty(p.Schema):
+			a.write(c, nil, false, empty("parameter", "query", p.Name))
 			return
 		}
 	}

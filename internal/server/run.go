@@ -43,8 +43,8 @@ type Page struct {
 
 // Word is what somebody says when a run is to end.
 type Word struct {
-	Who  string `json:"who,omitempty"`
-	Note string `json:"note,omitempty" doc:"why"`
+	Who  string `json:"who,omitempty" minLength:"0"`
+	Note string `json:"note,omitempty" minLength:"0" doc:"why"`
 }
 
 // Resolve is a person's word on a call of unknown outcome.
@@ -188,7 +188,7 @@ func (a *api) list(ctx context.Context, in *struct {
 	Parent   string            `query:"parent" doc:"spawned by this run"`
 	Retrying bool              `query:"retrying" doc:"only runs with a call that has failed and is tried again"`
 	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50"`
-	Cursor   string            `query:"cursor" doc:"next of the page before"`
+	Cursor   string            `query:"cursor" minLength:"0" doc:"next of the page before"`
 },
 ) (*body[Page], error) {
 	labels := map[string]string{}

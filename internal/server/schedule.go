@@ -25,7 +25,7 @@ type SetSchedule struct {
 	CatchUpMS    int64             `json:"catch_up_ms,omitempty" doc:"for how long times are made up for that came while no server was up; an hour where it is missing"`
 	CatchUpLimit int               `json:"catch_up_limit,omitempty" minimum:"1" maximum:"10000" doc:"how many times are made up for at once, 1 to 10000; 100 where it is missing. Older ones are missed"`
 	Paused       bool              `json:"paused,omitempty" doc:"start no runs until the schedule is resumed"`
-	Note         string            `json:"note,omitempty" doc:"why it is paused"`
+	Note         string            `json:"note,omitempty" minLength:"0" doc:"why it is paused"`
 
 	Version        string `json:"version,omitempty" doc:"of the module, as its author or the server calls it; each run takes the newest without it"`
 	DeadlineMS     int64  `json:"deadline_ms,omitempty" doc:"each run is asked to give up this long after its start"`

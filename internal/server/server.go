@@ -28,6 +28,7 @@ type api struct {
 	huma   huma.API
 	ctx    context.Context // ends when the server stops; streams end with it
 	lend   func([]byte) io.Reader
+	heap   *heap
 
 	lastAlpha atomic.Int64 // the last id that was drawn for a run of the alpha's API
 }
@@ -62,7 +63,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	for _, d := range described {
 		config.Components.Schemas.RegisterTypeAlias(d.t, d.as)
 	}
-	a := &api{engine: e, log: log, ctx: ctx, lend: lent}
+	a := &api{engine: e, log: log, ctx: ctx, lend: lent, heap: newHeap()}
 	a.huma = humago.New(mux, config)
 	a.huma.UseMiddleware(a.typed, a.once, a.takeBody)
 	a.about()
@@ -116,7 +117,7 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 // has an address of before, at which another server listens now.
 func ofStore(id string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if want := r.Header.Get(flawless.StoreHeader); want != "" && want != id {
+		if want := r.Header.Get(flawless.StoreHeader); want != id && len(r.Header.Values(flawless.StoreHeader)) > 0 {
 			deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("the request is for the server of store %.100q, this is the server of store %s", want, id))
 			return
 		}
@@ -155,14 +156,9 @@ func (a *api) encode(w io.Writer, v any) error { return writeJSON(w, shown(a.eng
 type body[T any] struct{ Body T }
 
 func (a *api) about() {
-	type version struct {
-		Version        string `json:"version"`
-		LogFormat      int    `json:"log_format"`
-		GuestInterface int    `json:"guest_interface"`
-	}
 	huma.Register(a.huma, operation("version", http.MethodGet, "/version", "Version of the server"),
-		func(context.Context, *struct{}) (*body[version], error) {
-			return &body[version]{version{flawless.Version, flawless.LogFormat, flawless.GuestInterface}}, nil
+		func(context.Context, *struct{}) (*body[flawless.Build], error) {
+			return &body[flawless.Build]{flawless.ThisBuild()}, nil
 		})
 	type health struct {
 		Status int

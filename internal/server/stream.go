@@ -43,7 +43,12 @@ func (a *api) openStream(c huma.Context) *stream {
 }
 
 func (s *stream) send(event, id string, v any) error {
+	leave, err := s.api.heap.enter(context.Background()) // also to say that the server is going down
+	if err != nil {
+		return err
+	}
 	b, err := text(shown(s.api.engine, v))
+	leave()
 	if err != nil {
 		return err
 	}
@@ -52,7 +57,10 @@ func (s *stream) send(event, id string, v any) error {
 	if id != "" {
 		id = "id: " + id + "\n"
 	}
-	_, err = fmt.Fprintf(s.w, "%sevent: %s\ndata: %s\n", id, event, b)
+	_, err = io.WriteString(s.w, id+"event: "+event+"\ndata: ")
+	if err == nil {
+		_, err = s.w.Write(append(b, '\n')) // not copied into a text: a record can be long
+	}
 	return cmp.Or(err, s.flush())
 }
 

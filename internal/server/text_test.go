@@ -15,7 +15,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/bundle"
 )
 
 // TestTextThatIsNotUTF8IsRefused wherever it may enter: in the body, the path and the query of every
@@ -61,7 +62,15 @@ func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
 func TestAllThatLeavesIsUTF8(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
-	if _, _, err := o.api.engine.Start(t.Context(), engine.Start{Module: "guest", Workflow: "empty", ID: "odd", Input: []byte("{\"a\":\"caf\xe9\"}")}); err != nil {
+	versions, err := o.api.engine.Module(t.Context(), "guest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Such an input is refused by now, but an older server took it.
+	old := bundle.Bundle{Manifest: bundle.Manifest{Run: flawless.Run{ID: "odd"}, Module: versions[0]}, Log: []flawless.Record{{Entries: []flawless.Entry{
+		{At: 1, Start: &flawless.Start{Module: "guest", Digest: versions[0].Digest, Workflow: "empty", Input: []byte("{\"a\":\"caf\xe9\"}"), Seed: make([]byte, 32), Time: 1}},
+		{At: 1, Turn: &flawless.Turn{N: 1, Time: 1, Ended: &flawless.Ended{Output: []byte("{\"a\":\"caf\xe9\"}")}}}}}}}
+	if _, err := o.api.engine.Import(t.Context(), old, ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"", "?wait=true", "/log", "/events"} {

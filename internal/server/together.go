@@ -18,7 +18,7 @@ type Post struct {
 	Type  string          `json:"type"`
 	Value json.RawMessage `json:"value,omitempty" doc:"any JSON"`
 	Key   string          `json:"key,omitempty" doc:"the caller's own key against doubles: the same key is taken in once. The run remembers its newest 10,000 keys, and all keys of the last hour"`
-	Who   string          `json:"who,omitempty"`
+	Who   string          `json:"who,omitempty" minLength:"0"`
 }
 
 // Posted is the answer to a message.
@@ -30,7 +30,7 @@ type Posted struct {
 // Rejection settles a promise with an error.
 type Rejection struct {
 	Error string `json:"error" minLength:"1"`
-	Who   string `json:"who,omitempty"`
+	Who   string `json:"who,omitempty" minLength:"0"`
 }
 
 // States is a part of the list of shared states.
@@ -113,7 +113,7 @@ func (a *api) together() {
 		})
 	huma.Register(a.huma, operation("list-states", http.MethodGet, "/states", "Values that runs share"),
 		func(ctx context.Context, in *struct {
-			From  string `query:"from" doc:"next of the page before"`
+			From  string `query:"from" minLength:"0" doc:"next of the page before"`
 			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 		}) (*body[States], error) {
 			page, next, err := a.engine.States(ctx, in.From, in.Limit)

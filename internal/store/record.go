@@ -106,6 +106,9 @@ func usual(entries []flawless.Entry) bool {
 			s.Origin != nil || len(s.Labels) > 0 || s.Place != nil || s.Schedule != "" || s.Version != "" || s.Seed == nil) {
 			return true
 		}
+		if a := e.Arrival; a != nil && a.Reached != 0 {
+			return true
+		}
 		return e.Attempt != nil || e.Unknown != nil || e.Decision != nil || e.Cancel != nil || e.End != nil ||
 			e.Message != nil || e.Pause != nil || e.Upgrade != nil || e.Adopted != nil
 	})

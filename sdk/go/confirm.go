@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Outcome is what was found out about a request: [Happened], [DidNotHappen] or [CannotTell].
@@ -38,6 +39,11 @@ func CannotTell() Outcome { return Outcome{} }
 // side for the charge with this key, say. ask is given the request's Idempotency-Key and makes calls
 // of its own, which are in the log. It is called only where the outcome is unknown; where it returns
 // an error or [CannotTell], the run becomes unresolved, with the error as the reason.
+//
+// A request that did not happen is sent again under its key. A server that honours keys may contradict: it
+// answers 409 while it still carries out the first request. Then ask is called again, after waits that grow from
+// a second to five minutes. If the server says with a 422 that it knows the key, and ask that nothing happened,
+// the run becomes unresolved.
 func Confirm(ask func(ctx context.Context, key string) (Outcome, error)) Option {
 	return optionFunc(func(o *options) { o.confirm = ask })
 }
@@ -52,7 +58,7 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 	defer step.leave()
 	o.tell = true
 	key := req.Header.Get("Idempotency-Key")
-	for {
+	for round := 1; ; round++ {
 		id := RunID()
 		resp, n, err := attempt(ctx, req, &o, at)
 		var cut *Interrupted
@@ -71,10 +77,17 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 		switch {
 		case why == nil && found.what == happened:
 			return found.resp, nil
-		case why == nil && found.what == didNotHappen:
+		case why == nil && found.what == didNotHappen && !contradicted(round, cut):
+			if cut.Status != 0 { // the server knows something of it: code must not be told that its time is over
+				ctx = context.WithoutCancel(ctx)
+			}
+			pause(ctx, pauseAfter(round))
 			continue
 		}
 		reason := cut.Message + "; nobody could find out whether it took effect"
+		if why == nil && found.what == didNotHappen {
+			reason = cut.Message + "; the confirmation says that the request did not happen, and the server that it knows its key"
+		}
 		if why != nil {
 			reason += ": " + why.Error()
 		}
@@ -88,6 +101,31 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 			return &Response{Status: h.status, Header: h.header, Body: body, URL: req.URL}, nil
 		}
 		ctx = context.WithoutCancel(ctx) // the time that a person took to decide does not count against the request
+	}
+}
+
+// contradicted tells whether the server has said, of a request that was sent again, that it knows its key from
+// another one. Asking it once more tells nothing new.
+func contradicted(round int, cut *Interrupted) bool { return round > 1 && cut.Status == 422 }
+
+// pauseAfter is how long to wait before a request is sent again: not at all for the first time.
+func pauseAfter(round int) time.Duration {
+	if round == 1 {
+		return 0
+	}
+	return min(time.Second<<min(round-2, 9), 5*time.Minute)
+}
+
+// pause waits for a time, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d == 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

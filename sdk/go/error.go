@@ -14,9 +14,9 @@ var ErrOutside = errors.New("flawless: called outside a workflow: build with GOO
 // The kinds of a [CallError].
 const (
 	KindUnknown  = "unknown"   // an idempotent call whose outcome cannot be known and that is not tried again
-	KindTooLarge = "too_large" // the response is longer than the limit, or what is sent than 64 MiB; then nothing was sent
+	KindTooLarge = "too_large" // the response is longer than the limit, see [TooLarge], or what is sent than 64 MiB; then nothing was sent
 	KindInvalid  = "invalid"   // the call itself is not well formed
-	KindGivenUp  = "given_up"  // a person has ended the retries of the call
+	KindGivenUp  = "given_up"  // a person has ended the retries of the call, or the time of its idempotency key has, and no try took effect
 	KindTold     = "told"      // a person resolved the call with this message
 	KindNotFound = "not_found" // there is no such run, module or workflow
 	KindConflict = "conflict"  // the run that was to get the message has ended
@@ -46,12 +46,31 @@ type Interrupted struct {
 	Call        int    // number of the call in the run
 	Method, URL string // of the request
 	Key         string // the Idempotency-Key under which it was sent; "" in an answer that an older engine logged
-	Status      int    // of a response that was cut off, else 0
+	Status      int    // of a response that was cut off or leaves the outcome open, such as 409 to a repetition; else 0
 	Message     string
 }
 
 func (e *Interrupted) Error() string {
 	return fmt.Sprintf("%s: interrupted, it may or may not have taken effect: %s", request(e.Call, e.Method, e.URL), e.Message)
+}
+
+// TooLarge is the error of a request that was answered, with a response longer than its [Limit]. The server has
+// dealt with the request, as Status says: do not make it again, raise the limit or use [Stream]. errors.As finds
+// a [*CallError] of kind [KindTooLarge] in it, too.
+type TooLarge struct {
+	Call        int    // number of the call in the run
+	Method, URL string // of the request
+	Status      int    // of the response
+	Message     string
+}
+
+func (e *TooLarge) Error() string {
+	return fmt.Sprintf("%s: answered, do not make it again: %s", request(e.Call, e.Method, e.URL), e.Message)
+}
+
+// Unwrap returns the error as a [*CallError].
+func (e *TooLarge) Unwrap() error {
+	return &CallError{Call: e.Call, Method: e.Method, URL: e.URL, Kind: KindTooLarge, Status: e.Status, Message: e.Message}
 }
 
 // CallError is the error of a call that ended in another way.
@@ -149,6 +168,10 @@ func (e *answerError) of(method, url string, n int) error {
 		return &NotSent{Call: n, Method: method, URL: url, Reason: e.reason, Message: e.message}
 	case "interrupted":
 		return &Interrupted{Call: n, Method: method, URL: url, Key: e.key, Status: e.status, Message: e.message}
+	case KindTooLarge:
+		if e.status != 0 {
+			return &TooLarge{Call: n, Method: method, URL: url, Status: e.status, Message: e.message}
+		}
 	}
 	return &CallError{Call: n, Method: method, URL: url, Kind: e.kind, Status: e.status, Message: e.message}
 }

@@ -19,6 +19,11 @@ func TestErrorsOfAnswers(t *testing.T) {
 		t.Errorf("interrupted: %v", err)
 	}
 	var other *CallError
+	var large *TooLarge
+	if err := (&answerError{kind: "too_large", message: "too long", status: 200}).of("POST", "http://x/", 7); !errors.As(err, &large) || large.Status != 200 ||
+		!errors.As(err, &other) || other.Kind != KindTooLarge || err.Error() != "call 7, POST http://x/: answered, do not make it again: too long" {
+		t.Errorf("too_large, and it was answered: %v", err)
+	}
 	if err := (&answerError{kind: "too_large", message: "too long"}).of("POST", "http://x/", 7); !errors.As(err, &other) || other.Kind != KindTooLarge || err.Error() != "call 7, POST http://x/: too long (too_large)" {
 		t.Errorf("too_large: %v", err)
 	}

@@ -34,7 +34,7 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 // the run go on meanwhile; the wait survives a crash of the server, and in a replay the answer comes
 // from the log.
 //
-// Every status is an answer, also 404 and 503. Errors are [*NotSent], [*Interrupted], [*CallError],
+// Every status is an answer, also 404 and 503. Errors are [*NotSent], [*Interrupted], [*TooLarge], [*CallError],
 // [ErrOutside], or [context.Cause] of ctx.
 //
 // A deadline of ctx is the time-out of the request, where it is earlier than [Timeout]. When ctx ends

@@ -97,8 +97,8 @@ func Timeout(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.timeout, o.hasTimeout = d, true })
 }
 
-// Limit is the longest response body in bytes that is accepted; a longer one is an error of kind
-// [KindTooLarge] and is not cut. Without it the engine's default of 10 MiB holds. What is not above
+// Limit is the longest response body in bytes that is accepted; a longer one is a [*TooLarge] error and is not
+// cut: the request was answered, so code must not make it again. Without it the engine's default of 10 MiB holds. What is not above
 // zero makes the call return an error of kind [KindInvalid].
 func Limit(bytes int64) Option {
 	return optionFunc(func(o *options) { o.limit, o.hasLimit = bytes, true })

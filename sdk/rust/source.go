@@ -6,6 +6,6 @@ import "embed"
 
 // Source holds the crates flawless-sdk and flawless-sdk-macros, and their workspace.
 //
-//go:embed Cargo.toml README.md flawless-sdk/Cargo.toml flawless-sdk/src
-//go:embed flawless-sdk-macros/Cargo.toml flawless-sdk-macros/src
+//go:embed Cargo.toml README.md flawless-sdk/Cargo.toml flawless-sdk/LICENSE flawless-sdk/src
+//go:embed flawless-sdk-macros/Cargo.toml flawless-sdk-macros/LICENSE flawless-sdk-macros/src
 var Source embed.FS

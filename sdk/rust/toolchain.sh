@@ -4,7 +4,7 @@
 #   eval "$(./toolchain.sh [TARGET] [CACHE])"
 #   cargo build --release --target wasm32-wasip1
 #
-# Where rustup has the target or can add it, that is all, and nothing is printed. Where it cannot (no
+# Where rustup has the target or can add it, or a package has it, that is all, and nothing is printed. Where it cannot (no
 # way to its host), the standard library is built once from Debian's sources into CACHE, and what is
 # printed makes cargo use it together with Debian's compiler. ROOT is where Debian's packages lie.
 set -eu
@@ -22,6 +22,13 @@ fi
 has() { rustup target list --installed 2>/dev/null | grep -qx "$target"; }
 if command -v rustup >/dev/null; then
 	if has || { timeout 60 rustup target add "$target" >/dev/null 2>&1 && has; }; then
+		exit 0
+	fi
+fi
+# A distribution may have the standard library as a package, as Fedora does.
+if command -v rustc >/dev/null; then
+	there=$(rustc --print target-libdir --target "$target" 2>/dev/null) || there=
+	if [ -n "$there" ] && ls "$there"/libstd-*.rlib >/dev/null 2>&1; then
 		exit 0
 	fi
 fi

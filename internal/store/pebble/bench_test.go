@@ -2,10 +2,7 @@ package pebble_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/flawless-engine/flawless/internal/store"
@@ -28,31 +25,6 @@ func turn(i int64) *store.Batch {
 		{Key: fmt.Appendf(nil, "r%020d", i), Value: make([]byte, 300)},
 		{Key: fmt.Appendf(nil, "h%020d", i%1000), Value: make([]byte, 200)},
 	}}
-}
-
-// BenchmarkFloor is the least that a durable append can take on this disk.
-func BenchmarkFloor(b *testing.B) {
-	f, err := os.OpenFile(filepath.Join(b.TempDir(), "log"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	const size = 16 << 20
-	if _, err := f.Write(make([]byte, size)); err != nil {
-		b.Fatal(err)
-	}
-	if err := f.Sync(); err != nil {
-		b.Fatal(err)
-	}
-	block := make([]byte, 4096)
-	for i := 0; b.Loop(); i++ {
-		if _, err := f.WriteAt(block, int64(i*len(block)%size)); err != nil {
-			b.Fatal(err)
-		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
-			b.Fatal(err)
-		}
-	}
 }
 
 func BenchmarkApply(b *testing.B) {

@@ -65,8 +65,8 @@ type extent struct {
 	sum  uint32
 }
 
-// storeFormat is the number of what a working directory holds. Format 1 had a log of its own.
-const storeFormat = 2
+// storeFormat is the number of what is written. Format 1 had a log of its own.
+const storeFormat = flawless.StoreFormat
 
 const (
 	ledgerName = "synced"

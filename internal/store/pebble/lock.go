@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	cockroach "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/errno"
 )
 
 // lock is the right to use a working directory.
@@ -36,7 +36,7 @@ func acquire(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 	var err error
 	l.pebble, err = cockroach.LockDirectory(l.data, doubleLock{files, dir})
 	switch {
-	case err != nil && (errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by")):
+	case err != nil && (errno.Locked(err) || strings.Contains(err.Error(), "lock held by")):
 		return nil, fmt.Errorf("working directory %s is in use by another server (%s): stop it or use another --working-dir: %w",
 			dir, l.lastOwner(), flawless.Conflict)
 	case err != nil:

@@ -32,6 +32,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/errno"
 )
 
 // Options say how a database is kept. The zero value is the default.
@@ -344,7 +345,7 @@ func explained(err error) error {
 		return nil
 	case cockroach.IsCorruptionError(err):
 		return isDamaged(err)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+	case errors.Is(err, fs.ErrPermission), errno.ReadOnly(err):
 		return fmt.Errorf("it cannot be written: %w: give this user the right to, or use another --working-dir: %w", err, flawless.Invalid)
 	}
 	return err

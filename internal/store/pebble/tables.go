@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	cockroach "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/flawless-engine/flawless/internal/errno"
 )
 
 // tables watches whether what lies in the log gets to tables, and tables to larger ones. Where that
@@ -72,7 +73,7 @@ func (db *DB) flushed(info cockroach.FlushInfo) {
 	if err != nil && err.Error() == nothingFlushed {
 		err = nil
 	}
-	db.tables.full.Store(errors.Is(err, syscall.ENOSPC))
+	db.tables.full.Store(errno.Full(err))
 	db.setback(&db.tables.flushes, err)
 }
 
@@ -91,7 +92,7 @@ func (db *DB) setback(failed *atomic.Int32, err error) {
 		return
 	}
 	n := failed.Load() + 1
-	if errors.Is(err, syscall.ENOSPC) && !db.tables.awaited.Load() {
+	if errno.Full(err) && !db.tables.awaited.Load() {
 		n = min(n, mostSetbacks/2) // there may be space again
 	}
 	failed.Store(n)

@@ -7,8 +7,8 @@
 // sleeping passes in a moment; the same workflow and input draw the same randomness. A workflow can be
 // killed at every point of its life, and a new version be tried on exported runs.
 //
-// The package drives the command `flawless`, which it finds in $FLAWLESS or in PATH, as a process of
-// its own, so that this module needs none of what an engine is made of. It is not there in guests.
+// The package drives the command `flawless`, which it finds by its path in $FLAWLESS_BIN, or else in PATH, as a
+// process of its own, so that this module needs none of what an engine is made of. It is not there in guests.
 package flawlesstest
 
 import (
@@ -223,13 +223,19 @@ func (w Test) drive(t testing.TB, out any, flags ...string) error {
 	return nil
 }
 
+// binary is the variable with the path of the command flawless.
+const binary = "FLAWLESS_BIN"
+
 // command runs flawless and returns what it printed.
 func command(ctx context.Context, args ...string) ([]byte, error) {
-	name := os.Getenv("FLAWLESS")
-	if name == "" {
+	name := os.Getenv(binary)
+	switch {
+	case strings.Contains(name, "://"):
+		return nil, fmt.Errorf("$%s is %q, a URL; give the path of the command flawless, or leave it out to take the one in PATH (tests need no server; its URL is $FLAWLESS_URL)", binary, name)
+	case name == "":
 		var err error
 		if name, err = exec.LookPath("flawless"); err != nil {
-			return nil, errors.New("the command flawless is not there; install it, or name it with $FLAWLESS")
+			return nil, fmt.Errorf("the command flawless is not there; install it, or give its path in $%s", binary)
 		}
 	}
 	cmd := exec.CommandContext(ctx, name, args...)

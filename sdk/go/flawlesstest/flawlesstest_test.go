@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "flawless"), "./cmd/flawless")
 		cmd.Dir, cmd.Stderr = root, os.Stderr
 		if err = cmd.Run(); err == nil {
-			err = os.Setenv("FLAWLESS", filepath.Join(dir, "flawless"))
+			err = os.Setenv(binary, filepath.Join(dir, "flawless"))
 		}
 	}
 	code := 1

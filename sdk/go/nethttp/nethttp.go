@@ -41,7 +41,8 @@ import (
 // It reads the whole request body before the call is made, and hands out the whole response body, but for
 // flawless.Stream.
 // It follows no redirects and keeps no cookies, http.Client does. Errors are those of flawless.Do,
-// which http.Client wraps: use errors.As.
+// which http.Client wraps: use errors.As. A response longer than the limit of the call is no such error: it has
+// its status and no header, and reading its Body returns the *flawless.TooLarge.
 //
 // A time-out of the http.Client, the request's context and its Cancel channel end a request as
 // flawless.Do says: one that is under way and not idempotent is waited for, and its response returned,
@@ -68,7 +69,7 @@ func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := flawless.Do(ctx, call, flawless.Redirects(0))
 	if err != nil {
 		done()
-		return nil, err
+		return answered(req, err)
 	}
 	out := response(req, resp)
 	if resp.Stream != nil {
@@ -78,6 +79,26 @@ func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	return out, nil
 }
+
+// answered returns the response of a request whose answer is longer than its limit, as far as it is known: the
+// status. Its body cannot be read. A library that was told of an error in place of a response would take the
+// request for one that has failed, and make it again. Other errors are returned.
+func answered(req *http.Request, err error) (*http.Response, error) {
+	var large *flawless.TooLarge
+	if !errors.As(err, &large) {
+		return nil, err
+	}
+	out := response(req, &flawless.Response{Status: large.Status})
+	out.Body, out.ContentLength = unreadable{err}, -1
+	return out, nil
+}
+
+// unreadable is a body that fails when it is read.
+type unreadable struct{ err error }
+
+func (u unreadable) Read([]byte) (int, error) { return 0, u.err }
+
+func (unreadable) Close() error { return nil }
 
 // stream is a body that is read as it comes, under a context that ends with it.
 type stream struct {

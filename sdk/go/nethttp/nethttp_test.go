@@ -142,3 +142,28 @@ func TestAnswersBecomeResponses(t *testing.T) {
 		t.Errorf("HEAD: length %d", got.ContentLength)
 	}
 }
+
+// TestAnOversizedResponseIsNoFailure: a library that gets an error would make the request again.
+func TestAnOversizedResponseIsNoFailure(t *testing.T) {
+	t.Parallel()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://x/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := &flawless.TooLarge{Call: 2, Method: "POST", URL: "http://x/a", Status: 201, Message: "too long"}
+	resp, err := answered(req, large)
+	if err != nil || resp.StatusCode != 201 || resp.Status != "201 Created" || resp.ContentLength != -1 || resp.Request != req {
+		t.Fatalf("it is %+v, %v", resp, err)
+	}
+	if b, err := io.ReadAll(resp.Body); len(b) != 0 || !errors.Is(err, large) {
+		t.Errorf("its body is %q, %v", b, err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, other := range []error{&flawless.NotSent{}, &flawless.CallError{Kind: flawless.KindTooLarge}} {
+		if resp, err := answered(req, other); resp != nil || err != other {
+			t.Errorf("%T: %+v, %v", other, resp, err)
+		}
+	}
+}

@@ -1,5 +1,7 @@
 //! Finding out what became of a request.
 
+use std::time::Duration;
+
 use crate::http::{Request, Response};
 use crate::saga::{Word, doubt};
 use crate::{Error, run_id};
@@ -22,6 +24,11 @@ impl Request {
     /// becomes unresolved, with the error as the reason. A person who then says that it happened makes
     /// this end with [`Error::Interrupted`], since there is no response.
     ///
+    /// A request that did not happen is sent again under its key. A server that honours keys may
+    /// contradict: it answers 409 while it still carries out the first request. Then `ask` is called
+    /// again, after waits that grow from a second to five minutes. If the server says with a 422 that it
+    /// knows the key, and `ask` that nothing happened, the run becomes unresolved.
+    ///
     /// ```
     /// use flawless::{Outcome, http};
     ///
@@ -39,9 +46,18 @@ impl Request {
     ) -> Result<Response, Error> {
         let mut request = self.tell_interrupted();
         let mut key = request.idempotency_key();
+        let mut round = 0;
+        let mut known = false; // to the server: code must not be told that its time is over
         loop {
+            round += 1;
             let run = run_id();
-            let cut = match request.clone().send().await {
+            let sent = request.clone().send();
+            let answer = if known {
+                crate::shield(sent).await
+            } else {
+                sent.await
+            };
+            let cut = match answer {
                 Err(Error::Interrupted(cut)) => cut,
                 other => return other,
             };
@@ -58,7 +74,20 @@ impl Request {
             );
             match crate::shield(ask(&key)).await {
                 Ok(Outcome::Happened(response)) => return Ok(response),
-                Ok(Outcome::DidNotHappen) => continue,
+                // Asking a server once more that says that it knows the key tells nothing new.
+                Ok(Outcome::DidNotHappen) if round > 1 && cut.status == Some(422) => {
+                    reason = format!(
+                        "{}; the confirmation says that the request did not happen, and the server that it knows its key",
+                        cut.message
+                    );
+                }
+                Ok(Outcome::DidNotHappen) => {
+                    known = known || cut.status.is_some();
+                    if round > 1 {
+                        let _ = crate::sleep(pause_after(round)).await; // a cancellation ends the request
+                    }
+                    continue;
+                }
                 Ok(Outcome::CannotTell) => {}
                 Err(e) => reason = format!("{reason}: {e}"),
             }
@@ -69,6 +98,11 @@ impl Request {
             }
         }
     }
+}
+
+/// How long to wait before a request is sent again, from the second time on.
+fn pause_after(round: u32) -> Duration {
+    Duration::from_secs(300).min(Duration::from_secs(1 << (round - 2).min(9)))
 }
 
 #[cfg(test)]
@@ -99,6 +133,32 @@ mod tests {
         );
         run.answer(2, r#"{"status":200}"#);
         assert_eq!(run.log(), ["end: Ok(200)"]);
+    }
+
+    #[test]
+    fn it_pauses_before_it_asks_again() {
+        assert_eq!(
+            [2, 3, 10, 11, u32::MAX].map(|round| pause_after(round).as_secs()),
+            [1, 2, 256, 300, 300]
+        );
+    }
+
+    #[test]
+    fn a_server_that_contradicts_twice_leaves_it_to_a_person() {
+        let run = Run::begin();
+        run.task(async {
+            let sent = crate::http::post("u").send_confirmed(async |_| Ok(Outcome::DidNotHappen));
+            sent.await.map(|response| response.status)
+        });
+        run.log();
+        run.answer(1, r#"{"error":{"kind":"interrupted","message":"m"}}"#);
+        run.log();
+        run.answer(
+            2,
+            r#"{"error":{"kind":"interrupted","message":"m","status":422}}"#,
+        );
+        let asks = run.log().join(" ");
+        assert!(asks.contains("the server that it knows its key"), "{asks}");
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub struct Interrupted {
     /// The `Idempotency-Key` that the engine made for it; empty where the code set one, and in an answer
     /// that an older engine logged.
     pub key: String,
-    /// Status of a response that was cut off.
+    /// Status of a response that was cut off, or that leaves the outcome open, such as 409 to a repetition.
     pub status: Option<u16>,
     /// What happened.
     pub message: String,
@@ -177,7 +177,9 @@ impl StdError for Interrupted {}
 pub enum Kind {
     /// An idempotent call whose outcome cannot be known and that is not tried again.
     Unknown,
-    /// The response is longer than the limit, or what is sent than 64 MiB; then nothing was sent.
+    /// The response is longer than the limit: [`CallError::status`] is there, the server has dealt with
+    /// the request, and code must not make it again. Or what is sent is longer than 64 MiB; then there is
+    /// no status and nothing was sent.
     TooLarge,
     /// The call itself is not well formed.
     Invalid,
@@ -252,6 +254,13 @@ pub struct CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == Kind::TooLarge && self.status.is_some() {
+            return write!(
+                f,
+                "{}: answered, do not make it again: {}",
+                self.request, self.message
+            );
+        }
         write!(f, "{}: {} ({})", self.request, self.message, self.kind)
     }
 }

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// defaultDir returns the working directory where nobody has named one: .flawless in the home directory, and on
+// Windows in %APPDATA%, which is where programs keep their data there.
+func defaultDir(system string, env func(string) string, home func() (string, error)) (string, error) {
+	if system == "windows" {
+		data := env("APPDATA")
+		if data == "" {
+			return "", fmt.Errorf("%%APPDATA%% is not set; name the working directory with --working-dir: %w", flawless.Invalid)
+		}
+		return filepath.Join(data, ".flawless"), nil
+	}
+	dir, err := home()
+	if err != nil {
+		return "", fmt.Errorf("there is no home directory, name the working directory with --working-dir: %w", flawless.Invalid)
+	}
+	return filepath.Join(dir, ".flawless"), nil
+}
+
+// homeDir is $HOME or, where that is not set, as in services and containers, what the system knows of the user.
+func homeDir() (string, error) {
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		if u, e := user.Current(); e == nil && u.HomeDir != "" {
+			return u.HomeDir, nil
+		}
+	}
+	return dir, err
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// TestEmptyFlagsAndArgumentsAreRefused gives every command each of its flags and arguments empty, as a script
+// does whose variable was not set.
+func TestEmptyFlagsAndArgumentsAreRefused(t *testing.T) {
+	t.Setenv("FLAWLESS_SOCKET", "")
+	t.Setenv("FLAWLESS_WORKING_DIR", t.TempDir()) // where no server runs: a command that gets this far ends with another code
+	call := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second) // up would run for ever
+		defer stop()
+		return run(ctx, args, strings.NewReader(""), &out, &out), out.String()
+	}
+	flags, arguments := 0, 0
+	var walk func(c *cobra.Command, path []string)
+	walk = func(c *cobra.Command, path []string) {
+		for _, sub := range c.Commands() {
+			walk(sub, append(slices.Clone(path), sub.Name()))
+		}
+		if len(path) == 0 {
+			return
+		}
+		c.InitDefaultHelpFlag()
+		visit := func(f *pflag.Flag) {
+			if slices.Contains(mayBeEmpty, f.Name) && f.Value.Type() == "string" {
+				return
+			}
+			flags++
+			if code, text := call(append(slices.Clone(path), "--"+f.Name+"=")...); code != 2 || !strings.Contains(text, "--"+f.Name) {
+				t.Errorf("%s --%s= : exit code %d, %s", strings.Join(path, " "), f.Name, code, text)
+			}
+		}
+		c.LocalFlags().VisitAll(visit)
+		c.InheritedFlags().VisitAll(visit)
+		if c.Args == nil {
+			t.Errorf("%s does not say which arguments it takes", strings.Join(path, " "))
+			return
+		}
+		for n := 1; n <= 3; n++ {
+			code, text := call(append(slices.Clone(path), make([]string, n)...)...)
+			if code != 2 {
+				t.Errorf("%s with %d empty arguments: exit code %d, %s", strings.Join(path, " "), n, code, text)
+			}
+			if strings.Contains(text, "argument 1 is empty") {
+				arguments++
+			}
+		}
+	}
+	walk((&app{}).root(), nil)
+	if flags < 300 || arguments < 30 {
+		t.Errorf("%d flags and %d arguments were tried", flags, arguments)
+	}
+}

@@ -1,0 +1,204 @@
+package clock
+
+import (
+	"container/heap"
+	"context"
+	"iter"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// horizon is how far ahead timers are kept in memory; those behind it lie in the store.
+const horizon = time.Minute
+
+// Soon is when something in the background that could not be read is read again. What is under it has been patient
+// already; what is not looked at again would silently stand still.
+const Soon = 5 * time.Second
+
+// Options says what a Clock works with.
+type Options struct {
+	// Timers yields the timers of the store from one moment (exclusive) until another (inclusive), in order.
+	Timers  func(ctx context.Context, from, until int64) iter.Seq2[store.Timer, error]
+	Context context.Context // of the engine's work
+	Now     func() time.Time
+	Touch   func(run string) // wakes a run whose timer is due
+	Go      func(f func())   // runs f in a goroutine of the engine
+	Log     *slog.Logger
+
+	Virtual *Virtual // the clock that Now reads, in rehearsals; nil is the wall clock
+	// Idle tells whether the engine has nothing to do but to wait for a timer. Only a virtual clock asks.
+	Idle func() bool
+}
+
+// Clock wakes runs when their timers are due, in order. A timer in it may be out of date: waking a run too often does no
+// harm. All methods may be called concurrently.
+type Clock struct {
+	o      Options
+	change chan struct{}
+	done   chan struct{}
+	once   sync.Once
+
+	mu    sync.Mutex // guards what follows
+	queue timers
+	until int64 // timers up to here are in the queue
+	anew  bool  // all of them are to be read again
+}
+
+// New returns a Clock that wakes nobody until Serve is called.
+func New(o Options) *Clock {
+	return &Clock{o: o, change: make(chan struct{}, 1), done: make(chan struct{}), until: math.MinInt64}
+}
+
+// Stop ends Serve.
+func (c *Clock) Stop() { c.once.Do(func() { close(c.done) }) }
+
+// Again wakes once more the runs whose timers were due and that could not go on.
+func (c *Clock) Again() {
+	c.mu.Lock()
+	c.anew = true
+	c.mu.Unlock()
+	c.poke()
+}
+
+// Add takes note of a timer that was just written.
+func (c *Clock) Add(wake int64, id string) {
+	c.mu.Lock()
+	near := wake <= c.until
+	c.mu.Unlock()
+	if near {
+		c.Put(wake, id)
+	}
+}
+
+// Put has a run woken at a moment, whether the store knows of it or not.
+func (c *Clock) Put(wake int64, id string) {
+	c.mu.Lock()
+	heap.Push(&c.queue, store.Timer{Wake: wake, ID: id})
+	first := c.queue[0].ID == id
+	c.mu.Unlock()
+	if first {
+		c.poke()
+	}
+}
+
+// Serve wakes runs until Stop is called or the context ends.
+func (c *Clock) Serve() {
+	atOnce := semaphore.NewWeighted(64)
+	for {
+		now := c.now()
+		failed := c.extend(now)
+		if failed != nil && c.o.Context.Err() == nil {
+			c.o.Log.Error("timers cannot be read, they are read again soon", "error", failed)
+		}
+		for id, ok := c.pop(now); ok; id, ok = c.pop(now) {
+			if atOnce.Acquire(c.o.Context, 1) != nil {
+				return
+			}
+			c.o.Go(func() {
+				defer atOnce.Release(1)
+				c.o.Touch(id)
+			})
+		}
+		pause := c.pause(now)
+		if failed != nil {
+			pause = min(pause, Soon)
+		}
+		if c.o.Virtual != nil {
+			if c.jump() {
+				continue
+			}
+			pause = glance
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+		case <-c.change:
+		case <-c.done:
+			wait.Stop()
+			return
+		}
+		wait.Stop()
+	}
+}
+
+func (c *Clock) now() int64 { return c.o.Now().UnixNano() }
+
+func (c *Clock) poke() {
+	select {
+	case c.change <- struct{}{}:
+	default:
+	}
+}
+
+// extend reads the timers of the coming minute when half of the one before is over.
+func (c *Clock) extend(now int64) error {
+	c.mu.Lock()
+	if c.anew {
+		c.anew, c.queue, c.until = false, nil, math.MinInt64
+	}
+	from := c.until
+	until := now + int64(horizon)
+	if from > now+int64(horizon)/2 {
+		c.mu.Unlock()
+		return nil
+	}
+	c.until = until // from here on, add takes what is written meanwhile
+	c.mu.Unlock()
+	for t, err := range c.o.Timers(c.o.Context, from, until) {
+		if err != nil {
+			c.mu.Lock()
+			c.until = from
+			c.mu.Unlock()
+			return err
+		}
+		c.mu.Lock()
+		heap.Push(&c.queue, t)
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+func (c *Clock) pop(now int64) (string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 || c.queue[0].Wake > now {
+		return "", false
+	}
+	return heap.Pop(&c.queue).(store.Timer).ID, true
+}
+
+func (c *Clock) pause(now int64) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := horizon / 2
+	if len(c.queue) > 0 {
+		d = min(d, time.Duration(c.queue[0].Wake-now))
+	}
+	return max(d, 0)
+}
+
+// timers is a heap by time, then by id.
+type timers []store.Timer
+
+func (t timers) Len() int { return len(t) }
+
+func (t timers) Less(i, j int) bool {
+	return t[i].Wake < t[j].Wake || t[i].Wake == t[j].Wake && t[i].ID < t[j].ID
+}
+
+func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
+
+func (t *timers) Push(x any) { *t = append(*t, x.(store.Timer)) }
+
+func (t *timers) Pop() any {
+	old := *t
+	last := old[len(old)-1]
+	*t = old[:len(old)-1]
+	return last
+}

@@ -1,0 +1,157 @@
+package flawless
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+// Promise is a value that somebody outside is to give, once: a person who approves, a service that
+// calls back.
+type Promise[T any] struct {
+	name  string
+	token string
+	wrong error
+
+	turn gate // of those that wait
+	call int
+	over bool
+	out  T
+	err  error
+}
+
+// PromiseOption says something about a promise. [Expires] makes one.
+type PromiseOption interface{ promise(*promising) }
+
+type promising struct{ expires int64 } // nanoseconds since 1970
+
+type promiseOption func(*promising)
+
+func (f promiseOption) promise(p *promising) { f(p) }
+
+// Expires settles the promise with an error of kind "expired" when nobody has settled it by then. A promise that
+// would expire after the year 2262 never does.
+func Expires(d time.Duration) PromiseOption {
+	return promiseOption(func(p *promising) { p.expires = until(time.Now(), d) })
+}
+
+// until is the moment d after now, in nanoseconds since 1970, or the last one that there is.
+func until(now time.Time, d time.Duration) int64 {
+	at := now.UnixNano()
+	if d > 0 && at > math.MaxInt64-int64(d) {
+		return math.MaxInt64
+	}
+	return max(1, at+int64(d))
+}
+
+// NewPromise makes a promise. Whoever knows its [Promise.URL] or [Promise.Token], which nobody can
+// guess, may settle it; the first one does, all others are told what it was settled with. name is for
+// people. It is durable with the turn that makes it. A value that does not fit T, as JSON Schema describes
+// it, is refused and settles nothing.
+func NewPromise[T any](ctx context.Context, name string, opts ...PromiseOption) *Promise[T] {
+	p := &Promise[T]{name: name, turn: newGate()}
+	if ctx.Err() != nil {
+		p.wrong = context.Cause(ctx)
+		return p
+	}
+	var how promising
+	for _, opt := range opts {
+		opt.promise(&how)
+	}
+	secret := drawSecret()
+	o := newObject(nil)
+	if name != "" {
+		o.str("name", name)
+	}
+	o.str("secret", secret)
+	if how.expires != 0 {
+		o.int("expires", how.expires)
+	}
+	schema, err := wantedSchema[T]()
+	if err != nil {
+		p.wrong = fmt.Errorf("promise %s: %w", name, err)
+		return p
+	}
+	if schema != nil {
+		o.raw("schema", schema)
+	}
+	writeSite(&o, callSite(1))
+	if p.call, p.wrong = makeCall("promise", o.end(), nil); p.wrong == nil {
+		p.token = secret + "." + strconv.Itoa(p.call) + "." + RunID()
+	}
+	return p
+}
+
+// drawSecret returns 125 random bits as 25 letters and digits.
+func drawSecret() string {
+	const letters = "0123456789abcdefghjkmnpqrstvwxyz"
+	var b [25]byte
+	for i := range b {
+		b[i] = letters[rand.N(len(letters))]
+	}
+	return string(b[:])
+}
+
+// Token returns what settles the promise on the command line, "" where it could not be made.
+func (p *Promise[T]) Token() string { return p.token }
+
+// URL returns where a POST settles the promise: its body is the value, JSON.
+func (p *Promise[T]) URL() string {
+	if p.token == "" {
+		return ""
+	}
+	return self().url + "/api/v1/promises/" + escapePath(p.token)
+}
+
+// Wait waits until the promise is settled, or ctx ends. The error is a [*CallError], of kind rejected
+// where it was settled with an error and of kind expired where its time was over, or the cause of ctx;
+// in the last case Wait may be called again. It may be called concurrently.
+func (p *Promise[T]) Wait(ctx context.Context) (T, error) {
+	var none T
+	if p.wrong != nil {
+		return none, p.wrong
+	}
+	if err := p.turn.enter(ctx); err != nil {
+		return none, err
+	}
+	defer p.turn.leave()
+	if p.over {
+		return p.out, p.err
+	}
+	if !arrives(ctx, p.call) {
+		return none, context.Cause(ctx)
+	}
+	var h answerHead
+	body, err := take(p.call, &h)
+	switch {
+	case err != nil:
+		return none, err
+	case h.failure != nil:
+		p.err = h.failure.of("promise", p.name, p.call)
+	default:
+		if err := json.Unmarshal(body, &p.out); err != nil {
+			p.err = fmt.Errorf("promise %s: what it was settled with does not fit %T: %w", p.name, p.out, err)
+		}
+	}
+	p.over = true
+	return p.out, p.err
+}
+
+// escapePath writes s as a part of a URL's path (RFC 3986 section 2.1).
+func escapePath(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b []byte
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			b = append(b, c)
+		default:
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,133 @@
+package flawless
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+)
+
+// Shared is a value of type T that runs share under a name.
+type Shared[T any] struct {
+	name string
+	turn gate // of this run's goroutines
+}
+
+// turns has the gate of each state that this run has used.
+var turns struct {
+	sync.Mutex
+	of map[string]gate
+}
+
+// State returns the value that runs share under a name. It is the zero value of T until somebody
+// changes it.
+func State[T any](name string) *Shared[T] {
+	turns.Lock()
+	defer turns.Unlock()
+	if turns.of == nil {
+		turns.of = map[string]gate{}
+	}
+	if turns.of[name] == nil {
+		turns.of[name] = newGate()
+	}
+	return &Shared[T]{name, turns.of[name]}
+}
+
+// Get returns the value as it is at the moment. It does not wait for who holds it.
+func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
+	var h answerHead
+	n, body, err := exchange(ctx, "state", s.head("get", 0, callSite(1)), nil, &h)
+	if err == nil && h.failure != nil {
+		err = h.failure.of("state", s.name, n)
+	}
+	if err == nil && len(body) > 0 {
+		err = s.decode(body, &v)
+	}
+	return v, err
+}
+
+// Update hands the value to f, which may change it, while no other run may: f may take days and make
+// calls. Runs are served in the order they asked. When f returns nil the changed value is kept, else
+// it stays as it was, and the error is returned. The hold ends when f returns or panics, or the run
+// ends.
+//
+// The error is a [*CallError] of kind deadlock where this run would wait for ever, for one that waits for
+// this one, perhaps by way of others or as its parent: give up what is held and try again. It is the cause of ctx where that ends while waiting. f
+// must not call Update of the same state.
+func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) {
+	at := callSite(1)
+	if err := s.turn.enter(ctx); err != nil {
+		return err
+	}
+	defer s.turn.leave()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	lock, err := makeCall("state", s.head("lock", 0, at), nil)
+	if err != nil {
+		return err
+	}
+	if !arrives(ctx, lock) {
+		s.unlock(lock, at)
+		return context.Cause(ctx)
+	}
+	var h answerHead
+	body, err := take(lock, &h)
+	if err == nil && h.failure != nil {
+		return h.failure.of("state", s.name, lock)
+	}
+	kept := false
+	defer func() {
+		if !kept {
+			s.unlock(lock, at)
+		}
+	}()
+	var v T
+	if err == nil && len(body) > 0 {
+		err = s.decode(body, &v)
+	}
+	if err != nil {
+		return err
+	}
+	if err := f(&v); err != nil {
+		return err
+	}
+	if body, err = encode(v); err != nil {
+		return fmt.Errorf("state %s: its value cannot be written as JSON: %w", s.name, err)
+	}
+	if err := checkBody("state", s.name, body); err != nil {
+		return err
+	}
+	kept = true
+	n, _, err := exchange(context.WithoutCancel(ctx), "state", s.head("put", lock, at), body, &h)
+	if err == nil && h.failure != nil {
+		err = h.failure.of("state", s.name, n)
+	}
+	return err
+}
+
+// unlock ends a hold or the wish for it, and does not wait.
+func (s *Shared[T]) unlock(lock int, at string) {
+	if n, err := makeCall("state", s.head("unlock", lock, at), nil); err == nil {
+		abandon(n)
+		abandon(lock)
+	}
+}
+
+func (s *Shared[T]) head(op string, lock int, at string) []byte {
+	o := newObject(nil)
+	o.str("name", s.name)
+	o.str("op", op)
+	if lock != 0 {
+		o.int("lock", int64(lock))
+	}
+	writeSite(&o, at)
+	return o.end()
+}
+
+func (s *Shared[T]) decode(body []byte, v *T) error {
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("state %s: its value does not fit %T: %w", s.name, *v, err)
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+package flawless
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+// Version of the SDK, as the manifest of a module tells it.
+const Version = "0.1.0"
+
+// WorkflowOption says something about a workflow. [Doc] is one.
+type WorkflowOption interface{ describe(*workflow) }
+
+// Doc is a [WorkflowOption]: what the workflow does, for people.
+type Doc string
+
+func (d Doc) describe(w *workflow) { w.doc = string(d) }
+
+// Workflow offers f under a name. It is called in func main of a guest, once for each workflow of
+// the module; main must then return.
+//
+// The run's input is JSON and is decoded into In as encoding/json does it, fields unknown to In being
+// ignored; Out is encoded as the run's output. The module's manifest has a JSON Schema of both: a
+// field is required unless it is marked omitempty or omitzero, and the tag `doc:"…"` describes it.
+//
+// A run is one call of f. It completes with the value f returns, or fails with the error. ctx ends
+// when somebody cancels the run, with a [*Cancelled] as its cause; if f then returns an error
+// that is context.Canceled in the sense of errors.Is, the run is cancelled. A panic of f fails the
+// run, with its stack; a panic in another goroutine ends the guest, as it ends any Go program, and then
+// nothing is undone (see [InSaga]).
+// Goroutines that are left when f returns go no further.
+//
+// A name that is empty or was given before, and an f that is nil, make Workflow panic.
+func Workflow[In, Out any](name string, f func(ctx context.Context, in In) (Out, error), opts ...WorkflowOption) {
+	w := workflow{name: name, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out]()}
+	if f != nil {
+		w.run = func(ctx context.Context, input []byte) (any, error) {
+			var in In
+			if err := decode(input, &in); err != nil {
+				return nil, err
+			}
+			return f(ctx, in)
+		}
+	}
+	for _, opt := range opts {
+		opt.describe(&w)
+	}
+	workflows.add(w)
+}
+
+type workflow struct {
+	name, doc string
+	in, out   reflect.Type
+	run       func(ctx context.Context, input []byte) (any, error)
+}
+
+// registry holds what func main of the guest offers.
+type registry struct {
+	sync.Mutex
+	list []workflow
+	keys []hostKey
+}
+
+// workflows is the one registry of a guest: Workflow has nothing else to write to.
+var workflows registry
+
+func (r *registry) add(w workflow) {
+	r.Lock()
+	defer r.Unlock()
+	if strings.TrimSpace(w.name) == "" {
+		panic("flawless: a workflow has no name; give one as the first argument of flawless.Workflow")
+	}
+	if w.run == nil {
+		panic(fmt.Sprintf("flawless: workflow %q has no function", w.name))
+	}
+	for i := range r.list {
+		if r.list[i].name == w.name {
+			panic(fmt.Sprintf("flawless: workflow %q is there twice; names must differ within a module", w.name))
+		}
+	}
+	r.list = append(r.list, w)
+}
+
+// find returns the workflow of that name, or an error that lists those there are.
+func (r *registry) find(name string) (*workflow, error) {
+	r.Lock()
+	defer r.Unlock()
+	var names []string
+	for i := range r.list {
+		if r.list[i].name == name {
+			return &r.list[i], nil
+		}
+		names = append(names, r.list[i].name)
+	}
+	if names == nil {
+		return nil, fmt.Errorf("no workflow %q: the module has none; call flawless.Workflow in func main", name)
+	}
+	return nil, fmt.Errorf("no workflow %q: the module has %s", name, strings.Join(names, ", "))
+}
+
+// manifest returns what the module says of itself.
+func (r *registry) manifest() []byte {
+	r.Lock()
+	defer r.Unlock()
+	o := newObject(nil)
+	o.str("sdk", "go/"+Version)
+	o.key("workflows")
+	o.b = append(o.b, '[')
+	for i := range r.list {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		o.b = r.list[i].appendManifest(o.b)
+	}
+	o.b = append(o.b, ']')
+	o.raw("hosts", []byte("[]"))
+	if len(r.keys) > 0 {
+		o.key("keys")
+		o.b = appendKeys(o.b, r.keys)
+	}
+	return o.end()
+}
+
+func (w *workflow) appendManifest(b []byte) []byte {
+	o := newObject(b)
+	o.str("name", w.name)
+	if w.doc != "" {
+		o.str("doc", w.doc)
+	}
+	o.raw("input", w.schema(w.in, true))
+	o.raw("output", w.schema(w.out, false))
+	return o.end()
+}
+
+// schema panics where the type cannot be JSON: the author has to know before the module is added.
+func (w *workflow) schema(t reflect.Type, reads bool) []byte {
+	s, err := schemaOf(t, reads)
+	if err != nil {
+		which := "output"
+		if reads {
+			which = "input"
+		}
+		panic(fmt.Sprintf("flawless: workflow %q: its %s cannot be JSON: %v", w.name, which, err))
+	}
+	return s
+}
+
+// prepare makes encoding/json look at the types of all workflows, which it does once for each type.
+func (r *registry) prepare() {
+	for i := range r.list {
+		for _, t := range []reflect.Type{r.list[i].in, r.list[i].out} {
+			for t.Kind() == reflect.Pointer {
+				t = t.Elem()
+			}
+			if classOf(t, true) == asStruct {
+				_ = json.Unmarshal([]byte("{}"), reflect.New(t).Interface()) // it cannot fail: nothing is in it
+			}
+		}
+	}
+}
+
+// ending is how a run ended: its output, or a failure.
+type ending struct {
+	ok   bool
+	text []byte // JSON
+}
+
+// carryOut runs the workflow to its end and hands over how it ended, also where the function ends its
+// goroutine.
+func (w *workflow) carryOut(ctx context.Context, input []byte, finish func(ending)) {
+	var end ending
+	returned := false
+	defer func() {
+		if v := recover(); v != nil {
+			end = failure("panic", explained(fmt.Sprint(v)), panicStack())
+		} else if !returned {
+			end = failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
+		}
+		finish(end)
+	}()
+	out, err := w.run(ctx, input)
+	if err != nil {
+		end = failed(ctx, err)
+	} else {
+		end = completed(out)
+	}
+	returned = true
+}
+
+func completed(out any) ending {
+	text, err := encode(out)
+	if err != nil {
+		return failure("error", "the output cannot be written as JSON: "+err.Error(), "")
+	}
+	if len(text) > maxBody {
+		return failure("error", fmt.Sprintf("the output has %d bytes, at most %d are allowed; keep it elsewhere and return where", len(text), maxBody), "")
+	}
+	return ending{ok: true, text: text}
+}
+
+func failed(ctx context.Context, err error) ending {
+	var c *Cancelled
+	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &c) {
+		return failure("cancelled", err.Error(), "")
+	}
+	return failure("error", explained(err.Error()), "")
+}
+
+func failure(kind, message, stack string) ending {
+	o := newObject(nil)
+	o.str("kind", kind)
+	o.str("message", cut(message, maxText))
+	if stack != "" {
+		o.str("stack", stack)
+	}
+	return ending{text: o.end()}
+}
+
+// decode reads the input into in, which points to a zero value.
+func decode(input []byte, in any) error {
+	if _, own := in.(json.Unmarshaler); len(input) == 0 || string(input) == "null" && !own {
+		return nil // null changes nothing that is zero
+	}
+	if err := json.Unmarshal(input, in); err != nil {
+		return fmt.Errorf("the input does not fit the workflow: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package library
+
+import (
+	"context"
+	"sync"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// names remembers the newest version of each module, which every start asks for. Only one engine
+// adds modules to a store. The zero value knows nothing; it may be used concurrently.
+type names struct {
+	mu    sync.Mutex
+	known map[string]flawless.Module
+	age   int // counts forget
+}
+
+// newest returns the newest version of a module, from versions where it is not known.
+func (n *names) newest(ctx context.Context, name string, versions func(context.Context, string) ([]flawless.Module, error)) (flawless.Module, error) {
+	n.mu.Lock()
+	m, ok := n.known[name]
+	age := n.age
+	n.mu.Unlock()
+	if ok {
+		return m, nil
+	}
+	all, err := versions(ctx, name)
+	if err != nil {
+		return flawless.Module{}, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.age == age { // else a module was added meanwhile, perhaps after versions looked
+		if n.known == nil {
+			n.known = map[string]flawless.Module{}
+		}
+		n.known[name] = all[0]
+	}
+	return all[0], nil
+}
+
+// forget is called after modules were added or removed.
+func (n *names) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known = nil
+	n.age++
+}

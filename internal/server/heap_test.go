@@ -1,0 +1,101 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// TestReadersShareMemory: pages of logs are made by a few at a time, and long ones that nobody has taken yet
+// have a limit together.
+func TestReadersShareMemory(t *testing.T) {
+	t.Parallel()
+	o := newOwned(t)
+	id := o.paused("mailbox", "1")
+	o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"a note","value":"`+strings.Repeat("1", 3<<20)+`"}`)
+	heap := o.api.heap
+	get := func(ctx context.Context, w http.ResponseWriter, query string) {
+		o.handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/runs/"+id+"/log"+query, nil))
+	}
+	from := ""
+	for next := "/api/v1/runs/" + id + "/log"; next != "" && from == ""; { // the page with the long record
+		w := httptest.NewRecorder()
+		o.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, next, nil))
+		if w.Body.Len() > 2*maxPage {
+			from = strings.TrimPrefix(next, "/api/v1/runs/"+id+"/log")
+		}
+		next, _, _ = strings.Cut(strings.TrimPrefix(w.Header().Get("Link"), "<"), ">")
+	}
+	if from == "" {
+		t.Fatal("no page is long")
+	}
+
+	for range makersAtOnce {
+		heap.making <- struct{}{}
+	}
+	w, done := httptest.NewRecorder(), make(chan bool)
+	go func() {
+		get(t.Context(), w, from)
+		close(done)
+	}()
+	for waits := false; !waits; {
+		select {
+		case <-done:
+			t.Fatalf("a page was made while %d were", makersAtOnce)
+		default:
+			stacks := make([]byte, 1<<20)
+			waits = strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*heap).enter(")
+		}
+	}
+	for range makersAtOnce {
+		<-heap.making
+	}
+	if <-done; w.Code != 200 {
+		t.Errorf("a page that had to wait: %d %.300s", w.Code, w.Body)
+	}
+
+	slow := &held{ResponseRecorder: httptest.NewRecorder(), heap: heap}
+	if get(t.Context(), slow, from); slow.Code != 200 || slow.while < 3<<20 || slow.making || heap.long != 0 {
+		t.Errorf("status %d; while it is written a long page counts as %d bytes (and as made: %t), and as %d afterwards", slow.Code, slow.while, slow.making, heap.long)
+	}
+
+	written, err := heap.keep(maxLong - 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = httptest.NewRecorder()
+	if get(t.Context(), w, from); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "try again in a moment") {
+		t.Errorf("a long page beyond the limit: %d %.300s", w.Code, w.Body)
+	}
+	w = httptest.NewRecorder()
+	if get(t.Context(), w, "?limit=1"); w.Code != 200 {
+		t.Errorf("a short page: %d %.300s", w.Code, w.Body)
+	}
+	written()
+	w = httptest.NewRecorder()
+	if get(t.Context(), w, from); w.Code != 200 {
+		t.Errorf("when there is room again: %d %.300s", w.Code, w.Body)
+	}
+	alone, err := heap.keep(2 * maxLong) // or it could never be read
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone()
+}
+
+// held looks how much is counted while a page is written.
+type held struct {
+	*httptest.ResponseRecorder
+	heap   *heap
+	while  int
+	making bool
+}
+
+// Write implements http.ResponseWriter.
+func (h *held) Write(b []byte) (int, error) {
+	h.while, h.making = max(h.while, h.heap.long), len(h.heap.making) > 0
+	return h.ResponseRecorder.Write(b)
+}

@@ -1,0 +1,183 @@
+#!/bin/sh
+# Finds what is missing to build, show and test Flawless, and installs it where it may: with apt-get on Debian and
+# Ubuntu and dnf on Fedora as root or with sudo that asks for no password, and with brew on macOS.
+#
+#   eval "$(tools/setup/setup.sh demo|test|check|api|all)"
+#
+# What it prints are settings for the shell, for what lies beside the usual path. Where something cannot be had,
+# it says so in one block: what is missing, how to get it, and which tests are left out. It fails if nothing can
+# be done without it, and always where CI=true. SETUP_INSTALL=no only looks.
+set -eu
+cd "$(dirname "$0")/../.."
+
+# What each purpose needs; a new need is a function and a word here.
+case ${1:-all} in
+demo) needs="git go" ;;
+test) needs="git go cc rust openssl" ;;
+check) needs="git go cc rust" ;;
+api) needs="git go curl python node" ;;
+all) needs="git go cc rust openssl curl python node" ;;
+*) echo "usage: setup.sh demo|test|check|api|all" >&2; exit 2 ;;
+esac
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+manager= sudo=
+if has apt-get; then manager=apt; elif has dnf; then manager=dnf; elif has brew; then manager=brew; fi
+if [ "${SETUP_INSTALL:-yes}" = no ]; then
+	manager_may=
+elif [ "$manager" = brew ] || [ "$(id -u)" = 0 ]; then
+	manager_may=$manager
+elif has sudo && sudo -n true 2>/dev/null; then
+	manager_may=$manager sudo="sudo -n"
+else
+	manager_may=
+fi
+
+# with APT DNF BREW prints the packages for this machine, and the command for a person to get them.
+with() { case $manager in apt) echo "$1" ;; dnf) echo "$2" ;; brew) echo "$3" ;; esac; }
+by_hand() {
+	packages=$(with "$1" "$2" "$3")
+	case $manager in
+	apt) echo "apt-get install $packages" ;;
+	dnf) echo "dnf install $packages" ;;
+	brew) echo "brew install $packages" ;;
+	*) echo "$4" ;;
+	esac
+}
+
+updated=
+install() { # APT DNF BREW
+	packages=$(with "$1" "$2" "$3")
+	[ -n "$manager_may" ] && [ -n "$packages" ] || return 1
+	echo "setup: installing $packages" >&2
+	# shellcheck disable=SC2086 # the words are packages
+	case $manager in
+	apt)
+		[ -n "$updated" ] || $sudo apt-get update -q >&2 || return 1
+		updated=yes
+		$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $packages >&2
+		;;
+	dnf) $sudo dnf install -qy $packages >&2 ;;
+	brew) brew install --quiet $packages >&2 ;;
+	esac
+}
+
+block= without= useless=
+# missing WHAT HOW CONSEQUENCE adds to the block.
+missing() {
+	block="$block
+  $1
+    get it: $2
+    without it: $3"
+}
+
+setting() { # NAME VALUE: for this script and for the shell that called it
+	export "$1=$2"
+	printf "export %s='%s'\n" "$1" "$(printf %s "$2" | sed "s/'/'\\\\''/g")"
+}
+
+# at_least A B: version A is B or later.
+at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -t. -k1,1n -k2,2n | head -n 1)" = "$2" ]; }
+
+git_() {
+	has git || install git git git || true
+	has git && return
+	missing "git" "$(by_hand git git git "install git")" "nothing works"
+	useless=yes
+}
+
+# Go 1.21 and later fetch the version that go.mod names.
+go_fits() { has go && version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) && at_least "${version#go}" 1.21; }
+go_() {
+	go_fits || install golang-go golang go || true
+	if ! go_fits && [ "$manager_may" = apt ]; then # a release of Debian or Ubuntu may have a later one beside its own
+		newest=$(apt-cache search --names-only '^golang-1\.[0-9]+-go$' | sed 's/ .*//' | sort -t. -k2,2n | tail -n 1)
+		if [ -n "$newest" ] && install "$newest" "" ""; then
+			folder=${newest#golang-}
+			setting PATH "/usr/lib/go-${folder%-go}/bin:$PATH"
+		fi
+	fi
+	go_fits && return
+	missing "Go 1.21 or later (which fetches Go 1.26)" "https://go.dev/dl" "nothing works"
+	useless=yes
+}
+
+cc_() {
+	has cc || install "gcc libc6-dev" "gcc glibc-devel" "" || true
+	has cc && return
+	missing "a C compiler" "$(by_hand "gcc libc6-dev" "gcc glibc-devel" "" "install gcc or clang; on macOS: xcode-select --install")" \
+		"the race detector of make check and everything in Rust are left out"
+	without="$without rust openssl"
+}
+
+# The targets are rustup's, the distribution's, or made of Debian's sources (sdk/rust/toolchain.sh).
+targets="wasm32-wasip1 wasm32-unknown-unknown"
+rust_fits() {
+	for target in $targets; do sdk/rust/toolchain.sh "$target" >/dev/null 2>&1 || return 1; done
+}
+rust_() {
+	has cc || return 0 # said above
+	[ ! -x "$HOME/.cargo/bin/cargo" ] || has cargo || setting PATH "$HOME/.cargo/bin:$PATH"
+	debian="rustc-web cargo-web rust-web-src lld wasi-libc libc6-dev"
+	fedora="rust cargo lld rust-std-static-wasm32-wasip1 rust-std-static-wasm32-unknown-unknown"
+	rust_fits || install "$debian" "$fedora" rustup || true
+	if ! rust_fits && ! has rustup && [ "$manager_may" = apt ]; then install rustup "" "" || true; fi
+	if [ "$manager_may" = brew ] && ! has rustup; then setting PATH "$(brew --prefix rustup)/bin:$PATH"; fi
+	if ! rust_fits && [ -n "$manager_may" ] && has rustup; then rustup default stable >&2 || true; fi
+	# A compiler of the distribution, which toolchain.sh uses, is in the usual path; its cargo builds programs, too.
+	rust_fits && has cargo && return
+	missing "Rust 1.95 or later with the targets $targets" "https://rustup.rs, then: rustup target add $targets" \
+		"tests of workflows and programs in Rust are left out"
+	without="$without rust openssl"
+}
+
+openssl_fits() { has pkg-config && pkg-config --exists openssl; }
+openssl_() {
+	case $without in *rust*) return 0 ;; esac # who needs it is in Rust
+	openssl_fits || install "pkg-config libssl-dev" "pkgconf-pkg-config openssl-devel" "pkgconf openssl" || true
+	if ! openssl_fits && [ "$manager" = brew ]; then setting PKG_CONFIG_PATH "$(brew --prefix openssl)/lib/pkgconfig"; fi
+	openssl_fits && return
+	missing "headers of OpenSSL, and pkg-config" "$(by_hand "pkg-config libssl-dev" "pkgconf-pkg-config openssl-devel" "pkgconf openssl" "install them")" \
+		"tests with the published crate flawless-utils are left out"
+	without="$without openssl"
+}
+
+curl_() {
+	has curl || install curl curl curl || true
+	has curl && return
+	missing "curl" "$(by_hand curl curl curl "install curl")" "make api does not work"
+	useless=yes
+}
+
+python_fits() { has python3 && python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+python_() {
+	python_fits || install "python3 python3-venv" python3 python || true
+	python_fits && return
+	missing "Python 3.11 or later with venv" "$(by_hand "python3 python3-venv" python3 python "https://www.python.org/downloads")" "make api does not work"
+	useless=yes
+}
+
+node_fits() { has npm && has node && version=$(node --version 2>/dev/null) && at_least "${version#v}" 18; }
+node_() {
+	node_fits || install "nodejs npm" "nodejs npm" node || true
+	node_fits && return
+	missing "Node.js 18 or later with npm" "$(by_hand "nodejs npm" "nodejs npm" node "https://nodejs.org")" "make api does not work"
+	useless=yes
+}
+
+for need in $needs; do "${need}_"; done
+without=$(echo "$without" | tr ' ' '\n' | sort -u | tr '\n' ' ' | sed 's/^ *//; s/ *$//')
+if [ -n "$without" ]; then setting FLAWLESS_TEST_WITHOUT "$without"; fi
+[ -n "$block" ] || exit 0
+if [ "${SETUP_INSTALL:-yes}" = no ]; then
+	why="is missing"
+elif [ -z "$manager_may" ] && [ -n "$manager" ]; then
+	why="is missing and was not installed: that takes root, or sudo without a password"
+elif [ -z "$manager" ]; then
+	why="is missing and was not installed: there is no apt-get, dnf or brew here"
+else
+	why="is missing and could not be installed"
+fi
+echo "setup: this $why$block" >&2
+if [ -n "$useless" ] || [ "${CI:-}" = true ]; then exit 1; fi

@@ -1,0 +1,162 @@
+package setup
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// machine makes a folder for PATH that has the usual tools, links to some more, and scripts of its own.
+func machine(t *testing.T, links []string, scripts map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range append([]string{"sh", "env", "dirname", "sed", "sort", "head", "tail", "tr", "id", "grep", "ls", "cat", "mkdir", "chmod"}, links...) {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range scripts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// fake programs answer as the real ones do.
+var fakes = map[string]string{
+	"git": "", "cc": "", "cargo": "", "curl": "", "npm": "", "pkg-config": "",
+	"go":      "echo go1.26.8",
+	"node":    "echo v22.1.0",
+	"python3": "",
+	"rustup":  "echo wasm32-wasip1; echo wasm32-unknown-unknown",
+}
+
+func without(names ...string) map[string]string {
+	out := map[string]string{}
+	for name, text := range fakes {
+		out[name] = text
+	}
+	for _, name := range names {
+		delete(out, name)
+	}
+	return out
+}
+
+func with(scripts map[string]string, name, text string) map[string]string {
+	scripts[name] = text
+	return scripts
+}
+
+func TestSetupSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		purpose string
+		scripts map[string]string
+		ci      bool
+		code    int
+		out     string // settings for the shell
+		says    []string
+	}{
+		"nothing":               {"all", without(), true, 0, "", nil},
+		"Rust":                  {"test", without("cargo", "rustup"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl rust'\n", []string{"https://rustup.rs", "tests of workflows and programs in Rust are left out", "no apt-get, dnf or brew"}},
+		"Rust in CI":            {"test", without("cargo", "rustup"), true, 1, "export FLAWLESS_TEST_WITHOUT='openssl rust'\n", []string{"rustup.rs"}},
+		"Rust for a demo":       {"demo", without("cargo", "rustup"), true, 0, "", nil},
+		"a C compiler":          {"test", without("cc"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl rust'\n", []string{"a C compiler"}},
+		"headers of OpenSSL":    {"test", with(without(), "pkg-config", "exit 1"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl'\n", []string{"flawless-utils are left out"}},
+		"Go":                    {"demo", without("go"), false, 1, "", []string{"https://go.dev/dl"}},
+		"a Go that can upgrade": {"demo", with(without(), "go", "echo go1.21.0"), true, 0, "", nil},
+		"a Go that cannot":      {"demo", with(without(), "go", "echo go1.19.8"), false, 1, "", []string{"Go 1.21 or later"}},
+		"an old Node.js":        {"api", with(without(), "node", "echo v16.20.2"), false, 1, "", []string{"Node.js 18 or later"}},
+		"an old Python":         {"api", with(without(), "python3", "exit 1"), false, 1, "", []string{"Python 3.11 or later"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, out, errs := run(t, row.purpose, row.ci, machine(t, nil, row.scripts))
+			if code != row.code || out != row.out {
+				t.Errorf("exit code %d, want %d; settings %q, want %q", code, row.code, out, row.out)
+			}
+			for _, want := range row.says {
+				if !strings.Contains(errs, want) {
+					t.Errorf("it does not say %q:\n%s", want, errs)
+				}
+			}
+			if len(row.says) == 0 && errs != "" {
+				t.Errorf("it says:\n%s", errs)
+			}
+			if strings.Count(errs, "setup: ") > 1 {
+				t.Errorf("it says more than one block:\n%s", errs)
+			}
+		})
+	}
+}
+
+// TestSetupInstalls lets apt-get put a fake program into the path.
+func TestSetupInstalls(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		id       string // of the user
+		code     int
+		installs string
+	}{
+		"as root":      {"echo 0", 0, "installed git\n"},
+		"as a person":  {"echo 1000", 1, ""},
+		"what is none": {"echo 0", 1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scripts := without("git")
+			scripts["apt-get"] = `[ "$1" = update ] && exit 0
+for last; do :; done
+here=${0%/*}
+echo "installed $last" >"$here/done"
+echo "#!/bin/sh" >"$here/$last"
+chmod +x "$here/$last"`
+			if name == "what is none" {
+				scripts["apt-get"] = "exit 100"
+			}
+			dir := machine(t, nil, scripts)
+			if err := os.Remove(filepath.Join(dir, "id")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "id"), []byte("#!/bin/sh\n"+row.id+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			code, _, errs := run(t, "demo", true, dir)
+			done, _ := os.ReadFile(filepath.Join(dir, "done"))
+			if code != row.code || string(done) != row.installs {
+				t.Errorf("exit code %d, want %d; %q\n%s", code, row.code, done, errs)
+			}
+			if row.code != 0 && !strings.Contains(errs, "apt-get install git") {
+				t.Errorf("it does not say how to get git:\n%s", errs)
+			}
+		})
+	}
+}
+
+func run(t *testing.T, purpose string, ci bool, path string) (code int, out, errs string) {
+	t.Helper()
+	cmd := exec.Command("sh", "./setup.sh", purpose)
+	cmd.Env = []string{"PATH=" + path, "HOME=" + t.TempDir()}
+	if ci {
+		cmd.Env = append(cmd.Env, "CI=true")
+	}
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return code, o.String(), e.String()
+}
