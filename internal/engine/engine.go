@@ -391,6 +391,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.clock.stop()
 	e.cancel()
+	e.residency.close()
 	drained := make(chan struct{})
 	go func() { e.tasks.Wait(); close(drained) }()
 	var err error
@@ -404,7 +405,6 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.dead.Store(true)
 	e.giveUp()
-	e.residency.close()
 	e.hub.Close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -424,8 +424,8 @@ func (e *Engine) Kill() {
 	e.giveUp()
 	e.cancel()
 	e.clock.stop()
-	e.tasks.Wait()
 	e.residency.close()
+	e.tasks.Wait()
 	e.hub.Stop()
 	e.mu.Lock()
 	defer e.mu.Unlock()
