@@ -244,6 +244,9 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 			fmt.Fprintf(a.out, "  flawless workflow retry %s --call %d             try it now\n  flawless workflow retry %s --call %d --give-up   no more tries\n", r.ID, t.Call, r.ID, t.Call)
 		}
 	}
+	if n := r.RetryingCalls - len(r.Retrying); n > 0 {
+		fmt.Fprintf(a.out, "\n%d more calls are tried again\n", n)
+	}
 	for _, d := range r.Unresolved {
 		fmt.Fprintf(a.out, "\ncall %d is in doubt: %s\n  %s\n", d.Call, d.Request, d.Reason)
 		a.showSent(d)

@@ -73,7 +73,7 @@ func TestMentionedPagesExist(t *testing.T) {
 			}
 			return nil
 		}
-		kinds := []string{".go", ".rs", ".py", ".md", ".toml", ".tmpl"}
+		kinds := []string{".go", ".rs", ".py", ".md", ".toml", ".tmpl", ".txt", ".txtar"}
 		of := slices.Contains(kinds, filepath.Ext(path)) || d.Name() == "Makefile" || d.Name() == "run"
 		if !of || d.Name() == "CHANGELOG.md" || d.Name() == "links_test.go" {
 			return nil

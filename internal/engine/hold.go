@@ -184,7 +184,7 @@ func (e *Engine) setAside(id string, why error) {
 		return // it is named in the server's log and in its health, all that is left
 	}
 	after := head
-	after.Active, after.Wake, after.Run.Retrying = false, 0, nil
+	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
 	e.retried.note(id, true, false)
 	if !after.Run.Status.Ended() {
 		after.Run.Status, after.Run.Problem = flawless.Unresolved, why.Error()

@@ -345,9 +345,9 @@ func (r *run) fault(err error) {
 	r.problem = err.Error()
 	r.drop()
 	w := store.Write{ID: r.id, Before: r.stored}
-	head := r.head()
+	state := r.s.Account()
+	head, account := r.head(state), r.told(state)
 	w.After = &head
-	account := r.account()
 	r.mu.Unlock()
 	r.e.aside(r.id, err)
 	failed := r.e.write(w)
@@ -416,7 +416,8 @@ func (r *run) write(keep bool) (kept *core.Try) {
 		entries[i] = p.entry
 	}
 	w.Seq, w.Entries = r.place(entries)
-	if head := r.head(); r.stored == nil || !same(*r.stored, head) {
+	state := r.s.Account()
+	if head := r.head(state); r.stored == nil || !same(*r.stored, head) {
 		w.Before, w.After = r.stored, &head
 	}
 	r.writing = true
@@ -425,7 +426,7 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	if r.imaged && (r.s.Outcome() != "" || upgraded) {
 		w.Forget, r.imaged = true, false
 	}
-	account := r.account()
+	account := r.told(state)
 	r.mu.Unlock()
 	cut := w.Forget && r.e.isCut(r.id)
 	w.Forget = w.Forget && !cut
@@ -513,13 +514,13 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	return kept
 }
 
-// head is what the store should know of the run. The caller holds mu.
-func (r *run) head() store.Head {
-	h := store.Head{Run: r.s.Account(), Active: r.s.Active(), Wake: r.s.NextWake()}
+// head is what the store should know of the run, whose state is accounted for. The caller holds mu.
+func (r *run) head(state flawless.Run) store.Head {
+	h := store.Head{Run: state, Active: r.s.Active(), Wake: r.s.NextWake()}
 	h.Run.Problem = r.problem
 	h.Run.Output = nil // it is in the log
 	if r.problem != "" && r.s.Outcome() == "" {
-		h.Run.Status, h.Active, h.Wake, h.Run.Retrying = flawless.Unresolved, false, 0, nil
+		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, false, 0, nil, 0
 	}
 	return h
 }
@@ -531,7 +532,7 @@ func same(a, b store.Head) bool {
 		return false
 	}
 	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
-		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved) && sameRetrying(a.Run.Retrying, b.Run.Retrying)
+		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved) && a.Run.RetryingCalls == b.Run.RetryingCalls && sameRetrying(a.Run.Retrying, b.Run.Retrying)
 }
 
 // sameRetrying tells whether the same calls are tried again for the same time: when that begins is the time
@@ -543,13 +544,15 @@ func sameRetrying(a, b []flawless.Retrying) bool {
 }
 
 // account is the run as it is at this moment. The caller holds mu.
-func (r *run) account() flawless.Run {
-	a := r.s.Account()
+func (r *run) account() flawless.Run { return r.told(r.s.Account()) }
+
+// told is account of a run whose state is accounted for. The caller holds mu.
+func (r *run) told(a flawless.Run) flawless.Run {
 	a.Problem = r.problem
 	switch {
 	case a.Status.Ended() || a.Status == flawless.Unresolved || a.Status == flawless.Paused:
 	case r.problem != "":
-		a.Status, a.Retrying = flawless.Unresolved, nil
+		a.Status, a.Retrying, a.RetryingCalls = flawless.Unresolved, nil, 0
 	case r.stop != nil && r.stored != nil:
 		a.Status = flawless.Running
 		if since := r.since; !since.IsZero() && time.Since(since) >= min(time.Second, r.e.longTurn) {
