@@ -40,6 +40,9 @@ func TestLinksInTheDocsResolve(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if strings.Contains("\n"+string(text), "\n<<<<<<< ") {
+				t.Errorf("%s has the marks of a merge", name)
+			}
 			pages[filepath.ToSlash(name)] = string(text)
 		}
 	}

@@ -214,6 +214,17 @@ func (r *run) goOn(left *core.Try) {
 	}
 }
 
+// mustWait is called before the run waits for its turn. Without anything to write there is nothing to hurry: what
+// comes meanwhile is written at once.
+func (r *run) mustWait() {
+	r.mu.Lock()
+	waits := len(r.outbox) > 0
+	r.mu.Unlock()
+	if waits {
+		r.mayTakeLong()
+	}
+}
+
 // mayTakeLong sees to it that what waits for the turn is written when it takes too long. Most turns are over
 // before anybody calls it, and need no timer.
 func (r *run) mayTakeLong() {
@@ -255,11 +266,11 @@ func (r *run) takeTurn() error {
 			work = heavy
 			r.mayTakeLong() // it is replayed
 		}
-		if err := r.e.residency.acquire(ctx, work, r.s.Start().Time, r.mayTakeLong); err != nil {
+		if err := r.e.residency.acquire(ctx, work, r.s.Start().Time, r.mustWait); err != nil {
 			return err
 		}
 	}
-	if err := r.e.permits.acquire(ctx, work, 0, r.mayTakeLong); err != nil {
+	if err := r.e.permits.acquire(ctx, work, 0, r.mustWait); err != nil {
 		if r.inst == nil {
 			r.e.residency.release()
 		}
