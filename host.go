@@ -59,15 +59,15 @@ func (h *Host) Check() error {
 	plain, below := strings.CutPrefix(h.Host, "*.")
 	switch {
 	case !isHost(plain):
-		return fmt.Errorf("the host %.200q is no name of a host; give one such as api.example.com, *.example.com or api.example.com:8443: %w", h.Host, Invalid)
+		return fmt.Errorf("%.200q is not a host; use a form such as api.example.com, *.example.com or api.example.com:8443: %w", h.Host, Invalid)
 	case below && !strings.Contains(plain, "."):
-		return fmt.Errorf("the host %.200q stands for a whole top-level domain; give one such as *.example.com: %w", h.Host, Invalid)
+		return fmt.Errorf("the host %.200q covers a whole top-level domain; use a form such as *.example.com: %w", h.Host, Invalid)
 	case below && isNumeric(plain):
-		return fmt.Errorf("the host %.200q has a wildcard before an address, and addresses have no names below them; give each address: %w", h.Host, Invalid)
+		return fmt.Errorf("the host %.200q has a wildcard before an address, which cannot match anything; give each address: %w", h.Host, Invalid)
 	case h.KeyMS < -1 || h.KeyMS > maxRetryFor.Milliseconds():
-		return fmt.Errorf("the time for which the host honours a key is %d ms; give 1 ms to 366 days, -1 if it does not honour keys, or 0 to say nothing about it: %w", h.KeyMS, Invalid)
+		return fmt.Errorf("the time for which the host honours a key is %d ms; use 1 ms to 366 days, -1 if the host ignores keys, or 0 for not set: %w", h.KeyMS, Invalid)
 	case h.KeyMS == 0 && h.RetryForMS == nil:
-		return fmt.Errorf("nothing is said about host %s; say for how long it honours an Idempotency-Key, or for how long its calls are retried: %w", h.Host, Invalid)
+		return fmt.Errorf("nothing to set for host %s; give the time for which it honours an Idempotency-Key, or for which its calls are retried: %w", h.Host, Invalid)
 	}
 	return checkRetryFor(h.RetryForMS)
 }
@@ -103,7 +103,7 @@ func isNumeric(host string) bool {
 
 func checkRetryFor(ms *int64) error {
 	if ms != nil && (*ms < 0 || *ms > maxRetryFor.Milliseconds()) {
-		return fmt.Errorf("calls are to be retried for %d ms; give up to 366 days, or 0 for no retries: %w", *ms, Invalid)
+		return fmt.Errorf("the retry time is %d ms; use at most 366 days, or 0 for no retries: %w", *ms, Invalid)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func (k *KeyWindow) Fits(name, port string) int {
 // afterwards.
 func (k *KeyWindow) Check() error {
 	if k.WithinMS <= 0 {
-		return fmt.Errorf("host %.200q is said to honour a key for %d ms; give 1 ms to 366 days: %w", k.Host, k.WithinMS, Invalid)
+		return fmt.Errorf("the time for which host %.200q honours a key is %d ms; use 1 ms to 366 days: %w", k.Host, k.WithinMS, Invalid)
 	}
 	h := Host{Host: k.Host, KeyMS: k.WithinMS}
 	err := h.Check()

@@ -18,11 +18,11 @@ const (
 func CheckLabel(name, value string) error {
 	switch {
 	case !labelName(name):
-		return fmt.Errorf("a label's name is 1 to %d letters, digits, dots, dashes, underscores and slashes and begins with a letter or digit, %.100q is not: %w", MaxLabelName, name, Invalid)
+		return fmt.Errorf("the name of a label must be 1 to %d letters, digits, dots, dashes, underscores and slashes, beginning with a letter or digit; %.100q is not: %w", MaxLabelName, name, Invalid)
 	case len(value) > MaxLabelValue:
-		return fmt.Errorf("the value of label %s has %d bytes, at most %d are allowed: %w", name, len(value), MaxLabelValue, Invalid)
+		return fmt.Errorf("the value of label %s has %d bytes, but at most %d are allowed: %w", name, len(value), MaxLabelValue, Invalid)
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
-		return fmt.Errorf("the value of label %s is not text in one line: %w", name, Invalid)
+		return fmt.Errorf("the value of label %s must be a single line of text: %w", name, Invalid)
 	}
 	return nil
 }
@@ -41,7 +41,7 @@ func labelName(name string) bool {
 // CheckLabels returns nil where a run can have all of these labels, or [Invalid] with the reason.
 func CheckLabels(labels map[string]string) error {
 	if len(labels) > MaxLabels {
-		return fmt.Errorf("there are %d labels, a run has at most %d: %w", len(labels), MaxLabels, Invalid)
+		return fmt.Errorf("there are %d labels, but a run can have at most %d: %w", len(labels), MaxLabels, Invalid)
 	}
 	for name, value := range labels {
 		if value == "" {

@@ -51,7 +51,7 @@ func ParseRate(text string) (count int, period time.Duration, err error) {
 			return n, u.period, nil
 		}
 	}
-	return 0, 0, fmt.Errorf("the rate %.100q is not a number in a time; give one such as 10/s, 300/m, 5000/h or 100/d: %w", text, Invalid)
+	return 0, 0, fmt.Errorf("%.100q is not a rate; use a form such as 10/s, 300/m, 5000/h or 100/d: %w", text, Invalid)
 }
 
 // Check returns nil where the limit can be kept, or [Invalid] with the reason. The host is in the form of
@@ -63,11 +63,11 @@ func (l *Limit) Check() error {
 	}
 	switch {
 	case !isHost(l.Host):
-		return fmt.Errorf("the host %.200q is no name of a host; give one such as api.example.com or api.example.com:8443: %w", l.Host, Invalid)
+		return fmt.Errorf("%.200q is not a host; use a form such as api.example.com or api.example.com:8443: %w", l.Host, Invalid)
 	case l.Count < 1 || l.Count > mostRate || l.PeriodMS < 1 || l.PeriodMS > (31*24*time.Hour).Milliseconds():
-		return fmt.Errorf("the limit is %d calls in %d ms, give 1 to %d calls in at most 31 days: %w", l.Count, l.PeriodMS, mostRate, Invalid)
+		return fmt.Errorf("the limit is %d calls in %d ms; use 1 to %d calls in at most 31 days: %w", l.Count, l.PeriodMS, mostRate, Invalid)
 	case l.Burst < 1 || l.Burst > l.Count:
-		return fmt.Errorf("the burst is %d calls, give 1 to %d: %w", l.Burst, l.Count, Invalid)
+		return fmt.Errorf("the burst is %d calls; use 1 to %d: %w", l.Burst, l.Count, Invalid)
 	}
 	return nil
 }

@@ -27,13 +27,13 @@ func (p *Place) Check() error {
 	}
 	switch {
 	case len(p.Key) > MaxID || !utf8.ValidString(p.Key) || strings.ContainsFunc(p.Key, unicode.IsControl):
-		return fmt.Errorf("the concurrency key is not text of at most %d bytes in one line: %w", MaxID, Invalid)
+		return fmt.Errorf("the concurrency key must be a single line of at most %d bytes: %w", MaxID, Invalid)
 	case p.Key == "" && p.Limit != 0:
-		return fmt.Errorf("a cap of %d concurrent runs has no concurrency key; give one, or cap the module (module set --concurrency): %w", p.Limit, Invalid)
+		return fmt.Errorf("a limit of %d concurrent runs has no concurrency key; give one, or limit the module (module set --concurrency): %w", p.Limit, Invalid)
 	case p.Limit < 0 || p.Limit > MaxConcurrency:
-		return fmt.Errorf("the cap of concurrent runs is %d, give 1 to %d: %w", p.Limit, MaxConcurrency, Invalid)
+		return fmt.Errorf("the limit of concurrent runs is %d; use 1 to %d: %w", p.Limit, MaxConcurrency, Invalid)
 	case p.Priority < -MaxPriority || p.Priority > MaxPriority:
-		return fmt.Errorf("the priority is %d, give %d to %d: %w", p.Priority, -MaxPriority, MaxPriority, Invalid)
+		return fmt.Errorf("the priority is %d; use %d to %d: %w", p.Priority, -MaxPriority, MaxPriority, Invalid)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func ParsePromiseToken(token string) (secret, run string, call int, err error) {
 	n, run, also := strings.Cut(rest, ".")
 	call, err = strconv.Atoi(n)
 	if !ok || !also || err != nil || call <= 0 || CheckID(run) != nil {
-		return "", "", 0, fmt.Errorf("there is no promise with this token, copy all of it: %w", NotFound)
+		return "", "", 0, fmt.Errorf("there is no promise with this token; make sure that you copied all of it: %w", NotFound)
 	}
 	return secret, run, call, nil
 }

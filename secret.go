@@ -55,7 +55,7 @@ const (
 // CheckSecretName returns nil where name can be that of a secret, or [Invalid] with the reason.
 func CheckSecretName(name string) error {
 	if n := SecretNameLength(name); n == 0 || n != len(name) {
-		return fmt.Errorf("a secret's name is 1 to %d letters, digits, dashes and underscores, %.200q is not: %w", MaxSecretName, name, Invalid)
+		return fmt.Errorf("the name of a secret must be 1 to %d letters, digits, dashes and underscores; %.200q is not: %w", MaxSecretName, name, Invalid)
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ type SecretHost struct {
 // reached without encryption. Errors are [Invalid].
 func ParseSecretHost(text string) (SecretHost, error) {
 	bad := func(why string) (SecretHost, error) {
-		return SecretHost{}, fmt.Errorf("the host %.200q %s; give one such as api.example.com, *.example.com, api.example.com:8443 or http://localhost:8080: %w", text, why, Invalid)
+		return SecretHost{}, fmt.Errorf("the host %.200q %s; use a form such as api.example.com, *.example.com, api.example.com:8443 or http://localhost:8080: %w", text, why, Invalid)
 	}
 	h := SecretHost{Scheme: "https", Port: "443"}
 	rest := strings.ToLower(text)
@@ -122,10 +122,10 @@ func ParseSecretHost(text string) (SecretHost, error) {
 	if plain == "" || strings.ContainsFunc(plain, func(r rune) bool {
 		return r != '-' && r != '.' && r != '_' && r != ':' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
 	}) || strings.Contains(plain, ":") && net.ParseIP(plain) == nil {
-		return bad("is no name of a host")
+		return bad("is not a host name")
 	}
 	if plain != h.Name && !strings.Contains(plain, ".") {
-		return bad("stands for a whole top-level domain")
+		return bad("covers a whole top-level domain")
 	}
 	return h, nil
 }

@@ -43,9 +43,9 @@ func (s *Settings) Retention() (time.Duration, bool) {
 func (s *Settings) Check() error {
 	switch {
 	case s.RetentionMS < -1 || s.RetentionMS > (100*365*24*time.Hour).Milliseconds():
-		return fmt.Errorf("the retention is %d ms; give up to 100 years, -1 for ever, or 0 for the default: %w", s.RetentionMS, Invalid)
+		return fmt.Errorf("the retention is %d ms; use at most 100 years, -1 for no limit, or 0 for the default: %w", s.RetentionMS, Invalid)
 	case s.Concurrency < 0 || s.Concurrency > MaxConcurrency:
-		return fmt.Errorf("the cap of concurrent runs is %d; give 1 to %d, or 0 for none: %w", s.Concurrency, MaxConcurrency, Invalid)
+		return fmt.Errorf("the limit of concurrent runs is %d; use 1 to %d, or 0 for no limit: %w", s.Concurrency, MaxConcurrency, Invalid)
 	case s.KeepTurns < 0:
 		return fmt.Errorf("the turns of a log to keep are %d; it must be 0 (all) or more: %w", s.KeepTurns, Invalid)
 	}

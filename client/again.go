@@ -41,7 +41,7 @@ func reads() again { return again{same: "which changes nothing"} }
 
 // harmless are requests that change nothing when they are repeated.
 func harmless() again {
-	return again{same: "which does no harm", check: "repeat it, that does no harm"}
+	return again{same: "which is safe", check: "it is safe to repeat it"}
 }
 
 // unique are requests that must not be repeated before somebody has looked.
@@ -52,7 +52,7 @@ func (a again) unknown(err error) error {
 	if a.check == "" {
 		return err
 	}
-	return fmt.Errorf("%w; the server may have done it: %s: %w", err, a.check, Lost)
+	return fmt.Errorf("%w; the server may have carried out the request: %s: %w", err, a.check, Lost)
 }
 
 // broken is an exchange without an answer. It wraps Unreachable.
@@ -64,7 +64,7 @@ type broken struct {
 
 func (b *broken) Error() string {
 	if b.sent {
-		return fmt.Sprintf("the server at %s broke off: %v", b.base, b.err)
+		return fmt.Sprintf("lost the connection to the server at %s: %v", b.base, b.err)
 	}
 	return fmt.Sprintf("no server answers at %s: %v", b.base, b.err)
 }
@@ -98,7 +98,7 @@ func (c *Client) persist(ctx context.Context, a again, try func() (further bool,
 			return a.unknown(err)
 		}
 		if since.IsZero() && c.options.Repeating != nil {
-			c.options.Repeating(fmt.Errorf("%w; asking again for up to %v, %s", err, c.patience, a.same))
+			c.options.Repeating(fmt.Errorf("%w; repeating the request for up to %v, %s", err, c.patience, a.same))
 		}
 		if further || since.IsZero() {
 			since = time.Now()

@@ -88,7 +88,7 @@ func TestALostAnswerIsNeverTheLastWord(t *testing.T) {
 			t.Errorf("%s sends it %d times, and says so %d times", name, len(seen), len(told))
 		case repeated && !harmlessTwice(told[0], seen[0]):
 			t.Errorf("%s sends %s several times, and what should make that harmless is not in it: %s", name, seen[0], told[0])
-		case errors.Is(err, Lost) && !strings.Contains(err.Error(), "the server may have done it: "):
+		case errors.Is(err, Lost) && !strings.Contains(err.Error(), "the server may have carried out the request: "):
 			t.Errorf("%s does not say what to do: %v", name, err)
 		case !errors.Is(err, Lost) && !repeated && !strings.HasPrefix(seen[0], "GET "):
 			t.Errorf("%s changes something, and says nothing of it: %v", name, err)
@@ -166,7 +166,7 @@ func TestAStartOutlivesARestartOfTheServer(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				if n++; n == 1 {
 					w.WriteHeader(http.StatusServiceUnavailable)
-					fmt.Fprintf(w, `{"title": "stopping", "detail": "the server is going down", "code": %q}`, flawless.Stopping)
+					fmt.Fprintf(w, `{"title": "stopping", "detail": "the server is shutting down", "code": %q}`, flawless.Stopping)
 					return
 				}
 				fmt.Fprint(w, `{"run": {"id": "r"}, "started": false}`)
@@ -183,7 +183,7 @@ func TestAStartOutlivesARestartOfTheServer(t *testing.T) {
 	if len(seen) != 3 || !strings.HasSuffix(seen[0], seen[1]) || seen[1] != seen[2] || !strings.Contains(seen[1], `"id":"wkf_`) {
 		t.Errorf("it sent %q", seen)
 	}
-	if len(why) != 1 || !strings.Contains(why[0].Error(), "asking again for up to 1m0s, with the id wkf_") {
+	if len(why) != 1 || !strings.Contains(why[0].Error(), "repeating the request for up to 1m0s, with the id wkf_") {
 		t.Errorf("it said %v", why)
 	}
 }

@@ -74,7 +74,7 @@ func New(o Options) (*Client, error) {
 	}
 	if o.Port == 0 {
 		if o.Port, err = strconv.Atoi(port); err != nil {
-			return nil, fmt.Errorf("the socket %q has no number of a port: %w", o.Socket, flawless.Invalid)
+			return nil, fmt.Errorf("the socket %q has no port number: %w", o.Socket, flawless.Invalid)
 		}
 	}
 	c := &Client{options: o, host: host, patience: cmp.Or(o.Patience, defaultPatience)}
@@ -89,7 +89,7 @@ func New(o Options) (*Client, error) {
 		}
 		trust.RootCAs = x509.NewCertPool()
 		if !trust.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s has no certificate: %w", o.Certificate, flawless.Invalid)
+			return nil, fmt.Errorf("%s contains no certificate: %w", o.Certificate, flawless.Invalid)
 		}
 	}
 	c.h3 = &http3.Transport{TLSClientConfig: trust, QUICConfig: &quic.Config{HandshakeIdleTimeout: 300 * time.Millisecond, MaxIdleTimeout: 10 * time.Second, KeepAlivePeriod: 3 * time.Second}}
@@ -152,10 +152,10 @@ type request struct {
 // send makes a request once and returns the response where it is not a problem.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if r.method != http.MethodGet && r.again == (again{}) {
-		return nil, fmt.Errorf("client: %s %s does not say what becomes of it when its answer is lost", r.method, r.path)
+		return nil, fmt.Errorf("client: %s %s does not declare what to do if its answer is lost", r.method, r.path)
 	}
 	if c.reach(ctx); c.http == c.tcp && c.options.Token != "" && !c.loopback && !c.options.NoQUIC {
-		return nil, fmt.Errorf("the server does not answer over HTTP/3 at %s, and the token is not sent unencrypted over TCP unless that is asked for (--tcp): %w", c.options.Socket, flawless.Denied)
+		return nil, fmt.Errorf("the server does not answer over HTTP/3 at %s, and the token is not sent over unencrypted TCP unless you use --tcp: %w", c.options.Socket, flawless.Denied)
 	}
 	u := c.base + "/api/v1" + r.path
 	if len(r.query) > 0 {
@@ -209,7 +209,7 @@ func refusal(status int, b []byte) error {
 		Errors        []struct{ Message, Location string }
 	}
 	if json.Unmarshal(b, &p) != nil || p.Detail == "" && p.Title == "" {
-		return fmt.Errorf("the server answered with status %d and not as a Flawless server does; is it one, or is there a proxy before it? It said: %.200q", status, bytes.TrimSpace(b))
+		return fmt.Errorf("the answer (status %d) does not come from a Flawless server; check the address, and any proxy in between. It said: %.200q", status, bytes.TrimSpace(b))
 	}
 	if p.Detail == "" {
 		p.Detail = p.Title
@@ -289,7 +289,7 @@ func nextPage(link string) (url.Values, error) {
 	target, _, _ := strings.Cut(strings.TrimPrefix(link, "<"), ">")
 	u, err := url.Parse(target)
 	if err != nil || u.Query().Get("from") == "" {
-		return nil, fmt.Errorf("the server names the next page of a list as %q, which this version of flawless (%s) does not know", link, flawless.Version)
+		return nil, fmt.Errorf("the server returned %q as the link to the next page, which this version of flawless (%s) does not understand; use the version of the server", link, flawless.Version)
 	}
 	return u.Query(), nil
 }
@@ -336,4 +336,4 @@ func (c *Client) Health(ctx context.Context) (flawless.Health, error) {
 	return get[flawless.Health](ctx, c, "/health", nil)
 }
 
-var errCut = errors.New("the server broke off the stream")
+var errCut = errors.New("the server closed the stream")

@@ -76,7 +76,7 @@ func (c *Client) Import(ctx context.Context, bundle []byte, id string) (flawless
 		q.Set("id", id)
 	}
 	return do[flawless.Run](ctx, c, request{method: http.MethodPost, path: "/bundles", query: q, body: bundle, kind: "application/octet-stream",
-		again: unique("see whether the run is there with: flawless workflow list")})
+		again: unique("check whether the run exists with: flawless workflow list")})
 }
 
 // sendCode sends a module, where there is one, and returns the document that comes back.

@@ -17,7 +17,7 @@ type HostChange struct {
 // ChangeHost changes what is said of a host: api.example.com, *.example.com, or either with a port. It holds
 // for the next try of every call.
 func (c *Client) ChangeHost(ctx context.Context, host string, change HostChange) (flawless.Host, error) {
-	return update[flawless.Host](ctx, c, http.MethodPatch, "/hosts/"+url.PathEscape(host), nil, change, again{same: "which sets the same"})
+	return update[flawless.Host](ctx, c, http.MethodPatch, "/hosts/"+url.PathEscape(host), nil, change, again{same: "which sets the same values"})
 }
 
 // Hosts returns what is said of hosts, by host.
@@ -45,5 +45,5 @@ type Urge struct {
 
 // Urge starts the next try of a call now, or ends its retries: the code then gets the last error.
 func (c *Client) Urge(ctx context.Context, id string, u Urge) (flawless.Run, error) {
-	return post[flawless.Run](ctx, c, runPath(id, "/retry"), nil, u, unique("see what became of the call with: flawless workflow show %s", id))
+	return post[flawless.Run](ctx, c, runPath(id, "/retry"), nil, u, unique("check the state of the call with: flawless workflow show %s", id))
 }

@@ -44,7 +44,7 @@ func (c *Client) Start(ctx context.Context, s Start, wait bool) (flawless.Run, b
 }
 
 // starts are requests that start a run of an id.
-func starts(id string) again { return known("id", "--id", id, "starts no second run") }
+func starts(id string) again { return known("id", "--id", id, "never starts a second run") }
 
 // newID is an id for a run, where the caller gave none.
 func newID(id string) string {
@@ -183,7 +183,7 @@ func (c *Client) Follow(ctx context.Context, id string, from uint64) iter.Seq2[f
 		stopped := false
 		err := c.listen(ctx, func() request {
 			return request{method: http.MethodGet, path: runPath(id, "/events"), accept: "text/event-stream",
-				query: url.Values{"from": {strconv.FormatUint(from, 10)}}, again: again{same: "from where it broke off"}}
+				query: url.Values{"from": {strconv.FormatUint(from, 10)}}, again: again{same: "from where it stopped"}}
 		}, func(e event) (done bool, err error) {
 			var rec flawless.Record
 			switch e.name {
@@ -252,7 +252,7 @@ func (c *Client) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 		}
 	}
 	return post[flawless.Run](ctx, c, runPath(id, "/calls/"+strconv.Itoa(d.Call)+"/resolve"), nil, in,
-		unique("look whether call %d is still in doubt, and since when (flawless workflow show %s), before you decide again", d.Call, id))
+		unique("before you decide again, check whether the outcome of call %d is still unknown, and since when: flawless workflow show %s", d.Call, id))
 }
 
 // Cancel asks a run to give up; with a deadline it is terminated if it has not ended by then.
@@ -268,7 +268,7 @@ func (c *Client) Cancel(ctx context.Context, id string, w flawless.Cancel) (flaw
 func (c *Client) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
 	what, a := "/pause", harmless()
 	if p.Resume { // of a run that is paused twice it would lift the second pause, too
-		what, a = "/resume", unique("see how the run is with: flawless workflow show %s", id)
+		what, a = "/resume", unique("check the status of the run with: flawless workflow show %s", id)
 	}
 	return post[flawless.Run](ctx, c, runPath(id, what), nil, map[string]string{"who": p.Who, "note": p.Note}, a)
 }
@@ -292,5 +292,5 @@ func (c *Client) Restart(ctx context.Context, of string, o Restart) (flawless.Ru
 // begin.
 func (c *Client) Terminate(ctx context.Context, id string, w flawless.Cancel) (flawless.Run, error) {
 	return post[flawless.Run](ctx, c, runPath(id, "/terminate"), nil, map[string]string{"who": w.Who, "note": w.Note},
-		unique("see how the run is with: flawless workflow show %s", id))
+		unique("check the status of the run with: flawless workflow show %s", id))
 }

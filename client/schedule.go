@@ -51,7 +51,7 @@ func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 	}
 	a := harmless()
 	if !replace { // a second time there is one already
-		a = unique("see whether it is there with: flawless schedule show %s", s.Name)
+		a = unique("check whether it exists with: flawless schedule show %s", s.Name)
 	}
 	return update[flawless.Schedule](ctx, c, http.MethodPut, schedulePath(s.Name, ""), flag("replace", replace), in, a)
 }
@@ -89,7 +89,7 @@ func (c *Client) TriggerSchedule(ctx context.Context, name, key string) (flawles
 	out, err := post[struct {
 		Run     flawless.Run
 		Started bool
-	}](ctx, c, schedulePath(name, "/trigger"), url.Values{"key": {key}}, struct{}{}, known("key", "--key", key, "starts no second run"))
+	}](ctx, c, schedulePath(name, "/trigger"), url.Values{"key": {key}}, struct{}{}, known("key", "--key", key, "never starts a second run"))
 	return out.Run, out.Started || made && err == nil, err
 }
 

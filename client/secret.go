@@ -26,7 +26,7 @@ func (c *Client) RemoveSecret(ctx context.Context, name string) error {
 
 // remove asks for something to be removed, which a command lists.
 func (c *Client) remove(ctx context.Context, path, list string) error {
-	a := unique("see whether it is still there with: flawless %s", list)
+	a := unique("check whether it still exists with: flawless %s", list)
 	return c.persist(ctx, a, func() (bool, error) {
 		resp, err := c.send(ctx, request{method: http.MethodDelete, path: path, again: a})
 		if err != nil {
@@ -43,6 +43,6 @@ func (c *Client) RotateSecretKey(ctx context.Context) (key string, secrets int, 
 		Key     string
 		Secrets int
 	}](ctx, c, "/secret-keys", nil, struct{}{},
-		unique("repeat it: that makes another new key, and does no harm"))
+		unique("it is safe to repeat it; that creates another new key"))
 	return out.Key, out.Secrets, err
 }

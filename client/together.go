@@ -38,7 +38,7 @@ func (c *Client) message(ctx context.Context, run string, m flawless.Message, wa
 	out, err := post[struct {
 		ID    string
 		Reply json.RawMessage
-	}](ctx, c, runPath(run, "/messages"), flag("wait", wait), in, known("key", "--key", m.Key, "is taken in once"))
+	}](ctx, c, runPath(run, "/messages"), flag("wait", wait), in, known("key", "--key", m.Key, "is delivered once"))
 	return out.ID, out.Reply, err
 }
 
@@ -76,7 +76,7 @@ func (c *Client) Reject(ctx context.Context, token, text, who string) (flawless.
 }
 
 // settles are requests that settle a promise, which can be done once.
-var settles = unique("see whether the promise is still open with: flawless workflow promise list RUN")
+var settles = unique("check whether the promise is still open with: flawless workflow promise list RUN")
 
 // States returns a page of the values that runs share, in order of their names, and where the next one
 // begins, "" at the end.

@@ -49,7 +49,7 @@ func (o Upgrade) query() url.Values {
 // it ended.
 func (c *Client) Upgrade(ctx context.Context, module string, o Upgrade) (flawless.ModuleUpgrade, error) {
 	r := request{method: http.MethodPost, path: "/modules/" + url.PathEscape(module) + "/upgrade", query: o.query(), accept: "text/event-stream",
-		again: unique("upgrade again, it goes on where it ended")}
+		again: unique("run the upgrade again; it continues where it stopped")}
 	if o.DryRun {
 		r.again = reads()
 	}
@@ -84,5 +84,5 @@ func (c *Client) RemoveModule(ctx context.Context, name string, version int) ([]
 		q.Set("version", strconv.Itoa(version))
 	}
 	return do[[]flawless.Module](ctx, c, request{method: http.MethodDelete, path: "/modules/" + url.PathEscape(name), query: q,
-		again: unique("see whether it is still there with: flawless module list")})
+		again: unique("check whether it still exists with: flawless module list")})
 }

@@ -55,7 +55,7 @@ func TestAServerEndsWithoutItsStore(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatalf("it does not end; it said %s", said)
 	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 12 || !strings.Contains(said.String(), "start the server again") {
+	if code := p.cmd.ProcessState.ExitCode(); code != 12 || !strings.Contains(said.String(), "restart the server") {
 		t.Errorf("exit code %d; it said %s", code, said)
 	}
 	_ = os.RemoveAll(db)

@@ -17,7 +17,7 @@ import (
 
 func (a *app) buildCommand() *cobra.Command {
 	var out string
-	c := &cobra.Command{Use: "build [DIR]", Short: "Build a project into a module", Args: cobra.MaximumNArgs(1),
+	c := &cobra.Command{Use: "build [DIR]", Short: "Compile a project to a WebAssembly module", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) > 0 {
@@ -45,7 +45,7 @@ func (a *app) buildCommand() *cobra.Command {
 			fmt.Fprintf(a.out, "built %s (%s)\n", file, size(info.Size()))
 			return nil
 		}}
-	c.Flags().StringVarP(&out, "output", "o", "", "file to write (default NAME.wasm in the folder)")
+	c.Flags().StringVarP(&out, "output", "o", "", "output file (default NAME.wasm in the project directory)")
 	return c
 }
 
@@ -82,7 +82,7 @@ func build(ctx context.Context, dir, out string, warn func(text string)) (string
 		return out, nil
 	}
 	if !inGoModule(abs) {
-		return "", fmt.Errorf("%s has no go.mod and no Cargo.toml: it is not a project; write one with: flawless new NAME: %w", dir, flawless.NotFound)
+		return "", fmt.Errorf("%s is not a project: it has neither go.mod nor Cargo.toml; create one with: flawless new NAME: %w", dir, flawless.NotFound)
 	}
 	out = cmp.Or(out, filepath.Join(abs, projectOf(abs)+".wasm"))
 	return out, gobuild.Build(ctx, dir, out)

@@ -22,11 +22,14 @@ import (
 func (a *app) exportCommand() *cobra.Command {
 	var file string
 	var o client.Export
-	c := &cobra.Command{Use: "export ID", Short: "Write a run into one file", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		Long: "Writes a bundle: the run's log, its module and, where there is one, its frozen image. It replays bit for bit on any\n" +
-			"machine (flawless replay FILE), and can be kept by another server (flawless workflow import FILE).\n" +
-			"Secrets are never in it. Values of bodies can be taken out by path, of headers and of parameters of URLs by name; a\n" +
-			"list or object keeps its shape.",
+	c := &cobra.Command{Use: "export ID", Short: "Export a run to a file", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: `Writes a bundle: the log of the run, its module and, if there is one, its
+frozen image. The run replays bit for bit on any machine (flawless replay
+FILE), and another server can import it (flawless workflow import FILE).
+
+A bundle never contains secrets. With --redact you remove further values:
+those in bodies by path, headers and URL parameters by name. Lists and objects
+keep their shape.`,
 		Example: "  flawless workflow export order-42 -o order-42.bundle --redact '$.card.number' --redact '..token'\n" +
 			"  flawless workflow export order-42 --redact header:Authorization --redact query:key",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,9 +54,9 @@ func (a *app) exportCommand() *cobra.Command {
 			return nil
 		}}
 	f := c.Flags()
-	f.StringVarP(&file, "output", "o", "", "file to write, - is standard output (default ID.bundle)")
-	f.StringArrayVar(&o.Redact, "redact", nil, "what to take out: a path into bodies such as $.card.number, items[*].price, ..token; header:NAME; query:NAME")
-	f.BoolVar(&o.LogOnly, "log-only", false, "leave module and image out; enough for flawless check")
+	f.StringVarP(&file, "output", "o", "", "output file; - is standard output (default ID.bundle)")
+	f.StringArrayVar(&o.Redact, "redact", nil, "value to redact: a path into bodies such as $.card.number, items[*].price or ..token; header:NAME; query:NAME (repeatable)")
+	f.BoolVar(&o.LogOnly, "log-only", false, "omit the module and the image; enough for flawless check")
 	return c
 }
 
@@ -84,9 +87,10 @@ func received(file string, write func(io.Writer) error) (n int64, err error) {
 
 func (a *app) importCommand() *cobra.Command {
 	var id string
-	c := &cobra.Command{Use: "import FILE", Short: "Keep the run of a bundle, to look at and to fork", Args: cobra.ExactArgs(1),
-		Long: "Gives a bundle to the server. Its run can be looked at, replayed, traced and forked as every other, and never goes on by\n" +
-			"itself: one that had not ended is terminated here.",
+	c := &cobra.Command{Use: "import FILE", Short: "Import an exported run, to inspect or fork it", Args: cobra.ExactArgs(1),
+		Long: `Uploads a bundle to the server. You can inspect, replay, trace and fork the
+imported run like any other, but it never continues by itself: a run that had
+not ended is imported as terminated.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			b, err := os.ReadFile(args[0])
 			if err != nil {
@@ -100,21 +104,25 @@ func (a *app) importCommand() *cobra.Command {
 			if err != nil || a.json {
 				return orPrint(a, err, r)
 			}
-			fmt.Fprintf(a.out, "imported run %s, it is %s\n", r.ID, r.Status)
+			fmt.Fprintf(a.out, "imported run %s (%s)\n", r.ID, r.Status)
 			return nil
 		}}
-	c.Flags().StringVar(&id, "id", "", "id of the run here (default its own)")
+	c.Flags().StringVar(&id, "id", "", "id of the imported run (default: its original id)")
 	return c
 }
 
 func (a *app) replayCommand() *cobra.Command {
 	var module string
 	var source sources
-	c := &cobra.Command{Use: "replay BUNDLE|ID", Short: "Take the turns of an exported run again, without a server, or of a run", Args: cobra.ExactArgs(1),
-		Long: "Takes the turns of a run again, without the outside. Where the argument is a file it is a bundle and replayed on this\n" +
-			"machine, without a server; any other is the id of a run, which is replayed on the server and not touched.\n" +
-			"With --module, which flawless.dev calls --patch-module, the log is replayed with other code: lines that it prints and the\n" +
-			"log does not have are shown, and where it asks for something else than the log says, both.",
+	c := &cobra.Command{Use: "replay BUNDLE|ID", Short: "Replay an exported run without a server, or a run on the server", Args: cobra.ExactArgs(1),
+		Long: `Replays a run from its log, without sending anything. If the argument is a
+file, it is an exported run, and it is replayed on this machine without a
+server. Otherwise it is the id of a run, which is replayed on the server and
+not changed.
+
+With --module (--patch-module on flawless.dev) the log is replayed with other
+code. The output then shows log lines that are new, and where the code makes a
+call that differs from the log, with both sides.`,
 		Example: "  flawless replay order-42.bundle\n  flawless replay wkf_01jd3m9k6ve8drhb3xk4m0n7ta --patch-module=fixed.wasm",
 		RunE: func(c *cobra.Command, args []string) error {
 			bin, err := readModule(module)
@@ -132,8 +140,8 @@ func (a *app) replayCommand() *cobra.Command {
 			return a.printReplay(r, source)
 		}}
 	f := c.Flags()
-	f.StringVar(&module, "module", "", "file of a module to replay with, instead of the run's own")
-	f.StringVar(&module, "patch-module", "", "the same")
+	f.StringVar(&module, "module", "", "replay with this module file instead of the run's own module")
+	f.StringVar(&module, "patch-module", "", "same as --module")
 	source.flags(c)
 	c.MarkFlagsMutuallyExclusive("module", "patch-module")
 	return c
@@ -147,7 +155,7 @@ func (a *app) replayRun(ctx context.Context, id string, bin []byte) (flawless.Re
 	}
 	r, err := cl.Replay(ctx, id, bin)
 	if err != nil {
-		err = fmt.Errorf("there is no file %s, so it is taken for a run: %w", id, err)
+		err = fmt.Errorf("%s is not a file, so it was taken as the id of a run: %w", id, err)
 	}
 	return r, err
 }
@@ -162,7 +170,7 @@ func replayFile(ctx context.Context, file string, bin []byte) (r flawless.Replay
 		bin = b.Module
 	}
 	if bin == nil {
-		return r, fmt.Errorf("the bundle %s has only the log: name a module with --module: %w", file, flawless.Invalid)
+		return r, fmt.Errorf("the bundle %s contains only the log, no module; give a module with --module: %w", file, flawless.Invalid)
 	}
 	rt, err := localRuntime(ctx)
 	if err != nil {
@@ -211,7 +219,7 @@ func masked[T any](v T) T {
 	_, _ = rand.Read(key) // never fails
 	m, err := redact.NewMask(key)
 	if err != nil {
-		panic("flawless: the headers that are never shown cannot be masked: " + err.Error())
+		panic("flawless: cannot redact the sensitive headers: " + err.Error())
 	}
 	return redact.Shown(m, v)
 }

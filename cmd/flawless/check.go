@@ -17,14 +17,17 @@ import (
 func (a *app) checkCommand() *cobra.Command {
 	var module string
 	var source sources
-	c := &cobra.Command{Use: "check --module FILE.wasm BUNDLE|DIR...", Short: "Try a module on exported runs, without a server", Args: cobra.MinimumNArgs(1),
-		Long: "Replays exported runs with a module, and fails where one asks for something else than its log has: the check of\n" +
-			"flawless module upgrade, for a test suite. Folders are searched for *.bundle files. For a run that had ended, the end\n" +
-			"is compared, too, but that a failure does not happen any more is no difference.",
+	c := &cobra.Command{Use: "check --module FILE.wasm BUNDLE|DIR...", Short: "Check a module against exported runs, without a server", Args: cobra.MinimumNArgs(1),
+		Long: `Replays exported runs with a module, and fails if the module makes a call that
+differs from a log. This is the upgrade check (flawless module upgrade) for a
+test suite. Directories are searched for *.bundle files.
+
+For runs that have ended, the end is compared as well. A run that failed and
+no longer fails is not counted as different.`,
 		Example: "  flawless check --module shop.wasm logs/",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if module == "" {
-				return &usageError{c.CommandPath(), fmt.Errorf("name the module to try with --module")}
+				return &usageError{c.CommandPath(), fmt.Errorf("give the module to check with --module")}
 			}
 			bin, err := readModule(module)
 			if err != nil {
@@ -47,7 +50,7 @@ func (a *app) checkCommand() *cobra.Command {
 			return a.check(c.Context(), m, files, source)
 		}}
 	f := c.Flags()
-	f.StringVar(&module, "module", "", "file of the module to try")
+	f.StringVar(&module, "module", "", "module file to check")
 	source.flags(c)
 	return c
 }
@@ -72,7 +75,7 @@ func (a *app) check(ctx context.Context, m *guest.Module, files []string, source
 			v.Verdict, v.Reason = flawless.Untold, err.Error()
 			u.Untold++
 		case r.Divergence != nil && fails(r.Divergence):
-			v.Reason, v.Divergence = "it had failed in turn "+fmt.Sprint(r.Divergence.Turn)+"; the code would do otherwise there", nil
+			v.Reason, v.Divergence = "it failed in turn "+fmt.Sprint(r.Divergence.Turn)+"; the new code behaves differently there", nil
 			u.GoOn++
 		case r.Divergence != nil:
 			v.Verdict = flawless.Diverges
@@ -114,7 +117,7 @@ func bundlesIn(names []string) ([]string, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("there is no exported run (*.bundle) in %v; write one with: flawless workflow export: %w", names, flawless.NotFound)
+		return nil, fmt.Errorf("no exported runs (*.bundle) found in %v; export one with: flawless workflow export: %w", names, flawless.NotFound)
 	}
 	return out, nil
 }

@@ -101,7 +101,7 @@ func TestACopyOfADirectoryWaits(t *testing.T) {
 		t.Errorf("it ended with %v: %s", err, text)
 	}
 	host, _ := os.Hostname()
-	for _, want := range []string{origin.Store, "on host " + host, "start 1", "--accept-copy", "do it again"} {
+	for _, want := range []string{origin.Store, "on host " + host, "start 1", "--accept-copy", "repeat it"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the refusal does not tell %q: %s", want, text)
 		}

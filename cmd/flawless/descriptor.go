@@ -28,7 +28,7 @@ func share(limit int) (descriptors, error) {
 		return descriptors{}, nil
 	}
 	if limit < minDescriptors {
-		return descriptors{}, fmt.Errorf("this process may have %d files open and needs %d: raise the limit, with ulimit -n, LimitNOFILE= of systemd or --ulimit nofile= of docker: %w",
+		return descriptors{}, fmt.Errorf("the limit of open files is %d, but the server needs %d; raise it with ulimit -n, LimitNOFILE= (systemd) or --ulimit nofile= (Docker): %w",
 			limit, minDescriptors, flawless.Invalid)
 	}
 	d := descriptors{limit: limit, store: min(max(limit/4, storeDescriptors), 1000)}

@@ -15,13 +15,13 @@ func defaultDir(system string, env func(string) string, home func() (string, err
 	if system == "windows" {
 		data := env("APPDATA")
 		if data == "" {
-			return "", fmt.Errorf("%%APPDATA%% is not set; name the working directory with --working-dir: %w", flawless.Invalid)
+			return "", fmt.Errorf("%%APPDATA%% is not set; set the working directory with --working-dir: %w", flawless.Invalid)
 		}
 		return filepath.Join(data, ".flawless"), nil
 	}
 	dir, err := home()
 	if err != nil {
-		return "", fmt.Errorf("there is no home directory, name the working directory with --working-dir: %w", flawless.Invalid)
+		return "", fmt.Errorf("there is no home directory; set the working directory with --working-dir: %w", flawless.Invalid)
 	}
 	return filepath.Join(dir, ".flawless"), nil
 }

@@ -25,7 +25,7 @@ func checkFlags(c *cobra.Command) (err error) {
 			empty = len(all) == 0 || slices.Contains(all, "")
 		}
 		if empty {
-			err = fmt.Errorf("--%s is empty; give it a value, or leave it out (was a variable not set?)", f.Name)
+			err = fmt.Errorf("--%s is empty; give it a value or omit it (is a shell variable unset?)", f.Name)
 		}
 	})
 	return err

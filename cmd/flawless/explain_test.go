@@ -24,11 +24,11 @@ func TestErrorKeepsItsLastWord(t *testing.T) {
 	}{
 		{fmt.Errorf("it failed with trap: wasm error: unreachable: %w", flawless.Refused), "flawless: it failed with trap: wasm error: unreachable\n", 2},
 		{&client.Refusal{Detail: "wasm error: unreachable: refused", Code: flawless.Refused}, "flawless: wasm error: unreachable\n", 2},
-		{fmt.Errorf("no server: %w", client.Unreachable), "flawless: no server\nhint: start a server with: flawless up, or say where it is with --working-dir, or --socket and --port\n", 6},
-		{fmt.Errorf("no new work is taken: %w", flawless.Full), "flawless: no new work is taken\nhint: free some space; the server goes on by itself\n", 8},
-		{whyEnded(fmt.Errorf("nothing can be written: %w", flawless.Full)), "flawless: nothing can be written\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
-		{whyEnded(fmt.Errorf("making a file: %w", syscall.EDQUOT)), "flawless: making a file: disk quota exceeded\nhint: free some space, then start the server again; nothing that was accepted is lost\n", 8},
-		{whyEnded(fmt.Errorf("the log: %w: %w", syscall.ENOSPC, storeGivenUp)), "flawless: the log: no space left on device\nhint: start the server again when the disk works; nothing that was accepted is lost\n", 12},
+		{fmt.Errorf("no server: %w", client.Unreachable), "flawless: no server\nhint: start a server with: flawless up, or give the address of a running one with --working-dir, or with --socket and --port\n", 6},
+		{fmt.Errorf("no new work is taken: %w", flawless.Full), "flawless: no new work is taken\nhint: free some disk space; the server then continues by itself\n", 8},
+		{whyEnded(fmt.Errorf("nothing can be written: %w", flawless.Full)), "flawless: nothing can be written\nhint: free some disk space, then restart the server; accepted work is not lost\n", 8},
+		{whyEnded(fmt.Errorf("making a file: %w", syscall.EDQUOT)), "flawless: making a file: disk quota exceeded\nhint: free some disk space, then restart the server; accepted work is not lost\n", 8},
+		{whyEnded(fmt.Errorf("the log: %w: %w", syscall.ENOSPC, storeGivenUp)), "flawless: the log: no space left on device\nhint: restart the server when the disk works again; accepted work is not lost\n", 12},
 		{fmt.Errorf("a bundle: %w", flawless.Damaged), "flawless: a bundle: damaged\n", 1},
 		{whyEnded(fmt.Errorf("a record: %w", flawless.Damaged)), "flawless: a record: damaged\nhint: restore the whole working directory from a backup\n", 13},
 	} {
@@ -43,11 +43,11 @@ func TestErrorKeepsItsLastWord(t *testing.T) {
 // TestHints goes through all classes of errors: each has a hint that helps with it, or none.
 func TestHints(t *testing.T) {
 	t.Parallel()
-	const restart, list = "start the server again", "see what is there with: flawless "
+	const restart, list = "restart the server", "to see what exists: flawless "
 	hints := map[flawless.Code]string{
 		damagedStore: "restore the whole working directory", client.Lost: "", noServer: "",
-		storeGivenUp: restart, endedFull: "free some space, then start", endedDamaged: "restore the whole working directory",
-		client.Unreachable: "start a server with: flawless up", flawless.Full: "free some space", flawless.Stopping: "wait for the server",
+		storeGivenUp: restart, endedFull: "free some disk space, then restart", endedDamaged: "restore the whole working directory",
+		client.Unreachable: "start a server with: flawless up", flawless.Full: "free some disk space", flawless.Stopping: "wait until the server",
 		workdir.Copied: "", flawless.Invalid: "", flawless.TooLarge: "", flawless.Refused: "", flawless.NotFound: "", flawless.Conflict: "",
 		notCompleted: "", unresolvedRun: "", flawless.Diverged: "", flawless.Denied: "", flawless.Fenced: "", flawless.Damaged: "",
 	}
@@ -72,7 +72,7 @@ func TestHints(t *testing.T) {
 		"there is no module shop":                               list + "module list",
 		"module shop has no version 3":                          list + "module list",
 		"sending to run x: there is no run x":                   list + "workflow list",
-		"there is no promise with this token, copy all of it":   list + "workflow promise list",
+		"there is no promise with this token; make sure that you copied all of it":   list + "workflow promise list",
 		"there is no schedule \"nightly\"":                      list + "schedule list",
 		"there is no secret \"TOKEN\"":                          list + "secret list",
 		"there is no limit for host \"a\"":                      list + "limit list",
@@ -80,7 +80,7 @@ func TestHints(t *testing.T) {
 		"module shop has no workflow \"a\"; it has b":           "",
 		"run x has no turn 7, it has 3":                         "",
 		"reading the module: open a.wasm: no such file":         "",
-		"the go command is not there: install Go 1.25 or newer": "",
+		"the go command was not found: install Go 1.25 or newer": "",
 	} {
 		if got := hint(fmt.Errorf("%s: %w", text, flawless.NotFound)); got != want {
 			t.Errorf("%q has the hint %q, not %q", text, got, want)

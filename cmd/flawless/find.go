@@ -24,12 +24,12 @@ func (a *app) find(ctx context.Context, o client.Options) (*client.Client, error
 	case err != nil:
 		return nil, err
 	case s == nil && a.named:
-		return nil, fmt.Errorf("no server runs on %s; start it with: flawless --working-dir %s up, or name another with --socket: %w", a.dir, a.dir, noServer)
+		return nil, fmt.Errorf("no server is running on %s; start one with: flawless --working-dir %s up, or give the address of another with --socket: %w", a.dir, a.dir, noServer)
 	case s == nil:
 		return nil, nil
 	}
 	if o.Socket, o.Port, err = reachable(s); err != nil {
-		return nil, fmt.Errorf("the server of %s has written an address that is none: %v: %w", a.dir, err, flawless.Invalid)
+		return nil, fmt.Errorf("the address file that the server wrote into %s is invalid: %v: %w", a.dir, err, flawless.Invalid)
 	}
 	o.Store = s.Store
 	cl, err := client.New(o)
@@ -49,7 +49,7 @@ func (a *app) find(ctx context.Context, o client.Options) (*client.Client, error
 	case !a.named:
 		return nil, nil // it was killed, or its address is another server's by now
 	}
-	return nil, fmt.Errorf("the server of %s (process %d on %s) was killed, or is not up yet (%v); start it with: flawless --working-dir %s up: %w",
+	return nil, fmt.Errorf("the server of %s (process %d on %s) was killed or is still starting (%v); start it with: flawless --working-dir %s up: %w",
 		a.dir, s.PID, s.Host, err, a.dir, noServer)
 }
 
@@ -62,7 +62,7 @@ func (a *app) sameStore(ctx context.Context, o client.Options) (string, error) {
 		return "", err
 	}
 	if mark == nil {
-		return "", fmt.Errorf("--working-dir %s has no store that the server at %s could be the one of; leave out --working-dir, or the address: %w",
+		return "", fmt.Errorf("--working-dir %s has no store, so the server at %s cannot belong to it; give either --working-dir or the address, not both: %w",
 			a.dir, address(o), flawless.Invalid)
 	}
 	cl, err := client.New(o)
@@ -72,7 +72,7 @@ func (a *app) sameStore(ctx context.Context, o client.Options) (string, error) {
 	defer cl.Close()
 	h, err := cl.Health(ctx)
 	if err == nil && h.Store != mark.Store {
-		return "", fmt.Errorf("--working-dir %s and the address %s are of two servers: the directory has store %s, the server store %s; leave one of them out: %w",
+		return "", fmt.Errorf("--working-dir %s and the address %s belong to different servers: the directory has store %s, the server has store %s; give only one of them: %w",
 			a.dir, address(o), mark.Store, h.Store, flawless.Invalid)
 	}
 	return mark.Store, nil // where there is no answer, the command itself is told why

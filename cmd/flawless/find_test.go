@@ -75,7 +75,7 @@ func TestAServerIsFoundByItsDirectory(t *testing.T) {
 		{"both by environment", a.dir, where.UDP, []string{port(where)}, second},
 		{"both by flag, of one server", "", "", []string{"--working-dir", b.dir, "--socket", where.UDP, port(where)}, second},
 		{"both by flag, of two servers", "", "", []string{"--working-dir", a.dir, "--socket", where.UDP, port(where)}, "the directory has store " + first},
-		{"a directory and a port by flag, of two servers", "", where.UDP, []string{"--working-dir", a.dir, port(where)}, "are of two servers"},
+		{"a directory and a port by flag, of two servers", "", where.UDP, []string{"--working-dir", a.dir, port(where)}, "belong to different servers"},
 		{"a directory without a store and a port by flag", "", "", []string{"--working-dir", t.TempDir(), port(where)}, "has no store"},
 	} {
 		t.Setenv("FLAWLESS_WORKING_DIR", row.envDir)
@@ -102,7 +102,7 @@ func TestAServerIsFoundByItsDirectory(t *testing.T) {
 	if _, err := workdir.Announce(a.dir, workdir.Server{Store: first, UDP: where.UDP, TCP: where.TCP}); err != nil {
 		t.Fatal(err)
 	}
-	wantNone("with another server at its address", "this is the server of store "+second)
+	wantNone("with another server at its address", "this server has store "+second)
 	t.Setenv("FLAWLESS_WORKING_DIR", "")
 	if got := storeOf(); got == second { // nobody has named the directory: it is whoever listens where servers usually do
 		t.Errorf("an address of before leads to %q", got)
@@ -114,7 +114,7 @@ func TestAServerIsFoundByItsDirectory(t *testing.T) {
 	if err := b.cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if code, text := command("--working-dir", b.dir, "workflow", "list"); code != 6 || !strings.Contains(text, "no server runs on "+b.dir) {
+	if code, text := command("--working-dir", b.dir, "workflow", "list"); code != 6 || !strings.Contains(text, "no server is running on "+b.dir) {
 		t.Errorf("after an orderly end: exit code %d, %s", code, text)
 	}
 }

@@ -18,16 +18,20 @@ func (a *app) forkCommand() *cobra.Command {
 	var answers, statuses []string
 	var module string
 	var offline bool
-	c := &cobra.Command{Use: "fork ID --turn N", Short: "Start a run that shares the past of another up to a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		Long: "Starts a new run with the past of another one up to a turn, that one included, and lets it go on: with other code (--module),\n" +
-			"with another answer to a call (--answer), or as it is. Calls of the past that were answered later in the other run are\n" +
-			"answered here, too; one whose outcome nobody knows waits for a decision.\n" +
-			"With --offline the world is closed and nothing is kept: calls that the other run's log has are answered from there,\n" +
-			"sleeps pass at once, and the first other call stops it and is shown.",
+	c := &cobra.Command{Use: "fork ID --turn N", Short: "Start a new run from a turn of another run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: `Starts a new run that shares the log of another one up to and including a
+turn, and lets it continue: with other code (--module), with a different
+answer to a call (--answer), or unchanged. Calls that the other run made by
+then get the same answers, even those that arrived later. A call whose outcome
+is unknown waits for a decision.
+
+With --offline nothing is sent and nothing is stored. Calls that are in the
+log of the other run get their answers from there, sleeps end at once, and the
+first call that is not in the log is shown and ends the command.`,
 		Example: "  flawless workflow fork order-42 --turn 3 --module fixed.wasm\n  flawless workflow fork order-42 --turn 3 --answer 4=declined.json --status 4=402 --offline",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if !c.Flags().Changed("turn") {
-				return &usageError{c.CommandPath(), fmt.Errorf("say with --turn which turn is the last they share; 0 is the start alone")}
+				return &usageError{c.CommandPath(), fmt.Errorf("give the last shared turn with --turn; 0 shares only the start")}
 			}
 			if o.Answers, err = givenAnswers(answers, statuses); err != nil {
 				return err
@@ -56,12 +60,12 @@ func (a *app) forkCommand() *cobra.Command {
 			return nil
 		}}
 	f := c.Flags()
-	f.IntVar(&o.Turn, "turn", 0, "the last turn they share; 0 is the start alone")
+	f.IntVar(&o.Turn, "turn", 0, "last turn that both runs share; 0 shares only the start")
 	f.StringVar(&o.ID, "id", "", "id of the new run")
-	f.StringArrayVar(&answers, "answer", nil, "CALL=FILE: give that call the body in the file as its answer; may be repeated")
-	f.StringArrayVar(&statuses, "status", nil, "CALL=STATUS: the HTTP status of such an answer (default 200)")
-	f.StringVar(&module, "module", "", "file of other code to go on with")
-	f.BoolVar(&offline, "offline", false, "close the world, keep nothing, and show what the run would do")
+	f.StringArrayVar(&answers, "answer", nil, "CALL=FILE: answer the call with the body in FILE (repeatable)")
+	f.StringArrayVar(&statuses, "status", nil, "CALL=STATUS: HTTP status of the answer to the call (default 200)")
+	f.StringVar(&module, "module", "", "module file to continue with, instead of the module of the run")
+	f.BoolVar(&offline, "offline", false, "send and store nothing; show what the run would do")
 	return c
 }
 
@@ -93,7 +97,7 @@ func givenAnswers(files, statuses []string) (out []client.GivenAnswer, err error
 		}
 		status, err := strconv.Atoi(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no HTTP status: %w", text, flawless.Invalid)
+			return nil, fmt.Errorf("%q is not an HTTP status: %w", text, flawless.Invalid)
 		}
 		at := slices.IndexFunc(out, func(g client.GivenAnswer) bool { return g.Call == n })
 		if at < 0 {
@@ -106,19 +110,19 @@ func givenAnswers(files, statuses []string) (out []client.GivenAnswer, err error
 }
 
 func (a *app) printOffline(r flawless.Offline) {
-	fmt.Fprintf(a.out, "run %s from turn %d with the world closed (%.12s)\n", r.Run, r.Turn, r.Digest)
+	fmt.Fprintf(a.out, "run %s from turn %d, offline (%.12s)\n", r.Run, r.Turn, r.Digest)
 	p := newStory(a.out)
 	for i := range r.Turns {
 		p.turn(flawless.Entry{At: r.Turns[i].Time, Turn: &r.Turns[i]})
 	}
 	for _, c := range r.Would {
-		fmt.Fprintf(a.out, "would %s now%s\n", request(c), site(c))
+		fmt.Fprintf(a.out, "next call: %s%s\n", request(c), site(c))
 		if len(c.Body) > 0 {
 			fmt.Fprintf(a.out, "      %s\n", shortened(string(c.Body), 400))
 		}
 	}
 	for _, c := range r.Waits {
-		fmt.Fprintf(a.out, "waits for call %d: %s%s\n", c.N, request(c), site(c))
+		fmt.Fprintf(a.out, "waiting for call %d: %s%s\n", c.N, request(c), site(c))
 	}
 	if r.Failure != "" {
 		fmt.Fprintln(a.out, r.Failure)
@@ -126,8 +130,10 @@ func (a *app) printOffline(r flawless.Offline) {
 }
 
 func (a *app) diffCommand() *cobra.Command {
-	return &cobra.Command{Use: "diff A B", Short: "Show the first turn in which two runs differ", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeRun,
-		Long: "Compares two runs turn by turn: workflow, input, answers, calls, data, end. Times, randomness and log lines are not\ncompared, nor is the order of calls within a turn.",
+	return &cobra.Command{Use: "diff A B", Short: "Show the first turn where two runs differ", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeRun,
+		Long: `Compares two runs turn by turn: workflow, input, answers, calls, data and end.
+Times, randomness, log lines and the order of calls within a turn are not
+compared.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -138,14 +144,14 @@ func (a *app) diffCommand() *cobra.Command {
 				return orPrint(a, err, d)
 			}
 			if d.Same {
-				fmt.Fprintln(a.out, "they do not differ")
+				fmt.Fprintln(a.out, "the runs do not differ")
 				return nil
 			}
 			where := fmt.Sprintf("turn %d", d.Turn)
 			if d.Turn == 0 {
 				where = "the start"
 			}
-			fmt.Fprintf(a.out, "they differ in %s: %s", where, d.What)
+			fmt.Fprintf(a.out, "the runs differ in %s: %s", where, d.What)
 			if d.Call > 0 {
 				fmt.Fprintf(a.out, " %d", d.Call)
 			}
@@ -166,8 +172,10 @@ func (a *app) diffCommand() *cobra.Command {
 
 func (a *app) inspectCommand() *cobra.Command {
 	var turn, against int
-	c := &cobra.Command{Use: "inspect ID", Short: "Show what a run was after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		Long: "Replays a run up to a turn and shows its memory, where its goroutines wait, its data, its calls without an answer and its\nnext timer. With --against the memory is compared with that after another turn.",
+	c := &cobra.Command{Use: "inspect ID", Short: "Show the state of a run after a turn", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: `Replays a run up to a turn and shows its memory, where its goroutines wait,
+its data, its open calls and its next timer. With --against, the memory is
+compared with the memory after another turn.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -180,8 +188,8 @@ func (a *app) inspectCommand() *cobra.Command {
 			a.printInspection(i)
 			return nil
 		}}
-	c.Flags().IntVar(&turn, "turn", 0, "after this turn (default the last)")
-	c.Flags().IntVar(&against, "against", 0, "compare the memory with that after this turn")
+	c.Flags().IntVar(&turn, "turn", 0, "show the state after this turn (default: the last turn)")
+	c.Flags().IntVar(&against, "against", 0, "compare the memory with the memory after this turn")
 	return c
 }
 
@@ -204,7 +212,7 @@ func (a *app) printInspection(i flawless.Inspection) {
 	for _, c := range i.Pending {
 		state := "no answer"
 		if slices.Contains(i.Arrived, c.N) {
-			state = "answered, not delivered"
+			state = "answered, not delivered yet"
 		}
 		p("call", "%d %s, %s%s", c.N, request(c), state, site(c))
 	}
@@ -218,7 +226,7 @@ func (a *app) printInspection(i flawless.Inspection) {
 			pages += ch.Pages
 			bytes += ch.Bytes
 		}
-		fmt.Fprintf(a.out, "against turn %d: %d bytes differ in %d pages\n", i.Against, bytes, pages)
+		fmt.Fprintf(a.out, "compared with turn %d: %d bytes differ in %d pages\n", i.Against, bytes, pages)
 		var rows [][]string
 		for _, ch := range i.Changes {
 			rows = append(rows, []string{fmt.Sprintf("%#x", ch.From), fmt.Sprint(ch.Pages), fmt.Sprint(ch.Bytes)})

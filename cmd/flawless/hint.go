@@ -19,7 +19,7 @@ var lists = []struct{ missing, command string }{
 func whereToLook(text string) string {
 	for _, l := range lists {
 		if strings.Contains(text, l.missing) {
-			return "see what is there with: " + l.command
+			return "to see what exists: " + l.command
 		}
 	}
 	return ""

@@ -43,7 +43,7 @@ func (h *home) judge(err error) error {
 func (h *home) enter(ctx context.Context, st *store.Store) error {
 	last, err := st.LastLease(ctx)
 	if err != nil {
-		return fmt.Errorf("reading how often the store was started: %w", err)
+		return fmt.Errorf("reading the start counter of the store: %w", err)
 	}
 	if h.copied == nil {
 		if err := h.judge(workdir.Match(h.dir, h.mark, st.Identity(), last.Epoch)); err != nil {
@@ -52,7 +52,7 @@ func (h *home) enter(ctx context.Context, st *store.Store) error {
 	}
 	if h.copied == nil && h.mark != nil {
 		if h.accept {
-			h.log.Info("--accept-copy has no effect, the working directory is no copy")
+			h.log.Info("--accept-copy has no effect: the working directory is not a copy")
 		}
 		return nil
 	}
@@ -60,7 +60,7 @@ func (h *home) enter(ctx context.Context, st *store.Store) error {
 		if err := st.Adopt(ctx, time.Now()); err != nil {
 			return err
 		}
-		h.log.Warn("the working directory is a copy and goes on as a store of its own", "store", st.Identity().ID, "origin", st.Identity().Origin)
+		h.log.Warn("the working directory is a copy, and is now a separate store", "store", st.Identity().ID, "origin", st.Identity().Origin)
 	}
 	// Signed before anything is begun: a directory without a mark, in which something has, is taken for a copy.
 	return workdir.Sign(h.dir, st.Identity(), last.Epoch, time.Now())

@@ -13,11 +13,12 @@ import (
 )
 
 func (a *app) hostCommand() *cobra.Command {
-	c := &cobra.Command{Use: "host", Short: "Say how calls to a host are treated", Args: cobra.NoArgs, RunE: needsCommand,
-		Long: "Says what the engine may do when a call to a host fails: whether a request may be sent again under its\n" +
-			"Idempotency-Key, and for how long failed calls are retried. Changes hold for the next try of every call."}
+	c := &cobra.Command{Use: "host", Short: "Configure retries and idempotency keys per host", Args: cobra.NoArgs, RunE: needsCommand,
+		Long: `Configures what the engine may do when a call to a host fails: whether it may
+send a request again with the same Idempotency-Key, and how long it retries
+failed calls. Changes apply from the next attempt of every call.`}
 	c.AddCommand(a.hostSetCommand(),
-		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List hosts", Args: cobra.NoArgs,
+		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List hosts that have settings", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				cl, err := a.connect()
 				if err != nil {
@@ -34,7 +35,7 @@ func (a *app) hostCommand() *cobra.Command {
 				a.table("HOST\tIDEMPOTENCY-KEY\tRETRIES", rows)
 				return nil
 			}},
-		&cobra.Command{Use: "show HOST", Short: "Show what is set for a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
+		&cobra.Command{Use: "show HOST", Short: "Show the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
 			RunE: func(c *cobra.Command, args []string) error {
 				cl, err := a.connect()
 				if err != nil {
@@ -47,7 +48,7 @@ func (a *app) hostCommand() *cobra.Command {
 				a.showHost(h)
 				return nil
 			}},
-		&cobra.Command{Use: "rm HOST", Short: "Remove what is set for a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
+		&cobra.Command{Use: "rm HOST", Short: "Remove the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
 			RunE: func(c *cobra.Command, args []string) error {
 				cl, err := a.connect()
 				if err != nil {
@@ -56,7 +57,7 @@ func (a *app) hostCommand() *cobra.Command {
 				if err := cl.RemoveHost(c.Context(), args[0]); err != nil || a.json {
 					return orPrint(a, err, map[string]string{"removed": args[0]})
 				}
-				fmt.Fprintf(a.out, "nothing is set for host %s any more\n", args[0])
+				fmt.Fprintf(a.out, "removed the settings of host %s\n", args[0])
 				return nil
 			}})
 	return c
@@ -66,14 +67,20 @@ func (a *app) hostSetCommand() *cobra.Command {
 	var key string
 	var within retryForFlag
 	var retry retryForFlag
-	c := &cobra.Command{Use: "set HOST", Short: "Say how calls to a host are treated", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
-		Long: "Says how calls to a host are treated. HOST is api.example.com, *.example.com for every name below it, or either with a\n" +
-			"port; the most specific one counts. What is not given stays as it is: --within 12h alone changes the time of a host that\n" +
-			"honours keys already.\n\n" +
-			"--idempotency-key honoured --within 24h says that the host carries out a repeated request at most once if it comes\n" +
-			"under the same Idempotency-Key within that time. Then a POST that was cut short is sent again by the engine within\n" +
-			"that time, and nobody has to decide about it. Take the time from the documentation of the service, or less.\n\n" +
-			"--retry-for is for how long failed calls are retried: 0 is not at all, default as the module or the server says.",
+	c := &cobra.Command{Use: "set HOST", Short: "Change the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
+		Long: `Changes how calls to a host are treated. HOST is api.example.com,
+*.example.com (every name below it), or either with a port; the most specific
+entry applies. Settings that you do not give stay as they are: --within 12h
+alone changes only the time of a host that already honours keys.
+
+--idempotency-key honoured --within 24h: the host carries out a repeated
+request at most once if it arrives with the same Idempotency-Key within that
+time. If a POST is cut off, the engine then sends it again within that time
+instead of waiting for a decision. Use the time in the documentation of the
+service, or a shorter one.
+
+--retry-for is how long failed calls are retried. 0 disables retries; default
+uses the setting of the module or the server.`,
 		Example: "  flawless host set api.stripe.com --idempotency-key honoured --within 24h\n  flawless host set '*.internal.example' --retry-for 15m",
 		RunE: func(c *cobra.Command, args []string) error {
 			var change client.HostChange
@@ -81,11 +88,11 @@ func (a *app) hostSetCommand() *cobra.Command {
 			no := int64(-1)
 			switch {
 			case set && key != "honoured" && key != "ignored":
-				return fmt.Errorf("--idempotency-key is %q, give honoured or ignored: %w", key, flawless.Invalid)
+				return fmt.Errorf("--idempotency-key is %q; use honoured or ignored: %w", key, flawless.Invalid)
 			case set && key == "ignored" && window:
-				return fmt.Errorf("--within is for how long the host honours keys, and --idempotency-key ignored says that it does not; leave one out: %w", flawless.Invalid)
+				return fmt.Errorf("--within needs a host that honours keys, but --idempotency-key is ignored; omit one of them: %w", flawless.Invalid)
 			case window && within <= 0:
-				return fmt.Errorf("--within is not above zero: %w", flawless.Invalid)
+				return fmt.Errorf("--within must be greater than zero: %w", flawless.Invalid)
 			case window:
 				change.KeyMS = (*int64)(&within)
 			case key == "ignored":
@@ -96,7 +103,7 @@ func (a *app) hostSetCommand() *cobra.Command {
 				change.RetryForMS = (*int64)(&retry)
 			}
 			if !set && !window && !retries {
-				return fmt.Errorf("say what is to be set: --idempotency-key honoured --within TIME, or --retry-for TIME: %w", flawless.Invalid)
+				return fmt.Errorf("nothing to change; give --idempotency-key honoured --within TIME, or --retry-for TIME: %w", flawless.Invalid)
 			}
 			cl, err := a.connect()
 			if err != nil {
@@ -108,9 +115,9 @@ func (a *app) hostSetCommand() *cobra.Command {
 					return err
 				case h.KeyMS > 0:
 				case window:
-					return fmt.Errorf("nothing says that host %s honours keys; give --idempotency-key honoured with --within: %w", args[0], flawless.Invalid)
+					return fmt.Errorf("--within needs a host that honours keys, which is not set for %s; add --idempotency-key honoured: %w", args[0], flawless.Invalid)
 				default:
-					return fmt.Errorf("give --within with --idempotency-key honoured: no service remembers keys for ever: %w", flawless.Invalid)
+					return fmt.Errorf("--idempotency-key honoured needs --within TIME: how long the service remembers a key: %w", flawless.Invalid)
 				}
 			}
 			h, err := cl.ChangeHost(c.Context(), args[0], change)
@@ -121,9 +128,9 @@ func (a *app) hostSetCommand() *cobra.Command {
 			return nil
 		}}
 	f := c.Flags()
-	f.StringVar(&key, "idempotency-key", "", "honoured or ignored: whether the host knows a request again by its Idempotency-Key")
-	f.Var(&within, "within", "with --idempotency-key honoured: for how long, such as 24h or 7d")
-	f.Var(&retry, "retry-for", "for how long failed calls are retried, such as 24h or 7d; 0, or default")
+	f.StringVar(&key, "idempotency-key", "", "honoured or ignored: whether the host recognises a repeated request by its Idempotency-Key")
+	f.Var(&within, "within", "how long the host remembers a key, such as 24h or 7d; needs --idempotency-key honoured")
+	f.Var(&retry, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 disables retries; or default")
 	_ = c.RegisterFlagCompletionFunc("idempotency-key", cobra.FixedCompletions([]cobra.Completion{"honoured", "ignored"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -166,7 +173,7 @@ func (r *retryForFlag) Set(text string) error {
 	case text == "0" || text == "none":
 		*r = 0
 	case text == "forever" || keep.Set(text) != nil:
-		return fmt.Errorf("%q is no time; write it like 30s, 12h, 7d, 0 or default", text)
+		return fmt.Errorf("%q is not a duration; use a value such as 30s, 12h, 7d, 0 or default", text)
 	default:
 		*r = retryForFlag(keep)
 	}

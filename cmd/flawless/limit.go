@@ -7,11 +7,13 @@ import (
 )
 
 func (a *app) limitCommand() *cobra.Command {
-	c := &cobra.Command{Use: "limit", Short: "Limit the calls towards a host", Args: cobra.NoArgs, RunE: needsCommand,
-		Long: "Limits how many http calls begin towards a host in a time, of all runs together. A call beyond that waits, also over\n" +
-			"restarts of the server; runs take turns, so that one with many calls does not keep the others waiting."}
+	c := &cobra.Command{Use: "limit", Short: "Limit the rate of calls to a host", Args: cobra.NoArgs, RunE: needsCommand,
+		Long: `Limits the rate at which HTTP calls to a host begin, over all runs together.
+Calls above the limit wait, even across restarts of the server. Permits are
+shared fairly among runs, so one run with many calls does not block the
+others.`}
 	c.AddCommand(a.limitSetCommand(),
-		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List limits, and how many calls wait", Args: cobra.NoArgs,
+		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List rate limits and the number of waiting calls", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				cl, err := a.connect()
 				if err != nil {
@@ -28,7 +30,7 @@ func (a *app) limitCommand() *cobra.Command {
 				a.table("HOST\tRATE\tBURST\tWAITING", rows)
 				return nil
 			}},
-		&cobra.Command{Use: "rm HOST", Short: "Remove a limit; calls that wait begin at once", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeLimit,
+		&cobra.Command{Use: "rm HOST", Short: "Remove a rate limit; waiting calls begin at once", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeLimit,
 			RunE: func(c *cobra.Command, args []string) error {
 				cl, err := a.connect()
 				if err != nil {
@@ -37,7 +39,7 @@ func (a *app) limitCommand() *cobra.Command {
 				if err := cl.RemoveLimit(c.Context(), args[0]); err != nil || a.json {
 					return orPrint(a, err, map[string]string{"removed": args[0]})
 				}
-				fmt.Fprintf(a.out, "calls towards %s are not limited any more\n", args[0])
+				fmt.Fprintf(a.out, "calls to %s are no longer limited\n", args[0])
 				return nil
 			}})
 	return c
@@ -45,7 +47,7 @@ func (a *app) limitCommand() *cobra.Command {
 
 func (a *app) limitSetCommand() *cobra.Command {
 	var burst int
-	c := &cobra.Command{Use: "set HOST RATE", Short: "Limit the calls towards a host", Args: cobra.ExactArgs(2),
+	c := &cobra.Command{Use: "set HOST RATE", Short: "Set the rate limit of a host", Args: cobra.ExactArgs(2),
 		Example: "  flawless limit set api.example.com 10/s\n  flawless limit set api.example.com:8443 5000/h --burst 100",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
@@ -56,10 +58,10 @@ func (a *app) limitSetCommand() *cobra.Command {
 			if err != nil || a.json {
 				return orPrint(a, err, l)
 			}
-			fmt.Fprintf(a.out, "at most %s calls begin towards %s\n", l.Rate(), l.Host)
+			fmt.Fprintf(a.out, "limit: %s calls to %s\n", l.Rate(), l.Host)
 			return nil
 		}}
-	c.Flags().IntVar(&burst, "burst", 0, "so many at once after a pause (default 1)")
+	c.Flags().IntVar(&burst, "burst", 0, "calls that may begin at once after an idle period (default 1)")
 	return c
 }
 

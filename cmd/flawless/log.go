@@ -15,7 +15,7 @@ import (
 
 func (a *app) logCommand() *cobra.Command {
 	var follow, stack bool
-	c := &cobra.Command{Use: "log ID", Short: "Print what happened in a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	c := &cobra.Command{Use: "log ID", Short: "Print the log of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -28,7 +28,7 @@ func (a *app) logCommand() *cobra.Command {
 			p := newStory(a.out)
 			if stack {
 				if follow {
-					return fmt.Errorf("--stack and --follow do not go together: the stacks come from a replay: %w", flawless.Invalid)
+					return fmt.Errorf("--stack and --follow cannot be combined, because the stacks come from a replay: %w", flawless.Invalid)
 				}
 				t, err := cl.Trace(c.Context(), args[0], client.Trace{Depth: 1}, nil)
 				if err != nil {
@@ -57,8 +57,8 @@ func (a *app) logCommand() *cobra.Command {
 			}
 			return nil
 		}}
-	c.Flags().BoolVar(&stack, "stack", false, "show where the guest was at each call, from a replay")
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on printing until the run has ended")
+	c.Flags().BoolVar(&stack, "stack", false, "show the call stack at each call, from a replay")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing until the run has ended")
 	return c
 }
 
@@ -89,7 +89,7 @@ func (p *story) record(rec flawless.Record) {
 		p.entry(e)
 	}
 	if c := rec.Cut; c != nil {
-		fmt.Fprintf(p.w, "...           what follows, up to turn %d, was removed, as the module says (--keep-turns)\n", c.Turns)
+		fmt.Fprintf(p.w, "...           records up to turn %d were removed (--keep-turns of the module)\n", c.Turns)
 	}
 }
 
@@ -98,9 +98,9 @@ func (p *story) entry(e flawless.Entry) {
 	case e.Start != nil:
 		p.line(e.At, "start  %s/%s (%.12s) with %s", e.Start.Module, e.Start.Workflow, e.Start.Digest, shortened(string(e.Start.Input), 200))
 		if o := e.Start.Origin; o != nil && o.Turn > 0 {
-			p.line(e.At, "       with the past of run %s up to turn %d", o.Of, o.Turn)
+			p.line(e.At, "       forked from run %s at turn %d", o.Of, o.Turn)
 		} else if o != nil {
-			p.line(e.At, "       with the past of run %s", o.Of)
+			p.line(e.At, "       restart of run %s", o.Of)
 		}
 	case e.Turn != nil:
 		p.turn(e)
@@ -111,21 +111,21 @@ func (p *story) entry(e flawless.Entry) {
 		}
 		p.line(e.At, "       call %d answered: %s%s%s", e.Arrival.Call, text, stages(e.Arrival.Stages), note)
 	case e.Attempt != nil && e.Attempt.Begun:
-		p.line(e.At, "       call %d, try %d begins%s", e.Attempt.Call, e.Attempt.N, noted(e.Attempt.Result))
+		p.line(e.At, "       call %d, attempt %d begins%s", e.Attempt.Call, e.Attempt.N, noted(e.Attempt.Result))
 	case e.Attempt != nil && e.Attempt.Waits != "":
-		p.line(e.At, "       call %d waits: %s", e.Attempt.Call, e.Attempt.Waits)
+		p.line(e.At, "       call %d is waiting: %s", e.Attempt.Call, e.Attempt.Waits)
 	case e.Attempt != nil:
-		p.line(e.At, "       call %d, try %d: %s; next at %s%s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, fine(e.Attempt.Next, e.At), stages(e.Attempt.Stages), noted(e.Attempt.Rule))
+		p.line(e.At, "       call %d, attempt %d: %s; next at %s%s%s", e.Attempt.Call, e.Attempt.N, e.Attempt.Result, fine(e.Attempt.Next, e.At), stages(e.Attempt.Stages), noted(e.Attempt.Rule))
 	case e.Unknown != nil:
-		p.line(e.At, "DOUBT  call %d (%s): %s%s", e.Unknown.Call, p.calls[e.Unknown.Call], e.Unknown.Reason, stages(e.Unknown.Stages))
+		p.line(e.At, "UNKNOWN outcome of call %d (%s): %s%s", e.Unknown.Call, p.calls[e.Unknown.Call], e.Unknown.Reason, stages(e.Unknown.Stages))
 	case e.Decision != nil:
-		p.line(e.At, "WORD   call %d: %s by %s%s", e.Decision.Call, e.Decision.Resolution, e.Decision.Who, noted(e.Decision.Note))
+		p.line(e.At, "DECIDED call %d: %s by %s%s", e.Decision.Call, e.Decision.Resolution, e.Decision.Who, noted(e.Decision.Note))
 	case e.Upgrade != nil:
 		p.line(e.At, "MOVED  to version %d of the module (%.12s) by %s", e.Upgrade.Version, e.Upgrade.Digest, e.Upgrade.Who)
 	case e.Adopted != nil:
-		p.line(e.At, "       call %d is answered by run %s, the child of the run that was forked", e.Adopted.Call, e.Adopted.Run)
+		p.line(e.At, "       call %d is answered by run %s, a child of the original run", e.Adopted.Call, e.Adopted.Run)
 	case e.Cancel != nil:
-		p.line(e.At, "CANCEL asked for by %s%s", e.Cancel.Who, noted(e.Cancel.Note))
+		p.line(e.At, "CANCEL requested by %s%s", e.Cancel.Who, noted(e.Cancel.Note))
 	case e.Message != nil:
 		m := e.Message
 		from := "outside"
@@ -143,7 +143,7 @@ func (p *story) entry(e flawless.Entry) {
 		case e.Pause.Hold:
 			what = "HOLD  "
 		}
-		p.line(e.At, "%s asked for by %s%s", what, e.Pause.Who, noted(e.Pause.Note))
+		p.line(e.At, "%s requested by %s%s", what, e.Pause.Who, noted(e.Pause.Note))
 	case e.End != nil:
 		p.line(e.At, "END    %s: %s", e.End.Status, e.End.Failure.Message)
 	}
@@ -153,7 +153,7 @@ func (p *story) turn(e flawless.Entry) {
 	t := e.Turn
 	given := ""
 	if len(t.Answers) > 0 {
-		given = fmt.Sprintf(", given the answers of %s", list(t.Answers))
+		given = fmt.Sprintf(", with answers to %s", list(t.Answers))
 	}
 	p.line(t.Time, "turn %d%s (%d units)", t.N, given, t.Cost)
 	for _, l := range t.Lines {
@@ -166,7 +166,7 @@ func (p *story) turn(e flawless.Entry) {
 		if s.Name != "" {
 			p.line(t.Time, "       step %d of a saga: %s", s.N, s.Name)
 		} else {
-			p.line(t.Time, "       step %d of a saga: undone, or the saga is over", s.N)
+			p.line(t.Time, "       step %d of a saga: undone, or the saga has ended", s.N)
 		}
 	}
 	for _, c := range t.Calls {
@@ -235,7 +235,7 @@ func request(c flawless.Call) string {
 		if h.Close {
 			return fmt.Sprintf("close the response to call %d", h.Call)
 		}
-		return fmt.Sprintf("read on in the response to call %d", h.Call)
+		return fmt.Sprintf("read more of the response to call %d", h.Call)
 	case "withdraw":
 		return fmt.Sprintf("withdraw call %d (%s)", h.Call, h.Why)
 	case "promise", "secret":

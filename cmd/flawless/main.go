@@ -30,9 +30,9 @@ var exitCodes = []struct {
 	exit int
 	hint string
 }{
-	{storeGivenUp, 12, "start the server again when the disk works; nothing that was accepted is lost"}, // before the classes it wraps
-	{endedFull, 8, "free some space, then start the server again; nothing that was accepted is lost"},
-	{damagedStore, 13, "restore the whole working directory from a backup; until then work that does not need what is damaged goes on"},
+	{storeGivenUp, 12, "restart the server when the disk works again; accepted work is not lost"}, // before the classes it wraps
+	{endedFull, 8, "free some disk space, then restart the server; accepted work is not lost"},
+	{damagedStore, 13, "restore the whole working directory from a backup; until then, work that does not need the damaged data continues"},
 	{endedDamaged, 13, "restore the whole working directory from a backup"},
 	{workdir.Copied, 11, ""},
 	{flawless.Invalid, 2, ""},
@@ -43,38 +43,41 @@ var exitCodes = []struct {
 	{notCompleted, 5, ""},
 	{client.Lost, 6, ""},
 	{noServer, 6, ""},
-	{client.Unreachable, 6, "start a server with: flawless up, or say where it is with --working-dir, or --socket and --port"},
+	{client.Unreachable, 6, "start a server with: flawless up, or give the address of a running one with --working-dir, or with --socket and --port"},
 	{unresolvedRun, 7, ""},
-	{flawless.Full, 8, "free some space; the server goes on by itself"},
+	{flawless.Full, 8, "free some disk space; the server then continues by itself"},
 	{flawless.Diverged, 9, ""},
 	{flawless.Denied, 10, ""},
-	{flawless.Stopping, 6, "wait for the server to be up again and repeat the command"},
+	{flawless.Stopping, 6, "wait until the server is up again, then repeat the command"},
 }
 
 const (
 	notCompleted  flawless.Code = "the run did not complete"
 	unresolvedRun flawless.Code = "the run needs a decision"
 	storeGivenUp  flawless.Code = "the store was given up"
-	endedDamaged  flawless.Code = "the server ended as its store is damaged"
-	noServer      flawless.Code = "the directory has no server"
-	endedFull     flawless.Code = "the server ended as the disk is full"
+	endedDamaged  flawless.Code = "the server stopped because its store is damaged"
+	noServer      flawless.Code = "no server is running in the directory"
+	endedFull     flawless.Code = "the server stopped because the disk is full"
 )
 
 const exitHelp = `Exit codes:
   0  done
   1  failed
   2  wrong usage or invalid input
-  3  no such module, workflow, run or call
-  4  conflict with what is there
-  5  the run that was waited for did not complete
-  6  no server answers, or its answer was lost: the message says how to find out what was done
-  7  the run that was waited for needs a decision (workflow resolve)
-  8  the server's disk is full; a server that ended with it needs space and a restart
-  9  a replay asked for something else than the log says
-  10 the server does not let the request in: it asks for another token, or has another name
-  11 the working directory is a copy, or was restored or moved (up --accept-copy)
-  12 the server had to give up its store and ended; start it again
-  13 the server's store is damaged; restore it from a backup`
+  3  not found: no such module, workflow, run or call
+  4  conflict with the current state
+  5  the run did not complete
+  6  the server did not answer, or its answer was lost; the message says how
+     to find out what happened
+  7  the run needs a decision (flawless workflow resolve)
+  8  the disk of the server is full; free some space, and restart the server
+     if it stopped
+  9  a replay diverged from the log
+  10 access denied: the token or the host name is wrong
+  11 the working directory is a copy, or was restored or moved; see
+     flawless up --accept-copy
+  12 the server could not write its store and stopped; restart it
+  13 the store is damaged; restore it from a backup`
 
 func main() {
 	// The library for QUIC prints to standard error that a buffer is small. The server logs it (see Listen), and
@@ -121,7 +124,7 @@ func checkText(args []string) error {
 		if utf8.ValidString(arg) || isFile(arg) || isFile(value) {
 			continue
 		}
-		return &usageError{"flawless", fmt.Errorf("the argument %q is not valid UTF-8; write it in UTF-8: %w", arg, flawless.Invalid)}
+		return &usageError{"flawless", fmt.Errorf("the argument %q is not valid UTF-8: %w", arg, flawless.Invalid)}
 	}
 	return nil
 }
@@ -208,18 +211,23 @@ type app struct {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "flawless",
-		Short: "Runs code to completion, whatever hardware and software do",
-		Long: "Flawless runs workflows: ordinary functions, compiled to WebAssembly, whose side effects are kept in a log.\n" +
-			"After a crash a function is run again and handed the logged answers.\n\n" + exitHelp,
+		Short: "Durable execution: code that survives crashes and restarts",
+		Long: `Flawless runs workflows: ordinary functions, compiled to WebAssembly.
+Everything a workflow asks of the outside world is logged. After a crash, the
+engine runs the function again with the logged answers, so it continues where
+it stopped.
+
+` + exitHelp,
 		SilenceUsage: true, SilenceErrors: true, Version: flawless.Version,
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", "FlagUsagesWrapped 80 "))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{c.CommandPath(), err} })
 	f := root.PersistentFlags()
-	f.StringVar(&a.dir, "working-dir", "", "where the server keeps its data (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
-	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET, what the server has written into its working directory, or localhost:27288)")
-	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default that of the socket; up takes a free one for 0)")
-	f.BoolVar(&a.tcp, "tcp", false, "speak HTTP over TCP, not QUIC")
-	f.StringVar(&a.tokenFile, "token-file", "", "file with the token that the server asks for and commands send (default what $FLAWLESS_TOKEN holds)")
+	f.StringVar(&a.dir, "working-dir", "", "data directory of the server (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
+	f.StringVar(&a.socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET, the address in the working directory, or localhost:27288)")
+	f.IntVar(&a.port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default: the port of --socket; with up, 0 picks a free port)")
+	f.BoolVar(&a.tcp, "tcp", false, "use HTTP over TCP instead of QUIC")
+	f.StringVar(&a.tokenFile, "token-file", "", "file with the API token, for the server and for commands (default: the value of $FLAWLESS_TOKEN)")
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.defaults(c) }
 	module := a.moduleCommand()
@@ -241,7 +249,7 @@ func named(c *cobra.Command) {
 				err = check(c, args)
 			}
 			if at := slices.Index(args, ""); err == nil && at >= 0 {
-				err = fmt.Errorf("argument %d is empty; was a variable not set?", at+1)
+				err = fmt.Errorf("argument %d is empty (is a shell variable unset?)", at+1)
 			}
 			if err != nil {
 				return &usageError{c.CommandPath(), err}

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) moduleCommand() *cobra.Command {
-	c := &cobra.Command{Use: "module", Short: "Add and look at modules", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "module", Short: "Add, list, upgrade and remove modules", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
@@ -50,8 +50,13 @@ func (a *app) moduleCommand() *cobra.Command {
 func (a *app) moduleAddCommand() *cobra.Command {
 	var flags settingsFlags
 	c := &cobra.Command{Use: "add NAME FILE.wasm", Short: "Add a module, or a new version of it", Args: cobra.ExactArgs(2),
-		Long: "Adds a module under a name. Under a known name it is a new version: new runs take it, open runs stay on theirs.\n\n" +
-			"What --retention, --concurrency and --keep-turns say holds for all versions, and stays as it was where they are not given.\n" +
+		Long: `Adds a module under a name. If the name exists, this adds a new version: new
+runs use it, open runs stay on theirs.
+
+--retention, --concurrency, --retry-for and --keep-turns apply to all
+versions. Settings that you do not give stay as they are.
+
+` +
 			keepTurnsHelp,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := flags.check(); err != nil {
@@ -69,7 +74,7 @@ func (a *app) moduleAddCommand() *cobra.Command {
 				return orPrint(a, err, map[string]any{"module": m, "added": added})
 			}
 			if !added {
-				fmt.Fprintf(a.out, "module %s has these bytes already: version %d\n", m.Name, m.Version)
+				fmt.Fprintf(a.out, "module %s is unchanged: version %d already has these bytes\n", m.Name, m.Version)
 				return nil
 			}
 			fmt.Fprintf(a.out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, size(m.Size), m.Digest)
@@ -83,7 +88,7 @@ func (a *app) moduleAddCommand() *cobra.Command {
 }
 
 func needsCommand(c *cobra.Command, _ []string) error {
-	return &usageError{c.CommandPath(), fmt.Errorf("%s needs a command", c.CommandPath())}
+	return &usageError{c.CommandPath(), fmt.Errorf("%s needs a subcommand", c.CommandPath())}
 }
 
 func orPrint(a *app, err error, v any) error {
@@ -114,12 +119,12 @@ func (a *app) showModule(versions []flawless.Module, settings string) {
 	fmt.Fprintf(a.out, "settings %s\n", settings)
 	switch m.Initialised {
 	case flawless.Once:
-		fmt.Fprintln(a.out, "starts   from one image: initialised once")
+		fmt.Fprintln(a.out, "starts   fast: from an image that was initialised once")
 	case flawless.PerRun:
-		fmt.Fprintln(a.out, "starts   slowly: initialised for every run, since no random generators were found in its image")
+		fmt.Fprintln(a.out, "starts   slowly: initialised for every run, because its random number generators were not found in the image")
 	}
 	for _, k := range m.Manifest.Keys {
-		fmt.Fprintf(a.out, "keys     %s honours an Idempotency-Key for %s, unless the operator says otherwise\n", k.Host, k.Within())
+		fmt.Fprintf(a.out, "keys     %s honours an Idempotency-Key for %s, unless flawless host set overrides it\n", k.Host, k.Within())
 	}
 	for _, w := range m.Manifest.Workflows {
 		fmt.Fprintf(a.out, "\nworkflow %s\n", w.Name)

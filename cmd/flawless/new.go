@@ -39,19 +39,21 @@ var projectName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,49}$`)
 func (a *app) newCommand() *cobra.Command {
 	var lang string
 	var copied bool
-	c := &cobra.Command{Use: "new NAME", Short: "Write a project that builds as it is", Args: cobra.ExactArgs(1),
-		Long: "Writes a folder NAME with a workflow in Go or Rust and its test.\n\n" +
-			"A project in Go requires the SDK of this release. Where it cannot be downloaded, where this command is no release, and\n" +
-			"with --copy-sdk, the project has a copy of the SDK in third_party/flawless instead and builds without a network.\n" +
-			"A project in Rust always has a copy; it needs the target wasm32-wasip1 and crates.io.",
+	c := &cobra.Command{Use: "new NAME", Short: "Create a project that builds and runs", Args: cobra.ExactArgs(1),
+		Long: `Creates a directory NAME with a workflow in Go or Rust and a test for it.
+
+A Go project requires the SDK of this release. It gets a copy of the SDK in
+third_party/flawless instead, and builds without a network, if the SDK cannot
+be downloaded, if this command is not a release, or with --copy-sdk. A Rust
+project always gets a copy; it needs the target wasm32-wasip1 and crates.io.`,
 		Example: "  flawless new shop\n  flawless new shop --lang rust",
 		RunE: func(c *cobra.Command, args []string) error {
 			name := filepath.Base(args[0])
 			if !projectName.MatchString(name) {
-				return fmt.Errorf("a project's name is lower-case letters, digits and dashes and begins with a letter; %q is not: %w", name, flawless.Invalid)
+				return fmt.Errorf("%q is not a project name; use lower-case letters, digits and dashes, beginning with a letter: %w", name, flawless.Invalid)
 			}
 			if _, err := os.Stat(args[0]); err == nil {
-				return fmt.Errorf("%s is there already and is not written over: %w", args[0], flawless.Conflict)
+				return fmt.Errorf("%s already exists and is not overwritten; choose another name: %w", args[0], flawless.Conflict)
 			}
 			p := project{dir: args[0], name: name}
 			if build := flawless.ThisBuild(); lang == "go" && !copied && build.Released() {
@@ -66,11 +68,11 @@ func (a *app) newCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(map[string]string{"dir": args[0], "sdk": cmp.Or(p.release, "copy")})
 			}
-			fmt.Fprintf(a.out, "wrote %s; now\n  cd %s\n  flawless run %s --input '{\"name\":\"Ann\"}'\n", args[0], args[0], name)
+			fmt.Fprintf(a.out, "created %s; next steps:\n  cd %s\n  flawless run %s --input '{\"name\":\"Ann\"}'\n", args[0], args[0], name)
 			return nil
 		}}
 	c.Flags().StringVar(&lang, "lang", "go", "language: go or rust")
-	c.Flags().BoolVar(&copied, "copy-sdk", false, "write a copy of the SDK instead of requiring its release")
+	c.Flags().BoolVar(&copied, "copy-sdk", false, "include a copy of the SDK instead of requiring its release")
 	_ = c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions([]string{"go", "rust"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -96,12 +98,12 @@ func (p *project) write(ctx context.Context, lang string) error {
 			if err == nil || ctx.Err() != nil {
 				return err
 			}
-			p.missing = fmt.Errorf("the SDK %s could not be downloaded, so third_party/flawless has a copy of it: %w", p.release, err)
+			p.missing = fmt.Errorf("could not download the SDK %s, so third_party/flawless contains a copy: %w", p.release, err)
 			p.release = ""
 		}
 		return errors.Join(p.writeTemplates(l.template), p.writeSDK(l.sdk))
 	}
-	return fmt.Errorf("there is no language %q; --lang is go or rust: %w", lang, flawless.Invalid)
+	return fmt.Errorf("unknown language %q; use --lang go or --lang rust: %w", lang, flawless.Invalid)
 }
 
 func (p *project) writeTemplates(from string) error {

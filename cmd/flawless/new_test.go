@@ -29,7 +29,7 @@ func TestANewProjectRequiresTheReleasedSDK(t *testing.T) {
 	}{
 		"released":     {release, false, ""},
 		"not released": {"", true, ""},
-		"not there":    {"v9.9.9", true, "v9.9.9 could not be downloaded"},
+		"not there":    {"v9.9.9", true, "could not download the SDK v9.9.9"},
 	} {
 		p := project{dir: filepath.Join(t.TempDir(), "shop"), name: "shop", release: row.release}
 		if err := p.write(t.Context(), "go"); err != nil {

@@ -20,9 +20,9 @@ type outside struct {
 }
 
 func (o *outside) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.proxy, "proxy", "", "reach the outside through this HTTP proxy, such as http://proxy.example:3128; env takes HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
-	f.StringVar(&o.direct, "no-proxy", "", "with --proxy: hosts that are reached directly, separated by commas (names and those below them, addresses, ranges)")
-	f.StringArrayVar(&o.trust, "ca", nil, "a file with further certificate authorities (PEM) that calls trust; may be repeated")
+	f.StringVar(&o.proxy, "proxy", "", "HTTP proxy for outgoing calls, such as http://proxy.example:3128; env uses HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+	f.StringVar(&o.direct, "no-proxy", "", "hosts to reach without the proxy, separated by commas (domains, addresses, CIDR ranges); needs --proxy")
+	f.StringArrayVar(&o.trust, "ca", nil, "file with additional certificate authorities (PEM) to trust for calls (repeatable)")
 }
 
 // options returns what the flags say, or an error of code invalid.
@@ -41,7 +41,7 @@ func (o *outside) through() (effect.Proxy, error) {
 	case o.proxy == "env":
 		p = effect.ProxyFromEnvironment()
 		if p.None() {
-			return p, fmt.Errorf("--proxy env: neither HTTPS_PROXY nor HTTP_PROXY is set: %w", flawless.Invalid)
+			return p, fmt.Errorf("--proxy env needs HTTPS_PROXY or HTTP_PROXY, and neither is set: %w", flawless.Invalid)
 		}
 		if o.direct != "" {
 			p.Except = o.direct
@@ -70,7 +70,7 @@ func (o *outside) trusted() (*tls.Config, error) {
 			return nil, fmt.Errorf("--ca: %v: %w", err, flawless.Invalid)
 		}
 		if !pool.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("--ca %s: no certificate in it; give PEM, which begins with -----BEGIN CERTIFICATE-----: %w", name, flawless.Invalid)
+			return nil, fmt.Errorf("--ca %s contains no certificate; use PEM, which begins with -----BEGIN CERTIFICATE-----: %w", name, flawless.Invalid)
 		}
 	}
 	return &tls.Config{RootCAs: pool}, nil

@@ -51,10 +51,10 @@ func TestFlagsForTheOutside(t *testing.T) {
 		o    outside
 		says string
 	}{
-		{outside{proxy: "env"}, "neither HTTPS_PROXY nor HTTP_PROXY is set"},
+		{outside{proxy: "env"}, "--proxy env needs HTTPS_PROXY or HTTP_PROXY"},
 		{outside{direct: "a.test"}, "--no-proxy needs --proxy"},
 		{outside{proxy: "proxy.test:3128"}, "give http://HOST:PORT"},
-		{outside{trust: []string{empty}}, "no certificate in it"},
+		{outside{trust: []string{empty}}, "contains no certificate"},
 		{outside{trust: []string{empty + ".not"}}, "no such file"},
 	} {
 		if _, err := row.o.options(); !errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), row.says) {

@@ -9,13 +9,13 @@ import (
 )
 
 func (a *app) promiseCommand() *cobra.Command {
-	c := &cobra.Command{Use: "promise", Short: "List and settle what runs wait for from outside", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "promise", Short: "List and settle promises: answers that runs wait for from outside", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.promiseListCommand(), a.promiseSettleCommand())
 	return c
 }
 
 func (a *app) promiseListCommand() *cobra.Command {
-	return &cobra.Command{Use: "list ID", Aliases: []string{"ls"}, Short: "List the promises of a run that are not settled", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	return &cobra.Command{Use: "list ID", Aliases: []string{"ls"}, Short: "List the open promises of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -41,7 +41,8 @@ func (a *app) promiseListCommand() *cobra.Command {
 func (a *app) promiseSettleCommand() *cobra.Command {
 	var reject string
 	c := &cobra.Command{Use: "settle TOKEN [JSON|@FILE|-]", Short: "Settle a promise with a value, or with an error", Args: cobra.RangeArgs(1, 2),
-		Long: "The first one who settles a promise does; all others are told what it was settled with.",
+		Long: `A promise can be settled once. A later attempt fails, and shows the value that
+it was settled with.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -50,7 +51,7 @@ func (a *app) promiseSettleCommand() *cobra.Command {
 			var p flawless.Promise
 			switch {
 			case c.Flags().Changed("error") && len(args) == 2:
-				return fmt.Errorf("give a value or --error, not both: %w", flawless.Invalid)
+				return fmt.Errorf("give either a value or --error, not both: %w", flawless.Invalid)
 			case c.Flags().Changed("error"):
 				p, err = cl.Reject(c.Context(), args[0], reject, who())
 			default:
@@ -67,9 +68,9 @@ func (a *app) promiseSettleCommand() *cobra.Command {
 			if err != nil || a.json {
 				return orPrint(a, err, p)
 			}
-			fmt.Fprintf(a.out, "promise %s of run %s is settled\n", p.Name, p.Run)
+			fmt.Fprintf(a.out, "settled promise %s of run %s\n", p.Name, p.Run)
 			return nil
 		}}
-	c.Flags().StringVar(&reject, "error", "", "settle it with this error")
+	c.Flags().StringVar(&reject, "error", "", "reject the promise with this error")
 	return c
 }

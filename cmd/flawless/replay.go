@@ -13,10 +13,13 @@ import (
 func (a *app) replayRunCommand() *cobra.Command {
 	var module string
 	var source sources
-	c := &cobra.Command{Use: "replay ID", Short: "Take the turns of a run again, without the outside", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		Long: "Takes the turns of a run again on the server, from its log: nothing is sent, and the run is not touched, whatever state it is in.\n" +
-			"With --module the log is replayed with other code: lines that it prints and the log does not have are shown, and where it\n" +
-			"asks for something else than the log says, both.",
+	c := &cobra.Command{Use: "replay ID", Short: "Replay a run from its log, without sending anything", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: `Replays a run on the server from its log. Nothing is sent, and the run is not
+changed.
+
+With --module the log is replayed with other code. The output then shows log
+lines that are new, and where the code makes a call that differs from the log,
+with both sides.`,
 		Example: "  flawless workflow replay order-42\n  flawless workflow replay order-42 --module fixed.wasm --source .",
 		RunE: func(c *cobra.Command, args []string) error {
 			bin, err := readModule(module)
@@ -34,7 +37,7 @@ func (a *app) replayRunCommand() *cobra.Command {
 			return a.printReplay(r, source)
 		}}
 	f := c.Flags()
-	f.StringVar(&module, "module", "", "file of a module to replay with, instead of the run's own")
+	f.StringVar(&module, "module", "", "replay with this module file instead of the run's own module")
 	source.flags(c)
 	return c
 }
@@ -49,7 +52,7 @@ func readModule(file string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the module: %v: %w", err, flawless.NotFound)
 	}
 	if len(bin) == 0 {
-		return nil, fmt.Errorf("the module %s is empty: %w", file, flawless.Invalid)
+		return nil, fmt.Errorf("the module file %s is empty: %w", file, flawless.Invalid)
 	}
 	return bin, nil
 }

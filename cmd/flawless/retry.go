@@ -11,10 +11,14 @@ import (
 
 func (a *app) retryCommand() *cobra.Command {
 	var u client.Urge
-	c := &cobra.Command{Use: "retry ID", Short: "Try a failed call again now, or give it up", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		Long: "A call that has failed and can be tried again without harm waits for its next try; flawless workflow list --retrying\n" +
-			"shows such runs. This starts the next try now. With --give-up there are no more tries: your code gets the last error,\n" +
-			"or the run becomes unresolved if the call may have taken effect and must not be repeated.",
+	c := &cobra.Command{Use: "retry ID", Short: "Retry a failed call now, or give up on it", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: `A failed call that is safe to repeat waits for its next attempt. To list such
+runs, use flawless workflow list --retrying. This command starts the next
+attempt now.
+
+With --give-up there are no further attempts. Your code gets the last error,
+or the run becomes unresolved if the call may have taken effect and must not
+be repeated.`,
 		Example: "  flawless workflow retry order-42\n  flawless workflow retry order-42 --call 3 --give-up --note 'the service was shut down'",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
@@ -26,9 +30,9 @@ func (a *app) retryCommand() *cobra.Command {
 			if err != nil || a.json {
 				return orPrint(a, err, r)
 			}
-			what := "is tried again now"
+			what := "is retried now"
 			if u.GiveUp {
-				what = "is given up"
+				what = "is not retried any more"
 			}
 			call := "its call"
 			if u.Call != 0 {
@@ -38,17 +42,17 @@ func (a *app) retryCommand() *cobra.Command {
 			return nil
 		}}
 	f := c.Flags()
-	f.IntVar(&u.Call, "call", 0, "number of the call; not needed where only one waits for a try")
-	f.BoolVar(&u.GiveUp, "give-up", false, "no more tries: tell the code how the last one ended")
-	f.StringVar(&u.Note, "note", "", "why; it is part of the log")
+	f.IntVar(&u.Call, "call", 0, "number of the call; may be omitted if only one call waits for a retry")
+	f.BoolVar(&u.GiveUp, "give-up", false, "stop retrying, and return the last error to the code")
+	f.StringVar(&u.Note, "note", "", "reason, kept in the log")
 	return c
 }
 
 // retryingText says of a call that it is tried again.
 func retryingText(r flawless.Retrying) string {
-	text := fmt.Sprintf("retrying call %d since %s, %d tries: %s", r.Call, ago(r.Since), r.Tries, r.Reason)
+	text := fmt.Sprintf("retrying call %d since %s, %d attempts: %s", r.Call, ago(r.Since), r.Tries, r.Reason)
 	if r.Next == nil {
-		return text + "; a try is under way or waits for its place"
+		return text + "; an attempt is in progress or waits for a permit"
 	}
-	return text + "; next try " + ago(*r.Next)
+	return text + "; next attempt " + ago(*r.Next)
 }

@@ -15,10 +15,12 @@ import (
 
 func (a *app) runCommand() *cobra.Command {
 	var input, id, module, dir string
-	c := &cobra.Command{Use: "run [MODULE[:VERSION]] WORKFLOW", Short: "Build the project, add it, start a run and follow it", Args: cobra.RangeArgs(1, 2),
-		Long: "In a project's folder: builds it, adds the module to the server, starts a run, prints its log to standard error as it\n" +
-			"grows, and its output to standard output. With MODULE nothing is built: the module is on the server already, and its\n" +
-			"newest version is taken, or the one that is named. Interrupting the command does not end the run.",
+	c := &cobra.Command{Use: "run [MODULE[:VERSION]] WORKFLOW", Short: "Build the project, add the module, start a run and follow its log", Args: cobra.RangeArgs(1, 2),
+		Long: `In a project directory: builds the project, adds the module to the server and
+starts a run. The log of the run is printed to standard error as it grows, the
+output to standard output. With MODULE nothing is built: the run uses the
+newest version of that module on the server, or VERSION. Interrupting the
+command does not end the run.`,
 		Example: "  flawless run checkout --input '{\"card\":\"4711\"}'\n  flawless run shop:0.1.1 checkout --input @order.json",
 		RunE: func(c *cobra.Command, args []string) error {
 			in, err := a.readInput(input)
@@ -46,12 +48,12 @@ func (a *app) runCommand() *cobra.Command {
 			p := newStory(a.errs)
 			for rec, err := range cl.Follow(c.Context(), r.ID, 0) {
 				if err != nil {
-					return errors.Join(err, fmt.Errorf("the run goes on; see: flawless workflow log %s --follow", r.ID))
+					return errors.Join(err, fmt.Errorf("the run continues; follow it with: flawless workflow log %s --follow", r.ID))
 				}
 				p.record(rec)
 				for _, e := range rec.Entries {
 					if e.Unknown != nil {
-						return fmt.Errorf("run %s, call %d: see: flawless workflow show %s: %w", r.ID, e.Unknown.Call, r.ID, unresolvedRun)
+						return fmt.Errorf("run %s needs a decision about call %d; see: flawless workflow show %s: %w", r.ID, e.Unknown.Call, r.ID, unresolvedRun)
 					}
 				}
 			}
@@ -69,9 +71,9 @@ func (a *app) runCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
-	f.StringVar(&id, "id", "", "your own key for the run")
-	f.StringVar(&module, "module", "", "name of the module (default the project's)")
-	f.StringVar(&dir, "dir", ".", "the project's folder")
+	f.StringVar(&id, "id", "", "id for the run, for example an order number; the same id never starts a second run")
+	f.StringVar(&module, "module", "", "name of the module (default: the name of the project)")
+	f.StringVar(&dir, "dir", ".", "project directory")
 	return c
 }
 

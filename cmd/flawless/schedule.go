@@ -14,12 +14,12 @@ import (
 )
 
 func (a *app) scheduleCommand() *cobra.Command {
-	c := &cobra.Command{Use: "schedule", Short: "Start runs by the clock", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "schedule", Short: "Start runs at set times (cron)", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.scheduleAddCommand(), a.scheduleListCommand(), a.scheduleShowCommand(),
 		a.schedulePauseCommand(),
-		a.scheduleChangeCommand("resume NAME", "Let a schedule go on with its next time", (*client.Client).ResumeSchedule),
+		a.scheduleChangeCommand("resume NAME", "Resume a paused schedule", (*client.Client).ResumeSchedule),
 		a.scheduleTriggerCommand(), a.scheduleBackfillCommand(),
-		&cobra.Command{Use: "rm NAME", Short: "Remove a schedule; its runs are left alone", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
+		&cobra.Command{Use: "rm NAME", Short: "Remove a schedule; its runs are not affected", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
 			RunE: func(c *cobra.Command, args []string) error {
 				cl, err := a.connect()
 				if err != nil {
@@ -28,7 +28,7 @@ func (a *app) scheduleCommand() *cobra.Command {
 				if err := cl.RemoveSchedule(c.Context(), args[0]); err != nil || a.json {
 					return orPrint(a, err, map[string]string{"removed": args[0]})
 				}
-				fmt.Fprintf(a.out, "schedule %s is removed\n", args[0])
+				fmt.Fprintf(a.out, "removed schedule %s\n", args[0])
 				return nil
 			}})
 	return c
@@ -48,12 +48,18 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 			}
 			return a.completeWorkflow(c, args[1:], prefix)
 		},
-		Long: "Starts a run at each time of a cron expression: minute, hour, day of the month, month, day of the week; with six fields\n" +
-			"the first is seconds, and words such as @daily are known. A time that the clock of the zone shows twice has one run, the\n" +
-			"first time; one that it jumps over has its run at the jump. The id of a run is NAME@TIME, so no crash starts it twice.\n\n" +
-			"When the run before is still open, --overlap says what to do: skip this time, queue one, allow both, or cancel the one before\n" +
-			"and start when it has ended. --version, --concurrency-key, --priority and --deadline hold for each of its runs, as they do for\n" +
-			"workflow start. --replace sets all of these anew: what is not given is unset.",
+		Long: `Starts a run at each time of a cron expression: minute, hour, day of the
+month, month, day of the week. A sixth field in front gives seconds, and words
+such as @daily work too. When clocks go back, a time that occurs twice starts
+one run, at the first occurrence; when they go forward, a time that is skipped
+starts its run at the change. The id of a run is NAME@TIME, so a crash never
+starts it twice.
+
+--overlap says what to do if the previous run is still open: skip this time,
+queue one run, allow both, or cancel the previous run and start when it has
+ended. --version, --concurrency-key, --priority and --deadline apply to each
+run, as in workflow start. --replace sets everything anew: options that you do
+not give return to their defaults.`,
 		Example: "  flawless schedule add nightly --cron '30 2 * * *' --zone Europe/Berlin shop report --input '{\"days\":1}'",
 		RunE: func(c *cobra.Command, args []string) error {
 			in, err := a.readInput(input)
@@ -62,7 +68,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 			}
 			s.Name, s.Module, s.Workflow, s.Input, s.Overlap = args[0], args[1], args[2], in, flawless.Overlap(overlap)
 			if s.CatchUpLimit < 1 {
-				return fmt.Errorf("--catch-up-limit is %d, give 1 to 10000: %w", s.CatchUpLimit, flawless.Invalid)
+				return fmt.Errorf("--catch-up-limit is %d; use 1 to 10000: %w", s.CatchUpLimit, flawless.Invalid)
 			}
 			if err := t.check(c); err != nil {
 				return err
@@ -79,24 +85,24 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 				return orPrint(a, err, out)
 			}
 			if out.Paused {
-				fmt.Fprintf(a.out, "schedule %s is paused; flawless schedule resume %s lets it start %s/%s\n", out.Name, out.Name, out.Module, out.Workflow)
+				fmt.Fprintf(a.out, "schedule %s is paused; flawless schedule resume %s makes it start %s/%s\n", out.Name, out.Name, out.Module, out.Workflow)
 				return nil
 			}
 			fmt.Fprintf(a.out, "schedule %s starts %s/%s next at %s\n", out.Name, out.Module, out.Workflow, moment(out.Next))
 			return nil
 		}}
 	f := c.Flags()
-	f.StringVar(&s.Cron, "cron", "", "when, such as '30 2 * * MON-FRI'")
-	f.StringVar(&s.Zone, "zone", "UTC", "whose clock is meant, such as Europe/Berlin")
+	f.StringVar(&s.Cron, "cron", "", "cron expression, such as '30 2 * * MON-FRI'")
+	f.StringVar(&s.Zone, "zone", "UTC", "time zone, such as Europe/Berlin")
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
-	f.StringVar(&overlap, "overlap", string(flawless.Skip), "when the run before is still open: skip, queue, allow or cancel")
-	f.DurationVar(&jitter, "jitter", 0, "put each time off by a random part of this, but not past the next time")
-	f.DurationVar(&catchUp, "catch-up", time.Hour, "make up for times that came while no server was up, for this long")
-	f.IntVar(&s.CatchUpLimit, "catch-up-limit", 100, "start at most this many runs at once for such times, the newest; the rest are missed")
-	f.Var(&labels, "label", "name=value, of its runs; may be repeated")
-	f.BoolVar(&replace, "replace", false, "take the place of the schedule of that name")
-	f.BoolVar(&s.Paused, "paused", false, "start no runs until the schedule is resumed")
-	f.StringVar(&s.Note, "note", "", "with --paused: why")
+	f.StringVar(&overlap, "overlap", string(flawless.Skip), "what to do if the previous run is still open: skip, queue, allow or cancel")
+	f.DurationVar(&jitter, "jitter", 0, "delay each start by a random time up to this, but not past the next start")
+	f.DurationVar(&catchUp, "catch-up", time.Hour, "start runs that were missed while the server was down, up to this long ago")
+	f.IntVar(&s.CatchUpLimit, "catch-up-limit", 100, "start at most this many missed runs, the newest; the others are not started")
+	f.Var(&labels, "label", "label for its runs, as name=value (repeatable)")
+	f.BoolVar(&replace, "replace", false, "replace an existing schedule of the same name")
+	f.BoolVar(&s.Paused, "paused", false, "create the schedule paused")
+	f.StringVar(&s.Note, "note", "", "reason, with --paused")
 	t.addTo(a, c, 1)
 	_ = c.MarkFlagRequired("cron")
 	_ = c.RegisterFlagCompletionFunc("overlap", cobra.FixedCompletions([]string{"skip", "queue", "allow", "cancel"}, cobra.ShellCompDirectiveNoFileComp))
@@ -167,13 +173,13 @@ func (a *app) showSchedule(s flawless.Schedule) {
 	}
 	if s.DeadlineMS > 0 {
 		grace := cmp.Or(time.Duration(s.GraceMS)*time.Millisecond, time.Minute)
-		p("deadline", "%v after a run's start, and %v of grace", time.Duration(s.DeadlineMS)*time.Millisecond, grace)
+		p("deadline", "%v after the start of a run, plus a grace period of %v", time.Duration(s.DeadlineMS)*time.Millisecond, grace)
 	}
 	p("overlap", "%s", s.Overlap)
 	if s.JitterMS > 0 {
 		p("jitter", "%v", time.Duration(s.JitterMS)*time.Millisecond)
 	}
-	p("catch-up", "%v, at most %d times at once", time.Duration(s.CatchUpMS)*time.Millisecond, cmp.Or(s.CatchUpLimit, 100))
+	p("catch-up", "%v, at most %d runs", time.Duration(s.CatchUpMS)*time.Millisecond, cmp.Or(s.CatchUpLimit, 100))
 	if s.Paused {
 		p("paused", "%s", s.Note)
 	} else {
@@ -219,16 +225,16 @@ func (a *app) scheduleChangeCommand(use, short string, do func(*client.Client, c
 
 func (a *app) schedulePauseCommand() *cobra.Command {
 	var note string
-	c := a.scheduleChangeCommand("pause NAME", "Keep a schedule from starting runs", func(cl *client.Client, ctx context.Context, name string) (flawless.Schedule, error) {
+	c := a.scheduleChangeCommand("pause NAME", "Pause a schedule", func(cl *client.Client, ctx context.Context, name string) (flawless.Schedule, error) {
 		return cl.PauseSchedule(ctx, name, note)
 	})
-	c.Flags().StringVar(&note, "note", "", "why")
+	c.Flags().StringVar(&note, "note", "", "reason")
 	return c
 }
 
 func (a *app) scheduleTriggerCommand() *cobra.Command {
 	var key string
-	c := &cobra.Command{Use: "trigger NAME", Short: "Start a run of a schedule at once", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
+	c := &cobra.Command{Use: "trigger NAME", Short: "Start a run of a schedule now", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -240,18 +246,19 @@ func (a *app) scheduleTriggerCommand() *cobra.Command {
 			}
 			fmt.Fprintln(a.out, r.ID)
 			if !started {
-				fmt.Fprintf(a.errs, "run %s was started before, it is %s\n", r.ID, r.Status)
+				fmt.Fprintf(a.errs, "run %s already exists (%s); nothing was started\n", r.ID, r.Status)
 			}
 			return nil
 		}}
-	c.Flags().StringVar(&key, "key", "", "the same key starts one run, however often the command is repeated")
+	c.Flags().StringVar(&key, "key", "", "key of this run; the same key never starts a second run")
 	return c
 }
 
 func (a *app) scheduleBackfillCommand() *cobra.Command {
 	var from, to timeFlag
-	c := &cobra.Command{Use: "backfill NAME", Short: "Start the runs of times that are over and have none", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-		Long:    "Starts a run for each time from one moment (inclusive) until another (exclusive) that has none yet, all side by side.",
+	c := &cobra.Command{Use: "backfill NAME", Short: "Start runs for past times that have none", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
+		Long: `Starts a run for each time of the schedule in a range, unless it already has
+one. All of them start at once.`,
 		Example: "  flawless schedule backfill nightly --from 2026-03-01 --to 2026-03-08",
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
@@ -265,14 +272,14 @@ func (a *app) scheduleBackfillCommand() *cobra.Command {
 			for _, id := range b.Started {
 				fmt.Fprintln(a.out, id)
 			}
-			fmt.Fprintf(a.errs, "%d runs were started, %d were there before\n", len(b.Started), len(b.Known))
+			fmt.Fprintf(a.errs, "started %d runs, %d existed already\n", len(b.Started), len(b.Known))
 			for _, id := range b.Taken {
-				fmt.Fprintf(a.errs, "%s was not started: the schedule did not start the run that has this id\n", id)
+				fmt.Fprintf(a.errs, "%s was not started: its id belongs to a run that this schedule did not start\n", id)
 			}
 			return nil
 		}}
-	c.Flags().Var(&from, "from", "the first moment, such as 2026-03-01 or 2026-03-01T06:00:00Z")
-	c.Flags().Var(&to, "to", "the moment after the last one")
+	c.Flags().Var(&from, "from", "start of the range (inclusive), such as 2026-03-01 or 2026-03-01T06:00:00Z")
+	c.Flags().Var(&to, "to", "end of the range (exclusive)")
 	_ = c.MarkFlagRequired("from")
 	_ = c.MarkFlagRequired("to")
 	return c

@@ -13,11 +13,16 @@ import (
 )
 
 func (a *app) secretCommand() *cobra.Command {
-	c := &cobra.Command{Use: "secret", Short: "Keep values that runs may send and never see", Args: cobra.NoArgs, RunE: needsCommand,
-		Long: "A workflow puts flawless.Secret(\"NAME\") into a request. That is a placeholder: the server puts the value in its place\n" +
-			"on the wire, towards the hosts that are allowed for it and no others. Neither the run nor its log ever holds the value.\n\n" +
-			"Secrets are stored encrypted (AES-256-GCM). The key is in the file secret.key of the working directory, which the first\n" +
-			"secret makes, or in the environment of the server, FLAWLESS_SECRET_KEY (32 bytes in base64). Keep a copy elsewhere."}
+	c := &cobra.Command{Use: "secret", Short: "Manage secrets that runs can send but never see", Args: cobra.NoArgs, RunE: needsCommand,
+		Long: `A workflow puts flawless.Secret("NAME") into a request. This is only a
+placeholder: the server replaces it with the value when it sends the request,
+and only to the hosts that you allow for the secret. Neither the run nor its
+log ever contains the value.
+
+Secrets are stored encrypted (AES-256-GCM). The key is in the file secret.key
+in the working directory, which is created with the first secret, or in
+FLAWLESS_SECRET_KEY in the environment of the server (32 bytes in base64).
+Back up the key separately.`}
 	c.AddCommand(a.secretSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List secrets, without their values", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
@@ -36,7 +41,7 @@ func (a *app) secretCommand() *cobra.Command {
 				a.table("NAME\tHOSTS\tCHANGED\tKEY\tPROBLEM", rows)
 				return nil
 			}},
-		&cobra.Command{Use: "rm NAME", Short: "Forget a secret", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSecret,
+		&cobra.Command{Use: "rm NAME", Short: "Remove a secret", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSecret,
 			RunE: func(c *cobra.Command, args []string) error {
 				cl, err := a.connect()
 				if err != nil {
@@ -45,12 +50,13 @@ func (a *app) secretCommand() *cobra.Command {
 				if err := cl.RemoveSecret(c.Context(), args[0]); err != nil || a.json {
 					return orPrint(a, err, map[string]string{"removed": args[0]})
 				}
-				fmt.Fprintf(a.out, "secret %s is forgotten; calls that need it are refused\n", args[0])
+				fmt.Fprintf(a.out, "removed secret %s; calls that use it will be refused\n", args[0])
 				return nil
 			}},
 		&cobra.Command{Use: "rotate-key", Short: "Encrypt all secrets with a new key", Args: cobra.NoArgs,
-			Long: "Encrypts all secrets with a new key and forgets the old one. Where the server has its key from the environment,\n" +
-				"restart it with FLAWLESS_SECRET_KEY=NEW,OLD first, repeat this, and drop OLD.",
+			Long: `Encrypts all secrets with a new key and deletes the old key. If the server
+gets its key from the environment, restart it with FLAWLESS_SECRET_KEY=NEW,OLD
+first, run this command, then remove OLD.`,
 			RunE: func(c *cobra.Command, _ []string) error {
 				cl, err := a.connect()
 				if err != nil {
@@ -60,7 +66,7 @@ func (a *app) secretCommand() *cobra.Command {
 				if err != nil || a.json {
 					return orPrint(a, err, map[string]any{"key": key, "secrets": n})
 				}
-				fmt.Fprintf(a.out, "%d secrets are encrypted with key %s\n", n, key)
+				fmt.Fprintf(a.out, "encrypted %d secrets with key %s\n", n, key)
 				return nil
 			}})
 	return c
@@ -69,11 +75,15 @@ func (a *app) secretCommand() *cobra.Command {
 func (a *app) secretSetCommand() *cobra.Command {
 	var hosts []string
 	var file string
-	c := &cobra.Command{Use: "set NAME", Short: "Keep a secret", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSecret,
-		Long: "Keeps a secret. Its value is read from standard input or from a file, never from the command line, which others can see.\n" +
-			"One end of line at its end is not part of it.\n\n" +
-			"--host says where it may be sent: api.example.com, api.example.com:8443, *.example.com, all by https,\n" +
-			"or http://localhost:8080 where there is no encryption. Without --host those of the secret it replaces stay.",
+	c := &cobra.Command{Use: "set NAME", Short: "Store a secret", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSecret,
+		Long: `Stores a secret. The value is read from standard input or from a file, never
+from the command line, which other users can see. One newline at the end is
+removed.
+
+--host says where the secret may be sent: api.example.com,
+api.example.com:8443 or *.example.com, all over HTTPS, or
+http://localhost:8080 without encryption. If you omit --host when you replace
+a secret, it keeps its hosts.`,
 		Example: "  flawless secret set STRIPE --host api.stripe.com < key.txt\n  pass show stripe | flawless secret set STRIPE --host api.stripe.com",
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := flawless.CheckSecretName(args[0]); err != nil {
@@ -94,8 +104,8 @@ func (a *app) secretSetCommand() *cobra.Command {
 			fmt.Fprintf(a.out, "secret %s may be sent to %s\n", s.Name, strings.Join(s.Hosts, ", "))
 			return nil
 		}}
-	c.Flags().StringSliceVar(&hosts, "host", nil, "where it may be sent; may be repeated")
-	c.Flags().StringVar(&file, "file", "", "read the value from this file")
+	c.Flags().StringSliceVar(&hosts, "host", nil, "host that the secret may be sent to (repeatable)")
+	c.Flags().StringVar(&file, "file", "", "read the value from a file instead of standard input")
 	return c
 }
 

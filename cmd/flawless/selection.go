@@ -25,15 +25,15 @@ type selection struct {
 
 func (s *selection) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringSliceVar(&s.status, "status", nil, "pending, running, waiting, paused, unresolved, completed, failed, cancelled, terminated")
+	f.StringSliceVar(&s.status, "status", nil, "runs with this status: pending, running, waiting, paused, unresolved, completed, failed, cancelled or terminated")
 	f.StringVar(&s.filter.Module, "module", "", "runs of this module")
 	f.StringVar(&s.filter.Workflow, "workflow", "", "runs of this workflow")
-	f.DurationVar(&s.since, "since", 0, "created within this time, such as 24h")
-	f.Var(&s.after, "after", "created at or after this moment, such as 2026-03-01")
-	f.Var(&s.before, "before", "created before this moment")
-	f.Var(&s.labels, "label", "name=value; may be repeated, all must be there")
-	f.StringVar(&s.filter.Parent, "parent", "", "spawned by this run")
-	f.BoolVar(&s.filter.Retrying, "retrying", false, "with a call that has failed and is tried again")
+	f.DurationVar(&s.since, "since", 0, "runs created within this time, such as 24h")
+	f.Var(&s.after, "after", "runs created at or after this time, such as 2026-03-01")
+	f.Var(&s.before, "before", "runs created before this time")
+	f.Var(&s.labels, "label", "runs with this label, as name=value (repeatable; all must match)")
+	f.StringVar(&s.filter.Parent, "parent", "", "runs started by this run")
+	f.BoolVar(&s.filter.Retrying, "retrying", false, "runs with a failed call that is being retried")
 	c.MarkFlagsMutuallyExclusive("since", "after")
 }
 
@@ -67,7 +67,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 	var note string
 	var yes bool
 	c := &cobra.Command{Use: h.verb + " [ID]", Short: h.short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeRun,
-		Long: strings.TrimSpace(h.short + ", one by its id or all that the flags select; how many these are is asked back first.\n\n" + h.long),
+		Long: strings.TrimSpace(h.short + ".\n\nGive the id of one run, or flags that select several. For several runs you are\nasked for confirmation first.\n\n" + h.long),
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -76,11 +76,11 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 			some := which.read()
 			switch {
 			case len(args) == 1 && some:
-				return fmt.Errorf("give the id of a run or flags that select runs, not both: %w", flawless.Invalid)
+				return fmt.Errorf("give either the id of a run or flags that select runs, not both: %w", flawless.Invalid)
 			case len(args) == 0 && !some:
-				return fmt.Errorf("give the id of a run, or select runs with --module, --status and the like: %w", flawless.Invalid)
+				return fmt.Errorf("no run selected; give the id of a run, or select runs with flags such as --module or --status: %w", flawless.Invalid)
 			case len(args) == 0 && c.Flags().Changed("id"):
-				return fmt.Errorf("--id is for one run, and flags select several: %w", flawless.Invalid)
+				return fmt.Errorf("--id needs a single run; give the id of the run to restart instead of flags that select runs: %w", flawless.Invalid)
 			case len(args) == 0:
 				return a.changeAll(c.Context(), cl, h, which.filter, note, yes)
 			}
@@ -93,7 +93,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 				return nil
 			}
 			if h.verb == "terminate" && r.Status != flawless.Terminated {
-				fmt.Fprintf(a.out, "run %s is %s already; its calls that waited to begin are withdrawn\n", r.ID, r.Status)
+				fmt.Fprintf(a.out, "run %s is already %s; its calls that had not begun were withdrawn\n", r.ID, r.Status)
 				return nil
 			}
 			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
@@ -103,8 +103,8 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 	if h.flags != nil {
 		h.flags(c)
 	}
-	c.Flags().StringVar(&note, "note", "", "why; it is part of the log")
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask back")
+	c.Flags().StringVar(&note, "note", "", "reason, kept in the log")
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask for confirmation")
 	return c
 }
 
@@ -121,7 +121,7 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 		}
 	}
 	if !yes && !a.agreed(fmt.Sprintf("%s %d runs? [y/N] ", h.verb, len(ids)), len(ids)) {
-		return fmt.Errorf("nothing was changed, %d runs are selected; agree with y, or use --yes: %w", len(ids), flawless.Invalid)
+		return fmt.Errorf("nothing was changed: %d runs are selected and you did not confirm; answer y, or use --yes: %w", len(ids), flawless.Invalid)
 	}
 	type outcome struct {
 		Run   string `json:"run"`
@@ -169,7 +169,7 @@ func (a *app) agreed(question string, n int) bool {
 
 func (a *app) cancelCommand() *cobra.Command {
 	var within time.Duration
-	c := a.changeCommand(changing{verb: "cancel", short: "Ask a run to give up; its code may compensate",
+	c := a.changeCommand(changing{verb: "cancel", short: "Cancel a run and let its code clean up",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
 			w := flawless.Cancel{Who: who(), Note: note}
 			if within > 0 {
@@ -177,29 +177,29 @@ func (a *app) cancelCommand() *cobra.Command {
 			}
 			return cl.Cancel(ctx, id, w)
 		}})
-	c.Flags().DurationVar(&within, "deadline", 0, "terminate the run if it has not ended after this time, such as 5m")
+	c.Flags().DurationVar(&within, "deadline", 0, "terminate the run if it is still open after this time, such as 5m")
 	return c
 }
 
 func (a *app) terminateCommand() *cobra.Command {
-	return a.changeCommand(changing{verb: "terminate", short: "End a run without asking it",
-		long: "Its calls that wait for a retry or for a place under a limit are withdrawn, also where the run has completed by itself. Calls under way are waited for, and their outcomes are logged.",
+	return a.changeCommand(changing{verb: "terminate", short: "End a run at once, without letting its code clean up",
+		long: "Calls that wait for a retry or for a rate limit are withdrawn, even if the run\nhas already completed. Calls in flight are allowed to finish, and their\noutcomes are logged.",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
 			return cl.Terminate(ctx, id, flawless.Cancel{Who: who(), Note: note})
 		}})
 }
 
 func (a *app) pauseCommand() *cobra.Command {
-	return a.changeCommand(changing{verb: "pause", short: "Let a run take no more turns",
-		long: "What it has asked for is carried out, and answers and messages are kept for it until it goes on.",
+	return a.changeCommand(changing{verb: "pause", short: "Pause a run",
+		long: "A paused run does not execute. Calls that it has already made are still carried\nout, and answers and messages are kept until the run is resumed.",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
 			return cl.Pause(ctx, id, flawless.Pause{Who: who(), Note: note})
 		}})
 }
 
 func (a *app) resumeCommand() *cobra.Command {
-	return a.changeCommand(changing{verb: "resume", short: "Let a paused run go on",
-		long: "Also one that is held back because its store is a copy. That is lifted first; a run that somebody had paused\nbefore needs a second resume.",
+	return a.changeCommand(changing{verb: "resume", short: "Resume a paused run",
+		long: "This also releases runs that are held because the store is a copy. A run that\nwas paused before that needs a second resume.",
 		do: func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error) {
 			return cl.Pause(ctx, id, flawless.Pause{Resume: true, Who: who(), Note: note})
 		}})
@@ -207,13 +207,14 @@ func (a *app) resumeCommand() *cobra.Command {
 
 func (a *app) restartCommand() *cobra.Command {
 	var o client.Restart
-	return a.changeCommand(changing{verb: "restart", short: "Start a new run on the terms of one that failed, was cancelled or terminated", ended: true,
-		long: "The new run has the input, labels, concurrency key and priority of the old one, which it names, and as much time until its\n" +
-			"deadline as that one had. It is of the version that was asked for when the old one was started, or else of the newest.\n" +
-			"Its id is printed.",
+	return a.changeCommand(changing{verb: "restart", short: "Run a failed, cancelled or terminated run again", ended: true,
+		long: `Starts a new run with the input, labels, concurrency key and priority of the
+old one, and with as much time until its deadline as the old one had. The new
+run refers to the old one. It uses the version that was requested for the old
+run, or else the newest. The command prints the id of the new run.`,
 		flags: func(c *cobra.Command) {
-			c.Flags().StringVar(&o.ID, "id", "", "your own key for the new run: it is started once, however often the command is repeated")
-			c.Flags().StringVar(&o.Version, "version", "", "of the module")
+			c.Flags().StringVar(&o.ID, "id", "", "id for the new run; the same id never starts a second run")
+			c.Flags().StringVar(&o.Version, "version", "", "version of the module")
 		},
 		do: func(ctx context.Context, cl *client.Client, id, _ string) (flawless.Run, error) {
 			return cl.Restart(ctx, id, o)

@@ -12,8 +12,10 @@ func (a *app) sendCommand() *cobra.Command {
 	var key string
 	var wait bool
 	c := &cobra.Command{Use: "send ID TYPE [JSON|@FILE|-]", Short: "Send a message to a run", Args: cobra.RangeArgs(2, 3), ValidArgsFunction: a.completeRun,
-		Long: "Sends a message to a run, which gets it when it receives messages of that type; until then it waits there. With --key the\n" +
-			"same message is taken in once, however often the command is repeated. With --wait what the run replies is printed.",
+		Long: `Sends a message to a run. The run gets it when it receives messages of that
+type; until then the message waits. With --key, the message is delivered once,
+no matter how often you repeat the command. With --wait, the command prints
+the reply of the run.`,
 		Example: "  flawless workflow send order-42 approve '{\"by\":\"ann\"}' --key approval-7\n  flawless workflow send counter add 5 --wait",
 		RunE: func(c *cobra.Command, args []string) error {
 			value := "null"
@@ -44,7 +46,7 @@ func (a *app) sendCommand() *cobra.Command {
 			fmt.Fprintln(a.out, id)
 			return nil
 		}}
-	c.Flags().StringVar(&key, "key", "", "your own key for the message")
-	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has replied, print the reply")
+	c.Flags().StringVar(&key, "key", "", "key for the message; the same key is delivered only once")
+	c.Flags().BoolVar(&wait, "wait", false, "wait for the reply of the run and print it")
 	return c
 }

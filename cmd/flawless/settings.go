@@ -22,10 +22,10 @@ type settingsFlags struct {
 }
 
 func (s *settingsFlags) add(c *cobra.Command) {
-	c.Flags().Var(&s.retention, "retention", "how long ended runs are kept, such as 90d or 12h; forever, or default (30d)")
-	c.Flags().IntVar(&s.concurrency, "concurrency", 0, "how many runs may be under way at once; 0 is unlimited")
-	c.Flags().Var(&s.retryFor, "retry-for", "for how long failed calls are retried, such as 24h or 7d; 0, or default (as the server says)")
-	c.Flags().IntVar(&s.keep, "keep-turns", 0, "turns of a log that are kept at least; 0 is all")
+	c.Flags().Var(&s.retention, "retention", "how long to keep ended runs, such as 90d or 12h; forever, or default (30d)")
+	c.Flags().IntVar(&s.concurrency, "concurrency", 0, "maximum number of runs in progress at once; 0 is unlimited")
+	c.Flags().Var(&s.retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 disables retries; default uses the setting of the server")
+	c.Flags().IntVar(&s.keep, "keep-turns", 0, "minimum number of turns to keep in the log of a run; 0 keeps all")
 }
 
 // check returns why the flags cannot be taken, before anything is done.
@@ -33,8 +33,10 @@ func (s *settingsFlags) check() error {
 	return (&flawless.Settings{RetentionMS: int64(s.retention), Concurrency: s.concurrency, KeepTurns: s.keep}).Check()
 }
 
-const keepTurnsHelp = "--keep-turns is for runs that never end: of their logs at least the last turns are kept, and what is before them may\n" +
-	"be removed. Such a run goes on from its last image alone; it cannot be replayed from its start. 0 keeps all from now on."
+const keepTurnsHelp = `--keep-turns is for runs that never end. At least the last turns of their logs
+are kept, and older ones may be removed. Such a run continues from its last
+image alone, and can no longer be replayed from its start. 0 keeps all turns
+from now on.`
 
 // change returns what the command line changes, and whether it does.
 func (s *settingsFlags) change(c *cobra.Command) (out client.SettingsChange, any bool) {
@@ -55,9 +57,14 @@ func (s *settingsFlags) change(c *cobra.Command) (out client.SettingsChange, any
 
 func (a *app) moduleSetCommand() *cobra.Command {
 	var flags settingsFlags
-	c := &cobra.Command{Use: "set NAME", Short: "Say how the runs of a module are treated", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
-		Long: "Says how the runs of a module are treated, in all its versions, and shows it. Without flags it only shows it.\n\n" +
-			"Runs beyond --concurrency are pending until one before them has ended; those of higher priority go first (workflow start --priority).\n\n" +
+	c := &cobra.Command{Use: "set NAME", Short: "Show or change the settings of a module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
+		Long: `Changes the settings of a module, which apply to all its versions, and shows
+them. Without flags it only shows them.
+
+Runs above --concurrency stay pending until another run of the module has
+ended. Runs with a higher priority go first (workflow start --priority).
+
+` +
 			keepTurnsHelp,
 		Example: "  flawless module set shop --retention 90d --concurrency 20",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -99,18 +106,18 @@ func (a *app) settings(ctx context.Context, module string) string {
 }
 
 func settingsText(s flawless.Settings) string {
-	text := "ended runs are kept for ever"
+	text := "ended runs are kept forever"
 	if d, ends := s.Retention(); ends {
 		text = "ended runs are kept for " + days(d)
 	}
 	if s.Concurrency > 0 {
-		text += fmt.Sprintf(", at most %d are under way", s.Concurrency)
+		text += fmt.Sprintf(", at most %d runs in progress at once", s.Concurrency)
 	}
 	if s.RetryForMS != nil {
 		text += ", retries of failed calls: " + retryText(s.RetryForMS)
 	}
 	if s.KeepTurns > 0 {
-		text += fmt.Sprintf(", at least the last %d turns of a log are kept", s.KeepTurns)
+		text += fmt.Sprintf(", at least the last %d turns of each log are kept", s.KeepTurns)
 	}
 	return text
 }
@@ -146,7 +153,7 @@ func (r *retentionFlag) Set(text string) error {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < time.Millisecond {
-		return fmt.Errorf("%q is no time to keep runs for; write it like 90d, 12h, forever or default", text)
+		return fmt.Errorf("%q is not a retention time; use a value such as 90d, 12h, forever or default", text)
 	}
 	*r = retentionFlag(d.Milliseconds())
 	return nil

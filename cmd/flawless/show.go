@@ -69,7 +69,7 @@ func (a *app) showCommand() *cobra.Command {
 			a.showRun(r, fates)
 			a.showUnread(r, unread)
 			if left > 0 {
-				fmt.Fprintf(a.out, "and %d calls more: --all\n", left)
+				fmt.Fprintf(a.out, "and %d more calls; show them with --all\n", left)
 			}
 			if len(family) > 0 {
 				fmt.Fprintf(a.out, "\n%d children: %s\n", len(family), census(family))
@@ -77,8 +77,21 @@ func (a *app) showCommand() *cobra.Command {
 			}
 			return nil
 		}}
-	c.Flags().BoolVar(&all, "all", false, "all calls")
+	c.Flags().BoolVar(&all, "all", false, "show all calls")
 	return c
+}
+
+// state is the state of a call for people to read. That in JSON is for programs, and keeps its names.
+func (f fate) state() string {
+	switch f.State {
+	case "waits for its place":
+		return "queued"
+	case "to be tried again":
+		return "retrying"
+	case "in doubt":
+		return "outcome unknown"
+	}
+	return f.State
 }
 
 // follow takes a record into what is known of the calls.
@@ -120,10 +133,10 @@ func follow(calls map[int]*fate, rec flawless.Record) {
 func (a *app) showSent(d flawless.Doubt) {
 	s := d.Sent
 	if s == nil {
-		fmt.Fprintf(a.out, "  in doubt since %s\n", ago(d.Since))
+		fmt.Fprintf(a.out, "  outcome unknown since %s\n", ago(d.Since))
 		return
 	}
-	fmt.Fprintf(a.out, "  try %d was begun %s and is in doubt since %s; it was sent as\n    %s %s\n", s.Try, ago(s.Begun), ago(d.Since), s.Method, s.URL)
+	fmt.Fprintf(a.out, "  attempt %d began %s, its outcome is unknown since %s; it was sent as\n    %s %s\n", s.Try, ago(s.Begun), ago(d.Since), s.Method, s.URL)
 	var headers [][2]string
 	_ = json.Unmarshal(s.Headers, &headers) // the server wrote it
 	for _, h := range headers {
@@ -154,7 +167,7 @@ func (a *app) showUnread(r flawless.Run, first []flawless.Message) {
 	}
 	a.table("MESSAGE\tTYPE\tFROM\tVALUE", rows)
 	if left := r.Mail - len(first); left > 0 {
-		fmt.Fprintf(a.out, "and %d more: GET /api/v1%s\n", left, "/runs/"+url.PathEscape(r.ID)+"/messages")
+		fmt.Fprintf(a.out, "and %d more; see GET /api/v1%s\n", left, "/runs/"+url.PathEscape(r.ID)+"/messages")
 	}
 }
 
@@ -178,7 +191,7 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 		p("ended", "%s", ago(*r.Ended))
 	}
 	if r.Computing != nil {
-		p("computing", "since %s, without a call; a loop that waits for something never ends", ago(*r.Computing))
+		p("computing", "since %s, without making a call; a loop that polls for something never ends", ago(*r.Computing))
 	}
 	if r.Wake != nil && !r.Status.Ended() {
 		p("wakes", "%s", ago(*r.Wake))
@@ -187,13 +200,13 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 		p("labels", "%s", labelText(r.Labels))
 	}
 	if r.Place != nil {
-		p("place", "%s", placeText(*r.Place))
+		p("queue", "%s", placeText(*r.Place))
 	}
 	if r.Parent != "" {
 		p("parent", "%s", r.Parent)
 	}
 	if r.Of != "" {
-		p("again", "of run %s", r.Of)
+		p("origin", "run %s", r.Of)
 	}
 	if r.Deadline != nil && !r.Status.Ended() {
 		p("deadline", "%s", ago(*r.Deadline))
@@ -205,11 +218,11 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 	if r.Pause != nil && !r.Status.Ended() {
 		what := "paused"
 		if r.Pause.Hold {
-			what = "held back"
+			what = "held"
 		}
 		p(what, "by %s%s", r.Pause.Who, noted(r.Pause.Note))
 		if r.Pause.Hold {
-			p("", "flawless workflow resume %s lets it go on", r.ID)
+			p("", "to release it: flawless workflow resume %s", r.ID)
 		}
 	}
 	if r.Problem != "" {
@@ -228,9 +241,9 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 		fmt.Fprintln(a.out)
 		var rows [][]string
 		for _, c := range calls {
-			rows = append(rows, []string{fmt.Sprint(c.N), c.State, fmt.Sprint(c.Tries), shortened(c.Call, 100)})
+			rows = append(rows, []string{fmt.Sprint(c.N), c.state(), fmt.Sprint(c.Tries), shortened(c.Call, 100)})
 		}
-		a.table("CALL\tSTATE\tTRIES\tREQUEST", rows)
+		a.table("CALL\tSTATE\tATTEMPTS\tREQUEST", rows)
 	}
 	for _, t := range r.Retrying {
 		fmt.Fprintf(a.out, "\n%s\n  %s\n", retryingText(t), t.Request)
@@ -238,20 +251,20 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 			fmt.Fprintf(a.out, "  %s\n", t.Rule)
 		}
 		if t.Until != nil {
-			fmt.Fprintf(a.out, "  no try begins after %s\n", ago(*t.Until))
+			fmt.Fprintf(a.out, "  no attempt begins after %s\n", ago(*t.Until))
 		}
 		if t.Next != nil {
-			fmt.Fprintf(a.out, "  flawless workflow retry %s --call %d             try it now\n  flawless workflow retry %s --call %d --give-up   no more tries\n", r.ID, t.Call, r.ID, t.Call)
+			fmt.Fprintf(a.out, "  flawless workflow retry %s --call %d             retry it now\n  flawless workflow retry %s --call %d --give-up   stop retrying\n", r.ID, t.Call, r.ID, t.Call)
 		}
 	}
 	if n := r.RetryingCalls - len(r.Retrying); n > 0 {
 		fmt.Fprintf(a.out, "\n%d more calls are tried again\n", n)
 	}
 	for _, d := range r.Unresolved {
-		fmt.Fprintf(a.out, "\ncall %d is in doubt: %s\n  %s\n", d.Call, d.Request, d.Reason)
+		fmt.Fprintf(a.out, "\nthe outcome of call %d is unknown: %s\n  %s\n", d.Call, d.Request, d.Reason)
 		a.showSent(d)
-		fmt.Fprintln(a.out, "find out whether it took effect, then one of")
-		for _, how := range []string{"--retry            it did not happen: send it again", "--response FILE    it happened, and this was the answer", "--error TEXT       tell the code", "--fail             give up"} {
+		fmt.Fprintln(a.out, "find out whether it took effect, then run one of")
+		for _, how := range []string{"--retry            it did not take effect: send it again", "--response FILE    it took effect, and this was the answer", "--error TEXT       return this error to the code", "--fail             fail the run"} {
 			fmt.Fprintf(a.out, "  flawless workflow resolve %s --call %d %s\n", r.ID, d.Call, how)
 		}
 	}

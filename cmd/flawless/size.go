@@ -34,7 +34,7 @@ func (s *bytesFlag) Set(text string) error {
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64>>shift {
-		return fmt.Errorf("%q is no size; write it like 512MiB or 2GiB", text)
+		return fmt.Errorf("%q is not a size; use a value such as 512MiB or 2GiB", text)
 	}
 	*s = bytesFlag(n << shift)
 	return nil

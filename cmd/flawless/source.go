@@ -18,8 +18,8 @@ import (
 type sources struct{ logged, asked string }
 
 func (s *sources) flags(c *cobra.Command) {
-	c.Flags().StringVar(&s.asked, "source", ".", "folder of the source of the code that is tried, to show the lines in question")
-	c.Flags().StringVar(&s.logged, "logged-source", "", "folder of the source that the run was logged with, as it was then, to show its lines, too")
+	c.Flags().StringVar(&s.asked, "source", ".", "source directory of the new code, to show the lines that differ")
+	c.Flags().StringVar(&s.logged, "logged-source", "", "source directory of the code that the run was logged with, to show its lines as well")
 }
 
 // of returns the sources for a replay, which is with the code of the log where own is set.

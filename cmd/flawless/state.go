@@ -7,7 +7,7 @@ import (
 )
 
 func (a *app) stateCommand() *cobra.Command {
-	c := &cobra.Command{Use: "state", Short: "Look at the values that runs share", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "state", Short: "Inspect the state that runs share", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.stateListCommand(), a.stateShowCommand())
 	return c
 }
@@ -15,7 +15,7 @@ func (a *app) stateCommand() *cobra.Command {
 func (a *app) stateListCommand() *cobra.Command {
 	var from string
 	var limit int
-	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the values that runs share, who holds each and how many wait", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List shared states, who holds each and how many runs wait", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -35,17 +35,17 @@ func (a *app) stateListCommand() *cobra.Command {
 			}
 			a.table("NAME\tHELD BY\tWAITING\tVALUE", rows)
 			if next != "" {
-				fmt.Fprintf(a.errs, "there are more: --from %s\n", next)
+				fmt.Fprintf(a.errs, "there are more; continue with --from %s\n", next)
 			}
 			return nil
 		}}
-	c.Flags().StringVar(&from, "from", "", "begin with this name")
-	c.Flags().IntVar(&limit, "limit", 100, "at most so many, up to 1000")
+	c.Flags().StringVar(&from, "from", "", "start the list at this name")
+	c.Flags().IntVar(&limit, "limit", 100, "maximum number to list, up to 1000")
 	return c
 }
 
 func (a *app) stateShowCommand() *cobra.Command {
-	return &cobra.Command{Use: "show NAME", Short: "Show a value, who holds it and who waits for it", Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: "show NAME", Short: "Show a shared state, who holds it and who waits for it", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {

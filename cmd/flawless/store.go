@@ -18,18 +18,23 @@ import (
 )
 
 func (a *app) storeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "store", Short: "Check what is stored", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "store", Short: "Check the store for damage", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.storeCheckCommand(), a.storeShowCommand())
 	return c
 }
 
 func (a *app) storeCheckCommand() *cobra.Command {
-	return &cobra.Command{Use: "check", Short: "Read everything that is stored, and tell what is damaged", Args: cobra.NoArgs,
-		Long: "Reads every block of every table of the store and compares it with its checksum. Where a file is damaged it names the\n" +
-			"file, the runs, modules, lists and settings that lie there, and what to do about each; it changes nothing about them.\n" +
-			"The server does the work, or where none answers this command, on the working directory. With --working-dir the\n" +
-			"directory is meant. The exit code is 13 where damage is found.\n\n" +
-			"A server checks its store by itself, soon after each start and then once a day; flawless store show tells what it found.",
+	return &cobra.Command{Use: "check", Short: "Read the whole store and report damage", Args: cobra.NoArgs,
+		Long: `Reads every block of every table of the store and verifies its checksum. For
+each damaged file it shows the runs, modules, indexes and settings that are
+stored there, and what to do about each. It changes nothing.
+
+The server runs the check. If no server answers, the command runs it on the
+working directory. --working-dir says which directory. The exit code is 13 if
+damage is found.
+
+A server checks its store by itself soon after each start and once a day;
+flawless store show shows the result.`,
 		Example: "  flawless store check\n  flawless --working-dir ./data store check --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			began := time.Now()
@@ -49,7 +54,7 @@ func (a *app) storeCheckCommand() *cobra.Command {
 }
 
 func (a *app) storeShowCommand() *cobra.Command {
-	return &cobra.Command{Use: "show", Short: "Show which store the server has, and what the last check of it has found", Args: cobra.NoArgs,
+	return &cobra.Command{Use: "show", Short: "Show the identity of the store and the result of its last check", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -71,10 +76,10 @@ func (a *app) storeShowCommand() *cobra.Command {
 				fmt.Fprintln(a.out, h.Message)
 			}
 			if check.Running {
-				fmt.Fprintf(a.out, "a check is under way: %s of %s\n", size(check.Read), size(check.Total))
+				fmt.Fprintf(a.out, "a check is running: %s of %s\n", size(check.Read), size(check.Total))
 			}
 			if check.Ended == nil {
-				fmt.Fprintln(a.out, "no check has ended yet")
+				fmt.Fprintln(a.out, "no check has finished yet")
 				return nil
 			}
 			fmt.Fprintf(a.out, "last check: %s\n", ago(*check.Ended))
@@ -90,9 +95,9 @@ const damagedStore flawless.Code = "the store is damaged"
 func verdict(c flawless.StoreCheck) error {
 	switch {
 	case len(c.Damaged) > 0:
-		return fmt.Errorf("%d of the store's files cannot be read: %w", len(c.Damaged), damagedStore)
+		return fmt.Errorf("%d files of the store are damaged: %w", len(c.Damaged), damagedStore)
 	case c.Error != "":
-		return fmt.Errorf("not everything was read: %s", c.Error)
+		return fmt.Errorf("the check is incomplete: %s", c.Error)
 	}
 	return nil
 }
@@ -128,10 +133,10 @@ func (a *app) isServers(ctx context.Context, dir string) error {
 	}
 	h, err := cl.Health(ctx)
 	if err != nil {
-		return fmt.Errorf("asking the server that uses it: %w", err)
+		return fmt.Errorf("asking the server that uses the directory: %w", err)
 	}
 	if m, err := workdir.Look(dir); err != nil || m == nil || m.Store != h.Store {
-		return fmt.Errorf("the server at %s has another store; name the one that uses the directory with --socket: %w", a.socket, flawless.Conflict)
+		return fmt.Errorf("the server at %s has a different store; give the address of the server that uses the directory with --socket: %w", a.socket, flawless.Conflict)
 	}
 	return nil
 }
@@ -189,7 +194,7 @@ func (a *app) printCheck(c flawless.StoreCheck, took time.Duration) {
 
 func (a *app) printDamage(c flawless.StoreCheck) {
 	if len(c.Damaged) == 0 && c.Error == "" {
-		fmt.Fprintln(a.out, "no damage was found")
+		fmt.Fprintln(a.out, "no damage found")
 	}
 	for _, d := range c.Damaged {
 		fmt.Fprintf(a.out, "damaged: %s (%s)\n", d.File, oneLine(d.Reason))
@@ -205,8 +210,8 @@ func (a *app) printDamage(c flawless.StoreCheck) {
 		}
 		rows = append(rows, []string{x.Kind, x.Name, x.Part, now, x.Todo})
 	}
-	fmt.Fprintln(a.out, "what lies there:")
-	a.table("KIND\tNAME\tPART\tNOW\tWHAT TO DO", rows)
+	fmt.Fprintln(a.out, "affected:")
+	a.table("KIND\tNAME\tPART\tEFFECT\tWHAT TO DO", rows)
 	if c.More > 0 {
 		fmt.Fprintf(a.out, "and %d more\n", c.More)
 	}

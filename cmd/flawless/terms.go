@@ -20,12 +20,12 @@ type terms struct {
 // addTo defines the flags. module is the place of the module's name among the arguments of the command.
 func (t *terms) addTo(a *app, c *cobra.Command, module int) {
 	f := c.Flags()
-	f.StringVar(&t.version, "version", "", "of the module, such as 3 or 1.2.0 (default the newest)")
-	f.StringVar(&t.place.Key, "concurrency-key", "", "shared by the runs of which only --concurrency may be under way at once")
-	f.IntVar(&t.place.Limit, "concurrency", 0, "with --concurrency-key: how many (default 1)")
-	f.IntVar(&t.place.Priority, "priority", 0, "of the runs that wait for their place the highest begins first, then the oldest")
-	f.DurationVar(&t.deadline, "deadline", 0, "ask a run to give up this long after its start, such as 2h")
-	f.DurationVar(&t.grace, "grace", 0, "with --deadline: terminate it this much later (default 1m)")
+	f.StringVar(&t.version, "version", "", "version of the module, such as 3 or 1.2.0 (default: the newest)")
+	f.StringVar(&t.place.Key, "concurrency-key", "", "key shared by runs of which at most --concurrency are in progress at once")
+	f.IntVar(&t.place.Limit, "concurrency", 0, "maximum number of runs of the key in progress at once (default 1); needs --concurrency-key")
+	f.IntVar(&t.place.Priority, "priority", 0, "priority in the queue; the highest goes first, then the oldest")
+	f.DurationVar(&t.deadline, "deadline", 0, "cancel a run this long after its start, such as 2h")
+	f.DurationVar(&t.grace, "grace", 0, "terminate the run this long after the deadline (default 1m); needs --deadline")
 	_ = c.RegisterFlagCompletionFunc("version", func(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
 		ctx, cancel := a.brief(c)
 		defer cancel()
@@ -43,11 +43,11 @@ func (t *terms) addTo(a *app, c *cobra.Command, module int) {
 func (t *terms) check(c *cobra.Command) error {
 	for name, d := range map[string]time.Duration{"deadline": t.deadline, "grace": t.grace} {
 		if c.Flags().Changed(name) && d < time.Millisecond {
-			return fmt.Errorf("--%s is %v, give 1ms or more: %w", name, d, flawless.Invalid)
+			return fmt.Errorf("--%s is %v; use 1ms or more: %w", name, d, flawless.Invalid)
 		}
 	}
 	if t.grace > 0 && t.deadline == 0 {
-		return fmt.Errorf("--grace begins at the deadline, and there is none; give --deadline too: %w", flawless.Invalid)
+		return fmt.Errorf("--grace needs --deadline: %w", flawless.Invalid)
 	}
 	return nil
 }

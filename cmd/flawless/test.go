@@ -33,26 +33,33 @@ type testOptions struct {
 
 func (a *app) testCommand() *cobra.Command {
 	var o testOptions
-	c := &cobra.Command{Use: "test FILE.wasm|DIR WORKFLOW", Short: "Run a workflow without server, network or waiting", Args: cobra.ExactArgs(2),
-		Long: "Runs a workflow of a module, or of the project in a folder, to its end in this process. Requests, to whatever host, are\n" +
-			"answered from a file (--answers) or by a server of yours (--upstream); a year of sleeping passes at once.\n" +
-			"With --crash-everywhere the engine is killed before and after every write of the workflow's life and started again, and\n" +
-			"the command fails if the outside, or the output, shows a difference.\n\n" +
-			"The file of answers is a JSON list, of which the first that fits is taken. A * in a url stands for anything but a slash:\n" +
-			`  [{"method": "POST", "url": "https://pay.example/charges", "status": 201, "body": {"id": "ch_1"}}]`,
+	c := &cobra.Command{Use: "test FILE.wasm|DIR WORKFLOW", Short: "Test a workflow without a server, a network or waiting", Args: cobra.ExactArgs(2),
+		Long: `Runs a workflow to its end in this process: a workflow of a module file, or of
+the project in a directory. All requests are answered from a file (--answers)
+or by your own server (--upstream), no matter which host they are for. Time is
+virtual, so a year of sleeping passes at once.
+
+With --crash-everywhere the engine is killed before and after every write and
+started again. The command fails if the requests or the output differ from a
+run without crashes.
+
+The file of --answers is a JSON list. For each request the first entry that
+matches is used. In a url, * matches anything but a slash:
+  [{"method": "POST", "url": "https://pay.example/charges", "status": 201,
+    "body": {"id": "ch_1"}}]`,
 		Example: "  flawless test . checkout --input @order.json --answers answers.json --crash-everywhere",
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.test(c.Context(), args[0], args[1], o)
 		}}
 	f := c.Flags()
 	f.StringVar(&o.input, "input", "", "JSON, @FILE, or - for standard input")
-	f.StringVar(&o.answers, "answers", "", "file with the answers of the outside")
-	f.StringVar(&o.upstream, "upstream", "", "server that answers every request, such as http://127.0.0.1:8080; it finds the original host in Host and X-Forwarded-Proto")
-	f.StringVar(&o.start, "start", "2026-01-01T00:00:00Z", "moment at which the run begins")
-	f.BoolVar(&o.everywhere, "crash-everywhere", false, "kill the engine at every point of the workflow's life")
-	f.StringVar(&o.module, "module", "", "name of the module, as its code calls it (default the name that it gives itself, or that of the file)")
-	f.StringArrayVar(&o.secrets, "secret", nil, "NAME=VALUE or NAME=@FILE: a secret, which may be sent to every host here and is never shown; may be repeated")
-	f.DurationVar(&o.limit, "limit", time.Minute, "how long one life of the workflow may take")
+	f.StringVar(&o.answers, "answers", "", "JSON file with answers to requests")
+	f.StringVar(&o.upstream, "upstream", "", "server that answers all requests, such as http://127.0.0.1:8080; it gets the original host in Host and X-Forwarded-Proto")
+	f.StringVar(&o.start, "start", "2026-01-01T00:00:00Z", "time at which the run begins")
+	f.BoolVar(&o.everywhere, "crash-everywhere", false, "kill the engine before and after every write")
+	f.StringVar(&o.module, "module", "", "name of the module, as its code uses it (default: the declared name, or the file name)")
+	f.StringArrayVar(&o.secrets, "secret", nil, "NAME=VALUE or NAME=@FILE: a secret, which may be sent to any host in the test and is never shown (repeatable)")
+	f.DurationVar(&o.limit, "limit", time.Minute, "time limit for one execution of the workflow")
 	return c
 }
 
@@ -65,7 +72,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 		return err
 	}
 	if r.Start, err = time.Parse(time.RFC3339, o.start); err != nil {
-		return fmt.Errorf("--start %q is no moment such as 2026-01-01T00:00:00Z: %w", o.start, flawless.Invalid)
+		return fmt.Errorf("--start %q is not a time; use a value such as 2026-01-01T00:00:00Z: %w", o.start, flawless.Invalid)
 	}
 	world, err := newWorld(o, effect.Hider(r.Secrets))
 	if err != nil {
@@ -131,14 +138,14 @@ func (a *app) printCrashes(r rehearsal.Report, w *world) error {
 		for _, f := range r.Faults {
 			fmt.Fprintln(a.out, f)
 		}
-		fmt.Fprintf(a.out, "%s: killed in %d of %d trials around its %d writes; %d decisions were needed; %d differences\n",
+		fmt.Fprintf(a.out, "%s: killed in %d of %d trials around its %d writes; %d decisions needed; %d differences\n",
 			r.Result.Run.Workflow, r.Crashes, r.Trials, r.Writes, r.Asked, len(r.Faults))
 	}
 	switch err := w.missing(); {
 	case err != nil:
 		return err
 	case len(r.Faults) > 0:
-		return fmt.Errorf("%d of %d trials made a difference: %w", len(r.Faults), r.Trials, flawless.Diverged)
+		return fmt.Errorf("%d of %d trials differ from the run without crashes: %w", len(r.Faults), r.Trials, flawless.Diverged)
 	}
 	return nil
 }
@@ -148,7 +155,7 @@ func testSecrets(texts []string) (out []flawless.OpenSecret, err error) {
 	for _, text := range texts {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok { // it may be a value alone, so it is not repeated
-			return nil, fmt.Errorf("a --secret is not NAME=VALUE or NAME=@FILE: %w", flawless.Invalid)
+			return nil, fmt.Errorf("--secret must be NAME=VALUE or NAME=@FILE: %w", flawless.Invalid)
 		}
 		if err := flawless.CheckSecretName(name); err != nil {
 			return nil, err
@@ -161,7 +168,7 @@ func testSecrets(texts []string) (out []flawless.OpenSecret, err error) {
 			value = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 		}
 		if len(value) < flawless.MinSecretValue || len(value) > flawless.MaxSecretValue {
-			return nil, fmt.Errorf("secret %s has %d bytes, give %d to %d: %w", name, len(value), flawless.MinSecretValue, flawless.MaxSecretValue, flawless.Invalid)
+			return nil, fmt.Errorf("secret %s has %d bytes; use %d to %d: %w", name, len(value), flawless.MinSecretValue, flawless.MaxSecretValue, flawless.Invalid)
 		}
 		out = append(out, flawless.OpenSecret{Secret: flawless.Secret{Name: name, Anywhere: true}, Value: value})
 	}
@@ -192,11 +199,11 @@ func newWorld(o testOptions, hide func(string) string) (*world, error) {
 	w := &world{unmet: map[string]bool{}, hide: hide}
 	switch {
 	case o.answers != "" && o.upstream != "":
-		return nil, fmt.Errorf("--answers and --upstream do not go together: %w", flawless.Invalid)
+		return nil, fmt.Errorf("--answers and --upstream cannot be combined: %w", flawless.Invalid)
 	case o.upstream != "":
 		u, err := url.Parse(o.upstream)
 		if err != nil || u.Host == "" {
-			return nil, fmt.Errorf("--upstream %q is no address such as http://127.0.0.1:8080: %w", o.upstream, flawless.Invalid)
+			return nil, fmt.Errorf("--upstream %q is not an address; use a value such as http://127.0.0.1:8080: %w", o.upstream, flawless.Invalid)
 		}
 		w.upstream = &httputil.ReverseProxy{
 			Rewrite: func(r *httputil.ProxyRequest) {
@@ -218,11 +225,11 @@ func newWorld(o testOptions, hide func(string) string) (*world, error) {
 			return nil, fmt.Errorf("reading the answers: %v: %w", err, flawless.NotFound)
 		}
 		if err := json.Unmarshal(b, &w.rules); err != nil {
-			return nil, fmt.Errorf("the answers in %s are not as they should be: %v; see flawless test --help: %w", o.answers, err, flawless.Invalid)
+			return nil, fmt.Errorf("the answers in %s are invalid: %v; for the format see flawless test --help: %w", o.answers, err, flawless.Invalid)
 		}
 		for i, r := range w.rules {
 			if _, err := path.Match(r.URL, ""); err != nil || r.URL == "" || r.Status != 0 && (r.Status < 200 || r.Status > 599) {
-				return nil, fmt.Errorf("answer %d in %s has no url, a pattern that is none, or a status that is not from 200 to 599: %w", i+1, o.answers, flawless.Invalid)
+				return nil, fmt.Errorf("answer %d in %s is invalid: it needs a url with a valid pattern and a status from 200 to 599: %w", i+1, o.answers, flawless.Invalid)
 			}
 		}
 	}
@@ -244,7 +251,7 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	w.unmet[r.Method+" "+w.hide(r.URL.String())] = true
 	w.mu.Unlock()
-	http.Error(rw, "no answer is given for this request", http.StatusNotImplemented)
+	http.Error(rw, "no answer for this request", http.StatusNotImplemented)
 }
 
 // missing returns an error where a request had no answer.
@@ -252,7 +259,7 @@ func (w *world) missing() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for q := range w.unmet {
-		return fmt.Errorf("there is no answer for %s; add one to the file of --answers, or name a server with --upstream: %w", q, flawless.Invalid)
+		return fmt.Errorf("no answer for %s; add one to the file of --answers, or give a server with --upstream: %w", q, flawless.Invalid)
 	}
 	return w.broken
 }

@@ -51,7 +51,7 @@ func (t *timeFlag) Set(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is no moment; write it like 2026-03-01, 2026-03-01T06:00 or 2026-03-01T06:00:00Z", text)
+	return fmt.Errorf("%q is not a time; use a value such as 2026-03-01, 2026-03-01T06:00 or 2026-03-01T06:00:00Z", text)
 }
 
 // Type implements pflag.Value.

@@ -27,7 +27,7 @@ func (a *app) token() (string, error) {
 	text = strings.TrimSpace(text)
 	other := func(r rune) bool { return r <= ' ' || r > '~' }
 	if len(text) < 16 || len(text) > 1000 || strings.ContainsFunc(text, other) {
-		return "", fmt.Errorf("the token in %s is not 16 to 1000 visible ASCII characters without blanks; make one with: openssl rand -hex 32: %w", where, flawless.Invalid)
+		return "", fmt.Errorf("the token in %s is invalid: it must be 16 to 1000 visible ASCII characters without spaces; generate one with: openssl rand -hex 32: %w", where, flawless.Invalid)
 	}
 	return text, nil
 }

@@ -15,10 +15,12 @@ import (
 func (a *app) traceCommand() *cobra.Command {
 	var o client.Trace
 	var module, pprof string
-	c := &cobra.Command{Use: "trace ID", Short: "Show the functions a run went through", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		Long: "Replays the run on the server and shows, turn by turn, the functions it went through: how often each was called from\n" +
-			"where, and what it cost in metered units, with and without what it called. Nothing is recorded while a run runs.\n" +
-			"Functions of the language's runtime are left out unless --all is given.",
+	c := &cobra.Command{Use: "trace ID", Short: "Show which functions a run executed, and their cost", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: `Replays the run on the server and shows, turn by turn, which functions it
+executed: how often each was called from where, and what it cost in metered
+units, with and without the functions it called. The trace
+comes from the replay: nothing is recorded while a run executes. Functions of
+the language runtime are omitted unless you give --all.`,
 		Example: "  flawless workflow trace order-42 --turn 3\n  flawless workflow trace order-42 --func 'main\\.'\n" +
 			"  flawless workflow trace order-42 --pprof run.pb.gz && go tool pprof -http=: run.pb.gz",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -53,11 +55,11 @@ func (a *app) traceCommand() *cobra.Command {
 			return fmt.Errorf("the replay of run %s diverged in turn %d: %w", t.Run, t.Divergence.Turn, flawless.Diverged)
 		}}
 	f := c.Flags()
-	f.IntVar(&o.Turn, "turn", 0, "only this turn")
-	f.IntVar(&o.Depth, "depth", 0, "how deep the tree is shown")
-	f.StringVar(&o.Func, "func", "", "only paths to functions whose name this regular expression matches")
-	f.BoolVar(&o.All, "all", false, "functions of the language's runtime, too")
-	f.StringVar(&module, "module", "", "file of a module to trace with, instead of the run's own")
+	f.IntVar(&o.Turn, "turn", 0, "show only this turn")
+	f.IntVar(&o.Depth, "depth", 0, "maximum depth of the tree")
+	f.StringVar(&o.Func, "func", "", "show only paths to functions whose name matches this regular expression")
+	f.BoolVar(&o.All, "all", false, "include functions of the language runtime")
+	f.StringVar(&module, "module", "", "trace with this module file instead of the run's own module")
 	f.StringVar(&pprof, "pprof", "", "write a profile for go tool pprof to this file")
 	return c
 }

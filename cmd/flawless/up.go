@@ -53,30 +53,36 @@ type upOptions struct {
 
 func (a *app) upCommand() *cobra.Command {
 	var o upOptions
-	c := &cobra.Command{Use: "up", Short: "Run the server", Args: cobra.NoArgs,
-		Long: "Runs the server until you stop it (SIGTERM or Ctrl-C). Commands with the same --working-dir find it;\n" +
-			"with --port 0 it takes free ports, so that several servers run side by side. On a stop it takes no new work, waits for calls in\n" +
-			"flight and writes their answers. A second signal stops it at once; whatever was in flight is found out at the next start.\n" +
-			"Where the disk fails so that the store has to be given up it ends with exit code 12: have it started again.",
+	c := &cobra.Command{Use: "up", Short: "Start the server", Args: cobra.NoArgs,
+		Long: `Runs the server until you stop it (SIGTERM or Ctrl-C). Commands with the same
+--working-dir find it. With --port 0 it picks free ports, so several servers
+can run on one machine.
+
+When you stop it, the server takes no new work, waits for calls in flight and
+logs their answers. A second signal stops it at once; the outcomes of calls in
+flight are then determined at the next start.
+
+If the disk fails and the server cannot go on writing its store, it stops with
+exit code 12. Have your service manager restart it.`,
 		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt\n  flawless --working-dir ./other up --port 0",
 		RunE:    func(c *cobra.Command, _ []string) error { return whyEnded(a.up(c.Context(), o)) }}
 	f := c.Flags()
-	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long an orderly stop waits for calls in flight")
-	f.Uint32Var(&o.pages, "memory-pages", 4096, "limit of a guest's memory, in pages of 64 KiB")
-	f.Uint64Var(&o.units, "turn-units", 0, "limit of computation in one turn, in metered units; 0 is unlimited")
-	f.DurationVar(&o.time, "turn-time", 0, "limit of the time one turn may take; 0 is unlimited. Better limit --turn-units, which are the same everywhere")
-	f.StringVar(&o.bind, "bind", "", "address to listen on, over TCP and UDP: a host, or host:port; in the place of --socket")
-	f.StringVar(&o.url, "public-url", "", "where others reach this server; runs tell it to those who are to settle a promise (default http:// and the address)")
-	f.StringArrayVar(&o.names, "allow-host", nil, "a further name under which requests reach this server, as proxies and DNS have it; may be repeated")
-	f.StringArrayVar(&o.hide, "redact", nil, "do not show the values of a header or a parameter of URLs, such as header:X-Api-Key or query:token; may be repeated")
-	f.BoolVar(&o.self, "allow-self-calls", false, "let runs call the API of this server")
+	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long a graceful shutdown waits for calls in flight")
+	f.Uint32Var(&o.pages, "memory-pages", 4096, "maximum memory of a guest, in pages of 64 KiB")
+	f.Uint64Var(&o.units, "turn-units", 0, "maximum computation in one turn, in metered units; 0 is unlimited")
+	f.DurationVar(&o.time, "turn-time", 0, "maximum time of one turn; 0 is unlimited. Prefer --turn-units, which is the same on every machine")
+	f.StringVar(&o.bind, "bind", "", "address to listen on, for TCP and UDP: host or host:port; replaces --socket")
+	f.StringVar(&o.url, "public-url", "", "URL at which others reach this server, used in the URLs of promises (default: http:// and the address)")
+	f.StringArrayVar(&o.names, "allow-host", nil, "additional host name to accept requests for, such as that of a proxy (repeatable)")
+	f.StringArrayVar(&o.hide, "redact", nil, "header or URL parameter whose value is never shown, such as header:X-Api-Key or query:token (repeatable)")
+	f.BoolVar(&o.self, "allow-self-calls", false, "allow runs to call the API of this server")
 	o.outside.flags(f)
 	o.retryFor = retryForFlag(flawless.DefaultRetryFor.Milliseconds())
-	f.Var(&o.retryFor, "retry-for", "for how long failed calls are retried, such as 24h or 7d; 0 is not at all (default 24h). Hosts and modules can have their own")
-	f.IntVar(&o.live, "live", 0, "guests kept in memory at most; 0 is as many as --memory allows")
+	f.Var(&o.retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 disables retries (default 24h). Hosts and modules can override it")
+	f.IntVar(&o.live, "live", 0, "maximum number of guests in memory; 0 is as many as --memory allows")
 	o.memory = byDefault
-	f.Var(&o.memory, "memory", "memory that the server should stay below, such as 1GiB: as many guests stay as fit in; 0 is unlimited")
-	f.BoolVar(&o.copied, "accept-copy", false, "go on with a working directory that is a copy, was restored or moved: it becomes a store of its own, and all open runs wait until they are resumed")
+	f.Var(&o.memory, "memory", "target for the memory use of the server, such as 1GiB: as many guests stay in memory as fit; 0 is unlimited")
+	f.BoolVar(&o.copied, "accept-copy", false, "accept a working directory that is a copy, was restored or moved: it becomes a separate store, and all open runs are held until you resume them")
 	f.BoolVar(&o.verbose, "verbose", false, "log debug messages")
 	return c
 }
@@ -180,19 +186,19 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err := workdir.Sign(home.dir, st.Identity(), h.Start, time.Now()); err != nil {
 		return errors.Join(err, l.Close(ctx), eng.Close(ctx))
 	}
-	log.Info("the store is open", "store", h.Store, "start", h.Start, "host", host, "pid", os.Getpid(), "files", files.limit)
+	log.Info("store opened", "store", h.Store, "start", h.Start, "host", host, "pid", os.Getpid(), "files", files.limit)
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 	if token == "" && !l.Local() {
-		log.Warn("whoever reaches this server may do everything with it: set a token, with $FLAWLESS_TOKEN or --token-file", "address", l.TCP())
+		log.Warn("no token is set, so anyone who can reach this server has full access: set $FLAWLESS_TOKEN or --token-file", "address", l.TCP())
 	}
 	if o.outside.forgotten() {
-		log.Warn("the environment names a proxy, which is not used: say --proxy env to use it")
+		log.Warn("the environment names a proxy that is not used: use --proxy env to use it")
 	}
 	l.Serve(server.Require(token, server.Handler(streams, eng, log)))
 	withdraw, err := workdir.Announce(a.dir, workdir.Server{Store: st.Identity().ID, UDP: l.UDP(), TCP: l.TCP()})
 	if err != nil { // commands find it by its address
-		log.Warn("commands do not find this server by its working directory", "error", err)
+		log.Warn("could not write the address file, so commands cannot find this server by its working directory", "error", err)
 	} else {
 		defer closing(&err, withdraw)
 	}
@@ -215,7 +221,7 @@ func bound(bind, usual string) (string, error) {
 	host := strings.TrimSuffix(strings.TrimPrefix(bind, "["), "]")
 	_, port, err := net.SplitHostPort(usual)
 	if err != nil || strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
-		return "", fmt.Errorf("--bind is %q, give a host such as 0.0.0.0, or host:port: %w", bind, flawless.Invalid)
+		return "", fmt.Errorf("--bind is %q; use a host such as 0.0.0.0, or host:port: %w", bind, flawless.Invalid)
 	}
 	return net.JoinHostPort(host, port), nil
 }
@@ -234,7 +240,7 @@ func (a *app) down(ctx context.Context, drain time.Duration, eng *engine.Engine,
 	defer stop()
 	limited, cancel := context.WithTimeout(again, drain)
 	defer cancel()
-	fmt.Fprintf(a.out, "stopping: no new work; waiting up to %v for calls in flight (once more to stop at once)\n", drain)
+	fmt.Fprintf(a.out, "stopping: no new work is accepted; waiting up to %v for calls in flight (signal again to stop at once)\n", drain)
 	err := eng.Close(limited)
 	endStreams()
 	brief, done := context.WithTimeout(again, 2*time.Second)
@@ -243,7 +249,7 @@ func (a *app) down(ctx context.Context, drain time.Duration, eng *engine.Engine,
 		err = errors.Join(err, e)
 	}
 	if err != nil {
-		return fmt.Errorf("stopped before all calls were answered: %w", err)
+		return fmt.Errorf("stopped before all calls in flight had an answer: %w", err)
 	}
 	fmt.Fprintln(a.out, "stopped")
 	return nil
@@ -262,7 +268,7 @@ func private(dir string) error {
 		return unwritable(dir, err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
-		return fmt.Errorf("keeping others out of %s: %v; it must belong to the user of the server: %w", dir, err, flawless.Invalid)
+		return fmt.Errorf("cannot restrict access to %s: %v; it must belong to the user that runs the server: %w", dir, err, flawless.Invalid)
 	}
 	return nil
 }
@@ -292,9 +298,9 @@ func tryFile(dir string) error {
 // unwritable explains why a directory cannot be made or written.
 func unwritable(dir string, err error) error {
 	if isFull(err) {
-		return fmt.Errorf("directory %s cannot be made: %w", dir, err)
+		return fmt.Errorf("cannot create the directory %s: %w", dir, err)
 	}
-	return fmt.Errorf("the working directory %s cannot be written: %v; choose another with --working-dir: %w", dir, err, flawless.Invalid)
+	return fmt.Errorf("the working directory %s is not writable: %v; choose another with --working-dir: %w", dir, err, flawless.Invalid)
 }
 
 // isFull tells whether an error says that the disk, or the user's share of it, is full.

@@ -15,22 +15,26 @@ func (a *app) upgradeCommand() *cobra.Command {
 	var module string
 	var source sources
 	c := &cobra.Command{Use: "upgrade NAME", Short: "Move open runs to the newest version of their module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
-		Long: "Replays every open run of a module with its newest version. A run that asks for everything its log has goes on there; one\n" +
-			"that asks for something else stays on the code it has, and what differs is shown. Log lines, computation, call sites, the\n" +
-			"SDK's version and how a call is tried (time-out, retries, limits) make no difference, nor does the order of calls within\n" +
-			"one turn.\n" +
-			"All runs are looked at before the first is moved. Each is moved atomically; after an interruption the same command goes on.\n" +
-			"With --dry-run nothing is moved; with --module a file is tried that was not added yet.",
+		Long: `Upgrade check: replays every open run of a module with its newest version. A
+run that makes every call in its log again moves to the new version. A run
+that makes a different call stays on its version, and the difference is shown.
+Log lines, computation, call sites, the version of the SDK, how a call is
+attempted (timeout, retries, limits) and the order of calls within one turn
+are not compared.
+
+All runs are checked before the first one moves. Each move is atomic. If the
+command is interrupted, run it again to continue. With --dry-run nothing
+moves; with --module you can check a file that is not added yet.`,
 		Example: "  flawless module upgrade shop --module shop.wasm --dry-run\n  flawless module add shop shop.wasm && flawless module upgrade shop --all-or-nothing",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if o.Module, err = readModule(module); err != nil {
 				return err
 			}
 			if o.Module != nil && !o.DryRun {
-				return fmt.Errorf("--module goes with --dry-run only; to move runs, add the module first: flawless module add %s %s: %w", args[0], module, flawless.Invalid)
+				return fmt.Errorf("--module needs --dry-run; to move runs, add the module first: flawless module add %s %s: %w", args[0], module, flawless.Invalid)
 			}
 			if o.Limit < 1 {
-				return fmt.Errorf("--limit is %d, give 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
+				return fmt.Errorf("--limit is %d; use 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
 			}
 			cl, err := a.connect()
 			if err != nil {
@@ -47,13 +51,13 @@ func (a *app) upgradeCommand() *cobra.Command {
 			return a.printUpgrade(u, source)
 		}}
 	f := c.Flags()
-	f.StringVar(&module, "module", "", "file of a module to try instead of the newest version, with --dry-run")
-	f.BoolVar(&o.DryRun, "dry-run", false, "only report")
-	f.StringArrayVar(&o.Runs, "run", nil, "only this run; may be repeated")
+	f.StringVar(&module, "module", "", "check this module file instead of the newest version; needs --dry-run")
+	f.BoolVar(&o.DryRun, "dry-run", false, "only report, move nothing")
+	f.StringArrayVar(&o.Runs, "run", nil, "only this run (repeatable)")
 	f.IntVar(&o.From, "from", 0, "only runs of this version")
-	f.IntVar(&o.Parallel, "parallel", 0, "so many runs are looked at at once (default the server's cores)")
-	f.IntVar(&o.Limit, "limit", flawless.DefaultUpgradeRuns, "with --json: name at most this many runs, those that cannot go on first; left_out counts the others")
-	f.BoolVar(&o.AllOrNothing, "all-or-nothing", false, "move none unless all can be moved")
+	f.IntVar(&o.Parallel, "parallel", 0, "number of runs to check in parallel (default: the CPU cores of the server)")
+	f.IntVar(&o.Limit, "limit", flawless.DefaultUpgradeRuns, "maximum number of runs in the report of --json, those that cannot move first; left_out counts the others")
+	f.BoolVar(&o.AllOrNothing, "all-or-nothing", false, "move no run unless all can be moved")
 	source.flags(c)
 	return c
 }
@@ -94,12 +98,12 @@ func (a *app) printUpgrade(u flawless.ModuleUpgrade, source sources) error {
 				parts = append(parts, fmt.Sprintf("%d %s", n, what))
 			}
 		}
-		part(u.GoOn, "can go on with "+to)
+		part(u.GoOn, "can move to "+to)
 		part(u.Diverge, "cannot")
-		part(u.Untold, "cannot be told")
-		part(u.Already, "are on it already")
+		part(u.Untold, "could not be checked")
+		part(u.Already, "already use it")
 		if len(parts) == 0 {
-			parts = []string{"there are no open runs to move"}
+			parts = []string{"no open runs to move"}
 		}
 		fmt.Fprintf(a.out, "%s (%.12s): %s", u.Module, u.Digest, strings.Join(parts, ", "))
 		if !u.DryRun {
@@ -110,9 +114,9 @@ func (a *app) printUpgrade(u flawless.ModuleUpgrade, source sources) error {
 	stay := u.Diverge + u.Untold
 	switch {
 	case stay > 0 && u.DryRun:
-		return fmt.Errorf("%d of %d runs cannot go on with the new code: %w", stay, u.Looked(), flawless.Diverged)
+		return fmt.Errorf("%d of %d runs cannot move to the new code: %w", stay, u.Looked(), flawless.Diverged)
 	case stay > 0:
-		return fmt.Errorf("%d of %d runs stay on the code they have: %w", u.Looked()-u.Moved, u.Looked(), flawless.Diverged)
+		return fmt.Errorf("%d of %d runs stay on their current version: %w", u.Looked()-u.Moved, u.Looked(), flawless.Diverged)
 	}
 	return nil
 }
@@ -134,9 +138,10 @@ func (a *app) printVerdict(r flawless.RunUpgrade, source sources) {
 
 func (a *app) removeModuleCommand() *cobra.Command {
 	var version int
-	c := &cobra.Command{Use: "rm NAME", Short: "Remove a module that no open run needs", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
-		Long: "Removes a module, or with --version one version of it. Refuses while an open run needs it. Runs that have ended keep\n" +
-			"their logs, but cannot be replayed without their module: export what you want to keep.",
+	c := &cobra.Command{Use: "rm NAME", Short: "Remove a module that no open run uses", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
+		Long: `Removes a module, or with --version a single version of it. This is refused
+while an open run uses it. Runs that have ended keep their logs, but cannot be
+replayed without their module: export the runs you want to keep.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -151,6 +156,6 @@ func (a *app) removeModuleCommand() *cobra.Command {
 			}
 			return nil
 		}}
-	c.Flags().IntVar(&version, "version", 0, "only this version")
+	c.Flags().IntVar(&version, "version", 0, "remove only this version")
 	return c
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) workflowCommand() *cobra.Command {
-	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, look at and decide about runs", Args: cobra.NoArgs, RunE: needsCommand}
+	c := &cobra.Command{Use: "workflow", Aliases: []string{"wf"}, Short: "Start, list, inspect and control runs", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.startCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.dataCommand(), a.outputCommand(),
 		a.resolveCommand(), a.retryCommand(), a.replayRunCommand(), a.exportCommand(), a.importCommand(), a.traceCommand(), a.forkCommand(), a.diffCommand(), a.inspectCommand(),
 		a.cancelCommand(), a.terminateCommand(), a.pauseCommand(), a.resumeCommand(), a.restartCommand(), a.sendCommand(), a.promiseCommand())
@@ -31,8 +31,9 @@ func (a *app) startCommand() *cobra.Command {
 	var labels labelFlag
 	var t terms
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
-		Long: "Starts a run and prints its id. With --id the same key starts one run, however often the command is repeated. Without it a\n" +
-			"key is made up, with which the start is sent again if its answer is lost, for up to a minute.",
+		Long: `Starts a run and prints its id. With --id, the same id starts only one run, no
+matter how often you repeat the command. Without --id, the client generates
+one, and sends the request again for up to a minute if the answer is lost.`,
 		Example: "  flawless workflow start shop checkout --input '{\"card\":\"4711\"}' --id order-42 --wait\n  flawless workflow start shop checkout --input @order.json",
 		RunE: func(c *cobra.Command, args []string) error {
 			in, err := a.readInput(input)
@@ -64,7 +65,7 @@ func (a *app) startCommand() *cobra.Command {
 				err = a.printJSON(map[string]any{"run": r, "started": started})
 			case wait:
 				if !started {
-					fmt.Fprintf(a.errs, "run %s was started before\n", r.ID)
+					fmt.Fprintf(a.errs, "run %s already exists; nothing was started\n", r.ID)
 				}
 				fmt.Fprintf(a.errs, "run %s: %s\n", r.ID, r.Status)
 				if len(r.Output) > 0 {
@@ -74,7 +75,7 @@ func (a *app) startCommand() *cobra.Command {
 				fmt.Fprintln(a.out, r.ID)
 			default:
 				fmt.Fprintln(a.out, r.ID)
-				fmt.Fprintf(a.errs, "run %s was started before, it is %s\n", r.ID, r.Status)
+				fmt.Fprintf(a.errs, "run %s already exists (%s); nothing was started\n", r.ID, r.Status)
 			}
 			if wait && err == nil {
 				err = a.ended(r)
@@ -83,10 +84,10 @@ func (a *app) startCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
-	f.StringVar(&start.ID, "id", "", "your own key for the run")
+	f.StringVar(&start.ID, "id", "", "id for the run, for example an order number; the same id never starts a second run")
 	t.addTo(a, c, 0)
-	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, print its output")
-	f.Var(&labels, "label", "name=value, to find it by; may be repeated")
+	f.BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision, then print its output")
+	f.Var(&labels, "label", "label to find the run by, as name=value (repeatable)")
 	return c
 }
 
@@ -109,7 +110,7 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 	}
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(b, new(any)); errors.As(err, &syntax) {
-		return nil, fmt.Errorf("the input is not JSON: %v at byte %d; quote it for your shell, or use --input @FILE: %w", err, syntax.Offset, flawless.Invalid)
+		return nil, fmt.Errorf("the input is not valid JSON: %v at byte %d; quote it for your shell, or use --input @FILE: %w", err, syntax.Offset, flawless.Invalid)
 	}
 	return b, nil
 }
@@ -117,7 +118,7 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 // ended is nil where a run completed, and says why it did not. It mentions messages that were left over.
 func (a *app) ended(r flawless.Run) error {
 	if r.Mail > 0 && r.Status.Ended() {
-		fmt.Fprintf(a.errs, "note: the run has ended with %s that it never received: flawless workflow show %s\n", count(r.Mail, "message"), r.ID)
+		fmt.Fprintf(a.errs, "note: the run ended without receiving %s; see: flawless workflow show %s\n", count(r.Mail, "message"), r.ID)
 	}
 	return ended(r)
 }
@@ -127,7 +128,7 @@ func ended(r flawless.Run) error {
 	case flawless.Completed:
 		return nil
 	case flawless.Unresolved:
-		return fmt.Errorf("run %s: %s: see: flawless workflow show %s: %w", r.ID, unresolvedRun, r.ID, unresolvedRun)
+		return fmt.Errorf("run %s: %s; see: flawless workflow show %s: %w", r.ID, unresolvedRun, r.ID, unresolvedRun)
 	}
 	text := string(r.Status)
 	if r.Failure != nil {
@@ -169,15 +170,15 @@ func (a *app) listCommand() *cobra.Command {
 			}
 			a.table("ID\tWORKFLOW\tSTATUS\tCREATED\tDETAIL", rows)
 			if next != "" {
-				fmt.Fprintf(a.errs, "there are more: --cursor %s, or --all\n", next)
+				fmt.Fprintf(a.errs, "there are more; continue with --cursor %s, or use --all\n", next)
 			}
 			return nil
 		}}
 	fl := c.Flags()
 	which.flags(c)
-	fl.IntVar(&f.Limit, "limit", 50, "at most so many, up to 1000")
-	fl.StringVar(&f.Cursor, "cursor", "", "go on where the page before ended")
-	fl.BoolVar(&all, "all", false, "all pages")
+	fl.IntVar(&f.Limit, "limit", 50, "maximum number to list, up to 1000")
+	fl.StringVar(&f.Cursor, "cursor", "", "continue where the previous page ended")
+	fl.BoolVar(&all, "all", false, "list all runs")
 	return c
 }
 
@@ -201,13 +202,13 @@ func detail(r flawless.Run) string {
 	case r.Problem != "":
 		return shortened("problem: "+r.Problem, 80)
 	case len(r.Unresolved) > 0:
-		return shortened(fmt.Sprintf("call %d in doubt: %s", r.Unresolved[0].Call, r.Unresolved[0].Request), 80)
+		return shortened(fmt.Sprintf("call %d, outcome unknown: %s", r.Unresolved[0].Call, r.Unresolved[0].Request), 80)
 	case len(r.Retrying) > 0:
 		return shortened(retryingText(r.Retrying[0]), 160)
 	case r.Failure != nil:
 		return shortened(r.Failure.Kind+": "+r.Failure.Message, 80)
 	case r.Status == flawless.Pending && r.Place != nil && r.Place.Key != "":
-		return shortened("waits for its place: "+r.Place.Key, 80)
+		return shortened("queued: "+r.Place.Key, 80)
 	case r.Wake != nil && !r.Status.Ended():
 		return "until " + ago(*r.Wake)
 	}
@@ -215,7 +216,7 @@ func detail(r flawless.Run) string {
 }
 
 func (a *app) dataCommand() *cobra.Command {
-	return &cobra.Command{Use: "data ID", Short: "Print what a run published last", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+	return &cobra.Command{Use: "data ID", Short: "Print the data that a run published last", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, err := a.connect()
 			if err != nil {
@@ -252,13 +253,16 @@ func (a *app) resolveCommand() *cobra.Command {
 	var d flawless.Decision
 	var retry, fail bool
 	var response, tell string
-	c := &cobra.Command{Use: "resolve ID", Short: "Decide about a call whose outcome nobody can know", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		Long: "A run is unresolved when something was sent and no answer came: the engine does not know whether the call took effect,\n" +
-			"and does not send it again by itself. Find out, then say what is true:\n\n" +
-			"  --retry           it did not happen: send it again\n" +
-			"  --response FILE   it happened, and FILE is the body of the answer (- is standard input)\n" +
-			"  --error TEXT      tell the code, so that it can compensate\n" +
-			"  --fail            the run has failed",
+	c := &cobra.Command{Use: "resolve ID", Short: "Decide about a call whose outcome is unknown", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
+		Long: `A run is unresolved if a request was sent and no answer came. The engine does
+not know whether the call took effect, so it never sends the call again by
+itself. Find out what happened, then use one of:
+
+  --retry           it did not take effect: send it again
+  --response FILE   it took effect; FILE is the body of the answer, and - is
+                    standard input
+  --error TEXT      return this error to the code, so that it can compensate
+  --fail            fail the run`,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case retry:
@@ -288,12 +292,12 @@ func (a *app) resolveCommand() *cobra.Command {
 		}}
 	f := c.Flags()
 	f.IntVar(&d.Call, "call", 0, "number of the call")
-	f.BoolVar(&retry, "retry", false, "it did not happen: send it again")
-	f.StringVar(&response, "response", "", "it happened, and this file is the answer")
-	f.IntVar(&d.Status, "status", 200, "with --response: its HTTP status")
-	f.StringVar(&tell, "error", "", "tell the code this")
-	f.BoolVar(&fail, "fail", false, "the run has failed")
-	f.StringVar(&d.Note, "note", "", "why; it is part of the log")
+	f.BoolVar(&retry, "retry", false, "it did not take effect: send it again")
+	f.StringVar(&response, "response", "", "it took effect, and this file is the body of the answer")
+	f.IntVar(&d.Status, "status", 200, "HTTP status of --response")
+	f.StringVar(&tell, "error", "", "return this error to the code")
+	f.BoolVar(&fail, "fail", false, "fail the run")
+	f.StringVar(&d.Note, "note", "", "reason, kept in the log")
 	_ = c.MarkFlagRequired("call")
 	c.MarkFlagsOneRequired("retry", "response", "error", "fail")
 	c.MarkFlagsMutuallyExclusive("retry", "response", "error", "fail")

@@ -91,23 +91,23 @@ func read(r io.Reader) (Bundle, error) {
 	case err != nil:
 		return Bundle{}, err
 	case len(all) > Max:
-		return Bundle{}, fmt.Errorf("it has more than %d MiB, which is the most that is taken: %w", Max>>20, flawless.TooLarge)
+		return Bundle{}, fmt.Errorf("it is larger than the limit of %d MiB: %w", Max>>20, flawless.TooLarge)
 	case len(all) < len(magic) || string(all[:len(magic)]) != magic:
-		return Bundle{}, fmt.Errorf("it is no bundle; write one with: flawless workflow export: %w", flawless.Invalid)
+		return Bundle{}, fmt.Errorf("it is not a bundle; export one with: flawless workflow export: %w", flawless.Invalid)
 	case len(all) < head:
-		return Bundle{}, fmt.Errorf("it is cut short after %d bytes; export it again: %w", len(all), flawless.Damaged)
+		return Bundle{}, fmt.Errorf("it is truncated after %d bytes; export it again: %w", len(all), flawless.Damaged)
 	case all[len(magic)] > Format:
 		return Bundle{}, fmt.Errorf("its format is %d, this version of flawless (%s) knows formats up to %d: use a newer one: %w", all[len(magic)], flawless.Version, Format, flawless.Conflict)
 	case all[len(magic)] == 0:
-		return Bundle{}, fmt.Errorf("its format is 0, which there is not; export it again: %w", flawless.Damaged)
+		return Bundle{}, fmt.Errorf("its format is 0, which does not exist; export it again: %w", flawless.Damaged)
 	}
 	size := binary.BigEndian.Uint64(all[len(magic)+1:])
 	want, rest := all[head-sha256.Size:head], all[head:]
 	if uint64(len(rest)) < size {
-		return Bundle{}, fmt.Errorf("it is cut short: %d of %d bytes are there; copy or export it again: %w", len(all), uint64(head)+size, flawless.Damaged)
+		return Bundle{}, fmt.Errorf("it is truncated: it has %d of %d bytes; copy or export it again: %w", len(all), uint64(head)+size, flawless.Damaged)
 	}
 	if sum := sha256.Sum256(rest); uint64(len(rest)) > size || !bytes.Equal(sum[:], want) {
-		return Bundle{}, fmt.Errorf("its checksum is wrong: it was changed after it was written; copy or export it again: %w", flawless.Damaged)
+		return Bundle{}, fmt.Errorf("its checksum is wrong, so it was changed after it was written; copy or export it again: %w", flawless.Damaged)
 	}
 	return unpack(rest)
 }

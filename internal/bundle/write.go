@@ -101,7 +101,7 @@ type counted struct {
 // Write implements io.Writer.
 func (c *counted) Write(b []byte) (int, error) {
 	if c.n += int64(len(b)); c.n > Max-int64(head) {
-		return 0, fmt.Errorf("it has more than %d MiB, which is the most that can be imported; leave the module out with --log-only: %w", Max>>20, flawless.TooLarge)
+		return 0, fmt.Errorf("it is larger than %d MiB, the limit for imports; omit the module with --log-only: %w", Max>>20, flawless.TooLarge)
 	}
 	c.sum.Write(b)
 	return c.w.Write(b)
@@ -250,7 +250,7 @@ func redacted(r redact.Redaction, rec flawless.Record) (less flawless.Record, ch
 	return less, changed, received
 }
 
-var errMoved = fmt.Errorf("the log was cut while it was read (--keep-turns); export it again: %w", flawless.Conflict)
+var errMoved = fmt.Errorf("old turns of the log were removed while it was read (--keep-turns); export it again: %w", flawless.Conflict)
 
 // writeLog writes the records that there were when the log was read first.
 func (o plan) writeLog(p store.Portable, w io.Writer) error {

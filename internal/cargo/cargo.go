@@ -34,7 +34,7 @@ func Build(ctx context.Context, dir string) (Built, error) {
 	}
 	there, shared := c.library()
 	if !there {
-		return Built{}, fmt.Errorf("%s has no library: a workflow is one; put it in src/lib.rs: %w", dir, flawless.Invalid)
+		return Built{}, fmt.Errorf("%s has no library, but workflows must be in one; put them in src/lib.rs: %w", dir, flawless.Invalid)
 	}
 	args := []string{"build", "--lib"}
 	if !shared {
@@ -50,7 +50,7 @@ func Build(ctx context.Context, dir string) (Built, error) {
 	}
 	switch {
 	case err != nil && strings.Contains(err.Error(), "target may not be installed"):
-		return Built{}, fmt.Errorf("building %s: the target %s is not there; add it with: rustup target add %s: %w", dir, c.target(), c.target(), flawless.NotFound)
+		return Built{}, fmt.Errorf("building %s: the target %s is not installed; install it with: rustup target add %s: %w", dir, c.target(), c.target(), flawless.NotFound)
 	case errors.Is(err, flawless.NotFound):
 		return Built{}, err
 	case err != nil && len(foreign) > 0:
@@ -62,7 +62,7 @@ func Build(ctx context.Context, dir string) (Built, error) {
 	}
 	bin, err := os.ReadFile(Module(said))
 	if err != nil {
-		return Built{}, fmt.Errorf("building %s: cargo has built no module: %w", dir, err)
+		return Built{}, fmt.Errorf("building %s: cargo did not build a module: %w", dir, err)
 	}
 	return Built{Module: bin, Name: c.Name, Compiler: text, Warnings: append(foreign, betraying(bin)...)}, nil
 }
@@ -109,7 +109,7 @@ func call(ctx context.Context, dir string, args ...string) ([]byte, error) {
 func run(ctx context.Context, dir string, args ...string) (out []byte, said string, err error) {
 	tool, err := exec.LookPath("cargo")
 	if err != nil {
-		return nil, "", fmt.Errorf("the cargo command is not there: install Rust 1.95 or newer (https://rustup.rs) and have it in PATH: %w", flawless.NotFound)
+		return nil, "", fmt.Errorf("the cargo command was not found: install Rust 1.95 or newer (https://rustup.rs) and make sure that it is in PATH: %w", flawless.NotFound)
 	}
 	var printed, text bytes.Buffer
 	cmd := exec.CommandContext(ctx, tool, args...)
@@ -133,14 +133,14 @@ func crateIn(ctx context.Context, dir string) (crate, error) {
 	}
 	var all struct{ Packages []crate }
 	if err := json.Unmarshal(out, &all); err != nil {
-		return crate{}, fmt.Errorf("reading what cargo tells of %s: %w", dir, err)
+		return crate{}, fmt.Errorf("reading the metadata of %s from cargo: %w", dir, err)
 	}
 	for _, c := range all.Packages {
 		if sameFile(c.Manifest, filepath.Join(dir, "Cargo.toml")) {
 			return c, nil
 		}
 	}
-	return crate{}, fmt.Errorf("%s is a workspace and no package; name the folder of a package in it: %w", dir, flawless.Invalid)
+	return crate{}, fmt.Errorf("%s is a workspace, not a package; give the directory of a package in it: %w", dir, flawless.Invalid)
 }
 
 func sameFile(a, b string) bool {

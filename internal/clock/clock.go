@@ -94,7 +94,7 @@ func (c *Clock) Serve() {
 		now := c.now()
 		failed := c.extend(now)
 		if failed != nil && c.o.Context.Err() == nil {
-			c.o.Log.Error("timers cannot be read, they are read again soon", "error", failed)
+			c.o.Log.Error("reading timers failed, will retry", "error", failed)
 		}
 		for id, ok := c.pop(now); ok; id, ok = c.pop(now) {
 			if atOnce.Acquire(c.o.Context, 1) != nil {

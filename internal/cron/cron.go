@@ -32,10 +32,10 @@ func Parse(text, zone string) (Expression, error) {
 	}
 	loc, err := time.LoadLocation(zone)
 	if err != nil || zone == "Local" {
-		return Expression{}, fmt.Errorf("the time zone %.100q is not known; give one such as UTC or Europe/Berlin: %w", zone, flawless.Invalid)
+		return Expression{}, fmt.Errorf("unknown time zone %.100q; use one such as UTC or Europe/Berlin: %w", zone, flawless.Invalid)
 	}
 	if len(text) > 200 {
-		return Expression{}, fmt.Errorf("the cron expression has %d bytes, at most 200 are taken: %w", len(text), flawless.Invalid)
+		return Expression{}, fmt.Errorf("the cron expression has %d bytes, but at most 200 are allowed: %w", len(text), flawless.Invalid)
 	}
 	segments, err := gronx.Segments(text)
 	if err == nil {
@@ -45,7 +45,7 @@ func Parse(text, zone string) (Expression, error) {
 		err = errors.New("a field is out of range")
 	}
 	if err != nil {
-		return Expression{}, fmt.Errorf("the cron expression %.200q cannot be understood (%v); give minute, hour, day, month and weekday, such as \"0 9 * * MON-FRI\": %w", text, err, flawless.Invalid)
+		return Expression{}, fmt.Errorf("the cron expression %.200q is invalid (%v); use minute, hour, day, month and weekday, such as \"0 9 * * MON-FRI\": %w", text, err, flawless.Invalid)
 	}
 	return Expression{text: strings.Join(segments, " "), zone: loc}, nil
 }

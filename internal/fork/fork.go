@@ -66,7 +66,7 @@ func New(ctx context.Context, m *guest.Module, run string, log []flawless.Record
 	case report.Turns < o.Turn:
 		return nil, fmt.Errorf("it has no turn %d, it has %d: %w", o.Turn, report.Turns, flawless.NotFound)
 	case last != nil && last.Ended != nil:
-		return nil, fmt.Errorf("turn %d is its end, nothing can go on from there; fork at turn %d or before: %w", o.Turn, o.Turn-1, flawless.Invalid)
+		return nil, fmt.Errorf("turn %d is the end of the run; fork at turn %d or before: %w", o.Turn, o.Turn-1, flawless.Invalid)
 	}
 	return p, p.answers()
 }
@@ -126,9 +126,9 @@ func (p *Past) answers() error {
 		k := p.o.Kinds[c.Kind]
 		switch {
 		case waits && (takesHold(c) || k != nil && k.Idle):
-			return fmt.Errorf("call %d, of kind %s, cannot be given an answer: the fork asks for the state itself, and is cancelled where somebody does that: %w", d.Call, c.Kind, flawless.Invalid)
+			return fmt.Errorf("call %d, of kind %s, cannot be given an answer: a fork acquires states itself, and is cancelled with flawless workflow cancel: %w", d.Call, c.Kind, flawless.Invalid)
 		case !waits:
-			return fmt.Errorf("call %d cannot be given another answer: up to turn %d it was not made, or its answer was delivered already; fork at an earlier turn: %w", d.Call, p.o.Turn, flawless.Invalid)
+			return fmt.Errorf("call %d cannot be given another answer: by turn %d it was not made yet, or its answer was already delivered; fork at a different turn: %w", d.Call, p.o.Turn, flawless.Invalid)
 		case c.Kind == effect.HTTP:
 			a, err := effect.ResponseAnswer(d.Call, d.Status, d.Body)
 			if err != nil {

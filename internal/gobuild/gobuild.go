@@ -24,7 +24,7 @@ import (
 func Build(ctx context.Context, dir, out string, flags ...string) error {
 	tool, err := exec.LookPath("go")
 	if err != nil {
-		return fmt.Errorf("the go command is not there: install Go 1.25 or newer and have it in PATH: %w", flawless.NotFound)
+		return fmt.Errorf("the go command was not found: install Go 1.25 or newer and make sure that it is in PATH: %w", flawless.NotFound)
 	}
 	tmp, err := os.MkdirTemp("", "flawless-build")
 	if err != nil {

@@ -14,9 +14,9 @@ func TestAModuleThatSaysNonsenseOfHostsIsRefused(t *testing.T) {
 		want string // "" is accepted
 	}{
 		{[]flawless.KeyWindow{{Host: "API.example.com", WithinMS: 1}, {Host: "*.example.com:8443", WithinMS: 1}}, ""},
-		{[]flawless.KeyWindow{{Host: "api.example.com"}}, "for 0 ms"},
-		{[]flawless.KeyWindow{{Host: "api.example.com", WithinMS: -1}}, "for -1 ms"},
-		{[]flawless.KeyWindow{{Host: "https://api.example.com", WithinMS: 1}}, "no name of a host"},
+		{[]flawless.KeyWindow{{Host: "api.example.com"}}, "is 0 ms"},
+		{[]flawless.KeyWindow{{Host: "api.example.com", WithinMS: -1}}, "is -1 ms"},
+		{[]flawless.KeyWindow{{Host: "https://api.example.com", WithinMS: 1}}, "is not a host;"},
 		{[]flawless.KeyWindow{{Host: "*.com", WithinMS: 1}}, "top-level domain"},
 		{[]flawless.KeyWindow{{Host: "a.example", WithinMS: 1}, {Host: "A.example", WithinMS: 2}}, "twice"},
 	} {

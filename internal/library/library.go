@@ -159,7 +159,7 @@ func (l *Library) Add(ctx context.Context, name string, bin []byte, progress fun
 	defer func() { done(kept) }()
 	if name == "" {
 		if name = one.guest.Manifest().Name; flawless.CheckName("a name", name) != nil {
-			return m, false, false, fmt.Errorf("adding a module: it calls itself %q, which is no name for one; say flawless::module! { name = \"…\", version = \"…\" } in it, or add it under a name: %w", name, flawless.Refused)
+			return m, false, false, fmt.Errorf("adding a module: it declares the name %q, which is not valid; declare one with flawless::module! { name = \"…\", version = \"…\" }, or add it under a name: %w", name, flawless.Refused)
 		}
 	}
 	m = flawless.Module{Name: name, Digest: digest, Size: int64(len(bin)), Added: l.o.Now(), Manifest: one.guest.Manifest(), Initialised: flawless.Once}
@@ -289,7 +289,7 @@ func (l *Library) Borrow(ctx context.Context, digest string, bin []byte) (m *gue
 		return one.guest, func() {}, err
 	}
 	if len(bin) > MaxModule {
-		return nil, nil, fmt.Errorf("the module has %d bytes, at most %d are taken: %w", len(bin), MaxModule, flawless.TooLarge)
+		return nil, nil, fmt.Errorf("the module has %d bytes, but at most %d are allowed: %w", len(bin), MaxModule, flawless.TooLarge)
 	}
 	l.mu.Lock()
 	one := l.loaded[digestOf(bin)]
@@ -417,7 +417,7 @@ func (l *Library) newcomer(ctx context.Context, digest string, bin []byte, progr
 
 const initialising = 30 * time.Second
 
-var errLate = fmt.Errorf("the module was still initialising itself after %v: do less before main returns, and nothing that takes long in package initialisation", initialising)
+var errLate = fmt.Errorf("the module was still initialising after %v: do less before main returns, and avoid slow package initialisation", initialising)
 
 // unload gives back what a module takes in memory, unless the store has it.
 func (l *Library) unload(ctx context.Context, digest string) {
@@ -493,9 +493,9 @@ func (m *Module) schema(w flawless.Workflow) (*value.Schema, error) {
 	s, err := value.Compile(w.Input)
 	switch {
 	case errors.Is(err, value.ErrFanOut):
-		return nil, fmt.Errorf("the manifest's schema of the input of workflow %q cannot be used: %v: %w", w.Name, err, flawless.Refused)
+		return nil, fmt.Errorf("the input schema of workflow %q in the manifest cannot be used: %v: %w", w.Name, err, flawless.Refused)
 	case err != nil:
-		return nil, fmt.Errorf("the manifest's schema of the input of workflow %q is not a JSON Schema: %v: %w", w.Name, err, flawless.Refused)
+		return nil, fmt.Errorf("the input schema of workflow %q in the manifest is not a JSON Schema: %v: %w", w.Name, err, flawless.Refused)
 	}
 	m.schemas[w.Name] = s
 	return s, nil
@@ -507,7 +507,7 @@ func (m *Module) CheckInput(w flawless.Workflow, input []byte) error {
 	if err != nil {
 		return err
 	}
-	return value.Check(s, input, "the input does not fit workflow "+w.Name)
+	return value.Check(s, input, "the input does not match workflow "+w.Name)
 }
 
 // Unreadable says what to do where the bytes of a module cannot be read.
@@ -567,7 +567,7 @@ func checkKeys(keys []flawless.KeyWindow) error {
 			return err
 		}
 		if hosts[k.Host] {
-			return fmt.Errorf("it says twice for how long host %s honours a key", k.Host)
+			return fmt.Errorf("it declares twice how long host %s honours a key", k.Host)
 		}
 		hosts[k.Host] = true
 	}

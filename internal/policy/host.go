@@ -34,7 +34,7 @@ func (p *Policy) Host(host string) (flawless.Host, error) {
 }
 
 func noHost(host string) error {
-	return fmt.Errorf("nothing is set for host %.200q: %w", host, flawless.NotFound)
+	return fmt.Errorf("host %.200q has no settings: %w", host, flawless.NotFound)
 }
 
 // ChangeHost changes what is said of a host. change is given what holds now. It holds for the next try of every call, and

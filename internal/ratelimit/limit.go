@@ -244,7 +244,7 @@ func (l *Limits) keep(ctx context.Context, now int64) {
 		err := l.o.Put(ctx, kept.Host, &kept)
 		if err != nil {
 			if ctx.Err() == nil {
-				l.o.Log.Warn("how far a limit is used up could not be written, so calls wait", "host", kept.Host, "error", err)
+				l.o.Log.Warn("writing the state of a rate limit failed, calls wait", "host", kept.Host, "error", err)
 			}
 			continue
 		}

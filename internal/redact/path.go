@@ -53,11 +53,11 @@ func NewRedaction(what []string) (Redaction, error) {
 		case isParam && param != "":
 			r.query = append(r.query, spellings(param)...)
 		case isHeader || isParam:
-			return Redaction{}, fmt.Errorf("%q to redact: a name is missing; write it like header:Authorization or query:token: %w", p, flawless.Invalid)
+			return Redaction{}, fmt.Errorf("cannot redact %q: the name is missing; use a form such as header:Authorization or query:token: %w", p, flawless.Invalid)
 		default:
 			s, err := parsePath(p)
 			if err != nil {
-				return Redaction{}, fmt.Errorf("the path %q to redact: %v; write it like $.card.number, items[*].price or ..password: %w", p, err, flawless.Invalid)
+				return Redaction{}, fmt.Errorf("cannot redact the path %q: %v; use a form such as $.card.number, items[*].price or ..password: %w", p, err, flawless.Invalid)
 			}
 			r.paths = append(r.paths, s)
 		}

@@ -72,7 +72,7 @@ func newMask(key []byte, rules []string) (*Mask, error) {
 }
 
 func badRule(rule string) error {
-	return fmt.Errorf("%.200q cannot be kept from being shown; name a header like header:X-Api-Key or a parameter of URLs like query:token: %w", rule, flawless.Invalid)
+	return fmt.Errorf("cannot redact %.200q; use header:NAME or query:NAME, such as header:X-Api-Key or query:token: %w", rule, flawless.Invalid)
 }
 
 // Rules are what [NewRedaction] understands and hides the same. Its hashes are under a salt that is

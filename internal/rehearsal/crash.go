@@ -75,7 +75,7 @@ func CrashEverywhere(ctx context.Context, o Options, progress func(done, all int
 			text, err := s.crash(ctx, &rep, &mortal{KV: s.db.Clone(), at: n + 2, after: after})
 			f := Fault{n + 1, after, rep.Crashes == before, text}
 			if err != nil {
-				f.Text = "the run cannot go on"
+				f.Text = "the run cannot continue"
 				return rep, fmt.Errorf("%s: %w", f, err)
 			}
 			if text != "" {
@@ -129,7 +129,7 @@ func (s *stage) crash(ctx context.Context, rep *Report, kv *mortal) (string, err
 	}
 	text := s.compare(rep, got)
 	if cut := cutOff(got.Log); text != "" && len(cut) > len(cutOff(rep.Result.Log)) {
-		text += fmt.Sprintf("; the crash has cut off the response that call %d streams, and the code got an error of kind broken, as after a crash of a server", cut[0])
+		text += fmt.Sprintf("; the crash has cut off the response that call %d streams, and the code got an error of kind broken, as after the crash of a server", cut[0])
 	}
 	return text, nil
 }
@@ -200,9 +200,9 @@ func compareRequests(got, want []string) string {
 		line, _, _ := strings.Cut(q, "\x00")
 		switch n := count[q]; {
 		case n > 0:
-			return fmt.Sprintf("the outside saw %s once too often (%d too many)", line, n)
+			return fmt.Sprintf("the request %s was sent too often (%d too many)", line, n)
 		case n < 0:
-			return fmt.Sprintf("the outside did not see %s (%d too few)", line, -n)
+			return fmt.Sprintf("the request %s was not sent (%d too few)", line, -n)
 		}
 	}
 	return ""

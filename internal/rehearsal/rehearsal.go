@@ -203,7 +203,7 @@ func (l *life) end(ctx context.Context) error {
 		case err != nil:
 			return err
 		case r.Problem != "":
-			return fmt.Errorf("the run was set aside: %s: %w", r.Problem, flawless.Diverged)
+			return fmt.Errorf("the run was quarantined: %s: %w", r.Problem, flawless.Diverged)
 		case r.Status.Ended():
 			return nil
 		case len(r.Unresolved) > 0:
@@ -213,7 +213,7 @@ func (l *life) end(ctx context.Context) error {
 			continue
 		case l.clock.Still():
 			if waiting++; waiting > 50 {
-				return fmt.Errorf("the workflow waits for something that never comes here: a message, a promise or a decision: %w", flawless.Conflict)
+				return fmt.Errorf("the workflow waits for something that a test cannot provide: a message, a promise or a decision: %w", flawless.Conflict)
 			}
 		default:
 			waiting = 0
@@ -236,7 +236,7 @@ func (l *life) decide(ctx context.Context, call int) error {
 	}
 	key := fmt.Sprintf("%s-%d", runID, call)
 	if c.Kind == effect.InDoubt {
-		d.Resolution, d.Text = flawless.Tell, "there is nobody here to put it right"
+		d.Resolution, d.Text = flawless.Tell, "nobody can decide in a test"
 	} else if streamed(c) {
 		l.outside.repeat(ctx, key) // the code gets what was answered in the same parts
 	} else if seen, err := l.outside.answer(key); err == nil {

@@ -106,7 +106,7 @@ func (p *Player) Start(ctx context.Context, m *guest.Module, log iter.Seq2[flawl
 // begin makes the guest that the first record of a log asks for.
 func (p *Player) begin(ctx context.Context, m *guest.Module, rec flawless.Record) error {
 	if rec.Seq != 0 || len(rec.Entries) == 0 || rec.Entries[0].Start == nil {
-		return fmt.Errorf("the log of run %s does not begin with its start: it was cut, and what happened before cannot be told: %w", p.id, flawless.Damaged)
+		return fmt.Errorf("the log of run %s does not begin with its start: old turns were removed, so it cannot be replayed: %w", p.id, flawless.Damaged)
 	}
 	p.begun = *rec.Entries[0].Start
 	if paths := Redacted(p.begun); p.Redact == nil && len(paths) > 0 {
@@ -427,7 +427,7 @@ func CutError(id string, c *flawless.Cut, image error, code flawless.Code) error
 	if image != nil {
 		why = fmt.Sprintf(", and its image cannot be used: %v", image)
 	}
-	return fmt.Errorf("the first %d turns of the log of run %s were removed, as its module says (--keep-turns): it cannot be made again from its start%s: %w", c.Turns, id, why, code)
+	return fmt.Errorf("the first %d turns of the log of run %s were removed (--keep-turns of its module), so it cannot be replayed from its start%s: %w", c.Turns, id, why, code)
 }
 
 // Records yields the records of a bundle's log, as a store does.

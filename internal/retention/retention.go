@@ -48,7 +48,7 @@ func (s *Sweeper) Serve() {
 	next := time.NewTimer(First)
 	defer next.Stop()
 	if err := s.o.Store.FinishRemovals(s.o.Context, s.o.Lease); err != nil && s.o.Context.Err() == nil {
-		s.o.Log.Error("removing ended runs", "error", err)
+		s.o.Log.Error("removing ended runs failed", "error", err)
 	}
 	for {
 		select {
@@ -59,14 +59,14 @@ func (s *Sweeper) Serve() {
 		next.Reset(every)
 		n, err := s.removeEnded(s.o.Context)
 		if err != nil && s.o.Context.Err() == nil {
-			s.o.Log.Error("removing ended runs", "error", err)
+			s.o.Log.Error("removing ended runs failed", "error", err)
 		}
 		if n > 0 {
-			s.o.Log.Info("ended runs were removed, their time is over", "count", n)
+			s.o.Log.Info("removed ended runs past their retention", "count", n)
 		}
 		if s.o.Tidy != nil {
 			if err := s.o.Tidy(s.o.Context); err != nil && s.o.Context.Err() == nil {
-				s.o.Log.Error("removing compiled code", "error", err)
+				s.o.Log.Error("removing compiled code failed", "error", err)
 			}
 		}
 	}

@@ -49,7 +49,7 @@ func (c *Scheduler) Set(ctx context.Context, s flawless.Schedule, replace bool) 
 	defer one.mu.Unlock()
 	if one.stored != nil {
 		if !replace {
-			return flawless.Schedule{}, fmt.Errorf("adding schedule %s: there is one already; remove it or replace it (--replace): %w", s.Name, flawless.Conflict)
+			return flawless.Schedule{}, fmt.Errorf("adding schedule %s: it already exists; remove it, or replace it with --replace: %w", s.Name, flawless.Conflict)
 		}
 		t.replaces(&one.t, c.o.Now())
 	}
@@ -91,21 +91,21 @@ func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, 
 	}
 	switch {
 	case !slices.Contains(flawless.Overlaps, n.Overlap):
-		return timetable{}, fmt.Errorf("the overlap policy is %.100q, give one of %v: %w", n.Overlap, flawless.Overlaps, flawless.Invalid)
+		return timetable{}, fmt.Errorf("the overlap policy is %.100q; use one of %v: %w", n.Overlap, flawless.Overlaps, flawless.Invalid)
 	case n.JitterMS < 0 || n.JitterMS > longestJitter.Milliseconds():
-		return timetable{}, fmt.Errorf("the jitter is %d ms, give up to %v: %w", n.JitterMS, longestJitter, flawless.Invalid)
+		return timetable{}, fmt.Errorf("the jitter is %d ms; use at most %v: %w", n.JitterMS, longestJitter, flawless.Invalid)
 	case n.CatchUpMS < shortCatchUp.Milliseconds() || n.CatchUpMS > longestSpan.Milliseconds():
-		return timetable{}, fmt.Errorf("the window to catch up is %d ms, give %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
+		return timetable{}, fmt.Errorf("the catch-up window is %d ms; use %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
 	case n.CatchUpLimit < 1 || n.CatchUpLimit > maxCatchUpLimit:
-		return timetable{}, fmt.Errorf("at most %d times are to be caught up, give 1 to %d: %w", n.CatchUpLimit, maxCatchUpLimit, flawless.Invalid)
+		return timetable{}, fmt.Errorf("the catch-up limit is %d; use 1 to %d: %w", n.CatchUpLimit, maxCatchUpLimit, flawless.Invalid)
 	case n.DeadlineMS < 0 || n.DeadlineMS > longestSpan.Milliseconds():
-		return timetable{}, fmt.Errorf("the deadline is %d ms after a run's start, give 1 ms to 10 years: %w", n.DeadlineMS, flawless.Invalid)
+		return timetable{}, fmt.Errorf("the deadline is %d ms after the start of a run; use 1 ms to 10 years: %w", n.DeadlineMS, flawless.Invalid)
 	case n.GraceMS < 0 || n.GraceMS > longestSpan.Milliseconds():
-		return timetable{}, fmt.Errorf("the grace is %d ms, give 1 ms to 10 years: %w", n.GraceMS, flawless.Invalid)
+		return timetable{}, fmt.Errorf("the grace period is %d ms; use 1 ms to 10 years: %w", n.GraceMS, flawless.Invalid)
 	case n.GraceMS > 0 && n.DeadlineMS == 0:
-		return timetable{}, fmt.Errorf("the grace begins at the deadline of a run, and there is no deadline; give one too: %w", flawless.Invalid)
+		return timetable{}, fmt.Errorf("a grace period needs a deadline; set one: %w", flawless.Invalid)
 	case n.Note != "" && !n.Paused:
-		return timetable{}, fmt.Errorf("there is a note (%.100q), which says why a schedule is paused, and it is not to be paused: %w", n.Note, flawless.Invalid)
+		return timetable{}, fmt.Errorf("the note %.100q is for the reason of a pause, but the schedule is not paused: %w", n.Note, flawless.Invalid)
 	}
 	t, err := newTimetable(n)
 	if err == nil {
@@ -118,7 +118,7 @@ func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, 
 		return t, err
 	}
 	if _, ok := t.cron.Next(now); !ok {
-		return t, fmt.Errorf("the cron expression %q has no time in the coming years: %w", n.Cron, flawless.Invalid)
+		return t, fmt.Errorf("the cron expression %q never matches in the coming years: %w", n.Cron, flawless.Invalid)
 	}
 	return t, c.o.Engine.Check(ctx, t.departing("", now))
 }
@@ -289,7 +289,7 @@ func (t *timetable) between(from, to, now time.Time) ([]time.Time, error) {
 	case !from.Before(to):
 		return nil, fmt.Errorf("--from %s is not before --to %s: %w", from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
 	case to.After(now):
-		return nil, fmt.Errorf("--to %s is still to come; times to come are not filled in: %w", to.Format(time.RFC3339), flawless.Invalid)
+		return nil, fmt.Errorf("--to %s is in the future; only past times can be backfilled: %w", to.Format(time.RFC3339), flawless.Invalid)
 	}
 	var times []time.Time
 	for at := from.Add(-1); ; {
@@ -298,7 +298,7 @@ func (t *timetable) between(from, to, now time.Time) ([]time.Time, error) {
 			return times, nil
 		}
 		if len(times) == mostBackfill {
-			return nil, fmt.Errorf("there are more than %d times from %s to %s; fill in a shorter span first: %w", mostBackfill, from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
+			return nil, fmt.Errorf("there are more than %d times from %s to %s; backfill a shorter range first: %w", mostBackfill, from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
 		}
 		times = append(times, next)
 		at = next

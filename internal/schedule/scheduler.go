@@ -100,7 +100,7 @@ func (c *Scheduler) Load(ctx context.Context) error {
 	for _, s := range all {
 		t, err := newTimetable(s.Clone()) // which changes its runs in place
 		if err != nil {                   // it was understood once: the database of time zones has changed
-			c.o.Log.Error("a schedule cannot be kept", "name", s.Name, "error", err)
+			c.o.Log.Error("loading a schedule failed", "name", s.Name, "error", err)
 			continue
 		}
 		c.all[s.Name] = &scheduled{t: t, stored: &s, wake: time.Unix(0, 1)}
@@ -150,7 +150,7 @@ func (c *Scheduler) follow(set time.Duration) {
 		s.mu.Unlock()
 	}
 	if len(all) > 0 {
-		c.o.Log.Warn("the clock was set, or the machine was suspended: all schedules are looked at", "by", set.Round(time.Second).String(), "now", now)
+		c.o.Log.Warn("clock jump detected, re-evaluating all schedules", "by", set.Round(time.Second).String(), "now", now)
 	}
 }
 
@@ -232,7 +232,7 @@ func (c *Scheduler) depart(s *scheduled) time.Time {
 			return c.o.Now().Add(soon)
 		case err != nil:
 			problem = fmt.Sprintf("the run for %s could not be started: %v", d.start.UTC().Format(time.RFC3339), err)
-			c.o.Log.Warn("a scheduled run could not be started", "schedule", s.t.Name, "run", id, "error", err)
+			c.o.Log.Warn("starting a scheduled run failed", "schedule", s.t.Name, "run", id, "error", err)
 		}
 		s.t.arrive(d.start, id, problem)
 		if c.keep(s) != nil {
@@ -267,7 +267,7 @@ func (c *Scheduler) poke() {
 type foreignRun struct{ schedule, id string }
 
 func (f *foreignRun) Error() string {
-	return fmt.Sprintf("its id %s is taken by a run that schedule %s has not started; start one by hand if it is needed", f.id, f.schedule)
+	return fmt.Sprintf("its id %s is used by a run that schedule %s did not start; start a run by hand if you need it", f.id, f.schedule)
 }
 
 func (f *foreignRun) Unwrap() error { return flawless.Conflict }
@@ -307,7 +307,7 @@ func (c *Scheduler) keep(s *scheduled) error {
 	}
 	if err := c.o.Put(c.o.Context, s.t.Name, s.stored, &after); err != nil {
 		if c.o.Context.Err() == nil {
-			c.o.Log.Error("a schedule could not be written", "name", s.t.Name, "error", err)
+			c.o.Log.Error("writing a schedule failed", "name", s.t.Name, "error", err)
 		}
 		return err
 	}

@@ -48,7 +48,7 @@ func (t *timetable) settle(now, since time.Time) (events []string) {
 		return nil
 	}
 	if ahead := t.Done; ahead.Sub(now) > setBack {
-		events = append(events, fmt.Sprintf("the clock was %v ahead and was set back: times up to %s come again, and those that have a run are left alone",
+		events = append(events, fmt.Sprintf("the clock was %v ahead and was set back: times up to %s occur again; those that already have a run do not get another",
 			ahead.Sub(now).Round(time.Second), ahead.UTC().Format(time.RFC3339)))
 		t.Done = now.UTC()
 		if t.Ahead == nil || t.Ahead.Before(ahead) {
@@ -67,7 +67,7 @@ func (t *timetable) settle(now, since time.Time) (events []string) {
 	if left >= maxCounted {
 		count = "more than " + fmt.Sprint(maxCounted)
 	}
-	t.miss(left, fmt.Sprintf("%s times up to %s came while no server was up or its clock was behind; at most %d times of the last %v are caught up",
+	t.miss(left, fmt.Sprintf("%s times up to %s passed while the server was down or its clock was behind; at most %d times of the last %v are caught up",
 		count, last.UTC().Format(time.RFC3339), t.catchUpLimit(), t.catchUp()))
 	return append(events, t.Why)
 }

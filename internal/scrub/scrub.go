@@ -53,7 +53,7 @@ func New(ctx context.Context, o Options) *Scrubber {
 	s := &Scrubber{o: o, asked: make(chan struct{}, 1)}
 	last, err := o.Store.LastCheck(ctx)
 	if err != nil && !errors.Is(err, flawless.NotFound) {
-		o.Log.Warn("what the last check of the store has found cannot be read", "error", err)
+		o.Log.Warn("reading the result of the last store check failed", "error", err)
 	}
 	s.last = last
 	return s
@@ -141,7 +141,7 @@ func (s *Scrubber) Serve() {
 			s.keep(found)
 		}
 		if next.Reset(Every); err != nil && s.o.Context.Err() == nil {
-			s.o.Log.Error("the store cannot be checked, it is tried again", "error", err, "in", again)
+			s.o.Log.Error("checking the store failed, will retry", "error", err, "in", again)
 			next.Reset(again)
 		}
 	}
@@ -150,13 +150,13 @@ func (s *Scrubber) Serve() {
 // keep has the next start know what was found.
 func (s *Scrubber) keep(found flawless.StoreCheck) {
 	if len(found.Damaged) > 0 {
-		s.o.Log.Error("the check of the store has found damage, flawless store check tells what is affected", "files", fileNames(found))
+		s.o.Log.Error("store check found damage, run flawless store check for details", "files", fileNames(found))
 	}
 	if s.o.Dead() {
 		return
 	}
 	if err := s.o.Store.PutCheck(context.WithoutCancel(s.o.Context), s.o.Lease, found); err != nil {
-		s.o.Log.Warn("what the check of the store has found cannot be kept", "error", err)
+		s.o.Log.Warn("writing the result of the store check failed", "error", err)
 	}
 }
 
@@ -171,7 +171,7 @@ func fileNames(c flawless.StoreCheck) string {
 // Damage says which stored data cannot be read, as a check or somebody who read it has found; "" is none.
 func (s *Scrubber) Damage() string {
 	if c := s.Report(); len(c.Damaged) > 0 {
-		return fmt.Sprintf("the check that ended at %s found damage in %s; flawless store check tells what is affected and what to do", c.Ended.Format(time.RFC3339), fileNames(c))
+		return fmt.Sprintf("the check that ended at %s found damage in %s; run flawless store check to see what is affected and what to do", c.Ended.Format(time.RFC3339), fileNames(c))
 	}
 	return s.o.Store.Damage()
 }

@@ -71,7 +71,7 @@ func read(r *http.Request, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("the body is not the JSON that is wanted here: %v: %w", err, flawless.Invalid)
+		return fmt.Errorf("the body does not match what this operation expects: %v: %w", err, flawless.Invalid)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func TestTheAPIOfTheBeta(t *testing.T) {
 		{"a module without a name", "POST", "/api/module/deploy", namelessKind, nameless, 422, `"error":".*calls itself`},
 		{"deploying", "POST", "/api/module/deploy", kind, good, 200, `^{"ok":{"name":"beta","version":"0.1.1"}}\n$`},
 		{"deploying again", "POST", "/api/module/deploy", kind, good, 200, `^{"ok":{"name":"beta","version":"0.1.1"}}\n$`},
-		{"a body without a type", "POST", "/api/workflow/start", "", "{}", 415, `^{"error":"the body has no type: send it with the header Content-Type: application/json"}\n$`},
+		{"a body without a type", "POST", "/api/workflow/start", "", "{}", 415, `^{"error":"the body has no content type: send the header Content-Type: application/json"}\n$`},
 		{"no JSON", "POST", "/api/workflow/start", "application/json", "{", 400, `"error":".*JSON`},
 		{"no such module", "POST", "/api/workflow/start", "application/json", `{"module":"x","version":"0.1.1","workflow":"echo","input":"1"}`, 404, `"error":"`},
 		{"no such version", "POST", "/api/workflow/start", "application/json", `{"module":"beta","version":"0.1.2","workflow":"echo","input":"1"}`, 404, `"error":".*0\.1\.1`},

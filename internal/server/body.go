@@ -44,11 +44,11 @@ func unread(err error) error {
 }
 
 func oversized(limit int64) error {
-	return fmt.Errorf("the body of the request is too large: at most %d bytes are taken: %w", limit, flawless.TooLarge)
+	return fmt.Errorf("the body of the request is too large: at most %d bytes are allowed: %w", limit, flawless.TooLarge)
 }
 
 // errSlow is the refusal of a body that comes too slowly, see [Pace].
-var errSlow = fmt.Errorf("the body of the request came too slowly, so the server stopped reading it; send it again over a faster connection: %w", flawless.Invalid)
+var errSlow = fmt.Errorf("the body of the request arrived too slowly, so the server stopped reading it; send it again over a faster connection: %w", flawless.Invalid)
 
 // checkText refuses text that is not UTF-8, which JSON has to be (RFC 8259, section 8.1).
 func checkText(what string, text []byte) error {
@@ -63,7 +63,7 @@ func checkText(what string, text []byte) error {
 		}
 		at += size
 	}
-	return fmt.Errorf("%s is not valid UTF-8: byte %d is 0x%02x; send text in UTF-8: %w", what, at, text[at], flawless.Invalid)
+	return fmt.Errorf("%s is not valid UTF-8: byte %d is 0x%02x: %w", what, at, text[at], flawless.Invalid)
 }
 
 // takeBody is the middleware that reads the body of every operation that has one.
@@ -81,7 +81,7 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 		err = a.filled(op, b)
 	}
 	if err == nil && op.RequestBody.Required && len(b) == 0 {
-		err = fmt.Errorf("the request has no body, and this operation needs one: %w", flawless.Invalid)
+		err = fmt.Errorf("the request has no body, but this operation needs one: %w", flawless.Invalid)
 	}
 	if err != nil {
 		a.write(c, nil, false, err)

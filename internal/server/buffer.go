@@ -18,7 +18,7 @@ func widen(udp net.PacketConn, wanted int, log *slog.Logger) int {
 	_ = c.SetReadBuffer(wanted) // what the system does not allow is seen below
 	size := receiveBuffer(c, wanted)
 	if size > 0 && size < wanted {
-		log.Info("the system limits the buffer of HTTP/3, which may be slower for it", "bytes", size, "wanted", wanted)
+		log.Info("the UDP buffer is limited by the system, HTTP/3 may be slower", "bytes", size, "wanted", wanted)
 	}
 	return size
 }

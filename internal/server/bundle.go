@@ -33,7 +33,7 @@ func (s *spool) close() {
 func spooled(x bundle.Export) (_ *spool, size int64, err error) {
 	f, err := os.CreateTemp("", "flawless-*.bundle")
 	if err != nil {
-		return nil, 0, fmt.Errorf("exporting run %s: %w: see that the directory for temporary files ($TMPDIR) can be written", x.Manifest.Run.ID, err)
+		return nil, 0, fmt.Errorf("exporting run %s: %w: make sure that the directory for temporary files ($TMPDIR) is writable", x.Manifest.Run.ID, err)
 	}
 	file := &spool{f}
 	if size, err = x.Write(f); err == nil {
@@ -50,13 +50,13 @@ func spooled(x bundle.Export) (_ *spool, size int64, err error) {
 }
 
 func (a *api) bundles() {
-	export := operation("export-run", http.MethodGet, "/runs/{id}/bundle", "A run as one file")
+	export := operation("export-run", http.MethodGet, "/runs/{id}/bundle", "Export a run")
 	export.Responses = map[string]*huma.Response{"200": {Description: "a bundle, docs/internals/formats.md",
 		Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}}
 	huma.Register(a.huma, export, func(ctx context.Context, in *struct {
 		RunPath
-		Redact  []string `query:"redact,explode" doc:"what to take out: paths into bodies such as $.card.number, header:NAME, query:NAME"`
-		LogOnly bool     `query:"log_only" doc:"without module and image"`
+		Redact  []string `query:"redact,explode" doc:"values to redact: paths into bodies such as $.card.number, header:NAME, query:NAME"`
+		LogOnly bool     `query:"log_only" doc:"omit the module and the image"`
 	}) (*huma.StreamResponse, error) {
 		x, err := a.engine.Export(ctx, in.ID, engine.Export{Redact: in.Redact, LogOnly: in.LogOnly})
 		if err != nil {
@@ -75,10 +75,10 @@ func (a *api) bundles() {
 			_, _ = io.Copy(c.BodyWriter(), file) // a client that is gone reads nothing more
 		}}, nil
 	})
-	add := operation("import-run", http.MethodPost, "/bundles", "Keep the run of a bundle, to look at and to fork; it never goes on by itself")
+	add := operation("import-run", http.MethodPost, "/bundles", "Import an exported run, to inspect or fork it; it never continues by itself")
 	add.MaxBodyBytes, add.DefaultStatus = bundle.Max+1, http.StatusCreated
 	huma.Register(a.huma, withPayload(add, "application/octet-stream", true, nil), func(ctx context.Context, in *struct {
-		ID string `query:"id" doc:"id of the run here; its own where it is missing"`
+		ID string `query:"id" doc:"id of the imported run; default: its original id"`
 		Payload
 	}) (*body[flawless.Run], error) {
 		b, err := bundle.Read(bytes.NewReader(in.Bytes))

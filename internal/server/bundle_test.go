@@ -26,7 +26,7 @@ func TestADamagedBundleIsTheClientsInput(t *testing.T) {
 		name, why string
 		file      []byte
 	}{
-		{"cut short", "it is cut short", file.Bytes()[:file.Len()-1]},
+		{"cut short", "it is truncated", file.Bytes()[:file.Len()-1]},
 		{"changed", "its checksum is wrong", changed},
 		{"without a start", "start", file.Bytes()},
 	} {

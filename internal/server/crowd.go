@@ -47,13 +47,13 @@ func (c *crowd) Accept() (net.Conn, error) {
 		}
 		if c.open.Add(1) <= c.most {
 			if n := c.refused.Swap(0); n > 0 {
-				c.log.Warn("connections were refused, too many were open", "refused", n, "open", c.most)
+				c.log.Warn("too many open connections, refused some", "refused", n, "open", c.most)
 			}
 			return &counted{TCPConn: conn, crowd: c}, nil
 		}
 		c.open.Add(-1)
 		if c.refused.Add(1) == 1 {
-			c.log.Warn("too many connections are open, more are refused", "open", c.most)
+			c.log.Warn("too many open connections, refusing more", "open", c.most)
 		}
 		select {
 		case c.turning <- struct{}{}:
@@ -76,7 +76,7 @@ func (c *crowd) turn(conn *net.TCPConn) {
 	if _, err := conn.Read(make([]byte, 4<<10)); err != nil { // an answer before the request is none to some clients
 		return
 	}
-	why := problem(fmt.Errorf("the server has %d connections open and takes no more: try again in a moment, or raise its limit of open files: %w", c.most, flawless.Stopping))
+	why := problem(fmt.Errorf("the server has %d open connections, which is its limit: try again in a moment, or raise its limit of open files: %w", c.most, flawless.Stopping))
 	body, err := json.Marshal(why)
 	if err != nil {
 		return

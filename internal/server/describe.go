@@ -23,18 +23,18 @@ var refusals = []struct {
 	means  string
 	here   func(o *huma.Operation) bool
 }{
-	{http.StatusBadRequest, "The request cannot be understood.", always},
-	{http.StatusUnauthorized, "The server asks for a token, and the request has none or another one.", always},
-	{http.StatusForbidden, "A web page of another origin sent the request.", always},
-	{http.StatusNotFound, "What the request names does not exist.", namesSomething},
-	{http.StatusRequestTimeout, "The body came too slowly.", hasBody},
-	{http.StatusConflict, "The request does not fit the state of what it names.", namesSomething},
-	{http.StatusRequestEntityTooLarge, "Something is above a limit.", namesSomething},
-	{http.StatusUnsupportedMediaType, "The body has none of the content types of this operation.", hasBody},
-	{http.StatusMisdirectedRequest, "The server does not answer to the host of the request.", always},
-	{http.StatusUnprocessableEntity, "Parameters or body do not fit their schema, or the engine refuses what they ask for.", hasInput},
-	{http.StatusInternalServerError, "Something stored is damaged, or the server has a fault.", always},
-	{http.StatusServiceUnavailable, "The server takes no requests at the moment. Repeat the request later.", always},
+	{http.StatusBadRequest, "The request is malformed.", always},
+	{http.StatusUnauthorized, "The token is missing or wrong.", always},
+	{http.StatusForbidden, "The request comes from a web page of another origin.", always},
+	{http.StatusNotFound, "The resource does not exist.", namesSomething},
+	{http.StatusRequestTimeout, "The body arrived too slowly.", hasBody},
+	{http.StatusConflict, "The request conflicts with the state of the resource.", namesSomething},
+	{http.StatusRequestEntityTooLarge, "The request exceeds a limit.", namesSomething},
+	{http.StatusUnsupportedMediaType, "The content type of the body is not supported by this operation.", hasBody},
+	{http.StatusMisdirectedRequest, "The server does not accept requests for this host name.", always},
+	{http.StatusUnprocessableEntity, "Parameters or body do not match their schema, or the engine refuses the request.", hasInput},
+	{http.StatusInternalServerError, "Stored data is damaged, or the server has a bug.", always},
+	{http.StatusServiceUnavailable, "The server is not accepting requests. Try again later.", always},
 	{http.StatusInsufficientStorage, "The disk is full.", writes},
 }
 
@@ -160,19 +160,19 @@ type (
 )
 
 func (wordStatus) Schema(r huma.Registry) *huma.Schema {
-	return words(r, "Status", "State of a run", flawless.Statuses...)
+	return words(r, "Status", "Status of a run", flawless.Statuses...)
 }
 
 func (wordOverlap) Schema(r huma.Registry) *huma.Schema {
-	return words(r, "Overlap", "What a schedule does when its time comes and the run before is still open", flawless.Overlaps...)
+	return words(r, "Overlap", "What a schedule does if the previous run is still open", flawless.Overlaps...)
 }
 
 func (wordResolution) Schema(r huma.Registry) *huma.Schema {
-	return words(r, "Resolution", "A person's decision about a call. In logs also give-up, by which somebody ended its retries", flawless.Retry, flawless.Respond, flawless.Tell, flawless.Fail, flawless.GiveUp)
+	return words(r, "Resolution", "A decision about a call whose outcome is unknown. Logs also contain give-up, which ends the retries of a call", flawless.Retry, flawless.Respond, flawless.Tell, flawless.Fail, flawless.GiveUp)
 }
 
 func (wordVerdict) Schema(r huma.Registry) *huma.Schema {
-	return words(r, "Verdict", "Whether a run can go on with other code", flawless.GoesOn, flawless.Diverges, flawless.Untold)
+	return words(r, "Verdict", "Whether a run can continue with other code", flawless.GoesOn, flawless.Diverges, flawless.Untold)
 }
 
 func (wordInitialised) Schema(r huma.Registry) *huma.Schema {

@@ -43,7 +43,7 @@ func newDoor(names []string, local bool, next http.Handler) (*door, error) {
 		}
 		name := hostname(host)
 		if name == "" {
-			return nil, fmt.Errorf("the name %.200q of the server is not a host such as flawless.example.com: %w", text, flawless.Invalid)
+			return nil, fmt.Errorf("%.200q is not a host name such as flawless.example.com: %w", text, flawless.Invalid)
 		}
 		d.names = append(d.names, name)
 	}
@@ -56,15 +56,15 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("X-Frame-Options", "DENY")
 	if !d.answersTo(r.Host) {
-		deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("this server does not answer to the host %.200q; "+
-			"use an address of it, or start it with --allow-host and that name, or with a --public-url that has it", r.Host))
+		deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("this server does not accept requests for the host %.200q; "+
+			"use its address, or start it with that name as --allow-host or in --public-url", r.Host))
 		return
 	}
 	asked := *r
 	asked.Method = http.MethodPost // the check lets reads pass
 	if d.origin.Check(&asked) != nil {
-		deny(w, r, http.StatusForbidden, "a web page of another origin made this request; "+
-			"only pages of this server may: send it from a program, or through the server of the page")
+		deny(w, r, http.StatusForbidden, "this request comes from a web page of another origin; "+
+			"send it from a program, or through the server of that page")
 		return
 	}
 	d.next.ServeHTTP(w, r)

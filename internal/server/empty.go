@@ -44,7 +44,7 @@ func (a *api) filled(op *huma.Operation, body []byte) error {
 // empty is the refusal of an empty value.
 func empty(what, in, name string) *Problem {
 	p := newProblem(http.StatusBadRequest, flawless.Invalid,
-		fmt.Sprintf("the %s %s is empty; give it a value, or leave it out (was a variable not set?)", what, name))
+		fmt.Sprintf("the %s %s is empty; give it a value or omit it (is a variable unset?)", what, name))
 	p.Errors = []Fault{{Message: "is empty", Location: in + "." + name}}
 	return p
 }

@@ -32,7 +32,7 @@ func TestEmptyValuesAreRefused(t *testing.T) {
 		h.ServeHTTP(w, r)
 		var p Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 400 || p.Code != flawless.Invalid || len(p.Errors) != 1 || p.Errors[0].Location != location ||
-			!strings.Contains(p.Detail, "is empty; give it a value, or leave it out") {
+			!strings.Contains(p.Detail, "is empty; give it a value or omit it") {
 			t.Errorf("%s %s %s: %d %s %v", method, path, body, w.Code, w.Body, err)
 		}
 	}

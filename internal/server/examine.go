@@ -32,7 +32,7 @@ func withCode[In, Out any](a *api, op huma.Operation, do func(context.Context, *
 
 // examinations are the operations that look at what happened and touch nothing.
 func (a *api) examinations() {
-	withCode(a, operation("replay-run", http.MethodPost, "/runs/{id}/replay", "Take the turns of a run again, with its own module or the one in the body"),
+	withCode(a, operation("replay-run", http.MethodPost, "/runs/{id}/replay", "Replay a run, with its own module or the one in the body"),
 		func(ctx context.Context, in *Code) (*body[flawless.Replay], error) {
 			r, err := a.engine.Replay(ctx, in.ID, in.bin())
 			return &body[flawless.Replay]{r}, problem(err)

@@ -12,18 +12,18 @@ import (
 
 // ForkRun says how a run goes on from the past of another one.
 type ForkRun struct {
-	Turn    int           `json:"turn" minimum:"0" doc:"the last turn they share; 0 is the start alone"`
-	ID      string        `json:"id,omitempty" doc:"of the new run"`
-	Answers []GivenAnswer `json:"answers,omitempty" doc:"other answers to calls of the past"`
-	Module  []byte        `json:"module,omitempty" doc:"other code, base64"`
-	Offline bool          `json:"offline,omitempty" doc:"with the world closed: nothing is kept, the answer tells what the run would do"`
+	Turn    int           `json:"turn" minimum:"0" doc:"last turn that both runs share; 0 shares only the start"`
+	ID      string        `json:"id,omitempty" doc:"id of the new run"`
+	Answers []GivenAnswer `json:"answers,omitempty" doc:"different answers to calls"`
+	Module  []byte        `json:"module,omitempty" doc:"module to continue with, in base64"`
+	Offline bool          `json:"offline,omitempty" doc:"send and store nothing; the response says what the run would do"`
 	Who     string        `json:"who,omitempty" minLength:"0"`
 }
 
 // GivenAnswer is an answer that somebody edited.
 type GivenAnswer struct {
 	Call     int            `json:"call" minimum:"1"`
-	Status   int            `json:"status,omitempty" doc:"of an http call; 200 where it is missing"`
+	Status   int            `json:"status,omitempty" doc:"HTTP status of the answer; default 200"`
 	Response flawless.Bytes `json:"body,omitempty"`
 }
 
@@ -34,7 +34,7 @@ type Forked struct {
 }
 
 func (a *api) forks() {
-	op := operation("fork-run", http.MethodPost, "/runs/{id}/fork", "Start a run that shares the past of this one up to a turn")
+	op := operation("fork-run", http.MethodPost, "/runs/{id}/fork", "Start a new run from a turn of this one")
 	op.MaxBodyBytes = engine.MaxModule*4/3 + maxBody
 	huma.Register(a.huma, op, func(ctx context.Context, in *struct {
 		RunPath
@@ -51,7 +51,7 @@ func (a *api) forks() {
 		r, err := a.engine.Fork(ctx, in.ID, o)
 		return &body[Forked]{Forked{Run: &r}}, problem(err)
 	})
-	huma.Register(a.huma, operation("diff-runs", http.MethodGet, "/runs/{id}/diff/{other}", "The first turn in which two runs differ"),
+	huma.Register(a.huma, operation("diff-runs", http.MethodGet, "/runs/{id}/diff/{other}", "Find the first turn where two runs differ"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			Other string `path:"other" doc:"id of the other run"`
@@ -59,11 +59,11 @@ func (a *api) forks() {
 			d, err := a.engine.Diff(ctx, in.ID, in.Other)
 			return &body[flawless.Difference]{d}, problem(err)
 		})
-	huma.Register(a.huma, operation("inspect-run", http.MethodGet, "/runs/{id}/inspect", "What a run was after a turn"),
+	huma.Register(a.huma, operation("inspect-run", http.MethodGet, "/runs/{id}/inspect", "Inspect the state of a run after a turn"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Turn    int `query:"turn" minimum:"0" doc:"the last one where it is missing"`
-			Against int `query:"against" minimum:"0" doc:"turn to compare the memory with"`
+			Turn    int `query:"turn" minimum:"0" doc:"default: the last turn"`
+			Against int `query:"against" minimum:"0" doc:"turn whose memory to compare with"`
 		}) (*body[flawless.Inspection], error) {
 			i, err := a.engine.Inspect(ctx, in.ID, in.Turn, in.Against)
 			return &body[flawless.Inspection]{i}, problem(err)

@@ -46,7 +46,7 @@ func (h *heap) keep(size int) (written func(), err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.long > 0 && h.long+size > maxLong {
-		return nil, fmt.Errorf("the page has %d bytes, and %d bytes of long pages wait for clients that are slow to take them: try again in a moment: %w", size, h.long, flawless.Stopping)
+		return nil, fmt.Errorf("the page has %d bytes, and %d bytes of large pages are waiting for slow clients: try again in a moment: %w", size, h.long, flawless.Stopping)
 	}
 	h.long += size
 	return func() {

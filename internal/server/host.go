@@ -12,24 +12,24 @@ import (
 
 // ChangeHost changes what is said of a host. What is missing stays as it is.
 type ChangeHost struct {
-	KeyMS      *int64 `json:"key_within_ms,omitempty" doc:"for how long the host honours an Idempotency-Key; 0 says nothing, -1 that it does not"`
-	RetryForMS *int64 `json:"retry_for_ms,omitempty" doc:"for how long failed calls are retried; 0 is not at all, -1 as the module or the server says"`
+	KeyMS      *int64 `json:"key_within_ms,omitempty" doc:"how long the host remembers an Idempotency-Key; 0 is not set, -1 means that it ignores keys"`
+	RetryForMS *int64 `json:"retry_for_ms,omitempty" doc:"how long failed calls are retried; 0 disables retries, -1 uses the setting of the module or the server"`
 }
 
 // PatternPath names a host in a path, or several.
 type PatternPath struct {
-	Host string `path:"host" doc:"api.example.com, *.example.com for every name below it, or either with a port"`
+	Host string `path:"host" doc:"api.example.com, *.example.com (every name below it), or either with a port"`
 }
 
 // UrgeCall is a decision about a call that waits for its next try.
 type UrgeCall struct {
-	Call   int  `json:"call,omitempty" doc:"number of the call; may be missing where only one waits for a try"`
-	GiveUp bool `json:"give_up,omitempty" doc:"no more tries: the code gets the last error"`
+	Call   int  `json:"call,omitempty" doc:"number of the call; may be omitted if only one call waits for a retry"`
+	GiveUp bool `json:"give_up,omitempty" doc:"stop retrying, and return the last error to the code"`
 	Word
 }
 
 func (a *api) hosts() {
-	huma.Register(a.huma, operation("change-host", http.MethodPatch, "/hosts/{host}", "Say how calls to a host are treated"),
+	huma.Register(a.huma, operation("change-host", http.MethodPatch, "/hosts/{host}", "Change the settings of a host"),
 		func(ctx context.Context, in *struct {
 			PatternPath
 			Body ChangeHost
@@ -42,21 +42,21 @@ func (a *api) hosts() {
 			})
 			return &body[flawless.Host]{h}, problem(err)
 		})
-	huma.Register(a.huma, operation("list-hosts", http.MethodGet, "/hosts", "How calls to hosts are treated"),
+	huma.Register(a.huma, operation("list-hosts", http.MethodGet, "/hosts", "List the settings of all hosts"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Host], error) {
 			all, err := a.engine.Hosts(ctx)
 			return byName("/hosts", all, *in, func(x flawless.Host) string { return x.Host }), problem(err)
 		})
-	huma.Register(a.huma, operation("get-host", http.MethodGet, "/hosts/{host}", "How calls to a host are treated"),
+	huma.Register(a.huma, operation("get-host", http.MethodGet, "/hosts/{host}", "Get the settings of a host"),
 		func(ctx context.Context, in *PatternPath) (*body[flawless.Host], error) {
 			h, err := a.engine.Host(ctx, in.Host)
 			return &body[flawless.Host]{h}, problem(err)
 		})
-	huma.Register(a.huma, operation("remove-host", http.MethodDelete, "/hosts/{host}", "Forget what is said of a host"),
+	huma.Register(a.huma, operation("remove-host", http.MethodDelete, "/hosts/{host}", "Remove the settings of a host"),
 		func(ctx context.Context, in *PatternPath) (*struct{}, error) {
 			return nil, problem(a.engine.RemoveHost(ctx, in.Host))
 		})
-	huma.Register(a.huma, operation("retry-call", http.MethodPost, "/runs/{id}/retry", "Start the next try of a call now, or end its retries"),
+	huma.Register(a.huma, operation("retry-call", http.MethodPost, "/runs/{id}/retry", "Retry a failed call now, or give up on it"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			Body UrgeCall `required:"false"`

@@ -11,8 +11,8 @@ import (
 
 // SetLimit is a limit to be kept.
 type SetLimit struct {
-	Rate  string `json:"rate" doc:"calls in a time: 10/s, 300/m, 5000/h, 100/d"`
-	Burst int    `json:"burst,omitempty" doc:"so many of them at once after a pause; 1 where it is missing"`
+	Rate  string `json:"rate" doc:"calls per time, such as 10/s, 300/m, 5000/h or 100/d"`
+	Burst int    `json:"burst,omitempty" doc:"calls that may begin at once after an idle period; default 1"`
 }
 
 // HostPath names a host in a path.
@@ -21,7 +21,7 @@ type HostPath struct {
 }
 
 func (a *api) limits() {
-	huma.Register(a.huma, operation("set-limit", http.MethodPut, "/limits/{host}", "Limit the calls towards a host"),
+	huma.Register(a.huma, operation("set-limit", http.MethodPut, "/limits/{host}", "Set the rate limit of a host"),
 		func(ctx context.Context, in *struct {
 			HostPath
 			Body SetLimit
@@ -33,12 +33,12 @@ func (a *api) limits() {
 			l, err := a.engine.SetLimit(ctx, flawless.Limit{Host: in.Host, Count: n, PeriodMS: period.Milliseconds(), Burst: in.Body.Burst})
 			return &body[flawless.Limit]{l}, problem(err)
 		})
-	huma.Register(a.huma, operation("list-limits", http.MethodGet, "/limits", "All limits, and how many calls wait"),
+	huma.Register(a.huma, operation("list-limits", http.MethodGet, "/limits", "List rate limits and the number of waiting calls"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Limit], error) {
 			all, err := a.engine.Limits(ctx)
 			return byName("/limits", all, *in, func(x flawless.Limit) string { return x.Host }), problem(err)
 		})
-	huma.Register(a.huma, operation("remove-limit", http.MethodDelete, "/limits/{host}", "Remove the limit of a host; calls that wait begin at once"),
+	huma.Register(a.huma, operation("remove-limit", http.MethodDelete, "/limits/{host}", "Remove the rate limit of a host; waiting calls begin at once"),
 		func(ctx context.Context, in *HostPath) (*struct{}, error) {
 			return nil, problem(a.engine.RemoveLimit(ctx, in.Host))
 		})

@@ -103,7 +103,7 @@ func newHTTP(log *slog.Logger) *http.Server {
 
 func taken(what, flag string, err error) error {
 	if errno.AddressInUse(err) {
-		return fmt.Errorf("%s is in use: another server? stop it or choose another with %s: %w", what, flag, flawless.Conflict)
+		return fmt.Errorf("%s is in use, perhaps by another server: stop that server, or choose another with %s: %w", what, flag, flawless.Conflict)
 	}
 	return fmt.Errorf("listening on %s: %w", what, err)
 }
@@ -126,7 +126,7 @@ func (l *Listener) NotSelf(host string, to netip.AddrPort) error {
 	if !reaches(l.tcp.Addr(), to) && !reaches(l.udp.LocalAddr(), to) {
 		return nil
 	}
-	return fmt.Errorf("%s is this server itself (%s), which runs may not call; start it with --allow-self-calls to let them",
+	return fmt.Errorf("%s is this server itself (%s), which runs may not call; to allow it, start the server with --allow-self-calls",
 		net.JoinHostPort(host, strconv.Itoa(int(to.Port()))), to)
 }
 
@@ -222,10 +222,10 @@ func certificate(dir, host string) (tls.Certificate, error) {
 	if err := os.MkdirAll(dir, 0o700); err == nil {
 		err = errors.Join(os.WriteFile(certFile, certPEM, 0o644), os.WriteFile(keyFile, keyPEM, 0o600))
 		if err != nil {
-			return tls.Certificate{}, fmt.Errorf("keeping the certificate in %s: %w", dir, err)
+			return tls.Certificate{}, fmt.Errorf("writing the certificate to %s: %w", dir, err)
 		}
 	} else {
-		return tls.Certificate{}, fmt.Errorf("keeping the certificate in %s: %w", dir, err)
+		return tls.Certificate{}, fmt.Errorf("writing the certificate to %s: %w", dir, err)
 	}
 	return tls.X509KeyPair(certPEM, keyPEM)
 }

@@ -20,20 +20,20 @@ const (
 
 // logPage is a part of a log.
 type logPage struct {
-	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing where there are no more records"`
+	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
 	Type string `header:"Content-Type"`
 	Body func(huma.Context)
 }
 
 func (a *api) logs() {
-	op := operation("get-log", http.MethodGet, "/runs/{id}/log", "Records of a run's log")
-	op.Description = fmt.Sprintf("A page ends after limit records, or before the one with which it would have more than %d bytes. The header Link says where the next one is; from is then the number after that of the last record.", maxPage)
+	op := operation("get-log", http.MethodGet, "/runs/{id}/log", "List the log records of a run")
+	op.Description = fmt.Sprintf("A page ends after limit records, or before it would exceed %d bytes. The Link header has the URL of the next page, whose from is one more than the number of the last record.", maxPage)
 	records := a.huma.OpenAPI().Components.Schemas.Schema(typeOf[[]flawless.Record](), true, "Records")
 	op.Responses = map[string]*huma.Response{"200": {Description: "records, oldest first", Content: map[string]*huma.MediaType{"application/json": {Schema: records}}}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *struct {
 		RunPath
 		From  int64 `query:"from" minimum:"0" doc:"number of the first record"`
-		Limit int   `query:"limit" minimum:"0" maximum:"1000" default:"100" doc:"at most so many records; 0 is 100"`
+		Limit int   `query:"limit" minimum:"0" maximum:"1000" default:"100" doc:"maximum number of records; 0 is 100"`
 	}) (*logPage, error) {
 		if in.Limit == 0 {
 			in.Limit = usualPage

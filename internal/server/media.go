@@ -52,9 +52,9 @@ func mistyped(r *http.Request, takes ...string) string {
 	}
 	slices.Sort(takes)
 	if text == "" {
-		return "the body has no type: send it with the header Content-Type: " + strings.Join(takes, " or ")
+		return "the body has no content type: send the header Content-Type: " + strings.Join(takes, " or ")
 	}
-	return fmt.Sprintf("the type of the body is %.100q: send it as %s", text, strings.Join(takes, " or "))
+	return fmt.Sprintf("the content type of the body is %.100q: use %s", text, strings.Join(takes, " or "))
 }
 
 // needJSON is mistyped for flawless.dev's operations.

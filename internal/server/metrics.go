@@ -33,16 +33,16 @@ type metric struct {
 }
 
 var metrics = []metric{
-	gauge("up", "1 if work is taken, 0 if not.", func(s *scrape) float64 {
+	gauge("up", "1 if the server accepts work, 0 if not.", func(s *scrape) float64 {
 		if takesWork(s.Health) {
 			return 1
 		}
 		return 0
 	}),
-	gauge("runs_unresolved", "Open runs that wait for a person to decide about a call.", func(s *scrape) float64 { return float64(s.Unresolved) }),
-	gauge("runs_quarantined", "Runs that cannot go on because of damage or divergence.", func(s *scrape) float64 { return float64(s.Quarantined) }),
-	gauge("runs_retrying", "Runs with a call that has failed and is tried again.", func(s *scrape) float64 { return float64(s.Retrying) }),
-	gauge("store_damaged_files", "Files of the store in which the last check found damage. Should be 0.", func(s *scrape) float64 {
+	gauge("runs_unresolved", "Open runs that wait for a decision about a call whose outcome is unknown.", func(s *scrape) float64 { return float64(s.Unresolved) }),
+	gauge("runs_quarantined", "Runs that cannot continue because of damage or divergence.", func(s *scrape) float64 { return float64(s.Quarantined) }),
+	gauge("runs_retrying", "Runs with a failed call that is being retried.", func(s *scrape) float64 { return float64(s.Retrying) }),
+	gauge("store_damaged_files", "Damaged files of the store, as of the last check. Should be 0.", func(s *scrape) float64 {
 		if s.Check == nil {
 			return 0
 		}
@@ -55,22 +55,22 @@ var metrics = []metric{
 		}
 		return out
 	}},
-	counter("calls_begun_total", "HTTP calls begun, each try counted.", func(s *scrape) int64 { return s.Begun }),
-	counter("calls_answered_total", "HTTP calls answered, with whatever status.", func(s *scrape) int64 { return s.Answered }),
-	{"calls_failed_total", "HTTP calls without an answer.", prometheus.CounterValue, "outcome", func(s *scrape) []sample {
+	counter("calls_begun_total", "Attempts of HTTP calls.", func(s *scrape) int64 { return s.Begun }),
+	counter("calls_answered_total", "HTTP calls that got an answer, with any status.", func(s *scrape) int64 { return s.Answered }),
+	{"calls_failed_total", "Attempts of HTTP calls that got no answer.", prometheus.CounterValue, "outcome", func(s *scrape) []sample {
 		return []sample{{"not_sent", float64(s.NotSent)}, {"unknown", float64(s.Unknown)}}
 	}},
 	bySchedule("schedule_started_total", "Runs started by a schedule.", func(s flawless.Schedule) int { return s.Started }),
-	bySchedule("schedule_skipped_total", "Times of a schedule that were skipped because the run before was open.", func(s flawless.Schedule) int { return s.Skipped }),
-	bySchedule("schedule_missed_total", "Times of a schedule that have no run for another reason.", func(s flawless.Schedule) int { return s.Missed }),
+	bySchedule("schedule_skipped_total", "Scheduled times skipped because the previous run was still open.", func(s flawless.Schedule) int { return s.Skipped }),
+	bySchedule("schedule_missed_total", "Scheduled times that have no run for another reason.", func(s flawless.Schedule) int { return s.Missed }),
 	gauge("runs_in_memory", "Runs in memory.", func(s *scrape) float64 { return float64(s.Open) }),
 	gauge("guests_in_memory", "Guests in memory.", func(s *scrape) float64 { return float64(s.Live) }),
-	gauge("guest_slots", "Guests that there is room for in memory at present.", func(s *scrape) float64 { return float64(s.Slots) }),
-	gauge("compiled_code_bytes", "Bytes on disk of the compiled code of modules.", func(s *scrape) float64 { return float64(s.Code) }),
-	counter("guests_replayed_total", "Guests made again from their log.", func(s *scrape) int64 { return s.Replayed }),
-	counter("guests_frozen_total", "Images made of runs.", func(s *scrape) int64 { return s.Frozen }),
-	counter("guests_thawed_total", "Guests made again from an image.", func(s *scrape) int64 { return s.Thawed }),
-	counter("images_unusable_total", "Images that were of no use, so that the run was replayed.", func(s *scrape) int64 { return s.Fallbacks }),
+	gauge("guest_slots", "Guests that memory has room for at present.", func(s *scrape) float64 { return float64(s.Slots) }),
+	gauge("compiled_code_bytes", "Size of the compiled code of modules on disk.", func(s *scrape) float64 { return float64(s.Code) }),
+	counter("guests_replayed_total", "Guests restored by replaying their log.", func(s *scrape) int64 { return s.Replayed }),
+	counter("guests_frozen_total", "Images taken of runs.", func(s *scrape) int64 { return s.Frozen }),
+	counter("guests_thawed_total", "Guests restored from an image.", func(s *scrape) int64 { return s.Thawed }),
+	counter("images_unusable_total", "Images that could not be used, so the run was replayed from its log.", func(s *scrape) int64 { return s.Fallbacks }),
 }
 
 func gauge(name, help string, value func(s *scrape) float64) metric {
@@ -118,7 +118,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := scrape{Health: c.engine.Health()}
 	var err error
 	if s.Metrics, err = c.engine.Metrics(c.ctx); err != nil && c.ctx.Err() == nil {
-		c.log.Error("metrics cannot be read", "error", err)
+		c.log.Error("metrics could not be collected", "error", err)
 	}
 	for i := range metrics {
 		m := &metrics[i]

@@ -19,23 +19,23 @@ import (
 // Added is the answer to adding a module.
 type Added struct {
 	Module flawless.Module `json:"module"`
-	Added  bool            `json:"added" doc:"false where these bytes are the newest version already"`
+	Added  bool            `json:"added" doc:"false if the newest version already has these bytes"`
 }
 
 // Progress is how far an addition has come.
 type Progress struct {
 	Stage string  `json:"stage"`
-	Done  float64 `json:"done" doc:"0 to 1"`
+	Done  float64 `json:"done" doc:"progress from 0 to 1"`
 }
 
 type addModule struct {
 	Name   string `path:"name" doc:"name of the module"`
-	Accept string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
+	Accept string `header:"Accept" doc:"text/event-stream returns progress events, then result or problem"`
 	Payload
 }
 
 type deployModule struct {
-	Accept string `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
+	Accept string `header:"Accept" doc:"text/event-stream returns progress events, then result or problem"`
 	Payload
 }
 
@@ -45,26 +45,26 @@ func (a *api) modules() {
 	add = withPayload(add, "application/wasm", true, nil)
 	progress := eventKind{"progress", typeOf[Progress]()}
 	add.Responses = map[string]*huma.Response{
-		"200": a.answered("these bytes are the newest version already; with events always", typeOf[Added](), progress),
+		"200": a.answered("the newest version already has these bytes; always with text/event-stream", typeOf[Added](), progress),
 		"201": a.answered("added", typeOf[Added]()),
 	}
 	deploy := add
 	deploy.Responses = maps.Clone(add.Responses)
 	huma.Register(a.huma, add, a.addModule)
-	deploy.OperationID, deploy.Method, deploy.Path, deploy.Summary = "deploy-module", http.MethodPost, "/api/v1/modules", "Add a module under the name that it says of itself"
+	deploy.OperationID, deploy.Method, deploy.Path, deploy.Summary = "deploy-module", http.MethodPost, "/api/v1/modules", "Add a module that declares its own name"
 	huma.Register(a.huma, deploy, func(ctx context.Context, in *deployModule) (*huma.StreamResponse, error) {
 		return a.addModule(ctx, &addModule{Accept: in.Accept, Payload: in.Payload})
 	})
-	huma.Register(a.huma, operation("list-modules", http.MethodGet, "/modules", "The newest version of each module, by name"),
+	huma.Register(a.huma, operation("list-modules", http.MethodGet, "/modules", "List the newest version of each module"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Module], error) {
 			all, err := a.engine.Modules(ctx)
 			return byName("/modules", all, *in, func(m flawless.Module) string { return m.Name }), problem(err)
 		})
-	huma.Register(a.huma, operation("get-module", http.MethodGet, "/modules/{name}", "All versions of a module, newest first"),
+	huma.Register(a.huma, operation("get-module", http.MethodGet, "/modules/{name}", "List the versions of a module, newest first"),
 		func(ctx context.Context, in *struct {
 			ModulePath
-			From  int `query:"from" minimum:"0" doc:"the newest version of the page; 0 is the newest of all"`
-			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most so many"`
+			From  int `query:"from" minimum:"0" doc:"first version of the page; 0 is the newest"`
+			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 		}) (*listed[flawless.Module], error) {
 			all, err := a.engine.Module(ctx, in.Name)
 			if in.From > 0 {

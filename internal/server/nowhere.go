@@ -23,7 +23,7 @@ func somewhere(m mux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, part := range strings.Split(r.URL.EscapedPath(), "/")[1:] {
 			if why := noName(part); why != "" && r.URL.Path != "/" {
-				write(w, r, newProblem(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s where a name or an id belongs%s", r.URL.Path, why, directions(r.URL.Path))))
+				write(w, r, newProblem(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s in place of a name or an id%s", r.URL.Path, why, directions(r.URL.Path))))
 				return
 			}
 		}
@@ -40,7 +40,7 @@ func somewhere(m mux) http.Handler {
 		if allowed != nil {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			write(w, r, newProblem(http.StatusMethodNotAllowed, flawless.Invalid,
-				fmt.Sprintf("the method %.20q cannot be used with %.300q, use %s; see /openapi.json", r.Method, r.URL.Path, strings.Join(allowed, ", "))))
+				fmt.Sprintf("the method %.20q is not allowed for %.300q; use %s, see /openapi.json", r.Method, r.URL.Path, strings.Join(allowed, ", "))))
 			return
 		}
 		write(w, r, newProblem(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("there is nothing at %.300q%s", r.URL.Path, directions(r.URL.Path))))
@@ -100,7 +100,7 @@ func welcome(w http.ResponseWriter, r *http.Request) {
 		About   string `json:"about"`
 		Version string `json:"version"`
 		Links   links  `json:"links"`
-	}{"flawless", "A Flawless server. It runs code to completion, whatever hardware and software do.", flawless.Version,
+	}{"flawless", "Flawless server: durable execution of code that survives crashes and restarts.", flawless.Version,
 		links{"/api/v1", "/openapi.json", "/api/v1/health", "/metrics", guide}}
 	w.Header().Set("Vary", "Accept")
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -113,7 +113,7 @@ func welcome(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\"><title>Flawless</title>\n<h1>Flawless %s</h1>\n<p>%s</p>\n<ul>\n", html.EscapeString(about.Version), html.EscapeString(about.About))
 	for _, l := range []struct{ to, text string }{
 		{about.Links.Docs, "Documentation"},
-		{about.Links.OpenAPI, "Description of the API (OpenAPI)"},
+		{about.Links.OpenAPI, "API description (OpenAPI)"},
 		{about.Links.Health, "Health"},
 		{about.Links.Metrics, "Metrics (Prometheus)"},
 	} {

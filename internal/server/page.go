@@ -10,13 +10,13 @@ import (
 
 // PageQuery asks for a page of a list in the order of its names.
 type PageQuery struct {
-	From  string `query:"from" minLength:"0" doc:"the first one of the page; the header Link of the page before has it"`
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most so many"`
+	From  string `query:"from" minLength:"0" doc:"name at which the page begins, from the Link header of the previous page"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 }
 
 // listed is a page of a list.
 type listed[T any] struct {
-	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing at the end"`
+	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
 	Body []T
 }
 

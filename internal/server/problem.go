@@ -16,21 +16,21 @@ import (
 // Problem is the only form in which this API refuses a request: RFC 9457, with the class of the error as
 // the member code.
 type Problem struct {
-	Type   string        `json:"type" doc:"always about:blank: status and code tell what kind of problem it is"`
-	Title  string        `json:"title" doc:"the name of the status"`
+	Type   string        `json:"type" doc:"always about:blank; status and code identify the kind of problem"`
+	Title  string        `json:"title" doc:"name of the HTTP status"`
 	Status int           `json:"status"`
-	Detail string        `json:"detail" doc:"what was refused, why, and what to do"`
-	Code   flawless.Code `json:"code,omitempty" example:"not found" doc:"class of the error: not found, invalid, conflict, refused, too large, disk full, stopping, fenced, damaged, diverged, denied; later versions may have more"`
-	Errors []Fault       `json:"errors,omitempty" doc:"the parts of the request that do not fit"`
+	Detail string        `json:"detail" doc:"what failed, why, and what to do"`
+	Code   flawless.Code `json:"code,omitempty" example:"not found" doc:"class of error: not found, invalid, conflict, refused, too large, disk full, stopping, fenced, damaged, diverged, denied; later versions may add others"`
+	Errors []Fault       `json:"errors,omitempty" doc:"the invalid parts of the request"`
 	// Settled is what a promise was settled with before.
-	Settled *engine.Settlement `json:"settled,omitempty" doc:"what the promise was settled with before"`
+	Settled *engine.Settlement `json:"settled,omitempty" doc:"the value or error that the promise was settled with before"`
 }
 
 // Fault is a part of a request that does not fit.
 type Fault struct {
 	Message  string `json:"message"`
-	Location string `json:"location,omitempty" doc:"where in the request: body.labels, path.n, query.limit"`
-	Field    string `json:"field,omitempty" doc:"where in an input, a message or the value of a promise: items.0.price; missing where it is all of it"`
+	Location string `json:"location,omitempty" doc:"position in the request, such as body.labels, path.n or query.limit"`
+	Field    string `json:"field,omitempty" doc:"position in an input, a message or the value of a promise, such as items.0.price; missing if it concerns the whole value"`
 }
 
 // Error returns the detail.

@@ -17,41 +17,41 @@ import (
 type StartRun struct {
 	Module   string            `json:"module"`
 	Workflow string            `json:"workflow"`
-	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that fits the workflow's schema"`
-	Version  string            `json:"version,omitempty" doc:"of the module, as its author or the server calls it; the newest without it"`
-	Labels   map[string]string `json:"labels,omitempty" doc:"for lists; at most 20"`
-	Deadline *time.Time        `json:"deadline,omitempty" doc:"the run is asked to give up then"`
-	Grace    string            `json:"grace,omitempty" doc:"and is terminated this much later, such as 30s; 1m without it"`
-	ID       string            `json:"id,omitempty" doc:"the caller's own key: the same id starts one run, however often it is asked for"`
+	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that matches the schema of the workflow"`
+	Version  string            `json:"version,omitempty" doc:"version of the module, as declared by its author or numbered by the server; default: the newest"`
+	Labels   map[string]string `json:"labels,omitempty" doc:"labels to filter lists by; at most 20"`
+	Deadline *time.Time        `json:"deadline,omitempty" doc:"time at which the run is cancelled"`
+	Grace    string            `json:"grace,omitempty" doc:"time from the deadline until the run is terminated, such as 30s; default 1m"`
+	ID       string            `json:"id,omitempty" doc:"your own id for the run; the same id never starts a second run"`
 
-	ConcurrencyKey string `json:"concurrency_key,omitempty" doc:"shared by the runs of which only so many may be under way at once"`
-	Concurrency    int    `json:"concurrency,omitempty" doc:"how many of the key; 1 where it is missing"`
-	Priority       int    `json:"priority,omitempty" doc:"of those that wait for their place the highest begins first, then the oldest"`
+	ConcurrencyKey string `json:"concurrency_key,omitempty" doc:"key shared by runs of which a limited number are in progress at once"`
+	Concurrency    int    `json:"concurrency,omitempty" doc:"maximum number of runs of the key in progress at once; default 1"`
+	Priority       int    `json:"priority,omitempty" doc:"priority in the queue; the highest goes first, then the oldest"`
 }
 
 // Started is the answer to a start.
 type Started struct {
 	Run     flawless.Run `json:"run"`
-	Started bool         `json:"started" doc:"false where the id was known with the same input"`
+	Started bool         `json:"started" doc:"false if a run with this id and input already existed"`
 }
 
 // Page is a part of a list.
 type Page struct {
 	Runs []flawless.Run `json:"runs"`
-	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing at the end. A page may have fewer runs than its limit before"`
+	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing on the last page. Other pages may also have fewer runs than the limit"`
 }
 
 // Word is what somebody says when a run is to end.
 type Word struct {
 	Who  string `json:"who,omitempty" minLength:"0"`
-	Note string `json:"note,omitempty" minLength:"0" doc:"why"`
+	Note string `json:"note,omitempty" minLength:"0" doc:"reason, kept in the log"`
 }
 
 // Resolve is a person's word on a call of unknown outcome.
 type Resolve struct {
 	Resolution flawless.Resolution `json:"resolution"`
-	Text       string              `json:"text,omitempty" doc:"with error: what the code is told"`
-	Status     int                 `json:"status,omitempty" doc:"with response: its status, 200 where it is missing"`
+	Text       string              `json:"text,omitempty" doc:"with error: the message that the code gets"`
+	Status     int                 `json:"status,omitempty" doc:"with response: its HTTP status; default 200"`
 	Response   flawless.Bytes      `json:"body,omitempty" doc:"with response: its body"`
 	Word
 }
@@ -64,15 +64,15 @@ type RunPath struct {
 func (a *api) runs() {
 	start := operation("start-run", http.MethodPost, "/runs", "Start a run")
 	start.Responses = map[string]*huma.Response{
-		"200": a.answered("the id was known with the same input", typeOf[Started]()),
+		"200": a.answered("a run with this id and input already existed", typeOf[Started]()),
 		"201": a.answered("started", typeOf[Started]()),
 	}
 	huma.Register(a.huma, start, a.start)
-	huma.Register(a.huma, operation("list-runs", http.MethodGet, "/runs", "Runs, newest first"), a.list)
-	huma.Register(a.huma, operation("get-run", http.MethodGet, "/runs/{id}", "One run"),
+	huma.Register(a.huma, operation("list-runs", http.MethodGet, "/runs", "List runs, newest first"), a.list)
+	huma.Register(a.huma, operation("get-run", http.MethodGet, "/runs/{id}", "Get a run"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Wait bool `query:"wait" doc:"answer when the run has ended or needs a decision"`
+			Wait bool `query:"wait" doc:"wait until the run has ended or needs a decision"`
 		}) (*body[flawless.Run], error) {
 			get := a.engine.Run
 			if in.Wait {
@@ -85,7 +85,7 @@ func (a *api) runs() {
 			return &body[flawless.Run]{r}, problem(err)
 		})
 	a.logs()
-	huma.Register(a.huma, operation("get-data", http.MethodGet, "/runs/{id}/data", "What the run published last"),
+	huma.Register(a.huma, operation("get-data", http.MethodGet, "/runs/{id}/data", "Get the data that a run published last"),
 		func(ctx context.Context, in *RunPath) (*body[json.RawMessage], error) {
 			d, err := a.engine.Data(ctx, in.ID)
 			return &body[json.RawMessage]{d}, problem(err)
@@ -94,10 +94,10 @@ func (a *api) runs() {
 		RunPath
 		Body Word
 	}
-	huma.Register(a.huma, operation("cancel-run", http.MethodPost, "/runs/{id}/cancel", "Ask a run to give up"),
+	huma.Register(a.huma, operation("cancel-run", http.MethodPost, "/runs/{id}/cancel", "Cancel a run and let its code clean up"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Deadline time.Time `query:"deadline" doc:"the run is terminated if it has not ended by then"`
+			Deadline time.Time `query:"deadline" doc:"time at which the run is terminated if it is still open"`
 			Body     Word
 		}) (*body[flawless.Run], error) {
 			c := flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note}
@@ -113,23 +113,23 @@ func (a *api) runs() {
 			return &body[flawless.Run]{r}, problem(err)
 		}
 	}
-	huma.Register(a.huma, operation("pause-run", http.MethodPost, "/runs/{id}/pause", "Let a run take no more turns"), pause(false))
-	huma.Register(a.huma, operation("resume-run", http.MethodPost, "/runs/{id}/resume", "Let a paused run go on"), pause(true))
-	huma.Register(a.huma, operation("restart-run", http.MethodPost, "/runs/{id}/restart", "Start a new run on the terms of one that has failed"),
+	huma.Register(a.huma, operation("pause-run", http.MethodPost, "/runs/{id}/pause", "Pause a run"), pause(false))
+	huma.Register(a.huma, operation("resume-run", http.MethodPost, "/runs/{id}/resume", "Resume a paused run"), pause(true))
+	huma.Register(a.huma, operation("restart-run", http.MethodPost, "/runs/{id}/restart", "Run a failed, cancelled or terminated run again"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Key     string `query:"id" doc:"id of the new run: the same id starts one, however often it is asked for"`
-			Version string `query:"version" doc:"of the module; the default is the one that was asked for when the run was started, or else the newest"`
+			Key     string `query:"id" doc:"id of the new run; the same id never starts a second run"`
+			Version string `query:"version" doc:"version of the module; default: the one that was requested for the old run, or else the newest"`
 		}) (*body[flawless.Run], error) {
 			r, err := a.engine.Restart(ctx, in.ID, in.Key, in.Version)
 			return &body[flawless.Run]{r}, problem(err)
 		})
-	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run without asking it"),
+	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run at once, without letting its code clean up"),
 		func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
 			r, err := a.engine.Terminate(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note})
 			return &body[flawless.Run]{r}, problem(err)
 		})
-	huma.Register(a.huma, operation("resolve-call", http.MethodPost, "/runs/{id}/calls/{n}/resolve", "Decide about a call whose outcome nobody can know"),
+	huma.Register(a.huma, operation("resolve-call", http.MethodPost, "/runs/{id}/calls/{n}/resolve", "Decide about a call whose outcome is unknown"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			N    int `path:"n" doc:"number of the call"`
@@ -147,7 +147,7 @@ type started struct {
 }
 
 func (a *api) start(ctx context.Context, in *struct {
-	Wait bool `query:"wait" doc:"answer when the run has ended or needs a decision"`
+	Wait bool `query:"wait" doc:"wait until the run has ended or needs a decision"`
 	Body StartRun
 },
 ) (*started, error) {
@@ -159,7 +159,7 @@ func (a *api) start(ctx context.Context, in *struct {
 	var err error
 	if in.Body.Grace != "" {
 		if o.Grace, err = time.ParseDuration(in.Body.Grace); err != nil || o.Grace <= 0 {
-			return nil, problem(fmt.Errorf("member grace is %q, give a time above zero such as 30s: %w", in.Body.Grace, flawless.Invalid))
+			return nil, problem(fmt.Errorf("grace is %q; use a duration greater than zero, such as 30s: %w", in.Body.Grace, flawless.Invalid))
 		}
 	}
 	r, isNew, err := a.engine.Start(ctx, o)
@@ -179,16 +179,16 @@ func (a *api) start(ctx context.Context, in *struct {
 }
 
 func (a *api) list(ctx context.Context, in *struct {
-	Status   []flawless.Status `query:"status" doc:"any of these"`
-	Module   string            `query:"module"`
-	Workflow string            `query:"workflow"`
-	Since    time.Time         `query:"since" doc:"created at or after"`
-	Until    time.Time         `query:"until" doc:"created before"`
-	Label    []string          `query:"label,explode" doc:"name=value; may be repeated, all must be there"`
-	Parent   string            `query:"parent" doc:"spawned by this run"`
-	Retrying bool              `query:"retrying" doc:"only runs with a call that has failed and is tried again"`
-	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50"`
-	Cursor   string            `query:"cursor" minLength:"0" doc:"next of the page before"`
+	Status   []flawless.Status `query:"status" doc:"runs with any of these statuses"`
+	Module   string            `query:"module" doc:"runs of this module"`
+	Workflow string            `query:"workflow" doc:"runs of this workflow"`
+	Since    time.Time         `query:"since" doc:"runs created at or after this time"`
+	Until    time.Time         `query:"until" doc:"runs created before this time"`
+	Label    []string          `query:"label,explode" doc:"label as name=value; repeatable, all must match"`
+	Parent   string            `query:"parent" doc:"runs started by this run"`
+	Retrying bool              `query:"retrying" doc:"only runs with a failed call that is being retried"`
+	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"maximum number of runs"`
+	Cursor   string            `query:"cursor" minLength:"0" doc:"next of the previous page"`
 },
 ) (*body[Page], error) {
 	labels := map[string]string{}

@@ -14,13 +14,13 @@ import (
 
 // SetSecret is a secret to be kept.
 type SetSecret struct {
-	Hosts []string `json:"hosts,omitempty" doc:"where it may be sent, such as api.example.com; without any those of the secret it replaces"`
+	Hosts []string `json:"hosts,omitempty" doc:"hosts that the secret may be sent to, such as api.example.com; default: the hosts of the secret that it replaces"`
 	Value string   `json:"value"`
 }
 
 // Rotated is the answer to a change of the key of secrets.
 type Rotated struct {
-	Key     string `json:"key" doc:"id of the key that all secrets are sealed with now"`
+	Key     string `json:"key" doc:"id of the key that now encrypts all secrets"`
 	Secrets int    `json:"secrets"`
 }
 
@@ -30,7 +30,7 @@ type SecretPath struct {
 }
 
 func (a *api) secrets() {
-	set := operation("set-secret", http.MethodPut, "/secrets/{name}", "Keep a secret")
+	set := operation("set-secret", http.MethodPut, "/secrets/{name}", "Store a secret")
 	// The body is read by hand: the framework's refusals would quote it.
 	set = withPayload(set, "application/json", true, a.huma.OpenAPI().Components.Schemas.Schema(typeOf[SetSecret](), true, "SetSecret"))
 	huma.Register(a.huma, set, func(ctx context.Context, in *struct {
@@ -44,16 +44,16 @@ func (a *api) secrets() {
 		s, err := a.engine.SetSecret(ctx, in.Name, b.Hosts, b.Value)
 		return &body[flawless.Secret]{s}, problem(err)
 	})
-	huma.Register(a.huma, operation("list-secrets", http.MethodGet, "/secrets", "Names and hosts of all secrets; values are never told"),
+	huma.Register(a.huma, operation("list-secrets", http.MethodGet, "/secrets", "List the names and hosts of secrets, never their values"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Secret], error) {
 			all, err := a.engine.Secrets(ctx)
 			return byName("/secrets", all, *in, func(x flawless.Secret) string { return x.Name }), problem(err)
 		})
-	huma.Register(a.huma, operation("remove-secret", http.MethodDelete, "/secrets/{name}", "Forget a secret"),
+	huma.Register(a.huma, operation("remove-secret", http.MethodDelete, "/secrets/{name}", "Remove a secret"),
 		func(ctx context.Context, in *SecretPath) (*struct{}, error) {
 			return nil, problem(a.engine.RemoveSecret(ctx, in.Name))
 		})
-	huma.Register(a.huma, operation("rotate-secret-key", http.MethodPost, "/secret-keys", "Seal all secrets with a new key"),
+	huma.Register(a.huma, operation("rotate-secret-key", http.MethodPost, "/secret-keys", "Encrypt all secrets with a new key"),
 		func(ctx context.Context, _ *struct{}) (*body[Rotated], error) {
 			key, n, err := a.engine.RotateSecretKey(ctx)
 			return &body[Rotated]{Rotated{key, n}}, problem(err)
@@ -67,9 +67,9 @@ func parseSecret(text []byte) (SetSecret, error) {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		return SetSecret{}, fmt.Errorf("setting a secret: member %q of the body has the wrong type, value is a string and hosts a list of strings: %w", wrong.Field, flawless.Invalid)
+		return SetSecret{}, fmt.Errorf("setting a secret: member %q of the body has the wrong type; value must be a string and hosts a list of strings: %w", wrong.Field, flawless.Invalid)
 	case err != nil:
-		return SetSecret{}, fmt.Errorf("setting a secret: the body is not JSON such as {\"hosts\":[\"api.example.com\"],\"value\":\"…\"}: %w", flawless.Invalid)
+		return SetSecret{}, fmt.Errorf("setting a secret: the body must be JSON such as {\"hosts\":[\"api.example.com\"],\"value\":\"…\"}: %w", flawless.Invalid)
 	}
 	return b, nil
 }

@@ -49,13 +49,13 @@ type mux interface {
 
 func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*api, http.Handler) {
 	config := huma.DefaultConfig("Flawless", flawless.Version)
-	config.Info.Description = "Runs code to completion, whatever hardware and software do."
+	config.Info.Description = "Durable execution: code that survives crashes and restarts."
 	config.DocsPath = ""
 	config.SchemasPath = ""
 	config.CreateHooks = nil
 	asJSON := huma.Format{Marshal: writeJSON, Unmarshal: parse}
 	config.Formats = map[string]huma.Format{"application/json": asJSON, "json": asJSON}
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "where the server was started with a token"}}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "needed if the server was started with a token"}}
 	config.Security = []map[string][]string{{}, {"token": {}}}
 	config.Transformers = append(config.Transformers, classed, func(_ huma.Context, _ string, v any) (any, error) {
 		return shown(e, v), nil
@@ -105,8 +105,8 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 			case http.ErrAbortHandler: // an answer breaks off in the middle
 				panic(p)
 			default:
-				log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
-				write(w, r, newProblem(http.StatusInternalServerError, "", "the server has a fault: the request panicked, and its log says where; report it"))
+				log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
+				write(w, r, newProblem(http.StatusInternalServerError, "", "internal error: the request panicked. The log of the server has the details; please report this bug"))
 			}
 		}()
 		next.ServeHTTP(w, r)
@@ -118,7 +118,7 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 func ofStore(id string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if want := r.Header.Get(flawless.StoreHeader); want != id && len(r.Header.Values(flawless.StoreHeader)) > 0 {
-			deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("the request is for the server of store %.100q, this is the server of store %s", want, id))
+			deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("the request is for store %.100q, but this server has store %s", want, id))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -156,7 +156,7 @@ func (a *api) encode(w io.Writer, v any) error { return writeJSON(w, shown(a.eng
 type body[T any] struct{ Body T }
 
 func (a *api) about() {
-	huma.Register(a.huma, operation("version", http.MethodGet, "/version", "Version of the server"),
+	huma.Register(a.huma, operation("version", http.MethodGet, "/version", "Get the version of the server"),
 		func(context.Context, *struct{}) (*body[flawless.Build], error) {
 			return &body[flawless.Build]{flawless.ThisBuild()}, nil
 		})
@@ -164,10 +164,10 @@ func (a *api) about() {
 		Status int
 		Body   flawless.Health
 	}
-	op := operation("health", http.MethodGet, "/health", "Whether the server takes work; 503 where it does not")
+	op := operation("health", http.MethodGet, "/health", "Check whether the server accepts work; 503 if it does not")
 	op.Responses = map[string]*huma.Response{
-		"200": a.answered("It takes work.", typeOf[flawless.Health]()),
-		"503": a.answered("It takes no work; state and message say why.", typeOf[flawless.Health]()),
+		"200": a.answered("The server accepts work.", typeOf[flawless.Health]()),
+		"503": a.answered("The server does not accept work; state and message say why.", typeOf[flawless.Health]()),
 	}
 	huma.Register(a.huma, op,
 		func(context.Context, *struct{}) (*health, error) {

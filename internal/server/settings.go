@@ -11,10 +11,10 @@ import (
 
 // ChangeSettings changes how the runs of a module are treated. What is missing stays as it is.
 type ChangeSettings struct {
-	RetentionMS *int64 `json:"retention_ms,omitempty" doc:"how long an ended run is kept; 0 is 30 days, -1 for ever"`
-	Concurrency *int   `json:"concurrency,omitempty" doc:"how many runs may have begun and not ended; 0 is unlimited"`
-	RetryForMS  *int64 `json:"retry_for_ms,omitempty" doc:"for how long failed calls are retried; 0 is not at all, -1 as the server says"`
-	KeepTurns   *int   `json:"keep_turns,omitempty" doc:"turns of a log that are kept at least, those since the last image too; 0 keeps all"`
+	RetentionMS *int64 `json:"retention_ms,omitempty" doc:"how long ended runs are kept; 0 is 30 days, -1 is forever"`
+	Concurrency *int   `json:"concurrency,omitempty" doc:"maximum number of runs in progress at once; 0 is unlimited"`
+	RetryForMS  *int64 `json:"retry_for_ms,omitempty" doc:"how long failed calls are retried; 0 disables retries, -1 uses the setting of the server"`
+	KeepTurns   *int   `json:"keep_turns,omitempty" doc:"minimum number of turns to keep in the log of a run; those since the last image are always kept; 0 keeps all"`
 }
 
 // ModulePath names a module in a path.
@@ -24,12 +24,12 @@ type ModulePath struct {
 
 func (a *api) settings() {
 	type one = body[flawless.Settings]
-	huma.Register(a.huma, operation("get-settings", http.MethodGet, "/modules/{name}/settings", "How the runs of a module are treated"),
+	huma.Register(a.huma, operation("get-settings", http.MethodGet, "/modules/{name}/settings", "Get the settings of a module"),
 		func(ctx context.Context, in *ModulePath) (*one, error) {
 			s, err := a.engine.Settings(ctx, in.Name)
 			return &one{s}, problem(err)
 		})
-	huma.Register(a.huma, operation("change-settings", http.MethodPatch, "/modules/{name}/settings", "Change how the runs of a module are treated"),
+	huma.Register(a.huma, operation("change-settings", http.MethodPatch, "/modules/{name}/settings", "Change the settings of a module"),
 		func(ctx context.Context, in *struct {
 			ModulePath
 			Body ChangeSettings

@@ -93,13 +93,13 @@ func (a *api) eventing(op huma.Operation, description string, kinds ...eventKind
 }
 
 func (a *api) streams() {
-	follow := a.eventing(operation("follow-log", http.MethodGet, "/runs/{id}/events", "A run's log as it grows"),
-		"events `record` (id is the record's number, data the record), at the end `run` with the run; `problem` where it breaks off",
+	follow := a.eventing(operation("follow-log", http.MethodGet, "/runs/{id}/events", "Follow the log of a run"),
+		"`record` events (id is the number of the record, data the record), and at the end a `run` event with the run; a `problem` event if the stream is cut off",
 		eventKind{"record", typeOf[flawless.Record]()}, eventKind{"run", typeOf[flawless.Run]()})
 	huma.Register(a.huma, follow, func(_ context.Context, in *struct {
 		RunPath
 		From int64  `query:"from" minimum:"0" doc:"number of the first record"`
-		Last string `header:"Last-Event-ID" doc:"number of the last record that was received; goes before from"`
+		Last string `header:"Last-Event-ID" doc:"number of the last record that you received; takes precedence over from"`
 	}) (*huma.StreamResponse, error) {
 		if n, err := strconv.ParseUint(in.Last, 10, 63); err == nil {
 			in.From = int64(n) + 1
@@ -123,7 +123,7 @@ func (a *api) streams() {
 			return s.send("run", "", r)
 		}), nil
 	})
-	watch := a.eventing(operation("watch-runs", http.MethodGet, "/events", "Every change of every run from now on"), "events `run`",
+	watch := a.eventing(operation("watch-runs", http.MethodGet, "/events", "Follow the changes of all runs"), "`run` events",
 		eventKind{"run", typeOf[flawless.Run]()})
 	huma.Register(a.huma, watch, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
 		return a.streaming(func(ctx context.Context, s *stream) error {
@@ -160,7 +160,7 @@ func (a *api) streaming(f func(ctx context.Context, s *stream) error) *huma.Stre
 		switch {
 		case err == nil:
 		case a.ctx.Err() != nil:
-			_ = s.send("problem", "", problem(fmt.Errorf("the server is going down: %w", flawless.Stopping)))
+			_ = s.send("problem", "", problem(fmt.Errorf("the server is shutting down: %w", flawless.Stopping)))
 		case !errors.Is(err, context.Canceled):
 			_ = s.send("problem", "", problem(err))
 		}

@@ -48,7 +48,7 @@ func parse(text []byte, v any) error {
 		if want == "" {
 			want = "something else"
 		}
-		return fmt.Errorf("member %s is the JSON %s, and has to be %s", wrong.Field, wrong.Value, want)
+		return fmt.Errorf("member %s is the JSON %s, but must be %s", wrong.Field, wrong.Value, want)
 	}
 	return err
 }
@@ -58,7 +58,7 @@ func legible(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := checkText("the path of the request", []byte(r.URL.Path))
 		if query, e := url.QueryUnescape(r.URL.RawQuery); err == nil && e != nil {
-			err = fmt.Errorf("the query of the request is not percent-encoded properly: %v: %w", e, flawless.Invalid)
+			err = fmt.Errorf("the query of the request has invalid percent-encoding: %v: %w", e, flawless.Invalid)
 		} else if err == nil {
 			err = checkText("the query of the request", []byte(query))
 		}

@@ -17,14 +17,14 @@ import (
 type Post struct {
 	Type  string          `json:"type"`
 	Value json.RawMessage `json:"value,omitempty" doc:"any JSON"`
-	Key   string          `json:"key,omitempty" doc:"the caller's own key against doubles: the same key is taken in once"`
+	Key   string          `json:"key,omitempty" doc:"your own key for the message; the same key is delivered only once"`
 	Who   string          `json:"who,omitempty" minLength:"0"`
 }
 
 // Posted is the answer to a message.
 type Posted struct {
-	ID    string          `json:"id" doc:"of the message"`
-	Reply json.RawMessage `json:"reply,omitempty" doc:"with wait: what the run replied" redact:"-"`
+	ID    string          `json:"id" doc:"id of the message"`
+	Reply json.RawMessage `json:"reply,omitempty" doc:"with wait: the reply of the run" redact:"-"`
 }
 
 // Rejection settles a promise with an error.
@@ -36,18 +36,18 @@ type Rejection struct {
 // States is a part of the list of shared states.
 type States struct {
 	States []flawless.State `json:"states"`
-	Next   string           `json:"next,omitempty" doc:"name at which the next page begins; missing at the end"`
+	Next   string           `json:"next,omitempty" doc:"name at which the next page begins; missing on the last page"`
 }
 
 // promisePage is a part of the list of a run's promises.
 type promisePage struct {
-	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing at the end"`
+	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
 	Body []flawless.Promise
 }
 
 // messagePage is a part of the list of messages that a run has not received.
 type messagePage struct {
-	Link string `header:"Link" doc:"with rel=next: where the next page is (RFC 8288); missing at the end"`
+	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
 	Body []flawless.Message
 }
 
@@ -59,11 +59,11 @@ type PromisePath struct {
 // together has the operations on what runs do with each other and with the outside.
 func (a *api) together() {
 	huma.Register(a.huma, operation("send-message", http.MethodPost, "/runs/{id}/messages", "Send a message to a run"), a.post)
-	huma.Register(a.huma, operation("list-messages", http.MethodGet, "/runs/{id}/messages", "Messages that a run has not received, or never received before its end"),
+	huma.Register(a.huma, operation("list-messages", http.MethodGet, "/runs/{id}/messages", "List the messages that a run has not received"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			From  int `query:"from" minimum:"0" doc:"number of the first message"`
-			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"at most so many; a page ends before it would have more than 1 MiB"`
+			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of messages; a page ends before it would exceed 1 MiB"`
 		}) (*messagePage, error) {
 			ms, err := a.engine.Unread(ctx, in.ID)
 			page := &messagePage{}
@@ -81,11 +81,11 @@ func (a *api) together() {
 			}
 			return page, problem(err)
 		})
-	huma.Register(a.huma, operation("list-promises", http.MethodGet, "/runs/{id}/promises", "Promises of a run that are not settled"),
+	huma.Register(a.huma, operation("list-promises", http.MethodGet, "/runs/{id}/promises", "List the open promises of a run"),
 		func(ctx context.Context, in *struct {
 			RunPath
 			From  int `query:"from" minimum:"0" doc:"number of the first call"`
-			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 		}) (*promisePage, error) {
 			ps, err := a.engine.Promises(ctx, in.ID)
 			ps = slices.DeleteFunc(ps, func(p flawless.Promise) bool { return p.Call < in.From })
@@ -96,7 +96,7 @@ func (a *api) together() {
 			}
 			return page, problem(err)
 		})
-	settle := operation("settle-promise", http.MethodPost, "/promises/{token}", "Settle a promise; the body is its value")
+	settle := operation("settle-promise", http.MethodPost, "/promises/{token}", "Settle a promise with the value in the body")
 	settle = withPayload(settle, "application/json", true, &huma.Schema{})
 	huma.Register(a.huma, settle, func(ctx context.Context, in *struct {
 		PromisePath
@@ -111,17 +111,17 @@ func (a *api) together() {
 		}) (*body[flawless.Promise], error) {
 			return a.settle(ctx, in.Token, engine.Settlement{Error: in.Body.Error}, in.Body.Who)
 		})
-	huma.Register(a.huma, operation("list-states", http.MethodGet, "/states", "Values that runs share"),
+	huma.Register(a.huma, operation("list-states", http.MethodGet, "/states", "List shared states"),
 		func(ctx context.Context, in *struct {
-			From  string `query:"from" minLength:"0" doc:"next of the page before"`
-			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+			From  string `query:"from" minLength:"0" doc:"next of the previous page"`
+			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 		}) (*body[States], error) {
 			page, next, err := a.engine.States(ctx, in.From, in.Limit)
 			return &body[States]{States{page, next}}, problem(err)
 		})
-	huma.Register(a.huma, operation("get-state", http.MethodGet, "/states/{name}", "A value that runs share, who holds it and who waits"),
+	huma.Register(a.huma, operation("get-state", http.MethodGet, "/states/{name}", "Get a shared state, who holds it and who waits for it"),
 		func(ctx context.Context, in *struct {
-			Name string `path:"name"`
+			Name string `path:"name" doc:"name of the state"`
 		}) (*body[flawless.State], error) {
 			s, err := a.engine.State(ctx, in.Name)
 			return &body[flawless.State]{s}, problem(err)
@@ -130,7 +130,7 @@ func (a *api) together() {
 
 func (a *api) post(ctx context.Context, in *struct {
 	RunPath
-	Wait bool `query:"wait" doc:"answer when the run has replied"`
+	Wait bool `query:"wait" doc:"wait for the reply of the run"`
 	Body Post
 },
 ) (*body[Posted], error) {

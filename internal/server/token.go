@@ -23,8 +23,8 @@ func Require(token string, next http.Handler) http.Handler {
 		return next
 	}
 	want := sha256.Sum256([]byte(token)) // of one length, whatever is sent
-	refuse := refusing(`Bearer realm="flawless"`, "this server asks for a bearer token and the request has none")
-	another := refusing(`Bearer realm="flawless", error="invalid_token"`, "the bearer token is not that of this server")
+	refuse := refusing(`Bearer realm="flawless"`, "this server requires a bearer token, and the request has none")
+	another := refusing(`Bearer realm="flawless", error="invalid_token"`, "the bearer token is wrong")
 	mux := http.NewServeMux()
 	for _, pattern := range open {
 		mux.Handle(pattern, next)
@@ -46,7 +46,7 @@ func Require(token string, next http.Handler) http.Handler {
 
 // refusing answers every request with status 401.
 func refusing(challenge, why string) http.Handler {
-	const hint = ": send the server's token as Authorization: Bearer TOKEN, with the command line in $FLAWLESS_TOKEN or by --token-file"
+	const hint = ": send the token of the server as Authorization: Bearer TOKEN, or with the command line in $FLAWLESS_TOKEN or --token-file"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", challenge)
 		deny(w, r, http.StatusUnauthorized, why+hint)

@@ -156,7 +156,7 @@ func TestATokenDoesNotTravelInTheOpen(t *testing.T) {
 		o    client.Options
 		want string
 	}{
-		{"HTTP/3 alone", client.Options{Socket: "192.0.2.1:27288", Token: theToken}, "not sent unencrypted"},
+		{"HTTP/3 alone", client.Options{Socket: "192.0.2.1:27288", Token: theToken}, "not sent over unencrypted TCP"},
 		{"TCP, as asked for", client.Options{Socket: "192.0.2.1:27288", Token: theToken, NoQUIC: true}, "context canceled"},
 		{"no token", client.Options{Socket: "192.0.2.1:27288"}, "context canceled"},
 		{"this machine", client.Options{Socket: "127.0.0.1:1", Token: theToken}, "context canceled"},

@@ -17,20 +17,20 @@ import (
 type traced struct {
 	Code
 	Turn  int    `query:"turn" minimum:"0" doc:"only this turn"`
-	Depth int    `query:"depth" minimum:"0" doc:"how deep the tree is shown"`
-	Func  string `query:"func" doc:"only paths to functions whose name this regular expression matches"`
-	All   bool   `query:"all" doc:"functions of the language's runtime, too"`
+	Depth int    `query:"depth" minimum:"0" doc:"maximum depth of the tree"`
+	Func  string `query:"func" doc:"only paths to functions whose name matches this regular expression"`
+	All   bool   `query:"all" doc:"include functions of the language runtime"`
 }
 
 func (a *api) traces() {
-	op := operation("trace-run", http.MethodPost, "/runs/{id}/trace", "The functions a run went through, from a replay")
-	op.Responses = map[string]*huma.Response{"200": a.answered("the turns, each written as soon as it is replayed", typeOf[flawless.Trace]())}
+	op := operation("trace-run", http.MethodPost, "/runs/{id}/trace", "Trace the functions that a run executed, with a replay")
+	op.Responses = map[string]*huma.Response{"200": a.answered("the turns, each sent as soon as it is replayed", typeOf[flawless.Trace]())}
 	withCode(a, op, func(_ context.Context, in *traced) (*huma.StreamResponse, error) {
 		o := replay.TraceOptions{Turn: in.Turn, Depth: in.Depth, All: in.All}
 		if in.Func != "" {
 			var err error
 			if o.Func, err = regexp.Compile(in.Func); err != nil {
-				return nil, problem(fmt.Errorf("the pattern of functions %q is no regular expression: %v: %w", in.Func, err, flawless.Invalid))
+				return nil, problem(fmt.Errorf("the function pattern %q is not a regular expression: %v: %w", in.Func, err, flawless.Invalid))
 			}
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {

@@ -16,14 +16,14 @@ import (
 // UpgradeModule asks for an upgrade.
 type UpgradeModule struct {
 	Name         string   `path:"name" doc:"name of the module"`
-	Accept       string   `header:"Accept" doc:"text/event-stream: events progress, then result or problem"`
-	Runs         []string `query:"run,explode" doc:"only these runs; all open ones where it is missing"`
+	Accept       string   `header:"Accept" doc:"text/event-stream returns progress events, then result or problem"`
+	Runs         []string `query:"run,explode" doc:"only these runs; default: all open runs"`
 	From         int      `query:"from" minimum:"0" doc:"only runs of this version"`
-	Parallel     int      `query:"parallel" minimum:"0" maximum:"256" doc:"so many are looked at at once"`
-	DryRun       bool     `query:"dry_run" doc:"only report"`
-	AllOrNothing bool     `query:"all_or_nothing" doc:"move none unless all can"`
-	Limit        int      `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"the report names so many runs, those that cannot go on first; it counts all"`
-	Who          string   `query:"who"`
+	Parallel     int      `query:"parallel" minimum:"0" maximum:"256" doc:"number of runs to check in parallel"`
+	DryRun       bool     `query:"dry_run" doc:"only report, move nothing"`
+	AllOrNothing bool     `query:"all_or_nothing" doc:"move no run unless all can be moved"`
+	Limit        int      `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"maximum number of runs in the report, those that cannot move first; the counts include all"`
+	Who          string   `query:"who" doc:"who moves the runs, kept in the log"`
 	Payload
 }
 
@@ -35,14 +35,14 @@ type UpgradeProgress struct {
 }
 
 func (a *api) upgrades() {
-	op := operation("upgrade-module", http.MethodPost, "/modules/{name}/upgrade", "Move open runs to the newest version, where their past allows it")
-	op.Description = "Replays every open run with the newest version, or with dry_run the one in the body, and then moves those that asked for what their logs have."
+	op := operation("upgrade-module", http.MethodPost, "/modules/{name}/upgrade", "Move open runs to the newest version if their logs replay with it")
+	op.Description = "Upgrade check: replays every open run with the newest version, or with dry_run the one in the body, then moves the runs that make every call in their logs again."
 	op.Responses = map[string]*huma.Response{"200": a.answered("the report", typeOf[flawless.ModuleUpgrade](), eventKind{"progress", typeOf[UpgradeProgress]()})}
 	withCode(a, op, a.upgrade)
-	remove := operation("remove-module", http.MethodDelete, "/modules/{name}", "Remove a module, or one version of it, that no open run needs")
+	remove := operation("remove-module", http.MethodDelete, "/modules/{name}", "Remove a module, or one version of it, that no open run uses")
 	huma.Register(a.huma, remove, func(ctx context.Context, in *struct {
-		Name    string `path:"name"`
-		Version int    `query:"version" minimum:"0" doc:"only this version"`
+		Name    string `path:"name" doc:"name of the module"`
+		Version int    `query:"version" minimum:"0" doc:"remove only this version"`
 	}) (*body[[]flawless.Module], error) {
 		m, err := a.engine.RemoveModule(ctx, in.Name, in.Version)
 		return &body[[]flawless.Module]{m}, problem(err)

@@ -292,7 +292,7 @@ func (l *Locks) Release(run string) {
 		})
 		if c.st.Holder != nil && c.st.Holder.Run == run {
 			if err := l.pass(c, store.State{Value: c.st.Value}); err != nil && l.o.Context().Err() == nil {
-				l.o.Log.Warn("a state that a run held could not be released", "state", name, "run", run, "error", err)
+				l.o.Log.Warn("releasing a state held by a run failed", "state", name, "run", run, "error", err)
 			}
 		}
 		l.done(c)

@@ -50,7 +50,7 @@ func (s *Store) Check(ctx context.Context, o CheckFiles) (flawless.StoreCheck, e
 	c := flawless.StoreCheck{Began: time.Now().UTC()}
 	checker, ok := s.kv.KV.(FileChecker)
 	if !ok {
-		return c, fmt.Errorf("checking the store: this kind of database has no files of its own; use what it offers: %w", flawless.Invalid)
+		return c, fmt.Errorf("checking the store: this kind of database has no files of its own; use the checks that the database offers: %w", flawless.Invalid)
 	}
 	told := o.Progress
 	o.Progress = func(read, total int64) {
@@ -106,10 +106,10 @@ func (s *Store) LastCheck(ctx context.Context) (c flawless.StoreCheck, err error
 // What to do about something that cannot be read.
 const (
 	restore   = "restore the working directory from a backup"
-	rebuild   = "nothing: they are built again from the runs when they are read"
+	rebuild   = "nothing: they are rebuilt from the runs when they are read"
 	addAgain  = "add the same file again with flawless module add"
-	replayed  = "nothing: the run is replayed from its log, unless that was cut (--keep-turns)"
-	forgotten = "nothing: it only tells a run that was removed from one that never was"
+	replayed  = "nothing: the run is replayed from its log, unless old turns were removed (--keep-turns)"
+	forgotten = "nothing: it only tells removed runs from runs that never existed"
 )
 
 // kept says what lies in which family of keys. Those of runs and of a module's bytes are in the code.
@@ -139,11 +139,11 @@ var ofRuns = []struct {
 	part, todo string
 	read       func(ctx context.Context, s *Store, id string) error
 }{
-	{familyHead, "head", restore + "; until then the run does not go on", func(ctx context.Context, s *Store, id string) error {
+	{familyHead, "head", restore + "; until then the run does not continue", func(ctx context.Context, s *Store, id string) error {
 		_, err := s.Head(ctx, id)
 		return err
 	}},
-	{familyRecord, "log", restore + "; until then the run is set aside, and flawless workflow terminate ends it", func(ctx context.Context, s *Store, id string) error {
+	{familyRecord, "log", restore + "; until then the run is quarantined, and flawless workflow terminate ends it", func(ctx context.Context, s *Store, id string) error {
 		for _, err := range s.Log(ctx, id, 0) {
 			if err != nil {
 				return err

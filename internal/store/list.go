@@ -87,7 +87,7 @@ func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 func pageLimit(f flawless.Filter) (int, error) {
 	for _, st := range f.Status {
 		if !slices.Contains(flawless.Statuses, st) {
-			return 0, fmt.Errorf("%q is no status of a run: use one of %v: %w", st, flawless.Statuses, flawless.Invalid)
+			return 0, fmt.Errorf("%q is not a status of a run; use one of %v: %w", st, flawless.Statuses, flawless.Invalid)
 		}
 	}
 	if err := flawless.CheckLabels(f.Labels); err != nil {
@@ -142,7 +142,7 @@ func decodeCursor(c string) (place, error) {
 	}
 	p, err := base64.RawURLEncoding.DecodeString(c)
 	if err != nil || place(p).check() != nil {
-		return nil, fmt.Errorf("cursor %q is none that a list returned: start without one: %w", c, flawless.Invalid)
+		return nil, fmt.Errorf("the cursor %q did not come from a list; start without a cursor: %w", c, flawless.Invalid)
 	}
 	return p, nil
 }

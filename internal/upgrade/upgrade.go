@@ -81,10 +81,10 @@ type upgrade struct {
 // Check returns flawless.Invalid where the options make no sense.
 func (o *Options) Check() error {
 	if o.Limit < 0 || o.Limit > flawless.MaxUpgradeRuns {
-		return fmt.Errorf("the report is to name %d runs, give 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
+		return fmt.Errorf("the limit of the report is %d runs; use 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
 	}
 	if o.Module != nil && !o.DryRun {
-		return fmt.Errorf("code that was not added can only be tried; add it with module add, or use --dry-run: %w", flawless.Invalid)
+		return fmt.Errorf("a module that was not added can only be checked; add it with module add, or use --dry-run: %w", flawless.Invalid)
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (u *upgrade) collect(ctx context.Context, name string) error {
 		case r.Module != name:
 			return fmt.Errorf("run %s is of module %s: %w", id, r.Module, flawless.Invalid)
 		case r.Status.Ended():
-			return fmt.Errorf("run %s is %s, only open runs can be moved; to try what would have been, use workflow fork: %w", id, r.Status, flawless.Conflict)
+			return fmt.Errorf("run %s is %s, and only open runs can be moved; to try other code on it, use workflow fork: %w", id, r.Status, flawless.Conflict)
 		}
 		take(r)
 	}
@@ -218,7 +218,7 @@ func (u *upgrade) judge(ctx context.Context, i int) error {
 	case r.Divergence != nil:
 		r.Verdict = flawless.Diverges
 	case p.Last() != nil && p.Last().Ended == nil && p.IsStuck(u.to.Kinds) && u.e.IsOpen(ctx, r.Run):
-		r.Verdict, r.Reason = flawless.Diverges, "with the new code the run would wait for nothing, and never go on"
+		r.Verdict, r.Reason = flawless.Diverges, "with the new code the run would have nothing to wait for, and never continue"
 	default:
 		r.Verdict = flawless.GoesOn
 	}
@@ -283,9 +283,9 @@ func (u *upgrade) hold(ctx context.Context, i int) (Run, error) {
 	}
 	switch status, turns, digest := r.Now(); {
 	case status != "":
-		v.Reason = fmt.Sprintf("it is %s by now", status)
+		v.Reason = fmt.Sprintf("it is %s now", status)
 	case digest != v.From:
-		v.Reason = "somebody else moved it meanwhile"
+		v.Reason = "another request moved it in the meantime"
 	case turns == v.Turns:
 		return r, nil
 	default: // it has gone on since it was looked at

@@ -98,7 +98,7 @@ func openRing(dir, env string) (ring, error) {
 		return r, fmt.Errorf("looking for the key of secrets: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return r, fmt.Errorf("others than its owner may read or write the key of secrets, %s has mode %04o: chmod 600 %s, and consider the secrets known to them: %w", r.file, mode, r.file, flawless.Refused)
+		return r, fmt.Errorf("the key of secrets is accessible to other users, %s has mode %04o: run chmod 600 %s, and consider the secrets compromised: %w", r.file, mode, r.file, flawless.Refused)
 	}
 	b, err := os.ReadFile(r.file)
 	if err != nil {

@@ -55,7 +55,7 @@ func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
 	}
 	for _, one := range v.Open() {
 		if one.Problem != "" {
-			o.Log.Error("a secret cannot be used", "name", one.Name, "problem", one.Problem)
+			o.Log.Error("secret cannot be used", "name", one.Name, "problem", one.Problem)
 		}
 	}
 	return v, nil
@@ -96,12 +96,12 @@ func (v *Vault) unseal(s flawless.SealedSecret) (out flawless.OpenSecret) {
 	out.Secret = s.Secret
 	k, ok := v.ring.find(s.Key)
 	if !ok {
-		out.Problem = fmt.Sprintf("its key %s is not at hand: restore the file %s or %s, or set the secret again", s.Key, FileName, Variable)
+		out.Problem = fmt.Sprintf("its key %s is missing: restore the file %s or %s, or set the secret again", s.Key, FileName, Variable)
 		return out
 	}
 	value, err := k.aead.Open(nil, nil, s.Box, bound(&s.Secret))
 	if err != nil {
-		out.Problem = "it was changed in the database by somebody without the key: set it again"
+		out.Problem = "it was changed in the database without the key: set it again"
 		return out
 	}
 	out.Value = string(value)
@@ -153,7 +153,7 @@ func check(name string, hosts []string, value string) error {
 		return err
 	}
 	if len(hosts) > flawless.MaxSecretHosts {
-		return fmt.Errorf("it has %d hosts, at most %d are taken; *.example.com stands for many: %w", len(hosts), flawless.MaxSecretHosts, flawless.Invalid)
+		return fmt.Errorf("it has %d hosts, but at most %d are allowed; a wildcard such as *.example.com covers many: %w", len(hosts), flawless.MaxSecretHosts, flawless.Invalid)
 	}
 	for _, h := range hosts {
 		if _, err := flawless.ParseSecretHost(h); err != nil {
@@ -176,7 +176,7 @@ func (v *Vault) set(ctx context.Context, name string, hosts []string, value stri
 	}
 	switch {
 	case len(hosts) == 0 && before == nil:
-		return flawless.Secret{}, fmt.Errorf("setting secret %s: it has no host; say where it may be sent, with --host api.example.com: %w", name, flawless.Invalid)
+		return flawless.Secret{}, fmt.Errorf("setting secret %s: it has no host; give the hosts it may be sent to, with --host api.example.com: %w", name, flawless.Invalid)
 	case len(hosts) == 0:
 		hosts = before.Hosts
 	}
@@ -201,7 +201,7 @@ func (v *Vault) haveKey(ctx context.Context) error {
 		return err
 	}
 	if len(sealed) > 0 {
-		return fmt.Errorf("there are secrets whose key %s is not at hand: restore %s or %s, or remove them first: %w", sealed[0].Key, v.ring.file, Variable, flawless.Conflict)
+		return fmt.Errorf("there are secrets whose key %s is missing: restore %s or %s, or remove those secrets first: %w", sealed[0].Key, v.ring.file, Variable, flawless.Conflict)
 	}
 	k, err := randomSealer()
 	if err != nil {

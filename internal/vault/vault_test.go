@@ -115,10 +115,10 @@ func TestBadSecrets(t *testing.T) {
 		{"a name with a space", "A B", "a.example.com", "long enough", "name"},
 		{"a long name", strings.Repeat("A", 101), "a.example.com", "long enough", "name"},
 		{"no host", "A", "", "long enough", "--host"},
-		{"a path", "A", "a.example.com/x", "long enough", "no name of a host"},
+		{"a path", "A", "a.example.com/x", "long enough", "is not a host name"},
 		{"a scheme", "A", "ftp://a.example.com", "long enough", "scheme"},
 		{"a port", "A", "a.example.com:0", "long enough", "port"},
-		{"every host", "A", "*", "long enough", "no name of a host"},
+		{"every host", "A", "*", "long enough", "is not a host name"},
 		{"a top-level domain", "A", "*.com", "long enough", "top-level"},
 		{"a short value", "A", "a.example.com", "short7!", "7 bytes"},
 		{"no value", "A", "a.example.com", "", "0 bytes"},
@@ -169,7 +169,7 @@ func TestAnotherKeyOpensNothing(t *testing.T) {
 	kv := mem.New()
 	set(t, opened(t, kv, Options{Env: newKey('a')}), "TOKEN", "open sesame", "api.example.com")
 	v := opened(t, kv, Options{Env: newKey('b')})
-	if got := value(v, "TOKEN"); !strings.Contains(got, "not at hand") {
+	if got := value(v, "TOKEN"); !strings.Contains(got, "is missing") {
 		t.Errorf("with another key it is %q", got)
 	}
 	v = opened(t, kv, Options{Dir: t.TempDir()})

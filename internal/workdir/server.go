@@ -62,11 +62,11 @@ func FindServer(dir string) (*Server, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading where the server of %s listens: %v; name it with --socket: %w", dir, err, flawless.Invalid)
+		return nil, fmt.Errorf("reading the address of the server of %s: %v; give it with --socket: %w", dir, err, flawless.Invalid)
 	}
 	s := &Server{}
 	if json.Unmarshal(text, s) != nil || s.Format != serverFormat {
-		return nil, fmt.Errorf("%s has another form than this version of flawless (%s) knows; name the server with --socket: %w", path, flawless.Version, flawless.Invalid)
+		return nil, fmt.Errorf("%s has a format that this version of flawless (%s) does not know; give the address of the server with --socket: %w", path, flawless.Version, flawless.Invalid)
 	}
 	if at, err := placeOf(path); err != nil || !s.File.is(at) {
 		return nil, nil // a copy

@@ -150,10 +150,10 @@ func refusal(dir string, m *Mark, why string) error {
 		}
 	}
 	return fmt.Errorf("directory %s is a copy %s, or was restored or moved from another file system: %s. "+
-		"The original may have gone on, and may be running now. What it has done since is not known here: to go on would do it again, payments too. "+
+		"The original may have continued, and may be running now. This copy does not know what the original has done since, so continuing would repeat it, including payments. "+
 		"If the original is still in use, use that one, and nothing is lost. "+
-		"If this directory takes its place, start it once with: flawless up --accept-copy. "+
-		"It then becomes a store of its own, in which every open run and every schedule is held back until somebody resumes it: %w", dir, of, why, Copied)
+		"If this directory replaces the original, start it once with: flawless up --accept-copy. "+
+		"It then becomes a separate store, in which every open run and every schedule is held until you resume it: %w", dir, of, why, Copied)
 }
 
 // Sign marks a directory as that of a store, which was started so often. A crash in the middle leaves

@@ -45,7 +45,7 @@ func acquire(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 	here, _ := os.Hostname()
 	if o := l.lastOwner(); o != nil && o.Host != here {
 		// Its lock is gone, or cannot be seen from here: some network file systems do not carry locks.
-		log.Warn("the directory was in use on another host, and its server did not stop in order: make sure that it is gone", "host", o.Host, "pid", o.PID, "since", o.Since)
+		log.Warn("the directory was last used on another host by a server that did not shut down: make sure that it is not running", "host", o.Host, "pid", o.PID, "since", o.Since)
 	}
 	return l, nil
 }
@@ -95,7 +95,7 @@ type owner struct {
 // String is for people.
 func (o *owner) String() string {
 	if o == nil {
-		return "nobody knows which"
+		return "unknown process"
 	}
 	host := "host " + o.Host
 	if here, err := os.Hostname(); err == nil && here != o.Host {

@@ -284,7 +284,7 @@ func TestADamagedPageOfTheLedgerIsLogged(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Error(err)
 			}
-			if got := strings.Contains(said.String(), "a page of the ledger is damaged"); got != c.want {
+			if got := strings.Contains(said.String(), "one page of the ledger is damaged"); got != c.want {
 				t.Errorf("a warning: %v, want %v: %s", got, c.want, &said)
 			}
 		})

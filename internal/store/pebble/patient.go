@@ -105,7 +105,7 @@ func (p *patient) try(op operation, name string, do func() error) error {
 		pause = min(2*pause, longestPause)
 		before := err
 		if err = do(); err == nil {
-			p.log.Warn("the file system failed for a moment", "operation", string(op), "file", name, "error", before, "tries", tries+1)
+			p.log.Warn("transient file system error", "operation", string(op), "file", name, "error", before, "tries", tries+1)
 			return nil
 		}
 	}

@@ -155,7 +155,7 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 		return err
 	}
 	if db.ledger.torn != nil { // also where the power went off while the page was written
-		db.log.Warn("a page of the ledger is damaged, the other one counts", "path", db.ledger.path, "error", db.ledger.torn)
+		db.log.Warn("one page of the ledger is damaged, using the other", "path", db.ledger.path, "error", db.ledger.torn)
 	}
 	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, ledger: db.ledger, aside: vfs.NewMem()}
 	cache := cockroach.NewCache(o.Cache)
@@ -301,16 +301,16 @@ func (db *DB) Failed() error {
 
 // damaged is told of a damaged table. Whoever reads it is told too, and all others go on.
 func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
-	db.log.Error("the database is damaged, restore it from a backup", "file", info.Path, "error", info.Details)
+	db.log.Error("database damaged, restore it from a backup", "file", info.Path, "error", info.Details)
 }
 
 // fail makes every Apply from now on return err.
 func (db *DB) fail(err error, dead bool) {
-	f := &failure{fmt.Errorf("the database takes no more writes: %w: see that the disk has space and works, then restart the server", err), dead}
+	f := &failure{fmt.Errorf("the database no longer accepts writes: %w: check that the disk has space and works, then restart the server", err), dead}
 	db.gate.fail(f.err) // before the log goes nowhere: nobody may take that for synced
 	if old := db.failed.Load(); old == nil || dead && !old.dead {
 		db.failed.Store(f)
-		db.log.Error("the database takes no more writes", "error", err)
+		db.log.Error("database no longer accepts writes", "error", err)
 	}
 }
 
@@ -346,7 +346,7 @@ func explained(err error) error {
 	case cockroach.IsCorruptionError(err):
 		return isDamaged(err)
 	case errors.Is(err, fs.ErrPermission), errno.ReadOnly(err):
-		return fmt.Errorf("it cannot be written: %w: give this user the right to, or use another --working-dir: %w", err, flawless.Invalid)
+		return fmt.Errorf("it is not writable: %w: give this user write permission, or use another --working-dir: %w", err, flawless.Invalid)
 	}
 	return err
 }

@@ -112,20 +112,20 @@ func (s *space) look() {
 	free := int64(min(u.AvailBytes, 1<<62))
 	s.last.Store(free)
 	if free < s.size {
-		s.mark(fmt.Sprintf("%d MiB are free in %s, %d are needed: free some space", free>>20, s.dir, s.size>>20))
+		s.mark(fmt.Sprintf("only %d MiB are free in %s, %d are needed: free some space", free>>20, s.dir, s.size>>20))
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if full, _ := s.full(); full && (free >= 2*s.size || s.kept) && s.keep() == nil {
 		s.why.Store(nil)
-		s.log.Info("there is space again, new work is taken", "dir", s.dir)
+		s.log.Info("disk space available again, accepting new work", "dir", s.dir)
 	}
 }
 
 func (s *space) mark(why string) {
 	if s.why.Swap(&why) == nil {
-		s.log.Error("the disk is full, no new work is taken", "reason", why)
+		s.log.Error("disk full, not accepting new work", "reason", why)
 	}
 }
 
@@ -139,7 +139,7 @@ func (s *space) spent() {
 	}
 	s.kept = false
 	if err := s.files.Remove(s.path); err != nil {
-		s.log.Error("the space kept back cannot be released", "path", s.path, "error", err)
+		s.log.Error("releasing reserved disk space failed", "path", s.path, "error", err)
 	}
 }
 
