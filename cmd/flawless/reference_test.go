@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,9 +41,19 @@ func commandReference() string {
 		"Every command takes `--help`, and prints JSON with `--json`. `flawless completion` writes completion scripts for your shell.\n\n")
 	options(&b, "Options of every command", root.PersistentFlags())
 	b.WriteString("## Exit codes\n\n| code | meaning |\n|---|---|\n")
-	for line := range strings.Lines(exitHelp) {
-		if code, meaning, ok := strings.Cut(strings.TrimSpace(line), " "); ok && code[0] >= '0' && code[0] <= '9' {
-			fmt.Fprintf(&b, "| %s | %s |\n", code, cell(strings.TrimSpace(meaning)))
+	row := ""
+	for line := range strings.Lines(exitHelp + "\nEND\n") {
+		text := strings.Join(strings.Fields(line), " ")
+		code, meaning, _ := strings.Cut(text, " ")
+		if _, err := strconv.Atoi(code); err != nil && strings.HasPrefix(line, " ") {
+			row += " " + text // the line before goes on
+			continue
+		}
+		if row != "" {
+			fmt.Fprintf(&b, "%s |\n", row)
+		}
+		if row = ""; strings.HasPrefix(line, " ") {
+			row = fmt.Sprintf("| %s | %s", code, cell(meaning))
 		}
 	}
 	b.WriteString("\n")
@@ -131,5 +142,5 @@ func options(b *strings.Builder, heading string, flags *pflag.FlagSet) {
 }
 
 func cell(text string) string {
-	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", `\<`).Replace(text)
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", `\<`, "\n", " ").Replace(text)
 }

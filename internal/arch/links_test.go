@@ -40,6 +40,9 @@ func TestLinksInTheDocsResolve(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if strings.Contains("\n"+string(text), "\n<<<<<<< ") {
+				t.Errorf("%s has the marks of a merge", name)
+			}
 			pages[filepath.ToSlash(name)] = string(text)
 		}
 	}
@@ -73,7 +76,7 @@ func TestMentionedPagesExist(t *testing.T) {
 			}
 			return nil
 		}
-		kinds := []string{".go", ".rs", ".py", ".md", ".toml", ".tmpl"}
+		kinds := []string{".go", ".rs", ".py", ".md", ".toml", ".tmpl", ".txt", ".txtar"}
 		of := slices.Contains(kinds, filepath.Ext(path)) || d.Name() == "Makefile" || d.Name() == "run"
 		if !of || d.Name() == "CHANGELOG.md" || d.Name() == "links_test.go" {
 			return nil
