@@ -1,17 +1,19 @@
 # make demo   watch a card being charged once while the server is killed
 # make test   all tests
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
-# make bench  the figures of docs/performance.md, measured here. SECTIONS=http,freeze measures these only,
+# make bench  the figures of docs/internals/performance.md, measured here. SECTIONS=http,freeze measures these only,
 #             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
 # make api    the HTTP API against its description: random requests, and generated clients in TypeScript and
 #             Python (needs Python 3.11 and Node.js 18, and installs the rest into bin/api)
-# make packages  builds and runs the packages of docs/libraries.md in workflows (some minutes the first time)
+# make packages  builds and runs the packages of docs/guide/libraries.md in workflows (some minutes the first time)
 # make arm64  runs on an emulated ARM processor: their memory is that of runs here (needs qemu-user-static)
 # make release VERSION=1.2.0  archives, packages, an image and a formula of a version, in dist
 # make try-release  makes them of the version that is next, and installs, starts and compares them
 # make nightly  what is too long for every change: fuzz targets, many crashes, everything under the race detector,
 #             known vulnerabilities. STEPS='fuzz race' runs these only, FUZZTIME=10m fuzzes longer
 # make setup  gets what all of these need, as far as it may; each target does so for itself
+# make docs   the documentation as a site with search, in bin/docs
+# make reference  writes docs/reference from the commands and the API; tests fail while it is not current
 # make build  the command, bin/flawless
 
 GO ?= go
@@ -20,12 +22,12 @@ export GOTOOLCHAIN ?= auto
 # Tests build guests with the go command, which the test cache does not see: always run them.
 TEST = $(GO) test -count=1 -timeout 20m
 # Modules beside the product's, so that the product does not require what only they need.
-MODULES = sdk/go bench tools
+MODULES = sdk/go bench tools docs/site
 # Programs for working on this repository, with the versions of tools/go.mod.
 TOOL = $(GO) tool -modfile=$(CURDIR)/tools/go.mod
 GUESTS = examples/hello examples/checkout examples/crawl examples/reminder examples/travel
 
-.PHONY: build setup demo test check api packages bench release try-release nightly arm64 fmt vet platforms lint race rust crates
+.PHONY: build setup demo test check api packages bench docs reference release try-release nightly arm64 fmt vet platforms lint race rust crates
 
 build:
 	$(GO) build -trimpath -o bin/flawless ./cmd/flawless
@@ -55,18 +57,23 @@ vet:
 	cd sdk/go && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...
 	@for d in $(GUESTS); do (cd $$d && GOOS=wasip1 GOARCH=wasm $(GO) vet ./...) || exit 1; done
 
-# The systems that a release is built for. The flags are those of a release, which then only links.
-PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+# The systems that a release is built for: each is vetted once, and built for both processors. The flags are those of
+# a release, which finds the rest in the cache.
 platforms:
-	@for p in $(PLATFORMS); do \
+	@for p in linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "vetting for $$p"; \
 		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet -trimpath ./... || exit 1; \
+	done
+	@for p in linux/amd64 darwin/amd64 windows/arm64; do \
+		echo "building for $$p"; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -o /dev/null ./cmd/flawless || exit 1; \
 	done
 
 lint:
 	$(TOOL) staticcheck ./...
 	cd bench && $(TOOL) staticcheck ./...
 	cd tools && $(TOOL) staticcheck ./...
+	cd docs/site && $(TOOL) staticcheck ./...
 	$(TEST) ./internal/arch
 
 # Compiling guests is many times slower under the race detector: what needs other guests than the
@@ -103,6 +110,13 @@ packages: build
 bench:
 	cd bench && $(GO) build -o ../bin/bench .
 	bin/bench $(if $(SECTIONS),-sections $(SECTIONS)) $(BENCH)
+
+reference:
+	$(GO) test -count=1 -run TestCommandReferenceIsCurrent ./cmd/flawless -write-reference
+	$(GO) test -count=1 -run TestHTTPReferenceIsCurrent ./internal/server -write-reference
+
+docs: reference
+	cd docs/site && $(GO) run . ../.. ../../bin/docs
 
 nightly:
 	FUZZTIME=$(FUZZTIME) KILLS=$(KILLS) tools/nightly/nightly.sh $(STEPS)

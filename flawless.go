@@ -3,7 +3,7 @@
 // Every layer passes these types on unchanged: the store keeps them, the engine acts on them, the
 // HTTP API and the command line show them. The package has no I/O and depends on the standard
 // library alone. The struct tags `cbor` name the fields of the stored form, which is version
-// [LogFormat] and described in docs/formats.md; a field's number is never used for something else.
+// [LogFormat] and described in docs/internals/formats.md; a field's number is never used for something else.
 //
 // Nothing here may be called wrongly: all types are plain data. They are not safe for concurrent
 // modification, and whoever receives one must not change byte slices inside it.
@@ -22,5 +22,5 @@ const StoreFormat = 2
 // BundleFormat is the number of the exported form of runs that is written. Every lower one can be read.
 const BundleFormat = 2
 
-// GuestInterface is the version of the functions a guest imports and exports (docs/formats.md).
+// GuestInterface is the version of the functions a guest imports and exports (docs/internals/formats.md).
 const GuestInterface = 1

@@ -75,8 +75,10 @@ type Run struct {
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`   // for people and lists
 	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // where it queues before it begins
 	Pause    *Pause            `json:"pause,omitempty" cbor:"42,keyasint,omitempty"`    // why it is paused or held back
-	// Retrying lists the calls that failed and are tried again by the engine.
-	Retrying []Retrying `json:"retrying,omitempty" cbor:"43,keyasint,omitempty"`
+	// Retrying lists the calls that failed and are tried again by the engine, in order, at most the first
+	// MaxRetrying; RetryingCalls is how many there are in all.
+	Retrying      []Retrying `json:"retrying,omitempty" cbor:"43,keyasint,omitempty"`
+	RetryingCalls int        `json:"retrying_calls,omitempty" cbor:"44,keyasint,omitempty"`
 
 	// Cut is set in a list where texts of the run were shortened or left out: ask for the run alone.
 	Cut bool `json:"cut,omitempty" cbor:"-"`
@@ -162,6 +164,9 @@ type Sent struct {
 	Body           Bytes           `json:"body,omitempty"`
 	Size           int             `json:"size"` // of the whole body in bytes; Body has at most the first 16 KiB
 }
+
+// MaxRetrying is how many calls that are tried again a run lists. When a service is down, a run may have thousands.
+const MaxRetrying = 20
 
 // Retrying is a call that has failed at least once and is tried again.
 type Retrying struct {

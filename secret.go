@@ -35,7 +35,9 @@ type OpenSecret struct {
 	Value string `json:"-" cbor:"-"`
 }
 
-func (s OpenSecret) String() string   { return "secret " + s.Name }
+func (s OpenSecret) String() string { return "secret " + s.Name }
+
+// GoString implements fmt.GoStringer.
 func (s OpenSecret) GoString() string { return s.String() }
 
 // LogValue implements slog.LogValuer.

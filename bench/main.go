@@ -1,6 +1,6 @@
 // Command bench measures the engine beside two floors, on this machine, and keeps what it found:
-// raw results in docs/performance/results.json, plots of them beside it, and the tables in
-// docs/performance.md. F is one durable append (4 KiB, fdatasync, into a file that was filled with
+// raw results in docs/internals/performance/results.json, plots of them beside it, and the tables in
+// docs/internals/performance.md. F is one durable append (4 KiB, fdatasync, into a file that was filled with
 // zeros before), H one HTTP POST over loopback.
 package main
 
@@ -28,6 +28,7 @@ var parts = []part{
 	{"start", (*bench).startWithoutStorage},
 	{"sleepers", (*bench).sleepers},
 	{"overdue", (*bench).overdue},
+	{"busy", (*bench).busy},
 	{"long", (*bench).longRun},
 	{"replay", (*bench).replaySpeed},
 	{"upgrade", (*bench).upgrade},
@@ -43,6 +44,7 @@ type sizes struct {
 	length          time.Duration // of a load by many clients
 	sleepers        []int
 	overdue         int
+	busy            []int // active runs
 	turns           []int // of long runs
 	replayed        int   // calls
 	samples         int   // of what is measured in this process
@@ -55,22 +57,22 @@ type sizes struct {
 
 func full() sizes {
 	return sizes{chains: 40, empties: 2000, length: 5 * time.Second, sleepers: []int{1_000, 10_000, 100_000, 1_000_000},
-		overdue: 1000, turns: []int{1_000, 10_000, 100_000}, replayed: 5000, samples: 2000, repeats: 5,
+		overdue: 1000, busy: []int{2_000, 10_000}, turns: []int{1_000, 10_000, 100_000}, replayed: 5000, samples: 2000, repeats: 5,
 		children: 1000, messages: 10_000, contending: 1000, upgraded: 10_000}
 }
 
 func quick() sizes {
-	return sizes{chains: 2, empties: 10, length: time.Second, sleepers: []int{100, 400}, overdue: 50, turns: []int{150, 1500}, replayed: 200, samples: 50, repeats: 1,
+	return sizes{chains: 2, empties: 10, length: time.Second, sleepers: []int{100, 400}, overdue: 50, busy: []int{200}, turns: []int{150, 1500}, replayed: 200, samples: 50, repeats: 1,
 		children: 20, messages: 40, contending: 20, upgraded: 50}
 }
 
 func main() {
-	doc := flag.String("doc", "docs/performance.md", "file whose generated part is written anew; empty only prints")
-	kept := flag.String("results", "docs/performance/results.json", "raw results; plots are drawn beside them")
+	doc := flag.String("doc", "docs/internals/performance.md", "file whose generated part is written anew; empty only prints")
+	kept := flag.String("results", "docs/internals/performance/results.json", "raw results; plots are drawn beside them")
 	chosen := flag.String("sections", "", "measure these only, such as http,freeze; the others stay as they were")
 	draw := flag.Bool("draw", false, "measure nothing: write the tables and plots of the results that are kept")
 	small := flag.Bool("quick", false, "small sizes, to try it")
-	most := flag.Int("most", 0, "no more sleepers, and no longer runs, than this")
+	most := flag.Int("most", 0, "no more sleepers or active runs, and no longer runs, than this")
 	profile := flag.String("profile", "", "write a CPU profile of an engine in this process to this file, and nothing else")
 	flag.Parse()
 	if flag.Arg(0) == "outside" {
@@ -114,6 +116,7 @@ func (b *bench) atMost(n int) {
 	if n > 0 {
 		larger := func(k int) bool { return k > n }
 		b.sizes.sleepers = slices.DeleteFunc(b.sizes.sleepers, larger)
+		b.sizes.busy = slices.DeleteFunc(b.sizes.busy, larger)
 		b.sizes.turns = slices.DeleteFunc(b.sizes.turns, larger)
 	}
 }

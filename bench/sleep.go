@@ -104,7 +104,12 @@ func (b *bench) sleeping(ctx context.Context, n int) (out slept, err error) {
 
 // start starts n runs sleeper-0, sleeper-1, ... that sleep for so many milliseconds.
 func (s *server) start(ctx context.Context, n, ms int) error {
-	in, err := json.Marshal(map[string]int{"ms": ms})
+	return s.begin(ctx, n, "sleep", map[string]int{"ms": ms})
+}
+
+// begin starts n runs sleeper-0, sleeper-1, ... of a workflow.
+func (s *server) begin(ctx context.Context, n int, workflow string, input any) error {
+	in, err := json.Marshal(input)
 	if err != nil {
 		return err
 	}
@@ -115,7 +120,7 @@ func (s *server) start(ctx context.Context, n, ms int) error {
 	for range 64 {
 		all.Go(func() {
 			for k := next.Add(1) - 1; k < int64(n); k = next.Add(1) - 1 {
-				if _, _, err := s.Start(ctx, client.Start{Module: "bench", Workflow: "sleep", Input: in, ID: fmt.Sprintf("sleeper-%d", k)}, false); err != nil {
+				if _, _, err := s.Start(ctx, client.Start{Module: "bench", Workflow: workflow, Input: in, ID: fmt.Sprintf("sleeper-%d", k)}, false); err != nil {
 					mu.Lock()
 					failed = err
 					mu.Unlock()
@@ -148,32 +153,50 @@ func (b *bench) overdue(ctx context.Context) error {
 }
 
 func (b *bench) overdueOnce(ctx context.Context, n int) (time.Duration, error) {
-	s, err := b.serve(ctx)
+	s, came, err := b.overdueServer(ctx, n)
 	if err != nil {
 		return 0, err
 	}
 	defer s.end()
-	const nap = 6000 // long enough to start them all, and that most leave memory
-	began := time.Now()
-	if err := s.start(ctx, n, nap); err != nil {
+	if err := s.without(ctx, time.Minute, flawless.Pending, flawless.Running, flawless.Waiting); err != nil {
 		return 0, err
+	}
+	return time.Since(came), nil
+}
+
+// overdueServer returns a server that was just started after a crash, with n sleepers whose time came meanwhile,
+// and when it was started.
+func (b *bench) overdueServer(ctx context.Context, n int) (*server, time.Time, error) {
+	s, err := b.serve(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	began, err := s.miss(ctx, n)
+	if err != nil {
+		s.end()
+		return nil, began, err
+	}
+	return s, began, nil
+}
+
+// miss starts n sleepers, and the server anew when their time has come.
+func (s *server) miss(ctx context.Context, n int) (began time.Time, err error) {
+	const nap = 6000 // long enough to start them all, and that most leave memory
+	began = time.Now()
+	if err := s.start(ctx, n, nap); err != nil {
+		return began, err
 	}
 	if err := s.without(ctx, time.Minute, flawless.Pending, flawless.Running); err != nil { // they would sleep after the restart
-		return 0, err
+		return began, err
 	}
 	if time.Since(began) > nap*time.Millisecond*3/4 {
-		return 0, errors.New("the machine is too slow: sleepers wake before all are started")
+		return began, errors.New("the machine is too slow: sleepers wake before all are started")
 	}
 	s.kill()
 	<-time.After(nap * time.Millisecond)
 	began = time.Now()
-	if _, err := s.up(ctx); err != nil {
-		return 0, err
-	}
-	if err := s.without(ctx, time.Minute, flawless.Pending, flawless.Running, flawless.Waiting); err != nil {
-		return 0, err
-	}
-	return time.Since(began), nil
+	_, err = s.up(ctx)
+	return began, err
 }
 
 // without waits until no run has one of these statuses.

@@ -49,7 +49,7 @@ type Export struct {
 	LogOnly bool     // without module and image
 }
 
-// Export writes a run into w as a bundle (docs/formats.md), whatever state it is in.
+// Export writes a run into w as a bundle (docs/internals/formats.md), whatever state it is in.
 func (c *Client) Export(ctx context.Context, id string, o Export, w io.Writer) error {
 	q := url.Values{}
 	for _, p := range o.Redact {

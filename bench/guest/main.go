@@ -19,6 +19,7 @@ func main() {
 	flawless.Workflow("chain", chain)
 	flawless.Workflow("held", held)
 	flawless.Workflow("sleep", sleep)
+	flawless.Workflow("steps", steps)
 	flawless.Workflow("ticks", ticks)
 	flawless.Workflow("waiting", waiting)
 	flawless.Workflow("family", family)
@@ -52,6 +53,21 @@ type Sleep struct {
 
 func sleep(ctx context.Context, in Sleep) (any, error) {
 	return nil, flawless.Sleep(ctx, time.Duration(in.Milliseconds)*time.Millisecond)
+}
+
+type Steps struct {
+	N            int `json:"n"`
+	Milliseconds int `json:"ms"`
+}
+
+// steps sleeps n times.
+func steps(ctx context.Context, in Steps) (any, error) {
+	for range in.N {
+		if err := flawless.Sleep(ctx, time.Duration(in.Milliseconds)*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 type Ticks struct {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"os/user"
 	"path/filepath"
 
 	"github.com/flawless-engine/flawless"
@@ -22,4 +24,15 @@ func defaultDir(system string, env func(string) string, home func() (string, err
 		return "", fmt.Errorf("there is no home directory; set the working directory with --working-dir: %w", flawless.Invalid)
 	}
 	return filepath.Join(dir, ".flawless"), nil
+}
+
+// homeDir is $HOME or, where that is not set, as in services and containers, what the system knows of the user.
+func homeDir() (string, error) {
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		if u, e := user.Current(); e == nil && u.HomeDir != "" {
+			return u.HomeDir, nil
+		}
+	}
+	return dir, err
 }

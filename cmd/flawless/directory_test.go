@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os/user"
 	"path/filepath"
 	"testing"
 
@@ -30,5 +31,18 @@ func TestTheDefaultWorkingDirectory(t *testing.T) {
 		if got != row.want || row.want == "" && !errors.Is(err, flawless.Invalid) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
+	}
+}
+
+func TestHomeWithoutTheEnvironment(t *testing.T) {
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"HOME", "USERPROFILE", "home"} {
+		t.Setenv(name, "")
+	}
+	if dir, err := homeDir(); err != nil || dir != u.HomeDir {
+		t.Errorf("%q, %v; the system says %q", dir, err, u.HomeDir)
 	}
 }

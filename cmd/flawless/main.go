@@ -270,7 +270,7 @@ func (a *app) defaults(c *cobra.Command) error {
 	}
 	if a.named = a.dir != ""; !a.named {
 		var err error
-		if a.dir, err = defaultDir(runtime.GOOS, os.Getenv, os.UserHomeDir); err != nil {
+		if a.dir, err = defaultDir(runtime.GOOS, os.Getenv, homeDir); err != nil {
 			return err
 		}
 	}

@@ -257,6 +257,9 @@ func (a *app) showRun(r flawless.Run, calls []fate) {
 			fmt.Fprintf(a.out, "  flawless workflow retry %s --call %d             retry it now\n  flawless workflow retry %s --call %d --give-up   stop retrying\n", r.ID, t.Call, r.ID, t.Call)
 		}
 	}
+	if n := r.RetryingCalls - len(r.Retrying); n > 0 {
+		fmt.Fprintf(a.out, "\n%d more calls are tried again\n", n)
+	}
 	for _, d := range r.Unresolved {
 		fmt.Fprintf(a.out, "\nthe outcome of call %d is unknown: %s\n  %s\n", d.Call, d.Request, d.Reason)
 		a.showSent(d)

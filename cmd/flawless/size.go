@@ -42,3 +42,27 @@ func (s *bytesFlag) Set(text string) error {
 
 // Type implements pflag.Value.
 func (s *bytesFlag) Type() string { return "size" }
+
+// memoryFlag is how much memory the server should take. It is a flag.
+type memoryFlag struct{ bytesFlag }
+
+// byDefault is what --memory is where nobody says.
+var byDefault = memoryFlag{-1}
+
+func (m *memoryFlag) String() string {
+	if *m == byDefault {
+		return "half of what the machine or its container has"
+	}
+	return m.bytesFlag.String()
+}
+
+// budget is the flag as the engine's options have it.
+func (m *memoryFlag) budget() int64 {
+	switch {
+	case *m == byDefault:
+		return 0
+	case m.bytesFlag == 0:
+		return -1
+	}
+	return int64(m.bytesFlag)
+}

@@ -45,7 +45,7 @@ type upOptions struct {
 	units    uint64
 	time     time.Duration
 	live     int
-	memory   bytesFlag
+	memory   memoryFlag
 	verbose  bool
 	retryFor retryForFlag
 	copied   bool // a copy of a directory is accepted
@@ -79,8 +79,9 @@ exit code 12. Have your service manager restart it.`,
 	o.outside.flags(f)
 	o.retryFor = retryForFlag(flawless.DefaultRetryFor.Milliseconds())
 	f.Var(&o.retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 disables retries (default 24h). Hosts and modules can override it")
-	f.IntVar(&o.live, "live", 256, "maximum number of guests in memory")
-	f.Var(&o.memory, "memory", "target for the memory use of the server, such as 1GiB; near it, guests are evicted as soon as they wait; 0 is unlimited")
+	f.IntVar(&o.live, "live", 0, "maximum number of guests in memory; 0 is as many as --memory allows")
+	o.memory = byDefault
+	f.Var(&o.memory, "memory", "target for the memory use of the server, such as 1GiB: as many guests stay in memory as fit; 0 is unlimited")
 	f.BoolVar(&o.copied, "accept-copy", false, "accept a working directory that is a copy, was restored or moved: it becomes a separate store, and all open runs are held until you resume them")
 	f.BoolVar(&o.verbose, "verbose", false, "log debug messages")
 	return c
@@ -177,7 +178,7 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	}
 	web := effect.NewClient(outside)
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
-		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, RetryFor: o.retryFor.time(), Memory: int64(o.memory), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.live, RetryFor: o.retryFor.time(), Memory: o.memory.budget(), TurnTime: o.time, Vault: secrets, URL: o.url, Hide: o.hide})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}

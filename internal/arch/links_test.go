@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ func TestLinksInTheDocsResolve(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
 	pages := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "sdk/*/*.md", "examples/*/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "sdk/*/*.md", "examples/*/*.md"} {
 		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
 		if err != nil {
 			t.Fatal(err)
@@ -51,6 +52,50 @@ func TestLinksInTheDocsResolve(t *testing.T) {
 	}
 	for _, fault := range brokenLinks(pages, exists) {
 		t.Error(fault)
+	}
+}
+
+// page is how code, comments and error messages name a page of the docs.
+var page = regexp.MustCompile(`(?:^|\.\./|blob/main/|[^/\w])(docs/[\w/-]+\.md)`)
+
+// TestMentionedPagesExist: code, comments, error messages and absolute links name only pages that exist.
+func TestMentionedPagesExist(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	mentions := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if slices.Contains([]string{".git", "bin", "target", "node_modules"}, d.Name()) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		kinds := []string{".go", ".rs", ".py", ".md", ".toml", ".tmpl"}
+		of := slices.Contains(kinds, filepath.Ext(path)) || d.Name() == "Makefile" || d.Name() == "run"
+		if !of || d.Name() == "CHANGELOG.md" || d.Name() == "links_test.go" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range page.FindAllStringSubmatch(string(text), -1) {
+			name := m[1]
+			mentions++
+			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(name))); err != nil {
+				t.Errorf("%s mentions %s, which does not exist", path, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mentions < 20 {
+		t.Errorf("only %d mentions were found", mentions)
 	}
 }
 

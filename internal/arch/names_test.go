@@ -14,7 +14,7 @@ var (
 	declared = regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
 )
 
-// TestNamedTestsExist: docs/tests.md tells where each promise is tested.
+// TestNamedTestsExist: docs/internals/tests.md tells where each promise is tested.
 func TestNamedTestsExist(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -39,17 +39,17 @@ func TestNamedTestsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := os.ReadFile(filepath.Join(root, "docs", "tests.md"))
+	doc, err := os.ReadFile(filepath.Join(root, "docs", "internals", "tests.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	names := named.FindAllSubmatch(doc, -1)
 	if len(names) < 50 {
-		t.Errorf("docs/tests.md names %d tests only", len(names))
+		t.Errorf("docs/internals/tests.md names %d tests only", len(names))
 	}
 	for _, m := range names {
 		if !there[string(m[1])] {
-			t.Errorf("docs/tests.md names %s, which does not exist", m[1])
+			t.Errorf("docs/internals/tests.md names %s, which does not exist", m[1])
 		}
 	}
 }

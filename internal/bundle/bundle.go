@@ -1,5 +1,5 @@
 // Package bundle keeps one run in one file: its log, its module, its frozen image where there is
-// one, and what stands behind them. It hides the format of the file (docs/formats.md).
+// one, and what stands behind them. It hides the format of the file (docs/internals/formats.md).
 //
 // It guarantees that what it reads is what was written, to the byte, and that whatever is damaged,
 // cut short or of a newer format is refused with the reason. It never runs a module.

@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -111,7 +110,7 @@ func (s *State) mayRepeat(c *OpenCall, now int64, t Terms) (ok bool, until int64
 // Result returns the entry that the end of a try leads to, or none where the try is not the one
 // that is awaited.
 func (s *State) Result(t Try, r effect.Result, now int64, op Terms) []flawless.Entry {
-	c := s.Calls[t.Call]
+	c := s.open.all[t.Call]
 	if c == nil || c.try != t.N || c.next != 0 || c.waits || c.doubt != "" {
 		return nil
 	}
@@ -361,7 +360,7 @@ func (s *State) Lost(now int64, op func(*OpenCall) Terms) (out []flawless.Entry)
 // meanwhile and begins it no more, or it would repeat what was sent and may not be repeated any longer. It
 // returns none where the try may be performed, and within which time it has to be sent; 0 is no limit.
 func (s *State) Recall(t Try, now int64, op Terms) (entries []flawless.Entry, most time.Duration) {
-	c := s.Calls[t.Call]
+	c := s.open.all[t.Call]
 	at := max(now, s.at)
 	switch {
 	case s.status == "", s.status == flawless.Completed && (t.N == 1 || c.anew):
@@ -419,15 +418,12 @@ func (c *OpenCall) tried(a *flawless.Attempt, at int64) {
 	c.try, c.next, c.waits = a.N, a.Next, a.Waits != ""
 }
 
-// Retrying returns the calls that have failed and are tried again.
+// Retrying returns the calls that have failed and are tried again, at most the first flawless.MaxRetrying.
 func (s *State) Retrying() (out []flawless.Retrying) {
 	if s.status != "" {
 		return nil
 	}
-	for _, c := range s.Calls { // sorted below: this is asked after every write, and few of the open calls are retried
-		if c.failed == nil || c.doubt != "" {
-			continue
-		}
+	for _, c := range s.open.few(retried, flawless.MaxRetrying) { // asked for every entry, and an outage fails all calls of a run
 		r := flawless.Retrying{Call: c.N, Request: c.policy.Title, Since: time.Unix(0, c.begunAt()), Tries: c.failed.N, Reason: c.failed.Result, Rule: c.failed.Rule}
 		if c.next != 0 {
 			at := time.Unix(0, c.next)
@@ -439,7 +435,6 @@ func (s *State) Retrying() (out []flawless.Retrying) {
 		}
 		out = append(out, r)
 	}
-	slices.SortFunc(out, func(a, b flawless.Retrying) int { return cmp.Compare(a.Call, b.Call) })
 	return out
 }
 

@@ -29,7 +29,7 @@ func newTrial(t *testing.T, op Terms, head string) *trial {
 	w := &trial{newTale(t), op}
 	w.now = int64(time.Hour)
 	w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: 1, Time: w.now, Calls: []flawless.Call{{N: 1, Kind: effect.HTTP, Head: json.RawMessage(head)}}}})
-	if c := w.s.Calls[1]; c == nil || c.bad != nil {
+	if c := w.s.open.all[1]; c == nil || c.bad != nil {
 		t.Fatalf("the call cannot be made: %+v", c)
 	}
 	return w
@@ -39,7 +39,7 @@ func newTrial(t *testing.T, op Terms, head string) *trial {
 func (w *trial) ends(r effect.Result) flawless.Entry {
 	w.t.Helper()
 	w.now += int64(time.Second)
-	out := w.s.Result(Try{1, w.s.Calls[1].try}, r, w.now, w.op)
+	out := w.s.Result(Try{1, w.s.open.all[1].try}, r, w.now, w.op)
 	if len(out) != 1 {
 		w.t.Fatalf("a try ends with %+v", out)
 	}
@@ -59,7 +59,7 @@ func (w *trial) next() []flawless.Entry {
 
 // recall asks whether the try that has begun may be performed.
 func (w *trial) recall() []flawless.Entry {
-	out, _ := w.s.Recall(Try{1, w.s.Calls[1].try}, w.now, w.op)
+	out, _ := w.s.Recall(Try{1, w.s.open.all[1].try}, w.now, w.op)
 	w.take(out...)
 	return out
 }
@@ -69,7 +69,7 @@ func (w *trial) crash(after time.Duration) []flawless.Entry {
 	w.now += int64(after)
 	again := NewState("run", w.s.kinds)
 	for _, e := range w.log {
-		again.Step(e)
+		stepped(w.t, again, e)
 	}
 	w.s = again
 	out := w.s.Lost(w.now, func(*OpenCall) Terms { return w.op })
@@ -191,7 +191,7 @@ func TestWhoSaysForHowLong(t *testing.T) {
 	} {
 		w := newTrial(t, row.op, row.head)
 		r := notSent
-		r.Again = w.s.Calls[1].policy.Retry.Attempts > 1
+		r.Again = w.s.open.all[1].policy.Retry.Attempts > 1
 		until, begun := time.Duration(0), w.now
 		if e := w.ends(r); e.Attempt != nil && e.Attempt.Until == 0 {
 			until = -1
@@ -242,8 +242,8 @@ func TestWaitsAreNumbers(t *testing.T) {
 		for _, factor := range []float64{1, 100} {
 			w := newTrial(t, day, fmt.Sprintf(`{"url":"https://a.example/","retry":{"attempts":1000,"initial_ms":%d,"factor":%v,"max_ms":86400000,"jitter":1}}`, initial, factor))
 			for n := 1; n <= 1000; n++ {
-				w.s.Calls[1].try = n
-				if d := w.s.delay(w.s.Calls[1]); d < 0 || d > 24*time.Hour {
+				w.s.open.all[1].try = n
+				if d := w.s.delay(w.s.open.all[1]); d < 0 || d > 24*time.Hour {
 					t.Fatalf("from %d ms by %v, after try %d: %v", initial, factor, n, d)
 				}
 			}
@@ -526,7 +526,7 @@ func TestAWordAboutARetry(t *testing.T) {
 			}
 			again.take(said...)
 			again.take(again.s.Fire(again.now)...)
-			if c := again.s.Calls[1]; c.try != 2 || c.next != 0 {
+			if c := again.s.open.all[1]; c.try != 2 || c.next != 0 {
 				t.Errorf("%s: it is hurried, and still waits: %+v", row.name, c)
 			}
 		}

@@ -106,7 +106,7 @@ func (s *State) WaitEntry(t Try, waits string) flawless.Entry {
 
 // BeginEntry returns the entry with which the next try of an open call begins, once it has its permit.
 func (s *State) BeginEntry(call int, now int64) flawless.Entry {
-	return flawless.Entry{At: max(now, s.at), Attempt: &flawless.Attempt{Call: call, N: s.Calls[call].try + 1, Begun: true}}
+	return flawless.Entry{At: max(now, s.at), Attempt: &flawless.Attempt{Call: call, N: s.open.all[call].try + 1, Begun: true}}
 }
 
 // UnknownEntry returns the entry that says why nobody can know the outcome of a call.

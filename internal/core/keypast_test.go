@@ -43,7 +43,7 @@ func (w *keyTale) does(step string) string {
 	w.t.Helper()
 	word, rest, _ := strings.Cut(step, " ")
 	span, _ := time.ParseDuration(rest)
-	switch c := w.s.Calls[w.last]; word {
+	switch c := w.s.open.all[w.last]; word {
 	case "unknown":
 		w.op = day
 		return ""
@@ -68,7 +68,7 @@ func (w *keyTale) does(step string) string {
 		w.last++
 		w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: w.s.turn + 1, Time: w.now, Calls: []flawless.Call{{N: w.last, Kind: effect.Withdraw, Head: json.RawMessage(fmt.Sprintf(`{"call":%d,"why":"deadline"}`, w.last-1))}}}})
 		w.last--
-		if w.s.Calls[w.last] == nil {
+		if w.s.open.all[w.last] == nil {
 			return "withdrawn"
 		}
 		return ""
@@ -122,13 +122,13 @@ func (w *keyTale) heard() (calls []int) {
 // ends has the try of the last call end, a second later.
 func (w *keyTale) ends(r effect.Result) string {
 	w.now += int64(time.Second)
-	return strings.Join(w.take(w.s.Result(Try{w.last, w.s.Calls[w.last].try}, r, w.now, w.op)...), ", ")
+	return strings.Join(w.take(w.s.Result(Try{w.last, w.s.open.all[w.last].try}, r, w.now, w.op)...), ", ")
 }
 
 // performs asks of the try that has begun whether it may be performed.
 func (w *keyTale) performs(said []string) string {
 	if len(said) > 0 && strings.HasPrefix(said[len(said)-1], "begin ") {
-		out, _ := w.s.Recall(Try{w.last, w.s.Calls[w.last].try}, w.now, w.op)
+		out, _ := w.s.Recall(Try{w.last, w.s.open.all[w.last].try}, w.now, w.op)
 		if len(out) == 0 {
 			return "begins"
 		}

@@ -4,25 +4,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/effect"
 )
 
 // refuses returns why none of the calls that wait for messages of this type takes the message. It returns
 // nil where there is none: the message then waits for one that it fits.
 func (s *State) refuses(m flawless.Message) error {
 	var why error
-	for _, c := range s.OpenCalls() {
-		if c.Kind != effect.Receive || c.bad != nil || c.given {
-			continue
-		}
-		wanted, err := effect.ParseReceive(c.Call)
-		if err != nil || !slices.Contains(wanted.Types, m.Type) {
-			continue
-		}
-		err = c.Fits(wanted.Schema, m.Body, fmt.Sprintf("sending to run %s: the message does not fit what it receives as %s", s.id, m.Type))
+	for _, c := range s.mail.waitingFor(m.Type) {
+		err := c.Fits(c.receives.Schema, m.Body, fmt.Sprintf("sending to run %s: the message does not fit what it receives as %s", s.id, m.Type))
 		if err == nil {
 			return nil
 		}
@@ -71,33 +62,6 @@ func (s *State) stepMessage(m flawless.Message) {
 		s.keys[m.Key] = digest(m)
 	}
 	if s.status == "" {
-		s.mail = append(s.mail, m)
+		s.mail.add(m)
 	}
-}
-
-// received takes a message out that was handed over.
-func (s *State) received(n int) {
-	if n != 0 {
-		s.mail = slices.DeleteFunc(s.mail, func(m flawless.Message) bool { return m.N == n })
-	}
-}
-
-// match returns the first message for a call that receives, but for those that are taken. One that came
-// before and does not fit stays where it is: other code may receive it.
-func (s *State) match(c *OpenCall, taken map[int]bool) (flawless.Message, bool) {
-	wanted, err := effect.ParseReceive(c.Call)
-	if err != nil {
-		return flawless.Message{}, false
-	}
-	for _, m := range s.mail {
-		if m.N > c.typed.unfit && slices.Contains(wanted.Types, m.Type) && !taken[m.N] {
-			if c.Fits(wanted.Schema, m.Body, "") != nil {
-				c.typed.unfit = m.N
-				continue
-			}
-			taken[m.N] = true
-			return m, true
-		}
-	}
-	return flawless.Message{}, false
 }

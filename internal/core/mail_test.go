@@ -14,8 +14,8 @@ func TestAMessageOfARunThatTheEndedHave(t *testing.T) {
 	t.Parallel()
 	sent := flawless.Message{Type: "a", Body: flawless.Bytes("1"), From: "sender", Call: 4, N: 1}
 	s := NewState("x", allKinds())
-	s.Step(flawless.Entry{Message: &sent})
-	s.Step(flawless.Entry{End: &flawless.End{Status: flawless.Terminated}})
+	stepped(t, s, flawless.Entry{Message: &sent})
+	stepped(t, s, flawless.Entry{End: &flawless.End{Status: flawless.Terminated}})
 	if entries, err := s.Accept(sent, 1); entries != nil || err != nil {
 		t.Errorf("what a run has sent before: %v, %v", entries, err)
 	}
@@ -30,15 +30,15 @@ func TestAMessageOfARunThatTheEndedHave(t *testing.T) {
 func TestMessagesInDoubtAreSentAgainInOrder(t *testing.T) {
 	t.Parallel()
 	s := NewState("r", allKinds())
-	s.Step(flawless.Entry{Turn: &flawless.Turn{N: 1, Calls: []flawless.Call{
+	stepped(t, s, flawless.Entry{Turn: &flawless.Turn{N: 1, Calls: []flawless.Call{
 		{N: 2, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("1")}, {N: 3, Kind: effect.Send, Head: []byte(`{"to":"a","type":"t"}`), Body: []byte("2")}}}})
 	for n := 2; n <= 3; n++ {
-		s.Step(flawless.Entry{Unknown: &flawless.Unknown{Call: n, Reason: "as in a fork"}})
+		stepped(t, s, flawless.Entry{Unknown: &flawless.Unknown{Call: n, Reason: "as in a fork"}})
 	}
 	again := func(n int, how flawless.Resolution) error {
 		entries, err := s.Decide(flawless.Decision{Call: n, Resolution: how}, 1)
 		for _, x := range entries {
-			s.Step(x)
+			stepped(t, s, x)
 		}
 		return err
 	}

@@ -13,10 +13,10 @@ import (
 func TestAPersonsFailNamesTheSteps(t *testing.T) {
 	t.Parallel()
 	s := NewState("r", allKinds())
-	s.Step(flawless.Entry{Turn: &flawless.Turn{N: 1, Steps: []flawless.Step{{N: 1, Name: "a"}, {N: 2, Name: "b"}, {N: 3, Name: "c"}},
+	stepped(t, s, flawless.Entry{Turn: &flawless.Turn{N: 1, Steps: []flawless.Step{{N: 1, Name: "a"}, {N: 2, Name: "b"}, {N: 3, Name: "c"}},
 		Calls: []flawless.Call{{N: 2, Kind: effect.HTTP, Head: []byte(`{"method":"POST","url":"http://x.test"}`)}}}})
-	s.Step(flawless.Entry{Turn: &flawless.Turn{N: 2, Steps: []flawless.Step{{N: 2}}}})
-	s.Step(flawless.Entry{Unknown: &flawless.Unknown{Call: 2, Reason: "why"}})
+	stepped(t, s, flawless.Entry{Turn: &flawless.Turn{N: 2, Steps: []flawless.Step{{N: 2}}}})
+	stepped(t, s, flawless.Entry{Unknown: &flawless.Unknown{Call: 2, Reason: "why"}})
 	entries, err := s.Decide(flawless.Decision{Call: 2, Resolution: flawless.Fail, Note: "no way"}, 1)
 	if err != nil || len(entries) != 2 || !strings.HasSuffix(entries[1].End.Failure.Message, "no way; not undone: c, a") {
 		t.Errorf("it is %+v, %v", entries, err)

@@ -92,7 +92,7 @@ func (s *State) Snapshot() []byte {
 	if len(s.was) > 0 {
 		out.Known, out.Was = &s.known, s.was
 	}
-	for _, m := range s.mail {
+	for _, m := range s.mail.list() {
 		kept := messageSnapshot{m, m.Body}
 		kept.Body = nil
 		out.Mail = append(out.Mail, kept)
@@ -132,7 +132,7 @@ func (s *State) Restore(b []byte) error {
 	s.told = in.Told
 	for _, m := range in.Mail {
 		m.Body = m.Raw
-		s.mail = append(s.mail, m.Message)
+		s.mail.add(m.Message)
 	}
 	for _, k := range in.Calls {
 		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
@@ -140,8 +140,9 @@ func (s *State) Restore(b []byte) error {
 		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
 		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
 		c.mild, c.before, c.word = k.Mild, k.Before, k.Word
-		s.Calls[k.N] = c
+		s.open.add(c)
 	}
+	s.open.reindex(&s.mail)
 	for _, a := range in.Ready {
 		s.ready = append(s.ready, flawless.Answer{Call: a.Call, Head: a.Head, Body: a.Body})
 	}

@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,11 +26,11 @@ type State struct {
 	made  int   // calls made
 	cost  uint64
 
-	Calls map[int]*OpenCall // without an answer
+	open  openCalls         // without an answer
 	given []withdrawn       // of these, those to be answered as withdrawn in the write that is being made
 	ready []flawless.Answer // arrived and not delivered, in order of arrival
 
-	mail     []flawless.Message // not received yet, in order
+	mail     mailbox            // not received yet
 	messages int                // that came
 	heard    map[string]int     // by run: its newest call that sent a message
 	keys     map[string]string  // by the client's key: what came with it
@@ -77,7 +78,11 @@ type OpenCall struct {
 	settle bool   // and waits for the try under way
 	given  bool   // it is to be answered as withdrawn
 
-	typed typed // what it waits for
+	typed    typed             // what it waits for
+	receives *effect.Receiving // the messages that it waits for, nil of another kind
+	waiting  bool              // it is in the mailbox
+
+	in membership
 
 	child string // of another run, that answers it: see flawless.Adopted
 
@@ -89,11 +94,18 @@ type OpenCall struct {
 type Try struct{ Call, N int }
 
 func NewState(id string, kinds map[string]*effect.Kind) *State {
-	return &State{id: id, kinds: kinds, Calls: map[int]*OpenCall{}, heard: map[string]int{}, keys: map[string]string{}}
+	return &State{id: id, kinds: kinds, open: openCalls{all: map[int]*OpenCall{}}, mail: newMailbox(), heard: map[string]int{}, keys: map[string]string{}}
 }
 
 // Step takes in an entry and returns the tries to perform when the entry is durable.
 func (s *State) Step(e flawless.Entry) []Try {
+	tries := s.step(e)
+	s.open.reindex(&s.mail)
+	return tries
+}
+
+// step changes open calls through edit only.
+func (s *State) step(e flawless.Entry) []Try {
 	s.at = max(s.at, e.At)
 	switch {
 	case e.Start != nil:
@@ -104,32 +116,35 @@ func (s *State) Step(e flawless.Entry) []Try {
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
-		s.remember(s.Calls[e.Arrival.Call], e.Arrival)
-		delete(s.Calls, e.Arrival.Call)
+		if c := s.open.edit(e.Arrival.Call); c != nil {
+			s.remember(c, e.Arrival)
+			s.open.remove(c)
+		}
 		s.gave(e.Arrival.Call)
-		s.received(e.Arrival.Message)
+		s.mail.remove(e.Arrival.Message)
 		if s.status == "" {
 			s.ready = append(s.ready, e.Arrival.Answer)
 		}
 	case e.Attempt != nil:
-		if c := s.Calls[e.Attempt.Call]; c != nil {
+		if c := s.open.edit(e.Attempt.Call); c != nil {
 			c.tried(e.Attempt, e.At)
 			if e.Attempt.Begun {
 				return []Try{{c.N, c.try}}
 			}
 		}
 	case e.Unknown != nil:
-		if c := s.Calls[e.Unknown.Call]; c != nil {
-			c.doubt, c.since, c.next, c.waits = e.Unknown.Reason, e.At, 0, false
+		if c := s.open.edit(e.Unknown.Call); c != nil {
+			// A call is in doubt where it says why, so it must say something.
+			c.doubt, c.since, c.next, c.waits = cmp.Or(e.Unknown.Reason, "its outcome is not known"), e.At, 0, false
 			c.given, c.before.Reached = false, e.Unknown.Reached
 			s.gave(c.N)
 		}
 	case e.Adopted != nil:
-		if c := s.Calls[e.Adopted.Call]; c != nil {
+		if c := s.open.edit(e.Adopted.Call); c != nil {
 			c.child = e.Adopted.Run
 		}
 	case e.Decision != nil:
-		if c := s.Calls[e.Decision.Call]; c != nil {
+		if c := s.open.edit(e.Decision.Call); c != nil {
 			waits := c.doubt == "" && c.next != 0
 			c.doubt = ""
 			switch e.Decision.Resolution {
@@ -152,7 +167,7 @@ func (s *State) Step(e flawless.Entry) []Try {
 					return []Try{{c.N, c.try}}
 				}
 			case flawless.Fail:
-				delete(s.Calls, c.N)
+				s.open.remove(c)
 			}
 		}
 	case e.Cancel != nil:
@@ -189,9 +204,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 		s.was, s.known = append(s.was, s.known.Run), *t.As
 		s.past = before
 	}
-	if len(t.Answers) > 0 {
-		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return slices.Contains(t.Answers, a.Call) })
-	}
+	s.delivered(t.Answers)
 	for _, made := range t.Calls {
 		s.made = made.N
 		c := s.understand(made, t.Time)
@@ -202,7 +215,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 			}
 			continue
 		}
-		s.Calls[made.N] = c
+		s.open.add(c)
 		s.recollect(c)
 		if c.bad == nil && c.kind.Perform != nil {
 			tries = append(tries, Try{c.N, c.try})
@@ -224,6 +237,23 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 	return tries
 }
 
+// delivered takes answers out that the guest has heard. They are the first that are ready, in this order, unless the log
+// comes from elsewhere.
+func (s *State) delivered(calls []int) {
+	n := 0
+	for n < len(calls) && n < len(s.ready) && s.ready[n].Call == calls[n] {
+		n++
+	}
+	clear(s.ready[:n]) // their bodies are not needed any more
+	if s.ready = s.ready[n:]; n < len(calls) {
+		heard := map[int]bool{}
+		for _, call := range calls[n:] {
+			heard[call] = true
+		}
+		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return heard[a.Call] })
+	}
+}
+
 func (s *State) understand(made flawless.Call, at int64) *OpenCall {
 	c := &OpenCall{Call: made, kind: s.kinds[made.Kind], madeAt: at, begun: at, tryAt: at, try: 1}
 	if c.kind == nil {
@@ -236,6 +266,10 @@ func (s *State) understand(made flawless.Call, at int64) *OpenCall {
 			c.due = due.UnixNano()
 		}
 	}
+	if c.bad == nil && made.Kind == effect.Receive {
+		h, _ := effect.ParseReceive(made) // it was understood just now
+		c.receives = &h
+	}
 	return c
 }
 
@@ -246,9 +280,10 @@ func (s *State) end(status flawless.Status, output []byte, failure *flawless.Fai
 	s.status, s.output, s.failure, s.ended = status, output, failure, s.at
 	s.wake, s.ready, s.paused = 0, nil, nil // messages that were not received are told of still
 	for _, c := range s.OpenCalls() {
-		switch {
+		switch s.open.edit(c.N); {
 		case c.bad != nil || c.kind.Perform == nil && !c.kind.Errand:
-			delete(s.Calls, c.N)
+			s.open.remove(c)
+			s.gave(c.N) // where the code has withdrawn it in the same turn: nobody is there to hear of it
 		case c.kind.Perform != nil && !s.mayBegin(c, before):
 			s.give(c, notBegun(c, before, "the run "+ended(status)))
 		}
@@ -263,33 +298,34 @@ func (s *State) Consequences() (out []flawless.Entry) {
 	if s.status != "" {
 		return out
 	}
-	var due []*OpenCall
-	for _, c := range s.Calls {
-		if c.bad != nil || c.Kind == effect.Cancelled && s.cancel != nil || c.Kind == effect.Receive && len(s.mail) > 0 && !c.given ||
-			c.Kind == effect.InDoubt && c.doubt == "" {
-			due = append(due, c)
-		}
+	withdrawn := len(out) // these come first
+	for _, c := range s.open.list(invalid) {
+		out = append(out, s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", c.bad.Error()), nil, ""))
 	}
-	slices.SortFunc(due, byNumber)
-	taken := map[int]bool{}
-	for _, c := range due {
-		switch {
-		case c.bad != nil:
-			out = append(out, s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", c.bad.Error()), nil, ""))
-		case c.Kind == effect.Cancelled:
+	if s.cancel != nil {
+		for _, c := range s.open.list(cancels) {
 			out = append(out, s.ArrivalEntry(effect.CancelAnswer(c.N, *s.cancel), nil, ""))
-		case c.Kind == effect.InDoubt:
-			h, _ := effect.ParseDoubt(c.Call) // it was understood before
-			out = append(out, flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N, Reason: h.Reason}})
-		default:
-			if m, ok := s.match(c, taken); ok {
-				e := s.ArrivalEntry(effect.MessageAnswer(c.N, m), nil, "")
-				e.Arrival.Message = m.N
-				out = append(out, e)
-			}
 		}
 	}
+	for _, c := range s.open.list(telling) {
+		h, _ := effect.ParseDoubt(c.Call) // it was understood before
+		out = append(out, flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N, Reason: h.Reason}})
+	}
+	for _, m := range s.mail.matches() {
+		e := s.ArrivalEntry(effect.MessageAnswer(m.call, m.message), nil, "")
+		e.Arrival.Message = m.message.N
+		out = append(out, e)
+	}
+	slices.SortStableFunc(out[withdrawn:], func(a, b flawless.Entry) int { return cmp.Compare(about(a), about(b)) })
 	return out
+}
+
+// about is the call that a consequence is about.
+func about(e flawless.Entry) int {
+	if e.Unknown != nil {
+		return e.Unknown.Call
+	}
+	return e.Arrival.Call
 }
 
 func (s *State) ArrivalEntry(a flawless.Answer, stages []flawless.Stage, note string) flawless.Entry {
@@ -298,12 +334,7 @@ func (s *State) ArrivalEntry(a flawless.Answer, stages []flawless.Stage, note st
 
 // OpenCalls returns the calls without an answer in the order they were made.
 func (s *State) OpenCalls() []*OpenCall {
-	cs := make([]*OpenCall, 0, len(s.Calls))
-	for _, c := range s.Calls {
-		cs = append(cs, c)
-	}
-	slices.SortFunc(cs, byNumber)
-	return cs
+	return slices.SortedFunc(maps.Values(s.open.all), byNumber)
 }
 
 func byNumber(a, b *OpenCall) int { return cmp.Compare(a.N, b.N) }
@@ -326,14 +357,19 @@ func (s *State) Cut(c *flawless.Cut) { s.cost = c.Cost }
 
 // ForgetCalls drops all open calls: of an ended run whose log was cut it is not known which of them were answered in
 // what was removed.
-func (s *State) ForgetCalls() { clear(s.Calls) }
+func (s *State) ForgetCalls() {
+	for _, c := range s.OpenCalls() {
+		s.open.remove(s.open.edit(c.N))
+	}
+	s.open.reindex(&s.mail)
+}
 
 // Call returns an open call, nil where there is none of that number.
-func (s *State) Call(n int) *OpenCall { return s.Calls[n] }
+func (s *State) Call(n int) *OpenCall { return s.open.all[n] }
 
 // Errand returns an open call that the engine carries out within itself, nil where there is none of that number.
 func (s *State) Errand(n int) *OpenCall {
-	if c := s.Calls[n]; c != nil && c.bad == nil && c.kind.Errand {
+	if c := s.open.all[n]; c != nil && c.bad == nil && c.kind.Errand {
 		return c
 	}
 	return nil
@@ -342,18 +378,17 @@ func (s *State) Errand(n int) *OpenCall {
 // Errands returns the numbers of the errands that wait for nobody's decision, of one kind or of all, in the order in
 // which they were made.
 func (s *State) Errands(kind string) (ns []int) {
-	for _, c := range s.Calls {
-		if c.bad == nil && c.kind.Errand && c.doubt == "" && (kind == "" || c.Kind == kind) {
+	for _, c := range s.open.list(errands) {
+		if kind == "" || c.Kind == kind {
 			ns = append(ns, c.N)
 		}
 	}
-	slices.Sort(ns)
 	return ns
 }
 
 // WaitsForPermit tells whether the next try of a call waits for a permit towards its host.
 func (s *State) WaitsForPermit(n int) bool {
-	c := s.Calls[n]
+	c := s.open.all[n]
 	return c != nil && c.waits
 }
 
@@ -371,26 +406,15 @@ func (s *State) TriesWaitingForPermits() (out []Try) {
 // answers one of them, or lets it begin.
 func (s *State) WaitsForOthers() (calls []*OpenCall, waits bool) {
 	if s.status != "" || s.paused != nil || len(s.ready) > 0 || s.wake != 0 ||
-		s.cancelDeadline() != 0 || s.cancel == nil && s.start.Deadline != 0 {
+		s.cancelDeadline() != 0 || s.cancel == nil && s.start.Deadline != 0 || s.open.count[outside] > 0 {
 		return nil, false
 	}
-	for _, c := range s.Calls {
-		switch {
-		case c.bad != nil, c.doubt != "", c.due != 0, c.next != 0:
-			return nil, false
-		case c.kind.Idle:
-			continue
-		case !c.kind.Errand:
-			return nil, false
-		}
-		calls = append(calls, c)
-	}
-	return calls, true
+	return s.open.list(errands), true
 }
 
 // ChangesState tells whether an open call changes, or gives up, a shared state that call lock of the run has locked.
 func (s *State) ChangesState(lock int) bool {
-	for _, c := range s.Calls {
+	for _, c := range s.open.all {
 		if op, err := effect.ParseState(c.Call); c.Kind == effect.State && err == nil && op.Lock == lock {
 			return true
 		}
@@ -419,11 +443,8 @@ func (s *State) Fire(now int64) (out []flawless.Entry) {
 	}
 	var all []firing
 	at := max(now, s.at)
-	open := s.OpenCalls()
-	for _, c := range open {
-		if c.due != 0 && c.bad == nil && c.due <= now {
-			all = append(all, firing{c.due, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.done}}})
-		}
+	for _, c := range s.open.upTo(due, now) {
+		all = append(all, firing{c.due, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.done}}})
 	}
 	if s.status == "" {
 		if end := s.cancelDeadline(); end != 0 && end <= now {
@@ -433,22 +454,22 @@ func (s *State) Fire(now int64) (out []flawless.Entry) {
 		}
 	}
 	if len(all) == 0 && s.held == nil && !s.IsBehind(now) {
-		for _, c := range open {
-			if c.next != 0 && c.next <= now {
-				all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
-			}
+		for _, c := range s.open.upTo(next, now) {
+			all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b firing) int { return cmp.Compare(a.due, b.due) })
 	for _, f := range all[:min(len(all), MaxAtOnce)] {
-		out = append(out, f.e)
+		if out = append(out, f.e); f.e.End != nil {
+			break // all that is due later is void
+		}
 	}
 	return out
 }
 
 // Decide returns the entries of a person's word on a call, or why it cannot be taken.
 func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error) {
-	c := s.Calls[d.Call]
+	c := s.open.all[d.Call]
 	if c == nil || c.doubt == "" {
 		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not in doubt: %w", d.Call, s.id, flawless.Conflict)
 	}
@@ -496,14 +517,7 @@ func (s *State) WantsTurn(now int64) bool {
 	return s.turn == 0 || len(s.ready) > 0 || s.wake != 0 && s.wake <= now
 }
 
-func (s *State) doubtful() bool {
-	for _, c := range s.Calls {
-		if c.doubt != "" {
-			return true
-		}
-	}
-	return false
-}
+func (s *State) doubtful() bool { return s.open.count[doubtful] > 0 }
 
 // IsStuck tells whether nothing can ever wake the guest after this turn, which is not yet taken in. A
 // note has no answer, so it wakes nobody, unless it is a bad one.
@@ -512,10 +526,8 @@ func (s *State) IsStuck(t *flawless.Turn) bool {
 		return false
 	}
 	mayWake := func(k *effect.Kind) bool { return k == nil || !k.Idle || s.cancel != nil }
-	for _, c := range s.Calls {
-		if mayWake(c.kind) {
-			return false
-		}
+	if s.open.count[rousing] > 0 || s.cancel != nil && len(s.open.all) > 0 {
+		return false
 	}
 	return !slices.ContainsFunc(t.Calls, func(c flawless.Call) bool {
 		k := s.kinds[c.Kind]
@@ -550,12 +562,7 @@ func (s *State) Active() bool {
 	if s.status == "" && (s.turn == 0 || len(s.ready) > 0) {
 		return true
 	}
-	for _, c := range s.Calls {
-		if c.bad != nil || c.kind.Errand || c.kind.Perform != nil && c.doubt == "" {
-			return true
-		}
-	}
-	return false
+	return s.open.count[owned] > 0
 }
 
 // NextWake is the moment at which something fires, 0 is never.
@@ -575,11 +582,9 @@ func (s *State) NextWake() int64 {
 		}
 		earlier(s.cancelDeadline())
 	}
-	for _, c := range s.Calls {
-		earlier(c.due)
-		if s.held == nil && !s.IsBehind(c.next) {
-			earlier(c.next)
-		}
+	earlier(s.open.first(due))
+	if soonest := s.open.first(next); s.held == nil && !s.IsBehind(soonest) {
+		earlier(soonest)
 	}
 	return w
 }
@@ -589,7 +594,7 @@ func (s *State) Account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.Status(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
 		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
-		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: len(s.mail), Labels: s.labels, Place: s.start.Place, Retrying: s.Retrying()}
+		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: s.mail.count(), Labels: s.labels, Place: s.start.Place, Retrying: s.Retrying()}
 	if s.start.Deadline != 0 {
 		at := time.Unix(0, s.start.Deadline)
 		r.Deadline = &at
@@ -597,18 +602,15 @@ func (s *State) Account() flawless.Run {
 	if s.status != "" {
 		at := time.Unix(0, s.ended)
 		r.Ended = &at
+	} else {
+		r.RetryingCalls = s.open.count[retried]
 	}
 	if n := s.NextWake(); n != 0 && s.status == "" {
 		at := time.Unix(0, n)
 		r.Wake = &at
 	}
-	if !s.doubtful() {
-		return r
-	}
-	for _, c := range s.OpenCalls() {
-		if c.doubt != "" {
-			r.Unresolved = append(r.Unresolved, flawless.Doubt{Call: c.N, Reason: c.doubt, Since: time.Unix(0, c.since), Request: c.policy.Title})
-		}
+	for _, c := range s.open.list(doubtful) {
+		r.Unresolved = append(r.Unresolved, flawless.Doubt{Call: c.N, Reason: c.doubt, Since: time.Unix(0, c.since), Request: c.policy.Title})
 	}
 	return r
 }
@@ -638,8 +640,8 @@ func (s *State) Wake() int64 { return s.wake }
 // change them.
 func (s *State) Ready() []flawless.Answer { return s.ready }
 
-// Unread returns the messages that the run has not received, oldest first. The caller must not change them.
-func (s *State) Unread() []flawless.Message { return s.mail }
+// Unread returns the messages that the run has not received, oldest first.
+func (s *State) Unread() []flawless.Message { return s.mail.list() }
 
 // CancelRequest returns what the run was told when it was asked to give up, nil where it was not.
 func (s *State) CancelRequest() *flawless.Cancel { return s.cancel }

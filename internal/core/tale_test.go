@@ -20,11 +20,14 @@ import (
 // A turn is written as calls and withdrawals: "post", "put", "post retry", "tell", "withdraw 2
 // deadline", "withdraw 2 cancelled settle", "return", "fail", "cancelled", "wake 5" for a timer that is due after
 // five seconds, "sleep 5" for a call that is, "cancelled?" for the one that waits for a cancellation. "late: 60" is that nobody has looked for a minute.
+//
+// The scenarios in testdata are tales, see TestScenarios.
 type tale struct {
-	t   *testing.T
-	s   *State
-	now int64
-	log []flawless.Entry // as it would be written
+	t     *testing.T
+	s     *State
+	now   int64
+	log   []flawless.Entry // as it would be written
+	terms Terms            // of the operator, for every call
 }
 
 func newTale(t *testing.T) *tale { return newTaleUntil(t, 0) }
@@ -50,7 +53,7 @@ func (w *tale) take(entries ...flawless.Entry) (told []string) {
 	one := func(e flawless.Entry) {
 		w.log = append(w.log, e)
 		told = append(told, word(e)...)
-		for _, t := range w.s.Step(e) {
+		for _, t := range stepped(w.t, w.s, e) {
 			told = append(told, fmt.Sprintf("begin %d.%d", t.Call, t.N))
 		}
 	}
@@ -74,7 +77,15 @@ func word(e flawless.Entry) []string {
 		if h.Error != nil {
 			return []string{strings.TrimSpace(fmt.Sprint(e.Arrival.Call, " ", h.Error.Kind, " ", h.Error.Reason))}
 		}
+		switch {
+		case e.Arrival.Message != 0:
+			return []string{fmt.Sprintf("%d message %d", e.Arrival.Call, e.Arrival.Message)}
+		case h.Status == 0:
+			return []string{fmt.Sprint(e.Arrival.Call, " answered")}
+		}
 		return []string{fmt.Sprint(e.Arrival.Call, " ", h.Status)}
+	case e.Message != nil:
+		return []string{fmt.Sprint("message ", e.Message.N)}
 	case e.Unknown != nil:
 		return []string{fmt.Sprint(e.Unknown.Call, " doubt")}
 	case e.Attempt != nil && e.Attempt.Next != 0:
@@ -92,6 +103,7 @@ var heads = map[string]string{
 	"post":       `{"method":"POST","url":"http://a.example/"}`,
 	"put":        `{"method":"PUT","url":"http://a.example/"}`,
 	"tell":       `{"method":"POST","url":"http://a.example/","on_unknown":"tell"}`,
+	"get":        `{"url":"http://a.example/"}`,
 	"post retry": `{"method":"POST","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
 	"put retry":  `{"method":"PUT","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
 }
@@ -110,7 +122,7 @@ func (w *tale) does(step string) []string {
 	var call int
 	_, _ = fmt.Sscan(rest, &call)
 	_, how, _ := strings.Cut(rest, " ")
-	awaited := func() Try { return Try{call, w.s.Calls[call].try} }
+	awaited := func() Try { return Try{call, w.s.open.all[call].try} }
 	switch what {
 	case "turn":
 		t := &flawless.Turn{N: w.s.turn + 1, Time: at}
@@ -133,6 +145,19 @@ func (w *tale) does(step string) []string {
 				t.Wake = seconds(words[1])
 			case words[0] == "sleep":
 				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Sleep, Head: json.RawMessage(fmt.Sprintf(`{"for":%s000000000}`, words[1]))})
+			case words[0] == "receive": // of any of these types
+				types, _ := json.Marshal(words[1:])
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Receive, Head: json.RawMessage(fmt.Sprintf(`{"types":%s}`, types))})
+			case words[0] == "receive-number":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Receive, Head: json.RawMessage(fmt.Sprintf(`{"type":%q,"schema":{"type":"number"}}`, words[1]))})
+			case words[0] == "spawn":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Spawn, Head: json.RawMessage(`{"workflow":"child"}`), Body: flawless.Bytes("1")})
+			case words[0] == "send":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Send, Head: json.RawMessage(`{"to":"other","type":"t"}`), Body: flawless.Bytes("1")})
+			case words[0] == "doubt": // of something that the code itself has done
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.InDoubt, Head: json.RawMessage(`{"request":"POST x","reason":"the client gave up"}`)})
+			case words[0] == "nonsense":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: "nonsense"})
 			case words[0] == "cancelled?":
 				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Cancelled, Head: json.RawMessage("{}")})
 			case made == "return":
@@ -145,29 +170,29 @@ func (w *tale) does(step string) []string {
 		}
 		return w.take(flawless.Entry{At: at, Turn: t})
 	case "waits": // for a place under a limit
-		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.Calls[call].try - 1, Waits: "a place"}})
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].try - 1, Waits: "a place"}})
 	case "place":
-		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.Calls[call].try + 1, Begun: true}})
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].try + 1, Begun: true}})
 	case "answered":
 		a, _ := effect.ResponseAnswer(call, 200, nil)
-		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at, Terms{})...)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at, w.terms)...)
 	case "busy": // a status that the policy retries
 		a, _ := effect.ResponseAnswer(call, 503, nil)
-		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at, Terms{})...)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at, w.terms)...)
 	case "not sent":
-		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at, Terms{})...)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at, w.terms)...)
 	case "no outcome":
-		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.Calls[call].policy.Idempotent, Text: "the connection broke"}, at, Terms{})...)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.open.all[call].policy.Idempotent, Text: "the connection broke"}, at, w.terms)...)
 	case "crash":
 		again := NewState("run", w.s.kinds)
 		for _, e := range w.log {
-			again.Step(e)
+			stepped(w.t, again, e)
 		}
 		if was, is := w.s.Snapshot(), again.Snapshot(); w.s.status == "" && !bytes.Equal(was, is) {
 			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
 		}
 		w.s = again
-		return w.take(w.s.Lost(at, noTerms)...)
+		return w.take(w.s.Lost(at, func(*OpenCall) Terms { return w.terms })...)
 	case "time":
 		w.now = w.s.NextWake()
 		return w.take(w.s.Fire(w.now)...)
@@ -191,18 +216,78 @@ func (w *tale) does(step string) []string {
 		if rest != "" {
 			c.Deadline = seconds(rest)
 		}
-		return w.take(flawless.Entry{At: at, Cancel: &c})
+		return w.asked(w.s.RequestCancel(c, at))
 	case "terminate":
-		return w.take(flawless.Entry{At: at, End: Terminated(flawless.Cancel{})})
+		return w.asked(w.s.Terminate(flawless.Cancel{}, at))
 	case "call off":
 		return w.take(w.s.callOff(at, "somebody said so")...)
 	case "decide":
-		entries, err := w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at)
-		if err != nil {
-			return []string{string(flawless.CodeOf(err))}
+		return w.asked(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
+	case "hurry":
+		return w.asked(w.s.Urge(Urge{Call: call}, at))
+	case "give up":
+		return w.asked(w.s.Urge(Urge{Call: call, GiveUp: true}, at))
+	case "pause", "unpause": // because a person says so
+		return w.asked(w.s.Pause(flawless.Pause{Resume: what == "unpause"}, at))
+	case "status": // the server answers with it
+		status, _ := strconv.Atoi(how)
+		a, _ := effect.ResponseAnswer(call, status, nil)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Status: status, Answer: a, Text: how}, at, w.terms)...)
+	case "refused": // the connection, as Failures says
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Passes: true, Reason: "dial", Answer: effect.ErrorAnswer(call, "not_sent", "")}, at, w.terms)...)
+	case "broken": // the connection, after something was sent
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Passes: true, Answer: effect.ErrorAnswer(call, "interrupted", "")}, at, w.terms)...)
+	case "may it begin": // asked right before a try is performed
+		entries, _ := w.s.Recall(awaited(), at, w.terms)
+		if entries == nil {
+			return []string{"yes"}
 		}
 		return w.take(entries...)
+	case "message": // TYPE BODY [key KEY | from RUN CALL]
+		words := strings.Fields(rest)
+		m := flawless.Message{Type: words[0], Body: flawless.Bytes(words[1])}
+		switch {
+		case len(words) > 3 && words[2] == "key":
+			m.Key = words[3]
+		case len(words) > 4 && words[2] == "from":
+			m.From, m.Call = words[3], int(seconds(words[4])/int64(time.Second))
+		}
+		entries, err := w.s.Accept(m, at)
+		if err == nil && entries == nil {
+			return []string{"came before"}
+		}
+		return w.asked(entries, err)
+	case "answer": // of the engine, to one of its own calls
+		return w.take(w.s.AnswerEntry(flawless.Answer{Call: call, Head: []byte("{}")}, "", at))
+	case "adopt":
+		return w.take(w.s.AdoptEntry(call, how))
+	case "run": // as people see it
+		r := w.s.Account()
+		told := []string{string(r.Status)}
+		for _, d := range r.Unresolved {
+			told = append(told, fmt.Sprint(d.Call, " in doubt"))
+		}
+		for _, c := range r.Retrying {
+			told = append(told, fmt.Sprint(c.Call, " retried"))
+		}
+		for _, c := range w.s.OpenCalls() {
+			if c.child != "" {
+				told = append(told, fmt.Sprintf("%d answered by %s", c.N, c.child))
+			}
+		}
+		if r.Mail > 0 {
+			told = append(told, fmt.Sprint(r.Mail, " unread"))
+		}
+		return told
 	}
 	w.t.Fatalf("no such step: %q", step)
 	return nil
+}
+
+// asked takes in what a person, or another run, has asked for, or tells why that cannot be.
+func (w *tale) asked(entries []flawless.Entry, err error) []string {
+	if err != nil {
+		return []string{string(flawless.CodeOf(err))}
+	}
+	return w.take(entries...)
 }

@@ -45,7 +45,7 @@ func (s *State) urged(n int) (*OpenCall, error) {
 	if i := slices.IndexFunc(waiting, func(c *OpenCall) bool { return c.N == n }); i >= 0 {
 		return waiting[i], nil
 	}
-	switch c := s.Calls[n]; {
+	switch c := s.open.all[n]; {
 	case n == 0 && len(waiting) == 1:
 		return waiting[0], nil
 	case n == 0 && len(waiting) > 1:

@@ -21,7 +21,7 @@ type withdrawn struct {
 // withdraw takes in that the code has withdrawn a call. Calls behind number before were made in the
 // same turn. A call that has an answer already gets no other one.
 func (s *State) withdraw(h effect.Withdrawing, before int) {
-	c := s.Calls[h.Call]
+	c := s.open.edit(h.Call)
 	if c != nil && c.bad == nil && c.Kind == effect.Receive && !s.IsWithdrawing(c.N) {
 		s.give(c, withdrawn{c.N, effect.NotBegun, "withdrawn before a message came: " + because(h.Why)})
 		return
@@ -47,7 +47,7 @@ func (s *State) withdraw(h effect.Withdrawing, before int) {
 	}
 }
 
-// give has a call answered as withdrawn.
+// give has a call answered as withdrawn, which edit has returned.
 func (s *State) give(c *OpenCall, w withdrawn) {
 	c.given = true
 	s.given = append(s.given, w)
@@ -78,7 +78,7 @@ func notBegun(c *OpenCall, before int, because string) withdrawn {
 // answerWithdrawn is the entry of the answer of a withdrawn call. One that may have taken effect and must not
 // be made again by anybody is in doubt instead.
 func (s *State) answerWithdrawn(w withdrawn) flawless.Entry {
-	switch c := s.Calls[w.call]; {
+	switch c := s.open.all[w.call]; {
 	case c == nil, c.sure():
 	case c.mild && c.openAnswer(): // what is known of it is its last status, as if it had not been tried again
 		return s.givenUp(c, flawless.Entry{At: s.at}, w.text)
@@ -98,8 +98,9 @@ func (s *State) WithdrawnEntries() (out []flawless.Entry) {
 
 // DropDoubt takes the doubt off a call: its outcome is known, in time. It is for runs that are tried out.
 func (s *State) DropDoubt(call int) {
-	if c := s.Calls[call]; c != nil {
+	if c := s.open.edit(call); c != nil {
 		c.doubt = ""
+		s.open.reindex(&s.mail)
 	}
 }
 
@@ -117,7 +118,7 @@ func (s *State) callOff(now int64, because string) (out []flawless.Entry) {
 
 // IsWithdrawing tells whether a call is to be answered as withdrawn.
 func (s *State) IsWithdrawing(call int) bool {
-	c := s.Calls[call]
+	c := s.open.all[call]
 	return c != nil && c.given
 }
 

@@ -12,7 +12,7 @@ import (
 // TestTheTableOfFailuresIsDocumented: the table in the documentation is that of the code.
 func TestTheTableOfFailuresIsDocumented(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "paging.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", "idempotency.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +44,7 @@ type Options struct {
 	Space   store.Spacer // asked before new work is taken; nil is unlimited
 	Log     *slog.Logger
 	Owner   string        // names this server in the lease
-	Live    int           // guests kept in memory at most; 0 is 256
+	Live    int           // guests kept in memory at most; 0 leaves it to Memory
 	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
 	// Patience is how long an entry may wait for its turn to be finished, so that both share a
 	// write. After it the entry is written by itself: a known outcome must not be lost to a long
@@ -54,7 +53,7 @@ type Options struct {
 	TurnTime time.Duration    // a turn that takes longer fails its run; 0 is unlimited
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64        // bytes that the process should take at most; 0 is unlimited
+	Memory   int64        // bytes that the process should take at most; 0 is half of what it may, less is unlimited
 	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
 	Vault    *vault.Vault // keeps the secrets; nil is none
 	Hide     []string     // what else is not shown, see redact.NewMask
@@ -98,8 +97,8 @@ type Engine struct {
 	performCtx context.Context // of calls in flight
 	giveUp     context.CancelFunc
 	tasks      task.Tasks
-	slots      *semaphore.Weighted // guests computing
-	places     places              // guests in memory
+	permits    share     // to compute
+	residency  residency // which guests are in memory
 	ends       ends
 	locks      *statelock.Locks // states that runs share
 	graph      statelock.Graph  // who waits for whom
@@ -117,8 +116,6 @@ type Engine struct {
 	dead     atomic.Bool // the drain is over, or the store is gone
 	full     atomic.Bool
 	roomy    chan struct{} // there is space again
-	tight    atomic.Bool   // the process takes more memory than it should
-	resident func() int64
 	freezing Freezing
 	counts   counts
 	outcomes totals
@@ -126,13 +123,9 @@ type Engine struct {
 	vault    *vault.Vault
 	mask     *redact.Mask
 
-	mu      sync.Mutex
-	runs    map[string]*run
-	rested  list.List         // of *run with a guest nobody needs now, least recently used first
-	sweeper *time.Timer       // drops them
-	sweepAt time.Time         // when it fires; zero where it does not
-	set     map[string]string // runs that were set aside, and why
-	calmed  time.Time         // when memory was given back last
+	mu   sync.Mutex
+	runs map[string]*run
+	set  map[string]string // runs that were set aside, and why
 
 	virtual  *clock.Virtual
 	standing int // goroutines that it has while it is idle
@@ -152,17 +145,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
 		url: strings.TrimSuffix(o.URL, "/"),
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime, longTurn: cmp.Or(o.longTurn, 5*time.Second),
-		slots: semaphore.NewWeighted(int64(2 * runtime.GOMAXPROCS(0))),
-		runs:  map[string]*run{}, set: map[string]string{},
+		permits: share{limit: 2 * runtime.GOMAXPROCS(0)},
+		runs:    map[string]*run{}, set: map[string]string{},
 		roomy: make(chan struct{}, 1), broke: make(chan struct{}),
 		looking: semaphore.NewWeighted(lookers)}
-	if e.resident = o.resident; e.resident == nil {
-		e.resident = resident
-	}
 	e.ownCode = o.OwnCode
 	e.freezing, e.vault = o.Freezing, o.Vault
 	e.freezing.defaults()
-	e.places.all = cmp.Or(o.Live, 256)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -172,6 +161,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.clockNow == nil {
 		e.clockNow = time.Now
 	}
+	e.residency.init(e, &o)
 	for i := range o.Kinds {
 		e.kinds[o.Kinds[i].Name] = &o.Kinds[i]
 	}
@@ -232,9 +222,6 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if e.store.CanCheck() {
 		standing = append(standing, e.scrubber.Serve)
-	}
-	if o.Memory > 0 {
-		standing = append(standing, func() { e.memory(o.Memory) })
 	}
 	e.standing = len(standing)
 	for _, run := range standing {
@@ -416,6 +403,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.dead.Store(true)
 	e.giveUp()
+	e.residency.close()
 	e.hub.Close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -434,6 +422,7 @@ func (e *Engine) Kill() {
 	e.cancel()
 	e.clock.Stop()
 	e.tasks.Wait()
+	e.residency.close()
 	e.hub.Stop()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -449,7 +438,8 @@ func (e *Engine) Health() flawless.Health {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	id := e.store.Identity()
-	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: e.places.taken(), Aside: len(e.set), Retrying: e.retried.count(), Code: code,
+	live, _, _ := e.residency.slots.count()
+	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: live, Aside: len(e.set), Retrying: e.retried.count(), Code: code,
 		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {
 	case e.Gone() != nil:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,6 +96,7 @@ func reopen(t testing.TB, kv store.KV, o Options) (*Engine, error) {
 	}
 	o.Store, o.Guest = s, f.runtime
 	o.Loaded = slices.Concat(o.Loaded, compiledEditions(), []*guest.Module{f.module})
+	o.Memory = cmp.Or(o.Memory, -1) // other tests take memory, too
 	if o.Kinds == nil {
 		o.Kinds = effect.Kinds(effect.Options{})
 	}

@@ -37,9 +37,9 @@ func (e *Engine) examine(ctx context.Context, id string, bin []byte, f func(m *g
 		return fmt.Errorf("examining run %s: %w", id, err)
 	}
 	defer done()
-	if err := e.slots.Acquire(ctx, 1); err != nil {
+	if err := e.permits.acquire(ctx, heavy, 0, nil); err != nil {
 		return err
 	}
-	defer e.slots.Release(1)
+	defer e.permits.release()
 	return f(m, head)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
@@ -146,102 +145,15 @@ func (e *Engine) settle(r *run) {
 	}
 	switch {
 	case r.inst != nil:
-		if r.resting != nil {
-			e.rested.MoveToBack(r.resting)
-		} else {
-			r.resting = e.rested.PushBack(r)
+		wake := int64(0)
+		if r.refs == 0 { // else a call of it may be answered at any moment
+			wake = r.s.NextWake()
 		}
-		r.rested = time.Now()
-		e.sweepAfter()
+		e.residency.rest(r, wake)
 	case r.refs == 0:
+		e.residency.leave(r)
 		r.gone = true
 		delete(e.runs, r.id)
-	}
-}
-
-// shortRest is how long a guest may rest while others wait for its place.
-const shortRest = 50 * time.Millisecond
-
-// sweepAfter sees to it that the guest which rests longest is dropped in time. The caller holds e.mu.
-func (e *Engine) sweepAfter() {
-	first := e.rested.Front()
-	if first == nil {
-		return
-	}
-	at := first.Value.(*run).rested.Add(e.mayRest())
-	switch {
-	case e.sweeper == nil:
-		e.sweeper = time.AfterFunc(time.Until(at), e.sweep)
-	case e.sweepAt.IsZero() || at.Before(e.sweepAt):
-		e.sweeper.Reset(time.Until(at))
-	default:
-		return
-	}
-	e.sweepAt = at
-}
-
-func (e *Engine) mayRest() time.Duration {
-	if e.tight.Load() {
-		return 0
-	}
-	if e.places.short() > 0 {
-		return min(shortRest, e.restFor)
-	}
-	return e.restFor
-}
-
-// press is called when places become scarce.
-func (e *Engine) press() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.sweepAfter()
-}
-
-// inAdvance is how many guests leave beyond those whose places are waited for: their instances are kept ready.
-const inAdvance = 16
-
-// sweep drops the guests of runs that have rested long enough.
-func (e *Engine) sweep() {
-	var dropped []func()
-	e.mu.Lock()
-	e.sweepAt = time.Time{}
-	short := e.places.short()
-	if short > 0 {
-		short += inAdvance
-	}
-	for first := e.rested.Front(); first != nil; first = e.rested.Front() {
-		r := first.Value.(*run)
-		may := e.mayRest()
-		if short <= 0 && !e.tight.Load() {
-			may = e.restFor
-		}
-		if time.Since(r.rested) < may && !e.dead.Load() {
-			break
-		}
-		short--
-		e.rested.Remove(first)
-		r.mu.Lock()
-		r.resting = nil
-		switch {
-		case r.driving || r.inst == nil:
-		case r.wantsImage(true):
-			r.leaving = true
-			r.wakeLocked()
-		default:
-			dropped = append(dropped, r.detach())
-		}
-		r.mu.Unlock()
-		e.settle(r)
-	}
-	e.mu.Unlock()
-	for _, release := range dropped {
-		release()
-	}
-	e.mu.Lock()
-	e.sweepAfter()
-	e.mu.Unlock()
-	if len(dropped) > 0 && e.places.taken() == 0 {
-		e.calm()
 	}
 }
 
@@ -272,7 +184,7 @@ func (e *Engine) setAside(id string, why error) {
 		return // it is named in the server's log and in its health, all that is left
 	}
 	after := head
-	after.Active, after.Wake, after.Run.Retrying = false, 0, nil
+	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
 	e.retried.note(id, true, false)
 	if !after.Run.Status.Ended() {
 		after.Run.Status, after.Run.Problem = flawless.Unresolved, why.Error()

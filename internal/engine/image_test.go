@@ -76,7 +76,7 @@ func TestASleepingRunLeavesMemory(t *testing.T) {
 				mustStart(t, e, "sleep", 3, "run")
 				time.Sleep(time.Hour)
 				synctest.Wait()
-				if n := e.places.taken(); n != 0 {
+				if n := inMemory(e); n != 0 {
 					t.Errorf("%d guests are in memory", n)
 				}
 				r, err := e.Wait(context.Background(), "run")
@@ -177,13 +177,13 @@ func TestGuestsLeaveWhenMemoryIsTight(t *testing.T) {
 		mustStart(t, e, "sleep", 1, "run")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := e.places.taken(); n != 1 {
+		if n := inMemory(e); n != 1 {
 			t.Fatalf("%d guests are in memory while there is room", n)
 		}
 		taken.Store(1001)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := e.places.taken(); n != 0 {
+		if n := inMemory(e); n != 0 {
 			t.Errorf("%d guests are in memory while it is tight", n)
 		}
 		if r, err := e.Wait(context.Background(), "run"); err != nil || r.Status != flawless.Completed {

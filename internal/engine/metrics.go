@@ -65,6 +65,8 @@ type Metrics struct {
 	// Tries of calls to the outside: all, and by outcome. The others are under way.
 	Begun, Answered, NotSent, Unknown int64
 
+	Slots int // guests that there is room for at present
+
 	Schedules []flawless.Schedule // their counts are since they were created
 }
 
@@ -79,6 +81,7 @@ func (e *Engine) Metrics(ctx context.Context) (m Metrics, err error) {
 			m.Ended[s] = t.end(s).Load()
 		}
 	}
+	_, _, m.Slots = e.residency.slots.count()
 	m.Unresolved, m.Quarantined = -1, -1
 	if err := e.Gone(); err != nil {
 		return m, err

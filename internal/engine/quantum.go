@@ -31,11 +31,11 @@ func (r *run) reportLong() {
 	r.e.log.Warn("a turn takes long", "run", r.id, "module", r.s.Start().Module, "workflow", r.s.Start().Workflow, "seconds", int(took.Seconds()))
 }
 
-// yield gives a guest that waits for a slot a chance, and returns when it is the caller's turn again.
-// Who computes has a slot and calls this between quanta.
+// yield lets others compute, and returns when it is the caller's turn again. The caller has a permit and calls
+// this between quanta.
 func (e *Engine) yield() {
-	e.slots.Release(1)
-	_ = e.slots.Acquire(context.Background(), 1) // slots become free again and again, also while the engine stops
+	e.permits.release()
+	_ = e.permits.acquire(context.Background(), heavy, 0, nil) // they become free again and again, also while the engine stops
 }
 
 var errSlow = errors.New("the turn took too long")

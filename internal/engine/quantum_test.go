@@ -20,7 +20,7 @@ func TestATurnThatTakesTooLongFails(t *testing.T) {
 	if r.Status != flawless.Failed || r.Failure.Kind != "time" || !strings.Contains(r.Failure.Message, "30ms") || !strings.Contains(r.Failure.Message, "--turn-time") {
 		t.Errorf("it is %+v %+v", r, r.Failure)
 	}
-	if n := e.places.taken(); n != 0 {
+	if n := inMemory(e); n != 0 {
 		t.Errorf("%d places are taken", n)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

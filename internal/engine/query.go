@@ -194,7 +194,7 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 		return head.Run, fmt.Errorf("terminating run %s: it is %s already: %w", id, head.Run.Status, flawless.Conflict)
 	}
 	after, at := head, e.clockNow()
-	after.Active, after.Wake, after.Run.Retrying = false, 0, nil
+	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
 	end := core.Terminated(c)
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
 	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})

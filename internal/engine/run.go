@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -73,8 +72,7 @@ type run struct {
 	refs    int           // under e.mu: who holds it
 	loaded  chan struct{} // closed when it was read from the store, or written there first
 	loadErr error
-	resting *list.Element // under e.mu
-	rested  time.Time     // under e.mu
+	seat    seat // residency's
 }
 
 // pending is an entry on its way to the store, with what is to be done once it is there.
@@ -216,6 +214,17 @@ func (r *run) goOn(left *core.Try) {
 	}
 }
 
+// mustWait is called before the run waits for its turn. Without anything to write there is nothing to hurry: what
+// comes meanwhile is written at once.
+func (r *run) mustWait() {
+	r.mu.Lock()
+	waits := len(r.outbox) > 0
+	r.mu.Unlock()
+	if waits {
+		r.mayTakeLong()
+	}
+}
+
 // mayTakeLong sees to it that what waits for the turn is written when it takes too long. Most turns are over
 // before anybody calls it, and need no timer.
 func (r *run) mayTakeLong() {
@@ -251,27 +260,26 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 	}()
 
+	work := goesOn
 	if r.inst == nil {
-		if r.s.Turns() > 0 {
+		if work = begins; r.s.Turns() > 0 {
+			work = heavy
 			r.mayTakeLong() // it is replayed
 		}
-		if err := r.e.places.take(ctx, r.s.Start().Time, func() { r.mayTakeLong(); r.e.press() }); err != nil {
+		if err := r.e.residency.acquire(ctx, work, r.s.Start().Time, r.mustWait); err != nil {
 			return err
 		}
 	}
-	if !r.e.slots.TryAcquire(1) {
-		r.mayTakeLong()
-		if err := r.e.slots.Acquire(ctx, 1); err != nil {
-			if r.inst == nil {
-				r.e.places.give()
-			}
-			return err
+	if err := r.e.permits.acquire(ctx, work, 0, r.mustWait); err != nil {
+		if r.inst == nil {
+			r.e.residency.release()
 		}
+		return err
 	}
-	defer r.e.slots.Release(1)
+	defer r.e.permits.release()
 	if r.inst == nil {
 		if err := r.revive(ctx); err != nil {
-			r.e.places.give()
+			r.e.residency.release()
 			return err
 		}
 	}
@@ -348,9 +356,9 @@ func (r *run) fault(err error) {
 	r.problem = err.Error()
 	r.drop()
 	w := store.Write{ID: r.id, Before: r.stored}
-	head := r.head()
+	state := r.s.Account()
+	head, account := r.head(state), r.told(state)
 	w.After = &head
-	account := r.account()
 	r.mu.Unlock()
 	r.e.aside(r.id, err)
 	failed := r.e.write(w)
@@ -381,7 +389,7 @@ func (r *run) detach() func() {
 	r.inst = nil
 	return func() {
 		i.Release()
-		e.places.give()
+		e.residency.release()
 	}
 }
 
@@ -419,7 +427,8 @@ func (r *run) write(keep bool) (kept *core.Try) {
 		entries[i] = p.entry
 	}
 	w.Seq, w.Entries = r.place(entries)
-	if head := r.head(); r.stored == nil || !same(*r.stored, head) {
+	state := r.s.Account()
+	if head := r.head(state); r.stored == nil || !same(*r.stored, head) {
 		w.Before, w.After = r.stored, &head
 	}
 	r.writing = true
@@ -428,7 +437,7 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	if r.imaged && (r.s.Outcome() != "" || upgraded) {
 		w.Forget, r.imaged = true, false
 	}
-	account := r.account()
+	account := r.told(state)
 	r.mu.Unlock()
 	cut := w.Forget && r.e.isCut(r.id)
 	w.Forget = w.Forget && !cut
@@ -516,13 +525,13 @@ func (r *run) write(keep bool) (kept *core.Try) {
 	return kept
 }
 
-// head is what the store should know of the run. The caller holds mu.
-func (r *run) head() store.Head {
-	h := store.Head{Run: r.s.Account(), Active: r.s.Active(), Wake: r.s.NextWake()}
+// head is what the store should know of the run, whose state is accounted for. The caller holds mu.
+func (r *run) head(state flawless.Run) store.Head {
+	h := store.Head{Run: state, Active: r.s.Active(), Wake: r.s.NextWake()}
 	h.Run.Problem = r.problem
 	h.Run.Output = nil // it is in the log
 	if r.problem != "" && r.s.Outcome() == "" {
-		h.Run.Status, h.Active, h.Wake, h.Run.Retrying = flawless.Unresolved, false, 0, nil
+		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, false, 0, nil, 0
 	}
 	return h
 }
@@ -534,7 +543,7 @@ func same(a, b store.Head) bool {
 		return false
 	}
 	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
-		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved) && sameRetrying(a.Run.Retrying, b.Run.Retrying)
+		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved) && a.Run.RetryingCalls == b.Run.RetryingCalls && sameRetrying(a.Run.Retrying, b.Run.Retrying)
 }
 
 // sameRetrying tells whether the same calls are tried again for the same time: when that begins is the time
@@ -546,13 +555,15 @@ func sameRetrying(a, b []flawless.Retrying) bool {
 }
 
 // account is the run as it is at this moment. The caller holds mu.
-func (r *run) account() flawless.Run {
-	a := r.s.Account()
+func (r *run) account() flawless.Run { return r.told(r.s.Account()) }
+
+// told is account of a run whose state is accounted for. The caller holds mu.
+func (r *run) told(a flawless.Run) flawless.Run {
 	a.Problem = r.problem
 	switch {
 	case a.Status.Ended() || a.Status == flawless.Unresolved || a.Status == flawless.Paused:
 	case r.problem != "":
-		a.Status, a.Retrying = flawless.Unresolved, nil
+		a.Status, a.Retrying, a.RetryingCalls = flawless.Unresolved, nil, 0
 	case r.stop != nil && r.stored != nil:
 		a.Status = flawless.Running
 		if since := r.since; !since.IsZero() && time.Since(since) >= min(time.Second, r.e.longTurn) {

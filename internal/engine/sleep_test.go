@@ -50,9 +50,9 @@ func TestMemoryIsGivenBackWhenNobodyNeedsIt(t *testing.T) {
 		e := open(t, mem.New(), Options{Space: &roomy{}})
 		defer e.Kill()
 		calmed := func() time.Time {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			return e.calmed
+			e.residency.mu.Lock()
+			defer e.residency.mu.Unlock()
+			return e.residency.calmed
 		}
 		began := time.Now()
 		for n := range 3 {

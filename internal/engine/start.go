@@ -151,10 +151,7 @@ func (e *Engine) forget(r *run) {
 	if e.runs[r.id] != r {
 		return
 	}
-	if r.resting != nil {
-		e.rested.Remove(r.resting)
-		r.resting = nil
-	}
+	e.residency.leave(r)
 	r.mu.Lock()
 	r.drop()
 	r.gone = true

@@ -412,9 +412,9 @@ func mustRest(t *testing.T, e *Engine, id string) {
 	defer e.release(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.s.Calls) > 0 || r.carrying {
+	for len(r.s.OpenCalls()) > 0 || r.carrying {
 		if t.Context().Err() != nil {
-			t.Fatalf("run %s: the test is over and %d calls are open", id, len(r.s.Calls))
+			t.Fatalf("run %s: the test is over and %d calls are open", id, len(r.s.OpenCalls()))
 		}
 		r.mu.Unlock()
 		runtime.Gosched()

@@ -24,10 +24,10 @@ func (e *Engine) Trace(ctx context.Context, id string, bin []byte, o replay.Trac
 			return flawless.Trace{}, fmt.Errorf("tracing run %s: %w", id, err)
 		}
 	}
-	if err := e.slots.Acquire(ctx, 1); err != nil {
+	if err := e.permits.acquire(ctx, heavy, 0, nil); err != nil {
 		return flawless.Trace{}, err
 	}
-	defer e.slots.Release(1)
+	defer e.permits.release()
 	m, err := e.guest.LoadTraced(ctx, bin, o.All)
 	if err != nil {
 		return flawless.Trace{}, fmt.Errorf("tracing run %s: %w", id, err)

@@ -65,10 +65,10 @@ func (u *upgrades) IsOpen(ctx context.Context, run string) bool {
 }
 
 func (u *upgrades) Compute(ctx context.Context) (done func(), err error) {
-	if err := u.slots.Acquire(ctx, 1); err != nil {
+	if err := u.permits.acquire(ctx, heavy, 0, nil); err != nil {
 		return nil, err
 	}
-	return func() { u.slots.Release(1) }, nil
+	return u.permits.release, nil
 }
 
 func (u *upgrades) Seize(ctx context.Context, id string) (upgrade.Run, error) {

@@ -61,7 +61,7 @@ func newBeta(m *rewrite.Result, bin []byte) (*beta, error) {
 	}
 	slices.Sort(b.workflows)
 	if b.crate = crateOf(bin); b.crate != "" && !slices.Contains(versions, b.crate) {
-		return nil, fmt.Errorf("the module was built with the crate flawless %s, and another interface to the engine than those that are known: %s; update the crate, see docs/migrate-from-flawless-dev.md: %w", b.crate, knownVersions(), flawless.Refused)
+		return nil, fmt.Errorf("the module was built with the crate flawless %s, and another interface to the engine than those that are known: %s; update the crate, see docs/guide/migrate-from-flawless-dev.md: %w", b.crate, knownVersions(), flawless.Refused)
 	}
 	for _, e := range b.needs() {
 		if t, there := m.Exports[e.name]; t != e.typ {

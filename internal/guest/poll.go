@@ -31,7 +31,7 @@ const (
 )
 
 // poll is how a guest says what it waits for. One that would block, and finds no answer and no timer
-// that is new to it, is the end of the turn (docs/formats.md, "Delivery"). A poll that would not block
+// that is new to it, is the end of the turn (docs/internals/formats.md, "Delivery"). A poll that would not block
 // is answered without looking at answers: the scheduler of a guest must see the same at every replay. One
 // with a timeout of zero that has the early descriptor ends the turn, too, where nothing is there and the
 // guest can have no timer.

@@ -67,6 +67,7 @@ type Player struct {
 // maxLines is how many lines of a replay are reported.
 const maxLines = 10_000
 
+// Release gives the guest back.
 func (p *Player) Release() {
 	if p.inst != nil {
 		p.inst.Release()

@@ -32,7 +32,11 @@ CARGO_TARGET_DIR=$4 exec cargo build --locked --release --target "$2" --message-
 
 // LeftOut is the error of what a machine without the tools for it leaves out: it is named in the environment
 // variable FLAWLESS_TEST_WITHOUT, which tools/setup/setup.sh sets.
-var LeftOut = errors.New("left out, because the tools for it are not there (make setup says how to get them)")
+const LeftOut leftOut = "left out, because the tools for it are not there (make setup says how to get them)"
+
+type leftOut string
+
+func (l leftOut) Error() string { return string(l) }
 
 // Needs returns [LeftOut] if what is named, rust or openssl, is left out on this machine.
 func Needs(what string) error {

@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	// After is how soon after the start the first check begins, Every how long after it the next one.
+	// After is how soon after the start the first check begins.
 	After = 10 * time.Second
+	// Every is how long after a check the next one begins.
 	Every = 24 * time.Hour
 	// again is how soon a check is tried again that could not read everything.
 	again = time.Hour
 
-	// UsualRate is how fast a check reads, in bytes a second, which leaves a disk nearly idle. AskedRate is that of a
-	// check that a person waits for.
+	// UsualRate is how fast a check reads, in bytes a second. It leaves a disk nearly idle.
 	UsualRate = 8 << 20
+	// AskedRate is how fast one reads that a person waits for.
 	AskedRate = 64 << 20
 )
 

@@ -51,7 +51,7 @@ func spooled(x bundle.Export) (_ *spool, size int64, err error) {
 
 func (a *api) bundles() {
 	export := operation("export-run", http.MethodGet, "/runs/{id}/bundle", "Export a run")
-	export.Responses = map[string]*huma.Response{"200": {Description: "a bundle, docs/formats.md",
+	export.Responses = map[string]*huma.Response{"200": {Description: "a bundle, docs/internals/formats.md",
 		Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}}
 	huma.Register(a.huma, export, func(ctx context.Context, in *struct {
 		RunPath

@@ -24,7 +24,7 @@ type sample struct {
 	value float64
 }
 
-// metric is one name under /metrics. docs/operations.md has a row for each.
+// metric is one name under /metrics. docs/operate/monitor.md has a row for each.
 type metric struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -65,6 +65,7 @@ var metrics = []metric{
 	bySchedule("schedule_missed_total", "Scheduled times that have no run for another reason.", func(s flawless.Schedule) int { return s.Missed }),
 	gauge("runs_in_memory", "Runs in memory.", func(s *scrape) float64 { return float64(s.Open) }),
 	gauge("guests_in_memory", "Guests in memory.", func(s *scrape) float64 { return float64(s.Live) }),
+	gauge("guest_slots", "Guests that memory has room for at present.", func(s *scrape) float64 { return float64(s.Slots) }),
 	gauge("compiled_code_bytes", "Size of the compiled code of modules on disk.", func(s *scrape) float64 { return float64(s.Code) }),
 	counter("guests_replayed_total", "Guests restored by replaying their log.", func(s *scrape) int64 { return s.Replayed }),
 	counter("guests_frozen_total", "Images taken of runs.", func(s *scrape) int64 { return s.Frozen }),

@@ -14,11 +14,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// TestMetricsAreAsDocumented compares /metrics with the table in docs/operations.md, in both directions:
+// TestMetricsAreAsDocumented compares /metrics with the table in docs/operate/monitor.md, in both directions:
 // names, types and labels.
 func TestMetricsAreAsDocumented(t *testing.T) {
 	t.Parallel()
-	doc, err := os.ReadFile("../../docs/operations.md")
+	doc, err := os.ReadFile("../../docs/operate/monitor.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestMetricsAreAsDocumented(t *testing.T) {
 	// Names in alerts and elsewhere, too.
 	for _, name := range regexp.MustCompile(`flawless_[a-z_]+`).FindAllString(string(doc), -1) {
 		if documented[name] == "" {
-			t.Errorf("docs/operations.md mentions %s, which has no row in the table of metrics", name)
+			t.Errorf("docs/operate/monitor.md mentions %s, which has no row in the table of metrics", name)
 		}
 	}
 
@@ -59,12 +59,12 @@ func TestMetricsAreAsDocumented(t *testing.T) {
 	}
 	for name, is := range served {
 		if documented[name] != is {
-			t.Errorf("/metrics has %s (%s), docs/operations.md says %q", name, is, documented[name])
+			t.Errorf("/metrics has %s (%s), docs/operate/monitor.md says %q", name, is, documented[name])
 		}
 	}
 	for name := range documented {
 		if served[name] == "" {
-			t.Errorf("docs/operations.md has %s, /metrics has not", name)
+			t.Errorf("docs/operate/monitor.md has %s, /metrics has not", name)
 		}
 	}
 	for _, want := range []string{

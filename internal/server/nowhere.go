@@ -12,7 +12,7 @@ import (
 )
 
 // guide is where people read on.
-const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/guide.md"
+const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/README.md"
 
 // methods are those that operations may have.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
@@ -112,7 +112,7 @@ func welcome(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'")
 	_, _ = fmt.Fprintf(w, "<!doctype html>\n<html lang=\"en\"><title>Flawless</title>\n<h1>Flawless %s</h1>\n<p>%s</p>\n<ul>\n", html.EscapeString(about.Version), html.EscapeString(about.About))
 	for _, l := range []struct{ to, text string }{
-		{about.Links.Docs, "Guide"},
+		{about.Links.Docs, "Documentation"},
 		{about.Links.OpenAPI, "API description (OpenAPI)"},
 		{about.Links.Health, "Health"},
 		{about.Links.Metrics, "Metrics (Prometheus)"},

@@ -4,5 +4,5 @@
 // that a write is atomic and durable before it returns, that what is read is durable, and that a
 // write of an owner whose lease was taken over is refused. It never decides anything about a run.
 //
-// Keys, values and their version are described in docs/formats.md.
+// Keys, values and their version are described in docs/internals/formats.md.
 package store

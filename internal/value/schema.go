@@ -52,6 +52,7 @@ func (v *Violations) Error() string {
 // Unwrap returns flawless.Invalid.
 func (v *Violations) Unwrap() error { return flawless.Invalid }
 
+// ErrFanOut is the error for a schema that would take exponential time.
 var ErrFanOut = fmt.Errorf("it applies more than %d schemas to one value; let fewer refer to each other", maxFanOut)
 
 // Compile compiles a JSON Schema that refers to nothing outside of itself.

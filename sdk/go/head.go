@@ -1,6 +1,6 @@
 package flawless
 
-// answerHead is the head of an answer: the members of all kinds together, docs/formats.md lists them.
+// answerHead is the head of an answer: the members of all kinds together, docs/internals/formats.md lists them.
 type answerHead struct {
 	run, module, workflow, secrets string // call 0
 	status                         int

@@ -24,7 +24,7 @@ var (
 // schemaOf returns the JSON Schema (draft 2020-12) of what encoding/json reads into a type, or writes of it, or
 // an error that says which part of it cannot be JSON.
 //
-// What fits the schema to read can be read, as far as the engine's checks are in force (docs/formats.md, Values),
+// What fits the schema to read can be read, as far as the engine's checks are in force (docs/internals/formats.md, Values),
 // but for types that have a method of their own to read JSON or text.
 func schemaOf(t reflect.Type, reads bool) ([]byte, error) {
 	o := newObject(nil)

@@ -17,10 +17,10 @@ var (
 	refusal = regexp.MustCompile(`"([^"]+)"`)
 )
 
-// TestPackages tries what docs/libraries.md says of each package, in both directions: every row of its tables for
+// TestPackages tries what docs/guide/libraries.md says of each package, in both directions: every row of its tables for
 // Go is tried, and everything that is tried has a row. The versions are those of go.mod.
 func TestPackages(t *testing.T) {
-	page, err := os.ReadFile("../../docs/libraries.md")
+	page, err := os.ReadFile("../../docs/guide/libraries.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestPackages(t *testing.T) {
 
 // TestSnippets: the page's examples are parts of the code that is built and run here.
 func TestSnippets(t *testing.T) {
-	page, err := os.ReadFile("../../docs/libraries.md")
+	page, err := os.ReadFile("../../docs/guide/libraries.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func (r *release) annotations() map[string]string {
 		"org.opencontainers.image.created":       r.time.Format(time.RFC3339),
 		"org.opencontainers.image.source":        homepage,
 		"org.opencontainers.image.licenses":      licence,
-		"org.opencontainers.image.documentation": homepage + "/blob/v" + r.version + "/docs/operations.md",
+		"org.opencontainers.image.documentation": homepage + "/blob/v" + r.version + "/docs/operate/install.md",
 	}
 }
 

@@ -45,6 +45,10 @@ const (
 	maintainer  = "The Flawless authors <flawless-engine@users.noreply.github.com>"
 	description = "Durable execution engine: runs workflows in Go and Rust to completion"
 	licence     = "Apache-2.0"
+
+	// details is what packages say beside the description.
+	details = `A workflow is an ordinary function, compiled to WebAssembly. What it asks of the world is kept in a log;
+after a crash it is run again and handed the logged answers, so that nothing is done twice.`
 )
 
 // target is a system that a binary is built for.

@@ -35,6 +35,12 @@ ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+CapabilityBoundingSet=
 
 [Install]
 WantedBy=multi-user.target
@@ -86,7 +92,7 @@ func (r *release) pack(t target, format string) error {
 	}
 	info := nfpm.WithDefaults(&nfpm.Info{
 		Name: "flawless", Arch: t.arch, Platform: "linux", Version: "v" + r.version, Section: "devel", Priority: "optional",
-		Maintainer: maintainer, Vendor: "The Flawless authors", Description: description, Homepage: homepage, License: licence, MTime: r.time,
+		Maintainer: maintainer, Vendor: "The Flawless authors", Description: description + "\n" + details, Homepage: homepage, License: licence, MTime: r.time,
 		DisableGlobbing: true,
 		Overridables:    nfpm.Overridables{Contents: contents, RPM: nfpm.RPM{Group: "Development/Tools", Summary: "Durable execution engine", BuildHost: "localhost"}},
 	})

@@ -54,6 +54,15 @@ func TestPackingTwiceGivesTheSameBytes(t *testing.T) {
 			t.Errorf("%s was not made:\n%s", want, first)
 		}
 	}
+	// Two packages of one second would agree on the time of day, too.
+	deb, err := os.ReadFile(a.name("linux_amd64.deb"))
+	if at := "1800000000"; err != nil || string(deb[24:34]) != at { // of its first file, see ar(5)
+		t.Errorf("%v: the package for Debian is of %q, want %s", err, deb[24:34], at)
+	}
+	rpm, err := os.ReadFile(a.name("linux_amd64.rpm"))
+	if at := []byte{0x6b, 0x49, 0xd2, 0x00}; err != nil || bytes.Count(rpm, at) == 0 {
+		t.Errorf("%v: the package for Fedora does not have the time of the commit", err)
+	}
 	formula, err := os.ReadFile(filepath.Join(a.out, "flawless.rb"))
 	if err != nil || strings.Count(string(formula), "sha256") != 4 || !strings.Contains(string(formula), "/v1.2.3/flawless_1.2.3_darwin_arm64.tar.gz") {
 		t.Errorf("%v\n%s", err, formula)

@@ -1,4 +1,4 @@
-// Clients uses clients of services. docs/libraries.md shows parts of it.
+// Clients uses clients of services. docs/guide/libraries.md shows parts of it.
 package main
 
 import (

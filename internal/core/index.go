@@ -1,0 +1,241 @@
+package core
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// After each entry the engine asks which of a run's open calls are due, in doubt, being retried and so on. A run may have
+// thousands of open calls, so these questions are answered from an index: one set of calls for each question.
+//
+// The sets that a call belongs to follow from the call alone ([OpenCall.sets]). Entries change calls only through
+// [openCalls.edit], and [State.Step] indexes the edited calls again at its end, so no entry can forget to update one of
+// the sets. Tests compare the index with a walk over all calls after each entry.
+
+// set is the set of open calls for which something holds.
+type set int
+
+const (
+	invalid  set = iota // cannot be performed, and are to be answered with the reason
+	doubtful            // have an outcome that nobody can know
+	retried             // have failed and are tried again
+	telling             // say that the code does not know the outcome of something
+	cancels             // are answered when the run is cancelled
+	errands             // are carried out by the engine itself, and wait for no decision
+	due                 // are answered at a time
+	next                // are tried again at a time
+	owned               // need an owner to look at them after a restart
+	rousing             // will be answered, and wake the guest then
+	outside             // can be answered by something other than another run
+	numSets
+)
+
+// counted is the first set of which only the size is needed.
+const counted = owned
+
+// sets returns the key of the call in each set that it belongs to, and 0 for the others. A set is ordered by key, and
+// calls with the same key by number.
+func (c *OpenCall) sets() (keys [numSets]int64) {
+	on := func(s set, belongs bool) {
+		if belongs {
+			keys[s] = 1
+		}
+	}
+	ok, doubt := c.bad == nil, c.doubt != ""
+	on(invalid, !ok)
+	on(doubtful, doubt)
+	on(retried, c.failed != nil && !doubt)
+	keys[next] = c.next
+	on(rousing, c.kind == nil || !c.kind.Idle)
+	if !ok {
+		on(owned, true)
+		on(outside, true)
+		return keys
+	}
+	keys[due] = c.due
+	on(telling, c.Kind == effect.InDoubt && !doubt)
+	on(cancels, c.Kind == effect.Cancelled)
+	on(errands, c.kind.Errand && !doubt)
+	on(owned, c.kind.Errand || c.kind.Perform != nil && !doubt)
+	on(outside, doubt || c.due != 0 || c.next != 0 || !c.kind.Idle && !c.kind.Errand)
+	return keys
+}
+
+// membership is what the index knows of a call.
+type membership struct {
+	keys [numSets]int64
+	at   [counted]int // its position in the heap, where it has a key
+}
+
+// openCalls are the open calls of a run.
+type openCalls struct {
+	all    map[int]*OpenCall
+	edited []*OpenCall // to be indexed again
+	heaps  [counted]heap
+	count  [numSets]int
+}
+
+// edit returns an open call that is about to be changed or removed, nil where there is none of that number.
+func (o *openCalls) edit(n int) *OpenCall {
+	c := o.all[n]
+	if c != nil {
+		o.edited = append(o.edited, c)
+	}
+	return c
+}
+
+func (o *openCalls) add(c *OpenCall) {
+	o.all[c.N] = c
+	o.edited = append(o.edited, c)
+}
+
+// remove takes out a call that edit has returned.
+func (o *openCalls) remove(c *OpenCall) { delete(o.all, c.N) }
+
+// reindex updates the sets of the edited calls, and mail where they receive messages.
+func (o *openCalls) reindex(mail *mailbox) {
+	for _, c := range o.edited {
+		var keys [numSets]int64
+		open := o.all[c.N] == c
+		if open {
+			keys = c.sets()
+		}
+		for s, key := range keys {
+			was := c.in.keys[s]
+			if was == key {
+				continue
+			}
+			c.in.keys[s] = key
+			switch on := s < int(counted); {
+			case was == 0:
+				if o.count[s]++; on {
+					o.heaps[s].push(set(s), c)
+				}
+			case key == 0:
+				if o.count[s]--; on {
+					o.heaps[s].remove(set(s), c)
+				}
+			case on:
+				o.heaps[s].fix(set(s), c)
+			}
+		}
+		if c.receives != nil {
+			mail.waits(c, open && !c.given)
+		}
+	}
+	clear(o.edited)
+	o.edited = o.edited[:0]
+}
+
+// first returns the lowest key of a set, 0 where it is empty.
+func (o *openCalls) first(s set) int64 {
+	if len(o.heaps[s]) == 0 {
+		return 0
+	}
+	return o.heaps[s][0].in.keys[s]
+}
+
+// list returns the calls of a set, in order.
+func (o *openCalls) list(s set) []*OpenCall { return o.upTo(s, math.MaxInt64) }
+
+// upTo returns the calls of a set with a key up to limit, in order.
+func (o *openCalls) upTo(s set, limit int64) (out []*OpenCall) {
+	h := o.heaps[s]
+	var visit func(at int)
+	visit = func(at int) {
+		if at < len(h) && h[at].in.keys[s] <= limit {
+			out = append(out, h[at])
+			visit(2*at + 1)
+			visit(2*at + 2)
+		}
+	}
+	visit(0)
+	slices.SortFunc(out, s.compare)
+	return out
+}
+
+// few returns the first n calls of a set, in order.
+func (o *openCalls) few(s set, n int) (out []*OpenCall) {
+	h := o.heaps[s]
+	edge := slices.Clone(h[:min(1, len(h))]) // sorted; the next call is one of these
+	for len(edge) > 0 && len(out) < n {
+		c := edge[0]
+		edge, out = edge[1:], append(out, c)
+		for _, below := range []int{2*c.in.at[s] + 1, 2*c.in.at[s] + 2} {
+			if below < len(h) {
+				i, _ := slices.BinarySearchFunc(edge, h[below], s.compare)
+				edge = slices.Insert(edge, i, h[below])
+			}
+		}
+	}
+	return out
+}
+
+func (s set) compare(a, b *OpenCall) int {
+	return cmp.Or(cmp.Compare(a.in.keys[s], b.in.keys[s]), byNumber(a, b))
+}
+
+// heap is a binary heap of calls that know their positions in it.
+type heap []*OpenCall
+
+func (h *heap) push(s set, c *OpenCall) {
+	*h = append(*h, c)
+	h.up(s, len(*h)-1)
+}
+
+func (h *heap) remove(s set, c *OpenCall) {
+	at, last := c.in.at[s], len(*h)-1
+	moved := (*h)[last]
+	(*h)[last] = nil
+	if *h = (*h)[:last]; at < last {
+		(*h)[at] = moved
+		moved.in.at[s] = at
+		h.fix(s, moved)
+	}
+}
+
+// fix moves a call whose key has changed.
+func (h *heap) fix(s set, c *OpenCall) {
+	h.up(s, c.in.at[s])
+	h.down(s, c.in.at[s])
+}
+
+func (h *heap) up(s set, at int) {
+	c := (*h)[at]
+	for at > 0 {
+		above := (at - 1) / 2
+		if s.compare((*h)[above], c) <= 0 {
+			break
+		}
+		h.put(s, at, (*h)[above])
+		at = above
+	}
+	h.put(s, at, c)
+}
+
+func (h *heap) down(s set, at int) {
+	c := (*h)[at]
+	for {
+		child := 2*at + 1
+		if child >= len(*h) {
+			break
+		}
+		if child+1 < len(*h) && s.compare((*h)[child+1], (*h)[child]) < 0 {
+			child++
+		}
+		if s.compare(c, (*h)[child]) <= 0 {
+			break
+		}
+		h.put(s, at, (*h)[child])
+		at = child
+	}
+	h.put(s, at, c)
+}
+
+func (h *heap) put(s set, at int, c *OpenCall) {
+	(*h)[at] = c
+	c.in.at[s] = at
+}

@@ -1,0 +1,112 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// stepped is [State.Step], and fails the test where the index differs from a walk over all open calls.
+func stepped(t interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}, s *State, e flawless.Entry) []Try {
+	t.Helper()
+	tries := s.Step(e)
+	if err := checkIndex(s); err != nil {
+		t.Fatalf("after %+v: %v", e, err)
+	}
+	return tries
+}
+
+// checkIndex compares the index and the mailbox with a walk over all open calls.
+func checkIndex(s *State) error {
+	if len(s.open.edited) > 0 {
+		return errors.New("there are edited calls that were not indexed again")
+	}
+	for in := range numSets {
+		want := map[int]int64{}
+		for _, c := range s.open.all {
+			if key := c.sets()[in]; key != 0 {
+				want[c.N] = key
+			}
+		}
+		if s.open.count[in] != len(want) {
+			return fmt.Errorf("set %d counts %d calls, want %v", in, s.open.count[in], want)
+		}
+		if in >= counted {
+			continue
+		}
+		got := map[int]int64{}
+		for at, c := range s.open.heaps[in] {
+			if c.in.at[in] != at || s.open.all[c.N] != c {
+				return fmt.Errorf("call %d is in set %d at %d, and has position %d", c.N, in, at, c.in.at[in])
+			}
+			if in.compare(s.open.heaps[in][(at-1)/2], c) > 0 {
+				return fmt.Errorf("call %d is in set %d below one that comes later", c.N, in)
+			}
+			got[c.N] = c.in.keys[in]
+		}
+		if !maps.Equal(got, want) {
+			return fmt.Errorf("set %d has %v, want %v", in, got, want)
+		}
+		list := s.open.list(in)
+		if !slices.IsSortedFunc(list, in.compare) || !slices.Equal(list, s.open.few(in, len(list)+1)) {
+			return fmt.Errorf("set %d is listed as %v", in, list)
+		}
+	}
+	return checkMailbox(s)
+}
+
+func checkMailbox(s *State) error {
+	want := newMailbox()
+	for _, m := range s.mail.mail {
+		want.add(m)
+	}
+	for _, c := range s.open.all {
+		if c.receives != nil && !c.given {
+			waits := *c
+			waits.waiting = false
+			want.waits(&waits, true)
+		}
+	}
+	same := func(a, b *box) bool {
+		return slices.Equal(a.messages, b.messages) && slices.EqualFunc(a.calls, b.calls, func(a, b *OpenCall) bool { return a.N == b.N })
+	}
+	if !maps.EqualFunc(s.mail.boxes, want.boxes, same) || !maps.EqualFunc(s.mail.both, want.both, same) {
+		return fmt.Errorf("the mailbox has %v, want %v", s.mail.boxes, want.boxes)
+	}
+	return nil
+}
+
+// TestAnOutageListsFewCalls: the row of a run has the same size however many of its calls are retried.
+func TestAnOutageListsFewCalls(t *testing.T) {
+	t.Parallel()
+	w := newTale(t)
+	w.does("turn: " + strings.Repeat("put retry, ", 49) + "put retry")
+	for n := 50; n > 0; n-- {
+		w.does(fmt.Sprint("not sent: ", n))
+	}
+	check := func(first, last, all int) {
+		t.Helper()
+		r := w.s.Account()
+		if n := len(r.Retrying); n != flawless.MaxRetrying || r.RetryingCalls != all || r.Retrying[0].Call != first || r.Retrying[n-1].Call != last {
+			t.Errorf("%d calls are retried, listed are %+v", r.RetryingCalls, r.Retrying)
+		}
+	}
+	check(1, 20, 50)
+	w.take(w.s.Fire(w.now + int64(time.Hour))...)
+	w.does("answered: 1")
+	w.does("answered: 20")
+	check(2, 22, 48)
+	w.does("terminate")
+	if r := w.s.Account(); r.RetryingCalls != 0 || r.Retrying != nil {
+		t.Errorf("after the end of the run %d calls are retried", r.RetryingCalls)
+	}
+}

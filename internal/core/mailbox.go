@@ -1,0 +1,184 @@
+package core
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// mailbox has the messages that a run has not received, and the calls that wait for one. Both are sorted by type, so
+// that a message costs the same however many others, and calls, wait for something else.
+type mailbox struct {
+	mail  map[int]flawless.Message // by number
+	boxes map[string]*box          // by type; none is empty
+	both  map[string]*box          // of these, the ones with messages and calls
+}
+
+// box has what belongs to one type of message.
+type box struct {
+	messages []int       // in order
+	calls    []*OpenCall // in order; a call that takes several types is in several boxes
+}
+
+func newMailbox() mailbox {
+	return mailbox{mail: map[int]flawless.Message{}, boxes: map[string]*box{}, both: map[string]*box{}}
+}
+
+func (m *mailbox) count() int { return len(m.mail) }
+
+// list returns the messages, oldest first.
+func (m *mailbox) list() []flawless.Message {
+	return slices.SortedFunc(maps.Values(m.mail), func(a, b flawless.Message) int { return cmp.Compare(a.N, b.N) })
+}
+
+func (m *mailbox) add(msg flawless.Message) {
+	m.mail[msg.N] = msg
+	m.change(msg.Type, func(b *box) { b.messages = insert(b.messages, msg.N, cmp.Compare) })
+}
+
+// remove takes a message out that was handed over. There may be none of that number.
+func (m *mailbox) remove(n int) {
+	if msg, ok := m.mail[n]; ok {
+		delete(m.mail, n)
+		m.change(msg.Type, func(b *box) { b.messages = without(b.messages, n, cmp.Compare) })
+	}
+}
+
+// waits has a call wait for messages, or not any more.
+func (m *mailbox) waits(c *OpenCall, waits bool) {
+	if c.waiting == waits {
+		return
+	}
+	c.waiting = waits
+	for _, t := range c.receives.Types {
+		m.change(t, func(b *box) {
+			if waits {
+				b.calls = insert(b.calls, c, byNumber)
+			} else {
+				b.calls = without(b.calls, c, byNumber)
+			}
+		})
+	}
+}
+
+// waitingFor returns the calls that wait for messages of a type, in order.
+func (m *mailbox) waitingFor(t string) []*OpenCall {
+	if b := m.boxes[t]; b != nil {
+		return b.calls
+	}
+	return nil
+}
+
+// change changes the box of a type.
+func (m *mailbox) change(t string, f func(b *box)) {
+	b := m.boxes[t]
+	if b == nil {
+		b = &box{}
+		m.boxes[t] = b
+	}
+	f(b)
+	delete(m.both, t)
+	switch {
+	case len(b.messages) > 0 && len(b.calls) > 0:
+		m.both[t] = b
+	case len(b.messages) == 0 && len(b.calls) == 0:
+		delete(m.boxes, t)
+	}
+}
+
+// insert puts x where it belongs in a sorted list, unless it is there. That is mostly the end.
+func insert[T any](list []T, x T, compare func(a, b T) int) []T {
+	i, found := slices.BinarySearchFunc(list, x, compare)
+	if found {
+		return list
+	}
+	return slices.Insert(list, i, x)
+}
+
+// without takes x out of a sorted list. That is mostly the first.
+func without[T any](list []T, x T, compare func(a, b T) int) []T {
+	i, found := slices.BinarySearchFunc(list, x, compare)
+	switch {
+	case !found:
+		return list
+	case i == 0:
+		clear(list[:1])
+		return list[1:]
+	}
+	return slices.Delete(list, i, i+1)
+}
+
+// handed is a message for a call.
+type handed struct {
+	call    int
+	message flawless.Message
+}
+
+// turnOf is how far matches has come in a box.
+type turnOf struct {
+	*box
+	call int // the next one that chooses
+	from int // messages before this one are taken
+}
+
+// matches returns which calls get which messages: in the order of the calls, each gets the first message of its types
+// that fits it. One that came before and does not fit stays where it is: other code may receive it.
+func (m *mailbox) matches() (out []handed) {
+	at := map[string]*turnOf{}
+	for t, b := range m.both {
+		at[t] = &turnOf{box: b}
+	}
+	taken := map[int]bool{}
+	for {
+		var c *OpenCall
+		for t, b := range at {
+			for b.from < len(b.messages) && taken[b.messages[b.from]] {
+				b.from++
+			}
+			if b.from == len(b.messages) || b.call == len(b.calls) {
+				delete(at, t)
+				continue
+			}
+			if first := b.calls[b.call]; c == nil || first.N < c.N {
+				c = first
+			}
+		}
+		if c == nil {
+			return out
+		}
+		for _, b := range at {
+			if b.calls[b.call] == c {
+				b.call++
+			}
+		}
+		if n := m.choose(c, at, taken); n != 0 {
+			taken[n] = true
+			out = append(out, handed{c.N, m.mail[n]})
+		}
+	}
+}
+
+// choose returns the message that a call gets, 0 where it gets none.
+func (m *mailbox) choose(c *OpenCall, at map[string]*turnOf, taken map[int]bool) int {
+	for {
+		n := 0
+		for _, t := range c.receives.Types {
+			b := at[t]
+			if b == nil {
+				continue
+			}
+			i, _ := slices.BinarySearch(b.messages, c.typed.unfit+1)
+			for i = max(i, b.from); i < len(b.messages) && taken[b.messages[i]]; i++ {
+			}
+			if i < len(b.messages) && (n == 0 || b.messages[i] < n) {
+				n = b.messages[i]
+			}
+		}
+		if n == 0 || c.Fits(c.receives.Schema, m.mail[n].Body, "") == nil {
+			return n
+		}
+		c.typed.unfit = n
+	}
+}
