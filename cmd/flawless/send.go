@@ -46,7 +46,7 @@ the reply of the run.`,
 			fmt.Fprintln(a.out, id)
 			return nil
 		}}
-	c.Flags().StringVar(&key, "key", "", "key for the message; the same key is delivered only once")
+	c.Flags().StringVar(&key, "key", "", "key for the message; a message with the same key is delivered only once if you repeat it within an hour")
 	c.Flags().BoolVar(&wait, "wait", false, "wait for the reply of the run and print it")
 	return c
 }

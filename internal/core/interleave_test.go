@@ -145,15 +145,18 @@ func (w *interleaving) happens(event string) {
 		w.fire()
 	case "message":
 		m := flawless.Message{Type: rapid.SampledFrom([]string{"a", "b"}).Draw(w.T, "type"), Body: flawless.Bytes(fmt.Sprint(len(w.told)))}
-		if w.draw(2, "from a run") {
+		switch rapid.IntRange(1, 3).Draw(w.T, "from") {
+		case 1:
 			if m.From = "sender"; w.sent == 0 || w.draw(2, "a new one") {
 				w.sent++
 			}
 			m.Call = w.sent
+		case 2:
+			m.Key, m.Type, m.Body = fmt.Sprint("key ", rapid.IntRange(1, 5).Draw(w.T, "key")), "a", flawless.Bytes("1")
 		}
 		entries, err := w.s.Accept(m, w.now)
-		if (err != nil) != (w.model.status != "" && (m.Call == 0 || len(entries) > 0 || w.s.heard[m.From] < m.Call)) {
-			w.model.broken("a message to a run that is %q: %v", w.model.status, err)
+		if known := w.model.known(m); (len(entries) > 0) != (!known && w.model.status == "") || (err != nil) != (!known && w.model.status != "") {
+			w.model.broken("a message that came before: %v, to a run that is %q: %v, %v", known, w.model.status, entries, err)
 		}
 		w.write(nil, entries...)
 	case "pause", "unpause":

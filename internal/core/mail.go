@@ -31,7 +31,7 @@ func (s *State) Accept(m flawless.Message, now int64) ([]flawless.Entry, error) 
 	case m.From != "" && s.heard[m.From] >= m.Call:
 		return nil, nil
 	case m.Key != "":
-		if was, ok := s.keys[m.Key]; ok {
+		if was, ok := s.keys.digests[m.Key]; ok {
 			if was != digest(m) {
 				return nil, fmt.Errorf("sending to run %s: another message came with the key %q before; use another key: %w", s.id, m.Key, flawless.Conflict)
 			}
@@ -59,7 +59,7 @@ func (s *State) stepMessage(m flawless.Message) {
 		s.heard[m.From] = m.Call
 	}
 	if m.Key != "" {
-		s.keys[m.Key] = digest(m)
+		s.keys.add(m.Key, digest(m), s.at)
 	}
 	if s.status == "" {
 		s.mail.add(m)

@@ -17,7 +17,7 @@ type promises struct {
 	calls  []*promised // by number, from 1; nil where a call has no answer
 	ready  []int       // answers that the guest has not heard
 	mail   []flawless.Message
-	came   int // messages
+	came   []flawless.Message
 	turns  int
 	wake   int64
 	status flawless.Status
@@ -72,6 +72,13 @@ func (p *promises) open(yield func(c *promised) bool) {
 	}
 }
 
+// known tells whether a message came before: from the same call of a run, or with the same key.
+func (p *promises) known(m flawless.Message) bool {
+	return slices.ContainsFunc(p.came, func(o flawless.Message) bool {
+		return m.From != "" && o.From == m.From && o.Call == m.Call || m.Key != "" && o.Key == m.Key
+	})
+}
+
 // ended takes in that the run has ended: what was to wake it is void.
 func (p *promises) ended(status flawless.Status) {
 	p.status, p.ready, p.wake, p.paused = status, nil, 0, false
@@ -88,9 +95,10 @@ func (p *promises) hears(e flawless.Entry, words []string) {
 	case e.Arrival != nil:
 		p.hearsAnswer(e)
 	case e.Message != nil:
-		if p.came++; e.Message.N != p.came {
-			p.broken("message %d comes as number %d", p.came, e.Message.N)
+		if p.known(*e.Message) || e.Message.N != len(p.came)+1 {
+			p.broken("message %+v comes after %+v", *e.Message, p.came)
 		}
+		p.came = append(p.came, *e.Message)
 		if p.status == "" {
 			p.mail = append(p.mail, *e.Message)
 		}

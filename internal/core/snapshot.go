@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -16,7 +17,7 @@ import (
 
 // StateFormat is the number of the format of a state in an image. A change of the state or of what
 // step does with an entry gets a new one, and restore goes on reading those before.
-const StateFormat = 4
+const StateFormat = 5
 
 // snapshot is a state as it is kept.
 type snapshot struct {
@@ -37,12 +38,19 @@ type snapshot struct {
 	Mail     []messageSnapshot  `json:",omitempty"`
 	Messages int                `json:",omitempty"`
 	Heard    map[string]int     `json:",omitempty"`
-	Keys     map[string]string  `json:",omitempty"`
+	Keyed    []keySnapshot      `json:",omitempty"`
+	Keys     map[string]string  `json:",omitempty"` // instead of Keyed, up to format 4
 	Told     map[string]keyPast `json:",omitempty"`
 	Labels   map[string]string  `json:",omitempty"`
 	Steps    []flawless.Step    `json:",omitempty"`
 	Known    *flawless.Self     `json:",omitempty"` // nil is as at the start
 	Was      []string           `json:",omitempty"`
+}
+
+// keySnapshot is the key of a message that came, and what came with it. The oldest comes first.
+type keySnapshot struct {
+	messageKey
+	Digest string
 }
 
 // messageSnapshot keeps the body of a message as bytes, whatever they are.
@@ -88,9 +96,12 @@ type answerSnapshot struct {
 // Snapshot returns the state of an open run as bytes.
 func (s *State) Snapshot() []byte {
 	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Keys: s.keys, Told: s.told, Labels: s.labels, Steps: s.steps}
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Told: s.told, Labels: s.labels, Steps: s.steps}
 	if len(s.was) > 0 {
 		out.Known, out.Was = &s.known, s.was
+	}
+	for _, k := range s.keys.order {
+		out.Keyed = append(out.Keyed, keySnapshot{k, s.keys.digests[k.Key]})
 	}
 	for _, m := range s.mail.list() {
 		kept := messageSnapshot{m, m.Body}
@@ -116,7 +127,7 @@ func (s *State) Restore(b []byte) error {
 	if err := json.Unmarshal(b, &in); err != nil {
 		return fmt.Errorf("the state in an image cannot be read: %v: %w", err, flawless.Damaged)
 	}
-	switch { // so far each format has only added members, which are empty in those before
+	switch { // a format before has other members at most, which are empty then
 	case in.Format > StateFormat:
 		return fmt.Errorf("a newer version of the server has made the image, its state has format %d, this one knows up to %d: %w", in.Format, StateFormat, flawless.Damaged)
 	case in.Format < 1:
@@ -128,7 +139,12 @@ func (s *State) Restore(b []byte) error {
 		s.known, s.was = *in.Known, in.Was
 	}
 	maps.Copy(s.heard, in.Heard)
-	maps.Copy(s.keys, in.Keys)
+	for _, k := range in.Keyed {
+		s.keys.add(k.Key, k.Digest, k.At)
+	}
+	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they came is not known any more
+		s.keys.add(key, in.Keys[key], s.at)
+	}
 	s.told = in.Told
 	for _, m := range in.Mail {
 		m.Body = m.Raw

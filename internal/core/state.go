@@ -30,10 +30,10 @@ type State struct {
 	given []withdrawn       // of these, those to be answered as withdrawn in the write that is being made
 	ready []flawless.Answer // arrived and not delivered, in order of arrival
 
-	mail     mailbox            // not received yet
-	messages int                // that came
-	heard    map[string]int     // by run: its newest call that sent a message
-	keys     map[string]string  // by the client's key: what came with it
+	mail     mailbox        // not received yet
+	messages int            // that came
+	heard    map[string]int // by run: its newest call that sent a message
+	keys     messageKeys
 	told     map[string]keyPast // of calls that have ended, by what effect.Policy.Known returns
 
 	paused  *flawless.Pause
@@ -94,7 +94,7 @@ type OpenCall struct {
 type Try struct{ Call, N int }
 
 func NewState(id string, kinds map[string]*effect.Kind) *State {
-	return &State{id: id, kinds: kinds, open: openCalls{all: map[int]*OpenCall{}}, mail: newMailbox(), heard: map[string]int{}, keys: map[string]string{}}
+	return &State{id: id, kinds: kinds, open: openCalls{all: map[int]*OpenCall{}}, mail: newMailbox(), heard: map[string]int{}, keys: messageKeys{digests: map[string]string{}}}
 }
 
 // Step takes in an entry and returns the tries to perform when the entry is durable.

@@ -137,6 +137,7 @@ func (r *run) wantsImage(leaves bool) bool {
 // freeze makes an image of the run, unless something waits to be written: what it takes must be
 // durable. The driver calls it. An image that cannot be made or written is not missed.
 func (r *run) freeze() {
+	r.forgetSenders()
 	r.mu.Lock()
 	for r.writing {
 		r.idle.Wait()

@@ -15,7 +15,7 @@ import (
 
 // BenchmarkCallsInFlight shows what the answer of a call, and the next call that is made because of it, cost a run that
 // has so many in flight. The answers come one after another, each in a write of its own. The server is a function, so
-// what is measured is the engine and the guest.
+// what is measured is the engine and the guest, without images.
 func BenchmarkCallsInFlight(b *testing.B) {
 	for _, n := range []int{10, 1000, 4000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -36,7 +36,7 @@ func BenchmarkCallsInFlight(b *testing.B) {
 				}
 				return effect.Result{Outcome: effect.Answered, Status: 200, Answer: a}
 			}
-			e := open(b, mem.New(), Options{Kinds: kinds})
+			e := open(b, mem.New(), Options{Kinds: kinds, Freezing: Freezing{Never: true}})
 			type want struct {
 				Post   string   `json:",omitempty"`
 				Beside [][]want `json:",omitempty"`

@@ -47,6 +47,7 @@ type run struct {
 	failed  error  // a write failed: nothing more is written
 	gone    bool   // it has left memory: whoever needs it makes it again from the log
 
+	senders   int    // how many runs it remembered as senders when it last looked for those that have ended; the driver's
 	imaged    bool   // the store has an image of it
 	imageTurn int    // turns when the last image was made
 	imageCost uint64 // and what they had cost

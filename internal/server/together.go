@@ -17,7 +17,7 @@ import (
 type Post struct {
 	Type  string          `json:"type"`
 	Value json.RawMessage `json:"value,omitempty" doc:"any JSON"`
-	Key   string          `json:"key,omitempty" doc:"your own key for the message; the same key is delivered only once"`
+	Key   string          `json:"key,omitempty" doc:"your own key for the message; the same key is delivered only once. A run remembers its newest 10,000 keys, and all keys of the last hour"`
 	Who   string          `json:"who,omitempty" minLength:"0"`
 }
 

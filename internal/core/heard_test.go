@@ -1,0 +1,92 @@
+package core
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// TestOldMessageKeysAreForgotten: all of the last hour are remembered, however many, and of the others the newest ones.
+func TestOldMessageKeysAreForgotten(t *testing.T) {
+	t.Parallel()
+	const more = 100
+	s, now := NewState("run", allKinds()), int64(time.Hour)
+	var log []flawless.Entry
+	keyed := func(n int) flawless.Message {
+		return flawless.Message{Type: "a", Body: flawless.Bytes("1"), Key: fmt.Sprint("key ", n)}
+	}
+	send := func(s *State, n int) bool {
+		t.Helper()
+		entries, err := s.Accept(keyed(n), now)
+		if err != nil {
+			t.Fatalf("message %d: %v", n, err)
+		}
+		for _, e := range entries {
+			s.Step(e)
+			log = append(log, e)
+		}
+		return len(entries) > 0
+	}
+	for n := range MaxMessageKeys + more {
+		now++
+		send(s, n)
+	}
+	if send(s, 0) {
+		t.Error("a message of the last hour was taken in again")
+	}
+	now += int64(2 * time.Hour)
+	send(s, MaxMessageKeys+more)
+	logged, image := NewState("run", s.kinds), NewState("run", s.kinds)
+	for _, e := range log {
+		logged.Step(e)
+	}
+	if err := image.Restore(s.Snapshot()); err != nil {
+		t.Fatal(err)
+	}
+	for from, s := range map[string]*State{"in memory": s, "from the log": logged, "from an image": image} {
+		if n := len(s.keys.digests); n != MaxMessageKeys || n != len(s.keys.order) {
+			t.Errorf("%s: %d keys are remembered, in an order of %d", from, n, len(s.keys.order))
+		}
+		for n, fresh := range map[int]bool{more: true, more + 1: false, MaxMessageKeys + more: false} {
+			if entries, err := s.Accept(keyed(n), now); err != nil || (len(entries) > 0) != fresh {
+				t.Errorf("%s: message %d is taken in again: %v, %v", from, n, entries, err)
+			}
+		}
+	}
+	if !bytes.Equal(s.Snapshot(), logged.Snapshot()) || !bytes.Equal(s.Snapshot(), image.Snapshot()) {
+		t.Error("the log or the image makes another run")
+	}
+}
+
+// TestAnImageOfFormat4HasItsKeys: it has them in no order.
+func TestAnImageOfFormat4HasItsKeys(t *testing.T) {
+	t.Parallel()
+	was := NewState("run", allKinds())
+	for n, key := range []string{"one", "two"} {
+		stepped(t, was, flawless.Entry{At: 5, Message: &flawless.Message{N: n + 1, Type: "a", Body: flawless.Bytes("1"), Key: key}})
+	}
+	var old map[string]any
+	if err := json.Unmarshal(was.Snapshot(), &old); err != nil {
+		t.Fatal(err)
+	}
+	delete(old, "Keyed")
+	old["Format"], old["Keys"] = 4, was.keys.digests
+	b, err := json.Marshal(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewState("run", was.kinds)
+	if err := s.Restore(b); err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]error{"1": nil, "2": flawless.Conflict} {
+		if entries, err := s.Accept(flawless.Message{Type: "a", Body: flawless.Bytes(body), Key: "two"}, 6); entries != nil || !errors.Is(err, want) {
+			t.Errorf("message %s: %v, %v", body, entries, err)
+		}
+	}
+}
