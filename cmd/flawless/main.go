@@ -67,15 +67,12 @@ const exitHelp = `Exit codes:
   3  not found: no such module, workflow, run or call
   4  conflict with the current state
   5  the run did not complete
-  6  the server did not answer, or its answer was lost; the message says how
-     to find out what happened
+  6  no answer from the server; the message says how to find out what happened
   7  the run needs a decision (flawless workflow resolve)
-  8  the disk of the server is full; free some space, and restart the server
-     if it stopped
+  8  the disk is full; free some space, and restart the server if it stopped
   9  a replay diverged from the log
   10 access denied: the token or the host name is wrong
-  11 the working directory is a copy, or was restored or moved; see
-     flawless up --accept-copy
+  11 the working directory is a copy, was restored or moved; see up --accept-copy
   12 the server could not write its store and stopped; restart it
   13 the store is damaged; restore it from a backup`
 

@@ -19,3 +19,17 @@ func TestSizes(t *testing.T) {
 		}
 	}
 }
+
+func TestTheMemoryToStayBelow(t *testing.T) {
+	t.Parallel()
+	m := byDefault
+	if m.budget() != 0 || m.String() == "-1" {
+		t.Errorf("by default it is %d, %s", m.budget(), m.String())
+	}
+	for text, want := range map[string]int64{"0": -1, "1GiB": 1 << 30} {
+		m := byDefault
+		if err := m.Set(text); err != nil || m.budget() != want || m.String() != text {
+			t.Errorf("%s is %d, %s, %v", text, m.budget(), m.String(), err)
+		}
+	}
+}

@@ -418,12 +418,21 @@ func (c *OpenCall) tried(a *flawless.Attempt, at int64) {
 	c.try, c.next, c.waits = a.N, a.Next, a.Waits != ""
 }
 
-// Retrying returns the calls that have failed and are tried again, at most the first flawless.MaxRetrying.
-func (s *State) Retrying() (out []flawless.Retrying) {
+// Retrying returns the calls that have failed and are tried again, at most the first flawless.MaxRetrying. The caller must
+// not change them.
+func (s *State) Retrying() []flawless.Retrying {
 	if s.status != "" {
 		return nil
 	}
-	for _, c := range s.open.few(retried, flawless.MaxRetrying) { // asked for every entry, and an outage fails all calls of a run
+	if s.open.retries == nil {
+		s.open.retries = s.open.beingRetried()
+	}
+	return s.open.retries
+}
+
+// beingRetried is Retrying of an open run.
+func (o *openCalls) beingRetried() (out []flawless.Retrying) {
+	for _, c := range o.few(retried, flawless.MaxRetrying) {
 		r := flawless.Retrying{Call: c.N, Request: c.policy.Title, Since: time.Unix(0, c.begunAt()), Tries: c.failed.N, Reason: c.failed.Result, Rule: c.failed.Rule}
 		if c.next != 0 {
 			at := time.Unix(0, c.next)

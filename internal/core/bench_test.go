@@ -25,6 +25,9 @@ func BenchmarkEntry(b *testing.B) {
 				s.Step(e)
 			}
 		}},
+		{"in doubt", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aPost)}, func(s *State, n int, _ int64) {
+			s.Step(s.UnknownEntry(n, "nobody knows"))
+		}},
 		{"sleeping", flawless.Call{Kind: effect.Sleep, Head: json.RawMessage(`{"for":86400000000000}`)}, nil},
 		{"receiving", flawless.Call{Kind: effect.Receive, Head: json.RawMessage(`{"type":"other"}`)}, nil},
 	} {
@@ -73,8 +76,8 @@ func benchmarkEntry(b *testing.B, n int, call flawless.Call, ends func(s *State,
 		take(s.Result(Try{get.N, 1}, effect.Result{Outcome: effect.Answered, Status: 200, Answer: ok}, now, day)...)
 		row()
 		take(s.Fire(now)...)
-		if !s.WantsTurn(now) {
-			b.Fatal("the guest has nothing to hear")
+		if s.WantsTurn(now) == (s.Status() == flawless.Unresolved) {
+			b.Fatal("the guest computes while calls are in doubt, or has nothing to hear")
 		}
 		t := &flawless.Turn{N: s.Turns() + 1, Time: now, Answers: []int{get.N}}
 		get.N++

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
@@ -76,6 +78,11 @@ type openCalls struct {
 	edited []*OpenCall // to be indexed again
 	heaps  [counted]heap
 	count  [numSets]int
+
+	// What people are told of the calls in doubt and those that are retried; nil is to be made again. It is the same
+	// for most entries, and nobody changes the lists.
+	doubts  []flawless.Doubt
+	retries []flawless.Retrying
 }
 
 // edit returns an open call that is about to be changed or removed, nil where there is none of that number.
@@ -102,6 +109,12 @@ func (o *openCalls) reindex(mail *mailbox) {
 		open := o.all[c.N] == c
 		if open {
 			keys = c.sets()
+		}
+		if keys[doubtful] != 0 || c.in.keys[doubtful] != 0 {
+			o.doubts = nil
+		}
+		if keys[retried] != 0 || c.in.keys[retried] != 0 {
+			o.retries = nil
 		}
 		for s, key := range keys {
 			was := c.in.keys[s]
@@ -172,6 +185,16 @@ func (o *openCalls) few(s set, n int) (out []*OpenCall) {
 		}
 	}
 	return out
+}
+
+// inDoubt returns what people are told of the calls in doubt. A crash can leave thousands of them.
+func (o *openCalls) inDoubt() []flawless.Doubt {
+	if o.doubts == nil {
+		for _, c := range o.list(doubtful) {
+			o.doubts = append(o.doubts, flawless.Doubt{Call: c.N, Reason: c.doubt, Since: time.Unix(0, c.since), Request: c.policy.Title})
+		}
+	}
+	return o.doubts
 }
 
 func (s set) compare(a, b *OpenCall) int {

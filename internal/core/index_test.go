@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -60,6 +61,11 @@ func checkIndex(s *State) error {
 		if !slices.IsSortedFunc(list, in.compare) || !slices.Equal(list, s.open.few(in, len(list)+1)) {
 			return fmt.Errorf("set %d is listed as %v", in, list)
 		}
+	}
+	doubts, retries := s.open.inDoubt(), s.Retrying()
+	s.open.doubts, s.open.retries = nil, nil
+	if d, r := s.open.inDoubt(), s.Retrying(); !reflect.DeepEqual(d, doubts) || !reflect.DeepEqual(r, retries) {
+		return fmt.Errorf("people are told of %+v and %+v, want %+v and %+v", doubts, retries, d, r)
 	}
 	return checkMailbox(s)
 }

@@ -252,10 +252,11 @@ func (w *interleaving) turn() {
 	w.write(words, w.s.TurnEntry(t, w.now))
 }
 
-// write takes entries in, with what follows from them, as the engine does. It may be that they never become durable.
-func (w *interleaving) write(words []string, entries ...flawless.Entry) {
+// write takes entries in, with what follows from them, as the engine does. It returns false where the server dies before
+// they are durable; then another one has taken over.
+func (w *interleaving) write(words []string, entries ...flawless.Entry) bool {
 	if len(entries) == 0 {
-		return
+		return true
 	}
 	var record []flawless.Entry
 	var tries []Try
@@ -277,14 +278,14 @@ func (w *interleaving) write(words []string, entries ...flawless.Entry) {
 	for _, e := range w.s.Consequences() {
 		take(e)
 	}
-	w.durable(words, record, tries)
+	return w.durable(words, record, tries)
 }
 
-func (w *interleaving) durable(words []string, record []flawless.Entry, tries []Try) {
+func (w *interleaving) durable(words []string, record []flawless.Entry, tries []Try) bool {
 	if w.draw(20, "it dies before") {
 		w.tell("lost: %s", said(record))
 		w.crash(nil)
-		return
+		return false
 	}
 	w.tell("%d %s %q", w.now-int64(time.Hour), said(record), words)
 	w.log = append(w.log, record)
@@ -293,6 +294,7 @@ func (w *interleaving) durable(words []string, record []flawless.Entry, tries []
 	}
 	w.todo = append(w.todo, tries...)
 	w.check()
+	return true
 }
 
 // said is a record for people.
@@ -371,8 +373,8 @@ func (w *interleaving) crash(held *flawless.Pause) {
 	if w.s = w.read(nil, 0); w.image != nil && w.draw(2, "from the image") {
 		w.s = w.read(w.image, w.imaged)
 	}
-	if held != nil {
-		w.write(nil, w.s.Hold(*held, w.now)...)
+	if held != nil && !w.write(nil, w.s.Hold(*held, w.now)...) {
+		return
 	}
 	w.write(nil, w.s.Lost(w.now, func(*OpenCall) Terms { return w.terms })...)
 }

@@ -609,9 +609,7 @@ func (s *State) Account() flawless.Run {
 		at := time.Unix(0, n)
 		r.Wake = &at
 	}
-	for _, c := range s.open.list(doubtful) {
-		r.Unresolved = append(r.Unresolved, flawless.Doubt{Call: c.N, Reason: c.doubt, Since: time.Unix(0, c.since), Request: c.policy.Title})
-	}
+	r.Unresolved = s.open.inDoubt()
 	return r
 }
 

@@ -390,6 +390,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.clock.Stop()
 	e.cancel()
+	e.residency.close()
 	drained := make(chan struct{})
 	go func() { e.tasks.Wait(); close(drained) }()
 	var err error
@@ -403,7 +404,6 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.dead.Store(true)
 	e.giveUp()
-	e.residency.close()
 	e.hub.Close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -421,8 +421,8 @@ func (e *Engine) Kill() {
 	e.giveUp()
 	e.cancel()
 	e.clock.Stop()
-	e.tasks.Wait()
 	e.residency.close()
+	e.tasks.Wait()
 	e.hub.Stop()
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -249,6 +249,13 @@ func (s *residency) sweep() {
 	if !s.sweeping.TryLock() {
 		return // whoever does arms the timer again
 	}
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		s.sweeping.Unlock()
+		return
+	}
 	if used, _, _ := s.slots.count(); used > 0 {
 		s.measure()
 	}
@@ -352,14 +359,17 @@ func (s *residency) calm() {
 	}
 }
 
-// close ends it: what rests is taken away by the engine.
+// close ends it. When it returns no guest is taken from a run any more: those that are left are the engine's, which
+// must not hold e.mu meanwhile.
 func (s *residency) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closed = true
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+	s.mu.Unlock()
+	s.sweeping.Lock() // waits for whoever evicts
+	defer s.sweeping.Unlock()
 }
 
 // sleepers is a heap of runs that rest, the one that sleeps longest first.

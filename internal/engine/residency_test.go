@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -208,4 +209,40 @@ func TestASweepBesideAnotherIsNotLost(t *testing.T) {
 			t.Error("nobody evicts any more")
 		}
 	})
+}
+
+// TestNobodyEvictsWhenTheEngineStops: the guests that are left are given back by the engine, which must not do so
+// beside somebody else.
+func TestNobodyEvictsWhenTheEngineStops(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{Rest: time.Hour})
+	mustStart(t, e, "sleep", 30, "run")
+	until(t, e, "run", func(r flawless.Run) bool { return r.Status == flawless.Waiting })
+	s := &e.residency
+	s.sweeping.Lock()
+	closed := make(chan struct{})
+	go func() {
+		s.close()
+		close(closed)
+	}()
+	for isClosed := false; !isClosed; {
+		s.mu.Lock()
+		isClosed = s.closed
+		s.mu.Unlock()
+		runtime.Gosched()
+	}
+	select {
+	case <-closed:
+		t.Error("it does not wait for whoever evicts")
+	default:
+	}
+	s.sweeping.Unlock()
+	<-closed
+	s.mu.Lock()
+	s.keep = 0
+	s.mu.Unlock()
+	s.sweep()
+	if n := inMemory(e); n != 1 {
+		t.Errorf("%d guests are left", n)
+	}
 }

@@ -112,7 +112,7 @@ func (l *Limits) Take(host, port string) (waits string, ok bool) {
 		}
 		return "", true
 	}
-	return fmt.Sprintf("for a place under the limit of %s towards %s", one.Rate(), one.Host), false
+	return fmt.Sprintf("for a permit under the limit of %s for %s", one.Rate(), one.Host), false
 }
 
 // pass takes a place if there is one and the store has it as taken.

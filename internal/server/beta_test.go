@@ -55,7 +55,7 @@ func TestTheAPIOfTheBeta(t *testing.T) {
 		{"no form", "POST", "/api/module/deploy", "application/wasm", "x", 400, `"error":".*multipart`},
 		{"another field", "POST", "/api/module/deploy", otherKind, other, 400, `"error":".*no field module`},
 		{"no module", "POST", "/api/module/deploy", brokenKind, broken, 400, `"error":"`},
-		{"a module without a name", "POST", "/api/module/deploy", namelessKind, nameless, 422, `"error":".*calls itself`},
+		{"a module without a name", "POST", "/api/module/deploy", namelessKind, nameless, 422, `"error":".*declares the name`},
 		{"deploying", "POST", "/api/module/deploy", kind, good, 200, `^{"ok":{"name":"beta","version":"0.1.1"}}\n$`},
 		{"deploying again", "POST", "/api/module/deploy", kind, good, 200, `^{"ok":{"name":"beta","version":"0.1.1"}}\n$`},
 		{"a body without a type", "POST", "/api/workflow/start", "", "{}", 415, `^{"error":"the body has no content type: send the header Content-Type: application/json"}\n$`},

@@ -73,9 +73,9 @@ func TestWhoIsRefusedIsTold(t *testing.T) {
 	t.Parallel()
 	h := Require(theToken, Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
 	for _, row := range []struct{ method, path, kind, want string }{
-		{"GET", "/api/v1/runs", "application/problem+json", `^{"type":"about:blank","title":"Unauthorized","status":401,"detail":"this server asks.*FLAWLESS_TOKEN.*","code":"denied"}\n$`},
-		{"POST", "/api/module/deploy", "application/json", `^{"error":"this server asks.*FLAWLESS_TOKEN.*"}\n$`},
-		{"GET", "/workflow/x", "application/json", `^{"error":"this server asks`},
+		{"GET", "/api/v1/runs", "application/problem+json", `^{"type":"about:blank","title":"Unauthorized","status":401,"detail":"this server requires.*FLAWLESS_TOKEN.*","code":"denied"}\n$`},
+		{"POST", "/api/module/deploy", "application/json", `^{"error":"this server requires.*FLAWLESS_TOKEN.*"}\n$`},
+		{"GET", "/workflow/x", "application/json", `^{"error":"this server requires`},
 	} {
 		unread := &countingBody{}
 		w := httptest.NewRecorder()
