@@ -29,7 +29,7 @@ func (s *State) putOff(now int64) (out []flawless.Entry) {
 		}
 		switch {
 		case s.status != "":
-			out = append(out, flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: "this store is a copy, and the original may have made the call"}})
+			out = append(out, c.dated(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: "this store is a copy, and the original may have made the call"}}, 0))
 		case c.waits:
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try, Next: at, Anew: c.anew, Result: "held back: this store is a copy"}})
 		case c.policy.Idempotent:
@@ -37,7 +37,7 @@ func (s *State) putOff(now int64) (out []flawless.Entry) {
 		case c.policy.Tell:
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, false, why, "", 0), Note: why}})
 		default:
-			out = append(out, flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: why}})
+			out = append(out, c.dated(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: why}}, 0))
 		}
 	}
 	return out

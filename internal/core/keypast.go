@@ -59,10 +59,11 @@ func (c *OpenCall) repeats(within int64) bool {
 	return c.sent != 0 || within > 0 && (c.reachedAt() != 0 || c.before.Sent != 0 && !c.expired(within))
 }
 
-// dated adds to the end of a call since when the server knows its key, where that is not said by its own tries.
+// dated adds to the end of a call since when the server knows its key, where that is not said by its own tries. Where
+// nobody says at present that the key is honoured, within is 0, and what was known is kept: somebody may say so later.
 func (c *OpenCall) dated(e flawless.Entry, within int64) flawless.Entry {
 	switch {
-	case c.expired(within):
+	case within > 0 && c.expired(within):
 	case e.Unknown != nil:
 		e.Unknown.Reached = c.before.Reached
 	case e.Arrival != nil:

@@ -283,3 +283,27 @@ func TestTheKeysOfARunAreFew(t *testing.T) {
 		t.Errorf("%d keys are remembered, the newest: %v", len(w.s.told), kept)
 	}
 }
+
+// TestThePastOfAKeyOutlivesSilence: nobody says that the key is honoured while its tries are lost, and the operator does
+// so later. The time still counts from the first of them.
+func TestThePastOfAKeyOutlivesSilence(t *testing.T) {
+	t.Parallel()
+	w := newTrial(t, day, aPost)
+	begun := w.now
+	again := func() {
+		entries, err := w.s.Decide(flawless.Decision{Call: 1, Resolution: flawless.Retry}, w.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.take(entries...)
+	}
+	w.ends(lostOne)
+	again()
+	w.ends(lostOne)
+	w.op = honours
+	again()
+	e := w.ends(lostOne)
+	if e.Attempt == nil || e.Attempt.Until == 0 || e.Attempt.Until > begun+int64(time.Hour) {
+		t.Errorf("it is tried until %+v, and the key is known since %d for an hour", e.Attempt, begun)
+	}
+}

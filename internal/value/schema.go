@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -111,17 +114,62 @@ func collect(e *jsonschema.ValidationError, out *[]Violation) {
 	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
 }
 
-// SameJSON tells whether two texts are the same JSON, however it is written. Texts that are not JSON
-// are the same where they are equal.
+// SameJSON tells whether two texts are the same JSON, however it is written: members in any order, and numbers in any
+// form of the same value. Texts that are not JSON are the same where they are equal.
 func SameJSON(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
-	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+	x, errX := numbered(a)
+	y, errY := numbered(b)
+	return errX == nil && errY == nil && same(x, y)
+}
+
+// numbered reads JSON without rounding its numbers: two ids of 64 bits may be one float64.
+func numbered(text []byte) (v any, err error) {
+	if !json.Valid(text) {
+		return nil, errors.New("it is not JSON")
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
+}
+
+func same(a, b any) bool {
+	switch a := a.(type) {
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(a, b, same)
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, same)
+	case json.Number:
+		b, ok := b.(json.Number)
+		return ok && sameNumber(a.String(), b.String())
+	}
+	return a == b
+}
+
+// sameNumber compares values exactly. Numbers that no float64 holds are the same where they are written alike.
+func sameNumber(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := strconv.ParseFloat(a, 64)
+	y, errY := strconv.ParseFloat(b, 64)
+	if errX != nil || errY != nil || x != y || len(a) > maxNumber || len(b) > maxNumber {
 		return false
 	}
-	p, _ := json.Marshal(x)
-	q, _ := json.Marshal(y)
-	return bytes.Equal(p, q)
+	if x == 0 { // 1e-999999999 would be a number of a billion digits
+		return strings.Trim(mantissa(a), "-0.") == "" && strings.Trim(mantissa(b), "-0.") == ""
+	}
+	p, okP := new(big.Rat).SetString(a)
+	q, okQ := new(big.Rat).SetString(b)
+	return okP && okQ && p.Cmp(q) == 0
+}
+
+func mantissa(number string) string {
+	m, _, _ := strings.Cut(strings.ToLower(number), "e")
+	return m
 }

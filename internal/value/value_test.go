@@ -141,3 +141,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSameJSON(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		a, b string
+		same bool
+	}{
+		{`{"a":1,"b":[2]}`, `{ "b": [2], "a": 1.0 }`, true},
+		{`1e2`, `100`, true},
+		{`0`, `-0.0`, true},
+		{`{"id":1234567890123456789}`, `{"id":1234567890123456788}`, false},
+		{`9007199254740993`, `9007199254740992`, false},
+		{`0.1`, `0.10000000000000001`, false},
+		{`1e-999999999`, `0`, false},
+		{`1e-999999999`, `2e-999999999`, false},
+		{`1e999999999`, `1e999999998`, false},
+		{`null`, `0`, false},
+		{`"1"`, `1`, false},
+		{`[1]`, `{"0":1}`, false},
+		{`oops`, `oops`, true},
+		{`oops`, `[]`, false},
+	} {
+		if got := SameJSON([]byte(row.a), []byte(row.b)); got != row.same {
+			t.Errorf("%s and %s are the same: %v", row.a, row.b, got)
+		}
+	}
+}

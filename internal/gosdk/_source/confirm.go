@@ -73,6 +73,7 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 			again.Header = append(append(Header(nil), req.Header...), [2]string{"Idempotency-Key", key})
 			req = &again
 		}
+		pause(ctx, pauseAfter(round)) // before it asks: what it learns must not be old when the request is sent again
 		found, why := o.confirm(With(context.WithoutCancel(ctx), unconfirmed()), key)
 		switch {
 		case why == nil && found.what == happened:
@@ -81,7 +82,6 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 			if cut.Status != 0 { // the server knows something of it: code must not be told that its time is over
 				ctx = context.WithoutCancel(ctx)
 			}
-			pause(ctx, pauseAfter(round))
 			continue
 		}
 		reason := cut.Message + "; nobody could find out whether it took effect"
@@ -108,7 +108,7 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 // another one. Asking it once more tells nothing new.
 func contradicted(round int, cut *Interrupted) bool { return round > 1 && cut.Status == 422 }
 
-// pauseAfter is how long to wait before a request is sent again: not at all for the first time.
+// pauseAfter is how long to wait before the confirmation is asked: not at all for the first time.
 func pauseAfter(round int) time.Duration {
 	if round == 1 {
 		return 0

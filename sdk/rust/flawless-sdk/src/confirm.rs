@@ -72,6 +72,10 @@ impl Request {
                 "{}; nobody could find out whether it took effect",
                 cut.message
             );
+            if round > 1 {
+                // Before it asks: what it learns must not be old when the request is sent again.
+                let _ = crate::sleep(pause_after(round)).await; // a cancellation ends the request
+            }
             match crate::shield(ask(&key)).await {
                 Ok(Outcome::Happened(response)) => return Ok(response),
                 // Asking a server once more that says that it knows the key tells nothing new.
@@ -83,9 +87,6 @@ impl Request {
                 }
                 Ok(Outcome::DidNotHappen) => {
                     known = known || cut.status.is_some();
-                    if round > 1 {
-                        let _ = crate::sleep(pause_after(round)).await; // a cancellation ends the request
-                    }
                     continue;
                 }
                 Ok(Outcome::CannotTell) => {}
@@ -100,7 +101,7 @@ impl Request {
     }
 }
 
-/// How long to wait before a request is sent again, from the second time on.
+/// How long to wait before it asks, from the second time on.
 fn pause_after(round: u32) -> Duration {
     Duration::from_secs(300).min(Duration::from_secs(1 << (round - 2).min(9)))
 }
@@ -157,6 +158,8 @@ mod tests {
             2,
             r#"{"error":{"kind":"interrupted","message":"m","status":422}}"#,
         );
+        assert_eq!(run.log(), [""; 0], "it pauses before it asks");
+        run.pass(1);
         let asks = run.log().join(" ");
         assert!(asks.contains("the server that it knows its key"), "{asks}");
     }
