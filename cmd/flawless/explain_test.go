@@ -69,18 +69,18 @@ func TestHints(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"there is no module shop":                               list + "module list",
-		"module shop has no version 3":                          list + "module list",
-		"sending to run x: there is no run x":                   list + "workflow list",
-		"there is no promise with this token; make sure that you copied all of it":   list + "workflow promise list",
-		"there is no schedule \"nightly\"":                      list + "schedule list",
-		"there is no secret \"TOKEN\"":                          list + "secret list",
-		"there is no limit for host \"a\"":                      list + "limit list",
-		"there is no state \"sum\"":                             list + "state list",
-		"module shop has no workflow \"a\"; it has b":           "",
-		"run x has no turn 7, it has 3":                         "",
-		"reading the module: open a.wasm: no such file":         "",
-		"the go command was not found: install Go 1.25 or newer": "",
+		"there is no module shop":                                                  list + "module list",
+		"module shop has no version 3":                                             list + "module list",
+		"sending to run x: there is no run x":                                      list + "workflow list",
+		"there is no promise with this token; make sure that you copied all of it": list + "workflow promise list",
+		"there is no schedule \"nightly\"":                                         list + "schedule list",
+		"there is no secret \"TOKEN\"":                                             list + "secret list",
+		"there is no limit for host \"a\"":                                         list + "limit list",
+		"there is no state \"sum\"":                                                list + "state list",
+		"module shop has no workflow \"a\"; it has b":                              "",
+		"run x has no turn 7, it has 3":                                            "",
+		"reading the module: open a.wasm: no such file":                            "",
+		"the go command was not found: install Go 1.25 or newer":                   "",
 	} {
 		if got := hint(fmt.Errorf("%s: %w", text, flawless.NotFound)); got != want {
 			t.Errorf("%q has the hint %q, not %q", text, got, want)
