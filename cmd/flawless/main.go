@@ -72,7 +72,7 @@ const exitHelp = `Exit codes:
   8  the disk is full; free some space, and restart the server if it stopped
   9  a replay diverged from the log
   10 access denied: the token or the host name is wrong
-  11 the working directory is a copy, was restored or moved; see up --accept-copy
+  11 the working directory was copied, restored or moved; see up --accept-copy
   12 the server could not write its store and stopped; restart it
   13 the store is damaged; restore it from a backup`
 

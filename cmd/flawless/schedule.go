@@ -169,7 +169,7 @@ func (a *app) showSchedule(s flawless.Schedule) {
 		p("version", "%s", s.Version)
 	}
 	if s.Place != nil {
-		p("place", "%s", placeText(*s.Place))
+		p("queue", "%s", placeText(*s.Place))
 	}
 	if s.DeadlineMS > 0 {
 		grace := cmp.Or(time.Duration(s.GraceMS)*time.Millisecond, time.Minute)
