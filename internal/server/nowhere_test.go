@@ -67,7 +67,7 @@ func TestTheRootSaysWhatThisIs(t *testing.T) {
 		if w.Code != 200 || w.Header().Get("Content-Type") != kind {
 			t.Errorf("%q: %d %s", accept, w.Code, w.Header())
 		}
-		for _, want := range []string{flawless.Version, "/openapi.json", "/api/v1/health", "guide"} {
+		for _, want := range []string{flawless.Version, "/openapi.json", "/api/v1/health", "docs/README.md"} {
 			if !strings.Contains(w.Body.String(), want) {
 				t.Errorf("%q: the answer lacks %s: %s", accept, want, w.Body)
 			}
