@@ -93,6 +93,7 @@ type OpenCall struct {
 // Try names one attempt at a call.
 type Try struct{ Call, N int }
 
+// NewState returns the state of a run with an empty log.
 func NewState(id string, kinds map[string]*effect.Kind) *State {
 	return &State{id: id, kinds: kinds, open: openCalls{all: map[int]*OpenCall{}}, mail: newMailbox(), heard: map[string]int{}, keys: messageKeys{digests: map[string]string{}}}
 }
@@ -328,6 +329,7 @@ func about(e flawless.Entry) int {
 	return e.Arrival.Call
 }
 
+// ArrivalEntry returns the entry of an answer with the stages of its exchange. note is for people.
 func (s *State) ArrivalEntry(a flawless.Answer, stages []flawless.Stage, note string) flawless.Entry {
 	return flawless.Entry{At: s.at, Arrival: &flawless.Arrival{Answer: a, Stages: stages, Note: note}}
 }
@@ -342,6 +344,7 @@ func byNumber(a, b *OpenCall) int { return cmp.Compare(a.N, b.N) }
 // leaves returns a failure that ends the run now, with the steps of sagas that it leaves behind.
 func (s *State) leaves(f flawless.Failure) flawless.Failure { return f.Leaving(s.steps) }
 
+// Who names a person who gave no name.
 func Who(w string) string { return cmp.Or(w, "somebody") }
 
 // FirstSelf is what a guest is told at the start of its run.

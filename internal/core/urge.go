@@ -17,6 +17,8 @@ type Urge struct {
 	Note   string
 }
 
+// Urge returns the entries that start the next try of a call now, or end its retries. It returns flawless.Conflict where the
+// call does not wait for a try, or several do and none is named.
 func (s *State) Urge(u Urge, now int64) ([]flawless.Entry, error) {
 	c, err := s.urged(u.Call)
 	if err != nil {

@@ -80,63 +80,65 @@ type counts struct {
 
 // Engine runs runs. All methods may be called concurrently.
 type Engine struct {
+	// Set by Open, and not changed afterwards.
 	store    *store.Store
 	guest    *guest.Runtime
-	kinds    map[string]*effect.Kind
-	space    store.Spacer
+	kinds    map[string]*effect.Kind // by name
+	space    store.Spacer            // nil is unlimited
 	log      *slog.Logger
 	clockNow func() time.Time
 	lease    store.Lease
-	restFor  time.Duration
+	restFor  time.Duration // see Options
 	patience time.Duration
 	turnTime time.Duration
 	longTurn time.Duration
-
-	ctx        context.Context // of guests computing
-	cancel     context.CancelFunc
-	performCtx context.Context // of calls in flight
-	giveUp     context.CancelFunc
-	tasks      task.Tasks
-	permits    share     // to compute
-	residency  residency // which guests are in memory
-	ends       ends
-	locks      *statelock.Locks // states that runs share
-	graph      statelock.Graph  // who waits for whom
-	deadlocks  statelock.Detector
-	url        string
-	clock      *clock.Clock
-	schedules  *schedule.Scheduler
-	policy     *policy.Policy // what operators say
-	retried    retried
-	admission  *admit.Control // which runs may begin
-	limits     *ratelimit.Limits
-	scrubber   *scrub.Scrubber // of a store with files of its own
-
-	stopping atomic.Bool // no new work
-	dead     atomic.Bool // the drain is over, or the store is gone
-	full     atomic.Bool
-	roomy    chan struct{} // there is space again
 	freezing Freezing
-	counts   counts
-	outcomes totals
-	ownCode  bool // see Options
+	url      string
+	ownCode  bool
 	vault    *vault.Vault
 	mask     *redact.Mask
-
-	mu   sync.Mutex
-	runs map[string]*run
-	set  map[string]string // runs that were set aside, and why
-
 	virtual  *clock.Virtual
-	standing int // goroutines that it has while it is idle
 	seed     func(run string) []byte
+	standing int // goroutines that it has while it is idle
 
-	library *library.Library
-	hub     *hub.Hub                       // who looks on
-	looking *semaphore.Weighted            // held by followers while they read
-	holding atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
-	fatal   atomic.Pointer[error]          // why the store was given up
-	broke   chan struct{}                  // closed then
+	ctx        context.Context // of guests computing; ends with cancel when no new work is done
+	cancel     context.CancelFunc
+	performCtx context.Context // of calls in flight; ends with giveUp when their outcomes are not waited for any more
+	giveUp     context.CancelFunc
+
+	// Each of these has a lock of its own. Lock order: mu, the lock of a run, then those.
+	tasks     task.Tasks          // all goroutines
+	permits   share               // to compute
+	residency residency           // which guests are in memory
+	ends      ends                // which calls wait for the end of which run
+	locks     *statelock.Locks    // states that runs share
+	graph     statelock.Graph     // who waits for whom
+	deadlocks statelock.Detector  // finds circles in it
+	clock     *clock.Clock        // wakes runs
+	schedules *schedule.Scheduler // starts runs
+	policy    *policy.Policy      // what operators say
+	admission *admit.Control      // which runs may begin
+	limits    *ratelimit.Limits   // which calls may begin
+	scrubber  *scrub.Scrubber     // of a store with files of its own
+	library   *library.Library    // modules
+	hub       *hub.Hub            // who looks on
+	looking   *semaphore.Weighted // held by followers while they read
+	retried   retried             // runs with a call that is being retried
+	counts    counts              // what happened to guests
+	outcomes  totals              // what happened to runs and calls
+
+	// Written once or atomically, by anybody.
+	stopping atomic.Bool                    // no new work
+	dead     atomic.Bool                    // the drain is over, or the store is gone
+	full     atomic.Bool                    // the store takes no new work
+	roomy    chan struct{}                  // has an item when there is space again
+	holding  atomic.Pointer[flawless.Pause] // holds every run back that is loaded; nil after the start
+	fatal    atomic.Pointer[error]          // why the store was given up
+	broke    chan struct{}                  // closed then
+
+	mu   sync.Mutex        // guards what follows, and run.refs
+	runs map[string]*run   // those in memory
+	set  map[string]string // those that were quarantined, and why
 }
 
 // Open claims all runs of the store and sets going what has to go on. It returns before all of them

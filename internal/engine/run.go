@@ -27,17 +27,19 @@ type run struct {
 	e  *Engine
 	id string
 
+	// Guarded by mu.
 	mu      sync.Mutex
-	idle    sync.Cond // signalled when a write ends or driving ends
-	s       *core.State
-	seq     uint64      // of the next record
-	stored  *store.Head // as the store has it
-	outbox  []pending   // entries that are not written yet
-	data    []byte      // to be written with them
-	writing bool
-	driving bool
-	kick    bool // something happened since the driver last looked
-	stop    context.CancelFunc
+	idle    sync.Cond          // signalled when a write ends or driving ends
+	s       *core.State        // what the log amounts to, with the outbox
+	seq     uint64             // of the next record
+	stored  *store.Head        // as the store has it, nil before the first write
+	outbox  []pending          // entries that are not written yet
+	data    []byte             // to be written with them
+	writing bool               // somebody writes, or makes an image: nobody else does
+	driving bool               // somebody drives it
+	kick    bool               // something happened since the driver last looked
+	stop    context.CancelFunc // ends the turn that is being taken, nil where none is
+	problem string             // why it takes no turn any more
 
 	tail   []flawless.Entry // of the last record, where it tells of late tries only
 	sealed uint64           // records before this one are not written over, there may be an image behind them
@@ -47,33 +49,35 @@ type run struct {
 	failed  error  // a write failed: nothing more is written
 	gone    bool   // it has left memory: whoever needs it makes it again from the log
 
-	senders   int    // how many runs it remembered as senders when it last looked for those that have ended; the driver's
 	imaged    bool   // the store has an image of it
 	imageTurn int    // turns when the last image was made
 	imageCost uint64 // and what they had cost
-	marks     []mark // places where images were made
+	marks     []mark // records where images were made
 	leaving   bool   // an image is to be made, and the guest given back
 
-	began time.Time     // of the turn that is being taken; the driver's
-	since time.Time     // the guest computes, zero where it does not; written by the driver under mu
-	tell  time.Duration // after which the turn is reported next; the driver's
-	late  *time.Timer   // writes what waits for it; the driver's, nil where it is not needed
-
-	inst    *guest.Instance // nil: to be made again from the log; the driver's, or the evictor's while nobody drives
-	problem string          // why it takes no turn any more
-
 	flights map[int]context.CancelCauseFunc // by call: ends the exchange that is under way for it
-
-	parked []core.Try // that had a place towards their host before the guest had heard what came before; under mu
+	parked  []core.Try                      // that had a permit before the guest had heard what came before
 
 	errands  []int // to be carried out, in order
 	carrying bool  // somebody does
 	parts    bool  // what it holds is to be released behind them
 
-	refs    int           // under e.mu: who holds it
+	since time.Time // the guest computes, zero where it does not; only the driver writes it
+
+	// The driver's. While nobody drives, whoever evicts the guest has it, under mu.
+	inst *guest.Instance // nil: to be made again from the log
+
+	// The driver's alone.
+	began   time.Time     // of the turn that is being taken
+	tell    time.Duration // after which the turn is reported next
+	late    *time.Timer   // writes what waits for the turn, nil where it is not needed
+	senders int           // how many it remembered when it last looked for those that have ended
+
+	refs int  // guarded by e.mu: who holds it
+	seat seat // guarded by the lock of e.residency
+
 	loaded  chan struct{} // closed when it was read from the store, or written there first
-	loadErr error
-	seat    seat // residency's
+	loadErr error         // written before that
 }
 
 // pending is an entry on its way to the store, with what is to be done once it is there.
