@@ -164,6 +164,10 @@ func (a *app) up(ctx context.Context, o upOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if _, set := os.LookupEnv(tokenVariable); set && token == "" && !l.Local() { // as from an unset variable
+		err := fmt.Errorf("$%s is set but empty, and others than this machine reach the address %s: give it a token, or unset it to let anyone in: %w", tokenVariable, l.TCP(), flawless.Invalid)
+		return errors.Join(err, l.Close(ctx))
+	}
 	secrets, err := vault.New(ctx, st, vault.Options{Dir: a.dir, Env: os.Getenv(vault.Variable), Log: log})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,13 +36,14 @@ func TestATryHasToBeSentInTime(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				requests, stop := 0, make(chan struct{})
+				var requests atomic.Int32
+				stop := make(chan struct{})
 				serve := func(c net.Conn) {
 					defer c.Close()
 					if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
 						return
 					}
-					requests++
+					requests.Add(1)
 					select {
 					case <-time.After(row.answer):
 						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -70,8 +72,8 @@ func TestATryHasToBeSentInTime(t *testing.T) {
 				if took := time.Since(begun); r.Outcome != row.want || !strings.Contains(r.Text, row.text) || took != row.after {
 					t.Errorf("after %v it is %+v", took, r)
 				}
-				if sent := row.want != effect.NotSent; (requests == 1) != sent {
-					t.Errorf("the server got %d requests", requests)
+				if sent := row.want != effect.NotSent; (requests.Load() == 1) != sent {
+					t.Errorf("the server got %d requests", requests.Load())
 				}
 			})
 		})
