@@ -123,7 +123,7 @@ func TestALimitIsKeptAndFair(t *testing.T) {
 			t.Errorf("there were %d in a second", n)
 		}
 		log, _ := e.Log(t.Context(), "few", 0, 0)
-		if text := string(input(t, log)); !strings.Contains(text, "for a place under the limit of 10/s towards api.example.com") {
+		if text := string(input(t, log)); !strings.Contains(text, "for a permit under the limit of 10/s for api.example.com") {
 			t.Errorf("the log does not say what was waited for: %s", text)
 		}
 		if err := e.verify(t.Context(), "many"); err != nil {

@@ -367,10 +367,10 @@ func TestATimeWhoseIDIsTaken(t *testing.T) {
 		time.Sleep(150 * time.Minute)
 		synctest.Wait()
 		s := theSchedule(t, e, "s")
-		if s.Started != 0 || s.Missed != 2 || s.Last != "" || !strings.Contains(s.Problem, "s@2026-01-01T02:00:00Z is taken") {
+		if s.Started != 0 || s.Missed != 2 || s.Last != "" || !strings.Contains(s.Problem, "s@2026-01-01T02:00:00Z is used by a run") {
 			t.Errorf("it is %+v", s)
 		}
-		if !strings.Contains(log.String(), "s@2026-01-01T01:00:00Z is taken") {
+		if !strings.Contains(log.String(), "s@2026-01-01T01:00:00Z is used by a run") {
 			t.Errorf("the log says %s", log.String())
 		}
 		from := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)

@@ -179,11 +179,11 @@ func TestALimitThatFallsTakesNothingAway(t *testing.T) {
 			_ = s.acquire(t.Context(), begins, 0, nil)
 		}
 		s.setLimit(1)
-		got := 0
+		var got atomic.Int32
 		for range 3 {
 			go func() {
 				if s.acquire(t.Context(), begins, 0, nil) == nil {
-					got++
+					got.Add(1)
 				}
 			}()
 		}
@@ -191,13 +191,13 @@ func TestALimitThatFallsTakesNothingAway(t *testing.T) {
 		s.release()
 		s.release()
 		synctest.Wait()
-		if used, short, _ := s.count(); used != 1 || short != 3 || got != 0 {
-			t.Errorf("%d are in use, %d wait, %d were served", used, short, got)
+		if used, short, _ := s.count(); used != 1 || short != 3 || got.Load() != 0 {
+			t.Errorf("%d are in use, %d wait, %d were served", used, short, got.Load())
 		}
 		s.setLimit(4)
 		synctest.Wait()
-		if used, short, _ := s.count(); used != 4 || short != 0 || got != 3 {
-			t.Errorf("%d are in use, %d wait, %d were served", used, short, got)
+		if used, short, _ := s.count(); used != 4 || short != 0 || got.Load() != 3 {
+			t.Errorf("%d are in use, %d wait, %d were served", used, short, got.Load())
 		}
 	})
 }
