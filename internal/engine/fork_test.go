@@ -389,6 +389,12 @@ func TestAForkAndTheStatesOfItsPast(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustEnd(t, e, "a")
+		for { // what it asked for in its last turn is carried out behind its end
+			if st, err := e.State(t.Context(), "kept"); errors.Is(err, flawless.NotFound) || err == nil && st.Holder == nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
 		fork("a", 2, "b")
 		completes("b")
 		refused("late", "it was changed since")

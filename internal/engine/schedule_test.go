@@ -310,7 +310,7 @@ func TestBadSchedules(t *testing.T) {
 		{"no name", func(s *flawless.Schedule) { s.Name = "" }, flawless.Invalid, "name"},
 		{"a slash in its name", func(s *flawless.Schedule) { s.Name = "a/b" }, flawless.Invalid, "name"},
 		{"a bad expression", func(s *flawless.Schedule) { s.Cron = "every day" }, flawless.Invalid, "cron expression"},
-		{"no time at all", func(s *flawless.Schedule) { s.Cron = "0 0 31 2 *" }, flawless.Invalid, "no time"},
+		{"no time at all", func(s *flawless.Schedule) { s.Cron = "0 0 31 2 *" }, flawless.Invalid, "never matches"},
 		{"a bad zone", func(s *flawless.Schedule) { s.Zone = "Mars/Base" }, flawless.Invalid, "time zone"},
 		{"a bad policy", func(s *flawless.Schedule) { s.Overlap = "maybe" }, flawless.Invalid, "skip"},
 		{"a bad jitter", func(s *flawless.Schedule) { s.JitterMS = -1 }, flawless.Invalid, "jitter"},
