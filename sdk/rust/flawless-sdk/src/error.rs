@@ -389,7 +389,7 @@ mod tests {
                     status: Some(200),
                     message: "too long".into(),
                 }),
-                "call 2, POST https://pay.example/: too long (too_large)",
+                "call 2, POST https://pay.example/: answered, do not make it again: too long",
             ),
             (
                 Error::Status(StatusError {
