@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 // horizon is how far ahead timers are kept in memory; those behind it lie in the store.
@@ -63,7 +64,7 @@ func (c *Clock) Again() {
 	c.mu.Lock()
 	c.anew = true
 	c.mu.Unlock()
-	c.poke()
+	task.Poke(c.change)
 }
 
 // Add takes note of a timer that was just written.
@@ -83,7 +84,7 @@ func (c *Clock) Put(wake int64, id string) {
 	first := c.queue[0].ID == id
 	c.mu.Unlock()
 	if first {
-		c.poke()
+		task.Poke(c.change)
 	}
 }
 
@@ -128,13 +129,6 @@ func (c *Clock) Serve() {
 }
 
 func (c *Clock) now() int64 { return c.o.Now().UnixNano() }
-
-func (c *Clock) poke() {
-	select {
-	case c.change <- struct{}{}:
-	default:
-	}
-}
 
 // extend reads the timers of the coming minute when half of the one before is over.
 func (c *Clock) extend(now int64) error {

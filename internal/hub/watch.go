@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 // Watch collects changes for one who watches all runs. A slow watcher misses states in between, never the last one.
@@ -52,8 +53,5 @@ func (w *Watch) put(all ...flawless.Run) {
 		w.runs[r.ID] = r
 	}
 	w.mu.Unlock()
-	select {
-	case w.more <- struct{}{}:
-	default:
-	}
+	task.Poke(w.more)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 // Run is a run with tries that wait. It stays in memory from Retain to Release.
@@ -108,7 +109,7 @@ func (l *Limits) Take(host, port string) (waits string, ok bool) {
 		return "", true
 	case len(one.order) == 0 && one.pass(now):
 		if one.want(now) > one.kept {
-			l.poke()
+			task.Poke(l.kick)
 		}
 		return "", true
 	}
@@ -170,14 +171,7 @@ func (l *Limits) Queue(t Try) {
 	if !t.Run.WaitsForPermit(t.Call) { // it was withdrawn meanwhile
 		l.Leave(t.Run, t.Call)
 	}
-	l.poke()
-}
-
-func (l *Limits) poke() {
-	select {
-	case l.kick <- struct{}{}:
-	default:
-	}
+	task.Poke(l.kick)
 }
 
 // Serve hands out permits when their time comes, until ctx ends. Then it lets go of all runs that wait: their waiting
@@ -336,7 +330,7 @@ func (l *Limits) grant(one *limit, t Try) {
 	l.mu.Lock()
 	one.Busy -= int64(one.Interval())
 	l.mu.Unlock()
-	l.poke()
+	task.Poke(l.kick)
 }
 
 // release lets go of all runs that wait.
@@ -385,7 +379,7 @@ func (l *Limits) Set(ctx context.Context, set flawless.Limit) (flawless.Limit, e
 	one.Limit, one.kept = set, kept
 	l.any.Store(true)
 	l.mu.Unlock()
-	l.poke()
+	task.Poke(l.kick)
 	return set, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 const (
@@ -70,7 +71,7 @@ func (c *Scheduler) adopt(s *scheduled) {
 	c.all[s.t.Name] = s
 	c.mu.Unlock()
 	s.wake = time.Unix(0, 1)
-	c.poke()
+	task.Poke(c.kick)
 }
 
 // check returns the timetable of a new schedule, with all defaults.
@@ -165,7 +166,7 @@ func (c *Scheduler) change(name string, f func(t *timetable)) (flawless.Schedule
 			return err
 		}
 		s.wake = time.Unix(0, 1)
-		c.poke()
+		task.Poke(c.kick)
 		return nil
 	})
 }

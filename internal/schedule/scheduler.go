@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 // Start asks for a run of a schedule.
@@ -256,13 +257,6 @@ func passing(err error) bool {
 // known tells whether there is a run of this id.
 func (c *Scheduler) known(id string) bool { return c.o.Engine.Known(c.o.Context, id) }
 
-func (c *Scheduler) poke() {
-	select {
-	case c.kick <- struct{}{}:
-	default:
-	}
-}
-
 // foreignRun says that the id of a schedule's run is taken. It is flawless.Conflict.
 type foreignRun struct{ schedule, id string }
 
@@ -328,6 +322,6 @@ func (c *Scheduler) attend(s *scheduled) {
 		s.mu.Lock()
 		s.ends, s.wake = false, time.Unix(0, 1)
 		s.mu.Unlock()
-		c.poke()
+		task.Poke(c.kick)
 	})
 }
