@@ -12,6 +12,34 @@ type Record struct {
 	Cut *Cut `json:"cut,omitempty"`
 }
 
+// Size returns about how many bytes of content the record has: inputs, requests, answers, lines and outputs.
+func (r Record) Size() (n int) {
+	for _, e := range r.Entries {
+		switch {
+		case e.Start != nil:
+			n += len(e.Start.Input)
+		case e.Message != nil:
+			n += len(e.Message.Body)
+		case e.Decision != nil:
+			n += len(e.Decision.Body)
+		case e.Arrival != nil:
+			n += len(e.Arrival.Head) + len(e.Arrival.Body)
+		case e.Turn != nil:
+			n += len(e.Turn.Data)
+			if e.Turn.Ended != nil {
+				n += len(e.Turn.Ended.Output)
+			}
+			for _, l := range e.Turn.Lines {
+				n += len(l.Text) + len(l.Fields)
+			}
+			for _, c := range e.Turn.Calls {
+				n += len(c.Head) + len(c.Body)
+			}
+		}
+	}
+	return n
+}
+
 // Cut is what was removed from a log, see [Settings.KeepTurns].
 type Cut struct {
 	Next  uint64 `json:"next" cbor:"1,keyasint"`                     // the first record that is still there

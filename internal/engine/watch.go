@@ -115,37 +115,9 @@ func (e *Engine) readOn(ctx context.Context, id string, from uint64) (run flawle
 			return run, part, err == nil, err
 		}
 		part = append(part, rec)
-		size += bulk(rec)
+		size += rec.Size()
 	}
 	return run, part, false, nil
-}
-
-// bulk is about how many bytes a record has.
-func bulk(rec flawless.Record) (n int) {
-	for _, x := range rec.Entries {
-		switch {
-		case x.Start != nil:
-			n += len(x.Start.Input)
-		case x.Arrival != nil:
-			n += len(x.Arrival.Head) + len(x.Arrival.Body)
-		case x.Decision != nil:
-			n += len(x.Decision.Body)
-		case x.Message != nil:
-			n += len(x.Message.Body)
-		case x.Turn != nil:
-			n += len(x.Turn.Data)
-			for _, c := range x.Turn.Calls {
-				n += len(c.Head) + len(c.Body)
-			}
-			for _, l := range x.Turn.Lines {
-				n += len(l.Text) + len(l.Fields)
-			}
-			if x.Turn.Ended != nil {
-				n += len(x.Turn.Ended.Output)
-			}
-		}
-	}
-	return n
 }
 
 // Watch yields every run whose durable state changes from now on, until ctx ends or the engine

@@ -192,7 +192,7 @@ func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, err
 			}
 			for rec, err := range log {
 				b = append(b, item{rec, err})
-				if size += weight(rec); len(b) >= most || size >= mostBytes || err != nil {
+				if size += rec.Size(); len(b) >= most || size >= mostBytes || err != nil {
 					if !hand() {
 						return
 					}
@@ -215,34 +215,6 @@ func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, err
 			}
 		}
 	}
-}
-
-// weight is about how many bytes a record takes.
-func weight(rec flawless.Record) (n int) {
-	for _, e := range rec.Entries {
-		switch {
-		case e.Start != nil:
-			n += len(e.Start.Input)
-		case e.Message != nil:
-			n += len(e.Message.Body)
-		case e.Decision != nil:
-			n += len(e.Decision.Body)
-		case e.Arrival != nil:
-			n += len(e.Arrival.Head) + len(e.Arrival.Body)
-		case e.Turn != nil:
-			n += len(e.Turn.Data)
-			if e.Turn.Ended != nil {
-				n += len(e.Turn.Ended.Output)
-			}
-			for _, l := range e.Turn.Lines {
-				n += len(l.Text) + len(l.Fields)
-			}
-			for _, c := range e.Turn.Calls {
-				n += len(c.Head) + len(c.Body)
-			}
-		}
-	}
-	return n
 }
 
 // turn takes one turn again.
