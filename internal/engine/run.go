@@ -619,14 +619,16 @@ func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 
 // terms returns what the operator and the module say of a call. The caller holds mu.
 func (r *run) terms(c *core.OpenCall) core.Terms {
-	return r.e.policy.Terms(r.s.Start().Module, r.s.Start().Digest, c.Policy())
+	start := r.s.Start()
+	return r.e.policy.Terms(start.Module, start.Digest, c.Policy())
 }
 
 // perform carries out a try, and returns false where the engine has died meanwhile: the next owner finds the
 // outcome unknown. The caller holds mu, which is given back.
 func (r *run) perform(c *core.OpenCall, t core.Try, within time.Duration) (effect.Result, bool) {
-	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: r.s.Start().Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
-	if origin := r.s.Start().Origin; origin != nil {
+	start := r.s.Start()
+	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
+	if origin := start.Origin; origin != nil {
 		job.Of = origin.Of
 	}
 	ctx, stop := context.WithCancelCause(r.e.performCtx)
