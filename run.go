@@ -26,6 +26,12 @@ const (
 // Statuses lists all states in the order of a run's life.
 var Statuses = []Status{Pending, Running, Waiting, Paused, Unresolved, Completed, Failed, Cancelled, Terminated}
 
+// OpenStatuses lists those of runs that have not ended, EndedStatuses the others.
+var (
+	OpenStatuses  = slices.DeleteFunc(slices.Clone(Statuses), Status.Ended)
+	EndedStatuses = slices.DeleteFunc(slices.Clone(Statuses), func(s Status) bool { return !s.Ended() })
+)
+
 // Ended tells whether a run in this state will never take another turn.
 func (s Status) Ended() bool {
 	switch s {

@@ -51,9 +51,6 @@ func New(o Options) *Control {
 	return &Control{o: o, all: map[string]*gate{}, passed: map[string]*entrant{}, waiting: map[string]*entrant{}, families: map[string]*entrants{}}
 }
 
-// open are the statuses of runs that have not ended.
-var open = slices.DeleteFunc(slices.Clone(flawless.Statuses), flawless.Status.Ended)
-
 // Run is a run as admission knows it.
 type Run struct {
 	ID, Parent, Module string
@@ -107,7 +104,7 @@ func (c *Control) Track(ctx context.Context, module string) error { return c.tra
 // track takes in the open runs of a module. Where runs are driven already, one may have ended, and left, after it
 // was read.
 func (c *Control) track(ctx context.Context, module string, driven bool) error {
-	f := flawless.Filter{Module: module, Status: open, Limit: 1000}
+	f := flawless.Filter{Module: module, Status: flawless.OpenStatuses, Limit: 1000}
 	for {
 		runs, next, err := c.o.Store.Runs(ctx, f)
 		if err != nil {

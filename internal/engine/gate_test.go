@@ -459,7 +459,7 @@ func TestADeathAtEveryWriteOfCappedRuns(t *testing.T) {
 				start(t, e)
 				for k := 0; len(runsOf(t, e, flawless.Completed)) < len(line); k++ {
 					if k == 600 {
-						t.Fatalf("%s: there are %v and %v left", name, runsOf(t, e, flawless.Pending), runsOf(t, e, openStatuses...))
+						t.Fatalf("%s: there are %v and %v left", name, runsOf(t, e, flawless.Pending), runsOf(t, e, flawless.OpenStatuses...))
 					}
 					decide(t, e, outside)
 					time.Sleep(time.Second)

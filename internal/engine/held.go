@@ -52,12 +52,7 @@ func (e *Engine) holdAll(ctx context.Context) error {
 
 // unfinished returns the runs that are open, or have left something behind that is carried on.
 func (e *Engine) unfinished(ctx context.Context) (ids []string, err error) {
-	f := flawless.Filter{Limit: 1000}
-	for _, s := range flawless.Statuses {
-		if !s.Ended() {
-			f.Status = append(f.Status, s)
-		}
-	}
+	f := flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}
 	for {
 		runs, next, err := e.store.Runs(ctx, f)
 		if err != nil {

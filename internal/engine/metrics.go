@@ -76,10 +76,8 @@ func (e *Engine) Metrics(ctx context.Context) (m Metrics, err error) {
 	m = Metrics{Started: t.started.Load(), Ended: map[flawless.Status]int64{},
 		Answered: t.answered.Load(), NotSent: t.notSent.Load(), Unknown: t.unknown.Load()}
 	m.Begun = t.begun.Load() // behind its parts, so that it is not less
-	for _, s := range flawless.Statuses {
-		if s.Ended() {
-			m.Ended[s] = t.end(s).Load()
-		}
+	for _, s := range flawless.EndedStatuses {
+		m.Ended[s] = t.end(s).Load()
 	}
 	_, _, m.Slots = e.residency.slots.count()
 	m.Unresolved, m.Quarantined = -1, -1

@@ -96,7 +96,7 @@ func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
 		r.mu.Unlock()
 	}
 	e.mu.Unlock()
-	for f := (flawless.Filter{Status: openStatuses, Limit: 1000}); ; {
+	for f := (flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}); ; {
 		page, next, err := e.store.Runs(ctx, f)
 		if err != nil {
 			return nil, err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/upgrade"
@@ -14,9 +13,6 @@ import (
 
 // Upgrade says which runs are moved to the newest version of their module, and how.
 type Upgrade = upgrade.Options
-
-// openStatuses are those of runs that have not ended.
-var openStatuses = slices.DeleteFunc(slices.Clone(flawless.Statuses), flawless.Status.Ended)
 
 // Upgrade looks at every open run of a module, or those asked for, by replaying it with the newest
 // version, and then moves those that can go on there, see [upgrade.Do].

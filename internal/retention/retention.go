@@ -72,9 +72,6 @@ func (s *Sweeper) Serve() {
 	}
 }
 
-// ended are the statuses of runs that have.
-var ended = []flawless.Status{flawless.Completed, flawless.Failed, flawless.Cancelled, flawless.Terminated}
-
 // removeEnded removes the runs whose time is over by now, and returns how many.
 func (s *Sweeper) removeEnded(ctx context.Context) (n int, err error) {
 	modules, err := s.o.Store.ModulesWithRuns(ctx)
@@ -88,7 +85,7 @@ func (s *Sweeper) removeEnded(ctx context.Context) (n int, err error) {
 			continue
 		}
 		over := s.o.Now().Add(-keep)
-		f := flawless.Filter{Module: module, Status: ended, Until: over, Limit: Page}
+		f := flawless.Filter{Module: module, Status: flawless.EndedStatuses, Until: over, Limit: Page}
 		for more := true; more; {
 			runs, next, err := s.o.Store.Runs(ctx, f)
 			if err != nil {

@@ -46,7 +46,7 @@ func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 		return nil, "", err
 	}
 	if f.Retrying && len(f.Status) == 0 { // no other run is retrying, and there are lists of these
-		f.Status = slices.DeleteFunc(slices.Clone(flawless.Statuses), flawless.Status.Ended)
+		f.Status = flawless.OpenStatuses
 	}
 	before, err := decodeCursor(f.Cursor)
 	if err != nil {

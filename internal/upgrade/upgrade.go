@@ -116,9 +116,6 @@ func Do(ctx context.Context, e Engine, to Target, o Options) (flawless.ModuleUpg
 	return u.finish(), err
 }
 
-// openStatuses are those of runs that have not ended.
-var openStatuses = slices.DeleteFunc(slices.Clone(flawless.Statuses), flawless.Status.Ended)
-
 // collect finds the runs to look at.
 func (u *upgrade) collect(ctx context.Context, name string) error {
 	take := func(r flawless.Run) {
@@ -144,7 +141,7 @@ func (u *upgrade) collect(ctx context.Context, name string) error {
 	if u.Runs != nil {
 		return nil
 	}
-	for f := (flawless.Filter{Module: name, Status: openStatuses, Limit: 1000}); ; {
+	for f := (flawless.Filter{Module: name, Status: flawless.OpenStatuses, Limit: 1000}); ; {
 		page, next, err := u.e.Runs(ctx, f)
 		if err != nil {
 			return err
