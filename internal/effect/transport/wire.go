@@ -1,4 +1,4 @@
-package effect
+package transport
 
 import (
 	"io"
@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// wire is the connection as the network sees it, below TLS. It knows whether a byte of the current
-// exchange has left.
+// wire is a connection below TLS. It records when the first byte of the current exchange is written.
 type wire struct {
 	net.Conn
 	first atomic.Int64 // when the first byte was written, Unix nanoseconds; 0 is not yet
-	ended atomic.Bool  // the peer closed it; below TLS that is no proper end
+	ended atomic.Bool  // the peer closed it; with TLS above, that may have cut the response off
 }
 
 func (w *wire) Read(p []byte) (int, error) {
@@ -35,13 +34,12 @@ func (w *wire) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// alive tells whether the peer has neither closed the idle connection nor sent something nobody
-// asked for.
+// alive reports whether the peer has neither closed the idle connection nor sent anything.
 func (w *wire) alive() bool {
 	if quiet, known := peek(w.Conn); known {
 		return quiet
 	}
-	// Where the system cannot be asked, a moment's reading tells.
+	// If the system cannot tell, read for a moment.
 	if w.SetReadDeadline(time.Now().Add(time.Millisecond)) != nil {
 		return false
 	}

@@ -1,4 +1,4 @@
-package effect
+package transport
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"time"
 
@@ -20,32 +19,32 @@ import (
 // maxTunnelHead is the longest answer of a proxy to CONNECT, in bytes.
 const maxTunnelHead = 64 << 10
 
-// Proxy says which calls go through a proxy. The zero value sends none there.
+// Proxy says which requests go through a proxy. The zero value sends none there.
 //
-// A call is tunnelled with CONNECT (RFC 9110, section 9.3.6), also one to an http:// URL: a proxy that read
-// plain HTTP could answer in the server's place or send a request twice, and the engine would not know. So
-// whatever goes wrong before the tunnel stands, nothing of the call was sent.
+// Requests are tunnelled with CONNECT (RFC 9110, section 9.3.6), also those to http:// URLs: a proxy that reads plain
+// HTTP could answer in the server's place or send a request twice, and the engine would not know. If anything goes wrong
+// before the tunnel is open, nothing of the request was sent.
 type Proxy struct {
-	// URL is where the proxy is, with scheme http or https; user and password are sent to it in the
-	// header Proxy-Authorization. It serves calls to https:// URLs, and PlainURL calls to http:// ones.
+	// URL is the address of the proxy for https:// URLs, PlainURL that of the proxy for http:// URLs. Its scheme is
+	// http or https. User and password are sent to it in the header Proxy-Authorization.
 	URL, PlainURL string
 
-	// Except names the hosts that are reached directly, separated by commas: names (which stand for the
-	// names below them too), .names (only those below), addresses, ranges such as 10.0.0.0/8, each with
-	// an optional port. Loopback addresses and localhost are always reached directly.
+	// Except lists the hosts that are reached directly, separated by commas: names (and all names below them), .names
+	// (only the names below), addresses, and ranges such as 10.0.0.0/8, each with an optional port. Loopback addresses
+	// and localhost are always reached directly.
 	Except string
 }
 
-// ProxyFromEnvironment returns what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say, in capitals or not.
+// ProxyFromEnvironment returns the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name, in upper or lower case.
 func ProxyFromEnvironment() Proxy {
 	e := httpproxy.FromEnvironment()
 	return Proxy{URL: e.HTTPSProxy, PlainURL: e.HTTPProxy, Except: e.NoProxy}
 }
 
-// None tells whether no call goes through a proxy.
+// None reports whether no request goes through a proxy.
 func (p Proxy) None() bool { return p.URL == "" && p.PlainURL == "" }
 
-// Check returns an error of code invalid for a proxy that cannot be used. It does not quote passwords.
+// Check returns flawless.Invalid for a proxy that cannot be used. The error quotes no password.
 func (p Proxy) Check() error {
 	for _, s := range []string{p.URL, p.PlainURL} {
 		if s == "" {
@@ -59,20 +58,20 @@ func (p Proxy) Check() error {
 	return nil
 }
 
-// route returns the proxy that leads to a server, nil where it is reached directly.
-func (p Proxy) route() func(key) (*url.URL, error) {
+// route returns a function that returns the proxy for a server, nil if the server is reached directly.
+func (p Proxy) route() func(Server) (*url.URL, error) {
 	if p.None() {
-		return func(key) (*url.URL, error) { return nil, nil }
+		return func(Server) (*url.URL, error) { return nil, nil }
 	}
 	of := (&httpproxy.Config{HTTPSProxy: p.URL, HTTPProxy: p.PlainURL, NoProxy: p.Except}).ProxyFunc()
-	return func(k key) (*url.URL, error) {
-		return of(&url.URL{Scheme: k.scheme, Host: net.JoinHostPort(k.host, k.port)})
+	return func(s Server) (*url.URL, error) {
+		return of(&url.URL{Scheme: s.Scheme, Host: net.JoinHostPort(s.Host, s.Port)})
 	}
 }
 
 // tunnel makes a connection to a server through a proxy.
-func (c *Client) tunnel(ctx context.Context, proxy *url.URL, k key) (net.Conn, error) {
-	if err := c.allowThrough(ctx, k); err != nil {
+func (c *Client) tunnel(ctx context.Context, proxy *url.URL, s Server) (net.Conn, error) {
+	if err := c.allowThroughProxy(ctx, s); err != nil {
 		return nil, err
 	}
 	port := proxy.Port()
@@ -88,14 +87,14 @@ func (c *Client) tunnel(ctx context.Context, proxy *url.URL, k key) (net.Conn, e
 	if err != nil {
 		return nil, fmt.Errorf("reaching the proxy: %w", err)
 	}
-	if conn, err = c.ask(ctx, conn, proxy, k); err != nil {
+	if conn, err = c.connect(ctx, conn, proxy, s); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", at, err)
 	}
 	return conn, nil
 }
 
-// ask asks a proxy for a tunnel, and closes the connection if it gives none.
-func (c *Client) ask(ctx context.Context, conn net.Conn, proxy *url.URL, k key) (_ net.Conn, err error) {
+// connect asks a proxy for a tunnel, and closes the connection if it gets none.
+func (c *Client) connect(ctx context.Context, conn net.Conn, proxy *url.URL, s Server) (_ net.Conn, err error) {
 	raw := conn
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
@@ -115,7 +114,7 @@ func (c *Client) ask(ctx context.Context, conn net.Conn, proxy *url.URL, k key) 
 		}
 		conn = secure
 	}
-	to := net.JoinHostPort(k.host, k.port)
+	to := net.JoinHostPort(s.Host, s.Port)
 	head := "CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\nUser-Agent: flawless/" + flawless.Version + "\r\n"
 	if u := proxy.User; u != nil {
 		pw, _ := u.Password()
@@ -136,7 +135,7 @@ func (c *Client) ask(ctx context.Context, conn net.Conn, proxy *url.URL, k key) 
 	return conn, nil
 }
 
-// tunnelStatus reads the head of the answer to CONNECT and not a byte more: what follows is the server's.
+// tunnelStatus reads the head of the answer to CONNECT and not a byte more: the next byte comes from the server.
 func tunnelStatus(conn net.Conn) (int, error) {
 	head := make([]byte, 0, 512)
 	for b := make([]byte, 1); len(head) < maxTunnelHead; {
@@ -154,24 +153,4 @@ func tunnelStatus(conn net.Conn) (int, error) {
 		return status, nil
 	}
 	return 0, fmt.Errorf("the head of the answer is longer than %d bytes", maxTunnelHead)
-}
-
-// allowThrough asks the policy about a server that a proxy is to reach: the proxy looks the name up, so
-// only the addresses that this machine knows for it can be asked about.
-func (c *Client) allowThrough(ctx context.Context, k key) error {
-	if c.options.Policy == nil {
-		return nil
-	}
-	ips := []netip.Addr{}
-	if ip, err := netip.ParseAddr(k.host); err == nil {
-		ips = append(ips, ip)
-	} else if ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip", k.host); err != nil {
-		return nil // a name that only the proxy knows
-	}
-	for _, ip := range ips {
-		if err := c.allow(k.host, net.JoinHostPort(ip.Unmap().String(), k.port)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,13 +1,13 @@
 //go:build unix
 
-package effect
+package transport
 
 import (
 	"net"
 	"syscall"
 )
 
-// peek asks the system whether a connection is open with nothing to be read.
+// peek asks the system whether a connection is open and has nothing to read. known is false if it cannot be asked.
 func peek(c net.Conn) (quiet, known bool) {
 	s, ok := c.(syscall.Conn)
 	if !ok {

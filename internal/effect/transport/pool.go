@@ -1,4 +1,4 @@
-package effect
+package transport
 
 import (
 	"context"
@@ -11,30 +11,29 @@ import (
 const (
 	// keepIdle is how long a connection without a request is kept.
 	keepIdle = 90 * time.Second
-	// trustIdle is how long an idle connection is good enough for a request that must not be sent
-	// twice. Servers close idle connections after five seconds and more; a request that crosses
-	// with the close would be lost without anybody knowing.
+	// trustIdle is how long a connection may have been idle for a request that is not idempotent. Servers close
+	// idle connections after five seconds or more. If a request crosses with the close, its outcome is unknown.
 	trustIdle = 2 * time.Second
-	// mostShared is how many idle HTTP/2 connections are kept for one server.
-	mostShared = 4
+	// maxShared is how many idle HTTP/2 connections are kept for one server.
+	maxShared = 4
 )
 
 // pool keeps connections open between exchanges.
 type pool struct {
-	most int
-	dial func(context.Context, key) (link, *fault)
-	// scarce tells whether somebody waits for a connection that nobody uses; nil is never.
+	maxIdle int
+	dial    func(context.Context, Server) (link, *Fault)
+	// scarce reports whether a request waits for a connection to be closed; nil is never.
 	scarce func() bool
 
 	mu     sync.Mutex
-	hosts  map[key]*host
+	hosts  map[Server]*host
 	idle   int // HTTP/1 connections in all hosts
 	sweep  *time.Timer
 	closed bool
-	dead   []io.Closer // to be closed when mu is given back
+	dead   []io.Closer // to be closed when mu is unlocked
 }
 
-// unlock gives mu back, and then closes what was found dead: closing may take its time.
+// unlock unlocks mu and then closes dead connections, which may take a while.
 func (p *pool) unlock() {
 	dead := p.dead
 	p.dead = nil
@@ -46,29 +45,29 @@ func (p *pool) unlock() {
 
 // host is what is kept for one server.
 type host struct {
-	idle    []*h1 // the one used last is the last
+	idle    []*h1 // in the order of their last use
 	shared  []*h2
 	plain   bool          // it does not speak HTTP/2
-	probing chan struct{} // closed when a connection that may become a shared one is made, or not
+	probing chan struct{} // not nil while the first connection is made; closed when it is known whether it is HTTP/2
 }
 
-func newPool(most int, dial func(context.Context, key) (link, *fault)) *pool {
-	if most == 0 {
-		most = 256
+func newPool(maxIdle int, dial func(context.Context, Server) (link, *Fault)) *pool {
+	if maxIdle == 0 {
+		maxIdle = 256
 	}
-	return &pool{most: most, dial: dial, hosts: map[key]*host{}}
+	return &pool{maxIdle: maxIdle, dial: dial, hosts: map[Server]*host{}}
 }
 
-// take returns a connection, kept or new. An HTTP/2 one has a stream reserved. Unless fresh is set
-// a kept one is preferred; a request that is not idempotent gets one used a moment ago.
-func (p *pool) take(ctx context.Context, deadline time.Time, k key, idempotent, fresh bool) (l link, kept bool, f *fault) {
+// take returns a connection, and whether it was kept or is new. On an HTTP/2 connection a stream is reserved. With fresh
+// it takes no kept connection. A request that is not idempotent only gets a kept connection that was used a moment ago.
+func (p *pool) take(ctx context.Context, deadline time.Time, s Server, idempotent, fresh bool) (l link, kept bool, f *Fault) {
 	trust := keepIdle
 	if !idempotent {
 		trust = trustIdle
 	}
 	for {
 		p.mu.Lock()
-		h := p.host(k)
+		h := p.host(s)
 		if !fresh {
 			if c := p.reserve(h, trust); c != nil {
 				p.unlock()
@@ -83,55 +82,55 @@ func (p *pool) take(ctx context.Context, deadline time.Time, k key, idempotent, 
 				continue
 			}
 		}
-		probing, plain := h.probing, h.plain || k.scheme == "http"
+		probing, plain := h.probing, h.plain || s.Scheme == "http"
 		if !plain && probing == nil {
 			h.probing = make(chan struct{})
 			p.unlock()
-			l, f = p.make(ctx, deadline, k, true)
+			l, f = p.make(ctx, deadline, s, true)
 			return l, false, f
 		}
 		p.unlock()
 		if plain || fresh {
-			l, f = p.make(ctx, deadline, k, false)
+			l, f = p.make(ctx, deadline, s, false)
 			return l, false, f
 		}
 		select {
 		case <-probing:
-			fresh = !p.settled(k)
+			fresh = !p.settled(s)
 		case <-ctx.Done():
-			return nil, false, &fault{reason: "timeout", err: ctx.Err()}
+			return nil, false, &Fault{Reason: "timeout", Err: ctx.Err()}
 		case <-time.After(time.Until(deadline)):
-			return nil, false, &fault{reason: "timeout", err: context.DeadlineExceeded}
+			return nil, false, &Fault{Reason: "timeout", Err: context.DeadlineExceeded}
 		}
 	}
 }
 
-// settled tells whether it is known what a server speaks.
-func (p *pool) settled(k key) bool {
+// settled reports whether it is known which protocol a server speaks.
+func (p *pool) settled(s Server) bool {
 	p.mu.Lock()
 	defer p.unlock()
-	h := p.host(k)
+	h := p.host(s)
 	return h.plain || len(h.shared) > 0
 }
 
-// make dials. probe says that others wait to see what comes of it.
-func (p *pool) make(ctx context.Context, deadline time.Time, k key, probe bool) (link, *fault) {
+// make makes a connection. With probe, other requests wait to learn which protocol the server speaks.
+func (p *pool) make(ctx context.Context, deadline time.Time, s Server, probe bool) (link, *Fault) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	l, f := p.dial(ctx, k)
+	l, f := p.dial(ctx, s)
 	p.mu.Lock()
 	defer p.unlock()
-	h := p.host(k)
+	h := p.host(s)
 	switch c := l.(type) {
 	case *h1:
-		c.key, c.pool = k, p
+		c.server, c.pool = s, p
 		h.plain = true
 	case *h2:
-		c.key, c.pool, c.used = k, p, time.Now()
+		c.server, c.pool, c.used = s, p, time.Now()
 		h.plain = false
 		if err := c.conn.Reserve(); err != nil {
 			p.dead = append(p.dead, c.conn)
-			l, f = nil, &fault{reason: "dial", err: err}
+			l, f = nil, &Fault{Reason: "dial", Err: err}
 			break
 		}
 		if c.calls = 1; !p.closed {
@@ -146,17 +145,17 @@ func (p *pool) make(ctx context.Context, deadline time.Time, k key, probe bool) 
 	return l, f
 }
 
-func (p *pool) host(k key) *host {
-	h := p.hosts[k]
+func (p *pool) host(s Server) *host {
+	h := p.hosts[s]
 	if h == nil {
 		h = &host{}
-		p.hosts[k] = h
+		p.hosts[s] = h
 		p.arm()
 	}
 	return h
 }
 
-// pop takes the connection out that was used last, if that is not too long ago.
+// pop removes and returns the connection that was used last, nil if that was more than trust ago.
 func (p *pool) pop(h *host, trust time.Duration) *h1 {
 	n := len(h.idle)
 	if n == 0 || time.Since(h.idle[n-1].used) > trust {
@@ -169,7 +168,7 @@ func (p *pool) pop(h *host, trust time.Duration) *h1 {
 	return c
 }
 
-// reserve finds a shared connection that takes another request.
+// reserve reserves a stream on a shared connection, nil if none has room.
 func (p *pool) reserve(h *host, trust time.Duration) *h2 {
 	for i := len(h.shared) - 1; i >= 0; i-- {
 		c := h.shared[i]
@@ -180,7 +179,7 @@ func (p *pool) reserve(h *host, trust time.Duration) *h2 {
 			c.calls++
 			return c
 		}
-		if c.calls == 0 && c.conn.InFlight() == 0 { // closed, or told to go away
+		if c.calls == 0 && c.conn.InFlight() == 0 { // closed, or the server sent GOAWAY
 			h.shared = slices.Delete(h.shared, i, i+1)
 			p.dead = append(p.dead, c.conn)
 		}
@@ -192,19 +191,19 @@ func (p *pool) reserve(h *host, trust time.Duration) *h2 {
 func (p *pool) put(c *h1) {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.closed || p.idle >= p.most || p.scarce != nil && p.scarce() {
+	if p.closed || p.idle >= p.maxIdle || p.scarce != nil && p.scarce() {
 		p.dead = append(p.dead, c)
 		return
 	}
 	c.used = time.Now()
-	h := p.host(c.key)
+	h := p.host(c.server)
 	h.idle = append(h.idle, c)
 	p.idle++
 	p.arm()
 }
 
-// release notes the end of an exchange over a shared connection. One that is lost is given to nobody
-// any more: the exchanges under way go on, and the last of them closes it.
+// release ends an exchange over a shared connection. A lost connection takes no more requests: those under way go on,
+// and the last of them closes it.
 func (p *pool) release(c *h2, answered, lost bool) {
 	p.mu.Lock()
 	defer p.unlock()
@@ -212,9 +211,9 @@ func (p *pool) release(c *h2, answered, lost bool) {
 		c.used = time.Now()
 	}
 	c.calls--
-	h := p.host(c.key)
+	h := p.host(c.server)
 	i := slices.Index(h.shared, c)
-	done := c.conn.Err() != nil || c.conn.InFlight() == 0 && c.conn.Available() == 0 || p.closed || len(h.shared) > mostShared || p.scarce != nil && p.scarce()
+	done := c.conn.Err() != nil || c.conn.InFlight() == 0 && c.conn.Available() == 0 || p.closed || len(h.shared) > maxShared || p.scarce != nil && p.scarce()
 	if i >= 0 && (lost || done && c.calls == 0) {
 		h.shared = slices.Delete(h.shared, i, i+1)
 		i = -1
@@ -224,14 +223,14 @@ func (p *pool) release(c *h2, answered, lost bool) {
 	}
 }
 
-// arm sees to it that idle connections and forgotten hosts are looked after. The caller holds mu.
+// arm starts the timer that closes idle connections and forgets unused hosts. The caller holds mu.
 func (p *pool) arm() {
 	if p.sweep == nil && !p.closed {
 		p.sweep = time.AfterFunc(keepIdle/3, p.expire)
 	}
 }
 
-// expire closes what was idle for too long.
+// expire closes connections that were idle for too long.
 func (p *pool) expire() {
 	p.mu.Lock()
 	defer p.unlock()
@@ -242,6 +241,8 @@ func (p *pool) expire() {
 	}
 }
 
+// prune closes the connections that were idle for this long, and forgets hosts without connections. The caller holds
+// mu.
 func (p *pool) prune(age time.Duration) {
 	for k, h := range p.hosts {
 		h.idle = slices.DeleteFunc(h.idle, func(c *h1) bool {
@@ -265,7 +266,7 @@ func (p *pool) prune(age time.Duration) {
 	}
 }
 
-// shed closes what carries no request.
+// shed closes all idle connections.
 func (p *pool) shed() {
 	p.mu.Lock()
 	defer p.unlock()

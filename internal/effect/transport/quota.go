@@ -1,4 +1,4 @@
-package effect
+package transport
 
 import (
 	"context"
@@ -12,35 +12,35 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// quota is how many connections may be open at a time. A dial that finds none left waits: nothing of its
-// call has been sent. Connections without a request are closed for it.
+// quota limits how many connections are open at a time. A dial above the limit waits, and idle connections are closed
+// for it. Nothing of its request has been sent by then.
 type quota struct {
 	free    *semaphore.Weighted // nil is unlimited
-	most    int64
+	max     int64
 	waiting atomic.Int32
 }
 
-// dialing is how many descriptors a dial may take at a time: to look up the name, and to try two addresses.
-const dialing = 3
+// dialFDs is how many file descriptors a dial may use at a time: to look up the name, and to try two addresses.
+const dialFDs = 3
 
-func newQuota(most int) *quota {
-	if most == 0 {
+func newQuota(limit int) *quota {
+	if limit == 0 {
 		return &quota{}
 	}
-	return &quota{free: semaphore.NewWeighted(int64(most)), most: int64(most)}
+	return &quota{free: semaphore.NewWeighted(int64(limit)), max: int64(limit)}
 }
 
-// scarce tells whether a dial waits.
+// scarce reports whether a dial waits.
 func (q *quota) scarce() bool { return q.waiting.Load() > 0 }
 
-// connect dials within the quota. shed is called when there is nothing left, and closes what nobody uses.
+// connect dials within the quota. It calls shed to close idle connections if the quota is used up.
 func (q *quota) connect(ctx context.Context, shed func(), dial func() (net.Conn, error)) (net.Conn, error) {
 	if q.free == nil {
 		return dial()
 	}
-	took := min(dialing, q.most)
+	took := min(dialFDs, q.max)
 	if !q.free.TryAcquire(took) {
-		q.waiting.Add(1) // from here on, no connection is kept
+		q.waiting.Add(1) // from now on, the pool keeps no connection
 		shed()
 		err := q.free.Acquire(ctx, took)
 		q.waiting.Add(-1)
@@ -69,12 +69,12 @@ func (q *quota) connect(ctx context.Context, shed func(), dial func() (net.Conn,
 	return &counted{c, back}, nil
 }
 
-// exhausted tells whether a dial failed because this machine has too many files open.
+// exhausted reports whether a dial failed because too many files are open.
 func exhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
-// counted is a connection that gives its place back when it is closed.
+// counted is a connection that returns its permit when it is closed.
 type counted struct {
 	net.Conn
 	back func()
@@ -85,7 +85,7 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// countedTCP is a counted connection that the system can be asked about.
+// countedTCP is a counted connection that implements syscall.Conn, so that it can be peeked.
 type countedTCP struct {
 	*net.TCPConn
 	back func()
