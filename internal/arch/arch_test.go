@@ -24,8 +24,12 @@ var allowed = []struct {
 	{"internal/arch", nil},
 	{"internal/effect", []string{"internal/effect/transport"}},
 	{"internal/effect/transport", nil},
-	{"internal/guest", []string{"internal/guest/rewrite"}},
+	{"internal/guest", []string{"internal/guest/cache", "internal/guest/memory", "internal/guest/rewrite", "internal/guest/symbol", "internal/guest/wasabi"}},
+	{"internal/guest/cache", []string{"internal/guest/rewrite"}},
+	{"internal/guest/memory", nil},
 	{"internal/guest/rewrite", nil},
+	{"internal/guest/symbol", []string{"internal/guest/rewrite"}},
+	{"internal/guest/wasabi", []string{"internal/guest/rewrite"}},
 	{"internal/store", nil},
 	{"internal/store/mem", []string{"internal/store"}},
 	{"internal/store/pebble", []string{"internal/store", "internal/errno"}},
@@ -72,7 +76,7 @@ var allowed = []struct {
 // package hides must not be seen elsewhere.
 var hidden = []struct{ path, by string }{
 	{"github.com/tetratelabs/wazero", "internal/guest"},
-	{"github.com/ianlancetaylor/demangle", "internal/guest"},
+	{"github.com/ianlancetaylor/demangle", "internal/guest/symbol"},
 	{"github.com/cockroachdb/pebble", "internal/store/pebble"},
 	{"github.com/danielgtaylor/huma", "internal/server"},
 	{"github.com/adhocore/gronx", "internal/cron"},

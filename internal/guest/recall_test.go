@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/cache"
 )
 
 // TestAPreparedModuleIsTheSame loads a module as a server does that comes up again.
@@ -31,7 +32,7 @@ func TestAPreparedModuleIsTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.recall(m.digest) == nil {
+		if r.kept.Get(m.digest) == nil {
 			t.Fatal("nothing is kept")
 		}
 		again, same := life(t, m, 1)
@@ -53,7 +54,11 @@ func TestWhatWasPreparedAndDamagedIsNotUsed(t *testing.T) {
 	dir := t.TempDir()
 	p := hand("").add("flawless_start")
 	m := loadProgram(t, p, Options{CacheDir: dir})
-	file := m.rt.preparedFile(m.digest)
+	files, err := filepath.Glob(filepath.Join(dir, "prepared", m.digest+"-*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v is kept, %v", files, err)
+	}
+	file := files[0]
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -63,11 +68,11 @@ func TestWhatWasPreparedAndDamagedIsNotUsed(t *testing.T) {
 		if err := os.WriteFile(file, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if m.rt.recall(m.digest) != nil {
+		if m.rt.kept.Get(m.digest) != nil {
 			t.Errorf("%s is taken for what was prepared", name)
 		}
 		loadProgram(t, p, Options{CacheDir: dir})
-		if m.rt.recall(m.digest) == nil {
+		if m.rt.kept.Get(m.digest) == nil {
 			t.Errorf("after %s it is not kept anew", name)
 		}
 	}
@@ -81,18 +86,18 @@ func TestCodeThatIsNotThereIsMadeAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, damage := range map[string]func(t *testing.T, file string, hollow []byte, p *prepared){
-		"gone": func(t *testing.T, file string, _ []byte, _ *prepared) {
+	for name, damage := range map[string]func(t *testing.T, file string, hollow []byte, p *cache.Entry){
+		"gone": func(t *testing.T, file string, _ []byte, _ *cache.Entry) {
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"another one": func(t *testing.T, file string, hollow []byte, _ *prepared) {
+		"another one": func(t *testing.T, file string, hollow []byte, _ *cache.Entry) {
 			if err := os.WriteFile(file, hollow, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"another one of the size that is expected": func(t *testing.T, file string, hollow []byte, p *prepared) {
+		"another one of the size that is expected": func(t *testing.T, file string, hollow []byte, p *cache.Entry) {
 			if err := os.WriteFile(file, hollow, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -108,10 +113,10 @@ func TestCodeThatIsNotThereIsMadeAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 			outs, hashes := life(t, m, 1)
-			if m.Close(t.Context()) != nil || r.recalled(t.Context(), m.digest) == nil {
+			if m.Close(t.Context()) != nil || r.recall(t.Context(), m.digest) == nil {
 				t.Fatal("it is not loaded again")
 			}
-			p := r.recall(m.digest)
+			p := r.kept.Get(m.digest)
 			apart := t.TempDir() // what wazero makes of the hollow module
 			other, err := wazero.NewCompilationCacheWithDir(apart)
 			if err != nil {
@@ -129,7 +134,7 @@ func TestCodeThatIsNotThereIsMadeAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 			damage(t, filepath.Join(dir, p.Code.Name), code, p)
-			r.write(m.digest, p)
+			r.kept.Put(m.digest, p)
 
 			for range 2 {
 				r = newRuntime(t, Options{CacheDir: dir})
@@ -144,7 +149,7 @@ func TestCodeThatIsNotThereIsMadeAnew(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if now := r.recall(m.digest); now == nil || now.Code == p.Code && name == "another one of the size that is expected" {
+			if now := r.kept.Get(m.digest); now == nil || now.Code == p.Code && name == "another one of the size that is expected" {
 				t.Errorf("it was not kept anew: %+v", now)
 			}
 			left, err := filepath.Glob(filepath.Join(dir, ".code-*"))
@@ -198,7 +203,7 @@ func TestModulesOfOneShapeKeepTheirOwnCode(t *testing.T) {
 
 	// The code of one under the name of the other.
 	r := newRuntime(t, Options{CacheDir: dir})
-	first, second := r.recall(digestOf(bins[0])), r.recall(digestOf(bins[1]))
+	first, second := r.kept.Get(digestOf(bins[0])), r.kept.Get(digestOf(bins[1]))
 	if first == nil || second == nil || first.Code.Name == second.Code.Name {
 		t.Fatalf("code is kept as %+v and %+v", first, second)
 	}
@@ -210,7 +215,7 @@ func TestModulesOfOneShapeKeepTheirOwnCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Code.Size = second.Code.Size
-	r.write(digestOf(bins[0]), first)
+	r.kept.Put(digestOf(bins[0]), first)
 	m := loaded(r, bins[0])
 	ends(m, "1")
 	if err := m.Close(t.Context()); err != nil {

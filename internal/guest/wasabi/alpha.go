@@ -1,4 +1,4 @@
-package guest
+package wasabi
 
 import (
 	"encoding/binary"
@@ -6,28 +6,26 @@ import (
 	"math"
 	"slices"
 	"strings"
-
-	"github.com/flawless-engine/flawless/internal/guest/rewrite"
 )
 
-// The crates flawless 1.0.0-alpha.16 have the beta's host function, with commands and results in bincode
-// instead of JSON: numbers little-endian and of fixed size, variants of enums as u32, lengths as u64.
+// The crates 1.0.0-alpha.16 have the host function of the beta crates, with commands and results in bincode instead
+// of JSON: numbers are little-endian and of fixed size, enum variants are u32, lengths are u64.
 
-// alphaModule tells whether a module is one of the alpha, and returns its workflows: it exports them under
-// their own names.
-func alphaModule(m *rewrite.Result) (workflows []string, is bool) {
-	if _, is = m.Exports[betaAlloc]; !is {
+// alphaWorkflows reports whether a module was built with the alpha crates, and returns its workflows. They are
+// exported under their own names.
+func alphaWorkflows(exports map[string]string, own func(export string) bool) (workflows []string, is bool) {
+	if _, is = exports[Alloc]; !is {
 		return nil, false
 	}
-	for name, typ := range m.Exports {
-		if typ == "()->()" && !slices.ContainsFunc(exports, func(e export) bool { return e.name == name }) && !strings.HasPrefix(name, "__") {
+	for name, typ := range exports {
+		if typ == "()->()" && !own(name) && !strings.HasPrefix(name, "__") {
 			workflows = append(workflows, name)
 		}
 	}
 	return workflows, len(workflows) > 0
 }
 
-// reader reads bincode. What is not there traps.
+// reader reads bincode. Reading beyond the end traps.
 type reader []byte
 
 func (r *reader) take(n uint64) []byte {
@@ -45,13 +43,13 @@ func (r *reader) bytes() []byte  { return r.take(r.u64()) }
 func (r *reader) text() *string  { s := string(r.bytes()); return &s }
 func (r *reader) span() duration { return duration{r.u64(), r.u32()} }
 
-// The variants of its enums, in order.
+// The variants of the crates' enums, in order.
 var (
 	alphaTypes  = []string{"Bool", "I32", "I64", "F32", "F64"}
 	alphaErrors = []string{"InvalidUrl", "UnknownScheme", "Dns", "ConnectionFailed", "TooManyRedirects", "BadStatus", "BadHeader", "Io", "StatusCode"}
 )
 
-// parseBinary understands a command of the alpha.
+// parseBinary parses a command of the alpha crates.
 func parseBinary(text []byte) (c command) {
 	r := (*reader)(&text)
 	switch variant := r.u32(); variant {
@@ -64,7 +62,7 @@ func parseBinary(text []byte) (c command) {
 		if typ >= uint32(len(alphaTypes)) {
 			trap("the guest asked for a random number of type %d; there are %v", typ, alphaTypes)
 		}
-		text = nil // a number of that type, which says nothing
+		text = nil // the rest is a number of that type, and unused
 		c.Random = &map[string]json.RawMessage{alphaTypes[typ]: nil}
 	case 3:
 		c.Log = &logging{}
@@ -116,12 +114,12 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.LittleEndian.AppendUint64(b, uint64(len(s))), s...)
 }
 
-// appendBinary writes a result as the alpha reads it.
+// appendBinary appends a result in the encoding of the alpha crates.
 func appendBinary(b []byte, o output) []byte {
 	le := binary.LittleEndian
 	switch o.name {
 	case "Value":
-		for typ, v := range o.value.(map[string]any) { // there is one
+		for typ, v := range o.value.(map[string]any) { // it has one item
 			b = le.AppendUint32(le.AppendUint32(b, 1), uint32(slices.Index(alphaTypes, typ)))
 			switch v := v.(type) {
 			case bool:
@@ -167,7 +165,7 @@ func (e exchanged) binary(b []byte) []byte {
 	le := binary.LittleEndian
 	if t := e.broken; t != nil {
 		kind := slices.Index(alphaErrors, t.Kind)
-		if kind < 0 { // RequestInterrupted came with the beta
+		if kind < 0 { // the alpha crates lack RequestInterrupted
 			kind = slices.Index(alphaErrors, "Io")
 		}
 		b = le.AppendUint32(le.AppendUint32(b, 1), 1)
@@ -188,67 +186,64 @@ func (e exchanged) binary(b []byte) []byte {
 	return append(le.AppendUint64(b, uint64(len(r.Body.bytes))), r.Body.bytes...)
 }
 
-// holding is a state that a guest of the alpha has locked.
-type holding struct {
-	call  int    // that asked for the hold
-	value []byte // empty where there is none
-	set   bool   // the value is a new one
+// lock is a shared state that a guest has locked.
+type lock struct {
+	call  int    // that locked it
+	value []byte // empty if the state has no value
+	set   bool   // value is new, and not written yet
 }
 
-// sharing is the head of a call of kind state.
-type sharing struct {
+// stateHead is the head of a call of kind state.
+type stateHead struct {
 	Name string `json:"name"`
 	Op   string `json:"op"`
 	Lock int    `json:"lock,omitempty"`
 }
 
-// share makes a call of kind state and returns its number and the value.
-func (i *Instance) share(s sharing, body []byte) (call int, value []byte) {
-	call = i.ask("state", headOf(s), body)
-	a := i.await(call)
-	i.plain("state", a)
+// callState makes a call of kind state, and returns its number and the value it is answered with.
+func (s *Session) callState(h stateHead, body []byte) (call int, value []byte) {
+	call = s.guest.Call("state", headOf(h), body)
+	a := s.await(call)
+	s.noError("state", a)
 	return call, a.Body
 }
 
-func (i *Instance) lockState(name string) {
-	call, value := i.share(sharing{Name: name, Op: "lock"}, nil)
-	if i.holds == nil {
-		i.holds = map[string]holding{}
-	}
-	i.holds[name] = holding{call: call, value: value}
+func (s *Session) lockState(name string) {
+	call, value := s.callState(stateHead{Name: name, Op: "lock"}, nil)
+	s.locked[name] = lock{call: call, value: value}
 }
 
-func (i *Instance) getState(name string) output {
-	h, held := i.holds[name]
+func (s *Session) getState(name string) output {
+	l, held := s.locked[name]
 	if !held {
-		_, h.value = i.share(sharing{Name: name, Op: "get"}, nil)
+		_, l.value = s.callState(stateHead{Name: name, Op: "get"}, nil)
 	}
-	if len(h.value) == 0 {
+	if len(l.value) == 0 {
 		return output{"State", (*string)(nil)}
 	}
-	text := string(h.value)
+	text := string(l.value)
 	return output{"State", &text}
 }
 
-// setState changes a state that is locked. The others see it when it is unlocked.
-func (i *Instance) setState(name, value string) {
-	h, held := i.holds[name]
+// setState changes a locked state. Other runs see the new value once it is unlocked.
+func (s *Session) setState(name, value string) {
+	l, held := s.locked[name]
 	if !held {
 		trap("the guest set the state %q, which it has not locked", name)
 	}
-	h.value, h.set = []byte(value), true
-	i.holds[name] = h
+	l.value, l.set = []byte(value), true
+	s.locked[name] = l
 }
 
-func (i *Instance) unlockState(name string) {
-	h, held := i.holds[name]
+func (s *Session) unlockState(name string) {
+	l, held := s.locked[name]
 	switch {
 	case !held:
 		return
-	case h.set:
-		i.share(sharing{name, "put", h.call}, h.value)
+	case l.set:
+		s.callState(stateHead{name, "put", l.call}, l.value)
 	default:
-		i.share(sharing{name, "unlock", h.call}, nil)
+		s.callState(stateHead{name, "unlock", l.call}, nil)
 	}
-	delete(i.holds, name)
+	delete(s.locked, name)
 }

@@ -1,4 +1,4 @@
-package guest
+package wasabi
 
 import (
 	"bytes"
@@ -27,8 +27,8 @@ type httpRequest struct {
 	Body    octets      `json:"body"`
 }
 
-// octets are the bytes of a body. The crates 1.0.0-beta.1 and beta.2 write them in JSON as an array of
-// numbers, beta.3 in base64.
+// octets are the bytes of a body. In JSON, the crates 1.0.0-beta.1 and beta.2 write an array of numbers, beta.3
+// writes base64.
 type octets struct {
 	bytes   []byte
 	numbers bool
@@ -51,7 +51,7 @@ func (o *octets) UnmarshalJSON(text []byte) (err error) {
 
 func (o octets) MarshalJSON() ([]byte, error) {
 	if !o.numbers {
-		return json.Marshal(base64.StdEncoding.EncodeToString(o.bytes)) // "" and not null where there are none
+		return json.Marshal(base64.StdEncoding.EncodeToString(o.bytes)) // no bytes are "" and not null
 	}
 	out := append(make([]byte, 0, 4*len(o.bytes)+2), '[')
 	for k, b := range o.bytes {
@@ -63,19 +63,19 @@ func (o octets) MarshalJSON() ([]byte, error) {
 	return append(out, ']'), nil
 }
 
-// betaRetry is how an idempotent request is tried again, which the crate says happens by itself.
+// betaRetry is how an idempotent request is retried. The crate promises retries.
 var betaRetry = json.RawMessage(`{"attempts":3,"initial_ms":250,"factor":2,"jitter":0.5}`)
 
-// betaOnce keeps the engine from trying any other request again: the crate says that its error comes at once.
+// betaOnce keeps the engine from retrying any other request: the crate promises to return its error at once.
 var betaOnce = json.RawMessage(`{"attempts":1}`)
 
-// The limits of a call of kind http; what a guest asks for beyond them it does not get.
+// The limits of a call of kind http. Larger values are cut to them.
 const (
-	mostTimeout = 24 * time.Hour
-	mostLimit   = 1 << 30
+	maxTimeout = 24 * time.Hour
+	maxLimit   = 1 << 30
 )
 
-// head is the head of the call.
+// head returns the head of the call. With tell, the code is told if the outcome is unknown.
 func (r *httpRequest) head(tell bool) []byte {
 	type head struct {
 		Method     string          `json:"method"`
@@ -89,8 +89,8 @@ func (r *httpRequest) head(tell bool) []byte {
 		Retry      json.RawMessage `json:"retry,omitempty"`
 	}
 	h := head{Method: r.Method, URL: r.URL, Headers: r.Headers, Idempotent: r.Config.Idempotent, Longer: "cut",
-		Timeout: max(1, (min(r.Config.Timeout.nanoseconds(0), int64(mostTimeout))+999_999)/1_000_000),
-		Limit:   max(1, min(r.Config.Limit, mostLimit))}
+		Timeout: max(1, (min(r.Config.Timeout.nanoseconds(0), int64(maxTimeout))+999_999)/1_000_000),
+		Limit:   max(1, min(r.Config.Limit, maxLimit))}
 	if tell {
 		h.OnUnknown = "tell"
 	}
@@ -100,13 +100,13 @@ func (r *httpRequest) head(tell bool) []byte {
 	return headOf(h)
 }
 
-// safe tells whether the request only asks.
+// safe reports whether the request only reads.
 func (r *httpRequest) safe() bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
-// tells whether the code is told that the outcome of a request is not known. The alpha's crates have no
-// word for that, so its runs stop, but for requests that change nothing.
-func (i *Instance) tells(r *httpRequest) bool {
-	return !i.m.beta.stop && (!i.m.beta.alpha || r.safe())
+// tells reports whether the code is told that the outcome of a request is unknown. The alpha crates have no error
+// for it, so their runs stop, except for requests that change nothing.
+func (s *Session) tells(r *httpRequest) bool {
+	return !s.module.stop && (!s.module.alpha || r.safe())
 }
 
 // httpResponse is the HttpResponse of the crate flawless-wasabi.
@@ -130,7 +130,7 @@ type exchanged struct {
 	broken   *transport // instead of a response
 }
 
-// MarshalJSON writes a response with a status that is one of an error as an error.
+// MarshalJSON encodes a response with a status of 400 or more as an error.
 func (e exchanged) MarshalJSON() ([]byte, error) {
 	switch {
 	case e.broken != nil:
@@ -150,14 +150,17 @@ type answerHead struct {
 
 type answerError struct{ Kind, Reason, Message string }
 
-// mostRedirects is how many redirects of a GET or HEAD are followed, each with a call of its own.
-const mostRedirects = 5
+// maxRedirects is how many redirects of a GET or HEAD are followed. Each is a call of its own.
+const maxRedirects = 5
 
-// exchange makes the call of a request, and those that redirects ask for, and returns how it ended.
-func (i *Instance) exchange(r *httpRequest) exchanged {
-	until := i.now + r.Config.Timeout.nanoseconds(i.now)
+// exchange makes the call of a request, follows its redirects, and returns how it ended.
+//
+// The texts of its own errors are never changed: the guest sees them, and a replay must show it the same bytes.
+func (s *Session) exchange(r *httpRequest) exchanged {
+	began := s.guest.Now()
+	until := began + r.Config.Timeout.nanoseconds(began)
 	for hop := 0; ; hop++ {
-		a := i.await(i.ask("http", r.head(i.tells(r)), r.Body.bytes))
+		a := s.await(s.guest.Call("http", r.head(s.tells(r)), r.Body.bytes))
 		var head answerHead
 		if err := json.Unmarshal(a.Head, &head); err != nil {
 			trap("the answer of call %d cannot be read: %v", a.Call, err)
@@ -173,9 +176,9 @@ func (i *Instance) exchange(r *httpRequest) exchanged {
 		if next == nil {
 			return exchanged{response: head.response(a, r)}
 		}
-		left := until - i.now
+		left := until - s.guest.Now()
 		switch {
-		case hop == mostRedirects || r.Config.Idempotent: // the engine has followed those of the latter
+		case hop == maxRedirects || r.Config.Idempotent: // the engine has already followed redirects of idempotent requests
 			return exchanged{broken: &transport{Kind: "TooManyRedirects", Message: "the request was redirected too often, in the end to " + next.URL, URL: r.URL}}
 		case left <= 0:
 			return exchanged{broken: &transport{Kind: "Io", Message: "timed out: the redirects took longer than the request may", URL: next.URL}}
@@ -185,10 +188,10 @@ func (i *Instance) exchange(r *httpRequest) exchanged {
 	}
 }
 
-// ofOrigin are the headers that are not sent to another origin.
-var ofOrigin = []string{"authorization", "cookie", "cookie2", "host", "proxy-authorization", "www-authenticate"}
+// originHeaders are the headers that are not sent to another origin.
+var originHeaders = []string{"authorization", "cookie", "cookie2", "host", "proxy-authorization", "www-authenticate"}
 
-// redirected returns the request that a response asks for instead, nil where the response is the answer.
+// redirected returns the request that a response redirects to, nil if the response is no redirect to follow.
 func (r *httpRequest) redirected(a *answerHead) *httpRequest {
 	location := a.header("location")
 	if !r.safe() || location == "" || !slices.Contains([]uint16{301, 302, 303, 307, 308}, a.Status) {
@@ -206,13 +209,13 @@ func (r *httpRequest) redirected(a *answerHead) *httpRequest {
 	next.URL = to.String()
 	if to.Scheme != from.Scheme || to.Host != from.Host {
 		next.Headers = slices.DeleteFunc(slices.Clone(r.Headers), func(f [2]string) bool {
-			return slices.Contains(ofOrigin, strings.ToLower(f[0]))
+			return slices.Contains(originHeaders, strings.ToLower(f[0]))
 		})
 	}
 	return &next
 }
 
-// header is the first value of a header, "" where there is none.
+// header returns the first value of a header, "" if there is none.
 func (h *answerHead) header(name string) string {
 	for _, f := range h.Headers {
 		if strings.EqualFold(f[0], name) {
@@ -222,7 +225,7 @@ func (h *answerHead) header(name string) string {
 	return ""
 }
 
-// response is a complete one. The crate compares names of headers as they are: they are lower case.
+// response returns the response as the crate expects it, with header names in lower case.
 func (h *answerHead) response(a flawless.Answer, r *httpRequest) *httpResponse {
 	body := a.Body
 	if uint64(len(body)) > r.Config.Limit {
@@ -235,7 +238,7 @@ func (h *answerHead) response(a flawless.Answer, r *httpRequest) *httpResponse {
 	return res
 }
 
-// betaKind is the crate's HttpErrorKind of an error.
+// betaKind returns the crate's HttpErrorKind for an error.
 func (e *answerError) betaKind(target string) string {
 	switch {
 	case e.Reason == "timeout":

@@ -1,4 +1,4 @@
-package guest
+package memory
 
 import (
 	"bufio"
@@ -9,13 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hugePage is the size of those that code is put into.
-const hugePage = 2 << 20
+const hugePage = 2 << 20 // bytes
 
-// gatherCode puts compiled code into huge pages, where the kernel can (Linux 6.1): a turn goes through
-// functions all over it, and finds few of their addresses in the processor's table of pages after the
-// engine, the store and the kernel have worked. Code is what lies in executable memory without a file.
-func gatherCode() {
+// CollapseCode moves compiled code into huge pages if the kernel can (Linux 6.1). A turn runs functions all over the
+// code, and after the engine, the store and the kernel have worked, few of their addresses are left in the
+// processor's TLB. Compiled code is executable memory without a file.
+func CollapseCode() {
 	f, err := os.Open("/proc/self/maps")
 	if err != nil {
 		return

@@ -1,4 +1,4 @@
-package guest
+package symbol
 
 import (
 	"bytes"
@@ -11,70 +11,70 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/rewrite"
 )
 
-// source says where in the source the code of a module is, from the DWARF in its custom sections. Without
-// DWARF that can be read it is empty: lines are for people, and no module is refused for them.
+// dwarfLines maps addresses to source lines, from the DWARF in a module's custom sections.
 //
-// An address is an offset into the content of the code section. Compilers put each function into a
-// sequence of rows of its own; those of functions that the linker has removed begin where none does.
-type source struct {
+// An address is an offset into the content of the code section. Compilers put each function into a sequence of
+// rows of its own. Sequences of functions that the linker has removed begin where no function does.
+type dwarfLines struct {
 	starts []uint64 // of the functions
 
-	// heads are where functions begin, by index without imports: the line at which one does or, where the
-	// compiler gives it none of its own, the first at which something was inlined into it.
+	// heads are where functions begin, by index: the line of the function itself or, if the compiler gives it
+	// none, the first line at which something was inlined into it.
 	heads map[int]flawless.Site
 	rows  []row // by address
 }
 
-// row is where the code from an address on comes from.
+// row is the source line of the code from an address on.
 type row struct {
 	from uint64
 	site flawless.Site
 }
 
-func sourceOf(bin []byte) *source {
-	d := &debugInfo{bin: bin, source: source{starts: functionStarts(bin), heads: map[int]flawless.Site{}}, tables: map[int64][]*dwarf.LineFile{}}
+func readDWARF(bin []byte) *dwarfLines {
+	d := &dwarfReader{bin: bin, dwarfLines: dwarfLines{starts: rewrite.FunctionOffsets(bin), heads: map[int]flawless.Site{}}, tables: map[int64][]*dwarf.LineFile{}}
 	if d.read() != nil {
-		return &source{starts: d.starts}
+		return &dwarfLines{starts: d.starts}
 	}
 	slices.SortStableFunc(d.rows, func(a, b row) int { return cmp.Compare(a.from, b.from) })
-	return &d.source
+	return &d.dwarfLines
 }
 
-// at returns the function that an address lies in, by index without imports and -1 where there is none, and
-// where its code comes from.
-func (s *source) at(address uint64) (index int, site flawless.Site) {
+// at returns the function at an address, -1 if there is none, and its source line.
+func (l *dwarfLines) at(address uint64) (index int, site flawless.Site) {
 	last := func(n int, found bool) int {
 		if found {
 			return n
 		}
 		return n - 1
 	}
-	index = last(slices.BinarySearch(s.starts, address))
-	k := last(slices.BinarySearchFunc(s.rows, address, func(r row, at uint64) int { return cmp.Compare(r.from, at) }))
-	if index >= 0 && k >= 0 && s.rows[k].from >= s.starts[index] {
-		site = s.rows[k].site
+	index = last(slices.BinarySearch(l.starts, address))
+	k := last(slices.BinarySearchFunc(l.rows, address, func(r row, at uint64) int { return cmp.Compare(r.from, at) }))
+	if index >= 0 && k >= 0 && l.rows[k].from >= l.starts[index] {
+		site = l.rows[k].site
 	}
 	return index, site
 }
 
-type debugInfo struct {
-	source
+// dwarfReader fills dwarfLines.
+type dwarfReader struct {
+	dwarfLines
 	bin    []byte
 	data   *dwarf.Data
-	files  []*dwarf.LineFile // of the unit that is read
+	files  []*dwarf.LineFile // of the current unit
 	tables map[int64][]*dwarf.LineFile
 
-	fn    int // that is read
-	wants bool
+	fn    int  // current function
+	wants bool // it has no head yet
 }
 
-var errDWARF = errors.New("the DWARF is not as a compiler writes it")
+var errDWARF = errors.New("the DWARF is damaged")
 
-func (d *debugInfo) read() (err error) {
+func (d *dwarfReader) read() (err error) {
 	defer func() {
-		if p := recover(); p != nil { // debug/dwarf is made for what compilers write, this is anybody's
+		if p := recover(); p != nil { // debug/dwarf expects the output of a compiler; a module may hold anything
 			err = fmt.Errorf("%w: %v", errDWARF, p)
 		}
 	}()
@@ -88,8 +88,8 @@ func (d *debugInfo) read() (err error) {
 		}
 	}
 	entries := d.data.Reader()
-	depth, inside := 0, -1             // of the tree; and of what is inlined and passed over
-	for range len(d.section("info")) { // each has a byte at least; debug/dwarf stands still at a number that is cut
+	depth, inside := 0, -1             // depth in the tree; and that of the inlined function being skipped
+	for range len(d.section("info")) { // an entry has a byte or more, but debug/dwarf does not advance at a truncated number
 		e, err := entries.Next()
 		if err != nil || e == nil {
 			return err
@@ -119,10 +119,12 @@ func (d *debugInfo) read() (err error) {
 	return nil
 }
 
-func (d *debugInfo) section(name string) []byte { return customSection(d.bin, ".debug_"+name) }
+func (d *dwarfReader) section(name string) []byte {
+	return rewrite.CustomSection(d.bin, ".debug_"+name)
+}
 
 // unit reads the rows of a unit. Units may share a table.
-func (d *debugInfo) unit(e *dwarf.Entry) error {
+func (d *dwarfReader) unit(e *dwarf.Entry) error {
 	d.files, d.wants = nil, false
 	at, there := e.Val(dwarf.AttrStmtList).(int64)
 	if files, known := d.tables[at]; !there || known {
@@ -139,7 +141,7 @@ func (d *debugInfo) unit(e *dwarf.Entry) error {
 	d.files = rows.Files()
 	d.tables[at] = d.files
 	var line dwarf.LineEntry
-	live := false // the function is there
+	live := false // the linker kept the function
 	for first := true; ; first = line.EndSequence {
 		if err := rows.Next(&line); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -162,7 +164,7 @@ func (d *debugInfo) unit(e *dwarf.Entry) error {
 	}
 }
 
-func (d *debugInfo) subprogram(e *dwarf.Entry) {
+func (d *dwarfReader) subprogram(e *dwarf.Entry) {
 	at, there := e.Val(dwarf.AttrLowpc).(uint64)
 	if d.fn, d.wants = slices.BinarySearch(d.starts, at); there && d.wants {
 		_, has := d.heads[d.fn]
@@ -172,7 +174,7 @@ func (d *debugInfo) subprogram(e *dwarf.Entry) {
 	}
 }
 
-func (d *debugInfo) inlined(e *dwarf.Entry) {
+func (d *dwarfReader) inlined(e *dwarf.Entry) {
 	file, _ := e.Val(dwarf.AttrCallFile).(int64)
 	line, _ := e.Val(dwarf.AttrCallLine).(int64)
 	if !d.wants || line <= 0 || file <= 0 || file >= int64(len(d.files)) || d.files[file] == nil {
@@ -183,22 +185,22 @@ func (d *debugInfo) inlined(e *dwarf.Entry) {
 	}
 }
 
-// countsFit tells whether a table of rows does not announce more folders and files than it has bytes
-// for: debug/dwarf makes room for as many as are announced.
+// countsFit reports whether a line table has bytes for all the directories and files that it announces.
+// debug/dwarf allocates memory for as many as are announced.
 func countsFit(rows []byte, at int64) bool {
 	const (
 		version = 4
-		opcodes = 4 + 2 + 2 + 4 + 5 // behind length, version, sizes, length of the header, how rows are coded
+		opcodes = 4 + 2 + 2 + 4 + 5 // offset behind length, version, sizes, header length, and row encoding
 	)
 	if at < 0 || at >= int64(len(rows))-opcodes || binary.LittleEndian.Uint32(rows[at:]) == 0xffffffff {
-		return false // the last is the form for 64 bits, which 32-bit code has no use for
+		return false // 0xffffffff begins the 64-bit format, which 32-bit code does not need
 	}
 	if binary.LittleEndian.Uint16(rows[at+version:]) < 5 {
-		return true // it announces nothing
+		return true // earlier versions announce no counts
 	}
 	h := header{rows[at+opcodes:], true}
 	h.skip(max(h.byte(), 1) - 1)
-	for range 2 { // folders, files
+	for range 2 { // directories, files
 		forms := make([]uint64, h.byte())
 		for i := range forms {
 			h.number()
@@ -215,7 +217,7 @@ func countsFit(rows []byte, at int64) bool {
 	return h.ok
 }
 
-// header is the rest of one that is stepped through; ok is false once it is not as it should be.
+// header is the unread rest of a line table's header. ok turns false when it is damaged.
 type header struct {
 	b  []byte
 	ok bool
@@ -244,7 +246,7 @@ func (h *header) number() uint64 {
 	return 0
 }
 
-// value steps over a value of DWARF 5 (section 7.5.6). A form that no table of rows has is not ok.
+// value skips a value of DWARF 5 (section 7.5.6). A form that line tables do not use is damage.
 func (h *header) value(form uint64) {
 	switch form {
 	case 0x08: // string
@@ -269,24 +271,4 @@ func (h *header) value(form uint64) {
 	default:
 		h.ok = false
 	}
-}
-
-// functionStarts returns where the functions of a module begin in the content of its code section.
-func functionStarts(bin []byte) (starts []uint64) {
-	var code []byte
-	for id, content := range sections(bin) {
-		if id == 10 {
-			code = content
-		}
-	}
-	n, rest := leb(code)
-	for range n {
-		size, body := leb(rest)
-		if size > uint64(len(body)) || len(body) == 0 {
-			return nil
-		}
-		starts = append(starts, uint64(len(code)-len(body)))
-		rest = body[size:]
-	}
-	return starts
 }

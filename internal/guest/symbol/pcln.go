@@ -1,14 +1,14 @@
-package guest
+package symbol
 
 import (
 	"bytes"
 	"encoding/binary"
 )
 
-// pcln is the table of functions and lines that every Go program has in its memory, whatever the
-// linker was told to leave out. In a guest the functions lie in an address space of their own:
-// function n of the module, imports aside, begins at (firstFunc + n) << 16, and the low 16 bits of a pc
-// say how far in it is. Offsets that lead outside read as zero: names are for people.
+// pcln is the table of functions and lines that every Go program has in its memory, even if it was linked
+// without symbols. On WebAssembly, functions have an address space of their own: function n of the module, not
+// counting imports, begins at (firstFunc + n) << 16, and the low 16 bits of a pc are the offset in it. Offsets
+// that lead outside the table read as zero: names are for people.
 //
 //	0   magic of Go 1.20 and later, 0, 0, unit of a pc (1), size of a pointer (8)
 //	8   number of functions, of files, start of text; each 8 bytes, as are the offsets that follow
@@ -16,12 +16,12 @@ import (
 type pcln struct {
 	b                                []byte
 	names, units, files, values, fns int
-	funcs                            map[int]int // where the function is told of, by its number
+	funcs                            map[int]int // offset of a function's entry, by index
 }
 
 const firstFunc = 0x1000
 
-// findPCLN finds the table, nil where there is none.
+// findPCLN finds the table in an image, nil if there is none.
 func findPCLN(image []byte) *pcln {
 	for rest := image; ; {
 		at := bytes.Index(rest, []byte{0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8})
@@ -60,7 +60,7 @@ func (p *pcln) text(at int) string {
 	return string(s)
 }
 
-// name returns the name of a function, "" where there is no such.
+// name returns the name of a function, "" if there is no such function.
 func (p *pcln) name(fn int) string {
 	at, ok := p.funcs[fn]
 	if !ok {
@@ -69,7 +69,7 @@ func (p *pcln) name(fn int) string {
 	return p.text(p.names + p.half(at+4))
 }
 
-// line returns the file and line of a place in a function; 0 is its beginning.
+// line returns the file and line at an offset in a function; 0 is its beginning.
 func (p *pcln) line(fn int, pc uint16) (file string, line int) {
 	at, ok := p.funcs[fn]
 	if !ok {
@@ -85,8 +85,8 @@ func (p *pcln) line(fn int, pc uint16) (file string, line int) {
 	return p.text(p.files + p.half(p.units+4*(unit+number))), line
 }
 
-// value reads a table of values by pc: pairs of a difference of the value, zigzag, and of the pc, both
-// varints, from -1 and 0.
+// value reads a table of values by pc. It is a list of pairs of varints: the zigzag difference to the previous
+// value, and to the previous pc. They begin at -1 and 0.
 func (p *pcln) value(at int, target uint16) int {
 	if at == 0 || p.values+at >= len(p.b) {
 		return -1

@@ -1,9 +1,8 @@
-package guest
+package symbol
 
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -63,7 +62,7 @@ func module(dwarf map[string][]byte) []byte {
 func TestLinesComeFromDWARF(t *testing.T) {
 	t.Parallel()
 	want := map[int]flawless.Site{0: {File: "src/a.rs", Line: 7}, 1: {File: "src/a.rs", Line: 20}}
-	s := sourceOf(debugged())
+	s := readDWARF(debugged())
 	if d := cmp.Diff(want, s.heads); d != "" {
 		t.Error(d)
 	}
@@ -82,11 +81,11 @@ func TestDamagedDWARFIsLeftOut(t *testing.T) {
 	t.Parallel()
 	whole := debugged()
 	for n := range whole {
-		sourceOf(whole[:n])
+		readDWARF(whole[:n])
 		for bit := range 8 {
 			b := bytes.Clone(whole)
 			b[n] ^= 1 << bit
-			sourceOf(b)
+			readDWARF(b)
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -95,9 +94,9 @@ func TestDamagedDWARFIsLeftOut(t *testing.T) {
 		for range 1 + random.IntN(8) {
 			b[8+random.IntN(len(b)-8)] = byte(random.Uint32())
 		}
-		sourceOf(b)
+		readDWARF(b)
 	}
-	if got := sourceOf(module(map[string][]byte{"abbrev": {1}, "info": {1, 2, 3}, "line": {4}})); len(got.heads)+len(got.rows) != 0 {
+	if got := readDWARF(module(map[string][]byte{"abbrev": {1}, "info": {1, 2, 3}, "line": {4}})); len(got.heads)+len(got.rows) != 0 {
 		t.Errorf("from nonsense come %v", got)
 	}
 }
@@ -146,12 +145,8 @@ func TestNamesAreReadable(t *testing.T) {
 		"_R":                                                                           "_R",
 		"flawless_start":                                                               "flawless_start",
 	} {
-		if got := readable(mangled); got != want {
+		if got := Demangle(mangled); got != want {
 			t.Errorf("%s is %s, want %s", mangled, got, want)
 		}
-	}
-	trap := errors.New("wasm error: unreachable\nwasm stack trace:\n\t._ZN10hello_rust5greet17h99e762c02616480dE(i32) i32\n\t.flawless_start()")
-	if got, want := wasmStack(trap), "\t.hello_rust::greet(i32) i32\n\t.flawless_start()"; got != want {
-		t.Errorf("the stack is %q, want %q", got, want)
 	}
 }

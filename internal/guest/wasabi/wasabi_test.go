@@ -1,12 +1,16 @@
-package guest
+package wasabi
 
 import (
 	"encoding/json"
 	"math"
-	"math/rand/v2"
 	"strings"
 	"testing"
 )
+
+// dice is a guest that has nothing but randomness.
+type dice struct{ Guest }
+
+func (dice) Random() uint64 { return 1 << 63 }
 
 func TestTimeoutsOfTheCrate(t *testing.T) {
 	t.Parallel()
@@ -37,11 +41,11 @@ func TestOneRandomNumberAtATime(t *testing.T) {
 		}
 		func() {
 			defer func() {
-				if _, trapped := recover().(*fault); trapped == fits {
+				if _, trapped := recover().(*Fault); trapped == fits {
 					t.Errorf("%s: it traps: %v", text, trapped)
 				}
 			}()
-			(&Instance{random: rand.NewChaCha8([32]byte{})}).draw(of)
+			(&Session{guest: dice{}}).draw(of)
 		}()
 	}
 }
