@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ErrOutside is returned by calls that are made where no run is: in a program that is not built as
@@ -48,6 +49,9 @@ type Interrupted struct {
 	Key         string // the Idempotency-Key under which it was sent; "" in an answer that an older engine logged
 	Status      int    // of a response that was cut off or leaves the outcome open, such as 409 to a repetition; else 0
 	Message     string
+	// RepeatUntil is when the time for retries of the call ends, or that of its idempotency key where the server honours
+	// one, whichever is earlier. It is zero in an answer that an older engine logged.
+	RepeatUntil time.Time
 }
 
 func (e *Interrupted) Error() string {
@@ -167,7 +171,11 @@ func (e *answerError) of(method, url string, n int) error {
 	case "not_sent":
 		return &NotSent{Call: n, Method: method, URL: url, Reason: e.reason, Message: e.message}
 	case "interrupted":
-		return &Interrupted{Call: n, Method: method, URL: url, Key: e.key, Status: e.status, Message: e.message}
+		cut := &Interrupted{Call: n, Method: method, URL: url, Key: e.key, Status: e.status, Message: e.message}
+		if e.repeatUntil != 0 {
+			cut.RepeatUntil = time.Unix(0, int64(e.repeatUntil))
+		}
+		return cut
 	case KindTooLarge:
 		if e.status != 0 {
 			return &TooLarge{Call: n, Method: method, URL: url, Status: e.status, Message: e.message}

@@ -17,6 +17,7 @@ type answerError struct {
 	kind, reason, message string
 	key                   string
 	status                int
+	repeatUntil           int // Unix nanoseconds; 0 where the engine did not say
 }
 
 // text returns where a member that is a string belongs, nil where it belongs nowhere.
@@ -210,6 +211,8 @@ func readError(r *reader) *answerError {
 			e.message = r.string()
 		case "status":
 			e.status = r.int()
+		case "repeat_until":
+			e.repeatUntil = r.int()
 		case "key":
 			e.key = r.string()
 		default:
