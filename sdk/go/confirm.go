@@ -119,10 +119,10 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 		switch {
 		case err != nil:
 			return nil, err
-		case h.failure != nil:
-			return nil, h.failure.of(req.method(), req.URL, call)
-		case h.note != "retry":
-			return &Response{Status: h.status, Header: h.header, Body: body, URL: req.URL}, nil
+		case h.Failure != nil:
+			return nil, callError(h.Failure, req.method(), req.URL, call)
+		case h.Note != "retry":
+			return &Response{Status: h.Status, Header: h.Header, Body: body, URL: req.URL}, nil
 		}
 		limit = time.Time{}              // a person may know more, and the engine knows the key's time
 		ctx = context.WithoutCancel(ctx) // the time that a person took to decide does not count against the request
