@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Outcome is what was found out about a request: [Happened], [DidNotHappen] or [CannotTell].
@@ -67,8 +69,8 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 type confirmation struct {
 	send   func(context.Context, *Request) (*Response, int, error)
 	ask    func(context.Context, string) (Outcome, error)
-	tell   bool                                                    // the code wants to know, instead of a person
-	decide func(what, why string) (answerHead, []byte, int, error) // asks a person
+	tell   bool                                                   // the code wants to know, instead of a person
+	decide func(what, why string) (wire.Head, []byte, int, error) // asks a person
 }
 
 // run makes a request until its outcome is known. Each time it is made again, it is under the key of the first.

@@ -1,15 +1,42 @@
-package store
+package codec
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/flawless-engine/flawless"
 )
 
-// Records are written with every turn and read with every replay, so those that have nothing but
-// the start, turns and arrivals in them, in their usual form, are written and read here, into and from the
-// same bytes as by the codec, which has the others.
+// Record is the stored form of a [flawless.Record], whose number is in the key.
+type Record struct {
+	Epoch   uint64           `cbor:"1,keyasint"`
+	Entries []flawless.Entry `cbor:"2,keyasint"`
+	Cut     *flawless.Cut    `cbor:"3,keyasint,omitempty"`
+}
+
+// CheckEntries returns [flawless.TooLarge] for entries that exceed the limits of the decoder: they could be
+// written, but never read.
+func CheckEntries(entries []flawless.Entry) error {
+	largest, labels := len(entries), 0
+	for i := range entries {
+		if t := entries[i].Turn; t != nil {
+			largest = max(largest, len(t.Answers), len(t.Calls), len(t.Lines), len(t.Steps))
+			labels = max(labels, len(t.Labels))
+		}
+	}
+	if largest > maxItems {
+		return fmt.Errorf("a turn has %d calls, answers or lines, but at most %d can be stored: %w", largest, maxItems, flawless.TooLarge)
+	}
+	if labels > maxPairs {
+		return fmt.Errorf("a turn changes %d labels, but at most %d changes can be stored: %w", labels, maxPairs, flawless.TooLarge)
+	}
+	return nil
+}
+
+// A record is written with every turn and read with every replay, so the common ones (start, turns and
+// arrivals without rare fields) have an encoder and a decoder without reflection. They use the same bytes
+// as the CBOR library, which handles everything else.
 
 // The major types of CBOR (RFC 8949, section 3).
 const (
@@ -22,7 +49,7 @@ const (
 	cborTrue  = 0xf5
 )
 
-// pen appends CBOR.
+// pen appends CBOR to a slice.
 type pen []byte
 
 func (p *pen) head(major byte, n uint64) {
@@ -95,8 +122,8 @@ func (p *pen) optionalInt(m *members, key uint64, n int64) {
 	}
 }
 
-// usual tells whether a record is one that is written here. Whatever is added to the types of the log
-// belongs here, or there: TestNothingOfARecordIsLost goes through all of their fields.
+// usual reports whether appendRecord can write entries. A field that is added to the types of the log must
+// be written by appendRecord or listed here; TestEveryFieldOfARecordSurvives goes through all fields.
 func usual(entries []flawless.Entry) bool {
 	return entries != nil && !slices.ContainsFunc(entries, func(e flawless.Entry) bool {
 		if t := e.Turn; t != nil && (len(t.Labels) > 0 || t.As != nil || len(t.Steps) > 0 || t.Ended != nil && t.Ended.Failure != nil) {
@@ -114,8 +141,8 @@ func usual(entries []flawless.Entry) bool {
 	})
 }
 
-// appendRecord appends a record that has only what is usual.
-func appendRecord(b []byte, r *record) []byte {
+// appendRecord appends a record with usual entries.
+func appendRecord(b []byte, r *Record) []byte {
 	p := pen(b)
 	p.head(cborMap, 2)
 	p.head(cborUint, 1)
@@ -246,14 +273,14 @@ func (p *pen) arrival(a *flawless.Arrival) {
 	p.close(m)
 }
 
-// lens reads CBOR. What is not as the pen writes it, it does not understand: odd is set then, and what
-// it returns is worth nothing. The bytes it returns are parts of what it reads.
+// lens reads the CBOR that a pen writes. If it meets anything else, it sets odd, and its results are
+// meaningless. The bytes that it returns are slices of its input.
 type lens struct {
 	b   []byte
 	odd bool
 }
 
-// head reads a head of a major type and returns its number.
+// head reads the head of an item of a major type and returns its argument.
 func (l *lens) head(major byte) uint64 {
 	if len(l.b) == 0 || l.b[0]&0xe0 != major {
 		l.odd = true
@@ -273,7 +300,7 @@ func (l *lens) head(major byte) uint64 {
 		n = n<<8 | uint64(c)
 	}
 	l.b = l.b[size:]
-	l.odd = l.odd || size == 1 && n < 24 || size > 1 && n>>(4*size) == 0 // it has a shorter form
+	l.odd = l.odd || size == 1 && n < 24 || size > 1 && n>>(4*size) == 0 // not the shortest form
 	return n
 }
 
@@ -288,7 +315,7 @@ func (l *lens) int() int64 {
 	return int64(n)
 }
 
-// string reads bytes or text.
+// string reads a byte string or text.
 func (l *lens) string(major byte) []byte {
 	n := l.head(major)
 	if l.odd || n > uint64(len(l.b)) {
@@ -302,13 +329,13 @@ func (l *lens) string(major byte) []byte {
 
 func (l *lens) bytes() []byte {
 	s := l.string(cborBytes)
-	l.odd = l.odd || len(s) == 0 // the codec reads nothing as nil or as empty
+	l.odd = l.odd || len(s) == 0 // the library distinguishes nil and empty
 	return s
 }
 
 func (l *lens) text() string { return string(l.string(cborText)) }
 
-// kind is text of which there are few.
+// kind reads text that has few different values, and avoids an allocation for them.
 func (l *lens) kind() string {
 	switch s := l.string(cborText); string(s) {
 	case "http":
@@ -326,7 +353,7 @@ func (l *lens) kind() string {
 	}
 }
 
-// count reads the head of an array whose elements have some bytes each.
+// count reads the head of an array whose elements have at least one byte each.
 func (l *lens) count() int {
 	n := l.head(cborArray)
 	if l.odd = l.odd || n == 0 || n > uint64(len(l.b)) || n > maxItems; l.odd {
@@ -335,7 +362,7 @@ func (l *lens) count() int {
 	return int(n)
 }
 
-// list reads an array of usual length.
+// list reads an array that is not empty.
 func list[T any](l *lens, element func(*T)) []T {
 	out := make([]T, l.count())
 	for i := range out {
@@ -346,7 +373,7 @@ func list[T any](l *lens, element func(*T)) []T {
 	return out
 }
 
-// fields reads a map with ascending numbers as keys, whose values member reads.
+// fields reads a map with ascending numeric keys, and calls member to read each value.
 func (l *lens) fields(member func(key uint64)) {
 	n, last := l.head(cborMap), uint64(0)
 	for ; n > 0 && !l.odd; n-- {
@@ -358,8 +385,8 @@ func (l *lens) fields(member func(key uint64)) {
 	}
 }
 
-// parseRecord reads a record that has only what is usual. The record has parts of b.
-func parseRecord(b []byte) (r record, ok bool) {
+// parseRecord decodes a record with usual entries, which shares memory with b. It returns false for any other.
+func parseRecord(b []byte) (r Record, ok bool) {
 	l := lens{b: b}
 	all := uint64(0)
 	l.fields(func(key uint64) {

@@ -1,4 +1,4 @@
-package store
+package codec
 
 import (
 	"bytes"
@@ -11,13 +11,13 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestUsualRecordsAreWhatTheCodecMakesOfThem draws records, of which some are not usual.
-func TestUsualRecordsAreWhatTheCodecMakesOfThem(t *testing.T) {
+// TestRecordsEncodeAsTheLibraryDoes draws records, some of which are not usual.
+func TestRecordsEncodeAsTheLibraryDoes(t *testing.T) {
 	t.Parallel()
 	c := testCodec(t)
 	short, long := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		r := record{Epoch: rapid.Uint64().Draw(rt, "epoch"), Entries: rapid.SliceOfN(rapid.Custom(drawEntry), 1, 4).Draw(rt, "entries")}
+		r := Record{Epoch: rapid.Uint64().Draw(rt, "epoch"), Entries: rapid.SliceOfN(rapid.Custom(drawEntry), 1, 4).Draw(rt, "entries")}
 		written, read := compare(rt, c, r)
 		if !written {
 			long++
@@ -25,54 +25,54 @@ func TestUsualRecordsAreWhatTheCodecMakesOfThem(t *testing.T) {
 		if read {
 			short++
 		} else if written && !keyed(r.Entries) {
-			rt.Fatalf("it is written here and not read here: %+v", r)
+			rt.Fatalf("appendRecord writes it, but parseRecord does not read it: %+v", r)
 		}
 	})
 	if short == 0 || long == 0 {
-		t.Errorf("%d records were read here, %d were not written here", short, long)
+		t.Errorf("parseRecord read %d records, appendRecord did not write %d; want some of both", short, long)
 	}
 }
 
-// compare holds what is written and read here to what the codec makes of it.
-func compare(t rapid.TB, c codec, r record) (written, read bool) {
+// compare checks appendRecord and parseRecord against the library, and reports which of them handled r.
+func compare(t rapid.TB, c Codec, r Record) (written, read bool) {
 	var whole bytes.Buffer
 	if err := c.enc.MarshalToBuffer(&r, &whole); err != nil {
 		t.Fatal(err)
 	}
-	var want record
+	var want Record
 	if err := c.dec.Unmarshal(whole.Bytes(), &want); err != nil {
 		t.Fatal(err)
 	}
 	if written = usual(r.Entries); written {
 		if got := appendRecord(nil, &r); !bytes.Equal(got, whole.Bytes()) {
-			t.Fatalf("%+v is written as\n%x\nthe codec writes\n%x", r, got, whole.Bytes())
+			t.Fatalf("%+v is encoded as\n%x\nthe library writes\n%x", r, got, whole.Bytes())
 		}
 	}
 	got, read := parseRecord(whole.Bytes())
 	if diff := cmp.Diff(want, got); read && diff != "" {
-		t.Fatalf("it is read in another way than by the codec (-codec +here):\n%s", diff)
+		t.Fatalf("parseRecord differs from the library (-library +parseRecord):\n%s", diff)
 	}
 	return written, read
 }
 
-// TestNothingOfARecordIsLost writes and reads entries that have one field each, for all fields there are.
-func TestNothingOfARecordIsLost(t *testing.T) {
+// TestEveryFieldOfARecordSurvives encodes and decodes entries with one field each, for all fields there are.
+func TestEveryFieldOfARecordSurvives(t *testing.T) {
 	t.Parallel()
 	c := testCodec(t)
 	n := 0
 	for _, set := range variants(reflect.TypeFor[flawless.Entry]()) {
 		var e flawless.Entry
 		set(reflect.ValueOf(&e).Elem())
-		if written, _ := compare(t, c, record{Epoch: 1, Entries: []flawless.Entry{e}}); written {
+		if written, _ := compare(t, c, Record{Epoch: 1, Entries: []flawless.Entry{e}}); written {
 			n++
 		}
 	}
 	if n < 30 {
-		t.Errorf("%d fields are written here", n)
+		t.Errorf("appendRecord writes only %d fields", n)
 	}
 }
 
-// variants are ways to set a value of a type, each another one of the fields in it.
+// variants returns functions that each set a different field of a value of a type.
 func variants(typ reflect.Type) (all []func(reflect.Value)) {
 	switch typ.Kind() {
 	case reflect.Struct:
@@ -80,7 +80,7 @@ func variants(typ reflect.Type) (all []func(reflect.Value)) {
 			for _, set := range variants(typ.Field(i).Type) {
 				all = append(all, func(v reflect.Value) {
 					if s, ok := v.Addr().Interface().(*flawless.Start); ok {
-						s.Seed = []byte{1} // without one none is usual
+						s.Seed = []byte{1} // a start without a seed is never usual
 					}
 					set(v.Field(i))
 				})
@@ -114,7 +114,7 @@ func variants(typ reflect.Type) (all []func(reflect.Value)) {
 	case reflect.Uint8, reflect.Uint64:
 		all = append(all, func(v reflect.Value) { v.SetUint(7) })
 	default:
-		panic("no entry has had a field of type " + typ.String())
+		panic("variants does not know the type " + typ.String())
 	}
 	return all
 }
