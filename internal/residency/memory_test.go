@@ -1,4 +1,4 @@
-package engine
+package residency
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// machine makes a folder that looks like the root of a system.
+// machine returns a directory that looks like the root of a system with these files.
 func machine(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -47,7 +47,7 @@ func TestAvailableMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if got := available(machine(t, row.files)); got != row.want {
-				t.Errorf("it is %d, not %d", got, row.want)
+				t.Errorf("got %d, want %d", got, row.want)
 			}
 		})
 	}
@@ -57,7 +57,7 @@ func TestMappableGuests(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{"65530\n": 15358, "1048576\n": 261120, "100\n": 256, "nonsense": math.MaxInt} {
 		if got := mappable(machine(t, map[string]string{"proc/sys/vm/max_map_count": text})); got != want {
-			t.Errorf("of %q it is %d, not %d", text, got, want)
+			t.Errorf("for %q got %d, want %d", text, got, want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package engine
+package residency
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// resident is how many bytes of memory the process has for itself alone; 0 where the system does not tell.
-// Pages of files are left out. Those of a base image belong to a file, too: the system counts them once for
+// resident returns how many bytes of memory the process has for itself alone, 0 if the system does not tell.
+// Pages of files are left out. Those of a base image belong to a file too: the system counts them once for
 // each guest that maps them, although they exist once.
 // https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
 func resident() int64 {
@@ -27,13 +27,13 @@ func resident() int64 {
 	return (all - shared) * int64(os.Getpagesize())
 }
 
-// available is how many bytes of memory the process may take: the machine's, or less where it is in a control
-// group with a limit; 0 where the system does not tell. Root is "/" but in tests.
+// available returns how many bytes of memory the process may take: those of the machine, or fewer if it is in a
+// control group with a limit; 0 if the system does not tell. Root is "/" except in tests.
 func available(root string) int64 {
-	most := int64(math.MaxInt64)
+	limit := int64(math.MaxInt64)
 	lower := func(n int64, err error) {
 		if err == nil && n > 0 {
-			most = min(most, n)
+			limit = min(limit, n)
 		}
 	}
 	b, _ := os.ReadFile(path.Join(root, "proc/meminfo"))
@@ -57,7 +57,7 @@ func available(root string) int64 {
 		if f[1] != "" && f[1] != "memory" {
 			continue
 		}
-		// Every group above may have a limit. In a container the path may be the host's, where only the top is there.
+		// Every group above may have a limit. In a container the path may be the host's, of which only the top exists.
 		for group := path.Clean("/" + f[2]); ; group = path.Dir(group) {
 			b, err := os.ReadFile(path.Join(root, dir, group, file))
 			if err == nil {
@@ -68,13 +68,13 @@ func available(root string) int64 {
 			}
 		}
 	}
-	if most == math.MaxInt64 {
+	if limit == math.MaxInt64 {
 		return 0
 	}
-	return most
+	return limit
 }
 
-// mappable is how many guests the system lets the process map. Each takes up to four mappings, and the rest
+// mappable returns how many guests the system lets the process map. Each takes up to four mappings, and the rest
 // of the process some hundred.
 // https://docs.kernel.org/admin-guide/sysctl/vm.html#max-map-count
 func mappable(root string) int {
