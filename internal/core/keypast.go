@@ -97,7 +97,7 @@ func (s *State) remember(c *OpenCall, a *flawless.Arrival) {
 	if key == "" && !effect.IsInterrupted(a.Answer) {
 		return
 	}
-	said := effect.Said(a.Answer)
+	said := effect.ParseHTTPAnswer(a.Answer)
 	if key = cmp.Or(key, said.Key); key == "" {
 		return
 	}

@@ -79,7 +79,7 @@ type OpenCall struct {
 	given  bool   // it is to be answered as withdrawn
 
 	typed    typed             // what it waits for
-	receives *effect.Receiving // the messages that it waits for, nil of another kind
+	receives *effect.ReceiveHead // the messages that it waits for, nil of another kind
 	waiting  bool              // it is in the mailbox
 
 	in membership
@@ -490,7 +490,7 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	out := []flawless.Entry{{At: at, Decision: &d}}
 	switch d.Resolution {
 	case flawless.Retry:
-		if c.Kind == effect.InDoubt {
+		if c.Kind == effect.Doubt {
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "to be tried again, says " + Who(d.Who)}})
 		}
 	case flawless.Respond:
