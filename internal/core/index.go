@@ -58,7 +58,7 @@ func (c *OpenCall) sets() (keys [numSets]int64) {
 		return keys
 	}
 	keys[due] = c.due
-	on(telling, c.Kind == effect.InDoubt && !doubt)
+	on(telling, c.Kind == effect.Doubt && !doubt)
 	on(cancels, c.Kind == effect.Cancelled)
 	on(errands, c.kind.Errand && !doubt)
 	on(owned, c.kind.Errand || c.kind.Perform != nil && !doubt)

@@ -142,7 +142,7 @@ func (s *State) remember(c *OpenCall, a *flawless.Arrival) {
 	if c.known == "" && !effect.IsInterrupted(a.Answer) {
 		return
 	}
-	said, known := effect.Said(a.Answer), c.known
+	said, known := effect.ParseHTTPAnswer(a.Answer), c.known
 	switch {
 	case known != "":
 	case said.Key == "":

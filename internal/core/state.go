@@ -79,9 +79,9 @@ type OpenCall struct {
 	settle bool   // and waits for the try under way
 	given  bool   // it is to be answered as withdrawn
 
-	typed    typed             // what it waits for
-	receives *effect.Receiving // the messages that it waits for, nil of another kind
-	waiting  bool              // it is in the mailbox
+	typed    typed               // what it waits for
+	receives *effect.ReceiveHead // the messages that it waits for, nil of another kind
+	waiting  bool                // it is in the mailbox
 
 	in membership
 
@@ -494,7 +494,7 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	out := []flawless.Entry{{At: at, Decision: &d}}
 	switch d.Resolution {
 	case flawless.Retry:
-		if c.Kind == effect.InDoubt {
+		if c.Kind == effect.Doubt {
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "to be tried again, says " + Who(d.Who)}})
 		}
 	case flawless.Respond:

@@ -654,7 +654,7 @@ func (e *Engine) try(ctx context.Context, kind *effect.Kind, t effect.Try) (res 
 		if p := recover(); p != nil {
 			e.log.Error("performing a call panicked", "run", t.Run, "call", t.Call.N, "panic", p)
 			text := fmt.Sprintf("the engine failed while it performed the call: %v", p)
-			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.InDoubtAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
+			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.UnknownAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
 		}
 	}()
 	return kind.Perform(ctx, t)
