@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
@@ -50,6 +51,9 @@ type Interrupted struct {
 	Key         string // the Idempotency-Key it was sent with; "" if an older engine logged the answer
 	Status      int    // of a response that was cut off or leaves the outcome open, such as 409 for a repeated request; otherwise 0
 	Message     string
+	// RepeatUntil is when the time for retries of the call ends, or that of its idempotency key where the server honours
+	// one, whichever is earlier. It is zero in an answer that an older engine logged.
+	RepeatUntil time.Time
 }
 
 func (e *Interrupted) Error() string {
@@ -169,7 +173,11 @@ func callError(f *wire.Failure, method, url string, n int) error {
 	case "not_sent":
 		return &NotSent{Call: n, Method: method, URL: url, Reason: f.Reason, Message: f.Message}
 	case "interrupted":
-		return &Interrupted{Call: n, Method: method, URL: url, Key: f.Key, Status: f.Status, Message: f.Message}
+		cut := &Interrupted{Call: n, Method: method, URL: url, Key: f.Key, Status: f.Status, Message: f.Message}
+		if f.RepeatUntil != 0 {
+			cut.RepeatUntil = time.Unix(0, int64(f.RepeatUntil))
+		}
+		return cut
 	case KindTooLarge:
 		if f.Status != 0 {
 			return &TooLarge{Call: n, Method: method, URL: url, Status: f.Status, Message: f.Message}

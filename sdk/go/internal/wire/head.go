@@ -18,6 +18,7 @@ type Failure struct {
 	Kind, Reason, Message string
 	Key                   string // the Idempotency-Key the call was sent under
 	Status                int    // of the response, 0 if there was none
+	RepeatUntil           int    // Unix nanoseconds, 0 if the engine did not say
 }
 
 // text returns the field for a string member, or nil if the member is unknown.
@@ -211,6 +212,8 @@ func readError(r *reader) *Failure {
 			e.Message = r.string()
 		case "status":
 			e.Status = r.int()
+		case "repeat_until":
+			e.RepeatUntil = r.int()
 		case "key":
 			e.Key = r.string()
 		default:
