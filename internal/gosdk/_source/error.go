@@ -51,8 +51,8 @@ type Interrupted struct {
 	Key         string // the Idempotency-Key it was sent with; "" if an older engine logged the answer
 	Status      int    // of a response that was cut off or leaves the outcome open, such as 409 for a repeated request; otherwise 0
 	Message     string
-	// RepeatUntil is when the time for retries of the call ends, or that of its idempotency key where the server honours
-	// one, whichever is earlier. It is zero in an answer that an older engine logged.
+	// RepeatUntil is when the time for retries of the call ends, or the lifetime of its idempotency key if the server
+	// honours one, whichever is earlier. It is zero if an older engine logged the answer.
 	RepeatUntil time.Time
 }
 
