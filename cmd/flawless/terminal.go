@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // harmless writes text without what a terminal would obey: what a command prints comes from guests, from the
 // services they call and from servers, any of which could otherwise recolour the screen, change its title or
-// show text in another order than it has. Control characters but newline and tab, and the characters that
-// override the direction of text, are written as \u001b, which is what they are in JSON too: a document stays
-// the same document. It may be used concurrently.
+// show text in another order than it has, or hide a part of it. Control characters but newline and tab, and characters
+// that are not seen, are written as \u001b, which is what they are in JSON too: a document stays the same document. It
+// may be used concurrently.
 type harmless struct {
 	w io.Writer
 
@@ -74,7 +76,7 @@ func escaped(text []byte) []byte {
 			out = append(append(out, text[done:i]...), "\uFFFD"...)
 			done = i + 1
 		case obeyed(r):
-			out = fmt.Appendf(append(out, text[done:i]...), "\\u%04x", r)
+			out = appendEscape(append(out, text[done:i]...), r)
 			done = i + size
 		}
 		i += size
@@ -85,8 +87,17 @@ func escaped(text []byte) []byte {
 	return append(out, text[done:]...)
 }
 
-// obeyed tells whether a terminal does something other than showing the character: C0 but newline and tab, DEL,
-// C1, and the overrides, embeddings and isolates of the bidirectional algorithm.
+// appendEscape appends a character as JSON escapes it: one beyond U+FFFF as a surrogate pair.
+func appendEscape(b []byte, r rune) []byte {
+	if high, low := utf16.EncodeRune(r); high != unicode.ReplacementChar {
+		return fmt.Appendf(b, "\\u%04x\\u%04x", high, low)
+	}
+	return fmt.Appendf(b, "\\u%04x", r)
+}
+
+// obeyed tells whether a terminal does something other than showing the character: control characters but newline and
+// tab, format characters (overrides of direction, zero width, tags), separators of lines and paragraphs, and the fillers
+// that Unicode says are not shown. It costs scripts their zero-width joiners, which are rare in what is printed here.
 func obeyed(r rune) bool {
-	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	return r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
 }
