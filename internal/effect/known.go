@@ -25,7 +25,7 @@ func (c *Client) known(_ context.Context, t Try) Result {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}
 	}
 	a := flawless.Answer{Call: t.Call.N, Head: []byte(`{"known":false}`)}
-	if c.options.Secrets != nil && slices.ContainsFunc(c.options.Secrets(), func(s flawless.OpenSecret) bool { return s.Name == h.Name }) {
+	if c.secrets != nil && slices.ContainsFunc(c.secrets(), func(s flawless.OpenSecret) bool { return s.Name == h.Name }) {
 		a.Head = []byte(`{"known":true}`)
 	}
 	return Result{Outcome: Answered, Answer: a, Text: string(a.Head)}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
 const (
@@ -44,30 +45,20 @@ type httpHead struct {
 	KeyMS      *int64     `json:"key_within_ms"`
 }
 
-type field struct{ name, value string }
-
-// request is an http call that has been understood.
+// request is a parsed http call.
 type request struct {
-	method     string
-	url        *url.URL // no user, no fragment, host in ASCII
-	host       string   // the value of the Host header
-	fields     []field  // all other headers, names canonical
-	body       []byte
-	sized      bool // its headers say how long the body is
-	idempotent bool
-	tell       bool
-	timeout    time.Duration
-	latest     time.Time // its first byte must have left by then; zero is no limit
-	limit      int64
-	cut        bool // a longer response is cut and not refused
-	redirects  int
-	retry      Retry
-	statuses   []int
-	streams    bool           // the response is read as it comes
-	stream     *stream        // through this, in a try
-	byCode     bool           // the code says whether it is idempotent
-	within     time.Duration  // the server knows its key so long, as the code says
-	most       *time.Duration // for which it is tried again
+	transport.Request
+	sized     bool // its headers include Content-Length
+	tell      bool
+	timeout   time.Duration
+	redirects int
+	retry     Retry
+	statuses  []int
+	streamed  bool           // the response is read while it comes
+	stream    *stream        // of a try whose response is streamed
+	byCode    bool           // the code says whether it is idempotent
+	within    time.Duration  // how long the server knows its key, as the code says
+	retryFor  *time.Duration // how long it may be retried
 }
 
 // checked is a head that has been understood.
@@ -88,9 +79,9 @@ func checkHTTP() func(c flawless.Call) (Policy, error) {
 		if err != nil {
 			return Policy{}, err
 		}
-		p := Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry,
-			ByCode: r.byCode, Within: r.within, Keyless: !r.keyed(), For: r.most, Host: flawless.CanonicalHost(r.key().host), Port: r.key().port, request: r}
-		if r.body = nil; !r.sized {
+		p := Policy{Title: r.title(), Idempotent: r.Idempotent, Tell: r.tell, Retry: r.retry,
+			ByCode: r.byCode, Within: r.within, Keyless: !r.keyed(), For: r.retryFor, Host: flawless.CanonicalHost(r.Server().Host), Port: r.Server().Port, request: r}
+		if r.Body = nil; !r.sized {
 			last.Store(&checked{string(c.Head), p})
 		}
 		return p, nil
@@ -102,9 +93,9 @@ func (p *Policy) OwnKey() string {
 	if p.request == nil {
 		return ""
 	}
-	for _, f := range p.request.fields {
-		if f.name == keyHeader {
-			return f.value
+	for _, f := range p.request.Fields {
+		if f.Name == keyHeader {
+			return f.Value
 		}
 	}
 	return ""
@@ -113,7 +104,7 @@ func (p *Policy) OwnKey() string {
 // Known names what the server of an http call knows by an idempotency key: calls with the same name are
 // repetitions of each other.
 func (p *Policy) Known(key string) string {
-	sum := sha256.Sum256([]byte(p.request.method + " " + p.request.url.String() + "\n" + key))
+	sum := sha256.Sum256([]byte(p.request.Method + " " + p.request.URL.String() + "\n" + key))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
@@ -124,7 +115,8 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	if err := decode(c, &h); err != nil {
 		return nil, err
 	}
-	r := &request{method: h.Method, body: c.Body, redirects: defaultRedirects, timeout: defaultTimeout, limit: defaultLimit, streams: h.Stream}
+	r := &request{redirects: defaultRedirects, timeout: defaultTimeout, streamed: h.Stream}
+	r.Method, r.Body, r.Limit = h.Method, c.Body, defaultLimit
 	if err := r.setMethod(h.Method); err != nil {
 		return nil, err
 	}
@@ -134,8 +126,8 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	if err := r.setFields(h.Headers); err != nil {
 		return nil, err
 	}
-	if u := r.url.User; u != nil {
-		r.url.User = nil
+	if u := r.URL.User; u != nil {
+		r.URL.User = nil
 		password, _ := u.Password()
 		r.offer("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
 	}
@@ -149,12 +141,12 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	case h.Limit < 0 || h.Limit > highestLimit:
 		return nil, invalid(HTTP, `member "limit" is %d, give 1 to %d bytes`, h.Limit, highestLimit)
 	case h.Limit > 0:
-		r.limit = h.Limit
+		r.Limit = h.Limit
 	}
 	switch h.Longer {
 	case "", "error":
 	case "cut":
-		r.cut = true
+		r.Cut = true
 	default:
 		return nil, invalid(HTTP, `member "longer" is %q, give "error" or "cut"`, h.Longer)
 	}
@@ -175,25 +167,25 @@ func parseHTTP(c flawless.Call) (*request, error) {
 		return nil, err
 	}
 	switch {
-	case within != nil && !r.idempotent: // idempotent for so long, and only under the same key
+	case within != nil && !r.Idempotent: // idempotent for so long, and only under the same key
 		r.within, r.byCode = *within, true
 		if !r.keyed() {
 			return nil, invalid(HTTP, `member "key_within_ms" is given with an empty Idempotency-Key, leave one of them out`)
 		}
 	case h.Idempotent != nil:
-		r.idempotent, r.byCode = *h.Idempotent, true
+		r.Idempotent, r.byCode = *h.Idempotent, true
 	}
-	if r.most, err = longest("retry_for_ms", h.RetryForMS, 0); err != nil {
+	if r.retryFor, err = longest("retry_for_ms", h.RetryForMS, 0); err != nil {
 		return nil, err
 	}
-	r.retry, r.statuses, err = h.Retry.policy(r.idempotent)
+	r.retry, r.statuses, err = h.Retry.policy(r.Idempotent)
 	return r, err
 }
 
 // keyed tells whether the request is sent with an idempotency key: the engine's, or one of the code's own.
 func (r *request) keyed() bool {
 	const name = "Idempotency-Key"
-	return !r.has(name) || !slices.Contains(r.fields, field{name, ""})
+	return !r.has(name) || !slices.Contains(r.Fields, transport.Field{Name: name})
 }
 
 // setMethod takes the method, and with it whether the call is idempotent (RFC 9110, section 9.2.2).
@@ -207,10 +199,10 @@ func (r *request) setMethod(m string) error {
 	if !httpguts.ValidHeaderFieldName(m) || strings.ToUpper(m) != m || len(m) > 40 {
 		return invalid(HTTP, `member "method" is %.50q, give a method in capital letters such as POST`, m)
 	}
-	r.method = m
+	r.Method = m
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete, http.MethodTrace:
-		r.idempotent = true
+		r.Idempotent = true
 	}
 	return nil
 }
@@ -230,7 +222,7 @@ func (r *request) setURL(s string) error {
 		return invalid(HTTP, `member "url": %s`, why)
 	}
 	u.User = user // until the header fields are known
-	r.url, r.host = u, hostHeader(u)
+	r.URL, r.Host = u, hostHeader(u)
 	return nil
 }
 
@@ -304,7 +296,7 @@ func visible(s string) string {
 var refused = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 func (r *request) setFields(headers [][]string) error {
-	r.fields = make([]field, 0, len(headers)+2)
+	r.Fields = make([]transport.Field, 0, len(headers)+2)
 	hosts := 0
 	for i, h := range headers {
 		if len(h) != 2 {
@@ -316,34 +308,34 @@ func (r *request) setFields(headers [][]string) error {
 		if !httpguts.ValidHeaderFieldValue(h[1]) {
 			return invalid(HTTP, `member "headers": the value of %s holds a control character`, h[0])
 		}
-		f := field{http.CanonicalHeaderKey(h[0]), strings.Trim(h[1], " \t")}
+		f := transport.Field{Name: http.CanonicalHeaderKey(h[0]), Value: strings.Trim(h[1], " \t")}
 		switch {
-		case slices.Contains(refused, f.name):
-			return invalid(HTTP, `member "headers": %s belongs to the connection, leave it out`, f.name)
-		case f.name == "Content-Length":
-			if r.sized = true; f.value != strconv.Itoa(len(r.body)) {
-				return invalid(HTTP, `member "headers": Content-Length is %.40q and the body has %d bytes, leave it out`, f.value, len(r.body))
+		case slices.Contains(refused, f.Name):
+			return invalid(HTTP, `member "headers": %s belongs to the connection, leave it out`, f.Name)
+		case f.Name == "Content-Length":
+			if r.sized = true; f.Value != strconv.Itoa(len(r.Body)) {
+				return invalid(HTTP, `member "headers": Content-Length is %.40q and the body has %d bytes, leave it out`, f.Value, len(r.Body))
 			}
-		case f.name == "Host":
-			if hosts++; hosts > 1 || f.value == "" || !httpguts.ValidHostHeader(f.value) {
+		case f.Name == "Host":
+			if hosts++; hosts > 1 || f.Value == "" || !httpguts.ValidHostHeader(f.Value) {
 				return invalid(HTTP, `member "headers": Host is given twice or is no host`)
 			}
-			r.host = f.value
+			r.Host = f.Value
 		default:
-			r.fields = append(r.fields, f)
+			r.Fields = append(r.Fields, f)
 		}
 	}
 	return nil
 }
 
 func (r *request) has(name string) bool {
-	return slices.ContainsFunc(r.fields, func(f field) bool { return f.name == name })
+	return slices.ContainsFunc(r.Fields, func(f transport.Field) bool { return f.Name == name })
 }
 
 // offer sets a header unless the guest has set it.
 func (r *request) offer(name, value string) {
 	if !r.has(name) {
-		r.fields = append(r.fields, field{name, value})
+		r.Fields = append(r.Fields, transport.Field{Name: name, Value: value})
 	}
 }
 
@@ -368,12 +360,12 @@ func SentBy(run string, c flawless.Call) (*flawless.Sent, error) {
 		return nil, err
 	}
 	r.complete(run, c.N)
-	s := &flawless.Sent{Method: r.method, URL: r.url.String(), Body: c.Body[:min(len(c.Body), maxSentBody)], Size: len(c.Body)}
-	pairs := make([][2]string, 0, len(r.fields))
-	for _, f := range r.fields {
-		pairs = append(pairs, [2]string{f.name, f.value})
-		if f.name == keyHeader {
-			s.IdempotencyKey = f.value
+	s := &flawless.Sent{Method: r.Method, URL: r.URL.String(), Body: c.Body[:min(len(c.Body), maxSentBody)], Size: len(c.Body)}
+	pairs := make([][2]string, 0, len(r.Fields))
+	for _, f := range r.Fields {
+		pairs = append(pairs, [2]string{f.Name, f.Value})
+		if f.Name == keyHeader {
+			s.IdempotencyKey = f.Value
 		}
 	}
 	s.Headers, err = json.Marshal(pairs)
@@ -382,27 +374,14 @@ func SentBy(run string, c flawless.Call) (*flawless.Sent, error) {
 
 // drop removes headers.
 func (r *request) drop(names ...string) {
-	r.fields = slices.DeleteFunc(slices.Clone(r.fields), func(f field) bool { return slices.Contains(names, f.name) })
+	r.Fields = slices.DeleteFunc(slices.Clone(r.Fields), func(f transport.Field) bool { return slices.Contains(names, f.Name) })
 }
 
 // title is the request for people. A query may hold secrets and is left out.
 func (r *request) title() string {
-	t := r.method + " " + r.url.Scheme + "://" + r.url.Host + r.url.EscapedPath()
-	if r.url.RawQuery != "" {
+	t := r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
 		t += "?…"
 	}
 	return t
-}
-
-// key names the server a request goes to.
-func (r *request) key() key {
-	port := r.url.Port()
-	switch {
-	case port != "":
-	case r.url.Scheme == "https":
-		port = "443"
-	default:
-		port = "80"
-	}
-	return key{scheme: r.url.Scheme, host: strings.ToLower(r.url.Hostname()), port: port}
 }

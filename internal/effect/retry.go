@@ -83,7 +83,7 @@ func (r *request) again(n int, o Outcome, status int, passes bool) bool {
 	case Answered:
 		return slices.Contains(r.statuses, status)
 	case Unknown:
-		return passes && r.idempotent
+		return passes && r.Idempotent
 	}
 	return passes
 }

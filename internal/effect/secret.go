@@ -16,12 +16,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
 // veil stands between a run and the wire to one server: it knows the placeholders of the run and the
 // secrets that may be sent there.
 type veil struct {
-	server  key
+	server  transport.Server
 	seed    []byte
 	token   string
 	secrets []flawless.OpenSecret
@@ -31,10 +32,10 @@ type veil struct {
 // mask is a value in one of its encodings, and what stands for it.
 type mask struct{ value, placeholder string }
 
-func (c *Client) veil(server key, seed []byte) *veil {
+func (c *Client) veil(server transport.Server, seed []byte) *veil {
 	v := &veil{server: server, seed: seed}
-	if c.options.Secrets != nil {
-		v.secrets = c.options.Secrets()
+	if c.secrets != nil {
+		v.secrets = c.secrets()
 	}
 	return v
 }
@@ -150,65 +151,48 @@ func (v *veil) value(name string) (string, error) {
 	switch {
 	case s.Problem != "":
 		return "", fmt.Errorf("secret %s cannot be used: %s", name, s.Problem)
-	case !s.Allows(v.server.scheme, v.server.host, v.server.port):
+	case !s.Allows(v.server.Scheme, v.server.Host, v.server.Port):
 		return "", fmt.Errorf("secret %s must not be sent to %s, only to %s; if it should, set it again with that host added", name, v.server, strings.Join(s.Hosts, ", "))
 	}
 	return s.Value, nil
 }
 
-// String is the server as a host allowed for a secret is written.
-func (k key) String() string {
-	name := k.host
-	if strings.Contains(name, ":") {
-		name = "[" + name + "]"
-	}
-	switch {
-	case k.scheme == "https" && k.port == "443":
-		return name
-	case k.scheme == "https":
-		return name + ":" + k.port
-	case k.port == "80":
-		return "http://" + name
-	}
-	return "http://" + name + ":" + k.port
-}
-
 // reveal returns the request as it goes on the wire, r itself where it has no placeholder.
 func (v *veil) reveal(r *request) (*request, error) {
 	out := *r
-	out.fields = slices.Clone(r.fields)
+	out.Fields = slices.Clone(r.Fields)
 	changed := false
 	var err error
-	for i, f := range out.fields {
-		if out.fields[i].value, err = v.field(f); err != nil {
+	for i, f := range out.Fields {
+		if out.Fields[i].Value, err = v.field(f); err != nil {
 			return nil, err
 		}
-		if out.fields[i].value != f.value {
+		if out.Fields[i].Value != f.Value {
 			changed = true
-			if !httpguts.ValidHeaderFieldValue(out.fields[i].value) {
-				return nil, fmt.Errorf("a secret in the header %s has a control character, such as the end of a line", f.name)
+			if !httpguts.ValidHeaderFieldValue(out.Fields[i].Value) {
+				return nil, fmt.Errorf("a secret in the header %s has a control character, such as the end of a line", f.Name)
 			}
 		}
 	}
-	if strings.Contains(r.url.String(), flawless.PlaceholderStart) {
+	if strings.Contains(r.URL.String(), flawless.PlaceholderStart) {
 		changed = true
-		if out.url, err = v.url(r.url); err != nil {
+		if out.URL, err = v.url(r.URL); err != nil {
 			return nil, err
 		}
 	}
-	if bytes.Contains(r.body, []byte(flawless.PlaceholderStart)) {
+	if bytes.Contains(r.Body, []byte(flawless.PlaceholderStart)) {
 		changed = true
-		text, err := v.fill(string(r.body), r.bodyEncoding())
+		text, err := v.fill(string(r.Body), r.bodyEncoding())
 		if err != nil {
 			return nil, err
 		}
-		out.body = []byte(text)
+		out.Body = []byte(text)
 	}
 	if !changed {
 		return r, nil
 	}
-	if r.host != hostHeader(r.url) {
-		return nil, fmt.Errorf("the request has a secret and the header Host says %.100q, which is another server; leave the header out", r.host)
+	if r.Host != hostHeader(r.URL) {
+		return nil, fmt.Errorf("the request has a secret and the header Host says %.100q, which is another server; leave the header out", r.Host)
 	}
 	out.drop("Accept-Encoding") // what comes back must be readable, to be searched for the value
 	out.offer("Accept-Encoding", "identity")
@@ -216,9 +200,9 @@ func (v *veil) reveal(r *request) (*request, error) {
 }
 
 // field returns the value of a header, also within the user and password of RFC 7617.
-func (v *veil) field(f field) (string, error) {
-	kind, credentials, _ := strings.Cut(f.value, " ")
-	if f.name == "Authorization" && strings.EqualFold(kind, "basic") {
+func (v *veil) field(f transport.Field) (string, error) {
+	kind, credentials, _ := strings.Cut(f.Value, " ")
+	if f.Name == "Authorization" && strings.EqualFold(kind, "basic") {
 		pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(credentials))
 		if err == nil && bytes.Contains(pair, []byte(flawless.PlaceholderStart)) {
 			open, err := v.fill(string(pair), plain)
@@ -232,7 +216,7 @@ func (v *veil) field(f field) (string, error) {
 			return kind + " " + sent, nil
 		}
 	}
-	return v.fill(f.value, plain)
+	return v.fill(f.Value, plain)
 }
 
 func (v *veil) url(u *url.URL) (*url.URL, error) {
@@ -252,11 +236,11 @@ func (v *veil) url(u *url.URL) (*url.URL, error) {
 }
 
 func (r *request) bodyEncoding() encoding {
-	for _, f := range r.fields {
-		if f.name != "Content-Type" {
+	for _, f := range r.Fields {
+		if f.Name != "Content-Type" {
 			continue
 		}
-		switch t := strings.ToLower(f.value); {
+		switch t := strings.ToLower(f.Value); {
 		case strings.Contains(t, "json"):
 			return inJSON
 		case strings.HasPrefix(t, "application/x-www-form-urlencoded"):
@@ -267,43 +251,43 @@ func (r *request) bodyEncoding() encoding {
 }
 
 // hide puts placeholders in the place of secrets that came back, wherever they stand.
-func (v *veil) hide(a *reply, f *fault) {
+func (v *veil) hide(a *transport.Reply, f *transport.Fault) {
 	if len(v.secrets) == 0 {
 		return
 	}
 	v.gather()
 	if f != nil && len(v.masks) > 0 {
-		if errors.As(f.err, new(*garbled)) {
-			f.err = errors.New("the response is not HTTP, and is not quoted because it may hold a secret")
+		if errors.As(f.Err, new(*transport.Garbled)) {
+			f.Err = errors.New("the response is not HTTP, and is not quoted because it may hold a secret")
 		}
-		if text := f.err.Error(); v.hidden(text) != text {
-			f.err = errors.New(v.hidden(text)) // the causes behind it hold the value as well
+		if text := f.Err.Error(); v.hidden(text) != text {
+			f.Err = errors.New(v.hidden(text)) // the causes behind it hold the value as well
 		}
 	}
 	if a == nil {
 		return
 	}
-	for name, values := range a.header {
+	for name, values := range a.Header {
 		for i := range values {
 			values[i] = v.hidden(values[i])
 		}
 		if clean := v.hidden(name); clean != name {
-			delete(a.header, name)
-			a.header[clean] = values
+			delete(a.Header, name)
+			a.Header[clean] = values
 		}
 	}
-	if a.cut {
-		a.body = a.body[:v.sure(a.body)]
+	if a.Cut {
+		a.Body = a.Body[:v.sure(a.Body)]
 	}
-	before := len(a.body)
+	before := len(a.Body)
 	for _, m := range v.masks {
-		if bytes.Contains(a.body, []byte(m.value)) {
-			a.body = bytes.ReplaceAll(a.body, []byte(m.value), []byte(m.placeholder))
+		if bytes.Contains(a.Body, []byte(m.value)) {
+			a.Body = bytes.ReplaceAll(a.Body, []byte(m.value), []byte(m.placeholder))
 		}
 	}
-	if len(a.body) != before && a.header.Get("Content-Length") != "" {
-		a.header = a.header.Clone()
-		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	if len(a.Body) != before && a.Header.Get("Content-Length") != "" {
+		a.Header = a.Header.Clone()
+		a.Header.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
 }
 
@@ -311,7 +295,7 @@ func (v *veil) hide(a *reply, f *fault) {
 func (v *veil) gather() {
 	for i := range v.secrets {
 		s := &v.secrets[i]
-		if s.Problem != "" || !s.Allows(v.server.scheme, v.server.host, v.server.port) {
+		if s.Problem != "" || !s.Allows(v.server.Scheme, v.server.Host, v.server.Port) {
 			continue
 		}
 		for _, write := range echoes {

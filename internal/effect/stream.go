@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
 const (
@@ -146,7 +147,7 @@ type stream struct {
 	timeout time.Duration // until the head comes, and from a read to the part it gets
 	asked   *request      // before secrets were put in
 	veil    *veil
-	trail   *trail
+	trail   *transport.Trail
 	begun   bool       // the head was handed over; the goroutine's
 	head    chan begun // has the head once it is there
 	unread  *time.Timer
@@ -161,8 +162,8 @@ type stream struct {
 
 // begun is a response of which the body is still to come.
 type begun struct {
-	reply  *reply
-	stages trail
+	reply  *transport.Reply
+	stages transport.Trail
 	asked  *request
 }
 
@@ -197,35 +198,41 @@ func (s *stream) changed() {
 	s.change = make(chan struct{})
 }
 
-// streamed tells whether the response is one whose body is handed over as it comes: other ones are short, and
-// may be reasons to try again.
-func (s *stream) streamed(res *http.Response, r *request) bool {
-	return s != nil && res.StatusCode >= 200 && res.StatusCode < 300 && res.StatusCode != http.StatusNoContent && r.method != http.MethodHead
+// receive returns a function that takes over the response to a request if its body is to be read as it comes. Other
+// responses are short, and may be reasons to retry.
+func (s *stream) receive(r *request) func(res *http.Response, sent int64) (*transport.Reply, bool, error) {
+	return func(res *http.Response, sent int64) (*transport.Reply, bool, error) {
+		if res.StatusCode < 200 || res.StatusCode > 299 || res.StatusCode == http.StatusNoContent || r.Method == http.MethodHead {
+			return nil, false, nil
+		}
+		a, err := s.pump(res, r, sent)
+		return a, true, err
+	}
 }
 
 // pump hands the head over, and then the body as it is asked for. It returns what is left of the response.
-func (s *stream) pump(res *http.Response, r *request, sent int64) (*reply, error) {
-	a := &reply{status: res.StatusCode, header: res.Header}
+func (s *stream) pump(res *http.Response, r *request, sent int64) (*transport.Reply, error) {
+	a := &transport.Reply{Status: res.StatusCode, Header: res.Header}
 	s.veil.hide(a, nil)
 	s.begun = true
 	stages := slices.Clone(*s.trail)
 	if stages[len(stages)-1].Name != "sent" {
-		stages.add("sent", sent)
+		stages.Add("sent", sent)
 	}
-	stages.add("answered", time.Now().UnixNano())
+	stages.Add("answered", time.Now().UnixNano())
 	s.head <- begun{a, stages, s.asked}
-	rest := &reply{status: res.StatusCode, header: http.Header{}}
+	rest := &transport.Reply{Status: res.StatusCode, Header: http.Header{}}
 	room, held, total := make([]byte, 16<<10), []byte(nil), int64(0)
 	for {
 		n, err := res.Body.Read(room)
-		if over := total + int64(n) - r.limit; over > 0 {
+		if over := total + int64(n) - r.Limit; over > 0 {
 			n -= int(over)
-			rest.tooLarge, rest.cut, err = !r.cut, r.cut, io.EOF
+			rest.TooLarge, rest.Cut, err = !r.Cut, r.Cut, io.EOF
 		}
 		total += int64(n)
 		held = append(held, room[:n]...)
 		ready := len(held)
-		if err != io.EOF || rest.cut {
+		if err != io.EOF || rest.Cut {
 			ready = s.veil.sure(held)
 		}
 		if ready > 0 && !s.offer([]byte(s.veil.hidden(string(held[:ready])))) {
@@ -263,7 +270,7 @@ func (s *stream) offer(piece []byte) bool {
 }
 
 // finish says what comes behind the last piece of a response that has begun.
-func (s *stream) finish(a *reply, f *fault) {
+func (s *stream) finish(a *transport.Reply, f *transport.Fault) {
 	if !s.begun {
 		return
 	}
@@ -274,9 +281,9 @@ func (s *stream) finish(a *reply, f *fault) {
 	case f != nil && errors.Is(context.Cause(s.ctx), errUnwanted):
 		end = part{kind: kindBroken, why: "the stream was closed"}
 	case f != nil:
-		end = part{kind: kindBroken, why: f.err.Error()}
-	case a.tooLarge:
-		end = part{kind: kindTooLarge, why: fmt.Sprintf("the response is longer than the limit of %d bytes", s.asked.limit)}
+		end = part{kind: kindBroken, why: f.Err.Error()}
+	case a.TooLarge:
+		end = part{kind: kindTooLarge, why: fmt.Sprintf("the response is longer than the limit of %d bytes", s.asked.Limit)}
 	}
 	s.mu.Lock()
 	s.end = &end
@@ -382,7 +389,7 @@ func (s *stream) recovered(t Try, whole chan<- Result) {
 		return
 	}
 	text := fmt.Sprintf("the engine failed while it performed the call: %v", p)
-	s.finish(nil, &fault{err: errors.New(text)})
+	s.finish(nil, &transport.Fault{Err: errors.New(text)})
 	if s.begun {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/memory"
 )
 
 // lifeFrozen is life in which the guest is frozen after every turn, and thawed in turn by each of
@@ -109,16 +110,16 @@ func TestWhatCannotBeThawedIsDamaged(t *testing.T) {
 func TestAGuestThatIsFrozenWholeNeedsNoBaseImage(t *testing.T) {
 	t.Parallel()
 	m, other := load(t, Options{}), load(t, Options{})
-	changed := bytes.Clone(other.base.bytes)
+	changed := bytes.Clone(other.base.Bytes)
 	for k := range changed {
 		changed[k] ^= 0x55
 	}
-	base, err := newImage(changed, false)
+	base, err := memory.NewImage(changed, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	base.sum[0]++
-	other.base.close()
+	base.Sum[0]++
+	other.base.Close()
 	other.base = base
 	_, hashes := lifeOf(t, m, "fan", 1)
 	i := begin(t, m, "fan", 1)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -318,6 +319,14 @@ func TestHowGuestsDie(t *testing.T) {
 				t.Error("it took another turn")
 			}
 		})
+	}
+}
+
+func TestTrapStackIsDemangled(t *testing.T) {
+	t.Parallel()
+	trap := errors.New("wasm error: unreachable\nwasm stack trace:\n\t._ZN10hello_rust5greet17h99e762c02616480dE(i32) i32\n\t.flawless_start()")
+	if got, want := wasmStack(trap), "\t.hello_rust::greet(i32) i32\n\t.flawless_start()"; got != want {
+		t.Errorf("the stack is %q, want %q", got, want)
 	}
 }
 

@@ -26,7 +26,7 @@ func TestLogLinesOfATurnAreLimited(t *testing.T) {
 		{"printed without an end", func(i *Instance) { i.print(0, []byte(nuls)) }},
 		{"a call", func(i *Instance) { i.line(nil, []byte(nuls)) }},
 		{"fields of a call", func(i *Instance) { i.line([]byte(`{"fields":{"a":"`+strings.Repeat(`\u0000`, maxLine)+`"}}`), nil) }},
-		{"a command", func(i *Instance) { i.noted("info", nuls) }},
+		{"a command", func(i *Instance) { crateGuest{i}.Log("info", nuls) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // TestAConfirmationIsNotRepeatedWithoutAPause: a server that contradicts it is not asked in a busy loop, and not for
@@ -46,9 +48,9 @@ func story(t *testing.T, tell bool, cuts []Interrupted, found ...Outcome) (said 
 		}
 		return answer, nil
 	}
-	c.decide = func(_, why string) (answerHead, []byte, int, error) {
+	c.decide = func(_, why string) (wire.Head, []byte, int, error) {
 		say("unresolved: %s", why)
-		return answerHead{status: 202}, nil, 3, nil
+		return wire.Head{Status: 202}, nil, 3, nil
 	}
 	resp, err := c.run(t.Context(), &Request{Method: "POST", URL: "u"})
 	if err == nil {

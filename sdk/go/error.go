@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // ErrOutside is returned by calls that are made where no run is: in a program that is not built as
@@ -164,22 +166,22 @@ func withoutUser(url string) string {
 	return before + "***" + rest[at:]
 }
 
-// of returns the error that call n returns. method and url say what it was: those of a request, or the
-// kind of the call and what it was about.
-func (e *answerError) of(method, url string, n int) error {
-	switch e.kind {
+// callError returns the error of call n, which failed for f. method and url describe the call: those of a request, or
+// the kind of the call and its target.
+func callError(f *wire.Failure, method, url string, n int) error {
+	switch f.Kind {
 	case "not_sent":
-		return &NotSent{Call: n, Method: method, URL: url, Reason: e.reason, Message: e.message}
+		return &NotSent{Call: n, Method: method, URL: url, Reason: f.Reason, Message: f.Message}
 	case "interrupted":
-		cut := &Interrupted{Call: n, Method: method, URL: url, Key: e.key, Status: e.status, Message: e.message}
-		if e.repeatUntil != 0 {
-			cut.RepeatUntil = time.Unix(0, int64(e.repeatUntil))
+		cut := &Interrupted{Call: n, Method: method, URL: url, Key: f.Key, Status: f.Status, Message: f.Message}
+		if f.RepeatUntil != 0 {
+			cut.RepeatUntil = time.Unix(0, int64(f.RepeatUntil))
 		}
 		return cut
 	case KindTooLarge:
-		if e.status != 0 {
-			return &TooLarge{Call: n, Method: method, URL: url, Status: e.status, Message: e.message}
+		if f.Status != 0 {
+			return &TooLarge{Call: n, Method: method, URL: url, Status: f.Status, Message: f.Message}
 		}
 	}
-	return &CallError{Call: n, Method: method, URL: url, Kind: e.kind, Status: e.status, Message: e.message}
+	return &CallError{Call: n, Method: method, URL: url, Kind: f.Kind, Status: f.Status, Message: f.Message}
 }

@@ -1,16 +1,17 @@
 package flawless
 
-import "context"
+import (
+	"context"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+)
 
 // Decode is decode, and Encode encode.
 func Decode(input []byte, in any) error { return decode(input, in) }
 func Encode(v any) ([]byte, error)      { return encode(v) }
 
 // CallSite is callSite, seen from a test outside the package.
-func CallSite() string { return callSite(1) }
-
-// BlockedText is blockedText.
-func BlockedText(stacks string) string { return blockedText(stacks) }
+func CallSite() string { return site.Caller(1) }
 
 // Explained is explained.
 func Explained(text string) string { return explained(text) }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
 )
 
 func TestLinesHaveLevelAndFields(t *testing.T) {
@@ -59,7 +61,7 @@ func TestLoggersShareNothing(t *testing.T) {
 
 func TestLoggerOutsideAGuest(t *testing.T) {
 	t.Parallel()
-	if !guest && Logger().Handler() != slog.Default().Handler() {
+	if !abi.Guest && Logger().Handler() != slog.Default().Handler() {
 		t.Error("it is not slog's default")
 	}
 }

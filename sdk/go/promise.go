@@ -8,6 +8,12 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
+	"github.com/flawless-engine/flawless/sdk/go/internal/schema"
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/turn"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Promise is a value that somebody outside is to give, once: a person who approves, a service that
@@ -63,24 +69,24 @@ func NewPromise[T any](ctx context.Context, name string, opts ...PromiseOption) 
 		opt.promise(&how)
 	}
 	secret := drawSecret()
-	o := newObject(nil)
+	o := wire.NewObject(nil)
 	if name != "" {
-		o.str("name", name)
+		o.Str("name", name)
 	}
-	o.str("secret", secret)
+	o.Str("secret", secret)
 	if how.expires != 0 {
-		o.int("expires", how.expires)
+		o.Int("expires", how.expires)
 	}
-	schema, err := wantedSchema[T]()
+	wanted, err := schema.ForCall[T]()
 	if err != nil {
 		p.wrong = fmt.Errorf("promise %s: %w", name, err)
 		return p
 	}
-	if schema != nil {
-		o.raw("schema", schema)
+	if wanted != nil {
+		o.Raw("schema", wanted)
 	}
-	writeSite(&o, callSite(1))
-	if p.call, p.wrong = makeCall("promise", o.end(), nil); p.wrong == nil {
+	o.Site(site.Caller(1))
+	if p.call, p.wrong = makeCall("promise", o.End(), nil); p.wrong == nil {
 		p.token = secret + "." + strconv.Itoa(p.call) + "." + RunID()
 	}
 	return p
@@ -104,7 +110,7 @@ func (p *Promise[T]) URL() string {
 	if p.token == "" {
 		return ""
 	}
-	return self().url + "/api/v1/promises/" + escapePath(p.token)
+	return self().URL + "/api/v1/promises/" + escapePath(p.token)
 }
 
 // Wait waits until the promise is settled, or ctx ends. The error is a [*CallError], of kind rejected
@@ -122,16 +128,16 @@ func (p *Promise[T]) Wait(ctx context.Context) (T, error) {
 	if p.over {
 		return p.out, p.err
 	}
-	if !arrives(ctx, p.call) {
+	if !turn.Wait(ctx, p.call) {
 		return none, context.Cause(ctx)
 	}
-	var h answerHead
-	body, err := take(p.call, &h)
+	var h wire.Head
+	body, err := abi.Take(p.call, &h)
 	switch {
 	case err != nil:
 		return none, err
-	case h.failure != nil:
-		p.err = h.failure.of("promise", p.name, p.call)
+	case h.Failure != nil:
+		p.err = callError(h.Failure, "promise", p.name, p.call)
 	default:
 		if err := json.Unmarshal(body, &p.out); err != nil {
 			p.err = fmt.Errorf("promise %s: what it was settled with does not fit %T: %w", p.name, p.out, err)

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Saga is a sequence of steps of which either all take effect, or those that did are undone.
@@ -129,21 +132,21 @@ var stepsTaken atomic.Int64
 // no memory left, panics beside the workflow, or somebody terminates the run.
 func taken(name string) int {
 	n := int(stepsTaken.Add(1))
-	o := newObject(nil)
-	o.int("n", int64(n))
+	o := wire.NewObject(nil)
+	o.Int("n", int64(n))
 	if name == "" {
 		name = "a step without a name"
 	}
-	o.str("name", cut(name, maxStepName))
-	note("step", o.end(), nil)
+	o.Str("name", cut(name, maxStepName))
+	note("step", o.End(), nil)
 	return n
 }
 
 // settled tells the engine that a step is undone, or that nobody wants it undone any more.
 func (u *undo) settled() {
-	o := newObject(nil)
-	o.int("n", int64(u.n))
-	note("step", o.end(), nil)
+	o := wire.NewObject(nil)
+	o.Int("n", int64(u.n))
+	note("step", o.End(), nil)
 }
 
 // maxStepName is how much of a name the engine is told, in bytes.
@@ -314,7 +317,7 @@ func (r *Retry) longer(wait time.Duration) time.Duration {
 func (u *undo) carryOut(ctx context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("it panicked: %v\n%s", v, panicStack())
+			err = fmt.Errorf("it panicked: %v\n%s", v, site.PanicStack())
 		}
 	}()
 	return u.do(ctx)
@@ -345,19 +348,19 @@ func doubt(request, reason string) (again bool, told error) {
 	switch {
 	case err != nil:
 		return false, err
-	case h.failure != nil:
-		return false, h.failure.of("doubt", request, n)
+	case h.Failure != nil:
+		return false, callError(h.Failure, "doubt", request, n)
 	}
-	return h.note == "retry", nil
+	return h.Note == "retry", nil
 }
 
-func inDoubt(request, reason string) (answerHead, []byte, int, error) {
-	o := newObject(nil)
-	o.str("request", request)
-	o.str("reason", reason)
-	writeSite(&o, callSite(2))
-	var h answerHead
-	n, body, err := exchange(context.Background(), "doubt", o.end(), nil, &h)
+func inDoubt(request, reason string) (wire.Head, []byte, int, error) {
+	o := wire.NewObject(nil)
+	o.Str("request", request)
+	o.Str("reason", reason)
+	o.Site(site.Caller(2))
+	var h wire.Head
+	n, body, err := exchange(context.Background(), "doubt", o.End(), nil, &h)
 	return h, body, n, err
 }
 

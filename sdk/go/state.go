@@ -5,6 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/turn"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Shared is a value of type T that runs share under a name.
@@ -35,10 +40,10 @@ func State[T any](name string) *Shared[T] {
 
 // Get returns the value as it is at the moment. It does not wait for who holds it.
 func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
-	var h answerHead
-	n, body, err := exchange(ctx, "state", s.head("get", 0, callSite(1)), nil, &h)
-	if err == nil && h.failure != nil {
-		err = h.failure.of("state", s.name, n)
+	var h wire.Head
+	n, body, err := exchange(ctx, "state", s.head("get", 0, site.Caller(1)), nil, &h)
+	if err == nil && h.Failure != nil {
+		err = callError(h.Failure, "state", s.name, n)
 	}
 	if err == nil && len(body) > 0 {
 		err = s.decode(body, &v)
@@ -55,7 +60,7 @@ func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
 // this one, perhaps by way of others or as its parent: give up what is held and try again. It is the cause of ctx where that ends while waiting. f
 // must not call Update of the same state.
 func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) {
-	at := callSite(1)
+	at := site.Caller(1)
 	if err := s.turn.enter(ctx); err != nil {
 		return err
 	}
@@ -67,14 +72,14 @@ func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) 
 	if err != nil {
 		return err
 	}
-	if !arrives(ctx, lock) {
+	if !turn.Wait(ctx, lock) {
 		s.unlock(lock, at)
 		return context.Cause(ctx)
 	}
-	var h answerHead
-	body, err := take(lock, &h)
-	if err == nil && h.failure != nil {
-		return h.failure.of("state", s.name, lock)
+	var h wire.Head
+	body, err := abi.Take(lock, &h)
+	if err == nil && h.Failure != nil {
+		return callError(h.Failure, "state", s.name, lock)
 	}
 	kept := false
 	defer func() {
@@ -100,8 +105,8 @@ func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) 
 	}
 	kept = true
 	n, _, err := exchange(context.WithoutCancel(ctx), "state", s.head("put", lock, at), body, &h)
-	if err == nil && h.failure != nil {
-		err = h.failure.of("state", s.name, n)
+	if err == nil && h.Failure != nil {
+		err = callError(h.Failure, "state", s.name, n)
 	}
 	return err
 }
@@ -109,20 +114,20 @@ func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) 
 // unlock ends a hold or the wish for it, and does not wait.
 func (s *Shared[T]) unlock(lock int, at string) {
 	if n, err := makeCall("state", s.head("unlock", lock, at), nil); err == nil {
-		abandon(n)
-		abandon(lock)
+		abi.Forget(n)
+		abi.Forget(lock)
 	}
 }
 
 func (s *Shared[T]) head(op string, lock int, at string) []byte {
-	o := newObject(nil)
-	o.str("name", s.name)
-	o.str("op", op)
+	o := wire.NewObject(nil)
+	o.Str("name", s.name)
+	o.Str("op", op)
 	if lock != 0 {
-		o.int("lock", int64(lock))
+		o.Int("lock", int64(lock))
 	}
-	writeSite(&o, at)
-	return o.end()
+	o.Site(at)
+	return o.End()
 }
 
 func (s *Shared[T]) decode(body []byte, v *T) error {

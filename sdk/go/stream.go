@@ -6,6 +6,10 @@ import (
 	"errors"
 	"io"
 	"sync"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
+	"github.com/flawless-engine/flawless/sdk/go/internal/turn"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Stream hands the response over when its head has come. [Response.Stream] then has the body as it comes, for
@@ -82,21 +86,21 @@ func (s *responseStream) next() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !arrives(s.ctx, n) {
-		abandon(n)
+	if !turn.Wait(s.ctx, n) {
+		abi.Forget(n)
 		return nil, s.stop()
 	}
-	var h answerHead
-	body, err := take(n, &h)
+	var h wire.Head
+	body, err := abi.Take(n, &h)
 	switch {
 	case err != nil:
 		return nil, err
-	case h.failure != nil:
-		if err := h.failure.overdue(s.ctx); err != nil {
+	case h.Failure != nil:
+		if err := overdue(s.ctx, h.Failure); err != nil {
 			return nil, err
 		}
-		return nil, h.failure.of(s.method, s.url, s.call)
-	case h.end:
+		return nil, callError(h.Failure, s.method, s.url, s.call)
+	case h.End:
 		return body, io.EOF
 	}
 	return body, nil
@@ -105,7 +109,7 @@ func (s *responseStream) next() ([]byte, error) {
 // stop gives the rest of the response up, and returns why ctx has ended.
 func (s *responseStream) stop() error {
 	if n, err := makeCall("read", s.head(true), nil); err == nil {
-		abandon(n)
+		abi.Forget(n)
 	}
 	return context.Cause(s.ctx)
 }
@@ -124,14 +128,14 @@ func (s *responseStream) Close() error {
 
 // head is the head of the next call.
 func (s *responseStream) head(over bool) []byte {
-	o := newObject(nil)
-	o.int("call", int64(s.call))
-	o.int("from", s.from)
+	o := wire.NewObject(nil)
+	o.Int("call", int64(s.call))
+	o.Int("from", s.from)
 	if over {
-		o.bool("close", true)
+		o.Bool("close", true)
 	}
 	if s.at != "" {
-		o.str("at", s.at)
+		o.Str("at", s.at)
 	}
-	return o.end()
+	return o.End()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // defaultTimeout is the engine's time-out of a call that has none of its own.
@@ -37,8 +39,8 @@ func (o *options) within(ctx context.Context, settles bool) error {
 // overdue returns the cause of ctx where a call has failed because ctx's deadline has passed, else nil. The
 // engine's time-out and ctx's own timer end in the same moment: code gets one error, whichever comes first.
 // An interrupted call is not meant: code has to know that it may have taken effect.
-func (e *answerError) overdue(ctx context.Context) error {
-	if e.reason != "timeout" || e.kind != KindUnknown && e.kind != "not_sent" {
+func overdue(ctx context.Context, f *wire.Failure) error {
+	if f.Reason != "timeout" || f.Kind != KindUnknown && f.Kind != "not_sent" {
 		return nil
 	}
 	if deadline, ok := ctx.Deadline(); !ok || time.Now().Before(deadline) {
@@ -50,15 +52,15 @@ func (e *answerError) overdue(ctx context.Context) error {
 
 // withdrawHead is the head of the call that withdraws another one, because its context has ended with err.
 func withdrawHead(call int, err error, settle bool) []byte {
-	o := newObject(nil)
-	o.int("call", int64(call))
+	o := wire.NewObject(nil)
+	o.Int("call", int64(call))
 	if errors.Is(err, context.DeadlineExceeded) {
-		o.str("why", "deadline")
+		o.Str("why", "deadline")
 	} else {
-		o.str("why", "cancelled")
+		o.Str("why", "cancelled")
 	}
 	if settle {
-		o.bool("settle", true)
+		o.Bool("settle", true)
 	}
-	return o.end()
+	return o.End()
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // TestADeadlineIsTheTimeout: of the context's deadline, the option and the engine's default the earliest
@@ -56,19 +58,19 @@ func TestAnOverdueCallReturnsTheCause(t *testing.T) {
 		mine := errors.New("mine")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, mine)
 		defer cancel()
-		slow, late := answerError{kind: KindUnknown, reason: "timeout"}, answerError{kind: "not_sent", reason: "timeout"}
-		if slow.overdue(ctx) != nil || late.overdue(ctx) != nil {
+		slow, late := wire.Failure{Kind: KindUnknown, Reason: "timeout"}, wire.Failure{Kind: "not_sent", Reason: "timeout"}
+		if overdue(ctx, &slow) != nil || overdue(ctx, &late) != nil {
 			t.Error("the deadline has not passed")
 		}
 		time.Sleep(time.Second)
-		if slow.overdue(t.Context()) != nil {
+		if overdue(t.Context(), &slow) != nil {
 			t.Error("the context has no deadline")
 		}
-		if slow.overdue(ctx) != mine || late.overdue(ctx) != mine {
+		if overdue(ctx, &slow) != mine || overdue(ctx, &late) != mine {
 			t.Error("the deadline has passed")
 		}
-		for _, e := range []answerError{{kind: "interrupted", reason: "timeout"}, {kind: "not_sent", reason: "dial"}, {kind: KindUnknown}} {
-			if e.overdue(ctx) != nil {
+		for _, e := range []wire.Failure{{Kind: "interrupted", Reason: "timeout"}, {Kind: "not_sent", Reason: "dial"}, {Kind: KindUnknown}} {
+			if overdue(ctx, &e) != nil {
 				t.Errorf("%+v is not for lack of time", e)
 			}
 		}

@@ -8,6 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/turn"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Child is a run that this run has spawned, or one that it waits for, with an output of type Out.
@@ -74,23 +79,23 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 		opt.spawn(&s)
 	}
 	c.detached, c.attached = s.detached, !s.detached
-	o := newObject(nil)
+	o := wire.NewObject(nil)
 	module, workflow, ok := strings.Cut(name, "/")
 	if !ok {
 		module, workflow = "", name
 	}
 	if module != "" {
-		o.str("module", module)
+		o.Str("module", module)
 	}
-	o.str("workflow", workflow)
+	o.Str("workflow", workflow)
 	if s.detached {
-		o.bool("detached", true)
+		o.Bool("detached", true)
 	}
 	if !s.detached && shielded(ctx) {
-		o.bool("shielded", true)
+		o.Bool("shielded", true)
 	}
-	writeSite(&o, callSite(1))
-	if c.call, c.wrong = makeCall("spawn", o.end(), body); c.wrong == nil {
+	o.Site(site.Caller(1))
+	if c.call, c.wrong = makeCall("spawn", o.End(), body); c.wrong == nil {
 		c.id = RunID() + "." + strconv.Itoa(c.call)
 	}
 	if c.wrong == nil && c.attached {
@@ -153,16 +158,16 @@ func (c *Child[Out]) wait(ctx context.Context) (Out, error) {
 			return none, err
 		}
 	}
-	if !arrives(ctx, c.call) {
+	if !turn.Wait(ctx, c.call) {
 		return none, context.Cause(ctx)
 	}
-	var h answerHead
-	body, err := take(c.call, &h)
+	var h wire.Head
+	body, err := abi.Take(c.call, &h)
 	switch {
 	case err != nil:
 		return none, err
-	case h.failure != nil:
-		err = c.failed(h.failure)
+	case h.Failure != nil:
+		err = c.failed(h.Failure)
 	case c.detached: // it was started
 		c.call, c.detached = 0, false
 		return c.wait(ctx)
@@ -176,24 +181,24 @@ func (c *Child[Out]) wait(ctx context.Context) (Out, error) {
 }
 
 func (c *Child[Out]) awaitEnd() (err error) {
-	o := newObject(nil)
-	o.str("run", c.id)
-	writeSite(&o, callSite(3))
-	c.call, err = makeCall("await", o.end(), nil)
+	o := wire.NewObject(nil)
+	o.Str("run", c.id)
+	o.Site(site.Caller(3))
+	c.call, err = makeCall("await", o.End(), nil)
 	c.awaits = true
 	return err
 }
 
-func (c *Child[Out]) failed(f *answerError) error {
-	switch f.kind {
+func (c *Child[Out]) failed(f *wire.Failure) error {
+	switch f.Kind {
 	case "failed", "cancelled", "terminated":
-		return &ChildError{ID: c.id, Name: c.name, Status: f.kind, Kind: f.reason, Message: f.message}
+		return &ChildError{ID: c.id, Name: c.name, Status: f.Kind, Kind: f.Reason, Message: f.Message}
 	}
 	method := "spawn"
 	if c.awaits {
 		method = "await"
 	}
-	return f.of(method, c.name, c.call)
+	return callError(f, method, c.name, c.call)
 }
 
 // ChildError is how a child ended without output.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Outcome is what was found out about a request: [Happened], [DidNotHappen] or [CannotTell].
@@ -67,8 +69,8 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 type confirmation struct {
 	send   func(context.Context, *Request) (*Response, int, error)
 	ask    func(context.Context, string) (Outcome, error)
-	tell   bool                                                    // the code wants to know, instead of a person
-	decide func(what, why string) (answerHead, []byte, int, error) // asks a person
+	tell   bool                                                   // the code wants to know, instead of a person
+	decide func(what, why string) (wire.Head, []byte, int, error) // asks a person
 }
 
 // run makes a request until its outcome is known. Each time it is made again, it is under the key of the first.
@@ -119,10 +121,10 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 		switch {
 		case err != nil:
 			return nil, err
-		case h.failure != nil:
-			return nil, h.failure.of(req.method(), req.URL, call)
-		case h.note != "retry":
-			return &Response{Status: h.status, Header: h.header, Body: body, URL: req.URL}, nil
+		case h.Failure != nil:
+			return nil, callError(h.Failure, req.method(), req.URL, call)
+		case h.Note != "retry":
+			return &Response{Status: h.Status, Header: h.Header, Body: body, URL: req.URL}, nil
 		}
 		limit = time.Time{}              // a person may know more, and the engine knows the key's time
 		ctx = context.WithoutCancel(ctx) // the time that a person took to decide does not count against the request

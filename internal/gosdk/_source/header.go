@@ -42,16 +42,3 @@ func (h *Header) Set(name, value string) {
 	*h = slices.DeleteFunc(*h, func(f [2]string) bool { return strings.EqualFold(f[0], name) })
 	h.Add(name, value)
 }
-
-// append appends [["Name","value"],…].
-func (h Header) append(b []byte) []byte {
-	b = append(b, '[')
-	for i := range h {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(appendString(append(b, '['), h[i][0]), ',')
-		b = append(appendString(b, h[i][1]), ']')
-	}
-	return append(b, ']')
-}

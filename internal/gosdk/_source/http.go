@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"unsafe"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Request is an HTTP request.
@@ -55,27 +58,27 @@ func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 //
 //go:noinline
 func Do(ctx context.Context, req Request, opts ...Option) (*Response, error) {
-	return do(ctx, &req, siteOf(caller(unsafe.Pointer(&ctx)), 1), opts)
+	return do(ctx, &req, site.At(site.ReturnTo(unsafe.Pointer(&ctx)), 1), opts)
 }
 
 // Get is [Do] with the method GET.
 //
 //go:noinline
 func Get(ctx context.Context, url string, opts ...Option) (*Response, error) {
-	return do(ctx, &Request{URL: url}, siteOf(caller(unsafe.Pointer(&ctx)), 1), opts)
+	return do(ctx, &Request{URL: url}, site.At(site.ReturnTo(unsafe.Pointer(&ctx)), 1), opts)
 }
 
 // Post is [Do] with the method POST. It is not idempotent unless the options say so.
 //
 //go:noinline
 func Post(ctx context.Context, url, contentType string, body []byte, opts ...Option) (*Response, error) {
-	return do(ctx, post(url, contentType, body), siteOf(caller(unsafe.Pointer(&ctx)), 1), opts)
+	return do(ctx, post(url, contentType, body), site.At(site.ReturnTo(unsafe.Pointer(&ctx)), 1), opts)
 }
 
 // GetJSON is [Get] of a JSON document. A status other than 2xx is a [*StatusError].
 func GetJSON[T any](ctx context.Context, url string, opts ...Option) (T, error) {
 	var out T
-	err := doJSON(ctx, &Request{URL: url, Header: Header{{"Accept", "application/json"}}}, &out, callSite(1), opts)
+	err := doJSON(ctx, &Request{URL: url, Header: Header{{"Accept", "application/json"}}}, &out, site.Caller(1), opts)
 	return out, err
 }
 
@@ -89,7 +92,7 @@ func PostJSON[T any](ctx context.Context, url string, in any, opts ...Option) (T
 	}
 	req := post(url, "application/json", body)
 	req.Header.Add("Accept", "application/json")
-	err = doJSON(ctx, req, &out, callSite(1), opts)
+	err = doJSON(ctx, req, &out, site.Caller(1), opts)
 	return out, err
 }
 
@@ -153,22 +156,22 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 		return nil, 0, err
 	}
 	var room [512]byte
-	var h answerHead
+	var h wire.Head
 	n, body, err := httpExchange(ctx, req.head(room[:0], o, at), req.Body, step != nil, &h)
 	if err != nil {
 		return nil, n, err
 	}
-	if h.failure != nil {
-		if err := h.failure.overdue(ctx); err != nil {
+	if h.Failure != nil {
+		if err := overdue(ctx, h.Failure); err != nil {
 			return nil, n, err
 		}
 		if key := req.Header.Get("Idempotency-Key"); key != "" {
-			h.failure.key = key
+			h.Failure.Key = key
 		}
-		return nil, n, h.failure.of(req.method(), req.URL, n)
+		return nil, n, callError(h.Failure, req.method(), req.URL, n)
 	}
-	resp := &Response{Status: h.status, Header: h.header, Body: body, URL: h.url}
-	if h.stream {
+	resp := &Response{Status: h.Status, Header: h.Header, Body: body, URL: h.URL}
+	if h.Stream {
 		resp.Body, resp.Stream = nil, newResponseStream(ctx, req, n, at)
 	}
 	return resp, n, nil
@@ -176,18 +179,18 @@ func attempt(ctx context.Context, req *Request, o *options, at string) (*Respons
 
 // head appends the head of the call to b.
 func (r *Request) head(b []byte, opts *options, at string) []byte {
-	b = appendString(append(b, `{"method":`...), r.method())
-	b = appendString(append(b, `,"url":`...), r.URL)
+	b = wire.AppendString(append(b, `{"method":`...), r.method())
+	b = wire.AppendString(append(b, `,"url":`...), r.URL)
 	if len(r.Header) > 0 {
-		b = r.Header.append(append(b, `,"headers":`...))
+		b = wire.AppendHeader(append(b, `,"headers":`...), r.Header)
 	}
 	if opts.any() {
-		o := object{append([]byte(nil), b...)} // b stays where its memory is: an object's is in the heap
+		o := wire.Object{B: append([]byte(nil), b...)} // a copy, so that b itself stays on the stack
 		opts.write(&o)
-		b = o.b
+		b = o.B
 	}
 	if at != "" {
-		b = appendString(append(b, `,"at":`...), at)
+		b = wire.AppendString(append(b, `,"at":`...), at)
 	}
 	return append(b, '}')
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // HonoursKeys says, for all runs of the module, that a host honours the Idempotency-Key of a request for some
@@ -49,10 +51,10 @@ func appendKeys(b []byte, keys []hostKey) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		o := newObject(b)
-		o.str("host", k.host)
-		o.int("within_ms", milliseconds(k.within))
-		b = o.end()
+		o := wire.NewObject(b)
+		o.Str("host", k.host)
+		o.Int("within_ms", milliseconds(k.within))
+		b = o.End()
 	}
 	return append(b, ']')
 }

@@ -1,6 +1,11 @@
 package flawless
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
+)
 
 // SetLabel gives the run a label by which people and other programs find it: `flawless workflow list
 // --label customer=4711`. No value removes it. A run has at most 20; one more is left out, and a line
@@ -19,13 +24,13 @@ func SetLabel(name, value string) error {
 	if current.Load() == nil {
 		return ErrOutside
 	}
-	o := newObject(nil)
-	o.str("name", name)
-	o.str("value", value)
-	if at := callSite(1); at != "" {
-		o.str("at", at)
+	o := wire.NewObject(nil)
+	o.Str("name", name)
+	o.Str("value", value)
+	if at := site.Caller(1); at != "" {
+		o.Str("at", at)
 	}
-	note("label", o.end(), nil)
+	note("label", o.End(), nil)
 	return nil
 }
 

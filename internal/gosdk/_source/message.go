@@ -8,6 +8,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
+	"github.com/flawless-engine/flawless/sdk/go/internal/schema"
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/turn"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Message is what a run received.
@@ -31,14 +37,14 @@ func Send(ctx context.Context, run, kind string, v any) error {
 	if err != nil {
 		return fmt.Errorf("send %s to %s: the message cannot be written as JSON: %w", kind, run, err)
 	}
-	o := newObject(nil)
-	o.str("to", run)
-	o.str("type", kind)
-	writeSite(&o, callSite(1))
-	var h answerHead
-	n, _, err := exchange(ctx, "send", o.end(), body, &h)
-	if err == nil && h.failure != nil {
-		err = h.failure.of("send", kind+" to "+run, n)
+	o := wire.NewObject(nil)
+	o.Str("to", run)
+	o.Str("type", kind)
+	o.Site(site.Caller(1))
+	var h wire.Head
+	n, _, err := exchange(ctx, "send", o.End(), body, &h)
+	if err == nil && h.Failure != nil {
+		err = callError(h.Failure, "send", kind+" to "+run, n)
 	}
 	return err
 }
@@ -50,13 +56,13 @@ func Send(ctx context.Context, run, kind string, v any) error {
 // gets an error. One that came before is left where it is, for a Receive with another type; flawless
 // workflow show lists it.
 func Receive[T any](ctx context.Context, kind string) (T, error) {
-	m, err := receive[T](ctx, kind, callSite(1))
+	m, err := receive[T](ctx, kind, site.Caller(1))
 	return m.Value, err
 }
 
 // ReceiveMessage is [Receive], and tells who sent it; the sender may wait for a [Message.Reply].
 func ReceiveMessage[T any](ctx context.Context, kind string) (Message[T], error) {
-	return receive[T](ctx, kind, callSite(1))
+	return receive[T](ctx, kind, site.Caller(1))
 }
 
 // Messages returns a channel of the messages of a type, for select. One message is taken in as soon as
@@ -64,7 +70,7 @@ func ReceiveMessage[T any](ctx context.Context, kind string) (Message[T], error)
 // not fit T is logged as a warning and left out.
 func Messages[T any](kind string) <-chan T {
 	out := make(chan T)
-	at := callSite(1)
+	at := site.Caller(1)
 	go func() {
 		for {
 			m, err := receive[T](context.Background(), kind, at)
@@ -87,23 +93,20 @@ func (m *Message[T]) Reply(v any) error {
 	if err != nil {
 		return fmt.Errorf("reply to %s: it cannot be written as JSON: %w", m.ID, err)
 	}
-	o := newObject(nil)
-	o.str("message", m.ID)
-	writeSite(&o, callSite(1))
-	_, err = makeCall("reply", o.end(), body)
+	o := wire.NewObject(nil)
+	o.Str("message", m.ID)
+	o.Site(site.Caller(1))
+	_, err = makeCall("reply", o.End(), body)
 	return err
 }
 
 // inbox is where messages of one type that fit one Go type come in. The engine hands a message to the oldest call for it, so
 // the calls that somebody waits for are older than those that are left over.
 type inbox struct {
-	schema  []byte      // of the messages, nil where they may be anything
-	waiting []*receiver // in the order of their calls
-	left    []int       // calls that nobody waits for any more; whoever receives next takes the first
+	schema  []byte           // of the messages, nil where they may be anything
+	waiting []*turn.Receiver // in the order of their calls
+	left    []int            // calls that nobody waits for any more; whoever receives next takes the first
 }
-
-// receiver waits for a message.
-type receiver struct{ call int }
 
 // inboxes are those that this run has used, by type.
 var inboxes struct {
@@ -142,24 +145,24 @@ func withdrawOthers(kind string, schema []byte) (int, error) {
 		if call == 0 {
 			return 0, nil
 		}
-		o := newObject(nil)
-		o.int("call", int64(call))
-		o.str("why", "dropped")
-		if _, err := makeCall("withdraw", o.end(), nil); err != nil {
+		o := wire.NewObject(nil)
+		o.Int("call", int64(call))
+		o.Str("why", "dropped")
+		if _, err := makeCall("withdraw", o.End(), nil); err != nil {
 			return 0, err
 		}
-		for !arrives(context.Background(), call) {
+		for !turn.Wait(context.Background(), call) {
 		}
-		h, err := readHead(int32(call))
-		if err != nil || h.failure == nil {
+		h, err := abi.Head(call)
+		if err != nil || h.Failure == nil {
 			return call, err
 		}
-		abandon(call)
+		abi.Forget(call)
 	}
 }
 
 // join returns a receiver with a call that is left over, or a new one.
-func join(kind, at string, schema []byte) (*receiver, error) {
+func join(kind, at string, schema []byte) (*turn.Receiver, error) {
 	got, err := withdrawOthers(kind, schema)
 	if err != nil {
 		return nil, err
@@ -167,19 +170,19 @@ func join(kind, at string, schema []byte) (*receiver, error) {
 	inboxes.Lock()
 	defer inboxes.Unlock()
 	in := inboxOf(kind, schema)
-	r := &receiver{}
+	r := &turn.Receiver{}
 	if got != 0 {
-		r.call = got
+		r.Call = got
 	} else if len(in.left) > 0 {
-		r.call, in.left = in.left[0], in.left[1:]
+		r.Call, in.left = in.left[0], in.left[1:]
 	} else {
-		o := newObject(nil)
-		o.str("type", kind)
+		o := wire.NewObject(nil)
+		o.Str("type", kind)
 		if schema != nil {
-			o.raw("schema", schema)
+			o.Raw("schema", schema)
 		}
-		writeSite(&o, at)
-		if r.call, err = makeCall("receive", o.end(), nil); err != nil {
+		o.Site(at)
+		if r.Call, err = makeCall("receive", o.End(), nil); err != nil {
 			return nil, err
 		}
 	}
@@ -189,13 +192,13 @@ func join(kind, at string, schema []byte) (*receiver, error) {
 
 // quit takes a receiver out. Where it gives up, its call is the next one's, and so on: what is left over
 // is the newest, so that no message goes to nobody while somebody waits.
-func quit(kind string, schema []byte, r *receiver, givesUp bool) {
+func quit(kind string, schema []byte, r *turn.Receiver, givesUp bool) {
 	inboxes.Lock()
 	defer inboxes.Unlock()
 	in := inboxOf(kind, schema)
 	i := slices.Index(in.waiting, r)
 	if givesUp {
-		in.left = slices.Insert(in.left, 0, passOn(in.waiting[i:]))
+		in.left = slices.Insert(in.left, 0, turn.PassOn(in.waiting[i:]))
 	}
 	in.waiting = slices.Delete(in.waiting, i, i+1)
 }
@@ -204,29 +207,29 @@ func receive[T any](ctx context.Context, kind, at string) (m Message[T], err err
 	if ctx.Err() != nil {
 		return m, context.Cause(ctx)
 	}
-	schema, err := wantedSchema[T]()
+	wanted, err := schema.ForCall[T]()
 	if err != nil {
 		return m, fmt.Errorf("receive %s: %w", kind, err)
 	}
-	r, err := join(kind, at, schema)
+	r, err := join(kind, at, wanted)
 	if err != nil {
 		return m, err
 	}
-	there := r.arrives(ctx)
-	quit(kind, schema, r, !there)
+	there := r.Wait(ctx)
+	quit(kind, wanted, r, !there)
 	if !there {
 		return m, context.Cause(ctx)
 	}
-	n := r.call
-	var h answerHead
-	body, err := take(n, &h)
-	if err == nil && h.failure != nil {
-		err = h.failure.of("receive", kind, n)
+	n := r.Call
+	var h wire.Head
+	body, err := abi.Take(n, &h)
+	if err == nil && h.Failure != nil {
+		err = callError(h.Failure, "receive", kind, n)
 	}
 	if err != nil {
 		return m, err
 	}
-	m.ID, m.From, m.Type = h.id, h.from, h.kind
+	m.ID, m.From, m.Type = h.ID, h.From, h.Type
 	if err := json.Unmarshal(body, &m.Value); err != nil {
 		return m, fmt.Errorf("message %s of type %s does not fit %T: %w", m.ID, kind, m.Value, err)
 	}

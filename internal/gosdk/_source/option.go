@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Option changes how one call is carried out. Options are given to [Do], [Get], [Post] and the like,
@@ -197,57 +199,57 @@ func (o *options) any() bool {
 	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.hasRetryFor || o.stream || o.retry.Attempts > 0
 }
 
-func (o *options) write(head *object) {
+func (o *options) write(head *wire.Object) {
 	switch o.repeat {
 	case always, never:
-		head.bool("idempotent", o.repeat == always)
+		head.Bool("idempotent", o.repeat == always)
 	case withKey:
-		head.int("key_within_ms", milliseconds(o.window))
+		head.Int("key_within_ms", milliseconds(o.window))
 	}
 	if o.hasTimeout {
-		head.int("timeout_ms", milliseconds(o.timeout))
+		head.Int("timeout_ms", milliseconds(o.timeout))
 	}
 	if o.hasLimit {
-		head.int("limit", o.limit)
+		head.Int("limit", o.limit)
 	}
 	if o.tell {
-		head.str("on_unknown", "tell")
+		head.Str("on_unknown", "tell")
 	}
 	if o.hasRedirects {
-		head.int("redirects", int64(o.redirects))
+		head.Int("redirects", int64(o.redirects))
 	}
 	if o.stream {
-		head.bool("stream", true)
+		head.Bool("stream", true)
 	}
 	if o.hasRetryFor {
-		head.int("retry_for_ms", milliseconds(o.retryFor))
+		head.Int("retry_for_ms", milliseconds(o.retryFor))
 	}
 	if o.retry.Attempts > 0 {
-		head.key("retry")
-		head.b = o.retry.append(head.b)
+		head.Key("retry")
+		head.B = o.retry.append(head.B)
 	}
 }
 
 func (r *Retry) append(b []byte) []byte {
-	o := newObject(b)
-	o.int("attempts", int64(r.Attempts))
+	o := wire.NewObject(b)
+	o.Int("attempts", int64(r.Attempts))
 	if r.Initial > 0 {
-		o.int("initial_ms", milliseconds(r.Initial))
+		o.Int("initial_ms", milliseconds(r.Initial))
 	}
 	if r.Factor > 0 {
-		o.float("factor", r.Factor)
+		o.Float("factor", r.Factor)
 	}
 	if r.Max > 0 {
-		o.int("max_ms", milliseconds(r.Max))
+		o.Int("max_ms", milliseconds(r.Max))
 	}
 	if r.Jitter > 0 {
-		o.float("jitter", r.Jitter)
+		o.Float("jitter", r.Jitter)
 	}
 	if len(r.Statuses) > 0 {
-		o.key("statuses")
-		o.b = appendInts(o.b, r.Statuses)
+		o.Key("statuses")
+		o.B = wire.AppendInts(o.B, r.Statuses)
 	}
-	return o.end()
+	return o.End()
 }
 
 // milliseconds rounds up.

@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // session is the run that a guest carries out. A guest has one in its life.
@@ -19,14 +23,14 @@ var current atomic.Pointer[session]
 // RunID returns the id of the run, the same in every replay, or "" outside a workflow. It changes when
 // the run is forked: in the turns that a fork shares with another run it is the id of that one, from
 // then on the fork's own.
-func RunID() string { return self().run }
+func RunID() string { return self().Run }
 
 // self returns what the run is told of itself at the moment.
-func self() answerHead {
+func self() wire.Head {
 	if current.Load() == nil {
-		return answerHead{}
+		return wire.Head{}
 	}
-	h, err := readHead(0)
+	h, err := abi.Head(0)
 	if err != nil {
 		panic("flawless: the start of the run cannot be read: " + err.Error())
 	}
@@ -51,11 +55,11 @@ func SetData(v any) error {
 	if err := checkBody("data", "", body); err != nil {
 		return err
 	}
-	o := newObject(nil)
-	if at := callSite(1); at != "" {
-		o.str("at", at)
+	o := wire.NewObject(nil)
+	if at := site.Caller(1); at != "" {
+		o.Str("at", at)
 	}
-	note("data", o.end(), body)
+	note("data", o.End(), body)
 	return nil
 }
 

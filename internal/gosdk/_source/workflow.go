@@ -8,6 +8,10 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/schema"
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
 // Version of the SDK, as the manifest of a module tells it.
@@ -107,39 +111,39 @@ func (r *registry) find(name string) (*workflow, error) {
 func (r *registry) manifest() []byte {
 	r.Lock()
 	defer r.Unlock()
-	o := newObject(nil)
-	o.str("sdk", "go/"+Version)
-	o.key("workflows")
-	o.b = append(o.b, '[')
+	o := wire.NewObject(nil)
+	o.Str("sdk", "go/"+Version)
+	o.Key("workflows")
+	o.B = append(o.B, '[')
 	for i := range r.list {
 		if i > 0 {
-			o.b = append(o.b, ',')
+			o.B = append(o.B, ',')
 		}
-		o.b = r.list[i].appendManifest(o.b)
+		o.B = r.list[i].appendManifest(o.B)
 	}
-	o.b = append(o.b, ']')
-	o.raw("hosts", []byte("[]"))
+	o.B = append(o.B, ']')
+	o.Raw("hosts", []byte("[]"))
 	if len(r.keys) > 0 {
-		o.key("keys")
-		o.b = appendKeys(o.b, r.keys)
+		o.Key("keys")
+		o.B = appendKeys(o.B, r.keys)
 	}
-	return o.end()
+	return o.End()
 }
 
 func (w *workflow) appendManifest(b []byte) []byte {
-	o := newObject(b)
-	o.str("name", w.name)
+	o := wire.NewObject(b)
+	o.Str("name", w.name)
 	if w.doc != "" {
-		o.str("doc", w.doc)
+		o.Str("doc", w.doc)
 	}
-	o.raw("input", w.schema(w.in, true))
-	o.raw("output", w.schema(w.out, false))
-	return o.end()
+	o.Raw("input", w.schema(w.in, true))
+	o.Raw("output", w.schema(w.out, false))
+	return o.End()
 }
 
 // schema panics where the type cannot be JSON: the author has to know before the module is added.
 func (w *workflow) schema(t reflect.Type, reads bool) []byte {
-	s, err := schemaOf(t, reads)
+	s, err := schema.Of(t, reads)
 	if err != nil {
 		which := "output"
 		if reads {
@@ -157,7 +161,7 @@ func (r *registry) prepare() {
 			for t.Kind() == reflect.Pointer {
 				t = t.Elem()
 			}
-			if classOf(t, true) == asStruct {
+			if schema.IsStruct(t) {
 				_ = json.Unmarshal([]byte("{}"), reflect.New(t).Interface()) // it cannot fail: nothing is in it
 			}
 		}
@@ -177,7 +181,7 @@ func (w *workflow) carryOut(ctx context.Context, input []byte, finish func(endin
 	returned := false
 	defer func() {
 		if v := recover(); v != nil {
-			end = failure("panic", explained(fmt.Sprint(v)), panicStack())
+			end = failure("panic", explained(fmt.Sprint(v)), site.PanicStack())
 		} else if !returned {
 			end = failure("error", "the workflow ended its goroutine with runtime.Goexit; return instead", "")
 		}
@@ -212,13 +216,13 @@ func failed(ctx context.Context, err error) ending {
 }
 
 func failure(kind, message, stack string) ending {
-	o := newObject(nil)
-	o.str("kind", kind)
-	o.str("message", cut(message, maxText))
+	o := wire.NewObject(nil)
+	o.Str("kind", kind)
+	o.Str("message", cut(message, maxText))
 	if stack != "" {
-		o.str("stack", stack)
+		o.Str("stack", stack)
 	}
-	return ending{text: o.end()}
+	return ending{text: o.End()}
 }
 
 // decode reads the input into in, which points to a zero value.
