@@ -65,6 +65,11 @@ func (w *keyTale) does(step string) string {
 		out := w.take(w.s.Lost(w.now, func(*OpenCall) Terms { return w.op })...)
 		out = append(out, w.take(w.s.Fire(w.now)...)...)
 		return w.performs(out)
+	case "copied": // the store is a copy of another one, and somebody resumes the run
+		w.take(flawless.Entry{At: w.now, Pause: &flawless.Pause{Hold: true}})
+		out := w.take(w.s.Lost(w.now, func(*OpenCall) Terms { return w.op })...)
+		w.take(flawless.Entry{At: w.now, Pause: &flawless.Pause{Resume: true}})
+		return strings.Join(out, ", ")
 	case "next":
 		if w.now = w.s.NextWake(); w.now == 0 {
 			return "no next try"
@@ -212,6 +217,7 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 		"and the window goes on":                            "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; wait 59m56s; own:begins; lost:2 doubt",
 		"also where it was a repetition":                    "own:begins; 504:1 504; wait 59m; own:begins; down 2h:2 doubt; told:2 told; own:begins; lost:3 next",
 		"and not yet where its own window goes on":          "own:begins; 504:1 504; wait 59m50s; own:begins; 422:2 doubt; told:2 told; own:begins; 503:3 next; down 30s:3 doubt",
+		"a copy of the store knows the window, too":         "tell:begins; lost:1 interrupted; wait 59m; again:begins; copied:2 interrupted; wait 58s; again:begins; lost:3 interrupted",
 		"a later call may find another request, too":        "tell:begins; lost:1 interrupted; wait 1h; again:begins; 422:2 interrupted",
 		"or be turned away":                                 "tell:begins; lost:1 interrupted; wait 1h; again:begins; 429:2 next; down 30m:begins; 404:2 next",
 		"a 504 may take effect after the window as well":    "own:begins; 504:1 504; wait 1h; own:begins; 409:2 next; next:begins; 200:2 200",
