@@ -78,7 +78,7 @@ func TestAModuleSaysWhichHostsHonourKeys(t *testing.T) {
 			if unresolved(r) || !strings.Contains(r.Retrying[0].Rule, row.rule) {
 				t.Fatalf("it is %+v %+v, want %q", r.Retrying, r.Unresolved, row.rule)
 			}
-			if _, err := e.Urge(t.Context(), id, core.Urge{Call: r.Retrying[0].Call}); err != nil {
+			if _, err := e.Urge(t.Context(), id, core.RetryDecision{Call: r.Retrying[0].Call}); err != nil {
 				t.Fatal(err)
 			}
 			r = mustEnd(t, e, id)
