@@ -99,7 +99,7 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	if p := e.holding.Load(); p != nil {
 		r.append(r.s.Hold(*p, e.now())...)
 	}
-	r.append(r.s.Lost(e.now(), r.terms)...)
+	r.append(r.s.Recover(e.now(), r.terms)...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
 	}

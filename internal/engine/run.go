@@ -294,7 +294,7 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 		return nil
 	}
-	in := guest.In{Time: max(r.e.now(), r.s.At()), As: r.ownSelf(), Answers: slices.Clone(r.s.Ready()[:min(len(r.s.Ready()), core.MaxAtOnce)])}
+	in := guest.In{Time: max(r.e.now(), r.s.At()), As: r.ownSelf(), Answers: slices.Clone(r.s.Ready()[:min(len(r.s.Ready()), core.MaxBatch)])}
 	n := r.s.Turns() + 1
 	r.since, r.tell = time.Now(), r.e.longTurn
 	r.mu.Unlock()
@@ -594,7 +594,7 @@ func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 		r.mu.Unlock()
 		return nil
 	}
-	entries, within := r.s.Recall(t, e.now(), r.terms(c))
+	entries, within := r.s.Recheck(t, e.now(), r.terms(c))
 	if entries == nil {
 		result, ok := r.perform(c, t, within)
 		if !ok {

@@ -10,7 +10,7 @@ import (
 )
 
 // Urge is a decision about a call that waits for its next try.
-type Urge struct {
+type RetryDecision struct {
 	Call   int  // 0 is the only one that waits
 	GiveUp bool // no more tries: the code gets the last error
 	Who    string
@@ -19,8 +19,8 @@ type Urge struct {
 
 // Urge returns the entries that start the next try of a call now, or end its retries. It returns flawless.Conflict where the
 // call does not wait for a try, or several do and none is named.
-func (s *State) Urge(u Urge, now int64) ([]flawless.Entry, error) {
-	c, err := s.urged(u.Call)
+func (s *State) DecideRetry(u RetryDecision, now int64) ([]flawless.Entry, error) {
+	c, err := s.waitingForRetry(u.Call)
 	if err != nil {
 		return nil, fmt.Errorf("retrying a call of run %s: %w: %w", s.id, err, flawless.Conflict)
 	}
@@ -33,14 +33,14 @@ func (s *State) Urge(u Urge, now int64) ([]flawless.Entry, error) {
 		return []flawless.Entry{said}, nil
 	}
 	said.Decision.Resolution = flawless.GiveUp
-	return []flawless.Entry{said, s.givenUp(c, flawless.Entry{At: at}, "given up by "+Who(u.Who))}, nil
+	return []flawless.Entry{said, s.giveUp(c, flawless.Entry{At: at}, "given up by "+Who(u.Who))}, nil
 }
 
 // urged finds the call that somebody means.
-func (s *State) urged(n int) (*OpenCall, error) {
+func (s *State) waitingForRetry(n int) (*OpenCall, error) {
 	var waiting []*OpenCall
 	for _, c := range s.OpenCalls() {
-		if c.bad == nil && c.kind.Perform != nil && c.next != 0 && c.doubt == "" {
+		if c.invalid == nil && c.kind.Perform != nil && c.nextAt != 0 && c.unknownReason == "" {
 			waiting = append(waiting, c)
 		}
 	}
@@ -60,27 +60,27 @@ func (s *State) urged(n int) (*OpenCall, error) {
 		return nil, fmt.Errorf("none of its calls waits for its next try")
 	case c == nil:
 		return nil, fmt.Errorf("there is no call %d, or it has been answered", n)
-	case c.doubt != "":
+	case c.unknownReason != "":
 		return nil, fmt.Errorf("nobody knows the outcome of call %d: resolve it", n)
-	case c.waits:
+	case c.awaitsPermit:
 		return nil, fmt.Errorf("call %d waits for a place under a limit, not for a retry", n)
 	}
 	return nil, fmt.Errorf("call %d does not wait for its next try", n)
 }
 
 // givenUp completes the entry that ends the retrying of a call with how its last try ended.
-func (s *State) givenUp(c *OpenCall, e flawless.Entry, why string) flawless.Entry {
-	if c.sent != 0 && !(c.mild && c.openAnswer()) {
-		text := fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", why, stamp(c.sent))
-		if c.failed != nil {
-			text = c.failed.Result + "; " + text
+func (s *State) giveUp(c *OpenCall, e flawless.Entry, why string) flawless.Entry {
+	if c.suspectAt != 0 && !(c.inconclusive && c.lastStatusInconclusive()) {
+		text := fmt.Sprintf("%s; a try that began at %s was sent and may have taken effect", why, formatTime(c.suspectAt))
+		if c.lastFailure != nil {
+			text = c.lastFailure.Result + "; " + text
 		}
-		return s.inDoubt(c, e, text, "", 0, nil)
+		return s.unknownOutcome(c, e, text, "", 0, nil)
 	}
 	kind, reason, status, text := effect.KindGivenUp, "", 0, why
-	if f := c.failed; f != nil {
+	if f := c.lastFailure; f != nil {
 		text, status = f.Result+"; "+why, f.Failed.Status
-		if f.Failed.Kind == outcomes[effect.NotSent] {
+		if f.Failed.Kind == outcomeNames[effect.NotSent] {
 			kind, reason = "not_sent", f.Failed.Reason
 		}
 	}

@@ -49,8 +49,8 @@ func TestOldMessageKeysAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for from, s := range map[string]*State{"in memory": s, "from the log": logged, "from an image": image} {
-		if n := len(s.keys.digests); n != MaxMessageKeys || n != len(s.keys.order) {
-			t.Errorf("%s: %d keys are remembered, in an order of %d", from, n, len(s.keys.order))
+		if n := len(s.messageKeys.digests); n != MaxMessageKeys || n != len(s.messageKeys.order) {
+			t.Errorf("%s: %d keys are remembered, in an order of %d", from, n, len(s.messageKeys.order))
 		}
 		for n, fresh := range map[int]bool{more: true, more + 1: false, MaxMessageKeys + more: false} {
 			if entries, err := s.Accept(keyed(n), now); err != nil || (len(entries) > 0) != fresh {
@@ -75,7 +75,7 @@ func TestAnImageOfFormat4HasItsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(old, "Keyed")
-	old["Format"], old["Keys"] = 4, was.keys.digests
+	old["Format"], old["Keys"] = 4, was.messageKeys.digests
 	b, err := json.Marshal(old)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 // trial is a run with one http call, number 1, whose first try began at its beginning.
 type trial struct {
-	*tale
+	*scenario
 	op Terms
 }
 
@@ -26,10 +26,10 @@ var day = Terms{Retry: 24 * time.Hour, RetryBy: "server"}
 var honours = Terms{Retry: 24 * time.Hour, RetryBy: "server", Within: time.Hour, KeyBy: "host a.example"}
 
 func newTrial(t *testing.T, op Terms, head string) *trial {
-	w := &trial{newTale(t), op}
+	w := &trial{newScenario(t), op}
 	w.now = int64(time.Hour)
 	w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: 1, Time: w.now, Calls: []flawless.Call{{N: 1, Kind: effect.HTTP, Head: json.RawMessage(head)}}}})
-	if c := w.s.open.all[1]; c == nil || c.bad != nil {
+	if c := w.s.open.all[1]; c == nil || c.invalid != nil {
 		t.Fatalf("the call cannot be made: %+v", c)
 	}
 	return w
@@ -39,7 +39,7 @@ func newTrial(t *testing.T, op Terms, head string) *trial {
 func (w *trial) ends(r effect.Result) flawless.Entry {
 	w.t.Helper()
 	w.now += int64(time.Second)
-	out := w.s.Result(Try{1, w.s.open.all[1].try}, r, w.now, w.op)
+	out := w.s.Result(Try{1, w.s.open.all[1].attempt}, r, w.now, w.op)
 	if len(out) != 1 {
 		w.t.Fatalf("a try ends with %+v", out)
 	}
@@ -59,7 +59,7 @@ func (w *trial) next() []flawless.Entry {
 
 // recall asks whether the try that has begun may be performed.
 func (w *trial) recall() []flawless.Entry {
-	out, _ := w.s.Recall(Try{1, w.s.open.all[1].try}, w.now, w.op)
+	out, _ := w.s.Recheck(Try{1, w.s.open.all[1].attempt}, w.now, w.op)
 	w.take(out...)
 	return out
 }
@@ -72,14 +72,14 @@ func (w *trial) crash(after time.Duration) []flawless.Entry {
 		stepped(w.t, again, e)
 	}
 	w.s = again
-	out := w.s.Lost(w.now, func(*OpenCall) Terms { return w.op })
+	out := w.s.Recover(w.now, func(*OpenCall) Terms { return w.op })
 	w.take(out...)
 	return out
 }
 
 var (
-	notSent = effect.Result{Outcome: effect.NotSent, Passes: true, Reason: "dial", Text: "not sent: connection refused", Answer: effect.ErrorAnswer(1, "not_sent", "not sent: connection refused")}
-	lostOne = effect.Result{Outcome: effect.Unknown, Passes: true, Text: "the connection broke", Answer: effect.ErrorAnswer(1, "interrupted", "the connection broke")}
+	notSent        = effect.Result{Outcome: effect.NotSent, Passes: true, Reason: "dial", Text: "not sent: connection refused", Answer: effect.ErrorAnswer(1, "not_sent", "not sent: connection refused")}
+	connectionLost = effect.Result{Outcome: effect.Unknown, Passes: true, Text: "the connection broke", Answer: effect.ErrorAnswer(1, "interrupted", "the connection broke")}
 )
 
 func answer503(status int, after time.Duration) effect.Result {
@@ -242,8 +242,8 @@ func TestWaitsAreNumbers(t *testing.T) {
 		for _, factor := range []float64{1, 100} {
 			w := newTrial(t, day, fmt.Sprintf(`{"url":"https://a.example/","retry":{"attempts":1000,"initial_ms":%d,"factor":%v,"max_ms":86400000,"jitter":1}}`, initial, factor))
 			for n := 1; n <= 1000; n++ {
-				w.s.open.all[1].try = n
-				if d := w.s.delay(w.s.open.all[1]); d < 0 || d > 24*time.Hour {
+				w.s.open.all[1].attempt = n
+				if d := w.s.backoff(w.s.open.all[1]); d < 0 || d > 24*time.Hour {
 					t.Fatalf("from %d ms by %v, after try %d: %v", initial, factor, n, d)
 				}
 			}
@@ -265,7 +265,7 @@ func TestAWindowOfAKey(t *testing.T) {
 			if out := w.crash(59 * time.Minute); len(out) != 1 || out[0].Attempt == nil || !out[0].Attempt.Begun || !strings.Contains(out[0].Attempt.Result, "its idempotency key is honoured for 1h") {
 				t.Fatalf("it is %+v", out)
 			}
-			if out, most := w.s.Recall(Try{1, 2}, w.now, w.op); out != nil || most != time.Minute {
+			if out, most := w.s.Recheck(Try{1, 2}, w.now, w.op); out != nil || most != time.Minute {
 				t.Errorf("the try may take %v, and %+v", most, out)
 			}
 		})
@@ -295,7 +295,7 @@ func TestAWindowOfAKey(t *testing.T) {
 		})
 		t.Run("downtime while it waits", func(t *testing.T) {
 			w := newTrial(t, op, head)
-			if e := w.ends(lostOne); e.Attempt == nil || e.Attempt.Sent == 0 {
+			if e := w.ends(connectionLost); e.Attempt == nil || e.Attempt.Sent == 0 {
 				t.Fatalf("it is %+v", e)
 			}
 			if out := w.crash(time.Hour); out != nil {
@@ -309,8 +309,8 @@ func TestAWindowOfAKey(t *testing.T) {
 		t.Run("until the window ends", func(t *testing.T) {
 			w := newTrial(t, op, head)
 			sent := w.now
-			e := w.ends(lostOne)
-			for ; e.Attempt != nil; e = w.ends(lostOne) {
+			e := w.ends(connectionLost)
+			for ; e.Attempt != nil; e = w.ends(connectionLost) {
 				if e.Attempt.Sent != sent || e.Attempt.Next >= sent+int64(time.Hour) {
 					t.Fatalf("it is %+v", e.Attempt)
 				}
@@ -325,7 +325,7 @@ func TestAWindowOfAKey(t *testing.T) {
 		})
 		t.Run("the server wants more time than is left", func(t *testing.T) {
 			w := newTrial(t, op, head)
-			w.ends(lostOne)
+			w.ends(connectionLost)
 			w.next()
 			if e := w.ends(answer503(409, 2*time.Hour)); e.Unknown == nil || !strings.Contains(e.Unknown.Reason, "asks to be left alone for 2h") {
 				t.Errorf("it is %+v", e)
@@ -340,7 +340,7 @@ func TestAWindowOfAKey(t *testing.T) {
 	})
 	t.Run("nobody honours it any more", func(t *testing.T) {
 		w := newTrial(t, honours, aPost)
-		w.ends(lostOne)
+		w.ends(connectionLost)
 		w.op = day
 		if out := w.next(); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "nothing says any more") {
 			t.Errorf("it is %+v", out)
@@ -363,7 +363,7 @@ func TestWhoSaysThatAKeyIsHonoured(t *testing.T) {
 		`{"method":"POST","url":"https://a.example/","retry":{"attempts":3},"key_within_ms":500}`:                            false,
 		`{"method":"POST","url":"https://a.example/","retry":{"attempts":3},"retry_for_ms":100,"headers":[["X-Two","one"]]}`: false,
 	} {
-		if e := newTrial(t, honours, head).ends(lostOne); (e.Attempt != nil) != again || !again && e.Unknown == nil {
+		if e := newTrial(t, honours, head).ends(connectionLost); (e.Attempt != nil) != again || !again && e.Unknown == nil {
 			t.Errorf("%s: %+v, %+v", head, e.Attempt, e.Unknown)
 		}
 	}
@@ -406,14 +406,14 @@ func TestARepetitionOfWhatWasSent(t *testing.T) {
 		{"not sent, and no retries", aKeyed, "1 not_sent dial", "1 doubt", Terms{}, notSent},
 		{"not sent, idempotent and no retries", aGet, "1 not_sent dial", "1 unknown", Terms{}, notSent},
 	} {
-		if first := word(newTrial(t, Terms{Within: row.op.Within}, row.head).ends(row.r)); len(first) != 1 || first[0] != row.first && row.first != "1 not_sent dial" {
+		if first := describe(newTrial(t, Terms{Within: row.op.Within}, row.head).ends(row.r)); len(first) != 1 || first[0] != row.first && row.first != "1 not_sent dial" {
 			t.Errorf("%s: a first try says %q, want %q", row.name, first, row.first)
 		}
 		w := newTrial(t, row.op, row.head)
 		if out := w.crash(time.Minute); len(out) != 1 || out[0].Attempt == nil {
 			t.Fatalf("%s: it is not repeated: %+v", row.name, out)
 		}
-		if second := word(w.ends(row.r)); len(second) != 1 || second[0] != row.second {
+		if second := describe(w.ends(row.r)); len(second) != 1 || second[0] != row.second {
 			t.Errorf("%s: a repetition says %q, want %q", row.name, second, row.second)
 		}
 	}
@@ -431,7 +431,7 @@ func TestAWindowBeginsWithTheFirstTryThatReachedTheServer(t *testing.T) {
 		t.Fatalf("an answered try that is repeated: %+v", e.Attempt)
 	}
 	w.next()
-	if said := word(w.ends(lostOne)); len(said) != 1 || said[0] != "1 doubt" {
+	if said := describe(w.ends(connectionLost)); len(said) != 1 || said[0] != "1 doubt" {
 		t.Errorf("three of four seconds are over, and the next try would come three seconds later: %q", said)
 	}
 	w = newTrial(t, day, head)
@@ -439,7 +439,7 @@ func TestAWindowBeginsWithTheFirstTryThatReachedTheServer(t *testing.T) {
 	unsent.Again = true
 	w.ends(unsent)
 	w.next()
-	if said := word(w.ends(lostOne)); len(said) != 1 || said[0] != "1 next" {
+	if said := describe(w.ends(connectionLost)); len(said) != 1 || said[0] != "1 next" {
 		t.Errorf("the first try was not sent, and the server does not know the key from it: %q", said)
 	}
 }
@@ -450,19 +450,19 @@ func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
 	t.Parallel()
 	withdraw := flawless.Call{N: 2, Kind: effect.Withdraw, Head: json.RawMessage(`{"call":1,"why":"deadline"}`)}
 	turn := func(w *trial, t flawless.Turn) []string {
-		t.N, t.Time = w.s.turn+1, w.now
+		t.N, t.Time = w.s.turns+1, w.now
 		return w.take(flawless.Entry{At: w.now, Turn: &t})
 	}
 	for _, op := range []Terms{honours} {
 		w := newTrial(t, op, aPost)
-		w.ends(lostOne)
+		w.ends(connectionLost)
 		if said := turn(w, flawless.Turn{Calls: []flawless.Call{withdraw}}); said != nil {
 			t.Fatalf("it is withdrawn while it waits: %q", said)
 		}
 		if out := w.next(); out != nil {
 			t.Fatalf("the next try is not performed: %+v", out)
 		}
-		if e := w.ends(lostOne); e.Attempt == nil {
+		if e := w.ends(connectionLost); e.Attempt == nil {
 			t.Fatalf("it is not tried again: %+v", e)
 		}
 		w.next()
@@ -478,7 +478,7 @@ func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
 
 		for _, ended := range []*flawless.Ended{{Output: []byte("1")}, {Failure: &flawless.Failure{Kind: "error"}}} {
 			w = newTrial(t, op, aPost)
-			w.ends(lostOne)
+			w.ends(connectionLost)
 			if said := turn(w, flawless.Turn{Ended: ended}); len(said) != 1 || said[0] != "1 doubt" {
 				t.Errorf("when its run has ended it is %q", said)
 			}
@@ -487,7 +487,7 @@ func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
 			}
 		}
 		w = newTrial(t, op, aPost)
-		w.ends(lostOne)
+		w.ends(connectionLost)
 		if said := w.take(flawless.Entry{At: w.now, End: Terminated(flawless.Cancel{})}); len(said) != 1 || said[0] != "1 doubt" {
 			t.Errorf("when its run was terminated it is %q", said)
 		}
@@ -507,35 +507,35 @@ func TestAWordAboutARetry(t *testing.T) {
 		given      string // what the code is told when it is given up
 	}{
 		{"not sent", aPost, notSent, day, "1 not_sent dial"},
-		{"idempotent", aGet, lostOne, day, "1 unknown"},
+		{"idempotent", aGet, connectionLost, day, "1 unknown"},
 		{"a status", `{"url":"https://a.example/","retry":{"attempts":9,"statuses":[503]}}`, status, day, "1 given_up"},
-		{"under a key", aPost, lostOne, honours, "1 doubt"},
-		{"under a key, told", tell, lostOne, honours, "1 interrupted"},
+		{"under a key", aPost, connectionLost, honours, "1 doubt"},
+		{"under a key, told", tell, connectionLost, honours, "1 interrupted"},
 	} {
 		w := newTrial(t, row.op, row.head)
-		if _, err := w.s.Urge(Urge{}, w.now); !errors.Is(err, flawless.Conflict) {
+		if _, err := w.s.DecideRetry(RetryDecision{}, w.now); !errors.Is(err, flawless.Conflict) {
 			t.Errorf("%s: before it has failed: %v", row.name, err)
 		}
 		w.ends(row.r)
-		for _, u := range []Urge{{}, {Call: 1}} {
-			again := &trial{&tale{t: w.t, s: w.s, now: w.now, log: slices.Clone(w.log)}, w.op}
+		for _, u := range []RetryDecision{{}, {Call: 1}} {
+			again := &trial{&scenario{t: w.t, s: w.s, now: w.now, log: slices.Clone(w.log)}, w.op}
 			again.crash(0)
-			said, err := again.s.Urge(u, w.now)
+			said, err := again.s.DecideRetry(u, w.now)
 			if err != nil || len(said) != 1 || said[0].Decision == nil {
 				t.Fatalf("%s: hurried: %+v, %v", row.name, said, err)
 			}
 			again.take(said...)
 			again.take(again.s.Fire(again.now)...)
-			if c := again.s.open.all[1]; c.try != 2 || c.next != 0 {
+			if c := again.s.open.all[1]; c.attempt != 2 || c.nextAt != 0 {
 				t.Errorf("%s: it is hurried, and still waits: %+v", row.name, c)
 			}
 		}
 		for _, wrong := range []int{2, -1} {
-			if _, err := w.s.Urge(Urge{Call: wrong}, w.now); !errors.Is(err, flawless.Conflict) {
+			if _, err := w.s.DecideRetry(RetryDecision{Call: wrong}, w.now); !errors.Is(err, flawless.Conflict) {
 				t.Errorf("%s: another call: %v", row.name, err)
 			}
 		}
-		said, err := w.s.Urge(Urge{GiveUp: true, Who: "ann", Note: "enough"}, w.now)
+		said, err := w.s.DecideRetry(RetryDecision{GiveUp: true, Who: "ann", Note: "enough"}, w.now)
 		if err != nil || len(said) != 2 || said[0].Decision.Resolution != flawless.GiveUp || said[0].Decision.Who != "ann" || said[0].Decision.Note != "enough" {
 			t.Fatalf("%s: given up: %+v, %v", row.name, said, err)
 		}
@@ -575,7 +575,7 @@ func TestHurryingLengthensNoWait(t *testing.T) {
 	for range 5 {
 		waits(8 * time.Second)
 		for range 2 { // once is enough
-			said, err := w.s.Urge(Urge{}, w.now)
+			said, err := w.s.DecideRetry(RetryDecision{}, w.now)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,10 +14,10 @@ import (
 )
 
 // keyTale is a run whose calls go to a host that honours keys for an hour.
-type keyTale struct {
-	*tale
-	op   Terms
-	last int // the call that was made last
+type keyScenario struct {
+	*scenario
+	op       Terms
+	lastCall int // the call that was made last
 }
 
 var keyHeads = map[string]string{
@@ -31,25 +31,25 @@ var keyHeads = map[string]string{
 	"patient": `{"method":"POST","url":"https://a.example/","retry":{"attempts":9,"initial_ms":7200000,"statuses":[409,429,502,503,504]}}`,
 }
 
-func newKeyTale(t *testing.T) *keyTale {
-	w := &keyTale{newTale(t), honours, 0}
+func newKeyScenario(t *testing.T) *keyScenario {
+	w := &keyScenario{newScenario(t), honours, 0}
 	w.now = int64(time.Hour)
 	return w
 }
 
 // does takes one step and returns what comes of it: a call is made, its try ends with a status or without one, the
 // time of the next try comes, the server is down for a time, a person says that the call did not happen.
-func (w *keyTale) does(step string) string {
+func (w *keyScenario) do(step string) string {
 	w.t.Helper()
 	word, rest, _ := strings.Cut(step, " ")
 	span, _ := time.ParseDuration(rest)
 	if n, is := strings.CutPrefix(word, "of-"); is { // of a call that was not made last
-		made := w.last
-		w.last, _ = strconv.Atoi(n)
-		defer func() { w.last = made }()
-		return w.does(rest)
+		made := w.lastCall
+		w.lastCall, _ = strconv.Atoi(n)
+		defer func() { w.lastCall = made }()
+		return w.do(rest)
 	}
-	switch c := w.s.open.all[w.last]; word {
+	switch c := w.s.open.all[w.lastCall]; word {
 	case "unknown":
 		w.op = day
 		return ""
@@ -61,64 +61,69 @@ func (w *keyTale) does(step string) string {
 		return ""
 	case "down":
 		w.now += int64(span)
-		w.remade(false)
-		out := w.take(w.s.Lost(w.now, func(*OpenCall) Terms { return w.op })...)
+		w.rebuild(false)
+		out := w.take(w.s.Recover(w.now, func(*OpenCall) Terms { return w.op })...)
 		out = append(out, w.take(w.s.Fire(w.now)...)...)
-		return w.performs(out)
+		return w.perform(out)
+	case "copied": // the store is a copy of another one, and somebody resumes the run
+		w.take(flawless.Entry{At: w.now, Pause: &flawless.Pause{Hold: true}})
+		out := w.take(w.s.Recover(w.now, func(*OpenCall) Terms { return w.op })...)
+		w.take(flawless.Entry{At: w.now, Pause: &flawless.Pause{Resume: true}})
+		return strings.Join(out, ", ")
 	case "next":
 		if w.now = w.s.NextWake(); w.now == 0 {
 			return "no next try"
 		}
-		return w.performs(w.take(w.s.Fire(w.now)...))
+		return w.perform(w.take(w.s.Fire(w.now)...))
 	case "deadline":
-		w.last++
-		w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: w.s.turn + 1, Time: w.now, Calls: []flawless.Call{{N: w.last, Kind: effect.Withdraw, Head: json.RawMessage(fmt.Sprintf(`{"call":%d,"why":"deadline"}`, w.last-1))}}}})
-		w.last--
-		if w.s.open.all[w.last] == nil {
+		w.lastCall++
+		w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: w.s.turns + 1, Time: w.now, Calls: []flawless.Call{{N: w.lastCall, Kind: effect.Withdraw, Head: json.RawMessage(fmt.Sprintf(`{"call":%d,"why":"deadline"}`, w.lastCall-1))}}}})
+		w.lastCall--
+		if w.s.open.all[w.lastCall] == nil {
 			return "withdrawn"
 		}
 		return ""
 	case "end":
-		return strings.Join(w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: w.s.turn + 1, Time: w.now, Ended: &flawless.Ended{Output: []byte("1")}}}), ", ")
+		return strings.Join(w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: w.s.turns + 1, Time: w.now, Ended: &flawless.Ended{Output: []byte("1")}}}), ", ")
 	case "resolve":
-		return w.performs(w.take(flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: w.last, Resolution: flawless.Retry}}))
+		return w.perform(w.take(flawless.Entry{At: w.now, Decision: &flawless.Decision{Call: w.lastCall, Resolution: flawless.Retry}}))
 	case "give-up":
-		out, err := w.s.Urge(Urge{GiveUp: true}, w.now)
+		out, err := w.s.DecideRetry(RetryDecision{GiveUp: true}, w.now)
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		return strings.Join(w.take(out...), ", ")
 	case "told":
-		out, err := w.s.Decide(flawless.Decision{Call: w.last, Resolution: flawless.Tell, Text: "it did not happen"}, w.now)
+		out, err := w.s.Decide(flawless.Decision{Call: w.lastCall, Resolution: flawless.Tell, Text: "it did not happen"}, w.now)
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		return strings.Join(w.take(out...), ", ")
 	case "lost", "unsent":
-		r := lostOne
+		r := connectionLost
 		if word == "unsent" {
 			r = notSent
 		}
-		r.Again = c.try < c.policy.Retry.Attempts
-		return w.ends(r)
+		r.Again = c.attempt < c.policy.Retry.Attempts
+		return w.finish(r)
 	default:
 		if head := keyHeads[word]; head != "" {
-			w.last = w.s.made + 1
-			return w.performs(w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: w.s.turn + 1, Time: w.now, Answers: w.heard(),
-				Calls: []flawless.Call{{N: w.last, Kind: effect.HTTP, Head: json.RawMessage(head)}}}}))
+			w.lastCall = w.s.callsMade + 1
+			return w.perform(w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: w.s.turns + 1, Time: w.now, Answers: w.undelivered(),
+				Calls: []flawless.Call{{N: w.lastCall, Kind: effect.HTTP, Head: json.RawMessage(head)}}}}))
 		}
 		status, err := strconv.Atoi(word)
 		if err != nil {
 			return "no such step"
 		}
 		r := answer503(status, span)
-		r.Again = c.try < c.policy.Retry.Attempts && c.policy.Retry.Attempts > 1 && status != 200 && status != 422
-		return w.ends(r)
+		r.Again = c.attempt < c.policy.Retry.Attempts && c.policy.Retry.Attempts > 1 && status != 200 && status != 422
+		return w.finish(r)
 	}
 }
 
 // heard are the calls whose answers the code gets next.
-func (w *keyTale) heard() (calls []int) {
+func (w *keyScenario) undelivered() (calls []int) {
 	for _, a := range w.s.ready {
 		calls = append(calls, a.Call)
 	}
@@ -126,15 +131,15 @@ func (w *keyTale) heard() (calls []int) {
 }
 
 // ends has the try of the last call end, a second later.
-func (w *keyTale) ends(r effect.Result) string {
+func (w *keyScenario) finish(r effect.Result) string {
 	w.now += int64(time.Second)
-	return strings.Join(w.take(w.s.Result(Try{w.last, w.s.open.all[w.last].try}, r, w.now, w.op)...), ", ")
+	return strings.Join(w.take(w.s.Result(Try{w.lastCall, w.s.open.all[w.lastCall].attempt}, r, w.now, w.op)...), ", ")
 }
 
 // performs asks of the try that has begun whether it may be performed.
-func (w *keyTale) performs(said []string) string {
+func (w *keyScenario) perform(said []string) string {
 	if len(said) > 0 && strings.HasPrefix(said[len(said)-1], "begin ") {
-		out, _ := w.s.Recall(Try{w.last, w.s.open.all[w.last].try}, w.now, w.op)
+		out, _ := w.s.Recheck(Try{w.lastCall, w.s.open.all[w.lastCall].attempt}, w.now, w.op)
 		if len(out) == 0 {
 			return "begins"
 		}
@@ -144,7 +149,7 @@ func (w *keyTale) performs(said []string) string {
 }
 
 // remade has the state made again, from an image or from the log.
-func (w *keyTale) remade(image bool) {
+func (w *keyScenario) rebuild(image bool) {
 	again := NewState("run", w.s.kinds)
 	if image {
 		if err := again.Restore(w.s.Snapshot()); err != nil {
@@ -212,6 +217,7 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 		"and the window goes on":                            "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; wait 59m56s; own:begins; lost:2 doubt",
 		"also where it was a repetition":                    "own:begins; 504:1 504; wait 59m; own:begins; down 2h:2 doubt; told:2 told; own:begins; lost:3 next",
 		"and not yet where its own window goes on":          "own:begins; 504:1 504; wait 59m50s; own:begins; 422:2 doubt; told:2 told; own:begins; 503:3 next; down 30s:3 doubt",
+		"a copy of the store knows the window, too":         "tell:begins; lost:1 interrupted; wait 59m; again:begins; copied:2 interrupted; wait 58s; again:begins; lost:3 interrupted",
 		"a later call may find another request, too":        "tell:begins; lost:1 interrupted; wait 1h; again:begins; 422:2 interrupted",
 		"or be turned away":                                 "tell:begins; lost:1 interrupted; wait 1h; again:begins; 429:2 next; down 30m:begins; 404:2 next",
 		"a 504 may take effect after the window as well":    "own:begins; 504:1 504; wait 1h; own:begins; 409:2 next; next:begins; 200:2 200",
@@ -229,13 +235,13 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 		"what a person had sent again is not sent for ever": "post:begins; lost:1 next; next:begins; 422:1 doubt; resolve:begins; unsent:1 next; down 2h:1 doubt",
 	} {
 		for _, way := range []string{"as it is", "from its log", "from an image"} {
-			w := newKeyTale(t)
+			w := newKeyScenario(t)
 			for _, step := range strings.Split(steps, "; ") {
 				step, want, _ := strings.Cut(step, ":")
 				if way != "as it is" {
-					w.remade(way == "from an image")
+					w.rebuild(way == "from an image")
 				}
-				if got := w.does(step); got != want {
+				if got := w.do(step); got != want {
 					t.Errorf("%s, %s: after %q it is %q, want %q", name, way, step, got, want)
 					break
 				}
@@ -252,15 +258,15 @@ func TestNoTryBeginsAfterTheWindowOfItsKey(t *testing.T) {
 	ends := []string{"lost", "unsent", "409", "429", "503", "504", "504 10m", "429 10m"}
 	late := 0
 	for n := range 2000 {
-		w := newKeyTale(t)
-		known, said := int64(0), w.does([]string{"post", "policy", "patient"}[n%3])
+		w := newKeyScenario(t)
+		known, said := int64(0), w.do([]string{"post", "policy", "patient"}[n%3])
 		for range 20 {
 			if said == "begins" {
 				if known != 0 && w.now >= known+int64(time.Hour) {
 					t.Fatalf("tale %d: a try begins %v after the key was told: %+v", n, time.Duration(w.now-known), w.log)
 				}
 				begun, end := w.now, ends[random.IntN(len(ends))]
-				if said = w.does(end); known == 0 && end != "unsent" {
+				if said = w.do(end); known == 0 && end != "unsent" {
 					known = begun
 				}
 			}
@@ -268,11 +274,11 @@ func TestNoTryBeginsAfterTheWindowOfItsKey(t *testing.T) {
 				break
 			}
 			if random.IntN(4) == 0 {
-				if said = w.does(fmt.Sprintf("down %dm", random.IntN(90))); said == "" {
-					said = w.does("next")
+				if said = w.do(fmt.Sprintf("down %dm", random.IntN(90))); said == "" {
+					said = w.do("next")
 				}
 			} else {
-				said = w.does("next")
+				said = w.do("next")
 			}
 			if said != "begins" {
 				late++
@@ -287,8 +293,8 @@ func TestNoTryBeginsAfterTheWindowOfItsKey(t *testing.T) {
 // TestTheKeysOfARunAreFew: what is remembered of keys has a limit, and the newest are kept.
 func TestTheKeysOfARunAreFew(t *testing.T) {
 	t.Parallel()
-	w := newKeyTale(t)
-	for n := range maxKeys + 10 {
+	w := newKeyScenario(t)
+	for n := range maxKeyHistories + 10 {
 		head := fmt.Sprintf(`{"method":"POST","url":"https://a.example/","headers":[["Idempotency-Key","key-%d"]]}`, n)
 		w.now += int64(time.Second)
 		w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: n + 1, Time: w.now, Calls: []flawless.Call{{N: n + 1, Kind: effect.HTTP, Head: json.RawMessage(head)}}}})
@@ -296,11 +302,11 @@ func TestTheKeysOfARunAreFew(t *testing.T) {
 	}
 	newest := w.now
 	kept := false
-	for _, h := range w.s.told {
-		kept = kept || h.Reached == newest
+	for _, h := range w.s.keyHistories {
+		kept = kept || h.ReachedAt == newest
 	}
-	if len(w.s.told) != maxKeys || !kept {
-		t.Errorf("%d keys are remembered, the newest: %v", len(w.s.told), kept)
+	if len(w.s.keyHistories) != maxKeyHistories || !kept {
+		t.Errorf("%d keys are remembered, the newest: %v", len(w.s.keyHistories), kept)
 	}
 }
 
@@ -317,12 +323,12 @@ func TestThePastOfAKeyOutlivesSilence(t *testing.T) {
 		}
 		w.take(entries...)
 	}
-	w.ends(lostOne)
+	w.ends(connectionLost)
 	again()
-	w.ends(lostOne)
+	w.ends(connectionLost)
 	w.op = honours
 	again()
-	e := w.ends(lostOne)
+	e := w.ends(connectionLost)
 	if e.Attempt == nil || e.Attempt.Until == 0 || e.Attempt.Until > begun+int64(time.Hour) {
 		t.Errorf("it is tried until %+v, and the key is known since %d for an hour", e.Attempt, begun)
 	}
@@ -333,7 +339,7 @@ func TestThePastOfAKeyOutlivesSilence(t *testing.T) {
 func TestCodeIsToldUntilWhenACallMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	const tell = `{"method":"POST","url":"https://a.example/","on_unknown":"tell"%s}`
-	lost := func(w *trial) flawless.Entry { return w.ends(lostOne) }
+	lost := func(w *trial) flawless.Entry { return w.ends(connectionLost) }
 	down := func(w *trial) flawless.Entry { return w.crash(2 * time.Hour)[0] }
 	for _, row := range []struct {
 		name  string

@@ -48,10 +48,10 @@ func (s *State) Pause(p flawless.Pause, now int64) ([]flawless.Entry, error) {
 func (s *State) Terminate(c flawless.Cancel, now int64) ([]flawless.Entry, error) {
 	if s.status == "" {
 		end := Terminated(c)
-		end.Failure = s.leaves(end.Failure)
+		end.Failure = s.withOpenSteps(end.Failure)
 		return []flawless.Entry{{At: max(now, s.at), End: end}}, nil
 	}
-	if off := s.callOff(now, "terminated by "+Who(c.Who)); len(off) > 0 {
+	if off := s.withdrawWaiting(now, "terminated by "+Who(c.Who)); len(off) > 0 {
 		return off, nil
 	}
 	return nil, fmt.Errorf("terminating run %s: it is %s already, and none of its calls waits to begin: %w", s.id, s.status, flawless.Conflict)
@@ -106,7 +106,7 @@ func (s *State) WaitEntry(t Try, waits string) flawless.Entry {
 
 // BeginEntry returns the entry with which the next try of an open call begins, once it has its permit.
 func (s *State) BeginEntry(call int, now int64) flawless.Entry {
-	return flawless.Entry{At: max(now, s.at), Attempt: &flawless.Attempt{Call: call, N: s.open.all[call].try + 1, Begun: true}}
+	return flawless.Entry{At: max(now, s.at), Attempt: &flawless.Attempt{Call: call, N: s.open.all[call].attempt + 1, Begun: true}}
 }
 
 // UnknownEntry returns the entry that says why nobody can know the outcome of a call.

@@ -22,7 +22,7 @@ import (
 // five seconds, "sleep 5" for a call that is, "cancelled?" for the one that waits for a cancellation. "late: 60" is that nobody has looked for a minute.
 //
 // The scenarios in testdata are tales, see TestScenarios.
-type tale struct {
+type scenario struct {
 	t     *testing.T
 	s     *State
 	now   int64
@@ -30,11 +30,11 @@ type tale struct {
 	terms Terms            // of the operator, for every call
 }
 
-func newTale(t *testing.T) *tale { return newTaleUntil(t, 0) }
+func newScenario(t *testing.T) *scenario { return newScenarioUntil(t, 0) }
 
 // newTaleUntil is newTale of a run with a deadline of its own.
-func newTaleUntil(t *testing.T, deadline int64) *tale {
-	w := &tale{t: t, s: NewState("run", allKinds()), now: 1}
+func newScenarioUntil(t *testing.T, deadline int64) *scenario {
+	w := &scenario{t: t, s: NewState("run", allKinds()), now: 1}
 	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32), Deadline: deadline}})
 	return w
 }
@@ -49,10 +49,10 @@ func allKinds() map[string]*effect.Kind {
 }
 
 // take does what run.append does: it takes entries in, and what follows from them.
-func (w *tale) take(entries ...flawless.Entry) (told []string) {
+func (w *scenario) take(entries ...flawless.Entry) (told []string) {
 	one := func(e flawless.Entry) {
 		w.log = append(w.log, e)
-		told = append(told, word(e)...)
+		told = append(told, describe(e)...)
 		for _, t := range stepped(w.t, w.s, e) {
 			told = append(told, fmt.Sprintf("begin %d.%d", t.Call, t.N))
 		}
@@ -66,7 +66,7 @@ func (w *tale) take(entries ...flawless.Entry) (told []string) {
 	return told
 }
 
-func word(e flawless.Entry) []string {
+func describe(e flawless.Entry) []string {
 	switch {
 	case e.Arrival != nil:
 		var h struct {
@@ -99,7 +99,7 @@ func word(e flawless.Entry) []string {
 }
 
 // heads are the words for calls.
-var heads = map[string]string{
+var callHeads = map[string]string{
 	"post":       `{"method":"POST","url":"http://a.example/"}`,
 	"put":        `{"method":"PUT","url":"http://a.example/"}`,
 	"tell":       `{"method":"POST","url":"http://a.example/","on_unknown":"tell"}`,
@@ -115,23 +115,23 @@ func seconds(s string) int64 {
 }
 
 // does takes one step of a tale.
-func (w *tale) does(step string) []string {
+func (w *scenario) do(step string) []string {
 	w.now++
 	at := max(w.now, w.s.at)
 	what, rest, _ := strings.Cut(step, ": ")
 	var call int
 	_, _ = fmt.Sscan(rest, &call)
 	_, how, _ := strings.Cut(rest, " ")
-	awaited := func() Try { return Try{call, w.s.open.all[call].try} }
+	awaited := func() Try { return Try{call, w.s.open.all[call].attempt} }
 	switch what {
 	case "turn":
-		t := &flawless.Turn{N: w.s.turn + 1, Time: at}
+		t := &flawless.Turn{N: w.s.turns + 1, Time: at}
 		for _, a := range w.s.ready {
 			t.Answers = append(t.Answers, a.Call)
 		}
 		for _, made := range strings.Split(rest, ", ") {
-			n := w.s.made + len(t.Calls) + 1
-			if head, ok := heads[made]; ok {
+			n := w.s.callsMade + len(t.Calls) + 1
+			if head, ok := callHeads[made]; ok {
 				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.HTTP, Head: json.RawMessage(head)})
 				continue
 			}
@@ -170,9 +170,9 @@ func (w *tale) does(step string) []string {
 		}
 		return w.take(flawless.Entry{At: at, Turn: t})
 	case "waits": // for a place under a limit
-		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].try - 1, Waits: "a place"}})
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt - 1, Waits: "a place"}})
 	case "place":
-		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].try + 1, Begun: true}})
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt + 1, Begun: true}})
 	case "answered":
 		a, _ := effect.ResponseAnswer(call, 200, nil)
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at, w.terms)...)
@@ -192,7 +192,7 @@ func (w *tale) does(step string) []string {
 			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
 		}
 		w.s = again
-		return w.take(w.s.Lost(at, func(*OpenCall) Terms { return w.terms })...)
+		return w.take(w.s.Recover(at, func(*OpenCall) Terms { return w.terms })...)
 	case "time":
 		w.now = w.s.NextWake()
 		return w.take(w.s.Fire(w.now)...)
@@ -216,19 +216,19 @@ func (w *tale) does(step string) []string {
 		if rest != "" {
 			c.Deadline = seconds(rest)
 		}
-		return w.asked(w.s.RequestCancel(c, at))
+		return w.request(w.s.RequestCancel(c, at))
 	case "terminate":
-		return w.asked(w.s.Terminate(flawless.Cancel{}, at))
+		return w.request(w.s.Terminate(flawless.Cancel{}, at))
 	case "call off":
-		return w.take(w.s.callOff(at, "somebody said so")...)
+		return w.take(w.s.withdrawWaiting(at, "somebody said so")...)
 	case "decide":
-		return w.asked(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
+		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
 	case "hurry":
-		return w.asked(w.s.Urge(Urge{Call: call}, at))
+		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at))
 	case "give up":
-		return w.asked(w.s.Urge(Urge{Call: call, GiveUp: true}, at))
+		return w.request(w.s.DecideRetry(RetryDecision{Call: call, GiveUp: true}, at))
 	case "pause", "unpause": // because a person says so
-		return w.asked(w.s.Pause(flawless.Pause{Resume: what == "unpause"}, at))
+		return w.request(w.s.Pause(flawless.Pause{Resume: what == "unpause"}, at))
 	case "status": // the server answers with it
 		status, _ := strconv.Atoi(how)
 		a, _ := effect.ResponseAnswer(call, status, nil)
@@ -238,7 +238,7 @@ func (w *tale) does(step string) []string {
 	case "broken": // the connection, after something was sent
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Passes: true, Answer: effect.ErrorAnswer(call, "interrupted", "")}, at, w.terms)...)
 	case "may it begin": // asked right before a try is performed
-		entries, _ := w.s.Recall(awaited(), at, w.terms)
+		entries, _ := w.s.Recheck(awaited(), at, w.terms)
 		if entries == nil {
 			return []string{"yes"}
 		}
@@ -256,7 +256,7 @@ func (w *tale) does(step string) []string {
 		if err == nil && entries == nil {
 			return []string{"came before"}
 		}
-		return w.asked(entries, err)
+		return w.request(entries, err)
 	case "answer": // of the engine, to one of its own calls
 		return w.take(w.s.AnswerEntry(flawless.Answer{Call: call, Head: []byte("{}")}, "", at))
 	case "adopt":
@@ -285,7 +285,7 @@ func (w *tale) does(step string) []string {
 }
 
 // asked takes in what a person, or another run, has asked for, or tells why that cannot be.
-func (w *tale) asked(entries []flawless.Entry, err error) []string {
+func (w *scenario) request(entries []flawless.Entry, err error) []string {
 	if err != nil {
 		return []string{string(flawless.CodeOf(err))}
 	}

@@ -14,77 +14,80 @@ import (
 // happen. The server still counts its window from the first of them, and still answers 409 to a repetition.
 
 // keyPast is what the server of a call may know of it already. The zero value is nothing.
-type keyPast struct {
-	// Reached is when the first try began that reached the server: it knows the key since then.
-	Reached int64 `json:",omitempty"`
-	// Sent is when the first try began that may have taken effect; 0 where certainly none has.
-	Sent int64 `json:",omitempty"`
-	// Mild is set where every such try was answered with a status that says itself that it may have taken
-	// effect: code that gets another such status knows no less than before.
-	Mild bool `json:",omitempty"`
-	// Beside is since when the server may know the key from calls that were open when this one was made; 0 where none was.
-	Beside int64 `json:",omitempty"`
+type keyHistory struct {
+	// ReachedAt is the start of the first attempt that reached the server: it has known the key since then.
+	ReachedAt int64 `json:"Reached,omitempty"`
+	// SuspectAt is the start of the first attempt that may have taken effect; 0 if certainly none has.
+	SuspectAt int64 `json:"Sent,omitempty"`
+	// Inconclusive reports that each suspect attempt got a status that leaves its effect open, such as 504. Code that
+	// gets one more such status learns no less than it knew.
+	Inconclusive bool `json:"Mild,omitempty"`
+	// ConcurrentAt is the time since which the server may know the key from calls that were open when this one was
+	// made; 0 if there were none.
+	ConcurrentAt int64 `json:"Concurrent,omitempty"`
 }
 
 // maxKeys is how many keys of earlier calls a run remembers. The oldest is forgotten first.
-const maxKeys = 1000
+const maxKeyHistories = 1000
 
 // expired tells whether the server had forgotten the tries of before when somebody said that there is to be
 // another one. Then its window begins anew.
-func (c *OpenCall) expired(within int64) bool {
-	return c.before.Reached == 0 || c.word >= c.before.Reached+within
+func (c *OpenCall) windowOver(within int64) bool {
+	return c.history.ReachedAt == 0 || c.decidedAt >= c.history.ReachedAt+within
 }
 
 // opened is when the first try began that may have taken effect, the one under way not counted, and whether each
 // of them is mild; 0 where there is none. That does not end with the time of the key: the server may remember a key for
 // longer than anybody says, and may still work on that try. Only the time in which the call may be repeated begins anew.
-func (c *OpenCall) opened() (since int64, mild bool) {
-	switch b := c.before; {
-	case b.Sent == 0:
-		return c.sent, c.mild
-	case c.sent == 0:
-		return b.Sent, b.Mild
+func (c *OpenCall) firstSuspect() (since int64, mild bool) {
+	switch b := c.history; {
+	case b.SuspectAt == 0:
+		return c.suspectAt, c.inconclusive
+	case c.suspectAt == 0:
+		return b.SuspectAt, b.Inconclusive
 	default:
-		return b.Sent, b.Mild && c.mild
+		return b.SuspectAt, b.Inconclusive && c.inconclusive
 	}
 }
 
 // knownSince is since when the server knows the key of a call, if the try under way has reached it.
-func (c *OpenCall) knownSince(within int64) int64 {
-	if c.expired(within) {
-		return c.keySince()
+func (c *OpenCall) keyKnownSince(within int64) int64 {
+	if c.windowOver(within) {
+		return c.ownKeySince()
 	}
-	return c.before.Reached
+	return c.history.ReachedAt
 }
 
 // keySince is since when the server knows the key of a call, where it has forgotten the calls that ended before.
-func (c *OpenCall) keySince() int64 { return cmp.Or(c.before.Beside, c.reachedAt(), c.sentAt()) }
+func (c *OpenCall) ownKeySince() int64 {
+	return cmp.Or(c.history.ConcurrentAt, c.reachedAt(), c.suspectSince())
+}
 
 // repeats tells whether the next try of a call repeats something that the server may know of.
-func (c *OpenCall) repeats(within int64) bool {
-	return c.sent != 0 || within > 0 && (c.reachedAt() != 0 || c.before.Beside != 0 || c.before.Sent != 0 && !c.expired(within))
+func (c *OpenCall) isRepetition(within int64) bool {
+	return c.suspectAt != 0 || within > 0 && (c.reachedAt() != 0 || c.history.ConcurrentAt != 0 || c.history.SuspectAt != 0 && !c.windowOver(within))
 }
 
 // dated adds to the end of a call since when the server knows its key, where that is not said by its own tries. Where
 // nobody says at present that the key is honoured, within is 0, and what was known is kept: somebody may say so later.
-func (c *OpenCall) dated(e flawless.Entry, within int64) flawless.Entry {
+func (c *OpenCall) withKeyTime(e flawless.Entry, within int64) flawless.Entry {
 	switch {
-	case within > 0 && c.expired(within):
+	case within > 0 && c.windowOver(within):
 	case e.Unknown != nil:
-		e.Unknown.Reached = c.before.Reached
+		e.Unknown.Reached = c.history.ReachedAt
 	case e.Arrival != nil:
-		e.Arrival.Reached = c.before.Reached
+		e.Arrival.Reached = c.history.ReachedAt
 	}
 	return e
 }
 
 // concluded adds to the end of a call what the code and later calls under its key go by.
 func (c *OpenCall) concluded(e flawless.Entry, op Terms) flawless.Entry {
-	within, _ := c.keyed(op)
+	within, _ := c.keyWindow(op)
 	if a := e.Arrival; a != nil && c.Kind == effect.HTTP && effect.IsInterrupted(a.Answer) {
 		a.Answer = effect.RepeatUntil(a.Answer, c.repeatUntil(int64(within), op))
 	}
-	return c.dated(e, int64(within))
+	return c.withKeyTime(e, int64(within))
 }
 
 // repeatUntil is when the time for repeating a call ends that was sent and whose outcome is unknown: the time for its
@@ -94,21 +97,21 @@ func (c *OpenCall) repeatUntil(within int64, op Terms) int64 {
 	if c.policy.For != nil {
 		most = *c.policy.For
 	}
-	until := later(c.begunAt(), int64(most))
+	until := addTime(c.firstAttemptAt(), int64(most))
 	if within > 0 {
-		until = min(until, later(c.knownSince(within), within))
+		until = min(until, addTime(c.keyKnownSince(within), within))
 	}
 	return until
 }
 
 // past is what the server of a call may know of it, whose outcome is in doubt.
-func (c *OpenCall) past() keyPast {
-	return keyPast{Reached: cmp.Or(c.before.Reached, c.keySince()), Sent: cmp.Or(c.before.Sent, c.sentAt())}
+func (c *OpenCall) historyNow() keyHistory {
+	return keyHistory{ReachedAt: cmp.Or(c.history.ReachedAt, c.ownKeySince()), SuspectAt: cmp.Or(c.history.SuspectAt, c.suspectSince())}
 }
 
 // knownBy is what the server of a call knows it by, where the code chose the key: calls with the same name are
 // repetitions of each other. It is "" where the key is the engine's, or needless.
-func knownBy(kind string, p *effect.Policy) string {
+func keyIdentity(kind string, p *effect.Policy) string {
 	if kind != effect.HTTP || p.Idempotent || p.Keyless {
 		return ""
 	}
@@ -120,29 +123,29 @@ func knownBy(kind string, p *effect.Policy) string {
 
 // recollect gives a call that the code makes the history of its key. A call that is open may take effect yet, so what
 // the server says to another one beside it may be about that.
-func (s *State) recollect(c *OpenCall) {
-	if c.known == "" {
+func (s *State) recallKey(c *OpenCall) {
+	if c.keyID == "" {
 		return
 	}
-	c.before, c.word = s.told[c.known], c.madeAt
-	for _, o := range s.open.known[c.known] {
+	c.history, c.decidedAt = s.keyHistories[c.keyID], c.madeAt
+	for _, o := range s.open.byKeyID[c.keyID] {
 		if o != c {
-			c.before.Sent, c.before.Mild = cmp.Or(c.before.Sent, o.sentAt()), false
-			c.before.Beside = cmp.Or(c.before.Beside, o.keySince())
+			c.history.SuspectAt, c.history.Inconclusive = cmp.Or(c.history.SuspectAt, o.suspectSince()), false
+			c.history.ConcurrentAt = cmp.Or(c.history.ConcurrentAt, o.ownKeySince())
 		}
 	}
 }
 
 // remember takes in how a call ended, for others that the code makes under its key: one of its own, or one that
 // it is told with the answer.
-func (s *State) remember(c *OpenCall, a *flawless.Arrival) {
-	if c == nil || c.bad != nil || c.Kind != effect.HTTP || c.policy.Idempotent || c.policy.Keyless {
+func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
+	if c == nil || c.invalid != nil || c.Kind != effect.HTTP || c.policy.Idempotent || c.policy.Keyless {
 		return
 	}
-	if c.known == "" && !effect.IsInterrupted(a.Answer) {
+	if c.keyID == "" && !effect.IsInterrupted(a.Answer) {
 		return
 	}
-	said, known := effect.ParseHTTPAnswer(a.Answer), c.known
+	said, known := effect.ParseHTTPAnswer(a.Answer), c.keyID
 	switch {
 	case known != "":
 	case said.Key == "":
@@ -150,44 +153,44 @@ func (s *State) remember(c *OpenCall, a *flawless.Arrival) {
 	default:
 		known = c.policy.Known(said.Key)
 	}
-	h := c.past()
-	if c.since == 0 { // it was not in doubt until now
-		h.Reached = cmp.Or(a.Reached, c.keySince())
+	h := c.historyNow()
+	if c.unknownAt == 0 { // it was not in doubt until now
+		h.ReachedAt = cmp.Or(a.Reached, c.ownKeySince())
 	}
 	switch {
 	case said.Unsure: // it may have taken effect, whatever somebody says
 	case said.Status != 0:
-		if h.Mild = said.Status >= 400 && !nothingHappened(said.Status); !h.Mild {
-			h.Sent = 0
+		if h.Inconclusive = said.Status >= 400 && !provesNoEffect(said.Status); !h.Inconclusive {
+			h.SuspectAt = 0
 		}
 	case c.reachedAt() == 0: // nothing was sent, and what was known before holds
 		return
 	default:
-		h.Sent, h.Mild = c.before.Sent, c.before.Mild
+		h.SuspectAt, h.Inconclusive = c.history.SuspectAt, c.history.Inconclusive
 	}
-	if s.told == nil {
-		s.told = map[string]keyPast{}
+	if s.keyHistories == nil {
+		s.keyHistories = map[string]keyHistory{}
 	}
-	if s.told[known] = h; len(s.told) > maxKeys {
+	if s.keyHistories[known] = h; len(s.keyHistories) > maxKeyHistories {
 		oldest := ""
-		for k, h := range s.told { // of those of one time the first by name: a replay forgets the same
-			if o := s.told[oldest]; oldest == "" || h.Reached < o.Reached || h.Reached == o.Reached && k < oldest {
+		for k, h := range s.keyHistories { // of those of one time the first by name: a replay forgets the same
+			if o := s.keyHistories[oldest]; oldest == "" || h.ReachedAt < o.ReachedAt || h.ReachedAt == o.ReachedAt && k < oldest {
 				oldest = k
 			}
 		}
-		delete(s.told, oldest)
+		delete(s.keyHistories, oldest)
 	}
 }
 
 // openAnswer tells whether the last try was answered with a status that leaves open whether it took effect. While
 // nobody says that its key is honoured, and in logs of before, such a try is not among those of Attempt.Sent.
-func (c *OpenCall) openAnswer() bool {
-	return c.failed != nil && c.failed.Failed.Kind == outcomes[effect.Answered] && !nothingHappened(c.failed.Failed.Status)
+func (c *OpenCall) lastStatusInconclusive() bool {
+	return c.lastFailure != nil && c.lastFailure.Failed.Kind == outcomeNames[effect.Answered] && !provesNoEffect(c.lastFailure.Failed.Status)
 }
 
 // nothingHappened tells whether a status says for sure that the request it answers was not carried out. Statuses
 // from 500 on do not: a gateway gives them whatever the server behind it has done.
-func nothingHappened(status int) bool {
+func provesNoEffect(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusConflict:
 		return false
@@ -202,7 +205,7 @@ func nothingHappened(status int) bool {
 //   - 404, 405 and the redirects that keep the method are what a gateway says that has no backend at the moment.
 //     303 and the others are what a server says after it has carried out a POST.
 //   - What no standard defines comes from gateways, such as 520 to 530.
-func turnedAway(status int) bool {
+func rejectedEarly(status int) bool {
 	switch status {
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
 		http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,

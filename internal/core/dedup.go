@@ -44,15 +44,15 @@ func (k *messageKeys) add(key, digest string, at int64) {
 }
 
 // Senders returns the runs that sent messages to this one, with the newest call by which they did.
-func (s *State) Senders() map[string]int { return maps.Clone(s.heard) }
+func (s *State) Senders() map[string]int { return maps.Clone(s.senders) }
 
 // CountSenders returns how many there are.
-func (s *State) CountSenders() int { return len(s.heard) }
+func (s *State) CountSenders() int { return len(s.senders) }
 
 // ForgetSender forgets that a run sent messages, the last one by a call. It must not be able to send any of them again:
 // it has ended, and none of its calls is open. This needs no place in the log. What a log remembers beyond it does no harm.
 func (s *State) ForgetSender(run string, call int) {
-	if s.heard[run] == call {
-		delete(s.heard, run)
+	if s.senders[run] == call {
+		delete(s.senders, run)
 	}
 }

@@ -11,94 +11,94 @@ import (
 
 // promises is a small model of a run. It hears what is durable and what is performed, knows nothing of how [State] works,
 // and panics with a broken where a promise is broken.
-type promises struct {
+type model struct {
 	within int64 // the server honours keys for so long, 0 is not at all
 
-	calls  []*promised // by number, from 1; nil where a call has no answer
-	ready  []int       // answers that the guest has not heard
-	mail   []flawless.Message
-	came   []flawless.Message
-	turns  int
-	wake   int64
-	status flawless.Status
+	calls    []*modelCall // by number, from 1; nil where a call has no answer
+	ready    []int        // answers that the guest has not heard
+	mail     []flawless.Message
+	accepted []flawless.Message
+	turns    int
+	wake     int64
+	status   flawless.Status
 
 	paused, held bool
 	cancel       *flawless.Cancel
 }
 
 // promised is what the model knows of a call.
-type promised struct {
+type modelCall struct {
 	n         int
 	word      string // of the language of tales
 	types     []string
 	due, next int64
-	over      bool // answered, or void
-	doubt     bool
-	anew      bool  // begun anew by a restart or a person
-	tries     int   // that were performed
-	flying    bool  // one is under way
-	harm      bool  // one may have taken effect, and nobody has said that it did not
+	closed    bool // answered, or void
+	unknown   bool
+	fresh     bool  // begun anew by a restart or a person
+	attempts  int   // that were performed
+	inFlight  bool  // one is under way
+	suspect   bool  // one may have taken effect, and nobody has said that it did not
 	reached   int64 // when the first one did that reached the server
 }
 
 // broken is a promise that does not hold.
-type broken string
+type violation string
 
-func (p *promises) broken(format string, args ...any) { panic(broken(fmt.Sprintf(format, args...))) }
+func (p *model) fail(format string, args ...any) { panic(violation(fmt.Sprintf(format, args...))) }
 
-func (c *promised) performed() bool  { return slices.Contains(requests, c.word) }
-func (c *promised) errand() bool     { return c.word == "spawn" }
-func (c *promised) idempotent() bool { return c.word == "put" || c.word == "put retry" }
+func (c *modelCall) isRequest() bool  { return slices.Contains(requests, c.word) }
+func (c *modelCall) errand() bool     { return c.word == "spawn" }
+func (c *modelCall) idempotent() bool { return c.word == "put" || c.word == "put retry" }
 
 // requests are the words for http calls.
 var requests = []string{"post", "put", "tell", "post retry", "put retry"}
 
 // call returns a call that has no answer yet.
-func (p *promises) call(n int) *promised {
+func (p *model) call(n int) *modelCall {
 	if n < 1 || n > len(p.calls) || p.calls[n-1] == nil {
-		p.broken("there is no call %d", n)
+		p.fail("there is no call %d", n)
 	}
-	if p.calls[n-1].over {
-		p.broken("call %d has its answer, or is void, and is heard of again", n)
+	if p.calls[n-1].closed {
+		p.fail("call %d has its answer, or is void, and is heard of again", n)
 	}
 	return p.calls[n-1]
 }
 
-func (p *promises) open(yield func(c *promised) bool) {
+func (p *model) open(yield func(c *modelCall) bool) {
 	for _, c := range p.calls {
-		if c != nil && !c.over && !yield(c) {
+		if c != nil && !c.closed && !yield(c) {
 			return
 		}
 	}
 }
 
 // known tells whether a message came before: from the same call of a run, or with the same key.
-func (p *promises) known(m flawless.Message) bool {
-	return slices.ContainsFunc(p.came, func(o flawless.Message) bool {
+func (p *model) seen(m flawless.Message) bool {
+	return slices.ContainsFunc(p.accepted, func(o flawless.Message) bool {
 		return m.From != "" && o.From == m.From && o.Call == m.Call || m.Key != "" && o.Key == m.Key
 	})
 }
 
 // ended takes in that the run has ended: what was to wake it is void.
-func (p *promises) ended(status flawless.Status) {
+func (p *model) ended(status flawless.Status) {
 	p.status, p.ready, p.wake, p.paused = status, nil, 0, false
 	for c := range p.open {
-		c.over = !c.performed() && !c.errand()
+		c.closed = !c.isRequest() && !c.errand()
 	}
 }
 
 // hears takes in an entry that is durable. words are the calls of a turn.
-func (p *promises) hears(e flawless.Entry, words []string) {
+func (p *model) observe(e flawless.Entry, words []string) {
 	switch {
 	case e.Turn != nil:
-		p.hearsTurn(e, words)
+		p.observeTurn(e, words)
 	case e.Arrival != nil:
-		p.hearsAnswer(e)
+		p.observeAnswer(e)
 	case e.Message != nil:
-		if p.known(*e.Message) || e.Message.N != len(p.came)+1 {
-			p.broken("message %+v comes after %+v", *e.Message, p.came)
+		if p.seen(*e.Message) || e.Message.N != len(p.accepted)+1 {
+			p.fail("message %+v comes after %+v", *e.Message, p.accepted)
 		}
-		p.came = append(p.came, *e.Message)
+		p.accepted = append(p.accepted, *e.Message)
 		if p.status == "" {
 			p.mail = append(p.mail, *e.Message)
 		}
@@ -106,37 +106,37 @@ func (p *promises) hears(e flawless.Entry, words []string) {
 		c := p.call(e.Attempt.Call)
 		switch {
 		case p.held && p.status == "": // nobody resumes one that has ended: a person decides about each of its calls
-			p.broken("call %d begins while the run is held back", c.n)
+			p.fail("call %d begins while the run is held back", c.n)
 		case p.status == "" && (len(p.ready) > 0 || p.wake != 0 && p.wake <= e.At) && e.Attempt.Result == "":
-			p.broken("call %d begins before the guest has heard of all that was due", c.n)
+			p.fail("call %d begins before the guest has heard of all that was due", c.n)
 		case e.At < c.next:
-			p.broken("call %d begins before the time of its next try", c.n)
+			p.fail("call %d begins before the time of its next try", c.n)
 		case p.status != "" && p.status != flawless.Completed:
-			p.broken("call %d begins after the run was %s", c.n, p.status)
+			p.fail("call %d begins after the run was %s", c.n, p.status)
 		}
-		c.next, c.anew = 0, c.anew || e.Attempt.Result != ""
+		c.next, c.fresh = 0, c.fresh || e.Attempt.Result != ""
 	case e.Attempt != nil:
 		c := p.call(e.Attempt.Call)
 		if c.next = e.Attempt.Next; c.next != 0 {
-			c.anew = e.Attempt.Anew
+			c.fresh = e.Attempt.Anew
 		}
 	case e.Unknown != nil:
 		c := p.call(e.Unknown.Call)
-		c.doubt, c.next = true, 0
+		c.unknown, c.next = true, 0
 	case e.Decision != nil:
 		c := p.call(e.Decision.Call)
 		switch {
 		case e.Decision.Resolution == flawless.Fail:
-			c.over = true
-		case e.Decision.Resolution == flawless.Retry && c.doubt: // a person says that it did not happen
-			c.harm, c.reached, c.anew = false, 0, true
-			if p.held && p.status == "" && c.performed() {
+			c.closed = true
+		case e.Decision.Resolution == flawless.Retry && c.unknown: // a person says that it did not happen
+			c.suspect, c.reached, c.fresh = false, 0, true
+			if p.held && p.status == "" && c.isRequest() {
 				c.next = e.At
 			}
 		case e.Decision.Resolution == flawless.Retry:
 			c.next = min(c.next, e.At)
 		}
-		c.doubt = false
+		c.unknown = false
 	case e.Cancel != nil:
 		p.cancel = e.Cancel
 	case e.Pause != nil && e.Pause.Hold:
@@ -150,21 +150,21 @@ func (p *promises) hears(e flawless.Entry, words []string) {
 	}
 }
 
-func (p *promises) hearsTurn(e flawless.Entry, words []string) {
+func (p *model) observeTurn(e flawless.Entry, words []string) {
 	t := e.Turn
-	if p.status != "" || p.paused || p.held || p.doubtful() {
-		p.broken("a turn is taken while the run is %q, paused %v, held %v", p.status, p.paused, p.held)
+	if p.status != "" || p.paused || p.held || p.isUnresolved() {
+		p.fail("a turn is taken while the run is %q, paused %v, held %v", p.status, p.paused, p.held)
 	}
 	if len(t.Answers) > len(p.ready) || !slices.Equal(t.Answers, p.ready[:len(t.Answers)]) {
-		p.broken("the guest hears of %v, and has to hear of %v", t.Answers, p.ready)
+		p.fail("the guest hears of %v, and has to hear of %v", t.Answers, p.ready)
 	}
 	p.ready = slices.Clone(p.ready[len(t.Answers):])
 	p.turns, p.wake = t.N, t.Wake
 	for i, made := range t.Calls {
 		if made.N != len(p.calls)+1 {
-			p.broken("call %d is made after %d others", made.N, len(p.calls))
+			p.fail("call %d is made after %d others", made.N, len(p.calls))
 		}
-		c := &promised{n: made.N, word: words[i]}
+		c := &modelCall{n: made.N, word: words[i]}
 		switch made.Kind {
 		case effect.Withdraw:
 			c = nil
@@ -189,31 +189,31 @@ func (p *promises) hearsTurn(e flawless.Entry, words []string) {
 	p.ended(status)
 }
 
-func (p *promises) hearsAnswer(e flawless.Entry) {
+func (p *model) observeAnswer(e flawless.Entry) {
 	c := p.call(e.Arrival.Call)
 	withdrawn := effect.IsWithdrawn(e.Arrival.Answer)
 	switch {
 	case c.word == "cancelled?" && p.cancel == nil:
-		p.broken("call %d is told of a cancellation that never was", c.n)
+		p.fail("call %d is told of a cancellation that never was", c.n)
 	case c.word == "sleep" && e.At < c.due:
-		p.broken("call %d sleeps until %d, and wakes at %d", c.n, c.due, e.At)
+		p.fail("call %d sleeps until %d, and wakes at %d", c.n, c.due, e.At)
 	case c.types != nil && !withdrawn:
 		i := slices.IndexFunc(p.mail, func(m flawless.Message) bool { return slices.Contains(c.types, m.Type) })
 		if i < 0 || p.mail[i].N != e.Arrival.Message || string(p.mail[i].Body) != string(e.Arrival.Body) {
-			p.broken("call %d receives message %d of %v", c.n, e.Arrival.Message, p.mail)
+			p.fail("call %d receives message %d of %v", c.n, e.Arrival.Message, p.mail)
 		}
 		p.mail = slices.Delete(slices.Clone(p.mail), i, i+1)
-	case withdrawn && c.performed() && !c.idempotent() && c.harm:
-		p.broken("call %d may have taken effect, and the code is told that it was withdrawn", c.n)
+	case withdrawn && c.isRequest() && !c.idempotent() && c.suspect:
+		p.fail("call %d may have taken effect, and the code is told that it was withdrawn", c.n)
 	}
-	if c.over, c.doubt = true, false; p.status == "" {
+	if c.closed, c.unknown = true, false; p.status == "" {
 		p.ready = append(p.ready, c.n)
 	}
 }
 
-func (p *promises) doubtful() bool {
+func (p *model) isUnresolved() bool {
 	for c := range p.open {
-		if c.doubt {
+		if c.unknown {
 			return true
 		}
 	}
@@ -221,36 +221,36 @@ func (p *promises) doubtful() bool {
 }
 
 // performs takes in that a try leaves the engine.
-func (p *promises) performs(n int, now int64) {
+func (p *model) startAttempt(n int, now int64) {
 	c := p.call(n)
 	switch {
-	case c.flying:
-		p.broken("call %d is performed twice at a time", n)
-	case c.doubt:
-		p.broken("call %d is performed while a person has to decide about it", n)
+	case c.inFlight:
+		p.fail("call %d is performed twice at a time", n)
+	case c.unknown:
+		p.fail("call %d is performed while a person has to decide about it", n)
 	case p.held && p.status == "":
-		p.broken("call %d is performed while the run is held back", n)
-	case c.harm && !c.idempotent() && p.within == 0:
-		p.broken("call %d may have taken effect, and is performed again", n)
-	case c.harm && !c.idempotent() && now >= c.reached+p.within:
-		p.broken("call %d may have taken effect, and is performed again when its key may have been forgotten", n)
+		p.fail("call %d is performed while the run is held back", n)
+	case c.suspect && !c.idempotent() && p.within == 0:
+		p.fail("call %d may have taken effect, and is performed again", n)
+	case c.suspect && !c.idempotent() && now >= c.reached+p.within:
+		p.fail("call %d may have taken effect, and is performed again when its key may have been forgotten", n)
 	case p.status != "" && p.status != flawless.Completed:
-		p.broken("call %d is performed after the run was %s", n, p.status)
-	case p.status != "" && c.tries > 0 && !c.anew:
-		p.broken("call %d is tried again after the run has returned", n)
+		p.fail("call %d is performed after the run was %s", n, p.status)
+	case p.status != "" && c.attempts > 0 && !c.fresh:
+		p.fail("call %d is tried again after the run has returned", n)
 	}
-	c.tries++
-	c.flying, c.harm = true, true
+	c.attempts++
+	c.inFlight, c.suspect = true, true
 	if c.reached == 0 {
 		c.reached = now
 	}
 }
 
 // lands takes in how a try has ended for the outside: without having had an effect, or else.
-func (p *promises) lands(n int, harmless, reached bool, before promised) {
+func (p *model) endAttempt(n int, harmless, reached bool, before modelCall) {
 	c := p.calls[n-1]
-	if c.flying = false; harmless {
-		c.harm = before.harm
+	if c.inFlight = false; harmless {
+		c.suspect = before.suspect
 	}
 	if !reached {
 		c.reached = before.reached
@@ -258,27 +258,27 @@ func (p *promises) lands(n int, harmless, reached bool, before promised) {
 }
 
 // crashes takes in that the server has died: what was under way may have taken effect.
-func (p *promises) crashes() {
+func (p *model) crash() {
 	for _, c := range p.calls {
 		if c != nil {
-			c.flying = false
+			c.inFlight = false
 		}
 	}
 }
 
 // wants tells whether the guest has something to compute.
-func (p *promises) wants(now int64) bool {
-	return p.status == "" && !p.paused && !p.held && !p.doubtful() && (p.turns == 0 || len(p.ready) > 0 || p.wake != 0 && p.wake <= now)
+func (p *model) wantsTurn(now int64) bool {
+	return p.status == "" && !p.paused && !p.held && !p.isUnresolved() && (p.turns == 0 || len(p.ready) > 0 || p.wake != 0 && p.wake <= now)
 }
 
 // soonest is the first moment at which something is due, 0 is never.
-func (p *promises) soonest() (at int64) {
+func (p *model) nextWake() (at int64) {
 	may := func(t int64, counts bool) {
 		if t != 0 && counts && (at == 0 || t < at) {
 			at = t
 		}
 	}
-	may(p.wake, !p.paused && !p.held && !p.doubtful())
+	may(p.wake, !p.paused && !p.held && !p.isUnresolved())
 	if p.status == "" && p.cancel != nil {
 		may(p.cancel.Deadline, true)
 	}
