@@ -200,7 +200,7 @@ func deathUnderAKey(t *testing.T, name string, left int, after bool, later time.
 		}
 		first.left.Store(int64(left))
 	}
-	died = live(t, name, d, first, Options{}, begin, setUp)
+	died = runUntilDeath(t, name, d, first, Options{}, begin, setUp)
 	before, _ := server.counts()
 	if later > 24*time.Hour {
 		server.forget()

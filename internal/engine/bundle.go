@@ -96,7 +96,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	if err := check(id); err != nil {
 		return flawless.Run{}, fmt.Errorf("importing run %.200q: %w (--id gives it another)", id, err)
 	}
-	if err := e.accepts(); err != nil {
+	if err := e.life.Accept(); err != nil {
 		return flawless.Run{}, err
 	}
 	digest := b.Manifest.Module.Digest
@@ -154,10 +154,7 @@ func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Ent
 			w.Data = x.Turn.Data
 		}
 	}
-	e.mu.Lock()
-	taken := e.runs[s.ID()] != nil || e.set[s.ID()] != ""
-	e.mu.Unlock()
-	if taken {
+	if e.runs.Has(s.ID()) {
 		return flawless.Run{}, fmt.Errorf("keeping run %s: there is a run of this id already; choose another with --id: %w", s.ID(), flawless.Conflict)
 	}
 	if err := e.store.Write(ctx, e.lease, w); err != nil {

@@ -686,7 +686,7 @@ func withdrawing(t *testing.T, name string, l lot, left int, after bool) (died b
 	defer s.Close()
 	d := l.disk()
 	begin := Start{Module: "guest", Workflow: "withdrawals", Input: input(t, map[string]any{"url": s.URL}), ID: "run"}
-	died = live(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
+	died = runUntilDeath(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
 	e, r := settle(t, name, d.open(t), l.how, begin, func(doubt flawless.Doubt) (string, bool) {
 		path := strings.TrimPrefix(doubt.Request, "POST "+s.URL)
 		// A request whose time was over may reach the server later than the decision.

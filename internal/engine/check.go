@@ -20,8 +20,8 @@ func (e *Engine) CheckStore() (flawless.StoreCheck, error) {
 	if _, err := e.StoreCheck(); err != nil {
 		return flawless.StoreCheck{}, err
 	}
-	if e.dead.Load() || e.stopping.Load() {
-		return flawless.StoreCheck{}, e.over()
+	if e.life.Over() || e.life.Stopping() {
+		return flawless.StoreCheck{}, e.life.Err()
 	}
 	return e.scrubber.Ask(), nil
 }

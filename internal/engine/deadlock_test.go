@@ -265,7 +265,7 @@ func TestADeadlockOutlivesTheServer(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			name, d := fmt.Sprintf("write %d, after it %v", n, after), &memory{mem.New()}
 			begin := Start{Module: "guest", Workflow: "want", ID: "a", Input: input(t, ops(takes("x", spawns(takes("y", spawns(takes("x")))))))}
-			died = live(t, name, d, newMortal(d.open(t), n, after), Options{}, begin)
+			died = runUntilDeath(t, name, d, newMortal(d.open(t), n, after), Options{}, begin)
 			e, r := settle(t, name, d.open(t), Options{}, begin, nil)
 			const want = `run a.3.3 waits for state "x", which run a holds; run a waits for the end of run a.3; run a.3 waits for the end of run a.3.3 (deadlock)`
 			if r.Status != flawless.Failed || !strings.Contains(r.Failure.Message, want) {

@@ -468,7 +468,7 @@ func TestAnOrderlyStopLeavesNothingUnknown(t *testing.T) {
 	<-arrived
 	closed := make(chan error)
 	go func() { closed <- e.Close(context.Background()) }()
-	<-e.ctx.Done() // guests are told to stop when no new work is taken any more
+	<-e.life.Turns.Done() // guests are told to stop when no new work is taken any more
 	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty"}); !errors.Is(err, flawless.Stopping) {
 		t.Errorf("a start while it stops: %v", err)
 	}
@@ -586,12 +586,12 @@ func TestARunThatWasSetAsideAndTerminatedHasEnded(t *testing.T) {
 			until(t, e, "run", func(r flawless.Run) bool { return r.Turns >= 2 })
 			mend := func() {}
 			if name == "its guest could not be made" {
-				r, err := e.acquire(t.Context(), "run")
+				r, err := e.runs.Acquire(t.Context(), "run")
 				if err != nil {
 					t.Fatal(err)
 				}
-				r.fault(errors.New("its module is gone"))
-				e.release(r)
+				r.Quarantine(errors.New("its module is gone"))
+				r.Release()
 			} else {
 				e.Kill()
 				first := []byte("rrun\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")

@@ -36,7 +36,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	if err := flawless.CheckNewID(o.ID); err != nil {
 		return flawless.Run{}, err
 	}
-	if err := e.accepts(); err != nil {
+	if err := e.life.Accept(); err != nil {
 		return flawless.Run{}, err
 	}
 	defer e.library.Choose()()
@@ -64,7 +64,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	if next := s.NextWake(); next != 0 {
 		e.clock.Add(next, o.ID)
 	}
-	e.touch(o.ID)
+	e.runs.Wake(o.ID)
 	return e.Run(ctx, o.ID)
 }
 
@@ -118,36 +118,4 @@ func (e *Engine) Offline(ctx context.Context, id string, o Fork) (flawless.Offli
 	}
 	defer done()
 	return past.Offline(ctx)
-}
-
-// ownSelf returns what a guest is to be told in its next turn: the guest of a fork knows itself as
-// another run until then. It is nil for all others. The caller holds mu.
-func (r *run) ownSelf() *flawless.Self {
-	if r.s.Self().Run == r.id {
-		return nil
-	}
-	return &flawless.Self{Run: r.id, URL: r.e.url}
-}
-
-// inherited returns the value that the run was told with a hold which is not its own: it is of the
-// past that it shares with another run.
-func (e *Engine) inherited(r *run, lock int) (value []byte, found bool, err error) {
-	r.mu.Lock()
-	origin := r.s.Start().Origin
-	r.mu.Unlock()
-	if origin == nil {
-		return nil, false, nil
-	}
-	for rec, err := range e.store.Log(e.performCtx, r.id, 0) {
-		if err != nil {
-			return nil, false, err
-		}
-		for _, x := range rec.Entries { // the first record is all of the past
-			if x.Arrival != nil && x.Arrival.Call == lock {
-				return x.Arrival.Body, true, nil
-			}
-		}
-		break
-	}
-	return nil, false, nil
 }

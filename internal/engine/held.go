@@ -24,8 +24,8 @@ func (e *Engine) holdAll(ctx context.Context) error {
 		p.Note += ", accepted " + id.Accepted.UTC().Format(time.RFC3339)
 	}
 	p.Note += "; what the original has done since is not known here: find out, then resume the run or end it"
-	e.holding.Store(&p)
-	defer e.holding.Store(nil)
+	e.runs.HoldBack(&p)
+	defer e.runs.HoldBack(nil)
 	ids, err := e.unfinished(ctx)
 	if err != nil {
 		return err
@@ -76,16 +76,14 @@ func (e *Engine) unfinished(ctx context.Context) (ids []string, err error) {
 
 // holdBack holds a run back, and returns when that is durable. Loading it does so.
 func (e *Engine) holdBack(ctx context.Context, id string) error {
-	r, err := e.acquire(ctx, id)
+	r, err := e.runs.Acquire(ctx, id)
 	switch {
-	case errors.Is(err, flawless.NotFound), errors.Is(err, flawless.Damaged): // one that was set aside begins nothing
+	case errors.Is(err, flawless.NotFound), errors.Is(err, flawless.Damaged): // a quarantined run begins nothing
 		return nil
 	case err != nil:
 		return err
 	}
-	defer e.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, err = r.durable(ctx)
+	defer r.Release()
+	_, err = r.Durable(ctx)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -56,7 +57,11 @@ func TestALogIsCutBeforeAnImage(t *testing.T) {
 			t.Fatalf("it is %+v, %v", r, err)
 		}
 		whole := r.Cost
-		if r, err := e.stored(context.Background(), "run"); err != nil || r.Cost != whole || r.Turns != 25 {
+		synctest.Wait()
+		if inMemory, _ := e.runs.InMemory("run"); inMemory {
+			t.Error("the run has not left memory")
+		}
+		if r, err := e.Run(context.Background(), "run"); err != nil || r.Cost != whole || r.Turns != 25 {
 			t.Errorf("from its log it has cost %d in %d turns, and %d in 25: %v", r.Cost, r.Turns, whole, err)
 		}
 		if err := e.verify(context.Background(), "run"); !errors.Is(err, flawless.Refused) || !strings.Contains(err.Error(), "--keep-turns") {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
 )
 
@@ -25,7 +26,7 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	if len(bin) > MaxModule {
 		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, at most %d are taken; build with -ldflags=-s -w or leave packages out: %w", name, len(bin), MaxModule, flawless.TooLarge)
 	}
-	if err := e.accepts(); err != nil {
+	if err := e.life.Accept(); err != nil {
 		return flawless.Module{}, false, err
 	}
 	m, added, lost, err := e.library.Add(ctx, name, bin, progress)
@@ -35,7 +36,7 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	return m, added, err
 }
 
-// mended sets the runs going again that were set aside because their module could not be read.
+// mended drives the runs again that were quarantined because their module could not be read.
 func (e *Engine) mended(ctx context.Context, m flawless.Module) {
 	for f := (flawless.Filter{Module: m.Name, Status: []flawless.Status{flawless.Unresolved}, Limit: 1000}); ; {
 		page, next, err := e.store.Runs(ctx, f)
@@ -47,14 +48,12 @@ func (e *Engine) mended(ctx context.Context, m flawless.Module) {
 			if run.Digest != m.Digest || run.Problem == "" {
 				continue
 			}
-			r, err := e.seize(ctx, run.ID)
+			r, err := e.runs.Seize(ctx, run.ID)
 			if err != nil {
-				continue // it is still set aside, for another reason
+				continue // it is still quarantined, for another reason
 			}
-			r.mu.Lock()
-			r.problem = ""
-			r.mu.Unlock()
-			e.letGo(r)
+			r.Mend()
+			r.Release()
 		}
 		if f.Cursor = next; next == "" {
 			return
@@ -87,15 +86,11 @@ func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
 			users[digest] = append(users[digest], id)
 		}
 	}
-	e.mu.Lock()
-	for _, r := range e.runs { // also those that have just begun, which the store does not have
-		r.mu.Lock()
-		if r.s.Outcome() == "" && r.s.Start().Digest != "" {
-			take(r.id, r.s.Start().Digest)
+	e.runs.Each(func(id string, s *core.State) { // also those that were just created, which the store does not have
+		if s.Outcome() == "" && s.Start().Digest != "" {
+			take(id, s.Start().Digest)
 		}
-		r.mu.Unlock()
-	}
-	e.mu.Unlock()
+	})
 	for f := (flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}); ; {
 		page, next, err := e.store.Runs(ctx, f)
 		if err != nil {

@@ -10,91 +10,16 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/store"
 )
-
-// durable returns the run as it is now, when all of that is durable. The caller holds mu; it is
-// given up while waiting.
-func (r *run) durable(ctx context.Context) (flawless.Run, error) {
-	stop := context.AfterFunc(ctx, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.idle.Broadcast()
-	})
-	defer stop()
-	account, upTo := r.account(), r.taken
-	if len(r.outbox) > 0 {
-		upTo++
-	}
-	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.e.dead.Load() {
-		r.idle.Wait()
-		if r.written < upTo && len(r.outbox) > 0 && r.taken < upTo {
-			account = r.account() // what is going to be written has grown
-		}
-	}
-	switch {
-	case r.written >= upTo:
-		if len(r.outbox) == 0 && r.written == r.taken {
-			account = r.account()
-		}
-		return account, nil
-	case r.failed != nil && flawless.CodeOf(r.failed) == "":
-		return account, fmt.Errorf("run %s: nobody knows whether this was written, ask again when the server is up: %w: %w", r.id, r.failed, flawless.Stopping)
-	case r.failed != nil:
-		return account, r.failed
-	case ctx.Err() != nil:
-		return account, ctx.Err()
-	}
-	return account, fmt.Errorf("run %s: %w", r.id, r.e.over())
-}
 
 // Run returns what is durably known of a run, or flawless.NotFound.
 func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	e.mu.Lock()
-	r := e.runs[id]
-	if r != nil {
-		r.refs++
-	}
-	e.mu.Unlock()
-	if r != nil {
-		defer e.release(r)
-		select {
-		case <-r.loaded:
-		case <-ctx.Done():
-			return flawless.Run{}, ctx.Err()
-		}
-		if r.loadErr == nil {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			account, err := r.durable(ctx)
-			if !errors.Is(err, flawless.Conflict) && !errors.Is(err, flawless.TooLarge) {
-				return account, err
-			}
-		}
-	}
-	return e.stored(ctx, id)
-}
-
-// stored tells of a run from its log, without waking it.
-func (e *Engine) stored(ctx context.Context, id string) (flawless.Run, error) {
-	p, err := e.read(ctx, id)
-	if errors.Is(err, flawless.Damaged) && p.head.Run.ID != "" {
-		if p.head.Run.Problem == "" {
-			p.head.Run.Problem = err.Error()
-		}
-		return p.head.Run, nil
-	}
-	if err != nil {
-		return flawless.Run{}, err
-	}
-	account := p.s.Account()
-	if account.Problem = p.head.Run.Problem; account.Problem != "" {
-		account.Status = p.head.Run.Status
-	}
-	return account, nil
+	return e.runs.Account(ctx, id)
 }
 
 // Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next
@@ -174,18 +99,15 @@ func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawle
 // completed it withdraws the calls that wait; flawless.Conflict where a run has ended and none does.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	end := func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Terminate(c, now) }
-	run, err := e.change(ctx, id, end)
-	if errors.Is(err, flawless.Damaged) && e.takeBack(id) != "" { // its log can be read, if only its guest could not be made
-		run, err = e.change(ctx, id, end)
-	}
+	run, err := e.changeWith(ctx, e.runs.AcquireQuarantined, id, end) // if only its guest could not be made, its log can be read
 	if errors.Is(err, flawless.Damaged) {
-		return e.terminateAside(ctx, id, c, err)
+		return e.terminateUnread(ctx, id, c, err)
 	}
 	return run, err
 }
 
-// terminateAside ends a run whose log cannot be read; only its head can be written.
-func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cancel, cause error) (flawless.Run, error) {
+// terminateUnread ends a run whose log cannot be read; only its head can be written.
+func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Cancel, cause error) (flawless.Run, error) {
 	head, err := e.store.Head(ctx, id)
 	if err != nil {
 		return flawless.Run{}, errors.Join(cause, err)
@@ -205,46 +127,34 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 	return after.Run, err
 }
 
-// peek lets f read a run, and returns when what it has seen is durable.
+// Urge starts the next attempt of a call now, or ends its retries. It returns when that is durable; flawless.Conflict if
+// the call does not wait for an attempt, or several do and none is named.
+func (e *Engine) Urge(ctx context.Context, id string, u core.RetryDecision) (flawless.Run, error) {
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(u, now) })
+}
+
+// peek calls f with the state of a run, and returns when all that f has seen is durable.
 func (e *Engine) peek(ctx context.Context, id string, f func(s *core.State)) error {
-	if err := flawless.CheckID(id); err != nil {
-		return err
-	}
-	r, err := e.acquire(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer e.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f(r.s)
-	_, err = r.durable(ctx)
+	_, err := e.change(ctx, id, func(s *core.State, _ int64) ([]flawless.Entry, error) {
+		f(s)
+		return nil, nil
+	})
 	return err
 }
 
-// change posts what f returns to a run and returns when that is durable.
+// change appends what f returns to a run and returns when that is durable.
 func (e *Engine) change(ctx context.Context, id string, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
+	return e.changeWith(ctx, e.runs.Acquire, id, f)
+}
+
+func (e *Engine) changeWith(ctx context.Context, acquire func(context.Context, string) (*live.Run, error), id string, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	r, err := e.acquire(ctx, id)
+	r, err := acquire(ctx, id)
 	if err != nil {
 		return flawless.Run{}, err
 	}
-	defer e.release(r)
-	r.mu.Lock()
-	entries, err := f(r.s, e.now())
-	if err == nil && len(entries) > 0 {
-		r.append(entries...)
-		r.wakeLocked()
-	}
-	if r.s.Outcome() != "" && r.stop != nil {
-		r.stop() // it need not compute any further
-	}
-	account, lost := r.durable(ctx) // also of a refusal: it tells of an end, or of what else has happened
-	r.mu.Unlock()
-	if lost != nil {
-		return account, lost
-	}
-	return account, err
+	defer r.Release()
+	return r.Change(ctx, f)
 }

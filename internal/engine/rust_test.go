@@ -271,14 +271,14 @@ func TestRustGoesOn(t *testing.T) {
 					t.Fatal(err)
 				}
 				cancel()
-				frozen, thawed, replayed = frozen+e.counts.frozen.Load(), thawed+e.counts.thawed.Load(), replayed+e.counts.replayed.Load()
+				frozen, thawed, replayed = frozen+e.Health().Frozen, thawed+e.Health().Thawed, replayed+e.Health().Replayed
 				e = openRust(t, kv, how)
 			}
 			r = mustEnd(t, e, r.ID)
 			if r.Status != flawless.Completed || string(r.Output) != fmt.Sprint(times) || o.count("/chain") != times {
 				t.Errorf("it is %+v %+v, %d requests", r, r.Failure, o.count("/chain"))
 			}
-			thawed += e.counts.thawed.Load()
+			thawed += e.Health().Thawed
 			if async := module == "beside"; (thawed > 0) != async || (frozen > 0) != async || (replayed > 0) == async {
 				t.Errorf("it was frozen %d times, thawed %d, replayed %d", frozen, thawed, replayed)
 			}

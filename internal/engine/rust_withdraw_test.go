@@ -369,7 +369,7 @@ func TestADeathAtEveryWriteOfAWithdrawalInRust(t *testing.T) {
 					how := Options{Kinds: s.kinds(), Loaded: slices.Clone(modules)}
 					begin := Start{Module: row.module, Workflow: "late", Input: input(t, []string{tillURL, row.how}), ID: "run"}
 					dying := newMortal(kv, left, after)
-					died = live(t, name, &memory{kv}, dying, how, begin)
+					died = runUntilDeath(t, name, &memory{kv}, dying, how, begin)
 					if died {
 						deaths++
 					}

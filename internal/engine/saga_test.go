@@ -118,7 +118,7 @@ func TestStepsThatAreNotUndoneAreNamed(t *testing.T) {
 					if lines := linesOf(t, e, "r"); row.lines == "" && strings.HasSuffix(lines, "error: "+named+"\n") == row.undone {
 						t.Errorf("its lines are %s", lines)
 					}
-					if again == ", from an image" && e.counts.thawed.Load() == 0 && row.do == nil {
+					if again == ", from an image" && e.Health().Thawed == 0 && row.do == nil {
 						t.Error("it was not thawed: the test proves nothing")
 					}
 					if got, err := e.Replay(t.Context(), "r", nil); err != nil || got.Divergence != nil {

@@ -10,7 +10,7 @@ import (
 
 // newScheduler connects the schedules with this engine.
 func (e *Engine) newScheduler() *schedule.Scheduler {
-	return schedule.New(schedule.Options{Engine: (*departures)(e), Stored: e.store.Schedules, Context: e.ctx, Now: e.clockNow, Virtual: e.virtual != nil, Go: e.tasks.Go, Log: e.log,
+	return schedule.New(schedule.Options{Engine: (*departures)(e), Stored: e.store.Schedules, Context: e.life.Turns, Now: e.clockNow, Virtual: e.virtual != nil, Go: e.tasks.Go, Log: e.log,
 		Put: func(ctx context.Context, name string, before, after *flawless.Schedule) error {
 			return e.store.PutSchedule(ctx, e.lease, name, before, after)
 		}})
@@ -109,4 +109,4 @@ func (d *departures) Known(ctx context.Context, id string) bool {
 	return err == nil
 }
 
-func (d *departures) Accepts() error { return (*Engine)(d).accepts() }
+func (d *departures) Accepts() error { return d.life.Accept() }

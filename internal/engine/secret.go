@@ -21,7 +21,7 @@ func (e *Engine) secrets() (*vault.Vault, error) {
 func (e *Engine) SetSecret(ctx context.Context, name string, hosts []string, value string) (flawless.Secret, error) {
 	v, err := e.secrets()
 	if err == nil {
-		err = e.accepts()
+		err = e.life.Accept()
 	}
 	if err != nil {
 		return flawless.Secret{}, err

@@ -14,6 +14,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
@@ -53,7 +54,7 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 
 // begin accepts a run, which is not durable yet, and leaves it acquired. Others get hold of it when it
 // is. It returns nil where there is a run of that id in memory.
-func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
+func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
 	} else if err := o.checkID(); err != nil {
@@ -68,7 +69,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := o.Place.Check(); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
-	if err := e.accepts(); err != nil {
+	if err := e.life.Accept(); err != nil {
 		return nil, err
 	}
 	defer e.library.Choose()()
@@ -79,27 +80,12 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := l.CheckInput(*m.Workflow(o.Workflow), o.Input); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
-	e.mu.Lock()
-	if e.runs[o.ID] != nil || e.set[o.ID] != "" {
-		e.mu.Unlock()
-		return nil, nil
-	}
-	r := e.newRun(o.ID)
-	e.mu.Unlock()
-
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails
 	if e.seed != nil {
 		seed = e.seed(o.ID)
 	}
-	now := e.now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, x := range core.StartEntries(*o.logged(m, seed, now, e.url), o.held) {
-		r.append(x)
-	}
-	r.wakeLocked()
-	return r, nil
+	return e.runs.Create(o.ID, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held)), nil
 }
 
 // logged is the start as the log has it.
@@ -118,14 +104,9 @@ func (o *Start) checkID() error {
 }
 
 // accepted waits until a run that was begun is durable, and releases it.
-func (e *Engine) accepted(ctx context.Context, r *run, o Start) (flawless.Run, bool, error) {
-	r.mu.Lock()
-	account, err := r.durable(ctx)
-	r.mu.Unlock()
-	e.release(r)
+func (e *Engine) accepted(ctx context.Context, r *live.Run, o Start) (flawless.Run, bool, error) {
+	account, err := r.Accepted(ctx)
 	if errors.Is(err, flawless.Conflict) {
-		e.forget(r)
-		e.touch(o.ID) // whoever wanted to wake the run that is there found ours in its place
 		return e.startedBefore(ctx, o)
 	}
 	return account, err == nil, err
@@ -137,26 +118,6 @@ func placeOf(p flawless.Place) *flawless.Place {
 		return nil
 	}
 	return &p
-}
-
-// forget takes a run out of memory that turned out to be another's.
-func (e *Engine) forget(r *run) {
-	r.mu.Lock()
-	for r.driving || r.writing {
-		r.idle.Wait()
-	}
-	r.mu.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.runs[r.id] != r {
-		return
-	}
-	e.residency.Withdraw(&r.seat)
-	r.mu.Lock()
-	r.drop()
-	r.gone = true
-	r.mu.Unlock()
-	delete(e.runs, r.id)
 }
 
 // Moment is a time as the log has it, in Unix nanoseconds: 0 is none. One that these do not reach, in the

@@ -238,7 +238,7 @@ func listening(t *testing.T, name string, l lot, left int, after bool) (died boo
 	s := newSpeaker(t, "one", "two", "three")
 	d := l.disk()
 	begin := Start{Module: "guest", Workflow: "listen", Input: input(t, map[string]any{"URL": s.URL, "Ack": true}), ID: "run"}
-	died = live(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
+	died = runUntilDeath(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
 	read := s.acked() // in the first life, at least
 	resolved := false
 	e, r := settle(t, name, d.open(t), l.how, begin, func(flawless.Doubt) (string, bool) {

@@ -85,7 +85,7 @@ func crashTogether(t *testing.T, name string, d disk, left int, after bool, how 
 	t.Helper()
 	out := newApprover(t)
 	begin := Start{Module: "guest", Workflow: "together", Input: input(t, map[string]any{"url": out.URL}), ID: "run"}
-	died = live(t, name, d, newMortal(d.open(t), left, after), how, begin, out.use)
+	died = runUntilDeath(t, name, d, newMortal(d.open(t), left, after), how, begin, out.use)
 	e, r := settle(t, name, d.open(t), how, begin, func(doubt flawless.Doubt) (string, bool) {
 		t.Fatalf("%s: a call is in doubt that should not be: %+v", name, doubt)
 		return "", false
@@ -216,18 +216,18 @@ func TestWhoSeesAnEndDoesNotAnswerForOthers(t *testing.T) {
 	mustStart(t, e, "obey", nil, "r")
 	mustStart(t, e, "empty", 1, "x")
 	mustEnd(t, e, "x")
-	r, err := e.acquire(t.Context(), "r")
+	r, err := e.runs.Acquire(t.Context(), "r")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.release(r)
+	defer r.Release()
 	e.ends.add("x", r, 1)
 	if err := e.awaitEnd(r, &core.OpenCall{Call: flawless.Call{N: 2, Kind: effect.Await, Head: []byte(`{"run":"x"}`)}}); err != nil {
 		t.Fatal(err)
 	}
 	left := e.ends.take("x")
 	for _, w := range left {
-		e.release(w.run)
+		w.run.Release()
 	}
 	if len(left) != 1 || left[0].call != 1 {
 		t.Errorf("there wait %+v", left)
@@ -386,7 +386,7 @@ func TestAChangeThatOutlivesItsRunIsKept(t *testing.T) {
 	for died, n := true, 1; died || n < 20; n++ {
 		name, d := fmt.Sprintf("write %d", n), &memory{mem.New()}
 		begin := Start{Module: "guest", Workflow: "hasty", Input: input(t, "count"), ID: "first"}
-		died = live(t, name, d, newMortal(d.open(t), n, n%2 == 0), Options{}, begin)
+		died = runUntilDeath(t, name, d, newMortal(d.open(t), n, n%2 == 0), Options{}, begin)
 		e, r := settle(t, name, d.open(t), Options{}, begin, nil)
 		mustStart(t, e, "hasty", "count", "second")
 		if second := mustEnd(t, e, "second"); r.Status != flawless.Completed || second.Status != flawless.Completed {
@@ -402,23 +402,22 @@ func TestAChangeThatOutlivesItsRunIsKept(t *testing.T) {
 	}
 }
 
-// mustRest waits until nothing is carried out any more for a run.
+// mustRest waits until nothing is carried out any more for a run that has ended: it leaves memory then.
 func mustRest(t *testing.T, e *Engine, id string) {
 	t.Helper()
-	r, err := e.acquire(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for len(r.s.OpenCalls()) > 0 || r.carrying {
+	e.runs.Wake(id)
+	for inMemory := true; inMemory; inMemory, _ = e.runs.InMemory(id) {
 		if t.Context().Err() != nil {
-			t.Fatalf("run %s: the test is over and %d calls are open", id, len(r.s.OpenCalls()))
+			t.Fatalf("the test is over, and something is still being carried out for run %s", id)
 		}
-		r.mu.Unlock()
 		runtime.Gosched()
-		r.mu.Lock()
+	}
+	if err := e.peek(t.Context(), id, func(s *core.State) {
+		if n := len(s.OpenCalls()); n > 0 {
+			t.Errorf("run %s has left memory with %d open calls", id, n)
+		}
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

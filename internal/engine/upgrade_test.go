@@ -154,8 +154,8 @@ func TestAnUpgradeThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestARunThatIsSeizedHoldsNoPlace: another one that is to be seized waits for it.
-func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
+// TestSeizedRunHasNoSlot has a second run wait for the only slot before it can be seized.
+func TestSeizedRunHasNoSlot(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Live: 1, Rest: time.Hour})
 		defer e.Kill()
@@ -164,7 +164,7 @@ func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
 		time.Sleep(time.Second)
 		mustStart(t, e, "mailbox", 1, "first")
 		time.Sleep(time.Second)
-		first, err := e.seize(context.Background(), "first")
+		first, err := e.runs.Seize(context.Background(), "first")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,13 +173,13 @@ func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		second, err := e.seize(ctx, "second")
+		second, err := e.runs.Seize(ctx, "second")
 		if err != nil {
 			t.Errorf("it cannot be seized: %v", err)
 		} else {
-			e.letGo(second)
+			second.Release()
 		}
-		e.letGo(first)
+		first.Release()
 		if r, err := e.Wait(context.Background(), "second"); err != nil || string(r.Output) != "[7]" {
 			t.Errorf("it is %+v, %v", r, err)
 		}
@@ -318,19 +318,19 @@ func TestAnUpgradeOfRunsThatTakeTurns(t *testing.T) {
 	t.Logf("%d runs were moved while they went on", moved)
 }
 
-// TestARunThatWasSetAsideIsTakenUpByAnUpgrade upgrades a run that diverged from its own code.
-func TestARunThatWasSetAsideIsTakenUpByAnUpgrade(t *testing.T) {
+// TestUpgradeMovesQuarantinedRun upgrades a run that diverged from its own code.
+func TestUpgradeMovesQuarantinedRun(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
 		defer e.Kill()
 		asleep(t, e, "run", 0)
-		r, err := e.acquire(context.Background(), "run")
+		r, err := e.runs.Acquire(context.Background(), "run")
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.fault(errors.New("it asked for something else"))
-		e.release(r)
+		r.Quarantine(errors.New("it asked for something else"))
+		r.Release()
 		if r, err := e.Run(context.Background(), "run"); err != nil || r.Status != flawless.Unresolved || r.Problem == "" {
 			t.Fatalf("it is %+v, %v", r, err)
 		}

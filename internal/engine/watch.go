@@ -21,7 +21,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
 	if end := t.End(); end != nil {
 		return *end, nil
 	}
-	return r, e.over()
+	return r, e.life.Err()
 }
 
 // Settled returns the run when it has ended or needs a person, or ctx's error.
@@ -40,8 +40,8 @@ func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
 		if err := e.await(ctx, rests); err != nil {
 			return r, err
 		}
-		if rest, _ = t.Resting(); rest == nil && e.stopping.Load() {
-			return r, e.over()
+		if rest, _ = t.Resting(); rest == nil && e.life.Stopping() {
+			return r, e.life.Err()
 		}
 	}
 }
@@ -49,8 +49,8 @@ func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
 func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {
 	select {
 	case <-changed:
-		if e.dead.Load() {
-			return e.over()
+		if e.life.Over() {
+			return e.life.Err()
 		}
 		return nil
 	case <-ctx.Done():
@@ -92,20 +92,20 @@ func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[f
 
 // glimpse is how many records a follower reads at a time, unless they have glimpseBytes before. While
 // they are passed on, which takes as long as the one who reads them likes, nothing of the database is
-// held. lookers is how many read at the same time.
+// held. maxReaders is how many read at the same time.
 const (
 	glimpse      = 100
 	glimpseBytes = 1 << 20
-	lookers      = 16
+	maxReaders   = 16
 )
 
 // readOn returns a run and some records of its log, and whether there are more. Few look at the same time:
 // of ten thousand who follow a run, all want to when it changes.
 func (e *Engine) readOn(ctx context.Context, id string, from uint64) (run flawless.Run, part []flawless.Record, more bool, err error) {
-	if err := e.looking.Acquire(ctx, 1); err != nil {
+	if err := e.reading.Acquire(ctx, 1); err != nil {
 		return run, nil, false, err
 	}
-	defer e.looking.Release(1)
+	defer e.reading.Release(1)
 	if run, err = e.Run(ctx, id); err != nil {
 		return run, nil, false, err
 	}
@@ -130,7 +130,7 @@ func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 			select {
 			case <-w.More():
 			case <-w.Closed():
-				yield(flawless.Run{}, e.over())
+				yield(flawless.Run{}, e.life.Err())
 				return
 			case <-ctx.Done():
 				yield(flawless.Run{}, ctx.Err())
