@@ -8,8 +8,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// once refuses parameters that are given several times and are no lists, and parameters that are empty: the
-// framework would take the first one, or the default.
+// once is the middleware that rejects repeated parameters that are not lists, and empty parameters. The framework
+// would use the first value, or the default.
 func (a *api) once(c huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(c)
 	query := r.URL.Query()
