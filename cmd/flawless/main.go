@@ -23,7 +23,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/target"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 )
 
 func main() {
@@ -96,7 +96,7 @@ type app struct {
 	in        io.Reader
 	out, errs io.Writer // for text, see render.Writer
 	binary    io.Writer // for bytes, to the same destination as out
-	target.Target
+	endpoint.Endpoint
 	json   bool
 	client *client.Client
 	ctx    context.Context // of the running command
@@ -162,7 +162,7 @@ func (a *app) connect() (*client.Client, error) {
 		return a.client, nil
 	}
 	var err error
-	a.client, err = a.Target.Connect(a.ctx, func(why error) { fmt.Fprintln(a.errs, "flawless:", why) })
+	a.client, err = a.Endpoint.Connect(a.ctx, func(why error) { fmt.Fprintln(a.errs, "flawless:", why) })
 	return a.client, err
 }
 
@@ -192,7 +192,7 @@ func (a *app) versionCommand() *cobra.Command {
 			if err == nil {
 				h, err = cl.Health(c.Context())
 			}
-			if err != nil && !errors.Is(err, client.Unreachable) && !errors.Is(err, target.NoServer) {
+			if err != nil && !errors.Is(err, client.Unreachable) && !errors.Is(err, endpoint.NoServer) {
 				return err
 			}
 			if a.json {
