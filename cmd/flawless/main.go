@@ -21,9 +21,9 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 )
 
 func main() {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 )
 
 func (a *app) upCommand() *cobra.Command {
