@@ -71,7 +71,7 @@ func (a *app) test(ctx context.Context, module, workflow string, o testOptions) 
 	if r.Start, err = time.Parse(time.RFC3339, o.start); err != nil {
 		return fmt.Errorf("--start %q is not a time; use a value such as 2026-01-01T00:00:00Z: %w", o.start, flawless.Invalid)
 	}
-	world, err := local.NewOutside(o.answers, o.upstream, effect.Hider(r.Secrets))
+	world, err := local.NewOutside(o.answers, o.upstream, effect.Redactor(r.Secrets))
 	if err != nil {
 		return err
 	}

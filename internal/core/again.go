@@ -153,7 +153,7 @@ func (s *State) Result(t Try, r effect.Result, now int64, op Terms) []flawless.E
 		}
 		e.Arrival = &flawless.Arrival{Answer: r.Answer, Stages: r.Stages, Note: note(c, r.Outcome, text, v.over)}
 	}
-	return []flawless.Entry{c.dated(e, int64(within))}
+	return []flawless.Entry{c.concluded(e, op)}
 }
 
 var outcomes = [...]string{effect.NotSent: "not_sent", effect.Unknown: "unknown", effect.Answered: "answered"}
@@ -181,7 +181,7 @@ func (s *State) judge(c *OpenCall, r *effect.Result, op Terms) verdict {
 		v.sent, v.mild = c.sentAt(), false
 	}
 	within, _ := c.keyed(op)
-	opened, mild := c.opened(int64(within))
+	opened, mild := c.opened()
 	answered := within > 0 && r.Outcome == effect.Answered && (c.reachedAt() != 0 || opened != 0) // to a repetition under the key
 	switch {
 	case answered && r.Status == http.StatusConflict:
@@ -243,7 +243,7 @@ func (s *State) again(c *OpenCall, r *effect.Result, v *verdict, now int64, op T
 			v.sent, v.mild = c.sentAt(), c.sent == 0 || c.mild
 		}
 		if !may {
-			return s.tooLateFor(c, v, why, int64(within))
+			return s.tooLateFor(c, v, why)
 		}
 		v.until, key = until, until
 	}
@@ -268,9 +268,9 @@ func (s *State) again(c *OpenCall, r *effect.Result, v *verdict, now int64, op T
 		wait = room - int64(min(lastChance, within/10))
 		switch {
 		case int64(r.After) > max(wait, 0):
-			return s.tooLateFor(c, v, fmt.Sprintf("%s, and the server asks to be left alone for %s", why, span(r.After)), int64(within))
+			return s.tooLateFor(c, v, fmt.Sprintf("%s, and the server asks to be left alone for %s", why, span(r.After)))
 		case wait <= 0:
-			return s.tooLateFor(c, v, why+", and too little of that is left for another try", int64(within))
+			return s.tooLateFor(c, v, why+", and too little of that is left for another try")
 		}
 	}
 	return at + wait
@@ -278,8 +278,8 @@ func (s *State) again(c *OpenCall, r *effect.Result, v *verdict, now int64, op T
 
 // tooLateFor completes the verdict on a try that no other one follows because its key may be forgotten by then. A
 // status is the answer all the same, unless something may have taken effect.
-func (s *State) tooLateFor(c *OpenCall, v *verdict, why string, within int64) int64 {
-	opened, _ := c.opened(within)
+func (s *State) tooLateFor(c *OpenCall, v *verdict, why string) int64 {
+	opened, _ := c.opened()
 	v.over, v.unsure = why, v.unsure || v.sent != 0 || opened != 0
 	return 0
 }
@@ -288,9 +288,9 @@ func (s *State) tooLateFor(c *OpenCall, v *verdict, why string, within int64) in
 func (s *State) inDoubt(c *OpenCall, e flawless.Entry, text, reason string, status int, stages []flawless.Stage) flawless.Entry {
 	switch {
 	case c.policy.Idempotent:
-		e.Arrival = &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, text, reason, status), Stages: stages, Note: text}
+		e.Arrival = &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, true, text, reason, status), Stages: stages, Note: text}
 	case c.policy.Tell:
-		e.Arrival = &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, false, text, reason, status), Stages: stages, Note: text}
+		e.Arrival = &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, false, text, reason, status), Stages: stages, Note: text}
 	default:
 		e.Unknown = &flawless.Unknown{Call: c.N, Reason: text, Stages: stages}
 	}
@@ -339,18 +339,17 @@ func (s *State) Lost(now int64, op func(*OpenCall) Terms) (out []flawless.Entry)
 			continue
 		}
 		ok, _, rule := s.mayRepeat(c, now, op(c))
-		within, _ := c.keyed(op(c))
 		switch {
 		case c.policy.Idempotent && s.status != "":
-			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, why, "", 0),
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, true, why, "", 0),
 				Note: why + "; the run has ended, so it is not sent again"}})
 		case ok && s.status == "":
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true, Sent: c.sentAt(), Rule: rule,
 				Result: why + "; " + rule + ", so it is sent again"}})
 		case rule != "" && s.status == "":
-			out = append(out, c.dated(s.inDoubt(c, flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil), int64(within)))
+			out = append(out, c.concluded(s.inDoubt(c, flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil), op(c)))
 		default:
-			out = append(out, c.dated(s.inDoubt(c, flawless.Entry{At: at}, why, "", 0, nil), int64(within)))
+			out = append(out, c.concluded(s.inDoubt(c, flawless.Entry{At: at}, why, "", 0, nil), op(c)))
 		}
 	}
 	return out
@@ -377,14 +376,14 @@ func (s *State) Recall(t Try, now int64, op Terms) (entries []flawless.Entry, mo
 		return nil, 0
 	}
 	ok, until, why := s.mayRepeat(c, now, op)
-	switch opened, _ := c.opened(int64(within)); {
+	switch opened, _ := c.opened(); {
 	case ok:
 	case opened == 0 && !c.openAnswer(): // it was answered, and not carried out
 		return []flawless.Entry{s.givenUp(c, flawless.Entry{At: at}, "it is not sent again: "+why)}, 0
 	default:
 		text := fmt.Sprintf("a try that began at %s was sent and may have taken effect; it is not sent again: %s", stamp(cmp.Or(opened, c.reachedAt())),
 			cmp.Or(why, "nothing says any more that its idempotency key is honoured"))
-		return []flawless.Entry{c.dated(s.inDoubt(c, flawless.Entry{At: at}, text, "", 0, nil), int64(within))}, 0
+		return []flawless.Entry{c.concluded(s.inDoubt(c, flawless.Entry{At: at}, text, "", 0, nil), op)}, 0
 	}
 	if until != 0 {
 		most = time.Duration(until - max(now, s.at))

@@ -90,3 +90,42 @@ func TestAnImageOfFormat4HasItsKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestAForkHearsRunsThatItsOriginHeardElsewhere: the origin may have been imported. A run here that has the id of one that
+// sent to it there is another run, and its first message must not pass for one that came before.
+func TestAForkHearsRunsThatItsOriginHeardElsewhere(t *testing.T) {
+	t.Parallel()
+	from := func(call int) flawless.Message {
+		return flawless.Message{N: call, Type: "a", Body: flawless.Bytes("1"), From: "order-7", Call: call}
+	}
+	s := NewState("fork", allKinds())
+	stepped(t, s, flawless.Entry{Start: &flawless.Start{Origin: &flawless.Origin{Run: "a", Of: "a", Turn: 2}}})
+	stepped(t, s, flawless.Entry{Turn: &flawless.Turn{N: 1}})
+	keyed := flawless.Message{N: 1, Type: "a", Body: flawless.Bytes("1"), Key: "k"}
+	stepped(t, s, flawless.Entry{Message: &keyed})
+	heard := from(7)
+	stepped(t, s, flawless.Entry{Message: &heard})
+	stepped(t, s, flawless.Entry{Turn: &flawless.Turn{N: 2}})
+	for _, way := range []string{"from its log", "from an image"} {
+		if way == "from an image" {
+			image := NewState("fork", s.kinds)
+			if err := image.Restore(s.Snapshot()); err != nil {
+				t.Fatal(err)
+			}
+			s = image
+		}
+		entries, err := s.Accept(from(5), 9)
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("%s: a message to the fork: %v, %v", way, entries, err)
+		}
+		if again, err := s.Accept(keyed, 9); again != nil || err != nil {
+			t.Errorf("%s: a client repeats what is in the past of the fork: %v, %v", way, again, err)
+		}
+		if way == "from an image" {
+			stepped(t, s, entries[0])
+		}
+	}
+	if again, err := s.Accept(from(5), 9); again != nil || err != nil {
+		t.Errorf("it is taken in again: %v, %v", again, err)
+	}
+}

@@ -58,7 +58,7 @@ func (c *OpenCall) sets() (keys [numSets]int64) {
 		return keys
 	}
 	keys[due] = c.due
-	on(telling, c.Kind == effect.InDoubt && !doubt)
+	on(telling, c.Kind == effect.Doubt && !doubt)
 	on(cancels, c.Kind == effect.Cancelled)
 	on(errands, c.kind.Errand && !doubt)
 	on(owned, c.kind.Errand || c.kind.Perform != nil && !doubt)
@@ -75,7 +75,8 @@ type membership struct {
 // openCalls are the open calls of a run.
 type openCalls struct {
 	all    map[int]*OpenCall
-	edited []*OpenCall // to be indexed again
+	known  map[string][]*OpenCall // by key, see knownBy: those of which the code chose the key, in the order in which they were made
+	edited []*OpenCall            // to be indexed again
 	heaps  [counted]heap
 	count  [numSets]int
 
@@ -96,11 +97,23 @@ func (o *openCalls) edit(n int) *OpenCall {
 
 func (o *openCalls) add(c *OpenCall) {
 	o.all[c.N] = c
+	if c.known != "" {
+		o.known[c.known] = append(o.known[c.known], c)
+	}
 	o.edited = append(o.edited, c)
 }
 
 // remove takes out a call that edit has returned.
-func (o *openCalls) remove(c *OpenCall) { delete(o.all, c.N) }
+func (o *openCalls) remove(c *OpenCall) {
+	delete(o.all, c.N)
+	if c.known == "" {
+		return
+	}
+	o.known[c.known] = slices.DeleteFunc(o.known[c.known], func(x *OpenCall) bool { return x == c })
+	if len(o.known[c.known]) == 0 {
+		delete(o.known, c.known)
+	}
+}
 
 // reindex updates the sets of the edited calls, and mail where they receive messages.
 func (o *openCalls) reindex(mail *mailbox) {

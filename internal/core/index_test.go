@@ -31,6 +31,23 @@ func checkIndex(s *State) error {
 	if len(s.open.edited) > 0 {
 		return errors.New("there are edited calls that were not indexed again")
 	}
+	known := 0
+	for _, c := range s.open.all {
+		if c.known != "" {
+			known++
+			if !slices.Contains(s.open.known[c.known], c) {
+				return fmt.Errorf("call %d is not found by its key", c.N)
+			}
+		}
+	}
+	for _, calls := range s.open.known {
+		if known -= len(calls); len(calls) == 0 {
+			return errors.New("a key has no calls")
+		}
+	}
+	if known != 0 {
+		return fmt.Errorf("by keys there are %d calls too few", known)
+	}
 	for in := range numSets {
 		want := map[int]int64{}
 		for _, c := range s.open.all {

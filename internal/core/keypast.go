@@ -22,6 +22,8 @@ type keyPast struct {
 	// Mild is set where every such try was answered with a status that says itself that it may have taken
 	// effect: code that gets another such status knows no less than before.
 	Mild bool `json:",omitempty"`
+	// Beside is since when the server may know the key from calls that were open when this one was made; 0 where none was.
+	Beside int64 `json:",omitempty"`
 }
 
 // maxKeys is how many keys of earlier calls a run remembers. The oldest is forgotten first.
@@ -34,29 +36,33 @@ func (c *OpenCall) expired(within int64) bool {
 }
 
 // opened is when the first try began that may have taken effect, the one under way not counted, and whether each
-// of them is mild; 0 where there is none.
-func (c *OpenCall) opened(within int64) (since int64, mild bool) {
-	b := c.before
-	switch {
-	case b.Sent == 0, b.Mild && c.expired(within):
+// of them is mild; 0 where there is none. That does not end with the time of the key: the server may remember a key for
+// longer than anybody says, and may still work on that try. Only the time in which the call may be repeated begins anew.
+func (c *OpenCall) opened() (since int64, mild bool) {
+	switch b := c.before; {
+	case b.Sent == 0:
 		return c.sent, c.mild
 	case c.sent == 0:
 		return b.Sent, b.Mild
+	default:
+		return b.Sent, b.Mild && c.mild
 	}
-	return b.Sent, b.Mild && c.mild
 }
 
 // knownSince is since when the server knows the key of a call, if the try under way has reached it.
 func (c *OpenCall) knownSince(within int64) int64 {
 	if c.expired(within) {
-		return cmp.Or(c.reachedAt(), c.sentAt())
+		return c.keySince()
 	}
 	return c.before.Reached
 }
 
+// keySince is since when the server knows the key of a call, where it has forgotten the calls that ended before.
+func (c *OpenCall) keySince() int64 { return cmp.Or(c.before.Beside, c.reachedAt(), c.sentAt()) }
+
 // repeats tells whether the next try of a call repeats something that the server may know of.
 func (c *OpenCall) repeats(within int64) bool {
-	return c.sent != 0 || within > 0 && (c.reachedAt() != 0 || c.before.Sent != 0 && !c.expired(within))
+	return c.sent != 0 || within > 0 && (c.reachedAt() != 0 || c.before.Beside != 0 || c.before.Sent != 0 && !c.expired(within))
 }
 
 // dated adds to the end of a call since when the server knows its key, where that is not said by its own tries. Where
@@ -72,18 +78,58 @@ func (c *OpenCall) dated(e flawless.Entry, within int64) flawless.Entry {
 	return e
 }
 
-// past is what the server of a call may know of it, whose outcome is in doubt.
-func (c *OpenCall) past() keyPast {
-	return keyPast{Reached: cmp.Or(c.before.Reached, c.reachedAt(), c.sentAt()), Sent: cmp.Or(c.before.Sent, c.sentAt())}
+// concluded adds to the end of a call what the code and later calls under its key go by.
+func (c *OpenCall) concluded(e flawless.Entry, op Terms) flawless.Entry {
+	within, _ := c.keyed(op)
+	if a := e.Arrival; a != nil && c.Kind == effect.HTTP && effect.IsInterrupted(a.Answer) {
+		a.Answer = effect.RepeatUntil(a.Answer, c.repeatUntil(int64(within), op))
+	}
+	return c.dated(e, int64(within))
 }
 
-// recollect gives a call that the code makes the history of its key.
+// repeatUntil is when the time for repeating a call ends that was sent and whose outcome is unknown: the time for its
+// retries, or that of its key, whichever is earlier.
+func (c *OpenCall) repeatUntil(within int64, op Terms) int64 {
+	most := op.Retry
+	if c.policy.For != nil {
+		most = *c.policy.For
+	}
+	until := later(c.begunAt(), int64(most))
+	if within > 0 {
+		until = min(until, later(c.knownSince(within), within))
+	}
+	return until
+}
+
+// past is what the server of a call may know of it, whose outcome is in doubt.
+func (c *OpenCall) past() keyPast {
+	return keyPast{Reached: cmp.Or(c.before.Reached, c.keySince()), Sent: cmp.Or(c.before.Sent, c.sentAt())}
+}
+
+// knownBy is what the server of a call knows it by, where the code chose the key: calls with the same name are
+// repetitions of each other. It is "" where the key is the engine's, or needless.
+func knownBy(kind string, p *effect.Policy) string {
+	if kind != effect.HTTP || p.Idempotent || p.Keyless {
+		return ""
+	}
+	if key := p.OwnKey(); key != "" {
+		return p.Known(key)
+	}
+	return ""
+}
+
+// recollect gives a call that the code makes the history of its key. A call that is open may take effect yet, so what
+// the server says to another one beside it may be about that.
 func (s *State) recollect(c *OpenCall) {
-	if c.bad != nil || c.Kind != effect.HTTP || len(s.told) == 0 {
+	if c.known == "" {
 		return
 	}
-	if key := c.policy.OwnKey(); key != "" {
-		c.before, c.word = s.told[c.policy.Known(key)], c.madeAt
+	c.before, c.word = s.told[c.known], c.madeAt
+	for _, o := range s.open.known[c.known] {
+		if o != c {
+			c.before.Sent, c.before.Mild = cmp.Or(c.before.Sent, o.sentAt()), false
+			c.before.Beside = cmp.Or(c.before.Beside, o.keySince())
+		}
 	}
 }
 
@@ -93,17 +139,20 @@ func (s *State) remember(c *OpenCall, a *flawless.Arrival) {
 	if c == nil || c.bad != nil || c.Kind != effect.HTTP || c.policy.Idempotent || c.policy.Keyless {
 		return
 	}
-	key := c.policy.OwnKey()
-	if key == "" && !effect.IsInterrupted(a.Answer) {
+	if c.known == "" && !effect.IsInterrupted(a.Answer) {
 		return
 	}
-	said := effect.Said(a.Answer)
-	if key = cmp.Or(key, said.Key); key == "" {
+	said, known := effect.ParseHTTPAnswer(a.Answer), c.known
+	switch {
+	case known != "":
+	case said.Key == "":
 		return
+	default:
+		known = c.policy.Known(said.Key)
 	}
 	h := c.past()
 	if c.since == 0 { // it was not in doubt until now
-		h.Reached = cmp.Or(a.Reached, c.reachedAt(), c.sentAt())
+		h.Reached = cmp.Or(a.Reached, c.keySince())
 	}
 	switch {
 	case said.Unsure: // it may have taken effect, whatever somebody says
@@ -119,7 +168,7 @@ func (s *State) remember(c *OpenCall, a *flawless.Arrival) {
 	if s.told == nil {
 		s.told = map[string]keyPast{}
 	}
-	if s.told[c.policy.Known(key)] = h; len(s.told) > maxKeys {
+	if s.told[known] = h; len(s.told) > maxKeys {
 		oldest := ""
 		for k, h := range s.told { // of those of one time the first by name: a replay forgets the same
 			if o := s.told[oldest]; oldest == "" || h.Reached < o.Reached || h.Reached == o.Reached && k < oldest {

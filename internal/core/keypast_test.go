@@ -43,6 +43,12 @@ func (w *keyTale) does(step string) string {
 	w.t.Helper()
 	word, rest, _ := strings.Cut(step, " ")
 	span, _ := time.ParseDuration(rest)
+	if n, is := strings.CutPrefix(word, "of-"); is { // of a call that was not made last
+		made := w.last
+		w.last, _ = strconv.Atoi(n)
+		defer func() { w.last = made }()
+		return w.does(rest)
+	}
 	switch c := w.s.open.all[w.last]; word {
 	case "unknown":
 		w.op = day
@@ -206,6 +212,20 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 		"and the window goes on":                            "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; wait 59m56s; own:begins; lost:2 doubt",
 		"also where it was a repetition":                    "own:begins; 504:1 504; wait 59m; own:begins; down 2h:2 doubt; told:2 told; own:begins; lost:3 next",
 		"and not yet where its own window goes on":          "own:begins; 504:1 504; wait 59m50s; own:begins; 422:2 doubt; told:2 told; own:begins; 503:3 next; down 30s:3 doubt",
+		"a later call may find another request, too":        "tell:begins; lost:1 interrupted; wait 1h; again:begins; 422:2 interrupted",
+		"or be turned away":                                 "tell:begins; lost:1 interrupted; wait 1h; again:begins; 429:2 next; down 30m:begins; 404:2 next",
+		"a 504 may take effect after the window as well":    "own:begins; 504:1 504; wait 1h; own:begins; 409:2 next; next:begins; 200:2 200",
+		"and be contradicted, and not told from another":    "own:begins; 504:1 504; wait 1h; own:begins; 422:2 doubt",
+		"or be followed by one that says no more":           "own:begins; 504:1 504; wait 1h; own:begins; 502:2 502",
+		"what was declined is declined after it":            "own:begins; 402:1 402; wait 1h; own:begins; 409:2 409",
+		"two calls at a time, and the host is busy":         "own:begins; own:begins; 409:2 next; next:begins; 200:2 200",
+		"and a gateway turns the second one away":           "own:begins; own:begins; 503:2 next; next:begins; 200:2 200",
+		"the window counts from the first of two":           "own:begins; wait 59m59s; own:begins; lost:2 doubt",
+		"also where theirs is a new one":                    "own:begins; lost:1 next; next:begins; 422:1 doubt; wait 2h; of-1 resolve:begins; wait 59m59s; own:begins; lost:2 doubt",
+		"the first of two was not sent, and is tried again": "own:begins; unsent:1 next; own:begins; 409:2 next",
+		"a third one knows of the second":                   "own:begins; own:begins; of-1 429:1 429; own:begins; 409:3 next",
+		"one that follows both is alone":                    "own:begins; own:begins; of-1 402:1 402; 402:2 402; own:begins; 409:3 409",
+		"two requests under one key are two":                "own:begins; other:begins; 409:2 409",
 		"what a person had sent again is not sent for ever": "post:begins; lost:1 next; next:begins; 422:1 doubt; resolve:begins; unsent:1 next; down 2h:1 doubt",
 	} {
 		for _, way := range []string{"as it is", "from its log", "from an image"} {
@@ -305,5 +325,42 @@ func TestThePastOfAKeyOutlivesSilence(t *testing.T) {
 	e := w.ends(lostOne)
 	if e.Attempt == nil || e.Attempt.Until == 0 || e.Attempt.Until > begun+int64(time.Hour) {
 		t.Errorf("it is tried until %+v, and the key is known since %d for an hour", e.Attempt, begun)
+	}
+}
+
+// TestCodeIsToldUntilWhenACallMayBeRepeated: code that finds out by itself that the call did not happen has the time that
+// the engine would have.
+func TestCodeIsToldUntilWhenACallMayBeRepeated(t *testing.T) {
+	t.Parallel()
+	const tell = `{"method":"POST","url":"https://a.example/","on_unknown":"tell"%s}`
+	lost := func(w *trial) flawless.Entry { return w.ends(lostOne) }
+	down := func(w *trial) flawless.Entry { return w.crash(2 * time.Hour)[0] }
+	for _, row := range []struct {
+		name  string
+		op    Terms
+		more  string
+		ends  func(*trial) flawless.Entry
+		until time.Duration // from the first try
+	}{
+		{"as the operator says", day, "", lost, 24 * time.Hour},
+		{"as the code says", day, `,"retry_for_ms":60000`, lost, time.Minute},
+		{"no retries", day, `,"retry_for_ms":0`, lost, 0},
+		{"a policy of its own", honours, `,"retry":{"attempts":1}`, lost, time.Hour},
+		{"a key that lasts shorter", honours, "", down, time.Hour},
+		{"a key that lasts longer", honours, `,"retry_for_ms":60000,"key_within_ms":7200000`, down, time.Minute},
+		{"a server that was down", day, "", down, 24 * time.Hour},
+	} {
+		w := newTrial(t, row.op, fmt.Sprintf(tell, row.more))
+		begun := w.now
+		e := row.ends(w)
+		var head struct {
+			Error struct {
+				Kind  string
+				Until int64 `json:"repeat_until"`
+			}
+		}
+		if e.Arrival == nil || json.Unmarshal(e.Arrival.Head, &head) != nil || head.Error.Kind != "interrupted" || head.Error.Until != begun+int64(row.until) {
+			t.Errorf("%s: it is %+v, want %v from %d", row.name, e, row.until, begun)
+		}
 	}
 }

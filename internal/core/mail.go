@@ -55,7 +55,9 @@ func digest(m flawless.Message) string {
 
 func (s *State) stepMessage(m flawless.Message) {
 	s.messages = m.N
-	if m.From != "" {
+	// What a fork has of the past came to the run it was forked from. Its sender may be a run of another server, and one
+	// of the same name here has sent nothing yet. A client's key stays: the fork has what came with it.
+	if o := s.start.Origin; m.From != "" && (o == nil || s.turn >= o.Turn) {
 		s.heard[m.From] = m.Call
 	}
 	if m.Key != "" {

@@ -56,7 +56,8 @@ type OpenCall struct {
 	kind   *effect.Kind
 	madeAt int64 // time of the turn that made it
 	policy effect.Policy
-	bad    error // it cannot be performed, and is to be answered with this
+	bad    error  // it cannot be performed, and is to be answered with this
+	known  string // what its server knows it by, see knownBy
 
 	try  int   // begun, from 1; the outcome of this one is awaited unless next is set
 	next int64 // the next try begins then
@@ -78,9 +79,9 @@ type OpenCall struct {
 	settle bool   // and waits for the try under way
 	given  bool   // it is to be answered as withdrawn
 
-	typed    typed             // what it waits for
-	receives *effect.Receiving // the messages that it waits for, nil of another kind
-	waiting  bool              // it is in the mailbox
+	typed    typed               // what it waits for
+	receives *effect.ReceiveHead // the messages that it waits for, nil of another kind
+	waiting  bool                // it is in the mailbox
 
 	in membership
 
@@ -95,7 +96,7 @@ type Try struct{ Call, N int }
 
 // NewState returns the state of a run with an empty log.
 func NewState(id string, kinds map[string]*effect.Kind) *State {
-	return &State{id: id, kinds: kinds, open: openCalls{all: map[int]*OpenCall{}}, mail: newMailbox(), heard: map[string]int{}, keys: messageKeys{digests: map[string]string{}}}
+	return &State{id: id, kinds: kinds, open: openCalls{all: map[int]*OpenCall{}, known: map[string][]*OpenCall{}}, mail: newMailbox(), heard: map[string]int{}, keys: messageKeys{digests: map[string]string{}}}
 }
 
 // Step takes in an entry and returns the tries to perform when the entry is durable.
@@ -266,6 +267,9 @@ func (s *State) understand(made flawless.Call, at int64) *OpenCall {
 		if due, c.done, c.bad = c.kind.Due(made, time.Unix(0, at)); !due.IsZero() {
 			c.due = due.UnixNano()
 		}
+	}
+	if c.bad == nil {
+		c.known = knownBy(made.Kind, &c.policy)
 	}
 	if c.bad == nil && made.Kind == effect.Receive {
 		h, _ := effect.ParseReceive(made) // it was understood just now
@@ -490,7 +494,7 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	out := []flawless.Entry{{At: at, Decision: &d}}
 	switch d.Resolution {
 	case flawless.Retry:
-		if c.Kind == effect.InDoubt {
+		if c.Kind == effect.Doubt {
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "to be tried again, says " + Who(d.Who)}})
 		}
 	case flawless.Respond:

@@ -20,7 +20,7 @@ type withdrawn struct {
 
 // withdraw takes in that the code has withdrawn a call. Calls behind number before were made in the
 // same turn. A call that has an answer already gets no other one.
-func (s *State) withdraw(h effect.Withdrawing, before int) {
+func (s *State) withdraw(h effect.WithdrawHead, before int) {
 	c := s.open.edit(h.Call)
 	if c != nil && c.bad == nil && c.Kind == effect.Receive && !s.IsWithdrawing(c.N) {
 		s.give(c, withdrawn{c.N, effect.NotBegun, "withdrawn before a message came: " + because(h.Why)})

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
@@ -155,6 +156,9 @@ pub struct Interrupted {
     pub key: String,
     /// Status of a response that was cut off, or that leaves the outcome open, such as 409 to a repetition.
     pub status: Option<u16>,
+    /// When the time for retries of the call ends, or that of its idempotency key where the server honours one,
+    /// whichever is earlier. `None` in an answer that an older engine logged.
+    pub repeat_until: Option<SystemTime>,
     /// What happened.
     pub message: String,
 }
@@ -280,6 +284,8 @@ pub(crate) struct AnswerError {
     pub(crate) key: String,
     #[serde(default)]
     status: Option<u16>,
+    #[serde(default)]
+    repeat_until: Option<u64>,
 }
 
 impl AnswerError {
@@ -294,6 +300,9 @@ impl AnswerError {
                 request,
                 key: self.key,
                 status: self.status.filter(|s| *s > 0),
+                repeat_until: self
+                    .repeat_until
+                    .map(|at| SystemTime::UNIX_EPOCH + Duration::from_nanos(at)),
                 message: self.message,
             }),
             word => Error::from(CallError {
@@ -377,6 +386,7 @@ mod tests {
                     request: about(),
                     key: "r-2".into(),
                     status: None,
+                    repeat_until: None,
                     message: "reset".into(),
                 }),
                 "call 2, POST https://pay.example/: interrupted, it may or may not have taken effect: reset",
