@@ -57,10 +57,10 @@ keep their shape.`,
 	return c
 }
 
-// received makes a file of what write receives, and returns its size. The file is there whole, or as it was before
-// where write returns an error.
+// received writes what write produces to a file and returns its size. If write returns an error, the file is not
+// changed.
 func received(file string, write func(io.Writer) error) (n int64, err error) {
-	part, err := os.CreateTemp(filepath.Dir(file), ".part-*") // which nobody else can read
+	part, err := os.CreateTemp(filepath.Dir(file), ".part-*") // readable by its owner only
 	if err != nil {
 		return 0, fmt.Errorf("writing %s: %w", file, err)
 	}

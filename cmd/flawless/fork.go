@@ -72,7 +72,7 @@ first call that is not in the log is shown and ends the command.`,
 	return c
 }
 
-// givenAnswers reads the CALL=FILE and CALL=STATUS of a command line.
+// givenAnswers parses the values of --answer (CALL=FILE) and --status (CALL=STATUS).
 func givenAnswers(files, statuses []string) (out []client.GivenAnswer, err error) {
 	split := func(s, what string) (int, string, error) {
 		call, rest, ok := strings.Cut(s, "=")

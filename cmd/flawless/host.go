@@ -110,7 +110,7 @@ uses the setting of the module or the server.`,
 			if err != nil {
 				return err
 			}
-			if (key == "honoured") != window { // the other half may have been said before
+			if (key == "honoured") != window { // the host may have the other setting already
 				switch h, err := cl.Host(c.Context(), args[0]); {
 				case err != nil && !errors.Is(err, flawless.NotFound):
 					return err

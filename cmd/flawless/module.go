@@ -88,10 +88,12 @@ versions. Settings that you do not give stay as they are.
 	return c
 }
 
+// needsCommand is the action of a command that only groups others.
 func needsCommand(c *cobra.Command, _ []string) error {
 	return &exit.UsageError{Command: c.CommandPath(), Err: fmt.Errorf("%s needs a subcommand", c.CommandPath())}
 }
 
+// orPrint prints v as JSON unless there is an error.
 func orPrint(a *app, err error, v any) error {
 	if err != nil {
 		return err
@@ -99,7 +101,7 @@ func orPrint(a *app, err error, v any) error {
 	return a.printJSON(v)
 }
 
-// addModule uploads a file and shows how it goes.
+// addModule uploads a file and shows the progress.
 func (a *app) addModule(ctx context.Context, name, file string) (flawless.Module, bool, error) {
 	bin, err := os.ReadFile(file)
 	if err != nil {

@@ -110,7 +110,7 @@ a secret, it keeps its hosts.`,
 	return c
 }
 
-// readSecret returns a value, asked for where standard input is a terminal.
+// readSecret reads the value of a secret. It prompts if standard input is a terminal.
 func (a *app) readSecret(file string) (string, error) {
 	var b []byte
 	var err error

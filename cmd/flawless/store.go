@@ -89,7 +89,7 @@ func (a *app) storeShowCommand() *cobra.Command {
 		}}
 }
 
-// verdict is the error that gives a check its exit code.
+// verdict returns the error for the result of a check.
 func verdict(c flawless.StoreCheck) error {
 	switch {
 	case len(c.Damaged) > 0:
@@ -100,7 +100,7 @@ func verdict(c flawless.StoreCheck) error {
 	return nil
 }
 
-// checkStore has the server check its store, or checks that in the working directory where no server has it.
+// checkStore has the server check its store. If no server uses the working directory, it checks the store itself.
 func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, error) {
 	dir := filepath.Join(a.Dir, "store")
 	_, missing := os.Stat(filepath.Join(dir, "data"))
@@ -112,7 +112,7 @@ func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, 
 		if !errors.Is(err, flawless.Conflict) {
 			return c, err
 		}
-		if mine := a.isServers(ctx, dir); mine != nil { // a server uses it, and it is not the one that answers
+		if mine := a.isServers(ctx, dir); mine != nil { // another server uses it
 			return c, errors.Join(err, mine)
 		}
 	}
@@ -123,7 +123,7 @@ func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, 
 	return a.checkDirectory(ctx, dir)
 }
 
-// isServers returns nil where the server that answers has the store in a directory.
+// isServers returns nil if the server that answers has the store in a directory.
 func (a *app) isServers(ctx context.Context, dir string) error {
 	cl, err := a.connect()
 	if err != nil {
@@ -165,7 +165,7 @@ func (a *app) checkOnServer(ctx context.Context) (flawless.StoreCheck, error) {
 	return c, err
 }
 
-// checkProgress shows how far a check is, on a terminal.
+// checkProgress returns a bar for the progress of a check, which is drawn on a terminal only.
 func (a *app) checkProgress() (*render.Bar, func(read, total int64)) {
 	b := render.NewBar(a.errs)
 	return b, func(read, total int64) {

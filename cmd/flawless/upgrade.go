@@ -63,7 +63,7 @@ moves; with --module you can check a file that is not added yet.`,
 	return c
 }
 
-// printUpgrade shows a report. It returns an error where a run cannot go on.
+// printUpgrade prints the report of an upgrade check, and returns an error if a run cannot move.
 func (a *app) printUpgrade(u flawless.ModuleUpgrade, source render.Sources) error {
 	if a.json {
 		if err := a.printJSON(u); err != nil {

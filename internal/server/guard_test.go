@@ -5,13 +5,11 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,14 +18,13 @@ import (
 
 	"github.com/quic-go/quic-go/http3"
 
-	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/listen"
 )
 
-// hostile is what browsers send for pages of others, and what is near to it.
+// hostile lists requests that browsers send for web pages of other origins, and similar ones.
 var hostile = []struct {
 	name   string
-	host   string // "" is the server's own
+	host   string // empty is the name of the server
 	header map[string]string
 	status int
 }{
@@ -54,7 +51,7 @@ var hostile = []struct {
 	{"no host", "\x00", nil, 421},
 }
 
-// routes are all patterns of the API, and what is none.
+// routes returns the paths and methods of all patterns of the API, and some that match none.
 func routes(t *testing.T) map[string][]string {
 	t.Helper()
 	var doc struct {
@@ -84,14 +81,14 @@ func routes(t *testing.T) map[string][]string {
 	for path, methods := range doc.Paths {
 		for m := range methods {
 			if add(path, strings.ToUpper(m)); !slices.Contains(h.patterns, strings.ToUpper(m)+" "+path) {
-				t.Errorf("%s %s is described and not served", m, path)
+				t.Errorf("%s %s is described, but not served", m, path)
 			}
 		}
 	}
 	return all
 }
 
-// recorded is a mux that knows its patterns.
+// recorded is a mux that records its patterns.
 type recorded struct {
 	http.ServeMux
 	patterns []string
@@ -106,11 +103,11 @@ func (m *recorded) HandleFunc(pattern string, h func(http.ResponseWriter, *http.
 	m.Handle(pattern, http.HandlerFunc(h))
 }
 
-// TestHostileRequestsReachNoRoute sends each of them to each route, also with the server's token.
+// TestHostileRequestsReachNoRoute sends each hostile request to each route, with the token of the server.
 func TestHostileRequestsReachNoRoute(t *testing.T) {
 	t.Parallel()
 	reached := ""
-	d, err := newDoor(nil, true, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { reached = r.Method + " " + r.URL.Path }))
+	d, err := listen.Guard(nil, true, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { reached = r.Method + " " + r.URL.Path }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +136,7 @@ func TestHostileRequestsReachNoRoute(t *testing.T) {
 			r := httptest.NewRequest(method, "/", nil)
 			r.URL.Path, r.Host = path, "localhost:27288"
 			if d.ServeHTTP(httptest.NewRecorder(), r); reached != method+" "+path {
-				t.Fatalf("%s %s of a program did not come through", method, path)
+				t.Fatalf("%s %s of a program was refused", method, path)
 			}
 			reached = ""
 		}
@@ -154,69 +151,10 @@ func (u unreadable) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestHostsOfAServer(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		host                    string
-		local, named, elsewhere bool // on loopback, there with names of its own, on all interfaces
-	}{
-		{"localhost", true, true, true},
-		{"localhost:27288", true, true, true},
-		{"LocalHost.:27288", true, true, true},
-		{"shop.localhost:80", true, true, true},
-		{"127.0.0.1", true, true, true},
-		{"127.9.9.9:1", true, true, true},
-		{"[::1]:27288", true, true, true},
-		{"[::1]", true, true, true},
-		{"[::ffff:127.0.0.1]:80", true, true, true},
-		{"flawless.example.com", false, true, false},
-		{"Flawless.Example.Com.:443", false, true, false},
-		{"runs.example:8443", false, true, false},
-		{"[2001:db8::7]:1", false, true, true},
-		{"192.0.2.7:27288", false, false, true},
-		{"evil.example", false, false, false},
-		{"flawless.example.com.evil.example", false, false, false},
-		{"127.0.0.1.evil.example", false, false, false},
-		{"localhost:x", false, false, false},
-		{"localhost:0", false, false, false},
-		{"localhost:70000", false, false, false},
-		{"localhost:1:2", false, false, false},
-		{"[localhost]:1", false, false, false},
-		{"::1", false, false, false},
-		{"[127.0.0.1]", false, false, false},
-		{"[::1", false, false, false},
-		{"local host", false, false, false},
-		{"localhost/", false, false, false},
-		{"127.1", false, false, false},
-		{"0x7f.0.0.1", false, false, false},
-		{"..", false, false, false},
-		{"", false, false, false},
-	} {
-		for name, d := range map[string]struct {
-			names []string
-			local bool
-			want  bool
-		}{"loopback": {nil, true, row.local}, "names": {[]string{"flawless.example.com", "https://runs.example/x", "[2001:db8::7]"}, true, row.named}, "everywhere": {nil, false, row.elsewhere}} {
-			door, err := newDoor(d.names, d.local, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := door.answersTo(row.host); got != d.want {
-				t.Errorf("%s: %q is answered: %v", name, row.host, got)
-			}
-		}
-	}
-	for _, bad := range []string{"", "a b", "http://", "a/b", "[x]"} {
-		if _, err := newDoor([]string{bad}, true, nil); !errors.Is(err, flawless.Invalid) {
-			t.Errorf("the name %q is taken: %v", bad, err)
-		}
-	}
-}
-
-// listening is a server with an engine, on ports of its own.
-func listening(t *testing.T) *Listener {
+// listening returns a server with an engine on its own ports.
+func listening(t *testing.T) *listen.Listener {
 	t.Helper()
-	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), Names: []string{"https://runs.example"}}, slog.New(slog.DiscardHandler))
+	l, err := listen.Listen(listen.Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), Names: []string{"https://runs.example"}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +164,7 @@ func listening(t *testing.T) *Listener {
 	return l
 }
 
-// TestHostileRequestsOverEveryProtocol sends them to a server that listens.
+// TestHostileRequestsOverEveryProtocol sends hostile requests to a listening server.
 func TestHostileRequestsOverEveryProtocol(t *testing.T) {
 	t.Parallel()
 	l := listening(t)
@@ -257,7 +195,7 @@ func TestHostileRequestsOverEveryProtocol(t *testing.T) {
 			return resp.StatusCode
 		}
 		for _, row := range hostile {
-			if row.host == "\x00" || strings.Contains(row.host, "@") { // no client sends these
+			if row.host == "\x00" || strings.Contains(row.host, "@") { // clients do not send these
 				continue
 			}
 			if status := ask(row.host, row.header); status != row.status {
@@ -266,7 +204,7 @@ func TestHostileRequestsOverEveryProtocol(t *testing.T) {
 		}
 		for _, host := range []string{"", "localhost", "runs.example"} {
 			if status := ask(host, nil); status == 403 || status == 421 {
-				t.Errorf("a program that asks %q over %s: status %d", host, p.name, status)
+				t.Errorf("a program that uses host %q over %s: status %d", host, p.name, status)
 			}
 		}
 		if status := ask("runs.example", map[string]string{"Origin": "https://runs.example", "Sec-Fetch-Site": "same-origin"}); status == 403 || status == 421 {
@@ -275,8 +213,8 @@ func TestHostileRequestsOverEveryProtocol(t *testing.T) {
 	}
 }
 
-// TestRequestsThatNoClientMakes are written by hand.
-func TestRequestsThatNoClientMakes(t *testing.T) {
+// TestHandWrittenRequests sends requests that no client library produces.
+func TestHandWrittenRequests(t *testing.T) {
 	t.Parallel()
 	l := listening(t)
 	for _, row := range []struct {
@@ -305,9 +243,9 @@ func TestRequestsThatNoClientMakes(t *testing.T) {
 	}
 }
 
-// TestBodiesSayWhatTheyAre sends each operation that takes a body one without a type, and one of each
-// type that a form can send.
-func TestBodiesSayWhatTheyAre(t *testing.T) {
+// TestBodyNeedsContentType sends each operation with a body one without a type, and one with each type that a form can
+// have.
+func TestBodyNeedsContentType(t *testing.T) {
 	t.Parallel()
 	h := &recorded{}
 	_, api := newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), h)
@@ -333,18 +271,18 @@ func TestBodiesSayWhatTheyAre(t *testing.T) {
 				takes[pattern] = append(takes[pattern], kind)
 			}
 			if len(takes[pattern]) == 0 {
-				t.Errorf("%s does not say what it takes", pattern)
+				t.Errorf("%s does not describe the type of its body", pattern)
 			}
 		}
 	}
 	if len(takes) < 20 {
-		t.Fatalf("only %d operations take a body", len(takes))
+		t.Fatalf("only %d operations have a body", len(takes))
 	}
 	for pattern, kinds := range takes {
 		method, path, _ := strings.Cut(pattern, " ")
 		ask := func(kind string, chunked bool) int {
 			ctx, gone := context.WithCancel(t.Context())
-			gone() // so that what is taken does not go far
+			gone() // so that accepted requests end early
 			r := httptest.NewRequestWithContext(ctx, method, strings.NewReplacer("{n}", "1", "{", "", "}", "").Replace(path), strings.NewReader("{}"))
 			if chunked {
 				r.ContentLength = -1
@@ -358,7 +296,7 @@ func TestBodiesSayWhatTheyAre(t *testing.T) {
 		}
 		want := http.StatusUnsupportedMediaType
 		if kinds == nil {
-			want = http.StatusBadRequest // what it takes is a form
+			want = http.StatusBadRequest // a form is accepted
 		}
 		for _, kind := range []string{"", "text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "multipart/form-data", "a/b, application/json", "application/jsonp"} {
 			for _, chunked := range []bool{false, true} {
@@ -373,83 +311,6 @@ func TestBodiesSayWhatTheyAre(t *testing.T) {
 					t.Errorf("%s with the type %q: status %d", pattern, kind, status)
 				}
 			}
-		}
-	}
-}
-
-// TestRunsDoNotReachTheirServer calls it by every way to its addresses.
-func TestRunsDoNotReachTheirServer(t *testing.T) {
-	t.Parallel()
-	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if to := r.URL.Query().Get("to"); to != "" {
-			http.Redirect(w, r, to, http.StatusTemporaryRedirect)
-		}
-	}))
-	defer outside.Close()
-	for _, socket := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
-		l, err := Listen(Address{Socket: socket, Dir: t.TempDir()}, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a run has reached its server") }))
-		_, port, _ := net.SplitHostPort(l.TCP())
-		c := effect.NewClient(effect.ClientOptions{Policy: l.NotSelf})
-		call := func(url string) effect.Result {
-			head, _ := json.Marshal(map[string]any{"url": url})
-			return c.Perform(t.Context(), effect.Try{Run: "r", N: 1, Call: flawless.Call{N: 1, Kind: effect.HTTP, Head: head}})
-		}
-		hosts := []string{"127.0.0.1", "localhost", "LOCALHOST", "[::ffff:127.0.0.1]", "0.0.0.0", "[::ffff:0.0.0.0]"}
-		if l.tcp.Addr().(*net.TCPAddr).IP.IsUnspecified() {
-			hosts = append(hosts, "127.0.0.2", "[::1]")
-		}
-		for _, host := range hosts {
-			for _, url := range []string{"http://" + host + ":" + port + "/api/v1/runs", "https://" + host + ":" + port} {
-				r := call(url)
-				if r.Outcome != effect.NotSent || !strings.Contains(string(r.Answer.Head), `"reason":"policy"`) || !strings.Contains(r.Text, "--allow-self-calls") {
-					t.Errorf("%s, of a server at %s: %+v %s", url, socket, r, r.Answer.Head)
-				}
-			}
-			if r := call(outside.URL + "?to=http://" + host + ":" + port); !strings.Contains(r.Text, "--allow-self-calls") {
-				t.Errorf("a redirect to %s, of a server at %s: %+v", host, socket, r)
-			}
-		}
-		if r := call(outside.URL); r.Outcome != effect.Answered {
-			t.Errorf("another server of this machine: %+v", r)
-		}
-		c.Close()
-		_ = l.Close(context.Background())
-	}
-}
-
-func TestAddressesOfAServer(t *testing.T) {
-	t.Parallel()
-	at := func(s string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
-	interfaces, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range interfaces {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && !reaches(at("[::]:7"), netip.AddrPortFrom(p.Addr(), 7)) {
-			t.Errorf("the address %s of an interface", p)
-		}
-	}
-	for _, row := range []struct {
-		listener, to string
-		want         bool
-	}{
-		{"127.0.0.1:7", "127.0.0.1:7", true},
-		{"127.0.0.1:7", "127.0.0.1:8", false},
-		{"127.0.0.1:7", "[::ffff:127.0.0.1]:7", true},
-		{"127.0.0.1:7", "0.0.0.0:7", true},
-		{"[::1]:7", "[::]:7", true},
-		{"127.0.0.1:7", "127.0.0.2:7", false},
-		{"0.0.0.0:7", "127.0.0.2:7", true},
-		{"[::]:7", "[::1%lo]:7", true},
-		{"[fe80::1%eth0]:7", "[fe80::1]:7", true},
-		{"0.0.0.0:7", "192.0.2.1:7", false},
-	} {
-		if got := reaches(at(row.listener), netip.MustParseAddrPort(row.to)); got != row.want {
-			t.Errorf("%s to a server at %s: %v", row.to, row.listener, got)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package server
+package listen
 
 import (
 	"net"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// receiveBuffer asks for a larger buffer than others may have, which Linux grants to root, and returns the size of
-// the one that the socket has, 0 where it is not known.
+// receiveBuffer tries to exceed the limit of the system, which Linux allows root, and returns the size of the
+// buffer, or 0 if it is unknown.
 func receiveBuffer(c *net.UDPConn, wanted int) (size int) {
 	raw, err := c.SyscallConn()
 	if err != nil {

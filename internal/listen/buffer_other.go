@@ -1,8 +1,8 @@
 //go:build !unix
 
-package server
+package listen
 
 import "net"
 
-// receiveBuffer returns 0: it is not known.
+// receiveBuffer returns 0: the size is unknown.
 func receiveBuffer(*net.UDPConn, int) int { return 0 }

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"context"
@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// TestOneConnectionTooMany: it is told why at once, and the next one is served when another has ended.
-func TestOneConnectionTooMany(t *testing.T) {
+// TestConnectionAboveLimitIsRefused with a reason, and accepted again once another is closed.
+func TestConnectionAboveLimitIsRefused(t *testing.T) {
 	t.Parallel()
-	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), Most: 5}, slog.New(slog.DiscardHandler))
+	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), MaxConnections: 5}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,20 +42,20 @@ func TestOneConnectionTooMany(t *testing.T) {
 		defer c.Close()
 		idle = append(idle, c)
 	}
-	told := 0
-	for range 20 { // at most one is told at a time, others are closed
+	explained := 0
+	for range 20 { // one at a time gets an answer, the others are closed
 		code, text, err := get()
-		var p Problem
+		var p reply.Problem
 		switch {
 		case err != nil:
 		case code != http.StatusServiceUnavailable || json.Unmarshal([]byte(text), &p) != nil || p.Code != flawless.Stopping:
-			t.Fatalf("one too many: %d, %q", code, text)
+			t.Fatalf("above the limit: %d, %q", code, text)
 		default:
-			told++
+			explained++
 		}
 	}
-	if told == 0 {
-		t.Error("nobody was told why")
+	if explained == 0 {
+		t.Error("no client got a reason")
 	}
 	_ = idle[0].Close()
 	late := time.After(20 * time.Second)
@@ -65,7 +66,7 @@ func TestOneConnectionTooMany(t *testing.T) {
 		}
 		select {
 		case <-late:
-			t.Fatalf("when there is room again: %d, %q, %v", code, text, err)
+			t.Fatalf("after one was closed: %d, %q, %v", code, text, err)
 		default:
 		}
 	}

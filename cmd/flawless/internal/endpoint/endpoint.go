@@ -1,10 +1,10 @@
-// Package target finds the server that a command is for, and connects to it.
+// Package endpoint finds the server that a command is for, and connects to it.
 //
 // Flags and the environment can name a working directory or an address. A command must never reach another
 // server than the one that they mean, even after a crash or if another server has taken over the address:
 // what is meant for one server must not happen to another. The package reads the working directory and
 // connects; it starts no server and has no other use for flags.
-package target
+package endpoint
 
 import (
 	"context"
@@ -26,8 +26,8 @@ import (
 // NoServer is the class of the error for a working directory on which no server runs.
 const NoServer flawless.Code = "no server is running in the directory"
 
-// Target is the server that a command is for. The first fields are set by flags, the others by Resolve.
-type Target struct {
+// Endpoint is the server that a command is for. The first fields are set by flags, the others by Resolve.
+type Endpoint struct {
 	Dir       string
 	Socket    string
 	Port      int
@@ -44,7 +44,7 @@ type Target struct {
 // Resolve fills in what the flags leave open, from the environment and then from the defaults. changed
 // reports whether a flag is given. The address in the working directory is looked up by Connect, because some
 // commands do not need it.
-func (t *Target) Resolve(changed func(flag string) bool) error {
+func (t *Endpoint) Resolve(changed func(flag string) bool) error {
 	if t.Dir == "" {
 		t.Dir = os.Getenv("FLAWLESS_WORKING_DIR")
 	}
@@ -76,7 +76,7 @@ func (t *Target) Resolve(changed func(flag string) bool) error {
 
 // Connect returns a client of the server. Before the client repeats a request, it calls repeating with the
 // reason.
-func (t *Target) Connect(ctx context.Context, repeating func(why error)) (*client.Client, error) {
+func (t *Endpoint) Connect(ctx context.Context, repeating func(why error)) (*client.Client, error) {
 	cert := filepath.Join(t.Dir, "tls", "cert.pem")
 	if _, err := os.Stat(cert); err != nil {
 		cert = ""
@@ -105,7 +105,7 @@ func (t *Target) Connect(ctx context.Context, repeating func(why error)) (*clien
 // find returns a client of the server that runs on the working directory, from the address file that it has
 // written there. It returns nil to use the default address: nothing names the directory, and no server answers
 // there. For a directory that is named there is no such fallback.
-func (t *Target) find(ctx context.Context, o client.Options) (*client.Client, error) {
+func (t *Endpoint) find(ctx context.Context, o client.Options) (*client.Client, error) {
 	s, err := workdir.FindServer(t.Dir)
 	switch {
 	case err != nil:
@@ -142,7 +142,7 @@ func (t *Target) find(ctx context.Context, o client.Options) (*client.Client, er
 
 // sameStore returns the id of the store in the working directory, if flags name both a directory and an address.
 // It returns [flawless.Invalid] if they belong to different servers.
-func (t *Target) sameStore(ctx context.Context, o client.Options) (string, error) {
+func (t *Endpoint) sameStore(ctx context.Context, o client.Options) (string, error) {
 	mark, err := workdir.Look(filepath.Join(t.Dir, "store"))
 	if err != nil {
 		return "", err

@@ -1,4 +1,4 @@
-package target
+package endpoint
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 const TokenVariable = "FLAWLESS_TOKEN"
 
 // Token returns the API token, or "" if there is none.
-func (t *Target) Token() (string, error) {
+func (t *Endpoint) Token() (string, error) {
 	text, where := os.Getenv(TokenVariable), "$"+TokenVariable
 	if t.TokenFile == "" && text == "" {
 		return "", nil

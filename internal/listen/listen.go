@@ -1,4 +1,9 @@
-package server
+// Package listen takes connections over TCP and UDP, and keeps requests from the API that must not reach it.
+//
+// It serves one handler over HTTP/1.1, HTTP/2 and HTTP/3. It limits the number of connections, disconnects
+// clients that send or read too slowly, and refuses the requests that a web page of another origin made a
+// browser send, before anything of them is read. It knows nothing of the API except the form of a refusal.
+package listen
 
 import (
 	"context"
@@ -29,24 +34,24 @@ import (
 	"github.com/flawless-engine/flawless/internal/errno"
 )
 
-// Address says where a server listens.
+// Address says where a server listens, and for whom.
 type Address struct {
-	Socket string // UDP, for HTTP/3: host and port
-	Port   int    // TCP, for HTTP/1.1 and HTTP/2, on the host of Socket; 0 takes a free one
-	Most   int    // connections over TCP that are open at a time; 0 is unlimited
-	Dir    string // keeps the certificate: tls/cert.pem and tls/key.pem
-	Pace   Pace   // that clients have to keep
+	Socket         string // UDP, for HTTP/3: host and port
+	Port           int    // TCP, for HTTP/1.1 and HTTP/2, on the host of Socket; 0 is any free port
+	MaxConnections int    // maximum number of open TCP connections; 0 is unlimited
+	Dir            string // where the certificate is kept, in tls/cert.pem and tls/key.pem
+	Pace           Pace   // minimum speed of clients
 
-	// Names are further hosts or URLs under which the server is reached. Requests that name another
-	// one than these, the host of Socket and the loopback interface are refused.
+	// Names are additional hosts or URLs of the server. Requests for a host other than these, the host of
+	// Socket and the loopback interface are refused.
 	Names []string
 }
 
-// Listener is a server that has its ports.
+// Listener is a server that owns its ports.
 type Listener struct {
 	log   *slog.Logger
 	pace  Pace
-	door  *door
+	guard *guard
 	tcp   net.Listener
 	udp   net.PacketConn
 	http  *http.Server
@@ -54,8 +59,8 @@ type Listener struct {
 	tasks sync.WaitGroup
 }
 
-// Listen takes the ports. A port that is taken is flawless.Conflict. The certificate is made where
-// there is none, for this server alone.
+// Listen opens the ports. It returns [flawless.Conflict] if one is in use. If there is no certificate, it creates
+// a self-signed one.
 func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	host, _, err := net.SplitHostPort(a.Socket)
 	if err != nil {
@@ -69,38 +74,38 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	if l.tcp, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(a.Port))); err != nil {
 		return nil, taken("tcp port "+strconv.Itoa(a.Port), "--port", err)
 	}
-	if tcp, ok := l.tcp.(*net.TCPListener); ok && a.Most > 0 {
-		l.tcp = newCrowd(tcp, a.Most, log)
+	if tcp, ok := l.tcp.(*net.TCPListener); ok && a.MaxConnections > 0 {
+		l.tcp = limitConnections(tcp, a.MaxConnections, log)
 	}
 	if l.udp, err = net.ListenPacket("udp", a.Socket); err != nil {
 		_ = l.tcp.Close()
 		return nil, taken("udp socket "+a.Socket, "--socket", err)
 	}
 	widen(l.udp, wantedBuffer, log)
-	if l.door, err = newDoor(append(own(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
+	if l.guard, err = newGuard(append(own(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
 		_, _ = l.tcp.Close(), l.udp.Close()
 		return nil, err
 	}
-	l.http = newHTTP(log)
+	l.http = NewServer(log)
 	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}), IdleTimeout: idle}
 	return l, nil
 }
 
-// idle is how long a connection without a request is kept.
+// idle is how long a connection without a request is kept open.
 const idle = 2 * time.Minute
 
-// newHTTP returns the server of HTTP/1.1 and HTTP/2. See Pace for how long a request may take.
-func newHTTP(log *slog.Logger) *http.Server {
+// NewServer returns a server for HTTP/1.1 and HTTP/2 without a handler. [Pace] limits the time of a request.
+func NewServer(log *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: idle,
-		// A connection that says nothing is asked whether it is there, so that one that breaks off in the
-		// middle of a frame is closed.
+		// Ping silent connections, so that one that breaks off in the middle of a frame is closed.
 		HTTP2:    &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 30 * time.Second},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
+// taken explains why a port cannot be opened.
 func taken(what, flag string, err error) error {
 	if errno.AddressInUse(err) {
 		return fmt.Errorf("%s is in use, perhaps by another server: stop that server, or choose another with %s: %w", what, flag, flawless.Conflict)
@@ -108,20 +113,20 @@ func taken(what, flag string, err error) error {
 	return fmt.Errorf("listening on %s: %w", what, err)
 }
 
-// TCP is the address of HTTP/1.1 and HTTP/2, UDP that of HTTP/3.
+// TCP returns the address for HTTP/1.1 and HTTP/2.
 func (l *Listener) TCP() string { return l.tcp.Addr().String() }
 
-// UDP is the address of HTTP/3.
+// UDP returns the address for HTTP/3.
 func (l *Listener) UDP() string { return l.udp.LocalAddr().String() }
 
-// Local tells whether only this machine reaches the server.
+// Local reports whether only this machine can reach the server.
 func (l *Listener) Local() bool {
 	a, is := l.tcp.Addr().(*net.TCPAddr)
 	return is && a.IP.IsLoopback()
 }
 
-// NotSelf returns an error for an address at which this server listens, for calls of runs: whoever may
-// start a run could do with the API whatever its operator can. host is what the call asked for.
+// NotSelf returns an error for an address of this server. It is a policy for the calls of runs: a run that can
+// call the API has all rights of the operator. host is the one in the URL of the call.
 func (l *Listener) NotSelf(host string, to netip.AddrPort) error {
 	if !reaches(l.tcp.Addr(), to) && !reaches(l.udp.LocalAddr(), to) {
 		return nil
@@ -130,8 +135,8 @@ func (l *Listener) NotSelf(host string, to netip.AddrPort) error {
 		net.JoinHostPort(host, strconv.Itoa(int(to.Port()))), to)
 }
 
-// reaches tells whether a connection to an address comes to a listener. The unspecified address is the
-// machine's own on either side.
+// reaches reports whether a connection to an address arrives at a listener. On both sides, the unspecified
+// address stands for this machine.
 func reaches(listener net.Addr, to netip.AddrPort) bool {
 	at, err := netip.ParseAddrPort(listener.String())
 	if err != nil || at.Port() != to.Port() {
@@ -146,7 +151,7 @@ func reaches(listener net.Addr, to netip.AddrPort) bool {
 	case ip.IsLoopback():
 		return true
 	}
-	all, err := net.InterfaceAddrs() // they change while the server runs
+	all, err := net.InterfaceAddrs() // they may change while the server runs
 	if err != nil {
 		return true
 	}
@@ -156,11 +161,10 @@ func reaches(listener net.Addr, to netip.AddrPort) bool {
 	})
 }
 
-// Serve answers requests in the background until Close. Those that another's web page made a browser
-// send are refused and do not reach h.
+// Serve serves h in the background until Close.
 func (l *Listener) Serve(h http.Handler) {
-	l.door.next = l.pace.keep(h)
-	l.http.Handler, l.quic.Handler = l.door, l.door
+	l.guard.next = l.pace.Enforce(h)
+	l.http.Handler, l.quic.Handler = l.guard, l.guard
 	l.tasks.Go(func() {
 		if err := l.http.Serve(l.tcp); !errors.Is(err, http.ErrServerClosed) {
 			l.log.Error("serving tcp", "error", err)
@@ -173,7 +177,7 @@ func (l *Listener) Serve(h http.Handler) {
 	})
 }
 
-// Close takes no more requests and waits for those under way until ctx ends.
+// Close accepts no more requests, and waits for those in progress until ctx ends.
 func (l *Listener) Close(ctx context.Context) error {
 	err := l.http.Shutdown(ctx)
 	if err != nil {
@@ -189,7 +193,7 @@ func (l *Listener) Close(ctx context.Context) error {
 	return err
 }
 
-// certificate reads the server's certificate, and makes one where there is none or it is running out.
+// certificate reads the certificate. If there is none or it is about to expire, it creates one.
 func certificate(dir, host string) (tls.Certificate, error) {
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	if c, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil && c.Leaf != nil && time.Until(c.Leaf.NotAfter) > 24*time.Hour {

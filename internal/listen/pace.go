@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"io"
@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Pace is how fast the other side has to be. A side that is slower loses its request, so that nobody
-// holds a connection by sending or reading one byte at a time. The zero value is the default.
+// Pace is the minimum speed of clients. A slower client loses its request, so that no client can hold a connection
+// by sending or reading one byte at a time. The zero value is the default.
 type Pace struct {
-	Grace time.Duration // in which the rate has to be reached, and a piece of an answer taken; 0 is 30 s
-	Rate  int64         // bytes a second of a body; 0 is 1 KiB
+	Grace time.Duration // time to reach the rate, and to read one piece of an answer; 0 is 30 s
+	Rate  int64         // bytes per second of a body; 0 is 1 KiB
 }
 
-// piece is how much of an answer is written under one deadline.
+// piece is the number of bytes of an answer that are written under one deadline.
 const piece = 16 << 10
 
 func (p Pace) withDefaults() Pace {
@@ -26,8 +26,8 @@ func (p Pace) withDefaults() Pace {
 	return p
 }
 
-// keep has all requests keep the pace, over every protocol.
-func (p Pace) keep(next http.Handler) http.Handler {
+// Enforce returns a handler that ends requests which are slower than the pace, over every protocol.
+func (p Pace) Enforce(next http.Handler) http.Handler {
 	p = p.withDefaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
@@ -39,20 +39,20 @@ func (p Pace) keep(next http.Handler) http.Handler {
 		}
 		out := &pacedWriter{w, control, p.Grace}
 		if r.ProtoMajor == 1 {
-			out.limit() // for what the server writes by itself: 100 Continue
+			out.limit() // for 100 Continue, which the server writes by itself
 		}
-		defer out.limit() // for what has not been flushed
+		defer out.limit() // for what is not flushed yet
 		next.ServeHTTP(out, r)
 	})
 }
 
-// pacedBody moves the deadline for reading on whenever as much has arrived as the time before it
-// demands. So neither a slow body nor one that stalls after a quick beginning gets far.
+// pacedBody extends the read deadline whenever enough bytes for the time before it have arrived. So it stops both
+// slow bodies and those that stall after a fast start.
 type pacedBody struct {
 	io.ReadCloser
 	pace    Pace
 	control *http.ResponseController
-	left    int64 // to arrive before the deadline moves
+	left    int64 // bytes to arrive before the deadline is extended
 	ended   bool
 }
 
@@ -65,7 +65,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.left -= int64(n)
 	switch {
-	case err == io.EOF: // from here on reading only tells whether the client is there
+	case err == io.EOF: // from now on, the server reads only to notice that the client disconnects
 		b.ended = true
 		_ = b.control.SetReadDeadline(time.Time{})
 	case err == nil && b.left <= 0:
@@ -74,15 +74,15 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// leave shortens the time for what the handler has not read: over HTTP/1.1 the server reads some of it
-// before it answers, and the answer must still have time.
+// leave shortens the deadline for what the handler has not read: over HTTP/1.1 the server reads some of it before it
+// answers, and there must be time left for the answer.
 func (b *pacedBody) leave() {
 	if !b.ended {
 		_ = b.control.SetReadDeadline(time.Now().Add(b.pace.Grace / 4))
 	}
 }
 
-// pacedWriter writes in pieces, each with a deadline of its own.
+// pacedWriter writes in pieces, each with its own deadline.
 type pacedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -94,7 +94,7 @@ func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *pacedWriter) limit() { _ = w.control.SetWriteDeadline(time.Now().Add(w.grace)) }
 
-// free takes the deadline back. HTTP/2 ends a stream whose deadline passes, written to or not.
+// free removes the deadline. HTTP/2 resets a stream at its deadline even if nothing is being written.
 func (w *pacedWriter) free() { _ = w.control.SetWriteDeadline(time.Time{}) }
 
 func (w *pacedWriter) Write(b []byte) (int, error) {
@@ -110,7 +110,7 @@ func (w *pacedWriter) Write(b []byte) (int, error) {
 	}
 }
 
-// FlushError is what http.ResponseController calls.
+// FlushError implements the interface of http.ResponseController.
 func (w *pacedWriter) FlushError() error {
 	w.limit()
 	defer w.free()

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestASmallBufferIsLogged: the server runs with what the system allows.
-func TestASmallBufferIsLogged(t *testing.T) {
+// TestSmallBufferIsLogged: the server runs with what the system allows.
+func TestSmallBufferIsLogged(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		wanted int
