@@ -195,7 +195,7 @@ func TestUnexpectedCallsAreNumberedAfterExpectedOnes(t *testing.T) {
 	i := &Instance{made: 1, taken: 3, expect: []flawless.Call{{N: 2, Kind: "b"}, {N: 3, Kind: "c"}}}
 	var got []int
 	for _, kind := range []string{"c", "new", "b", "newer"} {
-		got = append(got, i.make(kind, nil, nil))
+		got = append(got, i.addCall(kind, nil, nil))
 	}
 	if !slices.Equal(got, []int{3, 4, 2, 5}) || i.made != 5 {
 		t.Errorf("they get %v, the highest is %d", got, i.made)

@@ -121,7 +121,7 @@ func TestDescriptorsOfCallsDoNotBlock(t *testing.T) {
 func TestAnswerReadsAsOneByteUntilClosed(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
-	i.handOver([]flawless.Answer{{Call: 1, Head: []byte("{}")}})
+	i.deliver([]flawless.Answer{{Call: 1, Head: []byte("{}")}})
 	put(t, i, scratchAt, scratchAt+64, 10)
 	for range 2 {
 		if e := ask(t, i, "fd_read", firstFD+1, scratchAt, 1, scratchAt+32); e != ok {
@@ -140,7 +140,7 @@ func TestAnswerReadsAsOneByteUntilClosed(t *testing.T) {
 	}
 	ask(t, i, "fd_close", firstFD+2)
 	for _, want := range []uint32{minusOne, 2} {
-		i.handOver([]flawless.Answer{{Call: 2, Head: []byte("{}")}})
+		i.deliver([]flawless.Answer{{Call: 2, Head: []byte("{}")}})
 		if n := ask(t, i, "answer", 2, 0, 0, 0); n != want {
 			t.Errorf("a call that was closed before its answer came has one of %d bytes, want %d", int32(n), int32(want))
 		}
@@ -186,7 +186,7 @@ func TestPolls(t *testing.T) {
 				put(t, i, scratchAt+48*uint32(k), s...)
 			}
 			for _, n := range row.given {
-				i.handOver([]flawless.Answer{{Call: n}})
+				i.deliver([]flawless.Answer{{Call: n}})
 			}
 			if e := ask(t, i, "poll_oneoff", scratchAt, 8192, uint64(len(row.subs)), 12288); e != ok {
 				t.Fatalf("it gives %d", e)
@@ -262,7 +262,7 @@ func TestEarlyPollEndsTurnWithoutTimers(t *testing.T) {
 			t.Fatalf("step %d gives %q, over %v; want %q, %v", n+1, got, i.over, step.want, step.over)
 		}
 	}
-	i.handOver([]flawless.Answer{{Call: 1}})
+	i.deliver([]flawless.Answer{{Call: 1}})
 	ask(t, i, "poll_oneoff", endless, 8192, 1, 12288)
 	i.over = false
 	ask(t, i, "poll_oneoff", zero, 8192, 3, 12288)
@@ -275,7 +275,7 @@ func TestSecondPollEndsTheTurn(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
 	put(t, i, scratchAt, append(reading(idleFD), reading(firstFD+1)...)...)
-	i.handOver([]flawless.Answer{{Call: 1}})
+	i.deliver([]flawless.Answer{{Call: 1}})
 	ask(t, i, "poll_oneoff", scratchAt, 8192, 2, 12288)
 	put(t, i, scratchAt+48, reading(firstFD+2)...)
 	if got := events(i); got != "call1" || i.over {

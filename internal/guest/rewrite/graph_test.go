@@ -131,13 +131,13 @@ func TestIndirectCallsAreMetered(t *testing.T) {
 	loop := append(append([]byte{opI32Const}, putS(nil, n)...), opLocalSet, 0, opLoop, blockEmpty, opI32Const, 0, opCallIndirect, 0, 0,
 		opLocalGet, 0, opI32Const, 1, opI32Sub, opLocalTee, 0, opBrIf, 0, opEnd, opEnd)
 	body := append([]byte{1, 1, typeI32}, loop...)
-	bin := severalBehind(1, append(putU(nil, uint64(len(body))), body...), fn(append(bytes.Repeat([]byte{opI32Const, 0, opDrop}, mostLight/4), opEnd)...))
+	bin := severalBehind(1, append(putU(nil, uint64(len(body))), body...), fn(append(bytes.Repeat([]byte{opI32Const, 0, opDrop}, maxLightCost/4), opEnd)...))
 	for engine, config := range engines() {
 		h := start(t, bin, usual, config)
 		if _, err := h.ExportedFunction("f").Call(context.Background()); err != nil {
 			t.Fatalf("%s: %v", engine, err)
 		}
-		if cost := int64(h.calls)*usual.Quantum - int64(h.ExportedGlobal(h.r.Units).Get()); cost < n*throughTable {
+		if cost := int64(h.calls)*usual.Quantum - int64(h.ExportedGlobal(h.r.Units).Get()); cost < n*indirectCost {
 			t.Errorf("%s: it cost %d", engine, cost)
 		}
 	}
@@ -146,7 +146,7 @@ func TestIndirectCallsAreMetered(t *testing.T) {
 // TestLightFunctionsAreNotCounted: what is written for them is what was read.
 func TestLightFunctionsAreNotCounted(t *testing.T) {
 	t.Parallel()
-	big := []byte(strings.Repeat(string([]byte{opI32Const, 0, opDrop}), mostLight))
+	big := []byte(strings.Repeat(string([]byte{opI32Const, 0, opDrop}), maxLightCost))
 	for name, row := range map[string]struct {
 		bin   []byte
 		light bool

@@ -242,14 +242,14 @@ func TestLoopsWithoutCallsAreCounted(t *testing.T) {
 func TestStraightLineCodeCallsTheEngine(t *testing.T) {
 	t.Parallel()
 	fill := slices.Concat([]byte{opI32Const, 0, opI32Const, 0, opI32Const}, putS(nil, 1<<16), []byte{opMisc, byte(miscMemoryFill), 0})
-	leaf := bytes.Repeat([]byte{opI32Const, 0, opDrop}, mostLight)
+	leaf := bytes.Repeat([]byte{opI32Const, 0, opDrop}, maxLightCost)
 	for name, row := range map[string]struct {
 		bin  []byte
 		most int64 // units between two calls
 	}{
 		"fills":            {several(fn(append(bytes.Repeat(fill, 60), opEnd)...)), 1 << 16 >> 6},
 		"fills, far below": {several(fn(opCall, 1, opEnd), fn(append(bytes.Repeat(fill, 60), opEnd)...)), 1 << 16 >> 6},
-		"a large function": {several(fn(append(bytes.Repeat([]byte{opCall, 1}, 60), opEnd)...), fn(append(leaf, opEnd)...)), dampened(2*mostLight + 1)},
+		"a large function": {several(fn(append(bytes.Repeat([]byte{opCall, 1}, 60), opEnd)...), fn(append(leaf, opEnd)...)), dampened(2*maxLightCost + 1)},
 	} {
 		for engine, config := range engines() {
 			o := usual
@@ -339,8 +339,8 @@ func TestRefusedInput(t *testing.T) {
 		{"exceptions", code(0x06, 0x40, opEnd, opEnd), flawless.Refused, "exceptions"},
 		{"tail calls", code(0x12, 0, opEnd), flawless.Refused, "tail calls"},
 		{"passive data", code(opMisc, 8, 0, 0, opEnd), flawless.Refused, "passive"},
-		{"a reserved export", mod(ty, one, memory, vec(sectionExport, exported("flawless:g0", externFunc, 0)), vec(sectionCode, fn(opEnd))), flawless.Refused, "kept for the engine"},
-		{"an unknown instruction", code(0xff, opEnd), flawless.Invalid, "no instruction"},
+		{"a reserved export", mod(ty, one, memory, vec(sectionExport, exported("flawless:g0", externFunc, 0)), vec(sectionCode, fn(opEnd))), flawless.Refused, "reserved for the engine"},
+		{"an unknown instruction", code(0xff, opEnd), flawless.Invalid, "not an instruction"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
