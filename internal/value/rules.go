@@ -2,9 +2,11 @@ package value
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +54,46 @@ var formats = []*jsonschema.Format{
 	{Name: "uint", Validate: integer(32, false)},
 	{Name: "float", Validate: float},
 	{Name: "date-time", Validate: dateTime},
+	{Name: "ip", Validate: ipAddress(any32or128)},
+	{Name: "ipv4", Validate: ipAddress(netip.Addr.Is4)},
+	{Name: "ipv6", Validate: ipAddress(netip.Addr.Is6)},
+	{Name: "socket-address", Validate: socketAddress(any32or128)},
+	{Name: "socket-address-v4", Validate: socketAddress(netip.Addr.Is4)},
+	{Name: "socket-address-v6", Validate: socketAddress(netip.Addr.Is6)},
+}
+
+func any32or128(netip.Addr) bool { return true }
+
+// ipAddress returns the check of an IP address without a zone.
+func ipAddress(fits func(netip.Addr) bool) func(any) error {
+	return func(v any) error {
+		text, ok := v.(string)
+		if !ok {
+			return nil
+		}
+		if a, err := netip.ParseAddr(text); err != nil || a.Zone() != "" || !fits(a) {
+			return errors.New("give an IP address")
+		}
+		return nil
+	}
+}
+
+// socketAddress returns the check of an IP address with a port. Its zone, if any, is a number.
+func socketAddress(fits func(netip.Addr) bool) func(any) error {
+	return func(v any) error {
+		text, ok := v.(string)
+		if !ok {
+			return nil
+		}
+		a, err := netip.ParseAddrPort(text)
+		if err == nil && a.Addr().Zone() != "" {
+			_, err = strconv.ParseUint(a.Addr().Zone(), 10, 32)
+		}
+		if err != nil || !fits(a.Addr()) {
+			return errors.New("give an IP address and a port, such as 127.0.0.1:80 or [::1]:80")
+		}
+		return nil
+	}
 }
 
 // integer returns the check of an integer of so many bits, which may be in a string, as the name of a member is.
@@ -141,7 +183,7 @@ func (e exact) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	switch v := v.(type) {
 	case json.Number:
 		if e.digits && (v == "-0" || strings.ContainsAny(string(v), ".eE")) {
-			ctx.AddError(inexact(fmt.Sprintf("%s is not written as an integer; use digits only, and no -0", v)))
+			ctx.AddError(inexact(fmt.Sprintf("%s is not written as an integer; use digits only, and no -0", shortened(string(v)))))
 		}
 	case map[string]any:
 		if e.folded == nil {

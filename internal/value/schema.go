@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
@@ -102,16 +103,58 @@ func Check(s *Schema, text []byte, what string) error {
 	return err
 }
 
+// collect appends the violations that an error consists of, each once: two parts of a schema may say the same.
 func collect(e *jsonschema.ValidationError, out *[]Violation) {
-	if len(e.Causes) == 0 {
-		p := message.NewPrinter(language.English)
-		*out = append(*out, Violation{strings.Join(e.InstanceLocation, "."), e.ErrorKind.LocalizedString(p)})
+	if name, is := e.ErrorKind.(*kind.PropertyNames); is && len(e.Causes) > 0 {
+		*out = append(*out, Violation{strings.Join(e.InstanceLocation, "."), fmt.Sprintf("the name of member %.100q: %s", name.Property, reason(e.Causes[0].ErrorKind))})
 		return
 	}
-	for _, c := range e.Causes {
-		collect(c, out)
+	if len(e.Causes) > 0 {
+		for _, c := range e.Causes {
+			collect(c, out)
+		}
+		slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+		return
 	}
-	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+	if v := (Violation{strings.Join(e.InstanceLocation, "."), reason(e.ErrorKind)}); !slices.Contains(*out, v) {
+		*out = append(*out, v)
+	}
+}
+
+// reason says what is wrong, with numbers as they are: the library writes them as a float64, in which
+// 9223372036854775808 and the largest int64 are equal.
+func reason(k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Maximum:
+		return fmt.Sprintf("%s is too large: give at most %s", exactly(k.Got), exactly(k.Want))
+	case *kind.Minimum:
+		return fmt.Sprintf("%s is too small: give at least %s", exactly(k.Got), exactly(k.Want))
+	case *kind.Format:
+		if n, is := k.Got.(json.Number); is {
+			return fmt.Sprintf("%s is not valid %s: %v", shortened(string(n)), k.Want, k.Err)
+		}
+	case *kind.FalseSchema:
+		return "it must not be there"
+	}
+	return k.LocalizedString(message.NewPrinter(language.English))
+}
+
+// exactly writes a number.
+func exactly(n *big.Rat) string {
+	if n.IsInt() {
+		return shortened(n.Num().String())
+	}
+	f, _ := n.Float64()
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+// shortened returns a number so that it fits a line.
+func shortened(number string) string {
+	const most = 45 // all integers of 128 bits
+	if len(number) <= most {
+		return number
+	}
+	return fmt.Sprintf("%s… (%d characters)", number[:20], len(number))
 }
 
 // SameJSON tells whether two texts are the same JSON, however it is written: members in any order, and numbers in any

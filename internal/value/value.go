@@ -129,10 +129,10 @@ func (p *parser) number(text string) error {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return p.fault("the number %s is too large for a 64-bit floating-point number; send a string", text)
+		return p.fault("the number %s is too large for a 64-bit floating-point number; send a string", shortened(text))
 	}
 	if mantissa, _, _ := strings.Cut(strings.ToLower(text), "e"); f == 0 && strings.ContainsAny(mantissa, "123456789") {
-		return p.fault("the number %s is too close to zero for a 64-bit floating-point number; send 0 or a string", text)
+		return p.fault("the number %s is too close to zero for a 64-bit floating-point number; send 0 or a string", shortened(text))
 	}
 	return nil
 }
