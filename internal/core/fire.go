@@ -4,6 +4,6 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// MaxAtOnce is how many answers a turn delivers, and how many entries are written at once because their time has
-// come: far fewer than a record may have. The others follow.
+// MaxBatch is how many answers a turn delivers, and how many due entries are written at once. It is far below what a
+// record may hold; the others follow in the next batch.
 const MaxBatch = flawless.MaxItems / 16

@@ -227,7 +227,7 @@ func TestALongRetryAfterIsTheAnswer(t *testing.T) {
 		r.Again = true
 		e := w.ends(r)
 		switch {
-		case row.waits == 0 && (e.Arrival == nil || !strings.Contains(string(e.Arrival.Head), `"status":503`) || !strings.Contains(e.Arrival.Note, "longer than it may be waited for")):
+		case row.waits == 0 && (e.Arrival == nil || !strings.Contains(string(e.Arrival.Head), `"status":503`) || !strings.Contains(e.Arrival.Note, "longer than the time left for retries")):
 			t.Errorf("%v: %+v %+v", row.after, e.Arrival, e.Attempt)
 		case row.waits != 0 && (e.Attempt == nil || time.Duration(e.Attempt.Next-e.At) != row.waits):
 			t.Errorf("%v: %+v %+v", row.after, e.Arrival, e.Attempt)
@@ -277,7 +277,7 @@ func TestAWindowOfAKey(t *testing.T) {
 		})
 		t.Run("the clock went back", func(t *testing.T) {
 			w := newTrial(t, op, head)
-			if out := w.crash(-time.Minute); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "the clock shows a time before the call was sent") {
+			if out := w.crash(-time.Minute); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "the clock is before the time at which the call was sent") {
 				t.Errorf("it is %+v", out)
 			}
 		})
@@ -319,7 +319,7 @@ func TestAWindowOfAKey(t *testing.T) {
 				}
 			}
 			// The last try begins half a minute before the end, and ends a second later.
-			if e.Unknown == nil || time.Duration(w.now-sent) != time.Hour-29*time.Second || !strings.Contains(e.Unknown.Reason, "too little of that is left for another try") {
+			if e.Unknown == nil || time.Duration(w.now-sent) != time.Hour-29*time.Second || !strings.Contains(e.Unknown.Reason, "too little of that is left for another attempt") {
 				t.Errorf("after %v it is %+v", time.Duration(w.now-sent), e)
 			}
 		})
@@ -327,7 +327,7 @@ func TestAWindowOfAKey(t *testing.T) {
 			w := newTrial(t, op, head)
 			w.ends(connectionLost)
 			w.next()
-			if e := w.ends(answer503(409, 2*time.Hour)); e.Unknown == nil || !strings.Contains(e.Unknown.Reason, "asks to be left alone for 2h") {
+			if e := w.ends(answer503(409, 2*time.Hour)); e.Unknown == nil || !strings.Contains(e.Unknown.Reason, "Retry-After is 2h") {
 				t.Errorf("it is %+v", e)
 			}
 		})
@@ -342,7 +342,7 @@ func TestAWindowOfAKey(t *testing.T) {
 		w := newTrial(t, honours, aPost)
 		w.ends(connectionLost)
 		w.op = day
-		if out := w.next(); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "nothing says any more") {
+		if out := w.next(); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "no longer declared") {
 			t.Errorf("it is %+v", out)
 		}
 	})

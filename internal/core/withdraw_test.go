@@ -175,10 +175,10 @@ func TestAWithdrawnCallSaysWhy(t *testing.T) {
 	for told, want := range map[string]string{
 		"turn: post, withdraw 1 deadline":                             "withdrawn before it began: the context ended (deadline)",
 		"turn: post; waits: 1; turn: withdraw 1 dropped":              "withdrawn before it began: the code dropped it",
-		"turn: post retry; busy: 1; turn: fail":                       "withdrawn before try 2 began: the run has failed",
+		"turn: post retry; busy: 1; turn: fail":                       "withdrawn before attempt 2 began: the run has failed",
 		"turn: post; waits: 1; terminate":                             "withdrawn before it began: the run was terminated",
-		"turn: put; turn: withdraw 1 cancelled":                       "withdrawn while try 1 was under way, whose outcome is not waited for: the context ended (cancelled)",
-		"turn: put; turn: withdraw 1 cancelled settle; no outcome: 1": "withdrawn after try 1 (the connection broke): the context ended (cancelled)",
+		"turn: put; turn: withdraw 1 cancelled":                       "withdrawn during attempt 1, without waiting for its outcome: the context ended (cancelled)",
+		"turn: put; turn: withdraw 1 cancelled settle; no outcome: 1": "withdrawn after attempt 1 (the connection broke): the context ended (cancelled)",
 	} {
 		w := newScenario(t)
 		for _, step := range strings.Split(told, "; ") {

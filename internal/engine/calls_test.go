@@ -349,7 +349,7 @@ func TestARetryThatIsDueWhenTheRunEndsIsNotSent(t *testing.T) {
 				t.Errorf("%d requests", n)
 			}
 			if n := entries(t, e, "run", func(e flawless.Entry) bool {
-				return e.Arrival != nil && e.Arrival.Note == "withdrawn before try 2 began: the run was cancelled"
+				return e.Arrival != nil && e.Arrival.Note == "withdrawn before attempt 2 began: the run was cancelled"
 			}); n != 1 {
 				t.Errorf("the log says %d times what became of it", n)
 			}

@@ -326,7 +326,7 @@ func TestBadMessagesAreRefused(t *testing.T) {
 		text     string
 	}{
 		{"no such run", "none", flawless.Message{Type: "a", Body: flawless.Bytes("1")}, flawless.NotFound, "none"},
-		{"a run that has ended", "over", flawless.Message{Type: "a", Body: flawless.Bytes("1")}, flawless.Conflict, "nothing was stored"},
+		{"a run that has ended", "over", flawless.Message{Type: "a", Body: flawless.Bytes("1")}, flawless.Conflict, "the message was not stored"},
 		{"not JSON", "over", flawless.Message{Type: "a", Body: flawless.Bytes("{")}, flawless.Invalid, "not JSON"},
 		{"no type", "over", flawless.Message{Body: flawless.Bytes("1")}, flawless.Invalid, "type"},
 		{"a long key", "over", flawless.Message{Type: "a", Body: flawless.Bytes("1"), Key: strings.Repeat("k", 999)}, flawless.Invalid, "999 bytes"},
