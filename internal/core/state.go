@@ -79,7 +79,7 @@ type OpenCall struct {
 	settle       bool   // the code then waits for the attempt in flight
 	withdrawing  bool   // it is to be answered as withdrawn
 
-	typed     typed             // the schema of what it waits for
+	typed     typed               // the schema of what it waits for
 	receives  *effect.ReceiveHead // the messages it waits for, nil for other kinds
 	inMailbox bool
 
