@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
 // TestHugeNumbersAreExplained: a number that the code cannot hold is a value that does not fit (422), wherever it is
@@ -22,7 +24,7 @@ func TestHugeNumbersAreExplained(t *testing.T) {
 	} {
 		order := `{"item":"a","` + row.member + `":` + row.number + `}`
 		status, answer := o.send("POST", "/api/v1/runs", "application/json", `{"module":"guest","workflow":"order","input":`+order+`}`)
-		var p Problem
+		var p reply.Problem
 		err := json.Unmarshal([]byte(answer), &p)
 		if err != nil || status != 422 || !strings.Contains(p.Detail, row.member+": "+row.message) || p.Code != "invalid" {
 			t.Errorf("%.30s: status %d, %s, %v", row.number, status, answer, err)
