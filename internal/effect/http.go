@@ -8,138 +8,94 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
-// ClientOptions says how the outside is reached. The zero value serves.
+// Proxy says which calls go through a proxy.
+type Proxy = transport.Proxy
+
+// ProxyFromEnvironment returns the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name, in upper or lower case.
+func ProxyFromEnvironment() Proxy { return transport.ProxyFromEnvironment() }
+
+// ClientOptions says how servers are reached. The zero value serves.
 type ClientOptions struct {
 	// TLS is the basis for TLS connections; nil is the machine's certificate authorities.
 	TLS *tls.Config
 
-	// Dial replaces the way TCP connections are made. It is given a name and port, or an address
-	// where there is a Policy.
+	// Dial replaces the way TCP connections are made. It is given a name and port, or an address if there is a Policy.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Policy is asked about each address that a name stands for before a connection to it is made.
-	// An error refuses the address; where all are refused, the call is not sent, for reason
-	// `policy`, and the guest is told the error's text. It may be called concurrently.
+	// Policy is asked about each address of a name before a connection to it is made. An error refuses the address. If
+	// all are refused, the call is not sent, for reason `policy`, and its answer has the text of the error. It may be
+	// called concurrently.
 	Policy func(host string, addr netip.AddrPort) error
 
-	// Proxy says which calls go through a proxy. With one the Policy is asked about those addresses of a
-	// name that this machine knows, and not about the proxy's own.
+	// Proxy says which calls go through a proxy. The Policy is then asked about those addresses of a name that this
+	// machine knows, and not about the proxy's own.
 	Proxy Proxy
 
-	// Idle is the number of connections kept open without a request; 0 is 256.
+	// Idle is how many connections are kept open without a request; 0 is 256.
 	Idle int
 
-	// Connections is how many connections may be open at a time; calls that need one more wait, within
-	// their time-out. 0 is unlimited.
+	// Connections is how many connections may be open at a time; calls that need one more wait until their time-out. 0
+	// is unlimited.
 	Connections int
 
-	// Secrets returns all secrets, whose values take the place of their placeholders on the wire.
-	// Nil is none. It may be called concurrently.
+	// Secrets returns all secrets. Their values replace their placeholders on the wire. Nil is none. It may be called
+	// concurrently.
 	Secrets func() []flawless.OpenSecret
 }
 
-// Client carries out http calls. It keeps connections open between calls, and repeats nothing by
-// itself. It may be used concurrently.
+// Client carries out http calls. It keeps connections open between calls, and repeats nothing by itself. It may be used
+// concurrently.
 type Client struct {
-	options ClientOptions
-	tls     *tls.Config
-	route   func(key) (*url.URL, error)
-	upgrade *http.Transport // makes HTTP/2 of TLS connections that agreed on it
-	pool    *pool
-	quota   *quota
-	streams streams
+	transport *transport.Client
+	secrets   func() []flawless.OpenSecret // nil is none
+	streams   streams
 }
 
-// NewClient returns a client. No proxy is used but that of the options, whatever the environment says.
+// NewClient returns a client. It uses no proxy but that of the options, whatever the environment says.
 func NewClient(o ClientOptions) *Client {
-	c := &Client{options: o, tls: &tls.Config{}, route: o.Proxy.route(), upgrade: newUpgrade()}
-	if o.TLS != nil {
-		c.tls = o.TLS.Clone()
-	}
-	if c.tls.NextProtos == nil {
-		c.tls.NextProtos = []string{"h2", "http/1.1"}
-	}
-	if c.tls.ClientSessionCache == nil {
-		c.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0)
-	}
-	c.quota = newQuota(o.Connections)
-	c.pool = newPool(o.Idle, c.dial)
-	c.pool.scarce = c.quota.scarce
-	return c
+	return &Client{secrets: o.Secrets, transport: transport.New(transport.Options{
+		TLS: o.TLS, Dial: o.Dial, Policy: o.Policy, Proxy: o.Proxy, Idle: o.Idle, Connections: o.Connections})}
 }
 
-// Close closes the connections that carry no request. Those that carry one are closed when it is
-// answered, and calls made later keep none open.
+// Close closes the connections that carry no call. Those that carry one are closed when it is answered, and calls made
+// later keep none open.
 func (c *Client) Close() {
 	c.streams.close()
-	c.pool.close()
-}
-
-// reply is a complete response, or the head of one that is too large.
-type reply struct {
-	status   int
-	header   http.Header
-	body     []byte
-	tooLarge bool
-	cut      bool // there was more
-}
-
-// fault is an exchange without a complete response.
-type fault struct {
-	sent   bool   // the outside can have noticed
-	reason string // where nothing was sent: name, dial, tls, policy, headers, timeout
-	status int    // seen before the response was cut off
-	err    error
+	c.transport.Close()
 }
 
 // endless is a deadline that never comes.
 const endless = 100 * 365 * 24 * time.Hour
 
-// trail collects the stages of a try.
-type trail []flawless.Stage
-
-func (t *trail) add(name string, at int64) { *t = append(*t, flawless.Stage{Name: name, At: at}) }
-
-// link is a connection that can carry a request.
-type link interface {
-	// exchange sends the request once and reads its response. It returns by the deadline, or soon
-	// after ctx is done. Only a nil fault or one with sent unset leaves nothing in doubt.
-	exchange(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault)
-
-	// drop gives the connection back without an exchange.
-	drop()
-}
-
-// Perform carries out one try of an http call: one exchange, and where the call is idempotent those
-// that redirects ask for. It never sends a request twice.
+// Perform carries out one attempt at an http call: one exchange and, if the call is idempotent, one for each redirect. It
+// never sends a request twice.
 func (c *Client) Perform(ctx context.Context, t Try) Result {
-	r, err := t.understood()
+	r, err := t.request()
 	if err != nil {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error(), Reason: kindInvalid}
 	}
 	r.complete(t.Run, t.Call.N)
 	if t.Within > 0 {
-		r.latest = time.Now().Add(t.Within)
+		r.Latest = time.Now().Add(t.Within)
 	}
-	if r.streams {
+	if r.streamed {
 		return c.begin(ctx, t, r)
 	}
 	return c.carryOut(ctx, t, r)
 }
 
-// carryOut makes the exchanges of a try. Those of a stream have no deadline of their own: it ends ctx.
+// carryOut makes the exchanges of an attempt. Those of a stream have no deadline: the stream ends ctx instead.
 func (c *Client) carryOut(ctx context.Context, t Try, r *request) Result {
 	deadline := time.Now().Add(r.timeout)
-	stages := make(trail, 0, 3)
+	stages := make(transport.Trail, 0, 3)
 	if r.stream != nil {
 		r.stream.trail = &stages
 		deadline = time.Now().Add(endless)
@@ -150,11 +106,11 @@ func (c *Client) carryOut(ctx context.Context, t Try, r *request) Result {
 			r.stream.finish(a, f)
 		}
 		if f != nil {
-			f.sent = f.sent || hop > 0
-			stages.add("failed", time.Now().UnixNano())
+			f.Sent = f.Sent || hop > 0
+			stages.Add("failed", time.Now().UnixNano())
 			return r.failed(t, f, stages)
 		}
-		stages.add("answered", time.Now().UnixNano())
+		stages.Add("answered", time.Now().UnixNano())
 		if hop < r.redirects {
 			if next := r.redirected(a); next != nil {
 				r = next
@@ -165,8 +121,8 @@ func (c *Client) carryOut(ctx context.Context, t Try, r *request) Result {
 	}
 }
 
-// understood returns a request of the try's own.
-func (t *Try) understood() (*request, error) {
+// request returns a copy of the parsed call, which the attempt may change.
+func (t *Try) request() (*request, error) {
 	known := t.Policy.request
 	if known == nil {
 		var err error
@@ -175,105 +131,73 @@ func (t *Try) understood() (*request, error) {
 		}
 	}
 	r := *known
-	r.fields, r.body = slices.Clone(r.fields), t.Call.Body
+	r.Fields, r.Body = slices.Clone(r.Fields), t.Call.Body
 	return &r, nil
 }
 
-// exchange carries out one exchange, in which secrets take the place of their placeholders on the
-// way out, and the other way round on the way back.
-func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, seed []byte, t *trail) (*reply, *fault) {
-	v := c.veil(r.key(), seed)
+// exchange carries out one exchange. Secrets replace their placeholders on the way out, and placeholders replace secrets
+// on the way back.
+func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, seed []byte, t *transport.Trail) (*transport.Reply, *transport.Fault) {
+	v := c.veil(r.Server(), seed)
 	wire, err := v.reveal(r)
 	if err != nil {
-		return nil, &fault{reason: "policy", err: err}
+		return nil, &transport.Fault{Reason: "policy", Err: err}
 	}
-	if wire.stream != nil {
-		wire.stream.asked, wire.stream.veil = r, v
+	if s := r.stream; s != nil {
+		s.asked, s.veil = r, v
+		wire.Stream = s.receive(wire)
 	}
-	a, f := c.once(ctx, deadline, wire, t)
+	a, f := c.transport.Exchange(ctx, deadline, &wire.Request, t)
+	r.explain(f)
 	v.hide(a, f)
 	return a, f
 }
 
-// once carries out one exchange. A kept connection that turns out to be dead before it took a byte
-// is exchanged for a new one.
-func (c *Client) once(ctx context.Context, deadline time.Time, r *request, t *trail) (*reply, *fault) {
-	connect := deadline
-	if !r.latest.IsZero() && r.latest.Before(deadline) {
-		connect = r.latest
-	}
-	for fresh := false; ; fresh = true {
-		l, kept, f := c.pool.take(ctx, connect, r.key(), r.idempotent, fresh)
-		if f != nil {
-			return nil, f.explain(ctx, r)
-		}
-		if r.tooLate() {
-			l.drop()
-			return nil, (&fault{reason: "timeout", err: os.ErrDeadlineExceeded}).explain(ctx, r)
-		}
-		if ctx.Err() != nil {
-			l.drop()
-			return nil, (&fault{}).explain(ctx, r)
-		}
-		t.add("connected", time.Now().UnixNano())
-		a, f := l.exchange(ctx, deadline, r, t)
-		if f == nil {
-			return a, nil
-		}
-		if f = f.explain(ctx, r); f.sent || !kept || f.reason != "dial" {
-			return nil, f
-		}
-		*t = (*t)[:len(*t)-1]
-	}
-}
-
-// explain puts the end of time and of ctx into words.
-func (f *fault) explain(ctx context.Context, r *request) *fault {
+// explain words the errors of package transport that mean something else for a call.
+func (r *request) explain(f *transport.Fault) {
+	var cancelled *transport.Cancelled
 	switch {
-	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		f.reason, f.err = "timeout", fmt.Errorf("the engine gave it up: %w", context.Cause(ctx))
-	case !f.sent && f.reason == "timeout" && r.tooLate():
-		f.err = errors.New("no connection was made before the server may forget its idempotency key")
-	case errors.Is(f.err, os.ErrDeadlineExceeded) || errors.Is(f.err, context.DeadlineExceeded) || ctx.Err() != nil:
-		f.reason, f.err = "timeout", fmt.Errorf("it took longer than %v", r.timeout)
+	case f == nil:
+	case errors.As(f.Err, &cancelled):
+		f.Err = fmt.Errorf("the engine gave it up: %w", cancelled.Cause)
+	case errors.Is(f.Err, transport.ErrLate):
+		f.Err = errors.New("no connection was made before the server may forget its idempotency key")
+	case errors.Is(f.Err, transport.ErrDeadline):
+		f.Err = fmt.Errorf("it took longer than %v", r.timeout)
 	}
-	return f
 }
 
-// tooLate tells whether nothing of the request may be sent any more.
-func (r *request) tooLate() bool { return !r.latest.IsZero() && !time.Now().Before(r.latest) }
-
-func (r *request) failed(t Try, f *fault, stages trail) Result {
-	if !f.sent {
-		text := "not sent: " + f.err.Error()
-		may := passes(f.reason)
-		return Result{Outcome: NotSent, Text: text, Again: r.again(t.N, NotSent, 0, may), Passes: may, Reason: f.reason, Stages: stages,
-			Answer: errorAnswer(t.Call.N, kindNotSent, text, f.reason, 0)}
+func (r *request) failed(t Try, f *transport.Fault, stages transport.Trail) Result {
+	if !f.Sent {
+		text := "not sent: " + f.Err.Error()
+		may := passes(f.Reason)
+		return Result{Outcome: NotSent, Text: text, Again: r.again(t.N, NotSent, 0, may), Passes: may, Reason: f.Reason, Stages: stages,
+			Answer: errorAnswer(t.Call.N, kindNotSent, text, f.Reason, 0)}
 	}
-	text := "sent, and no complete response came: " + f.err.Error()
-	if f.status != 0 {
-		text = fmt.Sprintf("sent, and its response with status %d was cut off: %v", f.status, f.err)
+	text := "sent, and no complete response came: " + f.Err.Error()
+	if f.Status != 0 {
+		text = fmt.Sprintf("sent, and its response with status %d was cut off: %v", f.Status, f.Err)
 	}
 	reason := ""
-	if f.reason == "timeout" {
-		reason = f.reason
+	if f.Reason == "timeout" {
+		reason = f.Reason
 	}
 	may := passes(kindUnknown)
-	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0, may), Passes: may, Reason: reason, Status: f.status, Stages: stages,
-		Answer: InDoubtAnswer(t.Run, t.Call, r.idempotent, text, reason, f.status)}
+	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0, may), Passes: may, Reason: reason, Status: f.Status, Stages: stages,
+		Answer: UnknownAnswer(t.Run, t.Call, r.Idempotent, text, reason, f.Status)}
 }
 
-func (r *request) answered(t Try, a *reply, stages trail) Result {
-	text := strconv.Itoa(a.status)
-	if s := http.StatusText(a.status); s != "" {
+func (r *request) answered(t Try, a *transport.Reply, stages transport.Trail) Result {
+	text := strconv.Itoa(a.Status)
+	if s := http.StatusText(a.Status); s != "" {
 		text += " " + s
 	}
-	if a.tooLarge {
-		text = fmt.Sprintf("%s, with a response longer than the limit of %d bytes", text, r.limit)
-		return Result{Outcome: Answered, Text: text, Stages: stages, Status: a.status, Reason: kindTooLarge,
-			Answer: errorAnswer(t.Call.N, kindTooLarge, text, "", a.status)}
+	if a.TooLarge {
+		text = fmt.Sprintf("%s, with a response longer than the limit of %d bytes", text, r.Limit)
+		return Result{Outcome: Answered, Text: text, Stages: stages, Status: a.Status, Reason: kindTooLarge,
+			Answer: errorAnswer(t.Call.N, kindTooLarge, text, "", a.Status)}
 	}
-	return Result{Outcome: Answered, Text: text, Stages: stages, Again: r.again(t.N, Answered, a.status, false), Status: a.status,
-		After:  after(a.header, time.Now()),
-		Answer: flawless.Answer{Call: t.Call.N, Head: responseHead(a.status, a.header, r.url.String()), Body: a.body}}
+	return Result{Outcome: Answered, Text: text, Stages: stages, Again: r.again(t.N, Answered, a.Status, false), Status: a.Status,
+		After:  after(a.Header, time.Now()),
+		Answer: flawless.Answer{Call: t.Call.N, Head: responseHead(a.Status, a.Header, r.URL.String()), Body: a.Body}}
 }

@@ -4,37 +4,39 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
-// secrets are the headers that are for one origin only.
-var secrets = []string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Www-Authenticate"}
+// originHeaders are the headers that are not sent to another origin.
+var originHeaders = []string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Www-Authenticate"}
 
-// redirected returns the request that a response asks for instead, or nil where the response is the
-// answer: no redirect, no usable Location, or a request that must not be sent twice.
-func (r *request) redirected(a *reply) *request {
-	if !r.idempotent || !slices.Contains([]int{301, 302, 303, 307, 308}, a.status) {
+// redirected returns the request that a response redirects to. It returns nil if the response is the answer: it is no
+// redirect, has no usable Location, or its request must not be sent twice.
+func (r *request) redirected(a *transport.Reply) *request {
+	if !r.Idempotent || !slices.Contains([]int{301, 302, 303, 307, 308}, a.Status) {
 		return nil
 	}
-	location := a.header.Get("Location")
+	location := a.Header.Get("Location")
 	if location == "" {
 		return nil
 	}
-	u, err := r.url.Parse(location)
-	if err != nil || settle(u) != "" {
+	u, err := r.URL.Parse(location)
+	if err != nil || normalise(u) != "" {
 		return nil
 	}
 	next := *r
-	next.url = u
-	if next.key() != r.key() {
-		next.drop(secrets...)
-		next.host = hostHeader(u)
+	next.URL = u
+	if next.Server() != r.Server() {
+		next.drop(originHeaders...)
+		next.Host = hostHeader(u)
 	}
-	if a.status < 307 {
-		next.body = nil
-		if r.method != http.MethodHead {
-			next.method = http.MethodGet
+	if a.Status < 307 {
+		next.Body = nil
+		if r.Method != http.MethodHead {
+			next.Method = http.MethodGet
 		}
-		next.fields = slices.DeleteFunc(slices.Clone(next.fields), func(f field) bool { return strings.HasPrefix(f.name, "Content-") })
+		next.Fields = slices.DeleteFunc(slices.Clone(next.Fields), func(f transport.Field) bool { return strings.HasPrefix(f.Name, "Content-") })
 	}
 	return &next
 }

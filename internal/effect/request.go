@@ -16,18 +16,19 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
 const (
 	defaultTimeout   = 120 * time.Second
-	longestTimeout   = 24 * time.Hour
+	maxTimeout       = 24 * time.Hour
 	defaultLimit     = 10 << 20
-	highestLimit     = 1 << 30
+	maxLimit         = 1 << 30
 	defaultRedirects = 10
-	mostRedirects    = 100
+	maxRedirects     = 100
 )
 
-// httpHead is the head of an http call as the guest wrote it.
+// httpHead is the head of an http call.
 type httpHead struct {
 	Method     string     `json:"method"`
 	URL        string     `json:"url"`
@@ -44,40 +45,30 @@ type httpHead struct {
 	KeyMS      *int64     `json:"key_within_ms"`
 }
 
-type field struct{ name, value string }
-
-// request is an http call that has been understood.
+// request is a parsed http call.
 type request struct {
-	method     string
-	url        *url.URL // no user, no fragment, host in ASCII
-	host       string   // the value of the Host header
-	fields     []field  // all other headers, names canonical
-	body       []byte
-	sized      bool // its headers say how long the body is
-	idempotent bool
-	tell       bool
-	timeout    time.Duration
-	latest     time.Time // its first byte must have left by then; zero is no limit
-	limit      int64
-	cut        bool // a longer response is cut and not refused
-	redirects  int
-	retry      Retry
-	statuses   []int
-	streams    bool           // the response is read as it comes
-	stream     *stream        // through this, in a try
-	byCode     bool           // the code says whether it is idempotent
-	within     time.Duration  // the server knows its key so long, as the code says
-	most       *time.Duration // for which it is tried again
+	transport.Request
+	sized     bool // its headers include Content-Length
+	tell      bool
+	timeout   time.Duration
+	redirects int
+	retry     Retry
+	statuses  []int
+	streamed  bool           // the response is read while it comes
+	stream    *stream        // of a try whose response is streamed
+	byCode    bool           // the code says whether it is idempotent
+	within    time.Duration  // how long the server knows its key, as the code says
+	retryFor  *time.Duration // how long it may be retried
 }
 
-// checked is a head that has been understood.
+// checked is a head that was parsed.
 type checked struct {
 	head   string
 	policy Policy
 }
 
-// checkHTTP returns the check of http calls. It remembers the last head, as a run often asks for the
-// same with another body, and many runs do the same.
+// checkHTTP returns the check of http calls. It remembers the last head, as runs often make the same request with another
+// body.
 func checkHTTP() func(c flawless.Call) (Policy, error) {
 	var last atomic.Pointer[checked]
 	return func(c flawless.Call) (Policy, error) {
@@ -88,43 +79,43 @@ func checkHTTP() func(c flawless.Call) (Policy, error) {
 		if err != nil {
 			return Policy{}, err
 		}
-		p := Policy{Title: r.title(), Idempotent: r.idempotent, Tell: r.tell, Retry: r.retry,
-			ByCode: r.byCode, Within: r.within, Keyless: !r.keyed(), For: r.most, Host: flawless.CanonicalHost(r.key().host), Port: r.key().port, request: r}
-		if r.body = nil; !r.sized {
+		p := Policy{Title: r.title(), Idempotent: r.Idempotent, Tell: r.tell, Retry: r.retry,
+			ByCode: r.byCode, Within: r.within, Keyless: !r.keyed(), For: r.retryFor, Host: flawless.CanonicalHost(r.Server().Host), Port: r.Server().Port, request: r}
+		if r.Body = nil; !r.sized {
 			last.Store(&checked{string(c.Head), p})
 		}
 		return p, nil
 	}
 }
 
-// OwnKey is the idempotency key that the code gives an http call; "" where it leaves that to the engine.
+// OwnKey returns the idempotency key that the code gives an http call, "" if it leaves that to the engine.
 func (p *Policy) OwnKey() string {
 	if p.request == nil {
 		return ""
 	}
-	for _, f := range p.request.fields {
-		if f.name == keyHeader {
-			return f.value
+	for _, f := range p.request.Fields {
+		if f.Name == keyHeader {
+			return f.Value
 		}
 	}
 	return ""
 }
 
-// Known names what the server of an http call knows by an idempotency key: calls with the same name are
-// repetitions of each other.
+// Known returns a name for a request under an idempotency key. To the server, calls with the same name are repetitions of
+// each other.
 func (p *Policy) Known(key string) string {
-	sum := sha256.Sum256([]byte(p.request.method + " " + p.request.url.String() + "\n" + key))
+	sum := sha256.Sum256([]byte(p.request.Method + " " + p.request.URL.String() + "\n" + key))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// parseHTTP understands an http call. Zero for timeout_ms and limit is the default, as when they
-// are missing.
+// parseHTTP parses an http call. For timeout_ms and limit, 0 is the default.
 func parseHTTP(c flawless.Call) (*request, error) {
 	var h httpHead
 	if err := decode(c, &h); err != nil {
 		return nil, err
 	}
-	r := &request{method: h.Method, body: c.Body, redirects: defaultRedirects, timeout: defaultTimeout, limit: defaultLimit, streams: h.Stream}
+	r := &request{redirects: defaultRedirects, timeout: defaultTimeout, streamed: h.Stream}
+	r.Method, r.Body, r.Limit = h.Method, c.Body, defaultLimit
 	if err := r.setMethod(h.Method); err != nil {
 		return nil, err
 	}
@@ -134,33 +125,33 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	if err := r.setFields(h.Headers); err != nil {
 		return nil, err
 	}
-	if u := r.url.User; u != nil {
-		r.url.User = nil
+	if u := r.URL.User; u != nil {
+		r.URL.User = nil
 		password, _ := u.Password()
 		r.offer("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
 	}
 	switch {
-	case h.TimeoutMS < 0 || h.TimeoutMS > longestTimeout.Milliseconds():
-		return nil, invalid(HTTP, `member "timeout_ms" is %d, give 1 to %d`, h.TimeoutMS, longestTimeout.Milliseconds())
+	case h.TimeoutMS < 0 || h.TimeoutMS > maxTimeout.Milliseconds():
+		return nil, invalid(HTTP, `member "timeout_ms" is %d, give 1 to %d`, h.TimeoutMS, maxTimeout.Milliseconds())
 	case h.TimeoutMS > 0:
 		r.timeout = time.Duration(h.TimeoutMS) * time.Millisecond
 	}
 	switch {
-	case h.Limit < 0 || h.Limit > highestLimit:
-		return nil, invalid(HTTP, `member "limit" is %d, give 1 to %d bytes`, h.Limit, highestLimit)
+	case h.Limit < 0 || h.Limit > maxLimit:
+		return nil, invalid(HTTP, `member "limit" is %d, give 1 to %d bytes`, h.Limit, maxLimit)
 	case h.Limit > 0:
-		r.limit = h.Limit
+		r.Limit = h.Limit
 	}
 	switch h.Longer {
 	case "", "error":
 	case "cut":
-		r.cut = true
+		r.Cut = true
 	default:
 		return nil, invalid(HTTP, `member "longer" is %q, give "error" or "cut"`, h.Longer)
 	}
 	if h.Redirects != nil {
-		if r.redirects = *h.Redirects; r.redirects < 0 || r.redirects > mostRedirects {
-			return nil, invalid(HTTP, `member "redirects" is %d, give 0 to %d`, r.redirects, mostRedirects)
+		if r.redirects = *h.Redirects; r.redirects < 0 || r.redirects > maxRedirects {
+			return nil, invalid(HTTP, `member "redirects" is %d, give 0 to %d`, r.redirects, maxRedirects)
 		}
 	}
 	switch h.OnUnknown {
@@ -170,47 +161,47 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	default:
 		return nil, invalid(HTTP, `member "on_unknown" is %q, give "stop" or "tell"`, h.OnUnknown)
 	}
-	within, err := longest("key_within_ms", h.KeyMS, 1)
+	within, err := milliseconds("key_within_ms", h.KeyMS, 1)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case within != nil && !r.idempotent: // idempotent for so long, and only under the same key
+	case within != nil && !r.Idempotent: // it is idempotent for that long, under the same key
 		r.within, r.byCode = *within, true
 		if !r.keyed() {
 			return nil, invalid(HTTP, `member "key_within_ms" is given with an empty Idempotency-Key, leave one of them out`)
 		}
 	case h.Idempotent != nil:
-		r.idempotent, r.byCode = *h.Idempotent, true
+		r.Idempotent, r.byCode = *h.Idempotent, true
 	}
-	if r.most, err = longest("retry_for_ms", h.RetryForMS, 0); err != nil {
+	if r.retryFor, err = milliseconds("retry_for_ms", h.RetryForMS, 0); err != nil {
 		return nil, err
 	}
-	r.retry, r.statuses, err = h.Retry.policy(r.idempotent)
+	r.retry, r.statuses, err = h.Retry.policy(r.Idempotent)
 	return r, err
 }
 
-// keyed tells whether the request is sent with an idempotency key: the engine's, or one of the code's own.
+// keyed reports whether the request is sent with an idempotency key, the engine's or the code's own.
 func (r *request) keyed() bool {
 	const name = "Idempotency-Key"
-	return !r.has(name) || !slices.Contains(r.fields, field{name, ""})
+	return !r.has(name) || !slices.Contains(r.Fields, transport.Field{Name: name})
 }
 
-// setMethod takes the method, and with it whether the call is idempotent (RFC 9110, section 9.2.2).
+// setMethod sets the method, and whether the call is idempotent (RFC 9110, section 9.2.2).
 func (r *request) setMethod(m string) error {
 	switch m {
 	case "":
 		m = http.MethodGet
 	case http.MethodConnect:
-		return invalid(HTTP, `member "method" is CONNECT, tunnels are not calls`)
+		return invalid(HTTP, `member "method" is CONNECT, but a call cannot make a tunnel`)
 	}
 	if !httpguts.ValidHeaderFieldName(m) || strings.ToUpper(m) != m || len(m) > 40 {
 		return invalid(HTTP, `member "method" is %.50q, give a method in capital letters such as POST`, m)
 	}
-	r.method = m
+	r.Method = m
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete, http.MethodTrace:
-		r.idempotent = true
+		r.Idempotent = true
 	}
 	return nil
 }
@@ -221,22 +212,22 @@ func (r *request) setURL(s string) error {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		// err and u repeat parts of the URL, which may be those of a password.
+		// err and u quote parts of the URL, which may belong to a password.
 		return invalid(HTTP, `member "url" is not a URL; write it like https://example.com/path and escape other characters in it (it is not quoted here, because it may hold a password)`)
 	}
 	user := u.User
 	u.User = nil
-	if why := settle(u); why != "" {
+	if why := normalise(u); why != "" {
 		return invalid(HTTP, `member "url": %s`, why)
 	}
-	u.User = user // until the header fields are known
-	r.url, r.host = u, hostHeader(u)
+	u.User = user // until the header fields are set
+	r.URL, r.Host = u, hostHeader(u)
 	return nil
 }
 
-// settle brings a URL into the form it is sent in, or says why it cannot be. The reason quotes nothing of
-// the URL: where it is not written as it should be, any part of it may be a password.
-func settle(u *url.URL) (why string) {
+// normalise brings a URL into the form in which it is sent, or returns why it cannot. The reason quotes nothing of the URL:
+// in a malformed URL, any part may be a password.
+func normalise(u *url.URL) (why string) {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return "the scheme is not http or https"
 	}
@@ -263,11 +254,11 @@ func settle(u *url.URL) (why string) {
 		return "the host is not a name or an address"
 	}
 	u.Fragment, u.RawFragment = "", ""
-	u.RawQuery = visible(u.RawQuery)
+	u.RawQuery = escape(u.RawQuery)
 	return ""
 }
 
-// hostHeader is the host as it is sent: a zone of an IPv6 address stays here.
+// hostHeader returns the host as it is sent, without the zone of an IPv6 address.
 func hostHeader(u *url.URL) string {
 	start, end := strings.IndexByte(u.Host, '%'), strings.LastIndexByte(u.Host, ']')
 	if start < 0 || end < start {
@@ -280,8 +271,8 @@ func ascii(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
-// visible escapes what must not stand in a request line.
-func visible(s string) string {
+// escape escapes what is not allowed in a request line.
+func escape(s string) string {
 	plain := func(c byte) bool { return c > ' ' && c < 0x7f }
 	for i := range len(s) {
 		if plain(s[i]) {
@@ -300,11 +291,11 @@ func visible(s string) string {
 	return s
 }
 
-// refused lists the headers that belong to the connection, which is not the guest's.
-var refused = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+// connectionHeaders are the headers that belong to the connection, which is not the guest's.
+var connectionHeaders = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 func (r *request) setFields(headers [][]string) error {
-	r.fields = make([]field, 0, len(headers)+2)
+	r.Fields = make([]transport.Field, 0, len(headers)+2)
 	hosts := 0
 	for i, h := range headers {
 		if len(h) != 2 {
@@ -316,64 +307,64 @@ func (r *request) setFields(headers [][]string) error {
 		if !httpguts.ValidHeaderFieldValue(h[1]) {
 			return invalid(HTTP, `member "headers": the value of %s holds a control character`, h[0])
 		}
-		f := field{http.CanonicalHeaderKey(h[0]), strings.Trim(h[1], " \t")}
+		f := transport.Field{Name: http.CanonicalHeaderKey(h[0]), Value: strings.Trim(h[1], " \t")}
 		switch {
-		case slices.Contains(refused, f.name):
-			return invalid(HTTP, `member "headers": %s belongs to the connection, leave it out`, f.name)
-		case f.name == "Content-Length":
-			if r.sized = true; f.value != strconv.Itoa(len(r.body)) {
-				return invalid(HTTP, `member "headers": Content-Length is %.40q and the body has %d bytes, leave it out`, f.value, len(r.body))
+		case slices.Contains(connectionHeaders, f.Name):
+			return invalid(HTTP, `member "headers": %s belongs to the connection, leave it out`, f.Name)
+		case f.Name == "Content-Length":
+			if r.sized = true; f.Value != strconv.Itoa(len(r.Body)) {
+				return invalid(HTTP, `member "headers": Content-Length is %.40q and the body has %d bytes, leave it out`, f.Value, len(r.Body))
 			}
-		case f.name == "Host":
-			if hosts++; hosts > 1 || f.value == "" || !httpguts.ValidHostHeader(f.value) {
-				return invalid(HTTP, `member "headers": Host is given twice or is no host`)
+		case f.Name == "Host":
+			if hosts++; hosts > 1 || f.Value == "" || !httpguts.ValidHostHeader(f.Value) {
+				return invalid(HTTP, `member "headers": Host is given twice or is not a host`)
 			}
-			r.host = f.value
+			r.Host = f.Value
 		default:
-			r.fields = append(r.fields, f)
+			r.Fields = append(r.Fields, f)
 		}
 	}
 	return nil
 }
 
 func (r *request) has(name string) bool {
-	return slices.ContainsFunc(r.fields, func(f field) bool { return f.name == name })
+	return slices.ContainsFunc(r.Fields, func(f transport.Field) bool { return f.Name == name })
 }
 
-// offer sets a header unless the guest has set it.
+// offer adds a header if the guest has not set it.
 func (r *request) offer(name, value string) {
 	if !r.has(name) {
-		r.fields = append(r.fields, field{name, value})
+		r.Fields = append(r.Fields, transport.Field{Name: name, Value: value})
 	}
 }
 
-// complete adds the headers that every request has, where the guest did not set them.
+// complete adds the headers that every request has, unless the guest has set them.
 func (r *request) complete(run string, call int) {
 	r.offer("User-Agent", "flawless/"+flawless.Version)
-	r.offer(keyHeader, madeKey(run, call))
+	r.offer(keyHeader, engineKey(run, call))
 }
 
 const keyHeader = "Idempotency-Key"
 
-// madeKey is the idempotency key of a request whose code gave none.
-func madeKey(run string, call int) string { return run + "-" + strconv.Itoa(call) }
+// engineKey returns the idempotency key of a request to which the code gave none.
+func engineKey(run string, call int) string { return run + "-" + strconv.Itoa(call) }
 
-// maxSentBody is how much of the body of a request is told to people.
+// maxSentBody is how many bytes of the body of a request are shown to people.
 const maxSentBody = 16 << 10
 
-// SentBy is what the outside sees of an http call of a run.
+// SentBy returns what the server sees of an http call of a run.
 func SentBy(run string, c flawless.Call) (*flawless.Sent, error) {
 	r, err := parseHTTP(c)
 	if err != nil {
 		return nil, err
 	}
 	r.complete(run, c.N)
-	s := &flawless.Sent{Method: r.method, URL: r.url.String(), Body: c.Body[:min(len(c.Body), maxSentBody)], Size: len(c.Body)}
-	pairs := make([][2]string, 0, len(r.fields))
-	for _, f := range r.fields {
-		pairs = append(pairs, [2]string{f.name, f.value})
-		if f.name == keyHeader {
-			s.IdempotencyKey = f.value
+	s := &flawless.Sent{Method: r.Method, URL: r.URL.String(), Body: c.Body[:min(len(c.Body), maxSentBody)], Size: len(c.Body)}
+	pairs := make([][2]string, 0, len(r.Fields))
+	for _, f := range r.Fields {
+		pairs = append(pairs, [2]string{f.Name, f.Value})
+		if f.Name == keyHeader {
+			s.IdempotencyKey = f.Value
 		}
 	}
 	s.Headers, err = json.Marshal(pairs)
@@ -382,27 +373,14 @@ func SentBy(run string, c flawless.Call) (*flawless.Sent, error) {
 
 // drop removes headers.
 func (r *request) drop(names ...string) {
-	r.fields = slices.DeleteFunc(slices.Clone(r.fields), func(f field) bool { return slices.Contains(names, f.name) })
+	r.Fields = slices.DeleteFunc(slices.Clone(r.Fields), func(f transport.Field) bool { return slices.Contains(names, f.Name) })
 }
 
-// title is the request for people. A query may hold secrets and is left out.
+// title returns the request in one line for people. It leaves the query out, which may hold secrets.
 func (r *request) title() string {
-	t := r.method + " " + r.url.Scheme + "://" + r.url.Host + r.url.EscapedPath()
-	if r.url.RawQuery != "" {
+	t := r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
 		t += "?…"
 	}
 	return t
-}
-
-// key names the server a request goes to.
-func (r *request) key() key {
-	port := r.url.Port()
-	switch {
-	case port != "":
-	case r.url.Scheme == "https":
-		port = "443"
-	default:
-		port = "80"
-	}
-	return key{scheme: r.url.Scheme, host: strings.ToLower(r.url.Hostname()), port: port}
 }

@@ -128,8 +128,8 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 
 // Urge starts the next attempt of a call now, or ends its retries. It returns when that is durable; flawless.Conflict if
 // the call does not wait for an attempt, or several do and none is named.
-func (e *Engine) Urge(ctx context.Context, id string, u core.Urge) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Urge(u, now) })
+func (e *Engine) Urge(ctx context.Context, id string, d core.RetryDecision) (flawless.Run, error) {
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now) })
 }
 
 // peek calls f with the state of a run, and returns when all that f has seen is durable.

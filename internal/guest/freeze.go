@@ -59,7 +59,7 @@ func (i *Instance) freeze(whole bool) ([]byte, error) {
 	if whole {
 		out = append(out, noBase[:]...)
 	} else {
-		out = append(out, i.m.base.sum[:]...)
+		out = append(out, i.m.base.Sum[:]...)
 	}
 	packed := i.m.rt.packer.EncodeAll(w.b, nil)
 	sum := sha256.Sum256(packed)
@@ -90,7 +90,7 @@ func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error)
 		return fail("it has no format")
 	case !bytes.Equal(part(0), m.sum[:]):
 		return fail("it is of another module")
-	case !whole && (m.base == nil || !bytes.Equal(part(1), m.base.sum[:])):
+	case !whole && (m.base == nil || !bytes.Equal(part(1), m.base.Sum[:])):
 		return fail("it begins from another base image")
 	case !bytes.Equal(part(2), sum[:]):
 		return fail("its checksum is wrong")
@@ -147,7 +147,7 @@ func (f *frozen) write(i *Instance, random []byte) {
 	for _, n := range slices.Sorted(maps.Keys(i.unwanted)) {
 		f.number(uint64(n))
 	}
-	f.number(uint64(len(i.memory.bytes())))
+	f.number(uint64(len(i.memory.Bytes())))
 	pages := i.changes
 	if f.whole {
 		pages = i.pages
@@ -238,7 +238,7 @@ func (f *frozen) readMemory(i *Instance) {
 			return
 		}
 	}
-	memory := i.memory.bytes()
+	memory := i.memory.Bytes()
 	if uint64(len(memory)) != size {
 		f.fail()
 		return
@@ -270,9 +270,9 @@ const imagePage = 4096
 // changes calls yield for each page that differs from the base image, with that page of the image,
 // which is nil behind its end.
 func (i *Instance) changes(yield func(at int, b, base []byte)) {
-	memory, base := i.memory.bytes(), i.m.base.bytes
-	for _, s := range i.memory.touched() {
-		for at := int(s.from); at < int(s.to); at += imagePage {
+	memory, base := i.memory.Bytes(), i.m.base.Bytes
+	for _, s := range i.memory.Touched() {
+		for at := int(s.From); at < int(s.To); at += imagePage {
 			b := memory[at:][:imagePage]
 			switch {
 			case at >= len(base):
@@ -288,7 +288,7 @@ func (i *Instance) changes(yield func(at int, b, base []byte)) {
 
 // pages calls yield for each page that is not zero.
 func (i *Instance) pages(yield func(at int, b, base []byte)) {
-	memory := i.memory.bytes()
+	memory := i.memory.Bytes()
 	for at := 0; at < len(memory); at += imagePage {
 		if b := memory[at:][:imagePage]; !zero(b) {
 			yield(at, b, nil)
@@ -309,8 +309,8 @@ func zero(b []byte) bool {
 func (i *Instance) Weight() int {
 	n := 0
 	if i.memory != nil && !i.released {
-		for _, s := range i.memory.touched() {
-			n += int(s.to - s.from)
+		for _, s := range i.memory.Touched() {
+			n += int(s.To - s.From)
 		}
 	}
 	return n

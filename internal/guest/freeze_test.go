@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/memory"
 )
 
 // lifeFrozen is life in which the guest is frozen after every turn, and thawed in turn by each of
@@ -52,7 +53,7 @@ func lifeFrozen(t *testing.T, ms []*Module, workflow string, seed byte) (outs []
 	return nil, nil, nil
 }
 
-func TestAFrozenGuestGoesOnAsIfNothingHadHappened(t *testing.T) {
+func TestThawedGuestContinuesUnchanged(t *testing.T) {
 	t.Parallel()
 	ms := []*Module{load(t, Options{}), load(t, Options{copied: true}), load(t, Options{Interpreter: true}), load(t, Options{})}
 	for _, workflow := range []string{"fan", "early fan"} {
@@ -68,7 +69,7 @@ func TestAFrozenGuestGoesOnAsIfNothingHadHappened(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeThawedIsDamaged(t *testing.T) {
+func TestDamagedImageIsNotThawed(t *testing.T) {
 	t.Parallel()
 	m := load(t, Options{})
 	i := begin(t, m, "fan", 1)
@@ -104,21 +105,21 @@ func TestWhatCannotBeThawedIsDamaged(t *testing.T) {
 	}
 }
 
-// TestAGuestThatIsFrozenWholeNeedsNoBaseImage thaws guests into a module whose base image is another one,
+// TestFreezeWholeNeedsNoBaseImage thaws guests into a module whose base image is another one,
 // as after an upgrade of the engine.
-func TestAGuestThatIsFrozenWholeNeedsNoBaseImage(t *testing.T) {
+func TestFreezeWholeNeedsNoBaseImage(t *testing.T) {
 	t.Parallel()
 	m, other := load(t, Options{}), load(t, Options{})
-	changed := bytes.Clone(other.base.bytes)
+	changed := bytes.Clone(other.base.Bytes)
 	for k := range changed {
 		changed[k] ^= 0x55
 	}
-	base, err := newImage(changed, false)
+	base, err := memory.NewImage(changed, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	base.sum[0]++
-	other.base.close()
+	base.Sum[0]++
+	other.base.Close()
 	other.base = base
 	_, hashes := lifeOf(t, m, "fan", 1)
 	i := begin(t, m, "fan", 1)
@@ -149,7 +150,7 @@ func TestAGuestThatIsFrozenWholeNeedsNoBaseImage(t *testing.T) {
 	t.Logf("%d bytes, and %d whole", len(part), len(whole))
 }
 
-func TestWhatCannotBeFrozen(t *testing.T) {
+func TestFreezeIsRefused(t *testing.T) {
 	t.Parallel()
 	fresh := begin(t, load(t, Options{}), "empty", 1)
 	waiting := begin(t, loadProgram(t, synchronous(), Options{}), "", 1)

@@ -26,7 +26,7 @@ func TestLogLinesOfATurnAreLimited(t *testing.T) {
 		{"printed without an end", func(i *Instance) { i.print(0, []byte(nuls)) }},
 		{"a call", func(i *Instance) { i.line(nil, []byte(nuls)) }},
 		{"fields of a call", func(i *Instance) { i.line([]byte(`{"fields":{"a":"`+strings.Repeat(`\u0000`, maxLine)+`"}}`), nil) }},
-		{"a command", func(i *Instance) { i.noted("info", nuls) }},
+		{"a command", func(i *Instance) { crateGuest{i}.Log("info", nuls) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -308,9 +308,9 @@ func TestLoadingEndsWithItsContext(t *testing.T) {
 	_ = m.Close(t.Context())
 }
 
-// TestOnlyTwoModulesAreCompiledAtATime holds two loads in the middle: a third one waits, and can be
+// TestTwoModulesAreCompiledAtATime holds two loads in the middle: a third one waits, and can be
 // given up.
-func TestOnlyTwoModulesAreCompiledAtATime(t *testing.T) {
+func TestTwoModulesAreCompiledAtATime(t *testing.T) {
 	r := newRuntime(t, Options{})
 	began, goOn, ended := make(chan bool), make(chan bool), make(chan error)
 	for k := range maxCompiling {

@@ -12,6 +12,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/memory"
+	"github.com/flawless-engine/flawless/internal/guest/wasabi"
 )
 
 // Start is what a run begins with.
@@ -31,14 +33,14 @@ type Start struct {
 type Instance struct {
 	m       *Module
 	mod     api.Module
-	memory  linear
+	memory  memory.Linear
 	globals []api.MutableGlobal
 	units   api.MutableGlobal
 	depth   api.Global
 	site    api.Global // where it makes a call; nil where that is not traced
 	start   api.Function
 	resume  api.Function // nil for a guest without a scheduler
-	alloc   api.Function // of a beta guest
+	alloc   api.Function // of a guest built with the crates of flawless.dev
 	ctx     context.Context
 	stack   [1]uint64 // for the result of a function
 
@@ -75,10 +77,8 @@ type Instance struct {
 	tracer     *tracer
 
 	module, workflow string
-	secrets          string             // the token of its placeholders
-	cancelled        int                // the call of a beta guest that is answered when the run is cancelled
-	response         []byte             // that a beta guest has sent
-	holds            map[string]holding // states that a guest of the alpha has locked
+	secrets          string          // the token of its placeholders
+	session          *wasabi.Session // of a guest built with the crates of flawless.dev, once its workflow begins
 }
 
 type visible struct {
@@ -162,7 +162,7 @@ func (i *Instance) Hash() [32]byte {
 		return [32]byte{}
 	}
 	h := sha256.New()
-	b := i.memory.bytes()
+	b := i.memory.Bytes()
 	number := func(n uint64) { h.Write(binary.LittleEndian.AppendUint64(nil, n)) }
 	number(uint64(len(b)))
 	h.Write(b)
@@ -215,7 +215,7 @@ func (i *Instance) Size() int {
 	if i.released || i.memory == nil {
 		return 0
 	}
-	return len(i.memory.bytes())
+	return len(i.memory.Bytes())
 }
 
 // Memory returns a copy of the guest's linear memory; nil after Release.
@@ -223,7 +223,7 @@ func (i *Instance) Memory() []byte {
 	if i.released || i.memory == nil {
 		return nil
 	}
-	return slices.Clone(i.memory.bytes())
+	return slices.Clone(i.memory.Bytes())
 }
 
 // Own is how many bytes lie in pages that differ from the base image; 0 where there is none.

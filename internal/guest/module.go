@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -15,7 +16,10 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/cache"
+	"github.com/flawless-engine/flawless/internal/guest/memory"
 	"github.com/flawless-engine/flawless/internal/guest/rewrite"
+	"github.com/flawless-engine/flawless/internal/guest/wasabi"
 )
 
 // spare is how many instances a module keeps ready for the next runs.
@@ -34,12 +38,12 @@ type Module struct {
 	digest     string
 	sum        [32]byte // the digest
 	manifest   flawless.Manifest
-	beta       *beta // nil: it speaks the guest interface
+	crate      *wasabi.Module // nil if it was not built with the crates of flawless.dev
 	rewritten  *rewrite.Result
 	compiled   wazero.CompiledModule
-	base       *image   // nil: every run is initialised by itself
-	globals    []uint64 // of the base image
-	pages      uint32   // of the base image
+	base       *memory.Image // nil if every run is initialised by itself
+	globals    []uint64      // of the base image
+	pages      uint32        // of the base image
 	generators []uint32
 	timerless  int      // what is known of the base image's timers
 	tracing    *tracing // nil: its guests are not traced
@@ -55,7 +59,7 @@ type Module struct {
 // error after the functions that are being compiled, and leaves nothing behind.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
 	digest := digestOf(bin)
-	if m := r.recalled(ctx, digest); m != nil {
+	if m := r.recall(ctx, digest); m != nil {
 		return m, nil
 	}
 	return r.load(ctx, digest, bin, progress, nil)
@@ -69,7 +73,7 @@ func digestOf(bin []byte) string {
 // Reload is [Runtime.Load] for a module that is known by its digest. It is only read where nothing is
 // kept of an earlier load, and is flawless.Damaged where it is another then.
 func (r *Runtime) Reload(ctx context.Context, digest string, read func() ([]byte, error), progress func(stage string, done float64)) (*Module, error) {
-	if m := r.recalled(ctx, digest); m != nil {
+	if m := r.recall(ctx, digest); m != nil {
 		return m, nil
 	}
 	bin, err := read()
@@ -115,10 +119,10 @@ func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress 
 	if m.rewritten, err = rewrite.Rewrite(bin, how); err != nil {
 		return nil, err
 	}
-	if m.beta, err = newBeta(m.rewritten, bin); err != nil {
+	if m.crate, err = wasabi.Parse(m.rewritten.Exports, bin, isExport); err != nil {
 		return nil, err
 	}
-	if err := r.check(m.rewritten, m.beta != nil); err != nil {
+	if err := r.check(m.rewritten, m.crate != nil); err != nil {
 		return nil, err
 	}
 	progress("rewriting", 1)
@@ -150,10 +154,10 @@ func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress 
 }
 
 // compile compiles the rewritten module, and tells where its code is kept, nowhere where Name is "".
-func (m *Module) compile(ctx context.Context, bin []byte) (kept codeFile, err error) {
+func (m *Module) compile(ctx context.Context, bin []byte) (kept cache.Code, err error) {
 	if m.tracing != nil {
 		ctx = m.tracing.prepare(ctx, bin, m.rewritten)
-	} else if m.rt.keepsCode() && m.beta == nil {
+	} else if m.rt.keepsCode() && m.crate == nil {
 		if kept, err = m.rt.keepCode(ctx, m.rewritten); err == nil {
 			err = m.loadCode(ctx, kept)
 		}
@@ -161,11 +165,11 @@ func (m *Module) compile(ctx context.Context, bin []byte) (kept codeFile, err er
 			return kept, nil
 		}
 		if ctx.Err() != nil {
-			return codeFile{}, fmt.Errorf("compiling the module: %w", ctx.Err())
+			return cache.Code{}, fmt.Errorf("compiling the module: %w", ctx.Err())
 		}
 	}
 	m.compiled, err = m.rt.compile(ctx, m.rewritten.Binary)
-	return codeFile{}, err
+	return cache.Code{}, err
 }
 
 // exports are the functions the engine calls, all of type () -> ().
@@ -176,11 +180,15 @@ type export struct {
 	needed bool
 }
 
+func isExport(name string) bool {
+	return slices.ContainsFunc(exports, func(e export) bool { return e.name == name })
+}
+
 // check refuses what is no workflow or needs more than there is.
-func (r *Runtime) check(m *rewrite.Result, beta bool) error {
+func (r *Runtime) check(m *rewrite.Result, crate bool) error {
 	for _, e := range exports {
 		switch t, there := m.Exports[e.name]; {
-		case !there && e.needed && !beta:
+		case !there && e.needed && !crate:
 			return fmt.Errorf("the module does not export the function %s: it is not a workflow; use the SDK, and build Go with -buildmode=c-shared: %w", e.name, flawless.Refused)
 		case there && t != "()->()":
 			return fmt.Errorf("the module exports %s with the type %s, it must be ()->(); use the SDK: %w", e.name, t, flawless.Refused)
@@ -202,13 +210,13 @@ func (m *Module) initialise(ctx context.Context, isGo bool) (manifest []byte, er
 	if err := m.describe(i.described); err != nil {
 		return nil, err
 	}
-	b := i.memory.bytes()
+	b := i.memory.Bytes()
 	m.generators = generators(b)
 	if len(m.generators) > 0 || !isGo {
-		if m.base, err = newImage(bytes.Clone(b), m.rt.options.copied); err != nil {
+		if m.base, err = memory.NewImage(bytes.Clone(b), m.rt.options.copied); err != nil {
 			return nil, err
 		}
-		m.base.sum = sha256.Sum256(m.base.bytes)
+		m.base.Sum = sha256.Sum256(m.base.Bytes)
 		m.globals, m.pages, m.timerless = i.readGlobals(), uint32(len(b)>>16), i.timerless
 	}
 	return i.described, nil
@@ -217,8 +225,8 @@ func (m *Module) initialise(ctx context.Context, isGo bool) (manifest []byte, er
 // describe takes in what the module says of itself.
 func (m *Module) describe(manifest []byte) error {
 	switch {
-	case m.beta != nil:
-		m.manifest = m.beta.manifest()
+	case m.crate != nil:
+		m.manifest = m.crate.Manifest()
 		return nil
 	case manifest == nil:
 		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
@@ -270,15 +278,15 @@ func (m *Module) fresh(ctx context.Context, seed [32]byte) (*Instance, error) {
 }
 
 // instantiate makes an instance whose memory is the base image, or empty.
-func (m *Module) instantiate(ctx context.Context, base *image) (*Instance, error) {
+func (m *Module) instantiate(ctx context.Context, base *memory.Image) (*Instance, error) {
 	i := &Instance{m: m}
 	var failed error
 	allocate := experimental.MemoryAllocatorFunc(func(_, limit uint64) experimental.LinearMemory {
-		i.memory, failed = newLinear(base, min(limit, uint64(m.rt.options.MemoryPages)<<16), m.rt.options.copied)
+		i.memory, failed = memory.New(base, min(limit, uint64(m.rt.options.MemoryPages)<<16), m.rt.options.copied)
 		if failed != nil {
 			panic(&interrupted{failed})
 		}
-		return i.memory
+		return linear{i.memory}
 	})
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	mod, err := m.instantiateModule(experimental.WithMemoryAllocator(ctx, allocate), config)
@@ -300,8 +308,8 @@ func (m *Module) instantiate(ctx context.Context, base *image) (*Instance, error
 	}
 	i.start = mod.ExportedFunction("flawless_start")
 	i.resume = mod.ExportedFunction("flawless_resume")
-	if m.beta != nil {
-		i.resume, i.alloc = nil, mod.ExportedFunction(betaAlloc)
+	if m.crate != nil {
+		i.resume, i.alloc = nil, mod.ExportedFunction(wasabi.Alloc)
 	}
 	i.ctx = &instanceContext{context.Background(), i}
 	return i, nil
@@ -322,6 +330,17 @@ func (m *Module) instantiateModule(ctx context.Context, config wazero.ModuleConf
 		}
 	}
 	return mod, nil
+}
+
+// linear is memory as wazero allocates it.
+type linear struct{ memory.Linear }
+
+func (l linear) Reallocate(size uint64) []byte {
+	b, err := l.Grow(size)
+	if err != nil { // the guest must not see this: it would go on differently in a replay
+		panic(&interrupted{err})
+	}
+	return b
 }
 
 // take returns an instance for a run: one that was used before, reset, or a new one.
@@ -370,15 +389,15 @@ func (m *Module) give(i *Instance) {
 
 // reset takes the memory back to the base image. It tells whether it could.
 func (i *Instance) reset() bool {
-	grown := len(i.memory.bytes()) > i.m.base.size
-	if !i.memory.reset() {
+	grown := len(i.memory.Bytes()) > len(i.m.base.Bytes)
+	if !i.memory.Reset() {
 		return false
 	}
 	if grown {
 		// The size of a memory is what its allocator says when it grows, so that it can shrink, too.
 		i.mod.Memory().Grow(1)
 	}
-	return int(i.mod.Memory().Size()) == i.m.base.size
+	return int(i.mod.Memory().Size()) == len(i.m.base.Bytes)
 }
 
 // destroy gives back what an instance holds.
@@ -419,7 +438,7 @@ func (m *Module) Close(ctx context.Context) error {
 	m.mu.Unlock()
 	m.Trim()
 	if m.base != nil {
-		m.base.close()
+		m.base.Close()
 	}
 	return m.compiled.Close(ctx)
 }

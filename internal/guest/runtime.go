@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 
@@ -15,6 +13,8 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/cache"
+	"github.com/flawless-engine/flawless/internal/guest/memory"
 )
 
 // quantum is how many metered units a guest computes before it lets others go on: about a
@@ -48,6 +48,7 @@ type Runtime struct {
 	options Options
 	wazero  wazero.Runtime
 	cache   wazero.CompilationCache
+	kept    cache.Dir
 	plain   wazero.RuntimeConfig // without the cache
 
 	compiling chan struct{} // has an item for each compilation under way
@@ -65,7 +66,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	if o.MemoryPages > 65536 {
 		return nil, fmt.Errorf("a guest's memory is limited to %d pages, WebAssembly has no more than 65536: %w", o.MemoryPages, flawless.Invalid)
 	}
-	r := &Runtime{options: o, compiling: make(chan struct{}, maxCompiling)}
+	r := &Runtime{options: o, kept: cacheOf(o), compiling: make(chan struct{}, maxCompiling)}
 	var err error
 	if r.packer, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0))); err != nil {
 		return nil, fmt.Errorf("preparing to freeze guests: %w", err)
@@ -81,12 +82,12 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	r.plain = config.WithMemoryLimitPages(o.MemoryPages).WithCoreFeatures(api.CoreFeaturesV2)
 	config = r.plain
 	if o.CacheDir != "" {
-		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
+		code, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
 		if err != nil {
 			return nil, fmt.Errorf("opening the cache of compiled modules in %s: %w", o.CacheDir, err)
 		}
-		r.cache = cache
-		config = config.WithCompilationCache(cache)
+		r.cache = code
+		config = config.WithCompilationCache(code)
 	}
 	r.wazero = wazero.NewRuntimeWithConfig(ctx, config)
 	for _, h := range hosts {
@@ -104,7 +105,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 
 // Close gives back everything, instances included.
 func (r *Runtime) Close(ctx context.Context) error {
-	if m := r.awaited(""); m != nil {
+	if m := r.takeExpected(""); m != nil {
 		_ = m.Close(ctx)
 	}
 	err := r.wazero.Close(ctx)
@@ -123,7 +124,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
 	m, err := compileWith(ctx, r.wazero, bin)
 	if err == nil {
-		gatherCode()
+		memory.CollapseCode()
 		return m, nil
 	}
 	if r.cache != nil && ctx.Err() == nil {
@@ -141,10 +142,7 @@ func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModul
 
 // compileAnew compiles where the cache, and not the module, is at fault.
 func (r *Runtime) compileAnew(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
-	files, _ := filepath.Glob(filepath.Join(r.options.CacheDir, "wazero-*", "*"))
-	for _, f := range files {
-		_ = os.Remove(f)
-	}
+	r.kept.RemoveAllCode()
 	m, err := compileWith(ctx, r.wazero, bin)
 	if err != nil { // it could not be written, and is in memory now
 		m, err = compileWith(ctx, r.wazero, bin)

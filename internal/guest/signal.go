@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless/internal/guest/rewrite"
+	"github.com/flawless-engine/flawless/internal/guest/symbol"
 )
 
 // signalWaits are the functions of package os/signal that wait for signals. The first use of the package starts
@@ -15,12 +16,8 @@ var signalWaits = []string{"os/signal.loop", "os/signal.signalWaitUntilIdle"}
 // inert returns the functions of a Go guest that must do nothing.
 func inert(data []rewrite.Segment) (fns []int) {
 	for _, s := range data {
-		lines := findPCLN(s.Bytes)
-		if lines == nil {
-			continue
-		}
-		for fn := range lines.funcs {
-			if slices.Contains(signalWaits, lines.name(fn)) {
+		for fn, name := range symbol.GoFuncs(s.Bytes) {
+			if slices.Contains(signalWaits, name) {
 				fns = append(fns, fn)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest/rewrite"
+	"github.com/flawless-engine/flawless/internal/guest/symbol"
 )
 
 // mostNodes is how large the tree of one turn may become.
@@ -23,25 +24,26 @@ func (r *Runtime) LoadTraced(ctx context.Context, bin []byte, all bool) (*Module
 	return r.load(ctx, digestOf(bin), bin, nil, &tracing{all: all})
 }
 
-// tracing is what a module knows about the names of its functions.
+// tracing is what a module needs to trace its guests.
 type tracing struct {
 	all     bool
 	isGo    bool
-	symbols *symbols
+	imports int // -1 until it is known
+	symbols *symbol.Table
 }
 
 // prepare returns the context in which the module is to be compiled.
 func (t *tracing) prepare(ctx context.Context, bin []byte, rewritten *rewrite.Result) context.Context {
-	t.isGo = isGo(bin)
-	if t.symbols = (&symbols{names: map[int]string{}}); t.isGo {
-		t.symbols.lines = findPCLN(imageOf(rewritten.Data))
+	t.isGo, t.imports = isGo(bin), -1
+	if t.isGo {
+		t.symbols = symbol.Go(imageOf(rewritten.Data))
 	} else {
-		t.symbols.source = sourceOf(bin)
+		t.symbols = symbol.DWARF(bin)
 	}
 	return experimental.WithFunctionListenerFactory(ctx, t)
 }
 
-// imageOf is memory as data segments fill it.
+// imageOf returns memory as data segments fill it.
 func imageOf(data []rewrite.Segment) (image []byte) {
 	for _, s := range data {
 		if end := int(s.Offset) + len(s.Bytes); end > len(image) {
@@ -52,19 +54,25 @@ func imageOf(data []rewrite.Segment) (image []byte) {
 	return image
 }
 
-// NewFunctionListener listens to the functions that are shown. It is asked for all but the imports, in
-// the order of their indices.
+// NewFunctionListener returns a listener for each function that a trace shows. wazero calls it for all functions but
+// imports, by index.
 func (t *tracing) NewFunctionListener(d api.FunctionDefinition) experimental.FunctionListener {
-	if len(t.symbols.names) == 0 { // the first that is no import
-		t.symbols.imports = int(d.Index())
+	if t.imports < 0 {
+		t.imports = int(d.Index())
 	}
-	index := int(d.Index()) - t.symbols.imports
-	t.symbols.names[index] = readable(d.Name())
-	name, _ := t.symbols.fn(index)
-	if !shown(name, t.all) || t.isGo && !resumable(d) {
+	index := int(d.Index()) - t.imports
+	t.symbols.SetName(index, d.Name())
+	name, _ := t.symbols.Func(index)
+	if !t.all && symbol.IsRuntime(name) || t.isGo && !resumable(d) {
 		return nil
 	}
 	return listener{}
+}
+
+// resumable reports whether a Go guest can leave a function in its middle and enter it again later.
+func resumable(d api.FunctionDefinition) bool {
+	p, r := d.ParamTypes(), d.ResultTypes()
+	return len(p) == 1 && p[0] == api.ValueTypeI32 && len(r) == 1 && r[0] == api.ValueTypeI32
 }
 
 // listener hands what it hears to the instance that it comes from.
@@ -72,7 +80,7 @@ type listener struct{}
 
 func (listener) Before(ctx context.Context, _ api.Module, d api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
 	if i, ok := ctx.Value(instanceKey{}).(*Instance); ok && i.tracer != nil {
-		i.tracer.enter(i, int(d.Index())-i.tracer.symbols.imports, params)
+		i.tracer.enter(i, int(d.Index())-i.tracer.imports, params)
 	}
 }
 
@@ -110,7 +118,7 @@ type tracer struct {
 type frame struct {
 	fn    int
 	depth uint64
-	ret   uint64 // where it was called, 0 where that is not known: see symbols.at
+	ret   uint64 // where it was called, 0 where that is not known: see symbol.Table.Call
 	node  *node  // in the tree of the turn
 	turn  int
 	left  bool // it was left in its middle
@@ -251,7 +259,7 @@ const (
 // goroutine returns which goroutine of a Go guest runs, how many bytes of its stack are in use, and
 // where the function that was just called returns to. A g begins with the bounds of its stack.
 func (i *Instance) goroutine() (g, depth, ret uint64) {
-	memory := i.memory.bytes()
+	memory := i.memory.Bytes()
 	sp := i.globals[goSP].Get() & 0xffffffff
 	g = i.globals[goG].Get()
 	if g+16 > uint64(len(memory)) || sp+8 > uint64(len(memory)) {
@@ -273,8 +281,8 @@ func (t *tracer) called(i *Instance, n int) {
 		inner = i.site.Get()
 	}
 	for k := len(s) - 1; k >= 0; k-- {
-		name, site := t.symbols.fn(s[k].fn)
-		if index, at := t.symbols.at(inner); index == s[k].fn {
+		name, site := t.symbols.Func(s[k].fn)
+		if index, at := t.symbols.Call(inner); index == s[k].fn {
 			site = at
 		}
 		inner = s[k].ret
@@ -304,11 +312,11 @@ func (i *Instance) Traced() (flawless.TracedTurn, error) {
 
 // told is a node with names.
 func (t *tracer) told(n *node) *flawless.Frame {
-	name, site := t.symbols.fn(n.fn)
+	name, site := t.symbols.Func(n.fn)
 	if name == "" {
 		name = fmt.Sprintf("function %d", n.fn)
 	}
-	_, from := t.symbols.at(n.ret)
+	_, from := t.symbols.Call(n.ret)
 	f := &flawless.Frame{Func: name, Site: site, From: from, Count: n.count, Self: n.self, Total: n.self}
 	for _, c := range n.children {
 		f.Calls = append(f.Calls, t.told(c))

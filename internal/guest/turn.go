@@ -11,6 +11,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/guest/symbol"
+	"github.com/flawless-engine/flawless/internal/guest/wasabi"
 )
 
 // In is what a guest is handed in a turn.
@@ -160,8 +162,8 @@ func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
 	var broke *fault
 	var exit *exited
 	message, stack := lastWords(lines)
-	if i.m.beta != nil {
-		message, stack = panicked(lines)
+	if i.m.crate != nil {
+		message, stack = wasabi.Panic(lines)
 	}
 	if errors.As(err, &exit) && exit.code != dying {
 		message = "" // it exited by itself, whatever it printed
@@ -224,7 +226,7 @@ func lastWords(lines []flawless.Line) (message, stack string) {
 // wasmStack is the part of a runtime's error that names the functions of the guest.
 func wasmStack(err error) string {
 	_, stack, _ := strings.Cut(err.Error(), "wasm stack trace:\n")
-	return regexp.MustCompile(`_[RZ][\w.$]+`).ReplaceAllStringFunc(stack, readable)
+	return regexp.MustCompile(`_[RZ][\w.$]+`).ReplaceAllStringFunc(stack, symbol.Demangle)
 }
 
 // stepping runs a guest without a scheduler, which blocks in the middle of its function, in a
@@ -239,6 +241,26 @@ type stepping struct {
 type abandoned struct{}
 
 func (*abandoned) Error() string { return "the guest was released" }
+
+// main runs the function of a guest without a scheduler, from its start to its end.
+func (i *Instance) main() error {
+	crate := i.m.crate
+	if crate == nil {
+		return i.invoke(i.start)
+	}
+	functions := crate.Functions(i.workflow)
+	if functions == nil {
+		return &fault{"error", fmt.Sprintf("the module has no workflow %q", i.workflow)}
+	}
+	i.session = crate.Begin(crateGuest{i})
+	for _, name := range functions {
+		if err := i.invoke(i.mod.ExportedFunction(name)); err != nil {
+			return err
+		}
+	}
+	i.out.Ended = &flawless.Ended{Output: i.session.Output()}
+	return nil
+}
 
 // step lets a guest without a scheduler go on until it waits or returns.
 func (i *Instance) step() error {

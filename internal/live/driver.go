@@ -221,7 +221,7 @@ func (r *Run) takeTurn() error {
 		r.mu.Unlock()
 		return nil
 	}
-	in := guest.In{Time: max(g.o.Now(), r.s.At()), As: r.ownSelf(), Answers: slices.Clone(r.s.Ready()[:min(len(r.s.Ready()), core.MaxAtOnce)])}
+	in := guest.In{Time: max(g.o.Now(), r.s.At()), As: r.ownSelf(), Answers: slices.Clone(r.s.Ready()[:min(len(r.s.Ready()), core.MaxBatch)])}
 	n := r.s.Turns() + 1
 	r.computes, r.report = time.Now(), g.o.LongTurn
 	r.mu.Unlock()

@@ -48,7 +48,7 @@ func (r *Run) attempt(t core.Try) (left *core.Try) {
 		r.mu.Unlock()
 		return nil
 	}
-	entries, within := r.s.Recall(t, r.reg.o.Now(), r.terms(c))
+	entries, within := r.s.Recheck(t, r.reg.o.Now(), r.terms(c))
 	if entries == nil {
 		result, ok := r.exchange(c, t, within)
 		if !ok {
@@ -108,7 +108,7 @@ func (g *Registry) perform(ctx context.Context, kind *effect.Kind, t effect.Try)
 		if p := recover(); p != nil {
 			g.o.Log.Error("performing a call panicked", "run", t.Run, "call", t.Call.N, "panic", p)
 			text := fmt.Sprintf("the engine failed while it performed the call: %v", p)
-			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.InDoubtAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
+			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.UnknownAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
 		}
 	}()
 	return kind.Perform(ctx, t)

@@ -112,7 +112,7 @@ func (r *Run) expire(call, n int) (again queued, waits bool) {
 		return queued{}, false
 	}
 	c, t := r.s.Call(call), core.Try{Call: call, N: n}
-	if entries, _ := r.s.Recall(t, now, r.terms(c)); len(entries) > 0 {
+	if entries, _ := r.s.Recheck(t, now, r.terms(c)); len(entries) > 0 {
 		r.append(entries...)
 		return queued{}, false
 	}

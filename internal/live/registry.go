@@ -214,7 +214,7 @@ func (r *Run) load(ctx context.Context) error {
 	if p := g.holdBack.Load(); p != nil {
 		r.append(r.s.Hold(*p, g.o.Now())...)
 	}
-	r.append(r.s.Lost(g.o.Now(), r.terms)...)
+	r.append(r.s.Recover(g.o.Now(), r.terms)...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
 	}

@@ -1,7 +1,0 @@
-//go:build !unix
-
-package effect
-
-import "net"
-
-func peek(net.Conn) (quiet, known bool) { return false, false }
