@@ -14,7 +14,7 @@ type Health struct {
 	Open     int    `json:"open"`              // runs in memory that have not ended
 	Live     int    `json:"live"`              // guests in memory
 	Retrying int    `json:"retrying"`          // runs with a call that has failed and is tried again
-	Aside    int    `json:"aside"`             // runs set aside, see their problem
+	Aside    int    `json:"aside"`             // runs that were quarantined, see their problem
 	Code     int64  `json:"code_bytes"`        // that the compiled code of modules takes on disk
 
 	// Check is how far the check of the store is; nil where the store has no files of its own.

@@ -59,7 +59,7 @@ type Run struct {
 	Failure *Failure `json:"failure,omitempty" cbor:"9,keyasint,omitempty"`
 	// Unresolved lists the calls of which nobody knows whether they took effect.
 	Unresolved []Doubt `json:"unresolved,omitempty" cbor:"10,keyasint,omitempty"`
-	// Problem says why a run was set aside: its log is damaged, its module is gone, it diverged.
+	// Problem says why a run was quarantined: its log is damaged, its module is gone, it diverged.
 	Problem string `json:"problem,omitempty" cbor:"11,keyasint,omitempty"`
 
 	Turns int    `json:"turns" cbor:"12,keyasint,omitempty"`

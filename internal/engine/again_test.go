@@ -195,7 +195,7 @@ func deathUnderAKey(t *testing.T, name string, left int, after bool, later time.
 	begin := Start{Module: "guest", Workflow: "chain", Input: input(t, map[string]any{"url": server.URL, "n": 2}), ID: "run"}
 	first := newMortal(d.open(t), math.MaxInt, after)
 	setUp := func(e *Engine) {
-		if _, err := e.ChangeHost(t.Context(), "127.0.0.1", func(h *flawless.Host) { h.KeyMS = (24 * time.Hour).Milliseconds() }); err != nil {
+		if _, err := e.Policy().ChangeHost(t.Context(), "127.0.0.1", func(h *flawless.Host) { h.KeyMS = (24 * time.Hour).Milliseconds() }); err != nil {
 			t.Fatal(err)
 		}
 		first.left.Store(int64(left))

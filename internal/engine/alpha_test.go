@@ -119,7 +119,7 @@ func TestTheAlphasState(t *testing.T) {
 			t.Errorf("the replay: %v", err)
 		}
 	}
-	st, err := e.State(t.Context(), "alpha counter")
+	st, err := e.States().State(t.Context(), "alpha counter")
 	if want := fmt.Sprint(runs * (times + 1)); err != nil || string(st.Value) != want || st.Holder != nil {
 		t.Errorf("the state is %+v, %v; want %s", st, err, want)
 	}

@@ -290,7 +290,7 @@ func TestNothingBeginsAfterARunsEnd(t *testing.T) {
 				}
 				synctest.Wait()
 				withdrawn := 0
-				for _, l := range mustLimits(t, e) {
+				for _, l := range e.Limits().List() {
 					withdrawn -= l.Waiting
 				}
 				withdrawn += entries(t, e, "run", func(e flawless.Entry) bool { return e.Arrival != nil && effect.IsWithdrawn(e.Arrival.Answer) })
@@ -390,17 +390,6 @@ func TestAReplacedRunSendsNothing(t *testing.T) {
 	})
 }
 
-func mustLimits(t *testing.T, e *Engine) []flawless.Limit {
-	t.Helper()
-	all, err := e.Limits(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-// TestTerminateStopsWhatAnEndedRunHasLeft: its calls that wait are withdrawn, and nobody is told that
-// nothing was left to do.
 func TestTerminateStopsWhatAnEndedRunHasLeft(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		x := &exchanges{}
@@ -453,7 +442,7 @@ func TestAHundredCancelledRunsSendNothing(t *testing.T) {
 			t.Errorf("it is %s %+v", r.Status, r.Failure)
 		}
 	}
-	if err := e.RemoveLimit(t.Context(), "127.0.0.1"); err != nil { // whatever waits begins
+	if err := e.Limits().Remove(t.Context(), "127.0.0.1"); err != nil { // whatever waits begins
 		t.Fatal(err)
 	}
 	mustEnd(t, e, mustStart(t, e, "chain", task, "").ID)

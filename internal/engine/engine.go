@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/admit"
 	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
@@ -23,7 +22,6 @@ import (
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/residency"
-	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
@@ -32,41 +30,40 @@ import (
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
-// Options says what an engine works with. Store, Guest and Kinds are needed.
+// Options says what an engine works with. Store, Guest and Kinds are required.
 type Options struct {
 	Store *store.Store
 	Guest *guest.Runtime
-	// OwnCode says that the compiled code which Guest keeps is of this store alone: what no run needs is
-	// removed.
+	// OwnCode says that no other store uses the compiled code that Guest keeps: code that no run needs is removed.
 	OwnCode bool
 	Kinds   []effect.Kind
-	Space   store.Spacer // asked before new work is taken; nil is unlimited
+	Space   store.Spacer // asked before new work is accepted; nil is unlimited
 	Log     *slog.Logger
 	Owner   string        // names this server in the lease
-	Live    int           // guests kept in memory at most; 0 leaves it to Memory
+	Live    int           // maximum number of guests in memory; 0 leaves it to Memory
 	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
-	// Patience is how long an entry may wait for its turn to be finished, so that both share a
-	// write. After it the entry is written by itself: a known outcome must not be lost to a long
-	// computation. 0 is 2 ms.
+	// Patience is how long an entry may wait for a turn to finish, so that both share a write. After that the entry is
+	// written by itself: a known outcome must not be lost to a long computation. 0 is 2 ms.
 	Patience time.Duration
 	TurnTime time.Duration    // a turn that takes longer fails its run; 0 is unlimited
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64        // bytes that the process should take at most; 0 is half of what it may, less is unlimited
-	URL      string       // where the outside reaches the server; runs tell it to those who are to settle a promise
-	Vault    *vault.Vault // keeps the secrets; nil is none
-	Hide     []string     // what else is not shown, see redact.NewMask
-	// RetryFor is for how long failed calls are retried where nobody says more; nil is flawless.DefaultRetryFor.
+	Memory   int64        // maximum of bytes that the process should take; 0 is half of what it may, less is unlimited
+	URL      string       // where the outside reaches the server; part of the URL of a promise
+	Vault    *vault.Vault // keeps secrets; nil keeps none
+	Hide     []string     // what else is hidden, see redact.NewMask
+	// RetryFor is for how long failed calls are retried unless a module, a host or the call says more; nil is
+	// flawless.DefaultRetryFor.
 	RetryFor *time.Duration
 
 	// For rehearsals.
 	Virtual *clock.Virtual          // the clock, in place of Now; nil is none
 	Seed    func(run string) []byte // 32 bytes, all randomness of a run; nil asks the system
-	Loaded  []*guest.Module         // modules that need not be compiled; they are not closed
+	Loaded  []*guest.Module         // modules that need no compiling; they are not closed
 
 	resident     func() int64  // bytes that the process takes; nil asks the system
-	longTurn     time.Duration // after which a turn is reported; 0 is 5 s
-	initialising time.Duration // how long a module may take for that when it is added; 0 is 30 s
+	longTurn     time.Duration // a turn that takes longer is reported; 0 is 5 s
+	initialising time.Duration // maximum for a module when it is added; 0 is 30 s
 }
 
 // Freezing says when images of guests are made.
@@ -115,7 +112,7 @@ type Engine struct {
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
-		hub: hub.New(), reading: semaphore.NewWeighted(maxReaders)}
+		reading: semaphore.NewWeighted(maxReaders)}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -135,6 +132,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	if err := e.admission.Load(ctx); err != nil {
+		e.Kill()
 		return nil, fmt.Errorf("reading the runs that queue: %w", err)
 	}
 	if err := e.holdAll(ctx); err != nil {
@@ -201,26 +199,13 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },
 		Wake:   func(run string) { e.tasks.Go(func() { e.runs.Wake(run) }) },
 		Parked: e.parked})
-	e.locks = e.newLocks()
+	e.locks, e.hub = e.newLocks(), hub.New()
 	e.ends.graph = &e.graph
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
 		Residency: e.residency, Admission: e.admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
 	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Tell = &e.graph, e.runs.Resting, e.tellDeadlock
 	return nil
-}
-
-// retention returns what removes ended runs.
-func (e *Engine) retention() *retention.Sweeper {
-	o := retention.Options{Store: e.store, Lease: e.lease, Context: e.life.Turns, Now: e.clockNow, Settings: e.policy.Module, Log: e.log,
-		InHand: func(run string) bool {
-			inMemory, _ := e.runs.InMemory(run)
-			return inMemory
-		}}
-	if e.ownCode {
-		o.Tidy = e.tidyCode
-	}
-	return retention.New(o)
 }
 
 // Mask hides what must not be shown of what the engine returns. Pass everything that is shown through [redact.Shown];
@@ -237,7 +222,7 @@ func (e *Engine) recover() {
 		if err == nil || e.life.Turns.Err() != nil {
 			return
 		}
-		e.log.Error("the runs to go on with cannot be read, they are read again soon", "error", err)
+		e.log.Error("active runs cannot be read, retrying soon", "error", err)
 		select {
 		case <-e.life.Turns.Done():
 			return
@@ -264,7 +249,7 @@ func (e *Engine) wakeActive() error {
 		})
 	}
 	if n > 0 {
-		e.log.Info("runs go on", "count", n)
+		e.log.Info("runs resumed", "count", n)
 	}
 	return nil
 }
@@ -311,54 +296,4 @@ func (e *Engine) Kill() {
 	e.hub.Stop()
 	e.runs.Close()
 	e.library.Close()
-}
-
-// Health returns how the engine is.
-func (e *Engine) Health() flawless.Health {
-	id, c := e.store.Identity(), e.runs.Counts()
-	slots, _, _ := e.residency.Slots()
-	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: c.Open, Live: slots, Aside: c.Quarantined, Retrying: c.Retrying, Code: e.guest.CodeSize(),
-		Replayed: c.Replayed, Frozen: c.Frozen, Thawed: c.Thawed, Fallbacks: c.Fallbacks}
-	full, why := false, ""
-	if e.life.Cause() == nil && !e.life.Stopping() {
-		full, why = e.life.Full() // also before it was asked for the first time
-	}
-	switch {
-	case e.life.Cause() != nil:
-		h.State, h.Message = "broken", e.life.Err().Error()
-	case e.life.Stopping():
-		h.State, h.Message = "stopping", "the server is going down and takes no new work"
-	case full:
-		h.State, h.Message = "full", why
-	default:
-		if why := e.scrubber.Damage(); why != "" {
-			h.State, h.Message = "damaged", "stored data cannot be read, work that does not need it goes on: "+why
-		}
-	}
-	if e.store.CanCheck() {
-		h.Check = e.scrubber.Health()
-	}
-	return h
-}
-
-// watchSpace wakes the runs when there is space again.
-func (e *Engine) watchSpace() {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-e.life.Turns.Done():
-			return
-		case <-tick.C:
-			e.life.Full()
-			if err := e.store.Failed(); err != nil {
-				e.life.Break(err) // nobody may write for hours, and find out
-			}
-		case <-e.life.HasSpace():
-			e.log.Info("there is space again, work goes on")
-			e.runs.WakeAll()
-			e.clock.Again()
-			e.recover()
-		}
-	}
 }

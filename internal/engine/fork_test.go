@@ -390,7 +390,7 @@ func TestAForkAndTheStatesOfItsPast(t *testing.T) {
 		}
 		mustEnd(t, e, "a")
 		for { // what it asked for in its last turn is carried out behind its end
-			if st, err := e.State(t.Context(), "kept"); errors.Is(err, flawless.NotFound) || err == nil && st.Holder == nil {
+			if st, err := e.States().State(t.Context(), "kept"); errors.Is(err, flawless.NotFound) || err == nil && st.Holder == nil {
 				break
 			}
 			time.Sleep(time.Millisecond)
@@ -410,7 +410,7 @@ func TestAForkAndTheStatesOfItsPast(t *testing.T) {
 		}
 		fork("d", 1, "g") // which got it later
 		completes("g")
-		if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != `"bcdfg"` || s.Holder != nil {
+		if s, err := e.States().State(t.Context(), "kept"); err != nil || string(s.Value) != `"bcdfg"` || s.Holder != nil {
 			t.Errorf("the state is %+v, %v", s, err)
 		}
 	})

@@ -180,7 +180,7 @@ func TestRunsOfACopyGoOnWhenTheyAreResumed(t *testing.T) {
 		if h := e.Health(); h.Origin != origin || h.Store == origin || h.Store == "" || h.Start != 2 {
 			t.Errorf("the health is %+v", h)
 		}
-		if s, err := e.Schedule(t.Context(), "often"); err != nil || !s.Paused || !strings.Contains(s.Note, origin) {
+		if s, err := e.Schedules().Get("often"); err != nil || !s.Paused || !strings.Contains(s.Note, origin) {
 			t.Errorf("the schedule is %+v, %v", s, err)
 		}
 		for _, id := range []string{"posts", "puts", "sleeps", "second", "retries", "parent", "paused"} {

@@ -63,7 +63,7 @@ func TestAModuleSaysWhichHostsHonourKeys(t *testing.T) {
 			e := open(t, mem.New(), Options{})
 			defer e.Kill()
 			if row.operator != 0 {
-				if _, err := e.ChangeHost(t.Context(), "localhost", func(h *flawless.Host) { h.KeyMS = row.operator.Milliseconds() }); err != nil {
+				if _, err := e.Policy().ChangeHost(t.Context(), "localhost", func(h *flawless.Host) { h.KeyMS = row.operator.Milliseconds() }); err != nil {
 					t.Fatal(err)
 				}
 			}

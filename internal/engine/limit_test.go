@@ -89,7 +89,7 @@ func mustLimit(t *testing.T, e *Engine, host, rate string, burst int) {
 	t.Helper()
 	n, period, err := flawless.ParseRate(rate)
 	if err == nil {
-		_, err = e.SetLimit(t.Context(), flawless.Limit{Host: host, Count: n, PeriodMS: period.Milliseconds(), Burst: burst})
+		_, err = e.Limits().Set(t.Context(), flawless.Limit{Host: host, Count: n, PeriodMS: period.Milliseconds(), Burst: burst})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -109,8 +109,8 @@ func TestALimitIsKeptAndFair(t *testing.T) {
 			t.Errorf("a run towards another host took %v: %+v", time.Since(began), r)
 		}
 		synctest.Wait()
-		if all, err := e.Limits(t.Context()); err != nil || len(all) != 1 || all[0].Waiting != 52 {
-			t.Errorf("limits: %+v %v", all, err)
+		if all := e.Limits().List(); len(all) != 1 || all[0].Waiting != 52 {
+			t.Errorf("limits: %+v", all)
 		}
 		if r := mustEnd(t, e, "few"); r.Status != flawless.Completed || time.Since(began) > 700*time.Millisecond {
 			t.Errorf("a run with three calls took %v beside one with fifty: %+v", time.Since(began), r)
@@ -198,13 +198,13 @@ func TestALimitThatIsChanged(t *testing.T) {
 		if _, err := e.Terminate(t.Context(), "gone", flawless.Cancel{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.RemoveLimit(t.Context(), "api.example.com:8443"); err != nil {
+		if err := e.Limits().Remove(t.Context(), "api.example.com:8443"); err != nil {
 			t.Fatal(err)
 		}
 		if r := mustEnd(t, e, "a"); r.Status != flawless.Completed || x.count("a") != 10 || x.count("gone") > 0 {
 			t.Errorf("without the limit it is %+v, %d exchanges, %d of the one that was terminated", r, x.count("a"), x.count("gone"))
 		}
-		if err := e.RemoveLimit(t.Context(), "api.example.com:8443"); !errors.Is(err, flawless.NotFound) {
+		if err := e.Limits().Remove(t.Context(), "api.example.com:8443"); !errors.Is(err, flawless.NotFound) {
 			t.Errorf("removing it again: %v", err)
 		}
 		e.Kill()
@@ -226,7 +226,7 @@ func TestALimitHoldsHoweverItsHostIsWritten(t *testing.T) {
 		if err != nil || !e.limits.Has(p.Host, p.Port) {
 			t.Errorf("a limit for %s does not hold for %s: %v", row.limit, row.url, err)
 		}
-		if err := e.RemoveLimit(t.Context(), row.limit); err != nil {
+		if err := e.Limits().Remove(t.Context(), row.limit); err != nil {
 			t.Errorf("removing it: %v", err)
 		}
 	}
@@ -242,7 +242,7 @@ func TestAKeyThatIsForgottenWhileItsRequestWaits(t *testing.T) {
 			kv := mem.New()
 			e := open(t, kv, Options{Kinds: x.kinds()})
 			within := func(d time.Duration) {
-				if _, err := e.ChangeHost(t.Context(), "api.example.com", func(h *flawless.Host) { h.KeyMS = d.Milliseconds() }); err != nil {
+				if _, err := e.Policy().ChangeHost(t.Context(), "api.example.com", func(h *flawless.Host) { h.KeyMS = d.Milliseconds() }); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -268,8 +268,8 @@ func TestAKeyThatIsForgottenWhileItsRequestWaits(t *testing.T) {
 			if want := map[bool]int{false: 1, true: 2}[longer]; len(x.at) != want {
 				t.Errorf("with a longer time %v it was sent %d times", longer, len(x.at))
 			}
-			if all, err := e.Limits(t.Context()); err != nil || all[0].Waiting != 0 && !longer {
-				t.Errorf("limits: %+v %v", all, err)
+			if all := e.Limits().List(); all[0].Waiting != 0 && !longer {
+				t.Errorf("limits: %+v", all)
 			}
 			e.Kill()
 		}
@@ -288,7 +288,7 @@ func TestBadLimits(t *testing.T) {
 		"no time":           {Host: "a.example.com", Count: 1},
 		"a burst beyond it": {Host: "a.example.com", Count: 1, PeriodMS: 1000, Burst: 2},
 	} {
-		if _, err := e.SetLimit(t.Context(), l); !errors.Is(err, flawless.Invalid) {
+		if _, err := e.Limits().Set(t.Context(), l); !errors.Is(err, flawless.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -63,9 +63,9 @@ func (e *Engine) posted(ctx context.Context, r *live.Run) error {
 	return err
 }
 
-// Send delivers a message to a run and returns its id when it is durable. It waits in the run until
-// the run receives it. One with a key that came before, and the same content, is not stored again.
-// It returns flawless.NotFound where there is no such run, flawless.Conflict where it has ended.
+// Send delivers a message to a run and returns the id of the message when it is durable. The message stays in the run until
+// the run receives it. A second message with the same key and content is not stored again. Send returns flawless.NotFound
+// if there is no such run, and flawless.Conflict if it has ended.
 func (e *Engine) Send(ctx context.Context, id string, m flawless.Message) (string, error) {
 	sent, _, err := e.deliver(ctx, id, m)
 	return sent, err
@@ -96,15 +96,15 @@ func (e *Engine) deliver(ctx context.Context, id string, m flawless.Message) (st
 	return m.ID, seq, err
 }
 
-// Unread returns the messages that a run has not received, oldest first, also of a run that has ended.
+// Unread returns the messages that a run has not received, oldest first. The run may have ended.
 func (e *Engine) Unread(ctx context.Context, id string) ([]flawless.Message, error) {
 	var unread []flawless.Message
 	err := e.peek(ctx, id, func(s *core.State) { unread = slices.Clone(s.Unread()) })
 	return unread, err
 }
 
-// Ask is Send, and returns what the run replies to the message. It returns flawless.Conflict where
-// the run ends without a reply.
+// Ask sends a message like Send, and returns the reply of the run. It returns flawless.Conflict if the run ends without a
+// reply.
 func (e *Engine) Ask(ctx context.Context, id string, m flawless.Message) (string, []byte, error) {
 	sent, seq, err := e.deliver(ctx, id, m)
 	if err != nil {

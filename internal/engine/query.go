@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Run returns what is durably known of a run, or flawless.NotFound.
+// Run returns the durable state of a run, or flawless.NotFound.
 func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
@@ -22,13 +22,13 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	return e.runs.Account(ctx, id)
 }
 
-// Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next
-// page, "" at the end. Counts in a page may lag behind the logs.
+// Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.
+// Counts in a page may lag behind the logs.
 func (e *Engine) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
 	return e.store.Runs(ctx, f)
 }
 
-// Log returns at most limit records of a run's log from number from on; 0 is no limit.
+// Log returns at most limit records of a run's log, beginning with number from; limit 0 returns all.
 func (e *Engine) Log(ctx context.Context, id string, from uint64, limit int) ([]flawless.Record, error) {
 	var out []flawless.Record
 	for rec, err := range e.Records(ctx, id, from) {
@@ -42,8 +42,8 @@ func (e *Engine) Log(ctx context.Context, id string, from uint64, limit int) ([]
 	return out, nil
 }
 
-// Records yields the records of a run's log from number from on, as they were at one moment. It holds
-// one of them in memory at a time.
+// Records yields the records of a run's log, beginning with number from, as they were at one moment. It has one of them in
+// memory at a time.
 func (e *Engine) Records(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		if _, err := e.store.Head(ctx, id); err != nil {
@@ -62,7 +62,7 @@ func (e *Engine) LogPage(ctx context.Context, id string, from uint64, limit, siz
 	return e.store.LogPage(ctx, id, from, limit, size)
 }
 
-// Data returns what the run published last, or flawless.NotFound.
+// Data returns the data that the run published last, or flawless.NotFound.
 func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 	if _, err := e.store.Head(ctx, id); err != nil {
 		return nil, err
@@ -74,29 +74,28 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 	return b, err
 }
 
-// Resolve carries out a person's word on a call whose outcome nobody can know. It returns when the
-// decision is durable; flawless.Conflict where the outcome is not in doubt.
+// Resolve carries out a person's decision about a call whose outcome is unknown. It returns when the decision is durable,
+// and flawless.Conflict if the outcome is not unknown.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
 	d.Body = bytes.Clone(d.Body)
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Decide(d, now) })
 }
 
-// Cancel asks a run to give up; its code is told and may compensate. Where there is a deadline, the
-// run is terminated if it has not ended by then. Asking again changes nothing, but for an earlier
-// deadline.
+// Cancel asks a run to give up; its code is told and may compensate. If c has a deadline, the run is terminated unless it
+// has ended by then. Cancelling it again changes nothing, except that an earlier deadline replaces a later one.
 func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.RequestCancel(c, now) })
 }
 
-// Pause lets a run take no more turns, or go on. What arrives meanwhile is kept for it. Asking for what
-// is so already changes nothing.
+// Pause keeps a run from taking turns, or resumes it. What arrives meanwhile is kept for it. Pausing a paused run changes
+// nothing.
 func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Pause(p, now) })
 }
 
-// Terminate ends a run without asking it. Calls that wait for a retry or for a place under a limit are
-// withdrawn; those in flight are not stopped, and their outcomes are still logged. Of a run that has
-// completed it withdraws the calls that wait; flawless.Conflict where a run has ended and none does.
+// Terminate ends a run without telling its code. Calls that wait for a retry or a permit are withdrawn; those in flight are
+// not stopped, and their outcomes are still logged. If the run has completed already, Terminate withdraws the calls that
+// wait, and returns flawless.Conflict if there are none.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	end := func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Terminate(c, now) }
 	run, err := e.changeWith(ctx, e.runs.AcquireQuarantined, id, end) // if only its guest could not be made, its log can be read
@@ -129,8 +128,8 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 
 // Urge starts the next attempt of a call now, or ends its retries. It returns when that is durable; flawless.Conflict if
 // the call does not wait for an attempt, or several do and none is named.
-func (e *Engine) Urge(ctx context.Context, id string, u core.RetryDecision) (flawless.Run, error) {
-	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(u, now) })
+func (e *Engine) Urge(ctx context.Context, id string, d core.RetryDecision) (flawless.Run, error) {
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now) })
 }
 
 // peek calls f with the state of a run, and returns when all that f has seen is durable.

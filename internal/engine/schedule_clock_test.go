@@ -122,7 +122,7 @@ func TestChangingAScheduleLosesNoTime(t *testing.T) {
 	replace := func(edit func(s *flawless.Schedule)) func(t *testing.T, e *Engine, s flawless.Schedule) {
 		return func(t *testing.T, e *Engine, s flawless.Schedule) {
 			edit(&s)
-			if _, err := e.SetSchedule(t.Context(), s, true); err != nil {
+			if _, err := e.Schedules().Set(t.Context(), s, true); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -173,7 +173,7 @@ func TestChangingAScheduleLosesNoTime(t *testing.T) {
 
 func trigger(t *testing.T, e *Engine) {
 	t.Helper()
-	if _, started, err := e.TriggerSchedule(t.Context(), "s", ""); err != nil || !started {
+	if _, started, err := e.Schedules().Trigger(t.Context(), "s", ""); err != nil || !started {
 		t.Fatalf("triggered: %v %v", started, err)
 	}
 }
@@ -190,7 +190,7 @@ func TestAScheduleIsCreatedPaused(t *testing.T) {
 		if got := runsOf(t, e); len(got) > 0 {
 			t.Errorf("it started %v", got)
 		}
-		if _, err := e.ResumeSchedule(t.Context(), "s"); err != nil {
+		if _, err := e.Schedules().Resume("s"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)

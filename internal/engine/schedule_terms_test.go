@@ -35,7 +35,7 @@ func TestScheduledRunsHaveTheTermsOfTheSchedule(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		now := e.clockNow()
-		if _, _, err := e.TriggerSchedule(t.Context(), "s", "by-hand"); err != nil {
+		if _, _, err := e.Schedules().Trigger(t.Context(), "s", "by-hand"); err != nil {
 			t.Fatal(err)
 		}
 		for id, began := range map[string]time.Time{"s@2026-01-01T01:00:00Z": now.Truncate(time.Hour), "s@by-hand": now} {
@@ -64,7 +64,7 @@ func TestEveryTermOfAStartCanBeScheduled(t *testing.T) {
 	var s schedule.Start
 	fill(reflect.ValueOf(&s).Elem())
 	s.Deadline = time.Unix(1, 0)
-	o := reflect.ValueOf(departing(s))
+	o := reflect.ValueOf(startOf(s))
 	for i := range o.NumField() {
 		f := o.Type().Field(i)
 		if f.IsExported() && f.Name != "Of" && o.Field(i).IsZero() { // Of: it repeats no run
@@ -90,7 +90,7 @@ func TestBadTermsOfASchedule(t *testing.T) {
 		{"grace without a deadline", flawless.Schedule{GraceMS: 5}, flawless.Invalid, "grace"},
 	} {
 		row.s.Name, row.s.Cron, row.s.Module, row.s.Workflow = "s", "@daily", "guest", "empty"
-		if _, err := e.SetSchedule(t.Context(), row.s, false); !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.text) {
+		if _, err := e.Schedules().Set(t.Context(), row.s, false); !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.text) {
 			t.Errorf("%s: %v, want %v and %q", row.name, err, row.code, row.text)
 		}
 	}

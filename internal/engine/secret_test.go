@@ -89,7 +89,7 @@ func TestNobodySeesASecret(t *testing.T) {
 	run, _ := e.Run(t.Context(), id)
 	log, _ := e.Log(t.Context(), id, 0, 0)
 	data, _ := e.Data(t.Context(), id)
-	secrets, _ := e.Secrets(t.Context())
+	secrets, _ := v.List(t.Context())
 	said += string(input(t, run)) + string(input(t, log)) + string(data) + string(input(t, secrets))
 	for item, err := range kv.Scan(t.Context(), store.Range{}) {
 		if err != nil {

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/live"
+	"github.com/flawless-engine/flawless/internal/statelock"
 )
 
-// meant is the run that a guest means by an id. In its past the guest of a fork was told other ids:
-// they are itself, and their children are its own where it has such a child.
+// meant returns the run that a guest means by an id. The guest of a fork was told other ids in its past: they mean itself,
+// and those of their children mean its own, if it has such a child.
 func (e *Engine) meant(r *live.Run, id string) string {
 	var names []string
 	r.View(func(s *core.State) {
@@ -44,8 +46,8 @@ func (e *Engine) exists(id string) bool {
 	return err == nil
 }
 
-// spawn sees to it that the child of a call exists and, where its parent gives up, that it is told
-// so. It answers when the child was started, where it is detached, else when it has ended.
+// spawn starts the child of a call, unless it exists, and cancels it if its parent gives up. It answers the call when a
+// detached child was started, and when any other child has ended.
 func (e *Engine) spawn(r *live.Run, c *core.OpenCall) error {
 	h, err := effect.ParseSpawn(c.Call)
 	if err != nil {
@@ -85,7 +87,7 @@ func (e *Engine) spawn(r *live.Run, c *core.OpenCall) error {
 	r.Retain()
 	e.tasks.Go(func() {
 		defer r.Release()
-		child, err := e.bringUp(r, begun, o)
+		child, err := e.awaitStart(r, begun, o)
 		if err == nil && !h.Detached && !child.Status.Ended() && givesUp {
 			why := flawless.Cancel{Who: "its parent", Note: fmt.Sprintf("run %s was cancelled", r.ID())}
 			if _, err = e.Cancel(e.life.Calls, o.ID, why); errors.Is(err, flawless.Conflict) {
@@ -106,8 +108,8 @@ func (e *Engine) spawn(r *live.Run, c *core.OpenCall) error {
 	return nil
 }
 
-// beginChild begins a child, in the order in which its parent asks, so that a message to it finds it.
-// It returns nil where there is one already.
+// beginChild begins a child, in the order in which its parent spawns, so that a message to it finds it. It returns nil if
+// the child exists.
 func (e *Engine) beginChild(o *Start) (begun *live.Run, err error) {
 	if _, err := e.store.Head(e.life.Calls, o.ID); !errors.Is(err, flawless.NotFound) {
 		return nil, err
@@ -119,8 +121,8 @@ func (e *Engine) beginChild(o *Start) (begun *live.Run, err error) {
 	return begun, err
 }
 
-// bringUp returns a child when it is durable.
-func (e *Engine) bringUp(r, begun *live.Run, o Start) (child flawless.Run, err error) {
+// awaitStart returns a child when it is durable.
+func (e *Engine) awaitStart(r, begun *live.Run, o Start) (child flawless.Run, err error) {
 	if begun == nil {
 		child, err = e.Run(e.life.Calls, o.ID)
 	} else {
@@ -132,7 +134,7 @@ func (e *Engine) bringUp(r, begun *live.Run, o Start) (child flawless.Run, err e
 	return child, err
 }
 
-// awaitEnd answers when a run has ended.
+// awaitEnd answers an await when the run has ended.
 func (e *Engine) awaitEnd(r *live.Run, c *core.OpenCall) error {
 	h, err := effect.ParseAwait(c.Call)
 	if err != nil {
@@ -153,7 +155,7 @@ func (e *Engine) awaitRun(r *live.Run, call int, id string) error {
 	case err != nil:
 		e.ends.remove(id, r, call)
 		if _, gone := e.store.Gone(e.life.Calls, id); errors.Is(err, flawless.NotFound) && gone == nil {
-			err = fmt.Errorf("awaiting run %s: it has ended and was removed since, as its module says (--retention); how it ended is not known any more: %w", id, flawless.NotFound)
+			err = fmt.Errorf("awaiting run %s: it has ended and was removed since, as its module says (--retention); how it ended is unknown: %w", id, flawless.NotFound)
 		}
 		return err
 	case other.Status.Ended():
@@ -161,4 +163,61 @@ func (e *Engine) awaitRun(r *live.Run, call int, id string) error {
 		r.Answer(call, effect.EndAnswer(other))
 	}
 	return nil
+}
+
+// ends is which calls wait for the end of which run. It is empty after a restart: calls that wait are found among the open
+// errands again.
+type ends struct {
+	graph *statelock.Graph // has a lock of its own
+
+	mu   sync.Mutex
+	runs map[string][]waiter
+}
+
+// waiter is a call that waits for a run to end. Its own run is retained while it is here.
+type waiter struct {
+	run  *live.Run
+	call int
+}
+
+// add notes that a call waits. It does nothing if that is noted already.
+func (w *ends) add(id string, r *live.Run, call int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.runs == nil {
+		w.runs = map[string][]waiter{}
+	}
+	if slices.Contains(w.runs[id], waiter{r, call}) {
+		return
+	}
+	r.Retain()
+	w.graph.Wait(r.ID(), call, statelock.Target{Run: id})
+	w.runs[id] = append(w.runs[id], waiter{r, call})
+}
+
+// remove removes a call that waits. Others of its run may wait for the same end.
+func (w *ends) remove(id string, r *live.Run, call int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.Index(w.runs[id], waiter{r, call})
+	if i < 0 {
+		return
+	}
+	r.Release()
+	w.graph.Unwait(r.ID(), call)
+	if w.runs[id] = slices.Delete(w.runs[id], i, i+1); len(w.runs[id]) == 0 {
+		delete(w.runs, id)
+	}
+}
+
+// take removes and returns the calls that wait for a run. The caller releases their runs.
+func (w *ends) take(id string) []waiter {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.runs[id]
+	delete(w.runs, id)
+	for _, x := range all {
+		w.graph.Unwait(x.run.ID(), x.call)
+	}
+	return all
 }

@@ -105,7 +105,7 @@ func crashTogether(t *testing.T, name string, d disk, left int, after bool, how 
 			t.Errorf("%s: run %s got %d messages", name, id, n)
 		}
 	}
-	s, err := e.State(t.Context(), "count")
+	s, err := e.States().State(t.Context(), "count")
 	if err != nil || string(s.Value) != "2" || s.Holder != nil || s.Queue != nil {
 		t.Errorf("%s: the state is %+v, %v", name, s, err)
 	}
@@ -395,7 +395,7 @@ func TestAChangeThatOutlivesItsRunIsKept(t *testing.T) {
 		for _, id := range []string{"first", "second"} {
 			mustRest(t, e, id)
 		}
-		if s, err := e.State(t.Context(), "count"); err != nil || string(s.Value) != "2" || s.Holder != nil {
+		if s, err := e.States().State(t.Context(), "count"); err != nil || string(s.Value) != "2" || s.Holder != nil {
 			t.Errorf("%s: the state is %s, %+v, %v", name, s.Value, s.Holder, err)
 		}
 		e.Kill()
@@ -540,7 +540,7 @@ func TestOneRunAtATimeHoldsAState(t *testing.T) {
 		}
 		seen[string(r.Output)] = true
 	}
-	if s, err := e.State(t.Context(), "sum"); err != nil || string(s.Value) != fmt.Sprint(runs) || s.Holder != nil {
+	if s, err := e.States().State(t.Context(), "sum"); err != nil || string(s.Value) != fmt.Sprint(runs) || s.Holder != nil {
 		t.Errorf("the state is %+v, %v", s, err)
 	}
 	if n := e.locks.Count(); n != 0 || e.graph.Size() != 0 {
@@ -549,7 +549,7 @@ func TestOneRunAtATimeHoldsAState(t *testing.T) {
 }
 
 func holder(e *Engine, t *testing.T, name string) string {
-	s, err := e.State(t.Context(), name)
+	s, err := e.States().State(t.Context(), name)
 	if err != nil || s.Holder == nil {
 		return ""
 	}
@@ -611,7 +611,7 @@ func TestAStateIsReleasedHoweverItsHolderEnds(t *testing.T) {
 					if r := mustEnd(t, e, "second"); r.Status != flawless.Completed {
 						t.Errorf("the second is %+v", r.Failure)
 					}
-					if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != row.value || s.Holder != nil {
+					if s, err := e.States().State(t.Context(), "kept"); err != nil || string(s.Value) != row.value || s.Holder != nil {
 						t.Errorf("the state is %+v, %v", s, err)
 					}
 				})
@@ -624,7 +624,7 @@ func TestAStateIsReleasedHoweverItsHolderEnds(t *testing.T) {
 func queued(t *testing.T, e *Engine, id string) {
 	t.Helper()
 	synctest.Wait()
-	if s, err := e.State(t.Context(), "kept"); err != nil || len(s.Queue) != 1 || s.Queue[0].Run != id {
+	if s, err := e.States().State(t.Context(), "kept"); err != nil || len(s.Queue) != 1 || s.Queue[0].Run != id {
 		t.Fatalf("run %s does not wait for the state: it is %+v, %v", id, s, err)
 	}
 }

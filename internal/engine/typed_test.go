@@ -113,7 +113,7 @@ func TestValuesThatCannotBeDecodedAreRefused(t *testing.T) {
 	for text, want := range badOrders {
 		_, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "order", Input: []byte(text), ID: "never"})
 		misfit(t, err, want)
-		_, err = e.SetSchedule(t.Context(), flawless.Schedule{Name: "s", Cron: "@daily", Module: "guest", Workflow: "order", Input: []byte(text)}, false)
+		_, err = e.Schedules().Set(t.Context(), flawless.Schedule{Name: "s", Cron: "@daily", Module: "guest", Workflow: "order", Input: []byte(text)}, false)
 		misfit(t, err, want)
 		_, err = e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(text)}, "")
 		misfit(t, err, want)

@@ -12,11 +12,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/upgrade"
 )
 
-// Upgrade says which runs are moved to the newest version of their module, and how.
+// Upgrade describes which runs move to the newest version of their module, and how.
 type Upgrade = upgrade.Options
 
-// Upgrade looks at every open run of a module, or those asked for, by replaying it with the newest
-// version, and then moves those that can go on there, see [upgrade.Do].
+// Upgrade checks every open run of a module, or the runs named in o, by replaying it with the newest version, and moves
+// those that can continue there, see [upgrade.Do].
 func (e *Engine) Upgrade(ctx context.Context, name string, o Upgrade) (flawless.ModuleUpgrade, error) {
 	report, err := e.upgrade(ctx, name, o)
 	if err != nil && report.Module == "" {
@@ -41,7 +41,7 @@ func (e *Engine) upgrade(ctx context.Context, name string, o Upgrade) (flawless.
 	return upgrade.Do(ctx, (*upgrades)(e), upgrade.Target{Name: name, Versions: versions, Code: code, Kinds: e.kinds}, o)
 }
 
-// upgrades is an Engine as an upgrade sees it.
+// upgrades is the Engine as an upgrade sees it.
 type upgrades Engine
 
 func (u *upgrades) Run(ctx context.Context, id string) (flawless.Run, error) {

@@ -332,7 +332,7 @@ func (g *Registry) Wake(id string) {
 	r, err := g.Acquire(life.Turns, id)
 	if err != nil {
 		if flawless.CodeOf(err) == "" && life.Turns.Err() == nil { // else it is quarantined or was removed, or the engine stops
-			g.o.Log.Error("a run that is to go on cannot be read, it is read again soon", "run", id, "error", err)
+			g.o.Log.Error("a run cannot be read, retrying soon", "run", id, "error", err)
 			g.o.Clock.Put(g.o.Now()+int64(clock.Soon), id)
 		}
 		return

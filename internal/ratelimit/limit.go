@@ -46,6 +46,7 @@ type Options struct {
 	Now    func() int64                                                    // Unix nanoseconds
 	Go     func(f func())                                                  // runs f in a goroutine of the engine
 	Log    *slog.Logger
+	Accept func() error // returns nil if new limits are accepted
 }
 
 // Limits paces the calls towards hosts that have a limit. All methods may be called concurrently.
@@ -353,6 +354,9 @@ func (l *Limits) release() {
 func (l *Limits) Set(ctx context.Context, set flawless.Limit) (flawless.Limit, error) {
 	if err := set.Check(); err != nil {
 		return set, fmt.Errorf("setting a limit: %w", err)
+	}
+	if err := l.o.Accept(); err != nil {
+		return set, err
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()

@@ -11,9 +11,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// holdAll holds back all that was open in a store when it was accepted as a copy, and returns when that is
-// durable. It is called before anything goes on. A crash in the middle leaves the store holding, and the
-// next start goes on with it.
+// holdAll holds back all runs that were open in a store when it was accepted as a copy, and returns when that is durable. It
+// is called before any run continues. After a crash in the middle the next start continues with it.
 func (e *Engine) holdAll(ctx context.Context) error {
 	id := e.store.Identity()
 	if !id.Holding {
@@ -50,7 +49,7 @@ func (e *Engine) holdAll(ctx context.Context) error {
 	return e.store.Held(ctx, e.lease)
 }
 
-// unfinished returns the runs that are open, or have left something behind that is carried on.
+// unfinished returns the runs that are open, or have ended with calls that are still carried out.
 func (e *Engine) unfinished(ctx context.Context) (ids []string, err error) {
 	f := flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}
 	for {
