@@ -141,9 +141,22 @@ func CheckStateName(name string) error {
 	return checkText("the name of a shared state", name, MaxStateName, "")
 }
 
+// CheckKey returns nil where key can be a key or a type that callers choose freely and that is in no URL, or [Invalid] with
+// the reason. what says which it is, such as "the key of a message".
+func CheckKey(what, key string) error { return checkVisible(what, key, MaxID, "") }
+
 // checkText is the one rule for what is chosen freely and addressed in a path: it must come through
 // every URL, and be seen in every list. without lists further characters that are not allowed.
 func checkText(what, text string, most int, without string) error {
+	if text == "." || text == ".." || text == "/" { // a lone slash is the end of a path to the router, however it is escaped
+		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
+	}
+	return checkVisible(what, text, most, without)
+}
+
+// checkVisible is the rule for what is chosen freely and shown: what a person sees in a list must be all that there is, so
+// that it can be typed again.
+func checkVisible(what, text string, most int, without string) error {
 	odd := func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(without, r) }
 	switch {
 	case text == "":
@@ -152,8 +165,6 @@ func checkText(what, text string, most int, without string) error {
 		return fmt.Errorf("%s has %d bytes, at most %d are allowed: %w", what, len(text), most, Invalid)
 	case !utf8.ValidString(text):
 		return fmt.Errorf("%s is not UTF-8: %w", what, Invalid)
-	case text == "." || text == ".." || text == "/": // a lone slash is the end of a path to the router, however it is escaped
-		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
 	case strings.ContainsFunc(text, odd) && strings.Contains(without, "/"):
 		return fmt.Errorf("%s %q has a space, a slash or a character that is not printed: %w", what, text, Invalid)
 	case strings.ContainsFunc(text, odd):

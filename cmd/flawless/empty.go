@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,8 +27,31 @@ func checkFlags(c *cobra.Command) (err error) {
 			empty = len(all) == 0 || slices.Contains(all, "")
 		}
 		if empty {
-			err = fmt.Errorf("--%s is empty; give it a value or omit it (is a shell variable unset?)", f.Name)
+			err = emptyFlag(f)
 		}
 	})
 	return err
+}
+
+func emptyFlag(f *pflag.Flag) error {
+	return fmt.Errorf("--%s is empty; give it a value or omit it (is a shell variable unset?)", f.Name)
+}
+
+// flagError words an error about a flag's value. The flag package quotes the errors of Go's parsers.
+func flagError(err error) error {
+	wrong := new(pflag.InvalidValueError)
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	f, value := wrong.GetFlag(), wrong.GetValue()
+	want := map[string]string{"int": "a whole number", "int64": "a whole number", "uint64": "a whole number that is not negative", "bool": "true or false", "duration": "a time such as 30s or 2h"}[f.Value.Type()]
+	switch {
+	case value == "":
+		return emptyFlag(f)
+	case want == "":
+		return err
+	case errors.Is(err, strconv.ErrRange):
+		want = "a smaller number"
+	}
+	return fmt.Errorf("--%s is %q; give %s", f.Name, value, want)
 }

@@ -38,7 +38,7 @@ func TestEmptyFlagsAndArgumentsAreRefused(t *testing.T) {
 				return
 			}
 			flags++
-			if code, text := call(append(slices.Clone(path), "--"+f.Name+"=")...); code != 2 || !strings.Contains(text, "--"+f.Name) {
+			if code, text := call(append(slices.Clone(path), "--"+f.Name+"=")...); code != 2 || !strings.Contains(text, "--"+f.Name+" is empty; give it a value or omit it") {
 				t.Errorf("%s --%s= : exit code %d, %s", strings.Join(path, " "), f.Name, code, text)
 			}
 		}
@@ -61,5 +61,22 @@ func TestEmptyFlagsAndArgumentsAreRefused(t *testing.T) {
 	walk((&app{}).root(), nil)
 	if flags < 300 || arguments < 30 {
 		t.Errorf("%d flags and %d arguments were tried", flags, arguments)
+	}
+}
+
+// TestFlagErrorsSayWhatToGive: no error quotes one of Go's parsers.
+func TestFlagErrorsSayWhatToGive(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ command, flag, want string }{
+		{"workflow resolve", "--call=x", `--call is "x"; give a whole number`},
+		{"workflow resolve", "--call=2.5", `--call is "2.5"; give a whole number`},
+		{"workflow resolve", "--call=99999999999999999999", `--call is "99999999999999999999"; give a smaller number`},
+		{"workflow resolve", "--retry=maybe", `--retry is "maybe"; give true or false`},
+	} {
+		var out bytes.Buffer
+		args := append(strings.Fields(row.command), "id", row.flag)
+		if code := run(t.Context(), args, strings.NewReader(""), &out, &out); code != 2 || !strings.Contains(out.String(), row.want) || strings.Contains(out.String(), "strconv") {
+			t.Errorf("%s %s: exit code %d, %s, want %s", row.command, row.flag, code, out.String(), row.want)
+		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
 // Format is the number of the format that is written. Every lower one can be read.
@@ -159,7 +160,7 @@ func part(h *tar.Header, parts map[string][]byte) error {
 
 // take fills the bundle from its parts.
 func (b *Bundle) take(parts map[string][]byte, maxItems int) error {
-	p, err := store.NewPortable()
+	c, err := codec.New()
 	if err != nil {
 		return err
 	}
@@ -169,15 +170,14 @@ func (b *Bundle) take(parts map[string][]byte, maxItems int) error {
 	if err := json.Unmarshal(parts[partManifest], &b.Manifest); err != nil {
 		return fmt.Errorf("its manifest cannot be read: %v: %w", err, flawless.Damaged)
 	}
-	if b.Log, err = p.UnmarshalLog(parts[partLog], maxItems); err != nil {
+	if b.Log, err = c.UnmarshalLog(parts[partLog], maxItems); err != nil {
 		return err
 	}
 	if image, there := parts[partImage]; there {
-		m, err := p.UnmarshalImage(image)
-		if err != nil {
-			return err
+		b.Image = new(store.Image)
+		if err := c.Decode(image, b.Image); err != nil {
+			return fmt.Errorf("its image: %w", err)
 		}
-		b.Image = &m
 	}
 	if b.Module = parts[partModule]; b.Module != nil {
 		if sum := sha256.Sum256(b.Module); hex.EncodeToString(sum[:]) != b.Manifest.Module.Digest {

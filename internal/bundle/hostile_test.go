@@ -14,7 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/flawless-engine/flawless"
-	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
 // endless yields the same byte, any number of times.
@@ -65,7 +65,7 @@ func archive(t *testing.T, files ...file) []byte {
 // entries returns the log of a run with n entries that take no more than a few bytes each.
 func entries(t *testing.T, n int) []byte {
 	t.Helper()
-	p, err := store.NewPortable()
+	c, err := codec.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func entries(t *testing.T, n int) []byte {
 	for range 100 {
 		b.Log = append(b.Log, flawless.Record{Entries: []flawless.Entry{{Turn: turn}}})
 	}
-	log, err := p.MarshalLog(b.Log)
+	log, err := c.MarshalLog(b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
 // Export is a bundle to be written whose log stays where it is: it is read twice, and never more than a record of
@@ -109,11 +110,11 @@ func (c *counted) Write(b []byte) (int, error) {
 
 // pack writes the compressed archive of the parts.
 func (x Export) pack(rest *counted) error {
-	p, err := store.NewPortable()
+	c, err := codec.New()
 	if err != nil {
 		return err
 	}
-	o, err := x.plan(p)
+	o, err := x.plan(c)
 	if err != nil {
 		return err
 	}
@@ -123,9 +124,9 @@ func (x Export) pack(rest *counted) error {
 	if err != nil {
 		return err
 	}
-	var image []byte
+	var image bytes.Buffer
 	if o.Image != nil {
-		if image, err = p.MarshalImage(*o.Image); err != nil {
+		if err := c.Encode(&image, o.Image); err != nil {
 			return err
 		}
 	}
@@ -149,8 +150,8 @@ func (x Export) pack(rest *counted) error {
 	}
 	part(partManifest, int64(len(manifest)), whole(manifest))
 	part(partModule, int64(len(o.Module)), whole(o.Module))
-	part(partLog, o.size, func() error { return o.writeLog(p, t) })
-	part(partImage, int64(len(image)), whole(image))
+	part(partLog, o.size, func() error { return o.writeLog(c, t) })
+	part(partImage, int64(image.Len()), whole(image.Bytes()))
 	if err != nil {
 		return errors.Join(err, z.Close())
 	}
@@ -173,7 +174,7 @@ type plan struct {
 
 // plan reads the log to find out how large it will be, and whether something is taken out. Where something is,
 // the image goes, too: it has the values in it.
-func (x Export) plan(p store.Portable) (plan, error) {
+func (x Export) plan(c codec.Codec) (plan, error) {
 	o := plan{Export: x}
 	r, err := redact.NewRedaction(x.Redact)
 	if err != nil {
@@ -183,7 +184,7 @@ func (x Export) plan(p store.Portable) (plan, error) {
 	var before, after int64
 	length := func(rec flawless.Record) (int64, error) {
 		buffer.Reset()
-		err := p.AppendRecord(&buffer, rec)
+		err := c.AppendRecord(&buffer, rec)
 		return int64(buffer.Len()), err
 	}
 	changed, received := false, false
@@ -253,7 +254,7 @@ func redacted(r redact.Redaction, rec flawless.Record) (less flawless.Record, ch
 var errMoved = fmt.Errorf("old turns of the log were removed while it was read (--keep-turns); export it again: %w", flawless.Conflict)
 
 // writeLog writes the records that there were when the log was read first.
-func (o plan) writeLog(p store.Portable, w io.Writer) error {
+func (o plan) writeLog(c codec.Codec, w io.Writer) error {
 	var buffer bytes.Buffer
 	left, records := o.size, 0
 	for rec, err := range o.Log() {
@@ -268,7 +269,7 @@ func (o plan) writeLog(p store.Portable, w io.Writer) error {
 			rec, _, _ = redacted(*o.redact, rec)
 		}
 		buffer.Reset()
-		if err := p.AppendRecord(&buffer, rec); err != nil {
+		if err := c.AppendRecord(&buffer, rec); err != nil {
 			return err
 		}
 		if left -= int64(buffer.Len()); left < 0 {
@@ -286,11 +287,11 @@ func (o plan) writeLog(p store.Portable, w io.Writer) error {
 
 // Bundle returns the bundle that is written, with the log in memory.
 func (x Export) Bundle() (Bundle, error) {
-	p, err := store.NewPortable()
+	c, err := codec.New()
 	if err != nil {
 		return Bundle{}, err
 	}
-	o, err := x.plan(p)
+	o, err := x.plan(c)
 	if err != nil {
 		return Bundle{}, err
 	}

@@ -56,6 +56,14 @@ func UnknownAnswer(run string, c flawless.Call, idempotent bool, message, reason
 	return a
 }
 
+// RepeatUntil adds to an answer that tells of an unknown outcome when the time for making the call again ends, in Unix
+// nanoseconds. Code that has found out that the call had no effect goes by it.
+func RepeatUntil(a flawless.Answer, at int64) flawless.Answer {
+	b := append(slices.Clone(a.Head[:len(a.Head)-len("}}")]), `,"repeat_until":`...)
+	a.Head = append(strconv.AppendInt(b, at, 10), "}}"...)
+	return a
+}
+
 // IsInterrupted reports whether an answer tells the code that the outcome of a call is unknown.
 func IsInterrupted(a flawless.Answer) bool {
 	return bytes.HasPrefix(a.Head, []byte(`{"error":{"kind":"`+kindInterrupted+`"`))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
 // PutImageAndCut is PutImage that also removes the records of the run's log before cut.Next, but for
@@ -16,7 +17,7 @@ func (s *Store) PutImageAndCut(ctx context.Context, l Lease, id string, m Image,
 	if cut.Next < 1 || cut.Next > m.Seq {
 		return fmt.Errorf("cutting the log of run %s before record %d with an image after record %d: %w", id, cut.Next, m.Seq, flawless.Invalid)
 	}
-	var first record
+	var first codec.Record
 	k := keyRecords(id).number(0)
 	if err := s.get(ctx, k, &first, "record 0 of run %s", id); err != nil {
 		return err

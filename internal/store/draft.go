@@ -1,6 +1,10 @@
 package store
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/flawless-engine/flawless/internal/store/codec"
+)
 
 // maxKept is how large the memory of a draft may be to be used again, maxKeys how much of it is made
 // for keys at a time.
@@ -57,9 +61,9 @@ func (d *draft) since(n int) []byte {
 }
 
 // expect adds the expectation that v lies under k.
-func (d *draft) expect(c codec, k key, v any) error {
+func (d *draft) expect(c codec.Codec, k key, v any) error {
 	n := d.text.Len()
-	if err := c.encode(&d.text, v); err != nil {
+	if err := c.Encode(&d.text, v); err != nil {
 		return err
 	}
 	d.batch.Expect = append(d.batch.Expect, Item{d.keep(k), d.since(n)})
@@ -67,9 +71,9 @@ func (d *draft) expect(c codec, k key, v any) error {
 }
 
 // set puts v under k.
-func (d *draft) set(c codec, k key, v any) error {
+func (d *draft) set(c codec.Codec, k key, v any) error {
 	n := d.text.Len()
-	if err := c.encode(&d.text, v); err != nil {
+	if err := c.Encode(&d.text, v); err != nil {
 		return err
 	}
 	d.batch.Set = append(d.batch.Set, Item{d.keep(k), d.since(n)})
@@ -77,9 +81,9 @@ func (d *draft) set(c codec, k key, v any) error {
 }
 
 // setRaw puts bytes that are kept as they are under k.
-func (d *draft) setRaw(c codec, k key, payload []byte) error {
+func (d *draft) setRaw(c codec.Codec, k key, payload []byte) error {
 	n := d.text.Len()
-	if err := c.raw(&d.text, payload); err != nil {
+	if err := c.AppendRaw(&d.text, payload); err != nil {
 		return err
 	}
 	d.batch.Set = append(d.batch.Set, Item{d.keep(k), d.since(n)})
@@ -87,7 +91,7 @@ func (d *draft) setRaw(c codec, k key, payload []byte) error {
 }
 
 // change brings what lies under k from before to after; nil is nothing.
-func change[T any](c codec, d *draft, k key, before, after *T) error {
+func change[T any](c codec.Codec, d *draft, k key, before, after *T) error {
 	if before == nil {
 		d.absent(k)
 	} else if err := d.expect(c, k, before); err != nil {

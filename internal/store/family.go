@@ -11,7 +11,7 @@ func every[T any](ctx context.Context, s *Store, f family, what string) ([]T, er
 	for item, err := range s.kv.Scan(ctx, key(nil).family(f).all()) {
 		var one T
 		if err == nil {
-			err = s.codec.decode(item.Value, &one)
+			err = s.codec.Decode(item.Value, &one)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", what, err)

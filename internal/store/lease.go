@@ -81,7 +81,7 @@ func (s *Store) leased(l Lease) (Item, error) {
 		return row.item, nil
 	}
 	var b bytes.Buffer
-	if err := s.codec.encode(&b, l); err != nil {
+	if err := s.codec.Encode(&b, l); err != nil {
 		return Item{}, fmt.Errorf("the lease: %w", err)
 	}
 	row := &leaseRow{l, Item{keyLease(shardAll), b.Bytes()}}

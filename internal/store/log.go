@@ -6,14 +6,8 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 )
-
-// record is the stored form of a [flawless.Record]: its number is in its key.
-type record struct {
-	Epoch   uint64           `cbor:"1,keyasint"`
-	Entries []flawless.Entry `cbor:"2,keyasint"`
-	Cut     *flawless.Cut    `cbor:"3,keyasint,omitempty"`
-}
 
 // Log yields the records of a run from a number on, in order and without gaps, as they were at one
 // moment; none for a run that does not exist. A record that is missing, does not decode or fails
@@ -91,7 +85,7 @@ func (s *Store) passCut(ctx context.Context, id string, item Item, skip int, fro
 	if p.bad || n == from {
 		return from, nil
 	}
-	var first record
+	var first codec.Record
 	if err := s.get(ctx, keyRecords(id).number(0), &first, "record 0"); err != nil || first.Cut == nil || first.Cut.Next < n {
 		return from, nil // it is missing
 	}
@@ -109,27 +103,9 @@ func (s *Store) record(item Item, skip int, seq uint64) (flawless.Record, error)
 	if n != seq {
 		return flawless.Record{}, fmt.Errorf("it is missing, the next one is %d: %w", n, flawless.Damaged)
 	}
-	var r record
-	if err := s.codec.decode(item.Value, &r); err != nil {
+	var r codec.Record
+	if err := s.codec.Decode(item.Value, &r); err != nil {
 		return flawless.Record{}, fmt.Errorf("key %q: %w", item.Key, err)
 	}
 	return flawless.Record{Seq: seq, Epoch: r.Epoch, Entries: r.Entries, Cut: r.Cut}, nil
-}
-
-// checkEntries returns [flawless.TooLarge] for entries that could be written but not read again.
-func checkEntries(entries []flawless.Entry) error {
-	most, labels := len(entries), 0
-	for i := range entries {
-		if t := entries[i].Turn; t != nil {
-			most = max(most, len(t.Answers), len(t.Calls), len(t.Lines), len(t.Steps))
-			labels = max(labels, len(t.Labels))
-		}
-	}
-	if most > maxItems {
-		return fmt.Errorf("a turn has %d calls, answers or lines, at most %d can be kept: %w", most, maxItems, flawless.TooLarge)
-	}
-	if labels > maxPairs {
-		return fmt.Errorf("a turn changes %d labels, at most %d changes can be kept: %w", labels, maxPairs, flawless.TooLarge)
-	}
-	return nil
 }

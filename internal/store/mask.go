@@ -19,7 +19,7 @@ func (s *Store) MaskKey(ctx context.Context, l Lease) ([]byte, error) {
 	b, err := s.kv.Get(ctx, k)
 	var secret []byte
 	if err == nil {
-		err = s.codec.decode(b, &secret)
+		err = s.codec.Decode(b, &secret)
 	}
 	if errors.Is(err, flawless.NotFound) {
 		secret = make([]byte, 32)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
 // AddModule keeps a module and its bytes under the next version of its name, and returns it with
@@ -87,7 +88,7 @@ func (s *Store) versions(ctx context.Context, name string, limit int) ([]flawles
 
 func (s *Store) version(item Item) (flawless.Module, error) {
 	var m flawless.Module
-	if err := s.codec.decode(item.Value, &m); err != nil {
+	if err := s.codec.Decode(item.Value, &m); err != nil {
 		return m, fmt.Errorf("key %q: %w", item.Key, err)
 	}
 	return m, nil
@@ -139,7 +140,7 @@ func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 			return bin, nil
 		}
 		if err == nil {
-			piece, err = s.codec.open(piece)
+			piece, err = s.codec.Open(piece)
 		}
 		if err != nil {
 			return nil, reading(k, err, "the bytes of module %s", digest)
@@ -154,7 +155,7 @@ func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 // keys of a block, and those beside a module are read all the time.
 const binaryPiece = 32 << 10
 
-func (d *draft) setBinary(c codec, digest string, bin []byte) error {
+func (d *draft) setBinary(c codec.Codec, digest string, bin []byte) error {
 	for n := uint64(0); ; n++ {
 		size := min(len(bin), binaryPiece)
 		if err := d.setRaw(c, keyBinary(digest).number(n), bin[:size]); err != nil {

@@ -188,7 +188,7 @@ func (kv *rebuilt) rebuild(ctx context.Context, generation uint64) error {
 	for item, err := range kv.KV.Scan(ctx, key(nil).family(familyHead).all()) {
 		var h Head
 		if err == nil {
-			err = kv.store.codec.decode(item.Value, &h)
+			err = kv.store.codec.Decode(item.Value, &h)
 		}
 		if err != nil {
 			return err

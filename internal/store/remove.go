@@ -67,7 +67,7 @@ func (s *Store) remove(ctx context.Context, l Lease, id string, keyed bool) erro
 		return reading(keyHead(id), err, "run %s", id)
 	}
 	var h Head
-	if err := s.codec.decode(value, &h); err != nil {
+	if err := s.codec.Decode(value, &h); err != nil {
 		return err
 	}
 	if !h.Run.Status.Ended() || h.Active || h.Wake != 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
 // Head is what is known of a run without reading its log.
@@ -51,7 +52,7 @@ func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
 		return err
 	}
 	if len(w.Entries) > 0 {
-		rec := record{Epoch: l.Epoch, Entries: w.Entries}
+		rec := codec.Record{Epoch: l.Epoch, Entries: w.Entries}
 		if err := d.set(s.codec, d.key(familyRecord).text(w.ID).number(w.Seq), &rec); err != nil {
 			return fmt.Errorf("record %d: %w", w.Seq, err)
 		}
@@ -94,7 +95,7 @@ func (w *Write) check() error {
 			return err
 		}
 	}
-	return checkEntries(w.Entries)
+	return codec.CheckEntries(w.Entries)
 }
 
 // Head returns the head of a run, or [flawless.NotFound].

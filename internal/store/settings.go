@@ -15,7 +15,7 @@ func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
 	for item, err := range s.kv.Scan(ctx, key(nil).family(familySettings).all()) {
 		var one flawless.Settings
 		if err == nil {
-			err = s.codec.decode(item.Value, &one)
+			err = s.codec.Decode(item.Value, &one)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading settings: %w", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
 // Store keeps the words of the engine in a [KV]. All methods may be called concurrently; the byte
@@ -21,7 +22,7 @@ import (
 // or do not decode give [flawless.Damaged] with what was read, its key and what is wrong.
 type Store struct {
 	kv     *rebuilt
-	codec  codec
+	codec  codec.Codec
 	drafts sync.Pool // of *draft
 	lease  atomic.Pointer[leaseRow]
 
@@ -47,7 +48,7 @@ type Failer interface {
 // [flawless.Conflict] for one with a higher number, and [flawless.Damaged] for one that holds
 // something else.
 func Open(ctx context.Context, kv KV) (*Store, error) {
-	c, err := newCodec()
+	c, err := codec.New()
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +100,8 @@ func (s *Store) checkFormat(ctx context.Context) error {
 		return s.writeFormat(ctx)
 	case err != nil:
 		return err
-	case s.codec.check(value) != nil:
-		return fmt.Errorf("reading its format number (key %q): %w", keyFormat(), s.codec.check(value))
+	case s.codec.Check(value) != nil:
+		return fmt.Errorf("reading its format number (key %q): %w", keyFormat(), s.codec.Check(value))
 	case value[0] > flawless.LogFormat:
 		return fmt.Errorf("the database has format %d, this version of flawless (%s) knows formats up to %d: use a newer one: %w",
 			value[0], flawless.Version, flawless.LogFormat, flawless.Conflict)
@@ -135,7 +136,7 @@ func (s *Store) writeFormat(ctx context.Context) error {
 func (s *Store) get(ctx context.Context, k key, v any, what string, args ...any) error {
 	value, err := s.kv.Get(ctx, k)
 	if err == nil {
-		err = s.codec.decode(value, v)
+		err = s.codec.Decode(value, v)
 	}
 	return reading(k, err, what, args...)
 }
@@ -144,7 +145,7 @@ func (s *Store) get(ctx context.Context, k key, v any, what string, args ...any)
 func (s *Store) getRaw(ctx context.Context, k key, what string, args ...any) ([]byte, error) {
 	value, err := s.kv.Get(ctx, k)
 	if err == nil {
-		value, err = s.codec.open(value)
+		value, err = s.codec.Open(value)
 	}
 	return value, reading(k, err, what, args...)
 }

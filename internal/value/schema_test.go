@@ -15,7 +15,7 @@ import (
 // it writes of the type fits. The file is kept up to date by a test of the SDK.
 func TestWhatIsTakenCanBeRead(t *testing.T) {
 	t.Parallel()
-	f, err := os.Open("../../sdk/go/testdata/types.txt")
+	f, err := os.Open("../../sdk/go/internal/schema/testdata/types.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Outcome is what was found out about a request: [Happened], [DidNotHappen] or [CannotTell].
+// Outcome is the result of a confirmation: [Happened], [DidNotHappen] or [CannotTell].
 type Outcome struct {
 	what outcome
 	resp *Response
@@ -21,7 +23,8 @@ const (
 	didNotHappen
 )
 
-// Happened says that the request took effect, and what its response was; nil is a 200 without a body.
+// Happened means that the request took effect. resp becomes the response of the call; nil means status 200 without a
+// body.
 func Happened(resp *Response) Outcome {
 	if resp == nil {
 		resp = &Response{Status: 200}
@@ -29,38 +32,56 @@ func Happened(resp *Response) Outcome {
 	return Outcome{happened, resp}
 }
 
-// DidNotHappen says that the request did not take effect. It is sent again.
+// DidNotHappen means that the request did not take effect. It is sent again.
 func DidNotHappen() Outcome { return Outcome{what: didNotHappen} }
 
-// CannotTell says that nobody could find out.
+// CannotTell means that the outcome could not be found out.
 func CannotTell() Outcome { return Outcome{} }
 
-// Confirm says how to find out what became of the request when the engine cannot know: ask the other
-// side for the charge with this key, say. ask is given the request's Idempotency-Key and makes calls
-// of its own, which are in the log. It is called only where the outcome is unknown; where it returns
-// an error or [CannotTell], the run becomes unresolved, with the error as the reason.
+// Confirm tells the engine how to find out whether the request took effect if its outcome is unknown, for instance by
+// asking the server for a charge with this key. ask gets the Idempotency-Key of the request, and makes calls of its
+// own, which are in the log. It is called only if the outcome is unknown. If it returns an error or [CannotTell], the
+// run becomes unresolved with the error as the reason; with [TellInterrupted], the call returns an [*Interrupted]
+// with that reason instead.
 //
-// A request that did not happen is sent again under its key. A server that honours keys may contradict: it
-// answers 409 while it still carries out the first request. Then ask is called again, after waits that grow from
-// a second to five minutes. If the server says with a 422 that it knows the key, and ask that nothing happened,
-// the run becomes unresolved.
+// A request that did not happen is sent again under its key. A server that honours keys may contradict ask: it
+// answers 409 while it still carries out the first request. Then ask is called again, after waits that grow from one
+// second to five minutes, and the request is sent right after ask returns. This ends when the lifetime of the key
+// ends, or the time for retries of the call (see [RetryFor]), whichever is earlier; then the outcome is unknown,
+// whatever ask says. It ends at once if the server answers 422, which means that it knows the key, while ask says
+// that nothing happened.
 func Confirm(ask func(ctx context.Context, key string) (Outcome, error)) Option {
 	return optionFunc(func(o *options) { o.confirm = ask })
 }
 
-// confirmed makes a request until its outcome is known. Each time it is made again, it is under the
-// key of the first.
+// confirmed makes a request until its outcome is known.
 func confirmed(ctx context.Context, req *Request, o options, at string) (*Response, error) {
 	step := stepOf(ctx)
-	if err := step.enter(); err != nil { // for the request, its confirmation and what comes of it together
+	if err := step.enter(); err != nil { // once for the request, its confirmation and its repetitions
 		return nil, err
 	}
 	defer step.leave()
+	c := confirmation{ask: o.confirm, tell: o.tell, decide: inDoubt}
 	o.tell = true
+	c.send = func(ctx context.Context, req *Request) (*Response, int, error) { return attempt(ctx, req, &o, at) }
+	return c.run(ctx, req)
+}
+
+// confirmation makes a request and confirms its outcome.
+type confirmation struct {
+	send   func(context.Context, *Request) (*Response, int, error)
+	ask    func(context.Context, string) (Outcome, error)
+	tell   bool                                                   // return Interrupted instead of asking a person
+	decide func(what, why string) (wire.Head, []byte, int, error) // asks a person
+}
+
+// run makes the request until its outcome is known. It repeats it under the key of the first one.
+func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error) {
 	key := req.Header.Get("Idempotency-Key")
+	var limit time.Time // zero if the engine has not set one
 	for round := 1; ; round++ {
 		id := RunID()
-		resp, n, err := attempt(ctx, req, &o, at)
+		resp, n, err := c.send(ctx, req)
 		var cut *Interrupted
 		if !errors.As(err, &cut) {
 			return resp, err
@@ -73,42 +94,66 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 			again.Header = append(append(Header(nil), req.Header...), [2]string{"Idempotency-Key", key})
 			req = &again
 		}
-		pause(ctx, pauseAfter(round)) // before it asks: what it learns must not be old when the request is sent again
-		found, why := o.confirm(With(context.WithoutCancel(ctx), unconfirmed()), key)
-		switch {
-		case why == nil && found.what == happened:
-			return found.resp, nil
-		case why == nil && found.what == didNotHappen && !contradicted(round, cut):
-			if cut.Status != 0 { // the server knows something of it: code must not be told that its time is over
-				ctx = context.WithoutCancel(ctx)
-			}
-			continue
+		if u := cut.RepeatUntil; !u.IsZero() && (limit.IsZero() || u.Before(limit)) {
+			limit = u
 		}
+		pause(ctx, pauseAfter(round)) // before asking: the answer must be fresh when the request is sent again
+		found, why := c.ask(With(context.WithoutCancel(ctx), unconfirmed()), key)
 		reason := cut.Message + "; nobody could find out whether it took effect"
-		if why == nil && found.what == didNotHappen {
-			reason = cut.Message + "; the confirmation says that the request did not happen, and the server that it knows its key"
-		}
-		if why != nil {
+		switch {
+		case why != nil:
 			reason += ": " + why.Error()
+		case found.what == happened:
+			return found.resp, nil
+		case found.what == didNotHappen:
+			over := contradicted(round, cut, limit)
+			if over == "" {
+				if cut.Status != 0 { // the server knows the request, so its outcome matters more than the deadline
+					ctx = context.WithoutCancel(ctx)
+				}
+				continue
+			}
+			reason = cut.Message + "; the confirmation says that the request did not happen, " + over
 		}
-		h, body, call, err := inDoubt(req.method()+" "+withoutUser(req.URL), reason)
+		if c.tell {
+			cut.Message = reason
+			return nil, cut
+		}
+		h, body, call, err := c.decide(req.method()+" "+withoutUser(req.URL), reason)
 		switch {
 		case err != nil:
 			return nil, err
-		case h.failure != nil:
-			return nil, h.failure.of(req.method(), req.URL, call)
-		case h.note != "retry":
-			return &Response{Status: h.status, Header: h.header, Body: body, URL: req.URL}, nil
+		case h.Failure != nil:
+			return nil, callError(h.Failure, req.method(), req.URL, call)
+		case h.Note != "retry":
+			return &Response{Status: h.Status, Header: h.Header, Body: body, URL: req.URL}, nil
 		}
-		ctx = context.WithoutCancel(ctx) // the time that a person took to decide does not count against the request
+		limit = time.Time{}              // a person may know more, and the engine enforces the lifetime of the key
+		ctx = context.WithoutCancel(ctx) // the time a person took to decide does not count against the request
 	}
 }
 
-// contradicted tells whether the server has said, of a request that was sent again, that it knows its key from
-// another one. Asking it once more tells nothing new.
-func contradicted(round int, cut *Interrupted) bool { return round > 1 && cut.Status == 422 }
+// contradicted returns why a request is not repeated although its confirmation says that it did not happen, or "" if
+// it is repeated.
+//
+//   - A server that answers a repetition with 422 knows the key from another request. Asking again would not help.
+//   - The first confirmation is trusted at any time, unless the server contradicts it with a 409. After limit, the
+//     server may have forgotten the key and still carry out the request.
+func contradicted(round int, cut *Interrupted, limit time.Time) string {
+	switch {
+	case round > 1 && cut.Status == 422:
+		return "but the server says that it knows the key"
+	case limit.IsZero() || time.Now().Before(limit):
+		return ""
+	case cut.Status == 409:
+		return "but the server was still carrying it out when the time for repeating it ended (" + limit.UTC().Format(time.RFC3339) + ")"
+	case round > 1:
+		return "and the time for repeating it ended at " + limit.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
 
-// pauseAfter is how long to wait before the confirmation is asked: not at all for the first time.
+// pauseAfter returns how long to wait before the confirmation is asked: not at all the first time.
 func pauseAfter(round int) time.Duration {
 	if round == 1 {
 		return 0
@@ -116,7 +161,7 @@ func pauseAfter(round int) time.Duration {
 	return min(time.Second<<min(round-2, 9), 5*time.Minute)
 }
 
-// pause waits for a time, or until ctx ends.
+// pause waits until d has passed or ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	if d == 0 {
 		return
@@ -129,5 +174,5 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// unconfirmed keeps the calls of a confirmation from being confirmed themselves.
+// unconfirmed keeps calls that a confirmation makes from being confirmed themselves.
 func unconfirmed() Option { return optionFunc(func(o *options) { o.confirm = nil }) }

@@ -6,30 +6,32 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-func TestErrorsOfAnswers(t *testing.T) {
+func TestCallErrorTypes(t *testing.T) {
 	t.Parallel()
 	var notSent *NotSent
-	if err := (&answerError{kind: "not_sent", reason: "dial", message: "refused"}).of("POST", "http://x/", 7); !errors.As(err, &notSent) || err.Error() != "call 7, POST http://x/: not sent (dial): refused" {
+	if err := callError(&wire.Failure{Kind: "not_sent", Reason: "dial", Message: "refused"}, "POST", "http://x/", 7); !errors.As(err, &notSent) || err.Error() != "call 7, POST http://x/: not sent (dial): refused" {
 		t.Errorf("not_sent: %v", err)
 	}
 	var interrupted *Interrupted
-	if err := (&answerError{kind: "interrupted", message: "reset", status: 200}).of("POST", "http://x/", 7); !errors.As(err, &interrupted) || interrupted.Status != 200 || !strings.Contains(err.Error(), "may or may not") {
+	if err := callError(&wire.Failure{Kind: "interrupted", Message: "reset", Status: 200}, "POST", "http://x/", 7); !errors.As(err, &interrupted) || interrupted.Status != 200 || !strings.Contains(err.Error(), "may or may not") {
 		t.Errorf("interrupted: %v", err)
 	}
 	var other *CallError
 	var large *TooLarge
-	if err := (&answerError{kind: "too_large", message: "too long", status: 200}).of("POST", "http://x/", 7); !errors.As(err, &large) || large.Status != 200 ||
+	if err := callError(&wire.Failure{Kind: "too_large", Message: "too long", Status: 200}, "POST", "http://x/", 7); !errors.As(err, &large) || large.Status != 200 ||
 		!errors.As(err, &other) || other.Kind != KindTooLarge || err.Error() != "call 7, POST http://x/: answered, do not make it again: too long" {
 		t.Errorf("too_large, and it was answered: %v", err)
 	}
-	if err := (&answerError{kind: "too_large", message: "too long"}).of("POST", "http://x/", 7); !errors.As(err, &other) || other.Kind != KindTooLarge || err.Error() != "call 7, POST http://x/: too long (too_large)" {
+	if err := callError(&wire.Failure{Kind: "too_large", Message: "too long"}, "POST", "http://x/", 7); !errors.As(err, &other) || other.Kind != KindTooLarge || err.Error() != "call 7, POST http://x/: too long (too_large)" {
 		t.Errorf("too_large: %v", err)
 	}
 }
 
-func TestStatusErrorShowsTheBeginningOfTheBody(t *testing.T) {
+func TestStatusErrorShortensBody(t *testing.T) {
 	t.Parallel()
 	e := &StatusError{Method: "GET", URL: "u", Status: 500, Body: []byte(strings.Repeat("x", 199) + "€€")}
 	if got, want := e.Error(), "GET u: status 500: "+strings.Repeat("x", 199)+"…"; got != want {
@@ -40,7 +42,7 @@ func TestStatusErrorShowsTheBeginningOfTheBody(t *testing.T) {
 	}
 }
 
-func TestHowWorkflowsEnd(t *testing.T) {
+func TestWorkflowEndings(t *testing.T) {
 	t.Parallel()
 	cancelled, cancel := context.WithCancelCause(t.Context())
 	cancel(&Cancelled{By: "ann", Note: "too late"})

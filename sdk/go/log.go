@@ -8,25 +8,29 @@ import (
 	"math"
 	"runtime"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Logger returns a logger whose lines become lines of the run, with level, fields and call site. In
-// a guest it is also what slog.Info and its like use, unless func main sets another. Lines of all
-// levels are kept. They are durable together with the turn they were written in, and a replay does not
-// write them again. What the log package and fmt print is kept too, as lines of text.
+// Logger returns a logger that writes to the log of the run: level, message, fields and call site. In a guest it is
+// also the default of package slog, unless func main sets another. Lines of all levels are kept. They become durable
+// together with the turn in which they were written, and a replay does not write them again. Output of package log
+// and of fmt.Print is kept too, as text.
 //
-// Outside a guest it returns slog.Default(). The logger may be used concurrently.
+// Outside a guest Logger returns slog.Default(). The logger may be used concurrently.
 func Logger() *slog.Logger {
-	if !guest {
+	if !abi.Guest {
 		return slog.Default()
 	}
 	return slog.New(&handler{})
 }
 
-// handler hands records to the engine.
+// handler sends records to the engine.
 type handler struct{ steps []step }
 
-// step is one With of a logger: a group that is opened, or attributes.
+// step is a group that was opened, or attributes that were added, by one With call.
 type step struct {
 	group string
 	attrs []slog.Attr
@@ -59,15 +63,15 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 
 // head returns the head of the note.
 func (h *handler) head(r slog.Record) []byte {
-	o := newObject(make([]byte, 0, 256))
-	o.str("level", levelName(r.Level))
+	o := wire.NewObject(make([]byte, 0, 256))
+	o.Str("level", levelName(r.Level))
 	if r.NumAttrs() > 0 || len(h.steps) > 0 {
-		group(&o, "fields", func(o *object) { writeSteps(o, h.steps, r) })
+		group(&o, "fields", func(o *wire.Object) { writeSteps(o, h.steps, r) })
 	}
 	if at := recordSite(r); at != "" {
-		o.str("at", at)
+		o.Str("at", at)
 	}
-	return o.end()
+	return o.End()
 }
 
 func recordSite(r slog.Record) string {
@@ -78,7 +82,7 @@ func recordSite(r slog.Record) string {
 	if f.File == "" {
 		return ""
 	}
-	return place(f.File, f.Line)
+	return site.Line(f.File, f.Line)
 }
 
 func levelName(l slog.Level) string {
@@ -93,21 +97,21 @@ func levelName(l slog.Level) string {
 	return "error"
 }
 
-// group writes a member that is an object, or nothing if the object stays empty.
-func group(o *object, name string, fill func(*object)) {
-	before := len(o.b)
-	o.key(name)
-	inner := newObject(o.b)
-	empty := len(inner.b)
+// group writes a member that is an object, or nothing if the object is empty.
+func group(o *wire.Object, name string, fill func(*wire.Object)) {
+	before := len(o.B)
+	o.Key(name)
+	inner := wire.NewObject(o.B)
+	empty := len(inner.B)
 	fill(&inner)
-	if len(inner.b) == empty {
-		o.b = inner.b[:before]
+	if len(inner.B) == empty {
+		o.B = inner.B[:before]
 		return
 	}
-	o.b = inner.end()
+	o.B = inner.End()
 }
 
-func writeSteps(o *object, steps []step, r slog.Record) {
+func writeSteps(o *wire.Object, steps []step, r slog.Record) {
 	if len(steps) == 0 {
 		r.Attrs(func(a slog.Attr) bool {
 			writeAttr(o, a)
@@ -117,7 +121,7 @@ func writeSteps(o *object, steps []step, r slog.Record) {
 	}
 	s, rest := steps[0], steps[1:]
 	if s.group != "" {
-		group(o, s.group, func(o *object) { writeSteps(o, rest, r) })
+		group(o, s.group, func(o *wire.Object) { writeSteps(o, rest, r) })
 		return
 	}
 	for _, a := range s.attrs {
@@ -126,14 +130,14 @@ func writeSteps(o *object, steps []step, r slog.Record) {
 	writeSteps(o, rest, r)
 }
 
-func writeAttr(o *object, a slog.Attr) {
+func writeAttr(o *wire.Object, a slog.Attr) {
 	v := a.Value.Resolve()
 	if a.Key == "" && v.Equal(slog.Value{}) {
 		return
 	}
 	switch v.Kind() {
 	case slog.KindGroup:
-		inner := func(o *object) {
+		inner := func(o *wire.Object) {
 			for _, a := range v.Group() {
 				writeAttr(o, a)
 			}
@@ -144,39 +148,39 @@ func writeAttr(o *object, a slog.Attr) {
 			group(o, a.Key, inner)
 		}
 	case slog.KindString:
-		o.str(a.Key, v.String())
+		o.Str(a.Key, v.String())
 	case slog.KindInt64:
-		o.int(a.Key, v.Int64())
+		o.Int(a.Key, v.Int64())
 	case slog.KindBool:
-		o.bool(a.Key, v.Bool())
+		o.Bool(a.Key, v.Bool())
 	case slog.KindFloat64:
 		if f := v.Float64(); math.IsNaN(f) || math.IsInf(f, 0) {
-			o.str(a.Key, v.String())
+			o.Str(a.Key, v.String())
 		} else {
-			o.float(a.Key, f)
+			o.Float(a.Key, f)
 		}
 	case slog.KindTime:
-		o.str(a.Key, v.Time().Format(time.RFC3339Nano))
+		o.Str(a.Key, v.Time().Format(time.RFC3339Nano))
 	case slog.KindUint64:
-		o.raw(a.Key, fmt.Append(nil, v.Uint64()))
+		o.Raw(a.Key, fmt.Append(nil, v.Uint64()))
 	case slog.KindDuration:
-		o.str(a.Key, v.String())
+		o.Str(a.Key, v.String())
 	default:
 		writeAny(o, a.Key, v.Any())
 	}
 }
 
-func writeAny(o *object, key string, v any) {
+func writeAny(o *wire.Object, key string, v any) {
 	if _, structured := v.(json.Marshaler); !structured {
 		if err, ok := v.(error); ok {
-			o.str(key, fmt.Sprint(err)) // survives an Error method that panics
+			o.Str(key, fmt.Sprint(err)) // survives an Error method that panics
 			return
 		}
 	}
 	text, err := encode(v)
 	if err != nil {
-		o.str(key, fmt.Sprintf("%+v", v))
+		o.Str(key, fmt.Sprintf("%+v", v))
 		return
 	}
-	o.raw(key, text)
+	o.Raw(key, text)
 }

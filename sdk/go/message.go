@@ -8,63 +8,69 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
+	"github.com/flawless-engine/flawless/sdk/go/internal/schema"
+	"github.com/flawless-engine/flawless/sdk/go/internal/site"
+	"github.com/flawless-engine/flawless/sdk/go/internal/turn"
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Message is what a run received.
+// Message is a message that the run received.
 type Message[T any] struct {
-	ID    string // the sender's
-	From  string // the run that sent it, "" where it came from outside
+	ID    string // chosen by the sender
+	From  string // the run that sent it, "" if it came from outside
 	Type  string
 	Value T
 }
 
-// Send sends v as a message to another run, and returns when it is durable there. It reaches the run
-// exactly once; messages of one run to another arrive in the order they were sent. It waits there
-// until the run receives it.
+// Send sends v as a message of the given kind to another run, and returns when it is durable there. It is delivered
+// exactly once; messages from one run to another arrive in the order in which they were sent. It stays in the inbox
+// of that run until the run receives it.
 //
-// The error is a [*CallError], of kind not_found where there is no such run, of kind conflict where it has
-// ended, and of kind invalid where it waits for messages of that type and v does not fit (nothing is stored
-// then), or the cause of ctx where that had ended before: nothing was
-// sent then. A message that was sent is waited for although ctx ends.
+// The error is a [*CallError] of kind [KindNotFound] if there is no such run, of kind [KindConflict] if the run has
+// ended, and of kind [KindInvalid] if the run is waiting for messages of that kind and v does not fit; nothing is
+// stored then. If ctx has ended, Send sends nothing and returns the cause of ctx. Once the message is sent, Send
+// waits for the result even if ctx ends.
 func Send(ctx context.Context, run, kind string, v any) error {
 	body, err := encode(v)
 	if err != nil {
 		return fmt.Errorf("send %s to %s: the message cannot be written as JSON: %w", kind, run, err)
 	}
-	o := newObject(nil)
-	o.str("to", run)
-	o.str("type", kind)
-	writeSite(&o, callSite(1))
-	var h answerHead
-	n, _, err := exchange(ctx, "send", o.end(), body, &h)
-	if err == nil && h.failure != nil {
-		err = h.failure.of("send", kind+" to "+run, n)
+	o := wire.NewObject(nil)
+	o.Str("to", run)
+	o.Str("type", kind)
+	o.Site(site.Caller(1))
+	var h wire.Head
+	n, _, err := exchange(ctx, "send", o.End(), body, &h)
+	if err == nil && h.Failure != nil {
+		err = callError(h.Failure, "send", kind+" to "+run, n)
 	}
 	return err
 }
 
-// Receive waits for the next message of a type and returns it. Messages that came before wait in the
-// order they came. When ctx ends first, its cause is returned and no message is lost.
+// Receive waits for the next message of the given kind and returns its value. Messages that arrived earlier are
+// received in order of arrival. If ctx ends first, Receive returns its cause, and no message is lost.
 //
-// A message that does not fit T, as JSON Schema describes it, is refused while Receive waits: who sends it
-// gets an error. One that came before is left where it is, for a Receive with another type; flawless
+// While Receive waits, the engine rejects a message that does not fit the JSON Schema of T, and the sender gets the
+// error. A message that arrived earlier and does not fit stays in the inbox for a Receive with another type; flawless
 // workflow show lists it.
 func Receive[T any](ctx context.Context, kind string) (T, error) {
-	m, err := receive[T](ctx, kind, callSite(1))
+	m, err := receive[T](ctx, kind, site.Caller(1))
 	return m.Value, err
 }
 
-// ReceiveMessage is [Receive], and tells who sent it; the sender may wait for a [Message.Reply].
+// ReceiveMessage is [Receive] for code that needs to know the sender or to send it a [Message.Reply].
 func ReceiveMessage[T any](ctx context.Context, kind string) (Message[T], error) {
-	return receive[T](ctx, kind, callSite(1))
+	return receive[T](ctx, kind, site.Caller(1))
 }
 
-// Messages returns a channel of the messages of a type, for select. One message is taken in as soon as
-// the channel has nobody to hand it to, so a run should have one such channel for a type. What does
-// not fit T is logged as a warning and left out.
+// Messages returns a channel of the messages of the given kind, for use in select. The channel takes one message from
+// the inbox ahead of time, so use only one such channel per kind. A message that does not fit T is dropped with a
+// warning in the log. The channel is never closed.
 func Messages[T any](kind string) <-chan T {
 	out := make(chan T)
-	at := callSite(1)
+	at := site.Caller(1)
 	go func() {
 		for {
 			m, err := receive[T](context.Background(), kind, at)
@@ -81,37 +87,35 @@ func Messages[T any](kind string) <-chan T {
 	return out
 }
 
-// Reply answers a message. Who sent it from outside and waits gets v, once the turn is durable.
+// Reply answers a message. A sender outside that waits for the reply gets v once the turn is durable. Reply does not
+// wait.
 func (m *Message[T]) Reply(v any) error {
 	body, err := encode(v)
 	if err != nil {
 		return fmt.Errorf("reply to %s: it cannot be written as JSON: %w", m.ID, err)
 	}
-	o := newObject(nil)
-	o.str("message", m.ID)
-	writeSite(&o, callSite(1))
-	_, err = makeCall("reply", o.end(), body)
+	o := wire.NewObject(nil)
+	o.Str("message", m.ID)
+	o.Site(site.Caller(1))
+	_, err = makeCall("reply", o.End(), body)
 	return err
 }
 
-// inbox is where messages of one type that fit one Go type come in. The engine hands a message to the oldest call for it, so
-// the calls that somebody waits for are older than those that are left over.
+// inbox holds the receivers of messages of one kind and one Go type. The engine delivers a message to the oldest call
+// that receives its kind, so calls with a waiting receiver must be older than spare ones.
 type inbox struct {
-	schema  []byte      // of the messages, nil where they may be anything
-	waiting []*receiver // in the order of their calls
-	left    []int       // calls that nobody waits for any more; whoever receives next takes the first
+	schema  []byte           // of the messages, nil if they may be anything
+	waiting []*turn.Receiver // in the order of their calls
+	left    []int            // spare calls: their receiver gave up; the next receiver takes the first
 }
 
-// receiver waits for a message.
-type receiver struct{ call int }
-
-// inboxes are those that this run has used, by type.
+// inboxes are those that this run has used, by kind.
 var inboxes struct {
 	sync.Mutex
 	of map[string][]*inbox
 }
 
-// inboxOf returns the inbox for messages of a type that fit a schema. The caller holds the lock.
+// inboxOf returns the inbox for messages of a kind that fit a schema. The caller holds the lock.
 func inboxOf(kind string, schema []byte) *inbox {
 	if inboxes.of == nil {
 		inboxes.of = map[string][]*inbox{}
@@ -126,9 +130,9 @@ func inboxOf(kind string, schema []byte) *inbox {
 	return in
 }
 
-// withdrawOthers withdraws the calls that are left over from receiving the same messages as another Go type: they
-// would take what the next receiver waits for. It returns a message that one of them has got already, for
-// that receiver, as the number of its call; 0 is none.
+// withdrawOthers withdraws spare calls that receive the same kind as another Go type: they would take the message
+// that the next receiver waits for. If one of them already has a message, it returns the number of that call for the
+// receiver to use, otherwise 0.
 func withdrawOthers(kind string, schema []byte) (int, error) {
 	for {
 		call := 0
@@ -142,24 +146,24 @@ func withdrawOthers(kind string, schema []byte) (int, error) {
 		if call == 0 {
 			return 0, nil
 		}
-		o := newObject(nil)
-		o.int("call", int64(call))
-		o.str("why", "dropped")
-		if _, err := makeCall("withdraw", o.end(), nil); err != nil {
+		o := wire.NewObject(nil)
+		o.Int("call", int64(call))
+		o.Str("why", "dropped")
+		if _, err := makeCall("withdraw", o.End(), nil); err != nil {
 			return 0, err
 		}
-		for !arrives(context.Background(), call) {
+		for !turn.Wait(context.Background(), call) {
 		}
-		h, err := readHead(int32(call))
-		if err != nil || h.failure == nil {
+		h, err := abi.Head(call)
+		if err != nil || h.Failure == nil {
 			return call, err
 		}
-		abandon(call)
+		abi.Forget(call)
 	}
 }
 
-// join returns a receiver with a call that is left over, or a new one.
-func join(kind, at string, schema []byte) (*receiver, error) {
+// join returns a receiver with a spare call, or with a new one.
+func join(kind, at string, schema []byte) (*turn.Receiver, error) {
 	got, err := withdrawOthers(kind, schema)
 	if err != nil {
 		return nil, err
@@ -167,19 +171,19 @@ func join(kind, at string, schema []byte) (*receiver, error) {
 	inboxes.Lock()
 	defer inboxes.Unlock()
 	in := inboxOf(kind, schema)
-	r := &receiver{}
+	r := &turn.Receiver{}
 	if got != 0 {
-		r.call = got
+		r.Call = got
 	} else if len(in.left) > 0 {
-		r.call, in.left = in.left[0], in.left[1:]
+		r.Call, in.left = in.left[0], in.left[1:]
 	} else {
-		o := newObject(nil)
-		o.str("type", kind)
+		o := wire.NewObject(nil)
+		o.Str("type", kind)
 		if schema != nil {
-			o.raw("schema", schema)
+			o.Raw("schema", schema)
 		}
-		writeSite(&o, at)
-		if r.call, err = makeCall("receive", o.end(), nil); err != nil {
+		o.Site(at)
+		if r.Call, err = makeCall("receive", o.End(), nil); err != nil {
 			return nil, err
 		}
 	}
@@ -187,15 +191,15 @@ func join(kind, at string, schema []byte) (*receiver, error) {
 	return r, nil
 }
 
-// quit takes a receiver out. Where it gives up, its call is the next one's, and so on: what is left over
-// is the newest, so that no message goes to nobody while somebody waits.
-func quit(kind string, schema []byte, r *receiver, givesUp bool) {
+// quit removes a receiver. If it gave up, its call goes to the next receiver, whose call goes to the one after it,
+// and so on: the newest call becomes the spare one, so that no message goes to a spare call while a receiver waits.
+func quit(kind string, schema []byte, r *turn.Receiver, givesUp bool) {
 	inboxes.Lock()
 	defer inboxes.Unlock()
 	in := inboxOf(kind, schema)
 	i := slices.Index(in.waiting, r)
 	if givesUp {
-		in.left = slices.Insert(in.left, 0, passOn(in.waiting[i:]))
+		in.left = slices.Insert(in.left, 0, turn.PassOn(in.waiting[i:]))
 	}
 	in.waiting = slices.Delete(in.waiting, i, i+1)
 }
@@ -204,29 +208,29 @@ func receive[T any](ctx context.Context, kind, at string) (m Message[T], err err
 	if ctx.Err() != nil {
 		return m, context.Cause(ctx)
 	}
-	schema, err := wantedSchema[T]()
+	wanted, err := schema.ForCall[T]()
 	if err != nil {
 		return m, fmt.Errorf("receive %s: %w", kind, err)
 	}
-	r, err := join(kind, at, schema)
+	r, err := join(kind, at, wanted)
 	if err != nil {
 		return m, err
 	}
-	there := r.arrives(ctx)
-	quit(kind, schema, r, !there)
+	there := r.Wait(ctx)
+	quit(kind, wanted, r, !there)
 	if !there {
 		return m, context.Cause(ctx)
 	}
-	n := r.call
-	var h answerHead
-	body, err := take(n, &h)
-	if err == nil && h.failure != nil {
-		err = h.failure.of("receive", kind, n)
+	n := r.Call
+	var h wire.Head
+	body, err := abi.Take(n, &h)
+	if err == nil && h.Failure != nil {
+		err = callError(h.Failure, "receive", kind, n)
 	}
 	if err != nil {
 		return m, err
 	}
-	m.ID, m.From, m.Type = h.id, h.from, h.kind
+	m.ID, m.From, m.Type = h.ID, h.From, h.Type
 	if err := json.Unmarshal(body, &m.Value); err != nil {
 		return m, fmt.Errorf("message %s of type %s does not fit %T: %w", m.ID, kind, m.Value, err)
 	}

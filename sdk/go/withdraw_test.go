@@ -6,12 +6,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// TestADeadlineIsTheTimeout: of the context's deadline, the option and the engine's default the earliest
-// counts, and none is written where it is the default. The deadline does not count for an idempotent call in
-// a saga's step.
-func TestADeadlineIsTheTimeout(t *testing.T) {
+// TestDeadlineBecomesTimeout checks that the earliest of the context's deadline, the option and the engine's default
+// applies, and that the default is not written. The deadline does not count for an idempotent call in a step of a
+// saga.
+func TestDeadlineBecomesTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, row := range []struct {
@@ -48,34 +50,34 @@ func TestADeadlineIsTheTimeout(t *testing.T) {
 	})
 }
 
-// TestAnOverdueCallReturnsTheCause: one that failed for its time returns the cause of a context whose deadline
-// has passed, and any other its own error.
-func TestAnOverdueCallReturnsTheCause(t *testing.T) {
+// TestOverdueCallReturnsCause checks that a call that timed out returns the cause of a context whose deadline has
+// passed, and that any other failure returns its own error.
+func TestOverdueCallReturnsCause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		mine := errors.New("mine")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, mine)
 		defer cancel()
-		slow, late := answerError{kind: KindUnknown, reason: "timeout"}, answerError{kind: "not_sent", reason: "timeout"}
-		if slow.overdue(ctx) != nil || late.overdue(ctx) != nil {
+		slow, late := wire.Failure{Kind: KindUnknown, Reason: "timeout"}, wire.Failure{Kind: "not_sent", Reason: "timeout"}
+		if overdue(ctx, &slow) != nil || overdue(ctx, &late) != nil {
 			t.Error("the deadline has not passed")
 		}
 		time.Sleep(time.Second)
-		if slow.overdue(t.Context()) != nil {
+		if overdue(t.Context(), &slow) != nil {
 			t.Error("the context has no deadline")
 		}
-		if slow.overdue(ctx) != mine || late.overdue(ctx) != mine {
+		if overdue(ctx, &slow) != mine || overdue(ctx, &late) != mine {
 			t.Error("the deadline has passed")
 		}
-		for _, e := range []answerError{{kind: "interrupted", reason: "timeout"}, {kind: "not_sent", reason: "dial"}, {kind: KindUnknown}} {
-			if e.overdue(ctx) != nil {
-				t.Errorf("%+v is not for lack of time", e)
+		for _, e := range []wire.Failure{{Kind: "interrupted", Reason: "timeout"}, {Kind: "not_sent", Reason: "dial"}, {Kind: KindUnknown}} {
+			if overdue(ctx, &e) != nil {
+				t.Errorf("%+v is not a timeout", e)
 			}
 		}
 	})
 }
 
-func TestWhichCallsAreIdempotent(t *testing.T) {
+func TestIdempotentMethods(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]bool{"GET": true, "HEAD": true, "OPTIONS": true, "PUT": true,
 		"DELETE": true, "TRACE": true, "POST": false, "PATCH": false, "PURGE": false} {
@@ -85,7 +87,7 @@ func TestWhichCallsAreIdempotent(t *testing.T) {
 	}
 }
 
-func TestHeadsOfWithdrawals(t *testing.T) {
+func TestWithdrawHeads(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string][]byte{
 		`{"call":7,"why":"deadline"}`:                withdrawHead(7, context.DeadlineExceeded, false),

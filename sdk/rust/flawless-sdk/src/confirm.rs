@@ -1,10 +1,10 @@
 //! Finding out what became of a request.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::http::{Request, Response};
 use crate::saga::{Word, doubt};
-use crate::{Error, run_id};
+use crate::{Error, Interrupted, run_id};
 
 /// What was found out about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +22,15 @@ impl Request {
     /// request's `Idempotency-Key` and makes calls of its own, which are in the log. It is called only
     /// where the outcome is unknown; where it returns an error or [`Outcome::CannotTell`], the run
     /// becomes unresolved, with the error as the reason. A person who then says that it happened makes
-    /// this end with [`Error::Interrupted`], since there is no response.
+    /// this end with [`Error::Interrupted`], since there is no response. With
+    /// [`Request::tell_interrupted`] it ends so at once, with that reason.
     ///
     /// A request that did not happen is sent again under its key. A server that honours keys may
     /// contradict: it answers 409 while it still carries out the first request. Then `ask` is called
-    /// again, after waits that grow from a second to five minutes. If the server says with a 422 that it
-    /// knows the key, and `ask` that nothing happened, the run becomes unresolved.
+    /// again, after waits that grow from a second to five minutes, and the request is sent right after
+    /// `ask` returns. This ends with the time of the key, or that for retries of the call (see
+    /// [`Request::retry_for`]), whichever is earlier: then the outcome is unknown, whatever `ask` says. It
+    /// is so at once if the server says with a 422 that it knows the key, and `ask` that nothing happened.
     ///
     /// ```
     /// use flawless::{Outcome, http};
@@ -44,10 +47,12 @@ impl Request {
         self,
         mut ask: impl AsyncFnMut(&str) -> Result<Outcome, Error>,
     ) -> Result<Response, Error> {
+        let tell = self.tells();
         let mut request = self.tell_interrupted();
         let mut key = request.idempotency_key();
         let mut round = 0;
         let mut known = false; // to the server: code must not be told that its time is over
+        let mut limit = None;
         loop {
             round += 1;
             let run = run_id();
@@ -57,7 +62,7 @@ impl Request {
             } else {
                 sent.await
             };
-            let cut = match answer {
+            let mut cut = match answer {
                 Err(Error::Interrupted(cut)) => cut,
                 other => return other,
             };
@@ -68,6 +73,7 @@ impl Request {
                 };
                 request = request.header("Idempotency-Key", &key);
             }
+            limit = limit.into_iter().chain(cut.repeat_until()).min();
             let mut reason = format!(
                 "{}; nobody could find out whether it took effect",
                 cut.message
@@ -78,26 +84,48 @@ impl Request {
             }
             match crate::shield(ask(&key)).await {
                 Ok(Outcome::Happened(response)) => return Ok(response),
-                // Asking a server once more that says that it knows the key tells nothing new.
-                Ok(Outcome::DidNotHappen) if round > 1 && cut.status == Some(422) => {
-                    reason = format!(
-                        "{}; the confirmation says that the request did not happen, and the server that it knows its key",
-                        cut.message
-                    );
-                }
-                Ok(Outcome::DidNotHappen) => {
-                    known = known || cut.status.is_some();
-                    continue;
-                }
+                Ok(Outcome::DidNotHappen) => match contradicted(round, &cut, limit) {
+                    None => {
+                        known = known || cut.status.is_some();
+                        continue;
+                    }
+                    Some(over) => {
+                        reason = format!(
+                            "{}; the confirmation says that the request did not happen, {over}",
+                            cut.message
+                        );
+                    }
+                },
                 Ok(Outcome::CannotTell) => {}
                 Err(e) => reason = format!("{reason}: {e}"),
             }
+            if tell {
+                cut.message = reason;
+                return Err(Error::Interrupted(cut));
+            }
             let what = format!("{} {}", cut.request.method, cut.request.url);
             match doubt(&what, &reason).await? {
-                Word::Retry => {}
+                Word::Retry => limit = None, // a person may know more, and the engine knows the key's time
                 Word::Done => return Err(Error::Interrupted(cut)),
             }
         }
+    }
+}
+
+/// Why a request is not made again although its confirmation says that it did not happen.
+/// - A server that answers a repetition with 422 knows the key from another request. Asking it once more
+///   tells nothing new.
+/// - The first confirmation is believed at any time, unless the server contradicts it with a 409. It may not
+///   know the key any more after `limit`, and still carry out the request.
+fn contradicted(round: u32, cut: &Interrupted, limit: Option<SystemTime>) -> Option<&'static str> {
+    let over = limit.is_some_and(|limit| crate::now() >= limit);
+    match cut.status {
+        Some(422) if round > 1 => Some("but the server says that it knows the key"),
+        Some(409) if over => {
+            Some("but the server was still carrying it out when the time for repeating it ended")
+        }
+        _ if over && round > 1 => Some("and the time for repeating it has ended"),
+        _ => None,
     }
 }
 
@@ -161,7 +189,85 @@ mod tests {
         assert_eq!(run.log(), [""; 0], "it pauses before it asks");
         run.pass(1);
         let asks = run.log().join(" ");
-        assert!(asks.contains("the server that it knows its key"), "{asks}");
+        assert!(asks.contains("the server says that it knows the key"), "{asks}");
+    }
+
+    /// A server that is busy for ever: each answer but the first is a 409.
+    fn busy(run: &Run, call: i32, until: i64) {
+        let head = r#"{"error":{"kind":"interrupted","message":"m""#;
+        let status = if call > 1 { r#","status":409"# } else { "" };
+        run.answer(
+            call,
+            &format!(r#"{head}{status},"repeat_until":{until}000000001}}}}"#),
+        );
+    }
+
+    #[test]
+    fn it_pauses_and_asks_and_sends_until_the_time_is_over() {
+        let run = Run::begin();
+        run.task(async {
+            let sent = crate::http::post("u").send_confirmed(async |_| {
+                crate::http::get("ask").send().await?;
+                Ok(Outcome::DidNotHappen)
+            });
+            sent.await.map(|response| response.status)
+        });
+        run.log();
+        let sent = |log: Vec<String>, n: i32| {
+            assert!(
+                log.len() == 1 && log[0].starts_with(&format!("{n} http {{\"method\":\"POST\"")),
+                "{log:?}"
+            );
+        };
+        busy(&run, 1, 3);
+        for (n, pause) in [(2, 0), (4, 1), (6, 2)] {
+            if pause > 0 {
+                assert_eq!(run.log(), [""; 0], "it pauses before it asks");
+                run.pass(pause);
+            }
+            assert_eq!(
+                run.log(),
+                [format!("{n} http {{\"method\":\"GET\",\"url\":\"ask\"}}")]
+            );
+            run.answer(n, r#"{"status":404}"#);
+            if n < 6 {
+                sent(run.log(), n + 1); // in the turn that learned of it
+                busy(&run, n + 1, 3 + i64::from(n)); // that of the first try counts
+            }
+        }
+        let asks = run.log().join(" ");
+        assert!(
+            asks.contains("doubt") && asks.contains("the server was still carrying it out"),
+            "{asks}"
+        );
+    }
+
+    #[test]
+    fn a_confirmation_after_the_time_is_believed_once() {
+        let run = Run::begin();
+        run.task(async {
+            let sent = crate::http::post("u")
+                .tell_interrupted()
+                .send_confirmed(async |_| Ok(Outcome::DidNotHappen));
+            sent.await.map(|response| response.status)
+        });
+        run.log();
+        run.pass(60); // the server was down
+        run.answer(
+            1,
+            r#"{"error":{"kind":"interrupted","message":"m","repeat_until":1000000000}}"#,
+        );
+        assert!(run.log().join(" ").starts_with("2 http"));
+        run.answer(
+            2,
+            r#"{"error":{"kind":"interrupted","message":"m","repeat_until":90000000000}}"#,
+        );
+        run.pass(1);
+        let end = run.log().join(" ");
+        assert!(
+            end.contains("Interrupted") && end.contains("the time for repeating it has ended"),
+            "{end}"
+        );
     }
 
     #[test]

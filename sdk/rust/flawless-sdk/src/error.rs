@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
@@ -157,6 +158,17 @@ pub struct Interrupted {
     pub status: Option<u16>,
     /// What happened.
     pub message: String,
+    /// See [`Interrupted::repeat_until`]; Unix nanoseconds, 0 for none. Smaller than an `Option<SystemTime>`: every
+    /// `Result` of a call has room for it.
+    pub(crate) until: u64,
+}
+
+impl Interrupted {
+    /// Returns when the time for retries of the call ends, or that of its idempotency key where the server
+    /// honours one, whichever is earlier. `None` in an answer that an older engine logged.
+    pub fn repeat_until(&self) -> Option<SystemTime> {
+        (self.until > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_nanos(self.until))
+    }
 }
 
 impl fmt::Display for Interrupted {
@@ -280,6 +292,8 @@ pub(crate) struct AnswerError {
     pub(crate) key: String,
     #[serde(default)]
     status: Option<u16>,
+    #[serde(default)]
+    repeat_until: u64,
 }
 
 impl AnswerError {
@@ -294,6 +308,7 @@ impl AnswerError {
                 request,
                 key: self.key,
                 status: self.status.filter(|s| *s > 0),
+                until: self.repeat_until,
                 message: self.message,
             }),
             word => Error::from(CallError {
@@ -377,6 +392,7 @@ mod tests {
                     request: about(),
                     key: "r-2".into(),
                     status: None,
+                    until: 0,
                     message: "reset".into(),
                 }),
                 "call 2, POST https://pay.example/: interrupted, it may or may not have taken effect: reset",

@@ -167,6 +167,11 @@ impl Request {
         self
     }
 
+    /// Tells whether the code wants to know where the outcome is unknown.
+    pub(crate) fn tells(&self) -> bool {
+        self.tell
+    }
+
     /// Limits one try, from its start to the last byte of the response. It is rounded up to
     /// milliseconds; without it the engine's default of 120 seconds holds. Zero makes the call end
     /// with [`Kind::Invalid`].
