@@ -72,30 +72,30 @@ var noBase [sha256.Size]byte
 // engine, or its bytes were changed. Then it has to be replayed.
 func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error) {
 	const head = 1 + 3*sha256.Size
-	fail := func(why string) (*Instance, error) {
+	damaged := func(why string) (*Instance, error) {
 		return nil, fmt.Errorf("thawing the guest of run %s: %s: %w", s.Run, why, flawless.Damaged)
 	}
 	if len(b) < head {
-		return fail(fmt.Sprintf("it is truncated to %d bytes", len(b)))
+		return damaged(fmt.Sprintf("it is truncated to %d bytes", len(b)))
 	}
 	part := func(n int) []byte { return b[1+n*sha256.Size:][:sha256.Size] }
 	sum := sha256.Sum256(b[head:])
 	whole := b[0] >= 3 && bytes.Equal(part(1), noBase[:])
 	switch {
 	case b[0] > FrozenFormat:
-		return fail(fmt.Sprintf("a newer version of the engine has frozen it in format %d, and this one knows formats up to %d", b[0], FrozenFormat))
+		return damaged(fmt.Sprintf("a newer version of the engine has frozen it in format %d, and this one knows formats up to %d", b[0], FrozenFormat))
 	case b[0] == 0:
-		return fail("it has no format")
+		return damaged("it has no format")
 	case !bytes.Equal(part(0), m.sum[:]):
-		return fail("it belongs to another module")
+		return damaged("it belongs to another module")
 	case !whole && (m.base == nil || !bytes.Equal(part(1), m.base.Sum[:])):
-		return fail("it has another base image")
+		return damaged("it has another base image")
 	case !bytes.Equal(part(2), sum[:]):
-		return fail("its checksum is wrong")
+		return damaged("its checksum is wrong")
 	}
 	plain, err := m.rt.unpacker.DecodeAll(b[head:], nil)
 	if err != nil {
-		return fail(err.Error())
+		return damaged(err.Error())
 	}
 	i, err := m.acquire(ctx, s)
 	if err != nil {
@@ -106,7 +106,7 @@ func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error)
 	r := frozen{b: plain, format: b[0], whole: whole}
 	if r.read(i); r.err != nil {
 		i.Release()
-		return fail(r.err.Error())
+		return damaged(r.err.Error())
 	}
 	return i, nil
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// bare returns a guest with a scheduler whose memory and descriptors a test works on, with two
-// calls made.
+// bare returns a guest with a scheduler that has made two calls, for tests that use its memory and descriptors.
 func bare(t testing.TB) *Instance {
 	t.Helper()
 	p := hand("http")
@@ -61,7 +60,7 @@ func TestWASIErrors(t *testing.T) {
 		args           []uint64
 		want           uint32
 	}{
-		{"a clock there is not", "clock_time_get", []uint64{9, 0, at}, einval},
+		{"an unknown clock", "clock_time_get", []uint64{9, 0, at}, einval},
 		{"a time outside of memory", "clock_time_get", []uint64{0, 0, end - 7}, efault},
 		{"a time across the end of addresses", "clock_time_get", []uint64{0, 0, far}, efault},
 		{"randomness outside of memory", "random_get", []uint64{at, end}, efault},
@@ -77,8 +76,8 @@ func TestWASIErrors(t *testing.T) {
 		{"reading the start", "fd_read", []uint64{firstFD, at, 1, at}, ebadf},
 		{"reading a call without an answer", "fd_read", []uint64{firstFD + 1, at, 1, at}, eagain},
 		{"reading idle within the turn", "fd_read", []uint64{idleFD, at, 1, at}, eagain},
-		{"closing a file there is not", "fd_close", []uint64{3}, ebadf},
-		{"a folder there is not", "fd_prestat_get", []uint64{3, at}, ebadf},
+		{"closing an unknown file", "fd_close", []uint64{3}, ebadf},
+		{"an unknown directory", "fd_prestat_get", []uint64{3, at}, ebadf},
 		{"opening a file", "path_open", []uint64{3, 0, at, 1, 0, 0, 0, 0, at}, ebadf},
 		{"a socket", "sock_accept", []uint64{3, 0, at}, ebadf},
 		{"a signal", "proc_raise", []uint64{9}, enosys},
@@ -147,7 +146,7 @@ func TestAnswerReadsAsOneByteUntilClosed(t *testing.T) {
 	}
 }
 
-// What a poll waits for.
+// Subscriptions of a poll.
 func relative(ns uint64) []uint32 { return timer(ns, 0) }
 func absolute(ns uint64) []uint32 { return timer(ns, 1) }
 func timer(ns uint64, flags uint32) []uint32 {
@@ -235,9 +234,9 @@ func TestEarlyPollEndsTurnWithoutTimers(t *testing.T) {
 		want       string
 		over       bool
 	}{
-		{zero, 2, "clock", false}, // nobody knows of its timers
+		{zero, 2, "clock", false}, // its timers are unknown
 		{endless, 1, "early", true},
-		{0, 0, "", false}, // the scheduler's own
+		{0, 0, "", false}, // by the scheduler
 		{zero, 2, "early", true},
 		{zero, 2, "early", true},
 		{0, 0, "", false},
@@ -328,8 +327,8 @@ func TestPrintedTextBecomesLines(t *testing.T) {
 	}
 }
 
-// TestTurnWithTooManyLinesEndsTheGuest: a turn that has more items than a record may have could not be written, and
-// its run would be set aside.
+// TestTurnWithTooManyLinesEndsTheGuest has turns with more items than a record may have. Such a turn could not be written, and
+// its run would be quarantined.
 func TestTurnWithTooManyLinesEndsTheGuest(t *testing.T) {
 	t.Parallel()
 	many := bytes.Repeat([]byte("\n"), 1<<16)
