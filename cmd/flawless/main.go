@@ -115,7 +115,9 @@ it stopped.
 		SilenceUsage: true, SilenceErrors: true, Version: flawless.Version,
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", "FlagUsagesWrapped 80 "))
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &exit.UsageError{Command: c.CommandPath(), Err: flagError(err)} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &exit.UsageError{Command: c.CommandPath(), Err: flagError(err)}
+	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.Dir, "working-dir", "", "data directory of the server (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
 	f.StringVar(&a.Socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET, the address in the working directory, or localhost:27288)")
