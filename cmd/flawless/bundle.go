@@ -29,11 +29,7 @@ those in bodies by path, headers and URL parameters by name. Lists and objects
 keep their shape.`,
 		Example: "  flawless workflow export order-42 -o order-42.bundle --redact '$.card.number' --redact '..token'\n" +
 			"  flawless workflow export order-42 --redact header:Authorization --redact query:key",
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			if file == "-" {
 				return cl.Export(c.Context(), args[0], o, a.binary)
 			}
@@ -49,7 +45,7 @@ keep their shape.`,
 			}
 			fmt.Fprintf(a.out, "wrote %s (%s)\n", file, render.Size(n))
 			return nil
-		}}
+		})}
 	f := c.Flags()
 	f.StringVarP(&file, "output", "o", "", "output file; - is standard output (default ID.bundle)")
 	f.StringArrayVar(&o.Redact, "redact", nil, "value to redact: a path into bodies such as $.card.number, items[*].price or ..token; header:NAME; query:NAME (repeatable)")

@@ -168,6 +168,17 @@ func (a *app) connect() (*client.Client, error) {
 	return a.client, err
 }
 
+// onServer returns the action of a command that needs a server.
+func (a *app) onServer(do func(c *cobra.Command, cl *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		cl, err := a.connect()
+		if err != nil {
+			return err
+		}
+		return do(c, cl, args)
+	}
+}
+
 // who returns the name of the user, for the log.
 func who() string {
 	name := os.Getenv("USER")

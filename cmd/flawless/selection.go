@@ -69,11 +69,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{Use: h.verb + " [ID]", Short: h.short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeRun,
 		Long: strings.TrimSpace(h.short + ".\n\nGive the id of one run, or flags that select several. For several runs you are\nasked for confirmation first.\n\n" + h.long),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			some := which.read()
 			switch {
 			case len(args) == 1 && some:
@@ -99,7 +95,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 			}
 			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
 			return nil
-		}}
+		})}
 	which.flags(c)
 	if h.flags != nil {
 		h.flags(c)

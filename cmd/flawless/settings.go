@@ -66,18 +66,14 @@ ended. Runs with a higher priority go first (workflow start --priority).
 ` +
 			keepTurnsHelp,
 		Example: "  flawless module set shop --retention 90d --concurrency 20",
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := a.changeSettings(c, cl, args[0], &flags)
 			if err != nil || a.json {
 				return orPrint(a, err, s)
 			}
 			fmt.Fprintf(a.out, "module %s: %s\n", s.Module, render.Settings(s))
 			return nil
-		}}
+		})}
 	flags.add(c)
 	return c
 }

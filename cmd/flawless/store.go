@@ -56,11 +56,7 @@ flawless store show shows the result.`,
 
 func (a *app) storeShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show", Short: "Show the identity of the store and the result of its last check", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			h, err := cl.Health(c.Context())
 			if err != nil {
 				return err
@@ -86,7 +82,7 @@ func (a *app) storeShowCommand() *cobra.Command {
 			fmt.Fprintf(a.out, "last check: %s\n", render.Time(*check.Ended))
 			render.Damage(a.out, check)
 			return nil
-		}}
+		})}
 }
 
 // verdict returns the error for the result of a check.

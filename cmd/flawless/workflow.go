@@ -202,24 +202,16 @@ func onePage(ctx context.Context, cl *client.Client, f flawless.Filter) (runs []
 
 func (a *app) dataCommand() *cobra.Command {
 	return &cobra.Command{Use: "data ID", Short: "Print the data that a run published last", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			d, err := cl.Data(c.Context(), args[0])
 			return orPrint(a, err, d)
-		}}
+		})}
 }
 
 func (a *app) outputCommand() *cobra.Command {
 	var wait bool
 	c := &cobra.Command{Use: "output ID", Short: "Print the output of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			r, err := cl.Run(c.Context(), args[0], wait)
 			if err != nil {
 				return err
@@ -229,7 +221,7 @@ func (a *app) outputCommand() *cobra.Command {
 			}
 			fmt.Fprintln(a.out, string(r.Output))
 			return nil
-		}}
+		})}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision")
 	return c
 }
