@@ -58,7 +58,7 @@ func (a *app) printDivergence(d *flawless.Divergence, source sources) {
 	if d.Logged == nil || d.Asked == nil {
 		return
 	}
-	unequal := d.Logged.Unlike(*d.Asked)
+	unequal := d.Logged.Mismatches(*d.Asked)
 	for i, u := range unequal {
 		if i == maxUnequal {
 			fmt.Fprintf(a.out, "  and %d more differences\n", len(unequal)-i)
