@@ -31,7 +31,7 @@ func TestRunIDsSortByTime(t *testing.T) {
 	}
 }
 
-func TestCheckIDRefuses(t *testing.T) {
+func TestCheckIDRejects(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"", "a b", "a/b", "a\nb", "\xff", strings.Repeat("x", MaxID+1), ".", "..", "a ", "a\u200bb", "\ufeffa", "a\u202eb", "a\u00a0b"} {
 		if err := CheckID(id); !errors.Is(err, Invalid) {
@@ -45,7 +45,7 @@ func TestCheckIDRefuses(t *testing.T) {
 	}
 }
 
-func TestIDsOfSchedulesAreTheirOwn(t *testing.T) {
+func TestNewIDsCannotBelongToSchedules(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 2, 0, 0, 0, time.FixedZone("", 3600))
 	slot := ScheduledID("nightly", at)
@@ -66,8 +66,9 @@ func TestIDsOfSchedulesAreTheirOwn(t *testing.T) {
 	}
 }
 
-// TestIDsOfChildrenAreTheirOwn: a run that had the id which a child will need would fail its parent.
-func TestIDsOfChildrenAreTheirOwn(t *testing.T) {
+// TestNewIDsCannotBelongToChildren guards against a run with an id that a child will need, which would make its
+// parent fail.
+func TestNewIDsCannotBelongToChildren(t *testing.T) {
 	t.Parallel()
 	for id, instead := range map[string]string{"order-7.2": "order-7-2", "order-7.2.14": "order-7-2-14", "10.0.0.1": "10-0-0-1", "v1.007": "v1-007",
 		"report@2026-03-01.3": "report@2026-03-01-3", ".5": "-5", "a..0": "a.-0"} {
@@ -97,7 +98,7 @@ func TestValuesOfLabelsAreSeen(t *testing.T) {
 	}
 }
 
-// TestNewIDsAreUnicode: JSON with half of a surrogate pair is read as U+FFFD.
+// TestNewIDsAreUnicode rejects U+FFFD, which JSON decoding puts in place of half a surrogate pair.
 func TestNewIDsAreUnicode(t *testing.T) {
 	t.Parallel()
 	var id string
@@ -112,7 +113,7 @@ func TestNewIDsAreUnicode(t *testing.T) {
 	}
 }
 
-func TestNamesThatAreRefused(t *testing.T) {
+func TestInvalidNamesAreRejected(t *testing.T) {
 	t.Parallel()
 	for what, check := range map[string]func(string) error{
 		"module":              func(n string) error { return CheckName("a name", n) },

@@ -261,7 +261,7 @@ func TestHowACallIsTriedTakesNoPartInAReplay(t *testing.T) {
 	if d == nil || d.Logged == nil || d.Asked == nil {
 		t.Fatalf("with another address it is %+v", d)
 	}
-	if u := d.Logged.Unlike(*d.Asked); len(u) != 1 || u[0].Field != "url" || !strings.Contains(d.Error(), "(url)") {
+	if u := d.Logged.Mismatches(*d.Asked); len(u) != 1 || u[0].Field != "url" || !strings.Contains(d.Error(), "(url)") {
 		t.Errorf("what differs is %+v: %v", u, d)
 	}
 }
