@@ -312,6 +312,44 @@ func TestMessagesInRust(t *testing.T) {
 	}
 }
 
+// TestMessagesInRustAreCheckedWhenTheyCome: what the type cannot read is refused and not stored, and the run goes on
+// waiting.
+func TestMessagesInRustAreCheckedWhenTheyCome(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	for how, row := range map[string]struct {
+		unfit, field, message, fit, output string
+	}{
+		"message": {`{"item":"a","kind":{"is":"Pen"},"shelves":{"256":""}}`, "shelves", `the name of member "256": '256' is not valid uint8: give an integer from 0 to 255`, `{"item":"a","kind":{"is":"Book","pages":7},"shelves":{"255":""}}`, `"a"`},
+		"promise": {`{"item":"a","kind":{"is":"Pen"},"shelves":{"01":""}}`, "shelves", `the name of member "01": '01' does not match pattern '^(0|[1-9][0-9]*)$'`, `{"item":"a","kind":{"is":"Pen"}}`, `"a"`},
+		"parcel":  {`{"to":"localhost:80","length":1}`, "to", `'localhost:80' is not valid socket-address: give an IP address and a port, such as 127.0.0.1:80 or [::1]:80`, `{"to":"[::1]:80","cm":1}`, `"[::1]:80"`},
+		"another": {`{"to":"[::1]:80","length":1}`, "", "got object, want string", `"x"`, `"x"`},
+	} {
+		r := startRust(t, e, "beside", "order", how)
+		until(t, e, r.ID, func(r flawless.Run) bool { return r.Status == flawless.Waiting && (how != "another" || r.Turns > 1) })
+		give := func(text string) error {
+			if how != "promise" {
+				_, err := e.Send(t.Context(), r.ID, flawless.Message{Type: "order", Body: flawless.Bytes(text)})
+				return err
+			}
+			open, err := e.Promises(t.Context(), r.ID)
+			if err != nil || len(open) != 1 {
+				t.Fatal(open, err)
+			}
+			_, err = e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(text)}, "")
+			return err
+		}
+		misfit(t, give(row.unfit), value.Violation{Field: row.field, Message: row.message})
+		if r, err := e.Run(t.Context(), r.ID); err != nil || r.Mail != 0 || r.Status != flawless.Waiting {
+			t.Errorf("%s: it is %+v, %v", how, r, err)
+		}
+		if err := give(row.fit); err != nil {
+			t.Errorf("%s: %v", how, err)
+		}
+		mustComplete(t, e, r.ID, row.output)
+	}
+}
+
 func TestAPromiseInRust(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{URL: "http://here.example"})
