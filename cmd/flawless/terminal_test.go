@@ -65,9 +65,9 @@ func TestTerminalObeysNothing(t *testing.T) {
 // unseen tells by its category whether a character may be one that a terminal obeys, or does not show.
 func unseen(r rune) bool { return !unicode.IsGraphic(r) && r != '\n' && r != '\t' }
 
-// TestTerminalShowsEveryCharacter goes through all of Unicode. Characters that it does not define yet, and those for
+// TestTerminalEscapesFormatCharacters goes through all of Unicode. Characters that it does not define yet, and those for
 // private use, are shown: fonts may have them.
-func TestTerminalShowsEveryCharacter(t *testing.T) {
+func TestTerminalEscapesFormatCharacters(t *testing.T) {
 	t.Parallel()
 	for r := rune(0); r <= unicode.MaxRune; r++ {
 		if !utf8.ValidRune(r) {

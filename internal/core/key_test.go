@@ -13,7 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// keyTale is a run whose calls go to a host that honours keys for an hour.
+// keyScenario is a run whose calls go to a host that honours keys for an hour.
 type keyScenario struct {
 	*scenario
 	op       Terms
@@ -37,8 +37,8 @@ func newKeyScenario(t *testing.T) *keyScenario {
 	return w
 }
 
-// does takes one step and returns what comes of it: a call is made, its try ends with a status or without one, the
-// time of the next try comes, the server is down for a time, a person says that the call did not happen.
+// do takes one step and returns what follows. The code makes a call; its attempt ends with a status or without one; the
+// next attempt is due; the server is down for a while; a person decides that the call did not happen.
 func (w *keyScenario) do(step string) string {
 	w.t.Helper()
 	word, rest, _ := strings.Cut(step, " ")
@@ -122,7 +122,7 @@ func (w *keyScenario) do(step string) string {
 	}
 }
 
-// heard are the calls whose answers the code gets next.
+// undelivered returns the calls whose answers the code gets next.
 func (w *keyScenario) undelivered() (calls []int) {
 	for _, a := range w.s.ready {
 		calls = append(calls, a.Call)
@@ -130,13 +130,13 @@ func (w *keyScenario) undelivered() (calls []int) {
 	return calls
 }
 
-// ends has the try of the last call end, a second later.
+// finish ends the attempt at the last call, a second later.
 func (w *keyScenario) finish(r effect.Result) string {
 	w.now += int64(time.Second)
 	return strings.Join(w.take(w.s.Result(Try{w.lastCall, w.s.open.all[w.lastCall].attempt}, r, w.now, w.op)...), ", ")
 }
 
-// performs asks of the try that has begun whether it may be performed.
+// perform rechecks an attempt that has begun.
 func (w *keyScenario) perform(said []string) string {
 	if len(said) > 0 && strings.HasPrefix(said[len(said)-1], "begin ") {
 		out, _ := w.s.Recheck(Try{w.lastCall, w.s.open.all[w.lastCall].attempt}, w.now, w.op)
@@ -148,7 +148,7 @@ func (w *keyScenario) perform(said []string) string {
 	return strings.Join(said, ", ")
 }
 
-// remade has the state made again, from an image or from the log.
+// rebuild restores the state from an image or from the log.
 func (w *keyScenario) rebuild(image bool) {
 	again := NewState("run", w.s.kinds)
 	if image {
@@ -163,10 +163,10 @@ func (w *keyScenario) rebuild(image bool) {
 	w.s = again
 }
 
-// TestARepetitionCarriesThePastOfItsKey: a window begins with the first try that the server knows of, and a
-// repetition is one, whoever repeats: the policy of the code, code that makes the call anew under the same key,
-// or a person. Each step has what it leads to behind a colon.
-func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
+// TestRepetitionsInheritKeyHistory: a key's window starts with the first attempt that the server knows of. It continues
+// for whoever repeats the request: the code's policy, code that makes the call again under the same key, or a person.
+// Each step is followed by a colon and its result.
+func TestRepetitionsInheritKeyHistory(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string]string{
 		"a plain status is an answer":                       "post:begins; 504:1 504",
@@ -250,8 +250,8 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 	}
 }
 
-// TestNoTryBeginsAfterTheWindowOfItsKey lets tries end at random, and the server be down between them.
-func TestNoTryBeginsAfterTheWindowOfItsKey(t *testing.T) {
+// TestNoAttemptBeginsAfterItsKeyWindow ends attempts at random, with downtime between them.
+func TestNoAttemptBeginsAfterItsKeyWindow(t *testing.T) {
 	t.Parallel()
 	const seed = 7
 	random := rand.New(rand.NewPCG(seed, seed))
@@ -290,8 +290,8 @@ func TestNoTryBeginsAfterTheWindowOfItsKey(t *testing.T) {
 	}
 }
 
-// TestTheKeysOfARunAreFew: what is remembered of keys has a limit, and the newest are kept.
-func TestTheKeysOfARunAreFew(t *testing.T) {
+// TestKeyHistoriesAreBounded: the newest keys are kept.
+func TestKeyHistoriesAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newKeyScenario(t)
 	for n := range maxKeyHistories + 10 {
@@ -310,9 +310,9 @@ func TestTheKeysOfARunAreFew(t *testing.T) {
 	}
 }
 
-// TestThePastOfAKeyOutlivesSilence: nobody says that the key is honoured while its tries are lost, and the operator does
-// so later. The time still counts from the first of them.
-func TestThePastOfAKeyOutlivesSilence(t *testing.T) {
+// TestKeyHistoryIsKeptWhileKeyIsNotHonoured: the operator declares a key as honoured only after attempts were lost. The
+// window still starts with the first of them.
+func TestKeyHistoryIsKeptWhileKeyIsNotHonoured(t *testing.T) {
 	t.Parallel()
 	w := newTrial(t, day, aPost)
 	begun := w.now
@@ -334,9 +334,9 @@ func TestThePastOfAKeyOutlivesSilence(t *testing.T) {
 	}
 }
 
-// TestCodeIsToldUntilWhenACallMayBeRepeated: code that finds out by itself that the call did not happen has the time that
-// the engine would have.
-func TestCodeIsToldUntilWhenACallMayBeRepeated(t *testing.T) {
+// TestInterruptedSaysUntilWhenToRepeat: code that finds out by itself that the call did not happen has the same time as
+// the engine.
+func TestInterruptedSaysUntilWhenToRepeat(t *testing.T) {
 	t.Parallel()
 	const tell = `{"method":"POST","url":"https://a.example/","on_unknown":"tell"%s}`
 	lost := func(w *trial) flawless.Entry { return w.ends(connectionLost) }

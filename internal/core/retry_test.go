@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// trial is a run with one http call, number 1, whose first try began at its beginning.
+// trial is a run with one http call, number 1, whose first attempt began at its start.
 type trial struct {
 	*scenario
 	op Terms
@@ -35,7 +35,7 @@ func newTrial(t *testing.T, op Terms, head string) *trial {
 	return w
 }
 
-// ends has the try that is awaited end, a second later.
+// ends ends the awaited attempt, a second later.
 func (w *trial) ends(r effect.Result) flawless.Entry {
 	w.t.Helper()
 	w.now += int64(time.Second)
@@ -47,7 +47,7 @@ func (w *trial) ends(r effect.Result) flawless.Entry {
 	return out[0]
 }
 
-// next lets the time of the next try come, and returns what becomes of that: nil where it is performed.
+// next advances to the next attempt and rechecks it; nil means that it may be performed.
 func (w *trial) next() []flawless.Entry {
 	w.t.Helper()
 	if w.now = w.s.NextWake(); w.now == 0 {
@@ -57,14 +57,14 @@ func (w *trial) next() []flawless.Entry {
 	return w.recall()
 }
 
-// recall asks whether the try that has begun may be performed.
+// recall rechecks the attempt that has begun.
 func (w *trial) recall() []flawless.Entry {
 	out, _ := w.s.Recheck(Try{1, w.s.open.all[1].attempt}, w.now, w.op)
 	w.take(out...)
 	return out
 }
 
-// crash has a new owner take over after a time.
+// crash lets a new owner take over after a time.
 func (w *trial) crash(after time.Duration) []flawless.Entry {
 	w.now += int64(after)
 	again := NewState("run", w.s.kinds)
@@ -93,8 +93,8 @@ const (
 	aKeyed = `{"method":"POST","url":"https://a.example/","key_within_ms":3600000}`
 )
 
-// TestEveryFailureHasItsConsequence goes through the table of failures, row by row, as the guide has it.
-func TestEveryFailureHasItsConsequence(t *testing.T) {
+// TestResultOfEachFailure checks each row of the table of failures in the guide.
+func TestResultOfEachFailure(t *testing.T) {
 	t.Parallel()
 	const again, doubt, tells = "next", "doubt", "told"
 	want := map[string]struct{ post, get, keyed string }{ // of the first try
@@ -144,8 +144,8 @@ func TestEveryFailureHasItsConsequence(t *testing.T) {
 	}
 }
 
-// TestRetriesByDefault: waits grow to five minutes, go on for a day, and end with the last error.
-func TestRetriesByDefault(t *testing.T) {
+// TestDefaultRetriesBackOffForADay: waits grow to five minutes, and retries end after a day with the last error.
+func TestDefaultRetriesBackOffForADay(t *testing.T) {
 	t.Parallel()
 	w := newTrial(t, day, aPost)
 	begun, tries := w.now, 1
@@ -172,8 +172,9 @@ func TestRetriesByDefault(t *testing.T) {
 	}
 }
 
-// TestWhoSaysForHowLong: code counts more than the operator, and a policy of the code has no default beside it.
-func TestWhoSaysForHowLong(t *testing.T) {
+// TestRetryTimePrecedence: the code's setting overrides the operator's, and a policy of the code has no default time
+// limit.
+func TestRetryTimePrecedence(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, head string
@@ -204,8 +205,8 @@ func TestWhoSaysForHowLong(t *testing.T) {
 	}
 }
 
-// TestALongRetryAfterIsTheAnswer: what is longer than what is left is not waited for, and never cut short.
-func TestALongRetryAfterIsTheAnswer(t *testing.T) {
+// TestLongRetryAfterEndsRetries: a wait longer than the time left ends the retries; it is never shortened.
+func TestLongRetryAfterEndsRetries(t *testing.T) {
 	t.Parallel()
 	const policy = `{"url":"https://a.example/","retry":{"attempts":5,"initial_ms":50,"statuses":[503]}}`
 	const limited = `{"url":"https://a.example/","retry":{"attempts":5,"initial_ms":50,"statuses":[503]},"retry_for_ms":60000}`
@@ -235,8 +236,8 @@ func TestALongRetryAfterIsTheAnswer(t *testing.T) {
 	}
 }
 
-// TestWaitsAreNumbers: no policy makes a wait that is none, or longer than a day.
-func TestWaitsAreNumbers(t *testing.T) {
+// TestBackoffStaysInRange: no policy yields a wait that is not a number or is longer than a day.
+func TestBackoffStaysInRange(t *testing.T) {
 	t.Parallel()
 	for _, initial := range []int64{0, 1, 86400000} {
 		for _, factor := range []float64{1, 100} {
@@ -251,9 +252,9 @@ func TestWaitsAreNumbers(t *testing.T) {
 	}
 }
 
-// TestAWindowOfAKey: a request that may have taken effect is sent again under its key within the window,
-// which begins with the first try that was sent, and never after it.
-func TestAWindowOfAKey(t *testing.T) {
+// TestRetriesStayInsideKeyWindow: a request that may have taken effect is repeated under its key within the window,
+// which starts with the first attempt that was sent, and never after it.
+func TestRetriesStayInsideKeyWindow(t *testing.T) {
 	t.Parallel()
 	for _, head := range []string{aPost, aKeyed} {
 		op := honours
@@ -318,7 +319,7 @@ func TestAWindowOfAKey(t *testing.T) {
 					t.Fatalf("a try is not performed: %+v", out)
 				}
 			}
-			// The last try begins half a minute before the end, and ends a second later.
+			// The last attempt begins half a minute before the end of the window, and ends a second later.
 			if e.Unknown == nil || time.Duration(w.now-sent) != time.Hour-29*time.Second || !strings.Contains(e.Unknown.Reason, "too little of that is left for another attempt") {
 				t.Errorf("after %v it is %+v", time.Duration(w.now-sent), e)
 			}
@@ -348,8 +349,8 @@ func TestAWindowOfAKey(t *testing.T) {
 	})
 }
 
-// TestWhoSaysThatAKeyIsHonoured: the code knows better than the operator, and a request without a key has none.
-func TestWhoSaysThatAKeyIsHonoured(t *testing.T) {
+// TestKeyWindowPrecedence: the code's setting overrides the operator's, and a request without a key has no window.
+func TestKeyWindowPrecedence(t *testing.T) {
 	t.Parallel()
 	for head, again := range map[string]bool{
 		aPost: true,
@@ -369,8 +370,8 @@ func TestWhoSaysThatAKeyIsHonoured(t *testing.T) {
 	}
 }
 
-// TestARepetitionOfWhatWasSent: what a repetition says is not always what became of the call.
-func TestARepetitionOfWhatWasSent(t *testing.T) {
+// TestRepetitionMayLeaveTheOutcomeUnknown: the status of a repetition is not always the outcome of the call.
+func TestRepetitionMayLeaveTheOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, head, first, second string
@@ -419,9 +420,9 @@ func TestARepetitionOfWhatWasSent(t *testing.T) {
 	}
 }
 
-// TestAWindowBeginsWithTheFirstTryThatReachedTheServer: one that was answered has, too, and the server knows the
-// key since then.
-func TestAWindowBeginsWithTheFirstTryThatReachedTheServer(t *testing.T) {
+// TestKeyWindowStartsWhenTheServerIsReached: an attempt that was answered has reached it too, so the server has known
+// the key since then.
+func TestKeyWindowStartsWhenTheServerIsReached(t *testing.T) {
 	t.Parallel()
 	const head = `{"method":"POST","url":"https://a.example/","key_within_ms":4000,"retry":{"attempts":6,"initial_ms":3000,"factor":1,"statuses":[503]}}`
 	w := newTrial(t, day, head)
@@ -444,9 +445,9 @@ func TestAWindowBeginsWithTheFirstTryThatReachedTheServer(t *testing.T) {
 	}
 }
 
-// TestNobodyGivesUpWhatMayHaveTakenEffect: while a key makes a call repeatable it is still not idempotent. Code
-// whose context ends would make it anew, under another key.
-func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
+// TestSuspectCallIsNotWithdrawn: a key makes a call repeatable but not idempotent. Code that got its context's error
+// would make the call again under another key.
+func TestSuspectCallIsNotWithdrawn(t *testing.T) {
 	t.Parallel()
 	withdraw := flawless.Call{N: 2, Kind: effect.Withdraw, Head: json.RawMessage(`{"call":1,"why":"deadline"}`)}
 	turn := func(w *trial, t flawless.Turn) []string {
@@ -494,8 +495,8 @@ func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
 	}
 }
 
-// TestAWordAboutARetry: a person hurries a call or gives it up, and is told where that makes no sense.
-func TestAWordAboutARetry(t *testing.T) {
+// TestDecideRetry: a person hurries a call or gives it up, and gets an error if that makes no sense.
+func TestDecideRetry(t *testing.T) {
 	t.Parallel()
 	const tell = `{"method":"POST","url":"https://a.example/","on_unknown":"tell"}`
 	status := answer503(503, 0)
@@ -548,9 +549,9 @@ func TestAWordAboutARetry(t *testing.T) {
 	}
 }
 
-// TestHurryingLengthensNoWait: however often people want a try at once, the waits are as long as without that.
-// After their word that a call did not happen they begin anew. An image of the run knows it, too.
-func TestHurryingLengthensNoWait(t *testing.T) {
+// TestHurriedAttemptsDoNotLengthenBackoff: waits do not depend on how often a person hurries a call. They start again
+// after a decision that the call did not happen. An image keeps this.
+func TestHurriedAttemptsDoNotLengthenBackoff(t *testing.T) {
 	t.Parallel()
 	const head = `{"url":"https://a.example/","retry":{"attempts":50,"initial_ms":1000,"factor":2,"max_ms":3600000}}`
 	failed := notSent

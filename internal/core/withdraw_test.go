@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// witness watches what is told of calls, and knows the rules in another form than the state.
+// oracle checks the results of steps against the rules, which it knows in another form than the state.
 type oracle struct {
 	idempotent, inFlight, fresh, unknown, answered map[int]bool // by call
 	why                                            map[int]string
@@ -23,7 +23,7 @@ func newOracle() *oracle {
 	return &oracle{idempotent: m(), inFlight: m(), fresh: m(), unknown: m(), answered: m(), why: map[int]string{}}
 }
 
-// hears takes in what follows from a step, and says what is wrong with it.
+// observe records the results of a step and returns what is wrong with them.
 func (w *oracle) observe(step string, told []string) error {
 	for _, what := range told {
 		var n, try int
@@ -74,9 +74,9 @@ func (w *oracle) observe(step string, told []string) error {
 	return nil
 }
 
-// TestWithdrawnCallsInAnyOrder tells tales at random: calls, withdrawals, outcomes, places, crashes and
-// decisions in any order, against a witness. After each crash the log makes the state that there was.
-func TestWithdrawnCallsInAnyOrder(t *testing.T) {
+// TestWithdrawalsInAnyOrder makes random scenarios of calls, withdrawals, outcomes, permits, crashes and decisions, and
+// checks them with an oracle. After each crash the log yields the same state.
+func TestWithdrawalsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		w, sees := newScenario(t), newOracle()
@@ -169,8 +169,8 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 	})
 }
 
-// TestAWithdrawnCallSaysWhy: people who read the log see what became of it.
-func TestAWithdrawnCallSaysWhy(t *testing.T) {
+// TestWithdrawalsGiveAReason: people who read the log see what became of a withdrawn call.
+func TestWithdrawalsGiveAReason(t *testing.T) {
 	t.Parallel()
 	for told, want := range map[string]string{
 		"turn: post, withdraw 1 deadline":                             "withdrawn before it began: the context ended (deadline)",

@@ -102,8 +102,8 @@ func TestConfirmPausesAsksAndSends(t *testing.T) {
 	}
 }
 
-// TestConfirmTellsTheCode: with TellInterrupted nobody is paged.
-func TestConfirmTellsTheCode(t *testing.T) {
+// TestConfirmWithTellInterrupted: with TellInterrupted nobody is paged.
+func TestConfirmWithTellInterrupted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, row := range []struct {
