@@ -77,7 +77,7 @@ func benchmarkEntry(b *testing.B, n int, call flawless.Call, ends func(s *State,
 		row()
 		take(s.Fire(now)...)
 		if s.WantsTurn(now) == (s.Status() == flawless.Unresolved) {
-			b.Fatal("the guest computes while calls are in doubt, or has nothing to hear")
+			b.Fatal("the guest computes while calls are unresolved, or has nothing to do")
 		}
 		t := &flawless.Turn{N: s.Turns() + 1, Time: now, Answers: []int{get.N}}
 		get.N++

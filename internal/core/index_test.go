@@ -79,10 +79,10 @@ func checkIndex(s *State) error {
 			return fmt.Errorf("set %d is listed as %v", in, list)
 		}
 	}
-	doubts, retries := s.open.unresolvedCalls(), s.Retrying()
+	unresolved, retries := s.open.unresolvedCalls(), s.Retrying()
 	s.open.unresolvedView, s.open.retryingView = nil, nil
-	if d, r := s.open.unresolvedCalls(), s.Retrying(); !reflect.DeepEqual(d, doubts) || !reflect.DeepEqual(r, retries) {
-		return fmt.Errorf("people are told of %+v and %+v, want %+v and %+v", doubts, retries, d, r)
+	if d, r := s.open.unresolvedCalls(), s.Retrying(); !reflect.DeepEqual(d, unresolved) || !reflect.DeepEqual(r, retries) {
+		return fmt.Errorf("the views are %+v and %+v, want %+v and %+v", unresolved, retries, d, r)
 	}
 	return checkMailbox(s)
 }

@@ -29,7 +29,7 @@ type model struct {
 // modelCall is what the model knows of a call.
 type modelCall struct {
 	n         int
-	word      string // of the language of tales
+	word      string // of the language of scenarios
 	types     []string
 	due, next int64
 	closed    bool // answered, or void
@@ -106,7 +106,7 @@ func (p *model) observe(e flawless.Entry, words []string) {
 		c := p.call(e.Attempt.Call)
 		switch {
 		case p.held && p.status == "": // nobody resumes one that has ended: a person decides about each of its calls
-			p.fail("call %d begins while the run is held back", c.n)
+			p.fail("call %d begins while the run is held", c.n)
 		case p.status == "" && (len(p.ready) > 0 || p.wake != 0 && p.wake <= e.At) && e.Attempt.Result == "":
 			p.fail("call %d begins before the guest has heard of all that was due", c.n)
 		case e.At < c.next:
@@ -194,7 +194,7 @@ func (p *model) observeAnswer(e flawless.Entry) {
 	withdrawn := effect.IsWithdrawn(e.Arrival.Answer)
 	switch {
 	case c.word == "cancelled?" && p.cancel == nil:
-		p.fail("call %d is told of a cancellation that never was", c.n)
+		p.fail("call %d gets a cancellation that never was", c.n)
 	case c.word == "sleep" && e.At < c.due:
 		p.fail("call %d sleeps until %d, and wakes at %d", c.n, c.due, e.At)
 	case c.types != nil && !withdrawn:
@@ -204,7 +204,7 @@ func (p *model) observeAnswer(e flawless.Entry) {
 		}
 		p.mail = slices.Delete(slices.Clone(p.mail), i, i+1)
 	case withdrawn && c.isRequest() && !c.idempotent() && c.suspect:
-		p.fail("call %d may have taken effect, and the code is told that it was withdrawn", c.n)
+		p.fail("call %d may have taken effect, and the code gets that it was withdrawn", c.n)
 	}
 	if c.closed, c.unknown = true, false; p.status == "" {
 		p.ready = append(p.ready, c.n)
@@ -229,7 +229,7 @@ func (p *model) startAttempt(n int, now int64) {
 	case c.unknown:
 		p.fail("call %d is performed while a person has to decide about it", n)
 	case p.held && p.status == "":
-		p.fail("call %d is performed while the run is held back", n)
+		p.fail("call %d is performed while the run is held", n)
 	case c.suspect && !c.idempotent() && p.within == 0:
 		p.fail("call %d may have taken effect, and is performed again", n)
 	case c.suspect && !c.idempotent() && now >= c.reached+p.within:

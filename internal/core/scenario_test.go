@@ -27,7 +27,7 @@ func TestScenarios(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
-				if d.Cmd != "tale" {
+				if d.Cmd != "scenario" {
 					d.Fatalf(t, "there is no command %q", d.Cmd)
 				}
 				var args struct{ deadline, retry, keys time.Duration }
@@ -45,8 +45,8 @@ func TestScenarios(t *testing.T) {
 					for step := range strings.Lines(d.Input) {
 						step = strings.TrimSpace(step)
 						fmt.Fprintln(&out, step)
-						for _, told := range w.do(step) {
-							fmt.Fprintln(&out, "   ", told)
+						for _, result := range w.do(step) {
+							fmt.Fprintln(&out, "   ", result)
 						}
 						if images && w.s.status == "" {
 							w.thaw()

@@ -49,12 +49,12 @@ func allKinds() map[string]*effect.Kind {
 }
 
 // take applies entries and their consequences, as the engine does.
-func (w *scenario) take(entries ...flawless.Entry) (told []string) {
+func (w *scenario) take(entries ...flawless.Entry) (results []string) {
 	one := func(e flawless.Entry) {
 		w.log = append(w.log, e)
-		told = append(told, describe(e)...)
+		results = append(results, describe(e)...)
 		for _, t := range stepped(w.t, w.s, e) {
-			told = append(told, fmt.Sprintf("begin %d.%d", t.Call, t.N))
+			results = append(results, fmt.Sprintf("begin %d.%d", t.Call, t.N))
 		}
 	}
 	for _, e := range entries {
@@ -63,7 +63,7 @@ func (w *scenario) take(entries ...flawless.Entry) (told []string) {
 	for _, e := range w.s.Consequences() {
 		one(e)
 	}
-	return told
+	return results
 }
 
 func describe(e flawless.Entry) []string {
@@ -87,7 +87,7 @@ func describe(e flawless.Entry) []string {
 	case e.Message != nil:
 		return []string{fmt.Sprint("message ", e.Message.N)}
 	case e.Unknown != nil:
-		return []string{fmt.Sprint(e.Unknown.Call, " doubt")}
+		return []string{fmt.Sprint(e.Unknown.Call, " unknown")}
 	case e.Attempt != nil && e.Attempt.Next != 0:
 		return []string{fmt.Sprint(e.Attempt.Call, " next")}
 	case e.Attempt != nil && e.Attempt.Begun:
@@ -169,9 +169,9 @@ func (w *scenario) do(step string) []string {
 			}
 		}
 		return w.take(flawless.Entry{At: at, Turn: t})
-	case "waits": // for a place under a limit
-		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt - 1, Waits: "a place"}})
-	case "place":
+	case "waits": // for a rate-limit permit
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt - 1, Waits: "a limit"}})
+	case "permit":
 		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt + 1, Begun: true}})
 	case "answered":
 		a, _ := effect.ResponseAnswer(call, 200, nil)
@@ -201,16 +201,16 @@ func (w *scenario) do(step string) []string {
 	case "late":
 		w.now = max(at, seconds(rest))
 		due := w.s.Fire(w.now)
-		told := w.take(due...)
+		results := w.take(due...)
 		for _, e := range due {
 			switch {
 			case e.Cancel != nil:
-				told = append(told, "cancelled")
+				results = append(results, "cancelled")
 			case e.End != nil:
-				told = append(told, string(e.End.Status))
+				results = append(results, string(e.End.Status))
 			}
 		}
-		return told
+		return results
 	case "cancel":
 		c := flawless.Cancel{}
 		if rest != "" {
@@ -219,8 +219,8 @@ func (w *scenario) do(step string) []string {
 		return w.request(w.s.RequestCancel(c, at))
 	case "terminate":
 		return w.request(w.s.Terminate(flawless.Cancel{}, at))
-	case "call off":
-		return w.take(w.s.withdrawWaiting(at, "somebody said so")...)
+	case "withdraw waiting":
+		return w.take(w.s.withdrawWaiting(at, "a person decided")...)
 	case "decide":
 		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
 	case "hurry":
@@ -263,22 +263,22 @@ func (w *scenario) do(step string) []string {
 		return w.take(w.s.AdoptEntry(call, how))
 	case "run": // as people see it
 		r := w.s.Account()
-		told := []string{string(r.Status)}
+		results := []string{string(r.Status)}
 		for _, d := range r.Unresolved {
-			told = append(told, fmt.Sprint(d.Call, " in doubt"))
+			results = append(results, fmt.Sprint(d.Call, " unresolved"))
 		}
 		for _, c := range r.Retrying {
-			told = append(told, fmt.Sprint(c.Call, " retried"))
+			results = append(results, fmt.Sprint(c.Call, " retried"))
 		}
 		for _, c := range w.s.OpenCalls() {
 			if c.child != "" {
-				told = append(told, fmt.Sprintf("%d answered by %s", c.N, c.child))
+				results = append(results, fmt.Sprintf("%d answered by %s", c.N, c.child))
 			}
 		}
 		if r.Mail > 0 {
-			told = append(told, fmt.Sprint(r.Mail, " unread"))
+			results = append(results, fmt.Sprint(r.Mail, " unread"))
 		}
-		return told
+		return results
 	}
 	w.t.Fatalf("no such step: %q", step)
 	return nil
