@@ -39,7 +39,7 @@ func (c *OpenCall) windowOver(within int64) bool {
 // firstSuspect returns the start of the first attempt that may have taken effect, not counting one in flight, and
 // whether the statuses of all such attempts were inconclusive; 0 for none. The end of the window does not change that:
 // the server may remember a key for longer than declared, and may still be working on that attempt. Only the time in
-// which the call may be repeated begins anew.
+// which the call may be repeated starts again.
 func (c *OpenCall) firstSuspect() (since int64, inconclusive bool) {
 	switch b := c.history; {
 	case b.SuspectAt == 0:
@@ -85,22 +85,22 @@ func (c *OpenCall) withKeyTime(e flawless.Entry, within int64) flawless.Entry {
 }
 
 // concluded adds to the entry that ends a call what the code and later calls under its key rely on.
-func (c *OpenCall) concluded(e flawless.Entry, op Terms) flawless.Entry {
-	within, _ := c.keyWindow(op)
+func (c *OpenCall) concluded(e flawless.Entry, terms Terms) flawless.Entry {
+	within, _ := c.keyWindow(terms)
 	if a := e.Arrival; a != nil && c.Kind == effect.HTTP && effect.IsInterrupted(a.Answer) {
-		a.Answer = effect.RepeatUntil(a.Answer, c.repeatUntil(int64(within), op))
+		a.Answer = effect.RepeatUntil(a.Answer, c.repeatUntil(int64(within), terms))
 	}
 	return c.withKeyTime(e, int64(within))
 }
 
 // repeatUntil returns until when a call with an unknown outcome may be repeated: the end of the time for its retries or
 // of its key's window, whichever is earlier.
-func (c *OpenCall) repeatUntil(within int64, op Terms) int64 {
-	most := op.Retry
+func (c *OpenCall) repeatUntil(within int64, terms Terms) int64 {
+	limit := terms.Retry
 	if c.policy.For != nil {
-		most = *c.policy.For
+		limit = *c.policy.For
 	}
-	until := addTime(c.firstAttemptAt(), int64(most))
+	until := addTime(c.firstAttemptAt(), int64(limit))
 	if within > 0 {
 		until = min(until, addTime(c.keyKnownSince(within), within))
 	}
@@ -132,10 +132,15 @@ func (s *State) recallKey(c *OpenCall) {
 	}
 	c.history, c.decidedAt = s.keyHistories[c.keyID], c.madeAt
 	for _, o := range s.open.byKeyID[c.keyID] {
-		if o != c {
-			c.history.SuspectAt, c.history.Inconclusive = cmp.Or(c.history.SuspectAt, o.suspectSince()), false
-			c.history.ConcurrentAt = cmp.Or(c.history.ConcurrentAt, o.ownKeySince())
+		if o == c {
+			continue
 		}
+		since := o.ownKeySince()
+		if o.nextAt != 0 || o.awaitsPermit { // nothing is in flight, and its next attempt begins later
+			since = cmp.Or(o.history.ConcurrentAt, o.reachedAt(), c.madeAt)
+		}
+		c.history.SuspectAt, c.history.Inconclusive = cmp.Or(c.history.SuspectAt, o.suspectAt, since), false
+		c.history.ConcurrentAt = cmp.Or(c.history.ConcurrentAt, since)
 	}
 }
 
@@ -161,7 +166,7 @@ func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 		h.ReachedAt = cmp.Or(a.Reached, c.ownKeySince())
 	}
 	switch {
-	case said.Unsure: // it may have taken effect, whatever a person says
+	case said.Unsure: // it may have taken effect, even if a person returned an error
 	case said.Status != 0:
 		if h.Inconclusive = said.Status >= 400 && !provesNoEffect(said.Status); !h.Inconclusive {
 			h.SuspectAt = 0

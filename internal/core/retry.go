@@ -62,11 +62,11 @@ func (c *OpenCall) backoffExempt() int {
 
 // KeyEnds returns when the server of a call may forget its key, provided that the next attempt repeats an earlier one.
 // It returns 0 if it does not, or if the call has no key window.
-func (s *State) KeyEnds(c *OpenCall, now int64, op Terms) int64 {
-	if within, _ := c.keyWindow(op); !c.isRepetition(int64(within)) {
+func (s *State) KeyEnds(c *OpenCall, now int64, terms Terms) int64 {
+	if within, _ := c.keyWindow(terms); !c.isRepetition(int64(within)) {
 		return 0
 	}
-	_, until, _ := s.mayRepeat(c, now, op)
+	_, until, _ := s.mayRepeat(c, now, terms)
 	return until
 }
 
@@ -107,15 +107,15 @@ func (s *State) mayRepeat(c *OpenCall, now int64, t Terms) (ok bool, until int64
 }
 
 // Result returns the entry that follows from the end of an attempt, or none if that attempt is not the awaited one.
-func (s *State) Result(t Try, r effect.Result, now int64, op Terms) []flawless.Entry {
+func (s *State) Result(t Try, r effect.Result, now int64, terms Terms) []flawless.Entry {
 	c := s.open.all[t.Call]
 	if c == nil || c.attempt != t.N || c.nextAt != 0 || c.awaitsPermit || c.unknownReason != "" {
 		return nil
 	}
 	e := flawless.Entry{At: max(now, s.at)}
-	v := s.judge(c, &r, op)
-	next := s.nextAttempt(c, &r, &v, now, op)
-	within, _ := c.keyWindow(op)
+	v := s.judge(c, &r, terms)
+	next := s.nextAttempt(c, &r, &v, now, terms)
+	within, _ := c.keyWindow(terms)
 	if next != 0 {
 		reached := c.reachedAt()
 		if r.Outcome != effect.NotSent {
@@ -151,7 +151,7 @@ func (s *State) Result(t Try, r effect.Result, now int64, op Terms) []flawless.E
 		}
 		e.Arrival = &flawless.Arrival{Answer: r.Answer, Stages: r.Stages, Note: arrivalNote(c, r.Outcome, text, v.stopReason)}
 	}
-	return []flawless.Entry{c.concluded(e, op)}
+	return []flawless.Entry{c.concluded(e, terms)}
 }
 
 var outcomeNames = [...]string{effect.NotSent: "not_sent", effect.Unknown: "unknown", effect.Answered: "answered"}
@@ -173,12 +173,12 @@ type verdict struct {
 // judge returns what an attempt says about its call. An attempt that was not sent says nothing about an earlier one
 // that was. A server that honours keys answers a repeated request with 409 while it works on the first one, and with
 // 422 if it knows the key from a different request (draft-ietf-httpapi-idempotency-key-header, section 2.7).
-func (s *State) judge(c *OpenCall, r *effect.Result, op Terms) verdict {
+func (s *State) judge(c *OpenCall, r *effect.Result, terms Terms) verdict {
 	v := verdict{suspectAt: c.suspectAt, inconclusive: c.inconclusive, text: r.Text, unknown: r.Outcome == effect.Unknown}
 	if v.unknown {
 		v.suspectAt, v.inconclusive = c.suspectSince(), false
 	}
-	within, _ := c.keyWindow(op)
+	within, _ := c.keyWindow(terms)
 	suspect, inconclusive := c.firstSuspect()
 	answered := within > 0 && r.Outcome == effect.Answered && (c.reachedAt() != 0 || suspect != 0) // to a retry under the key
 	switch {
@@ -198,7 +198,7 @@ func (s *State) judge(c *OpenCall, r *effect.Result, op Terms) verdict {
 }
 
 // nextAttempt returns when the next attempt begins, 0 for never, and completes the verdict.
-func (s *State) nextAttempt(c *OpenCall, r *effect.Result, v *verdict, now int64, op Terms) int64 {
+func (s *State) nextAttempt(c *OpenCall, r *effect.Result, v *verdict, now int64, terms Terms) int64 {
 	at := max(now, s.at)
 	// Nobody waits for a withdrawn call unless it may have taken effect. Then the code waits for the outcome, and
 	// another attempt may reveal it.
@@ -206,7 +206,7 @@ func (s *State) nextAttempt(c *OpenCall, r *effect.Result, v *verdict, now int64
 		return 0
 	}
 	key := int64(math.MaxInt64) // no attempt begins at that time or later
-	may, until, why := s.mayRepeat(c, now, op)
+	may, until, why := s.mayRepeat(c, now, terms)
 	switch {
 	case v.unknown:
 		if !may {
@@ -219,21 +219,21 @@ func (s *State) nextAttempt(c *OpenCall, r *effect.Result, v *verdict, now int64
 	default:
 		v.rule = fmt.Sprintf("status %d", r.Status)
 	}
-	most, by := op.Retry, op.RetryBy
+	limit, by := terms.Retry, terms.RetryBy
 	if c.policy.For != nil {
-		most, by = *c.policy.For, "the code"
+		limit, by = *c.policy.For, "the code"
 	}
 	switch own := c.policy.Retry.Attempts > 0; {
 	case own && (!r.Again && !v.busy && !(v.unknown && r.Passes) || c.attempt >= c.policy.Retry.Attempts):
 		return 0
 	case own && c.policy.For == nil:
-		v.rule, most = v.rule+", retried by the code's policy", 0
-	case !own && !r.Passes && !v.busy || most == 0:
+		v.rule, limit = v.rule+", retried by the code's policy", 0
+	case !own && !r.Passes && !v.busy || limit == 0:
 		return 0
 	default:
-		v.rule += fmt.Sprintf(", retried for %s (%s)", formatDuration(most), by)
+		v.rule += fmt.Sprintf(", retried for %s (%s)", formatDuration(limit), by)
 	}
-	within, _ := c.keyWindow(op)
+	within, _ := c.keyWindow(terms)
 	if !v.unknown && within > 0 && (r.Outcome == effect.Answered || c.isRepetition(int64(within))) {
 		// Whatever the reason for the next attempt, the server must still remember the key. And code that does not get
 		// the status cannot know that the attempt may have taken effect.
@@ -246,10 +246,10 @@ func (s *State) nextAttempt(c *OpenCall, r *effect.Result, v *verdict, now int64
 		v.until, key = until, until
 	}
 	left := int64(maxRetryAfter)
-	if most > 0 {
-		end := c.firstAttemptAt() + int64(most)
+	if limit > 0 {
+		end := c.firstAttemptAt() + int64(limit)
 		if left = end - at; left <= 0 {
-			v.stopReason = fmt.Sprintf("it was retried for %s (%s), since %s", formatDuration(most), by, formatTime(c.firstAttemptAt()))
+			v.stopReason = fmt.Sprintf("it was retried for %s (%s), since %s", formatDuration(limit), by, formatTime(c.firstAttemptAt()))
 			return 0
 		}
 		v.until = min(end, cmp.Or(v.until, end))
@@ -259,7 +259,7 @@ func (s *State) nextAttempt(c *OpenCall, r *effect.Result, v *verdict, now int64
 		return 0
 	}
 	wait := max(int64(s.backoff(c)), int64(r.After))
-	if most > 0 {
+	if limit > 0 {
 		wait = min(wait, left)
 	}
 	if room := key - at; wait >= room { // one more attempt before the key may be forgotten
@@ -326,7 +326,7 @@ func (s *State) backoff(c *OpenCall) time.Duration {
 
 // Recover returns what follows when an owner takes over a run: the outcome of an attempt without a result is unknown,
 // unless the call may be repeated. A run that has ended repeats nothing.
-func (s *State) Recover(now int64, op func(*OpenCall) Terms) (out []flawless.Entry) {
+func (s *State) Recover(now int64, terms func(*OpenCall) Terms) (out []flawless.Entry) {
 	if s.held != nil {
 		return s.recoverHeld(now)
 	}
@@ -336,7 +336,7 @@ func (s *State) Recover(now int64, op func(*OpenCall) Terms) (out []flawless.Ent
 		if c.invalid != nil || c.kind.Perform == nil || c.nextAt != 0 || c.awaitsPermit || c.unknownReason != "" {
 			continue
 		}
-		ok, _, rule := s.mayRepeat(c, now, op(c))
+		ok, _, rule := s.mayRepeat(c, now, terms(c))
 		switch {
 		case c.policy.Idempotent && s.status != "":
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, true, why, "", 0),
@@ -345,9 +345,9 @@ func (s *State) Recover(now int64, op func(*OpenCall) Terms) (out []flawless.Ent
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt + 1, Begun: true, Sent: c.suspectSince(), Rule: rule,
 				Result: why + "; " + rule + ", so it is sent again"}})
 		case rule != "" && s.status == "":
-			out = append(out, c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil), op(c)))
+			out = append(out, c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, why+"; it is not sent again: "+rule, "", 0, nil), terms(c)))
 		default:
-			out = append(out, c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, why, "", 0, nil), op(c)))
+			out = append(out, c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, why, "", 0, nil), terms(c)))
 		}
 	}
 	return out
@@ -356,7 +356,7 @@ func (s *State) Recover(now int64, op func(*OpenCall) Terms) (out []flawless.Ent
 // Recheck is asked right before an attempt is performed. It returns entries if the attempt must not be performed: the
 // run has ended, or the call may no longer be repeated. Otherwise it returns the time within which the attempt must be
 // sent; 0 for no limit.
-func (s *State) Recheck(t Try, now int64, op Terms) (entries []flawless.Entry, most time.Duration) {
+func (s *State) Recheck(t Try, now int64, terms Terms) (entries []flawless.Entry, limit time.Duration) {
 	c := s.open.all[t.Call]
 	at := max(now, s.at)
 	switch {
@@ -369,11 +369,11 @@ func (s *State) Recheck(t Try, now int64, op Terms) (entries []flawless.Entry, m
 	default:
 		return []flawless.Entry{s.unknownOutcome(c, flawless.Entry{At: at}, fmt.Sprintf("attempt %d was not begun because the run %s; an attempt at %s was sent and may have taken effect", t.N, endedText(s.status), formatTime(c.suspectAt)), "", 0, nil)}, 0
 	}
-	within, _ := c.keyWindow(op)
+	within, _ := c.keyWindow(terms)
 	if !c.isRepetition(int64(within)) {
 		return nil, 0
 	}
-	ok, until, why := s.mayRepeat(c, now, op)
+	ok, until, why := s.mayRepeat(c, now, terms)
 	switch suspect, _ := c.firstSuspect(); {
 	case ok:
 	case suspect == 0 && !c.lastStatusInconclusive(): // each attempt was answered, and none took effect
@@ -381,12 +381,12 @@ func (s *State) Recheck(t Try, now int64, op Terms) (entries []flawless.Entry, m
 	default:
 		text := fmt.Sprintf("an attempt at %s was sent and may have taken effect; it is not sent again: %s", formatTime(cmp.Or(suspect, c.reachedAt())),
 			cmp.Or(why, "its idempotency key is no longer declared as honoured"))
-		return []flawless.Entry{c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, text, "", 0, nil), op)}, 0
+		return []flawless.Entry{c.concluded(s.unknownOutcome(c, flawless.Entry{At: at}, text, "", 0, nil), terms)}, 0
 	}
 	if until != 0 {
-		most = time.Duration(until - max(now, s.at))
+		limit = time.Duration(until - max(now, s.at))
 	}
-	return nil, most
+	return nil, limit
 }
 
 // safeToRepeat reports whether a call without an attempt in flight certainly had no effect, or may be made again

@@ -129,7 +129,7 @@ func (s *State) Restore(b []byte) error {
 	}
 	switch { // older formats differ in members that are then empty
 	case in.Format > StateFormat:
-		return fmt.Errorf("the image was made by a newer server: its state has format %d, and this server reads formats up to %d: %w", in.Format, StateFormat, flawless.Damaged)
+		return fmt.Errorf("the image was made by a newer version of the server: its state has format %d, and this version reads formats up to %d: %w", in.Format, StateFormat, flawless.Damaged)
 	case in.Format < 1:
 		return fmt.Errorf("the state in an image has format %d, but formats start at 1: %w", in.Format, flawless.Damaged)
 	}

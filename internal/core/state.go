@@ -147,11 +147,11 @@ func (s *State) step(e flawless.Entry) []Try {
 		}
 	case e.Decision != nil:
 		if c := s.open.edit(e.Decision.Call); c != nil {
-			waits := c.unknownReason == "" && c.nextAt != 0
+			retrying := c.unknownReason == "" && c.nextAt != 0
 			c.unknownReason = ""
 			switch e.Decision.Resolution {
 			case flawless.Retry:
-				if waits { // retry now, unless the guest is behind
+				if retrying { // retry now, unless the guest is behind
 					c.nextAt = min(c.nextAt, e.At)
 					break
 				}
@@ -248,11 +248,11 @@ func (s *State) dropDelivered(calls []int) {
 	}
 	clear(s.ready[:n]) // release their bodies
 	if s.ready = s.ready[n:]; n < len(calls) {
-		heard := map[int]bool{}
+		delivered := map[int]bool{}
 		for _, call := range calls[n:] {
-			heard[call] = true
+			delivered[call] = true
 		}
-		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return heard[a.Call] })
+		s.ready = slices.DeleteFunc(s.ready, func(a flawless.Answer) bool { return delivered[a.Call] })
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestMessageKeysAndTypesAreSeen: a key that cannot be seen in a list is most likely a variable that was not set.
-func TestMessageKeysAndTypesAreSeen(t *testing.T) {
+// TestInvisibleMessageKeysAndTypesAreRefused: a key that cannot be seen in a list is most likely a variable that was not set.
+func TestInvisibleMessageKeysAndTypesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct {
