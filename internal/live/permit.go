@@ -92,7 +92,7 @@ func (r *Run) Expire(call, n int) {
 		return
 	}
 	r.Retain()
-	r.reg.o.Tasks.Go(func() {
+	r.reg.o.Tasks.Go(func() { // the caller may hold what Limits need
 		defer r.Release()
 		r.queue(again)
 	})
