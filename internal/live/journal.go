@@ -179,14 +179,14 @@ func (r *Run) write(keep bool) (kept *core.Try) {
 		close(r.loaded)
 	}
 	if err != nil {
-		r.notWritten(w.New, account, err)
+		r.notWritten(w.New, err)
 		return nil
 	}
 	return r.follow(batch, &w, account, cut, keep)
 }
 
 // notWritten is what becomes of a run that could not be written.
-func (r *Run) notWritten(created bool, account flawless.Run, err error) {
+func (r *Run) notWritten(created bool, err error) {
 	g := r.reg
 	switch tooLarge := errors.Is(err, flawless.TooLarge); {
 	case created && (tooLarge || errors.Is(err, flawless.Conflict)):
@@ -198,7 +198,7 @@ func (r *Run) notWritten(created bool, account flawless.Run, err error) {
 		g.quarantineUnread(r.id, err)
 		r.mu.Lock()
 		r.problem = err.Error()
-		account = r.account()
+		account := r.account()
 		r.mu.Unlock()
 		g.o.Tasks.Go(func() { g.evict(r) })
 		g.o.Hub.Publish(account)
