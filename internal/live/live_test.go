@@ -95,7 +95,6 @@ type house struct {
 	life   *lifecycle.Lifecycle
 	tasks  task.Tasks
 	digest string
-	idle   time.Duration
 
 	mu       sync.Mutex
 	requests map[string]int // by path
