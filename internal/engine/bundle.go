@@ -110,7 +110,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	case !errors.Is(err, flawless.NotFound):
 		return flawless.Run{}, err
 	case b.Module == nil:
-		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and its module %.12s is not here; add that, or export without --log-only: %w", id, digest, flawless.Invalid)
+		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and this server does not have its module %.12s; add the module, or export without --log-only: %w", id, digest, flawless.Invalid)
 	}
 	done, err := e.library.Adopt(ctx, digest, b.Module)
 	if err != nil {

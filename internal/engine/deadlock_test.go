@@ -52,7 +52,7 @@ func failures(t *testing.T, e *Engine) map[string]string {
 	return out
 }
 
-func TestDeadlocksAreTold(t *testing.T) {
+func TestDeadlocksAreReported(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string
@@ -128,8 +128,8 @@ func TestDeadlocksAreTold(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoDeadlock: somebody can go on, by himself or because of the outside.
-func TestWhatIsNoDeadlock(t *testing.T) {
+// TestOtherWaitsAreNoDeadlock: somebody can go on, by himself or because of the outside.
+func TestOtherWaitsAreNoDeadlock(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string
@@ -193,8 +193,8 @@ func TestWhatIsNoDeadlock(t *testing.T) {
 	}
 }
 
-// TestADeadlockThatAPersonMayEnd: a run of the circle is paused, and then goes on.
-func TestADeadlockThatAPersonMayEnd(t *testing.T) {
+// TestPausedRunIsPartOfNoDeadlock: a run of the circle is paused, and then goes on.
+func TestPausedRunIsPartOfNoDeadlock(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -220,8 +220,8 @@ func TestADeadlockThatAPersonMayEnd(t *testing.T) {
 	})
 }
 
-// TestADeadlockThroughPlaces: a run waits for one that may not begin before the first has ended.
-func TestADeadlockThroughPlaces(t *testing.T) {
+// TestDeadlockThroughQueuePositions: a run waits for one that may not begin before the first has ended.
+func TestDeadlockThroughQueuePositions(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -258,8 +258,8 @@ func TestADeadlockThroughPlaces(t *testing.T) {
 	})
 }
 
-// TestADeadlockOutlivesTheServer: the server dies at every write while a circle closes.
-func TestADeadlockOutlivesTheServer(t *testing.T) {
+// TestDeadlockIsFoundAfterRestart: the server dies at every write while a circle closes.
+func TestDeadlockIsFoundAfterRestart(t *testing.T) {
 	t.Parallel()
 	for died, n := true, 1; died || n < 12; n++ {
 		for _, after := range []bool{false, true} {

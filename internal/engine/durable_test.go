@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestNothingIsRefusedForWhatIsNotDurable: an end that a crash may undo is no reason yet.
-func TestNothingIsRefusedForWhatIsNotDurable(t *testing.T) {
+// TestRefusalWaitsForDurableReason: an end that a crash may undo is no reason yet.
+func TestRefusalWaitsForDurableReason(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})

@@ -133,7 +133,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if err := e.admission.Load(ctx); err != nil {
 		e.Kill()
-		return nil, fmt.Errorf("reading the runs that queue: %w", err)
+		return nil, fmt.Errorf("reading queued runs: %w", err)
 	}
 	if err := e.holdAll(ctx); err != nil {
 		e.Kill()
@@ -157,7 +157,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 // claim takes the store over, and fences every older owner.
 func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	if e.lease, err = e.store.Claim(ctx, o.Owner); err != nil {
-		return fmt.Errorf("claiming the runs: %w", err)
+		return fmt.Errorf("claiming the store: %w", err)
 	}
 	if e.vault != nil {
 		if err := e.vault.Own(ctx, e.lease); err != nil {
@@ -193,7 +193,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	}
 	e.limits = e.newLimits()
 	if err := e.limits.Load(ctx); err != nil {
-		return fmt.Errorf("reading the limits of hosts: %w", err)
+		return fmt.Errorf("reading rate limits: %w", err)
 	}
 	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.policy.Capped,
 		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },
@@ -276,7 +276,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	select {
 	case <-drained:
 	case <-ctx.Done():
-		err = fmt.Errorf("%d still in flight when the waiting ended; the next start finds out what can be known of them", e.tasks.Count())
+		err = fmt.Errorf("%d tasks were still in flight when the drain ended; the next start determines their outcomes", e.tasks.Count())
 		e.life.End()
 		<-drained
 	}

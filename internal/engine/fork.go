@@ -48,7 +48,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	}
 	defer done()
 	if !redact.Own(replay.Redacted(past.Begun())) {
-		return flawless.Run{}, fmt.Errorf("forking run %s: values were taken out of its log before it was imported, and what goes on from there would send others to the outside; fork it with --offline: %w", id, flawless.Refused)
+		return flawless.Run{}, fmt.Errorf("forking run %s: values were redacted from its log before it was imported, so a fork would send other values to the outside; fork it with --offline: %w", id, flawless.Refused)
 	}
 	if o.Module != nil {
 		if err := e.store.KeepBinary(ctx, e.lease, past.Digest(), o.Module); err != nil {

@@ -21,12 +21,12 @@ func (e *Engine) Health() flawless.Health {
 	case e.life.Cause() != nil:
 		h.State, h.Message = "broken", e.life.Err().Error()
 	case e.life.Stopping():
-		h.State, h.Message = "stopping", "the server is going down and takes no new work"
+		h.State, h.Message = "stopping", "the server is shutting down and accepts no new work"
 	case full:
 		h.State, h.Message = "full", why
 	default:
 		if why := e.scrubber.Damage(); why != "" {
-			h.State, h.Message = "damaged", "stored data cannot be read, work that does not need it goes on: "+why
+			h.State, h.Message = "damaged", "stored data cannot be read; work that does not need it continues: "+why
 		}
 	}
 	if e.store.CanCheck() {

@@ -47,7 +47,7 @@ func inVirtualTime(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-func TestALongLogGoesOnFromItsLastImage(t *testing.T) {
+func TestLongLogResumesFromLastImage(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := sleepOn(t, Options{Freezing: Freezing{Turns: 5}, Rest: time.Hour}, 24, 21, nil)
 		defer e.Kill()
@@ -60,7 +60,7 @@ func TestALongLogGoesOnFromItsLastImage(t *testing.T) {
 	})
 }
 
-func TestASleepingRunLeavesMemory(t *testing.T) {
+func TestSleepingRunLeavesMemory(t *testing.T) {
 	for name, row := range map[string]struct {
 		how            Freezing
 		thawed, frozen bool
@@ -91,7 +91,7 @@ func TestASleepingRunLeavesMemory(t *testing.T) {
 	}
 }
 
-func TestAnImageThatIsOfNoUseIsReplayed(t *testing.T) {
+func TestUnusableImageFallsBackToReplay(t *testing.T) {
 	change := func(t *testing.T, f func(m *store.Image)) func(kv store.KV) {
 		return func(kv store.KV) {
 			s, err := store.Open(t.Context(), kv)

@@ -38,7 +38,7 @@ func sleepCut(t *testing.T, damage func(kv store.KV)) (*Engine, []flawless.Recor
 	return open(t, kv, how), log
 }
 
-func TestALogIsCutBeforeAnImage(t *testing.T) {
+func TestLogIsCutBeforeImage(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, log := sleepCut(t, nil)
 		defer e.Kill()
@@ -76,7 +76,7 @@ func TestALogIsCutBeforeAnImage(t *testing.T) {
 	})
 }
 
-func TestACutLogWithoutItsImageSetsTheRunAside(t *testing.T) {
+func TestCutLogWithoutImageQuarantinesRun(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, _ := sleepCut(t, func(kv store.KV) {
 			if err := kv.Apply(t.Context(), &store.Batch{Delete: [][]byte{[]byte("frun\x00\x01")}}); err != nil {
@@ -92,7 +92,7 @@ func TestACutLogWithoutItsImageSetsTheRunAside(t *testing.T) {
 	})
 }
 
-func TestAnUpgradeSaysThatALogWasCut(t *testing.T) {
+func TestUpgradeReportsCutLog(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e, _ := sleepCut(t, nil)
@@ -157,9 +157,9 @@ func loseImage(t *testing.T) func(kv store.KV) {
 	}
 }
 
-// TestARunThatEndedWithACutLogBeginsNothingAgain: what it had done before the log goes on is known from
+// TestEndedRunWithCutLogRepeatsNoCall: what it had done before the log goes on is known from
 // its image.
-func TestARunThatEndedWithACutLogBeginsNothingAgain(t *testing.T) {
+func TestEndedRunWithCutLogRepeatsNoCall(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, o := outlive(t, nil)
 		defer e.Kill()
@@ -203,8 +203,8 @@ func TestARunThatEndedWithACutLogBeginsNothingAgain(t *testing.T) {
 	})
 }
 
-// TestACutLogWithoutItsImageBeginsNothingAgain: nobody knows which calls of the run are open.
-func TestACutLogWithoutItsImageBeginsNothingAgain(t *testing.T) {
+// TestCutLogWithoutImageRepeatsNoCall: nobody knows which calls of the run are open.
+func TestCutLogWithoutImageRepeatsNoCall(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, o := outlive(t, loseImage(t))
 		defer e.Kill()
@@ -226,8 +226,8 @@ func TestACutLogWithoutItsImageBeginsNothingAgain(t *testing.T) {
 	})
 }
 
-// TestACutLogWithoutItsImageOfARunThatIsOver: nothing is open, and nothing is missed.
-func TestACutLogWithoutItsImageOfARunThatIsOver(t *testing.T) {
+// TestCutLogWithoutImageOfEndedRun: nothing is open, and nothing is missed.
+func TestCutLogWithoutImageOfEndedRun(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, o := outlive(t, nil)
 		time.Sleep(3 * 24 * time.Hour)

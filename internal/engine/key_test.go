@@ -33,9 +33,9 @@ func TestInvisibleMessageKeysAndTypesAreRefused(t *testing.T) {
 	}
 }
 
-// TestAModuleSaysWhichHostsHonourKeys: the module says so of localhost. A request to it whose answer is lost is
+// TestModuleDeclaresHostsThatHonourKeys: the module says so of localhost. A request to it whose answer is lost is
 // sent again under its key, unless the operator says of the host that it does not honour keys.
-func TestAModuleSaysWhichHostsHonourKeys(t *testing.T) {
+func TestModuleDeclaresHostsThatHonourKeys(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, host string

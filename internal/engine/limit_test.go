@@ -96,7 +96,7 @@ func mustLimit(t *testing.T, e *Engine, host, rate string, burst int) {
 	}
 }
 
-func TestALimitIsKeptAndFair(t *testing.T) {
+func TestRateLimitHoldsAndIsFair(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		x := &exchanges{}
 		e := open(t, mem.New(), Options{Kinds: x.kinds()})
@@ -133,9 +133,9 @@ func TestALimitIsKeptAndFair(t *testing.T) {
 	})
 }
 
-// TestACrashDoublesNoCallThatWaits: the server dies again and again while calls wait; none is lost,
+// TestCrashDoesNotRepeatWaitingCalls: the server dies again and again while calls wait; none is lost,
 // doubled or in doubt, and the limit holds over the restarts.
-func TestACrashDoublesNoCallThatWaits(t *testing.T) {
+func TestCrashDoesNotRepeatWaitingCalls(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv, x := mem.New(), &exchanges{}
 		e := open(t, kv, Options{Kinds: x.kinds(), Freezing: Freezing{Turns: 1}})
@@ -175,7 +175,7 @@ func mustEndAfter(t *testing.T, e *Engine, id string, most time.Duration) flawle
 	return r
 }
 
-func TestALimitThatIsChanged(t *testing.T) {
+func TestChangedRateLimitAppliesAtOnce(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		x := &exchanges{}
 		e := open(t, mem.New(), Options{Kinds: x.kinds()})
@@ -211,8 +211,8 @@ func TestALimitThatIsChanged(t *testing.T) {
 	})
 }
 
-// TestALimitHoldsHoweverItsHostIsWritten: by an operator, or in the URL of a call.
-func TestALimitHoldsHoweverItsHostIsWritten(t *testing.T) {
+// TestRateLimitAppliesToEverySpellingOfHost: by an operator, or in the URL of a call.
+func TestRateLimitAppliesToEverySpellingOfHost(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ limit, url string }{
 		{"[::1]:8080", "http://[::1]:8080/"},
@@ -232,10 +232,10 @@ func TestALimitHoldsHoweverItsHostIsWritten(t *testing.T) {
 	}
 }
 
-// TestAKeyThatIsForgottenWhileItsRequestWaits: a request that may have taken effect waits for a place under a
+// TestKeyExpiresWhileRequestQueues: a request that may have taken effect waits for a place under a
 // limit, to be repeated. The run is unresolved when the host may forget its key, not when the place comes, and the
 // request is never sent again.
-func TestAKeyThatIsForgottenWhileItsRequestWaits(t *testing.T) {
+func TestKeyExpiresWhileRequestQueues(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		for _, longer := range []bool{false, true} {
 			x := &exchanges{lose: true}
@@ -276,7 +276,7 @@ func TestAKeyThatIsForgottenWhileItsRequestWaits(t *testing.T) {
 	})
 }
 
-func TestBadLimits(t *testing.T) {
+func TestInvalidRateLimitsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for name, l := range map[string]flawless.Limit{
@@ -312,10 +312,10 @@ func (x *exchanges) early(interval time.Duration, burst int) error {
 	return nil
 }
 
-// TestADeathAtEveryWriteOfPacedRuns: the server dies before and after each write of runs whose calls
+// TestDeathAtEveryWriteOfRateLimitedRuns: the server dies before and after each write of runs whose calls
 // wait. No call is made twice, none that waited is in doubt, and the limit holds, also at once after the
 // restart.
-func TestADeathAtEveryWriteOfPacedRuns(t *testing.T) {
+func TestDeathAtEveryWriteOfRateLimitedRuns(t *testing.T) {
 	for _, row := range []struct {
 		rate     string
 		burst    int

@@ -23,7 +23,7 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 		}
 	}
 	if len(bin) > MaxModule {
-		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, the maximum is %d; build with -ldflags=-s -w or import fewer packages: %w", name, len(bin), MaxModule, flawless.TooLarge)
+		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, the limit is %d; build with -ldflags=-s -w or import fewer packages: %w", name, len(bin), MaxModule, flawless.TooLarge)
 	}
 	if err := e.life.Accept(); err != nil {
 		return flawless.Module{}, false, err

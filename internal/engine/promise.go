@@ -87,7 +87,7 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 	return p, e.settledBefore(ctx, token, secret, run, n)
 }
 
-var errNoPromise = fmt.Errorf("there is no promise with this token, copy all of it: %w", flawless.NotFound)
+var errNoPromise = fmt.Errorf("there is no promise with this token; make sure that you copied all of it: %w", flawless.NotFound)
 
 // settledBefore returns why a promise is not open.
 func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n int) error {
@@ -111,7 +111,7 @@ func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n
 		}
 	}
 	if known {
-		return fmt.Errorf("the run %s that made the promise has ended, nothing was stored: %w", run, flawless.Conflict)
+		return fmt.Errorf("the run %s that made the promise has ended; nothing was stored: %w", run, flawless.Conflict)
 	}
 	return errNoPromise
 }

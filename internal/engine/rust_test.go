@@ -136,7 +136,7 @@ func page(t testing.TB) *httptest.Server {
 	return s
 }
 
-func TestWorkflowsInRust(t *testing.T) {
+func TestRustWorkflows(t *testing.T) {
 	t.Parallel()
 	s := page(t)
 	e := openRust(t, mem.New(), Options{RetryFor: new(time.Duration(0))})
@@ -198,7 +198,7 @@ func TestWorkflowsInRust(t *testing.T) {
 	}
 }
 
-func TestAPanicInRustSaysWhere(t *testing.T) {
+func TestRustPanicReportsLocation(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	for _, module := range []string{"plain", "beside", "plain-unknown", "beside-unknown"} {
@@ -224,8 +224,8 @@ func TestAPanicInRustSaysWhere(t *testing.T) {
 	}
 }
 
-// TestCancellingRust cancels runs that undo what they did.
-func TestCancellingRust(t *testing.T) {
+// TestRustCancel cancels runs that undo what they did.
+func TestRustCancel(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
 	e := openRust(t, mem.New(), Options{})
@@ -250,9 +250,9 @@ func TestCancellingRust(t *testing.T) {
 	}
 }
 
-// TestRustGoesOn stops the server in the middle of runs, again and again; plain guests are replayed,
+// TestRustContinues stops the server in the middle of runs, again and again; plain guests are replayed,
 // async ones are frozen and thawed.
-func TestRustGoesOn(t *testing.T) {
+func TestRustContinues(t *testing.T) {
 	t.Parallel()
 	const times = 30
 	for _, module := range []string{"plain", "beside"} {
@@ -289,7 +289,7 @@ func TestRustGoesOn(t *testing.T) {
 	}
 }
 
-func TestMessagesInRust(t *testing.T) {
+func TestRustMessages(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := openRust(t, kv, Options{})
@@ -350,7 +350,7 @@ func TestMessagesInRustAreCheckedWhenTheyCome(t *testing.T) {
 	}
 }
 
-func TestAPromiseInRust(t *testing.T) {
+func TestRustPromise(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{URL: "http://here.example"})
 	r := startRust(t, e, "beside", "promise", nil)
@@ -373,7 +373,7 @@ func TestAPromiseInRust(t *testing.T) {
 	}
 }
 
-func TestStatesInRust(t *testing.T) {
+func TestRustStates(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	var runs []flawless.Run
@@ -396,8 +396,8 @@ func TestStatesInRust(t *testing.T) {
 	}
 }
 
-// TestASagaInRust lets a step fail, and the undo of another.
-func TestASagaInRust(t *testing.T) {
+// TestRustSaga lets a step fail, and the undo of another.
+func TestRustSaga(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var seen []string
@@ -430,9 +430,9 @@ func TestASagaInRust(t *testing.T) {
 	}
 }
 
-// TestAPanicInRustUndoesSagas lets a step of a saga panic: a plain workflow undoes the steps first, an
+// TestRustPanicUndoesSagas lets a step of a saga panic: a plain workflow undoes the steps first, an
 // async one says which are not undone. The engine is killed while an undo waits for a person.
-func TestAPanicInRustUndoesSagas(t *testing.T) {
+func TestRustPanicUndoesSagas(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, module string
@@ -496,9 +496,9 @@ func TestAPanicInRustUndoesSagas(t *testing.T) {
 	}
 }
 
-// TestStepsThatRustLeavesAreNamed: nothing is undone when the guest dies or is terminated. What it hands over
+// TestRustStepsNotUndoneAreNamed: nothing is undone when the guest dies or is terminated. What it hands over
 // above the limit is an error, and undone as others are.
-func TestStepsThatRustLeavesAreNamed(t *testing.T) {
+func TestRustStepsNotUndoneAreNamed(t *testing.T) {
 	t.Parallel()
 	const named = "; not undone: hotel, flight"
 	for _, row := range []struct{ how, kind, message string }{
@@ -546,8 +546,8 @@ func linesOf(t *testing.T, e *Engine, id string) string {
 	return b.String()
 }
 
-// TestSecretsInRust hands secrets out, by our SDK and by the published crates.
-func TestSecretsInRust(t *testing.T) {
+// TestRustSecrets hands secrets out, by our SDK and by the published crates.
+func TestRustSecrets(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer s3cret" {
@@ -572,7 +572,7 @@ func TestSecretsInRust(t *testing.T) {
 	}
 }
 
-func TestAForkInRustIsItself(t *testing.T) {
+func TestRustForkKnowsItsOwnID(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	for _, module := range []string{"beside", "beside-unknown"} {
@@ -585,8 +585,8 @@ func TestAForkInRustIsItself(t *testing.T) {
 	}
 }
 
-// TestATraceOfRustHasNamesAndLines: they are those of the source.
-func TestATraceOfRustHasNamesAndLines(t *testing.T) {
+// TestRustTraceHasNamesAndLines: they are those of the source.
+func TestRustTraceHasNamesAndLines(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	r := startRust(t, e, "plain", "tell", nil)

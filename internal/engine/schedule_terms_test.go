@@ -14,9 +14,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestScheduledRunsHaveTheTermsOfTheSchedule: version, place and deadline come from the schedule, however the
+// TestScheduledRunsUseOptionsOfSchedule: version, place and deadline come from the schedule, however the
 // run is started, and after a restart of the server too.
-func TestScheduledRunsHaveTheTermsOfTheSchedule(t *testing.T) {
+func TestScheduledRunsUseOptionsOfSchedule(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
@@ -57,9 +57,9 @@ func TestScheduledRunsHaveTheTermsOfTheSchedule(t *testing.T) {
 	})
 }
 
-// TestEveryTermOfAStartCanBeScheduled goes through all that a caller may say of a start. A field that is new is
+// TestScheduleSupportsEveryStartOption goes through all that a caller may say of a start. A field that is new is
 // one of a schedule too, or is listed here.
-func TestEveryTermOfAStartCanBeScheduled(t *testing.T) {
+func TestScheduleSupportsEveryStartOption(t *testing.T) {
 	t.Parallel()
 	var s schedule.Start
 	fill(reflect.ValueOf(&s).Elem())
@@ -73,7 +73,7 @@ func TestEveryTermOfAStartCanBeScheduled(t *testing.T) {
 	}
 }
 
-func TestBadTermsOfASchedule(t *testing.T) {
+func TestInvalidScheduleTermsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct {

@@ -100,7 +100,7 @@ func TestSchedulesStartRunsInVirtualTime(t *testing.T) {
 	}
 }
 
-func TestADowntimeIsCaughtUp(t *testing.T) {
+func TestDowntimeIsCaughtUp(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -121,7 +121,7 @@ func TestADowntimeIsCaughtUp(t *testing.T) {
 	})
 }
 
-func TestOverlaps(t *testing.T) {
+func TestScheduleOverlapPolicies(t *testing.T) {
 	// Each run lasts 23 hours; a time comes at 0, 10 and 20 o'clock.
 	for policy, want := range map[flawless.Overlap][]string{
 		flawless.Skip:    {"s@2026-01-01T10:00:00Z", "s@2026-01-02T10:00:00Z"},
@@ -156,8 +156,8 @@ func TestOverlaps(t *testing.T) {
 	}
 }
 
-// TestACrashNeverStartsTwice: the server dies before and after every write, and goes on.
-func TestACrashNeverStartsTwice(t *testing.T) {
+// TestCrashNeverStartsRunTwice: the server dies before and after every write, and goes on.
+func TestCrashNeverStartsRunTwice(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for left := 4; ; left++ {
 			died := false
@@ -194,7 +194,7 @@ func TestACrashNeverStartsTwice(t *testing.T) {
 	}
 }
 
-func TestPeopleChangeASchedule(t *testing.T) {
+func TestSchedulePauseResumeAndTrigger(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -272,7 +272,7 @@ func alterSchedule(t *testing.T, kv *mem.DB, e *Engine, change func(s *flawless.
 	return open(t, kv, Options{})
 }
 
-func TestAScheduledRunThatCannotStart(t *testing.T) {
+func TestScheduledRunThatCannotStart(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -297,7 +297,7 @@ func TestAScheduledRunThatCannotStart(t *testing.T) {
 	})
 }
 
-func TestBadSchedules(t *testing.T) {
+func TestInvalidSchedulesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	good := flawless.Schedule{Name: "s", Cron: "0 9 * * *", Module: "guest", Workflow: "once", Input: []byte(`{"url":"x"}`)}
@@ -352,8 +352,8 @@ func TestBadSchedules(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestATimeWhoseIDIsTaken: a run that the schedule did not start has the id of one of its times.
-func TestATimeWhoseIDIsTaken(t *testing.T) {
+// TestTimeWithTakenID: a run that the schedule did not start has the id of one of its times.
+func TestTimeWithTakenID(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		var log bytes.Buffer
 		e := open(t, mem.New(), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -393,9 +393,9 @@ func TestATimeWhoseIDIsTaken(t *testing.T) {
 	})
 }
 
-// TestNobodyTakesAnIDOfTheEngines tries every way in which a caller names a run: the id of a schedule's time,
+// TestReservedIDsAreRefused tries every way in which a caller names a run: the id of a schedule's time,
 // and that of a child.
-func TestNobodyTakesAnIDOfTheEngines(t *testing.T) {
+func TestReservedIDsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	ctx := t.Context()
@@ -444,9 +444,9 @@ func TestNobodyTakesAnIDOfTheEngines(t *testing.T) {
 	}
 }
 
-// TestAScheduleWhoseRunsEndedMeanwhileGoesOn: at the start a schedule forgets its runs that are over, and must
+// TestScheduleContinuesAfterItsRunsEnded: at the start a schedule forgets its runs that are over, and must
 // still know what the store has of it.
-func TestAScheduleWhoseRunsEndedMeanwhileGoesOn(t *testing.T) {
+func TestScheduleContinuesAfterItsRunsEnded(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})

@@ -54,9 +54,9 @@ func newVault(t *testing.T, kv store.KV) *vault.Vault {
 	return v
 }
 
-// TestNobodySeesASecret: a run sends a secret everywhere, to a server that sends it back, and spreads
+// TestSecretValueIsNeverVisible: a run sends a secret everywhere, to a server that sends it back, and spreads
 // what it got. The value is searched for in all that the engine holds or says.
-func TestNobodySeesASecret(t *testing.T) {
+func TestSecretValueIsNeverVisible(t *testing.T) {
 	t.Parallel()
 	const value = "correct-horse-battery"
 	var got, other atomic.Int64

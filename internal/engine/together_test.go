@@ -166,7 +166,7 @@ func mustComplete(t *testing.T, e *Engine, id, output string) {
 	}
 }
 
-func TestAThousandChildren(t *testing.T) {
+func TestThousandChildren(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "family", 1000, "f")
@@ -208,9 +208,9 @@ func TestCancellingAParentCancelsItsChildren(t *testing.T) {
 	}
 }
 
-// TestWhoSeesAnEndDoesNotAnswerForOthers: a run awaits another with two calls. The end of that is durable
+// TestEndAnswersOwnCallOnly: a run awaits another with two calls. The end of that is durable
 // and not told yet when the second call finds it.
-func TestWhoSeesAnEndDoesNotAnswerForOthers(t *testing.T) {
+func TestEndAnswersOwnCallOnly(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "obey", nil, "r")
@@ -250,7 +250,7 @@ func untilThere(t *testing.T, e *Engine, id string) {
 	}
 }
 
-func TestAChildIsStartedThoughItsParentHasEnded(t *testing.T) {
+func TestChildStartsAfterParentEnded(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "orphan", nil, "o")
@@ -259,7 +259,7 @@ func TestAChildIsStartedThoughItsParentHasEnded(t *testing.T) {
 	mustComplete(t, e, "o.2", "7")
 }
 
-func TestAMissingChildIsTold(t *testing.T) {
+func TestMissingChildIsReported(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct{ name, workflow, kind string }{
@@ -274,7 +274,7 @@ func TestAMissingChildIsTold(t *testing.T) {
 	}
 }
 
-func TestMessagesAreReceivedInOrderWhenever(t *testing.T) {
+func TestMessagesAreReceivedInOrder(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "mailbox", 6, "m")
@@ -289,7 +289,7 @@ func TestMessagesAreReceivedInOrderWhenever(t *testing.T) {
 	mustComplete(t, e, "m", "[0,1,2,3,4,5]")
 }
 
-func TestAKeyKeepsMessagesFromDoubling(t *testing.T) {
+func TestMessageKeyPreventsDuplicates(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})
@@ -314,7 +314,7 @@ func TestAKeyKeepsMessagesFromDoubling(t *testing.T) {
 	mustComplete(t, e, "m", "[1,5]")
 }
 
-func TestBadMessagesAreRefused(t *testing.T) {
+func TestInvalidMessagesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "empty", 1, "over")
@@ -338,9 +338,9 @@ func TestBadMessagesAreRefused(t *testing.T) {
 	}
 }
 
-// TestAMessageThatTheEndedHaveIsNotRefused: it was taken in before the end, and whoever asks again has not
+// TestRepeatedSendToEndedRunIsNotRefused: it was taken in before the end, and whoever asks again has not
 // heard of it.
-func TestAMessageThatTheEndedHaveIsNotRefused(t *testing.T) {
+func TestRepeatedSendToEndedRunIsNotRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	m := flawless.Message{Type: "number", Body: flawless.Bytes("1"), Key: "k"}
@@ -359,7 +359,7 @@ func TestAMessageThatTheEndedHaveIsNotRefused(t *testing.T) {
 	}
 }
 
-func TestAMessageGoesToWhoStillWaits(t *testing.T) {
+func TestMessageGoesToNextReceiver(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "heirs", nil, "r")
@@ -372,16 +372,16 @@ func TestAMessageGoesToWhoStillWaits(t *testing.T) {
 	mustComplete(t, e, "r", "[7,8]")
 }
 
-func TestWhoWaitsBesideOthersMayGiveUp(t *testing.T) {
+func TestReceiveBesideOthersMayTimeOut(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "impatient", nil, "r")
 	mustComplete(t, e, "r", `"gave up"`)
 }
 
-// TestAChangeThatOutlivesItsRunIsKept: the call that changes a state is made in the turn that ends the run.
+// TestStateChangeOutlivesItsRun: the call that changes a state is made in the turn that ends the run.
 // The server dies at every write, and once when the run has just ended; then another run wants the state.
-func TestAChangeThatOutlivesItsRunIsKept(t *testing.T) {
+func TestStateChangeOutlivesItsRun(t *testing.T) {
 	t.Parallel()
 	for died, n := true, 1; died || n < 20; n++ {
 		name, d := fmt.Sprintf("write %d", n), &memory{mem.New()}
@@ -447,7 +447,7 @@ func TestReplies(t *testing.T) {
 	mustComplete(t, e, "c", "6")
 }
 
-func TestWhoWaitsForNothingAfterAReplyIsStuck(t *testing.T) {
+func TestRunWaitingForNothingAfterReplyIsStuck(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "lastword", nil, "r")
@@ -497,7 +497,7 @@ func TestPromisesAreSettledOnce(t *testing.T) {
 	e.Kill()
 }
 
-func TestAPromiseCanBeRejectedAndItsRunCanEnd(t *testing.T) {
+func TestPromiseIsRejectedOrOutlivedByItsRun(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	token := func(id string) string {
@@ -525,7 +525,7 @@ func TestAPromiseCanBeRejectedAndItsRunCanEnd(t *testing.T) {
 	}
 }
 
-func TestOneRunAtATimeHoldsAState(t *testing.T) {
+func TestStateHasOneHolder(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	const runs = 100
@@ -561,7 +561,7 @@ func holds(t *testing.T, e *Engine, id string) {
 	until(t, e, id, func(r flawless.Run) bool { return r.Status == flawless.Waiting && holder(e, t, "kept") == id })
 }
 
-func TestAStateIsReleasedHoweverItsHolderEnds(t *testing.T) {
+func TestStateIsReleasedHoweverHolderEnds(t *testing.T) {
 	t.Parallel()
 	if f := fixture(); f.err != nil {
 		t.Fatal(f.err)
@@ -629,7 +629,7 @@ func queued(t *testing.T, e *Engine, id string) {
 	}
 }
 
-func TestDeadlockIsToldToOneOfTwo(t *testing.T) {
+func TestDeadlockIsReportedToOneRun(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "take", map[string]string{"First": "x", "Second": "y"}, "a")
@@ -718,7 +718,7 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
-func TestSagaUndoesWhatWasDone(t *testing.T) {
+func TestSagaUndoesCompletedSteps(t *testing.T) {
 	t.Parallel()
 	steps := []string{"flight", "hotel", "car"}
 	for i, fail := range append(steps, "") {
@@ -748,7 +748,7 @@ func TestSagaUndoesWhatWasDone(t *testing.T) {
 	}
 }
 
-func TestASagaThatCannotBeUndoneIsUnresolved(t *testing.T) {
+func TestSagaThatCannotBeUndoneIsUnresolved(t *testing.T) {
 	t.Parallel()
 	for how, why := range map[string]string{"Stay": "no refund", "Fall": "it panicked: no receipt"} {
 		t.Run(why, func(t *testing.T) {
@@ -835,7 +835,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-func TestADeadlineStopsARunThatComputes(t *testing.T) {
+func TestDeadlineStopsComputingRun(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	ctx := t.Context()
@@ -848,7 +848,7 @@ func TestADeadlineStopsARunThatComputes(t *testing.T) {
 	}
 }
 
-func TestACancellationHasADeadline(t *testing.T) {
+func TestCancelDeadlineTerminatesRun(t *testing.T) {
 	if f := fixture(); f.err != nil {
 		t.Fatal(f.err)
 	}
@@ -883,8 +883,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestAForkReachesItsOwnChildren: its guest was told the id of the run whose past it has.
-func TestAForkReachesItsOwnChildren(t *testing.T) {
+// TestForkReachesItsOwnChildren: its guest was told the id of the run whose past it has.
+func TestForkReachesItsOwnChildren(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "tell", 5, "t")
@@ -901,7 +901,7 @@ func TestAForkReachesItsOwnChildren(t *testing.T) {
 	}
 }
 
-func TestWaitingUnderAContextThatHasEndedEndsAtOnce(t *testing.T) {
+func TestWaitUnderEndedContextReturnsAtOnce(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "late", nil, "l")

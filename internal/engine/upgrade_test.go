@@ -35,7 +35,7 @@ func mustUpgrade(t *testing.T, e *Engine, o Upgrade) flawless.ModuleUpgrade {
 	return u
 }
 
-func TestOpenRunsAreMovedToFixedCode(t *testing.T) {
+func TestOpenRunsMoveToFixedCode(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		kv := mem.New()
@@ -83,7 +83,7 @@ func TestOpenRunsAreMovedToFixedCode(t *testing.T) {
 	})
 }
 
-func TestRunsThatWouldDivergeStay(t *testing.T) {
+func TestDivergingRunsStayOnOldVersion(t *testing.T) {
 	bins := map[string][]byte{"other": edition(t, "other"), "reordered": edition(t, "reordered")}
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
@@ -125,7 +125,7 @@ func TestRunsThatWouldDivergeStay(t *testing.T) {
 	})
 }
 
-func TestAnUpgradeThatCannotBe(t *testing.T) {
+func TestImpossibleUpgradesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "empty", 1, "ended")
@@ -186,8 +186,8 @@ func TestSeizedRunHasNoSlot(t *testing.T) {
 	})
 }
 
-// TestAModuleIsNotRemovedFromARunThatIsJustBegun: the store does not have the run yet.
-func TestAModuleIsNotRemovedFromARunThatIsJustBegun(t *testing.T) {
+// TestModuleOfNewRunIsNotRemoved: the store does not have the run yet.
+func TestModuleOfNewRunIsNotRemoved(t *testing.T) {
 	t.Parallel()
 	kv := &holding{KV: mem.New(), row: []byte("rrun\x00\x01"), held: make(chan struct{}), goOn: make(chan struct{})}
 	e := open(t, kv, Options{})
@@ -221,9 +221,9 @@ func (h *holding) Apply(ctx context.Context, b *store.Batch) error {
 	return h.KV.Apply(ctx, b)
 }
 
-// TestAnUpgradeSurvivesEveryCrash kills the server before and after each write of an upgrade of three
+// TestUpgradeSurvivesEveryCrash kills the server before and after each write of an upgrade of three
 // runs: each is on one side or the other, and upgrading again moves the rest.
-func TestAnUpgradeSurvivesEveryCrash(t *testing.T) {
+func TestUpgradeSurvivesEveryCrash(t *testing.T) {
 	fixed := edition(t, "fixed")
 	for _, when := range []storetest.When{storetest.Before, storetest.After} {
 		for n := 1; n <= 3; n++ {
@@ -276,8 +276,8 @@ func TestAnUpgradeSurvivesEveryCrash(t *testing.T) {
 	}
 }
 
-// TestAnUpgradeOfRunsThatTakeTurns upgrades to and fro while runs go on.
-func TestAnUpgradeOfRunsThatTakeTurns(t *testing.T) {
+// TestUpgradeOfActiveRuns upgrades to and fro while runs go on.
+func TestUpgradeOfActiveRuns(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	lines := edition(t, "lines")
@@ -356,9 +356,9 @@ func (g *guarded) Apply(ctx context.Context, b *store.Batch) error {
 	return g.KV.Apply(ctx, b)
 }
 
-// TestModulesAreNotAddedWhileOneIsRemoved looks that both hold the same lock: the bytes of a module that
+// TestAddingModuleWaitsForRemoval looks that both hold the same lock: the bytes of a module that
 // is removed may be those of one that is added.
-func TestModulesAreNotAddedWhileOneIsRemoved(t *testing.T) {
+func TestAddingModuleWaitsForRemoval(t *testing.T) {
 	t.Parallel()
 	kv := &guarded{KV: mem.New(), at: func(*store.Batch) {}}
 	e := open(t, kv, Options{})

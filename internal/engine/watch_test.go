@@ -11,8 +11,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestAStartDoesNotWaitForThoseWhoLookOn: they are told by the herald, which is held up here.
-func TestAStartDoesNotWaitForThoseWhoLookOn(t *testing.T) {
+// TestStartDoesNotWaitForFollowers: they are told by the herald, which is held up here.
+func TestStartDoesNotWaitForFollowers(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	w, done := e.hub.Watch()
@@ -32,9 +32,9 @@ func TestAStartDoesNotWaitForThoseWhoLookOn(t *testing.T) {
 	}
 }
 
-// TestACrowdSeesAll: everyone who follows a run sees every record, whether few follow it or many, also
+// TestManyFollowersSeeEveryRecord: everyone who follows a run sees every record, whether few follow it or many, also
 // where they come and go.
-func TestACrowdSeesAll(t *testing.T) {
+func TestManyFollowersSeeEveryRecord(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, hub.Crowd, hub.Crowd + 1, 5 * hub.Crowd} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

@@ -79,7 +79,7 @@ func (l *Lifecycle) Break(cause error) {
 		return
 	}
 	l.over.Store(true)
-	l.log.Error("the store has to be given up, no work is done any more", "error", cause)
+	l.log.Error("giving up the store, all work stops", "error", cause)
 	l.endTurns()
 	l.endCalls()
 	close(l.broken)
@@ -91,7 +91,7 @@ func (l *Lifecycle) Broken() <-chan struct{} { return l.broken }
 // Cause returns why the store was given up, as flawless.Stopping, or nil.
 func (l *Lifecycle) Cause() error {
 	if cause := l.cause.Load(); cause != nil {
-		return fmt.Errorf("the store had to be given up, the server ends and has to be started again: %w: %w", *cause, flawless.Stopping)
+		return fmt.Errorf("the server has given up its store and shuts down; start it again: %w: %w", *cause, flawless.Stopping)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (l *Lifecycle) Err() error {
 	if err := l.Cause(); err != nil {
 		return err
 	}
-	return fmt.Errorf("the server is going down: %w", flawless.Stopping)
+	return fmt.Errorf("the server is shutting down: %w", flawless.Stopping)
 }
 
 // MayTurn reports whether guests may take turns.
@@ -119,7 +119,7 @@ func (l *Lifecycle) Accept() error {
 		return l.Err()
 	}
 	if full, why := l.Full(); full {
-		return fmt.Errorf("no new work is taken: %s: %w", why, flawless.Full)
+		return fmt.Errorf("the server accepts no new work: %s: %w", why, flawless.Full)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (l *Lifecycle) Full() (full bool, why string) {
 	full, why = l.disk.Full()
 	switch was := l.full.Swap(full); {
 	case full && !was:
-		l.log.Warn("no new work is taken until there is space", "why", why)
+		l.log.Warn("new work is refused until there is space", "why", why)
 	case was && !full:
 		task.Poke(l.hasSpace)
 	}

@@ -102,7 +102,7 @@ func (r *Run) freeze() {
 	case err == nil:
 		g.counts.frozen.Add(1)
 	case !errors.Is(err, flawless.Refused): // some guests cannot be frozen
-		g.o.Log.Warn("an image of a run could not be kept", "run", r.id, "error", err)
+		g.o.Log.Warn("an image could not be written", "run", r.id, "error", err)
 	}
 }
 
@@ -160,7 +160,7 @@ func (g *Registry) dropGuestOfImage(id string) {
 		err = g.o.Store.PutImage(context.Background(), g.o.Lease, id, m)
 	}
 	if err != nil {
-		g.o.Log.Warn("the image of a run that has ended could not be made smaller", "run", id, "error", err)
+		g.o.Log.Warn("the image of an ended run could not be made smaller", "run", id, "error", err)
 	}
 }
 
@@ -241,7 +241,7 @@ func (g *Registry) read(ctx context.Context, id string) (past, error) {
 		p, err = g.readFrom(ctx, head, true)
 	}
 	if err == nil && head.Run.Status.Ended() && p.s.Outcome() == "" {
-		return p, fmt.Errorf("run %s was %s while its log could not be read, which does not have its end: %w", id, head.Run.Status, flawless.Damaged)
+		return p, fmt.Errorf("run %s was %s while its log could not be read, so its end is not in the log: %w", id, head.Run.Status, flawless.Damaged)
 	}
 	return p, err
 }

@@ -123,8 +123,8 @@ func (r *Run) write(keep bool) (kept *core.Try) {
 	r.mu.Lock()
 	r.waitWritten()
 	if len(r.outbox) > 0 && r.gone && r.failed == nil {
-		r.failed = fmt.Errorf("run %s: something happened to it after it had left memory", r.id)
-		g.o.Log.Error("a defect of the engine: nothing of this was written", "error", r.failed)
+		r.failed = fmt.Errorf("run %s: it was changed after it had left memory, which is a defect of the engine", r.id)
+		g.o.Log.Error("a run was changed after it had left memory, nothing of this was written", "error", r.failed)
 		r.idle.Broadcast()
 	}
 	if len(r.outbox) == 0 || r.failed != nil {
@@ -179,26 +179,26 @@ func (r *Run) write(keep bool) (kept *core.Try) {
 		close(r.loaded)
 	}
 	if err != nil {
-		r.notWritten(w.New, account, err)
+		r.notWritten(w.New, err)
 		return nil
 	}
 	return r.follow(batch, &w, account, cut, keep)
 }
 
 // notWritten is what becomes of a run that could not be written.
-func (r *Run) notWritten(created bool, account flawless.Run, err error) {
+func (r *Run) notWritten(created bool, err error) {
 	g := r.reg
 	switch tooLarge := errors.Is(err, flawless.TooLarge); {
 	case created && (tooLarge || errors.Is(err, flawless.Conflict)):
 		// It may have been admitted, in the name of the run that is there.
 		if err := g.o.Admission.LeaveEnded(g.o.Lifecycle.Calls, r.id); err != nil {
-			g.o.Log.Error("a run that never began could not give its admission back", "run", r.id, "error", err)
+			g.o.Log.Error("a run that never began could not release its admission", "run", r.id, "error", err)
 		}
 	case tooLarge: // the store has not changed: what is in memory of the run is void, and the others go on
 		g.quarantineUnread(r.id, err)
 		r.mu.Lock()
 		r.problem = err.Error()
-		account = r.account()
+		account := r.account()
 		r.mu.Unlock()
 		g.o.Tasks.Go(func() { g.evict(r) })
 		g.o.Hub.Publish(account)

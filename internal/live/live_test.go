@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -94,7 +95,6 @@ type house struct {
 	life   *lifecycle.Lifecycle
 	tasks  task.Tasks
 	digest string
-	idle   time.Duration
 
 	mu       sync.Mutex
 	requests map[string]int // by path
@@ -233,7 +233,7 @@ func TestRunStaysWhileAttemptIsLeft(t *testing.T) {
 		r.idle.Wait()
 	}
 	release := r.evictGuest()
-	r.refs-- // the one of createBlocked
+	r.refs.Add(-1) // the one of createBlocked
 	r.mu.Unlock()
 	r.evictIdle()
 	stays := h.runs["r"] == r
@@ -346,5 +346,103 @@ func TestEndedSendersAreForgotten(t *testing.T) {
 	r.mu.Unlock()
 	if entries != nil || err != nil {
 		t.Errorf("a repeated message is accepted again: %v, %v", entries, err)
+	}
+}
+
+// TestRetainTakesNoLock: a run is retained while its lock, or that of a component, is held. The lock of the Registry comes
+// before these.
+func TestRetainTakesNoLock(t *testing.T) {
+	t.Parallel()
+	h := open(t, 0, number)
+	r := h.create("r")
+	h.until("r", isWaiting)
+	retained := make(chan struct{})
+	h.Registry.mu.Lock()
+	r.mu.Lock()
+	go func() {
+		r.Retain()
+		close(retained)
+	}()
+	select {
+	case <-retained:
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for a lock")
+	}
+	r.mu.Unlock()
+	h.Registry.mu.Unlock()
+	r.Release()
+	if inMemory, _ := h.InMemory("r"); !inMemory {
+		t.Error("the run has left memory, although it was retained")
+	}
+	r.Release()
+}
+
+// TestRunLeavesMemoryWhenReleased checks when a run is in memory: while it is acquired, and while its guest is.
+func TestRunLeavesMemoryWhenReleased(t *testing.T) {
+	t.Parallel()
+	h := open(t, 0, number)
+	r := h.create("r")
+	h.until("r", isWaiting)
+	r.mu.Lock()
+	for r.driving {
+		r.idle.Wait()
+	}
+	r.mu.Unlock()
+	in := func() string { return fmt.Sprint(h.InMemory("r")) }
+	if got := in(); got != "true true" {
+		t.Errorf("while it is acquired, run and guest are in memory: %s", got)
+	}
+	if !r.Evict() || in() != "true false" {
+		t.Errorf("after its guest was evicted, run and guest are in memory: %s", in())
+	}
+	r.Release()
+	if got := in(); got != "false false" {
+		t.Errorf("after it was released, run and guest are in memory: %s", got)
+	}
+	r, err := h.Acquire(t.Context(), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := in(); got != "true false" {
+		t.Errorf("after it was acquired again, run and guest are in memory: %s", got)
+	}
+	r.Release()
+	if _, err := h.Acquire(t.Context(), "nobody"); !errors.Is(err, flawless.NotFound) {
+		t.Errorf("acquiring a run that does not exist: %v", err)
+	}
+}
+
+// TestQuarantinedRunIsAcquiredOnceMended quarantines a run, which can be acquired again after it was seized and mended.
+func TestQuarantinedRunIsAcquiredOnceMended(t *testing.T) {
+	t.Parallel()
+	h := open(t, 0, number)
+	r := h.create("r")
+	h.until("r", isWaiting)
+	r.Quarantine(errors.New("its guest is unwell"))
+	r.Release()
+	if _, err := h.Acquire(t.Context(), "r"); !errors.Is(err, flawless.Damaged) || !strings.Contains(err.Error(), "unwell") {
+		t.Errorf("acquiring it: %v", err)
+	}
+	if c := h.Counts(); c.Quarantined != 1 || !h.Quarantined()["r"] {
+		t.Errorf("%d runs are quarantined: %v", c.Quarantined, h.Quarantined())
+	}
+	s, err := h.Seize(t.Context(), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Mend()
+	s.Release()
+	r, err = h.Acquire(t.Context(), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	if _, err := r.Change(t.Context(), func(s *core.State, now int64) ([]flawless.Entry, error) {
+		return s.Accept(flawless.Message{ID: "1", Type: "number", Body: []byte("1")}, now)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.until("r", hasEnded); r.Status != flawless.Completed || r.Problem != "" {
+		t.Errorf("it is %+v", r)
 	}
 }

@@ -87,15 +87,9 @@ func (r *Run) Begin(call, n int) bool {
 // Expire ends the waiting of an attempt that must not begin any more, so that this is not noticed only when its permit
 // comes. If the operator has said meanwhile that the key is honoured for longer, it waits on.
 func (r *Run) Expire(call, n int) {
-	again, waits := r.expire(call, n)
-	if !waits {
-		return
-	}
-	r.Retain()
-	r.reg.o.Tasks.Go(func() {
-		defer r.Release()
+	if again, waits := r.expire(call, n); waits {
 		r.queue(again)
-	})
+	}
 }
 
 // expire is Expire. It returns the attempt if that waits on.

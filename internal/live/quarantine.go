@@ -37,7 +37,7 @@ func (r *Run) Quarantine(err error) {
 	}
 	r.endWrite()
 	if failed != nil {
-		g.o.Log.Error("a run that was quarantined could not be marked", "run", r.id, "error", failed)
+		g.o.Log.Error("a quarantined run could not be marked", "run", r.id, "error", failed)
 		return
 	}
 	g.o.Hub.Publish(account)
@@ -58,13 +58,13 @@ func (g *Registry) quarantineUnread(id string, why error) {
 	}
 	after.Run.Problem = cmp.Or(after.Run.Problem, why.Error())
 	if err := g.o.Store.Write(context.Background(), g.o.Lease, store.Write{ID: id, Before: &head, After: &after}); err != nil {
-		g.o.Log.Error("a run that was quarantined could not be marked", "run", id, "error", err)
+		g.o.Log.Error("a quarantined run could not be marked", "run", id, "error", err)
 	}
 }
 
 // note notes that a run is quarantined, and why.
 func (g *Registry) note(id string, why error) {
-	g.o.Log.Error("a run was quarantined; the others go on", "run", id, "error", why)
+	g.o.Log.Error("run quarantined, the others continue", "run", id, "error", why)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.quarantined[id] = why.Error()

@@ -86,7 +86,7 @@ type Registry struct {
 	counts   counts                         // what happened since New
 	holdBack atomic.Pointer[flawless.Pause] // holds back every run that is loaded; nil after the start
 
-	mu          sync.Mutex        // guards what follows, and Run.refs
+	mu          sync.Mutex        // guards what follows
 	runs        map[string]*Run   // those in memory
 	quarantined map[string]string // those that were quarantined, and why
 }
@@ -99,7 +99,8 @@ func New(o Options) *Registry {
 
 // add makes the Run of an id, acquired. The caller holds mu.
 func (g *Registry) add(id string) *Run {
-	r := &Run{refs: 1, loaded: make(chan struct{})}
+	r := &Run{loaded: make(chan struct{})}
+	r.refs.Store(1)
 	r.reg, r.id, r.s = g, id, core.NewState(id, g.o.Kinds)
 	r.idle.L = &r.mu
 	r.seat.Guest = r
@@ -162,7 +163,7 @@ func (g *Registry) tryAcquire(ctx context.Context, id string) (*Run, error) {
 	}
 	r := g.runs[id]
 	if r != nil {
-		r.refs++
+		r.refs.Add(1)
 		g.mu.Unlock()
 		select {
 		case <-r.loaded:
@@ -202,7 +203,7 @@ func (r *Run) load(ctx context.Context) error {
 		return err
 	}
 	if p.lost != nil && (p.head.Active || p.head.Wake != 0 || len(p.head.Run.Unresolved) > 0) {
-		return fmt.Errorf("nothing that run %s has left behind is carried on: %w", r.id, replay.CutError(r.id, p.lost, nil, flawless.Damaged))
+		return fmt.Errorf("the open calls of run %s, which has ended, are not carried out: %w", r.id, replay.CutError(r.id, p.lost, nil, flawless.Damaged))
 	}
 	r.mu.Lock()
 	r.s, r.seq, r.stored = p.s, p.seq, &p.head
@@ -228,18 +229,15 @@ func (r *Run) load(ctx context.Context) error {
 	return nil
 }
 
-// Retain keeps a run that is acquired in memory until one more release.
-func (r *Run) Retain() {
-	r.reg.mu.Lock()
-	defer r.reg.mu.Unlock()
-	r.refs++
-}
+// Retain keeps a run in memory until one more release. The run is acquired, driven or written. Retain takes no lock, so it
+// may be called under any.
+func (r *Run) Retain() { r.refs.Add(1) }
 
-// Release gives a run back that was acquired or retained.
+// Release gives a run back that was acquired or retained. The caller holds no lock.
 func (r *Run) Release() {
 	r.reg.mu.Lock()
 	defer r.reg.mu.Unlock()
-	r.refs--
+	r.refs.Add(-1)
 	r.evictIdle()
 }
 
@@ -262,11 +260,11 @@ func (r *Run) evictIdle() {
 	switch {
 	case r.inst != nil:
 		wake := int64(0)
-		if r.refs == 0 { // else a call of it may be answered at any moment
+		if r.refs.Load() == 0 { // else a call of it may be answered at any moment
 			wake = r.s.NextWake()
 		}
 		g.o.Residency.Offer(&r.seat, wake)
-	case r.refs == 0:
+	case r.refs.Load() == 0:
 		g.o.Residency.Withdraw(&r.seat)
 		r.gone = true
 		delete(g.runs, r.id)
@@ -360,7 +358,7 @@ func (g *Registry) WakeAll() {
 			continue
 		}
 		if r.loadErr == nil {
-			r.refs++
+			r.refs.Add(1)
 			all = append(all, r)
 		}
 	}

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
@@ -23,7 +24,7 @@ type Run struct {
 	loaded  chan struct{} // closed when the run was read from the store, or written there first
 	loadErr error         // written before that
 
-	refs int            // guarded by the lock of the Registry: how often it is acquired
+	refs atomic.Int32   // how often it is acquired; leaves 0 under the lock of the Registry, or while the run is driven or written
 	seat residency.Seat // guarded by the lock of Residency
 }
 
@@ -133,7 +134,7 @@ func (g *Registry) Account(ctx context.Context, id string) (flawless.Run, error)
 	g.mu.Lock()
 	r := g.runs[id]
 	if r != nil {
-		r.refs++
+		r.refs.Add(1)
 	}
 	g.mu.Unlock()
 	if r != nil {

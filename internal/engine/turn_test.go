@@ -13,7 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-func TestATurnThatTakesTooLongFails(t *testing.T) {
+func TestTurnBeyondTimeLimitFails(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{TurnTime: 30 * time.Millisecond})
 	r := mustEnd(t, e, mustStart(t, e, "spin", nil, "run").ID)
@@ -30,7 +30,7 @@ func TestATurnThatTakesTooLongFails(t *testing.T) {
 	}
 }
 
-func TestAWallTimeLimitLetsOthersBe(t *testing.T) {
+func TestTurnTimeLimitSparesShortTurns(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{TurnTime: time.Minute})
@@ -39,8 +39,8 @@ func TestAWallTimeLimitLetsOthersBe(t *testing.T) {
 	}
 }
 
-// TestALongTurnIsReported: in the server's log, and by the run that is in it.
-func TestALongTurnIsReported(t *testing.T) {
+// TestLongTurnIsReported: in the server's log, and by the run that is in it.
+func TestLongTurnIsReported(t *testing.T) {
 	t.Parallel()
 	lines := make(chan string, 100)
 	log := slog.New(slog.NewTextHandler(lineWriter(lines), nil))
@@ -76,8 +76,8 @@ func (w lineWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestLongTurnsLetOthersCompute fills every slot with guests that never end.
-func TestLongTurnsLetOthersCompute(t *testing.T) {
+// TestLongTurnsYieldToOthers fills every slot with guests that never end.
+func TestLongTurnsYieldToOthers(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	var spinning []string

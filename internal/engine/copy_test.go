@@ -116,9 +116,9 @@ func busyStore(t *testing.T, kv store.KV, w *world) *Engine {
 	return e
 }
 
-// TestACopyBeginsNothing is promise 8: whenever a copy of a store is taken, nothing is sent from it before a
+// TestCopyBeginsNothing is promise 8: whenever a copy of a store is taken, nothing is sent from it before a
 // person says so, however much time passes, and not after a restart either.
-func TestACopyBeginsNothing(t *testing.T) {
+func TestCopyBeginsNothing(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
 		kv := &copying{DB: mem.New()}
 		original := &world{seen: map[string]int{}}
@@ -162,8 +162,8 @@ func TestACopyBeginsNothing(t *testing.T) {
 	})
 }
 
-// TestRunsOfACopyGoOnWhenTheyAreResumed: what was put off is made up for, and what nobody can know is in doubt.
-func TestRunsOfACopyGoOnWhenTheyAreResumed(t *testing.T) {
+// TestRunsOfCopyContinueWhenResumed: what was put off is made up for, and what nobody can know is in doubt.
+func TestRunsOfCopyContinueWhenResumed(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := busyStore(t, kv, &world{seen: map[string]int{}})
@@ -216,10 +216,10 @@ func TestRunsOfACopyGoOnWhenTheyAreResumed(t *testing.T) {
 	})
 }
 
-// TestACopysRequestIsBegunAnew: an idempotent request was under way when the copy was taken, and its deadline is
+// TestResumedCopySendsRequestAgainUnderItsKey: an idempotent request was under way when the copy was taken, and its deadline is
 // over when a person resumes the run. It may have taken effect, so it is sent again under its key and has its whole
 // time-out. Code that was told of the deadline would send it under another key.
-func TestACopysRequestIsBegunAnew(t *testing.T) {
+func TestResumedCopySendsRequestAgainUnderItsKey(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
 		kv, original := mem.New(), &world{seen: map[string]int{}}
 		e := open(t, kv, Options{Kinds: original.kinds()})
@@ -251,8 +251,8 @@ func TestACopysRequestIsBegunAnew(t *testing.T) {
 	})
 }
 
-// TestARetryInACopyWaitsForTheResume: a person says that a call is to be sent, and a run that is held sends none.
-func TestARetryInACopyWaitsForTheResume(t *testing.T) {
+// TestRetryInCopyWaitsForResume: a person says that a call is to be sent, and a run that is held sends none.
+func TestRetryInCopyWaitsForResume(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
 		kv := mem.New()
 		busyStore(t, kv, &world{seen: map[string]int{}}).Kill()
@@ -285,8 +285,8 @@ func TestARetryInACopyWaitsForTheResume(t *testing.T) {
 	})
 }
 
-// TestHoldingGoesOnAfterACrash has the server die at each write while it holds runs back.
-func TestHoldingGoesOnAfterACrash(t *testing.T) {
+// TestHoldingContinuesAfterCrash has the server die at each write while it holds runs back.
+func TestHoldingContinuesAfterCrash(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := busyStore(t, kv, &world{seen: map[string]int{}})

@@ -48,7 +48,7 @@ func wantRuns(t *testing.T, e *Engine, when, running, pending string) {
 	}
 }
 
-func TestAKeyLetsSoManyRunsBegin(t *testing.T) {
+func TestConcurrencyKeyLimitsRuns(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -81,7 +81,7 @@ func TestAKeyLetsSoManyRunsBegin(t *testing.T) {
 	})
 }
 
-func TestAModuleLetsSoManyRunsBegin(t *testing.T) {
+func TestModuleConcurrencyLimitsRuns(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -120,9 +120,9 @@ func TestAModuleLetsSoManyRunsBegin(t *testing.T) {
 	})
 }
 
-// TestWhoWaitsAtAKeyIsNotBeforeTheUrgent: c waits for its key since before the module was full, urgent
+// TestPriorityPrecedesConcurrencyKey: c waits for its key since before the module was full, urgent
 // for both.
-func TestWhoWaitsAtAKeyIsNotBeforeTheUrgent(t *testing.T) {
+func TestPriorityPrecedesConcurrencyKey(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
 		defer e.Kill()
@@ -147,8 +147,8 @@ func TestWhoWaitsAtAKeyIsNotBeforeTheUrgent(t *testing.T) {
 	})
 }
 
-// TestACapIsKeptOverManyRuns: never more than the cap at once, and all of them end.
-func TestACapIsKeptOverManyRuns(t *testing.T) {
+// TestConcurrencyCapHoldsForManyRuns: never more than the cap at once, and all of them end.
+func TestConcurrencyCapHoldsForManyRuns(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -187,7 +187,7 @@ func TestACapIsKeptOverManyRuns(t *testing.T) {
 	})
 }
 
-func TestBadPlaces(t *testing.T) {
+func TestInvalidQueuePositionsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for name, p := range map[string]flawless.Place{
@@ -224,9 +224,9 @@ func (b *unhurried) kinds() []effect.Kind {
 	return kinds
 }
 
-// TestParentsDoNotUseUpACap: runs whose children are of the same module, under every cap, with a server
+// TestParentsDoNotUseUpConcurrency: runs whose children are of the same module, under every cap, with a server
 // that dies now and then. All end, and no more than the cap are under way that do not wait for a child.
-func TestParentsDoNotUseUpACap(t *testing.T) {
+func TestParentsDoNotUseUpConcurrency(t *testing.T) {
 	for _, limit := range []int{1, 2, 3} {
 		for _, deaths := range []int{0, 30} {
 			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
@@ -368,10 +368,10 @@ func atOnce(all []passage, span func(passage) (from, to time.Time)) (most int) {
 	return most
 }
 
-// TestADeathAtEveryWriteOfCappedRuns: the server dies before and after each write of runs that line up
+// TestDeathAtEveryWriteOfCappedRuns: the server dies before and after each write of runs that line up
 // at the caps of their module and their keys. All of them end, never more than the caps at once are
 // under way, by their logs and as the outside sees it, and they begin in their order.
-func TestADeathAtEveryWriteOfCappedRuns(t *testing.T) {
+func TestDeathAtEveryWriteOfCappedRuns(t *testing.T) {
 	caps := map[string]int{"pair": 2, "one": 1}
 	line := []Start{
 		{ID: "a", Place: flawless.Place{Key: "pair"}},
@@ -494,8 +494,8 @@ func decide(t *testing.T, e *Engine, outside *unhurried) {
 	}
 }
 
-// TestWhoIsPausedBeforeItBeginsHasNoPlace: also after a restart.
-func TestWhoIsPausedBeforeItBeginsHasNoPlace(t *testing.T) {
+// TestRunPausedBeforeItBeginsLeavesQueue: also after a restart.
+func TestRunPausedBeforeItBeginsLeavesQueue(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -539,8 +539,8 @@ func (i *interrupted) Get(ctx context.Context, key []byte) ([]byte, error) {
 	return v, err
 }
 
-// TestARunThatEndsWhileItIsTakenInLeaves: between the reading of it and the taking in.
-func TestARunThatEndsWhileItIsTakenInLeaves(t *testing.T) {
+// TestRunEndingWhileItIsReadLeavesQueue: between the reading of it and the taking in.
+func TestRunEndingWhileItIsReadLeavesQueue(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := &interrupted{KV: mem.New(), key: "brief"}
 		e := open(t, kv, Options{})
@@ -560,9 +560,9 @@ func TestARunThatEndsWhileItIsTakenInLeaves(t *testing.T) {
 	})
 }
 
-// TestAStartThatIsRefusedLeavesItsPlace: it has passed the gate of its key when it turns out that its id
+// TestRefusedStartLeavesQueue: it has passed the gate of its key when it turns out that its id
 // is that of a run which has ended.
-func TestAStartThatIsRefusedLeavesItsPlace(t *testing.T) {
+func TestRefusedStartLeavesQueue(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
 		defer e.Kill()
