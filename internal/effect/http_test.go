@@ -135,8 +135,8 @@ func readRequest(in *bufio.Reader) (*http.Request, []byte, bool) {
 
 const plainOK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// answering is a raw server that answers the nth request of all connections with reply(n), and closes the connection if that
-// is empty. It counts the requests.
+// answering is a raw server that answers the nth request of all connections with reply(n), and closes the connection
+// if that is empty. It counts the requests.
 func answering(t *testing.T, reply func(n int) string) (addr string, seen *atomic.Int64) {
 	seen = new(atomic.Int64)
 	addr = rawServer(t, func(c net.Conn) {

@@ -14,8 +14,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestCallsWaitForAConnection makes calls to 30 servers over four connections. None fails, no more than four are open at a
-// time, and idle ones are closed for others.
+// TestCallsWaitForAConnection makes calls to 30 servers over four connections. None fails, no more than four are open
+// at a time, and idle ones are closed for others.
 func TestCallsWaitForAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -53,7 +53,8 @@ func (c *closing) Close() error {
 	return c.Conn.Close()
 }
 
-// TestCallWithoutConnectionIsNotSent checks that a call whose time-out passes while it waits for a connection is not sent.
+// TestCallWithoutConnectionIsNotSent checks that a call whose time-out passes while it waits for a connection is not
+// sent.
 func TestCallWithoutConnectionIsNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -78,7 +79,8 @@ func TestCallWithoutConnectionIsNotSent(t *testing.T) {
 	})
 }
 
-// TestDialIsRetriedWithoutFileDescriptors checks that a call does not fail because too many files are open for a moment.
+// TestDialIsRetriedWithoutFileDescriptors checks that a call does not fail because too many files are open for a
+// moment.
 func TestDialIsRetriedWithoutFileDescriptors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -205,8 +205,8 @@ func TestErrorHasNoSecret(t *testing.T) {
 	}
 }
 
-// TestSecretInsideBase64IsHidden has a server that echoes user and password in base64, in bodies and headers. No part of the
-// password may be visible, at any offset.
+// TestSecretInsideBase64IsHidden has a server that echoes user and password in base64, in bodies and headers. No part
+// of the password may be visible, at any offset.
 func TestSecretInsideBase64IsHidden(t *testing.T) {
 	t.Parallel()
 	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {

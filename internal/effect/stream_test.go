@@ -104,8 +104,8 @@ func trusting(t *testing.T) *effect.Client {
 	return newClient(t, effect.ClientOptions{TLS: &tls.Config{InsecureSkipVerify: true}})
 }
 
-// TestStreamIsReadAsItComes checks that a part can be read before the next one is sent, and can be read again, over HTTP/1.1
-// and 2, and that the end of the response comes last.
+// TestStreamIsReadAsItComes checks that a part can be read before the next one is sent, and can be read again, over
+// HTTP/1.1 and 2, and that the end of the response comes last.
 func TestStreamIsReadAsItComes(t *testing.T) {
 	t.Parallel()
 	for _, over := range []string{"h1", "h2"} {
@@ -166,7 +166,8 @@ func TestResponsesThatAreNotStreamed(t *testing.T) {
 	}
 }
 
-// TestStreamAfterRedirect checks the URL of a redirected stream, and that a stream that does not begin is an ordinary failure.
+// TestStreamAfterRedirect checks the URL of a redirected stream, and that a stream that does not begin is an ordinary
+// failure.
 func TestStreamAfterRedirect(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -272,8 +273,8 @@ func TestStreamReadsNoMoreThanRequested(t *testing.T) {
 	})
 }
 
-// TestStreamEnds checks that a stream ends when it is closed, when its run ends, when the server is silent for too long, and
-// when it is not read for too long. Then its connection is closed, and a read returns why.
+// TestStreamEnds checks that a stream ends when it is closed, when its run ends, when the server is silent for too
+// long, and when it is not read for too long. Then its connection is closed, and a read returns why.
 func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

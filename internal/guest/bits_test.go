@@ -16,8 +16,8 @@ import (
 
 var processor = flag.String("processor", runtime.GOARCH, "run TestAnotherProcessGivesTheSameBits on this one, emulated")
 
-// bitsOf is an environment variable with the file of a guest. A test process that finds it prints the bits of the guest and
-// does nothing else.
+// bitsOf is an environment variable with the file of a guest. A test process that finds it prints the bits of the
+// guest and does nothing else.
 const bitsOf = "FLAWLESS_TEST_BITS_OF"
 
 // bits are the hashes of a guest's memory after each turn of some runs, for each WebAssembly engine.
@@ -96,8 +96,8 @@ func printBits(file string) error {
 	return json.NewEncoder(os.Stdout).Encode(b)
 }
 
-// TestAnotherProcessGivesTheSameBits tests promise 4: the memory after every turn, the cost and the output of some runs are the
-// same in another process, on another processor (make arm64), compiled or interpreted.
+// TestAnotherProcessGivesTheSameBits tests promise 4: the memory after every turn, the cost and the output of some
+// runs are the same in another process, on another processor (make arm64), compiled or interpreted.
 func TestAnotherProcessGivesTheSameBits(t *testing.T) {
 	t.Parallel()
 	bin, err := build()

@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// untilEnd runs a workflow to its end. Each call is answered in the next turn, except every third call, which is answered
-// later, one in a turn. About half of the runs that can be are cancelled after a while.
+// untilEnd runs a workflow to its end. Each call is answered in the next turn, except every third call, which is
+// answered later, one in a turn. About half of the runs that can be are cancelled after a while.
 func untilEnd(t *testing.T, m *Module, in string) (outs []Out, costs []uint64) {
 	t.Helper()
 	i := begin(t, m, in, 1)
@@ -57,21 +57,23 @@ func untilEnd(t *testing.T, m *Module, in string) (outs []Out, costs []uint64) {
 	return nil, nil
 }
 
-// Go's scheduler polls the network without waiting at points of its choice. A turn that ends at such a poll must leave nothing
-// to do, and no timer that the engine does not know. Otherwise the guest's output would come in other turns, or never.
+// Go's scheduler polls the network without waiting at points of its choice. A turn that ends at such a poll must
+// leave nothing to do, and no timer that the engine does not know. Otherwise the guest's output would come in other
+// turns, or never.
 func TestEarlyEndOfTurnLeavesNothingToDo(t *testing.T) {
 	t.Parallel()
 	basic.each(t, func(t *testing.T, build func() ([]byte, error)) { endsEarly(t, build, "early storm", 20) })
 }
 
-// The SDK ends a turn without the scheduler if its only goroutine waits for an answer. The same must hold for such turns.
+// The SDK ends a turn without the scheduler if its only goroutine waits for an answer. The same must hold for such
+// turns.
 func TestTurnEndedByTheSDKLeavesNothingToDo(t *testing.T) {
 	t.Parallel()
 	resting.each(t, func(t *testing.T, build func() ([]byte, error)) { endsEarly(t, build, "weather", 4) })
 }
 
-// endsEarly compares the output of a guest with that of the same guest without early ends of turns. At least one in atLeast
-// turns must end early.
+// endsEarly compares the output of a guest with that of the same guest without early ends of turns. At least one in
+// atLeast turns must end early.
 func endsEarly(t *testing.T, build func() ([]byte, error), does string, atLeast int) {
 	m, patient := loadBuilt(t, build, Options{}), loadBuilt(t, build, Options{patient: true})
 	early, turns := 0, 0

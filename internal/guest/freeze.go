@@ -15,15 +15,16 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// FrozenFormat is the format of a frozen guest. A change gets a new number, and [frozen.read] keeps reading earlier formats:
-// once the log of a run is cut, its early turns are only in the image. Everything else that memory depends on (the rewriter,
-// how the base image is made) changes the base image, which a guest that is frozen whole does not need.
+// FrozenFormat is the format of a frozen guest. A change gets a new number, and [frozen.read] keeps reading earlier
+// formats: once the log of a run is cut, its early turns are only in the image. Everything else that memory depends
+// on (the rewriter, how the base image is made) changes the base image, which a guest that is frozen whole does not
+// need.
 const FrozenFormat = 3
 
-// Freeze returns the guest as bytes, from which Thaw recreates it in this or another process: the pages that differ from the
-// base image, the globals, and the state that the host keeps for the guest. The guest must be between two turns, and can
-// continue afterwards. A guest that has no scheduler, has ended, or whose module has no base image is flawless.Refused. An
-// engine that makes another base image of the module cannot thaw the guest.
+// Freeze returns the guest as bytes, from which Thaw recreates it in this or another process: the pages that differ
+// from the base image, the globals, and the state that the host keeps for the guest. The guest must be between two
+// turns, and can continue afterwards. A guest that has no scheduler, has ended, or whose module has no base image is
+// flawless.Refused. An engine that makes another base image of the module cannot thaw the guest.
 //
 //	format   1
 //	module   32, SHA-256 of the module's bytes
@@ -32,8 +33,8 @@ const FrozenFormat = 3
 //	rest     zstd of what frozen.write writes. Pages within the base image are XORed with it
 func (i *Instance) Freeze() ([]byte, error) { return i.freeze(false) }
 
-// FreezeWhole is [Instance.Freeze] with all pages, so that every later engine can thaw the guest. It is for guests that cannot
-// be replayed.
+// FreezeWhole is [Instance.Freeze] with all pages, so that every later engine can thaw the guest. It is for guests
+// that cannot be replayed.
 func (i *Instance) FreezeWhole() ([]byte, error) { return i.freeze(true) }
 
 func (i *Instance) freeze(whole bool) ([]byte, error) {
@@ -67,9 +68,9 @@ func (i *Instance) freeze(whole bool) ([]byte, error) {
 // noBase replaces the sum of the base image in a guest that is frozen whole.
 var noBase [sha256.Size]byte
 
-// Thaw recreates a guest from what Freeze returned, bit for bit, before its next turn. s is the start of the same run. The
-// error is flawless.Damaged if the guest belongs to another module or base image, was frozen by a newer version of the
-// engine, or its bytes were changed. Then it has to be replayed.
+// Thaw recreates a guest from what Freeze returned, bit for bit, before its next turn. s is the start of the same
+// run. The error is flawless.Damaged if the guest belongs to another module or base image, was frozen by a newer
+// version of the engine, or its bytes were changed. Then it has to be replayed.
 func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error) {
 	const head = 1 + 3*sha256.Size
 	damaged := func(why string) (*Instance, error) {
@@ -265,8 +266,8 @@ func (f *frozen) readMemory(i *Instance) {
 // imagePage is the size of the pages of frozen guests. It does not depend on the system's page size.
 const imagePage = 4096
 
-// changes calls yield for each page that differs from the base image, with the same page of the image, which is nil after its
-// end.
+// changes calls yield for each page that differs from the base image, with the same page of the image, which is nil
+// after its end.
 func (i *Instance) changes(yield func(at int, b, base []byte)) {
 	memory, base := i.memory.Bytes(), i.m.base.Bytes
 	for _, s := range i.memory.Touched() {

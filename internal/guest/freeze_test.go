@@ -104,7 +104,8 @@ func TestDamagedImageIsNotThawed(t *testing.T) {
 	}
 }
 
-// TestFreezeWholeNeedsNoBaseImage thaws guests into a module with another base image, as after an upgrade of the engine.
+// TestFreezeWholeNeedsNoBaseImage thaws guests into a module with another base image, as after an upgrade of the
+// engine.
 func TestFreezeWholeNeedsNoBaseImage(t *testing.T) {
 	t.Parallel()
 	m, other := load(t, Options{}), load(t, Options{})

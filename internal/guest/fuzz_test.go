@@ -10,8 +10,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// FuzzHost calls host functions with any arguments, on the memory of a real guest. A call may end the guest, but must not harm
-// the host.
+// FuzzHost calls host functions with any arguments, on the memory of a real guest. A call may end the guest, but must
+// not harm the host.
 func FuzzHost(f *testing.F) {
 	m := load(f, Options{MemoryPages: 1024})
 	f.Add([]byte{0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14})

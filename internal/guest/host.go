@@ -89,8 +89,8 @@ func trap(format string, args ...any) {
 	panic(&fault{"trap", fmt.Sprintf(format, args...)})
 }
 
-// view returns a range of guest memory, valid until the memory grows. It charges the guest for the bytes, so that a turn that
-// makes the host work is stopped like one that computes.
+// view returns a range of guest memory, valid until the memory grows. It charges the guest for the bytes, so that a
+// turn that makes the host work is stopped like one that computes.
 func (i *Instance) view(ptr, n uint64) (b []byte, inside bool) {
 	if ptr > math.MaxUint32 || n > math.MaxUint32 {
 		return nil, false
@@ -117,9 +117,9 @@ func (i *Instance) weigh(n int) {
 	}
 }
 
-// item counts a line, a step or a call of n bytes. Each is an item of the record in which the turn is written. A call counts
-// as two: an entry about it may follow in the same record. A record with too many items could not be written, and its run
-// would be quarantined.
+// item counts a line, a step or a call of n bytes. Each is an item of the record in which the turn is written. A call
+// counts as two: an entry about it may follow in the same record. A record with too many items could not be written,
+// and its run would be quarantined.
 func (i *Instance) item(n, count int) {
 	const limit = flawless.MaxItems - roomItems
 	if i.items += count; i.items > limit {
@@ -128,8 +128,8 @@ func (i *Instance) item(n, count int) {
 	i.weigh(n + itemCost)
 }
 
-// logLine adds a log line to the turn. The limit counts JSON, which can be six times as long as the text, because readers of
-// the log have to hold that in memory.
+// logLine adds a log line to the turn. The limit counts JSON, which can be six times as long as the text, because
+// readers of the log have to hold that in memory.
 func (i *Instance) logLine(l flawless.Line) {
 	if i.lineBytes += jsonSize(l.Level) + jsonSize(l.Text) + len(l.Fields) + jsonSize(l.Site); i.lineBytes > maxLogged {
 		panic(&fault{"limit", fmt.Sprintf("the turn logged more than %d MiB of lines, counted as JSON, which is the limit for a turn; log less, or less at a time: a turn ends where the code waits", maxLogged>>20)})
@@ -213,8 +213,8 @@ func (i *Instance) addCall(kind string, head, body []byte) int {
 	return made.N
 }
 
-// number returns the number of a call: that of the logged call if a replay expects it, or else the next one. An identical
-// call is preferred to one that only asks for the same, for instance with another time-out.
+// number returns the number of a call: that of the logged call if a replay expects it, or else the next one. An
+// identical call is preferred to one that only asks for the same, for instance with another time-out.
 func (i *Instance) number(made flawless.Call) int {
 	same := i.same
 	if same == nil {

@@ -155,8 +155,8 @@ func derive(seed []byte, purpose string, n int) [32]byte {
 	return sha256.Sum256(binary.LittleEndian.AppendUint32(b, uint32(n)))
 }
 
-// Hash returns the SHA-256 of the guest's state between two turns: its memory and globals, without the two globals of the
-// meter. It is all zeros after Release.
+// Hash returns the SHA-256 of the guest's state between two turns: its memory and globals, without the two globals of
+// the meter. It is all zeros after Release.
 func (i *Instance) Hash() [32]byte {
 	if i.released {
 		return [32]byte{}

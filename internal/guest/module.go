@@ -31,8 +31,8 @@ const maxManifest = 1 << 20
 // buildTime is the clock while a base image is made: 2000-01-01T00:00:00Z.
 const buildTime = 946_684_800_000_000_000
 
-// Module is a compiled module with its base image, the state after initialisation with which every run begins. All methods
-// may be called concurrently.
+// Module is a compiled module with its base image, the state after initialisation with which every run begins. All
+// methods may be called concurrently.
 type Module struct {
 	rt         *Runtime
 	digest     string
@@ -53,9 +53,10 @@ type Module struct {
 	closed bool
 }
 
-// Load checks, rewrites and compiles a module, initialises it once and asks it for its manifest. It calls progress with the
-// current stage and how much of it is done, 0 to 1; progress may be nil. A module that cannot be run is flawless.Refused or
-// flawless.Invalid. If ctx ends, Load returns its error once the current functions are compiled, and leaves nothing behind.
+// Load checks, rewrites and compiles a module, initialises it once and asks it for its manifest. It calls progress
+// with the current stage and how much of it is done, 0 to 1; progress may be nil. A module that cannot be run is
+// flawless.Refused or flawless.Invalid. If ctx ends, Load returns its error once the current functions are compiled,
+// and leaves nothing behind.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
 	digest := digestOf(bin)
 	if m := r.recall(ctx, digest); m != nil {
@@ -69,8 +70,8 @@ func digestOf(bin []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Reload is [Runtime.Load] for a module whose digest is known. It calls read only if nothing is kept of an earlier load. The
-// error is flawless.Damaged if read returns another module.
+// Reload is [Runtime.Load] for a module whose digest is known. It calls read only if nothing is kept of an earlier
+// load. The error is flawless.Damaged if read returns another module.
 func (r *Runtime) Reload(ctx context.Context, digest string, read func() ([]byte, error), progress func(stage string, done float64)) (*Module, error) {
 	if m := r.recall(ctx, digest); m != nil {
 		return m, nil

@@ -36,8 +36,8 @@ func TestOrdinaryGo(t *testing.T) {
 	})
 }
 
-// TestFailedInitialisationIsExplained checks that the refusal says how the module failed, in which package and where, and what
-// it printed.
+// TestFailedInitialisationIsExplained checks that the refusal says how the module failed, in which package and where,
+// and what it printed.
 func TestFailedInitialisationIsExplained(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

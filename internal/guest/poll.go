@@ -30,10 +30,10 @@ const (
 	orderClock = math.MaxInt
 )
 
-// poll is how a guest says what it waits for. A poll that would block, and finds neither an answer nor a timer that is due,
-// ends the turn (docs/internals/formats.md, "Delivery"). A poll that would not block returns without looking at answers,
-// because the scheduler of a guest must see the same in every replay. A poll with a time-out of zero and the early
-// descriptor ends the turn, too, if nothing is ready and the guest can have no timer.
+// poll is how a guest says what it waits for. A poll that would block, and finds neither an answer nor a timer that
+// is due, ends the turn (docs/internals/formats.md, "Delivery"). A poll that would not block returns without looking
+// at answers, because the scheduler of a guest must see the same in every replay. A poll with a time-out of zero and
+// the early descriptor ends the turn, too, if nothing is ready and the guest can have no timer.
 //
 //	in      subscriptions of 48 bytes
 //	out     room for as many events of 32 bytes
@@ -72,8 +72,8 @@ func poll(i *Instance, s []uint64) uint32 {
 	return i.emit(out, result)
 }
 
-// rest is how an idle guest asks whether it may end the turn without a poll. It may if it can have no timer, because the engine
-// learns of timers from polls.
+// rest is how an idle guest asks whether it may end the turn without a poll. It may if it can have no timer, because
+// the engine learns of timers from polls.
 func rest(i *Instance, _ []uint64) uint32 {
 	if i.m.rt.options.patient || i.timerless == mayHaveTimers {
 		return 0
@@ -81,8 +81,8 @@ func rest(i *Instance, _ []uint64) uint32 {
 	return 1
 }
 
-// What is known about a guest's timers. A poll without a clock means that it has none, and that holds until it reads the
-// clock again, which it must to make a timer. The first reading after such a poll is that of the scheduler.
+// What is known about a guest's timers. A poll without a clock means that it has none, and that holds until it reads
+// the clock again, which it must to make a timer. The first reading after such a poll is that of the scheduler.
 const (
 	mayHaveTimers = iota
 	isTimerless
@@ -137,8 +137,8 @@ func (i *Instance) mark(chosen func(*subscription) bool) {
 	}
 }
 
-// position returns the position of a subscription among the events: first answered calls in the order of their answers, then
-// descriptors that are no calls, then clocks that are due. It is 0 if the subscription is no event.
+// position returns the position of a subscription among the events: first answered calls in the order of their
+// answers, then descriptors that are no calls, then clocks that are due. It is 0 if the subscription is no event.
 func (i *Instance) position(s *subscription) (order int, fault uint16) {
 	switch known, ours := i.known(s.fd); {
 	case s.kind == 0 && s.delay <= 0:
@@ -181,7 +181,8 @@ func (i *Instance) end() {
 	i.mark(func(s *subscription) bool { return s.kind != 0 && isIdle(s.fd) })
 }
 
-// emit writes the events: user data (8 bytes), error (2), type (1), and for a descriptor the number of bytes (8, at 16).
+// emit writes the events: user data (8 bytes), error (2), type (1), and for a descriptor the number of bytes (8, at
+// 16).
 func (i *Instance) emit(out, result uint64) uint32 {
 	n := uint32(0)
 	for k := range i.subs {

@@ -11,8 +11,8 @@ import (
 // maxPrinted is how many lines of its output are quoted if a guest fails while it is initialised.
 const maxPrinted = 10
 
-// refusal returns the error for a module that fails before it can be run: how it failed, in which package and where. An error
-// of the host is not flawless.Refused.
+// refusal returns the error for a module that fails before it can be run: how it failed, in which package and where.
+// An error of the host is not flawless.Refused.
 func (i *Instance) refusal(doing string, err error) error {
 	var stop *interrupted
 	if errors.As(err, &stop) {
@@ -34,8 +34,8 @@ func (i *Instance) refusal(doing string, err error) error {
 	return fmt.Errorf("%s: it failed with %s: %s: %w", doing, f.Kind, text, flawless.Refused)
 }
 
-// culprit returns the package and the location of the innermost frame of a Go stack that is not the runtime's, "" if there is
-// none.
+// culprit returns the package and the location of the innermost frame of a Go stack that is not the runtime's, "" if
+// there is none.
 func culprit(stack string) string {
 	if !strings.HasPrefix(stack, "goroutine ") {
 		return ""

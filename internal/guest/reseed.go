@@ -6,8 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// A ChaCha8 generator of the Go runtime (internal/chacha8rand) is 32 words of output, the 32 bytes of seed that produce them,
-// and three counters: words used, words available, and the position in the seed's stream (in steps of 4 up to 16).
+// A ChaCha8 generator of the Go runtime (internal/chacha8rand) is 32 words of output, the 32 bytes of seed that
+// produce them, and three counters: words used, words available, and the position in the seed's stream (in steps of 4
+// up to 16).
 const (
 	generatorSeed  = 32 * 8
 	generatorUsed  = generatorSeed + 32
@@ -16,8 +17,8 @@ const (
 	generatorSize  = generatorStep + 4
 )
 
-// generators returns the addresses of the Go runtime's random generators in an image. It computes the output of each candidate
-// to be sure.
+// generators returns the addresses of the Go runtime's random generators in an image. It computes the output of each
+// candidate to be sure.
 func generators(image []byte) (at []uint32) {
 	for a := 0; a+generatorSize <= len(image); a += 8 {
 		there := binary.LittleEndian.Uint32(image[a+generatorThere:])
@@ -64,8 +65,8 @@ func (i *Instance) reseed(seed []byte) {
 	}
 }
 
-// isGo reports whether a module was built by Go. It looks for two marks of Go's linker: that for debug/buildinfo, and the
-// language in the section "producers".
+// isGo reports whether a module was built by Go. It looks for two marks of Go's linker: that for debug/buildinfo, and
+// the language in the section "producers".
 func isGo(bin []byte) bool {
 	return bytes.Contains(bin, []byte("\xff Go buildinf:")) || bytes.Contains(bin, []byte("\x08language\x01\x02Go"))
 }

@@ -23,12 +23,12 @@ const quantum = 1 << 20
 // initUnits is how many units a module may use to initialise or describe itself: a few seconds.
 const initUnits = 1 << 33
 
-// depth is how many calls a guest may have on its stack. It is the same on every machine, and below what any machine can
-// hold.
+// depth is how many calls a guest may have on its stack. It is the same on every machine, and below what any machine
+// can hold.
 const depth = 100_000
 
-// maxCompiling is how many modules are compiled at a time. Each uses all CPUs. With two, a module can be loaded for its runs
-// while a large one is added.
+// maxCompiling is how many modules are compiled at a time. Each uses all CPUs. With two, a module can be loaded for
+// its runs while a large one is added.
 const maxCompiling = 2
 
 // Options say how guests are run. The zero value serves.

@@ -15,9 +15,9 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/texts.txt")
 
-// TestTextsOfFaultsAreStable compares the texts of faults and failures with those in testdata/texts.txt. A log has the
-// text of the failure with which its run ended, and replay compares it; the errors of package wasabi are seen by the code.
-// So a text that was released can never change: otherwise runs that have ended could no longer be replayed.
+// TestTextsOfFaultsAreStable compares the texts of faults and failures with those in testdata/texts.txt. A log has
+// the text of the failure with which its run ended, and replay compares it; the errors of package wasabi are seen by
+// the code. So a text that was released can never change: otherwise runs that have ended could no longer be replayed.
 func TestTextsOfFaultsAreStable(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join("testdata", "texts.txt")
@@ -47,8 +47,8 @@ func TestTextsOfFaultsAreStable(t *testing.T) {
 	}
 }
 
-// faultTexts returns the string literals in arguments of trap and fail, and in literals of faults, failures and transport
-// errors, sorted.
+// faultTexts returns the string literals in arguments of trap and fail, and in literals of faults, failures and
+// transport errors, sorted.
 func faultTexts(t *testing.T, dirs ...string) (texts []string) {
 	collect := func(n ast.Node) {
 		ast.Inspect(n, func(n ast.Node) bool {

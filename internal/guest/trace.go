@@ -17,8 +17,9 @@ import (
 // maxNodes is how many nodes the call tree of a turn may have.
 const maxNodes = 1 << 20
 
-// LoadTraced is [Runtime.Load] for a module whose guests record which functions they call, see [Instance.Traced]. They compute
-// the same as without tracing, but more slowly. With all, functions of the language's runtime are recorded, too.
+// LoadTraced is [Runtime.Load] for a module whose guests record which functions they call, see [Instance.Traced].
+// They compute the same as without tracing, but more slowly. With all, functions of the language's runtime are
+// recorded, too.
 func (r *Runtime) LoadTraced(ctx context.Context, bin []byte, all bool) (*Module, error) {
 	return r.load(ctx, digestOf(bin), bin, nil, &tracing{all: all})
 }
@@ -97,8 +98,9 @@ func (listener) Abort(ctx context.Context, _ api.Module, _ api.FunctionDefinitio
 
 // tracer records the calls of one guest.
 //
-// A Go guest leaves the WebAssembly stack when it switches goroutines, and enters its functions again in their middle later. So
-// there is a stack of frames for each goroutine, and a frame is identified by its depth on the goroutine's own stack.
+// A Go guest leaves the WebAssembly stack when it switches goroutines, and enters its functions again in their middle
+// later. So there is a stack of frames for each goroutine, and a frame is identified by its depth on the goroutine's
+// own stack.
 type tracer struct {
 	*tracing
 	stacks  map[uint64][]frame // by goroutine; 0 for guests without goroutines
@@ -254,8 +256,8 @@ const (
 	goG  = 2
 )
 
-// goroutine returns the running goroutine of a Go guest, how many bytes of its stack are in use, and the return address of the
-// function that was just called. A g begins with the bounds of its stack.
+// goroutine returns the running goroutine of a Go guest, how many bytes of its stack are in use, and the return
+// address of the function that was just called. A g begins with the bounds of its stack.
 func (i *Instance) goroutine() (g, depth, ret uint64) {
 	memory := i.memory.Bytes()
 	sp := i.globals[goSP].Get() & 0xffffffff

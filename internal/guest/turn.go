@@ -40,9 +40,9 @@ type Out struct {
 	Cost   uint64 // in metered units
 }
 
-// Turn lets the guest compute until it is idle. If the guest panics, traps, exits or goes over a limit, it has ended, as
-// Out.Ended says. An error is one of the host: ctx has ended or the instance is released. Then the turn was not taken, and
-// the guest can only be released.
+// Turn lets the guest compute until it is idle. If the guest panics, traps, exits or goes over a limit, it has ended,
+// as Out.Ended says. An error is one of the host: ctx has ended or the instance is released. Then the turn was not
+// taken, and the guest can only be released.
 func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	if i.released || i.spoiled {
 		return Out{}, fmt.Errorf("taking a turn of a guest that has ended: %w", flawless.Conflict)
@@ -156,7 +156,8 @@ func (i *Instance) invoke(f api.Function) (err error) {
 	return f.CallWithStack(i.ctx, i.stack[:])
 }
 
-// failure returns how a guest failed. Replay compares the kind and the message with the logged ones, so they never change.
+// failure returns how a guest failed. Replay compares the kind and the message with the logged ones, so they never
+// change.
 func (i *Instance) failure(err error, lines []flawless.Line) *flawless.Failure {
 	var broke *fault
 	var exit *exited
@@ -188,8 +189,9 @@ func (i *Instance) failure(err error, lines []flawless.Line) *flawless.Failure {
 // outOfMemory is what Rust prints if there is no memory for an allocation, followed by its size.
 const outOfMemory = "memory allocation of "
 
-// overflowed reports whether the guest has written below its stack. In Rust and C the stack grows down to the beginning of
-// memory, and the first global is the stack pointer. A leaf function need not update it, hence the margin.
+// overflowed reports whether the guest has written below its stack. In Rust and C the stack grows down to the
+// beginning of memory, and the first global is the stack pointer. A leaf function need not update it, hence the
+// margin.
 func (i *Instance) overflowed(err error) bool {
 	const below = 16 << 10
 	return !strings.HasPrefix(i.m.manifest.SDK, "go/") && strings.Contains(err.Error(), "out of bounds memory access") &&
@@ -227,7 +229,8 @@ func wasmStack(err error) string {
 	return regexp.MustCompile(`_[RZ][\w.$]+`).ReplaceAllStringFunc(stack, symbol.Demangle)
 }
 
-// stepping runs a guest without a scheduler in a goroutine of its own, because the guest blocks in the middle of its function.
+// stepping runs a guest without a scheduler in a goroutine of its own, because the guest blocks in the middle of its
+// function.
 type stepping struct {
 	paused chan struct{} // receives when the guest waits
 	goOn   chan struct{} // continues the guest; closed to abandon it

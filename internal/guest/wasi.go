@@ -25,8 +25,8 @@ const (
 	firstFD = 1_000_000 // of call 0
 )
 
-// wasi is WASI preview 1 without access to the machine: clocks and randomness belong to the run, standard output becomes log
-// lines, and there are no files and no sockets.
+// wasi is WASI preview 1 without access to the machine: clocks and randomness belong to the run, standard output
+// becomes log lines, and there are no files and no sockets.
 // https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
 var wasi = []function{
 	{"args_get", "ii", "i", args},
@@ -120,8 +120,8 @@ func noSizes(i *Instance, s []uint64) uint32 {
 	return i.put32(s[1], 0)
 }
 
-// programName is the only argument of a guest. Libraries read os.Args[0] while they are initialised. Only a guest with the
-// export flawless_args gets it: the runs of older guests must see what they have always seen.
+// programName is the only argument of a guest. Libraries read os.Args[0] while they are initialised. Only a guest
+// with the export flawless_args gets it: the runs of older guests must see what they have always seen.
 const programName = "workflow"
 
 func (i *Instance) hasArgs() bool { return i.m.rewritten.Exports["flawless_args"] != "" }

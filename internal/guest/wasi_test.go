@@ -327,8 +327,8 @@ func TestPrintedTextBecomesLines(t *testing.T) {
 	}
 }
 
-// TestTurnWithTooManyLinesEndsTheGuest has turns with more items than a record may have. Such a turn could not be written, and
-// its run would be quarantined.
+// TestTurnWithTooManyLinesEndsTheGuest has turns with more items than a record may have. Such a turn could not be
+// written, and its run would be quarantined.
 func TestTurnWithTooManyLinesEndsTheGuest(t *testing.T) {
 	t.Parallel()
 	many := bytes.Repeat([]byte("\n"), 1<<16)

@@ -26,7 +26,8 @@ const (
 	scratchUnits
 )
 
-// code rewrites all functions and returns the payload of the code section, without the body of WholeName, which it counts.
+// code rewrites all functions and returns the payload of the code section, without the body of WholeName, which it
+// counts.
 func (m *module) code() ([]byte, error) {
 	r, n := m.bodies, 0
 	if r.bytes != nil {
@@ -112,8 +113,9 @@ func (b *body) declare() {
 	b.out = append(append(b.out, b.groups...), added...)
 }
 
-// write writes the code. A function that calls others counts the depth, and one that is alone keeps the units in a local. Their
-// code becomes a block, after which depth or units are given back, and every return becomes a branch to its end.
+// write writes the code. A function that calls others counts the depth, and one that is alone keeps the units in a
+// local. Their code becomes a block, after which depth or units are given back, and every return becomes a branch to
+// its end.
 func (b *body) write() {
 	r := &b.r
 	nesting, loop, nan, branch := 0, 0, 0, 0

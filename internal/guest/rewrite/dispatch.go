@@ -1,7 +1,8 @@
 package rewrite
 
-// Go compiles a function with arbitrary jumps, which can also be resumed after each call, to a loop around nested blocks. A
-// table at its start branches to the block that a local names, and a jump sets the local and branches to the loop.
+// Go compiles a function with arbitrary jumps, which can also be resumed after each call, to a loop around nested
+// blocks. A table at its start branches to the block that a local names, and a jump sets the local and branches to
+// the loop.
 //
 //	loop
 //	  block block block            ;; one for each target
@@ -11,8 +12,8 @@ package rewrite
 //	  end                          ;; target 1
 //	  …
 //
-// The block of a target further down is still open at the jump, so a forward jump can branch there directly. It skips the
-// meter and the table, and the compiler sees where it goes.
+// The block of a target further down is still open at the jump, so a forward jump can branch there directly. It skips
+// the meter and the table, and the compiler sees where it goes.
 
 // dispatch is such a loop before its end.
 type dispatch struct {

@@ -8,8 +8,8 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// jumping is a function as Go compiles it: targets in nested blocks, and jumps between them through a table. Its argument is the
-// target to begin at. It returns a number that depends on the path it took.
+// jumping is a function as Go compiles it: targets in nested blocks, and jumps between them through a table. Its
+// argument is the target to begin at. It returns a number that depends on the path it took.
 func jumping(d *rand.Rand) []byte {
 	places := 2 + d.IntN(6)
 	code := []byte{opLoop, blockEmpty}

@@ -23,8 +23,8 @@ func (m *module) encode(code, mark []byte) []byte {
 	return putSection(out, sectionCustom, append(putName(nil, markSection), mark...))
 }
 
-// ownTypes is how many types are added after those of the module and before those of blocks: the types of the hook and of the
-// function WholeName.
+// ownTypes is how many types are added after those of the module and before those of blocks: the types of the hook
+// and of the function WholeName.
 const ownTypes = 2
 
 // markSection is the custom section with the mark of a module.

@@ -1,9 +1,9 @@
 package rewrite
 
-// The meter must see everything that can go on forever: each loop, and each cycle of calls. A small function with neither is
-// light: it counts nothing, and its callers count it. An indirect caller cannot, because it does not know what it calls. So a
-// light function counts its own share of the stack if it may be called indirectly and its calls lead to a function that is not
-// light. Otherwise it could be part of a cycle with frames that are never counted.
+// The meter must see everything that can go on forever: each loop, and each cycle of calls. A small function with
+// neither is light: it counts nothing, and its callers count it. An indirect caller cannot, because it does not know
+// what it calls. So a light function counts its own share of the stack if it may be called indirectly and its calls
+// lead to a function that is not light. Otherwise it could be part of a cycle with frames that are never counted.
 
 const (
 	maxLightCost  = 1000 // instructions of a light function and those that it calls
@@ -54,8 +54,8 @@ func (g *graph) lighten() {
 	}
 }
 
-// order returns the functions that may be light, each after those that it calls. In a cycle, the function that is called while
-// it is on the path cannot be light.
+// order returns the functions that may be light, each after those that it calls. In a cycle, the function that is
+// called while it is on the path cannot be light.
 func (g *graph) order() []int {
 	const (
 		unseen = iota
@@ -105,8 +105,8 @@ func (g *graph) sinks(k int) bool {
 	return g.leads[k] && fn < len(g.m.declared) && g.m.declared[fn]
 }
 
-// charge adds the costs of the light functions that a function calls to its own, and returns the share of the stack that it
-// has to count.
+// charge adds the costs of the light functions that a function calls to its own, and returns the share of the stack
+// that it has to count.
 func (g *graph) charge(k int) (share int64) {
 	f := g.funcs[k]
 	deep := int64(0)

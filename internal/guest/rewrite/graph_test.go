@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// several returns a module of functions of the type () -> (), of which the first is exported. Before its code, each has its
-// number of i64 locals.
+// several returns a module of functions of the type () -> (), of which the first is exported. Before its code, each
+// has its number of i64 locals.
 func several(funcs ...[]byte) []byte { return severalBehind(0, funcs...) }
 
 // severalBehind is several with a function in its table.
@@ -52,7 +52,8 @@ func TestEachCycleIsCounted(t *testing.T) {
 	}
 }
 
-// TestWorkOfLightFunctionsIsMetered has functions that each call the next one twice, which is much work without a cycle.
+// TestWorkOfLightFunctionsIsMetered has functions that each call the next one twice, which is much work without a
+// cycle.
 func TestWorkOfLightFunctionsIsMetered(t *testing.T) {
 	t.Parallel()
 	const depth = 18

@@ -1,7 +1,8 @@
 package rewrite
 
-// returnAtOnce is the body of a Go function without parameters and results that does nothing. Go's stack pointer is global 0. A
-// function that returns pops its return address of 8 bytes, and returns 0 so that the goroutine continues.
+// returnAtOnce is the body of a Go function without parameters and results that does nothing. Go's stack pointer is
+// global 0. A function that returns pops its return address of 8 bytes, and returns 0 so that the goroutine
+// continues.
 var returnAtOnce = []byte{
 	0, // no locals
 	opGlobalGet, 0, opI32Const, 8, opI32Add, opGlobalSet, 0,

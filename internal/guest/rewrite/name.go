@@ -4,8 +4,8 @@ import "fmt"
 
 const nameSection = "name"
 
-// shiftNames returns the content of the name section of the result, with the names of the module and its functions. A damaged
-// name section is left out: it is for people, and does not make a module invalid.
+// shiftNames returns the content of the name section of the result, with the names of the module and its functions. A
+// damaged name section is left out: it is for people, and does not make a module invalid.
 func (m *module) shiftNames(r reader) []byte {
 	var out []byte
 	last := -1

@@ -2,8 +2,8 @@ package rewrite
 
 import "encoding/binary"
 
-// CPUs differ in the bits of a NaN that the specification does not define. The canonical NaN is the positive one with only the
-// highest bit of the fraction set.
+// CPUs differ in the bits of a NaN that the specification does not define. The canonical NaN is the positive one with
+// only the highest bit of the fraction set.
 
 // nanOf returns the type, of a scalar or of lanes, of an instruction's result that may be such a NaN, or 0.
 func nanOf(in *instruction) byte {

@@ -11,8 +11,8 @@ import (
 
 const canonicalNaN = 0x7ff8 << 48
 
-// floating generates random code that computes with floats in locals, and with NaNs, whose bits it reads. It also computes the
-// expected result, with canonical NaNs.
+// floating generates random code that computes with floats in locals, and with NaNs, whose bits it reads. It also
+// computes the expected result, with canonical NaNs.
 type floating struct {
 	*rand.Rand
 	code   []byte
@@ -106,8 +106,8 @@ func (d *floating) statement() func() {
 	}
 }
 
-// TestNaNsInLocalsAreCanonical checks that the bits of a NaN are canonical wherever they are read, even if they are not while it
-// is in a local.
+// TestNaNsInLocalsAreCanonical checks that the bits of a NaN are canonical wherever they are read, even if they are
+// not while it is in a local.
 func TestNaNsInLocalsAreCanonical(t *testing.T) {
 	t.Parallel()
 	late, nans := 0, 0

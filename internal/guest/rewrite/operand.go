@@ -2,7 +2,8 @@ package rewrite
 
 // The operands and results of instructions (WebAssembly 2.0, appendix A).
 
-// numeric returns the type and the number of operands of a scalar instruction from 0x45 to 0xc4, and the type of its result.
+// numeric returns the type and the number of operands of a scalar instruction from 0x45 to 0xc4, and the type of its
+// result.
 func numeric(op byte) (in byte, n int, out byte) {
 	switch {
 	case op == 0x45:
@@ -194,9 +195,9 @@ func shapeOf(sub uint32) shape {
 	return shapeNone
 }
 
-// nanType returns the type of an instruction's result if it may be a NaN whose bits the specification does not define, and 0
-// otherwise. That is the case for arithmetic, rounding, and conversion between float types. Copying a float and changing its
-// sign are exact.
+// nanType returns the type of an instruction's result if it may be a NaN whose bits the specification does not
+// define, and 0 otherwise. That is the case for arithmetic, rounding, and conversion between float types. Copying a
+// float and changing its sign are exact.
 func nanType(op byte) byte {
 	switch {
 	case op >= 0x8d && op <= 0x97, op == 0xb6:
@@ -207,8 +208,9 @@ func nanType(op byte) byte {
 	return 0
 }
 
-// nanBlind reports whether the result of an instruction does not depend on the bits of NaNs among its operands, once the result
-// is canonical. That is the case for the instructions of nanType, for comparisons, and for conversions to integers.
+// nanBlind reports whether the result of an instruction does not depend on the bits of NaNs among its operands, once
+// the result is canonical. That is the case for the instructions of nanType, for comparisons, and for conversions to
+// integers.
 func nanBlind(op byte) bool {
 	return nanType(op) != 0 || op >= 0x5b && op <= 0x66 || op >= 0xa8 && op <= 0xab || op >= 0xae && op <= 0xb1
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// reader reads the binary format. It remembers the first error and returns zeros from then on, so callers check err once
-// per loop instead of once per byte.
+// reader reads the binary format. It remembers the first error and returns zeros from then on, so callers check err
+// once per loop instead of once per byte.
 type reader struct {
 	bytes    []byte
 	pos, end int

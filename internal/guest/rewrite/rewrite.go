@@ -35,8 +35,8 @@ type Result struct {
 	// Binary is the rewritten module. It has one more import, flawless.quantum, of type () -> ().
 	Binary []byte
 
-	// Hollow is Binary with functions that only trap: types, imports, globals, elements, exports and names are the same.
-	// Modules that come from different inputs or have different code have different hollow modules.
+	// Hollow is Binary with functions that only trap: types, imports, globals, elements, exports and names are the
+	// same. Modules that come from different inputs or have different code have different hollow modules.
 	Hollow []byte
 
 	// Whole identifies the code. The export WholeName returns it.

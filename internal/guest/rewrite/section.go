@@ -2,8 +2,8 @@ package rewrite
 
 import "strings"
 
-// Limits of a module. They bound what a few bytes of a module can cost when it is checked and compiled, and in each of its
-// instances. Compilers stay far below them.
+// Limits of a module. They bound what a few bytes of a module can cost when it is checked and compiled, and in each
+// of its instances. Compilers stay far below them.
 const (
 	maxTypes     = 10_000
 	maxParams    = 1000

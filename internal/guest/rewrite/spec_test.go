@@ -20,8 +20,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// The tests of the WebAssembly specification, version 2, come with wazero, compiled by wast2json. A script is a list of modules,
-// calls and expected results.
+// The tests of the WebAssembly specification, version 2, come with wazero, compiled by wast2json. A script is a list
+// of modules, calls and expected results.
 type (
 	script struct{ Commands []command }
 
@@ -48,8 +48,9 @@ var scripts = sync.OnceValues(func() (string, error) {
 	return filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest", "v2", "testdata"), nil
 })
 
-// TestSpecification runs the tests of the specification on rewritten modules. Each call must return or trap as specified, with
-// the same bits under the compiler and the interpreter. Modules that the rewriter refuses are skipped and counted.
+// TestSpecification runs the tests of the specification on rewritten modules. Each call must return or trap as
+// specified, with the same bits under the compiler and the interpreter. Modules that the rewriter refuses are skipped
+// and counted.
 func TestSpecification(t *testing.T) {
 	t.Parallel()
 	dir, err := scripts()

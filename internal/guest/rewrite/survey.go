@@ -8,8 +8,9 @@ const (
 	maxOperands = 1 << 16
 )
 
-// survey reads the code of a function once. It validates it, and collects what rewriting it needs. Only valid code may be
-// rewritten, because invalid indices could become valid through the globals, locals, types and blocks that are added.
+// survey reads the code of a function once. It validates it, and collects what rewriting it needs. Only valid code
+// may be rewritten, because invalid indices could become valid through the globals, locals, types and blocks that are
+// added.
 type survey struct {
 	m      *module
 	r      *reader
@@ -63,8 +64,8 @@ type locals struct {
 	typ byte
 }
 
-// operand is a value on the stack. If it may be a NaN, nan is its index in nans plus one. If it was read from a float local,
-// get is its index in gets plus one.
+// operand is a value on the stack. If it may be a NaN, nan is its index in nans plus one. If it was read from a float
+// local, get is its index in gets plus one.
 type operand struct {
 	typ   byte
 	lanes byte // type of the lanes that may be NaN
@@ -81,8 +82,8 @@ type get struct {
 	blind bool // its value is the operand of a NaN-blind instruction
 }
 
-// set is a local.set or local.tee of a float. nan is the index in nans plus one of a value that may be a NaN with undefined
-// bits. It is 0 for other values: they may be NaNs whose bits must be kept, such as a negative one.
+// set is a local.set or local.tee of a float. nan is the index in nans plus one of a value that may be a NaN with
+// undefined bits. It is 0 for other values: they may be NaNs whose bits must be kept, such as a negative one.
 type set struct{ local, nan uint32 }
 
 // held counts how often a local may be set to a NaN, and how often it is read for an instruction that is not NaN-blind.
@@ -238,8 +239,8 @@ func (s *survey) pushNaN(typ, lanes byte) {
 	s.stack = append(s.stack, v)
 }
 
-// use records the use of an operand. If the instruction is NaN-blind for lanes of that type, the operand need not be canonical:
-// nothing else uses it.
+// use records the use of an operand. If the instruction is NaN-blind for lanes of that type, the operand need not be
+// canonical: nothing else uses it.
 func (s *survey) use(v operand, blind bool, lanes byte) {
 	if blind && v.nan > 0 && v.lanes == lanes {
 		s.found.nans[v.nan-1] = false
@@ -249,8 +250,9 @@ func (s *survey) use(v operand, blind bool, lanes byte) {
 	}
 }
 
-// settle decides for each local that may hold a NaN whether to make it canonical when it is set or when it is read for an
-// instruction that is not NaN-blind, whichever is less often in the code. A sum in a loop is only read so once, after the loop.
+// settle decides for each local that may hold a NaN whether to make it canonical when it is set or when it is read
+// for an instruction that is not NaN-blind, whichever is less often in the code. A sum in a loop is only read so
+// once, after the loop.
 func (s *survey) settle() {
 	if len(s.sets) == 0 {
 		return

@@ -1,9 +1,10 @@
 package rewrite
 
-// The compiler takes very long for some functions: its passes walk from block to block, and carry every local through every
-// loop. A few kilobytes of valid code can keep it busy for hours, and it cannot be stopped in the middle of a function. So an
-// upper bound of the work is computed here, and functions above the limit are refused. One unit is about a nanosecond. Unlike a
-// clock, the bound is the same on every machine, so a module that was added can be loaded everywhere.
+// The compiler takes very long for some functions: its passes walk from block to block, and carry every local through
+// every loop. A few kilobytes of valid code can keep it busy for hours, and it cannot be stopped in the middle of a
+// function. So an upper bound of the work is computed here, and functions above the limit are refused. One unit is
+// about a nanosecond. Unlike a clock, the bound is the same on every machine, so a module that was added can be
+// loaded everywhere.
 const (
 	maxFunctionWork = 8e9
 	maxWork         = 100e9 // of all functions of a module
@@ -21,9 +22,10 @@ type effort struct {
 	nest   int64 // how deep loops are nested
 }
 
-// work returns an upper bound of what it costs to compile the function. For n blocks and l locals it counts each instruction
-// and value; the walks up the dominator tree, n²; the values that are live in each block, n·(l + values on the stack); and for
-// each edge into a loop the comparison of its parameters with each other, l², once for each loop around it.
+// work returns an upper bound of what it costs to compile the function. For n blocks and l locals it counts each
+// instruction and value; the walks up the dominator tree, n²; the values that are live in each block, n·(l + values
+// on the stack); and for each edge into a loop the comparison of its parameters with each other, l², once for each
+// loop around it.
 func (f *found) work() int64 {
 	e := &f.effort
 	live := min(int64(f.locals), e.locals)

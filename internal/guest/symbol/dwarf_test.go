@@ -11,8 +11,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// debugged returns a module of two functions with DWARF 4. The first begins at line 7 of src/a.rs; a function is inlined into
-// the second at line 20. The sequence of a removed function begins at 0.
+// debugged returns a module of two functions with DWARF 4. The first begins at line 7 of src/a.rs; a function is
+// inlined into the second at line 20. The sequence of a removed function begins at 0.
 func debugged() []byte {
 	const first, second = 2, 5 // in the code section: 2 functions; 2 bytes: no locals, end; as much
 	var rows []byte

@@ -50,8 +50,8 @@ func TestRandomTakesOneType(t *testing.T) {
 	}
 }
 
-// TestBodyEncodingsRoundTrip checks that bodies are encoded in the form in which they came. An empty body is nil in a replay,
-// and the guest must see the same.
+// TestBodyEncodingsRoundTrip checks that bodies are encoded in the form in which they came. An empty body is nil in a
+// replay, and the guest must see the same.
 func TestBodyEncodingsRoundTrip(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{`""`: "", `"AAn/"`: "\x00\x09\xff", `[]`: "", `[0,9,255]`: "\x00\x09\xff", `[ 0 , 9 , 255 ]`: "\x00\x09\xff"} {
