@@ -35,7 +35,7 @@ func (s *State) recoverHeld(now int64) (out []flawless.Entry) {
 		case c.policy.Idempotent:
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt, Next: at, Anew: true, Result: why + "; it is idempotent, so it is sent again when the run is resumed"}})
 		case c.policy.Tell:
-			out = append(out, c.withKeyTime(flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, false, why, "", 0), Note: why}}, 0))
+			out = append(out, c.withKeyTime(flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, false, why, "", 0), Note: why}}, 0))
 		default:
 			out = append(out, c.withKeyTime(flawless.Entry{At: at, Unknown: &flawless.Unknown{Call: c.N, Reason: why}}, 0))
 		}

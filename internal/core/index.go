@@ -58,7 +58,7 @@ func (c *OpenCall) indexKeys() (keys [numSets]int64) {
 		return keys
 	}
 	keys[due] = c.dueAt
-	on(reporting, c.Kind == effect.InDoubt && !doubt)
+	on(reporting, c.Kind == effect.Doubt && !doubt)
 	on(awaitCancel, c.Kind == effect.Cancelled)
 	on(errands, c.kind.Errand && !doubt)
 	on(owned, c.kind.Errand || c.kind.Perform != nil && !doubt)

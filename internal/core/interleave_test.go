@@ -221,7 +221,7 @@ func (w *interleaving) turn() {
 		case "cancelled?":
 			c.Kind, c.Head = effect.Cancelled, []byte("{}")
 		case "doubt":
-			c.Kind, c.Head = effect.InDoubt, []byte(`{"request":"POST x","reason":"the client gave up"}`)
+			c.Kind, c.Head = effect.Doubt, []byte(`{"request":"POST x","reason":"the client gave up"}`)
 		case "nonsense":
 			c.Kind, c.Head = "nonsense", nil
 		case "withdraw":

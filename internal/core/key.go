@@ -153,7 +153,7 @@ func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 	if c.keyID == "" && !effect.IsInterrupted(a.Answer) {
 		return
 	}
-	said, known := effect.Said(a.Answer), c.keyID
+	said, known := effect.ParseHTTPAnswer(a.Answer), c.keyID
 	switch {
 	case known != "":
 	case said.Key == "":

@@ -286,9 +286,9 @@ func (s *State) keyExpires(c *OpenCall, v *verdict, why string) int64 {
 func (s *State) unknownOutcome(c *OpenCall, e flawless.Entry, text, reason string, status int, stages []flawless.Stage) flawless.Entry {
 	switch {
 	case c.policy.Idempotent:
-		e.Arrival = &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, text, reason, status), Stages: stages, Note: text}
+		e.Arrival = &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, true, text, reason, status), Stages: stages, Note: text}
 	case c.policy.Tell:
-		e.Arrival = &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, false, text, reason, status), Stages: stages, Note: text}
+		e.Arrival = &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, false, text, reason, status), Stages: stages, Note: text}
 	default:
 		e.Unknown = &flawless.Unknown{Call: c.N, Reason: text, Stages: stages}
 	}
@@ -339,7 +339,7 @@ func (s *State) Recover(now int64, terms func(*OpenCall) Terms) (out []flawless.
 		ok, _, rule := s.mayRepeat(c, now, terms(c))
 		switch {
 		case c.policy.Idempotent && s.status != "":
-			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.InDoubtAnswer(s.id, c.Call, true, why, "", 0),
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, true, why, "", 0),
 				Note: why + "; the run has ended, so it is not sent again"}})
 		case ok && s.status == "":
 			out = append(out, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt + 1, Begun: true, Sent: c.suspectSince(), Rule: rule,

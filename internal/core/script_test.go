@@ -155,7 +155,7 @@ func (w *scenario) do(step string) []string {
 			case words[0] == "send":
 				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Send, Head: json.RawMessage(`{"to":"other","type":"t"}`), Body: flawless.Bytes("1")})
 			case words[0] == "doubt": // of something that the code itself has done
-				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.InDoubt, Head: json.RawMessage(`{"request":"POST x","reason":"the client gave up"}`)})
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Doubt, Head: json.RawMessage(`{"request":"POST x","reason":"the client gave up"}`)})
 			case words[0] == "nonsense":
 				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: "nonsense"})
 			case words[0] == "cancelled?":

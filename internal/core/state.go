@@ -80,7 +80,7 @@ type OpenCall struct {
 	withdrawing  bool   // it is to be answered as withdrawn
 
 	typed     typed             // the schema of what it waits for
-	receives  *effect.Receiving // the messages it waits for, nil for other kinds
+	receives  *effect.ReceiveHead // the messages it waits for, nil for other kinds
 	inMailbox bool
 
 	index indexEntry
@@ -491,7 +491,7 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	out := []flawless.Entry{{At: at, Decision: &d}}
 	switch d.Resolution {
 	case flawless.Retry:
-		if c.Kind == effect.InDoubt {
+		if c.Kind == effect.Doubt {
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "retry decided by " + Who(d.Who)}})
 		}
 	case flawless.Respond:

@@ -19,7 +19,7 @@ type withdrawal struct {
 
 // stepWithdraw applies the withdrawal of a call by the code. Calls numbered above before were made in the same turn. A
 // call that has been answered is not answered again.
-func (s *State) stepWithdraw(h effect.Withdrawing, before int) {
+func (s *State) stepWithdraw(h effect.WithdrawHead, before int) {
 	c := s.open.edit(h.Call)
 	if c != nil && c.invalid == nil && c.Kind == effect.Receive && !s.IsWithdrawing(c.N) {
 		s.markWithdrawn(c, withdrawal{c.N, effect.NotBegun, "withdrawn before a message came: " + withdrawalCause(h.Why)})

@@ -36,7 +36,7 @@ func TestPublishedClientsWithTransportsOfTheirOwn(t *testing.T) {
 	const sockets = "guests have no sockets: make HTTP requests with package nethttp"
 	const listens = "guests have no sockets, so nobody can connect to a run: to be called from outside, wait for a message or a promise"
 	const processes = "guests cannot start processes: do the work in Go, or call a service over HTTP"
-	const files = "a run has no files, it reaches the outside only through calls: embed what it reads with go:embed"
+	const files = "a run has no files; it reaches the outside only through calls. Embed files to read with go:embed"
 	for _, row := range []struct{ client, url, want, fails string }{
 		{"http.Transport", s.URL, "200 hello ", ""},
 		{"http.Get", strings.Replace(s.URL, "//", "//ann:pw@", 1), "200 hello annpw", ""},
@@ -51,7 +51,7 @@ func TestPublishedClientsWithTransportsOfTheirOwn(t *testing.T) {
 		{"os.ReadFile", "config.json", "", files},
 		{"os.WriteFile", "/tmp/report", "", files},
 		{"os.Open", "/etc/hosts", "", files},
-		{"os.Pipe", "", "", "a run has no operating system, it reaches the outside only through calls"},
+		{"os.Pipe", "", "", "a run has no operating system; it reaches the outside only through calls"},
 	} {
 		t.Run(row.client+" "+row.url, func(t *testing.T) {
 			before := requests.Load()

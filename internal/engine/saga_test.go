@@ -204,7 +204,7 @@ func TestARunThatCompletesWithinASagaSaysSo(t *testing.T) {
 func TestABodyAboveTheLimitIsAnErrorOfItsCall(t *testing.T) {
 	t.Parallel()
 	for how, want := range map[string]string{"post": "", "spawn": "", "detached": "", "send": "", "reply": "", "data": "", "state": "", "log": "", "print": "limit: the turn logged more than 16 MiB of lines",
-		"output": "error: the output has 67108867 bytes, at most 67108864 are allowed", "error": "error: xxx", "panic": "panic: xxx"} {
+		"output": "error: the output has 67108867 bytes, the limit is 67108864", "error": "error: xxx", "panic": "panic: xxx"} {
 		e := open(t, mem.New(), Options{})
 		mustStart(t, e, "bulky", how, "r")
 		if how == "reply" {

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// absence is something that ordinary programs have and runs have not. Go's own text for it, as in
-// "open x: Bad file number", explains nothing.
+// absence is something that ordinary programs have and runs do not. Go's own error, such as "open x: Bad file number",
+// does not explain that.
 type absence struct {
-	where []string // the error has one of these, which say what was tried; none means it does not matter
-	signs []string // and one of these, the texts of Go for wasip1
+	where []string // the error contains one of these, which say what was attempted; nil matches any error
+	signs []string // and one of these, which are Go's texts on wasip1
 	hint  string
 }
 
@@ -17,20 +17,20 @@ var absences = []absence{
 	{
 		where: []string{"fork/exec ", "open /dev/null: ", "exec: "},
 		signs: []string{notThere, closedFile, "executable file not found in $PATH"},
-		hint:  "a run cannot start processes, it reaches the outside only through calls: do the work in Go, or call a service that does it over HTTP",
+		hint:  "a run cannot start processes; it reaches the outside only through calls. Do the work in Go, or call a service over HTTP that does it",
 	},
 	{
 		where: []string{"dial ", "lookup "},
 		signs: []string{"Connection refused", "Connection reset by peer", closedFile},
-		hint:  "a run has no sockets, it reaches the outside only through calls: make HTTP requests with flawless.Do or package nethttp of the SDK, build with flawless build where a library has an http.Transport of its own, and reach databases over HTTP",
+		hint:  "a run has no sockets; it reaches the outside only through calls. Make HTTP requests with flawless.Do or package nethttp of the SDK, use flawless build if a library has its own http.Transport, and reach databases over HTTP",
 	},
 	{
 		signs: []string{closedFile},
-		hint:  "a run has no files, it reaches the outside only through calls: embed what it reads with go:embed or pass it as input, and return or publish what it would write, or send it to a service over HTTP",
+		hint:  "a run has no files; it reaches the outside only through calls. Embed files to read with go:embed or pass their content as input; return or publish data instead of writing files, or send it to a service over HTTP",
 	},
 	{
 		signs: []string{notThere},
-		hint:  "a run has no operating system, it reaches the outside only through calls",
+		hint:  "a run has no operating system; it reaches the outside only through calls",
 	},
 }
 
@@ -39,8 +39,8 @@ const (
 	notThere   = "Not implemented on wasip1"
 )
 
-// explained adds to the text of an error what a run does not have, and what to use instead, where the error
-// comes from that.
+// explained appends to an error text what a run does not have and what to use instead, if that is the cause of the
+// error.
 func explained(text string) string {
 	has := func(part string) bool { return strings.Contains(text, part) }
 	for _, a := range absences {

@@ -7,8 +7,8 @@ import (
 	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
 
-// TestErrorsOfWhatARunLacksAreExplained: the errors are those that Go gives in a module.
-func TestErrorsOfWhatARunLacksAreExplained(t *testing.T) {
+// TestErrorsExplainMissingFacilities uses the errors that Go returns in a guest.
+func TestErrorsExplainMissingFacilities(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ text, hint string }{
 		{"open config.json: Bad file number", "no files"},

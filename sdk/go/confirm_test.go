@@ -13,9 +13,8 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// TestAConfirmationIsNotRepeatedWithoutAPause: a server that contradicts it is not asked in a busy loop, and not for
-// ever.
-func TestAConfirmationIsNotRepeatedWithoutAPause(t *testing.T) {
+// TestConfirmationPauses checks that a server that contradicts the confirmation is not asked in a busy loop.
+func TestConfirmationPauses(t *testing.T) {
 	t.Parallel()
 	for round, want := range map[int]time.Duration{1: 0, 2: time.Second, 3: 2 * time.Second, 10: 256 * time.Second, 11: 5 * time.Minute, 12: 5 * time.Minute, 1 << 40: 5 * time.Minute} {
 		if got := pauseAfter(round); got != want {
@@ -24,7 +23,7 @@ func TestAConfirmationIsNotRepeatedWithoutAPause(t *testing.T) {
 	}
 }
 
-// story has a confirmation run against scripted answers and returns what happened, with the seconds since the start.
+// story runs a confirmation against scripted answers and returns what happened, with the seconds since the start.
 func story(t *testing.T, tell bool, cuts []Interrupted, found ...Outcome) (said []string, err error) {
 	begun := time.Now()
 	say := func(format string, args ...any) {
@@ -59,8 +58,9 @@ func story(t *testing.T, tell bool, cuts []Interrupted, found ...Outcome) (said 
 	return said, err
 }
 
-// TestConfirmPausesAsksAndSends: what the confirmation says must not be old when the request is sent, so the pause comes
-// before it. A server that says 409 for ever is asked until the time of the first request is over, and no longer.
+// TestConfirmPausesAsksAndSends checks that the pause comes before the confirmation, whose answer must be fresh when
+// the request is sent, and that a server that always answers 409 is asked until the time for retries has ended, and
+// no longer.
 func TestConfirmPausesAsksAndSends(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int) time.Time { return time.Date(2000, 1, 1, 0, 0, seconds, 0, time.UTC) } // where virtual time begins
@@ -76,18 +76,18 @@ func TestConfirmPausesAsksAndSends(t *testing.T) {
 	}{
 		{"busy for ever", []Interrupted{lost(3), busy(3), busy(9), busy(9)},
 			[]string{"0 send ", "0 ask k", "0 send k", "1 ask k", "1 send k", "3 ask k",
-				"3 unresolved: 409; the confirmation says that the request did not happen, but the server was still carrying it out when the time for repeating it was over (" + stamp(3) + ")", "3 status 202"}},
+				"3 unresolved: 409; the confirmation says that the request did not happen, but the server was still carrying it out when the time for repeating it ended (" + stamp(3) + ")", "3 status 202"}},
 		{"lost for ever", []Interrupted{lost(1), lost(9), lost(9)},
 			[]string{"0 send ", "0 ask k", "0 send k", "1 ask k",
-				"1 unresolved: lost; the confirmation says that the request did not happen, and the time for repeating it was over at " + stamp(1), "1 status 202"}},
+				"1 unresolved: lost; the confirmation says that the request did not happen, and the time for repeating it ended at " + stamp(1), "1 status 202"}},
 		{"asked for the first time after the time", []Interrupted{lost(-60)},
 			[]string{"0 send ", "0 ask k", "0 send k", "0 status 200"}},
 		{"asked so, and the server was still busy", []Interrupted{busy(-60)},
 			[]string{"0 send ", "0 ask k",
-				"0 unresolved: 409; the confirmation says that the request did not happen, but the server was still carrying it out when the time for repeating it was over (" + stamp(-60) + ")", "0 status 202"}},
+				"0 unresolved: 409; the confirmation says that the request did not happen, but the server was still carrying it out when the time for repeating it ended (" + stamp(-60) + ")", "0 status 202"}},
 		{"another request has the key", []Interrupted{lost(60), {Key: "k", Status: 422, Message: "422", RepeatUntil: at(60)}},
 			[]string{"0 send ", "0 ask k", "0 send k", "1 ask k",
-				"1 unresolved: 422; the confirmation says that the request did not happen, and the server that it knows its key", "1 status 202"}},
+				"1 unresolved: 422; the confirmation says that the request did not happen, but the server says that it knows the key", "1 status 202"}},
 		{"the first request may have been told from one of another run", []Interrupted{{Key: "k", Status: 422, RepeatUntil: at(60)}},
 			[]string{"0 send ", "0 ask k", "0 send k", "0 status 200"}},
 		{"an engine that says no time", []Interrupted{{Key: "k"}, {Status: 409}, {Status: 409}},
@@ -102,8 +102,8 @@ func TestConfirmPausesAsksAndSends(t *testing.T) {
 	}
 }
 
-// TestConfirmWithTellInterrupted: with TellInterrupted nobody is paged.
-func TestConfirmWithTellInterrupted(t *testing.T) {
+// TestConfirmReturnsInterrupted checks that with TellInterrupted no person is asked.
+func TestConfirmReturnsInterrupted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, row := range []struct {
@@ -113,7 +113,7 @@ func TestConfirmWithTellInterrupted(t *testing.T) {
 			want  string
 		}{
 			{"it cannot tell", []Outcome{CannotTell()}, []Interrupted{{Key: "k", Message: "lost"}}, "lost; nobody could find out whether it took effect"},
-			{"the time is over", []Outcome{DidNotHappen()}, []Interrupted{{Key: "k"}, {Message: "lost", RepeatUntil: time.Now()}}, "lost; the confirmation says that the request did not happen, and the time for repeating it was over at "},
+			{"the time is over", []Outcome{DidNotHappen()}, []Interrupted{{Key: "k"}, {Message: "lost", RepeatUntil: time.Now()}}, "lost; the confirmation says that the request did not happen, and the time for repeating it ended at "},
 		} {
 			said, err := story(t, true, row.cuts, row.found...)
 			var cut *Interrupted

@@ -1,8 +1,8 @@
-// Package flawless writes workflows for the Flawless engine in plain Go.
+// Package flawless lets you write workflows for the Flawless engine in plain Go.
 //
-// A workflow is a function. The engine runs it to completion: when a machine dies in the middle, the
-// function is run again and handed the answers it has had, so that it goes on where it was without
-// touching the world twice.
+// A workflow is a function that the engine runs to completion. If a machine dies in the middle, the engine runs the
+// function again and gives it the answers it already had, so it catches up to where it was without repeating any
+// effect on the outside world.
 //
 //	package main
 //
@@ -14,7 +14,7 @@
 //	)
 //
 //	func main() {
-//		flawless.Workflow("welcome", welcome, flawless.Doc("Greets a customer, and once more after a day."))
+//		flawless.Workflow("welcome", welcome, flawless.Doc("Greets a customer, and again after a day."))
 //	}
 //
 //	func welcome(ctx context.Context, name string) (string, error) {
@@ -29,34 +29,33 @@
 //		return "greeted " + name, nil
 //	}
 //
-// It is built by the standard toolchain:
+// Build it with the standard toolchain:
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o welcome.wasm .
 //
 // # What is durable
 //
-// Inside a workflow plain Go works and is durable: goroutines, channels, select, sync, time.Sleep,
-// time.After, context.WithTimeout, maps, math/rand. The order in which goroutines run is the same in
-// every replay. Time stands still while the code computes and moves when it waits; timers that came
-// due while no engine was running fire at once, in order. Randomness is the run's own and part of
-// its log.
+// Plain Go works inside a workflow and is durable: goroutines, channels, select, sync, time.Sleep, time.After,
+// context.WithTimeout, maps and math/rand. Goroutines run in the same order in every replay. The clock stands still
+// while code computes and advances while it waits; timers that were due while no engine was running fire at once, in
+// order. Each run has its own randomness, which is part of its log.
 //
-// The outside is reached through [Do] and its relatives, or through net/http with the transport of
-// package nethttp. There are no files, no sockets and no environment, and os.Args has only a
-// name. Time zones are part of the module: time.LoadLocation works. Signals never arrive; signal.Notify is
-// harmless.
+// To reach the outside world, use [Do] and related functions, or net/http with package nethttp. There are no files,
+// no sockets and no environment variables, and os.Args has only a program name. time.LoadLocation works: time zones
+// are part of the module. Signals never arrive; signal.Notify is harmless.
 //
 // # What is never done twice
 //
-// A request that is not idempotent (POST and PATCH, unless the call says otherwise) is never sent a
-// second time when the engine cannot know whether the first took effect. The run then waits for a
-// person, or is told ([TellInterrupted]). See [Idempotent], [NotIdempotent] and [Retry].
+// A request that is not idempotent (POST and PATCH, unless an option says otherwise) is never sent again if the
+// engine cannot know whether it took effect. The run then waits for a person to decide, or the call returns
+// [*Interrupted] if you asked for that with [TellInterrupted]. See [Idempotent], [NotIdempotent], [Confirm] and
+// [Retry].
 //
-// A time-out does not change that. When the context of a request ends while the request is under way,
-// one that is not idempotent is waited for: see [Do].
+// A timeout does not change this. If the context of a request that is not idempotent ends while the request is in
+// flight, the call still waits for the outcome: see [Do].
 //
 // # Outside a guest
 //
-// On other platforms the package compiles, so that editors, go vet and tests of the code around a
-// workflow work; calls return [ErrOutside] there.
+// The package compiles on other platforms, so that editors, go vet and tests of the code around a workflow work.
+// Calls return [ErrOutside] there.
 package flawless

@@ -10,7 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-func TestErrorsOfAnswers(t *testing.T) {
+func TestCallErrorTypes(t *testing.T) {
 	t.Parallel()
 	var notSent *NotSent
 	if err := callError(&wire.Failure{Kind: "not_sent", Reason: "dial", Message: "refused"}, "POST", "http://x/", 7); !errors.As(err, &notSent) || err.Error() != "call 7, POST http://x/: not sent (dial): refused" {
@@ -31,7 +31,7 @@ func TestErrorsOfAnswers(t *testing.T) {
 	}
 }
 
-func TestStatusErrorShowsTheBeginningOfTheBody(t *testing.T) {
+func TestStatusErrorShortensBody(t *testing.T) {
 	t.Parallel()
 	e := &StatusError{Method: "GET", URL: "u", Status: 500, Body: []byte(strings.Repeat("x", 199) + "€€")}
 	if got, want := e.Error(), "GET u: status 500: "+strings.Repeat("x", 199)+"…"; got != want {
@@ -42,7 +42,7 @@ func TestStatusErrorShowsTheBeginningOfTheBody(t *testing.T) {
 	}
 }
 
-func TestHowWorkflowsEnd(t *testing.T) {
+func TestWorkflowEndings(t *testing.T) {
 	t.Parallel()
 	cancelled, cancel := context.WithCancelCause(t.Context())
 	cancel(&Cancelled{By: "ann", Note: "too late"})

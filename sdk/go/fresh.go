@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// Freshness is a value that is fetched again when it has become too old.
+// Freshness caches a value and fetches it again when it is too old. Its methods may be called concurrently.
 type Freshness[T any] struct {
 	ttl   time.Duration
 	fetch func(ctx context.Context) (T, error)
 
-	turn gate      // whoever looks at the value, and fetches it
-	at   time.Time // zero: there is no value
+	turn gate      // guards the value while it is read or fetched
+	at   time.Time // zero if there is no value
 	now  T
 }
 
-// Fresh returns a value that is never older than ttl when it is used, such as an access token or a
-// price. fetch is called when it is first needed, and again whenever it is too old: also when the run
-// was interrupted for long, since time goes on meanwhile. Its calls are calls like any other.
+// Fresh returns a cache for a value, such as an access token or a price, that must not be older than ttl when it is
+// used. [Freshness.Get] calls fetch the first time, and again when the value is too old, for instance because the run
+// was interrupted for long. Calls that fetch makes are calls like any other.
 //
-// A value is as old as the time since fetch was called, not since it returned.
+// The age of a value counts from the moment when fetch was called, not from its return.
 func Fresh[T any](ttl time.Duration, fetch func(ctx context.Context) (T, error)) *Freshness[T] {
 	return &Freshness[T]{ttl: ttl, fetch: fetch, turn: newGate()}
 }
 
-// Get returns the value, fetched again where it is too old, or the error of fetch. It may be called
-// concurrently; one fetches for all, and the others wait for that one or until their ctx ends.
+// Get returns the value, after fetching it if it is missing or too old. It returns the error of fetch, or the cause
+// of ctx if ctx ends while another goroutine fetches. Only one goroutine fetches at a time.
 func (f *Freshness[T]) Get(ctx context.Context) (T, error) {
 	var none T
 	if err := f.turn.enter(ctx); err != nil {
@@ -44,14 +44,15 @@ func (f *Freshness[T]) Get(ctx context.Context) (T, error) {
 	return v, nil
 }
 
-// Forget has the next Get fetch the value, whatever its age: after a 401, say.
+// Forget makes the next Get fetch the value whatever its age, for instance after a 401. It waits while a fetch is in
+// progress.
 func (f *Freshness[T]) Forget() {
-	_ = f.turn.enter(context.Background()) // which does not end
+	_ = f.turn.enter(context.Background()) // cannot fail: the context does not end
 	defer f.turn.leave()
 	f.at = time.Time{}
 }
 
-// Now returns the time of the run. It stands still while the run computes: it is the moment at which
-// what the run waited for last was there. In a replay it is what it was. After an interruption it has
-// moved on, by as much as the interruption took; it never goes back.
+// Now returns the current time of the run, as time.Now does in a guest. It stands still while the run computes: it is
+// the moment when the current turn began. A replay sees the same times. After an interruption it has advanced by the
+// length of the interruption. It never goes back.
 func Now() time.Time { return time.Now() }

@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// Header holds the header fields of a request or a response: pairs of name and value, in the order
-// they are sent or came in. Upper and lower case are the same in names. A literal is written
-// flawless.Header{{"Accept", "text/plain"}}.
+// Header is a list of header fields, each a pair of name and value, in the order in which they are sent or were
+// received. Names are case-insensitive. Example of a literal:
 //
-// It is a list because what a run asks for must be the same in every replay and in the next version
-// of the code, and the order of a map is not.
+//	flawless.Header{{"Accept", "text/plain"}}
+//
+// It is a list because a run must make the same request in every replay and in the next version of the code, and the
+// order of a Go map is random.
 type Header [][2]string
 
 // Get returns the first value of a field, or "".
@@ -23,7 +24,7 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
-// Values returns all values of a field.
+// Values returns all values of a field in order.
 func (h Header) Values(name string) []string {
 	var all []string
 	for i := range h {
@@ -34,10 +35,10 @@ func (h Header) Values(name string) []string {
 	return all
 }
 
-// Add appends a field, beside those of the same name.
+// Add appends a field and keeps existing ones with the same name.
 func (h *Header) Add(name, value string) { *h = append(*h, [2]string{name, value}) }
 
-// Set puts a field in the place of all of the same name.
+// Set replaces all fields with that name by one.
 func (h *Header) Set(name, value string) {
 	*h = slices.DeleteFunc(*h, func(f [2]string) bool { return strings.EqualFold(f[0], name) })
 	h.Add(name, value)

@@ -13,77 +13,83 @@ import (
 
 // Request is an HTTP request.
 type Request struct {
-	Method string // GET where it is empty
+	Method string // "" means GET
 	URL    string // absolute, http or https
-	Header Header // may be nil; an Idempotency-Key is added by the engine unless there is one
-	Body   []byte // may be nil; not changed, not kept
+	Header Header // may be nil; the engine adds an Idempotency-Key if there is none
+	Body   []byte // may be nil; at most 64 MiB; neither changed nor kept
 }
 
-// Response is the whole response to a request, whatever its status.
+// Response is the response to a request, whatever its status.
 type Response struct {
 	Status int
 	Header Header
-	Body   []byte // the caller's to keep and change; nil with [Stream]
-	URL    string // where it came from, after redirects
-	// Stream has the body as it comes where the call has the option [Stream], else it is nil. Close it, unless
-	// it was read to its end. It may be read by one goroutine at a time, and closed by any.
+	Body   []byte // owned by the caller; nil with [Stream]
+	URL    string // of the last request, after redirects
+	// Stream is the body as it arrives if the call has the option [Stream], otherwise nil. Close it unless you
+	// read it to its end. One goroutine at a time may read it; any may close it.
 	Stream io.ReadCloser
 }
 
-// OK tells whether the status is 2xx.
+// OK reports whether the status is 2xx.
 func (r *Response) OK() bool { return r.Status >= 200 && r.Status < 300 }
 
-// Do makes an HTTP request through the engine and waits for the whole response. Other goroutines of
-// the run go on meanwhile; the wait survives a crash of the server, and in a replay the answer comes
-// from the log.
+// Do sends an HTTP request through the engine and waits for the whole response. Other goroutines of the run continue
+// in the meantime. The wait survives crashes of the server, and in a replay the answer comes from the log. Do may be
+// called concurrently.
 //
-// Every status is an answer, also 404 and 503. Errors are [*NotSent], [*Interrupted], [*TooLarge], [*CallError],
-// [ErrOutside], or [context.Cause] of ctx.
+// Every status is an answer, including 404 and 503. The error is a [*NotSent], [*Interrupted], [*TooLarge] or
+// [*CallError], [ErrOutside], or the cause of ctx.
 //
-// A deadline of ctx is the time-out of the request, where it is earlier than [Timeout]. When ctx ends
-// while the request is open, Do withdraws it. One that was not begun, or waits for its next try, never
-// begins, and an idempotent one is given up: Do returns the cause of ctx. One that is under way and
-// not idempotent may take effect, so Do waits for its outcome and returns that, although ctx has ended:
-// code that was told of ctx's end instead would send it a second time. If ctx has ended before Do is
-// called, nothing is sent.
+// If a crash interrupts a request, an idempotent one is sent again under the same Idempotency-Key. Any other request
+// that may have reached the server is not: its outcome is unknown, and the run waits for a person to decide, unless
+// an option ([Idempotent], [Confirm], [TellInterrupted]) says otherwise.
 //
-// When the deadline of ctx has passed, a request that was not sent in time, or an idempotent one without a
-// response, returns the cause of ctx, not a [*NotSent] or [*CallError].
+// A deadline of ctx that is earlier than [Timeout] becomes the timeout of the request. If ctx ends while the request
+// is open, Do withdraws it. What Do returns then depends on how far the request has come:
 //
-// In a saga's step an idempotent request that is under way is not given up when ctx ends: Do waits until the
-// try has ended, for at most [Timeout], so that the step's undo does not overtake it. A deadline of ctx does
-// not shorten the try.
+//   - Not begun, or waiting for its next attempt: it is never sent, and Do returns the cause of ctx.
+//   - In flight and idempotent: it is abandoned, and Do returns the cause of ctx.
+//   - In flight and not idempotent: it may take effect, so Do waits for its outcome and returns that, although ctx has
+//     ended. Code that got an error instead would send it a second time.
 //
-// Do may be called concurrently.
+// If ctx has ended before Do is called, nothing is sent. Once the deadline of ctx has passed, Do returns the cause of
+// ctx rather than a [*NotSent] or [*CallError] for a request that was not sent in time, or for an idempotent one that
+// got no response.
+//
+// In a step of a saga, an idempotent request in flight is not abandoned when ctx ends: Do waits until the attempt has
+// ended, for at most [Timeout], so that the undo of the step cannot overtake it. A deadline of ctx does not shorten
+// that attempt.
 //
 //go:noinline
 func Do(ctx context.Context, req Request, opts ...Option) (*Response, error) {
 	return do(ctx, &req, site.At(site.ReturnTo(unsafe.Pointer(&ctx)), 1), opts)
 }
 
-// Get is [Do] with the method GET.
+// Get is [Do] with method GET.
 //
 //go:noinline
 func Get(ctx context.Context, url string, opts ...Option) (*Response, error) {
 	return do(ctx, &Request{URL: url}, site.At(site.ReturnTo(unsafe.Pointer(&ctx)), 1), opts)
 }
 
-// Post is [Do] with the method POST. It is not idempotent unless the options say so.
+// Post is [Do] with method POST. It is not idempotent unless an option says so.
 //
 //go:noinline
 func Post(ctx context.Context, url, contentType string, body []byte, opts ...Option) (*Response, error) {
 	return do(ctx, post(url, contentType, body), site.At(site.ReturnTo(unsafe.Pointer(&ctx)), 1), opts)
 }
 
-// GetJSON is [Get] of a JSON document. A status other than 2xx is a [*StatusError].
+// GetJSON sends a GET request and decodes the JSON response into T. The error is a [*StatusError] if the status is
+// not 2xx, any error of [Do], or a decoding error. An empty response gives the zero value of T.
 func GetJSON[T any](ctx context.Context, url string, opts ...Option) (T, error) {
 	var out T
 	err := doJSON(ctx, &Request{URL: url, Header: Header{{"Accept", "application/json"}}}, &out, site.Caller(1), opts)
 	return out, err
 }
 
-// PostJSON sends in as JSON with the method POST and decodes the JSON that comes back. An empty
-// response is the zero value of T; a status other than 2xx is a [*StatusError].
+// PostJSON sends in as JSON with method POST and decodes the JSON response into T. The error is a [*StatusError] if
+// the status is not 2xx, any error of [Do], or an encoding or decoding error. An empty response gives the zero value
+// of T. Like [Post], it is not idempotent unless an option says so.
 func PostJSON[T any](ctx context.Context, url string, in any, opts ...Option) (T, error) {
 	var out T
 	body, err := encode(in)
@@ -142,7 +148,7 @@ func do(ctx context.Context, req *Request, at string, opts []Option) (*Response,
 	return resp, err
 }
 
-// attempt makes one call of a request, and returns its number too, 0 where it was not made.
+// attempt makes one call for a request. It also returns the number of the call, or 0 if it made none.
 func attempt(ctx context.Context, req *Request, o *options, at string) (*Response, int, error) {
 	step := stepOf(ctx)
 	if err := o.within(ctx, step != nil && o.idempotent(req.method())); err != nil {

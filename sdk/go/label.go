@@ -7,19 +7,19 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// SetLabel gives the run a label by which people and other programs find it: `flawless workflow list
-// --label customer=4711`. No value removes it. A run has at most 20; one more is left out, and a line
-// in the log of the run says so. Like [SetData] it does not wait and becomes visible with the turn.
+// SetLabel sets a label of the run, by which people and programs can find it: flawless workflow list --label
+// customer=4711. An empty value removes the label. A run has at most 20 labels; one more is ignored, and a line in
+// the log of the run reports it. SetLabel does not wait; the label becomes visible once the turn is durable. It may
+// be called concurrently.
 //
-// A name is 1 to 63 letters, digits, dots, dashes, underscores and slashes, a value at most 200 bytes
-// of text in one line. The error says that they are not, or is [ErrOutside]. SetLabel may be called
-// concurrently.
+// A name has 1 to 63 letters, digits, dots, dashes, underscores and slashes and begins with a letter or digit. A
+// value is one line of at most 200 bytes. The error says which rule was broken, or is [ErrOutside].
 func SetLabel(name, value string) error {
 	if !labelName(name) {
-		return fmt.Errorf("a label's name is 1 to 63 letters, digits, dots, dashes, underscores and slashes and begins with a letter or digit, %.100q is not", name)
+		return fmt.Errorf("invalid label name %.100q: use 1 to 63 letters, digits, dots, dashes, underscores and slashes, and begin with a letter or digit", name)
 	}
 	if !labelValue(value) {
-		return fmt.Errorf("the value of label %s is not text of at most 200 bytes in one line", name)
+		return fmt.Errorf("invalid value of label %s: use one line of text of at most 200 bytes", name)
 	}
 	if current.Load() == nil {
 		return ErrOutside

@@ -14,12 +14,12 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Logger returns a logger whose lines become lines of the run, with level, fields and call site. In
-// a guest it is also what slog.Info and its like use, unless func main sets another. Lines of all
-// levels are kept. They are durable together with the turn they were written in, and a replay does not
-// write them again. What the log package and fmt print is kept too, as lines of text.
+// Logger returns a logger that writes to the log of the run: level, message, fields and call site. In a guest it is
+// also the default of package slog, unless func main sets another. Lines of all levels are kept. They become durable
+// together with the turn in which they were written, and a replay does not write them again. Output of package log
+// and of fmt.Print is kept too, as text.
 //
-// Outside a guest it returns slog.Default(). The logger may be used concurrently.
+// Outside a guest Logger returns slog.Default(). The logger may be used concurrently.
 func Logger() *slog.Logger {
 	if !abi.Guest {
 		return slog.Default()
@@ -27,10 +27,10 @@ func Logger() *slog.Logger {
 	return slog.New(&handler{})
 }
 
-// handler hands records to the engine.
+// handler sends records to the engine.
 type handler struct{ steps []step }
 
-// step is one With of a logger: a group that is opened, or attributes.
+// step is a group that was opened, or attributes that were added, by one With call.
 type step struct {
 	group string
 	attrs []slog.Attr
@@ -97,7 +97,7 @@ func levelName(l slog.Level) string {
 	return "error"
 }
 
-// group writes a member that is an object, or nothing if the object stays empty.
+// group writes a member that is an object, or nothing if the object is empty.
 func group(o *wire.Object, name string, fill func(*wire.Object)) {
 	before := len(o.B)
 	o.Key(name)

@@ -10,7 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/abi"
 )
 
-func TestLinesHaveLevelAndFields(t *testing.T) {
+func TestLogLinesHaveLevelAndFields(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for _, row := range []struct {
@@ -48,7 +48,7 @@ func TestLinesHaveLevelAndFields(t *testing.T) {
 	}
 }
 
-func TestLoggersShareNothing(t *testing.T) {
+func TestDerivedLoggersAreIndependent(t *testing.T) {
 	t.Parallel()
 	base := (&handler{}).WithAttrs([]slog.Attr{slog.Int("a", 1)}).WithAttrs([]slog.Attr{slog.Int("b", 2)})
 	one := base.WithAttrs([]slog.Attr{slog.Int("c", 1)})
@@ -59,7 +59,7 @@ func TestLoggersShareNothing(t *testing.T) {
 	}
 }
 
-func TestLoggerOutsideAGuest(t *testing.T) {
+func TestLoggerOutsideGuestIsDefault(t *testing.T) {
 	t.Parallel()
 	if !abi.Guest && Logger().Handler() != slog.Default().Handler() {
 		t.Error("it is not slog's default")

@@ -16,22 +16,22 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Message is what a run received.
+// Message is a message that the run received.
 type Message[T any] struct {
-	ID    string // the sender's
-	From  string // the run that sent it, "" where it came from outside
+	ID    string // chosen by the sender
+	From  string // the run that sent it, "" if it came from outside
 	Type  string
 	Value T
 }
 
-// Send sends v as a message to another run, and returns when it is durable there. It reaches the run
-// exactly once; messages of one run to another arrive in the order they were sent. It waits there
-// until the run receives it.
+// Send sends v as a message of the given kind to another run, and returns when it is durable there. It is delivered
+// exactly once; messages from one run to another arrive in the order in which they were sent. It stays in the inbox
+// of that run until the run receives it.
 //
-// The error is a [*CallError], of kind not_found where there is no such run, of kind conflict where it has
-// ended, and of kind invalid where it waits for messages of that type and v does not fit (nothing is stored
-// then), or the cause of ctx where that had ended before: nothing was
-// sent then. A message that was sent is waited for although ctx ends.
+// The error is a [*CallError] of kind [KindNotFound] if there is no such run, of kind [KindConflict] if the run has
+// ended, and of kind [KindInvalid] if the run is waiting for messages of that kind and v does not fit; nothing is
+// stored then. If ctx has ended, Send sends nothing and returns the cause of ctx. Once the message is sent, Send
+// waits for the result even if ctx ends.
 func Send(ctx context.Context, run, kind string, v any) error {
 	body, err := encode(v)
 	if err != nil {
@@ -49,25 +49,25 @@ func Send(ctx context.Context, run, kind string, v any) error {
 	return err
 }
 
-// Receive waits for the next message of a type and returns it. Messages that came before wait in the
-// order they came. When ctx ends first, its cause is returned and no message is lost.
+// Receive waits for the next message of the given kind and returns its value. Messages that arrived earlier are
+// received in order of arrival. If ctx ends first, Receive returns its cause, and no message is lost.
 //
-// A message that does not fit T, as JSON Schema describes it, is refused while Receive waits: who sends it
-// gets an error. One that came before is left where it is, for a Receive with another type; flawless
+// While Receive waits, the engine rejects a message that does not fit the JSON Schema of T, and the sender gets the
+// error. A message that arrived earlier and does not fit stays in the inbox for a Receive with another type; flawless
 // workflow show lists it.
 func Receive[T any](ctx context.Context, kind string) (T, error) {
 	m, err := receive[T](ctx, kind, site.Caller(1))
 	return m.Value, err
 }
 
-// ReceiveMessage is [Receive], and tells who sent it; the sender may wait for a [Message.Reply].
+// ReceiveMessage is [Receive] for code that needs to know the sender or to send it a [Message.Reply].
 func ReceiveMessage[T any](ctx context.Context, kind string) (Message[T], error) {
 	return receive[T](ctx, kind, site.Caller(1))
 }
 
-// Messages returns a channel of the messages of a type, for select. One message is taken in as soon as
-// the channel has nobody to hand it to, so a run should have one such channel for a type. What does
-// not fit T is logged as a warning and left out.
+// Messages returns a channel of the messages of the given kind, for use in select. The channel takes one message from
+// the inbox ahead of time, so use only one such channel per kind. A message that does not fit T is dropped with a
+// warning in the log. The channel is never closed.
 func Messages[T any](kind string) <-chan T {
 	out := make(chan T)
 	at := site.Caller(1)
@@ -87,7 +87,8 @@ func Messages[T any](kind string) <-chan T {
 	return out
 }
 
-// Reply answers a message. Who sent it from outside and waits gets v, once the turn is durable.
+// Reply answers a message. A sender outside that waits for the reply gets v once the turn is durable. Reply does not
+// wait.
 func (m *Message[T]) Reply(v any) error {
 	body, err := encode(v)
 	if err != nil {
@@ -100,21 +101,21 @@ func (m *Message[T]) Reply(v any) error {
 	return err
 }
 
-// inbox is where messages of one type that fit one Go type come in. The engine hands a message to the oldest call for it, so
-// the calls that somebody waits for are older than those that are left over.
+// inbox holds the receivers of messages of one kind and one Go type. The engine delivers a message to the oldest call
+// that receives its kind, so calls with a waiting receiver must be older than spare ones.
 type inbox struct {
-	schema  []byte           // of the messages, nil where they may be anything
+	schema  []byte           // of the messages, nil if they may be anything
 	waiting []*turn.Receiver // in the order of their calls
-	left    []int            // calls that nobody waits for any more; whoever receives next takes the first
+	left    []int            // spare calls: their receiver gave up; the next receiver takes the first
 }
 
-// inboxes are those that this run has used, by type.
+// inboxes are those that this run has used, by kind.
 var inboxes struct {
 	sync.Mutex
 	of map[string][]*inbox
 }
 
-// inboxOf returns the inbox for messages of a type that fit a schema. The caller holds the lock.
+// inboxOf returns the inbox for messages of a kind that fit a schema. The caller holds the lock.
 func inboxOf(kind string, schema []byte) *inbox {
 	if inboxes.of == nil {
 		inboxes.of = map[string][]*inbox{}
@@ -129,9 +130,9 @@ func inboxOf(kind string, schema []byte) *inbox {
 	return in
 }
 
-// withdrawOthers withdraws the calls that are left over from receiving the same messages as another Go type: they
-// would take what the next receiver waits for. It returns a message that one of them has got already, for
-// that receiver, as the number of its call; 0 is none.
+// withdrawOthers withdraws spare calls that receive the same kind as another Go type: they would take the message
+// that the next receiver waits for. If one of them already has a message, it returns the number of that call for the
+// receiver to use, otherwise 0.
 func withdrawOthers(kind string, schema []byte) (int, error) {
 	for {
 		call := 0
@@ -161,7 +162,7 @@ func withdrawOthers(kind string, schema []byte) (int, error) {
 	}
 }
 
-// join returns a receiver with a call that is left over, or a new one.
+// join returns a receiver with a spare call, or with a new one.
 func join(kind, at string, schema []byte) (*turn.Receiver, error) {
 	got, err := withdrawOthers(kind, schema)
 	if err != nil {
@@ -190,8 +191,8 @@ func join(kind, at string, schema []byte) (*turn.Receiver, error) {
 	return r, nil
 }
 
-// quit takes a receiver out. Where it gives up, its call is the next one's, and so on: what is left over
-// is the newest, so that no message goes to nobody while somebody waits.
+// quit removes a receiver. If it gave up, its call goes to the next receiver, whose call goes to the one after it,
+// and so on: the newest call becomes the spare one, so that no message goes to a spare call while a receiver waits.
 func quit(kind string, schema []byte, r *turn.Receiver, givesUp bool) {
 	inboxes.Lock()
 	defer inboxes.Unlock()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestHeadsOfRequests(t *testing.T) {
+func TestRequestHeads(t *testing.T) {
 	t.Parallel()
 	with := With(With(t.Context(), Idempotent(), Limit(5)), TellInterrupted())
 	for _, row := range []struct {
@@ -43,7 +43,7 @@ func TestHeadsOfRequests(t *testing.T) {
 	}
 }
 
-func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
+func TestInvalidOptionsAreRejected(t *testing.T) {
 	t.Parallel()
 	for _, opt := range []Option{
 		RetryFor(-1), Idempotent(Within(0)), Idempotent(Within(-1)),
@@ -58,7 +58,7 @@ func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 	}
 }
 
-func TestCallsOutsideAWorkflow(t *testing.T) {
+func TestCallsOutsideWorkflowFail(t *testing.T) {
 	t.Parallel()
 	if _, err := Get(t.Context(), "http://x/"); !errors.Is(err, ErrOutside) {
 		t.Errorf("Get: %v", err)
@@ -77,7 +77,7 @@ func TestCallsOutsideAWorkflow(t *testing.T) {
 	}
 }
 
-func TestHeaderFieldsAreFoundInAnyCase(t *testing.T) {
+func TestHeaderNamesAreCaseInsensitive(t *testing.T) {
 	t.Parallel()
 	h := Header{{"content-type", "a"}, {"X", "1"}, {"x", "2"}}
 	h.Add("X", "3")

@@ -16,21 +16,21 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Promise is a value that somebody outside is to give, once: a person who approves, a service that
-// calls back.
+// Promise is a value that somebody outside the run provides, once: a person who approves, or a service that calls
+// back.
 type Promise[T any] struct {
 	name  string
 	token string
 	wrong error
 
-	turn gate // of those that wait
+	turn gate // for concurrent calls of Wait
 	call int
 	over bool
 	out  T
 	err  error
 }
 
-// PromiseOption says something about a promise. [Expires] makes one.
+// PromiseOption is an option for [NewPromise]: [Expires].
 type PromiseOption interface{ promise(*promising) }
 
 type promising struct{ expires int64 } // nanoseconds since 1970
@@ -39,13 +39,13 @@ type promiseOption func(*promising)
 
 func (f promiseOption) promise(p *promising) { f(p) }
 
-// Expires settles the promise with an error of kind "expired" when nobody has settled it by then. A promise that
-// would expire after the year 2262 never does.
+// Expires makes the promise expire: if nobody has settled it after d, it is settled with an error of kind
+// [KindExpired]. A promise that would expire after the year 2262 never does.
 func Expires(d time.Duration) PromiseOption {
 	return promiseOption(func(p *promising) { p.expires = until(time.Now(), d) })
 }
 
-// until is the moment d after now, in nanoseconds since 1970, or the last one that there is.
+// until returns the time d after now in nanoseconds since 1970, or the maximum if that overflows.
 func until(now time.Time, d time.Duration) int64 {
 	at := now.UnixNano()
 	if d > 0 && at > math.MaxInt64-int64(d) {
@@ -54,10 +54,11 @@ func until(now time.Time, d time.Duration) int64 {
 	return max(1, at+int64(d))
 }
 
-// NewPromise makes a promise. Whoever knows its [Promise.URL] or [Promise.Token], which nobody can
-// guess, may settle it; the first one does, all others are told what it was settled with. name is for
-// people. It is durable with the turn that makes it. A value that does not fit T, as JSON Schema describes
-// it, is refused and settles nothing.
+// NewPromise makes a promise. Anyone who knows its [Promise.URL] or [Promise.Token], neither of which can be guessed,
+// can settle it, but only once: later attempts get the value it was settled with. A value that does not fit the JSON
+// Schema of T is rejected and settles nothing. The promise exists once the turn is durable. name is for people.
+//
+// If the promise cannot be made, [Promise.Wait] returns the reason.
 func NewPromise[T any](ctx context.Context, name string, opts ...PromiseOption) *Promise[T] {
 	p := &Promise[T]{name: name, turn: newGate()}
 	if ctx.Err() != nil {
@@ -102,10 +103,12 @@ func drawSecret() string {
 	return string(b[:])
 }
 
-// Token returns what settles the promise on the command line, "" where it could not be made.
+// Token returns the token that settles the promise with flawless promise settle, or "" if the promise could not be
+// made.
 func (p *Promise[T]) Token() string { return p.token }
 
-// URL returns where a POST settles the promise: its body is the value, JSON.
+// URL returns the URL that settles the promise: send a POST with the value as JSON. It is "" if the promise could not
+// be made.
 func (p *Promise[T]) URL() string {
 	if p.token == "" {
 		return ""
@@ -113,9 +116,9 @@ func (p *Promise[T]) URL() string {
 	return self().URL + "/api/v1/promises/" + escapePath(p.token)
 }
 
-// Wait waits until the promise is settled, or ctx ends. The error is a [*CallError], of kind rejected
-// where it was settled with an error and of kind expired where its time was over, or the cause of ctx;
-// in the last case Wait may be called again. It may be called concurrently.
+// Wait waits until the promise is settled and returns its value. The error is a [*CallError] of kind [KindRejected]
+// if the promise was settled with an error, and of kind [KindExpired] if it has expired. If ctx ends first, Wait
+// returns its cause and can be called again. It may be called concurrently.
 func (p *Promise[T]) Wait(ctx context.Context) (T, error) {
 	var none T
 	if p.wrong != nil {
@@ -140,14 +143,14 @@ func (p *Promise[T]) Wait(ctx context.Context) (T, error) {
 		p.err = callError(h.Failure, "promise", p.name, p.call)
 	default:
 		if err := json.Unmarshal(body, &p.out); err != nil {
-			p.err = fmt.Errorf("promise %s: what it was settled with does not fit %T: %w", p.name, p.out, err)
+			p.err = fmt.Errorf("promise %s: the value it was settled with does not fit %T: %w", p.name, p.out, err)
 		}
 	}
 	p.over = true
 	return p.out, p.err
 }
 
-// escapePath writes s as a part of a URL's path (RFC 3986 section 2.1).
+// escapePath percent-encodes s for use in the path of a URL (RFC 3986 section 2.1).
 func escapePath(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b []byte

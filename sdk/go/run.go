@@ -13,37 +13,35 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// session is the run that a guest carries out. A guest has one in its life.
+// session is the run that the guest carries out. A guest has one in its lifetime.
 type session struct{ secrets string }
 
-// current is nil outside a workflow. A guest is a world of its own and belongs to one run, so this
-// is the run's state, not shared by any two.
+// current is nil outside a workflow. It may be a package variable, because every run has a guest of its own.
 var current atomic.Pointer[session]
 
-// RunID returns the id of the run, the same in every replay, or "" outside a workflow. It changes when
-// the run is forked: in the turns that a fork shares with another run it is the id of that one, from
-// then on the fork's own.
+// RunID returns the id of the run, or "" outside a workflow. It is the same in every replay. In a fork, it is the id
+// of the original run during the turns that both share, and the fork's own id after that.
 func RunID() string { return self().Run }
 
-// self returns what the run is told of itself at the moment.
+// self returns what the engine tells the run about itself at the moment.
 func self() wire.Head {
 	if current.Load() == nil {
 		return wire.Head{}
 	}
 	h, err := abi.Head(0)
 	if err != nil {
-		panic("flawless: the start of the run cannot be read: " + err.Error())
+		panic("flawless: cannot read the start of the run: " + err.Error())
 	}
 	return h
 }
 
-// SetData publishes v as the run's data: JSON that can be read from outside while the run goes on
-// and after its end. The last value wins. It becomes visible once the turn is durable, together with
-// everything else of that turn, so readers never see data of a turn that a crash undid.
+// SetData publishes v as the data of the run: JSON that can be read from outside while the run continues and after it
+// has ended. The last value wins. It becomes visible once the turn is durable, together with everything else of that
+// turn, so readers never see data of a turn that a crash has undone. SetData does not wait, and may be called
+// concurrently.
 //
-// The error says that v cannot be written as JSON, is a [*CallError] of kind too_large where that has
-// more than 64 MiB, or is [ErrOutside]. SetData does not wait, and
-// may be called concurrently.
+// The error is an encoding error, a [*CallError] of kind [KindTooLarge] if the JSON is longer than 64 MiB, or
+// [ErrOutside].
 func SetData(v any) error {
 	body, err := encode(v)
 	if err != nil {
@@ -63,8 +61,8 @@ func SetData(v any) error {
 	return nil
 }
 
-// Sleep waits until d has passed or ctx ends, and returns [context.Cause] of ctx in the latter case.
-// Like time.Sleep it is durable: the engine wakes the run, after days or restarts if need be.
+// Sleep waits until d has passed, or until ctx ends, in which case it returns the cause of ctx. Like time.Sleep, it
+// is durable: the engine wakes the run after days or restarts.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -79,7 +77,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// encode writes v as JSON and leaves <, > and & as they are.
+// encode returns v as JSON and does not escape <, > and &.
 func encode(v any) ([]byte, error) {
 	if v == nil {
 		return []byte("null"), nil

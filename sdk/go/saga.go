@@ -13,34 +13,35 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Saga is a sequence of steps of which either all take effect, or those that did are undone.
+// Saga is a sequence of steps that either all take effect or are undone. Get one from [InSaga], and use it in one
+// goroutine.
 type Saga struct {
-	ctx    context.Context // of its steps; it ends when they are undone
+	ctx    context.Context // of the steps; ends when the undos begin
 	cancel context.CancelCauseFunc
-	undos  []undo // of the steps that are done, in order
+	undos  []undo // of the steps taken, in order
 	retry  Retry
 }
 
-// errUndoing is why the context of steps has ended that are undone.
+// errUndoing is the cause of the context of steps whose saga is being undone.
 var errUndoing = fmt.Errorf("the saga is being undone: %w", context.Canceled)
 
 type undo struct {
 	name string
 	do   func(ctx context.Context) error
-	step *sagaStep // that it undoes
-	n    int       // of the step within the run
+	step *sagaStep // the step that it undoes
+	n    int       // number of the step in the run
 }
 
-// sagaStep is a step that was taken. What is begun in it, and in the sagas within it, is counted until it has
-// an outcome: its undo waits for that, and then nothing begins in it any more.
+// sagaStep is a step that was taken. It counts what was begun in it and in the sagas within it, until each has an
+// outcome: its undo waits for that, and then nothing can begin in it any more.
 type sagaStep struct {
-	outer *sagaStep // in which its saga is
+	outer *sagaStep // the step that contains its saga, or nil
 
 	mu       sync.Mutex
-	open     int                         // what was begun and has no outcome yet
-	idle     chan struct{}               // closed when open falls to 0; nil if nobody waits for that
-	children []func(ctx context.Context) // each waits for one that was spawned in it
-	over     bool                        // its undo has begun
+	open     int                         // number of things begun without an outcome yet
+	idle     chan struct{}               // closed when open falls to 0; nil if nothing waits for that
+	children []func(ctx context.Context) // each waits for a child that was spawned in the step
+	over     bool                        // the undo of the step has begun
 }
 
 type stepKey struct{}
@@ -51,9 +52,9 @@ func stepOf(ctx context.Context) *sagaStep {
 	return s
 }
 
-// enter counts something that begins in the step, and in those around it, until leave. It returns errUndoing
-// where an undo has begun that must not be overtaken. What makes several calls one after the other enters for
-// all of them, so that no undo comes in between. A nil step is none.
+// enter counts something that begins in the step, and in the steps around it, until leave. It returns errUndoing if
+// the undo of one of them has begun and must not be overtaken. Code that makes several calls in a row enters once for
+// all of them, so that no undo comes in between. s may be nil: no step.
 func (s *sagaStep) enter() error {
 	for at := s; at != nil; at = at.outer {
 		if !at.begin() {
@@ -90,7 +91,7 @@ func (s *sagaStep) end() {
 	}
 }
 
-// spawned has an undo of the step, and of those around it, wait for a child.
+// spawned makes the undo of the step, and of those around it, wait for a child.
 func (s *sagaStep) spawned(wait func(ctx context.Context)) {
 	for ; s != nil; s = s.outer {
 		s.mu.Lock()
@@ -99,7 +100,7 @@ func (s *sagaStep) spawned(wait func(ctx context.Context)) {
 	}
 }
 
-// settle waits until everything that was begun in the step has an outcome, and lets nothing begin after that.
+// settle waits until everything that was begun in the step has an outcome, and then lets nothing begin in it.
 func (s *sagaStep) settle(ctx context.Context) {
 	for {
 		s.mu.Lock()
@@ -124,12 +125,12 @@ func (s *sagaStep) settle(ctx context.Context) {
 	}
 }
 
-// stepsTaken counts those of all sagas of the run.
+// stepsTaken counts the steps of all sagas of the run.
 var stepsTaken atomic.Int64
 
-// taken tells the engine of a step that is about to be taken, and returns its number. The engine names the
-// steps that are left when the run ends in a way in which nothing can be undone: the guest has exited, has
-// no memory left, panics beside the workflow, or somebody terminates the run.
+// taken tells the engine about a step that is about to be taken, and returns its number. If the run ends in a way
+// that prevents undos (the guest exits, runs out of memory or panics outside the workflow, or somebody terminates the
+// run), the engine names the steps that are left.
 func taken(name string) int {
 	n := int(stepsTaken.Add(1))
 	o := wire.NewObject(nil)
@@ -142,48 +143,49 @@ func taken(name string) int {
 	return n
 }
 
-// settled tells the engine that a step is undone, or that nobody wants it undone any more.
+// settled tells the engine that a step is undone, or need not be any more.
 func (u *undo) settled() {
 	o := wire.NewObject(nil)
 	o.Int("n", int64(u.n))
 	note("step", o.End(), nil)
 }
 
-// maxStepName is how much of a name the engine is told, in bytes.
+// maxStepName limits the name of a step in the log, in bytes.
 const maxStepName = 200
 
-// SagaOption says something about a saga. [UndoRetry] is one.
+// SagaOption is an option for [InSaga]: [UndoRetry].
 type SagaOption interface{ saga(*Saga) }
 
-// UndoRetry is a [SagaOption]: how often and when an undo that fails is tried again. The zero value of
-// a member stands for that of the default: 10 tries, the second after a second, each further wait twice
-// as long, at most a minute. Statuses and Jitter have no meaning here.
+// UndoRetry is a [SagaOption] that says how often and when a failed undo is tried again. A zero field has its
+// default: 10 attempts, one second before the second attempt, twice as long before each further one, at most a
+// minute. Statuses and Jitter have no effect.
 type UndoRetry Retry
 
 func (r UndoRetry) saga(s *Saga) { s.retry = Retry(r) }
 
-// InSaga calls f, which takes steps. When f returns an error or panics, or the run is cancelled and f
-// returns because of it, the undos of the steps that were taken run in reverse order, each under a
-// context that is not cancelled any more and tried again as [UndoRetry] says. Then the error of f is
-// returned, or the panic goes on. An undo that panics has failed, as one that returns an error.
+// InSaga calls f, which takes steps with [Saga.Step]. If f returns an error or panics, the undos of the steps that
+// were taken run in reverse order; then InSaga returns the error of f, or the panic continues. This includes a run
+// that is cancelled, if f returns an error because of it. If f returns nil, nothing is undone.
 //
-// The context of all steps ends when the undos begin: requests that a step has left behind are withdrawn,
-// and no new one begins under it. It does not end where f returns without an error. Once the undo of a step
-// has begun, no request, child or saga begins under a context that was made of the step's in whatever way,
-// also by context.WithoutCancel: their error is a context.Canceled.
+// Undos run in a context that is not cancelled. A failed undo is tried again as [UndoRetry] says. One that panics
+// counts as failed.
 //
-// Where an undo fails for good, the run becomes unresolved and says which steps are done, which are
-// undone and which are not. A person puts things right, and then resolves the call: with --retry the
-// undo is tried again, with --response it counts as undone, with --error it is given up; InSaga goes
-// on with the others and returns an [*UndoError] in the last case.
+// When the undos begin, the context of all steps ends: open requests of the steps are withdrawn, and no new ones
+// begin. Once the undo of a step has begun, no request, child or saga can begin in any context derived from the
+// context of that step, not even through context.WithoutCancel: they return an error that is context.Canceled.
 //
-// Nothing is undone where the guest dies or is not asked: after os.Exit, log.Fatal, a panic in a goroutine
-// beside the workflow's, a fatal error of the runtime, a lack of memory, a turn that computes too much, and
-// when somebody terminates the run. The failure of the run and a line of its log then name the steps that
-// were taken and not undone, newest first.
+// If an undo fails for good, the run becomes unresolved and lists the steps that are done, undone and not undone. A
+// person then fixes the problem and resolves the call: --retry tries the undo again, --response counts it as done,
+// and --error gives it up. InSaga continues with the remaining undos, and the error it returns includes an
+// [*UndoError] for steps that were given up.
 //
-// A saga within a step counts as a whole: the step's undo waits until that saga has returned, and has undone
-// its own steps if it must, also where a goroutine takes it that the step has left behind.
+// Nothing is undone if the guest dies or the run is terminated: after os.Exit, log.Fatal, a panic in another
+// goroutine than the workflow's, a fatal error of the runtime, running out of memory, or a turn that computes for too
+// long. The failure of the run and a line in its log then name the steps that were taken and not undone, newest
+// first.
+//
+// A saga inside a step counts as a part of it: the undo of the step waits until the inner saga has returned,
+// including its own undos, even if a goroutine that the step has left behind runs it.
 func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err error) {
 	outer := stepOf(ctx)
 	if err := outer.enter(); err != nil {
@@ -191,14 +193,14 @@ func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err
 	}
 	defer outer.leave()
 	s := &Saga{}
-	s.ctx, s.cancel = context.WithCancelCause(ctx) // lives on where all is well: steps may have left something behind
+	s.ctx, s.cancel = context.WithCancelCause(ctx) // not cancelled after success: goroutines of the steps may still use it
 	for _, opt := range opts {
 		opt.saga(s)
 	}
 	returned := false
 	defer func() {
 		if !returned { // f panicked
-			_ = s.undo("a panic") // the engine names what is left
+			_ = s.undo("a panic") // the engine names the steps that are left
 		}
 	}()
 	err = f(s)
@@ -211,19 +213,19 @@ func InSaga(ctx context.Context, f func(s *Saga) error, opts ...SagaOption) (err
 	}
 	if left := s.undo(err.Error()); left != nil {
 		for i := range left.given {
-			left.given[i].settled() // the error names it
+			left.given[i].settled() // the error names them
 		}
 		return errors.Join(err, left)
 	}
 	return err
 }
 
-// Step calls do, and keeps undo for the case that the saga fails. undo is kept before do is called: it
-// is called also where do fails, for do may have taken effect in part, and must be right in both
-// cases. A nil undo is a step that needs none. Where the run is cancelled, or the saga is being undone, do
-// is not called.
+// Step calls do and registers undoStep in case the saga fails. It registers undoStep before it calls do, and undoStep
+// also runs if do fails, because do may have taken effect in part; undoStep must be right in both cases. Pass nil if
+// the step needs no undo. If the run is cancelled or the saga is being undone, Step returns the reason and does not
+// call do.
 //
-// undo never overtakes what do began with its ctx: it is called when all requests have an outcome, also
+// undoStep never overtakes do: it runs only when all requests that do began with its ctx have an outcome, including
 // idempotent ones, and all children that are not [Detached] have ended, whether do waited for them or not.
 func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) error {
 	if s.ctx.Err() != nil {
@@ -239,8 +241,8 @@ func (s *Saga) Step(name string, do, undoStep func(ctx context.Context) error) e
 	return nil
 }
 
-// undo undoes all steps and returns an UndoError where some could not be. First it ends their context: an
-// undo waits for the requests of its step, and none of them may begin, or be tried again, meanwhile.
+// undo undoes all steps and returns an UndoError if some could not be undone. It first ends the context of the steps:
+// an undo waits for the requests of its step, and none of them may begin or be retried in the meantime.
 func (s *Saga) undo(why string) *UndoError {
 	s.cancel(errUndoing)
 	ctx := context.WithValue(context.WithoutCancel(s.ctx), undoKey{}, true)
@@ -305,15 +307,15 @@ func (s *Saga) try(ctx context.Context, u undo) (err error) {
 	}
 }
 
-// longer is the wait that follows a wait.
+// longer returns the wait that follows a wait.
 func (r *Retry) longer(wait time.Duration) time.Duration {
-	if next := float64(wait) * r.Factor; next < float64(r.Max) { // and is a number
+	if next := float64(wait) * r.Factor; next < float64(r.Max) { // false for NaN
 		return time.Duration(next)
 	}
 	return r.Max
 }
 
-// carryOut calls an undo. One that panics has failed, so that those of the other steps are still called.
+// carryOut calls an undo. A panic counts as a failure, so that the undos of the other steps still run.
 func (u *undo) carryOut(ctx context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -323,7 +325,7 @@ func (u *undo) carryOut(ctx context.Context) (err error) {
 	return u.do(ctx)
 }
 
-// ask makes the run wait for a person's word on an undo that has failed for good.
+// ask makes the run wait for a person's decision about an undo that has failed for good.
 func (s *Saga) ask(name, why string, failure error, undone []string, before []undo) (again bool, told error) {
 	var open []string
 	for _, u := range before {
@@ -341,8 +343,8 @@ func orNone(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// doubt makes the run unresolved until a person says what is true. It returns whether to try again,
-// or the error the person told.
+// doubt makes the run unresolved until a person decides. It reports whether to try again, or returns the person's
+// error.
 func doubt(request, reason string) (again bool, told error) {
 	h, _, n, err := inDoubt(request, reason)
 	switch {
@@ -364,7 +366,7 @@ func inDoubt(request, reason string) (wire.Head, []byte, int, error) {
 	return h, body, n, err
 }
 
-// UndoError says which steps of a saga could not be undone and were given up by a person.
+// UndoError lists the steps of a saga that could not be undone and that a person gave up.
 type UndoError struct {
 	Steps []string
 	given []undo

@@ -2,23 +2,23 @@ package flawless
 
 import "fmt"
 
-// Secret returns a placeholder for a secret of the engine's operator. Where it stands in the
-// headers, the URL or the body of a request, the engine puts the value in its place on the wire, if
-// the request goes to a host that the operator has allowed for it; to any other host it is not sent,
-// and the call returns a [*NotSent]. A user and password of basic authentication may hold one too.
+// Secret returns a placeholder for a secret that the operator has stored in the engine. Use it in the headers, the
+// URL or the body of a request, or in the user or password of basic authentication. The engine replaces it by the
+// value on the wire if the operator has allowed the secret for the host of the request. Otherwise the request is not
+// sent, and the call returns a [*NotSent] with the reason policy.
 //
 //	req := flawless.Request{URL: "https://api.example.com/orders", Header: flawless.Header{
 //		{"Authorization", "Bearer " + flawless.Secret("SHOP_TOKEN")},
 //	}}
 //
-// The run never holds the value: where the server sends it back, the placeholder stands in its place.
-// So it can be neither hashed nor compared. A placeholder is of use in requests of this run alone.
+// The run never sees the value, so it cannot hash or compare it. If the server sends the value back, the response has
+// the placeholder in its place. A placeholder works only in requests of the run that made it.
 //
-// A name is 1 to 100 letters, digits, dashes and underscores; Secret panics on any other. Outside a
-// workflow the placeholder is of no use.
+// A name has 1 to 100 letters, digits, dashes and underscores; Secret panics on any other name. Outside a workflow,
+// the placeholder is useless.
 func Secret(name string) string {
 	if !secretName(name) {
-		panic(fmt.Sprintf("flawless: a secret's name is 1 to 100 letters, digits, dashes and underscores, %.200q is not", name))
+		panic(fmt.Sprintf("flawless: invalid secret name %.200q: use 1 to 100 letters, digits, dashes and underscores", name))
 	}
 	token := "outside"
 	if s := current.Load(); s != nil {

@@ -8,12 +8,12 @@ import (
 	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
 
-func TestNamesOfSecrets(t *testing.T) {
+func TestSecretNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "a b", "a.b", "Ä", strings.Repeat("x", 101)} {
 		func() {
 			defer func() {
-				if text := fmt.Sprint(recover()); !strings.Contains(text, "a secret's name") {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, "invalid secret name") {
 					t.Errorf("Secret(%q) panics with %s", name, text)
 				}
 			}()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestErrorsHoldNoPassword(t *testing.T) {
+func TestErrorsHidePasswords(t *testing.T) {
 	t.Parallel()
 	const url = "https://ann:pa@ss@host:8443/a@b?c=d"
 	for _, err := range []error{

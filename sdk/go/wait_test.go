@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestATypeThatCannotBeJSONIsNotWaitedFor: without a schema it would take anything, and use it up.
-func TestATypeThatCannotBeJSONIsNotWaitedFor(t *testing.T) {
+// TestWaitingForTypeThatCannotBeJSONFails guards against a wait without a schema, which would consume any value.
+func TestWaitingForTypeThatCannotBeJSONFails(t *testing.T) {
 	t.Parallel()
 	_, promised := NewPromise[chan int](t.Context(), "p").Wait(t.Context())
 	_, received := Receive[[]func()](t.Context(), "k")

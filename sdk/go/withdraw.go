@@ -8,12 +8,12 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// defaultTimeout is the engine's time-out of a call that has none of its own.
+// defaultTimeout is the engine's default timeout of a call.
 const defaultTimeout = 120 * time.Second
 
-// within gives a call no more time than ctx has left, or returns why ctx has ended. A call that settles is
-// idempotent and must have an outcome before its step is undone: ctx's end withdraws it and its try goes on,
-// which it could not if that were the end of its own time, too.
+// within limits the timeout of a call to the time that ctx has left, or returns the cause of ctx if it has ended. A
+// call that settles is idempotent and must have an outcome before its step is undone: the end of ctx withdraws it and
+// its attempt continues, which would be impossible if its own timeout ended at the same moment.
 func (o *options) within(ctx context.Context, settles bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -24,7 +24,7 @@ func (o *options) within(ctx context.Context, settles bool) error {
 	}
 	left := time.Until(deadline)
 	if left <= 0 {
-		<-ctx.Done() // in this moment: its timer is due
+		<-ctx.Done() // at once: its timer is due
 		return context.Cause(ctx)
 	}
 	if settles {
@@ -36,9 +36,9 @@ func (o *options) within(ctx context.Context, settles bool) error {
 	return nil
 }
 
-// overdue returns the cause of ctx where a call has failed because ctx's deadline has passed, else nil. The
-// engine's time-out and ctx's own timer end in the same moment: code gets one error, whichever comes first.
-// An interrupted call is not meant: code has to know that it may have taken effect.
+// overdue returns the cause of ctx if a call has failed because the deadline of ctx has passed, otherwise nil. The
+// engine's timeout and the timer of ctx end at the same moment; code gets the same error whichever comes first. It
+// does not apply to an interrupted call: code must know that it may have taken effect.
 func overdue(ctx context.Context, f *wire.Failure) error {
 	if f.Reason != "timeout" || f.Kind != KindUnknown && f.Kind != "not_sent" {
 		return nil
@@ -46,11 +46,11 @@ func overdue(ctx context.Context, f *wire.Failure) error {
 	if deadline, ok := ctx.Deadline(); !ok || time.Now().Before(deadline) {
 		return nil
 	}
-	<-ctx.Done() // in this moment: its timer is due
+	<-ctx.Done() // at once: its timer is due
 	return context.Cause(ctx)
 }
 
-// withdrawHead is the head of the call that withdraws another one, because its context has ended with err.
+// withdrawHead returns the head of the note that withdraws a call because its context has ended with err.
 func withdrawHead(call int, err error, settle bool) []byte {
 	o := wire.NewObject(nil)
 	o.Int("call", int64(call))

@@ -10,10 +10,10 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// TestADeadlineIsTheTimeout: of the context's deadline, the option and the engine's default the earliest
-// counts, and none is written where it is the default. The deadline does not count for an idempotent call in
-// a saga's step.
-func TestADeadlineIsTheTimeout(t *testing.T) {
+// TestDeadlineBecomesTimeout checks that the earliest of the context's deadline, the option and the engine's default
+// applies, and that the default is not written. The deadline does not count for an idempotent call in a step of a
+// saga.
+func TestDeadlineBecomesTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, row := range []struct {
@@ -50,9 +50,9 @@ func TestADeadlineIsTheTimeout(t *testing.T) {
 	})
 }
 
-// TestAnOverdueCallReturnsTheCause: one that failed for its time returns the cause of a context whose deadline
-// has passed, and any other its own error.
-func TestAnOverdueCallReturnsTheCause(t *testing.T) {
+// TestOverdueCallReturnsCause checks that a call that timed out returns the cause of a context whose deadline has
+// passed, and that any other failure returns its own error.
+func TestOverdueCallReturnsCause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		mine := errors.New("mine")
@@ -71,13 +71,13 @@ func TestAnOverdueCallReturnsTheCause(t *testing.T) {
 		}
 		for _, e := range []wire.Failure{{Kind: "interrupted", Reason: "timeout"}, {Kind: "not_sent", Reason: "dial"}, {Kind: KindUnknown}} {
 			if overdue(ctx, &e) != nil {
-				t.Errorf("%+v is not for lack of time", e)
+				t.Errorf("%+v is not a timeout", e)
 			}
 		}
 	})
 }
 
-func TestWhichCallsAreIdempotent(t *testing.T) {
+func TestIdempotentMethods(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]bool{"GET": true, "HEAD": true, "OPTIONS": true, "PUT": true,
 		"DELETE": true, "TRACE": true, "POST": false, "PATCH": false, "PURGE": false} {
@@ -87,7 +87,7 @@ func TestWhichCallsAreIdempotent(t *testing.T) {
 	}
 }
 
-func TestHeadsOfWithdrawals(t *testing.T) {
+func TestWithdrawHeads(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string][]byte{
 		`{"call":7,"why":"deadline"}`:                withdrawHead(7, context.DeadlineExceeded, false),

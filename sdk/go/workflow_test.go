@@ -17,9 +17,9 @@ func TestRegistrationMistakesPanic(t *testing.T) {
 	f := func(context.Context, int) (int, error) { return 0, nil }
 	flawless.Workflow("taken", f, flawless.Doc("Does nothing."))
 	for name, register := range map[string]func(){
-		"no name":      func() { flawless.Workflow(" ", f) },
-		"is there twi": func() { flawless.Workflow("taken", f) },
-		"no function":  func() { flawless.Workflow[int, int]("nil", nil) },
+		"no name":             func() { flawless.Workflow(" ", f) },
+		"is registered twice": func() { flawless.Workflow("taken", f) },
+		"no function":         func() { flawless.Workflow[int, int]("nil", nil) },
 	} {
 		func() {
 			defer func() {
@@ -32,7 +32,7 @@ func TestRegistrationMistakesPanic(t *testing.T) {
 	}
 }
 
-func TestPanicsAreToldWithTheirStack(t *testing.T) {
+func TestPanicIsReportedWithStack(t *testing.T) {
 	t.Parallel()
 	end := flawless.CarryOut(t.Context(), func(context.Context) (any, error) { return deep(nil), nil })
 	var f struct{ Kind, Message, Stack string }
@@ -49,7 +49,7 @@ func TestPanicsAreToldWithTheirStack(t *testing.T) {
 
 func deep(p *struct{ n int }) int { return p.n }
 
-func TestGoexitAndBrokenPanicsEndTheRun(t *testing.T) {
+func TestGoexitAndBrokenPanicsFailTheRun(t *testing.T) {
 	t.Parallel()
 	done := make(chan []byte, 1)
 	go flawless.CarryOutTo(t.Context(), func(context.Context) (any, error) { runtime.Goexit(); return nil, nil }, done)
@@ -69,7 +69,7 @@ func TestCancelledIsContextCanceled(t *testing.T) {
 	}
 }
 
-func TestCallSiteIsThatOfTheUser(t *testing.T) {
+func TestCallSiteIsInUserCode(t *testing.T) {
 	t.Parallel()
 	for range 2 { // found, and remembered
 		_, _, line, _ := runtime.Caller(0)
@@ -87,7 +87,7 @@ func (p *picky) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func TestNullIsAnInput(t *testing.T) {
+func TestNullInput(t *testing.T) {
 	var own picky
 	var pointer *int
 	var nothing any

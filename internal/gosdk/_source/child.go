@@ -15,24 +15,25 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Child is a run that this run has spawned, or one that it waits for, with an output of type Out.
+// Child is a handle on another run whose output has type Out: a child started by [Spawn], or any run passed to
+// [Await]. Its methods may be called concurrently.
 type Child[Out any] struct {
 	id       string
 	name     string // module/workflow
 	detached bool
-	attached bool  // this run has spawned it, and it is not detached
-	wrong    error // it could not be asked for
+	attached bool  // spawned by this run and not detached
+	wrong    error // why no call was made
 
-	turn gate // of those that wait
-	call int  // whose answer is waited for; 0: none was made
+	turn gate // for concurrent calls of Wait
+	call int  // the call whose answer Wait waits for; 0 if there is none yet
 
-	awaits bool // the call waits for the end alone
+	awaits bool // the call is an await, not a spawn
 	over   bool
 	out    Out
 	err    error
 }
 
-// SpawnOption says something about a child. [Detached] makes one.
+// SpawnOption is an option for [Spawn]: [Detached].
 type SpawnOption interface{ spawn(*spawning) }
 
 type spawning struct{ detached bool }
@@ -41,22 +42,22 @@ type spawnOption func(*spawning)
 
 func (f spawnOption) spawn(s *spawning) { f(s) }
 
-// Detached lets the child go on by itself: it is not cancelled when this run is. [Child.Wait] tells
-// how it ends all the same.
+// Detached makes the child independent of this run: it is not cancelled when this run is cancelled or terminated.
+// [Child.Wait] still returns its result.
 func Detached() SpawnOption { return spawnOption(func(s *spawning) { s.detached = true }) }
 
-// Spawn starts a run of "module/workflow", or of a workflow of this run's own module in its own
-// version where name has no slash, and does not wait for it. The child is started exactly once, when
-// the turn that asks for it is durable; where that cannot be done, [Child.Wait] tells why.
+// Spawn starts a child run and returns without waiting for it. name is "module/workflow", or just "workflow" for a
+// workflow of this run's own module in the same version. The child is started exactly once, when the turn that calls
+// Spawn is durable. If it cannot be started, [Child.Wait] returns the reason. If ctx has ended, Spawn starts nothing.
 //
-// A child is asked to give up when this run is cancelled or terminated, unless it is [Detached]. When
-// this run ends in another way, its children go on. Where ctx has ended, nothing is started.
+// A child is cancelled when this run is cancelled or terminated, unless it is [Detached]. If this run ends in any
+// other way, its children continue.
 //
-// Cancelling this run does not reach a child that is spawned where the cancellation does not reach the code
-// either: in an undo of a saga, with a ctx from [context.WithoutCancel], or with any ctx that is still alive
-// after this run was cancelled. So an undo can work through a child. Terminating this run still ends the child.
+// Cancelling this run does not cancel a child that is spawned by code that the cancellation does not reach either: in
+// the undo of a saga, with a ctx from [context.WithoutCancel], or with any ctx that is still alive after this run was
+// cancelled. An undo can therefore use children. Terminating this run cancels those children, too.
 //
-// A child that a saga's step spawns belongs to the step, unless it is [Detached]: the step's undo waits
+// A child that is spawned in a step of a saga belongs to the step unless it is [Detached]: the undo of the step waits
 // until the child has ended, even if nothing else waits for it. Detach a child that the undo has to stop.
 func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOption) *Child[Out] {
 	c := &Child[Out]{name: name, turn: newGate()}
@@ -107,31 +108,33 @@ func Spawn[In, Out any](ctx context.Context, name string, in In, opts ...SpawnOp
 // undoKey marks the contexts of undos.
 type undoKey struct{}
 
-// runCancelled is set when this run was told of its cancellation.
+// runCancelled is set once this run has been cancelled.
 var runCancelled atomic.Bool
 
-// shielded tells whether the cancellation of this run does not end ctx, which is alive. A context with a
-// deadline of its own that is made from one without a cancellation does not tell, before the run is cancelled.
+// shielded reports whether cancelling this run does not end ctx, which is alive. It may miss a context with its own
+// deadline derived from one without cancellation, as long as the run is not cancelled.
 func shielded(ctx context.Context) bool {
 	return ctx.Done() == nil || ctx.Value(undoKey{}) != nil || runCancelled.Load()
 }
 
-// Await returns a handle of any run, to wait for its end.
+// Await returns a handle on the run with the given id, to wait for its end. It makes no call; [Child.Wait] does.
 func Await[Out any](id string) *Child[Out] {
 	return &Child[Out]{id: id, name: "run " + id, turn: newGate()}
 }
 
-// ID returns the id of the run, "" where it could not be asked for.
+// ID returns the id of the run, or "" if [Spawn] failed.
 func (c *Child[Out]) ID() string { return c.id }
 
-// Wait waits until the child has ended, or ctx ends, and returns its output. The error is a
-// [*ChildError] where it ended without output, or a [*CallError]: where it could not be started, or of kind
-// deadlock where it waits, perhaps by way of others, for this run. When ctx ends first it is the cause of
-// ctx, and Wait may be called again. It may be called concurrently.
+// Wait waits until the run has ended and returns its output. Calling it again returns the same result. The error is
 //
-// In a saga's step, waiting for a child that this run has spawned does not end with ctx, unless the child
-// is [Detached]: Wait returns how the child ended. If it returned earlier, the step's undo could overtake
-// what the child still does. Cancelling this run still cancels the child.
+//   - a [*ChildError] if the run failed or was cancelled or terminated,
+//   - a [*CallError] if the run could not be started or does not exist, or, with kind [KindDeadlock], if it waits for
+//     this run, directly or through other runs,
+//   - the cause of ctx if ctx ends first; you can call Wait again.
+//
+// In a step of a saga, Wait for a child of this run that is not [Detached] does not return when ctx ends, but only
+// when the child has ended. Otherwise the undo of the step could overtake the child. Cancelling this run still
+// cancels the child.
 func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 	var none Out
 	if c.wrong != nil {
@@ -147,7 +150,7 @@ func (c *Child[Out]) Wait(ctx context.Context) (Out, error) {
 	return c.wait(ctx)
 }
 
-// wait is Wait for one that has entered.
+// wait is Wait for a caller that holds the gate.
 func (c *Child[Out]) wait(ctx context.Context) (Out, error) {
 	var none Out
 	if c.over {
@@ -168,7 +171,7 @@ func (c *Child[Out]) wait(ctx context.Context) (Out, error) {
 		return none, err
 	case h.Failure != nil:
 		err = c.failed(h.Failure)
-	case c.detached: // it was started
+	case c.detached: // the spawn is answered once the child has started
 		c.call, c.detached = 0, false
 		return c.wait(ctx)
 	case len(body) > 0:
@@ -201,12 +204,12 @@ func (c *Child[Out]) failed(f *wire.Failure) error {
 	return callError(f, method, c.name, c.call)
 }
 
-// ChildError is how a child ended without output.
+// ChildError is the error of [Child.Wait] for a run that ended without output.
 type ChildError struct {
-	ID      string // of the child
-	Name    string // module/workflow, as it was spawned
+	ID      string // id of the run
+	Name    string // module/workflow as passed to Spawn, or "run ID"
 	Status  string // failed, cancelled or terminated
-	Kind    string // of its failure: error, panic, trap and so on
+	Kind    string // kind of the failure: error, panic, trap and so on
 	Message string
 }
 
@@ -214,8 +217,8 @@ func (e *ChildError) Error() string {
 	return fmt.Sprintf("%s (run %s) %s: %s", e.Name, e.ID, e.Status, e.Message)
 }
 
-// WaitAll waits for all children and returns their outputs in order, with the errors of all that
-// failed joined.
+// WaitAll waits for all children and returns their outputs in the same order. The error joins the errors of all
+// children that have one; their outputs are zero values. It waits for every child even if one fails.
 func WaitAll[Out any](ctx context.Context, children ...*Child[Out]) ([]Out, error) {
 	outs := make([]Out, len(children))
 	var errs []error

@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Outcome is what was found out about a request: [Happened], [DidNotHappen] or [CannotTell].
+// Outcome is the result of a confirmation: [Happened], [DidNotHappen] or [CannotTell].
 type Outcome struct {
 	what outcome
 	resp *Response
@@ -23,7 +23,8 @@ const (
 	didNotHappen
 )
 
-// Happened says that the request took effect, and what its response was; nil is a 200 without a body.
+// Happened means that the request took effect. resp becomes the response of the call; nil means status 200 without a
+// body.
 func Happened(resp *Response) Outcome {
 	if resp == nil {
 		resp = &Response{Status: 200}
@@ -31,23 +32,24 @@ func Happened(resp *Response) Outcome {
 	return Outcome{happened, resp}
 }
 
-// DidNotHappen says that the request did not take effect. It is sent again.
+// DidNotHappen means that the request did not take effect. It is sent again.
 func DidNotHappen() Outcome { return Outcome{what: didNotHappen} }
 
-// CannotTell says that nobody could find out.
+// CannotTell means that the outcome could not be found out.
 func CannotTell() Outcome { return Outcome{} }
 
-// Confirm says how to find out what became of the request when the engine cannot know: ask the other
-// side for the charge with this key, say. ask is given the request's Idempotency-Key and makes calls
-// of its own, which are in the log. It is called only where the outcome is unknown; where it returns
-// an error or [CannotTell], the run becomes unresolved, with the error as the reason. Together with
-// [TellInterrupted] the call returns an [*Interrupted] with that reason instead.
+// Confirm tells the engine how to find out whether the request took effect if its outcome is unknown, for instance by
+// asking the server for a charge with this key. ask gets the Idempotency-Key of the request, and makes calls of its
+// own, which are in the log. It is called only if the outcome is unknown. If it returns an error or [CannotTell], the
+// run becomes unresolved with the error as the reason; with [TellInterrupted], the call returns an [*Interrupted]
+// with that reason instead.
 //
-// A request that did not happen is sent again under its key. A server that honours keys may contradict: it
-// answers 409 while it still carries out the first request. Then ask is called again, after waits that grow from
-// a second to five minutes, and the request is sent right after ask returns. This ends with the time of the key, or
-// that for retries of the call (see [RetryFor]), whichever is earlier: then the outcome is unknown, whatever ask says. It is so
-// at once if the server says with a 422 that it knows the key, and ask that nothing happened.
+// A request that did not happen is sent again under its key. A server that honours keys may contradict ask: it
+// answers 409 while it still carries out the first request. Then ask is called again, after waits that grow from one
+// second to five minutes, and the request is sent right after ask returns. This ends when the lifetime of the key
+// ends, or the time for retries of the call (see [RetryFor]), whichever is earlier; then the outcome is unknown,
+// whatever ask says. It ends at once if the server answers 422, which means that it knows the key, while ask says
+// that nothing happened.
 func Confirm(ask func(ctx context.Context, key string) (Outcome, error)) Option {
 	return optionFunc(func(o *options) { o.confirm = ask })
 }
@@ -55,7 +57,7 @@ func Confirm(ask func(ctx context.Context, key string) (Outcome, error)) Option 
 // confirmed makes a request until its outcome is known.
 func confirmed(ctx context.Context, req *Request, o options, at string) (*Response, error) {
 	step := stepOf(ctx)
-	if err := step.enter(); err != nil { // for the request, its confirmation and what comes of it together
+	if err := step.enter(); err != nil { // once for the request, its confirmation and its repetitions
 		return nil, err
 	}
 	defer step.leave()
@@ -65,18 +67,18 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 	return c.run(ctx, req)
 }
 
-// confirmation is what it takes to confirm a request.
+// confirmation makes a request and confirms its outcome.
 type confirmation struct {
 	send   func(context.Context, *Request) (*Response, int, error)
 	ask    func(context.Context, string) (Outcome, error)
-	tell   bool                                                   // the code wants to know, instead of a person
+	tell   bool                                                   // return Interrupted instead of asking a person
 	decide func(what, why string) (wire.Head, []byte, int, error) // asks a person
 }
 
-// run makes a request until its outcome is known. Each time it is made again, it is under the key of the first.
+// run makes the request until its outcome is known. It repeats it under the key of the first one.
 func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error) {
 	key := req.Header.Get("Idempotency-Key")
-	var limit time.Time // zero where the engine has not said
+	var limit time.Time // zero if the engine has not set one
 	for round := 1; ; round++ {
 		id := RunID()
 		resp, n, err := c.send(ctx, req)
@@ -95,7 +97,7 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 		if u := cut.RepeatUntil; !u.IsZero() && (limit.IsZero() || u.Before(limit)) {
 			limit = u
 		}
-		pause(ctx, pauseAfter(round)) // before it asks: what it learns must not be old when the request is sent again
+		pause(ctx, pauseAfter(round)) // before asking: the answer must be fresh when the request is sent again
 		found, why := c.ask(With(context.WithoutCancel(ctx), unconfirmed()), key)
 		reason := cut.Message + "; nobody could find out whether it took effect"
 		switch {
@@ -106,7 +108,7 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 		case found.what == didNotHappen:
 			over := contradicted(round, cut, limit)
 			if over == "" {
-				if cut.Status != 0 { // the server knows something of it: code must not be told that its time is over
+				if cut.Status != 0 { // the server knows the request, so its outcome matters more than the deadline
 					ctx = context.WithoutCancel(ctx)
 				}
 				continue
@@ -126,30 +128,32 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 		case h.Note != "retry":
 			return &Response{Status: h.Status, Header: h.Header, Body: body, URL: req.URL}, nil
 		}
-		limit = time.Time{}              // a person may know more, and the engine knows the key's time
-		ctx = context.WithoutCancel(ctx) // the time that a person took to decide does not count against the request
+		limit = time.Time{}              // a person may know more, and the engine enforces the lifetime of the key
+		ctx = context.WithoutCancel(ctx) // the time a person took to decide does not count against the request
 	}
 }
 
-// contradicted tells why a request is not made again although its confirmation says that it did not happen, "" if it is.
-//   - A server that answers a repetition with 422 knows the key from another request. Asking it once more tells nothing new.
-//   - The first confirmation is believed at any time, unless the server contradicts it with a 409. It may not know the key
-//     any more after limit, and still carry out the request.
+// contradicted returns why a request is not repeated although its confirmation says that it did not happen, or "" if
+// it is repeated.
+//
+//   - A server that answers a repetition with 422 knows the key from another request. Asking again would not help.
+//   - The first confirmation is trusted at any time, unless the server contradicts it with a 409. After limit, the
+//     server may have forgotten the key and still carry out the request.
 func contradicted(round int, cut *Interrupted, limit time.Time) string {
 	switch {
 	case round > 1 && cut.Status == 422:
-		return "and the server that it knows its key"
+		return "but the server says that it knows the key"
 	case limit.IsZero() || time.Now().Before(limit):
 		return ""
 	case cut.Status == 409:
-		return "but the server was still carrying it out when the time for repeating it was over (" + limit.UTC().Format(time.RFC3339) + ")"
+		return "but the server was still carrying it out when the time for repeating it ended (" + limit.UTC().Format(time.RFC3339) + ")"
 	case round > 1:
-		return "and the time for repeating it was over at " + limit.UTC().Format(time.RFC3339)
+		return "and the time for repeating it ended at " + limit.UTC().Format(time.RFC3339)
 	}
 	return ""
 }
 
-// pauseAfter is how long to wait before the confirmation is asked: not at all for the first time.
+// pauseAfter returns how long to wait before the confirmation is asked: not at all the first time.
 func pauseAfter(round int) time.Duration {
 	if round == 1 {
 		return 0
@@ -157,7 +161,7 @@ func pauseAfter(round int) time.Duration {
 	return min(time.Second<<min(round-2, 9), 5*time.Minute)
 }
 
-// pause waits for a time, or until ctx ends.
+// pause waits until d has passed or ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	if d == 0 {
 		return
@@ -170,5 +174,5 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// unconfirmed keeps the calls of a confirmation from being confirmed themselves.
+// unconfirmed keeps calls that a confirmation makes from being confirmed themselves.
 func unconfirmed() Option { return optionFunc(func(o *options) { o.confirm = nil }) }

@@ -10,31 +10,31 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// ErrOutside is returned by calls that are made where no run is: in a program that is not built as
-// a guest, in a test, or in func main of a guest.
+// ErrOutside is the error of calls made outside a run: in a program that is not built as a guest, in a test, or in
+// func main of a guest.
 var ErrOutside = errors.New("flawless: called outside a workflow: build with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared, add the module to an engine, and make calls from the workflow's function only")
 
-// The kinds of a [CallError].
+// Values of [CallError.Kind].
 const (
-	KindUnknown  = "unknown"   // an idempotent call whose outcome cannot be known and that is not tried again
-	KindTooLarge = "too_large" // the response is longer than the limit, see [TooLarge], or what is sent than 64 MiB; then nothing was sent
-	KindInvalid  = "invalid"   // the call itself is not well formed
-	KindGivenUp  = "given_up"  // a person has ended the retries of the call, or the time of its idempotency key has, and no try took effect
-	KindTold     = "told"      // a person resolved the call with this message
-	KindNotFound = "not_found" // there is no such run, module or workflow
-	KindConflict = "conflict"  // the run that was to get the message has ended
-	KindDeadlock = "deadlock"  // runs would wait for each other for ever; the message names them
-	KindBroken   = "broken"    // a streamed response broke off; what came before was read
-	KindExpired  = "expired"   // nobody settled the promise in time
+	KindUnknown  = "unknown"   // the outcome of an idempotent call is unknown, and it is not tried again
+	KindTooLarge = "too_large" // the response is longer than the limit, see [TooLarge]; or the body to send is longer than 64 MiB and was not sent
+	KindInvalid  = "invalid"   // the call is malformed
+	KindGivenUp  = "given_up"  // retries were ended by a person or by the lifetime of the idempotency key, and no attempt took effect
+	KindTold     = "told"      // a person resolved the call with this error
+	KindNotFound = "not_found" // no such run, module or workflow
+	KindConflict = "conflict"  // the run that should receive the message has ended
+	KindDeadlock = "deadlock"  // runs would wait for each other forever; the message names them
+	KindBroken   = "broken"    // a streamed response broke off; everything before that was read
+	KindExpired  = "expired"   // the promise was not settled in time
 	KindRejected = "rejected"  // the promise was settled with an error
 )
 
-// NotSent is the error of a call of which nothing left the engine: it certainly had no effect, and
-// making it again is safe.
+// NotSent is the error of a request of which no byte was sent. It certainly had no effect, so you can safely make it
+// again.
 type NotSent struct {
 	Call        int    // number of the call in the run
 	Method, URL string // of the request
-	Reason      string // name, dial, tls, policy, headers or timeout
+	Reason      string // name (DNS), dial, tls, policy, headers or timeout
 	Message     string
 }
 
@@ -42,17 +42,17 @@ func (e *NotSent) Error() string {
 	return fmt.Sprintf("%s: not sent (%s): %s", request(e.Call, e.Method, e.URL), e.Reason, e.Message)
 }
 
-// Interrupted is the error of a call that was sent, is not idempotent, and whose outcome cannot be
-// known. Only calls with [TellInterrupted] return it. Whoever gets it must find out whether the call
-// took effect, or make it undone in a way that is right in both cases.
+// Interrupted is the error of a request that was sent, is not idempotent, and whose outcome is unknown. Only calls
+// with [TellInterrupted] return it. Find out whether the request took effect, or undo it in a way that is right in
+// both cases.
 type Interrupted struct {
 	Call        int    // number of the call in the run
 	Method, URL string // of the request
-	Key         string // the Idempotency-Key under which it was sent; "" in an answer that an older engine logged
-	Status      int    // of a response that was cut off or leaves the outcome open, such as 409 to a repetition; else 0
+	Key         string // the Idempotency-Key it was sent with; "" if an older engine logged the answer
+	Status      int    // of a response that was cut off or leaves the outcome open, such as 409 for a repeated request; otherwise 0
 	Message     string
-	// RepeatUntil is when the time for retries of the call ends, or that of its idempotency key where the server honours
-	// one, whichever is earlier. It is zero in an answer that an older engine logged.
+	// RepeatUntil is when the time for retries of the call ends, or the lifetime of its idempotency key if the server
+	// honours one, whichever is earlier. It is zero if an older engine logged the answer.
 	RepeatUntil time.Time
 }
 
@@ -60,9 +60,9 @@ func (e *Interrupted) Error() string {
 	return fmt.Sprintf("%s: interrupted, it may or may not have taken effect: %s", request(e.Call, e.Method, e.URL), e.Message)
 }
 
-// TooLarge is the error of a request that was answered, with a response longer than its [Limit]. The server has
-// dealt with the request, as Status says: do not make it again, raise the limit or use [Stream]. errors.As finds
-// a [*CallError] of kind [KindTooLarge] in it, too.
+// TooLarge is the error of a request whose response is longer than its [Limit]. The server has processed the request,
+// as Status shows, so do not make it again: raise the limit or use [Stream]. errors.As also finds a [*CallError] of
+// kind [KindTooLarge] in it.
 type TooLarge struct {
 	Call        int    // number of the call in the run
 	Method, URL string // of the request
@@ -79,12 +79,12 @@ func (e *TooLarge) Unwrap() error {
 	return &CallError{Call: e.Call, Method: e.Method, URL: e.URL, Kind: KindTooLarge, Status: e.Status, Message: e.Message}
 }
 
-// CallError is the error of a call that ended in another way.
+// CallError is the error of a call that failed in any other way.
 type CallError struct {
-	Call        int    // number of the call in the run, 0 where it was not made
-	Method, URL string // of the request; for other calls their kind, and what it was about
-	Kind        string // one of the constants above; an engine may know more
-	Status      int    // of the response where one was seen, else 0
+	Call        int    // number of the call in the run, 0 if it was not made
+	Method, URL string // of the request; for other calls, their kind and target
+	Kind        string // one of the constants above, or one that a newer engine added
+	Status      int    // of the response, 0 if there was none
 	Message     string
 }
 
@@ -96,14 +96,14 @@ func (e *CallError) Error() string {
 type StatusError struct {
 	Method, URL string
 	Status      int
-	Body        []byte // the whole of it
+	Body        []byte // the whole response body
 }
 
 func (e *StatusError) Error() string {
-	const most = 200
+	const maxShown = 200
 	body, more := e.Body, ""
-	if len(body) > most {
-		body, more = body[:most], "…"
+	if len(body) > maxShown {
+		body, more = body[:maxShown], "…"
 	}
 	if len(body) == 0 {
 		return fmt.Sprintf("%s %s: status %d", e.Method, withoutUser(e.URL), e.Status)
@@ -111,11 +111,11 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s %s: status %d: %s%s", e.Method, withoutUser(e.URL), e.Status, strings.ToValidUTF8(string(body), ""), more)
 }
 
-// Cancelled is the cause of a workflow's context once somebody asked the run to give up.
-// errors.Is(err, context.Canceled) is true for it.
+// Cancelled is the cause of the workflow's context after somebody cancelled the run. It matches [context.Canceled] in
+// errors.Is.
 type Cancelled struct {
-	By   string // who asked, may be empty
-	Note string // why, may be empty
+	By   string // who cancelled the run; may be empty
+	Note string // the reason; may be empty
 }
 
 func (e *Cancelled) Error() string {
@@ -129,7 +129,7 @@ func (e *Cancelled) Error() string {
 	return s
 }
 
-// Is makes a Cancelled match [context.Canceled].
+// Is reports whether target is [context.Canceled].
 func (e *Cancelled) Is(target error) bool { return target == context.Canceled }
 
 func request(call int, method, url string) string {
@@ -140,8 +140,8 @@ func request(call int, method, url string) string {
 	return fmt.Sprintf("call %d, %s %s", call, method, url)
 }
 
-// withoutUser is a URL without the user and password in it: texts of errors are logged and shown. It
-// hides everything up to the last @ before the path, also where the URL is not written as it should be.
+// withoutUser returns url without user and password, for error texts, which are logged and shown. It hides everything
+// up to the last @ before the path, even in a malformed URL.
 func withoutUser(url string) string {
 	start := strings.Index(url, "://") + 1
 	for _, scheme := range []string{"http:", "https:"} {
@@ -158,7 +158,7 @@ func withoutUser(url string) string {
 	_, port, colon := strings.Cut(rest[:end], ":")
 	at := strings.LastIndexByte(rest[:end], '@')
 	if at < 0 && colon && (port == "" || strings.Trim(port, "0123456789") != "") && rest[0] != '[' {
-		at = strings.LastIndexByte(rest, '@') // what is no port is a password with a slash
+		at = strings.LastIndexByte(rest, '@') // not a port, so this is a password with a slash in it
 	}
 	if at < 0 || before == "" && !colon { // a mail address
 		return url

@@ -2,14 +2,13 @@ package flawless
 
 import "context"
 
-// gate lets one goroutine in at a time, in the order they came. Other than before a mutex, whoever waits
-// before it may give up.
+// gate lets one goroutine in at a time, in order of arrival. Unlike with a mutex, a goroutine can stop waiting.
 type gate chan struct{}
 
 func newGate() gate { return make(gate, 1) }
 
-// enter waits until nobody is in, or ctx ends, and returns the cause of that. A gate that is open lets in
-// whatever ctx says.
+// enter waits until the gate is free, or returns the cause of ctx if ctx ends first. It enters a free gate even if
+// ctx has ended.
 func (g gate) enter(ctx context.Context) error {
 	select {
 	case g <- struct{}{}:

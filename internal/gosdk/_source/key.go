@@ -9,22 +9,22 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// HonoursKeys says, for all runs of the module, that a host honours the Idempotency-Key of a request for some
-// time: within it a request whose outcome is unknown is sent again under the same key, see [Idempotent]. It is
-// called in func main of a guest:
+// HonoursKeys declares, for all runs of the module, that a host honours an Idempotency-Key for some time: within it,
+// the engine sends a request whose outcome is unknown again under the same key, see [Idempotent]. Call it in func
+// main:
 //
 //	flawless.HonoursKeys("api.stripe.com", flawless.Within(24*time.Hour))
 //
-// host is as in flawless host set: api.example.com, or *.example.com for every name below it, or either with a
-// port; the most specific one counts. What a call says counts more, and so does what the operator has set for the
-// host, also that it does not honour keys.
+// host has the form that flawless host set takes: api.example.com, or *.example.com for every name below it, either
+// with an optional port. The most specific host counts. Options of a call override it, and so does the operator's
+// setting for the host, even one that says the host does not honour keys.
 //
-// A host that is empty or was given before, and a time that is not above zero, make HonoursKeys panic.
+// HonoursKeys panics if the host is empty or was given before, or if the time is not positive.
 func HonoursKeys(host string, within Window) {
 	workflows.honour(strings.ToLower(host), time.Duration(within))
 }
 
-// hostKey is for how long a host honours a key.
+// hostKey is how long a host honours a key.
 type hostKey struct {
 	host   string
 	within time.Duration
@@ -35,16 +35,16 @@ func (r *registry) honour(host string, within time.Duration) {
 	defer r.Unlock()
 	switch {
 	case strings.TrimSpace(host) == "":
-		panic("flawless: HonoursKeys got no host; give one such as api.example.com")
+		panic("flawless: HonoursKeys has no host; pass one such as api.example.com")
 	case within <= 0:
-		panic(fmt.Sprintf("flawless: host %q is said to honour keys for %s; give a time above zero", host, within))
+		panic(fmt.Sprintf("flawless: HonoursKeys for host %q has the time %s; pass a positive time", host, within))
 	case slices.ContainsFunc(r.keys, func(k hostKey) bool { return k.host == host }):
 		panic(fmt.Sprintf("flawless: HonoursKeys was called twice for host %q", host))
 	}
 	r.keys = append(r.keys, hostKey{host, within})
 }
 
-// appendKeys writes what the manifest says of hosts.
+// appendKeys writes the member "keys" of the manifest.
 func appendKeys(b []byte, keys []hostKey) []byte {
 	b = append(b, '[')
 	for i, k := range keys {

@@ -8,9 +8,9 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Option changes how one call is carried out. Options are given to [Do], [Get], [Post] and the like,
-// or are put into a context by [With]; of two that contradict each other the later one counts, and
-// one given with the call counts more than one in the context.
+// Option changes how a call is made. Pass options to [Do], [Get], [Post] and so on, or put them into a context with
+// [With]. If two options contradict each other, the later one wins, and one passed to the call wins over one in the
+// context.
 type Option interface{ set(*options) }
 
 type options struct {
@@ -34,14 +34,14 @@ const (
 	byMethod repeat = iota
 	always
 	never
-	withKey // for a time, under the same key
+	withKey // for some time, under the same key
 )
 
 type optionFunc func(*options)
 
 func (f optionFunc) set(o *options) { f(o) }
 
-// idempotent tells whether a call with this method may be made again, as the engine sees it.
+// idempotent reports whether a call with this method may be made again, by the rules of the engine.
 func (o *options) idempotent(method string) bool {
 	if o.repeat == always || o.repeat == never {
 		return o.repeat == always
@@ -53,24 +53,22 @@ func (o *options) idempotent(method string) bool {
 	return false
 }
 
-// Window is for how long a server honours an Idempotency-Key, see [Within].
+// Window is how long a server honours an Idempotency-Key, see [Within].
 type Window time.Duration
 
-// Within is for how long the server honours the Idempotency-Key of a request: if it gets the request again
-// in that time, it does not carry it out a second time. Stripe, for instance, says 24 hours.
+// Within returns a [Window]: within d, a server that gets a request again under the same Idempotency-Key does not
+// carry it out a second time. Stripe, for instance, documents 24 hours.
 func Within(d time.Duration) Window { return Window(d) }
 
-// Idempotent says that the request may reach the server twice without harm: if the engine cannot
-// know whether it did, it sends it again, under the same Idempotency-Key. This is how GET, HEAD,
-// OPTIONS, PUT, DELETE and TRACE are treated anyway.
+// Idempotent declares that the request may safely reach the server twice: if the outcome is unknown, the engine sends
+// it again under the same Idempotency-Key. This is the default for GET, HEAD, OPTIONS, PUT, DELETE and TRACE.
 //
-// With [Within] it says that the server honours the key for that time, counted from the first try that may
-// have reached it. The engine sends the request again in that time, and never after it: then the run waits
-// for a person to decide, or is told where [TellInterrupted] is given. Such a request is otherwise treated as
-// one that is not idempotent. In particular, when its context ends while its outcome is unknown, the call
-// waits for the outcome: the same request made as a new call would have another key. A window has no effect
-// on methods that are idempotent anyway; one that is not above zero makes the call return an error of kind
-// [KindInvalid].
+// With [Within], it declares instead that the server honours the key for that time, counted from the first attempt
+// that may have reached it. The engine sends the request again within that time and never after it: then the run
+// waits for a person to decide, or the call returns [*Interrupted] if it has [TellInterrupted]. In all other respects
+// the request is treated as not idempotent. In particular, if its context ends while its outcome is unknown, the call
+// waits for the outcome, because the same request made as a new call would have another key. A window has no effect
+// on methods that are idempotent by default. If it is not positive, the call returns an error of kind [KindInvalid].
 func Idempotent(within ...Window) Option {
 	return optionFunc(func(o *options) {
 		o.repeat, o.window = always, 0
@@ -80,81 +78,78 @@ func Idempotent(within ...Window) Option {
 	})
 }
 
-// NotIdempotent says that the request must never reach the server twice: if the engine cannot know
-// whether it did, it does not send it again; the run waits for a person to decide, or is told where
-// [TellInterrupted] is given. This is how POST and PATCH are treated anyway.
+// NotIdempotent declares that the request must never reach the server twice: if the outcome is unknown, the engine
+// does not send it again, and the run waits for a person to decide, or the call returns [*Interrupted] if it has
+// [TellInterrupted]. This is the default for POST and PATCH.
 func NotIdempotent() Option { return optionFunc(func(o *options) { o.repeat = never }) }
 
-// TellInterrupted lets the call return an [*Interrupted] when it cannot be known whether a request
-// that is not idempotent took effect, instead of making the run wait for a person.
+// TellInterrupted makes the call return [*Interrupted] if the outcome of a request that is not idempotent is unknown,
+// instead of making the run wait for a person.
 func TellInterrupted() Option { return optionFunc(func(o *options) { o.tell = true }) }
 
-// Timeout limits one try of the call, from its start to the last byte of the response. It is
-// rounded up to milliseconds; without it the engine's default of 120 seconds holds. What is not
-// above zero makes the call return an error of kind [KindInvalid].
+// Timeout limits each attempt of the call, from its start to the last byte of the response. It is rounded up to
+// milliseconds; the default is 120 seconds. If d is not positive, the call returns an error of kind [KindInvalid].
 //
-// The deadline of the context given to the call has the same effect, where it is earlier. It counts for
-// all tries together, and the wait ends with it: see [Do], also for the exception in a saga's step.
+// A deadline of the context that is earlier has the same effect. It covers all attempts together, and the call
+// returns when it passes: see [Do], also for the exception in a step of a saga.
 func Timeout(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.timeout, o.hasTimeout = d, true })
 }
 
-// Limit is the longest response body in bytes that is accepted; a longer one is a [*TooLarge] error and is not
-// cut: the request was answered, so code must not make it again. Without it the engine's default of 10 MiB holds. What is not above
-// zero makes the call return an error of kind [KindInvalid].
+// Limit sets the maximum length of the response body in bytes; the default is 10 MiB. A longer body is not cut: the
+// call returns [*TooLarge]. The server has processed the request by then, so code must not make it again. If bytes is
+// not positive, the call returns an error of kind [KindInvalid].
 func Limit(bytes int64) Option {
 	return optionFunc(func(o *options) { o.limit, o.hasLimit = bytes, true })
 }
 
-// RetryFor is for how long the engine may try the call again, from the start of its first try: a call that was
-// not sent, or that is idempotent and has failed. Without it the operator's setting for the host, the module
-// or the server holds, which is 24 hours unless it was changed. With 0 a call that fails is not tried again.
-// Together with a [Retry] both limits hold. A negative time makes the call return an error of kind
-// [KindInvalid].
+// RetryFor limits how long the engine retries the call, counted from the start of the first attempt. It applies to a
+// call that failed before it was sent, or that is idempotent. Without it, the operator's setting for the host, the
+// module or the server applies: 24 hours by default. With 0, a failed call is not retried. Together with a [Retry],
+// both limits apply. If d is negative, the call returns an error of kind [KindInvalid].
 func RetryFor(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.retryFor, o.hasRetryFor = d, true })
 }
 
-// Redirects is how many redirects are followed, 10 without it. With 0, and for requests that are
-// not idempotent, a 3xx is the answer. A negative number makes the call return an error of kind
-// [KindInvalid].
+// Redirects limits how many redirects are followed; the default is 10. With 0, and for requests that are not
+// idempotent, a 3xx response is the answer. If n is negative, the call returns an error of kind [KindInvalid].
 func Redirects(n int) Option {
 	return optionFunc(func(o *options) { o.redirects, o.hasRedirects = n, true })
 }
 
-// Retry is an [Option] that replaces the engine's own retries: the engine tries a call again when nothing of it
-// was sent, when its outcome is unknown and it may be repeated, or when the response has one of the Statuses.
-// Without it the engine retries, too, with growing waits of up to five minutes and for as long as [RetryFor]
-// or the operator says, but no status. What cannot succeed by itself is never tried again: a malformed
-// request, a host refused by policy, an unknown secret.
+// Retry is an [Option] that replaces the engine's own retry policy. The engine tries a call again if nothing of it
+// was sent, if its outcome is unknown and it may be repeated, or if the response has one of the Statuses. Without a
+// Retry it also retries, with waits that grow to five minutes and for as long as [RetryFor] or the operator says, but
+// never because of a status. Failures that cannot go away are never retried: a malformed request, a host that policy
+// forbids, an unknown secret.
 //
-// Each try is in the run's log. A response that asks for a later try with Retry-After gets it where that is
-// longer than the policy's own wait; if it asks for more than a day, or more than is left of [RetryFor], it is
-// the answer instead. A call that is not idempotent is never repeated while its outcome is unknown. Without
-// Statuses they are 429, 502, 503 and 504, and for a call that is not idempotent 429 and 503: behind a gateway
-// that answers 502 or 504 it may have taken effect.
+// Each attempt is in the log of the run. If a response asks for a later attempt with Retry-After, the longer of that
+// and the policy's wait applies; if it asks for more than a day, or more than is left of [RetryFor], the response is
+// the answer. A call that is not idempotent is never repeated while its outcome is unknown. The default Statuses are
+// 429, 502, 503 and 504, but for a call that is not idempotent only 429 and 503: behind a gateway that answers 502 or
+// 504 it may have taken effect.
 type Retry struct {
-	Attempts int           // tries in all, at most 1000; 1 is one try, 0 leaves retries to the engine as if there were no Retry
-	Initial  time.Duration // wait before the second try, at most 24 hours
-	Factor   float64       // by which each further wait is longer, 1 to 100; 0 leaves it to the engine
-	Max      time.Duration // longest wait, at most 24 hours; 0 leaves it to the engine
-	Jitter   float64       // share of each wait that is random, from 0 to 1
-	Statuses []int         // of responses after which the call is tried again; none leaves it to the engine, as above
+	Attempts int           // maximum number of attempts, up to 1000; 1 means no retries, 0 means no Retry at all
+	Initial  time.Duration // wait before the second attempt, at most 24 hours
+	Factor   float64       // factor by which each further wait grows, 1 to 100; 0 means the engine's default
+	Max      time.Duration // longest wait, at most 24 hours; 0 means the engine's default
+	Jitter   float64       // random share of each wait, 0 to 1
+	Statuses []int         // statuses of responses to retry; none means the default above
 }
 
 func (r Retry) set(o *options) { o.retry = r }
 
 type optionsKey struct{}
 
-// With returns a context under which every call has these options, after those that ctx carries
-// already. It is the way to give options to libraries that call through package nethttp.
+// With returns a context in which every call has the given options, in addition to those already in ctx. Use it to
+// give options to libraries that call through package nethttp.
 func With(ctx context.Context, opts ...Option) context.Context {
 	before, _ := ctx.Value(optionsKey{}).([]Option)
 	all := append(before[:len(before):len(before)], opts...)
 	return context.WithValue(ctx, optionsKey{}, all)
 }
 
-// gather returns what the options of ctx and then opts amount to.
+// gather combines the options of ctx with opts.
 func gather(ctx context.Context, opts []Option) options {
 	before, _ := ctx.Value(optionsKey{}).([]Option)
 	if len(before)+len(opts) == 0 {
@@ -170,31 +165,30 @@ func gather(ctx context.Context, opts []Option) options {
 	return o
 }
 
-// problem says what is wrong with the options, or is empty. It tells of what a call cannot say, because it would
-// mean the default or is no number. How large something may be is the engine's to check, in one place for all
-// SDKs.
+// problem says what is wrong with the options, or returns "". It checks only what the head of a call cannot express,
+// because it would mean the default or is not a number. The engine checks maximum values, in one place for all SDKs.
 func (o *options) problem() string {
 	r := &o.retry
 	switch {
 	case o.hasTimeout && o.timeout <= 0:
-		return "the timeout is " + o.timeout.String() + "; give one above zero, or none for the default"
+		return "the timeout is " + o.timeout.String() + "; pass a positive one, or none for the default"
 	case o.hasLimit && o.limit <= 0:
-		return "the limit of the response is not above zero; give a number of bytes, or none for the default"
+		return "the limit of the response is not positive; pass a number of bytes, or none for the default"
 	case o.repeat == withKey && o.window <= 0:
-		return "the time within which the server honours the key is " + o.window.String() + "; give one above zero"
+		return "the time within which the server honours the key is " + o.window.String() + "; pass a positive one"
 	case o.hasRetryFor && o.retryFor < 0:
-		return "the time for retries is " + o.retryFor.String() + "; give 0 for none, or more"
+		return "the time for retries is " + o.retryFor.String() + "; pass 0 for no retries, or a positive time"
 	case o.hasRedirects && o.redirects < 0:
-		return "the number of redirects is negative; 0 follows none"
+		return "the number of redirects is negative; pass 0 to follow none"
 	case r.Attempts < 0 || r.Initial < 0 || r.Max < 0 || !(r.Factor >= 0 && r.Factor <= math.MaxFloat64):
-		return "the retry has a negative number, or a factor that is no number"
+		return "a field of the retry is negative, or its factor is not a number"
 	case !(r.Jitter >= 0 && r.Jitter <= math.MaxFloat64):
-		return "the jitter of the retry is negative, or no number"
+		return "the jitter of the retry is negative or not a number"
 	}
 	return ""
 }
 
-// any tells whether write has something to write.
+// any reports whether write has something to write.
 func (o *options) any() bool {
 	return o.repeat != byMethod || o.hasTimeout || o.hasLimit || o.tell || o.hasRedirects || o.hasRetryFor || o.stream || o.retry.Attempts > 0
 }

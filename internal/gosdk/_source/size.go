@@ -5,22 +5,23 @@ import (
 	"strings"
 )
 
-// The engine ends a guest that hands it more than this, in bytes. So no call goes that far.
+// The engine stops a guest that hands it more than this, in bytes. The SDK returns an error or cuts the text before
+// that.
 const (
 	maxBody = 64 << 20
-	maxText = 1 << 20 // of a line of the log, and of the message of a failure
+	maxText = 1 << 20 // of a log line, and of the message of a failure
 )
 
-// checkBody returns the error of a call whose body the engine does not take. It is not made then.
+// checkBody returns an error if the engine would not accept the body; the call must not be made then.
 func checkBody(method, url string, body []byte) error {
 	if len(body) <= maxBody {
 		return nil
 	}
 	return &CallError{Method: method, URL: url, Kind: KindTooLarge,
-		Message: fmt.Sprintf("the body has %d bytes, at most %d are allowed; nothing was sent", len(body), maxBody)}
+		Message: fmt.Sprintf("the body has %d bytes, the limit is %d; nothing was sent", len(body), maxBody)}
 }
 
-// cut returns the beginning of a text where that is longer than most bytes, and says so.
+// cut shortens a text that is longer than the given number of bytes, and marks it.
 func cut(text string, most int) string {
 	const mark = "… (cut)"
 	if len(text) <= most {

@@ -12,10 +12,11 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Shared is a value of type T that runs share under a name.
+// Shared is a value of type T that runs share under a name. Get one from [State]. Its methods may be called
+// concurrently.
 type Shared[T any] struct {
 	name string
-	turn gate // of this run's goroutines
+	turn gate // for the goroutines of this run
 }
 
 // turns has the gate of each state that this run has used.
@@ -24,7 +25,7 @@ var turns struct {
 	of map[string]gate
 }
 
-// State returns the value that runs share under a name. It is the zero value of T until somebody
+// State returns a handle on the value that runs share under a name. The value is the zero value of T until a run
 // changes it.
 func State[T any](name string) *Shared[T] {
 	turns.Lock()
@@ -38,7 +39,7 @@ func State[T any](name string) *Shared[T] {
 	return &Shared[T]{name, turns.of[name]}
 }
 
-// Get returns the value as it is at the moment. It does not wait for who holds it.
+// Get returns the current value. It does not wait for a run that holds the value.
 func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
 	var h wire.Head
 	n, body, err := exchange(ctx, "state", s.head("get", 0, site.Caller(1)), nil, &h)
@@ -51,14 +52,15 @@ func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
 	return v, err
 }
 
-// Update hands the value to f, which may change it, while no other run may: f may take days and make
-// calls. Runs are served in the order they asked. When f returns nil the changed value is kept, else
-// it stays as it was, and the error is returned. The hold ends when f returns or panics, or the run
-// ends.
+// Update passes the value to f, which may change it. No other run can change it until f returns: f may make calls and
+// take days. Runs get their turn in the order in which they asked. If f returns nil, the changed value is stored,
+// otherwise the value stays as it was and Update returns the error. The hold ends when f returns or panics, or when
+// the run ends; it survives crashes of the server.
 //
-// The error is a [*CallError] of kind deadlock where this run would wait for ever, for one that waits for
-// this one, perhaps by way of others or as its parent: give up what is held and try again. It is the cause of ctx where that ends while waiting. f
-// must not call Update of the same state.
+// The error is a [*CallError] of kind [KindDeadlock] if this run would wait forever, because the run that holds the
+// value waits for this one, directly, through other runs, or as its parent: release what this run holds and try
+// again. It is the cause of ctx if ctx ends while Update waits for the value. f must not call Update of the same
+// state.
 func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) {
 	at := site.Caller(1)
 	if err := s.turn.enter(ctx); err != nil {
@@ -111,7 +113,7 @@ func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) (err error) 
 	return err
 }
 
-// unlock ends a hold or the wish for it, and does not wait.
+// unlock ends a hold, or the request for one, and does not wait.
 func (s *Shared[T]) unlock(lock int, at string) {
 	if n, err := makeCall("state", s.head("unlock", lock, at), nil); err == nil {
 		abi.Forget(n)

@@ -12,40 +12,41 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Stream hands the response over when its head has come. [Response.Stream] then has the body as it comes, for
-// APIs that answer bit by bit, such as server-sent events of a language model. [Response.Body] is nil.
+// Stream makes the call return as soon as the head of the response has arrived. [Response.Stream] then delivers the
+// body as it arrives, for APIs that answer piece by piece, such as server-sent events of a language model.
+// [Response.Body] is nil.
 //
-// Each part that is read is in the run's log before the code sees it, and a replay reads the same parts. The
-// engine reads ahead no more than 64 KiB. With the head the call is answered: what breaks off behind it is an
-// error of kind [KindBroken] at that place, and nothing is sent again, also where the call is idempotent or has
-// a [Retry]. A restart of the server breaks a stream. [Timeout] then limits the time until the head, and the
-// time to each next part; [Limit] counts all parts together. A response whose status is not 2xx is handed over
-// as a whole, through the same reader.
+// Each part is in the log of the run before the code sees it, and a replay reads the same parts. The engine reads at
+// most 64 KiB ahead. The call counts as answered once the head has arrived: if the body breaks off later, reading
+// returns an error of kind [KindBroken] at that point, and nothing is sent again, even if the call is idempotent or
+// has a [Retry]. A restart of the server breaks a stream. [Timeout] limits the time to the head, and the time to each
+// further part; [Limit] applies to all parts together. A response whose status is not 2xx is read as a whole and
+// delivered through the same reader.
 //
-// [GetJSON] and [PostJSON] take no notice of it.
+// [GetJSON] and [PostJSON] ignore this option.
 func Stream() Option { return optionFunc(func(o *options) { o.stream = true }) }
 
-// wholly is the opposite of [Stream].
+// wholly undoes [Stream].
 func wholly() Option { return optionFunc(func(o *options) { o.stream = false }) }
 
-// whole makes the body of a response that was not streamed a stream, for code that reads one.
+// whole makes a stream of a body that was not streamed, for code that expects one.
 func (r *Response) whole() {
 	r.Stream, r.Body = io.NopCloser(bytes.NewReader(r.Body)), nil
 }
 
-// responseStream reads the response to a call as it comes. It reads in one goroutine at a time.
+// responseStream reads the body of a response as it arrives.
 type responseStream struct {
-	ctx    context.Context // ends with that of the call, and when it is closed
+	ctx    context.Context // ends with the context of the call, and on Close
 	cancel context.CancelCauseFunc
 	call   int
 	method string
 	url    string
-	at     string // the site of the call
+	at     string // call site
 
 	mu   sync.Mutex
-	from int64  // bytes that came
-	left []byte // of the last part
-	err  error  // once there is nothing more
+	from int64  // number of bytes received
+	left []byte // unread rest of the last part
+	err  error  // set once nothing more comes
 }
 
 var errClosed = errors.New("flawless: read of a closed response")
@@ -77,7 +78,7 @@ func (s *responseStream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next waits for the next part. The error is that of the read behind it.
+// next waits for the next part. The error belongs to the read after that part.
 func (s *responseStream) next() ([]byte, error) {
 	if s.ctx.Err() != nil {
 		return nil, s.stop()
@@ -106,7 +107,7 @@ func (s *responseStream) next() ([]byte, error) {
 	return body, nil
 }
 
-// stop gives the rest of the response up, and returns why ctx has ended.
+// stop gives up the rest of the response and returns the cause of ctx.
 func (s *responseStream) stop() error {
 	if n, err := makeCall("read", s.head(true), nil); err == nil {
 		abi.Forget(n)
@@ -114,7 +115,7 @@ func (s *responseStream) stop() error {
 	return context.Cause(s.ctx)
 }
 
-// Close implements io.Closer. A read that waits returns, and the connection is closed.
+// Close implements io.Closer. It closes the connection, and a pending Read returns.
 func (s *responseStream) Close() error {
 	s.cancel(errClosed)
 	s.mu.Lock()
@@ -126,7 +127,7 @@ func (s *responseStream) Close() error {
 	return nil
 }
 
-// head is the head of the next call.
+// head returns the head of the next call.
 func (s *responseStream) head(over bool) []byte {
 	o := wire.NewObject(nil)
 	o.Int("call", int64(s.call))

@@ -14,32 +14,32 @@ import (
 	"github.com/flawless-engine/flawless/sdk/go/internal/wire"
 )
 
-// Version of the SDK, as the manifest of a module tells it.
+// Version is the version of the SDK, which the manifest of a module contains.
 const Version = "0.1.0"
 
-// WorkflowOption says something about a workflow. [Doc] is one.
+// WorkflowOption is an option for [Workflow]: [Doc].
 type WorkflowOption interface{ describe(*workflow) }
 
-// Doc is a [WorkflowOption]: what the workflow does, for people.
+// Doc is a [WorkflowOption] that describes the workflow for people.
 type Doc string
 
 func (d Doc) describe(w *workflow) { w.doc = string(d) }
 
-// Workflow offers f under a name. It is called in func main of a guest, once for each workflow of
-// the module; main must then return.
+// Workflow registers f as a workflow under a name. Call it in func main, once for each workflow of the module; main
+// must then return.
 //
-// The run's input is JSON and is decoded into In as encoding/json does it, fields unknown to In being
-// ignored; Out is encoded as the run's output. The module's manifest has a JSON Schema of both: a
+// The input of a run is JSON, decoded into In as encoding/json does; fields that In does not have are ignored. The
+// value of type Out is encoded as the output of the run. The manifest of the module has a JSON Schema for both: a
 // field is required unless it is marked omitempty or omitzero, and the tag `doc:"…"` describes it.
 //
-// A run is one call of f. It completes with the value f returns, or fails with the error. ctx ends
-// when somebody cancels the run, with a [*Cancelled] as its cause; if f then returns an error
-// that is context.Canceled in the sense of errors.Is, the run is cancelled. A panic of f fails the
-// run, with its stack; a panic in another goroutine ends the guest, as it ends any Go program, and then
-// nothing is undone (see [InSaga]).
-// Goroutines that are left when f returns go no further.
+// Each run calls f once. The run completes with the value that f returns, or fails with its error. When somebody
+// cancels the run, ctx ends with a [*Cancelled] as its cause; if f then returns an error that is context.Canceled
+// according to errors.Is, the run is cancelled. A panic in f fails the run, with its stack. A panic in another
+// goroutine ends the guest, as it ends any Go program, and nothing is undone (see [InSaga]). When f returns, its
+// remaining goroutines stop.
 //
-// A name that is empty or was given before, and an f that is nil, make Workflow panic.
+// Workflow panics if the name is empty or already registered, or if f is nil. A module in which In or Out of a
+// workflow cannot be JSON cannot be added to an engine; the error names the type.
 func Workflow[In, Out any](name string, f func(ctx context.Context, in In) (Out, error), opts ...WorkflowOption) {
 	w := workflow{name: name, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out]()}
 	if f != nil {
@@ -63,34 +63,34 @@ type workflow struct {
 	run       func(ctx context.Context, input []byte) (any, error)
 }
 
-// registry holds what func main of the guest offers.
+// registry holds what func main registers.
 type registry struct {
 	sync.Mutex
 	list []workflow
 	keys []hostKey
 }
 
-// workflows is the one registry of a guest: Workflow has nothing else to write to.
+// workflows is the registry of the guest.
 var workflows registry
 
 func (r *registry) add(w workflow) {
 	r.Lock()
 	defer r.Unlock()
 	if strings.TrimSpace(w.name) == "" {
-		panic("flawless: a workflow has no name; give one as the first argument of flawless.Workflow")
+		panic("flawless: a workflow has no name; pass one as the first argument of flawless.Workflow")
 	}
 	if w.run == nil {
-		panic(fmt.Sprintf("flawless: workflow %q has no function", w.name))
+		panic(fmt.Sprintf("flawless: workflow %q has no function; pass one as the second argument of flawless.Workflow", w.name))
 	}
 	for i := range r.list {
 		if r.list[i].name == w.name {
-			panic(fmt.Sprintf("flawless: workflow %q is there twice; names must differ within a module", w.name))
+			panic(fmt.Sprintf("flawless: workflow %q is registered twice; names must be unique within a module", w.name))
 		}
 	}
 	r.list = append(r.list, w)
 }
 
-// find returns the workflow of that name, or an error that lists those there are.
+// find returns the workflow with that name, or an error that lists the names there are.
 func (r *registry) find(name string) (*workflow, error) {
 	r.Lock()
 	defer r.Unlock()
@@ -102,12 +102,12 @@ func (r *registry) find(name string) (*workflow, error) {
 		names = append(names, r.list[i].name)
 	}
 	if names == nil {
-		return nil, fmt.Errorf("no workflow %q: the module has none; call flawless.Workflow in func main", name)
+		return nil, fmt.Errorf("no workflow %q: the module has none; register it with flawless.Workflow in func main", name)
 	}
 	return nil, fmt.Errorf("no workflow %q: the module has %s", name, strings.Join(names, ", "))
 }
 
-// manifest returns what the module says of itself.
+// manifest returns the manifest of the module.
 func (r *registry) manifest() []byte {
 	r.Lock()
 	defer r.Unlock()
@@ -141,7 +141,7 @@ func (w *workflow) appendManifest(b []byte) []byte {
 	return o.End()
 }
 
-// schema panics where the type cannot be JSON: the author has to know before the module is added.
+// schema panics if the type cannot be JSON: the author has to know before the module is added.
 func (w *workflow) schema(t reflect.Type, reads bool) []byte {
 	s, err := schema.Of(t, reads)
 	if err != nil {
@@ -154,7 +154,7 @@ func (w *workflow) schema(t reflect.Type, reads bool) []byte {
 	return s
 }
 
-// prepare makes encoding/json look at the types of all workflows, which it does once for each type.
+// prepare makes encoding/json inspect the types of all workflows, which it does only once per type.
 func (r *registry) prepare() {
 	for i := range r.list {
 		for _, t := range []reflect.Type{r.list[i].in, r.list[i].out} {
@@ -162,7 +162,7 @@ func (r *registry) prepare() {
 				t = t.Elem()
 			}
 			if schema.IsStruct(t) {
-				_ = json.Unmarshal([]byte("{}"), reflect.New(t).Interface()) // it cannot fail: nothing is in it
+				_ = json.Unmarshal([]byte("{}"), reflect.New(t).Interface()) // cannot fail: the object is empty
 			}
 		}
 	}
@@ -174,8 +174,7 @@ type ending struct {
 	text []byte // JSON
 }
 
-// carryOut runs the workflow to its end and hands over how it ended, also where the function ends its
-// goroutine.
+// carryOut runs the workflow and passes its ending to finish, even if the function ends its goroutine.
 func (w *workflow) carryOut(ctx context.Context, input []byte, finish func(ending)) {
 	var end ending
 	returned := false
@@ -202,7 +201,7 @@ func completed(out any) ending {
 		return failure("error", "the output cannot be written as JSON: "+err.Error(), "")
 	}
 	if len(text) > maxBody {
-		return failure("error", fmt.Sprintf("the output has %d bytes, at most %d are allowed; keep it elsewhere and return where", len(text), maxBody), "")
+		return failure("error", fmt.Sprintf("the output has %d bytes, the limit is %d; store it elsewhere and return its location", len(text), maxBody), "")
 	}
 	return ending{ok: true, text: text}
 }
@@ -228,7 +227,7 @@ func failure(kind, message, stack string) ending {
 // decode reads the input into in, which points to a zero value.
 func decode(input []byte, in any) error {
 	if _, own := in.(json.Unmarshaler); len(input) == 0 || string(input) == "null" && !own {
-		return nil // null changes nothing that is zero
+		return nil // null leaves a zero value as it is
 	}
 	if err := json.Unmarshal(input, in); err != nil {
 		return fmt.Errorf("the input does not fit the workflow: %w", err)

@@ -1,14 +1,13 @@
 //go:build !wasip1
 
-// Package flawlesstest tests workflows: it runs a compiled workflow in go test, without server,
-// network or waiting.
+// Package flawlesstest tests workflows: it runs a compiled workflow in go test, without a server, a network or waiting.
 //
-// Requests of the workflow, to whatever host, are answered by an http.Handler of the test; a year of
-// sleeping passes in a moment; the same workflow and input draw the same randomness. A workflow can be
-// killed at every point of its life, and a new version be tried on exported runs.
+// An http.Handler of the test answers all requests of the workflow, whatever their host. Sleeping for a year takes no
+// time. Randomness depends only on the workflow and its input. You can kill the engine at every point in the life of a
+// run, and check a new version of the code against exported runs.
 //
-// The package drives the command `flawless`, which it finds by its path in $FLAWLESS_BIN, or else in PATH, as a
-// process of its own, so that this module needs none of what an engine is made of. It is not there in guests.
+// The package runs the command flawless as a separate process, from the path in $FLAWLESS_BIN or else from PATH, so
+// that this module does not depend on the engine. It cannot be used in guests.
 package flawlesstest
 
 import (
@@ -27,35 +26,34 @@ import (
 	"time"
 )
 
-// Test is a workflow and its outside.
+// Test is a workflow and its environment.
 type Test struct {
-	// Module is a file with the compiled module, or the folder of the project, which is built; ""
-	// is the folder of the test.
+	// Module is the compiled module, or the directory of a project, which is built. "" means the directory of the test.
 	Module   string
 	Workflow string
 	Input    any          // becomes JSON
-	Outside  http.Handler // answers every request: Host is the one asked for; nil answers 404
-	Start    time.Time    // of the run; zero is 2026-01-01T00:00:00Z
-	// Secrets are the values of those that the workflow names with flawless.Secret, by name. The outside gets
-	// them, from whatever host it is asked; results have the names in their place.
+	Outside  http.Handler // answers all requests; r.Host is the host that the workflow called; nil answers 404
+	Start    time.Time    // start time of the run; zero means 2026-01-01T00:00:00Z
+	// Secrets are the values for flawless.Secret, by name. Outside gets the values, whatever the host; results have
+	// the names instead.
 	Secrets map[string]string
 }
 
-// Result is what came of a workflow.
+// Result is the outcome of a run.
 type Result struct {
 	Status   string          // completed, failed, cancelled
-	Output   json.RawMessage // JSON, where it completed
-	Failure  *Failure        // where it did not
-	Data     json.RawMessage // that it published last
-	Requests []Request       // that the outside saw, in order
-	Lines    []Line          // that it logged
-	Virtual  time.Duration   // that passed for it
+	Output   json.RawMessage // set if it completed
+	Failure  *Failure        // set if it did not complete
+	Data     json.RawMessage // the data it published last
+	Requests []Request       // requests that Outside got, in order
+	Lines    []Line          // log lines
+	Virtual  time.Duration   // time that passed for the run
 }
 
-// Failure is why a workflow did not complete.
+// Failure is the reason why a run did not complete.
 type Failure struct{ Kind, Message, Stack string }
 
-// Request is one that the outside saw.
+// Request is a request that Outside got.
 type Request struct {
 	Method, URL, Body string
 	Key               string `json:"idempotency_key"`
@@ -63,13 +61,13 @@ type Request struct {
 	Response          string // its body
 }
 
-// Line is a line that the workflow logged.
+// Line is a log line of the run.
 type Line struct {
 	Level, Text string
 	Fields      json.RawMessage
 }
 
-// Into decodes the output, and ends the test where that cannot be or the workflow did not complete.
+// Into decodes the output into out. It fails the test if the run did not complete or the output does not fit.
 func (r *Result) Into(t testing.TB, out any) {
 	t.Helper()
 	if r.Status != "completed" {
@@ -80,8 +78,8 @@ func (r *Result) Into(t testing.TB, out any) {
 	}
 }
 
-// Run runs the workflow to its end. A workflow that fails is a result; the test ends where it can
-// never end, or could not begin.
+// Run runs the workflow to its end and returns the outcome. A failed run is a result like any other. The test fails
+// if the run could not start or can never end.
 func Run(t testing.TB, w Test) *Result {
 	t.Helper()
 	var out rehearsed
@@ -91,10 +89,9 @@ func Run(t testing.TB, w Test) *Result {
 	return out.result()
 }
 
-// CrashEverywhere runs the workflow to its end, and then again and again, each time killing the engine
-// before or after another one of its writes and starting it anew. The test fails where the outside saw a
-// request that it should not have seen, or did not see one, or the run ended otherwise. It returns what
-// came of the life that was not cut short.
+// CrashEverywhere runs the workflow to its end, and then again for each write of that run, killing the engine before
+// or after that write and restarting it. The test fails if a run with a crash sends other requests or ends
+// differently. It returns the outcome of the run without a crash.
 func CrashEverywhere(t testing.TB, w Test) *Result {
 	t.Helper()
 	var out struct {
@@ -126,9 +123,8 @@ func CrashEverywhere(t testing.TB, w Test) *Result {
 	return out.Result.result()
 }
 
-// Check replays exported runs (flawless workflow export), files or folders with *.bundle files, with a
-// module, and fails the test where one asks for something else than its log has. module is as in
-// [Test.Module].
+// Check replays exported runs (flawless workflow export) with a module, and fails the test if one makes calls that
+// differ from its log. logs are files, or directories with *.bundle files; module is as in [Test.Module].
 func Check(t testing.TB, module string, logs ...string) {
 	t.Helper()
 	file, err := built(t, module)
@@ -141,7 +137,7 @@ func Check(t testing.TB, module string, logs ...string) {
 	}
 }
 
-// rehearsed is what `flawless test --json` prints.
+// rehearsed is the output of flawless test --json.
 type rehearsed struct {
 	Run struct {
 		Status  string
@@ -170,14 +166,13 @@ func (r *rehearsed) result() *Result {
 	return out
 }
 
-// The exit codes of the command that are a result: a run that did not complete, a crash that made a
-// difference.
+// Exit codes of the command that report a result: a run did not complete, or a crash made a difference.
 const (
 	exitNotCompleted = 5
 	exitDiverged     = 9
 )
 
-// drive runs the command and decodes what it prints.
+// drive runs the command and decodes its output.
 func (w Test) drive(t testing.TB, out any, flags ...string) error {
 	t.Helper()
 	file, err := built(t, w.Module)
@@ -186,7 +181,7 @@ func (w Test) drive(t testing.TB, out any, flags ...string) error {
 	}
 	input, err := json.Marshal(w.Input)
 	if err != nil {
-		return fmt.Errorf("the input cannot be JSON: %w", err)
+		return fmt.Errorf("encoding the input: %w", err)
 	}
 	handler := w.Outside
 	if handler == nil {
@@ -205,7 +200,7 @@ func (w Test) drive(t testing.TB, out any, flags ...string) error {
 	for name, value := range w.Secrets { // in files, as others can see arguments
 		file := filepath.Join(dir, name)
 		if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
-			return fmt.Errorf("handing over secret %s: %w", name, err)
+			return fmt.Errorf("writing secret %s: %w", name, err)
 		}
 		args = append(args, "--secret", name+"=@"+file)
 	}
@@ -218,24 +213,24 @@ func (w Test) drive(t testing.TB, out any, flags ...string) error {
 		return err
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("the command flawless printed something else than it should: %w", err)
+		return fmt.Errorf("decoding the output of the command flawless: %w", err)
 	}
 	return nil
 }
 
-// binary is the variable with the path of the command flawless.
+// binary is the environment variable with the path of the command flawless.
 const binary = "FLAWLESS_BIN"
 
-// command runs flawless and returns what it printed.
+// command runs flawless and returns its output.
 func command(ctx context.Context, args ...string) ([]byte, error) {
 	name := os.Getenv(binary)
 	switch {
 	case strings.Contains(name, "://"):
-		return nil, fmt.Errorf("$%s is %q, a URL; give the path of the command flawless, or leave it out to take the one in PATH (tests need no server; its URL is $FLAWLESS_URL)", binary, name)
+		return nil, fmt.Errorf("$%s is %q, a URL; set it to the path of the command flawless, or unset it to use the one in PATH (tests need no server; its URL is $FLAWLESS_URL)", binary, name)
 	case name == "":
 		var err error
 		if name, err = exec.LookPath("flawless"); err != nil {
-			return nil, fmt.Errorf("the command flawless is not there; install it, or give its path in $%s", binary)
+			return nil, fmt.Errorf("no command flawless in PATH; install it, or set $%s to its path", binary)
 		}
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -247,7 +242,7 @@ func command(ctx context.Context, args ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// built returns the file of a module, which is built where a folder is named.
+// built returns the file of a module, after building it if a directory was given.
 func built(t testing.TB, module string) (string, error) {
 	if module == "" {
 		module = "."

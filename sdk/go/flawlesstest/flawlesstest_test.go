@@ -15,7 +15,7 @@ import (
 
 const root = "../../.."
 
-// TestMain builds the command flawless, for the tests to drive.
+// TestMain builds the command flawless for the tests.
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "flawlesstest")
 	if err == nil {
@@ -70,13 +70,13 @@ func checkout(s *shop) Test {
 		Input: map[string]any{"id": "1", "item": "book", "quantity": 1, "card": "c", "cents": 5, "services": "https://shop.test"}}
 }
 
-func TestAWorkflowRunsToItsEnd(t *testing.T) {
+func TestRunCompletes(t *testing.T) {
 	s := &shop{}
 	r := Run(t, checkout(s))
 	var out map[string]any
 	r.Into(t, &out)
 	if len(r.Requests) != 3 || r.Requests[0].Status != 200 || r.Requests[0].Key == "" || len(s.there) != 3 {
-		t.Errorf("the outside saw %+v and has %v", r.Requests, s.there)
+		t.Errorf("Outside got %+v and has %v", r.Requests, s.there)
 	}
 	r = Run(t, checkout(&shop{fails: "/shipments"}))
 	if r.Status != "failed" || r.Failure == nil {
@@ -84,17 +84,17 @@ func TestAWorkflowRunsToItsEnd(t *testing.T) {
 	}
 }
 
-func TestAWorkflowIsKilledEverywhere(t *testing.T) {
+func TestCrashEverywhere(t *testing.T) {
 	for _, fails := range []string{"", "/shipments"} {
 		w := checkout(&shop{fails: fails})
 		r := CrashEverywhere(t, w)
 		if (r.Status == "completed") != (fails == "") {
-			t.Errorf("failing %q it is %+v", fails, r)
+			t.Errorf("with failing %q the result is %+v", fails, r)
 		}
 	}
 }
 
-func TestDaysPassInAMoment(t *testing.T) {
+func TestSleepingTakesNoTime(t *testing.T) {
 	w := Test{Module: filepath.Join(root, "examples", "reminder"), Workflow: "reminder",
 		Input:   map[string]any{"url": "http://remind.test/", "text": "pay", "times": 3, "every_days": 7, "days": 7},
 		Outside: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}

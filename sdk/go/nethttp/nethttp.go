@@ -1,21 +1,22 @@
-// Package nethttp lets net/http clients, and the libraries built on them, call through the engine.
+// Package nethttp makes net/http clients, and libraries built on them, call through the engine.
 //
-// It guarantees what package flawless guarantees of its calls: every request is durable and is kept
-// from being sent twice unless it is idempotent. It never opens a connection of its own. Options of
-// a call are given in the request's context, see flawless.With.
+// It gives the guarantees of package flawless: every request is durable, and is never sent twice unless it is
+// idempotent. It never opens a connection itself. Pass options of a call in the context of the request, see
+// flawless.With.
 //
-// In a module that flawless build has built, an http.Transport calls through the engine, too, as soon as this
-// package is imported: clients that libraries make for themselves work. What such a transport says of proxies,
-// dialers and certificate authorities has no effect, and one with a client certificate is refused.
+// In a module built with flawless build, any http.Transport calls through the engine as soon as this package is
+// imported, so clients that libraries make for themselves work, too. Their settings for proxies, dialers and
+// certificate authorities have no effect, and a transport with a client certificate returns an error.
 //
-// A response is handed over when all of it has come, unless the request's context says otherwise:
+// By default a response is returned when all of it has arrived. To read the Body as it arrives, for instance
+// server-sent events, ask for it in the context of the request:
 //
 //	ctx = flawless.With(ctx, flawless.Stream())
 //
-// makes its Body one that is read as the response comes, such as server-sent events. Nothing turns this on by
-// itself, not even Accept: text/event-stream, because a response that breaks off counts as answered then.
+// No header turns this on, not even Accept: text/event-stream, because a streamed response that breaks off counts as
+// answered.
 //
-// Request bodies are in memory as a whole. A module grows by about 8 MB through net/http.
+// Request bodies are held in memory as a whole. net/http adds about 8 MB to a module.
 package nethttp
 
 import (
@@ -35,27 +36,26 @@ import (
 	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
 
-// Transport is an http.RoundTripper whose requests are calls of the run. The zero value is ready;
-// it may be used concurrently.
+// Transport is an http.RoundTripper whose requests are calls of the run. The zero value is ready to use; it may be
+// used concurrently.
 //
-// It reads the whole request body before the call is made, and hands out the whole response body, but for
-// flawless.Stream.
-// It follows no redirects and keeps no cookies, http.Client does. Errors are those of flawless.Do,
-// which http.Client wraps: use errors.As. A response longer than the limit of the call is no such error: it has
-// its status and no header, and reading its Body returns the *flawless.TooLarge.
+// It reads the whole request body before it makes the call, and returns the whole response body unless the context
+// has flawless.Stream. It neither follows redirects nor keeps cookies; http.Client does. Its errors are those of
+// flawless.Do, which http.Client wraps: use errors.As. There is one exception: a response longer than the limit of
+// the call is returned with its status and no header, and reading its Body returns the *flawless.TooLarge.
 //
-// A time-out of the http.Client, the request's context and its Cancel channel end a request as
-// flawless.Do says: one that is under way and not idempotent is waited for, and its response returned,
-// so that a library that tries again by itself does not send it twice.
+// If the http.Client times out, or the context or the Cancel channel of the request ends, the request ends as
+// described at flawless.Do: one that is in flight and not idempotent is awaited, and its response returned, so that a
+// library with its own retries does not send it twice.
 //
-// Trailers, Upgrade and 1xx responses are not passed on.
+// Trailers, Upgrade and 1xx responses are not supported.
 type Transport struct{}
 
 // Client returns a new http.Client that calls through the engine.
 func Client() *http.Client { return &http.Client{Transport: Transport{}} }
 
-// Install makes the engine the transport of http.DefaultClient and of every client that names none,
-// by setting http.DefaultTransport. Call it in func main, before workflows are offered.
+// Install makes the engine the transport of http.DefaultClient and of every client without a Transport, by setting
+// http.DefaultTransport. Call it in func main, before you register workflows.
 func Install() { http.DefaultTransport = Transport{} }
 
 // RoundTrip implements http.RoundTripper.
@@ -80,9 +80,9 @@ func (Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return out, nil
 }
 
-// answered returns the response of a request whose answer is longer than its limit, as far as it is known: the
-// status. Its body cannot be read. A library that was told of an error in place of a response would take the
-// request for one that has failed, and make it again. Other errors are returned.
+// answered returns what is known of a response that is longer than its limit: the status. Its body cannot be read. A
+// library that got an error instead would think that the request has failed, and make it again. It returns any other
+// error.
 func answered(req *http.Request, err error) (*http.Response, error) {
 	var large *flawless.TooLarge
 	if !errors.As(err, &large) {
@@ -93,14 +93,14 @@ func answered(req *http.Request, err error) (*http.Response, error) {
 	return out, nil
 }
 
-// unreadable is a body that fails when it is read.
+// unreadable is a body whose Read fails.
 type unreadable struct{ err error }
 
 func (u unreadable) Read([]byte) (int, error) { return 0, u.err }
 
 func (unreadable) Close() error { return nil }
 
-// stream is a body that is read as it comes, under a context that ends with it.
+// stream is a body that is read as it arrives; its context ends with it.
 type stream struct {
 	io.ReadCloser
 	done func()
@@ -120,7 +120,7 @@ func (s *stream) Close() error {
 	return err
 }
 
-// plainURL is a URL as it is called: user and password in it are sent in the Authorization header alone.
+// plainURL returns a URL without user and password, which are sent only in the Authorization header.
 func plainURL(u *url.URL) string {
 	if u.User == nil {
 		return u.String()
@@ -130,7 +130,7 @@ func plainURL(u *url.URL) string {
 	return plain.String()
 }
 
-// instead carries out a request in the place of an http.Transport.
+// instead carries out a request in place of an http.Transport.
 func instead(t *http.Transport, req *http.Request) (*http.Response, error) {
 	if c := t.TLSClientConfig; c != nil && (len(c.Certificates) > 0 || c.GetClientCertificate != nil) {
 		if req.Body != nil {
@@ -141,12 +141,12 @@ func instead(t *http.Transport, req *http.Request) (*http.Response, error) {
 	return Transport{}.RoundTrip(req)
 }
 
-var errCertificate = errors.New("nethttp: the http.Transport has a client certificate; the engine makes the TLS connection and has none")
+var errCertificate = errors.New("nethttp: client certificates are not supported: the engine makes the TLS connection; remove the certificate from the http.Transport")
 
 var errCancelled = errors.New("net/http: request canceled")
 
-// within returns the context of a request, which ends also when its Cancel channel is closed. http.Client
-// closes that when its Timeout has passed, beside setting a deadline.
+// within returns the context of a request, which also ends when its Cancel channel is closed. http.Client closes that
+// when its Timeout has passed, in addition to setting a deadline.
 func within(req *http.Request) (ctx context.Context, done func()) {
 	stop := req.Cancel //lint:ignore SA1019 it is how http.Client tells a transport of its Timeout
 	if stop == nil {
@@ -160,7 +160,7 @@ func within(req *http.Request) (ctx context.Context, done func()) {
 		case <-stop:
 		}
 		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-			<-ctx.Done() // in this moment; the engine has to know that it was a deadline
+			<-ctx.Done() // at once; the engine must know that it was a deadline
 		}
 		cancel(errCancelled)
 	}()
@@ -177,7 +177,7 @@ func readBody(req *http.Request) ([]byte, error) {
 		err = closeErr
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the body of %s %s cannot be read: %w", req.Method, req.URL.Redacted(), err)
+		return nil, fmt.Errorf("reading the body of %s %s: %w", req.Method, req.URL.Redacted(), err)
 	}
 	if req.ContentLength > 0 && req.ContentLength != int64(len(body)) {
 		return nil, fmt.Errorf("the body of %s %s has %d bytes, its ContentLength is %d", req.Method, req.URL.Redacted(), len(body), req.ContentLength)
@@ -185,8 +185,7 @@ func readBody(req *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// header returns the fields sorted by name: the order of a map would make equal requests look
-// different in a replay.
+// header returns the fields sorted by name: with the order of a map, equal requests would look different in a replay.
 func header(req *http.Request) flawless.Header {
 	var h flawless.Header
 	if req.Host != "" && req.Host != req.URL.Host {
@@ -229,7 +228,7 @@ func response(req *http.Request, r *flawless.Response) *http.Response {
 	return out
 }
 
-// announced returns the length that the head of a response tells, or -1.
+// announced returns the Content-Length of a response, or -1.
 func announced(h http.Header) int64 {
 	n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
 	if err != nil || n < 0 {

@@ -20,7 +20,7 @@ type body struct {
 
 func (b *body) Close() error { b.closed = true; return nil }
 
-func TestRequestsBecomeCalls(t *testing.T) {
+func TestRequestBecomesCall(t *testing.T) {
 	t.Parallel()
 	b := &body{Reader: strings.NewReader("hello")}
 	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://x/a?b=c", b)
@@ -48,9 +48,9 @@ func TestRequestsBecomeCalls(t *testing.T) {
 	}
 }
 
-// TestARequestEndsAsItsClientSays: by its context, by its Cancel channel, and by the Timeout of http.Client,
-// which uses both. Only the last is a deadline, whatever of the two is noticed first.
-func TestARequestEndsAsItsClientSays(t *testing.T) {
+// TestRequestEndsWithItsClient ends a request by its context, by its Cancel channel, and by the Timeout of
+// http.Client, which uses both. Only the last is a deadline, whichever of the two is noticed first.
+func TestRequestEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var got context.Context
@@ -110,7 +110,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-func TestBrokenBodiesAreErrors(t *testing.T) {
+func TestBrokenBodiesAreReported(t *testing.T) {
 	t.Parallel()
 	broken := &body{Reader: io.MultiReader(strings.NewReader("a"), failing{})}
 	req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://x/", broken)
@@ -128,7 +128,7 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
 
-func TestAnswersBecomeResponses(t *testing.T) {
+func TestAnswerBecomesResponse(t *testing.T) {
 	t.Parallel()
 	req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://x/", nil)
 	got := response(req, &flawless.Response{Status: 404, Header: flawless.Header{{"x-a", "1"}, {"X-A", "2"}}, Body: []byte("gone")})
@@ -143,8 +143,9 @@ func TestAnswersBecomeResponses(t *testing.T) {
 	}
 }
 
-// TestAnOversizedResponseIsNoFailure: a library that gets an error would make the request again.
-func TestAnOversizedResponseIsNoFailure(t *testing.T) {
+// TestOversizedResponseIsAnswered checks that a library gets a response: after an error it would make the request
+// again.
+func TestOversizedResponseIsAnswered(t *testing.T) {
 	t.Parallel()
 	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://x/a", nil)
 	if err != nil {

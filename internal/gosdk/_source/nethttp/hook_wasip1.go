@@ -8,8 +8,7 @@ import (
 	_ "unsafe" // for go:linkname
 )
 
-// hook is asked by every http.Transport of a module that was built by flawless build. With go build it is
-// this package's alone, and nobody asks.
+// hook is called by every http.Transport of a module built with flawless build. With go build, nothing calls it.
 //
 //go:linkname hook net/http.flawlessRoundTrip
 var hook func(*http.Transport, *http.Request) (*http.Response, error)
@@ -21,5 +20,5 @@ func init() {
 	}}
 }
 
-// errSockets is what looking a name up says, as also a dial does in a module that go build has built.
-var errSockets = errors.New("guests have no sockets, and the engine looks names up: for an HTTP client build with flawless build, or give it nethttp.Transport")
+// errSockets is the error of name lookups, and of dialing in a module built with go build.
+var errSockets = errors.New("guests have no sockets, and the engine looks up names: for an HTTP client, build with flawless build or use nethttp.Transport")

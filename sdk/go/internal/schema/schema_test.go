@@ -93,7 +93,7 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-func TestTypesThatCannotBeJSONAreNamed(t *testing.T) {
+func TestTypesThatCannotBeJSONAreReported(t *testing.T) {
 	t.Parallel()
 	for of, want := range map[reflect.Type]string{
 		reflect.TypeFor[chan int]():                         "it is a chan int",
@@ -135,14 +135,14 @@ type loop struct {
 	X int
 }
 
-// Loop embeds what embeds it.
+// Loop embeds itself.
 type Loop struct {
 	*Loop
 	Y int
 }
 
-// The fields of a schema are the members that encoding/json writes.
-func TestFieldsAreThoseOfEncodingJSON(t *testing.T) {
+// TestFieldsMatchEncodingJSON compares the fields of a schema with the members that encoding/json writes.
+func TestFieldsMatchEncodingJSON(t *testing.T) {
 	t.Parallel()
 	for _, v := range []any{order{Extra: &Extra{}, Number: "1", Labels: map[string]string{"": ""}, Counts: map[int]int16{1: 1}}, both{}, tagged{},
 		shadow{}, Loop{Loop: &Loop{}}} {

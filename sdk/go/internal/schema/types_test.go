@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write testdata/types.txt anew")
+var update = flag.Bool("update", false, "rewrite testdata/types.txt")
 
 // onlyWrites has a method to write JSON and none to read it, onlyWritesText one to write text.
 type (
@@ -60,7 +60,7 @@ type sealed struct {
 	Hidden int `json:"hidden,omitempty"`
 }
 
-// The ways of a type to be written and read differ, so it is not written here.
+// pair is read from shorter and longer arrays, too.
 type pair struct {
 	A [2]int8 `json:"a"`
 }
@@ -106,10 +106,11 @@ var texts = []string{
 	`{"amount":1,"hidden":1}`, `{"amount":1,"HIDDEN":null}`, `{"a":[1]}`, `{"a":[1,2.0]}`,
 }
 
-// TestTypesAndWhatTheyRead compares a file with what it says of each type: its schema, what is written of it, and
-// which texts encoding/json cannot read into it. A test of the engine, which has the checks and not the types, reads
-// the file: a schema has to take what is written and to refuse what cannot be read.
-func TestTypesAndWhatTheyRead(t *testing.T) {
+// TestSchemasMatchEncodingJSON compares testdata/types.txt with the current facts about each type: its schema, the
+// JSON of a few values, and which texts encoding/json cannot read into it. A test in internal/value, which has the
+// engine's checks but not the types, reads the same file: each schema must accept what is written and reject what
+// cannot be read.
+func TestSchemasMatchEncodingJSON(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	for i, text := range texts {
@@ -153,7 +154,7 @@ func TestTypesAndWhatTheyRead(t *testing.T) {
 	got, was := strings.Split(b.String(), "\n"), strings.Split(string(want), "\n")
 	for i := range min(len(got), len(was)) {
 		if got[i] != was[i] {
-			t.Fatalf("line %d of %s is not as it was; go test -run %s -update writes it anew\n got %s\nwant %s", i+1, file, t.Name(), got[i], was[i])
+			t.Fatalf("line %d of %s differs; go test -run %s -update rewrites it\n got %s\nwant %s", i+1, file, t.Name(), got[i], was[i])
 		}
 	}
 	if len(got) != len(was) {
@@ -161,8 +162,8 @@ func TestTypesAndWhatTheyRead(t *testing.T) {
 	}
 }
 
-// TestTypesThatAreReadAndWrittenInOtherWays have a schema for each.
-func TestTypesThatAreReadAndWrittenInOtherWays(t *testing.T) {
+// TestReadAndWriteSchemasDiffer has types with a method for reading or for writing only.
+func TestReadAndWriteSchemasDiffer(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		of            reflect.Type

@@ -53,7 +53,7 @@ main.serve()
 	/home/me/crawl/main.go:70 +0x2
 `
 
-func TestBlockedGoroutinesAreReadable(t *testing.T) {
+func TestBlockedCondensesStacks(t *testing.T) {
 	t.Parallel()
 	const want = `goroutine: sync.WaitGroup.Wait
     main.crawl  crawl/main.go:54

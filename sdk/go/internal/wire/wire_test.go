@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestWrittenStringsAreReadBack(t *testing.T) {
+func TestStringsRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", "plain", "a\"b\\c/d", "\n\r\t\b\f\x00\x1f\x7f", "Ä€😀\u2028", "<&>"} {
 		text := AppendString(nil, s)
@@ -23,8 +23,8 @@ func TestWrittenStringsAreReadBack(t *testing.T) {
 	}
 }
 
-// TestEveryByteIsSeen has each byte at each place of texts around the length of a word or two.
-func TestEveryByteIsSeen(t *testing.T) {
+// TestWordScansSeeEveryByte tries each byte at each position of texts up to a little more than two words.
+func TestWordScansSeeEveryByte(t *testing.T) {
 	t.Parallel()
 	for n := 1; n <= 18; n++ {
 		for at := range n {
@@ -50,11 +50,11 @@ func TestEveryByteIsSeen(t *testing.T) {
 		}
 	}
 	if !isPlain("") {
-		t.Error("nothing needs escaping")
+		t.Error("the empty string is not plain")
 	}
 }
 
-func TestHeadOfAnswerIsRead(t *testing.T) {
+func TestParseHead(t *testing.T) {
 	t.Parallel()
 	var h Head
 	err := parseHead(` {"new":[{"x":[1,-2.5e+3,true,null]},{}],"status":200, "headers":[["A-b","1"],["a-B","\u00e4\ud83d\ude00"]],
@@ -74,7 +74,7 @@ func TestHeadOfAnswerIsRead(t *testing.T) {
 	}
 }
 
-func TestBrokenHeadsAreRefused(t *testing.T) {
+func TestBrokenHeadsAreRejected(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"", "{", "}", "[]", "null", `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{"a":01}`, `{"a":1.}`, `{"a":-}`, `{"a":tru}`,
@@ -109,8 +109,9 @@ func FuzzParseHead(f *testing.F) {
 	})
 }
 
-// TestParsePlain: the short way reads what the long one reads, and leaves it what it does not know.
-func TestParsePlain(t *testing.T) {
+// TestParsePlainAgreesWithParseHead checks that the fast path reads the same as the slow one, and declines other
+// texts.
+func TestParsePlainAgreesWithParseHead(t *testing.T) {
 	t.Parallel()
 	for text, short := range map[string]bool{
 		`{"status":200,"headers":[["Date","now, \"then\""],["A","b"]],"url":"http://a/b"}`: false,
@@ -142,7 +143,7 @@ func TestParsePlain(t *testing.T) {
 		var h, want Head
 		ok := parsePlain(text, &h)
 		if ok != short {
-			t.Errorf("parsePlain(%.200q) tells %v", text, ok)
+			t.Errorf("parsePlain(%.200q) returned %v", text, ok)
 		}
 		if err := parseHead(text, &want); ok && (err != nil || !reflect.DeepEqual(h, want)) {
 			t.Errorf("parsePlain(%.200q) is %+v, parseHead says %+v, %v", text, h, want, err)

@@ -120,11 +120,11 @@ impl Request {
 fn contradicted(round: u32, cut: &Interrupted, limit: Option<SystemTime>) -> Option<&'static str> {
     let over = limit.is_some_and(|limit| crate::now() >= limit);
     match cut.status {
-        Some(422) if round > 1 => Some("and the server that it knows its key"),
+        Some(422) if round > 1 => Some("but the server says that it knows the key"),
         Some(409) if over => {
-            Some("but the server was still carrying it out when the time for repeating it was over")
+            Some("but the server was still carrying it out when the time for repeating it ended")
         }
-        _ if over && round > 1 => Some("and the time for repeating it is over"),
+        _ if over && round > 1 => Some("and the time for repeating it has ended"),
         _ => None,
     }
 }
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(run.log(), [""; 0], "it pauses before it asks");
         run.pass(1);
         let asks = run.log().join(" ");
-        assert!(asks.contains("the server that it knows its key"), "{asks}");
+        assert!(asks.contains("the server says that it knows the key"), "{asks}");
     }
 
     /// A server that is busy for ever: each answer but the first is a 409.
@@ -265,7 +265,7 @@ mod tests {
         run.pass(1);
         let end = run.log().join(" ");
         assert!(
-            end.contains("Interrupted") && end.contains("the time for repeating it is over"),
+            end.contains("Interrupted") && end.contains("the time for repeating it has ended"),
             "{end}"
         );
     }
