@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,48 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
+
+// Decide returns the entries of a person's decision about a call whose outcome is unknown, or why it is refused.
+func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error) {
+	c := s.open.all[d.Call]
+	if c == nil || c.unknownReason == "" {
+		return nil, fmt.Errorf("resolving call %d of run %s: the outcome of the call is not unknown: %w", d.Call, s.id, flawless.Conflict)
+	}
+	if d.Resolution == flawless.Retry && c.kind.Perform != nil && s.status != "" && s.status != flawless.Completed {
+		return nil, fmt.Errorf("resolving call %d of run %s with retry: the run %s and begins no more attempts; resolve the call with response, error or fail: %w", d.Call, s.id, endedText(s.status), flawless.Conflict)
+	}
+	if d.Resolution == flawless.Retry && c.Kind == effect.Send {
+		for _, o := range s.OpenCalls() { // the receiver would take an older message for a duplicate
+			if o.N < c.N && o.Kind == effect.Send && o.unknownReason != "" {
+				return nil, fmt.Errorf("resolving call %d of run %s with retry: call %d sent an earlier message; resolve that call first: %w", d.Call, s.id, o.N, flawless.Conflict)
+			}
+		}
+	}
+	at := max(now, s.at)
+	out := []flawless.Entry{{At: at, Decision: &d}}
+	switch d.Resolution {
+	case flawless.Retry:
+		if c.Kind == effect.Doubt {
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "retry decided by " + Who(d.Who)}})
+		}
+	case flawless.Respond:
+		a, err := effect.ResponseAnswer(d.Call, d.Status, d.Body)
+		if err != nil {
+			return nil, fmt.Errorf("resolving call %d of run %s with a response: %w", d.Call, s.id, err)
+		}
+		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: a, Note: "response given by " + Who(d.Who)}})
+	case flawless.Tell:
+		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(d.Call, "told", d.Text), Note: "error given by " + Who(d.Who)}})
+	case flawless.Fail:
+		if s.status == "" {
+			out = append(out, flawless.Entry{At: at, End: &flawless.End{Status: flawless.Failed, Who: d.Who,
+				Failure: s.withOpenSteps(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, Who(d.Who), cmp.Or(d.Note, "no reason given"))})}})
+		}
+	default:
+		return nil, fmt.Errorf("resolving call %d of run %s: unknown resolution %q; use retry, response, error or fail: %w", d.Call, s.id, d.Resolution, flawless.Invalid)
+	}
+	return out, nil
+}
 
 // RetryDecision is a person's decision about a call that waits for a retry.
 type RetryDecision struct {
