@@ -10,9 +10,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestTimetables plays schedules of every ten minutes, in words. A run that was started stays open
+// TestTimetableDecisions plays schedules of every ten minutes, in words. A run that was started stays open
 // until "end".
-func TestTimetables(t *testing.T) {
+func TestTimetableDecisions(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, row := range []struct {
@@ -73,7 +73,7 @@ func TestTimetables(t *testing.T) {
 	}
 }
 
-func TestALongDowntimeIsNotCountedForEver(t *testing.T) {
+func TestCountingMissedTimesIsBounded(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	table, err := newTimetable(flawless.Schedule{Name: "s", Cron: "* * * * * *", Done: begin, CatchUpMS: 10_000, Overlap: flawless.Allow})
@@ -88,7 +88,7 @@ func TestALongDowntimeIsNotCountedForEver(t *testing.T) {
 	}
 }
 
-func TestJitterIsTheSameEachTime(t *testing.T) {
+func TestJitterIsDeterministic(t *testing.T) {
 	t.Parallel()
 	table, err := newTimetable(flawless.Schedule{Name: "s", Cron: "@daily", JitterMS: time.Hour.Milliseconds(), CatchUpMS: 10_000})
 	if err != nil {
@@ -108,8 +108,8 @@ func TestJitterIsTheSameEachTime(t *testing.T) {
 	}
 }
 
-// TestARunHasAllTermsOfItsSchedule: a term that a start can have is one of a schedule too.
-func TestARunHasAllTermsOfItsSchedule(t *testing.T) {
+// TestRunInheritsScheduleSettings: a term that a start can have is one of a schedule too.
+func TestRunInheritsScheduleSettings(t *testing.T) {
 	t.Parallel()
 	place := flawless.Place{Key: "k", Limit: 1}
 	s := flawless.Schedule{Name: "s", Module: "m", Workflow: "w", Version: "1", Input: []byte("1"), Labels: map[string]string{"a": "b"},
@@ -122,7 +122,7 @@ func TestARunHasAllTermsOfItsSchedule(t *testing.T) {
 	}
 }
 
-func TestNoMoreRunsThanTheLimitStartAtOnce(t *testing.T) {
+func TestCatchUpLimitBoundsStarts(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, row := range []struct {

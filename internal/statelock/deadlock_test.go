@@ -8,9 +8,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestStuckIsWhatNobodyCanEnd compares with the definition, over all sets of runs: those are stuck that are
+// TestDeadlockDetection compares with the definition, over all sets of runs: those are stuck that are
 // in a set of which each rests, and waits for none but those of the set.
-func TestStuckIsWhatNobodyCanEnd(t *testing.T) {
+func TestDeadlockDetection(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	const runs = 6

@@ -11,9 +11,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestWhatIsTakenCanBeRead: no value fits the schema of a Go type that encoding/json cannot read into it, and what
+// TestGoSchemasAcceptOnlyDecodableValues: no value fits the schema of a Go type that encoding/json cannot read into it, and what
 // it writes of the type fits. The file is kept up to date by a test of the SDK.
-func TestWhatIsTakenCanBeRead(t *testing.T) {
+func TestGoSchemasAcceptOnlyDecodableValues(t *testing.T) {
 	t.Parallel()
 	f, err := os.Open("../../sdk/go/testdata/types.txt")
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-func TestValuesThatDecodersDisagreeAbout(t *testing.T) {
+func TestParseRejectsAmbiguousValues(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, text, field, message string }{
 		{"a member twice", `{"a":[{"b":1,"c":2,"b":1}]}`, "a.0", `member "b" comes twice`},
@@ -42,7 +42,7 @@ func TestValuesThatDecodersDisagreeAbout(t *testing.T) {
 	}
 }
 
-func TestValuesAreReadAsEncodingJSONDoes(t *testing.T) {
+func TestParseMatchesEncodingJSON(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		` {"a" : [ 1, -0, 0e999999999, 1.50, 1e308, null, true, {} , [ ] ] , "" : "\u00e4\\u\ud83d\ude00\/" } `,
@@ -61,8 +61,8 @@ func TestValuesAreReadAsEncodingJSONDoes(t *testing.T) {
 	}
 }
 
-// TestRules has what JSON Schema alone would take.
-func TestRules(t *testing.T) {
+// TestRulesAreStricterThanJSONSchema has what JSON Schema alone would take.
+func TestRulesAreStricterThanJSONSchema(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		schema       string
