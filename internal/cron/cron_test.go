@@ -68,7 +68,8 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// TestNextMatchesEachHourOnce: every time of the clock comes due once, in order, in zones with all kinds of jumps.
+// TestNextMatchesEachHourOnce checks that every local hour matches once and in order, in zones with all kinds of clock
+// changes.
 func TestNextMatchesEachHourOnce(t *testing.T) {
 	t.Parallel()
 	for _, zone := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca", "UTC"} {

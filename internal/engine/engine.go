@@ -243,7 +243,7 @@ func (e *Engine) parked(run string) {
 // retention returns what removes ended runs.
 func (e *Engine) retention() *retention.Sweeper {
 	o := retention.Options{Store: e.store, Lease: e.lease, Context: e.ctx, Now: e.clockNow, Settings: e.policy.Module, Log: e.log,
-		InHand: func(run string) bool {
+		InMemory: func(run string) bool {
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			return e.runs[run] != nil

@@ -61,7 +61,7 @@ func TestParseMatchesEncodingJSON(t *testing.T) {
 	}
 }
 
-// TestRulesAreStricterThanJSONSchema has what JSON Schema alone would take.
+// TestRulesAreStricterThanJSONSchema has values that JSON Schema alone would accept.
 func TestRulesAreStricterThanJSONSchema(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -71,7 +71,7 @@ func TestRulesAreStricterThanJSONSchema(t *testing.T) {
 		{`{"type":"integer"}`, []string{`1`, `-1`, `123456789012345678901234567890`}, []string{`1.0`, `1e2`, `-0`, `1E0`}},
 		{`{"type":["integer","null"]}`, []string{`null`, `0`}, []string{`1.0`}},
 		{`{"type":["integer","number"]}`, []string{`1.0`, `1e2`}, nil},
-		{`{"type":"number","minimum":0}`, []string{`1.0`, `0e999999999`}, []string{`1e999999999`, `1e-999999999`}}, // the last ones have no exact form
+		{`{"type":"number","minimum":0}`, []string{`1.0`, `0e999999999`}, []string{`1e999999999`, `1e-999999999`}}, // the last two have no exact form
 		{`{"properties":{"a":{},"B":{},"ſ":{}}}`, []string{`{"a":1,"B":1}`, `{"c":1}`}, []string{`{"A":1}`, `{"a":1,"A":1}`, `{"b":1}`, `{"S":1}`}},
 		{`{"properties":{"a":{},"A":{}}}`, []string{`{"a":1,"A":1}`}, nil},
 		{`{"properties":{"a":{}},"additionalProperties":{"type":"integer"}}`, []string{`{"A":1}`}, []string{`{"A":1.0}`}},
