@@ -10,8 +10,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestTimetableDecisions plays schedules of every ten minutes, in words. A run that was started stays open
-// until "end".
+// TestTimetableDecisions plays schedules with a time every ten minutes. A started run stays open until "end".
 func TestTimetableDecisions(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -19,7 +18,7 @@ func TestTimetableDecisions(t *testing.T) {
 		name  string
 		s     flawless.Schedule
 		steps string // minutes that pass, or "end"
-		want  string // what is started, at which minute for which
+		want  string // what is started at which minute, and for which time
 	}{
 		{"skip", flawless.Schedule{Overlap: flawless.Skip}, "10 10 end 5 5 end 10", "10:10 30:30 40:40 skipped 1"},
 		{"queue", flawless.Schedule{Overlap: flawless.Queue}, "10 10 10 end end 10", "10:10 30:20 40:40 skipped 1"},
@@ -108,7 +107,7 @@ func TestJitterIsDeterministic(t *testing.T) {
 	}
 }
 
-// TestRunInheritsScheduleSettings: a term that a start can have is one of a schedule too.
+// TestRunInheritsScheduleSettings checks that every setting of a start is also one of a schedule.
 func TestRunInheritsScheduleSettings(t *testing.T) {
 	t.Parallel()
 	place := flawless.Place{Key: "k", Limit: 1}
@@ -150,7 +149,7 @@ func TestCatchUpLimitBoundsStarts(t *testing.T) {
 			table.settle(now, now)
 			missed, starts, last := table.Missed, 0, time.Time{}
 			for {
-				table.settle(now, now) // as often as anybody likes
+				table.settle(now, now) // repeating it changes nothing
 				d := table.next(now, nil)
 				if d.start.IsZero() {
 					break
