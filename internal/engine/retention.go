@@ -9,7 +9,7 @@ import (
 // retention returns what removes ended runs.
 func (e *Engine) retention() *retention.Sweeper {
 	o := retention.Options{Store: e.store, Lease: e.lease, Context: e.life.Turns, Now: e.clockNow, Settings: e.policy.Module, Log: e.log,
-		InHand: func(run string) bool {
+		InMemory: func(run string) bool {
 			inMemory, _ := e.runs.InMemory(run)
 			return inMemory
 		}}

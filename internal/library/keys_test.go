@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-func TestAModuleThatSaysNonsenseOfHostsIsRefused(t *testing.T) {
+func TestInvalidKeyWindowsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		keys []flawless.KeyWindow

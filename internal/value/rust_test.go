@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// narrower are the reasons for which a value is refused although serde can read it: what the error or the value contains.
+// narrower lists why a value may be refused although serde can read it. Each text occurs in the error or in the value.
 var narrower = []struct{ text, because string }{
 	{"want object", "a struct is written as an object, not as an array"},
 	{"is not written as an integer", "integers are written in one way"},
@@ -32,9 +32,9 @@ func isNarrower(text string, err error) bool {
 	return false
 }
 
-// TestRustSchemasAcceptWhatSerdeReads checks the schemas that the Rust SDK derives, with and without schemars,
+// TestRustSchemasMatchSerde checks the schemas that the Rust SDK derives, with and without schemars,
 // against what serde_json reads into each type. A test of the SDK keeps the file up to date.
-func TestRustSchemasAcceptWhatSerdeReads(t *testing.T) {
+func TestRustSchemasMatchSerde(t *testing.T) {
 	t.Parallel()
 	f, err := os.Open("../../sdk/rust/flawless-sdk/testdata/types.txt")
 	if err != nil {
@@ -44,7 +44,7 @@ func TestRustSchemasAcceptWhatSerdeReads(t *testing.T) {
 	type text struct {
 		text  string
 		value any
-		err   error // of Parse
+		err   error // from Parse
 	}
 	var texts []text
 	var of string
