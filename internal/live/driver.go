@@ -24,11 +24,9 @@ type driver struct {
 	stop    context.CancelFunc // ends the turn that is being taken, nil if none is
 	problem string             // why the run takes no turn any more
 
-	// Written by the driver under mu, and read by the driver without it.
-	computes time.Time // since when the guest computes, zero if it does not
-
-	// The driver's; without a driver, guarded by mu.
-	inst *guest.Instance // nil: to be made again from the log
+	// Written under mu; the driver, who alone changes them while there is one, reads them without it.
+	computes time.Time       // since when the guest computes, zero if it does not
+	inst     *guest.Instance // nil: to be made again from the log
 
 	// The driver's alone.
 	began  time.Time     // of the turn that is being taken
@@ -287,7 +285,10 @@ func (r *Run) compute(ctx context.Context, in guest.In) (guest.Out, error) {
 	if err == nil {
 		return out, nil
 	}
-	r.evictGuest()()
+	r.mu.Lock()
+	release := r.evictGuest()
+	r.mu.Unlock()
+	release()
 	if ctx.Err() == nil && errors.Is(context.Cause(limited), errSlow) {
 		return guest.Out{Ended: &flawless.Ended{Failure: &flawless.Failure{Kind: replay.TooSlow,
 			Message: fmt.Sprintf("the turn took longer than %v, which the server allows (--turn-time)", limit)}}}, nil

@@ -312,7 +312,8 @@ func (r *Run) Evict() bool {
 	return idle
 }
 
-// evictGuest takes the guest from the run, and returns what releases it. The log is all that is needed to make it again.
+// evictGuest takes the guest from the run, and returns what releases it. The log is all that is needed to make it again. The
+// caller holds mu.
 func (r *Run) evictGuest() (release func()) {
 	inst, residency := r.inst, r.reg.o.Residency
 	if inst == nil {
@@ -412,6 +413,8 @@ func (g *Registry) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, r := range g.runs {
+		r.mu.Lock()
 		r.evictGuest()()
+		r.mu.Unlock()
 	}
 }
