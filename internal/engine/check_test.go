@@ -53,7 +53,7 @@ func (f *filed) open(t *testing.T) *Engine {
 	return e
 }
 
-// TestDamageIsFoundAndRemembered: nobody has read what is damaged, and health says so soon after the start and at
+// TestDamageIsFoundAndRemembered: the damaged part was never read, and health says so soon after the start and at
 // once after the next one, until a check finds the store whole.
 func TestDamageIsFoundAndRemembered(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestStoreWithoutFilesIsNotChecked(t *testing.T) {
 	}
 }
 
-// TestFullDiskIsReportedFromTheStart: nobody has to wait until the engine looks at it.
+// TestFullDiskIsReportedFromTheStart: the engine need not have looked at it before.
 func TestFullDiskIsReportedFromTheStart(t *testing.T) {
 	t.Parallel()
 	e, err := reopen(t, mem.New(), Options{Space: usedUp{}})

@@ -12,7 +12,7 @@ import (
 // handler is an Engine as the runs in memory see it.
 type handler Engine
 
-// Errand begins to carry out a call within the engine. What it answers later it leaves to whoever makes the answer known.
+// Errand begins to carry out a call within the engine. The answer may come later, from another goroutine.
 func (h *handler) Errand(r *live.Run, c *core.OpenCall) {
 	e := (*Engine)(h)
 	if err := e.errand(r, c); err != nil {

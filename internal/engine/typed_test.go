@@ -47,7 +47,7 @@ func TestValueThatViolatesSchemaDoesNotSettlePromise(t *testing.T) {
 	mustComplete(t, e, "p", `"{apple 2}"`)
 }
 
-// TestMessageThatViolatesSchemaIsRefused while the run waits for it, and the run goes on waiting.
+// TestMessageThatViolatesSchemaIsRefused while the run waits for it, and the run keeps waiting.
 func TestMessageThatViolatesSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
@@ -139,7 +139,7 @@ func TestUndecodableValuesAreRefused(t *testing.T) {
 	}
 }
 
-// TestUntypedMessagesAreReadable: nobody has said what is to be in them.
+// TestUntypedMessagesAreReadable: no schema says what they contain.
 func TestUntypedMessagesAreReadable(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
@@ -166,7 +166,7 @@ func TestReceiveAsAnotherType(t *testing.T) {
 	mustComplete(t, e, "r", `"two apples"`)
 }
 
-// TestSchemasAreNotCompared: code whose type has changed goes on with an old log.
+// TestSchemasAreNotCompared: code whose type has changed continues with an old log.
 func TestSchemasAreNotCompared(t *testing.T) {
 	t.Parallel()
 	a := flawless.Call{Kind: "receive", Head: []byte(`{"type":"order","schema":{"type":"string"},"at":"a.go:1"}`)}

@@ -412,14 +412,15 @@ func TestRunLeavesMemoryWhenReleased(t *testing.T) {
 	}
 }
 
-// TestQuarantinedRunIsAcquiredOnceMended quarantines a run, which can be acquired again after it was seized and mended.
+// TestQuarantinedRunIsAcquiredOnceMended quarantines a run that stays in memory. It can be acquired again, and continues,
+// after it was seized and mended.
 func TestQuarantinedRunIsAcquiredOnceMended(t *testing.T) {
 	t.Parallel()
 	h := open(t, 0, number)
 	r := h.create("r")
 	h.until("r", isWaiting)
 	r.Quarantine(errors.New("its guest is unwell"))
-	r.Release()
+	defer r.Release()
 	if _, err := h.Acquire(t.Context(), "r"); !errors.Is(err, flawless.Damaged) || !strings.Contains(err.Error(), "unwell") {
 		t.Errorf("acquiring it: %v", err)
 	}
@@ -432,11 +433,11 @@ func TestQuarantinedRunIsAcquiredOnceMended(t *testing.T) {
 	}
 	s.Mend()
 	s.Release()
-	r, err = h.Acquire(t.Context(), "r")
-	if err != nil {
-		t.Fatal(err)
+	same, err := h.Acquire(t.Context(), "r")
+	if err != nil || same != r {
+		t.Fatalf("it is the same run %v, %v", same == r, err)
 	}
-	defer r.Release()
+	same.Release()
 	if _, err := r.Change(t.Context(), func(s *core.State, now int64) ([]flawless.Entry, error) {
 		return s.Accept(flawless.Message{ID: "1", Type: "number", Body: []byte("1")}, now)
 	}); err != nil {

@@ -5,7 +5,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/statelock"
 )
 
-// Resting returns what a run waits for, or false if it may go on by itself. A run that is not in memory waits for the
+// Resting returns what a run waits for, or false if it may continue by itself. A run that is not in memory waits for the
 // outside, or to begin.
 func (g *Registry) Resting(id string) (statelock.Resting, bool) {
 	g.mu.Lock()
