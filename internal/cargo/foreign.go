@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// foreign is a crate that needs what a guest does not have, and what to use instead.
+// foreign is a crate that needs something that guests do not have, and what to use instead.
 type foreign struct{ crate, instead string }
 
 var (
