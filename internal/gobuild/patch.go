@@ -86,7 +86,7 @@ func (p patch) apply(file string) ([]byte, error) {
 	}
 	for _, e := range p.edits {
 		if bytes.Count(text, []byte(e.behind)) != 1 {
-			return nil, fmt.Errorf("%s of this Go is not as this version of flawless knows it: use a released Go that it supports, update flawless, or build with: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared: %w", file, flawless.Refused)
+			return nil, fmt.Errorf("this version of flawless does not support %s of the installed Go: use a released Go version, update flawless, or build with: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared: %w", file, flawless.Refused)
 		}
 		text = bytes.Replace(text, []byte(e.behind), []byte(e.behind+e.text), 1)
 	}

@@ -569,7 +569,7 @@ func checkKeys(keys []flawless.KeyWindow) error {
 			return err
 		}
 		if hosts[k.Host] {
-			return fmt.Errorf("it declares twice how long host %s honours a key", k.Host)
+			return fmt.Errorf("it declares the key window of host %s twice", k.Host)
 		}
 		hosts[k.Host] = true
 	}

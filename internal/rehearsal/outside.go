@@ -224,7 +224,7 @@ func (o *outside) answer(key string) (Request, error) {
 	return Request{}, errNotSeen
 }
 
-var errNotSeen = errors.New("the outside did not see the request")
+var errNotSeen = errors.New("the simulated server did not receive the request")
 
 // recorder records a response and where it was flushed.
 type recorder struct {

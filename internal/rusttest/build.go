@@ -32,7 +32,7 @@ CARGO_TARGET_DIR=$4 exec cargo build --locked --release --target "$2" --message-
 
 // LeftOut is the error for tests that need a tool which this machine does not have. The environment variable
 // FLAWLESS_TEST_WITHOUT, set by tools/setup/setup.sh, lists the tools.
-const LeftOut leftOut = "left out, because the tools for it are not there (make setup says how to get them)"
+const LeftOut leftOut = "skipped, because its tools are not installed (make setup says how to get them)"
 
 type leftOut string
 
@@ -79,7 +79,7 @@ func Build(dir, target string) ([]byte, error) {
 	}
 	file := cargo.Module(out.Bytes())
 	if file == "" {
-		return nil, fmt.Errorf("building %s for %s: cargo tells of no module", dir, target)
+		return nil, fmt.Errorf("building %s for %s: cargo reported no module", dir, target)
 	}
 	return os.ReadFile(file)
 }
@@ -94,7 +94,7 @@ func Program(dir string) (string, error) {
 		return "", fmt.Errorf("building %s: %w", dir, err)
 	}
 	if _, err := exec.LookPath("cargo"); err != nil {
-		return "", fmt.Errorf("building %s: cargo is not there; get it from https://rustup.rs or with apt-get install cargo-web: %w", dir, err)
+		return "", fmt.Errorf("building %s: the cargo command was not found; get it from https://rustup.rs or with apt-get install cargo-web: %w", dir, err)
 	}
 	var out, text bytes.Buffer
 	cmd := exec.Command("cargo", "build", "--locked", "--message-format=json-render-diagnostics")
@@ -109,7 +109,7 @@ func Program(dir string) (string, error) {
 			return m.Executable, nil
 		}
 	}
-	return "", fmt.Errorf("building %s: cargo tells of no program", dir)
+	return "", fmt.Errorf("building %s: cargo reported no program", dir)
 }
 
 // TargetDir returns cargo's target directory: in the user's cache, one per clone of the repository and use, because

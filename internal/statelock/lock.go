@@ -189,9 +189,9 @@ func (l *Locks) putUnheld(r Run, call flawless.Call, c *cell, told []byte) error
 	switch {
 	case bytes.Equal(c.st.Value, call.Body): // or it was done before a crash
 	case c.st.Holder != nil && !l.o.Gone(*c.st.Holder):
-		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and run %s holds it now; nothing was changed, ask for it again: %w", c.name, c.st.Holder.Run, flawless.Conflict)
+		return fmt.Errorf("changing state %q: the run that this one was forked from held it, and run %s holds it now; nothing was changed, lock it again: %w", c.name, c.st.Holder.Run, flawless.Conflict)
 	case !bytes.Equal(c.st.Value, told):
-		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and it was changed since; nothing was changed, ask for it again: %w", c.name, flawless.Conflict)
+		return fmt.Errorf("changing state %q: the run that this one was forked from held it, and it has changed since; nothing was changed, lock it again: %w", c.name, flawless.Conflict)
 	default:
 		if err := l.pass(c, store.State{Value: call.Body}); err != nil {
 			return err

@@ -131,7 +131,7 @@ func (u *upgrade) collect(ctx context.Context, name string) error {
 		case err != nil:
 			return err
 		case r.Module != name:
-			return fmt.Errorf("run %s is of module %s: %w", id, r.Module, flawless.Invalid)
+			return fmt.Errorf("run %s belongs to module %s: %w", id, r.Module, flawless.Invalid)
 		case r.Status.Ended():
 			return fmt.Errorf("run %s is %s, and only open runs can be moved; to try other code on it, use workflow fork: %w", id, r.Status, flawless.Conflict)
 		}
