@@ -35,7 +35,7 @@ func (e *Engine) look(id string) (statelock.Resting, bool) {
 
 // ahead returns what keeps a run from beginning: the runs that were admitted before it.
 func (e *Engine) ahead(id string) (out []statelock.Edge) {
-	runs, what := e.admission.Ahead(id)
+	runs, what := e.admission.Blockers(id)
 	for _, run := range runs {
 		out = append(out, statelock.Edge{From: id, To: run, Permit: what})
 	}
@@ -88,7 +88,7 @@ func (e *Engine) tellDeadlock(x statelock.Edge, why string) bool {
 	}
 	tell := func() bool { return e.answer(r, x.Call, effect.ErrorAnswer(x.Call, "deadlock", why)) }
 	if x.Wanted.State != "" {
-		return e.locks.GiveUp(x.Wanted.State, r, x.Call, tell)
+		return e.locks.Withdraw(x.Wanted.State, r, x.Call, tell)
 	}
 	told := tell()
 	e.ends.remove(x.Wanted.Run, r, x.Call)

@@ -192,7 +192,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		e.library.Preload(m)
 	}
 	e.scrubber = scrub.New(ctx, scrub.Options{Store: e.store, Lease: e.lease, Context: e.ctx, Dead: e.dead.Load, Log: e.log})
-	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.ctx, Now: e.clockNow, Touch: e.touch, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
+	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.ctx, Now: e.clockNow, Wake: e.touch, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
 		Idle: func() bool { return e.tasks.Count() <= e.standing }})
 	e.schedules = e.newScheduler()
 	if err := e.schedules.Load(ctx); err != nil {
@@ -206,7 +206,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("reading the limits of hosts: %w", err)
 	}
 	e.locks = e.newLocks()
-	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Tell = &e.graph, e.look, e.tellDeadlock
+	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.look, e.tellDeadlock
 	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.policy.Capped,
 		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },
 		Wake:   func(run string) { e.tasks.Go(func() { e.touch(run) }) },

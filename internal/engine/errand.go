@@ -78,7 +78,7 @@ func (e *Engine) errand(r *run, c *core.OpenCall) error {
 	case effect.Send:
 		return e.send(r, c)
 	case effect.State:
-		return e.locks.Carry(r, c.Call, c.MadeAt())
+		return e.locks.Perform(r, c.Call, c.MadeAt())
 	}
 	panic("engine: nobody carries out errands of kind " + c.Kind)
 }

@@ -84,7 +84,7 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 		return err
 	}
 	if p.lost != nil && (p.head.Active || p.head.Wake != 0 || len(p.head.Run.Unresolved) > 0) {
-		return fmt.Errorf("nothing that run %s has left behind is carried on: %w", r.id, replay.CutError(r.id, p.lost, nil, flawless.Damaged))
+		return fmt.Errorf("nothing that run %s has left behind is carried on: %w", r.id, replay.TruncatedError(r.id, p.lost, nil, flawless.Damaged))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

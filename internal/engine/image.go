@@ -80,7 +80,7 @@ func (e *Engine) readFrom(ctx context.Context, head store.Head, image bool) (pas
 		p.seq++
 		if c := rec.Cut; c != nil {
 			if !head.Run.Status.Ended() {
-				return p, replay.CutError(id, c, unusable, flawless.Damaged)
+				return p, replay.TruncatedError(id, c, unusable, flawless.Damaged)
 			}
 			p.lost, p.seq = c, c.Next
 			p.s.Cut(c)
@@ -203,7 +203,7 @@ func (r *run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 		r.e.fallback(r.id, err)
 		for rec, logged := range r.e.store.Log(ctx, r.id, 0) {
 			if logged == nil && rec.Cut != nil {
-				return nil, replay.CutError(r.id, rec.Cut, err, flawless.Refused)
+				return nil, replay.TruncatedError(r.id, rec.Cut, err, flawless.Refused)
 			}
 			break
 		}
@@ -213,7 +213,7 @@ func (r *run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 	for _, a := range before.Ready() {
 		arrived[a.Call] = a
 	}
-	if err := replay.Onto(ctx, inst, r.id, r.e.store.Log(ctx, r.id, image.Seq), arrived, nil); err != nil {
+	if err := replay.Continue(ctx, inst, r.id, r.e.store.Log(ctx, r.id, image.Seq), arrived, nil); err != nil {
 		inst.Release()
 		return nil, err
 	}

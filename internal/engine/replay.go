@@ -27,7 +27,7 @@ func (r *run) revive(ctx context.Context) error {
 		}
 		if r.s.Turns() > 0 {
 			r.e.counts.replayed.Add(1)
-			if err := replay.Onto(ctx, inst, r.id, r.e.store.Log(ctx, r.id, 0), nil, nil); err != nil {
+			if err := replay.Continue(ctx, inst, r.id, r.e.store.Log(ctx, r.id, 0), nil, nil); err != nil {
 				inst.Release()
 				return err
 			}

@@ -322,7 +322,7 @@ func (r *run) takeTurn() error {
 			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
 		t.Lines = append(t.Lines, flawless.Leave(t.Ended, flawless.OpenSteps(r.s.OpenSteps(), t.Steps))...)
 	}
-	if replay.StoppedForTime(t) { // the guest is not there to say so
+	if replay.TimedOut(t) { // the guest is not there to say so
 		t.Lines = append(t.Lines, flawless.Leave(t.Ended, r.s.OpenSteps())...)
 	}
 	if t.Data != nil {

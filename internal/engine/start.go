@@ -176,7 +176,7 @@ func Moment(t time.Time) int64 {
 
 // version returns the version of the module that a run is to be started with, and its code.
 func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *library.Module, error) {
-	return e.library.Find(ctx, library.Wanted{Module: o.Module, Version: o.Version, Digest: o.digest, Workflow: o.Workflow})
+	return e.library.Find(ctx, library.Selector{Module: o.Module, Version: o.Version, Digest: o.digest, Workflow: o.Workflow})
 }
 
 // startedBefore answers a start whose id is taken.

@@ -101,7 +101,7 @@ func (s seized) Move(u flawless.Upgrade) error {
 	return r.failed
 }
 
-func (s seized) LetGo() { s.r.e.letGo(s.r) }
+func (s seized) Release() { s.r.e.letGo(s.r) }
 
 // seize acquires a run and takes the place of whoever drives it, so that it takes no turn until
 // letGo is called. A run that was set aside is taken back into the engine's hands.

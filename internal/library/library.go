@@ -214,13 +214,13 @@ func digestOf(bin []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Wanted describes the code for a new run. With a digest the name may be empty: a fork may use a file that was never
+// Selector describes the code for a new run. With a digest the name may be empty: a fork may use a file that was never
 // added, and so may its children.
-type Wanted struct{ Module, Version, Digest, Workflow string }
+type Selector struct{ Module, Version, Digest, Workflow string }
 
 // Find returns the wanted version of a module and its code. It returns flawless.NotFound if there is no such module,
 // version or workflow.
-func (l *Library) Find(ctx context.Context, w Wanted) (m flawless.Module, code *Module, err error) {
+func (l *Library) Find(ctx context.Context, w Selector) (m flawless.Module, code *Module, err error) {
 	if w.Digest == "" {
 		if m, err = l.Named(ctx, w.Module, w.Version); err != nil {
 			return m, nil, err
@@ -368,8 +368,8 @@ func (l *Library) Tidy(ctx context.Context, users func(ctx context.Context) (map
 	return l.o.Guest.RemoveCode(func(digest string) bool { return needed[digest] }), nil
 }
 
-// ReadsInput returns nil if the module accepts the input for a workflow, or has no such workflow.
-func ReadsInput(m *guest.Module, workflow string, input []byte) error {
+// AcceptsInput returns nil if the module accepts the input for a workflow, or has no such workflow.
+func AcceptsInput(m *guest.Module, workflow string, input []byte) error {
 	said := flawless.Module{Manifest: m.Manifest()}
 	w := said.Workflow(workflow)
 	if w == nil {

@@ -144,7 +144,7 @@ func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 			return err
 		}
 		if rec.Cut != nil {
-			return CutError(p.id, rec.Cut, nil, flawless.Refused)
+			return TruncatedError(p.id, rec.Cut, nil, flawless.Refused)
 		}
 		for _, e := range rec.Entries {
 			switch {
@@ -153,7 +153,7 @@ func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 			case e.Upgrade != nil:
 				p.report.Own = p.report.Digest == e.Upgrade.Digest
 			case e.Turn != nil:
-				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until || StoppedForTime(e.Turn) {
+				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until || TimedOut(e.Turn) {
 					return nil
 				}
 				if err := p.turn(ctx, e.Turn); err != nil {
@@ -363,9 +363,9 @@ func (p *Player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence
 	return nil
 }
 
-// Onto replays a log with an existing guest and compares its calls. arrived are the answers that came before the log
+// Continue replays a log with an existing guest and compares its calls. arrived are the answers that came before the log
 // and were not delivered. After each turn it calls seen unless that is nil. It changes nothing but the guest.
-func Onto(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], arrived map[int]flawless.Answer, seen func(t *flawless.Turn, out guest.Out) error) error {
+func Continue(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], arrived map[int]flawless.Answer, seen func(t *flawless.Turn, out guest.Out) error) error {
 	p := Player{id: id, inst: inst, arrived: arrived}
 	if seen != nil {
 		p.seen = func(t *flawless.Turn, out guest.Out, _ *guest.Instance) error { return seen(t, out) }
@@ -373,8 +373,8 @@ func Onto(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[fl
 	return p.play(ctx, ahead(log))
 }
 
-// StoppedForTime reports whether a turn was stopped because it took too long. Such a turn cannot be replayed.
-func StoppedForTime(t *flawless.Turn) bool {
+// TimedOut reports whether a turn was stopped because it took too long. Such a turn cannot be replayed.
+func TimedOut(t *flawless.Turn) bool {
 	return t.Ended != nil && t.Ended.Failure != nil && t.Ended.Failure.Kind == TooSlow
 }
 
@@ -389,9 +389,9 @@ func Redacted(s flawless.Start) []string {
 	return s.Origin.Redacted
 }
 
-// CutError returns the error for a run that cannot be restored from its start or its image. image is the reason for
+// TruncatedError returns the error for a run that cannot be restored from its start or its image. image is the reason for
 // the latter, nil if that was not tried.
-func CutError(id string, c *flawless.Cut, image error, code flawless.Code) error {
+func TruncatedError(id string, c *flawless.Cut, image error, code flawless.Code) error {
 	why := ""
 	if image != nil {
 		why = fmt.Sprintf(", and its image cannot be used: %v", image)

@@ -109,9 +109,9 @@ func (l *Locks) done(c *cell) {
 	}
 }
 
-// Carry performs a `state` call that was made in a turn of the given time. It answers the call now, or when the state
+// Perform performs a `state` call that was made in a turn of the given time. It answers the call now, or when the state
 // is free. It returns an error if it cannot perform the call.
-func (l *Locks) Carry(r Run, call flawless.Call, at int64) error {
+func (l *Locks) Perform(r Run, call flawless.Call, at int64) error {
 	h, err := effect.ParseState(call)
 	if err != nil {
 		return err
@@ -260,8 +260,8 @@ func (l *Locks) put(c *cell, st store.State) error {
 	return nil
 }
 
-// GiveUp removes a call from the queue of a state after answer has answered it, and returns the result of answer.
-func (l *Locks) GiveUp(state string, run Run, call int, answer func() bool) bool {
+// Withdraw removes a call from the queue of a state after answer has answered it, and returns the result of answer.
+func (l *Locks) Withdraw(state string, run Run, call int, answer func() bool) bool {
 	c, err := l.use(state)
 	if err != nil {
 		return false

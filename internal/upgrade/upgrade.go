@@ -42,7 +42,7 @@ type Engine interface {
 	IsOpen(ctx context.Context, run string) bool
 	// Compute waits for a permit to compute. The caller must call done.
 	Compute(ctx context.Context) (done func(), err error)
-	// Seize keeps a run from taking turns until LetGo.
+	// Seize keeps a run from taking turns until Release.
 	Seize(ctx context.Context, run string) (Run, error)
 	// Accepts returns nil if the engine accepts new work.
 	Accepts() error
@@ -54,8 +54,8 @@ type Run interface {
 	Now() (end flawless.Status, turns int, digest string)
 	// Move moves the run to other code, and returns when that is durable.
 	Move(u flawless.Upgrade) error
-	// LetGo releases the run, which continues.
-	LetGo()
+	// Release releases the run, which continues.
+	Release()
 }
 
 // Target is the code that runs are moved to.
@@ -235,7 +235,7 @@ func (u *upgrade) move(ctx context.Context) error {
 			if r == nil || err != nil {
 				return err
 			}
-			defer r.LetGo()
+			defer r.Release()
 			u.moveRun(r, i)
 			return nil
 		})
@@ -244,7 +244,7 @@ func (u *upgrade) move(ctx context.Context) error {
 	defer func() {
 		for _, r := range held {
 			if r != nil {
-				r.LetGo()
+				r.Release()
 			}
 		}
 	}()
@@ -288,7 +288,7 @@ func (u *upgrade) hold(ctx context.Context, i int) (Run, error) {
 			return r, nil
 		}
 	}
-	r.LetGo()
+	r.Release()
 	return nil, err
 }
 
