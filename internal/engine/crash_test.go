@@ -479,7 +479,7 @@ func (e *Engine) verify(ctx context.Context, id string) error {
 		return err
 	}
 	defer inst.Release()
-	return replay.Onto(ctx, inst, id, e.store.Log(ctx, id, 0), nil, func(t *flawless.Turn, out guest.Out) error {
+	return replay.Continue(ctx, inst, id, e.store.Log(ctx, id, 0), nil, func(t *flawless.Turn, out guest.Out) error {
 		if out.Cost != t.Cost || out.Wake != t.Wake {
 			return fmt.Errorf("turn %d cost %d and sleeps until %d, in the log %d and %d", t.N, out.Cost, out.Wake, t.Cost, t.Wake)
 		}

@@ -40,7 +40,7 @@ func (e *Engine) errand(r *live.Run, c *core.OpenCall) error {
 	case effect.Send:
 		return e.send(r, c)
 	case effect.State:
-		return e.locks.Carry(r, c.Call, c.MadeAt())
+		return e.locks.Perform(r, c.Call, c.MadeAt())
 	}
 	panic("engine: there are no errands of kind " + c.Kind)
 }

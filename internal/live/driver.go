@@ -247,7 +247,7 @@ func (r *Run) takeTurn() error {
 			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
 		t.Lines = append(t.Lines, flawless.Leave(t.Ended, flawless.OpenSteps(r.s.OpenSteps(), t.Steps))...)
 	}
-	if replay.StoppedForTime(t) { // the guest is not there to say so
+	if replay.TimedOut(t) { // the guest is not there to say so
 		t.Lines = append(t.Lines, flawless.Leave(t.Ended, r.s.OpenSteps())...)
 	}
 	if t.Data != nil {
@@ -316,7 +316,7 @@ func (r *Run) revive(ctx context.Context) error {
 		}
 		if r.s.Turns() > 0 {
 			g.counts.replayed.Add(1)
-			if err := replay.Onto(ctx, inst, r.id, g.o.Store.Log(ctx, r.id, 0), nil, nil); err != nil {
+			if err := replay.Continue(ctx, inst, r.id, g.o.Store.Log(ctx, r.id, 0), nil, nil); err != nil {
 				inst.Release()
 				return err
 			}

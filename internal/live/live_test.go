@@ -133,7 +133,7 @@ func open(t *testing.T, idle time.Duration, calls ...call) *house {
 		Patience: 2 * time.Millisecond, LongTurn: 5 * time.Second}
 	o.Library = library.New(library.Options{Store: st, Lease: lease, Guest: rt, Context: h.life.Turns, Now: time.Now, Go: h.tasks.Go})
 	o.Residency = residency.New(residency.Options{Memory: -1, Idle: cmp.Or(idle, time.Hour), Now: now, Stopped: h.life.Over, Trim: o.Library.Trim})
-	o.Clock = clock.New(clock.Options{Timers: st.Timers, Context: h.life.Turns, Now: time.Now, Touch: func(run string) { h.Wake(run) }, Go: h.tasks.Go, Log: log})
+	o.Clock = clock.New(clock.Options{Timers: st.Timers, Context: h.life.Turns, Now: time.Now, Wake: func(run string) { h.Wake(run) }, Go: h.tasks.Go, Log: log})
 	if o.Policy, err = policy.New(t.Context(), policy.Options{Store: st, RetryFor: time.Hour, DeclaredKeys: o.Library.Keys}); err != nil {
 		t.Fatal(err)
 	}

@@ -204,7 +204,7 @@ func (r *Run) load(ctx context.Context) error {
 		return err
 	}
 	if p.lost != nil && (p.head.Active || p.head.Wake != 0 || len(p.head.Run.Unresolved) > 0) {
-		return fmt.Errorf("the open calls of run %s, which has ended, are not carried out: %w", r.id, replay.CutError(r.id, p.lost, nil, flawless.Damaged))
+		return fmt.Errorf("the open calls of run %s, which has ended, are not carried out: %w", r.id, replay.TruncatedError(r.id, p.lost, nil, flawless.Damaged))
 	}
 	r.mu.Lock()
 	r.s, r.seq, r.stored = p.s, p.seq, &p.head
