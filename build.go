@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Build identifies a binary. Two binaries that differ have different builds, unless they were built without
-// version control information: then Version is [Unversioned].
+// Build identifies a binary. Different binaries have different builds, unless they were built without version control
+// information: then Version is [Unversioned].
 type Build struct {
-	// Version is that of a release, such as 1.2.0; between releases the next one and the commit, such as
-	// 1.2.1-0.20261130120000-0123456789ab, with "+dirty" where files were changed and not committed.
+	// Version is that of a release, such as 1.2.0. Between releases it is the next one and the commit, such as
+	// 1.2.1-0.20261130120000-0123456789ab, with "+dirty" if there were uncommitted changes.
 	Version string `json:"version"`
-	Commit  string `json:"commit,omitempty"` // with "+dirty"; empty where it is not known
+	Commit  string `json:"commit,omitempty"` // with "+dirty"; empty if unknown
 	Time    string `json:"time,omitempty"`   // of the commit
-	Sum     string `json:"sum,omitempty"`    // checksum of the module, where the binary was made by "go install"
+	Sum     string `json:"sum,omitempty"`    // checksum of the module if the binary was built by "go install"
 	Go      string `json:"go"`               // version of the compiler
 	System  string `json:"system"`           // such as linux/amd64
 
@@ -25,12 +25,12 @@ type Build struct {
 	GuestInterface int `json:"guest_interface"`
 }
 
-// Unversioned is the version of a binary that does not know what it was built from.
+// Unversioned is the version of a binary built without version control information.
 const Unversioned = "devel"
 
 const modulePath = "github.com/flawless-engine/flawless"
 
-// ThisBuild returns the build that is running.
+// ThisBuild returns the build of the running binary.
 func ThisBuild() Build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -39,8 +39,8 @@ func ThisBuild() Build {
 	return buildOf(info)
 }
 
-// buildOf reads what the Go toolchain has noted in a binary. In a program that only uses this module, such as
-// one with the client, the module is a dependency, and the commit is that of the program.
+// buildOf reads the build information that the Go toolchain records in a binary. In a program that uses this module
+// as a dependency, such as one with the client, the recorded commit is that of the program.
 func buildOf(info *debug.BuildInfo) Build {
 	b := Build{Version: Unversioned, Go: cmp.Or(info.GoVersion, runtime.Version()), System: runtime.GOOS + "/" + runtime.GOARCH,
 		StoreFormat: StoreFormat, LogFormat: LogFormat, BundleFormat: BundleFormat, GuestInterface: GuestInterface}
@@ -76,13 +76,12 @@ func (b *Build) known(m *debug.Module) {
 	}
 }
 
-// Released reports whether the build has a version that can be downloaded: a release or a pre-release, and no
-// commit between two of them.
+// Released reports whether the version can be downloaded: it is a release or pre-release, not a commit in between.
 func (b Build) Released() bool {
 	return b.Version != Unversioned && !strings.Contains(b.Version, "+") && !pseudo(b.Version)
 }
 
-// pseudo tells whether a version is made of a commit: it ends with 14 digits of its time and 12 of its hash.
+// pseudo reports whether a version is a pseudo-version: it ends with 14 digits of a time and 12 of a commit hash.
 func pseudo(version string) bool {
 	i := strings.LastIndexByte(version, '-')
 	if i < 14 || len(version)-i != 13 {
@@ -92,7 +91,7 @@ func pseudo(version string) bool {
 	return strings.Trim(at, "0123456789") == "" && strings.Trim(version[i+1:], "0123456789abcdef") == ""
 }
 
-// String is the version and what it was built from, for people.
+// String returns the version and what it was built from.
 func (b Build) String() string {
 	from := "built without version control information"
 	switch {

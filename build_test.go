@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func TestBuildIsReadFromTheBinary(t *testing.T) {
+func TestBuildOf(t *testing.T) {
 	t.Parallel()
 	own := func(version, sum string, settings ...debug.BuildSetting) *debug.BuildInfo {
 		return &debug.BuildInfo{Main: debug.Module{Path: modulePath, Version: version, Sum: sum}, Settings: settings}
@@ -51,7 +51,7 @@ func TestBuildIsReadFromTheBinary(t *testing.T) {
 	}
 }
 
-func TestBuildInWords(t *testing.T) {
+func TestBuildString(t *testing.T) {
 	t.Parallel()
 	for want, b := range map[string]Build{
 		"1.2.0 (commit 0123456789abcdef of 2026-11-30T12:00:00Z, go1.26.8, linux/amd64)": {Version: "1.2.0", Commit: "0123456789abcdef", Time: "2026-11-30T12:00:00Z"},

@@ -7,16 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// Call is one request of a run to the outside. It is numbered from 1 within its run, in the order
-// the guest made it; number 0 is the start, whose answer is the input.
+// Call is a request of a run to the outside. Calls are numbered from 1 within their run, in the order in which the
+// guest made them. Number 0 is the start, whose answer is the input.
 type Call struct {
 	N    int             `json:"n" cbor:"1,keyasint"`
 	Kind string          `json:"kind" cbor:"2,keyasint"`
-	Head json.RawMessage `json:"head,omitempty" cbor:"3,keyasint,omitempty"` // JSON, its form depends on the kind
+	Head json.RawMessage `json:"head,omitempty" cbor:"3,keyasint,omitempty"` // JSON; the members depend on the kind
 	Body Bytes           `json:"body,omitempty" cbor:"4,keyasint,omitempty"` // raw
 }
 
-// Site is the call site that the head tells, "" where it does not.
+// Site returns the call site (file:line) from the head, or "".
 func (c Call) Site() string {
 	var h struct {
 		At string `json:"at"`
@@ -27,17 +27,17 @@ func (c Call) Site() string {
 	return h.At
 }
 
-// Answer is what the engine hands back for a call.
+// Answer is what the engine returns for a call.
 type Answer struct {
 	Call int             `json:"call" cbor:"1,keyasint"`
-	Head json.RawMessage `json:"head,omitempty" cbor:"2,keyasint,omitempty"` // JSON, its form depends on the kind
+	Head json.RawMessage `json:"head,omitempty" cbor:"2,keyasint,omitempty"` // JSON; the members depend on the kind
 	Body Bytes           `json:"body,omitempty" cbor:"3,keyasint,omitempty"` // raw
 }
 
-// Bytes is a body. In JSON it is a string where it is text, and {"base64": "..."} where it is not.
+// Bytes is the body of a call or an answer. In JSON it is a string if it is valid UTF-8, otherwise {"base64": "..."}.
 type Bytes []byte
 
-// MarshalJSON returns the body as JSON.
+// MarshalJSON implements json.Marshaler.
 func (b Bytes) MarshalJSON() ([]byte, error) {
 	if utf8.Valid(b) {
 		return json.Marshal(string(b))
@@ -45,7 +45,7 @@ func (b Bytes) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string][]byte{"base64": b})
 }
 
-// UnmarshalJSON takes either form.
+// UnmarshalJSON implements json.Unmarshaler. It accepts both forms.
 func (b *Bytes) UnmarshalJSON(text []byte) error {
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
 		var raw struct {
@@ -57,7 +57,7 @@ func (b *Bytes) UnmarshalJSON(text []byte) error {
 	}
 	var s string
 	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("a body is a string or {\"base64\": string}: %w", err)
+		return fmt.Errorf("a body must be a string or {\"base64\": string}: %w", err)
 	}
 	*b = Bytes(s)
 	return nil

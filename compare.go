@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// compared has the members of the head of each kind of call: true are those that say what is asked for, which
-// a replay compares. The others say how long, how often and how it is tried, what people read about it, and where
-// the call was made. What was logged of them holds for as long as the call is open, whatever newer code says.
-// A member that is not here is compared: new ones are what was asked for until somebody says otherwise.
+// compared lists the members of the head of each kind of call. true marks those that say what is asked for, which a
+// replay compares. The others say for how long, how often and how a call is tried, what people read about it, and
+// where it was made; the logged ones apply as long as the call is open, whatever newer code says. A member that is
+// not listed is compared, so that new members count until somebody decides otherwise.
 var compared = map[string]map[string]bool{
 	"http": {"method": true, "url": true, "headers": true, "stream": true,
 		"idempotent": false, "timeout_ms": false, "limit": false, "on_unknown": false, "longer": false, "redirects": false, "retry": false, "retry_for_ms": false, "key_within_ms": false},
@@ -32,8 +32,8 @@ var compared = map[string]map[string]bool{
 	"doubt":     {"request": true, "reason": false},
 }
 
-// Compared tells whether a member of the head of a call takes part in the comparison of a replay, and whether
-// calls of that kind are known to have it.
+// Compared reports whether a replay compares a member of the head of a call, and whether calls of that kind are known
+// to have it.
 func Compared(kind, member string) (takesPart, known bool) {
 	if member == "at" {
 		return false, true
@@ -42,8 +42,8 @@ func Compared(kind, member string) (takesPart, known bool) {
 	return takesPart || !known, known
 }
 
-// Same tells whether two calls ask for the same: kind, body, and what [Compared] says of the head. The number
-// and how the JSON of the head is written take no part; a member that is null is as good as absent.
+// Same reports whether two calls ask for the same thing: same kind, same body, and equal members of the head
+// according to [Compared]. It ignores their numbers and the formatting of the JSON, and treats null as absent.
 func (c Call) Same(o Call) bool {
 	if c.Kind != o.Kind || !bytes.Equal(c.Body, o.Body) {
 		return false
@@ -51,7 +51,7 @@ func (c Call) Same(o Call) bool {
 	return bytes.Equal(c.Head, o.Head) || bytes.Equal(plainHead(c), plainHead(o))
 }
 
-// plainHead is the head of a call without what takes no part in comparisons.
+// plainHead returns the head of a call without members that are not compared.
 func plainHead(c Call) []byte {
 	m := asked(c)
 	if m == nil {
@@ -64,7 +64,7 @@ func plainHead(c Call) []byte {
 	return out
 }
 
-// asked are the members of the head of a call that are compared, nil where it is not an object.
+// asked returns the members of the head of a call that are compared, or nil if the head is not an object.
 func asked(c Call) map[string]any {
 	m, ok := parsed(c.Head).(map[string]any)
 	if !ok {
@@ -77,7 +77,7 @@ func asked(c Call) map[string]any {
 	return m
 }
 
-// parsed is JSON, nil where it is none.
+// parsed returns the value of a JSON text, or nil if it is not valid.
 func parsed(text []byte) (v any) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -87,19 +87,20 @@ func parsed(text []byte) (v any) {
 	return v
 }
 
-// Unequal is a part of a call that two sides do not have in common.
-type Unequal struct {
+// Mismatch is a part of a call that differs between the log and the code.
+type Mismatch struct {
 	Field  string // such as url, headers.Accept, body.items[2].price
-	Logged string // JSON, or plain text where it is a body that is none; "" where the part is missing
+	Logged string // JSON, or the plain text of a body that is not JSON; "" if the part is missing
 	Asked  string
 }
 
-// Unlike returns the parts of what two calls ask for that differ, none where they are the same.
-func (c Call) Unlike(o Call) []Unequal {
+// Mismatches returns the parts in which two calls differ, or nil if they are the same in the sense of [Call.Same]. c is
+// the logged call, o the one that the code asks for.
+func (c Call) Mismatches(o Call) []Mismatch {
 	if c.Kind != o.Kind {
-		return []Unequal{{"kind", c.Kind, o.Kind}}
+		return []Mismatch{{"kind", c.Kind, o.Kind}}
 	}
-	u := &unlike{}
+	u := &mismatches{}
 	a, b := asked(c), asked(o)
 	if a == nil || b == nil {
 		u.texts("head", c.Head, o.Head)
@@ -117,29 +118,29 @@ func (c Call) Unlike(o Call) []Unequal {
 	return u.all
 }
 
-// unlike collects differences.
-type unlike struct{ all []Unequal }
+// mismatches collects mismatches.
+type mismatches struct{ all []Mismatch }
 
-func (u *unlike) texts(field string, a, b []byte) {
+func (u *mismatches) texts(field string, a, b []byte) {
 	if !bytes.Equal(a, b) {
-		u.all = append(u.all, Unequal{field, string(a), string(b)})
+		u.all = append(u.all, Mismatch{field, string(a), string(b)})
 	}
 }
 
-// body goes into two bodies that differ, where both are JSON.
-func (u *unlike) body(a, b []byte) {
+// body compares two bodies that differ, part by part if both are JSON.
+func (u *mismatches) body(a, b []byte) {
 	x, y := parsed(a), parsed(b)
 	before := len(u.all)
 	if x != nil && y != nil {
 		u.values("body", x, y)
 	}
-	if len(u.all) == before { // also where only their spelling differs: bodies are compared byte by byte
+	if len(u.all) == before { // only the formatting differs, but bodies are compared byte by byte
 		u.texts("body", a, b)
 	}
 }
 
-// values goes into two values of JSON.
-func (u *unlike) values(field string, a, b any) {
+// values compares two JSON values part by part.
+func (u *mismatches) values(field string, a, b any) {
 	switch x := a.(type) {
 	case map[string]any:
 		y, ok := b.(map[string]any)
@@ -168,7 +169,7 @@ func (u *unlike) values(field string, a, b any) {
 		return
 	}
 	if p, q := text(a), text(b); p != q {
-		u.all = append(u.all, Unequal{field, p, q})
+		u.all = append(u.all, Mismatch{field, p, q})
 	}
 }
 
@@ -193,7 +194,8 @@ func text(v any) string {
 	return string(b)
 }
 
-// byName makes an object of a list of headers, nil where it is none. A name that comes twice has both values.
+// byName converts a list of headers to an object, or returns nil if it is not one. The values of a repeated name are
+// joined.
 func byName(headers any) map[string]any {
 	list, ok := headers.([]any)
 	if !ok {

@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// DefaultRetryFor is for how long the engine retries a failed call by itself where nobody says otherwise.
+// DefaultRetryFor is how long the engine retries a failed call if nothing else is set.
 const DefaultRetryFor = 24 * time.Hour
 
-// maxRetryFor is the longest such time, and the longest for which a host can be said to know a key.
+// maxRetryFor is the maximum time for retries, and the maximum lifetime of a key.
 const maxRetryFor = 366 * 24 * time.Hour
 
-// Host is what the operator says of a server that runs call.
+// Host is the operator's settings for a server that runs call.
 type Host struct {
-	// Host is api.example.com, or *.example.com for every name below it, or either with a port. Of several
-	// that fit, the most specific one counts, member by member.
+	// Host is api.example.com, or *.example.com for every name below it, either with an optional port. If several
+	// match, the most specific one applies, separately for each setting.
 	Host string `json:"host" cbor:"1,keyasint"`
-	// KeyMS is for how long the host honours an Idempotency-Key: within that time it carries out a repeated
-	// request at most once. In milliseconds; 0 says nothing, -1 says that it does not.
+	// KeyMS is how long the host honours an Idempotency-Key, in milliseconds: within that time it carries out a
+	// repeated request at most once. 0 means not set, -1 that it does not honour keys.
 	KeyMS int64 `json:"key_within_ms,omitempty" cbor:"2,keyasint,omitempty"`
-	// RetryForMS is for how long the engine retries failed calls to the host by itself, in milliseconds; 0
-	// is not at all, nil leaves it to the module and the server.
+	// RetryForMS is how long the engine retries failed calls to the host, in milliseconds. 0 means no retries, nil the
+	// setting of the module or the server.
 	RetryForMS *int64 `json:"retry_for_ms,omitempty" cbor:"3,keyasint,omitempty"`
 }
 
-// Key is for how long the host honours a key, 0 where it does not.
+// Key returns how long the host honours a key, or 0.
 func (h *Host) Key() time.Duration { return time.Duration(max(h.KeyMS, 0)) * time.Millisecond }
 
-// CanonicalHost returns a host, with or without a port, as settings and calls are compared: in lower case,
-// without the dot at the end that stands for the root of the DNS, and an IPv6 address in its shortest form, in
-// brackets only where a port follows. What is no host comes back in lower case.
+// CanonicalHost returns a host, with or without a port, in the form in which hosts are compared: lower case, without
+// the trailing dot of the DNS root, an IPv6 address in its shortest form and in brackets only before a port. Text
+// that is not a host is only changed to lower case.
 func CanonicalHost(text string) string {
 	text = strings.ToLower(text)
 	name, port, err := net.SplitHostPort(text)
@@ -52,8 +52,8 @@ func CanonicalHost(text string) string {
 	return net.JoinHostPort(name, port)
 }
 
-// Check returns nil where the settings can be kept, or [Invalid] with the reason. The host is in the form of
-// [CanonicalHost] afterwards.
+// Check returns nil if the settings are valid, otherwise [Invalid] with the reason. It changes Host to its canonical
+// form, see [CanonicalHost].
 func (h *Host) Check() error {
 	h.Host = CanonicalHost(h.Host)
 	plain, below := strings.CutPrefix(h.Host, "*.")
@@ -72,8 +72,8 @@ func (h *Host) Check() error {
 	return checkRetryFor(h.RetryForMS)
 }
 
-// Fits tells how well the settings fit a server: 0 is not at all, and the higher the more specific. A name
-// is more specific than a wildcard, a longer wildcard than a shorter one, and a port more than none.
+// Fits reports how specifically the settings match a server: 0 means no match, and a higher number is more specific.
+// A name is more specific than a wildcard, a longer wildcard than a shorter one, and a port more specific than none.
 func (h *Host) Fits(name, port string) int {
 	pattern, onPort := h.Host, 0
 	for _, end := range []string{":" + port, "]:" + port} {
@@ -91,7 +91,7 @@ func (h *Host) Fits(name, port string) int {
 	return 0
 }
 
-// isNumeric tells whether a host, with or without a port, ends like an address: no top-level domain is a number.
+// isNumeric reports whether a host, with or without a port, ends like an address: no top-level domain is a number.
 func isNumeric(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {

@@ -33,9 +33,9 @@ func TestCanonicalHosts(t *testing.T) {
 	}
 }
 
-// TestHostPatterns: a setting for a host holds for the host however a call writes it, and a pattern that can fit
+// TestHostFits: a setting for a host holds for the host however a call writes it, and a pattern that can fit
 // no host is refused.
-func TestHostPatterns(t *testing.T) {
+func TestHostFits(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ pattern, host, port string }{
 		{"[::1]", "::1", "80"},

@@ -12,20 +12,19 @@ import (
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
 
-// MaxID is the longest id of a run, in bytes.
+// MaxID is the maximum length of a run id in bytes.
 const MaxID = 200
 
-// NewRunID returns a new id for a run that starts now: `wkf_` and the 26 base32 digits (Crockford,
-// lower case) of a UUIDv7 (RFC 9562 section 5.7), so that ids sort by time. It may be called
-// concurrently.
+// NewRunID returns a new id for a run that starts now: wkf_ and the 26 base32 digits (Crockford, lower case) of a
+// UUIDv7 (RFC 9562 section 5.7), so that ids sort by time. It may be called concurrently.
 func NewRunID(now time.Time) string { return newID("wkf_", now) }
 
-// NewStoreID returns a new id for a store, which begins with `sto_` and is made as that of a run.
+// NewStoreID returns a new id for a store, which has the form of a run id with the prefix sto_.
 func NewStoreID(now time.Time) string { return newID("sto_", now) }
 
 func newID(kind string, now time.Time) string {
 	var u [16]byte
-	_, _ = rand.Read(u[:]) // never fails: crypto/rand ends the process instead
+	_, _ = rand.Read(u[:]) // never fails: crypto/rand aborts the process instead
 	ms := uint64(now.UnixMilli())
 	binary.BigEndian.PutUint16(u[0:], uint16(ms>>32))
 	binary.BigEndian.PutUint32(u[2:], uint32(ms))
@@ -43,19 +42,19 @@ func newID(kind string, now time.Time) string {
 	return string(b[:])
 }
 
-// The limits of names, in bytes.
+// Maximum lengths of names in bytes.
 const (
-	MaxName         = 100 // of modules and schedules
+	MaxName         = 100 // modules and schedules
 	MaxWorkflowName = 200
 	MaxStateName    = 200
 )
 
-// CheckID returns nil where id can be the id of a run, or [Invalid] with the reason.
+// CheckID returns nil if id is a valid run id, otherwise [Invalid] with the reason.
 func CheckID(id string) error { return checkText("a run's id", id, MaxID, " /") }
 
-// CheckNewID is [CheckID] for an id that a caller chooses. An id that ends in a dot and digits belongs to a
-// child: the run before the dot needs it for the call with that number. Ids of a schedule's times belong
-// to the schedule (see [ScheduledID]).
+// CheckNewID is [CheckID] for an id that a caller chooses. An id that ends in a dot and digits belongs to a child:
+// the run before the dot needs it for the call with that number. Ids for times of a schedule belong to the schedule
+// (see [ScheduledID]).
 func CheckNewID(id string) error {
 	if err := CheckImportedID(id); err != nil {
 		return err
@@ -68,12 +67,12 @@ func CheckNewID(id string) error {
 	return nil
 }
 
-// CheckImportedID is [CheckNewID] for a run that keeps the id it was given elsewhere, where it may be a child.
+// CheckImportedID is [CheckNewID] for an imported run that keeps its id, and may be a child.
 func CheckImportedID(id string) error {
 	if err := CheckID(id); err != nil {
 		return err
 	}
-	if strings.ContainsRune(id, utf8.RuneError) { // two ids that were not Unicode would be one
+	if strings.ContainsRune(id, utf8.RuneError) { // two different ids that are not Unicode would become equal
 		return fmt.Errorf("a run's id %q has the character U+FFFD, which replaces what is not Unicode, such as half of a surrogate pair; choose another: %w", id, Invalid)
 	}
 	if _, after, _ := cutLast(withoutCalls(id), '@'); isTime(after) {
@@ -82,8 +81,8 @@ func CheckImportedID(id string) error {
 	return nil
 }
 
-// withoutCalls is the id of the run that a child with this id descends from: each spawn adds a dot and
-// the number of its call.
+// withoutCalls returns the id of the run from which a child with this id descends: each spawn adds a dot and the
+// number of its call.
 func withoutCalls(id string) string {
 	for {
 		before, call, found := cutLast(id, '.')
@@ -96,12 +95,12 @@ func withoutCalls(id string) string {
 
 func isCall(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
-// ScheduledID is the id of a schedule's run for a time.
+// ScheduledID returns the id of the run that a schedule starts for a time.
 func ScheduledID(schedule string, at time.Time) string {
 	return schedule + "@" + at.UTC().Format(time.RFC3339)
 }
 
-// isTime tells whether text is a time in any form of RFC 3339.
+// isTime reports whether text is a time in any form of RFC 3339.
 func isTime(text string) bool {
 	_, err := time.Parse(time.RFC3339, strings.ToUpper(text))
 	return err == nil
@@ -114,8 +113,8 @@ func cutLast(s string, sep byte) (before, after string, found bool) {
 	return s, "", false
 }
 
-// CheckName returns nil where name can be that of a module or a schedule, or [Invalid] with the reason.
-// what says which it is, such as "a module's name".
+// CheckName returns nil if name is a valid name of a module or schedule, otherwise [Invalid] with the reason. what
+// describes it in the error, such as "a module's name".
 func CheckName(what, name string) error {
 	for i := range len(name) {
 		c := name[i]
@@ -126,38 +125,49 @@ func CheckName(what, name string) error {
 		}
 	}
 	if name == "" || len(name) > MaxName {
-		return fmt.Errorf("%s is 1 to %d letters, digits, dots, dashes and underscores and begins with a letter or digit: %w", what, MaxName, Invalid)
+		return fmt.Errorf("%s must be 1 to %d letters, digits, dots, dashes and underscores, beginning with a letter or digit: %w", what, MaxName, Invalid)
 	}
 	return nil
 }
 
-// CheckWorkflowName returns nil where name can be that of a workflow, or [Invalid] with the reason.
+// CheckWorkflowName returns nil if name is a valid name of a workflow, otherwise [Invalid] with the reason.
 func CheckWorkflowName(name string) error {
 	return checkText("a workflow's name", name, MaxWorkflowName, " /")
 }
 
-// CheckStateName returns nil where name can be that of a shared state, or [Invalid] with the reason.
+// CheckStateName returns nil if name is a valid name of a shared state, otherwise [Invalid] with the reason.
 func CheckStateName(name string) error {
 	return checkText("the name of a shared state", name, MaxStateName, "")
 }
 
-// checkText is the one rule for what is chosen freely and addressed in a path: it must come through
-// every URL, and be seen in every list. without lists further characters that are not allowed.
-func checkText(what, text string, most int, without string) error {
+// CheckKey returns nil if key is valid as a key or type that callers choose freely and that appears in no URL, else
+// [Invalid] with the reason. what names it in the error, such as "the key of a message".
+func CheckKey(what, key string) error { return checkVisible(what, key, MaxID, "") }
+
+// checkText is the rule for names that are chosen freely and used in paths: they must survive every URL and be
+// visible in every list. without has further characters that are not allowed.
+func checkText(what, text string, maxLen int, without string) error {
+	if text == "." || text == ".." || text == "/" { // the router treats a lone slash as the end of the path, even if it is escaped
+		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
+	}
+	return checkVisible(what, text, maxLen, without)
+}
+
+// checkVisible is the rule for names that are chosen freely and shown: a person must see all of a name in a list, so that
+// it can be typed again.
+func checkVisible(what, text string, maxLen int, without string) error {
 	odd := func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(without, r) }
 	switch {
 	case text == "":
 		return fmt.Errorf("%s is empty: %w", what, Invalid)
-	case len(text) > most:
-		return fmt.Errorf("%s has %d bytes, at most %d are allowed: %w", what, len(text), most, Invalid)
+	case len(text) > maxLen:
+		return fmt.Errorf("%s has %d bytes, but at most %d are allowed: %w", what, len(text), maxLen, Invalid)
 	case !utf8.ValidString(text):
 		return fmt.Errorf("%s is not UTF-8: %w", what, Invalid)
-	case text == "." || text == ".." || text == "/": // a lone slash is the end of a path to the router, however it is escaped
-		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
 	case strings.ContainsFunc(text, odd) && strings.Contains(without, "/"):
-		return fmt.Errorf("%s %q has a space, a slash or a character that is not printed: %w", what, text, Invalid)
+		return fmt.Errorf("%s %q contains a space, a slash or an unprintable character: %w", what, text, Invalid)
 	case strings.ContainsFunc(text, odd):
-		return fmt.Errorf("%s %q has a character that is not printed: %w", what, text, Invalid)
+		return fmt.Errorf("%s %q contains an unprintable character: %w", what, text, Invalid)
 	case strings.TrimSpace(text) != text:
 		return fmt.Errorf("%s %q begins or ends with a space: %w", what, text, Invalid)
 	}

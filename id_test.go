@@ -31,7 +31,7 @@ func TestRunIDsSortByTime(t *testing.T) {
 	}
 }
 
-func TestCheckIDRefuses(t *testing.T) {
+func TestCheckIDRejects(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"", "a b", "a/b", "a\nb", "\xff", strings.Repeat("x", MaxID+1), ".", "..", "a ", "a\u200bb", "\ufeffa", "a\u202eb", "a\u00a0b"} {
 		if err := CheckID(id); !errors.Is(err, Invalid) {
@@ -45,7 +45,7 @@ func TestCheckIDRefuses(t *testing.T) {
 	}
 }
 
-func TestIDsOfSchedulesAreTheirOwn(t *testing.T) {
+func TestNewIDsCannotBelongToSchedules(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 2, 0, 0, 0, time.FixedZone("", 3600))
 	slot := ScheduledID("nightly", at)
@@ -66,8 +66,9 @@ func TestIDsOfSchedulesAreTheirOwn(t *testing.T) {
 	}
 }
 
-// TestIDsOfChildrenAreTheirOwn: a run that had the id which a child will need would fail its parent.
-func TestIDsOfChildrenAreTheirOwn(t *testing.T) {
+// TestNewIDsCannotBelongToChildren guards against a run with an id that a child will need, which would make its
+// parent fail.
+func TestNewIDsCannotBelongToChildren(t *testing.T) {
 	t.Parallel()
 	for id, instead := range map[string]string{"order-7.2": "order-7-2", "order-7.2.14": "order-7-2-14", "10.0.0.1": "10-0-0-1", "v1.007": "v1-007",
 		"report@2026-03-01.3": "report@2026-03-01-3", ".5": "-5", "a..0": "a.-0"} {
@@ -88,7 +89,16 @@ func TestIDsOfChildrenAreTheirOwn(t *testing.T) {
 	}
 }
 
-// TestNewIDsAreUnicode: JSON with half of a surrogate pair is read as U+FFFD.
+func TestBlankLabelValuesAreRefused(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]error{" ": Invalid, "\u00a0\u2003": Invalid, "a\nb": Invalid, "\xff": Invalid, " a ": nil, "naïve": nil} {
+		if err := CheckLabel("name", value); !errors.Is(err, want) {
+			t.Errorf("the value %q: %v", value, err)
+		}
+	}
+}
+
+// TestNewIDsAreUnicode rejects U+FFFD, which JSON decoding puts in place of half a surrogate pair.
 func TestNewIDsAreUnicode(t *testing.T) {
 	t.Parallel()
 	var id string
@@ -103,18 +113,26 @@ func TestNewIDsAreUnicode(t *testing.T) {
 	}
 }
 
-func TestNamesThatAreRefused(t *testing.T) {
+func TestInvalidNamesAreRejected(t *testing.T) {
 	t.Parallel()
 	for what, check := range map[string]func(string) error{
-		"module":   func(n string) error { return CheckName("a name", n) },
-		"workflow": CheckWorkflowName,
-		"state":    CheckStateName,
-		"secret":   CheckSecretName,
-		"label":    func(n string) error { return CheckLabel(n, "x") },
-		"limit":    func(n string) error { return (&Limit{Host: n, Count: 1, PeriodMS: 1000}).Check() },
+		"module":              func(n string) error { return CheckName("a name", n) },
+		"workflow":            CheckWorkflowName,
+		"state":               CheckStateName,
+		"secret":              CheckSecretName,
+		"label":               func(n string) error { return CheckLabel(n, "x") },
+		"message or its type": func(n string) error { return CheckKey("a key", n) },
+		"queue": func(n string) error {
+			if n == "" {
+				return CheckKey("a key", n) // a run may have none
+			}
+			return (&Place{Key: n}).Check()
+		},
+		"limit": func(n string) error { return (&Limit{Host: n, Count: 1, PeriodMS: 1000}).Check() },
 	} {
-		for _, name := range []string{"", ".", "..", " ", "a\x00", "a\nb", " a", "a ", "\xff", "a\u200b", strings.Repeat("x", 300)} {
-			if err := check(name); !errors.Is(err, Invalid) {
+		inURL := what != "message or its type" && what != "queue"
+		for _, name := range []string{"", ".", "..", " ", "\u00a0", "a\x00", "a\nb", " a", "a ", "\xff", "a\u200b", "a\u2028b", "a\u200fb", strings.Repeat("x", 300)} {
+			if err := check(name); !errors.Is(err, Invalid) && (inURL || strings.Trim(name, ".") != "") {
 				t.Errorf("the name %q of a %s: %v", name, what, err)
 			}
 		}

@@ -2,17 +2,16 @@ package flawless
 
 import "time"
 
-// StoreHeader is the header of a request that says for which store it is, by its id.
+// StoreHeader is the request header with the id of the store that the request is for.
 const StoreHeader = "Flawless-Store"
 
-// Identity is which store something is, whatever directory or database it lies in.
+// Identity identifies a store, whatever directory or database it is in.
 type Identity struct {
-	ID   string    `json:"id" cbor:"1,keyasint"` // random, made once: NewStoreID
+	ID   string    `json:"id" cbor:"1,keyasint"` // from NewStoreID, never changed
 	Made time.Time `json:"made" cbor:"2,keyasint"`
-	// Origin is the store that this one is a copy of, "" for one that is none.
+	// Origin is the store that this one is a copy of, or "".
 	Origin   string     `json:"origin,omitempty" cbor:"3,keyasint,omitempty"`
-	Accepted *time.Time `json:"accepted,omitempty" cbor:"4,keyasint,omitempty"` // when a person said that it goes on by itself
-	// Holding says that not all runs which were open in the origin are held back yet. Nothing goes on
-	// before they are.
+	Accepted *time.Time `json:"accepted,omitempty" cbor:"4,keyasint,omitempty"` // when a person accepted the copy as a store of its own
+	// Holding is set until all runs that were open in the origin are held. No run continues before that.
 	Holding bool `json:"holding,omitempty" cbor:"5,keyasint,omitempty"`
 }

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// KeyWindow is what a module says of a server that it calls: for how long that honours an Idempotency-Key. What
-// code says of a single call and what the operator says of the host count more.
+// KeyWindow is a module's declaration of how long a server honours an Idempotency-Key. Options of a call and the
+// operator's setting for the host override it.
 type KeyWindow struct {
 	Host     string `json:"host" cbor:"1,keyasint"`      // as in [Host]
 	WithinMS int64  `json:"within_ms" cbor:"2,keyasint"` // above 0
 }
 
-// Within is the time as a duration.
+// Within returns the time as a duration.
 func (k *KeyWindow) Within() time.Duration { return time.Duration(k.WithinMS) * time.Millisecond }
 
 // Fits is [Host.Fits].
@@ -22,8 +22,8 @@ func (k *KeyWindow) Fits(name, port string) int {
 	return h.Fits(name, port)
 }
 
-// Check returns nil where the module may say so, or [Invalid] with the reason. The host is in lower case
-// afterwards.
+// Check returns nil if the declaration is valid, otherwise [Invalid] with the reason. It changes Host to its
+// canonical form.
 func (k *KeyWindow) Check() error {
 	if k.WithinMS <= 0 {
 		return fmt.Errorf("the time for which host %.200q honours a key is %d ms; use 1 ms to 366 days: %w", k.Host, k.WithinMS, Invalid)

@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// The limits of labels.
+// Limits of labels.
 const (
-	MaxLabels     = 20  // of a run
+	MaxLabels     = 20  // per run
 	MaxLabelName  = 63  // bytes
 	MaxLabelValue = 200 // bytes
 )
 
-// CheckLabel returns nil where a run can have this label, or [Invalid] with the reason.
+// CheckLabel returns nil if the label is valid, otherwise [Invalid] with the reason.
 func CheckLabel(name, value string) error {
 	switch {
 	case !labelName(name):
@@ -23,6 +23,8 @@ func CheckLabel(name, value string) error {
 		return fmt.Errorf("the value of label %s has %d bytes, but at most %d are allowed: %w", name, len(value), MaxLabelValue, Invalid)
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
 		return fmt.Errorf("the value of label %s must be a single line of text: %w", name, Invalid)
+	case value != "" && strings.TrimSpace(value) == "":
+		return fmt.Errorf("the value of label %s is nothing but space: %w", name, Invalid)
 	}
 	return nil
 }
@@ -38,7 +40,7 @@ func labelName(name string) bool {
 	return name != "" && len(name) <= MaxLabelName
 }
 
-// CheckLabels returns nil where a run can have all of these labels, or [Invalid] with the reason.
+// CheckLabels returns nil if a run can have all of these labels, otherwise [Invalid] with the reason.
 func CheckLabels(labels map[string]string) error {
 	if len(labels) > MaxLabels {
 		return fmt.Errorf("there are %d labels, but a run can have at most %d: %w", len(labels), MaxLabels, Invalid)
@@ -54,7 +56,7 @@ func CheckLabels(labels map[string]string) error {
 	return nil
 }
 
-// ParseLabel understands name=value.
+// ParseLabel parses name=value.
 func ParseLabel(text string) (name, value string, err error) {
 	name, value, ok := strings.Cut(text, "=")
 	if !ok || value == "" {

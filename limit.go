@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// Limit is how many calls may begin towards a host in a time, of all runs together. Further ones wait;
-// runs take turns.
+// Limit is a rate limit: how many calls of all runs together may begin towards a host in a period. Further calls
+// wait; runs are served round-robin.
 type Limit struct {
-	Host     string `json:"host" cbor:"1,keyasint"`  // api.example.com, or with one port api.example.com:8443
-	Count    int    `json:"count" cbor:"2,keyasint"` // so many
+	Host     string `json:"host" cbor:"1,keyasint"`  // api.example.com, or api.example.com:8443 for one port
+	Count    int    `json:"count" cbor:"2,keyasint"` // calls per period
 	PeriodMS int64  `json:"period_ms" cbor:"3,keyasint"`
-	Burst    int    `json:"burst" cbor:"4,keyasint"` // so many of them at once after a pause
-	// Busy is up to when the calls that have begun use the limit up, Unix nanoseconds. In a store it may
-	// be ahead of them, and never lags.
+	Burst    int    `json:"burst" cbor:"4,keyasint"` // calls that may begin at once after a pause
+	// Busy is the time (Unix nanoseconds) up to which the calls that have begun use up the limit. The stored value
+	// may be ahead, and never lags.
 	Busy    int64 `json:"-" cbor:"5,keyasint,omitempty"`
-	Waiting int   `json:"waiting" cbor:"-"` // calls that wait for their place
+	Waiting int   `json:"waiting" cbor:"-"` // calls that wait for a permit
 }
 
-// Interval is the time between two calls when many wait.
+// Interval returns the time between two calls while many wait.
 func (l *Limit) Interval() time.Duration {
 	return time.Duration(l.PeriodMS) * time.Millisecond / time.Duration(max(l.Count, 1))
 }
 
-// Rate is the limit as people write it, such as 10/s.
+// Rate returns the limit in the form that [ParseRate] reads, such as 10/s.
 func (l *Limit) Rate() string {
 	for _, u := range rateUnits {
 		if l.PeriodMS == u.period.Milliseconds() {
@@ -41,21 +41,21 @@ var rateUnits = []struct {
 	period time.Duration
 }{{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}}
 
-const mostRate = 1_000_000
+const maxRate = 1_000_000
 
-// ParseRate understands a rate: 10/s, 300/m, 5000/h, 100/d.
+// ParseRate parses a rate: 10/s, 300/m, 5000/h or 100/d.
 func ParseRate(text string) (count int, period time.Duration, err error) {
 	number, unit, _ := strings.Cut(text, "/")
 	for _, u := range rateUnits {
-		if n, err := strconv.Atoi(number); err == nil && unit == u.name && n > 0 && n <= mostRate {
+		if n, err := strconv.Atoi(number); err == nil && unit == u.name && n > 0 && n <= maxRate {
 			return n, u.period, nil
 		}
 	}
 	return 0, 0, fmt.Errorf("%.100q is not a rate; use a form such as 10/s, 300/m, 5000/h or 100/d: %w", text, Invalid)
 }
 
-// Check returns nil where the limit can be kept, or [Invalid] with the reason. The host is in the form of
-// [CanonicalHost] afterwards, and a burst of 0 is 1.
+// Check returns nil if the limit is valid, otherwise [Invalid] with the reason. It changes Host to its canonical
+// form, see [CanonicalHost], and a burst of 0 to 1.
 func (l *Limit) Check() error {
 	l.Host = CanonicalHost(l.Host)
 	if l.Burst == 0 {
@@ -64,15 +64,15 @@ func (l *Limit) Check() error {
 	switch {
 	case !isHost(l.Host):
 		return fmt.Errorf("%.200q is not a host; use a form such as api.example.com or api.example.com:8443: %w", l.Host, Invalid)
-	case l.Count < 1 || l.Count > mostRate || l.PeriodMS < 1 || l.PeriodMS > (31*24*time.Hour).Milliseconds():
-		return fmt.Errorf("the limit is %d calls in %d ms; use 1 to %d calls in at most 31 days: %w", l.Count, l.PeriodMS, mostRate, Invalid)
+	case l.Count < 1 || l.Count > maxRate || l.PeriodMS < 1 || l.PeriodMS > (31*24*time.Hour).Milliseconds():
+		return fmt.Errorf("the limit is %d calls in %d ms; use 1 to %d calls in at most 31 days: %w", l.Count, l.PeriodMS, maxRate, Invalid)
 	case l.Burst < 1 || l.Burst > l.Count:
 		return fmt.Errorf("the burst is %d calls; use 1 to %d: %w", l.Burst, l.Count, Invalid)
 	}
 	return nil
 }
 
-// isHost tells whether a text in lower case is the name or address of a host, with or without a port.
+// isHost reports whether a text in lower case is the name or address of a host, with or without a port.
 func isHost(text string) bool {
 	name, port, err := net.SplitHostPort(text)
 	if err != nil {

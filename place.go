@@ -1,33 +1,31 @@
 package flawless
 
-import (
-	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
-)
+import "fmt"
 
-// Place says where a run queues before it begins.
+// Place determines when a pending run begins.
 type Place struct {
-	// Key is shared by the runs of which only Limit may be under way at once, whatever their module.
+	// Key is the concurrency key: of all runs with the same key, whatever their module, at most Limit run at once.
 	Key   string `json:"key,omitempty" cbor:"1,keyasint,omitempty"`
 	Limit int    `json:"limit,omitempty" cbor:"2,keyasint,omitempty"`
-	// Priority lets a run begin before those of lower priority; of equals the oldest begins first.
+	// Priority orders pending runs: higher ones begin first, and of equal ones the oldest.
 	Priority int `json:"priority,omitempty" cbor:"3,keyasint,omitempty"`
 }
 
 // MaxPriority is the highest priority; the lowest is its negative.
 const MaxPriority = 1000
 
-// Check returns nil where a run can have this place, or [Invalid] with the reason. A key without a
-// limit has the limit 1 afterwards.
+// Check returns nil if the settings are valid, otherwise [Invalid] with the reason. It sets the limit of a key
+// without one to 1.
 func (p *Place) Check() error {
 	if p.Key != "" && p.Limit == 0 {
 		p.Limit = 1
 	}
+	if p.Key != "" {
+		if err := CheckKey("the concurrency key", p.Key); err != nil {
+			return err
+		}
+	}
 	switch {
-	case len(p.Key) > MaxID || !utf8.ValidString(p.Key) || strings.ContainsFunc(p.Key, unicode.IsControl):
-		return fmt.Errorf("the concurrency key must be a single line of at most %d bytes: %w", MaxID, Invalid)
 	case p.Key == "" && p.Limit != 0:
 		return fmt.Errorf("a limit of %d concurrent runs has no concurrency key; give one, or limit the module (module set --concurrency): %w", p.Limit, Invalid)
 	case p.Limit < 0 || p.Limit > MaxConcurrency:

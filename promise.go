@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Promise is what the outside has been asked to answer, once.
+// Promise is a value that the outside is to provide, once.
 type Promise struct {
 	Token   string     `json:"token"`
 	Name    string     `json:"name,omitempty"`
@@ -17,12 +17,12 @@ type Promise struct {
 	Expires *time.Time `json:"expires,omitempty"`
 }
 
-// PromiseToken is the token of a promise: whoever knows it may settle the promise.
+// PromiseToken returns the token of a promise. Anyone who knows it may settle the promise.
 func PromiseToken(secret, run string, call int) string {
 	return secret + "." + strconv.Itoa(call) + "." + run
 }
 
-// ParsePromiseToken takes a token apart, or returns [NotFound]: it is none.
+// ParsePromiseToken splits a token into its parts. The error is [NotFound] if it is not a token.
 func ParsePromiseToken(token string) (secret, run string, call int, err error) {
 	secret, rest, ok := strings.Cut(token, ".")
 	n, run, also := strings.Cut(rest, ".")

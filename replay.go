@@ -5,49 +5,48 @@ import (
 	"time"
 )
 
-// Replay is what came of taking the turns of a run's log again.
+// Replay is the result of replaying the log of a run.
 type Replay struct {
 	Run      string `json:"run"`
 	Module   string `json:"module"`
 	Workflow string `json:"workflow"`
 	Digest   string `json:"digest"` // of the module it was replayed against
-	Own      bool   `json:"own"`    // that is the run's own
-	Turns    int    `json:"turns"`  // that asked for what the log says
-	Of       int    `json:"of"`     // turns in the log, as far as it was replayed
+	Own      bool   `json:"own"`    // it is the run's own module
+	Turns    int    `json:"turns"`  // turns that match the log
+	Of       int    `json:"of"`     // turns in the replayed part of the log
 	Calls    int    `json:"calls"`
 	Cost     uint64 `json:"cost"` // metered units
 
 	Took   time.Duration `json:"took_ns"`
 	Memory int64         `json:"memory"`         // bytes of the guest's memory after the last turn
-	Hash   string        `json:"hash,omitempty"` // of the guest after the last turn, the same in every replay on every machine
-	Wake   int64         `json:"wake,omitempty"` // next timer of the guest after the last turn: Unix nanoseconds, 0 is none
+	Hash   string        `json:"hash,omitempty"` // of the guest after the last turn; the same in every replay on every machine
+	Wake   int64         `json:"wake,omitempty"` // next timer of the guest after the last turn: Unix nanoseconds, 0 means none
 
-	// Lines are what the code printed in this replay and had not printed in the same turn of the log:
-	// prints that were added to find out something. More counts those that do not fit in.
+	// Lines are those that the code printed in this replay but not in the same turn of the log, for instance because
+	// you added them for debugging. More counts those that are left out.
 	Lines []ReplayedLine `json:"lines,omitempty"`
 	More  int            `json:"more_lines,omitempty"`
 
 	Divergence *Divergence `json:"divergence,omitempty"`
 }
 
-// ReplayedLine is a line that code printed in a replay.
+// ReplayedLine is a line that the code printed in a replay.
 type ReplayedLine struct {
 	Turn int `json:"turn"`
 	Line
 }
 
-// Divergence is where a replay asked for something else than the log says. It is an error and wraps
-// [Diverged].
+// Divergence says where the calls of a replay differ from the log. It is an error that wraps [Diverged].
 type Divergence struct {
 	Run  string `json:"run"`
 	Turn int    `json:"turn"`
-	Call int    `json:"call,omitempty"` // the first that differs; 0 where the ends differ
+	Call int    `json:"call,omitempty"` // the first call that differs; 0 if the ends differ
 
-	Logged *Call `json:"logged,omitempty"` // nil: the log has no such call
-	Asked  *Call `json:"asked,omitempty"`  // nil: the code makes no such call
+	Logged *Call `json:"logged,omitempty"` // nil if the log has no such call
+	Asked  *Call `json:"asked,omitempty"`  // nil if the code makes no such call
 
-	LoggedEnd *Ended `json:"logged_end,omitempty"` // the run ended in this turn
-	AskedEnd  *Ended `json:"asked_end,omitempty"`  // the code ended in this turn
+	LoggedEnd *Ended `json:"logged_end,omitempty"` // set if the logged run ended in this turn
+	AskedEnd  *Ended `json:"asked_end,omitempty"`  // set if the code ended in this turn
 
 	LoggedSite string `json:"logged_at,omitempty"` // call sites, file:line
 	AskedSite  string `json:"asked_at,omitempty"`
@@ -59,7 +58,7 @@ func (d *Divergence) Error() string {
 		at = fmt.Sprintf(" at call %d", d.Call)
 	}
 	if d.Logged != nil && d.Asked != nil {
-		if u := d.Logged.Unlike(*d.Asked); len(u) > 0 {
+		if u := d.Logged.Mismatches(*d.Asked); len(u) > 0 {
 			at += " (" + u[0].Field + ")"
 		}
 	}
@@ -67,7 +66,7 @@ func (d *Divergence) Error() string {
 		d.side(d.Logged, d.LoggedSite, d.LoggedEnd), d.side(d.Asked, d.AskedSite, d.AskedEnd))
 }
 
-// Unwrap returns Diverged.
+// Unwrap returns [Diverged].
 func (d *Divergence) Unwrap() error { return Diverged }
 
 func (d *Divergence) side(c *Call, site string, end *Ended) string {
@@ -87,7 +86,7 @@ func (d *Divergence) side(c *Call, site string, end *Ended) string {
 	return "nothing"
 }
 
-// String says in a line how a workflow came to its end.
+// String describes in one line how a workflow ended.
 func (e *Ended) String() string {
 	if e.Failure != nil {
 		return fmt.Sprintf("the end, failed with %s: %s", e.Failure.Kind, e.Failure.Message)

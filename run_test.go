@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestListsHaveShortTexts: a run whose texts are long is shortened in a list, and the run itself stays as it is.
-func TestListsHaveShortTexts(t *testing.T) {
+// TestListedShortensTexts: a run whose texts are long is shortened in a list, and the run itself stays as it is.
+func TestListedShortensTexts(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä…", 1<<20)
 	r := Run{ID: "r", Status: Failed, Failure: &Failure{"error", long, long}, Problem: long, Output: []byte(long),

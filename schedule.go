@@ -5,61 +5,60 @@ import (
 	"time"
 )
 
-// Overlap is what a schedule does when its time comes and the run before is still open.
+// Overlap says what a schedule does when it is due while its previous run is still open.
 type Overlap string
 
-// The four ways.
+// Values of [Overlap].
 const (
-	Skip    Overlap = "skip"   // leave this time out
-	Queue   Overlap = "queue"  // start when the run before has ended; at most one waits
-	Allow   Overlap = "allow"  // start beside it
-	Replace Overlap = "cancel" // ask the run before to give up, and start when it has ended
+	Skip    Overlap = "skip"   // skip this time
+	Queue   Overlap = "queue"  // start when the previous run has ended; at most one time waits
+	Allow   Overlap = "allow"  // start concurrently
+	Replace Overlap = "cancel" // cancel the previous run, and start when it has ended
 )
 
-// Overlaps lists them; the first is the default.
+// Overlaps lists all values; the first is the default.
 var Overlaps = []Overlap{Skip, Queue, Allow, Replace}
 
-// Schedule starts runs of a workflow at the times of a cron expression. Each time has a run of its
-// own, whose id is the schedule's name, an @ and the time in UTC: so it is started once, whatever
-// crashes.
+// Schedule starts runs of a workflow at the times of a cron expression. Each time has its own run, whose id is the
+// name of the schedule, an @ and the time in UTC, so that it is started only once, whatever crashes.
 type Schedule struct {
 	Name     string          `json:"name" cbor:"1,keyasint"`
-	Cron     string          `json:"cron" cbor:"2,keyasint"` // minute hour day month weekday; also with seconds before, or @daily
-	Zone     string          `json:"zone" cbor:"3,keyasint"` // whose clock the expression means, such as Europe/Berlin
+	Cron     string          `json:"cron" cbor:"2,keyasint"` // minute hour day month weekday, optionally with seconds in front, or @daily
+	Zone     string          `json:"zone" cbor:"3,keyasint"` // time zone of the expression, such as Europe/Berlin
 	Module   string          `json:"module" cbor:"4,keyasint"`
 	Workflow string          `json:"workflow" cbor:"5,keyasint"`
 	Input    json.RawMessage `json:"input,omitempty" cbor:"6,keyasint,omitempty"`
 	Overlap  Overlap         `json:"overlap" cbor:"7,keyasint"`
-	JitterMS int64           `json:"jitter_ms,omitempty" cbor:"8,keyasint,omitempty"` // each time is put off by a random part of this, but not past the next time
-	// CatchUpMS is for how long a time that was missed, because no server was up, is made up for.
+	JitterMS int64           `json:"jitter_ms,omitempty" cbor:"8,keyasint,omitempty"` // each time is delayed by a random part of this, but not beyond the next time
+	// CatchUpMS is how late a run may start if no server was running at its time.
 	CatchUpMS int64 `json:"catch_up_ms" cbor:"9,keyasint"`
-	// CatchUpLimit is how many times are due at once at most, after downtime or when the clock went ahead.
-	// Older ones are missed.
+	// CatchUpLimit is how many runs start at once at most, after downtime or when the clock has jumped ahead. Older
+	// times are missed.
 	CatchUpLimit int               `json:"catch_up_limit,omitempty" cbor:"14,keyasint,omitempty"`
 	Created      time.Time         `json:"created" cbor:"10,keyasint"`
 	Paused       bool              `json:"paused,omitempty" cbor:"11,keyasint,omitempty"`
-	Labels       map[string]string `json:"labels,omitempty" cbor:"13,keyasint,omitempty"` // of its runs, besides schedule=NAME
+	Labels       map[string]string `json:"labels,omitempty" cbor:"13,keyasint,omitempty"` // labels of its runs, in addition to schedule=NAME
 	Note         string            `json:"note,omitempty" cbor:"12,keyasint,omitempty"`   // why it is paused
 
-	Version    string `json:"version,omitempty" cbor:"30,keyasint,omitempty"`     // of the module that its runs take; "" is the newest at the time
-	Place      *Place `json:"place,omitempty" cbor:"31,keyasint,omitempty"`       // where its runs queue before they begin
-	DeadlineMS int64  `json:"deadline_ms,omitempty" cbor:"32,keyasint,omitempty"` // each run is asked to give up this long after its start; 0 is never
-	GraceMS    int64  `json:"grace_ms,omitempty" cbor:"33,keyasint,omitempty"`    // and terminated this much later; 0 is a minute
+	Version    string `json:"version,omitempty" cbor:"30,keyasint,omitempty"`     // version of the module for its runs; "" means the newest at the time
+	Place      *Place `json:"place,omitempty" cbor:"31,keyasint,omitempty"`       // concurrency key and priority of its runs
+	DeadlineMS int64  `json:"deadline_ms,omitempty" cbor:"32,keyasint,omitempty"` // each run is cancelled this long after its start; 0 means never
+	GraceMS    int64  `json:"grace_ms,omitempty" cbor:"33,keyasint,omitempty"`    // time from then until it is terminated; 0 means a minute
 
-	Done    time.Time  `json:"done" cbor:"20,keyasint"`                           // all times up to here have been dealt with
-	Queued  *time.Time `json:"queued,omitempty" cbor:"21,keyasint,omitempty"`     // this time waits for the run before
-	Open    []string   `json:"open_runs,omitempty" cbor:"22,keyasint,omitempty"`  // runs of it that had not ended when it was last looked at
+	Done    time.Time  `json:"done" cbor:"20,keyasint"`                           // all times up to here are done
+	Queued  *time.Time `json:"queued,omitempty" cbor:"21,keyasint,omitempty"`     // the time that waits for the previous run
+	Open    []string   `json:"open_runs,omitempty" cbor:"22,keyasint,omitempty"`  // its runs that were open when the schedule was last processed
 	Last    string     `json:"last_run,omitempty" cbor:"23,keyasint,omitempty"`   // the run started last
-	Started int        `json:"started" cbor:"24,keyasint,omitempty"`              // runs
-	Skipped int        `json:"skipped" cbor:"25,keyasint,omitempty"`              // times left out because of a run before
-	Missed  int        `json:"missed" cbor:"26,keyasint,omitempty"`               // times without a run for any other reason
-	Why     string     `json:"missed_why,omitempty" cbor:"28,keyasint,omitempty"` // why times were missed last
+	Started int        `json:"started" cbor:"24,keyasint,omitempty"`              // number of runs started
+	Skipped int        `json:"skipped" cbor:"25,keyasint,omitempty"`              // number of times skipped because of an open run
+	Missed  int        `json:"missed" cbor:"26,keyasint,omitempty"`               // number of times without a run for any other reason
+	Why     string     `json:"missed_why,omitempty" cbor:"28,keyasint,omitempty"` // why times were last missed
 	Problem string     `json:"problem,omitempty" cbor:"27,keyasint,omitempty"`    // why the last time had no run
-	Ahead   *time.Time `json:"ahead,omitempty" cbor:"29,keyasint,omitempty"`      // the clock was ahead, and times up to here may have a run already
-	Next    *time.Time `json:"next,omitempty" cbor:"-"`                           // when it starts a run next
+	Ahead   *time.Time `json:"ahead,omitempty" cbor:"29,keyasint,omitempty"`      // the clock was ahead; times up to here may already have a run
+	Next    *time.Time `json:"next,omitempty" cbor:"-"`                           // when the next run starts
 }
 
-// Clone returns a copy that shares nothing that is changed in place.
+// Clone returns a copy that shares nothing that is modified in place.
 func (s Schedule) Clone() Schedule {
 	s.Open = append([]string(nil), s.Open...)
 	return s

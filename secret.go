@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// Secret is what is told of a secret. Its value is never part of it.
+// Secret describes a secret. It never contains the value.
 type Secret struct {
 	Name    string    `json:"name" cbor:"1,keyasint"`
-	Hosts   []string  `json:"hosts" cbor:"2,keyasint"` // where it may be sent, see [ParseSecretHost]
+	Hosts   []string  `json:"hosts" cbor:"2,keyasint"` // hosts it may be sent to, see [ParseSecretHost]
 	Changed time.Time `json:"changed" cbor:"3,keyasint"`
-	Key     string    `json:"key" cbor:"4,keyasint"` // names the key that it is sealed with
+	Key     string    `json:"key" cbor:"4,keyasint"` // id of the key with which it is sealed
 	// Problem says why the secret cannot be used.
 	Problem string `json:"problem,omitempty" cbor:"-"`
-	// Anywhere lets it be sent to every host, in a rehearsal where nothing leaves the process. It is never stored.
+	// Anywhere allows every host, in a rehearsal where nothing leaves the process. It is never stored.
 	Anywhere bool `json:"-" cbor:"-"`
 }
 
-// SealedSecret is a secret as it is stored: nobody can read its value without the key.
+// SealedSecret is a secret as it is stored. Its value cannot be read without the key.
 type SealedSecret struct {
 	Secret
 	Box []byte `json:"box" cbor:"5,keyasint"`
 }
 
-// OpenSecret is a secret with its value. It prints as its name, however it is printed.
+// OpenSecret is a secret with its value. It always prints as its name.
 type OpenSecret struct {
 	Secret
 	Value string `json:"-" cbor:"-"`
@@ -43,8 +43,8 @@ func (s OpenSecret) GoString() string { return s.String() }
 // LogValue implements slog.LogValuer.
 func (s OpenSecret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// The limits of secrets. A value that is shorter can be guessed, and would be found everywhere in
-// the answers of a server that are searched for it.
+// Limits of secrets. A shorter value could be guessed, and would be found everywhere in the responses that are
+// searched for it.
 const (
 	MaxSecretName  = 100
 	MinSecretValue = 8
@@ -52,7 +52,7 @@ const (
 	MaxSecretHosts = 100
 )
 
-// CheckSecretName returns nil where name can be that of a secret, or [Invalid] with the reason.
+// CheckSecretName returns nil if name is a valid name of a secret, otherwise [Invalid] with the reason.
 func CheckSecretName(name string) error {
 	if n := SecretNameLength(name); n == 0 || n != len(name) {
 		return fmt.Errorf("the name of a secret must be 1 to %d letters, digits, dashes and underscores; %.200q is not: %w", MaxSecretName, name, Invalid)
@@ -60,7 +60,7 @@ func CheckSecretName(name string) error {
 	return nil
 }
 
-// SecretNameLength returns how many bytes at the beginning of text can be the name of a secret.
+// SecretNameLength returns how many bytes at the beginning of text form the name of a secret.
 func SecretNameLength(text string) int {
 	n := 0
 	for n < len(text) && n < MaxSecretName {
@@ -73,30 +73,28 @@ func SecretNameLength(text string) int {
 	return n
 }
 
-// PlaceholderStart is what every placeholder of a secret begins with. Its characters survive every
-// encoding of requests.
+// PlaceholderStart is the prefix of all placeholders. Its characters survive every encoding of requests.
 const PlaceholderStart = "flawless-secret."
 
-// SecretToken is the part of a run's placeholders that nobody else can guess: text that a stranger
-// wrote must not turn into a secret. seed is the run's.
+// SecretToken returns the part of a run's placeholders that nobody else can guess, so that text from a third party
+// cannot turn into a secret. seed is that of the run.
 func SecretToken(seed []byte) string {
 	sum := sha256.Sum256(append([]byte("flawless secret token"), seed...))
 	return hex.EncodeToString(sum[:16])
 }
 
-// Placeholder is what a run puts into a request where the value of a secret belongs.
+// Placeholder returns what a run puts into a request in place of the value of a secret.
 func Placeholder(name, token string) string { return PlaceholderStart + name + "." + token }
 
-// SecretHost is where a secret may be sent.
+// SecretHost is a host that a secret may be sent to.
 type SecretHost struct {
 	Scheme string // https or http
-	Name   string // lower case; "*.example.com" is every name below example.com
+	Name   string // lower case; "*.example.com" means every name below example.com
 	Port   string
 }
 
-// ParseSecretHost understands a host that is allowed for a secret: api.example.com,
-// api.example.com:8443, *.example.com, all of them by https, or http://10.0.0.7:8080 for one that is
-// reached without encryption. Errors are [Invalid].
+// ParseSecretHost parses a host that a secret may be sent to: api.example.com, api.example.com:8443 or *.example.com
+// for https, or http://10.0.0.7:8080 for a host without encryption. Errors are [Invalid].
 func ParseSecretHost(text string) (SecretHost, error) {
 	bad := func(why string) (SecretHost, error) {
 		return SecretHost{}, fmt.Errorf("the host %.200q %s; use a form such as api.example.com, *.example.com, api.example.com:8443 or http://localhost:8080: %w", text, why, Invalid)
@@ -130,7 +128,7 @@ func ParseSecretHost(text string) (SecretHost, error) {
 	return h, nil
 }
 
-// Allows tells whether the secret may be sent to a server. Names are in ASCII and lower case.
+// Allows reports whether the secret may be sent to a server. Names are ASCII in lower case.
 func (s *Secret) Allows(scheme, name, port string) bool {
 	if s.Anywhere {
 		return true

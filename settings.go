@@ -5,30 +5,28 @@ import (
 	"time"
 )
 
-// DefaultRetention is how long an ended run is kept where its module does not say.
+// DefaultRetention is how long an ended run is kept unless its module has a setting.
 const DefaultRetention = 30 * 24 * time.Hour
 
-// Settings is how the runs of a module are treated, whatever its version.
+// Settings are the settings for the runs of a module, whatever its version.
 type Settings struct {
 	Module string `json:"module" cbor:"1,keyasint"`
-	// RetentionMS is how long a run is kept after its end, in milliseconds; 0 is DefaultRetention, -1
-	// for ever.
+	// RetentionMS is how long a run is kept after its end, in milliseconds; 0 means DefaultRetention, -1 forever.
 	RetentionMS int64 `json:"retention_ms" cbor:"2,keyasint,omitempty"`
-	// Concurrency is how many runs may have begun and not ended; further ones are pending. 0 is
-	// unlimited.
+	// Concurrency is how many runs may be in progress; further ones are pending. 0 means unlimited.
 	Concurrency int `json:"concurrency" cbor:"3,keyasint,omitempty"`
-	// KeepTurns is how many turns of a run's log are kept at least: what is before them may be
-	// removed when an image of the run is made. 0 keeps all.
+	// KeepTurns is the minimum number of turns of a log to keep: older ones may be removed when an image of the run
+	// is made. 0 means all.
 	KeepTurns int `json:"keep_turns" cbor:"4,keyasint,omitempty"`
-	// RetryForMS is for how long the engine retries failed calls of these runs by itself, in milliseconds; 0
-	// is not at all, nil leaves it to the server. What is set for a host counts more.
+	// RetryForMS is how long the engine retries failed calls of these runs, in milliseconds; 0 means no retries, nil the
+	// setting of the server. The setting of a host overrides it.
 	RetryForMS *int64 `json:"retry_for_ms,omitempty" cbor:"5,keyasint,omitempty"`
 }
 
-// MaxConcurrency is the highest cap of concurrent runs.
+// MaxConcurrency is the highest limit of concurrent runs.
 const MaxConcurrency = 1_000_000
 
-// Retention returns how long a run is kept after its end, and false where that is for ever.
+// Retention returns how long a run is kept after its end, and false if it is kept forever.
 func (s *Settings) Retention() (time.Duration, bool) {
 	switch {
 	case s.RetentionMS < 0:
@@ -39,7 +37,7 @@ func (s *Settings) Retention() (time.Duration, bool) {
 	return time.Duration(s.RetentionMS) * time.Millisecond, true
 }
 
-// Check returns nil where the settings can be kept, or [Invalid] with the reason.
+// Check returns nil if the settings are valid, otherwise [Invalid] with the reason.
 func (s *Settings) Check() error {
 	switch {
 	case s.RetentionMS < -1 || s.RetentionMS > (100*365*24*time.Hour).Milliseconds():

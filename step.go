@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// Step is a step of a saga. It is open from the moment at which it is taken until it is undone or its saga
-// has ended well.
+// Step is a step of a saga. It is open from the moment when it is taken until it is undone or its saga succeeds.
 type Step struct {
 	N    int    `json:"n" cbor:"1,keyasint"`                        // 1, 2, 3 within the run
-	Name string `json:"name,omitempty" cbor:"2,keyasint,omitempty"` // "" where it is not open any more
+	Name string `json:"name,omitempty" cbor:"2,keyasint,omitempty"` // "" if it is no longer open
 }
 
-// MaxStep is how long the name of a step may be, in bytes.
+// MaxStep is the maximum length of the name of a step in bytes.
 const MaxStep = 200
 
-// OpenSteps returns the steps that are open after changes, oldest first. Neither is changed.
+// OpenSteps returns the steps that are open after changes, oldest first. It changes neither argument.
 func OpenSteps(open, changes []Step) []Step {
 	if len(changes) == 0 {
 		return open
@@ -34,24 +33,24 @@ func OpenSteps(open, changes []Step) []Step {
 	return out
 }
 
-// NotUndone says which steps of a run that has ended were taken and not undone, newest first. It is ""
-// where there are none.
+// NotUndone lists steps that were taken and not undone when a run ended, newest first. It returns "" if there are
+// none.
 func NotUndone(open []Step) string {
-	const most = 50
+	const maxNames = 50
 	if len(open) == 0 {
 		return ""
 	}
 	var names []string
 	for _, s := range slices.Backward(open) {
-		if len(names) == most {
-			return fmt.Sprintf("not undone: %s and %d more", strings.Join(names, ", "), len(open)-most)
+		if len(names) == maxNames {
+			return fmt.Sprintf("not undone: %s and %d more", strings.Join(names, ", "), len(open)-maxNames)
 		}
 		names = append(names, s.Name)
 	}
 	return "not undone: " + strings.Join(names, ", ")
 }
 
-// Leaving returns the failure of a run that leaves open steps behind, which its message names.
+// Leaving returns the failure with the steps that are left open added to its message.
 func (f Failure) Leaving(open []Step) Failure {
 	if left := NotUndone(open); left != "" {
 		f.Message = strings.TrimPrefix(f.Message+"; "+left, "; ")
@@ -59,8 +58,8 @@ func (f Failure) Leaving(open []Step) Failure {
 	return f
 }
 
-// Leave says in the failure of an end, and in a line of the log, which open steps it leaves behind. A run
-// that completes leaves some behind where a goroutine or task of it was in the middle of a saga.
+// Leave adds the steps that are left open to the failure of an end, and returns a log line that names them. A run
+// that completes can leave steps open if one of its goroutines or tasks was in the middle of a saga.
 func Leave(end *Ended, open []Step) []Line {
 	if len(open) == 0 {
 		return nil

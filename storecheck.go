@@ -2,43 +2,43 @@ package flawless
 
 import "time"
 
-// StoreCheck is what the last check of everything that is stored has found. While another one is under way Began,
-// Read and Total are of that one, and the rest is still what the last one has found.
+// StoreCheck is the result of the last check of all stored data. While another check is running, Began, Read and
+// Total belong to that one, and the rest is still the result of the last one.
 type StoreCheck struct {
 	Running bool       `json:"running"`
 	Began   time.Time  `json:"began"`
 	Ended   *time.Time `json:"ended,omitempty"`
-	Read    int64      `json:"read"`            // bytes so far
+	Read    int64      `json:"read"`            // bytes read so far
 	Total   int64      `json:"total"`           // bytes of all tables when it began
 	Error   string     `json:"error,omitempty"` // why it ended before it had read everything
 
 	Damaged  []DamagedFile `json:"damaged,omitempty"`
-	Affected []Affected    `json:"affected,omitempty"` // what lies in the damaged files, at most 100; what cannot be read comes first
-	More     int           `json:"more,omitempty"`     // how many others are affected
+	Affected []Affected    `json:"affected,omitempty"` // objects in damaged files, at most 100; unreadable ones first
+	More     int           `json:"more,omitempty"`     // number of further affected objects
 }
 
-// DamagedFile is a file of the store whose bytes are not those that were written.
+// DamagedFile is a file of the store whose content has changed since it was written.
 type DamagedFile struct {
 	File   string `json:"file"`
 	Reason string `json:"reason"`
 }
 
-// Affected is something that lies where a file is damaged.
+// Affected is an object whose data is in a damaged file.
 type Affected struct {
 	Kind string `json:"kind"`           // run, module, lists, schedules, settings, ...
-	Name string `json:"name,omitempty"` // which one, where that can be known
-	Part string `json:"part,omitempty"` // of a run its head, log, data or image, of a module its bytes
-	// Readable is whether it can be read at present: it may be in memory, or have been written again. Unless it
-	// was written again, it cannot be read after the next start.
+	Name string `json:"name,omitempty"` // which one, if known
+	Part string `json:"part,omitempty"` // of a run: head, log, data or image; of a module: bytes
+	// Readable says whether it can be read now, because it is in memory or was rewritten. Unless it was rewritten,
+	// it cannot be read after the next start.
 	Readable bool   `json:"readable"`
 	Todo     string `json:"todo"` // what to do
 }
 
-// HealthCheck is how far the check of the store is, in a [Health].
+// HealthCheck is the state of the store check in a [Health].
 type HealthCheck struct {
 	Running bool       `json:"running"`
-	Read    int64      `json:"read"`              // bytes so far
+	Read    int64      `json:"read"`              // bytes read so far
 	Total   int64      `json:"total"`             // bytes to read
 	Ended   *time.Time `json:"ended,omitempty"`   // when the last check ended
-	Damaged int        `json:"damaged,omitempty"` // damaged files that it found
+	Damaged int        `json:"damaged,omitempty"` // number of damaged files found
 }

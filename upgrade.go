@@ -2,51 +2,51 @@ package flawless
 
 import "time"
 
-// Verdict is what the replay of a run with other code amounts to.
+// Verdict is the result of replaying a run with other code.
 type Verdict string
 
-// The verdicts.
+// Values of [Verdict].
 const (
-	GoesOn   Verdict = "goes on"        // it asked for everything the log has: the run can go on with the code
-	Diverges Verdict = "diverged"       // it asked for something else
+	GoesOn   Verdict = "goes on"        // its calls match the log: the run can continue with the code
+	Diverges Verdict = "diverged"       // its calls differ from the log
 	Untold   Verdict = "cannot be told" // the log cannot be replayed
 )
 
-// RunUpgrade is what becomes of one run in an upgrade.
+// RunUpgrade is the result of an upgrade for one run.
 type RunUpgrade struct {
 	Run         string      `json:"run"`
 	Workflow    string      `json:"workflow"`
 	From        string      `json:"from"`                   // digest of its module
-	FromVersion int         `json:"from_version,omitempty"` // 0 where that is not known
-	Turns       int         `json:"turns"`                  // that were replayed
+	FromVersion int         `json:"from_version,omitempty"` // 0 if unknown
+	Turns       int         `json:"turns"`                  // number of turns replayed
 	Calls       int         `json:"calls"`
 	Verdict     Verdict     `json:"verdict"`
 	Moved       bool        `json:"moved"`
-	Reason      string      `json:"reason,omitempty"` // why it cannot be told, or was not moved
+	Reason      string      `json:"reason,omitempty"` // why the verdict cannot be told, or the run was not moved
 	Divergence  *Divergence `json:"divergence,omitempty"`
 }
 
-// DefaultUpgradeRuns and MaxUpgradeRuns are how many runs a report names where nothing is said, and at most.
+// DefaultUpgradeRuns and MaxUpgradeRuns are the default and the maximum number of runs that a report names.
 const (
 	DefaultUpgradeRuns = 1000
 	MaxUpgradeRuns     = 100_000
 )
 
-// Looked is how many runs were looked at.
+// Looked returns the number of runs that were checked.
 func (u *ModuleUpgrade) Looked() int { return u.GoOn + u.Diverge + u.Untold }
 
 // ModuleUpgrade is the report of an upgrade.
 type ModuleUpgrade struct {
 	Module  string        `json:"module"`
-	Version int           `json:"version"` // that runs were moved to, or would be; 0 where it is not added
+	Version int           `json:"version"` // the new version; 0 if it was not added
 	Digest  string        `json:"digest"`
 	DryRun  bool          `json:"dry_run"`
-	Already int           `json:"already"` // open runs that are on it
+	Already int           `json:"already"` // open runs that already have it
 	GoOn    int           `json:"go_on"`
 	Diverge int           `json:"diverged"`
 	Untold  int           `json:"cannot_be_told"`
 	Moved   int           `json:"moved"`
 	Took    time.Duration `json:"took_ns"`
-	Runs    []RunUpgrade  `json:"runs"`               // that were looked at, those that cannot go on first
-	LeftOut int           `json:"left_out,omitempty"` // so many more were looked at, and are only counted
+	Runs    []RunUpgrade  `json:"runs"`               // runs that were checked; those that cannot continue first
+	LeftOut int           `json:"left_out,omitempty"` // number of further runs that were checked, and only counted
 }

@@ -13,41 +13,40 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Lost is the error of a request whose answer never came: the server may have done what it asked for. The
-// text says how to find out.
+// Lost is the error of a request whose answer was lost: the server may have carried it out. The text says how to find
+// out.
 const Lost flawless.Code = "the answer was lost"
 
-// defaultPatience is how long a request is repeated.
+// defaultPatience is the default of Options.Patience.
 const defaultPatience = time.Minute
 
-// again says what becomes of a request whose answer is lost. The zero value is for reads: the caller gets the
-// error. Every other request has to say one or the other.
+// again says what to do if the answer of a request is lost. The zero value is for reads: the caller gets the error.
+// Every other request must set it.
 type again struct {
-	// same is set where repeating the request does no harm, and says what makes it so: "with the id X".
+	// same is set if repeating the request is safe, and says why: "with the id X".
 	same string
-	// check is what a person does before asking again. Where same is set, it is for when the client gave up.
-	// A request that changes nothing has none.
+	// check says what a person must do before repeating the request. With same, it applies once the client has given up.
+	// It is "" for a request that changes nothing.
 	check string
 }
 
-// known are requests that the server recognizes by a key of theirs.
+// known is for a request that the server recognises by a key.
 func known(what, flag, key, twice string) again {
 	return again{same: fmt.Sprintf("with the %s %s", what, key), check: fmt.Sprintf("repeat it with the %s %s (%s), which %s", what, key, flag, twice)}
 }
 
-// reads are requests that change nothing. Those by GET need not say so: they are repeated only where they wait
-// for something.
+// reads is for a request that changes nothing. A GET does not need it: it is repeated only if it waits for something.
 func reads() again { return again{same: "which changes nothing"} }
 
-// harmless are requests that change nothing when they are repeated.
+// harmless is for a request that changes nothing when it is repeated.
 func harmless() again {
 	return again{same: "which is safe", check: "it is safe to repeat it"}
 }
 
-// unique are requests that must not be repeated before somebody has looked.
+// unique is for a request that must not be repeated before somebody has checked.
 func unique(format string, args ...any) again { return again{check: fmt.Sprintf(format, args...)} }
 
-// unknown is the error of a request that the server may have carried out, or not.
+// unknown returns the error of a request that the server may have carried out.
 func (a again) unknown(err error) error {
 	if a.check == "" {
 		return err
@@ -55,11 +54,11 @@ func (a again) unknown(err error) error {
 	return fmt.Errorf("%w; the server may have carried out the request: %s: %w", err, a.check, Lost)
 }
 
-// broken is an exchange without an answer. It wraps Unreachable.
+// broken is the error of an exchange without an answer. It wraps Unreachable.
 type broken struct {
 	base string
 	err  error
-	sent bool // the server may have got it
+	sent bool // the server may have received the request
 }
 
 func (b *broken) Error() string {
@@ -71,16 +70,16 @@ func (b *broken) Error() string {
 
 func (b *broken) Unwrap() error { return Unreachable }
 
-// unsent tells whether an error of a transport came before the request was sent.
+// unsent reports whether a transport failed before it sent the request.
 func unsent(err error) bool {
 	var op *net.OpError
 	var handshake *quic.HandshakeTimeoutError
 	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &handshake)
 }
 
-// persist calls try, and repeats it where its answer was lost and that does no harm: until the server answers,
-// or the client's patience is over. try tells whether it has come further than the time before. Where the
-// server was not there at first it was asked for nothing, and the error is returned at once.
+// persist calls try, and calls it again if its answer was lost and repeating is safe, until the server answers or the
+// client's patience ends. try reports whether it made progress. If the server could not be reached at all the first
+// time, the error is returned at once.
 func (c *Client) persist(ctx context.Context, a again, try func() (further bool, err error)) error {
 	var since time.Time
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
@@ -111,7 +110,7 @@ func (c *Client) persist(ctx context.Context, a again, try func() (further bool,
 	}
 }
 
-// do makes a request and returns the document that comes back.
+// do makes a request and decodes the JSON response.
 func do[T any](ctx context.Context, c *Client, r request) (out T, err error) {
 	err = c.persist(ctx, r.again, func() (bool, error) {
 		resp, err := c.send(ctx, r)
@@ -123,8 +122,8 @@ func do[T any](ctx context.Context, c *Client, r request) (out T, err error) {
 	return out, err
 }
 
-// listen makes a request and calls take with the events that come back, until take returns true. What breaks
-// off before that is lost.
+// listen makes a request and calls take with the events of the response until take returns true. A stream that ends
+// before that counts as lost.
 func (c *Client) listen(ctx context.Context, r func() request, take func(e event) (done bool, err error)) error {
 	return c.persist(ctx, r().again, func() (further bool, err error) {
 		resp, err := c.send(ctx, r())

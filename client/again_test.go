@@ -57,10 +57,10 @@ func clientOf(t *testing.T, address string, patience time.Duration, repeating fu
 	return c
 }
 
-// TestALostAnswerIsNeverTheLastWord calls every method while the server answers nothing. What changes
+// TestLostAnswersAreHandled calls every method while the server answers nothing. What changes
 // something is either repeated as it was, with the key that makes that harmless, or is sent once, and the error
 // says what to look at before it is sent again.
-func TestALostAnswerIsNeverTheLastWord(t *testing.T) {
+func TestLostAnswersAreHandled(t *testing.T) {
 	t.Parallel()
 	m := newMute(t)
 	var told []string
@@ -142,9 +142,9 @@ func call(ctx context.Context, method reflect.Value) error {
 	return err
 }
 
-// TestAStartOutlivesARestartOfTheServer: the server takes the request and dies, is away for a moment, says that
+// TestStartSurvivesServerRestart: the server takes the request and dies, is away for a moment, says that
 // it is stopping, and then answers. The run that it is asked for is the same all the time.
-func TestAStartOutlivesARestartOfTheServer(t *testing.T) {
+func TestStartSurvivesServerRestart(t *testing.T) {
 	t.Parallel()
 	m := newMute(t)
 	address := m.Listener.Addr().String()
@@ -188,8 +188,8 @@ func TestAStartOutlivesARestartOfTheServer(t *testing.T) {
 	}
 }
 
-// TestAServerThatIsNotThereIsToldAtOnce: it was asked for nothing, so there is nothing to find out.
-func TestAServerThatIsNotThereIsToldAtOnce(t *testing.T) {
+// TestMissingServerFailsAtOnce: it was asked for nothing, so there is nothing to find out.
+func TestMissingServerFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := clientOf(t, "127.0.0.1:1", time.Hour, func(err error) { t.Errorf("it repeats: %v", err) })
 	if _, _, err := c.Start(t.Context(), Start{Module: "shop", Workflow: "checkout"}, true); !errors.Is(err, Unreachable) || errors.Is(err, Lost) {
@@ -197,8 +197,8 @@ func TestAServerThatIsNotThereIsToldAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnInterruptedStartSaysItsID: the run goes on, and the caller has to know which.
-func TestAnInterruptedStartSaysItsID(t *testing.T) {
+// TestInterruptedStartReportsID: the run goes on, and the caller has to know which.
+func TestInterruptedStartReportsID(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

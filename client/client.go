@@ -25,31 +25,32 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Unreachable is the error when no server answers.
+// Unreachable is the error if no server answers.
 const Unreachable flawless.Code = "unreachable"
 
-// Options says where the server is. The zero value is the server of this machine.
+// Options says how to reach the server. The zero value is the server on this machine.
 type Options struct {
-	Socket      string // host and UDP port of HTTP/3; "" is localhost:27288
-	Port        int    // TCP port on the same host; 0 is the port of Socket
-	Certificate string // PEM file with the server's certificate; on this machine any is trusted
-	NoQUIC      bool   // speak HTTP over TCP only
-	// Token is the bearer token that the server asks for, if it does. To another machine it goes
-	// over HTTP/3 alone, which is encrypted, unless NoQUIC says otherwise.
+	Socket      string // host and UDP port for HTTP/3; "" means localhost:27288
+	Port        int    // TCP port on the same host; 0 means the port of Socket
+	Certificate string // PEM file with the server's certificate; not used for this machine, where any is trusted
+	NoQUIC      bool   // use only HTTP over TCP
+	// Token is the bearer token, if the server requires one. It is sent to another machine only over HTTP/3, which is
+	// encrypted, unless NoQUIC is set.
 	Token string
-	// Store is the id of the store that requests are for; a server that has another one refuses them with
-	// flawless.Denied. "" is whatever server is there.
+	// Store is the id of the store that requests are for; a server with another store rejects them with
+	// flawless.Denied. "" means any store.
 	Store string
 
-	// Patience is how long a request is repeated whose answer was lost, as when the server is restarted: only
-	// one that does no harm twice, as it has a key by which the server knows it. 0 is a minute, less is never.
+	// Patience is how long a request is repeated if its answer is lost, for instance because the server restarts. Only
+	// requests that are safe to repeat are, such as those with a key that the server recognises. 0 means a minute,
+	// a negative value never.
 	Patience time.Duration
-	// Repeating is called when the client begins to repeat a request, with the reason; nil is nobody. It may
-	// be called concurrently.
+	// Repeating, if set, is called with the reason when the client starts to repeat a request. It may be called
+	// concurrently.
 	Repeating func(why error)
 }
 
-// Client talks to one server. It may be used concurrently.
+// Client is a client of one server. It may be used concurrently.
 type Client struct {
 	options  Options
 	host     string
@@ -63,7 +64,7 @@ type Client struct {
 	patience time.Duration
 }
 
-// New returns a client. Nothing is sent yet.
+// New returns a client. It does not connect yet.
 func New(o Options) (*Client, error) {
 	if o.Socket == "" {
 		o.Socket = "localhost:27288"
@@ -80,7 +81,7 @@ func New(o Options) (*Client, error) {
 	c := &Client{options: o, host: host, patience: cmp.Or(o.Patience, defaultPatience)}
 	ip := net.ParseIP(host)
 	c.loopback = host == "localhost" || ip != nil && ip.IsLoopback()
-	// What goes to this machine does not leave it, so any certificate will do there.
+	// Traffic to this machine does not leave it, so any certificate is fine.
 	trust := &tls.Config{InsecureSkipVerify: c.loopback, MinVersion: tls.VersionTLS13}
 	if o.Certificate != "" && !c.loopback {
 		pem, err := os.ReadFile(o.Certificate)
@@ -98,13 +99,13 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// Close ends all connections.
+// Close closes all connections.
 func (c *Client) Close() error {
 	c.tcp.CloseIdleConnections()
 	return c.h3.Close()
 }
 
-// reach finds out how the server answers.
+// reach finds out which protocol the server answers.
 func (c *Client) reach(ctx context.Context) {
 	c.choose.Do(func() {
 		c.base, c.http = "http://"+net.JoinHostPort(c.host, strconv.Itoa(c.options.Port)), c.tcp
@@ -130,7 +131,7 @@ func (c *Client) reach(ctx context.Context) {
 	})
 }
 
-// Protocol tells which protocol is spoken, "HTTP/3" or "HTTP".
+// Protocol returns the protocol in use, "HTTP/3" or "HTTP".
 func (c *Client) Protocol(ctx context.Context) string {
 	if c.reach(ctx); c.http == c.quic {
 		return "HTTP/3"
@@ -142,14 +143,14 @@ type request struct {
 	method, path string
 	query        url.Values
 	body         []byte
-	read         func(r io.Reader) io.Reader // of the body; nil is r itself
+	read         func(r io.Reader) io.Reader // wraps the reader of the body; may be nil
 	kind         string                      // Content-Type
 	accept       string
 	last         string // Last-Event-ID
-	again        again  // needed, but for reads
+	again        again  // required except for GET
 }
 
-// send makes a request once and returns the response where it is not a problem.
+// send makes a request once and returns the response unless it is a problem.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if r.method != http.MethodGet && r.again == (again{}) {
 		return nil, fmt.Errorf("client: %s %s does not declare what to do if its answer is lost", r.method, r.path)
@@ -193,7 +194,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	return resp, nil
 }
 
-// bearer is the header that lets this client in; "" where it has no token.
+// bearer returns the Authorization header, or "".
 func (c *Client) bearer() string {
 	if c.options.Token == "" {
 		return ""
@@ -201,7 +202,7 @@ func (c *Client) bearer() string {
 	return "Bearer " + c.options.Token
 }
 
-// refusal turns a problem into an error.
+// refusal converts a problem to an error.
 func refusal(status int, b []byte) error {
 	var p struct {
 		Title, Detail string
@@ -227,7 +228,7 @@ func refusal(status int, b []byte) error {
 	return &Refusal{Status: status, Detail: p.Detail, Code: p.Code}
 }
 
-// Refusal is what a server said instead of doing what it was asked for. It wraps the flawless.Code.
+// Refusal is the error of a request that the server rejected. It wraps the flawless.Code.
 type Refusal struct {
 	Status int
 	Detail string
@@ -241,7 +242,7 @@ func (r *Refusal) Error() string {
 	return r.Detail
 }
 
-// Unwrap returns the class of the error.
+// Unwrap returns Code.
 func (r *Refusal) Unwrap() error {
 	if r.Code == "" {
 		return nil
@@ -249,12 +250,12 @@ func (r *Refusal) Unwrap() error {
 	return r.Code
 }
 
-// get asks for a document.
+// get fetches a JSON document.
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
 	return do[T](ctx, c, request{method: http.MethodGet, path: path, query: query})
 }
 
-// paged asks for a page of a list, and tells whether there are more.
+// paged fetches a page of a list, and reports whether there are more.
 func paged[T any](ctx context.Context, c *Client, path string, query url.Values) (page []T, more bool, err error) {
 	resp, err := c.send(ctx, request{method: http.MethodGet, path: path, query: query})
 	if err == nil {
@@ -264,7 +265,7 @@ func paged[T any](ctx context.Context, c *Client, path string, query url.Values)
 	return page, more, err
 }
 
-// list asks for all of a list, page by page.
+// list fetches all pages of a list.
 func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 	all, query := []T{}, url.Values{"limit": {"1000"}}
 	for {
@@ -284,7 +285,7 @@ func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 	}
 }
 
-// nextPage is the query of the page that the header Link of a page names.
+// nextPage returns the query of the page that a Link header names.
 func nextPage(link string) (url.Values, error) {
 	target, _, _ := strings.Cut(strings.TrimPrefix(link, "<"), ">")
 	u, err := url.Parse(target)
@@ -294,12 +295,12 @@ func nextPage(link string) (url.Values, error) {
 	return u.Query(), nil
 }
 
-// post has something done and returns the document that comes back.
+// post sends a JSON document with method POST and returns the one in the response.
 func post[T any](ctx context.Context, c *Client, path string, query url.Values, in any, a again) (T, error) {
 	return update[T](ctx, c, http.MethodPost, path, query, in, a)
 }
 
-// update sends a document and returns the one that comes back.
+// update sends a JSON document and returns the one in the response.
 func update[T any](ctx context.Context, c *Client, method, path string, query url.Values, in any, a again) (T, error) {
 	b, err := json.Marshal(in)
 	if err != nil {
@@ -320,18 +321,18 @@ func document[T any](resp *http.Response, err error) (T, error) {
 	switch {
 	case errors.As(err, &syntax) || errors.As(err, &wrong):
 		err = fmt.Errorf("reading the server's answer: %w", err)
-	case err != nil: // it broke off in the middle
+	case err != nil: // the response broke off
 		err = &broken{resp.Request.URL.Scheme + "://" + resp.Request.URL.Host, err, true}
 	}
 	return out, err
 }
 
-// Version returns the version of the server, and what it was built from.
+// Version returns the version of the server and what it was built from.
 func (c *Client) Version(ctx context.Context) (flawless.Build, error) {
 	return get[flawless.Build](ctx, c, "/version", nil)
 }
 
-// Health returns how the server is.
+// Health returns the condition of the server.
 func (c *Client) Health(ctx context.Context) (flawless.Health, error) {
 	return get[flawless.Health](ctx, c, "/health", nil)
 }

@@ -1,7 +1,7 @@
-// Package client talks to a Flawless server over its HTTP API.
+// Package client is the Go client of the HTTP API of a Flawless server.
 //
-// It hides which protocol is spoken: HTTP/3 where the server answers on it, else HTTP/2 or 1.1 over
-// TCP. Refusals come back as errors that wrap a flawless.Code. A
-// request whose answer is lost is repeated where the server knows it by a key, or it does no harm twice;
-// every other one is sent once, and its error wraps [Lost] and says how to find out what was done.
+// It chooses the protocol: HTTP/3 if the server answers on it, otherwise HTTP/2 or 1.1 over TCP. If the server
+// rejects a request, the error wraps a flawless.Code. A request whose answer is lost is repeated if the server
+// recognises it by a key, or if repeating it is safe. Any other request is sent once; its error wraps [Lost] and says
+// how to find out whether it was carried out.
 package client

@@ -11,22 +11,22 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Replay takes the turns of a run again on the server, with its own module or, where module is not
-// nil, with that one. Neither the outside nor the run is touched.
+// Replay replays a run on the server, with its own module or, if module is not nil, with that one. It affects neither
+// the run nor the outside.
 func (c *Client) Replay(ctx context.Context, id string, module []byte) (flawless.Replay, error) {
 	return sendCode[flawless.Replay](ctx, c, runPath(id, "/replay"), nil, module)
 }
 
-// Trace says what a trace shows.
+// Trace selects what a trace shows.
 type Trace struct {
-	Turn  int    // only this one; 0 is all
-	Depth int    // of the tree; 0 is unlimited
-	Func  string // only paths to functions whose name this regular expression matches
-	All   bool   // functions of the language's runtime, too
+	Turn  int    // only this turn; 0 means all
+	Depth int    // maximum depth of the tree; 0 means unlimited
+	Func  string // only paths to functions whose name matches this regular expression
+	All   bool   // include functions of the language's runtime
 }
 
-// Trace returns the path a run went through its code, from a replay on the server with its own
-// module or, where module is not nil, with that one.
+// Trace returns the path of a run through its code, from a replay on the server with its own module or, if module is
+// not nil, with that one.
 func (c *Client) Trace(ctx context.Context, id string, o Trace, module []byte) (flawless.Trace, error) {
 	q := url.Values{}
 	for name, n := range map[string]int{"turn": o.Turn, "depth": o.Depth} {
@@ -43,13 +43,14 @@ func (c *Client) Trace(ctx context.Context, id string, o Trace, module []byte) (
 	return sendCode[flawless.Trace](ctx, c, runPath(id, "/trace"), q, module)
 }
 
-// Export says what goes into a bundle.
+// Export selects what a bundle contains.
 type Export struct {
-	Redact  []string // what to take out: $.card.number, header:Authorization, query:token
-	LogOnly bool     // without module and image
+	Redact  []string // what to redact: $.card.number, header:Authorization, query:token
+	LogOnly bool     // omit the module and the image
 }
 
-// Export writes a run into w as a bundle (docs/internals/formats.md), whatever state it is in.
+// Export writes a run to w as a bundle (docs/internals/formats.md), whatever its state. After an error, w has an
+// incomplete bundle.
 func (c *Client) Export(ctx context.Context, id string, o Export, w io.Writer) error {
 	q := url.Values{}
 	for _, p := range o.Redact {
@@ -69,7 +70,7 @@ func (c *Client) Export(ctx context.Context, id string, o Export, w io.Writer) e
 	return nil
 }
 
-// Import gives a bundle to the server, which keeps its run under that id, "" being its own.
+// Import uploads a bundle. The server stores its run under the given id, or under its own if id is "".
 func (c *Client) Import(ctx context.Context, bundle []byte, id string) (flawless.Run, error) {
 	q := url.Values{}
 	if id != "" {
@@ -79,7 +80,7 @@ func (c *Client) Import(ctx context.Context, bundle []byte, id string) (flawless
 		again: unique("check whether the run exists with: flawless workflow list")})
 }
 
-// sendCode sends a module, where there is one, and returns the document that comes back.
+// sendCode sends a module, if there is one, and returns the document in the response.
 func sendCode[T any](ctx context.Context, c *Client, path string, query url.Values, module []byte) (T, error) {
 	r := request{method: http.MethodPost, path: path, query: query, again: reads()}
 	if len(module) > 0 {

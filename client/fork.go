@@ -8,19 +8,19 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Fork says how a run goes on from the past of another one.
+// Fork says how a fork continues from the history of another run.
 type Fork struct {
-	Turn    int           `json:"turn"` // the last turn they share; 0 is the start alone
+	Turn    int           `json:"turn"` // the last shared turn; 0 means only the start
 	ID      string        `json:"id,omitempty"`
 	Answers []GivenAnswer `json:"answers,omitempty"`
-	Module  []byte        `json:"module,omitempty"` // other code; nil is the run's own
+	Module  []byte        `json:"module,omitempty"` // other code; nil means the run's own
 	Who     string        `json:"who,omitempty"`
 }
 
-// GivenAnswer is another answer to a call of the past that was not delivered in it.
+// GivenAnswer replaces the answer to a call that the history has not delivered.
 type GivenAnswer struct {
 	Call   int            `json:"call"`
-	Status int            `json:"status,omitempty"` // of an http call; 0 is 200
+	Status int            `json:"status,omitempty"` // of an http call; 0 means 200
 	Body   flawless.Bytes `json:"body,omitempty"`
 }
 
@@ -29,8 +29,8 @@ type forked struct {
 	Offline *flawless.Offline
 }
 
-// Fork starts a run that shares the past of another one up to a turn, and goes on for real. With the same id
-// it starts one, however often it is asked for.
+// Fork starts a run that shares the history of another one up to a turn, and continues for real. Repeating it with
+// the same id starts only one run.
 func (c *Client) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
 	o.ID = newID(o.ID)
 	out, err := post[forked](ctx, c, runPath(id, "/fork"), nil, o, starts(o.ID))
@@ -40,7 +40,7 @@ func (c *Client) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	return *out.Run, err
 }
 
-// Offline tells what a run would do that goes on from a turn with the world closed. Nothing is kept.
+// Offline returns what a run would do if it continued from a turn without access to the outside. Nothing is stored.
 func (c *Client) Offline(ctx context.Context, id string, o Fork) (flawless.Offline, error) {
 	out, err := post[forked](ctx, c, runPath(id, "/fork"), nil, struct {
 		Fork
@@ -57,8 +57,8 @@ func (c *Client) Diff(ctx context.Context, a, b string) (flawless.Difference, er
 	return get[flawless.Difference](ctx, c, runPath(a, "/diff/"+url.PathEscape(b)), nil)
 }
 
-// Inspect returns what a run was after a turn, 0 being the last one, and with against above 0 how its
-// memory differs from that after that turn.
+// Inspect returns the state of a run after a turn; 0 means the last one. If against is above 0, it also returns how
+// its memory differs from that after turn against.
 func (c *Client) Inspect(ctx context.Context, id string, turn, against int) (flawless.Inspection, error) {
 	q := url.Values{}
 	for name, n := range map[string]int{"turn": turn, "against": against} {

@@ -10,12 +10,13 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Progress is told how far an addition has come: uploading, rewriting, compiling, initialising,
-// storing; done is 0 to 1.
+// Progress is called with the progress of an upload. stage is uploading, rewriting, compiling, initialising or
+// storing; done is between 0 and 1.
 type Progress func(stage string, done float64)
 
-// AddModule adds a module, without a name under the one that it says of itself. It returns false where these bytes are the newest version already. If
-// ctx ends nobody can say whether the module was added; adding it again does no harm.
+// AddModule adds a module as a new version. Without a name, the module's own name is used. It returns false if the
+// newest version already has these bytes. If ctx ends, the module may or may not have been added; adding it again is
+// safe.
 func (c *Client) AddModule(ctx context.Context, name string, bin []byte, progress Progress) (flawless.Module, bool, error) {
 	if progress == nil {
 		progress = func(string, float64) {}
@@ -49,7 +50,7 @@ func (c *Client) AddModule(ctx context.Context, name string, bin []byte, progres
 	return out.Module, out.Added, err
 }
 
-// counted tells how much of it has been read.
+// counted reports how much of it has been read.
 type counted struct {
 	r         io.Reader
 	all, read int
@@ -64,7 +65,7 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Modules returns the newest version of each module, by name.
+// Modules returns the newest version of each module, ordered by name.
 func (c *Client) Modules(ctx context.Context) ([]flawless.Module, error) {
 	return list[flawless.Module](ctx, c, "/modules")
 }

@@ -13,28 +13,27 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Start asks for a run.
+// Start describes a run to start.
 type Start struct {
 	Module   string            `json:"module"`
 	Workflow string            `json:"workflow"`
 	Input    json.RawMessage   `json:"input,omitempty"`
 	ID       string            `json:"id"`
 	Labels   map[string]string `json:"labels,omitempty"`
-	Deadline *time.Time        `json:"deadline,omitempty"` // the run is asked to give up then
-	Grace    string            `json:"grace,omitempty"`    // and is terminated this much later, such as 30s; "" is a minute
-	Version  string            `json:"version,omitempty"`  // of the module; "" is the newest
+	Deadline *time.Time        `json:"deadline,omitempty"` // when the run is cancelled
+	Grace    string            `json:"grace,omitempty"`    // time from then until it is terminated, such as 30s; "" means a minute
+	Version  string            `json:"version,omitempty"`  // of the module; "" means the newest
 
-	ConcurrencyKey string `json:"concurrency_key,omitempty"` // shared by the runs of which only Concurrency may be under way at once
-	Concurrency    int    `json:"concurrency,omitempty"`     // 0 is 1
-	Priority       int    `json:"priority,omitempty"`        // the highest begins first, then the oldest
+	ConcurrencyKey string `json:"concurrency_key,omitempty"` // of all runs with the same key, at most Concurrency run at once
+	Concurrency    int    `json:"concurrency,omitempty"`     // 0 means 1
+	Priority       int    `json:"priority,omitempty"`        // higher ones begin first, then older ones
 }
 
-// Start starts a run; with wait it returns when the run has ended or needs a decision. Without
-// an id it makes one. It returns false where the id was known with the same input. A request whose answer is
-// lost is repeated, see [Options]; after [Lost] nobody can say whether the run was started: ask again with the
-// same id.
+// Start starts a run. With wait, it returns when the run has ended or needs a decision. Without an id, it generates
+// one. It returns false if a run with that id and input already exists. If the answer is lost, the request is
+// repeated, see [Options]; after [Lost], repeat it with the same id, which never starts a second run.
 func (c *Client) Start(ctx context.Context, s Start, wait bool) (flawless.Run, bool, error) {
-	made := s.ID == "" // so nobody else can have started it
+	made := s.ID == "" // so no other client can have started it
 	s.ID = newID(s.ID)
 	out, err := post[struct {
 		Run     flawless.Run
@@ -43,10 +42,10 @@ func (c *Client) Start(ctx context.Context, s Start, wait bool) (flawless.Run, b
 	return out.Run, out.Started || made && err == nil, err
 }
 
-// starts are requests that start a run of an id.
+// starts is for a request that starts a run with an id.
 func starts(id string) again { return known("id", "--id", id, "never starts a second run") }
 
-// newID is an id for a run, where the caller gave none.
+// newID returns id, or a new id if it is "".
 func newID(id string) string {
 	return cmp.Or(id, flawless.NewRunID(time.Now()))
 }
@@ -60,7 +59,7 @@ func flag(name string, set bool) url.Values {
 
 func runPath(id, rest string) string { return "/runs/" + url.PathEscape(id) + rest }
 
-// Run returns a run; with wait it returns when the run has ended or needs a decision.
+// Run returns a run. With wait, it returns when the run has ended or needs a decision.
 func (c *Client) Run(ctx context.Context, id string, wait bool) (flawless.Run, error) {
 	r := request{method: http.MethodGet, path: runPath(id, ""), query: flag("wait", wait)}
 	if wait {
@@ -69,7 +68,7 @@ func (c *Client) Run(ctx context.Context, id string, wait bool) (flawless.Run, e
 	return do[flawless.Run](ctx, c, r)
 }
 
-// Runs returns a page of runs, newest first, and the cursor of the next one, "" at the end.
+// Runs returns a page of runs, newest first, and the cursor of the next page, or "" at the end.
 func (c *Client) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
 	q := url.Values{}
 	set := func(name, v string) {
@@ -111,7 +110,7 @@ func (c *Client) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, s
 	return page.Runs, page.Next, err
 }
 
-// All yields all runs that f selects, page after page.
+// All yields all runs that match f, page by page.
 func (c *Client) All(ctx context.Context, f flawless.Filter) iter.Seq2[flawless.Run, error] {
 	return func(yield func(flawless.Run, error) bool) {
 		for {
@@ -132,20 +131,20 @@ func (c *Client) All(ctx context.Context, f flawless.Filter) iter.Seq2[flawless.
 	}
 }
 
-// Log returns records from number from on: at most limit, 0 being 100, and about 1 MiB of them. The next
-// ones begin after the number of the last. See [Client.WholeLog].
+// Log returns records starting with number from: at most limit (0 means 100), and about 1 MiB. The next page starts
+// after the number of the last record. See also [Client.WholeLog].
 func (c *Client) Log(ctx context.Context, id string, from uint64, limit int) ([]flawless.Record, error) {
 	page, _, err := c.logPage(ctx, id, from, limit)
 	return page, err
 }
 
-// logPage tells as well whether there are more records.
+// logPage also reports whether there are more records.
 func (c *Client) logPage(ctx context.Context, id string, from uint64, limit int) (page []flawless.Record, more bool, err error) {
 	q := url.Values{"from": {strconv.FormatUint(from, 10)}}
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}
-	// The server may have to put off a page, so as not to run out of memory.
+	// The server may delay a page in order not to run out of memory.
 	err = c.persist(ctx, reads(), func() (bool, error) {
 		var err error
 		page, more, err = paged[flawless.Record](ctx, c, runPath(id, "/log"), q)
@@ -154,7 +153,7 @@ func (c *Client) logPage(ctx context.Context, id string, from uint64, limit int)
 	return page, more, err
 }
 
-// WholeLog yields all records that are there, page after page.
+// WholeLog yields all existing records, page by page.
 func (c *Client) WholeLog(ctx context.Context, id string) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		for from := uint64(0); ; {
@@ -176,8 +175,8 @@ func (c *Client) WholeLog(ctx context.Context, id string) iter.Seq2[flawless.Rec
 	}
 }
 
-// Follow yields the records of a run from number from on as they become durable, until it has ended. Where the
-// server is restarted meanwhile it goes on with the next one.
+// Follow yields the records of a run, starting with number from, as they become durable, until the run has ended. If
+// the server restarts, it continues with the next record.
 func (c *Client) Follow(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		stopped := false
@@ -232,12 +231,12 @@ func (c *Client) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 	}
 }
 
-// Data returns what a run published last.
+// Data returns the data that a run published last.
 func (c *Client) Data(ctx context.Context, id string) (json.RawMessage, error) {
 	return get[json.RawMessage](ctx, c, runPath(id, "/data"), nil)
 }
 
-// Resolve says what is to become of a call whose outcome nobody can know.
+// Resolve decides what happens to a call whose outcome is unknown.
 func (c *Client) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
 	in := map[string]any{"resolution": d.Resolution}
 	for name, v := range map[string]string{"text": d.Text, "who": d.Who, "note": d.Note} {
@@ -255,7 +254,8 @@ func (c *Client) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 		unique("before you decide again, check whether the outcome of call %d is still unknown, and since when: flawless workflow show %s", d.Call, id))
 }
 
-// Cancel asks a run to give up; with a deadline it is terminated if it has not ended by then.
+// Cancel cancels a run, which lets its code clean up. With a deadline, the run is terminated if it has not ended by
+// then.
 func (c *Client) Cancel(ctx context.Context, id string, w flawless.Cancel) (flawless.Run, error) {
 	var q url.Values
 	if w.Deadline != 0 {
@@ -264,22 +264,22 @@ func (c *Client) Cancel(ctx context.Context, id string, w flawless.Cancel) (flaw
 	return post[flawless.Run](ctx, c, runPath(id, "/cancel"), q, map[string]string{"who": w.Who, "note": w.Note}, harmless())
 }
 
-// Pause lets a run take no more turns, or go on.
+// Pause pauses or resumes a run. A paused run takes no turns.
 func (c *Client) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
 	what, a := "/pause", harmless()
-	if p.Resume { // of a run that is paused twice it would lift the second pause, too
+	if p.Resume { // repeated for a run that is paused and held, it would lift both
 		what, a = "/resume", unique("check the status of the run with: flawless workflow show %s", id)
 	}
 	return post[flawless.Run](ctx, c, runPath(id, what), nil, map[string]string{"who": p.Who, "note": p.Note}, a)
 }
 
-// Restart says what a restart does otherwise than the run before.
+// Restart says how a restarted run differs from the original.
 type Restart struct {
-	ID      string // of the new run, which is started once however often it is asked for; "" makes one
-	Version string // of the module; "" is the one that was asked for before, or else the newest
+	ID      string // id of the new run, which is started only once; "" generates one
+	Version string // of the module; "" means the version requested before, or else the newest
 }
 
-// Restart starts a new run on the terms of one that has ended without output.
+// Restart starts a new run with the input and terms of one that has ended without output.
 func (c *Client) Restart(ctx context.Context, of string, o Restart) (flawless.Run, error) {
 	q := url.Values{"id": {newID(o.ID)}}
 	if o.Version != "" {
@@ -288,8 +288,8 @@ func (c *Client) Restart(ctx context.Context, of string, o Restart) (flawless.Ru
 	return post[flawless.Run](ctx, c, runPath(of, "/restart"), q, nil, starts(q.Get("id")))
 }
 
-// Terminate ends a run without asking it. Of one that has completed it withdraws the calls that wait to
-// begin.
+// Terminate ends a run without the cooperation of its code. For a completed run, it withdraws calls that have not
+// begun.
 func (c *Client) Terminate(ctx context.Context, id string, w flawless.Cancel) (flawless.Run, error) {
 	return post[flawless.Run](ctx, c, runPath(id, "/terminate"), nil, map[string]string{"who": w.Who, "note": w.Note},
 		unique("check the status of the run with: flawless workflow show %s", id))

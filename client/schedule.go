@@ -11,8 +11,8 @@ import (
 
 func schedulePath(name, rest string) string { return "/schedules/" + url.PathEscape(name) + rest }
 
-// SetSchedule adds a schedule; with replace it takes the place of the one of that name. What the
-// server keeps of a schedule itself (counts, open runs) is not sent.
+// SetSchedule adds a schedule; with replace, it may replace one with the same name. It ignores members that the
+// server maintains (counts, open runs).
 func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
 	in := map[string]any{"cron": s.Cron, "module": s.Module, "workflow": s.Workflow,
 		"jitter_ms": s.JitterMS, "catch_up_ms": s.CatchUpMS, "labels": s.Labels}
@@ -50,13 +50,13 @@ func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 		}
 	}
 	a := harmless()
-	if !replace { // a second time there is one already
+	if !replace { // the second time it already exists
 		a = unique("check whether it exists with: flawless schedule show %s", s.Name)
 	}
 	return update[flawless.Schedule](ctx, c, http.MethodPut, schedulePath(s.Name, ""), flag("replace", replace), in, a)
 }
 
-// Schedules returns all schedules, by name.
+// Schedules returns all schedules, ordered by name.
 func (c *Client) Schedules(ctx context.Context) ([]flawless.Schedule, error) {
 	return list[flawless.Schedule](ctx, c, "/schedules")
 }
@@ -66,23 +66,23 @@ func (c *Client) Schedule(ctx context.Context, name string) (flawless.Schedule, 
 	return get[flawless.Schedule](ctx, c, schedulePath(name, ""), nil)
 }
 
-// RemoveSchedule removes a schedule. Its runs are left alone.
+// RemoveSchedule removes a schedule. Its runs are not affected.
 func (c *Client) RemoveSchedule(ctx context.Context, name string) error {
 	return c.remove(ctx, schedulePath(name, ""), "schedule list")
 }
 
-// PauseSchedule keeps a schedule from starting runs.
+// PauseSchedule stops a schedule from starting runs.
 func (c *Client) PauseSchedule(ctx context.Context, name, note string) (flawless.Schedule, error) {
 	return post[flawless.Schedule](ctx, c, schedulePath(name, "/pause"), nil, map[string]string{"note": note}, harmless())
 }
 
-// ResumeSchedule lets a schedule go on with its next time.
+// ResumeSchedule resumes a schedule with its next time.
 func (c *Client) ResumeSchedule(ctx context.Context, name string) (flawless.Schedule, error) {
 	return post[flawless.Schedule](ctx, c, schedulePath(name, "/resume"), nil, struct{}{}, harmless())
 }
 
-// TriggerSchedule starts a run of a schedule at once. The same key starts one run, however often it is
-// asked for; "" makes one up. It returns false where the key was known.
+// TriggerSchedule starts a run of a schedule at once. Repeating it with the same key starts only one run; ""
+// generates a key. It returns false if the key was already used.
 func (c *Client) TriggerSchedule(ctx context.Context, name, key string) (flawless.Run, bool, error) {
 	made := key == ""
 	key = newID(key)
@@ -93,15 +93,14 @@ func (c *Client) TriggerSchedule(ctx context.Context, name, key string) (flawles
 	return out.Run, out.Started || made && err == nil, err
 }
 
-// Backfill is what became of times that were asked for.
+// Backfill is the result of [Client.BackfillSchedule].
 type Backfill struct {
-	Started []string `json:"started"`         // runs
-	Known   []string `json:"known"`           // runs that were there before
-	Taken   []string `json:"taken,omitempty"` // ids that runs have which the schedule did not start
+	Started []string `json:"started"`         // runs that were started
+	Known   []string `json:"known"`           // runs that already existed
+	Taken   []string `json:"taken,omitempty"` // ids used by runs that the schedule did not start
 }
 
-// BackfillSchedule starts the runs of times from one moment (inclusive) until another (exclusive) that
-// have none yet.
+// BackfillSchedule starts the missing runs for all times of a schedule between from (inclusive) and to (exclusive).
 func (c *Client) BackfillSchedule(ctx context.Context, name string, from, to time.Time) (Backfill, error) {
 	q := url.Values{"from": {from.UTC().Format(time.RFC3339Nano)}, "to": {to.UTC().Format(time.RFC3339Nano)}}
 	return post[Backfill](ctx, c, schedulePath(name, "/backfill"), q, struct{}{}, harmless())

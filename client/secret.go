@@ -8,23 +8,23 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// SetSecret keeps a secret, in the place of the one of that name. Without hosts those of the old one
-// stay. Setting the same again does no harm.
+// SetSecret stores a secret and replaces one with the same name. Without hosts, it keeps the hosts of the old one.
+// Repeating it is safe.
 func (c *Client) SetSecret(ctx context.Context, name string, hosts []string, value string) (flawless.Secret, error) {
 	return update[flawless.Secret](ctx, c, http.MethodPut, "/secrets/"+url.PathEscape(name), nil, map[string]any{"hosts": hosts, "value": value}, harmless())
 }
 
-// Secrets lists what may be told of all secrets, by name.
+// Secrets returns all secrets without their values, ordered by name.
 func (c *Client) Secrets(ctx context.Context) ([]flawless.Secret, error) {
 	return list[flawless.Secret](ctx, c, "/secrets")
 }
 
-// RemoveSecret forgets a secret.
+// RemoveSecret removes a secret.
 func (c *Client) RemoveSecret(ctx context.Context, name string) error {
 	return c.remove(ctx, "/secrets/"+url.PathEscape(name), "secret list")
 }
 
-// remove asks for something to be removed, which a command lists.
+// remove removes an object; list is the command that lists such objects.
 func (c *Client) remove(ctx context.Context, path, list string) error {
 	a := unique("check whether it still exists with: flawless %s", list)
 	return c.persist(ctx, a, func() (bool, error) {
@@ -36,8 +36,7 @@ func (c *Client) remove(ctx context.Context, path, list string) error {
 	})
 }
 
-// RotateSecretKey seals all secrets with a new key. It returns the key's id and how many secrets
-// there are.
+// RotateSecretKey seals all secrets with a new key. It returns the id of the key and the number of secrets.
 func (c *Client) RotateSecretKey(ctx context.Context) (key string, secrets int, err error) {
 	out, err := post[struct {
 		Key     string

@@ -11,15 +11,15 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Send sends a message to a run and returns its id. One with a key that came before is not stored
-// again. A message without a key is given one, and is sent again with it where the answer is lost, see
-// [Options]; after [Lost] nobody can say whether it came.
+// Send sends a message to a run and returns its id. A message with a key that was used before is not stored again.
+// Without a key, one is generated. If the answer is lost, the message is sent again with its key, see [Options];
+// after [Lost] it may or may not have arrived.
 func (c *Client) Send(ctx context.Context, run string, m flawless.Message) (string, error) {
 	id, _, err := c.message(ctx, run, m, false)
 	return id, err
 }
 
-// Ask is Send, and returns what the run replies.
+// Ask is [Client.Send], and waits for the reply of the run.
 func (c *Client) Ask(ctx context.Context, run string, m flawless.Message) (string, json.RawMessage, error) {
 	return c.message(ctx, run, m, true)
 }
@@ -42,8 +42,8 @@ func (c *Client) message(ctx context.Context, run string, m flawless.Message, wa
 	return out.ID, out.Reply, err
 }
 
-// Unread returns the first messages that a run has not received, oldest first: at most limit of them, 0 being
-// 100, and about 1 MiB. [flawless.Run.Mail] is how many there are.
+// Unread returns the first messages that a run has not received, oldest first: at most limit (0 means 100), and about
+// 1 MiB. [flawless.Run.Mail] is their total number.
 func (c *Client) Unread(ctx context.Context, run string, limit int) ([]flawless.Message, error) {
 	q := url.Values{}
 	if limit > 0 {
@@ -52,7 +52,7 @@ func (c *Client) Unread(ctx context.Context, run string, limit int) ([]flawless.
 	return get[[]flawless.Message](ctx, c, runPath(run, "/messages"), q)
 }
 
-// Promises lists the promises of a run that are not settled, page after page.
+// Promises returns the open promises of a run.
 func (c *Client) Promises(ctx context.Context, run string) ([]flawless.Promise, error) {
 	all := []flawless.Promise{}
 	for from := 0; ; {
@@ -75,11 +75,11 @@ func (c *Client) Reject(ctx context.Context, token, text, who string) (flawless.
 	return post[flawless.Promise](ctx, c, "/promises/"+url.PathEscape(token)+"/reject", nil, map[string]string{"error": text, "who": who}, settles)
 }
 
-// settles are requests that settle a promise, which can be done once.
+// settles is for a request that settles a promise, which is possible only once.
 var settles = unique("check whether the promise is still open with: flawless workflow promise list RUN")
 
-// States returns a page of the values that runs share, in order of their names, and where the next one
-// begins, "" at the end.
+// States returns a page of the values that runs share, ordered by name, and the name at which the next page begins,
+// or "" at the end.
 func (c *Client) States(ctx context.Context, from string, limit int) ([]flawless.State, string, error) {
 	q := url.Values{}
 	if from != "" {

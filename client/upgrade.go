@@ -10,17 +10,17 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Upgrade says which runs are moved to the newest version of their module, and how.
+// Upgrade says which runs to move to the newest version of their module, and how.
 type Upgrade struct {
 	Module       []byte   // code to try instead of the newest version; only with DryRun
-	Runs         []string // only these; nil is all open ones
-	From         int      // only runs of this version; 0 is all
-	Parallel     int      // so many are looked at at once; 0 is what the server thinks best
+	Runs         []string // only these runs; nil means all open ones
+	From         int      // only runs of this version; 0 means all
+	Parallel     int      // number of runs to check concurrently; 0 means the server's default
 	DryRun       bool     // only report
-	AllOrNothing bool     // move none unless all can
-	Limit        int      // the report names so many runs, and counts all; 0 is flawless.DefaultUpgradeRuns
+	AllOrNothing bool     // move no run unless all can be moved
+	Limit        int      // how many runs the report names; it counts all. 0 means flawless.DefaultUpgradeRuns
 	Who          string
-	Progress     func(stage string, done, all int) // nil is nobody
+	Progress     func(stage string, done, all int) // may be nil
 }
 
 func (o Upgrade) query() url.Values {
@@ -44,9 +44,8 @@ func (o Upgrade) query() url.Values {
 	return q
 }
 
-// Upgrade moves open runs of a module to its newest version, where replaying their past with it asks
-// for what their logs have. Each run is moved atomically; after an error upgrading again goes on where
-// it ended.
+// Upgrade moves open runs of a module to its newest version if replaying their history with it gives the calls in
+// their logs. Each run is moved atomically; after an error, another upgrade continues where this one ended.
 func (c *Client) Upgrade(ctx context.Context, module string, o Upgrade) (flawless.ModuleUpgrade, error) {
 	r := request{method: http.MethodPost, path: "/modules/" + url.PathEscape(module) + "/upgrade", query: o.query(), accept: "text/event-stream",
 		again: unique("run the upgrade again; it continues where it stopped")}
@@ -76,8 +75,8 @@ func (c *Client) Upgrade(ctx context.Context, module string, o Upgrade) (flawles
 	return out, err
 }
 
-// RemoveModule removes a version of a module, or with version 0 all of them, and returns what was
-// removed. The server refuses with flawless.Conflict while an open run needs one.
+// RemoveModule removes a version of a module, or all versions if version is 0, and returns what was removed. It fails
+// with flawless.Conflict while an open run needs one of them.
 func (c *Client) RemoveModule(ctx context.Context, name string, version int) ([]flawless.Module, error) {
 	q := url.Values{}
 	if version != 0 {

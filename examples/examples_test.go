@@ -93,7 +93,7 @@ func TestHello(t *testing.T) {
 	}
 }
 
-func TestCrawlFetchesAllPagesAFewAtATime(t *testing.T) {
+func TestCrawlFetchesAllPagesWithBoundedConcurrency(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	now, most, seen := 0, 0, map[string]int{}

@@ -83,8 +83,8 @@ func buildToKeep(t *testing.T, example string) []byte {
 	return bin
 }
 
-// TestRecord writes the logs, where it is told to.
-func TestRecord(t *testing.T) {
+// TestRecordLogs writes the logs, where it is told to.
+func TestRecordLogs(t *testing.T) {
 	if !*record {
 		return // there is nothing to test in it
 	}

@@ -42,8 +42,8 @@ func services(t *testing.T, name string, flags ...string) string {
 	return "http://" + at
 }
 
-// TestExamplesComeWithTheirServices runs what the READMEs of the examples show.
-func TestExamplesComeWithTheirServices(t *testing.T) {
+// TestExamplesStartTheirServices runs what the READMEs of the examples show.
+func TestExamplesStartTheirServices(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string

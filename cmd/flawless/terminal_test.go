@@ -24,9 +24,9 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
-// hostile has everything that a terminal acts on: a colour, a title, a C1 sequence, an override of direction, DEL
-// and a carriage return.
-const hostile = "a\x1b[31m\x1b]0;title\x07\u009b2J\u202eb\x7f\rc"
+// hostile has what a terminal obeys, or does not show: a colour, a title, a C1 sequence, an override and a mark of
+// direction, DEL, a carriage return, a separator of lines and one of paragraphs, zero width, a filler, and a tag.
+const hostile = "a\x1b[31m\x1b]0;title\x07\u009b2J\u202eb\x7f\rc\u200f\u2028\u2029\u200b\ufeff\u3164\U000e0041"
 
 // fill sets every text in v to hostile text.
 func fill(v reflect.Value) {

@@ -81,8 +81,8 @@ func entries(t *testing.T, n int) []byte {
 	return log
 }
 
-// TestABundleTakesNoMoreMemoryThanItsSizeAllows reads small files that unpack to a lot.
-func TestABundleTakesNoMoreMemoryThanItsSizeAllows(t *testing.T) {
+// TestReadMemoryIsBoundedByBundleSize reads small files that unpack to a lot.
+func TestReadMemoryIsBoundedByBundleSize(t *testing.T) {
 	log := entries(t, 4_000_000)
 	workflows := append(append([]byte(`{"module":{"workflows":[{}`), bytes.Repeat([]byte(",{}"), 5_000_000)...), "]}}"...)
 	for name, row := range map[string]struct {
@@ -115,8 +115,8 @@ func TestABundleTakesNoMoreMemoryThanItsSizeAllows(t *testing.T) {
 	}
 }
 
-// TestWhatCouldNotBeReadIsNotWritten writes a bundle that compresses too well.
-func TestWhatCouldNotBeReadIsNotWritten(t *testing.T) {
+// TestUnreadableBundleIsNotWritten writes a bundle that compresses too well.
+func TestUnreadableBundleIsNotWritten(t *testing.T) {
 	b := sample()
 	b.Log[0].Entries[0].Start.Input = bytes.Repeat([]byte("0"), int(plain(0))+1<<20)
 	if err := Write(io.Discard, b); !errors.Is(err, flawless.TooLarge) {

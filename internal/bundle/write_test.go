@@ -34,8 +34,8 @@ func turns(n, size int) func() iter.Seq2[flawless.Record, error] {
 	}
 }
 
-// TestAnExportHoldsOneRecord writes a log of 64 MiB to a file, and looks at the heap each time the log is read on.
-func TestAnExportHoldsOneRecord(t *testing.T) {
+// TestExportBuffersOneRecord writes a log of 64 MiB to a file, and looks at the heap each time the log is read on.
+func TestExportBuffersOneRecord(t *testing.T) {
 	x := Export{Manifest: sample().Manifest, Log: turns(64, 1<<20)}
 	var before, now runtime.MemStats
 	runtime.GC()
@@ -79,8 +79,8 @@ func TestAnExportHoldsOneRecord(t *testing.T) {
 	}
 }
 
-// TestALogThatChangesWhileItIsExported: it may grow, and must not change otherwise.
-func TestALogThatChangesWhileItIsExported(t *testing.T) {
+// TestExportDetectsConcurrentLogChange: it may grow, and must not change otherwise.
+func TestExportDetectsConcurrentLogChange(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name          string
@@ -116,8 +116,8 @@ func TestALogThatChangesWhileItIsExported(t *testing.T) {
 	}
 }
 
-// TestAnExportThatIsTooLarge ends where it is more than can be imported.
-func TestAnExportThatIsTooLarge(t *testing.T) {
+// TestOversizedExportIsRefused ends where it is more than can be imported.
+func TestOversizedExportIsRefused(t *testing.T) {
 	t.Parallel()
 	c := &counted{w: io.Discard, n: Max - int64(head) - 1, sum: sha256.New()}
 	if _, err := c.Write([]byte("1")); err != nil {

@@ -10,83 +10,83 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// After each entry the engine asks which of a run's open calls are due, in doubt, being retried and so on. A run may have
-// thousands of open calls, so these questions are answered from an index: one set of calls for each question.
+// After each entry the engine asks which of a run's open calls are due, unresolved, being retried and so on. A run may
+// have thousands of open calls, so an index answers these questions: one set of calls per question.
 //
-// The sets that a call belongs to follow from the call alone ([OpenCall.sets]). Entries change calls only through
-// [openCalls.edit], and [State.Step] indexes the edited calls again at its end, so no entry can forget to update one of
-// the sets. Tests compare the index with a walk over all calls after each entry.
+// The sets that a call belongs to depend only on the call ([OpenCall.indexKeys]). Entries change calls only through
+// [openCalls.edit], and [State.Step] indexes the edited calls again at its end, so no entry can forget to update a set.
+// Tests compare the index with a walk over all calls after each entry.
 
-// set is the set of open calls for which something holds.
+// set identifies a set of open calls.
 type set int
 
 const (
-	invalid  set = iota // cannot be performed, and are to be answered with the reason
-	doubtful            // have an outcome that nobody can know
-	retried             // have failed and are tried again
-	telling             // say that the code does not know the outcome of something
-	cancels             // are answered when the run is cancelled
-	errands             // are carried out by the engine itself, and wait for no decision
-	due                 // are answered at a time
-	next                // are tried again at a time
-	owned               // need an owner to look at them after a restart
-	rousing             // will be answered, and wake the guest then
-	outside             // can be answered by something other than another run
+	invalid     set = iota // cannot be performed; to be answered with the reason
+	unresolved             // have an unknown outcome
+	retrying               // have failed and are retried
+	reporting              // report that the code itself does not know an outcome
+	awaitCancel            // are answered when the run is cancelled
+	errands                // are carried out by the engine itself; wait for no decision
+	due                    // are answered at a set time
+	next                   // are retried at a set time
+	owned                  // need attention from an owner after a restart
+	waking                 // will be answered, which wakes the guest
+	external               // can be answered by something other than another run
 	numSets
 )
 
 // counted is the first set of which only the size is needed.
 const counted = owned
 
-// sets returns the key of the call in each set that it belongs to, and 0 for the others. A set is ordered by key, and
-// calls with the same key by number.
-func (c *OpenCall) sets() (keys [numSets]int64) {
+// indexKeys returns the key of the call in each set that it belongs to, and 0 for the others. Sets are ordered by key,
+// then by call number.
+func (c *OpenCall) indexKeys() (keys [numSets]int64) {
 	on := func(s set, belongs bool) {
 		if belongs {
 			keys[s] = 1
 		}
 	}
-	ok, doubt := c.bad == nil, c.doubt != ""
+	ok, doubt := c.invalid == nil, c.unknownReason != ""
 	on(invalid, !ok)
-	on(doubtful, doubt)
-	on(retried, c.failed != nil && !doubt)
-	keys[next] = c.next
-	on(rousing, c.kind == nil || !c.kind.Idle)
+	on(unresolved, doubt)
+	on(retrying, c.lastFailure != nil && !doubt)
+	keys[next] = c.nextAt
+	on(waking, c.kind == nil || !c.kind.Idle)
 	if !ok {
 		on(owned, true)
-		on(outside, true)
+		on(external, true)
 		return keys
 	}
-	keys[due] = c.due
-	on(telling, c.Kind == effect.Doubt && !doubt)
-	on(cancels, c.Kind == effect.Cancelled)
+	keys[due] = c.dueAt
+	on(reporting, c.Kind == effect.Doubt && !doubt)
+	on(awaitCancel, c.Kind == effect.Cancelled)
 	on(errands, c.kind.Errand && !doubt)
 	on(owned, c.kind.Errand || c.kind.Perform != nil && !doubt)
-	on(outside, doubt || c.due != 0 || c.next != 0 || !c.kind.Idle && !c.kind.Errand)
+	on(external, doubt || c.dueAt != 0 || c.nextAt != 0 || !c.kind.Idle && !c.kind.Errand)
 	return keys
 }
 
-// membership is what the index knows of a call.
-type membership struct {
+// indexEntry is what the index knows of a call.
+type indexEntry struct {
 	keys [numSets]int64
-	at   [counted]int // its position in the heap, where it has a key
+	at   [counted]int // its position in each heap where it has a key
 }
 
 // openCalls are the open calls of a run.
 type openCalls struct {
-	all    map[int]*OpenCall
-	known  map[string][]*OpenCall // by key, see knownBy: those of which the code chose the key, in the order in which they were made
-	edited []*OpenCall            // to be indexed again
-	heaps  [counted]heap
-	count  [numSets]int
+	all     map[int]*OpenCall
+	byKeyID map[string][]*OpenCall // by keyIdentity, in the order in which they were made
+	edited  []*OpenCall            // to be indexed again
+	heaps   [counted]heap
+	count   [numSets]int
 
-	// What people are told of the calls in doubt and those that are retried; nil is to be made again. It is the same
-	// for most entries, and nobody changes the lists.
-	doubts  []flawless.Doubt
-	retries []flawless.Retrying
+	// Cached views for people of the unresolved and the retried calls; nil if they are out of date. Most entries leave
+	// them unchanged, and nobody modifies them.
+	unresolvedView []flawless.Doubt
+	retryingView   []flawless.Retrying
 }
 
-// edit returns an open call that is about to be changed or removed, nil where there is none of that number.
+// edit returns an open call that is about to be changed or removed, or nil.
 func (o *openCalls) edit(n int) *OpenCall {
 	c := o.all[n]
 	if c != nil {
@@ -97,44 +97,44 @@ func (o *openCalls) edit(n int) *OpenCall {
 
 func (o *openCalls) add(c *OpenCall) {
 	o.all[c.N] = c
-	if c.known != "" {
-		o.known[c.known] = append(o.known[c.known], c)
+	if c.keyID != "" {
+		o.byKeyID[c.keyID] = append(o.byKeyID[c.keyID], c)
 	}
 	o.edited = append(o.edited, c)
 }
 
-// remove takes out a call that edit has returned.
+// remove removes a call that edit has returned.
 func (o *openCalls) remove(c *OpenCall) {
 	delete(o.all, c.N)
-	if c.known == "" {
+	if c.keyID == "" {
 		return
 	}
-	o.known[c.known] = slices.DeleteFunc(o.known[c.known], func(x *OpenCall) bool { return x == c })
-	if len(o.known[c.known]) == 0 {
-		delete(o.known, c.known)
+	o.byKeyID[c.keyID] = slices.DeleteFunc(o.byKeyID[c.keyID], func(x *OpenCall) bool { return x == c })
+	if len(o.byKeyID[c.keyID]) == 0 {
+		delete(o.byKeyID, c.keyID)
 	}
 }
 
-// reindex updates the sets of the edited calls, and mail where they receive messages.
+// reindex updates the sets of the edited calls, and the mailbox for those that receive messages.
 func (o *openCalls) reindex(mail *mailbox) {
 	for _, c := range o.edited {
 		var keys [numSets]int64
 		open := o.all[c.N] == c
 		if open {
-			keys = c.sets()
+			keys = c.indexKeys()
 		}
-		if keys[doubtful] != 0 || c.in.keys[doubtful] != 0 {
-			o.doubts = nil
+		if keys[unresolved] != 0 || c.index.keys[unresolved] != 0 {
+			o.unresolvedView = nil
 		}
-		if keys[retried] != 0 || c.in.keys[retried] != 0 {
-			o.retries = nil
+		if keys[retrying] != 0 || c.index.keys[retrying] != 0 {
+			o.retryingView = nil
 		}
 		for s, key := range keys {
-			was := c.in.keys[s]
+			was := c.index.keys[s]
 			if was == key {
 				continue
 			}
-			c.in.keys[s] = key
+			c.index.keys[s] = key
 			switch on := s < int(counted); {
 			case was == 0:
 				if o.count[s]++; on {
@@ -149,30 +149,30 @@ func (o *openCalls) reindex(mail *mailbox) {
 			}
 		}
 		if c.receives != nil {
-			mail.waits(c, open && !c.given)
+			mail.setWaiting(c, open && !c.withdrawing)
 		}
 	}
 	clear(o.edited)
 	o.edited = o.edited[:0]
 }
 
-// first returns the lowest key of a set, 0 where it is empty.
+// first returns the lowest key of a set, 0 if it is empty.
 func (o *openCalls) first(s set) int64 {
 	if len(o.heaps[s]) == 0 {
 		return 0
 	}
-	return o.heaps[s][0].in.keys[s]
+	return o.heaps[s][0].index.keys[s]
 }
 
-// list returns the calls of a set, in order.
+// list returns the calls of a set in order.
 func (o *openCalls) list(s set) []*OpenCall { return o.upTo(s, math.MaxInt64) }
 
-// upTo returns the calls of a set with a key up to limit, in order.
+// upTo returns the calls of a set with keys up to limit, in order.
 func (o *openCalls) upTo(s set, limit int64) (out []*OpenCall) {
 	h := o.heaps[s]
 	var visit func(at int)
 	visit = func(at int) {
-		if at < len(h) && h[at].in.keys[s] <= limit {
+		if at < len(h) && h[at].index.keys[s] <= limit {
 			out = append(out, h[at])
 			visit(2*at + 1)
 			visit(2*at + 2)
@@ -183,14 +183,14 @@ func (o *openCalls) upTo(s set, limit int64) (out []*OpenCall) {
 	return out
 }
 
-// few returns the first n calls of a set, in order.
-func (o *openCalls) few(s set, n int) (out []*OpenCall) {
+// firstN returns the first n calls of a set, in order.
+func (o *openCalls) firstN(s set, n int) (out []*OpenCall) {
 	h := o.heaps[s]
 	edge := slices.Clone(h[:min(1, len(h))]) // sorted; the next call is one of these
 	for len(edge) > 0 && len(out) < n {
 		c := edge[0]
 		edge, out = edge[1:], append(out, c)
-		for _, below := range []int{2*c.in.at[s] + 1, 2*c.in.at[s] + 2} {
+		for _, below := range []int{2*c.index.at[s] + 1, 2*c.index.at[s] + 2} {
 			if below < len(h) {
 				i, _ := slices.BinarySearchFunc(edge, h[below], s.compare)
 				edge = slices.Insert(edge, i, h[below])
@@ -200,18 +200,18 @@ func (o *openCalls) few(s set, n int) (out []*OpenCall) {
 	return out
 }
 
-// inDoubt returns what people are told of the calls in doubt. A crash can leave thousands of them.
-func (o *openCalls) inDoubt() []flawless.Doubt {
-	if o.doubts == nil {
-		for _, c := range o.list(doubtful) {
-			o.doubts = append(o.doubts, flawless.Doubt{Call: c.N, Reason: c.doubt, Since: time.Unix(0, c.since), Request: c.policy.Title})
+// unresolvedCalls returns the calls with an unknown outcome as people see them. A crash can leave thousands of them.
+func (o *openCalls) unresolvedCalls() []flawless.Doubt {
+	if o.unresolvedView == nil {
+		for _, c := range o.list(unresolved) {
+			o.unresolvedView = append(o.unresolvedView, flawless.Doubt{Call: c.N, Reason: c.unknownReason, Since: time.Unix(0, c.unknownAt), Request: c.policy.Title})
 		}
 	}
-	return o.doubts
+	return o.unresolvedView
 }
 
 func (s set) compare(a, b *OpenCall) int {
-	return cmp.Or(cmp.Compare(a.in.keys[s], b.in.keys[s]), byNumber(a, b))
+	return cmp.Or(cmp.Compare(a.index.keys[s], b.index.keys[s]), byNumber(a, b))
 }
 
 // heap is a binary heap of calls that know their positions in it.
@@ -223,20 +223,20 @@ func (h *heap) push(s set, c *OpenCall) {
 }
 
 func (h *heap) remove(s set, c *OpenCall) {
-	at, last := c.in.at[s], len(*h)-1
+	at, last := c.index.at[s], len(*h)-1
 	moved := (*h)[last]
 	(*h)[last] = nil
 	if *h = (*h)[:last]; at < last {
 		(*h)[at] = moved
-		moved.in.at[s] = at
+		moved.index.at[s] = at
 		h.fix(s, moved)
 	}
 }
 
-// fix moves a call whose key has changed.
+// fix restores the heap after the key of a call has changed.
 func (h *heap) fix(s set, c *OpenCall) {
-	h.up(s, c.in.at[s])
-	h.down(s, c.in.at[s])
+	h.up(s, c.index.at[s])
+	h.down(s, c.index.at[s])
 }
 
 func (h *heap) up(s set, at int) {
@@ -273,5 +273,5 @@ func (h *heap) down(s set, at int) {
 
 func (h *heap) put(s set, at int, c *OpenCall) {
 	(*h)[at] = c
-	c.in.at[s] = at
+	c.index.at[s] = at
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// An image is a run after some records of its log: its state and its frozen guest. A run is made
-// again from its image and the records behind it. An image that is missing or damaged costs a replay from
-// the start and nothing else, unless the log was cut: then the image is all there is. So images of every
-// format stay readable, and testdata/images has one of each.
+// An image is a run after some records of its log: its state and its frozen guest. A run is restored from its image and
+// the records after it. A missing or damaged image costs a replay from the start and nothing else, unless the log was
+// truncated: then the image is all there is. So images of every format stay readable, and testdata/images of the engine
+// has one of each.
 
-// StateFormat is the number of the format of a state in an image. A change of the state or of what
-// step does with an entry gets a new one, and restore goes on reading those before.
+// StateFormat is the format number of a state in an image. A change of the state, or of what Step does with an entry,
+// gets a new number, and Restore keeps reading the older ones.
 const StateFormat = 5
 
-// snapshot is a state as it is kept.
+// snapshot is a state as it is stored.
 type snapshot struct {
 	Format int
 	Start  flawless.Start
@@ -35,25 +35,25 @@ type snapshot struct {
 	Paused *flawless.Pause  `json:",omitempty"`
 	Held   *flawless.Pause  `json:",omitempty"`
 
-	Mail     []messageSnapshot  `json:",omitempty"`
-	Messages int                `json:",omitempty"`
-	Heard    map[string]int     `json:",omitempty"`
-	Keyed    []keySnapshot      `json:",omitempty"`
-	Keys     map[string]string  `json:",omitempty"` // instead of Keyed, up to format 4
-	Told     map[string]keyPast `json:",omitempty"`
-	Labels   map[string]string  `json:",omitempty"`
-	Steps    []flawless.Step    `json:",omitempty"`
-	Known    *flawless.Self     `json:",omitempty"` // nil is as at the start
-	Was      []string           `json:",omitempty"`
+	Mail     []messageSnapshot     `json:",omitempty"`
+	Messages int                   `json:",omitempty"`
+	Heard    map[string]int        `json:",omitempty"`
+	Keyed    []keySnapshot         `json:",omitempty"`
+	Keys     map[string]string     `json:",omitempty"` // instead of Keyed, up to format 4
+	Told     map[string]keyHistory `json:",omitempty"`
+	Labels   map[string]string     `json:",omitempty"`
+	Steps    []flawless.Step       `json:",omitempty"`
+	Known    *flawless.Self        `json:",omitempty"` // nil if it is as at the start
+	Was      []string              `json:",omitempty"`
 }
 
-// keySnapshot is the key of a message that came, and what came with it. The oldest comes first.
+// keySnapshot is the key of an accepted message and the digest of the message. The oldest comes first.
 type keySnapshot struct {
 	messageKey
 	Digest string
 }
 
-// messageSnapshot keeps the body of a message as bytes, whatever they are.
+// messageSnapshot stores the body of a message as bytes, since it need not be valid JSON.
 type messageSnapshot struct {
 	flawless.Message
 	Raw []byte
@@ -76,15 +76,15 @@ type callSnapshot struct {
 	Why    string `json:",omitempty"`
 	Settle bool   `json:",omitempty"`
 
-	// Of an image without them, the time at which the call was made stands in for the first two.
+	// In an image without these, the time at which the call was made stands in for the first two.
 	Begun  int64             `json:",omitempty"`
 	TryAt  int64             `json:",omitempty"`
 	Sent   int64             `json:",omitempty"`
 	Failed *flawless.Attempt `json:",omitempty"`
 
-	Mild   bool    `json:",omitempty"`
-	Before keyPast `json:",omitzero"`
-	Word   int64   `json:",omitempty"`
+	Mild   bool       `json:",omitempty"`
+	Before keyHistory `json:",omitzero"`
+	Word   int64      `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -93,15 +93,15 @@ type answerSnapshot struct {
 	Body []byte `json:",omitempty"`
 }
 
-// Snapshot returns the state of an open run as bytes.
+// Snapshot encodes the state of an open run.
 func (s *State) Snapshot() []byte {
-	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Told: s.told, Labels: s.labels, Steps: s.steps}
-	if len(s.was) > 0 {
-		out.Known, out.Was = &s.known, s.was
+	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turns, Time: s.guestTime, At: s.at, Wake: s.wake, Made: s.callsMade, Cost: s.cost, Cancel: s.cancel,
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps}
+	if len(s.formerIDs) > 0 {
+		out.Known, out.Was = &s.self, s.formerIDs
 	}
-	for _, k := range s.keys.order {
-		out.Keyed = append(out.Keyed, keySnapshot{k, s.keys.digests[k.Key]})
+	for _, k := range s.messageKeys.order {
+		out.Keyed = append(out.Keyed, keySnapshot{k, s.messageKeys.digests[k.Key]})
 	}
 	for _, m := range s.mail.list() {
 		kept := messageSnapshot{m, m.Body}
@@ -109,53 +109,53 @@ func (s *State) Snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.OpenCalls() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed, c.mild, c.before, c.word})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
 	}
 	b, err := json.Marshal(out)
 	if err != nil {
-		panic("engine: a state that cannot be written: " + err.Error())
+		panic("core: encoding a state: " + err.Error())
 	}
 	return b
 }
 
-// Restore takes in what snapshot has returned, on a new state.
+// Restore decodes what Snapshot has returned into a new state.
 func (s *State) Restore(b []byte) error {
 	var in snapshot
 	if err := json.Unmarshal(b, &in); err != nil {
-		return fmt.Errorf("the state in an image cannot be read: %v: %w", err, flawless.Damaged)
+		return fmt.Errorf("reading the state in an image: %v: %w", err, flawless.Damaged)
 	}
-	switch { // a format before has other members at most, which are empty then
+	switch { // older formats differ in members that are then empty
 	case in.Format > StateFormat:
-		return fmt.Errorf("a newer version of the server has made the image, its state has format %d, this one knows up to %d: %w", in.Format, StateFormat, flawless.Damaged)
+		return fmt.Errorf("the image was made by a newer version of the server: its state has format %d, and this version reads formats up to %d: %w", in.Format, StateFormat, flawless.Damaged)
 	case in.Format < 1:
-		return fmt.Errorf("the state in an image has format %d, the first one is 1: %w", in.Format, flawless.Damaged)
+		return fmt.Errorf("the state in an image has format %d, but formats start at 1: %w", in.Format, flawless.Damaged)
 	}
-	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
+	s.start, s.turns, s.guestTime, s.at, s.wake, s.callsMade, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
 	s.paused, s.held, s.messages, s.labels, s.steps = in.Paused, in.Held, in.Messages, in.Labels, in.Steps
-	if s.known = FirstSelf(s.id, s.start); in.Known != nil {
-		s.known, s.was = *in.Known, in.Was
+	if s.self = FirstSelf(s.id, s.start); in.Known != nil {
+		s.self, s.formerIDs = *in.Known, in.Was
 	}
-	maps.Copy(s.heard, in.Heard)
+	maps.Copy(s.senders, in.Heard)
 	for _, k := range in.Keyed {
-		s.keys.add(k.Key, k.Digest, k.At)
+		s.messageKeys.add(k.Key, k.Digest, k.At)
 	}
-	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they came is not known any more
-		s.keys.add(key, in.Keys[key], s.at)
+	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they arrived is not known any more
+		s.messageKeys.add(key, in.Keys[key], s.at)
 	}
-	s.told = in.Told
+	s.keyHistories = in.Told
 	for _, m := range in.Mail {
 		m.Body = m.Raw
 		s.mail.add(m.Message)
 	}
 	for _, k := range in.Calls {
-		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
-		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
-		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
-		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
-		c.mild, c.before, c.word = k.Mild, k.Before, k.Word
+		c := s.parseCall(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
+		c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
+		c.fresh, c.withdrawnWhy, c.settle = k.Anew, k.Why, k.Settle
+		c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure = cmp.Or(k.Begun, c.firstAt), cmp.Or(k.TryAt, c.attemptAt), k.Sent, k.Failed
+		c.inconclusive, c.history, c.decidedAt = k.Mild, k.Before, k.Word
 		s.open.add(c)
 	}
 	s.open.reindex(&s.mail)

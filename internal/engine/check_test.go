@@ -117,7 +117,7 @@ func TestDamageIsFoundAndRemembered(t *testing.T) {
 	})
 }
 
-func TestAStoreWithoutFilesIsNotChecked(t *testing.T) {
+func TestStoreWithoutFilesIsNotChecked(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	if _, err := e.CheckStore(); !errors.Is(err, flawless.Invalid) || e.Health().Check != nil {
@@ -125,8 +125,8 @@ func TestAStoreWithoutFilesIsNotChecked(t *testing.T) {
 	}
 }
 
-// TestAFullDiskIsToldFromTheStart: nobody has to wait until the engine looks at it.
-func TestAFullDiskIsToldFromTheStart(t *testing.T) {
+// TestFullDiskIsReportedFromTheStart: nobody has to wait until the engine looks at it.
+func TestFullDiskIsReportedFromTheStart(t *testing.T) {
 	t.Parallel()
 	e, err := reopen(t, mem.New(), Options{Space: usedUp{}})
 	if err != nil {

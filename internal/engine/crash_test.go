@@ -100,9 +100,9 @@ func (v *volatile) crash() {
 	v.fs = after
 }
 
-// live lets a server that is going to die run until the run has ended or the server is dead. It
+// runUntilDeath lets a server that is going to die run until the run has ended or the server is dead. It
 // returns whether it died.
-func live(t *testing.T, name string, d disk, first *mortal, how Options, begin Start, opened ...func(*Engine)) (died bool) {
+func runUntilDeath(t *testing.T, name string, d disk, first *mortal, how Options, begin Start, opened ...func(*Engine)) (died bool) {
 	t.Helper()
 	defer d.crash()
 	e, err := tryOpen(t, first, how)
@@ -191,7 +191,7 @@ func crash(t *testing.T, name string, d disk, left int, after bool, how Options,
 	first := newMortal(d.open(t), left, after)
 	dying := how
 	dying.Kinds = kinds(first.die)
-	died = live(t, name, d, first, dying, begin)
+	died = runUntilDeath(t, name, d, first, dying, begin)
 	e, r := settle(t, name, d.open(t), how, begin, func(doubt flawless.Doubt) (string, bool) {
 		if strings.HasSuffix(doubt.Request, in["dead"].(string)) {
 			return "", false
@@ -350,7 +350,7 @@ func TestRandomScriptsSurviveRandomCrashes(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 3).Draw(rt, "crashes") {
 			first := newMortal(d.open(t), rapid.IntRange(1, 12).Draw(rt, "write"), rapid.Bool().Draw(rt, "after it"))
-			if !live(t, "random", d, first, how(), begin) {
+			if !runUntilDeath(t, "random", d, first, how(), begin) {
 				break
 			}
 		}

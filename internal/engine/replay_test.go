@@ -112,7 +112,7 @@ type Task struct {
 	N   int    `json:"n"`
 }
 
-func TestAReplayComparesCallsAndNothingElse(t *testing.T) {
+func TestReplayComparesCallsOnly(t *testing.T) {
 	names := []string{"lines", "reordered", "other", "early", "fixed"}
 	bins := map[string][]byte{}
 	for _, name := range names {
@@ -166,7 +166,7 @@ func TestAReplayComparesCallsAndNothingElse(t *testing.T) {
 	})
 }
 
-func TestAFailedRunIsReplayed(t *testing.T) {
+func TestFailedRunReplays(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
@@ -192,7 +192,7 @@ func TestAFailedRunIsReplayed(t *testing.T) {
 	})
 }
 
-func TestAReplayThatCannotBe(t *testing.T) {
+func TestImpossibleReplaysAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "empty", 1, "run")
@@ -213,9 +213,9 @@ func TestAReplayThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestHowACallIsTriedTakesNoPartInAReplay replays a log whose calls were made with other time-outs, retries and
+// TestReplayIgnoresRetryPolicy replays a log whose calls were made with other time-outs, retries and
 // limits, and then one whose calls asked for something else.
-func TestHowACallIsTriedTakesNoPartInAReplay(t *testing.T) {
+func TestReplayIgnoresRetryPolicy(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{Kinds: echoing(nil)})
 	in := map[string]any{"url": "http://outside.test", "steps": []any{map[string]any{"post": "/a"}, map[string]any{"both": []any{map[string]any{"post": "/b"}, map[string]any{"put": "/b"}}}}}
@@ -261,7 +261,7 @@ func TestHowACallIsTriedTakesNoPartInAReplay(t *testing.T) {
 	if d == nil || d.Logged == nil || d.Asked == nil {
 		t.Fatalf("with another address it is %+v", d)
 	}
-	if u := d.Logged.Unlike(*d.Asked); len(u) != 1 || u[0].Field != "url" || !strings.Contains(d.Error(), "(url)") {
+	if u := d.Logged.Mismatches(*d.Asked); len(u) != 1 || u[0].Field != "url" || !strings.Contains(d.Error(), "(url)") {
 		t.Errorf("what differs is %+v: %v", u, d)
 	}
 }

@@ -23,9 +23,9 @@ func breaking() []effect.Kind {
 	return kinds
 }
 
-// TestACallInDoubtIsToldAsItWasSent: under the key that the outside has seen, which in a fork is that of the run
+// TestUnresolvedCallShowsWhatWasSent: under the key that the outside has seen, which in a fork is that of the run
 // whose past it shares, until it sends the call itself.
-func TestACallInDoubtIsToldAsItWasSent(t *testing.T) {
+func TestUnresolvedCallShowsWhatWasSent(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{Kinds: breaking()})

@@ -17,8 +17,8 @@ func schemaOf(text string) error {
 	return err
 }
 
-// TestHostileSchemas: a schema reaches nothing outside of itself, and cannot multiply without end.
-func TestHostileSchemas(t *testing.T) {
+// TestHostileSchemasAreRefused: a schema reaches nothing outside of itself, and cannot multiply without end.
+func TestHostileSchemasAreRefused(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

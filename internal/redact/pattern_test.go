@@ -17,8 +17,8 @@ func drawn(rnd *rand.Rand) string {
 	return b.String()
 }
 
-// TestScannersFindWhatThePatternsDo: they are written by hand because patterns read 5 MB a second.
-func TestScannersFindWhatThePatternsDo(t *testing.T) {
+// TestScannersMatchThePatterns: they are written by hand because patterns read 5 MB a second.
+func TestScannersMatchThePatterns(t *testing.T) {
 	t.Parallel()
 	before := regexp.MustCompile(`/\\*/[/\\]*|:(?:\\\\)+|%(?:25)*2[fF]%(?:25)*2[fF](?:%(?:25)*2[fF])*`)
 	param := regexp.MustCompile(`((?:[?&;#]|\\u0026)(?i:token|to%6ben|to%26n)=)[^&\s"'#\\]*`)
@@ -51,8 +51,8 @@ func TestScannersFindWhatThePatternsDo(t *testing.T) {
 	}
 }
 
-// TestNamesOfHeadersEnd: the name of a header is looked for in few bytes, however many strings are open.
-func TestNamesOfHeadersEnd(t *testing.T) {
+// TestHeaderNameScanIsBounded: the name of a header is looked for in few bytes, however many strings are open.
+func TestHeaderNameScanIsBounded(t *testing.T) {
 	t.Parallel()
 	m, err := NewMask([]byte("key"))
 	if err != nil {

@@ -23,8 +23,8 @@ func mustMask(t testing.TB, key string, more ...string) *Mask {
 	return m
 }
 
-// TestCredentialsAreHidden: # stands for a hash.
-func TestCredentialsAreHidden(t *testing.T) {
+// TestMaskHidesCredentials: # stands for a hash.
+func TestMaskHidesCredentials(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key", "header:X-Api-Key", "query:token")
 	hash := regexp.MustCompile(`redacted:[0-9a-f]{12}`)
@@ -137,8 +137,8 @@ func TestEqualValuesHaveEqualHashes(t *testing.T) {
 	}
 }
 
-// TestAnExportedMaskHidesTheSame: a log that was exported is compared under the rules that go with it.
-func TestAnExportedMaskHidesTheSame(t *testing.T) {
+// TestExportedMaskHidesTheSameValues: a log that was exported is compared under the rules that go with it.
+func TestExportedMaskHidesTheSameValues(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key", "header:X-Api-Key", "query:token")
 	rules := m.Rules("run")
@@ -174,7 +174,7 @@ func TestAnExportedMaskHidesTheSame(t *testing.T) {
 	}
 }
 
-func TestShownIsACopy(t *testing.T) {
+func TestShownDoesNotModifyItsArgument(t *testing.T) {
 	t.Parallel()
 	const secret = "http://ann:pw@host"
 	text, body := secret, flawless.Bytes(secret)
@@ -207,7 +207,7 @@ func TestShownIsACopy(t *testing.T) {
 	}
 }
 
-func TestALogHoldsNoCredentials(t *testing.T) {
+func TestLogHandlerMasksCredentials(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	m, err := NewMask(nil)

@@ -328,7 +328,7 @@ func less(logged, a, b *flawless.Call) bool {
 	if (a.Kind == logged.Kind) != (b.Kind == logged.Kind) {
 		return a.Kind == logged.Kind
 	}
-	return len(logged.Unlike(*a)) < len(logged.Unlike(*b))
+	return len(logged.Mismatches(*a)) < len(logged.Mismatches(*b))
 }
 
 func has(calls []flawless.Call, n int) bool {

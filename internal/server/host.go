@@ -35,7 +35,7 @@ func (a *api) hosts() {
 			PatternPath
 			Body ChangeHost
 		}) (*body[flawless.Host], error) {
-			h, err := a.engine.ChangeHost(ctx, in.Host, func(h *flawless.Host) {
+			h, err := a.engine.Policy().ChangeHost(ctx, in.Host, func(h *flawless.Host) {
 				if in.Body.KeyMS != nil {
 					h.KeyMS = *in.Body.KeyMS
 				}
@@ -45,17 +45,17 @@ func (a *api) hosts() {
 		})
 	huma.Register(a.huma, operation("list-hosts", http.MethodGet, "/hosts", "List the settings of all hosts"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Host], error) {
-			all, err := a.engine.Hosts(ctx)
-			return byName("/hosts", all, *in, func(x flawless.Host) string { return x.Host }), reply.From(err)
+			all := a.engine.Policy().Hosts()
+			return byName("/hosts", all, *in, func(x flawless.Host) string { return x.Host }), nil
 		})
 	huma.Register(a.huma, operation("get-host", http.MethodGet, "/hosts/{host}", "Get the settings of a host"),
 		func(ctx context.Context, in *PatternPath) (*body[flawless.Host], error) {
-			h, err := a.engine.Host(ctx, in.Host)
+			h, err := a.engine.Policy().Host(in.Host)
 			return &body[flawless.Host]{h}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("remove-host", http.MethodDelete, "/hosts/{host}", "Remove the settings of a host"),
 		func(ctx context.Context, in *PatternPath) (*struct{}, error) {
-			return nil, reply.From(a.engine.RemoveHost(ctx, in.Host))
+			return nil, reply.From(a.engine.Policy().RemoveHost(ctx, in.Host))
 		})
 	huma.Register(a.huma, operation("retry-call", http.MethodPost, "/runs/{id}/retry", "Retry a failed call now, or give up on it"),
 		func(ctx context.Context, in *struct {
@@ -63,7 +63,7 @@ func (a *api) hosts() {
 			Body UrgeCall `required:"false"`
 		}) (*body[flawless.Run], error) {
 			b := in.Body
-			r, err := a.engine.Urge(ctx, in.ID, core.Urge{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note})
+			r, err := a.engine.Urge(ctx, in.ID, core.RetryDecision{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note})
 			return &body[flawless.Run]{r}, reply.From(err)
 		})
 }

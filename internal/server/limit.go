@@ -31,16 +31,16 @@ func (a *api) limits() {
 			if err != nil {
 				return nil, reply.From(err)
 			}
-			l, err := a.engine.SetLimit(ctx, flawless.Limit{Host: in.Host, Count: n, PeriodMS: period.Milliseconds(), Burst: in.Body.Burst})
+			l, err := a.engine.Limits().Set(ctx, flawless.Limit{Host: in.Host, Count: n, PeriodMS: period.Milliseconds(), Burst: in.Body.Burst})
 			return &body[flawless.Limit]{l}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("list-limits", http.MethodGet, "/limits", "List rate limits and the number of waiting calls"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Limit], error) {
-			all, err := a.engine.Limits(ctx)
-			return byName("/limits", all, *in, func(x flawless.Limit) string { return x.Host }), reply.From(err)
+			all := a.engine.Limits().List()
+			return byName("/limits", all, *in, func(x flawless.Limit) string { return x.Host }), nil
 		})
 	huma.Register(a.huma, operation("remove-limit", http.MethodDelete, "/limits/{host}", "Remove the rate limit of a host; waiting calls begin at once"),
 		func(ctx context.Context, in *HostPath) (*struct{}, error) {
-			return nil, reply.From(a.engine.RemoveLimit(ctx, in.Host))
+			return nil, reply.From(a.engine.Limits().Remove(ctx, in.Host))
 		})
 }

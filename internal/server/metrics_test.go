@@ -40,7 +40,7 @@ func TestMetricsMatchDocumentation(t *testing.T) {
 	if _, _, err := e.AddModule(t.Context(), "kept", bin, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.SetSchedule(t.Context(), flawless.Schedule{Name: "yearly", Cron: "@yearly", Module: "kept", Workflow: "keep"}, false); err != nil {
+	if _, err := e.Schedules().Set(t.Context(), flawless.Schedule{Name: "yearly", Cron: "@yearly", Module: "kept", Workflow: "keep"}, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := e.Start(t.Context(), engine.Start{Module: "kept", Workflow: "keep", ID: "run"}); err != nil {

@@ -61,7 +61,7 @@ func TestClientReadsAllPages(t *testing.T) {
 			t.Fatalf("%d limits: %+v, %v", n, all, err)
 		}
 		host := fmt.Sprintf("host-%d.example:8%d", n, n)
-		if _, err := e.SetLimit(t.Context(), flawless.Limit{Host: host, Count: 1, PeriodMS: 1000}); err != nil {
+		if _, err := e.Limits().Set(t.Context(), flawless.Limit{Host: host, Count: 1, PeriodMS: 1000}); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, host)

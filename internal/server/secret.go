@@ -47,16 +47,28 @@ func (a *api) secrets() {
 	})
 	huma.Register(a.huma, operation("list-secrets", http.MethodGet, "/secrets", "List the names and hosts of secrets, never their values"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Secret], error) {
-			all, err := a.engine.Secrets(ctx)
+			v, err := a.engine.Secrets()
+			if err != nil {
+				return nil, reply.From(err)
+			}
+			all, err := v.List(ctx)
 			return byName("/secrets", all, *in, func(x flawless.Secret) string { return x.Name }), reply.From(err)
 		})
 	huma.Register(a.huma, operation("remove-secret", http.MethodDelete, "/secrets/{name}", "Remove a secret"),
 		func(ctx context.Context, in *SecretPath) (*struct{}, error) {
-			return nil, reply.From(a.engine.RemoveSecret(ctx, in.Name))
+			v, err := a.engine.Secrets()
+			if err == nil {
+				err = v.Remove(ctx, in.Name)
+			}
+			return nil, reply.From(err)
 		})
 	huma.Register(a.huma, operation("rotate-secret-key", http.MethodPost, "/secret-keys", "Encrypt all secrets with a new key"),
 		func(ctx context.Context, _ *struct{}) (*body[Rotated], error) {
-			key, n, err := a.engine.RotateSecretKey(ctx)
+			v, err := a.engine.Secrets()
+			if err != nil {
+				return nil, reply.From(err)
+			}
+			key, n, err := v.Rotate(ctx)
 			return &body[Rotated]{Rotated{key, n}}, reply.From(err)
 		})
 }

@@ -117,14 +117,14 @@ func (a *api) together() {
 			From  string `query:"from" minLength:"0" doc:"next of the previous page"`
 			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 		}) (*body[States], error) {
-			page, next, err := a.engine.States(ctx, in.From, in.Limit)
+			page, next, err := a.engine.States().States(ctx, in.From, in.Limit)
 			return &body[States]{States{page, next}}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("get-state", http.MethodGet, "/states/{name}", "Get a shared state, who holds it and who waits for it"),
 		func(ctx context.Context, in *struct {
 			Name string `path:"name" doc:"name of the state"`
 		}) (*body[flawless.State], error) {
-			s, err := a.engine.State(ctx, in.Name)
+			s, err := a.engine.States().State(ctx, in.Name)
 			return &body[flawless.State]{s}, reply.From(err)
 		})
 }

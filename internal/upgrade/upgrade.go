@@ -55,8 +55,8 @@ type Run interface {
 	Now() (end flawless.Status, turns int, digest string)
 	// Move moves it to other code, and returns when that is durable.
 	Move(u flawless.Upgrade) error
-	// LetGo gives it back, and sets it going.
-	LetGo()
+	// Release gives it back, and drives it.
+	Release()
 }
 
 // Target is the code that runs are moved to.
@@ -236,7 +236,7 @@ func (u *upgrade) move(ctx context.Context) error {
 			if r == nil || err != nil {
 				return err
 			}
-			defer r.LetGo()
+			defer r.Release()
 			u.moveRun(r, i)
 			return nil
 		})
@@ -245,7 +245,7 @@ func (u *upgrade) move(ctx context.Context) error {
 	defer func() {
 		for _, r := range held {
 			if r != nil {
-				r.LetGo()
+				r.Release()
 			}
 		}
 	}()
@@ -290,7 +290,7 @@ func (u *upgrade) hold(ctx context.Context, i int) (Run, error) {
 			return r, nil
 		}
 	}
-	r.LetGo()
+	r.Release()
 	return nil, err
 }
 

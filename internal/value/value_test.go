@@ -10,7 +10,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-func TestValuesThatDecodersDisagreeAbout(t *testing.T) {
+func TestParseRejectsAmbiguousValues(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, text, field, message string }{
 		{"a member twice", `{"a":[{"b":1,"c":2,"b":1}]}`, "a.0", `member "b" comes twice`},
@@ -42,7 +42,7 @@ func TestValuesThatDecodersDisagreeAbout(t *testing.T) {
 	}
 }
 
-func TestValuesAreReadAsEncodingJSONDoes(t *testing.T) {
+func TestParseMatchesEncodingJSON(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		` {"a" : [ 1, -0, 0e999999999, 1.50, 1e308, null, true, {} , [ ] ] , "" : "\u00e4\\u\ud83d\ude00\/" } `,
@@ -61,8 +61,8 @@ func TestValuesAreReadAsEncodingJSONDoes(t *testing.T) {
 	}
 }
 
-// TestRules has what JSON Schema alone would take.
-func TestRules(t *testing.T) {
+// TestRulesAreStricterThanJSONSchema has values that JSON Schema alone would accept.
+func TestRulesAreStricterThanJSONSchema(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		schema       string
@@ -71,7 +71,7 @@ func TestRules(t *testing.T) {
 		{`{"type":"integer"}`, []string{`1`, `-1`, `123456789012345678901234567890`}, []string{`1.0`, `1e2`, `-0`, `1E0`}},
 		{`{"type":["integer","null"]}`, []string{`null`, `0`}, []string{`1.0`}},
 		{`{"type":["integer","number"]}`, []string{`1.0`, `1e2`}, nil},
-		{`{"type":"number","minimum":0}`, []string{`1.0`, `0e999999999`}, []string{`1e999999999`, `1e-999999999`}}, // the last ones have no exact form
+		{`{"type":"number","minimum":0}`, []string{`1.0`, `0e999999999`}, []string{`1e999999999`, `1e-999999999`}}, // the last two have no exact form
 		{`{"properties":{"a":{},"B":{},"ſ":{}}}`, []string{`{"a":1,"B":1}`, `{"c":1}`}, []string{`{"A":1}`, `{"a":1,"A":1}`, `{"b":1}`, `{"S":1}`}},
 		{`{"properties":{"a":{},"A":{}}}`, []string{`{"a":1,"A":1}`}, nil},
 		{`{"properties":{"a":{}},"additionalProperties":{"type":"integer"}}`, []string{`{"A":1}`}, []string{`{"A":1.0}`}},

@@ -75,7 +75,7 @@ func newKey(fill byte) string {
 	return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(fill), keySize)))
 }
 
-func TestASecretIsKept(t *testing.T) {
+func TestSecretIsStoredAndRead(t *testing.T) {
 	t.Parallel()
 	kv, dir := mem.New(), t.TempDir()
 	v := opened(t, kv, Options{Dir: dir})
@@ -107,7 +107,7 @@ func TestASecretIsKept(t *testing.T) {
 	}
 }
 
-func TestBadSecrets(t *testing.T) {
+func TestInvalidSecretsAreRefused(t *testing.T) {
 	t.Parallel()
 	v := opened(t, mem.New(), Options{Dir: t.TempDir()})
 	for _, row := range []struct{ name, secret, host, value, want string }{
@@ -138,7 +138,7 @@ func TestBadSecrets(t *testing.T) {
 	}
 }
 
-func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
+func TestWorldReadableKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o604: true, 0o620: true} {
 		dir := t.TempDir()
@@ -155,7 +155,7 @@ func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
 	}
 }
 
-func TestBadKeys(t *testing.T) {
+func TestInvalidKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string]string{"no key": ",", "a short key": "c2hvcnQ=", "text": "open sesame", "a good and a bad one": newKey('k') + ",x"} {
 		if _, err := tryOpen(t, mem.New(), Options{Env: env}); !errors.Is(err, flawless.Invalid) || strings.Contains(err.Error(), "sesame") {
@@ -164,7 +164,7 @@ func TestBadKeys(t *testing.T) {
 	}
 }
 
-func TestAnotherKeyOpensNothing(t *testing.T) {
+func TestWrongKeyDecryptsNothing(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	set(t, opened(t, kv, Options{Env: newKey('a')}), "TOKEN", "open sesame", "api.example.com")
@@ -178,7 +178,7 @@ func TestAnotherKeyOpensNothing(t *testing.T) {
 	}
 }
 
-func TestASecretCannotBeSentElsewhereByTheDatabase(t *testing.T) {
+func TestHostsOfASecretAreAuthenticated(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	v := opened(t, kv, Options{Env: newKey('a')})
@@ -197,7 +197,7 @@ func TestASecretCannotBeSentElsewhereByTheDatabase(t *testing.T) {
 	}
 }
 
-func TestRotationInTheEnvironment(t *testing.T) {
+func TestKeyRotationThroughEnvironment(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	v := opened(t, kv, Options{Env: newKey('a')})
@@ -227,7 +227,7 @@ func (l *limited) Apply(ctx context.Context, b *store.Batch) error {
 	return l.KV.Apply(ctx, b)
 }
 
-func TestACrashInARotationLosesNothing(t *testing.T) {
+func TestCrashDuringRotationKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	kv, dir := mem.New(), t.TempDir()
 	v := opened(t, kv, Options{Dir: dir})
@@ -259,7 +259,7 @@ func TestACrashInARotationLosesNothing(t *testing.T) {
 	}
 }
 
-func TestWhoLostTheStoreChangesNoSecret(t *testing.T) {
+func TestLostLeaseCannotChangeSecrets(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	keys := Options{Env: newKey('a') + "," + newKey('b')}

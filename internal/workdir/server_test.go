@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAServerIsFoundInItsDirectoryAlone(t *testing.T) {
+func TestServerIsFoundByItsDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if s, err := FindServer(dir); s != nil || err != nil {
@@ -53,7 +53,7 @@ func TestAServerIsFoundInItsDirectoryAlone(t *testing.T) {
 	}
 }
 
-func TestAnotherFormOfAddressesIsRefused(t *testing.T) {
+func TestUnknownAddressFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, text := range []string{"", "{", `{"format":2}`} {

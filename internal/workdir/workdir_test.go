@@ -66,8 +66,8 @@ func linked(t *testing.T, dir string) string {
 	return out
 }
 
-// TestWhatIsACopy goes through what people do with directories.
-func TestWhatIsACopy(t *testing.T) {
+// TestCopiesAreDetected goes through what people do with directories.
+func TestCopiesAreDetected(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -141,8 +141,8 @@ func TestWhatIsACopy(t *testing.T) {
 	}
 }
 
-// TestWhatBelongsTogether compares a mark with the store beside it.
-func TestWhatBelongsTogether(t *testing.T) {
+// TestMatchingDirectoryAndStoreAreAccepted compares a mark with the store beside it.
+func TestMatchingDirectoryAndStoreAreAccepted(t *testing.T) {
 	t.Parallel()
 	dir, id := signed(t, 7)
 	m, err := Look(dir)
@@ -171,7 +171,7 @@ func TestWhatBelongsTogether(t *testing.T) {
 	}
 }
 
-func TestAMarkOfALaterVersionIsRefused(t *testing.T) {
+func TestNewerMarkFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir, _ := signed(t, 1)
 	if err := os.WriteFile(filepath.Join(dir, fileName), []byte(`{"format":2,"store":"sto_x"}`), 0o600); err != nil {

@@ -56,7 +56,7 @@ func with(scripts map[string]string, name, text string) map[string]string {
 	return scripts
 }
 
-func TestSetupSaysWhatIsMissing(t *testing.T) {
+func TestSetupReportsMissingTools(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		purpose string
@@ -99,8 +99,8 @@ func TestSetupSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestSetupInstalls lets apt-get put a fake program into the path.
-func TestSetupInstalls(t *testing.T) {
+// TestSetupInstallsMissingTools lets apt-get put a fake program into the path.
+func TestSetupInstallsMissingTools(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		id       string // of the user

@@ -52,7 +52,7 @@ func Divergence(w io.Writer, d *flawless.Divergence, source Sources) {
 	if d.Logged == nil || d.Asked == nil {
 		return
 	}
-	unequal := d.Logged.Unlike(*d.Asked)
+	unequal := d.Logged.Mismatches(*d.Asked)
 	for i, u := range unequal {
 		if i == maxUnequal {
 			fmt.Fprintf(w, "  and %d more differences\n", len(unequal)-i)

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -84,7 +86,7 @@ func Escape(text []byte) []byte {
 			out = append(append(out, text[done:i]...), "\uFFFD"...)
 			done = i + 1
 		case IsControl(r):
-			out = fmt.Appendf(append(out, text[done:i]...), "\\u%04x", r)
+			out = appendEscape(append(out, text[done:i]...), r)
 			done = i + size
 		}
 		i += size
@@ -95,8 +97,18 @@ func Escape(text []byte) []byte {
 	return append(out, text[done:]...)
 }
 
-// IsControl reports whether a terminal acts on a character instead of showing it: C0 except newline and tab,
-// DEL, C1, and the overrides, embeddings and isolates of the bidirectional algorithm.
+// appendEscape appends a character as JSON escapes it: one beyond U+FFFF as a surrogate pair.
+func appendEscape(b []byte, r rune) []byte {
+	if high, low := utf16.EncodeRune(r); high != unicode.ReplacementChar {
+		return fmt.Appendf(b, "\\u%04x\\u%04x", high, low)
+	}
+	return fmt.Appendf(b, "\\u%04x", r)
+}
+
+// IsControl reports whether a terminal acts on a character, or hides it, instead of showing it: control characters
+// except newline and tab, format characters (direction overrides, zero width, tags), line and paragraph separators, and
+// the fillers that Unicode says are not shown. Scripts lose their zero-width joiners, which are rare in what is
+// printed here.
 func IsControl(r rune) bool {
-	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	return r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
 }
