@@ -140,9 +140,22 @@ func CheckStateName(name string) error {
 	return checkText("the name of a shared state", name, MaxStateName, "")
 }
 
+// CheckKey returns nil if key is valid as a key or type that callers choose freely and that appears in no URL, else
+// [Invalid] with the reason. what names it in the error, such as "the key of a message".
+func CheckKey(what, key string) error { return checkVisible(what, key, MaxID, "") }
+
 // checkText is the rule for names that are chosen freely and used in paths: they must survive every URL and be
 // visible in every list. without has further characters that are not allowed.
 func checkText(what, text string, maxLen int, without string) error {
+	if text == "." || text == ".." || text == "/" { // the router treats a lone slash as the end of the path, even if it is escaped
+		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
+	}
+	return checkVisible(what, text, maxLen, without)
+}
+
+// checkVisible is the rule for names that are chosen freely and shown: a person must see all of a name in a list, so that
+// it can be typed again.
+func checkVisible(what, text string, maxLen int, without string) error {
 	odd := func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(without, r) }
 	switch {
 	case text == "":
@@ -151,8 +164,6 @@ func checkText(what, text string, maxLen int, without string) error {
 		return fmt.Errorf("%s has %d bytes, but at most %d are allowed: %w", what, len(text), maxLen, Invalid)
 	case !utf8.ValidString(text):
 		return fmt.Errorf("%s is not UTF-8: %w", what, Invalid)
-	case text == "." || text == ".." || text == "/": // the router treats a lone slash as the end of the path, even if it is escaped
-		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
 	case strings.ContainsFunc(text, odd) && strings.Contains(without, "/"):
 		return fmt.Errorf("%s %q contains a space, a slash or an unprintable character: %w", what, text, Invalid)
 	case strings.ContainsFunc(text, odd):

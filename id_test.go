@@ -89,6 +89,15 @@ func TestNewIDsCannotBelongToChildren(t *testing.T) {
 	}
 }
 
+func TestValuesOfLabelsAreSeen(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]error{" ": Invalid, "\u00a0\u2003": Invalid, "a\nb": Invalid, "\xff": Invalid, " a ": nil, "naïve": nil} {
+		if err := CheckLabel("name", value); !errors.Is(err, want) {
+			t.Errorf("the value %q: %v", value, err)
+		}
+	}
+}
+
 // TestNewIDsAreUnicode rejects U+FFFD, which JSON decoding puts in place of half a surrogate pair.
 func TestNewIDsAreUnicode(t *testing.T) {
 	t.Parallel()
@@ -107,15 +116,23 @@ func TestNewIDsAreUnicode(t *testing.T) {
 func TestInvalidNamesAreRejected(t *testing.T) {
 	t.Parallel()
 	for what, check := range map[string]func(string) error{
-		"module":   func(n string) error { return CheckName("a name", n) },
-		"workflow": CheckWorkflowName,
-		"state":    CheckStateName,
-		"secret":   CheckSecretName,
-		"label":    func(n string) error { return CheckLabel(n, "x") },
-		"limit":    func(n string) error { return (&Limit{Host: n, Count: 1, PeriodMS: 1000}).Check() },
+		"module":              func(n string) error { return CheckName("a name", n) },
+		"workflow":            CheckWorkflowName,
+		"state":               CheckStateName,
+		"secret":              CheckSecretName,
+		"label":               func(n string) error { return CheckLabel(n, "x") },
+		"message or its type": func(n string) error { return CheckKey("a key", n) },
+		"queue": func(n string) error {
+			if n == "" {
+				return CheckKey("a key", n) // a run may have none
+			}
+			return (&Place{Key: n}).Check()
+		},
+		"limit": func(n string) error { return (&Limit{Host: n, Count: 1, PeriodMS: 1000}).Check() },
 	} {
-		for _, name := range []string{"", ".", "..", " ", "a\x00", "a\nb", " a", "a ", "\xff", "a\u200b", strings.Repeat("x", 300)} {
-			if err := check(name); !errors.Is(err, Invalid) {
+		inURL := what != "message or its type" && what != "queue"
+		for _, name := range []string{"", ".", "..", " ", "\u00a0", "a\x00", "a\nb", " a", "a ", "\xff", "a\u200b", "a\u2028b", "a\u200fb", strings.Repeat("x", 300)} {
+			if err := check(name); !errors.Is(err, Invalid) && (inURL || strings.Trim(name, ".") != "") {
 				t.Errorf("the name %q of a %s: %v", name, what, err)
 			}
 		}

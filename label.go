@@ -23,6 +23,8 @@ func CheckLabel(name, value string) error {
 		return fmt.Errorf("the value of label %s has %d bytes, but at most %d are allowed: %w", name, len(value), MaxLabelValue, Invalid)
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
 		return fmt.Errorf("the value of label %s must be a single line of text: %w", name, Invalid)
+	case value != "" && strings.TrimSpace(value) == "":
+		return fmt.Errorf("the value of label %s is nothing but space: %w", name, Invalid)
 	}
 	return nil
 }

@@ -1,11 +1,6 @@
 package flawless
 
-import (
-	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
-)
+import "fmt"
 
 // Place determines when a pending run begins.
 type Place struct {
@@ -25,9 +20,12 @@ func (p *Place) Check() error {
 	if p.Key != "" && p.Limit == 0 {
 		p.Limit = 1
 	}
+	if p.Key != "" {
+		if err := CheckKey("the concurrency key", p.Key); err != nil {
+			return err
+		}
+	}
 	switch {
-	case len(p.Key) > MaxID || !utf8.ValidString(p.Key) || strings.ContainsFunc(p.Key, unicode.IsControl):
-		return fmt.Errorf("the concurrency key must be a single line of at most %d bytes: %w", MaxID, Invalid)
 	case p.Key == "" && p.Limit != 0:
 		return fmt.Errorf("a limit of %d concurrent runs has no concurrency key; give one, or limit the module (module set --concurrency): %w", p.Limit, Invalid)
 	case p.Limit < 0 || p.Limit > MaxConcurrency:

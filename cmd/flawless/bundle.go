@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,10 +12,8 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
-	"github.com/flawless-engine/flawless/internal/bundle"
-	"github.com/flawless-engine/flawless/internal/guest"
-	"github.com/flawless-engine/flawless/internal/redact"
-	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -50,7 +47,7 @@ keep their shape.`,
 			if a.json {
 				return a.printJSON(map[string]any{"file": file, "size": n})
 			}
-			fmt.Fprintf(a.out, "wrote %s (%s)\n", file, size(n))
+			fmt.Fprintf(a.out, "wrote %s (%s)\n", file, render.Size(n))
 			return nil
 		}}
 	f := c.Flags()
@@ -113,7 +110,7 @@ not ended is imported as terminated.`,
 
 func (a *app) replayCommand() *cobra.Command {
 	var module string
-	var source sources
+	var source render.Sources
 	c := &cobra.Command{Use: "replay BUNDLE|ID", Short: "Replay an exported run without a server, or a run on the server", Args: cobra.ExactArgs(1),
 		Long: `Replays a run from its log, without sending anything. If the argument is a
 file, it is an exported run, and it is replayed on this machine without a
@@ -125,13 +122,13 @@ code. The output then shows log lines that are new, and where the code makes a
 call that differs from the log, with both sides.`,
 		Example: "  flawless replay order-42.bundle\n  flawless replay wkf_01jd3m9k6ve8drhb3xk4m0n7ta --patch-module=fixed.wasm",
 		RunE: func(c *cobra.Command, args []string) error {
-			bin, err := readModule(module)
+			bin, err := local.ReadModule(module)
 			if err != nil {
 				return err
 			}
 			replay := a.replayRun
 			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
-				replay = replayFile
+				replay = local.Replay
 			}
 			r, err := replay(c.Context(), args[0], bin)
 			if err != nil {
@@ -142,7 +139,7 @@ call that differs from the log, with both sides.`,
 	f := c.Flags()
 	f.StringVar(&module, "module", "", "replay with this module file instead of the run's own module")
 	f.StringVar(&module, "patch-module", "", "same as --module")
-	source.flags(c)
+	sourceFlags(c, &source)
 	c.MarkFlagsMutuallyExclusive("module", "patch-module")
 	return c
 }
@@ -158,81 +155,4 @@ func (a *app) replayRun(ctx context.Context, id string, bin []byte) (flawless.Re
 		err = fmt.Errorf("%s is not a file, so it was taken as the id of a run: %w", id, err)
 	}
 	return r, err
-}
-
-// replayFile replays the run of a bundle here.
-func replayFile(ctx context.Context, file string, bin []byte) (r flawless.Replay, err error) {
-	b, err := readBundle(file)
-	if err != nil {
-		return r, err
-	}
-	if bin == nil {
-		bin = b.Module
-	}
-	if bin == nil {
-		return r, fmt.Errorf("the bundle %s contains only the log, no module; give a module with --module: %w", file, flawless.Invalid)
-	}
-	rt, err := localRuntime(ctx)
-	if err != nil {
-		return r, err
-	}
-	defer closing(&err, func() error { return rt.Close(context.WithoutCancel(ctx)) })
-	m, err := rt.Load(ctx, bin, nil)
-	if err != nil {
-		return r, err
-	}
-	defer closing(&err, func() error { return m.Close(context.WithoutCancel(ctx)) })
-	return replayBundle(ctx, m, b)
-}
-
-// readBundle reads a file.
-func readBundle(file string) (bundle.Bundle, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return bundle.Bundle{}, fmt.Errorf("reading the bundle: %v: %w", err, flawless.NotFound)
-	}
-	defer f.Close()
-	b, err := bundle.Read(f)
-	if err != nil {
-		return b, fmt.Errorf("%s: %w", file, err)
-	}
-	return b, nil
-}
-
-// replayBundle takes the turns of a bundle's log again.
-func replayBundle(ctx context.Context, m *guest.Module, b bundle.Bundle) (flawless.Replay, error) {
-	var o replay.Options
-	if len(b.Manifest.Redacted) > 0 {
-		r, err := redact.NewRedaction(b.Manifest.Redacted)
-		if err != nil {
-			return flawless.Replay{}, errors.Join(err, flawless.Damaged)
-		}
-		o.Redact = &r
-	}
-	r, err := replay.Run(ctx, m, b.Manifest.Run.ID, replay.Records(b.Log), o)
-	return masked(r), err
-}
-
-// masked is what may be shown of something that no server has masked. Hashes are of this process.
-func masked[T any](v T) T {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
-	m, err := redact.NewMask(key)
-	if err != nil {
-		panic("flawless: cannot redact the sensitive headers: " + err.Error())
-	}
-	return redact.Shown(m, v)
-}
-
-// localRuntime is what runs guests without a server. Compiled code is kept in the user's cache.
-func localRuntime(ctx context.Context) (*guest.Runtime, error) {
-	o := guest.Options{}
-	if dir, err := os.UserCacheDir(); err == nil {
-		o.CacheDir = filepath.Join(dir, "flawless", "compiled")
-	}
-	rt, err := guest.NewRuntime(ctx, o)
-	if err != nil && o.CacheDir != "" {
-		rt, err = guest.NewRuntime(ctx, guest.Options{}) // the folder cannot be written: nothing is kept
-	}
-	return rt, err
 }

@@ -12,7 +12,7 @@ import (
 // Completion asks the server, briefly, and stays silent where it does not answer.
 
 func (a *app) brief(c *cobra.Command) (context.Context, context.CancelFunc) {
-	_ = a.defaults(c)
+	_ = a.Resolve(c.Flags().Changed)
 	ctx := c.Context()
 	if ctx == nil {
 		ctx = context.Background()

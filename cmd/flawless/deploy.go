@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/project"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
@@ -31,7 +33,7 @@ built first.`,
 				return fmt.Errorf("%v: %w", err, flawless.NotFound)
 			}
 			if info.IsDir() {
-				if file, err = build(c.Context(), file, "", a.warn); err != nil {
+				if file, err = project.Build(c.Context(), file, "", a.warn); err != nil {
 					return err
 				}
 			}
@@ -46,9 +48,9 @@ built first.`,
 			if err != nil {
 				return err
 			}
-			b := newBar(a.errs)
-			m, added, err := cl.AddModule(c.Context(), "", bin, b.show)
-			b.end()
+			b := render.NewBar(a.errs)
+			m, added, err := cl.AddModule(c.Context(), "", bin, b.Show)
+			b.End()
 			switch {
 			case errors.Is(err, flawless.Refused):
 				return fmt.Errorf("deploying %s: %w; to add a module that declares no name, use: flawless module add NAME %s", file, err, file)
@@ -59,7 +61,7 @@ built first.`,
 			case !added:
 				fmt.Fprintf(a.out, "module %s:%s is unchanged: it already has these bytes\n", m.Name, m.Manifest.Version)
 			default:
-				fmt.Fprintf(a.out, "deployed %s:%s (%s, %.12s)\n", m.Name, m.Manifest.Version, size(m.Size), m.Digest)
+				fmt.Fprintf(a.out, "deployed %s:%s (%s, %.12s)\n", m.Name, m.Manifest.Version, render.Size(m.Size), m.Digest)
 			}
 			return nil
 		}}

@@ -11,6 +11,9 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) forkCommand() *cobra.Command {
@@ -31,12 +34,12 @@ first call that is not in the log is shown and ends the command.`,
 		Example: "  flawless workflow fork order-42 --turn 3 --module fixed.wasm\n  flawless workflow fork order-42 --turn 3 --answer 4=declined.json --status 4=402 --offline",
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if !c.Flags().Changed("turn") {
-				return &usageError{c.CommandPath(), fmt.Errorf("give the last shared turn with --turn; 0 shares only the start")}
+				return &exit.UsageError{Command: c.CommandPath(), Err: fmt.Errorf("give the last shared turn with --turn; 0 shares only the start")}
 			}
 			if o.Answers, err = givenAnswers(answers, statuses); err != nil {
 				return err
 			}
-			if o.Module, err = readModule(module); err != nil {
+			if o.Module, err = local.ReadModule(module); err != nil {
 				return err
 			}
 			cl, err := a.connect()
@@ -49,7 +52,7 @@ first call that is not in the log is shown and ends the command.`,
 				if err != nil || a.json {
 					return orPrint(a, err, r)
 				}
-				a.printOffline(r)
+				render.Offline(a.out, r)
 				return nil
 			}
 			r, err := cl.Fork(c.Context(), args[0], o)
@@ -109,26 +112,6 @@ func givenAnswers(files, statuses []string) (out []client.GivenAnswer, err error
 	return out, nil
 }
 
-func (a *app) printOffline(r flawless.Offline) {
-	fmt.Fprintf(a.out, "run %s from turn %d, offline (%.12s)\n", r.Run, r.Turn, r.Digest)
-	p := newStory(a.out)
-	for i := range r.Turns {
-		p.turn(flawless.Entry{At: r.Turns[i].Time, Turn: &r.Turns[i]})
-	}
-	for _, c := range r.Would {
-		fmt.Fprintf(a.out, "next call: %s%s\n", request(c), site(c))
-		if len(c.Body) > 0 {
-			fmt.Fprintf(a.out, "      %s\n", shortened(string(c.Body), 400))
-		}
-	}
-	for _, c := range r.Waits {
-		fmt.Fprintf(a.out, "waiting for call %d: %s%s\n", c.N, request(c), site(c))
-	}
-	if r.Failure != "" {
-		fmt.Fprintln(a.out, r.Failure)
-	}
-}
-
 func (a *app) diffCommand() *cobra.Command {
 	return &cobra.Command{Use: "diff A B", Short: "Show the first turn where two runs differ", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeRun,
 		Long: `Compares two runs turn by turn: workflow, input, answers, calls, data and end.
@@ -143,29 +126,7 @@ compared.`,
 			if err != nil || a.json {
 				return orPrint(a, err, d)
 			}
-			if d.Same {
-				fmt.Fprintln(a.out, "the runs do not differ")
-				return nil
-			}
-			where := fmt.Sprintf("turn %d", d.Turn)
-			if d.Turn == 0 {
-				where = "the start"
-			}
-			fmt.Fprintf(a.out, "the runs differ in %s: %s", where, d.What)
-			if d.Call > 0 {
-				fmt.Fprintf(a.out, " %d", d.Call)
-			}
-			fmt.Fprintln(a.out)
-			for _, side := range []struct{ id, text, site string }{{d.A, d.InA, d.SiteA}, {d.B, d.InB, d.SiteB}} {
-				text := shortened(side.text, 1000)
-				if text == "" {
-					text = "nothing"
-				}
-				if side.site != "" {
-					text += "  (" + side.site + ")"
-				}
-				fmt.Fprintf(a.out, "  %s: %s\n", side.id, text)
-			}
+			render.Difference(a.out, d)
 			return nil
 		}}
 }
@@ -185,52 +146,10 @@ compared with the memory after another turn.`,
 			if err != nil || a.json {
 				return orPrint(a, err, i)
 			}
-			a.printInspection(i)
+			render.Inspection(a.out, i)
 			return nil
 		}}
 	c.Flags().IntVar(&turn, "turn", 0, "show the state after this turn (default: the last turn)")
 	c.Flags().IntVar(&against, "against", 0, "compare the memory with the memory after this turn")
 	return c
-}
-
-func (a *app) printInspection(i flawless.Inspection) {
-	p := func(name, format string, args ...any) {
-		fmt.Fprintf(a.out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
-	}
-	p("run", "%s after turn %d", i.Run, i.Turn)
-	p("clock", "%s", fine(i.Time, 0))
-	p("memory", "%s, %s of its own", size(int64(i.Memory)), size(int64(i.Own)))
-	if i.Wake != 0 {
-		p("timer", "%s", fine(i.Wake, i.Time))
-	}
-	if len(i.Data) > 0 {
-		p("data", "%s", i.Data)
-	}
-	if i.Ended != nil {
-		p("ended", "%s", i.Ended)
-	}
-	for _, c := range i.Pending {
-		state := "no answer"
-		if slices.Contains(i.Arrived, c.N) {
-			state = "answered, not delivered yet"
-		}
-		p("call", "%d %s, %s%s", c.N, request(c), state, site(c))
-	}
-	if i.Blocked != "" {
-		fmt.Fprintln(a.out, "blocked")
-		fmt.Fprintln(a.out, "  "+strings.ReplaceAll(strings.TrimSpace(i.Blocked), "\n", "\n  "))
-	}
-	if i.Against > 0 {
-		pages, bytes := 0, 0
-		for _, ch := range i.Changes {
-			pages += ch.Pages
-			bytes += ch.Bytes
-		}
-		fmt.Fprintf(a.out, "compared with turn %d: %d bytes differ in %d pages\n", i.Against, bytes, pages)
-		var rows [][]string
-		for _, ch := range i.Changes {
-			rows = append(rows, []string{fmt.Sprintf("%#x", ch.From), fmt.Sprint(ch.Pages), fmt.Sprint(ch.Bytes)})
-		}
-		a.table("ADDRESS\tPAGES\tBYTES", rows)
-	}
 }

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) hostCommand() *cobra.Command {
@@ -30,7 +31,7 @@ failed calls. Changes apply from the next attempt of every call.`}
 				}
 				var rows [][]string
 				for _, h := range all {
-					rows = append(rows, []string{h.Host, keyText(h), retryText(h.RetryForMS)})
+					rows = append(rows, []string{h.Host, render.IdempotencyKeys(h), render.Retries(h.RetryForMS)})
 				}
 				a.table("HOST\tIDEMPOTENCY-KEY\tRETRIES", rows)
 				return nil
@@ -45,7 +46,7 @@ failed calls. Changes apply from the next attempt of every call.`}
 				if err != nil || a.json {
 					return orPrint(a, err, h)
 				}
-				a.showHost(h)
+				render.Host(a.out, h)
 				return nil
 			}},
 		&cobra.Command{Use: "rm HOST", Short: "Remove the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
@@ -65,8 +66,8 @@ failed calls. Changes apply from the next attempt of every call.`}
 
 func (a *app) hostSetCommand() *cobra.Command {
 	var key string
-	var within retryForFlag
-	var retry retryForFlag
+	var within flagvalue.RetryFor
+	var retry flagvalue.RetryFor
 	c := &cobra.Command{Use: "set HOST", Short: "Change the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
 		Long: `Changes how calls to a host are treated. HOST is api.example.com,
 *.example.com (every name below it), or either with a port; the most specific
@@ -124,7 +125,7 @@ uses the setting of the module or the server.`,
 			if err != nil || a.json {
 				return orPrint(a, err, h)
 			}
-			a.showHost(h)
+			render.Host(a.out, h)
 			return nil
 		}}
 	f := c.Flags()
@@ -135,69 +136,13 @@ uses the setting of the module or the server.`,
 	return c
 }
 
-func (a *app) showHost(h flawless.Host) {
-	fmt.Fprintf(a.out, "host %s: idempotency key: %s; retries: %s\n", h.Host, keyText(h), retryText(h.RetryForMS))
-}
-
-func keyText(h flawless.Host) string {
-	switch {
-	case h.KeyMS > 0:
-		return "honoured for " + days(h.Key())
-	case h.KeyMS < 0:
-		return "ignored"
-	}
-	return "not set"
-}
-
-func retryText(ms *int64) string {
-	switch {
-	case ms == nil:
-		return "default"
-	case *ms == 0:
-		return "none"
-	}
-	return "for " + days(time.Duration(*ms)*time.Millisecond)
-}
-
-// retryForFlag is a time in milliseconds as people write it: 90d, 12h, 0, default (-1). It is a flag.
-type retryForFlag int64
-
-func (r *retryForFlag) String() string { return "" }
-
-// Set implements pflag.Value.
-func (r *retryForFlag) Set(text string) error {
-	var keep retentionFlag
-	switch {
-	case text == "default":
-		*r = -1
-	case text == "0" || text == "none":
-		*r = 0
-	case text == "forever" || keep.Set(text) != nil:
-		return fmt.Errorf("%q is not a duration; use a value such as 30s, 12h, 7d, 0 or default", text)
-	default:
-		*r = retryForFlag(keep)
-	}
-	return nil
-}
-
-// time is the time that was given; nil is the default.
-func (r retryForFlag) time() *time.Duration {
-	if r < 0 {
-		return nil
-	}
-	return new(time.Duration(r) * time.Millisecond)
-}
-
-// Type implements pflag.Value.
-func (r *retryForFlag) Type() string { return "time" }
-
 func (a *app) completeHost(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
 	ctx, cancel := a.brief(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
 		all, _ := cl.Hosts(ctx)
 		for _, h := range all {
-			out = append(out, h.Host+"\t"+strings.TrimSpace(keyText(h)+", retries "+retryText(h.RetryForMS)))
+			out = append(out, h.Host+"\t"+strings.TrimSpace(render.IdempotencyKeys(h)+", retries "+render.Retries(h.RetryForMS)))
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp

@@ -24,6 +24,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/project"
 )
 
 var kills = flag.Int("kills", 5, "how often TestKill9 kills the server")
@@ -37,7 +38,7 @@ var built = sync.OnceValues(func() (dir string, err error) {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	file := filepath.Join(dir, "guest.wasm")
-	if _, err = build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), file, func(string) {}); err != nil {
+	if _, err = project.Build(context.Background(), filepath.Join("..", "..", "internal", "engine", "testdata", "guest"), file, func(string) {}); err != nil {
 		return dir, err
 	}
 	return dir, spoil(file)

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) moduleCommand() *cobra.Command {
@@ -26,7 +27,7 @@ func (a *app) moduleCommand() *cobra.Command {
 				}
 				var rows [][]string
 				for _, m := range all {
-					rows = append(rows, []string{m.Name, fmt.Sprint(m.Version), fmt.Sprint(len(m.Manifest.Workflows)), size(m.Size), ago(m.Added), fmt.Sprintf("%.12s", m.Digest)})
+					rows = append(rows, []string{m.Name, fmt.Sprint(m.Version), fmt.Sprint(len(m.Manifest.Workflows)), render.Size(m.Size), render.Time(m.Added), fmt.Sprintf("%.12s", m.Digest)})
 				}
 				a.table("NAME\tVERSION\tWORKFLOWS\tSIZE\tADDED\tDIGEST", rows)
 				return nil
@@ -41,7 +42,7 @@ func (a *app) moduleCommand() *cobra.Command {
 				if err != nil || a.json {
 					return orPrint(a, err, all)
 				}
-				a.showModule(all, a.settings(c.Context(), args[0]))
+				render.Module(a.out, all, a.settings(c.Context(), args[0]))
 				return nil
 			}})
 	return c
@@ -77,7 +78,7 @@ versions. Settings that you do not give stay as they are.
 				fmt.Fprintf(a.out, "module %s is unchanged: version %d already has these bytes\n", m.Name, m.Version)
 				return nil
 			}
-			fmt.Fprintf(a.out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, size(m.Size), m.Digest)
+			fmt.Fprintf(a.out, "added module %s, version %d (%s, %.12s)\n", m.Name, m.Version, render.Size(m.Size), m.Digest)
 			for _, w := range m.Manifest.Workflows {
 				fmt.Fprintf(a.out, "  workflow %s  %s\n", w.Name, w.Doc)
 			}
@@ -88,7 +89,7 @@ versions. Settings that you do not give stay as they are.
 }
 
 func needsCommand(c *cobra.Command, _ []string) error {
-	return &usageError{c.CommandPath(), fmt.Errorf("%s needs a subcommand", c.CommandPath())}
+	return &exit.UsageError{Command: c.CommandPath(), Err: fmt.Errorf("%s needs a subcommand", c.CommandPath())}
 }
 
 func orPrint(a *app, err error, v any) error {
@@ -108,44 +109,7 @@ func (a *app) addModule(ctx context.Context, name, file string) (flawless.Module
 	if err != nil {
 		return flawless.Module{}, false, err
 	}
-	b := newBar(a.errs)
-	defer b.end()
-	return cl.AddModule(ctx, name, bin, b.show)
-}
-
-func (a *app) showModule(versions []flawless.Module, settings string) {
-	m := versions[0]
-	fmt.Fprintf(a.out, "module   %s\nversion  %d, added %s\ndigest   %s\nsize     %s\nsdk      %s\n", m.Name, m.Version, ago(m.Added), m.Digest, size(m.Size), m.Manifest.SDK)
-	fmt.Fprintf(a.out, "settings %s\n", settings)
-	switch m.Initialised {
-	case flawless.Once:
-		fmt.Fprintln(a.out, "starts   fast: from an image that was initialised once")
-	case flawless.PerRun:
-		fmt.Fprintln(a.out, "starts   slowly: initialised for every run, because its random number generators were not found in the image")
-	}
-	for _, k := range m.Manifest.Keys {
-		fmt.Fprintf(a.out, "keys     %s honours an Idempotency-Key for %s, unless flawless host set overrides it\n", k.Host, k.Within())
-	}
-	for _, w := range m.Manifest.Workflows {
-		fmt.Fprintf(a.out, "\nworkflow %s\n", w.Name)
-		if w.Doc != "" {
-			fmt.Fprintf(a.out, "  %s\n", w.Doc)
-		}
-		for _, s := range []struct {
-			of     string
-			schema json.RawMessage
-		}{{"input ", w.Input}, {"output", w.Output}} {
-			if len(s.schema) > 0 {
-				fmt.Fprintf(a.out, "  %s %s\n", s.of, s.schema)
-			}
-		}
-	}
-	if len(versions) > 1 {
-		fmt.Fprintln(a.out)
-		var rows [][]string
-		for _, v := range versions[1:] {
-			rows = append(rows, []string{fmt.Sprint(v.Version), ago(v.Added), size(v.Size), fmt.Sprintf("%.12s", v.Digest)})
-		}
-		a.table("EARLIER\tADDED\tSIZE\tDIGEST", rows)
-	}
+	b := render.NewBar(a.errs)
+	defer b.End()
+	return cl.AddModule(ctx, name, bin, b.Show)
 }

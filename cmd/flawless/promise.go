@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) promiseCommand() *cobra.Command {
@@ -29,9 +30,9 @@ func (a *app) promiseListCommand() *cobra.Command {
 			for _, p := range all {
 				expires := "never"
 				if p.Expires != nil {
-					expires = ago(*p.Expires)
+					expires = render.Time(*p.Expires)
 				}
-				rows = append(rows, []string{p.Name, ago(p.Made), expires, p.Token})
+				rows = append(rows, []string{p.Name, render.Time(p.Made), expires, p.Token})
 			}
 			a.table("NAME\tMADE\tEXPIRES\tTOKEN", rows)
 			return nil

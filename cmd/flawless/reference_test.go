@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 )
 
 var writeReference = flag.Bool("write-reference", false, "write docs/reference/cli.md")
@@ -42,7 +44,7 @@ func commandReference() string {
 	options(&b, "Options of every command", root.PersistentFlags())
 	b.WriteString("## Exit codes\n\n| code | meaning |\n|---|---|\n")
 	row := ""
-	for line := range strings.Lines(exitHelp + "\nEND\n") {
+	for line := range strings.Lines(exit.Help + "\nEND\n") {
 		text := strings.Join(strings.Fields(line), " ")
 		code, meaning, _ := strings.Cut(text, " ")
 		if _, err := strconv.Atoi(code); err != nil && strings.HasPrefix(line, " ") {

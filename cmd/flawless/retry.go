@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 )
 
@@ -46,13 +45,4 @@ be repeated.`,
 	f.BoolVar(&u.GiveUp, "give-up", false, "stop retrying, and return the last error to the code")
 	f.StringVar(&u.Note, "note", "", "reason, kept in the log")
 	return c
-}
-
-// retryingText says of a call that it is tried again.
-func retryingText(r flawless.Retrying) string {
-	text := fmt.Sprintf("retrying call %d since %s, %d attempts: %s", r.Call, ago(r.Since), r.Tries, r.Reason)
-	if r.Next == nil {
-		return text + "; an attempt is in progress or waits for a permit"
-	}
-	return text + "; next attempt " + ago(*r.Next)
 }

@@ -11,6 +11,9 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/project"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -45,15 +48,15 @@ command does not end the run.`,
 				return err
 			}
 			fmt.Fprintf(a.errs, "run %s\n", r.ID)
-			p := newStory(a.errs)
+			p := render.NewLog(a.errs)
 			for rec, err := range cl.Follow(c.Context(), r.ID, 0) {
 				if err != nil {
 					return errors.Join(err, fmt.Errorf("the run continues; follow it with: flawless workflow log %s --follow", r.ID))
 				}
-				p.record(rec)
+				p.Record(rec)
 				for _, e := range rec.Entries {
 					if e.Unknown != nil {
-						return fmt.Errorf("run %s needs a decision about call %d; see: flawless workflow show %s: %w", r.ID, e.Unknown.Call, r.ID, unresolvedRun)
+						return fmt.Errorf("run %s needs a decision about call %d; see: flawless workflow show %s: %w", r.ID, e.Unknown.Call, r.ID, exit.Unresolved)
 					}
 				}
 			}
@@ -79,7 +82,7 @@ command does not end the run.`,
 
 // addProject builds a project and adds it under a name, "" is its own.
 func (a *app) addProject(ctx context.Context, dir, name string) (string, error) {
-	file, err := build(ctx, dir, "", a.warn)
+	file, err := project.Build(ctx, dir, "", a.warn)
 	if err != nil {
 		return "", err
 	}

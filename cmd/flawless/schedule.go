@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) scheduleCommand() *cobra.Command {
@@ -39,7 +40,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	var input, overlap string
 	var jitter, catchUp time.Duration
 	var replace bool
-	var labels labelFlag
+	var labels flagvalue.Labels
 	var t terms
 	c := &cobra.Command{Use: "add NAME MODULE WORKFLOW", Short: "Add a schedule", Args: cobra.ExactArgs(3),
 		ValidArgsFunction: func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
@@ -88,7 +89,7 @@ not give return to their defaults.`,
 				fmt.Fprintf(a.out, "schedule %s is paused; flawless schedule resume %s makes it start %s/%s\n", out.Name, out.Name, out.Module, out.Workflow)
 				return nil
 			}
-			fmt.Fprintf(a.out, "schedule %s starts %s/%s next at %s\n", out.Name, out.Module, out.Workflow, moment(out.Next))
+			fmt.Fprintf(a.out, "schedule %s starts %s/%s next at %s\n", out.Name, out.Module, out.Workflow, render.OptionalTime(out.Next))
 			return nil
 		}}
 	f := c.Flags()
@@ -109,14 +110,6 @@ not give return to their defaults.`,
 	return c
 }
 
-// moment is a time as people read it, also where there is none.
-func moment(t *time.Time) string {
-	if t == nil {
-		return "-"
-	}
-	return ago(*t)
-}
-
 func (a *app) scheduleListCommand() *cobra.Command {
 	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List schedules", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -134,7 +127,7 @@ func (a *app) scheduleListCommand() *cobra.Command {
 				if s.Paused {
 					detail = strings.TrimSuffix("paused: "+s.Note, ": ")
 				}
-				rows = append(rows, []string{s.Name, s.Cron, s.Zone, s.Module + "/" + s.Workflow, moment(s.Next), fmt.Sprint(s.Started), fmt.Sprint(s.Missed), shortened(detail, 80)})
+				rows = append(rows, []string{s.Name, s.Cron, s.Zone, s.Module + "/" + s.Workflow, render.OptionalTime(s.Next), fmt.Sprint(s.Started), fmt.Sprint(s.Missed), render.Shorten(detail, 80)})
 			}
 			a.table("NAME\tCRON\tZONE\tWORKFLOW\tNEXT\tSTARTED\tMISSED\tDETAIL", rows)
 			return nil
@@ -152,55 +145,9 @@ func (a *app) scheduleShowCommand() *cobra.Command {
 			if err != nil || a.json {
 				return orPrint(a, err, s)
 			}
-			a.showSchedule(s)
+			render.Schedule(a.out, s)
 			return nil
 		}}
-}
-
-func (a *app) showSchedule(s flawless.Schedule) {
-	p := func(name, format string, args ...any) {
-		fmt.Fprintf(a.out, "%-9s %s\n", name, fmt.Sprintf(format, args...))
-	}
-	p("schedule", "%s", s.Name)
-	p("times", "%s, %s", s.Cron, s.Zone)
-	p("workflow", "%s/%s", s.Module, s.Workflow)
-	p("input", "%s", shortened(string(s.Input), 400))
-	if s.Version != "" {
-		p("version", "%s", s.Version)
-	}
-	if s.Place != nil {
-		p("queue", "%s", placeText(*s.Place))
-	}
-	if s.DeadlineMS > 0 {
-		grace := cmp.Or(time.Duration(s.GraceMS)*time.Millisecond, time.Minute)
-		p("deadline", "%v after the start of a run, plus a grace period of %v", time.Duration(s.DeadlineMS)*time.Millisecond, grace)
-	}
-	p("overlap", "%s", s.Overlap)
-	if s.JitterMS > 0 {
-		p("jitter", "%v", time.Duration(s.JitterMS)*time.Millisecond)
-	}
-	p("catch-up", "%v, at most %d runs", time.Duration(s.CatchUpMS)*time.Millisecond, cmp.Or(s.CatchUpLimit, 100))
-	if s.Paused {
-		p("paused", "%s", s.Note)
-	} else {
-		p("next", "%s", moment(s.Next))
-	}
-	p("counts", "%d started, %d skipped, %d missed", s.Started, s.Skipped, s.Missed)
-	if s.Why != "" {
-		p("missed", "%s", s.Why)
-	}
-	if s.Last != "" {
-		p("last", "%s", s.Last)
-	}
-	if s.Queued != nil {
-		p("queued", "%s", moment(s.Queued))
-	}
-	for _, id := range s.Open {
-		p("open", "%s", id)
-	}
-	if s.Problem != "" {
-		p("problem", "%s", s.Problem)
-	}
 }
 
 func (a *app) scheduleChangeCommand(use, short string, do func(*client.Client, context.Context, string) (flawless.Schedule, error)) *cobra.Command {
@@ -217,7 +164,7 @@ func (a *app) scheduleChangeCommand(use, short string, do func(*client.Client, c
 			if s.Paused {
 				fmt.Fprintf(a.out, "schedule %s is paused\n", s.Name)
 			} else {
-				fmt.Fprintf(a.out, "schedule %s starts its next run at %s\n", s.Name, moment(s.Next))
+				fmt.Fprintf(a.out, "schedule %s starts its next run at %s\n", s.Name, render.OptionalTime(s.Next))
 			}
 			return nil
 		}}
@@ -255,7 +202,7 @@ func (a *app) scheduleTriggerCommand() *cobra.Command {
 }
 
 func (a *app) scheduleBackfillCommand() *cobra.Command {
-	var from, to timeFlag
+	var from, to flagvalue.Time
 	c := &cobra.Command{Use: "backfill NAME", Short: "Start runs for past times that have none", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
 		Long: `Starts a run for each time of the schedule in a range, unless it already has
 one. All of them start at once.`,

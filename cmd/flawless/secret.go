@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) secretCommand() *cobra.Command {
@@ -36,7 +37,7 @@ Back up the key separately.`}
 				}
 				var rows [][]string
 				for _, s := range all {
-					rows = append(rows, []string{s.Name, strings.Join(s.Hosts, ","), ago(s.Changed), s.Key, s.Problem})
+					rows = append(rows, []string{s.Name, strings.Join(s.Hosts, ","), render.Time(s.Changed), s.Key, s.Problem})
 				}
 				a.table("NAME\tHOSTS\tCHANGED\tKEY\tPROBLEM", rows)
 				return nil

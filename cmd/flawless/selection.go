@@ -12,6 +12,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 )
 
 // selection is the flags that select runs.
@@ -19,8 +20,8 @@ type selection struct {
 	filter        flawless.Filter
 	status        []string
 	since         time.Duration
-	after, before timeFlag
-	labels        labelFlag
+	after, before flagvalue.Time
+	labels        flagvalue.Labels
 }
 
 func (s *selection) flags(c *cobra.Command) {

@@ -3,22 +3,21 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 // settingsFlags are the flags of a module's settings.
 type settingsFlags struct {
-	retention   retentionFlag
+	retention   flagvalue.Retention
 	concurrency int
 	keep        int
-	retryFor    retryForFlag
+	retryFor    flagvalue.RetryFor
 }
 
 func (s *settingsFlags) add(c *cobra.Command) {
@@ -76,7 +75,7 @@ ended. Runs with a higher priority go first (workflow start --priority).
 			if err != nil || a.json {
 				return orPrint(a, err, s)
 			}
-			fmt.Fprintf(a.out, "module %s: %s\n", s.Module, settingsText(s))
+			fmt.Fprintf(a.out, "module %s: %s\n", s.Module, render.Settings(s))
 			return nil
 		}}
 	flags.add(c)
@@ -102,62 +101,5 @@ func (a *app) settings(ctx context.Context, module string) string {
 	if err != nil {
 		return ""
 	}
-	return settingsText(s)
+	return render.Settings(s)
 }
-
-func settingsText(s flawless.Settings) string {
-	text := "ended runs are kept forever"
-	if d, ends := s.Retention(); ends {
-		text = "ended runs are kept for " + days(d)
-	}
-	if s.Concurrency > 0 {
-		text += fmt.Sprintf(", at most %d runs in progress at once", s.Concurrency)
-	}
-	if s.RetryForMS != nil {
-		text += ", retries of failed calls: " + retryText(s.RetryForMS)
-	}
-	if s.KeepTurns > 0 {
-		text += fmt.Sprintf(", at least the last %d turns of each log are kept", s.KeepTurns)
-	}
-	return text
-}
-
-func days(d time.Duration) string {
-	if day := 24 * time.Hour; d%day == 0 {
-		return strconv.Itoa(int(d/day)) + "d"
-	}
-	return d.String()
-}
-
-// retentionFlag is a time in milliseconds as people write it: 90d, 12h, forever, default. It is a flag.
-type retentionFlag int64
-
-func (r *retentionFlag) String() string { return "" }
-
-// Set implements pflag.Value.
-func (r *retentionFlag) Set(text string) error {
-	switch text {
-	case "forever":
-		*r = -1
-		return nil
-	case "default":
-		*r = 0
-		return nil
-	}
-	if n, ok := strings.CutSuffix(text, "d"); ok {
-		d, err := strconv.Atoi(n)
-		if err == nil && d > 0 && d <= 36500 {
-			*r = retentionFlag(time.Duration(d) * 24 * time.Hour / time.Millisecond)
-			return nil
-		}
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < time.Millisecond {
-		return fmt.Errorf("%q is not a retention time; use a value such as 90d, 12h, forever or default", text)
-	}
-	*r = retentionFlag(d.Milliseconds())
-	return nil
-}
-
-// Type implements pflag.Value.
-func (r *retentionFlag) Type() string { return "time" }

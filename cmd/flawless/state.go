@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) stateCommand() *cobra.Command {
@@ -31,7 +33,7 @@ func (a *app) stateListCommand() *cobra.Command {
 				if s.Holder != nil {
 					holder = s.Holder.Run
 				}
-				rows = append(rows, []string{s.Name, holder, fmt.Sprint(len(s.Queue)), shortened(string(s.Value), 60)})
+				rows = append(rows, []string{s.Name, holder, fmt.Sprint(len(s.Queue)), render.Shorten(string(s.Value), 60)})
 			}
 			a.table("NAME\tHELD BY\tWAITING\tVALUE", rows)
 			if next != "" {

@@ -12,8 +12,9 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
-	"github.com/flawless-engine/flawless/internal/store"
-	"github.com/flawless-engine/flawless/internal/store/pebble"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
@@ -47,7 +48,7 @@ flawless store show shows the result.`,
 					return err
 				}
 			} else {
-				a.printCheck(found, time.Since(began))
+				render.StoreCheck(a.out, found, time.Since(began))
 			}
 			return verdict(found)
 		}}
@@ -76,26 +77,23 @@ func (a *app) storeShowCommand() *cobra.Command {
 				fmt.Fprintln(a.out, h.Message)
 			}
 			if check.Running {
-				fmt.Fprintf(a.out, "a check is running: %s of %s\n", size(check.Read), size(check.Total))
+				fmt.Fprintf(a.out, "a check is running: %s of %s\n", render.Size(check.Read), render.Size(check.Total))
 			}
 			if check.Ended == nil {
 				fmt.Fprintln(a.out, "no check has finished yet")
 				return nil
 			}
-			fmt.Fprintf(a.out, "last check: %s\n", ago(*check.Ended))
-			a.printDamage(check)
+			fmt.Fprintf(a.out, "last check: %s\n", render.Time(*check.Ended))
+			render.Damage(a.out, check)
 			return nil
 		}}
 }
-
-// damagedStore is the error of a check that found damage.
-const damagedStore flawless.Code = "the store is damaged"
 
 // verdict is the error that gives a check its exit code.
 func verdict(c flawless.StoreCheck) error {
 	switch {
 	case len(c.Damaged) > 0:
-		return fmt.Errorf("%d files of the store are damaged: %w", len(c.Damaged), damagedStore)
+		return fmt.Errorf("%d files of the store are damaged: %w", len(c.Damaged), exit.DamagedStore)
 	case c.Error != "":
 		return fmt.Errorf("the check is incomplete: %s", c.Error)
 	}
@@ -104,11 +102,11 @@ func verdict(c flawless.StoreCheck) error {
 
 // checkStore has the server check its store, or checks that in the working directory where no server has it.
 func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, error) {
-	dir := filepath.Join(a.dir, "store")
+	dir := filepath.Join(a.Dir, "store")
 	_, missing := os.Stat(filepath.Join(dir, "data"))
 	if named {
 		if missing != nil {
-			return flawless.StoreCheck{}, fmt.Errorf("there is no store in the working directory %s: %w", a.dir, flawless.NotFound)
+			return flawless.StoreCheck{}, fmt.Errorf("there is no store in the working directory %s: %w", a.Dir, flawless.NotFound)
 		}
 		c, err := a.checkDirectory(ctx, dir)
 		if !errors.Is(err, flawless.Conflict) {
@@ -136,25 +134,15 @@ func (a *app) isServers(ctx context.Context, dir string) error {
 		return fmt.Errorf("asking the server that uses the directory: %w", err)
 	}
 	if m, err := workdir.Look(dir); err != nil || m == nil || m.Store != h.Store {
-		return fmt.Errorf("the server at %s has a different store; give the address of the server that uses the directory with --socket: %w", a.socket, flawless.Conflict)
+		return fmt.Errorf("the server at %s has a different store; give the address of the server that uses the directory with --socket: %w", a.Socket, flawless.Conflict)
 	}
 	return nil
 }
 
-func (a *app) checkDirectory(ctx context.Context, dir string) (c flawless.StoreCheck, err error) {
-	db, err := pebble.Open(dir, pebble.Options{Reserve: -1})
-	if err != nil {
-		return c, whyEnded(err)
-	}
-	st, err := store.Open(ctx, db)
-	if err != nil {
-		return c, whyEnded(errors.Join(err, db.Close()))
-	}
-	defer closing(&err, st.Close)
+func (a *app) checkDirectory(ctx context.Context, dir string) (flawless.StoreCheck, error) {
 	bar, progress := a.checkProgress()
-	defer bar.end()
-	c, err = st.Check(ctx, store.CheckFiles{Progress: progress})
-	return c, err
+	defer bar.End()
+	return daemon.CheckStore(ctx, dir, progress)
 }
 
 func (a *app) checkOnServer(ctx context.Context) (flawless.StoreCheck, error) {
@@ -164,7 +152,7 @@ func (a *app) checkOnServer(ctx context.Context) (flawless.StoreCheck, error) {
 	}
 	c, err := cl.CheckStore(ctx)
 	bar, progress := a.checkProgress()
-	defer bar.end()
+	defer bar.End()
 	for err == nil && c.Running {
 		progress(c.Read, c.Total)
 		select {
@@ -178,41 +166,11 @@ func (a *app) checkOnServer(ctx context.Context) (flawless.StoreCheck, error) {
 }
 
 // checkProgress shows how far a check is, on a terminal.
-func (a *app) checkProgress() (*bar, func(read, total int64)) {
-	b := newBar(a.errs)
+func (a *app) checkProgress() (*render.Bar, func(read, total int64)) {
+	b := render.NewBar(a.errs)
 	return b, func(read, total int64) {
-		if b.terminal && !a.json {
-			b.show("checking", float64(read)/float64(max(total, 1)))
+		if b.OnTerminal() && !a.json {
+			b.Show("checking", float64(read)/float64(max(total, 1)))
 		}
-	}
-}
-
-func (a *app) printCheck(c flawless.StoreCheck, took time.Duration) {
-	fmt.Fprintf(a.out, "checked %s in %v\n", size(c.Read), took.Round(100*time.Millisecond))
-	a.printDamage(c)
-}
-
-func (a *app) printDamage(c flawless.StoreCheck) {
-	if len(c.Damaged) == 0 && c.Error == "" {
-		fmt.Fprintln(a.out, "no damage found")
-	}
-	for _, d := range c.Damaged {
-		fmt.Fprintf(a.out, "damaged: %s (%s)\n", d.File, oneLine(d.Reason))
-	}
-	if len(c.Affected) == 0 {
-		return
-	}
-	var rows [][]string
-	for _, x := range c.Affected {
-		now := "unreadable"
-		if x.Readable {
-			now = "readable"
-		}
-		rows = append(rows, []string{x.Kind, x.Name, x.Part, now, x.Todo})
-	}
-	fmt.Fprintln(a.out, "affected:")
-	a.table("KIND\tNAME\tPART\tEFFECT\tWHAT TO DO", rows)
-	if c.More > 0 {
-		fmt.Fprintf(a.out, "and %d more\n", c.More)
 	}
 }

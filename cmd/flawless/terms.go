@@ -59,11 +59,3 @@ func (t *terms) placed() *flawless.Place {
 	}
 	return &t.place
 }
-
-// placeText is a place for people.
-func placeText(p flawless.Place) string {
-	if p.Key == "" {
-		return fmt.Sprintf("priority %d", p.Priority)
-	}
-	return fmt.Sprintf("key %q, at most %d at once, priority %d", p.Key, p.Limit, p.Priority)
-}

@@ -1,15 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) traceCommand() *cobra.Command {
@@ -24,7 +25,7 @@ the language runtime are omitted unless you give --all.`,
 		Example: "  flawless workflow trace order-42 --turn 3\n  flawless workflow trace order-42 --func 'main\\.'\n" +
 			"  flawless workflow trace order-42 --pprof run.pb.gz && go tool pprof -http=: run.pb.gz",
 		RunE: func(c *cobra.Command, args []string) error {
-			bin, err := readModule(module)
+			bin, err := local.ReadModule(module)
 			if err != nil {
 				return err
 			}
@@ -43,14 +44,14 @@ the language runtime are omitted unless you give --all.`,
 				err = a.printJSON(t)
 			default:
 				for _, turn := range t.Turns {
-					printTurn(a.out, turn)
+					render.Turn(a.out, turn)
 				}
 			}
 			if err != nil || t.Divergence == nil {
 				return err
 			}
 			if !a.json && pprof == "" {
-				a.printDivergence(t.Divergence, sources{asked: "."})
+				render.Divergence(a.out, t.Divergence, render.Sources{Asked: "."})
 			}
 			return fmt.Errorf("the replay of run %s diverged in turn %d: %w", t.Run, t.Divergence.Turn, flawless.Diverged)
 		}}
@@ -64,61 +65,14 @@ the language runtime are omitted unless you give --all.`,
 	return c
 }
 
-func (a *app) writeProfile(file string, t flawless.Trace) (err error) {
+func (a *app) writeProfile(file string, t flawless.Trace) error {
 	f, err := os.Create(file)
-	if err != nil {
-		return fmt.Errorf("writing the profile: %w", err)
+	if err == nil {
+		err = errors.Join(render.Profile(t).Write(f), f.Close())
 	}
-	defer closing(&err, f.Close)
-	if err := profileOf(t).Write(f); err != nil {
+	if err != nil {
 		return fmt.Errorf("writing the profile: %w", err)
 	}
 	fmt.Fprintf(a.errs, "wrote %s; open it with: go tool pprof -http=: %s\n", file, file)
 	return nil
-}
-
-func printTurn(w io.Writer, t flawless.TracedTurn) {
-	fmt.Fprintf(w, "turn %d  %s  %d units", t.N, fine(t.Time, 0), t.Cost)
-	if t.Other > 0 {
-		fmt.Fprintf(w, ", %d of them in the runtime", t.Other)
-	}
-	fmt.Fprintln(w)
-	if len(t.Roots) > 0 {
-		fmt.Fprintf(w, "  %10s %10s %7s\n", "total", "self", "calls")
-	}
-	for _, f := range t.Roots {
-		printFrame(w, f, "")
-	}
-}
-
-func printFrame(w io.Writer, f *flawless.Frame, indent string) {
-	count := fmt.Sprint(f.Count)
-	if f.Count == 0 {
-		count = "goes on"
-	}
-	from := ""
-	if f.From.File != "" {
-		from = "  from " + place(f.From)
-	} else if f.Site.File != "" {
-		from = "  at " + place(f.Site)
-	}
-	fmt.Fprintf(w, "  %10d %10d %7s  %s%s%s\n", f.Total, f.Self, count, indent, f.Func, from)
-	for _, c := range f.Calls {
-		printFrame(w, c, indent+"  ")
-	}
-}
-
-func place(s flawless.Site) string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
-
-// stackOf shows where a guest was when it made a call, innermost first.
-func stackOf(frames []flawless.StackFrame, indent string) string {
-	var b strings.Builder
-	for _, f := range frames {
-		fmt.Fprintf(&b, "%s%s", indent, f.Func)
-		if f.Site.File != "" {
-			b.WriteString("  " + place(f.Site))
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
 }

@@ -2,18 +2,19 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) upgradeCommand() *cobra.Command {
 	var o client.Upgrade
 	var module string
-	var source sources
+	var source render.Sources
 	c := &cobra.Command{Use: "upgrade NAME", Short: "Move open runs to the newest version of their module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
 		Long: `Upgrade check: replays every open run of a module with its newest version. A
 run that makes every call in its log again moves to the new version. A run
@@ -27,7 +28,7 @@ command is interrupted, run it again to continue. With --dry-run nothing
 moves; with --module you can check a file that is not added yet.`,
 		Example: "  flawless module upgrade shop --module shop.wasm --dry-run\n  flawless module add shop shop.wasm && flawless module upgrade shop --all-or-nothing",
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			if o.Module, err = readModule(module); err != nil {
+			if o.Module, err = local.ReadModule(module); err != nil {
 				return err
 			}
 			if o.Module != nil && !o.DryRun {
@@ -40,11 +41,11 @@ moves; with --module you can check a file that is not added yet.`,
 			if err != nil {
 				return err
 			}
-			b := newBar(a.errs)
+			b := render.NewBar(a.errs)
 			o.Who = who()
-			o.Progress = func(stage string, done, all int) { b.show(stage, float64(done)/float64(max(all, 1))) }
+			o.Progress = func(stage string, done, all int) { b.Show(stage, float64(done)/float64(max(all, 1))) }
 			u, err := cl.Upgrade(c.Context(), args[0], o)
-			b.end()
+			b.End()
 			if err != nil {
 				return err
 			}
@@ -58,58 +59,18 @@ moves; with --module you can check a file that is not added yet.`,
 	f.IntVar(&o.Parallel, "parallel", 0, "number of runs to check in parallel (default: the CPU cores of the server)")
 	f.IntVar(&o.Limit, "limit", flawless.DefaultUpgradeRuns, "maximum number of runs in the report of --json, those that cannot move first; left_out counts the others")
 	f.BoolVar(&o.AllOrNothing, "all-or-nothing", false, "move no run unless all can be moved")
-	source.flags(c)
+	sourceFlags(c, &source)
 	return c
 }
 
-// mostShown is how many runs that cannot go on are shown in full.
-const mostShown = 20
-
 // printUpgrade shows a report. It returns an error where a run cannot go on.
-func (a *app) printUpgrade(u flawless.ModuleUpgrade, source sources) error {
+func (a *app) printUpgrade(u flawless.ModuleUpgrade, source render.Sources) error {
 	if a.json {
 		if err := a.printJSON(u); err != nil {
 			return err
 		}
 	} else {
-		shown := 0
-		for _, r := range u.Runs {
-			if r.Verdict == flawless.GoesOn && r.Reason == "" {
-				continue
-			}
-			if shown++; shown <= mostShown {
-				a.printVerdict(r, source)
-			}
-		}
-		if shown > mostShown {
-			more := shown - mostShown
-			if u.LeftOut > 0 { // they come first, so those that are left out may be such, too
-				more = max(more, u.Diverge+u.Untold-mostShown)
-			}
-			fmt.Fprintf(a.out, "and %d more; see them with --json\n", more)
-		}
-		to := fmt.Sprintf("version %d", u.Version)
-		if u.Version == 0 {
-			to = "the code"
-		}
-		var parts []string
-		part := func(n int, what string) {
-			if n > 0 {
-				parts = append(parts, fmt.Sprintf("%d %s", n, what))
-			}
-		}
-		part(u.GoOn, "can move to "+to)
-		part(u.Diverge, "cannot")
-		part(u.Untold, "could not be checked")
-		part(u.Already, "already use it")
-		if len(parts) == 0 {
-			parts = []string{"no open runs to move"}
-		}
-		fmt.Fprintf(a.out, "%s (%.12s): %s", u.Module, u.Digest, strings.Join(parts, ", "))
-		if !u.DryRun {
-			fmt.Fprintf(a.out, "; %d moved", u.Moved)
-		}
-		fmt.Fprintln(a.out)
+		render.Upgrade(a.out, u, source)
 	}
 	stay := u.Diverge + u.Untold
 	switch {
@@ -119,21 +80,6 @@ func (a *app) printUpgrade(u flawless.ModuleUpgrade, source sources) error {
 		return fmt.Errorf("%d of %d runs stay on their current version: %w", u.Looked()-u.Moved, u.Looked(), flawless.Diverged)
 	}
 	return nil
-}
-
-func (a *app) printVerdict(r flawless.RunUpgrade, source sources) {
-	from := ""
-	if r.FromVersion > 0 {
-		from = fmt.Sprintf(", version %d", r.FromVersion)
-	}
-	fmt.Fprintf(a.out, "run %s (%s%s): %s", r.Run, r.Workflow, from, r.Verdict)
-	if r.Reason != "" {
-		fmt.Fprintf(a.out, ": %s", r.Reason)
-	}
-	fmt.Fprintln(a.out)
-	if r.Divergence != nil {
-		a.printDivergence(r.Divergence, source)
-	}
 }
 
 func (a *app) removeModuleCommand() *cobra.Command {

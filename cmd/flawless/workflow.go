@@ -14,6 +14,9 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) workflowCommand() *cobra.Command {
@@ -28,7 +31,7 @@ func (a *app) startCommand() *cobra.Command {
 	var input string
 	var start client.Start
 	var wait bool
-	var labels labelFlag
+	var labels flagvalue.Labels
 	var t terms
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
 		Long: `Starts a run and prints its id. With --id, the same id starts only one run, no
@@ -118,7 +121,7 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 // ended is nil where a run completed, and says why it did not. It mentions messages that were left over.
 func (a *app) ended(r flawless.Run) error {
 	if r.Mail > 0 && r.Status.Ended() {
-		fmt.Fprintf(a.errs, "note: the run ended without receiving %s; see: flawless workflow show %s\n", count(r.Mail, "message"), r.ID)
+		fmt.Fprintf(a.errs, "note: the run ended without receiving %s; see: flawless workflow show %s\n", render.Count(r.Mail, "message"), r.ID)
 	}
 	return ended(r)
 }
@@ -128,13 +131,13 @@ func ended(r flawless.Run) error {
 	case flawless.Completed:
 		return nil
 	case flawless.Unresolved:
-		return fmt.Errorf("run %s: %s; see: flawless workflow show %s: %w", r.ID, unresolvedRun, r.ID, unresolvedRun)
+		return fmt.Errorf("run %s: %s; see: flawless workflow show %s: %w", r.ID, exit.Unresolved, r.ID, exit.Unresolved)
 	}
 	text := string(r.Status)
 	if r.Failure != nil {
 		text += ": " + r.Failure.Message
 	}
-	return fmt.Errorf("run %s is %s: %w", r.ID, text, notCompleted)
+	return fmt.Errorf("run %s is %s: %w", r.ID, text, exit.NotCompleted)
 }
 
 func (a *app) listCommand() *cobra.Command {
@@ -166,7 +169,7 @@ func (a *app) listCommand() *cobra.Command {
 			}
 			var rows [][]string
 			for _, r := range runs {
-				rows = append(rows, []string{r.ID, r.Module + "/" + r.Workflow, string(r.Status), ago(r.Created), detail(r)})
+				rows = append(rows, []string{r.ID, r.Module + "/" + r.Workflow, string(r.Status), render.Time(r.Created), render.Detail(r)})
 			}
 			a.table("ID\tWORKFLOW\tSTATUS\tCREATED\tDETAIL", rows)
 			if next != "" {
@@ -194,25 +197,6 @@ func onePage(ctx context.Context, cl *client.Client, f flawless.Filter) (runs []
 		}
 		f.Limit, f.Cursor = limit-len(runs), next
 	}
-}
-
-// detail is the one thing one wants to know of a run.
-func detail(r flawless.Run) string {
-	switch {
-	case r.Problem != "":
-		return shortened("problem: "+r.Problem, 80)
-	case len(r.Unresolved) > 0:
-		return shortened(fmt.Sprintf("call %d, outcome unknown: %s", r.Unresolved[0].Call, r.Unresolved[0].Request), 80)
-	case len(r.Retrying) > 0:
-		return shortened(retryingText(r.Retrying[0]), 160)
-	case r.Failure != nil:
-		return shortened(r.Failure.Kind+": "+r.Failure.Message, 80)
-	case r.Status == flawless.Pending && r.Place != nil && r.Place.Key != "":
-		return shortened("queued: "+r.Place.Key, 80)
-	case r.Wake != nil && !r.Status.Ended():
-		return "until " + ago(*r.Wake)
-	}
-	return ""
 }
 
 func (a *app) dataCommand() *cobra.Command {

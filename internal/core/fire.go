@@ -6,4 +6,4 @@ import (
 
 // MaxAtOnce is how many answers a turn delivers, and how many entries are written at once because their time has
 // come: far fewer than a record may have. The others follow.
-const MaxAtOnce = flawless.MaxItems / 16
+const MaxBatch = flawless.MaxItems / 16

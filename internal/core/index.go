@@ -21,17 +21,17 @@ import (
 type set int
 
 const (
-	invalid  set = iota // cannot be performed, and are to be answered with the reason
-	doubtful            // have an outcome that nobody can know
-	retried             // have failed and are tried again
-	telling             // say that the code does not know the outcome of something
-	cancels             // are answered when the run is cancelled
-	errands             // are carried out by the engine itself, and wait for no decision
-	due                 // are answered at a time
-	next                // are tried again at a time
-	owned               // need an owner to look at them after a restart
-	rousing             // will be answered, and wake the guest then
-	outside             // can be answered by something other than another run
+	invalid     set = iota // cannot be performed, and are to be answered with the reason
+	unresolved             // have an outcome that nobody can know
+	retrying               // have failed and are tried again
+	reporting              // say that the code does not know the outcome of something
+	awaitCancel            // are answered when the run is cancelled
+	errands                // are carried out by the engine itself, and wait for no decision
+	due                    // are answered at a time
+	next                   // are tried again at a time
+	owned                  // need an owner to look at them after a restart
+	waking                 // will be answered, and wake the guest then
+	external               // can be answered by something other than another run
 	numSets
 )
 
@@ -40,50 +40,50 @@ const counted = owned
 
 // sets returns the key of the call in each set that it belongs to, and 0 for the others. A set is ordered by key, and
 // calls with the same key by number.
-func (c *OpenCall) sets() (keys [numSets]int64) {
+func (c *OpenCall) indexKeys() (keys [numSets]int64) {
 	on := func(s set, belongs bool) {
 		if belongs {
 			keys[s] = 1
 		}
 	}
-	ok, doubt := c.bad == nil, c.doubt != ""
+	ok, doubt := c.invalid == nil, c.unknownReason != ""
 	on(invalid, !ok)
-	on(doubtful, doubt)
-	on(retried, c.failed != nil && !doubt)
-	keys[next] = c.next
-	on(rousing, c.kind == nil || !c.kind.Idle)
+	on(unresolved, doubt)
+	on(retrying, c.lastFailure != nil && !doubt)
+	keys[next] = c.nextAt
+	on(waking, c.kind == nil || !c.kind.Idle)
 	if !ok {
 		on(owned, true)
-		on(outside, true)
+		on(external, true)
 		return keys
 	}
-	keys[due] = c.due
-	on(telling, c.Kind == effect.InDoubt && !doubt)
-	on(cancels, c.Kind == effect.Cancelled)
+	keys[due] = c.dueAt
+	on(reporting, c.Kind == effect.Doubt && !doubt)
+	on(awaitCancel, c.Kind == effect.Cancelled)
 	on(errands, c.kind.Errand && !doubt)
 	on(owned, c.kind.Errand || c.kind.Perform != nil && !doubt)
-	on(outside, doubt || c.due != 0 || c.next != 0 || !c.kind.Idle && !c.kind.Errand)
+	on(external, doubt || c.dueAt != 0 || c.nextAt != 0 || !c.kind.Idle && !c.kind.Errand)
 	return keys
 }
 
 // membership is what the index knows of a call.
-type membership struct {
+type indexEntry struct {
 	keys [numSets]int64
 	at   [counted]int // its position in the heap, where it has a key
 }
 
 // openCalls are the open calls of a run.
 type openCalls struct {
-	all    map[int]*OpenCall
-	known  map[string][]*OpenCall // by key, see knownBy: those of which the code chose the key, in the order in which they were made
-	edited []*OpenCall            // to be indexed again
-	heaps  [counted]heap
-	count  [numSets]int
+	all     map[int]*OpenCall
+	byKeyID map[string][]*OpenCall // by key, see knownBy: those of which the code chose the key, in the order in which they were made
+	edited  []*OpenCall            // to be indexed again
+	heaps   [counted]heap
+	count   [numSets]int
 
 	// What people are told of the calls in doubt and those that are retried; nil is to be made again. It is the same
 	// for most entries, and nobody changes the lists.
-	doubts  []flawless.Doubt
-	retries []flawless.Retrying
+	unresolvedView []flawless.Doubt
+	retryingView   []flawless.Retrying
 }
 
 // edit returns an open call that is about to be changed or removed, nil where there is none of that number.
@@ -97,8 +97,8 @@ func (o *openCalls) edit(n int) *OpenCall {
 
 func (o *openCalls) add(c *OpenCall) {
 	o.all[c.N] = c
-	if c.known != "" {
-		o.known[c.known] = append(o.known[c.known], c)
+	if c.keyID != "" {
+		o.byKeyID[c.keyID] = append(o.byKeyID[c.keyID], c)
 	}
 	o.edited = append(o.edited, c)
 }
@@ -106,12 +106,12 @@ func (o *openCalls) add(c *OpenCall) {
 // remove takes out a call that edit has returned.
 func (o *openCalls) remove(c *OpenCall) {
 	delete(o.all, c.N)
-	if c.known == "" {
+	if c.keyID == "" {
 		return
 	}
-	o.known[c.known] = slices.DeleteFunc(o.known[c.known], func(x *OpenCall) bool { return x == c })
-	if len(o.known[c.known]) == 0 {
-		delete(o.known, c.known)
+	o.byKeyID[c.keyID] = slices.DeleteFunc(o.byKeyID[c.keyID], func(x *OpenCall) bool { return x == c })
+	if len(o.byKeyID[c.keyID]) == 0 {
+		delete(o.byKeyID, c.keyID)
 	}
 }
 
@@ -121,20 +121,20 @@ func (o *openCalls) reindex(mail *mailbox) {
 		var keys [numSets]int64
 		open := o.all[c.N] == c
 		if open {
-			keys = c.sets()
+			keys = c.indexKeys()
 		}
-		if keys[doubtful] != 0 || c.in.keys[doubtful] != 0 {
-			o.doubts = nil
+		if keys[unresolved] != 0 || c.index.keys[unresolved] != 0 {
+			o.unresolvedView = nil
 		}
-		if keys[retried] != 0 || c.in.keys[retried] != 0 {
-			o.retries = nil
+		if keys[retrying] != 0 || c.index.keys[retrying] != 0 {
+			o.retryingView = nil
 		}
 		for s, key := range keys {
-			was := c.in.keys[s]
+			was := c.index.keys[s]
 			if was == key {
 				continue
 			}
-			c.in.keys[s] = key
+			c.index.keys[s] = key
 			switch on := s < int(counted); {
 			case was == 0:
 				if o.count[s]++; on {
@@ -149,7 +149,7 @@ func (o *openCalls) reindex(mail *mailbox) {
 			}
 		}
 		if c.receives != nil {
-			mail.waits(c, open && !c.given)
+			mail.setWaiting(c, open && !c.withdrawing)
 		}
 	}
 	clear(o.edited)
@@ -161,7 +161,7 @@ func (o *openCalls) first(s set) int64 {
 	if len(o.heaps[s]) == 0 {
 		return 0
 	}
-	return o.heaps[s][0].in.keys[s]
+	return o.heaps[s][0].index.keys[s]
 }
 
 // list returns the calls of a set, in order.
@@ -172,7 +172,7 @@ func (o *openCalls) upTo(s set, limit int64) (out []*OpenCall) {
 	h := o.heaps[s]
 	var visit func(at int)
 	visit = func(at int) {
-		if at < len(h) && h[at].in.keys[s] <= limit {
+		if at < len(h) && h[at].index.keys[s] <= limit {
 			out = append(out, h[at])
 			visit(2*at + 1)
 			visit(2*at + 2)
@@ -184,13 +184,13 @@ func (o *openCalls) upTo(s set, limit int64) (out []*OpenCall) {
 }
 
 // few returns the first n calls of a set, in order.
-func (o *openCalls) few(s set, n int) (out []*OpenCall) {
+func (o *openCalls) firstN(s set, n int) (out []*OpenCall) {
 	h := o.heaps[s]
 	edge := slices.Clone(h[:min(1, len(h))]) // sorted; the next call is one of these
 	for len(edge) > 0 && len(out) < n {
 		c := edge[0]
 		edge, out = edge[1:], append(out, c)
-		for _, below := range []int{2*c.in.at[s] + 1, 2*c.in.at[s] + 2} {
+		for _, below := range []int{2*c.index.at[s] + 1, 2*c.index.at[s] + 2} {
 			if below < len(h) {
 				i, _ := slices.BinarySearchFunc(edge, h[below], s.compare)
 				edge = slices.Insert(edge, i, h[below])
@@ -201,17 +201,17 @@ func (o *openCalls) few(s set, n int) (out []*OpenCall) {
 }
 
 // inDoubt returns what people are told of the calls in doubt. A crash can leave thousands of them.
-func (o *openCalls) inDoubt() []flawless.Doubt {
-	if o.doubts == nil {
-		for _, c := range o.list(doubtful) {
-			o.doubts = append(o.doubts, flawless.Doubt{Call: c.N, Reason: c.doubt, Since: time.Unix(0, c.since), Request: c.policy.Title})
+func (o *openCalls) unresolvedCalls() []flawless.Doubt {
+	if o.unresolvedView == nil {
+		for _, c := range o.list(unresolved) {
+			o.unresolvedView = append(o.unresolvedView, flawless.Doubt{Call: c.N, Reason: c.unknownReason, Since: time.Unix(0, c.unknownAt), Request: c.policy.Title})
 		}
 	}
-	return o.doubts
+	return o.unresolvedView
 }
 
 func (s set) compare(a, b *OpenCall) int {
-	return cmp.Or(cmp.Compare(a.in.keys[s], b.in.keys[s]), byNumber(a, b))
+	return cmp.Or(cmp.Compare(a.index.keys[s], b.index.keys[s]), byNumber(a, b))
 }
 
 // heap is a binary heap of calls that know their positions in it.
@@ -223,20 +223,20 @@ func (h *heap) push(s set, c *OpenCall) {
 }
 
 func (h *heap) remove(s set, c *OpenCall) {
-	at, last := c.in.at[s], len(*h)-1
+	at, last := c.index.at[s], len(*h)-1
 	moved := (*h)[last]
 	(*h)[last] = nil
 	if *h = (*h)[:last]; at < last {
 		(*h)[at] = moved
-		moved.in.at[s] = at
+		moved.index.at[s] = at
 		h.fix(s, moved)
 	}
 }
 
 // fix moves a call whose key has changed.
 func (h *heap) fix(s set, c *OpenCall) {
-	h.up(s, c.in.at[s])
-	h.down(s, c.in.at[s])
+	h.up(s, c.index.at[s])
+	h.down(s, c.index.at[s])
 }
 
 func (h *heap) up(s set, at int) {
@@ -273,5 +273,5 @@ func (h *heap) down(s set, at int) {
 
 func (h *heap) put(s set, at int, c *OpenCall) {
 	(*h)[at] = c
-	c.in.at[s] = at
+	c.index.at[s] = at
 }

@@ -33,14 +33,14 @@ func checkIndex(s *State) error {
 	}
 	known := 0
 	for _, c := range s.open.all {
-		if c.known != "" {
+		if c.keyID != "" {
 			known++
-			if !slices.Contains(s.open.known[c.known], c) {
+			if !slices.Contains(s.open.byKeyID[c.keyID], c) {
 				return fmt.Errorf("call %d is not found by its key", c.N)
 			}
 		}
 	}
-	for _, calls := range s.open.known {
+	for _, calls := range s.open.byKeyID {
 		if known -= len(calls); len(calls) == 0 {
 			return errors.New("a key has no calls")
 		}
@@ -51,7 +51,7 @@ func checkIndex(s *State) error {
 	for in := range numSets {
 		want := map[int]int64{}
 		for _, c := range s.open.all {
-			if key := c.sets()[in]; key != 0 {
+			if key := c.indexKeys()[in]; key != 0 {
 				want[c.N] = key
 			}
 		}
@@ -63,25 +63,25 @@ func checkIndex(s *State) error {
 		}
 		got := map[int]int64{}
 		for at, c := range s.open.heaps[in] {
-			if c.in.at[in] != at || s.open.all[c.N] != c {
-				return fmt.Errorf("call %d is in set %d at %d, and has position %d", c.N, in, at, c.in.at[in])
+			if c.index.at[in] != at || s.open.all[c.N] != c {
+				return fmt.Errorf("call %d is in set %d at %d, and has position %d", c.N, in, at, c.index.at[in])
 			}
 			if in.compare(s.open.heaps[in][(at-1)/2], c) > 0 {
 				return fmt.Errorf("call %d is in set %d below one that comes later", c.N, in)
 			}
-			got[c.N] = c.in.keys[in]
+			got[c.N] = c.index.keys[in]
 		}
 		if !maps.Equal(got, want) {
 			return fmt.Errorf("set %d has %v, want %v", in, got, want)
 		}
 		list := s.open.list(in)
-		if !slices.IsSortedFunc(list, in.compare) || !slices.Equal(list, s.open.few(in, len(list)+1)) {
+		if !slices.IsSortedFunc(list, in.compare) || !slices.Equal(list, s.open.firstN(in, len(list)+1)) {
 			return fmt.Errorf("set %d is listed as %v", in, list)
 		}
 	}
-	doubts, retries := s.open.inDoubt(), s.Retrying()
-	s.open.doubts, s.open.retries = nil, nil
-	if d, r := s.open.inDoubt(), s.Retrying(); !reflect.DeepEqual(d, doubts) || !reflect.DeepEqual(r, retries) {
+	doubts, retries := s.open.unresolvedCalls(), s.Retrying()
+	s.open.unresolvedView, s.open.retryingView = nil, nil
+	if d, r := s.open.unresolvedCalls(), s.Retrying(); !reflect.DeepEqual(d, doubts) || !reflect.DeepEqual(r, retries) {
 		return fmt.Errorf("people are told of %+v and %+v, want %+v and %+v", doubts, retries, d, r)
 	}
 	return checkMailbox(s)
@@ -89,20 +89,20 @@ func checkIndex(s *State) error {
 
 func checkMailbox(s *State) error {
 	want := newMailbox()
-	for _, m := range s.mail.mail {
+	for _, m := range s.mail.messages {
 		want.add(m)
 	}
 	for _, c := range s.open.all {
-		if c.receives != nil && !c.given {
+		if c.receives != nil && !c.withdrawing {
 			waits := *c
-			waits.waiting = false
-			want.waits(&waits, true)
+			waits.inMailbox = false
+			want.setWaiting(&waits, true)
 		}
 	}
 	same := func(a, b *box) bool {
 		return slices.Equal(a.messages, b.messages) && slices.EqualFunc(a.calls, b.calls, func(a, b *OpenCall) bool { return a.N == b.N })
 	}
-	if !maps.EqualFunc(s.mail.boxes, want.boxes, same) || !maps.EqualFunc(s.mail.both, want.both, same) {
+	if !maps.EqualFunc(s.mail.boxes, want.boxes, same) || !maps.EqualFunc(s.mail.matchable, want.matchable, same) {
 		return fmt.Errorf("the mailbox has %v, want %v", s.mail.boxes, want.boxes)
 	}
 	return nil
@@ -111,10 +111,10 @@ func checkMailbox(s *State) error {
 // TestAnOutageListsFewCalls: the row of a run has the same size however many of its calls are retried.
 func TestAnOutageListsFewCalls(t *testing.T) {
 	t.Parallel()
-	w := newTale(t)
-	w.does("turn: " + strings.Repeat("put retry, ", 49) + "put retry")
+	w := newScenario(t)
+	w.do("turn: " + strings.Repeat("put retry, ", 49) + "put retry")
 	for n := 50; n > 0; n-- {
-		w.does(fmt.Sprint("not sent: ", n))
+		w.do(fmt.Sprint("not sent: ", n))
 	}
 	check := func(first, last, all int) {
 		t.Helper()
@@ -125,10 +125,10 @@ func TestAnOutageListsFewCalls(t *testing.T) {
 	}
 	check(1, 20, 50)
 	w.take(w.s.Fire(w.now + int64(time.Hour))...)
-	w.does("answered: 1")
-	w.does("answered: 20")
+	w.do("answered: 1")
+	w.do("answered: 20")
 	check(2, 22, 48)
-	w.does("terminate")
+	w.do("terminate")
 	if r := w.s.Account(); r.RetryingCalls != 0 || r.Retrying != nil {
 		t.Errorf("after the end of the run %d calls are retried", r.RetryingCalls)
 	}

@@ -19,21 +19,21 @@ import (
 const sleepFor = int64(5 * time.Second)
 
 // interleaving drives a state as the engine does, in an order that is drawn at random, with crashes between any two
-// writes, against the model in promises_test.go.
+// writes, against the model in model_test.go.
 type interleaving struct {
 	*rapid.T
-	s     *State
-	model *promises
-	terms Terms
-	now   int64
-	told  []string // what happened, for people
+	s       *State
+	model   *model
+	terms   Terms
+	now     int64
+	history []string // what happened, for people
 
-	log    [][]flawless.Entry // the records that are durable
-	image  []byte             // of the run after some of them
-	imaged int
-	todo   []Try            // to be performed
-	flying map[Try]promised // performed, with what the model knew before
-	sent   int              // messages of another run
+	log      [][]flawless.Entry // the records that are durable
+	image    []byte             // of the run after some of them
+	imaged   int
+	pending  []Try             // to be performed
+	inFlight map[Try]modelCall // performed, with what the model knew before
+	sent     int               // messages of another run
 }
 
 // TestAnyOrderOfEvents: whatever happens in whatever order, the promises hold, and after a crash the run is what its log,
@@ -45,13 +45,13 @@ func TestAnyOrderOfEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
-				w := &interleaving{T: rt, s: NewState("run", kinds), model: &promises{within: int64(within)}, now: int64(time.Hour), flying: map[Try]promised{},
+				w := &interleaving{T: rt, s: NewState("run", kinds), model: &model{within: int64(within)}, now: int64(time.Hour), inFlight: map[Try]modelCall{},
 					terms: Terms{Retry: 2 * time.Minute, RetryBy: "server", Within: within, KeyBy: "host a.example"}}
 				defer func() {
 					switch p := recover().(type) {
 					case nil:
-					case broken:
-						rt.Fatalf("%s\n%s", p, strings.Join(w.told, "\n"))
+					case violation:
+						rt.Fatalf("%s\n%s", p, strings.Join(w.history, "\n"))
 					default:
 						panic(p)
 					}
@@ -61,7 +61,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 				w.log = append(w.log, []flawless.Entry{first})
 				for range rapid.IntRange(20, 70).Draw(rt, "events") {
 					w.now += int64(time.Millisecond)
-					w.happens(rapid.SampledFrom(w.may()).Draw(rt, "event"))
+					w.step(rapid.SampledFrom(w.enabled()).Draw(rt, "event"))
 				}
 				w.drain()
 			})
@@ -74,24 +74,24 @@ func (w *interleaving) draw(in int, what string) bool {
 	return rapid.IntRange(1, in).Draw(w.T, what) == in // small numbers come more often, and are what a failure is reduced to
 }
 
-func (w *interleaving) tell(format string, args ...any) {
-	w.told = append(w.told, fmt.Sprintf(format, args...))
+func (w *interleaving) record(format string, args ...any) {
+	w.history = append(w.history, fmt.Sprintf(format, args...))
 }
 
 // may returns what can happen now. What is there twice happens more often.
-func (w *interleaving) may() []string {
+func (w *interleaving) enabled() []string {
 	var may []string
 	if w.s.WantsTurn(w.now) {
 		may = append(may, "turn", "turn", "turn")
 	}
-	for range min(3, len(w.todo)) {
+	for range min(3, len(w.pending)) {
 		may = append(may, "perform")
 	}
-	for range min(3, len(w.flying)) {
+	for range min(3, len(w.inFlight)) {
 		may = append(may, "result")
 	}
 	for c := range w.model.open {
-		if c.doubt {
+		if c.unknown {
 			may = append(may, "decide")
 		}
 		if c.next != 0 {
@@ -111,18 +111,18 @@ func (w *interleaving) may() []string {
 	return may
 }
 
-func (w *interleaving) happens(event string) {
+func (w *interleaving) step(event string) {
 	switch event {
 	case "turn":
 		w.turn()
 	case "perform":
-		i := rapid.IntRange(0, len(w.todo)-1).Draw(w.T, "which")
-		t := w.todo[i]
-		w.todo = slices.Delete(w.todo, i, i+1)
+		i := rapid.IntRange(0, len(w.pending)-1).Draw(w.T, "which")
+		t := w.pending[i]
+		w.pending = slices.Delete(w.pending, i, i+1)
 		w.perform(t)
 	case "result":
 		all := slices.SortedFunc(func(yield func(Try) bool) {
-			for t := range w.flying {
+			for t := range w.inFlight {
 				if !yield(t) {
 					return
 				}
@@ -144,7 +144,7 @@ func (w *interleaving) happens(event string) {
 		w.now = max(w.now, w.s.NextWake())
 		w.fire()
 	case "message":
-		m := flawless.Message{Type: rapid.SampledFrom([]string{"a", "b"}).Draw(w.T, "type"), Body: flawless.Bytes(fmt.Sprint(len(w.told)))}
+		m := flawless.Message{Type: rapid.SampledFrom([]string{"a", "b"}).Draw(w.T, "type"), Body: flawless.Bytes(fmt.Sprint(len(w.history)))}
 		switch rapid.IntRange(1, 3).Draw(w.T, "from") {
 		case 1:
 			if m.From = "sender"; w.sent == 0 || w.draw(2, "a new one") {
@@ -155,27 +155,27 @@ func (w *interleaving) happens(event string) {
 			m.Key, m.Type, m.Body = fmt.Sprint("key ", rapid.IntRange(1, 5).Draw(w.T, "key")), "a", flawless.Bytes("1")
 		}
 		entries, err := w.s.Accept(m, w.now)
-		if known := w.model.known(m); (len(entries) > 0) != (!known && w.model.status == "") || (err != nil) != (!known && w.model.status != "") {
-			w.model.broken("a message that came before: %v, to a run that is %q: %v, %v", known, w.model.status, entries, err)
+		if known := w.model.seen(m); (len(entries) > 0) != (!known && w.model.status == "") || (err != nil) != (!known && w.model.status != "") {
+			w.model.fail("a message that came before: %v, to a run that is %q: %v, %v", known, w.model.status, entries, err)
 		}
 		w.write(nil, entries...)
 	case "pause", "unpause":
-		w.asked(w.s.Pause(flawless.Pause{Resume: event == "unpause"}, w.now))
+		w.request(w.s.Pause(flawless.Pause{Resume: event == "unpause"}, w.now))
 	case "cancel":
 		c := flawless.Cancel{}
 		if w.draw(2, "with a deadline") {
 			c.Deadline = w.now + int64(10*time.Second)
 		}
-		w.asked(w.s.RequestCancel(c, w.now))
+		w.request(w.s.RequestCancel(c, w.now))
 	case "terminate":
-		w.asked(w.s.Terminate(flawless.Cancel{}, w.now))
+		w.request(w.s.Terminate(flawless.Cancel{}, w.now))
 	case "decide":
 		how := rapid.SampledFrom([]flawless.Resolution{flawless.Retry, flawless.Retry, flawless.Respond, flawless.Tell, flawless.Fail}).Draw(w.T, "how")
-		w.asked(w.s.Decide(flawless.Decision{Call: w.one(func(c *promised) bool { return c.doubt }), Resolution: how}, w.now))
+		w.request(w.s.Decide(flawless.Decision{Call: w.one(func(c *modelCall) bool { return c.unknown }), Resolution: how}, w.now))
 	case "urge":
-		w.asked(w.s.Urge(Urge{Call: w.one(func(c *promised) bool { return c.next != 0 }), GiveUp: w.draw(3, "give up")}, w.now))
+		w.request(w.s.DecideRetry(RetryDecision{Call: w.one(func(c *modelCall) bool { return c.next != 0 }), GiveUp: w.draw(3, "give up")}, w.now))
 	case "errand":
-		n := w.one((*promised).errand)
+		n := w.one((*modelCall).errand)
 		w.write(nil, w.s.AnswerEntry(flawless.Answer{Call: n, Head: []byte("{}")}, "", w.now))
 	case "permit":
 		w.permit(rapid.SampledFrom(w.s.TriesWaitingForPermits()).Draw(w.T, "permit"))
@@ -183,7 +183,7 @@ func (w *interleaving) happens(event string) {
 }
 
 // one returns the number of an open call.
-func (w *interleaving) one(is func(c *promised) bool) int {
+func (w *interleaving) one(is func(c *modelCall) bool) int {
 	var ns []int
 	for c := range w.model.open {
 		if is(c) {
@@ -193,7 +193,7 @@ func (w *interleaving) one(is func(c *promised) bool) int {
 	return rapid.SampledFrom(ns).Draw(w.T, "call")
 }
 
-func (w *interleaving) asked(entries []flawless.Entry, err error) {
+func (w *interleaving) request(entries []flawless.Entry, err error) {
 	if err == nil {
 		w.write(nil, entries...)
 	}
@@ -208,9 +208,9 @@ func (w *interleaving) turn() {
 	}
 	var words []string
 	for range rapid.IntRange(0, 4).Draw(w.T, "calls") {
-		n := w.s.made + len(words) + 1
+		n := w.s.callsMade + len(words) + 1
 		word := rapid.SampledFrom([]string{"post", "put retry", "withdraw", "receive", "put", "post retry", "sleep", "tell", "spawn", "cancelled?", "doubt", "nonsense"}).Draw(w.T, "call")
-		c := flawless.Call{N: n, Kind: effect.HTTP, Head: json.RawMessage(heads[word])}
+		c := flawless.Call{N: n, Kind: effect.HTTP, Head: json.RawMessage(callHeads[word])}
 		switch word {
 		case "sleep":
 			c.Kind, c.Head = effect.Sleep, fmt.Appendf(nil, `{"for":%d}`, sleepFor)
@@ -221,7 +221,7 @@ func (w *interleaving) turn() {
 		case "cancelled?":
 			c.Kind, c.Head = effect.Cancelled, []byte("{}")
 		case "doubt":
-			c.Kind, c.Head = effect.InDoubt, []byte(`{"request":"POST x","reason":"the client gave up"}`)
+			c.Kind, c.Head = effect.Doubt, []byte(`{"request":"POST x","reason":"the client gave up"}`)
 		case "nonsense":
 			c.Kind, c.Head = "nonsense", nil
 		case "withdraw":
@@ -283,22 +283,22 @@ func (w *interleaving) write(words []string, entries ...flawless.Entry) bool {
 
 func (w *interleaving) durable(words []string, record []flawless.Entry, tries []Try) bool {
 	if w.draw(20, "it dies before") {
-		w.tell("lost: %s", said(record))
+		w.record("lost: %s", formatRecord(record))
 		w.crash(nil)
 		return false
 	}
-	w.tell("%d %s %q", w.now-int64(time.Hour), said(record), words)
+	w.record("%d %s %q", w.now-int64(time.Hour), formatRecord(record), words)
 	w.log = append(w.log, record)
 	for _, e := range record {
-		w.model.hears(e, words)
+		w.model.observe(e, words)
 	}
-	w.todo = append(w.todo, tries...)
+	w.pending = append(w.pending, tries...)
 	w.check()
 	return true
 }
 
 // said is a record for people.
-func said(record []flawless.Entry) string {
+func formatRecord(record []flawless.Entry) string {
 	b, _ := json.Marshal(record)
 	return string(b)
 }
@@ -323,15 +323,15 @@ func (w *interleaving) check() {
 	}
 	switch {
 	case !slices.Equal(ready, w.model.ready):
-		w.model.broken("ready are the answers of %v, want %v", ready, w.model.ready)
+		w.model.fail("ready are the answers of %v, want %v", ready, w.model.ready)
 	case !slices.Equal(unread, mail):
-		w.model.broken("unread are the messages %v, want %v", unread, mail)
+		w.model.fail("unread are the messages %v, want %v", unread, mail)
 	case w.s.Outcome() != w.model.status:
-		w.model.broken("the run is %q, want %q", w.s.Outcome(), w.model.status)
-	case w.s.WantsTurn(w.now) != w.model.wants(w.now):
-		w.model.broken("that the guest has something to compute is %v", w.s.WantsTurn(w.now))
-	case w.s.NextWake() != w.model.soonest():
-		w.model.broken("the run wakes at %d, and something is due at %d", w.s.NextWake(), w.model.soonest())
+		w.model.fail("the run is %q, want %q", w.s.Outcome(), w.model.status)
+	case w.s.WantsTurn(w.now) != w.model.wantsTurn(w.now):
+		w.model.fail("that the guest has something to compute is %v", w.s.WantsTurn(w.now))
+	case w.s.NextWake() != w.model.nextWake():
+		w.model.fail("the run wakes at %d, and something is due at %d", w.s.NextWake(), w.model.nextWake())
 	}
 }
 
@@ -349,7 +349,7 @@ func (w *interleaving) read(image []byte, after int) *State {
 		}
 	}
 	if err := checkIndex(s); err != nil {
-		w.model.broken("%v", err)
+		w.model.fail("%v", err)
 	}
 	return s
 }
@@ -357,36 +357,36 @@ func (w *interleaving) read(image []byte, after int) *State {
 func (w *interleaving) same(from string, s *State) {
 	all := func(s *State) []byte {
 		account, _ := json.Marshal(s.Account())
-		return fmt.Appendf(s.Snapshot(), "%s %d %v %v %v", account, s.NextWake(), s.Active(), s.Errands(""), s.given)
+		return fmt.Appendf(s.Snapshot(), "%s %d %v %v %v", account, s.NextWake(), s.Active(), s.Errands(""), s.withdrawals)
 	}
 	if was, is := all(w.s), all(s); !bytes.Equal(was, is) {
-		w.model.broken("%s makes another run:\n%s\n%s", from, is, was)
+		w.model.fail("%s makes another run:\n%s\n%s", from, is, was)
 	}
 }
 
 // crash has another server take over, in a copy of the store where held is not nil.
 func (w *interleaving) crash(held *flawless.Pause) {
-	w.tell("crash, copy %v", held != nil)
-	w.model.crashes()
-	clear(w.flying)
-	w.todo = nil
+	w.record("crash, copy %v", held != nil)
+	w.model.crash()
+	clear(w.inFlight)
+	w.pending = nil
 	if w.s = w.read(nil, 0); w.image != nil && w.draw(2, "from the image") {
 		w.s = w.read(w.image, w.imaged)
 	}
 	if held != nil && !w.write(nil, w.s.Hold(*held, w.now)...) {
 		return
 	}
-	w.write(nil, w.s.Lost(w.now, func(*OpenCall) Terms { return w.terms })...)
+	w.write(nil, w.s.Recover(w.now, func(*OpenCall) Terms { return w.terms })...)
 }
 
 func (w *interleaving) fire() {
-	due, soonest := w.s.Fire(w.now), w.model.soonest()
+	due, soonest := w.s.Fire(w.now), w.model.nextWake()
 	if w.model.wake != 0 && w.model.wake <= w.now { // the guest has to hear of it first
 		w.write(nil, due...)
 		return
 	}
 	if (len(due) > 0) != (soonest != 0 && soonest <= w.now) {
-		w.model.broken("at %d, when something is due at %d, %d entries come", w.now, soonest, len(due))
+		w.model.fail("at %d, when something is due at %d, %d entries come", w.now, soonest, len(due))
 	}
 	w.write(nil, due...)
 }
@@ -406,19 +406,19 @@ func (w *interleaving) perform(t Try) {
 	if c == nil || c.Tries() != t.N {
 		return
 	}
-	if entries, _ := w.s.Recall(t, w.now, w.terms); entries != nil {
+	if entries, _ := w.s.Recheck(t, w.now, w.terms); entries != nil {
 		w.write(nil, entries...)
 		return
 	}
-	w.tell("%d performed: %v", w.now-int64(time.Hour), t)
+	w.record("%d performed: %v", w.now-int64(time.Hour), t)
 	before := *w.model.calls[t.Call-1]
-	w.model.performs(t.Call, w.now)
-	w.flying[t] = before
+	w.model.startAttempt(t.Call, w.now)
+	w.inFlight[t] = before
 }
 
 func (w *interleaving) result(t Try, how string) {
-	before := w.flying[t]
-	delete(w.flying, t)
+	before := w.inFlight[t]
+	delete(w.inFlight, t)
 	ok, _ := effect.ResponseAnswer(t.Call, 200, nil)
 	r := effect.Result{Outcome: effect.Answered, Status: 200, Answer: ok, Text: how}
 	switch how {
@@ -431,8 +431,8 @@ func (w *interleaving) result(t Try, how string) {
 	case "broken":
 		r = effect.Result{Outcome: effect.Unknown, Passes: true, Again: before.idempotent(), Answer: effect.ErrorAnswer(t.Call, "interrupted", ""), Text: how}
 	}
-	w.model.lands(t.Call, how == "refused" || r.Again && how == "busy", how != "refused", before)
-	w.tell("%d %v is %s", w.now-int64(time.Hour), t, how)
+	w.model.endAttempt(t.Call, how == "refused" || r.Again && how == "busy", how != "refused", before)
+	w.record("%d %v is %s", w.now-int64(time.Hour), t, how)
 	w.write(nil, w.s.Result(t, r, w.now, w.terms)...)
 }
 
@@ -442,18 +442,18 @@ func (w *interleaving) drain() {
 		waiting := w.s.TriesWaitingForPermits()
 		switch {
 		case w.s.Held() != nil || w.s.Paused() != nil:
-			w.asked(w.s.Pause(flawless.Pause{Resume: true}, w.now))
-		case len(w.todo) > 0:
-			w.happens("perform")
-		case len(w.flying) > 0:
-			for t := range w.flying {
+			w.request(w.s.Pause(flawless.Pause{Resume: true}, w.now))
+		case len(w.pending) > 0:
+			w.step("perform")
+		case len(w.inFlight) > 0:
+			for t := range w.inFlight {
 				w.result(t, "answered")
 				break
 			}
-		case w.model.doubtful():
+		case w.model.isUnresolved():
 			for c := range w.model.open {
-				if c.doubt {
-					w.asked(w.s.Decide(flawless.Decision{Call: c.n, Resolution: flawless.Respond, Status: 200}, w.now))
+				if c.unknown {
+					w.request(w.s.Decide(flawless.Decision{Call: c.n, Resolution: flawless.Respond, Status: 200}, w.now))
 					break
 				}
 			}
@@ -470,11 +470,11 @@ func (w *interleaving) drain() {
 		default:
 			for c := range w.model.open {
 				if c.types == nil && c.word != "cancelled?" || w.model.status != "" {
-					w.model.broken("call %d, %s, has no answer, and never gets one", c.n, c.word)
+					w.model.fail("call %d, %s, has no answer, and never gets one", c.n, c.word)
 				}
 			}
 			return
 		}
 	}
-	w.model.broken("the run never comes to rest")
+	w.model.fail("the run never comes to rest")
 }

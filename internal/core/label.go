@@ -9,7 +9,7 @@ import (
 )
 
 // labelled returns labels with changes, of which those without a value remove one. Neither is changed.
-func labelled(labels, changes map[string]string) map[string]string {
+func withLabels(labels, changes map[string]string) map[string]string {
 	if len(changes) == 0 {
 		return labels
 	}
@@ -33,7 +33,7 @@ func FitLabels(labels map[string]string, t *flawless.Turn) {
 	}
 	maps.DeleteFunc(t.Labels, func(name, value string) bool { return value == "" && labels[name] == "" })
 	for _, name := range slices.Sorted(maps.Keys(t.Labels)) {
-		after := labelled(labels, t.Labels)
+		after := withLabels(labels, t.Labels)
 		if len(after) <= flawless.MaxLabels {
 			return
 		}

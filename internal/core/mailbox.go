@@ -11,9 +11,9 @@ import (
 // mailbox has the messages that a run has not received, and the calls that wait for one. Both are sorted by type, so
 // that a message costs the same however many others, and calls, wait for something else.
 type mailbox struct {
-	mail  map[int]flawless.Message // by number
-	boxes map[string]*box          // by type; none is empty
-	both  map[string]*box          // of these, the ones with messages and calls
+	messages  map[int]flawless.Message // by number
+	boxes     map[string]*box          // by type; none is empty
+	matchable map[string]*box          // of these, the ones with messages and calls
 }
 
 // box has what belongs to one type of message.
@@ -23,41 +23,41 @@ type box struct {
 }
 
 func newMailbox() mailbox {
-	return mailbox{mail: map[int]flawless.Message{}, boxes: map[string]*box{}, both: map[string]*box{}}
+	return mailbox{messages: map[int]flawless.Message{}, boxes: map[string]*box{}, matchable: map[string]*box{}}
 }
 
-func (m *mailbox) count() int { return len(m.mail) }
+func (m *mailbox) count() int { return len(m.messages) }
 
 // list returns the messages, oldest first.
 func (m *mailbox) list() []flawless.Message {
-	return slices.SortedFunc(maps.Values(m.mail), func(a, b flawless.Message) int { return cmp.Compare(a.N, b.N) })
+	return slices.SortedFunc(maps.Values(m.messages), func(a, b flawless.Message) int { return cmp.Compare(a.N, b.N) })
 }
 
 func (m *mailbox) add(msg flawless.Message) {
-	m.mail[msg.N] = msg
-	m.change(msg.Type, func(b *box) { b.messages = insert(b.messages, msg.N, cmp.Compare) })
+	m.messages[msg.N] = msg
+	m.change(msg.Type, func(b *box) { b.messages = insertSorted(b.messages, msg.N, cmp.Compare) })
 }
 
 // remove takes a message out that was handed over. There may be none of that number.
 func (m *mailbox) remove(n int) {
-	if msg, ok := m.mail[n]; ok {
-		delete(m.mail, n)
-		m.change(msg.Type, func(b *box) { b.messages = without(b.messages, n, cmp.Compare) })
+	if msg, ok := m.messages[n]; ok {
+		delete(m.messages, n)
+		m.change(msg.Type, func(b *box) { b.messages = removeSorted(b.messages, n, cmp.Compare) })
 	}
 }
 
 // waits has a call wait for messages, or not any more.
-func (m *mailbox) waits(c *OpenCall, waits bool) {
-	if c.waiting == waits {
+func (m *mailbox) setWaiting(c *OpenCall, waits bool) {
+	if c.inMailbox == waits {
 		return
 	}
-	c.waiting = waits
+	c.inMailbox = waits
 	for _, t := range c.receives.Types {
 		m.change(t, func(b *box) {
 			if waits {
-				b.calls = insert(b.calls, c, byNumber)
+				b.calls = insertSorted(b.calls, c, byNumber)
 			} else {
-				b.calls = without(b.calls, c, byNumber)
+				b.calls = removeSorted(b.calls, c, byNumber)
 			}
 		})
 	}
@@ -79,17 +79,17 @@ func (m *mailbox) change(t string, f func(b *box)) {
 		m.boxes[t] = b
 	}
 	f(b)
-	delete(m.both, t)
+	delete(m.matchable, t)
 	switch {
 	case len(b.messages) > 0 && len(b.calls) > 0:
-		m.both[t] = b
+		m.matchable[t] = b
 	case len(b.messages) == 0 && len(b.calls) == 0:
 		delete(m.boxes, t)
 	}
 }
 
 // insert puts x where it belongs in a sorted list, unless it is there. That is mostly the end.
-func insert[T any](list []T, x T, compare func(a, b T) int) []T {
+func insertSorted[T any](list []T, x T, compare func(a, b T) int) []T {
 	i, found := slices.BinarySearchFunc(list, x, compare)
 	if found {
 		return list
@@ -98,7 +98,7 @@ func insert[T any](list []T, x T, compare func(a, b T) int) []T {
 }
 
 // without takes x out of a sorted list. That is mostly the first.
-func without[T any](list []T, x T, compare func(a, b T) int) []T {
+func removeSorted[T any](list []T, x T, compare func(a, b T) int) []T {
 	i, found := slices.BinarySearchFunc(list, x, compare)
 	switch {
 	case !found:
@@ -111,13 +111,13 @@ func without[T any](list []T, x T, compare func(a, b T) int) []T {
 }
 
 // handed is a message for a call.
-type handed struct {
+type delivery struct {
 	call    int
 	message flawless.Message
 }
 
 // turnOf is how far matches has come in a box.
-type turnOf struct {
+type boxCursor struct {
 	*box
 	call int // the next one that chooses
 	from int // messages before this one are taken
@@ -125,10 +125,10 @@ type turnOf struct {
 
 // matches returns which calls get which messages: in the order of the calls, each gets the first message of its types
 // that fits it. One that came before and does not fit stays where it is: other code may receive it.
-func (m *mailbox) matches() (out []handed) {
-	at := map[string]*turnOf{}
-	for t, b := range m.both {
-		at[t] = &turnOf{box: b}
+func (m *mailbox) matches() (out []delivery) {
+	at := map[string]*boxCursor{}
+	for t, b := range m.matchable {
+		at[t] = &boxCursor{box: b}
 	}
 	taken := map[int]bool{}
 	for {
@@ -155,13 +155,13 @@ func (m *mailbox) matches() (out []handed) {
 		}
 		if n := m.choose(c, at, taken); n != 0 {
 			taken[n] = true
-			out = append(out, handed{c.N, m.mail[n]})
+			out = append(out, delivery{c.N, m.messages[n]})
 		}
 	}
 }
 
 // choose returns the message that a call gets, 0 where it gets none.
-func (m *mailbox) choose(c *OpenCall, at map[string]*turnOf, taken map[int]bool) int {
+func (m *mailbox) choose(c *OpenCall, at map[string]*boxCursor, taken map[int]bool) int {
 	for {
 		n := 0
 		for _, t := range c.receives.Types {
@@ -176,7 +176,7 @@ func (m *mailbox) choose(c *OpenCall, at map[string]*turnOf, taken map[int]bool)
 				n = b.messages[i]
 			}
 		}
-		if n == 0 || c.Fits(c.receives.Schema, m.mail[n].Body, "") == nil {
+		if n == 0 || c.Fits(c.receives.Schema, m.messages[n].Body, "") == nil {
 			return n
 		}
 		c.typed.unfit = n

@@ -11,7 +11,7 @@ import (
 )
 
 // TestScenarios tells the tales in testdata, one file for each topic. A tale is the steps of one run, and under each step
-// what follows from it; tale_test.go has the words. Its arguments are the run's deadline, for how long the operator
+// what follows from it; script_test.go has the words. Its arguments are the run's deadline, for how long the operator
 // has calls retried, and for how long the server honours keys:
 //
 //	tale deadline=20s retry=24h keys=1h
@@ -39,13 +39,13 @@ func TestScenarios(t *testing.T) {
 					}
 				}
 				tell := func(images bool) string {
-					w := newTaleUntil(t, int64(args.deadline))
+					w := newScenarioUntil(t, int64(args.deadline))
 					w.terms = Terms{Retry: args.retry, RetryBy: "server", Within: args.keys, KeyBy: "host a.example"}
 					var out strings.Builder
 					for step := range strings.Lines(d.Input) {
 						step = strings.TrimSpace(step)
 						fmt.Fprintln(&out, step)
-						for _, told := range w.does(step) {
+						for _, told := range w.do(step) {
 							fmt.Fprintln(&out, "   ", told)
 						}
 						if images && w.s.status == "" {
@@ -65,7 +65,7 @@ func TestScenarios(t *testing.T) {
 }
 
 // thaw writes the run to an image and reads it.
-func (w *tale) thaw() {
+func (w *scenario) thaw() {
 	w.t.Helper()
 	kept := w.s.Snapshot()
 	w.s = NewState("run", w.s.kinds)

@@ -35,16 +35,16 @@ type snapshot struct {
 	Paused *flawless.Pause  `json:",omitempty"`
 	Held   *flawless.Pause  `json:",omitempty"`
 
-	Mail     []messageSnapshot  `json:",omitempty"`
-	Messages int                `json:",omitempty"`
-	Heard    map[string]int     `json:",omitempty"`
-	Keyed    []keySnapshot      `json:",omitempty"`
-	Keys     map[string]string  `json:",omitempty"` // instead of Keyed, up to format 4
-	Told     map[string]keyPast `json:",omitempty"`
-	Labels   map[string]string  `json:",omitempty"`
-	Steps    []flawless.Step    `json:",omitempty"`
-	Known    *flawless.Self     `json:",omitempty"` // nil is as at the start
-	Was      []string           `json:",omitempty"`
+	Mail     []messageSnapshot     `json:",omitempty"`
+	Messages int                   `json:",omitempty"`
+	Heard    map[string]int        `json:",omitempty"`
+	Keyed    []keySnapshot         `json:",omitempty"`
+	Keys     map[string]string     `json:",omitempty"` // instead of Keyed, up to format 4
+	Told     map[string]keyHistory `json:",omitempty"`
+	Labels   map[string]string     `json:",omitempty"`
+	Steps    []flawless.Step       `json:",omitempty"`
+	Known    *flawless.Self        `json:",omitempty"` // nil is as at the start
+	Was      []string              `json:",omitempty"`
 }
 
 // keySnapshot is the key of a message that came, and what came with it. The oldest comes first.
@@ -82,9 +82,9 @@ type callSnapshot struct {
 	Sent   int64             `json:",omitempty"`
 	Failed *flawless.Attempt `json:",omitempty"`
 
-	Mild   bool    `json:",omitempty"`
-	Before keyPast `json:",omitzero"`
-	Word   int64   `json:",omitempty"`
+	Mild   bool       `json:",omitempty"`
+	Before keyHistory `json:",omitzero"`
+	Word   int64      `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -95,13 +95,13 @@ type answerSnapshot struct {
 
 // Snapshot returns the state of an open run as bytes.
 func (s *State) Snapshot() []byte {
-	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turn, Time: s.time, At: s.at, Wake: s.wake, Made: s.made, Cost: s.cost, Cancel: s.cancel,
-		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.heard, Told: s.told, Labels: s.labels, Steps: s.steps}
-	if len(s.was) > 0 {
-		out.Known, out.Was = &s.known, s.was
+	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turns, Time: s.guestTime, At: s.at, Wake: s.wake, Made: s.callsMade, Cost: s.cost, Cancel: s.cancel,
+		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps}
+	if len(s.formerIDs) > 0 {
+		out.Known, out.Was = &s.self, s.formerIDs
 	}
-	for _, k := range s.keys.order {
-		out.Keyed = append(out.Keyed, keySnapshot{k, s.keys.digests[k.Key]})
+	for _, k := range s.messageKeys.order {
+		out.Keyed = append(out.Keyed, keySnapshot{k, s.messageKeys.digests[k.Key]})
 	}
 	for _, m := range s.mail.list() {
 		kept := messageSnapshot{m, m.Body}
@@ -109,7 +109,7 @@ func (s *State) Snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.OpenCalls() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.try, c.next, c.doubt, c.since, c.waits, c.child, c.anew, c.why, c.settle, c.begun, c.tryAt, c.sent, c.failed, c.mild, c.before, c.word})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -133,29 +133,29 @@ func (s *State) Restore(b []byte) error {
 	case in.Format < 1:
 		return fmt.Errorf("the state in an image has format %d, the first one is 1: %w", in.Format, flawless.Damaged)
 	}
-	s.start, s.turn, s.time, s.at, s.wake, s.made, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
+	s.start, s.turns, s.guestTime, s.at, s.wake, s.callsMade, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
 	s.paused, s.held, s.messages, s.labels, s.steps = in.Paused, in.Held, in.Messages, in.Labels, in.Steps
-	if s.known = FirstSelf(s.id, s.start); in.Known != nil {
-		s.known, s.was = *in.Known, in.Was
+	if s.self = FirstSelf(s.id, s.start); in.Known != nil {
+		s.self, s.formerIDs = *in.Known, in.Was
 	}
-	maps.Copy(s.heard, in.Heard)
+	maps.Copy(s.senders, in.Heard)
 	for _, k := range in.Keyed {
-		s.keys.add(k.Key, k.Digest, k.At)
+		s.messageKeys.add(k.Key, k.Digest, k.At)
 	}
 	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they came is not known any more
-		s.keys.add(key, in.Keys[key], s.at)
+		s.messageKeys.add(key, in.Keys[key], s.at)
 	}
-	s.told = in.Told
+	s.keyHistories = in.Told
 	for _, m := range in.Mail {
 		m.Body = m.Raw
 		s.mail.add(m.Message)
 	}
 	for _, k := range in.Calls {
-		c := s.understand(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
-		c.try, c.next, c.doubt, c.since, c.waits, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
-		c.anew, c.why, c.settle = k.Anew, k.Why, k.Settle
-		c.begun, c.tryAt, c.sent, c.failed = cmp.Or(k.Begun, c.begun), cmp.Or(k.TryAt, c.tryAt), k.Sent, k.Failed
-		c.mild, c.before, c.word = k.Mild, k.Before, k.Word
+		c := s.parseCall(flawless.Call{N: k.N, Kind: k.Kind, Head: k.Head, Body: k.Body}, k.Made)
+		c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
+		c.fresh, c.withdrawnWhy, c.settle = k.Anew, k.Why, k.Settle
+		c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure = cmp.Or(k.Begun, c.firstAt), cmp.Or(k.TryAt, c.attemptAt), k.Sent, k.Failed
+		c.inconclusive, c.history, c.decidedAt = k.Mild, k.Before, k.Word
 		s.open.add(c)
 	}
 	s.open.reindex(&s.mail)

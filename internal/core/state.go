@@ -18,77 +18,77 @@ type State struct {
 	id    string
 	kinds map[string]*effect.Kind
 
-	start flawless.Start
-	turn  int   // turns taken
-	time  int64 // of the last turn, the guest's clock
-	at    int64 // of the newest entry
-	wake  int64 // next timer of the guest, 0 is none
-	made  int   // calls made
-	cost  uint64
+	start     flawless.Start
+	turns     int   // turns taken
+	guestTime int64 // of the last turn, the guest's clock
+	at        int64 // of the newest entry
+	wake      int64 // next timer of the guest, 0 is none
+	callsMade int   // calls made
+	cost      uint64
 
-	open  openCalls         // without an answer
-	given []withdrawn       // of these, those to be answered as withdrawn in the write that is being made
-	ready []flawless.Answer // arrived and not delivered, in order of arrival
+	open        openCalls         // without an answer
+	withdrawals []withdrawal      // of these, those to be answered as withdrawn in the write that is being made
+	ready       []flawless.Answer // arrived and not delivered, in order of arrival
 
-	mail     mailbox        // not received yet
-	messages int            // that came
-	heard    map[string]int // by run: its newest call that sent a message
-	keys     messageKeys
-	told     map[string]keyPast // of calls that have ended, by what effect.Policy.Known returns
+	mail         mailbox        // not received yet
+	messages     int            // that came
+	senders      map[string]int // by run: its newest call that sent a message
+	messageKeys  messageKeys
+	keyHistories map[string]keyHistory // of calls that have ended, by what effect.Policy.Known returns
 
-	paused  *flawless.Pause
-	held    *flawless.Pause // on top of it: the run begins no call either
-	cancel  *flawless.Cancel
-	known   flawless.Self   // what the guest was told it is
-	was     []string        // the ids that it was told before
-	past    int             // the last call that it made under one of them
-	status  flawless.Status // an end, or "" while the run is open
-	output  []byte
-	failure *flawless.Failure
-	ended   int64
-	labels  map[string]string // replaced as a whole when one changes
-	steps   []flawless.Step   // of sagas, that are taken and not undone; replaced as a whole
+	paused    *flawless.Pause
+	held      *flawless.Pause // on top of it: the run begins no call either
+	cancel    *flawless.Cancel
+	self      flawless.Self   // what the guest was told it is
+	formerIDs []string        // the ids that it was told before
+	pastCalls int             // the last call that it made under one of them
+	status    flawless.Status // an end, or "" while the run is open
+	output    []byte
+	failure   *flawless.Failure
+	endedAt   int64
+	labels    map[string]string // replaced as a whole when one changes
+	steps     []flawless.Step   // of sagas, that are taken and not undone; replaced as a whole
 }
 
 // OpenCall is a call that has no answer yet.
 type OpenCall struct {
 	flawless.Call
-	kind   *effect.Kind
-	madeAt int64 // time of the turn that made it
-	policy effect.Policy
-	bad    error  // it cannot be performed, and is to be answered with this
-	known  string // what its server knows it by, see knownBy
+	kind    *effect.Kind
+	madeAt  int64 // time of the turn that made it
+	policy  effect.Policy
+	invalid error  // it cannot be performed, and is to be answered with this
+	keyID   string // what its server knows it by, see knownBy
 
-	try  int   // begun, from 1; the outcome of this one is awaited unless next is set
-	next int64 // the next try begins then
+	attempt int   // begun, from 1; the outcome of this one is awaited unless next is set
+	nextAt  int64 // the next try begins then
 
-	begun  int64             // when the first try began
-	tryAt  int64             // when the last one did
-	sent   int64             // when the first one did whose outcome is unknown; 0 is none, and the one under way does not count
-	mild   bool              // every such try was answered, see keyPast
-	before keyPast           // what the server may know from tries that are not of this call, or do not count any more
-	word   int64             // when somebody said after these that there is to be another one
-	failed *flawless.Attempt // the end of the last one that failed
-	due    int64             // the engine answers it then
-	done   flawless.Answer
+	firstAt      int64             // when the first try began
+	attemptAt    int64             // when the last one did
+	suspectAt    int64             // when the first one did whose outcome is unknown; 0 is none, and the one under way does not count
+	inconclusive bool              // every such try was answered, see keyPast
+	history      keyHistory        // what the server may know from tries that are not of this call, or do not count any more
+	decidedAt    int64             // when somebody said after these that there is to be another one
+	lastFailure  *flawless.Attempt // the end of the last one that failed
+	dueAt        int64             // the engine answers it then
+	dueAnswer    flawless.Answer
 
-	waits bool // the next try waits for a place towards its host
-	anew  bool // the try that is awaited, or waits for its place, was begun anew by a restart or a person
+	awaitsPermit bool // the next try waits for a place towards its host
+	fresh        bool // the try that is awaited, or waits for its place, was begun anew by a restart or a person
 
-	why    string // the code has withdrawn it, "" where it has not
-	settle bool   // and waits for the try under way
-	given  bool   // it is to be answered as withdrawn
+	withdrawnWhy string // the code has withdrawn it, "" where it has not
+	settle       bool   // and waits for the try under way
+	withdrawing  bool   // it is to be answered as withdrawn
 
-	typed    typed             // what it waits for
-	receives *effect.Receiving // the messages that it waits for, nil of another kind
-	waiting  bool              // it is in the mailbox
+	typed     typed               // what it waits for
+	receives  *effect.ReceiveHead // the messages that it waits for, nil of another kind
+	inMailbox bool                // it is in the mailbox
 
-	in membership
+	index indexEntry
 
 	child string // of another run, that answers it: see flawless.Adopted
 
-	doubt string // why its outcome cannot be known
-	since int64
+	unknownReason string // why its outcome cannot be known
+	unknownAt     int64
 }
 
 // Try names one attempt at a call.
@@ -96,7 +96,7 @@ type Try struct{ Call, N int }
 
 // NewState returns the state of a run with an empty log.
 func NewState(id string, kinds map[string]*effect.Kind) *State {
-	return &State{id: id, kinds: kinds, open: openCalls{all: map[int]*OpenCall{}, known: map[string][]*OpenCall{}}, mail: newMailbox(), heard: map[string]int{}, keys: messageKeys{digests: map[string]string{}}}
+	return &State{id: id, kinds: kinds, open: openCalls{all: map[int]*OpenCall{}, byKeyID: map[string][]*OpenCall{}}, mail: newMailbox(), senders: map[string]int{}, messageKeys: messageKeys{digests: map[string]string{}}}
 }
 
 // Step takes in an entry and returns the tries to perform when the entry is durable.
@@ -112,34 +112,34 @@ func (s *State) step(e flawless.Entry) []Try {
 	switch {
 	case e.Start != nil:
 		s.start = *e.Start
-		s.time = e.Start.Time
-		s.known = FirstSelf(s.id, s.start)
+		s.guestTime = e.Start.Time
+		s.self = FirstSelf(s.id, s.start)
 		s.labels = e.Start.Labels
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
 	case e.Arrival != nil:
 		if c := s.open.edit(e.Arrival.Call); c != nil {
-			s.remember(c, e.Arrival)
+			s.rememberKey(c, e.Arrival)
 			s.open.remove(c)
 		}
-		s.gave(e.Arrival.Call)
+		s.unmarkWithdrawn(e.Arrival.Call)
 		s.mail.remove(e.Arrival.Message)
 		if s.status == "" {
 			s.ready = append(s.ready, e.Arrival.Answer)
 		}
 	case e.Attempt != nil:
 		if c := s.open.edit(e.Attempt.Call); c != nil {
-			c.tried(e.Attempt, e.At)
+			c.stepAttempt(e.Attempt, e.At)
 			if e.Attempt.Begun {
-				return []Try{{c.N, c.try}}
+				return []Try{{c.N, c.attempt}}
 			}
 		}
 	case e.Unknown != nil:
 		if c := s.open.edit(e.Unknown.Call); c != nil {
 			// A call is in doubt where it says why, so it must say something.
-			c.doubt, c.since, c.next, c.waits = cmp.Or(e.Unknown.Reason, "its outcome is not known"), e.At, 0, false
-			c.given, c.before.Reached = false, e.Unknown.Reached
-			s.gave(c.N)
+			c.unknownReason, c.unknownAt, c.nextAt, c.awaitsPermit = cmp.Or(e.Unknown.Reason, "its outcome is not known"), e.At, 0, false
+			c.withdrawing, c.history.ReachedAt = false, e.Unknown.Reached
+			s.unmarkWithdrawn(c.N)
 		}
 	case e.Adopted != nil:
 		if c := s.open.edit(e.Adopted.Call); c != nil {
@@ -147,26 +147,26 @@ func (s *State) step(e flawless.Entry) []Try {
 		}
 	case e.Decision != nil:
 		if c := s.open.edit(e.Decision.Call); c != nil {
-			waits := c.doubt == "" && c.next != 0
-			c.doubt = ""
+			waits := c.unknownReason == "" && c.nextAt != 0
+			c.unknownReason = ""
 			switch e.Decision.Resolution {
 			case flawless.Retry:
 				if waits { // it is to be tried now, and may have to wait for its guest still
-					c.next = min(c.next, e.At)
+					c.nextAt = min(c.nextAt, e.At)
 					break
 				}
-				c.anew = true
+				c.fresh = true
 				// Somebody says that it did not happen. The server may know better.
-				c.before, c.word, c.since = c.past(), e.At, 0
-				c.begun, c.tryAt, c.sent, c.mild, c.failed = e.At, e.At, 0, false, nil
-				performed := c.bad == nil && c.kind.Perform != nil
+				c.history, c.decidedAt, c.unknownAt = c.historyNow(), e.At, 0
+				c.firstAt, c.attemptAt, c.suspectAt, c.inconclusive, c.lastFailure = e.At, e.At, 0, false, nil
+				performed := c.invalid == nil && c.kind.Perform != nil
 				if performed && s.held != nil && s.status == "" { // it begins when the run is resumed
-					c.next = e.At
+					c.nextAt = e.At
 					break
 				}
-				c.try, c.next = c.try+1, 0
+				c.attempt, c.nextAt = c.attempt+1, 0
 				if performed {
-					return []Try{{c.N, c.try}}
+					return []Try{{c.N, c.attempt}}
 				}
 			case flawless.Fail:
 				s.open.remove(c)
@@ -191,36 +191,36 @@ func (s *State) step(e flawless.Entry) []Try {
 		s.start.Digest, s.wake = e.Upgrade.Digest, e.Upgrade.Wake
 	case e.End != nil:
 		f := e.End.Failure
-		s.end(e.End.Status, nil, &f, s.made)
+		s.end(e.End.Status, nil, &f, s.callsMade)
 	}
 	return nil
 }
 
 func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
-	before := s.made
-	s.turn, s.time, s.wake = t.N, t.Time, t.Wake
+	before := s.callsMade
+	s.turns, s.guestTime, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
-	s.labels = labelled(s.labels, t.Labels)
+	s.labels = withLabels(s.labels, t.Labels)
 	s.steps = flawless.OpenSteps(s.steps, t.Steps)
 	if t.As != nil {
-		s.was, s.known = append(s.was, s.known.Run), *t.As
-		s.past = before
+		s.formerIDs, s.self = append(s.formerIDs, s.self.Run), *t.As
+		s.pastCalls = before
 	}
-	s.delivered(t.Answers)
+	s.dropDelivered(t.Answers)
 	for _, made := range t.Calls {
-		s.made = made.N
-		c := s.understand(made, t.Time)
-		if c.bad == nil && c.kind.Note {
+		s.callsMade = made.N
+		c := s.parseCall(made, t.Time)
+		if c.invalid == nil && c.kind.Note {
 			if made.Kind == effect.Withdraw {
 				h, _ := effect.ParseWithdraw(made) // it was understood just now
-				s.withdraw(h, before)
+				s.stepWithdraw(h, before)
 			}
 			continue
 		}
 		s.open.add(c)
-		s.recollect(c)
-		if c.bad == nil && c.kind.Perform != nil {
-			tries = append(tries, Try{c.N, c.try})
+		s.recallKey(c)
+		if c.invalid == nil && c.kind.Perform != nil {
+			tries = append(tries, Try{c.N, c.attempt})
 		}
 	}
 	if t.Ended != nil {
@@ -233,7 +233,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 			s.end(flawless.Failed, nil, f, before)
 		}
 	}
-	if len(s.given) > 0 {
+	if len(s.withdrawals) > 0 {
 		tries = slices.DeleteFunc(tries, func(t Try) bool { return s.IsWithdrawing(t.Call) })
 	}
 	return tries
@@ -241,7 +241,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 
 // delivered takes answers out that the guest has heard. They are the first that are ready, in this order, unless the log
 // comes from elsewhere.
-func (s *State) delivered(calls []int) {
+func (s *State) dropDelivered(calls []int) {
 	n := 0
 	for n < len(calls) && n < len(s.ready) && s.ready[n].Call == calls[n] {
 		n++
@@ -256,22 +256,22 @@ func (s *State) delivered(calls []int) {
 	}
 }
 
-func (s *State) understand(made flawless.Call, at int64) *OpenCall {
-	c := &OpenCall{Call: made, kind: s.kinds[made.Kind], madeAt: at, begun: at, tryAt: at, try: 1}
+func (s *State) parseCall(made flawless.Call, at int64) *OpenCall {
+	c := &OpenCall{Call: made, kind: s.kinds[made.Kind], madeAt: at, firstAt: at, attemptAt: at, attempt: 1}
 	if c.kind == nil {
-		c.bad = fmt.Errorf("there is no kind of call %q", made.Kind)
+		c.invalid = fmt.Errorf("there is no kind of call %q", made.Kind)
 		return c
 	}
-	if c.policy, c.bad = c.kind.Check(made); c.bad == nil && c.kind.Due != nil {
+	if c.policy, c.invalid = c.kind.Check(made); c.invalid == nil && c.kind.Due != nil {
 		var due time.Time
-		if due, c.done, c.bad = c.kind.Due(made, time.Unix(0, at)); !due.IsZero() {
-			c.due = due.UnixNano()
+		if due, c.dueAnswer, c.invalid = c.kind.Due(made, time.Unix(0, at)); !due.IsZero() {
+			c.dueAt = due.UnixNano()
 		}
 	}
-	if c.bad == nil {
-		c.known = knownBy(made.Kind, &c.policy)
+	if c.invalid == nil {
+		c.keyID = keyIdentity(made.Kind, &c.policy)
 	}
-	if c.bad == nil && made.Kind == effect.Receive {
+	if c.invalid == nil && made.Kind == effect.Receive {
 		h, _ := effect.ParseReceive(made) // it was understood just now
 		c.receives = &h
 	}
@@ -282,15 +282,15 @@ func (s *State) understand(made flawless.Call, at int64) *OpenCall {
 // calls whose try is under way; those that may not begin any more are withdrawn. Calls behind number
 // before are of the turn that ends the run.
 func (s *State) end(status flawless.Status, output []byte, failure *flawless.Failure, before int) {
-	s.status, s.output, s.failure, s.ended = status, output, failure, s.at
+	s.status, s.output, s.failure, s.endedAt = status, output, failure, s.at
 	s.wake, s.ready, s.paused = 0, nil, nil // messages that were not received are told of still
 	for _, c := range s.OpenCalls() {
 		switch s.open.edit(c.N); {
-		case c.bad != nil || c.kind.Perform == nil && !c.kind.Errand:
+		case c.invalid != nil || c.kind.Perform == nil && !c.kind.Errand:
 			s.open.remove(c)
-			s.gave(c.N) // where the code has withdrawn it in the same turn: nobody is there to hear of it
+			s.unmarkWithdrawn(c.N) // where the code has withdrawn it in the same turn: nobody is there to hear of it
 		case c.kind.Perform != nil && !s.mayBegin(c, before):
-			s.give(c, notBegun(c, before, "the run "+ended(status)))
+			s.markWithdrawn(c, withdrawnUnbegun(c, before, "the run "+endedText(status)))
 		}
 	}
 }
@@ -305,14 +305,14 @@ func (s *State) Consequences() (out []flawless.Entry) {
 	}
 	withdrawn := len(out) // these come first
 	for _, c := range s.open.list(invalid) {
-		out = append(out, s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", c.bad.Error()), nil, ""))
+		out = append(out, s.ArrivalEntry(effect.ErrorAnswer(c.N, "invalid", c.invalid.Error()), nil, ""))
 	}
 	if s.cancel != nil {
-		for _, c := range s.open.list(cancels) {
+		for _, c := range s.open.list(awaitCancel) {
 			out = append(out, s.ArrivalEntry(effect.CancelAnswer(c.N, *s.cancel), nil, ""))
 		}
 	}
-	for _, c := range s.open.list(telling) {
+	for _, c := range s.open.list(reporting) {
 		h, _ := effect.ParseDoubt(c.Call) // it was understood before
 		out = append(out, flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: c.N, Reason: h.Reason}})
 	}
@@ -321,12 +321,12 @@ func (s *State) Consequences() (out []flawless.Entry) {
 		e.Arrival.Message = m.message.N
 		out = append(out, e)
 	}
-	slices.SortStableFunc(out[withdrawn:], func(a, b flawless.Entry) int { return cmp.Compare(about(a), about(b)) })
+	slices.SortStableFunc(out[withdrawn:], func(a, b flawless.Entry) int { return cmp.Compare(callOf(a), callOf(b)) })
 	return out
 }
 
 // about is the call that a consequence is about.
-func about(e flawless.Entry) int {
+func callOf(e flawless.Entry) int {
 	if e.Unknown != nil {
 		return e.Unknown.Call
 	}
@@ -346,7 +346,7 @@ func (s *State) OpenCalls() []*OpenCall {
 func byNumber(a, b *OpenCall) int { return cmp.Compare(a.N, b.N) }
 
 // leaves returns a failure that ends the run now, with the steps of sagas that it leaves behind.
-func (s *State) leaves(f flawless.Failure) flawless.Failure { return f.Leaving(s.steps) }
+func (s *State) withOpenSteps(f flawless.Failure) flawless.Failure { return f.Leaving(s.steps) }
 
 // Who names a person who gave no name.
 func Who(w string) string { return cmp.Or(w, "somebody") }
@@ -376,7 +376,7 @@ func (s *State) Call(n int) *OpenCall { return s.open.all[n] }
 
 // Errand returns an open call that the engine carries out within itself, nil where there is none of that number.
 func (s *State) Errand(n int) *OpenCall {
-	if c := s.open.all[n]; c != nil && c.bad == nil && c.kind.Errand {
+	if c := s.open.all[n]; c != nil && c.invalid == nil && c.kind.Errand {
 		return c
 	}
 	return nil
@@ -396,14 +396,14 @@ func (s *State) Errands(kind string) (ns []int) {
 // WaitsForPermit tells whether the next try of a call waits for a permit towards its host.
 func (s *State) WaitsForPermit(n int) bool {
 	c := s.open.all[n]
-	return c != nil && c.waits
+	return c != nil && c.awaitsPermit
 }
 
 // TriesWaitingForPermits returns the tries that do, in the order in which their calls were made.
 func (s *State) TriesWaitingForPermits() (out []Try) {
 	for _, c := range s.OpenCalls() {
-		if c.waits {
-			out = append(out, Try{c.N, c.try + 1})
+		if c.awaitsPermit {
+			out = append(out, Try{c.N, c.attempt + 1})
 		}
 	}
 	return out
@@ -413,7 +413,7 @@ func (s *State) TriesWaitingForPermits() (out []Try) {
 // answers one of them, or lets it begin.
 func (s *State) WaitsForOthers() (calls []*OpenCall, waits bool) {
 	if s.status != "" || s.paused != nil || len(s.ready) > 0 || s.wake != 0 ||
-		s.cancelDeadline() != 0 || s.cancel == nil && s.start.Deadline != 0 || s.open.count[outside] > 0 {
+		s.cancelDeadline() != 0 || s.cancel == nil && s.start.Deadline != 0 || s.open.count[external] > 0 {
 		return nil, false
 	}
 	return s.open.list(errands), true
@@ -451,22 +451,22 @@ func (s *State) Fire(now int64) (out []flawless.Entry) {
 	var all []firing
 	at := max(now, s.at)
 	for _, c := range s.open.upTo(due, now) {
-		all = append(all, firing{c.due, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.done}}})
+		all = append(all, firing{c.dueAt, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: c.dueAnswer}}})
 	}
 	if s.status == "" {
 		if end := s.cancelDeadline(); end != 0 && end <= now {
-			all = append(all, firing{end, flawless.Entry{At: at, End: s.tooLate()}})
+			all = append(all, firing{end, flawless.Entry{At: at, End: s.graceEnd()}})
 		} else if d := s.start.Deadline; d != 0 && d <= now && s.cancel == nil {
-			all = append(all, firing{d, flawless.Entry{At: at, Cancel: s.deadlined(at)}})
+			all = append(all, firing{d, flawless.Entry{At: at, Cancel: s.deadlineCancel(at)}})
 		}
 	}
 	if len(all) == 0 && s.held == nil && !s.IsBehind(now) {
 		for _, c := range s.open.upTo(next, now) {
-			all = append(all, firing{c.next, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.try + 1, Begun: true}}})
+			all = append(all, firing{c.nextAt, flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: c.N, N: c.attempt + 1, Begun: true}}})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b firing) int { return cmp.Compare(a.due, b.due) })
-	for _, f := range all[:min(len(all), MaxAtOnce)] {
+	for _, f := range all[:min(len(all), MaxBatch)] {
 		if out = append(out, f.e); f.e.End != nil {
 			break // all that is due later is void
 		}
@@ -477,15 +477,15 @@ func (s *State) Fire(now int64) (out []flawless.Entry) {
 // Decide returns the entries of a person's word on a call, or why it cannot be taken.
 func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error) {
 	c := s.open.all[d.Call]
-	if c == nil || c.doubt == "" {
+	if c == nil || c.unknownReason == "" {
 		return nil, fmt.Errorf("resolving call %d of run %s: its outcome is not in doubt: %w", d.Call, s.id, flawless.Conflict)
 	}
 	if d.Resolution == flawless.Retry && c.kind.Perform != nil && s.status != "" && s.status != flawless.Completed {
-		return nil, fmt.Errorf("resolving call %d of run %s with retry: the run %s and begins nothing any more; resolve it with response, error or fail: %w", d.Call, s.id, ended(s.status), flawless.Conflict)
+		return nil, fmt.Errorf("resolving call %d of run %s with retry: the run %s and begins nothing any more; resolve it with response, error or fail: %w", d.Call, s.id, endedText(s.status), flawless.Conflict)
 	}
 	if d.Resolution == flawless.Retry && c.Kind == effect.Send {
 		for _, o := range s.OpenCalls() { // the receiver takes a message that comes behind a later one for a repeated one
-			if o.N < c.N && o.Kind == effect.Send && o.doubt != "" {
+			if o.N < c.N && o.Kind == effect.Send && o.unknownReason != "" {
 				return nil, fmt.Errorf("resolving call %d of run %s with retry: call %d sent a message before it, resolve that first: %w", d.Call, s.id, o.N, flawless.Conflict)
 			}
 		}
@@ -494,7 +494,7 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	out := []flawless.Entry{{At: at, Decision: &d}}
 	switch d.Resolution {
 	case flawless.Retry:
-		if c.Kind == effect.InDoubt {
+		if c.Kind == effect.Doubt {
 			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "to be tried again, says " + Who(d.Who)}})
 		}
 	case flawless.Respond:
@@ -508,7 +508,7 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	case flawless.Fail:
 		if s.status == "" {
 			out = append(out, flawless.Entry{At: at, End: &flawless.End{Status: flawless.Failed, Who: d.Who,
-				Failure: s.leaves(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, Who(d.Who), cmp.Or(d.Note, "no reason given"))})}})
+				Failure: s.withOpenSteps(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, Who(d.Who), cmp.Or(d.Note, "no reason given"))})}})
 		}
 	default:
 		return nil, fmt.Errorf("resolving call %d of run %s: %q is none of retry, response, error, fail: %w", d.Call, s.id, d.Resolution, flawless.Invalid)
@@ -518,13 +518,13 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 
 // WantsTurn tells whether the guest has something to compute.
 func (s *State) WantsTurn(now int64) bool {
-	if s.status != "" || s.paused != nil || s.held != nil || s.doubtful() {
+	if s.status != "" || s.paused != nil || s.held != nil || s.isUnresolved() {
 		return false
 	}
-	return s.turn == 0 || len(s.ready) > 0 || s.wake != 0 && s.wake <= now
+	return s.turns == 0 || len(s.ready) > 0 || s.wake != 0 && s.wake <= now
 }
 
-func (s *State) doubtful() bool { return s.open.count[doubtful] > 0 }
+func (s *State) isUnresolved() bool { return s.open.count[unresolved] > 0 }
 
 // IsStuck tells whether nothing can ever wake the guest after this turn, which is not yet taken in. A
 // note has no answer, so it wakes nobody, unless it is a bad one.
@@ -533,12 +533,12 @@ func (s *State) IsStuck(t *flawless.Turn) bool {
 		return false
 	}
 	mayWake := func(k *effect.Kind) bool { return k == nil || !k.Idle || s.cancel != nil }
-	if s.open.count[rousing] > 0 || s.cancel != nil && len(s.open.all) > 0 {
+	if s.open.count[waking] > 0 || s.cancel != nil && len(s.open.all) > 0 {
 		return false
 	}
 	return !slices.ContainsFunc(t.Calls, func(c flawless.Call) bool {
 		k := s.kinds[c.Kind]
-		note := k != nil && k.Note && s.understand(c, t.Time).bad == nil
+		note := k != nil && k.Note && s.parseCall(c, t.Time).invalid == nil
 		return !note && mayWake(k)
 	})
 }
@@ -548,11 +548,11 @@ func (s *State) Status() flawless.Status {
 	switch {
 	case s.status != "":
 		return s.status
-	case s.doubtful():
+	case s.isUnresolved():
 		return flawless.Unresolved
 	case s.paused != nil || s.held != nil:
 		return flawless.Paused
-	case !s.HasBegun() && (s.turn == 0 || len(s.ready) > 0 || s.start.Place != nil):
+	case !s.HasBegun() && (s.turns == 0 || len(s.ready) > 0 || s.start.Place != nil):
 		return flawless.Pending
 	}
 	return flawless.Waiting
@@ -561,12 +561,12 @@ func (s *State) Status() flawless.Status {
 // HasBegun tells whether the run has taken a turn of its own: those of the past that a fork shares are another
 // run's, and it queues for its place as every run does.
 func (s *State) HasBegun() bool {
-	return s.turn > 0 && (s.start.Origin == nil || s.turn > s.start.Origin.Turn)
+	return s.turns > 0 && (s.start.Origin == nil || s.turns > s.start.Origin.Turn)
 }
 
 // Active tells whether an owner must look at the run after a restart, whatever the time.
 func (s *State) Active() bool {
-	if s.status == "" && (s.turn == 0 || len(s.ready) > 0) {
+	if s.status == "" && (s.turns == 0 || len(s.ready) > 0) {
 		return true
 	}
 	return s.open.count[owned] > 0
@@ -581,7 +581,7 @@ func (s *State) NextWake() int64 {
 		}
 	}
 	if s.status == "" {
-		if s.paused == nil && s.held == nil && !s.doubtful() {
+		if s.paused == nil && s.held == nil && !s.isUnresolved() {
 			earlier(s.wake)
 		}
 		if s.cancel == nil {
@@ -600,23 +600,23 @@ func (s *State) NextWake() int64 {
 func (s *State) Account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.Status(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
-		Turns: s.turn, Calls: s.made, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
+		Turns: s.turns, Calls: s.callsMade, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
 		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: s.mail.count(), Labels: s.labels, Place: s.start.Place, Retrying: s.Retrying()}
 	if s.start.Deadline != 0 {
 		at := time.Unix(0, s.start.Deadline)
 		r.Deadline = &at
 	}
 	if s.status != "" {
-		at := time.Unix(0, s.ended)
+		at := time.Unix(0, s.endedAt)
 		r.Ended = &at
 	} else {
-		r.RetryingCalls = s.open.count[retried]
+		r.RetryingCalls = s.open.count[retrying]
 	}
 	if n := s.NextWake(); n != 0 && s.status == "" {
 		at := time.Unix(0, n)
 		r.Wake = &at
 	}
-	r.Unresolved = s.open.inDoubt()
+	r.Unresolved = s.open.unresolvedCalls()
 	return r
 }
 
@@ -630,7 +630,7 @@ func (s *State) Outcome() flawless.Status { return s.status }
 func (s *State) Start() flawless.Start { return s.start }
 
 // Turns returns how many turns the run has taken.
-func (s *State) Turns() int { return s.turn }
+func (s *State) Turns() int { return s.turns }
 
 // Cost returns what they have cost, in units.
 func (s *State) Cost() uint64 { return s.cost }
@@ -658,10 +658,10 @@ func (s *State) Held() *flawless.Pause { return s.held }
 func (s *State) Paused() *flawless.Pause { return s.paused }
 
 // Self returns what the guest was told it is.
-func (s *State) Self() flawless.Self { return s.known }
+func (s *State) Self() flawless.Self { return s.self }
 
 // FormerIDs returns the ids that the guest was told before, of the runs whose past this one shares.
-func (s *State) FormerIDs() []string { return s.was }
+func (s *State) FormerIDs() []string { return s.formerIDs }
 
 // Labels returns the labels of the run. The caller must not change them.
 func (s *State) Labels() map[string]string { return s.labels }
@@ -673,7 +673,7 @@ func (s *State) OpenSteps() []flawless.Step { return s.steps }
 func (c *OpenCall) Effect() *effect.Kind { return c.kind }
 
 // Bad returns why the call cannot be carried out, nil where it can.
-func (c *OpenCall) Bad() error { return c.bad }
+func (c *OpenCall) Bad() error { return c.invalid }
 
 // MadeAt returns the time of the turn that made the call, in Unix nanoseconds.
 func (c *OpenCall) MadeAt() int64 { return c.madeAt }
@@ -682,19 +682,19 @@ func (c *OpenCall) MadeAt() int64 { return c.madeAt }
 func (c *OpenCall) Policy() effect.Policy { return c.policy }
 
 // Tries returns how many tries have begun.
-func (c *OpenCall) Tries() int { return c.try }
+func (c *OpenCall) Tries() int { return c.attempt }
 
 // NextTry returns when the next try begins, 0 where it is not waited for.
-func (c *OpenCall) NextTry() int64 { return c.next }
+func (c *OpenCall) NextTry() int64 { return c.nextAt }
 
 // Waits tells whether the next try waits for a permit towards its host.
-func (c *OpenCall) Waits() bool { return c.waits }
+func (c *OpenCall) Waits() bool { return c.awaitsPermit }
 
 // Child returns the run of another one that answers the call, "" where there is none.
 func (c *OpenCall) Child() string { return c.child }
 
 // Doubt returns why nobody can know the outcome of the call, "" where it can be known.
-func (c *OpenCall) Doubt() string { return c.doubt }
+func (c *OpenCall) UnknownReason() string { return c.unknownReason }
 
 // PastCalls returns the number up to which calls were made by the run whose past this one shares, 0 where it shares none.
-func (s *State) PastCalls() int { return s.past }
+func (s *State) PastCalls() int { return s.pastCalls }

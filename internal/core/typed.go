@@ -37,7 +37,7 @@ func (t *typed) takes(schemaText, text []byte, what string) error {
 // typed value need one; others may have no body.
 func CheckAnswer(c flawless.Call, body []byte) error {
 	what := fmt.Sprintf("the answer of call %d, of kind %s, does not fit", c.N, c.Kind)
-	wanted := wants(c)
+	wanted := schemaOf(c)
 	if len(body) == 0 && wanted == nil {
 		return nil
 	}
@@ -48,7 +48,7 @@ func CheckAnswer(c flawless.Call, body []byte) error {
 }
 
 // wants returns the schema of what a call waits for, nil where it has none.
-func wants(c flawless.Call) []byte {
+func schemaOf(c flawless.Call) []byte {
 	switch c.Kind {
 	case effect.Promise:
 		if h, err := effect.ParsePromise(c); err == nil {

@@ -12,35 +12,35 @@ import (
 )
 
 // witness watches what is told of calls, and knows the rules in another form than the state.
-type witness struct {
-	idempotent, under, anew, unknown, over map[int]bool // by call
-	why                                    map[int]string
-	status                                 flawless.Status
+type oracle struct {
+	idempotent, inFlight, fresh, unknown, answered map[int]bool // by call
+	why                                            map[int]string
+	status                                         flawless.Status
 }
 
-func newWitness() *witness {
+func newOracle() *oracle {
 	m := func() map[int]bool { return map[int]bool{} }
-	return &witness{idempotent: m(), under: m(), anew: m(), unknown: m(), over: m(), why: map[int]string{}}
+	return &oracle{idempotent: m(), inFlight: m(), fresh: m(), unknown: m(), answered: m(), why: map[int]string{}}
 }
 
 // hears takes in what follows from a step, and says what is wrong with it.
-func (w *witness) hears(step string, told []string) error {
+func (w *oracle) observe(step string, told []string) error {
 	for _, what := range told {
 		var n, try int
 		if _, err := fmt.Sscanf(what, "begin %d.%d", &n, &try); err == nil {
 			switch {
-			case w.over[n]:
+			case w.answered[n]:
 				return fmt.Errorf("call %d begins after it was answered", n)
-			case w.under[n]:
+			case w.inFlight[n]:
 				return fmt.Errorf("call %d begins twice at a time", n)
 			case w.unknown[n] && !w.idempotent[n]:
 				return fmt.Errorf("call %d begins again while nobody knows whether it took effect", n)
-			case w.why[n] != "" && !w.anew[n]:
+			case w.why[n] != "" && !w.fresh[n]:
 				return fmt.Errorf("call %d begins after it was withdrawn", n)
 			case w.status != "" && w.status != flawless.Completed:
 				return fmt.Errorf("call %d begins after the run was %s", n, w.status)
 			}
-			w.under[n], w.unknown[n] = true, false
+			w.inFlight[n], w.unknown[n] = true, false
 			continue
 		}
 		if _, err := fmt.Sscan(what, &n); err != nil {
@@ -49,26 +49,26 @@ func (w *witness) hears(step string, told []string) error {
 		_, what, _ = strings.Cut(what, " ")
 		switch what, _, _ := strings.Cut(what, " "); what {
 		case "next":
-			w.under[n], w.anew[n] = false, false
+			w.inFlight[n], w.fresh[n] = false, false
 		case "waits":
-			w.under[n] = false
+			w.inFlight[n] = false
 		case "begun":
 		case "doubt":
-			w.under[n], w.unknown[n] = false, true
+			w.inFlight[n], w.unknown[n] = false, true
 		case "withdrawn":
 			ended := strings.HasPrefix(step, "no outcome") || strings.HasPrefix(step, "not sent")
 			switch {
-			case w.under[n] && !w.idempotent[n]:
+			case w.inFlight[n] && !w.idempotent[n]:
 				return fmt.Errorf("call %d may take effect, and the code is told that it was withdrawn", n)
-			case w.under[n] && w.anew[n] && w.why[n] == effect.WhyDeadline && !ended:
+			case w.inFlight[n] && w.fresh[n] && w.why[n] == effect.WhyDeadline && !ended:
 				return fmt.Errorf("call %d was begun anew and had no time", n)
 			}
 			fallthrough
 		default:
-			if w.over[n] {
+			if w.answered[n] {
 				return fmt.Errorf("call %d is answered twice", n)
 			}
-			w.over[n], w.under[n] = true, false
+			w.answered[n], w.inFlight[n] = true, false
 		}
 	}
 	return nil
@@ -79,12 +79,12 @@ func (w *witness) hears(step string, told []string) error {
 func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		w, sees := newTale(t), newWitness()
+		w, sees := newScenario(t), newOracle()
 		var tale []string
 		does := func(step string) {
 			tale = append(tale, step)
-			told := w.does(step)
-			if err := sees.hears(step, told); err != nil {
+			told := w.do(step)
+			if err := sees.observe(step, told); err != nil {
 				rt.Fatalf("%v, in %q: %s", err, told, strings.Join(tale, "; "))
 			}
 			for _, what := range told {
@@ -92,7 +92,7 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 				if _, err := fmt.Sscanf(what, "begin %d.%d", &n, &try); err == nil && rapid.IntRange(0, 3).Draw(rt, "a place?") == 0 {
 					step := fmt.Sprint("waits: ", n)
 					tale = append(tale, step)
-					if err := sees.hears(step, w.does(step)); err != nil {
+					if err := sees.observe(step, w.do(step)); err != nil {
 						rt.Fatal(err)
 					}
 				}
@@ -103,16 +103,16 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 			if w.s.status == "" {
 				may = append(may, "terminate")
 			}
-			if w.s.status == "" && !w.s.doubtful() {
+			if w.s.status == "" && !w.s.isUnresolved() {
 				may = append(may, "turn", "turn", "turn", "turn")
 			}
 			for _, c := range w.s.OpenCalls() {
 				switch {
-				case c.doubt != "":
+				case c.unknownReason != "":
 					may = append(may, fmt.Sprintf("decide: %d retry", c.N), fmt.Sprintf("decide: %d response", c.N))
-				case c.waits:
+				case c.awaitsPermit:
 					may = append(may, fmt.Sprint("place: ", c.N))
-				case c.next != 0:
+				case c.nextAt != 0:
 					may = append(may, "time")
 				default:
 					for _, how := range []string{"answered: ", "busy: ", "not sent: ", "no outcome: "} {
@@ -125,7 +125,7 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 			switch {
 			case step == "turn":
 				var words []string
-				made := w.s.made
+				made := w.s.callsMade
 				for range rapid.IntRange(0, 2).Draw(rt, "calls") {
 					head := rapid.SampledFrom([]string{"post", "put", "post retry", "put retry", "tell"}).Draw(rt, "call")
 					made++
@@ -138,7 +138,7 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 					if rapid.Bool().Draw(rt, "in a saga") {
 						word += " settle"
 					}
-					if c := w.s.open.all[n]; c != nil || n > w.s.made {
+					if c := w.s.open.all[n]; c != nil || n > w.s.callsMade {
 						sees.why[n] = why
 					}
 					words = append(words, word)
@@ -152,15 +152,15 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 				}
 				does("turn: " + strings.Join(words, ", "))
 			case step == "crash":
-				for n, under := range sees.under {
+				for n, under := range sees.inFlight {
 					if under {
-						sees.under[n], sees.unknown[n], sees.anew[n] = false, true, true
+						sees.inFlight[n], sees.unknown[n], sees.fresh[n] = false, true, true
 					}
 				}
 				does(step)
 			default:
 				if _, err := fmt.Sscanf(step, "decide: %d retry", &n); err == nil && strings.HasSuffix(step, "retry") && !(w.s.status != "" && w.s.status != flawless.Completed) {
-					sees.anew[n], sees.unknown[n] = true, false
+					sees.fresh[n], sees.unknown[n] = true, false
 				}
 				does(step)
 			}
@@ -180,9 +180,9 @@ func TestAWithdrawnCallSaysWhy(t *testing.T) {
 		"turn: put; turn: withdraw 1 cancelled":                       "withdrawn while try 1 was under way, whose outcome is not waited for: the context ended (cancelled)",
 		"turn: put; turn: withdraw 1 cancelled settle; no outcome: 1": "withdrawn after try 1 (the connection broke): the context ended (cancelled)",
 	} {
-		w := newTale(t)
+		w := newScenario(t)
 		for _, step := range strings.Split(told, "; ") {
-			w.does(step)
+			w.do(step)
 		}
 		last := w.log[len(w.log)-1].Arrival
 		if last == nil || last.Note != want || !strings.Contains(string(last.Head), want) {

@@ -12,9 +12,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// The kinds of error an answer can tell.
+// The kinds of error in an answer.
 const (
-	kindTold        = "told" // a person says it
+	kindTold        = "told" // set by a person
 	kindNotSent     = "not_sent"
 	kindInterrupted = "interrupted"
 	kindUnknown     = "unknown"
@@ -23,26 +23,26 @@ const (
 	kindWithdrawn   = "withdrawn"
 )
 
-// KindGivenUp is the kind of error of a call whose retrying has ended while it waited for its next try, where the
-// last one was answered with a status: somebody has ended it, or the time of the call's idempotency key has.
+// KindGivenUp is the kind of error of a call whose retries were stopped between two attempts, by a person or because its
+// idempotency key expired, and whose last attempt was answered with a status.
 const KindGivenUp = "given_up"
 
-// ErrorAnswer returns the answer that tells the guest of an error of that kind.
+// ErrorAnswer returns an answer with an error of that kind.
 func ErrorAnswer(call int, kind, message string) flawless.Answer {
 	return errorAnswer(call, kind, message, "", 0)
 }
 
-// FailureAnswer returns the answer of a call that failed, and not in doubt: with the reason "timeout" where its time was over,
-// and the status of a response that was cut off. "" and 0 are none.
+// FailureAnswer returns the answer of a call that failed with a known outcome. reason is "timeout" if its time-out passed,
+// and "" otherwise. status is that of a response that was cut off, 0 if there was none.
 func FailureAnswer(call int, kind, message, reason string, status int) flawless.Answer {
 	return errorAnswer(call, kind, message, reason, status)
 }
 
-// InDoubtAnswer returns the answer of a call that a run sent and whose outcome nobody can know: of kind
-// `unknown` for an idempotent call, else `interrupted`. reason and status are those of [FailureAnswer]. It has
-// the idempotency key that the engine made for the request. The code must not compute the key itself: in a
-// fork, the run that sent the request may be another one than the code was told it is.
-func InDoubtAnswer(run string, c flawless.Call, idempotent bool, message, reason string, status int) flawless.Answer {
+// UnknownAnswer returns the answer of a call that was sent and whose outcome is unknown: an error of kind `unknown` for an
+// idempotent call, `interrupted` for any other. reason and status are those of [FailureAnswer]. It has the idempotency key
+// that the engine made for the request. The code cannot compute the key: in a fork, the run that sent the request may have
+// another id than the code believes.
+func UnknownAnswer(run string, c flawless.Call, idempotent bool, message, reason string, status int) flawless.Answer {
 	kind := kindInterrupted
 	if idempotent {
 		kind = kindUnknown
@@ -50,7 +50,7 @@ func InDoubtAnswer(run string, c flawless.Call, idempotent bool, message, reason
 	a := errorAnswer(c.N, kind, message, reason, status)
 	if r, err := parseHTTP(c); c.Kind == HTTP && err == nil && !r.has(keyHeader) {
 		b := a.Head[:len(a.Head)-len("}}")]
-		b = appendString(append(b, `,"key":`...), madeKey(run, c.N))
+		b = appendString(append(b, `,"key":`...), engineKey(run, c.N))
 		a.Head = append(b, "}}"...)
 	}
 	return a
@@ -64,20 +64,20 @@ func RepeatUntil(a flawless.Answer, at int64) flawless.Answer {
 	return a
 }
 
-// IsInterrupted tells whether an answer is that of a call whose outcome the code was told to be in doubt.
+// IsInterrupted reports whether an answer tells the code that the outcome of a call is unknown.
 func IsInterrupted(a flawless.Answer) bool {
 	return bytes.HasPrefix(a.Head, []byte(`{"error":{"kind":"`+kindInterrupted+`"`))
 }
 
-// Heard is what the answer of an http call tells the code about its outcome.
-type Heard struct {
-	Status int    // of the response, 0 where the code was told of none
-	Unsure bool   // the code was told that nobody knows, or by a person what to think of that
-	Key    string // the engine's idempotency key, where the code was told it
+// HTTPOutcome is what the answer of an http call tells the code about its outcome.
+type HTTPOutcome struct {
+	Status int    // of the response, 0 if there is none
+	Unsure bool   // the outcome was unknown, and was told so to the code or decided by a person
+	Key    string // the engine's idempotency key, "" if it is not in the answer
 }
 
-// Said returns what the answer of an http call tells the code about its outcome.
-func Said(a flawless.Answer) Heard {
+// ParseHTTPAnswer returns what the answer of an http call tells the code about its outcome.
+func ParseHTTPAnswer(a flawless.Answer) HTTPOutcome {
 	var h struct {
 		Status int `json:"status"`
 		Error  *struct {
@@ -89,11 +89,11 @@ func Said(a flawless.Answer) Heard {
 	_ = json.Unmarshal(a.Head, &h) // the engine wrote it
 	switch {
 	case h.Error == nil:
-		return Heard{Status: h.Status}
+		return HTTPOutcome{Status: h.Status}
 	case h.Error.Kind == kindInterrupted, h.Error.Kind == kindTold:
-		return Heard{Unsure: true, Key: h.Error.Key}
+		return HTTPOutcome{Unsure: true, Key: h.Error.Key}
 	}
-	return Heard{Status: h.Error.Status}
+	return HTTPOutcome{Status: h.Error.Status}
 }
 
 func errorAnswer(call int, kind, message, reason string, status int) flawless.Answer {
@@ -108,9 +108,8 @@ func errorAnswer(call int, kind, message, reason string, status int) flawless.An
 	return flawless.Answer{Call: call, Head: append(b, "}}"...)}
 }
 
-// ResponseAnswer returns the answer of an http call whose response is known from a person. Status 0
-// is 200; one that is no final HTTP status is [flawless.Invalid]. The type of the content is what
-// body looks like. The body is not copied.
+// ResponseAnswer returns the answer of an http call with a response that a person has entered. Status 0 is 200; a status
+// that is not a final HTTP status is [flawless.Invalid]. The content type is guessed from body, which is not copied.
 func ResponseAnswer(call int, status int, body []byte) (flawless.Answer, error) {
 	if status == 0 {
 		status = http.StatusOK
@@ -132,15 +131,15 @@ func ResponseAnswer(call int, status int, body []byte) (flawless.Answer, error) 
 	return flawless.Answer{Call: call, Head: responseHead(status, h, ""), Body: body}, nil
 }
 
-// CancelAnswer returns the answer of a `cancelled` call once somebody asked the run to give up.
+// CancelAnswer returns the answer of a `cancelled` call when the run is cancelled.
 func CancelAnswer(call int, c flawless.Cancel) flawless.Answer {
 	b := appendString([]byte(`{"by":`), c.Who)
 	b = appendString(append(b, `,"note":`...), c.Note)
 	return flawless.Answer{Call: call, Head: append(b, '}')}
 }
 
-// responseHead is the head of the answer of an http call. Names are in alphabetical order, values
-// of one name in the order they came.
+// responseHead returns the head of the answer of an http call. Header names are in alphabetical order, the values of one
+// name in the order in which they came.
 func responseHead(status int, h http.Header, url string) []byte {
 	var room [24]string
 	names, size := room[:0], 64+len(url)

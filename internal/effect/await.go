@@ -2,14 +2,14 @@ package effect
 
 import "github.com/flawless-engine/flawless"
 
-// Awaiting is what an `await` call asks for: the end of a run.
-type Awaiting struct {
+// AwaitHead is the head of an `await` call, which asks for the end of a run.
+type AwaitHead struct {
 	Run string `json:"run"`
 }
 
-// ParseAwait understands an `await` call.
-func ParseAwait(c flawless.Call) (Awaiting, error) {
-	var h Awaiting
+// ParseAwait parses an `await` call.
+func ParseAwait(c flawless.Call) (AwaitHead, error) {
+	var h AwaitHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
@@ -24,8 +24,8 @@ func checkAwait(c flawless.Call) (Policy, error) {
 	return Policy{Title: "await " + h.Run}, err
 }
 
-// EndAnswer tells how a run ended: its output, or an error whose kind is its status and whose reason
-// is the kind of its failure.
+// EndAnswer returns an answer that says how a run ended: its output, or an error whose kind is the run's status and whose
+// reason is the kind of its failure.
 func EndAnswer(r flawless.Run) flawless.Answer {
 	if r.Status == flawless.Completed {
 		b := appendString([]byte(`{"run":`), r.ID)
@@ -38,7 +38,7 @@ func EndAnswer(r flawless.Run) flawless.Answer {
 	return errorAnswer(0, string(r.Status), message, reason, 0)
 }
 
-// StartedAnswer tells that a run was started.
+// StartedAnswer returns an answer that says that a run was started.
 func StartedAnswer(id string) flawless.Answer {
 	return flawless.Answer{Head: append(appendString([]byte(`{"run":`), id), '}')}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestAStreamThatIsSoonOverIsAStream: the whole response has come before anybody looks at its head. Its end alone
+// TestShortStreamIsStillAStream: the whole response has come before anybody looks at its head. Its end alone
 // is not taken for the response.
-func TestAStreamThatIsSoonOverIsAStream(t *testing.T) {
+func TestShortStreamIsStillAStream(t *testing.T) {
 	t.Parallel()
 	for status, streams := range map[int]bool{200: true, 500: false} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

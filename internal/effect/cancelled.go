@@ -2,7 +2,7 @@ package effect
 
 import "github.com/flawless-engine/flawless"
 
-// checkCancelled understands the call that is answered when somebody asks the run to give up.
+// checkCancelled checks the call that is answered when the run is cancelled.
 func checkCancelled(c flawless.Call) (Policy, error) {
 	if len(c.Head) > 0 {
 		if err := decode(c, &struct{}{}); err != nil {

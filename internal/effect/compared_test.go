@@ -8,13 +8,13 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestEveryMemberOfAHeadIsComparedOrNot: a replay has to know of each member whether it says what is asked for.
-func TestEveryMemberOfAHeadIsComparedOrNot(t *testing.T) {
+// TestEveryHeadMemberIsClassified: a replay has to know of each member whether it says what is asked for.
+func TestEveryHeadMemberIsClassified(t *testing.T) {
 	t.Parallel()
-	heads := map[string]any{HTTP: httpHead{}, Sleep: sleepHead{}, Cancelled: struct{}{}, Spawn: Spawning{}, Await: Awaiting{}, Send: Sending{}, Receive: Receiving{},
+	heads := map[string]any{HTTP: httpHead{}, Sleep: sleepHead{}, Cancelled: struct{}{}, Spawn: SpawnHead{}, Await: AwaitHead{}, Send: SendHead{}, Receive: ReceiveHead{},
 		Reply: struct {
 			Message string `json:"message"`
-		}{}, Withdraw: Withdrawing{}, Promise: Promising{}, State: Sharing{}, InDoubt: Doubting{}, Read: Reading{}, Secret: knowing{}}
+		}{}, Withdraw: WithdrawHead{}, Promise: PromiseHead{}, State: StateHead{}, Doubt: DoubtHead{}, Read: ReadHead{}, Secret: secretHead{}}
 	for _, k := range Kinds(Options{}) {
 		head, logged := heads[k.Name]
 		if !logged {

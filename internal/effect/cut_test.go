@@ -165,7 +165,7 @@ func TestTLSCutAtEveryByte(t *testing.T) {
 	}
 }
 
-func TestTLSWithoutGoodbyeIsNoEnd(t *testing.T) {
+func TestTLSWithoutCloseNotifyIsCutOff(t *testing.T) {
 	t.Parallel()
 	s, cfg := secure(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, buf, err := w.(http.Hijacker).Hijack()

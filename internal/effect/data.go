@@ -6,7 +6,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// checkData understands the JSON a run publishes about itself.
+// checkData checks the JSON that a run publishes about itself.
 func checkData(c flawless.Call) (Policy, error) {
 	if len(c.Head) > 0 {
 		if err := decode(c, &struct{}{}); err != nil {

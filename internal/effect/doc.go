@@ -1,6 +1,8 @@
-// Package effect holds what a call can ask for, one file per kind.
+// Package effect defines what a call can ask for, one file per kind.
 //
-// It hides how the outside is reached. It guarantees that nothing it performs is repeated by
-// itself: one Perform is at most one exchange, and its [Result] says whether the outside can have
-// noticed. It never decides about retries, durability or the fate of a run; the engine does.
+// For each [Kind] it parses a call, says how the engine must treat it ([Policy]), and makes its answers. Calls that
+// reach the outside it also performs: one Perform is at most one attempt, nothing is repeated behind the engine's back,
+// and the [Result] says whether the outside can have noticed. How a request is sent is in package transport.
+//
+// It does not decide about retries, durability or the state of a run; package core does.
 package effect

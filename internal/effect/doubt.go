@@ -2,20 +2,20 @@ package effect
 
 import "github.com/flawless-engine/flawless"
 
-// Doubting is what a `doubt` call says: the code itself does not know whether something took effect.
-type Doubting struct {
-	Request string `json:"request"` // what it was, in a line: "POST https://pay.example/charges"
-	Reason  string `json:"reason"`  // why nobody can know
+// DoubtHead is the head of a `doubt` call, with which the code reports that it does not know whether something took effect.
+type DoubtHead struct {
+	Request string `json:"request"` // one line, such as "POST https://pay.example/charges"
+	Reason  string `json:"reason"`  // why the outcome is unknown
 }
 
-// ParseDoubt understands a `doubt` call.
-func ParseDoubt(c flawless.Call) (Doubting, error) {
-	var h Doubting
+// ParseDoubt parses a `doubt` call.
+func ParseDoubt(c flawless.Call) (DoubtHead, error) {
+	var h DoubtHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
 	if h.Reason == "" {
-		return h, invalid(InDoubt, `member "reason" is missing: whoever decides has to know what it is about`)
+		return h, invalid(Doubt, `member "reason" is missing, say why the outcome is unknown`)
 	}
 	return h, nil
 }
@@ -25,7 +25,7 @@ func checkDoubt(c flawless.Call) (Policy, error) {
 	return Policy{Title: h.Request}, err
 }
 
-// RetryAnswer tells the code that what it was in doubt about did not happen.
+// RetryAnswer returns the answer of a `doubt` call that says that the request did not take effect.
 func RetryAnswer(call int) flawless.Answer {
 	return flawless.Answer{Call: call, Head: []byte(`{"note":"retry"}`)}
 }

@@ -1,16 +1,16 @@
 package effect
 
-// Failure is one way in which a call fails, and what the engine does about it. A call that fails in a way
-// that can pass is tried again, if another try cannot do harm: see Failure.Sent.
+// Failure is one way in which a call can fail. The engine retries a call after a transient failure if another attempt
+// cannot do harm.
 type Failure struct {
-	Name   string // "dial", "invalid": the reason or the kind in the answer of the call
-	Sent   bool   // something of the request may have reached the server
-	Passes bool   // another try may end differently although nobody changes anything here
+	Name   string // the reason or the kind in the answer of the call, such as "dial" or "invalid"
+	Sent   bool   // a part of the request may have reached the server
+	Passes bool   // it is transient: another attempt may succeed although nobody changes anything here
 	Text   string // what happened, for the documentation
 }
 
-// Failures lists every way in which a call fails. It is the table of the guide, "What fails how, and what
-// happens". A status is none of them: it is an answer.
+// failures lists every way in which a call can fail. A status is not one of them: it is an answer. The table in
+// docs/guide/idempotency.md is the same.
 var failures = []Failure{
 	{"name", false, true, "the name of the host cannot be looked up"},
 	{"dial", false, true, "the connection is refused, or breaks before the first byte of the request"},
@@ -23,10 +23,10 @@ var failures = []Failure{
 	{"unknown", true, true, "something was sent, and no complete response came"},
 }
 
-// Failures returns every way in which a call fails, in the order of the guide.
+// Failures returns every way in which a call can fail, in the order of the guide.
 func Failures() []Failure { return append([]Failure(nil), failures...) }
 
-// passes tells whether a failure may be over with another try. One that is not in the table may be.
+// passes reports whether a failure is transient. Failures that are not in the table are.
 func passes(name string) bool {
 	for _, f := range failures {
 		if f.Name == name {

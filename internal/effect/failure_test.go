@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestTheTableOfFailuresIsDocumented: the table in the documentation is that of the code.
-func TestTheTableOfFailuresIsDocumented(t *testing.T) {
+// TestFailuresAreDocumented: the table in the documentation is that of the code.
+func TestFailuresAreDocumented(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", "idempotency.md"))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// decode reads the head of a call into v, a pointer to a struct. An error names the member.
+// decode parses the head of a call into v, a pointer to a struct. An error names the member that is wrong.
 func decode(c flawless.Call, v any) error {
 	if !utf8.Valid(c.Head) {
 		return invalid(c.Kind, "the head is not UTF-8")
@@ -40,7 +40,7 @@ func object(b []byte) bool {
 	return false
 }
 
-// form is the word JSON has for what a Go kind takes.
+// form returns the JSON type that a field of a Go kind takes.
 func form(kind string) string {
 	switch kind {
 	case "bool":
@@ -58,5 +58,5 @@ func form(kind string) string {
 }
 
 func invalid(kind, format string, args ...any) error {
-	return fmt.Errorf("understanding a call of kind %s: %s: %w", kind, fmt.Sprintf(format, args...), flawless.Invalid)
+	return fmt.Errorf("parsing a call of kind %s: %s: %w", kind, fmt.Sprintf(format, args...), flawless.Invalid)
 }

@@ -22,33 +22,32 @@ type Proxy = transport.Proxy
 // ProxyFromEnvironment returns the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name, in upper or lower case.
 func ProxyFromEnvironment() Proxy { return transport.ProxyFromEnvironment() }
 
-// ClientOptions says how the outside is reached. The zero value serves.
+// ClientOptions says how servers are reached. The zero value serves.
 type ClientOptions struct {
 	// TLS is the basis for TLS connections; nil is the machine's certificate authorities.
 	TLS *tls.Config
 
-	// Dial replaces the way TCP connections are made. It is given a name and port, or an address
-	// where there is a Policy.
+	// Dial replaces the way TCP connections are made. It is given a name and port, or an address if there is a Policy.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Policy is asked about each address that a name stands for before a connection to it is made.
-	// An error refuses the address; where all are refused, the call is not sent, for reason
-	// `policy`, and the guest is told the error's text. It may be called concurrently.
+	// Policy is asked about each address of a name before a connection to it is made. An error refuses the address. If
+	// all are refused, the call is not sent, for reason `policy`, and its answer has the text of the error. It may be
+	// called concurrently.
 	Policy func(host string, addr netip.AddrPort) error
 
-	// Proxy says which calls go through a proxy. With one the Policy is asked about those addresses of a
-	// name that this machine knows, and not about the proxy's own.
+	// Proxy says which calls go through a proxy. The Policy is then asked about those addresses of a name that this
+	// machine knows, and not about the proxy's own.
 	Proxy Proxy
 
-	// Idle is the number of connections kept open without a request; 0 is 256.
+	// Idle is how many connections are kept open without a request; 0 is 256.
 	Idle int
 
-	// Connections is how many connections may be open at a time; calls that need one more wait, within
-	// their time-out. 0 is unlimited.
+	// Connections is how many connections may be open at a time; calls that need one more wait until their time-out. 0
+	// is unlimited.
 	Connections int
 
-	// Secrets returns all secrets, whose values take the place of their placeholders on the wire.
-	// Nil is none. It may be called concurrently.
+	// Secrets returns all secrets. Their values replace their placeholders on the wire. Nil is none. It may be called
+	// concurrently.
 	Secrets func() []flawless.OpenSecret
 }
 
@@ -76,10 +75,10 @@ func (c *Client) Close() {
 // endless is a deadline that never comes.
 const endless = 100 * 365 * 24 * time.Hour
 
-// Perform carries out one try of an http call: one exchange, and where the call is idempotent those
-// that redirects ask for. It never sends a request twice.
+// Perform carries out one attempt at an http call: one exchange and, if the call is idempotent, one for each redirect. It
+// never sends a request twice.
 func (c *Client) Perform(ctx context.Context, t Try) Result {
-	r, err := t.understood()
+	r, err := t.request()
 	if err != nil {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error(), Reason: kindInvalid}
 	}
@@ -93,7 +92,7 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 	return c.carryOut(ctx, t, r)
 }
 
-// carryOut makes the exchanges of a try. Those of a stream have no deadline of their own: it ends ctx.
+// carryOut makes the exchanges of an attempt. Those of a stream have no deadline: the stream ends ctx instead.
 func (c *Client) carryOut(ctx context.Context, t Try, r *request) Result {
 	deadline := time.Now().Add(r.timeout)
 	stages := make(transport.Trail, 0, 3)
@@ -122,8 +121,8 @@ func (c *Client) carryOut(ctx context.Context, t Try, r *request) Result {
 	}
 }
 
-// understood returns a request of the try's own.
-func (t *Try) understood() (*request, error) {
+// request returns a copy of the parsed call, which the attempt may change.
+func (t *Try) request() (*request, error) {
 	known := t.Policy.request
 	if known == nil {
 		var err error
@@ -136,8 +135,8 @@ func (t *Try) understood() (*request, error) {
 	return &r, nil
 }
 
-// exchange carries out one exchange, in which secrets take the place of their placeholders on the
-// way out, and the other way round on the way back.
+// exchange carries out one exchange. Secrets replace their placeholders on the way out, and placeholders replace secrets
+// on the way back.
 func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, seed []byte, t *transport.Trail) (*transport.Reply, *transport.Fault) {
 	v := c.veil(r.Server(), seed)
 	wire, err := v.reveal(r)
@@ -154,7 +153,7 @@ func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, s
 	return a, f
 }
 
-// explain says what the end of time means for a call.
+// explain words the errors of package transport that mean something else for a call.
 func (r *request) explain(f *transport.Fault) {
 	var cancelled *transport.Cancelled
 	switch {
@@ -185,7 +184,7 @@ func (r *request) failed(t Try, f *transport.Fault, stages transport.Trail) Resu
 	}
 	may := passes(kindUnknown)
 	return Result{Outcome: Unknown, Text: text, Again: r.again(t.N, Unknown, 0, may), Passes: may, Reason: reason, Status: f.Status, Stages: stages,
-		Answer: InDoubtAnswer(t.Run, t.Call, r.Idempotent, text, reason, f.Status)}
+		Answer: UnknownAnswer(t.Run, t.Call, r.Idempotent, text, reason, f.Status)}
 }
 
 func (r *request) answered(t Try, a *transport.Reply, stages transport.Trail) Result {

@@ -374,7 +374,7 @@ func TestHTTPLargeBodyIsAnsweredEarly(t *testing.T) {
 }
 
 // The length that a server claims is believed only as far as bytes come.
-func TestHTTPBoastsOfItsLength(t *testing.T) {
+func TestContentLengthDoesNotAllocate(t *testing.T) {
 	t.Parallel()
 	for _, length := range []string{"9223372036854775807", "9223372036854775806"} {
 		addr, _ := answering(t, func(int) string { return "HTTP/1.1 200 OK\r\nContent-Length: " + length + "\r\n\r\nhello world" })
@@ -404,7 +404,7 @@ func (b *breaking) Close() error {
 	return b.Conn.Close()
 }
 
-func TestAPanicLeavesNoConnection(t *testing.T) {
+func TestPanicLeavesNoConnection(t *testing.T) {
 	t.Parallel()
 	addr, _ := answering(t, func(int) string { return plainOK })
 	closed := make(chan struct{})

@@ -7,20 +7,20 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// knowing is what a `secret` call asks: whether there is a secret of that name.
-type knowing struct {
+// secretHead is the head of a `secret` call, which asks whether there is a secret of that name.
+type secretHead struct {
 	Name string `json:"name"`
 }
 
 func checkSecret(c flawless.Call) (Policy, error) {
-	var h knowing
+	var h secretHead
 	err := decode(c, &h)
 	return Policy{Title: "secret " + h.Name, Idempotent: true}, err
 }
 
-// known carries out a `secret` call. Nothing leaves the engine, and the value is not in the answer.
-func (c *Client) known(_ context.Context, t Try) Result {
-	var h knowing
+// hasSecret carries out a `secret` call. Nothing leaves the engine, and the answer does not have the value.
+func (c *Client) hasSecret(_ context.Context, t Try) Result {
+	var h secretHead
 	if err := decode(t.Call, &h); err != nil {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}
 	}

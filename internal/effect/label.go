@@ -2,7 +2,7 @@ package effect
 
 import "github.com/flawless-engine/flawless"
 
-// checkLabel understands a label of the run. No value removes it.
+// checkLabel checks a label of the run. An empty value removes the label.
 func checkLabel(c flawless.Call) (Policy, error) {
 	var h struct{ Name, Value string }
 	if err := decode(c, &h); err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestATryHasToBeSentInTime: its answer may come later.
-func TestATryHasToBeSentInTime(t *testing.T) {
+// TestAttemptIsNotSentTooLate: its answer may come later.
+func TestAttemptIsNotSentTooLate(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name            string

@@ -10,9 +10,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestAnswersAreNotTheConnectionsMemory: an answer stays as it was when other ones are read over the
+// TestAnswersDoNotShareMemory: an answer stays as it was when other ones are read over the
 // same connection.
-func TestAnswersAreNotTheConnectionsMemory(t *testing.T) {
+func TestAnswersDoNotShareMemory(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name  string

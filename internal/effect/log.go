@@ -9,7 +9,7 @@ import (
 
 var levels = []string{"", "debug", "info", "warn", "error"}
 
-// checkLog understands a line the guest logs. A missing level is info.
+// checkLog checks a log line of the guest. A missing level is info.
 func checkLog(c flawless.Call) (Policy, error) {
 	var h struct {
 		Level  string                     `json:"level"`

@@ -8,29 +8,29 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// mostType is how long the type of a message may be, in bytes.
-const mostType = 200
+// maxType is the longest type of a message, in bytes.
+const maxType = 200
 
-// CheckMessage returns [flawless.Invalid] where a message of this type and body cannot be sent.
+// CheckMessage returns [flawless.Invalid] if a message of this type and body cannot be sent.
 func CheckMessage(kind string, body []byte) error {
 	switch {
-	case kind == "" || len(kind) > mostType:
-		return invalid(Send, "the type of a message has %d bytes, give one of 1 to %d", len(kind), mostType)
+	case kind == "" || len(kind) > maxType:
+		return invalid(Send, "the type of a message has %d bytes, give one of 1 to %d", len(kind), maxType)
 	case !json.Valid(body):
 		return invalid(Send, "the body of a message is not JSON")
 	}
 	return nil
 }
 
-// Sending is what a `send` call asks for.
-type Sending struct {
+// SendHead is the head of a `send` call.
+type SendHead struct {
 	To   string `json:"to"`
 	Type string `json:"type"`
 }
 
-// ParseSend understands a `send` call. Its body is the message, JSON.
-func ParseSend(c flawless.Call) (Sending, error) {
-	var h Sending
+// ParseSend parses a `send` call. Its body is the message, which is JSON.
+func ParseSend(c flawless.Call) (SendHead, error) {
+	var h SendHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
@@ -45,18 +45,18 @@ func checkSend(c flawless.Call) (Policy, error) {
 	return Policy{Title: "send " + h.Type + " to " + h.To}, err
 }
 
-// Receiving is what a `receive` call asks for: the first message of any of these types.
-type Receiving struct {
+// ReceiveHead is the head of a `receive` call, which asks for the first message of any of these types.
+type ReceiveHead struct {
 	Type  string   `json:"type"`
 	Types []string `json:"types"` // instead of Type
-	Until int64    `json:"until"` // no longer than this, Unix nanoseconds; 0 is for ever
-	// Schema is the JSON Schema of the message, where the code has a type for it.
+	Until int64    `json:"until"` // when to stop waiting, Unix nanoseconds; 0 is never
+	// Schema is the JSON Schema of the message, empty if the code has no type for it.
 	Schema json.RawMessage `json:"schema"`
 }
 
-// ParseReceive understands a `receive` call. Types has what it is for.
-func ParseReceive(c flawless.Call) (Receiving, error) {
-	var h Receiving
+// ParseReceive parses a `receive` call. Types is set, Type need not be.
+func ParseReceive(c flawless.Call) (ReceiveHead, error) {
+	var h ReceiveHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
@@ -74,7 +74,7 @@ func ParseReceive(c flawless.Call) (Receiving, error) {
 	return h, checkSchema(Receive, h.Schema)
 }
 
-// MaxSchema is how long the schema in the head of a call may be, in bytes.
+// MaxSchema is the longest schema in the head of a call, in bytes.
 const MaxSchema = 64 << 10
 
 func checkSchema(kind string, schema []byte) error {
@@ -97,7 +97,7 @@ func dueReceive(c flawless.Call, _ time.Time) (time.Time, flawless.Answer, error
 	return time.Unix(0, h.Until), ErrorAnswer(c.N, "expired", "no message came in time"), nil
 }
 
-// MessageAnswer hands a message over.
+// MessageAnswer returns an answer with a message.
 func MessageAnswer(call int, m flawless.Message) flawless.Answer {
 	b := appendString([]byte(`{"id":`), m.ID)
 	b = appendString(append(b, `,"from":`...), m.From)
@@ -105,8 +105,8 @@ func MessageAnswer(call int, m flawless.Message) flawless.Answer {
 	return flawless.Answer{Call: call, Head: append(b, '}'), Body: m.Body}
 }
 
-// ParseReply understands a `reply` call and returns the id of the message it answers. Its body is the
-// reply, JSON.
+// ParseReply parses a `reply` call and returns the id of the message that it replies to. Its body is the reply, which is
+// JSON.
 func ParseReply(c flawless.Call) (string, error) {
 	var h struct {
 		Message string `json:"message"`

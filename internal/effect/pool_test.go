@@ -100,7 +100,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	})
 }
 
-func TestTimeoutIsOfTheWholeTry(t *testing.T) {
+func TestTimeoutIncludesConnecting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()

@@ -7,29 +7,29 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Promising is what a `promise` call asks for.
-type Promising struct {
+// PromiseHead is the head of a `promise` call.
+type PromiseHead struct {
 	Name    string `json:"name"`
-	Secret  string `json:"secret"`  // makes the token unguessable; the guest draws it
+	Secret  string `json:"secret"`  // makes the token unguessable; the guest draws it at random
 	Expires int64  `json:"expires"` // Unix nanoseconds, 0 is never
-	// Schema is the JSON Schema of the value, where the code has a type for it.
+	// Schema is the JSON Schema of the value, empty if the code has no type for it.
 	Schema json.RawMessage `json:"schema"`
 }
 
-const fewestSecret = 16 // characters
+const minSecret = 16 // characters
 
-// ParsePromise understands a `promise` call.
-func ParsePromise(c flawless.Call) (Promising, error) {
-	var h Promising
+// ParsePromise parses a `promise` call.
+func ParsePromise(c flawless.Call) (PromiseHead, error) {
+	var h PromiseHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
-	if len(h.Secret) < fewestSecret {
-		return h, invalid(Promise, `member "secret" has %d characters, give %d or more at random`, len(h.Secret), fewestSecret)
+	if len(h.Secret) < minSecret {
+		return h, invalid(Promise, `member "secret" has %d characters, give %d or more at random`, len(h.Secret), minSecret)
 	}
 	for _, r := range h.Secret {
 		if (r < '0' || r > '9') && (r < 'a' || r > 'z') {
-			return h, invalid(Promise, `member "secret" may have digits and small letters only`)
+			return h, invalid(Promise, `member "secret" may only have digits and lower-case letters`)
 		}
 	}
 	if h.Expires < 0 {

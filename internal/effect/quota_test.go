@@ -53,8 +53,8 @@ func (c *closing) Close() error {
 	return c.Conn.Close()
 }
 
-// TestACallThatGetsNoConnectionIsNotSent: its time-out ends the waiting, and nothing has left.
-func TestACallThatGetsNoConnectionIsNotSent(t *testing.T) {
+// TestCallWithoutConnectionIsNotSent: its time-out ends the waiting, and nothing has left.
+func TestCallWithoutConnectionIsNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
@@ -78,9 +78,9 @@ func TestACallThatGetsNoConnectionIsNotSent(t *testing.T) {
 	})
 }
 
-// TestADialWithoutADescriptorIsTriedAgain: a machine with too many files open for a moment is no error of
+// TestDialIsRetriedWithoutFileDescriptors: a machine with too many files open for a moment is no error of
 // the call.
-func TestADialWithoutADescriptorIsTriedAgain(t *testing.T) {
+func TestDialIsRetriedWithoutFileDescriptors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{}

@@ -8,11 +8,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
-// secrets are the headers that are for one origin only.
-var secrets = []string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Www-Authenticate"}
+// originHeaders are the headers that are not sent to another origin.
+var originHeaders = []string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Www-Authenticate"}
 
-// redirected returns the request that a response asks for instead, or nil where the response is the
-// answer: no redirect, no usable Location, or a request that must not be sent twice.
+// redirected returns the request that a response redirects to. It returns nil if the response is the answer: it is no
+// redirect, has no usable Location, or its request must not be sent twice.
 func (r *request) redirected(a *transport.Reply) *request {
 	if !r.Idempotent || !slices.Contains([]int{301, 302, 303, 307, 308}, a.Status) {
 		return nil
@@ -22,13 +22,13 @@ func (r *request) redirected(a *transport.Reply) *request {
 		return nil
 	}
 	u, err := r.URL.Parse(location)
-	if err != nil || settle(u) != "" {
+	if err != nil || normalise(u) != "" {
 		return nil
 	}
 	next := *r
 	next.URL = u
 	if next.Server() != r.Server() {
-		next.drop(secrets...)
+		next.drop(originHeaders...)
 		next.Host = hostHeader(u)
 	}
 	if a.Status < 307 {

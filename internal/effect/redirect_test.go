@@ -115,7 +115,7 @@ func TestRedirectToAnotherOrigin(t *testing.T) {
 }
 
 // After a first hop the outside has noticed, whatever becomes of the next.
-func TestRedirectToNowhereIsNotNotSent(t *testing.T) {
+func TestFailedRedirectIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := newTrailServer(t)
 	r := perform(t, newClient(t, effect.ClientOptions{}), call("", "url", s.URL+"/302?to=http://127.0.0.1:1/"))

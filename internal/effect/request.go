@@ -21,14 +21,14 @@ import (
 
 const (
 	defaultTimeout   = 120 * time.Second
-	longestTimeout   = 24 * time.Hour
+	maxTimeout       = 24 * time.Hour
 	defaultLimit     = 10 << 20
-	highestLimit     = 1 << 30
+	maxLimit         = 1 << 30
 	defaultRedirects = 10
-	mostRedirects    = 100
+	maxRedirects     = 100
 )
 
-// httpHead is the head of an http call as the guest wrote it.
+// httpHead is the head of an http call.
 type httpHead struct {
 	Method     string     `json:"method"`
 	URL        string     `json:"url"`
@@ -61,14 +61,14 @@ type request struct {
 	retryFor  *time.Duration // how long it may be retried
 }
 
-// checked is a head that has been understood.
+// checked is a head that was parsed.
 type checked struct {
 	head   string
 	policy Policy
 }
 
-// checkHTTP returns the check of http calls. It remembers the last head, as a run often asks for the
-// same with another body, and many runs do the same.
+// checkHTTP returns the check of http calls. It remembers the last head, as runs often make the same request with another
+// body.
 func checkHTTP() func(c flawless.Call) (Policy, error) {
 	var last atomic.Pointer[checked]
 	return func(c flawless.Call) (Policy, error) {
@@ -88,7 +88,7 @@ func checkHTTP() func(c flawless.Call) (Policy, error) {
 	}
 }
 
-// OwnKey is the idempotency key that the code gives an http call; "" where it leaves that to the engine.
+// OwnKey returns the idempotency key that the code gives an http call, "" if it leaves that to the engine.
 func (p *Policy) OwnKey() string {
 	if p.request == nil {
 		return ""
@@ -101,15 +101,14 @@ func (p *Policy) OwnKey() string {
 	return ""
 }
 
-// Known names what the server of an http call knows by an idempotency key: calls with the same name are
-// repetitions of each other.
+// Known returns a name for a request under an idempotency key. To the server, calls with the same name are repetitions of
+// each other.
 func (p *Policy) Known(key string) string {
 	sum := sha256.Sum256([]byte(p.request.Method + " " + p.request.URL.String() + "\n" + key))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// parseHTTP understands an http call. Zero for timeout_ms and limit is the default, as when they
-// are missing.
+// parseHTTP parses an http call. For timeout_ms and limit, 0 is the default.
 func parseHTTP(c flawless.Call) (*request, error) {
 	var h httpHead
 	if err := decode(c, &h); err != nil {
@@ -132,14 +131,14 @@ func parseHTTP(c flawless.Call) (*request, error) {
 		r.offer("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
 	}
 	switch {
-	case h.TimeoutMS < 0 || h.TimeoutMS > longestTimeout.Milliseconds():
-		return nil, invalid(HTTP, `member "timeout_ms" is %d, give 1 to %d`, h.TimeoutMS, longestTimeout.Milliseconds())
+	case h.TimeoutMS < 0 || h.TimeoutMS > maxTimeout.Milliseconds():
+		return nil, invalid(HTTP, `member "timeout_ms" is %d, give 1 to %d`, h.TimeoutMS, maxTimeout.Milliseconds())
 	case h.TimeoutMS > 0:
 		r.timeout = time.Duration(h.TimeoutMS) * time.Millisecond
 	}
 	switch {
-	case h.Limit < 0 || h.Limit > highestLimit:
-		return nil, invalid(HTTP, `member "limit" is %d, give 1 to %d bytes`, h.Limit, highestLimit)
+	case h.Limit < 0 || h.Limit > maxLimit:
+		return nil, invalid(HTTP, `member "limit" is %d, give 1 to %d bytes`, h.Limit, maxLimit)
 	case h.Limit > 0:
 		r.Limit = h.Limit
 	}
@@ -151,8 +150,8 @@ func parseHTTP(c flawless.Call) (*request, error) {
 		return nil, invalid(HTTP, `member "longer" is %q, give "error" or "cut"`, h.Longer)
 	}
 	if h.Redirects != nil {
-		if r.redirects = *h.Redirects; r.redirects < 0 || r.redirects > mostRedirects {
-			return nil, invalid(HTTP, `member "redirects" is %d, give 0 to %d`, r.redirects, mostRedirects)
+		if r.redirects = *h.Redirects; r.redirects < 0 || r.redirects > maxRedirects {
+			return nil, invalid(HTTP, `member "redirects" is %d, give 0 to %d`, r.redirects, maxRedirects)
 		}
 	}
 	switch h.OnUnknown {
@@ -162,12 +161,12 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	default:
 		return nil, invalid(HTTP, `member "on_unknown" is %q, give "stop" or "tell"`, h.OnUnknown)
 	}
-	within, err := longest("key_within_ms", h.KeyMS, 1)
+	within, err := milliseconds("key_within_ms", h.KeyMS, 1)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case within != nil && !r.Idempotent: // idempotent for so long, and only under the same key
+	case within != nil && !r.Idempotent: // it is idempotent for that long, under the same key
 		r.within, r.byCode = *within, true
 		if !r.keyed() {
 			return nil, invalid(HTTP, `member "key_within_ms" is given with an empty Idempotency-Key, leave one of them out`)
@@ -175,26 +174,26 @@ func parseHTTP(c flawless.Call) (*request, error) {
 	case h.Idempotent != nil:
 		r.Idempotent, r.byCode = *h.Idempotent, true
 	}
-	if r.retryFor, err = longest("retry_for_ms", h.RetryForMS, 0); err != nil {
+	if r.retryFor, err = milliseconds("retry_for_ms", h.RetryForMS, 0); err != nil {
 		return nil, err
 	}
 	r.retry, r.statuses, err = h.Retry.policy(r.Idempotent)
 	return r, err
 }
 
-// keyed tells whether the request is sent with an idempotency key: the engine's, or one of the code's own.
+// keyed reports whether the request is sent with an idempotency key, the engine's or the code's own.
 func (r *request) keyed() bool {
 	const name = "Idempotency-Key"
 	return !r.has(name) || !slices.Contains(r.Fields, transport.Field{Name: name})
 }
 
-// setMethod takes the method, and with it whether the call is idempotent (RFC 9110, section 9.2.2).
+// setMethod sets the method, and whether the call is idempotent (RFC 9110, section 9.2.2).
 func (r *request) setMethod(m string) error {
 	switch m {
 	case "":
 		m = http.MethodGet
 	case http.MethodConnect:
-		return invalid(HTTP, `member "method" is CONNECT, tunnels are not calls`)
+		return invalid(HTTP, `member "method" is CONNECT, but a call cannot make a tunnel`)
 	}
 	if !httpguts.ValidHeaderFieldName(m) || strings.ToUpper(m) != m || len(m) > 40 {
 		return invalid(HTTP, `member "method" is %.50q, give a method in capital letters such as POST`, m)
@@ -213,22 +212,22 @@ func (r *request) setURL(s string) error {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		// err and u repeat parts of the URL, which may be those of a password.
+		// err and u quote parts of the URL, which may belong to a password.
 		return invalid(HTTP, `member "url" is not a URL; write it like https://example.com/path and escape other characters in it (it is not quoted here, because it may hold a password)`)
 	}
 	user := u.User
 	u.User = nil
-	if why := settle(u); why != "" {
+	if why := normalise(u); why != "" {
 		return invalid(HTTP, `member "url": %s`, why)
 	}
-	u.User = user // until the header fields are known
+	u.User = user // until the header fields are set
 	r.URL, r.Host = u, hostHeader(u)
 	return nil
 }
 
-// settle brings a URL into the form it is sent in, or says why it cannot be. The reason quotes nothing of
-// the URL: where it is not written as it should be, any part of it may be a password.
-func settle(u *url.URL) (why string) {
+// normalise brings a URL into the form in which it is sent, or returns why it cannot. The reason quotes nothing of the URL:
+// in a malformed URL, any part may be a password.
+func normalise(u *url.URL) (why string) {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return "the scheme is not http or https"
 	}
@@ -255,11 +254,11 @@ func settle(u *url.URL) (why string) {
 		return "the host is not a name or an address"
 	}
 	u.Fragment, u.RawFragment = "", ""
-	u.RawQuery = visible(u.RawQuery)
+	u.RawQuery = escape(u.RawQuery)
 	return ""
 }
 
-// hostHeader is the host as it is sent: a zone of an IPv6 address stays here.
+// hostHeader returns the host as it is sent, without the zone of an IPv6 address.
 func hostHeader(u *url.URL) string {
 	start, end := strings.IndexByte(u.Host, '%'), strings.LastIndexByte(u.Host, ']')
 	if start < 0 || end < start {
@@ -272,8 +271,8 @@ func ascii(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
-// visible escapes what must not stand in a request line.
-func visible(s string) string {
+// escape escapes what is not allowed in a request line.
+func escape(s string) string {
 	plain := func(c byte) bool { return c > ' ' && c < 0x7f }
 	for i := range len(s) {
 		if plain(s[i]) {
@@ -292,8 +291,8 @@ func visible(s string) string {
 	return s
 }
 
-// refused lists the headers that belong to the connection, which is not the guest's.
-var refused = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+// connectionHeaders are the headers that belong to the connection, which is not the guest's.
+var connectionHeaders = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 func (r *request) setFields(headers [][]string) error {
 	r.Fields = make([]transport.Field, 0, len(headers)+2)
@@ -310,7 +309,7 @@ func (r *request) setFields(headers [][]string) error {
 		}
 		f := transport.Field{Name: http.CanonicalHeaderKey(h[0]), Value: strings.Trim(h[1], " \t")}
 		switch {
-		case slices.Contains(refused, f.Name):
+		case slices.Contains(connectionHeaders, f.Name):
 			return invalid(HTTP, `member "headers": %s belongs to the connection, leave it out`, f.Name)
 		case f.Name == "Content-Length":
 			if r.sized = true; f.Value != strconv.Itoa(len(r.Body)) {
@@ -318,7 +317,7 @@ func (r *request) setFields(headers [][]string) error {
 			}
 		case f.Name == "Host":
 			if hosts++; hosts > 1 || f.Value == "" || !httpguts.ValidHostHeader(f.Value) {
-				return invalid(HTTP, `member "headers": Host is given twice or is no host`)
+				return invalid(HTTP, `member "headers": Host is given twice or is not a host`)
 			}
 			r.Host = f.Value
 		default:
@@ -332,28 +331,28 @@ func (r *request) has(name string) bool {
 	return slices.ContainsFunc(r.Fields, func(f transport.Field) bool { return f.Name == name })
 }
 
-// offer sets a header unless the guest has set it.
+// offer adds a header if the guest has not set it.
 func (r *request) offer(name, value string) {
 	if !r.has(name) {
 		r.Fields = append(r.Fields, transport.Field{Name: name, Value: value})
 	}
 }
 
-// complete adds the headers that every request has, where the guest did not set them.
+// complete adds the headers that every request has, unless the guest has set them.
 func (r *request) complete(run string, call int) {
 	r.offer("User-Agent", "flawless/"+flawless.Version)
-	r.offer(keyHeader, madeKey(run, call))
+	r.offer(keyHeader, engineKey(run, call))
 }
 
 const keyHeader = "Idempotency-Key"
 
-// madeKey is the idempotency key of a request whose code gave none.
-func madeKey(run string, call int) string { return run + "-" + strconv.Itoa(call) }
+// engineKey returns the idempotency key of a request to which the code gave none.
+func engineKey(run string, call int) string { return run + "-" + strconv.Itoa(call) }
 
-// maxSentBody is how much of the body of a request is told to people.
+// maxSentBody is how many bytes of the body of a request are shown to people.
 const maxSentBody = 16 << 10
 
-// SentBy is what the outside sees of an http call of a run.
+// SentBy returns what the server sees of an http call of a run.
 func SentBy(run string, c flawless.Call) (*flawless.Sent, error) {
 	r, err := parseHTTP(c)
 	if err != nil {
@@ -377,7 +376,7 @@ func (r *request) drop(names ...string) {
 	r.Fields = slices.DeleteFunc(slices.Clone(r.Fields), func(f transport.Field) bool { return slices.Contains(names, f.Name) })
 }
 
-// title is the request for people. A query may hold secrets and is left out.
+// title returns the request in one line for people. It leaves the query out, which may hold secrets.
 func (r *request) title() string {
 	t := r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + r.URL.EscapedPath()
 	if r.URL.RawQuery != "" {

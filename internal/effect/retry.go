@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	mostAttempts = 1000
-	longestWait  = 24 * time.Hour
+	maxAttempts = 1000
+	maxWait     = 24 * time.Hour
 )
 
 // retryHead is the member "retry" of the head of an http call.
@@ -24,26 +24,26 @@ type retryHead struct {
 	Statuses  []int    `json:"statuses"`
 }
 
-// policy returns the retries asked for, with their defaults, and the statuses that call for one. A
-// gateway that answers 502 or 504 does not say whether the server behind it has acted.
+// policy returns the retry policy, with its defaults, and the statuses after which to retry. Only idempotent calls are
+// retried after 502 and 504 by default: such a status of a gateway does not say whether the server behind it has acted.
 func (h *retryHead) policy(idempotent bool) (Retry, []int, error) {
 	if h == nil {
 		return Retry{}, nil, nil
 	}
 	p := Retry{Attempts: h.Attempts, Initial: 100 * time.Millisecond, Factor: 2, Max: 30 * time.Second, Jitter: 0.2}
-	if h.Attempts < 0 || h.Attempts > mostAttempts {
-		return Retry{}, nil, invalid(HTTP, `member "retry.attempts" is %d, give 1 to %d`, h.Attempts, mostAttempts)
+	if h.Attempts < 0 || h.Attempts > maxAttempts {
+		return Retry{}, nil, invalid(HTTP, `member "retry.attempts" is %d, give 1 to %d`, h.Attempts, maxAttempts)
 	}
 	if h.InitialMS != nil {
-		if *h.InitialMS < 0 || *h.InitialMS > longestWait.Milliseconds() {
-			return Retry{}, nil, invalid(HTTP, `member "retry.initial_ms" is %d, give 0 to %d`, *h.InitialMS, longestWait.Milliseconds())
+		if *h.InitialMS < 0 || *h.InitialMS > maxWait.Milliseconds() {
+			return Retry{}, nil, invalid(HTTP, `member "retry.initial_ms" is %d, give 0 to %d`, *h.InitialMS, maxWait.Milliseconds())
 		}
 		p.Initial = time.Duration(*h.InitialMS) * time.Millisecond
 		p.Max = max(p.Max, p.Initial)
 	}
 	if h.MaxMS != nil {
-		if *h.MaxMS < 1 || *h.MaxMS > longestWait.Milliseconds() {
-			return Retry{}, nil, invalid(HTTP, `member "retry.max_ms" is %d, give 1 to %d`, *h.MaxMS, longestWait.Milliseconds())
+		if *h.MaxMS < 1 || *h.MaxMS > maxWait.Milliseconds() {
+			return Retry{}, nil, invalid(HTTP, `member "retry.max_ms" is %d, give 1 to %d`, *h.MaxMS, maxWait.Milliseconds())
 		}
 		p.Max = time.Duration(*h.MaxMS) * time.Millisecond
 	}
@@ -74,7 +74,7 @@ func (h *retryHead) policy(idempotent bool) (Retry, []int, error) {
 	return p, []int{429, 503}, nil
 }
 
-// again tells whether the policy of the call asks for another try after try n.
+// again reports whether the policy of the call asks for another attempt after attempt n.
 func (r *request) again(n int, o Outcome, status int, passes bool) bool {
 	if n >= r.retry.Attempts {
 		return false
@@ -88,8 +88,8 @@ func (r *request) again(n int, o Outcome, status int, passes bool) bool {
 	return passes
 }
 
-// after reads a Retry-After header (RFC 9110, section 10.2.3); what cannot be read is no wish. A wish for
-// more time than a Duration holds is the longest Duration.
+// after parses a Retry-After header (RFC 9110, section 10.2.3). It returns 0 if it cannot be parsed, and the longest
+// Duration if it is longer than that.
 func after(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
@@ -106,19 +106,19 @@ func after(h http.Header, now time.Time) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return max(at.Sub(now), 0) // Sub stays within what a Duration holds
+	return max(at.Sub(now), 0) // Sub does not overflow
 }
 
-// For how long the code may have a call tried again, and how long it may say that a server knows a key.
-const longestRetry = 366 * 24 * time.Hour
+// maxRetryFor is the longest that the code may have a call retried, or may say that a server remembers a key.
+const maxRetryFor = 366 * 24 * time.Hour
 
-// longest reads a member that is a time in milliseconds: nil where it is missing.
-func longest(name string, ms *int64, least int64) (*time.Duration, error) {
+// milliseconds parses a member that is a time of at least lowest milliseconds. It returns nil if the member is missing.
+func milliseconds(name string, ms *int64, lowest int64) (*time.Duration, error) {
 	if ms == nil {
 		return nil, nil
 	}
-	if *ms < least || *ms > longestRetry.Milliseconds() {
-		return nil, invalid(HTTP, `member %q is %d, give %d to %d`, name, *ms, least, longestRetry.Milliseconds())
+	if *ms < lowest || *ms > maxRetryFor.Milliseconds() {
+		return nil, invalid(HTTP, `member %q is %d, give %d to %d`, name, *ms, lowest, maxRetryFor.Milliseconds())
 	}
 	d := time.Duration(*ms) * time.Millisecond
 	return &d, nil

@@ -19,17 +19,16 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
-// veil stands between a run and the wire to one server: it knows the placeholders of the run and the
-// secrets that may be sent there.
+// veil replaces placeholders by secrets in what a run sends to one server, and secrets by placeholders in what comes back.
 type veil struct {
 	server  transport.Server
 	seed    []byte
 	token   string
 	secrets []flawless.OpenSecret
-	masks   []mask // what must not come back, longest first
+	masks   []mask // values that must not reach the run, longest first
 }
 
-// mask is a value in one of its encodings, and what stands for it.
+// mask is a value in one of its encodings, and the placeholder for it.
 type mask struct{ value, placeholder string }
 
 func (c *Client) veil(server transport.Server, seed []byte) *veil {
@@ -40,7 +39,7 @@ func (c *Client) veil(server transport.Server, seed []byte) *veil {
 	return v
 }
 
-// own is the token of the run's placeholders.
+// own returns the token of the run's placeholders.
 func (v *veil) own() string {
 	if v.token == "" {
 		v.token = flawless.SecretToken(v.seed)
@@ -48,12 +47,12 @@ func (v *veil) own() string {
 	return v.token
 }
 
-// encoding is how a text is written at some place of a request.
+// encoding encodes a text for some part of a request.
 type encoding func(string) string
 
 func plain(s string) string { return s }
 
-// inJSON is a text as it stands within quotation marks.
+// inJSON encodes a text as the inside of a JSON string.
 func inJSON(s string) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -67,8 +66,7 @@ func inHTMLSafeJSON(s string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(b), `"`), `"`)
 }
 
-// inGo is a text as messages of Go quote it: that of an HTTP/2 connection quotes what the server said
-// last.
+// inGo encodes a text as error messages of Go quote it. Those of an HTTP/2 connection quote what the server sent last.
 func inGo(s string) string {
 	q := strconv.Quote(s)
 	return q[1 : len(q)-1]
@@ -86,24 +84,22 @@ var echoes = []encoding{
 	within(base64.RawURLEncoding, 0), within(base64.RawURLEncoding, 1), within(base64.RawURLEncoding, 2),
 }
 
-// within is what a text looks like in the base64 of a longer one, such as ann:TEXT, where it begins that many bytes
-// behind a group of three: the
-// characters that no other byte has a part in.
-// The characters at both ends, which hold at most four bits of it each, are left alone. A text that is too short
-// to be told from others by this is returned as it is.
+// within returns how a text looks in the base64 of a longer text such as ann:TEXT, if it begins that many bytes after the
+// start of a group of three. It has only the characters that encode no other byte; those at both ends, which hold four bits
+// of the text or less, are left out. A text whose encoding would be too short to be unique is returned as it is.
 func within(enc *base64.Encoding, behind int) encoding {
-	const shortest = 8
+	const minLength = 8
 	return func(s string) string {
 		whole := enc.EncodeToString(append(make([]byte, behind), s...))
 		from, to := (behind*8+5)/6, (behind+len(s))*8/6
-		if to-from < shortest {
+		if to-from < minLength {
 			return s
 		}
 		return whole[from:to]
 	}
 }
 
-// fill puts secrets in the place of their placeholders.
+// fill replaces placeholders by the secrets.
 func (v *veil) fill(text string, write encoding) (string, error) {
 	at := strings.Index(text, flawless.PlaceholderStart)
 	if at < 0 {
@@ -114,7 +110,7 @@ func (v *veil) fill(text string, write encoding) (string, error) {
 		b.WriteString(text[:at])
 		text = text[at:]
 		name, length := v.placeholder(text)
-		if length == 0 { // text that looks like one: somebody else's, or nobody's
+		if length == 0 { // it only looks like a placeholder, or is that of another run
 			b.WriteString(text[:len(flawless.PlaceholderStart)])
 			text = text[len(flawless.PlaceholderStart):]
 			continue
@@ -130,8 +126,8 @@ func (v *veil) fill(text string, write encoding) (string, error) {
 	return b.String(), nil
 }
 
-// placeholder returns the name in the placeholder of this run that text begins with, and its length;
-// 0 where it begins with none.
+// placeholder returns the name and the length of the placeholder that text begins with, 0 if it does not begin with a
+// placeholder of this run.
 func (v *veil) placeholder(text string) (name string, length int) {
 	rest := text[len(flawless.PlaceholderStart):]
 	n := flawless.SecretNameLength(rest)
@@ -141,7 +137,7 @@ func (v *veil) placeholder(text string) (name string, length int) {
 	return rest[:n], len(flawless.PlaceholderStart) + n + 1 + len(v.own())
 }
 
-// value returns a secret that may be sent to the server.
+// value returns the value of a secret if it may be sent to the server.
 func (v *veil) value(name string) (string, error) {
 	i := slices.IndexFunc(v.secrets, func(s flawless.OpenSecret) bool { return s.Name == name })
 	if i < 0 {
@@ -157,7 +153,7 @@ func (v *veil) value(name string) (string, error) {
 	return s.Value, nil
 }
 
-// reveal returns the request as it goes on the wire, r itself where it has no placeholder.
+// reveal returns the request as it is sent, which is r itself if it has no placeholder.
 func (v *veil) reveal(r *request) (*request, error) {
 	out := *r
 	out.Fields = slices.Clone(r.Fields)
@@ -170,7 +166,7 @@ func (v *veil) reveal(r *request) (*request, error) {
 		if out.Fields[i].Value != f.Value {
 			changed = true
 			if !httpguts.ValidHeaderFieldValue(out.Fields[i].Value) {
-				return nil, fmt.Errorf("a secret in the header %s has a control character, such as the end of a line", f.Name)
+				return nil, fmt.Errorf("a secret in the header %s has a control character, such as a line break", f.Name)
 			}
 		}
 	}
@@ -194,12 +190,12 @@ func (v *veil) reveal(r *request) (*request, error) {
 	if r.Host != hostHeader(r.URL) {
 		return nil, fmt.Errorf("the request has a secret and the header Host says %.100q, which is another server; leave the header out", r.Host)
 	}
-	out.drop("Accept-Encoding") // what comes back must be readable, to be searched for the value
+	out.drop("Accept-Encoding") // the response must not be compressed, so that the value is found in it
 	out.offer("Accept-Encoding", "identity")
 	return &out, nil
 }
 
-// field returns the value of a header, also within the user and password of RFC 7617.
+// field fills the value of a header field, also inside the user and password of RFC 7617.
 func (v *veil) field(f transport.Field) (string, error) {
 	kind, credentials, _ := strings.Cut(f.Value, " ")
 	if f.Name == "Authorization" && strings.EqualFold(kind, "basic") {
@@ -250,7 +246,7 @@ func (r *request) bodyEncoding() encoding {
 	return plain
 }
 
-// hide puts placeholders in the place of secrets that came back, wherever they stand.
+// hide replaces secrets by placeholders in all that came back.
 func (v *veil) hide(a *transport.Reply, f *transport.Fault) {
 	if len(v.secrets) == 0 {
 		return
@@ -261,7 +257,7 @@ func (v *veil) hide(a *transport.Reply, f *transport.Fault) {
 			f.Err = errors.New("the response is not HTTP, and is not quoted because it may hold a secret")
 		}
 		if text := f.Err.Error(); v.hidden(text) != text {
-			f.Err = errors.New(v.hidden(text)) // the causes behind it hold the value as well
+			f.Err = errors.New(v.hidden(text)) // the wrapped errors hold the value, too
 		}
 	}
 	if a == nil {
@@ -291,7 +287,7 @@ func (v *veil) hide(a *transport.Reply, f *transport.Fault) {
 	}
 }
 
-// gather lists what must not come back from the server: it may know every secret that it may be sent.
+// gather adds the masks of all secrets that may be sent to the server, because it may know any of them.
 func (v *veil) gather() {
 	for i := range v.secrets {
 		s := &v.secrets[i]
@@ -311,9 +307,9 @@ func (v *veil) gather() {
 	slices.SortStableFunc(v.masks, func(a, b mask) int { return cmp.Compare(len(b.value), len(a.value)) })
 }
 
-// Hider returns a function that puts the names of secrets in the place of their values, in whatever encoding a
-// request or a response may have them.
-func Hider(secrets []flawless.OpenSecret) func(text string) string {
+// Redactor returns a function that replaces the values of secrets by their names, in all encodings in which a request or a
+// response may have them.
+func Redactor(secrets []flawless.OpenSecret) func(text string) string {
 	v := &veil{}
 	for _, s := range secrets {
 		for _, write := range echoes {
@@ -324,8 +320,7 @@ func Hider(secrets []flawless.OpenSecret) func(text string) string {
 	return v.hidden
 }
 
-// sure returns how much of a body that was cut cannot be the beginning of a value of which the rest is
-// missing.
+// sure returns how many bytes of an incomplete body can be passed on: the rest may be the beginning of a value.
 func (v *veil) sure(body []byte) int {
 	if len(v.masks) == 0 {
 		return len(body)
@@ -336,7 +331,7 @@ func (v *veil) sure(body []byte) int {
 		tail = tail[1:]
 	}
 	at := len(body) - len(tail)
-	// A whole value that reaches over this place would not be found any more, and goes as well.
+	// A complete value that crosses this offset would no longer be found, and is held back as well.
 	for found := true; found; {
 		found = false
 		for _, m := range v.masks {

@@ -80,7 +80,7 @@ func leaks(text string) bool {
 	return false
 }
 
-func TestASecretIsPutIn(t *testing.T) {
+func TestPlaceholderIsReplacedBySecret(t *testing.T) {
 	t.Parallel()
 	quoted, _ := json.Marshal(map[string]string{"key": secretValue})
 	for _, row := range []struct {
@@ -138,7 +138,7 @@ func TestASecretIsPutIn(t *testing.T) {
 	}
 }
 
-func TestASecretIsRefused(t *testing.T) {
+func TestSecretIsRefused(t *testing.T) {
 	t.Parallel()
 	e := newParrot(t)
 	host := strings.TrimPrefix(e.URL, "http://")
@@ -158,7 +158,7 @@ func TestASecretIsRefused(t *testing.T) {
 		{"in the body", []string{"api.example.com"}, call(placeholder, "method", "POST", "url", e.URL), "must not be sent"},
 		{"that nobody has set", []string{e.URL}, call(strings.Replace(placeholder, "TOKEN", "OTHER", 1), "method", "POST", "url", e.URL), "flawless secret set OTHER --host http://" + host},
 		{"that cannot be opened", []string{e.URL}, call(strings.Replace(placeholder, "TOKEN", "LOCKED", 1), "method", "POST", "url", e.URL), "its key is not at hand"},
-		{"with the end of a line in a header", []string{e.URL}, call("", "url", e.URL, "headers", [][]string{{"X-Key", strings.Replace(placeholder, "TOKEN", "LINES", 1)}}), "control character"},
+		{"with a line break in a header", []string{e.URL}, call("", "url", e.URL, "headers", [][]string{{"X-Key", strings.Replace(placeholder, "TOKEN", "LINES", 1)}}), "control character"},
 		{"behind another Host", []string{e.URL}, call("", "url", e.URL, "headers", append(key, []string{"Host", "evil.example"})), "evil.example"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestASecretIsRefused(t *testing.T) {
 	}
 }
 
-func TestARedirectTakesNoSecretElsewhere(t *testing.T) {
+func TestRedirectSendsNoSecretToAnotherHost(t *testing.T) {
 	t.Parallel()
 	e := newParrot(t)
 	var to string
@@ -193,7 +193,7 @@ func TestARedirectTakesNoSecretElsewhere(t *testing.T) {
 	}
 }
 
-func TestAnErrorHoldsNoSecret(t *testing.T) {
+func TestErrorHasNoSecret(t *testing.T) {
 	t.Parallel()
 	addr := rawServer(t, func(c net.Conn) {
 		_, _ = c.Read(make([]byte, 4096))
@@ -205,9 +205,9 @@ func TestAnErrorHoldsNoSecret(t *testing.T) {
 	}
 }
 
-// TestASecretInBase64OfMoreIsHidden: a server that sends user and password back in base64 shows no part of the
+// TestSecretInsideBase64IsHidden: a server that sends user and password back in base64 shows no part of the
 // password, wherever in the text it stands, in bodies and headers.
-func TestASecretInBase64OfMoreIsHidden(t *testing.T) {
+func TestSecretInsideBase64IsHidden(t *testing.T) {
 	t.Parallel()
 	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
 		for before := range 5 {
@@ -235,7 +235,7 @@ func TestASecretInBase64OfMoreIsHidden(t *testing.T) {
 }
 
 // An answer that is cut in the midst of a value must not hold the first part of it.
-func TestACutAnswerHoldsNoPartOfASecret(t *testing.T) {
+func TestCutResponseHasNoPartOfASecret(t *testing.T) {
 	t.Parallel()
 	quoted, _ := json.Marshal(secretValue)
 	for _, row := range []struct{ name, text string }{
@@ -265,7 +265,7 @@ func TestACutAnswerHoldsNoPartOfASecret(t *testing.T) {
 	}
 }
 
-func TestACutAnswerHoldsNoPartOfEntangledSecrets(t *testing.T) {
+func TestCutResponseHasNoPartOfOverlappingSecrets(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, text string
@@ -299,7 +299,7 @@ func TestACutAnswerHoldsNoPartOfEntangledSecrets(t *testing.T) {
 }
 
 // What a server says when it closes an HTTP/2 connection is quoted in the error.
-func TestAGoodbyeHoldsNoSecret(t *testing.T) {
+func TestGoAwayHasNoSecret(t *testing.T) {
 	t.Parallel()
 	const value = "ring the \a bell"
 	addr, cfg := framed(t, func(f *http2.Framer) {

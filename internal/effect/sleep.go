@@ -23,7 +23,7 @@ func parseSleep(c flawless.Call) (sleepHead, error) {
 	case h.Until != nil && *h.Until < 0:
 		return h, invalid(Sleep, `member "until" is %d, give Unix time in nanoseconds`, *h.Until)
 	case h.For != nil && *h.For < 0:
-		return h, invalid(Sleep, `member "for" is %d, give nanoseconds from 0 on`, *h.For)
+		return h, invalid(Sleep, `member "for" is %d, give 0 or more nanoseconds`, *h.For)
 	}
 	return h, nil
 }

@@ -7,19 +7,19 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Spawning is what a `spawn` call asks for.
-type Spawning struct {
+// SpawnHead is the head of a `spawn` call.
+type SpawnHead struct {
 	Module   string `json:"module"` // "" is the run's own version of its own module
 	Workflow string `json:"workflow"`
-	Detached bool   `json:"detached"` // answered when it was started; not cancelled with its parent
-	// Shielded says that a cancellation of the parent does not reach the code that spawns the child: an undo,
-	// for instance. It does not reach the child either. Terminating the parent does.
+	Detached bool   `json:"detached"` // the call is answered once the run is started, and cancelling the parent does not cancel it
+	// Shielded says that the code that spawns the child is not cancelled with its run, because it undoes something for
+	// instance. Then the child is not cancelled with its parent either. Terminating the parent terminates it.
 	Shielded bool `json:"shielded"`
 }
 
-// ParseSpawn understands a `spawn` call. Its body is the input of the run to be started.
-func ParseSpawn(c flawless.Call) (Spawning, error) {
-	var h Spawning
+// ParseSpawn parses a `spawn` call. Its body is the input of the new run.
+func ParseSpawn(c flawless.Call) (SpawnHead, error) {
+	var h SpawnHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
@@ -27,7 +27,7 @@ func ParseSpawn(c flawless.Call) (Spawning, error) {
 		return h, invalid(Spawn, `member "workflow" is missing`)
 	}
 	if len(c.Body) > 0 && !json.Valid(c.Body) {
-		return h, invalid(Spawn, "the body, the input of the run to be started, is not JSON")
+		return h, invalid(Spawn, "the body, which is the input of the new run, is not JSON")
 	}
 	return h, nil
 }

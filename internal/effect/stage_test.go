@@ -96,7 +96,7 @@ func TestUnknown(t *testing.T) {
 		{"binary garbage", "\x15\x03\x01\x00\x02\x02\x50\r\n\r\n", true, 0, "not HTTP"},
 		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", true, 0, "not HTTP"},
 		{"negative length", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", true, 0, "not HTTP"},
-		{"switching protocols", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", true, 101, "nobody asked"},
+		{"switching protocols", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", true, 101, "unexpected status"},
 		{"huge header", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2<<20) + "\r\n\r\n", true, 0, "longer than 1048576 bytes"},
 		{"early hints without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 40000), true, 0, "longer than 1048576 bytes"},
 	} {
@@ -142,7 +142,7 @@ func TestTimeoutOverHTTP2(t *testing.T) {
 	}
 }
 
-func TestCancelInTheMiddle(t *testing.T) {
+func TestCancelDuringExchange(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{}, 1)
 	s, cfg := secure(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

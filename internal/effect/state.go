@@ -9,21 +9,21 @@ import (
 // Operations of a `state` call.
 const (
 	StateGet    = "get"    // answered with the value
-	StateLock   = "lock"   // answered with the value once the run holds it
+	StateLock   = "lock"   // answered with the value once the run holds the state
 	StatePut    = "put"    // the body is the new value; the hold ends
-	StateUnlock = "unlock" // the hold, or the wish for it, ends
+	StateUnlock = "unlock" // the hold ends, or waiting for it
 )
 
-// Sharing is what a `state` call asks for.
-type Sharing struct {
+// StateHead is the head of a `state` call.
+type StateHead struct {
 	Name string `json:"name"`
 	Op   string `json:"op"`
-	Lock int    `json:"lock"` // with put and unlock: the call that asked for the hold
+	Lock int    `json:"lock"` // with put and unlock: the number of the lock call
 }
 
-// ParseState understands a `state` call.
-func ParseState(c flawless.Call) (Sharing, error) {
-	var h Sharing
+// ParseState parses a `state` call.
+func ParseState(c flawless.Call) (StateHead, error) {
+	var h StateHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
@@ -34,10 +34,10 @@ func ParseState(c flawless.Call) (Sharing, error) {
 	case StateGet, StateLock:
 	case StatePut, StateUnlock:
 		if h.Lock <= 0 || h.Lock >= c.N {
-			return h, invalid(State, `member "lock" is %d, give the number of the call that asked for the hold`, h.Lock)
+			return h, invalid(State, `member "lock" is %d, give the number of the call that locked the state`, h.Lock)
 		}
 		if h.Op == StatePut && !json.Valid(c.Body) {
-			return h, invalid(State, "the body, the new value, is not JSON")
+			return h, invalid(State, "the body, which is the new value, is not JSON")
 		}
 	default:
 		return h, invalid(State, `member "op" is %q, give one of get, lock, put, unlock`, h.Op)
@@ -50,7 +50,7 @@ func checkState(c flawless.Call) (Policy, error) {
 	return Policy{Title: h.Op + " state " + h.Name}, err
 }
 
-// ValueAnswer hands a value over.
+// ValueAnswer returns an answer with a value.
 func ValueAnswer(value []byte) flawless.Answer {
 	return flawless.Answer{Head: []byte("{}"), Body: value}
 }

@@ -16,48 +16,48 @@ import (
 )
 
 const (
-	// maxAhead is how much of a response is read before the guest asks for it. Then the server has to wait.
+	// maxAhead is how many bytes of a response are read before the guest asks for them. Then the server has to wait.
 	maxAhead = 64 << 10
-	// keepUnread is how long a stream waits for the guest to go on reading.
+	// keepUnread is how long a stream waits for the next read of the guest.
 	keepUnread = 15 * time.Minute
 )
 
 const kindBroken = "broken"
 
-// Reading is what a `read` call asks for: the next part of the response to a call that is streamed.
-type Reading struct {
-	Call  int   `json:"call"`
-	From  int64 `json:"from"`  // bytes that the guest has had
-	Close bool  `json:"close"` // no more is wanted
+// ReadHead is the head of a `read` call, which asks for the next part of a streamed response.
+type ReadHead struct {
+	Call  int   `json:"call"`  // that the response answers
+	From  int64 `json:"from"`  // offset of the part: how many bytes the guest has read
+	Close bool  `json:"close"` // the guest reads no more
 }
 
-// ParseRead understands a `read` call.
-func ParseRead(c flawless.Call) (Reading, error) {
-	var h Reading
+// ParseRead parses a `read` call.
+func ParseRead(c flawless.Call) (ReadHead, error) {
+	var h ReadHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
 	if h.Call <= 0 || h.Call >= c.N {
-		return h, invalid(Read, `member "call" is %d, give the number of a call made before`, h.Call)
+		return h, invalid(Read, `member "call" is %d, give the number of an earlier call`, h.Call)
 	}
 	if h.From < 0 {
-		return h, invalid(Read, `member "from" is %d, give the bytes that were read already`, h.From)
+		return h, invalid(Read, `member "from" is %d, give the number of bytes read so far`, h.From)
 	}
 	return h, nil
 }
 
-// checkRead: a part may be asked for again. It is kept until the next one is asked for, and where it is gone
-// nothing happens but that the guest is told so.
+// checkRead checks a `read` call. It is idempotent: a part is kept until the next one is read, and reading a part that is
+// gone only returns an error.
 func checkRead(c flawless.Call) (Policy, error) {
 	h, err := ParseRead(c)
 	return Policy{Title: "read on in the response to call " + strconv.Itoa(h.Call), Idempotent: true}, err
 }
 
-// streams are the responses that guests read as they come, by run and call.
+// streams holds the responses that guests read while they come, by run and call.
 type streams struct {
 	mu     sync.Mutex
 	runs   map[string]map[int]*stream
-	over   map[string]map[int]string // why those of a run that goes on were closed
+	over   map[string]map[int]string // why streams of open runs were closed
 	closed bool
 	tasks  sync.WaitGroup
 }
@@ -92,7 +92,7 @@ func (all *streams) put(run string, call int, s *stream) {
 	}
 }
 
-// drop closes a stream and forgets all of it but why. s is the one that is meant, nil is any.
+// drop closes a stream and remembers why. If s is not nil, it does so only if s is the stream of the call.
 func (all *streams) drop(run string, call int, s *stream, why string) {
 	all.mu.Lock()
 	there := all.runs[run][call]
@@ -139,41 +139,41 @@ func (all *streams) close() {
 	all.tasks.Wait()
 }
 
-// stream is a response on its way from a connection to a guest. A goroutine carries out the exchange and fills
-// it, as far as there is room; reads empty it. Secrets are hidden before anything is kept.
+// stream is a response on its way from a connection to a guest. A goroutine carries out the exchange and fills the
+// stream as long as there is room; `read` calls empty it. Secrets are hidden before anything is buffered.
 type stream struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	timeout time.Duration // until the head comes, and from a read to the part it gets
-	asked   *request      // before secrets were put in
+	timeout time.Duration // until the head comes, and from a read to its part
+	asked   *request      // without secrets
 	veil    *veil
 	trail   *transport.Trail
-	begun   bool       // the head was handed over; the goroutine's
+	begun   bool       // the head was sent to the channel; owned by the goroutine
 	head    chan begun // has the head once it is there
 	unread  *time.Timer
 
 	mu     sync.Mutex
-	change chan struct{} // is closed when something of what follows changes
-	ahead  []byte        // not given out yet
-	at     int64         // bytes that were given out
-	last   part          // what was given out last
-	end    *part         // what is given out behind ahead; nil while the response goes on
+	change chan struct{} // closed when one of the following fields changes
+	ahead  []byte        // buffered, not read by the guest yet
+	at     int64         // how many bytes the guest has read
+	last   part          // that was read last
+	end    *part         // to be read after ahead; nil while the response continues
 }
 
-// begun is a response of which the body is still to come.
+// begun is a response whose body is still to come.
 type begun struct {
 	reply  *transport.Reply
 	stages transport.Trail
 	asked  *request
 }
 
-// part is what a read gets.
+// part is the result of a read.
 type part struct {
 	body []byte
 	end  bool
-	kind string // of the error that it is, "" where it is none
+	kind string // of the error, "" if it is none
 	why  string
-	slow bool
+	slow bool // the error is a time-out
 }
 
 func newStream(timeout time.Duration) *stream {
@@ -182,9 +182,9 @@ func newStream(timeout time.Duration) *stream {
 	return s
 }
 
-var errUnwanted = errors.New("nobody reads on")
+var errUnwanted = errors.New("the stream was closed")
 
-// close ends the exchange. Whoever reads is told that the stream has ended.
+// close ends the exchange. A read under way gets an error.
 func (s *stream) close() {
 	if s.unread != nil {
 		s.unread.Stop()
@@ -192,7 +192,7 @@ func (s *stream) close() {
 	s.cancel(errUnwanted)
 }
 
-// changed wakes those that wait. The caller holds mu.
+// changed wakes the goroutines that wait for a change. The caller holds mu.
 func (s *stream) changed() {
 	close(s.change)
 	s.change = make(chan struct{})
@@ -210,7 +210,7 @@ func (s *stream) receive(r *request) func(res *http.Response, sent int64) (*tran
 	}
 }
 
-// pump hands the head over, and then the body as it is asked for. It returns what is left of the response.
+// pump passes on the head and then the body, as it is read. It returns a reply without a body once all of it was passed on.
 func (s *stream) pump(res *http.Response, r *request, sent int64) (*transport.Reply, error) {
 	a := &transport.Reply{Status: res.StatusCode, Header: res.Header}
 	s.veil.hide(a, nil)
@@ -249,7 +249,7 @@ func (s *stream) pump(res *http.Response, r *request, sent int64) (*transport.Re
 	}
 }
 
-// offer keeps a piece for the next read. It waits for room, and returns false where nobody wants it any more.
+// offer buffers a piece for the next read. It waits for room, and returns false if the stream was closed.
 func (s *stream) offer(piece []byte) bool {
 	for {
 		s.mu.Lock()
@@ -269,7 +269,7 @@ func (s *stream) offer(piece []byte) bool {
 	}
 }
 
-// finish says what comes behind the last piece of a response that has begun.
+// finish sets the last part of a response that has begun.
 func (s *stream) finish(a *transport.Reply, f *transport.Fault) {
 	if !s.begun {
 		return
@@ -292,8 +292,8 @@ func (s *stream) finish(a *transport.Reply, f *transport.Fault) {
 	s.cancel(nil)
 }
 
-// next returns the part that begins at a place, and waits for it. Of the places before the end only that of the
-// last part is still there.
+// next waits for the part that begins at an offset, and returns it. Of the parts that were read, only the last can be read
+// again.
 func (s *stream) next(ctx context.Context, from int64) (part, error) {
 	slow := time.NewTimer(s.timeout)
 	defer slow.Stop()
@@ -325,14 +325,14 @@ func (s *stream) next(ctx context.Context, from int64) (part, error) {
 		select {
 		case <-change:
 		case <-slow.C:
-			s.cancel(context.DeadlineExceeded) // which ends the exchange, and tells why
+			s.cancel(context.DeadlineExceeded) // ends the exchange, with that cause
 		case <-ctx.Done():
 			return part{}, context.Cause(ctx)
 		}
 	}
 }
 
-// answer is the part as a guest gets it.
+// answer returns the answer of a `read` call that gets this part.
 func (p part) answer(call int) flawless.Answer {
 	switch {
 	case p.kind != "" && p.slow:
@@ -345,8 +345,8 @@ func (p part) answer(call int) flawless.Answer {
 	return flawless.Answer{Call: call, Head: []byte(`{}`), Body: p.body}
 }
 
-// begin carries out one try of a call whose response is streamed. It returns when the head is there; the rest
-// waits for reads. A response that is not streamed is the answer as a whole.
+// begin carries out one attempt at a call whose response is streamed. It returns when the head is there; the body waits for
+// reads. A response that is not streamed is returned as a whole.
 func (c *Client) begin(ctx context.Context, t Try, r *request) Result {
 	s := newStream(r.timeout)
 	r.stream = s
@@ -373,8 +373,8 @@ func (c *Client) begin(ctx context.Context, t Try, r *request) Result {
 	}
 }
 
-// fill carries out the exchange. Either the head is handed over, or the whole: the end of a short response may come
-// before anybody has looked for its head, and must not be taken for all of it.
+// fill carries out the exchange. It sends either the head or the whole result, never both: a short response may end before
+// begin has received its head, and its end must not be taken for the whole.
 func (c *Client) fill(s *stream, t Try, r *request, whole chan<- Result) {
 	defer s.recovered(t, whole)
 	if res := c.carryOut(s.ctx, t, r); !s.begun {
@@ -393,10 +393,10 @@ func (s *stream) recovered(t Try, whole chan<- Result) {
 	if s.begun {
 		return
 	}
-	whole <- Result{Outcome: Unknown, Text: text, Answer: InDoubtAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
+	whole <- Result{Outcome: Unknown, Text: text, Answer: UnknownAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
 }
 
-// streaming is the result of a try whose response goes on.
+// streaming returns the result of an attempt whose response continues.
 func (c *Client) streaming(t Try, s *stream, h begun) Result {
 	c.streams.put(t.Run, t.Call.N, s)
 	res := h.asked.answered(t, h.reply, h.stages)
@@ -434,7 +434,7 @@ func (c *Client) Read(ctx context.Context, t Try) Result {
 	return Result{Outcome: Answered, Answer: p.answer(t.Call.N), Text: text}
 }
 
-// whyOver says why a run does not have the connection of one of its calls.
+// whyOver returns why a run has no connection for one of its calls.
 func (all *streams) whyOver(t Try, call int) string {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -444,24 +444,23 @@ func (all *streams) whyOver(t Try, call int) string {
 	case call <= t.Past:
 		return otherRun(t.Of)
 	}
-	return "its connection ended with the run, or with an earlier start of the server"
+	return "its connection ended when the run ended or the server restarted"
 }
 
 func otherRun(of string) string {
 	return fmt.Sprintf("its connection is that of run %s, which this run was made from", of)
 }
 
-// gone is what a read gets that finds no connection.
-func gone(h Reading, why string) part {
+// gone returns the result of a read that finds no connection.
+func gone(h ReadHead, why string) part {
 	return part{kind: kindBroken, why: fmt.Sprintf("the response to call %d cannot be read on after byte %d: %s", h.Call, h.From, why)}
 }
 
-// GoneAnswer returns the answer of a `read` call in a run that was forked from another one, of, and so does not
-// have the connection.
+// GoneAnswer returns the answer of a `read` call in a run that was forked from the run of, which has the connection.
 func GoneAnswer(c flawless.Call, of string) flawless.Answer {
 	h, _ := ParseRead(c)
 	return gone(h, otherRun(of)).answer(c.N)
 }
 
-// Ended closes what a run has left open. It is called when the run has ended.
+// Ended closes the streams of a run that has ended.
 func (c *Client) Ended(run string) { c.streams.dropRun(run) }

@@ -104,9 +104,9 @@ func trusting(t *testing.T) *effect.Client {
 	return newClient(t, effect.ClientOptions{TLS: &tls.Config{InsecureSkipVerify: true}})
 }
 
-// TestAResponseIsReadAsItComes: a part is there before the next one is sent, also over HTTP/2, a part may be
+// TestStreamIsReadAsItComes: a part is there before the next one is sent, also over HTTP/2, a part may be
 // asked for again, and how the response ends comes at its end.
-func TestAResponseIsReadAsItComes(t *testing.T) {
+func TestStreamIsReadAsItComes(t *testing.T) {
 	t.Parallel()
 	for _, over := range []string{"h1", "h2"} {
 		for _, end := range []string{"whole", "broken"} {
@@ -144,8 +144,8 @@ func TestAResponseIsReadAsItComes(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotStreamed: a response that is no success, and one without a body, are handed over as a whole.
-func TestWhatIsNotStreamed(t *testing.T) {
+// TestResponsesThatAreNotStreamed: a response that is no success, and one without a body, are handed over as a whole.
+func TestResponsesThatAreNotStreamed(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		method string
@@ -166,8 +166,8 @@ func TestWhatIsNotStreamed(t *testing.T) {
 	}
 }
 
-// TestAStreamAfterARedirect has the address it came from, and one that has not begun is an ordinary failure.
-func TestAStreamAfterARedirect(t *testing.T) {
+// TestStreamAfterRedirect has the address it came from, and one that has not begun is an ordinary failure.
+func TestStreamAfterRedirect(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -193,8 +193,8 @@ func TestAStreamAfterARedirect(t *testing.T) {
 	}
 }
 
-// TestTheLimitOfAStreamCountsItsSum.
-func TestTheLimitOfAStreamCountsItsSum(t *testing.T) {
+// TestStreamLimitCountsAllParts.
+func TestStreamLimitCountsAllParts(t *testing.T) {
 	t.Parallel()
 	for longer, want := range map[string]string{"error": `"kind":"too_large"`, "cut": `{"end":true}`} {
 		pieces := make(chan string, 3)
@@ -242,8 +242,8 @@ func TestSecretsInAStream(t *testing.T) {
 	}
 }
 
-// TestNoMoreIsReadThanIsAskedFor: a server that sends without end is not read without end.
-func TestNoMoreIsReadThanIsAskedFor(t *testing.T) {
+// TestStreamReadsNoMoreThanRequested: a server that sends without end is not read without end.
+func TestStreamReadsNoMoreThanRequested(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const piece = 16 << 10
@@ -273,9 +273,9 @@ func TestNoMoreIsReadThanIsAskedFor(t *testing.T) {
 	})
 }
 
-// TestTheEndsOfAStream: it ends when it is closed, when its run has ended, when the server is silent for too
+// TestStreamEnds: it ends when it is closed, when its run has ended, when the server is silent for too
 // long, and when nobody reads on. Then its connection is closed, and a read says why it gets nothing.
-func TestTheEndsOfAStream(t *testing.T) {
+func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, want string
@@ -284,7 +284,7 @@ func TestTheEndsOfAStream(t *testing.T) {
 		{"closed", "the code has closed it", func(c *effect.Client, _ *reads) {
 			c.Read(context.Background(), effect.Try{Run: "wkf_x", Call: flawless.Call{N: 8, Head: []byte(`{"call":7,"close":true}`)}})
 		}},
-		{"the run has ended", "its connection ended with the run", func(c *effect.Client, _ *reads) { c.Ended("wkf_x") }},
+		{"the run has ended", "its connection ended when the run ended", func(c *effect.Client, _ *reads) { c.Ended("wkf_x") }},
 		{"silence", `"reason":"timeout"`, func(*effect.Client, *reads) {}},
 		{"nobody reads", "nothing was read for 15m0s", func(*effect.Client, *reads) { time.Sleep(16 * time.Minute) }},
 	} {

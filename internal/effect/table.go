@@ -1,6 +1,6 @@
 package effect
 
-// The words for kinds of calls.
+// The kinds of calls.
 const (
 	HTTP      = "http"
 	Sleep     = "sleep"
@@ -12,7 +12,7 @@ const (
 	Reply     = "reply"
 	Promise   = "promise"
 	State     = "state"
-	InDoubt   = "doubt"
+	Doubt     = "doubt"
 	Log       = "log"
 	Data      = "data"
 	Label     = "label"
@@ -21,15 +21,15 @@ const (
 	Secret    = "secret"
 )
 
-// Options says how the kinds are to be built. The zero value serves.
+// Options says how calls are performed. The zero value serves.
 type Options struct {
-	// HTTP carries out the http calls; who made it closes it. Nil stands for one with default
-	// options, whose connections close by themselves when they are not used any more.
+	// HTTP performs http calls. The caller closes it. Nil is a client with default options, whose connections close by
+	// themselves once they are idle.
 	HTTP *Client
 }
 
-// Kinds returns every kind of call there is. Log, data and label are notes: they have no answer and never
-// reach the engine as calls; their Check is all there is to them.
+// Kinds returns every kind of call. Log, data and label have nothing but a Check: they have no answer, and never reach the
+// engine as calls.
 func Kinds(o Options) []Kind {
 	web := o.HTTP
 	if web == nil {
@@ -48,8 +48,8 @@ func Kinds(o Options) []Kind {
 		{Name: Withdraw, Check: checkWithdraw, Note: true},
 		{Name: Promise, Check: checkPromise, Due: duePromise},
 		{Name: State, Check: checkState, Errand: true},
-		{Name: InDoubt, Check: checkDoubt},
-		{Name: Secret, Check: checkSecret, Perform: web.known},
+		{Name: Doubt, Check: checkDoubt},
+		{Name: Secret, Check: checkSecret, Perform: web.hasSecret},
 		{Name: Log, Check: checkLog},
 		{Name: Data, Check: checkData},
 		{Name: Label, Check: checkLabel},

@@ -58,7 +58,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-func TestBadHeads(t *testing.T) {
+func TestInvalidHeadIsRejected(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ kind, head, want string }{
 		{"http", ``, "not JSON"},
@@ -126,7 +126,7 @@ func TestBadHeads(t *testing.T) {
 	}
 }
 
-func TestPerformOfABadHead(t *testing.T) {
+func TestPerformRejectsInvalidHead(t *testing.T) {
 	t.Parallel()
 	r := perform(t, newClient(t, effect.ClientOptions{}), call(""))
 	if h := headOf(t, r); r.Outcome != effect.NotSent || r.Again || h.Error == nil || h.Error.Kind != "invalid" {
@@ -228,7 +228,7 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-func TestARefusedURLIsNotQuoted(t *testing.T) {
+func TestRefusedURLIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"http://ann:pw/4711@h/", "http://ann:pw%zz4711@h/", "http://ann:pw 4711@h/", "http://ann:pw4711@h:x/", "ftp://ann:pw4711@h/"} {
 		head, err := json.Marshal(map[string]string{"url": url})
@@ -242,8 +242,8 @@ func TestARefusedURLIsNotQuoted(t *testing.T) {
 	}
 }
 
-// TestMessagesDoNotQuoteAURL: what cannot be read may be a password, wherever it stands.
-func TestMessagesDoNotQuoteAURL(t *testing.T) {
+// TestMessagesDoNotQuoteURLs: what cannot be read may be a password, wherever it stands.
+func TestMessagesDoNotQuoteURLs(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"http://ann:ses ame@h/", `http://ann:ses"ame@h/`, "http://ann:ses/ame@h/", "http://ann:sesame", "http://sesame%40h:1/",

@@ -7,9 +7,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestAUserInTheURLIsSentAsBasicAuthorization, as clients do it everywhere, and is in no other place of the
+// TestUserInURLIsSentAsBasicAuthorization, as clients do it everywhere, and is in no other place of the
 // request or the answer.
-func TestAUserInTheURLIsSentAsBasicAuthorization(t *testing.T) {
+func TestUserInURLIsSentAsBasicAuthorization(t *testing.T) {
 	t.Parallel()
 	e := newParrot(t)
 	c := newClient(t, effect.ClientOptions{})

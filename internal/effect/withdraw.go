@@ -12,24 +12,24 @@ import (
 const (
 	WhyDeadline  = "deadline"  // its context's deadline has passed
 	WhyCancelled = "cancelled" // its context was cancelled
-	WhyDropped   = "dropped"   // it dropped what waited for the answer
+	WhyDropped   = "dropped"   // it dropped the future that waited for the answer
 )
 
-// Withdrawing is what a `withdraw` call asks for: the code does not want to wait for a call any longer.
-type Withdrawing struct {
+// WithdrawHead is the head of a `withdraw` call, which says that the code no longer waits for a call.
+type WithdrawHead struct {
 	Call   int    `json:"call"`   // of a kind that is performed
 	Why    string `json:"why"`    // one of the constants above
-	Settle bool   `json:"settle"` // an attempt under way is waited for, also where the call is idempotent
+	Settle bool   `json:"settle"` // wait for an attempt under way even if the call is idempotent
 }
 
-// ParseWithdraw understands a `withdraw` call.
-func ParseWithdraw(c flawless.Call) (Withdrawing, error) {
-	var h Withdrawing
+// ParseWithdraw parses a `withdraw` call.
+func ParseWithdraw(c flawless.Call) (WithdrawHead, error) {
+	var h WithdrawHead
 	if err := decode(c, &h); err != nil {
 		return h, err
 	}
 	if h.Call <= 0 || h.Call >= c.N {
-		return h, invalid(Withdraw, `member "call" is %d, give the number of a call made before`, h.Call)
+		return h, invalid(Withdraw, `member "call" is %d, give the number of an earlier call`, h.Call)
 	}
 	switch h.Why {
 	case WhyDeadline, WhyCancelled, WhyDropped:
@@ -43,10 +43,10 @@ func checkWithdraw(c flawless.Call) (Policy, error) {
 	return Policy{Title: "withdraw"}, err
 }
 
-// The reasons that the answer of a withdrawn call gives.
+// The reasons in the answer of a withdrawn call.
 const (
-	NotBegun  = "not_begun" // no attempt was under way: it had just been made, or waited for a retry or for a place under a limit
-	Abandoned = "abandoned" // what became of the last attempt is not waited for, or is not known
+	NotBegun  = "not_begun" // no attempt was under way: the call was new, or waited for a retry or a permit
+	Abandoned = "abandoned" // the outcome of the last attempt is unknown or was not waited for
 )
 
 // WithdrawnAnswer returns the answer of a call that was withdrawn.
@@ -54,7 +54,7 @@ func WithdrawnAnswer(call int, reason, message string) flawless.Answer {
 	return errorAnswer(call, kindWithdrawn, message, reason, 0)
 }
 
-// IsWithdrawn tells whether an answer is that of a call that was withdrawn.
+// IsWithdrawn reports whether an answer is that of a withdrawn call.
 func IsWithdrawn(a flawless.Answer) bool {
 	if !bytes.Contains(a.Head, []byte(kindWithdrawn)) {
 		return false

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +23,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/policy"
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
@@ -107,25 +107,24 @@ type Engine struct {
 	giveUp     context.CancelFunc
 
 	// Each of these has a lock of its own. Lock order: mu, the lock of a run, then those.
-	tasks     task.Tasks          // all goroutines
-	permits   share               // to compute
-	residency residency           // which guests are in memory
-	ends      ends                // which calls wait for the end of which run
-	locks     *statelock.Locks    // states that runs share
-	graph     statelock.Graph     // who waits for whom
-	deadlocks statelock.Detector  // finds circles in it
-	clock     *clock.Clock        // wakes runs
-	schedules *schedule.Scheduler // starts runs
-	policy    *policy.Policy      // what operators say
-	admission *admit.Control      // which runs may begin
-	limits    *ratelimit.Limits   // which calls may begin
-	scrubber  *scrub.Scrubber     // of a store with files of its own
-	library   *library.Library    // modules
-	hub       *hub.Hub            // who looks on
-	looking   *semaphore.Weighted // held by followers while they read
-	retried   retried             // runs with a call that is being retried
-	counts    counts              // what happened to guests
-	outcomes  totals              // what happened to runs and calls
+	tasks     task.Tasks           // all goroutines
+	residency *residency.Residency // which guests are in memory, and compute
+	ends      ends                 // which calls wait for the end of which run
+	locks     *statelock.Locks     // states that runs share
+	graph     statelock.Graph      // who waits for whom
+	deadlocks statelock.Detector   // finds circles in it
+	clock     *clock.Clock         // wakes runs
+	schedules *schedule.Scheduler  // starts runs
+	policy    *policy.Policy       // what operators say
+	admission *admit.Control       // which runs may begin
+	limits    *ratelimit.Limits    // which calls may begin
+	scrubber  *scrub.Scrubber      // of a store with files of its own
+	library   *library.Library     // modules
+	hub       *hub.Hub             // who looks on
+	looking   *semaphore.Weighted  // held by followers while they read
+	retried   retried              // runs with a call that is being retried
+	counts    counts               // what happened to guests
+	outcomes  totals               // what happened to runs and calls
 
 	// Written once or atomically, by anybody.
 	stopping atomic.Bool                    // no new work
@@ -147,8 +146,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, space: o.Space,
 		url: strings.TrimSuffix(o.URL, "/"),
 		log: o.Log, clockNow: o.Now, restFor: cmp.Or(o.Rest, 5*time.Second), patience: cmp.Or(o.Patience, 2*time.Millisecond), turnTime: o.TurnTime, longTurn: cmp.Or(o.longTurn, 5*time.Second),
-		permits: share{limit: 2 * runtime.GOMAXPROCS(0)},
-		runs:    map[string]*run{}, set: map[string]string{},
+		runs: map[string]*run{}, set: map[string]string{},
 		roomy: make(chan struct{}, 1), broke: make(chan struct{}),
 		looking: semaphore.NewWeighted(lookers)}
 	e.ownCode = o.OwnCode
@@ -163,7 +161,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if e.clockNow == nil {
 		e.clockNow = time.Now
 	}
-	e.residency.init(e, &o)
+	e.residency = residency.New(residency.Options{Live: o.Live, Memory: o.Memory, Idle: e.restFor, Now: e.now, Stopped: e.dead.Load,
+		Trim: func() { e.library.Trim() }, Collect: e.space != nil, Resident: o.resident})
 	for i := range o.Kinds {
 		e.kinds[o.Kinds[i].Name] = &o.Kinds[i]
 	}
@@ -392,7 +391,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.clock.Stop()
 	e.cancel()
-	e.residency.close()
+	e.residency.Close()
 	drained := make(chan struct{})
 	go func() { e.tasks.Wait(); close(drained) }()
 	var err error
@@ -423,7 +422,7 @@ func (e *Engine) Kill() {
 	e.giveUp()
 	e.cancel()
 	e.clock.Stop()
-	e.residency.close()
+	e.residency.Close()
 	e.tasks.Wait()
 	e.hub.Stop()
 	e.mu.Lock()
@@ -440,7 +439,7 @@ func (e *Engine) Health() flawless.Health {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	id := e.store.Identity()
-	live, _, _ := e.residency.slots.count()
+	live, _, _ := e.residency.Slots()
 	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: len(e.runs), Live: live, Aside: len(e.set), Retrying: e.retried.count(), Code: code,
 		Replayed: e.counts.replayed.Load(), Frozen: e.counts.frozen.Load(), Thawed: e.counts.thawed.Load(), Fallbacks: e.counts.fallbacks.Load()}
 	switch {

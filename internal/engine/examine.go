@@ -7,6 +7,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
@@ -37,9 +38,9 @@ func (e *Engine) examine(ctx context.Context, id string, bin []byte, f func(m *g
 		return fmt.Errorf("examining run %s: %w", id, err)
 	}
 	defer done()
-	if err := e.permits.acquire(ctx, heavy, 0, nil); err != nil {
+	if err := e.residency.Compute.Acquire(ctx, residency.Heavy, 0, nil); err != nil {
 		return err
 	}
-	defer e.permits.release()
+	defer e.residency.Compute.Release()
 	return f(m, head)
 }

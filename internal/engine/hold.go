@@ -16,6 +16,7 @@ import (
 func (e *Engine) newRun(id string) *run {
 	r := &run{e: e, id: id, s: core.NewState(id, e.kinds), refs: 1, loaded: make(chan struct{})}
 	r.idle.L = &r.mu
+	r.seat.Guest = r
 	e.runs[id] = r
 	return r
 }
@@ -98,7 +99,7 @@ func (e *Engine) load(ctx context.Context, r *run) error {
 	if p := e.holding.Load(); p != nil {
 		r.append(r.s.Hold(*p, e.now())...)
 	}
-	r.append(r.s.Lost(e.now(), r.terms)...)
+	r.append(r.s.Recover(e.now(), r.terms)...)
 	if len(r.outbox) > 0 {
 		r.wakeLocked()
 	}
@@ -149,12 +150,33 @@ func (e *Engine) settle(r *run) {
 		if r.refs == 0 { // else a call of it may be answered at any moment
 			wake = r.s.NextWake()
 		}
-		e.residency.rest(r, wake)
+		e.residency.Offer(&r.seat, wake)
 	case r.refs == 0:
-		e.residency.leave(r)
+		e.residency.Withdraw(&r.seat)
 		r.gone = true
 		delete(e.runs, r.id)
 	}
+}
+
+// Evict takes the guest from a run, unless somebody drives it by now. It tells whether the guest leaves.
+func (r *run) Evict() bool {
+	var release func()
+	r.mu.Lock()
+	rests := !r.driving && r.inst != nil
+	switch {
+	case !rests:
+	case r.wantsImage(true): // the driver makes it, and lets the guest go
+		r.leaving = true
+		r.wakeLocked()
+	default:
+		release = r.detach()
+	}
+	r.mu.Unlock()
+	if release != nil {
+		release()
+	}
+	r.e.rest(r)
+	return rests
 }
 
 // all acquires every run in memory.

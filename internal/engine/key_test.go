@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,24 @@ import (
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
+
+// TestMessageKeysAndTypesAreSeen: a key that cannot be seen in a list is most likely a variable that was not set.
+func TestMessageKeysAndTypesAreSeen(t *testing.T) {
+	t.Parallel()
+	e := open(t, mem.New(), Options{})
+	for _, row := range []struct {
+		kind, key string
+		want      error
+	}{
+		{"a", " ", flawless.Invalid}, {"a", "k\u200b", flawless.Invalid}, {"a", "k\n", flawless.Invalid}, {"a", strings.Repeat("k", flawless.MaxID+1), flawless.Invalid},
+		{" ", "k", flawless.Invalid}, {"a\x00", "k", flawless.Invalid}, {"", "k", flawless.Invalid},
+		{"a note", "approval 17", flawless.NotFound}, {"a", "", flawless.NotFound}, {"a/b", ".", flawless.NotFound}, // there is no such run
+	} {
+		if _, err := e.Send(t.Context(), "x", flawless.Message{Type: row.kind, Key: row.key, Body: flawless.Bytes("1")}); !errors.Is(err, row.want) {
+			t.Errorf("type %q, key %q: %v, want %v", row.kind, row.key, err, row.want)
+		}
+	}
+}
 
 // TestAModuleSaysWhichHostsHonourKeys: the module says so of localhost. A request to it whose answer is lost is
 // sent again under its key, unless the operator says of the host that it does not honour keys.
@@ -59,7 +78,7 @@ func TestAModuleSaysWhichHostsHonourKeys(t *testing.T) {
 			if unresolved(r) || !strings.Contains(r.Retrying[0].Rule, row.rule) {
 				t.Fatalf("it is %+v %+v, want %q", r.Retrying, r.Unresolved, row.rule)
 			}
-			if _, err := e.Urge(t.Context(), id, core.Urge{Call: r.Retrying[0].Call}); err != nil {
+			if _, err := e.Urge(t.Context(), id, core.RetryDecision{Call: r.Retrying[0].Call}); err != nil {
 				t.Fatal(err)
 			}
 			r = mustEnd(t, e, id)

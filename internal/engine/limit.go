@@ -114,7 +114,7 @@ func (r *run) Expire(call, n int) {
 	r.append(r.s.Fire(now)...)
 	if r.s.WaitsForPermit(call) {
 		c := r.s.Call(call)
-		if entries, _ := r.s.Recall(core.Try{Call: call, N: n}, now, r.terms(c)); len(entries) > 0 {
+		if entries, _ := r.s.Recheck(core.Try{Call: call, N: n}, now, r.terms(c)); len(entries) > 0 {
 			r.append(entries...)
 		} else {
 			again := lined{core.Try{Call: call, N: n}, c.Policy().Host, c.Policy().Port}

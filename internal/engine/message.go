@@ -83,11 +83,15 @@ func (e *Engine) Send(ctx context.Context, id string, m flawless.Message) (strin
 }
 
 func (e *Engine) deliver(ctx context.Context, id string, m flawless.Message) (string, uint64, error) {
-	if err := errors.Join(flawless.CheckID(id), effect.CheckMessage(m.Type, m.Body)); err != nil {
-		return "", 0, err
+	err := errors.Join(flawless.CheckID(id), effect.CheckMessage(m.Type, m.Body))
+	if err == nil { // a run may receive any type, but people must be able to name it
+		err = flawless.CheckKey("the type of a message", m.Type)
 	}
-	if len(m.Key) > flawless.MaxID {
-		return "", 0, fmt.Errorf("the key of the message has %d bytes, at most %d are allowed: %w", len(m.Key), flawless.MaxID, flawless.Invalid)
+	if err == nil && m.Key != "" {
+		err = flawless.CheckKey("the key of a message", m.Key)
+	}
+	if err != nil {
+		return "", 0, err
 	}
 	if err := e.accepts(); err != nil {
 		return "", 0, err

@@ -79,7 +79,7 @@ func (e *Engine) Metrics(ctx context.Context) (m Metrics, err error) {
 	for _, s := range flawless.EndedStatuses {
 		m.Ended[s] = t.end(s).Load()
 	}
-	_, _, m.Slots = e.residency.slots.count()
+	_, _, m.Slots = e.residency.Slots()
 	m.Unresolved, m.Quarantined = -1, -1
 	if err := e.Gone(); err != nil {
 		return m, err

@@ -15,7 +15,7 @@ import (
 func (r *run) yield() {
 	r.mayTakeLong()
 	r.reportLong()
-	r.e.yield()
+	r.e.residency.Compute.Yield()
 }
 
 // reportLong writes a line to the server's log when a turn takes long, and further ones ever more rarely. The
@@ -29,13 +29,6 @@ func (r *run) reportLong() {
 	}
 	r.tell = rarer * took
 	r.e.log.Warn("a turn takes long", "run", r.id, "module", r.s.Start().Module, "workflow", r.s.Start().Workflow, "seconds", int(took.Seconds()))
-}
-
-// yield lets others compute, and returns when it is the caller's turn again. The caller has a permit and calls
-// this between quanta.
-func (e *Engine) yield() {
-	e.permits.release()
-	_ = e.permits.acquire(context.Background(), heavy, 0, nil) // they become free again and again, also while the engine stops
 }
 
 var errSlow = errors.New("the turn took too long")

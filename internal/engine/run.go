@@ -15,6 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/guest"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -73,8 +74,8 @@ type run struct {
 	late    *time.Timer   // writes what waits for the turn, nil where it is not needed
 	senders int           // how many it remembered when it last looked for those that have ended
 
-	refs int  // guarded by e.mu: who holds it
-	seat seat // guarded by the lock of e.residency
+	refs int            // guarded by e.mu: who holds it
+	seat residency.Seat // guarded by the lock of e.residency
 
 	loaded  chan struct{} // closed when it was read from the store, or written there first
 	loadErr error         // written before that
@@ -265,26 +266,26 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 	}()
 
-	work := goesOn
+	work := residency.NextTurn
 	if r.inst == nil {
-		if work = begins; r.s.Turns() > 0 {
-			work = heavy
+		if work = residency.FirstTurn; r.s.Turns() > 0 {
+			work = residency.Heavy
 			r.mayTakeLong() // it is replayed
 		}
-		if err := r.e.residency.acquire(ctx, work, r.s.Start().Time, r.mustWait); err != nil {
+		if err := r.e.residency.Acquire(ctx, work, r.s.Start().Time, r.mustWait); err != nil {
 			return err
 		}
 	}
-	if err := r.e.permits.acquire(ctx, work, 0, r.mustWait); err != nil {
+	if err := r.e.residency.Compute.Acquire(ctx, work, 0, r.mustWait); err != nil {
 		if r.inst == nil {
-			r.e.residency.release()
+			r.e.residency.Release()
 		}
 		return err
 	}
-	defer r.e.permits.release()
+	defer r.e.residency.Compute.Release()
 	if r.inst == nil {
 		if err := r.revive(ctx); err != nil {
-			r.e.residency.release()
+			r.e.residency.Release()
 			return err
 		}
 	}
@@ -293,7 +294,7 @@ func (r *run) takeTurn() error {
 		r.mu.Unlock()
 		return nil
 	}
-	in := guest.In{Time: max(r.e.now(), r.s.At()), As: r.ownSelf(), Answers: slices.Clone(r.s.Ready()[:min(len(r.s.Ready()), core.MaxAtOnce)])}
+	in := guest.In{Time: max(r.e.now(), r.s.At()), As: r.ownSelf(), Answers: slices.Clone(r.s.Ready()[:min(len(r.s.Ready()), core.MaxBatch)])}
 	n := r.s.Turns() + 1
 	r.since, r.tell = time.Now(), r.e.longTurn
 	r.mu.Unlock()
@@ -394,7 +395,7 @@ func (r *run) detach() func() {
 	r.inst = nil
 	return func() {
 		i.Release()
-		e.residency.release()
+		e.residency.Release()
 	}
 }
 
@@ -593,7 +594,7 @@ func (e *Engine) performed(r *run, t core.Try) (left *core.Try) {
 		r.mu.Unlock()
 		return nil
 	}
-	entries, within := r.s.Recall(t, e.now(), r.terms(c))
+	entries, within := r.s.Recheck(t, e.now(), r.terms(c))
 	if entries == nil {
 		result, ok := r.perform(c, t, within)
 		if !ok {
@@ -653,7 +654,7 @@ func (e *Engine) try(ctx context.Context, kind *effect.Kind, t effect.Try) (res 
 		if p := recover(); p != nil {
 			e.log.Error("performing a call panicked", "run", t.Run, "call", t.Call.N, "panic", p)
 			text := fmt.Sprintf("the engine failed while it performed the call: %v", p)
-			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.InDoubtAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
+			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.UnknownAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
 		}
 	}()
 	return kind.Perform(ctx, t)

@@ -151,7 +151,7 @@ func (e *Engine) forget(r *run) {
 	if e.runs[r.id] != r {
 		return
 	}
-	e.residency.leave(r)
+	e.residency.Withdraw(&r.seat)
 	r.mu.Lock()
 	r.drop()
 	r.gone = true

@@ -6,6 +6,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/residency"
 )
 
 // Trace returns the path a run went through its code, from a replay with its own module or, where bin
@@ -24,10 +25,10 @@ func (e *Engine) Trace(ctx context.Context, id string, bin []byte, o replay.Trac
 			return flawless.Trace{}, fmt.Errorf("tracing run %s: %w", id, err)
 		}
 	}
-	if err := e.permits.acquire(ctx, heavy, 0, nil); err != nil {
+	if err := e.residency.Compute.Acquire(ctx, residency.Heavy, 0, nil); err != nil {
 		return flawless.Trace{}, err
 	}
-	defer e.permits.release()
+	defer e.residency.Compute.Release()
 	m, err := e.guest.LoadTraced(ctx, bin, o.All)
 	if err != nil {
 		return flawless.Trace{}, fmt.Errorf("tracing run %s: %w", id, err)

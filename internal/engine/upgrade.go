@@ -8,6 +8,7 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/upgrade"
 )
 
@@ -61,10 +62,10 @@ func (u *upgrades) IsOpen(ctx context.Context, run string) bool {
 }
 
 func (u *upgrades) Compute(ctx context.Context) (done func(), err error) {
-	if err := u.permits.acquire(ctx, heavy, 0, nil); err != nil {
+	if err := u.residency.Compute.Acquire(ctx, residency.Heavy, 0, nil); err != nil {
 		return nil, err
 	}
-	return u.permits.release, nil
+	return u.residency.Compute.Release, nil
 }
 
 func (u *upgrades) Seize(ctx context.Context, id string) (upgrade.Run, error) {

@@ -17,7 +17,7 @@ func TestBadWithdrawalsAreErrors(t *testing.T) {
 		}
 	}
 	h, err := effect.ParseWithdraw(flawless.Call{N: 3, Kind: effect.Withdraw, Head: json.RawMessage(`{"call":2,"why":"dropped","settle":true}`)})
-	if err != nil || h != (effect.Withdrawing{Call: 2, Why: "dropped", Settle: true}) {
+	if err != nil || h != (effect.WithdrawHead{Call: 2, Why: "dropped", Settle: true}) {
 		t.Errorf("got %+v, %v", h, err)
 	}
 }

@@ -185,7 +185,7 @@ func (p *Past) Entries(ctx context.Context, id string, now int64) (*core.State, 
 			arrival := s.ArrivalEntry(a.Answer, nil, "answered in run "+p.run)
 			arrival.Arrival.Message, arrival.Arrival.Reached = a.Message, a.Reached
 			take(arrival)
-		} else if c.Bad() == nil && c.Doubt() == "" && !s.IsWithdrawing(c.N) {
+		} else if c.Bad() == nil && c.UnknownReason() == "" && !s.IsWithdrawing(c.N) {
 			for _, x := range p.open(ctx, s, c) {
 				take(x)
 			}
@@ -313,7 +313,7 @@ func (p *Past) Offline(ctx context.Context) (flawless.Offline, error) {
 func (p *Past) goOn(ctx context.Context, s *core.State, out *flawless.Offline) error {
 	known := p.logged()
 	for n := range p.off {
-		s.DropDoubt(n)
+		s.ClearUnknown(n)
 	}
 	now := s.At()
 	for len(out.Turns) < mostOffline {

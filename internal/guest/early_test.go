@@ -60,14 +60,14 @@ func untilEnd(t *testing.T, m *Module, in string) (outs []Out, costs []uint64) {
 // The scheduler of Go looks at the network without waiting in places of its own. A turn that ends at such a
 // look must have nothing left to do, and no timer that the engine does not know of: else what the guest does
 // would come in other turns, or never.
-func TestATurnThatEndsEarlyHasNothingLeftToDo(t *testing.T) {
+func TestEarlyEndOfTurnLeavesNothingToDo(t *testing.T) {
 	t.Parallel()
 	basic.each(t, func(t *testing.T, build func() ([]byte, error)) { endsEarly(t, build, "early storm", 20) })
 }
 
 // The SDK ends turns itself, without the scheduler, where its only goroutine waits for an answer. The same must
 // hold for them.
-func TestATurnThatTheSDKEndsHasNothingLeftToDo(t *testing.T) {
+func TestTurnEndedByTheSDKLeavesNothingToDo(t *testing.T) {
 	t.Parallel()
 	resting.each(t, func(t *testing.T, build func() ([]byte, error)) { endsEarly(t, build, "weather", 4) })
 }

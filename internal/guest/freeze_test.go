@@ -53,7 +53,7 @@ func lifeFrozen(t *testing.T, ms []*Module, workflow string, seed byte) (outs []
 	return nil, nil, nil
 }
 
-func TestAFrozenGuestGoesOnAsIfNothingHadHappened(t *testing.T) {
+func TestThawedGuestContinuesUnchanged(t *testing.T) {
 	t.Parallel()
 	ms := []*Module{load(t, Options{}), load(t, Options{copied: true}), load(t, Options{Interpreter: true}), load(t, Options{})}
 	for _, workflow := range []string{"fan", "early fan"} {
@@ -69,7 +69,7 @@ func TestAFrozenGuestGoesOnAsIfNothingHadHappened(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeThawedIsDamaged(t *testing.T) {
+func TestDamagedImageIsNotThawed(t *testing.T) {
 	t.Parallel()
 	m := load(t, Options{})
 	i := begin(t, m, "fan", 1)
@@ -105,9 +105,9 @@ func TestWhatCannotBeThawedIsDamaged(t *testing.T) {
 	}
 }
 
-// TestAGuestThatIsFrozenWholeNeedsNoBaseImage thaws guests into a module whose base image is another one,
+// TestFreezeWholeNeedsNoBaseImage thaws guests into a module whose base image is another one,
 // as after an upgrade of the engine.
-func TestAGuestThatIsFrozenWholeNeedsNoBaseImage(t *testing.T) {
+func TestFreezeWholeNeedsNoBaseImage(t *testing.T) {
 	t.Parallel()
 	m, other := load(t, Options{}), load(t, Options{})
 	changed := bytes.Clone(other.base.Bytes)
@@ -150,7 +150,7 @@ func TestAGuestThatIsFrozenWholeNeedsNoBaseImage(t *testing.T) {
 	t.Logf("%d bytes, and %d whole", len(part), len(whole))
 }
 
-func TestWhatCannotBeFrozen(t *testing.T) {
+func TestFreezeIsRefused(t *testing.T) {
 	t.Parallel()
 	fresh := begin(t, load(t, Options{}), "empty", 1)
 	waiting := begin(t, loadProgram(t, synchronous(), Options{}), "", 1)

@@ -164,7 +164,7 @@ func lifeOf(t *testing.T, m *Module, workflow string, seed byte) (outs []Out, ha
 	return nil, nil
 }
 
-func TestARunGoesFromTurnToTurn(t *testing.T) {
+func TestRunTakesTurns(t *testing.T) {
 	t.Parallel()
 	outs, _ := life(t, load(t, Options{}), 1)
 	if n := len(outs[0].Calls); n != 3 {
@@ -195,7 +195,7 @@ func TestARunGoesFromTurnToTurn(t *testing.T) {
 	}
 }
 
-func TestAReplayIsTheSameBitForBit(t *testing.T) {
+func TestReplayGivesTheSameBits(t *testing.T) {
 	t.Parallel()
 	a := load(t, Options{})
 	outs, hashes := life(t, a, 1)
@@ -239,7 +239,7 @@ func runsDoNotShareRandomness(t *testing.T, build func() ([]byte, error)) {
 	}
 }
 
-func TestNothingOfARunIsLeftForTheNext(t *testing.T) {
+func TestReusedInstanceHasNothingOfEarlierRuns(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Options{"mapped": {}, "copied": {copied: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -290,7 +290,7 @@ func nothingIsLeft(t *testing.T, m *Module) {
 	}
 }
 
-func TestHowGuestsDie(t *testing.T) {
+func TestGuestFailures(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, in, kind, text string
@@ -330,7 +330,7 @@ func TestTrapStackIsDemangled(t *testing.T) {
 	}
 }
 
-func TestALimitedLoopStopsAtTheSameUnit(t *testing.T) {
+func TestTurnLimitStopsAtTheSameUnit(t *testing.T) {
 	t.Parallel()
 	m := load(t, Options{TurnUnits: 3 << 20})
 	var cost uint64
@@ -345,7 +345,7 @@ func TestALimitedLoopStopsAtTheSameUnit(t *testing.T) {
 	}
 }
 
-func TestAnUnwantedTurnStops(t *testing.T) {
+func TestCancelledTurnStops(t *testing.T) {
 	t.Parallel()
 	i := begin(t, load(t, Options{}), "spin", 1)
 	defer i.Release()
@@ -356,7 +356,7 @@ func TestAnUnwantedTurnStops(t *testing.T) {
 	}
 }
 
-func TestWaitingForNothingIsSeen(t *testing.T) {
+func TestWaitingForNothingIsVisible(t *testing.T) {
 	t.Parallel()
 	i := begin(t, load(t, Options{}), "nothing", 1)
 	defer i.Release()

@@ -20,7 +20,7 @@ func synchronous() *program {
 		p.call("flawless.finish", 1, scratchAt+64, 5))
 }
 
-func TestAGuestWithoutASchedulerWaits(t *testing.T) {
+func TestGuestWithoutSchedulerWaits(t *testing.T) {
 	t.Parallel()
 	m := loadProgram(t, synchronous(), Options{})
 	var first [2][32]byte
@@ -48,7 +48,7 @@ func TestAGuestWithoutASchedulerWaits(t *testing.T) {
 	}
 }
 
-func TestAWaitingGuestIsReleased(t *testing.T) {
+func TestWaitingGuestIsReleased(t *testing.T) {
 	t.Parallel()
 	i := begin(t, loadProgram(t, synchronous(), Options{}), "", 1)
 	turn(t, i, In{Time: began})
@@ -59,7 +59,7 @@ func TestAWaitingGuestIsReleased(t *testing.T) {
 	}
 }
 
-func TestWhatGuestsMayNotDo(t *testing.T) {
+func TestInvalidHostCallsTrap(t *testing.T) {
 	t.Parallel()
 	const outside = 1 << 30
 	for _, row := range []struct {
@@ -111,7 +111,7 @@ func endless(pages byte, function string, args ...int) *program {
 	return p.add("flawless_start", forever, p.call(function, args...), drop, again)
 }
 
-func TestWhatATurnBringsForthIsBounded(t *testing.T) {
+func TestTurnOutputIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]*program{
 		"calls":  endless(16, "flawless.call", textAt+8, 4, 0, 0, 0, 16<<16),
@@ -154,7 +154,7 @@ func TestHostFunctionsAreMetered(t *testing.T) {
 	}
 }
 
-func TestBlockedTellsWhatTheGuestTells(t *testing.T) {
+func TestBlockedReturnsTheGuestsText(t *testing.T) {
 	t.Parallel()
 	p := hand("in main.go:7")
 	p.add("flawless_start").add("flawless_resume").add("flawless_blocked", p.call("flawless.describe", textAt, 12))
@@ -171,8 +171,8 @@ func TestBlockedTellsWhatTheGuestTells(t *testing.T) {
 	}
 }
 
-// TestAReplayKnowsNoCallBeforeItIsMade: a guest that asks for the descriptor of its first call, before it.
-func TestAReplayKnowsNoCallBeforeItIsMade(t *testing.T) {
+// TestReplayKnowsNoCallBeforeItIsMade: a guest that asks for the descriptor of its first call, before it.
+func TestReplayKnowsNoCallBeforeItIsMade(t *testing.T) {
 	t.Parallel()
 	p := hand("http")
 	p.add("flawless_start",
@@ -189,8 +189,8 @@ func TestAReplayKnowsNoCallBeforeItIsMade(t *testing.T) {
 	}
 }
 
-// TestCallsThatAreNotExpectedComeBehindThoseThatAre: they get numbers of their own.
-func TestCallsThatAreNotExpectedComeBehindThoseThatAre(t *testing.T) {
+// TestUnexpectedCallsAreNumberedAfterExpectedOnes: they get numbers of their own.
+func TestUnexpectedCallsAreNumberedAfterExpectedOnes(t *testing.T) {
 	t.Parallel()
 	i := &Instance{made: 1, taken: 3, expect: []flawless.Call{{N: 2, Kind: "b"}, {N: 3, Kind: "c"}}}
 	var got []int

@@ -308,9 +308,9 @@ func TestLoadingEndsWithItsContext(t *testing.T) {
 	_ = m.Close(t.Context())
 }
 
-// TestOnlyTwoModulesAreCompiledAtATime holds two loads in the middle: a third one waits, and can be
+// TestTwoModulesAreCompiledAtATime holds two loads in the middle: a third one waits, and can be
 // given up.
-func TestOnlyTwoModulesAreCompiledAtATime(t *testing.T) {
+func TestTwoModulesAreCompiledAtATime(t *testing.T) {
 	r := newRuntime(t, Options{})
 	began, goOn, ended := make(chan bool), make(chan bool), make(chan error)
 	for k := range maxCompiling {

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestNothingOfATurnIsGuestMemory overwrites the whole memory of a guest after each turn. What the turn
+// TestTurnOutputIsNotGuestMemory overwrites the whole memory of a guest after each turn. What the turn
 // brought forth must not change.
-func TestNothingOfATurnIsGuestMemory(t *testing.T) {
+func TestTurnOutputIsNotGuestMemory(t *testing.T) {
 	t.Parallel()
 	i := begin(t, load(t, Options{}), "fan", 1)
 	defer i.Release()

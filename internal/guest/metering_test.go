@@ -13,9 +13,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestALimitedTurnStopsAtTheSameInstruction stops a guest that changes its memory all the time, and
+// TestTurnLimitStopsAtTheSameInstruction stops a guest that changes its memory all the time, and
 // compares all of it.
-func TestALimitedTurnStopsAtTheSameInstruction(t *testing.T) {
+func TestTurnLimitStopsAtTheSameInstruction(t *testing.T) {
 	t.Parallel()
 	const limit = 5<<20 + 12345
 	var cost uint64
@@ -35,11 +35,11 @@ func TestALimitedTurnStopsAtTheSameInstruction(t *testing.T) {
 	}
 }
 
-// TestACollectionWaitsForNoGuest lets a guest compute without end beside 64 that take short turns,
+// TestGarbageCollectionDoesNotWaitForGuests lets a guest compute without end beside 64 that take short turns,
 // and collects garbage meanwhile: compiled code cannot be preempted, but it comes by at every
 // quantum. Other programs on the machine can hold a thread for as long as they like, so a few late
 // collections say nothing.
-func TestACollectionWaitsForNoGuest(t *testing.T) {
+func TestGarbageCollectionDoesNotWaitForGuests(t *testing.T) {
 	const most = 5 * time.Millisecond
 	m := load(t, Options{})
 	ctx, stop := context.WithCancel(t.Context())

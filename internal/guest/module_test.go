@@ -12,7 +12,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-func TestModulesThatAreRefused(t *testing.T) {
+func TestRefusedModules(t *testing.T) {
 	t.Parallel()
 	start := func(p *program) *program { return p.add("flawless_start") }
 	foreign := start(hand(""))
@@ -64,7 +64,7 @@ func TestModulesThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestALoadThatIsNotWantedIsNoRefusal(t *testing.T) {
+func TestCancelledLoadIsNotARefusal(t *testing.T) {
 	t.Parallel()
 	p := hand("").add("flawless_start").add("_initialize", forever, again)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -75,7 +75,7 @@ func TestALoadThatIsNotWantedIsNoRefusal(t *testing.T) {
 	}
 }
 
-func TestADamagedCacheIsMadeAnew(t *testing.T) {
+func TestDamagedCacheIsRebuilt(t *testing.T) {
 	t.Parallel()
 	p := hand("").add("flawless_start")
 	for _, row := range []struct {
@@ -132,7 +132,7 @@ func TestADamagedCacheIsMadeAnew(t *testing.T) {
 	}
 }
 
-func TestAGoModuleWithoutGeneratorsIsInitialisedForEveryRun(t *testing.T) {
+func TestGoModuleWithoutGeneratorsIsInitialisedForEachRun(t *testing.T) {
 	t.Parallel()
 	p := hand("").add("flawless_start")
 	p.mark = "\xff Go buildinf:"
@@ -155,7 +155,7 @@ func TestAGoModuleWithoutGeneratorsIsInitialisedForEveryRun(t *testing.T) {
 	}
 }
 
-func TestProgressGoesForward(t *testing.T) {
+func TestLoadReportsProgress(t *testing.T) {
 	t.Parallel()
 	var seen []string
 	_, err := newRuntime(t, Options{}).Load(t.Context(), hand("").add("flawless_start").wasm(), func(stage string, done float64) {
@@ -171,7 +171,7 @@ func TestProgressGoesForward(t *testing.T) {
 	}
 }
 
-func TestAGuestThatTrappedIsNotUsedAgain(t *testing.T) {
+func TestTrappedInstanceIsNotReused(t *testing.T) {
 	t.Parallel()
 	m := loadProgram(t, hand("").add("flawless_start", unreachable).add("flawless_resume"), Options{})
 	i := begin(t, m, "", 1)

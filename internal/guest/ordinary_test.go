@@ -36,9 +36,9 @@ func TestOrdinaryGo(t *testing.T) {
 	})
 }
 
-// TestAModuleThatFailsAtItsStartIsExplained: the refusal has what it died of, the package and the place, and
+// TestFailedInitialisationIsExplained: the refusal has what it died of, the package and the place, and
 // what it printed.
-func TestAModuleThatFailsAtItsStartIsExplained(t *testing.T) {
+func TestFailedInitialisationIsExplained(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, flag string

@@ -15,8 +15,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/cache"
 )
 
-// TestAPreparedModuleIsTheSame loads a module as a server does that comes up again.
-func TestAPreparedModuleIsTheSame(t *testing.T) {
+// TestKeptModuleRunsTheSame loads a module as a server does that comes up again.
+func TestKeptModuleRunsTheSame(t *testing.T) {
 	t.Parallel()
 	bin, err := build()
 	if err != nil {
@@ -49,7 +49,7 @@ func TestAPreparedModuleIsTheSame(t *testing.T) {
 	}
 }
 
-func TestWhatWasPreparedAndDamagedIsNotUsed(t *testing.T) {
+func TestDamagedEntryIsNotUsed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := hand("").add("flawless_start")
@@ -78,9 +78,9 @@ func TestWhatWasPreparedAndDamagedIsNotUsed(t *testing.T) {
 	}
 }
 
-// TestCodeThatIsNotThereIsMadeAnew has code files that wazero takes as they are, and that are not those of
+// TestMissingCodeIsCompiledAgain has code files that wazero takes as they are, and that are not those of
 // the module: without them its functions would trap.
-func TestCodeThatIsNotThereIsMadeAnew(t *testing.T) {
+func TestMissingCodeIsCompiledAgain(t *testing.T) {
 	t.Parallel()
 	bin, err := build()
 	if err != nil {
@@ -160,8 +160,8 @@ func TestCodeThatIsNotThereIsMadeAnew(t *testing.T) {
 	}
 }
 
-// TestModulesOfOneShapeKeepTheirOwnCode: two modules differ in a number in their code, and in nothing else.
-func TestModulesOfOneShapeKeepTheirOwnCode(t *testing.T) {
+// TestSimilarModulesKeepTheirOwnCode: two modules differ in a number in their code, and in nothing else.
+func TestSimilarModulesKeepTheirOwnCode(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var bins [2][]byte
@@ -223,8 +223,8 @@ func TestModulesOfOneShapeKeepTheirOwnCode(t *testing.T) {
 	}
 }
 
-// TestWhatACrashLeftBehindIsRemoved: folders of compilations that nobody carries out any more.
-func TestWhatACrashLeftBehindIsRemoved(t *testing.T) {
+// TestLeftoversOfACrashAreRemoved: folders of compilations that nobody carries out any more.
+func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	old, fresh := filepath.Join(dir, ".code-1"), filepath.Join(dir, ".code-2")
@@ -244,8 +244,8 @@ func TestWhatACrashLeftBehindIsRemoved(t *testing.T) {
 	}
 }
 
-// TestTheModuleOfLastTimeIsExpected: it is there before it is asked for, once.
-func TestTheModuleOfLastTimeIsExpected(t *testing.T) {
+// TestLastModuleIsExpected: it is there before it is asked for, once.
+func TestLastModuleIsExpected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first, second := hand("1").add("flawless_start").wasm(), hand("2").add("flawless_start").wasm()
@@ -289,8 +289,8 @@ func TestTheModuleOfLastTimeIsExpected(t *testing.T) {
 	r.Expect(t.Context()) // and nobody takes it: the runtime closes it
 }
 
-// TestAModuleThatIsKeptIsNotRead: a server that comes up again need not even read it.
-func TestAModuleThatIsKeptIsNotRead(t *testing.T) {
+// TestKeptModuleIsNotRead: a server that comes up again need not even read it.
+func TestKeptModuleIsNotRead(t *testing.T) {
 	t.Parallel()
 	m := load(t, Options{})
 	read := errors.New("it is read")

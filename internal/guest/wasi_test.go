@@ -93,7 +93,7 @@ func TestWASIErrors(t *testing.T) {
 	}
 }
 
-func TestClocksStandStillAndGoWithTheTurn(t *testing.T) {
+func TestClocksAreConstantWithinATurn(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
 	i.now = began + 7
@@ -118,7 +118,7 @@ func TestDescriptorsOfCallsDoNotBlock(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsOneByteEachTimeUntilItIsClosed(t *testing.T) {
+func TestAnswerReadsAsOneByteUntilClosed(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
 	i.handOver([]flawless.Answer{{Call: 1, Head: []byte("{}")}})
@@ -225,7 +225,7 @@ func events(i *Instance) string {
 	return strings.Join(out, " ")
 }
 
-func TestAnEarlyPollEndsTheTurnWhereNoTimerCanBe(t *testing.T) {
+func TestEarlyPollEndsTurnWithoutTimers(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
 	put(t, i, scratchAt, slices.Concat(relative(0), reading(earlyFD), reading(firstFD+1), relative(5), reading(idleFD))...)
@@ -271,7 +271,7 @@ func TestAnEarlyPollEndsTheTurnWhereNoTimerCanBe(t *testing.T) {
 	}
 }
 
-func TestTheSecondPollEndsTheTurn(t *testing.T) {
+func TestSecondPollEndsTheTurn(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
 	put(t, i, scratchAt, append(reading(idleFD), reading(firstFD+1)...)...)
@@ -293,7 +293,7 @@ func TestTheSecondPollEndsTheTurn(t *testing.T) {
 	}
 }
 
-func TestPrintsBecomeLines(t *testing.T) {
+func TestPrintedTextBecomesLines(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxLine)
 	for _, row := range []struct {
@@ -328,9 +328,9 @@ func TestPrintsBecomeLines(t *testing.T) {
 	}
 }
 
-// TestATurnOfTooManyLinesEndsTheGuest: a turn that has more items than a record may have could not be written, and
+// TestTurnWithTooManyLinesEndsTheGuest: a turn that has more items than a record may have could not be written, and
 // its run would be set aside.
-func TestATurnOfTooManyLinesEndsTheGuest(t *testing.T) {
+func TestTurnWithTooManyLinesEndsTheGuest(t *testing.T) {
 	t.Parallel()
 	many := bytes.Repeat([]byte("\n"), 1<<16)
 	for name, make := range map[string]func(i *Instance){

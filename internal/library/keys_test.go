@@ -1,10 +1,12 @@
 package library
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/value"
 )
 
 func TestAModuleThatSaysNonsenseOfHostsIsRefused(t *testing.T) {
@@ -23,6 +25,17 @@ func TestAModuleThatSaysNonsenseOfHostsIsRefused(t *testing.T) {
 		err := checkKeys(row.keys)
 		if (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%v: %v, want %q", row.keys, err, row.want)
+		}
+	}
+}
+
+// TestVersionsAreSeen: the command line names a version as its author wrote it.
+func TestVersionsAreSeen(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]error{"": nil, "1.0.0-rc.1+5": nil, "spring 2026": nil, " ": flawless.Refused, "1.0\u200b": flawless.Refused, "1.0\n": flawless.Refused} {
+		m := flawless.Manifest{Version: version, Workflows: []flawless.Workflow{{Name: "w"}}}
+		if err := (&Module{schemas: map[string]*value.Schema{}}).check(m); !errors.Is(err, want) {
+			t.Errorf("version %q: %v, want %v", version, err, want)
 		}
 	}
 }

@@ -527,6 +527,11 @@ func (m *Module) check(said flawless.Manifest) error {
 	if err := checkKeys(said.Keys); err != nil {
 		return fmt.Errorf("its manifest: %v: %w", err, flawless.Refused)
 	}
+	if said.Version != "" {
+		if err := flawless.CheckKey("its version", said.Version); err != nil {
+			return fmt.Errorf("its manifest: %v: %w", err, flawless.Refused)
+		}
+	}
 	seen := map[string]bool{}
 	for _, w := range said.Workflows {
 		if err := flawless.CheckWorkflowName(w.Name); err != nil {

@@ -119,7 +119,7 @@ type life struct {
 
 // life starts an engine.
 func (s *stage) life(kv *mortal) (*life, error) {
-	o, err := newOutside(s.Outside, effect.Hider(s.Secrets))
+	o, err := newOutside(s.Outside, effect.Redactor(s.Secrets))
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (l *life) decide(ctx context.Context, call int) error {
 		return err
 	}
 	key := fmt.Sprintf("%s-%d", runID, call)
-	if c.Kind == effect.InDoubt {
+	if c.Kind == effect.Doubt {
 		d.Resolution, d.Text = flawless.Tell, "nobody can decide in a test"
 	} else if streamed(c) {
 		l.outside.repeat(ctx, key) // the code gets what was answered in the same parts

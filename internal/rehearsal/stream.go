@@ -58,7 +58,7 @@ func (s *streams) read(ctx context.Context, t effect.Try) effect.Result {
 			return part(t, a.body[from:], true)
 		}
 		more := t
-		more.Call.Head, _ = json.Marshal(effect.Reading{Call: h.Call, From: int64(len(a.body))}) // cannot fail: numbers
+		more.Call.Head, _ = json.Marshal(effect.ReadHead{Call: h.Call, From: int64(len(a.body))}) // cannot fail: numbers
 		r := s.web.Read(ctx, more)
 		var head struct {
 			End   bool            `json:"end"`

@@ -62,7 +62,7 @@ func (a *api) hosts() {
 			Body UrgeCall `required:"false"`
 		}) (*body[flawless.Run], error) {
 			b := in.Body
-			r, err := a.engine.Urge(ctx, in.ID, core.Urge{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note})
+			r, err := a.engine.Urge(ctx, in.ID, core.RetryDecision{Call: b.Call, GiveUp: b.GiveUp, Who: b.Who, Note: b.Note})
 			return &body[flawless.Run]{r}, problem(err)
 		})
 }

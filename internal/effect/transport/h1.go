@@ -147,7 +147,7 @@ func (c *h1) read(r *Request) (*Reply, bool, *Fault) {
 		case err != nil:
 			return nil, false, &Fault{Reason: "dial", Err: c.cause(err, "before a response came")}
 		case res.StatusCode == http.StatusSwitchingProtocols || res.StatusCode < 100 || res.StatusCode > 999:
-			return nil, false, &Fault{Reason: "dial", Status: res.StatusCode, Err: fmt.Errorf("the response has status %d, which nobody asked for", res.StatusCode)}
+			return nil, false, &Fault{Reason: "dial", Status: res.StatusCode, Err: fmt.Errorf("the response has the unexpected status %d", res.StatusCode)}
 		case res.StatusCode < 200:
 			continue
 		}

@@ -52,7 +52,7 @@ func (p Proxy) Check() error {
 		}
 		u, err := url.Parse(s)
 		if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Errorf("the proxy's address is not understood: give http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ in front of the host if it asks for them: %w", flawless.Invalid)
+			return fmt.Errorf("the proxy's address is invalid: give http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ in front of the host if it asks for them: %w", flawless.Invalid)
 		}
 	}
 	return nil
@@ -126,11 +126,11 @@ func (c *Client) connect(ctx context.Context, conn net.Conn, proxy *url.URL, s S
 	status, err := tunnelStatus(conn)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("it gave no answer to CONNECT: %w", err)
+		return nil, fmt.Errorf("it did not answer CONNECT: %w", err)
 	case status == http.StatusProxyAuthRequired:
-		return nil, fmt.Errorf("it wants another user or password (status %d)", status)
+		return nil, fmt.Errorf("it refuses the user or password (status %d)", status)
 	case status/100 != 2:
-		return nil, fmt.Errorf("it makes no tunnel to %s: status %d %s", to, status, http.StatusText(status))
+		return nil, fmt.Errorf("it refuses a tunnel to %s: status %d %s", to, status, http.StatusText(status))
 	}
 	return conn, nil
 }

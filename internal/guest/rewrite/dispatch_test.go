@@ -57,8 +57,8 @@ func jumping(d *rand.Rand) []byte {
 		vec(sectionCode, append(putU(nil, uint64(len(body))), body...)))
 }
 
-// TestJumpsGoWhereTheyWent compares drawn functions with what they are rewritten to.
-func TestJumpsGoWhereTheyWent(t *testing.T) {
+// TestBranchTargetsArePreserved compares drawn functions with what they are rewritten to.
+func TestBranchTargetsArePreserved(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	plain := wazero.NewRuntime(ctx)

@@ -29,8 +29,8 @@ func roomy(locals uint64, code ...byte) []byte {
 	return append(putU(nil, uint64(len(body))), body...)
 }
 
-// TestEachCircleIsCounted has functions that go on for ever by calling each other, in all the ways there are.
-func TestEachCircleIsCounted(t *testing.T) {
+// TestEachCycleIsCounted has functions that go on for ever by calling each other, in all the ways there are.
+func TestEachCycleIsCounted(t *testing.T) {
 	t.Parallel()
 	first := fn(opI32Const, 0, opCallIndirect, 0, 0, opEnd) // the table holds function 0
 	for name, bin := range map[string][]byte{
@@ -52,9 +52,9 @@ func TestEachCircleIsCounted(t *testing.T) {
 	}
 }
 
-// TestWhatLightFunctionsDoIsCounted has functions each of which calls the next one twice, so that there is
+// TestWorkOfLightFunctionsIsMetered has functions each of which calls the next one twice, so that there is
 // no circle and yet much to do.
-func TestWhatLightFunctionsDoIsCounted(t *testing.T) {
+func TestWorkOfLightFunctionsIsMetered(t *testing.T) {
 	t.Parallel()
 	const depth = 18
 	var funcs [][]byte
@@ -100,8 +100,8 @@ func TestFramesOfLightFunctionsAreCounted(t *testing.T) {
 	}
 }
 
-// TestFramesBehindATableAreCounted: the same, but the light function is called through a table.
-func TestFramesBehindATableAreCounted(t *testing.T) {
+// TestFramesOfIndirectCallsAreCounted: the same, but the light function is called through a table.
+func TestFramesOfIndirectCallsAreCounted(t *testing.T) {
 	t.Parallel()
 	const locals = 1000
 	again := []byte{opI32Const, 0, opI32Const, 0, opLoadFirst, 2, 0, opI32Const, 1, opI32Add, 0x36, 2, 0, opI32Const, 0, opCallIndirect, 0, 0, opEnd}
@@ -124,8 +124,8 @@ func TestFramesBehindATableAreCounted(t *testing.T) {
 	}
 }
 
-// TestCallsThroughATableCost: nobody knows what is called, so each counts for a light function.
-func TestCallsThroughATableCost(t *testing.T) {
+// TestIndirectCallsAreMetered: nobody knows what is called, so each counts for a light function.
+func TestIndirectCallsAreMetered(t *testing.T) {
 	t.Parallel()
 	const n = 1000
 	loop := append(append([]byte{opI32Const}, putS(nil, n)...), opLocalSet, 0, opLoop, blockEmpty, opI32Const, 0, opCallIndirect, 0, 0,
@@ -143,8 +143,8 @@ func TestCallsThroughATableCost(t *testing.T) {
 	}
 }
 
-// TestLightFunctionsCountNothing: what is written for them is what was read.
-func TestLightFunctionsCountNothing(t *testing.T) {
+// TestLightFunctionsAreNotCounted: what is written for them is what was read.
+func TestLightFunctionsAreNotCounted(t *testing.T) {
 	t.Parallel()
 	big := []byte(strings.Repeat(string([]byte{opI32Const, 0, opDrop}), mostLight))
 	for name, row := range map[string]struct {

@@ -106,9 +106,9 @@ func (d *floating) statement() func() {
 	}
 }
 
-// TestNaNsInLocalsHaveOneForm: wherever the bits of a NaN are looked at, they are those of the canonical one,
+// TestNaNsInLocalsAreCanonical: wherever the bits of a NaN are looked at, they are those of the canonical one,
 // though it may have been another while it was in a local.
-func TestNaNsInLocalsHaveOneForm(t *testing.T) {
+func TestNaNsInLocalsAreCanonical(t *testing.T) {
 	t.Parallel()
 	late, nans := 0, 0
 	for seed := range uint64(300) {

@@ -125,7 +125,7 @@ var fib = simple([]byte{0x60, 1, typeI32, 1, typeI32},
 	opLocalGet, 0, opI32Const, 1, opI32Sub, opCall, 0,
 	opLocalGet, 0, opI32Const, 2, opI32Sub, opCall, 0, opI32Add, opEnd)
 
-func TestResultsStayTheSame(t *testing.T) {
+func TestRewritingKeepsResults(t *testing.T) {
 	t.Parallel()
 	for name, config := range engines() {
 		h := start(t, fib, usual, config)
@@ -142,7 +142,7 @@ func TestResultsStayTheSame(t *testing.T) {
 	}
 }
 
-func TestCostsAreTheSameEverywhere(t *testing.T) {
+func TestCostsAreDeterministic(t *testing.T) {
 	t.Parallel()
 	costs := map[int]bool{}
 	for _, config := range engines() {
@@ -157,7 +157,7 @@ func TestCostsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-func TestADeepStackTraps(t *testing.T) {
+func TestDeepStackTraps(t *testing.T) {
 	t.Parallel()
 	endless := simple([]byte{0x60, 0, 0}, opCall, 0, opEnd)
 	for name, config := range engines() {
@@ -171,7 +171,7 @@ func TestADeepStackTraps(t *testing.T) {
 	}
 }
 
-func TestAnEndlessLoopCallsTheEngine(t *testing.T) {
+func TestEndlessLoopCallsTheEngine(t *testing.T) {
 	t.Parallel()
 	loop := simple([]byte{0x60, 0, 0}, opLoop, blockEmpty, opBr, 0, opEnd, opEnd)
 	res, err := Rewrite(loop, usual)
@@ -196,8 +196,8 @@ func TestAnEndlessLoopCallsTheEngine(t *testing.T) {
 	}
 }
 
-// TestLoopsThatCallNothingCount: such a function keeps the units in a local, and nobody can tell.
-func TestLoopsThatCallNothingCount(t *testing.T) {
+// TestLoopsWithoutCallsAreCounted: such a function keeps the units in a local, and nobody can tell.
+func TestLoopsWithoutCallsAreCounted(t *testing.T) {
 	t.Parallel()
 	const n = 1000
 	ty := []byte{0x60, 1, typeI32, 1, typeI32}
@@ -238,8 +238,8 @@ func TestLoopsThatCallNothingCount(t *testing.T) {
 	}
 }
 
-// TestMuchWorkWithoutLoopsCallsTheEngine: so that whoever does it can be stopped.
-func TestMuchWorkWithoutLoopsCallsTheEngine(t *testing.T) {
+// TestStraightLineCodeCallsTheEngine: so that whoever does it can be stopped.
+func TestStraightLineCodeCallsTheEngine(t *testing.T) {
 	t.Parallel()
 	fill := slices.Concat([]byte{opI32Const, 0, opI32Const, 0, opI32Const}, putS(nil, 1<<16), []byte{opMisc, byte(miscMemoryFill), 0})
 	leaf := bytes.Repeat([]byte{opI32Const, 0, opDrop}, mostLight)
@@ -265,7 +265,7 @@ func TestMuchWorkWithoutLoopsCallsTheEngine(t *testing.T) {
 	}
 }
 
-func TestNaNHasOneForm(t *testing.T) {
+func TestNaNsAreCanonical(t *testing.T) {
 	t.Parallel()
 	zero64 := make([]byte, 8)
 	div64 := append(append(append([]byte{opF64Const}, zero64...), append([]byte{opF64Const}, zero64...)...), 0xa3, 0xbd, opEnd)
@@ -311,7 +311,7 @@ func TestDataIsMerged(t *testing.T) {
 	}
 }
 
-func TestWhatIsRefused(t *testing.T) {
+func TestRefusedInput(t *testing.T) {
 	t.Parallel()
 	ty := vec(sectionType, []byte{0x60, 0, 0})
 	one := vec(sectionFunc, []byte{0})
@@ -354,7 +354,7 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-func TestAGoGuestIsRewrittenAlike(t *testing.T) {
+func TestRewritingGoIsDeterministic(t *testing.T) {
 	t.Parallel()
 	bin, err := build()
 	if err != nil {

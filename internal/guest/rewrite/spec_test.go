@@ -48,10 +48,10 @@ var scripts = sync.OnceValues(func() (string, error) {
 	return filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest", "v2", "testdata"), nil
 })
 
-// TestTheSpecificationHolds runs the specification's programs rewritten: each returns and traps as
+// TestSpecification runs the specification's programs rewritten: each returns and traps as
 // the specification says, and to the bit alike under the compiler and the interpreter. Programs
 // that import what the engine does not offer, or use what it refuses, are left out and counted.
-func TestTheSpecificationHolds(t *testing.T) {
+func TestSpecification(t *testing.T) {
 	t.Parallel()
 	dir, err := scripts()
 	if err != nil {

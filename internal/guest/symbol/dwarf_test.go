@@ -76,8 +76,8 @@ func TestLinesComeFromDWARF(t *testing.T) {
 	}
 }
 
-// TestDamagedDWARFIsLeftOut: it is damaged in every byte, cut anywhere, and at random.
-func TestDamagedDWARFIsLeftOut(t *testing.T) {
+// TestDamagedDWARFIsIgnored: it is damaged in every byte, cut anywhere, and at random.
+func TestDamagedDWARFIsIgnored(t *testing.T) {
 	t.Parallel()
 	whole := debugged()
 	for n := range whole {
@@ -101,8 +101,8 @@ func TestDamagedDWARFIsLeftOut(t *testing.T) {
 	}
 }
 
-// TestDWARFThatAnnouncesMuchTakesNoMemory: a table of rows of version 5 with a thousand million files.
-func TestDWARFThatAnnouncesMuchTakesNoMemory(t *testing.T) {
+// TestOversizedDWARFCountsAreRejected: a table of rows of version 5 with a thousand million files.
+func TestOversizedDWARFCountsAreRejected(t *testing.T) {
 	t.Parallel()
 	table := func(folders, files []byte) []byte {
 		b := []byte{0, 1, 0, 0, 5, 0, 4, 0, 200, 0, 0, 0, 1, 1, 1, 0xfb, 14, 1}
@@ -133,7 +133,7 @@ func TestDWARFThatAnnouncesMuchTakesNoMemory(t *testing.T) {
 	}
 }
 
-func TestNamesAreReadable(t *testing.T) {
+func TestNamesAreDemangled(t *testing.T) {
 	t.Parallel()
 	for mangled, want := range map[string]string{
 		"_ZN10hello_rust5greet17h99e762c02616480dE":                                    "hello_rust::greet",

@@ -12,7 +12,7 @@ type dice struct{ Guest }
 
 func (dice) Random() uint64 { return 1 << 63 }
 
-func TestTimeoutsOfTheCrate(t *testing.T) {
+func TestTimeoutsAreClamped(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		asked duration
@@ -31,8 +31,8 @@ func TestTimeoutsOfTheCrate(t *testing.T) {
 	}
 }
 
-// TestOneRandomNumberAtATime: of two types nobody could tell which is drawn.
-func TestOneRandomNumberAtATime(t *testing.T) {
+// TestRandomTakesOneType: of two types nobody could tell which is drawn.
+func TestRandomTakesOneType(t *testing.T) {
 	t.Parallel()
 	for text, fits := range map[string]bool{`{"I64":null}`: true, `{}`: false, `{"Bool":null,"I64":null}`: false, `{"I7":null}`: false} {
 		var of map[string]json.RawMessage
@@ -50,9 +50,9 @@ func TestOneRandomNumberAtATime(t *testing.T) {
 	}
 }
 
-// TestBodiesOfTheCrates come back in the form in which they were asked for, also those without a byte: a
+// TestBodyEncodingsRoundTrip come back in the form in which they were asked for, also those without a byte: a
 // replay hands them over as nil, and the guest must see the same.
-func TestBodiesOfTheCrates(t *testing.T) {
+func TestBodyEncodingsRoundTrip(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{`""`: "", `"AAn/"`: "\x00\x09\xff", `[]`: "", `[0,9,255]`: "\x00\x09\xff", `[ 0 , 9 , 255 ]`: "\x00\x09\xff"} {
 		var o octets

@@ -74,7 +74,7 @@ impl Request {
                 };
                 request = request.header("Idempotency-Key", &key);
             }
-            limit = limit.into_iter().chain(cut.repeat_until).min();
+            limit = limit.into_iter().chain(cut.repeat_until()).min();
             let mut reason = format!(
                 "{}; nobody could find out whether it took effect",
                 cut.message

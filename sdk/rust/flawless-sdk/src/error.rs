@@ -156,11 +156,19 @@ pub struct Interrupted {
     pub key: String,
     /// Status of a response that was cut off, or that leaves the outcome open, such as 409 for a repeated request.
     pub status: Option<u16>,
-    /// When the time for retries of the call ends, or the lifetime of its idempotency key if the server
-    /// honours one, whichever is earlier. `None` if an older engine logged the answer.
-    pub repeat_until: Option<SystemTime>,
     /// What happened.
     pub message: String,
+    /// See [`Interrupted::repeat_until`]; Unix nanoseconds, or 0. An `Option<SystemTime>` would enlarge every
+    /// `Result` of a call.
+    pub(crate) until: u64,
+}
+
+impl Interrupted {
+    /// Returns when the time for retries of the call ends, or the lifetime of its idempotency key if the server
+    /// honours one, whichever is earlier. `None` if an older engine logged the answer.
+    pub fn repeat_until(&self) -> Option<SystemTime> {
+        (self.until > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_nanos(self.until))
+    }
 }
 
 impl fmt::Display for Interrupted {
@@ -285,7 +293,7 @@ pub(crate) struct AnswerError {
     #[serde(default)]
     status: Option<u16>,
     #[serde(default)]
-    repeat_until: Option<u64>,
+    repeat_until: u64,
 }
 
 impl AnswerError {
@@ -300,9 +308,7 @@ impl AnswerError {
                 request,
                 key: self.key,
                 status: self.status.filter(|s| *s > 0),
-                repeat_until: self
-                    .repeat_until
-                    .map(|at| SystemTime::UNIX_EPOCH + Duration::from_nanos(at)),
+                until: self.repeat_until,
                 message: self.message,
             }),
             word => Error::from(CallError {
@@ -386,7 +392,7 @@ mod tests {
                     request: about(),
                     key: "r-2".into(),
                     status: None,
-                    repeat_until: None,
+                    until: 0,
                     message: "reset".into(),
                 }),
                 "call 2, POST https://pay.example/: interrupted, it may or may not have taken effect: reset",

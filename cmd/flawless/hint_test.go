@@ -1,0 +1,23 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+)
+
+// TestHintsNameExistingCommands runs through the hints for things that were not found.
+func TestHintsNameExistingCommands(t *testing.T) {
+	t.Parallel()
+	for _, thing := range []string{"module", "run", "promise", "schedule", "secret", "limit", "state"} {
+		var text strings.Builder
+		exit.Explain(&text, fmt.Errorf("there is no %s x: %w", thing, flawless.NotFound))
+		_, command, ok := strings.Cut(strings.TrimSpace(text.String()), "to see what exists: flawless ")
+		if c, left, err := (&app{}).root().Find(strings.Fields(command)); !ok || err != nil || len(left) > 0 || !c.Runnable() {
+			t.Errorf("the hint for a %s names no command: %s, %v", thing, &text, err)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+// Package daemon runs the server in this process: what flawless up does after it has read its flags.
+//
+// It opens the working directory, the store and the engine, listens, and shuts down in order when it is told
+// to. It takes its share of the open files, checks that the directory is no copy of another server's, and
+// gives each reason for which a server stops an error class of its own. It knows nothing of commands and
+// flags. [CheckStore] checks a store without starting a server.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/server"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/pebble"
+	"github.com/flawless-engine/flawless/internal/vault"
+	"github.com/flawless-engine/flawless/internal/workdir"
+)
+
+// Options configures a server.
+type Options struct {
+	Dir          string // working directory
+	Socket       string // address to listen on for UDP, host:port
+	Port         int    // for TCP, on the host of Socket; 0 is any free port
+	Token        string // that requests must have; empty is none
+	NoToken      bool   // the environment sets the token, but to nothing
+	Outside      Outside
+	URL          string
+	AllowedHosts []string
+	Redact       []string
+	SelfCalls    bool
+	Drain        time.Duration
+	MemoryPages  uint32
+	TurnUnits    uint64
+	TurnTime     time.Duration
+	Live         int
+	Memory       int64
+	Verbose      bool
+	RetryFor     *time.Duration
+	AcceptCopy   bool      // accept a directory that is a copy
+	Out          io.Writer // for what the server prints about its state
+	Log          io.Writer
+}
+
+// Run runs a server until ctx ends or its store fails. Its error is of one of the classes below if the store
+// is the reason.
+func Run(ctx context.Context, o Options) error { return Reason(serve(ctx, o)) }
+
+// serve starts everything, waits, and stops everything in reverse order.
+func serve(ctx context.Context, o Options) (err error) {
+	level := slog.LevelInfo
+	if o.Verbose {
+		level = slog.LevelDebug
+	}
+	mask, err := redact.NewMask(nil, o.Redact...)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(o.Log, &slog.HandlerOptions{Level: level, ReplaceAttr: mask.Attr}))
+	if err := writable(o.Dir, tryFile); err != nil {
+		return err
+	}
+	outside, err := o.Outside.options()
+	if err != nil {
+		return err
+	}
+	files, err := share(openFiles())
+	if err != nil {
+		return err
+	}
+	type made struct { // concurrently with opening the store: both take time
+		rt  *guest.Runtime
+		err error
+	}
+	guests := make(chan made, 1)
+	go func() {
+		rt, err := guest.NewRuntime(ctx, guest.Options{CacheDir: filepath.Join(o.Dir, "compiled"), MemoryPages: o.MemoryPages, TurnUnits: o.TurnUnits})
+		if err == nil {
+			rt.Expect(ctx)
+		}
+		guests <- made{rt, err}
+	}()
+	home, err := lookAt(filepath.Join(o.Dir, "store"), o.AcceptCopy, log)
+	if err != nil {
+		return err
+	}
+	if err := private(home.dir); err != nil {
+		return err
+	}
+	db, err := pebble.Open(home.dir, pebble.Options{Log: log, Files: files.store})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	st, err := store.Open(ctx, db)
+	if err != nil {
+		return err
+	}
+	if err := home.enter(ctx, st); err != nil {
+		return err
+	}
+	m := <-guests
+	rt, err := m.rt, m.err
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rt.Close(context.WithoutCancel(ctx))) }()
+	l, err := server.Listen(server.Address{Socket: o.Socket, Port: o.Port, Most: files.clients, Dir: o.Dir, Names: names(o)}, log)
+	if err != nil {
+		return err
+	}
+	if o.NoToken && !l.Local() { // probably because another variable is unset
+		err := fmt.Errorf("$FLAWLESS_TOKEN is set but empty, and other machines can reach %s: give it a token, or unset it to let anyone in: %w", l.TCP(), flawless.Invalid)
+		return errors.Join(err, l.Close(ctx))
+	}
+	secrets, err := vault.New(ctx, st, vault.Options{Dir: o.Dir, Env: os.Getenv(vault.Variable), Log: log})
+	if err != nil {
+		return errors.Join(err, l.Close(ctx))
+	}
+	if o.URL == "" {
+		o.URL = "http://" + l.TCP()
+	}
+	host, _ := os.Hostname()
+	outside.Secrets, outside.Connections = secrets.Open, files.calls
+	if !o.SelfCalls {
+		outside.Policy = l.NotSelf
+	}
+	web := effect.NewClient(outside)
+	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
+		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact})
+	if err != nil {
+		return errors.Join(err, l.Close(ctx))
+	}
+	h := eng.Health()
+	if err := workdir.Sign(home.dir, st.Identity(), h.Start, time.Now()); err != nil {
+		return errors.Join(err, l.Close(ctx), eng.Close(ctx))
+	}
+	log.Info("store opened", "store", h.Store, "start", h.Start, "host", host, "pid", os.Getpid(), "files", files.limit)
+	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
+	defer endStreams()
+	if o.Token == "" && !l.Local() {
+		log.Warn("no token is set, so anyone who can reach this server has full access: set $FLAWLESS_TOKEN or --token-file", "address", l.TCP())
+	}
+	if o.Outside.forgotten() {
+		log.Warn("the environment names a proxy that is not used: use --proxy env to use it")
+	}
+	l.Serve(server.Require(o.Token, server.Handler(streams, eng, log)))
+	withdraw, err := workdir.Announce(o.Dir, workdir.Server{Store: st.Identity().ID, UDP: l.UDP(), TCP: l.TCP()})
+	if err != nil { // the server works, but commands need its address
+		log.Warn("could not write the address file, so commands cannot find this server by its working directory", "error", err)
+	} else {
+		defer func() { err = errors.Join(err, withdraw()) }()
+	}
+	fmt.Fprintf(o.Out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2), https://%s (HTTP/3), data in %s\n", flawless.Version, l.TCP(), l.UDP(), o.Dir)
+
+	select {
+	case <-ctx.Done():
+		return o.stop(context.WithoutCancel(ctx), eng, l, endStreams)
+	case <-eng.Broken():
+		err := o.stop(context.WithoutCancel(ctx), eng, l, endStreams)
+		return fmt.Errorf("%w: %w", errors.Join(eng.Gone(), err), StoreFailed)
+	}
+}
+
+// stop shuts down the engine, then the streams, then the listener. A second signal ends the waiting.
+func (o *Options) stop(ctx context.Context, eng *engine.Engine, l *server.Listener, endStreams func()) error {
+	again, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	limited, cancel := context.WithTimeout(again, o.Drain)
+	defer cancel()
+	fmt.Fprintf(o.Out, "stopping: no new work is accepted; waiting up to %v for calls in flight (signal again to stop at once)\n", o.Drain)
+	err := eng.Close(limited)
+	endStreams()
+	brief, done := context.WithTimeout(again, 2*time.Second)
+	defer done()
+	if e := l.Close(brief); e != nil && !errors.Is(e, context.DeadlineExceeded) && !errors.Is(e, context.Canceled) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		return fmt.Errorf("stopped before all calls in flight had an answer: %w", err)
+	}
+	fmt.Fprintln(o.Out, "stopped")
+	return nil
+}
+
+// BindAddress returns the address that bind names, host or host:port. The default port is that of usual.
+func BindAddress(bind, usual string) (string, error) {
+	if host, port, err := net.SplitHostPort(bind); err == nil && !strings.ContainsAny(host+port, "/ ") {
+		return bind, nil
+	}
+	host := strings.TrimSuffix(strings.TrimPrefix(bind, "["), "]")
+	_, port, err := net.SplitHostPort(usual)
+	if err != nil || strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		return "", fmt.Errorf("--bind is %q; use a host such as 0.0.0.0, or host:port: %w", bind, flawless.Invalid)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// names returns the host names that the operator gave the server.
+func names(o Options) []string {
+	if o.URL == "" {
+		return o.AllowedHosts
+	}
+	return append(slices.Clone(o.AllowedHosts), o.URL)
+}

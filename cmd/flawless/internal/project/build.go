@@ -1,0 +1,82 @@
+package project
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/cargo"
+	"github.com/flawless-engine/flawless/internal/gobuild"
+)
+
+// Build compiles the Go or Rust project in dir and returns the path of the module: out, or by default NAME.wasm in
+// dir. It calls warn with each warning of the compiler, and about what does not work in a workflow.
+func Build(ctx context.Context, dir, out string, warn func(text string)) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if out != "" {
+		if out, err = filepath.Abs(out); err != nil {
+			return "", err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(abs, "Cargo.toml")); err == nil {
+		b, err := cargo.Build(ctx, abs)
+		if err != nil {
+			return "", err
+		}
+		if b.Compiler != "" {
+			warn(b.Compiler)
+		}
+		for _, w := range b.Warnings {
+			warn("warning: " + w)
+		}
+		out = cmp.Or(out, filepath.Join(abs, b.Name+".wasm"))
+		if err := os.WriteFile(out, b.Module, 0o644); err != nil {
+			return "", fmt.Errorf("building %s: %w", dir, err)
+		}
+		return out, nil
+	}
+	if !inGoModule(abs) {
+		return "", fmt.Errorf("%s is not a project: it has neither go.mod nor Cargo.toml; create one with: flawless new NAME: %w", dir, flawless.NotFound)
+	}
+	out = cmp.Or(out, filepath.Join(abs, projectOf(abs)+".wasm"))
+	return out, gobuild.Build(ctx, dir, out)
+}
+
+// inGoModule reports whether the go command can build a directory: it has a go.mod, or it is a package in a Go
+// module. One repository may have several workflows.
+func inGoModule(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		return true
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*.go")); err != nil || len(files) == 0 {
+		return false
+	}
+	for up := filepath.Dir(dir); ; up = filepath.Dir(up) {
+		if _, err := os.Stat(filepath.Join(up, "go.mod")); err == nil {
+			return true
+		}
+		if up == filepath.Dir(up) {
+			return false
+		}
+	}
+}
+
+// projectOf returns the name of the project in a directory: the last element of its module path.
+func projectOf(dir string) string {
+	b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err == nil {
+		for line := range strings.Lines(string(b)) {
+			if path, is := strings.CutPrefix(strings.TrimSpace(line), "module "); is {
+				return filepath.Base(strings.Trim(strings.TrimSpace(path), `"`))
+			}
+		}
+	}
+	return filepath.Base(dir)
+}

@@ -1,0 +1,293 @@
+package core
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// tale drives the state of a run by itself, through entries that a test writes down as words, and
+// tells in words what follows: "begin 2.1" is a try to be performed (call 2, try 1), "2 withdrawn
+// not_begun" an answer, "2 doubt" an unknown outcome, "2 next" a retry that waits, "2 begun" one that begins.
+//
+// A turn is written as calls and withdrawals: "post", "put", "post retry", "tell", "withdraw 2
+// deadline", "withdraw 2 cancelled settle", "return", "fail", "cancelled", "wake 5" for a timer that is due after
+// five seconds, "sleep 5" for a call that is, "cancelled?" for the one that waits for a cancellation. "late: 60" is that nobody has looked for a minute.
+//
+// The scenarios in testdata are tales, see TestScenarios.
+type scenario struct {
+	t     *testing.T
+	s     *State
+	now   int64
+	log   []flawless.Entry // as it would be written
+	terms Terms            // of the operator, for every call
+}
+
+func newScenario(t *testing.T) *scenario { return newScenarioUntil(t, 0) }
+
+// newTaleUntil is newTale of a run with a deadline of its own.
+func newScenarioUntil(t *testing.T, deadline int64) *scenario {
+	w := &scenario{t: t, s: NewState("run", allKinds()), now: 1}
+	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32), Deadline: deadline}})
+	return w
+}
+
+// allKinds are the kinds of calls that there are.
+func allKinds() map[string]*effect.Kind {
+	kinds := map[string]*effect.Kind{}
+	for _, k := range effect.Kinds(effect.Options{}) {
+		kinds[k.Name] = &k
+	}
+	return kinds
+}
+
+// take does what run.append does: it takes entries in, and what follows from them.
+func (w *scenario) take(entries ...flawless.Entry) (told []string) {
+	one := func(e flawless.Entry) {
+		w.log = append(w.log, e)
+		told = append(told, describe(e)...)
+		for _, t := range stepped(w.t, w.s, e) {
+			told = append(told, fmt.Sprintf("begin %d.%d", t.Call, t.N))
+		}
+	}
+	for _, e := range entries {
+		one(e)
+	}
+	for _, e := range w.s.Consequences() {
+		one(e)
+	}
+	return told
+}
+
+func describe(e flawless.Entry) []string {
+	switch {
+	case e.Arrival != nil:
+		var h struct {
+			Status int
+			Error  *struct{ Kind, Reason string }
+		}
+		_ = json.Unmarshal(e.Arrival.Head, &h)
+		if h.Error != nil {
+			return []string{strings.TrimSpace(fmt.Sprint(e.Arrival.Call, " ", h.Error.Kind, " ", h.Error.Reason))}
+		}
+		switch {
+		case e.Arrival.Message != 0:
+			return []string{fmt.Sprintf("%d message %d", e.Arrival.Call, e.Arrival.Message)}
+		case h.Status == 0:
+			return []string{fmt.Sprint(e.Arrival.Call, " answered")}
+		}
+		return []string{fmt.Sprint(e.Arrival.Call, " ", h.Status)}
+	case e.Message != nil:
+		return []string{fmt.Sprint("message ", e.Message.N)}
+	case e.Unknown != nil:
+		return []string{fmt.Sprint(e.Unknown.Call, " doubt")}
+	case e.Attempt != nil && e.Attempt.Next != 0:
+		return []string{fmt.Sprint(e.Attempt.Call, " next")}
+	case e.Attempt != nil && e.Attempt.Begun:
+		return []string{fmt.Sprint(e.Attempt.Call, " begun")}
+	case e.Attempt != nil && e.Attempt.Waits != "":
+		return []string{fmt.Sprint(e.Attempt.Call, " waits")}
+	}
+	return nil
+}
+
+// heads are the words for calls.
+var callHeads = map[string]string{
+	"post":       `{"method":"POST","url":"http://a.example/"}`,
+	"put":        `{"method":"PUT","url":"http://a.example/"}`,
+	"tell":       `{"method":"POST","url":"http://a.example/","on_unknown":"tell"}`,
+	"get":        `{"url":"http://a.example/"}`,
+	"post retry": `{"method":"POST","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
+	"put retry":  `{"method":"PUT","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
+}
+
+// seconds is a time of a tale, which begins at 0.
+func seconds(s string) int64 {
+	n, _ := strconv.Atoi(s)
+	return int64(n) * int64(time.Second)
+}
+
+// does takes one step of a tale.
+func (w *scenario) do(step string) []string {
+	w.now++
+	at := max(w.now, w.s.at)
+	what, rest, _ := strings.Cut(step, ": ")
+	var call int
+	_, _ = fmt.Sscan(rest, &call)
+	_, how, _ := strings.Cut(rest, " ")
+	awaited := func() Try { return Try{call, w.s.open.all[call].attempt} }
+	switch what {
+	case "turn":
+		t := &flawless.Turn{N: w.s.turns + 1, Time: at}
+		for _, a := range w.s.ready {
+			t.Answers = append(t.Answers, a.Call)
+		}
+		for _, made := range strings.Split(rest, ", ") {
+			n := w.s.callsMade + len(t.Calls) + 1
+			if head, ok := callHeads[made]; ok {
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.HTTP, Head: json.RawMessage(head)})
+				continue
+			}
+			words := strings.Fields(made)
+			switch {
+			case len(words) == 0:
+			case words[0] == "withdraw":
+				head := fmt.Sprintf(`{"call":%s,"why":%q,"settle":%v}`, words[1], words[2], len(words) > 3)
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Withdraw, Head: json.RawMessage(head)})
+			case words[0] == "wake":
+				t.Wake = seconds(words[1])
+			case words[0] == "sleep":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Sleep, Head: json.RawMessage(fmt.Sprintf(`{"for":%s000000000}`, words[1]))})
+			case words[0] == "receive": // of any of these types
+				types, _ := json.Marshal(words[1:])
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Receive, Head: json.RawMessage(fmt.Sprintf(`{"types":%s}`, types))})
+			case words[0] == "receive-number":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Receive, Head: json.RawMessage(fmt.Sprintf(`{"type":%q,"schema":{"type":"number"}}`, words[1]))})
+			case words[0] == "spawn":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Spawn, Head: json.RawMessage(`{"workflow":"child"}`), Body: flawless.Bytes("1")})
+			case words[0] == "send":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Send, Head: json.RawMessage(`{"to":"other","type":"t"}`), Body: flawless.Bytes("1")})
+			case words[0] == "doubt": // of something that the code itself has done
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Doubt, Head: json.RawMessage(`{"request":"POST x","reason":"the client gave up"}`)})
+			case words[0] == "nonsense":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: "nonsense"})
+			case words[0] == "cancelled?":
+				t.Calls = append(t.Calls, flawless.Call{N: n, Kind: effect.Cancelled, Head: json.RawMessage("{}")})
+			case made == "return":
+				t.Ended = &flawless.Ended{Output: []byte("1")}
+			case made == "fail", made == "cancelled":
+				t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: map[string]string{"fail": "error"}[made] + map[string]string{"cancelled": "cancelled"}[made]}}
+			default:
+				w.t.Fatalf("no such word: %q", made)
+			}
+		}
+		return w.take(flawless.Entry{At: at, Turn: t})
+	case "waits": // for a place under a limit
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt - 1, Waits: "a place"}})
+	case "place":
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt + 1, Begun: true}})
+	case "answered":
+		a, _ := effect.ResponseAnswer(call, 200, nil)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a}, at, w.terms)...)
+	case "busy": // a status that the policy retries
+		a, _ := effect.ResponseAnswer(call, 503, nil)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Answer: a, Again: true}, at, w.terms)...)
+	case "not sent":
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Answer: effect.ErrorAnswer(call, "not_sent", ""), Again: true}, at, w.terms)...)
+	case "no outcome":
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Answer: effect.ErrorAnswer(call, "interrupted", ""), Again: w.s.open.all[call].policy.Idempotent, Text: "the connection broke"}, at, w.terms)...)
+	case "crash":
+		again := NewState("run", w.s.kinds)
+		for _, e := range w.log {
+			stepped(w.t, again, e)
+		}
+		if was, is := w.s.Snapshot(), again.Snapshot(); w.s.status == "" && !bytes.Equal(was, is) {
+			w.t.Fatalf("the log makes another state:\n%s\n%s", was, is)
+		}
+		w.s = again
+		return w.take(w.s.Recover(at, func(*OpenCall) Terms { return w.terms })...)
+	case "time":
+		w.now = w.s.NextWake()
+		return w.take(w.s.Fire(w.now)...)
+	case "hold", "resume": // because the store is a copy
+		return w.take(flawless.Entry{At: at, Pause: &flawless.Pause{Hold: what == "hold", Resume: what == "resume"}})
+	case "late":
+		w.now = max(at, seconds(rest))
+		due := w.s.Fire(w.now)
+		told := w.take(due...)
+		for _, e := range due {
+			switch {
+			case e.Cancel != nil:
+				told = append(told, "cancelled")
+			case e.End != nil:
+				told = append(told, string(e.End.Status))
+			}
+		}
+		return told
+	case "cancel":
+		c := flawless.Cancel{}
+		if rest != "" {
+			c.Deadline = seconds(rest)
+		}
+		return w.request(w.s.RequestCancel(c, at))
+	case "terminate":
+		return w.request(w.s.Terminate(flawless.Cancel{}, at))
+	case "call off":
+		return w.take(w.s.withdrawWaiting(at, "somebody said so")...)
+	case "decide":
+		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
+	case "hurry":
+		return w.request(w.s.DecideRetry(RetryDecision{Call: call}, at))
+	case "give up":
+		return w.request(w.s.DecideRetry(RetryDecision{Call: call, GiveUp: true}, at))
+	case "pause", "unpause": // because a person says so
+		return w.request(w.s.Pause(flawless.Pause{Resume: what == "unpause"}, at))
+	case "status": // the server answers with it
+		status, _ := strconv.Atoi(how)
+		a, _ := effect.ResponseAnswer(call, status, nil)
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Status: status, Answer: a, Text: how}, at, w.terms)...)
+	case "refused": // the connection, as Failures says
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Passes: true, Reason: "dial", Answer: effect.ErrorAnswer(call, "not_sent", "")}, at, w.terms)...)
+	case "broken": // the connection, after something was sent
+		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Passes: true, Answer: effect.ErrorAnswer(call, "interrupted", "")}, at, w.terms)...)
+	case "may it begin": // asked right before a try is performed
+		entries, _ := w.s.Recheck(awaited(), at, w.terms)
+		if entries == nil {
+			return []string{"yes"}
+		}
+		return w.take(entries...)
+	case "message": // TYPE BODY [key KEY | from RUN CALL]
+		words := strings.Fields(rest)
+		m := flawless.Message{Type: words[0], Body: flawless.Bytes(words[1])}
+		switch {
+		case len(words) > 3 && words[2] == "key":
+			m.Key = words[3]
+		case len(words) > 4 && words[2] == "from":
+			m.From, m.Call = words[3], int(seconds(words[4])/int64(time.Second))
+		}
+		entries, err := w.s.Accept(m, at)
+		if err == nil && entries == nil {
+			return []string{"came before"}
+		}
+		return w.request(entries, err)
+	case "answer": // of the engine, to one of its own calls
+		return w.take(w.s.AnswerEntry(flawless.Answer{Call: call, Head: []byte("{}")}, "", at))
+	case "adopt":
+		return w.take(w.s.AdoptEntry(call, how))
+	case "run": // as people see it
+		r := w.s.Account()
+		told := []string{string(r.Status)}
+		for _, d := range r.Unresolved {
+			told = append(told, fmt.Sprint(d.Call, " in doubt"))
+		}
+		for _, c := range r.Retrying {
+			told = append(told, fmt.Sprint(c.Call, " retried"))
+		}
+		for _, c := range w.s.OpenCalls() {
+			if c.child != "" {
+				told = append(told, fmt.Sprintf("%d answered by %s", c.N, c.child))
+			}
+		}
+		if r.Mail > 0 {
+			told = append(told, fmt.Sprint(r.Mail, " unread"))
+		}
+		return told
+	}
+	w.t.Fatalf("no such step: %q", step)
+	return nil
+}
+
+// asked takes in what a person, or another run, has asked for, or tells why that cannot be.
+func (w *scenario) request(entries []flawless.Entry, err error) []string {
+	if err != nil {
+		return []string{string(flawless.CodeOf(err))}
+	}
+	return w.take(entries...)
+}
