@@ -164,12 +164,12 @@ impl Client {
         self.post::<Value>(&path, &encoded(value)?).map(drop)
     }
 
-    fn get<T: DeserializeOwned>(&self, path: &str, most: Duration) -> Result<T, Error> {
+    fn get<T: DeserializeOwned>(&self, path: &str, limit: Duration) -> Result<T, Error> {
         let mut request = self.agent.get(self.url(path));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let request = request.config().timeout_global(Some(most)).build();
+        let request = request.config().timeout_global(Some(limit)).build();
         answer(request.call())
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::head::{Head, place};
+use crate::head::{Head, call_site};
 use crate::reactor::Why;
 use crate::run::{Mode, mode};
 use crate::scope::{self, GivenUp};
@@ -120,7 +120,7 @@ impl Call {
         }
         head.at(site);
         let head = head.end();
-        let what = format!("{kind} at {}", place(site.file(), site.line()));
+        let what = format!("{kind} at {}", call_site(site.file(), site.line()));
         if nature == Nature::Outside && reactor::abandoned() {
             let later = Rc::new(Later {
                 head,
@@ -236,8 +236,8 @@ impl Call {
 
     /// Blocks until the answer is there or some time has passed, in which case it returns `None`.
     #[track_caller]
-    pub(crate) fn wait_for(&self, most: Duration) -> Result<Option<Answer>, Error> {
-        match wait_any(&[self], Some(most))? {
+    pub(crate) fn wait_for(&self, limit: Duration) -> Result<Option<Answer>, Error> {
+        match wait_any(&[self], Some(limit))? {
             Some(_) => self.wait().map(Some),
             None => Ok(None),
         }
@@ -279,8 +279,8 @@ fn block(calls: &[i32], shielded: bool) {
 /// Blocks until one of the calls has an answer and returns its index, or until some time has passed. If the
 /// run is cancelled, the calls are withdrawn, and the time is ignored.
 #[track_caller]
-pub(crate) fn wait_any(calls: &[&Call], most: Option<Duration>) -> Result<Option<usize>, Error> {
-    let until = most.map(crate::sleep::after);
+pub(crate) fn wait_any(calls: &[&Call], limit: Option<Duration>) -> Result<Option<usize>, Error> {
+    let until = limit.map(crate::sleep::after);
     let alarm = match until.map(|at| alarm(at, Location::caller())) {
         None | Some(Err(Error::Cancelled(_))) => None,
         Some(alarm) => Some(alarm?),

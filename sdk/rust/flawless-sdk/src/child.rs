@@ -22,7 +22,7 @@ use crate::{Error, json, run_id, shield};
 /// A child is cancelled when this run is cancelled or terminated. If this run ends in any other way, its
 /// children continue. Cancelling this run does not cancel a child that is started behind a
 /// [`crate::shield()`], for instance in an undo of a saga, so an undo can use children. Terminating this run
-/// cancels those children, too.
+/// still ends those children.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {

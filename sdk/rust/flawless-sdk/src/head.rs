@@ -52,7 +52,7 @@ impl Head {
 
     /// The call site.
     pub(crate) fn at(&mut self, site: &Location<'_>) {
-        self.str("at", &place(site.file(), site.line()));
+        self.str("at", &call_site(site.file(), site.line()));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -74,7 +74,7 @@ pub(crate) fn string(text: &mut Vec<u8>, value: &str) {
 }
 
 /// Returns the last two elements of a file's path, and the line.
-pub(crate) fn place(file: &str, line: u32) -> String {
+pub(crate) fn call_site(file: &str, line: u32) -> String {
     let short = match file.rmatch_indices(['/', '\\']).nth(1) {
         Some((at, _)) => &file[at + 1..],
         None => file,
@@ -115,7 +115,7 @@ mod tests {
             ("lib.rs", "lib.rs:7"),
             ("shop\\src\\lib.rs", "src/lib.rs:7"),
         ] {
-            assert_eq!(place(file, 7), want);
+            assert_eq!(call_site(file, 7), want);
         }
     }
 }

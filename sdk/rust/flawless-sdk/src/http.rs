@@ -179,8 +179,8 @@ impl Request {
     /// When it passes, the outcome of a request that is not idempotent is unknown: the run waits for a
     /// person, or the call returns [`Error::Interrupted`]. [`crate::timeout`], in contrast, withdraws the
     /// request.
-    pub fn timeout(mut self, most: Duration) -> Self {
-        self.timeout = Some(most);
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
         self
     }
 
@@ -194,8 +194,8 @@ impl Request {
 
     /// Limits how many redirects are followed; the default is 10. With 0, and for requests that are not
     /// idempotent, a 3xx response is the answer.
-    pub fn redirects(mut self, most: u32) -> Self {
-        self.redirects = Some(most);
+    pub fn redirects(mut self, max: u32) -> Self {
+        self.redirects = Some(max);
         self
     }
 
@@ -275,13 +275,13 @@ impl Request {
                 "the limit of the response is zero; set a number of bytes, or none for the default",
             );
         }
-        let most = Duration::from_secs(366 * 24 * 60 * 60);
-        if self.within.is_some_and(|t| t.is_zero() || t > most) {
+        let longest = Duration::from_secs(366 * 24 * 60 * 60);
+        if self.within.is_some_and(|t| t.is_zero() || t > longest) {
             return Some(
                 "the time within which the server honours the key is not between 1 ms and 366 days",
             );
         }
-        if self.retry_for.is_some_and(|t| t > most) {
+        if self.retry_for.is_some_and(|t| t > longest) {
             return Some("the time for retries is more than 366 days");
         }
         self.retry.problem()
@@ -371,9 +371,9 @@ impl Sending {
     /// # Panics
     /// In an async workflow; use [`crate::timeout`] there.
     #[track_caller]
-    pub fn wait_for(&mut self, most: Duration) -> Result<Option<Response>, Error> {
+    pub fn wait_for(&mut self, limit: Duration) -> Result<Option<Response>, Error> {
         let answer = match &self.call {
-            Ok(call) => call.wait_for(most)?,
+            Ok(call) => call.wait_for(limit)?,
             Err(_) => return Err(self.refusal()),
         };
         answer.map(|a| Response::read(&self.about, a)).transpose()
@@ -441,10 +441,10 @@ impl Future for Sending {
 pub fn wait_any(requests: &[Sending]) -> Result<usize, Error> {
     assert!(!requests.is_empty(), "there is no request to wait for");
     let mut calls = Vec::with_capacity(requests.len());
-    for (place, request) in requests.iter().enumerate() {
+    for (index, request) in requests.iter().enumerate() {
         match &request.call {
             Ok(call) => calls.push(call),
-            Err(_) => return Ok(place),
+            Err(_) => return Ok(index),
         }
     }
     Ok(wait_any_call(&calls, None)?.unwrap_or(0))

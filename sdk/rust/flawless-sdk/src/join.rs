@@ -47,7 +47,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The waker of a part: it records its index and wakes the whole.
 struct Mark {
-    place: usize,
+    index: usize,
     queued: AtomicBool,
     whole: Arc<Whole>,
 }
@@ -57,7 +57,7 @@ impl Wake for Mark {
         if self.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        lock(&self.whole.woken).push(self.place);
+        lock(&self.whole.woken).push(self.index);
         let waker = lock(&self.whole.waker).take();
         if let Some(waker) = waker {
             waker.wake();
@@ -75,9 +75,9 @@ struct Part<F: Future> {
 
 impl<F: Future> Part<F> {
     /// Makes a part that counts as woken.
-    fn new(future: impl IntoFuture<IntoFuture = F>, place: usize, whole: &Arc<Whole>) -> Self {
+    fn new(future: impl IntoFuture<IntoFuture = F>, index: usize, whole: &Arc<Whole>) -> Self {
         let mark = Arc::new(Mark {
-            place,
+            index,
             queued: AtomicBool::new(true),
             whole: whole.clone(),
         });
@@ -163,8 +163,8 @@ pub async fn join_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> Ve
     let mut open = parts.len();
     lock(&whole.woken).extend(0..open);
     poll_fn(move |cx| {
-        for place in whole.woken(cx) {
-            let part = &mut parts[place];
+        for index in whole.woken(cx) {
+            let part = &mut parts[index];
             if part.result.is_none() && part.ready() {
                 open -= 1;
             }

@@ -8,7 +8,7 @@
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::head::{Head, place};
+use crate::head::{Head, call_site};
 use crate::host;
 use crate::size::{MAX_TEXT, cut};
 
@@ -63,7 +63,7 @@ fn head(record: &Record<'_>) -> Vec<u8> {
         head.raw("fields", &fields.0.end());
     }
     if let (Some(file), Some(line)) = (record.file(), record.line()) {
-        head.str("at", &place(file, line));
+        head.str("at", &call_site(file, line));
     }
     head.end()
 }

@@ -311,13 +311,13 @@ impl Taken {
         } else {
             2.0
         };
-        let most = or(self.retry.max, Duration::from_secs(60));
+        let longest = or(self.retry.max, Duration::from_secs(60));
         for _ in 1..attempts {
             if (undo.make)().await.is_ok() {
                 return Ok(());
             }
             sleep(wait).await?;
-            wait = wait.mul_f64(factor).min(most);
+            wait = wait.mul_f64(factor).min(longest);
         }
         (undo.make)().await
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::head::place;
+use crate::head::call_site;
 use crate::{executor, scope};
 
 struct Slot<T> {
@@ -51,7 +51,7 @@ pub fn task<T: 'static>(work: impl Future<Output = T> + 'static) -> Task<T> {
         }
     };
     let site = Location::caller();
-    let label = format!("the task of {}", place(site.file(), site.line()));
+    let label = format!("the task of {}", call_site(site.file(), site.line()));
     executor::with(|e| e.spawn(Box::pin(body), label));
     Task { slot }
 }

@@ -17,7 +17,7 @@ use crate::sleep::Timer;
 /// A request that is made while the future runs gets at most the remaining time as its own
 /// [`crate::http::Request::timeout`]. So when the time has passed, the outcome of a request that is in flight
 /// and not idempotent is unknown: the run waits for a person, or the call returns
-/// [`crate::Error::Interrupted`]. A request that was made before, as in `timeout(most, request.send())`,
+/// [`crate::Error::Interrupted`]. A request that was made before, as in `timeout(limit, request.send())`,
 /// keeps its own timeout: write `async { request.send().await }`. The time does not shorten steps of sagas,
 /// nor code behind a [`crate::shield()`].
 ///
@@ -36,8 +36,8 @@ use crate::sleep::Timer;
 /// # Ok(())
 /// # }
 /// ```
-pub async fn timeout<F: IntoFuture>(most: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let timer = Timer::after(most);
+pub async fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let timer = Timer::after(limit);
     let future = future.into_future();
     // What needs no drop is a borrowed future, which is not given up, and has to stay one for `select!`.
     if !std::mem::needs_drop::<F::IntoFuture>() {
@@ -93,11 +93,11 @@ mod tests {
         let made = |inner: Option<Duration>| {
             let request = http::post("u");
             match inner {
-                Some(most) => request.timeout(most).send(),
+                Some(limit) => request.timeout(limit).send(),
                 None => request.send(),
             }
         };
-        for (most, inner, want) in [
+        for (limit, inner, want) in [
             (5, None, r#","timeout_ms":5000"#),
             (5, Some(second * 9), r#","timeout_ms":5000"#),
             (5, Some(second), r#","timeout_ms":1000"#),
@@ -106,11 +106,11 @@ mod tests {
         ] {
             run.log();
             run.task(timeout(
-                second * most,
+                second * limit,
                 async move { drop(made(inner).await) },
             ));
             let head = format!(r#"http {{"method":"POST","url":"u"{want}}}"#);
-            assert!(run.log()[0].ends_with(&head), "{most} {inner:?}");
+            assert!(run.log()[0].ends_with(&head), "{limit} {inner:?}");
         }
         run.task(timeout(second, async move {
             let two = timeout(second * 9, async { drop(http::get("two").send().await) });

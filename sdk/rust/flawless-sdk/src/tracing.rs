@@ -11,7 +11,7 @@ use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Event, Level, Metadata, Subscriber, dispatcher, span};
 
-use crate::head::{Head, place};
+use crate::head::{Head, call_site};
 use crate::host;
 use crate::size::{MAX_TEXT, cut};
 
@@ -176,7 +176,7 @@ fn line(
         head.raw("fields", &inner.end());
     }
     if let (Some(file), Some(number)) = (metadata.file(), metadata.line()) {
-        head.str("at", &place(file, number));
+        head.str("at", &call_site(file, number));
     }
     (head.end(), fields.message)
 }
