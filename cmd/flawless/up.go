@@ -34,6 +34,7 @@ exit code 12. Have your service manager restart it.`,
 		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt\n  flawless --working-dir ./other up --port 0",
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Dir, o.Socket, o.Port, o.Out, o.Log = a.Dir, a.Socket, a.Port, a.out, a.errs
+			o.NoUDP = a.TCP
 			var err error
 			if o.Token, err = a.Token(); err != nil {
 				return err

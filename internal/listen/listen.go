@@ -45,6 +45,10 @@ type Address struct {
 	// Names are additional hosts or URLs of the server. Requests for a host other than these, the host of
 	// Socket and the loopback interface are refused.
 	Names []string
+
+	NoUDP bool // serve HTTP/1.1 and HTTP/2 only
+
+	listenPacket func(network, address string) (net.PacketConn, error) // nil is net.ListenPacket
 }
 
 // Listener is a server that owns its ports.
@@ -53,14 +57,14 @@ type Listener struct {
 	pace  Pace
 	guard *guard
 	tcp   net.Listener
-	udp   net.PacketConn
+	udp   net.PacketConn // nil without HTTP/3
 	http  *http.Server
-	quic  *http3.Server
+	quic  *http3.Server // nil without HTTP/3
 	tasks sync.WaitGroup
 }
 
-// Listen opens the ports. It returns [flawless.Conflict] if one is in use. If there is no certificate, it creates
-// a self-signed one.
+// Listen opens the ports. It returns [flawless.Conflict] if one is in use. Where the system has no UDP, it logs a warning
+// and serves without HTTP/3. If there is no certificate, it creates a self-signed one.
 func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	host, _, err := net.SplitHostPort(a.Socket)
 	if err != nil {
@@ -77,18 +81,42 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	if tcp, ok := l.tcp.(*net.TCPListener); ok && a.MaxConnections > 0 {
 		l.tcp = limitConnections(tcp, a.MaxConnections, log)
 	}
-	if l.udp, err = net.ListenPacket("udp", a.Socket); err != nil {
-		_ = l.tcp.Close()
-		return nil, taken("udp socket "+a.Socket, "--socket", err)
+	if !a.NoUDP {
+		if err := l.listenUDP(a, cert); err != nil {
+			_ = l.tcp.Close()
+			return nil, err
+		}
 	}
-	widen(l.udp, wantedBuffer, log)
 	if l.guard, err = newGuard(append(own(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
-		_, _ = l.tcp.Close(), l.udp.Close()
+		_ = l.tcp.Close()
+		if l.udp != nil {
+			_ = l.udp.Close()
+		}
 		return nil, err
 	}
 	l.http = NewServer(log)
-	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}), IdleTimeout: idle}
 	return l, nil
+}
+
+// listenUDP opens the socket for HTTP/3. Everything works without it, so a system that has no UDP, such as some sandboxes,
+// is no reason not to start. A socket that another process has is: it may be another server.
+func (l *Listener) listenUDP(a Address, cert tls.Certificate) error {
+	open := a.listenPacket
+	if open == nil {
+		open = net.ListenPacket
+	}
+	udp, err := open("udp", a.Socket)
+	switch {
+	case errno.AddressInUse(err):
+		return taken("udp socket "+a.Socket, "--socket", err)
+	case err != nil:
+		l.log.Warn("udp is not available, serving without http/3", "socket", a.Socket, "error", err)
+		return nil
+	}
+	widen(udp, wantedBuffer, l.log)
+	l.udp = udp
+	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}), IdleTimeout: idle}
+	return nil
 }
 
 // idle is how long a connection without a request is kept open.
@@ -116,8 +144,13 @@ func taken(what, flag string, err error) error {
 // TCP returns the address for HTTP/1.1 and HTTP/2.
 func (l *Listener) TCP() string { return l.tcp.Addr().String() }
 
-// UDP returns the address for HTTP/3.
-func (l *Listener) UDP() string { return l.udp.LocalAddr().String() }
+// UDP returns the address for HTTP/3, or "" without it.
+func (l *Listener) UDP() string {
+	if l.udp == nil {
+		return ""
+	}
+	return l.udp.LocalAddr().String()
+}
 
 // Local reports whether only this machine can reach the server.
 func (l *Listener) Local() bool {
@@ -128,7 +161,7 @@ func (l *Listener) Local() bool {
 // NotSelf returns an error for an address of this server. It is a policy for the calls of runs: a run that can
 // call the API has all rights of the operator. host is the one in the URL of the call.
 func (l *Listener) NotSelf(host string, to netip.AddrPort) error {
-	if !reaches(l.tcp.Addr(), to) && !reaches(l.udp.LocalAddr(), to) {
+	if !reaches(l.tcp.Addr(), to) && (l.udp == nil || !reaches(l.udp.LocalAddr(), to)) {
 		return nil
 	}
 	return fmt.Errorf("%s is this server itself (%s), which runs may not call; to allow it, start the server with --allow-self-calls",
@@ -164,12 +197,16 @@ func reaches(listener net.Addr, to netip.AddrPort) bool {
 // Serve serves h in the background until Close.
 func (l *Listener) Serve(h http.Handler) {
 	l.guard.next = l.pace.Enforce(h)
-	l.http.Handler, l.quic.Handler = l.guard, l.guard
+	l.http.Handler = l.guard
 	l.tasks.Go(func() {
 		if err := l.http.Serve(l.tcp); !errors.Is(err, http.ErrServerClosed) {
 			l.log.Error("serving tcp", "error", err)
 		}
 	})
+	if l.quic == nil {
+		return
+	}
+	l.quic.Handler = l.guard
 	l.tasks.Go(func() {
 		if err := l.quic.Serve(l.udp); !errors.Is(err, http.ErrServerClosed) {
 			l.log.Error("serving udp", "error", err)
@@ -183,11 +220,13 @@ func (l *Listener) Close(ctx context.Context) error {
 	if err != nil {
 		_ = l.http.Close()
 	}
-	if e := l.quic.Shutdown(ctx); e != nil {
-		_ = l.quic.Close()
-		err = errors.Join(err, e)
+	if l.quic != nil {
+		if e := l.quic.Shutdown(ctx); e != nil {
+			_ = l.quic.Close()
+			err = errors.Join(err, e)
+		}
+		_ = l.udp.Close()
 	}
-	_ = l.udp.Close()
 	_ = l.tcp.Close()
 	l.tasks.Wait()
 	return err

@@ -22,7 +22,7 @@ type Server struct {
 	Store  string `json:"store"` // id of its store, to distinguish it from another server at the same address
 	Host   string `json:"host"`  // machine name
 	PID    int    `json:"pid"`
-	UDP    string `json:"udp"` // address of HTTP/3
+	UDP    string `json:"udp"` // address of HTTP/3, "" without it
 	TCP    string `json:"tcp"` // of HTTP/1.1 and HTTP/2
 
 	File place `json:"file"` // this file: a copy of the directory has no server

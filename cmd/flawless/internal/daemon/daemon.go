@@ -39,6 +39,7 @@ type Options struct {
 	Dir          string // working directory
 	Socket       string // address to listen on for UDP, host:port
 	Port         int    // for TCP, on the host of Socket; 0 is any free port
+	NoUDP        bool   // serve without HTTP/3
 	Token        string // that requests must have; empty is none
 	NoToken      bool   // the environment sets the token, but to nothing
 	Outside      Outside
@@ -122,7 +123,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rt.Close(context.WithoutCancel(ctx))) }()
-	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: names(o)}, log)
+	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: names(o), NoUDP: o.NoUDP}, log)
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,11 @@ func serve(ctx context.Context, o Options) (err error) {
 	} else {
 		defer func() { err = errors.Join(err, withdraw()) }()
 	}
-	fmt.Fprintf(o.Out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2), https://%s (HTTP/3), data in %s\n", flawless.Version, l.TCP(), l.UDP(), o.Dir)
+	quic := ""
+	if l.UDP() != "" {
+		quic = fmt.Sprintf(", https://%s (HTTP/3)", l.UDP())
+	}
+	fmt.Fprintf(o.Out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2)%s, data in %s\n", flawless.Version, l.TCP(), quic, o.Dir)
 
 	select {
 	case <-ctx.Done():

@@ -7,6 +7,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,6 +116,7 @@ func (t *Endpoint) find(ctx context.Context, o client.Options) (*client.Client, 
 	case s == nil:
 		return nil, nil
 	}
+	o.NoQUIC = o.NoQUIC || s.UDP == ""
 	if o.Socket, o.Port, err = reachable(s); err != nil {
 		return nil, fmt.Errorf("the address file that the server wrote into %s is invalid: %v: %w", t.Dir, err, flawless.Invalid)
 	}
@@ -183,9 +185,9 @@ func loopback(host string) bool {
 }
 
 // reachable returns the addresses at which this machine reaches a server. For a server that listens on all
-// interfaces, that is the loopback interface.
+// interfaces, that is the loopback interface. For a server without HTTP/3, socket has its TCP port.
 func reachable(s *workdir.Server) (socket string, port int, err error) {
-	udp, err := netip.ParseAddrPort(s.UDP)
+	udp, err := netip.ParseAddrPort(cmp.Or(s.UDP, s.TCP))
 	if err != nil {
 		return "", 0, err
 	}
