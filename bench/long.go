@@ -50,7 +50,7 @@ func (b *bench) longRun(ctx context.Context) error {
 		}
 	}
 	b.plot(plot{"long-turn.svg", "Time per turn of one run", "turn", "µs", []line{perTurn}},
-		plot{"long-restart.svg", "A run goes on after a restart", "turns before it", "ms", []line{on, up}})
+		plot{"long-restart.svg", "A run continues after a restart", "turns before it", "ms", []line{on, up}})
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (r *results) tell(doc, dir string) error {
 	head, rest, found := strings.Cut(string(text), begins)
 	_, tail, closed := strings.Cut(rest, ends)
 	if !found || !closed {
-		return fmt.Errorf("%s has no place for the figures", doc)
+		return fmt.Errorf("%s has no markers for the figures", doc)
 	}
 	return os.WriteFile(doc, []byte(head+begins+"\n"+r.text(filepath.ToSlash(rel))+ends+tail), 0o644)
 }

@@ -61,13 +61,13 @@ func (b *bench) upgrade(ctx context.Context) error {
 			return err
 		}
 		if u.GoOn != runs || !dry && u.Moved != runs {
-			return fmt.Errorf("%d of %d runs could go on, %d were moved", u.GoOn, runs, u.Moved)
+			return fmt.Errorf("%d of %d runs could continue, %d were moved", u.GoOn, runs, u.Moved)
 		}
 		rate := float64(runs) / u.Took.Seconds()
 		if dry {
-			b.put(figure{What: fmt.Sprintf("upgrade gate over %d open runs of %d calls", runs, calls), Value: rate, Unit: "runs/s", Goal: &goal{Limit: 1000, Target: 5000, AtLeast: true}})
+			b.put(figure{What: fmt.Sprintf("upgrade check over %d open runs of %d calls", runs, calls), Value: rate, Unit: "runs/s", Goal: &goal{Limit: 1000, Target: 5000, AtLeast: true}})
 		} else {
-			b.put(figure{What: "upgrade of them, gate and move", Value: rate, Unit: "runs/s"})
+			b.put(figure{What: "upgrade of them, check and move", Value: rate, Unit: "runs/s"})
 		}
 	}
 	return nil

@@ -102,19 +102,19 @@ func (d *demo) first(ctx context.Context) error {
 // second kills the server during the charge, so the outcome is unknown.
 func (d *demo) second(ctx context.Context) error {
 	say("SECOND: another order; the server is killed while the charge is on its way")
-	gate := d.shop.hold()
+	paused := d.shop.hold()
 	if err := d.order(ctx, "order-2"); err != nil {
 		return err
 	}
 	select {
-	case <-gate.arrived:
+	case <-paused.arrived:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	if err := d.kill(ctx); err != nil {
 		return err
 	}
-	close(gate.open)
+	close(paused.open)
 	if err := d.until(ctx, "order-2", func(r flawless.Run) bool { return r.Status == flawless.Unresolved }); err != nil {
 		return err
 	}
@@ -269,19 +269,19 @@ type shop struct {
 	mu      sync.Mutex
 	seen    map[string]int
 	charges map[string]string
-	gate    *gate
+	paused  *pause
 }
 
-type gate struct{ arrived, open chan struct{} }
+type pause struct{ arrived, open chan struct{} }
 
 func newShop() *shop { return &shop{seen: map[string]int{}, charges: map[string]string{}} }
 
 // hold makes the next charge wait after it has taken effect, before its response.
-func (s *shop) hold() *gate {
-	g := &gate{make(chan struct{}), make(chan struct{})}
+func (s *shop) hold() *pause {
+	g := &pause{make(chan struct{}), make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gate = g
+	s.paused = g
 	return g
 }
 
@@ -306,10 +306,10 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.seen[r.URL.Path+" "+order.ID]++
 	id := strings.TrimPrefix(r.URL.Path, "/") + "-" + strconv.Itoa(len(s.seen))
-	var g *gate
+	var g *pause
 	if r.URL.Path == "/charges" {
 		s.charges[order.ID] = id
-		g, s.gate = s.gate, nil
+		g, s.paused = s.paused, nil
 	}
 	s.mu.Unlock()
 	if g != nil {

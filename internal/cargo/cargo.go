@@ -40,7 +40,7 @@ func Build(ctx context.Context, dir string) (Built, error) {
 	if !shared {
 		args = []string{"rustc", "--lib", "--crate-type=cdylib"}
 	}
-	said, text, err := run(ctx, dir, append(args, "--release", "--quiet", "--target", c.target(), "--message-format=json-render-diagnostics")...)
+	out, text, err := run(ctx, dir, append(args, "--release", "--quiet", "--target", c.target(), "--message-format=json-render-diagnostics")...)
 	// Even if compiling failed: this may be the cause.
 	foreign, e := foreignIn(ctx, dir, c.target())
 	if err != nil {
@@ -60,16 +60,16 @@ func Build(ctx context.Context, dir string) (Built, error) {
 	case e != nil:
 		return Built{}, fmt.Errorf("building %s: %w", dir, e)
 	}
-	bin, err := os.ReadFile(Module(said))
+	bin, err := os.ReadFile(Module(out))
 	if err != nil {
 		return Built{}, fmt.Errorf("building %s: cargo did not build a module: %w", dir, err)
 	}
-	return Built{Module: bin, Name: c.Name, Compiler: text, Warnings: append(foreign, betraying(bin)...)}, nil
+	return Built{Module: bin, Name: c.Name, Compiler: text, Warnings: append(foreign, unsupported(bin)...)}, nil
 }
 
 // Module returns the file of the last module in cargo's --message-format=json output, or "".
-func Module(said []byte) (file string) {
-	for line := range bytes.Lines(said) {
+func Module(output []byte) (file string) {
+	for line := range bytes.Lines(output) {
 		var m struct {
 			Filenames []string `json:"filenames"`
 		}
@@ -105,7 +105,7 @@ func call(ctx context.Context, dir string, args ...string) ([]byte, error) {
 }
 
 // run is call, and also returns cargo's messages for people.
-func run(ctx context.Context, dir string, args ...string) (out []byte, said string, err error) {
+func run(ctx context.Context, dir string, args ...string) (out []byte, messages string, err error) {
 	tool, err := exec.LookPath("cargo")
 	if err != nil {
 		return nil, "", fmt.Errorf("the cargo command was not found: install Rust 1.95 or newer (https://rustup.rs) and make sure that it is in PATH: %w", flawless.NotFound)

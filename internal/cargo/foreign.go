@@ -18,8 +18,8 @@ var (
 	needsRuntime = "the engine runs the workflow: write an async fn, and use task, join_all, select!, sleep and timeout of the SDK"
 )
 
-// foreigners are crates that fail in every run although they compile, or do not compile for a guest at all.
-var foreigners = []foreign{
+// unsupportedCrates are crates that fail in every run although they compile, or do not compile for a guest at all.
+var unsupportedCrates = []foreign{
 	{"reqwest", needsSockets}, {"ureq", needsSockets}, {"isahc", needsSockets}, {"surf", needsSockets}, {"attohttpc", needsSockets},
 	{"minreq", needsSockets}, {"curl", needsSockets}, {"awc", needsSockets}, {"hyper-util", needsSockets}, {"tungstenite", needsSockets},
 	{"sqlx", needsServer}, {"diesel", needsServer}, {"rusqlite", needsServer}, {"postgres", needsServer}, {"tokio-postgres", needsServer},
@@ -60,7 +60,7 @@ func foreignIn(ctx context.Context, dir, target string) ([]string, error) {
 	return t.foreign(), nil
 }
 
-func (t *tree) foreign() (said []string) {
+func (t *tree) foreign() (warnings []string) {
 	names, nodes := map[string]string{}, map[string]node{}
 	for _, p := range t.Packages {
 		names[p.ID] = p.Name
@@ -71,8 +71,8 @@ func (t *tree) foreign() (said []string) {
 	came := map[string]string{t.Resolve.Root: ""} // from which package
 	for queue := []string{t.Resolve.Root}; len(queue) > 0; queue = queue[1:] {
 		id := queue[0]
-		if at := slices.IndexFunc(foreigners, func(f foreign) bool { return f.crate == names[id] }); at >= 0 {
-			said = append(said, fmt.Sprintf("the crate %s%s does not work in a workflow: %s", names[id], through(id, came, names), foreigners[at].instead))
+		if at := slices.IndexFunc(unsupportedCrates, func(f foreign) bool { return f.crate == names[id] }); at >= 0 {
+			warnings = append(warnings, fmt.Sprintf("the crate %s%s does not work in a workflow: %s", names[id], through(id, came, names), unsupportedCrates[at].instead))
 			continue
 		}
 		for _, d := range nodes[id].Deps {
@@ -84,7 +84,7 @@ func (t *tree) foreign() (said []string) {
 			}
 		}
 	}
-	return said
+	return warnings
 }
 
 // through returns the dependency path to a package, "" for a direct dependency.
@@ -128,26 +128,26 @@ func explain(text string) string {
 // texts may also be in modules without sagas.
 const sagaText = "flawless: this module uses sagas"
 
-// betraying returns a sentence for each part of a module that will fail at run time.
-func betraying(bin []byte) (said []string) {
+// unsupported returns a sentence for each part of a module that will fail at run time.
+func unsupported(bin []byte) (warnings []string) {
 	has := func(text string) bool { return bytes.Contains(bin, []byte(text)) }
 	if has(tokioRuntime) {
-		said = append(said, "the code uses tokio::spawn, tokio::time or another part of tokio's runtime, which a workflow does not have: it panics there; use task, sleep, timeout and select! of the SDK (tokio::sync and tokio::select! work)")
+		warnings = append(warnings, "the code uses tokio::spawn, tokio::time or another part of tokio's runtime, which a workflow does not have: it panics there; use task, sleep, timeout and select! of the SDK (tokio::sync and tokio::select! work)")
 	}
 	if slices.ContainsFunc(fileImports, func(f string) bool { return imports(bin, f) }) {
-		said = append(said, "the code uses files (std::fs, or a crate that does), and a workflow has none: opening one fails with \"No such file or directory\"; use include_str! or the input for what it reads, and the output, data or a request for what it writes")
+		warnings = append(warnings, "the code uses files (std::fs, or a crate that does), and a workflow has none: opening one fails with \"No such file or directory\"; use include_str! or the input for what it reads, and the output, data or a request for what it writes")
 	}
 	if has(threadText) {
-		said = append(said, "the code starts threads (std::thread, or a crate that does), and a workflow has one: it panics there; use task, join_all, or several runs (spawn)")
+		warnings = append(warnings, "the code starts threads (std::thread, or a crate that does), and a workflow has one: it panics there; use task, join_all, or several runs (spawn)")
 	}
 	if has(unsupportedText) {
-		said = append(said, "the code uses sockets or processes (std::net, std::process::Command, or a crate that does), which a workflow does not have: they fail with \""+unsupportedText+"\"; use http::get, http::post and so on of the SDK, and reach databases over HTTP")
+		warnings = append(warnings, "the code uses sockets or processes (std::net, std::process::Command, or a crate that does), which a workflow does not have: they fail with \""+unsupportedText+"\"; use http::get, http::post and so on of the SDK, and reach databases over HTTP")
 	}
 	if has("__wbindgen_placeholder__") {
-		said = append(said, "the module imports functions of JavaScript (crate wasm-bindgen), which the engine does not have, and will be refused; turn off the feature that brings it in, often \"js\" or \"wasm-bindgen\"")
+		warnings = append(warnings, "the module imports functions of JavaScript (crate wasm-bindgen), which the engine does not have, and will be refused; turn off the feature that brings it in, often \"js\" or \"wasm-bindgen\"")
 	}
 	if has(sagaText) && has("flawless_resume") {
-		said = append(said, "the workflows are async and use sagas: a panic ends such a run without undoing the steps it took, and the failure names them; return errors, or write the workflow as a plain fn (block_on(saga(…))), where a panic undoes them")
+		warnings = append(warnings, "the workflows are async and use sagas: a panic ends such a run without undoing the steps it took, and the failure names them; return errors, or write the workflow as a plain fn (block_on(saga(…))), where a panic undoes them")
 	}
-	return said
+	return warnings
 }

@@ -41,7 +41,7 @@ func TestUnsupportedCodeIsFoundInModules(t *testing.T) {
 		sagaText:                              "",
 		"flawless_resume":                     "",
 	} {
-		got := strings.Join(betraying([]byte("\x00asm"+text)), "\n")
+		got := strings.Join(unsupported([]byte("\x00asm"+text)), "\n")
 		if got == "" != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%s: %q, want %q in it", text, got, want)
 		}
@@ -53,7 +53,7 @@ func TestUnsupportedCodeIsFoundInModules(t *testing.T) {
 func TestSDKIsNotReportedAsUnsupported(t *testing.T) {
 	t.Parallel()
 	code, _, _ := strings.Cut(readSDK(t, "absent.rs"), "#[cfg(test)]")
-	if got := betraying([]byte(code)); len(got) > 0 {
+	if got := unsupported([]byte(code)); len(got) > 0 {
 		t.Errorf("a module would be said to fail: %q", got)
 	}
 }

@@ -142,7 +142,7 @@ func (c *Clock) extend(now int64) error {
 		c.mu.Unlock()
 		return nil
 	}
-	c.until = until // from here on, Add queues timers that are written meanwhile
+	c.until = until // from here on, Add queues timers that are written in the meantime
 	c.mu.Unlock()
 	for t, err := range c.o.Timers(c.o.Context, from, until) {
 		if err != nil {

@@ -305,11 +305,11 @@ const maxOffline = 10_000
 func (p *Past) Offline(ctx context.Context) (flawless.Offline, error) {
 	out := flawless.Offline{Run: p.run, Turn: p.o.Turn, Digest: p.digest, Turns: []flawless.Turn{}, Would: []flawless.Call{}}
 	s, _ := p.Entries(ctx, p.run, 0)
-	return out, p.goOn(ctx, s, &out)
+	return out, p.advance(ctx, s, &out)
 }
 
-// goOn takes turns until something stops it.
-func (p *Past) goOn(ctx context.Context, s *core.State, out *flawless.Offline) error {
+// advance takes turns until something stops it.
+func (p *Past) advance(ctx context.Context, s *core.State, out *flawless.Offline) error {
 	known := p.logged()
 	for n := range p.off {
 		s.ClearUnknown(n)

@@ -278,8 +278,8 @@ func (l *Library) Named(ctx context.Context, name, version string) (flawless.Mod
 		}
 	}
 	newest := strconv.Itoa(all[0].Version)
-	if said := all[0].Manifest.Version; said != "" {
-		newest = said
+	if version := all[0].Manifest.Version; version != "" {
+		newest = version
 	}
 	return flawless.Module{}, fmt.Errorf("module %s has no version %q; the newest is %s: %w", name, version, newest, flawless.NotFound)
 }
@@ -370,8 +370,8 @@ func (l *Library) Tidy(ctx context.Context, users func(ctx context.Context) (map
 
 // AcceptsInput returns nil if the module accepts the input for a workflow, or has no such workflow.
 func AcceptsInput(m *guest.Module, workflow string, input []byte) error {
-	said := flawless.Module{Manifest: m.Manifest()}
-	w := said.Workflow(workflow)
+	declared := flawless.Module{Manifest: m.Manifest()}
+	w := declared.Workflow(workflow)
 	if w == nil {
 		return nil // other checks have better errors for that
 	}
@@ -522,11 +522,11 @@ func Unreadable(name, digest string, err error) error {
 }
 
 // check returns an error if the manifest of a module is not acceptable.
-func (m *Module) check(said flawless.Manifest) error {
-	if len(said.Workflows) == 0 {
+func (m *Module) check(manifest flawless.Manifest) error {
+	if len(manifest.Workflows) == 0 {
 		return fmt.Errorf("it has no workflow; register one in main with flawless.Workflow: %w", flawless.Refused)
 	}
-	if err := checkKeys(said.Keys); err != nil {
+	if err := checkKeys(manifest.Keys); err != nil {
 		return fmt.Errorf("its manifest: %v: %w", err, flawless.Refused)
 	}
 	if said.Version != "" {
@@ -535,7 +535,7 @@ func (m *Module) check(said flawless.Manifest) error {
 		}
 	}
 	seen := map[string]bool{}
-	for _, w := range said.Workflows {
+	for _, w := range manifest.Workflows {
 		if err := flawless.CheckWorkflowName(w.Name); err != nil {
 			return fmt.Errorf("its manifest: %v: %w", err, flawless.Refused)
 		}

@@ -215,7 +215,7 @@ func TestLogHandlerMasksCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: m.Attr}))
-	log.Info("a run was set aside", "error", errors.New(`asked {"headers":[["Authorization","Bearer pw"]]}`), "url", "http://ann:pw@h", "ids", []string{"http://ann:pw@h"})
+	log.Info("a run was quarantined", "error", errors.New(`asked {"headers":[["Authorization","Bearer pw"]]}`), "url", "http://ann:pw@h", "ids", []string{"http://ann:pw@h"})
 	if text := out.String(); strings.Contains(text, "pw") || strings.Count(text, "redacted") != 3 {
 		t.Errorf("it is %s", text)
 	}

@@ -168,7 +168,7 @@ func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 // ahead reads records in advance, concurrently with the player: a few at first, so that a short log does not wait,
 // then larger batches.
 func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, error] {
-	const mostRecords, mostBytes = 64, 1 << 20
+	const maxRecords, maxBytes = 64, 1 << 20
 	type item struct {
 		rec flawless.Record
 		err error
@@ -178,11 +178,11 @@ func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, err
 		go func() {
 			defer close(batches)
 			var b []item
-			size, most := 0, 1
+			size, batch := 0, 1
 			hand := func() bool {
 				select {
 				case batches <- b:
-					b, size, most = nil, 0, min(2*most, mostRecords)
+					b, size, batch = nil, 0, min(2*batch, maxRecords)
 					return true
 				case <-stop:
 					return false
@@ -190,7 +190,7 @@ func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, err
 			}
 			for rec, err := range log {
 				b = append(b, item{rec, err})
-				if size += rec.Size(); len(b) >= most || size >= mostBytes || err != nil {
+				if size += rec.Size(); len(b) >= batch || size >= maxBytes || err != nil {
 					if !hand() {
 						return
 					}
@@ -219,7 +219,7 @@ func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, err
 func (p *Player) turn(ctx context.Context, t *flawless.Turn) error {
 	p.report.Of++
 	if p.last != nil && p.last.Ended != nil {
-		return fmt.Errorf("the log of run %s goes on after its end, with turn %d: %w", p.id, t.N, flawless.Damaged)
+		return fmt.Errorf("the log of run %s continues after its end, with turn %d: %w", p.id, t.N, flawless.Damaged)
 	}
 	in := guest.In{Time: t.Time, As: t.As, Expect: t.Calls, Same: p.same()}
 	for _, n := range t.Answers {

@@ -25,7 +25,7 @@ type Server struct {
 	UDP    string `json:"udp"` // address of HTTP/3, "" without it
 	TCP    string `json:"tcp"` // of HTTP/1.1 and HTTP/2
 
-	File place `json:"file"` // this file: a copy of the directory has no server
+	File fileID `json:"file"` // this file: a copy of the directory has no server
 }
 
 // Announce writes the addresses of a server into its directory, for commands of the same user. The caller holds the
@@ -48,7 +48,7 @@ func announce(dir string, s Server) error {
 	s.Format, s.PID = serverFormat, os.Getpid()
 	s.Host, _ = os.Hostname()
 	return replace(dir, serverName, &s, func(temp string) (err error) {
-		s.File, err = placeOf(temp)
+		s.File, err = fileIDOf(temp)
 		return err
 	})
 }
@@ -67,7 +67,7 @@ func FindServer(dir string) (*Server, error) {
 	if json.Unmarshal(text, s) != nil || s.Format != serverFormat {
 		return nil, fmt.Errorf("%s has a format that this version of flawless (%s) does not know; give the address of the server with --socket: %w", path, flawless.Version, flawless.Invalid)
 	}
-	if at, err := placeOf(path); err != nil || !s.File.is(at) {
+	if at, err := fileIDOf(path); err != nil || !s.File.is(at) {
 		return nil, nil // a copy
 	}
 	return s, nil

@@ -37,20 +37,20 @@ type Mark struct {
 	Host   string    `json:"host"`
 	PID    int       `json:"pid"`
 
-	File place `json:"file"` // the identity file itself
-	Dir  place `json:"dir"`  // the directory that contains it
-	Data place `json:"data"` // the database directory
+	File fileID `json:"file"` // the identity file itself
+	Dir  fileID `json:"dir"`  // the directory that contains it
+	Data fileID `json:"data"` // the database directory
 }
 
-// place is the identity of a file, which its copies do not share. A zero field is unknown.
-type place struct {
+// fileID is the identity of a file, which its copies do not share. A zero field is unknown.
+type fileID struct {
 	Inode uint64 `json:"inode,omitempty"`
 	Born  int64  `json:"born,omitempty"` // Unix nanoseconds
 	links uint64 // number of hard links
 }
 
 // is reports whether two identities can belong to the same file.
-func (p place) is(q place) bool {
+func (p fileID) is(q fileID) bool {
 	return (p.Inode == 0 || q.Inode == 0 || p.Inode == q.Inode) && (p.Born == 0 || q.Born == 0 || p.Born == q.Born)
 }
 
@@ -78,7 +78,7 @@ func Look(dir string) (*Mark, error) {
 	if bad != nil || m.Store == "" {
 		return nil, refusal(dir, nil, "its identity file cannot be read")
 	}
-	file, err := placeOf(path)
+	file, err := fileIDOf(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the identity of directory %s: %w", dir, err)
 	}
@@ -115,8 +115,8 @@ func (m *Mark) checkData(dir string) error {
 
 // sameDir reports whether a directory can be the recorded one. If it does not exist, the code that needs it reports
 // that.
-func (m *Mark) sameDir(dir string, was place) bool {
-	is, err := placeOf(dir)
+func (m *Mark) sameDir(dir string, was fileID) bool {
+	is, err := fileIDOf(dir)
 	return err != nil || was.is(is)
 }
 
@@ -168,10 +168,10 @@ func sign(dir string, id flawless.Identity, start uint64, now time.Time) error {
 	err := replace(dir, fileName, &m, func(temp string) error {
 		for _, p := range []struct {
 			path string
-			at   *place
+			at   *fileID
 		}{{temp, &m.File}, {dir, &m.Dir}, {filepath.Join(dir, dataName), &m.Data}} {
 			var err error
-			if *p.at, err = placeOf(p.path); err != nil {
+			if *p.at, err = fileIDOf(p.path); err != nil {
 				return err
 			}
 		}

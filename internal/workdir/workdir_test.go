@@ -105,8 +105,8 @@ func TestCopiesAreDetected(t *testing.T) {
 			}
 			return dir
 		}, false},
-		{"it was restored in its place", func(t *testing.T, dir string) string { replaced(t, dir); return dir }, true},
-		{"its database was restored in its place", func(t *testing.T, dir string) string {
+		{"it was restored in the same directory", func(t *testing.T, dir string) string { replaced(t, dir); return dir }, true},
+		{"its database was restored in the same directory", func(t *testing.T, dir string) string {
 			replaced(t, filepath.Join(dir, dataName))
 			return dir
 		}, true},

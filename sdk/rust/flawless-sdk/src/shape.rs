@@ -4,7 +4,7 @@
 //! keys, a struct with these members) and what it refuses. The schema accepts exactly what serde_json reads as the
 //! type, with these exceptions:
 //!
-//! - A struct is read from an object, not from an array.
+//! - A struct is read from an object, not from an array, and a tuple has all its items.
 //! - Values that a type reads with `deserialize_any` are not restricted: untagged enums, enums with a tag among their
 //!   members, and structs with flattened members. schemars describes those.
 //! - A conversion, such as `#[serde(try_from)]`, may refuse more.
@@ -26,10 +26,10 @@ pub(crate) struct Shape {
     pub schema: Value,
     /// What the schema refers to as `#/$defs/NAME`. The names begin with `serde.`
     pub defs: Map<String, Value>,
-    /// Tells whether the schema has what schemars cannot say of a type.
+    /// Whether the schema has rules that schemars cannot express.
     pub beyond: bool,
-    /// The members that have other names, too: the names of all members of the struct, and for each of these
-    /// members its name and the others.
+    /// For each struct with aliases: the names of all its members, and for each member with aliases its name and the
+    /// aliases.
     pub aliases: Vec<(Vec<&'static str>, Vec<Vec<&'static str>>)>,
 }
 
@@ -39,8 +39,8 @@ pub(crate) fn shape<T: DeserializeOwned>() -> Shape {
         nodes: vec![Node::default()],
         ..Survey::default()
     });
-    // A type that refuses the values which it gets is not known in full. Other members come first then, so it is
-    // worth trying as long as something new is found.
+    // A type that refuses a value hides what comes after it. Other members come first in later rounds, so it is worth
+    // repeating as long as something new is found.
     let (mut before, mut idle) = ((0, 0, 0), 0);
     for _ in 0..MAX_ROUNDS {
         let probe = Probe {
