@@ -37,7 +37,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	var jitter, catchUp time.Duration
 	var replace bool
 	var labels flagvalue.Labels
-	var t terms
+	var t startFlags
 	c := &cobra.Command{Use: "add NAME MODULE WORKFLOW", Short: "Add a schedule", Args: cobra.ExactArgs(3),
 		ValidArgsFunction: func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
@@ -209,7 +209,7 @@ one. All of them start at once.`,
 }
 
 func (a *app) completeSchedule(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.brief(c)
+	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
 		all, _ := cl.Schedules(ctx)

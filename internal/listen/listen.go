@@ -72,17 +72,17 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	}
 	l := &Listener{log: log, pace: a.Pace}
 	if l.tcp, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(a.Port))); err != nil {
-		return nil, taken("tcp port "+strconv.Itoa(a.Port), "--port", err)
+		return nil, listenError("tcp port "+strconv.Itoa(a.Port), "--port", err)
 	}
 	if tcp, ok := l.tcp.(*net.TCPListener); ok && a.MaxConnections > 0 {
 		l.tcp = limitConnections(tcp, a.MaxConnections, log)
 	}
 	if l.udp, err = net.ListenPacket("udp", a.Socket); err != nil {
 		_ = l.tcp.Close()
-		return nil, taken("udp socket "+a.Socket, "--socket", err)
+		return nil, listenError("udp socket "+a.Socket, "--socket", err)
 	}
-	widen(l.udp, wantedBuffer, log)
-	if l.guard, err = newGuard(append(own(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
+	setReadBuffer(l.udp, wantedBuffer, log)
+	if l.guard, err = newGuard(append(ownNames(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
 		_, _ = l.tcp.Close(), l.udp.Close()
 		return nil, err
 	}
@@ -105,8 +105,8 @@ func NewServer(log *slog.Logger) *http.Server {
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
-// taken explains why a port cannot be opened.
-func taken(what, flag string, err error) error {
+// listenError explains why a port cannot be opened.
+func listenError(what, flag string, err error) error {
 	if errno.AddressInUse(err) {
 		return fmt.Errorf("%s is in use, perhaps by another server: stop that server, or choose another with %s: %w", what, flag, flawless.Conflict)
 	}

@@ -74,7 +74,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(o.Log, &slog.HandlerOptions{Level: level, ReplaceAttr: mask.Attr}))
-	if err := writable(o.Dir, tryFile); err != nil {
+	if err := checkWritable(o.Dir, tryFile); err != nil {
 		return err
 	}
 	outside, err := o.Outside.options()
@@ -97,11 +97,11 @@ func serve(ctx context.Context, o Options) (err error) {
 		}
 		guests <- made{rt, err}
 	}()
-	home, err := lookAt(filepath.Join(o.Dir, "store"), o.AcceptCopy, log)
+	home, err := examine(filepath.Join(o.Dir, "store"), o.AcceptCopy, log)
 	if err != nil {
 		return err
 	}
-	if err := private(home.dir); err != nil {
+	if err := makePrivate(home.dir); err != nil {
 		return err
 	}
 	db, err := pebble.Open(home.dir, pebble.Options{Log: log, Files: files.store})
@@ -122,7 +122,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rt.Close(context.WithoutCancel(ctx))) }()
-	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: names(o)}, log)
+	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: hostNames(o)}, log)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func serve(ctx context.Context, o Options) (err error) {
 	if o.Token == "" && !l.Local() {
 		log.Warn("no token is set, so anyone who can reach this server has full access: set $FLAWLESS_TOKEN or --token-file", "address", l.TCP())
 	}
-	if o.Outside.forgotten() {
+	if o.Outside.ignoresEnvironment() {
 		log.Warn("the environment names a proxy that is not used: use --proxy env to use it")
 	}
 	l.Serve(server.Require(o.Token, server.Handler(streams, eng, log)))
@@ -213,8 +213,8 @@ func BindAddress(bind, usual string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// names returns the host names that the operator gave the server.
-func names(o Options) []string {
+// hostNames returns the host names that the operator gave the server.
+func hostNames(o Options) []string {
 	if o.URL == "" {
 		return o.AllowedHosts
 	}
