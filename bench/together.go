@@ -12,7 +12,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// together measures what runs do with each other, on an engine in this process with its store on disk.
+// together measures interactions between runs, on an engine in this process with its store on disk.
 func (b *bench) together(ctx context.Context) error {
 	rt, _, err := b.guests(ctx)
 	if err != nil {

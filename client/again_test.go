@@ -17,7 +17,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// mute is a server that reads each request and answers none.
+// mute is a server that reads each request and aborts the connection without an answer.
 type mute struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -46,7 +46,7 @@ func (m *mute) requests() []string {
 	return out
 }
 
-// client returns one that talks to the server at an address.
+// clientOf returns a client of the server at an address.
 func clientOf(t *testing.T, address string, patience time.Duration, repeating func(error)) *Client {
 	t.Helper()
 	c, err := New(Options{Socket: address, NoQUIC: true, Patience: patience, Repeating: repeating})
@@ -57,9 +57,9 @@ func clientOf(t *testing.T, address string, patience time.Duration, repeating fu
 	return c
 }
 
-// TestLostAnswersAreHandled calls every method while the server answers nothing. What changes
-// something is either repeated as it was, with the key that makes that harmless, or is sent once, and the error
-// says what to look at before it is sent again.
+// TestLostAnswersAreHandled calls every method while the server never answers. A request that changes something is
+// either repeated unchanged, with the key that makes that safe, or sent once, and its error says what to check before
+// it is sent again.
 func TestLostAnswersAreHandled(t *testing.T) {
 	t.Parallel()
 	m := newMute(t)
@@ -85,28 +85,28 @@ func TestLostAnswersAreHandled(t *testing.T) {
 		}
 		switch repeated := len(seen) > 1; {
 		case repeated != (len(told) == 1):
-			t.Errorf("%s sends it %d times, and says so %d times", name, len(seen), len(told))
+			t.Errorf("%s sends the request %d times, and reports that %d times", name, len(seen), len(told))
 		case repeated && !harmlessTwice(told[0], seen[0]):
-			t.Errorf("%s sends %s several times, and what should make that harmless is not in it: %s", name, seen[0], told[0])
+			t.Errorf("%s repeats %s, which does not contain the key that makes this safe: %s", name, seen[0], told[0])
 		case errors.Is(err, Lost) && !strings.Contains(err.Error(), "the server may have carried out the request: "):
 			t.Errorf("%s does not say what to do: %v", name, err)
 		case !errors.Is(err, Lost) && !repeated && !strings.HasPrefix(seen[0], "GET "):
-			t.Errorf("%s changes something, and says nothing of it: %v", name, err)
+			t.Errorf("%s may have changed something, but its error does not say so: %v", name, err)
 		}
 	}
 }
 
-// harmlessTwice tells whether a request has the key by which it is said to be known.
+// harmlessTwice reports whether a request contains the key that the reason for repeating it names.
 func harmlessTwice(told, request string) bool {
 	_, key, keyed := strings.Cut(told, "with the ")
 	if !keyed {
 		return true
 	}
-	_, key, _ = strings.Cut(key, " ") // behind what it is called
+	_, key, _ = strings.Cut(key, " ") // after its name
 	return key != "" && strings.Contains(request, key)
 }
 
-// call calls a method with some arguments and returns its error, or that of the sequence it returns.
+// call calls a method with dummy arguments and returns its error, or the error of the sequence it returns.
 func call(ctx context.Context, method reflect.Value) error {
 	var in []reflect.Value
 	for k := range method.Type().NumIn() {
@@ -142,8 +142,8 @@ func call(ctx context.Context, method reflect.Value) error {
 	return err
 }
 
-// TestStartSurvivesServerRestart: the server takes the request and dies, is away for a moment, says that
-// it is stopping, and then answers. The run that it is asked for is the same all the time.
+// TestStartSurvivesServerRestart has a server that accepts the request and dies, is away for a moment, says that it
+// is stopping, and then answers. All requests are for the same run.
 func TestStartSurvivesServerRestart(t *testing.T) {
 	t.Parallel()
 	m := newMute(t)
@@ -188,7 +188,7 @@ func TestStartSurvivesServerRestart(t *testing.T) {
 	}
 }
 
-// TestMissingServerFailsAtOnce: it was asked for nothing, so there is nothing to find out.
+// TestMissingServerFailsAtOnce checks that nothing is repeated if the request was never sent.
 func TestMissingServerFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := clientOf(t, "127.0.0.1:1", time.Hour, func(err error) { t.Errorf("it repeats: %v", err) })
@@ -197,7 +197,7 @@ func TestMissingServerFailsAtOnce(t *testing.T) {
 	}
 }
 
-// TestInterruptedStartReportsID: the run goes on, and the caller has to know which.
+// TestInterruptedStartReportsID checks that the caller learns the id: the run continues.
 func TestInterruptedStartReportsID(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -14,8 +14,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// TestTravelStaysConsistentUnderFailures lets each service fail at each step: before it has booked, after
-// it has, and while a booking is taken back.
+// TestTravelStaysConsistentUnderFailures lets each service fail at each step: before and after booking, and during a
+// cancellation.
 func TestTravelStaysConsistentUnderFailures(t *testing.T) {
 	t.Parallel()
 	bin := build(t, "travel")

@@ -336,9 +336,9 @@ func (c *Control) shift(modules ...string) (begin []string) {
 // gone reports whether a run no longer waits.
 func (c *Control) gone(w *entrant) bool { return c.waiting[w.id] != w }
 
-// Ahead returns the runs that prevent a run from beginning: each of them has a permit that it needs. what describes
-// the permit. Ahead returns nil if the run does not wait.
-func (c *Control) Ahead(id string) (runs []string, what string) {
+// Blockers returns the runs that prevent a run from beginning: each of them has a permit that it needs. what describes
+// the permit. Blockers returns nil if the run does not wait.
+func (c *Control) Blockers(id string) (runs []string, what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.waiting[id]

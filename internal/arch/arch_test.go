@@ -66,6 +66,14 @@ var allowed = []struct {
 	{"internal/errno", nil},
 	{"internal/rusttest", []string{"internal/cargo"}},
 	{"sdk/rust", nil},
+	{"sdk/go", []string{"sdk/go/internal/abi", "sdk/go/internal/schema", "sdk/go/internal/site", "sdk/go/internal/turn", "sdk/go/internal/wire"}},
+	{"sdk/go/nethttp", []string{"sdk/go"}},
+	{"sdk/go/flawlesstest", nil},
+	{"sdk/go/internal/wire", nil},
+	{"sdk/go/internal/site", nil},
+	{"sdk/go/internal/schema", []string{"sdk/go/internal/wire"}},
+	{"sdk/go/internal/abi", []string{"sdk/go/internal/wire"}},
+	{"sdk/go/internal/turn", []string{"sdk/go/internal/abi", "sdk/go/internal/wire"}},
 	{"internal/rehearsal", []string{"internal/clock", "internal/effect", "internal/engine", "internal/value", "internal/guest", "internal/store", "internal/store/mem"}},
 	{"internal/reply", []string{"internal/engine", "internal/value"}},
 	{"internal/listen", []string{"internal/errno", "internal/reply"}},
@@ -98,9 +106,9 @@ var hidden = []struct{ path, by string }{
 	{"github.com/santhosh-tekuri/jsonschema", "internal/value"},
 }
 
-// besides are modules for those who work on this one. They have a go.mod of their own so that the product
-// does not require what they need, and keep the same rules.
-var besides = []string{"bench", "tools"}
+// besides are modules in this repository that keep the same rules. bench and tools have a go.mod of their own so that the
+// product does not require what only they need, sdk/go so that guests require nothing else.
+var besides = []string{"bench", "sdk/go", "tools"}
 
 // packages returns the folders with Go files of the module and of those besides, and the files.
 func packages(t *testing.T) map[string][]string {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestUnsupportedCratesAreReported, with the way to them, but not those for building or testing.
+// TestUnsupportedCratesAreReported checks that the report names the dependency path, and ignores dependencies of
+// builds and tests.
 func TestUnsupportedCratesAreReported(t *testing.T) {
 	t.Parallel()
 	const told = `{"packages": [{"id":"me","name":"me"},{"id":"r","name":"reqwest"},{"id":"h","name":"hyper-util"},{"id":"s","name":"sdk-of-a-shop"},{"id":"u","name":"ureq"},
@@ -47,7 +48,8 @@ func TestUnsupportedCodeIsFoundInModules(t *testing.T) {
 	}
 }
 
-// TestSDKIsNotReportedAsUnsupported: it is in every module, and the build would warn of each.
+// TestSDKIsNotReportedAsUnsupported checks the SDK, which is in every module: a match would cause a warning in each
+// build.
 func TestSDKIsNotReportedAsUnsupported(t *testing.T) {
 	t.Parallel()
 	code, _, _ := strings.Cut(readSDK(t, "absent.rs"), "#[cfg(test)]")
@@ -66,8 +68,8 @@ func TestTokioCompileErrorsAreExplained(t *testing.T) {
 	}
 }
 
-// TestOnlyGenericCodeContainsSagaMarker: other code of the SDK may be in a module that uses no sagas, when it is
-// linked without link-time optimisation, and then the build would warn for nothing.
+// TestOnlyGenericCodeContainsSagaMarker checks that other SDK code does not contain the marker. Without link-time
+// optimisation it may be in a module that uses no sagas, and would cause a false warning.
 func TestOnlyGenericCodeContainsSagaMarker(t *testing.T) {
 	t.Parallel()
 	text := readSDK(t, "saga.rs")

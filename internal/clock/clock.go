@@ -28,7 +28,7 @@ type Options struct {
 	Timers  func(ctx context.Context, from, until int64) iter.Seq2[store.Timer, error]
 	Context context.Context // ends with the engine
 	Now     func() time.Time
-	Touch   func(run string) // wakes a run whose timer is due
+	Wake    func(run string) // wakes a run whose timer is due
 	Go      func(f func())   // runs f in a goroutine of the engine
 	Log     *slog.Logger
 
@@ -103,7 +103,7 @@ func (c *Clock) Serve() {
 			}
 			c.o.Go(func() {
 				defer atOnce.Release(1)
-				c.o.Touch(id)
+				c.o.Wake(id)
 			})
 		}
 		pause := c.pause(now)

@@ -140,7 +140,7 @@ func (s *State) recallKey(c *OpenCall) {
 			since = cmp.Or(o.history.ConcurrentAt, o.reachedAt(), c.madeAt)
 		}
 		c.history.SuspectAt, c.history.Inconclusive = cmp.Or(c.history.SuspectAt, o.suspectAt, since), false
-		c.history.ConcurrentAt = cmp.Or(c.history.ConcurrentAt, since)
+		c.history.ConcurrentAt = min(since, cmp.Or(c.history.ConcurrentAt, since))
 	}
 }
 

@@ -230,6 +230,7 @@ func TestRepetitionsInheritKeyHistory(t *testing.T) {
 		"two calls at once: their window is a new one":                "own:begins; lost:1 next; next:begins; 422:1 unknown; wait 2h; of-1 resolve:begins; wait 59m59s; own:begins; lost:2 unknown",
 		"two calls at once: the first is retried":                     "own:begins; unsent:1 next; own:begins; 409:2 next",
 		"two calls at once: the first was not sent":                   "own:begins; unsent:1 next; wait 2h; own:begins; 409:2 next",
+		"two calls at once: the window starts with the earliest":      "own:begins; unsent:1 next; own:begins; wait 59m59s; own:begins; lost:3 unknown",
 		"two calls at once: a third knows of the second":              "own:begins; own:begins; of-1 429:1 429; own:begins; 409:3 next",
 		"two calls at once: a call after both is alone":               "own:begins; own:begins; of-1 402:1 402; 402:2 402; own:begins; 409:3 409",
 		"two calls at once: different URLs are independent":           "own:begins; other:begins; 409:2 409",

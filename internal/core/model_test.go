@@ -34,7 +34,7 @@ type modelCall struct {
 	due, next int64
 	closed    bool // answered, or void
 	unknown   bool
-	fresh     bool  // begun anew by a restart or a person
+	fresh     bool  // begun by a restart or a person
 	attempts  int   // that were performed
 	inFlight  bool  // one is under way
 	suspect   bool  // one may have taken effect, and nobody has said that it did not

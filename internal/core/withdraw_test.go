@@ -61,7 +61,7 @@ func (w *oracle) observe(step string, results []string) error {
 			case w.inFlight[n] && !w.idempotent[n]:
 				return fmt.Errorf("call %d may take effect, and the code is results that it was withdrawn", n)
 			case w.inFlight[n] && w.fresh[n] && w.why[n] == effect.WhyDeadline && !ended:
-				return fmt.Errorf("call %d was begun anew and had no time", n)
+				return fmt.Errorf("call %d was begun again and had no time", n)
 			}
 			fallthrough
 		default:

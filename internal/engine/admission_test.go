@@ -16,7 +16,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// lineUp starts a run of the workflow that waits for a cancellation, at a place.
+// lineUp starts a run of the workflow that waits for a cancellation, at a queue position.
 func lineUp(t *testing.T, e *Engine, id string, p flawless.Place) {
 	t.Helper()
 	time.Sleep(time.Second)
@@ -25,7 +25,7 @@ func lineUp(t *testing.T, e *Engine, id string, p flawless.Place) {
 	}
 }
 
-// finish ends a run, and returns when whoever could begin in its place has.
+// finish ends a run, and returns when the run that could begin instead has begun.
 func finish(t *testing.T, e *Engine, id string) {
 	t.Helper()
 	if _, err := e.Terminate(t.Context(), id, flawless.Cancel{}); err != nil {
@@ -323,7 +323,7 @@ type passage struct {
 	first, last            time.Time // exchange, as the outside saw them
 }
 
-// before tells whether a run goes before another that waits for the same.
+// before reports whether a run goes before another that waits for the same.
 func (p passage) before(q passage) bool {
 	if p.Place.Priority != q.Place.Priority {
 		return p.Place.Priority > q.Place.Priority
@@ -474,7 +474,7 @@ func TestDeathAtEveryWriteOfCappedRuns(t *testing.T) {
 	}
 }
 
-// decide says about each call in doubt what the outside knows.
+// decide says about each call of unknown outcome what the outside knows.
 func decide(t *testing.T, e *Engine, outside *unhurried) {
 	t.Helper()
 	for _, id := range runsOf(t, e, flawless.Unresolved) {

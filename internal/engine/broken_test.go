@@ -87,7 +87,7 @@ type Script struct {
 	Steps []Step `json:"steps"`
 }
 
-// failing is a database of which writes or reads of runs fail when it is told so, or the whole.
+// failing is a database where writes or reads of runs fail on demand, or everything does.
 type failing struct {
 	*mem.DB
 	writes, runs, lists, whole atomic.Bool
@@ -144,8 +144,8 @@ func mustBreak(t *testing.T, e *Engine) {
 	}
 }
 
-// TestUnwritableStoreIsGivenUp looks at what requests are told, and at what the next server
-// makes of the runs: only the call in flight that is not idempotent is in doubt.
+// TestUnwritableStoreIsGivenUp checks what requests return, and what the next server
+// makes of the runs: only the call in flight that is not idempotent has an unknown outcome.
 func TestUnwritableStoreIsGivenUp(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
@@ -204,7 +204,7 @@ func TestStoreFailingWhileIdleIsGivenUp(t *testing.T) {
 }
 
 // TestUnreadableRunIsReadAgain: a run is looked at once, at the start or when its timer is due. One
-// that cannot be read then goes on when it can be, and no other one waits for it.
+// that cannot be read then continues when it can be, and no other one waits for it.
 func TestUnreadableRunIsReadAgain(t *testing.T) {
 	for _, row := range []struct {
 		name   string

@@ -48,7 +48,7 @@ var clients = sync.OnceValues(func() (c struct {
 	return c, err
 })
 
-// shop charges whoever asks for it, and answers the first request only when it is let go.
+// shop charges every client that asks for it, and answers the first request only when it is released.
 type shop struct {
 	*httptest.Server
 	asked chan struct{} // one value for each request
@@ -242,7 +242,7 @@ func TestAbandonedRequestIsCutOff(t *testing.T) {
 	}
 }
 
-// TestNoCallBeginsAfterRunEnded: a call of the run waits for a retry, or for a place under a limit. Only a
+// TestNoCallBeginsAfterRunEnded: a call of the run waits for a retry, or for a permit under a limit. Only a
 // run that has returned begins it still, and only where it never began.
 func TestNoCallBeginsAfterRunEnded(t *testing.T) {
 	for _, row := range []struct {
@@ -421,7 +421,7 @@ func TestTerminateWithdrawsCallsOfEndedRun(t *testing.T) {
 	})
 }
 
-// TestHundredCancelledRunsSendNothing: all wait for a place towards a server that counts.
+// TestHundredCancelledRunsSendNothing: all wait for a permit towards a counting server.
 func TestHundredCancelledRunsSendNothing(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
@@ -745,7 +745,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// called tells whether an entry is a turn that makes a call of a kind.
+// called reports whether an entry is a turn that makes a call of a kind.
 func called(e flawless.Entry, kind string) bool {
 	return e.Turn != nil && slices.ContainsFunc(e.Turn.Calls, func(c flawless.Call) bool { return c.Kind == kind })
 }

@@ -54,7 +54,7 @@ func (w *world) requests() map[string]int {
 	return maps.Clone(w.seen)
 }
 
-// copying is a database of which a copy is taken after each write.
+// copying is a database that is copied after each write.
 type copying struct {
 	*mem.DB
 	mu     sync.Mutex
@@ -162,7 +162,7 @@ func TestCopyBeginsNothing(t *testing.T) {
 	})
 }
 
-// TestRunsOfCopyContinueWhenResumed: what was put off is made up for, and what nobody can know is in doubt.
+// TestRunsOfCopyContinueWhenResumed: postponed work is made up for, and calls whose result nobody can know have an unknown outcome.
 func TestRunsOfCopyContinueWhenResumed(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:01:00Z", func(t *testing.T) {
 		kv := mem.New()

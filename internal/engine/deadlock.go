@@ -28,7 +28,7 @@ func (e *Engine) tellDeadlock(x statelock.Edge, why string) bool {
 	defer r.Release()
 	tell := func() bool { return r.Answer(x.Call, effect.ErrorAnswer(x.Call, "deadlock", why)) }
 	if x.Wanted.State != "" {
-		return e.locks.GiveUp(x.Wanted.State, r, x.Call, tell)
+		return e.locks.Withdraw(x.Wanted.State, r, x.Call, tell)
 	}
 	told := tell()
 	e.ends.remove(x.Wanted.Run, r, x.Call)

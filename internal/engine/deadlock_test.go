@@ -128,7 +128,7 @@ func TestDeadlocksAreReported(t *testing.T) {
 	}
 }
 
-// TestOtherWaitsAreNoDeadlock: somebody can go on, by himself or because of the outside.
+// TestOtherWaitsAreNoDeadlock: a run can continue by itself or because of the outside.
 func TestOtherWaitsAreNoDeadlock(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -193,7 +193,7 @@ func TestOtherWaitsAreNoDeadlock(t *testing.T) {
 	}
 }
 
-// TestPausedRunIsPartOfNoDeadlock: a run of the circle is paused, and then goes on.
+// TestPausedRunIsPartOfNoDeadlock: a run of the cycle is paused, and then continues.
 func TestPausedRunIsPartOfNoDeadlock(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
@@ -258,7 +258,7 @@ func TestDeadlockThroughQueuePositions(t *testing.T) {
 	})
 }
 
-// TestDeadlockIsFoundAfterRestart: the server dies at every write while a circle closes.
+// TestDeadlockIsFoundAfterRestart: the server dies at every write while a cycle closes.
 func TestDeadlockIsFoundAfterRestart(t *testing.T) {
 	t.Parallel()
 	for died, n := true, 1; died || n < 12; n++ {
@@ -360,7 +360,7 @@ func (s *steps) script(rnd *rand.Rand, prefix string, held *[]int, states, runs,
 	return out
 }
 
-// explore goes through all orders, and tells whether one ends with a run that waits for ever, and whether
+// explore goes through all orders, and reports whether one ends with a run that waits for ever, and whether
 // all do.
 func (m model) explore() (may, must bool) {
 	must = true
@@ -398,7 +398,7 @@ func (m model) explore() (may, must bool) {
 	return may, must
 }
 
-// held tells whether somebody holds a state.
+// held reports whether a state has a holder.
 func (m model) held(at []int, name int) bool {
 	for k, s := range m {
 		n := 0

@@ -182,7 +182,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.residency = residency.New(residency.Options{Live: o.Live, Memory: o.Memory, Idle: cmp.Or(o.Rest, 5*time.Second), Now: e.now, Stopped: e.life.Over,
 		Trim: e.library.Trim, Collect: o.Space != nil, Resident: o.resident})
 	e.scrubber = scrub.New(ctx, scrub.Options{Store: e.store, Lease: e.lease, Context: e.life.Turns, Dead: e.life.Over, Log: e.log})
-	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.life.Turns, Now: e.clockNow, Touch: func(run string) { e.runs.Wake(run) }, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
+	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.life.Turns, Now: e.clockNow, Wake: func(run string) { e.runs.Wake(run) }, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
 		Idle: func() bool { return e.tasks.Count() <= e.standing }})
 	e.schedules = e.newScheduler()
 	if err := e.schedules.Load(ctx); err != nil {
@@ -204,7 +204,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.runs = live.New(live.Options{Handler: (*handler)(e), Store: e.store, Lease: e.lease, Kinds: e.kinds, Lifecycle: e.life, Tasks: &e.tasks, Now: e.now, Log: e.log, URL: e.url,
 		Residency: e.residency, Admission: e.admission, Limits: e.limits, Policy: e.policy, Library: e.library, Clock: e.clock, Hub: e.hub, Locks: e.locks, Graph: &e.graph,
 		Patience: cmp.Or(o.Patience, 2*time.Millisecond), TurnTime: o.TurnTime, LongTurn: cmp.Or(o.longTurn, 5*time.Second), Freezing: o.Freezing})
-	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Tell = &e.graph, e.runs.Resting, e.tellDeadlock
+	e.deadlocks.Graph, e.deadlocks.Look, e.deadlocks.Fail = &e.graph, e.runs.Resting, e.tellDeadlock
 	return nil
 }
 

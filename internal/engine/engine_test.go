@@ -148,8 +148,8 @@ func (o *outside) count(path string) int {
 	return o.seen[path]
 }
 
-// deadURL is where nobody listens: a port that was free a moment ago may be another test's by now,
-// this one is given to nobody.
+// deadURL is an address on which nobody listens: a port that was free a moment ago may be another test's by now,
+// this one is never used.
 const deadURL = "http://127.0.0.1:1"
 
 func input(t testing.TB, v any) json.RawMessage {
@@ -574,7 +574,7 @@ func TestDamagedLogQuarantinesRun(t *testing.T) {
 }
 
 // TestTerminatedQuarantinedRunHasEnded: its guest could not be made, or its log not be read, while
-// it was terminated. Nothing that is found later makes it go on.
+// it was terminated. Nothing that is found later makes it continue.
 func TestTerminatedQuarantinedRunHasEnded(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"its guest could not be made", "its log could not be read"} {

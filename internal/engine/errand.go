@@ -12,7 +12,7 @@ import (
 // handler is an Engine as the runs in memory see it.
 type handler Engine
 
-// Errand begins to carry out a call within the engine. What it answers later it leaves to whoever makes the answer known.
+// Errand begins to carry out a call within the engine. The answer may come later, from another goroutine.
 func (h *handler) Errand(r *live.Run, c *core.OpenCall) {
 	e := (*Engine)(h)
 	if err := e.errand(r, c); err != nil {
@@ -40,7 +40,7 @@ func (e *Engine) errand(r *live.Run, c *core.OpenCall) error {
 	case effect.Send:
 		return e.send(r, c)
 	case effect.State:
-		return e.locks.Carry(r, c.Call, c.MadeAt())
+		return e.locks.Perform(r, c.Call, c.MadeAt())
 	}
 	panic("engine: there are no errands of kind " + c.Kind)
 }

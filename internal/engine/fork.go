@@ -102,7 +102,7 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 		giveBack()
 	}
 	if o.Module != nil { // code has not read the input before turn 1
-		if err := library.ReadsInput(m, past.Begun().Workflow, past.Begun().Input); err != nil {
+		if err := library.AcceptsInput(m, past.Begun().Workflow, past.Begun().Input); err != nil {
 			done()
 			return nil, nil, err
 		}

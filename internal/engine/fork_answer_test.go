@@ -207,7 +207,7 @@ func TestForkOfImportedRunNeedsDecision(t *testing.T) {
 	mustComplete(t, there, "g", `"done"`)
 }
 
-// TestForkInheritsNoCancelOrPause: somebody cancelled or paused the origin while it took the last turn
+// TestForkInheritsNoCancelOrPause: the origin was cancelled or paused while it took the last turn
 // that both share.
 func TestForkInheritsNoCancelOrPause(t *testing.T) {
 	t.Parallel()
@@ -241,7 +241,7 @@ func TestForkInheritsNoCancelOrPause(t *testing.T) {
 	}
 }
 
-// TestInvalidAnswersForForkAreRefused: nobody can give it a hold of a state, or cancel it in this way.
+// TestInvalidAnswersForForkAreRefused: an answer can neither give it a hold of a state nor cancel it.
 func TestInvalidAnswersForForkAreRefused(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {

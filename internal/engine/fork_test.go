@@ -86,7 +86,7 @@ func TestForkContinuesWithFixedCode(t *testing.T) {
 	})
 }
 
-// TestForkSpawnsChildrenOfItsOwnModule: the file that it goes on with was never added under a name, and after a
+// TestForkSpawnsChildrenOfItsOwnModule: the file that it continues with was never added under a name, and after a
 // crash it is still found. The module it was forked from has newer versions, or none any more.
 func TestForkSpawnsChildrenOfItsOwnModule(t *testing.T) {
 	fixed := edition(t, "fixed")
@@ -456,7 +456,7 @@ func TestInspect(t *testing.T) {
 	})
 }
 
-// TestForkInheritsUnknownOutcome: a call by which a guest says that it does not know how to go on.
+// TestForkInheritsUnknownOutcome: a call by which a guest says that it cannot continue.
 func TestForkInheritsUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)

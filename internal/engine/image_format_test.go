@@ -182,7 +182,7 @@ func TestImageOfCutLogNeedsNoBaseImage(t *testing.T) {
 	})
 }
 
-// TestImageOfNewerServerIsKept: the run is set aside, and goes on with that server.
+// TestImageOfNewerServerIsKept: the run is quarantined, and continues with that server.
 func TestImageOfNewerServerIsKept(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		k := keepFew(t)

@@ -157,7 +157,7 @@ func loseImage(t *testing.T) func(kv store.KV) {
 	}
 }
 
-// TestEndedRunWithCutLogRepeatsNoCall: what it had done before the log goes on is known from
+// TestEndedRunWithCutLogRepeatsNoCall: what it had done before the log begins is known from
 // its image.
 func TestEndedRunWithCutLogRepeatsNoCall(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestEndedRunWithCutLogRepeatsNoCall(t *testing.T) {
 	})
 }
 
-// TestCutLogWithoutImageRepeatsNoCall: nobody knows which calls of the run are open.
+// TestCutLogWithoutImageRepeatsNoCall: which calls of the run are open is unknown.
 func TestCutLogWithoutImageRepeatsNoCall(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, o := outlive(t, loseImage(t))

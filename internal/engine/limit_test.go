@@ -73,7 +73,7 @@ func (x *exchanges) count(run string) (n int) {
 	return n
 }
 
-// saw tells whether an exchange of a call has begun.
+// saw reports whether an exchange of a call has begun.
 func (x *exchanges) saw(run string, call int) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -134,7 +134,7 @@ func TestRateLimitHoldsAndIsFair(t *testing.T) {
 }
 
 // TestCrashDoesNotRepeatWaitingCalls: the server dies again and again while calls wait; none is lost,
-// doubled or in doubt, and the limit holds over the restarts.
+// doubled or of unknown outcome, and the limit holds over the restarts.
 func TestCrashDoesNotRepeatWaitingCalls(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv, x := mem.New(), &exchanges{}
@@ -232,8 +232,8 @@ func TestRateLimitAppliesToEverySpellingOfHost(t *testing.T) {
 	}
 }
 
-// TestKeyExpiresWhileRequestQueues: a request that may have taken effect waits for a place under a
-// limit, to be repeated. The run is unresolved when the host may forget its key, not when the place comes, and the
+// TestKeyExpiresWhileRequestQueues: a request that may have taken effect waits for a permit under a
+// limit, to be repeated. The run is unresolved when the host may forget its key, not when the permit comes, and the
 // request is never sent again.
 func TestKeyExpiresWhileRequestQueues(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
@@ -313,7 +313,7 @@ func (x *exchanges) early(interval time.Duration, burst int) error {
 }
 
 // TestDeathAtEveryWriteOfRateLimitedRuns: the server dies before and after each write of runs whose calls
-// wait. No call is made twice, none that waited is in doubt, and the limit holds, also at once after the
+// wait. No call is made twice, none that waited has an unknown outcome, and the limit holds, also at once after the
 // restart.
 func TestDeathAtEveryWriteOfRateLimitedRuns(t *testing.T) {
 	for _, row := range []struct {

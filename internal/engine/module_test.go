@@ -38,7 +38,7 @@ func (kv *withoutModules) Apply(ctx context.Context, b *store.Batch) error {
 }
 
 // TestAddingDamagedModuleRepairsIt: starts say what to do, health shows the damage, and once the module was added
-// again its runs go on.
+// again its runs continue.
 func TestAddingDamagedModuleRepairsIt(t *testing.T) {
 	t.Parallel()
 	kv := &withoutModules{KV: mem.New()}

@@ -46,7 +46,7 @@ func (s *tally) seen(key string) int {
 }
 
 // TestOverdueTimeoutPrecedesOverdueAttempt: both the deadline of a call that waits and its next try, or its
-// place under a limit, are overdue when the guest can go on again. The deadline counts first, whichever was due
+// permit under a limit, are overdue when the guest can continue again. The deadline counts first, whichever was due
 // first: the code withdraws the call, which never begins, and its own next try is the only one. A try that began
 // instead would be abandoned at once, and the code would charge a second time.
 func TestOverdueTimeoutPrecedesOverdueAttempt(t *testing.T) {
@@ -120,7 +120,7 @@ func TestOverdueTimeoutPrecedesOverdueAttempt(t *testing.T) {
 	}
 }
 
-// TestDeadlineEndsQueuedRun: the deadline of a run, and its place under a limit, came while the server
+// TestDeadlineEndsQueuedRun: the deadline of a run, and its permit under a limit, came while the server
 // was down. The run is cancelled and sends nothing.
 func TestDeadlineEndsQueuedRun(t *testing.T) {
 	t.Parallel()

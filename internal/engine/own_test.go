@@ -13,7 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestPublishedClientsWithOwnTransports: libraries that nobody has told of the engine call through it,
+// TestPublishedClientsWithOwnTransports: libraries that know nothing of the engine call through it,
 // and what cannot be called says so, and where.
 func TestPublishedClientsWithOwnTransports(t *testing.T) {
 	t.Parallel()

@@ -69,7 +69,7 @@ func compiledEditions() []*guest.Module {
 	return slices.Clone(editions.compiled)
 }
 
-// echoing are kinds of calls of which http needs no network: each is answered with its path.
+// echoing are kinds of calls where http needs no network: each is answered with its path.
 func echoing(seen func(path string)) []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {

@@ -505,7 +505,7 @@ func TestRustStepsNotUndoneAreNamed(t *testing.T) {
 		{"exit", "", named},
 		{"memory", "", named},
 		{"terminate", "terminated", named},
-		{"body", "error", "at most 67108864 are allowed; nothing was sent (too_large)"},
+		{"body", "error", "the limit is 67108864; nothing was sent (too_large)"},
 	} {
 		t.Run(row.how, func(t *testing.T) {
 			t.Parallel()

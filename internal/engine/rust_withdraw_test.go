@@ -74,7 +74,7 @@ func (s *till) story() string {
 	return strings.Join(s.seen, ", ")
 }
 
-// saw tells whether a request with the key of a call came.
+// saw reports whether a request with the key of a call came.
 func (s *till) saw(run string, call int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +193,7 @@ func TestRustCodeGetsLateAnswer(t *testing.T) {
 }
 
 // TestRustDowntimeIsNoTimeout: the server dies while a request is under way, and the code's time is
-// over when it goes on. The request is made again, under the same key, and no other.
+// over when it continues. The request is made again, under the same key, and no other.
 func TestRustDowntimeIsNoTimeout(t *testing.T) {
 	const did = `[1,"did POST /pay"]`
 	for _, row := range []struct {
@@ -336,7 +336,7 @@ func TestRustBorrowedRequestContinues(t *testing.T) {
 	})
 }
 
-// TestRustReturnedRunWaitsForNothing: of two requests that nobody waits for, one is under way at
+// TestRustReturnedRunWaitsForNothing: of two requests that the code does not wait for, one is under way at
 // the end, and the other was dropped before it could begin.
 func TestRustReturnedRunWaitsForNothing(t *testing.T) {
 	for _, module := range []string{"beside", "plain"} {

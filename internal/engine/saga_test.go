@@ -159,7 +159,7 @@ func TestTurnWithTooManyLinesNamesOpenSteps(t *testing.T) {
 	}
 }
 
-// TestAbandonedUndoIsNamedAfterPanic: nothing else tells of it, as the panic goes on.
+// TestAbandonedUndoIsNamedAfterPanic: nothing else reports it, because the panic continues.
 func TestAbandonedUndoIsNamedAfterPanic(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {

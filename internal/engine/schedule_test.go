@@ -156,7 +156,7 @@ func TestScheduleOverlapPolicies(t *testing.T) {
 	}
 }
 
-// TestCrashNeverStartsRunTwice: the server dies before and after every write, and goes on.
+// TestCrashNeverStartsRunTwice: the server dies before and after every write, and continues.
 func TestCrashNeverStartsRunTwice(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for left := 4; ; left++ {

@@ -10,7 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// breaking are kinds of calls of which no exchange over http gets an answer.
+// breaking are kinds of calls where no HTTP exchange gets an answer.
 func breaking() []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {

@@ -138,7 +138,7 @@ func Moment(t time.Time) int64 {
 
 // version returns the version of the module that a run starts with, and its code.
 func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *library.Module, error) {
-	return e.library.Find(ctx, library.Wanted{Module: o.Module, Version: o.Version, Digest: o.digest, Workflow: o.Workflow})
+	return e.library.Find(ctx, library.Selector{Module: o.Module, Version: o.Version, Digest: o.digest, Workflow: o.Workflow})
 }
 
 // startedBefore returns the result of a start whose id is taken.

@@ -57,7 +57,7 @@ func (a *approver) use(e *Engine) {
 	a.changed = make(chan struct{})
 }
 
-// settle tries until somebody has settled the promise.
+// settle tries until the promise is settled.
 func (a *approver) settle(ctx context.Context, token string) {
 	for {
 		a.mu.Lock()
@@ -338,7 +338,7 @@ func TestInvalidMessagesAreRefused(t *testing.T) {
 	}
 }
 
-// TestRepeatedSendToEndedRunIsNotRefused: it was taken in before the end, and whoever asks again has not
+// TestRepeatedSendToEndedRunIsNotRefused: it was accepted before the end, and the client that repeats it has not
 // heard of it.
 func TestRepeatedSendToEndedRunIsNotRefused(t *testing.T) {
 	t.Parallel()

@@ -47,7 +47,7 @@ func TestValueThatViolatesSchemaDoesNotSettlePromise(t *testing.T) {
 	mustComplete(t, e, "p", `"{apple 2}"`)
 }
 
-// TestMessageThatViolatesSchemaIsRefused while the run waits for it, and the run goes on waiting.
+// TestMessageThatViolatesSchemaIsRefused while the run waits for it, and the run keeps waiting.
 func TestMessageThatViolatesSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
@@ -88,13 +88,13 @@ func TestEarlierMessageThatViolatesSchemaIsKept(t *testing.T) {
 
 // badOrders fit the JSON Schema of an order and yet no decoder makes one of them, or not all do.
 var badOrders = map[string]value.Violation{
-	`{"item":"apple","count":2.0}`:              {Field: "count", Message: "2.0 is not written as an integer; use digits only, and no -0"},
-	`{"item":"apple","count":1e2}`:              {Field: "count", Message: "1e2 is not written as an integer; use digits only, and no -0"},
-	`{"item":"apple","count":2,"Count":"two"}`:  {Field: "", Message: `member "Count" differs from "count" in case only; write "count"`},
-	`{"item":"apple","count":"two","count":2}`:  {Field: "", Message: `member "count" comes twice`},
+	`{"item":"apple","count":2.0}`:              {Field: "count", Message: "2.0 is not written as an integer; use digits only, without fraction or exponent, and not -0"},
+	`{"item":"apple","count":1e2}`:              {Field: "count", Message: "1e2 is not written as an integer; use digits only, without fraction or exponent, and not -0"},
+	`{"item":"apple","count":2,"Count":"two"}`:  {Field: "", Message: `member "Count" differs from "count" only in case; write "count"`},
+	`{"item":"apple","count":"two","count":2}`:  {Field: "", Message: `member "count" appears twice`},
 	`{"item":"apple","count":2,"more":[1e309]}`: {Field: "more.0", Message: "the number 1e309 is too large for a 64-bit floating-point number; send a string"},
 	`{"item":"apple","count":1e999999999}`:      {Field: "count", Message: "the number 1e999999999 is too large for a 64-bit floating-point number; send a string"},
-	`{"item":"\ud83d","count":2}`:               {Field: "", Message: `at byte 9 there is half of a surrogate pair (\ud83d), which is no character`},
+	`{"item":"\ud83d","count":2}`:               {Field: "", Message: `the escape \ud83d at byte 9 is half of a surrogate pair without the other half`},
 }
 
 // TestUndecodableValuesAreRefused wherever they come in, and nothing is used up.
@@ -139,7 +139,7 @@ func TestUndecodableValuesAreRefused(t *testing.T) {
 	}
 }
 
-// TestUntypedMessagesAreReadable: nobody has said what is to be in them.
+// TestUntypedMessagesAreReadable: no schema says what they contain.
 func TestUntypedMessagesAreReadable(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
@@ -166,7 +166,7 @@ func TestReceiveAsAnotherType(t *testing.T) {
 	mustComplete(t, e, "r", `"two apples"`)
 }
 
-// TestSchemasAreNotCompared: code whose type has changed goes on with an old log.
+// TestSchemasAreNotCompared: code whose type has changed continues with an old log.
 func TestSchemasAreNotCompared(t *testing.T) {
 	t.Parallel()
 	a := flawless.Call{Kind: "receive", Head: []byte(`{"type":"order","schema":{"type":"string"},"at":"a.go:1"}`)}

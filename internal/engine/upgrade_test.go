@@ -206,7 +206,7 @@ func TestModuleOfNewRunIsNotRemoved(t *testing.T) {
 	}
 }
 
-// holding is a database of which the first write of a row waits.
+// holding is a database where the first write of a row waits.
 type holding struct {
 	store.KV
 	row        []byte // what its key begins with
@@ -276,7 +276,7 @@ func TestUpgradeSurvivesEveryCrash(t *testing.T) {
 	}
 }
 
-// TestUpgradeOfActiveRuns upgrades to and fro while runs go on.
+// TestUpgradeOfActiveRuns upgrades back and forth while runs continue.
 func TestUpgradeOfActiveRuns(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestStartDoesNotWaitForFollowers: they are told by the herald, which is held up here.
+// TestStartDoesNotWaitForFollowers: the herald tells them, and is blocked here.
 func TestStartDoesNotWaitForFollowers(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})

@@ -7,7 +7,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestAnswersThatAForkKeeps goes through the answers that a log can have for a call that is open in the past.
+// TestAnswersThatAForkKeeps lists the answers that a log can have for an open call of the past.
 func TestAnswersThatAForkKeeps(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]*effect.Kind{}

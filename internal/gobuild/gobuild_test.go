@@ -21,7 +21,7 @@ func project(t *testing.T, text string) (dir string) {
 	return dir
 }
 
-// TestOnlyImportedPackagesAreOverlaid: a project without a network is built by plain Go.
+// TestOnlyImportedPackagesAreOverlaid checks that a project without network code is built by plain Go.
 func TestOnlyImportedPackagesAreOverlaid(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -46,7 +46,7 @@ func TestOnlyImportedPackagesAreOverlaid(t *testing.T) {
 	}
 }
 
-// TestUnsupportedGoVersionIsRefused: a place that is missing, or there twice, might be another one.
+// TestUnsupportedGoVersionIsRefused checks anchors that are missing or ambiguous.
 func TestUnsupportedGoVersionIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, p := range patches {

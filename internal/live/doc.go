@@ -1,9 +1,9 @@
 // Package live has the open runs in memory, and carries them on.
 //
-// A [Run] is a cache of its log, and of the guest at the end of it. Whoever changes its state appends an entry, and
-// the first to do so while nobody drives the run drives it: takes turns, writes, performs calls, until there is
-// nothing left to do. The [Registry] has at most one Run of an id, makes it from the log when somebody acquires it,
-// and lets it go when nobody needs it.
+// A [Run] is a cache of its log, and of the guest at the end of it. Each change of its state appends an entry, and starts
+// a driver unless the run has one. The driver takes turns, writes and performs calls until there is nothing left to do.
+// The [Registry] has at most one Run of an id, makes it from the log when it is acquired, and evicts it when it is no
+// longer needed.
 //
 //	registry    which runs are in memory, and who may touch them
 //	journal     what is written of a run, and when it is durable

@@ -16,28 +16,26 @@ import (
 	"github.com/flawless-engine/flawless/internal/residency"
 )
 
-// driver is who takes the turns of a run: one goroutine at most, while there is something to do.
+// driver takes the turns of a run: at most one goroutine, while there is something to do.
 type driver struct {
 	// Guarded by mu.
-	driving bool               // somebody drives the run
+	driving bool               // the run has a driver
 	kick    bool               // something happened since the driver last looked
 	stop    context.CancelFunc // ends the turn that is being taken, nil if none is
 	problem string             // why the run takes no turn any more
 
-	// Written by the driver under mu, and read by the driver without it.
-	computes time.Time // since when the guest computes, zero if it does not
-
-	// The driver's. While nobody drives, whoever evicts the guest has it, under mu.
-	inst *guest.Instance // nil: to be made again from the log
+	// Written under mu; the driver, who alone changes them while there is one, reads them without it.
+	computes time.Time       // since when the guest computes, zero if it does not
+	inst     *guest.Instance // nil: to be made again from the log
 
 	// The driver's alone.
 	began  time.Time     // of the turn that is being taken
 	report time.Duration // after which the turn is reported next
-	late   *time.Timer   // writes what waits for the turn, nil if it is not needed
+	late   *time.Timer   // writes what waits for the turn, nil if not set
 }
 
-// wakeLocked makes sure that somebody drives the run. While its guest computes, what is waiting is written at once. The
-// caller holds mu.
+// wakeLocked makes sure that the run has a driver. While its guest computes, the outbox is written at once. The caller
+// holds mu.
 func (r *Run) wakeLocked() {
 	r.kick = true
 	if !r.driving {
@@ -126,8 +124,8 @@ func (r *Run) admitted() bool {
 	return r.reg.o.Admission.Admits(a)
 }
 
-// mustWait is called before the run waits for a permit. Without anything to write there is nothing to hurry: what comes
-// meanwhile is written at once.
+// mustWait is called before the run waits for a permit. With an empty outbox there is nothing to hurry: what comes meanwhile
+// is written at once.
 func (r *Run) mustWait() {
 	r.mu.Lock()
 	waits := len(r.outbox) > 0
@@ -137,8 +135,8 @@ func (r *Run) mustWait() {
 	}
 }
 
-// mayTakeLong makes sure that what waits for the turn is written if the turn takes too long. Most turns are over before
-// it is called, and need no timer.
+// mayTakeLong sets a timer that writes what waits for the turn if that takes too long. Most turns are over before it is
+// called, and need none.
 func (r *Run) mayTakeLong() {
 	if r.late == nil {
 		r.late = time.AfterFunc(max(0, r.reg.o.Patience-time.Since(r.began)), r.hurry)
@@ -234,7 +232,7 @@ func (r *Run) takeTurn() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.s.Outcome() != "" {
-		// Somebody terminated the run while the guest computed. The turn was never written, so it was never taken.
+		// The run was terminated while the guest computed. The turn was never written, so it was never taken.
 		r.evictGuest()()
 		return nil
 	}
@@ -249,7 +247,7 @@ func (r *Run) takeTurn() error {
 			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
 		t.Lines = append(t.Lines, flawless.Leave(t.Ended, flawless.OpenSteps(r.s.OpenSteps(), t.Steps))...)
 	}
-	if replay.StoppedForTime(t) { // the guest is not there to say so
+	if replay.TimedOut(t) { // the guest is not there to say so
 		t.Lines = append(t.Lines, flawless.Leave(t.Ended, r.s.OpenSteps())...)
 	}
 	if t.Data != nil {
@@ -263,8 +261,8 @@ func (r *Run) takeTurn() error {
 	return nil
 }
 
-// ownSelf returns what a guest is told in its next turn: the guest of a fork knows itself as another run until then. It
-// is nil for all others. The caller holds mu.
+// ownSelf returns the identity to deliver with the next turn, nil unless it changes: the guest of a fork knows itself as
+// another run until its first own turn. The caller holds mu.
 func (r *Run) ownSelf() *flawless.Self {
 	if r.s.Self().Run == r.id {
 		return nil
@@ -287,7 +285,10 @@ func (r *Run) compute(ctx context.Context, in guest.In) (guest.Out, error) {
 	if err == nil {
 		return out, nil
 	}
-	r.evictGuest()()
+	r.mu.Lock()
+	release := r.evictGuest()
+	r.mu.Unlock()
+	release()
 	if ctx.Err() == nil && errors.Is(context.Cause(limited), errSlow) {
 		return guest.Out{Ended: &flawless.Ended{Failure: &flawless.Failure{Kind: replay.TooSlow,
 			Message: fmt.Sprintf("the turn took longer than %v, which the server allows (--turn-time)", limit)}}}, nil
@@ -315,7 +316,7 @@ func (r *Run) revive(ctx context.Context) error {
 		}
 		if r.s.Turns() > 0 {
 			g.counts.replayed.Add(1)
-			if err := replay.Onto(ctx, inst, r.id, g.o.Store.Log(ctx, r.id, 0), nil, nil); err != nil {
+			if err := replay.Continue(ctx, inst, r.id, g.o.Store.Log(ctx, r.id, 0), nil, nil); err != nil {
 				inst.Release()
 				return err
 			}

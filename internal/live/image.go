@@ -191,7 +191,7 @@ func (r *Run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 		g.fallBack(r.id, err)
 		for rec, logged := range g.o.Store.Log(ctx, r.id, 0) {
 			if logged == nil && rec.Cut != nil {
-				return nil, replay.CutError(r.id, rec.Cut, err, flawless.Refused)
+				return nil, replay.TruncatedError(r.id, rec.Cut, err, flawless.Refused)
 			}
 			break
 		}
@@ -201,7 +201,7 @@ func (r *Run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 	for _, a := range before.Ready() {
 		arrived[a.Call] = a
 	}
-	if err := replay.Onto(ctx, inst, r.id, g.o.Store.Log(ctx, r.id, image.Seq), arrived, nil); err != nil {
+	if err := replay.Continue(ctx, inst, r.id, g.o.Store.Log(ctx, r.id, image.Seq), arrived, nil); err != nil {
 		inst.Release()
 		return nil, err
 	}
@@ -282,7 +282,7 @@ func (g *Registry) readFrom(ctx context.Context, head store.Head, image bool) (p
 		p.seq++
 		if c := rec.Cut; c != nil {
 			if !head.Run.Status.Ended() {
-				return p, replay.CutError(id, c, unusable, flawless.Damaged)
+				return p, replay.TruncatedError(id, c, unusable, flawless.Damaged)
 			}
 			p.lost, p.seq = c, c.Next
 			p.s.Cut(c)

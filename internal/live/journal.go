@@ -28,7 +28,7 @@ type journal struct {
 	stored  *store.Head // as the store has it, nil before the first write
 	outbox  []pending   // entries that are not written yet
 	data    []byte      // to be written with them
-	writing bool        // somebody writes, or makes an image: nobody else does
+	writing bool        // a write, or the making of an image, is under way: others wait
 	begun   uint64      // writes that were begun
 	written uint64      // and those that are durable
 	failed  error       // a write failed: nothing more is written
@@ -45,7 +45,7 @@ type pending struct {
 	queued   []queued   // that wait for a permit from then on
 }
 
-// append takes in entries and their consequences. The caller holds mu.
+// append applies entries and their consequences to the state, and puts them into the outbox. The caller holds mu.
 func (j *journal) append(entries ...flawless.Entry) {
 	for _, x := range entries {
 		j.enqueue(x, j.s.Step(x))
@@ -78,8 +78,8 @@ func (j *journal) enqueue(x flawless.Entry, attempts []core.Try) {
 	}
 }
 
-// place returns where entries are written: behind the last record, or over it. The caller holds mu.
-func (j *journal) place(entries []flawless.Entry) (seq uint64, all []flawless.Entry) {
+// position returns where entries are written: behind the last record, or over it. The caller holds mu.
+func (j *journal) position(entries []flawless.Entry) (seq uint64, all []flawless.Entry) {
 	if len(j.tail) > 0 && j.sealed < j.seq && core.OnlyLateTries(entries) {
 		if all := core.MergeLateTries(j.tail, entries); len(all) <= core.MaxLateTries {
 			j.tail = all
@@ -93,14 +93,14 @@ func (j *journal) place(entries []flawless.Entry) (seq uint64, all []flawless.En
 	return j.seq - 1, entries
 }
 
-// waitWritten waits until nobody writes. The caller holds mu, which is given up meanwhile.
+// waitWritten waits until no write is under way. The caller holds mu, which is released meanwhile.
 func (j *journal) waitWritten() {
 	for j.writing {
 		j.idle.Wait()
 	}
 }
 
-// endWrite lets others write.
+// endWrite lets the next write begin.
 func (j *journal) endWrite() {
 	j.mu.Lock()
 	j.writing = false
@@ -139,7 +139,7 @@ func (r *Run) write(keep bool) (kept *core.Try) {
 	for i, p := range batch {
 		entries[i] = p.entry
 	}
-	w.Seq, w.Entries = r.place(entries)
+	w.Seq, w.Entries = r.position(entries)
 	state := r.s.Account()
 	if head := r.head(state); r.stored == nil || !sameHead(*r.stored, head) {
 		w.Before, w.After = r.stored, &head
@@ -157,7 +157,7 @@ func (r *Run) write(keep bool) (kept *core.Try) {
 
 	err := g.o.Lifecycle.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
 
-	// Nobody writes on, and the run stays, until all that follows from this write is under way and published, in the
+	// No other write begins, and the run stays, until all that follows from this write is under way and published, in the
 	// order of the records: what follows from a later one must not come before it.
 	defer r.endWrite()
 	r.mu.Lock()
@@ -245,7 +245,7 @@ func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut,
 	return kept
 }
 
-// durable returns the run as it is now, when all of that is durable. The caller holds mu, which is given up meanwhile.
+// durable returns the run as it is now, when all of that is durable. The caller holds mu, which is released meanwhile.
 func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 	stop := context.AfterFunc(ctx, func() {
 		r.mu.Lock()

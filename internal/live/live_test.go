@@ -133,7 +133,7 @@ func open(t *testing.T, idle time.Duration, calls ...call) *house {
 		Patience: 2 * time.Millisecond, LongTurn: 5 * time.Second}
 	o.Library = library.New(library.Options{Store: st, Lease: lease, Guest: rt, Context: h.life.Turns, Now: time.Now, Go: h.tasks.Go})
 	o.Residency = residency.New(residency.Options{Memory: -1, Idle: cmp.Or(idle, time.Hour), Now: now, Stopped: h.life.Over, Trim: o.Library.Trim})
-	o.Clock = clock.New(clock.Options{Timers: st.Timers, Context: h.life.Turns, Now: time.Now, Touch: func(run string) { h.Wake(run) }, Go: h.tasks.Go, Log: log})
+	o.Clock = clock.New(clock.Options{Timers: st.Timers, Context: h.life.Turns, Now: time.Now, Wake: func(run string) { h.Wake(run) }, Go: h.tasks.Go, Log: log})
 	if o.Policy, err = policy.New(t.Context(), policy.Options{Store: st, RetryFor: time.Hour, DeclaredKeys: o.Library.Keys}); err != nil {
 		t.Fatal(err)
 	}
@@ -412,14 +412,15 @@ func TestRunLeavesMemoryWhenReleased(t *testing.T) {
 	}
 }
 
-// TestQuarantinedRunIsAcquiredOnceMended quarantines a run, which can be acquired again after it was seized and mended.
+// TestQuarantinedRunIsAcquiredOnceMended quarantines a run that stays in memory. It can be acquired again, and continues,
+// after it was seized and mended.
 func TestQuarantinedRunIsAcquiredOnceMended(t *testing.T) {
 	t.Parallel()
 	h := open(t, 0, number)
 	r := h.create("r")
 	h.until("r", isWaiting)
 	r.Quarantine(errors.New("its guest is unwell"))
-	r.Release()
+	defer r.Release()
 	if _, err := h.Acquire(t.Context(), "r"); !errors.Is(err, flawless.Damaged) || !strings.Contains(err.Error(), "unwell") {
 		t.Errorf("acquiring it: %v", err)
 	}
@@ -432,11 +433,11 @@ func TestQuarantinedRunIsAcquiredOnceMended(t *testing.T) {
 	}
 	s.Mend()
 	s.Release()
-	r, err = h.Acquire(t.Context(), "r")
-	if err != nil {
-		t.Fatal(err)
+	same, err := h.Acquire(t.Context(), "r")
+	if err != nil || same != r {
+		t.Fatalf("it is the same run %v, %v", same == r, err)
 	}
-	defer r.Release()
+	same.Release()
 	if _, err := r.Change(t.Context(), func(s *core.State, now int64) ([]flawless.Entry, error) {
 		return s.Accept(flawless.Message{ID: "1", Type: "number", Body: []byte("1")}, now)
 	}); err != nil {

@@ -29,8 +29,8 @@ func (r *Run) handOff(left *core.Try) {
 	}
 }
 
-// carryOn carries out the attempt that drive has left, and drives the run again if nobody else does, until no attempt is
-// left.
+// carryOn carries out the attempt that drive has left, and becomes the driver of the run again if it has none, until no
+// attempt is left.
 func (r *Run) carryOn(left *core.Try) {
 	for left != nil {
 		next := r.attempt(*left)
@@ -39,8 +39,8 @@ func (r *Run) carryOn(left *core.Try) {
 	}
 }
 
-// attempt carries out an attempt and appends what follows from its result. If nobody drives the run it does, and returns
-// the attempt that is left by that.
+// attempt carries out an attempt and appends what follows from its result. If the run has no driver it becomes that, and
+// returns the attempt that drive has left.
 func (r *Run) attempt(t core.Try) (left *core.Try) {
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
@@ -79,7 +79,7 @@ func (r *Run) terms(c *core.OpenCall) core.Terms {
 }
 
 // exchange carries out an attempt, and returns false if the engine was killed meanwhile: the next owner of the store finds
-// the outcome unknown. The caller holds mu, which is given up.
+// the outcome unknown. The caller holds mu, which is released.
 func (r *Run) exchange(c *core.OpenCall, t core.Try, within time.Duration) (effect.Result, bool) {
 	g, start := r.reg, r.s.Start()
 	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}

@@ -43,7 +43,7 @@ func (r *Run) Quarantine(err error) {
 	g.o.Hub.Publish(account)
 }
 
-// quarantineUnread quarantines a run whose log cannot be read, or not be written. The others go on.
+// quarantineUnread quarantines a run whose log cannot be read or written. The others continue.
 func (g *Registry) quarantineUnread(id string, why error) {
 	g.note(id, why)
 	head, err := g.o.Store.Head(context.Background(), id)
@@ -81,8 +81,8 @@ func (g *Registry) Quarantined() map[string]bool {
 	return ids
 }
 
-// AcquireQuarantined is Acquire, also for a run that is quarantined: it is not from then on. If it cannot be acquired it
-// stays quarantined.
+// AcquireQuarantined is Acquire, but a quarantined run is acquired too, and no longer quarantined then. If it cannot be
+// acquired it stays quarantined.
 func (g *Registry) AcquireQuarantined(ctx context.Context, id string) (*Run, error) {
 	g.mu.Lock()
 	why := g.quarantined[id]
@@ -100,7 +100,7 @@ func (g *Registry) AcquireQuarantined(ctx context.Context, id string) (*Run, err
 // Seized is a run that was seized: it takes no turn until it is released.
 type Seized struct{ r *Run }
 
-// Seize acquires a run and takes the place of its driver. A run that was quarantined is not from then on.
+// Seize acquires a run, waits for its driver and replaces it. A quarantined run is no longer quarantined then.
 func (g *Registry) Seize(ctx context.Context, id string) (Seized, error) {
 	r, err := g.AcquireQuarantined(ctx, id)
 	if err != nil {

@@ -37,7 +37,7 @@ type Handler interface {
 	Rests(run string)
 }
 
-// Options says what a Registry works with. All of it is needed.
+// Options says what a Registry works with. Everything but TurnTime and Freezing is required.
 type Options struct {
 	Handler   Handler
 	Store     *store.Store
@@ -73,7 +73,7 @@ type Options struct {
 //	acquire     get the one Run of an id, made from its log if it is not in memory; it stays until it is released
 //	retain      keep a run that is acquired for one more owner
 //	release     give it back; the last release lets it leave memory
-//	seize       acquire a run and take the place of its driver, so that it takes no turn until it is released
+//	seize       acquire a run and replace its driver, so that it takes no turn until it is released
 //	evict       take its guest out of memory, and the run itself if nobody has acquired it
 //	quarantine  stop a run that cannot continue; acquiring it fails until it is seized and mended
 //
@@ -134,7 +134,7 @@ func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
 	r.Release()
 	if errors.Is(err, flawless.Conflict) {
 		r.reg.evict(r)
-		r.reg.Wake(r.id) // whoever wanted to wake the run of the store found this one instead
+		r.reg.Wake(r.id) // a Wake meant for the run in the store may have found this one instead
 	}
 	return account, err
 }
@@ -195,7 +195,8 @@ func (g *Registry) tryAcquire(ctx context.Context, id string) (*Run, error) {
 	return r, nil
 }
 
-// load reads a run from its log. Attempts that had begun have lost their outcome: nobody else could have waited for it.
+// load reads a run from its log. The outcome of attempts that had begun is lost: only the process that began them could
+// have received it.
 func (r *Run) load(ctx context.Context) error {
 	g := r.reg
 	p, err := g.read(ctx, r.id)
@@ -203,7 +204,7 @@ func (r *Run) load(ctx context.Context) error {
 		return err
 	}
 	if p.lost != nil && (p.head.Active || p.head.Wake != 0 || len(p.head.Run.Unresolved) > 0) {
-		return fmt.Errorf("the open calls of run %s, which has ended, are not carried out: %w", r.id, replay.CutError(r.id, p.lost, nil, flawless.Damaged))
+		return fmt.Errorf("the open calls of run %s, which has ended, are not carried out: %w", r.id, replay.TruncatedError(r.id, p.lost, nil, flawless.Damaged))
 	}
 	r.mu.Lock()
 	r.s, r.seq, r.stored = p.s, p.seq, &p.head
@@ -291,8 +292,8 @@ func (g *Registry) evict(r *Run) {
 	delete(g.runs, r.id)
 }
 
-// Evict takes the guest of a run out of memory, unless somebody drives the run. It reports whether the guest leaves: at
-// once, or after an image of it was written.
+// Evict takes the guest of a run out of memory, unless the run has a driver. It reports whether the guest leaves: at once,
+// or after an image of it was written.
 func (r *Run) Evict() bool {
 	release := func() {}
 	r.mu.Lock()
@@ -311,7 +312,8 @@ func (r *Run) Evict() bool {
 	return idle
 }
 
-// evictGuest takes the guest from the run, and returns what releases it. The log is all that is needed to make it again.
+// evictGuest takes the guest from the run, and returns what releases it. The log is all that is needed to make it again. The
+// caller holds mu.
 func (r *Run) evictGuest() (release func()) {
 	inst, residency := r.inst, r.reg.o.Residency
 	if inst == nil {
@@ -406,11 +408,13 @@ func (g *Registry) InMemory(id string) (run, guest bool) {
 // HoldBack makes every run that is loaded from now on hold back, until it is called with nil.
 func (g *Registry) HoldBack(p *flawless.Pause) { g.holdBack.Store(p) }
 
-// Close evicts all guests. Nobody drives a run any more.
+// Close evicts all guests. No run may have a driver any more.
 func (g *Registry) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, r := range g.runs {
+		r.mu.Lock()
 		r.evictGuest()()
+		r.mu.Unlock()
 	}
 }

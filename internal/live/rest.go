@@ -5,7 +5,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/statelock"
 )
 
-// Resting returns what a run waits for, or false if it may go on by itself. A run that is not in memory waits for the
+// Resting returns what a run waits for, or false if it may continue by itself. A run that is not in memory waits for the
 // outside, or to begin.
 func (g *Registry) Resting(id string) (statelock.Resting, bool) {
 	g.mu.Lock()
@@ -35,7 +35,7 @@ func (g *Registry) Resting(id string) (statelock.Resting, bool) {
 
 // ahead returns what keeps a run from beginning: the runs that were admitted before it.
 func (g *Registry) ahead(id string) (out []statelock.Edge) {
-	runs, permit := g.o.Admission.Ahead(id)
+	runs, permit := g.o.Admission.Blockers(id)
 	for _, run := range runs {
 		out = append(out, statelock.Edge{From: id, To: run, Permit: permit})
 	}

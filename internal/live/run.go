@@ -10,7 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/residency"
 )
 
-// Run is an open run in memory. All exported methods may be called concurrently, by whoever has acquired it.
+// Run is an open run in memory. Its exported methods may be called concurrently while it is acquired.
 //
 // Its parts are structs of their own, one for each file. Each says by which lock its fields are guarded; mu is the lock of
 // the journal.

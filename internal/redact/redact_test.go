@@ -23,7 +23,7 @@ func mustMask(t testing.TB, key string, more ...string) *Mask {
 	return m
 }
 
-// TestMaskHidesCredentials: # stands for a hash.
+// TestMaskHidesCredentials uses # for a hash.
 func TestMaskHidesCredentials(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key", "header:X-Api-Key", "query:token")
@@ -137,7 +137,7 @@ func TestEqualValuesHaveEqualHashes(t *testing.T) {
 	}
 }
 
-// TestExportedMaskHidesTheSameValues: a log that was exported is compared under the rules that go with it.
+// TestExportedMaskHidesTheSameValues compares an exported log under the rules that it contains.
 func TestExportedMaskHidesTheSameValues(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key", "header:X-Api-Key", "query:token")
@@ -221,7 +221,7 @@ func TestLogHandlerMasksCredentials(t *testing.T) {
 	}
 }
 
-// TestHostileTextIsMaskedQuickly: what a run has sent may be made so that looking at it takes long.
+// TestHostileTextIsMaskedQuickly uses texts built to make masking slow.
 func TestHostileTextIsMaskedQuickly(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key", "query:token")
@@ -236,7 +236,7 @@ func TestHostileTextIsMaskedQuickly(t *testing.T) {
 			}
 			return best
 		}
-		if a, b := took(small), took(large); b > 100*a && b > time.Second { // 16 times is linear, 256 times quadratic
+		if a, b := took(small), took(large); b > 100*a && b > time.Second { // 16 times is linear, 256 times is quadratic
 			t.Errorf("%q: %v, and %v for 16 times as much", part, a, b)
 		}
 	}
@@ -249,7 +249,7 @@ func FuzzMask(f *testing.F) {
 	f.Add(`parse "http://a:b": invalid port ":b" after host ?TOKEN=1;to%6ben=#token=`)
 	m := mustMask(f, "key", "query:token")
 	f.Fuzz(func(t *testing.T, text string) {
-		text = strings.ToValidUTF8(text, "?") // as heads and JSON are
+		text = strings.ToValidUTF8(text, "?") // heads and JSON are valid UTF-8
 		out := m.Text(text)
 		if again := m.Text(out); again != out {
 			t.Errorf("%q became %q and then %q", text, out, again)

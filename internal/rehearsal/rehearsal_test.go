@@ -22,7 +22,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
-// rehearsed is the guest of the engine's tests, and what runs it.
+// rehearsed is the guest of the engine's tests, with a runtime.
 var rehearsed = sync.OnceValues(func() (Options, error) {
 	dir, err := os.MkdirTemp("", "rehearsal")
 	if err != nil {
@@ -106,8 +106,9 @@ func TestCrashAtEveryWriteChangesNothing(t *testing.T) {
 	t.Logf("%d writes, %d crashes, %d decisions", rep.Writes, rep.Crashes, rep.Asked)
 }
 
-// TestStreamPartsSurviveCrashes as the outside has flushed them, in every life. Where a crash hits it before it has
-// begun, the recorded response is given again; where it is cut off, as it would be, the report says so.
+// TestStreamPartsSurviveCrashes checks that a stream has the parts that the server flushed, in every run. After a
+// crash before the stream began, the recorded response is repeated; a stream that a crash cuts off is reported as it
+// would be.
 func TestStreamPartsSurviveCrashes(t *testing.T) {
 	t.Parallel()
 	o := options(t, "listen", `{"URL":"http://model.test","Ack":false,"Enough":0}`)
@@ -159,7 +160,7 @@ func TestDifferencesAreReported(t *testing.T) {
 	}
 }
 
-// TestUnresolvedRunEndsRehearsal: a saga whose undo always fails asks for a person, for ever.
+// TestUnresolvedRunEndsRehearsal runs a saga whose undo always fails and therefore keeps asking for a person.
 func TestUnresolvedRunEndsRehearsal(t *testing.T) {
 	t.Parallel()
 	r, err := Run(t.Context(), options(t, "trip", `{"URL":"http://travel.example","Fail":"car","Stay":"hotel"}`))
@@ -189,8 +190,8 @@ func TestEndlessRehearsalIsStopped(t *testing.T) {
 	}
 }
 
-// TestSecretReachesOnlyTheSimulatedServer: the workflow sends it in every place of a request, and the outside
-// sends it back.
+// TestSecretReachesOnlyTheSimulatedServer runs a workflow that sends a secret in every part of a request, to a server
+// that echoes it.
 func TestSecretReachesOnlyTheSimulatedServer(t *testing.T) {
 	t.Parallel()
 	const value = "s3cr/t value"
@@ -222,7 +223,7 @@ func TestSecretReachesOnlyTheSimulatedServer(t *testing.T) {
 	}
 }
 
-// TestWorkflowCanNameItsOwnModule: by the name that the test gives it, or that of its file.
+// TestWorkflowCanNameItsOwnModule uses the name that the test gives it, or that of its file.
 func TestWorkflowCanNameItsOwnModule(t *testing.T) {
 	t.Parallel()
 	for _, name := range []func(o *Options){func(o *Options) { o.Module = "guest" }, func(o *Options) { o.File = "guest" }} {
@@ -234,13 +235,13 @@ func TestWorkflowCanNameItsOwnModule(t *testing.T) {
 	}
 }
 
-// TestTrialWithoutCrashIsCounted: a workflow that makes fewer writes than the first time is not cut short,
-// and what differs then is no effect of a crash.
+// TestTrialWithoutCrashIsCounted runs a workflow that makes fewer writes the second time, so it does not crash, and a
+// difference is not caused by a crash.
 func TestTrialWithoutCrashIsCounted(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32
 	o := options(t, "once", `{"url":"http://a.test/once"}`)
-	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, n.Add(1)) }) // never the same
+	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, n.Add(1)) }) // different each time
 	rep, err := CrashEverywhere(t.Context(), o, nil)
 	if err != nil || rep.Trials != 2*rep.Writes || rep.Crashes > rep.Trials || len(rep.Faults) > rep.Trials {
 		t.Errorf("%d trials, %d crashes, %d faults of %d writes, %v", rep.Trials, rep.Crashes, len(rep.Faults), rep.Writes, err)

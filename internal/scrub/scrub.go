@@ -22,10 +22,10 @@ const (
 	// again is the delay after a check that could not read everything.
 	again = time.Hour
 
-	// UsualRate is the read rate of a background check, in bytes per second. It leaves a disk nearly idle.
-	UsualRate = 8 << 20
-	// AskedRate is the read rate of a check that somebody waits for.
-	AskedRate = 64 << 20
+	// BackgroundRate is the read rate of a background check, in bytes per second. It leaves a disk nearly idle.
+	BackgroundRate = 8 << 20
+	// RequestedRate is the read rate of a check that somebody waits for.
+	RequestedRate = 64 << 20
 )
 
 // Options configures a Scrubber.
@@ -88,9 +88,9 @@ func (s *Scrubber) rate() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hurry {
-		return AskedRate
+		return RequestedRate
 	}
-	return UsualRate
+	return BackgroundRate
 }
 
 func (s *Scrubber) progress(read, total int64) {

@@ -40,8 +40,8 @@ type Detector struct {
 	Graph *Graph
 	// Look returns what a run waits for, or false if it may continue by itself.
 	Look func(run string) (Resting, bool)
-	// Tell answers the call of the first edge with an error. It returns false if it cannot.
-	Tell func(first Edge, why string) bool
+	// Fail answers the call of the first edge with an error. It returns false if it cannot.
+	Fail func(first Edge, why string) bool
 
 	judging sync.Mutex // held while a deadlock is broken, so that only one run of a cycle gets the error
 }
@@ -68,7 +68,7 @@ func (d *Detector) Check(run string) {
 			return // a run that continued starts a new check when it rests again
 		}
 		path := circle(found)
-		if path == nil || !d.Tell(path[0], inWords(path)) {
+		if path == nil || !d.Fail(path[0], inWords(path)) {
 			return
 		}
 	}

@@ -109,9 +109,9 @@ func (l *Locks) done(c *cell) {
 	}
 }
 
-// Carry performs a `state` call that was made in a turn of the given time. It answers the call now, or when the state
+// Perform performs a `state` call that was made in a turn of the given time. It answers the call now, or when the state
 // is free. It returns an error if it cannot perform the call.
-func (l *Locks) Carry(r Run, call flawless.Call, at int64) error {
+func (l *Locks) Perform(r Run, call flawless.Call, at int64) error {
 	h, err := effect.ParseState(call)
 	if err != nil {
 		return err
@@ -189,9 +189,9 @@ func (l *Locks) putUnheld(r Run, call flawless.Call, c *cell, told []byte) error
 	switch {
 	case bytes.Equal(c.st.Value, call.Body): // or it was done before a crash
 	case c.st.Holder != nil && !l.o.Gone(*c.st.Holder):
-		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and run %s holds it now; nothing was changed, ask for it again: %w", c.name, c.st.Holder.Run, flawless.Conflict)
+		return fmt.Errorf("changing state %q: the run that this one was forked from held it, and run %s holds it now; nothing was changed, lock it again: %w", c.name, c.st.Holder.Run, flawless.Conflict)
 	case !bytes.Equal(c.st.Value, told):
-		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and it was changed since; nothing was changed, ask for it again: %w", c.name, flawless.Conflict)
+		return fmt.Errorf("changing state %q: the run that this one was forked from held it, and it has changed since; nothing was changed, lock it again: %w", c.name, flawless.Conflict)
 	default:
 		if err := l.pass(c, store.State{Value: call.Body}); err != nil {
 			return err
@@ -260,8 +260,8 @@ func (l *Locks) put(c *cell, st store.State) error {
 	return nil
 }
 
-// GiveUp removes a call from the queue of a state after answer has answered it, and returns the result of answer.
-func (l *Locks) GiveUp(state string, run Run, call int, answer func() bool) bool {
+// Withdraw removes a call from the queue of a state after answer has answered it, and returns the result of answer.
+func (l *Locks) Withdraw(state string, run Run, call int, answer func() bool) bool {
 	c, err := l.use(state)
 	if err != nil {
 		return false

@@ -183,7 +183,7 @@ func (e exact) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	switch v := v.(type) {
 	case json.Number:
 		if e.digits && (v == "-0" || strings.ContainsAny(string(v), ".eE")) {
-			ctx.AddError(inexact(fmt.Sprintf("%s is not written as an integer; use digits only, and no -0", shortened(string(v)))))
+			ctx.AddError(inexact(fmt.Sprintf("%s is not written as an integer; use digits only, without fraction or exponent, and not -0", shortened(string(v)))))
 		}
 	case map[string]any:
 		if e.folded == nil {
@@ -194,7 +194,7 @@ func (e exact) Validate(ctx *jsonschema.ValidatorContext, v any) {
 				continue
 			}
 			if meant, ok := e.folded[fold(name)]; ok {
-				ctx.AddError(inexact(fmt.Sprintf("member %q differs from %q in case only; write %[2]q", name, meant)))
+				ctx.AddError(inexact(fmt.Sprintf("member %q differs from %q only in case; write %[2]q", name, meant)))
 			}
 		}
 	}

@@ -135,7 +135,7 @@ func reason(k jsonschema.ErrorKind) string {
 			return fmt.Sprintf("%s is not valid %s: %v", shortened(string(n)), k.Want, k.Err)
 		}
 	case *kind.FalseSchema:
-		return "it must not be there"
+		return "it is not allowed here"
 	}
 	return k.LocalizedString(message.NewPrinter(language.English))
 }
@@ -172,7 +172,7 @@ func SameJSON(a, b []byte) bool {
 // numbered decodes JSON without rounding numbers: two different 64-bit ids may be the same float64.
 func numbered(text []byte) (v any, err error) {
 	if !json.Valid(text) {
-		return nil, errors.New("it is not JSON")
+		return nil, errors.New("it is not valid JSON")
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()

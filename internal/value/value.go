@@ -42,15 +42,15 @@ const maxDepth = 127
 func Parse(text []byte) (any, error) {
 	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
 		if at := new(json.SyntaxError); errors.As(err, &at) {
-			return nil, fmt.Errorf("it is not JSON: %v at byte %d", at, at.Offset)
+			return nil, fmt.Errorf("it is not valid JSON: %v at byte %d", at, at.Offset)
 		}
-		return nil, fmt.Errorf("it is not JSON: %v", err)
+		return nil, fmt.Errorf("it is not valid JSON: %v", err)
 	}
 	if !utf8.Valid(text) {
 		return nil, &Fault{Message: "it is not UTF-8"}
 	}
 	if at := unpaired(text); at >= 0 {
-		return nil, &Fault{Message: fmt.Sprintf("at byte %d there is half of a surrogate pair (%s), which is no character", at, text[at:at+6])}
+		return nil, &Fault{Message: fmt.Sprintf("the escape %s at byte %d is half of a surrogate pair without the other half", text[at:at+6], at)}
 	}
 	p := parser{in: json.NewDecoder(bytes.NewReader(text))}
 	p.in.UseNumber()
@@ -95,7 +95,7 @@ func (p *parser) object() (any, error) {
 		}
 		name, _ := token.(string)
 		if _, twice := out[name]; twice {
-			return nil, p.fault("member %.100q comes twice", name)
+			return nil, p.fault("member %.100q appears twice", name)
 		}
 		p.path = append(p.path, name)
 		if out[name], err = p.value(); err != nil {

@@ -48,7 +48,7 @@ func set(t *testing.T, v *Vault, name, value string, hosts ...string) {
 	}
 }
 
-// value is that of a secret, or its problem.
+// value returns the value of a secret, or its problem.
 func value(v *Vault, name string) string {
 	for _, s := range v.Open() {
 		if s.Name == name {
@@ -58,7 +58,7 @@ func value(v *Vault, name string) string {
 	return "none"
 }
 
-// dump is all that a database holds.
+// dump returns everything in a database.
 func dump(t *testing.T, kv store.KV) string {
 	t.Helper()
 	var b strings.Builder
@@ -214,7 +214,7 @@ func TestKeyRotationThroughEnvironment(t *testing.T) {
 	}
 }
 
-// limited is a database that takes only so many more writes.
+// limited is a database that accepts a limited number of writes.
 type limited struct {
 	store.KV
 	left int
@@ -234,7 +234,7 @@ func TestCrashDuringRotationKeepsSecrets(t *testing.T) {
 	set(t, v, "TOKEN", "open sesame", "api.example.com")
 	old := v.ring.keys[0].id
 
-	dying := opened(t, &limited{KV: kv, left: 1}, Options{Dir: dir}) // after the file, before the database
+	dying := opened(t, &limited{KV: kv, left: 1}, Options{Dir: dir}) // after writing the file, before writing the database
 	if _, _, err := dying.Rotate(t.Context()); err == nil {
 		t.Fatal("it did not die")
 	}
@@ -246,7 +246,7 @@ func TestCrashDuringRotationKeepsSecrets(t *testing.T) {
 		t.Errorf("after a crash: %q, keys %d", value(v, "TOKEN"), len(v.ring.keys))
 	}
 
-	before := v.ring.keys // after the database, before the file is cleaned
+	before := v.ring.keys // after writing the database, before cleaning up the file
 	if _, _, err := v.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestLostLeaseCannotChangeSecrets(t *testing.T) {
 	keys := Options{Env: newKey('a') + "," + newKey('b')}
 	v := opened(t, kv, keys)
 	set(t, v, "TOKEN", "open sesame", "api.example.com")
-	opened(t, kv, keys) // somebody else claims it
+	opened(t, kv, keys) // another server claims the store
 	before := dump(t, kv)
 	_, err := v.Set(t.Context(), "TOKEN", nil, "another one")
 	if !errors.Is(err, flawless.Fenced) {

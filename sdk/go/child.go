@@ -55,7 +55,7 @@ func Detached() SpawnOption { return spawnOption(func(s *spawning) { s.detached 
 //
 // Cancelling this run does not cancel a child that is spawned by code that the cancellation does not reach either: in
 // the undo of a saga, with a ctx from [context.WithoutCancel], or with any ctx that is still alive after this run was
-// cancelled. An undo can therefore use children. Terminating this run cancels those children, too.
+// cancelled. An undo can therefore use children. Terminating this run still ends those children.
 //
 // A child that is spawned in a step of a saga belongs to the step unless it is [Detached]: the undo of the step waits
 // until the child has ended, even if nothing else waits for it. Detach a child that the undo has to stop.
@@ -217,8 +217,8 @@ func (e *ChildError) Error() string {
 	return fmt.Sprintf("%s (run %s) %s: %s", e.Name, e.ID, e.Status, e.Message)
 }
 
-// WaitAll waits for all children and returns their outputs in the same order. The error joins the errors of all
-// children that have one; their outputs are zero values. It waits for every child even if one fails.
+// WaitAll waits for all children, even if one fails, and returns their outputs in the same order. The error joins the
+// errors of all children that have one.
 func WaitAll[Out any](ctx context.Context, children ...*Child[Out]) ([]Out, error) {
 	outs := make([]Out, len(children))
 	var errs []error

@@ -103,8 +103,8 @@ func drawSecret() string {
 	return string(b[:])
 }
 
-// Token returns the token that settles the promise with flawless promise settle, or "" if the promise could not be
-// made.
+// Token returns the token that settles the promise with flawless workflow promise settle, or "" if the promise could not
+// be made.
 func (p *Promise[T]) Token() string { return p.token }
 
 // URL returns the URL that settles the promise: send a POST with the value as JSON. It is "" if the promise could not

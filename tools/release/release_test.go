@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// packed packs programs that are none.
+// packed returns a release with fake programs.
 func packed(t *testing.T) *release {
 	t.Helper()
 	r := &release{version: "1.2.3", commit: "0123", time: time.Unix(1_800_000_000, 0).UTC(), work: t.TempDir(), out: t.TempDir(),
@@ -54,9 +54,9 @@ func TestPackingIsReproducible(t *testing.T) {
 			t.Errorf("%s was not made:\n%s", want, first)
 		}
 	}
-	// Two packages of one second would agree on the time of day, too.
+	// Two packages built in the same second would have equal times anyway.
 	deb, err := os.ReadFile(a.name("linux_amd64.deb"))
-	if at := "1800000000"; err != nil || string(deb[24:34]) != at { // of its first file, see ar(5)
+	if at := "1800000000"; err != nil || string(deb[24:34]) != at { // time of its first file, see ar(5)
 		t.Errorf("%v: the package for Debian is of %q, want %s", err, deb[24:34], at)
 	}
 	rpm, err := os.ReadFile(a.name("linux_amd64.rpm"))
@@ -150,7 +150,7 @@ func TestBillOfMaterialsListsEveryModule(t *testing.T) {
 	}
 }
 
-// TestSDKVersionsMatch: what is released together names the same version.
+// TestSDKVersionsMatch checks that everything released together has the same version.
 func TestSDKVersionsMatch(t *testing.T) {
 	t.Parallel()
 	r := &release{source: filepath.Join("..", "..")}
@@ -178,7 +178,7 @@ func TestVersionFormat(t *testing.T) {
 	}
 }
 
-// TestPackagesContainLicence: a crate is published as the folder it lies in.
+// TestPackagesContainLicence checks the folders of the crates, because a crate is published as its folder.
 func TestPackagesContainLicence(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")

@@ -18,7 +18,7 @@ import (
 
 // Message is a message that the run received.
 type Message[T any] struct {
-	ID    string // chosen by the sender
+	ID    string // <run>-<call> of the sender, or chosen by a client
 	From  string // the run that sent it, "" if it came from outside
 	Type  string
 	Value T

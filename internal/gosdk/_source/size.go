@@ -22,10 +22,10 @@ func checkBody(method, url string, body []byte) error {
 }
 
 // cut shortens a text that is longer than the given number of bytes, and marks it.
-func cut(text string, most int) string {
+func cut(text string, limit int) string {
 	const mark = "… (cut)"
-	if len(text) <= most {
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most-len(mark)], "") + mark
+	return strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
 }

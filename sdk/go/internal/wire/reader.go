@@ -10,8 +10,8 @@ import (
 
 const maxNesting = 500
 
-// reader takes JSON apart without reflection. The first thing that is wrong stays in err, and
-// everything after it reads as zero. Strings it returns are parts of the text where they can be.
+// reader parses JSON without reflection. It keeps the first error in err; after that, everything reads as zero. The
+// strings it returns share memory with the text if possible.
 type reader struct {
 	b     string
 	i     int
@@ -26,7 +26,7 @@ func (r *reader) fail(want string) {
 	r.i = len(r.b)
 }
 
-// peek returns the next byte that is no white space, or 0 at the end.
+// peek returns the next byte that is not white space, or 0 at the end.
 func (r *reader) peek() byte {
 	for r.i < len(r.b) {
 		c := r.b[r.i]
@@ -49,7 +49,7 @@ func (r *reader) take(c byte) bool {
 	return false
 }
 
-// open goes into an object or an array; more and member go through it.
+// open enters an object or an array; more and member iterate over it.
 func (r *reader) open(bracket byte) {
 	if r.depth++; r.depth > maxNesting {
 		r.fail("less nesting")
@@ -59,8 +59,7 @@ func (r *reader) open(bracket byte) {
 	}
 }
 
-// more tells whether another element follows in an array, and leaves it where none does. first is
-// true before the first one.
+// more reports whether another element follows, and leaves the array if not. first is true before the first element.
 func (r *reader) more(first *bool, end byte) bool {
 	switch {
 	case r.err != nil:
@@ -77,7 +76,7 @@ func (r *reader) more(first *bool, end byte) bool {
 	return true
 }
 
-// member returns the name of the next member of an object, whose value must be read then.
+// member returns the name of the next member of an object. The caller must then read its value.
 func (r *reader) member(first *bool) (name string, ok bool) {
 	if !r.more(first, '}') {
 		return "", false
@@ -102,7 +101,7 @@ func (r *reader) int() int {
 	return n
 }
 
-// string reads a string. What is no UTF-8 in it becomes U+FFFD.
+// string reads a string. Bytes that are not valid UTF-8 become U+FFFD.
 func (r *reader) string() string {
 	if !r.take('"') {
 		r.fail("a string")
@@ -122,7 +121,7 @@ func (r *reader) string() string {
 	return r.escaped(nil)
 }
 
-// plain tells whether a string is printable ASCII without a backslash.
+// plain reports whether a string is printable ASCII without a backslash.
 func plain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c == '\\' || c < ' ' || c >= utf8.RuneSelf {
@@ -132,7 +131,7 @@ func plain(s string) bool {
 	return true
 }
 
-// escaped reads the rest of a string that has more in it than plain ASCII.
+// escaped reads the rest of a string that is not plain.
 func (r *reader) escaped(out []byte) string {
 	for r.i < len(r.b) {
 		c := r.b[r.i]
@@ -182,7 +181,7 @@ func (r *reader) escape(out []byte) []byte {
 	return out
 }
 
-// unicode reads what follows \u, and the second half of a surrogate pair with it.
+// unicode reads the digits after \u, and the second half of a surrogate pair.
 func (r *reader) unicode() rune {
 	ch := r.hex4()
 	if !utf16.IsSurrogate(ch) {
@@ -225,7 +224,7 @@ func (r *reader) hex4() rune {
 	return ch
 }
 
-// skip reads any value and forgets it.
+// skip reads any value and discards it.
 func (r *reader) skip() {
 	switch c := r.peek(); c {
 	case '{':
@@ -297,7 +296,7 @@ func (r *reader) digits() {
 	}
 }
 
-// end reports what was wrong, or that something follows the value.
+// end returns the error, also if something follows the value.
 func (r *reader) end() error {
 	r.peek()
 	if r.i < len(r.b) {

@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! Errors of the client.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,61 +7,62 @@ use serde::Deserialize;
 
 use crate::run::{Doubt, Failure, Status};
 
-/// Why something was not done.
+/// Why a request failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// What was asked for cannot be asked for.
+    /// The request is invalid and was not sent.
     Usage(String),
-    /// No server answers. What was asked for may have been done all the same.
+    /// No server answered. The request may still have been carried out.
     Unreachable(String),
-    /// The server has not answered in time. What was asked for may have been done all the same.
+    /// The server did not answer in time. The request may still have been carried out.
     TimedOut,
-    /// The server refused it, and nothing was done.
+    /// The server rejected the request and did nothing.
     Refused {
         /// HTTP status.
         status: u16,
-        /// The class of the refusal.
+        /// The class of the error.
         code: Code,
-        /// What was refused, why, and what to do.
+        /// What was rejected, why, and what to do.
         detail: String,
     },
     /// The run ended without output.
     Run {
         /// Its id.
         id: String,
-        /// How it ended.
+        /// Its final status.
         status: Status,
-        /// Why, if it failed.
+        /// The failure, if it failed.
         failure: Option<Failure>,
     },
-    /// The run needs a decision by a person: `flawless workflow resolve`.
+    /// The run needs a person's decision: `flawless workflow resolve`.
     Unresolved {
         /// Its id.
         id: String,
-        /// The calls whose outcome nobody knows.
+        /// The calls whose outcome is unknown.
         calls: Vec<Doubt>,
     },
-    /// The server answered with what is no answer, or another type than the code expects.
+    /// The server's answer is malformed, or does not have the type that the code expects.
     Unexpected(String),
 }
 
-/// The class of a refusal, as in the server's problems.
+/// The class of an error, as in the server's problems.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Code(pub String);
 
 impl Code {
-    /// There is no such module, workflow or run.
+    /// Whether there is no such module, workflow or run.
     pub fn is_not_found(&self) -> bool {
         self.0 == "not found"
     }
 
-    /// It is in conflict with what is there, such as an id that stands for another input.
+    /// Whether the request conflicts with the current state, such as an id that belongs to a run with another
+    /// input.
     pub fn is_conflict(&self) -> bool {
         self.0 == "conflict"
     }
 
-    /// It does not fit, such as an input that does not fit the workflow's schema.
+    /// Whether the request is invalid, such as an input that does not fit the workflow's schema.
     pub fn is_invalid(&self) -> bool {
         self.0 == "invalid"
     }

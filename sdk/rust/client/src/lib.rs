@@ -1,4 +1,5 @@
-//! Starts workflows of a Flawless server, waits for them and sends them messages. All functions block.
+//! A client of a Flawless server: starts workflows, waits for them and sends them messages. All functions
+//! block.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), flawless_client::Error> {
@@ -11,8 +12,8 @@
 //!
 //! # In an async program
 //!
-//! A function that blocks would stop all other tasks of the thread, so call it where your runtime allows that. With
-//! tokio:
+//! A blocking function would stop all other tasks of its thread, so call it where your runtime allows that.
+//! With tokio:
 //!
 //! ```no_run
 //! use flawless_client::{Client, Error};
@@ -26,8 +27,8 @@
 //! }
 //! ```
 //!
-//! The task may be dropped: the run goes on, and the same code with the same id finds it again. Each wait holds a
-//! thread of the runtime for blocking work, of which tokio has 512. For runs that take long return the id, and ask
+//! The task may be dropped: the run continues, and the same code with the same id finds it again. Each wait
+//! occupies a blocking thread of the runtime, of which tokio has 512. For long runs, return the id and ask
 //! for the run later ([`Client::run`]).
 
 mod error;
@@ -43,13 +44,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Where a server listens unless it was told otherwise.
+/// Where a server listens by default.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:27288";
 
-/// How long the server is given for an answer, besides what it waits for.
+/// How long the server may take to answer, in addition to what it waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A client of a server. It may be cloned and used by several threads.
+/// A client of a server. It can be cloned and used by several threads.
 #[derive(Clone)]
 pub struct Client {
     agent: ureq::Agent,
@@ -60,8 +61,8 @@ pub struct Client {
 impl Client {
     /// Returns a client of the server at a URL such as [`DEFAULT_URL`].
     ///
-    /// The error is [`Error::Usage`] for a URL that is not `http://` or `https://`, and for a token that would
-    /// be sent unencrypted to another machine.
+    /// The error is [`Error::Usage`] if the URL is not `http://` or `https://`, or if the token would be sent
+    /// unencrypted to another machine.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, Error> {
         let base = url.trim_end_matches('/').to_owned();
         let plain = base.strip_prefix("http://");
@@ -89,13 +90,13 @@ impl Client {
     }
 
     /// Returns a client of the server at `FLAWLESS_URL`, or [`DEFAULT_URL`], with the token in
-    /// `FLAWLESS_TOKEN`, if there is one.
+    /// `FLAWLESS_TOKEN`, if it is set.
     pub fn from_env() -> Result<Self, Error> {
         let url = std::env::var("FLAWLESS_URL").unwrap_or_else(|_| DEFAULT_URL.to_owned());
         Client::new(&url, std::env::var("FLAWLESS_TOKEN").ok().as_deref())
     }
 
-    /// Begins to start a run of a workflow.
+    /// Starts building a run of a workflow; [`Start::send`] starts it.
     pub fn start(&self, module: &str, workflow: &str) -> Start<'_> {
         Start {
             client: self,
@@ -109,8 +110,8 @@ impl Client {
 
     /// Waits until a run has ended, and returns its output.
     ///
-    /// The errors are [`Error::Run`] where it ended without output, and [`Error::Unresolved`] where it needs
-    /// a decision. Others do not change the run: wait again.
+    /// The error is [`Error::Run`] if it ended without output, and [`Error::Unresolved`] if it needs a
+    /// decision. Other errors do not affect the run: wait again.
     pub fn wait<T: DeserializeOwned>(&self, id: &str) -> Result<T, Error> {
         loop {
             let path = format!("/runs/{}?wait=true", escaped(id));
@@ -124,18 +125,18 @@ impl Client {
         }
     }
 
-    /// Returns a run as it is now.
+    /// Returns the current state of a run.
     pub fn run(&self, id: &str) -> Result<Run, Error> {
         self.get(&format!("/runs/{}", escaped(id)), PATIENCE)
     }
 
-    /// Returns what a run has set as its data.
+    /// Returns the data that a run has published.
     pub fn data<T: DeserializeOwned>(&self, id: &str) -> Result<T, Error> {
         self.get(&format!("/runs/{}/data", escaped(id)), PATIENCE)
     }
 
-    /// Sends a message to a run. Messages with the same key reach it once, so choose one if you may have to
-    /// try again.
+    /// Sends a message to a run. Messages with the same key are delivered only once, so choose a key if you
+    /// may have to repeat the call.
     pub fn send(
         &self,
         run: &str,
@@ -151,7 +152,7 @@ impl Client {
         self.post::<Value>(&path, &body).map(drop)
     }
 
-    /// Asks a run to give up. `note` says why, for its log.
+    /// Cancels a run. `note` is the reason, for its log.
     pub fn cancel(&self, run: &str, note: &str) -> Result<Run, Error> {
         let path = format!("/runs/{}/cancel", escaped(run));
         self.post(&path, &json!({"note": note}))
@@ -163,12 +164,12 @@ impl Client {
         self.post::<Value>(&path, &encoded(value)?).map(drop)
     }
 
-    fn get<T: DeserializeOwned>(&self, path: &str, most: Duration) -> Result<T, Error> {
+    fn get<T: DeserializeOwned>(&self, path: &str, limit: Duration) -> Result<T, Error> {
         let mut request = self.agent.get(self.url(path));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let request = request.config().timeout_global(Some(most)).build();
+        let request = request.config().timeout_global(Some(limit)).build();
         answer(request.call())
     }
 
@@ -189,7 +190,7 @@ impl Client {
 
 #[cfg(feature = "typed")]
 impl Client {
-    /// Begins to start a run of a workflow of a crate that this program uses, see `#[flawless::workflow]`.
+    /// Starts building a run of a workflow from a crate that this program uses, see `#[flawless::workflow]`.
     pub fn start_typed<W: flawless::WorkflowType>(&self, module: &str) -> StartTyped<'_, W> {
         StartTyped(self.start(module, W::NAME), std::marker::PhantomData)
     }
@@ -202,7 +203,7 @@ impl Client {
         self.wait(id)
     }
 
-    /// Sends a message like [`Client::send`], by its type, see `#[flawless::message]`.
+    /// Sends a message by its type like [`Client::send`], see `#[flawless::message]`.
     pub fn send_typed<M: flawless::MessageType + Serialize>(
         &self,
         run: &str,
@@ -213,7 +214,7 @@ impl Client {
     }
 }
 
-/// A run of a workflow of a crate that this program uses, before it is started.
+/// A run of a workflow from a crate that this program uses, before it is started.
 #[cfg(feature = "typed")]
 #[must_use = "it is started by `send`"]
 pub struct StartTyped<'a, W>(Start<'a>, std::marker::PhantomData<W>);
@@ -263,20 +264,21 @@ pub struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Sets the id. With the same id one run is started, however often it is asked for: choose one, such as
-    /// the number of the order, so that you can try again after an error. Without it the server draws one.
+    /// Sets the id. Repeating the request with the same id starts only one run: choose one, such as the
+    /// number of the order, so that you can try again after an error. Without an id, the server generates
+    /// one.
     pub fn id(mut self, id: &str) -> Self {
         self.body.id = Some(id.to_owned());
         self
     }
 
-    /// Sets the input. The error is [`Error::Usage`] for a value that has no form in JSON.
+    /// Sets the input. The error is [`Error::Usage`] if the value cannot be written as JSON.
     pub fn input(mut self, input: &(impl Serialize + ?Sized)) -> Result<Self, Error> {
         self.body.input = Some(encoded(input)?);
         Ok(self)
     }
 
-    /// Sets the version of the module, instead of the newest.
+    /// Sets the version of the module; the default is the newest.
     pub fn version(mut self, version: &str) -> Self {
         self.body.version = Some(version.to_owned());
         self
@@ -288,14 +290,14 @@ impl Start<'_> {
         self
     }
 
-    /// Lets only one run of a key be under way at once.
+    /// Sets the concurrency key: only one run with the same key runs at a time.
     pub fn concurrency_key(mut self, key: &str) -> Self {
         self.body.concurrency_key = Some(key.to_owned());
         self
     }
 
-    /// Starts the run, and returns when the server has accepted it for good. After [`Error::TimedOut`] and
-    /// [`Error::Unreachable`] nobody knows whether it has: ask again with the same id.
+    /// Starts the run, and returns once the server has accepted it durably. After [`Error::TimedOut`] and
+    /// [`Error::Unreachable`] the run may or may not have been accepted: repeat the request with the same id.
     pub fn send(self) -> Result<Run, Error> {
         #[derive(Deserialize)]
         struct Started {
@@ -311,7 +313,7 @@ fn encoded(value: &(impl Serialize + ?Sized)) -> Result<Value, Error> {
         .map_err(|e| Error::Usage(format!("the value has no form in JSON: {e}")))
 }
 
-/// Reads an answer: what was asked for, or a problem.
+/// Decodes an answer, or a problem.
 fn answer<T: DeserializeOwned>(
     got: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<T, Error> {
@@ -326,7 +328,7 @@ fn answer<T: DeserializeOwned>(
     serde_json::from_slice(text).map_err(|e| Error::Unexpected(e.to_string()))
 }
 
-/// Tells whether a host is this machine.
+/// Whether a host is this machine.
 fn is_loopback(rest: &str) -> bool {
     let host = rest.split('/').next().unwrap_or_default();
     if host.contains('@') {
@@ -362,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_stays_on_the_machine_unless_it_is_encrypted() {
+    fn token_is_sent_to_other_machines_only_encrypted() {
         for url in [
             "http://localhost:1",
             "http://127.0.0.1",

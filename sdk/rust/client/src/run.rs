@@ -1,4 +1,4 @@
-//! A run as the server shows it.
+//! Runs as returned by the server.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// A run. The server may show more of it; ask it for that with curl.
+/// A run. The server returns more members; use the HTTP API to get them.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Run {
@@ -19,15 +19,15 @@ pub struct Run {
     pub module: String,
     /// Its workflow.
     pub workflow: String,
-    /// How it is.
+    /// Its status.
     pub status: Status,
-    /// What it returned, `null` where it has not.
+    /// Its output, `null` if it has none.
     #[serde(default)]
     pub output: Value,
     /// Why it failed.
     #[serde(default)]
     pub failure: Option<Failure>,
-    /// The calls whose outcome nobody knows.
+    /// The calls whose outcome is unknown.
     #[serde(default)]
     pub unresolved: Vec<Doubt>,
     /// Its labels.
@@ -35,28 +35,28 @@ pub struct Run {
     pub labels: BTreeMap<String, String>,
 }
 
-/// How a run is.
+/// The status of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Status {
     /// It was accepted.
     Pending,
-    /// It has something to do.
+    /// It is computing, or about to.
     Running,
     /// It waits for answers, timers or messages.
     Waiting,
-    /// It has returned.
+    /// It has completed with an output.
     Completed,
     /// It has failed.
     Failed,
     /// It was cancelled.
     Cancelled,
-    /// It was ended without being asked.
+    /// It was ended without the cooperation of its code.
     Terminated,
     /// It is paused by a person.
     Paused,
-    /// It needs a decision.
+    /// It needs a person's decision.
     Unresolved,
     /// A status that this client does not know.
     #[serde(other)]
@@ -64,7 +64,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Tells whether the run has ended.
+    /// Whether the run has ended.
     pub fn is_final(&self) -> bool {
         matches!(
             self,
@@ -93,15 +93,15 @@ pub struct Failure {
     pub stack: String,
 }
 
-/// A call whose outcome nobody knows.
+/// A call whose outcome is unknown.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Doubt {
     /// Its number.
     pub call: u64,
-    /// Why nobody knows.
+    /// Why the outcome is unknown.
     pub reason: String,
-    /// What it asks for.
+    /// A summary of the request.
     #[serde(default)]
     pub request: String,
 }

@@ -1,12 +1,13 @@
-//! What ordinary programs have and runs have not.
+//! What ordinary programs have and runs do not.
 
-/// Parts of errors of the standard library, and what to use instead. Its own words, such as "No such file or
-/// directory", explain nothing. The numbers are those of WASI, so errors of the engine do not have them. `flawless build` looks for the whole texts in a module, to warn of
-/// code that gets there, so these are parts of them only.
+/// Parts of errors of the standard library, and what to use instead. Texts such as "No such file or
+/// directory" do not explain the cause. The numbers are those of WASI, so errors of the engine do not have
+/// them. These are only parts of texts, because `flawless build` searches modules for the whole texts to warn
+/// about code that reaches them.
 const ABSENT: [(&str, &str); 5] = [
     (
         "(os error 44)",
-        "a run has no files, it reaches the outside only through calls: use include_str! for what it reads or pass it as input, and return or publish what it would write, or send it to a service over HTTP",
+        "a run has no files; it reaches the outside only through calls. Embed files to read with include_str! or pass their content as input; return or publish data instead of writing files, or send it to a service over HTTP",
     ),
     (
         "from the context of a Tokio",
@@ -18,16 +19,16 @@ const ABSENT: [(&str, &str); 5] = [
     ),
     (
         "not supported on this platform",
-        "a run has no sockets and no processes, it reaches the outside only through calls: use flawless::http, and reach databases over HTTP",
+        "a run has no sockets and no processes; it reaches the outside only through calls. Use flawless::http, and reach databases over HTTP",
     ),
     (
         "(os error 58)",
-        "a run has no operating system, it reaches the outside only through calls",
+        "a run has no operating system; it reaches the outside only through calls",
     ),
 ];
 
-/// Adds to the message of an error what a run does not have, and what to use instead, where the error comes
-/// from that.
+/// Appends to an error message what a run does not have and what to use instead, if that is the cause of the
+/// error.
 pub(crate) fn explained(message: String) -> String {
     match ABSENT.iter().find(|(sign, _)| message.contains(sign)) {
         Some((_, hint)) => format!("{message} ({hint})"),
@@ -40,7 +41,7 @@ mod tests {
     use super::explained;
 
     #[test]
-    fn errors_of_what_a_run_lacks_are_explained() {
+    fn errors_explain_missing_facilities() {
         for (message, hint) in [
             ("No such file or directory (os error 44)", "no files"),
             (

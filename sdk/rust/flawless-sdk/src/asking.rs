@@ -1,4 +1,4 @@
-//! Calls of kinds whose answer is a value.
+//! Calls whose answer is a value.
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use crate::error::{About, AnswerError};
 use crate::head::Head;
 use crate::{json, reactor};
 
-/// A call that was made, or could not be.
+/// A call, or the reason why it was not made.
 pub(crate) struct Asked {
     call: Result<Call, Option<Error>>, // the error is taken once
     pub about: About,
@@ -25,7 +25,7 @@ struct Failed {
 }
 
 impl Asked {
-    /// Makes a call; `what` says to people what it is about.
+    /// Makes a call; `what` describes it to people.
     pub fn make(
         kind: &str,
         what: &str,
@@ -47,7 +47,8 @@ impl Asked {
         Asked { call, about }
     }
 
-    /// The waiting ends with the answer only, so that no code believes it was not done and does it again.
+    /// Makes the wait end only with the answer, so that no code believes that the call was not carried out
+    /// and makes it again.
     pub fn errand(mut self) -> Self {
         self.call = self.call.map(Call::errand);
         self
@@ -58,12 +59,12 @@ impl Asked {
         std::mem::replace(&mut self.call, Err(None)).ok()
     }
 
-    /// Tells whether the call was made, and is still there.
+    /// Whether the call was made and is still there.
     pub fn made(&self) -> bool {
         self.call.is_ok()
     }
 
-    /// Waits for another call from now on, and returns the one before.
+    /// Replaces the call to wait for, and returns the previous one.
     pub fn exchange(&mut self, call: Call) -> Call {
         let Ok(own) = &mut self.call else {
             return call;
@@ -92,10 +93,10 @@ impl Asked {
 
 type Read<T> = Box<dyn FnOnce(&About, Answer) -> Result<T, Error>>;
 
-/// A call that was made: a future of its result. In a plain function [`crate::Wait::wait`] waits for it.
+/// A call that was made, and a future of its result. In a plain function, use [`crate::Wait::wait`].
 ///
-/// If it is dropped, only the waiting ends. If the run is cancelled, the waiting for a value that somebody
-/// else has to give ends; what the engine does at once, such as sending a message, is done and waited for.
+/// Dropping it only ends the wait. If the run is cancelled, a wait for a value that somebody else provides
+/// ends; what the engine carries out at once, such as sending a message, is done and awaited.
 #[must_use = "the result comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Asking<T> {
     asked: Asked,

@@ -1,4 +1,4 @@
-//! Waiting for a future in a plain function.
+//! Blocking on futures in plain functions.
 
 use std::future::IntoFuture;
 use std::pin::pin;
@@ -18,8 +18,8 @@ impl Wake for Flag {
     }
 }
 
-/// Carries out a future in a plain function and returns its result. What waits in it blocks the run;
-/// [`crate::join!`], [`crate::select!`] and [`crate::task`] work in it. [`Wait::wait`] is the same.
+/// Runs a future in a plain function and returns its result. Its waits block the run; [`crate::join!`],
+/// [`crate::select!`] and [`crate::task`] work in it. [`Wait::wait`] is the same.
 ///
 /// ```
 /// # fn work() -> Result<(), flawless::Error> {
@@ -32,8 +32,7 @@ impl Wake for Flag {
 /// ```
 ///
 /// # Panics
-/// In an async workflow, where `.await` does it, and where the future waits for nothing that could
-/// come.
+/// In an async workflow (use `.await` there), and if the future waits for something that can never come.
 #[track_caller]
 pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     assert!(
@@ -58,7 +57,7 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     }
 }
 
-/// Blocks until something comes that a task waits for.
+/// Blocks until there is something for a waiting task.
 #[track_caller]
 fn pause() {
     let timer = reactor::next_timer();
@@ -88,7 +87,7 @@ fn pause() {
     reactor::deliver();
 }
 
-/// What can be waited for in a plain function: every future.
+/// Blocking waits in plain functions, for every future.
 ///
 /// ```
 /// use flawless::Wait;
@@ -98,7 +97,7 @@ fn pause() {
 /// # }
 /// ```
 pub trait Wait: IntoFuture + Sized {
-    /// Blocks until the future has its result. It is [`block_on`].
+    /// Blocks until the future has its result, see [`block_on`].
     #[track_caller]
     fn wait(self) -> Self::Output {
         block_on(self)
@@ -112,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_needs_no_run_ends_outside_of_one() {
+    fn block_on_works_outside_a_run() {
         let sum = block_on(async {
             let beside = crate::task(async { 3 });
             let (a, b) = crate::join!(async { 1 }, async { 2 });

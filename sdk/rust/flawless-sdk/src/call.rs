@@ -1,5 +1,5 @@
-//! A call of any kind. A new kind is a file of its own beside this one: it writes a head, makes a
-//! [`Call`], and reads the answer.
+//! Calls of any kind. A new kind is a file of its own: it writes a head, makes a [`Call`], and reads the
+//! answer.
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
@@ -7,33 +7,33 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::head::{Head, place};
+use crate::head::{Head, call_site};
 use crate::reactor::Why;
 use crate::run::{Mode, mode};
 use crate::scope::{self, GivenUp};
 use crate::{Error, host, reactor, shield, size};
 
-/// An answer as the engine handed it over.
+/// An answer as the engine delivered it.
 pub(crate) struct Answer {
     pub head: Vec<u8>,
     pub body: Vec<u8>,
 }
 
-/// What may end the waiting for a call before its answer is there.
+/// What may end the wait for a call before its answer is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Nature {
-    /// It leaves the engine. The waiting ends with an answer only: the call is withdrawn where nobody
-    /// wants to wait longer, and the engine says what became of it.
+    /// It leaves the engine. The wait ends only with an answer: if the code no longer wants to wait, the
+    /// call is withdrawn, and the engine replies with its outcome.
     Outside,
-    /// The engine does it at once. The waiting ends with the answer only, so that no code believes it
-    /// was not done and does it again.
+    /// The engine carries it out at once. The wait ends only with the answer, so that no code believes that
+    /// it was not carried out and makes it again.
     Errand,
-    /// The engine keeps it, and the waiting may end at any moment.
+    /// The engine keeps it, and the wait may end at any time.
     Inside,
 }
 
-/// A call that was made. When it is dropped before its answer is there, it is withdrawn if it leaves
-/// the engine; other calls are carried out all the same, and the engine forgets their answers.
+/// A call. If it is dropped before its answer is there, it is withdrawn if it leaves the engine; other calls
+/// are still carried out, and the engine forgets their answers.
 #[derive(Debug)]
 pub(crate) struct Call {
     made: Made,
@@ -44,13 +44,13 @@ pub(crate) struct Call {
 #[derive(Debug)]
 enum Made {
     Number(i32),
-    /// It is made as soon as calls that were dropped have their answers.
+    /// It is made once dropped calls have their answers.
     Later(Rc<Later>),
-    /// The code that makes it was given up.
+    /// The code that would make it was given up.
     Never,
 }
 
-/// A call that is not made yet.
+/// A call that has not been made yet.
 #[derive(Debug)]
 pub(crate) struct Later {
     head: Vec<u8>,
@@ -63,7 +63,7 @@ pub(crate) struct Later {
 }
 
 impl Later {
-    /// Makes the call, if somebody still wants it.
+    /// Makes the call if it is still wanted.
     pub(crate) fn make(&self) {
         if self.gone.get() {
             return;
@@ -79,12 +79,12 @@ impl Later {
     }
 }
 
-/// The kind of the calls that leave the engine.
+/// The kind of calls that leave the engine.
 const HTTP: &str = "http";
 
 impl Call {
-    /// Makes a call. Nothing is asked of the engine where there is no run, and after the run was
-    /// cancelled outside of a shield.
+    /// Makes a call. It is not passed to the engine outside a run, nor after the run was cancelled, except
+    /// behind a shield.
     pub(crate) fn make(
         kind: &str,
         mut head: Head,
@@ -120,7 +120,7 @@ impl Call {
         }
         head.at(site);
         let head = head.end();
-        let what = format!("{kind} at {}", place(site.file(), site.line()));
+        let what = format!("{kind} at {}", call_site(site.file(), site.line()));
         if nature == Nature::Outside && reactor::abandoned() {
             let later = Rc::new(Later {
                 head,
@@ -142,26 +142,26 @@ impl Call {
         Ok(call(Made::Number(number)))
     }
 
-    /// Returns the call as one whose answer is waited for in any case.
+    /// Makes the wait end only with the answer.
     pub(crate) fn errand(mut self) -> Call {
         self.nature = Nature::Errand;
         reactor::errand(self.number());
         self
     }
 
-    /// Returns a call that somebody else had made and gave up, for who waits for its answer now.
+    /// Adopts a call that other code made and gave up.
     pub(crate) fn taken_over(mut self) -> Result<Call, Error> {
         self.shielded = shield::raised();
         Ok(self)
     }
 
-    /// Becomes another call, for the same who waits for its answer, and returns what it was.
+    /// Replaces the call for the same waiter, and returns the previous one.
     pub(crate) fn exchange(&mut self, mut other: Call) -> Call {
         other.shielded = self.shielded;
         std::mem::replace(self, other)
     }
 
-    /// Returns its number, 0 while it is not made.
+    /// Returns its number, or 0 while it has not been made.
     pub(crate) fn number(&self) -> i32 {
         match &self.made {
             Made::Number(number) => *number,
@@ -170,7 +170,7 @@ impl Call {
         }
     }
 
-    /// Tells whether waiting for it ends at once.
+    /// Whether waiting for it ends at once.
     fn over(&self) -> bool {
         match self.number() {
             0 => true,
@@ -178,8 +178,8 @@ impl Call {
         }
     }
 
-    /// Returns the answer, or why there will be none, if that is known. The code that waits for a call
-    /// which was withdrawn goes no further where it was given up.
+    /// Returns the answer, or why there will be none, if that is known. Code that was given up and waits for
+    /// a withdrawn call does not continue.
     fn outcome(&self) -> Option<Result<Answer, Error>> {
         let number = self.number();
         if number != 0 && host::answered(number) {
@@ -234,10 +234,10 @@ impl Call {
         }
     }
 
-    /// Blocks until the answer is there or some time has passed. None is the latter.
+    /// Blocks until the answer is there or some time has passed, in which case it returns `None`.
     #[track_caller]
-    pub(crate) fn wait_for(&self, most: Duration) -> Result<Option<Answer>, Error> {
-        match wait_any(&[self], Some(most))? {
+    pub(crate) fn wait_for(&self, limit: Duration) -> Result<Option<Answer>, Error> {
+        match wait_any(&[self], Some(limit))? {
             Some(_) => self.wait().map(Some),
             None => Ok(None),
         }
@@ -276,11 +276,11 @@ fn block(calls: &[i32], shielded: bool) {
     host::wait(&list);
 }
 
-/// Blocks until one of the calls has an answer and returns its place, or until some time has passed.
-/// When the run is cancelled, the calls are withdrawn, and the time has no meaning any more.
+/// Blocks until one of the calls has an answer and returns its index, or until some time has passed. If the
+/// run is cancelled, the calls are withdrawn, and the time is ignored.
 #[track_caller]
-pub(crate) fn wait_any(calls: &[&Call], most: Option<Duration>) -> Result<Option<usize>, Error> {
-    let until = most.map(crate::sleep::after);
+pub(crate) fn wait_any(calls: &[&Call], limit: Option<Duration>) -> Result<Option<usize>, Error> {
+    let until = limit.map(crate::sleep::after);
     let alarm = match until.map(|at| alarm(at, Location::caller())) {
         None | Some(Err(Error::Cancelled(_))) => None,
         Some(alarm) => Some(alarm?),
@@ -305,7 +305,7 @@ pub(crate) fn wait_any(calls: &[&Call], most: Option<Duration>) -> Result<Option
     }
 }
 
-/// Makes a call that is answered at a moment, in nanoseconds since 1970.
+/// Makes a call that is answered at a given time, in nanoseconds since 1970.
 pub(crate) fn alarm(until: i64, site: &Location<'_>) -> Result<Call, Error> {
     let mut head = Head::new();
     head.int("until", until);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_run_waits_for_the_outcome_of_a_request() {
+    fn cancelled_run_waits_for_the_outcome_of_a_request() {
         let run = Run::begin();
         run.task(async { (post("u").await, post("v").await.is_err()) });
         run.cancel();
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_withdrawn_by_a_cancellation_ends_with_it() {
+    fn request_withdrawn_by_cancellation_ends() {
         let run = Run::begin();
         run.task(async { matches!(post("u").await, Err(Error::Cancelled(_))) });
         run.cancel();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shield_keeps_a_request() {
+    fn shield_keeps_a_request() {
         let run = Run::begin();
         run.task(crate::timeout(Duration::from_secs(1), shield(post("u"))));
         run.cancel();
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_sent_is_not_taken_for_one_that_was_not() {
+    fn sent_message_is_not_reported_as_unsent() {
         let run = Run::begin();
         let sent = || crate::timeout(Duration::from_secs(1), crate::send("r", "k", &1));
         run.task(sent());
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_before_the_outcome_of_a_request_that_was_dropped() {
+    fn nothing_is_sent_before_the_outcome_of_a_dropped_request() {
         let run = Run::begin();
         run.task(async {
             let first = http::post("u").send();
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_put_off_and_dropped_is_never_made() {
+    fn postponed_request_that_is_dropped_is_never_made() {
         let run = Run::begin();
         run.task(async {
             drop(http::post("u").send());
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_off_is_not_made_after_a_cancellation() {
+    fn postponed_request_is_not_made_after_cancellation() {
         let run = Run::begin();
         run.task(async {
             drop(http::post("u").send());

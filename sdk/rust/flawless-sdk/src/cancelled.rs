@@ -1,4 +1,4 @@
-//! The wish that a run gives up.
+//! Cancellation of the run.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,19 +9,19 @@ use serde::Deserialize;
 
 use crate::{Error, reactor};
 
-/// Somebody asked the run to give up.
+/// The run was cancelled.
 ///
-/// Every wait that begins or goes on after that ends with [`Error::Cancelled`], but for those behind a
-/// [`crate::shield()`]. A request that is under way is withdrawn: where it had not begun, or is idempotent,
-/// its wait ends like the others; where it had begun and is not idempotent, the code waits for its outcome
-/// and gets that. A workflow that returns it, or an error that has it as a source, is cancelled;
-/// one that returns something else has completed or failed.
+/// Every wait that begins or continues after that ends with [`Error::Cancelled`], except behind a
+/// [`crate::shield()`]. An open request is withdrawn: if it has not begun or is idempotent, its wait ends
+/// like the others; if it is in flight and not idempotent, the code waits for its outcome and gets that. A
+/// workflow that returns this error, or one that has it as a source, is cancelled; one that returns anything
+/// else has completed or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Cancelled {
-    /// Who asked, may be empty.
+    /// Who cancelled the run; may be empty.
     #[serde(default)]
     pub by: String,
-    /// Why, may be empty.
+    /// The reason; may be empty.
     #[serde(default)]
     pub note: String,
 }
@@ -50,18 +50,18 @@ impl fmt::Display for Cancelled {
 
 impl StdError for Cancelled {}
 
-/// Tells whether the run was cancelled, without waiting. The answer changes only while the run waits
-/// for something.
+/// Returns the cancellation of the run, if it was cancelled, without waiting. The result changes only while
+/// the run waits for something.
 pub fn cancellation() -> Option<Cancelled> {
     reactor::cancelled()
 }
 
-/// Waits until the run is cancelled, in an async workflow. It is a branch of [`crate::select!`].
+/// Waits until the run is cancelled, in an async workflow. Use it as a branch of [`crate::select!`].
 pub fn cancelled() -> UntilCancelled {
     UntilCancelled(())
 }
 
-/// What [`cancelled`] returns: a future of the cancellation.
+/// The future returned by [`cancelled`].
 #[derive(Debug)]
 #[must_use = "nothing waits unless you `.await` it"]
 pub struct UntilCancelled(());
@@ -80,7 +80,7 @@ impl Future for UntilCancelled {
     }
 }
 
-/// Tells whether an error is the run's cancellation, or has it as a source.
+/// Whether an error is the cancellation of the run, or has it as a source.
 pub(crate) fn is_cancellation(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(e) = next {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_who_and_why() {
+    fn cancellation_names_person_and_reason() {
         for (head, want) in [
             ("{}", "the run was cancelled"),
             (
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_found_among_sources() {
+    fn cancellation_is_found_among_sources() {
         #[derive(Debug)]
         struct Outer(Error);
         impl fmt::Display for Outer {

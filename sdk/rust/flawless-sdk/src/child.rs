@@ -1,4 +1,4 @@
-//! Runs that this run starts, or waits for.
+//! Starting other runs and waiting for them.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -15,14 +15,14 @@ use crate::error::{CallError, Kind};
 use crate::head::Head;
 use crate::{Error, json, run_id, shield};
 
-/// Starts a run of `"module/workflow"`, or of a workflow of this run's own module in its own version
-/// where the name has no slash. The child is started exactly once, when the turn that asks for it is
-/// durable; awaiting it gives its output.
+/// Starts a child run of `"module/workflow"`, or of a workflow of this run's own module in the same version
+/// if the name has no slash. The child is started exactly once, when the turn that calls this is durable.
+/// Await the returned [`Child`] to get its output.
 ///
-/// A child is asked to give up when this run is cancelled or terminated. When this run ends in another
-/// way, its children go on. Cancelling this run does not reach a child that is started behind a
-/// [`crate::shield()`], as an undo of a saga is, so an undo can work through a child. Terminating this run
-/// still ends that child.
+/// A child is cancelled when this run is cancelled or terminated. If this run ends in any other way, its
+/// children continue. Cancelling this run does not cancel a child that is started behind a
+/// [`crate::shield()`], for instance in an undo of a saga, so an undo can use children. Terminating this run
+/// still ends those children.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {
@@ -35,13 +35,14 @@ pub fn spawn<Out>(name: &str, input: &(impl Serialize + ?Sized)) -> Child<Out> {
     begin(name, input, false, Location::caller())
 }
 
-/// Starts a run like [`spawn`] that goes on by itself: it is not cancelled when this run is.
+/// Starts a run like [`spawn`], but independent of this run: it is not cancelled when this run is cancelled
+/// or terminated.
 #[track_caller]
 pub fn spawn_detached<Out>(name: &str, input: &(impl Serialize + ?Sized)) -> Child<Out> {
     begin(name, input, true, Location::caller())
 }
 
-/// Returns a handle of any run, to wait for its end.
+/// Returns a handle on the run with the given id, to wait for its end.
 #[track_caller]
 pub fn await_run<Out>(id: &str) -> Child<Out> {
     let site = Location::caller();
@@ -97,10 +98,10 @@ fn awaited(id: &str, site: &Location<'_>) -> Asked {
     Asked::make("await", &format!("run {id}"), head, Ok(Vec::new()), site)
 }
 
-/// A run that was started or is waited for: a future of its output.
+/// A handle on another run, and a future of its output.
 ///
-/// The error is [`Error::Child`] where it ended without output, [`Error::Call`] where it could not be
-/// started, or [`Error::Cancelled`]. Dropping it changes nothing about the child.
+/// The error is [`Error::Child`] if the run ended without output, [`Error::Call`] if it could not be started,
+/// or [`Error::Cancelled`]. Dropping this does not affect the run.
 #[must_use = "the output comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Child<Out> {
     id: String,
@@ -111,7 +112,7 @@ pub struct Child<Out> {
 }
 
 impl<Out> Child<Out> {
-    /// Returns the id of the run, `""` where it could not be asked for.
+    /// Returns the id of the run, or `""` if it could not be started.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -158,16 +159,16 @@ impl<Out: DeserializeOwned> Future for Child<Out> {
     }
 }
 
-/// How a child ended without output.
+/// The error of a run that ended without output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildError {
-    /// Id of the child.
+    /// Id of the run.
     pub id: String,
-    /// `module/workflow`, as it was started.
+    /// `module/workflow` as passed to [`spawn`].
     pub name: String,
     /// `failed`, `cancelled` or `terminated`.
     pub status: String,
-    /// Kind of its failure: `error`, `panic`, `trap` and so on.
+    /// Kind of the failure: `error`, `panic`, `trap` and so on.
     pub kind: String,
     /// What happened.
     pub message: String,

@@ -1,14 +1,14 @@
-//! The run's time.
+//! The time of the run.
 
 use std::time::{Duration, SystemTime};
 
 use crate::host;
 
-/// Returns the run's time, the same in every replay. It stands still while code computes and moves
-/// while the run waits.
+/// Returns the time of the run, which is the same in every replay. It stands still while code computes and
+/// advances while the run waits.
 ///
-/// On `wasm32-wasip1`, `SystemTime::now` and `Instant::now` are of the same clock; on
-/// `wasm32-unknown-unknown` the standard library has none, and this function is the only one.
+/// On `wasm32-wasip1`, `SystemTime::now` and `Instant::now` use the same clock. On `wasm32-unknown-unknown`
+/// the standard library has no clock, and this function is the only one.
 pub fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::try_from(host::now()).unwrap_or(0))
 }
@@ -16,7 +16,7 @@ pub fn now() -> SystemTime {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn time_is_that_of_the_machine_outside() {
+    fn time_outside_a_run_is_the_system_time() {
         assert!(super::now().elapsed().is_ok_and(|d| d.as_secs() < 60));
     }
 }

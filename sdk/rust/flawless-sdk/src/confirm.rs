@@ -1,4 +1,4 @@
-//! Finding out what became of a request.
+//! Confirming the outcome of a request.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,31 +6,32 @@ use crate::http::{Request, Response};
 use crate::saga::{Word, doubt};
 use crate::{Error, Interrupted, run_id};
 
-/// What was found out about a request.
+/// The result of a confirmation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It took effect, and this was its response.
+    /// The request took effect, and this is its response.
     Happened(Response),
-    /// It did not take effect. It is sent again.
+    /// The request did not take effect. It is sent again.
     DidNotHappen,
-    /// Nobody could find out.
+    /// The outcome could not be found out.
     CannotTell,
 }
 
 impl Request {
-    /// Makes the call, and asks what became of it when the engine cannot know: `ask` is given the
-    /// request's `Idempotency-Key` and makes calls of its own, which are in the log. It is called only
-    /// where the outcome is unknown; where it returns an error or [`Outcome::CannotTell`], the run
-    /// becomes unresolved, with the error as the reason. A person who then says that it happened makes
-    /// this end with [`Error::Interrupted`], since there is no response. With
-    /// [`Request::tell_interrupted`] it ends so at once, with that reason.
+    /// Sends the request, and calls `ask` to find out whether it took effect if its outcome is unknown. `ask`
+    /// gets the `Idempotency-Key` of the request, and makes calls of its own, which are in the log. It is
+    /// called only if the outcome is unknown. If it returns an error or [`Outcome::CannotTell`], the run
+    /// becomes unresolved with the error as the reason. If a person then says that the request happened, this
+    /// returns [`Error::Interrupted`], since there is no response. With [`Request::tell_interrupted`], it
+    /// returns that error at once, with the reason.
     ///
-    /// A request that did not happen is sent again under its key. A server that honours keys may
-    /// contradict: it answers 409 while it still carries out the first request. Then `ask` is called
-    /// again, after waits that grow from a second to five minutes, and the request is sent right after
-    /// `ask` returns. This ends with the time of the key, or that for retries of the call (see
-    /// [`Request::retry_for`]), whichever is earlier: then the outcome is unknown, whatever `ask` says. It
-    /// is so at once if the server says with a 422 that it knows the key, and `ask` that nothing happened.
+    /// A request that did not happen is sent again under its key. A server that honours keys may contradict
+    /// `ask`: it answers 409 while it still carries out the first request. Then `ask` is called again, after
+    /// waits that grow from one second to five minutes, and the request is sent right after `ask` returns.
+    /// This ends when the lifetime of the key ends, or the time for retries of the call (see
+    /// [`Request::retry_for`]), whichever is earlier; then the outcome is unknown, whatever `ask` says. It
+    /// ends at once if the server answers 422, which means that it knows the key, while `ask` says that
+    /// nothing happened.
     ///
     /// ```
     /// use flawless::{Outcome, http};
@@ -112,11 +113,12 @@ impl Request {
     }
 }
 
-/// Why a request is not made again although its confirmation says that it did not happen.
-/// - A server that answers a repetition with 422 knows the key from another request. Asking it once more
-///   tells nothing new.
-/// - The first confirmation is believed at any time, unless the server contradicts it with a 409. It may not
-///   know the key any more after `limit`, and still carry out the request.
+/// Returns why a request is not repeated although its confirmation says that it did not happen.
+///
+/// - A server that answers a repetition with 422 knows the key from another request. Asking again would not
+///   help.
+/// - The first confirmation is trusted at any time, unless the server contradicts it with a 409. After
+///   `limit`, the server may have forgotten the key and still carry out the request.
 fn contradicted(round: u32, cut: &Interrupted, limit: Option<SystemTime>) -> Option<&'static str> {
     let over = limit.is_some_and(|limit| crate::now() >= limit);
     match cut.status {
@@ -129,7 +131,7 @@ fn contradicted(round: u32, cut: &Interrupted, limit: Option<SystemTime>) -> Opt
     }
 }
 
-/// How long to wait before it asks, from the second time on.
+/// Returns how long to wait before the confirmation is asked again.
 fn pause_after(round: u32) -> Duration {
     Duration::from_secs(300).min(Duration::from_secs(1 << (round - 2).min(9)))
 }
@@ -141,7 +143,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn it_asks_with_the_key_that_was_sent() {
+    fn confirmation_gets_the_key_that_was_sent() {
         let run = Run::begin();
         run.task(async {
             let sent = crate::http::post("u").send_confirmed(async |key| {
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn it_pauses_before_it_asks_again() {
+    fn confirmation_pauses_before_asking_again() {
         assert_eq!(
             [2, 3, 10, 11, u32::MAX].map(|round| pause_after(round).as_secs()),
             [1, 2, 256, 300, 300]
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_contradicts_twice_leaves_it_to_a_person() {
+    fn repeated_contradiction_makes_the_run_unresolved() {
         let run = Run::begin();
         run.task(async {
             let sent = crate::http::post("u").send_confirmed(async |_| Ok(Outcome::DidNotHappen));
@@ -189,7 +191,10 @@ mod tests {
         assert_eq!(run.log(), [""; 0], "it pauses before it asks");
         run.pass(1);
         let asks = run.log().join(" ");
-        assert!(asks.contains("the server says that it knows the key"), "{asks}");
+        assert!(
+            asks.contains("the server says that it knows the key"),
+            "{asks}"
+        );
     }
 
     /// A server that is busy for ever: each answer but the first is a 409.
@@ -203,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn it_pauses_and_asks_and_sends_until_the_time_is_over() {
+    fn confirmation_repeats_until_the_time_ends() {
         let run = Run::begin();
         run.task(async {
             let sent = crate::http::post("u").send_confirmed(async |_| {
@@ -243,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmation_after_the_time_is_believed_once() {
+    fn late_confirmation_is_trusted_once() {
         let run = Run::begin();
         run.task(async {
             let sent = crate::http::post("u")
@@ -271,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_waits_until_it_is_found_out() {
+    fn timeout_waits_for_the_confirmation() {
         let run = Run::begin();
         let sent = async {
             let sent = crate::http::post("u").send_confirmed(async |_| {

@@ -9,13 +9,13 @@ use crate::json;
 use crate::run::{Mode, mode};
 use crate::{Error, host, size};
 
-/// Publishes a value as the run's data: JSON that can be read from outside while the run goes on and
-/// after its end. The last value counts. It becomes visible once the turn is durable, together with
-/// everything else of that turn, so that readers never see data of a turn that a crash undid.
-///
-/// The error is [`Error::Json`] for a value that has no form in JSON, [`Error::Call`] of kind
-/// [`crate::Kind::TooLarge`] for one of more than 64 MiB, or [`Error::Outside`]. It does
+/// Publishes a value as the data of the run: JSON that can be read from outside while the run continues and
+/// after it has ended. The last value wins. It becomes visible once the turn is durable, together with
+/// everything else of that turn, so readers never see data of a turn that a crash has undone. The call does
 /// not wait.
+///
+/// The error is [`Error::Json`] if the value cannot be written as JSON, [`Error::Call`] of
+/// [`crate::Kind::TooLarge`] if the JSON is longer than 64 MiB, or [`Error::Outside`].
 ///
 /// ```
 /// # fn work() -> Result<(), flawless::Error> {
@@ -41,12 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_no_data_outside() {
+    fn set_data_outside_a_run_fails() {
         assert_eq!(set_data(&1), Err(Error::Outside));
     }
 
     #[test]
-    fn data_that_is_no_json_is_told() {
+    fn data_that_is_not_json_is_rejected() {
         let odd = std::collections::BTreeMap::from([(vec![1], 2)]);
         let error = set_data(&odd).unwrap_err().to_string();
         assert!(

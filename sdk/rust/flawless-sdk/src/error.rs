@@ -8,32 +8,32 @@ use serde::Deserialize;
 
 use crate::{Cancelled, ChildError, UndoError};
 
-/// Why a call has no result.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nothing of the call left the engine.
+    /// No byte of the request was sent.
     NotSent(NotSent),
-    /// The call was sent, and nobody can know whether it took effect.
+    /// The request was sent, and its outcome is unknown.
     Interrupted(Interrupted),
-    /// The call ended in another way.
+    /// The call failed in another way.
     Call(Box<CallError>),
-    /// A response has a status that is not 2xx; only [`crate::http::Response::success`] returns it.
+    /// The status of a response is not 2xx; only [`crate::http::Response::success`] returns it.
     Status(StatusError),
-    /// A run that was waited for ended without output.
+    /// A child or awaited run ended without output.
     Child(Box<ChildError>),
     /// Steps of a saga could not be undone.
     Undo(UndoError),
-    /// Somebody asked the run to give up.
+    /// The run was cancelled.
     Cancelled(Cancelled),
-    /// The code gave up waiting for what this is part of, because a [`crate::timeout`] was over or another
-    /// branch of a [`crate::select!`] came first, and the call had not begun or was abandoned. A saga gets it,
-    /// so that it can undo its steps, and code that waits again for a request which was withdrawn.
+    /// The code no longer waits for this, because a [`crate::timeout`] has passed or another branch of a
+    /// [`crate::select!`] came first, and the call had not begun or was abandoned. A saga gets this error so
+    /// that it can undo its steps, and so does code that waits again for a withdrawn request.
     GivenUp,
     /// A value cannot be written as JSON, or JSON does not fit a type.
     Json(JsonError),
-    /// The call was made where no run is: in a program that is not built as a guest, in a test, or
-    /// after the workflow has returned.
+    /// The call was made outside a run: in a program that is not built as a guest, in a test, or after the
+    /// workflow has returned.
     Outside,
 }
 
@@ -66,10 +66,10 @@ impl From<Cancelled> for Error {
     }
 }
 
-/// The request that an error is about.
+/// The request that an error belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
-    /// Number of the call in the run, 0 where it was not made.
+    /// Number of the call in the run, 0 if it was not made.
     pub call: i32,
     /// Method of the request.
     pub method: String,
@@ -90,8 +90,8 @@ impl fmt::Display for About {
     }
 }
 
-/// A URL without the user and password in it: texts of errors are logged and shown. It hides everything
-/// up to the last @ before the path, also where the URL is not written as it should be.
+/// Returns a URL without user and password, for error texts, which are logged and shown. It hides everything
+/// up to the last @ before the path, even in a malformed URL.
 fn without_user(url: &str) -> std::borrow::Cow<'_, str> {
     let scheme = |name: &str| {
         let start = url.get(..name.len())?;
@@ -120,8 +120,8 @@ fn without_user(url: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// The error of a call of which nothing left the engine: it certainly had no effect, and making it
-/// again is safe.
+/// The error of a request of which no byte was sent. It certainly had no effect, so you can safely make it
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotSent {
     /// The request.
@@ -144,28 +144,28 @@ impl fmt::Display for NotSent {
 
 impl StdError for NotSent {}
 
-/// The error of a call that was sent, is not idempotent, and whose outcome cannot be known. Only calls
-/// with [`crate::http::Request::tell_interrupted`] return it. Whoever gets it must find out whether the
-/// call took effect, or make it undone in a way that is right in both cases.
+/// The error of a request that was sent, is not idempotent, and whose outcome is unknown. Only requests with
+/// [`crate::http::Request::tell_interrupted`] return it. Find out whether the request took effect, or undo it
+/// in a way that is right in both cases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interrupted {
     /// The request.
     pub request: About,
-    /// The `Idempotency-Key` that the engine made for it; empty where the code set one, and in an answer
-    /// that an older engine logged.
+    /// The `Idempotency-Key` that the engine generated; empty if the code set one, or if an older engine
+    /// logged the answer.
     pub key: String,
-    /// Status of a response that was cut off, or that leaves the outcome open, such as 409 to a repetition.
+    /// Status of a response that was cut off, or that leaves the outcome open, such as 409 for a repeated request.
     pub status: Option<u16>,
     /// What happened.
     pub message: String,
-    /// See [`Interrupted::repeat_until`]; Unix nanoseconds, 0 for none. Smaller than an `Option<SystemTime>`: every
-    /// `Result` of a call has room for it.
+    /// See [`Interrupted::repeat_until`]; Unix nanoseconds, or 0. An `Option<SystemTime>` would enlarge every
+    /// `Result` of a call.
     pub(crate) until: u64,
 }
 
 impl Interrupted {
-    /// Returns when the time for retries of the call ends, or that of its idempotency key where the server
-    /// honours one, whichever is earlier. `None` in an answer that an older engine logged.
+    /// Returns when the time for retries of the call ends, or the lifetime of its idempotency key if the server
+    /// honours one, whichever is earlier. `None` if an older engine logged the answer.
     pub fn repeat_until(&self) -> Option<SystemTime> {
         (self.until > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_nanos(self.until))
     }
@@ -183,33 +183,33 @@ impl fmt::Display for Interrupted {
 
 impl StdError for Interrupted {}
 
-/// How a call ended that has a [`CallError`].
+/// Why a call failed with a [`CallError`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// An idempotent call whose outcome cannot be known and that is not tried again.
+    /// The outcome of an idempotent call is unknown, and it is not tried again.
     Unknown,
-    /// The response is longer than the limit: [`CallError::status`] is there, the server has dealt with
-    /// the request, and code must not make it again. Or what is sent is longer than 64 MiB; then there is
-    /// no status and nothing was sent.
+    /// The response is longer than the limit: then [`CallError::status`] is set, the server has processed the
+    /// request, and code must not make it again. Or the body to send is longer than 64 MiB: then there is no
+    /// status, and nothing was sent.
     TooLarge,
-    /// The call itself is not well formed.
+    /// The call is malformed.
     Invalid,
-    /// A person resolved the call with this message.
+    /// A person resolved the call with this error.
     Told,
     /// There is no such run, module or workflow.
     NotFound,
-    /// The run that was to get the message has ended.
+    /// The run that should receive the message has ended.
     Conflict,
-    /// A streamed response broke off; what came before was read.
+    /// A streamed response broke off; everything before that was read.
     Broken,
-    /// Runs would wait for each other for ever.
+    /// Runs would wait for each other forever.
     Deadlock,
-    /// Nobody settled the promise in time.
+    /// The promise was not settled in time.
     Expired,
     /// The promise was settled with an error.
     Rejected,
-    /// Another word of the engine's.
+    /// A kind that a newer engine added.
     Other(String),
 }
 
@@ -249,16 +249,16 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The error of a call that ended neither with a response nor as [`NotSent`] or [`Interrupted`].
+/// The error of a call that failed in any other way than [`NotSent`] or [`Interrupted`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
     /// The request.
     pub request: About,
-    /// How it ended.
+    /// Why it failed.
     pub kind: Kind,
-    /// A word of the engine's on why, `""` where it has none.
+    /// The engine's keyword for the reason, or `""`.
     pub reason: String,
-    /// Status of the response where one was seen.
+    /// Status of the response, if there was one.
     pub status: Option<u16>,
     /// What happened.
     pub message: String,
@@ -279,7 +279,7 @@ impl fmt::Display for CallError {
 
 impl StdError for CallError {}
 
-/// An error as an answer tells it.
+/// The error in an answer.
 #[derive(Deserialize)]
 pub(crate) struct AnswerError {
     #[serde(default)]
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_happened() {
+    fn errors_describe_what_happened() {
         let rows = [
             (
                 Error::NotSent(NotSent {
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_the_words_of_the_interface() {
+    fn kinds_match_the_interface() {
         for word in [
             "unknown",
             "too_large",
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn users_and_passwords_are_not_shown() {
+    fn errors_hide_users_and_passwords() {
         for url in [
             r"https://ann:pa@ss@h/",
             r"http://ann:pa'ss@h/",

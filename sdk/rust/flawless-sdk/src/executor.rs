@@ -31,7 +31,7 @@ impl Ready {
     }
 }
 
-/// What wakes one task.
+/// The waker of a task.
 struct Alarm {
     id: u64,
     queued: AtomicBool,
@@ -66,7 +66,7 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Adds a task, which begins when the executor runs next or goes on. The label says what it is to people.
+    /// Adds a task, which starts when the executor runs next or continues. The label describes it to people.
     pub(crate) fn spawn(&self, body: Body, label: String) {
         let id = self.made.get() + 1;
         self.made.set(id);
@@ -86,7 +86,7 @@ impl Executor {
         self.ready.push(id);
     }
 
-    /// Runs tasks until none is woken, or `over` says that it is enough.
+    /// Runs tasks until none is woken, or `over` returns true.
     pub(crate) fn run(&self, over: impl Fn() -> bool) {
         while !over()
             && let Some(id) = self.ready.pop()
@@ -124,12 +124,12 @@ thread_local! {
     static EXECUTOR: Executor = Executor::default();
 }
 
-/// Does something with the executor of the run.
+/// Runs code with the executor of the run.
 pub(crate) fn with<T>(f: impl FnOnce(&Executor) -> T) -> T {
     EXECUTOR.with(f)
 }
 
-/// Runs a future as far as it comes by itself, and returns its result if it ends.
+/// Runs a future as far as possible without waiting, and returns its result if it ends.
 #[cfg(test)]
 pub(crate) fn finish<T: 'static>(future: impl Future<Output = T> + 'static) -> Option<T> {
     let result = std::rc::Rc::new(Cell::new(None));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_is_woken_twice_runs_once() {
+    fn task_woken_twice_runs_once() {
         let polls = Rc::new(Cell::new(0));
         let waker: Rc<RefCell<Option<Waker>>> = Rc::default();
         let executor = Executor::default();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_executor_stops_when_it_is_enough() {
+    fn executor_stops_on_request() {
         let polls = Rc::new(Cell::new(0));
         let executor = Executor::default();
         let (p, enough) = (polls.clone(), polls.clone());

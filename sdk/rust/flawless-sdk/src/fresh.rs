@@ -1,4 +1,4 @@
-//! Values that must not become too old.
+//! Values that must not be too old.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -9,9 +9,9 @@ use crate::{Error, host};
 
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 
-/// A value that is never older than some time when it is used, such as an access token or a price. It
-/// is fetched when it is first needed, and again whenever it is too old: also when the run was
-/// interrupted for long, since time goes on meanwhile.
+/// A cached value, such as an access token or a price, that must not be older than some time when it is used.
+/// It is fetched when it is first needed, and again when it is too old, for instance because the run was
+/// interrupted for long.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Fresh<T> {
 }
 
 impl<T: Clone> Fresh<T> {
-    /// Returns a value that `fetch` fetches. It is as old as the time since `fetch` was called.
+    /// Returns a cache for a value that `fetch` fetches. The age of a value counts from the call of `fetch`.
     pub fn new<F>(ttl: Duration, mut fetch: impl FnMut() -> F + 'static) -> Self
     where
         F: Future<Output = Result<T, Error>> + 'static,
@@ -44,8 +44,8 @@ impl<T: Clone> Fresh<T> {
         }
     }
 
-    /// Returns the value, fetched again where it is too old, or the error of fetching it. Of several
-    /// tasks that ask, one fetches for all.
+    /// Returns the value, after fetching it if it is missing or too old, or the error of `fetch`. Only one
+    /// task fetches at a time.
     pub async fn get(&self) -> Result<T, Error> {
         let _in = self.gate.enter().await;
         if let Some((at, value)) = &*self.value.borrow()
@@ -60,7 +60,7 @@ impl<T: Clone> Fresh<T> {
         Ok(value)
     }
 
-    /// Has the next `get` fetch the value, whatever its age: after a 401, say.
+    /// Makes the next `get` fetch the value whatever its age, for instance after a 401.
     pub fn forget(&self) {
         self.value.replace(None);
     }
@@ -72,7 +72,7 @@ mod tests {
     use crate::executor::finish;
 
     #[test]
-    fn it_is_fetched_when_it_is_needed() {
+    fn value_is_fetched_when_needed() {
         let mut n = 0;
         let fresh = Fresh::new(Duration::from_secs(3600), move || {
             n += 1;

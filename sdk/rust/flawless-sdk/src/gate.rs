@@ -1,4 +1,4 @@
-//! One at a time, among the tasks of a run.
+//! Mutual exclusion among the tasks of a run.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,11 +16,11 @@ struct Inside {
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Rc<RefCell<Inside>>);
 
-/// It is open for others again when this is dropped.
+/// Opens the gate again when it is dropped.
 pub(crate) struct Entered(Gate);
 
 impl Gate {
-    /// Waits until nobody is in, and goes in.
+    /// Waits until the gate is free, and enters.
     pub async fn enter(&self) -> Entered {
         poll_fn(|cx| {
             let mut inside = self.0.borrow_mut();
@@ -54,7 +54,7 @@ mod tests {
     use crate::executor::finish;
 
     #[test]
-    fn one_is_in_at_a_time() {
+    fn gate_admits_one_at_a_time() {
         let (gate, log) = (Gate::default(), Rc::new(RefCell::new(Vec::new())));
         let work = |k: u32| {
             let (gate, log) = (gate.clone(), log.clone());

@@ -1,4 +1,4 @@
-//! What the engine calls.
+//! The exports of a guest.
 
 use crate::run::{self, Mode};
 use crate::workflow::{self, Body, Ending};
@@ -49,15 +49,14 @@ fn finish(ending: Ending) {
     host::finish(ok, &text);
 }
 
-/// Goes on after answers were handed over; the export `flawless_resume` of a module that has async
-/// workflows.
+/// Continues after answers were delivered; the export `flawless_resume` of a module with async workflows.
 pub fn resume() {
     reactor::deliver();
     go_on();
 }
 
-/// Runs until the guest is idle, and says when it wants to go on by itself. While a call whose future
-/// was dropped has no answer, no task goes on: one might make the request again.
+/// Runs until the guest is idle, and sets its next timer. While a dropped call has no answer, no task
+/// continues: one might make the request again.
 fn go_on() {
     let over = || run::mode() == Mode::Outside || reactor::abandoned();
     loop {
@@ -80,7 +79,7 @@ extern "C" fn flawless_blocked() {
     host::describe(lines.join("\n").as_bytes());
 }
 
-/// What `std::thread::sleep` ends up in. The one of the C library would return at once.
+/// The implementation of `std::thread::sleep`. The one of the C library would return at once.
 #[cfg(target_os = "wasi")]
 mod thread_sleep {
     use std::time::{Duration, SystemTime};

@@ -27,7 +27,7 @@ impl Head {
         string(&mut self.text, value);
     }
 
-    /// A member whose value is JSON as it is.
+    /// A member whose value is already JSON.
     pub(crate) fn raw(&mut self, name: &str, value: &[u8]) {
         self.key(name);
         self.text.extend_from_slice(value);
@@ -41,7 +41,7 @@ impl Head {
         self.raw(name, if value { b"true" } else { b"false" });
     }
 
-    /// A number, or its name in a string where JSON has no form for it.
+    /// A number, or its name as a string if JSON cannot express it.
     pub(crate) fn float(&mut self, name: &str, value: f64) {
         if value.is_finite() {
             self.raw(name, format!("{value:?}").as_bytes());
@@ -52,7 +52,7 @@ impl Head {
 
     /// The call site.
     pub(crate) fn at(&mut self, site: &Location<'_>) {
-        self.str("at", &place(site.file(), site.line()));
+        self.str("at", &call_site(site.file(), site.line()));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -73,8 +73,8 @@ pub(crate) fn string(text: &mut Vec<u8>, value: &str) {
     serde_json::to_writer(text, value).expect("a string is JSON, and a Vec takes it");
 }
 
-/// The last two elements of a file's path, and the line.
-pub(crate) fn place(file: &str, line: u32) -> String {
+/// Returns the last two elements of a file's path, and the line.
+pub(crate) fn call_site(file: &str, line: u32) -> String {
     let short = match file.rmatch_indices(['/', '\\']).nth(1) {
         Some((at, _)) => &file[at + 1..],
         None => file,
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_short() {
+    fn call_site_is_short() {
         for (file, want) in [
             ("src/lib.rs", "src/lib.rs:7"),
             ("/home/me/shop/src/lib.rs", "src/lib.rs:7"),
             ("lib.rs", "lib.rs:7"),
             ("shop\\src\\lib.rs", "src/lib.rs:7"),
         ] {
-            assert_eq!(place(file, 7), want);
+            assert_eq!(call_site(file, 7), want);
         }
     }
 }

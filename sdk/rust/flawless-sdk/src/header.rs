@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-/// The header fields of a request or a response: pairs of name and value, in the order in which they
-/// are sent or came in. Upper and lower case are the same in names.
+/// A list of header fields, each a pair of name and value, in the order in which they are sent or were
+/// received. Names are case-insensitive.
 ///
-/// It is a list because what a run asks for must be the same in every replay and in the next version
-/// of the code, and the order of a map is not.
+/// It is a list because a run must make the same request in every replay and in the next version of the code,
+/// and the order of a map is random.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Header(Vec<(String, String)>);
@@ -18,31 +18,31 @@ impl Header {
         self.iter().find(same).map(|(_, v)| v)
     }
 
-    /// Returns all values of a field.
+    /// Returns all values of a field in order.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
         self.iter()
             .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, v)| v)
     }
 
-    /// Appends a field, beside those of the same name.
+    /// Appends a field and keeps existing ones with the same name.
     pub fn add(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.push((name.into(), value.into()));
     }
 
-    /// Puts a field in the place of all of the same name.
+    /// Replaces all fields with that name by one.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         let name = name.into();
         self.0.retain(|(n, _)| !n.eq_ignore_ascii_case(&name));
         self.add(name, value);
     }
 
-    /// Returns all fields in their order.
+    /// Returns all fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
     }
 
-    /// Tells whether there is no field.
+    /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn case_does_not_count_in_names() {
+    fn names_are_case_insensitive() {
         let mut header = Header::default();
         header.add("Accept", "a");
         header.add("accept", "b");

@@ -1,5 +1,5 @@
-//! The functions of the guest interface, version 1, and those of WASI preview 1 that the SDK needs.
-//! Nothing else in the SDK knows how a guest and the engine touch.
+//! The functions of the guest interface, version 1, and those of WASI preview 1 that the SDK needs. Nothing
+//! else in the SDK knows how guest and engine communicate.
 
 #[cfg(not(any(target_family = "wasm", test)))]
 mod outside;
@@ -20,7 +20,7 @@ pub(crate) const HEAD: i32 = 0;
 /// Part of an answer: its body, bytes.
 pub(crate) const BODY: i32 = 1;
 
-/// Takes down a note that is no call and changes nothing for the guest.
+/// Makes a note, which has no answer and changes nothing for the guest.
 #[cfg(target_family = "wasm")]
 pub(crate) fn note(kind: &str, head: &[u8]) {
     call(kind, head, b"");

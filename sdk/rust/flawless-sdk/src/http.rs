@@ -16,9 +16,9 @@
 //! # }
 //! ```
 //!
-//! A request that is not idempotent (POST and PATCH, unless it says otherwise) is never sent a second
-//! time when the engine cannot know whether the first took effect. The run then waits for a person, or
-//! is told, see [`Request::tell_interrupted`].
+//! A request that is not idempotent (POST and PATCH, unless you say otherwise) is never sent again if the
+//! engine cannot know whether it took effect. The run then waits for a person to decide, or the call returns
+//! an error, see [`Request::tell_interrupted`].
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -38,40 +38,40 @@ pub use crate::retry::Retry;
 use crate::retry::milliseconds;
 pub use crate::stream::{Stream, Streaming};
 
-/// How long a request may take that does not say so. The engine has it, too.
+/// The engine's default timeout of a request.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Begins a GET request.
+/// Starts building a GET request.
 pub fn get(url: impl Into<String>) -> Request {
     request("GET", url)
 }
 
-/// Begins a HEAD request.
+/// Starts building a HEAD request.
 pub fn head(url: impl Into<String>) -> Request {
     request("HEAD", url)
 }
 
-/// Begins a POST request. It is not idempotent unless it says so.
+/// Starts building a POST request. It is not idempotent by default.
 pub fn post(url: impl Into<String>) -> Request {
     request("POST", url)
 }
 
-/// Begins a PUT request.
+/// Starts building a PUT request.
 pub fn put(url: impl Into<String>) -> Request {
     request("PUT", url)
 }
 
-/// Begins a PATCH request. It is not idempotent unless it says so.
+/// Starts building a PATCH request. It is not idempotent by default.
 pub fn patch(url: impl Into<String>) -> Request {
     request("PATCH", url)
 }
 
-/// Begins a DELETE request.
+/// Starts building a DELETE request.
 pub fn delete(url: impl Into<String>) -> Request {
     request("DELETE", url)
 }
 
-/// Begins a request with any method, to an absolute URL (http or https).
+/// Starts building a request with any method, to an absolute URL (http or https).
 pub fn request(method: impl Into<String>, url: impl Into<String>) -> Request {
     Request {
         method: method.into(),
@@ -90,7 +90,7 @@ pub fn request(method: impl Into<String>, url: impl Into<String>) -> Request {
     }
 }
 
-/// A request that was not sent yet.
+/// A request that has not been sent yet.
 #[derive(Debug, Clone)]
 #[must_use = "a request is made by `send`"]
 pub struct Request {
@@ -110,110 +110,111 @@ pub struct Request {
 }
 
 impl Request {
-    /// Appends a header field. An `Idempotency-Key` is added by the engine unless there is one.
+    /// Appends a header field. The engine adds an `Idempotency-Key` unless there is one.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.header.add(name, value);
         self
     }
 
-    /// Sets the body.
+    /// Sets the body, at most 64 MiB.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Ok(body.into());
         self
     }
 
-    /// Sets the body to a value written as JSON, and `Content-Type` to `application/json`. A value
-    /// that has no form in JSON makes the call end with [`Error::Json`].
+    /// Sets the body to a value as JSON, and `Content-Type` to `application/json`. If the value cannot be
+    /// written as JSON, the call returns [`Error::Json`].
     pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         self.header.set("Content-Type", "application/json");
         self.body = json::encode("the body of the request", value);
         self
     }
 
-    /// Says that the request may reach the server twice without harm: if the engine cannot know
-    /// whether it did, it sends it again, under the same `Idempotency-Key`. This is how GET, HEAD,
-    /// OPTIONS, PUT, DELETE and TRACE are treated anyway.
+    /// Declares that the request may safely reach the server twice: if the outcome is unknown, the engine
+    /// sends it again under the same `Idempotency-Key`. This is the default for GET, HEAD, OPTIONS, PUT,
+    /// DELETE and TRACE.
     pub fn idempotent(mut self) -> Self {
         self.idempotent = Some(true);
         self.within = None;
         self
     }
 
-    /// Says that the server honours the `Idempotency-Key` of the request for that time, as Stripe does for
-    /// 24 hours: if it gets the request again, it does not carry it out a second time. If the engine cannot
-    /// know whether the request took effect, it sends it again within that time, counted from the first try
-    /// that may have reached the server, and never after it: then the run waits for a person, or is told.
-    /// Otherwise such a request is treated as one that is not idempotent. It has no effect on methods that
-    /// are idempotent anyway. Zero makes the call end with [`Kind::Invalid`].
+    /// Declares that the server honours the `Idempotency-Key` of the request for that time, as Stripe does
+    /// for 24 hours: if it gets the request again, it does not carry it out a second time. If the outcome is
+    /// unknown, the engine sends the request again within that time, counted from the first attempt that may
+    /// have reached the server, and never after it: then the run waits for a person to decide, or the call
+    /// returns [`Error::Interrupted`] with [`tell_interrupted`](Self::tell_interrupted). In all other
+    /// respects the request is treated as not idempotent. It has no effect on methods that are idempotent by
+    /// default. With zero, the call returns an error of [`Kind::Invalid`].
     pub fn idempotent_within(mut self, time: Duration) -> Self {
         self.idempotent = None;
         self.within = Some(time);
         self
     }
 
-    /// Says that the request must never reach the server twice: if the engine cannot know whether it
-    /// did, the run waits for a person to decide, or is told. This is how POST and PATCH are treated
-    /// anyway.
+    /// Declares that the request must never reach the server twice: if the outcome is unknown, the run waits
+    /// for a person to decide, or the call returns [`Error::Interrupted`] with
+    /// [`tell_interrupted`](Self::tell_interrupted). This is the default for POST and PATCH.
     pub fn not_idempotent(mut self) -> Self {
         self.idempotent = Some(false);
         self.within = None;
         self
     }
 
-    /// Lets the call end with [`Error::Interrupted`] when it cannot be known whether a request that is
-    /// not idempotent took effect, instead of making the run wait for a person.
+    /// Makes the call return [`Error::Interrupted`] if the outcome of a request that is not idempotent is
+    /// unknown, instead of making the run wait for a person.
     pub fn tell_interrupted(mut self) -> Self {
         self.tell = true;
         self
     }
 
-    /// Tells whether the code wants to know where the outcome is unknown.
+    /// Whether the code asked for [`Error::Interrupted`].
     pub(crate) fn tells(&self) -> bool {
         self.tell
     }
 
-    /// Limits one try, from its start to the last byte of the response. It is rounded up to
-    /// milliseconds; without it the engine's default of 120 seconds holds. Zero makes the call end
-    /// with [`Kind::Invalid`].
+    /// Limits each attempt, from its start to the last byte of the response. It is rounded up to
+    /// milliseconds; the default is 120 seconds. With zero, the call returns an error of [`Kind::Invalid`].
     ///
-    /// When it has passed, the outcome of a request that is not idempotent is unknown: the run waits for a
-    /// person, or is told. So it differs from [`crate::timeout`], which withdraws the request.
-    pub fn timeout(mut self, most: Duration) -> Self {
-        self.timeout = Some(most);
+    /// When it passes, the outcome of a request that is not idempotent is unknown: the run waits for a
+    /// person, or the call returns [`Error::Interrupted`]. [`crate::timeout`], in contrast, withdraws the
+    /// request.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
         self
     }
 
-    /// The longest body of a response in bytes that is accepted; a longer one is [`Kind::TooLarge`]
-    /// and is not cut. Without it the engine's default of 10 MiB holds. Zero makes the call end with
+    /// Sets the maximum length of the response body in bytes; the default is 10 MiB. A longer body is not
+    /// cut: the call returns an error of [`Kind::TooLarge`]. With zero, it returns an error of
     /// [`Kind::Invalid`].
     pub fn limit(mut self, bytes: u64) -> Self {
         self.limit = Some(bytes);
         self
     }
 
-    /// How many redirects are followed, 10 without it. With 0, and for requests that are not
-    /// idempotent, a 3xx is the answer.
-    pub fn redirects(mut self, most: u32) -> Self {
-        self.redirects = Some(most);
+    /// Limits how many redirects are followed; the default is 10. With 0, and for requests that are not
+    /// idempotent, a 3xx response is the answer.
+    pub fn redirects(mut self, max: u32) -> Self {
+        self.redirects = Some(max);
         self
     }
 
-    /// Has the engine try again as this policy says, in place of its own retries.
+    /// Replaces the engine's own retry policy.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// For how long the engine may try the call again, from the start of its first try. Without it the
-    /// operator's setting for the host, the module or the server holds, which is 24 hours unless it was
-    /// changed. With zero a call that fails is not tried again. Together with a [`Retry`] both limits hold.
+    /// Limits how long the engine retries the call, counted from the start of the first attempt. Without it,
+    /// the operator's setting for the host, the module or the server applies: 24 hours by default. With zero,
+    /// a failed call is not retried. Together with a [`Retry`], both limits apply.
     pub fn retry_for(mut self, time: Duration) -> Self {
         self.retry_for = Some(time);
         self
     }
 
-    /// Makes the call. The engine begins it at once, and other calls beside it; its response comes by
-    /// `.await` in an async workflow, and by [`Sending::wait`] in a plain function.
+    /// Sends the request. The engine starts it at once, concurrently with other calls. Get the response with
+    /// `.await` in an async workflow, and with [`Sending::wait`] in a plain function.
     #[track_caller]
     pub fn send(self) -> Sending {
         let mut about = About {
@@ -251,8 +252,8 @@ impl Request {
         key.unwrap_or_default().to_owned()
     }
 
-    /// How long it may take: what is left of a [`crate::timeout()`] around it, where that is less. A step of a saga
-    /// is not cut short, so that its undo does not overtake it.
+    /// The timeout: what is left of a [`crate::timeout()`] around it, if that is less. It does not shorten a
+    /// step of a saga, whose undo could otherwise overtake it.
     fn time(&self) -> Option<Duration> {
         let left = scope::deadline().filter(|_| !scope::in_step()).map(|at| {
             let left = at.saturating_sub(host::now()).max(1);
@@ -267,22 +268,20 @@ impl Request {
 
     fn problem(&self) -> Option<&'static str> {
         if self.timeout.is_some_and(|t| t.is_zero()) {
-            return Some(
-                "the timeout is zero; give one above zero, or leave it out for the default",
-            );
+            return Some("the timeout is zero; set a positive one, or none for the default");
         }
         if self.limit == Some(0) {
             return Some(
-                "the limit of the response is zero; give a number of bytes, or leave it out for the default",
+                "the limit of the response is zero; set a number of bytes, or none for the default",
             );
         }
-        let most = Duration::from_secs(366 * 24 * 60 * 60);
-        if self.within.is_some_and(|t| t.is_zero() || t > most) {
+        let longest = Duration::from_secs(366 * 24 * 60 * 60);
+        if self.within.is_some_and(|t| t.is_zero() || t > longest) {
             return Some(
-                "the time within which the server honours the key is not above zero and up to 366 days",
+                "the time within which the server honours the key is not between 1 ms and 366 days",
             );
         }
-        if self.retry_for.is_some_and(|t| t > most) {
+        if self.retry_for.is_some_and(|t| t > longest) {
             return Some("the time for retries is more than 366 days");
         }
         self.retry.problem()
@@ -326,22 +325,24 @@ impl Request {
     }
 }
 
-/// A request that was sent: a future of its response, or something to [`wait`](Sending::wait) for.
+/// A request that was sent. It is a future of the response; in a plain function, [`wait`](Sending::wait) for
+/// it.
 ///
-/// Every status is an answer, also 404 and 503. Errors are [`Error::NotSent`],
-/// [`Error::Interrupted`], [`Error::Call`], [`Error::Cancelled`], [`Error::GivenUp`],
-/// [`Error::Outside`] and, where the body has no form in JSON, [`Error::Json`].
+/// Every status is an answer, including 404 and 503. Errors are [`Error::NotSent`], [`Error::Interrupted`],
+/// [`Error::Call`], [`Error::Cancelled`], [`Error::GivenUp`], [`Error::Outside`] and, if the body cannot be
+/// written as JSON, [`Error::Json`].
 ///
-/// If the run is cancelled while the code waits, or this is dropped before the response is there, the
+/// If the run is cancelled while the code waits, or if this is dropped before the response has arrived, the
 /// request is withdrawn:
 ///
-/// - One that has not begun never does: one that was just made, waits for a limit, or for another try.
-/// - One that has begun and is idempotent is abandoned: there are no more tries.
-/// - One that has begun and is not idempotent may take effect at any moment. On a cancellation the code
-///   waits until there is an outcome, and gets it. Where this was dropped, nobody gets it, but the code
-///   makes no other request before there is one, and no async task goes on; it is in the log of the run. So
-///   code that makes the request again knows that there was an outcome. To look at it, do not drop this: wait
-///   with `&mut`, or let [`crate::timeout`] or [`crate::select!`] hand it out.
+/// - If it has not begun, because it was just made or waits for a rate limit or another attempt, it is never
+///   sent.
+/// - If it is in flight and idempotent, it is abandoned: there are no more attempts.
+/// - If it is in flight and not idempotent, it may take effect. After a cancellation, the code waits for the
+///   outcome and gets it. If this was dropped, nobody gets the outcome, but it is in the log, and until it is
+///   known the code makes no other request and no async task continues. So code that makes the request again
+///   knows that the first one has an outcome. To see the outcome, do not drop this: wait with `&mut`, or let
+///   [`crate::timeout`] or [`crate::select!`] return it.
 #[derive(Debug)]
 #[must_use = "the response comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Sending {
@@ -350,10 +351,10 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Blocks until the response is there, in a plain function.
+    /// Blocks until the response has arrived, in a plain function.
     ///
     /// # Panics
-    /// In an async workflow, where the response comes by `.await`.
+    /// In an async workflow; use `.await` there.
     #[track_caller]
     pub fn wait(mut self) -> Result<Response, Error> {
         let answer = match &self.call {
@@ -363,16 +364,16 @@ impl Sending {
         Response::read(&self.about, answer)
     }
 
-    /// Blocks until the response is there or some time has passed, in a plain function; `None` is the
-    /// latter. The request goes on and may be waited for again. When the run is cancelled, the request is
-    /// withdrawn, and this returns what became of it.
+    /// Blocks until the response has arrived or some time has passed, in a plain function. It returns `None`
+    /// in the latter case; the request continues, and you can wait for it again. If the run is cancelled, the
+    /// request is withdrawn, and this returns its outcome.
     ///
     /// # Panics
-    /// In an async workflow, where [`crate::timeout`] does it.
+    /// In an async workflow; use [`crate::timeout`] there.
     #[track_caller]
-    pub fn wait_for(&mut self, most: Duration) -> Result<Option<Response>, Error> {
+    pub fn wait_for(&mut self, limit: Duration) -> Result<Option<Response>, Error> {
         let answer = match &self.call {
-            Ok(call) => call.wait_for(most)?,
+            Ok(call) => call.wait_for(limit)?,
             Err(_) => return Err(self.refusal()),
         };
         answer.map(|a| Response::read(&self.about, a)).transpose()
@@ -386,8 +387,8 @@ impl Sending {
     }
 }
 
-/// Tells whether a request had no outcome because the time of the [`crate::timeout()`] around it has passed, the
-/// timer of which is due: it says so then.
+/// Whether a request has no outcome because the time of the [`crate::timeout()`] around it has passed. Its
+/// timer is then due and reports that.
 fn was_too_slow(e: &Error) -> bool {
     let slow = match e {
         Error::NotSent(e) => e.reason == "timeout",
@@ -418,9 +419,9 @@ impl Future for Sending {
     }
 }
 
-/// Blocks until one of several requests has its response, in a plain function, and returns its place
-/// in the list; `wait` then returns at once. A request that could not be made counts as one that has. When the
-/// run is cancelled, all of them are withdrawn, and each has its outcome or [`Error::Cancelled`] then.
+/// Blocks until one of several requests has its response, in a plain function, and returns its index; `wait`
+/// then returns at once. A request that could not be made counts as answered. If the run is cancelled, all of
+/// them are withdrawn, and each then has its outcome or [`Error::Cancelled`].
 ///
 /// ```
 /// # use flawless::http;
@@ -440,10 +441,10 @@ impl Future for Sending {
 pub fn wait_any(requests: &[Sending]) -> Result<usize, Error> {
     assert!(!requests.is_empty(), "there is no request to wait for");
     let mut calls = Vec::with_capacity(requests.len());
-    for (place, request) in requests.iter().enumerate() {
+    for (index, request) in requests.iter().enumerate() {
         match &request.call {
             Ok(call) => calls.push(call),
-            Err(_) => return Ok(place),
+            Err(_) => return Ok(index),
         }
     }
     Ok(wait_any_call(&calls, None)?.unwrap_or(0))
@@ -452,13 +453,13 @@ pub fn wait_any(requests: &[Sending]) -> Result<usize, Error> {
 /// The whole response to a request, whatever its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// Its status.
+    /// The status code.
     pub status: u16,
-    /// Its header fields.
+    /// The header fields.
     pub header: Header,
-    /// Its body.
+    /// The body.
     pub body: Vec<u8>,
-    /// Where it came from, after redirects.
+    /// The URL of the last request, after redirects.
     pub url: String,
     pub(crate) about: About,
     pub(crate) stream: bool, // the body is still to come
@@ -495,7 +496,7 @@ impl Response {
         })
     }
 
-    /// Tells whether the status is 2xx.
+    /// Whether the status is 2xx.
     pub fn ok(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -512,12 +513,12 @@ impl Response {
         }))
     }
 
-    /// Reads the body as JSON, whatever the status.
+    /// Decodes the body as JSON, whatever the status.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         json::decode(&format!("{}: the response", self.about), &self.body)
     }
 
-    /// Returns the body as text; what is not UTF-8 in it becomes U+FFFD.
+    /// Returns the body as text. Bytes that are not UTF-8 become U+FFFD.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -533,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_holds_what_was_said() {
+    fn request_head_contains_all_options() {
         let rows = [
             (
                 get("https://a.example/"),
@@ -576,13 +577,13 @@ mod tests {
     }
 
     #[test]
-    fn outside_a_workflow_nothing_is_sent() {
+    fn requests_outside_a_workflow_fail() {
         assert_eq!(get("http://a/").send().wait(), Err(Error::Outside));
         assert_eq!(finish(get("http://a/").send()), Some(Err(Error::Outside)));
     }
 
     #[test]
-    fn a_call_that_is_not_well_formed_is_told() {
+    fn malformed_calls_are_rejected() {
         for request in [
             get("u").timeout(Duration::ZERO),
             get("u").limit(0),
@@ -623,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_a_response() {
+    fn answer_becomes_a_response() {
         let head = r#"{"status":201,"headers":[["A","1"],["a","2"]],"url":"v","more":[]}"#;
         let r = read(head, "[1,2]").unwrap();
         assert_eq!((r.status, r.ok(), r.url.as_str()), (201, true, "v"));
@@ -638,7 +639,7 @@ mod tests {
     }
 
     #[test]
-    fn another_status_is_no_success() {
+    fn success_rejects_other_statuses() {
         let error = read(r#"{"status":404}"#, "gone")
             .unwrap()
             .success()
@@ -647,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_may_be_an_error() {
+    fn error_answer_becomes_an_error() {
         let error = read(
             r#"{"error":{"kind":"not_sent","reason":"dial","message":"m"}}"#,
             "",

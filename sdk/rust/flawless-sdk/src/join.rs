@@ -1,4 +1,4 @@
-//! Waiting for all of several futures.
+//! Waiting for several futures.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Waits for all of several futures and gives a tuple of their results, in the order in which the
-/// futures are given. They go on beside each other.
+/// Waits for all of several futures and returns a tuple of their results, in the order of the futures. They
+/// run concurrently.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {
@@ -26,7 +26,7 @@ macro_rules! join {
     };
 }
 
-/// What the parts of a join share.
+/// The shared state of the parts of a join.
 #[derive(Default)]
 struct Whole {
     woken: Mutex<Vec<usize>>, // places of the parts that were
@@ -34,7 +34,7 @@ struct Whole {
 }
 
 impl Whole {
-    /// Returns the places of the parts that were woken since it was asked last.
+    /// Returns the indexes of the parts that were woken since the last call.
     fn woken(&self, cx: &Context<'_>) -> Vec<usize> {
         *lock(&self.waker) = Some(cx.waker().clone());
         std::mem::take(&mut *lock(&self.woken))
@@ -45,9 +45,9 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What wakes a part: it takes down its place and wakes the whole.
+/// The waker of a part: it records its index and wakes the whole.
 struct Mark {
-    place: usize,
+    index: usize,
     queued: AtomicBool,
     whole: Arc<Whole>,
 }
@@ -57,7 +57,7 @@ impl Wake for Mark {
         if self.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        lock(&self.whole.woken).push(self.place);
+        lock(&self.whole.woken).push(self.index);
         let waker = lock(&self.whole.waker).take();
         if let Some(waker) = waker {
             waker.wake();
@@ -65,7 +65,7 @@ impl Wake for Mark {
     }
 }
 
-/// A future of a join, and its result from the moment it is there.
+/// A future in a join, and its result once it is there.
 struct Part<F: Future> {
     future: Option<Pin<Box<F>>>,
     mark: Arc<Mark>,
@@ -74,10 +74,10 @@ struct Part<F: Future> {
 }
 
 impl<F: Future> Part<F> {
-    /// Makes a part that is taken for woken.
-    fn new(future: impl IntoFuture<IntoFuture = F>, place: usize, whole: &Arc<Whole>) -> Self {
+    /// Makes a part that counts as woken.
+    fn new(future: impl IntoFuture<IntoFuture = F>, index: usize, whole: &Arc<Whole>) -> Self {
         let mark = Arc::new(Mark {
-            place,
+            index,
             queued: AtomicBool::new(true),
             whole: whole.clone(),
         });
@@ -89,7 +89,7 @@ impl<F: Future> Part<F> {
         }
     }
 
-    /// Polls the future if it was woken, and tells whether its result is there.
+    /// Polls the future if it was woken, and returns whether its result is there.
     fn ready(&mut self) -> bool {
         if let Some(future) = &mut self.future
             && self.mark.queued.swap(false, Ordering::AcqRel)
@@ -149,7 +149,7 @@ tuple! { A B C D E F G H I J }
 tuple! { A B C D E F G H I J K }
 tuple! { A B C D E F G H I J K L }
 
-/// Waits for all futures of a list and gives their results in its order. They go on beside each other.
+/// Waits for all futures of a list and returns their results in order. They run concurrently.
 ///
 /// ```
 /// # async fn work(urls: Vec<String>) {
@@ -163,8 +163,8 @@ pub async fn join_all<F: IntoFuture>(futures: impl IntoIterator<Item = F>) -> Ve
     let mut open = parts.len();
     lock(&whole.woken).extend(0..open);
     poll_fn(move |cx| {
-        for place in whole.woken(cx) {
-            let part = &mut parts[place];
+        for index in whole.woken(cx) {
+            let part = &mut parts[index];
             if part.result.is_none() && part.ready() {
                 open -= 1;
             }
@@ -183,7 +183,7 @@ mod tests {
     use crate::{join_all, task};
 
     #[test]
-    fn a_part_that_is_woken_after_its_end_counts_once() {
+    fn part_woken_after_its_end_counts_once() {
         let got = finish(async {
             let twice = |k: u32| {
                 std::future::poll_fn(move |cx| {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn results_have_the_order_of_the_futures() {
+    fn results_keep_the_order_of_the_futures() {
         let got = finish(async {
             let (a, b, c) = join!(task(async { 1 }), async { "two" }, task(async { 3.0 }));
             (a, b, c)

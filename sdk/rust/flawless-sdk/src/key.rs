@@ -1,4 +1,4 @@
-//! What a module says of the hosts that it calls.
+//! What a module declares about the hosts that it calls.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::head::Head;
 use crate::retry::milliseconds;
 
-/// Says, for all runs of the module, that a host honours the `Idempotency-Key` of a request for some time: within
-/// it a request whose outcome is unknown is sent again under the same key, see
-/// [`crate::http::Request::idempotent_within`]. It stands beside functions, not in one.
+/// Declares, for all runs of the module, that a host honours the `Idempotency-Key` of a request for some
+/// time: within it, the engine sends a request whose outcome is unknown again under the same key, see
+/// [`crate::http::Request::idempotent_within`]. Use it outside functions.
 ///
-/// The host is as in `flawless host set`: `api.example.com`, or `*.example.com` for every name below it, or either
-/// with a port; the most specific one counts. What a call says counts more, and so does what the operator has set
-/// for the host, also that it does not honour keys. A module that says nonsense is refused when it is added.
+/// The host has the form that `flawless host set` takes: `api.example.com`, or `*.example.com` for every name
+/// below it, either with an optional port. The most specific host counts. Options of a call override it, and
+/// so does the operator's setting for the host, even one that says the host does not honour keys. A module
+/// with an invalid declaration is refused when it is added.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,14 +60,14 @@ pub fn honour(host: &'static str, within: Duration) {
     all.push((host, within));
 }
 
-/// Returns what was said, in the order of hosts.
+/// Returns the declarations, ordered by host.
 pub(crate) fn all() -> Vec<(&'static str, Duration)> {
     let mut all = KEYS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     all.sort_unstable();
     all
 }
 
-/// Returns it as the manifest has it.
+/// Returns the member "keys" of the manifest.
 pub(crate) fn manifest(keys: &[(&str, Duration)]) -> Vec<u8> {
     let each = keys.iter().map(|(host, within)| {
         let mut o = Head::new();
@@ -86,7 +87,7 @@ mod tests {
     crate::honours_keys!("*.a.example:8443", Duration::from_micros(1));
 
     #[test]
-    fn a_module_says_which_hosts_honour_keys() {
+    fn manifest_lists_hosts_that_honour_keys() {
         assert_eq!(
             String::from_utf8(manifest(&all())).unwrap(),
             r#"[{"host":"*.a.example:8443","within_ms":1},{"host":"b.example","within_ms":60000}]"#,

@@ -8,12 +8,13 @@ use crate::head::Head;
 use crate::host;
 use crate::run::{Mode, mode};
 
-/// Gives the run a label by which people and other programs find it: `flawless workflow list --label
-/// customer=4711`. No value removes it. A run has at most 20; one more is left out, and a line in the
-/// log of the run says so. It does not wait and becomes visible with the turn.
+/// Sets a label of the run, by which people and programs can find it: `flawless workflow list --label
+/// customer=4711`. An empty value removes the label. A run has at most 20 labels; one more is ignored, and a
+/// line in the log of the run reports it. The call does not wait; the label becomes visible once the turn is
+/// durable.
 ///
-/// A name is 1 to 63 letters, digits, dots, dashes, underscores and slashes and begins with a letter or
-/// digit, a value is at most 200 bytes of text in one line.
+/// A name has 1 to 63 letters, digits, dots, dashes, underscores and slashes and begins with a letter or
+/// digit. A value is one line of at most 200 bytes.
 ///
 /// ```
 /// # fn work() -> Result<(), flawless::LabelError> {
@@ -45,14 +46,14 @@ pub fn set_label(name: &str, value: &str) -> Result<(), LabelError> {
     Ok(())
 }
 
-/// Why a label cannot be given.
+/// Why a label cannot be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelError {
-    /// This is no name for one.
+    /// The name is invalid.
     Name(String),
-    /// The value of the label of this name is none.
+    /// The value of the label with this name is invalid.
     Value(String),
-    /// There is no run.
+    /// The call was made outside a run.
     Outside,
 }
 
@@ -61,11 +62,11 @@ impl fmt::Display for LabelError {
         match self {
             LabelError::Name(name) => write!(
                 f,
-                "a label's name is 1 to 63 letters, digits, dots, dashes, underscores and slashes and begins with a letter or digit, {name:?} is not"
+                "invalid label name {name:?}: use 1 to 63 letters, digits, dots, dashes, underscores and slashes, and begin with a letter or digit"
             ),
             LabelError::Value(name) => write!(
                 f,
-                "the value of label {name} is not text of at most 200 bytes in one line"
+                "invalid value of label {name}: use one line of text of at most 200 bytes"
             ),
             LabelError::Outside => crate::Error::Outside.fmt(f),
         }
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_label_is_told() {
+    fn invalid_labels_are_rejected() {
         for (name, value, want) in [
             ("", "a", LabelError::Name(String::new())),
             ("-a", "a", LabelError::Name("-a".into())),

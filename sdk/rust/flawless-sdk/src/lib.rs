@@ -1,8 +1,8 @@
-//! Workflows in plain Rust, run to completion by the Flawless engine.
+//! Write Flawless workflows in plain Rust.
 //!
-//! A workflow is a function. The engine runs it to completion: when a machine dies in the middle, the
-//! function is run again and handed the answers it has had, so that it goes on where it was without
-//! touching the world twice.
+//! A workflow is a function that the engine runs to completion. If a machine dies in the middle, the engine
+//! runs the function again and gives it the answers it already had, so it catches up to where it was without
+//! repeating any effect on the outside world.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,7 +25,7 @@
 //! }
 //! ```
 //!
-//! It is a library with `crate-type = ["cdylib"]`, built by
+//! Build it as a library with `crate-type = ["cdylib"]`:
 //!
 //! ```text
 //! cargo build --release --target wasm32-wasip1
@@ -33,37 +33,36 @@
 //!
 //! # Plain or async
 //!
-//! A workflow is a plain `fn`, which blocks in `.wait()`, or an `async fn`, which waits by `.await`. All
-//! workflows of a module are of one sort. An async one does several things beside each other
-//! ([`join!`], [`select!`], [`task`], [`timeout`]); while it waits it is not on any stack, so that the
-//! engine can put it away. A plain one that waits is made again from its log. [`http::Request::send`]
-//! makes a call at once, so that a plain one may have several calls under way, too.
+//! A workflow is a plain `fn`, which blocks in `.wait()`, or an `async fn`, which waits with `.await`. All
+//! workflows of a module must be of the same sort. An async one can do several things concurrently
+//! ([`join!`], [`select!`], [`task`], [`timeout`]). While it waits it is on no stack, so the engine can
+//! freeze it; a plain one that waits is rebuilt from its log instead. [`http::Request::send`] starts a
+//! request at once, so a plain workflow can have several requests in flight, too.
 //!
 //! # What is durable
 //!
-//! Time stands still while the code computes and moves when it waits; timers that came due while no
-//! engine was running fire at once, in order. Randomness is the run's own and part of its log. Tasks
-//! run in the same order in every replay. On `wasm32-wasip1`, `std::time` is the run's time,
-//! `std::thread::sleep` is durable in plain workflows, and `println!` writes lines of the run's log.
-//! There are no files, no sockets, no threads, no environment and no arguments.
+//! The clock stands still while code computes and advances while it waits; timers that were due while no
+//! engine was running fire at once, in order. Each run has its own randomness, which is part of its log.
+//! Tasks run in the same order in every replay. On `wasm32-wasip1`, `std::time` is the time of the run,
+//! `std::thread::sleep` is durable in plain workflows, and `println!` writes lines to the log of the run.
+//! There are no files, sockets, threads, environment variables or arguments.
 //!
 //! # What is never done twice
 //!
-//! A request that is not idempotent is never sent a second time when the engine cannot know whether
-//! the first took effect. Nor does code overtake one that is under way: a [`timeout`], a branch of
-//! [`select!`] that was first, a cancellation and a dropped future wait for its outcome. See [`http`] and
-//! [`http::Sending`].
+//! A request that is not idempotent is never sent again if the engine cannot know whether it took effect. Nor
+//! can code overtake one that is in flight: a [`timeout`], a [`select!`] in which another branch was first, a
+//! cancellation and a dropped future all wait for its outcome. See [`http`] and [`http::Sending`].
 //!
 //! # Panics
 //!
-//! A panic ends the run: it has failed, with the message and where it was. In a plain workflow the sagas
-//! that it came out of are undone first; in an async one they cannot be, and the failure names the steps
-//! (see [`saga()`]).
+//! A panic fails the run, with the message and its location. In a plain workflow, the sagas that it came out
+//! of are undone first. In an async one they cannot be undone, and the failure names their steps (see
+//! [`saga()`]).
 //!
 //! # Outside a guest
 //!
-//! On other platforms the crate compiles, so that `cargo test` works: a `mock::World` gives a workflow the
-//! answers to its calls. Without one, calls end with [`Error::Outside`] there.
+//! The crate compiles on other platforms, so that `cargo test` works: a `mock::World` answers the calls of a
+//! workflow. Without one, calls return [`Error::Outside`].
 
 // Only a guest calls what the engine calls, so that elsewhere much of the crate is not used.
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
@@ -120,7 +119,7 @@ pub mod tracing;
 mod typed;
 mod workflow;
 
-/// Version of the SDK, as the manifest of a module tells it.
+/// The version of the SDK, which the manifest of a module contains.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use asking::Asking;
@@ -156,8 +155,8 @@ pub use typed::{MessageType, WorkflowType};
 /// }
 /// ```
 ///
-/// The function has one parameter, the input, or none, and returns the output or a `Result` of it;
-/// a type whose last name is `Result` is taken for one, and a `Result` under another name does not compile:
+/// The function has at most one parameter, the input, and returns the output or a `Result` of it. A type
+/// counts as a `Result` if its last path segment is `Result`; a `Result` under another name does not compile:
 ///
 /// ```compile_fail
 /// type Outcome = Result<String, String>;
@@ -168,17 +167,16 @@ pub use typed::{MessageType, WorkflowType};
 /// }
 /// ```
 ///
-/// The run's input is JSON, read by serde; the
-/// output is written by it. The module's manifest has a JSON Schema of both, made by schemars, and
-/// the function's doc comment.
+/// The input of a run is JSON, read by serde; the output is written by serde. The manifest of the module has
+/// a JSON Schema of both, made by schemars, and the doc comment of the function.
 ///
-/// A run completes with the value that the function returns, or fails with the error, which may be
-/// anything that becomes a `Box<dyn Error>`. If the error is [`Error::Cancelled`] or has it as a
-/// source, the run is cancelled.
+/// A run completes with the value that the function returns, or fails with its error, which may be anything
+/// that converts to `Box<dyn Error>`. If the error is [`Error::Cancelled`] or has it as a source, the run is
+/// cancelled.
 ///
-/// The function stays as it is and can be called by other code. Beside it there is a type of the same name, by
-/// which other workflows of the module start runs; what does not fit the workflow does not compile. The input
-/// then has to be `Serialize`, too.
+/// The function itself does not change and can be called by other code. The attribute also makes a type of
+/// the same name, with which other workflows of the module start runs; a wrong type does not compile. The
+/// input must then be `Serialize`, too.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {
@@ -203,6 +201,9 @@ pub use flawless_sdk_macros::workflow;
 
 /// Makes a type a message: it can be sent and received by its type alone, so that nobody mistypes its name. It
 /// has to be `Serialize` to be sent, and `DeserializeOwned` to be received.
+///
+/// While a run waits for it, the engine refuses messages that serde cannot read as the type (see [`receive()`]). If
+/// the type implements `schemars::JsonSchema`, they have to match that schema as well.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

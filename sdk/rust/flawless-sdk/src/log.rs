@@ -1,20 +1,20 @@
-//! Lines of the run's log, for the `log` crate.
+//! Support for the `log` crate.
 //!
-//! A guest needs no set-up: `log::info!` and its like write lines of the run, with level, fields and
-//! call site. Lines of all levels are kept; `trace` is kept as `debug`. A line is durable together
-//! with the turn it was written in, and a replay does not write it again. On `wasm32-wasip1`,
+//! A guest needs no set-up: `log::info!` and similar macros write lines to the log of the run, with level,
+//! fields and call site. Lines of all levels are kept; `trace` becomes `debug`. A line becomes durable
+//! together with the turn in which it was written, and a replay does not write it again. On `wasm32-wasip1`,
 //! `println!` and `eprintln!` write lines, too.
 
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::head::{Head, place};
+use crate::head::{Head, call_site};
 use crate::host;
 use crate::size::{MAX_TEXT, cut};
 
 struct Logger;
 
-/// Makes the lines of the `log` crate lines of the run.
+/// Makes lines of the `log` crate lines of the run.
 pub(crate) fn install() {
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(LevelFilter::Trace);
@@ -34,7 +34,7 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// Writes a line of the SDK's own about something that is wrong; `site` is where, `""` if unknown.
+/// Logs a problem found by the SDK. `site` is the call site, or `""`.
 pub(crate) fn complain(text: &str, site: &str) {
     let mut head = Head::new();
     head.str("level", "error");
@@ -44,7 +44,7 @@ pub(crate) fn complain(text: &str, site: &str) {
     host::call("log", &head.end(), cut(text, MAX_TEXT).as_bytes());
 }
 
-/// The engine's name of a level.
+/// Returns the engine's name of a level.
 pub(crate) fn level_name(level: Level) -> &'static str {
     match level {
         Level::Error => "error",
@@ -63,7 +63,7 @@ fn head(record: &Record<'_>) -> Vec<u8> {
         head.raw("fields", &fields.0.end());
     }
     if let (Some(file), Some(line)) = (record.file(), record.line()) {
-        head.str("at", &place(file, line));
+        head.str("at", &call_site(file, line));
     }
     head.end()
 }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_level_fields_and_site() {
+    fn line_has_level_fields_and_site() {
         let fields: [(&str, Value<'_>); 4] = [
             ("n", Value::from(7)),
             ("ok", Value::from(true)),

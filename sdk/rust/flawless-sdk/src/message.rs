@@ -70,14 +70,14 @@ impl<T> Message<T> {
 /// Waits for the next message of a type, and returns what it says. Messages that came before wait in
 /// the order they came. Where it is dropped, no message is lost.
 ///
-/// A message that serde cannot read as `T` is refused while `receive` waits: who sends it gets an error, and nothing
-/// is stored. One that came before is left where it is, for a `receive` with another type; `flawless workflow show`
-/// lists it, and a `receive` as `serde_json::Value` gets it.
+/// While `receive` waits, a message that serde cannot read as `T` is refused: its sender gets an error, and nothing is
+/// stored. An earlier message that does not match stays in the run, for a `receive` with another type;
+/// `flawless workflow show` lists it, and a `receive` as `serde_json::Value` gets it.
 ///
-/// Serde does not tell what it reads in enums that are untagged or have a tag, and in structs with flattened members,
-/// and it knows nothing of conversions such as `#[serde(try_from)]`. A message that goes wrong only there is received,
-/// and the error is [`Error::Json`] with the message's id and type. For such a type derive `schemars::JsonSchema` and
-/// use [`crate::message`], which checks messages against that, too.
+/// Serde does not reveal the content of untagged and tagged enums and of structs with flattened members, and it knows
+/// nothing about conversions such as `#[serde(try_from)]`. A message that is wrong only there is received, and the
+/// error is [`Error::Json`] with the message's id and type. For such a type, derive `schemars::JsonSchema` and use
+/// [`crate::message`], which checks messages against that schema as well.
 #[track_caller]
 pub fn receive<T: DeserializeOwned>(kind: &str) -> impl Future<Output = Result<T, Error>> + use<T> {
     let next = receive_message(kind);
@@ -121,21 +121,21 @@ pub fn receive_as<T>(kind: &str, schema: Wanted) -> Receiving<T> {
     }
 }
 
-/// Where messages of one type come in.
+/// The inboxes for one type of message.
 #[derive(Default)]
 struct Mailbox {
     inboxes: Vec<Inbox>,
-    /// Calls that were left over when code began to receive the same messages as another Rust type, for which they
-    /// would take them. A message that one of them has got already goes to who can read it.
+    /// Left-over calls that were withdrawn because code began to receive the same messages as another Rust type. If
+    /// one of them already got a message, it goes to a receiver that can read it.
     taken_back: Vec<Call>,
 }
 
-/// Where messages of one type that fit one schema come in. The engine hands a message to the oldest call that it
-/// fits, so the calls that somebody waits for are older than those that are left over.
+/// The calls that receive messages of one type with one schema. The engine delivers a message to the oldest call that
+/// it matches, so the calls that code waits for are older than the left-over ones.
 struct Inbox {
     schema: Wanted,
     waiting: Vec<Rc<RefCell<Asked>>>, // in the order of their calls
-    left: VecDeque<Call>,             // the next receiver takes the first
+    left: VecDeque<Call>,             // left over; the next receiver takes the first
 }
 
 impl Mailbox {
@@ -163,8 +163,8 @@ impl Mailbox {
         }
     }
 
-    /// Returns the oldest message that a call has got which was taken back, if it can be read as this type. What
-    /// waits is woken when there may be one.
+    /// Returns the oldest message of the calls that were taken back, if it can be read as this type. It wakes the
+    /// task when there may be one.
     fn earlier<T: DeserializeOwned>(&mut self, cx: &Context<'_>) -> Option<Message<T>> {
         let mut i = 0;
         while let Some(call) = self.taken_back.get(i) {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_says_what_it_waits_for() {
+    fn a_receive_sends_its_schema() {
         let run = Run::begin();
         run.task(receive::<u8>("k"));
         let schema = r#"{"format":"uint8","type":"integer"}"#;
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_was_given_up_takes_no_message_from_one_for_another_type() {
+    fn an_abandoned_receive_takes_no_message_from_one_of_another_type() {
         let run = Run::begin();
         give_up::<u8>(&run);
         run.task(receive::<()>("k"));
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_came_meanwhile_goes_to_who_can_read_it() {
+    fn a_message_that_came_first_goes_to_a_receiver_that_can_read_it() {
         let run = Run::begin();
         give_up::<()>(&run);
         run.task(receive::<u8>("k")); // calls 2 and 3
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_only_the_first_type_reads_stays_for_it() {
+    fn a_message_that_does_not_match_stays_for_its_type() {
         let run = Run::begin();
         give_up::<()>(&run);
         run.hand_over(1, r#"{"id":"m1","type":"k"}"#);

@@ -1,4 +1,4 @@
-//! A world for tests of workflows under `cargo test`: it gives the answers to what a workflow asks for.
+//! Tests of workflows under `cargo test`: a world answers the calls of a workflow.
 //!
 //! ```
 //! use std::time::Duration;
@@ -19,9 +19,9 @@
 //! assert_eq!(world.elapsed(), Duration::from_secs(24 * 60 * 60)); // and nobody waited for it
 //! ```
 //!
-//! Time is virtual: it moves to the next timer when the workflow has nothing else to wait for. Everything
-//! that nobody gives an answer to makes the test fail and says so. What a world does not do is what the engine
-//! does: it does not try again, crash, or check policies. `flawless test` does that, with the module itself.
+//! Time is virtual: it jumps to the next timer when the workflow has nothing else to wait for. A call that
+//! nothing answers fails the test with an explanation. A world does not do what the engine does: it does not
+//! retry, crash or check policies. Use `flawless test` for that, with the compiled module.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -34,37 +34,37 @@ use serde_json::{Value, json};
 use crate::run::{self, Mode};
 use crate::{block_on, message};
 
-/// A request that a workflow has made.
+/// A request that a workflow made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Its method.
+    /// The method.
     pub method: String,
-    /// Its URL, as the workflow wrote it.
+    /// The URL, as the workflow wrote it.
     pub url: String,
-    /// Its header fields. The engine's `Idempotency-Key` is not among them.
+    /// The header fields, without the engine's `Idempotency-Key`.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Request {
-    /// Returns the value of a header field, whatever the case of its name.
+    /// Returns the value of a header field; its name is case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
         all.find(|(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
 
-    /// Reads the body as JSON.
+    /// Decodes the body as JSON.
     ///
     /// # Panics
-    /// If it is not.
+    /// If it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("the body of the request is not JSON")
     }
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub struct Response {
     head: Value,
@@ -82,7 +82,7 @@ impl Response {
         }
     }
 
-    /// A response with status 200 and a body of JSON.
+    /// A response with status 200 and a JSON body.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
         let body = serde_json::to_vec(value).expect("the response has no form in JSON");
         Response::status(200)
@@ -90,12 +90,12 @@ impl Response {
             .body(body)
     }
 
-    /// Nothing was sent: [`crate::Error::NotSent`], for a reason such as `dial`.
+    /// The request was not sent: [`crate::Error::NotSent`], with a reason such as `dial`.
     pub fn not_sent(reason: &str) -> Self {
         Response::error("not_sent", reason, "not sent: the mock says so")
     }
 
-    /// It was sent, and nobody knows whether it took effect: [`crate::Error::Interrupted`].
+    /// The request was sent, and its outcome is unknown: [`crate::Error::Interrupted`].
     pub fn interrupted() -> Self {
         Response::error("interrupted", "", "sent, and no complete response came")
     }
@@ -122,7 +122,7 @@ impl Response {
         self
     }
 
-    /// Says how long the answer takes.
+    /// Sets how long the answer takes.
     pub fn after(mut self, time: Duration) -> Self {
         self.takes = time;
         self
@@ -133,14 +133,14 @@ fn error(kind: &str, reason: &str, message: &str) -> Value {
     json!({"error": {"kind": kind, "reason": reason, "message": message}})
 }
 
-/// A message that a workflow has sent to another run.
+/// A message that a workflow sent to another run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
-    /// The run.
+    /// The receiving run.
     pub to: String,
     /// The type of the message.
     pub kind: String,
-    /// What it says.
+    /// The value of the message.
     pub value: Value,
 }
 
@@ -178,7 +178,7 @@ thread_local! {
     static MADE: Cell<i32> = const { Cell::new(0) };
 }
 
-/// What a workflow asks of the world, and what it gets. One runs at a time in a thread.
+/// A world that answers the calls of a workflow. One at a time runs in a thread.
 pub struct World(Rc<RefCell<Inside>>);
 
 impl Default for World {
@@ -188,7 +188,7 @@ impl Default for World {
 }
 
 impl World {
-    /// Returns a world in which nothing has an answer. It is 2000-01-01.
+    /// Returns a world that answers nothing. Its time is 2000-01-01.
     pub fn new() -> Self {
         let inside = Inside {
             now: START,
@@ -203,14 +203,14 @@ impl World {
         self
     }
 
-    /// Gives children their output, or says why they fail. They are told by `module/workflow`, or the
-    /// workflow's name alone where it is one of the run's own module.
+    /// Gives children their output, or the reason why they fail. They are identified by `module/workflow`, or
+    /// just the name of a workflow of the run's own module.
     pub fn on_spawn(self, end: impl FnMut(&str, Value) -> Result<Value, String> + 'static) -> Self {
         self.0.borrow_mut().on_spawn = Some(Box::new(end));
         self
     }
 
-    /// Adds a message that the workflow may receive.
+    /// Adds a message that the workflow can receive.
     pub fn message(self, kind: &str, value: &impl Serialize) -> Self {
         let mut inside = self.0.borrow_mut();
         let inbox = inside.inbox.entry(kind.to_owned()).or_default();
@@ -219,7 +219,7 @@ impl World {
         self
     }
 
-    /// Settles the promise of a name as soon as it is made.
+    /// Settles the promise with that name as soon as it is made.
     pub fn promise(self, name: &str, value: &impl Serialize) -> Self {
         let mut inside = self.0.borrow_mut();
         inside.promises.insert(name.to_owned(), value_of(value));
@@ -234,18 +234,19 @@ impl World {
         self
     }
 
-    /// Carries out an async workflow: `world.run(|| charge(995))`.
+    /// Runs an async workflow: `world.run(|| charge(995))`.
     ///
     /// # Panics
-    /// Where it waits for what nobody gives it.
+    /// If it waits for something that the world does not provide.
     pub fn run<F: IntoFuture>(&self, work: impl FnOnce() -> F) -> F::Output {
         self.call(|| block_on(work()))
     }
 
-    /// Carries out a plain workflow: `world.call(|| charge(995))`.
+    /// Runs a plain workflow: `world.call(|| charge(995))`.
     ///
     /// # Panics
-    /// Where it waits for what nobody gives it, and where a workflow runs in this thread already.
+    /// If it waits for something that the world does not provide, or if a workflow is already running in this
+    /// thread.
     pub fn call<T>(&self, work: impl FnOnce() -> T) -> T {
         struct Leave;
         impl Drop for Leave {
@@ -278,7 +279,7 @@ impl World {
         self.0.borrow().data.clone()
     }
 
-    /// Returns the value of a shared state, `null` where there is none.
+    /// Returns the value of a shared state, `null` if there is none.
     pub fn state_of(&self, name: &str) -> Value {
         let inside = self.0.borrow();
         let text = inside.states.get(name);
@@ -287,7 +288,7 @@ impl World {
         })
     }
 
-    /// Returns how much time has passed in it.
+    /// Returns how much virtual time has passed.
     pub fn elapsed(&self) -> Duration {
         Duration::from_nanos((self.0.borrow().now - START).unsigned_abs())
     }
@@ -297,7 +298,7 @@ fn value_of(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("the value has no form in JSON")
 }
 
-/// Does something with the world of this thread, if there is one.
+/// Runs code with the world of this thread, if there is one.
 fn with<T>(f: impl FnOnce(&Rc<RefCell<Inside>>) -> T) -> Option<T> {
     // It may be asked late, when a thread ends and its tasks are dropped.
     let world = WORLD.try_with(|w| w.borrow().clone()).ok().flatten();
@@ -345,7 +346,7 @@ pub(crate) fn now() -> Option<i64> {
     with(|w| w.borrow().now)
 }
 
-/// Moves time to where something is answered.
+/// Advances time until something is answered.
 pub(crate) fn wait(calls: &[i32]) {
     with(|w| {
         let mut inside = w.borrow_mut();
@@ -362,7 +363,7 @@ pub(crate) fn wait(calls: &[i32]) {
                     .collect();
                 drop(inside);
                 panic!(
-                    "the workflow waits for ever, since the mock gives no answer to: {}",
+                    "the workflow waits forever, because the mock does not answer: {}",
                     waits.join("; ")
                 );
             };
@@ -373,7 +374,7 @@ pub(crate) fn wait(calls: &[i32]) {
     });
 }
 
-/// What may stand in the head of a call.
+/// Members that the head of a call may have.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Head {
@@ -398,7 +399,7 @@ struct Head {
     call: i32,
 }
 
-/// Takes in a call.
+/// Processes a call.
 fn take(world: &Rc<RefCell<Inside>>, number: i32, kind: &str, h: Head, body: Vec<u8>) {
     let now = world.borrow().now;
     let mut open = Open {

@@ -3,7 +3,7 @@
 use std::panic::PanicHookInfo;
 
 use crate::absent::explained;
-use crate::head::place;
+use crate::head::call_site;
 use crate::log::complain;
 use crate::run::{Mode, mode};
 use crate::workflow::Ending;
@@ -40,6 +40,6 @@ fn words(info: &PanicHookInfo<'_>) -> (String, String) {
         .to_owned();
     let site = info
         .location()
-        .map_or_else(String::new, |l| place(l.file(), l.line()));
+        .map_or_else(String::new, |l| call_site(l.file(), l.line()));
     (message, site)
 }

@@ -1,4 +1,4 @@
-//! Values that somebody outside is to give.
+//! Promises: values that somebody outside the run provides.
 
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -14,10 +14,10 @@ use crate::schema::wanted;
 use crate::workflow::Input;
 use crate::{Error, json, random, run, run_id};
 
-/// Makes a promise: a value that somebody outside is to give, once; a person who approves, a service
-/// that calls back. Whoever knows its [`Promise::url`] or [`Promise::token`], which nobody can guess,
-/// may settle it; the first one does. The name is for people. It is durable with the turn that makes it.
-/// A value that does not fit `T`, as its JSON Schema describes it, is refused and settles nothing.
+/// Makes a promise: a value that somebody outside the run provides, once, such as a person who approves or a
+/// service that calls back. Anyone who knows its [`Promise::url`] or [`Promise::token`], neither of which can
+/// be guessed, can settle it, but only once. A value that does not fit the JSON Schema of `T` is rejected and
+/// settles nothing. The promise exists once the turn is durable. The name is for people.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {
@@ -32,15 +32,15 @@ pub fn promise<T: Input>(name: &str) -> Promise<T> {
     Promise::new(name, None, Location::caller())
 }
 
-/// Makes a promise like [`promise`] that ends with an error of kind [`crate::Kind::Expired`] when nobody
-/// has settled it after some time.
+/// Makes a promise like [`promise`] that expires: if nobody has settled it in time, it ends with an error of
+/// [`crate::Kind::Expired`].
 #[track_caller]
 pub fn promise_for<T: Input>(name: &str, time: Duration) -> Promise<T> {
     Promise::new(name, Some(crate::sleep::after(time)), Location::caller())
 }
 
-/// A promise: a future of what it is settled with. The error is [`Error::Call`], of kind
-/// [`crate::Kind::Rejected`] where it was settled with an error.
+/// A promise, and a future of its value. The error is [`Error::Call`], with [`crate::Kind::Rejected`] if the
+/// promise was settled with an error.
 #[must_use = "the value comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Promise<T> {
     token: String,
@@ -77,12 +77,13 @@ impl<T> Promise<T> {
         }
     }
 
-    /// Returns what settles the promise on the command line, `""` where it could not be made.
+    /// Returns the token that settles the promise with `flawless workflow promise settle`, or `""` if the
+    /// promise could not be made.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Returns where a POST settles the promise: its body is the value, JSON. It is `""` where the
+    /// Returns the URL that settles the promise: send a POST with the value as JSON. It is `""` if the
     /// promise could not be made.
     pub fn url(&self) -> String {
         if self.token.is_empty() {
@@ -97,13 +98,16 @@ impl<T: DeserializeOwned> Future for Promise<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.asked.poll(cx).map(|answer| {
-            let what = format!("promise {}: what it was settled with", self.asked.about.url);
+            let what = format!(
+                "promise {}: the value it was settled with",
+                self.asked.about.url
+            );
             json::decode(&what, &answer?.body)
         })
     }
 }
 
-/// Draws 25 digits and letters, 125 random bits.
+/// Returns 125 random bits as 25 digits and letters.
 fn draw() -> String {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     let mut bytes = [0; 25];
@@ -114,7 +118,7 @@ fn draw() -> String {
         .collect()
 }
 
-/// Writes text as a part of a URL's path.
+/// Percent-encodes text for the path of a URL.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for b in text.bytes() {
@@ -138,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn a_token_fits_a_path() {
+    fn token_is_valid_in_a_path() {
         assert_eq!(escaped("a.7.order 4/ü"), "a.7.order%204%2F%C3%BC");
     }
 
     #[test]
-    fn outside_there_are_no_promises() {
+    fn promise_outside_a_run_fails() {
         let p = promise::<u8>("p");
         assert_eq!((p.token(), &*p.url()), ("", ""));
         assert_eq!(crate::executor::finish(p), Some(Err(Error::Outside)));

@@ -1,9 +1,9 @@
-//! The run's randomness: drawn once when the run began and part of its log, so that every replay
-//! sees the same.
+//! The randomness of the run: drawn once when the run began, and part of its log, so that every replay sees
+//! the same.
 //!
-//! The crates `rand` and `getrandom` give the same randomness. On `wasm32-wasip1` they need nothing;
-//! on `wasm32-unknown-unknown` they need this crate's feature `getrandom` and the compiler's option
-//! `--cfg getrandom_backend="custom"`.
+//! The crates `rand` and `getrandom` use the same randomness. On `wasm32-wasip1` they need nothing else. On
+//! `wasm32-unknown-unknown` they need the feature `getrandom` of this crate and the compiler option `--cfg
+//! getrandom_backend="custom"`.
 
 use crate::host;
 
@@ -19,12 +19,12 @@ pub fn u64() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// Returns a random number from 0 up to, and not including, 1.
+/// Returns a random number in the range 0 (inclusive) to 1 (exclusive).
 pub fn f64() -> f64 {
     (u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Returns a random number from 0 up to, and not including, `n`, all of them equally likely.
+/// Returns a random number in the range 0 (inclusive) to `n` (exclusive), uniformly distributed.
 ///
 /// # Panics
 /// If `n` is 0.

@@ -1,20 +1,21 @@
-//! Trying a call again.
+//! Retry policies.
 
 use std::time::Duration;
 
 use crate::head::Head;
 
-/// How a call is tried again, in place of the engine's own retries: when nothing of it was sent, when its
-/// outcome is unknown and it may be repeated, or when the response has one of the statuses. Without it the
-/// engine retries, too, with growing waits of up to five minutes and for as long as
-/// [`Request::retry_for`](crate::http::Request::retry_for) or the operator says, but no status. What cannot
-/// succeed by itself is never tried again: a malformed request, a host refused by policy, an unknown secret.
+/// A retry policy that replaces the engine's own. The engine tries a call again if nothing of it was sent, if
+/// its outcome is unknown and it may be repeated, or if the response has one of the statuses. Without a
+/// policy it also retries, with waits that grow to five minutes and for as long as
+/// [`Request::retry_for`](crate::http::Request::retry_for) or the operator says, but never because of a
+/// status. Failures that cannot go away are never retried: a malformed request, a host that policy forbids,
+/// an unknown secret.
 ///
-/// Each try is in the run's log. A response that asks for a later try with `Retry-After` gets it where that is
-/// longer than the policy's own wait; if it asks for more than a day, or more than is left of `retry_for`, it
-/// is the answer instead. A call that is not idempotent is never repeated while its outcome is unknown.
-/// Without statuses they are 429, 502, 503 and 504, and for a call that is not idempotent 429 and 503: behind a
-/// gateway that answers 502 or 504 it may have taken effect.
+/// Each attempt is in the log of the run. If a response asks for a later attempt with `Retry-After`, the
+/// longer of that and the policy's wait applies; if it asks for more than a day, or more than is left of
+/// `retry_for`, the response is the answer. A call that is not idempotent is never repeated while its outcome
+/// is unknown. The default statuses are 429, 502, 503 and 504, but for a call that is not idempotent only 429
+/// and 503: behind a gateway that answers 502 or 504 it may have taken effect.
 ///
 /// ```
 /// use flawless::http::Retry;
@@ -22,28 +23,29 @@ use crate::head::Head;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Retry {
-    /// Tries in all; 1 is one try, 0 leaves retries to the engine as if there were no policy.
+    /// Maximum number of attempts; 1 means no retries, 0 means no policy at all.
     pub attempts: u32,
-    /// Wait before the second try.
+    /// Wait before the second attempt.
     pub initial: Duration,
-    /// By which each further wait is longer, 1 to 100; 0 leaves it to the engine.
+    /// Factor by which each further wait grows, 1 to 100; 0 means the engine's default.
     pub factor: f64,
-    /// Longest wait; zero leaves it to the engine.
+    /// Longest wait; zero means the engine's default.
     pub max: Duration,
-    /// Share of each wait that is random, from 0 to 1.
+    /// Random share of each wait, 0 to 1.
     pub jitter: f64,
-    /// Statuses of responses after which the call is tried again; none leaves it to the engine, as above.
+    /// Statuses of responses to retry; none means the default above.
     pub statuses: Vec<u16>,
 }
 
 impl Retry {
-    /// Returns what is wrong: what a call cannot say. How large something may be is the engine's to check.
+    /// Returns what is wrong with the policy. It checks only what a call cannot express; the engine checks
+    /// maximum values.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         if !(0.0..=f64::MAX).contains(&self.factor) {
-            return Some("the factor of the retry is negative, or no number");
+            return Some("the factor of the retry is negative or not a number");
         }
         if !(0.0..=f64::MAX).contains(&self.jitter) {
-            return Some("the jitter of the retry is negative, or no number");
+            return Some("the jitter of the retry is negative or not a number");
         }
         None
     }
@@ -70,7 +72,7 @@ impl Retry {
     }
 }
 
-/// Rounds up.
+/// Converts to milliseconds, rounded up.
 pub(crate) fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_to_the_engine_is_left_out() {
+    fn default_fields_are_omitted() {
         let plain = Retry {
             attempts: 3,
             ..Retry::default()
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_outside_of_their_range_are_told() {
+    fn invalid_numbers_are_rejected() {
         for retry in [
             Retry {
                 factor: -1.0,

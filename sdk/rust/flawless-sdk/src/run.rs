@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::host;
 
-/// How the code of a run waits.
+/// How code waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
     /// There is no run.
@@ -27,17 +27,17 @@ pub(crate) fn mode() -> Mode {
     MODE.get()
 }
 
-/// Begins or ends the run. A guest has one in its life.
+/// Begins or ends the run. A guest has one in its lifetime.
 pub(crate) fn set(mode: Mode) {
     MODE.set(mode);
 }
 
-/// Says what makes placeholders of secrets the run's own.
+/// Sets the token in placeholders of secrets.
 pub(crate) fn set_secrets(secrets: String) {
     SECRETS.replace(secrets);
 }
 
-/// What the engine tells the run of itself.
+/// What the engine tells the run about itself.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Told {
@@ -47,7 +47,8 @@ pub(crate) struct Told {
     pub(crate) secrets: String,
 }
 
-/// Returns what the run is told at the moment: the fork of a run is told another id than that one.
+/// Returns what the engine tells the run about itself at the moment: a fork has another id than the original
+/// run.
 pub(crate) fn told() -> Told {
     match host::part(0, host::HEAD) {
         none if none.is_empty() => Told::default(),
@@ -55,20 +56,18 @@ pub(crate) fn told() -> Told {
     }
 }
 
-/// Returns what makes placeholders of secrets the run's own, `""` outside a workflow.
+/// Returns the token in placeholders of secrets, or `""` outside a workflow.
 pub(crate) fn secrets() -> String {
     SECRETS.with_borrow(Clone::clone)
 }
 
-/// Returns where the server is, `""` outside a workflow.
+/// Returns the URL of the server, or `""` outside a workflow.
 pub(crate) fn url() -> String {
     told().url
 }
 
-/// Returns the id of the run, the same in every replay, or `""` outside a workflow.
-///
-/// It changes when the run is forked: in the turns that a fork shares with another run it is the id of
-/// that one, from then on the fork's own.
+/// Returns the id of the run, or `""` outside a workflow. It is the same in every replay. In a fork, it is
+/// the id of the original run during the turns that both share, and the fork's own id after that.
 pub fn run_id() -> String {
     told().run
 }
@@ -76,7 +75,7 @@ pub fn run_id() -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn there_is_no_run_outside() {
+    fn run_id_is_empty_outside_a_run() {
         assert_eq!(super::run_id(), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Steps of which either all take effect, or those that did are undone.
+//! Sagas: steps that either all take effect or are undone.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
@@ -30,30 +30,30 @@ struct Undo {
     make: Box<dyn FnMut() -> Undoing>,
 }
 
-/// Carries out steps. When `f` returns an error, also because the run is cancelled, the undos of the
-/// steps that were taken run in reverse order, behind a [`crate::shield()`] and tried again: 10 tries,
-/// the second after a second, each further wait twice as long, at most a minute. Then the error is
-/// returned.
+/// Runs a saga. If `f` returns an error, including the error of a cancelled run, the undos of the steps that
+/// were taken run in reverse order, behind a [`crate::shield()`]; then the error is returned. A failed undo
+/// is tried again: 10 attempts, one second before the second attempt, twice as long before each further one,
+/// at most a minute.
 ///
-/// Where an undo fails for good, the run becomes unresolved and says which steps are done, which are
-/// undone and which are not. A person puts things right, and then resolves the call: with `--retry` the
-/// undo is tried again, with `--response` it counts as undone, with `--error` it is given up; the others
-/// are undone then, and the error is [`Error::Undo`].
+/// If an undo fails for good, the run becomes unresolved and lists the steps that are done, undone and not
+/// undone. A person then fixes the problem and resolves the call: `--retry` tries the undo again,
+/// `--response` counts it as done, and `--error` gives it up; the remaining steps are undone then, and the
+/// error is [`Error::Undo`].
 ///
-/// An undo never overtakes the step that it undoes: the requests of the step that are under way are
-/// withdrawn, and the undo begins when it is known what became of each, of those that are idempotent too.
-/// Where a [`crate::timeout`] or [`crate::select!`] around it gives the saga up, its waits end with
-/// [`Error::GivenUp`], the steps are undone, and what is around waits for that. Code that drops the future of
-/// a saga by hand leaves its steps done; a line of the log names them.
+/// An undo never overtakes its step: the open requests of the step are withdrawn, and the undo starts once
+/// the outcome of each is known, including idempotent ones. If a [`crate::timeout`] or [`crate::select!`]
+/// around it gives up the saga, its waits end with [`Error::GivenUp`], its steps are undone, and the code
+/// around it waits for that. Code that drops the future of a saga by hand leaves its steps done; a line of
+/// the log names them.
 ///
-/// A panic in `f` is no error, and nothing can catch it, because WebAssembly has no unwinding. In a
-/// plain workflow the undos run all the same, as above, before the run fails with the panic; tasks beside
-/// go on meanwhile. In an async workflow there is nobody left who could wait for an undo: the run fails at
-/// once. In both, the failure and a line of the log name the steps that were taken and not undone, newest
-/// first: those of an async workflow, those that were given up, and those of other tasks. They do so, too,
-/// where the guest exits, is trapped or has no memory left, and where somebody terminates the run. So turn
-/// what may be wrong into an error, or let the workflow be a plain one. An undo that panics ends the run at once
-/// (also one that borrows what the code that panicked has borrowed); the log says what it was undoing.
+/// A panic in `f` is not an error, and nothing can catch it, because WebAssembly has no unwinding. In a plain
+/// workflow the undos still run as above before the run fails with the panic; other tasks continue in the
+/// meantime. In an async workflow nothing could wait for an undo, so the run fails at once. In both cases,
+/// the failure and a line of the log name the steps that were taken and not undone, newest first: those of an
+/// async workflow, those that were given up, and those of other tasks. The same applies if the guest exits,
+/// traps or runs out of memory, and if somebody terminates the run. So return errors instead of panicking, or
+/// use a plain workflow. An undo that panics ends the run at once, and so does one that borrows what the
+/// panicking code has borrowed; the log says what it was undoing.
 ///
 /// ```
 /// use flawless::{Error, http};
@@ -75,8 +75,8 @@ where
     saga_with(Retry::default(), f).await
 }
 
-/// Carries out steps like [`saga`]. `undo` says how often and when an undo that fails is tried again; a
-/// member that is zero stands for that of the default. Statuses and jitter have no meaning here.
+/// Runs a saga like [`saga`]. `undo` says how often and when a failed undo is tried again; a field that is
+/// zero has its default. Statuses and jitter have no effect.
 pub async fn saga_with<T, E>(
     undo: Retry,
     f: impl AsyncFnOnce(&mut Saga) -> Result<T, E>,
@@ -118,10 +118,10 @@ where
     }
 }
 
-/// The steps that were taken, see [`saga`].
+/// The saga passed to the function, see [`saga`].
 pub struct Saga(Rc<Taken>);
 
-/// The steps of a saga. A panic finds them while code of the saga is on the stack, so nothing is
+/// The steps of a saga. A panic may access them while code of the saga is on the stack, so nothing stays
 /// borrowed while other code runs.
 struct Taken {
     undos: RefCell<Vec<Undo>>,
@@ -129,13 +129,13 @@ struct Taken {
 }
 
 thread_local! {
-    /// The steps of all sagas so far.
+    /// The number of steps of all sagas so far.
     static STEPS: Cell<i64> = const { Cell::new(0) };
     /// The sagas whose code is on the stack, outermost first.
     static INSIDE: RefCell<Vec<Rc<Taken>>> = RefCell::default();
 }
 
-/// A saga that has begun and not ended.
+/// A saga that has not ended.
 struct Open(Rc<Taken>);
 
 impl Open {
@@ -143,7 +143,7 @@ impl Open {
         Open(taken)
     }
 
-    /// Says that the steps are to stay.
+    /// Keeps the steps: they need no undo any more.
     fn succeeded(self) {
         let kept = self.0.undos.take();
         kept.iter().for_each(Undo::settled);
@@ -163,7 +163,7 @@ impl Drop for Open {
     }
 }
 
-/// The code of a saga, which is marked as being on the stack.
+/// The code of a saga, which is marked as being on the stack while it is polled.
 struct Marked<F> {
     taken: Rc<Taken>,
     future: Pin<Box<F>>,
@@ -180,9 +180,9 @@ impl<F: Future> Future for Marked<F> {
     }
 }
 
-/// Undoes the sagas that a panic came out of, as far as that can be; the engine names the steps that are
-/// left. It is for the hook of panics, below which their code is on the stack and never goes on; it must
-/// not panic itself. It says which steps it is about to undo.
+/// Undoes the sagas that a panic came out of, as far as possible; the engine names the steps that are left.
+/// The panic hook calls it while their code is still on the stack, which never continues. It must not panic
+/// itself. It reports which steps it is about to undo.
 pub(crate) fn panicked(message: &str, undoing: impl Fn(&[String])) {
     let innermost = || INSIDE.try_with(|all| all.try_borrow_mut().ok()?.pop());
     while mode() == Mode::Plain
@@ -194,7 +194,7 @@ pub(crate) fn panicked(message: &str, undoing: impl Fn(&[String])) {
 }
 
 impl Undo {
-    /// Tells the engine that the step is undone, or that nobody wants it undone any more.
+    /// Tells the engine that the step is undone, or need not be any more.
     fn settled(&self) {
         let mut head = Head::new();
         head.int("n", self.number);
@@ -202,9 +202,9 @@ impl Undo {
     }
 }
 
-/// Tells the engine of a step that is about to be taken, and returns its number. The engine names the steps
-/// that are left when the run ends in a way in which nothing can be undone: the guest has exited, has no
-/// memory left, is trapped, panics in an async workflow, or somebody terminates the run.
+/// Tells the engine about a step that is about to be taken, and returns its number. If the run ends in a way
+/// that prevents undos (the guest exits, runs out of memory, traps or panics in an async workflow, or
+/// somebody terminates the run), the engine names the steps that are left.
 fn note(name: &str) -> i64 {
     const MOST: usize = 200;
     let number = STEPS.get() + 1;
@@ -221,13 +221,13 @@ fn note(name: &str) -> i64 {
 }
 
 impl Saga {
-    /// Takes a step, and keeps `undo` for the case that the saga fails. It is kept before the step is
-    /// taken: it is called also where the step fails, for that may have taken effect in part, and must
-    /// be right in both cases. Where the run is cancelled already, the step is not taken and nothing is
-    /// kept.
+    /// Takes a step and registers `undo` in case the saga fails. It registers `undo` before the step is
+    /// taken, and `undo` also runs if the step fails, because it may have taken effect in part; `undo` must
+    /// be right in both cases. If the run is already cancelled, the step is not taken and nothing is
+    /// registered.
     ///
-    /// The step is what begins when it is awaited; a request whose [`crate::http::Request::send`] was
-    /// called is under way already.
+    /// The step is what begins when it is awaited; a request whose [`crate::http::Request::send`] was already
+    /// called is in flight before that.
     pub async fn step<T, E, F>(
         &mut self,
         name: &str,
@@ -268,7 +268,7 @@ impl Taken {
         self.undos.borrow_mut().pop()
     }
 
-    /// Undoes all steps and returns those that could not be.
+    /// Undoes all steps and returns those that could not be undone.
     async fn undo(&self, why: &str) -> Vec<Undo> {
         let (mut undone, mut lost) = (Vec::new(), Vec::new());
         while let Some(mut undo) = self.pop() {
@@ -311,13 +311,13 @@ impl Taken {
         } else {
             2.0
         };
-        let most = or(self.retry.max, Duration::from_secs(60));
+        let longest = or(self.retry.max, Duration::from_secs(60));
         for _ in 1..attempts {
             if (undo.make)().await.is_ok() {
                 return Ok(());
             }
             sleep(wait).await?;
-            wait = wait.mul_f64(factor).min(most);
+            wait = wait.mul_f64(factor).min(longest);
         }
         (undo.make)().await
     }
@@ -330,7 +330,7 @@ fn names(all: &[String]) -> String {
     }
 }
 
-/// A person's word on what the code was in doubt about.
+/// A person's decision about something the code was in doubt about.
 pub(crate) enum Word {
     /// It did not happen.
     Retry,
@@ -344,7 +344,7 @@ struct Note {
     note: String,
 }
 
-/// Makes the run unresolved until a person says what is true. The error is what the person told.
+/// Makes the run unresolved until a person decides. The error is the one that the person gave.
 #[track_caller]
 pub(crate) fn doubt(request: &str, reason: &str) -> Asking<Word> {
     let mut head = Head::new();
@@ -361,7 +361,7 @@ pub(crate) fn doubt(request: &str, reason: &str) -> Asking<Word> {
     })
 }
 
-/// Which steps of a saga could not be undone and were given up by a person.
+/// The steps of a saga that could not be undone and that a person gave up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndoError {
     /// Their names.
@@ -385,7 +385,7 @@ mod tests {
     use crate::host::scripted::Run;
 
     #[test]
-    fn a_saga_that_fails_is_undone_in_reverse_order() {
+    fn failed_saga_is_undone_in_reverse_order() {
         let log = Rc::new(RefCell::new(Vec::new()));
         let seen = log.clone();
         let end = finish(saga(async move |s| {
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saga_that_succeeds_is_not_undone() {
+    fn successful_saga_is_not_undone() {
         let end = finish(saga(async |s| {
             s.step("a", async { Ok(7) }, || async { panic!("it is undone") })
                 .await
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn an_undo_waits_for_the_outcome_of_its_step() {
+    fn undo_waits_for_the_outcome_of_its_step() {
         let run = Run::begin();
         let put = || crate::http::put("a").send();
         run.task(one_step(async move {
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn an_undo_waits_for_what_its_step_left_under_way() {
+    fn undo_waits_for_open_requests_of_its_step() {
         let run = Run::begin();
         run.task(async {
             let left = Rc::new(RefCell::new(None));
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saga_that_is_given_up_while_it_sleeps_is_undone() {
+    fn saga_given_up_while_sleeping_is_undone() {
         let run = Run::begin();
         let work = taken_and_then(async { sleep(Duration::from_secs(900)).await });
         run.task(crate::timeout(Duration::from_secs(1), work));
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saga_that_is_given_up_while_it_sends_is_undone() {
+    fn saga_given_up_while_sending_is_undone() {
         let run = Run::begin();
         let work = taken_and_then(async { crate::http::post("b").send().await.map(drop) });
         run.task(crate::timeout(Duration::from_secs(1), work));
@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saga_that_is_dropped_says_what_it_leaves() {
+    fn dropped_saga_logs_its_open_steps() {
         let run = Run::begin();
         run.task(async {
             let work = one_step(async { sleep(Duration::from_secs(900)).await });

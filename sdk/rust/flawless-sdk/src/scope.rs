@@ -1,7 +1,7 @@
-//! Which calls a future has under way, so that nobody gives it up before they are settled.
+//! Tracks which calls a future has open, so that it is not given up before they are settled.
 //!
-//! While a branch of a [`crate::select!`], a saga or a step of a saga is polled, its scope is on a
-//! stack, and each call that is made or polled is noted in every scope of the stack.
+//! While a branch of a [`crate::select!`], a saga or a step of a saga is polled, its scope is on a stack, and
+//! each call that is made or polled is recorded in every scope on the stack.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -15,9 +15,9 @@ use crate::reactor::{self, Why};
 enum Kind {
     /// A future that may be given up.
     Branch,
-    /// A saga. It is told that a branch around it is given up, so that it can undo its steps.
+    /// A saga. It is notified when a branch around it is given up, so that it can undo its steps.
     Saga,
-    /// A step of a saga. Its undo comes after the outcomes of its calls.
+    /// A step of a saga. Its undo starts after the outcomes of its calls.
     Step,
 }
 
@@ -37,19 +37,19 @@ thread_local! {
     static DEADLINE: Cell<i64> = const { Cell::new(i64::MAX) };
 }
 
-/// Returns the moment at which the code that runs is given up by a [`crate::timeout()`], in nanoseconds since
-/// 1970, if there is one. What a shield protects is not.
+/// Returns when the current code is given up by a [`crate::timeout()`], in nanoseconds since 1970, if ever.
+/// Code behind a shield is not.
 pub(crate) fn deadline() -> Option<i64> {
     Some(DEADLINE.get()).filter(|at| *at < i64::MAX)
 }
 
-/// A future that is given up at a moment.
+/// A future with a deadline.
 pub(crate) struct Within<F> {
     at: i64,
     future: Pin<Box<F>>,
 }
 
-/// Says when a future is given up.
+/// Sets the deadline of a future.
 pub(crate) fn within<F: Future>(at: i64, future: F) -> Within<F> {
     // What needs no drop is a borrowed future, which is not given up.
     let at = if std::mem::needs_drop::<F>() {
@@ -87,18 +87,18 @@ impl Drop for Deadline {
     }
 }
 
-/// What a future may still do that was given up.
+/// What a future that was given up may still do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum GivenUp {
     /// It was not given up.
     No,
-    /// It is dropped as soon as its calls are settled, and what it waits for never comes.
+    /// It is dropped as soon as its calls are settled; its waits never end.
     Quietly,
-    /// It is part of a saga, which has to end: each wait ends with an error.
+    /// It is part of a saga, which must end: each wait ends with an error.
     Told,
 }
 
-/// Tells whether the code that runs was given up.
+/// Returns whether the current code was given up.
 pub(crate) fn given_up() -> GivenUp {
     STACK.with_borrow(|stack| {
         let over = |s: &Scope| s.0.kind == Kind::Branch && s.0.over.get();
@@ -110,12 +110,12 @@ pub(crate) fn given_up() -> GivenUp {
     })
 }
 
-/// Tells whether the code that runs is part of a saga's step.
+/// Whether the current code is part of a step of a saga.
 pub(crate) fn in_step() -> bool {
     STACK.with_borrow(|stack| stack.iter().any(|s| s.0.kind == Kind::Step))
 }
 
-/// Notes a call in the scopes of the code that runs, and returns those that did not know it.
+/// Records a call in the scopes of the current code, and returns those that did not have it.
 pub(crate) fn note(call: i32) -> Vec<Scope> {
     STACK.with_borrow(|stack| {
         let new = |s: &&Scope| s.0.calls.borrow_mut().insert(call);
@@ -138,13 +138,13 @@ impl Drop for Restore {
     }
 }
 
-/// Runs code that has no part in what the code around it does.
+/// Runs code outside all scopes.
 pub(crate) fn outside<T>(f: impl FnOnce() -> T) -> T {
     let _restore = Restore::swap(Vec::new());
     f()
 }
 
-/// Runs code that is not given up together with the code around it. It stays part of a saga's steps.
+/// Runs code that is not given up together with the code around it. It stays part of the steps of a saga.
 pub(crate) fn sheltered<T>(f: impl FnOnce() -> T) -> T {
     let _restore = Restore::swap(steps());
     f()
@@ -157,7 +157,7 @@ fn steps() -> Vec<Scope> {
     })
 }
 
-/// Makes a future part of the steps that the code which runs is part of, wherever it is polled.
+/// Makes a future part of the current steps of sagas, wherever it is polled.
 pub(crate) fn same_steps<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let steps = steps();
     let mut future = Box::pin(future);
@@ -167,10 +167,10 @@ pub(crate) fn same_steps<F: Future>(future: F) -> impl Future<Output = F::Output
     })
 }
 
-/// Work that has to come to its end: while this exists, the branches around it are not dropped.
+/// Work that must complete: while this exists, the branches around it are not dropped.
 pub(crate) struct Busy(Vec<Scope>);
 
-/// Keeps the branches around the code that runs from being dropped.
+/// Keeps the branches around the current code from being dropped.
 pub(crate) fn busy() -> Busy {
     let scopes = STACK.with_borrow(Clone::clone);
     for s in &scopes {
@@ -209,7 +209,7 @@ impl Scope {
         Scope::new(Kind::Step)
     }
 
-    /// Runs code that belongs to the scope.
+    /// Runs code inside the scope.
     pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
         struct Leave;
         impl Drop for Leave {
@@ -222,7 +222,7 @@ impl Scope {
         f()
     }
 
-    /// Makes a future belong to the scope.
+    /// Puts a future into the scope.
     pub(crate) fn around<F: Future>(self, future: F) -> Around<F> {
         Around {
             scope: self,
@@ -230,17 +230,17 @@ impl Scope {
         }
     }
 
-    /// Forgets a call that somebody has the answer of, or nobody has any more.
+    /// Removes a call whose answer was taken, or is not wanted any more.
     pub(crate) fn forget(&self, call: i32) {
         self.0.calls.borrow_mut().remove(&call);
     }
 
-    /// Tells whether a shield or a saga in it has not ended.
+    /// Whether a shield or a saga in it has not ended.
     pub(crate) fn busy(&self) -> bool {
         self.0.busy.get() > 0
     }
 
-    /// Withdraws the calls, and begins no others from now on.
+    /// Withdraws the calls, and lets no others begin.
     pub(crate) fn give_up(&self, why: Why) {
         let first = !self.0.over.replace(true);
         self.withdraw(why);
@@ -255,14 +255,14 @@ impl Scope {
         }
     }
 
-    /// Tells whether polling its future may bring something about: an answer has come that is not
-    /// known to be that of a withdrawn call, or one is still to come.
+    /// Whether polling its future can make progress: there is an answer that is not that of a withdrawn call,
+    /// or one may still come.
     pub(crate) fn live(&self) -> bool {
         self.0.busy.get() > 0
             || self.any(|call| reactor::unsettled(call) || reactor::has_outcome(call))
     }
 
-    /// Tells whether it must not be dropped yet. If so, the waker is woken when that may have changed.
+    /// Whether it must not be dropped yet. If so, the waker is woken when that may have changed.
     pub(crate) fn unsettled(&self, cx: &Context<'_>) -> bool {
         let mut open = false;
         for call in self.0.calls.borrow().iter() {
@@ -292,7 +292,7 @@ impl Scope {
     }
 }
 
-/// A future that belongs to a scope.
+/// A future in a scope.
 pub(crate) struct Around<F> {
     scope: Scope,
     future: Pin<Box<F>>,
@@ -314,7 +314,7 @@ mod tests {
     use crate::{http, shield, shielded, task};
 
     #[test]
-    fn a_scope_knows_the_calls_under_way_in_it() {
+    fn scope_tracks_its_open_calls() {
         let run = Run::begin();
         let (scope, own) = (Scope::branch(), Scope::branch());
         let known = |s: &Scope| s.0.calls.borrow().iter().copied().collect::<Vec<_>>();
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_stays_part_of_the_step_that_began_it() {
+    fn task_stays_part_of_its_step() {
         let run = Run::begin();
         let (branch, step) = (Scope::branch(), Scope::step());
         let begun = branch.enter(|| step.enter(|| task(async { (in_step(), given_up()) })));

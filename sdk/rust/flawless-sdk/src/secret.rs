@@ -1,14 +1,14 @@
-//! Secrets of the engine's operator.
+//! Secrets.
 
 use crate::run;
 
-/// Returns a placeholder for a secret of the engine's operator. Where it stands in the header, the URL
-/// or the body of a request, the engine puts the value in its place on the wire, if the request goes to
-/// a host that the operator has allowed for it; to any other host it is not sent, and the call ends with
-/// [`crate::Error::NotSent`].
+/// Returns a placeholder for a secret that the operator has stored in the engine. Use it in the headers, the
+/// URL or the body of a request. The engine replaces it by the value on the wire if the operator has allowed
+/// the secret for the host of the request. Otherwise the request is not sent, and the call returns
+/// [`crate::Error::NotSent`] with the reason `policy`.
 ///
-/// The run never holds the value: where the server sends it back, the placeholder stands in its place.
-/// So it can be neither hashed nor compared. Outside a workflow the placeholder is of no use.
+/// The run never sees the value, so it cannot hash or compare it. If the server sends the value back, the
+/// response has the placeholder in its place. A placeholder works only in requests of the run that made it.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {
@@ -21,13 +21,13 @@ use crate::run;
 /// ```
 ///
 /// # Panics
-/// If the name is not 1 to 100 letters, digits, dashes and underscores.
+/// If the name does not have 1 to 100 letters, digits, dashes and underscores.
 #[track_caller]
 pub fn secret(name: &str) -> String {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     assert!(
         (1..=100).contains(&name.len()) && name.bytes().all(fits),
-        "a secret's name is 1 to 100 letters, digits, dashes and underscores, {name:?} is not"
+        "invalid secret name {name:?}: use 1 to 100 letters, digits, dashes and underscores"
     );
     let token = match run::secrets() {
         none if none.is_empty() => "outside".to_owned(),
@@ -41,13 +41,13 @@ mod tests {
     use super::secret;
 
     #[test]
-    fn outside_it_is_of_no_use() {
+    fn secret_outside_a_run_is_a_placeholder() {
         assert_eq!(secret("A_b-1"), "flawless-secret.A_b-1.outside");
     }
 
     #[test]
-    #[should_panic(expected = "a secret's name")]
-    fn a_name_is_checked() {
+    #[should_panic(expected = "invalid secret name")]
+    fn invalid_name_panics() {
         secret("a b");
     }
 }

@@ -10,18 +10,18 @@ use crate::scope::Scope;
 use crate::sleep::{Sleep, Timer};
 use crate::{UntilCancelled, reactor};
 
-/// Waits for the first of several futures and goes on with its branch; the others are given up and
-/// dropped. Of those that are ready at once, the first in the list counts, in every replay.
+/// Waits for the first of several futures and runs its branch; the others are given up and dropped. If
+/// several are ready at once, the first in the list wins, in every replay.
 ///
-/// The requests that the others have under way are withdrawn before the branch runs. One that has not begun
-/// never does, and one that is idempotent is abandoned. One that has begun and is not idempotent may take
-/// effect at any moment, so its outcome is waited for. Where [`crate::sleep()`] or [`crate::cancelled()`] was
-/// first, the future that has the outcome goes on, and if it ends, its branch is chosen instead: a request
-/// that was made is not taken for one that was not. Where another future was first, its result is not thrown
-/// away: its branch runs, after that outcome, which is in the log of the run.
+/// The open requests of the others are withdrawn before the branch runs. A request that has not begun is
+/// never sent, and an idempotent one is abandoned. One that is in flight and not idempotent may take effect,
+/// so its outcome is awaited. If [`crate::sleep()`] or [`crate::cancelled()`] came first, the future with
+/// that outcome then continues, and if it ends, its branch is chosen instead: code never treats a request
+/// that was made as one that was not. If another future came first, its branch runs after that outcome, which
+/// is in the log of the run; its result is not lost.
 ///
-/// A future that is borrowed (`&mut`) is not given up: what it waits for goes on, and it may be awaited
-/// again. So a loop may wait for a request and look at other things meanwhile.
+/// A borrowed future (`&mut`) is not given up: what it waits for continues, and you can await it again. So a
+/// loop can wait for a request and handle other things in the meantime.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -71,21 +71,21 @@ macro_rules! __chosen {
     };
 }
 
-/// The result of the first of some futures that was ready.
+/// The result of the first future that was ready.
 pub enum Chosen<A, B> {
-    /// It is that of the first in the list.
+    /// The first in the list.
     This(A),
-    /// It is that of another.
+    /// One of the others.
     Other(B),
 }
 
-/// Says of which sort a future is. Where the type is known to be that of a moment, the method of that
-/// type is called, otherwise that of [`AnyFuture`].
+/// Tells whether a future is a moment. For types that are known to be moments, their own method is called,
+/// otherwise that of [`AnyFuture`].
 pub struct Sort<'a, F>(pub &'a F);
 
-/// The sort of all other futures.
+/// All futures that are not known to be moments.
 pub trait AnyFuture {
-    /// Tells whether the future is a moment: its result holds nothing that could be lost.
+    /// Whether the future is a moment: its result contains nothing that could be lost.
     fn moment(&self) -> bool {
         false
     }
@@ -120,16 +120,16 @@ macro_rules! moments {
 
 moments! { Sleep UntilCancelled Timer }
 
-/// A list of futures: nothing, or a future and a list.
+/// A list of futures: empty, or a future and a list.
 pub trait Branches {
-    /// The result of the first that is ready.
+    /// The result of the first one that is ready.
     type Chosen;
 
-    /// Polls them in their order. Also tells whether the one that is ready is a moment.
+    /// Polls them in order. Also returns whether the one that is ready is a moment.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Self::Chosen, bool)>;
 
-    /// Gives up those that are left, and drops them when their calls have answers. It ends early, and
-    /// may be called again, with the result of one that was ready all the same.
+    /// Gives up the remaining ones, and drops them once their calls have answers. It may return early and be
+    /// called again, with the result of one that became ready after all.
     fn give_up(&mut self, cx: &mut Context<'_>, moment: bool) -> Poll<Option<Self::Chosen>>;
 }
 
@@ -172,14 +172,14 @@ impl<F: Future, B: Branches> Branches for (Branch<F>, B) {
     }
 }
 
-/// A future of a [`select!`], until it is ready or given up.
+/// A future in a [`select!`], until it is ready or given up.
 pub struct Branch<F> {
     future: Option<Pin<Box<F>>>,
     scope: Scope,
     moment: bool,
 }
 
-/// Makes a future of what a branch waits for.
+/// Makes a future of the expression in a branch.
 pub fn future<F: IntoFuture>(future: F) -> F::IntoFuture {
     future.into_future()
 }
@@ -229,7 +229,7 @@ impl<F: Future> Branch<F> {
     }
 }
 
-/// Waits for the first of some futures, and until the others are given up.
+/// Waits for the first of several futures, and until the others are given up.
 pub async fn first<B: Branches>(mut branches: B) -> B::Chosen {
     let (mut chosen, mut moment) = poll_fn(|cx| branches.poll(cx)).await;
     let at_a_moment = moment;
@@ -250,7 +250,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_first_that_is_ready_is_chosen() {
+    fn first_ready_branch_is_chosen() {
         let got = finish(async {
             crate::select! {
                 () = pending() => "never",
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_may_leave_what_is_around_it() {
+    fn branch_can_return_from_the_function() {
         let got = finish(async {
             let mut n = 0;
             loop {
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_does_not_decide_against_a_request_that_has_begun() {
+    fn timer_does_not_beat_a_request_in_flight() {
         for first in [false, true] {
             let run = Run::begin();
             run.task(async move {
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_comes_with_the_moment_is_chosen() {
+    fn answer_arriving_with_the_timer_is_chosen() {
         let run = Run::begin();
         run.task(async {
             let sent = http::post("u").send();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_withdrawn_is_given_up() {
+    fn withdrawn_future_is_given_up() {
         let run = Run::begin();
         run.task(async {
             let late = crate::timeout(Duration::from_secs(1), async {
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_future_that_was_given_up_begins_nothing_new() {
+    fn future_given_up_makes_no_new_calls() {
         let run = Run::begin();
         run.task(crate::timeout(Duration::from_secs(1), async {
             let first = http::post("u").send().await;
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_result_holds_is_not_lost() {
+    fn result_with_content_is_not_lost() {
         let run = Run::begin();
         run.task(async {
             crate::select! {
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_borrowed_request_goes_on() {
+    fn borrowed_request_continues() {
         let run = Run::begin();
         run.task(async {
             let mut ticks = 0;
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_lost_takes_no_message() {
+    fn losing_branch_takes_no_message() {
         let run = Run::begin();
         run.task(async {
             let both = async {

@@ -1,4 +1,4 @@
-//! Code that a cancellation does not reach.
+//! Protection from cancellation.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Tells whether code runs behind a shield.
+/// Whether the current code is behind a shield.
 pub(crate) fn raised() -> bool {
     DEPTH.get() > 0
 }
@@ -30,9 +30,9 @@ impl Drop for Raised {
     }
 }
 
-/// Carries out a future that neither a cancellation of the run nor a [`crate::timeout`] or
-/// [`crate::select!`] around it ends: calls and sleeps that begin in it go on to their end, and what is
-/// around it waits. It is the place to undo what was done.
+/// Runs a future that is not affected by a cancellation of the run, nor by a [`crate::timeout`] or
+/// [`crate::select!`] around it: its calls and sleeps complete, and the code around it waits. Use it to undo
+/// things.
 ///
 /// ```
 /// # async fn refund() -> Result<(), flawless::Error> { Ok(()) }
@@ -51,7 +51,7 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
     }
 }
 
-/// The future of [`shield()`].
+/// The future returned by [`shield()`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Shield<F> {
     future: Pin<Box<F>>,
@@ -73,8 +73,7 @@ impl<F: Future> Future for Shield<F> {
     }
 }
 
-/// Carries out a function that a cancellation of the run does not reach. It is [`shield()`] for plain
-/// functions.
+/// Runs a function that is not affected by a cancellation of the run. It is [`shield()`] for plain functions.
 pub fn shielded<T>(f: impl FnOnce() -> T) -> T {
     let _raised = Raised::new();
     scope::sheltered(f)
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shield_is_up_inside_only() {
+    fn shield_applies_only_inside() {
         assert!(!raised());
         shielded(|| {
             assert!(raised());

@@ -1,14 +1,14 @@
-//! How much the engine takes at a time. It ends a guest that hands it more, so nothing goes that far.
+//! Size limits. The engine stops a guest that exceeds them, so the SDK returns an error or cuts the text before that.
 
 use crate::Error;
 use crate::error::{About, CallError, Kind};
 
-/// The most bytes of the body of a call, and of an output.
+/// Maximum length of the body of a call, and of an output, in bytes.
 pub(crate) const MAX_BODY: usize = 64 << 20;
-/// The most bytes of a line of the log, and of the message of a failure.
+/// Maximum length of a log line, and of the message of a failure, in bytes.
 pub(crate) const MAX_TEXT: usize = 1 << 20;
 
-/// The error of a call whose body the engine does not take. It is not made then.
+/// Returns an error if the engine would not accept the body; the call must not be made then.
 pub(crate) fn check(kind: &str, body: &[u8]) -> Result<(), Error> {
     if body.len() <= MAX_BODY {
         return Ok(());
@@ -23,19 +23,19 @@ pub(crate) fn check(kind: &str, body: &[u8]) -> Result<(), Error> {
         reason: String::new(),
         status: None,
         message: format!(
-            "the body has {} bytes, at most {MAX_BODY} are allowed; nothing was sent",
+            "the body has {} bytes, the limit is {MAX_BODY}; nothing was sent",
             body.len()
         ),
     }))
 }
 
-/// Returns the beginning of a text where that is longer than `most` bytes, and says so.
-pub(crate) fn cut(text: &str, most: usize) -> String {
+/// Shortens a text that is longer than `max` bytes, and marks it.
+pub(crate) fn cut(text: &str, max: usize) -> String {
     const MARK: &str = "… (cut)";
-    if text.len() <= most {
+    if text.len() <= max {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(most - MARK.len());
+    let end = text.floor_char_boundary(max - MARK.len());
     format!("{}{MARK}", &text[..end])
 }
 
@@ -44,19 +44,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_above_the_limit_is_an_error_of_its_call() {
+    fn oversized_body_is_rejected() {
         let body = vec![0; MAX_BODY + 1];
         assert_eq!(check("spawn", &body[1..]), Ok(()));
         let error = check("spawn", &body).unwrap_err();
         assert!(matches!(&error, Error::Call(e) if e.kind == Kind::TooLarge));
         assert_eq!(
             error.to_string(),
-            "spawn: the body has 67108865 bytes, at most 67108864 are allowed; nothing was sent (too_large)"
+            "spawn: the body has 67108865 bytes, the limit is 67108864; nothing was sent (too_large)"
         );
     }
 
     #[test]
-    fn a_long_text_is_cut_between_characters() {
+    fn long_text_is_cut_between_characters() {
         assert_eq!(cut("short", 5), "short");
         let text = cut(&"ä".repeat(20), 20);
         assert!(text.len() <= 20 && text.ends_with("ä… (cut)"), "{text}");

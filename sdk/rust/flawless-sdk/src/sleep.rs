@@ -1,4 +1,4 @@
-//! Waiting for a moment.
+//! Sleeping.
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use crate::run::{Mode, mode};
 use crate::scope::{self, GivenUp};
 use crate::{Error, call, host, reactor, shield};
 
-/// Waits for some time: `.await` it in an async workflow, or `.wait()` in a plain function. It is
-/// durable: the engine wakes the run, after days or restarts if need be. The time counts from here.
+/// Waits for some time: use `.await` in an async workflow, and `.wait()` in a plain function. It is durable:
+/// the engine wakes the run after days or restarts. The time counts from the call of this function.
 ///
 /// The error is [`Error::Cancelled`] if the run is cancelled first, or [`Error::Outside`].
 ///
@@ -30,7 +30,7 @@ pub fn sleep(time: Duration) -> Sleep {
     Sleep::new(after(time), Location::caller())
 }
 
-/// Waits for a moment, like [`sleep`]. One that has passed is no wait.
+/// Waits until a point in time, like [`sleep`]. It does not wait if the time has passed.
 #[track_caller]
 pub fn sleep_until(moment: SystemTime) -> Sleep {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH);
@@ -38,12 +38,12 @@ pub fn sleep_until(moment: SystemTime) -> Sleep {
     Sleep::new(at, Location::caller())
 }
 
-/// The moment in nanoseconds since 1970 that is some time away from now.
+/// Returns the time some duration from now in nanoseconds since 1970.
 pub(crate) fn after(time: Duration) -> i64 {
     host::now().saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// What [`sleep`] returns.
+/// The future returned by [`sleep`].
 #[derive(Debug)]
 #[must_use = "nothing waits unless you `.await` it, or `.wait()` in a plain function"]
 pub struct Sleep {
@@ -61,10 +61,10 @@ impl Sleep {
         }
     }
 
-    /// Blocks until the moment has come, in a plain function.
+    /// Blocks until the time has come, in a plain function.
     ///
     /// # Panics
-    /// In an async workflow.
+    /// In an async workflow; use `.await` there.
     #[track_caller]
     pub fn wait(self) -> Result<(), Error> {
         call::alarm(self.timer.key.0, self.site)?.wait().map(drop)
@@ -90,7 +90,7 @@ impl Future for Sleep {
     }
 }
 
-/// A wait for a moment that nothing but the moment ends.
+/// A wait that only its time ends.
 #[derive(Debug)]
 pub(crate) struct Timer {
     key: reactor::TimerKey,
@@ -109,7 +109,7 @@ impl Timer {
         Timer::new(after(time))
     }
 
-    /// Its moment, in nanoseconds since 1970.
+    /// Its time, in nanoseconds since 1970.
     pub(crate) fn moment(&self) -> i64 {
         self.key.0
     }
@@ -142,7 +142,7 @@ mod tests {
     use crate::executor::finish;
 
     #[test]
-    fn outside_a_workflow_nothing_sleeps() {
+    fn sleep_outside_a_workflow_fails() {
         assert_eq!(
             finish(sleep(Duration::from_secs(9))),
             Some(Err(Error::Outside))
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_that_is_dropped_is_gone() {
+    fn dropped_timer_is_removed() {
         let mut timer = Timer::after(Duration::from_secs(900));
         let waker = std::task::Waker::noop();
         assert!(
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_far_away_do_not_overflow() {
+    fn distant_times_do_not_overflow() {
         assert_eq!(after(Duration::MAX), i64::MAX);
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(sleep_until(before).timer.key.0, 0);

@@ -1,4 +1,4 @@
-//! Values that runs share.
+//! Values shared by runs.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ thread_local! {
     static GATES: RefCell<BTreeMap<String, Gate>> = RefCell::default();
 }
 
-/// Returns the value that runs share under a name. It is the default of its type until somebody
+/// Returns a handle on the value that runs share under a name. The value is `T::default()` until a run
 /// changes it.
 ///
 /// ```
@@ -40,7 +40,7 @@ pub fn state<T>(name: &str) -> State<T> {
     }
 }
 
-/// A value that runs share, see [`state`].
+/// A value shared by runs, see [`state`].
 pub struct State<T> {
     name: String,
     gate: Gate,
@@ -48,7 +48,7 @@ pub struct State<T> {
 }
 
 impl<T: DeserializeOwned + Default + 'static> State<T> {
-    /// Returns the value as it is at the moment. It does not wait for who holds it.
+    /// Returns the current value. It does not wait for a run that holds the value.
     #[track_caller]
     pub fn get(&self) -> Asking<T> {
         let head = head(&self.name, "get", 0);
@@ -62,12 +62,13 @@ impl<T: DeserializeOwned + Default + 'static> State<T> {
         Asking::new(asked, |about, answer| decode(&about.url, &answer.body))
     }
 
-    /// Waits until no other run, and no other task of this one, holds the value, and holds it. It may
-    /// be held for days, and calls be made meanwhile. Runs are served in the order they asked. The hold
-    /// ends with [`Held::keep`], when what this returns is dropped, or when the run ends.
+    /// Waits until no other run and no other task of this run holds the value, and then holds it. You can
+    /// hold it for days and make calls in the meantime. Runs get their turn in the order in which they asked.
+    /// The hold ends with [`Held::keep`], when the returned value is dropped, or when the run ends; it
+    /// survives crashes of the server.
     ///
-    /// The error is [`Error::Call`] of kind [`crate::Kind::Deadlock`] where this run would wait for one
-    /// that waits for this one: give up what is held and try again.
+    /// The error is [`Error::Call`] of [`crate::Kind::Deadlock`] if this run would wait for one that waits
+    /// for this one: release what this run holds and try again.
     #[track_caller]
     pub fn lock(&self) -> impl Future<Output = Result<Held<T>, Error>> + use<T> {
         let (name, gate, site) = (self.name.clone(), self.gate.clone(), Location::caller());
@@ -122,7 +123,7 @@ pub struct Held<T> {
 }
 
 impl<T: Serialize> Held<T> {
-    /// Keeps the value as it is now, and ends the hold. A cancellation of the run does not reach it.
+    /// Stores the changed value and ends the hold. It is not affected by a cancellation of the run.
     pub fn keep(self) -> impl Future<Output = Result<(), Error>> {
         let kept = json::encode(&format!("the value of state {}", self.name), &self.value);
         async move {

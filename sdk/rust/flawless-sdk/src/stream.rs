@@ -1,4 +1,4 @@
-//! Responses that are read as they come.
+//! Responses that are read as they arrive.
 
 use std::future::{Future, poll_fn};
 use std::panic::Location;
@@ -15,15 +15,16 @@ use crate::http::{Request, Response, Sending};
 use crate::{Error, json};
 
 impl Request {
-    /// Sends the request, and hands the response over when its head has come. [`Stream::next`] then returns
-    /// the body as it comes, for APIs that answer bit by bit, such as server-sent events of a language model.
+    /// Sends the request and returns the response as soon as its head has arrived. [`Stream::next`] then
+    /// returns the body as it arrives, for APIs that answer piece by piece, such as server-sent events of a
+    /// language model.
     ///
-    /// Each part that is read is in the run's log before the code sees it, and a replay reads the same parts.
-    /// With the head the request is answered: what breaks off behind it is an error of kind
-    /// [`crate::Kind::Broken`] at that place, and nothing is sent again. A restart of the server breaks a
-    /// stream. [`timeout`](Request::timeout) limits the time until the head, and the time to each next part;
-    /// [`limit`](Request::limit) counts all parts together. A response whose status is not 2xx comes in one
-    /// part.
+    /// Each part is in the log of the run before the code sees it, and a replay reads the same parts. The
+    /// request counts as answered once the head has arrived: if the body breaks off later, reading returns an
+    /// error of [`crate::Kind::Broken`] at that point, and nothing is sent again. A restart of the server
+    /// breaks a stream. [`timeout`](Request::timeout) limits the time to the head, and the time to each
+    /// further part; [`limit`](Request::limit) applies to all parts together. A response whose status is not
+    /// 2xx is delivered as one part.
     ///
     /// ```
     /// # async fn work() -> Result<(), flawless::Error> {
@@ -35,7 +36,7 @@ impl Request {
     /// # }
     /// ```
     ///
-    /// In a plain function it is `.stream().wait()?` and `.next().wait()?`, with [`crate::Wait`].
+    /// In a plain function, use `.stream().wait()?` and `.next().wait()?`, with [`crate::Wait`].
     #[track_caller]
     pub fn stream(mut self) -> Streaming {
         self.streams = true;
@@ -46,7 +47,7 @@ impl Request {
     }
 }
 
-/// A request that was sent: a future of its [`Stream`]. What is said of [`Sending`] holds for it.
+/// A response that is read as it arrives. Dropping it before its end closes the connection.
 #[derive(Debug)]
 #[must_use = "the response comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Streaming {
@@ -68,11 +69,11 @@ impl Future for Streaming {
 /// A response that is read as it comes. Its connection is closed when it is dropped before its end.
 #[derive(Debug)]
 pub struct Stream {
-    /// The status of the response.
+    /// The status code.
     pub status: u16,
-    /// Its header fields.
+    /// The header fields.
     pub header: Header,
-    /// Where it came from, after redirects.
+    /// The URL of the last request, after redirects.
     pub url: String,
     about: About,
     site: &'static Location<'static>,
@@ -103,13 +104,13 @@ impl Stream {
         }
     }
 
-    /// Tells whether the status is 2xx.
+    /// Whether the status is 2xx.
     pub fn ok(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// Waits for the next part of the body, of whatever length has come. `None` is its end. After an error
-    /// there is nothing more. When this is dropped before it is ready, nothing of the body is lost.
+    /// Waits for the next part of the body, which may have any length. `None` is the end. After an error
+    /// nothing more comes. If this future is dropped before it is ready, no part of the body is lost.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         if let Some(part) = self.whole.take() {
             return Ok(Some(part));
@@ -155,7 +156,7 @@ mod tests {
     use crate::executor::finish;
 
     #[test]
-    fn outside_of_a_run_there_is_no_stream() {
+    fn stream_outside_a_run_fails() {
         let stream = finish(crate::http::get("u").stream());
         assert!(matches!(stream, Some(Err(Error::Outside))));
     }

@@ -1,4 +1,4 @@
-//! Work that goes on beside other work of the same run.
+//! Concurrent tasks.
 
 use std::cell::RefCell;
 use std::panic::Location;
@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::head::place;
+use crate::head::call_site;
 use crate::{executor, scope};
 
 struct Slot<T> {
@@ -14,15 +14,14 @@ struct Slot<T> {
     waker: Option<Waker>,
 }
 
-/// Work that was begun by [`task`]. Awaiting it gives its result; dropping it changes nothing about
-/// the work.
+/// A task started by [`task`], and a future of its result. Dropping it does not affect the task.
 #[must_use = "the work goes on by itself; `drop` this if nobody asks for its result"]
 pub struct Task<T> {
     slot: Rc<RefCell<Slot<T>>>,
 }
 
-/// Begins work that goes on beside the code that begins it, in an async workflow. The order in which
-/// tasks run is the same in every replay. Tasks that are left when the workflow returns go no further.
+/// Starts a concurrent task in an async workflow. Tasks run in the same order in every replay. When the
+/// workflow returns, remaining tasks stop.
 ///
 /// ```
 /// # async fn work() -> Result<(), flawless::Error> {
@@ -52,7 +51,7 @@ pub fn task<T: 'static>(work: impl Future<Output = T> + 'static) -> Task<T> {
         }
     };
     let site = Location::caller();
-    let label = format!("the task of {}", place(site.file(), site.line()));
+    let label = format!("the task of {}", call_site(site.file(), site.line()));
     executor::with(|e| e.spawn(Box::pin(body), label));
     Task { slot }
 }
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_gives_its_result() {
+    fn task_returns_its_result() {
         let sum = executor::finish(async {
             let a = task(async { 1 });
             let b = task(async { task(async { 2 }).await });
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_goes_on_when_nobody_waits() {
+    fn task_continues_without_a_waiter() {
         let seen = Rc::new(RefCell::new(false));
         let shared = seen.clone();
         executor::finish(async move {

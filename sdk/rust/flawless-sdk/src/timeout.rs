@@ -1,4 +1,4 @@
-//! A limit to waiting.
+//! Timeouts.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,23 +7,23 @@ use std::time::Duration;
 use crate::scope;
 use crate::sleep::Timer;
 
-/// Waits for a future for at most some time, in an async workflow, and gives it up then.
+/// Limits the wait for a future in an async workflow, and gives the future up when the time has passed.
 ///
-/// The requests that the future has under way are withdrawn first. One that has not begun never does, and
-/// one that is idempotent is abandoned: the result is [`Elapsed`]. One that has begun and is not idempotent
-/// may take effect at any moment, so its outcome is waited for, however long that takes. It is given to the
-/// future, and if the future ends with it, its result is the result. So `Elapsed` always means that the
-/// request may be made again.
+/// First, the open requests of the future are withdrawn. A request that has not begun is never sent, and an
+/// idempotent one is abandoned: the result is [`Elapsed`]. One that is in flight and not idempotent may take
+/// effect, so its outcome is awaited, however long that takes, and passed to the future; if the future then
+/// ends, its result is returned. So `Elapsed` always means that you can safely make the request again.
 ///
-/// A request that is made while the future runs takes no longer than the time that is left: that becomes its
-/// own [`crate::http::Request::timeout`], if it is shorter. So when the time has passed, the outcome of one
-/// that has begun and is not idempotent is unknown: the run waits for a person, or is told. A request that was
-/// made before, as in `timeout(most, request.send())`, has its own time-out: write `async { request.send().await }`.
-/// A step of a saga is not cut short, nor is what a [`crate::shield()`] protects.
+/// A request that is made while the future runs gets at most the remaining time as its own
+/// [`crate::http::Request::timeout`]. So when the time has passed, the outcome of a request that is in flight
+/// and not idempotent is unknown: the run waits for a person, or the call returns
+/// [`crate::Error::Interrupted`]. A request that was made before, as in `timeout(limit, request.send())`,
+/// keeps its own timeout: write `async { request.send().await }`. The time does not shorten steps of sagas,
+/// nor code behind a [`crate::shield()`].
 ///
-/// A future that is borrowed (`&mut`) is not given up: what it waits for goes on, and it may be awaited again.
-/// What a [`crate::shield()`] protects comes to its end before, and a [`crate::saga()`] is undone: its waits
-/// end with [`crate::Error::GivenUp`].
+/// A borrowed future (`&mut`) is not given up: what it waits for continues, and you can await it again. Code
+/// behind a [`crate::shield()`] completes first, and a [`crate::saga()`] is undone: its waits end with
+/// [`crate::Error::GivenUp`].
 ///
 /// ```
 /// # use std::time::Duration;
@@ -36,8 +36,8 @@ use crate::sleep::Timer;
 /// # Ok(())
 /// # }
 /// ```
-pub async fn timeout<F: IntoFuture>(most: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let timer = Timer::after(most);
+pub async fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let timer = Timer::after(limit);
     let future = future.into_future();
     // What needs no drop is a borrowed future, which is not given up, and has to stay one for `select!`.
     if !std::mem::needs_drop::<F::IntoFuture>() {
@@ -74,7 +74,7 @@ mod tests {
     use std::future::{pending, ready};
 
     #[test]
-    fn what_is_ready_counts_more_than_the_time() {
+    fn ready_future_beats_the_timeout() {
         assert_eq!(finish(timeout(Duration::ZERO, ready(7))), Some(Ok(7)));
         assert_eq!(
             finish(timeout(Duration::ZERO, pending::<()>())),
@@ -87,17 +87,17 @@ mod tests {
     }
 
     #[test]
-    fn the_time_that_is_left_is_that_of_the_requests_in_it() {
+    fn remaining_time_limits_requests() {
         let run = Run::begin();
         let second = Duration::from_secs(1);
         let made = |inner: Option<Duration>| {
             let request = http::post("u");
             match inner {
-                Some(most) => request.timeout(most).send(),
+                Some(limit) => request.timeout(limit).send(),
                 None => request.send(),
             }
         };
-        for (most, inner, want) in [
+        for (limit, inner, want) in [
             (5, None, r#","timeout_ms":5000"#),
             (5, Some(second * 9), r#","timeout_ms":5000"#),
             (5, Some(second), r#","timeout_ms":1000"#),
@@ -106,11 +106,11 @@ mod tests {
         ] {
             run.log();
             run.task(timeout(
-                second * most,
+                second * limit,
                 async move { drop(made(inner).await) },
             ));
             let head = format!(r#"http {{"method":"POST","url":"u"{want}}}"#);
-            assert!(run.log()[0].ends_with(&head), "{most} {inner:?}");
+            assert!(run.log()[0].ends_with(&head), "{limit} {inner:?}");
         }
         run.task(timeout(second, async move {
             let two = timeout(second * 9, async { drop(http::get("two").send().await) });
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_was_too_slow_is_what_the_time_is_for() {
+    fn slow_request_elapses() {
         let run = Run::begin();
         let second = Duration::from_secs(1);
         run.task(timeout(second, async move {

@@ -1,7 +1,7 @@
-//! Lines of the run's log, for the `tracing` crate.
+//! Support for the `tracing` crate.
 //!
-//! A guest needs no set-up: with the feature `tracing`, `tracing::info!` and its like write lines of
-//! the run. A line has the fields of the event, and those of the spans around it.
+//! A guest needs no set-up: with the feature `tracing`, `tracing::info!` and similar macros write lines to
+//! the log of the run. A line has the fields of the event and of the spans around it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Event, Level, Metadata, Subscriber, dispatcher, span};
 
-use crate::head::{Head, place};
+use crate::head::{Head, call_site};
 use crate::host;
 use crate::size::{MAX_TEXT, cut};
 
-/// Makes the lines of the `tracing` crate lines of the run.
+/// Makes lines of the `tracing` crate lines of the run.
 pub(crate) fn install() {
     let _ = dispatcher::set_global_default(dispatcher::Dispatch::new(Lines));
 }
@@ -176,7 +176,7 @@ fn line(
         head.raw("fields", &inner.end());
     }
     if let (Some(file), Some(number)) = (metadata.file(), metadata.line()) {
-        head.str("at", &place(file, number));
+        head.str("at", &call_site(file, number));
     }
     (head.end(), fields.message)
 }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_fields_of_the_spans_around_it() {
+    fn line_has_the_fields_of_its_spans() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         ::tracing::subscriber::with_default(Collect(lines.clone()), || {
             let outer =

@@ -1,20 +1,20 @@
-//! Workflows and messages as types, so that a wrong name or value does not compile.
+//! Workflows and messages as types, so that a wrong name or type does not compile.
 
 use serde::Serialize;
 
-/// A workflow as a type. The attribute [`crate::workflow`] makes one of the function's name.
+/// A workflow as a type. The attribute [`crate::workflow`] makes one with the name of the function.
 pub trait WorkflowType {
-    /// Its name.
+    /// The name of the workflow.
     const NAME: &'static str;
-    /// What it takes, `()` where it takes nothing.
+    /// The type of its input, `()` if it has none.
     type Input;
-    /// What it returns, when it ends well.
+    /// The type of its output.
     type Output;
 }
 
 /// A type of messages. The attribute `#[flawless::message]` makes one.
 pub trait MessageType {
-    /// What the engine calls it.
+    /// The engine's name of the type.
     const NAME: &'static str;
 }
 

@@ -46,7 +46,7 @@ fn requests_and_children_get_their_answers() {
 }
 
 #[test]
-fn errors_are_as_the_engine_tells_them() {
+fn errors_match_the_engine() {
     let post = || http::post("https://a.example/").tell_interrupted().send();
     let world = World::new().on_http(|_| Response::interrupted());
     assert!(matches!(
@@ -89,7 +89,7 @@ fn messages_promises_and_states() {
 }
 
 #[test]
-fn time_passes_as_it_would() {
+fn virtual_time_passes() {
     let slow = |method: &str| http::request(method, "https://slow.example/");
     let world = World::new().on_http(|_| Response::status(200).after(Duration::from_secs(60)));
     let limit = Duration::from_secs(5);
@@ -165,7 +165,7 @@ struct Paid {
 }
 
 #[test]
-fn handles_know_names_and_types() {
+fn typed_handles_know_names_and_types() {
     let world = World::new()
         .on_spawn(|name, input| match name {
             "pack" => Ok(input["item"].clone()),
@@ -193,7 +193,7 @@ fn handles_know_names_and_types() {
 }
 
 #[test]
-#[should_panic(expected = "gives no answer to: a message of type never")]
+#[should_panic(expected = "does not answer: a message of type never")]
 fn what_nobody_gives_is_told() {
     let _: Result<u64, Error> = World::new().call(|| flawless::receive("never").wait());
 }

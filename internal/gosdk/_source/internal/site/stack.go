@@ -70,7 +70,7 @@ func blockedGoroutine(text string) string {
 		if slices.Contains(ownLoops, function) {
 			return ""
 		}
-		if function == sdkPath+".exchange" {
+		if slices.Contains(callWaits, function) {
 			state = "waits for the answer of a call"
 		}
 		if strings.HasPrefix(function, "net.(*fakeNetFD).") || strings.HasPrefix(function, "net.(*packetQueue).") {
@@ -92,6 +92,9 @@ func blockedGoroutine(text string) string {
 
 // ownLoops are functions whose goroutines belong to the SDK.
 var ownLoops = []string{sdkPath + ".blocked"}
+
+// callWaits are the functions in which goroutines wait for calls of all kinds.
+var callWaits = []string{sdkPath + "/internal/turn.Wait", sdkPath + "/internal/turn.WaitNew", sdkPath + "/internal/turn.Take", sdkPath + "/internal/turn.(*Receiver).Wait"}
 
 // isBeneath reports whether a function is below the user's code on the stack of a blocked goroutine.
 func isBeneath(function string) bool {

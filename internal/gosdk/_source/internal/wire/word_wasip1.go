@@ -2,7 +2,7 @@ package wire
 
 import "unsafe"
 
-// word returns the eight bytes of s from i on, the first one lowest. They must be there.
+// word returns the eight bytes of s that start at i, the first one lowest. They must exist.
 func word(s string, i int) uint64 {
 	return *(*uint64)(unsafe.Add(unsafe.Pointer(unsafe.StringData(s)), i))
 }

@@ -1,5 +1,5 @@
-//! What stands in for the host functions in a program that is no guest: a [`crate::mock::World`] where a test
-//! has one. Otherwise calls are refused before they come here, so only what works without a run does something.
+//! Replaces the host functions in a program that is not a guest, by a [`crate::mock::World`] if a test has
+//! one. Other calls are rejected before they get here, so only functions that work without a run do anything.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::SystemTime;
