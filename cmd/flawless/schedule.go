@@ -55,7 +55,7 @@ starts it twice.
 --overlap says what to do if the previous run is still open: skip this time,
 queue one run, allow both, or cancel the previous run and start when it has
 ended. --version, --concurrency-key, --priority and --deadline apply to each
-run, as in workflow start. --replace sets everything anew: options that you do
+run, as in workflow start. --replace replaces everything: options that you do
 not give return to their defaults.`,
 		Example: "  flawless schedule add nightly --cron '30 2 * * *' --zone Europe/Berlin shop report --input '{\"days\":1}'",
 		RunE: func(c *cobra.Command, args []string) error {

@@ -1,8 +1,8 @@
 // Package daemon runs the server in this process: what flawless up does after it has read its flags.
 //
-// It opens the working directory, the store and the engine, listens, and shuts down in order when it is told
-// to. It takes its share of the open files, checks that the directory is no copy of another server's, and
-// gives each reason for which a server stops an error class of its own. It knows nothing of commands and
+// It opens the working directory, the store and the engine, listens, and shuts down in order when its context
+// ends. It divides the open files among store, clients and calls, checks that the directory is no copy
+// of another one, and gives each reason for which a server stops an error class of its own. It knows nothing of commands and
 // flags. [CheckStore] checks a store without starting a server.
 package daemon
 
