@@ -36,7 +36,7 @@ keep their shape.`,
 			if file == "" {
 				file = filepath.Base(args[0]) + ".bundle"
 			}
-			n, err := received(file, func(w io.Writer) error { return cl.Export(c.Context(), args[0], o, w) })
+			n, err := writeAtomically(file, func(w io.Writer) error { return cl.Export(c.Context(), args[0], o, w) })
 			if err != nil {
 				return err
 			}
@@ -53,9 +53,9 @@ keep their shape.`,
 	return c
 }
 
-// received writes what write produces to a file and returns its size. If write returns an error, the file is not
+// writeAtomically writes what write produces to a file and returns its size. If write returns an error, the file is not
 // changed.
-func received(file string, write func(io.Writer) error) (n int64, err error) {
+func writeAtomically(file string, write func(io.Writer) error) (n int64, err error) {
 	part, err := os.CreateTemp(filepath.Dir(file), ".part-*") // readable by its owner only
 	if err != nil {
 		return 0, fmt.Errorf("writing %s: %w", file, err)

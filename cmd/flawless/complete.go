@@ -9,9 +9,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// brief returns a context for completion, which asks the server. If that does not answer in time, there are no
+// completionContext returns a context for completion, which asks the server. If that does not answer in time, there are no
 // completions.
-func (a *app) brief(c *cobra.Command) (context.Context, context.CancelFunc) {
+func (a *app) completionContext(c *cobra.Command) (context.Context, context.CancelFunc) {
 	_ = a.Resolve(c.Flags().Changed)
 	ctx := c.Context()
 	if ctx == nil {
@@ -21,7 +21,7 @@ func (a *app) brief(c *cobra.Command) (context.Context, context.CancelFunc) {
 }
 
 func (a *app) completeModule(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.brief(c)
+	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
 		all, _ := cl.Modules(ctx)
@@ -36,7 +36,7 @@ func (a *app) completeWorkflow(c *cobra.Command, args []string, prefix string) (
 	if len(args) != 1 {
 		return a.completeModule(c, args, prefix)
 	}
-	ctx, cancel := a.brief(c)
+	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil {
 		versions, _ := cl.Module(ctx, args[0])
@@ -50,7 +50,7 @@ func (a *app) completeWorkflow(c *cobra.Command, args []string, prefix string) (
 }
 
 func (a *app) completeRun(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.brief(c)
+	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
 		runs, _, _ := cl.Runs(ctx, flawless.Filter{Limit: 50})

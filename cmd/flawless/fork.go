@@ -36,7 +36,7 @@ first call that is not in the log is shown and ends the command.`,
 			if !c.Flags().Changed("turn") {
 				return &exit.UsageError{Command: c.CommandPath(), Err: fmt.Errorf("give the last shared turn with --turn; 0 shares only the start")}
 			}
-			if o.Answers, err = givenAnswers(answers, statuses); err != nil {
+			if o.Answers, err = parseAnswers(answers, statuses); err != nil {
 				return err
 			}
 			if o.Module, err = local.ReadModule(module); err != nil {
@@ -72,8 +72,8 @@ first call that is not in the log is shown and ends the command.`,
 	return c
 }
 
-// givenAnswers parses the values of --answer (CALL=FILE) and --status (CALL=STATUS).
-func givenAnswers(files, statuses []string) (out []client.GivenAnswer, err error) {
+// parseAnswers parses the values of --answer (CALL=FILE) and --status (CALL=STATUS).
+func parseAnswers(files, statuses []string) (out []client.GivenAnswer, err error) {
 	split := func(s, what string) (int, string, error) {
 		call, rest, ok := strings.Cut(s, "=")
 		n, err := strconv.Atoi(call)

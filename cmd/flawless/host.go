@@ -125,7 +125,7 @@ uses the setting of the module or the server.`,
 }
 
 func (a *app) completeHost(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.brief(c)
+	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
 		all, _ := cl.Hosts(ctx)

@@ -56,7 +56,7 @@ func (a *app) limitSetCommand() *cobra.Command {
 }
 
 func (a *app) completeLimit(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.brief(c)
+	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
 		all, _ := cl.Limits(ctx)

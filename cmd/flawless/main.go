@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
-	if err != nil && misused(err.Error()) {
+	if err != nil && isUsage(err.Error()) {
 		err = &exit.UsageError{Command: "flawless", Err: err}
 	}
 	if a.client != nil {
@@ -81,8 +81,8 @@ func isFile(name string) bool {
 	return err == nil
 }
 
-// misused reports whether a message is from cobra and about a wrong command line. Cobra has no type for these.
-func misused(text string) bool {
+// isUsage reports whether a message is from cobra and about a wrong command line. Cobra has no type for these.
+func isUsage(text string) bool {
 	for _, prefix := range []string{"unknown command", "required flag(s)", "at least one of the flags", "if any flags in the group"} {
 		if strings.HasPrefix(text, prefix) {
 			return true
@@ -131,13 +131,13 @@ it stopped.
 	workflow.AddCommand(a.moduleCommand())
 	root.AddCommand(a.upCommand(), module, workflow, a.stateCommand(), a.scheduleCommand(), a.secretCommand(), a.limitCommand(), a.hostCommand(), a.storeCommand(), a.newCommand(), a.buildCommand(), a.deployCommand(), a.runCommand(), a.replayCommand(), a.checkCommand(), a.testCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
-		named(c)
+		checkArgs(c)
 	}
 	return root
 }
 
-// named makes a command reject empty flags and arguments, and makes errors about arguments name the command.
-func named(c *cobra.Command) {
+// checkArgs makes a command reject empty flags and arguments, and makes errors about arguments name the command.
+func checkArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			err := checkFlags(c)
@@ -154,7 +154,7 @@ func named(c *cobra.Command) {
 		}
 	}
 	for _, sub := range c.Commands() {
-		named(sub)
+		checkArgs(sub)
 	}
 }
 

@@ -37,7 +37,7 @@ func (a *app) scheduleAddCommand() *cobra.Command {
 	var jitter, catchUp time.Duration
 	var replace bool
 	var labels flagvalue.Labels
-	var t terms
+	var t startFlags
 	c := &cobra.Command{Use: "add NAME MODULE WORKFLOW", Short: "Add a schedule", Args: cobra.ExactArgs(3),
 		ValidArgsFunction: func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
@@ -55,7 +55,7 @@ starts it twice.
 --overlap says what to do if the previous run is still open: skip this time,
 queue one run, allow both, or cancel the previous run and start when it has
 ended. --version, --concurrency-key, --priority and --deadline apply to each
-run, as in workflow start. --replace sets everything anew: options that you do
+run, as in workflow start. --replace replaces everything: options that you do
 not give return to their defaults.`,
 		Example: "  flawless schedule add nightly --cron '30 2 * * *' --zone Europe/Berlin shop report --input '{\"days\":1}'",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -209,7 +209,7 @@ one. All of them start at once.`,
 }
 
 func (a *app) completeSchedule(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.brief(c)
+	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
 		all, _ := cl.Schedules(ctx)

@@ -121,7 +121,7 @@ func (a *app) readSecret(file string) (string, error) {
 }
 
 func (a *app) completeSecret(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := a.brief(c)
+	ctx, cancel := a.completionContext(c)
 	defer cancel()
 	if cl, err := a.connect(); err == nil && len(args) == 0 {
 		all, _ := cl.Secrets(ctx)

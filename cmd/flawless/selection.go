@@ -117,7 +117,7 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 			ids = append(ids, r.ID)
 		}
 	}
-	if !yes && !a.agreed(fmt.Sprintf("%s %d runs? [y/N] ", h.verb, len(ids)), len(ids)) {
+	if !yes && !a.confirmed(fmt.Sprintf("%s %d runs? [y/N] ", h.verb, len(ids)), len(ids)) {
 		return fmt.Errorf("nothing was changed: %d runs are selected and you did not confirm; answer y, or use --yes: %w", len(ids), flawless.Invalid)
 	}
 	type outcome struct {
@@ -149,8 +149,8 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 	return errors.Join(failed...)
 }
 
-// agreed asks for confirmation of a change to n runs.
-func (a *app) agreed(question string, n int) bool {
+// confirmed asks for confirmation of a change to n runs.
+func (a *app) confirmed(question string, n int) bool {
 	if n == 0 {
 		return true
 	}

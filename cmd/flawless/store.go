@@ -50,7 +50,7 @@ flawless store show shows the result.`,
 			} else {
 				render.StoreCheck(a.out, found, time.Since(began))
 			}
-			return verdict(found)
+			return checkError(found)
 		}}
 }
 
@@ -85,8 +85,8 @@ func (a *app) storeShowCommand() *cobra.Command {
 		})}
 }
 
-// verdict returns the error for the result of a check.
-func verdict(c flawless.StoreCheck) error {
+// checkError returns the error for the result of a check.
+func checkError(c flawless.StoreCheck) error {
 	switch {
 	case len(c.Damaged) > 0:
 		return fmt.Errorf("%d files of the store are damaged: %w", len(c.Damaged), exit.DamagedStore)
@@ -108,7 +108,7 @@ func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, 
 		if !errors.Is(err, flawless.Conflict) {
 			return c, err
 		}
-		if mine := a.isServers(ctx, dir); mine != nil { // another server uses it
+		if mine := a.usedByServer(ctx, dir); mine != nil { // another server uses it
 			return c, errors.Join(err, mine)
 		}
 	}
@@ -119,8 +119,8 @@ func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, 
 	return a.checkDirectory(ctx, dir)
 }
 
-// isServers returns nil if the server that answers has the store in a directory.
-func (a *app) isServers(ctx context.Context, dir string) error {
+// usedByServer returns nil if the server that answers has the store in a directory.
+func (a *app) usedByServer(ctx context.Context, dir string) error {
 	cl, err := a.connect()
 	if err != nil {
 		return err

@@ -10,15 +10,15 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// terms holds the flags that workflow start and schedule add share: how runs are started.
-type terms struct {
+// startFlags holds the flags that workflow start and schedule add share: how runs are started.
+type startFlags struct {
 	version         string
 	place           flawless.Place
 	deadline, grace time.Duration
 }
 
 // addTo adds the flags to a command. module is the index of its argument with the name of the module.
-func (t *terms) addTo(a *app, c *cobra.Command, module int) {
+func (t *startFlags) addTo(a *app, c *cobra.Command, module int) {
 	f := c.Flags()
 	f.StringVar(&t.version, "version", "", "version of the module, such as 3 or 1.2.0 (default: the newest)")
 	f.StringVar(&t.place.Key, "concurrency-key", "", "key shared by runs of which at most --concurrency are in progress at once")
@@ -27,7 +27,7 @@ func (t *terms) addTo(a *app, c *cobra.Command, module int) {
 	f.DurationVar(&t.deadline, "deadline", 0, "cancel a run this long after its start, such as 2h")
 	f.DurationVar(&t.grace, "grace", 0, "terminate the run this long after the deadline (default 1m); needs --deadline")
 	_ = c.RegisterFlagCompletionFunc("version", func(c *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
-		ctx, cancel := a.brief(c)
+		ctx, cancel := a.completionContext(c)
 		defer cancel()
 		if cl, err := a.connect(); err == nil && len(args) > module {
 			versions, _ := cl.Module(ctx, args[module])
@@ -40,7 +40,7 @@ func (t *terms) addTo(a *app, c *cobra.Command, module int) {
 }
 
 // check rejects durations that would otherwise be ignored.
-func (t *terms) check(c *cobra.Command) error {
+func (t *startFlags) check(c *cobra.Command) error {
 	for name, d := range map[string]time.Duration{"deadline": t.deadline, "grace": t.grace} {
 		if c.Flags().Changed(name) && d < time.Millisecond {
 			return fmt.Errorf("--%s is %v; use 1ms or more: %w", name, d, flawless.Invalid)
@@ -53,7 +53,7 @@ func (t *terms) check(c *cobra.Command) error {
 }
 
 // placed returns the concurrency key and priority, or nil if none is given.
-func (t *terms) placed() *flawless.Place {
+func (t *startFlags) placed() *flawless.Place {
 	if t.place == (flawless.Place{}) {
 		return nil
 	}

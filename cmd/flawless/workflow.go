@@ -32,7 +32,7 @@ func (a *app) startCommand() *cobra.Command {
 	var start client.Start
 	var wait bool
 	var labels flagvalue.Labels
-	var t terms
+	var t startFlags
 	c := &cobra.Command{Use: "start MODULE WORKFLOW", Short: "Start a run", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeWorkflow,
 		Long: `Starts a run and prints its id. With --id, the same id starts only one run, no
 matter how often you repeat the command. Without --id, the client generates

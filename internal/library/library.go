@@ -529,8 +529,8 @@ func (m *Module) check(manifest flawless.Manifest) error {
 	if err := checkKeys(manifest.Keys); err != nil {
 		return fmt.Errorf("its manifest: %v: %w", err, flawless.Refused)
 	}
-	if said.Version != "" {
-		if err := flawless.CheckKey("its version", said.Version); err != nil {
+	if manifest.Version != "" {
+		if err := flawless.CheckKey("its version", manifest.Version); err != nil {
 			return fmt.Errorf("its manifest: %v: %w", err, flawless.Refused)
 		}
 	}

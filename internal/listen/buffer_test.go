@@ -22,7 +22,7 @@ func TestSmallBufferIsLogged(t *testing.T) {
 		}
 		defer c.Close()
 		var out bytes.Buffer
-		size := widen(c, row.wanted, slog.New(slog.NewTextHandler(&out, nil)))
+		size := setReadBuffer(c, row.wanted, slog.New(slog.NewTextHandler(&out, nil)))
 		if logged := strings.Contains(out.String(), "the UDP buffer is limited by the system"); size > 0 && logged != row.logged {
 			t.Errorf("%s: the buffer has %d bytes, and the log is %q", name, size, out.String())
 		}

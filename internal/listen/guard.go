@@ -117,8 +117,8 @@ func hostname(host string) string {
 	return name
 }
 
-// own returns the names that a server has because of the address it listens on.
-func own(socket string, local bool) []string {
+// ownNames returns the names that a server has because of the address it listens on.
+func ownNames(socket string, local bool) []string {
 	host, _, _ := net.SplitHostPort(socket)
 	var names []string
 	if _, err := netip.ParseAddr(host); err != nil && hostname(host) != "" {

@@ -76,7 +76,7 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	}
 	l := &Listener{log: log, pace: a.Pace}
 	if l.tcp, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(a.Port))); err != nil {
-		return nil, taken("tcp port "+strconv.Itoa(a.Port), "--port", err)
+		return nil, listenError("tcp port "+strconv.Itoa(a.Port), "--port", err)
 	}
 	if tcp, ok := l.tcp.(*net.TCPListener); ok && a.MaxConnections > 0 {
 		l.tcp = limitConnections(tcp, a.MaxConnections, log)
@@ -87,7 +87,7 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 			return nil, err
 		}
 	}
-	if l.guard, err = newGuard(append(own(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
+	if l.guard, err = newGuard(append(ownNames(a.Socket, l.Local()), a.Names...), l.Local(), nil); err != nil {
 		_ = l.tcp.Close()
 		if l.udp != nil {
 			_ = l.udp.Close()
@@ -108,12 +108,12 @@ func (l *Listener) listenUDP(a Address, cert tls.Certificate) error {
 	udp, err := open("udp", a.Socket)
 	switch {
 	case errno.AddressInUse(err):
-		return taken("udp socket "+a.Socket, "--socket", err)
+		return listenError("udp socket "+a.Socket, "--socket", err)
 	case err != nil:
 		l.log.Warn("udp is not available, serving without http/3", "socket", a.Socket, "error", err)
 		return nil
 	}
-	widen(udp, wantedBuffer, l.log)
+	setReadBuffer(udp, wantedBuffer, l.log)
 	l.udp = udp
 	l.quic = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}), IdleTimeout: idle}
 	return nil
@@ -133,8 +133,8 @@ func NewServer(log *slog.Logger) *http.Server {
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
-// taken explains why a port cannot be opened.
-func taken(what, flag string, err error) error {
+// listenError explains why a port cannot be opened.
+func listenError(what, flag string, err error) error {
 	if errno.AddressInUse(err) {
 		return fmt.Errorf("%s is in use, perhaps by another server: stop that server, or choose another with %s: %w", what, flag, flawless.Conflict)
 	}

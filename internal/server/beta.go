@@ -23,19 +23,19 @@ func (a *api) beta(mux mux) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, flawless.Version+"\n")
 	})
-	for _, r := range a.theirRoutes() {
-		mux.HandleFunc(r.pattern, a.answering(r.do))
+	for _, r := range a.betaRoutes() {
+		mux.HandleFunc(r.pattern, a.betaHandler(r.do))
 	}
 }
 
-// theirRoute is an operation of flawless.dev.
-type theirRoute struct {
+// betaRoute is an operation of flawless.dev.
+type betaRoute struct {
 	pattern string
 	do      func(w http.ResponseWriter, r *http.Request) (any, error)
 }
 
-func (a *api) theirRoutes() []theirRoute {
-	return []theirRoute{
+func (a *api) betaRoutes() []betaRoute {
+	return []betaRoute{
 		{"POST /api/module/deploy", a.betaDeploy},
 		{"POST /api/workflow/start", a.betaStart},
 		{"POST /api/workflow/send-msg/{id}", a.betaSend},
@@ -44,8 +44,8 @@ func (a *api) theirRoutes() []theirRoute {
 	}
 }
 
-// answering returns a handler that answers with the value or the error that do returns.
-func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, error)) http.HandlerFunc {
+// betaHandler returns a handler that answers with the value or the error that do returns.
+func (a *api) betaHandler(do func(w http.ResponseWriter, r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := do(w, r)
 		status := http.StatusOK
@@ -62,8 +62,8 @@ func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, er
 	}
 }
 
-// read reads a JSON body.
-func read(r *http.Request, v any) error {
+// readJSON reads a JSON body.
+func readJSON(r *http.Request, v any) error {
 	if err := needJSON(r); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (a *api) betaDeploy(w http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, fmt.Errorf("deploying a module: the form has no field module: %w", flawless.Invalid)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("deploying a module: %w", unread(err))
+			return nil, fmt.Errorf("deploying a module: %w", bodyError(err))
 		}
 		if part.FormName() != "module" {
 			continue
@@ -122,7 +122,7 @@ func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 		Module, Version, Workflow string
 		Input                     *string // JSON
 	}
-	if err := read(r, &in); err != nil {
+	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
 	o := engine.Start{Module: in.Module, Version: in.Version, Workflow: in.Workflow}
@@ -161,7 +161,7 @@ func (a *api) whileServing(ctx context.Context) (context.Context, func()) {
 
 func (a *api) betaSend(w http.ResponseWriter, r *http.Request) (any, error) {
 	var in struct{ Type, Data string }
-	if err := read(r, &in); err != nil {
+	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
 	_, err := a.engine.Send(r.Context(), r.PathValue("id"), flawless.Message{Type: in.Type, Body: []byte(in.Data)})

@@ -68,7 +68,7 @@ func TestBetaAPI(t *testing.T) {
 		{"a response", "POST", "/api/workflow/start", "application/json", `{"module":"beta","version":"0.1.1","workflow":"echo","input":"\"a\""}`, 200, `^{"ok":{"id":"wkf_[0-9a-z]{26}","response":"\\"a\\""}}\n$`},
 		{"no response", "POST", "/api/workflow/start", "application/json", `{"module":"beta","version":"0.1.1","workflow":"empty","input":"null"}`, 200, `"response":null}`},
 		{"a response before the end", "POST", "/api/workflow/start", "application/json", `{"module":"beta","version":"0.1.1","workflow":"early"}`, 200, `"id":"(wkf_[0-9a-z]+)","response":"\\"soon\\""`},
-		{"one that goes on", "GET", "/workflow/ID", "", "", 200, `^{"status":"Executing","data":"soon"}\n$`},
+		{"one that is running", "GET", "/workflow/ID", "", "", 200, `^{"status":"Executing","data":"soon"}\n$`},
 		{"one that attends", "POST", "/api/workflow/start", "application/json", `{"module":"beta","version":"0.1.1","workflow":"attend"}`, 200, `"id":"(wkf_[0-9a-z]+)","response":"\\"attending\\""`},
 		{"a message", "POST", "/api/workflow/send-msg/ID", "application/json", `{"type":"ping","data":"{\"n\":1}"}`, 200, `^"ok"\n$`},
 		{"a message that is not JSON", "POST", "/api/workflow/send-msg/ID", "application/json", `{"type":"ping","data":"a"}`, 400, `"error":".*not JSON`},

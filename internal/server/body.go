@@ -24,15 +24,15 @@ func readBody(body io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(body, limit+1))
 	switch {
 	case err != nil:
-		return nil, unread(err)
+		return nil, bodyError(err)
 	case int64(len(b)) > limit:
 		return nil, oversized(limit)
 	}
 	return b, nil
 }
 
-// unread converts an error of reading a body.
-func unread(err error) error {
+// bodyError converts an error of reading a body.
+func bodyError(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -76,7 +76,7 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 		err = checkText("the body of the request", b)
 	}
 	if err == nil {
-		err = a.filled(op, b)
+		err = a.checkMembers(op, b)
 	}
 	if err == nil && op.RequestBody.Required && len(b) == 0 {
 		err = fmt.Errorf("the request has no body, but this operation needs one: %w", flawless.Invalid)
@@ -85,7 +85,7 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 		a.write(c, nil, false, err)
 		return
 	}
-	next(&bodied{c, b, a.lend})
+	next(&bodyContext{c, b, a.lend})
 }
 
 // optionalBodies makes a body optional if all of its members are. The framework requires every body that is not a
@@ -114,28 +114,28 @@ func (a *api) optionalBodies() {
 
 type humaContext huma.Context // a field of this name does not clash with the method Context
 
-// bodied is the context of a request whose body has been read.
-type bodied struct {
+// bodyContext is the context of a request whose body has been read.
+type bodyContext struct {
 	humaContext
 	body []byte
 	lend func([]byte) io.Reader
 }
 
 // Unwrap returns the original context.
-func (c *bodied) Unwrap() huma.Context { return c.humaContext }
+func (c *bodyContext) Unwrap() huma.Context { return c.humaContext }
 
 // BodyReader returns the body for the framework, which copies it.
-func (c *bodied) BodyReader() io.Reader { return c.lend(c.body) }
+func (c *bodyContext) BodyReader() io.Reader { return c.lend(c.body) }
 
-// lent returns a reader of a body for the framework.
-func lent(b []byte) io.Reader { return bytes.NewReader(b) }
+// bodyReader returns a reader of a body for the framework.
+func bodyReader(b []byte) io.Reader { return bytes.NewReader(b) }
 
 // Payload is the unchanged body of a request. The handler owns the bytes.
 type Payload struct{ Bytes []byte }
 
 // Resolve implements huma.Resolver.
 func (p *Payload) Resolve(c huma.Context) []error {
-	p.Bytes = c.(*bodied).body
+	p.Bytes = c.(*bodyContext).body
 	return nil
 }
 

@@ -418,7 +418,7 @@ func TestKeptBytesAreCopied(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range o.api.theirRoutes() {
+	for _, r := range o.api.betaRoutes() {
 		if strings.HasPrefix(r.pattern, "POST ") {
 			all = append(all, r.pattern)
 		}

@@ -53,11 +53,11 @@ func namesSomething(o *huma.Operation) bool { return hasBody(o) || strings.Conta
 func (a *api) describe() {
 	doc := a.huma.OpenAPI()
 	all := doc.Components.Schemas
-	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // of the framework, see classed
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // of the framework, see asProblem
 		delete(all.Map(), unused)
 	}
 	refused := &huma.MediaType{Schema: all.Schema(typeOf[reply.Problem](), true, "Problem")}
-	answers, bodies := visitor{registry: all, each: opened}, visitor{registry: all, each: nullable(all)}
+	answers, bodies := visitor{registry: all, each: allowNewMembers}, visitor{registry: all, each: nullable(all)}
 	for _, item := range doc.Paths {
 		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
 			if o == nil {
@@ -93,9 +93,9 @@ func (a *api) describe() {
 	}
 }
 
-// opened allows additional members in an answer, as later versions may have. A list in an answer is never null, see
+// allowNewMembers allows additional members in an answer, as later versions may have. A list in an answer is never null, see
 // redact.Shown.
-func opened(s *huma.Schema) {
+func allowNewMembers(s *huma.Schema) {
 	if closed, is := s.AdditionalProperties.(bool); is && !closed {
 		s.AdditionalProperties = nil
 	}
@@ -105,7 +105,7 @@ func opened(s *huma.Schema) {
 }
 
 // nullable allows null for optional members of a request, which is the same as omitting them, and describes that
-// text is not empty, see filled.
+// text is not empty, see checkMembers.
 func nullable(all huma.Registry) func(*huma.Schema) {
 	return func(s *huma.Schema) {
 		for name, p := range s.Properties {

@@ -18,9 +18,9 @@ import (
 
 func mayBeEmpty(s *huma.Schema) bool { return s.MinLength != nil && *s.MinLength == 0 }
 
-// filled rejects a JSON body with an empty member. It checks only the outermost members, to give a better message;
+// checkMembers rejects a JSON body with an empty member. It checks only the outermost members, to give a better message;
 // the schema has the same rule for all.
-func (a *api) filled(op *huma.Operation, body []byte) error {
+func (a *api) checkMembers(op *huma.Operation, body []byte) error {
 	content := op.RequestBody.Content["application/json"]
 	if content == nil || content.Schema == nil || !bytes.Contains(body, []byte(`""`)) {
 		return nil

@@ -17,15 +17,15 @@ import (
 // Requests must declare the type of their body. A browser sends a body without a type, or with one of the types of a
 // form, to any server without asking; with the types that operations accept, it asks the server first.
 
-// typed is the middleware that rejects bodies of a type that the operation does not accept.
-func (a *api) typed(c huma.Context, next func(huma.Context)) {
+// checkContentType is the middleware that rejects bodies of a type that the operation does not accept.
+func (a *api) checkContentType(c huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(c)
 	if body := c.Operation().RequestBody; body != nil {
 		takes := make([]string, 0, len(body.Content))
 		for kind := range body.Content {
 			takes = append(takes, kind)
 		}
-		if why := mistyped(r, takes...); why != "" {
+		if why := contentTypeError(r, takes...); why != "" {
 			_ = huma.WriteErr(a.huma, c, http.StatusUnsupportedMediaType, why)
 			return
 		}
@@ -37,8 +37,8 @@ func (a *api) typed(c huma.Context, next func(huma.Context)) {
 	next(c)
 }
 
-// mistyped returns why the type of a body is not accepted, or "" if it is or there is no body.
-func mistyped(r *http.Request, takes ...string) string {
+// contentTypeError returns why the type of a body is not accepted, or "" if it is or there is no body.
+func contentTypeError(r *http.Request, takes ...string) string {
 	if r.ContentLength == 0 {
 		return ""
 	}
@@ -60,7 +60,7 @@ func mistyped(r *http.Request, takes ...string) string {
 
 // needJSON rejects bodies that are not JSON, for flawless.dev's operations.
 func needJSON(r *http.Request) error {
-	if why := mistyped(r, "application/json"); why != "" {
+	if why := contentTypeError(r, "application/json"); why != "" {
 		return reply.New(http.StatusUnsupportedMediaType, flawless.Invalid, why)
 	}
 	return nil

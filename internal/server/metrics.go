@@ -34,7 +34,7 @@ type metric struct {
 
 var metrics = []metric{
 	gauge("up", "1 if the server accepts work, 0 if not.", func(s *scrape) float64 {
-		if takesWork(s.Health) {
+		if acceptsWork(s.Health) {
 			return 1
 		}
 		return 0

@@ -117,7 +117,7 @@ func TestSlowBodiesAreRefused(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range a.theirRoutes() {
+	for _, r := range a.betaRoutes() {
 		if method, path, _ := strings.Cut(r.pattern, " "); method == "POST" {
 			kind := "application/json"
 			if strings.HasSuffix(path, "/deploy") {

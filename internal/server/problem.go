@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// classed converts refusals of the framework to problems, which do not quote the request.
-func classed(_ huma.Context, _ string, v any) (any, error) {
+// asProblem converts refusals of the framework to problems, which do not quote the request.
+func asProblem(_ huma.Context, _ string, v any) (any, error) {
 	m, is := v.(*huma.ErrorModel)
 	if !is {
 		return v, nil

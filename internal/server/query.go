@@ -9,10 +9,10 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// once is the middleware that rejects repeated and empty parameters. The framework would use the first value, or the
+// checkQuery is the middleware that rejects repeated and empty parameters. The framework would use the first value, or the
 // default. A list may be repeated if each parameter has one value; otherwise its values are separated by commas. An
 // empty list would select everything, and an action on the selected runs would apply to all of them.
-func (a *api) once(c huma.Context, next func(huma.Context)) {
+func (a *api) checkQuery(c huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(c)
 	query := r.URL.Query()
 	for _, p := range c.Operation().Parameters {

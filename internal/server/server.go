@@ -29,7 +29,7 @@ type api struct {
 	huma   huma.API
 	ctx    context.Context // ends when the server stops, and streams with it
 	lend   func([]byte) io.Reader
-	heap   *heap
+	budget *budget
 
 	lastAlpha atomic.Int64 // last id generated for a run of the alpha's API
 }
@@ -58,21 +58,23 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	config.Formats = map[string]huma.Format{"application/json": asJSON, "json": asJSON}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "needed if the server was started with a token"}}
 	config.Security = []map[string][]string{{}, {"token": {}}}
-	config.Transformers = append(config.Transformers, classed, func(_ huma.Context, _ string, v any) (any, error) {
+	config.Transformers = append(config.Transformers, asProblem, func(_ huma.Context, _ string, v any) (any, error) {
 		return shown(e, v), nil
 	})
 	for _, d := range described {
 		config.Components.Schemas.RegisterTypeAlias(d.t, d.as)
 	}
-	a := &api{engine: e, log: log, ctx: ctx, lend: lent, heap: newHeap()}
+	a := &api{engine: e, log: log, ctx: ctx, lend: bodyReader, budget: newBudget()}
 	a.huma = humago.New(mux, config)
-	a.huma.UseMiddleware(a.typed, a.once, a.takeBody)
+	a.huma.UseMiddleware(a.checkContentType, a.checkQuery, a.takeBody)
 	a.about()
 	a.modules()
 	a.runs()
 	a.examinations()
 	a.streams()
-	a.together()
+	a.messages()
+	a.promises()
+	a.states()
 	a.secrets()
 	a.limits()
 	a.hosts()
@@ -84,7 +86,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	a.beta(mux)
 	mux.HandleFunc("GET /{$}", welcome)
 	mux.Handle("GET /metrics", metricsHandler(e, log))
-	return a, guard(log, ofStore(e.Health().Store, whileItWorks(e, legible(somewhere(mux)))))
+	return a, guard(log, forStore(e.Health().Store, whileHealthy(e, validURL(orNotFound(mux)))))
 }
 
 // operation returns the description of an operation under /api/v1.
@@ -114,9 +116,9 @@ func guard(log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-// ofStore refuses requests for another store: a client that has found the server by its working directory may have
+// forStore refuses requests for another store: a client that has found the server by its working directory may have
 // an outdated address, where another server listens now.
-func ofStore(id string, next http.Handler) http.Handler {
+func forStore(id string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if want := r.Header.Get(flawless.StoreHeader); want != id && len(r.Header.Values(flawless.StoreHeader)) > 0 {
 			reply.Deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("the request is for store %.100q, but this server has store %s", want, id))
@@ -126,9 +128,9 @@ func ofStore(id string, next http.Handler) http.Handler {
 	})
 }
 
-// whileItWorks answers all requests except health and metrics with 503 once the store has failed: what can still be
+// whileHealthy answers all requests except health and metrics with 503 once the store has failed: what can still be
 // read may differ from what a restart finds.
-func whileItWorks(e *engine.Engine, next http.Handler) http.Handler {
+func whileHealthy(e *engine.Engine, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := e.Gone()
 		if err == nil || r.URL.Path == "/api/v1/health" || r.URL.Path == "/metrics" {
@@ -173,12 +175,12 @@ func (a *api) about() {
 	huma.Register(a.huma, op,
 		func(context.Context, *struct{}) (*health, error) {
 			h := &health{http.StatusOK, a.engine.Health()}
-			if !takesWork(h.Body) {
+			if !acceptsWork(h.Body) {
 				h.Status = http.StatusServiceUnavailable
 			}
 			return h, nil
 		})
 }
 
-// takesWork reports whether a server accepts work.
-func takesWork(h flawless.Health) bool { return h.State == "ok" || h.State == "damaged" }
+// acceptsWork reports whether a server accepts work.
+func acceptsWork(h flawless.Health) bool { return h.State == "ok" || h.State == "damaged" }

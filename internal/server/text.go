@@ -55,8 +55,8 @@ func rounded(v any) any {
 	return v
 }
 
-// legible refuses requests whose path or query is not UTF-8, because names and notes in them are stored unchanged.
-func legible(next http.Handler) http.Handler {
+// validURL refuses requests whose path or query is not UTF-8, because names and notes in them are stored unchanged.
+func validURL(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := checkText("the path of the request", []byte(r.URL.Path))
 		if query, e := url.QueryUnescape(r.URL.RawQuery); err == nil && e != nil {

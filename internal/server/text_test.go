@@ -52,7 +52,7 @@ func TestNonUTF8TextIsRejected(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range a.theirRoutes() {
+	for _, r := range a.betaRoutes() {
 		method, path, _ := strings.Cut(r.pattern, " ")
 		check(method, path, method == "POST" && path != "/api/module/deploy")
 	}

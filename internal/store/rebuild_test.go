@@ -134,7 +134,7 @@ func TestDamagedListsAreRebuilt(t *testing.T) {
 				t.Errorf("the lists differ (-intact +damaged):\n%s", diff)
 			}
 			if s.Damage() == "" {
-				t.Error("the damage is told nowhere")
+				t.Error("the damage is not reported")
 			}
 
 			// They go on where they are now, also when the store is opened again.

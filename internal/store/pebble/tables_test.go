@@ -50,7 +50,7 @@ func TestTableWriteErrorIsReported(t *testing.T) {
 			if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "restart") {
 				t.Errorf("after %d writes: %v", n, err)
 			}
-			// Whatever had to wait goes on, and nothing comes to the disk any more.
+			// Everything that had to wait continues, and nothing reaches the disk any more.
 			if err := db.Apply(t.Context(), put("later", "1")); !errors.Is(err, syscall.EIO) {
 				t.Errorf("a later Apply: %v", err)
 			}

@@ -45,7 +45,7 @@ func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
 			}
 			again := store.Write{ID: "long", New: true, After: &h}
 			if len(pairs(t, kv, store.Range{From: []byte("rlong\x00"), To: []byte("rlong\x01")})) > 0 {
-				code(t, "a run of an id of which records are left", s.Write(t.Context(), l, again), flawless.Conflict)
+				code(t, "a run whose id still has records", s.Write(t.Context(), l, again), flawless.Conflict)
 			}
 			if err := s.FinishRemovals(t.Context(), l); err != nil {
 				t.Fatal(err)

@@ -1,8 +1,8 @@
 // Package daemon runs the server in this process: what flawless up does after it has read its flags.
 //
-// It opens the working directory, the store and the engine, listens, and shuts down in order when it is told
-// to. It takes its share of the open files, checks that the directory is no copy of another server's, and
-// gives each reason for which a server stops an error class of its own. It knows nothing of commands and
+// It opens the working directory, the store and the engine, listens, and shuts down in order when its context
+// ends. It divides the open files among store, clients and calls, checks that the directory is no copy
+// of another one, and gives each reason for which a server stops an error class of its own. It knows nothing of commands and
 // flags. [CheckStore] checks a store without starting a server.
 package daemon
 
@@ -75,7 +75,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(o.Log, &slog.HandlerOptions{Level: level, ReplaceAttr: mask.Attr}))
-	if err := writable(o.Dir, tryFile); err != nil {
+	if err := checkWritable(o.Dir, tryFile); err != nil {
 		return err
 	}
 	outside, err := o.Outside.options()
@@ -98,11 +98,11 @@ func serve(ctx context.Context, o Options) (err error) {
 		}
 		guests <- made{rt, err}
 	}()
-	home, err := lookAt(filepath.Join(o.Dir, "store"), o.AcceptCopy, log)
+	home, err := examine(filepath.Join(o.Dir, "store"), o.AcceptCopy, log)
 	if err != nil {
 		return err
 	}
-	if err := private(home.dir); err != nil {
+	if err := makePrivate(home.dir); err != nil {
 		return err
 	}
 	db, err := pebble.Open(home.dir, pebble.Options{Log: log, Files: files.store})
@@ -123,7 +123,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rt.Close(context.WithoutCancel(ctx))) }()
-	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: names(o), NoUDP: o.NoUDP}, log)
+	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: hostNames(o), NoUDP: o.NoUDP}, log)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func serve(ctx context.Context, o Options) (err error) {
 	if o.Token == "" && !l.Local() {
 		log.Warn("no token is set, so anyone who can reach this server has full access: set $FLAWLESS_TOKEN or --token-file", "address", l.TCP())
 	}
-	if o.Outside.forgotten() {
+	if o.Outside.ignoresEnvironment() {
 		log.Warn("the environment names a proxy that is not used: use --proxy env to use it")
 	}
 	l.Serve(server.Require(o.Token, server.Handler(streams, eng, log)))
@@ -218,8 +218,8 @@ func BindAddress(bind, usual string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// names returns the host names that the operator gave the server.
-func names(o Options) []string {
+// hostNames returns the host names that the operator gave the server.
+func hostNames(o Options) []string {
 	if o.URL == "" {
 		return o.AllowedHosts
 	}

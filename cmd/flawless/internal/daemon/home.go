@@ -23,9 +23,9 @@ type home struct {
 	copied error // why it is known to be a copy, or nil
 }
 
-// lookAt examines a directory before anything in it is opened. It returns [workdir.Copied] for a copy that is
+// examine examines a directory before anything in it is opened. It returns [workdir.Copied] for a copy that is
 // not accepted.
-func lookAt(dir string, accept bool, log *slog.Logger) (*home, error) {
+func examine(dir string, accept bool, log *slog.Logger) (*home, error) {
 	h := &home{dir: dir, accept: accept, log: log}
 	var err error
 	h.mark, err = workdir.Look(dir)
@@ -69,9 +69,9 @@ func (h *home) enter(ctx context.Context, st *store.Store) error {
 	return workdir.Sign(h.dir, st.Identity(), last.Epoch, time.Now())
 }
 
-// private creates a directory that only its owner can read, whatever the permissions of its parent: logs contain
+// makePrivate creates a directory that only its owner can read, whatever the permissions of its parent: logs contain
 // everything that runs have sent and received.
-func private(dir string) error {
+func makePrivate(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return unwritable(dir, err)
 	}
@@ -81,9 +81,9 @@ func private(dir string) error {
 	return nil
 }
 
-// writable creates the working directory and checks with try that it is writable. A full disk is no error: the
+// checkWritable creates the working directory and checks with try that it is writable. A full disk is no error: the
 // store has a reserve with which the server completes work in progress.
-func writable(dir string, try func(dir string) error) error {
+func checkWritable(dir string, try func(dir string) error) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return unwritable(dir, err)
 	}

@@ -23,7 +23,7 @@ func TestFullDiskCountsAsWritable(t *testing.T) {
 		{syscall.EROFS, flawless.Invalid},
 		{syscall.EACCES, flawless.Invalid},
 	} {
-		err := writable(t.TempDir(), func(dir string) error {
+		err := checkWritable(t.TempDir(), func(dir string) error {
 			if row.err == nil {
 				return tryFile(dir)
 			}

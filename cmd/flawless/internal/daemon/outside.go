@@ -19,16 +19,16 @@ type Outside struct {
 
 // options returns the options of the HTTP client, or [flawless.Invalid].
 func (o *Outside) options() (effect.ClientOptions, error) {
-	proxy, err := o.through()
+	proxy, err := o.proxy()
 	if err != nil {
 		return effect.ClientOptions{}, err
 	}
-	cfg, err := o.trusted()
+	cfg, err := o.tlsConfig()
 	return effect.ClientOptions{Proxy: proxy, TLS: cfg}, err
 }
 
-// through returns the proxy.
-func (o *Outside) through() (effect.Proxy, error) {
+// proxy returns the proxy.
+func (o *Outside) proxy() (effect.Proxy, error) {
 	p := effect.Proxy{URL: o.Proxy, PlainURL: o.Proxy, Except: o.NoProxy}
 	switch {
 	case o.Proxy == "env":
@@ -45,11 +45,13 @@ func (o *Outside) through() (effect.Proxy, error) {
 	return p, p.Check()
 }
 
-// forgotten reports whether the environment names a proxy, but no flag uses it.
-func (o *Outside) forgotten() bool { return o.Proxy == "" && !effect.ProxyFromEnvironment().None() }
+// ignoresEnvironment reports whether the environment names a proxy, but no flag uses it.
+func (o *Outside) ignoresEnvironment() bool {
+	return o.Proxy == "" && !effect.ProxyFromEnvironment().None()
+}
 
-// trusted returns the certificate authorities of the machine and of the CA files; nil if there are no files.
-func (o *Outside) trusted() (*tls.Config, error) {
+// tlsConfig returns the certificate authorities of the machine and of the CA files; nil if there are no files.
+func (o *Outside) tlsConfig() (*tls.Config, error) {
 	if len(o.CA) == 0 {
 		return nil, nil
 	}

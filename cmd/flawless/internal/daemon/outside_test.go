@@ -63,7 +63,7 @@ func TestOutsideOptions(t *testing.T) {
 	}
 	t.Setenv("HTTPS_PROXY", "http://proxy.test:3128")
 	t.Setenv("NO_PROXY", "inside.test")
-	if !(&Outside{}).forgotten() {
+	if !(&Outside{}).ignoresEnvironment() {
 		t.Error("a proxy of the environment that is not used is not noticed")
 	}
 	got, err := (&Outside{Proxy: "env"}).options()

@@ -25,7 +25,7 @@ func Turn(w io.Writer, t flawless.TracedTurn) {
 func printFrame(w io.Writer, f *flawless.Frame, indent string) {
 	count := fmt.Sprint(f.Count)
 	if f.Count == 0 {
-		count = "goes on"
+		count = "resumed" // the call began in an earlier turn
 	}
 	from := ""
 	if f.From.File != "" {

@@ -16,7 +16,7 @@ func TestReadersShareMemory(t *testing.T) {
 	o := newOwned(t)
 	id := o.paused("mailbox", "1")
 	o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"a note","value":"`+strings.Repeat("1", 3<<20)+`"}`)
-	heap := o.api.heap
+	budget := o.api.budget
 	get := func(ctx context.Context, w http.ResponseWriter, query string) {
 		o.handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/runs/"+id+"/log"+query, nil))
 	}
@@ -33,8 +33,8 @@ func TestReadersShareMemory(t *testing.T) {
 		t.Fatal("there is no long page")
 	}
 
-	for range makersAtOnce {
-		heap.making <- struct{}{}
+	for range maxEncoders {
+		budget.encoders <- struct{}{}
 	}
 	w, done := httptest.NewRecorder(), make(chan bool)
 	go func() {
@@ -44,25 +44,25 @@ func TestReadersShareMemory(t *testing.T) {
 	for waits := false; !waits; {
 		select {
 		case <-done:
-			t.Fatalf("a page was encoded while %d others were", makersAtOnce)
+			t.Fatalf("a page was encoded while %d others were", maxEncoders)
 		default:
 			stacks := make([]byte, 1<<20)
-			waits = strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*heap).enter(")
+			waits = strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*budget).enter(")
 		}
 	}
-	for range makersAtOnce {
-		<-heap.making
+	for range maxEncoders {
+		<-budget.encoders
 	}
 	if <-done; w.Code != 200 {
 		t.Errorf("a page that had to wait: %d %.300s", w.Code, w.Body)
 	}
 
-	slow := &held{ResponseRecorder: httptest.NewRecorder(), heap: heap}
-	if get(t.Context(), slow, from); slow.Code != 200 || slow.while < 3<<20 || slow.making || heap.long != 0 {
-		t.Errorf("status %d; a long page counts as %d bytes (and as being encoded: %t) while it is sent, and as %d bytes afterwards", slow.Code, slow.while, slow.making, heap.long)
+	slow := &held{ResponseRecorder: httptest.NewRecorder(), budget: budget}
+	if get(t.Context(), slow, from); slow.Code != 200 || slow.while < 3<<20 || slow.making || budget.long != 0 {
+		t.Errorf("status %d; a long page counts as %d bytes (and as being encoded: %t) while it is sent, and as %d bytes afterwards", slow.Code, slow.while, slow.making, budget.long)
 	}
 
-	written, err := heap.keep(maxLong - 1<<20)
+	written, err := budget.keep(maxLong - 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestReadersShareMemory(t *testing.T) {
 	if get(t.Context(), w, from); w.Code != 200 {
 		t.Errorf("after memory was freed: %d %.300s", w.Code, w.Body)
 	}
-	alone, err := heap.keep(2 * maxLong) // otherwise it could never be read
+	alone, err := budget.keep(2 * maxLong) // otherwise it could never be read
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +89,13 @@ func TestReadersShareMemory(t *testing.T) {
 // held records how much is counted while a page is written.
 type held struct {
 	*httptest.ResponseRecorder
-	heap   *heap
+	budget *budget
 	while  int
 	making bool
 }
 
 // Write implements http.ResponseWriter.
 func (h *held) Write(b []byte) (int, error) {
-	h.while, h.making = max(h.while, h.heap.long), len(h.heap.making) > 0
+	h.while, h.making = max(h.while, h.budget.long), len(h.budget.encoders) > 0
 	return h.ResponseRecorder.Write(b)
 }

@@ -18,13 +18,13 @@ const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/README
 // methods lists the methods that operations may have.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// somewhere answers requests that match no operation with a problem. The mux would answer in plain text, or redirect
+// orNotFound answers requests that match no operation with a problem. The mux would answer in plain text, or redirect
 // the client to a path with another meaning.
-func somewhere(m mux) http.Handler {
+func orNotFound(m mux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, part := range strings.Split(r.URL.EscapedPath(), "/")[1:] {
-			if why := noName(part); why != "" && r.URL.Path != "/" {
-				reply.Write(w, r, reply.New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s in place of a name or an id%s", r.URL.Path, why, directions(r.URL.Path))))
+			if why := invalidSegment(part); why != "" && r.URL.Path != "/" {
+				reply.Write(w, r, reply.New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s in place of a name or an id%s", r.URL.Path, why, suggestion(r.URL.Path))))
 				return
 			}
 		}
@@ -44,12 +44,12 @@ func somewhere(m mux) http.Handler {
 				fmt.Sprintf("the method %.20q is not allowed for %.300q; use %s, see /openapi.json", r.Method, r.URL.Path, strings.Join(allowed, ", "))))
 			return
 		}
-		reply.Write(w, r, reply.New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("there is nothing at %.300q%s", r.URL.Path, directions(r.URL.Path))))
+		reply.Write(w, r, reply.New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("there is nothing at %.300q%s", r.URL.Path, suggestion(r.URL.Path))))
 	})
 }
 
-// noName returns what a segment of a path is instead of a name or an id, or "" if it can be one.
-func noName(part string) string {
+// invalidSegment returns what a segment of a path is instead of a name or an id, or "" if it can be one.
+func invalidSegment(part string) string {
 	switch part {
 	case "":
 		return "nothing"
@@ -74,8 +74,8 @@ var collections = []struct{ words, at string }{
 	{"openapi swagger docs doc", "/openapi.json"},
 }
 
-// directions suggests where to go from a path that does not exist.
-func directions(path string) string {
+// suggestion suggests where to go from a path that does not exist.
+func suggestion(path string) string {
 	to := "; the API is at /api/v1, and /openapi.json describes it"
 	for _, part := range strings.Split(strings.ToLower(path), "/") {
 		for _, c := range collections {

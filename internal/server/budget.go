@@ -13,25 +13,25 @@ import (
 // processor, the others lose little by waiting. An encoded page is in memory until a possibly slow client has read
 // it, so the total size of long pages is limited.
 const (
-	makersAtOnce = 2
-	maxLong      = 256 << 20 // bytes of long pages that clients have not read yet
+	maxEncoders = 2
+	maxLong     = 256 << 20 // bytes of long pages that clients have not read yet
 )
 
-// heap limits the memory for answers. It may be used concurrently.
-type heap struct {
-	making chan struct{}
+// budget limits the memory for answers. It may be used concurrently.
+type budget struct {
+	encoders chan struct{}
 
 	mu   sync.Mutex
 	long int
 }
 
-func newHeap() *heap { return &heap{making: make(chan struct{}, makersAtOnce)} }
+func newBudget() *budget { return &budget{encoders: make(chan struct{}, maxEncoders)} }
 
 // enter waits until another answer may be encoded. The caller calls leave afterwards.
-func (h *heap) enter(ctx context.Context) (leave func(), err error) {
+func (b *budget) enter(ctx context.Context) (leave func(), err error) {
 	select {
-	case h.making <- struct{}{}:
-		return func() { <-h.making }, nil
+	case b.encoders <- struct{}{}:
+		return func() { <-b.encoders }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -39,19 +39,19 @@ func (h *heap) enter(ctx context.Context) (leave func(), err error) {
 
 // keep reserves memory for an answer of a size until written is called, or returns [flawless.Stopping] if there is
 // not enough. An answer of at most a page always fits, and so does any answer if it is the only one.
-func (h *heap) keep(size int) (written func(), err error) {
+func (b *budget) keep(size int) (written func(), err error) {
 	if size <= 2*maxPage {
 		return func() {}, nil
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.long > 0 && h.long+size > maxLong {
-		return nil, fmt.Errorf("the page has %d bytes, and %d bytes of large pages are waiting for slow clients: try again in a moment: %w", size, h.long, flawless.Stopping)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.long > 0 && b.long+size > maxLong {
+		return nil, fmt.Errorf("the page has %d bytes, and %d bytes of large pages are waiting for slow clients: try again in a moment: %w", size, b.long, flawless.Stopping)
 	}
-	h.long += size
+	b.long += size
 	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.long -= size
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.long -= size
 	}, nil
 }

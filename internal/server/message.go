@@ -1,0 +1,80 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
+)
+
+// Post is a message to a run.
+type Post struct {
+	Type  string          `json:"type"`
+	Value json.RawMessage `json:"value,omitempty" doc:"any JSON"`
+	Key   string          `json:"key,omitempty" doc:"your own key for the message; the same key is delivered only once. A run remembers its newest 10,000 keys, and all keys of the last hour"`
+	Who   string          `json:"who,omitempty" minLength:"0"`
+}
+
+// Posted is the answer to a message.
+type Posted struct {
+	ID    string          `json:"id" doc:"id of the message"`
+	Reply json.RawMessage `json:"reply,omitempty" doc:"with wait: the reply of the run" redact:"-"`
+}
+
+// messagePage is a page of the messages that a run has not received.
+type messagePage struct {
+	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
+	Body []flawless.Message
+}
+
+// messages adds the operations for messages to runs.
+func (a *api) messages() {
+	huma.Register(a.huma, operation("send-message", http.MethodPost, "/runs/{id}/messages", "Send a message to a run"), a.post)
+	huma.Register(a.huma, operation("list-messages", http.MethodGet, "/runs/{id}/messages", "List the messages that a run has not received"),
+		func(ctx context.Context, in *struct {
+			RunPath
+			From  int `query:"from" minimum:"0" doc:"number of the first message"`
+			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of messages; a page ends before it would exceed 1 MiB"`
+		}) (*messagePage, error) {
+			ms, err := a.engine.Unread(ctx, in.ID)
+			page := &messagePage{}
+			size := 0
+			for _, m := range ms {
+				if m.N < in.From {
+					continue
+				}
+				size += len(m.Body)
+				if n := len(page.Body); n == in.Limit || n > 0 && size > maxPage {
+					page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/messages", uint64(m.N), in.Limit)
+					break
+				}
+				page.Body = append(page.Body, m)
+			}
+			return page, reply.From(err)
+		})
+}
+
+func (a *api) post(ctx context.Context, in *struct {
+	RunPath
+	Wait bool `query:"wait" doc:"wait for the reply of the run"`
+	Body Post
+},
+) (*body[Posted], error) {
+	m := flawless.Message{Type: in.Body.Type, Body: flawless.Bytes(in.Body.Value), Key: in.Body.Key, Who: in.Body.Who}
+	if len(m.Body) == 0 {
+		m.Body = flawless.Bytes("null")
+	}
+	var out Posted
+	var err error
+	if in.Wait {
+		out.ID, out.Reply, err = a.engine.Ask(ctx, in.ID, m)
+	} else {
+		out.ID, err = a.engine.Send(ctx, in.ID, m)
+	}
+	return &body[Posted]{out}, reply.From(err)
+}
