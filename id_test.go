@@ -89,7 +89,7 @@ func TestNewIDsCannotBelongToChildren(t *testing.T) {
 	}
 }
 
-func TestValuesOfLabelsAreSeen(t *testing.T) {
+func TestBlankLabelValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]error{" ": Invalid, "\u00a0\u2003": Invalid, "a\nb": Invalid, "\xff": Invalid, " a ": nil, "naïve": nil} {
 		if err := CheckLabel("name", value); !errors.Is(err, want) {

@@ -13,8 +13,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// busy measures what a new run has to wait for beside many that are all active: each takes a step a second.
-// It is what residency decides: who is in memory, and who computes next.
+// busy measures how long a new run waits beside many active runs, which take one step per second each. This depends on
+// residency: which runs are in memory, and which one computes next.
 func (b *bench) busy(ctx context.Context) error {
 	for _, n := range b.sizes.busy {
 		if err := b.busyWith(ctx, n); err != nil {
@@ -27,7 +27,7 @@ func (b *bench) busy(ctx context.Context) error {
 	return b.afterCrash(ctx)
 }
 
-// busyWith measures beside n runs.
+// busyWith measures with n active runs.
 func (b *bench) busyWith(ctx context.Context, n int) error {
 	s, err := b.serve(ctx)
 	if err != nil {
@@ -38,7 +38,7 @@ func (b *bench) busyWith(ctx context.Context, n int) error {
 	if err := s.begin(ctx, n, "steps", map[string]int{"n": forever, "ms": 1000}); err != nil {
 		return err
 	}
-	<-time.After(b.sizes.length) // until the starts are digested
+	<-time.After(b.sizes.length) // until the starts have settled
 
 	steps, used, began := s.steps(ctx, n), s.processor(), time.Now()
 	<-time.After(b.sizes.length)
@@ -71,7 +71,7 @@ func (b *bench) busyWith(ctx context.Context, n int) error {
 	return nil
 }
 
-// afterCrash measures what a new run waits for when a server comes up with sleepers whose time has come.
+// afterCrash measures how long a new run waits when a server starts with overdue sleepers.
 func (b *bench) afterCrash(ctx context.Context) error {
 	var each []float64
 	n := b.sizes.overdue
@@ -92,7 +92,7 @@ func (b *bench) afterCrash(ctx context.Context) error {
 	return nil
 }
 
-// steps estimates how many turns n runs have taken, from some of them.
+// steps estimates from a sample how many turns n runs have taken.
 func (s *server) steps(ctx context.Context, n int) float64 {
 	sum, asked := 0, min(n, 100)
 	for k := range asked {
@@ -103,7 +103,7 @@ func (s *server) steps(ctx context.Context, n int) float64 {
 	return float64(sum) * float64(n) / float64(asked)
 }
 
-// processor is the processor time that the server has used, 0 where the system does not tell.
+// processor returns the CPU time of the server, or 0 if the system does not report it.
 // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
 func (s *server) processor() time.Duration {
 	const perSecond = 100 // USER_HZ

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// floors measures F and H some more. They are measured between the figures, since the machine's
-// speed drifts.
+// floors measures F and H again. They are measured between the figures, because the speed of the machine drifts.
 func (b *bench) floors(ctx context.Context) error {
 	const n, page, room = 100, 4096, 8 << 20
 	f, err := os.Create(filepath.Join(b.dir, "floor"))

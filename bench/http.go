@@ -29,7 +29,7 @@ func (b *bench) overHTTP(ctx context.Context) error {
 	return b.floors(ctx)
 }
 
-// chain is the time per call in a run of 100 POSTs.
+// chain measures the time per call in a run of 100 POSTs.
 func (b *bench) chain(ctx context.Context, s *server) error {
 	const n, warm = 100, 2
 	var each []float64
@@ -46,7 +46,7 @@ func (b *bench) chain(ctx context.Context, s *server) error {
 	return nil
 }
 
-// empty is the time from start to completion of a run that does nothing.
+// empty measures the time from start to completion of an empty run.
 func (b *bench) empty(ctx context.Context, s *server) error {
 	q, err := client.New(client.Options{Socket: s.socket, Patience: -1})
 	if err != nil {
@@ -76,7 +76,7 @@ func (b *bench) empty(ctx context.Context, s *server) error {
 	return nil
 }
 
-// many lets 64 clients start runs for some seconds and returns how many ended per second.
+// many starts runs from 64 clients for some seconds and returns how many ended per second.
 func (b *bench) many(ctx context.Context, s *server, workflow string, in any) (float64, error) {
 	const clients = 64
 	var done atomic.Int64

@@ -22,7 +22,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/pebble"
 )
 
-// guests compiles the guest in this process.
+// guests compiles the guest for this process.
 func (b *bench) guests(ctx context.Context) (*guest.Runtime, *guest.Module, error) {
 	rt, err := guest.NewRuntime(ctx, guest.Options{CacheDir: filepath.Join(b.dir, "compiled")})
 	if err != nil {
@@ -40,8 +40,8 @@ func begin(workflow string, in any) guest.Start {
 	return guest.Start{Run: "run", Module: "bench", Workflow: workflow, Input: text, Seed: bytes.Repeat([]byte{1}, 32), Time: time.Now().UnixNano()}
 }
 
-// startWithoutStorage measures an instance from the pool through a first turn that ends the run, and
-// back.
+// startWithoutStorage measures taking an instance from the pool, a first turn that ends the run, and returning the
+// instance.
 func (b *bench) startWithoutStorage(ctx context.Context) error {
 	rt, m, err := b.guests(ctx)
 	if err != nil {
@@ -69,7 +69,7 @@ func (b *bench) startWithoutStorage(ctx context.Context) error {
 	return nil
 }
 
-// freezing measures a waiting guest that is frozen and thawed.
+// freezing measures freezing and thawing a waiting guest.
 func (b *bench) freezing(ctx context.Context) error {
 	rt, m, err := b.guests(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func (b *bench) freezing(ctx context.Context) error {
 	return nil
 }
 
-// replaySpeed measures how fast the guest of a logged chain of POSTs is made again from its log.
+// replaySpeed measures how fast a guest is restored from the log of a chain of POSTs.
 func (b *bench) replaySpeed(ctx context.Context) error {
 	rt, _, err := b.guests(ctx)
 	if err != nil {
@@ -156,7 +156,7 @@ func (b *bench) replaySpeed(ctx context.Context) error {
 	return nil
 }
 
-// withEngine opens an engine that freezes nothing over a database on disk.
+// withEngine opens an engine without freezing on an on-disk database.
 func withEngine(ctx context.Context, dir string, rt *guest.Runtime, do func(*engine.Engine) error) error {
 	db, err := pebble.Open(dir, pebble.Options{})
 	if err != nil {
@@ -175,7 +175,7 @@ func withEngine(ctx context.Context, dir string, rt *guest.Runtime, do func(*eng
 
 var measured = regexp.MustCompile(`BenchmarkCompute/(\w+)/(as_built|rewritten)\S*\s+\d+\s+([0-9.]+) ns/op`)
 
-// metering measures what the counters cost: the same Go code as it was built and rewritten.
+// metering measures the cost of the compute counters: the same Go code as built and as rewritten.
 func (b *bench) metering(ctx context.Context) error {
 	times := fmt.Sprint(2 * b.sizes.repeats)
 	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "BenchmarkCompute", "-benchtime", "0.3s", "-count", times, "./internal/guest/rewrite").Output()
@@ -198,7 +198,7 @@ func (b *bench) metering(ctx context.Context) error {
 		took[name][kind] = append(took[name][kind], ns)
 	}
 	for _, name := range order {
-		was, is := slices.Min(took[name]["as_built"]), slices.Min(took[name]["rewritten"]) // others only make it slower
+		was, is := slices.Min(took[name]["as_built"]), slices.Min(took[name]["rewritten"]) // outliers only make it slower
 		b.put(figure{What: "counting in Go code, " + name, Value: 100 * (is - was) / was, Unit: "% slower", Goal: &goal{Limit: 25}})
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// longRun measures runs of many turns: the time per turn, and how soon one goes on after a restart.
+// longRun measures runs with many turns: the time per turn, and how soon they continue after a restart.
 func (b *bench) longRun(ctx context.Context) error {
 	perTurn := line{Name: "turn of a timer"}
 	on := line{Name: "kill -9, start, until it has taken its last turn"}
@@ -54,7 +54,7 @@ func (b *bench) longRun(ctx context.Context) error {
 	return nil
 }
 
-// lived is what a long run told.
+// lived is the result of a long run.
 type lived struct {
 	up, goesOn time.Duration
 	turns      map[int]int64 // nanoseconds per turn, around a turn
@@ -74,7 +74,7 @@ func (b *bench) long(ctx context.Context, n int) (out lived, err error) {
 	if _, _, err := s.Start(ctx, client.Start{Module: "bench", Workflow: "ticks", Input: in, ID: "long"}, false); err != nil {
 		return out, err
 	}
-	for { // the run tells when it has come to the end
+	for { // the run publishes when it has reached the end
 		data, err := s.Data(ctx, "long")
 		if err == nil {
 			if err := json.Unmarshal(data, &out.turns); err != nil {

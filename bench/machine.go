@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// machine describes where this runs.
+// machine describes this machine.
 func machine() string {
 	return fmt.Sprintf("%s, %d cores, %s/%s, %s, Linux %s", cpu(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), kernel())
 }
@@ -31,11 +31,11 @@ func kernel() string {
 	return strings.TrimSpace(string(b))
 }
 
-// ticks are those in which the processors had something to do since the system came up, and those of them
-// that a host gave to other machines. https://docs.kernel.org/filesystems/proc.html, section 1.7
+// ticks are the busy ticks of the processors since boot, and those stolen by other virtual machines.
+// https://docs.kernel.org/filesystems/proc.html, section 1.7
 type ticks struct{ busy, stolen float64 }
 
-// processors returns the ticks so far, none where the system does not tell.
+// processors returns the current ticks, or zero if the system does not report them.
 func processors() (t ticks) {
 	b, _ := os.ReadFile("/proc/stat")
 	line, _, _ := strings.Cut(string(b), "\n")
@@ -52,7 +52,7 @@ func processors() (t ticks) {
 	return t
 }
 
-// stolenSince is how many of a hundred ticks were given to other machines.
+// stolenSince returns the percentage of ticks that were stolen.
 func (t ticks) stolenSince(before ticks) float64 {
 	if t.busy <= before.busy {
 		return 0
@@ -60,13 +60,13 @@ func (t ticks) stolenSince(before ticks) float64 {
 	return 100 * (t.stolen - before.stolen) / (t.busy - before.busy)
 }
 
-// resident is the memory of a process in bytes.
+// resident returns the resident memory of a process in bytes.
 func resident(pid int) int64 { return pages(pid, 1) }
 
-// own is what of it belongs to the process alone. A base image is part of the rest, once for each guest.
+// own returns the private memory of a process. The base image of each guest is shared memory.
 func own(pid int) int64 { return pages(pid, 1) - pages(pid, 2) }
 
-// pages is one of the sizes that the system tells of a process, in bytes.
+// pages returns one of the sizes that the system reports for a process, in bytes.
 // https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html
 func pages(pid, field int) int64 {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
@@ -78,11 +78,11 @@ func pages(pid, field int) int64 {
 	return n * int64(os.Getpagesize())
 }
 
-// used is what the files in a folder take on the disk, in bytes.
+// used returns the disk usage of a folder in bytes.
 func used(dir string) (n int64) {
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil // a file that was removed meanwhile
+			return nil // a file was removed in the meantime
 		}
 		info, err := d.Info()
 		if err != nil {

@@ -1,7 +1,6 @@
-// Command bench measures the engine beside two floors, on this machine, and keeps what it found:
-// raw results in docs/internals/performance/results.json, plots of them beside it, and the tables in
-// docs/internals/performance.md. F is one durable append (4 KiB, fdatasync, into a file that was filled with
-// zeros before), H one HTTP POST over loopback.
+// Command bench measures the engine and compares it with two floors on the same machine. It writes raw results to
+// docs/internals/performance/results.json, plots beside it, and tables to docs/internals/performance.md. F is one
+// durable append (4 KiB, fdatasync, into a file preallocated with zeros), H one HTTP POST over loopback.
 package main
 
 import (
@@ -17,7 +16,7 @@ import (
 	"time"
 )
 
-// part is a section that can be measured by itself.
+// part is a section that can be measured separately.
 type part struct {
 	name string
 	do   func(*bench, context.Context) error
@@ -38,20 +37,20 @@ var parts = []part{
 	{"together", (*bench).together},
 }
 
-// sizes say how much is measured.
+// sizes says how much to measure.
 type sizes struct {
 	chains, empties int
-	length          time.Duration // of a load by many clients
+	length          time.Duration // duration of a load by many clients
 	sleepers        []int
 	overdue         int
 	busy            []int // active runs
-	turns           []int // of long runs
+	turns           []int // number of turns of long runs
 	replayed        int   // calls
-	samples         int   // of what is measured in this process
-	repeats         int   // of restarts
+	samples         int   // of measurements in this process
+	repeats         int   // number of restarts
 	children        int   // of one run
 	messages        int   // between two runs, both ways
-	contending      int   // runs for one state
+	contending      int   // runs that share one state
 	upgraded        int   // open runs
 }
 
@@ -97,7 +96,7 @@ func main() {
 	}
 }
 
-// bench measures.
+// bench runs the sections.
 type bench struct {
 	sizes  sizes
 	quick  bool
@@ -105,13 +104,13 @@ type bench struct {
 	binary string
 	module []byte // the guest
 	remote *exec.Cmd
-	url    string // of the outside
+	url    string // URL of the outside server
 
-	f, h    []float64 // floors of this section, µs
+	f, h    []float64 // floors of this section in µs
 	current *section
 }
 
-// atMost leaves out what is larger.
+// atMost removes larger sizes.
 func (b *bench) atMost(n int) {
 	if n > 0 {
 		larger := func(k int) bool { return k > n }
@@ -121,8 +120,7 @@ func (b *bench) atMost(n int) {
 	}
 }
 
-// all measures the sections that are chosen and writes what there is to tell then. What was measured
-// before a section that fails is kept.
+// all measures the chosen sections and then writes the results. If a section fails, the earlier ones are kept.
 func (b *bench) all(ctx context.Context, kept, doc, chosen string, draw bool) error {
 	names := make([]string, len(parts))
 	for i, p := range parts {
@@ -162,7 +160,7 @@ func (b *bench) all(ctx context.Context, kept, doc, chosen string, draw bool) er
 	return r.tell(doc, filepath.Dir(kept))
 }
 
-// measure carries out one section.
+// measure runs one section.
 func (b *bench) measure(ctx context.Context, p part) error {
 	fmt.Fprintln(os.Stderr, "measuring", p.name)
 	b.f, b.h = nil, nil
@@ -183,7 +181,7 @@ func (b *bench) put(f figure)     { b.current.Figures = append(b.current.Figures
 func (b *bench) plot(p ...plot)   { b.current.Plots = append(b.current.Plots, p...) }
 func (b *bench) note(text string) { fmt.Fprintln(os.Stderr, "  "+text) }
 
-// prepare builds the command and the guest, and starts the outside.
+// prepare builds the command and the guest, and starts the outside server.
 func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.dir, err = os.MkdirTemp(".", ".bench-"); err != nil {
 		return err

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// The paper that a plot is drawn on, in pixels.
+// Size of a plot in pixels.
 const (
 	width, height            = 640, 360
 	left, right, top, bottom = 70, 20, 50, 50
 )
 
-// colours tell lines apart, also in grey.
+// colour returns line colours that can also be distinguished in grey.
 func colour(n int) string { return [...]string{"#0b5fa5", "#d1495b", "#66a182", "#8d6a9f"}[n%4] }
 
-// axis maps values to pixels, by their logarithm.
+// axis maps values to pixels logarithmically.
 type axis struct{ from, to, start, end float64 }
 
-// newAxis reaches to whole powers of ten around the values.
+// newAxis returns an axis that covers the values and ends at powers of ten.
 func newAxis(low, high, start, end float64) axis {
 	if low <= 0 {
 		low = 1
@@ -65,7 +65,7 @@ func (p plot) svg() string {
 	return b.String()
 }
 
-// power is a power of ten in figures.
+// power formats a power of ten.
 func power(e float64) string {
 	if e < 0 {
 		return fmt.Sprintf("%.*f", int(-e), math.Pow(10, e))

@@ -10,7 +10,7 @@ import (
 
 const begins, ends = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
-// tell prints the tables, writes them into a document and draws the plots.
+// tell prints the tables, writes them to a document and draws the plots.
 func (r *results) tell(doc, dir string) error {
 	for _, s := range r.Sections {
 		for _, p := range s.Plots {
@@ -39,7 +39,7 @@ func (r *results) tell(doc, dir string) error {
 	return os.WriteFile(doc, []byte(head+begins+"\n"+r.text(filepath.ToSlash(rel))+ends+tail), 0o644)
 }
 
-// text is the tables, with the plots where plots names their folder.
+// text returns the tables, with links to the plots if plots names their folder.
 func (r *results) text(plots string) string {
 	var b strings.Builder
 	for _, s := range r.Sections {
@@ -75,7 +75,7 @@ func (s *section) value(f figure) string {
 	return text
 }
 
-// verdict is the goal, the target and which of them is met.
+// verdict describes the goal and the target, and which of them is met.
 func (s *section) verdict(f figure) string {
 	g := f.Goal
 	if g == nil {
@@ -101,7 +101,7 @@ func (s *section) verdict(f figure) string {
 	return limit + " | " + target + " | " + word
 }
 
-// number writes a number with three digits that say something.
+// number formats a number with three significant digits.
 func number(v float64) string {
 	switch a := max(v, -v); {
 	case a == 0 || a >= 100:
@@ -112,7 +112,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
-// thousands writes a whole number with commas.
+// thousands formats a whole number with commas.
 func thousands(v float64) string {
 	text := strconv.FormatFloat(v, 'f', 0, 64)
 	for k := len(text) - 3; k > 0 && text[k-1] != '-'; k -= 3 {

@@ -11,26 +11,25 @@ import (
 	"time"
 )
 
-// results are what was measured, as it is kept in a file. A run that measures some sections leaves
-// the others as they were.
+// results are the measurements stored in a file. Measuring some sections leaves the others unchanged.
 type results struct {
 	Sections []*section `json:"sections"`
 }
 
-// section is what was measured together, with the floors measured meanwhile.
+// section is a group of measurements, with the floors measured at the same time.
 type section struct {
 	Name    string    `json:"name"`
 	When    time.Time `json:"when"`
 	Machine string    `json:"machine"`
-	Quick   bool      `json:"quick,omitempty"` // with small sizes, which prove nothing
+	Quick   bool      `json:"quick,omitempty"` // measured with small sizes, which prove nothing
 	F       float64   `json:"f_us"`            // µs of a durable append
 	H       float64   `json:"h_us"`            // µs of an HTTP POST over loopback
-	Stolen  float64   `json:"stolen_percent"`  // of the time in which the processors had something to do, taken by other machines
+	Stolen  float64   `json:"stolen_percent"`  // percentage of busy processor time stolen by other machines
 	Figures []figure  `json:"figures"`
 	Plots   []plot    `json:"plots,omitempty"`
 }
 
-// figure is one number. Samples are what it is the median of.
+// figure is one number: the median of its samples.
 type figure struct {
 	What    string    `json:"what"`
 	Value   float64   `json:"value"`
@@ -39,17 +38,17 @@ type figure struct {
 	Samples []float64 `json:"samples,omitempty"`
 }
 
-// goal is a limit for a figure, and what would be better still.
+// goal is a limit for a figure, and an optional better target.
 type goal struct {
 	Limit   float64 `json:"limit"`
 	Target  float64 `json:"target,omitempty"`
-	AtLeast bool    `json:"at_least,omitempty"` // the figure should be as high; else as low
-	Floors  bool    `json:"floors,omitempty"`   // Limit and Target count in F + H
+	AtLeast bool    `json:"at_least,omitempty"` // the figure should be at least the limit, instead of at most
+	Floors  bool    `json:"floors,omitempty"`   // Limit and Target are multiples of F + H
 }
 
-// plot is a curve, or several.
+// plot has one or more curves.
 type plot struct {
-	File  string `json:"file"` // beside the others, without its folder
+	File  string `json:"file"` // file name without its folder
 	Title string `json:"title"`
 	X     string `json:"x"`
 	Y     string `json:"y"`
@@ -61,7 +60,7 @@ type line struct {
 	Points [][2]float64 `json:"points"`
 }
 
-// met tells whether a figure is as good as a limit.
+// met reports whether a figure meets a limit.
 func (s *section) met(f figure, limit float64) bool {
 	if f.Goal.Floors {
 		limit *= s.F + s.H
@@ -87,7 +86,7 @@ func readResults(file string) (*results, error) {
 	return r, nil
 }
 
-// put takes in a section in place of the one of that name.
+// put adds or replaces a section.
 func (r *results) put(s *section, order []string) {
 	r.Sections = slices.DeleteFunc(r.Sections, func(o *section) bool { return o.Name == s.Name })
 	r.Sections = append(r.Sections, s)
@@ -105,7 +104,7 @@ func (r *results) write(file string) error {
 	return os.WriteFile(file, append(b, '\n'), 0o644)
 }
 
-// median returns the middle one, 0 of none.
+// median returns the median, or 0 for an empty list.
 func median(of []float64) float64 {
 	if len(of) == 0 {
 		return 0

@@ -19,7 +19,7 @@ func sample() *section {
 	}, Plots: []plot{{"p.svg", "a < b", "x", "y", []line{{"l", [][2]float64{{1000, 12}, {1e6, 900}}}, {"none", nil}}}}}
 }
 
-func TestFiguresAreJudged(t *testing.T) {
+func TestFiguresAreComparedWithGoals(t *testing.T) {
 	t.Parallel()
 	text := (&results{Sections: []*section{sample()}}).text("plots")
 	for _, want := range []string{
@@ -37,7 +37,7 @@ func TestFiguresAreJudged(t *testing.T) {
 	}
 }
 
-func TestResultsAreKeptBySection(t *testing.T) {
+func TestResultsAreMergedBySection(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "new", "results.json")
 	order := []string{"http", "freeze"}
@@ -56,7 +56,7 @@ func TestResultsAreKeptBySection(t *testing.T) {
 	}
 }
 
-func TestPlotsAreXML(t *testing.T) {
+func TestPlotsAreValidXML(t *testing.T) {
 	t.Parallel()
 	for _, p := range append(sample().Plots, plot{}, plot{Lines: []line{{"one", [][2]float64{{0, 0.02}}}}}) {
 		text := p.svg()
@@ -74,7 +74,7 @@ func TestPlotsAreXML(t *testing.T) {
 	}
 }
 
-func TestSectionsAreKnown(t *testing.T) {
+func TestUnknownSectionsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := &bench{}
 	err := b.all(t.Context(), filepath.Join(t.TempDir(), "r.json"), "", "http,nothing", true)

@@ -17,8 +17,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
-// rust measures guests in Rust in this process, without storage: starts of a run that adds two
-// numbers, and replays of long logs by a plain guest, which blocks, and an async one, which returns.
+// rust measures Rust guests in this process without storage: starts of a run that adds two numbers, and replays of
+// long logs by a plain guest, which blocks, and an async one, which returns.
 func (b *bench) rust(ctx context.Context) error {
 	rt, err := guest.NewRuntime(ctx, guest.Options{})
 	if err != nil {
@@ -51,10 +51,10 @@ func (b *bench) rust(ctx context.Context) error {
 	return nil
 }
 
-// posts is how many there are in the run that is replayed.
+// posts is the number of POSTs in the replayed run.
 const posts = 20_000
 
-// starts returns how many runs begin and end per second on all cores.
+// starts returns how many runs per second start and end on all cores.
 func starts(ctx context.Context, m *guest.Module) (float64, error) {
 	const length = 2 * time.Second
 	var done atomic.Int64
@@ -85,7 +85,7 @@ func starts(ctx context.Context, m *guest.Module) (float64, error) {
 	return float64(done.Load()) / time.Since(began).Seconds(), err
 }
 
-// replays returns how many turns of a long log are replayed per second.
+// replays returns how many turns per second of a long log are replayed.
 func replays(ctx context.Context, m *guest.Module) (float64, error) {
 	log, err := written(ctx, m, posts)
 	if err != nil {
@@ -112,7 +112,7 @@ func replays(ctx context.Context, m *guest.Module) (float64, error) {
 	return best, nil
 }
 
-// written is the log of a run of many POSTs, one after the other.
+// written returns the log of a run of sequential POSTs.
 func written(ctx context.Context, m *guest.Module, posts int) ([]flawless.Record, error) {
 	input, err := json.Marshal([]any{"http://a.example/", posts})
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// server is a real one, in a process and a folder of its own.
+// server is a real server in its own process and folder.
 type server struct {
 	b      *bench
 	dir    string
@@ -30,7 +30,7 @@ type server struct {
 	*client.Client
 }
 
-// serve starts a server that has the guest. Its compiled code is shared with the other servers.
+// serve starts a server with the guest. Servers share compiled code.
 func (b *bench) serve(ctx context.Context) (*server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,10 +60,10 @@ func (b *bench) serve(ctx context.Context) (*server, error) {
 	return s, nil
 }
 
-// up starts the process and returns how long it takes until it answers.
+// up starts the process and returns how long it takes until it responds.
 func (s *server) up(ctx context.Context) (time.Duration, error) {
 	s.cmd = exec.Command(s.b.binary, "--working-dir", s.dir, "--socket", s.socket, "up")
-	s.cmd.Env = append(s.cmd.Environ(), "FLAWLESS_TOKEN=") // the clients here have none
+	s.cmd.Env = append(s.cmd.Environ(), "FLAWLESS_TOKEN=") // these clients send none
 	s.cmd.Stderr = os.Stderr
 	began := time.Now()
 	if err := s.cmd.Start(); err != nil {
@@ -84,7 +84,7 @@ func (s *server) kill() {
 	_ = s.cmd.Wait()
 }
 
-// end stops the server and removes what it has kept.
+// end stops the server and removes its data.
 func (s *server) end() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	_ = s.cmd.Wait()
@@ -123,7 +123,7 @@ func (s *server) settled(ctx context.Context) error {
 	return errors.New("guests do not leave memory")
 }
 
-// outside is the server that the workflows call, in a process of its own.
+// outside is the server that the workflows call, in its own process.
 func outside() {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -138,7 +138,7 @@ func outside() {
 	}))
 }
 
-// callOutside starts the process with that server.
+// callOutside starts the process of that server.
 func (b *bench) callOutside() error {
 	self, err := os.Executable()
 	if err != nil {

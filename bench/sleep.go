@@ -16,7 +16,7 @@ import (
 // long is a sleep that nobody waits for, in milliseconds.
 const long = 1000 * 3600 * 1000
 
-// sleepers measures what runs that sleep cost: memory, disk, and the time of a restart.
+// sleepers measures the cost of sleeping runs: memory, disk, and restart time.
 func (b *bench) sleepers(ctx context.Context) error {
 	var memory, fresh, disk, restart line
 	memory.Name, fresh.Name = "after they were started", "after a restart"
@@ -42,7 +42,7 @@ func (b *bench) sleepers(ctx context.Context) error {
 	return nil
 }
 
-// slept is what so many sleepers cost.
+// slept is the cost of a number of sleepers.
 type slept struct {
 	memory, fresh float64 // MiB
 	disk          float64 // bytes each
@@ -83,7 +83,7 @@ func (b *bench) sleeping(ctx context.Context, n int) (out slept, err error) {
 	if err := s.settled(ctx); err != nil {
 		return out, err
 	}
-	<-time.After(3 * time.Second) // memory goes back to the system by and by
+	<-time.After(3 * time.Second) // memory returns to the system gradually
 	out.memory = float64(s.resident()) / (1 << 20)
 	out.disk = float64(max(s.disk()-empty, 0)) / float64(n)
 	for range b.sizes.repeats {
@@ -102,7 +102,7 @@ func (b *bench) sleeping(ctx context.Context, n int) (out slept, err error) {
 	return out, nil
 }
 
-// start starts n runs sleeper-0, sleeper-1, ... that sleep for so many milliseconds.
+// start starts n runs sleeper-0, sleeper-1, ... that sleep for ms milliseconds.
 func (s *server) start(ctx context.Context, n, ms int) error {
 	return s.begin(ctx, n, "sleep", map[string]int{"ms": ms})
 }
@@ -164,8 +164,7 @@ func (b *bench) overdueOnce(ctx context.Context, n int) (time.Duration, error) {
 	return time.Since(came), nil
 }
 
-// overdueServer returns a server that was just started after a crash, with n sleepers whose time came meanwhile,
-// and when it was started.
+// overdueServer returns a server that has just started after a crash with n overdue sleepers, and its start time.
 func (b *bench) overdueServer(ctx context.Context, n int) (*server, time.Time, error) {
 	s, err := b.serve(ctx)
 	if err != nil {
@@ -179,14 +178,14 @@ func (b *bench) overdueServer(ctx context.Context, n int) (*server, time.Time, e
 	return s, began, nil
 }
 
-// miss starts n sleepers, and the server anew when their time has come.
+// miss starts n sleepers, and restarts the server when they are due.
 func (s *server) miss(ctx context.Context, n int) (began time.Time, err error) {
-	const nap = 6000 // long enough to start them all, and that most leave memory
+	const nap = 6000 // long enough to start them all, and for most to leave memory
 	began = time.Now()
 	if err := s.start(ctx, n, nap); err != nil {
 		return began, err
 	}
-	if err := s.without(ctx, time.Minute, flawless.Pending, flawless.Running); err != nil { // they would sleep after the restart
+	if err := s.without(ctx, time.Minute, flawless.Pending, flawless.Running); err != nil { // they would still sleep after the restart
 		return began, err
 	}
 	if time.Since(began) > nap*time.Millisecond*3/4 {

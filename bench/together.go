@@ -12,7 +12,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// together measures what runs do with each other, on an engine in this process with its store on disk.
+// together measures interactions between runs, on an engine in this process with its store on disk.
 func (b *bench) together(ctx context.Context) error {
 	rt, _, err := b.guests(ctx)
 	if err != nil {
@@ -69,7 +69,7 @@ func (b *bench) contend(ctx context.Context, e *engine.Engine) error {
 		}
 	}
 	took := time.Since(began)
-	if s, err := e.State(ctx, "sum"); err != nil || string(s.Value) != strconv.Itoa(n) {
+	if s, err := e.States().State(ctx, "sum"); err != nil || string(s.Value) != strconv.Itoa(n) {
 		return fmt.Errorf("the state is %s: %w", s.Value, err)
 	}
 	b.put(figure{What: fmt.Sprintf("%d runs that change one state, from the first start to the last end", n), Value: micros(took) / 1000, Unit: "ms"})

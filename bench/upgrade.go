@@ -16,8 +16,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// upgrade measures, in this process and with calls that are answered at once, how fast runs are
-// replayed and moved to another version, and how large a bundle is.
+// upgrade measures, in this process and with calls that are answered at once, how fast runs are replayed and moved to
+// another version, and the size of a bundle.
 func (b *bench) upgrade(ctx context.Context) error {
 	const calls = 20
 	runs := b.sizes.upgraded
@@ -73,7 +73,7 @@ func (b *bench) upgrade(ctx context.Context) error {
 	return nil
 }
 
-// answered are kinds of calls of which http is answered at once.
+// answered returns kinds of calls in which http is answered at once.
 func answered() []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
@@ -119,7 +119,7 @@ func asleep(ctx context.Context, e *engine.Engine, runs, calls int) error {
 	return failed
 }
 
-// settle starts a run and follows it until it has taken so many turns.
+// settle starts a run and follows it until it has taken a number of turns.
 func settle(ctx context.Context, e *engine.Engine, id string, in []byte, turns int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -139,7 +139,7 @@ func settle(ctx context.Context, e *engine.Engine, id string, in []byte, turns i
 	return fmt.Errorf("run %s has ended", id)
 }
 
-// replayRate replays one run for a while, and exports it.
+// replayRate replays one run for a while and exports it.
 func (b *bench) replayRate(ctx context.Context, e *engine.Engine) error {
 	n := min(500, b.sizes.upgraded)
 	began := time.Now()

@@ -1,5 +1,5 @@
-// Command demo shows what Flawless is for: a workflow charges a card exactly once while the server
-// is killed under it, twice.
+// Command demo shows the purpose of Flawless: a workflow charges a card exactly once although the server is killed
+// twice.
 package main
 
 import (
@@ -99,7 +99,7 @@ func (d *demo) first(ctx context.Context) error {
 	return d.check(r, "order-1")
 }
 
-// second kills the server while the charge is under way: nobody can know whether it took effect.
+// second kills the server during the charge, so the outcome is unknown.
 func (d *demo) second(ctx context.Context) error {
 	say("SECOND: another order; the server is killed while the charge is on its way")
 	gate := d.shop.hold()
@@ -171,7 +171,7 @@ func (d *demo) log(ctx context.Context, id string) error {
 	return d.command(ctx, "", d.binary, "--socket", d.socket, "--port", strconv.Itoa(d.port), "workflow", "log", id)
 }
 
-// command runs a command and shows it.
+// command prints and runs a command.
 func (d *demo) command(ctx context.Context, dir, name string, args ...string) error {
 	fmt.Println("  $", filepath.Base(name), strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -198,7 +198,7 @@ func (d *demo) up(ctx context.Context) error {
 		d.socket = "127.0.0.1:" + strconv.Itoa(d.port)
 	}
 	d.server = exec.Command(d.binary, "--working-dir", filepath.Join(d.dir, "data"), "--socket", d.socket, "--port", strconv.Itoa(d.port), "up")
-	d.server.Env = append(d.server.Environ(), "FLAWLESS_TOKEN=") // the demo's client has none
+	d.server.Env = append(d.server.Environ(), "FLAWLESS_TOKEN=") // the client of the demo sends none
 	d.server.Stderr = os.Stderr
 	if err := d.server.Start(); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (d *demo) up(ctx context.Context) error {
 	}
 }
 
-// kill ends the server without a warning and starts it again.
+// kill kills the server and starts it again.
 func (d *demo) kill(ctx context.Context) error {
 	say("kill -9 %d, and start it again", d.server.Process.Pid)
 	if err := d.server.Process.Kill(); err != nil {
@@ -235,7 +235,7 @@ func (d *demo) kill(ctx context.Context) error {
 	return d.up(ctx)
 }
 
-// until follows a run until it is as wanted.
+// until follows a run until it is as expected.
 func (d *demo) until(ctx context.Context, id string, what func(flawless.Run) bool) error {
 	for {
 		r, err := d.client.Run(ctx, id, false)
@@ -264,7 +264,7 @@ func (d *demo) clean() {
 	_ = os.RemoveAll(d.dir)
 }
 
-// shop is the three services. It counts each request by path and order.
+// shop simulates the three services. It counts requests by path and order.
 type shop struct {
 	mu      sync.Mutex
 	seen    map[string]int
@@ -276,7 +276,7 @@ type gate struct{ arrived, open chan struct{} }
 
 func newShop() *shop { return &shop{seen: map[string]int{}, charges: map[string]string{}} }
 
-// hold makes the next charge wait, after it has taken effect, before it is answered.
+// hold makes the next charge wait after it has taken effect, before its response.
 func (s *shop) hold() *gate {
 	g := &gate{make(chan struct{}), make(chan struct{})}
 	s.mu.Lock()

@@ -1,3 +1,3 @@
-// Package examples has tests only: each example is built and run on an engine. The examples lie
-// beside it, a folder and a module each.
+// Package examples only has tests: each example is built and run on an engine. Each example is a module in a folder of
+// its own.
 package examples

@@ -19,8 +19,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
-// block is code of a page of the docs. Code in an HTML comment, which readers do not see, declares what the
-// other blocks of the page leave out: <!-- go, the code, -->.
+// block is a code block of a docs page. Code in an HTML comment, which readers do not see, declares what the other
+// blocks of the page need: <!-- go, the code, -->.
 type block struct {
 	page, lang, code string
 	hidden           bool
@@ -28,12 +28,12 @@ type block struct {
 
 var blocks = regexp.MustCompile("(?ms)^(?:```(\\w+)\n(.*?)^```$|<!-- (go|rust)\n(.*?)^-->$)")
 
-// elsewhere has the pages whose code of a language other tests run.
+// elsewhere lists the pages whose code in a language is run by other tests.
 var elsewhere = map[string]string{
 	"guide/libraries.md go": "testdata/packages",
 }
 
-// docs returns the code of all pages in a language, in order, by page.
+// docs returns the code blocks in a language, in order, by page.
 func docs(t *testing.T, lang string) map[string][]block {
 	t.Helper()
 	root := filepath.Join("..", "docs")
@@ -70,7 +70,7 @@ var (
 	dull = regexp.MustCompile(`declared and not used|^#|^note: module requires|too many errors`)
 )
 
-// packages has what code of the docs imports, by the name it uses.
+// packages maps the package names in the docs to import paths.
 var packages = map[string]string{
 	"flawless": "github.com/flawless-engine/flawless/sdk/go", "nethttp": "github.com/flawless-engine/flawless/sdk/go/nethttp",
 	"flawlesstest": "github.com/flawless-engine/flawless/sdk/go/flawlesstest",
@@ -78,7 +78,7 @@ var packages = map[string]string{
 	"slog": "log/slog", "strings": "strings", "testing": "testing", "time": "time",
 }
 
-// TestGoInTheDocsCompiles: every block of Go in docs is a program, declarations, or statements of a workflow.
+// TestGoInTheDocsCompiles compiles every Go block in docs as a program, declarations, or statements of a workflow.
 func TestGoInTheDocsCompiles(t *testing.T) {
 	t.Parallel()
 	sdk, err := filepath.Abs(filepath.Join("..", "sdk", "go"))
@@ -126,7 +126,7 @@ func TestGoInTheDocsCompiles(t *testing.T) {
 	report(t, build)
 }
 
-// program compiles a block that is a whole file: a workflow, or an application of the client.
+// program compiles a block that is a whole file: a workflow, or an application that uses the client.
 func program(t *testing.T, dir, name string, b block) {
 	t.Helper()
 	if !strings.Contains(b.code, "flawless/client") {
@@ -140,7 +140,7 @@ func program(t *testing.T, dir, name string, b block) {
 	report(t, build)
 }
 
-// TestRustInTheDocsCompiles: every block of Rust in docs is items or statements of an async workflow.
+// TestRustInTheDocsCompiles compiles every Rust block in docs as items or statements of an async workflow.
 func TestRustInTheDocsCompiles(t *testing.T) {
 	t.Parallel()
 	guests, clients := "#![allow(warnings)]\n", "#![allow(warnings)]\n"
@@ -167,7 +167,7 @@ func TestRustInTheDocsCompiles(t *testing.T) {
 	check(t, filepath.Join("..", "cmd", "flawless", "testdata", "rustclient"), "serde_json = \"1\"\n", map[string]string{"src/main.rs": clients + "fn main() {}\n"})
 }
 
-// check compiles files as a package with the name, dependencies and locked versions of another one.
+// check compiles files as a package with the name, dependencies and locked versions of another package.
 func check(t *testing.T, like, dependencies string, files map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -201,7 +201,7 @@ func check(t *testing.T, like, dependencies string, files map[string]string) {
 	report(t, cargo)
 }
 
-// report runs a compiler and tells what it says, but for variables that an example does not use.
+// report runs a compiler and reports its errors, except for unused variables.
 func report(t *testing.T, c *exec.Cmd) {
 	t.Helper()
 	out, err := c.CombinedOutput()
@@ -220,7 +220,7 @@ func report(t *testing.T, c *exec.Cmd) {
 	}
 }
 
-// name makes a page's path a name in Go and Rust.
+// name turns the path of a page into an identifier for Go and Rust.
 func name(page string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {

@@ -41,7 +41,7 @@ func build(t *testing.T, name string, flags ...string) []byte {
 	return b
 }
 
-// open returns an engine that has the example.
+// open returns an engine with the example.
 func open(t *testing.T, name string, bin []byte, kinds []effect.Kind) *engine.Engine {
 	t.Helper()
 	rt, err := guest.NewRuntime(context.Background(), guest.Options{})
@@ -93,7 +93,7 @@ func TestHello(t *testing.T) {
 	}
 }
 
-func TestCrawlFetchesAllPagesAFewAtATime(t *testing.T) {
+func TestCrawlFetchesAllPagesWithBoundedConcurrency(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	now, most, seen := 0, 0, map[string]int{}
@@ -162,14 +162,14 @@ func TestCheckoutIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// TestReminderSleepsForDays runs days in virtual time.
+// TestReminderSleepsForDays simulates days in virtual time.
 func TestReminderSleepsForDays(t *testing.T) {
 	bin := build(t, "reminder")
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Time
 		kinds := real()
 		for i := range kinds {
-			if kinds[i].Name == effect.HTTP { // the network is not part of virtual time
+			if kinds[i].Name == effect.HTTP { // network calls do not advance virtual time
 				kinds[i].Perform = func(_ context.Context, try effect.Try) effect.Result {
 					at = append(at, time.Now())
 					a, err := effect.ResponseAnswer(try.Call.N, 200, nil)

@@ -25,12 +25,12 @@ import (
 
 var record = flag.Bool("record", false, "record the logs of this version anew; only before it is released")
 
-// logs is where runs of every released version are kept. They have to replay for ever: a format that
-// changes gets a number and a folder of its own.
+// logs contains runs recorded by every released version. They have to replay forever: a changed format gets a new
+// number and a new folder.
 var logs = filepath.Join("..", "testdata", "logs")
 
-// recorded are the runs that are kept of each example: whole, with the module that made them, or only
-// the log, which is replayed with the example as it is built today.
+// recorded lists the recorded runs of each example: complete with the module that made them, or only the log, which is
+// replayed with the example as built today.
 var recorded = []struct {
 	example string
 	whole   bool
@@ -44,7 +44,7 @@ var recorded = []struct {
 	{"travel", false, map[string]any{"id": "1", "to": "Oslo", "services": "https://travel.test"}},
 }
 
-// outside answers what is recorded. There is no car, so a trip is taken back.
+// outside answers the requests of the recorded runs. There is no car, so a trip is cancelled.
 func outside() http.Handler {
 	n := 0
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func outside() http.Handler {
 	})
 }
 
-// buildToKeep builds an example without the names of folders of this machine in it.
+// buildToKeep builds an example without local path names in it.
 func buildToKeep(t *testing.T, example string) []byte {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(example, "Cargo.toml")); err != nil {
@@ -83,10 +83,10 @@ func buildToKeep(t *testing.T, example string) []byte {
 	return bin
 }
 
-// TestRecord writes the logs, where it is told to.
-func TestRecord(t *testing.T) {
+// TestRecordLogs records the logs if the flag -record is set.
+func TestRecordLogs(t *testing.T) {
 	if !*record {
-		return // there is nothing to test in it
+		return // nothing to test
 	}
 	rt := runtime(t)
 	dir := filepath.Join(logs, fmt.Sprintf("v%d", flawless.LogFormat))
@@ -149,8 +149,8 @@ func runtime(t *testing.T) *guest.Runtime {
 	return rt
 }
 
-// TestOldLogsReplay replays the recorded runs of every version: those with their module to the same
-// bits, the others with the examples and the SDK of today.
+// TestOldLogsReplay replays the recorded runs of every version: those with their module bit for bit, the others with
+// today's examples and SDK.
 func TestOldLogsReplay(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(logs, "v*", "*.bundle"))

@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// services starts the services that an example comes with, and returns where they listen.
+// services starts the services of an example and returns their address.
 func services(t *testing.T, name string, flags ...string) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "services")
@@ -42,12 +42,12 @@ func services(t *testing.T, name string, flags ...string) string {
 	return "http://" + at
 }
 
-// TestExamplesComeWithTheirServices runs what the READMEs of the examples show.
-func TestExamplesComeWithTheirServices(t *testing.T) {
+// TestExamplesStartTheirServices runs what the READMEs of the examples show.
+func TestExamplesStartTheirServices(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string
-		last string // the service that is asked last
+		last string // service that is called last
 		in   map[string]any
 	}{
 		{"checkout", "shipments", map[string]any{"id": "1", "item": "book", "quantity": 1, "card": "tok_1", "cents": 1999}},

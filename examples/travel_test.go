@@ -14,9 +14,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// TestTravelIsConsistentWhateverFails lets each service fail at each step: before it has booked, after
-// it has, and while a booking is taken back.
-func TestTravelIsConsistentWhateverFails(t *testing.T) {
+// TestTravelStaysConsistentUnderFailures lets each service fail at each step: before and after booking, and during a
+// cancellation.
+func TestTravelStaysConsistentUnderFailures(t *testing.T) {
 	t.Parallel()
 	bin := build(t, "travel")
 	e := open(t, "travel", bin, real())

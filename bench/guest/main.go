@@ -1,4 +1,4 @@
-// Guest has the workflows that the benchmark runs.
+// Guest contains the workflows of the benchmark.
 package main
 
 import (
@@ -75,8 +75,7 @@ type Ticks struct {
 	Then int `json:"then"` // milliseconds to sleep at the end
 }
 
-// ticks takes n turns that do nothing, and returns the median time of a turn, in nanoseconds, around
-// turn 10, 100, 1,000 and so on.
+// ticks takes n empty turns and returns the median time of a turn in nanoseconds around turn 10, 100, 1,000 and so on.
 func ticks(ctx context.Context, in Ticks) (map[int]int64, error) {
 	out := map[int]int64{}
 	var window []int64
@@ -103,10 +102,10 @@ func ticks(ctx context.Context, in Ticks) (map[int]int64, error) {
 	return out, flawless.Sleep(ctx, time.Duration(in.Then)*time.Millisecond)
 }
 
-// edition is set when the guest is linked, so that there are two versions of one code.
+// edition is set by the linker, to build two versions of the same code.
 var edition = "first"
 
-// waiting is a chain that does not end for a while.
+// waiting is a chain that waits before it ends.
 func waiting(ctx context.Context, in Chain) (string, error) {
 	if _, err := chain(ctx, in); err != nil {
 		return "", err
@@ -130,7 +129,7 @@ type Game struct {
 	Other string `json:"other,omitempty"` // "" waits for the first message
 }
 
-// pingpong sends n messages to another run, and waits for one after each.
+// pingpong sends n messages to another run and waits for a reply to each.
 func pingpong(ctx context.Context, in Game) (int, error) {
 	first := in.Other == ""
 	for k := range in.N {
@@ -153,7 +152,7 @@ func pingpong(ctx context.Context, in Game) (int, error) {
 	return in.N, nil
 }
 
-// add changes a state that all runs of it share.
+// add changes a state shared by all its runs.
 func add(ctx context.Context, _ any) (any, error) {
 	return nil, flawless.State[int]("sum").Update(ctx, func(sum *int) error { *sum++; return nil })
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// TestAServerEndsWithoutItsStore takes the files of the database away under a real server. It ends with a
-// code of its own, so that whoever looks after it starts it again, and goes on when they are back.
-func TestAServerEndsWithoutItsStore(t *testing.T) {
+// TestServerStopsWithoutItsStore moves the database files away from under a real server. The server stops with an
+// exit code of its own, so that a supervisor restarts it, and continues when the files are back.
+func TestServerStopsWithoutItsStore(t *testing.T) {
 	t.Parallel()
 	dir, err := built()
 	if err != nil {
@@ -41,7 +41,7 @@ func TestAServerEndsWithoutItsStore(t *testing.T) {
 	if err := os.Rename(db, away); err != nil {
 		t.Fatal(err)
 	}
-	// Large inputs fill the log, which needs another file then.
+	// Large inputs fill the log of the store, which then needs a new file.
 	large := []byte(`"` + strings.Repeat("x", 3<<20) + `"`)
 	for range 10 {
 		if _, _, err = c.Start(t.Context(), client.Start{Module: "guest", Workflow: "empty", Input: large}, false); err != nil {
@@ -53,10 +53,10 @@ func TestAServerEndsWithoutItsStore(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(30 * time.Second):
-		t.Fatalf("it does not end; it said %s", said)
+		t.Fatalf("the server does not stop; it printed %s", said)
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 12 || !strings.Contains(said.String(), "restart the server") {
-		t.Errorf("exit code %d; it said %s", code, said)
+		t.Errorf("exit code %d; it printed %s", code, said)
 	}
 	_ = os.RemoveAll(db)
 	if err := os.Rename(away, db); err != nil {

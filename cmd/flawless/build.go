@@ -44,5 +44,5 @@ func (a *app) buildCommand() *cobra.Command {
 	return c
 }
 
-// warn shows a warning of a build.
+// warn prints a warning of a build.
 func (a *app) warn(text string) { fmt.Fprintln(a.errs, text) }

@@ -29,11 +29,7 @@ those in bodies by path, headers and URL parameters by name. Lists and objects
 keep their shape.`,
 		Example: "  flawless workflow export order-42 -o order-42.bundle --redact '$.card.number' --redact '..token'\n" +
 			"  flawless workflow export order-42 --redact header:Authorization --redact query:key",
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			if file == "-" {
 				return cl.Export(c.Context(), args[0], o, a.binary)
 			}
@@ -49,7 +45,7 @@ keep their shape.`,
 			}
 			fmt.Fprintf(a.out, "wrote %s (%s)\n", file, render.Size(n))
 			return nil
-		}}
+		})}
 	f := c.Flags()
 	f.StringVarP(&file, "output", "o", "", "output file; - is standard output (default ID.bundle)")
 	f.StringArrayVar(&o.Redact, "redact", nil, "value to redact: a path into bodies such as $.card.number, items[*].price or ..token; header:NAME; query:NAME (repeatable)")
@@ -57,10 +53,10 @@ keep their shape.`,
 	return c
 }
 
-// received makes a file of what write receives, and returns its size. The file is there whole, or as it was before
-// where write returns an error.
+// received writes what write produces to a file and returns its size. If write returns an error, the file is not
+// changed.
 func received(file string, write func(io.Writer) error) (n int64, err error) {
-	part, err := os.CreateTemp(filepath.Dir(file), ".part-*") // which nobody else can read
+	part, err := os.CreateTemp(filepath.Dir(file), ".part-*") // readable by its owner only
 	if err != nil {
 		return 0, fmt.Errorf("writing %s: %w", file, err)
 	}

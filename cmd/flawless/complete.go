@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Completion asks the server, briefly, and stays silent where it does not answer.
-
+// brief returns a context for completion, which asks the server. If that does not answer in time, there are no
+// completions.
 func (a *app) brief(c *cobra.Command) (context.Context, context.CancelFunc) {
 	_ = a.Resolve(c.Flags().Changed)
 	ctx := c.Context()

@@ -16,9 +16,9 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// TestACopyOfADirectoryWaits is promise 8, with real servers: the directory of a server is copied while a
-// request is under way. The copy is refused; accepted, it sends nothing before a run is resumed.
-func TestACopyOfADirectoryWaits(t *testing.T) {
+// TestCopiedDirectoryIsHeld covers promise 8 with real servers: the directory of a server is copied while a call is
+// in flight. The copy is refused. If it is accepted, it sends nothing until a run is resumed.
+func TestCopiedDirectoryIsHeld(t *testing.T) {
 	t.Parallel()
 	dir, err := built()
 	if err != nil {
@@ -60,7 +60,7 @@ func TestACopyOfADirectoryWaits(t *testing.T) {
 	if err := shareCompiled(dir, q.dir); err != nil {
 		t.Fatal(err)
 	}
-	// The server stands still meanwhile: files of different moments would be damage, and no copy.
+	// Stop the process while copying: files from different times would be a damaged store, not a copy.
 	signal := func(s syscall.Signal) {
 		if err := p.cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)
@@ -98,12 +98,12 @@ func TestACopyOfADirectoryWaits(t *testing.T) {
 	refused := exec.Command(binary, "--working-dir", q.dir, "--socket", "127.0.0.1:"+strconv.Itoa(q.port), "up")
 	text, err := refused.CombinedOutput()
 	if err == nil || refused.ProcessState.ExitCode() != 11 {
-		t.Errorf("it ended with %v: %s", err, text)
+		t.Errorf("up of the copy returned %v: %s", err, text)
 	}
 	host, _ := os.Hostname()
 	for _, want := range []string{origin.Store, "on host " + host, "start 1", "--accept-copy", "repeat it"} {
 		if !strings.Contains(string(text), want) {
-			t.Errorf("the refusal does not tell %q: %s", want, text)
+			t.Errorf("the refusal does not contain %q: %s", want, text)
 		}
 	}
 
@@ -121,7 +121,7 @@ func TestACopyOfADirectoryWaits(t *testing.T) {
 				t.Errorf("in the copy: %+v, %v", r, err)
 			}
 		}
-		if restarted == 0 { // without the flag: it is no copy any more
+		if restarted == 0 { // without the flag: it is no longer a copy
 			q.kill()
 			q.up()
 		}
@@ -140,7 +140,7 @@ func TestACopyOfADirectoryWaits(t *testing.T) {
 		t.Errorf("%d requests were sent, want one more", sent())
 	}
 
-	// A directory that was moved goes on without a word.
+	// A directory that was moved is accepted.
 	p.kill()
 	moved := p.dir + "-moved"
 	if err := os.Rename(p.dir, moved); err != nil {

@@ -19,9 +19,9 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// TestManyConnectionsLeaveTheStoreItsFiles starts a real server that may have few files open, has many
-// clients connect that say nothing, and starts runs with a call each.
-func TestManyConnectionsLeaveTheStoreItsFiles(t *testing.T) {
+// TestConnectionsDoNotStarveTheStore starts a real server with a low limit of open files, opens many idle connections,
+// and starts runs that make a call each.
+func TestConnectionsDoNotStarveTheStore(t *testing.T) {
 	t.Parallel()
 	dir, err := built()
 	if err != nil {
@@ -35,7 +35,7 @@ func TestManyConnectionsLeaveTheStoreItsFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := newLines()
-	// The shell lowers the limit, so that the server cannot raise it again.
+	// The shell also lowers the hard limit, so that the server cannot raise it again.
 	address := "127.0.0.1:" + strconv.Itoa(p.port)
 	p.cmd = exec.Command("sh", "-c", `ulimit -n 128 && exec "$0" "$@"`, p.binary, "--working-dir", p.dir, "--socket", address, "up")
 	p.cmd.Env = append(p.cmd.Environ(), "FLAWLESS_TOKEN=")
@@ -66,7 +66,7 @@ func TestManyConnectionsLeaveTheStoreItsFiles(t *testing.T) {
 		_ = r.Body.Close()
 	}
 	if refused != 5 {
-		t.Errorf("%d of 5 requests were refused beside 300 connections", refused)
+		t.Errorf("%d of 5 requests were refused while 300 connections were open", refused)
 	}
 	// Over QUIC all clients share one socket.
 	c, err := client.New(client.Options{Socket: address, Certificate: filepath.Join(p.dir, "tls", "cert.pem"), Patience: -1})

@@ -10,12 +10,11 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// mayBeEmpty are the flags for which empty has a meaning: no note, and the first page.
+// mayBeEmpty lists the flags for which an empty value has a meaning: no note, or the first page.
 var mayBeEmpty = []string{"note", "cursor", "from"}
 
-// checkFlags refuses flags that are given but empty, as --id "$ORDER" is where the variable was never set.
-// Taken for a flag that is not given, it would start a run that nobody can ask for again, or select another
-// server.
+// checkFlags rejects flags that are given but empty, such as --id "$ORDER" if the variable is not set. If they
+// counted as not given, a retry would start a second run, or a command would go to another server.
 func checkFlags(c *cobra.Command) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if err != nil || slices.Contains(mayBeEmpty, f.Name) {

@@ -12,14 +12,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestEmptyFlagsAndArgumentsAreRefused gives every command each of its flags and arguments empty, as a script
-// does whose variable was not set.
-func TestEmptyFlagsAndArgumentsAreRefused(t *testing.T) {
+// TestEmptyFlagsAndArgumentsAreRejected calls every command with each of its flags and arguments empty, as a
+// script does if a variable is not set.
+func TestEmptyFlagsAndArgumentsAreRejected(t *testing.T) {
 	t.Setenv("FLAWLESS_SOCKET", "")
-	t.Setenv("FLAWLESS_WORKING_DIR", t.TempDir()) // where no server runs: a command that gets this far ends with another code
+	t.Setenv("FLAWLESS_WORKING_DIR", t.TempDir()) // without a server: a command that gets as far as connecting has another exit code
 	call := func(args ...string) (int, string) {
 		var out bytes.Buffer
-		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second) // up would run for ever
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second) // up would run until then
 		defer stop()
 		return run(ctx, args, strings.NewReader(""), &out, &out), out.String()
 	}
@@ -45,7 +45,7 @@ func TestEmptyFlagsAndArgumentsAreRefused(t *testing.T) {
 		c.LocalFlags().VisitAll(visit)
 		c.InheritedFlags().VisitAll(visit)
 		if c.Args == nil {
-			t.Errorf("%s does not say which arguments it takes", strings.Join(path, " "))
+			t.Errorf("%s does not declare its arguments", strings.Join(path, " "))
 			return
 		}
 		for n := 1; n <= 3; n++ {

@@ -11,10 +11,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
-// TestAServerIsFoundByItsDirectory runs two servers on free ports. Commands are told their directories and
-// nothing else, and none of them reaches the wrong server: not after a crash, nor where another server has taken
-// the address.
-func TestAServerIsFoundByItsDirectory(t *testing.T) {
+// TestServerIsFoundByItsDirectory runs two servers on free ports. Commands get only the directory, and never reach
+// the wrong server, even after a crash or if another server has taken over the address.
+func TestServerIsFoundByItsDirectory(t *testing.T) {
 	dir, err := built()
 	if err != nil {
 		t.Fatal(err)
@@ -49,11 +48,11 @@ func TestAServerIsFoundByItsDirectory(t *testing.T) {
 		t.Fatalf("the stores are %q and %q", first, second)
 	}
 	if got := storeOf(); got != first {
-		t.Errorf("in the usual directory there is %q, want %q", got, first)
+		t.Errorf("the default directory leads to store %q, want %q", got, first)
 	}
 	t.Setenv("FLAWLESS_WORKING_DIR", b.dir)
 	if got := storeOf(); got != second {
-		t.Errorf("the environment names %q, want %q", got, second)
+		t.Errorf("the environment leads to store %q, want %q", got, second)
 	}
 	where, err := workdir.FindServer(b.dir)
 	if err != nil || where == nil {
@@ -104,8 +103,8 @@ func TestAServerIsFoundByItsDirectory(t *testing.T) {
 	}
 	wantNone("with another server at its address", "this server has store "+second)
 	t.Setenv("FLAWLESS_WORKING_DIR", "")
-	if got := storeOf(); got == second { // nobody has named the directory: it is whoever listens where servers usually do
-		t.Errorf("an address of before leads to %q", got)
+	if got := storeOf(); got == second { // the directory is not named, so the default address applies
+		t.Errorf("a stale address leads to store %q", got)
 	}
 
 	if err := b.cmd.Process.Signal(os.Interrupt); err != nil {
@@ -115,6 +114,6 @@ func TestAServerIsFoundByItsDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code, text := command("--working-dir", b.dir, "workflow", "list"); code != 6 || !strings.Contains(text, "no server is running on "+b.dir) {
-		t.Errorf("after an orderly end: exit code %d, %s", code, text)
+		t.Errorf("after a shutdown: exit code %d, %s", code, text)
 	}
 }

@@ -72,7 +72,7 @@ first call that is not in the log is shown and ends the command.`,
 	return c
 }
 
-// givenAnswers reads the CALL=FILE and CALL=STATUS of a command line.
+// givenAnswers parses the values of --answer (CALL=FILE) and --status (CALL=STATUS).
 func givenAnswers(files, statuses []string) (out []client.GivenAnswer, err error) {
 	split := func(s, what string) (int, string, error) {
 		call, rest, ok := strings.Cut(s, "=")
@@ -117,18 +117,14 @@ func (a *app) diffCommand() *cobra.Command {
 		Long: `Compares two runs turn by turn: workflow, input, answers, calls, data and end.
 Times, randomness, log lines and the order of calls within a turn are not
 compared.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			d, err := cl.Diff(c.Context(), args[0], args[1])
 			if err != nil || a.json {
 				return orPrint(a, err, d)
 			}
 			render.Difference(a.out, d)
 			return nil
-		}}
+		})}
 }
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -137,18 +133,14 @@ func (a *app) inspectCommand() *cobra.Command {
 		Long: `Replays a run up to a turn and shows its memory, where its goroutines wait,
 its data, its open calls and its next timer. With --against, the memory is
 compared with the memory after another turn.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			i, err := cl.Inspect(c.Context(), args[0], turn, against)
 			if err != nil || a.json {
 				return orPrint(a, err, i)
 			}
 			render.Inspection(a.out, i)
 			return nil
-		}}
+		})}
 	c.Flags().IntVar(&turn, "turn", 0, "show the state after this turn (default: the last turn)")
 	c.Flags().IntVar(&against, "against", 0, "compare the memory with the memory after this turn")
 	return c

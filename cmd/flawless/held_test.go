@@ -13,7 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// held is an outside server that answers no request until it is told to, and counts them by path.
+// held is an outside server that holds all requests until it is released, and counts them by path.
 type held struct {
 	*httptest.Server
 	arrived chan struct{}
@@ -54,7 +54,7 @@ func (h *held) wait(n int) error {
 		select {
 		case <-h.arrived:
 		case <-late:
-			return errors.New("the request does not arrive")
+			return errors.New("timed out waiting for the request")
 		}
 	}
 	return nil
@@ -62,12 +62,12 @@ func (h *held) wait(n int) error {
 
 type outsideKey struct{}
 
-// outsideCommand is the outside in a script: it sets $URL, and
+// outsideCommand is the command outside of scripts. It sets $URL, and
 //
-//	outside             is there
-//	outside wait N      returns when N more requests have arrived
-//	outside release     answers them, and all that follow
-//	outside saw PATH N  fails unless it saw N requests of a path
+//	outside             sets nothing else
+//	outside wait N      waits until N more requests have arrived
+//	outside release     answers all requests, also later ones
+//	outside saw PATH N  fails unless N requests for PATH have arrived
 func outsideCommand(ts *testscript.TestScript, _ bool, args []string) {
 	h := ts.Value(outsideKey{}).(*held)
 	switch {
@@ -86,6 +86,6 @@ func outsideCommand(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("it saw %s %s times, not %s", args[1], got, args[2])
 		}
 	default:
-		ts.Fatalf("outside: %q is not known", args)
+		ts.Fatalf("outside: unknown arguments %q", args)
 	}
 }

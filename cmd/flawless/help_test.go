@@ -11,11 +11,11 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// unclear are phrases that help once had in the place of the usual terms.
+// unclear matches phrases that help must not use in place of the standard terms.
 var unclear = regexp.MustCompile(`(?i)whoever|whatever|nobody can know|in doubt|its place|at hand|towards|asked back|under way|so many|may be repeated`)
 
-// TestHelpIsReadable goes through all commands: help fits in a terminal of 80 columns, every option has a
-// text, and the texts use the usual terms.
+// TestHelpIsReadable checks all commands: help fits into 80 columns, every flag has a description, and the texts
+// use the standard terms.
 func TestHelpIsReadable(t *testing.T) {
 	t.Parallel()
 	a := &app{in: strings.NewReader(""), out: io.Discard, errs: io.Discard, ctx: t.Context()}

@@ -20,11 +20,7 @@ send a request again with the same Idempotency-Key, and how long it retries
 failed calls. Changes apply from the next attempt of every call.`}
 	c.AddCommand(a.hostSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List hosts that have settings", Args: cobra.NoArgs,
-			RunE: func(c *cobra.Command, _ []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Hosts(c.Context())
 				if err != nil || a.json {
 					return orPrint(a, err, all)
@@ -35,32 +31,24 @@ failed calls. Changes apply from the next attempt of every call.`}
 				}
 				a.table("HOST\tIDEMPOTENCY-KEY\tRETRIES", rows)
 				return nil
-			}},
+			})},
 		&cobra.Command{Use: "show HOST", Short: "Show the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
-			RunE: func(c *cobra.Command, args []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				h, err := cl.Host(c.Context(), args[0])
 				if err != nil || a.json {
 					return orPrint(a, err, h)
 				}
 				render.Host(a.out, h)
 				return nil
-			}},
+			})},
 		&cobra.Command{Use: "rm HOST", Short: "Remove the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
-			RunE: func(c *cobra.Command, args []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				if err := cl.RemoveHost(c.Context(), args[0]); err != nil || a.json {
 					return orPrint(a, err, map[string]string{"removed": args[0]})
 				}
 				fmt.Fprintf(a.out, "removed the settings of host %s\n", args[0])
 				return nil
-			}})
+			})})
 	return c
 }
 
@@ -110,7 +98,7 @@ uses the setting of the module or the server.`,
 			if err != nil {
 				return err
 			}
-			if (key == "honoured") != window { // the other half may have been said before
+			if (key == "honoured") != window { // the host may have the other setting already
 				switch h, err := cl.Host(c.Context(), args[0]); {
 				case err != nil && !errors.Is(err, flawless.NotFound):
 					return err

@@ -27,9 +27,9 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/project"
 )
 
-var kills = flag.Int("kills", 5, "how often TestKill9 kills the server")
+var kills = flag.Int("kills", 5, "number of times that TestKill9 kills the server")
 
-// built is the command and a guest, built once.
+// built returns a directory with the command and a guest, which are built once.
 var built = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "flawless-test"); err != nil {
 		return "", err
@@ -44,8 +44,8 @@ var built = sync.OnceValues(func() (dir string, err error) {
 	return dir, spoil(file)
 })
 
-// spoil writes what is bad input beside a guest: a component, half of the guest, a module and an input
-// that are too large.
+// spoil writes invalid inputs next to a guest: a component, half of the guest, and a module and an input that are
+// too large.
 func spoil(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -57,17 +57,17 @@ func spoil(file string) error {
 		os.WriteFile(file+".long", []byte(`"`+strings.Repeat("x", 4<<20)+`"`), 0o600))
 }
 
-// process is a server in a process of its own.
+// process is a server in its own process.
 type process struct {
 	t      *testing.T
 	binary string
 	dir    string
 	port   int
-	env    []string // beside that of the test
+	env    []string // in addition to that of the test
 	cmd    *exec.Cmd
 }
 
-// shareCompiled lets a server find the code that another one has compiled, which takes seconds.
+// shareCompiled lets servers share compiled code, because compiling takes seconds.
 func shareCompiled(built, dir string) error {
 	shared := filepath.Join(built, "compiled")
 	return errors.Join(os.MkdirAll(shared, 0o700), os.MkdirAll(dir, 0o700), os.Symlink(shared, filepath.Join(dir, "compiled")))
@@ -75,8 +75,8 @@ func shareCompiled(built, dir string) error {
 
 var ports atomic.Int32
 
-// freePort is a port that no other test of this process gets. It lies below those that a system
-// gives out by itself, so that nothing takes it while a server is down between two of its lives.
+// freePort returns a port that no other test of this process gets. It is outside of the ephemeral range, so that
+// nothing takes it while a server is restarted.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {
@@ -105,7 +105,7 @@ func (p *process) connect() *client.Client {
 	return c
 }
 
-// up starts the server and returns what it says when it is up.
+// up starts the server, waits until it is up, and returns its output.
 func (p *process) up(flags ...string) *lines {
 	p.t.Helper()
 	said := newLines()
@@ -124,9 +124,8 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// TestKill9 kills the real server under load, again and again, and compares what an outside server
-// counted with what it may have seen: no call that is not idempotent twice, none lost, every run
-// that was accepted ended, or in doubt with a reason.
+// TestKill9 kills the real server under load, many times, and checks the requests that an outside server counted: no
+// non-idempotent call arrived twice, no call was lost, and every accepted run ended or is unresolved for a reason.
 func TestKill9(t *testing.T) {
 	dir, err := built()
 	if err != nil {
@@ -203,9 +202,9 @@ func TestKill9(t *testing.T) {
 		}
 	}
 	if len(accepted) < *kills {
-		t.Errorf("only %d runs were accepted: the test proves nothing", len(accepted))
+		t.Errorf("only %d runs were accepted, too few to prove anything", len(accepted))
 	}
-	t.Logf("%d kills, %d runs, %d calls in doubt", *kills, len(accepted), doubts)
+	t.Logf("%d kills, %d runs, %d calls with unknown outcome", *kills, len(accepted), doubts)
 }
 
 func script(id, url string) json.RawMessage {
@@ -220,7 +219,7 @@ func script(id, url string) json.RawMessage {
 	return b
 }
 
-// startFor starts a run and asks again, with the same id, until it is answered.
+// startFor starts a run, and repeats the request with the same id until there is an answer.
 func startFor(t *testing.T, c *client.Client, id, url string) bool {
 	late := time.After(30 * time.Second)
 	for {
@@ -241,7 +240,7 @@ func startFor(t *testing.T, c *client.Client, id, url string) bool {
 	}
 }
 
-// settleRun brings a run to its end and returns how many calls of it were in doubt.
+// settleRun waits until a run has ended, and resolves calls with unknown outcome. It returns their number.
 func settleRun(t *testing.T, c *client.Client, id, url string, happened func(path string) bool) (doubts int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -260,7 +259,7 @@ func settleRun(t *testing.T, c *client.Client, id, url string, happened func(pat
 		for _, d := range r.Unresolved {
 			path := strings.TrimPrefix(d.Request, "POST "+url)
 			if !strings.Contains(path, "/post") || d.Reason == "" {
-				t.Errorf("%s: a call is in doubt that should not be: %+v", id, d)
+				t.Errorf("%s: the outcome of a call is unknown that should not be: %+v", id, d)
 			}
 			word := flawless.Decision{Call: d.Call, Resolution: flawless.Retry}
 			if happened(path) {

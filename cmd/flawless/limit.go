@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flawless-engine/flawless/client"
 )
 
 func (a *app) limitCommand() *cobra.Command {
@@ -14,11 +16,7 @@ shared fairly among runs, so one run with many calls does not block the
 others.`}
 	c.AddCommand(a.limitSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List rate limits and the number of waiting calls", Args: cobra.NoArgs,
-			RunE: func(c *cobra.Command, _ []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Limits(c.Context())
 				if err != nil || a.json {
 					return orPrint(a, err, all)
@@ -29,19 +27,15 @@ others.`}
 				}
 				a.table("HOST\tRATE\tBURST\tWAITING", rows)
 				return nil
-			}},
+			})},
 		&cobra.Command{Use: "rm HOST", Short: "Remove a rate limit; waiting calls begin at once", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeLimit,
-			RunE: func(c *cobra.Command, args []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				if err := cl.RemoveLimit(c.Context(), args[0]); err != nil || a.json {
 					return orPrint(a, err, map[string]string{"removed": args[0]})
 				}
 				fmt.Fprintf(a.out, "calls to %s are no longer limited\n", args[0])
 				return nil
-			}})
+			})})
 	return c
 }
 
@@ -49,18 +43,14 @@ func (a *app) limitSetCommand() *cobra.Command {
 	var burst int
 	c := &cobra.Command{Use: "set HOST RATE", Short: "Set the rate limit of a host", Args: cobra.ExactArgs(2),
 		Example: "  flawless limit set api.example.com 10/s\n  flawless limit set api.example.com:8443 5000/h --burst 100",
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			l, err := cl.SetLimit(c.Context(), args[0], args[1], burst)
 			if err != nil || a.json {
 				return orPrint(a, err, l)
 			}
 			fmt.Fprintf(a.out, "limit: %s calls to %s\n", l.Rate(), l.Host)
 			return nil
-		}}
+		})}
 	c.Flags().IntVar(&burst, "burst", 0, "calls that may begin at once after an idle period (default 1)")
 	return c
 }

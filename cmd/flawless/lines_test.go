@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// lines is what a process has said, while it says it.
+// lines collects the output of a process.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
-	more chan struct{} // closed when something is said
+	more chan struct{} // closed when there is more
 }
 
 func newLines() *lines { return &lines{more: make(chan struct{})} }
@@ -31,7 +31,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// wait returns when it has said that.
+// wait waits for a text in the output.
 func (l *lines) wait(t *testing.T, what string) {
 	t.Helper()
 	late := time.After(30 * time.Second)
@@ -45,7 +45,7 @@ func (l *lines) wait(t *testing.T, what string) {
 		select {
 		case <-more:
 		case <-late:
-			t.Fatalf("it does not say %q, but %s", what, l)
+			t.Fatalf("the output does not contain %q: %s", what, l)
 		}
 	}
 }

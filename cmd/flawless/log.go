@@ -13,11 +13,7 @@ import (
 func (a *app) logCommand() *cobra.Command {
 	var follow, stack bool
 	c := &cobra.Command{Use: "log ID", Short: "Print the log of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			records := cl.WholeLog(c.Context(), args[0])
 			if follow {
 				records = cl.Follow(c.Context(), args[0], 0)
@@ -53,7 +49,7 @@ func (a *app) logCommand() *cobra.Command {
 				p.Record(rec)
 			}
 			return nil
-		}}
+		})}
 	c.Flags().BoolVar(&stack, "stack", false, "show the call stack at each call, from a replay")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing until the run has ended")
 	return c

@@ -1,4 +1,7 @@
 // Command flawless runs a server and talks to one.
+//
+// It has one file for each command. A command reads its flags, asks the server through package client, and
+// prints the answer. What commands share is in the packages below internal.
 package main
 
 import (
@@ -18,14 +21,14 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/target"
 )
 
 func main() {
-	// The library for QUIC prints to standard error that a buffer is small. The server logs it (see Listen), and
-	// it is nothing to know for other commands.
+	// Keep the QUIC library from printing to standard error if a buffer is small. The server logs that itself, and
+	// other commands do not care.
 	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
@@ -33,7 +36,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run carries out a command line and returns its exit code.
+// run executes a command line and returns its exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	text, notes := render.NewWriter(out), render.NewWriter(errs)
 	defer text.Flush()
@@ -60,8 +63,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return exit.Explain(a.errs, err)
 }
 
-// checkText refuses arguments that are not UTF-8: what they name could be kept only as something else.
-// Files may be called what they like.
+// checkText rejects arguments that are not UTF-8, because a server could not store them unchanged. Names of
+// existing files may have any bytes.
 func checkText(args []string) error {
 	for _, arg := range args {
 		_, value, _ := strings.Cut(arg, "=")
@@ -78,7 +81,7 @@ func isFile(name string) bool {
 	return err == nil
 }
 
-// misused reports whether a message is one of cobra about a wrong command line, which has no type for it.
+// misused reports whether a message is from cobra and about a wrong command line. Cobra has no type for these.
 func misused(text string) bool {
 	for _, prefix := range []string{"unknown command", "required flag(s)", "at least one of the flags", "if any flags in the group"} {
 		if strings.HasPrefix(text, prefix) {
@@ -88,15 +91,15 @@ func misused(text string) bool {
 	return false
 }
 
-// app is what all commands share.
+// app holds what all commands share: streams, global flags and the client.
 type app struct {
 	in        io.Reader
-	out, errs io.Writer // for text, see harmless
-	binary    io.Writer // for what is no text; it is where out goes
-	target.Target
+	out, errs io.Writer // for text, see render.Writer
+	binary    io.Writer // for bytes, to the same destination as out
+	endpoint.Endpoint
 	json   bool
 	client *client.Client
-	ctx    context.Context // of the command
+	ctx    context.Context // of the running command
 }
 
 func (a *app) root() *cobra.Command {
@@ -133,7 +136,7 @@ it stopped.
 	return root
 }
 
-// named refuses empty flags and arguments, and makes errors about arguments name their command.
+// named makes a command reject empty flags and arguments, and makes errors about arguments name the command.
 func named(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
@@ -161,11 +164,22 @@ func (a *app) connect() (*client.Client, error) {
 		return a.client, nil
 	}
 	var err error
-	a.client, err = a.Target.Connect(a.ctx, func(why error) { fmt.Fprintln(a.errs, "flawless:", why) })
+	a.client, err = a.Endpoint.Connect(a.ctx, func(why error) { fmt.Fprintln(a.errs, "flawless:", why) })
 	return a.client, err
 }
 
-// who is the person at the keyboard, for the log.
+// onServer returns the action of a command that needs a server.
+func (a *app) onServer(do func(c *cobra.Command, cl *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		cl, err := a.connect()
+		if err != nil {
+			return err
+		}
+		return do(c, cl, args)
+	}
+}
+
+// who returns the name of the user, for the log.
 func who() string {
 	name := os.Getenv("USER")
 	if u, err := user.Current(); err == nil {
@@ -191,7 +205,7 @@ func (a *app) versionCommand() *cobra.Command {
 			if err == nil {
 				h, err = cl.Health(c.Context())
 			}
-			if err != nil && !errors.Is(err, client.Unreachable) && !errors.Is(err, target.NoServer) {
+			if err != nil && !errors.Is(err, client.Unreachable) && !errors.Is(err, endpoint.NoServer) {
 				return err
 			}
 			if a.json {

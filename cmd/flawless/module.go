@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
@@ -16,11 +17,7 @@ func (a *app) moduleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "module", Short: "Add, list, upgrade and remove modules", Args: cobra.NoArgs, RunE: needsCommand}
 	c.AddCommand(a.upgradeCommand(), a.removeModuleCommand(), a.moduleAddCommand(), a.moduleSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List modules", Args: cobra.NoArgs,
-			RunE: func(c *cobra.Command, _ []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Modules(c.Context())
 				if err != nil || a.json {
 					return orPrint(a, err, all)
@@ -31,20 +28,16 @@ func (a *app) moduleCommand() *cobra.Command {
 				}
 				a.table("NAME\tVERSION\tWORKFLOWS\tSIZE\tADDED\tDIGEST", rows)
 				return nil
-			}},
+			})},
 		&cobra.Command{Use: "show NAME", Short: "Show the versions and workflows of a module", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeModule,
-			RunE: func(c *cobra.Command, args []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				all, err := cl.Module(c.Context(), args[0])
 				if err != nil || a.json {
 					return orPrint(a, err, all)
 				}
 				render.Module(a.out, all, a.settings(c.Context(), args[0]))
 				return nil
-			}})
+			})})
 	return c
 }
 
@@ -88,10 +81,12 @@ versions. Settings that you do not give stay as they are.
 	return c
 }
 
+// needsCommand is the action of a command that only groups others.
 func needsCommand(c *cobra.Command, _ []string) error {
 	return &exit.UsageError{Command: c.CommandPath(), Err: fmt.Errorf("%s needs a subcommand", c.CommandPath())}
 }
 
+// orPrint prints v as JSON unless there is an error.
 func orPrint(a *app, err error, v any) error {
 	if err != nil {
 		return err
@@ -99,7 +94,7 @@ func orPrint(a *app, err error, v any) error {
 	return a.printJSON(v)
 }
 
-// addModule uploads a file and shows how it goes.
+// addModule uploads a file and shows the progress.
 func (a *app) addModule(ctx context.Context, name, file string) (flawless.Module, bool, error) {
 	bin, err := os.ReadFile(file)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
@@ -17,11 +18,7 @@ func (a *app) promiseCommand() *cobra.Command {
 
 func (a *app) promiseListCommand() *cobra.Command {
 	return &cobra.Command{Use: "list ID", Aliases: []string{"ls"}, Short: "List the open promises of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			all, err := cl.Promises(c.Context(), args[0])
 			if err != nil || a.json {
 				return orPrint(a, err, all)
@@ -36,7 +33,7 @@ func (a *app) promiseListCommand() *cobra.Command {
 			}
 			a.table("NAME\tMADE\tEXPIRES\tTOKEN", rows)
 			return nil
-		}}
+		})}
 }
 
 func (a *app) promiseSettleCommand() *cobra.Command {
@@ -44,12 +41,9 @@ func (a *app) promiseSettleCommand() *cobra.Command {
 	c := &cobra.Command{Use: "settle TOKEN [JSON|@FILE|-]", Short: "Settle a promise with a value, or with an error", Args: cobra.RangeArgs(1, 2),
 		Long: `A promise can be settled once. A later attempt fails, and shows the value that
 it was settled with.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			var p flawless.Promise
+			var err error
 			switch {
 			case c.Flags().Changed("error") && len(args) == 2:
 				return fmt.Errorf("give either a value or --error, not both: %w", flawless.Invalid)
@@ -71,7 +65,7 @@ it was settled with.`,
 			}
 			fmt.Fprintf(a.out, "settled promise %s of run %s\n", p.Name, p.Run)
 			return nil
-		}}
+		})}
 	c.Flags().StringVar(&reject, "error", "", "reject the promise with this error")
 	return c
 }

@@ -17,7 +17,7 @@ import (
 
 var writeReference = flag.Bool("write-reference", false, "write docs/reference/cli.md")
 
-// TestCommandReferenceIsCurrent compares docs/reference/cli.md with what the commands say of themselves.
+// TestCommandReferenceIsCurrent compares docs/reference/cli.md with the help of the commands.
 func TestCommandReferenceIsCurrent(t *testing.T) {
 	file := filepath.Join("..", "..", "docs", "reference", "cli.md")
 	want := commandReference()
@@ -31,11 +31,11 @@ func TestCommandReferenceIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("docs/reference/cli.md is not what the commands say; write it with: make reference")
+		t.Errorf("docs/reference/cli.md is outdated; update it with: make reference")
 	}
 }
 
-// commandReference returns the page about all commands.
+// commandReference returns the reference page of all commands.
 func commandReference() string {
 	root := new(app).root()
 	var b strings.Builder
@@ -48,7 +48,7 @@ func commandReference() string {
 		text := strings.Join(strings.Fields(line), " ")
 		code, meaning, _ := strings.Cut(text, " ")
 		if _, err := strconv.Atoi(code); err != nil && strings.HasPrefix(line, " ") {
-			row += " " + text // the line before goes on
+			row += " " + text // continues the previous line
 			continue
 		}
 		if row != "" {
@@ -63,7 +63,7 @@ func commandReference() string {
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-// describe writes about the commands below one.
+// describe writes the reference of the subcommands of a command.
 func describe(b *strings.Builder, parent *cobra.Command) {
 	for _, c := range parent.Commands() {
 		if !c.IsAvailableCommand() || c.Name() == "completion" || c.CommandPath() == "flawless workflow module" {
@@ -86,7 +86,7 @@ func describe(b *strings.Builder, parent *cobra.Command) {
 	}
 }
 
-// prose keeps indented lines as they are, and joins the others to paragraphs.
+// prose turns indented lines into code blocks.
 func prose(text string) string {
 	var b strings.Builder
 	inside := false

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// bare returns a server with an empty directory, which is not up.
+// bare returns a server with an empty directory that is not started.
 func bare(t *testing.T) *process {
 	t.Helper()
 	dir, err := built()
@@ -28,7 +28,7 @@ func bare(t *testing.T) *process {
 	return p
 }
 
-// refused starts a server that must end at once, and returns its exit code and what it said.
+// refused starts a server that must exit at once, and returns its exit code and output.
 func (p *process) refused(flags ...string) (int, string) {
 	p.t.Helper()
 	c := exec.CommandContext(p.t.Context(), p.binary, append([]string{"--working-dir", p.dir, "--socket", "127.0.0.1:" + strconv.Itoa(freePort(p.t)), "up"}, flags...)...)
@@ -48,13 +48,13 @@ func (p *process) refused(flags ...string) (int, string) {
 	case <-time.After(30 * time.Second):
 		_ = c.Process.Kill()
 		<-ended
-		p.t.Fatalf("the server does not end; it said %s", said)
+		p.t.Fatalf("the server does not exit; it printed %s", said)
 	}
 	return c.ProcessState.ExitCode(), said.String()
 }
 
-// TestARemovedLockFileLetsNoSecondServerIn: two servers on one directory would each send every call.
-func TestARemovedLockFileLetsNoSecondServerIn(t *testing.T) {
+// TestRemovedLockFileAdmitsNoSecondServer: two servers on one directory would each send every call.
+func TestRemovedLockFileAdmitsNoSecondServer(t *testing.T) {
 	t.Parallel()
 	p := bare(t)
 	p.up()
@@ -65,16 +65,16 @@ func TestARemovedLockFileLetsNoSecondServerIn(t *testing.T) {
 	code, said := p.refused()
 	for _, want := range []string{"is in use by another server", "process " + strconv.Itoa(p.cmd.Process.Pid) + " on host", "since 20"} {
 		if code != 4 || !strings.Contains(said, want) {
-			t.Errorf("the second server ended with %d, and does not say %q: %s", code, want, said)
+			t.Errorf("the second server has exit code %d, or its output does not contain %q: %s", code, want, said)
 		}
 	}
 	p.kill()
-	p.up() // a killed server leaves no lock behind
+	p.up() // the lock of a killed server does not last
 }
 
-// TestAStoreWithoutItsDatabaseIsDamaged: an empty database in its place would look like a new store, and all
-// that was accepted would be gone without a word.
-func TestAStoreWithoutItsDatabaseIsDamaged(t *testing.T) {
+// TestStoreWithoutDatabaseIsDamaged: a new database in its place would hide that all accepted work is
+// lost.
+func TestStoreWithoutDatabaseIsDamaged(t *testing.T) {
 	t.Parallel()
 	p := bare(t)
 	p.up()
@@ -85,18 +85,18 @@ func TestAStoreWithoutItsDatabaseIsDamaged(t *testing.T) {
 	}
 	for _, flags := range [][]string{nil, {"--accept-copy"}} {
 		if code, said := p.refused(flags...); code != 13 || !strings.Contains(said, "is missing") || !strings.Contains(said, "from a backup") {
-			t.Errorf("up %v ended with %d: %s", flags, code, said)
+			t.Errorf("up %v has exit code %d: %s", flags, code, said)
 		}
 		for _, name := range []string{"data", "synced"} {
 			if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("up %v: %s is there again: %v", flags, name, err)
+				t.Errorf("up %v has created %s: %v", flags, name, err)
 			}
 		}
 	}
 }
 
-// TestADamagedStoreHasItsOwnExitCode: a supervisor that starts it again and again helps nobody.
-func TestADamagedStoreHasItsOwnExitCode(t *testing.T) {
+// TestDamagedStoreExitCode: a supervisor must be able to tell that a restart does not help.
+func TestDamagedStoreExitCode(t *testing.T) {
 	t.Parallel()
 	p := bare(t)
 	p.up()
@@ -111,6 +111,6 @@ func TestADamagedStoreHasItsOwnExitCode(t *testing.T) {
 		}
 	}
 	if code, said := p.refused(); code != 13 || !strings.Contains(said, "restore") || !strings.Contains(said, logs[0]) {
-		t.Errorf("it ended with %d: %s", code, said)
+		t.Errorf("exit code %d: %s", code, said)
 	}
 }

@@ -42,7 +42,7 @@ with both sides.`,
 	return c
 }
 
-// printReplay shows a replay. It returns an error where that diverged.
+// printReplay prints the result of a replay, and returns an error if it diverged.
 func (a *app) printReplay(r flawless.Replay, source render.Sources) error {
 	if a.json {
 		if err := a.printJSON(r); err != nil {

@@ -19,11 +19,7 @@ With --give-up there are no further attempts. Your code gets the last error,
 or the run becomes unresolved if the call may have taken effect and must not
 be repeated.`,
 		Example: "  flawless workflow retry order-42\n  flawless workflow retry order-42 --call 3 --give-up --note 'the service was shut down'",
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			u.Who = who()
 			r, err := cl.Urge(c.Context(), args[0], u)
 			if err != nil || a.json {
@@ -39,7 +35,7 @@ be repeated.`,
 			}
 			fmt.Fprintf(a.out, "run %s: %s %s; the run is %s\n", r.ID, call, what, r.Status)
 			return nil
-		}}
+		})}
 	f := c.Flags()
 	f.IntVar(&u.Call, "call", 0, "number of the call; may be omitted if only one call waits for a retry")
 	f.BoolVar(&u.GiveUp, "give-up", false, "stop retrying, and return the last error to the code")

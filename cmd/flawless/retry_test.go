@@ -16,9 +16,9 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// TestAPortThatOpensLater: a run whose call is refused completes by itself when the other side is there, although
-// its server was killed in between.
-func TestAPortThatOpensLater(t *testing.T) {
+// TestRefusedCallIsRetriedAfterRestart: a run whose call is refused completes by itself once the port is open, although
+// the server is killed in between.
+func TestRefusedCallIsRetriedAfterRestart(t *testing.T) {
 	t.Parallel()
 	dir, err := built()
 	if err != nil {
@@ -54,7 +54,7 @@ func TestAPortThatOpensLater(t *testing.T) {
 		}
 	}
 	if runs, _, err := c.Runs(ctx, flawless.Filter{Retrying: true}); !retrying || err != nil || len(runs) != 1 {
-		t.Fatalf("it is not retrying: %+v, %v", runs, err)
+		t.Fatalf("the run is not retrying: %+v, %v", runs, err)
 	}
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
@@ -69,6 +69,6 @@ func TestAPortThatOpensLater(t *testing.T) {
 	defer func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() }()
 	r, err := p.connect().Run(ctx, "one", true)
 	if err != nil || r.Status != flawless.Completed || string(r.Output) != `"here I am"` {
-		t.Errorf("it is %+v, %v", r, err)
+		t.Errorf("the run is %+v, %v", r, err)
 	}
 }

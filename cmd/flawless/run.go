@@ -80,7 +80,7 @@ command does not end the run.`,
 	return c
 }
 
-// addProject builds a project and adds it under a name, "" is its own.
+// addProject builds a project and adds its module under a name; empty is the name of the project.
 func (a *app) addProject(ctx context.Context, dir, name string) (string, error) {
 	file, err := project.Build(ctx, dir, "", a.warn)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
-// TestTheRustClient runs a program with flawless-client against the real server: typed starts, results,
-// refusals, failures, messages and a cancellation, with a token.
-func TestTheRustClient(t *testing.T) {
+// TestRustClient runs a program that uses flawless-client against the real server: typed starts, results, refusals,
+// failures, messages and a cancellation, with a token.
+func TestRustClient(t *testing.T) {
 	t.Parallel()
 	bin, err := rusttest.Build(filepath.Join("..", "..", "sdk", "rust", "guests", "plain"), rusttest.WASI)
 	rusttest.Check(t, err)

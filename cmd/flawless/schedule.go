@@ -21,17 +21,13 @@ func (a *app) scheduleCommand() *cobra.Command {
 		a.scheduleChangeCommand("resume NAME", "Resume a paused schedule", (*client.Client).ResumeSchedule),
 		a.scheduleTriggerCommand(), a.scheduleBackfillCommand(),
 		&cobra.Command{Use: "rm NAME", Short: "Remove a schedule; its runs are not affected", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-			RunE: func(c *cobra.Command, args []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				if err := cl.RemoveSchedule(c.Context(), args[0]); err != nil || a.json {
 					return orPrint(a, err, map[string]string{"removed": args[0]})
 				}
 				fmt.Fprintf(a.out, "removed schedule %s\n", args[0])
 				return nil
-			}})
+			})})
 	return c
 }
 
@@ -112,11 +108,7 @@ not give return to their defaults.`,
 
 func (a *app) scheduleListCommand() *cobra.Command {
 	return &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List schedules", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			all, err := cl.Schedules(c.Context())
 			if err != nil || a.json {
 				return orPrint(a, err, all)
@@ -131,32 +123,24 @@ func (a *app) scheduleListCommand() *cobra.Command {
 			}
 			a.table("NAME\tCRON\tZONE\tWORKFLOW\tNEXT\tSTARTED\tMISSED\tDETAIL", rows)
 			return nil
-		}}
+		})}
 }
 
 func (a *app) scheduleShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show NAME", Short: "Show a schedule", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := cl.Schedule(c.Context(), args[0])
 			if err != nil || a.json {
 				return orPrint(a, err, s)
 			}
 			render.Schedule(a.out, s)
 			return nil
-		}}
+		})}
 }
 
 func (a *app) scheduleChangeCommand(use, short string, do func(*client.Client, context.Context, string) (flawless.Schedule, error)) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := do(cl, c.Context(), args[0])
 			if err != nil || a.json {
 				return orPrint(a, err, s)
@@ -167,7 +151,7 @@ func (a *app) scheduleChangeCommand(use, short string, do func(*client.Client, c
 				fmt.Fprintf(a.out, "schedule %s starts its next run at %s\n", s.Name, render.OptionalTime(s.Next))
 			}
 			return nil
-		}}
+		})}
 }
 
 func (a *app) schedulePauseCommand() *cobra.Command {
@@ -182,11 +166,7 @@ func (a *app) schedulePauseCommand() *cobra.Command {
 func (a *app) scheduleTriggerCommand() *cobra.Command {
 	var key string
 	c := &cobra.Command{Use: "trigger NAME", Short: "Start a run of a schedule now", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSchedule,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			r, started, err := cl.TriggerSchedule(c.Context(), args[0], key)
 			if err != nil || a.json {
 				return orPrint(a, err, map[string]any{"run": r, "started": started})
@@ -196,7 +176,7 @@ func (a *app) scheduleTriggerCommand() *cobra.Command {
 				fmt.Fprintf(a.errs, "run %s already exists (%s); nothing was started\n", r.ID, r.Status)
 			}
 			return nil
-		}}
+		})}
 	c.Flags().StringVar(&key, "key", "", "key of this run; the same key never starts a second run")
 	return c
 }
@@ -207,11 +187,7 @@ func (a *app) scheduleBackfillCommand() *cobra.Command {
 		Long: `Starts a run for each time of the schedule in a range, unless it already has
 one. All of them start at once.`,
 		Example: "  flawless schedule backfill nightly --from 2026-03-01 --to 2026-03-08",
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			b, err := cl.BackfillSchedule(c.Context(), args[0], time.Time(from), time.Time(to))
 			if err != nil || a.json {
 				return orPrint(a, err, b)
@@ -224,7 +200,7 @@ one. All of them start at once.`,
 				fmt.Fprintf(a.errs, "%s was not started: its id belongs to a run that this schedule did not start\n", id)
 			}
 			return nil
-		}}
+		})}
 	c.Flags().Var(&from, "from", "start of the range (inclusive), such as 2026-03-01 or 2026-03-01T06:00:00Z")
 	c.Flags().Var(&to, "to", "end of the range (exclusive)")
 	_ = c.MarkFlagRequired("from")

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// TestScripts runs the scenarios of testdata/script. Each has a server of its own, and finds the
-// guest of the engine's tests in $GUEST.
+// TestScripts runs the scripts in testdata/script. Each has its own server, and the guest of the engine tests in
+// $GUEST.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	dir, err := built()
@@ -64,7 +64,7 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "rust" {
-				return false, fmt.Errorf("there is no condition %q", name)
+				return false, fmt.Errorf("unknown condition %q", name)
 			}
 			return rusttest.Needs("rust") == nil, nil
 		},
@@ -72,7 +72,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// forCargo lets cargo find its home and what it has built, where commands have another HOME.
+// forCargo sets the directories of cargo, which scripts with another HOME would not find.
 func forCargo(e *testscript.Env) error {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -103,10 +103,10 @@ func ready(ts *testscript.TestScript, _ bool, _ []string) {
 		}
 		<-time.After(50 * time.Millisecond)
 	}
-	ts.Fatalf("the server does not come up")
+	ts.Fatalf("the server does not start")
 }
 
-// soon runs flawless until what it prints matches: soon PATTERN ARGS...
+// soon runs flawless until its output matches: soon PATTERN ARGS...
 func soon(ts *testscript.TestScript, _ bool, args []string) {
 	want := regexp.MustCompile(args[0])
 	for range 400 {
@@ -115,7 +115,7 @@ func soon(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		<-time.After(50 * time.Millisecond)
 	}
-	ts.Fatalf("it never prints %s", want)
+	ts.Fatalf("the output never matches %s", want)
 }
 
 // settle settles the promise of a run: settle RUN ARGS...
@@ -149,7 +149,7 @@ func exitCode(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// undecided waits until so many runs need a decision: undecided N.
+// undecided waits until N runs need a decision: undecided N.
 func undecided(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -160,5 +160,5 @@ func undecided(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		<-time.After(50 * time.Millisecond)
 	}
-	ts.Fatalf("there are no %d runs that need a decision", n)
+	ts.Fatalf("timed out waiting for %d runs that need a decision", n)
 }

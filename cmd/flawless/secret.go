@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
@@ -26,11 +27,7 @@ FLAWLESS_SECRET_KEY in the environment of the server (32 bytes in base64).
 Back up the key separately.`}
 	c.AddCommand(a.secretSetCommand(),
 		&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List secrets, without their values", Args: cobra.NoArgs,
-			RunE: func(c *cobra.Command, _ []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				all, err := cl.Secrets(c.Context())
 				if err != nil || a.json {
 					return orPrint(a, err, all)
@@ -41,35 +38,27 @@ Back up the key separately.`}
 				}
 				a.table("NAME\tHOSTS\tCHANGED\tKEY\tPROBLEM", rows)
 				return nil
-			}},
+			})},
 		&cobra.Command{Use: "rm NAME", Short: "Remove a secret", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSecret,
-			RunE: func(c *cobra.Command, args []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 				if err := cl.RemoveSecret(c.Context(), args[0]); err != nil || a.json {
 					return orPrint(a, err, map[string]string{"removed": args[0]})
 				}
 				fmt.Fprintf(a.out, "removed secret %s; calls that use it will be refused\n", args[0])
 				return nil
-			}},
+			})},
 		&cobra.Command{Use: "rotate-key", Short: "Encrypt all secrets with a new key", Args: cobra.NoArgs,
 			Long: `Encrypts all secrets with a new key and deletes the old key. If the server
 gets its key from the environment, restart it with FLAWLESS_SECRET_KEY=NEW,OLD
 first, run this command, then remove OLD.`,
-			RunE: func(c *cobra.Command, _ []string) error {
-				cl, err := a.connect()
-				if err != nil {
-					return err
-				}
+			RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 				key, n, err := cl.RotateSecretKey(c.Context())
 				if err != nil || a.json {
 					return orPrint(a, err, map[string]any{"key": key, "secrets": n})
 				}
 				fmt.Fprintf(a.out, "encrypted %d secrets with key %s\n", n, key)
 				return nil
-			}})
+			})})
 	return c
 }
 
@@ -110,7 +99,7 @@ a secret, it keeps its hosts.`,
 	return c
 }
 
-// readSecret returns a value, asked for where standard input is a terminal.
+// readSecret reads the value of a secret. It prompts if standard input is a terminal.
 func (a *app) readSecret(file string) (string, error) {
 	var b []byte
 	var err error

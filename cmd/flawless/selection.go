@@ -15,7 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 )
 
-// selection is the flags that select runs.
+// selection holds the flags that select runs.
 type selection struct {
 	filter        flawless.Filter
 	status        []string
@@ -38,7 +38,7 @@ func (s *selection) flags(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("since", "after")
 }
 
-// read brings what was given into the filter. It tells whether anything was.
+// read fills in the filter from the flags, and reports whether any is given.
 func (s *selection) read() bool {
 	f := &s.filter
 	for _, st := range s.status {
@@ -54,11 +54,11 @@ func (s *selection) read() bool {
 	return len(f.Status) > 0 || f.Module != "" || f.Workflow != "" || !f.Since.IsZero() || !f.Until.IsZero() || len(f.Labels) > 0 || f.Parent != "" || f.Retrying
 }
 
-// changing is a command that changes one run, or all that are selected.
+// changing is a command that changes one run or all selected runs.
 type changing struct {
-	verb, short string // "cancel", "Ask a run to give up"
+	verb, short string
 	long        string
-	ended       bool // it is for runs that have ended
+	ended       bool // for runs that have ended, not for open ones
 	flags       func(c *cobra.Command)
 	do          func(ctx context.Context, cl *client.Client, id, note string) (flawless.Run, error)
 }
@@ -69,11 +69,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{Use: h.verb + " [ID]", Short: h.short, Args: cobra.MaximumNArgs(1), ValidArgsFunction: a.completeRun,
 		Long: strings.TrimSpace(h.short + ".\n\nGive the id of one run, or flags that select several. For several runs you are\nasked for confirmation first.\n\n" + h.long),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			some := which.read()
 			switch {
 			case len(args) == 1 && some:
@@ -99,7 +95,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 			}
 			fmt.Fprintf(a.out, "run %s is %s\n", r.ID, r.Status)
 			return nil
-		}}
+		})}
 	which.flags(c)
 	if h.flags != nil {
 		h.flags(c)
@@ -109,7 +105,7 @@ func (a *app) changeCommand(h changing) *cobra.Command {
 	return c
 }
 
-// changeAll changes all runs of a filter.
+// changeAll changes all runs that a filter selects.
 func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f flawless.Filter, note string, yes bool) error {
 	f.Limit = 1000
 	var ids []string
@@ -153,7 +149,7 @@ func (a *app) changeAll(ctx context.Context, cl *client.Client, h changing, f fl
 	return errors.Join(failed...)
 }
 
-// agreed asks back. What is asked about nothing is agreed to.
+// agreed asks for confirmation of a change to n runs.
 func (a *app) agreed(question string, n int) bool {
 	if n == 0 {
 		return true

@@ -12,7 +12,7 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
-// settingsFlags are the flags of a module's settings.
+// settingsFlags holds the flags for the settings of a module.
 type settingsFlags struct {
 	retention   flagvalue.Retention
 	concurrency int
@@ -27,7 +27,7 @@ func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().IntVar(&s.keep, "keep-turns", 0, "minimum number of turns to keep in the log of a run; 0 keeps all")
 }
 
-// check returns why the flags cannot be taken, before anything is done.
+// check validates the flags.
 func (s *settingsFlags) check() error {
 	return (&flawless.Settings{RetentionMS: int64(s.retention), Concurrency: s.concurrency, KeepTurns: s.keep}).Check()
 }
@@ -37,7 +37,7 @@ are kept, and older ones may be removed. Such a run continues from its last
 image alone, and can no longer be replayed from its start. 0 keeps all turns
 from now on.`
 
-// change returns what the command line changes, and whether it does.
+// change returns the settings that flags change, and whether there are any.
 func (s *settingsFlags) change(c *cobra.Command) (out client.SettingsChange, any bool) {
 	if c.Flags().Changed("retention") {
 		out.RetentionMS, any = (*int64)(&s.retention), true
@@ -66,23 +66,19 @@ ended. Runs with a higher priority go first (workflow start --priority).
 ` +
 			keepTurnsHelp,
 		Example: "  flawless module set shop --retention 90d --concurrency 20",
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := a.changeSettings(c, cl, args[0], &flags)
 			if err != nil || a.json {
 				return orPrint(a, err, s)
 			}
 			fmt.Fprintf(a.out, "module %s: %s\n", s.Module, render.Settings(s))
 			return nil
-		}}
+		})}
 	flags.add(c)
 	return c
 }
 
-// changeSettings changes what the flags say, if anything, and returns what holds.
+// changeSettings applies the flags, if any are given, and returns the settings.
 func (a *app) changeSettings(c *cobra.Command, cl *client.Client, module string, flags *settingsFlags) (flawless.Settings, error) {
 	change, any := flags.change(c)
 	if !any {
@@ -91,7 +87,7 @@ func (a *app) changeSettings(c *cobra.Command, cl *client.Client, module string,
 	return cl.ChangeSettings(c.Context(), module, change)
 }
 
-// settings returns those of a module, "" where they cannot be asked for.
+// settings formats the settings of a module. It returns "" if the server does not say.
 func (a *app) settings(ctx context.Context, module string) string {
 	cl, err := a.connect()
 	if err != nil {

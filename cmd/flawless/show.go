@@ -9,17 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
 func (a *app) showCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{Use: "show ID", Short: "Show a run, its calls and its children", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			r, err := cl.Run(c.Context(), args[0], false)
 			if err != nil {
 				return err
@@ -66,7 +63,7 @@ func (a *app) showCommand() *cobra.Command {
 				render.Family(a.out, family)
 			}
 			return nil
-		}}
+		})}
 	c.Flags().BoolVar(&all, "all", false, "show all calls")
 	return c
 }

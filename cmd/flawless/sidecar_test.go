@@ -22,9 +22,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
-// published is a module of the published crates, and a program with the published flawless-utils.
+// published returns a module that uses the published crates, and a program that uses the published flawless-utils.
 var published = sync.OnceValues(func() (p struct{ module, program string }, err error) {
-	if err := rusttest.Needs("openssl"); err != nil { // flawless-utils builds with it
+	if err := rusttest.Needs("openssl"); err != nil { // flawless-utils needs it to build
 		return p, err
 	}
 	bin, err := rusttest.Build(filepath.Join("..", "..", "internal", "engine", "testdata", "beta"), rusttest.Unknown)
@@ -43,12 +43,12 @@ var published = sync.OnceValues(func() (p struct{ module, program string }, err 
 	return p, err
 })
 
-// counting is a server that counts what it is asked for by Idempotency-Key.
+// counting is a server that counts requests with different idempotency keys.
 type counting struct {
 	*httptest.Server
 	mu    sync.Mutex
 	seen  map[string]bool
-	fresh chan struct{} // has one for each
+	fresh chan struct{} // gets one element for each
 }
 
 func newCounting(t *testing.T) *counting {
@@ -72,7 +72,7 @@ func (c *counting) keys() int {
 	return len(c.seen)
 }
 
-// wait returns when n more keys have been seen.
+// wait waits for n more keys.
 func (c *counting) wait(t *testing.T, n int) {
 	t.Helper()
 	late := time.After(30 * time.Second)
@@ -80,7 +80,7 @@ func (c *counting) wait(t *testing.T, n int) {
 		select {
 		case <-c.fresh:
 		case <-late:
-			t.Fatalf("%d requests have arrived, and no more", c.keys())
+			t.Fatalf("timed out after %d requests", c.keys())
 		}
 	}
 }
@@ -96,8 +96,8 @@ func newProcess(t *testing.T, env ...string) *process {
 	return p
 }
 
-// TestASidecarOfThePublishedCrates runs a native program with flawless-utils against the real server.
-func TestASidecarOfThePublishedCrates(t *testing.T) {
+// TestPublishedCratesSidecar runs a native program that uses flawless-utils against the real server.
+func TestPublishedCratesSidecar(t *testing.T) {
 	t.Parallel()
 	pub, err := published()
 	rusttest.Check(t, err)
@@ -124,7 +124,7 @@ func TestASidecarOfThePublishedCrates(t *testing.T) {
 		}
 		for _, e := range rec.Entries {
 			if e.Turn != nil && e.Turn.Ended != nil && !slices.ContainsFunc(e.Turn.Lines, func(l flawless.Line) bool { return l.Text == "the sum is 6" }) {
-				t.Errorf("it ended with %+v", e.Turn)
+				t.Errorf("the run ended with %+v", e.Turn)
 			}
 		}
 	}
@@ -133,8 +133,8 @@ func TestASidecarOfThePublishedCrates(t *testing.T) {
 	}
 }
 
-// TestASidecarSendsItsToken runs the same program against a server that asks for a token.
-func TestASidecarSendsItsToken(t *testing.T) {
+// TestSidecarSendsToken runs the same program against a server that requires a token.
+func TestSidecarSendsToken(t *testing.T) {
 	t.Parallel()
 	pub, err := published()
 	rusttest.Check(t, err)
@@ -162,8 +162,8 @@ func TestASidecarSendsItsToken(t *testing.T) {
 	}
 }
 
-// TestThePublishedCratesSurviveKills kills the real server again and again while runs go on.
-func TestThePublishedCratesSurviveKills(t *testing.T) {
+// TestPublishedCratesSurviveKills kills the real server several times while runs are in progress.
+func TestPublishedCratesSurviveKills(t *testing.T) {
 	t.Parallel()
 	pub, err := published()
 	rusttest.Check(t, err)
@@ -203,9 +203,9 @@ func TestThePublishedCratesSurviveKills(t *testing.T) {
 		case err != nil:
 			t.Fatal(err)
 		case n%2 == 1 && (r.Status != flawless.Completed || string(r.Output) != fmt.Sprintf("[%d,true]", n)):
-			t.Errorf("it is %+v %+v", r, r.Failure)
+			t.Errorf("the run is %+v %+v", r, r.Failure)
 		case n%2 == 0 && (r.Status != flawless.Failed || !strings.Contains(r.Failure.Message, "an even number: 30")):
-			t.Errorf("it is %+v %+v", r, r.Failure)
+			t.Errorf("the run is %+v %+v", r, r.Failure)
 		}
 	}
 	if outside.keys() != sum {

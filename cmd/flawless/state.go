@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
@@ -18,11 +19,7 @@ func (a *app) stateListCommand() *cobra.Command {
 	var from string
 	var limit int
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List shared states, who holds each and how many runs wait", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			all, next, err := cl.States(c.Context(), from, limit)
 			if err != nil || a.json {
 				return orPrint(a, err, map[string]any{"states": all, "next": next})
@@ -40,7 +37,7 @@ func (a *app) stateListCommand() *cobra.Command {
 				fmt.Fprintf(a.errs, "there are more; continue with --from %s\n", next)
 			}
 			return nil
-		}}
+		})}
 	c.Flags().StringVar(&from, "from", "", "start the list at this name")
 	c.Flags().IntVar(&limit, "limit", 100, "maximum number to list, up to 1000")
 	return c
@@ -48,11 +45,7 @@ func (a *app) stateListCommand() *cobra.Command {
 
 func (a *app) stateShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show NAME", Short: "Show a shared state, who holds it and who waits for it", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			s, err := cl.State(c.Context(), args[0])
 			if err != nil || a.json {
 				return orPrint(a, err, s)
@@ -65,5 +58,5 @@ func (a *app) stateShowCommand() *cobra.Command {
 				fmt.Fprintf(a.out, "waiting  run %s, call %d\n", w.Run, w.Call)
 			}
 			return nil
-		}}
+		})}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// stopping is a real server with a call in flight, which was sent a SIGTERM and says that it stops.
+// stopping is a real server with a call in flight that is shutting down after SIGTERM.
 type stopping struct {
 	*process
 	said    *lines
@@ -70,12 +70,12 @@ func (s *stopping) exit() int {
 	select {
 	case <-done:
 	case <-time.After(20 * time.Second):
-		s.t.Fatalf("it does not stop; it said %s", s.said)
+		s.t.Fatalf("the server does not stop; it printed %s", s.said)
 	}
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// after starts the server again and returns the run when it rests.
+// after restarts the server and returns the run once it has ended or needs a decision.
 func (s *stopping) after() flawless.Run {
 	s.t.Helper()
 	s.up()
@@ -88,46 +88,46 @@ func (s *stopping) after() flawless.Run {
 	return r
 }
 
-func TestAnOrderlyStopWaitsForCallsInFlight(t *testing.T) {
+func TestShutdownWaitsForCallsInFlight(t *testing.T) {
 	t.Parallel()
 	s := newStopping(t, time.Minute)
 	c := s.connect()
 	defer c.Close()
 	_, _, err := c.Start(context.Background(), client.Start{Module: "guest", Workflow: "empty"}, false)
 	if flawless.CodeOf(err) != flawless.Stopping {
-		t.Errorf("a start while it stops: %v", err)
+		t.Errorf("start during the shutdown: %v", err)
 	}
 	if h, err := c.Health(context.Background()); err != nil || h.State != "stopping" {
-		t.Errorf("its health is %+v, %v", h, err)
+		t.Errorf("the health is %+v, %v", h, err)
 	}
 	s.outside.release()
 	if code := s.exit(); code != 0 {
-		t.Errorf("exit code %d; it said %s", code, s.said)
+		t.Errorf("exit code %d; it printed %s", code, s.said)
 	}
 	if r := s.after(); r.Status != flawless.Completed || string(r.Output) != `"did it"` {
 		t.Errorf("the run is %+v", r)
 	}
 }
 
-func TestASecondSignalStopsAtOnce(t *testing.T) {
+func TestSecondSignalStopsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newStopping(t, time.Minute)
 	s.signal(syscall.SIGTERM)
 	code := s.exit()
 	if code == 0 || !strings.Contains(s.said.String(), "still in flight") {
-		t.Errorf("exit code %d; it said %s", code, s.said)
+		t.Errorf("exit code %d; it printed %s", code, s.said)
 	}
 	if r := s.after(); r.Status != flawless.Unresolved || len(r.Unresolved) != 1 || r.Unresolved[0].Reason == "" {
 		t.Errorf("the run is %+v", r)
 	}
 }
 
-func TestAStopWaitsNoLongerThanTheDrain(t *testing.T) {
+func TestShutdownStopsAtDrainTimeout(t *testing.T) {
 	t.Parallel()
 	s := newStopping(t, 50*time.Millisecond)
 	code := s.exit()
 	if code == 0 || !strings.Contains(s.said.String(), "still in flight") {
-		t.Errorf("exit code %d; it said %s", code, s.said)
+		t.Errorf("exit code %d; it printed %s", code, s.said)
 	}
 	if r := s.after(); r.Status != flawless.Unresolved {
 		t.Errorf("the run is %+v", r)

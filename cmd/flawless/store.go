@@ -56,11 +56,7 @@ flawless store show shows the result.`,
 
 func (a *app) storeShowCommand() *cobra.Command {
 	return &cobra.Command{Use: "show", Short: "Show the identity of the store and the result of its last check", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, _ []string) error {
 			h, err := cl.Health(c.Context())
 			if err != nil {
 				return err
@@ -86,10 +82,10 @@ func (a *app) storeShowCommand() *cobra.Command {
 			fmt.Fprintf(a.out, "last check: %s\n", render.Time(*check.Ended))
 			render.Damage(a.out, check)
 			return nil
-		}}
+		})}
 }
 
-// verdict is the error that gives a check its exit code.
+// verdict returns the error for the result of a check.
 func verdict(c flawless.StoreCheck) error {
 	switch {
 	case len(c.Damaged) > 0:
@@ -100,7 +96,7 @@ func verdict(c flawless.StoreCheck) error {
 	return nil
 }
 
-// checkStore has the server check its store, or checks that in the working directory where no server has it.
+// checkStore has the server check its store. If no server uses the working directory, it checks the store itself.
 func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, error) {
 	dir := filepath.Join(a.Dir, "store")
 	_, missing := os.Stat(filepath.Join(dir, "data"))
@@ -112,7 +108,7 @@ func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, 
 		if !errors.Is(err, flawless.Conflict) {
 			return c, err
 		}
-		if mine := a.isServers(ctx, dir); mine != nil { // a server uses it, and it is not the one that answers
+		if mine := a.isServers(ctx, dir); mine != nil { // another server uses it
 			return c, errors.Join(err, mine)
 		}
 	}
@@ -123,7 +119,7 @@ func (a *app) checkStore(ctx context.Context, named bool) (flawless.StoreCheck, 
 	return a.checkDirectory(ctx, dir)
 }
 
-// isServers returns nil where the server that answers has the store in a directory.
+// isServers returns nil if the server that answers has the store in a directory.
 func (a *app) isServers(ctx context.Context, dir string) error {
 	cl, err := a.connect()
 	if err != nil {
@@ -165,7 +161,7 @@ func (a *app) checkOnServer(ctx context.Context) (flawless.StoreCheck, error) {
 	return c, err
 }
 
-// checkProgress shows how far a check is, on a terminal.
+// checkProgress returns a bar for the progress of a check, which is drawn on a terminal only.
 func (a *app) checkProgress() (*render.Bar, func(read, total int64)) {
 	b := render.NewBar(a.errs)
 	return b, func(read, total int64) {

@@ -17,8 +17,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/pebble"
 )
 
-// TestStoreCheckWithoutAServer checks a working directory before and after one of its tables is damaged.
-func TestStoreCheckWithoutAServer(t *testing.T) {
+// TestStoreCheckWithoutServer checks a working directory before and after one of its tables is damaged.
+func TestStoreCheckWithoutServer(t *testing.T) {
 	t.Parallel()
 	work := t.TempDir()
 	command := func(want int, args ...string) (out, errs string) {
@@ -55,8 +55,8 @@ func TestStoreCheckWithoutAServer(t *testing.T) {
 	if err := errors.Join(err, st.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if out, _ := command(0); !strings.Contains(out, "no damage found") { // it moves all to a table
-		t.Errorf("a store that is whole: %s", out)
+	if out, _ := command(0); !strings.Contains(out, "no damage found") { // this also moves everything to a table
+		t.Errorf("an intact store: %s", out)
 	}
 	table := largest(t, filepath.Join(dir, "data", "*.sst"))
 	b, err := os.ReadFile(table)
@@ -83,17 +83,17 @@ func TestStoreCheckWithoutAServer(t *testing.T) {
 	}
 }
 
-// largest returns the largest of the files that a pattern matches.
+// largest returns the largest file that matches a pattern.
 func largest(t *testing.T, pattern string) (path string) {
 	t.Helper()
 	names, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	most := int64(-1)
+	size := int64(-1)
 	for _, name := range names {
-		if info, err := os.Stat(name); err == nil && info.Size() > most {
-			path, most = name, info.Size()
+		if info, err := os.Stat(name); err == nil && info.Size() > size {
+			path, size = name, info.Size()
 		}
 	}
 	return path

@@ -28,7 +28,7 @@ import (
 // direction, DEL, a carriage return, a separator of lines and one of paragraphs, zero width, a filler, and a tag.
 const hostile = "a\x1b[31m\x1b]0;title\x07\u009b2J\u202eb\x7f\rc\u200f\u2028\u2029\u200b\ufeff\u3164\U000e0041"
 
-// fill puts hostile text wherever v can have text.
+// fill sets every text in v to hostile text.
 func fill(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
@@ -76,7 +76,7 @@ func filled[T any]() (v T) {
 	return v
 }
 
-// entries has one of each kind of entry.
+// entries returns one entry of each kind.
 func entries() (out []flawless.Entry) {
 	for i := range reflect.TypeFor[flawless.Entry]().NumField() {
 		var e flawless.Entry
@@ -86,7 +86,7 @@ func entries() (out []flawless.Entry) {
 	return out
 }
 
-// answers is a server all of whose texts are hostile.
+// answers is a server that answers with hostile text.
 func answers(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -138,9 +138,9 @@ func refuses(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"detail": hostile, "code": "invalid", "errors": []map[string]string{{"message": hostile, "field": hostile}}})
 }
 
-// TestNoCommandPrintsWhatATerminalObeys runs every command against a server all of whose texts are hostile, and
-// against one that refuses everything in such words.
-func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
+// TestCommandsEscapeHostileText runs every command against a server that answers with hostile text, and one that refuses
+// everything with hostile text.
+func TestCommandsEscapeHostileText(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("FLAWLESS_SOCKET", "")
 	t.Setenv("FLAWLESS_TOKEN", "")
@@ -148,7 +148,7 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 	if err := os.WriteFile("x", []byte(`"x"`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	needs := map[string][]string{ // beside arguments
+	needs := map[string][]string{ // required flags
 		"workflow resolve": {"--call", "1", "--retry"}, "workflow retry": {"--call", "1"}, "workflow fork": {"--turn", "1"}, "workflow export": {"--output", "-"},
 		"schedule add": {"--cron", "@daily"}, "schedule backfill": {"--from", "2026-01-01", "--to", "2026-01-02"}, "host set": {"--retry-for", "1h"}, "secret set": {"--file", "x"},
 	}
@@ -176,10 +176,10 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 						args = append(args, "--json")
 					}
 					var out bytes.Buffer
-					ctx, stop := context.WithTimeout(t.Context(), 5*time.Second) // none should take so long
+					ctx, stop := context.WithTimeout(t.Context(), 5*time.Second) // more than any command needs
 					run(ctx, args, strings.NewReader("x"), &out, &out)
 					if ctx.Err() != nil {
-						t.Errorf("%q does not end", args)
+						t.Errorf("%q does not return", args)
 					}
 					stop()
 					text := out.String()
@@ -195,7 +195,7 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 		walk((&app{}).root(), nil)
 		for _, command := range []string{"workflow list", "workflow show", "workflow log", "workflow data", "workflow promise list", "module list", "schedule list", "secret list", "limit list", "host list", "state list", "version"} {
 			if !shown[command] {
-				t.Errorf("%s shows nothing of %s, only these do: %s", command, name, fmt.Sprint(slices.Sorted(maps.Keys(shown))))
+				t.Errorf("%s prints nothing of %s, only these do: %s", command, name, fmt.Sprint(slices.Sorted(maps.Keys(shown))))
 			}
 		}
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// terms are the flags that say how a run is started, whoever starts it: a person or a schedule.
+// terms holds the flags that workflow start and schedule add share: how runs are started.
 type terms struct {
 	version         string
 	place           flawless.Place
 	deadline, grace time.Duration
 }
 
-// addTo defines the flags. module is the place of the module's name among the arguments of the command.
+// addTo adds the flags to a command. module is the index of its argument with the name of the module.
 func (t *terms) addTo(a *app, c *cobra.Command, module int) {
 	f := c.Flags()
 	f.StringVar(&t.version, "version", "", "version of the module, such as 3 or 1.2.0 (default: the newest)")
@@ -39,7 +39,7 @@ func (t *terms) addTo(a *app, c *cobra.Command, module int) {
 	})
 }
 
-// check refuses times that would be dropped silently.
+// check rejects durations that would otherwise be ignored.
 func (t *terms) check(c *cobra.Command) error {
 	for name, d := range map[string]time.Duration{"deadline": t.deadline, "grace": t.grace} {
 		if c.Flags().Changed(name) && d < time.Millisecond {
@@ -52,7 +52,7 @@ func (t *terms) check(c *cobra.Command) error {
 	return nil
 }
 
-// placed is the place that was asked for, nil where none was.
+// placed returns the concurrency key and priority, or nil if none is given.
 func (t *terms) placed() *flawless.Place {
 	if t.place == (flawless.Place{}) {
 		return nil

@@ -19,7 +19,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/rehearsal"
 )
 
-// testOptions is how a workflow is rehearsed.
+// testOptions holds the flags of flawless test.
 type testOptions struct {
 	input, answers, upstream, start string
 	everywhere                      bool

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestArgumentsThatAreNotUTF8AreRefused(t *testing.T) {
+func TestNonUTF8ArgumentsAreRejected(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "caf\xe9.wasm")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -22,6 +22,6 @@ func TestArgumentsThatAreNotUTF8AreRefused(t *testing.T) {
 		}
 	}
 	if err := checkText([]string{file, "--module=" + file, "naïve"}); err != nil {
-		t.Errorf("a file may be called so: %v", err)
+		t.Errorf("the name of an existing file is rejected: %v", err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/target"
 )
 
 func (a *app) upCommand() *cobra.Command {
@@ -48,7 +48,7 @@ exit code 12. Have your service manager restart it.`,
 					o.Port, _ = strconv.Atoi(p)
 				}
 			}
-			_, set := os.LookupEnv(target.TokenVariable)
+			_, set := os.LookupEnv(endpoint.TokenVariable)
 			o.NoToken = set && o.Token == ""
 			o.Memory, o.RetryFor = memory.Budget(), retryFor.Duration()
 			return daemon.Run(c.Context(), o)

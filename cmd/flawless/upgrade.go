@@ -63,7 +63,7 @@ moves; with --module you can check a file that is not added yet.`,
 	return c
 }
 
-// printUpgrade shows a report. It returns an error where a run cannot go on.
+// printUpgrade prints the report of an upgrade check, and returns an error if a run cannot move.
 func (a *app) printUpgrade(u flawless.ModuleUpgrade, source render.Sources) error {
 	if a.json {
 		if err := a.printJSON(u); err != nil {
@@ -88,11 +88,7 @@ func (a *app) removeModuleCommand() *cobra.Command {
 		Long: `Removes a module, or with --version a single version of it. This is refused
 while an open run uses it. Runs that have ended keep their logs, but cannot be
 replayed without their module: export the runs you want to keep.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			removed, err := cl.RemoveModule(c.Context(), args[0], version)
 			if err != nil || a.json {
 				return orPrint(a, err, removed)
@@ -101,7 +97,7 @@ replayed without their module: export the runs you want to keep.`,
 				fmt.Fprintf(a.out, "removed module %s, version %d (%.12s)\n", m.Name, m.Version, m.Digest)
 			}
 			return nil
-		}}
+		})}
 	c.Flags().IntVar(&version, "version", 0, "remove only this version")
 	return c
 }

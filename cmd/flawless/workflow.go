@@ -94,7 +94,7 @@ one, and sends the request again for up to a minute if the answer is lost.`,
 	return c
 }
 
-// readInput returns the JSON that an --input names.
+// readInput reads JSON from a flag: the text itself, @FILE, or - for standard input.
 func (a *app) readInput(s string) (json.RawMessage, error) {
 	var b []byte
 	var err error
@@ -118,7 +118,8 @@ func (a *app) readInput(s string) (json.RawMessage, error) {
 	return b, nil
 }
 
-// ended is nil where a run completed, and says why it did not. It mentions messages that were left over.
+// ended returns an error unless a run completed. It also prints a note about messages that the run did not
+// receive.
 func (a *app) ended(r flawless.Run) error {
 	if r.Mail > 0 && r.Status.Ended() {
 		fmt.Fprintf(a.errs, "note: the run ended without receiving %s; see: flawless workflow show %s\n", render.Count(r.Mail, "message"), r.ID)
@@ -185,8 +186,8 @@ func (a *app) listCommand() *cobra.Command {
 	return c
 }
 
-// onePage returns as many runs as a page has, though the server may have answered with fewer so as to
-// answer soon.
+// onePage returns a full page of runs. The server may return fewer than the limit to answer quickly, so this asks
+// again.
 func onePage(ctx context.Context, cl *client.Client, f flawless.Filter) (runs []flawless.Run, next string, err error) {
 	limit := f.Limit
 	for {
@@ -201,24 +202,16 @@ func onePage(ctx context.Context, cl *client.Client, f flawless.Filter) (runs []
 
 func (a *app) dataCommand() *cobra.Command {
 	return &cobra.Command{Use: "data ID", Short: "Print the data that a run published last", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			d, err := cl.Data(c.Context(), args[0])
 			return orPrint(a, err, d)
-		}}
+		})}
 }
 
 func (a *app) outputCommand() *cobra.Command {
 	var wait bool
 	c := &cobra.Command{Use: "output ID", Short: "Print the output of a run", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeRun,
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.connect()
-			if err != nil {
-				return err
-			}
+		RunE: a.onServer(func(c *cobra.Command, cl *client.Client, args []string) error {
 			r, err := cl.Run(c.Context(), args[0], wait)
 			if err != nil {
 				return err
@@ -228,7 +221,7 @@ func (a *app) outputCommand() *cobra.Command {
 			}
 			fmt.Fprintln(a.out, string(r.Output))
 			return nil
-		}}
+		})}
 	c.Flags().BoolVar(&wait, "wait", false, "wait until the run has ended or needs a decision")
 	return c
 }

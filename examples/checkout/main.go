@@ -1,4 +1,4 @@
-// Command checkout places an order with three services and takes everything back when one fails.
+// Command checkout places an order with three services and undoes everything if one fails.
 package main
 
 import (
@@ -74,7 +74,7 @@ func checkout(ctx context.Context, o Order) (r Receipt, err error) {
 	return r, nil
 }
 
-// charge charges the card, once. If nobody can know whether it happened, the run waits for a person.
+// charge charges the card, once. If the outcome is unknown, the run waits for a person.
 func charge(ctx context.Context, o Order, done *undo) (string, error) {
 	id, err := create(ctx, o.Services+"/charges", o, flawless.NotIdempotent(), flawless.Timeout(30*time.Second))
 	if err != nil {
@@ -84,7 +84,7 @@ func charge(ctx context.Context, o Order, done *undo) (string, error) {
 	return id, nil
 }
 
-// create posts the order and returns the id of what it became.
+// create posts the order and returns the id of the created resource.
 func create(ctx context.Context, url string, o Order, opts ...flawless.Option) (string, error) {
 	made, err := flawless.PostJSON[struct {
 		ID string `json:"id"`

@@ -11,15 +11,15 @@ import (
 	flawless "github.com/flawless-engine/flawless/sdk/go"
 )
 
-// undo remembers what to take back.
+// undo is a list of steps to undo.
 type undo []made
 
 type made struct{ what, url string }
 
 func (u *undo) push(what, url string) { *u = append(*u, made{what, url}) }
 
-// all takes everything back, the last thing first, even if the run was cancelled. It goes on when one
-// of them fails, and returns all errors.
+// all undoes all steps, the last one first, even if the run was cancelled. It continues after errors and returns them
+// all.
 func (u undo) all(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error

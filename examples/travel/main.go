@@ -53,7 +53,7 @@ func travel(ctx context.Context, t Trip) (Booked, error) {
 	return booked, nil
 }
 
-// approved waits for a person, for a week at most.
+// approved waits for a decision, for at most a week.
 func approved(ctx context.Context, t Trip) error {
 	p := flawless.NewPromise[bool](ctx, "approval of the trip to "+t.To, flawless.Expires(7*24*time.Hour))
 	if err := flawless.SetData(map[string]string{"approve_at": p.URL()}); err != nil {
@@ -66,11 +66,11 @@ func approved(ctx context.Context, t Trip) error {
 	return err
 }
 
-// again is how often a request is tried. PUT and DELETE are idempotent, so that also those whose outcome
-// is unknown are sent again.
+// again retries a request three times. PUT and DELETE are idempotent, so also requests with an unknown outcome are
+// repeated.
 func again() flawless.Option { return flawless.Retry{Attempts: 3, Initial: 100 * time.Millisecond} }
 
-// book books with one service. Its URL has the id of the trip, so that booking twice is booking once.
+// book books with one service. The URL contains the id of the trip, so booking twice is booking once.
 func book(ctx context.Context, url string, t Trip) (string, error) {
 	resp, err := flawless.Do(ctx, flawless.Request{Method: "PUT", URL: url, Body: []byte(t.To)}, again())
 	switch {
@@ -82,7 +82,7 @@ func book(ctx context.Context, url string, t Trip) (string, error) {
 	return string(resp.Body), nil
 }
 
-// cancel takes a booking back. That there is none counts as done.
+// cancel cancels a booking. A missing booking counts as cancelled.
 func cancel(ctx context.Context, url string) error {
 	resp, err := flawless.Do(ctx, flawless.Request{Method: "DELETE", URL: url}, again())
 	if err == nil && !resp.OK() && resp.Status != 404 {

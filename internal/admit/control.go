@@ -15,69 +15,69 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Options says what admission works with. All functions are called while Control is locked, so they must not call it and
-// must not wait for anything that does.
+// Options configures a Control. Its functions are called while the Control is locked. They must not call it, and must
+// not wait for anything that does.
 type Options struct {
 	Store Store
-	// Cap returns how many runs of a module are admitted at once, 0 is without limit.
+	// Cap returns the maximum number of admitted runs of a module; 0 is no limit.
 	Cap func(module string) int
 	// Modules returns the modules that have a cap.
 	Modules func() []string
-	// Wake is called for a run that waited and is admitted now.
+	// Wake is called when a waiting run has been admitted.
 	Wake func(run string)
-	// Parked is called for a run that waits for its key from now on, so that other runs keep it back.
+	// Parked is called when a run starts to wait for its concurrency key, because other runs use up its permits.
 	Parked func(run string)
 }
 
-// Store is what admission reads: the heads of runs.
+// Store reads the heads of runs.
 type Store interface {
 	Placed(ctx context.Context) iter.Seq2[string, error]
 	Head(ctx context.Context, id string) (store.Head, error)
 	Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error)
 }
 
-// Control admits runs: so many at once of a module, and of a concurrency key. All methods may be called concurrently.
+// Control admits runs up to the caps of modules and concurrency keys. All methods may be called concurrently.
 type Control struct {
 	o        Options
-	mu       sync.Mutex // guards all that follows
-	all      map[string]*gate
-	passed   map[string]*entrant // runs that have begun
+	mu       sync.Mutex // guards the fields below
+	all      map[string]*pool
+	passed   map[string]*entrant // admitted runs
 	waiting  map[string]*entrant
-	families map[string]*entrants // by parent, those that wait; may have some that do not any more
+	families map[string]*entrants // waiting runs by parent; may contain runs that no longer wait
 }
 
-// New returns a Control that knows no run. Call Load before any run is driven.
+// New returns an empty Control. Call Load before any run is driven.
 func New(o Options) *Control {
-	return &Control{o: o, all: map[string]*gate{}, passed: map[string]*entrant{}, waiting: map[string]*entrant{}, families: map[string]*entrants{}}
+	return &Control{o: o, all: map[string]*pool{}, passed: map[string]*entrant{}, waiting: map[string]*entrant{}, families: map[string]*entrants{}}
 }
 
-// Run is a run as admission knows it.
+// Run describes a run to admission.
 type Run struct {
 	ID, Parent, Module string
 	Place              flawless.Place
 	Created            int64 // Unix nanoseconds
 }
 
-// gate is what runs of one module, or of one key, pass. Who waits is in the queue of its module, or
-// parked at its key while that has no room; in both may be some that do not wait any more.
-type gate struct {
+// pool is the set of permits of one module or concurrency key. A waiting run is in the queue of its module, or parked
+// at its key while the key has no permit left. Both may contain runs that no longer wait.
+type pool struct {
 	held   int
 	queue  entrants
-	parked map[string]*entrants // of a key: by module
-	under  map[string]int       // of a module: by parent, children that have begun
+	parked map[string]*entrants // for a key: by module
+	under  map[string]int       // for a module: number of admitted children, by parent
 }
 
-// entrant is a run at the gates.
+// entrant is an admitted or waiting run.
 type entrant struct {
 	id      string
 	parent  string
 	module  string
 	place   flawless.Place
 	created int64
-	holds   []string // gates it has passed
+	holds   []string // pools whose permits it has
 }
 
-// Load takes in all runs that have begun or wait to.
+// Load adds all runs that have begun or wait to begin.
 func (c *Control) Load(ctx context.Context) error {
 	for id, err := range c.o.Store.Placed(ctx) {
 		if err != nil {
@@ -98,11 +98,11 @@ func (c *Control) Load(ctx context.Context) error {
 	return nil
 }
 
-// Track takes in the open runs of a module, which has a cap from now on.
+// Track adds the open runs of a module that has just received a cap.
 func (c *Control) Track(ctx context.Context, module string) error { return c.track(ctx, module, true) }
 
-// track takes in the open runs of a module. Where runs are driven already, one may have ended, and left, after it
-// was read.
+// track adds the open runs of a module. If runs are already being driven, one may have ended, and left, after it was
+// read.
 func (c *Control) track(ctx context.Context, module string, driven bool) error {
 	f := flawless.Filter{Module: module, Status: flawless.OpenStatuses, Limit: 1000}
 	for {
@@ -125,7 +125,7 @@ func (c *Control) track(ctx context.Context, module string, driven bool) error {
 	}
 }
 
-// take takes in an open run as the store knows it.
+// take adds an open run from the store.
 func (c *Control) take(r flawless.Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,24 +143,24 @@ func (c *Control) take(r flawless.Run) {
 		return
 	}
 	c.passed[r.ID] = w
-	for _, name := range w.gates() {
+	for _, name := range w.pools() {
 		c.hold(w, name)
 	}
 }
 
-func moduleGate(module string) string { return "module " + module }
-func keyGate(key string) string       { return "key " + key }
+func modulePool(module string) string { return "module " + module }
+func keyPool(key string) string       { return "key " + key }
 
-// gates are the names of the gates that a run has to pass.
-func (w *entrant) gates() []string {
-	names := []string{moduleGate(w.module)}
+// pools returns the names of the pools that a run needs a permit of.
+func (w *entrant) pools() []string {
+	names := []string{modulePool(w.module)}
 	if w.place.Key != "" {
-		names = append(names, keyGate(w.place.Key))
+		names = append(names, keyPool(w.place.Key))
 	}
 	return names
 }
 
-// before tells whether a run begins before another where both may.
+// before reports whether a run is admitted before another one, if both may begin.
 func (w *entrant) before(o *entrant) bool {
 	switch {
 	case w.place.Priority != o.place.Priority:
@@ -171,32 +171,32 @@ func (w *entrant) before(o *entrant) bool {
 	return w.id < o.id
 }
 
-// moduleFull and keyFull tell whether a run is kept from beginning by its module, and by its key.
+// moduleFull reports whether the cap of its module prevents a run from beginning.
 func (c *Control) moduleFull(w *entrant) bool {
 	limit := c.o.Cap(w.module)
-	return limit > 0 && c.gate(moduleGate(w.module)).held >= limit && !c.inherits(w)
+	return limit > 0 && c.pool(modulePool(w.module)).held >= limit && !c.inherits(w)
 }
 
-// inherits tells whether a run can have the place of its parent.
+// inherits reports whether a run can use the permit of its parent.
 func (c *Control) inherits(w *entrant) bool {
-	name := moduleGate(w.module)
-	return w.parent != "" && c.holds(w.parent, name) && c.gate(name).under[w.parent] == 0
+	name := modulePool(w.module)
+	return w.parent != "" && c.holds(w.parent, name) && c.pool(name).under[w.parent] == 0
 }
 
-// holds tells whether a run has passed a gate.
+// holds reports whether a run has a permit of a pool.
 func (c *Control) holds(id, name string) bool {
 	w := c.passed[id]
 	return w != nil && slices.Contains(w.holds, name)
 }
 
 func (c *Control) keyFull(w *entrant) bool {
-	return w.place.Key != "" && w.place.Limit > 0 && c.gate(keyGate(w.place.Key)).held >= w.place.Limit
+	return w.place.Key != "" && w.place.Limit > 0 && c.pool(keyPool(w.place.Key)).held >= w.place.Limit
 }
 
-func (c *Control) gate(name string) *gate {
+func (c *Control) pool(name string) *pool {
 	one := c.all[name]
 	if one == nil {
-		one = &gate{parked: map[string]*entrants{}, under: map[string]int{}}
+		one = &pool{parked: map[string]*entrants{}, under: map[string]int{}}
 		c.all[name] = one
 	}
 	return one
@@ -207,11 +207,11 @@ func (c *Control) hold(w *entrant, name string) {
 		return
 	}
 	w.holds = append(w.holds, name)
-	one := c.gate(name)
+	one := c.pool(name)
 	if one.under[w.id] == 0 {
 		one.held++
 	}
-	if w.parent == "" || name != moduleGate(w.module) {
+	if w.parent == "" || name != modulePool(w.module) {
 		return
 	}
 	if one.under[w.parent]++; one.under[w.parent] == 1 && c.holds(w.parent, name) {
@@ -219,13 +219,13 @@ func (c *Control) hold(w *entrant, name string) {
 	}
 }
 
-// drop is the opposite of hold, for a run that is not among the passed any more.
+// drop reverses hold, for a run that is no longer in passed.
 func (c *Control) drop(w *entrant, name string) {
-	one := c.gate(name)
+	one := c.pool(name)
 	if one.under[w.id] == 0 {
 		one.held--
 	}
-	if w.parent == "" || name != moduleGate(w.module) {
+	if w.parent == "" || name != modulePool(w.module) {
 		return
 	}
 	if one.under[w.parent]--; one.under[w.parent] > 0 {
@@ -237,10 +237,10 @@ func (c *Control) drop(w *entrant, name string) {
 	}
 }
 
-// wait lines a run up; shift and inherit move it on.
+// wait queues a run. shift and inherit admit it later.
 func (c *Control) wait(w *entrant) {
 	c.waiting[w.id] = w
-	heap.Push(&c.gate(moduleGate(w.module)).queue, w)
+	heap.Push(&c.pool(modulePool(w.module)).queue, w)
 	if w.parent == "" {
 		return
 	}
@@ -250,7 +250,7 @@ func (c *Control) wait(w *entrant) {
 	heap.Push(c.families[w.parent], w)
 }
 
-// inherit lets a child of a run begin in its place, whoever waits before it. It returns its id.
+// inherit admits a child of a run under its parent's permit, ahead of all other waiting runs, and returns its id.
 func (c *Control) inherit(parent string) (begin []string) {
 	line := c.families[parent]
 	if line == nil {
@@ -274,12 +274,12 @@ func (c *Control) inherit(parent string) (begin []string) {
 func (c *Control) pass(w *entrant) {
 	delete(c.waiting, w.id)
 	c.passed[w.id] = w
-	for _, name := range w.gates() {
+	for _, name := range w.pools() {
 		c.hold(w, name)
 	}
 }
 
-// Admits tells whether a run that has not begun may take its first turn. Where it may not it is woken when it may.
+// Admits reports whether a run that has not begun may take its first turn. If not, Wake is called when it may.
 func (c *Control) Admits(r Run) bool {
 	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, place: r.Place, created: r.Created}
 	if w.place.Key == "" && c.o.Cap(w.module) == 0 {
@@ -302,13 +302,13 @@ func (c *Control) Admits(r Run) bool {
 	return c.passed[w.id] != nil
 }
 
-// shift lets those runs of modules begin for which there is room, in the order of all of them. It
-// returns their ids. Who is kept back by its key is parked there and holds up nobody.
+// shift admits as many waiting runs of the modules as the permits allow, in their common order, and returns their ids.
+// A run that lacks a permit of its key is parked there and does not hold up other runs.
 func (c *Control) shift(modules ...string) (begin []string) {
 	for {
-		var next *gate
+		var next *pool
 		for _, module := range modules {
-			one := c.gate(moduleGate(module))
+			one := c.pool(modulePool(module))
 			for one.queue.Len() > 0 && c.gone(one.queue[0]) {
 				heap.Pop(&one.queue)
 			}
@@ -328,34 +328,34 @@ func (c *Control) shift(modules ...string) (begin []string) {
 		begin = append(begin, w.id)
 	}
 	for _, module := range modules {
-		c.forget(moduleGate(module))
+		c.forget(modulePool(module))
 	}
 	return begin
 }
 
-// gone tells whether a run does not wait any more.
+// gone reports whether a run no longer waits.
 func (c *Control) gone(w *entrant) bool { return c.waiting[w.id] != w }
 
-// Ahead returns the runs that keep a run from beginning: each of them has a permit that it could have, and what
-// says in words what for. It is nil where the run does not wait.
-func (c *Control) Ahead(id string) (runs []string, what string) {
+// Blockers returns the runs that prevent a run from beginning: each of them has a permit that it needs. what describes
+// the permit. Blockers returns nil if the run does not wait.
+func (c *Control) Blockers(id string) (runs []string, what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.waiting[id]
 	if w == nil {
 		return nil, ""
 	}
-	what = fmt.Sprintf("a place of module %s", w.module)
-	name := moduleGate(w.module)
+	what = fmt.Sprintf("a permit of module %s", w.module)
+	name := modulePool(w.module)
 	switch {
 	case c.moduleFull(w):
 	case c.keyFull(w):
-		what, name = fmt.Sprintf("a place of key %s", w.place.Key), keyGate(w.place.Key)
+		what, name = fmt.Sprintf("a permit of key %s", w.place.Key), keyPool(w.place.Key)
 	default:
 		return nil, ""
 	}
 	for other := range c.passed {
-		if c.holds(other, name) && c.gate(name).under[other] == 0 { // else its child has the permit
+		if c.holds(other, name) && c.pool(name).under[other] == 0 { // otherwise its child has the permit
 			runs = append(runs, other)
 		}
 	}
@@ -365,16 +365,17 @@ func (c *Control) Ahead(id string) (runs []string, what string) {
 
 func (c *Control) park(w *entrant) {
 	c.o.Parked(w.id)
-	one := c.gate(keyGate(w.place.Key))
+	one := c.pool(keyPool(w.place.Key))
 	if one.parked[w.module] == nil {
 		one.parked[w.module] = &entrants{}
 	}
 	heap.Push(one.parked[w.module], w)
 }
 
-// unpark lines up as many of each module as a key has room for, and returns the modules.
+// unpark moves as many runs of each module as a key has permits for to the queues of their modules. It returns the
+// modules.
 func (c *Control) unpark(key string) (modules []string) {
-	one := c.gate(keyGate(key))
+	one := c.pool(keyPool(key))
 	for module, line := range one.parked {
 		for n := 0; line.Len() > 0; {
 			w := (*line)[0]
@@ -383,7 +384,7 @@ func (c *Control) unpark(key string) (modules []string) {
 					break
 				}
 				n++
-				heap.Push(&c.gate(moduleGate(module)).queue, w)
+				heap.Push(&c.pool(modulePool(module)).queue, w)
 			}
 			heap.Pop(line)
 		}
@@ -392,18 +393,18 @@ func (c *Control) unpark(key string) (modules []string) {
 		}
 		modules = append(modules, module)
 	}
-	c.forget(keyGate(key))
+	c.forget(keyPool(key))
 	return modules
 }
 
-// forget drops a gate that nobody has passed or waits at.
+// forget removes an unused pool.
 func (c *Control) forget(name string) {
 	if one := c.all[name]; one != nil && one.held == 0 && one.queue.Len() == 0 && len(one.parked) == 0 && len(one.under) == 0 {
 		delete(c.all, name)
 	}
 }
 
-// Leave takes a run away that has ended, and lets others begin in its place.
+// Leave removes an ended run and admits others with its permits.
 func (c *Control) Leave(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -421,14 +422,14 @@ func (c *Control) Leave(id string) {
 	}
 	c.wake(c.inherit(w.parent))
 	modules := []string{w.module}
-	if w.place.Key != "" { // also where it only waited: it may have been lined up in the place of others
+	if w.place.Key != "" { // even if it only waited, because it may have been unparked instead of another run
 		modules = append(modules, c.unpark(w.place.Key)...)
 	}
 	slices.Sort(modules)
 	c.wake(c.shift(slices.Compact(modules)...))
 }
 
-// LeaveEnded takes a run away if it has ended by what is stored.
+// LeaveEnded removes a run that has ended according to the store.
 func (c *Control) LeaveEnded(ctx context.Context, id string) error {
 	h, err := c.o.Store.Head(ctx, id)
 	if errors.Is(err, flawless.NotFound) || err == nil && h.Run.Status.Ended() {
@@ -438,13 +439,13 @@ func (c *Control) LeaveEnded(ctx context.Context, id string) error {
 	return err
 }
 
-// Shift lets all runs begin for which there is room. Call it when a cap has changed.
+// Shift admits all runs that the permits allow. Call it after a cap has changed.
 func (c *Control) Shift() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var modules []string
 	for name := range c.all {
-		if module, is := strings.CutPrefix(name, moduleGate("")); is {
+		if module, is := strings.CutPrefix(name, modulePool("")); is {
 			modules = append(modules, module)
 		}
 	}
@@ -460,7 +461,7 @@ func (c *Control) wake(ids []string) {
 	}
 }
 
-// entrants is a heap: who begins first is first.
+// entrants is a heap: the next run to begin is first.
 type entrants []*entrant
 
 func (q entrants) Len() int           { return len(q) }
@@ -475,14 +476,14 @@ func (q *entrants) Pop() any {
 	return last
 }
 
-// Count returns how many runs have a permit or wait for one.
+// Count returns the number of admitted and waiting runs.
 func (c *Control) Count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.passed) + len(c.waiting)
 }
 
-// Empty tells whether nothing is left of any run: Control keeps no memory of those that have left.
+// Empty reports whether nothing is left of any run. Tests use it to find leaks.
 func (c *Control) Empty() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

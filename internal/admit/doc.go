@@ -1,9 +1,9 @@
-// Package admit decides when a run may begin: so many at once of a module, which its operator caps, and of a concurrency
-// key, which its caller gives.
+// Package admit decides when a run may begin. The operator caps how many runs of a module are open at once; the caller
+// caps the runs of a concurrency key.
 //
-// What it knows is a cache of the heads of open runs, read when the server starts. A run that may not begin waits in the
-// order of priority, then age; one that is kept back by its key holds up nobody else.
+// Its knowledge is a cache of the heads of open runs, read when the server starts. Waiting runs are admitted by
+// priority, then by age. A run that waits for its key does not hold up other runs.
 //
-// A run has no permit of its module while a child of it in the same module has begun: the child has it. So parents that
-// wait cannot use up a cap that their children need.
+// A run passes its permit to a child in the same module as soon as the child begins. So parents that wait for children
+// cannot use up the permits that these need.
 package admit

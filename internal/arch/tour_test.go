@@ -30,11 +30,11 @@ func TestArchitectureNamesWhatExists(t *testing.T) {
 			continue
 		}
 		receiver, name := m[2], m[3]
-		declared := "func " + name
+		declared := "(?:func|type) " + name
 		if receiver != "" {
 			declared = `func \(\w+ \*?` + receiver + `\) ` + name
 		}
-		if name != "" && !regexp.MustCompile(`(?m)^`+declared+`[(\[]`).Match(code) {
+		if name != "" && !regexp.MustCompile(`(?m)^`+declared+`[([ ]`).Match(code) {
 			t.Errorf("%s has no %s", m[1], strings.TrimPrefix(receiver+"."+name, "."))
 		}
 	}

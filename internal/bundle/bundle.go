@@ -1,8 +1,8 @@
-// Package bundle keeps one run in one file: its log, its module, its frozen image where there is
-// one, and what stands behind them. It hides the format of the file (docs/internals/formats.md).
+// Package bundle reads and writes one run as one file: its log, its module, its frozen image if any, and a manifest.
+// It hides the file format (docs/internals/formats.md).
 //
-// It guarantees that what it reads is what was written, to the byte, and that whatever is damaged,
-// cut short or of a newer format is refused with the reason. It never runs a module.
+// It reads exactly what was written, and refuses damaged, truncated and newer files with the reason. It never runs a
+// module.
 package bundle
 
 import (
@@ -24,51 +24,51 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// Format is the number of the format that is written. Every lower one can be read.
+// Format is the format number of written files. Lower ones can be read.
 const Format = flawless.BundleFormat
 
-// Max is the largest file that is taken, in bytes. What a file of n bytes may unpack to is limited by
-// its own size, so that a small one cannot take much memory: to freePlain + perByte*n bytes, but never
-// more than maxPlain, and to a log of freeItems + n lists and structs.
+// Max is the maximum file size in bytes. The unpacked size is limited too, so that a small file cannot take much
+// memory: a file of n bytes unpacks to at most freePlain + perByte*n bytes, up to maxPlain, and to a log of at most
+// freeItems + n lists and structs.
 const (
 	Max       = 256 << 20
 	maxPlain  = 1 << 30
 	freePlain = 64 << 20
 	perByte   = 32
 	freeItems = 100_000
-	maxWindow = 32 << 20 // of the compression
+	maxWindow = 32 << 20 // of the decompressor
 )
 
-// plain is how many bytes a file of n bytes may unpack to.
+// plain returns the maximum unpacked size of a file of n bytes.
 func plain(n int) int64 { return min(maxPlain, freePlain+perByte*int64(n)) }
 
 var errPlain = fmt.Errorf("it unpacks to more than %d MiB and %d times its size; export less of the run, e.g. with --log-only: %w", freePlain>>20, perByte, flawless.TooLarge)
 
 const magic = "flawless"
 
-// head is what a file begins with: magic, format, length and SHA-256 of the rest.
+// head is the length of the header: magic, format, and length and SHA-256 of the rest.
 const head = len(magic) + 1 + 8 + sha256.Size
 
-// Bundle is one run with all that belongs to it.
+// Bundle is a run with everything that belongs to it.
 type Bundle struct {
 	Manifest Manifest
-	Module   []byte // its bytes; nil where the bundle has only the log
+	Module   []byte // nil if the bundle has only the log
 	Log      []flawless.Record
-	Image    *store.Image // nil where there is none
+	Image    *store.Image // nil if there is none
 }
 
-// Manifest says what is in a bundle.
+// Manifest describes the content of a bundle.
 type Manifest struct {
 	Format         int             `json:"format"`
-	Engine         string          `json:"engine"` // version that wrote it
+	Engine         string          `json:"engine"` // version of the server that wrote it
 	LogFormat      int             `json:"log_format"`
 	GuestInterface int             `json:"guest_interface"`
 	Run            flawless.Run    `json:"run"`
-	Module         flawless.Module `json:"module"`             // name, digest; version 0 where it is not known
-	Redacted       []string        `json:"redacted,omitempty"` // what was taken out, see redact.NewRedaction
+	Module         flawless.Module `json:"module"`             // name and digest; version 0 if unknown
+	Redacted       []string        `json:"redacted,omitempty"` // redaction rules, see redact.NewRedaction
 }
 
-// The names of the parts.
+// Names of the parts.
 const (
 	partManifest = "manifest.json"
 	partModule   = "module.wasm"
@@ -76,8 +76,8 @@ const (
 	partImage    = "image"
 )
 
-// Read reads a bundle. One of a newer format is flawless.Conflict, what is no bundle is
-// flawless.Invalid, and one that is cut short or was changed is flawless.Damaged.
+// Read reads a bundle. It returns flawless.Conflict for a newer format, flawless.Invalid for other files, and
+// flawless.Damaged for a truncated or modified bundle.
 func Read(r io.Reader) (Bundle, error) {
 	b, err := read(r)
 	if err != nil {
@@ -143,8 +143,8 @@ func unpack(rest []byte) (Bundle, error) {
 	}
 }
 
-// part returns an error where the archive has something else than Write puts there. Holes, which take
-// no bytes of the archive, are among it.
+// part returns an error if the archive has an entry that Write does not write. That includes holes, which take no
+// bytes in the archive.
 func part(h *tar.Header, parts map[string][]byte) error {
 	_, twice := parts[h.Name]
 	switch {
@@ -187,8 +187,8 @@ func (b *Bundle) take(parts map[string][]byte, maxItems int) error {
 	return b.check()
 }
 
-// values counts the values of JSON by what separates them. Each may take hundreds of times its bytes when it is
-// decoded, so this is done before.
+// values counts JSON values by their separators before decoding, because a decoded value may take hundreds of times
+// its encoded size.
 func values(text []byte) int {
 	n, quoted := 1, false
 	for i := 0; i < len(text); i++ {
@@ -204,7 +204,7 @@ func values(text []byte) int {
 	return n
 }
 
-// check returns an error where the log cannot be that of a run.
+// check returns an error if the log cannot belong to a run.
 func (b *Bundle) check() error {
 	if len(b.Log) == 0 || len(b.Log[0].Entries) == 0 || b.Log[0].Entries[0].Start == nil {
 		return fmt.Errorf("its log does not begin with a start: %w", flawless.Damaged)

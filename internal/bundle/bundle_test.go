@@ -37,7 +37,7 @@ func written(t *testing.T, b Bundle) []byte {
 	return out.Bytes()
 }
 
-func TestABundleIsReadAsItWasWritten(t *testing.T) {
+func TestBundleRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := sample()
 	file := written(t, want)
@@ -55,7 +55,7 @@ func TestABundleIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestABundleThatIsNotWhole(t *testing.T) {
+func TestIncompleteBundleIsRefused(t *testing.T) {
 	t.Parallel()
 	file := written(t, sample())
 	change := func(at int, to byte) []byte {

@@ -17,7 +17,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// endless yields the same byte, any number of times.
+// endless yields the same byte without end.
 type endless byte
 
 func (e endless) Read(b []byte) (int, error) {
@@ -35,7 +35,7 @@ type file struct {
 	typ     byte
 }
 
-// archive returns a bundle of any files at all, with a head that fits.
+// archive returns a bundle of arbitrary files with a valid header.
 func archive(t *testing.T, files ...file) []byte {
 	t.Helper()
 	var rest bytes.Buffer
@@ -62,7 +62,7 @@ func archive(t *testing.T, files ...file) []byte {
 	return append(append(out, sum[:]...), rest.Bytes()...)
 }
 
-// entries returns the log of a run with n entries that take no more than a few bytes each.
+// entries returns the log of a run with n entries of a few bytes each.
 func entries(t *testing.T, n int) []byte {
 	t.Helper()
 	c, err := codec.New()
@@ -81,8 +81,8 @@ func entries(t *testing.T, n int) []byte {
 	return log
 }
 
-// TestABundleTakesNoMoreMemoryThanItsSizeAllows reads small files that unpack to a lot.
-func TestABundleTakesNoMoreMemoryThanItsSizeAllows(t *testing.T) {
+// TestReadMemoryIsBoundedByBundleSize reads small files that unpack to much more.
+func TestReadMemoryIsBoundedByBundleSize(t *testing.T) {
 	log := entries(t, 4_000_000)
 	workflows := append(append([]byte(`{"module":{"workflows":[{}`), bytes.Repeat([]byte(",{}"), 5_000_000)...), "]}}"...)
 	for name, row := range map[string]struct {
@@ -107,7 +107,7 @@ func TestABundleTakesNoMoreMemoryThanItsSizeAllows(t *testing.T) {
 			if !errors.Is(err, row.code) {
 				t.Errorf("%v, want %s", err, row.code)
 			}
-			// What is read grows in steps, and what it was before is allocated, too.
+			// Reading grows buffers in steps, so several sizes are allocated.
 			if took := int64(after.TotalAlloc - before.TotalAlloc); took > 6*plain(len(b)) {
 				t.Errorf("a file of %d bytes took %d MiB of memory", len(b), took>>20)
 			}
@@ -115,8 +115,8 @@ func TestABundleTakesNoMoreMemoryThanItsSizeAllows(t *testing.T) {
 	}
 }
 
-// TestWhatCouldNotBeReadIsNotWritten writes a bundle that compresses too well.
-func TestWhatCouldNotBeReadIsNotWritten(t *testing.T) {
+// TestUnreadableBundleIsNotWritten writes a bundle that compresses too well to be read back.
+func TestUnreadableBundleIsNotWritten(t *testing.T) {
 	b := sample()
 	b.Log[0].Entries[0].Start.Input = bytes.Repeat([]byte("0"), int(plain(0))+1<<20)
 	if err := Write(io.Discard, b); !errors.Is(err, flawless.TooLarge) {

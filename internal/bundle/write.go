@@ -23,25 +23,24 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// Export is a bundle to be written whose log stays where it is: it is read twice, and never more than a record of
-// it is in memory.
+// Export is a bundle to write whose log stays in the store: the log is read twice, one record at a time.
 type Export struct {
 	Manifest Manifest
-	Module   []byte       // its bytes; nil leaves them out
-	Image    *store.Image // nil where there is none
-	Redact   []string     // what is taken out, see redact.NewRedaction
+	Module   []byte       // nil leaves it out
+	Image    *store.Image // nil if there is none
+	Redact   []string     // redaction rules, see redact.NewRedaction
 
-	// Log yields the records. The second time it may yield more of them, and it is an error where it yields others.
+	// Log yields the records. The second time it may yield additional ones; other differences are an error.
 	Log func() iter.Seq2[flawless.Record, error]
 }
 
-// File is what a bundle is written to: its head is known last.
+// File is the target of a bundle, whose header is written last.
 type File interface {
 	io.Writer
 	io.WriterAt
 }
 
-// Write writes a bundle. The same bundle gives the same bytes.
+// Write writes a bundle. Equal bundles have equal bytes.
 func Write(w io.Writer, b Bundle) error {
 	var file memory
 	if _, err := (Export{Manifest: b.Manifest, Module: b.Module, Image: b.Image, Log: all(b.Log)}).Write(&file); err != nil {
@@ -54,10 +53,10 @@ func Write(w io.Writer, b Bundle) error {
 // memory is a File in memory.
 type memory struct{ bytes.Buffer }
 
-// WriteAt implements io.WriterAt for what has been written.
+// WriteAt implements io.WriterAt for bytes that have been written.
 func (m *memory) WriteAt(b []byte, at int64) (int, error) { return copy(m.Bytes()[at:], b), nil }
 
-// all yields a log that is in memory.
+// all yields a log from memory.
 func all(log []flawless.Record) func() iter.Seq2[flawless.Record, error] {
 	return func() iter.Seq2[flawless.Record, error] {
 		return func(yield func(flawless.Record, error) bool) {
@@ -70,8 +69,8 @@ func all(log []flawless.Record) func() iter.Seq2[flawless.Record, error] {
 	}
 }
 
-// Write writes the bundle to an empty file and returns its size. It is flawless.TooLarge where it could not be
-// read again; what is in the file then, and after any other error, is no bundle.
+// Write writes the bundle to an empty file and returns its size. It returns flawless.TooLarge if the bundle could not
+// be read back. After an error the file is not a bundle.
 func (x Export) Write(f File) (size int64, err error) {
 	fail := func(err error) (int64, error) {
 		return 0, fmt.Errorf("writing the bundle of run %s: %w", x.Manifest.Run.ID, err)
@@ -92,7 +91,7 @@ func (x Export) Write(f File) (size int64, err error) {
 	return int64(head) + rest.n, nil
 }
 
-// counted counts and hashes what goes through it, and ends it where it is more than is taken.
+// counted counts and hashes the bytes written, and fails above the maximum.
 type counted struct {
 	w   io.Writer
 	n   int64
@@ -143,7 +142,7 @@ func (x Export) pack(rest *counted) error {
 		if err == nil {
 			err = write()
 		}
-		unpacked += size + 3*512 // head, and what fills up the last block
+		unpacked += size + 3*512 // header and padding of the last block
 	}
 	whole := func(b []byte) func() error {
 		return func() error { _, err := t.Write(b); return err }
@@ -164,16 +163,16 @@ func (x Export) pack(rest *counted) error {
 	return nil
 }
 
-// plan is an Export whose log was read once.
+// plan is an Export whose log has been read once.
 type plan struct {
 	Export
-	redact  *redact.Redaction // nil leaves the log as it is
+	redact  *redact.Redaction // nil leaves the log unchanged
 	records int
-	size    int64 // bytes of the log as it is written
+	size    int64 // bytes of the written log
 }
 
-// plan reads the log to find out how large it will be, and whether something is taken out. Where something is,
-// the image goes, too: it has the values in it.
+// plan reads the log to determine its written size and whether anything is redacted. If so, the image is dropped,
+// because it contains the values.
 func (x Export) plan(c codec.Codec) (plan, error) {
 	o := plan{Export: x}
 	r, err := redact.NewRedaction(x.Redact)
@@ -224,7 +223,7 @@ func (x Export) plan(c codec.Codec) (plan, error) {
 	what := x.Redact
 	named := slices.ContainsFunc(what, func(p string) bool { return !strings.HasPrefix(p, "mask:") && !strings.HasPrefix(p, "salt:") })
 	if !changed && !named && reflect.DeepEqual(run, x.Manifest.Run) {
-		o.size = before // there is nothing to hide
+		o.size = before // nothing to redact
 		return o, nil
 	}
 	if received && !named && !slices.Contains(what, "mask:"+redact.Received) {
@@ -235,9 +234,8 @@ func (x Export) plan(c codec.Codec) (plan, error) {
 	return o, nil
 }
 
-// redacted returns a record with values taken out of every input, output, body, message, datum and field of a line,
-// and headers and parameters out of every head and text. It tells whether that changes it, and whether it changes
-// something that the run was given.
+// redacted returns a record with its values redacted: inputs, outputs, bodies, messages, data, log fields, headers,
+// and URL parameters. It reports whether the record changed, and whether something changed that the run received.
 func redacted(r redact.Redaction, rec flawless.Record) (less flawless.Record, changed, received bool) {
 	less = rec
 	less.Entries = make([]flawless.Entry, len(rec.Entries))
@@ -253,7 +251,7 @@ func redacted(r redact.Redaction, rec flawless.Record) (less flawless.Record, ch
 
 var errMoved = fmt.Errorf("old turns of the log were removed while it was read (--keep-turns); export it again: %w", flawless.Conflict)
 
-// writeLog writes the records that there were when the log was read first.
+// writeLog writes the records that the first reading found.
 func (o plan) writeLog(c codec.Codec, w io.Writer) error {
 	var buffer bytes.Buffer
 	left, records := o.size, 0
@@ -285,7 +283,7 @@ func (o plan) writeLog(c codec.Codec, w io.Writer) error {
 	return nil
 }
 
-// Bundle returns the bundle that is written, with the log in memory.
+// Bundle returns the bundle with its log in memory.
 func (x Export) Bundle() (Bundle, error) {
 	c, err := codec.New()
 	if err != nil {

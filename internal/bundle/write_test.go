@@ -15,7 +15,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// turns yields a log of a start and n turns, each with a body of size bytes, made when it is asked for.
+// turns yields a log of a start and n turns, each with a body of size bytes, generated while it is read.
 func turns(n, size int) func() iter.Seq2[flawless.Record, error] {
 	first := sample().Log[0]
 	return func() iter.Seq2[flawless.Record, error] {
@@ -34,8 +34,8 @@ func turns(n, size int) func() iter.Seq2[flawless.Record, error] {
 	}
 }
 
-// TestAnExportHoldsOneRecord writes a log of 64 MiB to a file, and looks at the heap each time the log is read on.
-func TestAnExportHoldsOneRecord(t *testing.T) {
+// TestExportBuffersOneRecord writes a log of 64 MiB to a file and checks the heap while the log is read.
+func TestExportBuffersOneRecord(t *testing.T) {
 	x := Export{Manifest: sample().Manifest, Log: turns(64, 1<<20)}
 	var before, now runtime.MemStats
 	runtime.GC()
@@ -79,8 +79,8 @@ func TestAnExportHoldsOneRecord(t *testing.T) {
 	}
 }
 
-// TestALogThatChangesWhileItIsExported: it may grow, and must not change otherwise.
-func TestALogThatChangesWhileItIsExported(t *testing.T) {
+// TestExportDetectsConcurrentLogChange lets a log grow, which is allowed, and change, which is not.
+func TestExportDetectsConcurrentLogChange(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name          string
@@ -116,8 +116,8 @@ func TestALogThatChangesWhileItIsExported(t *testing.T) {
 	}
 }
 
-// TestAnExportThatIsTooLarge ends where it is more than can be imported.
-func TestAnExportThatIsTooLarge(t *testing.T) {
+// TestOversizedExportIsRefused exports more than can be imported.
+func TestOversizedExportIsRefused(t *testing.T) {
 	t.Parallel()
 	c := &counted{w: io.Discard, n: Max - int64(head) - 1, sum: sha256.New()}
 	if _, err := c.Write([]byte("1")); err != nil {

@@ -1,5 +1,5 @@
-// Package cargo builds modules from packages in Rust. It hides the cargo command: how it is found,
-// called and understood. It installs nothing and writes only where cargo keeps what it builds.
+// Package cargo builds modules from Rust packages. It hides how the cargo command is found, called and interpreted. It
+// installs nothing and writes only to cargo's target directory.
 package cargo
 
 import (
@@ -17,16 +17,16 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Built is a module that was built.
+// Built is the result of a build.
 type Built struct {
 	Module   []byte
 	Name     string   // of the package
 	Compiler string   // the compiler's warnings, "" where it has none
-	Warnings []string // what will not work in a workflow, a sentence each
+	Warnings []string // what will not work in a workflow, one sentence each
 }
 
-// Build compiles the package in a folder. It returns [flawless.NotFound] where cargo or the target is not installed, [flawless.Invalid] for a folder
-// without a package that has a library; else the error is what the compiler says.
+// Build compiles the package in a folder. It returns [flawless.NotFound] if cargo or the target is not installed, and
+// [flawless.Invalid] if the folder has no package with a library. Otherwise the error contains the compiler's message.
 func Build(ctx context.Context, dir string) (Built, error) {
 	c, err := crateIn(ctx, dir)
 	if err != nil {
@@ -41,7 +41,7 @@ func Build(ctx context.Context, dir string) (Built, error) {
 		args = []string{"rustc", "--lib", "--crate-type=cdylib"}
 	}
 	said, text, err := run(ctx, dir, append(args, "--release", "--quiet", "--target", c.target(), "--message-format=json-render-diagnostics")...)
-	// Also where it did not compile: that may be why.
+	// Even if compiling failed: this may be the cause.
 	foreign, e := foreignIn(ctx, dir, c.target())
 	if err != nil {
 		if more := explain(err.Error()); more != "" {
@@ -67,8 +67,7 @@ func Build(ctx context.Context, dir string) (Built, error) {
 	return Built{Module: bin, Name: c.Name, Compiler: text, Warnings: append(foreign, betraying(bin)...)}, nil
 }
 
-// Module returns the file of the last module that cargo has built, "" where there is none. said is
-// what cargo prints with --message-format=json.
+// Module returns the file of the last module in cargo's --message-format=json output, or "".
 func Module(said []byte) (file string) {
 	for line := range bytes.Lines(said) {
 		var m struct {
@@ -86,7 +85,7 @@ func Module(said []byte) (file string) {
 	return file
 }
 
-// crate is a package in Rust, as cargo describes it.
+// crate is a Rust package as cargo describes it.
 type crate struct {
 	Name         string `json:"name"`
 	Manifest     string `json:"manifest_path"`
@@ -99,13 +98,13 @@ type crate struct {
 	} `json:"targets"`
 }
 
-// call runs cargo in a folder and returns what it prints.
+// call runs cargo in a folder and returns its output.
 func call(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	out, _, err := run(ctx, dir, args...)
 	return out, err
 }
 
-// run is call, and also returns what cargo says to people.
+// run is call, and also returns cargo's messages for people.
 func run(ctx context.Context, dir string, args ...string) (out []byte, said string, err error) {
 	tool, err := exec.LookPath("cargo")
 	if err != nil {
@@ -149,7 +148,7 @@ func sameFile(a, b string) bool {
 	return err == nil && e == nil && os.SameFile(x, y)
 }
 
-// target is what the package is built for: the published crates know one target only.
+// target returns the target to build for: the published flawless.dev crates support only one.
 func (c crate) target() string {
 	for _, d := range c.Dependencies {
 		if d.Name == "flawless" {
@@ -159,7 +158,7 @@ func (c crate) target() string {
 	return "wasm32-wasip1"
 }
 
-// library tells whether the package has a library, and whether that is one for WebAssembly already.
+// library reports whether the package has a library, and whether that already is a cdylib.
 func (c crate) library() (there, shared bool) {
 	for _, t := range c.Targets {
 		if slices.Contains(t.Kinds, "lib") || slices.Contains(t.Kinds, "cdylib") || slices.Contains(t.Kinds, "rlib") {

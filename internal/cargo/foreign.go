@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// foreign is a crate that needs what a guest does not have, and what to use instead.
+// foreign is a crate that needs something that guests do not have, and what to use instead.
 type foreign struct{ crate, instead string }
 
 var (
@@ -18,7 +18,7 @@ var (
 	needsRuntime = "the engine runs the workflow: write an async fn, and use task, join_all, select!, sleep and timeout of the SDK"
 )
 
-// foreigners are crates that compile and then fail in every run, or do not compile for a guest at all.
+// foreigners are crates that fail in every run although they compile, or do not compile for a guest at all.
 var foreigners = []foreign{
 	{"reqwest", needsSockets}, {"ureq", needsSockets}, {"isahc", needsSockets}, {"surf", needsSockets}, {"attohttpc", needsSockets},
 	{"minreq", needsSockets}, {"curl", needsSockets}, {"awc", needsSockets}, {"hyper-util", needsSockets}, {"tungstenite", needsSockets},
@@ -27,10 +27,10 @@ var foreigners = []foreign{
 	{"async-std", needsRuntime}, {"smol", needsRuntime}, {"async-global-executor", needsRuntime}, {"rayon", "a guest has one thread: use an ordinary loop, or several runs (spawn)"},
 }
 
-// tokioRuntime is what tokio says where its runtime is missing, which only code that needs one contains.
+// tokioRuntime is tokio's error for a missing runtime. Only code that needs the runtime contains it.
 const tokioRuntime = "must be called from the context of a Tokio 1.x runtime"
 
-// tree is what cargo says of a package and all that it depends on.
+// tree is cargo's description of a package and its dependencies.
 type tree struct {
 	Packages []struct{ ID, Name string }
 	Resolve  struct {
@@ -55,7 +55,7 @@ func foreignIn(ctx context.Context, dir, target string) ([]string, error) {
 	}
 	var t tree
 	if err := json.Unmarshal(out, &t); err != nil {
-		return nil, fmt.Errorf("reading what cargo tells of %s: %w", dir, err)
+		return nil, fmt.Errorf("reading the dependencies of %s from cargo: %w", dir, err)
 	}
 	return t.foreign(), nil
 }
@@ -87,7 +87,7 @@ func (t *tree) foreign() (said []string) {
 	return said
 }
 
-// through says by way of which dependencies a package was reached, "" for a direct one.
+// through returns the dependency path to a package, "" for a direct dependency.
 func through(id string, came, names map[string]string) string {
 	var way []string
 	for id = came[id]; came[id] != ""; id = came[id] {
@@ -100,23 +100,23 @@ func through(id string, came, names map[string]string) string {
 	return " (through " + strings.Join(way, ", ") + ")"
 }
 
-// fileImports are the functions of WASI that a module imports whose code opens, looks for, changes or removes files.
+// fileImports are the WASI functions that open, find, change or remove files.
 var fileImports = []string{"path_open", "path_filestat_get", "path_create_directory", "path_remove_directory", "path_unlink_file", "path_rename", "path_readlink"}
 
 func imports(bin []byte, function string) bool {
 	return bytes.Contains(bin, []byte("wasi_snapshot_preview1"+string(rune(len(function)))+function))
 }
 
-// Texts of Rust's standard library that are in a module only where its code can get there.
+// Texts of Rust's standard library that a module contains only if its code can reach them.
 const (
 	threadText      = "failed to spawn thread"
 	unsupportedText = "operation not supported on this platform"
 )
 
-// tokioRefuses is part of what tokio's build says for features that it does not have for WebAssembly.
+// tokioRefuses is part of tokio's compile error for features that it lacks on WebAssembly.
 const tokioRefuses = "are supported on wasm."
 
-// explain returns more about what the compiler says, "" where there is nothing.
+// explain returns an explanation of a compiler error, or "".
 func explain(text string) string {
 	if strings.Contains(text, tokioRefuses) {
 		return "a workflow has no sockets, files, processes or threads: leave out tokio's features net, fs, process, signal, rt-multi-thread and full (sync and macros work), and use http, task, sleep, timeout and select! of the SDK"
@@ -124,21 +124,21 @@ func explain(text string) string {
 	return ""
 }
 
-// sagaText is in modules that use sagas. The SDK puts it there for this purpose: its other texts may be in modules
-// without sagas, too, depending on how they are linked.
+// sagaText marks modules that use sagas. The SDK contains it for this purpose: depending on the linker, its other
+// texts may also be in modules without sagas.
 const sagaText = "flawless: this module uses sagas"
 
-// betraying returns a sentence for each thing in a module that will fail when it runs.
+// betraying returns a sentence for each part of a module that will fail at run time.
 func betraying(bin []byte) (said []string) {
 	has := func(text string) bool { return bytes.Contains(bin, []byte(text)) }
 	if has(tokioRuntime) {
-		said = append(said, "the code uses tokio::spawn, tokio::time or another part of tokio's runtime, which a workflow does not have: it panics when it gets there; use task, sleep, timeout and select! of the SDK (tokio::sync and tokio::select! work)")
+		said = append(said, "the code uses tokio::spawn, tokio::time or another part of tokio's runtime, which a workflow does not have: it panics there; use task, sleep, timeout and select! of the SDK (tokio::sync and tokio::select! work)")
 	}
 	if slices.ContainsFunc(fileImports, func(f string) bool { return imports(bin, f) }) {
 		said = append(said, "the code uses files (std::fs, or a crate that does), and a workflow has none: opening one fails with \"No such file or directory\"; use include_str! or the input for what it reads, and the output, data or a request for what it writes")
 	}
 	if has(threadText) {
-		said = append(said, "the code starts threads (std::thread, or a crate that does), and a workflow has one: it panics when it gets there; use task, join_all, or several runs (spawn)")
+		said = append(said, "the code starts threads (std::thread, or a crate that does), and a workflow has one: it panics there; use task, join_all, or several runs (spawn)")
 	}
 	if has(unsupportedText) {
 		said = append(said, "the code uses sockets or processes (std::net, std::process::Command, or a crate that does), which a workflow does not have: they fail with \""+unsupportedText+"\"; use http::get, http::post and so on of the SDK, and reach databases over HTTP")

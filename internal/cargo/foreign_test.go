@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestCratesThatCannotWorkAreNamed, with the way to them, but not those for building or testing.
-func TestCratesThatCannotWorkAreNamed(t *testing.T) {
+// TestUnsupportedCratesAreReported checks that the report names the dependency path, and ignores dependencies of
+// builds and tests.
+func TestUnsupportedCratesAreReported(t *testing.T) {
 	t.Parallel()
 	const told = `{"packages": [{"id":"me","name":"me"},{"id":"r","name":"reqwest"},{"id":"h","name":"hyper-util"},{"id":"s","name":"sdk-of-a-shop"},{"id":"u","name":"ureq"},
 		{"id":"q","name":"sqlx"},{"id":"d","name":"diesel"},{"id":"j","name":"serde"}],
@@ -27,7 +28,7 @@ func TestCratesThatCannotWorkAreNamed(t *testing.T) {
 	}
 }
 
-func TestWhatAModuleBetrays(t *testing.T) {
+func TestUnsupportedCodeIsFoundInModules(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"there is no reactor running, must be called from the context of a Tokio 1.x runtime": "tokio::spawn",
@@ -47,8 +48,9 @@ func TestWhatAModuleBetrays(t *testing.T) {
 	}
 }
 
-// TestTheSDKHasNoTextThatBetrays: it is in every module, and the build would warn of each.
-func TestTheSDKHasNoTextThatBetrays(t *testing.T) {
+// TestSDKIsNotReportedAsUnsupported checks the SDK, which is in every module: a match would cause a warning in each
+// build.
+func TestSDKIsNotReportedAsUnsupported(t *testing.T) {
 	t.Parallel()
 	code, _, _ := strings.Cut(readSDK(t, "absent.rs"), "#[cfg(test)]")
 	if got := betraying([]byte(code)); len(got) > 0 {
@@ -56,7 +58,7 @@ func TestTheSDKHasNoTextThatBetrays(t *testing.T) {
 	}
 }
 
-func TestFeaturesOfTokioThatDoNotCompileAreExplained(t *testing.T) {
+func TestTokioCompileErrorsAreExplained(t *testing.T) {
 	t.Parallel()
 	if got := explain("error: Only features sync,macros,io-util,rt,time are supported on wasm."); !strings.Contains(got, "tokio's features net") {
 		t.Errorf("it is %q", got)
@@ -66,9 +68,9 @@ func TestFeaturesOfTokioThatDoNotCompileAreExplained(t *testing.T) {
 	}
 }
 
-// TestOnlyGenericCodeHasTheTextOfASaga: other code of the SDK may be in a module that uses no sagas, when it is
-// linked without link-time optimisation, and then the build would warn for nothing.
-func TestOnlyGenericCodeHasTheTextOfASaga(t *testing.T) {
+// TestOnlyGenericCodeContainsSagaMarker checks that other SDK code does not contain the marker. Without link-time
+// optimisation it may be in a module that uses no sagas, and would cause a false warning.
+func TestOnlyGenericCodeContainsSagaMarker(t *testing.T) {
 	t.Parallel()
 	text := readSDK(t, "saga.rs")
 	before, after, there := strings.Cut(text, "black_box(\""+sagaText+"\")")

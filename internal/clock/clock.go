@@ -15,29 +15,29 @@ import (
 	"github.com/flawless-engine/flawless/internal/task"
 )
 
-// horizon is how far ahead timers are kept in memory; those behind it lie in the store.
+// horizon is how far ahead timers are kept in memory. Later ones are only in the store.
 const horizon = time.Minute
 
-// Soon is when something in the background that could not be read is read again. What is under it has been patient
-// already; what is not looked at again would silently stand still.
+// Soon is the delay before a background read that failed is repeated. The layer below has already retried; without
+// another attempt, the work would silently stop.
 const Soon = 5 * time.Second
 
-// Options says what a Clock works with.
+// Options configures a Clock.
 type Options struct {
-	// Timers yields the timers of the store from one moment (exclusive) until another (inclusive), in order.
+	// Timers yields the stored timers after from, up to and including until, in order.
 	Timers  func(ctx context.Context, from, until int64) iter.Seq2[store.Timer, error]
-	Context context.Context // of the engine's work
+	Context context.Context // ends with the engine
 	Now     func() time.Time
-	Touch   func(run string) // wakes a run whose timer is due
+	Wake    func(run string) // wakes a run whose timer is due
 	Go      func(f func())   // runs f in a goroutine of the engine
 	Log     *slog.Logger
 
-	Virtual *Virtual // the clock that Now reads, in rehearsals; nil is the wall clock
-	// Idle tells whether the engine has nothing to do but to wait for a timer. Only a virtual clock asks.
+	Virtual *Virtual // the clock that Now reads, in rehearsals; nil for the wall clock
+	// Idle reports whether the engine only waits for timers. Only a virtual clock calls it.
 	Idle func() bool
 }
 
-// Clock wakes runs when their timers are due, in order. A timer in it may be out of date: waking a run too often does no
+// Clock wakes runs when their timers are due, in order. It may hold outdated timers, because an extra wake-up does no
 // harm. All methods may be called concurrently.
 type Clock struct {
 	o      Options
@@ -45,13 +45,13 @@ type Clock struct {
 	done   chan struct{}
 	once   sync.Once
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	queue timers
-	until int64 // timers up to here are in the queue
-	anew  bool  // all of them are to be read again
+	until int64 // timers up to this time are in the queue
+	anew  bool  // all timers must be read again
 }
 
-// New returns a Clock that wakes nobody until Serve is called.
+// New returns a Clock. It wakes no run before Serve is called.
 func New(o Options) *Clock {
 	return &Clock{o: o, change: make(chan struct{}, 1), done: make(chan struct{}), until: math.MinInt64}
 }
@@ -59,7 +59,7 @@ func New(o Options) *Clock {
 // Stop ends Serve.
 func (c *Clock) Stop() { c.once.Do(func() { close(c.done) }) }
 
-// Again wakes once more the runs whose timers were due and that could not go on.
+// Again wakes the runs once more whose timers were due but that could not continue.
 func (c *Clock) Again() {
 	c.mu.Lock()
 	c.anew = true
@@ -67,7 +67,7 @@ func (c *Clock) Again() {
 	task.Poke(c.change)
 }
 
-// Add takes note of a timer that was just written.
+// Add adds a timer that was just written.
 func (c *Clock) Add(wake int64, id string) {
 	c.mu.Lock()
 	near := wake <= c.until
@@ -77,7 +77,7 @@ func (c *Clock) Add(wake int64, id string) {
 	}
 }
 
-// Put has a run woken at a moment, whether the store knows of it or not.
+// Put wakes a run at a given time, independently of the store.
 func (c *Clock) Put(wake int64, id string) {
 	c.mu.Lock()
 	heap.Push(&c.queue, store.Timer{Wake: wake, ID: id})
@@ -103,7 +103,7 @@ func (c *Clock) Serve() {
 			}
 			c.o.Go(func() {
 				defer atOnce.Release(1)
-				c.o.Touch(id)
+				c.o.Wake(id)
 			})
 		}
 		pause := c.pause(now)
@@ -130,7 +130,7 @@ func (c *Clock) Serve() {
 
 func (c *Clock) now() int64 { return c.o.Now().UnixNano() }
 
-// extend reads the timers of the coming minute when half of the one before is over.
+// extend reads the timers of the next minute when half of the previous one has passed.
 func (c *Clock) extend(now int64) error {
 	c.mu.Lock()
 	if c.anew {
@@ -142,7 +142,7 @@ func (c *Clock) extend(now int64) error {
 		c.mu.Unlock()
 		return nil
 	}
-	c.until = until // from here on, add takes what is written meanwhile
+	c.until = until // from here on, Add queues timers that are written meanwhile
 	c.mu.Unlock()
 	for t, err := range c.o.Timers(c.o.Context, from, until) {
 		if err != nil {
@@ -177,7 +177,7 @@ func (c *Clock) pause(now int64) time.Duration {
 	return max(d, 0)
 }
 
-// timers is a heap by time, then by id.
+// timers is a heap ordered by time, then by id.
 type timers []store.Timer
 
 func (t timers) Len() int { return len(t) }

@@ -1,5 +1,5 @@
 // Package clock wakes runs when their timers are due.
 //
-// The timers of the coming minute are in memory, those behind it lie in the store. A virtual clock, for rehearsals, stands
-// still while there is something to do and jumps to the next timer when there is not.
+// Timers of the next minute are in memory, later ones only in the store. The virtual clock of rehearsals stands still
+// while there is work to do and jumps to the next timer when there is none.
 package clock

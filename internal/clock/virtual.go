@@ -6,32 +6,32 @@ import (
 	"time"
 )
 
-// Virtual is a clock for rehearsals: it stands still while an engine has something to do, and jumps to
-// the next timer when it has not. It may outlive an engine and go on with the next one, but serves one
-// at a time. All methods may be called concurrently.
+// Virtual is a clock for rehearsals: it stands still while an engine has work to do, and jumps to the next timer when
+// it is idle. It may outlive an engine and continue with the next one, but serves one at a time. All methods may be
+// called concurrently.
 type Virtual struct {
 	now   atomic.Int64
 	still atomic.Bool
 }
 
-// NewVirtual returns a clock that begins at a moment.
+// NewVirtual returns a clock that starts at the given time.
 func NewVirtual(at time.Time) *Virtual {
 	v := &Virtual{}
 	v.now.Store(at.UnixNano())
 	return v
 }
 
-// Now is the moment it shows.
+// Now returns the time that it shows.
 func (v *Virtual) Now() time.Time { return time.Unix(0, v.now.Load()) }
 
-// Still tells whether the engine, when it was last looked at, had nothing to do and no timer: what its
-// runs wait for has to come from somewhere else.
+// Still reports whether the engine, when last checked, was idle and had no timer, so that only something else can make
+// its runs continue.
 func (v *Virtual) Still() bool { return v.still.Load() }
 
-// glance is how often a virtual clock looks whether there is nothing to do.
+// glance is how often a virtual clock checks whether the engine is idle.
 const glance = 200 * time.Microsecond
 
-// jump moves a virtual clock to the next timer, where nothing else is to be done.
+// jump moves a virtual clock to the next timer if the engine is idle.
 func (c *Clock) jump() bool {
 	v := c.o.Virtual
 	if !c.o.Idle() {

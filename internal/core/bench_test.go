@@ -10,22 +10,22 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// BenchmarkEntry is what the engine asks of core for each write of a run, while so many other calls are open: the
-// result of a call, what follows from it, the turn that hears of it and makes the next call, and the row of the run. The
-// time must not grow with the open calls.
+// BenchmarkEntry measures what the engine asks of core for each write of a run while many other calls are open: the
+// result of a call, its consequences, the turn that receives it and makes the next call, and the row of the run. The time
+// must not grow with the number of open calls.
 func BenchmarkEntry(b *testing.B) {
 	for _, others := range []struct {
 		name string
 		call flawless.Call
-		ends func(s *State, n int, at int64) // what becomes of each of the other calls before the measurement
+		ends func(s *State, n int, at int64) // ends each of the other calls before the measurement
 	}{
-		{"under way", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aGet)}, nil},
+		{"in flight", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aGet)}, nil},
 		{"in back-off", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aGet)}, func(s *State, n int, at int64) {
 			for _, e := range s.Result(Try{n, 1}, notSent, at, day) {
 				s.Step(e)
 			}
 		}},
-		{"in doubt", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aPost)}, func(s *State, n int, _ int64) {
+		{"unresolved", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aPost)}, func(s *State, n int, _ int64) {
 			s.Step(s.UnknownEntry(n, "nobody knows"))
 		}},
 		{"sleeping", flawless.Call{Kind: effect.Sleep, Head: json.RawMessage(`{"for":86400000000000}`)}, nil},
@@ -77,7 +77,7 @@ func benchmarkEntry(b *testing.B, n int, call flawless.Call, ends func(s *State,
 		row()
 		take(s.Fire(now)...)
 		if s.WantsTurn(now) == (s.Status() == flawless.Unresolved) {
-			b.Fatal("the guest computes while calls are in doubt, or has nothing to hear")
+			b.Fatal("the guest computes while calls are unresolved, or has nothing to do")
 		}
 		t := &flawless.Turn{N: s.Turns() + 1, Time: now, Answers: []int{get.N}}
 		get.N++

@@ -8,8 +8,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestALongGraceEndsLate: it does not overflow either.
-func TestALongGraceEndsLate(t *testing.T) {
+// TestLongGraceDoesNotOverflow: the end of a long grace period is the last time there is.
+func TestLongGraceDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	s := NewState("run", nil)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
@@ -22,8 +22,8 @@ func TestALongGraceEndsLate(t *testing.T) {
 	}
 }
 
-// TestACancelledRunThatIsPausedBeginsNothing: the code cannot withdraw its calls while it is paused.
-func TestACancelledRunThatIsPausedBeginsNothing(t *testing.T) {
+// TestPausedCancelledRunBeginsNothing: the code cannot withdraw its calls while it is paused.
+func TestPausedCancelledRunBeginsNothing(t *testing.T) {
 	t.Parallel()
 	s := NewState("run", allKinds())
 	for _, x := range []flawless.Entry{

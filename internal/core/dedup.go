@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// A message that comes twice is taken in once. For that a run remembers the keys with which clients sent, and the newest
-// call of each run that sent. Neither may grow for as long as the run lives, because both are part of each of its images.
+// A message that arrives twice is accepted once. So a run remembers the keys of messages from clients, and the newest
+// sending call of each run that sent. Both are part of each image, so neither may grow for as long as the run lives.
 
 const (
-	// MaxMessageKeys is how many keys a run remembers, the newest ones, and KeyMemory for how long it remembers the
-	// others: a client that repeats a message in that time is safe, however many others there are.
+	// MaxMessageKeys is how many keys a run remembers, and KeyMemory how long it remembers older ones beyond that: a
+	// client that repeats a message within that time is safe, however many others there are.
 	MaxMessageKeys = 10_000
 	KeyMemory      = time.Hour
 
-	// MaxSenders is of how many runs it remembers that they sent before it is worth looking for those that have ended.
+	// MaxSenders is the number of remembered senders above which it is worth looking for those that have ended.
 	MaxSenders = 1000
 )
 
-// messageKeys are the keys of the messages that came, as long as they are remembered.
+// messageKeys are the remembered keys of accepted messages.
 type messageKeys struct {
-	digests map[string]string // by key: of what came with it
-	order   []messageKey      // the oldest first
+	digests map[string]string // of the messages, by key
+	order   []messageKey      // oldest first
 }
 
 type messageKey struct {
@@ -29,8 +29,8 @@ type messageKey struct {
 	At  int64
 }
 
-// add remembers a key, and forgets those that are too old. It depends on nothing but the messages, so that a log always
-// makes the same state.
+// add remembers a key and forgets those that are too old. It depends only on the messages, so a log always yields the
+// same state.
 func (k *messageKeys) add(key, digest string, at int64) {
 	if _, known := k.digests[key]; !known {
 		k.order = append(k.order, messageKey{key, at})
@@ -43,14 +43,14 @@ func (k *messageKeys) add(key, digest string, at int64) {
 	}
 }
 
-// Senders returns the runs that sent messages to this one, with the newest call by which they did.
+// Senders returns the runs that sent messages to this one, with the newest sending call of each.
 func (s *State) Senders() map[string]int { return maps.Clone(s.senders) }
 
-// CountSenders returns how many there are.
+// CountSenders returns the number of remembered senders.
 func (s *State) CountSenders() int { return len(s.senders) }
 
-// ForgetSender forgets that a run sent messages, the last one by a call. It must not be able to send any of them again:
-// it has ended, and none of its calls is open. This needs no place in the log. What a log remembers beyond it does no harm.
+// ForgetSender forgets a run whose newest sending call is the given one. That run must not be able to send again: it
+// has ended and has no open call. This is not logged, and a log that remembers more does no harm.
 func (s *State) ForgetSender(run string, call int) {
 	if s.senders[run] == call {
 		delete(s.senders, run)

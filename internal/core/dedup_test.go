@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestOldMessageKeysAreForgotten: all of the last hour are remembered, however many, and of the others the newest ones.
+// TestOldMessageKeysAreForgotten: all keys of the last hour are remembered, and the newest of the others.
 func TestOldMessageKeysAreForgotten(t *testing.T) {
 	t.Parallel()
 	const more = 100
@@ -63,8 +63,8 @@ func TestOldMessageKeysAreForgotten(t *testing.T) {
 	}
 }
 
-// TestAnImageOfFormat4HasItsKeys: it has them in no order.
-func TestAnImageOfFormat4HasItsKeys(t *testing.T) {
+// TestRestoreReadsKeysOfFormat4: they have no order there.
+func TestRestoreReadsKeysOfFormat4(t *testing.T) {
 	t.Parallel()
 	was := NewState("run", allKinds())
 	for n, key := range []string{"one", "two"} {
@@ -91,9 +91,9 @@ func TestAnImageOfFormat4HasItsKeys(t *testing.T) {
 	}
 }
 
-// TestAForkHearsRunsThatItsOriginHeardElsewhere: the origin may have been imported. A run here that has the id of one that
-// sent to it there is another run, and its first message must not pass for one that came before.
-func TestAForkHearsRunsThatItsOriginHeardElsewhere(t *testing.T) {
+// TestForkForgetsSendersOfItsPast: the origin may have been imported. A run here with the id of a sender there is
+// another run, and its first message must not be taken for a duplicate.
+func TestForkForgetsSendersOfItsPast(t *testing.T) {
 	t.Parallel()
 	from := func(call int) flawless.Message {
 		return flawless.Message{N: call, Type: "a", Body: flawless.Bytes("1"), From: "order-7", Call: call}

@@ -7,10 +7,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// This file is a part of the state of a run: what becomes of what people and other runs ask of it. As core.go
-// it decides and does nothing.
+// This file makes the entries that people, other runs and the engine ask for.
 
-// StartEntries returns the first entries of a run's log. held is not nil where the run is held back from the start.
+// StartEntries returns the first entries of a run's log. held is not nil if the run is held from the start.
 func StartEntries(start flawless.Start, held *flawless.Pause) []flawless.Entry {
 	out := []flawless.Entry{{At: start.Time, Start: &start}}
 	if held != nil {
@@ -19,32 +18,32 @@ func StartEntries(start flawless.Start, held *flawless.Pause) []flawless.Entry {
 	return out
 }
 
-// RequestCancel returns the entry that tells a run to give up. Asking again changes nothing, but for an earlier
-// deadline.
+// RequestCancel returns the entry that asks a run to give up. A second request has no effect unless its deadline is
+// earlier.
 func (s *State) RequestCancel(c flawless.Cancel, now int64) ([]flawless.Entry, error) {
 	switch {
 	case s.status != "":
-		return nil, fmt.Errorf("cancelling run %s: it is %s already: %w", s.id, s.status, flawless.Conflict)
+		return nil, fmt.Errorf("cancelling run %s: it is already %s: %w", s.id, s.status, flawless.Conflict)
 	case s.cancel != nil && (c.Deadline == 0 || s.cancel.Deadline != 0 && s.cancel.Deadline <= c.Deadline):
 		return nil, nil
 	}
 	return []flawless.Entry{{At: max(now, s.at), Cancel: &c}}, nil
 }
 
-// Pause returns the entry that pauses a run, or resumes it. Asking for what is so already changes nothing.
+// Pause returns the entry that pauses or resumes a run, or none if nothing changes.
 func (s *State) Pause(p flawless.Pause, now int64) ([]flawless.Entry, error) {
 	switch {
 	case s.status != "" && (s.held == nil || !p.Resume):
-		return nil, fmt.Errorf("pausing run %s: it is %s already: %w", s.id, s.status, flawless.Conflict)
-	case p.Resume && s.held != nil: // what it was paused for before still holds
+		return nil, fmt.Errorf("pausing run %s: it is already %s: %w", s.id, s.status, flawless.Conflict)
+	case p.Resume && s.held != nil: // an earlier pause by a person still holds
 	case (s.paused == nil) == p.Resume:
 		return nil, nil
 	}
 	return []flawless.Entry{{At: max(now, s.at), Pause: &p}}, nil
 }
 
-// Terminate returns the entry that ends a run without asking it, or those that withdraw the calls that wait,
-// where it has completed.
+// Terminate returns the entry that ends a run without asking its code. For a run that has completed, it returns the
+// entries that withdraw the calls which have not begun.
 func (s *State) Terminate(c flawless.Cancel, now int64) ([]flawless.Entry, error) {
 	if s.status == "" {
 		end := Terminated(c)
@@ -54,10 +53,10 @@ func (s *State) Terminate(c flawless.Cancel, now int64) ([]flawless.Entry, error
 	if off := s.withdrawWaiting(now, "terminated by "+Who(c.Who)); len(off) > 0 {
 		return off, nil
 	}
-	return nil, fmt.Errorf("terminating run %s: it is %s already, and none of its calls waits to begin: %w", s.id, s.status, flawless.Conflict)
+	return nil, fmt.Errorf("terminating run %s: it is already %s, and none of its calls is waiting to begin: %w", s.id, s.status, flawless.Conflict)
 }
 
-// Terminated is the end of a run that somebody terminates.
+// Terminated returns the end of a run that a person terminates.
 func Terminated(c flawless.Cancel) *flawless.End {
 	text := "terminated by " + Who(c.Who)
 	if c.Note != "" {
@@ -66,8 +65,8 @@ func Terminated(c flawless.Cancel) *flawless.End {
 	return &flawless.End{Status: flawless.Terminated, Who: c.Who, Failure: flawless.Failure{Kind: "terminated", Message: text}}
 }
 
-// CloseImported returns the entries that close a run which came from elsewhere and never goes on by itself: its end,
-// if it has none, and an answer for each open call. It takes them in. was is the run's status where it came from.
+// CloseImported applies and returns the entries that close an imported run, which never continues by itself: its end,
+// if it has none, and an answer for each open call. was is the status that the run had where it came from.
 func (s *State) CloseImported(was flawless.Status) (out []flawless.Entry) {
 	take := func(x flawless.Entry) {
 		s.Step(x)
@@ -75,10 +74,10 @@ func (s *State) CloseImported(was flawless.Status) (out []flawless.Entry) {
 	}
 	if s.status == "" {
 		take(flawless.Entry{At: s.at, End: &flawless.End{Status: flawless.Terminated, Failure: flawless.Failure{Kind: "imported",
-			Message: fmt.Sprintf("the run was imported while it was %s; go on from its past with workflow fork", was)}}})
+			Message: fmt.Sprintf("the run was imported while it was %s; continue from its past with workflow fork", was)}}})
 	}
 	for _, c := range s.OpenCalls() {
-		const why = "the run was imported while it had no answer; what became of the call is not known here"
+		const why = "the call had no answer when the run was imported; its outcome is not known here"
 		take(s.ArrivalEntry(effect.ErrorAnswer(c.N, "imported", why), nil, why))
 	}
 	return out
@@ -89,7 +88,8 @@ func (s *State) UpgradeEntry(u flawless.Upgrade, now int64) flawless.Entry {
 	return flawless.Entry{At: max(now, s.at), Upgrade: &u}
 }
 
-// AnswerEntry returns the entry of an answer that the engine gives by itself, or somebody outside. note is for people.
+// AnswerEntry returns the entry of an answer that the engine, or somebody outside, gives to a call. The note is for
+// people.
 func (s *State) AnswerEntry(a flawless.Answer, note string, now int64) flawless.Entry {
 	return flawless.Entry{At: max(now, s.at), Arrival: &flawless.Arrival{Answer: a, Note: note}}
 }
@@ -99,22 +99,22 @@ func (s *State) TurnEntry(t *flawless.Turn, now int64) flawless.Entry {
 	return flawless.Entry{At: max(now, s.at, t.Time), Turn: t}
 }
 
-// WaitEntry returns the entry of a try that has to wait for a permit towards its host. waits says for which.
+// WaitEntry returns the entry of an attempt that has to wait for a permit; waits names the limit.
 func (s *State) WaitEntry(t Try, waits string) flawless.Entry {
 	return flawless.Entry{At: s.at, Attempt: &flawless.Attempt{Call: t.Call, N: t.N - 1, Waits: waits}}
 }
 
-// BeginEntry returns the entry with which the next try of an open call begins, once it has its permit.
+// BeginEntry returns the entry with which the next attempt at an open call begins, once it has its permit.
 func (s *State) BeginEntry(call int, now int64) flawless.Entry {
 	return flawless.Entry{At: max(now, s.at), Attempt: &flawless.Attempt{Call: call, N: s.open.all[call].attempt + 1, Begun: true}}
 }
 
-// UnknownEntry returns the entry that says why nobody can know the outcome of a call.
+// UnknownEntry returns the entry that makes the outcome of a call unknown.
 func (s *State) UnknownEntry(call int, why string) flawless.Entry {
 	return flawless.Entry{At: s.at, Unknown: &flawless.Unknown{Call: call, Reason: why}}
 }
 
-// AdoptEntry returns the entry that has a call answered by the end of a run that is there already.
+// AdoptEntry returns the entry that lets the end of an existing run answer a spawn call.
 func (s *State) AdoptEntry(call int, run string) flawless.Entry {
 	return flawless.Entry{At: s.at, Adopted: &flawless.Adopted{Call: call, Run: run}}
 }

@@ -10,27 +10,27 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// After each entry the engine asks which of a run's open calls are due, in doubt, being retried and so on. A run may have
-// thousands of open calls, so these questions are answered from an index: one set of calls for each question.
+// After each entry the engine asks which of a run's open calls are due, unresolved, being retried and so on. A run may
+// have thousands of open calls, so an index answers these questions: one set of calls per question.
 //
-// The sets that a call belongs to follow from the call alone ([OpenCall.sets]). Entries change calls only through
-// [openCalls.edit], and [State.Step] indexes the edited calls again at its end, so no entry can forget to update one of
-// the sets. Tests compare the index with a walk over all calls after each entry.
+// The sets that a call belongs to depend only on the call ([OpenCall.indexKeys]). Entries change calls only through
+// [openCalls.edit], and [State.Step] indexes the edited calls again at its end, so no entry can forget to update a set.
+// Tests compare the index with a walk over all calls after each entry.
 
-// set is the set of open calls for which something holds.
+// set identifies a set of open calls.
 type set int
 
 const (
-	invalid     set = iota // cannot be performed, and are to be answered with the reason
-	unresolved             // have an outcome that nobody can know
-	retrying               // have failed and are tried again
-	reporting              // say that the code does not know the outcome of something
+	invalid     set = iota // cannot be performed; to be answered with the reason
+	unresolved             // have an unknown outcome
+	retrying               // have failed and are retried
+	reporting              // report that the code itself does not know an outcome
 	awaitCancel            // are answered when the run is cancelled
-	errands                // are carried out by the engine itself, and wait for no decision
-	due                    // are answered at a time
-	next                   // are tried again at a time
-	owned                  // need an owner to look at them after a restart
-	waking                 // will be answered, and wake the guest then
+	errands                // are carried out by the engine itself; wait for no decision
+	due                    // are answered at a set time
+	next                   // are retried at a set time
+	owned                  // need attention from an owner after a restart
+	waking                 // will be answered, which wakes the guest
 	external               // can be answered by something other than another run
 	numSets
 )
@@ -38,8 +38,8 @@ const (
 // counted is the first set of which only the size is needed.
 const counted = owned
 
-// sets returns the key of the call in each set that it belongs to, and 0 for the others. A set is ordered by key, and
-// calls with the same key by number.
+// indexKeys returns the key of the call in each set that it belongs to, and 0 for the others. Sets are ordered by key,
+// then by call number.
 func (c *OpenCall) indexKeys() (keys [numSets]int64) {
 	on := func(s set, belongs bool) {
 		if belongs {
@@ -66,27 +66,27 @@ func (c *OpenCall) indexKeys() (keys [numSets]int64) {
 	return keys
 }
 
-// membership is what the index knows of a call.
+// indexEntry is what the index knows of a call.
 type indexEntry struct {
 	keys [numSets]int64
-	at   [counted]int // its position in the heap, where it has a key
+	at   [counted]int // its position in each heap where it has a key
 }
 
 // openCalls are the open calls of a run.
 type openCalls struct {
 	all     map[int]*OpenCall
-	byKeyID map[string][]*OpenCall // by key, see knownBy: those of which the code chose the key, in the order in which they were made
+	byKeyID map[string][]*OpenCall // by keyIdentity, in the order in which they were made
 	edited  []*OpenCall            // to be indexed again
 	heaps   [counted]heap
 	count   [numSets]int
 
-	// What people are told of the calls in doubt and those that are retried; nil is to be made again. It is the same
-	// for most entries, and nobody changes the lists.
+	// Cached views for people of the unresolved and the retried calls; nil if they are out of date. Most entries leave
+	// them unchanged, and nobody modifies them.
 	unresolvedView []flawless.Doubt
 	retryingView   []flawless.Retrying
 }
 
-// edit returns an open call that is about to be changed or removed, nil where there is none of that number.
+// edit returns an open call that is about to be changed or removed, or nil.
 func (o *openCalls) edit(n int) *OpenCall {
 	c := o.all[n]
 	if c != nil {
@@ -103,7 +103,7 @@ func (o *openCalls) add(c *OpenCall) {
 	o.edited = append(o.edited, c)
 }
 
-// remove takes out a call that edit has returned.
+// remove removes a call that edit has returned.
 func (o *openCalls) remove(c *OpenCall) {
 	delete(o.all, c.N)
 	if c.keyID == "" {
@@ -115,7 +115,7 @@ func (o *openCalls) remove(c *OpenCall) {
 	}
 }
 
-// reindex updates the sets of the edited calls, and mail where they receive messages.
+// reindex updates the sets of the edited calls, and the mailbox for those that receive messages.
 func (o *openCalls) reindex(mail *mailbox) {
 	for _, c := range o.edited {
 		var keys [numSets]int64
@@ -156,7 +156,7 @@ func (o *openCalls) reindex(mail *mailbox) {
 	o.edited = o.edited[:0]
 }
 
-// first returns the lowest key of a set, 0 where it is empty.
+// first returns the lowest key of a set, 0 if it is empty.
 func (o *openCalls) first(s set) int64 {
 	if len(o.heaps[s]) == 0 {
 		return 0
@@ -164,10 +164,10 @@ func (o *openCalls) first(s set) int64 {
 	return o.heaps[s][0].index.keys[s]
 }
 
-// list returns the calls of a set, in order.
+// list returns the calls of a set in order.
 func (o *openCalls) list(s set) []*OpenCall { return o.upTo(s, math.MaxInt64) }
 
-// upTo returns the calls of a set with a key up to limit, in order.
+// upTo returns the calls of a set with keys up to limit, in order.
 func (o *openCalls) upTo(s set, limit int64) (out []*OpenCall) {
 	h := o.heaps[s]
 	var visit func(at int)
@@ -183,7 +183,7 @@ func (o *openCalls) upTo(s set, limit int64) (out []*OpenCall) {
 	return out
 }
 
-// few returns the first n calls of a set, in order.
+// firstN returns the first n calls of a set, in order.
 func (o *openCalls) firstN(s set, n int) (out []*OpenCall) {
 	h := o.heaps[s]
 	edge := slices.Clone(h[:min(1, len(h))]) // sorted; the next call is one of these
@@ -200,7 +200,7 @@ func (o *openCalls) firstN(s set, n int) (out []*OpenCall) {
 	return out
 }
 
-// inDoubt returns what people are told of the calls in doubt. A crash can leave thousands of them.
+// unresolvedCalls returns the calls with an unknown outcome as people see them. A crash can leave thousands of them.
 func (o *openCalls) unresolvedCalls() []flawless.Doubt {
 	if o.unresolvedView == nil {
 		for _, c := range o.list(unresolved) {
@@ -233,7 +233,7 @@ func (h *heap) remove(s set, c *OpenCall) {
 	}
 }
 
-// fix moves a call whose key has changed.
+// fix restores the heap after the key of a call has changed.
 func (h *heap) fix(s set, c *OpenCall) {
 	h.up(s, c.index.at[s])
 	h.down(s, c.index.at[s])

@@ -13,7 +13,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// stepped is [State.Step], and fails the test where the index differs from a walk over all open calls.
+// stepped is [State.Step], and fails the test if the index differs from a walk over all open calls.
 func stepped(t interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -79,10 +79,10 @@ func checkIndex(s *State) error {
 			return fmt.Errorf("set %d is listed as %v", in, list)
 		}
 	}
-	doubts, retries := s.open.unresolvedCalls(), s.Retrying()
+	unresolved, retries := s.open.unresolvedCalls(), s.Retrying()
 	s.open.unresolvedView, s.open.retryingView = nil, nil
-	if d, r := s.open.unresolvedCalls(), s.Retrying(); !reflect.DeepEqual(d, doubts) || !reflect.DeepEqual(r, retries) {
-		return fmt.Errorf("people are told of %+v and %+v, want %+v and %+v", doubts, retries, d, r)
+	if d, r := s.open.unresolvedCalls(), s.Retrying(); !reflect.DeepEqual(d, unresolved) || !reflect.DeepEqual(r, retries) {
+		return fmt.Errorf("the views are %+v and %+v, want %+v and %+v", unresolved, retries, d, r)
 	}
 	return checkMailbox(s)
 }
@@ -108,8 +108,8 @@ func checkMailbox(s *State) error {
 	return nil
 }
 
-// TestAnOutageListsFewCalls: the row of a run has the same size however many of its calls are retried.
-func TestAnOutageListsFewCalls(t *testing.T) {
+// TestRetryingCallsAreListedUpToALimit: the size of a run's row does not depend on how many of its calls are retried.
+func TestRetryingCallsAreListedUpToALimit(t *testing.T) {
 	t.Parallel()
 	w := newScenario(t)
 	w.do("turn: " + strings.Repeat("put retry, ", 49) + "put retry")

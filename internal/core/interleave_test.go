@@ -15,11 +15,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// sleepFor is how long the sleeps of the test last.
+// sleepFor is the duration of sleep calls.
 const sleepFor = int64(5 * time.Second)
 
-// interleaving drives a state as the engine does, in an order that is drawn at random, with crashes between any two
-// writes, against the model in model_test.go.
+// interleaving drives a state as the engine does, in random order and with crashes between any two writes, against the
+// model in model_test.go.
 type interleaving struct {
 	*rapid.T
 	s       *State
@@ -36,9 +36,9 @@ type interleaving struct {
 	sent     int               // messages of another run
 }
 
-// TestAnyOrderOfEvents: whatever happens in whatever order, the promises hold, and after a crash the run is what its log,
-// or an image and the log behind it, make of it. In the end every call has its answer.
-func TestAnyOrderOfEvents(t *testing.T) {
+// TestEventsInAnyOrder: the promises hold for every order of events. After a crash the run is what its log, or an image
+// and the log after it, yields. In the end every call is answered.
+func TestEventsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	kinds := allKinds()
 	for name, within := range map[string]time.Duration{"no server honours keys": 0, "keys are honoured": 30 * time.Second} {
@@ -78,7 +78,7 @@ func (w *interleaving) record(format string, args ...any) {
 	w.history = append(w.history, fmt.Sprintf(format, args...))
 }
 
-// may returns what can happen now. What is there twice happens more often.
+// enabled returns the events that can happen now. An event listed twice is more likely.
 func (w *interleaving) enabled() []string {
 	var may []string
 	if w.s.WantsTurn(w.now) {
@@ -182,7 +182,7 @@ func (w *interleaving) step(event string) {
 	}
 }
 
-// one returns the number of an open call.
+// one returns the number of a matching open call.
 func (w *interleaving) one(is func(c *modelCall) bool) int {
 	var ns []int
 	for c := range w.model.open {
@@ -252,8 +252,8 @@ func (w *interleaving) turn() {
 	w.write(words, w.s.TurnEntry(t, w.now))
 }
 
-// write takes entries in, with what follows from them, as the engine does. It returns false where the server dies before
-// they are durable; then another one has taken over.
+// write applies entries and their consequences, as the engine does. It returns false if the server dies before they are
+// durable; another one has taken over then.
 func (w *interleaving) write(words []string, entries ...flawless.Entry) bool {
 	if len(entries) == 0 {
 		return true
@@ -297,13 +297,13 @@ func (w *interleaving) durable(words []string, record []flawless.Entry, tries []
 	return true
 }
 
-// said is a record for people.
+// formatRecord formats a record for failures.
 func formatRecord(record []flawless.Entry) string {
 	b, _ := json.Marshal(record)
 	return string(b)
 }
 
-// check compares the run with what its log makes, and with the model.
+// check compares the run with what its log yields, and with the model.
 func (w *interleaving) check() {
 	if w.draw(4, "from the log") {
 		w.same("the log", w.read(nil, 0))
@@ -335,7 +335,7 @@ func (w *interleaving) check() {
 	}
 }
 
-// read makes the run from an image and the records behind it, or from all.
+// read restores the run from an image and the records after it, or from the whole log.
 func (w *interleaving) read(image []byte, after int) *State {
 	s := NewState("run", w.s.kinds)
 	if image != nil {
@@ -364,7 +364,7 @@ func (w *interleaving) same(from string, s *State) {
 	}
 }
 
-// crash has another server take over, in a copy of the store where held is not nil.
+// crash lets another server take over, with a copy of the store if held is not nil.
 func (w *interleaving) crash(held *flawless.Pause) {
 	w.record("crash, copy %v", held != nil)
 	w.model.crash()
@@ -391,7 +391,7 @@ func (w *interleaving) fire() {
 	w.write(nil, due...)
 }
 
-// permit begins a try that has its permit.
+// permit begins an attempt that has its permit.
 func (w *interleaving) permit(t Try) {
 	w.fire()
 	if !w.s.WaitsForPermit(t.Call) || w.s.IsBehind(w.now) {
@@ -436,7 +436,7 @@ func (w *interleaving) result(t Try, how string) {
 	w.write(nil, w.s.Result(t, r, w.now, w.terms)...)
 }
 
-// drain lets the run come to its end, or to a rest, with people who decide and a world that answers.
+// drain lets the run come to its end or to rest, with people who decide and servers that answer.
 func (w *interleaving) drain() {
 	for range 1000 {
 		waiting := w.s.TriesWaitingForPermits()

@@ -8,12 +8,12 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// This file is a part of the state of a run: what the server of a call may know from tries that do not count as
-// tries of the call. Those are the tries of an earlier call under the same idempotency key (a library repeats a
-// request by itself, a confirmation found nothing), and the tries before a person said that the call did not
-// happen. The server still counts its window from the first of them, and still answers 409 to a repetition.
+// This file keeps what the server of a call may know from attempts that do not count as attempts of the call: those of
+// an earlier call under the same idempotency key (a library repeats a request, a confirmation finds nothing), and those
+// before a person decided that the call did not happen. The server still counts its window from the first of them, and
+// still answers a repetition with 409.
 
-// keyPast is what the server of a call may know of it already. The zero value is nothing.
+// keyHistory is what the server of a call may already know of its key. The zero value is nothing.
 type keyHistory struct {
 	// ReachedAt is the start of the first attempt that reached the server: it has known the key since then.
 	ReachedAt int64 `json:"Reached,omitempty"`
@@ -27,19 +27,20 @@ type keyHistory struct {
 	ConcurrentAt int64 `json:"Concurrent,omitempty"`
 }
 
-// maxKeys is how many keys of earlier calls a run remembers. The oldest is forgotten first.
+// maxKeyHistories is how many keys of answered calls a run remembers. The oldest is forgotten first.
 const maxKeyHistories = 1000
 
-// expired tells whether the server had forgotten the tries of before when somebody said that there is to be
-// another one. Then its window begins anew.
+// windowOver reports whether the server had forgotten the earlier attempts when code or a person decided to send again.
+// A new window begins then.
 func (c *OpenCall) windowOver(within int64) bool {
 	return c.history.ReachedAt == 0 || c.decidedAt >= c.history.ReachedAt+within
 }
 
-// opened is when the first try began that may have taken effect, the one under way not counted, and whether each
-// of them is mild; 0 where there is none. That does not end with the time of the key: the server may remember a key for
-// longer than anybody says, and may still work on that try. Only the time in which the call may be repeated begins anew.
-func (c *OpenCall) firstSuspect() (since int64, mild bool) {
+// firstSuspect returns the start of the first attempt that may have taken effect, not counting one in flight, and
+// whether the statuses of all such attempts were inconclusive; 0 for none. The end of the window does not change that:
+// the server may remember a key for longer than declared, and may still be working on that attempt. Only the time in
+// which the call may be repeated starts again.
+func (c *OpenCall) firstSuspect() (since int64, inconclusive bool) {
 	switch b := c.history; {
 	case b.SuspectAt == 0:
 		return c.suspectAt, c.inconclusive
@@ -50,7 +51,8 @@ func (c *OpenCall) firstSuspect() (since int64, mild bool) {
 	}
 }
 
-// knownSince is since when the server knows the key of a call, if the try under way has reached it.
+// keyKnownSince returns since when the server knows the key of a call, assuming that the attempt in flight has reached
+// it.
 func (c *OpenCall) keyKnownSince(within int64) int64 {
 	if c.windowOver(within) {
 		return c.ownKeySince()
@@ -58,18 +60,19 @@ func (c *OpenCall) keyKnownSince(within int64) int64 {
 	return c.history.ReachedAt
 }
 
-// keySince is since when the server knows the key of a call, where it has forgotten the calls that ended before.
+// ownKeySince returns the same for a server that has forgotten the calls that ended earlier.
 func (c *OpenCall) ownKeySince() int64 {
 	return cmp.Or(c.history.ConcurrentAt, c.reachedAt(), c.suspectSince())
 }
 
-// repeats tells whether the next try of a call repeats something that the server may know of.
+// isRepetition reports whether the next attempt at a call repeats something that the server may know.
 func (c *OpenCall) isRepetition(within int64) bool {
 	return c.suspectAt != 0 || within > 0 && (c.reachedAt() != 0 || c.history.ConcurrentAt != 0 || c.history.SuspectAt != 0 && !c.windowOver(within))
 }
 
-// dated adds to the end of a call since when the server knows its key, where that is not said by its own tries. Where
-// nobody says at present that the key is honoured, within is 0, and what was known is kept: somebody may say so later.
+// withKeyTime adds to the entry that ends a call since when the server knows its key, if its own attempts do not say
+// it. If nobody currently declares the key as honoured, within is 0 and the time is kept: somebody may declare it
+// later.
 func (c *OpenCall) withKeyTime(e flawless.Entry, within int64) flawless.Entry {
 	switch {
 	case within > 0 && c.windowOver(within):
@@ -81,36 +84,36 @@ func (c *OpenCall) withKeyTime(e flawless.Entry, within int64) flawless.Entry {
 	return e
 }
 
-// concluded adds to the end of a call what the code and later calls under its key go by.
-func (c *OpenCall) concluded(e flawless.Entry, op Terms) flawless.Entry {
-	within, _ := c.keyWindow(op)
+// concluded adds to the entry that ends a call what the code and later calls under its key rely on.
+func (c *OpenCall) concluded(e flawless.Entry, terms Terms) flawless.Entry {
+	within, _ := c.keyWindow(terms)
 	if a := e.Arrival; a != nil && c.Kind == effect.HTTP && effect.IsInterrupted(a.Answer) {
-		a.Answer = effect.RepeatUntil(a.Answer, c.repeatUntil(int64(within), op))
+		a.Answer = effect.RepeatUntil(a.Answer, c.repeatUntil(int64(within), terms))
 	}
 	return c.withKeyTime(e, int64(within))
 }
 
-// repeatUntil is when the time for repeating a call ends that was sent and whose outcome is unknown: the time for its
-// retries, or that of its key, whichever is earlier.
-func (c *OpenCall) repeatUntil(within int64, op Terms) int64 {
-	most := op.Retry
+// repeatUntil returns until when a call with an unknown outcome may be repeated: the end of the time for its retries or
+// of its key's window, whichever is earlier.
+func (c *OpenCall) repeatUntil(within int64, terms Terms) int64 {
+	limit := terms.Retry
 	if c.policy.For != nil {
-		most = *c.policy.For
+		limit = *c.policy.For
 	}
-	until := addTime(c.firstAttemptAt(), int64(most))
+	until := addTime(c.firstAttemptAt(), int64(limit))
 	if within > 0 {
 		until = min(until, addTime(c.keyKnownSince(within), within))
 	}
 	return until
 }
 
-// past is what the server of a call may know of it, whose outcome is in doubt.
+// historyNow returns what the server may know of a call whose outcome is unknown.
 func (c *OpenCall) historyNow() keyHistory {
 	return keyHistory{ReachedAt: cmp.Or(c.history.ReachedAt, c.ownKeySince()), SuspectAt: cmp.Or(c.history.SuspectAt, c.suspectSince())}
 }
 
-// knownBy is what the server of a call knows it by, where the code chose the key: calls with the same name are
-// repetitions of each other. It is "" where the key is the engine's, or needless.
+// keyIdentity returns by what the server recognises a call under a key that the code chose: calls with the same
+// identity repeat each other. It is "" if the engine chose the key, or none is needed.
 func keyIdentity(kind string, p *effect.Policy) string {
 	if kind != effect.HTTP || p.Idempotent || p.Keyless {
 		return ""
@@ -121,23 +124,28 @@ func keyIdentity(kind string, p *effect.Policy) string {
 	return ""
 }
 
-// recollect gives a call that the code makes the history of its key. A call that is open may take effect yet, so what
-// the server says to another one beside it may be about that.
+// recallKey gives a new call the history of its key. An open call may still take effect, so what the server says to a
+// call beside it may be about that one.
 func (s *State) recallKey(c *OpenCall) {
 	if c.keyID == "" {
 		return
 	}
 	c.history, c.decidedAt = s.keyHistories[c.keyID], c.madeAt
 	for _, o := range s.open.byKeyID[c.keyID] {
-		if o != c {
-			c.history.SuspectAt, c.history.Inconclusive = cmp.Or(c.history.SuspectAt, o.suspectSince()), false
-			c.history.ConcurrentAt = cmp.Or(c.history.ConcurrentAt, o.ownKeySince())
+		if o == c {
+			continue
 		}
+		since := o.ownKeySince()
+		if o.nextAt != 0 || o.awaitsPermit { // nothing is in flight, and its next attempt begins later
+			since = cmp.Or(o.history.ConcurrentAt, o.reachedAt(), c.madeAt)
+		}
+		c.history.SuspectAt, c.history.Inconclusive = cmp.Or(c.history.SuspectAt, o.suspectAt, since), false
+		c.history.ConcurrentAt = min(since, cmp.Or(c.history.ConcurrentAt, since))
 	}
 }
 
-// remember takes in how a call ended, for others that the code makes under its key: one of its own, or one that
-// it is told with the answer.
+// rememberKey keeps how a call ended for later calls under its key: a key that the code chose, or one that it was told
+// with the answer.
 func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 	if c == nil || c.invalid != nil || c.Kind != effect.HTTP || c.policy.Idempotent || c.policy.Keyless {
 		return
@@ -154,16 +162,16 @@ func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 		known = c.policy.Known(said.Key)
 	}
 	h := c.historyNow()
-	if c.unknownAt == 0 { // it was not in doubt until now
+	if c.unknownAt == 0 { // its outcome was not unknown until now
 		h.ReachedAt = cmp.Or(a.Reached, c.ownKeySince())
 	}
 	switch {
-	case said.Unsure: // it may have taken effect, whatever somebody says
+	case said.Unsure: // it may have taken effect, even if a person returned an error
 	case said.Status != 0:
 		if h.Inconclusive = said.Status >= 400 && !provesNoEffect(said.Status); !h.Inconclusive {
 			h.SuspectAt = 0
 		}
-	case c.reachedAt() == 0: // nothing was sent, and what was known before holds
+	case c.reachedAt() == 0: // nothing was sent, so the earlier history holds
 		return
 	default:
 		h.SuspectAt, h.Inconclusive = c.history.SuspectAt, c.history.Inconclusive
@@ -173,7 +181,7 @@ func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 	}
 	if s.keyHistories[known] = h; len(s.keyHistories) > maxKeyHistories {
 		oldest := ""
-		for k, h := range s.keyHistories { // of those of one time the first by name: a replay forgets the same
+		for k, h := range s.keyHistories { // ties go to the first by name, so that a replay forgets the same
 			if o := s.keyHistories[oldest]; oldest == "" || h.ReachedAt < o.ReachedAt || h.ReachedAt == o.ReachedAt && k < oldest {
 				oldest = k
 			}
@@ -182,14 +190,14 @@ func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 	}
 }
 
-// openAnswer tells whether the last try was answered with a status that leaves open whether it took effect. While
-// nobody says that its key is honoured, and in logs of before, such a try is not among those of Attempt.Sent.
+// lastStatusInconclusive reports whether the last attempt was answered with a status that leaves its effect open. Such
+// an attempt is not counted in Attempt.Sent while the key is not declared as honoured, nor in older logs.
 func (c *OpenCall) lastStatusInconclusive() bool {
 	return c.lastFailure != nil && c.lastFailure.Failed.Kind == outcomeNames[effect.Answered] && !provesNoEffect(c.lastFailure.Failed.Status)
 }
 
-// nothingHappened tells whether a status says for sure that the request it answers was not carried out. Statuses
-// from 500 on do not: a gateway gives them whatever the server behind it has done.
+// provesNoEffect reports whether a status proves that the request was not carried out. A status of 500 or above does
+// not: a gateway sends it whatever the server behind it has done.
 func provesNoEffect(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusConflict:
@@ -198,13 +206,13 @@ func provesNoEffect(status int) bool {
 	return status >= 400 && status <= http.StatusUnavailableForLegalReasons
 }
 
-// turnedAway tells whether a server, or what stands in front of it, gives a status to a request before it looks
-// at its key. To a repetition such a status is no answer of the call: code that took it for "it was not carried
-// out" would make the request anew, under another key.
-//   - 500 is not among them: servers that honour keys repeat the answer of the first try, which may be a 500.
-//   - 404, 405 and the redirects that keep the method are what a gateway says that has no backend at the moment.
-//     303 and the others are what a server says after it has carried out a POST.
-//   - What no standard defines comes from gateways, such as 520 to 530.
+// rejectedEarly reports whether a server, or a gateway in front of it, may send a status before it looks at the key. To
+// a repetition such a status is not the answer of the call: code that took it for "not carried out" would send the
+// request again under another key.
+//   - 500 is not included: servers that honour keys repeat the answer of the first attempt, which may be a 500.
+//   - 404, 405 and the redirects that keep the method come from gateways that have no backend at the moment. 303 and
+//     other redirects are sent after a POST was carried out.
+//   - Statuses that no standard defines, such as 520 to 530, come from gateways.
 func rejectedEarly(status int) bool {
 	switch status {
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect,

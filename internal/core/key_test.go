@@ -13,7 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// keyTale is a run whose calls go to a host that honours keys for an hour.
+// keyScenario is a run whose calls go to a host that honours keys for an hour.
 type keyScenario struct {
 	*scenario
 	op       Terms
@@ -37,8 +37,8 @@ func newKeyScenario(t *testing.T) *keyScenario {
 	return w
 }
 
-// does takes one step and returns what comes of it: a call is made, its try ends with a status or without one, the
-// time of the next try comes, the server is down for a time, a person says that the call did not happen.
+// do takes one step and returns what follows. The code makes a call; its attempt ends with a status or without one; the
+// next attempt is due; the server is down for a while; a person decides that the call did not happen.
 func (w *keyScenario) do(step string) string {
 	w.t.Helper()
 	word, rest, _ := strings.Cut(step, " ")
@@ -50,7 +50,7 @@ func (w *keyScenario) do(step string) string {
 		return w.do(rest)
 	}
 	switch c := w.s.open.all[w.lastCall]; word {
-	case "unknown":
+	case "ignored": // nobody declares the key as honoured
 		w.op = day
 		return ""
 	case "honoured":
@@ -72,7 +72,7 @@ func (w *keyScenario) do(step string) string {
 		return strings.Join(out, ", ")
 	case "next":
 		if w.now = w.s.NextWake(); w.now == 0 {
-			return "no next try"
+			return "no next attempt"
 		}
 		return w.perform(w.take(w.s.Fire(w.now)...))
 	case "deadline":
@@ -122,7 +122,7 @@ func (w *keyScenario) do(step string) string {
 	}
 }
 
-// heard are the calls whose answers the code gets next.
+// undelivered returns the calls whose answers the code gets next.
 func (w *keyScenario) undelivered() (calls []int) {
 	for _, a := range w.s.ready {
 		calls = append(calls, a.Call)
@@ -130,25 +130,25 @@ func (w *keyScenario) undelivered() (calls []int) {
 	return calls
 }
 
-// ends has the try of the last call end, a second later.
+// finish ends the attempt at the last call, a second later.
 func (w *keyScenario) finish(r effect.Result) string {
 	w.now += int64(time.Second)
 	return strings.Join(w.take(w.s.Result(Try{w.lastCall, w.s.open.all[w.lastCall].attempt}, r, w.now, w.op)...), ", ")
 }
 
-// performs asks of the try that has begun whether it may be performed.
-func (w *keyScenario) perform(said []string) string {
-	if len(said) > 0 && strings.HasPrefix(said[len(said)-1], "begin ") {
+// perform rechecks an attempt that has begun.
+func (w *keyScenario) perform(got []string) string {
+	if len(got) > 0 && strings.HasPrefix(got[len(got)-1], "begin ") {
 		out, _ := w.s.Recheck(Try{w.lastCall, w.s.open.all[w.lastCall].attempt}, w.now, w.op)
 		if len(out) == 0 {
 			return "begins"
 		}
 		return strings.Join(w.take(out...), ", ")
 	}
-	return strings.Join(said, ", ")
+	return strings.Join(got, ", ")
 }
 
-// remade has the state made again, from an image or from the log.
+// rebuild restores the state from an image or from the log.
 func (w *keyScenario) rebuild(image bool) {
 	again := NewState("run", w.s.kinds)
 	if image {
@@ -163,76 +163,78 @@ func (w *keyScenario) rebuild(image bool) {
 	w.s = again
 }
 
-// TestARepetitionCarriesThePastOfItsKey: a window begins with the first try that the server knows of, and a
-// repetition is one, whoever repeats: the policy of the code, code that makes the call anew under the same key,
-// or a person. Each step has what it leads to behind a colon.
-func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
+// TestRepetitionsInheritKeyHistory: a key's window starts with the first attempt that the server knows of. It continues
+// for whoever repeats the request: the code's policy, code that makes the call again under the same key, or a person.
+// Each step is followed by a colon and its result.
+func TestRepetitionsInheritKeyHistory(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string]string{
-		"a plain status is an answer":                       "post:begins; 504:1 504",
-		"a status is retried within the window":             "policy:begins; 504:1 next; next:begins; 200:1 200",
-		"not after it":                                      "policy:begins; 504:1 next; down 2h:1 doubt",
-		"nor where the wait is longer":                      "policy:begins; 504 2h:1 doubt",
-		"a long wait ends half a minute before":             "patient:begins; 504:1 next; next:begins; 504:1 doubt",
-		"a status that says that nothing happened is told":  "policy:begins; 429 2h:1 429",
-		"also after a restart":                              "policy:begins; 429:1 next; down 2h:1 given_up",
-		"unless one before it did not say so":               "policy:begins; 504:1 next; next:begins; 429 2h:1 doubt",
-		"a later status does not hide an earlier one":       "twice:begins; 504:1 next; next:begins; 429:1 doubt",
-		"nor does a failure to connect":                     "twice:begins; 504:1 next; next:begins; unsent:1 doubt",
-		"one that says no more is the answer":               "twice:begins; 504:1 next; next:begins; 503:1 503",
-		"but not after a lost try":                          "policy:begins; lost:1 next; next:begins; 503:1 next; down 2h:1 doubt",
-		"code is not told that a 504 did not happen":        "policy:begins; 504:1 next; deadline:; next:begins; 200:1 200",
-		"it is told so after a 429":                         "policy:begins; 429:1 next; deadline:withdrawn",
-		"a confirmation finds nothing, the host is busy":    "tell:begins; lost:1 interrupted; again:begins; 409:2 next; next:begins; 200:2 200",
-		"a confirmation finds nothing, a gateway says 503":  "tell:begins; lost:1 interrupted; again:begins; 503:2 next",
-		"a confirmation finds nothing, another request":     "tell:begins; lost:1 interrupted; again:begins; 422:2 interrupted",
-		"the window goes on":                                "tell:begins; lost:1 interrupted; wait 59m58s; again:begins; lost:2 interrupted",
-		"also over a restart":                               "tell:begins; lost:1 interrupted; wait 59m; again:begins; down 2m:2 interrupted",
-		"it begins anew when it is over":                    "tell:begins; lost:1 interrupted; wait 1h; again:begins; lost:2 next",
-		"and then counts from there":                        "tell:begins; lost:1 interrupted; wait 1h; again:begins; lost:2 next; down 1h:2 interrupted; again:begins; lost:3 next",
-		"and the host may still contradict":                 "tell:begins; lost:1 interrupted; wait 1h; again:begins; 409:2 next",
-		"a library repeats what a gateway has answered":     "own:begins; 504:1 504; own:begins; 409:2 next",
-		"and is not told that a repetition was turned away": "own:begins; 504:1 504; own:begins; 429:2 next",
-		"but another 503 is its own to judge":               "own:begins; 504:1 504; own:begins; 503:2 503",
-		"the window of a library goes on":                   "own:begins; 503:1 503; wait 59m58s; own:begins; lost:2 doubt",
-		"also where the first one was carried out":          "own:begins; 200:1 200; wait 59m58s; own:begins; lost:2 doubt",
-		"what was declined may be corrected":                "own:begins; 402:1 402; own:begins; 422:2 422",
-		"another request under the same key is another one": "own:begins; 504:1 504; other:begins; 409:2 409",
-		"what was not sent has no past":                     "own:begins; unsent:1 next; next:begins; 409:1 409",
-		"a person says that it did not happen, it is busy":  "post:begins; lost:1 next; next:begins; 422:1 doubt; resolve:begins; 409:1 next",
-		"a person says so, and a gateway 503":               "post:begins; lost:1 next; next:begins; 422:1 doubt; resolve:begins; 503:1 next",
-		"a person says so, and another request is known":    "post:begins; lost:1 next; next:begins; 422:1 doubt; resolve:begins; 422:1 doubt",
-		"a person's word does not lengthen the window":      "post:begins; lost:1 next; next:begins; 422:1 doubt; wait 59m56s; resolve:begins; lost:1 doubt",
-		"a person's word counts when the window is over":    "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; lost:1 next",
-		"and may be contradicted":                           "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; 409:1 next; next:begins; 200:1 200",
-		"a second word counts from the window of the first": "post:begins; lost:1 next; down 2h:1 doubt; resolve:begins; lost:1 next; down 1h:1 doubt; resolve:begins; down 59m:begins",
-		"a key that is honoured only later":                 "unknown:; policy:begins; 504:1 next; honoured:; down 2h:1 doubt",
-		"a 504 that is given up is told":                    "policy:begins; 504:1 next; give-up:1 given_up",
-		"also when its run ends":                            "policy:begins; 504:1 next; end:1 given_up",
-		"but a run that ends does not hide a 504":           "policy:begins; 504:1 next; next:begins; 429:1 next; end:1 doubt",
-		"but not a 429 behind it":                           "policy:begins; 504:1 next; next:begins; 429:1 next; give-up:1 doubt",
-		"a host that is not said to honour keys any more":   "policy:begins; 504:1 next; unknown:; next:1 doubt",
-		"a status is retried for ever without a key":        "unknown:; policy:begins; 504:1 next; down 2h:begins; 429:1 next; deadline:withdrawn",
-		"a person tells the code, which calls again":        "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; own:begins; 409:2 next",
-		"and the window goes on":                            "own:begins; lost:1 next; next:begins; 422:1 doubt; told:1 told; wait 59m56s; own:begins; lost:2 doubt",
-		"also where it was a repetition":                    "own:begins; 504:1 504; wait 59m; own:begins; down 2h:2 doubt; told:2 told; own:begins; lost:3 next",
-		"and not yet where its own window goes on":          "own:begins; 504:1 504; wait 59m50s; own:begins; 422:2 doubt; told:2 told; own:begins; 503:3 next; down 30s:3 doubt",
-		"a copy of the store knows the window, too":         "tell:begins; lost:1 interrupted; wait 59m; again:begins; copied:2 interrupted; wait 58s; again:begins; lost:3 interrupted",
-		"a later call may find another request, too":        "tell:begins; lost:1 interrupted; wait 1h; again:begins; 422:2 interrupted",
-		"or be turned away":                                 "tell:begins; lost:1 interrupted; wait 1h; again:begins; 429:2 next; down 30m:begins; 404:2 next",
-		"a 504 may take effect after the window as well":    "own:begins; 504:1 504; wait 1h; own:begins; 409:2 next; next:begins; 200:2 200",
-		"and be contradicted, and not told from another":    "own:begins; 504:1 504; wait 1h; own:begins; 422:2 doubt",
-		"or be followed by one that says no more":           "own:begins; 504:1 504; wait 1h; own:begins; 502:2 502",
-		"what was declined is declined after it":            "own:begins; 402:1 402; wait 1h; own:begins; 409:2 409",
-		"two calls at a time, and the host is busy":         "own:begins; own:begins; 409:2 next; next:begins; 200:2 200",
-		"and a gateway turns the second one away":           "own:begins; own:begins; 503:2 next; next:begins; 200:2 200",
-		"the window counts from the first of two":           "own:begins; wait 59m59s; own:begins; lost:2 doubt",
-		"also where theirs is a new one":                    "own:begins; lost:1 next; next:begins; 422:1 doubt; wait 2h; of-1 resolve:begins; wait 59m59s; own:begins; lost:2 doubt",
-		"the first of two was not sent, and is tried again": "own:begins; unsent:1 next; own:begins; 409:2 next",
-		"a third one knows of the second":                   "own:begins; own:begins; of-1 429:1 429; own:begins; 409:3 next",
-		"one that follows both is alone":                    "own:begins; own:begins; of-1 402:1 402; 402:2 402; own:begins; 409:3 409",
-		"two requests under one key are two":                "own:begins; other:begins; 409:2 409",
-		"what a person had sent again is not sent for ever": "post:begins; lost:1 next; next:begins; 422:1 doubt; resolve:begins; unsent:1 next; down 2h:1 doubt",
+		"a status is an answer without a policy":                      "post:begins; 504:1 504",
+		"a policy retries a status within the window":                 "policy:begins; 504:1 next; next:begins; 200:1 200",
+		"a policy does not retry a status after the window":           "policy:begins; 504:1 next; down 2h:1 unknown",
+		"a Retry-After beyond the window ends retries":                "policy:begins; 504 2h:1 unknown",
+		"a long backoff ends half a minute before the window":         "patient:begins; 504:1 next; next:begins; 504:1 unknown",
+		"a conclusive status is the answer":                           "policy:begins; 429 2h:1 429",
+		"a conclusive status is given up after a restart":             "policy:begins; 429:1 next; down 2h:1 given_up",
+		"an earlier inconclusive status leaves it unknown":            "policy:begins; 504:1 next; next:begins; 429 2h:1 unknown",
+		"a later 429 does not hide an earlier 504":                    "twice:begins; 504:1 next; next:begins; 429:1 unknown",
+		"a refused connection does not hide an earlier 504":           "twice:begins; 504:1 next; next:begins; unsent:1 unknown",
+		"a later inconclusive status is the answer":                   "twice:begins; 504:1 next; next:begins; 503:1 503",
+		"an inconclusive status does not hide a lost attempt":         "policy:begins; lost:1 next; next:begins; 503:1 next; down 2h:1 unknown",
+		"a deadline does not withdraw after a 504":                    "policy:begins; 504:1 next; deadline:; next:begins; 200:1 200",
+		"a deadline withdraws after a 429":                            "policy:begins; 429:1 next; deadline:withdrawn",
+		"confirmation: the host is busy":                              "tell:begins; lost:1 interrupted; again:begins; 409:2 next; next:begins; 200:2 200",
+		"confirmation: a gateway says 503":                            "tell:begins; lost:1 interrupted; again:begins; 503:2 next",
+		"confirmation: the key is known":                              "tell:begins; lost:1 interrupted; again:begins; 422:2 interrupted",
+		"confirmation: the window continues":                          "tell:begins; lost:1 interrupted; wait 59m58s; again:begins; lost:2 interrupted",
+		"confirmation: the window continues over a restart":           "tell:begins; lost:1 interrupted; wait 59m; again:begins; down 2m:2 interrupted",
+		"confirmation: a new window begins after the end":             "tell:begins; lost:1 interrupted; wait 1h; again:begins; lost:2 next",
+		"confirmation: the new window counts from there":              "tell:begins; lost:1 interrupted; wait 1h; again:begins; lost:2 next; down 1h:2 interrupted; again:begins; lost:3 next",
+		"confirmation: the host may still be busy after the end":      "tell:begins; lost:1 interrupted; wait 1h; again:begins; 409:2 next",
+		"library: the host is busy after a 504":                       "own:begins; 504:1 504; own:begins; 409:2 next",
+		"library: an early rejection is not the answer":               "own:begins; 504:1 504; own:begins; 429:2 next",
+		"library: another 503 is the answer":                          "own:begins; 504:1 504; own:begins; 503:2 503",
+		"library: the window continues after a 503":                   "own:begins; 503:1 503; wait 59m58s; own:begins; lost:2 unknown",
+		"library: the window continues after a 200":                   "own:begins; 200:1 200; wait 59m58s; own:begins; lost:2 unknown",
+		"library: a declined request may be corrected":                "own:begins; 402:1 402; own:begins; 422:2 422",
+		"another URL under the same key is independent":               "own:begins; 504:1 504; other:begins; 409:2 409",
+		"an unsent attempt leaves no history":                         "own:begins; unsent:1 next; next:begins; 409:1 409",
+		"decision to retry: the host is busy":                         "post:begins; lost:1 next; next:begins; 422:1 unknown; resolve:begins; 409:1 next",
+		"decision to retry: a gateway says 503":                       "post:begins; lost:1 next; next:begins; 422:1 unknown; resolve:begins; 503:1 next",
+		"decision to retry: the key is known":                         "post:begins; lost:1 next; next:begins; 422:1 unknown; resolve:begins; 422:1 unknown",
+		"decision to retry: the window continues":                     "post:begins; lost:1 next; next:begins; 422:1 unknown; wait 59m56s; resolve:begins; lost:1 unknown",
+		"decision to retry: a new window begins after the end":        "post:begins; lost:1 next; down 2h:1 unknown; resolve:begins; lost:1 next",
+		"decision to retry: the host may still be busy after the end": "post:begins; lost:1 next; down 2h:1 unknown; resolve:begins; 409:1 next; next:begins; 200:1 200",
+		"decision to retry: a second one continues the new window":    "post:begins; lost:1 next; down 2h:1 unknown; resolve:begins; lost:1 next; down 1h:1 unknown; resolve:begins; down 59m:begins",
+		"a key that is declared as honoured later":                    "ignored:; policy:begins; 504:1 next; honoured:; down 2h:1 unknown",
+		"giving up after a 504 returns it":                            "policy:begins; 504:1 next; give-up:1 given_up",
+		"the end of the run returns a 504":                            "policy:begins; 504:1 next; end:1 given_up",
+		"the end of the run does not hide a 504 before a 429":         "policy:begins; 504:1 next; next:begins; 429:1 next; end:1 unknown",
+		"giving up does not hide a 504 before a 429":                  "policy:begins; 504:1 next; next:begins; 429:1 next; give-up:1 unknown",
+		"a key that is no longer declared as honoured":                "policy:begins; 504:1 next; ignored:; next:1 unknown",
+		"a status without a key is retried for ever":                  "ignored:; policy:begins; 504:1 next; down 2h:begins; 429:1 next; deadline:withdrawn",
+		"decision to return an error: the host is busy":               "own:begins; lost:1 next; next:begins; 422:1 unknown; told:1 told; own:begins; 409:2 next",
+		"decision to return an error: the window continues":           "own:begins; lost:1 next; next:begins; 422:1 unknown; told:1 told; wait 59m56s; own:begins; lost:2 unknown",
+		"decision to return an error: a new window of a repetition":   "own:begins; 504:1 504; wait 59m; own:begins; down 2h:2 unknown; told:2 told; own:begins; lost:3 next",
+		"decision to return an error: the window of a repetition":     "own:begins; 504:1 504; wait 59m50s; own:begins; 422:2 unknown; told:2 told; own:begins; 503:3 next; down 30s:3 unknown",
+		"a copy of the store keeps the window":                        "tell:begins; lost:1 interrupted; wait 59m; again:begins; copied:2 interrupted; wait 58s; again:begins; lost:3 interrupted",
+		"after the window: the key is known":                          "tell:begins; lost:1 interrupted; wait 1h; again:begins; 422:2 interrupted",
+		"after the window: an early rejection":                        "tell:begins; lost:1 interrupted; wait 1h; again:begins; 429:2 next; down 30m:begins; 404:2 next",
+		"after the window: a 504 stays suspect":                       "own:begins; 504:1 504; wait 1h; own:begins; 409:2 next; next:begins; 200:2 200",
+		"after the window: a 504 and then a 422":                      "own:begins; 504:1 504; wait 1h; own:begins; 422:2 unknown",
+		"after the window: another inconclusive status":               "own:begins; 504:1 504; wait 1h; own:begins; 502:2 502",
+		"after the window: a declined request is not suspect":         "own:begins; 402:1 402; wait 1h; own:begins; 409:2 409",
+		"two calls at once: the host is busy":                         "own:begins; own:begins; 409:2 next; next:begins; 200:2 200",
+		"two calls at once: an early rejection":                       "own:begins; own:begins; 503:2 next; next:begins; 200:2 200",
+		"two calls at once: the window starts with the first":         "own:begins; wait 59m59s; own:begins; lost:2 unknown",
+		"two calls at once: their window is a new one":                "own:begins; lost:1 next; next:begins; 422:1 unknown; wait 2h; of-1 resolve:begins; wait 59m59s; own:begins; lost:2 unknown",
+		"two calls at once: the first is retried":                     "own:begins; unsent:1 next; own:begins; 409:2 next",
+		"two calls at once: the first was not sent":                   "own:begins; unsent:1 next; wait 2h; own:begins; 409:2 next",
+		"two calls at once: the window starts with the earliest":      "own:begins; unsent:1 next; own:begins; wait 59m59s; own:begins; lost:3 unknown",
+		"two calls at once: a third knows of the second":              "own:begins; own:begins; of-1 429:1 429; own:begins; 409:3 next",
+		"two calls at once: a call after both is alone":               "own:begins; own:begins; of-1 402:1 402; 402:2 402; own:begins; 409:3 409",
+		"two calls at once: different URLs are independent":           "own:begins; other:begins; 409:2 409",
+		"a decision to retry has a time limit":                        "post:begins; lost:1 next; next:begins; 422:1 unknown; resolve:begins; unsent:1 next; down 2h:1 unknown",
 	} {
 		for _, way := range []string{"as it is", "from its log", "from an image"} {
 			w := newKeyScenario(t)
@@ -250,8 +252,8 @@ func TestARepetitionCarriesThePastOfItsKey(t *testing.T) {
 	}
 }
 
-// TestNoTryBeginsAfterTheWindowOfItsKey lets tries end at random, and the server be down between them.
-func TestNoTryBeginsAfterTheWindowOfItsKey(t *testing.T) {
+// TestNoAttemptBeginsAfterItsKeyWindow ends attempts at random, with downtime between them.
+func TestNoAttemptBeginsAfterItsKeyWindow(t *testing.T) {
 	t.Parallel()
 	const seed = 7
 	random := rand.New(rand.NewPCG(seed, seed))
@@ -259,39 +261,39 @@ func TestNoTryBeginsAfterTheWindowOfItsKey(t *testing.T) {
 	late := 0
 	for n := range 2000 {
 		w := newKeyScenario(t)
-		known, said := int64(0), w.do([]string{"post", "policy", "patient"}[n%3])
+		known, got := int64(0), w.do([]string{"post", "policy", "patient"}[n%3])
 		for range 20 {
-			if said == "begins" {
+			if got == "begins" {
 				if known != 0 && w.now >= known+int64(time.Hour) {
-					t.Fatalf("tale %d: a try begins %v after the key was told: %+v", n, time.Duration(w.now-known), w.log)
+					t.Fatalf("scenario %d: an attempt begins %v after the key was sent: %+v", n, time.Duration(w.now-known), w.log)
 				}
 				begun, end := w.now, ends[random.IntN(len(ends))]
-				if said = w.do(end); known == 0 && end != "unsent" {
+				if got = w.do(end); known == 0 && end != "unsent" {
 					known = begun
 				}
 			}
-			if said != "1 next" {
+			if got != "1 next" {
 				break
 			}
 			if random.IntN(4) == 0 {
-				if said = w.do(fmt.Sprintf("down %dm", random.IntN(90))); said == "" {
-					said = w.do("next")
+				if got = w.do(fmt.Sprintf("down %dm", random.IntN(90))); got == "" {
+					got = w.do("next")
 				}
 			} else {
-				said = w.do("next")
+				got = w.do("next")
 			}
-			if said != "begins" {
+			if got != "begins" {
 				late++
 			}
 		}
 	}
 	if late == 0 {
-		t.Error("no try came too late")
+		t.Error("no attempt came too late")
 	}
 }
 
-// TestTheKeysOfARunAreFew: what is remembered of keys has a limit, and the newest are kept.
-func TestTheKeysOfARunAreFew(t *testing.T) {
+// TestKeyHistoriesAreBounded: the newest keys are kept.
+func TestKeyHistoriesAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newKeyScenario(t)
 	for n := range maxKeyHistories + 10 {
@@ -310,9 +312,9 @@ func TestTheKeysOfARunAreFew(t *testing.T) {
 	}
 }
 
-// TestThePastOfAKeyOutlivesSilence: nobody says that the key is honoured while its tries are lost, and the operator does
-// so later. The time still counts from the first of them.
-func TestThePastOfAKeyOutlivesSilence(t *testing.T) {
+// TestKeyHistoryIsKeptWhileKeyIsNotHonoured: the operator declares a key as honoured only after attempts were lost. The
+// window still starts with the first of them.
+func TestKeyHistoryIsKeptWhileKeyIsNotHonoured(t *testing.T) {
 	t.Parallel()
 	w := newTrial(t, day, aPost)
 	begun := w.now
@@ -330,13 +332,13 @@ func TestThePastOfAKeyOutlivesSilence(t *testing.T) {
 	again()
 	e := w.ends(connectionLost)
 	if e.Attempt == nil || e.Attempt.Until == 0 || e.Attempt.Until > begun+int64(time.Hour) {
-		t.Errorf("it is tried until %+v, and the key is known since %d for an hour", e.Attempt, begun)
+		t.Errorf("it is retried until %+v, and the key has been known since %d for an hour", e.Attempt, begun)
 	}
 }
 
-// TestCodeIsToldUntilWhenACallMayBeRepeated: code that finds out by itself that the call did not happen has the time that
-// the engine would have.
-func TestCodeIsToldUntilWhenACallMayBeRepeated(t *testing.T) {
+// TestInterruptedSaysUntilWhenToRepeat: code that finds out by itself that the call did not happen has the same time as
+// the engine.
+func TestInterruptedSaysUntilWhenToRepeat(t *testing.T) {
 	t.Parallel()
 	const tell = `{"method":"POST","url":"https://a.example/","on_unknown":"tell"%s}`
 	lost := func(w *trial) flawless.Entry { return w.ends(connectionLost) }

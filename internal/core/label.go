@@ -8,7 +8,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// labelled returns labels with changes, of which those without a value remove one. Neither is changed.
+// withLabels returns labels with changes applied. A change without a value removes the label. Neither map is modified.
 func withLabels(labels, changes map[string]string) map[string]string {
 	if len(changes) == 0 {
 		return labels
@@ -25,8 +25,8 @@ func withLabels(labels, changes map[string]string) map[string]string {
 	return out
 }
 
-// FitLabels leaves out the removal of labels that are not there, so that a turn never has more changes
-// than can be kept, and what it has set beyond the limit, and says the latter in a line.
+// FitLabels drops changes that remove labels which do not exist, so that a turn never has more changes than can be
+// stored, and labels beyond the limit. It logs a line for each of the latter.
 func FitLabels(labels map[string]string, t *flawless.Turn) {
 	if len(t.Labels) == 0 {
 		return

@@ -7,7 +7,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-func TestRemovingLabelsThatAreNotThere(t *testing.T) {
+func TestFitLabelsDropsRemovalsOfUnknownLabels(t *testing.T) {
 	t.Parallel()
 	turn := flawless.Turn{Labels: map[string]string{"there": "", "new": "x"}}
 	for i := range 1000 {

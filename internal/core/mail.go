@@ -8,8 +8,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// refuses returns why none of the calls that wait for messages of this type takes the message. It returns
-// nil where there is none: the message then waits for one that it fits.
+// mismatch returns why no waiting call accepts a message of this type, or nil if one does or none is waiting. In the
+// latter case the message waits for a call that it fits.
 func (s *State) mismatch(m flawless.Message) error {
 	var why error
 	for _, c := range s.mail.waitingFor(m.Type) {
@@ -24,22 +24,22 @@ func (s *State) mismatch(m flawless.Message) error {
 	return why
 }
 
-// Accept returns the entry with which a run takes a message in, none where it has it already, or why
-// it cannot.
+// Accept returns the entry with which a run accepts a message. It returns none if the run has the message already, or
+// an error if it refuses it.
 func (s *State) Accept(m flawless.Message, now int64) ([]flawless.Entry, error) {
-	switch { // who has it already says so even after its end: the sender may not have heard it
+	switch { // a duplicate is confirmed even after the end of the run: the sender may not know that it arrived
 	case m.From != "" && s.senders[m.From] >= m.Call:
 		return nil, nil
 	case m.Key != "":
 		if was, ok := s.messageKeys.digests[m.Key]; ok {
 			if was != digest(m) {
-				return nil, fmt.Errorf("sending to run %s: another message came with the key %q before; use another key: %w", s.id, m.Key, flawless.Conflict)
+				return nil, fmt.Errorf("sending to run %s: the key %q was used for a different message; use another key: %w", s.id, m.Key, flawless.Conflict)
 			}
 			return nil, nil
 		}
 	}
 	if s.status != "" {
-		return nil, fmt.Errorf("sending to run %s: it is %s, nothing was stored: %w", s.id, s.status, flawless.Conflict)
+		return nil, fmt.Errorf("sending to run %s: it is %s, so the message was not stored: %w", s.id, s.status, flawless.Conflict)
 	}
 	if err := s.mismatch(m); err != nil {
 		return nil, err
@@ -55,8 +55,8 @@ func digest(m flawless.Message) string {
 
 func (s *State) stepMessage(m flawless.Message) {
 	s.messages = m.N
-	// What a fork has of the past came to the run it was forked from. Its sender may be a run of another server, and one
-	// of the same name here has sent nothing yet. A client's key stays: the fork has what came with it.
+	// The messages in the past of a fork were sent to the run it was forked from, perhaps on another server. A run with
+	// the sender's id here has sent nothing yet. Client keys stay: the fork has the messages that came with them.
 	if o := s.start.Origin; m.From != "" && (o == nil || s.turns >= o.Turn) {
 		s.senders[m.From] = m.Call
 	}

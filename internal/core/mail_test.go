@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestAMessageOfARunThatTheEndedHave: the sender may not have heard that it came.
-func TestAMessageOfARunThatTheEndedHave(t *testing.T) {
+// TestEndedRunConfirmsDuplicateMessages: the sender may not know that its message arrived.
+func TestEndedRunConfirmsDuplicateMessages(t *testing.T) {
 	t.Parallel()
 	sent := flawless.Message{Type: "a", Body: flawless.Bytes("1"), From: "sender", Call: 4, N: 1}
 	s := NewState("x", allKinds())
@@ -25,9 +25,8 @@ func TestAMessageOfARunThatTheEndedHave(t *testing.T) {
 	}
 }
 
-// TestMessagesInDoubtAreSentAgainInOrder: a message that came behind a later one would be taken for a
-// repeated one.
-func TestMessagesInDoubtAreSentAgainInOrder(t *testing.T) {
+// TestUnknownMessagesAreResentInOrder: a message that arrives after a later one would be taken for a duplicate.
+func TestUnknownMessagesAreResentInOrder(t *testing.T) {
 	t.Parallel()
 	s := NewState("r", allKinds())
 	stepped(t, s, flawless.Entry{Turn: &flawless.Turn{N: 1, Calls: []flawless.Call{

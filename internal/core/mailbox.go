@@ -8,18 +8,18 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// mailbox has the messages that a run has not received, and the calls that wait for one. Both are sorted by type, so
-// that a message costs the same however many others, and calls, wait for something else.
+// mailbox holds the messages that a run has not received and the calls that wait for one. Both are sorted by type, so
+// the cost of a message does not depend on how many messages and calls are of other types.
 type mailbox struct {
 	messages  map[int]flawless.Message // by number
-	boxes     map[string]*box          // by type; none is empty
-	matchable map[string]*box          // of these, the ones with messages and calls
+	boxes     map[string]*box          // by type; never empty
+	matchable map[string]*box          // boxes with both messages and calls
 }
 
-// box has what belongs to one type of message.
+// box holds the messages and calls of one type.
 type box struct {
 	messages []int       // in order
-	calls    []*OpenCall // in order; a call that takes several types is in several boxes
+	calls    []*OpenCall // in order; a call that accepts several types is in several boxes
 }
 
 func newMailbox() mailbox {
@@ -38,7 +38,7 @@ func (m *mailbox) add(msg flawless.Message) {
 	m.change(msg.Type, func(b *box) { b.messages = insertSorted(b.messages, msg.N, cmp.Compare) })
 }
 
-// remove takes a message out that was handed over. There may be none of that number.
+// remove removes a message that was handed over, if it is there.
 func (m *mailbox) remove(n int) {
 	if msg, ok := m.messages[n]; ok {
 		delete(m.messages, n)
@@ -46,7 +46,7 @@ func (m *mailbox) remove(n int) {
 	}
 }
 
-// waits has a call wait for messages, or not any more.
+// setWaiting records whether a call waits for messages.
 func (m *mailbox) setWaiting(c *OpenCall, waits bool) {
 	if c.inMailbox == waits {
 		return
@@ -71,7 +71,7 @@ func (m *mailbox) waitingFor(t string) []*OpenCall {
 	return nil
 }
 
-// change changes the box of a type.
+// change applies f to the box of a type.
 func (m *mailbox) change(t string, f func(b *box)) {
 	b := m.boxes[t]
 	if b == nil {
@@ -88,7 +88,7 @@ func (m *mailbox) change(t string, f func(b *box)) {
 	}
 }
 
-// insert puts x where it belongs in a sorted list, unless it is there. That is mostly the end.
+// insertSorted inserts x into a sorted list unless it is there. Usually it goes to the end.
 func insertSorted[T any](list []T, x T, compare func(a, b T) int) []T {
 	i, found := slices.BinarySearchFunc(list, x, compare)
 	if found {
@@ -97,7 +97,7 @@ func insertSorted[T any](list []T, x T, compare func(a, b T) int) []T {
 	return slices.Insert(list, i, x)
 }
 
-// without takes x out of a sorted list. That is mostly the first.
+// removeSorted removes x from a sorted list. Usually it is the first.
 func removeSorted[T any](list []T, x T, compare func(a, b T) int) []T {
 	i, found := slices.BinarySearchFunc(list, x, compare)
 	switch {
@@ -110,21 +110,21 @@ func removeSorted[T any](list []T, x T, compare func(a, b T) int) []T {
 	return slices.Delete(list, i, i+1)
 }
 
-// handed is a message for a call.
+// delivery is a message for a call.
 type delivery struct {
 	call    int
 	message flawless.Message
 }
 
-// turnOf is how far matches has come in a box.
+// boxCursor is how far matches has come in a box.
 type boxCursor struct {
 	*box
-	call int // the next one that chooses
+	call int // the next one to choose
 	from int // messages before this one are taken
 }
 
-// matches returns which calls get which messages: in the order of the calls, each gets the first message of its types
-// that fits it. One that came before and does not fit stays where it is: other code may receive it.
+// matches returns which calls get which messages. In the order of the calls, each gets the oldest message of its types
+// that fits it. A message that does not fit stays in the mailbox: other code may receive it.
 func (m *mailbox) matches() (out []delivery) {
 	at := map[string]*boxCursor{}
 	for t, b := range m.matchable {
@@ -160,7 +160,7 @@ func (m *mailbox) matches() (out []delivery) {
 	}
 }
 
-// choose returns the message that a call gets, 0 where it gets none.
+// choose returns the message that a call gets, 0 for none.
 func (m *mailbox) choose(c *OpenCall, at map[string]*boxCursor, taken map[int]bool) int {
 	for {
 		n := 0

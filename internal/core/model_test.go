@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// promises is a small model of a run. It hears what is durable and what is performed, knows nothing of how [State] works,
-// and panics with a broken where a promise is broken.
+// model is a small model of a run. It observes what becomes durable and what is performed, knows nothing of how [State]
+// works, and panics with a violation if a promise is broken.
 type model struct {
 	within int64 // the server honours keys for so long, 0 is not at all
 
@@ -26,22 +26,22 @@ type model struct {
 	cancel       *flawless.Cancel
 }
 
-// promised is what the model knows of a call.
+// modelCall is what the model knows of a call.
 type modelCall struct {
 	n         int
-	word      string // of the language of tales
+	word      string // of the language of scenarios
 	types     []string
 	due, next int64
 	closed    bool // answered, or void
 	unknown   bool
-	fresh     bool  // begun anew by a restart or a person
+	fresh     bool  // begun by a restart or a person
 	attempts  int   // that were performed
 	inFlight  bool  // one is under way
 	suspect   bool  // one may have taken effect, and nobody has said that it did not
 	reached   int64 // when the first one did that reached the server
 }
 
-// broken is a promise that does not hold.
+// violation is a broken promise.
 type violation string
 
 func (p *model) fail(format string, args ...any) { panic(violation(fmt.Sprintf(format, args...))) }
@@ -53,7 +53,7 @@ func (c *modelCall) idempotent() bool { return c.word == "put" || c.word == "put
 // requests are the words for http calls.
 var requests = []string{"post", "put", "tell", "post retry", "put retry"}
 
-// call returns a call that has no answer yet.
+// call returns a call that has not been answered.
 func (p *model) call(n int) *modelCall {
 	if n < 1 || n > len(p.calls) || p.calls[n-1] == nil {
 		p.fail("there is no call %d", n)
@@ -72,14 +72,14 @@ func (p *model) open(yield func(c *modelCall) bool) {
 	}
 }
 
-// known tells whether a message came before: from the same call of a run, or with the same key.
+// seen reports whether a message was accepted before: from the same call of a run, or with the same key.
 func (p *model) seen(m flawless.Message) bool {
 	return slices.ContainsFunc(p.accepted, func(o flawless.Message) bool {
 		return m.From != "" && o.From == m.From && o.Call == m.Call || m.Key != "" && o.Key == m.Key
 	})
 }
 
-// ended takes in that the run has ended: what was to wake it is void.
+// ended observes the end of the run: what was to wake it is void.
 func (p *model) ended(status flawless.Status) {
 	p.status, p.ready, p.wake, p.paused = status, nil, 0, false
 	for c := range p.open {
@@ -87,7 +87,7 @@ func (p *model) ended(status flawless.Status) {
 	}
 }
 
-// hears takes in an entry that is durable. words are the calls of a turn.
+// observe observes a durable entry. words are the calls of a turn.
 func (p *model) observe(e flawless.Entry, words []string) {
 	switch {
 	case e.Turn != nil:
@@ -106,7 +106,7 @@ func (p *model) observe(e flawless.Entry, words []string) {
 		c := p.call(e.Attempt.Call)
 		switch {
 		case p.held && p.status == "": // nobody resumes one that has ended: a person decides about each of its calls
-			p.fail("call %d begins while the run is held back", c.n)
+			p.fail("call %d begins while the run is held", c.n)
 		case p.status == "" && (len(p.ready) > 0 || p.wake != 0 && p.wake <= e.At) && e.Attempt.Result == "":
 			p.fail("call %d begins before the guest has heard of all that was due", c.n)
 		case e.At < c.next:
@@ -194,7 +194,7 @@ func (p *model) observeAnswer(e flawless.Entry) {
 	withdrawn := effect.IsWithdrawn(e.Arrival.Answer)
 	switch {
 	case c.word == "cancelled?" && p.cancel == nil:
-		p.fail("call %d is told of a cancellation that never was", c.n)
+		p.fail("call %d gets a cancellation that never was", c.n)
 	case c.word == "sleep" && e.At < c.due:
 		p.fail("call %d sleeps until %d, and wakes at %d", c.n, c.due, e.At)
 	case c.types != nil && !withdrawn:
@@ -204,7 +204,7 @@ func (p *model) observeAnswer(e flawless.Entry) {
 		}
 		p.mail = slices.Delete(slices.Clone(p.mail), i, i+1)
 	case withdrawn && c.isRequest() && !c.idempotent() && c.suspect:
-		p.fail("call %d may have taken effect, and the code is told that it was withdrawn", c.n)
+		p.fail("call %d may have taken effect, and the code gets that it was withdrawn", c.n)
 	}
 	if c.closed, c.unknown = true, false; p.status == "" {
 		p.ready = append(p.ready, c.n)
@@ -220,7 +220,7 @@ func (p *model) isUnresolved() bool {
 	return false
 }
 
-// performs takes in that a try leaves the engine.
+// startAttempt observes an attempt that leaves the engine.
 func (p *model) startAttempt(n int, now int64) {
 	c := p.call(n)
 	switch {
@@ -229,7 +229,7 @@ func (p *model) startAttempt(n int, now int64) {
 	case c.unknown:
 		p.fail("call %d is performed while a person has to decide about it", n)
 	case p.held && p.status == "":
-		p.fail("call %d is performed while the run is held back", n)
+		p.fail("call %d is performed while the run is held", n)
 	case c.suspect && !c.idempotent() && p.within == 0:
 		p.fail("call %d may have taken effect, and is performed again", n)
 	case c.suspect && !c.idempotent() && now >= c.reached+p.within:
@@ -246,7 +246,7 @@ func (p *model) startAttempt(n int, now int64) {
 	}
 }
 
-// lands takes in how a try has ended for the outside: without having had an effect, or else.
+// endAttempt observes the end of an attempt: whether it had no effect, and whether it reached the server.
 func (p *model) endAttempt(n int, harmless, reached bool, before modelCall) {
 	c := p.calls[n-1]
 	if c.inFlight = false; harmless {
@@ -257,7 +257,7 @@ func (p *model) endAttempt(n int, harmless, reached bool, before modelCall) {
 	}
 }
 
-// crashes takes in that the server has died: what was under way may have taken effect.
+// crash observes the death of the server: what was in flight may have taken effect.
 func (p *model) crash() {
 	for _, c := range p.calls {
 		if c != nil {
@@ -266,12 +266,12 @@ func (p *model) crash() {
 	}
 }
 
-// wants tells whether the guest has something to compute.
+// wantsTurn reports whether the guest has something to compute.
 func (p *model) wantsTurn(now int64) bool {
 	return p.status == "" && !p.paused && !p.held && !p.isUnresolved() && (p.turns == 0 || len(p.ready) > 0 || p.wake != 0 && p.wake <= now)
 }
 
-// soonest is the first moment at which something is due, 0 is never.
+// nextWake returns the first time at which something is due, 0 for never.
 func (p *model) nextWake() (at int64) {
 	may := func(t int64, counts bool) {
 		if t != 0 && counts && (at == 0 || t < at) {

@@ -6,11 +6,11 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// ChildID returns the id of the run that a run's call spawns.
+// ChildID returns the id of the run that a call of a run spawns.
 func ChildID(run string, call int) string { return run + "." + strconv.Itoa(call) }
 
-// OriginOf returns where a run has its past from that shares the turns of another one, up to a turn. before is the origin
-// of that one, nil where it has none.
+// OriginOf returns the origin of a run that shares the past of another one up to a turn. before is the origin of that
+// run, nil if it has none.
 func OriginOf(of string, before *flawless.Origin, turn int) *flawless.Origin {
 	o := &flawless.Origin{Run: of, Of: of, Turn: turn}
 	if before != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// OpenPromise is an open promise as it is told to people.
+// OpenPromise returns an open promise as people see it.
 func OpenPromise(s *State, c *OpenCall) (flawless.Promise, bool) {
 	h, err := effect.ParsePromise(c.Call)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// trial is a run with one http call, number 1, whose first try began at its beginning.
+// trial is a run with one http call, number 1, whose first attempt began at its start.
 type trial struct {
 	*scenario
 	op Terms
@@ -35,36 +35,36 @@ func newTrial(t *testing.T, op Terms, head string) *trial {
 	return w
 }
 
-// ends has the try that is awaited end, a second later.
+// ends ends the awaited attempt, a second later.
 func (w *trial) ends(r effect.Result) flawless.Entry {
 	w.t.Helper()
 	w.now += int64(time.Second)
 	out := w.s.Result(Try{1, w.s.open.all[1].attempt}, r, w.now, w.op)
 	if len(out) != 1 {
-		w.t.Fatalf("a try ends with %+v", out)
+		w.t.Fatalf("an attempt ends with %+v", out)
 	}
 	w.take(out...)
 	return out[0]
 }
 
-// next lets the time of the next try come, and returns what becomes of that: nil where it is performed.
+// next advances to the next attempt and rechecks it; nil means that it may be performed.
 func (w *trial) next() []flawless.Entry {
 	w.t.Helper()
 	if w.now = w.s.NextWake(); w.now == 0 {
-		w.t.Fatal("there is no next try")
+		w.t.Fatal("there is no next attempt")
 	}
 	w.take(w.s.Fire(w.now)...)
 	return w.recall()
 }
 
-// recall asks whether the try that has begun may be performed.
+// recall rechecks the attempt that has begun.
 func (w *trial) recall() []flawless.Entry {
 	out, _ := w.s.Recheck(Try{1, w.s.open.all[1].attempt}, w.now, w.op)
 	w.take(out...)
 	return out
 }
 
-// crash has a new owner take over after a time.
+// crash lets a new owner take over after a time.
 func (w *trial) crash(after time.Duration) []flawless.Entry {
 	w.now += int64(after)
 	again := NewState("run", w.s.kinds)
@@ -93,10 +93,10 @@ const (
 	aKeyed = `{"method":"POST","url":"https://a.example/","key_within_ms":3600000}`
 )
 
-// TestEveryFailureHasItsConsequence goes through the table of failures, row by row, as the guide has it.
-func TestEveryFailureHasItsConsequence(t *testing.T) {
+// TestResultOfEachFailure checks each row of the table of failures in the guide.
+func TestResultOfEachFailure(t *testing.T) {
 	t.Parallel()
-	const again, doubt, tells = "next", "doubt", "told"
+	const again, unknown, tells = "next", "unknown", "told"
 	want := map[string]struct{ post, get, keyed string }{ // of the first try
 		"name":      {again, again, again},
 		"dial":      {again, again, again},
@@ -106,7 +106,7 @@ func TestEveryFailureHasItsConsequence(t *testing.T) {
 		"headers":   {tells, tells, tells},
 		"invalid":   {tells, tells, tells},
 		"too_large": {tells, tells, tells},
-		"unknown":   {doubt, again, again},
+		"unknown":   {unknown, again, again},
 	}
 	all := effect.Failures()
 	if len(all) != len(want) {
@@ -126,14 +126,14 @@ func TestEveryFailureHasItsConsequence(t *testing.T) {
 				got := tells
 				switch {
 				case e.Unknown != nil:
-					got = doubt
+					got = unknown
 				case e.Attempt != nil:
 					got = again
 				}
 				expected := want
 				if op.Retry == 0 && want == again { // the operator has the engine retry nothing
 					if expected = tells; head == aKeyed && f.Sent {
-						expected = doubt
+						expected = unknown
 					}
 				}
 				if got != expected {
@@ -144,8 +144,8 @@ func TestEveryFailureHasItsConsequence(t *testing.T) {
 	}
 }
 
-// TestRetriesByDefault: waits grow to five minutes, go on for a day, and end with the last error.
-func TestRetriesByDefault(t *testing.T) {
+// TestDefaultRetriesBackOffForADay: waits grow to five minutes, and retries end after a day with the last error.
+func TestDefaultRetriesBackOffForADay(t *testing.T) {
 	t.Parallel()
 	w := newTrial(t, day, aPost)
 	begun, tries := w.now, 1
@@ -153,11 +153,11 @@ func TestRetriesByDefault(t *testing.T) {
 	e := w.ends(notSent)
 	for ; e.Attempt != nil; e = w.ends(notSent) {
 		if a := e.Attempt; a.Since != begun || a.Until != begun+int64(24*time.Hour) || a.Sent != 0 || a.Rule != "nothing was sent, retried for 24h (server)" || a.Failed.Reason != "dial" {
-			t.Fatalf("try %d: %+v", a.N, a)
+			t.Fatalf("attempt %d: %+v", a.N, a)
 		}
 		longest = max(longest, time.Duration(e.Attempt.Next-e.At))
 		if out := w.next(); out != nil {
-			t.Fatalf("a try is not performed: %+v", out)
+			t.Fatalf("an attempt is not performed: %+v", out)
 		}
 		if tries++; tries > 1000 {
 			t.Fatal("it never ends")
@@ -165,15 +165,16 @@ func TestRetriesByDefault(t *testing.T) {
 	}
 	over := time.Duration(w.now - begun)
 	if over < 24*time.Hour || over > 24*time.Hour+time.Minute || tries < 280 || tries > 400 || longest > 5*time.Minute || longest < 4*time.Minute {
-		t.Errorf("%d tries, the longest wait is %v, and it ends after %v", tries, longest, over)
+		t.Errorf("%d attempts, the longest wait is %v, and it ends after %v", tries, longest, over)
 	}
 	if a := e.Arrival; a == nil || !strings.Contains(string(a.Head), `"kind":"not_sent"`) || !strings.Contains(string(a.Head), "it was retried for 24h (server), since 1970-01-01T01:00:00Z") || !strings.Contains(string(a.Head), `"reason":"dial"`) {
 		t.Errorf("it ends with %+v", e)
 	}
 }
 
-// TestWhoSaysForHowLong: code counts more than the operator, and a policy of the code has no default beside it.
-func TestWhoSaysForHowLong(t *testing.T) {
+// TestRetryTimePrecedence: the code's setting overrides the operator's, and a policy of the code has no default time
+// limit.
+func TestRetryTimePrecedence(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, head string
@@ -186,7 +187,7 @@ func TestWhoSaysForHowLong(t *testing.T) {
 		{"nobody wants it", aPost, Terms{}, 0},
 		{"the code wants it, the operator does not", `{"method":"POST","url":"https://a.example/","retry_for_ms":60000}`, Terms{}, time.Minute},
 		{"a policy", `{"method":"POST","url":"https://a.example/","retry":{"attempts":2}}`, Terms{}, -1},
-		{"a policy of one try", `{"method":"POST","url":"https://a.example/","retry":{"attempts":1}}`, day, 0},
+		{"a policy of one attempt", `{"method":"POST","url":"https://a.example/","retry":{"attempts":1}}`, day, 0},
 		{"a policy and a time", `{"method":"POST","url":"https://a.example/","retry":{"attempts":9},"retry_for_ms":5000}`, day, 5 * time.Second},
 	} {
 		w := newTrial(t, row.op, row.head)
@@ -199,13 +200,13 @@ func TestWhoSaysForHowLong(t *testing.T) {
 			until = time.Duration(e.Attempt.Until - begun)
 		}
 		if until != row.until {
-			t.Errorf("%s: it is tried again for %v, want %v", row.name, until, row.until)
+			t.Errorf("%s: it is retried for %v, want %v", row.name, until, row.until)
 		}
 	}
 }
 
-// TestALongRetryAfterIsTheAnswer: what is longer than what is left is not waited for, and never cut short.
-func TestALongRetryAfterIsTheAnswer(t *testing.T) {
+// TestLongRetryAfterEndsRetries: a wait longer than the time left ends the retries; it is never shortened.
+func TestLongRetryAfterEndsRetries(t *testing.T) {
 	t.Parallel()
 	const policy = `{"url":"https://a.example/","retry":{"attempts":5,"initial_ms":50,"statuses":[503]}}`
 	const limited = `{"url":"https://a.example/","retry":{"attempts":5,"initial_ms":50,"statuses":[503]},"retry_for_ms":60000}`
@@ -227,7 +228,7 @@ func TestALongRetryAfterIsTheAnswer(t *testing.T) {
 		r.Again = true
 		e := w.ends(r)
 		switch {
-		case row.waits == 0 && (e.Arrival == nil || !strings.Contains(string(e.Arrival.Head), `"status":503`) || !strings.Contains(e.Arrival.Note, "longer than it may be waited for")):
+		case row.waits == 0 && (e.Arrival == nil || !strings.Contains(string(e.Arrival.Head), `"status":503`) || !strings.Contains(e.Arrival.Note, "longer than the time left for retries")):
 			t.Errorf("%v: %+v %+v", row.after, e.Arrival, e.Attempt)
 		case row.waits != 0 && (e.Attempt == nil || time.Duration(e.Attempt.Next-e.At) != row.waits):
 			t.Errorf("%v: %+v %+v", row.after, e.Arrival, e.Attempt)
@@ -235,8 +236,8 @@ func TestALongRetryAfterIsTheAnswer(t *testing.T) {
 	}
 }
 
-// TestWaitsAreNumbers: no policy makes a wait that is none, or longer than a day.
-func TestWaitsAreNumbers(t *testing.T) {
+// TestBackoffStaysInRange: no policy yields a wait that is not a number or is longer than a day.
+func TestBackoffStaysInRange(t *testing.T) {
 	t.Parallel()
 	for _, initial := range []int64{0, 1, 86400000} {
 		for _, factor := range []float64{1, 100} {
@@ -244,16 +245,16 @@ func TestWaitsAreNumbers(t *testing.T) {
 			for n := 1; n <= 1000; n++ {
 				w.s.open.all[1].attempt = n
 				if d := w.s.backoff(w.s.open.all[1]); d < 0 || d > 24*time.Hour {
-					t.Fatalf("from %d ms by %v, after try %d: %v", initial, factor, n, d)
+					t.Fatalf("from %d ms by %v, after attempt %d: %v", initial, factor, n, d)
 				}
 			}
 		}
 	}
 }
 
-// TestAWindowOfAKey: a request that may have taken effect is sent again under its key within the window,
-// which begins with the first try that was sent, and never after it.
-func TestAWindowOfAKey(t *testing.T) {
+// TestRetriesStayInsideKeyWindow: a request that may have taken effect is repeated under its key within the window,
+// which starts with the first attempt that was sent, and never after it.
+func TestRetriesStayInsideKeyWindow(t *testing.T) {
 	t.Parallel()
 	for _, head := range []string{aPost, aKeyed} {
 		op := honours
@@ -266,7 +267,7 @@ func TestAWindowOfAKey(t *testing.T) {
 				t.Fatalf("it is %+v", out)
 			}
 			if out, most := w.s.Recheck(Try{1, 2}, w.now, w.op); out != nil || most != time.Minute {
-				t.Errorf("the try may take %v, and %+v", most, out)
+				t.Errorf("the attempt may take %v, and %+v", most, out)
 			}
 		})
 		t.Run("crash for longer", func(t *testing.T) {
@@ -277,17 +278,17 @@ func TestAWindowOfAKey(t *testing.T) {
 		})
 		t.Run("the clock went back", func(t *testing.T) {
 			w := newTrial(t, op, head)
-			if out := w.crash(-time.Minute); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "the clock shows a time before the call was sent") {
+			if out := w.crash(-time.Minute); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "the clock is before the time at which the call was sent") {
 				t.Errorf("it is %+v", out)
 			}
 		})
-		t.Run("a try that was not sent does not count", func(t *testing.T) {
+		t.Run("an unsent attempt does not count", func(t *testing.T) {
 			w := newTrial(t, op, head)
 			w.ends(notSent)
 			w.now += int64(2 * time.Hour)
 			w.take(w.s.Fire(w.now)...)
 			if out := w.recall(); out != nil {
-				t.Fatalf("a try is not performed: %+v", out)
+				t.Fatalf("an attempt is not performed: %+v", out)
 			}
 			if out := w.crash(30 * time.Minute); len(out) != 1 || out[0].Attempt == nil {
 				t.Errorf("it is %+v", out)
@@ -315,11 +316,11 @@ func TestAWindowOfAKey(t *testing.T) {
 					t.Fatalf("it is %+v", e.Attempt)
 				}
 				if out := w.next(); out != nil {
-					t.Fatalf("a try is not performed: %+v", out)
+					t.Fatalf("an attempt is not performed: %+v", out)
 				}
 			}
-			// The last try begins half a minute before the end, and ends a second later.
-			if e.Unknown == nil || time.Duration(w.now-sent) != time.Hour-29*time.Second || !strings.Contains(e.Unknown.Reason, "too little of that is left for another try") {
+			// The last attempt begins half a minute before the end of the window, and ends a second later.
+			if e.Unknown == nil || time.Duration(w.now-sent) != time.Hour-29*time.Second || !strings.Contains(e.Unknown.Reason, "too little of that is left for another attempt") {
 				t.Errorf("after %v it is %+v", time.Duration(w.now-sent), e)
 			}
 		})
@@ -327,29 +328,29 @@ func TestAWindowOfAKey(t *testing.T) {
 			w := newTrial(t, op, head)
 			w.ends(connectionLost)
 			w.next()
-			if e := w.ends(answer503(409, 2*time.Hour)); e.Unknown == nil || !strings.Contains(e.Unknown.Reason, "asks to be left alone for 2h") {
+			if e := w.ends(answer503(409, 2*time.Hour)); e.Unknown == nil || !strings.Contains(e.Unknown.Reason, "Retry-After is 2h") {
 				t.Errorf("it is %+v", e)
 			}
 		})
 	}
-	t.Run("told to code that wants to be", func(t *testing.T) {
+	t.Run("code that wants to be told", func(t *testing.T) {
 		w := newTrial(t, honours, `{"method":"POST","url":"https://a.example/","on_unknown":"tell"}`)
 		if out := w.crash(2 * time.Hour); len(out) != 1 || out[0].Arrival == nil || !strings.Contains(string(out[0].Arrival.Head), `"interrupted"`) {
 			t.Errorf("it is %+v", out)
 		}
 	})
-	t.Run("nobody honours it any more", func(t *testing.T) {
+	t.Run("no longer honoured", func(t *testing.T) {
 		w := newTrial(t, honours, aPost)
 		w.ends(connectionLost)
 		w.op = day
-		if out := w.next(); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "nothing says any more") {
+		if out := w.next(); len(out) != 1 || out[0].Unknown == nil || !strings.Contains(out[0].Unknown.Reason, "no longer declared") {
 			t.Errorf("it is %+v", out)
 		}
 	})
 }
 
-// TestWhoSaysThatAKeyIsHonoured: the code knows better than the operator, and a request without a key has none.
-func TestWhoSaysThatAKeyIsHonoured(t *testing.T) {
+// TestKeyWindowPrecedence: the code's setting overrides the operator's, and a request without a key has no window.
+func TestKeyWindowPrecedence(t *testing.T) {
 	t.Parallel()
 	for head, again := range map[string]bool{
 		aPost: true,
@@ -369,8 +370,8 @@ func TestWhoSaysThatAKeyIsHonoured(t *testing.T) {
 	}
 }
 
-// TestARepetitionOfWhatWasSent: what a repetition says is not always what became of the call.
-func TestARepetitionOfWhatWasSent(t *testing.T) {
+// TestRepetitionMayLeaveTheOutcomeUnknown: the status of a repetition is not always the outcome of the call.
+func TestRepetitionMayLeaveTheOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, head, first, second string
@@ -378,11 +379,11 @@ func TestARepetitionOfWhatWasSent(t *testing.T) {
 		r                         effect.Result
 	}{
 		{"still in progress", aKeyed, "1 409", "1 next", day, answer503(409, 0)},
-		{"another request", aKeyed, "1 422", "1 doubt", day, answer503(422, 0)},
+		{"a different request", aKeyed, "1 422", "1 unknown", day, answer503(422, 0)},
 		{"turned away for now", aKeyed, "1 429", "1 next", day, answer503(429, 0)},
 		{"turned away by a gateway", aPost, "1 503", "1 next", honours, answer503(503, 0)},
 		{"turned away with a token that has expired", aKeyed, "1 401", "1 next", day, answer503(401, 0)},
-		{"turned away, and no retries", aKeyed, "1 429", "1 doubt", Terms{}, answer503(429, 0)},
+		{"turned away, and no retries", aKeyed, "1 429", "1 unknown", Terms{}, answer503(429, 0)},
 		{"turned away by a gateway without a backend", aKeyed, "1 404", "1 next", day, answer503(404, 0)},
 		{"turned away by a gateway that knows no such method", aKeyed, "1 405", "1 next", day, answer503(405, 0)},
 		{"turned away by a proxy", aKeyed, "1 407", "1 next", day, answer503(407, 0)},
@@ -399,15 +400,15 @@ func TestARepetitionOfWhatWasSent(t *testing.T) {
 		{"a failure that may be the stored one", aKeyed, "1 500", "1 500", day, answer503(500, 0)},
 		{"a missing key", aKeyed, "1 400", "1 400", day, answer503(400, 0)},
 		{"in progress, as the operator says", aPost, "1 409", "1 next", honours, answer503(409, 0)},
-		{"the host is asked to wait for longer than the window", aKeyed, "1 409", "1 doubt", day, answer503(409, 2*time.Hour)},
+		{"the host is asked to wait for longer than the window", aKeyed, "1 409", "1 unknown", day, answer503(409, 2*time.Hour)},
 		{"no key needed", `{"method":"PUT","url":"https://a.example/"}`, "1 409", "1 409", honours, answer503(409, 0)},
 		{"idempotent as the code says", `{"method":"POST","url":"https://a.example/","idempotent":true}`, "1 422", "1 422", honours, answer503(422, 0)},
 		{"not sent", aKeyed, "1 not_sent dial", "1 next", day, notSent},
-		{"not sent, and no retries", aKeyed, "1 not_sent dial", "1 doubt", Terms{}, notSent},
+		{"not sent, and no retries", aKeyed, "1 not_sent dial", "1 unknown", Terms{}, notSent},
 		{"not sent, idempotent and no retries", aGet, "1 not_sent dial", "1 unknown", Terms{}, notSent},
 	} {
 		if first := describe(newTrial(t, Terms{Within: row.op.Within}, row.head).ends(row.r)); len(first) != 1 || first[0] != row.first && row.first != "1 not_sent dial" {
-			t.Errorf("%s: a first try says %q, want %q", row.name, first, row.first)
+			t.Errorf("%s: the first attempt says %q, want %q", row.name, first, row.first)
 		}
 		w := newTrial(t, row.op, row.head)
 		if out := w.crash(time.Minute); len(out) != 1 || out[0].Attempt == nil {
@@ -419,34 +420,34 @@ func TestARepetitionOfWhatWasSent(t *testing.T) {
 	}
 }
 
-// TestAWindowBeginsWithTheFirstTryThatReachedTheServer: one that was answered has, too, and the server knows the
-// key since then.
-func TestAWindowBeginsWithTheFirstTryThatReachedTheServer(t *testing.T) {
+// TestKeyWindowStartsWhenTheServerIsReached: an attempt that was answered has reached it too, so the server has known
+// the key since then.
+func TestKeyWindowStartsWhenTheServerIsReached(t *testing.T) {
 	t.Parallel()
 	const head = `{"method":"POST","url":"https://a.example/","key_within_ms":4000,"retry":{"attempts":6,"initial_ms":3000,"factor":1,"statuses":[503]}}`
 	w := newTrial(t, day, head)
 	busy := answer503(503, 0)
 	busy.Again = true
 	if e := w.ends(busy); e.Attempt == nil || e.Attempt.Reached == 0 || e.Attempt.Sent != e.Attempt.Reached || !e.Attempt.Mild {
-		t.Fatalf("an answered try that is repeated: %+v", e.Attempt)
+		t.Fatalf("an answered attempt is repeated: %+v", e.Attempt)
 	}
 	w.next()
-	if said := describe(w.ends(connectionLost)); len(said) != 1 || said[0] != "1 doubt" {
-		t.Errorf("three of four seconds are over, and the next try would come three seconds later: %q", said)
+	if got := describe(w.ends(connectionLost)); len(got) != 1 || got[0] != "1 unknown" {
+		t.Errorf("three of four seconds are over, and the next attempt would be three seconds later: %q", got)
 	}
 	w = newTrial(t, day, head)
 	unsent := notSent
 	unsent.Again = true
 	w.ends(unsent)
 	w.next()
-	if said := describe(w.ends(connectionLost)); len(said) != 1 || said[0] != "1 next" {
-		t.Errorf("the first try was not sent, and the server does not know the key from it: %q", said)
+	if got := describe(w.ends(connectionLost)); len(got) != 1 || got[0] != "1 next" {
+		t.Errorf("the first attempt was not sent, so the server does not know the key: %q", got)
 	}
 }
 
-// TestNobodyGivesUpWhatMayHaveTakenEffect: while a key makes a call repeatable it is still not idempotent. Code
-// whose context ends would make it anew, under another key.
-func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
+// TestSuspectCallIsNotWithdrawn: a key makes a call repeatable but not idempotent. Code that got its context's error
+// would make the call again under another key.
+func TestSuspectCallIsNotWithdrawn(t *testing.T) {
 	t.Parallel()
 	withdraw := flawless.Call{N: 2, Kind: effect.Withdraw, Head: json.RawMessage(`{"call":1,"why":"deadline"}`)}
 	turn := func(w *trial, t flawless.Turn) []string {
@@ -456,14 +457,14 @@ func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
 	for _, op := range []Terms{honours} {
 		w := newTrial(t, op, aPost)
 		w.ends(connectionLost)
-		if said := turn(w, flawless.Turn{Calls: []flawless.Call{withdraw}}); said != nil {
-			t.Fatalf("it is withdrawn while it waits: %q", said)
+		if got := turn(w, flawless.Turn{Calls: []flawless.Call{withdraw}}); got != nil {
+			t.Fatalf("it is withdrawn while it waits: %q", got)
 		}
 		if out := w.next(); out != nil {
-			t.Fatalf("the next try is not performed: %+v", out)
+			t.Fatalf("the next attempt is not performed: %+v", out)
 		}
 		if e := w.ends(connectionLost); e.Attempt == nil {
-			t.Fatalf("it is not tried again: %+v", e)
+			t.Fatalf("it is not retried: %+v", e)
 		}
 		w.next()
 		if e := w.ends(answer503(200, 0)); e.Arrival == nil || !strings.Contains(string(e.Arrival.Head), `"status":200`) {
@@ -472,30 +473,30 @@ func TestNobodyGivesUpWhatMayHaveTakenEffect(t *testing.T) {
 
 		w = newTrial(t, op, aPost)
 		w.ends(notSent)
-		if said := turn(w, flawless.Turn{Calls: []flawless.Call{withdraw}}); len(said) != 1 || said[0] != "1 withdrawn not_begun" {
-			t.Errorf("what was never sent is %q", said)
+		if got := turn(w, flawless.Turn{Calls: []flawless.Call{withdraw}}); len(got) != 1 || got[0] != "1 withdrawn not_begun" {
+			t.Errorf("what was never sent is %q", got)
 		}
 
 		for _, ended := range []*flawless.Ended{{Output: []byte("1")}, {Failure: &flawless.Failure{Kind: "error"}}} {
 			w = newTrial(t, op, aPost)
 			w.ends(connectionLost)
-			if said := turn(w, flawless.Turn{Ended: ended}); len(said) != 1 || said[0] != "1 doubt" {
-				t.Errorf("when its run has ended it is %q", said)
+			if got := turn(w, flawless.Turn{Ended: ended}); len(got) != 1 || got[0] != "1 unknown" {
+				t.Errorf("when its run has ended it is %q", got)
 			}
 			if w.s.NextWake() != 0 {
-				t.Error("it is tried again after the end of its run")
+				t.Error("it is retried after the end of its run")
 			}
 		}
 		w = newTrial(t, op, aPost)
 		w.ends(connectionLost)
-		if said := w.take(flawless.Entry{At: w.now, End: Terminated(flawless.Cancel{})}); len(said) != 1 || said[0] != "1 doubt" {
-			t.Errorf("when its run was terminated it is %q", said)
+		if got := w.take(flawless.Entry{At: w.now, End: Terminated(flawless.Cancel{})}); len(got) != 1 || got[0] != "1 unknown" {
+			t.Errorf("when its run was terminated it is %q", got)
 		}
 	}
 }
 
-// TestAWordAboutARetry: a person hurries a call or gives it up, and is told where that makes no sense.
-func TestAWordAboutARetry(t *testing.T) {
+// TestDecideRetry: a person hurries a call or gives it up, and gets an error if that makes no sense.
+func TestDecideRetry(t *testing.T) {
 	t.Parallel()
 	const tell = `{"method":"POST","url":"https://a.example/","on_unknown":"tell"}`
 	status := answer503(503, 0)
@@ -504,12 +505,12 @@ func TestAWordAboutARetry(t *testing.T) {
 		name, head string
 		r          effect.Result
 		op         Terms
-		given      string // what the code is told when it is given up
+		given      string // the answer when it is given up
 	}{
 		{"not sent", aPost, notSent, day, "1 not_sent dial"},
 		{"idempotent", aGet, connectionLost, day, "1 unknown"},
 		{"a status", `{"url":"https://a.example/","retry":{"attempts":9,"statuses":[503]}}`, status, day, "1 given_up"},
-		{"under a key", aPost, connectionLost, honours, "1 doubt"},
+		{"under a key", aPost, connectionLost, honours, "1 unknown"},
 		{"under a key, told", tell, connectionLost, honours, "1 interrupted"},
 	} {
 		w := newTrial(t, row.op, row.head)
@@ -520,11 +521,11 @@ func TestAWordAboutARetry(t *testing.T) {
 		for _, u := range []RetryDecision{{}, {Call: 1}} {
 			again := &trial{&scenario{t: w.t, s: w.s, now: w.now, log: slices.Clone(w.log)}, w.op}
 			again.crash(0)
-			said, err := again.s.DecideRetry(u, w.now)
-			if err != nil || len(said) != 1 || said[0].Decision == nil {
-				t.Fatalf("%s: hurried: %+v, %v", row.name, said, err)
+			got, err := again.s.DecideRetry(u, w.now)
+			if err != nil || len(got) != 1 || got[0].Decision == nil {
+				t.Fatalf("%s: hurried: %+v, %v", row.name, got, err)
 			}
-			again.take(said...)
+			again.take(got...)
 			again.take(again.s.Fire(again.now)...)
 			if c := again.s.open.all[1]; c.attempt != 2 || c.nextAt != 0 {
 				t.Errorf("%s: it is hurried, and still waits: %+v", row.name, c)
@@ -535,12 +536,12 @@ func TestAWordAboutARetry(t *testing.T) {
 				t.Errorf("%s: another call: %v", row.name, err)
 			}
 		}
-		said, err := w.s.DecideRetry(RetryDecision{GiveUp: true, Who: "ann", Note: "enough"}, w.now)
-		if err != nil || len(said) != 2 || said[0].Decision.Resolution != flawless.GiveUp || said[0].Decision.Who != "ann" || said[0].Decision.Note != "enough" {
-			t.Fatalf("%s: given up: %+v, %v", row.name, said, err)
+		got, err := w.s.DecideRetry(RetryDecision{GiveUp: true, Who: "ann", Note: "enough"}, w.now)
+		if err != nil || len(got) != 2 || got[0].Decision.Resolution != flawless.GiveUp || got[0].Decision.Who != "ann" || got[0].Decision.Note != "enough" {
+			t.Fatalf("%s: given up: %+v, %v", row.name, got, err)
 		}
-		if got := w.take(said...); len(got) != 1 || got[0] != row.given {
-			t.Errorf("%s: given up it is %q, want %q", row.name, got, row.given)
+		if got := w.take(got...); len(got) != 1 || got[0] != row.given {
+			t.Errorf("%s: after giving up it is %q, want %q", row.name, got, row.given)
 		}
 		if w.s.NextWake() != 0 || w.s.Retrying() != nil {
 			t.Errorf("%s: given up, it is still retrying", row.name)
@@ -548,9 +549,9 @@ func TestAWordAboutARetry(t *testing.T) {
 	}
 }
 
-// TestHurryingLengthensNoWait: however often people want a try at once, the waits are as long as without that.
-// After their word that a call did not happen they begin anew. An image of the run knows it, too.
-func TestHurryingLengthensNoWait(t *testing.T) {
+// TestHurriedAttemptsDoNotLengthenBackoff: waits do not depend on how often a person hurries a call. They start again
+// after a decision that the call did not happen. An image keeps this.
+func TestHurriedAttemptsDoNotLengthenBackoff(t *testing.T) {
 	t.Parallel()
 	const head = `{"url":"https://a.example/","retry":{"attempts":50,"initial_ms":1000,"factor":2,"max_ms":3600000}}`
 	failed := notSent
@@ -575,11 +576,11 @@ func TestHurryingLengthensNoWait(t *testing.T) {
 	for range 5 {
 		waits(8 * time.Second)
 		for range 2 { // once is enough
-			said, err := w.s.DecideRetry(RetryDecision{}, w.now)
+			got, err := w.s.DecideRetry(RetryDecision{}, w.now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.take(said...)
+			w.take(got...)
 		}
 		w.take(w.s.Fire(w.now)...)
 	}

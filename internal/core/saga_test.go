@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestAPersonsFailNamesTheSteps: the run is failed by a person's word on a call.
-func TestAPersonsFailNamesTheSteps(t *testing.T) {
+// TestResolveFailNamesOpenSteps: a person resolves a call with fail.
+func TestResolveFailNamesOpenSteps(t *testing.T) {
 	t.Parallel()
 	s := NewState("r", allKinds())
 	stepped(t, s, flawless.Entry{Turn: &flawless.Turn{N: 1, Steps: []flawless.Step{{N: 1, Name: "a"}, {N: 2, Name: "b"}, {N: 3, Name: "c"}},

@@ -10,14 +10,14 @@ import (
 	"github.com/cockroachdb/datadriven"
 )
 
-// TestScenarios tells the tales in testdata, one file for each topic. A tale is the steps of one run, and under each step
-// what follows from it; script_test.go has the words. Its arguments are the run's deadline, for how long the operator
-// has calls retried, and for how long the server honours keys:
+// TestScenarios runs the scenarios in testdata, one file per topic. A scenario lists the steps of one run, and under
+// each step what follows from it; script_test.go defines the words. Its arguments are the run's deadline, how long the
+// operator has calls retried, and how long the server honours keys:
 //
-//	tale deadline=20s retry=24h keys=1h
+//	scenario deadline=20s retry=24h keys=1h
 //
-// Each tale is told a second time with the run written to an image and read again after every step. To write a new one,
-// leave its end empty, run the test with -rewrite, and read what it says.
+// Each scenario runs a second time, with the run written to an image and restored after every step. To write a new one,
+// leave its result empty, run the test with -rewrite, and read the result.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "*.txt"))
@@ -27,7 +27,7 @@ func TestScenarios(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
-				if d.Cmd != "tale" {
+				if d.Cmd != "scenario" {
 					d.Fatalf(t, "there is no command %q", d.Cmd)
 				}
 				var args struct{ deadline, retry, keys time.Duration }
@@ -45,8 +45,8 @@ func TestScenarios(t *testing.T) {
 					for step := range strings.Lines(d.Input) {
 						step = strings.TrimSpace(step)
 						fmt.Fprintln(&out, step)
-						for _, told := range w.do(step) {
-							fmt.Fprintln(&out, "   ", told)
+						for _, result := range w.do(step) {
+							fmt.Fprintln(&out, "   ", result)
 						}
 						if images && w.s.status == "" {
 							w.thaw()
@@ -64,7 +64,7 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// thaw writes the run to an image and reads it.
+// thaw writes the run to an image and restores it.
 func (w *scenario) thaw() {
 	w.t.Helper()
 	kept := w.s.Snapshot()

@@ -13,15 +13,15 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// tale drives the state of a run by itself, through entries that a test writes down as words, and
-// tells in words what follows: "begin 2.1" is a try to be performed (call 2, try 1), "2 withdrawn
-// not_begun" an answer, "2 doubt" an unknown outcome, "2 next" a retry that waits, "2 begun" one that begins.
+// scenario drives the state of a run through entries that a test writes as words, and describes what follows in words:
+// "begin 2.1" is an attempt to perform (call 2, attempt 1), "2 withdrawn not_begun" an answer, "2 unknown" an unknown
+// outcome, "2 next" a scheduled retry, "2 begun" a retry that begins.
 //
-// A turn is written as calls and withdrawals: "post", "put", "post retry", "tell", "withdraw 2
-// deadline", "withdraw 2 cancelled settle", "return", "fail", "cancelled", "wake 5" for a timer that is due after
-// five seconds, "sleep 5" for a call that is, "cancelled?" for the one that waits for a cancellation. "late: 60" is that nobody has looked for a minute.
+// A turn is written as calls and withdrawals: "post", "put", "post retry", "tell", "withdraw 2 deadline", "withdraw 2
+// cancelled settle", "return", "fail", "cancelled", "wake 5" for a timer due after five seconds, "sleep 5" for a sleep
+// call, "cancelled?" for the call that waits for a cancellation. "late: 60" lets a minute pass without anybody looking.
 //
-// The scenarios in testdata are tales, see TestScenarios.
+// The files in testdata have such scenarios, see TestScenarios.
 type scenario struct {
 	t     *testing.T
 	s     *State
@@ -32,14 +32,14 @@ type scenario struct {
 
 func newScenario(t *testing.T) *scenario { return newScenarioUntil(t, 0) }
 
-// newTaleUntil is newTale of a run with a deadline of its own.
+// newScenarioUntil is newScenario for a run with a deadline.
 func newScenarioUntil(t *testing.T, deadline int64) *scenario {
 	w := &scenario{t: t, s: NewState("run", allKinds()), now: 1}
 	w.take(flawless.Entry{At: 1, Start: &flawless.Start{Time: 1, Seed: make([]byte, 32), Deadline: deadline}})
 	return w
 }
 
-// allKinds are the kinds of calls that there are.
+// allKinds returns all kinds of calls.
 func allKinds() map[string]*effect.Kind {
 	kinds := map[string]*effect.Kind{}
 	for _, k := range effect.Kinds(effect.Options{}) {
@@ -48,13 +48,13 @@ func allKinds() map[string]*effect.Kind {
 	return kinds
 }
 
-// take does what run.append does: it takes entries in, and what follows from them.
-func (w *scenario) take(entries ...flawless.Entry) (told []string) {
+// take applies entries and their consequences, as the engine does.
+func (w *scenario) take(entries ...flawless.Entry) (results []string) {
 	one := func(e flawless.Entry) {
 		w.log = append(w.log, e)
-		told = append(told, describe(e)...)
+		results = append(results, describe(e)...)
 		for _, t := range stepped(w.t, w.s, e) {
-			told = append(told, fmt.Sprintf("begin %d.%d", t.Call, t.N))
+			results = append(results, fmt.Sprintf("begin %d.%d", t.Call, t.N))
 		}
 	}
 	for _, e := range entries {
@@ -63,7 +63,7 @@ func (w *scenario) take(entries ...flawless.Entry) (told []string) {
 	for _, e := range w.s.Consequences() {
 		one(e)
 	}
-	return told
+	return results
 }
 
 func describe(e flawless.Entry) []string {
@@ -87,7 +87,7 @@ func describe(e flawless.Entry) []string {
 	case e.Message != nil:
 		return []string{fmt.Sprint("message ", e.Message.N)}
 	case e.Unknown != nil:
-		return []string{fmt.Sprint(e.Unknown.Call, " doubt")}
+		return []string{fmt.Sprint(e.Unknown.Call, " unknown")}
 	case e.Attempt != nil && e.Attempt.Next != 0:
 		return []string{fmt.Sprint(e.Attempt.Call, " next")}
 	case e.Attempt != nil && e.Attempt.Begun:
@@ -98,7 +98,7 @@ func describe(e flawless.Entry) []string {
 	return nil
 }
 
-// heads are the words for calls.
+// callHeads are the words for http calls.
 var callHeads = map[string]string{
 	"post":       `{"method":"POST","url":"http://a.example/"}`,
 	"put":        `{"method":"PUT","url":"http://a.example/"}`,
@@ -108,13 +108,13 @@ var callHeads = map[string]string{
 	"put retry":  `{"method":"PUT","url":"http://a.example/","retry":{"attempts":5,"initial_ms":1000}}`,
 }
 
-// seconds is a time of a tale, which begins at 0.
+// seconds parses a time of a scenario, which starts at 0.
 func seconds(s string) int64 {
 	n, _ := strconv.Atoi(s)
 	return int64(n) * int64(time.Second)
 }
 
-// does takes one step of a tale.
+// do takes one step of a scenario.
 func (w *scenario) do(step string) []string {
 	w.now++
 	at := max(w.now, w.s.at)
@@ -169,9 +169,9 @@ func (w *scenario) do(step string) []string {
 			}
 		}
 		return w.take(flawless.Entry{At: at, Turn: t})
-	case "waits": // for a place under a limit
-		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt - 1, Waits: "a place"}})
-	case "place":
+	case "waits": // for a rate-limit permit
+		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt - 1, Waits: "a limit"}})
+	case "permit":
 		return w.take(flawless.Entry{At: at, Attempt: &flawless.Attempt{Call: call, N: w.s.open.all[call].attempt + 1, Begun: true}})
 	case "answered":
 		a, _ := effect.ResponseAnswer(call, 200, nil)
@@ -201,16 +201,16 @@ func (w *scenario) do(step string) []string {
 	case "late":
 		w.now = max(at, seconds(rest))
 		due := w.s.Fire(w.now)
-		told := w.take(due...)
+		results := w.take(due...)
 		for _, e := range due {
 			switch {
 			case e.Cancel != nil:
-				told = append(told, "cancelled")
+				results = append(results, "cancelled")
 			case e.End != nil:
-				told = append(told, string(e.End.Status))
+				results = append(results, string(e.End.Status))
 			}
 		}
-		return told
+		return results
 	case "cancel":
 		c := flawless.Cancel{}
 		if rest != "" {
@@ -219,8 +219,8 @@ func (w *scenario) do(step string) []string {
 		return w.request(w.s.RequestCancel(c, at))
 	case "terminate":
 		return w.request(w.s.Terminate(flawless.Cancel{}, at))
-	case "call off":
-		return w.take(w.s.withdrawWaiting(at, "somebody said so")...)
+	case "withdraw waiting":
+		return w.take(w.s.withdrawWaiting(at, "a person decided")...)
 	case "decide":
 		return w.request(w.s.Decide(flawless.Decision{Call: call, Resolution: flawless.Resolution(how)}, at))
 	case "hurry":
@@ -263,28 +263,28 @@ func (w *scenario) do(step string) []string {
 		return w.take(w.s.AdoptEntry(call, how))
 	case "run": // as people see it
 		r := w.s.Account()
-		told := []string{string(r.Status)}
+		results := []string{string(r.Status)}
 		for _, d := range r.Unresolved {
-			told = append(told, fmt.Sprint(d.Call, " in doubt"))
+			results = append(results, fmt.Sprint(d.Call, " unresolved"))
 		}
 		for _, c := range r.Retrying {
-			told = append(told, fmt.Sprint(c.Call, " retried"))
+			results = append(results, fmt.Sprint(c.Call, " retried"))
 		}
 		for _, c := range w.s.OpenCalls() {
 			if c.child != "" {
-				told = append(told, fmt.Sprintf("%d answered by %s", c.N, c.child))
+				results = append(results, fmt.Sprintf("%d answered by %s", c.N, c.child))
 			}
 		}
 		if r.Mail > 0 {
-			told = append(told, fmt.Sprint(r.Mail, " unread"))
+			results = append(results, fmt.Sprint(r.Mail, " unread"))
 		}
-		return told
+		return results
 	}
 	w.t.Fatalf("no such step: %q", step)
 	return nil
 }
 
-// asked takes in what a person, or another run, has asked for, or tells why that cannot be.
+// request applies what a person or another run has asked for, or returns the code of the refusal.
 func (w *scenario) request(entries []flawless.Entry, err error) []string {
 	if err != nil {
 		return []string{string(flawless.CodeOf(err))}

@@ -10,16 +10,16 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// An image is a run after some records of its log: its state and its frozen guest. A run is made
-// again from its image and the records behind it. An image that is missing or damaged costs a replay from
-// the start and nothing else, unless the log was cut: then the image is all there is. So images of every
-// format stay readable, and testdata/images has one of each.
+// An image is a run after some records of its log: its state and its frozen guest. A run is restored from its image and
+// the records after it. A missing or damaged image costs a replay from the start and nothing else, unless the log was
+// truncated: then the image is all there is. So images of every format stay readable, and testdata/images of the engine
+// has one of each.
 
-// StateFormat is the number of the format of a state in an image. A change of the state or of what
-// step does with an entry gets a new one, and restore goes on reading those before.
+// StateFormat is the format number of a state in an image. A change of the state, or of what Step does with an entry,
+// gets a new number, and Restore keeps reading the older ones.
 const StateFormat = 5
 
-// snapshot is a state as it is kept.
+// snapshot is a state as it is stored.
 type snapshot struct {
 	Format int
 	Start  flawless.Start
@@ -43,17 +43,17 @@ type snapshot struct {
 	Told     map[string]keyHistory `json:",omitempty"`
 	Labels   map[string]string     `json:",omitempty"`
 	Steps    []flawless.Step       `json:",omitempty"`
-	Known    *flawless.Self        `json:",omitempty"` // nil is as at the start
+	Known    *flawless.Self        `json:",omitempty"` // nil if it is as at the start
 	Was      []string              `json:",omitempty"`
 }
 
-// keySnapshot is the key of a message that came, and what came with it. The oldest comes first.
+// keySnapshot is the key of an accepted message and the digest of the message. The oldest comes first.
 type keySnapshot struct {
 	messageKey
 	Digest string
 }
 
-// messageSnapshot keeps the body of a message as bytes, whatever they are.
+// messageSnapshot stores the body of a message as bytes, since it need not be valid JSON.
 type messageSnapshot struct {
 	flawless.Message
 	Raw []byte
@@ -76,7 +76,7 @@ type callSnapshot struct {
 	Why    string `json:",omitempty"`
 	Settle bool   `json:",omitempty"`
 
-	// Of an image without them, the time at which the call was made stands in for the first two.
+	// In an image without these, the time at which the call was made stands in for the first two.
 	Begun  int64             `json:",omitempty"`
 	TryAt  int64             `json:",omitempty"`
 	Sent   int64             `json:",omitempty"`
@@ -93,7 +93,7 @@ type answerSnapshot struct {
 	Body []byte `json:",omitempty"`
 }
 
-// Snapshot returns the state of an open run as bytes.
+// Snapshot encodes the state of an open run.
 func (s *State) Snapshot() []byte {
 	out := snapshot{Format: StateFormat, Start: s.start, Turn: s.turns, Time: s.guestTime, At: s.at, Wake: s.wake, Made: s.callsMade, Cost: s.cost, Cancel: s.cancel,
 		Paused: s.paused, Held: s.held, Messages: s.messages, Heard: s.senders, Told: s.keyHistories, Labels: s.labels, Steps: s.steps}
@@ -116,22 +116,22 @@ func (s *State) Snapshot() []byte {
 	}
 	b, err := json.Marshal(out)
 	if err != nil {
-		panic("engine: a state that cannot be written: " + err.Error())
+		panic("core: encoding a state: " + err.Error())
 	}
 	return b
 }
 
-// Restore takes in what snapshot has returned, on a new state.
+// Restore decodes what Snapshot has returned into a new state.
 func (s *State) Restore(b []byte) error {
 	var in snapshot
 	if err := json.Unmarshal(b, &in); err != nil {
-		return fmt.Errorf("the state in an image cannot be read: %v: %w", err, flawless.Damaged)
+		return fmt.Errorf("reading the state in an image: %v: %w", err, flawless.Damaged)
 	}
-	switch { // a format before has other members at most, which are empty then
+	switch { // older formats differ in members that are then empty
 	case in.Format > StateFormat:
-		return fmt.Errorf("a newer version of the server has made the image, its state has format %d, this one knows up to %d: %w", in.Format, StateFormat, flawless.Damaged)
+		return fmt.Errorf("the image was made by a newer version of the server: its state has format %d, and this version reads formats up to %d: %w", in.Format, StateFormat, flawless.Damaged)
 	case in.Format < 1:
-		return fmt.Errorf("the state in an image has format %d, the first one is 1: %w", in.Format, flawless.Damaged)
+		return fmt.Errorf("the state in an image has format %d, but formats start at 1: %w", in.Format, flawless.Damaged)
 	}
 	s.start, s.turns, s.guestTime, s.at, s.wake, s.callsMade, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
 	s.paused, s.held, s.messages, s.labels, s.steps = in.Paused, in.Held, in.Messages, in.Labels, in.Steps
@@ -142,7 +142,7 @@ func (s *State) Restore(b []byte) error {
 	for _, k := range in.Keyed {
 		s.messageKeys.add(k.Key, k.Digest, k.At)
 	}
-	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they came is not known any more
+	for _, key := range slices.Sorted(maps.Keys(in.Keys)) { // when they arrived is not known any more
 		s.messageKeys.add(key, in.Keys[key], s.at)
 	}
 	s.keyHistories = in.Told

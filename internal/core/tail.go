@@ -6,28 +6,28 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// A call can be tried again for days. So that its run's log does not grow all the time, the tries of a call
-// beyond loggedTries share one record: the last one of the log, which is written over while nothing else
-// happens in the run. What it said of them before means nothing once it says more.
+// A call can be retried for days. So that the log of its run does not grow all that time, the attempts beyond
+// LoggedTries share one record: the last one of the log, which is overwritten as long as nothing else happens in the
+// run. Each attempt makes the ones before it irrelevant.
 //
-// A record that an image or another record comes after is never written over.
+// A record that is followed by an image or another record is never overwritten.
 
-// LoggedTries is how many tries of a call are kept in a log for sure.
+// LoggedTries is how many attempts at a call are always kept in the log.
 const LoggedTries = 10
 
-// MaxLateTries is how many entries such a record has at most.
+// MaxLateTries is the maximum number of entries in such a record.
 const MaxLateTries = 100
 
-// OnlyLateTries tells whether entries tell of nothing but tries beyond loggedTries.
+// OnlyLateTries reports whether all entries are about attempts beyond LoggedTries.
 func OnlyLateTries(entries []flawless.Entry) bool {
 	return len(entries) > 0 && !slices.ContainsFunc(entries, func(e flawless.Entry) bool { return e.Attempt == nil || e.Attempt.N <= LoggedTries })
 }
 
-// MergeLateTries returns the entries of the last record with others behind them, without those that mean nothing
-// any more: all of a call before the end of its last try.
+// MergeLateTries returns the entries of the last record followed by more, without the irrelevant ones: those about a
+// call before the end of its last attempt.
 func MergeLateTries(tail, more []flawless.Entry) []flawless.Entry {
 	all := slices.Concat(tail, more)
-	ended := map[int]int{} // by call: where the last end is
+	ended := map[int]int{} // position of the last end, by call
 	for i, e := range all {
 		if a := e.Attempt; !a.Begun && a.Waits == "" {
 			ended[a.Call] = i

@@ -4,10 +4,10 @@ import (
 	"time"
 )
 
-// Terms is what the operator says of a call, at the moment.
+// Terms is what the operator currently declares for a call.
 type Terms struct {
-	Retry   time.Duration // the engine retries it for so long by itself; 0 is not at all
-	RetryBy string        // who says so: "host api.example.com", "module shop", "server"
-	Within  time.Duration // its server honours a key for so long; 0 is not at all
-	KeyBy   string        // who says so: "host api.example.com", "the module"
+	Retry   time.Duration // how long the engine retries the call by itself; 0 for not at all
+	RetryBy string        // who declares it: "host api.example.com", "module shop", "server"
+	Within  time.Duration // how long its server honours an idempotency key; 0 for not at all
+	KeyBy   string        // who declares it: "host api.example.com", "the module"
 }

@@ -15,13 +15,12 @@ type typed struct {
 	unfit    int // messages up to this number are known not to fit
 }
 
-// Fits returns nil where a value fits what a call waits for.
+// Fits returns nil if a value fits what a call waits for.
 func (c *OpenCall) Fits(schemaText, text []byte, what string) error {
 	return c.typed.takes(schemaText, text, what)
 }
 
-// takes returns nil where a value fits a schema. A schema that is none checks nothing: the guest made it for itself
-// alone.
+// takes returns nil if a value fits a schema. An invalid schema checks nothing: the guest made it only for itself.
 func (t *typed) takes(schemaText, text []byte, what string) error {
 	if len(schemaText) == 0 {
 		return nil
@@ -33,10 +32,10 @@ func (t *typed) takes(schemaText, text []byte, what string) error {
 	return value.Check(t.schema, text, what)
 }
 
-// CheckAnswer returns nil where somebody may answer a call of a kind other than http with body. Calls that wait for a
-// typed value need one; others may have no body.
+// CheckAnswer returns nil if body may answer a call of a kind other than http. A call that waits for a typed value
+// needs a body; others do not.
 func CheckAnswer(c flawless.Call, body []byte) error {
-	what := fmt.Sprintf("the answer of call %d, of kind %s, does not fit", c.N, c.Kind)
+	what := fmt.Sprintf("the answer to call %d (%s) does not fit", c.N, c.Kind)
 	wanted := schemaOf(c)
 	if len(body) == 0 && wanted == nil {
 		return nil
@@ -47,7 +46,7 @@ func CheckAnswer(c flawless.Call, body []byte) error {
 	return new(typed).takes(wanted, body, what)
 }
 
-// wants returns the schema of what a call waits for, nil where it has none.
+// schemaOf returns the schema of what a call waits for, or nil.
 func schemaOf(c flawless.Call) []byte {
 	switch c.Kind {
 	case effect.Promise:

@@ -8,18 +8,17 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// This file is a part of the state of a run: what becomes of calls that nobody wants to wait for any
-// more, because the code has withdrawn them or the run has ended. As core.go it decides and does
-// nothing.
+// This file decides what becomes of calls that nobody waits for any more, because the code has withdrawn them or the
+// run has ended.
 
-// withdrawn is a call that is to be answered as withdrawn, and how.
+// withdrawal is a call to be answered as withdrawn, and how.
 type withdrawal struct {
 	call         int
 	reason, text string
 }
 
-// withdraw takes in that the code has withdrawn a call. Calls behind number before were made in the
-// same turn. A call that has an answer already gets no other one.
+// stepWithdraw applies the withdrawal of a call by the code. Calls numbered above before were made in the same turn. A
+// call that has been answered is not answered again.
 func (s *State) stepWithdraw(h effect.WithdrawHead, before int) {
 	c := s.open.edit(h.Call)
 	if c != nil && c.invalid == nil && c.Kind == effect.Receive && !s.IsWithdrawing(c.N) {
@@ -29,31 +28,31 @@ func (s *State) stepWithdraw(h effect.WithdrawHead, before int) {
 	if c == nil || c.invalid != nil || c.kind.Perform == nil || c.unknownReason != "" || s.IsWithdrawing(c.N) {
 		return
 	}
-	// While steps of a saga can still be undone every call may be one that an undo must not overtake, also
-	// where it was not made with the context of the step.
+	// While steps of a saga can still be undone, an undo must not overtake any call, even one that was not made with
+	// the context of a step.
 	c.withdrawnWhy, c.settle = h.Why, h.Settle || len(s.steps) > 0
-	switch underWay := c.N <= before && c.nextAt == 0 && !c.awaitsPermit; {
+	switch inFlight := c.N <= before && c.nextAt == 0 && !c.awaitsPermit; {
 	case c.fresh && h.Why == effect.WhyDeadline:
-		// The time until this try began, or begins, was downtime, or a person's who thought about it. The
-		// deadline counted that time and the call does not: the try has its whole time-out.
-	case !underWay && !c.safeToRepeat():
-		// It waits for its next try, and one before may have taken effect. Code that was told of the end of its
-		// context would make the call anew, under another key.
-	case !underWay:
+		// The time before this attempt began, or begins, was downtime or a person's time to think. The deadline counted
+		// it and the call does not: the attempt has its full time-out.
+	case !inFlight && !c.safeToRepeat():
+		// It waits for a retry, and an earlier attempt may have taken effect. Code that got its context's error would
+		// make the call again, under another key.
+	case !inFlight:
 		s.markWithdrawn(c, withdrawnUnbegun(c, before, withdrawalCause(h.Why)))
 	case c.policy.Idempotent && !c.settle:
 		s.markWithdrawn(c, withdrawal{c.N, effect.Abandoned,
-			fmt.Sprintf("withdrawn while try %d was under way, whose outcome is not waited for: %s", c.attempt, withdrawalCause(h.Why))})
+			fmt.Sprintf("withdrawn during attempt %d, without waiting for its outcome: %s", c.attempt, withdrawalCause(h.Why))})
 	}
 }
 
-// give has a call answered as withdrawn, which edit has returned.
+// markWithdrawn has a call answered as withdrawn. edit must have returned the call.
 func (s *State) markWithdrawn(c *OpenCall, w withdrawal) {
 	c.withdrawing = true
 	s.withdrawals = append(s.withdrawals, w)
 }
 
-// gave is called when a call is answered. Those that are answered as withdrawn are so in their order.
+// unmarkWithdrawn removes a call that has been answered from the withdrawals. They are answered in order.
 func (s *State) unmarkWithdrawn(call int) {
 	switch i := slices.IndexFunc(s.withdrawals, func(w withdrawal) bool { return w.call == call }); {
 	case i == 0:
@@ -63,24 +62,24 @@ func (s *State) unmarkWithdrawn(call int) {
 	}
 }
 
-// notBegun says how a call that is not under way is withdrawn.
+// withdrawnUnbegun returns the withdrawal of a call that has no attempt in flight.
 func withdrawnUnbegun(c *OpenCall, before int, because string) withdrawal {
 	text := "withdrawn before it began: " + because
 	if c.N <= before && c.attempt > 0 {
-		text = fmt.Sprintf("withdrawn before try %d began: %s", c.attempt+1, because)
+		text = fmt.Sprintf("withdrawn before attempt %d began: %s", c.attempt+1, because)
 	}
-	if c.suspectAt != 0 { // never tell code that a call had no effect where one try of it may have had
-		return withdrawal{c.N, effect.Abandoned, text + fmt.Sprintf("; a try that began at %s was sent and may have taken effect", formatTime(c.suspectAt))}
+	if c.suspectAt != 0 { // never tell code that a call had no effect if an attempt may have had one
+		return withdrawal{c.N, effect.Abandoned, text + fmt.Sprintf("; an attempt at %s was sent and may have taken effect", formatTime(c.suspectAt))}
 	}
 	return withdrawal{c.N, effect.NotBegun, text}
 }
 
-// answerWithdrawn is the entry of the answer of a withdrawn call. One that may have taken effect and must not
-// be made again by anybody is in doubt instead.
+// withdrawnEntry returns the entry that answers a withdrawn call. The outcome of one that may have taken effect and
+// must not be repeated is unknown instead.
 func (s *State) withdrawnEntry(w withdrawal) flawless.Entry {
 	switch c := s.open.all[w.call]; {
 	case c == nil, c.safeToRepeat():
-	case c.inconclusive && c.lastStatusInconclusive(): // what is known of it is its last status, as if it had not been tried again
+	case c.inconclusive && c.lastStatusInconclusive(): // what is known is its last status, as if it had not been retried
 		return s.giveUp(c, flawless.Entry{At: s.at}, w.text)
 	default:
 		return s.unknownOutcome(c, flawless.Entry{At: s.at}, w.text, "", 0, nil)
@@ -96,7 +95,7 @@ func (s *State) WithdrawnEntries() (out []flawless.Entry) {
 	return out
 }
 
-// DropDoubt takes the doubt off a call: its outcome is known, in time. It is for runs that are tried out.
+// ClearUnknown marks the outcome of a call as known after all. It is for replays that try out a different future.
 func (s *State) ClearUnknown(call int) {
 	if c := s.open.edit(call); c != nil {
 		c.unknownReason = ""
@@ -104,7 +103,7 @@ func (s *State) ClearUnknown(call int) {
 	}
 }
 
-// callOff returns the entries that withdraw every call which waits for its place or its next try.
+// withdrawWaiting returns the entries that withdraw every call that waits for a permit or a retry.
 func (s *State) withdrawWaiting(now int64, because string) (out []flawless.Entry) {
 	for _, c := range s.OpenCalls() {
 		if c.invalid == nil && c.kind.Perform != nil && c.unknownReason == "" && (c.nextAt != 0 || c.awaitsPermit) {
@@ -116,19 +115,19 @@ func (s *State) withdrawWaiting(now int64, because string) (out []flawless.Entry
 	return out
 }
 
-// IsWithdrawing tells whether a call is to be answered as withdrawn.
+// IsWithdrawing reports whether a call is to be answered as withdrawn.
 func (s *State) IsWithdrawing(call int) bool {
 	c := s.open.all[call]
 	return c != nil && c.withdrawing
 }
 
-// mayBegin tells whether a call stays open when its run ends: its try is under way, or it may begin
-// still. A run that returned begins each call once, and again where a restart or a person has said so.
-// One that ended in another way begins nothing.
+// mayBegin reports whether a call stays open when its run ends: an attempt is in flight, or may still begin. A run that
+// returned begins each of its calls once, and once more if a restart or a person asked for it. A run that ended in
+// another way begins nothing.
 func (s *State) mayBegin(c *OpenCall, before int) bool {
 	switch {
 	case s.IsWithdrawing(c.N):
-		return true // it gives way already
+		return true // it is being withdrawn
 	case c.unknownReason != "":
 		return true
 	case s.status != flawless.Completed:
@@ -137,19 +136,19 @@ func (s *State) mayBegin(c *OpenCall, before int) bool {
 	return c.fresh || c.nextAt == 0 && (!c.awaitsPermit || c.attempt == 0)
 }
 
-// stillAnew tells whether a try makes up for one that a restart has cut short, or was asked for by a person, with
-// the next entry about it.
+// staysFresh reports whether, after an entry about it, an attempt still makes up for one that a restart cut short, or
+// is one that a person asked for.
 func (c *OpenCall) staysFresh(a *flawless.Attempt) bool {
 	switch {
-	case a.Begun && a.Result != "": // only a restart says why it begins one
+	case a.Begun && a.Result != "": // only a restart gives a reason when it begins one
 		return true
 	case a.Next != 0:
 		return a.Anew
 	}
-	return c.fresh // it begins, waits for its place, or has got it
+	return c.fresh // it begins, waits for a permit, or has got one
 }
 
-// because is why the code has withdrawn a call.
+// withdrawalCause says why the code has withdrawn a call.
 func withdrawalCause(why string) string {
 	if why == effect.WhyDropped {
 		return "the code dropped it"
@@ -157,7 +156,7 @@ func withdrawalCause(why string) string {
 	return "the context ended (" + why + ")"
 }
 
-// ended is how a run ended, for people.
+// endedText says how a run ended.
 func endedText(status flawless.Status) string {
 	switch status {
 	case flawless.Completed:

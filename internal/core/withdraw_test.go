@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// witness watches what is told of calls, and knows the rules in another form than the state.
+// oracle checks the results of steps against the rules, which it knows in another form than the state.
 type oracle struct {
 	idempotent, inFlight, fresh, unknown, answered map[int]bool // by call
 	why                                            map[int]string
@@ -23,9 +23,9 @@ func newOracle() *oracle {
 	return &oracle{idempotent: m(), inFlight: m(), fresh: m(), unknown: m(), answered: m(), why: map[int]string{}}
 }
 
-// hears takes in what follows from a step, and says what is wrong with it.
-func (w *oracle) observe(step string, told []string) error {
-	for _, what := range told {
+// observe records the results of a step and returns what is wrong with them.
+func (w *oracle) observe(step string, results []string) error {
+	for _, what := range results {
 		var n, try int
 		if _, err := fmt.Sscanf(what, "begin %d.%d", &n, &try); err == nil {
 			switch {
@@ -53,15 +53,15 @@ func (w *oracle) observe(step string, told []string) error {
 		case "waits":
 			w.inFlight[n] = false
 		case "begun":
-		case "doubt":
+		case "unknown":
 			w.inFlight[n], w.unknown[n] = false, true
 		case "withdrawn":
 			ended := strings.HasPrefix(step, "no outcome") || strings.HasPrefix(step, "not sent")
 			switch {
 			case w.inFlight[n] && !w.idempotent[n]:
-				return fmt.Errorf("call %d may take effect, and the code is told that it was withdrawn", n)
+				return fmt.Errorf("call %d may take effect, and the code is results that it was withdrawn", n)
 			case w.inFlight[n] && w.fresh[n] && w.why[n] == effect.WhyDeadline && !ended:
-				return fmt.Errorf("call %d was begun anew and had no time", n)
+				return fmt.Errorf("call %d was begun again and had no time", n)
 			}
 			fallthrough
 		default:
@@ -74,25 +74,25 @@ func (w *oracle) observe(step string, told []string) error {
 	return nil
 }
 
-// TestWithdrawnCallsInAnyOrder tells tales at random: calls, withdrawals, outcomes, places, crashes and
-// decisions in any order, against a witness. After each crash the log makes the state that there was.
-func TestWithdrawnCallsInAnyOrder(t *testing.T) {
+// TestWithdrawalsInAnyOrder makes random scenarios of calls, withdrawals, outcomes, permits, crashes and decisions, and
+// checks them with an oracle. After each crash the log yields the same state.
+func TestWithdrawalsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		w, sees := newScenario(t), newOracle()
-		var tale []string
+		w, checks := newScenario(t), newOracle()
+		var steps []string
 		does := func(step string) {
-			tale = append(tale, step)
-			told := w.do(step)
-			if err := sees.observe(step, told); err != nil {
-				rt.Fatalf("%v, in %q: %s", err, told, strings.Join(tale, "; "))
+			steps = append(steps, step)
+			results := w.do(step)
+			if err := checks.observe(step, results); err != nil {
+				rt.Fatalf("%v, in %q: %s", err, results, strings.Join(steps, "; "))
 			}
-			for _, what := range told {
+			for _, what := range results {
 				var n, try int
-				if _, err := fmt.Sscanf(what, "begin %d.%d", &n, &try); err == nil && rapid.IntRange(0, 3).Draw(rt, "a place?") == 0 {
+				if _, err := fmt.Sscanf(what, "begin %d.%d", &n, &try); err == nil && rapid.IntRange(0, 3).Draw(rt, "a limit?") == 0 {
 					step := fmt.Sprint("waits: ", n)
-					tale = append(tale, step)
-					if err := sees.observe(step, w.do(step)); err != nil {
+					steps = append(steps, step)
+					if err := checks.observe(step, w.do(step)); err != nil {
 						rt.Fatal(err)
 					}
 				}
@@ -111,7 +111,7 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 				case c.unknownReason != "":
 					may = append(may, fmt.Sprintf("decide: %d retry", c.N), fmt.Sprintf("decide: %d response", c.N))
 				case c.awaitsPermit:
-					may = append(may, fmt.Sprint("place: ", c.N))
+					may = append(may, fmt.Sprint("permit: ", c.N))
 				case c.nextAt != 0:
 					may = append(may, "time")
 				default:
@@ -129,7 +129,7 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 				for range rapid.IntRange(0, 2).Draw(rt, "calls") {
 					head := rapid.SampledFrom([]string{"post", "put", "post retry", "put retry", "tell"}).Draw(rt, "call")
 					made++
-					sees.idempotent[made] = strings.HasPrefix(head, "put")
+					checks.idempotent[made] = strings.HasPrefix(head, "put")
 					words = append(words, head)
 				}
 				if made > 0 && rapid.Bool().Draw(rt, "withdraws") {
@@ -139,7 +139,7 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 						word += " settle"
 					}
 					if c := w.s.open.all[n]; c != nil || n > w.s.callsMade {
-						sees.why[n] = why
+						checks.why[n] = why
 					}
 					words = append(words, word)
 				}
@@ -148,45 +148,45 @@ func TestWithdrawnCallsInAnyOrder(t *testing.T) {
 					words = append(words, end)
 				}
 				if end == "fail" {
-					sees.status = flawless.Failed
+					checks.status = flawless.Failed
 				}
 				does("turn: " + strings.Join(words, ", "))
 			case step == "crash":
-				for n, under := range sees.inFlight {
+				for n, under := range checks.inFlight {
 					if under {
-						sees.inFlight[n], sees.unknown[n], sees.fresh[n] = false, true, true
+						checks.inFlight[n], checks.unknown[n], checks.fresh[n] = false, true, true
 					}
 				}
 				does(step)
 			default:
 				if _, err := fmt.Sscanf(step, "decide: %d retry", &n); err == nil && strings.HasSuffix(step, "retry") && !(w.s.status != "" && w.s.status != flawless.Completed) {
-					sees.fresh[n], sees.unknown[n] = true, false
+					checks.fresh[n], checks.unknown[n] = true, false
 				}
 				does(step)
 			}
-			sees.status = w.s.status
+			checks.status = w.s.status
 		}
 	})
 }
 
-// TestAWithdrawnCallSaysWhy: people who read the log see what became of it.
-func TestAWithdrawnCallSaysWhy(t *testing.T) {
+// TestWithdrawalsGiveAReason: people who read the log see what became of a withdrawn call.
+func TestWithdrawalsGiveAReason(t *testing.T) {
 	t.Parallel()
-	for told, want := range map[string]string{
+	for results, want := range map[string]string{
 		"turn: post, withdraw 1 deadline":                             "withdrawn before it began: the context ended (deadline)",
 		"turn: post; waits: 1; turn: withdraw 1 dropped":              "withdrawn before it began: the code dropped it",
-		"turn: post retry; busy: 1; turn: fail":                       "withdrawn before try 2 began: the run has failed",
+		"turn: post retry; busy: 1; turn: fail":                       "withdrawn before attempt 2 began: the run has failed",
 		"turn: post; waits: 1; terminate":                             "withdrawn before it began: the run was terminated",
-		"turn: put; turn: withdraw 1 cancelled":                       "withdrawn while try 1 was under way, whose outcome is not waited for: the context ended (cancelled)",
-		"turn: put; turn: withdraw 1 cancelled settle; no outcome: 1": "withdrawn after try 1 (the connection broke): the context ended (cancelled)",
+		"turn: put; turn: withdraw 1 cancelled":                       "withdrawn during attempt 1, without waiting for its outcome: the context ended (cancelled)",
+		"turn: put; turn: withdraw 1 cancelled settle; no outcome: 1": "withdrawn after attempt 1 (the connection broke): the context ended (cancelled)",
 	} {
 		w := newScenario(t)
-		for _, step := range strings.Split(told, "; ") {
+		for _, step := range strings.Split(results, "; ") {
 			w.do(step)
 		}
 		last := w.log[len(w.log)-1].Arrival
 		if last == nil || last.Note != want || !strings.Contains(string(last.Head), want) {
-			t.Errorf("%s: %+v, want %q", told, last, want)
+			t.Errorf("%s: %+v, want %q", results, last, want)
 		}
 	}
 }

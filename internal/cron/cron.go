@@ -1,8 +1,7 @@
-// Package cron tells at which moments a cron expression comes due in a time zone.
+// Package cron computes when a cron expression matches in a time zone.
 //
-// It hides the syntax of the expressions and the jumps of clocks. It guarantees that a time of the
-// clock that occurs twice comes due once, the first time, and that one which does not exist comes due
-// at the moment at which the clock jumps over it. It never reads a clock.
+// It hides the syntax of expressions and daylight saving time. A local time that occurs twice matches once, at its
+// first occurrence. A local time that is skipped matches at the moment of the jump. The package never reads a clock.
 package cron
 
 import (
@@ -22,10 +21,9 @@ type Expression struct {
 	zone *time.Location
 }
 
-// Parse understands an expression: minute, hour, day of the month, month and day of the week, seconds
-// before and a year behind them if need be, or a word such as @daily. The zone is a name such as
-// Europe/Berlin; "" is UTC. Errors are [flawless.Invalid]; one is an expression that has no time in
-// the coming years.
+// Parse parses an expression: minute, hour, day of the month, month and day of the week, optionally with seconds in
+// front and a year at the end, or a shorthand such as @daily. The zone is a name such as Europe/Berlin; "" is UTC. All
+// errors wrap [flawless.Invalid], also the one for an expression that never matches in the coming years.
 func Parse(text, zone string) (Expression, error) {
 	if zone == "" {
 		zone = "UTC"
@@ -50,8 +48,8 @@ func Parse(text, zone string) (Expression, error) {
 	return Expression{text: strings.Join(segments, " "), zone: loc}, nil
 }
 
-// Next returns the first moment after a given one, and false where there is none: a year that is
-// over, the 31st of February.
+// Next returns the first match after a given time. It returns false if there is none, as for a past year or the 31st
+// of February.
 func (e Expression) Next(after time.Time) (time.Time, bool) {
 	at := e.wall(after)
 	for {
@@ -59,7 +57,7 @@ func (e Expression) Next(after time.Time) (time.Time, bool) {
 		if err != nil || !tick.After(at) {
 			return time.Time{}, false
 		}
-		// In the hour that clocks go through for the second time, what they show has been before.
+		// During the second pass through a repeated hour, the local time has matched before.
 		if moment := e.moment(tick); moment.After(after) {
 			return moment, true
 		}
@@ -67,13 +65,13 @@ func (e Expression) Next(after time.Time) (time.Time, bool) {
 	}
 }
 
-// wall is what the clock of the zone shows at a moment, written as if it were UTC.
+// wall returns the local time of the zone, written as if it were UTC.
 func (e Expression) wall(t time.Time) time.Time {
 	_, offset := t.In(e.zone).Zone()
 	return t.UTC().Add(time.Duration(offset) * time.Second)
 }
 
-// moment is when the clock of the zone first shows wall, or jumps over it.
+// moment returns when the local time is first reached or skipped.
 func (e Expression) moment(wall time.Time) time.Time {
 	first, second := e.seen(wall, -24*time.Hour), e.seen(wall, 24*time.Hour)
 	if second.Before(first) {
@@ -89,7 +87,7 @@ func (e Expression) moment(wall time.Time) time.Time {
 	return jump.UTC()
 }
 
-// seen is the moment at which the clock would show wall if it were set as it is a day before or after.
+// seen converts a local time with the UTC offset of a day before or after.
 func (e Expression) seen(wall time.Time, away time.Duration) time.Time {
 	_, offset := wall.Add(away).In(e.zone).Zone()
 	return wall.Add(-time.Duration(offset) * time.Second)

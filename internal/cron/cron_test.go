@@ -68,8 +68,9 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// TestNextOverAYear: every time of the clock comes due once, in order, in zones with all kinds of jumps.
-func TestNextOverAYear(t *testing.T) {
+// TestNextMatchesEachHourOnce checks that every local hour matches once and in order, in zones with all kinds of clock
+// changes.
+func TestNextMatchesEachHourOnce(t *testing.T) {
 	t.Parallel()
 	for _, zone := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca", "UTC"} {
 		e, err := Parse("0 * * * *", zone)
@@ -93,7 +94,7 @@ func TestNextOverAYear(t *testing.T) {
 	}
 }
 
-func TestBadExpressions(t *testing.T) {
+func TestInvalidExpressionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ cron, zone, want string }{
 		{"", "UTC", "minute, hour"},

@@ -23,8 +23,8 @@ const (
 	kindWithdrawn   = "withdrawn"
 )
 
-// KindGivenUp is the kind of error of a call whose retries were stopped between two attempts, by a person or because its
-// idempotency key expired, and whose last attempt was answered with a status.
+// KindGivenUp is the kind of error of a call whose retries were stopped between two attempts, by a person or because
+// its idempotency key expired, and whose last attempt was answered with a status.
 const KindGivenUp = "given_up"
 
 // ErrorAnswer returns an answer with an error of that kind.
@@ -32,16 +32,16 @@ func ErrorAnswer(call int, kind, message string) flawless.Answer {
 	return errorAnswer(call, kind, message, "", 0)
 }
 
-// FailureAnswer returns the answer of a call that failed with a known outcome. reason is "timeout" if its time-out passed,
-// and "" otherwise. status is that of a response that was cut off, 0 if there was none.
+// FailureAnswer returns the answer of a call that failed with a known outcome. reason is "timeout" if its time-out
+// passed, and "" otherwise. status is that of a response that was cut off, 0 if there was none.
 func FailureAnswer(call int, kind, message, reason string, status int) flawless.Answer {
 	return errorAnswer(call, kind, message, reason, status)
 }
 
-// UnknownAnswer returns the answer of a call that was sent and whose outcome is unknown: an error of kind `unknown` for an
-// idempotent call, `interrupted` for any other. reason and status are those of [FailureAnswer]. It has the idempotency key
-// that the engine made for the request. The code cannot compute the key: in a fork, the run that sent the request may have
-// another id than the code believes.
+// UnknownAnswer returns the answer of a call that was sent and whose outcome is unknown: an error of kind `unknown`
+// for an idempotent call, `interrupted` for any other. reason and status are those of [FailureAnswer]. It has the
+// idempotency key that the engine made for the request. The code cannot compute the key: in a fork, the run that sent
+// the request may have another id than the code believes.
 func UnknownAnswer(run string, c flawless.Call, idempotent bool, message, reason string, status int) flawless.Answer {
 	kind := kindInterrupted
 	if idempotent {
@@ -108,8 +108,9 @@ func errorAnswer(call int, kind, message, reason string, status int) flawless.An
 	return flawless.Answer{Call: call, Head: append(b, "}}"...)}
 }
 
-// ResponseAnswer returns the answer of an http call with a response that a person has entered. Status 0 is 200; a status
-// that is not a final HTTP status is [flawless.Invalid]. The content type is guessed from body, which is not copied.
+// ResponseAnswer returns the answer of an http call with a response that a person has entered. Status 0 is 200; a
+// status that is not a final HTTP status is [flawless.Invalid]. The content type is guessed from body, which is not
+// copied.
 func ResponseAnswer(call int, status int, body []byte) (flawless.Answer, error) {
 	if status == 0 {
 		status = http.StatusOK
@@ -138,8 +139,8 @@ func CancelAnswer(call int, c flawless.Cancel) flawless.Answer {
 	return flawless.Answer{Call: call, Head: append(b, '}')}
 }
 
-// responseHead returns the head of the answer of an http call. Header names are in alphabetical order, the values of one
-// name in the order in which they came.
+// responseHead returns the head of the answer of an http call. Header names are in alphabetical order, the values of
+// one name in the order in which they came.
 func responseHead(status int, h http.Header, url string) []byte {
 	var room [24]string
 	names, size := room[:0], 64+len(url)

@@ -24,8 +24,8 @@ func checkAwait(c flawless.Call) (Policy, error) {
 	return Policy{Title: "await " + h.Run}, err
 }
 
-// EndAnswer returns an answer that says how a run ended: its output, or an error whose kind is the run's status and whose
-// reason is the kind of its failure.
+// EndAnswer returns an answer that says how a run ended: its output, or an error whose kind is the run's status and
+// whose reason is the kind of its failure.
 func EndAnswer(r flawless.Run) flawless.Answer {
 	if r.Status == flawless.Completed {
 		b := appendString([]byte(`{"run":`), r.ID)

@@ -11,8 +11,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestShortStreamIsStillAStream: the whole response has come before anybody looks at its head. Its end alone
-// is not taken for the response.
+// TestShortStreamIsStillAStream has a response that ends before its head is received. Its end must not be taken for
+// the whole response.
 func TestShortStreamIsStillAStream(t *testing.T) {
 	t.Parallel()
 	for status, streams := range map[int]bool{200: true, 500: false} {

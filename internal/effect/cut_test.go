@@ -15,11 +15,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// cutter is a connection that dies after a number of bytes in one direction.
+// cutter is a connection that breaks after a number of written bytes.
 type cutter struct {
 	net.Conn
 	mu    sync.Mutex
-	write int // bytes that may still be written, -1 is all
+	write int // bytes that may be written, -1 is unlimited
 	wrote int
 }
 

@@ -2,7 +2,8 @@ package effect
 
 import "github.com/flawless-engine/flawless"
 
-// DoubtHead is the head of a `doubt` call, with which the code reports that it does not know whether something took effect.
+// DoubtHead is the head of a `doubt` call, with which the code reports that it does not know whether something took
+// effect.
 type DoubtHead struct {
 	Request string `json:"request"` // one line, such as "POST https://pay.example/charges"
 	Reason  string `json:"reason"`  // why the outcome is unknown

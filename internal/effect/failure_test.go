@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestFailuresAreDocumented: the table in the documentation is that of the code.
+// TestFailuresAreDocumented checks that the table in the documentation equals that in the code.
 func TestFailuresAreDocumented(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", "idempotency.md"))

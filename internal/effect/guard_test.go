@@ -15,7 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// A server that reads a request and goes away must see it once, whatever the request looks like.
+// A server that reads a request and closes the connection must see any request only once.
 func TestNothingIsSentTwice(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// obliging answers each request over an HTTP/2 connection at once with 200, and counts them.
+// obliging answers each request over an HTTP/2 connection with 200, and counts them.
 func obliging(seen *atomic.Int64, settings ...http2.Setting) func(f *http2.Framer) {
 	return func(f *http2.Framer) {
 		_ = f.WriteSettings(settings...)
@@ -34,7 +34,7 @@ func obliging(seen *atomic.Int64, settings ...http2.Setting) func(f *http2.Frame
 	}
 }
 
-// watched is a connection that tells when it is closed.
+// watched is a connection that reports when it is closed.
 type watched struct {
 	net.Conn
 	once sync.Once
@@ -46,7 +46,7 @@ func (w *watched) Close() error {
 	return w.Conn.Close()
 }
 
-// watching returns a dial whose connections are watched, and sent to all.
+// watching returns a dial function that makes watched connections and sends them to all.
 func watching(all chan<- *watched) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		raw, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -59,7 +59,7 @@ func watching(all chan<- *watched) func(context.Context, string, string) (net.Co
 	}
 }
 
-// A connection over which a call has timed out takes no other. What is under way on it goes on.
+// A connection on which a call has timed out takes no other calls. Those under way continue.
 func TestHTTP2ConnectionIsLeftAfterATimeout(t *testing.T) {
 	t.Parallel()
 	held, release := make(chan struct{}), make(chan struct{})
@@ -120,7 +120,7 @@ func TestHTTP2RefusedHeadersAreNotSent(t *testing.T) {
 	}
 }
 
-// asked is a context that calls a function before it first tells whether it is done.
+// asked is a context that calls a function the first time its error is read.
 type asked struct {
 	context.Context
 	once sync.Once
@@ -132,7 +132,7 @@ func (a *asked) Err() error {
 	return a.Context.Err()
 }
 
-// A connection that is closed after it was chosen has taken nothing, and another one may be used.
+// A connection that is closed after it was chosen has sent nothing, so another one may be used.
 func TestHTTP2ClosedBeforeTheRequest(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Int64
@@ -154,7 +154,7 @@ func TestHTTP2ClosedBeforeTheRequest(t *testing.T) {
 	}
 }
 
-// From the first byte of the headers on the outcome is unknown, even if the server got none of them.
+// From the first byte of the headers, the outcome is unknown, even if the server receives none of them.
 func TestHTTP2CutInTheHeaders(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 20} {
@@ -186,7 +186,7 @@ func TestHTTP2CutInTheHeaders(t *testing.T) {
 	}
 }
 
-// stuck is a connection that at some time takes nothing more and does not say so.
+// stuck is a connection whose writes block at some time.
 type stuck struct {
 	watched
 	full atomic.Bool
@@ -200,7 +200,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 	return s.Conn.Write(p)
 }
 
-// A request that waits for others to be written may be written after its time is over.
+// A request that waits for others to be written may still be written after its deadline.
 func TestHTTP2TimeoutBeforeTheHeaders(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Int64

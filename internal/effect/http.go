@@ -75,8 +75,8 @@ func (c *Client) Close() {
 // endless is a deadline that never comes.
 const endless = 100 * 365 * 24 * time.Hour
 
-// Perform carries out one attempt at an http call: one exchange and, if the call is idempotent, one for each redirect. It
-// never sends a request twice.
+// Perform carries out one attempt at an http call: one exchange and, if the call is idempotent, one for each
+// redirect. It never sends a request twice.
 func (c *Client) Perform(ctx context.Context, t Try) Result {
 	r, err := t.request()
 	if err != nil {
@@ -135,8 +135,8 @@ func (t *Try) request() (*request, error) {
 	return &r, nil
 }
 
-// exchange carries out one exchange. Secrets replace their placeholders on the way out, and placeholders replace secrets
-// on the way back.
+// exchange carries out one exchange. Secrets replace their placeholders on the way out, and placeholders replace
+// secrets on the way back.
 func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, seed []byte, t *transport.Trail) (*transport.Reply, *transport.Fault) {
 	v := c.veil(r.Server(), seed)
 	wire, err := v.reveal(r)

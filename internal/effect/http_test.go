@@ -123,7 +123,7 @@ func serveOn(t *testing.T, l net.Listener, serve func(net.Conn)) {
 	})
 }
 
-// readRequest reads a whole request, and tells whether one came.
+// readRequest reads a whole request, and reports whether there was one.
 func readRequest(in *bufio.Reader) (*http.Request, []byte, bool) {
 	req, err := http.ReadRequest(in)
 	if err != nil {
@@ -135,8 +135,8 @@ func readRequest(in *bufio.Reader) (*http.Request, []byte, bool) {
 
 const plainOK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// answering is a raw server that answers the nth request of all connections with what reply says,
-// and closes the connection where that is empty. It counts the requests.
+// answering is a raw server that answers the nth request of all connections with reply(n), and closes the connection
+// if that is empty. It counts the requests.
 func answering(t *testing.T, reply func(n int) string) (addr string, seen *atomic.Int64) {
 	seen = new(atomic.Int64)
 	addr = rawServer(t, func(c net.Conn) {
@@ -373,7 +373,7 @@ func TestHTTPLargeBodyIsAnsweredEarly(t *testing.T) {
 	}
 }
 
-// The length that a server claims is believed only as far as bytes come.
+// A Content-Length makes the client allocate no more than the bytes that arrive.
 func TestContentLengthDoesNotAllocate(t *testing.T) {
 	t.Parallel()
 	for _, length := range []string{"9223372036854775807", "9223372036854775806"} {
@@ -391,7 +391,7 @@ func TestContentLengthDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// breaking is a connection that panics once it is read from.
+// breaking is a connection that panics when it is read.
 type breaking struct {
 	net.Conn
 	closed chan struct{}

@@ -17,13 +17,13 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestAttemptIsNotSentTooLate: its answer may come later.
+// TestAttemptIsNotSentTooLate checks that an attempt is sent in time or not at all. The response may come later.
 func TestAttemptIsNotSentTooLate(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name            string
 		connect, answer time.Duration
-		deaf            bool // connecting does not end with its context
+		deaf            bool // connecting ignores its context
 		want            effect.Outcome
 		text            string
 		after           time.Duration

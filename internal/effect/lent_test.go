@@ -10,8 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestAnswersDoNotShareMemory: an answer stays as it was when other ones are read over the
-// same connection.
+// TestAnswersDoNotShareMemory checks that an answer does not change when others are read from the same connection.
 func TestAnswersDoNotShareMemory(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

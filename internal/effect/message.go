@@ -105,8 +105,8 @@ func MessageAnswer(call int, m flawless.Message) flawless.Answer {
 	return flawless.Answer{Call: call, Head: append(b, '}'), Body: m.Body}
 }
 
-// ParseReply parses a `reply` call and returns the id of the message that it replies to. Its body is the reply, which is
-// JSON.
+// ParseReply parses a `reply` call and returns the id of the message that it replies to. Its body is the reply, which
+// is JSON.
 func ParseReply(c flawless.Call) (string, error) {
 	var h struct {
 		Message string `json:"message"`

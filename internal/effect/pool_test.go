@@ -13,7 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// pipes is a server behind net.Pipe, which lives in virtual time.
+// pipes is a server on net.Pipe, for virtual time.
 type pipes struct {
 	wg     sync.WaitGroup
 	mu     sync.Mutex

@@ -17,7 +17,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// tunnels is a proxy that leads every host to one server, and remembers what it was asked.
+// tunnels is a proxy that connects every host to one server, and records its requests.
 type tunnels struct {
 	to string // host and port of the server
 
@@ -54,7 +54,7 @@ func TestCallsUseTheProxy(t *testing.T) {
 	t.Parallel()
 	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Proxy-Authorization") != "" {
-			t.Error("the server was given what is for the proxy")
+			t.Error("the server received the header for the proxy")
 		}
 		_, _ = io.WriteString(w, r.Proto+" "+r.Host+" "+r.URL.String())
 	})
@@ -75,7 +75,7 @@ func TestCallsUseTheProxy(t *testing.T) {
 			p := &tunnels{to: row.to}
 			at := "http://" + row.user + rawServer(t, p.serve)
 			c := newClient(t, effect.ClientOptions{TLS: trust, Proxy: effect.Proxy{URL: at, PlainURL: at}})
-			for range 2 { // the second finds the tunnel open
+			for range 2 { // the second uses the open tunnel
 				r := perform(t, c, call("x", "method", "POST", "url", row.url))
 				if got := string(r.Answer.Body); r.Outcome != effect.Answered || got != row.body {
 					t.Errorf("outcome %d %s, body %q, want %q", r.Outcome, r.Text, got, row.body)
@@ -91,7 +91,7 @@ func TestCallsUseTheProxy(t *testing.T) {
 	}
 }
 
-// TestFailedTunnelSendsNothing: whatever a proxy does in place of a tunnel, the call can be made again.
+// TestFailedTunnelSendsNothing checks that a call may be retried if a proxy makes no tunnel, whatever it does instead.
 func TestFailedTunnelSendsNothing(t *testing.T) {
 	t.Parallel()
 	says := func(s string) func(net.Conn) {
@@ -140,7 +140,7 @@ func TestFailedTunnelSendsNothing(t *testing.T) {
 	}
 }
 
-// TestCutTunnelIsUnknown: a tunnel does not hide that the server was reached.
+// TestCutTunnelIsUnknown checks that a tunnel does not hide that the server was reached.
 func TestCutTunnelIsUnknown(t *testing.T) {
 	t.Parallel()
 	var posts atomic.Int32

@@ -14,8 +14,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestCallsWaitForAConnection has 30 calls to as many servers share four connections: none fails, no more
-// than four are open, and those that nobody uses make room.
+// TestCallsWaitForAConnection makes calls to 30 servers over four connections. None fails, no more than four are open
+// at a time, and idle ones are closed for others.
 func TestCallsWaitForAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestCallsWaitForAConnection(t *testing.T) {
 	})
 }
 
-// closing tells when a connection is closed.
+// closing reports when a connection is closed.
 type closing struct {
 	net.Conn
 	closed func()
@@ -53,7 +53,8 @@ func (c *closing) Close() error {
 	return c.Conn.Close()
 }
 
-// TestCallWithoutConnectionIsNotSent: its time-out ends the waiting, and nothing has left.
+// TestCallWithoutConnectionIsNotSent checks that a call whose time-out passes while it waits for a connection is not
+// sent.
 func TestCallWithoutConnectionIsNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -78,8 +79,8 @@ func TestCallWithoutConnectionIsNotSent(t *testing.T) {
 	})
 }
 
-// TestDialIsRetriedWithoutFileDescriptors: a machine with too many files open for a moment is no error of
-// the call.
+// TestDialIsRetriedWithoutFileDescriptors checks that a call does not fail because too many files are open for a
+// moment.
 func TestDialIsRetriedWithoutFileDescriptors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// trailServer notes the requests it sees, and redirects /STATUS/to/PLACE to PLACE.
+// trailServer records its requests, and redirects /STATUS?to=URL to URL.
 type trailServer struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -114,7 +114,7 @@ func TestRedirectToAnotherOrigin(t *testing.T) {
 	}
 }
 
-// After a first hop the outside has noticed, whatever becomes of the next.
+// After the first hop the outside has noticed, even if the next one is not sent.
 func TestFailedRedirectIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := newTrailServer(t)

@@ -67,8 +67,8 @@ type checked struct {
 	policy Policy
 }
 
-// checkHTTP returns the check of http calls. It remembers the last head, as runs often make the same request with another
-// body.
+// checkHTTP returns the check of http calls. It remembers the last head, as runs often make the same request with
+// another body.
 func checkHTTP() func(c flawless.Call) (Policy, error) {
 	var last atomic.Pointer[checked]
 	return func(c flawless.Call) (Policy, error) {
@@ -101,8 +101,8 @@ func (p *Policy) OwnKey() string {
 	return ""
 }
 
-// Known returns a name for a request under an idempotency key. To the server, calls with the same name are repetitions of
-// each other.
+// Known returns a name for a request under an idempotency key. To the server, calls with the same name are
+// repetitions of each other.
 func (p *Policy) Known(key string) string {
 	sum := sha256.Sum256([]byte(p.request.Method + " " + p.request.URL.String() + "\n" + key))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
@@ -225,8 +225,8 @@ func (r *request) setURL(s string) error {
 	return nil
 }
 
-// normalise brings a URL into the form in which it is sent, or returns why it cannot. The reason quotes nothing of the URL:
-// in a malformed URL, any part may be a password.
+// normalise brings a URL into the form in which it is sent, or returns why it cannot. The reason quotes nothing of
+// the URL: in a malformed URL, any part may be a password.
 func normalise(u *url.URL) (why string) {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return "the scheme is not http or https"

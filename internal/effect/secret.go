@@ -19,7 +19,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect/transport"
 )
 
-// veil replaces placeholders by secrets in what a run sends to one server, and secrets by placeholders in what comes back.
+// veil replaces placeholders by secrets in what a run sends to one server, and secrets by placeholders in what comes
+// back.
 type veil struct {
 	server  transport.Server
 	seed    []byte
@@ -84,9 +85,10 @@ var echoes = []encoding{
 	within(base64.RawURLEncoding, 0), within(base64.RawURLEncoding, 1), within(base64.RawURLEncoding, 2),
 }
 
-// within returns how a text looks in the base64 of a longer text such as ann:TEXT, if it begins that many bytes after the
-// start of a group of three. It has only the characters that encode no other byte; those at both ends, which hold four bits
-// of the text or less, are left out. A text whose encoding would be too short to be unique is returned as it is.
+// within returns how a text looks in the base64 of a longer text such as ann:TEXT, if it begins that many bytes after
+// the start of a group of three. It has only the characters that encode no other byte; those at both ends, which hold
+// four bits of the text or less, are left out. A text whose encoding would be too short to be unique is returned as
+// it is.
 func within(enc *base64.Encoding, behind int) encoding {
 	const minLength = 8
 	return func(s string) string {
@@ -307,8 +309,8 @@ func (v *veil) gather() {
 	slices.SortStableFunc(v.masks, func(a, b mask) int { return cmp.Compare(len(b.value), len(a.value)) })
 }
 
-// Redactor returns a function that replaces the values of secrets by their names, in all encodings in which a request or a
-// response may have them.
+// Redactor returns a function that replaces the values of secrets by their names, in all encodings in which a request
+// or a response may have them.
 func Redactor(secrets []flawless.OpenSecret) func(text string) string {
 	v := &veil{}
 	for _, s := range secrets {

@@ -27,7 +27,7 @@ var (
 	placeholder = flawless.Placeholder("TOKEN", flawless.SecretToken(ownSeed))
 )
 
-// vaultOf returns a client that knows the secret for these hosts.
+// vaultOf returns a client with a secret that is allowed for these hosts.
 func vaultOf(t *testing.T, hosts ...string) *effect.Client {
 	all := []flawless.OpenSecret{
 		{Secret: flawless.Secret{Name: "TOKEN", Hosts: hosts}, Value: secretValue},
@@ -42,7 +42,7 @@ func send(t *testing.T, c *effect.Client, made flawless.Call) effect.Result {
 	return c.Perform(t.Context(), effect.Try{Run: "wkf_x", Call: made, N: 1, Seed: ownSeed})
 }
 
-// parrot answers with all it was sent, and keeps it.
+// parrot echoes each request, and records it.
 type parrot struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -70,7 +70,7 @@ func newParrot(t *testing.T) *parrot {
 	return e
 }
 
-// leaks tells whether a text holds the value in any form.
+// leaks reports whether a text contains the value in any form.
 func leaks(text string) bool {
 	for _, part := range []string{"s3cr", "v&l", "v%26l", base64.RawStdEncoding.EncodeToString([]byte(secretValue))[:12], base64.RawStdEncoding.EncodeToString([]byte("ann:" + secretValue))[:16]} {
 		if strings.Contains(text, part) {
@@ -205,8 +205,8 @@ func TestErrorHasNoSecret(t *testing.T) {
 	}
 }
 
-// TestSecretInsideBase64IsHidden: a server that sends user and password back in base64 shows no part of the
-// password, wherever in the text it stands, in bodies and headers.
+// TestSecretInsideBase64IsHidden has a server that echoes user and password in base64, in bodies and headers. No part
+// of the password may be visible, at any offset.
 func TestSecretInsideBase64IsHidden(t *testing.T) {
 	t.Parallel()
 	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
@@ -223,7 +223,7 @@ func TestSecretInsideBase64IsHidden(t *testing.T) {
 				from, to := (before*8+5)/6, (before+len(secretValue))*8/6
 				for i := from; i+4 <= to; i++ {
 					if strings.Contains(got, text[i:i+4]) {
-						t.Fatalf("%d bytes before and %d behind it: %q shows %q of %q", before, after, got, text[i:i+4], text)
+						t.Fatalf("%d bytes before and %d after it: %q shows %q of %q", before, after, got, text[i:i+4], text)
 					}
 				}
 				if !strings.HasPrefix(string(r.Answer.Body), "was ") || !strings.HasSuffix(string(r.Answer.Body), " and more") {
@@ -234,7 +234,7 @@ func TestSecretInsideBase64IsHidden(t *testing.T) {
 	}
 }
 
-// An answer that is cut in the midst of a value must not hold the first part of it.
+// A response that is cut in the middle of a value must not contain the first part of it.
 func TestCutResponseHasNoPartOfASecret(t *testing.T) {
 	t.Parallel()
 	quoted, _ := json.Marshal(secretValue)
@@ -269,7 +269,7 @@ func TestCutResponseHasNoPartOfOverlappingSecrets(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, text string
-		want       map[int]string // by the bytes of it that are handed over
+		want       map[int]string // by the number of bytes that are passed on
 	}{
 		{"one that ends as it begins", "x abcdefgab y", map[int]string{9: "x ", 10: "x ", 11: "x ", 12: "x <LOOP> ", 13: "x <LOOP> y"}},
 		{"one within another", "x user:12345678-9 y", map[int]string{3: "x ", 15: "x ", 16: "x ", 17: "x <OUTER>"}},
@@ -298,7 +298,7 @@ func TestCutResponseHasNoPartOfOverlappingSecrets(t *testing.T) {
 	}
 }
 
-// What a server says when it closes an HTTP/2 connection is quoted in the error.
+// The error of an HTTP/2 connection quotes the debug data of GOAWAY.
 func TestGoAwayHasNoSecret(t *testing.T) {
 	t.Parallel()
 	const value = "ring the \a bell"

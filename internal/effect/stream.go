@@ -46,8 +46,8 @@ func ParseRead(c flawless.Call) (ReadHead, error) {
 	return h, nil
 }
 
-// checkRead checks a `read` call. It is idempotent: a part is kept until the next one is read, and reading a part that is
-// gone only returns an error.
+// checkRead checks a `read` call. It is idempotent: a part is kept until the next one is read, and reading a part
+// that is gone only returns an error.
 func checkRead(c flawless.Call) (Policy, error) {
 	h, err := ParseRead(c)
 	return Policy{Title: "read on in the response to call " + strconv.Itoa(h.Call), Idempotent: true}, err
@@ -210,7 +210,8 @@ func (s *stream) receive(r *request) func(res *http.Response, sent int64) (*tran
 	}
 }
 
-// pump passes on the head and then the body, as it is read. It returns a reply without a body once all of it was passed on.
+// pump passes on the head and then the body, as it is read. It returns a reply without a body once all of it was
+// passed on.
 func (s *stream) pump(res *http.Response, r *request, sent int64) (*transport.Reply, error) {
 	a := &transport.Reply{Status: res.StatusCode, Header: res.Header}
 	s.veil.hide(a, nil)
@@ -292,8 +293,8 @@ func (s *stream) finish(a *transport.Reply, f *transport.Fault) {
 	s.cancel(nil)
 }
 
-// next waits for the part that begins at an offset, and returns it. Of the parts that were read, only the last can be read
-// again.
+// next waits for the part that begins at an offset, and returns it. Of the parts that were read, only the last can be
+// read again.
 func (s *stream) next(ctx context.Context, from int64) (part, error) {
 	slow := time.NewTimer(s.timeout)
 	defer slow.Stop()
@@ -345,8 +346,8 @@ func (p part) answer(call int) flawless.Answer {
 	return flawless.Answer{Call: call, Head: []byte(`{}`), Body: p.body}
 }
 
-// begin carries out one attempt at a call whose response is streamed. It returns when the head is there; the body waits for
-// reads. A response that is not streamed is returned as a whole.
+// begin carries out one attempt at a call whose response is streamed. It returns when the head is there; the body
+// waits for reads. A response that is not streamed is returned as a whole.
 func (c *Client) begin(ctx context.Context, t Try, r *request) Result {
 	s := newStream(r.timeout)
 	r.stream = s
@@ -373,8 +374,8 @@ func (c *Client) begin(ctx context.Context, t Try, r *request) Result {
 	}
 }
 
-// fill carries out the exchange. It sends either the head or the whole result, never both: a short response may end before
-// begin has received its head, and its end must not be taken for the whole.
+// fill carries out the exchange. It sends either the head or the whole result, never both: a short response may end
+// before begin has received its head, and its end must not be taken for the whole.
 func (c *Client) fill(s *stream, t Try, r *request, whole chan<- Result) {
 	defer s.recovered(t, whole)
 	if res := c.carryOut(s.ctx, t, r); !s.begun {

@@ -19,7 +19,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// reads has a client that has begun a stream.
+// reads reads a stream of a client.
 type reads struct {
 	t    *testing.T
 	c    *effect.Client
@@ -27,7 +27,7 @@ type reads struct {
 	n    int
 }
 
-// begun makes a call that streams, and returns what reads on.
+// begun makes a call whose response is streamed.
 func begun(t *testing.T, c *effect.Client, made flawless.Call) *reads {
 	t.Helper()
 	r := perform(t, c, made)
@@ -37,7 +37,7 @@ func begun(t *testing.T, c *effect.Client, made flawless.Call) *reads {
 	return &reads{t: t, c: c, n: made.N}
 }
 
-// read asks for the part at a place.
+// read reads the part at an offset.
 func (r *reads) read(from int64) effect.Result {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Hour)
@@ -46,7 +46,7 @@ func (r *reads) read(from int64) effect.Result {
 	return r.c.Read(ctx, effect.Try{Run: "wkf_x", Call: flawless.Call{N: r.n, Kind: effect.Read, Head: fmt.Appendf(nil, `{"call":7,"from":%d}`, from)}, N: 1})
 }
 
-// next asks for the next part.
+// next reads the next part.
 func (r *reads) next() (body, head string) {
 	r.t.Helper()
 	res := r.read(r.from)
@@ -57,7 +57,7 @@ func (r *reads) next() (body, head string) {
 	return string(res.Answer.Body), string(res.Answer.Head)
 }
 
-// all reads to the end, and returns the last head, too.
+// all reads to the end, and returns the body and the last head.
 func (r *reads) all() (body, head string) {
 	r.t.Helper()
 	for head = "{}"; head == "{}"; {
@@ -68,7 +68,7 @@ func (r *reads) all() (body, head string) {
 	return body, head
 }
 
-// slowly answers with what is sent to it, piece by piece, until the channel is closed.
+// slowly answers with the pieces that it receives from a channel, until the channel is closed.
 func slowly(t *testing.T, pieces <-chan string, over string) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -104,8 +104,8 @@ func trusting(t *testing.T) *effect.Client {
 	return newClient(t, effect.ClientOptions{TLS: &tls.Config{InsecureSkipVerify: true}})
 }
 
-// TestStreamIsReadAsItComes: a part is there before the next one is sent, also over HTTP/2, a part may be
-// asked for again, and how the response ends comes at its end.
+// TestStreamIsReadAsItComes checks that a part can be read before the next one is sent, and can be read again, over
+// HTTP/1.1 and 2, and that the end of the response comes last.
 func TestStreamIsReadAsItComes(t *testing.T) {
 	t.Parallel()
 	for _, over := range []string{"h1", "h2"} {
@@ -131,20 +131,20 @@ func TestStreamIsReadAsItComes(t *testing.T) {
 				} else {
 					close(pieces)
 				}
-				for range 2 { // the end stays the end
+				for range 2 { // the end can be read again
 					if body, head := r.next(); body != "" || !strings.Contains(head, want) {
 						t.Errorf("at the end: %q %s, want %s", body, head, want)
 					}
 				}
 				if res := r.read(1); !strings.Contains(string(res.Answer.Head), "broken") {
-					t.Errorf("a place that is gone: %s", res.Answer.Head)
+					t.Errorf("an offset that is gone: %s", res.Answer.Head)
 				}
 			})
 		}
 	}
 }
 
-// TestResponsesThatAreNotStreamed: a response that is no success, and one without a body, are handed over as a whole.
+// TestResponsesThatAreNotStreamed has responses without success or without a body. They are returned as a whole.
 func TestResponsesThatAreNotStreamed(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -166,7 +166,8 @@ func TestResponsesThatAreNotStreamed(t *testing.T) {
 	}
 }
 
-// TestStreamAfterRedirect has the address it came from, and one that has not begun is an ordinary failure.
+// TestStreamAfterRedirect checks the URL of a redirected stream, and that a stream that does not begin is an ordinary
+// failure.
 func TestStreamAfterRedirect(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -193,7 +194,6 @@ func TestStreamAfterRedirect(t *testing.T) {
 	}
 }
 
-// TestStreamLimitCountsAllParts.
 func TestStreamLimitCountsAllParts(t *testing.T) {
 	t.Parallel()
 	for longer, want := range map[string]string{"error": `"kind":"too_large"`, "cut": `{"end":true}`} {
@@ -208,7 +208,7 @@ func TestStreamLimitCountsAllParts(t *testing.T) {
 	}
 }
 
-// piping is the option of a client whose server is behind a pipe: what it writes at once is read at once.
+// piping returns options for a client whose server is on a pipe, so that one write is one read.
 func piping(serve func(c net.Conn)) effect.ClientOptions {
 	return effect.ClientOptions{Dial: func(context.Context, string, string) (net.Conn, error) {
 		here, there := net.Pipe()
@@ -224,7 +224,7 @@ func piping(serve func(c net.Conn)) effect.ClientOptions {
 
 func chunk(piece string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece) }
 
-// TestSecretsInAStream: a value is hidden also where it comes in two parts.
+// TestSecretsInAStream checks that a value is hidden even if it arrives in two parts.
 func TestSecretsInAStream(t *testing.T) {
 	t.Parallel()
 	o := piping(func(c net.Conn) {
@@ -242,7 +242,7 @@ func TestSecretsInAStream(t *testing.T) {
 	}
 }
 
-// TestStreamReadsNoMoreThanRequested: a server that sends without end is not read without end.
+// TestStreamReadsNoMoreThanRequested checks that reading from a server that sends forever is bounded.
 func TestStreamReadsNoMoreThanRequested(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestStreamReadsNoMoreThanRequested(t *testing.T) {
 		for range 3 {
 			synctest.Wait()
 			if n := sent.Load() - asked; n > 128<<10 {
-				t.Fatalf("%d bytes were read before anybody asked", n)
+				t.Fatalf("%d bytes were read without a request", n)
 			}
 			body, _ := r.next()
 			asked += int64(len(body))
@@ -273,8 +273,8 @@ func TestStreamReadsNoMoreThanRequested(t *testing.T) {
 	})
 }
 
-// TestStreamEnds: it ends when it is closed, when its run has ended, when the server is silent for too
-// long, and when nobody reads on. Then its connection is closed, and a read says why it gets nothing.
+// TestStreamEnds checks that a stream ends when it is closed, when its run ends, when the server is silent for too
+// long, and when it is not read for too long. Then its connection is closed, and a read returns why.
 func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -28,8 +28,8 @@ type Options struct {
 	HTTP *Client
 }
 
-// Kinds returns every kind of call. Log, data and label have nothing but a Check: they have no answer, and never reach the
-// engine as calls.
+// Kinds returns every kind of call. Log, data and label have nothing but a Check: they have no answer, and never
+// reach the engine as calls.
 func Kinds(o Options) []Kind {
 	web := o.HTTP
 	if web == nil {

@@ -242,7 +242,7 @@ func TestRefusedURLIsNotQuoted(t *testing.T) {
 	}
 }
 
-// TestMessagesDoNotQuoteURLs: what cannot be read may be a password, wherever it stands.
+// TestMessagesDoNotQuoteURLs has malformed URLs. Any part of one may be a password.
 func TestMessagesDoNotQuoteURLs(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{

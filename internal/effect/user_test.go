@@ -7,8 +7,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestUserInURLIsSentAsBasicAuthorization, as clients do it everywhere, and is in no other place of the
-// request or the answer.
+// TestUserInURLIsSentAsBasicAuthorization checks that a user in a URL is sent as other clients do, and is in no other
+// part of the request or the answer.
 func TestUserInURLIsSentAsBasicAuthorization(t *testing.T) {
 	t.Parallel()
 	e := newParrot(t)

@@ -55,9 +55,9 @@ func (o *refusing) kinds() []effect.Kind {
 	return kinds
 }
 
-// TestARefusedConnectionDoesNotFailARun: it waits until the other side is there, over restarts of the server,
+// TestRefusedConnectionIsRetried: it waits until the other side is there, over restarts of the server,
 // shows that, and its log stays small.
-func TestARefusedConnectionDoesNotFailARun(t *testing.T) {
+func TestRefusedConnectionIsRetried(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv, begun := mem.New(), time.Now()
 		out := &refusing{opens: begun.Add(20 * time.Hour)}
@@ -95,8 +95,8 @@ func TestARefusedConnectionDoesNotFailARun(t *testing.T) {
 	})
 }
 
-// TestADeadHostFailsARunInTheEnd: downtime counts, there is one more try after it, and the code sees the error.
-func TestADeadHostFailsARunInTheEnd(t *testing.T) {
+// TestDeadHostFailsRunAfterRetryWindow: downtime counts, there is one more try after it, and the code sees the error.
+func TestDeadHostFailsRunAfterRetryWindow(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv, out := mem.New(), &refusing{opens: time.Now().Add(1000 * time.Hour)}
 		hour := time.Hour
@@ -157,10 +157,10 @@ func (h *honouring) counts() (requests, effects int) {
 	return h.requests, effects
 }
 
-// TestADeathAtEveryWriteUnderAKey: the server of a call to a host that honours keys dies at every write and comes
+// TestDeathAtEveryWriteUnderConcurrencyKey: the server of a call to a host that honours keys dies at every write and comes
 // back in time, too late, or with a clock that is wrong. The call takes effect once, and is never sent again
 // when its key may be forgotten.
-func TestADeathAtEveryWriteUnderAKey(t *testing.T) {
+func TestDeathAtEveryWriteUnderConcurrencyKey(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name  string
@@ -195,12 +195,12 @@ func deathUnderAKey(t *testing.T, name string, left int, after bool, later time.
 	begin := Start{Module: "guest", Workflow: "chain", Input: input(t, map[string]any{"url": server.URL, "n": 2}), ID: "run"}
 	first := newMortal(d.open(t), math.MaxInt, after)
 	setUp := func(e *Engine) {
-		if _, err := e.ChangeHost(t.Context(), "127.0.0.1", func(h *flawless.Host) { h.KeyMS = (24 * time.Hour).Milliseconds() }); err != nil {
+		if _, err := e.Policy().ChangeHost(t.Context(), "127.0.0.1", func(h *flawless.Host) { h.KeyMS = (24 * time.Hour).Milliseconds() }); err != nil {
 			t.Fatal(err)
 		}
 		first.left.Store(int64(left))
 	}
-	died = live(t, name, d, first, Options{}, begin, setUp)
+	died = runUntilDeath(t, name, d, first, Options{}, begin, setUp)
 	before, _ := server.counts()
 	if later > 24*time.Hour {
 		server.forget()

@@ -38,7 +38,7 @@ func openOlder(t testing.TB, kv store.KV, o Options) *Engine {
 	return openWith(t, kv, o, older, compiledOlder)
 }
 
-func TestTheAlphasCrates(t *testing.T) {
+func TestAlphaCrates(t *testing.T) {
 	t.Parallel()
 	s := oldServer(t)
 	kv := mem.New()
@@ -95,8 +95,8 @@ func TestTheAlphasCrates(t *testing.T) {
 	}
 }
 
-// TestTheAlphasState counts in one state from several runs, while the server is stopped and started.
-func TestTheAlphasState(t *testing.T) {
+// TestAlphaState counts in one state from several runs, while the server is stopped and started.
+func TestAlphaState(t *testing.T) {
 	t.Parallel()
 	const runs, times = 4, 6
 	o := newOutside(t)
@@ -119,14 +119,14 @@ func TestTheAlphasState(t *testing.T) {
 			t.Errorf("the replay: %v", err)
 		}
 	}
-	st, err := e.State(t.Context(), "alpha counter")
+	st, err := e.States().State(t.Context(), "alpha counter")
 	if want := fmt.Sprint(runs * (times + 1)); err != nil || string(st.Value) != want || st.Holder != nil {
 		t.Errorf("the state is %+v, %v; want %s", st, err, want)
 	}
 }
 
-// TestBodiesOfTheFirstBeta are arrays of numbers, in both directions.
-func TestBodiesOfTheFirstBeta(t *testing.T) {
+// TestFirstBetaBodies are arrays of numbers, in both directions.
+func TestFirstBetaBodies(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
 	t.Cleanup(s.Close)
@@ -140,8 +140,8 @@ func TestBodiesOfTheFirstBeta(t *testing.T) {
 	}
 }
 
-// TestAModuleOfAnotherAlphaIsRefused: its commands have other numbers.
-func TestAModuleOfAnotherAlphaIsRefused(t *testing.T) {
+// TestModuleOfOtherAlphaIsRefused: its commands have other numbers.
+func TestModuleOfOtherAlphaIsRefused(t *testing.T) {
 	t.Parallel()
 	all, err := older()
 	if err != nil {

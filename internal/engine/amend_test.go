@@ -9,9 +9,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestAnUndoWorksThroughAChild cancels a run before and while its saga is undone by a child. A cancellation
+// TestUndoWorksThroughChild cancels a run before and while its saga is undone by a child. A cancellation
 // does not reach the child, as it does not reach the undo; a termination does.
-func TestAnUndoWorksThroughAChild(t *testing.T) {
+func TestUndoWorksThroughChild(t *testing.T) {
 	t.Parallel()
 	cancel := func(t *testing.T, e *Engine) error {
 		_, err := e.Cancel(t.Context(), "r", flawless.Cancel{Who: "ann"})

@@ -75,7 +75,7 @@ func oldServer(t testing.TB) *httptest.Server {
 	return s
 }
 
-func TestThePublishedCrates(t *testing.T) {
+func TestPublishedCrates(t *testing.T) {
 	t.Parallel()
 	s := oldServer(t)
 	e := openBeta(t, mem.New(), Options{})
@@ -138,9 +138,9 @@ func TestThePublishedCrates(t *testing.T) {
 	}
 }
 
-// TestThePublishedCratesGoOn stops the server in the middle of a run again and again, in order and at
+// TestPublishedCratesContinue stops the server in the middle of a run again and again, in order and at
 // once.
-func TestThePublishedCratesGoOn(t *testing.T) {
+func TestPublishedCratesContinue(t *testing.T) {
 	t.Parallel()
 	const times = 30
 	o := newOutside(t)
@@ -162,9 +162,9 @@ func TestThePublishedCratesGoOn(t *testing.T) {
 	}
 }
 
-// TestAnInterruptedPublishedCrate kills the server while a request is under way: the code is told, or
+// TestPublishedCrateIsInterrupted kills the server while a request is under way: the code is told, or
 // a person is asked where the module says so.
-func TestAnInterruptedPublishedCrate(t *testing.T) {
+func TestPublishedCrateIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		module string
@@ -202,9 +202,9 @@ func TestAnInterruptedPublishedCrate(t *testing.T) {
 	}
 }
 
-// TestMessagesOfThePublishedCrates sends messages from one run to another, which are stopped and
+// TestPublishedCrateMessages sends messages from one run to another, which are stopped and
 // restarted in the middle.
-func TestMessagesOfThePublishedCrates(t *testing.T) {
+func TestPublishedCrateMessages(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := openBeta(t, kv, Options{})
@@ -244,8 +244,8 @@ func TestMessagesOfThePublishedCrates(t *testing.T) {
 	}
 }
 
-// TestAPublishedCrateStartsRuns starts a run from a run.
-func TestAPublishedCrateStartsRuns(t *testing.T) {
+// TestPublishedCrateStartsRuns starts a run from a run.
+func TestPublishedCrateStartsRuns(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
 	e := openBeta(t, mem.New(), Options{})
@@ -262,7 +262,7 @@ func TestAPublishedCrateStartsRuns(t *testing.T) {
 	}
 }
 
-func TestCancellingAPublishedCrate(t *testing.T) {
+func TestCancelPublishedCrate(t *testing.T) {
 	t.Parallel()
 	e := openBeta(t, mem.New(), Options{})
 	r := startRust(t, e, "beta", "early", nil)

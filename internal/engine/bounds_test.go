@@ -9,9 +9,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestBoundsOfOptions: a bound is in the engine alone, so that it is the same for every SDK. What the SDK hands
+// TestOptionBounds: a bound is in the engine alone, so that it is the same for every SDK. What the SDK hands
 // over at a bound is taken, and what is beyond it is refused with the bound.
-func TestBoundsOfOptions(t *testing.T) {
+func TestOptionBounds(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})

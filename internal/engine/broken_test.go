@@ -21,9 +21,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/pebble"
 )
 
-// TestTablesThatCannotBeOpenedForAMomentCostNothing has the first try to open each table fail, under
+// TestBrieflyUnreadableFilesAreTolerated has the first try to open each table fail, under
 // eight open runs, while they run and while the next server reads them.
-func TestTablesThatCannotBeOpenedForAMomentCostNothing(t *testing.T) {
+func TestBrieflyUnreadableFilesAreTolerated(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
 	var opened, refused atomic.Int32
@@ -87,7 +87,7 @@ type Script struct {
 	Steps []Step `json:"steps"`
 }
 
-// failing is a database of which writes or reads of runs fail when it is told so, or the whole.
+// failing is a database where writes or reads of runs fail on demand, or everything does.
 type failing struct {
 	*mem.DB
 	writes, runs, lists, whole atomic.Bool
@@ -144,9 +144,9 @@ func mustBreak(t *testing.T, e *Engine) {
 	}
 }
 
-// TestAStoreThatCannotBeWrittenIsGivenUp looks at what requests are told, and at what the next server
-// makes of the runs: only the call in flight that is not idempotent is in doubt.
-func TestAStoreThatCannotBeWrittenIsGivenUp(t *testing.T) {
+// TestUnwritableStoreIsGivenUp checks what requests return, and what the next server
+// makes of the runs: only the call in flight that is not idempotent has an unknown outcome.
+func TestUnwritableStoreIsGivenUp(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
 	gate, arrived := make(chan struct{}), make(chan string, 2)
@@ -194,8 +194,8 @@ func TestAStoreThatCannotBeWrittenIsGivenUp(t *testing.T) {
 	}
 }
 
-// TestAStoreThatFailsWhileNobodyWritesIsGivenUp: a server without work must not look healthy.
-func TestAStoreThatFailsWhileNobodyWritesIsGivenUp(t *testing.T) {
+// TestStoreFailingWhileIdleIsGivenUp: a server without work must not look healthy.
+func TestStoreFailingWhileIdleIsGivenUp(t *testing.T) {
 	t.Parallel()
 	kv := &failing{DB: mem.New()}
 	e := open(t, kv, Options{})
@@ -203,9 +203,9 @@ func TestAStoreThatFailsWhileNobodyWritesIsGivenUp(t *testing.T) {
 	mustBreak(t, e)
 }
 
-// TestARunThatCannotBeReadIsNotForgotten: a run is looked at once, at the start or when its timer is due. One
-// that cannot be read then goes on when it can be, and no other one waits for it.
-func TestARunThatCannotBeReadIsNotForgotten(t *testing.T) {
+// TestUnreadableRunIsReadAgain: a run is looked at once, at the start or when its timer is due. One
+// that cannot be read then continues when it can be, and no other one waits for it.
+func TestUnreadableRunIsReadAgain(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		refuse func(f *failing)

@@ -16,14 +16,14 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Export says what goes into a bundle.
+// Export describes what goes into a bundle.
 type Export struct {
-	Redact  []string // what to take out, see redact.NewRedaction
+	Redact  []string // what to remove, see redact.NewRedaction
 	LogOnly bool     // without module and image
 }
 
-// Export returns a run as a bundle to be written: its log as it is durable at this moment, which stays in the
-// store and is read when the bundle is written. The run may be in any state, and goes on.
+// Export returns a run as a bundle to be written. Its log stays in the store and is read when the bundle is written. The
+// run may be in any state, and continues.
 func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Export, error) {
 	x, err := e.export(ctx, id, o)
 	if err != nil {
@@ -84,10 +84,9 @@ func (e *Engine) export(ctx context.Context, id string, o Export) (x bundle.Expo
 	return x, nil
 }
 
-// Import keeps the run of a bundle, under its own id or another one, and returns it. It can be
-// looked at, replayed and forked as every other run, and never goes on by itself: one that had not
-// ended is terminated here. Everything is written at once; a crash in the middle leaves no run, and
-// perhaps the bytes of its module.
+// Import stores the run of a bundle, under its own id or another one, and returns it. It can be inspected, replayed and
+// forked like any other run, and never continues: a run that had not ended is terminated here. Everything is written at
+// once; a crash in the middle leaves no run, and perhaps the bytes of its module.
 func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawless.Run, error) {
 	check := flawless.CheckNewID
 	if id == "" || id == b.Manifest.Run.ID {
@@ -96,7 +95,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	if err := check(id); err != nil {
 		return flawless.Run{}, fmt.Errorf("importing run %.200q: %w (--id gives it another)", id, err)
 	}
-	if err := e.accepts(); err != nil {
+	if err := e.life.Accept(); err != nil {
 		return flawless.Run{}, err
 	}
 	digest := b.Manifest.Module.Digest
@@ -111,7 +110,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	case !errors.Is(err, flawless.NotFound):
 		return flawless.Run{}, err
 	case b.Module == nil:
-		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and its module %.12s is not here; add that, or export without --log-only: %w", id, digest, flawless.Invalid)
+		return flawless.Run{}, fmt.Errorf("importing run %s: the bundle has only the log, and this server does not have its module %.12s; add the module, or export without --log-only: %w", id, digest, flawless.Invalid)
 	}
 	done, err := e.library.Adopt(ctx, digest, b.Module)
 	if err != nil {
@@ -121,8 +120,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	return e.keep(ctx, s, entries, false)
 }
 
-// imported returns the entries of a run from a bundle, and its state after them: an end, with no
-// call in the air.
+// imported returns the entries of a run from a bundle, and its state after them: it has ended and has no open call.
 func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.Entry) {
 	s := core.NewState(id, e.kinds)
 	var entries []flawless.Entry
@@ -141,7 +139,7 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 	return s, append(entries, s.CloseImported(b.Manifest.Run.Status)...)
 }
 
-// keep writes a new run with all its entries as one record.
+// keep writes a new run with all its entries as one record. GoesOn says whether it continues; the caller wakes it then.
 func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Entry, goesOn bool) (flawless.Run, error) {
 	head := store.Head{Run: s.Account()}
 	head.Run.Output = nil
@@ -154,10 +152,7 @@ func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Ent
 			w.Data = x.Turn.Data
 		}
 	}
-	e.mu.Lock()
-	taken := e.runs[s.ID()] != nil || e.set[s.ID()] != ""
-	e.mu.Unlock()
-	if taken {
+	if e.runs.Has(s.ID()) {
 		return flawless.Run{}, fmt.Errorf("keeping run %s: there is a run of this id already; choose another with --id: %w", s.ID(), flawless.Conflict)
 	}
 	if err := e.store.Write(ctx, e.lease, w); err != nil {

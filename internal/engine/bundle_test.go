@@ -17,7 +17,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-func TestABundleReplaysElsewhere(t *testing.T) {
+func TestBundleReplaysOnAnotherServer(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})
@@ -63,7 +63,7 @@ func TestABundleReplaysElsewhere(t *testing.T) {
 	}
 }
 
-func TestAnImportedRunNeverGoesOn(t *testing.T) {
+func TestImportedRunNeverContinues(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	held, seen := make(chan struct{}), make(chan struct{}, 10)
@@ -96,7 +96,7 @@ func TestAnImportedRunNeverGoesOn(t *testing.T) {
 	}
 }
 
-func TestARedactedBundleReplays(t *testing.T) {
+func TestRedactedBundleReplays(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
 		defer e.Kill()
@@ -143,7 +143,7 @@ func TestARedactedBundleReplays(t *testing.T) {
 	})
 }
 
-func TestABundleWithoutHeadersAndParametersReplays(t *testing.T) {
+func TestBundleWithoutHeadersAndParametersReplays(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})

@@ -48,7 +48,7 @@ var clients = sync.OnceValues(func() (c struct {
 	return c, err
 })
 
-// shop charges whoever asks for it, and answers the first request only when it is let go.
+// shop charges every client that asks for it, and answers the first request only when it is released.
 type shop struct {
 	*httptest.Server
 	asked chan struct{} // one value for each request
@@ -197,9 +197,9 @@ func TestATimeoutOfAClientLibraryChargesOnce(t *testing.T) {
 	}
 }
 
-// TestACancelledRunGetsTheAnswerOfWhatIsUnderWay: a request that is not idempotent is answered after its
+// TestCancelledRunGetsAnswersOfCallsInFlight: a request that is not idempotent is answered after its
 // context has ended. The code gets the response.
-func TestACancelledRunGetsTheAnswerOfWhatIsUnderWay(t *testing.T) {
+func TestCancelledRunGetsAnswersOfCallsInFlight(t *testing.T) {
 	t.Parallel()
 	shop := newShop(t)
 	e := open(t, mem.New(), Options{})
@@ -215,8 +215,8 @@ func TestACancelledRunGetsTheAnswerOfWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// TestAnAbandonedRequestIsCutOff: nobody waits for it, so it does not keep its run and its connection.
-func TestAnAbandonedRequestIsCutOff(t *testing.T) {
+// TestAbandonedRequestIsCutOff: nobody waits for it, so it does not keep its run and its connection.
+func TestAbandonedRequestIsCutOff(t *testing.T) {
 	t.Parallel()
 	asked, gone := make(chan struct{}), make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -242,9 +242,9 @@ func TestAnAbandonedRequestIsCutOff(t *testing.T) {
 	}
 }
 
-// TestNothingBeginsAfterARunsEnd: a call of the run waits for a retry, or for a place under a limit. Only a
+// TestNoCallBeginsAfterRunEnded: a call of the run waits for a retry, or for a permit under a limit. Only a
 // run that has returned begins it still, and only where it never began.
-func TestNothingBeginsAfterARunsEnd(t *testing.T) {
+func TestNoCallBeginsAfterRunEnded(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		retry  bool // it waits for its second try, else for a place
@@ -290,7 +290,7 @@ func TestNothingBeginsAfterARunsEnd(t *testing.T) {
 				}
 				synctest.Wait()
 				withdrawn := 0
-				for _, l := range mustLimits(t, e) {
+				for _, l := range e.Limits().List() {
 					withdrawn -= l.Waiting
 				}
 				withdrawn += entries(t, e, "run", func(e flawless.Entry) bool { return e.Arrival != nil && effect.IsWithdrawn(e.Arrival.Answer) })
@@ -318,9 +318,9 @@ func TestNothingBeginsAfterARunsEnd(t *testing.T) {
 	}
 }
 
-// TestARetryThatIsDueWhenTheRunEndsIsNotSent: the retry begins, the run is cancelled and it ends, all in one
+// TestDueRetryIsNotSentAfterRunEnded: the retry begins, the run is cancelled and it ends, all in one
 // write.
-func TestARetryThatIsDueWhenTheRunEndsIsNotSent(t *testing.T) {
+func TestDueRetryIsNotSentAfterRunEnded(t *testing.T) {
 	due := time.Time{}
 	for _, attempt := range []int{1, 2} { // the second knows when the retry is due
 		inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
@@ -349,7 +349,7 @@ func TestARetryThatIsDueWhenTheRunEndsIsNotSent(t *testing.T) {
 				t.Errorf("%d requests", n)
 			}
 			if n := entries(t, e, "run", func(e flawless.Entry) bool {
-				return e.Arrival != nil && e.Arrival.Note == "withdrawn before try 2 began: the run was cancelled"
+				return e.Arrival != nil && e.Arrival.Note == "withdrawn before attempt 2 began: the run was cancelled"
 			}); n != 1 {
 				t.Errorf("the log says %d times what became of it", n)
 			}
@@ -358,8 +358,8 @@ func TestARetryThatIsDueWhenTheRunEndsIsNotSent(t *testing.T) {
 	}
 }
 
-// TestAReplacedRunSendsNothing: a schedule cancels the run before, which is waiting for its next try.
-func TestAReplacedRunSendsNothing(t *testing.T) {
+// TestReplacedRunSendsNothing: a schedule cancels the run before, which is waiting for its next try.
+func TestReplacedRunSendsNothing(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		x := &exchanges{busy: true}
 		e := open(t, mem.New(), Options{Kinds: x.kinds()})
@@ -390,18 +390,7 @@ func TestAReplacedRunSendsNothing(t *testing.T) {
 	})
 }
 
-func mustLimits(t *testing.T, e *Engine) []flawless.Limit {
-	t.Helper()
-	all, err := e.Limits(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-// TestTerminateStopsWhatAnEndedRunHasLeft: its calls that wait are withdrawn, and nobody is told that
-// nothing was left to do.
-func TestTerminateStopsWhatAnEndedRunHasLeft(t *testing.T) {
+func TestTerminateWithdrawsCallsOfEndedRun(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		x := &exchanges{}
 		e := open(t, mem.New(), Options{Kinds: x.kinds()})
@@ -432,8 +421,8 @@ func TestTerminateStopsWhatAnEndedRunHasLeft(t *testing.T) {
 	})
 }
 
-// TestAHundredCancelledRunsSendNothing: all wait for a place towards a server that counts.
-func TestAHundredCancelledRunsSendNothing(t *testing.T) {
+// TestHundredCancelledRunsSendNothing: all wait for a permit towards a counting server.
+func TestHundredCancelledRunsSendNothing(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})
@@ -453,7 +442,7 @@ func TestAHundredCancelledRunsSendNothing(t *testing.T) {
 			t.Errorf("it is %s %+v", r.Status, r.Failure)
 		}
 	}
-	if err := e.RemoveLimit(t.Context(), "127.0.0.1"); err != nil { // whatever waits begins
+	if err := e.Limits().Remove(t.Context(), "127.0.0.1"); err != nil { // whatever waits begins
 		t.Fatal(err)
 	}
 	mustEnd(t, e, mustStart(t, e, "chain", task, "").ID)
@@ -462,9 +451,9 @@ func TestAHundredCancelledRunsSendNothing(t *testing.T) {
 	}
 }
 
-// TestAnUndoDoesNotOvertakeItsStep: a saga is cancelled while a PUT and a POST of its step are under way,
+// TestUndoDoesNotOvertakeItsStep: a saga is cancelled while a PUT and a POST of its step are under way,
 // and the step returns without waiting for them.
-func TestAnUndoDoesNotOvertakeItsStep(t *testing.T) {
+func TestUndoDoesNotOvertakeItsStep(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var order []string
@@ -574,9 +563,9 @@ func (s *slowServer) perform(_ context.Context, t effect.Try) effect.Result {
 
 const tooLate = "the saga is being undone: context canceled"
 
-// TestAnUndoDoesNotOvertakeWhatItsStepBegan: a step begins something, and fails before that has taken
+// TestUndoDoesNotOvertakeCallsOfItsStep: a step begins something, and fails before that has taken
 // effect.
-func TestAnUndoDoesNotOvertakeWhatItsStepBegan(t *testing.T) {
+func TestUndoDoesNotOvertakeCallsOfItsStep(t *testing.T) {
 	for _, row := range []struct {
 		do    string
 		limit time.Duration
@@ -622,9 +611,9 @@ func TestAnUndoDoesNotOvertakeWhatItsStepBegan(t *testing.T) {
 	}
 }
 
-// TestADeadlineIsOneError: a run sees the end of a request's time and of its context in the same turn, as it
+// TestDeadlineIsReportedAsOneError: a run sees the end of a request's time and of its context in the same turn, as it
 // was paused. Which of them its code looks at first makes no difference.
-func TestADeadlineIsOneError(t *testing.T) {
+func TestDeadlineIsReportedAsOneError(t *testing.T) {
 	for name, path := range map[string]string{"unknown": "/slow", "not sent": "/full"} {
 		t.Run(name, func(t *testing.T) {
 			inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
@@ -644,9 +633,9 @@ func TestADeadlineIsOneError(t *testing.T) {
 	}
 }
 
-// TestADeathAtEveryWriteOfARunThatWithdraws: requests are withdrawn at every stage of their life, and the
+// TestDeathAtEveryWriteOfWithdrawingRun: requests are withdrawn at every stage of their life, and the
 // server dies before and after every write.
-func TestADeathAtEveryWriteOfARunThatWithdraws(t *testing.T) {
+func TestDeathAtEveryWriteOfWithdrawingRun(t *testing.T) {
 	t.Parallel()
 	for _, row := range lots() {
 		for _, after := range []bool{false, true} {
@@ -686,7 +675,7 @@ func withdrawing(t *testing.T, name string, l lot, left int, after bool) (died b
 	defer s.Close()
 	d := l.disk()
 	begin := Start{Module: "guest", Workflow: "withdrawals", Input: input(t, map[string]any{"url": s.URL}), ID: "run"}
-	died = live(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
+	died = runUntilDeath(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
 	e, r := settle(t, name, d.open(t), l.how, begin, func(doubt flawless.Doubt) (string, bool) {
 		path := strings.TrimPrefix(doubt.Request, "POST "+s.URL)
 		// A request whose time was over may reach the server later than the decision.
@@ -714,9 +703,9 @@ func withdrawing(t *testing.T, name string, l lot, left int, after bool) (died b
 	return died
 }
 
-// TestAForkIsNotToldOfAWithdrawalToCome: its code has not withdrawn the call yet. With the world closed it
+// TestForkDoesNotInheritLaterWithdrawal: its code has not withdrawn the call yet. With the world closed it
 // is told when it does so.
-func TestAForkIsNotToldOfAWithdrawalToCome(t *testing.T) {
+func TestForkDoesNotInheritLaterWithdrawal(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		x := &exchanges{busy: true}
 		e := open(t, mem.New(), Options{Kinds: x.kinds()})
@@ -756,7 +745,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// called tells whether an entry is a turn that makes a call of a kind.
+// called reports whether an entry is a turn that makes a call of a kind.
 func called(e flawless.Entry, kind string) bool {
 	return e.Turn != nil && slices.ContainsFunc(e.Turn.Calls, func(c flawless.Call) bool { return c.Kind == kind })
 }

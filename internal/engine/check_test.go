@@ -53,7 +53,7 @@ func (f *filed) open(t *testing.T) *Engine {
 	return e
 }
 
-// TestDamageIsFoundAndRemembered: nobody has read what is damaged, and health says so soon after the start and at
+// TestDamageIsFoundAndRemembered: the damaged part was never read, and health says so soon after the start and at
 // once after the next one, until a check finds the store whole.
 func TestDamageIsFoundAndRemembered(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestDamageIsFoundAndRemembered(t *testing.T) {
 		if h.State != "damaged" || !strings.Contains(h.Message, "000042.sst") || !strings.Contains(h.Message, "flawless store check") || h.Check.Running || h.Check.Damaged != 1 || h.Check.Ended == nil {
 			t.Errorf("after it was checked: %+v, %+v", h, h.Check)
 		}
-		if r := kv.rate.Load(); r != scrub.UsualRate {
+		if r := kv.rate.Load(); r != scrub.BackgroundRate {
 			t.Errorf("it was checked with %d bytes a second", r)
 		}
 		c, err := e.StoreCheck()
@@ -105,7 +105,7 @@ func TestDamageIsFoundAndRemembered(t *testing.T) {
 		}
 		before := kv.checks.Load()
 		time.Sleep(kv.took + time.Second)
-		if h := e.Health(); h.State != "ok" || h.Check.Damaged != 0 || kv.rate.Load() != scrub.AskedRate || kv.checks.Load() > before+1 {
+		if h := e.Health(); h.State != "ok" || h.Check.Damaged != 0 || kv.rate.Load() != scrub.RequestedRate || kv.checks.Load() > before+1 {
 			t.Errorf("after it was found to be whole: %+v, %+v; %d bytes a second, %d checks", h, h.Check, kv.rate.Load(), kv.checks.Load())
 		}
 		before = kv.checks.Load()
@@ -117,7 +117,7 @@ func TestDamageIsFoundAndRemembered(t *testing.T) {
 	})
 }
 
-func TestAStoreWithoutFilesIsNotChecked(t *testing.T) {
+func TestStoreWithoutFilesIsNotChecked(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	if _, err := e.CheckStore(); !errors.Is(err, flawless.Invalid) || e.Health().Check != nil {
@@ -125,8 +125,8 @@ func TestAStoreWithoutFilesIsNotChecked(t *testing.T) {
 	}
 }
 
-// TestAFullDiskIsToldFromTheStart: nobody has to wait until the engine looks at it.
-func TestAFullDiskIsToldFromTheStart(t *testing.T) {
+// TestFullDiskIsReportedFromTheStart: the engine need not have looked at it before.
+func TestFullDiskIsReportedFromTheStart(t *testing.T) {
 	t.Parallel()
 	e, err := reopen(t, mem.New(), Options{Space: usedUp{}})
 	if err != nil {

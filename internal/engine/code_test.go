@@ -11,9 +11,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestCodeThatNoRunNeedsIsRemoved adds three versions of a module, with an open run on the first, and takes
+// TestUnusedCompiledCodeIsRemoved adds three versions of a module, with an open run on the first, and takes
 // all code away under the run in the end.
-func TestCodeThatNoRunNeedsIsRemoved(t *testing.T) {
+func TestUnusedCompiledCodeIsRemoved(t *testing.T) {
 	t.Parallel()
 	ctx, kv, dir := t.Context(), mem.New(), t.TempDir()
 	restart := func() (*Engine, *guest.Runtime) {

@@ -68,9 +68,9 @@ func conform(t *testing.T, log []flawless.Record) (c conformed) {
 	return c
 }
 
-// TestTheSDKsConform runs a workflow that makes every kind of call with edge values, in each language,
+// TestSDKsConform runs a workflow that makes every kind of call with edge values, in each language,
 // and compares the logs.
-func TestTheSDKsConform(t *testing.T) {
+func TestSDKsConform(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s", r.Method, r.URL.Path)

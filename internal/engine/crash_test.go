@@ -100,9 +100,9 @@ func (v *volatile) crash() {
 	v.fs = after
 }
 
-// live lets a server that is going to die run until the run has ended or the server is dead. It
+// runUntilDeath lets a server that is going to die run until the run has ended or the server is dead. It
 // returns whether it died.
-func live(t *testing.T, name string, d disk, first *mortal, how Options, begin Start, opened ...func(*Engine)) (died bool) {
+func runUntilDeath(t *testing.T, name string, d disk, first *mortal, how Options, begin Start, opened ...func(*Engine)) (died bool) {
 	t.Helper()
 	defer d.crash()
 	e, err := tryOpen(t, first, how)
@@ -135,7 +135,7 @@ func live(t *testing.T, name string, d disk, first *mortal, how Options, begin S
 	return first.isDead()
 }
 
-// waitQuiet waits until a run has ended, or a call of it is in doubt: it does nothing more then.
+// waitQuiet waits until a run has ended, or a call of it has an unknown outcome: it does nothing more then.
 func (e *Engine) waitQuiet(ctx context.Context, id string) {
 	topic, done := e.hub.Follow(id)
 	defer done()
@@ -148,7 +148,7 @@ func (e *Engine) waitQuiet(ctx context.Context, id string) {
 	}
 }
 
-// settle lets a healthy server bring the run to its end. A person decides about calls in doubt, by
+// settle lets a healthy server bring the run to its end. A person decides about calls of unknown outcome, by
 // asking the outside: truth returns the answer that was given, and whether there was one.
 func settle(t *testing.T, name string, kv store.KV, how Options, begin Start, truth func(flawless.Doubt) (string, bool), opened ...func(*Engine)) (*Engine, flawless.Run) {
 	t.Helper()
@@ -181,7 +181,7 @@ func settle(t *testing.T, name string, kv store.KV, how Options, begin Start, tr
 	}
 }
 
-// crash runs the workflow with every kind of call over a server that dies once, goes on over what
+// crash runs the workflow with every kind of call over a server that dies once, continues over what
 // is left, and checks what the outside saw. It returns whether the server died at all.
 func crash(t *testing.T, name string, d disk, left int, after bool, how Options, kinds func(die func()) []effect.Kind) (died bool) {
 	t.Helper()
@@ -191,7 +191,7 @@ func crash(t *testing.T, name string, d disk, left int, after bool, how Options,
 	first := newMortal(d.open(t), left, after)
 	dying := how
 	dying.Kinds = kinds(first.die)
-	died = live(t, name, d, first, dying, begin)
+	died = runUntilDeath(t, name, d, first, dying, begin)
 	e, r := settle(t, name, d.open(t), how, begin, func(doubt flawless.Doubt) (string, bool) {
 		if strings.HasSuffix(doubt.Request, in["dead"].(string)) {
 			return "", false
@@ -350,7 +350,7 @@ func TestRandomScriptsSurviveRandomCrashes(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 3).Draw(rt, "crashes") {
 			first := newMortal(d.open(t), rapid.IntRange(1, 12).Draw(rt, "write"), rapid.Bool().Draw(rt, "after it"))
-			if !live(t, "random", d, first, how(), begin) {
+			if !runUntilDeath(t, "random", d, first, how(), begin) {
 				break
 			}
 		}
@@ -479,7 +479,7 @@ func (e *Engine) verify(ctx context.Context, id string) error {
 		return err
 	}
 	defer inst.Release()
-	return replay.Onto(ctx, inst, id, e.store.Log(ctx, id, 0), nil, func(t *flawless.Turn, out guest.Out) error {
+	return replay.Continue(ctx, inst, id, e.store.Log(ctx, id, 0), nil, func(t *flawless.Turn, out guest.Out) error {
 		if out.Cost != t.Cost || out.Wake != t.Wake {
 			return fmt.Errorf("turn %d cost %d and sleeps until %d, in the log %d and %d", t.N, out.Cost, out.Wake, t.Cost, t.Wake)
 		}

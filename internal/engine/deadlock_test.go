@@ -52,7 +52,7 @@ func failures(t *testing.T, e *Engine) map[string]string {
 	return out
 }
 
-func TestDeadlocksAreTold(t *testing.T) {
+func TestDeadlocksAreReported(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string
@@ -128,8 +128,8 @@ func TestDeadlocksAreTold(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoDeadlock: somebody can go on, by himself or because of the outside.
-func TestWhatIsNoDeadlock(t *testing.T) {
+// TestOtherWaitsAreNoDeadlock: a run can continue by itself or because of the outside.
+func TestOtherWaitsAreNoDeadlock(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name string
@@ -193,8 +193,8 @@ func TestWhatIsNoDeadlock(t *testing.T) {
 	}
 }
 
-// TestADeadlockThatAPersonMayEnd: a run of the circle is paused, and then goes on.
-func TestADeadlockThatAPersonMayEnd(t *testing.T) {
+// TestPausedRunIsPartOfNoDeadlock: a run of the cycle is paused, and then continues.
+func TestPausedRunIsPartOfNoDeadlock(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -220,8 +220,8 @@ func TestADeadlockThatAPersonMayEnd(t *testing.T) {
 	})
 }
 
-// TestADeadlockThroughPlaces: a run waits for one that may not begin before the first has ended.
-func TestADeadlockThroughPlaces(t *testing.T) {
+// TestDeadlockThroughQueuePositions: a run waits for one that may not begin before the first has ended.
+func TestDeadlockThroughQueuePositions(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -239,7 +239,7 @@ func TestADeadlockThroughPlaces(t *testing.T) {
 		start("b", flawless.Place{}, sleeps(1))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		want := "run a waits for the end of run b; run b waits to begin until there is a place of module guest, which run a has (deadlock)"
+		want := "run a waits for the end of run b; run b waits to begin until there is a permit of module guest, which run a has (deadlock)"
 		if told := failures(t, e); len(told) != 1 || !strings.Contains(told["a"], want) {
 			t.Errorf("they are told %q", told)
 		}
@@ -251,21 +251,21 @@ func TestADeadlockThroughPlaces(t *testing.T) {
 		start("d", key, sleeps(1))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		want = "run c waits for the end of run d; run d waits to begin until there is a place of key k, which run c has (deadlock)"
+		want = "run c waits for the end of run d; run d waits to begin until there is a permit of key k, which run c has (deadlock)"
 		if told := failures(t, e); len(told) != 2 || !strings.Contains(told["c"], want) {
 			t.Errorf("they are told %q", told)
 		}
 	})
 }
 
-// TestADeadlockOutlivesTheServer: the server dies at every write while a circle closes.
-func TestADeadlockOutlivesTheServer(t *testing.T) {
+// TestDeadlockIsFoundAfterRestart: the server dies at every write while a cycle closes.
+func TestDeadlockIsFoundAfterRestart(t *testing.T) {
 	t.Parallel()
 	for died, n := true, 1; died || n < 12; n++ {
 		for _, after := range []bool{false, true} {
 			name, d := fmt.Sprintf("write %d, after it %v", n, after), &memory{mem.New()}
 			begin := Start{Module: "guest", Workflow: "want", ID: "a", Input: input(t, ops(takes("x", spawns(takes("y", spawns(takes("x")))))))}
-			died = live(t, name, d, newMortal(d.open(t), n, after), Options{}, begin)
+			died = runUntilDeath(t, name, d, newMortal(d.open(t), n, after), Options{}, begin)
 			e, r := settle(t, name, d.open(t), Options{}, begin, nil)
 			const want = `run a.3.3 waits for state "x", which run a holds; run a waits for the end of run a.3; run a.3 waits for the end of run a.3.3 (deadlock)`
 			if r.Status != flawless.Failed || !strings.Contains(r.Failure.Message, want) {
@@ -360,7 +360,7 @@ func (s *steps) script(rnd *rand.Rand, prefix string, held *[]int, states, runs,
 	return out
 }
 
-// explore goes through all orders, and tells whether one ends with a run that waits for ever, and whether
+// explore goes through all orders, and reports whether one ends with a run that waits for ever, and whether
 // all do.
 func (m model) explore() (may, must bool) {
 	must = true
@@ -398,7 +398,7 @@ func (m model) explore() (may, must bool) {
 	return may, must
 }
 
-// held tells whether somebody holds a state.
+// held reports whether a state has a holder.
 func (m model) held(at []int, name int) bool {
 	for k, s := range m {
 		n := 0

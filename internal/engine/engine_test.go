@@ -148,8 +148,8 @@ func (o *outside) count(path string) int {
 	return o.seen[path]
 }
 
-// deadURL is where nobody listens: a port that was free a moment ago may be another test's by now,
-// this one is given to nobody.
+// deadURL is an address on which nobody listens: a port that was free a moment ago may be another test's by now,
+// this one is never used.
 const deadURL = "http://127.0.0.1:1"
 
 func input(t testing.TB, v any) json.RawMessage {
@@ -214,7 +214,7 @@ func (c *counting) Apply(ctx context.Context, b *store.Batch) error {
 	return c.KV.Apply(ctx, b)
 }
 
-func TestAnEmptyRunIsOneWrite(t *testing.T) {
+func TestEmptyRunTakesOneWrite(t *testing.T) {
 	t.Parallel()
 	kv := &counting{KV: mem.New()}
 	e := open(t, kv, Options{Patience: time.Minute})
@@ -228,7 +228,7 @@ func TestAnEmptyRunIsOneWrite(t *testing.T) {
 	}
 }
 
-func TestAChainOfNCallsIsNPlusOneWrites(t *testing.T) {
+func TestChainOfNCallsTakesNPlusOneWrites(t *testing.T) {
 	t.Parallel()
 	kv, out := &counting{KV: mem.New()}, newOutside(t)
 	e := open(t, kv, Options{Patience: time.Minute})
@@ -266,7 +266,7 @@ func TestEveryKindOfCall(t *testing.T) {
 	}
 }
 
-func TestTheSameIDStartsOneRun(t *testing.T) {
+func TestSameIDStartsOneRun(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})
@@ -284,7 +284,7 @@ func TestTheSameIDStartsOneRun(t *testing.T) {
 	}
 }
 
-func TestBadStarts(t *testing.T) {
+func TestInvalidStartsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct {
@@ -309,7 +309,7 @@ func TestBadStarts(t *testing.T) {
 	}
 }
 
-func TestRunsThatFail(t *testing.T) {
+func TestFailingRuns(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct{ workflow, in, kind, message, stack string }{
@@ -325,7 +325,7 @@ func TestRunsThatFail(t *testing.T) {
 	}
 }
 
-func TestARunEndsWithCallsInFlight(t *testing.T) {
+func TestRunEndsWithCallsInFlight(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	gate := make(chan struct{})
@@ -357,7 +357,7 @@ func TestARunEndsWithCallsInFlight(t *testing.T) {
 	}
 }
 
-func TestCancelTellsTheCode(t *testing.T) {
+func TestCancelReachesTheCode(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	r := mustStart(t, e, "obey", nil, "")
@@ -391,7 +391,7 @@ func TestTerminateStopsALoop(t *testing.T) {
 	}
 }
 
-func TestTheFourResolutions(t *testing.T) {
+func TestResolutions(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -443,7 +443,7 @@ func TestTheFourResolutions(t *testing.T) {
 	}
 }
 
-func TestAGuestThatAskedIsTold(t *testing.T) {
+func TestGuestGetsInterruptedError(t *testing.T) {
 	t.Parallel()
 	out, kv := newOutside(t), mem.New()
 	arrived, gate := make(chan struct{}, 2), make(chan struct{})
@@ -458,7 +458,7 @@ func TestAGuestThatAskedIsTold(t *testing.T) {
 	}
 }
 
-func TestAnOrderlyStopLeavesNothingUnknown(t *testing.T) {
+func TestOrderlyStopLeavesNoUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	out, kv := newOutside(t), mem.New()
 	arrived, gate := make(chan struct{}, 2), make(chan struct{})
@@ -468,7 +468,7 @@ func TestAnOrderlyStopLeavesNothingUnknown(t *testing.T) {
 	<-arrived
 	closed := make(chan error)
 	go func() { closed <- e.Close(context.Background()) }()
-	<-e.ctx.Done() // guests are told to stop when no new work is taken any more
+	<-e.life.Turns.Done() // guests are told to stop when no new work is taken any more
 	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty"}); !errors.Is(err, flawless.Stopping) {
 		t.Errorf("a start while it stops: %v", err)
 	}
@@ -482,7 +482,7 @@ func TestAnOrderlyStopLeavesNothingUnknown(t *testing.T) {
 	}
 }
 
-func TestAFullDiskTakesNoNewWork(t *testing.T) {
+func TestFullDiskRefusesNewWork(t *testing.T) {
 	t.Parallel()
 	out, kv := newOutside(t), mem.New()
 	arrived, gate := make(chan struct{}, 2), make(chan struct{})
@@ -507,9 +507,9 @@ func TestAFullDiskTakesNoNewWork(t *testing.T) {
 	}
 }
 
-// TestWhoComesDueOnAFullDiskGoesOnWhenThereIsSpace: runs leave memory on it, whose timers are over or
+// TestOverdueRunContinuesWhenThereIsSpace: runs leave memory on it, whose timers are over or
 // whose answers have come. Whether there is space again the engine notices by itself, or a start does.
-func TestWhoComesDueOnAFullDiskGoesOnWhenThereIsSpace(t *testing.T) {
+func TestOverdueRunContinuesWhenThereIsSpace(t *testing.T) {
 	for _, byStart := range []bool{false, true} {
 		inVirtualTime(t, func(t *testing.T) {
 			kv := mem.New()
@@ -537,7 +537,7 @@ func TestWhoComesDueOnAFullDiskGoesOnWhenThereIsSpace(t *testing.T) {
 	}
 }
 
-func TestADamagedLogSetsItsRunAside(t *testing.T) {
+func TestDamagedLogQuarantinesRun(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})
@@ -573,9 +573,9 @@ func TestADamagedLogSetsItsRunAside(t *testing.T) {
 	}
 }
 
-// TestARunThatWasSetAsideAndTerminatedHasEnded: its guest could not be made, or its log not be read, while
-// it was terminated. Nothing that is found later makes it go on.
-func TestARunThatWasSetAsideAndTerminatedHasEnded(t *testing.T) {
+// TestTerminatedQuarantinedRunHasEnded: its guest could not be made, or its log not be read, while
+// it was terminated. Nothing that is found later makes it continue.
+func TestTerminatedQuarantinedRunHasEnded(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"its guest could not be made", "its log could not be read"} {
 		t.Run(name, func(t *testing.T) {
@@ -586,12 +586,12 @@ func TestARunThatWasSetAsideAndTerminatedHasEnded(t *testing.T) {
 			until(t, e, "run", func(r flawless.Run) bool { return r.Turns >= 2 })
 			mend := func() {}
 			if name == "its guest could not be made" {
-				r, err := e.acquire(t.Context(), "run")
+				r, err := e.runs.Acquire(t.Context(), "run")
 				if err != nil {
 					t.Fatal(err)
 				}
-				r.fault(errors.New("its module is gone"))
-				e.release(r)
+				r.Quarantine(errors.New("its module is gone"))
+				r.Release()
 			} else {
 				e.Kill()
 				first := []byte("rrun\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")
@@ -650,7 +650,7 @@ func (n *narrow) Apply(ctx context.Context, b *store.Batch) error {
 	return n.KV.Apply(ctx, b)
 }
 
-func TestARecordAboveTheLimitSetsItsRunAside(t *testing.T) {
+func TestOversizedRecordQuarantinesRun(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		kv := &narrow{KV: mem.New(), id: "bad"}
 		e := open(t, kv, Options{})
@@ -679,7 +679,7 @@ func TestARecordAboveTheLimitSetsItsRunAside(t *testing.T) {
 	})
 }
 
-func TestAClockThatGoesBackDoesNotTurnARunBack(t *testing.T) {
+func TestRunTimeNeverGoesBackwards(t *testing.T) {
 	t.Parallel()
 	var shift atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }
@@ -725,7 +725,7 @@ func TestTenThousandStartsAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAReplayedRunGoesOn(t *testing.T) {
+func TestReplayedRunContinues(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{Live: 1, Rest: time.Nanosecond}) // guests leave memory all the time

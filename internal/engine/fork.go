@@ -12,23 +12,25 @@ import (
 	"github.com/flawless-engine/flawless/internal/replay"
 )
 
-// Fork says how a run goes on from the past of another one.
+// Fork describes a new run that continues from the past of another one.
 type Fork struct {
-	Turn    int                 // the last turn they share; 0 is the start alone
+	Turn    int                 // the last turn that both share; 0 is the start alone
 	ID      string              // of the new run; "" makes one
 	Answers []flawless.Decision // answers to calls of the past that were not delivered in it: Call, Status, Body
-	Module  []byte              // other code, which must ask for the same in the past; nil is the run's own
+	Module  []byte              // other code, which must make the same calls in the past; nil is the run's own
 	Who     string
 }
 
-// Fork starts a run that shares the past of another one up to a turn, and goes on for real. What the
-// other one had called and was answered later, this one is answered, too, where the answer tells of the
-// world and not of the other run. A call of the past that has no such answer waits for the real one where
-// there will be one, is carried out for this run where that harms nobody, or is in doubt: no answer is made
-// up. With its first own turn its guest is told its own id. Code that asks for something else in the past is
-// *flawless.Divergence, and a run whose log was redacted before it was imported is flawless.Refused.
-// With the same id it makes one run, however often it is asked for; flawless.Conflict where a run of another
-// kind has it. After a crash in the middle there is the whole run or none.
+// Fork starts a run that shares the past of another one up to a turn, and continues for real.
+//
+// Calls of the past that the other run had answered later get the same answer, if the answer is about the world and not
+// about the other run. Any other call of the past waits for its real answer if one will come, is carried out for the new
+// run if that harms nobody, or has an unknown outcome: no answer is made up. In its first own turn the guest is told its
+// own id.
+//
+// Fork returns *flawless.Divergence if the code makes other calls in the past, and flawless.Refused if the log was redacted
+// before it was imported. The same id makes one run, however often it is forked; flawless.Conflict if another run has it.
+// A crash in the middle leaves the whole run or none.
 func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
@@ -36,7 +38,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	if err := flawless.CheckNewID(o.ID); err != nil {
 		return flawless.Run{}, err
 	}
-	if err := e.accepts(); err != nil {
+	if err := e.life.Accept(); err != nil {
 		return flawless.Run{}, err
 	}
 	defer e.library.Choose()()
@@ -46,7 +48,7 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	}
 	defer done()
 	if !redact.Own(replay.Redacted(past.Begun())) {
-		return flawless.Run{}, fmt.Errorf("forking run %s: values were taken out of its log before it was imported, and what goes on from there would send others to the outside; fork it with --offline: %w", id, flawless.Refused)
+		return flawless.Run{}, fmt.Errorf("forking run %s: values were redacted from its log before it was imported, so a fork would send other values to the outside; fork it with --offline: %w", id, flawless.Refused)
 	}
 	if o.Module != nil {
 		if err := e.store.KeepBinary(ctx, e.lease, past.Digest(), o.Module); err != nil {
@@ -64,11 +66,11 @@ func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, err
 	if next := s.NextWake(); next != 0 {
 		e.clock.Add(next, o.ID)
 	}
-	e.touch(o.ID)
+	e.runs.Wake(o.ID)
 	return e.Run(ctx, o.ID)
 }
 
-// forkedBefore tells whether there is a run that was made by the same request.
+// forkedBefore reports whether the same request has made a run before.
 func (e *Engine) forkedBefore(ctx context.Context, id string, past *fork.Past) bool {
 	for rec, err := range e.store.Log(ctx, id, 0) {
 		return err == nil && past.Made(rec)
@@ -76,7 +78,7 @@ func (e *Engine) forkedBefore(ctx context.Context, id string, past *fork.Past) b
 	return false
 }
 
-// past replays what something is to go on from. Done gives it back.
+// past replays the past that a fork continues from. Call done to release it.
 func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, done func(), err error) {
 	run, err := e.Run(ctx, id)
 	if err != nil {
@@ -84,7 +86,7 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 	}
 	log, err := e.Log(ctx, id, 0, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("its log was cut or is damaged, and what happened before cannot be told: %w", err)
+		return nil, nil, fmt.Errorf("its log was cut or is damaged, so its past is unknown: %w", err)
 	}
 	m, giveBack, err := e.library.Borrow(ctx, run.Digest, o.Module)
 	if err != nil {
@@ -99,8 +101,8 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 		past.Release()
 		giveBack()
 	}
-	if o.Module != nil { // code of before turn 1 has not read the input yet
-		if err := library.ReadsInput(m, past.Begun().Workflow, past.Begun().Input); err != nil {
+	if o.Module != nil { // code has not read the input before turn 1
+		if err := library.AcceptsInput(m, past.Begun().Workflow, past.Begun().Input); err != nil {
 			done()
 			return nil, nil, err
 		}
@@ -108,9 +110,8 @@ func (e *Engine) past(ctx context.Context, id string, o Fork) (_ *fork.Past, don
 	return past, done, nil
 }
 
-// Offline lets a run go on from a turn of its past with the world closed, and touches nothing: calls
-// that its log has are answered from there, timers and sleeps pass at once, and the first other call
-// stops it.
+// Offline continues a run from a turn of its past without the outside, and changes nothing: calls that its log has are
+// answered from there, timers and sleeps pass at once, and the first other call stops it.
 func (e *Engine) Offline(ctx context.Context, id string, o Fork) (flawless.Offline, error) {
 	past, done, err := e.past(ctx, id, o)
 	if err != nil {
@@ -118,36 +119,4 @@ func (e *Engine) Offline(ctx context.Context, id string, o Fork) (flawless.Offli
 	}
 	defer done()
 	return past.Offline(ctx)
-}
-
-// ownSelf returns what a guest is to be told in its next turn: the guest of a fork knows itself as
-// another run until then. It is nil for all others. The caller holds mu.
-func (r *run) ownSelf() *flawless.Self {
-	if r.s.Self().Run == r.id {
-		return nil
-	}
-	return &flawless.Self{Run: r.id, URL: r.e.url}
-}
-
-// inherited returns the value that the run was told with a hold which is not its own: it is of the
-// past that it shares with another run.
-func (e *Engine) inherited(r *run, lock int) (value []byte, found bool, err error) {
-	r.mu.Lock()
-	origin := r.s.Start().Origin
-	r.mu.Unlock()
-	if origin == nil {
-		return nil, false, nil
-	}
-	for rec, err := range e.store.Log(e.performCtx, r.id, 0) {
-		if err != nil {
-			return nil, false, err
-		}
-		for _, x := range rec.Entries { // the first record is all of the past
-			if x.Arrival != nil && x.Arrival.Call == lock {
-				return x.Arrival.Body, true, nil
-			}
-		}
-		break
-	}
-	return nil, false, nil
 }

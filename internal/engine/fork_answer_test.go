@@ -49,9 +49,9 @@ func succeeds(t *testing.T, e *Engine, id string) {
 	mustComplete(t, e, id, `"done"`)
 }
 
-// TestAForkWaitsForTheChildrenOfItsOrigin: the origin failed before its child ended. The fork gets what the
+// TestForkAwaitsChildrenOfItsOrigin: the origin failed before its child ended. The fork gets what the
 // child really returns, whenever it is made and whenever the child ends, and starts no other one.
-func TestAForkWaitsForTheChildrenOfItsOrigin(t *testing.T) {
+func TestForkAwaitsChildrenOfItsOrigin(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		kv := mem.New()
@@ -113,8 +113,8 @@ func logText(t *testing.T, e *Engine, id string) string {
 	return b.String()
 }
 
-// TestAForkTakesNoAnswerThatIsAboutItsOrigin: the origin had ended, and heard so instead of an answer.
-func TestAForkTakesNoAnswerThatIsAboutItsOrigin(t *testing.T) {
+// TestForkIgnoresAnswersAboutItsOrigin: the origin had ended, and heard so instead of an answer.
+func TestForkIgnoresAnswersAboutItsOrigin(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -144,8 +144,8 @@ func TestAForkTakesNoAnswerThatIsAboutItsOrigin(t *testing.T) {
 	})
 }
 
-// TestAForkOfAnImportedRunAsks: what became of the open calls is known where the run came from, if anywhere.
-func TestAForkOfAnImportedRunAsks(t *testing.T) {
+// TestForkOfImportedRunNeedsDecision: what became of the open calls is known where the run came from, if anywhere.
+func TestForkOfImportedRunNeedsDecision(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	held, seen := make(chan struct{}), make(chan struct{}, 1)
@@ -207,9 +207,9 @@ func TestAForkOfAnImportedRunAsks(t *testing.T) {
 	mustComplete(t, there, "g", `"done"`)
 }
 
-// TestAForkIsNotAskedWhatItsOriginWas: somebody cancelled or paused the origin while it took the last turn
+// TestForkInheritsNoCancelOrPause: the origin was cancelled or paused while it took the last turn
 // that both share.
-func TestAForkIsNotAskedWhatItsOriginWas(t *testing.T) {
+func TestForkInheritsNoCancelOrPause(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "obey", nil, "a")
@@ -241,8 +241,8 @@ func TestAForkIsNotAskedWhatItsOriginWas(t *testing.T) {
 	}
 }
 
-// TestAnswersThatAForkCannotBeGiven: nobody can give it a hold of a state, or cancel it in this way.
-func TestAnswersThatAForkCannotBeGiven(t *testing.T) {
+// TestInvalidAnswersForForkAreRefused: an answer can neither give it a hold of a state nor cancel it.
+func TestInvalidAnswersForForkAreRefused(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -266,8 +266,8 @@ func TestAnswersThatAForkCannotBeGiven(t *testing.T) {
 	})
 }
 
-// TestARemovedRunIsNotAwaited: how it ended is not known any more, and the error says so.
-func TestARemovedRunIsNotAwaited(t *testing.T) {
+// TestAwaitOfRemovedRunFails: how it ended is not known any more, and the error says so.
+func TestAwaitOfRemovedRunFails(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})

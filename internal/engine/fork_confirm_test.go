@@ -49,9 +49,9 @@ func (c *charger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestConfirmInAForkAsksWithTheKeyThatWasSent: a fork sends under its own id, and the code in it was told the id
+// TestForkConfirmsWithKeyThatWasSent: a fork sends under its own id, and the code in it was told the id
 // of the run it was forked from.
-func TestConfirmInAForkAsksWithTheKeyThatWasSent(t *testing.T) {
+func TestForkConfirmsWithKeyThatWasSent(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string

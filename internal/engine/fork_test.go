@@ -37,7 +37,7 @@ func failedRun(t *testing.T) (*Engine, func() []string) {
 	}
 }
 
-func TestAForkGoesOnWithFixedCode(t *testing.T) {
+func TestForkContinuesWithFixedCode(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e, seen := failedRun(t)
@@ -86,9 +86,9 @@ func TestAForkGoesOnWithFixedCode(t *testing.T) {
 	})
 }
 
-// TestAForkSpawnsChildrenOfItsOwnCode: the file that it goes on with was never added under a name, and after a
+// TestForkSpawnsChildrenOfItsOwnModule: the file that it continues with was never added under a name, and after a
 // crash it is still found. The module it was forked from has newer versions, or none any more.
-func TestAForkSpawnsChildrenOfItsOwnCode(t *testing.T) {
+func TestForkSpawnsChildrenOfItsOwnModule(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		kv := mem.New()
@@ -132,7 +132,7 @@ func TestAForkSpawnsChildrenOfItsOwnCode(t *testing.T) {
 	})
 }
 
-func TestAForkTakesAnotherAnswer(t *testing.T) {
+func TestForkAcceptsAnotherAnswer(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
 		defer e.Kill()
@@ -164,8 +164,8 @@ func TestAForkTakesAnotherAnswer(t *testing.T) {
 	})
 }
 
-// TestAForkThatIsAskedForTwiceIsMadeOnce: with its id and the same request; any other with that id is refused.
-func TestAForkThatIsAskedForTwiceIsMadeOnce(t *testing.T) {
+// TestForkIsIdempotent: with its id and the same request; any other with that id is refused.
+func TestForkIsIdempotent(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, _ := failedRun(t)
 		defer e.Kill()
@@ -188,7 +188,7 @@ func TestAForkThatIsAskedForTwiceIsMadeOnce(t *testing.T) {
 	})
 }
 
-func TestAForkThatCannotBe(t *testing.T) {
+func TestImpossibleForksAreRefused(t *testing.T) {
 	other := edition(t, "other")
 	inVirtualTime(t, func(t *testing.T) {
 		e, _ := failedRun(t)
@@ -222,7 +222,7 @@ func TestAForkThatCannotBe(t *testing.T) {
 	})
 }
 
-func TestAForkOfACallInTheAirNeedsADecision(t *testing.T) {
+func TestForkOfCallInFlightNeedsDecision(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	held, seen := make(chan struct{}), make(chan struct{}, 10)
@@ -246,8 +246,8 @@ func TestAForkOfACallInTheAirNeedsADecision(t *testing.T) {
 	}
 }
 
-// TestAForkIsItself: what a fork makes is its own, also after a restart and in the fork of a fork.
-func TestAForkIsItself(t *testing.T) {
+// TestForkKnowsItsOwnID: what a fork makes is its own, also after a restart and in the fork of a fork.
+func TestForkKnowsItsOwnID(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	o := Options{URL: "http://first.example", Freezing: Freezing{Units: 1}}
@@ -309,9 +309,9 @@ func TestAForkIsItself(t *testing.T) {
 	}
 }
 
-// TestAForkSpawnsAChildOfItsPastWhenToldSo: the child of the other run is on another server, and nobody here
+// TestForkSpawnsChildOfItsPastOnDecision: the child of the other run is on another server, and nobody here
 // knows what becomes of it until a person decides.
-func TestAForkSpawnsAChildOfItsPastWhenToldSo(t *testing.T) {
+func TestForkSpawnsChildOfItsPastOnDecision(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})
@@ -355,9 +355,9 @@ func TestAForkSpawnsAChildOfItsPastWhenToldSo(t *testing.T) {
 	}
 }
 
-// TestAForkAndTheStatesOfItsPast: it was told that it holds a state, which is the other run's, or waits
+// TestForkAndStatesOfItsPast: it was told that it holds a state, which is the other run's, or waits
 // for one as that one did.
-func TestAForkAndTheStatesOfItsPast(t *testing.T) {
+func TestForkAndStatesOfItsPast(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -390,7 +390,7 @@ func TestAForkAndTheStatesOfItsPast(t *testing.T) {
 		}
 		mustEnd(t, e, "a")
 		for { // what it asked for in its last turn is carried out behind its end
-			if st, err := e.State(t.Context(), "kept"); errors.Is(err, flawless.NotFound) || err == nil && st.Holder == nil {
+			if st, err := e.States().State(t.Context(), "kept"); errors.Is(err, flawless.NotFound) || err == nil && st.Holder == nil {
 				break
 			}
 			time.Sleep(time.Millisecond)
@@ -410,13 +410,13 @@ func TestAForkAndTheStatesOfItsPast(t *testing.T) {
 		}
 		fork("d", 1, "g") // which got it later
 		completes("g")
-		if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != `"bcdfg"` || s.Holder != nil {
+		if s, err := e.States().State(t.Context(), "kept"); err != nil || string(s.Value) != `"bcdfg"` || s.Holder != nil {
 			t.Errorf("the state is %+v, %v", s, err)
 		}
 	})
 }
 
-func TestARunIsInspected(t *testing.T) {
+func TestInspect(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
 		defer e.Kill()
@@ -456,8 +456,8 @@ func TestARunIsInspected(t *testing.T) {
 	})
 }
 
-// TestAForkIsInDoubtAsItsOriginIs: a call by which a guest says that it does not know how to go on.
-func TestAForkIsInDoubtAsItsOriginIs(t *testing.T) {
+// TestForkInheritsUnknownOutcome: a call by which a guest says that it cannot continue.
+func TestForkInheritsUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})

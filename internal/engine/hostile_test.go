@@ -8,9 +8,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestARefusedModuleTakesNoMemory adds modules that are refused after they were compiled, and removes
+// TestRefusedModuleTakesNoMemory adds modules that are refused after they were compiled, and removes
 // one that was added.
-func TestARefusedModuleTakesNoMemory(t *testing.T) {
+func TestRefusedModuleTakesNoMemory(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	loaded := func() int {

@@ -104,9 +104,9 @@ func imageFile(state, guest int) string {
 	return filepath.Join("testdata", "images", fmt.Sprintf("state-%d-guest-%d.json", state, guest))
 }
 
-// TestARunGoesOnFromAnImageOfEveryFormat: the turns before it are gone, so a format that is not read any
+// TestRunResumesFromImageOfEveryFormat: the turns before it are gone, so a format that is not read any
 // more would be the end of the run.
-func TestARunGoesOnFromAnImageOfEveryFormat(t *testing.T) {
+func TestRunResumesFromImageOfEveryFormat(t *testing.T) {
 	if name := imageFile(core.StateFormat, guest.FrozenFormat); *writeImages {
 		inVirtualTime(t, func(t *testing.T) {
 			b, err := json.MarshalIndent(keepFew(t), "", " ")
@@ -171,8 +171,8 @@ func TestARunGoesOnFromAnImageOfEveryFormat(t *testing.T) {
 	}
 }
 
-// TestTheImageOfACutLogNeedsNoBaseImage: a server to come may initialise the module otherwise.
-func TestTheImageOfACutLogNeedsNoBaseImage(t *testing.T) {
+// TestImageOfCutLogNeedsNoBaseImage: a server to come may initialise the module otherwise.
+func TestImageOfCutLogNeedsNoBaseImage(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		k := keepFew(t)
 		base := k.Image.Guest[1+32 : 1+64]
@@ -182,8 +182,8 @@ func TestTheImageOfACutLogNeedsNoBaseImage(t *testing.T) {
 	})
 }
 
-// TestAnImageOfANewerServerIsKept: the run is set aside, and goes on with that server.
-func TestAnImageOfANewerServerIsKept(t *testing.T) {
+// TestImageOfNewerServerIsKept: the run is quarantined, and continues with that server.
+func TestImageOfNewerServerIsKept(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		k := keepFew(t)
 		for name, change := range map[string]func(m *store.Image){

@@ -47,12 +47,12 @@ func inVirtualTime(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-func TestALongLogGoesOnFromItsLastImage(t *testing.T) {
+func TestLongLogResumesFromLastImage(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := sleepOn(t, Options{Freezing: Freezing{Turns: 5}, Rest: time.Hour}, 24, 21, nil)
 		defer e.Kill()
-		if e.counts.thawed.Load() == 0 || e.counts.replayed.Load() != 0 || e.counts.fallbacks.Load() != 0 {
-			t.Errorf("thawed %d, replayed %d, fell back %d", e.counts.thawed.Load(), e.counts.replayed.Load(), e.counts.fallbacks.Load())
+		if e.Health().Thawed == 0 || e.Health().Replayed != 0 || e.Health().Fallbacks != 0 {
+			t.Errorf("thawed %d, replayed %d, fell back %d", e.Health().Thawed, e.Health().Replayed, e.Health().Fallbacks)
 		}
 		if _, err := e.store.Image(context.Background(), "run"); err == nil {
 			t.Error("the image of a run that has ended is kept")
@@ -60,7 +60,7 @@ func TestALongLogGoesOnFromItsLastImage(t *testing.T) {
 	})
 }
 
-func TestASleepingRunLeavesMemory(t *testing.T) {
+func TestSleepingRunLeavesMemory(t *testing.T) {
 	for name, row := range map[string]struct {
 		how            Freezing
 		thawed, frozen bool
@@ -83,7 +83,7 @@ func TestASleepingRunLeavesMemory(t *testing.T) {
 				if err != nil || r.Status != flawless.Completed || string(r.Output) != `"72h0m0s"` {
 					t.Fatalf("it is %+v, %v", r, err)
 				}
-				if thawed, frozen := e.counts.thawed.Load() > 0, e.counts.frozen.Load() > 0; thawed != row.thawed || frozen != row.frozen {
+				if thawed, frozen := e.Health().Thawed > 0, e.Health().Frozen > 0; thawed != row.thawed || frozen != row.frozen {
 					t.Errorf("thawed %v, frozen %v", thawed, frozen)
 				}
 			})
@@ -91,7 +91,7 @@ func TestASleepingRunLeavesMemory(t *testing.T) {
 	}
 }
 
-func TestAnImageThatIsOfNoUseIsReplayed(t *testing.T) {
+func TestUnusableImageFallsBackToReplay(t *testing.T) {
 	change := func(t *testing.T, f func(m *store.Image)) func(kv store.KV) {
 		return func(kv store.KV) {
 			s, err := store.Open(t.Context(), kv)
@@ -134,39 +134,12 @@ func TestAnImageThatIsOfNoUseIsReplayed(t *testing.T) {
 			inVirtualTime(t, func(t *testing.T) {
 				e := sleepOn(t, Options{Freezing: Freezing{Turns: 2}, Rest: time.Hour}, 5, 3, damage(t))
 				defer e.Kill()
-				if e.counts.fallbacks.Load() == 0 {
+				if e.Health().Fallbacks == 0 {
 					t.Error("the image was of use")
 				}
 			})
 		})
 	}
-}
-
-// TestNoImageIsMadeOfARunThatHasEnded: it was terminated while its guest was about to leave.
-func TestNoImageIsMadeOfARunThatHasEnded(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T) {
-		e := open(t, mem.New(), Options{Rest: time.Hour})
-		defer e.Kill()
-		mustStart(t, e, "sleep", 1, "run")
-		synctest.Wait()
-		r, err := e.acquire(context.Background(), "run")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer e.release(r)
-		if _, err := e.Terminate(context.Background(), "run", flawless.Cancel{}); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		r.mu.Lock()
-		r.leaving = true
-		r.wakeLocked()
-		r.mu.Unlock()
-		synctest.Wait()
-		if e.counts.frozen.Load() != 0 {
-			t.Error("one was made")
-		}
-	})
 }
 
 func TestGuestsLeaveWhenMemoryIsTight(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -37,7 +38,7 @@ func sleepCut(t *testing.T, damage func(kv store.KV)) (*Engine, []flawless.Recor
 	return open(t, kv, how), log
 }
 
-func TestALogIsCutBeforeAnImage(t *testing.T) {
+func TestLogIsCutBeforeImage(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, log := sleepCut(t, nil)
 		defer e.Kill()
@@ -56,7 +57,11 @@ func TestALogIsCutBeforeAnImage(t *testing.T) {
 			t.Fatalf("it is %+v, %v", r, err)
 		}
 		whole := r.Cost
-		if r, err := e.stored(context.Background(), "run"); err != nil || r.Cost != whole || r.Turns != 25 {
+		synctest.Wait()
+		if inMemory, _ := e.runs.InMemory("run"); inMemory {
+			t.Error("the run has not left memory")
+		}
+		if r, err := e.Run(context.Background(), "run"); err != nil || r.Cost != whole || r.Turns != 25 {
 			t.Errorf("from its log it has cost %d in %d turns, and %d in 25: %v", r.Cost, r.Turns, whole, err)
 		}
 		if err := e.verify(context.Background(), "run"); !errors.Is(err, flawless.Refused) || !strings.Contains(err.Error(), "--keep-turns") {
@@ -71,7 +76,7 @@ func TestALogIsCutBeforeAnImage(t *testing.T) {
 	})
 }
 
-func TestACutLogWithoutItsImageSetsTheRunAside(t *testing.T) {
+func TestCutLogWithoutImageQuarantinesRun(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, _ := sleepCut(t, func(kv store.KV) {
 			if err := kv.Apply(t.Context(), &store.Batch{Delete: [][]byte{[]byte("frun\x00\x01")}}); err != nil {
@@ -87,7 +92,7 @@ func TestACutLogWithoutItsImageSetsTheRunAside(t *testing.T) {
 	})
 }
 
-func TestAnUpgradeSaysThatALogWasCut(t *testing.T) {
+func TestUpgradeReportsCutLog(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e, _ := sleepCut(t, nil)
@@ -152,9 +157,9 @@ func loseImage(t *testing.T) func(kv store.KV) {
 	}
 }
 
-// TestARunThatEndedWithACutLogBeginsNothingAgain: what it had done before the log goes on is known from
+// TestEndedRunWithCutLogRepeatsNoCall: what it had done before the log begins is known from
 // its image.
-func TestARunThatEndedWithACutLogBeginsNothingAgain(t *testing.T) {
+func TestEndedRunWithCutLogRepeatsNoCall(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, o := outlive(t, nil)
 		defer e.Kill()
@@ -198,8 +203,8 @@ func TestARunThatEndedWithACutLogBeginsNothingAgain(t *testing.T) {
 	})
 }
 
-// TestACutLogWithoutItsImageBeginsNothingAgain: nobody knows which calls of the run are open.
-func TestACutLogWithoutItsImageBeginsNothingAgain(t *testing.T) {
+// TestCutLogWithoutImageRepeatsNoCall: which calls of the run are open is unknown.
+func TestCutLogWithoutImageRepeatsNoCall(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, o := outlive(t, loseImage(t))
 		defer e.Kill()
@@ -221,8 +226,8 @@ func TestACutLogWithoutItsImageBeginsNothingAgain(t *testing.T) {
 	})
 }
 
-// TestACutLogWithoutItsImageOfARunThatIsOver: nothing is open, and nothing is missed.
-func TestACutLogWithoutItsImageOfARunThatIsOver(t *testing.T) {
+// TestCutLogWithoutImageOfEndedRun: nothing is open, and nothing is missed.
+func TestCutLogWithoutImageOfEndedRun(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, o := outlive(t, nil)
 		time.Sleep(3 * 24 * time.Hour)

@@ -15,8 +15,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestMessageKeysAndTypesAreSeen: a key that cannot be seen in a list is most likely a variable that was not set.
-func TestMessageKeysAndTypesAreSeen(t *testing.T) {
+// TestInvisibleMessageKeysAndTypesAreRefused: a key that cannot be seen in a list is most likely a variable that was not set.
+func TestInvisibleMessageKeysAndTypesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct {
@@ -33,9 +33,9 @@ func TestMessageKeysAndTypesAreSeen(t *testing.T) {
 	}
 }
 
-// TestAModuleSaysWhichHostsHonourKeys: the module says so of localhost. A request to it whose answer is lost is
+// TestModuleDeclaresHostsThatHonourKeys: the module says so of localhost. A request to it whose answer is lost is
 // sent again under its key, unless the operator says of the host that it does not honour keys.
-func TestAModuleSaysWhichHostsHonourKeys(t *testing.T) {
+func TestModuleDeclaresHostsThatHonourKeys(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, host string
@@ -63,7 +63,7 @@ func TestAModuleSaysWhichHostsHonourKeys(t *testing.T) {
 			e := open(t, mem.New(), Options{})
 			defer e.Kill()
 			if row.operator != 0 {
-				if _, err := e.ChangeHost(t.Context(), "localhost", func(h *flawless.Host) { h.KeyMS = row.operator.Milliseconds() }); err != nil {
+				if _, err := e.Policy().ChangeHost(t.Context(), "localhost", func(h *flawless.Host) { h.KeyMS = row.operator.Milliseconds() }); err != nil {
 					t.Fatal(err)
 				}
 			}

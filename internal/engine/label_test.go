@@ -68,7 +68,7 @@ func TestLabels(t *testing.T) {
 	})
 }
 
-func TestBadLabels(t *testing.T) {
+func TestInvalidLabelsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	many := map[string]string{}

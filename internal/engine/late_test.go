@@ -14,9 +14,9 @@ import (
 // filler is a module of 291 bytes whose _initialize fills 200 MB of memory again and again, for ever.
 const filler = "AGFzbQEAAAABEwRgAABgAn9/AGAAAX9gA39/fwACJwIIZmxhd2xlc3MIZGVzY3JpYmUAAQhmbGF3bGVzcwZmaW5pc2gAAwMFBAAAAAAFAwEAAQdPBQZtZW1vcnkCAAtfaW5pdGlhbGl6ZQACEWZsYXdsZXNzX2Rlc2NyaWJlAAMOZmxhd2xlc3Nfc3RhcnQABA9mbGF3bGVzc19yZXN1bWUABQosBBoAQaAfQAAaA0BBAEEBQYCAgOQA/AsADAALCwkAQRBBygAQAAsCAAsCAAsLUAEAQRALSnsibmFtZSI6ICJib21iIiwgInZlcnNpb24iOiAiMSIsICJ3b3JrZmxvd3MiOiBbeyJuYW1lIjogIncifV0sICJzZGsiOiAieCJ9"
 
-// TestAModuleThatIsLateInitialisingIsRefused: others wait to be added meanwhile, so it is not for its limit of
+// TestSlowlyInitialisingModuleIsRefused: others wait to be added meanwhile, so it is not for its limit of
 // units to end it, which filling memory hardly uses up.
-func TestAModuleThatIsLateInitialisingIsRefused(t *testing.T) {
+func TestSlowlyInitialisingModuleIsRefused(t *testing.T) {
 	t.Parallel()
 	bin, err := base64.StdEncoding.DecodeString(filler)
 	if err != nil {

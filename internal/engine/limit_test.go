@@ -73,7 +73,7 @@ func (x *exchanges) count(run string) (n int) {
 	return n
 }
 
-// saw tells whether an exchange of a call has begun.
+// saw reports whether an exchange of a call has begun.
 func (x *exchanges) saw(run string, call int) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -89,14 +89,14 @@ func mustLimit(t *testing.T, e *Engine, host, rate string, burst int) {
 	t.Helper()
 	n, period, err := flawless.ParseRate(rate)
 	if err == nil {
-		_, err = e.SetLimit(t.Context(), flawless.Limit{Host: host, Count: n, PeriodMS: period.Milliseconds(), Burst: burst})
+		_, err = e.Limits().Set(t.Context(), flawless.Limit{Host: host, Count: n, PeriodMS: period.Milliseconds(), Burst: burst})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestALimitIsKeptAndFair(t *testing.T) {
+func TestRateLimitHoldsAndIsFair(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		x := &exchanges{}
 		e := open(t, mem.New(), Options{Kinds: x.kinds()})
@@ -109,8 +109,8 @@ func TestALimitIsKeptAndFair(t *testing.T) {
 			t.Errorf("a run towards another host took %v: %+v", time.Since(began), r)
 		}
 		synctest.Wait()
-		if all, err := e.Limits(t.Context()); err != nil || len(all) != 1 || all[0].Waiting != 52 {
-			t.Errorf("limits: %+v %v", all, err)
+		if all := e.Limits().List(); len(all) != 1 || all[0].Waiting != 52 {
+			t.Errorf("limits: %+v", all)
 		}
 		if r := mustEnd(t, e, "few"); r.Status != flawless.Completed || time.Since(began) > 700*time.Millisecond {
 			t.Errorf("a run with three calls took %v beside one with fifty: %+v", time.Since(began), r)
@@ -133,9 +133,9 @@ func TestALimitIsKeptAndFair(t *testing.T) {
 	})
 }
 
-// TestACrashDoublesNoCallThatWaits: the server dies again and again while calls wait; none is lost,
-// doubled or in doubt, and the limit holds over the restarts.
-func TestACrashDoublesNoCallThatWaits(t *testing.T) {
+// TestCrashDoesNotRepeatWaitingCalls: the server dies again and again while calls wait; none is lost,
+// doubled or of unknown outcome, and the limit holds over the restarts.
+func TestCrashDoesNotRepeatWaitingCalls(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv, x := mem.New(), &exchanges{}
 		e := open(t, kv, Options{Kinds: x.kinds(), Freezing: Freezing{Turns: 1}})
@@ -175,7 +175,7 @@ func mustEndAfter(t *testing.T, e *Engine, id string, most time.Duration) flawle
 	return r
 }
 
-func TestALimitThatIsChanged(t *testing.T) {
+func TestChangedRateLimitAppliesAtOnce(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		x := &exchanges{}
 		e := open(t, mem.New(), Options{Kinds: x.kinds()})
@@ -198,21 +198,21 @@ func TestALimitThatIsChanged(t *testing.T) {
 		if _, err := e.Terminate(t.Context(), "gone", flawless.Cancel{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.RemoveLimit(t.Context(), "api.example.com:8443"); err != nil {
+		if err := e.Limits().Remove(t.Context(), "api.example.com:8443"); err != nil {
 			t.Fatal(err)
 		}
 		if r := mustEnd(t, e, "a"); r.Status != flawless.Completed || x.count("a") != 10 || x.count("gone") > 0 {
 			t.Errorf("without the limit it is %+v, %d exchanges, %d of the one that was terminated", r, x.count("a"), x.count("gone"))
 		}
-		if err := e.RemoveLimit(t.Context(), "api.example.com:8443"); !errors.Is(err, flawless.NotFound) {
+		if err := e.Limits().Remove(t.Context(), "api.example.com:8443"); !errors.Is(err, flawless.NotFound) {
 			t.Errorf("removing it again: %v", err)
 		}
 		e.Kill()
 	})
 }
 
-// TestALimitHoldsHoweverItsHostIsWritten: by an operator, or in the URL of a call.
-func TestALimitHoldsHoweverItsHostIsWritten(t *testing.T) {
+// TestRateLimitAppliesToEverySpellingOfHost: by an operator, or in the URL of a call.
+func TestRateLimitAppliesToEverySpellingOfHost(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ limit, url string }{
 		{"[::1]:8080", "http://[::1]:8080/"},
@@ -226,23 +226,23 @@ func TestALimitHoldsHoweverItsHostIsWritten(t *testing.T) {
 		if err != nil || !e.limits.Has(p.Host, p.Port) {
 			t.Errorf("a limit for %s does not hold for %s: %v", row.limit, row.url, err)
 		}
-		if err := e.RemoveLimit(t.Context(), row.limit); err != nil {
+		if err := e.Limits().Remove(t.Context(), row.limit); err != nil {
 			t.Errorf("removing it: %v", err)
 		}
 	}
 }
 
-// TestAKeyThatIsForgottenWhileItsRequestWaits: a request that may have taken effect waits for a place under a
-// limit, to be repeated. The run is unresolved when the host may forget its key, not when the place comes, and the
+// TestKeyExpiresWhileRequestQueues: a request that may have taken effect waits for a permit under a
+// limit, to be repeated. The run is unresolved when the host may forget its key, not when the permit comes, and the
 // request is never sent again.
-func TestAKeyThatIsForgottenWhileItsRequestWaits(t *testing.T) {
+func TestKeyExpiresWhileRequestQueues(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		for _, longer := range []bool{false, true} {
 			x := &exchanges{lose: true}
 			kv := mem.New()
 			e := open(t, kv, Options{Kinds: x.kinds()})
 			within := func(d time.Duration) {
-				if _, err := e.ChangeHost(t.Context(), "api.example.com", func(h *flawless.Host) { h.KeyMS = d.Milliseconds() }); err != nil {
+				if _, err := e.Policy().ChangeHost(t.Context(), "api.example.com", func(h *flawless.Host) { h.KeyMS = d.Milliseconds() }); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -268,15 +268,15 @@ func TestAKeyThatIsForgottenWhileItsRequestWaits(t *testing.T) {
 			if want := map[bool]int{false: 1, true: 2}[longer]; len(x.at) != want {
 				t.Errorf("with a longer time %v it was sent %d times", longer, len(x.at))
 			}
-			if all, err := e.Limits(t.Context()); err != nil || all[0].Waiting != 0 && !longer {
-				t.Errorf("limits: %+v %v", all, err)
+			if all := e.Limits().List(); all[0].Waiting != 0 && !longer {
+				t.Errorf("limits: %+v", all)
 			}
 			e.Kill()
 		}
 	})
 }
 
-func TestBadLimits(t *testing.T) {
+func TestInvalidRateLimitsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for name, l := range map[string]flawless.Limit{
@@ -288,7 +288,7 @@ func TestBadLimits(t *testing.T) {
 		"no time":           {Host: "a.example.com", Count: 1},
 		"a burst beyond it": {Host: "a.example.com", Count: 1, PeriodMS: 1000, Burst: 2},
 	} {
-		if _, err := e.SetLimit(t.Context(), l); !errors.Is(err, flawless.Invalid) {
+		if _, err := e.Limits().Set(t.Context(), l); !errors.Is(err, flawless.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -312,10 +312,10 @@ func (x *exchanges) early(interval time.Duration, burst int) error {
 	return nil
 }
 
-// TestADeathAtEveryWriteOfPacedRuns: the server dies before and after each write of runs whose calls
-// wait. No call is made twice, none that waited is in doubt, and the limit holds, also at once after the
+// TestDeathAtEveryWriteOfRateLimitedRuns: the server dies before and after each write of runs whose calls
+// wait. No call is made twice, none that waited has an unknown outcome, and the limit holds, also at once after the
 // restart.
-func TestADeathAtEveryWriteOfPacedRuns(t *testing.T) {
+func TestDeathAtEveryWriteOfRateLimitedRuns(t *testing.T) {
 	for _, row := range []struct {
 		rate     string
 		burst    int

@@ -14,8 +14,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestMetricsCountWhatHappens lets runs end in each way, and calls have each outcome.
-func TestMetricsCountWhatHappens(t *testing.T) {
+// TestMetricsCountRunsAndAttempts lets runs end in each way, and calls have each outcome.
+func TestMetricsCountRunsAndAttempts(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		kinds := effect.Kinds(effect.Options{})
 		for i := range kinds {

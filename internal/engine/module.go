@@ -5,17 +5,17 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
 )
 
-// MaxModule is the largest module that is taken, in bytes.
+// MaxModule is the maximum size of a module in bytes.
 const MaxModule = library.MaxModule
 
-// AddModule checks, compiles and keeps a module; without a name it takes the one that the module says
-// of itself. New runs take it from then on; runs that are open
-// stay on theirs. The same bytes as the newest version change nothing and return false. Progress is
-// called with what is being done and how much of it, 0 to 1; it may be nil. A crash in the middle
-// leaves the module added whole or not at all.
+// AddModule checks, compiles and stores a module; without a name it uses the one in the module's manifest. New runs use it
+// from then on, open runs stay on their version. If bin is the newest version already, nothing changes and AddModule
+// returns false. Progress is called with the stage and how much of it is done, from 0 to 1; it may be nil. A crash in the
+// middle leaves the module added, or not.
 func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progress func(stage string, done float64)) (flawless.Module, bool, error) {
 	if name != "" {
 		if err := flawless.CheckName("a module's name", name); err != nil {
@@ -23,9 +23,9 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 		}
 	}
 	if len(bin) > MaxModule {
-		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, at most %d are taken; build with -ldflags=-s -w or leave packages out: %w", name, len(bin), MaxModule, flawless.TooLarge)
+		return flawless.Module{}, false, fmt.Errorf("adding module %q: it has %d bytes, the limit is %d; build with -ldflags=-s -w or import fewer packages: %w", name, len(bin), MaxModule, flawless.TooLarge)
 	}
-	if err := e.accepts(); err != nil {
+	if err := e.life.Accept(); err != nil {
 		return flawless.Module{}, false, err
 	}
 	m, added, lost, err := e.library.Add(ctx, name, bin, progress)
@@ -35,26 +35,24 @@ func (e *Engine) AddModule(ctx context.Context, name string, bin []byte, progres
 	return m, added, err
 }
 
-// mended sets the runs going again that were set aside because their module could not be read.
+// mended drives the runs again that were quarantined because their module could not be read.
 func (e *Engine) mended(ctx context.Context, m flawless.Module) {
 	for f := (flawless.Filter{Module: m.Name, Status: []flawless.Status{flawless.Unresolved}, Limit: 1000}); ; {
 		page, next, err := e.store.Runs(ctx, f)
 		if err != nil {
-			e.log.Error("looking for runs that can go on with a module", "module", m.Name, "error", err)
+			e.log.Error("runs quarantined for a module cannot be listed", "module", m.Name, "error", err)
 			return
 		}
 		for _, run := range page {
 			if run.Digest != m.Digest || run.Problem == "" {
 				continue
 			}
-			r, err := e.seize(ctx, run.ID)
+			r, err := e.runs.Seize(ctx, run.ID)
 			if err != nil {
-				continue // it is still set aside, for another reason
+				continue // it is still quarantined, for another reason
 			}
-			r.mu.Lock()
-			r.problem = ""
-			r.mu.Unlock()
-			e.letGo(r)
+			r.Mend()
+			r.Release()
 		}
 		if f.Cursor = next; next == "" {
 			return
@@ -70,14 +68,14 @@ func (e *Engine) Module(ctx context.Context, name string) ([]flawless.Module, er
 	return e.store.Module(ctx, name)
 }
 
-// RemoveModule removes a version of a module, or with version 0 all of them. It returns
-// flawless.Conflict, and removes nothing, while an open run needs one: those have to end or to be
-// moved before. Runs that have ended keep their logs; without the module they cannot be replayed.
+// RemoveModule removes a version of a module, or with version 0 all of them. It removes nothing and returns
+// flawless.Conflict while an open run needs one of them. Runs that have ended keep their logs; without the module they
+// cannot be replayed.
 func (e *Engine) RemoveModule(ctx context.Context, name string, version int) ([]flawless.Module, error) {
 	return e.library.Remove(ctx, name, version, e.unused)
 }
 
-// users returns the open runs by the digest of the module that they need.
+// users returns the ids of the open runs by the digest of the module that they need.
 func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
 	users := map[string][]string{}
 	seen := map[string]bool{}
@@ -87,15 +85,11 @@ func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
 			users[digest] = append(users[digest], id)
 		}
 	}
-	e.mu.Lock()
-	for _, r := range e.runs { // also those that have just begun, which the store does not have
-		r.mu.Lock()
-		if r.s.Outcome() == "" && r.s.Start().Digest != "" {
-			take(r.id, r.s.Start().Digest)
+	e.runs.Each(func(id string, s *core.State) { // also those that were just created, which the store does not have
+		if s.Outcome() == "" && s.Start().Digest != "" {
+			take(id, s.Start().Digest)
 		}
-		r.mu.Unlock()
-	}
-	e.mu.Unlock()
+	})
 	for f := (flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}); ; {
 		page, next, err := e.store.Runs(ctx, f)
 		if err != nil {
@@ -110,7 +104,7 @@ func (e *Engine) users(ctx context.Context) (map[string][]string, error) {
 	}
 }
 
-// unused returns flawless.Conflict where an open run needs one of the modules.
+// unused returns flawless.Conflict if an open run needs one of the modules.
 func (e *Engine) unused(ctx context.Context, versions []flawless.Module) error {
 	users, err := e.users(ctx)
 	if err != nil {

@@ -37,9 +37,9 @@ func (kv *withoutModules) Apply(ctx context.Context, b *store.Batch) error {
 	return kv.KV.Apply(ctx, b)
 }
 
-// TestADamagedModuleIsAddedAgain: starts say what to do, health shows the damage, and once the module was added
-// again its runs go on.
-func TestADamagedModuleIsAddedAgain(t *testing.T) {
+// TestAddingDamagedModuleRepairsIt: starts say what to do, health shows the damage, and once the module was added
+// again its runs continue.
+func TestAddingDamagedModuleRepairsIt(t *testing.T) {
 	t.Parallel()
 	kv := &withoutModules{KV: mem.New()}
 	e := open(t, kv, Options{})

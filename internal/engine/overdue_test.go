@@ -45,11 +45,11 @@ func (s *tally) seen(key string) int {
 	return s.keys[key]
 }
 
-// TestAnOverdueTimeoutComesBeforeAnOverdueTry: both the deadline of a call that waits and its next try, or its
-// place under a limit, are overdue when the guest can go on again. The deadline counts first, whichever was due
+// TestOverdueTimeoutPrecedesOverdueAttempt: both the deadline of a call that waits and its next try, or its
+// permit under a limit, are overdue when the guest can continue again. The deadline counts first, whichever was due
 // first: the code withdraws the call, which never begins, and its own next try is the only one. A try that began
 // instead would be abandoned at once, and the code would charge a second time.
-func TestAnOverdueTimeoutComesBeforeAnOverdueTry(t *testing.T) {
+func TestOverdueTimeoutPrecedesOverdueAttempt(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name           string
@@ -120,9 +120,9 @@ func TestAnOverdueTimeoutComesBeforeAnOverdueTry(t *testing.T) {
 	}
 }
 
-// TestARunsDeadlineComesBeforeItsPlace: the deadline of a run, and its place under a limit, came while the server
+// TestDeadlineEndsQueuedRun: the deadline of a run, and its permit under a limit, came while the server
 // was down. The run is cancelled and sends nothing.
-func TestARunsDeadlineComesBeforeItsPlace(t *testing.T) {
+func TestDeadlineEndsQueuedRun(t *testing.T) {
 	t.Parallel()
 	kv, server := mem.New(), newTally(t, false)
 	var later atomic.Int64

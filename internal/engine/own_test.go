@@ -13,9 +13,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestPublishedClientsWithTransportsOfTheirOwn: libraries that nobody has told of the engine call through it,
+// TestPublishedClientsWithOwnTransports: libraries that know nothing of the engine call through it,
 // and what cannot be called says so, and where.
-func TestPublishedClientsWithTransportsOfTheirOwn(t *testing.T) {
+func TestPublishedClientsWithOwnTransports(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

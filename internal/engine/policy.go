@@ -8,7 +8,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/policy"
 )
 
-// newPolicy reads what operators have said.
+// newPolicy reads the settings of operators.
 func (e *Engine) newPolicy(ctx context.Context, o Options) (*policy.Policy, error) {
 	retryFor := flawless.DefaultRetryFor
 	if o.RetryFor != nil {
@@ -21,8 +21,7 @@ func (e *Engine) newPolicy(ctx context.Context, o Options) (*policy.Policy, erro
 		}})
 }
 
-// Settings returns how the runs of a module are treated, or flawless.NotFound where there is no such
-// module.
+// Settings returns the settings of a module, or flawless.NotFound if there is no such module.
 func (e *Engine) Settings(ctx context.Context, module string) (flawless.Settings, error) {
 	if _, err := e.store.Module(ctx, module); err != nil {
 		return flawless.Settings{}, err
@@ -30,8 +29,8 @@ func (e *Engine) Settings(ctx context.Context, module string) (flawless.Settings
 	return e.policy.Module(module), nil
 }
 
-// ChangeSettings changes how the runs of a module are treated. change is given what holds now. It
-// takes effect at once, also for the runs that are there.
+// ChangeSettings changes the settings of a module. Change is given the current ones. They take effect at once, also for
+// existing runs.
 func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(*flawless.Settings)) (flawless.Settings, error) {
 	if _, err := e.store.Module(ctx, module); err != nil {
 		return flawless.Settings{}, err
@@ -47,21 +46,6 @@ func (e *Engine) ChangeSettings(ctx context.Context, module string, change func(
 	return s, err
 }
 
-// Hosts returns what is said of hosts, by host.
-func (e *Engine) Hosts(context.Context) ([]flawless.Host, error) { return e.policy.Hosts(), nil }
-
-// Host returns what is said of a host under that very name, or flawless.NotFound.
-func (e *Engine) Host(_ context.Context, host string) (flawless.Host, error) {
-	return e.policy.Host(host)
-}
-
-// ChangeHost changes what is said of a host. change is given what holds now. It holds for the next try of
-// every call.
-func (e *Engine) ChangeHost(ctx context.Context, host string, change func(*flawless.Host)) (flawless.Host, error) {
-	return e.policy.ChangeHost(ctx, host, change)
-}
-
-// RemoveHost forgets what is said of a host, or returns flawless.NotFound.
-func (e *Engine) RemoveHost(ctx context.Context, host string) error {
-	return e.policy.RemoveHost(ctx, host)
-}
+// Policy returns the settings of modules and hosts. Use [Engine.ChangeSettings] to change those of a module: runs that
+// queue may begin then.
+func (e *Engine) Policy() *policy.Policy { return e.policy }

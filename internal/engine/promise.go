@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-// Settlement is what a promise was settled with: a value, or an error.
+// Settlement is the value or the error that a promise was settled with.
 type Settlement struct {
 	Value json.RawMessage `json:"value,omitempty"`
 	Error string          `json:"error,omitempty"`
@@ -27,7 +27,7 @@ func (s Settlement) answer(call int) flawless.Answer {
 	return flawless.Answer{Call: call, Head: []byte("{}"), Body: flawless.Bytes(s.Value)}
 }
 
-// Settled is the refusal of a promise that was settled before. It wraps flawless.Conflict.
+// Settled is the error for a promise that was settled before. It wraps flawless.Conflict.
 type Settled struct {
 	Token string
 	With  Settlement
@@ -43,8 +43,8 @@ func (s *Settled) Error() string {
 // Unwrap returns flawless.Conflict.
 func (s *Settled) Unwrap() error { return flawless.Conflict }
 
-// Settle settles a promise and returns when that is durable. The first one does; all others get a
-// Settled. Where the run has ended without it, it returns flawless.Conflict.
+// Settle settles a promise and returns when that is durable. A promise can be settled once: later attempts get a Settled.
+// If the run has ended, Settle returns flawless.Conflict.
 func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by string) (flawless.Promise, error) {
 	secret, run, n, err := flawless.ParsePromiseToken(token)
 	if err != nil {
@@ -87,9 +87,9 @@ func (e *Engine) Settle(ctx context.Context, token string, with Settlement, by s
 	return p, e.settledBefore(ctx, token, secret, run, n)
 }
 
-var errNoPromise = fmt.Errorf("there is no promise with this token, copy all of it: %w", flawless.NotFound)
+var errNoPromise = fmt.Errorf("there is no promise with this token; make sure that you copied all of it: %w", flawless.NotFound)
 
-// settledBefore says what became of a promise that is not open.
+// settledBefore returns why a promise is not open.
 func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n int) error {
 	known := false
 	for rec, err := range e.store.Log(ctx, run, 0) {
@@ -111,7 +111,7 @@ func (e *Engine) settledBefore(ctx context.Context, token, secret, run string, n
 		}
 	}
 	if known {
-		return fmt.Errorf("the run %s that made the promise has ended, nothing was stored: %w", run, flawless.Conflict)
+		return fmt.Errorf("the run %s that made the promise has ended; nothing was stored: %w", run, flawless.Conflict)
 	}
 	return errNoPromise
 }
@@ -126,7 +126,7 @@ func settlement(a flawless.Answer) Settlement {
 	return Settlement{Value: json.RawMessage(a.Body)}
 }
 
-// Promises returns the promises of a run that are not settled, oldest first.
+// Promises returns the open promises of a run, oldest first.
 func (e *Engine) Promises(ctx context.Context, id string) ([]flawless.Promise, error) {
 	out := []flawless.Promise{}
 	err := e.peek(ctx, id, func(s *core.State) {

@@ -10,100 +10,25 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// durable returns the run as it is now, when all of that is durable. The caller holds mu; it is
-// given up while waiting.
-func (r *run) durable(ctx context.Context) (flawless.Run, error) {
-	stop := context.AfterFunc(ctx, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.idle.Broadcast()
-	})
-	defer stop()
-	account, upTo := r.account(), r.taken
-	if len(r.outbox) > 0 {
-		upTo++
-	}
-	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.e.dead.Load() {
-		r.idle.Wait()
-		if r.written < upTo && len(r.outbox) > 0 && r.taken < upTo {
-			account = r.account() // what is going to be written has grown
-		}
-	}
-	switch {
-	case r.written >= upTo:
-		if len(r.outbox) == 0 && r.written == r.taken {
-			account = r.account()
-		}
-		return account, nil
-	case r.failed != nil && flawless.CodeOf(r.failed) == "":
-		return account, fmt.Errorf("run %s: nobody knows whether this was written, ask again when the server is up: %w: %w", r.id, r.failed, flawless.Stopping)
-	case r.failed != nil:
-		return account, r.failed
-	case ctx.Err() != nil:
-		return account, ctx.Err()
-	}
-	return account, fmt.Errorf("run %s: %w", r.id, r.e.over())
-}
-
-// Run returns what is durably known of a run, or flawless.NotFound.
+// Run returns the durable state of a run, or flawless.NotFound.
 func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	e.mu.Lock()
-	r := e.runs[id]
-	if r != nil {
-		r.refs++
-	}
-	e.mu.Unlock()
-	if r != nil {
-		defer e.release(r)
-		select {
-		case <-r.loaded:
-		case <-ctx.Done():
-			return flawless.Run{}, ctx.Err()
-		}
-		if r.loadErr == nil {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			account, err := r.durable(ctx)
-			if !errors.Is(err, flawless.Conflict) && !errors.Is(err, flawless.TooLarge) {
-				return account, err
-			}
-		}
-	}
-	return e.stored(ctx, id)
+	return e.runs.Account(ctx, id)
 }
 
-// stored tells of a run from its log, without waking it.
-func (e *Engine) stored(ctx context.Context, id string) (flawless.Run, error) {
-	p, err := e.read(ctx, id)
-	if errors.Is(err, flawless.Damaged) && p.head.Run.ID != "" {
-		if p.head.Run.Problem == "" {
-			p.head.Run.Problem = err.Error()
-		}
-		return p.head.Run, nil
-	}
-	if err != nil {
-		return flawless.Run{}, err
-	}
-	account := p.s.Account()
-	if account.Problem = p.head.Run.Problem; account.Problem != "" {
-		account.Status = p.head.Run.Status
-	}
-	return account, nil
-}
-
-// Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next
-// page, "" at the end. Counts in a page may lag behind the logs.
+// Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.
+// Counts in a page may lag behind the logs.
 func (e *Engine) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
 	return e.store.Runs(ctx, f)
 }
 
-// Log returns at most limit records of a run's log from number from on; 0 is no limit.
+// Log returns at most limit records of a run's log, beginning with number from; limit 0 returns all.
 func (e *Engine) Log(ctx context.Context, id string, from uint64, limit int) ([]flawless.Record, error) {
 	var out []flawless.Record
 	for rec, err := range e.Records(ctx, id, from) {
@@ -117,8 +42,8 @@ func (e *Engine) Log(ctx context.Context, id string, from uint64, limit int) ([]
 	return out, nil
 }
 
-// Records yields the records of a run's log from number from on, as they were at one moment. It holds
-// one of them in memory at a time.
+// Records yields the records of a run's log, beginning with number from, as they were at one moment. It has one of them in
+// memory at a time.
 func (e *Engine) Records(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		if _, err := e.store.Head(ctx, id); err != nil {
@@ -137,7 +62,7 @@ func (e *Engine) LogPage(ctx context.Context, id string, from uint64, limit, siz
 	return e.store.LogPage(ctx, id, from, limit, size)
 }
 
-// Data returns what the run published last, or flawless.NotFound.
+// Data returns the data that the run published last, or flawless.NotFound.
 func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 	if _, err := e.store.Head(ctx, id); err != nil {
 		return nil, err
@@ -149,43 +74,39 @@ func (e *Engine) Data(ctx context.Context, id string) (json.RawMessage, error) {
 	return b, err
 }
 
-// Resolve carries out a person's word on a call whose outcome nobody can know. It returns when the
-// decision is durable; flawless.Conflict where the outcome is not in doubt.
+// Resolve carries out a person's decision about a call whose outcome is unknown. It returns when the decision is durable,
+// and flawless.Conflict if the outcome is not unknown.
 func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (flawless.Run, error) {
 	d.Body = bytes.Clone(d.Body)
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Decide(d, now) })
 }
 
-// Cancel asks a run to give up; its code is told and may compensate. Where there is a deadline, the
-// run is terminated if it has not ended by then. Asking again changes nothing, but for an earlier
-// deadline.
+// Cancel asks a run to give up; its code is told and may compensate. If c has a deadline, the run is terminated unless it
+// has ended by then. Cancelling it again changes nothing, except that an earlier deadline replaces a later one.
 func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.RequestCancel(c, now) })
 }
 
-// Pause lets a run take no more turns, or go on. What arrives meanwhile is kept for it. Asking for what
-// is so already changes nothing.
+// Pause keeps a run from taking turns, or resumes it. What arrives meanwhile is kept for it. Pausing a paused run changes
+// nothing.
 func (e *Engine) Pause(ctx context.Context, id string, p flawless.Pause) (flawless.Run, error) {
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Pause(p, now) })
 }
 
-// Terminate ends a run without asking it. Calls that wait for a retry or for a place under a limit are
-// withdrawn; those in flight are not stopped, and their outcomes are still logged. Of a run that has
-// completed it withdraws the calls that wait; flawless.Conflict where a run has ended and none does.
+// Terminate ends a run without telling its code. Calls that wait for a retry or a permit are withdrawn; those in flight are
+// not stopped, and their outcomes are still logged. If the run has completed already, Terminate withdraws the calls that
+// wait, and returns flawless.Conflict if there are none.
 func (e *Engine) Terminate(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
 	end := func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Terminate(c, now) }
-	run, err := e.change(ctx, id, end)
-	if errors.Is(err, flawless.Damaged) && e.takeBack(id) != "" { // its log can be read, if only its guest could not be made
-		run, err = e.change(ctx, id, end)
-	}
+	run, err := e.changeWith(ctx, e.runs.AcquireQuarantined, id, end) // if only its guest could not be made, its log can be read
 	if errors.Is(err, flawless.Damaged) {
-		return e.terminateAside(ctx, id, c, err)
+		return e.terminateUnread(ctx, id, c, err)
 	}
 	return run, err
 }
 
-// terminateAside ends a run whose log cannot be read; only its head can be written.
-func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cancel, cause error) (flawless.Run, error) {
+// terminateUnread ends a run whose log cannot be read; only its head can be written.
+func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Cancel, cause error) (flawless.Run, error) {
 	head, err := e.store.Head(ctx, id)
 	if err != nil {
 		return flawless.Run{}, errors.Join(cause, err)
@@ -205,46 +126,34 @@ func (e *Engine) terminateAside(ctx context.Context, id string, c flawless.Cance
 	return after.Run, err
 }
 
-// peek lets f read a run, and returns when what it has seen is durable.
+// Urge starts the next attempt of a call now, or ends its retries. It returns when that is durable; flawless.Conflict if
+// the call does not wait for an attempt, or several do and none is named.
+func (e *Engine) Urge(ctx context.Context, id string, d core.RetryDecision) (flawless.Run, error) {
+	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.DecideRetry(d, now) })
+}
+
+// peek calls f with the state of a run, and returns when all that f has seen is durable.
 func (e *Engine) peek(ctx context.Context, id string, f func(s *core.State)) error {
-	if err := flawless.CheckID(id); err != nil {
-		return err
-	}
-	r, err := e.acquire(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer e.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f(r.s)
-	_, err = r.durable(ctx)
+	_, err := e.change(ctx, id, func(s *core.State, _ int64) ([]flawless.Entry, error) {
+		f(s)
+		return nil, nil
+	})
 	return err
 }
 
-// change posts what f returns to a run and returns when that is durable.
+// change appends what f returns to a run and returns when that is durable.
 func (e *Engine) change(ctx context.Context, id string, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
+	return e.changeWith(ctx, e.runs.Acquire, id, f)
+}
+
+func (e *Engine) changeWith(ctx context.Context, acquire func(context.Context, string) (*live.Run, error), id string, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	r, err := e.acquire(ctx, id)
+	r, err := acquire(ctx, id)
 	if err != nil {
 		return flawless.Run{}, err
 	}
-	defer e.release(r)
-	r.mu.Lock()
-	entries, err := f(r.s, e.now())
-	if err == nil && len(entries) > 0 {
-		r.append(entries...)
-		r.wakeLocked()
-	}
-	if r.s.Outcome() != "" && r.stop != nil {
-		r.stop() // it need not compute any further
-	}
-	account, lost := r.durable(ctx) // also of a refusal: it tells of an end, or of what else has happened
-	r.mu.Unlock()
-	if lost != nil {
-		return account, lost
-	}
-	return account, err
+	defer r.Release()
+	return r.Change(ctx, f)
 }

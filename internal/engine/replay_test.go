@@ -69,7 +69,7 @@ func compiledEditions() []*guest.Module {
 	return slices.Clone(editions.compiled)
 }
 
-// echoing are kinds of calls of which http needs no network: each is answered with its path.
+// echoing are kinds of calls where http needs no network: each is answered with its path.
 func echoing(seen func(path string)) []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
@@ -112,7 +112,7 @@ type Task struct {
 	N   int    `json:"n"`
 }
 
-func TestAReplayComparesCallsAndNothingElse(t *testing.T) {
+func TestReplayComparesCallsOnly(t *testing.T) {
 	names := []string{"lines", "reordered", "other", "early", "fixed"}
 	bins := map[string][]byte{}
 	for _, name := range names {
@@ -166,7 +166,7 @@ func TestAReplayComparesCallsAndNothingElse(t *testing.T) {
 	})
 }
 
-func TestAFailedRunIsReplayed(t *testing.T) {
+func TestFailedRunReplays(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
@@ -192,7 +192,7 @@ func TestAFailedRunIsReplayed(t *testing.T) {
 	})
 }
 
-func TestAReplayThatCannotBe(t *testing.T) {
+func TestImpossibleReplaysAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "empty", 1, "run")
@@ -213,9 +213,9 @@ func TestAReplayThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestHowACallIsTriedTakesNoPartInAReplay replays a log whose calls were made with other time-outs, retries and
+// TestReplayIgnoresRetryPolicy replays a log whose calls were made with other time-outs, retries and
 // limits, and then one whose calls asked for something else.
-func TestHowACallIsTriedTakesNoPartInAReplay(t *testing.T) {
+func TestReplayIgnoresRetryPolicy(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{Kinds: echoing(nil)})
 	in := map[string]any{"url": "http://outside.test", "steps": []any{map[string]any{"post": "/a"}, map[string]any{"both": []any{map[string]any{"post": "/b"}, map[string]any{"put": "/b"}}}}}

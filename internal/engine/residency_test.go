@@ -35,22 +35,15 @@ func TestWaitingRunsKeepTheirSlots(t *testing.T) {
 			t.Errorf("run %d is %s: %v", k, r.Status, r.Failure)
 		}
 	}
-	if n := e.counts.replayed.Load(); n > runs {
+	if n := e.Health().Replayed; n > runs {
 		t.Errorf("%d replays for %d runs", n, runs)
 	}
 }
 
-// isResident tells whether the guest of a run is in memory.
+// isResident reports whether the guest of a run is in memory.
 func (e *Engine) isResident(id string) bool {
-	e.mu.Lock()
-	r := e.runs[id]
-	e.mu.Unlock()
-	if r == nil {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.inst != nil
+	_, guest := e.runs.InMemory(id)
+	return guest
 }
 
 // TestRunThatIsWaitedForKeepsItsGuest has a run whose call is in flight, and one that may get a message at any moment. Both

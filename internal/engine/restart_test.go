@@ -12,9 +12,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestANewRunQueuesWhereTheOldOneDid restarts and forks a run whose concurrency key another run holds. Each
+// TestRestartedRunKeepsQueuePosition restarts and forks a run whose concurrency key another run holds. Each
 // of them waits for its turn, also after a crash.
-func TestANewRunQueuesWhereTheOldOneDid(t *testing.T) {
+func TestRestartedRunKeepsQueuePosition(t *testing.T) {
 	t.Parallel()
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
@@ -50,8 +50,8 @@ func TestANewRunQueuesWhereTheOldOneDid(t *testing.T) {
 	})
 }
 
-// TestANewRunHasAsMuchTimeAsTheOldOneHad: a deadline that has passed would cancel it at once.
-func TestANewRunHasAsMuchTimeAsTheOldOneHad(t *testing.T) {
+// TestRestartedRunGetsSameTimeUntilDeadline: a deadline that has passed would cancel it at once.
+func TestRestartedRunGetsSameTimeUntilDeadline(t *testing.T) {
 	t.Parallel()
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -73,7 +73,7 @@ func TestANewRunHasAsMuchTimeAsTheOldOneHad(t *testing.T) {
 	})
 }
 
-func TestARestartTakesTheVersionThatWasAskedFor(t *testing.T) {
+func TestRestartUsesRequestedVersion(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
@@ -99,9 +99,9 @@ func TestARestartTakesTheVersionThatWasAskedFor(t *testing.T) {
 	})
 }
 
-// TestEveryTermOfAStartIsKept goes through all that a log says of how a run was started. A field that is new
+// TestRestartKeepsEveryStartOption goes through all that a log says of how a run was started. A field that is new
 // is kept by a restart, a fork and an import, or is listed here as one that each run has of its own.
-func TestEveryTermOfAStartIsKept(t *testing.T) {
+func TestRestartKeepsEveryStartOption(t *testing.T) {
 	t.Parallel()
 	const when = 5_000_000
 	var old flawless.Start

@@ -69,7 +69,7 @@ func TestEndedRunsAreRemoved(t *testing.T) {
 	})
 }
 
-func TestRetentionIsOfTheModule(t *testing.T) {
+func TestRetentionIsPerModule(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -101,7 +101,7 @@ func TestRetentionIsOfTheModule(t *testing.T) {
 	})
 }
 
-func TestBadSettings(t *testing.T) {
+func TestInvalidSettingsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for name, change := range map[string]func(*flawless.Settings){
@@ -123,8 +123,8 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-// TestAServerThatNeverRunsForLongRemovesEndedRuns: each time it is killed after half a minute.
-func TestAServerThatNeverRunsForLongRemovesEndedRuns(t *testing.T) {
+// TestRetentionWorksOnFrequentRestarts: each time it is killed after half a minute.
+func TestRetentionWorksOnFrequentRestarts(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})

@@ -136,7 +136,7 @@ func page(t testing.TB) *httptest.Server {
 	return s
 }
 
-func TestWorkflowsInRust(t *testing.T) {
+func TestRustWorkflows(t *testing.T) {
 	t.Parallel()
 	s := page(t)
 	e := openRust(t, mem.New(), Options{RetryFor: new(time.Duration(0))})
@@ -198,7 +198,7 @@ func TestWorkflowsInRust(t *testing.T) {
 	}
 }
 
-func TestAPanicInRustSaysWhere(t *testing.T) {
+func TestRustPanicReportsLocation(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	for _, module := range []string{"plain", "beside", "plain-unknown", "beside-unknown"} {
@@ -224,8 +224,8 @@ func TestAPanicInRustSaysWhere(t *testing.T) {
 	}
 }
 
-// TestCancellingRust cancels runs that undo what they did.
-func TestCancellingRust(t *testing.T) {
+// TestRustCancel cancels runs that undo what they did.
+func TestRustCancel(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
 	e := openRust(t, mem.New(), Options{})
@@ -250,9 +250,9 @@ func TestCancellingRust(t *testing.T) {
 	}
 }
 
-// TestRustGoesOn stops the server in the middle of runs, again and again; plain guests are replayed,
+// TestRustContinues stops the server in the middle of runs, again and again; plain guests are replayed,
 // async ones are frozen and thawed.
-func TestRustGoesOn(t *testing.T) {
+func TestRustContinues(t *testing.T) {
 	t.Parallel()
 	const times = 30
 	for _, module := range []string{"plain", "beside"} {
@@ -271,14 +271,14 @@ func TestRustGoesOn(t *testing.T) {
 					t.Fatal(err)
 				}
 				cancel()
-				frozen, thawed, replayed = frozen+e.counts.frozen.Load(), thawed+e.counts.thawed.Load(), replayed+e.counts.replayed.Load()
+				frozen, thawed, replayed = frozen+e.Health().Frozen, thawed+e.Health().Thawed, replayed+e.Health().Replayed
 				e = openRust(t, kv, how)
 			}
 			r = mustEnd(t, e, r.ID)
 			if r.Status != flawless.Completed || string(r.Output) != fmt.Sprint(times) || o.count("/chain") != times {
 				t.Errorf("it is %+v %+v, %d requests", r, r.Failure, o.count("/chain"))
 			}
-			thawed += e.counts.thawed.Load()
+			thawed += e.Health().Thawed
 			if async := module == "beside"; (thawed > 0) != async || (frozen > 0) != async || (replayed > 0) == async {
 				t.Errorf("it was frozen %d times, thawed %d, replayed %d", frozen, thawed, replayed)
 			}
@@ -289,7 +289,7 @@ func TestRustGoesOn(t *testing.T) {
 	}
 }
 
-func TestMessagesInRust(t *testing.T) {
+func TestRustMessages(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := openRust(t, kv, Options{})
@@ -312,7 +312,45 @@ func TestMessagesInRust(t *testing.T) {
 	}
 }
 
-func TestAPromiseInRust(t *testing.T) {
+// TestMessagesInRustAreCheckedWhenTheyCome: what the type cannot read is refused and not stored, and the run goes on
+// waiting.
+func TestMessagesInRustAreCheckedWhenTheyCome(t *testing.T) {
+	t.Parallel()
+	e := openRust(t, mem.New(), Options{})
+	for how, row := range map[string]struct {
+		unfit, field, message, fit, output string
+	}{
+		"message": {`{"item":"a","kind":{"is":"Pen"},"shelves":{"256":""}}`, "shelves", `the name of member "256": '256' is not valid uint8: give an integer from 0 to 255`, `{"item":"a","kind":{"is":"Book","pages":7},"shelves":{"255":""}}`, `"a"`},
+		"promise": {`{"item":"a","kind":{"is":"Pen"},"shelves":{"01":""}}`, "shelves", `the name of member "01": '01' does not match pattern '^(0|[1-9][0-9]*)$'`, `{"item":"a","kind":{"is":"Pen"}}`, `"a"`},
+		"parcel":  {`{"to":"localhost:80","length":1}`, "to", `'localhost:80' is not valid socket-address: give an IP address and a port, such as 127.0.0.1:80 or [::1]:80`, `{"to":"[::1]:80","cm":1}`, `"[::1]:80"`},
+		"another": {`{"to":"[::1]:80","length":1}`, "", "got object, want string", `"x"`, `"x"`},
+	} {
+		r := startRust(t, e, "beside", "order", how)
+		until(t, e, r.ID, func(r flawless.Run) bool { return r.Status == flawless.Waiting && (how != "another" || r.Turns > 1) })
+		give := func(text string) error {
+			if how != "promise" {
+				_, err := e.Send(t.Context(), r.ID, flawless.Message{Type: "order", Body: flawless.Bytes(text)})
+				return err
+			}
+			open, err := e.Promises(t.Context(), r.ID)
+			if err != nil || len(open) != 1 {
+				t.Fatal(open, err)
+			}
+			_, err = e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(text)}, "")
+			return err
+		}
+		misfit(t, give(row.unfit), value.Violation{Field: row.field, Message: row.message})
+		if r, err := e.Run(t.Context(), r.ID); err != nil || r.Mail != 0 || r.Status != flawless.Waiting {
+			t.Errorf("%s: it is %+v, %v", how, r, err)
+		}
+		if err := give(row.fit); err != nil {
+			t.Errorf("%s: %v", how, err)
+		}
+		mustComplete(t, e, r.ID, row.output)
+	}
+}
+
+func TestRustPromise(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{URL: "http://here.example"})
 	r := startRust(t, e, "beside", "promise", nil)
@@ -335,7 +373,7 @@ func TestAPromiseInRust(t *testing.T) {
 	}
 }
 
-func TestStatesInRust(t *testing.T) {
+func TestRustStates(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	var runs []flawless.Run
@@ -358,8 +396,8 @@ func TestStatesInRust(t *testing.T) {
 	}
 }
 
-// TestASagaInRust lets a step fail, and the undo of another.
-func TestASagaInRust(t *testing.T) {
+// TestRustSaga lets a step fail, and the undo of another.
+func TestRustSaga(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var seen []string
@@ -392,9 +430,9 @@ func TestASagaInRust(t *testing.T) {
 	}
 }
 
-// TestAPanicInRustUndoesSagas lets a step of a saga panic: a plain workflow undoes the steps first, an
+// TestRustPanicUndoesSagas lets a step of a saga panic: a plain workflow undoes the steps first, an
 // async one says which are not undone. The engine is killed while an undo waits for a person.
-func TestAPanicInRustUndoesSagas(t *testing.T) {
+func TestRustPanicUndoesSagas(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, module string
@@ -458,9 +496,9 @@ func TestAPanicInRustUndoesSagas(t *testing.T) {
 	}
 }
 
-// TestStepsThatRustLeavesAreNamed: nothing is undone when the guest dies or is terminated. What it hands over
+// TestRustStepsNotUndoneAreNamed: nothing is undone when the guest dies or is terminated. What it hands over
 // above the limit is an error, and undone as others are.
-func TestStepsThatRustLeavesAreNamed(t *testing.T) {
+func TestRustStepsNotUndoneAreNamed(t *testing.T) {
 	t.Parallel()
 	const named = "; not undone: hotel, flight"
 	for _, row := range []struct{ how, kind, message string }{
@@ -508,8 +546,8 @@ func linesOf(t *testing.T, e *Engine, id string) string {
 	return b.String()
 }
 
-// TestSecretsInRust hands secrets out, by our SDK and by the published crates.
-func TestSecretsInRust(t *testing.T) {
+// TestRustSecrets hands secrets out, by our SDK and by the published crates.
+func TestRustSecrets(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer s3cret" {
@@ -534,7 +572,7 @@ func TestSecretsInRust(t *testing.T) {
 	}
 }
 
-func TestAForkInRustIsItself(t *testing.T) {
+func TestRustForkKnowsItsOwnID(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	for _, module := range []string{"beside", "beside-unknown"} {
@@ -547,8 +585,8 @@ func TestAForkInRustIsItself(t *testing.T) {
 	}
 }
 
-// TestATraceOfRustHasNamesAndLines: they are those of the source.
-func TestATraceOfRustHasNamesAndLines(t *testing.T) {
+// TestRustTraceHasNamesAndLines: they are those of the source.
+func TestRustTraceHasNamesAndLines(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	r := startRust(t, e, "plain", "tell", nil)

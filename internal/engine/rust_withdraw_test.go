@@ -74,7 +74,7 @@ func (s *till) story() string {
 	return strings.Join(s.seen, ", ")
 }
 
-// saw tells whether a request with the key of a call came.
+// saw reports whether a request with the key of a call came.
 func (s *till) saw(run string, call int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,9 +128,9 @@ func wantEnd(t *testing.T, e *Engine, s *till, end, story string) {
 
 const tillURL = "https://shop.example/pay"
 
-// TestATimeoutInRustDoesNotOvertakeARequest: a request takes effect, its answer is late, and code that
+// TestRustTimeoutDoesNotOvertakeRequest: a request takes effect, its answer is late, and code that
 // gives up after a second would make it again.
-func TestATimeoutInRustDoesNotOvertakeARequest(t *testing.T) {
+func TestRustTimeoutDoesNotOvertakeRequest(t *testing.T) {
 	const (
 		once  = "POST /pay, POST /pay."
 		did   = `[1,"did POST /pay"]`
@@ -161,9 +161,9 @@ func TestATimeoutInRustDoesNotOvertakeARequest(t *testing.T) {
 	}
 }
 
-// TestALateAnswerReachesCodeInRust goes over a network, in real time: the server answers when the code has
+// TestRustCodeGetsLateAnswer goes over a network, in real time: the server answers when the code has
 // withdrawn its request.
-func TestALateAnswerReachesCodeInRust(t *testing.T) {
+func TestRustCodeGetsLateAnswer(t *testing.T) {
 	t.Parallel()
 	e := openRust(t, mem.New(), Options{})
 	for _, row := range []struct {
@@ -192,9 +192,9 @@ func TestALateAnswerReachesCodeInRust(t *testing.T) {
 	}
 }
 
-// TestDowntimeIsNotATimeoutInRust: the server dies while a request is under way, and the code's time is
-// over when it goes on. The request is made again, under the same key, and no other.
-func TestDowntimeIsNotATimeoutInRust(t *testing.T) {
+// TestRustDowntimeIsNoTimeout: the server dies while a request is under way, and the code's time is
+// over when it continues. The request is made again, under the same key, and no other.
+func TestRustDowntimeIsNoTimeout(t *testing.T) {
 	const did = `[1,"did POST /pay"]`
 	for _, row := range []struct {
 		module, how string
@@ -229,8 +229,8 @@ func TestDowntimeIsNotATimeoutInRust(t *testing.T) {
 	}
 }
 
-// TestWhatIsGivenUpInRustNeverBegins: requests that wait for a limit, or for another try.
-func TestWhatIsGivenUpInRustNeverBegins(t *testing.T) {
+// TestRustWithdrawnCallsNeverBegin: requests that wait for a limit, or for another try.
+func TestRustWithdrawnCallsNeverBegin(t *testing.T) {
 	for _, row := range []struct{ module, how string }{
 		{"beside", "timeout"}, {"beside", "another select"}, {"plain", "timeout"}, {"plain", "dropped"},
 	} {
@@ -252,9 +252,9 @@ func TestWhatIsGivenUpInRustNeverBegins(t *testing.T) {
 	})
 }
 
-// TestACancelledRunInRustWaitsForOutcomes: the code of a cancelled run is given the outcome of a request
+// TestRustCancelledRunWaitsForOutcomes: the code of a cancelled run is given the outcome of a request
 // that was under way, and the cancellation where there is none to wait for.
-func TestACancelledRunInRustWaitsForOutcomes(t *testing.T) {
+func TestRustCancelledRunWaitsForOutcomes(t *testing.T) {
 	const (
 		sent = "POST /pay, POST /pay."
 		did  = `[1,"did POST /pay"]`
@@ -284,9 +284,9 @@ func TestACancelledRunInRustWaitsForOutcomes(t *testing.T) {
 	}
 }
 
-// TestAnUndoInRustNeverOvertakesItsStep: the step's requests are under way when the saga ends, one of
+// TestRustUndoNeverOvertakesItsStep: the step's requests are under way when the saga ends, one of
 // them idempotent.
-func TestAnUndoInRustNeverOvertakesItsStep(t *testing.T) {
+func TestRustUndoNeverOvertakesItsStep(t *testing.T) {
 	const both = "POST /pay-post, PUT /pay-put, POST /pay-post., PUT /pay-put., DELETE /pay-undo, DELETE /pay-undo."
 	t.Run("beside: cancelled", func(t *testing.T) {
 		atTill(t, 3*time.Second, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
@@ -318,9 +318,9 @@ func TestAnUndoInRustNeverOvertakesItsStep(t *testing.T) {
 	})
 }
 
-// TestAnotherBranchInRustKeepsItsResult: a message is not lost, and the code behind it makes no request
+// TestRustOtherBranchKeepsItsResult: a message is not lost, and the code behind it makes no request
 // before the outcome of the one it gave up.
-func TestAnotherBranchInRustKeepsItsResult(t *testing.T) {
+func TestRustOtherBranchKeepsItsResult(t *testing.T) {
 	atTill(t, 3*time.Second, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
 		mustStartRust(t, e, "beside", "message-first", tillURL)
 		time.Sleep(time.Second)
@@ -329,16 +329,16 @@ func TestAnotherBranchInRustKeepsItsResult(t *testing.T) {
 	})
 }
 
-func TestABorrowedRequestInRustGoesOn(t *testing.T) {
+func TestRustBorrowedRequestContinues(t *testing.T) {
 	atTill(t, 3500*time.Millisecond, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
 		mustStartRust(t, e, "beside", "watched", tillURL)
 		wantEnd(t, e, s, `[3,"did POST /pay"]`, "POST /pay, POST /pay.")
 	})
 }
 
-// TestARunInRustThatReturnsWaitsForNothing: of two requests that nobody waits for, one is under way at
+// TestRustReturnedRunWaitsForNothing: of two requests that the code does not wait for, one is under way at
 // the end, and the other was dropped before it could begin.
-func TestARunInRustThatReturnsWaitsForNothing(t *testing.T) {
+func TestRustReturnedRunWaitsForNothing(t *testing.T) {
 	for _, module := range []string{"beside", "plain"} {
 		t.Run(module, func(t *testing.T) {
 			atTill(t, time.Hour, func(t *testing.T, s *till, e *Engine, _ *mem.DB) {
@@ -353,8 +353,8 @@ func TestARunInRustThatReturnsWaitsForNothing(t *testing.T) {
 	}
 }
 
-// TestADeathAtEveryWriteOfAWithdrawalInRust: whenever the server dies, the request is made under one key.
-func TestADeathAtEveryWriteOfAWithdrawalInRust(t *testing.T) {
+// TestRustDeathAtEveryWriteOfWithdrawal: whenever the server dies, the request is made under one key.
+func TestRustDeathAtEveryWriteOfWithdrawal(t *testing.T) {
 	modules, err := compiledCrates()
 	if err != nil {
 		t.Fatal(err)
@@ -369,7 +369,7 @@ func TestADeathAtEveryWriteOfAWithdrawalInRust(t *testing.T) {
 					how := Options{Kinds: s.kinds(), Loaded: slices.Clone(modules)}
 					begin := Start{Module: row.module, Workflow: "late", Input: input(t, []string{tillURL, row.how}), ID: "run"}
 					dying := newMortal(kv, left, after)
-					died = live(t, name, &memory{kv}, dying, how, begin)
+					died = runUntilDeath(t, name, &memory{kv}, dying, how, begin)
 					if died {
 						deaths++
 					}

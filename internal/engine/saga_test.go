@@ -29,9 +29,9 @@ func (b *booking) String() string {
 	return strings.Join(b.seen, " ")
 }
 
-// TestStepsThatAreNotUndoneAreNamed ends a run in the middle of a saga in each way there is. Either the
+// TestStepsNotUndoneAreNamed ends a run in the middle of a saga in each way there is. Either the
 // steps are undone, or the failure and a line of the log name them.
-func TestStepsThatAreNotUndoneAreNamed(t *testing.T) {
+func TestStepsNotUndoneAreNamed(t *testing.T) {
 	t.Parallel()
 	const named = "not undone: hotel, flight"
 	terminate := func(t *testing.T, e *Engine) {
@@ -118,7 +118,7 @@ func TestStepsThatAreNotUndoneAreNamed(t *testing.T) {
 					if lines := linesOf(t, e, "r"); row.lines == "" && strings.HasSuffix(lines, "error: "+named+"\n") == row.undone {
 						t.Errorf("its lines are %s", lines)
 					}
-					if again == ", from an image" && e.counts.thawed.Load() == 0 && row.do == nil {
+					if again == ", from an image" && e.Health().Thawed == 0 && row.do == nil {
 						t.Error("it was not thawed: the test proves nothing")
 					}
 					if got, err := e.Replay(t.Context(), "r", nil); err != nil || got.Divergence != nil {
@@ -130,8 +130,8 @@ func TestStepsThatAreNotUndoneAreNamed(t *testing.T) {
 	}
 }
 
-// TestATurnThatTakesTooLongNamesTheSteps: nothing of the turn is kept, so the engine has to know them.
-func TestATurnThatTakesTooLongNamesTheSteps(t *testing.T) {
+// TestTurnBeyondTimeLimitNamesOpenSteps: nothing of the turn is kept, so the engine has to know them.
+func TestTurnBeyondTimeLimitNamesOpenSteps(t *testing.T) {
 	t.Parallel()
 	var outside booking
 	e := open(t, mem.New(), Options{Kinds: outside.kinds(), TurnTime: 500 * time.Millisecond})
@@ -146,8 +146,8 @@ func TestATurnThatTakesTooLongNamesTheSteps(t *testing.T) {
 	}
 }
 
-// TestATurnOfTooManyLinesNamesTheSteps: the guest is ended while the turn can still be written.
-func TestATurnOfTooManyLinesNamesTheSteps(t *testing.T) {
+// TestTurnWithTooManyLinesNamesOpenSteps: the guest is ended while the turn can still be written.
+func TestTurnWithTooManyLinesNamesOpenSteps(t *testing.T) {
 	t.Parallel()
 	var outside booking
 	e := open(t, mem.New(), Options{Kinds: outside.kinds()})
@@ -159,8 +159,8 @@ func TestATurnOfTooManyLinesNamesTheSteps(t *testing.T) {
 	}
 }
 
-// TestAnUndoThatWasGivenUpIsNamedAfterAPanic: nothing else tells of it, as the panic goes on.
-func TestAnUndoThatWasGivenUpIsNamedAfterAPanic(t *testing.T) {
+// TestAbandonedUndoIsNamedAfterPanic: nothing else reports it, because the panic continues.
+func TestAbandonedUndoIsNamedAfterPanic(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		var outside booking
@@ -184,8 +184,8 @@ func TestAnUndoThatWasGivenUpIsNamedAfterAPanic(t *testing.T) {
 	})
 }
 
-// TestARunThatCompletesWithinASagaSaysSo: a goroutine of it was in the middle of one.
-func TestARunThatCompletesWithinASagaSaysSo(t *testing.T) {
+// TestCompletingWithinSagaIsLogged: a goroutine of it was in the middle of one.
+func TestCompletingWithinSagaIsLogged(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		var outside booking
@@ -200,8 +200,8 @@ func TestARunThatCompletesWithinASagaSaysSo(t *testing.T) {
 	})
 }
 
-// TestABodyAboveTheLimitIsAnErrorOfItsCall goes through all ways in which a guest hands over something.
-func TestABodyAboveTheLimitIsAnErrorOfItsCall(t *testing.T) {
+// TestOversizedBodyFailsItsCall goes through all ways in which a guest hands over something.
+func TestOversizedBodyFailsItsCall(t *testing.T) {
 	t.Parallel()
 	for how, want := range map[string]string{"post": "", "spawn": "", "detached": "", "send": "", "reply": "", "data": "", "state": "", "log": "", "print": "limit: the turn logged more than 16 MiB of lines",
 		"output": "error: the output has 67108867 bytes, the limit is 67108864", "error": "error: xxx", "panic": "panic: xxx"} {

@@ -21,7 +21,7 @@ func (w *wallClock) now() time.Time { return time.Now().Add(time.Duration(w.off.
 
 func (w *wallClock) set(d time.Duration) { w.off.Add(int64(d)) }
 
-func TestEveryTimeRunsWhileTheServerIsUpWhateverTheJitter(t *testing.T) {
+func TestJitterMissesNoTime(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:01Z", func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
 		defer e.Kill()
@@ -34,8 +34,8 @@ func TestEveryTimeRunsWhileTheServerIsUpWhateverTheJitter(t *testing.T) {
 	})
 }
 
-// TestAScheduleFollowsAClockThatIsSet sets the clock ahead by three days and then back.
-func TestAScheduleFollowsAClockThatIsSet(t *testing.T) {
+// TestScheduleFollowsClockChanges sets the clock ahead by three days and then back.
+func TestScheduleFollowsClockChanges(t *testing.T) {
 	for name, restart := range map[string]bool{"while the server is up": false, "while it is down": true} {
 		t.Run(name, func(t *testing.T) {
 			inTimeFrom(t, "2026-01-01T00:00:01Z", func(t *testing.T) {
@@ -93,8 +93,8 @@ func TestAScheduleFollowsAClockThatIsSet(t *testing.T) {
 	}
 }
 
-// TestATimeThatComesAgainHasOneRun: the clock goes back over times that have runs, one of them open.
-func TestATimeThatComesAgainHasOneRun(t *testing.T) {
+// TestRepeatedLocalTimeStartsOneRun: the clock goes back over times that have runs, one of them open.
+func TestRepeatedLocalTimeStartsOneRun(t *testing.T) {
 	for _, policy := range flawless.Overlaps {
 		t.Run(string(policy), func(t *testing.T) {
 			inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
@@ -115,14 +115,14 @@ func TestATimeThatComesAgainHasOneRun(t *testing.T) {
 	}
 }
 
-// TestChangingAScheduleLosesNoTime: a time that has come and whose run is still to start keeps it.
-func TestChangingAScheduleLosesNoTime(t *testing.T) {
+// TestChangedScheduleLosesNoTime: a time that has come and whose run is still to start keeps it.
+func TestChangedScheduleLosesNoTime(t *testing.T) {
 	queue := flawless.Schedule{Name: "s", Module: "guest", Cron: "*/10 * * * *", Workflow: "obey", Overlap: flawless.Queue}
 	jitter := flawless.Schedule{Name: "s", Module: "guest", Cron: "0 * * * *", Workflow: "empty", JitterMS: (55 * time.Minute).Milliseconds()} // half an hour for one o'clock
 	replace := func(edit func(s *flawless.Schedule)) func(t *testing.T, e *Engine, s flawless.Schedule) {
 		return func(t *testing.T, e *Engine, s flawless.Schedule) {
 			edit(&s)
-			if _, err := e.SetSchedule(t.Context(), s, true); err != nil {
+			if _, err := e.Schedules().Set(t.Context(), s, true); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -173,12 +173,12 @@ func TestChangingAScheduleLosesNoTime(t *testing.T) {
 
 func trigger(t *testing.T, e *Engine) {
 	t.Helper()
-	if _, started, err := e.TriggerSchedule(t.Context(), "s", ""); err != nil || !started {
+	if _, started, err := e.Schedules().Trigger(t.Context(), "s", ""); err != nil || !started {
 		t.Fatalf("triggered: %v %v", started, err)
 	}
 }
 
-func TestAScheduleIsCreatedPaused(t *testing.T) {
+func TestScheduleIsCreatedPaused(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		e := open(t, mem.New(), Options{})
 		defer e.Kill()
@@ -190,7 +190,7 @@ func TestAScheduleIsCreatedPaused(t *testing.T) {
 		if got := runsOf(t, e); len(got) > 0 {
 			t.Errorf("it started %v", got)
 		}
-		if _, err := e.ResumeSchedule(t.Context(), "s"); err != nil {
+		if _, err := e.Schedules().Resume("s"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)

@@ -14,9 +14,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestScheduledRunsHaveTheTermsOfTheSchedule: version, place and deadline come from the schedule, however the
+// TestScheduledRunsUseOptionsOfSchedule: version, place and deadline come from the schedule, however the
 // run is started, and after a restart of the server too.
-func TestScheduledRunsHaveTheTermsOfTheSchedule(t *testing.T) {
+func TestScheduledRunsUseOptionsOfSchedule(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
@@ -35,7 +35,7 @@ func TestScheduledRunsHaveTheTermsOfTheSchedule(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		now := e.clockNow()
-		if _, _, err := e.TriggerSchedule(t.Context(), "s", "by-hand"); err != nil {
+		if _, _, err := e.Schedules().Trigger(t.Context(), "s", "by-hand"); err != nil {
 			t.Fatal(err)
 		}
 		for id, began := range map[string]time.Time{"s@2026-01-01T01:00:00Z": now.Truncate(time.Hour), "s@by-hand": now} {
@@ -57,14 +57,14 @@ func TestScheduledRunsHaveTheTermsOfTheSchedule(t *testing.T) {
 	})
 }
 
-// TestEveryTermOfAStartCanBeScheduled goes through all that a caller may say of a start. A field that is new is
+// TestScheduleSupportsEveryStartOption goes through all that a caller may say of a start. A field that is new is
 // one of a schedule too, or is listed here.
-func TestEveryTermOfAStartCanBeScheduled(t *testing.T) {
+func TestScheduleSupportsEveryStartOption(t *testing.T) {
 	t.Parallel()
 	var s schedule.Start
 	fill(reflect.ValueOf(&s).Elem())
 	s.Deadline = time.Unix(1, 0)
-	o := reflect.ValueOf(departing(s))
+	o := reflect.ValueOf(startOf(s))
 	for i := range o.NumField() {
 		f := o.Type().Field(i)
 		if f.IsExported() && f.Name != "Of" && o.Field(i).IsZero() { // Of: it repeats no run
@@ -73,7 +73,7 @@ func TestEveryTermOfAStartCanBeScheduled(t *testing.T) {
 	}
 }
 
-func TestBadTermsOfASchedule(t *testing.T) {
+func TestInvalidScheduleTermsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct {
@@ -90,7 +90,7 @@ func TestBadTermsOfASchedule(t *testing.T) {
 		{"grace without a deadline", flawless.Schedule{GraceMS: 5}, flawless.Invalid, "grace"},
 	} {
 		row.s.Name, row.s.Cron, row.s.Module, row.s.Workflow = "s", "@daily", "guest", "empty"
-		if _, err := e.SetSchedule(t.Context(), row.s, false); !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.text) {
+		if _, err := e.Schedules().Set(t.Context(), row.s, false); !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.text) {
 			t.Errorf("%s: %v, want %v and %q", row.name, err, row.code, row.text)
 		}
 	}

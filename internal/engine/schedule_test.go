@@ -35,7 +35,7 @@ func inTimeFrom(t *testing.T, begin string, f func(t *testing.T)) {
 func mustSchedule(t *testing.T, e *Engine, s flawless.Schedule) flawless.Schedule {
 	t.Helper()
 	s.Module = "guest"
-	out, err := e.SetSchedule(t.Context(), s, false)
+	out, err := e.Schedules().Set(t.Context(), s, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func mustSchedule(t *testing.T, e *Engine, s flawless.Schedule) flawless.Schedul
 
 func theSchedule(t *testing.T, e *Engine, name string) flawless.Schedule {
 	t.Helper()
-	s, err := e.Schedule(t.Context(), name)
+	s, err := e.Schedules().Get(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestSchedulesStartRunsInVirtualTime(t *testing.T) {
 	}
 }
 
-func TestADowntimeIsCaughtUp(t *testing.T) {
+func TestDowntimeIsCaughtUp(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -121,7 +121,7 @@ func TestADowntimeIsCaughtUp(t *testing.T) {
 	})
 }
 
-func TestOverlaps(t *testing.T) {
+func TestScheduleOverlapPolicies(t *testing.T) {
 	// Each run lasts 23 hours; a time comes at 0, 10 and 20 o'clock.
 	for policy, want := range map[flawless.Overlap][]string{
 		flawless.Skip:    {"s@2026-01-01T10:00:00Z", "s@2026-01-02T10:00:00Z"},
@@ -156,8 +156,8 @@ func TestOverlaps(t *testing.T) {
 	}
 }
 
-// TestACrashNeverStartsTwice: the server dies before and after every write, and goes on.
-func TestACrashNeverStartsTwice(t *testing.T) {
+// TestCrashNeverStartsRunTwice: the server dies before and after every write, and continues.
+func TestCrashNeverStartsRunTwice(t *testing.T) {
 	for _, after := range []bool{false, true} {
 		for left := 4; ; left++ {
 			died := false
@@ -194,13 +194,13 @@ func TestACrashNeverStartsTwice(t *testing.T) {
 	}
 }
 
-func TestPeopleChangeASchedule(t *testing.T) {
+func TestSchedulePauseResumeAndTrigger(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
 		ctx := context.Background()
 		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "0 * * * *", Workflow: "empty", Input: []byte("7")})
-		if _, err := e.PauseSchedule(ctx, "s", "holidays"); err != nil {
+		if _, err := e.Schedules().Pause("s", "holidays"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(150 * time.Minute)
@@ -209,14 +209,14 @@ func TestPeopleChangeASchedule(t *testing.T) {
 		if s := theSchedule(t, e, "s"); !s.Paused || s.Note != "holidays" || s.Next != nil || s.Started != 0 {
 			t.Errorf("paused it is %+v", s)
 		}
-		run, started, err := e.TriggerSchedule(ctx, "s", "now")
+		run, started, err := e.Schedules().Trigger(ctx, "s", "now")
 		if err != nil || !started || run.ID != "s@now" {
 			t.Errorf("triggered: %+v %v %v", run, started, err)
 		}
-		if _, started, err = e.TriggerSchedule(ctx, "s", "now"); err != nil || started {
+		if _, started, err = e.Schedules().Trigger(ctx, "s", "now"); err != nil || started {
 			t.Errorf("triggered with the same key: %v %v", started, err)
 		}
-		if _, err := e.ResumeSchedule(ctx, "s"); err != nil {
+		if _, err := e.Schedules().Resume("s"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
@@ -225,11 +225,11 @@ func TestPeopleChangeASchedule(t *testing.T) {
 			t.Errorf("after it went on: %s", got)
 		}
 		from := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
-		b, err := e.BackfillSchedule(ctx, "s", from, from.Add(150*time.Minute))
+		b, err := e.Schedules().Backfill(ctx, "s", from, from.Add(150*time.Minute))
 		if got := fmt.Sprint(b.Started, b.Known, b.Taken); err != nil || got != "[s@2026-01-01T01:00:00Z s@2026-01-01T02:00:00Z] [s@2026-01-01T03:00:00Z] []" {
 			t.Errorf("filled in: %v %v", got, err)
 		}
-		if b, err := e.BackfillSchedule(ctx, "s", from, from.Add(150*time.Minute)); err != nil || len(b.Started) != 0 || len(b.Known) != 3 {
+		if b, err := e.Schedules().Backfill(ctx, "s", from, from.Add(150*time.Minute)); err != nil || len(b.Started) != 0 || len(b.Known) != 3 {
 			t.Errorf("filled in again: %v %v", b, err)
 		}
 		for name, span := range map[string][2]time.Time{
@@ -238,14 +238,14 @@ func TestPeopleChangeASchedule(t *testing.T) {
 			"too many":      {from.AddDate(-1, 0, 0), from},
 			"the wrong way": {from, from.Add(-time.Hour)},
 		} {
-			if _, err := e.BackfillSchedule(ctx, "s", span[0], span[1]); !errors.Is(err, flawless.Invalid) {
+			if _, err := e.Schedules().Backfill(ctx, "s", span[0], span[1]); !errors.Is(err, flawless.Invalid) {
 				t.Errorf("filling in %s: %v", name, err)
 			}
 		}
-		if err := e.RemoveSchedule(ctx, "s"); err != nil {
+		if err := e.Schedules().Remove(ctx, "s"); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.RemoveSchedule(ctx, "s"); !errors.Is(err, flawless.NotFound) {
+		if err := e.Schedules().Remove(ctx, "s"); !errors.Is(err, flawless.NotFound) {
 			t.Errorf("removing it again: %v", err)
 		}
 		time.Sleep(3 * time.Hour)
@@ -272,7 +272,7 @@ func alterSchedule(t *testing.T, kv *mem.DB, e *Engine, change func(s *flawless.
 	return open(t, kv, Options{})
 }
 
-func TestAScheduledRunThatCannotStart(t *testing.T) {
+func TestScheduledRunThatCannotStart(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
@@ -297,7 +297,7 @@ func TestAScheduledRunThatCannotStart(t *testing.T) {
 	})
 }
 
-func TestBadSchedules(t *testing.T) {
+func TestInvalidSchedulesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	good := flawless.Schedule{Name: "s", Cron: "0 9 * * *", Module: "guest", Workflow: "once", Input: []byte(`{"url":"x"}`)}
@@ -321,28 +321,28 @@ func TestBadSchedules(t *testing.T) {
 	} {
 		s := good
 		row.edit(&s)
-		if _, err := e.SetSchedule(t.Context(), s, false); !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.text) {
+		if _, err := e.Schedules().Set(t.Context(), s, false); !errors.Is(err, row.code) || !strings.Contains(err.Error(), row.text) {
 			t.Errorf("%s: %v, want %q", row.name, err, row.text)
 		}
 	}
-	if all, err := e.Schedules(t.Context()); err != nil || len(all) != 0 {
-		t.Errorf("they are there: %v %v", all, err)
+	if all := e.Schedules().List(); len(all) != 0 {
+		t.Errorf("they are there: %v", all)
 	}
-	if _, err := e.SetSchedule(t.Context(), good, false); err != nil {
+	if _, err := e.Schedules().Set(t.Context(), good, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.SetSchedule(t.Context(), good, false); !errors.Is(err, flawless.Conflict) {
+	if _, err := e.Schedules().Set(t.Context(), good, false); !errors.Is(err, flawless.Conflict) {
 		t.Errorf("a second one of the name: %v", err)
 	}
 	good.Cron = "0 10 * * *"
-	if s, err := e.SetSchedule(t.Context(), good, true); err != nil || s.Cron != "0 10 * * *" {
+	if s, err := e.Schedules().Set(t.Context(), good, true); err != nil || s.Cron != "0 10 * * *" {
 		t.Errorf("replacing it: %v %v", s, err)
 	}
 	for name, err := range map[string]error{
-		"pause":    second(e.PauseSchedule(t.Context(), "nobody", "")),
-		"resume":   second(e.ResumeSchedule(t.Context(), "nobody")),
-		"show":     second(e.Schedule(t.Context(), "nobody")),
-		"backfill": second(e.BackfillSchedule(t.Context(), "nobody", time.Now(), time.Now())),
+		"pause":    second(e.Schedules().Pause("nobody", "")),
+		"resume":   second(e.Schedules().Resume("nobody")),
+		"show":     second(e.Schedules().Get("nobody")),
+		"backfill": second(e.Schedules().Backfill(t.Context(), "nobody", time.Now(), time.Now())),
 	} {
 		if !errors.Is(err, flawless.NotFound) {
 			t.Errorf("%s of none: %v", name, err)
@@ -352,8 +352,8 @@ func TestBadSchedules(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestATimeWhoseIDIsTaken: a run that the schedule did not start has the id of one of its times.
-func TestATimeWhoseIDIsTaken(t *testing.T) {
+// TestTimeWithTakenID: a run that the schedule did not start has the id of one of its times.
+func TestTimeWithTakenID(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:30Z", func(t *testing.T) {
 		var log bytes.Buffer
 		e := open(t, mem.New(), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -374,7 +374,7 @@ func TestATimeWhoseIDIsTaken(t *testing.T) {
 			t.Errorf("the log says %s", log.String())
 		}
 		from := time.Date(2026, 1, 1, 1, 0, 0, 0, time.UTC)
-		b, err := e.BackfillSchedule(ctx, "s", from, from.Add(90*time.Minute))
+		b, err := e.Schedules().Backfill(ctx, "s", from, from.Add(90*time.Minute))
 		if got := strings.Join(b.Taken, " "); err != nil || got != "s@2026-01-01T01:00:00Z s@2026-01-01T02:00:00Z" || len(b.Started)+len(b.Known) != 0 {
 			t.Errorf("filled in: %+v %v", b, err)
 		}
@@ -386,16 +386,16 @@ func TestATimeWhoseIDIsTaken(t *testing.T) {
 		if _, _, err := e.Start(ctx, Start{Module: "guest", Workflow: "empty", Input: []byte("7"), ID: "s@mine"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := e.TriggerSchedule(ctx, "s", "mine"); !errors.Is(err, flawless.Conflict) {
+		if _, _, err := e.Schedules().Trigger(ctx, "s", "mine"); !errors.Is(err, flawless.Conflict) {
 			t.Errorf("triggered with the id of another run: %v", err)
 		}
 		e.Kill()
 	})
 }
 
-// TestNobodyTakesAnIDOfTheEngines tries every way in which a caller names a run: the id of a schedule's time,
+// TestReservedIDsAreRefused tries every way in which a caller names a run: the id of a schedule's time,
 // and that of a child.
-func TestNobodyTakesAnIDOfTheEngines(t *testing.T) {
+func TestReservedIDsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	ctx := t.Context()
@@ -421,7 +421,7 @@ func TestNobodyTakesAnIDOfTheEngines(t *testing.T) {
 			"fork":     func() error { return second(e.Fork(ctx, "failed", Fork{ID: id})) },
 			"import":   func() error { return second(e.Import(ctx, b, id)) },
 			"a bundle": func() error { return second(e.Import(ctx, own, "")) },
-			"trigger":  func() error { _, _, err := e.TriggerSchedule(ctx, "s", strings.TrimPrefix(id, "s@")); return err },
+			"trigger":  func() error { _, _, err := e.Schedules().Trigger(ctx, "s", strings.TrimPrefix(id, "s@")); return err },
 		} {
 			if way == "a bundle" && whose == "child" {
 				continue // an exported child keeps its id
@@ -444,9 +444,9 @@ func TestNobodyTakesAnIDOfTheEngines(t *testing.T) {
 	}
 }
 
-// TestAScheduleWhoseRunsEndedMeanwhileGoesOn: at the start a schedule forgets its runs that are over, and must
+// TestScheduleContinuesAfterItsRunsEnded: at the start a schedule forgets its runs that are over, and must
 // still know what the store has of it.
-func TestAScheduleWhoseRunsEndedMeanwhileGoesOn(t *testing.T) {
+func TestScheduleContinuesAfterItsRunsEnded(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})
@@ -455,7 +455,7 @@ func TestAScheduleWhoseRunsEndedMeanwhileGoesOn(t *testing.T) {
 	for len(theSchedule(t, e, "nightly").Open) > 0 {
 		time.Sleep(time.Millisecond) // until the schedule was looked at
 	}
-	if err := e.RemoveSchedule(t.Context(), "nightly"); err != nil {
+	if err := e.Schedules().Remove(t.Context(), "nightly"); err != nil {
 		t.Error(err)
 	}
 }

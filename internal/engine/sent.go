@@ -8,11 +8,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// maxSent is of how many calls in doubt it is told what was sent.
+// maxSent is the maximum number of calls for which WithSent returns what was sent.
 const maxSent = 20
 
-// WithSent returns a run with what was sent by its calls that are in doubt, as the log has it. Of a call whose
-// turn was removed from the log nothing is told.
+// WithSent returns a run with what was sent by its calls whose outcome is unknown, as the log has it. It adds nothing for
+// calls whose turn was removed from the log.
 func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, error) {
 	if len(run.Unresolved) == 0 {
 		return run, nil
@@ -25,7 +25,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 	var start *flawless.Start
 	for rec, err := range e.store.Log(ctx, run.ID, 0) {
 		if err != nil {
-			return run, nil // it is told of the run without its log, too
+			return run, nil // the run is of use without its log, too
 		}
 		for _, x := range rec.Entries {
 			if x.Start != nil {
@@ -54,7 +54,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 	return run, ctx.Err()
 }
 
-// sending is the newest try of a call.
+// sending is the latest attempt of a call.
 type sending struct {
 	call flawless.Call
 	turn int
@@ -63,7 +63,7 @@ type sending struct {
 	own  bool // begun by this run, not in a past that it shares
 }
 
-// follow takes in an entry about calls. The first record of a fork is the past of another run.
+// follow updates calls with an entry. The first record of a fork is the past of another run.
 func follow(made map[int]*sending, x flawless.Entry, own bool) {
 	begin := func(n, try int) {
 		if s := made[n]; s != nil {
@@ -86,8 +86,8 @@ func follow(made map[int]*sending, x flawless.Entry, own bool) {
 	}
 }
 
-// caller is the run that took a turn which a run has in its log: itself, or the one whose past it shares. The
-// outside knows its calls by that one's id.
+// caller returns the run that took a turn which is in the log of run id: itself, or the run whose past it shares. The outside
+// knows the calls of that turn by the id of the caller.
 func (e *Engine) caller(ctx context.Context, id string, s *flawless.Start, turn int) string {
 	for s.Origin != nil && turn <= s.Origin.Turn && s.Origin.Of != id {
 		id = s.Origin.Of

@@ -10,7 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// breaking are kinds of calls of which no exchange over http gets an answer.
+// breaking are kinds of calls where no HTTP exchange gets an answer.
 func breaking() []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
@@ -23,9 +23,9 @@ func breaking() []effect.Kind {
 	return kinds
 }
 
-// TestACallInDoubtIsToldAsItWasSent: under the key that the outside has seen, which in a fork is that of the run
+// TestUnresolvedCallShowsWhatWasSent: under the key that the outside has seen, which in a fork is that of the run
 // whose past it shares, until it sends the call itself.
-func TestACallInDoubtIsToldAsItWasSent(t *testing.T) {
+func TestUnresolvedCallShowsWhatWasSent(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{Kinds: breaking()})

@@ -12,8 +12,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestCallsTellTheirSite: each call tells the line of the user's code that made it, however it went there.
-func TestCallsTellTheirSite(t *testing.T) {
+// TestCallsReportTheirSite: each call tells the line of the user's code that made it, however it went there.
+func TestCallsReportTheirSite(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("testdata/guest/site.go")
 	if err != nil {

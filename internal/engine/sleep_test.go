@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,26 +42,3 @@ func TestSleepersWakeInVirtualTime(t *testing.T) {
 		e.Kill()
 	})
 }
-
-func TestSleepingRunsLeaveMemory(t *testing.T) {
-	inVirtualTime(t, func(t *testing.T) {
-		e := open(t, mem.New(), Options{Space: &roomy{}})
-		defer e.Kill()
-		for n := range 3 {
-			mustStart(t, e, "sleep", 30, fmt.Sprint("run", n))
-		}
-		time.Sleep(time.Second)
-		if n := e.Health().Live; n != 3 {
-			t.Errorf("%d guests are in memory", n)
-		}
-		time.Sleep(time.Hour)
-		if n := e.Health().Live; n != 0 {
-			t.Errorf("%d guests are in memory", n)
-		}
-	})
-}
-
-// roomy is a disk that is never full.
-type roomy struct{}
-
-func (*roomy) Full() (bool, string) { return false, "" }

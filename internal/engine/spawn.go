@@ -6,64 +6,69 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/live"
+	"github.com/flawless-engine/flawless/internal/statelock"
 )
 
-// meant is the run that a guest means by an id. In its past the guest of a fork was told other ids:
-// they are itself, and their children are its own where it has such a child.
-func (e *Engine) meant(r *run, id string) string {
-	r.mu.Lock()
-	names := slices.Clone(r.s.FormerIDs())
-	if r.s.Self().Run != r.id {
-		names = append(names, r.s.Self().Run)
-	}
-	r.mu.Unlock()
+// meant returns the run that a guest means by an id. The guest of a fork was told other ids in its past: they mean itself,
+// and those of their children mean its own, if it has such a child.
+func (e *Engine) meant(r *live.Run, id string) string {
+	var names []string
+	r.View(func(s *core.State) {
+		names = slices.Clone(s.FormerIDs())
+		if s.Self().Run != r.ID() {
+			names = append(names, s.Self().Run)
+		}
+	})
 	for _, name := range names {
 		rest, ok := strings.CutPrefix(id, name)
 		switch {
 		case !ok:
 		case rest == "":
-			return r.id
-		case rest[0] == '.' && e.exists(r.id+rest):
-			return r.id + rest
+			return r.ID()
+		case rest[0] == '.' && e.exists(r.ID()+rest):
+			return r.ID() + rest
 		}
 	}
 	return id
 }
 
 func (e *Engine) exists(id string) bool {
-	e.mu.Lock()
-	here := e.runs[id] != nil
-	e.mu.Unlock()
-	if !here {
-		_, err := e.store.Head(e.performCtx, id)
-		here = err == nil
+	if inMemory, _ := e.runs.InMemory(id); inMemory {
+		return true
 	}
-	return here
+	_, err := e.store.Head(e.life.Calls, id)
+	return err == nil
 }
 
-// spawn sees to it that the child of a call exists and, where its parent gives up, that it is told
-// so. It answers when the child was started, where it is detached, else when it has ended.
-func (e *Engine) spawn(r *run, c *core.OpenCall) error {
+// spawn starts the child of a call, unless it exists, and cancels it if its parent gives up. It answers the call when a
+// detached child was started, and when any other child has ended.
+func (e *Engine) spawn(r *live.Run, c *core.OpenCall) error {
 	h, err := effect.ParseSpawn(c.Call)
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	parent, status, cancel, held := r.s.Start(), r.s.Outcome(), r.s.CancelRequest(), r.s.Held()
-	r.mu.Unlock()
+	var parent flawless.Start
+	var status flawless.Status
+	var cancel *flawless.Cancel
+	var held *flawless.Pause
+	r.View(func(s *core.State) {
+		parent, status, cancel, held = s.Start(), s.Outcome(), s.CancelRequest(), s.Held()
+	})
 	switch {
 	case c.Child() != "" && (h.Detached || status != ""):
-		e.answer(r, c.N, effect.StartedAnswer(c.Child()))
+		r.Answer(c.N, effect.StartedAnswer(c.Child()))
 		return nil
 	case c.Child() != "":
 		return e.awaitRun(r, c.N, c.Child())
 	}
-	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: core.ChildID(r.id, c.N), parent: r.id, call: c.N, held: held}
-	if h.Module == "" || h.Module == parent.Module && !e.library.Has(e.performCtx, h.Module) {
+	o := Start{Module: cmp.Or(h.Module, parent.Module), Workflow: h.Workflow, Input: []byte(c.Body), ID: core.ChildID(r.ID(), c.N), parent: r.ID(), call: c.N, held: held}
+	if h.Module == "" || h.Module == parent.Module && !e.library.Has(e.life.Calls, h.Module) {
 		o.digest = parent.Digest
 	}
 	if err := flawless.CheckID(o.ID); err != nil {
@@ -79,13 +84,13 @@ func (e *Engine) spawn(r *run, c *core.OpenCall) error {
 		e.ends.remove(o.ID, r, c.N)
 		return err
 	}
-	e.hold(r)
+	r.Retain()
 	e.tasks.Go(func() {
-		defer e.release(r)
-		child, err := e.bringUp(r, begun, o)
+		defer r.Release()
+		child, err := e.awaitStart(r, begun, o)
 		if err == nil && !h.Detached && !child.Status.Ended() && givesUp {
-			why := flawless.Cancel{Who: "its parent", Note: fmt.Sprintf("run %s was cancelled", r.id)}
-			if _, err = e.Cancel(e.performCtx, o.ID, why); errors.Is(err, flawless.Conflict) {
+			why := flawless.Cancel{Who: "its parent", Note: fmt.Sprintf("run %s was cancelled", r.ID())}
+			if _, err = e.Cancel(e.life.Calls, o.ID, why); errors.Is(err, flawless.Conflict) {
 				err = nil
 			}
 		}
@@ -95,78 +100,124 @@ func (e *Engine) spawn(r *run, c *core.OpenCall) error {
 			e.fail(r, c, err)
 		case child.Status.Ended() && !h.Detached:
 			e.ends.remove(o.ID, r, c.N)
-			e.answer(r, c.N, effect.EndAnswer(child))
+			r.Answer(c.N, effect.EndAnswer(child))
 		case !waits:
-			e.answer(r, c.N, effect.StartedAnswer(o.ID))
+			r.Answer(c.N, effect.StartedAnswer(o.ID))
 		}
 	})
 	return nil
 }
 
-// beginChild begins a child, in the order in which its parent asks, so that a message to it finds it.
-// It returns nil where there is one already.
-func (e *Engine) beginChild(o *Start) (begun *run, err error) {
-	if _, err := e.store.Head(e.performCtx, o.ID); !errors.Is(err, flawless.NotFound) {
+// beginChild begins a child, in the order in which its parent spawns, so that a message to it finds it. It returns nil if
+// the child exists.
+func (e *Engine) beginChild(o *Start) (begun *live.Run, err error) {
+	if _, err := e.store.Head(e.life.Calls, o.ID); !errors.Is(err, flawless.NotFound) {
 		return nil, err
 	}
-	err = e.whenSpace(func() (err error) {
-		begun, err = e.begin(e.performCtx, o)
+	err = e.life.WhenSpace(func() (err error) {
+		begun, err = e.begin(e.life.Calls, o)
 		return err
 	})
 	return begun, err
 }
 
-// bringUp returns a child when it is durable.
-func (e *Engine) bringUp(r, begun *run, o Start) (child flawless.Run, err error) {
+// awaitStart returns a child when it is durable.
+func (e *Engine) awaitStart(r, begun *live.Run, o Start) (child flawless.Run, err error) {
 	if begun == nil {
-		child, err = e.Run(e.performCtx, o.ID)
+		child, err = e.Run(e.life.Calls, o.ID)
 	} else {
-		child, _, err = e.accepted(e.performCtx, begun, o)
+		child, _, err = e.accepted(e.life.Calls, begun, o)
 	}
-	if err == nil && child.Parent != r.id {
-		err = fmt.Errorf("spawning %s/%s: there is a run %s that is not a child of %s: %w", o.Module, o.Workflow, o.ID, r.id, flawless.Conflict)
+	if err == nil && child.Parent != r.ID() {
+		err = fmt.Errorf("spawning %s/%s: there is a run %s that is not a child of %s: %w", o.Module, o.Workflow, o.ID, r.ID(), flawless.Conflict)
 	}
 	return child, err
 }
 
-// awaitEnd answers when a run has ended.
-func (e *Engine) awaitEnd(r *run, c *core.OpenCall) error {
+// awaitEnd answers an await when the run has ended.
+func (e *Engine) awaitEnd(r *live.Run, c *core.OpenCall) error {
 	h, err := effect.ParseAwait(c.Call)
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	over := r.s.Outcome() != ""
-	r.mu.Unlock()
-	if over {
-		e.answer(r, c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"))
+	if r.Ended() {
+		r.Answer(c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"))
 		return nil
 	}
 	return e.awaitRun(r, c.N, e.meant(r, h.Run))
 }
 
 // awaitRun answers a call when a run has ended.
-func (e *Engine) awaitRun(r *run, call int, id string) error {
+func (e *Engine) awaitRun(r *live.Run, call int, id string) error {
 	e.ends.add(id, r, call)
-	other, err := e.Run(e.performCtx, id)
+	other, err := e.Run(e.life.Calls, id)
 	switch {
 	case err != nil:
 		e.ends.remove(id, r, call)
-		if _, gone := e.store.Gone(e.performCtx, id); errors.Is(err, flawless.NotFound) && gone == nil {
-			err = fmt.Errorf("awaiting run %s: it has ended and was removed since, as its module says (--retention); how it ended is not known any more: %w", id, flawless.NotFound)
+		if _, gone := e.store.Gone(e.life.Calls, id); errors.Is(err, flawless.NotFound) && gone == nil {
+			err = fmt.Errorf("awaiting run %s: it has ended and was removed since, as its module says (--retention); how it ended is unknown: %w", id, flawless.NotFound)
 		}
 		return err
 	case other.Status.Ended():
 		e.ends.remove(id, r, call)
-		e.answer(r, call, effect.EndAnswer(other))
+		r.Answer(call, effect.EndAnswer(other))
 	}
 	return nil
 }
 
-// tellEnd answers the calls that wait for the end of a run.
-func (e *Engine) tellEnd(account flawless.Run) {
-	for _, w := range e.ends.take(account.ID) {
-		e.answer(w.run, w.call, effect.EndAnswer(account))
-		e.release(w.run)
+// ends is which calls wait for the end of which run. It is empty after a restart: calls that wait are found among the open
+// errands again.
+type ends struct {
+	graph *statelock.Graph // has a lock of its own
+
+	mu   sync.Mutex
+	runs map[string][]waiter
+}
+
+// waiter is a call that waits for a run to end. Its own run is retained while it is here.
+type waiter struct {
+	run  *live.Run
+	call int
+}
+
+// add notes that a call waits. It does nothing if that is noted already.
+func (w *ends) add(id string, r *live.Run, call int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.runs == nil {
+		w.runs = map[string][]waiter{}
 	}
+	if slices.Contains(w.runs[id], waiter{r, call}) {
+		return
+	}
+	r.Retain()
+	w.graph.Wait(r.ID(), call, statelock.Target{Run: id})
+	w.runs[id] = append(w.runs[id], waiter{r, call})
+}
+
+// remove removes a call that waits. Others of its run may wait for the same end.
+func (w *ends) remove(id string, r *live.Run, call int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.Index(w.runs[id], waiter{r, call})
+	if i < 0 {
+		return
+	}
+	r.Release()
+	w.graph.Unwait(r.ID(), call)
+	if w.runs[id] = slices.Delete(w.runs[id], i, i+1); len(w.runs[id]) == 0 {
+		delete(w.runs, id)
+	}
+}
+
+// take removes and returns the calls that wait for a run. The caller releases their runs.
+func (w *ends) take(id string) []waiter {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.runs[id]
+	delete(w.runs, id)
+	for _, x := range all {
+		w.graph.Unwait(x.run.ID(), x.call)
+	}
+	return all
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -14,32 +15,33 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
 	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-// Start asks for a run.
+// Start describes a run to be started.
 type Start struct {
 	Module, Workflow string
 	Input            json.RawMessage // nil is null
 	ID               string          // "" makes a new one
-	Of               string          // the run that this one repeats
-	Deadline         time.Time       // the run is asked to give up then; zero is never
-	Grace            time.Duration   // and terminated this much later; 0 is a minute
+	Of               string          // the run that this one restarts
+	Deadline         time.Time       // the run is cancelled then; zero is never
+	Grace            time.Duration   // time between the deadline and its termination; 0 is a minute
 	Labels           map[string]string
-	Place            flawless.Place // where it queues before it begins
-	Version          string         // of the module, as its author or the store calls it; "" is the newest
+	Place            flawless.Place // how it queues for admission
+	Version          string         // of the module, as its author or the store names it; "" is the newest
 
 	parent   string          // the run that spawns it
 	schedule string          // the schedule that starts it
 	call     int             // with this call
 	digest   string          // of the code to run, whatever it is called; "" leaves it to Version
-	held     *flawless.Pause // its parent is held back, and so is it
+	held     *flawless.Pause // its parent is held back, and so is the run
 }
 
-// Start accepts a run and returns when that is durable: after its first turn, or without it where
-// that takes longer. Where the id is known with the same module, workflow and input it returns that
-// run and false; with others, flawless.Conflict. When ctx ends before, nobody can say whether the
-// run was accepted; asking again with the same id tells.
+// Start accepts a run and returns when that is durable: after its first turn, or before it if the turn takes long. If
+// there is a run of that id, Start returns it and false if its module, workflow and input are the same, and
+// flawless.Conflict if they differ. If ctx ends first, it is unknown whether the run was accepted: start it again with the
+// same id to find out.
 func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error) {
 	r, err := e.begin(ctx, &o)
 	switch {
@@ -51,9 +53,9 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 	return e.accepted(ctx, r, o)
 }
 
-// begin accepts a run, which is not durable yet, and leaves it acquired. Others get hold of it when it
-// is. It returns nil where there is a run of that id in memory.
-func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
+// begin checks o and creates the run, which is acquired and not durable yet. It returns nil if there is a run of that id in
+// memory.
+func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if o.ID == "" {
 		o.ID = flawless.NewRunID(e.clockNow())
 	} else if err := o.checkID(); err != nil {
@@ -68,7 +70,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := o.Place.Check(); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
-	if err := e.accepts(); err != nil {
+	if err := e.life.Accept(); err != nil {
 		return nil, err
 	}
 	defer e.library.Choose()()
@@ -79,59 +81,39 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*run, error) {
 	if err := l.CheckInput(*m.Workflow(o.Workflow), o.Input); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
-	e.mu.Lock()
-	if e.runs[o.ID] != nil || e.set[o.ID] != "" {
-		e.mu.Unlock()
-		return nil, nil
-	}
-	r := e.newRun(o.ID)
-	e.mu.Unlock()
-
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails
 	if e.seed != nil {
 		seed = e.seed(o.ID)
 	}
-	now := e.now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, x := range core.StartEntries(*o.logged(m, seed, now, e.url), o.held) {
-		r.append(x)
-	}
-	r.wakeLocked()
-	return r, nil
+	return e.runs.Create(o.ID, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held)), nil
 }
 
-// logged is the start as the log has it.
+// logged returns the start as it is logged.
 func (o *Start) logged(m flawless.Module, seed []byte, now int64, url string) *flawless.Start {
 	return &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow, Version: o.Version, Input: bytes.Clone(o.Input),
 		Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: url, Of: o.Of, Deadline: Moment(o.Deadline), Grace: int64(o.Grace),
 		Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}
 }
 
-// checkID refuses an id that is none, or not the caller's to give.
+// checkID refuses an invalid id, and one that only the engine may give.
 func (o *Start) checkID() error {
-	if o.schedule != "" || o.parent != "" { // the engine has made it
+	if o.schedule != "" || o.parent != "" { // the engine has given it
 		return flawless.CheckID(o.ID)
 	}
 	return flawless.CheckNewID(o.ID)
 }
 
-// accepted waits until a run that was begun is durable, and releases it.
-func (e *Engine) accepted(ctx context.Context, r *run, o Start) (flawless.Run, bool, error) {
-	r.mu.Lock()
-	account, err := r.durable(ctx)
-	r.mu.Unlock()
-	e.release(r)
+// accepted waits until the run that begin has created is durable, and releases it.
+func (e *Engine) accepted(ctx context.Context, r *live.Run, o Start) (flawless.Run, bool, error) {
+	account, err := r.Accepted(ctx)
 	if errors.Is(err, flawless.Conflict) {
-		e.forget(r)
-		e.touch(o.ID) // whoever wanted to wake the run that is there found ours in its place
 		return e.startedBefore(ctx, o)
 	}
 	return account, err == nil, err
 }
 
-// placeOf is a place as the log has it.
+// placeOf returns a queue position as it is logged, nil if it is the zero value.
 func placeOf(p flawless.Place) *flawless.Place {
 	if p == (flawless.Place{}) {
 		return nil
@@ -139,28 +121,8 @@ func placeOf(p flawless.Place) *flawless.Place {
 	return &p
 }
 
-// forget takes a run out of memory that turned out to be another's.
-func (e *Engine) forget(r *run) {
-	r.mu.Lock()
-	for r.driving || r.writing {
-		r.idle.Wait()
-	}
-	r.mu.Unlock()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.runs[r.id] != r {
-		return
-	}
-	e.residency.Withdraw(&r.seat)
-	r.mu.Lock()
-	r.drop()
-	r.gone = true
-	r.mu.Unlock()
-	delete(e.runs, r.id)
-}
-
-// Moment is a time as the log has it, in Unix nanoseconds: 0 is none. One that these do not reach, in the
-// year 2262 and later, is the last that they do, and not one of the past.
+// Moment returns a time as it is logged, in Unix nanoseconds; 0 for the zero time. Times that an int64 cannot hold, from
+// the year 2262 on, become the last one that it can, not one in the past.
 func Moment(t time.Time) int64 {
 	last := time.Unix(0, math.MaxInt64)
 	switch {
@@ -174,12 +136,12 @@ func Moment(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// version returns the version of the module that a run is to be started with, and its code.
+// version returns the version of the module that a run starts with, and its code.
 func (e *Engine) version(ctx context.Context, o Start) (flawless.Module, *library.Module, error) {
-	return e.library.Find(ctx, library.Wanted{Module: o.Module, Version: o.Version, Digest: o.digest, Workflow: o.Workflow})
+	return e.library.Find(ctx, library.Selector{Module: o.Module, Version: o.Version, Digest: o.digest, Workflow: o.Workflow})
 }
 
-// startedBefore answers a start whose id is taken.
+// startedBefore returns the result of a start whose id is taken.
 func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool, error) {
 	r, err := e.Run(ctx, o.ID)
 	if errors.Is(err, flawless.NotFound) {
@@ -201,7 +163,7 @@ func (e *Engine) startedBefore(ctx context.Context, o Start) (flawless.Run, bool
 	return r, false, nil
 }
 
-// begun returns how a run began.
+// begun returns the start of a run.
 func (e *Engine) begun(ctx context.Context, id string) (*flawless.Start, error) {
 	for rec, err := range e.store.Log(ctx, id, 0) {
 		if err != nil {
@@ -215,7 +177,7 @@ func (e *Engine) begun(ctx context.Context, id string) (*flawless.Start, error) 
 	return nil, fmt.Errorf("the log of run %s does not begin with a start: %w", id, flawless.Damaged)
 }
 
-// startedLongAgo answers a start whose id was that of a run which is removed by now.
+// startedLongAgo returns the result of a start whose id was that of a run which has been removed.
 func (e *Engine) startedLongAgo(ctx context.Context, o Start) (flawless.Run, bool, error) {
 	gone, err := e.store.Gone(ctx, o.ID)
 	r := gone.Run
@@ -227,7 +189,40 @@ func (e *Engine) startedLongAgo(ctx context.Context, o Start) (flawless.Run, boo
 	case r.Module != o.Module || r.Workflow != o.Workflow:
 		return r, false, fmt.Errorf("starting %s/%s: the id %s belonged to a run of %s/%s; use another id: %w", o.Module, o.Workflow, o.ID, r.Module, r.Workflow, flawless.Conflict)
 	case !gone.SameInput(o.Input):
-		return r, false, fmt.Errorf("starting %s/%s: the run %s, which is removed by now, was started with another input; use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
+		return r, false, fmt.Errorf("starting %s/%s: the run %s, which has been removed since, was started with another input; use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
 	}
 	return r, false, nil
+}
+
+// Restart starts a new run on the terms of one that has ended without output: its input, labels, queue position, and as
+// much time as that run had until its deadline. It uses version if set, else the version that was asked for when that run
+// was started, else the newest. The same id never starts a second run; "" makes a new id.
+func (e *Engine) Restart(ctx context.Context, of, id, version string) (flawless.Run, error) {
+	r, err := e.Run(ctx, of)
+	if err != nil {
+		return r, err
+	}
+	if !r.Status.Ended() || r.Status == flawless.Completed {
+		return r, fmt.Errorf("restarting run %s: it is %s; only a run that failed, was cancelled or terminated can be: %w", of, r.Status, flawless.Conflict)
+	}
+	first, err := e.begun(ctx, of)
+	if err != nil {
+		return r, err
+	}
+	o := again(*first, e.clockNow())
+	o.ID, o.Of, o.Version = id, of, cmp.Or(version, o.Version)
+	again, _, err := e.Start(ctx, o)
+	return again, err
+}
+
+// again returns a start on the terms of an earlier one.
+func again(s flawless.Start, now time.Time) Start {
+	o := Start{Module: s.Module, Workflow: s.Workflow, Version: s.Version, Input: s.Input, Labels: s.Labels, Grace: time.Duration(s.Grace)}
+	if s.Place != nil {
+		o.Place = *s.Place
+	}
+	if at := s.DeadlineFrom(now.UnixNano()); at != 0 {
+		o.Deadline = time.Unix(0, at)
+	}
+	return o
 }

@@ -105,9 +105,9 @@ func heard(t *testing.T, r flawless.Run) (h struct {
 	return h
 }
 
-// TestABodyIsReadAsItsEventsCome by http.Client and bufio.Scanner. Each is durable, and the guest has left memory,
+// TestStreamedBodyIsReadAsEventsArrive by http.Client and bufio.Scanner. Each is durable, and the guest has left memory,
 // before the server sends the next.
-func TestABodyIsReadAsItsEventsCome(t *testing.T) {
+func TestStreamedBodyIsReadAsEventsArrive(t *testing.T) {
 	t.Parallel()
 	s := newSpeaker(t, "data: one\n\n", ": still there\n\ndata: two\n\n", "data: thr", "ee\n\n")
 	e := openWithClients(t, mem.New(), Options{Rest: 1, Freezing: Freezing{Units: 1}})
@@ -130,8 +130,8 @@ func TestABodyIsReadAsItsEventsCome(t *testing.T) {
 	}
 }
 
-// TestHowAStreamEnds for the code: whole, broken, closed before its end, and with its run.
-func TestHowAStreamEnds(t *testing.T) {
+// TestEndsOfStreams for the code: whole, broken, closed before its end, and with its run.
+func TestEndsOfStreams(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name    string
@@ -166,8 +166,8 @@ func TestHowAStreamEnds(t *testing.T) {
 	}
 }
 
-// TestAStreamEndsWithItsRun: a run is terminated while it listens. Its connection is closed.
-func TestAStreamEndsWithItsRun(t *testing.T) {
+// TestStreamEndsWithItsRun: a run is terminated while it listens. Its connection is closed.
+func TestStreamEndsWithItsRun(t *testing.T) {
 	t.Parallel()
 	s := newSpeaker(t, "one", "two")
 	e := open(t, mem.New(), Options{})
@@ -183,8 +183,8 @@ func TestAStreamEndsWithItsRun(t *testing.T) {
 	mustEnd(t, e, id)
 }
 
-// TestAForkOfAStreamBreaks: it has what its origin had, and not the connection.
-func TestAForkOfAStreamBreaks(t *testing.T) {
+// TestForkOfStreamBreaksOff: it has what its origin had, and not the connection.
+func TestForkOfStreamBreaksOff(t *testing.T) {
 	t.Parallel()
 	s := newSpeaker(t, "one", "two")
 	e := open(t, mem.New(), Options{})
@@ -207,9 +207,9 @@ func TestAForkOfAStreamBreaks(t *testing.T) {
 	}
 }
 
-// TestADeathAtEveryWriteOfAStream: the server dies before and after each write. The request is made once, what
+// TestDeathAtEveryWriteOfStream: the server dies before and after each write. The request is made once, what
 // the code has read it reads again, and behind that it is told that the rest is gone.
-func TestADeathAtEveryWriteOfAStream(t *testing.T) {
+func TestDeathAtEveryWriteOfStream(t *testing.T) {
 	t.Parallel()
 	for _, row := range lots() {
 		if row.name != "mem" && row.name != "frozen and thawed at every turn" {
@@ -238,7 +238,7 @@ func listening(t *testing.T, name string, l lot, left int, after bool) (died boo
 	s := newSpeaker(t, "one", "two", "three")
 	d := l.disk()
 	begin := Start{Module: "guest", Workflow: "listen", Input: input(t, map[string]any{"URL": s.URL, "Ack": true}), ID: "run"}
-	died = live(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
+	died = runUntilDeath(t, name, d, newMortal(d.open(t), left, after), l.how, begin)
 	read := s.acked() // in the first life, at least
 	resolved := false
 	e, r := settle(t, name, d.open(t), l.how, begin, func(flawless.Doubt) (string, bool) {
@@ -280,8 +280,8 @@ func TestReadsAreNotRetried(t *testing.T) {
 	}
 }
 
-// TestAStreamInRust: it is read as it comes, breaks for the code where it broke, and is closed when it is dropped.
-func TestAStreamInRust(t *testing.T) {
+// TestRustStream: it is read as it comes, breaks for the code where it broke, and is closed when it is dropped.
+func TestRustStream(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string

@@ -57,7 +57,7 @@ func (a *approver) use(e *Engine) {
 	a.changed = make(chan struct{})
 }
 
-// settle tries until somebody has settled the promise.
+// settle tries until the promise is settled.
 func (a *approver) settle(ctx context.Context, token string) {
 	for {
 		a.mu.Lock()
@@ -85,7 +85,7 @@ func crashTogether(t *testing.T, name string, d disk, left int, after bool, how 
 	t.Helper()
 	out := newApprover(t)
 	begin := Start{Module: "guest", Workflow: "together", Input: input(t, map[string]any{"url": out.URL}), ID: "run"}
-	died = live(t, name, d, newMortal(d.open(t), left, after), how, begin, out.use)
+	died = runUntilDeath(t, name, d, newMortal(d.open(t), left, after), how, begin, out.use)
 	e, r := settle(t, name, d.open(t), how, begin, func(doubt flawless.Doubt) (string, bool) {
 		t.Fatalf("%s: a call is in doubt that should not be: %+v", name, doubt)
 		return "", false
@@ -105,7 +105,7 @@ func crashTogether(t *testing.T, name string, d disk, left int, after bool, how 
 			t.Errorf("%s: run %s got %d messages", name, id, n)
 		}
 	}
-	s, err := e.State(t.Context(), "count")
+	s, err := e.States().State(t.Context(), "count")
 	if err != nil || string(s.Value) != "2" || s.Holder != nil || s.Queue != nil {
 		t.Errorf("%s: the state is %+v, %v", name, s, err)
 	}
@@ -166,7 +166,7 @@ func mustComplete(t *testing.T, e *Engine, id, output string) {
 	}
 }
 
-func TestAThousandChildren(t *testing.T) {
+func TestThousandChildren(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "family", 1000, "f")
@@ -208,26 +208,26 @@ func TestCancellingAParentCancelsItsChildren(t *testing.T) {
 	}
 }
 
-// TestWhoSeesAnEndDoesNotAnswerForOthers: a run awaits another with two calls. The end of that is durable
+// TestEndAnswersOwnCallOnly: a run awaits another with two calls. The end of that is durable
 // and not told yet when the second call finds it.
-func TestWhoSeesAnEndDoesNotAnswerForOthers(t *testing.T) {
+func TestEndAnswersOwnCallOnly(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "obey", nil, "r")
 	mustStart(t, e, "empty", 1, "x")
 	mustEnd(t, e, "x")
-	r, err := e.acquire(t.Context(), "r")
+	r, err := e.runs.Acquire(t.Context(), "r")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.release(r)
+	defer r.Release()
 	e.ends.add("x", r, 1)
 	if err := e.awaitEnd(r, &core.OpenCall{Call: flawless.Call{N: 2, Kind: effect.Await, Head: []byte(`{"run":"x"}`)}}); err != nil {
 		t.Fatal(err)
 	}
 	left := e.ends.take("x")
 	for _, w := range left {
-		e.release(w.run)
+		w.run.Release()
 	}
 	if len(left) != 1 || left[0].call != 1 {
 		t.Errorf("there wait %+v", left)
@@ -250,7 +250,7 @@ func untilThere(t *testing.T, e *Engine, id string) {
 	}
 }
 
-func TestAChildIsStartedThoughItsParentHasEnded(t *testing.T) {
+func TestChildStartsAfterParentEnded(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "orphan", nil, "o")
@@ -259,7 +259,7 @@ func TestAChildIsStartedThoughItsParentHasEnded(t *testing.T) {
 	mustComplete(t, e, "o.2", "7")
 }
 
-func TestAMissingChildIsTold(t *testing.T) {
+func TestMissingChildIsReported(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct{ name, workflow, kind string }{
@@ -274,7 +274,7 @@ func TestAMissingChildIsTold(t *testing.T) {
 	}
 }
 
-func TestMessagesAreReceivedInOrderWhenever(t *testing.T) {
+func TestMessagesAreReceivedInOrder(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "mailbox", 6, "m")
@@ -289,7 +289,7 @@ func TestMessagesAreReceivedInOrderWhenever(t *testing.T) {
 	mustComplete(t, e, "m", "[0,1,2,3,4,5]")
 }
 
-func TestAKeyKeepsMessagesFromDoubling(t *testing.T) {
+func TestMessageKeyPreventsDuplicates(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})
@@ -314,7 +314,7 @@ func TestAKeyKeepsMessagesFromDoubling(t *testing.T) {
 	mustComplete(t, e, "m", "[1,5]")
 }
 
-func TestBadMessagesAreRefused(t *testing.T) {
+func TestInvalidMessagesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "empty", 1, "over")
@@ -326,7 +326,7 @@ func TestBadMessagesAreRefused(t *testing.T) {
 		text     string
 	}{
 		{"no such run", "none", flawless.Message{Type: "a", Body: flawless.Bytes("1")}, flawless.NotFound, "none"},
-		{"a run that has ended", "over", flawless.Message{Type: "a", Body: flawless.Bytes("1")}, flawless.Conflict, "nothing was stored"},
+		{"a run that has ended", "over", flawless.Message{Type: "a", Body: flawless.Bytes("1")}, flawless.Conflict, "the message was not stored"},
 		{"not JSON", "over", flawless.Message{Type: "a", Body: flawless.Bytes("{")}, flawless.Invalid, "not JSON"},
 		{"no type", "over", flawless.Message{Body: flawless.Bytes("1")}, flawless.Invalid, "type"},
 		{"a long key", "over", flawless.Message{Type: "a", Body: flawless.Bytes("1"), Key: strings.Repeat("k", 999)}, flawless.Invalid, "999 bytes"},
@@ -338,9 +338,9 @@ func TestBadMessagesAreRefused(t *testing.T) {
 	}
 }
 
-// TestAMessageThatTheEndedHaveIsNotRefused: it was taken in before the end, and whoever asks again has not
+// TestRepeatedSendToEndedRunIsNotRefused: it was accepted before the end, and the client that repeats it has not
 // heard of it.
-func TestAMessageThatTheEndedHaveIsNotRefused(t *testing.T) {
+func TestRepeatedSendToEndedRunIsNotRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	m := flawless.Message{Type: "number", Body: flawless.Bytes("1"), Key: "k"}
@@ -359,7 +359,7 @@ func TestAMessageThatTheEndedHaveIsNotRefused(t *testing.T) {
 	}
 }
 
-func TestAMessageGoesToWhoStillWaits(t *testing.T) {
+func TestMessageGoesToNextReceiver(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "heirs", nil, "r")
@@ -372,21 +372,21 @@ func TestAMessageGoesToWhoStillWaits(t *testing.T) {
 	mustComplete(t, e, "r", "[7,8]")
 }
 
-func TestWhoWaitsBesideOthersMayGiveUp(t *testing.T) {
+func TestReceiveBesideOthersMayTimeOut(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "impatient", nil, "r")
 	mustComplete(t, e, "r", `"gave up"`)
 }
 
-// TestAChangeThatOutlivesItsRunIsKept: the call that changes a state is made in the turn that ends the run.
+// TestStateChangeOutlivesItsRun: the call that changes a state is made in the turn that ends the run.
 // The server dies at every write, and once when the run has just ended; then another run wants the state.
-func TestAChangeThatOutlivesItsRunIsKept(t *testing.T) {
+func TestStateChangeOutlivesItsRun(t *testing.T) {
 	t.Parallel()
 	for died, n := true, 1; died || n < 20; n++ {
 		name, d := fmt.Sprintf("write %d", n), &memory{mem.New()}
 		begin := Start{Module: "guest", Workflow: "hasty", Input: input(t, "count"), ID: "first"}
-		died = live(t, name, d, newMortal(d.open(t), n, n%2 == 0), Options{}, begin)
+		died = runUntilDeath(t, name, d, newMortal(d.open(t), n, n%2 == 0), Options{}, begin)
 		e, r := settle(t, name, d.open(t), Options{}, begin, nil)
 		mustStart(t, e, "hasty", "count", "second")
 		if second := mustEnd(t, e, "second"); r.Status != flawless.Completed || second.Status != flawless.Completed {
@@ -395,30 +395,29 @@ func TestAChangeThatOutlivesItsRunIsKept(t *testing.T) {
 		for _, id := range []string{"first", "second"} {
 			mustRest(t, e, id)
 		}
-		if s, err := e.State(t.Context(), "count"); err != nil || string(s.Value) != "2" || s.Holder != nil {
+		if s, err := e.States().State(t.Context(), "count"); err != nil || string(s.Value) != "2" || s.Holder != nil {
 			t.Errorf("%s: the state is %s, %+v, %v", name, s.Value, s.Holder, err)
 		}
 		e.Kill()
 	}
 }
 
-// mustRest waits until nothing is carried out any more for a run.
+// mustRest waits until nothing is carried out any more for a run that has ended: it leaves memory then.
 func mustRest(t *testing.T, e *Engine, id string) {
 	t.Helper()
-	r, err := e.acquire(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for len(r.s.OpenCalls()) > 0 || r.carrying {
+	e.runs.Wake(id)
+	for inMemory := true; inMemory; inMemory, _ = e.runs.InMemory(id) {
 		if t.Context().Err() != nil {
-			t.Fatalf("run %s: the test is over and %d calls are open", id, len(r.s.OpenCalls()))
+			t.Fatalf("the test is over, and something is still being carried out for run %s", id)
 		}
-		r.mu.Unlock()
 		runtime.Gosched()
-		r.mu.Lock()
+	}
+	if err := e.peek(t.Context(), id, func(s *core.State) {
+		if n := len(s.OpenCalls()); n > 0 {
+			t.Errorf("run %s has left memory with %d open calls", id, n)
+		}
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -448,7 +447,7 @@ func TestReplies(t *testing.T) {
 	mustComplete(t, e, "c", "6")
 }
 
-func TestWhoWaitsForNothingAfterAReplyIsStuck(t *testing.T) {
+func TestRunWaitingForNothingAfterReplyIsStuck(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "lastword", nil, "r")
@@ -498,7 +497,7 @@ func TestPromisesAreSettledOnce(t *testing.T) {
 	e.Kill()
 }
 
-func TestAPromiseCanBeRejectedAndItsRunCanEnd(t *testing.T) {
+func TestPromiseIsRejectedOrOutlivedByItsRun(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	token := func(id string) string {
@@ -526,7 +525,7 @@ func TestAPromiseCanBeRejectedAndItsRunCanEnd(t *testing.T) {
 	}
 }
 
-func TestOneRunAtATimeHoldsAState(t *testing.T) {
+func TestStateHasOneHolder(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	const runs = 100
@@ -541,7 +540,7 @@ func TestOneRunAtATimeHoldsAState(t *testing.T) {
 		}
 		seen[string(r.Output)] = true
 	}
-	if s, err := e.State(t.Context(), "sum"); err != nil || string(s.Value) != fmt.Sprint(runs) || s.Holder != nil {
+	if s, err := e.States().State(t.Context(), "sum"); err != nil || string(s.Value) != fmt.Sprint(runs) || s.Holder != nil {
 		t.Errorf("the state is %+v, %v", s, err)
 	}
 	if n := e.locks.Count(); n != 0 || e.graph.Size() != 0 {
@@ -550,7 +549,7 @@ func TestOneRunAtATimeHoldsAState(t *testing.T) {
 }
 
 func holder(e *Engine, t *testing.T, name string) string {
-	s, err := e.State(t.Context(), name)
+	s, err := e.States().State(t.Context(), name)
 	if err != nil || s.Holder == nil {
 		return ""
 	}
@@ -562,7 +561,7 @@ func holds(t *testing.T, e *Engine, id string) {
 	until(t, e, id, func(r flawless.Run) bool { return r.Status == flawless.Waiting && holder(e, t, "kept") == id })
 }
 
-func TestAStateIsReleasedHoweverItsHolderEnds(t *testing.T) {
+func TestStateIsReleasedHoweverHolderEnds(t *testing.T) {
 	t.Parallel()
 	if f := fixture(); f.err != nil {
 		t.Fatal(f.err)
@@ -612,7 +611,7 @@ func TestAStateIsReleasedHoweverItsHolderEnds(t *testing.T) {
 					if r := mustEnd(t, e, "second"); r.Status != flawless.Completed {
 						t.Errorf("the second is %+v", r.Failure)
 					}
-					if s, err := e.State(t.Context(), "kept"); err != nil || string(s.Value) != row.value || s.Holder != nil {
+					if s, err := e.States().State(t.Context(), "kept"); err != nil || string(s.Value) != row.value || s.Holder != nil {
 						t.Errorf("the state is %+v, %v", s, err)
 					}
 				})
@@ -625,12 +624,12 @@ func TestAStateIsReleasedHoweverItsHolderEnds(t *testing.T) {
 func queued(t *testing.T, e *Engine, id string) {
 	t.Helper()
 	synctest.Wait()
-	if s, err := e.State(t.Context(), "kept"); err != nil || len(s.Queue) != 1 || s.Queue[0].Run != id {
+	if s, err := e.States().State(t.Context(), "kept"); err != nil || len(s.Queue) != 1 || s.Queue[0].Run != id {
 		t.Fatalf("run %s does not wait for the state: it is %+v, %v", id, s, err)
 	}
 }
 
-func TestDeadlockIsToldToOneOfTwo(t *testing.T) {
+func TestDeadlockIsReportedToOneRun(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "take", map[string]string{"First": "x", "Second": "y"}, "a")
@@ -719,7 +718,7 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
-func TestSagaUndoesWhatWasDone(t *testing.T) {
+func TestSagaUndoesCompletedSteps(t *testing.T) {
 	t.Parallel()
 	steps := []string{"flight", "hotel", "car"}
 	for i, fail := range append(steps, "") {
@@ -749,7 +748,7 @@ func TestSagaUndoesWhatWasDone(t *testing.T) {
 	}
 }
 
-func TestASagaThatCannotBeUndoneIsUnresolved(t *testing.T) {
+func TestSagaThatCannotBeUndoneIsUnresolved(t *testing.T) {
 	t.Parallel()
 	for how, why := range map[string]string{"Stay": "no refund", "Fall": "it panicked: no receipt"} {
 		t.Run(why, func(t *testing.T) {
@@ -836,7 +835,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-func TestADeadlineStopsARunThatComputes(t *testing.T) {
+func TestDeadlineStopsComputingRun(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	ctx := t.Context()
@@ -849,7 +848,7 @@ func TestADeadlineStopsARunThatComputes(t *testing.T) {
 	}
 }
 
-func TestACancellationHasADeadline(t *testing.T) {
+func TestCancelDeadlineTerminatesRun(t *testing.T) {
 	if f := fixture(); f.err != nil {
 		t.Fatal(f.err)
 	}
@@ -884,8 +883,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestAForkReachesItsOwnChildren: its guest was told the id of the run whose past it has.
-func TestAForkReachesItsOwnChildren(t *testing.T) {
+// TestForkReachesItsOwnChildren: its guest was told the id of the run whose past it has.
+func TestForkReachesItsOwnChildren(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "tell", 5, "t")
@@ -902,7 +901,7 @@ func TestAForkReachesItsOwnChildren(t *testing.T) {
 	}
 }
 
-func TestWaitingUnderAContextThatHasEndedEndsAtOnce(t *testing.T) {
+func TestWaitUnderEndedContextReturnsAtOnce(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "late", nil, "l")

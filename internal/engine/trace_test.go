@@ -21,7 +21,7 @@ func find(frames []*flawless.Frame, name string) (out []*flawless.Frame) {
 	return out
 }
 
-func TestATraceShowsThePathOfARun(t *testing.T) {
+func TestTraceShowsPathThroughCode(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	e := open(t, mem.New(), Options{})

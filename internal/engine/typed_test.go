@@ -25,8 +25,8 @@ func misfit(t *testing.T, err error, want ...value.Violation) {
 	}
 }
 
-// TestAnUnfitValueDoesNotSettleAPromise: who settles it can correct the value.
-func TestAnUnfitValueDoesNotSettleAPromise(t *testing.T) {
+// TestValueThatViolatesSchemaDoesNotSettlePromise: who settles it can correct the value.
+func TestValueThatViolatesSchemaDoesNotSettlePromise(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "typed", map[string]string{"how": "promise"}, "p")
@@ -47,8 +47,8 @@ func TestAnUnfitValueDoesNotSettleAPromise(t *testing.T) {
 	mustComplete(t, e, "p", `"{apple 2}"`)
 }
 
-// TestAnUnfitMessageIsRefused while the run waits for it, and the run goes on waiting.
-func TestAnUnfitMessageIsRefused(t *testing.T) {
+// TestMessageThatViolatesSchemaIsRefused while the run waits for it, and the run keeps waiting.
+func TestMessageThatViolatesSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "typed", map[string]string{"how": "message"}, "r")
@@ -67,8 +67,8 @@ func TestAnUnfitMessageIsRefused(t *testing.T) {
 	mustComplete(t, e, "r", `"{apple 2}"`)
 }
 
-// TestAnUnfitMessageThatCameBeforeIsNotUsedUp: it stays for code that takes it.
-func TestAnUnfitMessageThatCameBeforeIsNotUsedUp(t *testing.T) {
+// TestEarlierMessageThatViolatesSchemaIsKept: it stays for code that takes it.
+func TestEarlierMessageThatViolatesSchemaIsKept(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	e := open(t, kv, Options{})
@@ -88,17 +88,17 @@ func TestAnUnfitMessageThatCameBeforeIsNotUsedUp(t *testing.T) {
 
 // badOrders fit the JSON Schema of an order and yet no decoder makes one of them, or not all do.
 var badOrders = map[string]value.Violation{
-	`{"item":"apple","count":2.0}`:              {Field: "count", Message: "2.0 is not written as an integer; use digits only, and no -0"},
-	`{"item":"apple","count":1e2}`:              {Field: "count", Message: "1e2 is not written as an integer; use digits only, and no -0"},
-	`{"item":"apple","count":2,"Count":"two"}`:  {Field: "", Message: `member "Count" differs from "count" in case only; write "count"`},
-	`{"item":"apple","count":"two","count":2}`:  {Field: "", Message: `member "count" comes twice`},
+	`{"item":"apple","count":2.0}`:              {Field: "count", Message: "2.0 is not written as an integer; use digits only, without fraction or exponent, and not -0"},
+	`{"item":"apple","count":1e2}`:              {Field: "count", Message: "1e2 is not written as an integer; use digits only, without fraction or exponent, and not -0"},
+	`{"item":"apple","count":2,"Count":"two"}`:  {Field: "", Message: `member "Count" differs from "count" only in case; write "count"`},
+	`{"item":"apple","count":"two","count":2}`:  {Field: "", Message: `member "count" appears twice`},
 	`{"item":"apple","count":2,"more":[1e309]}`: {Field: "more.0", Message: "the number 1e309 is too large for a 64-bit floating-point number; send a string"},
 	`{"item":"apple","count":1e999999999}`:      {Field: "count", Message: "the number 1e999999999 is too large for a 64-bit floating-point number; send a string"},
-	`{"item":"\ud83d","count":2}`:               {Field: "", Message: `at byte 9 there is half of a surrogate pair (\ud83d), which is no character`},
+	`{"item":"\ud83d","count":2}`:               {Field: "", Message: `the escape \ud83d at byte 9 is half of a surrogate pair without the other half`},
 }
 
-// TestValuesThatCannotBeDecodedAreRefused wherever they come in, and nothing is used up.
-func TestValuesThatCannotBeDecodedAreRefused(t *testing.T) {
+// TestUndecodableValuesAreRefused wherever they come in, and nothing is used up.
+func TestUndecodableValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "typed", map[string]string{"how": "promise"}, "p")
@@ -113,7 +113,7 @@ func TestValuesThatCannotBeDecodedAreRefused(t *testing.T) {
 	for text, want := range badOrders {
 		_, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "order", Input: []byte(text), ID: "never"})
 		misfit(t, err, want)
-		_, err = e.SetSchedule(t.Context(), flawless.Schedule{Name: "s", Cron: "@daily", Module: "guest", Workflow: "order", Input: []byte(text)}, false)
+		_, err = e.Schedules().Set(t.Context(), flawless.Schedule{Name: "s", Cron: "@daily", Module: "guest", Workflow: "order", Input: []byte(text)}, false)
 		misfit(t, err, want)
 		_, err = e.Settle(t.Context(), open[0].Token, Settlement{Value: []byte(text)}, "")
 		misfit(t, err, want)
@@ -139,8 +139,8 @@ func TestValuesThatCannotBeDecodedAreRefused(t *testing.T) {
 	}
 }
 
-// TestMessagesWithoutATypeAreReadableToo: nobody has said what is to be in them.
-func TestMessagesWithoutATypeAreReadableToo(t *testing.T) {
+// TestUntypedMessagesAreReadable: no schema says what they contain.
+func TestUntypedMessagesAreReadable(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "typed", map[string]string{"how": "later"}, "r")
@@ -152,9 +152,9 @@ func TestMessagesWithoutATypeAreReadableToo(t *testing.T) {
 	}
 }
 
-// TestReceivingAsAnotherType: a call that was given up and waits for one type takes no message from code
+// TestReceiveAsAnotherType: a call that was given up and waits for one type takes no message from code
 // that waits for another.
-func TestReceivingAsAnotherType(t *testing.T) {
+func TestReceiveAsAnotherType(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "typed", map[string]string{"how": "another type"}, "r")
@@ -166,8 +166,8 @@ func TestReceivingAsAnotherType(t *testing.T) {
 	mustComplete(t, e, "r", `"two apples"`)
 }
 
-// TestTheSchemaOfACallIsNotCompared: code whose type has changed goes on with an old log.
-func TestTheSchemaOfACallIsNotCompared(t *testing.T) {
+// TestSchemasAreNotCompared: code whose type has changed continues with an old log.
+func TestSchemasAreNotCompared(t *testing.T) {
 	t.Parallel()
 	a := flawless.Call{Kind: "receive", Head: []byte(`{"type":"order","schema":{"type":"string"},"at":"a.go:1"}`)}
 	for _, head := range []string{`{"type":"order"}`, `{"type":"order","schema":{"type":"object"}}`} {

@@ -1,22 +1,22 @@
 package engine
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/live"
 	"github.com/flawless-engine/flawless/internal/residency"
 	"github.com/flawless-engine/flawless/internal/upgrade"
 )
 
-// Upgrade says which runs are moved to the newest version of their module, and how.
+// Upgrade describes which runs move to the newest version of their module, and how.
 type Upgrade = upgrade.Options
 
-// Upgrade looks at every open run of a module, or those asked for, by replaying it with the newest
-// version, and then moves those that can go on there, see [upgrade.Do].
+// Upgrade checks every open run of a module, or the runs named in o, by replaying it with the newest version, and moves
+// those that can continue there, see [upgrade.Do].
 func (e *Engine) Upgrade(ctx context.Context, name string, o Upgrade) (flawless.ModuleUpgrade, error) {
 	report, err := e.upgrade(ctx, name, o)
 	if err != nil && report.Module == "" {
@@ -41,7 +41,7 @@ func (e *Engine) upgrade(ctx context.Context, name string, o Upgrade) (flawless.
 	return upgrade.Do(ctx, (*upgrades)(e), upgrade.Target{Name: name, Versions: versions, Code: code, Kinds: e.kinds}, o)
 }
 
-// upgrades is an Engine as an upgrade sees it.
+// upgrades is the Engine as an upgrade sees it.
 type upgrades Engine
 
 func (u *upgrades) Run(ctx context.Context, id string) (flawless.Run, error) {
@@ -69,92 +69,21 @@ func (u *upgrades) Compute(ctx context.Context) (done func(), err error) {
 }
 
 func (u *upgrades) Seize(ctx context.Context, id string) (upgrade.Run, error) {
-	r, err := (*Engine)(u).seize(ctx, id)
+	r, err := u.runs.Seize(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	return seized{r}, nil
 }
 
-func (u *upgrades) Accepts() error { return (*Engine)(u).accepts() }
+func (u *upgrades) Accepts() error { return u.life.Accept() }
 
-// seized is a run that an upgrade has seized.
-type seized struct{ r *run }
+// seized is a seized run as an upgrade sees it.
+type seized struct{ live.Seized }
 
 func (s seized) Now() (end flawless.Status, turns int, digest string) {
-	s.r.mu.Lock()
-	defer s.r.mu.Unlock()
-	return s.r.s.Outcome(), s.r.s.Turns(), s.r.s.Start().Digest
+	s.View(func(s *core.State) { end, turns, digest = s.Outcome(), s.Turns(), s.Start().Digest })
+	return end, turns, digest
 }
 
-func (s seized) Move(u flawless.Upgrade) error {
-	r := s.r
-	defer r.e.library.Choose()()
-	r.mu.Lock()
-	r.append(r.s.UpgradeEntry(u, r.e.now()))
-	r.drop()
-	r.problem = ""
-	r.imageTurn, r.imageCost = 0, 0
-	r.mu.Unlock()
-	r.flush()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed
-}
-
-func (s seized) LetGo() { s.r.e.letGo(s.r) }
-
-// seize acquires a run and takes the place of whoever drives it, so that it takes no turn until
-// letGo is called. A run that was set aside is taken back into the engine's hands.
-func (e *Engine) seize(ctx context.Context, id string) (*run, error) {
-	why := e.takeBack(id)
-	r, err := e.acquire(ctx, id)
-	if err != nil {
-		if why != "" && !errors.Is(err, flawless.Damaged) {
-			e.mu.Lock()
-			e.set[id] = why
-			e.mu.Unlock()
-		}
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.idle.Broadcast()
-	})
-	defer stop()
-	r.mu.Lock()
-	for r.driving && ctx.Err() == nil && !e.dead.Load() {
-		r.idle.Wait()
-	}
-	if r.driving {
-		r.mu.Unlock()
-		e.release(r)
-		return nil, cmp.Or(ctx.Err(), error(flawless.Stopping))
-	}
-	r.driving = true
-	r.stop = func() {} // what arrives meanwhile is written at once, as while a guest computes
-	r.drop()           // another one that is to be seized may wait for its place
-	r.mu.Unlock()
-	r.flush()
-	return r, nil
-}
-
-// letGo gives a run back that was seized, and sets it going.
-func (e *Engine) letGo(r *run) {
-	r.mu.Lock()
-	r.stop = nil
-	if e.dead.Load() || e.ctx.Err() != nil {
-		r.driving = false
-		r.idle.Broadcast()
-		r.mu.Unlock()
-		e.release(r)
-		return
-	}
-	r.kick = true
-	r.mu.Unlock()
-	e.tasks.Go(func() {
-		defer e.release(r)
-		r.goOn(r.drive())
-	})
-}
+func (s seized) Move(u flawless.Upgrade) error { return s.Upgrade(u) }

@@ -35,7 +35,7 @@ func mustUpgrade(t *testing.T, e *Engine, o Upgrade) flawless.ModuleUpgrade {
 	return u
 }
 
-func TestOpenRunsAreMovedToFixedCode(t *testing.T) {
+func TestOpenRunsMoveToFixedCode(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		kv := mem.New()
@@ -83,7 +83,7 @@ func TestOpenRunsAreMovedToFixedCode(t *testing.T) {
 	})
 }
 
-func TestRunsThatWouldDivergeStay(t *testing.T) {
+func TestDivergingRunsStayOnOldVersion(t *testing.T) {
 	bins := map[string][]byte{"other": edition(t, "other"), "reordered": edition(t, "reordered")}
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
@@ -125,7 +125,7 @@ func TestRunsThatWouldDivergeStay(t *testing.T) {
 	})
 }
 
-func TestAnUpgradeThatCannotBe(t *testing.T) {
+func TestImpossibleUpgradesAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	mustStart(t, e, "empty", 1, "ended")
@@ -154,8 +154,8 @@ func TestAnUpgradeThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestARunThatIsSeizedHoldsNoPlace: another one that is to be seized waits for it.
-func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
+// TestSeizedRunHasNoSlot has a second run wait for the only slot before it can be seized.
+func TestSeizedRunHasNoSlot(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Live: 1, Rest: time.Hour})
 		defer e.Kill()
@@ -164,7 +164,7 @@ func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
 		time.Sleep(time.Second)
 		mustStart(t, e, "mailbox", 1, "first")
 		time.Sleep(time.Second)
-		first, err := e.seize(context.Background(), "first")
+		first, err := e.runs.Seize(context.Background(), "first")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,21 +173,21 @@ func TestARunThatIsSeizedHoldsNoPlace(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		second, err := e.seize(ctx, "second")
+		second, err := e.runs.Seize(ctx, "second")
 		if err != nil {
 			t.Errorf("it cannot be seized: %v", err)
 		} else {
-			e.letGo(second)
+			second.Release()
 		}
-		e.letGo(first)
+		first.Release()
 		if r, err := e.Wait(context.Background(), "second"); err != nil || string(r.Output) != "[7]" {
 			t.Errorf("it is %+v, %v", r, err)
 		}
 	})
 }
 
-// TestAModuleIsNotRemovedFromARunThatIsJustBegun: the store does not have the run yet.
-func TestAModuleIsNotRemovedFromARunThatIsJustBegun(t *testing.T) {
+// TestModuleOfNewRunIsNotRemoved: the store does not have the run yet.
+func TestModuleOfNewRunIsNotRemoved(t *testing.T) {
 	t.Parallel()
 	kv := &holding{KV: mem.New(), row: []byte("rrun\x00\x01"), held: make(chan struct{}), goOn: make(chan struct{})}
 	e := open(t, kv, Options{})
@@ -206,7 +206,7 @@ func TestAModuleIsNotRemovedFromARunThatIsJustBegun(t *testing.T) {
 	}
 }
 
-// holding is a database of which the first write of a row waits.
+// holding is a database where the first write of a row waits.
 type holding struct {
 	store.KV
 	row        []byte // what its key begins with
@@ -221,9 +221,9 @@ func (h *holding) Apply(ctx context.Context, b *store.Batch) error {
 	return h.KV.Apply(ctx, b)
 }
 
-// TestAnUpgradeSurvivesEveryCrash kills the server before and after each write of an upgrade of three
+// TestUpgradeSurvivesEveryCrash kills the server before and after each write of an upgrade of three
 // runs: each is on one side or the other, and upgrading again moves the rest.
-func TestAnUpgradeSurvivesEveryCrash(t *testing.T) {
+func TestUpgradeSurvivesEveryCrash(t *testing.T) {
 	fixed := edition(t, "fixed")
 	for _, when := range []storetest.When{storetest.Before, storetest.After} {
 		for n := 1; n <= 3; n++ {
@@ -276,8 +276,8 @@ func TestAnUpgradeSurvivesEveryCrash(t *testing.T) {
 	}
 }
 
-// TestAnUpgradeOfRunsThatTakeTurns upgrades to and fro while runs go on.
-func TestAnUpgradeOfRunsThatTakeTurns(t *testing.T) {
+// TestUpgradeOfActiveRuns upgrades back and forth while runs continue.
+func TestUpgradeOfActiveRuns(t *testing.T) {
 	t.Parallel()
 	out := newOutside(t)
 	lines := edition(t, "lines")
@@ -318,19 +318,19 @@ func TestAnUpgradeOfRunsThatTakeTurns(t *testing.T) {
 	t.Logf("%d runs were moved while they went on", moved)
 }
 
-// TestARunThatWasSetAsideIsTakenUpByAnUpgrade upgrades a run that diverged from its own code.
-func TestARunThatWasSetAsideIsTakenUpByAnUpgrade(t *testing.T) {
+// TestUpgradeMovesQuarantinedRun upgrades a run that diverged from its own code.
+func TestUpgradeMovesQuarantinedRun(t *testing.T) {
 	fixed := edition(t, "fixed")
 	inVirtualTime(t, func(t *testing.T) {
 		e := open(t, mem.New(), Options{Kinds: echoing(nil)})
 		defer e.Kill()
 		asleep(t, e, "run", 0)
-		r, err := e.acquire(context.Background(), "run")
+		r, err := e.runs.Acquire(context.Background(), "run")
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.fault(errors.New("it asked for something else"))
-		e.release(r)
+		r.Quarantine(errors.New("it asked for something else"))
+		r.Release()
 		if r, err := e.Run(context.Background(), "run"); err != nil || r.Status != flawless.Unresolved || r.Problem == "" {
 			t.Fatalf("it is %+v, %v", r, err)
 		}
@@ -356,9 +356,9 @@ func (g *guarded) Apply(ctx context.Context, b *store.Batch) error {
 	return g.KV.Apply(ctx, b)
 }
 
-// TestModulesAreNotAddedWhileOneIsRemoved looks that both hold the same lock: the bytes of a module that
+// TestAddingModuleWaitsForRemoval looks that both hold the same lock: the bytes of a module that
 // is removed may be those of one that is added.
-func TestModulesAreNotAddedWhileOneIsRemoved(t *testing.T) {
+func TestAddingModuleWaitsForRemoval(t *testing.T) {
 	t.Parallel()
 	kv := &guarded{KV: mem.New(), at: func(*store.Batch) {}}
 	e := open(t, kv, Options{})

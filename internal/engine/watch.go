@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"iter"
 
 	"github.com/flawless-engine/flawless"
@@ -21,10 +23,10 @@ func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
 	if end := t.End(); end != nil {
 		return *end, nil
 	}
-	return r, e.over()
+	return r, e.life.Err()
 }
 
-// Settled returns the run when it has ended or needs a person, or ctx's error.
+// Settled returns the run when it has ended or is unresolved, or ctx's error.
 func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
 	t, done := e.hub.Follow(id)
 	defer done()
@@ -40,8 +42,8 @@ func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
 		if err := e.await(ctx, rests); err != nil {
 			return r, err
 		}
-		if rest, _ = t.Resting(); rest == nil && e.stopping.Load() {
-			return r, e.over()
+		if rest, _ = t.Resting(); rest == nil && e.life.Stopping() {
+			return r, e.life.Err()
 		}
 	}
 }
@@ -49,8 +51,8 @@ func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
 func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {
 	select {
 	case <-changed:
-		if e.dead.Load() {
-			return e.over()
+		if e.life.Over() {
+			return e.life.Err()
 		}
 		return nil
 	case <-ctx.Done():
@@ -58,8 +60,8 @@ func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {
 	}
 }
 
-// Follow yields the records of a run from number from on, as they become durable, and ends when
-// the run has ended and everything it asked for is over, or with an error.
+// Follow yields the records of a run, beginning with number from, as they become durable. It ends when the run has ended
+// and all its calls are over, or with an error.
 func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		t, done := e.hub.Follow(id)
@@ -90,28 +92,27 @@ func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[f
 	}
 }
 
-// glimpse is how many records a follower reads at a time, unless they have glimpseBytes before. While
-// they are passed on, which takes as long as the one who reads them likes, nothing of the database is
-// held. lookers is how many read at the same time.
+// batch is how many records a follower reads at a time, or fewer once they have batchBytes. The follower may take its time to
+// pass them on, so nothing of the database is held meanwhile. maxReaders is how many followers read at the same time.
 const (
-	glimpse      = 100
-	glimpseBytes = 1 << 20
-	lookers      = 16
+	batch      = 100
+	batchBytes = 1 << 20
+	maxReaders = 16
 )
 
-// readOn returns a run and some records of its log, and whether there are more. Few look at the same time:
-// of ten thousand who follow a run, all want to when it changes.
+// readOn returns a run, the next records of its log, and whether there are more. Few followers read at the same time: of
+// ten thousand that follow one run, all want to when it changes.
 func (e *Engine) readOn(ctx context.Context, id string, from uint64) (run flawless.Run, part []flawless.Record, more bool, err error) {
-	if err := e.looking.Acquire(ctx, 1); err != nil {
+	if err := e.reading.Acquire(ctx, 1); err != nil {
 		return run, nil, false, err
 	}
-	defer e.looking.Release(1)
+	defer e.reading.Release(1)
 	if run, err = e.Run(ctx, id); err != nil {
 		return run, nil, false, err
 	}
 	size := 0
 	for rec, err := range e.store.Log(ctx, id, from) {
-		if err != nil || len(part) == glimpse || size > glimpseBytes {
+		if err != nil || len(part) == batch || size > batchBytes {
 			return run, part, err == nil, err
 		}
 		part = append(part, rec)
@@ -120,8 +121,7 @@ func (e *Engine) readOn(ctx context.Context, id string, from uint64) (run flawle
 	return run, part, false, nil
 }
 
-// Watch yields every run whose durable state changes from now on, until ctx ends or the engine
-// stops.
+// Watch yields every run whose durable state changes from now on, until ctx ends or the engine stops.
 func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 	w, done := e.hub.Watch()
 	return func(yield func(flawless.Run, error) bool) {
@@ -130,7 +130,7 @@ func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 			select {
 			case <-w.More():
 			case <-w.Closed():
-				yield(flawless.Run{}, e.over())
+				yield(flawless.Run{}, e.life.Err())
 				return
 			case <-ctx.Done():
 				yield(flawless.Run{}, ctx.Err())
@@ -141,6 +141,32 @@ func (e *Engine) Watch(ctx context.Context) iter.Seq2[flawless.Run, error] {
 					return
 				}
 			}
+		}
+	}
+}
+
+// Response waits until a run has published data, which is how modules of the crate flawless respond, or has ended, and
+// returns the run and its data, nil if there is none. The run continues.
+func (e *Engine) Response(ctx context.Context, id string) (flawless.Run, json.RawMessage, error) {
+	topic, done := e.hub.Follow(id)
+	defer done()
+	for {
+		changed := topic.Changed()
+		r, err := e.Run(ctx, id)
+		if err != nil {
+			return r, nil, err
+		}
+		data, err := e.Data(ctx, id)
+		switch {
+		case err == nil:
+			return r, data, nil
+		case !errors.Is(err, flawless.NotFound):
+			return r, nil, err
+		case r.Status.Ended():
+			return r, nil, nil
+		}
+		if err := e.await(ctx, changed); err != nil {
+			return r, nil, err
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestAStartDoesNotWaitForThoseWhoLookOn: they are told by the herald, which is held up here.
-func TestAStartDoesNotWaitForThoseWhoLookOn(t *testing.T) {
+// TestStartDoesNotWaitForFollowers: the herald tells them, and is blocked here.
+func TestStartDoesNotWaitForFollowers(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	w, done := e.hub.Watch()
@@ -32,15 +32,15 @@ func TestAStartDoesNotWaitForThoseWhoLookOn(t *testing.T) {
 	}
 }
 
-// TestACrowdSeesAll: everyone who follows a run sees every record, whether few follow it or many, also
+// TestManyFollowersSeeEveryRecord: everyone who follows a run sees every record, whether few follow it or many, also
 // where they come and go.
-func TestACrowdSeesAll(t *testing.T) {
+func TestManyFollowersSeeEveryRecord(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, hub.Crowd, hub.Crowd + 1, 5 * hub.Crowd} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			e := open(t, mem.New(), Options{})
-			const messages = 3 * glimpse
+			const messages = 3 * batch
 			id := mustStart(t, e, "mailbox", messages, "").ID
 			var all sync.WaitGroup
 			for k := range n {
@@ -51,7 +51,7 @@ func TestACrowdSeesAll(t *testing.T) {
 							t.Errorf("record %d instead of %d, %v", rec.Seq, next, err)
 							return
 						}
-						if next++; k%2 == 1 && next == glimpse/2 {
+						if next++; k%2 == 1 && next == batch/2 {
 							return // most of a crowd leave early
 						}
 					}

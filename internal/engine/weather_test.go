@@ -14,17 +14,17 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-func TestAModuleAboveTheLimitIsTooLarge(t *testing.T) {
+func TestOversizedModuleIsRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	_, _, err := e.AddModule(t.Context(), "large", make([]byte, MaxModule+1), nil)
-	if !errors.Is(err, flawless.TooLarge) || !strings.Contains(err.Error(), "at most 67108864") {
+	if !errors.Is(err, flawless.TooLarge) || !strings.Contains(err.Error(), "the limit is 67108864") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestADeadGuestIsInItsLog is promise 7: the log of a run whose guest dies says of what, and where.
-func TestADeadGuestIsInItsLog(t *testing.T) {
+// TestDeadGuestIsLogged is promise 7: the log of a run whose guest dies says of what, and where.
+func TestDeadGuestIsLogged(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	for _, row := range []struct {
@@ -62,9 +62,9 @@ func TestADeadGuestIsInItsLog(t *testing.T) {
 	}
 }
 
-// TestARecordThatCannotBeReadSetsItsRunAside damages a log in each way there is, under a server that
+// TestUnreadableRecordQuarantinesRun damages a log in each way there is, under a server that
 // is down, and looks at this run and at another one.
-func TestARecordThatCannotBeReadSetsItsRunAside(t *testing.T) {
+func TestUnreadableRecordQuarantinesRun(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -135,7 +135,7 @@ func damageFirst(t *testing.T, kv store.KV, damage func([]byte) []byte) {
 	}
 }
 
-func TestWhoGoesAwayWhileWaitingLeavesNothing(t *testing.T) {
+func TestAbandonedWaitLeavesNothing(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
 	id := mustStart(t, e, "obey", nil, "").ID

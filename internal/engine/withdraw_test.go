@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-func TestBadWithdrawalsAreErrors(t *testing.T) {
+func TestInvalidWithdrawalsAreErrors(t *testing.T) {
 	t.Parallel()
 	for _, head := range []string{`{}`, `{"call":0,"why":"deadline"}`, `{"call":3,"why":"deadline"}`, `{"call":-1,"why":"deadline"}`, `{"call":1}`, `{"call":1,"why":"bored"}`, `[]`} {
 		if _, err := effect.ParseWithdraw(flawless.Call{N: 3, Kind: effect.Withdraw, Head: json.RawMessage(head)}); !errors.Is(err, flawless.Invalid) {

@@ -1,6 +1,7 @@
-// Package fork makes the log of a run that goes on from the past of another one, and tries out how that would go.
+// Package fork creates the log of a run that continues from the past of another run, and can try out what would
+// follow.
 //
-// An answer of the other run holds for the fork where it tells of the world. A call of the past that has no such answer
-// waits for the real one where there will be one, is carried out for the fork where that harms nobody, or its outcome is
-// unknown: no answer is made up.
+// An answer of the original run is valid for the fork if it describes the world. A call of the past without such an
+// answer waits for the real answer if there will be one, is performed for the fork if that is harmless, or gets an
+// unknown outcome. No answer is invented.
 package fork

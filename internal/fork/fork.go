@@ -17,31 +17,31 @@ import (
 	"github.com/flawless-engine/flawless/internal/replay"
 )
 
-// Options says how something goes on from the past of a run.
+// Options says how to continue from the past of a run.
 type Options struct {
-	Turn    int                 // the last turn of the past; 0 is the start alone
-	Answers []flawless.Decision // answers to calls of the past that were not delivered in it: Call, Status, Body
-	Who     string              // has given them
+	Turn    int                 // last turn of the past; 0 is only the start
+	Answers []flawless.Decision // replacements for answers that the past has not delivered: Call, Status, Body
+	Who     string              // who gave the answers
 	Kinds   map[string]*effect.Kind
 	// Runs returns a run that the past waits for, or flawless.NotFound.
 	Runs func(ctx context.Context, id string) (flawless.Run, error)
 }
 
-// Past is the past of a run that something goes on from.
+// Past is the shared past of a run and its forks.
 type Past struct {
 	o      Options
 	run    string
 	log    []flawless.Record
 	digest string
 	player *replay.Player           // after the last turn of the past
-	later  map[int]flawless.Arrival // that came after the past, to calls of it
-	child  map[int]string           // that stands for a child of the other run, by call
-	given  map[int]flawless.Answer  // that somebody edited
-	off    map[int]flawless.Answer  // of calls that the log has as withdrawn, which is not so before the code does it
+	later  map[int]flawless.Arrival // answers to calls of the past that came later
+	child  map[int]string           // run that stands for a child of the original, by call
+	given  map[int]flawless.Answer  // answers given by the caller
+	off    map[int]flawless.Answer  // answers of calls that the log has as withdrawn, but the past has not withdrawn yet
 }
 
-// New replays the past of a run with a module. The caller releases it. Code that asks for something else in the past is
-// *flawless.Divergence.
+// New replays the past of a run with a module. The caller must call Release. It returns a *flawless.Divergence if the
+// code asks for something else.
 func New(ctx context.Context, m *guest.Module, run string, log []flawless.Record, o Options) (_ *Past, err error) {
 	if o.Turn < 0 {
 		return nil, fmt.Errorf("there is no turn %d: %w", o.Turn, flawless.Invalid)
@@ -71,19 +71,19 @@ func New(ctx context.Context, m *guest.Module, run string, log []flawless.Record
 	return p, p.answers()
 }
 
-// Release gives the guest back.
+// Release releases the guest.
 func (p *Past) Release() { p.player.Release() }
 
-// Begun returns how the run began.
+// Begun returns the start of the run.
 func (p *Past) Begun() flawless.Start { return p.player.Begun() }
 
-// Digest returns the code that it was replayed with.
+// Digest returns the code that replayed the past.
 func (p *Past) Digest() string { return p.digest }
 
-// givenBy begins the note of an answer that was given in a fork.
+// givenBy is the beginning of the note on an answer given in a fork.
 const givenBy = "answer given in a fork by "
 
-// Made tells whether the first record of a log is that of a fork which was made by the same request.
+// Made reports whether the first record of a log belongs to a fork made by the same request.
 func (p *Past) Made(first flawless.Record) bool {
 	if len(first.Entries) == 0 || first.Entries[0].Start == nil {
 		return false
@@ -101,7 +101,7 @@ func (p *Past) Made(first flawless.Record) bool {
 	return maps.EqualFunc(given, p.given, func(a, b flawless.Answer) bool { return bytes.Equal(a.Head, b.Head) && bytes.Equal(a.Body, b.Body) })
 }
 
-// answers finds those that came later, and takes those that were given.
+// answers collects the answers that came later and validates the given ones.
 func (p *Past) answers() error {
 	for _, rec := range p.log {
 		for _, x := range rec.Entries {
@@ -114,7 +114,7 @@ func (p *Past) answers() error {
 			c, waits := p.player.Waits()[x.Arrival.Call]
 			switch {
 			case !waits:
-			case c.Kind == effect.HTTP && effect.IsWithdrawn(x.Arrival.Answer): // this one has not withdrawn it yet
+			case c.Kind == effect.HTTP && effect.IsWithdrawn(x.Arrival.Answer): // the past has not withdrawn it yet
 				p.off[x.Arrival.Call] = x.Arrival.Answer
 			case p.holds(c, *x.Arrival):
 				p.later[x.Arrival.Call] = *x.Arrival
@@ -145,18 +145,17 @@ func (p *Past) answers() error {
 	return nil
 }
 
-// Start returns how a run begins that goes on from a turn of another one, with the code of a digest. now is when it begins,
-// 0 is as in the log of the other one.
+// Start returns the start of a fork of a run, with the given code. now is its time; 0 keeps the original time.
 func Start(of flawless.Start, digest, run string, turn int, now int64) flawless.Start {
 	of.Digest, of.Origin = digest, core.OriginOf(run, of.Origin, turn)
-	if now != 0 { // else a fork of a run that missed its deadline would be cancelled at once
+	if now != 0 { // otherwise a fork of a run that missed its deadline would be cancelled at once
 		of.Deadline = of.DeadlineFrom(now)
 	}
 	return of
 }
 
-// Entries returns the log of a new run that goes on from here, and its state after that. now is when it begins, 0 is as in
-// the log.
+// Entries returns the log of a new run that continues from this past, and its state. now is its time; 0 keeps the
+// original time.
 func (p *Past) Entries(ctx context.Context, id string, now int64) (*core.State, []flawless.Entry) {
 	s := core.NewState(id, p.o.Kinds)
 	var out []flawless.Entry
@@ -172,9 +171,9 @@ func (p *Past) Entries(ctx context.Context, id string, now int64) (*core.State, 
 		case x.Arrival != nil && p.replaced(*x.Arrival):
 			continue
 		case x.Upgrade != nil:
-			continue // its code is that of the start
+			continue // the start already names the code
 		case x.Pause != nil, x.Cancel != nil && !p.saw(effect.Cancelled):
-			continue // nobody asked this one
+			continue // nobody asked the fork
 		}
 		take(x)
 	}
@@ -197,7 +196,7 @@ func (p *Past) Entries(ctx context.Context, id string, now int64) (*core.State, 
 	return s, out
 }
 
-// open returns what becomes of a call that nobody has answered.
+// open returns what to do about a call without an answer.
 func (p *Past) open(ctx context.Context, s *core.State, c *core.OpenCall) []flawless.Entry {
 	doubt := func(format string, args ...any) []flawless.Entry {
 		return []flawless.Entry{s.UnknownEntry(c.N, fmt.Sprintf(format, args...))}
@@ -212,7 +211,7 @@ func (p *Past) open(ctx context.Context, s *core.State, c *core.OpenCall) []flaw
 	case effect.Spawn:
 		id := cmp.Or(p.child[c.N], core.ChildID(p.run, c.N))
 		child, err := p.o.Runs(ctx, id)
-		h, _ := effect.ParseSpawn(c.Call) // it was understood before
+		h, _ := effect.ParseSpawn(c.Call) // it was valid before
 		switch {
 		case err != nil || child.Parent == "" || child.Parent != id[:max(0, strings.LastIndexByte(id, '.'))]:
 			return doubt(made+"; run %s, which it was to start, is not here: resolve with --retry to start a child of this run, with --response to say what it returned", p.run, id)
@@ -223,7 +222,7 @@ func (p *Past) open(ctx context.Context, s *core.State, c *core.OpenCall) []flaw
 	case effect.Await:
 		h, _ := effect.ParseAwait(c.Call)
 		if h.Run == s.Self().Run {
-			return nil // it means itself
+			return nil // it waits for itself
 		}
 		switch other, err := p.o.Runs(ctx, h.Run); {
 		case err != nil:
@@ -242,8 +241,8 @@ func (p *Past) open(ctx context.Context, s *core.State, c *core.OpenCall) []flaw
 	return nil
 }
 
-// holds tells whether an answer of the other run holds for the fork, too: it tells of the world. What tells
-// that the other run had ended, had given up or held a state does not.
+// holds reports whether an answer is valid for the fork too, because it describes the world. An answer is not valid if
+// it says that the original run had ended, had given up or held a state.
 func (p *Past) holds(c flawless.Call, a flawless.Arrival) bool {
 	k := p.o.Kinds[c.Kind]
 	if k != nil && k.Idle || takesHold(c) {
@@ -255,18 +254,18 @@ func (p *Past) holds(c flawless.Call, a flawless.Arrival) bool {
 		return !slices.Contains([]string{"ended", "withdrawn", "deadlock", "imported"}, h.Error.Kind)
 	}
 	spawn, err := effect.ParseSpawn(c)
-	// A run that has ended hears that its child was started. The end of one always has an output.
+	// A run that has ended learns only that its child was started. An answer about the end of a child has an output.
 	return c.Kind != effect.Spawn || err != nil || spawn.Detached || len(a.Body) > 0
 }
 
-// replaced tells whether an answer of the past that was not delivered in it has no place in the fork:
-// another one was given, or it does not hold there.
+// replaced reports whether an undelivered answer of the past is dropped in the fork, because another one was given or
+// it is not valid there.
 func (p *Past) replaced(a flawless.Arrival) bool {
 	c, waits := p.player.Waits()[a.Call]
 	return waits && (p.given[a.Call].Head != nil || !p.holds(c, a))
 }
 
-// saw tells whether a call of a kind was made in the past, and the answer delivered.
+// saw reports whether the past made a call of a kind and received its answer.
 func (p *Past) saw(kind string) bool {
 	for _, c := range p.player.Waits() {
 		if c.Kind == kind {
@@ -276,13 +275,13 @@ func (p *Past) saw(kind string) bool {
 	return true
 }
 
-// takesHold tells whether the answer of a call is that its run holds a state.
+// takesHold reports whether the answer of a call means that its run holds a state.
 func takesHold(c flawless.Call) bool {
 	h, err := effect.ParseState(c)
 	return c.Kind == effect.State && err == nil && h.Op == effect.StateLock
 }
 
-// past returns the entries up to the last turn that is shared.
+// past returns the entries up to the last shared turn.
 func (p *Past) past() (out []flawless.Entry) {
 	for _, rec := range p.log {
 		for _, x := range rec.Entries {
@@ -298,11 +297,11 @@ func (p *Past) past() (out []flawless.Entry) {
 	return out
 }
 
-// mostOffline is how many turns a run takes at most with the world closed.
-const mostOffline = 10_000
+// maxOffline is the maximum number of turns taken offline.
+const maxOffline = 10_000
 
-// Offline takes turns with the world closed until something stops it, and touches nothing: calls that the log has are
-// answered from there, timers and sleeps pass at once, and the first other call stops it.
+// Offline takes turns without access to the world until something stops it. Calls are answered from the log if it has
+// them, timers and sleeps pass at once, and the first other call stops it.
 func (p *Past) Offline(ctx context.Context) (flawless.Offline, error) {
 	out := flawless.Offline{Run: p.run, Turn: p.o.Turn, Digest: p.digest, Turns: []flawless.Turn{}, Would: []flawless.Call{}}
 	s, _ := p.Entries(ctx, p.run, 0)
@@ -316,7 +315,7 @@ func (p *Past) goOn(ctx context.Context, s *core.State, out *flawless.Offline) e
 		s.ClearUnknown(n)
 	}
 	now := s.At()
-	for len(out.Turns) < mostOffline {
+	for len(out.Turns) < maxOffline {
 		for _, x := range s.Fire(now) {
 			s.Step(x)
 		}
@@ -360,7 +359,7 @@ func (p *Past) goOn(ctx context.Context, s *core.State, out *flawless.Offline) e
 				if w, err := effect.ParseWithdraw(c); err == nil && s.Call(w.Call) != nil && p.off[w.Call].Head != nil {
 					s.Step(s.ArrivalEntry(p.off[w.Call], nil, ""))
 				}
-			case k == nil: // a note, or withdrawn already
+			case k == nil: // a note, or already withdrawn
 			case ok && effect.IsWithdrawn(a) && k.Effect() != nil && k.Effect().Perform != nil:
 				p.off[c.N] = a
 			case ok:
@@ -376,18 +375,18 @@ func (p *Past) goOn(ctx context.Context, s *core.State, out *flawless.Offline) e
 			return nil
 		}
 	}
-	out.Failure = fmt.Sprintf("it was stopped after %d turns", mostOffline)
+	out.Failure = fmt.Sprintf("it was stopped after %d turns", maxOffline)
 	return nil
 }
 
-// logged are the calls of a log behind the past, with their answers.
+// logged holds the calls of a log after the past, with their answers.
 type logged struct{ all []loggedCall }
 
 type loggedCall struct {
 	call   flawless.Call
 	answer flawless.Answer
 	at     int64
-	there  bool // the answer
+	there  bool // whether it has an answer
 }
 
 func (p *Past) logged() *logged {
@@ -411,7 +410,7 @@ func (p *Past) logged() *logged {
 	return l
 }
 
-// take returns the answer that the log has for a call, once.
+// take returns the logged answer of a call, once.
 func (l *logged) take(c flawless.Call) (flawless.Answer, int64, bool) {
 	for i, k := range l.all {
 		if k.there && k.call.Same(c) {

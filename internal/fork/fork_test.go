@@ -7,8 +7,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestWhatHoldsInAFork goes through the answers that a log can have for a call that is open in the past.
-func TestWhatHoldsInAFork(t *testing.T) {
+// TestAnswersThatAForkKeeps lists the answers that a log can have for an open call of the past.
+func TestAnswersThatAForkKeeps(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]*effect.Kind{}
 	for _, k := range effect.Kinds(effect.Options{}) {

@@ -1,7 +1,7 @@
-// Package gobuild builds modules from projects in Go. It hides the go command, and what of Go's standard
-// library a guest is built with otherwise: every http.Transport calls through the engine once the SDK's
-// package nethttp is imported, and what needs a socket or a process returns an error that says what to use
-// instead. It changes no file of the project or of Go.
+// Package gobuild builds modules from Go projects. It hides the go command, and the changes to the standard library
+// for guests: every http.Transport calls through the engine if the SDK's package nethttp is imported, and functions
+// that need a socket or a process return an error that says what to use instead. It changes no file of the project or
+// of Go.
 package gobuild
 
 import (
@@ -18,9 +18,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Build compiles the main package in a folder into the file out; flags are more of the go command's own. It is
-// flawless.NotFound where the go command is not installed, and flawless.Refused where Go's library is not as it
-// is known here; else the error is what the compiler says.
+// Build compiles the main package in a folder to the file out. flags are passed to the go command. It returns
+// flawless.NotFound if the go command is not installed, and flawless.Refused if the standard library of this Go
+// version is not supported. Otherwise the error contains the compiler's message.
 func Build(ctx context.Context, dir, out string, flags ...string) error {
 	tool, err := exec.LookPath("go")
 	if err != nil {
@@ -57,12 +57,12 @@ func command(ctx context.Context, tool, dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// overlayFor writes the files that take the place of Go's own, of those packages that the project uses, and
-// the list of them. It returns the list's name, "" where there are none.
+// overlayFor writes replacements for the files of the standard library that the project imports, and the overlay file
+// that lists them. It returns the name of the overlay file, or "".
 func overlayFor(ctx context.Context, tool, dir, tmp string) (string, error) {
 	text, err := command(ctx, tool, dir, "list", "-deps", "-f", "{{.ImportPath}}\t{{.Dir}}", ".").Output()
 	if err != nil {
-		return "", nil //nolint:nilerr // the build says better what is wrong
+		return "", nil //nolint:nilerr // the build reports the error better
 	}
 	var list struct{ Replace map[string]string }
 	for line := range strings.Lines(string(text)) {

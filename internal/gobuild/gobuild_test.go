@@ -21,8 +21,8 @@ func project(t *testing.T, text string) (dir string) {
 	return dir
 }
 
-// TestOnlyPackagesThatAreUsedAreReplaced: a project without a network is built by plain Go.
-func TestOnlyPackagesThatAreUsedAreReplaced(t *testing.T) {
+// TestOnlyImportedPackagesAreOverlaid checks that a project without network code is built by plain Go.
+func TestOnlyImportedPackagesAreOverlaid(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, text string
@@ -46,8 +46,8 @@ func TestOnlyPackagesThatAreUsedAreReplaced(t *testing.T) {
 	}
 }
 
-// TestAnUnknownGoIsRefused: a place that is missing, or there twice, might be another one.
-func TestAnUnknownGoIsRefused(t *testing.T) {
+// TestUnsupportedGoVersionIsRefused checks anchors that are missing or ambiguous.
+func TestUnsupportedGoVersionIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, p := range patches {
 		for _, text := range []string{"package x\n", strings.Repeat(p.edits[0].behind, 2)} {
@@ -62,7 +62,7 @@ func TestAnUnknownGoIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheCompilerIsQuoted(t *testing.T) {
+func TestCompilerErrorsAreQuoted(t *testing.T) {
 	t.Parallel()
 	err := Build(t.Context(), project(t, "package main\n\nfunc main() { sesame() }\n"), filepath.Join(t.TempDir(), "out.wasm"))
 	if err == nil || !strings.Contains(err.Error(), "undefined: sesame") {

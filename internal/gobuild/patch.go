@@ -8,18 +8,18 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// patch is a change of one file of Go's standard library.
+// patch changes one file of Go's standard library.
 type patch struct {
 	pkg, file string
 	edits     []edit
-	more      string // is appended
+	more      string // appended to the file
 }
 
-// edit puts text behind a line that must be there exactly once.
+// edit inserts text after a line that must occur exactly once.
 type edit struct{ behind, text string }
 
-// patches are made from the Go that is installed, when a module is built. None of its text is kept here but the
-// lines by which a place is found.
+// patches are applied to the installed Go when a module is built. This package contains none of Go's source except for
+// the lines that mark a position.
 var patches = []patch{
 	{
 		pkg: "net/http", file: "roundtrip.go",
@@ -78,7 +78,7 @@ func flawlessNoSockets() string {
 	},
 }
 
-// apply returns the changed text of a file.
+// apply returns the patched text of a file.
 func (p patch) apply(file string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -86,14 +86,14 @@ func (p patch) apply(file string) ([]byte, error) {
 	}
 	for _, e := range p.edits {
 		if bytes.Count(text, []byte(e.behind)) != 1 {
-			return nil, fmt.Errorf("%s of this Go is not as this version of flawless knows it: use a released Go that it supports, update flawless, or build with: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared: %w", file, flawless.Refused)
+			return nil, fmt.Errorf("this version of flawless does not support %s of the installed Go: use a released Go version, update flawless, or build with: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared: %w", file, flawless.Refused)
 		}
 		text = bytes.Replace(text, []byte(e.behind), []byte(e.behind+e.text), 1)
 	}
 	return append(text, p.more...), nil
 }
 
-// sayWhere is a function for the packages that are changed.
+// sayWhere is a function that is added to the patched packages.
 const sayWhere = `
 // flawlessSayWhere adds the line of the project, or else of the library, that has led here.
 func flawlessSayWhere(text string) string {

@@ -16,11 +16,11 @@ import (
 
 var processor = flag.String("processor", runtime.GOARCH, "run TestAnotherProcessGivesTheSameBits on this one, emulated")
 
-// bitsOf names the variable with the guest of which a process is to tell the bits, and does nothing
-// else then.
+// bitsOf is an environment variable with the file of a guest. A test process that finds it prints the bits of the
+// guest and does nothing else.
 const bitsOf = "FLAWLESS_TEST_BITS_OF"
 
-// bits are the hashes of a guest's memory after each turn of some runs, under each engine there is.
+// bits are the hashes of a guest's memory after each turn of some runs, for each WebAssembly engine.
 type bits struct {
 	Processor string
 	Hashes    map[string][]string // by engine
@@ -38,7 +38,7 @@ func bitsOfGuest(ctx context.Context, bin []byte) (b bits, err error) {
 			return b, errors.Join(err, r.Close(ctx))
 		}
 		runs := []string{"fan", "early fan", "random", "floats"}
-		if !o.Interpreter { // wazero's own limit for that is 2,000 calls, below ours
+		if !o.Interpreter { // the interpreter's own limit is 2,000 calls, below ours
 			runs = append(runs, "deep")
 		}
 		for _, run := range runs {
@@ -83,8 +83,8 @@ func bitsOfRun(ctx context.Context, m *Module, run string) (out []string, err er
 	return nil, errors.New("the run does not end")
 }
 
-// tellBits is what a process does that was started to tell the bits of a guest.
-func tellBits(file string) error {
+// printBits prints the bits of a guest.
+func printBits(file string) error {
 	bin, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -96,8 +96,8 @@ func tellBits(file string) error {
 	return json.NewEncoder(os.Stdout).Encode(b)
 }
 
-// TestAnotherProcessGivesTheSameBits is promise 4: memory after every turn, cost and output of some
-// runs are the same in another process, on whatever processor (make arm64), compiled or interpreted.
+// TestAnotherProcessGivesTheSameBits tests promise 4: the memory after every turn, the cost and the output of some
+// runs are the same in another process, on another processor (make arm64), compiled or interpreted.
 func TestAnotherProcessGivesTheSameBits(t *testing.T) {
 	t.Parallel()
 	bin, err := build()
@@ -131,7 +131,7 @@ func TestAnotherProcessGivesTheSameBits(t *testing.T) {
 	t.Logf("%d hashes are the same here and on %s", len(want), there.Processor)
 }
 
-// bitsElsewhere lets another process tell the bits of a guest.
+// bitsElsewhere returns the bits of a guest in another process.
 func bitsElsewhere(t *testing.T, bin []byte) (b bits, err error) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "guest.wasm")
@@ -149,7 +149,7 @@ func bitsElsewhere(t *testing.T, bin []byte) (b bits, err error) {
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return b, fmt.Errorf("telling the bits on %s: %w", *processor, err)
+		return b, fmt.Errorf("printing the bits on %s: %w", *processor, err)
 	}
 	return b, json.Unmarshal(out, &b)
 }
@@ -164,7 +164,7 @@ func emulated(dir string) ([]string, error) {
 		}
 	}
 	if qemu == "" {
-		return nil, fmt.Errorf("there is no qemu-%s; install the package qemu-user-static", names[*processor])
+		return nil, fmt.Errorf("qemu-%s is missing; install the package qemu-user-static", names[*processor])
 	}
 	test := filepath.Join(dir, "guest.test")
 	cmd := exec.Command("go", "test", "-c", "-o", test, ".")

@@ -1,8 +1,8 @@
 // Package guest runs WebAssembly modules turn by turn. It hides the WebAssembly runtime.
 //
-// It guarantees that what a guest does depends on nothing but the module, the seed and what it is
-// handed in its turns: time is constant within a turn, randomness is a stream of the seed, and no
-// call of the guest reaches the machine. A guest between two turns is bytes; see [Instance.Hash].
+// A guest is deterministic: what it does depends only on the module, the seed, and the input of its turns. Time is
+// constant within a turn, random numbers are derived from the seed, and nothing that the guest calls reaches the
+// machine. Between two turns a guest is bytes, see [Instance.Hash].
 //
-// It never blocks in a turn for anything but computation, performs no call, and knows no log.
+// A turn only computes. The package performs no call, and knows nothing of logs.
 package guest

@@ -9,8 +9,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// untilEnd runs a workflow to its end: whatever it asks for is answered in the next turn, but for every third
-// call, which is answered later, one in a turn. About half of those that can be are cancelled after a while.
+// untilEnd runs a workflow to its end. Each call is answered in the next turn, except every third call, which is
+// answered later, one in a turn. About half of the runs that can be are cancelled after a while.
 func untilEnd(t *testing.T, m *Module, in string) (outs []Out, costs []uint64) {
 	t.Helper()
 	i := begin(t, m, in, 1)
@@ -22,7 +22,7 @@ func untilEnd(t *testing.T, m *Module, in string) (outs []Out, costs []uint64) {
 		costs = append(costs, out.Cost)
 		out.Cost = 0
 		if out.Wake > now+int64(100*time.Millisecond) {
-			out.Wake = 0 // Go's own, to give memory back: none of the guest's is so late
+			out.Wake = 0 // a timer of Go's scavenger; the guest has none so late
 		}
 		if outs = append(outs, out); out.Ended != nil {
 			return outs, costs
@@ -57,23 +57,23 @@ func untilEnd(t *testing.T, m *Module, in string) (outs []Out, costs []uint64) {
 	return nil, nil
 }
 
-// The scheduler of Go looks at the network without waiting in places of its own. A turn that ends at such a
-// look must have nothing left to do, and no timer that the engine does not know of: else what the guest does
-// would come in other turns, or never.
+// Go's scheduler polls the network without waiting at points of its choice. A turn that ends at such a poll must
+// leave nothing to do, and no timer that the engine does not know. Otherwise the guest's output would come in other
+// turns, or never.
 func TestEarlyEndOfTurnLeavesNothingToDo(t *testing.T) {
 	t.Parallel()
 	basic.each(t, func(t *testing.T, build func() ([]byte, error)) { endsEarly(t, build, "early storm", 20) })
 }
 
-// The SDK ends turns itself, without the scheduler, where its only goroutine waits for an answer. The same must
-// hold for them.
+// The SDK ends a turn without the scheduler if its only goroutine waits for an answer. The same must hold for such
+// turns.
 func TestTurnEndedByTheSDKLeavesNothingToDo(t *testing.T) {
 	t.Parallel()
 	resting.each(t, func(t *testing.T, build func() ([]byte, error)) { endsEarly(t, build, "weather", 4) })
 }
 
-// endsEarly compares what a guest does with what it does where no turn ends early, but at its usual end. At least
-// one turn of so many must end early.
+// endsEarly compares the output of a guest with that of the same guest without early ends of turns. At least one in
+// atLeast turns must end early.
 func endsEarly(t *testing.T, build func() ([]byte, error), does string, atLeast int) {
 	m, patient := loadBuilt(t, build, Options{}), loadBuilt(t, build, Options{patient: true})
 	early, turns := 0, 0
@@ -83,7 +83,7 @@ func endsEarly(t *testing.T, build func() ([]byte, error), does string, atLeast 
 		got, costs := untilEnd(t, m, in)
 		for n := range want {
 			if n >= len(got) || !reflect.DeepEqual(got[n], want[n]) {
-				t.Fatalf("turn %d of %d of %s brings %+v, at its usual end %+v", n+1, len(want), in, got[min(n, len(got)-1)], want[n])
+				t.Fatalf("turn %d of %d of %s gives %+v, and without early ends %+v", n+1, len(want), in, got[min(n, len(got)-1)], want[n])
 			}
 			if turns++; costs[n] < usual[n] {
 				early++

@@ -15,27 +15,26 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// FrozenFormat is the number of the format of a frozen guest. A change gets a new number, and [frozen.read]
-// goes on reading those before: the turns of a run whose log is cut are in nothing but its image. What
-// memory depends on besides (the rewriter, how the base image is made) changes the base image, which a
-// guest that is frozen whole does not need.
+// FrozenFormat is the format of a frozen guest. A change gets a new number, and [frozen.read] keeps reading earlier
+// formats: once the log of a run is cut, its early turns are only in the image. Everything else that memory depends
+// on (the rewriter, how the base image is made) changes the base image, which a guest that is frozen whole does not
+// need.
 const FrozenFormat = 3
 
-// Freeze returns the guest as bytes that Thaw takes, in this process or another one: the pages that
-// differ from the base image, globals, and what the host knows of the guest. The guest must be
-// between two turns; it can go on afterwards. A guest without a scheduler, one that has ended, and
-// one of a module without a base image cannot be frozen: flawless.Refused. An engine that makes another
-// base image of the module cannot thaw it.
+// Freeze returns the guest as bytes, from which Thaw recreates it in this or another process: the pages that differ
+// from the base image, the globals, and the state that the host keeps for the guest. The guest must be between two
+// turns, and can continue afterwards. A guest that has no scheduler, has ended, or whose module has no base image is
+// flawless.Refused. An engine that makes another base image of the module cannot thaw the guest.
 //
 //	format   1
 //	module   32, SHA-256 of the module's bytes
-//	base     32, SHA-256 of the base image; zeros where the guest is frozen whole
+//	base     32, SHA-256 of the base image; zeros if the guest is frozen whole
 //	sum      32, SHA-256 of the rest
-//	rest     zstd of: see frozen.write. Pages are exclusive-or with the base image, where that has them
+//	rest     zstd of what frozen.write writes. Pages within the base image are XORed with it
 func (i *Instance) Freeze() ([]byte, error) { return i.freeze(false) }
 
-// FreezeWhole is Freeze for a guest that cannot be replayed: with all pages, so that every later engine
-// can thaw it.
+// FreezeWhole is [Instance.Freeze] with all pages, so that every later engine can thaw the guest. It is for guests
+// that cannot be replayed.
 func (i *Instance) FreezeWhole() ([]byte, error) { return i.freeze(true) }
 
 func (i *Instance) freeze(whole bool) ([]byte, error) {
@@ -49,7 +48,7 @@ func (i *Instance) freeze(whole bool) ([]byte, error) {
 	}
 	random, err := i.random.MarshalBinary()
 	if err != nil {
-		panic("guest: a generator that cannot be written: " + err.Error())
+		panic("guest: encoding the random generator: " + err.Error())
 	}
 	w := frozen{b: make([]byte, 0, 256<<10)}
 	w.whole = whole
@@ -66,65 +65,65 @@ func (i *Instance) freeze(whole bool) ([]byte, error) {
 	return append(append(out, sum[:]...), packed...), nil
 }
 
-// noBase is in the place of a base image where a guest is frozen whole.
+// noBase replaces the sum of the base image in a guest that is frozen whole.
 var noBase [sha256.Size]byte
 
-// Thaw returns the guest that Freeze took, bit for bit, at the point before its next turn. s is the
-// start of the same run. A guest of another module or another base image, one that was frozen by a newer
-// version of the engine, and one whose bytes were changed is flawless.Damaged; it has to be replayed then.
+// Thaw recreates a guest from what Freeze returned, bit for bit, before its next turn. s is the start of the same
+// run. The error is flawless.Damaged if the guest belongs to another module or base image, was frozen by a newer
+// version of the engine, or its bytes were changed. Then it has to be replayed.
 func (m *Module) Thaw(ctx context.Context, s Start, b []byte) (*Instance, error) {
 	const head = 1 + 3*sha256.Size
-	fail := func(why string) (*Instance, error) {
+	damaged := func(why string) (*Instance, error) {
 		return nil, fmt.Errorf("thawing the guest of run %s: %s: %w", s.Run, why, flawless.Damaged)
 	}
 	if len(b) < head {
-		return fail(fmt.Sprintf("%d bytes are too few", len(b)))
+		return damaged(fmt.Sprintf("it is truncated to %d bytes", len(b)))
 	}
 	part := func(n int) []byte { return b[1+n*sha256.Size:][:sha256.Size] }
 	sum := sha256.Sum256(b[head:])
 	whole := b[0] >= 3 && bytes.Equal(part(1), noBase[:])
 	switch {
 	case b[0] > FrozenFormat:
-		return fail(fmt.Sprintf("a newer version of the engine has frozen it, in format %d, this one knows up to %d", b[0], FrozenFormat))
+		return damaged(fmt.Sprintf("a newer version of the engine has frozen it in format %d, and this one knows formats up to %d", b[0], FrozenFormat))
 	case b[0] == 0:
-		return fail("it has no format")
+		return damaged("it has no format")
 	case !bytes.Equal(part(0), m.sum[:]):
-		return fail("it is of another module")
+		return damaged("it belongs to another module")
 	case !whole && (m.base == nil || !bytes.Equal(part(1), m.base.Sum[:])):
-		return fail("it begins from another base image")
+		return damaged("it has another base image")
 	case !bytes.Equal(part(2), sum[:]):
-		return fail("its checksum is wrong")
+		return damaged("its checksum is wrong")
 	}
 	plain, err := m.rt.unpacker.DecodeAll(b[head:], nil)
 	if err != nil {
-		return fail(err.Error())
+		return damaged(err.Error())
 	}
-	i, err := m.take(ctx, s)
+	i, err := m.acquire(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("thawing the guest of run %s: %w", s.Run, err)
 	}
-	i.begins(s)
+	i.prepare(s)
 	i.open = s.Steps
 	r := frozen{b: plain, format: b[0], whole: whole}
 	if r.read(i); r.err != nil {
 		i.Release()
-		return fail(r.err.Error())
+		return damaged(r.err.Error())
 	}
 	return i, nil
 }
 
-// frozen is what is frozen, while it is written or read.
+// frozen is a frozen guest while it is written or read.
 type frozen struct {
 	b      []byte
-	format byte // of what is read
-	whole  bool // pages do not depend on a base image
+	format byte // while it is read
+	whole  bool // pages are not XORed with a base image
 	err    error
 }
 
 func (f *frozen) number(n uint64) { f.b = binary.AppendUvarint(f.b, n) }
 func (f *frozen) bytes(b []byte)  { f.number(uint64(len(b))); f.b = append(f.b, b...) }
 
-// write appends numbers as varints, and bytes with their length before them.
+// write appends the guest: numbers are varints, and bytes follow their length.
 func (f *frozen) write(i *Instance, random []byte) {
 	for _, n := range []int64{i.now, int64(i.made), int64(i.order), int64(i.turns), int64(i.timerless)} {
 		f.number(uint64(n))
@@ -187,15 +186,15 @@ func (f *frozen) cut(n uint64) []byte {
 
 func (f *frozen) fail() {
 	if f.err == nil {
-		f.err = errors.New("it is not complete")
+		f.err = errors.New("it is truncated or malformed")
 	}
 	f.b = nil
 }
 
-// read fills an instance that is the base image.
+// read restores the guest into an instance that equals the base image.
 func (f *frozen) read(i *Instance) {
 	i.now, i.made, i.order, i.turns = int64(f.take()), int(f.take()), int(f.take()), int(f.take())
-	i.timerless = mayHaveTimers // format 1 does not tell
+	i.timerless = mayHaveTimers // format 1 does not say
 	if f.format > 1 {
 		i.timerless = int(f.take())
 	}
@@ -225,7 +224,7 @@ func (f *frozen) read(i *Instance) {
 		if f.err != nil {
 			return
 		}
-		i.forget(int(f.take()))
+		i.ignore(int(f.take()))
 	}
 	f.readMemory(i)
 }
@@ -257,18 +256,18 @@ func (f *frozen) readMemory(i *Instance) {
 			return
 		}
 		to := memory[at:][:imagePage]
-		subtle.XORBytes(to, to, b) // beyond the base image it is zero
+		subtle.XORBytes(to, to, b) // after the base image, memory is zero
 	}
 	if len(f.b) > 0 {
 		f.fail()
 	}
 }
 
-// imagePage is the unit in which memory is compared, whatever the system's pages are.
+// imagePage is the size of the pages of frozen guests. It does not depend on the system's page size.
 const imagePage = 4096
 
-// changes calls yield for each page that differs from the base image, with that page of the image,
-// which is nil behind its end.
+// changes calls yield for each page that differs from the base image, with the same page of the image, which is nil
+// after its end.
 func (i *Instance) changes(yield func(at int, b, base []byte)) {
 	memory, base := i.memory.Bytes(), i.m.base.Bytes
 	for _, s := range i.memory.Touched() {
@@ -305,7 +304,7 @@ func zero(b []byte) bool {
 	return true
 }
 
-// Weight is how many bytes of memory the guest takes beside the base image.
+// Weight returns how many bytes of memory the guest takes besides the base image.
 func (i *Instance) Weight() int {
 	n := 0
 	if i.memory != nil && !i.released {

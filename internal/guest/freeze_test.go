@@ -10,8 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/memory"
 )
 
-// lifeFrozen is life in which the guest is frozen after every turn, and thawed in turn by each of
-// the modules.
+// lifeFrozen is life with the guest frozen after every turn, and thawed by the next of the modules.
 func lifeFrozen(t *testing.T, ms []*Module, workflow string, seed byte) (outs []Out, hashes [][32]byte, sizes []int) {
 	t.Helper()
 	i := begin(t, ms[0], workflow, seed)
@@ -34,11 +33,11 @@ func lifeFrozen(t *testing.T, ms []*Module, workflow string, seed byte) (outs []
 			t.Fatal(err)
 		}
 		if i.Hash() != hashes[n] {
-			t.Fatalf("thawed after turn %d, the guest is not as it was", n+1)
+			t.Fatalf("the guest differs when it is thawed after turn %d", n+1)
 		}
 		again, err := i.Freeze()
 		if err != nil || !bytes.Equal(again, b) {
-			t.Fatalf("frozen again after turn %d it is other bytes (%v)", n+1, err)
+			t.Fatalf("freezing again after turn %d gives other bytes (%v)", n+1, err)
 		}
 		in.Answers = nil
 		in.Time += 1000
@@ -93,20 +92,20 @@ func TestDamagedImageIsNotThawed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for cut := range 64 { // whatever it holds, thawing fails or gives a guest
+	for cut := range 64 { // thawing must not panic
 		w := frozen{b: bytes.Repeat([]byte{byte(cut)}, 3*cut)}
 		j := begin(t, m, "fan", 1)
 		w.read(j)
 		if w.err == nil {
-			t.Errorf("%d bytes of nonsense are taken for a guest", 3*cut)
+			t.Errorf("%d random bytes are accepted as a guest", 3*cut)
 		}
 		j.broken = true
 		j.Release()
 	}
 }
 
-// TestFreezeWholeNeedsNoBaseImage thaws guests into a module whose base image is another one,
-// as after an upgrade of the engine.
+// TestFreezeWholeNeedsNoBaseImage thaws guests into a module with another base image, as after an upgrade of the
+// engine.
 func TestFreezeWholeNeedsNoBaseImage(t *testing.T) {
 	t.Parallel()
 	m, other := load(t, Options{}), load(t, Options{})
@@ -137,13 +136,13 @@ func TestFreezeWholeNeedsNoBaseImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // also where an instance is used again
+	for range 2 { // also into a reused instance
 		j, err := other.Thaw(t.Context(), start, whole)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if j.Hash() != hashes[0] {
-			t.Error("the guest is not as it was")
+			t.Error("the thawed guest differs")
 		}
 		j.Release()
 	}

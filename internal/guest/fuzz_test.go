@@ -10,8 +10,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// FuzzHost lets a guest that is up to anything call every host function with any arguments, over
-// its real memory. It may be stopped for that; the host must go on.
+// FuzzHost calls host functions with any arguments, on the memory of a real guest. A call may end the guest, but must
+// not harm the host.
 func FuzzHost(f *testing.F) {
 	m := load(f, Options{MemoryPages: 1024})
 	f.Add([]byte{0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14})
@@ -26,7 +26,7 @@ func FuzzHost(f *testing.F) {
 			b = b[2:]
 			stack := make([]uint64, max(len(fn.params), 1))
 			for k := range fn.params {
-				// Small numbers are descriptors, counts and low addresses; large ones lie outside.
+				// Small numbers are descriptors, counts and low addresses; large ones are outside of memory.
 				var arg [8]byte
 				n := copy(arg[:1+k%4], b)
 				b = b[n:]
@@ -45,7 +45,7 @@ func FuzzHost(f *testing.F) {
 	})
 }
 
-// try calls a host function, and tells whether the guest is still alive.
+// try calls a host function, and reports whether the guest is still alive.
 func try(t *testing.T, i *Instance, fn function, stack []uint64) (alive bool) {
 	defer func() {
 		p := recover()
@@ -64,7 +64,7 @@ func try(t *testing.T, i *Instance, fn function, stack []uint64) (alive bool) {
 	return true
 }
 
-// argument makes one of the numbers that are worth trying.
+// argument returns an interesting number.
 func argument(b []byte) (n int, rest []byte) {
 	if len(b) < 2 {
 		return 0, nil
@@ -93,7 +93,7 @@ func argument(b []byte) (n int, rest []byte) {
 	return n, b[2:]
 }
 
-// written returns a guest that makes the calls that b spells.
+// written returns a guest that makes the calls that b encodes.
 func written(b []byte, scheduler bool) *program {
 	p := hand(string(b[:min(len(b), 1024)]))
 	var code []byte
@@ -123,8 +123,7 @@ func written(b []byte, scheduler bool) *program {
 	return p
 }
 
-// FuzzGuest runs guests that make any calls at all, twice: whatever they do, it is an outcome, and
-// the same again.
+// FuzzGuest runs guests that make any calls, twice. A turn must not fail, and the second run must equal the first.
 func FuzzGuest(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0, 8, 4, 8, 0, 8, 0, 8, 0, 8, 0, 0, 2, 7, 0, 8, 1}, false)
 	f.Add([]byte{1, 37, 1, 0, 7, 0, 0, 3, 7, 90, 1, 20, 3, 0, 7, 0, 8, 1, 7, 9}, true)

@@ -27,10 +27,10 @@ func built(guest, toolchain string) func() ([]byte, error) {
 	return sync.OnceValues(func() ([]byte, error) { return buildWith(guest, toolchain) })
 }
 
-// olderRelease is the newest of the release of Go before this one. It is fetched where it is not there.
+// olderRelease is the latest version of the previous release of Go. The go command downloads it if needed.
 const olderRelease = "go1.25.5"
 
-// releases are a guest as the two newest releases of Go build it.
+// releases are builds of a guest with the two latest releases of Go.
 type releases map[string]func() ([]byte, error)
 
 var (
@@ -38,7 +38,7 @@ var (
 	resting = releases{"this release": built("rest", ""), "the one before": built("rest", olderRelease)} // has the SDK
 )
 
-// each has them tested.
+// each runs a test for each build.
 func (r releases) each(t *testing.T, test func(t *testing.T, build func() ([]byte, error))) {
 	for name, build := range r {
 		t.Run(name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func buildWith(guest, toolchain string, flags ...string) ([]byte, error) {
 	return os.ReadFile(out)
 }
 
-// compiled is a folder for compiled guests, which takes a second for each without it.
+// compiled is a directory for compiled guests. Without it each test would take a second to compile its guest.
 var compiled = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "guest-compiled")
 	if err != nil {
@@ -79,7 +79,7 @@ var compiled = sync.OnceValue(func() string {
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(bitsOf); file != "" {
-		if err := tellBits(file); err != nil {
+		if err := printBits(file); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -133,7 +133,7 @@ func reply(c flawless.Call) flawless.Answer {
 	return flawless.Answer{Call: c.N, Head: []byte("{}"), Body: []byte("reply to " + string(c.Body))}
 }
 
-// life runs the fan workflow to its end and returns what the turns brought and the hash after each.
+// life runs the fan workflow to its end and returns the output of each turn and the hash after it.
 func life(t *testing.T, m *Module, seed byte) (outs []Out, hashes [][32]byte) {
 	t.Helper()
 	return lifeOf(t, m, "fan", seed)
@@ -153,7 +153,7 @@ func lifeOf(t *testing.T, m *Module, workflow string, seed byte) (outs []Out, ha
 		}
 		in.Answers = nil
 		in.Time += 1000
-		for n := len(out.Calls) - 1; n >= 0; n-- { // answered in another order than asked
+		for n := len(out.Calls) - 1; n >= 0; n-- { // answered in reverse order
 			in.Answers = append(in.Answers, reply(out.Calls[n]))
 		}
 		if len(in.Answers) == 0 {

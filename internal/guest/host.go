@@ -17,16 +17,16 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// host is a module that is offered to guests.
+// host is a module that guests can import from.
 type host struct {
 	module    string
 	functions []function
 }
 
-// function is one of its functions. Parameters and results are spelled i (i32) and I (i64).
+// function is a host function. Its parameters and results are written i (i32) and I (i64).
 type function struct {
 	name, params, results string
-	do                    func(i *Instance, s []uint64) uint32 // s are the parameters, an i below 1<<32; the result is that of the function, if it has one
+	do                    func(i *Instance, s []uint64) uint32 // s are the parameters; the result is ignored if results is ""
 }
 
 func (f function) call() api.GoModuleFunc {
@@ -58,7 +58,7 @@ var hosts = []host{
 	{"wasabi", []function{{"submit", "iiii", "i", submit}}},
 }
 
-// offered tells whether a guest may import a function. The meter is ours alone.
+// offered reports whether a guest may import a function. Only the rewriter imports the meter.
 func offered(module, name string) bool {
 	for _, h := range hosts {
 		if h.module == module {
@@ -72,14 +72,15 @@ const (
 	minusOne  = 1<<32 - 1
 	maxKind   = 64
 	maxBody   = 64 << 20
-	maxWeight = 256 << 20 // of what a turn brings forth
-	maxLogged = 16 << 20  // of log lines of a turn, as JSON: a page of the log shows at least one turn
-	itemCost  = 64        // bytes that an item weighs besides its own
-	roomItems = 1024      // of those that a record may have, are left to the engine
-	unitBytes = 64        // that a host function moves for one unit
+	maxWeight = 256 << 20 // bytes that a turn may produce
+	maxLogged = 16 << 20  // bytes of log lines of a turn, as JSON: a page of the log shows at least one turn
+	itemCost  = 64        // overhead of an item, in bytes
+	roomItems = 1024      // items of a record that are reserved for the engine
+	unitBytes = 64        // that a host function copies for one unit
 )
 
-// fault is a guest that breaks the rules. Host functions panic with it, which unwinds the guest.
+// fault ends a guest that breaks a rule. Host functions panic with it, which unwinds the guest. Its text is logged, and
+// replay compares it with the logged one: the texts of faults are part of the format and never change.
 type fault struct{ kind, text string }
 
 func (f *fault) Error() string { return f.text }
@@ -88,8 +89,8 @@ func trap(format string, args ...any) {
 	panic(&fault{"trap", fmt.Sprintf(format, args...)})
 }
 
-// view returns a piece of guest memory, which is stale when that grows. The guest pays for it, so
-// that a turn of much work for the host is stopped like one of much work for the guest.
+// view returns a range of guest memory, valid until the memory grows. It charges the guest for the bytes, so that a
+// turn that makes the host work is stopped like one that computes.
 func (i *Instance) view(ptr, n uint64) (b []byte, inside bool) {
 	if ptr > math.MaxUint32 || n > math.MaxUint32 {
 		return nil, false
@@ -100,7 +101,7 @@ func (i *Instance) view(ptr, n uint64) (b []byte, inside bool) {
 	return b, inside
 }
 
-// bytesAt is view for functions that trap.
+// bytesAt is view for host functions that trap outside of memory.
 func (i *Instance) bytesAt(what string, ptr, n uint64) []byte {
 	b, inside := i.view(ptr, n)
 	if !inside {
@@ -109,26 +110,26 @@ func (i *Instance) bytesAt(what string, ptr, n uint64) []byte {
 	return b
 }
 
-// weigh adds to what the turn has brought forth, which the engine has to hold in memory.
+// weigh counts bytes that the turn produces and the engine has to hold in memory.
 func (i *Instance) weigh(n int) {
 	if i.weight += n; i.weight > maxWeight {
 		panic(&fault{"limit", fmt.Sprintf("the turn brought forth more than %d MiB of calls, data and lines, which is the limit for a turn", maxWeight>>20)})
 	}
 }
 
-// item is weigh for a line, a step or a call. Each is one item of the record that the turn is written in, and a
-// call may be followed there by an entry about it, so it counts as two. A turn that could not be written would
-// have its run set aside.
+// item counts a line, a step or a call of n bytes. Each is an item of the record in which the turn is written. A call
+// counts as two: an entry about it may follow in the same record. A record with too many items could not be written,
+// and its run would be quarantined.
 func (i *Instance) item(n, count int) {
-	const most = flawless.MaxItems - roomItems
-	if i.items += count; i.items > most {
-		panic(&fault{"limit", fmt.Sprintf("the turn brought forth more than %d lines, or half as many calls, which is the limit for a turn", most)})
+	const limit = flawless.MaxItems - roomItems
+	if i.items += count; i.items > limit {
+		panic(&fault{"limit", fmt.Sprintf("the turn brought forth more than %d lines, or half as many calls, which is the limit for a turn", limit)})
 	}
 	i.weigh(n + itemCost)
 }
 
-// logLine adds a line to what the turn has logged. JSON spends up to six bytes on one of the guest's, so the limit
-// counts JSON: that is what a reader of the log has to hold.
+// logLine adds a log line to the turn. The limit counts JSON, which can be six times as long as the text, because
+// readers of the log have to hold that in memory.
 func (i *Instance) logLine(l flawless.Line) {
 	if i.lineBytes += jsonSize(l.Level) + jsonSize(l.Text) + len(l.Fields) + jsonSize(l.Site); i.lineBytes > maxLogged {
 		panic(&fault{"limit", fmt.Sprintf("the turn logged more than %d MiB of lines, counted as JSON, which is the limit for a turn; log less, or less at a time: a turn ends where the code waits", maxLogged>>20)})
@@ -136,7 +137,7 @@ func (i *Instance) logLine(l flawless.Line) {
 	i.out.Lines = append(i.out.Lines, l)
 }
 
-// jsonSize is how many bytes text has in a JSON string, at most.
+// jsonSize returns how many bytes a text takes in a JSON string, or a few more.
 func jsonSize(text string) (n int) {
 	for _, r := range text {
 		switch {
@@ -151,7 +152,7 @@ func jsonSize(text string) (n int) {
 	return n
 }
 
-// call makes a call, or takes down a note.
+// call makes a call, or records a log line, data, a label or a step of a saga.
 func call(i *Instance, s []uint64) uint32 {
 	if s[1] > maxKind {
 		trap("the guest made a call whose kind has %d bytes, at most %d are allowed", s[1], maxKind)
@@ -193,16 +194,16 @@ func call(i *Instance, s []uint64) uint32 {
 		i.noteStep(head)
 		return 0
 	}
-	return uint32(i.make(kind, bytes.Clone(head), bytes.Clone(body)))
+	return uint32(i.addCall(kind, bytes.Clone(head), bytes.Clone(body)))
 }
 
-// expects tells whether a replay expects a call with this head, which was valid when it was logged.
+// expects reports whether a replay expects a call with this head. Then it was valid when it was logged.
 func (i *Instance) expects(head []byte) bool {
 	return slices.ContainsFunc(i.expect, func(c flawless.Call) bool { return bytes.Equal(c.Head, head) })
 }
 
-// make takes a call down and returns its number.
-func (i *Instance) make(kind string, head, body []byte) int {
+// addCall adds a call to the turn and returns its number.
+func (i *Instance) addCall(kind string, head, body []byte) int {
 	made := flawless.Call{Kind: kind, Head: head, Body: body}
 	made.N = i.number(made)
 	if i.tracer != nil {
@@ -212,8 +213,8 @@ func (i *Instance) make(kind string, head, body []byte) int {
 	return made.N
 }
 
-// number returns the number of a call: that of the one a replay expects, or the next. One that is logged as it
-// was made goes before one that only asks for the same, with another time-out for instance.
+// number returns the number of a call: that of the logged call if a replay expects it, or else the next one. An
+// identical call is preferred to one that only asks for the same, for instance with another time-out.
 func (i *Instance) number(made flawless.Call) int {
 	same := i.same
 	if same == nil {
@@ -236,7 +237,7 @@ func (i *Instance) number(made flawless.Call) int {
 	return n
 }
 
-// label takes down a label of the run.
+// label records a label of the run.
 func (i *Instance) label(head []byte) {
 	var h struct{ Name, Value string }
 	if json.Unmarshal(head, &h) != nil || flawless.CheckLabel(h.Name, h.Value) != nil {
@@ -248,7 +249,7 @@ func (i *Instance) label(head []byte) {
 	i.out.Labels[h.Name] = h.Value
 }
 
-// noteStep takes down that a step of a saga was taken, or is not open any more.
+// noteStep records that a step of a saga was taken, or is no longer open.
 func (i *Instance) noteStep(head []byte) {
 	var s flawless.Step
 	if json.Unmarshal(head, &s) != nil || s.N <= 0 {
@@ -264,6 +265,7 @@ func (i *Instance) noteStep(head []byte) {
 	i.out.Steps = append(i.out.Steps, s)
 }
 
+// line records a log line.
 func (i *Instance) line(head, text []byte) {
 	var h struct {
 		Level  string          `json:"level"`
@@ -279,7 +281,7 @@ func (i *Instance) line(head, text []byte) {
 	i.logLine(flawless.Line{Level: h.Level, Text: strings.ToValidUTF8(string(text), "\uFFFD"), Fields: h.Fields, Site: h.At})
 }
 
-// answer copies a part of an answer.
+// answer copies the head or the body of an answer.
 func answer(i *Instance, s []uint64) uint32 {
 	n := int(int32(s[0]))
 	a, ok := i.visible[n]
@@ -298,7 +300,7 @@ func answer(i *Instance, s []uint64) uint32 {
 	return uint32(len(part))
 }
 
-// wait blocks a guest without a scheduler until one of its calls has an answer. The turn ends here.
+// wait ends the turn of a guest without a scheduler, and returns once one of its calls has an answer.
 func wait(i *Instance, s []uint64) uint32 {
 	if i.resume != nil {
 		trap("the guest called wait, which is for guests without the export flawless_resume")
@@ -327,7 +329,7 @@ func wait(i *Instance, s []uint64) uint32 {
 	}
 }
 
-// finish takes the run's end.
+// finish ends the run with an output or a failure.
 func finish(i *Instance, s []uint64) uint32 {
 	if s[2] > maxBody {
 		trap("the guest finished with %d bytes, at most %d are allowed", s[2], maxBody)
@@ -356,13 +358,13 @@ func finish(i *Instance, s []uint64) uint32 {
 	return 0
 }
 
-// describe takes the manifest, or the text of flawless_blocked.
+// describe receives the manifest, or the text of flawless_blocked.
 func describe(i *Instance, s []uint64) uint32 {
 	i.described = bytes.Clone(i.bytesAt("description", s[0], s[1]))
 	return 0
 }
 
-// meter is called by the rewritten guest whenever a quantum of units is used up.
+// meter is called by the rewritten guest when it has used up a quantum of units.
 func meter(i *Instance, _ []uint64) uint32 {
 	i.count()
 	if err := i.turnCtx.Err(); err != nil {
@@ -379,7 +381,7 @@ func meter(i *Instance, _ []uint64) uint32 {
 	return 0
 }
 
-// interrupted ends a guest whose turn is not wanted any more.
+// interrupted ends a guest because of an error of the host, such as a cancelled context.
 type interrupted struct{ err error }
 
 func (e *interrupted) Error() string { return "the turn was stopped: " + e.err.Error() }

@@ -41,7 +41,7 @@ func TestGuestWithoutSchedulerWaits(t *testing.T) {
 		}
 		hashes[1] = i.Hash()
 		if k > 0 && hashes != first {
-			t.Error("the replay has other memory")
+			t.Error("the memory of the replay differs")
 		}
 		first = hashes
 		i.Release()
@@ -103,7 +103,7 @@ func TestInvalidHostCallsTrap(t *testing.T) {
 	}
 }
 
-// endless returns a guest that does the same for ever.
+// endless returns a guest that calls a function forever.
 func endless(pages byte, function string, args ...int) *program {
 	// One vector of input and output, over all of its memory.
 	p := hand("\x00\x00\x00\x00\x00\x00" + string([]byte{pages, 0}) + "data1")
@@ -171,7 +171,7 @@ func TestBlockedReturnsTheGuestsText(t *testing.T) {
 	}
 }
 
-// TestReplayKnowsNoCallBeforeItIsMade: a guest that asks for the descriptor of its first call, before it.
+// TestReplayKnowsNoCallBeforeItIsMade has a guest that uses the descriptor of its first call before it makes the call.
 func TestReplayKnowsNoCallBeforeItIsMade(t *testing.T) {
 	t.Parallel()
 	p := hand("http")
@@ -189,13 +189,12 @@ func TestReplayKnowsNoCallBeforeItIsMade(t *testing.T) {
 	}
 }
 
-// TestUnexpectedCallsAreNumberedAfterExpectedOnes: they get numbers of their own.
 func TestUnexpectedCallsAreNumberedAfterExpectedOnes(t *testing.T) {
 	t.Parallel()
 	i := &Instance{made: 1, taken: 3, expect: []flawless.Call{{N: 2, Kind: "b"}, {N: 3, Kind: "c"}}}
 	var got []int
 	for _, kind := range []string{"c", "new", "b", "newer"} {
-		got = append(got, i.make(kind, nil, nil))
+		got = append(got, i.addCall(kind, nil, nil))
 	}
 	if !slices.Equal(got, []int{3, 4, 2, 5}) || i.made != 5 {
 		t.Errorf("they get %v, the highest is %d", got, i.made)

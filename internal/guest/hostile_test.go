@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestLogLinesOfATurnAreLimited by what they take as JSON, whichever way the guest writes them.
+// TestLogLinesOfATurnAreLimited writes log lines in all ways there are. The limit counts them as JSON.
 func TestLogLinesOfATurnAreLimited(t *testing.T) {
 	t.Parallel()
 	nuls := string(make([]byte, maxLine-1))
@@ -50,7 +50,7 @@ func TestLogLinesOfATurnAreLimited(t *testing.T) {
 	}
 }
 
-// odd is a guest that is valid and small in all but one dimension, which is as large as a test asks for.
+// odd is a valid guest that is small except in one dimension.
 type odd struct {
 	types, funcs, tables, globals, exports, elems, data [][]byte
 	pages                                               int

@@ -16,16 +16,16 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/wasabi"
 )
 
-// Start is what a run begins with.
+// Start is how a run begins.
 type Start struct {
 	Run, Module, Workflow string
 	Input                 []byte          // JSON
-	Seed                  []byte          // 32 bytes, all randomness of the run
-	Time                  int64           // Unix nanoseconds; the monotonic clock counts from it
-	URL                   string          // where the outside reaches the engine, "" where nobody knows
-	Steps                 []flawless.Step // with Thaw: those that were open when it was frozen
-	// Yield is called about every millisecond while the guest computes, in the goroutine of its
-	// turn. It may wait. It may be nil.
+	Seed                  []byte          // 32 bytes; all randomness of the run is derived from it
+	Time                  int64           // Unix nanoseconds; the monotonic clock begins here
+	URL                   string          // of the engine as the outside reaches it, "" if unknown
+	Steps                 []flawless.Step // for Thaw: the steps that were open when the guest was frozen
+	// Yield is called about every millisecond while the guest computes, in the goroutine of its turn. It may block. It
+	// may be nil.
 	Yield func()
 }
 
@@ -37,47 +37,47 @@ type Instance struct {
 	globals []api.MutableGlobal
 	units   api.MutableGlobal
 	depth   api.Global
-	site    api.Global // where it makes a call; nil where that is not traced
+	site    api.Global // address of the latest call; nil if it is not traced
 	start   api.Function
-	resume  api.Function // nil for a guest without a scheduler
+	resume  api.Function // nil if the guest has no scheduler
 	alloc   api.Function // of a guest built with the crates of flawless.dev
 	ctx     context.Context
-	stack   [1]uint64 // for the result of a function
+	stack   [1]uint64 // result of a function
 
 	origin, now int64
 	random      *rand.ChaCha8
-	made        int             // highest number of a call
-	taken       int             // highest number that a call has, or is expected to get in this turn
-	expect      []flawless.Call // by a replay, not made yet in this turn
+	made        int             // highest number of a call that was made
+	taken       int             // highest number of a call that was made or is expected in this turn
+	expect      []flawless.Call // calls that a replay still expects in this turn
 	same        func(expected, made flawless.Call) bool
-	visible     map[int]visible // answers that were handed over and not closed
-	unwanted    map[int]bool    // calls that were closed before their answer came
+	visible     map[int]visible // answers that were delivered and not closed
+	unwanted    map[int]bool    // calls that the guest closed before they were answered
 	order       int
 	turns       int
-	open        []flawless.Step // steps of sagas that are taken and not undone, oldest first
+	open        []flawless.Step // steps of sagas that were taken and not undone, oldest first
 
 	yield      func()
 	turnCtx    context.Context
 	out        Out
 	over       bool // the idle descriptor is readable
-	timerless  int  // what is known of its timers
+	timerless  int  // what is known about its timers
 	partial    [2][]byte
 	filled     int64 // units at the last refill
 	used       uint64
 	subs       []subscription
 	describing bool
 	described  []byte
-	weight     int  // bytes of what the turn has brought forth
-	lineBytes  int  // of these, bytes of log lines, as JSON
-	items      int  // and how many entries and lines that may become
-	broken     bool // it trapped: not to be used for another run
+	weight     int  // bytes that the turn has produced
+	lineBytes  int  // bytes of its log lines, as JSON
+	items      int  // how many items of a record it needs
+	broken     bool // it trapped and must not be reused
 	spoiled    bool // it takes no more turns
 	released   bool
 	stepping   *stepping
 	tracer     *tracer
 
 	module, workflow string
-	secrets          string          // the token of its placeholders
+	secrets          string          // token of its secret placeholders
 	session          *wasabi.Session // of a guest built with the crates of flawless.dev, once its workflow begins
 }
 
@@ -86,7 +86,7 @@ type visible struct {
 	order int
 }
 
-// instanceKey finds the instance in the context of a host function.
+// instanceKey is the context key of the instance that calls a host function.
 type instanceKey struct{}
 
 type instanceContext struct {
@@ -94,7 +94,7 @@ type instanceContext struct {
 	i *Instance
 }
 
-// Value returns the instance for its key without walking anything.
+// Value returns the instance for its key. It walks no chain of contexts.
 func (c *instanceContext) Value(key any) any {
 	if _, mine := key.(instanceKey); mine {
 		return c.i
@@ -102,29 +102,29 @@ func (c *instanceContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// Start returns a guest for a run, at the point before its first turn. Whoever has it releases it.
+// Start returns a guest for a run, before its first turn. The caller must release it.
 func (m *Module) Start(ctx context.Context, s Start) (*Instance, error) {
 	if len(s.Seed) != 32 {
 		return nil, fmt.Errorf("starting %s/%s: a seed has 32 bytes, not %d: %w", s.Module, s.Workflow, len(s.Seed), flawless.Invalid)
 	}
-	i, err := m.take(ctx, s)
+	i, err := m.acquire(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", s.Module, s.Workflow, err)
 	}
 	if m.base != nil {
 		i.reseed(s.Seed)
 	}
-	i.begins(s)
+	i.prepare(s)
 	i.random = rand.NewChaCha8(derive(s.Seed, "random_get", 0))
 	return i, nil
 }
 
-// begins takes in how the run begins.
-func (i *Instance) begins(s Start) {
+// prepare sets the state with which the run begins.
+func (i *Instance) prepare(s Start) {
 	i.workflow, i.secrets = s.Workflow, flawless.SecretToken(s.Seed)
 	i.module = s.Module
 	i.visible = map[int]visible{0: {Answer: flawless.Answer{Body: s.Input}}}
-	i.tell(flawless.Self{Run: s.Run, URL: s.URL})
+	i.setSelf(flawless.Self{Run: s.Run, URL: s.URL})
 	i.origin, i.now = s.Time, s.Time
 	i.yield = s.Yield
 	if i.m.tracing != nil {
@@ -132,8 +132,8 @@ func (i *Instance) begins(s Start) {
 	}
 }
 
-// tell makes the head of the answer of call 0.
-func (i *Instance) tell(self flawless.Self) {
+// setSelf sets the head of the answer of call 0, which tells the guest what it is.
+func (i *Instance) setSelf(self flawless.Self) {
 	b, err := json.Marshal(struct {
 		Module   string `json:"module"`
 		Run      string `json:"run"`
@@ -149,14 +149,14 @@ func (i *Instance) tell(self flawless.Self) {
 	i.visible[0] = start
 }
 
-// derive makes a seed for one purpose of a run's seed.
+// derive derives a seed for one purpose from a run's seed.
 func derive(seed []byte, purpose string, n int) [32]byte {
 	b := append(append([]byte(nil), seed...), purpose...)
 	return sha256.Sum256(binary.LittleEndian.AppendUint32(b, uint32(n)))
 }
 
-// Hash is the SHA-256 of all that the guest is between two turns: memory, and globals but for those of the
-// meter, which are the rewriter's. It is all zeros after Release.
+// Hash returns the SHA-256 of the guest's state between two turns: its memory and globals, without the two globals of
+// the meter. It is all zeros after Release.
 func (i *Instance) Hash() [32]byte {
 	if i.released {
 		return [32]byte{}
@@ -172,8 +172,8 @@ func (i *Instance) Hash() [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// Blocked returns a text that says where each goroutine or task of the guest is blocked, "" where it
-// cannot tell. The instance can only be released afterwards.
+// Blocked returns a text that says where each goroutine or task of the guest is blocked, "" if that is unknown. The
+// instance can only be released afterwards.
 func (i *Instance) Blocked(ctx context.Context) string {
 	f := i.mod.ExportedFunction("flawless_blocked")
 	if f == nil || i.released || i.stepping != nil || i.spoiled {
@@ -189,7 +189,7 @@ func (i *Instance) Blocked(ctx context.Context) string {
 	return string(i.described)
 }
 
-// Release gives the guest back. It must not be used afterwards.
+// Release releases the guest. It must not be used afterwards. Release may be called twice.
 func (i *Instance) Release() {
 	if i.released {
 		return
@@ -198,10 +198,10 @@ func (i *Instance) Release() {
 	if i.stepping != nil {
 		i.stepping.abandon()
 	}
-	i.m.give(i)
+	i.m.recycle(i)
 }
 
-// read returns all globals.
+// readGlobals returns all globals.
 func (i *Instance) readGlobals() []uint64 {
 	out := make([]uint64, len(i.globals))
 	for k, g := range i.globals {
@@ -210,7 +210,7 @@ func (i *Instance) readGlobals() []uint64 {
 	return out
 }
 
-// Size is how many bytes of linear memory the guest has; 0 after Release.
+// Size returns the size of the linear memory in bytes; 0 after Release.
 func (i *Instance) Size() int {
 	if i.released || i.memory == nil {
 		return 0
@@ -226,7 +226,7 @@ func (i *Instance) Memory() []byte {
 	return slices.Clone(i.memory.Bytes())
 }
 
-// Own is how many bytes lie in pages that differ from the base image; 0 where there is none.
+// Own returns how many bytes are in pages that differ from the base image; 0 if there is no base image.
 func (i *Instance) Own() int {
 	if i.released || i.m.base == nil {
 		return 0

@@ -26,7 +26,7 @@ func TestTurnOutputIsNotGuestMemory(t *testing.T) {
 			memory[k] = '1' // which is JSON as well
 		}
 		if got := text(out); got != want {
-			t.Errorf("what a turn brought forth changed when the guest's memory was overwritten, from\n%s\nto\n%s", want, got)
+			t.Errorf("the output of a turn changed when the guest's memory was overwritten, from\n%s\nto\n%s", want, got)
 		}
 		copy(memory, before)
 		calls, lines, data = calls+len(out.Calls), lines+len(out.Lines), data+len(out.Data)
@@ -43,6 +43,6 @@ func TestTurnOutputIsNotGuestMemory(t *testing.T) {
 		}
 	}
 	if calls == 0 || lines == 0 || data == 0 {
-		t.Errorf("%d calls, %d lines and %d bytes of data are not all that a turn can have", calls, lines, data)
+		t.Errorf("%d calls, %d lines and %d bytes of data: the test needs some of each", calls, lines, data)
 	}
 }

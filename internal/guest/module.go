@@ -22,17 +22,17 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/wasabi"
 )
 
-// spare is how many instances a module keeps ready for the next runs.
+// spare is how many unused instances a module keeps for the next runs.
 const spare = 64
 
-// maxManifest is the largest manifest, in bytes. It is part of each list of modules.
+// maxManifest is the largest manifest in bytes. Every list of modules contains it.
 const maxManifest = 1 << 20
 
-// buildTime is what the clock shows while a base image is made: 2000-01-01T00:00:00Z.
+// buildTime is the clock while a base image is made: 2000-01-01T00:00:00Z.
 const buildTime = 946_684_800_000_000_000
 
-// Module is compiled code with its base image: the state after initialisation, from which every run
-// begins. All methods may be called concurrently.
+// Module is a compiled module with its base image, the state after initialisation with which every run begins. All
+// methods may be called concurrently.
 type Module struct {
 	rt         *Runtime
 	digest     string
@@ -45,18 +45,18 @@ type Module struct {
 	globals    []uint64      // of the base image
 	pages      uint32        // of the base image
 	generators []uint32
-	timerless  int      // what is known of the base image's timers
-	tracing    *tracing // nil: its guests are not traced
+	timerless  int      // what is known about the timers of the base image
+	tracing    *tracing // nil if guests are not traced
 
 	mu     sync.Mutex
 	free   []*Instance
 	closed bool
 }
 
-// Load checks, rewrites and compiles a module, initialises it once and asks it for its manifest.
-// Progress is called with what is being done, and how much of it, 0 to 1; it may be nil. A module
-// that cannot be run is flawless.Refused or flawless.Invalid. When ctx ends, the loading ends with its
-// error after the functions that are being compiled, and leaves nothing behind.
+// Load checks, rewrites and compiles a module, initialises it once and asks it for its manifest. It calls progress
+// with the current stage and how much of it is done, 0 to 1; progress may be nil. A module that cannot be run is
+// flawless.Refused or flawless.Invalid. If ctx ends, Load returns its error once the current functions are compiled,
+// and leaves nothing behind.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
 	digest := digestOf(bin)
 	if m := r.recall(ctx, digest); m != nil {
@@ -70,8 +70,8 @@ func digestOf(bin []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Reload is [Runtime.Load] for a module that is known by its digest. It is only read where nothing is
-// kept of an earlier load, and is flawless.Damaged where it is another then.
+// Reload is [Runtime.Load] for a module whose digest is known. It calls read only if nothing is kept of an earlier
+// load. The error is flawless.Damaged if read returns another module.
 func (r *Runtime) Reload(ctx context.Context, digest string, read func() ([]byte, error), progress func(stage string, done float64)) (*Module, error) {
 	if m := r.recall(ctx, digest); m != nil {
 		return m, nil
@@ -86,11 +86,11 @@ func (r *Runtime) Reload(ctx context.Context, digest string, read func() ([]byte
 	return r.load(ctx, digest, bin, progress, nil)
 }
 
-// newModule returns a module of which only the digest is known.
+// newModule returns a module with nothing but a digest.
 func (r *Runtime) newModule(digest string, tracing *tracing) (*Module, error) {
 	m := &Module{rt: r, digest: digest, tracing: tracing}
 	if n, err := hex.Decode(m.sum[:], []byte(digest)); err != nil || n != len(m.sum) {
-		return nil, fmt.Errorf("loading a module: %q is no digest: %w", digest, flawless.Invalid)
+		return nil, fmt.Errorf("loading a module: %q is not a digest: %w", digest, flawless.Invalid)
 	}
 	return m, nil
 }
@@ -145,7 +145,7 @@ func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress 
 	if kept.Name != "" {
 		r.remember(m, manifest, kept)
 	}
-	m.rewritten.Binary, m.rewritten.Hollow = nil, nil // it is compiled
+	m.rewritten.Binary, m.rewritten.Hollow = nil, nil // no longer needed
 	if m.base != nil {
 		m.rewritten.Data = nil // it is in the image
 	}
@@ -153,7 +153,7 @@ func (r *Runtime) load(ctx context.Context, digest string, bin []byte, progress 
 	return m, nil
 }
 
-// compile compiles the rewritten module, and tells where its code is kept, nowhere where Name is "".
+// compile compiles the rewritten module, and returns the file in which its code is kept, none if Name is "".
 func (m *Module) compile(ctx context.Context, bin []byte) (kept cache.Code, err error) {
 	if m.tracing != nil {
 		ctx = m.tracing.prepare(ctx, bin, m.rewritten)
@@ -172,7 +172,7 @@ func (m *Module) compile(ctx context.Context, bin []byte) (kept cache.Code, err 
 	return cache.Code{}, err
 }
 
-// exports are the functions the engine calls, all of type () -> ().
+// exports are the functions that the engine calls. All have type () -> ().
 var exports = []export{{"flawless_describe", true}, {"flawless_start", true}, {"flawless_resume", false}, {"flawless_blocked", false}, {"flawless_args", false}, {"_initialize", false}}
 
 type export struct {
@@ -184,7 +184,7 @@ func isExport(name string) bool {
 	return slices.ContainsFunc(exports, func(e export) bool { return e.name == name })
 }
 
-// check refuses what is no workflow or needs more than there is.
+// check returns flawless.Refused for a module that is no workflow or needs too much memory.
 func (r *Runtime) check(m *rewrite.Result, crate bool) error {
 	for _, e := range exports {
 		switch t, there := m.Exports[e.name]; {
@@ -195,12 +195,12 @@ func (r *Runtime) check(m *rewrite.Result, crate bool) error {
 		}
 	}
 	if m.MinPages > r.options.MemoryPages {
-		return fmt.Errorf("the module begins with %d pages of memory, the limit is %d; raise it with --memory-pages: %w", m.MinPages, r.options.MemoryPages, flawless.Refused)
+		return fmt.Errorf("the module begins with %d pages of memory, and the limit is %d; raise it with --memory-pages: %w", m.MinPages, r.options.MemoryPages, flawless.Refused)
 	}
 	return nil
 }
 
-// initialise makes the base image, asks for the manifest and returns it as it was told.
+// initialise makes the base image, asks the module for its manifest, and returns the manifest.
 func (m *Module) initialise(ctx context.Context, isGo bool) (manifest []byte, err error) {
 	i, err := m.fresh(ctx, [32]byte{})
 	if err != nil {
@@ -222,7 +222,7 @@ func (m *Module) initialise(ctx context.Context, isGo bool) (manifest []byte, er
 	return i.described, nil
 }
 
-// describe takes in what the module says of itself.
+// describe sets the manifest.
 func (m *Module) describe(manifest []byte) error {
 	switch {
 	case m.crate != nil:
@@ -231,15 +231,15 @@ func (m *Module) describe(manifest []byte) error {
 	case manifest == nil:
 		return fmt.Errorf("asking the module to describe itself: flawless_describe does not call describe; use the SDK: %w", flawless.Refused)
 	case len(manifest) > maxManifest:
-		return fmt.Errorf("the module's manifest has %d bytes, at most %d are taken; make the schemas of its workflows smaller: %w", len(manifest), maxManifest, flawless.Refused)
+		return fmt.Errorf("the module's manifest has %d bytes, at most %d are allowed; make the schemas of its workflows smaller: %w", len(manifest), maxManifest, flawless.Refused)
 	}
 	if err := json.Unmarshal(manifest, &m.manifest); err != nil {
-		return fmt.Errorf("the module's manifest is not as it should be: %v: %w", err, flawless.Refused)
+		return fmt.Errorf("the module's manifest cannot be parsed: %v; use the SDK: %w", err, flawless.Refused)
 	}
 	return nil
 }
 
-// fresh makes an instance, initialises it by itself and lets it describe itself.
+// fresh makes an instance without the base image: it is initialised, and describes itself.
 func (m *Module) fresh(ctx context.Context, seed [32]byte) (*Instance, error) {
 	i, err := m.instantiate(ctx, nil)
 	if err != nil {
@@ -277,7 +277,7 @@ func (m *Module) fresh(ctx context.Context, seed [32]byte) (*Instance, error) {
 	return i, nil
 }
 
-// instantiate makes an instance whose memory is the base image, or empty.
+// instantiate makes an instance whose memory is the base image, or empty if base is nil.
 func (m *Module) instantiate(ctx context.Context, base *memory.Image) (*Instance, error) {
 	i := &Instance{m: m}
 	var failed error
@@ -326,7 +326,7 @@ func (m *Module) instantiateModule(ctx context.Context, config wazero.ModuleConf
 	}
 	if have := m.rewritten.MinPages; m.pages > have {
 		if _, grown := mod.Memory().Grow(m.pages - have); !grown {
-			return mod, fmt.Errorf("making an instance: there are no %d pages of memory", m.pages)
+			return mod, fmt.Errorf("making an instance: the memory does not grow to %d pages", m.pages)
 		}
 	}
 	return mod, nil
@@ -343,8 +343,8 @@ func (l linear) Reallocate(size uint64) []byte {
 	return b
 }
 
-// take returns an instance for a run: one that was used before, reset, or a new one.
-func (m *Module) take(ctx context.Context, s Start) (*Instance, error) {
+// acquire returns an instance for a run: a reset one that was used before, or a new one.
+func (m *Module) acquire(ctx context.Context, s Start) (*Instance, error) {
 	if m.base == nil {
 		return m.fresh(ctx, derive(s.Seed, "initialize", 0))
 	}
@@ -367,9 +367,8 @@ func (m *Module) take(ctx context.Context, s Start) (*Instance, error) {
 	return i, nil
 }
 
-// give takes an instance back and keeps it where it can be used again. Nothing of the run is left
-// in it.
-func (m *Module) give(i *Instance) {
+// recycle resets an instance and keeps it for another run, or destroys it. Nothing of the run is left in it.
+func (m *Module) recycle(i *Instance) {
 	if i.broken || i.stepping != nil || m.base == nil || !i.reset() {
 		i.destroy()
 		return
@@ -387,20 +386,20 @@ func (m *Module) give(i *Instance) {
 	}
 }
 
-// reset takes the memory back to the base image. It tells whether it could.
+// reset resets the memory to the base image, and reports whether it could.
 func (i *Instance) reset() bool {
 	grown := len(i.memory.Bytes()) > len(i.m.base.Bytes)
 	if !i.memory.Reset() {
 		return false
 	}
 	if grown {
-		// The size of a memory is what its allocator says when it grows, so that it can shrink, too.
+		// wazero learns the size of a memory from what its allocator returns. That is how it learns of the reset.
 		i.mod.Memory().Grow(1)
 	}
 	return int(i.mod.Memory().Size()) == len(i.m.base.Bytes)
 }
 
-// destroy gives back what an instance holds.
+// destroy releases what an instance holds.
 func (i *Instance) destroy() {
 	if i.mod != nil {
 		_ = i.mod.Close(context.Background())
@@ -410,7 +409,7 @@ func (i *Instance) destroy() {
 	}
 }
 
-// Trim gives back the instances that are kept ready.
+// Trim destroys the unused instances.
 func (m *Module) Trim() {
 	m.mu.Lock()
 	free := m.free
@@ -421,17 +420,17 @@ func (m *Module) Trim() {
 	}
 }
 
-// Manifest is what the module says of itself.
+// Manifest returns what the module says about itself.
 func (m *Module) Manifest() flawless.Manifest { return m.manifest }
 
-// Digest is the SHA-256 of the module's bytes as they were loaded, hexadecimal.
+// Digest returns the SHA-256 of the module's bytes before rewriting, in hexadecimal.
 func (m *Module) Digest() string { return m.digest }
 
-// Shared tells whether runs begin from one base image. A Go module in whose image no random
-// generator was found is initialised for every run instead: runs must not share randomness.
+// Shared reports whether runs begin with one base image. A Go module in whose image no random generator was found is
+// initialised for each run instead, as runs must not share randomness.
 func (m *Module) Shared() bool { return m.base != nil }
 
-// Close gives back the code and the instances that are not in use. Those in use are still good.
+// Close releases the code and the unused instances. Instances in use stay usable.
 func (m *Module) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true

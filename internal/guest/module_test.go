@@ -139,7 +139,7 @@ func TestGoModuleWithoutGeneratorsIsInitialisedForEachRun(t *testing.T) {
 	p.add("_initialize", p.call("wasi_snapshot_preview1.random_get", scratchAt, 64), drop)
 	m := loadProgram(t, p, Options{})
 	if m.Shared() {
-		t.Fatal("its runs begin from one image")
+		t.Fatal("its runs share a base image")
 	}
 	hash := func(seed byte) [32]byte {
 		i := begin(t, m, "", seed)
@@ -178,6 +178,6 @@ func TestTrappedInstanceIsNotReused(t *testing.T) {
 	turn(t, i, In{Time: began})
 	i.Release()
 	if n := len(m.free); n != 0 {
-		t.Errorf("%d instances wait for the next run", n)
+		t.Errorf("%d instances are kept for another run", n)
 	}
 }

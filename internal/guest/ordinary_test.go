@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestOrdinaryGo: time zones, signals and the name of the program are there without any import or option.
+// TestOrdinaryGo checks that time zones, signals and the name of the program work without any import or option.
 func TestOrdinaryGo(t *testing.T) {
 	t.Parallel()
 	resting.each(t, func(t *testing.T, build func() ([]byte, error)) {
@@ -22,7 +22,7 @@ func TestOrdinaryGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer i.Release()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it would spin for ever, waiting for signals
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // waiting for signals would spin forever
 		defer cancel()
 		out, err := i.Turn(ctx, In{Time: began})
 		if err != nil || out.Wake != began+int64(time.Hour) {
@@ -36,8 +36,8 @@ func TestOrdinaryGo(t *testing.T) {
 	})
 }
 
-// TestFailedInitialisationIsExplained: the refusal has what it died of, the package and the place, and
-// what it printed.
+// TestFailedInitialisationIsExplained checks that the refusal says how the module failed, in which package and where,
+// and what it printed.
 func TestFailedInitialisationIsExplained(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

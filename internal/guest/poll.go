@@ -13,32 +13,31 @@ const (
 	eventSize        = 32
 )
 
-// subscription is one of a poll: a clock or a descriptor.
+// subscription is something that a poll waits for: a clock or a descriptor.
 type subscription struct {
 	user  uint64
 	kind  byte // 0 clock, 1 read, 2 write
 	fd    uint32
-	delay int64 // of a clock: nanoseconds from now
-	none  bool  // it is a clock with a timeout of zero
-	order int   // place among the events, 0 where it is none
+	delay int64 // of a clock, in nanoseconds from now
+	none  bool  // it is a clock with a time-out of zero
+	order int   // position among the events, 0 if it is no event
 	fault uint16
 }
 
-// The places of events behind those of answers, whose places are their order.
+// Positions of events after those of answers. The position of an answer is its order.
 const (
-	placeOther = math.MaxInt - 1
-	placeClock = math.MaxInt
+	orderOther = math.MaxInt - 1
+	orderClock = math.MaxInt
 )
 
-// poll is how a guest says what it waits for. One that would block, and finds no answer and no timer
-// that is new to it, is the end of the turn (docs/internals/formats.md, "Delivery"). A poll that would not block
-// is answered without looking at answers: the scheduler of a guest must see the same at every replay. One
-// with a timeout of zero that has the early descriptor ends the turn, too, where nothing is there and the
-// guest can have no timer.
+// poll is how a guest says what it waits for. A poll that would block, and finds neither an answer nor a timer that
+// is due, ends the turn (docs/internals/formats.md, "Delivery"). A poll that would not block returns without looking
+// at answers, because the scheduler of a guest must see the same in every replay. A poll with a time-out of zero and
+// the early descriptor ends the turn, too, if nothing is ready and the guest can have no timer.
 //
 //	in      subscriptions of 48 bytes
 //	out     room for as many events of 32 bytes
-//	count   of subscriptions: einval where it is 0
+//	count   of subscriptions; einval if it is 0
 //	result  receives the number of events
 func poll(i *Instance, s []uint64) uint32 {
 	in, out, count, result := s[0], s[1], s[2], s[3]
@@ -49,15 +48,15 @@ func poll(i *Instance, s []uint64) uint32 {
 	if !inside {
 		return efault
 	}
-	look, known := i.subscribe(b)
+	has, known := i.subscribe(b)
 	switch {
 	case !known:
 		return einval
-	case look.none && look.early && !i.m.rt.options.patient && i.timerless > mayHaveTimers && i.blocks():
+	case has.none && has.early && !i.m.rt.options.patient && i.timerless > mayHaveTimers && i.blocks():
 		i.end()
-	case look.none:
+	case has.none:
 		i.mark(func(s *subscription) bool { return s.none })
-	case !look.idle:
+	case !has.idle:
 		i.mark(func(s *subscription) bool { return s.kind == 0 })
 	case i.blocks():
 		i.end()
@@ -65,16 +64,16 @@ func poll(i *Instance, s []uint64) uint32 {
 		i.ready()
 	}
 	switch {
-	case look.idle && !look.clock:
+	case has.idle && !has.clock:
 		i.timerless = timerlessYet
-	case look.idle && !look.none:
+	case has.idle && !has.none:
 		i.timerless = mayHaveTimers
 	}
 	return i.emit(out, result)
 }
 
-// rest is how a guest asks whether it may end the turn without a poll, nothing being left for it to do: it
-// may where it can have no timer, of which the engine would not hear.
+// rest is how an idle guest asks whether it may end the turn without a poll. It may if it can have no timer, because
+// the engine learns of timers from polls.
 func rest(i *Instance, _ []uint64) uint32 {
 	if i.m.rt.options.patient || i.timerless == mayHaveTimers {
 		return 0
@@ -82,42 +81,42 @@ func rest(i *Instance, _ []uint64) uint32 {
 	return 1
 }
 
-// What is known of a guest's timers: that it has none, from a poll without a clock to the next reading of a
-// clock, without which nobody can make one. The first reading after such a poll is the scheduler's own.
+// What is known about a guest's timers. A poll without a clock means that it has none, and that holds until it reads
+// the clock again, which it must to make a timer. The first reading after such a poll is that of the scheduler.
 const (
 	mayHaveTimers = iota
 	isTimerless
 	timerlessYet // and the scheduler has not read the clock
 )
 
-// looked says what the subscriptions of a poll have among them.
-type looked struct {
-	idle, early bool // a descriptor that is ready when the turn is over; the early one
-	clock, none bool // a clock; one with a timeout of zero
+// found says what is among the subscriptions of a poll.
+type found struct {
+	idle, early bool // a descriptor that is readable when the turn is over; the early one
+	clock, none bool // a clock; a clock with a time-out of zero
 }
 
-// subscribe reads the subscriptions: what is among them, and are all of a kind that is known.
-func (i *Instance) subscribe(b []byte) (look looked, known bool) {
+// subscribe reads the subscriptions, and returns what is among them. known is false if one has an unknown kind.
+func (i *Instance) subscribe(b []byte) (has found, known bool) {
 	i.subs = i.subs[:0]
 	for ; len(b) > 0; b = b[subscriptionSize:] {
 		s := subscription{user: binary.LittleEndian.Uint64(b), kind: b[8]}
 		switch s.kind {
 		case 0:
 			s.delay, s.none = i.delay(b)
-			look.clock, look.none = true, look.none || s.none
+			has.clock, has.none = true, has.none || s.none
 		case 1, 2:
 			s.fd = binary.LittleEndian.Uint32(b[16:])
-			look.idle = look.idle || isIdle(s.fd)
-			look.early = look.early || s.fd == earlyFD
+			has.idle = has.idle || isIdle(s.fd)
+			has.early = has.early || s.fd == earlyFD
 		default:
-			return look, false
+			return has, false
 		}
 		i.subs = append(i.subs, s)
 	}
-	return look, true
+	return has, true
 }
 
-// delay is when a clock subscription is due, from now, and whether its timeout is zero.
+// delay returns when a clock subscription is due, from now, and whether its time-out is zero.
 func (i *Instance) delay(b []byte) (delay int64, none bool) {
 	timeout := int64(min(binary.LittleEndian.Uint64(b[24:]), math.MaxInt64))
 	if binary.LittleEndian.Uint16(b[40:])&1 == 0 {
@@ -129,36 +128,36 @@ func (i *Instance) delay(b []byte) (delay int64, none bool) {
 	return timeout - i.monotonic(), false
 }
 
-// mark makes events of the chosen subscriptions, in their order.
+// mark makes the chosen subscriptions events, in the order of the subscriptions.
 func (i *Instance) mark(chosen func(*subscription) bool) {
 	for k := range i.subs {
 		if s := &i.subs[k]; chosen(s) {
-			s.order = placeOther
+			s.order = orderOther
 		}
 	}
 }
 
-// place is where a subscription stands among the events: calls that were answered in their order, descriptors
-// that are none, and clocks whose time has come; 0 where it is none of these.
-func (i *Instance) place(s *subscription) (order int, fault uint16) {
+// position returns the position of a subscription among the events: first answered calls in the order of their
+// answers, then descriptors that are no calls, then clocks that are due. It is 0 if the subscription is no event.
+func (i *Instance) position(s *subscription) (order int, fault uint16) {
 	switch known, ours := i.known(s.fd); {
 	case s.kind == 0 && s.delay <= 0:
-		return placeClock, 0
+		return orderClock, 0
 	case s.kind == 0 || isIdle(s.fd):
 		return 0, 0
 	case !known:
-		return placeOther, ebadf
+		return orderOther, ebadf
 	case !ours:
-		return placeOther, 0
+		return orderOther, 0
 	}
 	return i.visible[int(s.fd-firstFD)].order, 0
 }
 
-// blocks tells whether there is nothing that a poll need not wait for, but for a timeout of zero.
+// blocks reports whether a poll would block, leaving aside time-outs of zero.
 func (i *Instance) blocks() bool {
 	for k := range i.subs {
 		if s := &i.subs[k]; !s.none {
-			if order, _ := i.place(s); order > 0 {
+			if order, _ := i.position(s); order > 0 {
 				return false
 			}
 		}
@@ -166,24 +165,24 @@ func (i *Instance) blocks() bool {
 	return true
 }
 
-// ready makes events of what a poll need not wait for.
+// ready makes the subscriptions that are ready events.
 func (i *Instance) ready() {
 	for k := range i.subs {
 		s := &i.subs[k]
-		s.order, s.fault = i.place(s)
+		s.order, s.fault = i.position(s)
 	}
 	slices.SortStableFunc(i.subs, func(a, b subscription) int { return cmp.Compare(a.order, b.order) })
 }
 
-// end ends the turn, and takes down the next timer of the guest.
+// end ends the turn, and records the next timer of the guest.
 func (i *Instance) end() {
 	i.over = true
-	i.rest()
+	i.setWake()
 	i.mark(func(s *subscription) bool { return s.kind != 0 && isIdle(s.fd) })
 }
 
-// emit writes the events: user data (8), error (2), type (1), and of a descriptor the number of
-// bytes (8 at 16).
+// emit writes the events: user data (8 bytes), error (2), type (1), and for a descriptor the number of bytes (8, at
+// 16).
 func (i *Instance) emit(out, result uint64) uint32 {
 	n := uint32(0)
 	for k := range i.subs {
@@ -207,8 +206,8 @@ func (i *Instance) emit(out, result uint64) uint32 {
 	return i.put32(result, n)
 }
 
-// rest takes down the next timer of a guest that became quiescent.
-func (i *Instance) rest() {
+// setWake records the next timer of a guest that is now quiescent.
+func (i *Instance) setWake() {
 	i.out.Wake = 0
 	wake := int64(math.MaxInt64)
 	for _, s := range i.subs {

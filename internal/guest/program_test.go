@@ -9,14 +9,14 @@ import (
 
 const manifest = `{"sdk":"test","workflows":[{"name":"w"}]}`
 
-// Where a hand-made guest has its data.
+// Addresses in hand-written guests.
 const (
 	manifestAt = 0
 	textAt     = 64
 	scratchAt  = 4096
 )
 
-// Instructions that hand-made guests are written with.
+// Instructions for hand-written guests.
 var (
 	drop        = []byte{0x1a}
 	unreachable = []byte{0x00}
@@ -25,19 +25,19 @@ var (
 	forever     = []byte{0x03, 0x40}
 )
 
-// program is a guest that is written by hand. Its functions take and return nothing.
+// program is a hand-written guest. Its functions return nothing.
 type program struct {
 	imports []string // module.function
 	names   []string
 	bodies  [][]byte
 	pages   byte // of memory, below 64; 0 is none
 	text    string
-	types   map[string]string // of imports, other than they are
+	types   map[string]string // wrong parameters of imports
 	mark    string            // some more data
 	takes   string            // parameters of its functions
 }
 
-// hand returns a guest that can describe itself, and begins with this code.
+// hand returns a guest that can describe itself, and has this text in its memory.
 func hand(text string) *program {
 	p := &program{pages: 1, text: text}
 	p.add("flawless_describe", p.call("flawless.describe", manifestAt, len(manifest)))
@@ -76,7 +76,7 @@ func signature(name string) (params, results string) {
 	return "", ""
 }
 
-// call returns the code of a call of a host function. Its result is left on the stack.
+// call returns code that calls a host function and leaves its result on the stack.
 func (p *program) call(name string, args ...int) []byte {
 	at := slices.Index(p.imports, name)
 	if at < 0 {
@@ -144,7 +144,7 @@ func (p *program) wasm() []byte {
 		section(11, data(manifestAt, manifest), data(textAt, p.text), data(scratchAt-64, p.mark)))
 }
 
-// runtime returns one that is closed with the test.
+// newRuntime returns a runtime that is closed with the test.
 func newRuntime(t testing.TB, o Options) *Runtime {
 	t.Helper()
 	r, err := NewRuntime(t.Context(), o)

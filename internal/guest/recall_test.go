@@ -15,7 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/cache"
 )
 
-// TestKeptModuleRunsTheSame loads a module as a server does that comes up again.
+// TestKeptModuleRunsTheSame loads a module as a restarted server does.
 func TestKeptModuleRunsTheSame(t *testing.T) {
 	t.Parallel()
 	bin, err := build()
@@ -40,7 +40,7 @@ func TestKeptModuleRunsTheSame(t *testing.T) {
 			outs, hashes = again, same
 		}
 		if !reflect.DeepEqual(outs, again) || !reflect.DeepEqual(hashes, same) {
-			t.Errorf("%+v: a run goes another way", o)
+			t.Errorf("%+v: a run differs", o)
 		}
 		if m.Manifest().SDK != "test" || !m.Shared() {
 			t.Errorf("%+v: manifest %+v, shared %v", o, m.Manifest(), m.Shared())
@@ -69,17 +69,16 @@ func TestDamagedEntryIsNotUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if m.rt.kept.Get(m.digest) != nil {
-			t.Errorf("%s is taken for what was prepared", name)
+			t.Errorf("%s is accepted as an entry", name)
 		}
 		loadProgram(t, p, Options{CacheDir: dir})
 		if m.rt.kept.Get(m.digest) == nil {
-			t.Errorf("after %s it is not kept anew", name)
+			t.Errorf("after %s it is not kept again", name)
 		}
 	}
 }
 
-// TestMissingCodeIsCompiledAgain has code files that wazero takes as they are, and that are not those of
-// the module: without them its functions would trap.
+// TestMissingCodeIsCompiledAgain replaces code files by others that wazero accepts, but whose functions trap.
 func TestMissingCodeIsCompiledAgain(t *testing.T) {
 	t.Parallel()
 	bin, err := build()
@@ -117,7 +116,7 @@ func TestMissingCodeIsCompiledAgain(t *testing.T) {
 				t.Fatal("it is not loaded again")
 			}
 			p := r.kept.Get(m.digest)
-			apart := t.TempDir() // what wazero makes of the hollow module
+			apart := t.TempDir() // the code of the hollow module
 			other, err := wazero.NewCompilationCacheWithDir(apart)
 			if err != nil {
 				t.Fatal(err)
@@ -143,14 +142,14 @@ func TestMissingCodeIsCompiledAgain(t *testing.T) {
 				}
 				again, same := life(t, m, 1)
 				if !reflect.DeepEqual(outs, again) || !reflect.DeepEqual(hashes, same) {
-					t.Error("a run goes another way")
+					t.Error("a run differs")
 				}
 				if err := m.Close(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
 			if now := r.kept.Get(m.digest); now == nil || now.Code == p.Code && name == "another one of the size that is expected" {
-				t.Errorf("it was not kept anew: %+v", now)
+				t.Errorf("it was not kept again: %+v", now)
 			}
 			left, err := filepath.Glob(filepath.Join(dir, ".code-*"))
 			if err != nil || len(left) > 0 {
@@ -160,7 +159,7 @@ func TestMissingCodeIsCompiledAgain(t *testing.T) {
 	}
 }
 
-// TestSimilarModulesKeepTheirOwnCode: two modules differ in a number in their code, and in nothing else.
+// TestSimilarModulesKeepTheirOwnCode has two modules that differ only in a number in their code.
 func TestSimilarModulesKeepTheirOwnCode(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -223,7 +222,7 @@ func TestSimilarModulesKeepTheirOwnCode(t *testing.T) {
 	}
 }
 
-// TestLeftoversOfACrashAreRemoved: folders of compilations that nobody carries out any more.
+// TestLeftoversOfACrashAreRemoved checks that the directory of an interrupted compilation is removed.
 func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -244,7 +243,7 @@ func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 	}
 }
 
-// TestLastModuleIsExpected: it is there before it is asked for, once.
+// TestLastModuleIsExpected checks that the last module is loaded ahead, and handed out once.
 func TestLastModuleIsExpected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -253,7 +252,7 @@ func TestLastModuleIsExpected(t *testing.T) {
 	if r.Expect(t.Context()); r.expected != nil {
 		t.Fatal("nothing was loaded, and something is expected")
 	}
-	for _, bin := range [][]byte{first, second, first} { // the third time from what is kept
+	for _, bin := range [][]byte{first, second, first} { // the third time from the cache
 		m, err := r.Load(t.Context(), bin, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -286,10 +285,10 @@ func TestLastModuleIsExpected(t *testing.T) {
 			t.Error("it does not run")
 		}
 	}
-	r.Expect(t.Context()) // and nobody takes it: the runtime closes it
+	r.Expect(t.Context()) // the runtime closes it, as nobody takes it
 }
 
-// TestKeptModuleIsNotRead: a server that comes up again need not even read it.
+// TestKeptModuleIsNotRead checks that a restarted server does not read a kept module.
 func TestKeptModuleIsNotRead(t *testing.T) {
 	t.Parallel()
 	m := load(t, Options{})
@@ -300,7 +299,7 @@ func TestKeptModuleIsNotRead(t *testing.T) {
 	}
 	outs, _ := life(t, again, 1)
 	if want, _ := life(t, m, 1); !reflect.DeepEqual(outs, want) {
-		t.Error("a run goes another way")
+		t.Error("a run differs")
 	}
 	if err := again.Close(t.Context()); err != nil {
 		t.Error(err)

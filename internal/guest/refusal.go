@@ -8,24 +8,24 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// maxPrinted is how many of the last lines that a guest printed are quoted when it does not come up.
+// maxPrinted is how many lines of its output are quoted if a guest fails while it is initialised.
 const maxPrinted = 10
 
-// refusal says why the module does not come so far that it could be run: what it died of, in which package
-// and where. An error of the host is no refusal.
+// refusal returns the error for a module that fails before it can be run: how it failed, in which package and where.
+// An error of the host is not flawless.Refused.
 func (i *Instance) refusal(doing string, err error) error {
 	var stop *interrupted
 	if errors.As(err, &stop) {
 		return fmt.Errorf("%s: %w", doing, stop.err)
 	}
 	i.endLines()
-	f := i.autopsy(err, i.out.Lines)
+	f := i.failure(err, i.out.Lines)
 	text := f.Message
 	if at := culprit(f.Stack); at != "" {
 		text += ", in " + at
 	}
 	detail := f.Stack
-	if f.Kind == "exit" { // log.Fatal and the like say why before they exit
+	if f.Kind == "exit" { // functions like log.Fatal print why before they exit
 		detail = printed(i.out.Lines)
 	}
 	if detail != "" {
@@ -34,8 +34,8 @@ func (i *Instance) refusal(doing string, err error) error {
 	return fmt.Errorf("%s: it failed with %s: %s: %w", doing, f.Kind, text, flawless.Refused)
 }
 
-// culprit is the package and the place of the innermost frame in the stack of a Go guest that is not the
-// runtime's, "" where there is none.
+// culprit returns the package and the location of the innermost frame of a Go stack that is not the runtime's, "" if
+// there is none.
 func culprit(stack string) string {
 	if !strings.HasPrefix(stack, "goroutine ") {
 		return ""
@@ -47,14 +47,14 @@ func culprit(stack string) string {
 			continue
 		}
 		dir := strings.LastIndexByte(name, '/') + 1
-		pkg, _, _ := strings.Cut(name[dir:], ".") // a dot of the path is %2e
-		at, _, _ = strings.Cut(at, " ")           // the offset in the function
+		pkg, _, _ := strings.Cut(name[dir:], ".") // dots of the path are %2e
+		at, _, _ = strings.Cut(at, " ")           // without the offset in the function
 		return fmt.Sprintf("package %s at %s", name[:dir]+strings.ReplaceAll(pkg, "%2e", "."), at[strings.LastIndexByte(at, '/')+1:])
 	}
 	return ""
 }
 
-// printed is the end of what a guest printed to its standard error.
+// printed returns the last lines that a guest printed to standard error.
 func printed(lines []flawless.Line) string {
 	var out []string
 	for _, l := range lines {

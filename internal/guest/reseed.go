@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// A ChaCha8 generator of the Go runtime (internal/chacha8rand) lies in memory as 32 words of
-// output, the 32 bytes of seed that yield them, and three counters: words used, words there,
-// position in the seed's stream (in steps of 4 up to 16).
+// A ChaCha8 generator of the Go runtime (internal/chacha8rand) is 32 words of output, the 32 bytes of seed that
+// produce them, and three counters: words used, words available, and the position in the seed's stream (in steps of 4
+// up to 16).
 const (
 	generatorSeed  = 32 * 8
 	generatorUsed  = generatorSeed + 32
@@ -17,8 +17,8 @@ const (
 	generatorSize  = generatorStep + 4
 )
 
-// generators returns where the Go runtime's random generators lie in an image. Each is proven by
-// computing its output again.
+// generators returns the addresses of the Go runtime's random generators in an image. It computes the output of each
+// candidate to be sure.
 func generators(image []byte) (at []uint32) {
 	for a := 0; a+generatorSize <= len(image); a += 8 {
 		there := binary.LittleEndian.Uint32(image[a+generatorThere:])
@@ -26,14 +26,14 @@ func generators(image []byte) (at []uint32) {
 		if there == 0 || there > 32 || step > 16 || step%4 != 0 || binary.LittleEndian.Uint64(image[a:]) == 0 {
 			continue
 		}
-		if proven(image[a:], step) {
+		if isGenerator(image[a:], step) {
 			at = append(at, uint32(a))
 		}
 	}
 	return at
 }
 
-func proven(g []byte, step uint32) bool {
+func isGenerator(g []byte, step uint32) bool {
 	var seed [32]byte
 	copy(seed[:], g[generatorSeed:])
 	r := rand.NewChaCha8(seed)
@@ -48,7 +48,7 @@ func proven(g []byte, step uint32) bool {
 	return true
 }
 
-// reseed gives the guest generators of its own.
+// reseed seeds the random generators of the base image for a run.
 func (i *Instance) reseed(seed []byte) {
 	for n, at := range i.m.generators {
 		var b [generatorSize]byte
@@ -60,13 +60,13 @@ func (i *Instance) reseed(seed []byte) {
 		copy(b[generatorSeed:], own[:])
 		binary.LittleEndian.PutUint32(b[generatorThere:], 32)
 		if !i.mod.Memory().Write(at, b[:]) {
-			panic("guest: a generator of the base image lies outside of it")
+			panic("guest: a generator is outside of the base image")
 		}
 	}
 }
 
-// isGo tells whether a module was built by Go, from the marks that its linker leaves: the one for
-// debug/buildinfo, and the language in the section "producers".
+// isGo reports whether a module was built by Go. It looks for two marks of Go's linker: that for debug/buildinfo, and
+// the language in the section "producers".
 func isGo(bin []byte) bool {
 	return bytes.Contains(bin, []byte("\xff Go buildinf:")) || bytes.Contains(bin, []byte("\x08language\x01\x02Go"))
 }

@@ -17,29 +17,28 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/memory"
 )
 
-// quantum is how many metered units a guest computes before it lets others go on: about a
-// millisecond.
+// quantum is how many metered units a guest computes before it yields: about a millisecond.
 const quantum = 1 << 20
 
-// initUnits is how many units a module may use to initialise or describe itself: some seconds.
+// initUnits is how many units a module may use to initialise or describe itself: a few seconds.
 const initUnits = 1 << 33
 
-// depth is how many calls a guest may have on its stack. It is the same on every machine, and below
-// what any of them can hold.
+// depth is how many calls a guest may have on its stack. It is the same on every machine, and below what any machine
+// can hold.
 const depth = 100_000
 
-// maxCompiling is how many modules are compiled at a time. Each takes all CPUs, and memory for the
-// function it is at. The second one lets a module be loaded for its runs while a large one is added.
+// maxCompiling is how many modules are compiled at a time. Each uses all CPUs. With two, a module can be loaded for
+// its runs while a large one is added.
 const maxCompiling = 2
 
-// Options says how guests are run. The zero value serves.
+// Options say how guests are run. The zero value serves.
 type Options struct {
-	CacheDir    string // compiled code, by its digest and the engine's version; "" keeps it in memory only
-	MemoryPages uint32 // limit of a guest's linear memory in pages of 64 KiB; 0 is 4096 (256 MiB)
-	TurnUnits   uint64 // metered units a turn may use; 0 is unlimited
-	Interpreter bool   // slower by far; for tests of determinism
+	CacheDir    string // where compiled code is kept; "" keeps it in memory only
+	MemoryPages uint32 // limit of a guest's memory in pages of 64 KiB; 0 is 4096 (256 MiB)
+	TurnUnits   uint64 // metered units that a turn may use; 0 is unlimited
+	Interpreter bool   // much slower, for tests of determinism
 
-	copied  bool // memory is copied and not mapped, for tests
+	copied  bool // memory is copied instead of mapped, for tests
 	patient bool // no turn ends early, for tests
 }
 
@@ -51,20 +50,20 @@ type Runtime struct {
 	kept    cache.Dir
 	plain   wazero.RuntimeConfig // without the cache
 
-	compiling chan struct{} // has an item for each compilation under way
+	compiling chan struct{} // semaphore of maxCompiling
 
 	packer   *zstd.Encoder
 	unpacker *zstd.Decoder
 
 	mu       sync.Mutex
-	expected *Module // that Expect has loaded
+	expected *Module // loaded by Expect
 }
 
-// NewRuntime returns a runtime. Whoever made it closes it, after all its modules.
+// NewRuntime returns a runtime. The caller closes it after all its modules.
 func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	o.MemoryPages = cmp.Or(o.MemoryPages, 4096)
 	if o.MemoryPages > 65536 {
-		return nil, fmt.Errorf("a guest's memory is limited to %d pages, WebAssembly has no more than 65536: %w", o.MemoryPages, flawless.Invalid)
+		return nil, fmt.Errorf("a limit of %d pages for a guest's memory is too high, WebAssembly has 65536 at most: %w", o.MemoryPages, flawless.Invalid)
 	}
 	r := &Runtime{options: o, kept: cacheOf(o), compiling: make(chan struct{}, maxCompiling)}
 	var err error
@@ -74,7 +73,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	if r.unpacker, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(2*uint64(o.MemoryPages)<<16)); err != nil {
 		return nil, fmt.Errorf("preparing to thaw guests: %w", err)
 	}
-	r.packer.EncodeAll(nil, nil) // it makes itself ready at the first use, which is better done by whoever makes the runtime
+	r.packer.EncodeAll(nil, nil) // the first use initialises it, which takes a while
 	config := wazero.NewRuntimeConfigCompiler()
 	if o.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
@@ -103,7 +102,7 @@ func NewRuntime(ctx context.Context, o Options) (*Runtime, error) {
 	return r, nil
 }
 
-// Close gives back everything, instances included.
+// Close releases everything, instances included.
 func (r *Runtime) Close(ctx context.Context) error {
 	if m := r.takeExpected(""); m != nil {
 		_ = m.Close(ctx)
@@ -119,8 +118,8 @@ func (r *Runtime) Close(ctx context.Context) error {
 	return err
 }
 
-// compile compiles a rewritten module. A cache on disk that is damaged, full or gone does not keep it
-// from that: all compiled code is thrown away then, and made anew.
+// compile compiles a rewritten module. If that fails because the cache on disk is damaged, full or gone, it removes all
+// compiled code and compiles again.
 func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
 	m, err := compileWith(ctx, r.wazero, bin)
 	if err == nil {
@@ -131,7 +130,7 @@ func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModul
 		without := wazero.NewRuntimeWithConfig(ctx, r.plain)
 		defer func() { _ = without.Close(ctx) }()
 		if _, err = compileWith(ctx, without, bin); err == nil {
-			return r.compileAnew(ctx, bin)
+			return r.recompile(ctx, bin)
 		}
 	}
 	if ctx.Err() != nil {
@@ -140,11 +139,11 @@ func (r *Runtime) compile(ctx context.Context, bin []byte) (wazero.CompiledModul
 	return nil, fmt.Errorf("compiling the module: %v: %w", err, flawless.Refused)
 }
 
-// compileAnew compiles where the cache, and not the module, is at fault.
-func (r *Runtime) compileAnew(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
+// recompile compiles a module after the cache, and not the module, has failed.
+func (r *Runtime) recompile(ctx context.Context, bin []byte) (wazero.CompiledModule, error) {
 	r.kept.RemoveAllCode()
 	m, err := compileWith(ctx, r.wazero, bin)
-	if err != nil { // it could not be written, and is in memory now
+	if err != nil { // the code could not be written; now it is in memory
 		m, err = compileWith(ctx, r.wazero, bin)
 	}
 	if err != nil {
@@ -153,18 +152,18 @@ func (r *Runtime) compileAnew(ctx context.Context, bin []byte) (wazero.CompiledM
 	return m, nil
 }
 
-// compileWith compiles, until ctx ends. Nothing that happens in it leaves as a panic.
+// compileWith compiles a module until ctx ends. It turns panics into errors.
 func compileWith(ctx context.Context, r wazero.Runtime, bin []byte) (m wazero.CompiledModule, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the WebAssembly compiler failed: %v", p)
 		}
 	}()
-	// Only with several workers does wazero look at the context, between two functions.
+	// wazero checks the context between two functions, but only with several workers.
 	return r.CompileModule(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), bin)
 }
 
-// types turns "iI" into i32, i64.
+// types returns the value types for a string such as "iI".
 func types(s string) []api.ValueType {
 	out := make([]api.ValueType, len(s))
 	for n, c := range s {

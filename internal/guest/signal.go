@@ -7,13 +7,13 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/symbol"
 )
 
-// signalWaits are the functions of package os/signal that wait for signals. The first use of the package starts
-// a goroutine with the first of them; signal.Stop waits in the second until that goroutine waits. Where there
-// are no threads, Go's runtime waits there by asking again and again, so that a guest would never be idle. No
-// signal ever reaches a guest: they return at once instead.
+// signalWaits are the functions of package os/signal that wait for signals. The first use of the package starts a
+// goroutine with the first of them; signal.Stop waits in the second until that goroutine waits. Without threads, Go's
+// runtime polls in them, and a guest would never be idle. No signal ever reaches a guest, so they return at once
+// instead.
 var signalWaits = []string{"os/signal.loop", "os/signal.signalWaitUntilIdle"}
 
-// inert returns the functions of a Go guest that must do nothing.
+// inert returns the functions of a Go guest that must return at once.
 func inert(data []rewrite.Segment) (fns []int) {
 	for _, s := range data {
 		for fn, name := range symbol.GoFuncs(s.Bytes) {

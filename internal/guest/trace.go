@@ -14,12 +14,12 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/symbol"
 )
 
-// mostNodes is how large the tree of one turn may become.
-const mostNodes = 1 << 20
+// maxNodes is how many nodes the call tree of a turn may have.
+const maxNodes = 1 << 20
 
-// LoadTraced is [Runtime.Load] for a module whose guests tell which functions they go through; see
-// [Instance.Traced]. It computes what a module that is loaded without computes, but slower. With all,
-// functions of the language's runtime are told, too.
+// LoadTraced is [Runtime.Load] for a module whose guests record which functions they call, see [Instance.Traced].
+// They compute the same as without tracing, but more slowly. With all, functions of the language's runtime are
+// recorded, too.
 func (r *Runtime) LoadTraced(ctx context.Context, bin []byte, all bool) (*Module, error) {
 	return r.load(ctx, digestOf(bin), bin, nil, &tracing{all: all})
 }
@@ -75,7 +75,7 @@ func resumable(d api.FunctionDefinition) bool {
 	return len(p) == 1 && p[0] == api.ValueTypeI32 && len(r) == 1 && r[0] == api.ValueTypeI32
 }
 
-// listener hands what it hears to the instance that it comes from.
+// listener passes events to the tracer of the instance in which they happen.
 type listener struct{}
 
 func (listener) Before(ctx context.Context, _ api.Module, d api.FunctionDefinition, params []uint64, _ experimental.StackIterator) {
@@ -96,19 +96,19 @@ func (listener) Abort(ctx context.Context, _ api.Module, _ api.FunctionDefinitio
 	}
 }
 
-// tracer follows one guest.
+// tracer records the calls of one guest.
 //
-// A Go guest leaves the WebAssembly stack whenever it switches goroutines, and enters its functions
-// again in their middle later. So the path is kept by goroutine, and a frame is known by how deep on
-// its goroutine's stack it lies.
+// A Go guest leaves the WebAssembly stack when it switches goroutines, and enters its functions again in their middle
+// later. So there is a stack of frames for each goroutine, and a frame is identified by its depth on the goroutine's
+// own stack.
 type tracer struct {
 	*tracing
-	stacks  map[uint64][]frame // by goroutine; 0 for guests that have none
-	entered []uint64           // whose function was entered, innermost last
+	stacks  map[uint64][]frame // by goroutine; 0 for guests without goroutines
+	entered []uint64           // goroutines whose functions are on the WebAssembly stack, innermost last
 	turn    int
 	root    *node
 	nodes   int
-	current *node // what is computed now is its cost
+	current *node // to which cost is charged
 	last    uint64
 	calls   []flawless.TracedCall
 	full    bool
@@ -118,13 +118,13 @@ type tracer struct {
 type frame struct {
 	fn    int
 	depth uint64
-	ret   uint64 // where it was called, 0 where that is not known: see symbol.Table.Call
+	ret   uint64 // where it was called, as in symbol.Table.Call; 0 is unknown
 	node  *node  // in the tree of the turn
 	turn  int
-	left  bool // it was left in its middle
+	left  bool // the guest has left it in its middle
 }
 
-// node is a function called from one place.
+// node is a function called from one call site.
 type node struct {
 	fn       int
 	ret      uint64
@@ -133,14 +133,14 @@ type node struct {
 	children []*node
 }
 
-// child returns the node of a function called from a place in this one.
+// child returns the node of a function called from a call site in this one.
 func (n *node) child(t *tracer, fn int, ret uint64) *node {
 	for _, c := range n.children {
 		if c.fn == fn && c.ret == ret {
 			return c
 		}
 	}
-	if t.nodes++; t.nodes > mostNodes {
+	if t.nodes++; t.nodes > maxNodes {
 		t.full = true
 		return n
 	}
@@ -155,12 +155,12 @@ func (t *tracer) begin(turn int) {
 	switch s := t.stacks[0]; {
 	case t.isGo:
 		t.entered = t.entered[:0]
-	case len(s) > 0: // it goes on in the middle of its functions
-		t.current = t.place(s)
+	case len(s) > 0: // it continues in the middle of its functions
+		t.current = t.nodeOf(s)
 	}
 }
 
-// charge gives what was computed since the last event to whoever computed it.
+// charge charges what was computed since the last event to the current function.
 func (t *tracer) charge(i *Instance) {
 	spent := i.used + uint64(i.filled-int64(i.units.Get()))
 	if t.current != nil {
@@ -177,7 +177,7 @@ func (t *tracer) enter(i *Instance, fn int, params []uint64) {
 	if t.isGo {
 		g, depth, ret = i.goroutine()
 		again = uint32(params[0]) != 0
-	} else if len(t.entered) > 0 { // not by the engine
+	} else if len(t.entered) > 0 { // called by the guest, not by the engine
 		ret = i.site.Get()
 	}
 	s := t.stacks[g]
@@ -204,13 +204,13 @@ func (t *tracer) enter(i *Instance, fn int, params []uint64) {
 	s[len(s)-1].left = false
 	t.stacks[g] = s
 	t.entered = append(t.entered, g)
-	t.current = t.place(s)
+	t.current = t.nodeOf(s)
 	if !again {
 		t.current.count++
 	}
 }
 
-// leave is called when a function returns, or is left in its middle.
+// leave is called when a function returns or, in Go, is left in its middle.
 func (t *tracer) leave(i *Instance, unwinds bool) {
 	t.charge(i)
 	t.current = nil
@@ -228,13 +228,13 @@ func (t *tracer) leave(i *Instance, unwinds bool) {
 		s = s[:len(s)-1]
 		t.stacks[g] = s
 		if len(s) > 0 && (!t.isGo || len(t.entered) > 0 && t.entered[len(t.entered)-1] == g) {
-			t.current = t.place(s)
+			t.current = t.nodeOf(s)
 		}
 	}
 }
 
-// place returns the node of the innermost frame in the tree of this turn.
-func (t *tracer) place(s []frame) *node {
+// nodeOf returns the node of the innermost frame in the tree of this turn.
+func (t *tracer) nodeOf(s []frame) *node {
 	from := len(s)
 	for from > 0 && s[from-1].turn != t.turn {
 		from--
@@ -256,8 +256,8 @@ const (
 	goG  = 2
 )
 
-// goroutine returns which goroutine of a Go guest runs, how many bytes of its stack are in use, and
-// where the function that was just called returns to. A g begins with the bounds of its stack.
+// goroutine returns the running goroutine of a Go guest, how many bytes of its stack are in use, and the return
+// address of the function that was just called. A g begins with the bounds of its stack.
 func (i *Instance) goroutine() (g, depth, ret uint64) {
 	memory := i.memory.Bytes()
 	sp := i.globals[goSP].Get() & 0xffffffff
@@ -268,7 +268,7 @@ func (i *Instance) goroutine() (g, depth, ret uint64) {
 	return g, binary.LittleEndian.Uint64(memory[g+8:]) - sp, binary.LittleEndian.Uint64(memory[sp:])
 }
 
-// called takes down where the guest is when it makes a call.
+// called records the stack of a call.
 func (t *tracer) called(i *Instance, n int) {
 	var g uint64
 	if t.isGo {
@@ -291,27 +291,27 @@ func (t *tracer) called(i *Instance, n int) {
 	t.calls = append(t.calls, flawless.TracedCall{N: n, Stack: stack})
 }
 
-// errNotTraced is returned for a guest of a module that was not loaded to be traced.
-var errNotTraced = errors.New("the guest's module was not loaded to be traced")
+// errNotTraced means that a module was not loaded with LoadTraced.
+var errNotTraced = errors.New("the guest's module was not loaded for tracing")
 
-// Traced returns what the guest went through in the last turn. It may be called once after each.
+// Traced returns the call tree of the last turn. It may be called once after each turn.
 func (i *Instance) Traced() (flawless.TracedTurn, error) {
 	t := i.tracer
 	switch {
 	case t == nil:
 		return flawless.TracedTurn{}, errNotTraced
 	case t.full:
-		return flawless.TracedTurn{}, fmt.Errorf("the path of turn %d has more than %d branches, which is the most that is kept; trace without --all: %w", t.turn, mostNodes, flawless.TooLarge)
+		return flawless.TracedTurn{}, fmt.Errorf("the call tree of turn %d has more than %d nodes, which is the limit; trace without --all: %w", t.turn, maxNodes, flawless.TooLarge)
 	}
 	out := flawless.TracedTurn{N: t.turn, Calls: t.calls}
 	for _, n := range t.root.children {
-		out.Roots = append(out.Roots, t.told(n))
+		out.Roots = append(out.Roots, t.frame(n))
 	}
 	return out, nil
 }
 
-// told is a node with names.
-func (t *tracer) told(n *node) *flawless.Frame {
+// frame returns a node with its names.
+func (t *tracer) frame(n *node) *flawless.Frame {
 	name, site := t.symbols.Func(n.fn)
 	if name == "" {
 		name = fmt.Sprintf("function %d", n.fn)
@@ -319,7 +319,7 @@ func (t *tracer) told(n *node) *flawless.Frame {
 	_, from := t.symbols.Call(n.ret)
 	f := &flawless.Frame{Func: name, Site: site, From: from, Count: n.count, Self: n.self, Total: n.self}
 	for _, c := range n.children {
-		f.Calls = append(f.Calls, t.told(c))
+		f.Calls = append(f.Calls, t.frame(c))
 		f.Total += f.Calls[len(f.Calls)-1].Total
 	}
 	return f

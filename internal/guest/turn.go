@@ -15,35 +15,34 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest/wasabi"
 )
 
-// In is what a guest is handed in a turn.
+// In is the input of a turn.
 type In struct {
-	Time    int64 // its clock during the turn, Unix nanoseconds, never less than in the turn before
+	Time    int64 // clock of the turn, Unix nanoseconds; it never goes back
 	Answers []flawless.Answer
-	As      *flawless.Self // what it is told it is from now on, nil where that is as before
+	As      *flawless.Self // the id and URL that the guest sees from now on, nil if they are unchanged
 
-	// Expect are the calls that a replay expects of the turn, nil where it is none. A call that is
-	// the same as one of them gets its number, in whatever order they are made; others get numbers
-	// behind them.
+	// Expect is the calls that a replay expects in the turn, nil if this is no replay. A call that matches one of them
+	// gets its number, whatever the order in which they are made. Other calls get higher numbers.
 	Expect []flawless.Call
-	// Same tells whether a call is the one that was expected; nil is flawless.Call.Same.
+	// Same reports whether a call matches an expected one; nil is flawless.Call.Same.
 	Same func(expected, made flawless.Call) bool
 }
 
-// Out is what a turn brought forth.
+// Out is what a turn produced.
 type Out struct {
 	Calls  []flawless.Call
 	Lines  []flawless.Line
-	Data   []byte            // the last that was published, nil where none was
-	Labels map[string]string // that were set; "" removes one
-	Steps  []flawless.Step   // of sagas: see flawless.Turn
-	Wake   int64             // the next timer, Unix nanoseconds; 0 is none
+	Data   []byte            // published last, nil if nothing was published
+	Labels map[string]string // labels that were set; "" removes one
+	Steps  []flawless.Step   // of sagas, see flawless.Turn
+	Wake   int64             // when the next timer is due, Unix nanoseconds; 0 is never
 	Ended  *flawless.Ended
-	Cost   uint64 // metered units
+	Cost   uint64 // in metered units
 }
 
-// Turn lets the guest compute until it is idle. A guest that panics, traps, exits, or uses more than
-// it may has ended: that is an outcome in Out.Ended. An error is one of the host: ctx ended, or the
-// instance is released; the guest is good for nothing but Release then, and the turn was not taken.
+// Turn lets the guest compute until it is idle. If the guest panics, traps, exits or goes over a limit, it has ended,
+// as Out.Ended says. An error is one of the host: ctx has ended or the instance is released. Then the turn was not
+// taken, and the guest can only be released.
 func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	if i.released || i.spoiled {
 		return Out{}, fmt.Errorf("taking a turn of a guest that has ended: %w", flawless.Conflict)
@@ -54,11 +53,11 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	}
 	i.now = max(in.Time, i.now)
 	if in.As != nil {
-		i.tell(*in.As)
+		i.setSelf(*in.As)
 	}
 	i.turns++
 	if i.turns > 1 {
-		i.handOver(in.Answers)
+		i.deliver(in.Answers)
 	}
 	i.begin(ctx)
 	if i.tracer != nil {
@@ -90,7 +89,7 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 			return Out{}, stop.err
 		}
 		if out.Ended == nil {
-			out.Ended = &flawless.Ended{Failure: i.autopsy(err, out.Lines)}
+			out.Ended = &flawless.Ended{Failure: i.failure(err, out.Lines)}
 		}
 	}
 	i.open = flawless.OpenSteps(i.open, out.Steps)
@@ -102,7 +101,7 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	return out, nil
 }
 
-// begin prepares the meter and the room for what comes out.
+// begin resets the meter and the output.
 func (i *Instance) begin(ctx context.Context) {
 	i.turnCtx = ctx
 	i.out = Out{}
@@ -111,7 +110,7 @@ func (i *Instance) begin(ctx context.Context) {
 	i.refill()
 }
 
-// limit is how many units may be used at a time, 0 is unlimited.
+// limit returns how many units the turn may use, 0 is unlimited.
 func (i *Instance) limit() uint64 {
 	if i.describing {
 		return initUnits
@@ -119,7 +118,7 @@ func (i *Instance) limit() uint64 {
 	return i.m.rt.options.TurnUnits
 }
 
-// refill gives the guest a quantum, less at the end of its limit.
+// refill gives the guest another quantum, or what is left of its limit.
 func (i *Instance) refill() {
 	i.filled = quantum
 	if limit := i.limit(); limit > 0 {
@@ -128,15 +127,15 @@ func (i *Instance) refill() {
 	i.units.Set(uint64(i.filled))
 }
 
-// count adds what was used since the last refill.
+// count adds the units that were used since the last refill.
 func (i *Instance) count() {
 	left := int64(i.units.Get())
 	i.used += uint64(i.filled - left)
 	i.filled = left
 }
 
-// handOver makes answers visible to the guest, but for those it has closed.
-func (i *Instance) handOver(answers []flawless.Answer) {
+// deliver makes answers visible to the guest, except those of calls that it has closed.
+func (i *Instance) deliver(answers []flawless.Answer) {
 	for _, a := range answers {
 		if i.unwanted[a.Call] {
 			delete(i.unwanted, a.Call)
@@ -147,7 +146,7 @@ func (i *Instance) handOver(answers []flawless.Answer) {
 	}
 }
 
-// invoke calls a function of the guest. Nothing that happens in it leaves as a panic.
+// invoke calls a function of the guest. It turns panics into errors.
 func (i *Instance) invoke(f api.Function) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -157,16 +156,17 @@ func (i *Instance) invoke(f api.Function) (err error) {
 	return f.CallWithStack(i.ctx, i.stack[:])
 }
 
-// autopsy says what a guest died of.
-func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
+// failure returns how a guest failed. Replay compares the kind and the message with the logged ones, so they never
+// change.
+func (i *Instance) failure(err error, lines []flawless.Line) *flawless.Failure {
 	var broke *fault
 	var exit *exited
-	message, stack := lastWords(lines)
+	message, stack := printedPanic(lines)
 	if i.m.crate != nil {
 		message, stack = wasabi.Panic(lines)
 	}
-	if errors.As(err, &exit) && exit.code != dying {
-		message = "" // it exited by itself, whatever it printed
+	if errors.As(err, &exit) && exit.code != panicCode {
+		message = "" // it exited by itself, so what it printed was no panic
 	}
 	switch {
 	case errors.As(err, &broke):
@@ -186,23 +186,23 @@ func (i *Instance) autopsy(err error, lines []flawless.Line) *flawless.Failure {
 	return &flawless.Failure{Kind: "trap", Message: first, Stack: wasmStack(err)}
 }
 
-// outOfMemory is what Rust prints when there is no memory for an allocation, with its size.
+// outOfMemory is what Rust prints if there is no memory for an allocation, followed by its size.
 const outOfMemory = "memory allocation of "
 
-// overflowed tells whether the guest has written below its stack. Rust and C let it grow downwards to the
-// beginning of memory, and keep its end in the first global; a function that calls no other may not have
-// written it there yet.
+// overflowed reports whether the guest has written below its stack. In Rust and C the stack grows down to the
+// beginning of memory, and the first global is the stack pointer. A leaf function need not update it, hence the
+// margin.
 func (i *Instance) overflowed(err error) bool {
 	const below = 16 << 10
 	return !strings.HasPrefix(i.m.manifest.SDK, "go/") && strings.Contains(err.Error(), "out of bounds memory access") &&
 		len(i.globals) > 0 && int32(i.globals[0].Get()) < below
 }
 
-// dying is the code with which a Go guest exits that panicked.
-const dying = 2
+// panicCode is the exit code of a Go guest that panics.
+const panicCode = 2
 
-// lastWords finds the message and the stack that Go and Rust print when they die.
-func lastWords(lines []flawless.Line) (message, stack string) {
+// printedPanic returns the message and the stack that Go and Rust print when they panic, "" if there is none.
+func printedPanic(lines []flawless.Line) (message, stack string) {
 	at := -1
 	for n, l := range slices.Backward(lines) {
 		if l.Level == "stderr" && (strings.HasPrefix(l.Text, "panic: ") || strings.HasPrefix(l.Text, "fatal error: ") ||
@@ -223,18 +223,18 @@ func lastWords(lines []flawless.Line) (message, stack string) {
 	return lines[at].Text, strings.Trim(b.String(), "\n")
 }
 
-// wasmStack is the part of a runtime's error that names the functions of the guest.
+// wasmStack returns the part of an error of the WebAssembly runtime that names the functions of the guest.
 func wasmStack(err error) string {
 	_, stack, _ := strings.Cut(err.Error(), "wasm stack trace:\n")
 	return regexp.MustCompile(`_[RZ][\w.$]+`).ReplaceAllStringFunc(stack, symbol.Demangle)
 }
 
-// stepping runs a guest without a scheduler, which blocks in the middle of its function, in a
-// goroutine of its own.
+// stepping runs a guest without a scheduler in a goroutine of its own, because the guest blocks in the middle of its
+// function.
 type stepping struct {
-	paused chan struct{} // the guest waits
-	goOn   chan struct{} // closed to abandon it
-	done   chan error    // its function has returned
+	paused chan struct{} // receives when the guest waits
+	goOn   chan struct{} // continues the guest; closed to abandon it
+	done   chan error    // receives when its function has returned
 	ended  bool
 }
 
@@ -262,7 +262,7 @@ func (i *Instance) main() error {
 	return nil
 }
 
-// step lets a guest without a scheduler go on until it waits or returns.
+// step continues a guest without a scheduler until it waits or returns.
 func (i *Instance) step() error {
 	if i.stepping == nil {
 		i.stepping = &stepping{make(chan struct{}), make(chan struct{}), make(chan error, 1), false}
@@ -282,7 +282,7 @@ func (i *Instance) step() error {
 	}
 }
 
-// pause ends the turn in the middle of the guest's function, and returns in the next one.
+// pause ends the turn in the middle of the guest's function, and returns in the next turn.
 func (i *Instance) pause() {
 	i.stepping.paused <- struct{}{}
 	if _, open := <-i.stepping.goOn; !open {
@@ -290,7 +290,7 @@ func (i *Instance) pause() {
 	}
 }
 
-// abandon ends the goroutine of a guest that waits.
+// abandon ends the goroutine of a waiting guest.
 func (s *stepping) abandon() {
 	if !s.ended {
 		close(s.goOn)

@@ -44,7 +44,7 @@ type crateGuest struct{ i *Instance }
 
 func (g crateGuest) Call(kind string, head, body []byte) int {
 	g.i.item(len(head)+len(body), 2)
-	return g.i.make(kind, head, body)
+	return g.i.addCall(kind, head, body)
 }
 
 func (g crateGuest) Await(calls ...int) flawless.Answer {

@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Error numbers of WASI preview 1.
+// Errors of WASI preview 1.
 const (
 	ok     = 0
 	eagain = 6
@@ -20,13 +20,13 @@ const (
 )
 
 const (
-	earlyFD = 999_998 // idle, too: the guest polls with a timeout of zero when nothing else is left
+	earlyFD = 999_998 // idle, too, for guests that poll with a time-out of zero when nothing else is left to do
 	idleFD  = 999_999
 	firstFD = 1_000_000 // of call 0
 )
 
-// wasi is WASI preview 1 without a world: clocks and randomness belong to the run, standard output
-// becomes lines, there are no files and no sockets.
+// wasi is WASI preview 1 without access to the machine: clocks and randomness belong to the run, standard output
+// becomes log lines, and there are no files and no sockets.
 // https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
 var wasi = []function{
 	{"args_get", "ii", "i", args},
@@ -80,7 +80,7 @@ var wasi = []function{
 func nothing(*Instance, []uint64) uint32 { return ok }
 func noFile(*Instance, []uint64) uint32  { return ebadf }
 
-// put writes to guest memory and returns efault where there is none.
+// put writes to guest memory. It returns efault outside of it.
 func (i *Instance) put(ptr uint64, b []byte) uint32 {
 	to, inside := i.view(ptr, uint64(len(b)))
 	if !inside {
@@ -104,7 +104,7 @@ func (i *Instance) put64(ptr uint64, v uint64) uint32 {
 	return ok
 }
 
-// vector returns piece k of a vector of buffers.
+// vector returns buffer k of a vector of buffers.
 func (i *Instance) vector(ptr, k uint64) (b []byte, inside bool) {
 	at, inside := i.view(ptr+8*k, 8)
 	if !inside {
@@ -120,9 +120,8 @@ func noSizes(i *Instance, s []uint64) uint32 {
 	return i.put32(s[1], 0)
 }
 
-// programName is the one argument of a guest, the name of its program: libraries look at os.Args[0] while they
-// are initialised. Only a guest with the export flawless_args has it; others see what they always saw, as
-// their runs have to.
+// programName is the only argument of a guest. Libraries read os.Args[0] while they are initialised. Only a guest
+// with the export flawless_args gets it: the runs of older guests must see what they have always seen.
 const programName = "workflow"
 
 func (i *Instance) hasArgs() bool { return i.m.rewritten.Exports["flawless_args"] != "" }
@@ -147,7 +146,7 @@ func args(i *Instance, s []uint64) uint32 {
 	return i.put(s[1], []byte(programName+"\x00"))
 }
 
-// clockRes: every clock ticks in nanoseconds.
+// clockRes returns the resolution of clocks, one nanosecond.
 func clockRes(i *Instance, s []uint64) uint32 {
 	if uint32(s[0]) > 3 {
 		return einval
@@ -155,7 +154,7 @@ func clockRes(i *Instance, s []uint64) uint32 {
 	return i.put64(s[1], 1)
 }
 
-// clockTime: clock 0 is real time, the others are monotonic. Both stand still within a turn.
+// clockTime returns the time of a clock: 0 is real time, the others are monotonic. Both are constant within a turn.
 func clockTime(i *Instance, s []uint64) uint32 {
 	if i.timerless > mayHaveTimers {
 		i.timerless--
@@ -176,13 +175,13 @@ func random(i *Instance, s []uint64) uint32 {
 	if !inside {
 		return efault
 	}
-	_, _ = i.random.Read(b) // never fails
+	_, _ = i.random.Read(b) // cannot fail
 	return ok
 }
 
 func isIdle(fd uint32) bool { return fd == idleFD || fd == earlyFD }
 
-// known tells whether fd is a descriptor, and whether it is one of ours: idle or a call.
+// known reports whether fd is a descriptor, and whether it is one of the engine: idle or a call.
 func (i *Instance) known(fd uint32) (known, ours bool) {
 	switch {
 	case fd <= 2:
@@ -195,7 +194,7 @@ func (i *Instance) known(fd uint32) (known, ours bool) {
 	return false, false
 }
 
-// fdstat: 24 bytes, of which type (1), flags (2), rights (8 and 8) are given.
+// fdstat writes 24 bytes: the type (1 at 0), flags (2 at 2) and rights (8 at 8).
 func fdstat(i *Instance, s []uint64) uint32 {
 	known, ours := i.known(uint32(s[0]))
 	if !known {
@@ -218,7 +217,7 @@ func fdSetFlags(i *Instance, s []uint64) uint32 {
 	return ok
 }
 
-// filestat: 64 bytes, of which the type at 16 is given.
+// filestat writes 64 bytes: the type (1 at 16).
 func filestat(i *Instance, s []uint64) uint32 {
 	known, ours := i.known(uint32(s[0]))
 	if !known {
@@ -232,7 +231,7 @@ func filestat(i *Instance, s []uint64) uint32 {
 	return i.put(s[1], b)
 }
 
-// fdClose forgets the answer of a call, or will when it comes.
+// fdClose forgets the answer of a call, or ignores it when it comes.
 func fdClose(i *Instance, s []uint64) uint32 {
 	known, ours := i.known(uint32(s[0]))
 	if !known {
@@ -240,22 +239,22 @@ func fdClose(i *Instance, s []uint64) uint32 {
 	}
 	if n := int(s[0]) - firstFD; ours && n > 0 {
 		if _, there := i.visible[n]; !there {
-			i.forget(n)
+			i.ignore(n)
 		}
 		delete(i.visible, n)
 	}
 	return ok
 }
 
-// forget takes down that the answer of a call will not be wanted.
-func (i *Instance) forget(call int) {
+// ignore ignores the answer of a call when it comes.
+func (i *Instance) ignore(call int) {
 	if i.unwanted == nil {
 		i.unwanted = map[int]bool{}
 	}
 	i.unwanted[call] = true
 }
 
-// fdRead: a call that has been answered, and idle when the turn is over, give one byte.
+// fdRead returns one byte from the descriptor of a call that was answered, and from idle when the turn is over.
 func fdRead(i *Instance, s []uint64) uint32 {
 	fd := uint32(s[0])
 	known, ours := i.known(fd)
@@ -263,7 +262,7 @@ func fdRead(i *Instance, s []uint64) uint32 {
 	case !known || fd == 1 || fd == 2:
 		return ebadf
 	case !ours:
-		return i.put32(s[3], 0) // standard input is at its end
+		return i.put32(s[3], 0) // standard input is empty
 	case s[2] > maxVector:
 		return einval
 	case isIdle(fd) && !i.over:
@@ -289,7 +288,7 @@ func fdRead(i *Instance, s []uint64) uint32 {
 	return einval
 }
 
-// fdWrite: what goes to standard output and error becomes lines.
+// fdWrite writes to standard output or error, which become log lines.
 func fdWrite(i *Instance, s []uint64) uint32 {
 	fd := uint32(s[0])
 	if fd != 1 && fd != 2 {
@@ -314,10 +313,10 @@ var printLevels = [2]string{"stdout", "stderr"}
 
 const (
 	maxLine   = 64 << 10
-	maxVector = 1024 // buffers that are read or written at once
+	maxVector = 1024 // buffers of one read or write
 )
 
-// print splits what was printed into lines; a line is cut where it is longer than maxLine.
+// print splits printed text into lines, and lines longer than maxLine into several.
 func (i *Instance) print(stream int, b []byte) {
 	i.weigh(len(b))
 	for len(b) > 0 {
@@ -343,14 +342,14 @@ func (i *Instance) print(stream int, b []byte) {
 	}
 }
 
-// endLine returns what was printed since the last line as one.
+// endLine returns the text that was printed since the last line as a line.
 func (i *Instance) endLine(stream int) flawless.Line {
 	text := strings.ToValidUTF8(string(i.partial[stream]), "\uFFFD")
 	i.partial[stream] = i.partial[stream][:0]
 	return flawless.Line{Level: printLevels[stream], Text: text}
 }
 
-// endLines makes lines of what was printed without an end. The guest has stopped by then, so no limit applies.
+// endLines ends lines that were printed without a newline. The guest has stopped by then, so no limit applies.
 func (i *Instance) endLines() {
 	for k := range i.partial {
 		if len(i.partial[k]) > 0 {
@@ -359,7 +358,7 @@ func (i *Instance) endLines() {
 	}
 }
 
-// exited ends a guest that asked for it.
+// exited ends a guest that exits.
 type exited struct{ code uint32 }
 
 func (*exited) Error() string { return "the guest exited" }

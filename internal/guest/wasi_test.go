@@ -12,8 +12,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// bare returns a guest with a scheduler whose memory and descriptors a test works on, with two
-// calls made.
+// bare returns a guest with a scheduler that has made two calls, for tests that use its memory and descriptors.
 func bare(t testing.TB) *Instance {
 	t.Helper()
 	p := hand("http")
@@ -61,7 +60,7 @@ func TestWASIErrors(t *testing.T) {
 		args           []uint64
 		want           uint32
 	}{
-		{"a clock there is not", "clock_time_get", []uint64{9, 0, at}, einval},
+		{"an unknown clock", "clock_time_get", []uint64{9, 0, at}, einval},
 		{"a time outside of memory", "clock_time_get", []uint64{0, 0, end - 7}, efault},
 		{"a time across the end of addresses", "clock_time_get", []uint64{0, 0, far}, efault},
 		{"randomness outside of memory", "random_get", []uint64{at, end}, efault},
@@ -77,8 +76,8 @@ func TestWASIErrors(t *testing.T) {
 		{"reading the start", "fd_read", []uint64{firstFD, at, 1, at}, ebadf},
 		{"reading a call without an answer", "fd_read", []uint64{firstFD + 1, at, 1, at}, eagain},
 		{"reading idle within the turn", "fd_read", []uint64{idleFD, at, 1, at}, eagain},
-		{"closing a file there is not", "fd_close", []uint64{3}, ebadf},
-		{"a folder there is not", "fd_prestat_get", []uint64{3, at}, ebadf},
+		{"closing an unknown file", "fd_close", []uint64{3}, ebadf},
+		{"an unknown directory", "fd_prestat_get", []uint64{3, at}, ebadf},
 		{"opening a file", "path_open", []uint64{3, 0, at, 1, 0, 0, 0, 0, at}, ebadf},
 		{"a socket", "sock_accept", []uint64{3, 0, at}, ebadf},
 		{"a signal", "proc_raise", []uint64{9}, enosys},
@@ -121,7 +120,7 @@ func TestDescriptorsOfCallsDoNotBlock(t *testing.T) {
 func TestAnswerReadsAsOneByteUntilClosed(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
-	i.handOver([]flawless.Answer{{Call: 1, Head: []byte("{}")}})
+	i.deliver([]flawless.Answer{{Call: 1, Head: []byte("{}")}})
 	put(t, i, scratchAt, scratchAt+64, 10)
 	for range 2 {
 		if e := ask(t, i, "fd_read", firstFD+1, scratchAt, 1, scratchAt+32); e != ok {
@@ -140,14 +139,14 @@ func TestAnswerReadsAsOneByteUntilClosed(t *testing.T) {
 	}
 	ask(t, i, "fd_close", firstFD+2)
 	for _, want := range []uint32{minusOne, 2} {
-		i.handOver([]flawless.Answer{{Call: 2, Head: []byte("{}")}})
+		i.deliver([]flawless.Answer{{Call: 2, Head: []byte("{}")}})
 		if n := ask(t, i, "answer", 2, 0, 0, 0); n != want {
 			t.Errorf("a call that was closed before its answer came has one of %d bytes, want %d", int32(n), int32(want))
 		}
 	}
 }
 
-// What a poll waits for.
+// Subscriptions of a poll.
 func relative(ns uint64) []uint32 { return timer(ns, 0) }
 func absolute(ns uint64) []uint32 { return timer(ns, 1) }
 func timer(ns uint64, flags uint32) []uint32 {
@@ -186,7 +185,7 @@ func TestPolls(t *testing.T) {
 				put(t, i, scratchAt+48*uint32(k), s...)
 			}
 			for _, n := range row.given {
-				i.handOver([]flawless.Answer{{Call: n}})
+				i.deliver([]flawless.Answer{{Call: n}})
 			}
 			if e := ask(t, i, "poll_oneoff", scratchAt, 8192, uint64(len(row.subs)), 12288); e != ok {
 				t.Fatalf("it gives %d", e)
@@ -235,9 +234,9 @@ func TestEarlyPollEndsTurnWithoutTimers(t *testing.T) {
 		want       string
 		over       bool
 	}{
-		{zero, 2, "clock", false}, // nobody knows of its timers
+		{zero, 2, "clock", false}, // its timers are unknown
 		{endless, 1, "early", true},
-		{0, 0, "", false}, // the scheduler's own
+		{0, 0, "", false}, // by the scheduler
 		{zero, 2, "early", true},
 		{zero, 2, "early", true},
 		{0, 0, "", false},
@@ -262,7 +261,7 @@ func TestEarlyPollEndsTurnWithoutTimers(t *testing.T) {
 			t.Fatalf("step %d gives %q, over %v; want %q, %v", n+1, got, i.over, step.want, step.over)
 		}
 	}
-	i.handOver([]flawless.Answer{{Call: 1}})
+	i.deliver([]flawless.Answer{{Call: 1}})
 	ask(t, i, "poll_oneoff", endless, 8192, 1, 12288)
 	i.over = false
 	ask(t, i, "poll_oneoff", zero, 8192, 3, 12288)
@@ -275,7 +274,7 @@ func TestSecondPollEndsTheTurn(t *testing.T) {
 	t.Parallel()
 	i := bare(t)
 	put(t, i, scratchAt, append(reading(idleFD), reading(firstFD+1)...)...)
-	i.handOver([]flawless.Answer{{Call: 1}})
+	i.deliver([]flawless.Answer{{Call: 1}})
 	ask(t, i, "poll_oneoff", scratchAt, 8192, 2, 12288)
 	put(t, i, scratchAt+48, reading(firstFD+2)...)
 	if got := events(i); got != "call1" || i.over {
@@ -328,8 +327,8 @@ func TestPrintedTextBecomesLines(t *testing.T) {
 	}
 }
 
-// TestTurnWithTooManyLinesEndsTheGuest: a turn that has more items than a record may have could not be written, and
-// its run would be set aside.
+// TestTurnWithTooManyLinesEndsTheGuest has turns with more items than a record may have. Such a turn could not be
+// written, and its run would be quarantined.
 func TestTurnWithTooManyLinesEndsTheGuest(t *testing.T) {
 	t.Parallel()
 	many := bytes.Repeat([]byte("\n"), 1<<16)

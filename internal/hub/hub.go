@@ -1,11 +1,10 @@
-// Package hub tells those who look on what has become durable.
+// Package hub notifies followers of durable changes of runs.
 //
-// A [Topic] is for those who follow one run, a [Watch] for one who watches all of them. Whoever changes a run calls
-// [Hub.Publish], which takes no longer the more there are who look on: a crowd is told by a goroutine of the hub,
-// a handful at a time, so that those it wakes do not keep the runs from the processors.
+// A [Topic] follows one run, a [Watch] follows all runs. Code that changes a run calls [Hub.Publish], whose cost does
+// not grow with the number of followers: if there are many, a goroutine of the hub wakes them in small batches, so
+// that they do not crowd out the runs.
 //
-// The hub keeps nothing: those who look on read the store. It never tells of what is not durable yet, because its
-// callers publish only what is.
+// The hub stores nothing; followers read the store. Callers publish only what is durable.
 package hub
 
 import (
@@ -17,39 +16,39 @@ import (
 )
 
 const (
-	// Crowd is the number of followers of a run above which they are told by the hub's goroutine.
+	// Crowd is the number of followers of a run above which the hub's goroutine notifies them.
 	Crowd = 16
-	// handful is how many are woken before anything else that can go on does so.
+	// handful is the number of followers that are woken before other goroutines get a chance to run.
 	handful = 16
 )
 
-// Hub connects those who change runs with those who look on. All methods may be called concurrently.
+// Hub connects publishers of changes with followers. All methods may be called concurrently.
 type Hub struct {
 	mu     sync.Mutex
 	topics map[string]*Topic
 
 	watching sync.Mutex // guards watches
 	watches  map[*Watch]struct{}
-	watched  atomic.Int64 // how many watches there are
+	watched  atomic.Int64 // number of watches
 
-	news *Watch // what the herald has to tell
+	news *Watch // changes that the herald has yet to deliver
 	done sync.WaitGroup
 }
 
-// New returns a hub, whose goroutine ends with Stop.
+// New returns a Hub. Its goroutine ends with Stop.
 func New() *Hub {
 	h := &Hub{topics: map[string]*Topic{}, watches: map[*Watch]struct{}{}, news: newWatch()}
 	h.done.Go(h.herald)
 	return h
 }
 
-// Stop ends the goroutine and returns when it has ended. A crowd is told nothing from then on.
+// Stop ends the goroutine and waits for it. Large groups of followers get no notifications after that.
 func (h *Hub) Stop() {
 	h.news.close()
 	h.done.Wait()
 }
 
-// Close is Stop, and ends all watches and topics.
+// Close stops the hub and closes all watches and topics.
 func (h *Hub) Close() {
 	h.Stop()
 	h.watching.Lock()
@@ -64,7 +63,7 @@ func (h *Hub) Close() {
 	}
 }
 
-// Follow returns the topic of a run, until done is called.
+// Follow returns the topic of a run. The caller must call done.
 func (h *Hub) Follow(run string) (t *Topic, done func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,7 +82,7 @@ func (h *Hub) Follow(run string) (t *Topic, done func()) {
 	}
 }
 
-// Publish tells that a run is, durably, like this.
+// Publish notifies followers of the durable state of a run.
 func (h *Hub) Publish(run flawless.Run) {
 	h.mu.Lock()
 	t := h.topics[run.ID]
@@ -103,7 +102,7 @@ func (h *Hub) Publish(run flawless.Run) {
 	}
 }
 
-// herald tells the many.
+// herald notifies large groups of followers.
 func (h *Hub) herald() {
 	for {
 		select {
@@ -132,7 +131,7 @@ func (h *Hub) herald() {
 	}
 }
 
-// Watch returns a watch of all runs, until done is called.
+// Watch returns a watch of all runs. The caller must call done.
 func (h *Hub) Watch() (w *Watch, done func()) {
 	w = newWatch()
 	h.watching.Lock()
@@ -147,13 +146,13 @@ func (h *Hub) Watch() (w *Watch, done func()) {
 	}
 }
 
-// Block holds up the hub's goroutine until release is called. It is for tests of what must not wait for it.
+// Block stops the hub's goroutine until release is called. Tests use it to check what must not wait for it.
 func (h *Hub) Block() (release func()) {
 	h.watching.Lock()
 	return h.watching.Unlock
 }
 
-// Count returns how many topics and watches there are.
+// Count returns the number of topics and watches.
 func (h *Hub) Count() (topics, watches int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -6,17 +6,17 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Topic tells those who follow one run that something about it became durable.
+// Topic notifies the followers of one run of durable changes.
 type Topic struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change
-	ended   chan struct{} // closed at the run's end, when end is set, and when nothing more is told
+	ended   chan struct{} // closed at the end of the run, after end is set, and by close
 	end     *flawless.Run
-	rests   chan struct{} // closed while the run has ended or needs a person, and when nothing more is told
-	rest    *flawless.Run // as it is then
+	rests   chan struct{} // closed while the run has ended or is unresolved, and by close
+	rest    *flawless.Run // the run at that time
 	closed  bool
-	stale   bool // the herald is to wake those who follow
-	refs    int  // under the hub's mu
+	stale   bool // the herald has yet to wake the followers
+	refs    int  // guarded by the hub's mu
 }
 
 // Changed returns a channel that is closed at the next change. Get it before you read the run.
@@ -26,31 +26,31 @@ func (t *Topic) Changed() <-chan struct{} {
 	return t.changed
 }
 
-// Ended returns a channel that is closed when the run has ended, or when nothing more is told.
+// Ended returns a channel that is closed when the run ends or the topic is closed.
 func (t *Topic) Ended() <-chan struct{} { return t.ended }
 
-// End returns the run as it ended, nil where that was not told.
+// End returns the ended run, or nil if the topic has not seen its end.
 func (t *Topic) End() *flawless.Run {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.end
 }
 
-// Resting returns the run where it has ended or needs a person, and else a channel that is closed when it does, or
-// when nothing more is told.
+// Resting returns the run if it has ended or is unresolved. Otherwise it returns a channel that is closed when it is,
+// or when the topic is closed.
 func (t *Topic) Resting() (*flawless.Run, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.rest, t.rests
 }
 
-// Block holds up everybody who tells of the run until release is called. It is for tests of what happens meanwhile.
+// Block stops all publishers of the run until release is called. Tests use it to create races.
 func (t *Topic) Block() (release func()) {
 	t.mu.Lock()
 	return t.mu.Unlock
 }
 
-// wake has all who follow look at what has changed.
+// wake wakes all followers.
 func (t *Topic) wake() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -64,14 +64,14 @@ func (t *Topic) wakeLocked() {
 	}
 }
 
-// leave leaves it to the herald to wake those who follow.
+// leave makes the herald wake the followers.
 func (t *Topic) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stale = true
 }
 
-// wakeStale is what the herald does then.
+// wakeStale wakes the followers for the herald.
 func (t *Topic) wakeStale() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

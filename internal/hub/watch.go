@@ -7,7 +7,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/task"
 )
 
-// Watch collects changes for one who watches all runs. A slow watcher misses states in between, never the last one.
+// Watch collects changes of all runs. A slow reader misses intermediate states, but never the latest one.
 type Watch struct {
 	mu     sync.Mutex
 	order  []string
@@ -21,13 +21,13 @@ func newWatch() *Watch {
 	return &Watch{runs: map[string]flawless.Run{}, more: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
-// More returns a channel that has an item while there may be something to take.
+// More returns a channel that has an item when Take may return something.
 func (w *Watch) More() <-chan struct{} { return w.more }
 
-// Closed returns a channel that is closed when nothing more is told.
+// Closed returns a channel that is closed when no more changes come.
 func (w *Watch) Closed() <-chan struct{} { return w.closed }
 
-// Take returns the runs that have changed since it was called last, each once, as it is now.
+// Take returns the latest state of each run that has changed since the last call.
 func (w *Watch) Take() []flawless.Run {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package library has the modules of a store: which versions there are, their compiled code, and the schemas of their
-// workflows' inputs.
+// Package library manages the modules of a store: their versions, their compiled code, and the schemas of their
+// workflow inputs.
 //
-// A module is compiled once for all who need it. Modules are added one at a time, so that those of runs never wait behind
-// more than one of unknown size. What a module takes in memory is given back when it is refused or removed.
+// A module is compiled once for all concurrent users. Modules are added one at a time, so that modules that runs need
+// wait for at most one of unknown size. The memory of a module is released when it is refused or removed.
 package library

@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-func TestAModuleThatSaysNonsenseOfHostsIsRefused(t *testing.T) {
+func TestInvalidKeyWindowsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		keys []flawless.KeyWindow
@@ -29,8 +29,8 @@ func TestAModuleThatSaysNonsenseOfHostsIsRefused(t *testing.T) {
 	}
 }
 
-// TestVersionsAreSeen: the command line names a version as its author wrote it.
-func TestVersionsAreSeen(t *testing.T) {
+// TestInvisibleVersionsAreRefused: the command line names a version as its author wrote it.
+func TestInvisibleVersionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]error{"": nil, "1.0.0-rc.1+5": nil, "spring 2026": nil, " ": flawless.Refused, "1.0\u200b": flawless.Refused, "1.0\n": flawless.Refused} {
 		m := flawless.Manifest{Version: version, Workflows: []flawless.Workflow{{Name: "w"}}}

@@ -20,37 +20,38 @@ import (
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-// MaxModule is the largest module that is taken, in bytes.
+// MaxModule is the maximum size of a module in bytes.
 const MaxModule = 64 << 20
 
-// Options says what a Library works with.
+// Options configures a Library.
 type Options struct {
 	Store   *store.Store
 	Lease   store.Lease
 	Guest   *guest.Runtime
-	Context context.Context // ends with the engine: modules that are being added are given up then
+	Context context.Context // ends with the engine and cancels modules that are being added
 	Now     func() time.Time
 	Go      func(f func()) // runs f in a goroutine of the engine
-	// Initialising is how long a module may take to initialise and to describe itself when it is added, 0 is 30 s. Its
-	// units are limited too, but filling memory takes few of them and much time. It is no limit for modules that were
-	// added: those initialise as they did.
+	// Initialising is the time limit for a new module to initialise and describe itself; 0 is 30 s. It also has a
+	// limit of compute units, but filling memory takes few units and much time. Modules that are already stored have
+	// no such limit.
 	Initialising time.Duration
 }
 
-// Library has the modules of a store, compiled while somebody needs them. All methods may be called concurrently.
+// Library loads and stores modules, and keeps their compiled code while it is needed. All methods may be called
+// concurrently.
 type Library struct {
 	o        Options
 	names    names
-	adding   chan struct{} // has an item while a module is added
+	adding   chan struct{} // has an item while a module is being added
 	choosing sync.RWMutex  // held while a module is chosen for a run, so that it is not removed
 
 	mu     sync.Mutex // guards loaded
 	loaded map[string]*Module
 
-	keys sync.Map // of []flawless.KeyWindow by digest: what modules say of hosts
+	keys sync.Map // []flawless.KeyWindow by digest: declared by modules
 }
 
-// New returns a Library that has compiled nothing.
+// New returns an empty Library.
 func New(o Options) *Library {
 	if o.Initialising == 0 {
 		o.Initialising = initialising
@@ -58,11 +59,11 @@ func New(o Options) *Library {
 	return &Library{o: o, adding: make(chan struct{}, 1), loaded: map[string]*Module{}}
 }
 
-// Module is a module that is compiled once, for all who need it.
+// Module is a compiled module, shared by its users.
 type Module struct {
 	done  chan struct{}
 	guest *guest.Module
-	kept  bool // by somebody else, who closes it
+	kept  bool // compiled and closed by the caller of Preload
 	err   error
 
 	mu      sync.Mutex
@@ -83,7 +84,7 @@ func (m *Module) close() {
 	}
 }
 
-// Preload takes in a module that somebody has compiled, who also closes it.
+// Preload adds a compiled module, which the caller closes.
 func (l *Library) Preload(m *guest.Module) {
 	one := newModule()
 	one.guest, one.kept = m, true
@@ -93,7 +94,7 @@ func (l *Library) Preload(m *guest.Module) {
 	l.loaded[m.Digest()] = one
 }
 
-// Close gives back what is compiled.
+// Close releases all compiled modules.
 func (l *Library) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +103,7 @@ func (l *Library) Close() {
 	}
 }
 
-// Trim gives back the instances that are kept ready.
+// Trim releases idle instances.
 func (l *Library) Trim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,7 +118,7 @@ func (l *Library) Trim() {
 	}
 }
 
-// Count returns how many modules are compiled, or being so.
+// Count returns the number of modules that are compiled or being compiled.
 func (l *Library) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +131,7 @@ func (l *Library) Choose() (done func()) {
 	return l.choosing.RUnlock
 }
 
-// Busy tells whether a module is being chosen, kept or removed at this moment. It is for tests.
+// Busy reports whether a module is being chosen, stored or removed. It is for tests.
 func (l *Library) Busy() bool {
 	if l.choosing.TryLock() {
 		l.choosing.Unlock()
@@ -139,16 +140,16 @@ func (l *Library) Busy() bool {
 	return true
 }
 
-// Load returns the compiled module of a digest, from the store.
+// Load returns the module with a digest, compiling it from the store if needed.
 func (l *Library) Load(ctx context.Context, digest string) (*Module, error) {
 	m := l.load(ctx, digest, func() ([]byte, error) { return l.o.Store.Binary(ctx, digest) }, nil)
 	return m, m.err
 }
 
-// Add checks, compiles and keeps a module; without a name it takes the one that the module says of itself. The same bytes
-// as the newest version change nothing and return false. lost tells whether the store did not have the bytes before, or
-// could not read them. Progress is called with what is being done and how much of it, 0 to 1; it may be nil. A crash in
-// the middle leaves the module added whole or not at all.
+// Add validates, compiles and stores a module. Without a name it uses the name in the module's manifest. If the bytes
+// equal the newest version, nothing changes and the result is false. lost reports whether the store did not have the
+// bytes before or could not read them. progress, if not nil, is called with the current step and its completion from 0
+// to 1. After a crash the module is stored completely or not at all.
 func (l *Library) Add(ctx context.Context, name string, bin []byte, progress func(stage string, done float64)) (m flawless.Module, added, lost bool, err error) {
 	digest := digestOf(bin)
 	one, done, err := l.newcomer(ctx, digest, bin, progress)
@@ -182,16 +183,17 @@ func (l *Library) Add(ctx context.Context, name string, bin []byte, progress fun
 	return m, added, was != nil, err
 }
 
-// keep keeps a module. Its bytes may be there under another name, which nobody removes meanwhile.
+// keep stores a module. The bytes may be stored under another name, which keeps them from being removed in the
+// meantime.
 func (l *Library) keep(ctx context.Context, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	defer l.Choose()()
 	return l.o.Store.AddModule(ctx, l.o.Lease, m, bin)
 }
 
-// Adopt compiles and keeps the bytes of a module without a name, for a run that came from elsewhere. Until done is called
-// they are not removed, though no run needs them yet.
+// Adopt compiles and stores the bytes of an unnamed module, for a run that comes from elsewhere. Until done is called
+// they are not removed, although no run needs them yet.
 func (l *Library) Adopt(ctx context.Context, digest string, bin []byte) (done func(), err error) {
-	_, finish, err := l.newcomer(ctx, digest, bin, nil) // before Choose: it may take a while
+	_, finish, err := l.newcomer(ctx, digest, bin, nil) // before Choose, because it may take a while
 	if err != nil {
 		return nil, err
 	}
@@ -212,13 +214,13 @@ func digestOf(bin []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Wanted is code that a run is to be started with. Code that is told by its digest needs no name: a fork may go on with a
-// file that was never added, and so do its children.
-type Wanted struct{ Module, Version, Digest, Workflow string }
+// Selector describes the code for a new run. With a digest the name may be empty: a fork may use a file that was never
+// added, and so may its children.
+type Selector struct{ Module, Version, Digest, Workflow string }
 
-// Find returns the version of a module that is wanted, and its code. It returns flawless.NotFound where there is no such
-// module, version or workflow.
-func (l *Library) Find(ctx context.Context, w Wanted) (m flawless.Module, code *Module, err error) {
+// Find returns the wanted version of a module and its code. It returns flawless.NotFound if there is no such module,
+// version or workflow.
+func (l *Library) Find(ctx context.Context, w Selector) (m flawless.Module, code *Module, err error) {
 	if w.Digest == "" {
 		if m, err = l.Named(ctx, w.Module, w.Version); err != nil {
 			return m, nil, err
@@ -236,14 +238,14 @@ func (l *Library) Find(ctx context.Context, w Wanted) (m flawless.Module, code *
 	return m, code, hasWorkflow(m, w.Workflow)
 }
 
-// Has tells whether a module was added under a name. The code of a run need not be: it may have come with a fork or an
-// import.
+// Has reports whether a module with this name was added. The code of a run may have come with a fork or an import
+// instead.
 func (l *Library) Has(ctx context.Context, name string) bool {
 	_, err := l.names.newest(ctx, name, l.o.Store.Module)
 	return !errors.Is(err, flawless.NotFound)
 }
 
-// hasWorkflow returns flawless.NotFound where a module has no workflow of that name.
+// hasWorkflow returns flawless.NotFound if a module has no workflow of that name.
 func hasWorkflow(m flawless.Module, name string) error {
 	if m.Workflow(name) != nil {
 		return nil
@@ -256,7 +258,7 @@ func hasWorkflow(m flawless.Module, name string) error {
 	return fmt.Errorf("module %s has no workflow %q; it has %s: %w", m.Name, name, strings.Join(names, ", "), flawless.NotFound)
 }
 
-// Named returns the version of a module that its author, or the store, calls so; "" is the newest.
+// Named returns the version of a module with the author's or the store's version name; "" is the newest.
 func (l *Library) Named(ctx context.Context, name, version string) (flawless.Module, error) {
 	if version == "" {
 		return l.names.newest(ctx, name, l.o.Store.Module)
@@ -282,7 +284,7 @@ func (l *Library) Named(ctx context.Context, name, version string) (flawless.Mod
 	return flawless.Module{}, fmt.Errorf("module %s has no version %q; the newest is %s: %w", name, version, newest, flawless.NotFound)
 }
 
-// Borrow returns a compiled module until done is called: the one of the digest, or that of bin.
+// Borrow returns a compiled module until done is called: the one with the digest, or the one in bin.
 func (l *Library) Borrow(ctx context.Context, digest string, bin []byte) (m *guest.Module, done func(), err error) {
 	if bin == nil {
 		one, err := l.Load(ctx, digest)
@@ -308,8 +310,8 @@ func (l *Library) Borrow(ctx context.Context, digest string, bin []byte) (m *gue
 	return m, func() { _ = m.Close(context.WithoutCancel(ctx)) }, nil
 }
 
-// Remove removes a version of a module, or with version 0 all of them, and returns them. unused is asked before, while no
-// run begins with one of them or is moved to it; its error is returned, and nothing is removed.
+// Remove removes a version of a module, or all of them if version is 0, and returns them. It calls unused first, while
+// no run can start with or move to the versions. If that returns an error, nothing is removed.
 func (l *Library) Remove(ctx context.Context, name string, version int, unused func(ctx context.Context, versions []flawless.Module) error) ([]flawless.Module, error) {
 	l.choosing.Lock()
 	defer l.choosing.Unlock()
@@ -336,15 +338,15 @@ func (l *Library) Remove(ctx context.Context, name string, version int, unused f
 	return versions, nil
 }
 
-// Tidy removes the compiled code of modules that no open run needs and that are not the newest of their name, and returns
-// how many bytes that were. users returns the open runs by the digest that they need. A run that begins with such a module
-// at this moment compiles it again.
+// Tidy removes the compiled code of modules that no open run needs and that are not the newest of their name. It
+// returns the number of bytes removed. users yields the digests that open runs need. A run that starts with such a
+// module in the meantime compiles it again.
 func (l *Library) Tidy(ctx context.Context, users func(ctx context.Context) (map[string][]string, error)) (freed int64, err error) {
 	select {
-	case l.adding <- struct{}{}: // the code of a module that is being added is kept before the store has it
+	case l.adding <- struct{}{}: // compiled code is kept before the store has the module
 		defer func() { <-l.adding }()
 	default:
-		return 0, nil // the next time
+		return 0, nil // next time
 	}
 	newest, err := l.o.Store.Modules(ctx)
 	if err != nil {
@@ -366,19 +368,19 @@ func (l *Library) Tidy(ctx context.Context, users func(ctx context.Context) (map
 	return l.o.Guest.RemoveCode(func(digest string) bool { return needed[digest] }), nil
 }
 
-// ReadsInput returns nil where a module takes the input of a workflow, or has no such workflow.
-func ReadsInput(m *guest.Module, workflow string, input []byte) error {
+// AcceptsInput returns nil if the module accepts the input for a workflow, or has no such workflow.
+func AcceptsInput(m *guest.Module, workflow string, input []byte) error {
 	said := flawless.Module{Manifest: m.Manifest()}
 	w := said.Workflow(workflow)
 	if w == nil {
-		return nil // there are better errors for that
+		return nil // other checks have better errors for that
 	}
 	return newModule().CheckInput(*w, input)
 }
 
-// newcomer loads a module that is about to be added. Modules are added one at a time, so that those of
-// runs never wait behind more than one of unknown size. Done is called afterwards, and told whether
-// the module was kept in the store: one that was not takes no memory either.
+// newcomer loads a module that is about to be added. Modules are added one at a time, so that modules that runs need
+// wait for at most one of unknown size. Call done afterwards with whether the module was stored; otherwise its memory
+// is released.
 func (l *Library) newcomer(ctx context.Context, digest string, bin []byte, progress func(string, float64)) (m *Module, done func(kept bool), err error) {
 	select {
 	case l.adding <- struct{}{}:
@@ -419,7 +421,7 @@ const initialising = 30 * time.Second
 
 var errLate = fmt.Errorf("the module was still initialising after %v: do less before main returns, and avoid slow package initialisation", initialising)
 
-// unload gives back what a module takes in memory, unless the store has it.
+// unload releases the memory of a module that the store does not have.
 func (l *Library) unload(ctx context.Context, digest string) {
 	if _, err := l.o.Store.Binary(ctx, digest); !errors.Is(err, flawless.NotFound) {
 		return
@@ -438,8 +440,8 @@ func (l *Library) unload(ctx context.Context, digest string) {
 	}
 }
 
-// load loads a module once for all who need it at the time. The first of them does it; where its
-// ctx ends, another one begins anew.
+// load loads a module once for all concurrent callers. If the ctx of the caller that loads it ends, another caller
+// starts over.
 func (l *Library) load(ctx context.Context, digest string, bin func() ([]byte, error), progress func(string, float64)) *Module {
 	l.mu.Lock()
 	m := l.loaded[digest]
@@ -471,16 +473,16 @@ func (l *Library) load(ctx context.Context, digest string, bin func() ([]byte, e
 	return m
 }
 
-// isEnd reports whether an error is that of a context.
+// isEnd reports whether an error comes from a context.
 func isEnd(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// compiling is what loading a module takes at least when its code was not kept. It leaves behind more
-// than a hundred MiB, which would stay with the process for minutes.
+// compiling is a load time that suggests that the code had to be compiled. Compiling leaves more than a hundred MiB of
+// garbage, which the process would otherwise keep for minutes.
 const compiling = time.Second
 
-// schema returns the compiled schema of a workflow's input, nil where it has none.
+// schema returns the compiled schema of a workflow's input, or nil.
 func (m *Module) schema(w flawless.Workflow) (*value.Schema, error) {
 	if len(w.Input) == 0 {
 		return nil, nil
@@ -501,7 +503,7 @@ func (m *Module) schema(w flawless.Workflow) (*value.Schema, error) {
 	return s, nil
 }
 
-// CheckInput returns nil where the input fits the workflow.
+// CheckInput returns nil if the input matches the workflow's schema.
 func (m *Module) CheckInput(w flawless.Workflow, input []byte) error {
 	s, err := m.schema(w)
 	if err != nil {
@@ -510,7 +512,7 @@ func (m *Module) CheckInput(w flawless.Workflow, input []byte) error {
 	return value.Check(s, input, "the input does not match workflow "+w.Name)
 }
 
-// Unreadable says what to do where the bytes of a module cannot be read.
+// Unreadable returns the error for a module whose bytes cannot be read, with what to do.
 func Unreadable(name, digest string, err error) error {
 	if !errors.Is(err, flawless.Damaged) && !errors.Is(err, flawless.NotFound) {
 		return err
@@ -519,7 +521,7 @@ func Unreadable(name, digest string, err error) error {
 		name, err, digest, name, flawless.Conflict)
 }
 
-// check returns nil where a module may say this of itself, or the reason why not.
+// check returns an error if the manifest of a module is not acceptable.
 func (m *Module) check(said flawless.Manifest) error {
 	if len(said.Workflows) == 0 {
 		return fmt.Errorf("it has no workflow; register one in main with flawless.Workflow: %w", flawless.Refused)
@@ -548,8 +550,8 @@ func (m *Module) check(said flawless.Manifest) error {
 	return nil
 }
 
-// Keys returns what a version of a module says of hosts. Where that cannot be read it says nothing: then
-// no call is repeated because of it.
+// Keys returns the key windows that a version of a module declares. It returns none if the manifest cannot be read, so
+// that no call is repeated because of it.
 func (l *Library) Keys(module, digest string) []flawless.KeyWindow {
 	if keys, known := l.keys.Load(digest); known {
 		return keys.([]flawless.KeyWindow)
@@ -564,7 +566,7 @@ func (l *Library) Keys(module, digest string) []flawless.KeyWindow {
 	return keys
 }
 
-// checkKeys returns nil where a module may say this of hosts, or the reason why not.
+// checkKeys returns an error if the declared key windows are not acceptable.
 func checkKeys(keys []flawless.KeyWindow) error {
 	hosts := map[string]bool{}
 	for _, k := range keys {
@@ -572,7 +574,7 @@ func checkKeys(keys []flawless.KeyWindow) error {
 			return err
 		}
 		if hosts[k.Host] {
-			return fmt.Errorf("it declares twice how long host %s honours a key", k.Host)
+			return fmt.Errorf("it declares the key window of host %s twice", k.Host)
 		}
 		hosts[k.Host] = true
 	}

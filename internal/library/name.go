@@ -7,15 +7,15 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// names remembers the newest version of each module, which every start asks for. Only one engine
-// adds modules to a store. The zero value knows nothing; it may be used concurrently.
+// names caches the newest version of each module, which every start needs. Only one engine adds modules to a store.
+// The zero value is empty; it may be used concurrently.
 type names struct {
 	mu    sync.Mutex
 	known map[string]flawless.Module
-	age   int // counts forget
+	age   int // number of calls of forget
 }
 
-// newest returns the newest version of a module, from versions where it is not known.
+// newest returns the newest version of a module, calling versions if it is not cached.
 func (n *names) newest(ctx context.Context, name string, versions func(context.Context, string) ([]flawless.Module, error)) (flawless.Module, error) {
 	n.mu.Lock()
 	m, ok := n.known[name]
@@ -30,7 +30,7 @@ func (n *names) newest(ctx context.Context, name string, versions func(context.C
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.age == age { // else a module was added meanwhile, perhaps after versions looked
+	if n.age == age { // otherwise a module was added in the meantime, perhaps after versions read the store
 		if n.known == nil {
 			n.known = map[string]flawless.Module{}
 		}
@@ -39,7 +39,7 @@ func (n *names) newest(ctx context.Context, name string, versions func(context.C
 	return all[0], nil
 }
 
-// forget is called after modules were added or removed.
+// forget clears the cache after modules were added or removed.
 func (n *names) forget() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

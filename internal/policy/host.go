@@ -10,10 +10,10 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// list returns what is said of hosts, which must not be changed.
+// list returns the settings of all hosts. The map must not be modified.
 func (p *Policy) list() map[string]flawless.Host { return *p.hosts.Load() }
 
-// Hosts returns what is said of hosts, by host.
+// Hosts returns the settings of all hosts, sorted by host.
 func (p *Policy) Hosts() []flawless.Host {
 	out := []flawless.Host{}
 	for _, h := range p.list() {
@@ -23,7 +23,7 @@ func (p *Policy) Hosts() []flawless.Host {
 	return out
 }
 
-// Host returns what is said of a host under that very name, or flawless.NotFound.
+// Host returns the settings stored under exactly this host, or flawless.NotFound.
 func (p *Policy) Host(host string) (flawless.Host, error) {
 	host = flawless.CanonicalHost(host)
 	h, ok := p.list()[host]
@@ -37,8 +37,8 @@ func noHost(host string) error {
 	return fmt.Errorf("host %.200q has no settings: %w", host, flawless.NotFound)
 }
 
-// ChangeHost changes what is said of a host. change is given what holds now. It holds for the next try of every call, and
-// no log depends on it.
+// ChangeHost changes the settings of a host. change receives the current ones. The new ones apply to the next attempt
+// of every call; no log depends on them.
 func (p *Policy) ChangeHost(ctx context.Context, host string, change func(*flawless.Host)) (flawless.Host, error) {
 	host = flawless.CanonicalHost(host)
 	p.changing.Lock()
@@ -58,7 +58,7 @@ func (p *Policy) ChangeHost(ctx context.Context, host string, change func(*flawl
 	return set, nil
 }
 
-// RemoveHost forgets what is said of a host, or returns flawless.NotFound.
+// RemoveHost removes the settings of a host, or returns flawless.NotFound.
 func (p *Policy) RemoveHost(ctx context.Context, host string) error {
 	host = flawless.CanonicalHost(host)
 	p.changing.Lock()

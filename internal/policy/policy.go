@@ -12,33 +12,33 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// Store keeps what is said.
+// Store reads the stored settings.
 type Store interface {
 	Settings(ctx context.Context) ([]flawless.Settings, error)
 	Hosts(ctx context.Context) ([]flawless.Host, error)
 }
 
-// Options says what a Policy works with.
+// Options configures a Policy.
 type Options struct {
 	Store        Store
 	PutSettings  func(ctx context.Context, s flawless.Settings) error
 	PutHost      func(ctx context.Context, host string, h *flawless.Host) error // nil removes it
-	RetryFor     time.Duration                                                  // for how long failed calls are retried where nobody says more
-	DeclaredKeys func(module, digest string) []flawless.KeyWindow               // what a version of a module says of hosts
+	RetryFor     time.Duration                                                  // default time for which failed calls are retried
+	DeclaredKeys func(module, digest string) []flawless.KeyWindow               // key windows that a module version declares
 }
 
-// Policy has what operators say, in memory. All methods may be called concurrently.
+// Policy holds the settings of operators in memory. All methods may be called concurrently.
 type Policy struct {
 	o Options
 
-	mu      sync.Mutex // guards modules, and is held over a change and its write
+	mu      sync.Mutex // guards modules; held during a change and its write
 	modules map[string]flawless.Settings
 
-	changing sync.Mutex                               // held while hosts change
-	hosts    atomic.Pointer[map[string]flawless.Host] // replaced as a whole
+	changing sync.Mutex                               // held during a change of hosts
+	hosts    atomic.Pointer[map[string]flawless.Host] // the map is replaced, never modified
 }
 
-// New returns the Policy of a store.
+// New reads the settings from a store.
 func New(ctx context.Context, o Options) (*Policy, error) {
 	p := &Policy{o: o, modules: map[string]flawless.Settings{}}
 	settings, err := o.Store.Settings(ctx)
@@ -60,7 +60,7 @@ func New(ctx context.Context, o Options) (*Policy, error) {
 	return p, nil
 }
 
-// Module returns how the runs of a module are treated.
+// Module returns the settings of a module.
 func (p *Policy) Module(name string) flawless.Settings {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,8 +70,8 @@ func (p *Policy) Module(name string) flawless.Settings {
 	return flawless.Settings{Module: name}
 }
 
-// ChangeModule changes how the runs of a module are treated. change is given what holds now. capped tells whether the
-// module has a cap now and had none before. A crash in the middle leaves it changed or not.
+// ChangeModule changes the settings of a module. change receives the current ones. capped reports whether the module
+// got a concurrency cap that it did not have before. After a crash the change is stored completely or not at all.
 func (p *Policy) ChangeModule(ctx context.Context, name string, change func(*flawless.Settings)) (s flawless.Settings, capped bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *Policy) ChangeModule(ctx context.Context, name string, change func(*fla
 	return s, before == 0 && s.Concurrency > 0, nil
 }
 
-// Capped returns the modules of which only so many runs may be open at once.
+// Capped returns the modules that have a concurrency cap.
 func (p *Policy) Capped() (modules []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,8 +103,8 @@ func (p *Policy) Capped() (modules []string) {
 	return modules
 }
 
-// Terms returns what the operator says of a call of a run of a module, and what the module says itself. What the operator
-// says of the host counts most, then what is said of the module.
+// Terms returns the retry and key settings for a call. Settings of the host take precedence over those of the module,
+// which take precedence over what the module declares.
 func (p *Policy) Terms(module, digest string, call effect.Policy) core.Terms {
 	t := core.Terms{Retry: p.o.RetryFor, RetryBy: "server"}
 	if set := p.Module(module); set.RetryForMS != nil {
@@ -123,7 +123,7 @@ func (p *Policy) Terms(module, digest string, call effect.Policy) core.Terms {
 			retry, t.Retry, t.RetryBy = fits, time.Duration(*h.RetryForMS)*time.Millisecond, "host "+h.Host
 		}
 	}
-	if key == 0 { // the operator says nothing, not even that it does not
+	if key == 0 { // the operator has not set anything, not even "not honoured"
 		for _, k := range p.o.DeclaredKeys(module, digest) {
 			if fits := k.Fits(call.Host, call.Port); fits > key {
 				key, t.Within, t.KeyBy = fits, k.Within(), "the module"

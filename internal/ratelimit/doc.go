@@ -1,6 +1,7 @@
-// Package ratelimit paces the calls towards hosts that have a limit.
+// Package ratelimit limits the rate of calls to a host.
 //
-// A try takes a permit before it begins, or queues for one; runs take turns. Which tries wait is in the logs of their
-// runs: what this package knows is a cache of that. How far a limit is used up is in the store before the tries begin that
-// use it up, so no restart forgets it; at most a second of permits is written ahead, and lost with a crash.
+// An attempt takes a permit before it begins, or queues for one; runs take turns in the queue. The logs of the runs
+// record which attempts wait, and this package caches that. The store records the use of a limit before the attempts
+// that use it begin, so a restart does not reset the limit. At most one second of permits is recorded ahead, and lost
+// in a crash.
 package ratelimit

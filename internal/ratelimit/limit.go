@@ -15,69 +15,70 @@ import (
 	"github.com/flawless-engine/flawless/internal/task"
 )
 
-// Run is a run with tries that wait. It stays in memory from Retain to Release.
+// Run is a run with waiting attempts. It stays in memory from Retain to Release.
 type Run interface {
 	ID() string
-	// WaitsForPermit tells whether the next try of a call still waits for its permit.
+	// WaitsForPermit reports whether the next attempt of a call still waits for its permit.
 	WaitsForPermit(call int) bool
-	// Begin begins a try that has its permit. It returns false where the permit is not used: nobody wants the try any
-	// more, or it has to queue again.
+	// Begin begins an attempt that has its permit. It returns false if the permit is not used, because the attempt was
+	// withdrawn or has to queue again.
 	Begin(call, try int) bool
-	// Expire ends the waiting of a try that must not begin any more, or queues it again where it may by now.
+	// Expire ends the wait of an attempt that must not begin any more. If it may begin again by now, Expire queues it.
 	Expire(call, try int)
 	Retain()
 	Release()
 }
 
-// Try is a try that waits for a permit towards a server.
+// Try is an attempt that waits for a permit.
 type Try struct {
 	Run        Run
 	Call, N    int
 	Host, Port string
-	// Expires is when the try must not begin any more, 0 is never: it repeats a request, and the host may forget the
-	// key of that then.
+	// Expires is when the attempt must no longer begin, 0 is never: a repetition is safe only while the host remembers
+	// the idempotency key.
 	Expires int64
 }
 
-// Options says what Limits work with.
+// Options configures Limits.
 type Options struct {
 	Stored func(ctx context.Context) ([]flawless.Limit, error)
 	Put    func(ctx context.Context, host string, l *flawless.Limit) error // nil removes it
 	Now    func() int64                                                    // Unix nanoseconds
 	Go     func(f func())                                                  // runs f in a goroutine of the engine
 	Log    *slog.Logger
+	Accept func() error // returns nil if new limits are accepted
 }
 
-// Limits paces the calls towards hosts that have a limit. All methods may be called concurrently.
+// Limits limits the rate of calls to hosts. All methods may be called concurrently.
 type Limits struct {
 	o    Options
-	any  atomic.Bool // there is a limit at all
+	any  atomic.Bool // whether there is any limit
 	kick chan struct{}
 
-	writing sync.Mutex // held while the store is told of one, so that nothing old is written over it
+	writing sync.Mutex // held during a write, so that an older value never overwrites a newer one
 	mu      sync.Mutex // guards all
 	all     map[string]*limit
 }
 
-// New returns Limits that know of none. Call Load before any try is to begin.
+// New returns Limits without any limit. Call Load before any attempt begins.
 func New(o Options) *Limits {
 	return &Limits{o: o, kick: make(chan struct{}, 1), all: map[string]*limit{}}
 }
 
-// limit is that of one host.
+// limit is the rate limit of one host.
 type limit struct {
 	flawless.Limit
-	kept  int64            // Busy as the store has it: nothing begins beyond, so that no restart forgets it
-	order []string         // runs that wait, in the order in which they take turns
-	calls map[string][]Try // of these, in the order in which they came
-	ends  int64            // the key of none of them is forgotten before; 0 is never
+	kept  int64            // Busy as stored. No attempt begins beyond it, so a restart cannot forget it
+	order []string         // waiting runs in the order of their turns
+	calls map[string][]Try // waiting attempts of each run, oldest first
+	ends  int64            // no key expires before this time; 0 is never
 }
 
-// reserve is how much of a limit whose calls come more often is kept as used up ahead of them, so that
-// not each of them waits for a write. After a crash it is lost.
+// reserve is how far ahead a limit is recorded as used, so that frequent calls do not each wait for a write. A crash
+// loses the reserved permits.
 const reserve = time.Second
 
-// Load reads the limits.
+// Load reads the limits from the store.
 func (l *Limits) Load(ctx context.Context) error {
 	all, err := l.o.Stored(ctx)
 	for _, one := range all {
@@ -87,7 +88,7 @@ func (l *Limits) Load(ctx context.Context) error {
 	return err
 }
 
-// of returns the limit for a server, nil where there is none. The caller holds mu.
+// of returns the limit for a server, or nil. The caller holds mu.
 func (l *Limits) of(host, port string) *limit {
 	if one := l.all[net.JoinHostPort(host, port)]; one != nil {
 		return one
@@ -95,8 +96,8 @@ func (l *Limits) of(host, port string) *limit {
 	return l.all[host]
 }
 
-// Take takes a permit for a try towards a server, if there is one at once. A try that gets none waits, as the text
-// says; call Queue when that is durable.
+// Take takes a permit for an attempt if one is available. Otherwise the attempt has to wait, for the reason in waits;
+// call Queue when the wait is durable.
 func (l *Limits) Take(host, port string) (waits string, ok bool) {
 	if !l.any.Load() || host == "" {
 		return "", true
@@ -116,7 +117,7 @@ func (l *Limits) Take(host, port string) (waits string, ok bool) {
 	return fmt.Sprintf("for a permit under the limit of %s for %s", one.Rate(), one.Host), false
 }
 
-// pass takes a place if there is one and the store has it as taken.
+// pass takes a permit if one is available and recorded as used.
 func (one *limit) pass(now int64) bool {
 	used := max(one.Busy, now) + int64(one.Interval())
 	if one.next() > now || used > one.kept {
@@ -126,8 +127,8 @@ func (one *limit) pass(now int64) bool {
 	return true
 }
 
-// want is up to when the store should have the limit as used up: for those who wait and for whom there
-// are places, and with the reserve.
+// want returns the time up to which the store should record the limit as used: the permits available to waiting
+// attempts, plus the reserve.
 func (one *limit) want(now int64) int64 {
 	waiting := int64(0)
 	for _, calls := range one.calls {
@@ -146,16 +147,16 @@ func (one *limit) want(now int64) int64 {
 	return used
 }
 
-// next is when there is a place.
+// next returns when the next permit is available.
 func (one *limit) next() int64 { return one.Busy - int64(one.Burst-1)*int64(one.Interval()) }
 
-// Queue lets a try wait whose waiting is durable.
+// Queue adds an attempt whose wait is durable.
 func (l *Limits) Queue(t Try) {
 	t.Run.Retain()
 	id := t.Run.ID()
 	l.mu.Lock()
 	one := l.of(t.Host, t.Port)
-	if one == nil { // the limit was removed meanwhile
+	if one == nil { // the limit was removed in the meantime
 		l.mu.Unlock()
 		l.o.Go(func() { l.grant(nil, t) })
 		return
@@ -168,14 +169,14 @@ func (l *Limits) Queue(t Try) {
 	}
 	one.calls[id] = append(one.calls[id], t)
 	l.mu.Unlock()
-	if !t.Run.WaitsForPermit(t.Call) { // it was withdrawn meanwhile
+	if !t.Run.WaitsForPermit(t.Call) { // it was withdrawn in the meantime
 		l.Leave(t.Run, t.Call)
 	}
 	task.Poke(l.kick)
 }
 
-// Serve hands out permits when their time comes, until ctx ends. Then it lets go of all runs that wait: their waiting
-// is in their logs.
+// Serve grants permits when they become available, until ctx ends. Then it releases all waiting runs, whose logs
+// record the wait.
 func (l *Limits) Serve(ctx context.Context) {
 	for {
 		wait := time.NewTimer(l.round(ctx))
@@ -191,7 +192,7 @@ func (l *Limits) Serve(ctx context.Context) {
 	}
 }
 
-// round hands out the places that there are now, and returns for how long there are no more.
+// round grants the available permits and returns how long until the next one.
 func (l *Limits) round(ctx context.Context) time.Duration {
 	now := l.o.Now()
 	l.keep(ctx, now)
@@ -213,14 +214,14 @@ func (l *Limits) round(ctx context.Context) time.Duration {
 		case len(one.order) == 0:
 		case next > 0:
 			wait = min(wait, next)
-		default: // it could not be written
+		default: // the write failed
 			wait = min(wait, time.Second)
 		}
 	}
 	return wait
 }
 
-// keep writes how far the limits are used up with the places that are about to be handed out.
+// keep records the permits that are about to be granted.
 func (l *Limits) keep(ctx context.Context, now int64) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -248,7 +249,7 @@ func (l *Limits) keep(ctx context.Context, now int64) {
 	}
 }
 
-// pop takes the next try off the queue: runs take turns.
+// pop removes the next attempt from the queue. Runs take turns.
 func (one *limit) pop() Try {
 	id := one.order[0]
 	one.order = one.order[1:]
@@ -263,7 +264,7 @@ func (one *limit) pop() Try {
 	return q
 }
 
-// expired takes the tries off the queue whose keys may be forgotten by now. They take no place.
+// expired removes the attempts whose keys may have expired. They use no permit.
 func (one *limit) expired(now int64) (out []Try) {
 	if one.ends == 0 || now < one.ends {
 		return nil
@@ -294,7 +295,7 @@ func (l *Limits) expire(t Try) {
 	t.Run.Expire(t.Call, t.N)
 }
 
-// Leave takes a call out of the queue that it waits in, if it does. No permit is used up for it.
+// Leave removes a call from the queue, if it waits. It uses no permit.
 func (l *Limits) Leave(r Run, call int) {
 	if !l.any.Load() {
 		return
@@ -321,7 +322,7 @@ func (l *Limits) Leave(r Run, call int) {
 	}
 }
 
-// grant begins a try that has its permit. Where that is not used it is given back.
+// grant begins an attempt that has its permit, and returns the permit if the attempt does not use it.
 func (l *Limits) grant(one *limit, t Try) {
 	defer t.Run.Release()
 	if t.Run.Begin(t.Call, t.N) || one == nil {
@@ -333,7 +334,7 @@ func (l *Limits) grant(one *limit, t Try) {
 	task.Poke(l.kick)
 }
 
-// release lets go of all runs that wait.
+// release releases all waiting runs.
 func (l *Limits) release() {
 	l.mu.Lock()
 	var retained []Run
@@ -348,11 +349,14 @@ func (l *Limits) release() {
 	}
 }
 
-// Set keeps a limit, in the place of the one of that host. It takes effect at once, also for the
-// calls that wait. A call that has begun is not touched.
+// Set adds or replaces the limit of a host. It applies at once, also to waiting calls, but not to calls that have
+// begun.
 func (l *Limits) Set(ctx context.Context, set flawless.Limit) (flawless.Limit, error) {
 	if err := set.Check(); err != nil {
 		return set, fmt.Errorf("setting a limit: %w", err)
+	}
+	if err := l.o.Accept(); err != nil {
+		return set, err
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -370,7 +374,7 @@ func (l *Limits) Set(ctx context.Context, set flawless.Limit) (flawless.Limit, e
 	}
 	kept := set.Busy
 	l.mu.Lock()
-	set.Busy = busy() // calls have begun meanwhile
+	set.Busy = busy() // calls have begun in the meantime
 	one := l.all[set.Host]
 	if one == nil {
 		one = &limit{calls: map[string][]Try{}}
@@ -383,7 +387,7 @@ func (l *Limits) Set(ctx context.Context, set flawless.Limit) (flawless.Limit, e
 	return set, nil
 }
 
-// List returns all limits, by host, with how many calls wait.
+// List returns all limits, sorted by host, with the number of waiting calls.
 func (l *Limits) List() []flawless.Limit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -399,7 +403,7 @@ func (l *Limits) List() []flawless.Limit {
 	return out
 }
 
-// Remove removes the limit of a host, or returns flawless.NotFound. Calls that wait begin at once.
+// Remove removes the limit of a host, or returns flawless.NotFound. Waiting calls begin at once.
 func (l *Limits) Remove(ctx context.Context, host string) error {
 	host = flawless.CanonicalHost(host)
 	l.writing.Lock()
@@ -427,7 +431,7 @@ func (l *Limits) Remove(ctx context.Context, host string) error {
 	return nil
 }
 
-// Has tells whether there is a limit for a server.
+// Has reports whether a server has a limit.
 func (l *Limits) Has(host, port string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

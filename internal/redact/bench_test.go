@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// bodies are texts of some MiB, of the kinds that runs send and receive.
+// largeTexts returns texts of a given size, of the kinds that runs send and receive.
 func largeTexts(size int) map[string]string {
 	fill := func(piece func(n int) string) string {
 		var b strings.Builder
@@ -29,7 +29,7 @@ func largeTexts(size int) map[string]string {
 		"credentials": fill(func(n int) string {
 			return fmt.Sprintf(`"https://ann:secret%d@host.example/x",["Authorization","Bearer %d"],`, n, n)
 		}),
-		// What is meant to take long.
+		// Texts that are meant to be slow.
 		"slashes":           strings.Repeat("/", size-1) + "@",
 		"encoded slashes":   strings.Repeat("%2F%2Fa", size/7) + "@",
 		"open strings":      strings.Repeat(`["`, 1) + strings.Repeat(`[\"x`, size/4),
@@ -44,7 +44,7 @@ func largeTexts(size int) map[string]string {
 	}
 }
 
-// deepQuotes opens strings at many depths and closes none of them.
+// deepQuotes opens strings at many depths and closes none.
 func deepQuotes(size int) string {
 	var b strings.Builder
 	for depth := 1; b.Len() < size/4 && depth < 2000; depth++ {

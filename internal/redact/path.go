@@ -13,28 +13,27 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Redaction takes values out of JSON, headers and queries of URLs. It may be used concurrently; the
-// zero value takes out nothing.
+// Redaction redacts values in JSON, headers and URL queries. It may be used concurrently. The zero value redacts
+// nothing.
 type Redaction struct {
 	paths   [][]segment
 	headers []string
-	query   []string // names of parameters, also as they are escaped
-	mask    *Mask    // of what is hidden by its nature; nil is nothing
+	query   []string // parameter names, also in escaped form
+	mask    *Mask    // additional mask; may be nil
 }
 
-// segment is one step of a path: a member, an element, all of them (any), or, with deep set, what
-// follows at any depth.
+// segment is one step of a path: a member, an element, or all of them (any). If deep is set, the rest of the path may
+// occur at any depth.
 type segment struct {
 	name  string
-	index int // -1 where it is none
+	index int // -1 if it is not an index
 	any   bool
 	deep  bool
 }
 
-// NewRedaction understands paths into JSON: `$.card.number`, `items[*].price`, `items[0]`, `*.token`,
-// `..password` (at any depth). The leading `$.` may be missing. `header:Authorization` is a header,
-// however it is written, and `query:token` a parameter of URLs. What begins with `mask:` and `salt:` is
-// of [Mask.Rules].
+// NewRedaction parses redaction rules: JSON paths such as `$.card.number`, `items[*].price`, `items[0]`, `*.token` and
+// `..password` (at any depth), where the leading `$.` is optional; `header:Authorization` for a header in any case;
+// and `query:token` for a URL parameter. Rules that begin with `mask:` or `salt:` come from [Mask.Rules].
 func NewRedaction(what []string) (Redaction, error) {
 	var r Redaction
 	var err error
@@ -65,18 +64,18 @@ func NewRedaction(what []string) (Redaction, error) {
 	return r, nil
 }
 
-// Received is the rule that hides nothing and tells that something was hidden in what a run was given.
+// Received is a rule that hides nothing. It records that something was hidden from what a run received.
 const Received = "received"
 
-// Own tells whether code that was given what rules left still computes what it did: nothing was taken
-// out by name, and nothing was hidden in what it was given.
+// Own reports whether code that receives the redacted values still computes the original results: nothing was redacted
+// by name, and nothing was hidden from what it received.
 func Own(rules []string) bool {
 	return !slices.ContainsFunc(rules, func(p string) bool {
 		return p == "mask:"+Received || !strings.HasPrefix(p, "mask:") && !strings.HasPrefix(p, "salt:")
 	})
 }
 
-// maskOf is the mask of the rules among them, nil where there are none.
+// maskOf returns the mask among the rules, or nil.
 func maskOf(what []string) (*Mask, error) {
 	var salt []byte
 	var rules []string
@@ -99,7 +98,7 @@ func maskOf(what []string) (*Mask, error) {
 	return newMask(salt, rules)
 }
 
-// spellings are how a parameter may be named by a rule: as it is meant, or as a URL has it.
+// spellings returns how a URL may spell a parameter name.
 func spellings(name string) []string {
 	if meant, err := url.QueryUnescape(name); err == nil && meant != name {
 		return []string{name, meant}
@@ -107,9 +106,9 @@ func spellings(name string) []string {
 	return []string{name}
 }
 
-// parameters returns text with the values of parameters of URLs replaced, in queries and fragments. Names are
-// compared decoded and without regard to case. A value ends where a string or an address does, and not at a
-// semicolon, which is part of it for most servers: as a pattern it is (?:[?&;#]|\\u0026)NAME=[^&\s"'#\\]*
+// parameters replaces the values of URL parameters in queries and fragments. Names are compared decoded and
+// case-insensitively. A value ends at the end of the string or URL, but not at a semicolon, which most servers treat
+// as part of it. As a pattern: (?:[?&;#]|\\u0026)NAME=[^&\s"'#\\]*
 func parameters(text string, names []string, instead func(value string) string) string {
 	if len(names) == 0 {
 		return text
@@ -121,7 +120,7 @@ func parameters(text string, names []string, instead func(value string) string) 
 		if next < 0 {
 			break
 		}
-		before := text[at : at+next] // no name reaches across another =
+		before := text[at : at+next] // a name does not contain another =
 		at += next + 1
 		if !namesParameter(before, names) {
 			continue
@@ -138,7 +137,7 @@ func parameters(text string, names []string, instead func(value string) string) 
 	return out.String() + text[done:]
 }
 
-// namesParameter tells whether text ends with one of the names, as a URL has it.
+// namesParameter reports whether text ends with one of the names, as a URL spells it.
 func namesParameter(text string, names []string) bool {
 	begin := strings.LastIndexAny(text, "?&;# \t\n\f\r\"'\\") + 1
 	if begin == 0 {
@@ -212,9 +211,8 @@ func parsePath(p string) ([]segment, error) {
 	return out, nil
 }
 
-// JSON returns text with the values that paths lead to, and parameters of URLs, taken out; strings become "redacted", numbers 0, true becomes
-// false; lists and objects keep their shape. What is not JSON, and what no path leads into, is
-// returned as it is.
+// JSON redacts the values at the paths and the URL parameters: strings become "redacted", numbers 0, true becomes
+// false; lists and objects keep their shape. Invalid JSON, and JSON without a match, is returned unchanged.
 func (r Redaction) JSON(text []byte) []byte { return r.mask.Bytes(r.json(text)) }
 
 func (r Redaction) json(text []byte) []byte {
@@ -246,7 +244,7 @@ func (r Redaction) json(text []byte) []byte {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
 
-// follow returns v with what the path leads to blanked.
+// follow returns v with the values at the path redacted.
 func follow(v any, path []segment, changed *bool) any {
 	if len(path) == 0 {
 		*changed = true
@@ -278,7 +276,7 @@ func follow(v any, path []segment, changed *bool) any {
 	return v
 }
 
-// blank returns a value of the same shape that tells nothing.
+// blank returns a value of the same shape without information.
 func blank(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -299,13 +297,13 @@ func blank(v any) any {
 	return v
 }
 
-// Text returns text with the parameters of URLs in it taken out.
+// Text redacts URL parameters in text.
 func (r Redaction) Text(text string) string {
 	text = parameters(text, r.query, func(string) string { return "redacted" })
 	return r.mask.Text(text)
 }
 
-// Head returns the head of a call or an answer with headers and parameters of URLs taken out.
+// Head redacts headers and URL parameters in the head of a call or answer.
 func (r Redaction) Head(head []byte) []byte { return r.mask.Bytes(r.head(head)) }
 
 func (r Redaction) head(head []byte) []byte {
@@ -341,13 +339,13 @@ func (r Redaction) head(head []byte) []byte {
 	return out
 }
 
-// Call returns a call with the values taken out.
+// Call returns a redacted call.
 func (r Redaction) Call(c flawless.Call) flawless.Call {
 	c.Head, c.Body = r.Head(c.Head), r.JSON(c.Body)
 	return c
 }
 
-// Ended returns an end with the values taken out; nil is nil.
+// Ended returns a redacted end, nil for nil.
 func (r Redaction) Ended(e *flawless.Ended) *flawless.Ended {
 	if e == nil {
 		return nil
@@ -355,7 +353,7 @@ func (r Redaction) Ended(e *flawless.Ended) *flawless.Ended {
 	return &flawless.Ended{Output: r.JSON(e.Output), Failure: r.Failure(e.Failure)}
 }
 
-// Failure returns a failure with the values taken out; nil is nil.
+// Failure returns a redacted failure, nil for nil.
 func (r Redaction) Failure(f *flawless.Failure) *flawless.Failure {
 	if f == nil {
 		return nil
@@ -365,7 +363,7 @@ func (r Redaction) Failure(f *flawless.Failure) *flawless.Failure {
 	return &out
 }
 
-// Entry returns an entry of a log with the values taken out.
+// Entry returns a redacted log entry.
 func (r Redaction) Entry(e flawless.Entry) flawless.Entry {
 	switch {
 	case e.Start != nil:

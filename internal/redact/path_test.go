@@ -7,7 +7,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-func TestValuesAreTakenOutByPath(t *testing.T) {
+func TestRedactionByPath(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ name, path, in, want string }{
 		{"a member", "$.card.number", `{"card":{"number":"4711","name":"A"}}`, `{"card":{"name":"A","number":"redacted"}}`},
@@ -35,7 +35,7 @@ func TestValuesAreTakenOutByPath(t *testing.T) {
 	}
 }
 
-func TestHeadersAndParametersAreTakenOutByName(t *testing.T) {
+func TestRedactionByHeaderAndParameterName(t *testing.T) {
 	t.Parallel()
 	r, err := NewRedaction([]string{"header:authorization", "query:key", "query:a b"})
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// drawn returns a text of pieces that mean something to a mask.
+// drawn returns a random text of pieces that matter to a mask.
 func drawn(rnd *rand.Rand) string {
 	pieces := []string{"/", `\`, `\\`, ":", "%", "25", "2F", "2f", "%2F", "%252f", "%40", "@", "a", "=", "?", "&", `\u0026`, "token", "TOKEN", "to%6Ben", "to%26n", ";", " ", "\t", `"`, "#", "'", "é"}
 	var b strings.Builder
@@ -17,8 +17,8 @@ func drawn(rnd *rand.Rand) string {
 	return b.String()
 }
 
-// TestScannersFindWhatThePatternsDo: they are written by hand because patterns read 5 MB a second.
-func TestScannersFindWhatThePatternsDo(t *testing.T) {
+// TestScannersMatchThePatterns compares the hand-written scanners with regular expressions, which process only 5 MB/s.
+func TestScannersMatchThePatterns(t *testing.T) {
 	t.Parallel()
 	before := regexp.MustCompile(`/\\*/[/\\]*|:(?:\\\\)+|%(?:25)*2[fF]%(?:25)*2[fF](?:%(?:25)*2[fF])*`)
 	param := regexp.MustCompile(`((?:[?&;#]|\\u0026)(?i:token|to%6ben|to%26n)=)[^&\s"'#\\]*`)
@@ -51,8 +51,8 @@ func TestScannersFindWhatThePatternsDo(t *testing.T) {
 	}
 }
 
-// TestNamesOfHeadersEnd: the name of a header is looked for in few bytes, however many strings are open.
-func TestNamesOfHeadersEnd(t *testing.T) {
+// TestHeaderNameScanIsBounded checks that the search for a header name is bounded, however many strings are open.
+func TestHeaderNameScanIsBounded(t *testing.T) {
 	t.Parallel()
 	m, err := NewMask([]byte("key"))
 	if err != nil {

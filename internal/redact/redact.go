@@ -1,11 +1,10 @@
-// Package redact decides what is not shown, and puts something else in its place. All that leaves a
-// server goes through it: answers of the API, events, exported runs and the server's own log.
+// Package redact decides what to hide, and replaces it. Everything that leaves a server passes through it: API
+// responses, events, exported runs and the server's own log.
 //
-// [Mask] hides what is a secret by its nature: users and passwords in URLs, headers with credentials,
-// and what the operator names. In their place stands a short keyed hash, so that equal values can be
-// told from others and a log compared, while nobody can read or guess them without the key.
-// [Redaction] takes out of a run's log what somebody names. Neither changes what is stored or what a
-// guest gets.
+// [Mask] hides secrets by their nature: users and passwords in URLs, credential headers, and what the operator
+// configures. It replaces each with a short keyed hash, so that equal values can be recognized and logs compared, but
+// nobody can recover or guess a value without the key. [Redaction] removes values from a run's log that the caller
+// names. Neither changes what is stored or what a guest receives.
 package redact
 
 import (
@@ -24,20 +23,20 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Headers are those that are never shown, whatever the operator says.
+// Headers are hidden regardless of the configuration.
 var Headers = []string{"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"}
 
 // Mask hides credentials. The zero value hides nothing; it may be used concurrently.
 type Mask struct {
 	key     []byte // nil: what is hidden becomes "redacted", without a hash
 	headers []string
-	longest int      // name of a header
-	query   []string // names of parameters, also as they are escaped
+	longest int      // longest header name
+	query   []string // parameter names, also in escaped form
 	rules   []string
 }
 
-// NewMask returns a mask that hides users and passwords in URLs, the values of [Headers], and what more
-// says: `header:NAME` and `query:NAME`, a parameter of URLs. Errors are flawless.Invalid.
+// NewMask returns a mask for users and passwords in URLs, the values of [Headers], and the rules in more:
+// `header:NAME`, and `query:NAME` for a URL parameter. Errors are flawless.Invalid.
 func NewMask(key []byte, more ...string) (*Mask, error) {
 	var rules []string
 	for _, name := range Headers {
@@ -46,7 +45,7 @@ func NewMask(key []byte, more ...string) (*Mask, error) {
 	return newMask(key, append(rules, more...))
 }
 
-// newMask hides what the rules say, besides users and passwords in URLs.
+// newMask returns a mask for the rules and for users and passwords in URLs.
 func newMask(key []byte, rules []string) (*Mask, error) {
 	m := &Mask{key: key}
 	for _, rule := range rules {
@@ -75,17 +74,16 @@ func badRule(rule string) error {
 	return fmt.Errorf("cannot redact %.200q; use header:NAME or query:NAME, such as header:X-Api-Key or query:token: %w", rule, flawless.Invalid)
 }
 
-// Rules are what [NewRedaction] understands and hides the same. Its hashes are under a salt that is
-// derived from the key and a name: it goes with what was exported, so that this can be compared, and
-// tells nothing about the key.
+// Rules returns rules with which [NewRedaction] hides the same values. Their hashes use a salt derived from the key
+// and a name. The salt is exported with the data, so that it can be compared, and reveals nothing about the key.
 func (m *Mask) Rules(name string) []string {
 	mac := hmac.New(sha256.New, m.key)
 	mac.Write([]byte("salt of " + name))
 	return append([]string{"salt:" + hex.EncodeToString(mac.Sum(nil)[:16])}, m.rules...)
 }
 
-// Text returns text with credentials hidden, wherever they stand: in URLs, and in headers as the heads
-// of calls and answers write them, ["Name","value"], also where that JSON is part of other JSON.
+// Text hides credentials in text: in URLs, and in headers as call and answer heads write them, ["Name","value"], also
+// inside nested JSON strings.
 func (m *Mask) Text(text string) string {
 	if m == nil || m.headers == nil {
 		return text
@@ -96,7 +94,7 @@ func (m *Mask) Text(text string) string {
 	return parameters(text, m.query, m.hide)
 }
 
-// Bytes is Text where b is text; other bytes are returned as they are.
+// Bytes is Text for bytes. It returns non-text unchanged.
 func (m *Mask) Bytes(b []byte) []byte {
 	if m == nil || !utf8.Valid(b) {
 		return b
@@ -108,7 +106,7 @@ func (m *Mask) Bytes(b []byte) []byte {
 	return b
 }
 
-// Attr hides credentials in what is logged; it is for slog.HandlerOptions.
+// Attr hides credentials in log attributes. It is for slog.HandlerOptions.
 func (m *Mask) Attr(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
 	case string:
@@ -123,7 +121,7 @@ func (m *Mask) Attr(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// pairs hides the values of headers.
+// pairs hides header values.
 func (m *Mask) pairs(text string) string {
 	var out strings.Builder
 	rest := text
@@ -167,19 +165,18 @@ func (m *Mask) pairs(text string) string {
 	return out.String()
 }
 
-// nameEnd is how far the name of a header may reach that text begins with: each of its characters, and of the
-// space around it, may be written as an escape, whose backslash is escaped again at each depth of JSON in JSON.
+// nameEnd returns how far a header name at the beginning of text may extend: each of its characters, and the space
+// around it, may be escaped, and the backslash is escaped again at each level of nested JSON.
 func (m *Mask) nameEnd(text string) int {
 	text = strings.TrimLeft(text, " ")
 	return (m.longest + maxPadding) * (backslashes(text) + len(`\u0000`))
 }
 
-// maxPadding is how much space may stand around the name of a header.
+// maxPadding is the maximum amount of space around a header name.
 const maxPadding = 100
 
-// quoted reads a JSON string that text begins with, at any depth of JSON in JSON: depth backslashes
-// stand before its quotes. It returns what is between them as it is written, and how much of text that
-// took; 0 where text does not begin with one.
+// quoted reads a JSON string at the beginning of text, at any level of nested JSON: depth backslashes precede its
+// quotes. It returns the raw content and the length of the string, 0 if there is none.
 func quoted(text string) (inside string, depth, length int) {
 	at := len(text) - len(strings.TrimLeft(text, " "))
 	for at < len(text) && text[at] == '\\' {
@@ -204,7 +201,7 @@ func quoted(text string) (inside string, depth, length int) {
 	return "", 0, 0
 }
 
-// decoded is a JSON string, given without its quotes, as it is meant.
+// decoded decodes the raw content of a JSON string.
 func decoded(inside string, depth int) string {
 	if !strings.Contains(inside, `\`) {
 		return inside
@@ -222,8 +219,8 @@ func decoded(inside string, depth int) string {
 	return inside
 }
 
-// header is the value of a header as it is shown. Cookies keep their names and attributes, so that code
-// that is handed a hidden Set-Cookie in a replay sends the hidden Cookie that the log has.
+// header returns the masked value of a header. Cookies keep their names and attributes, so that code that receives a
+// masked Set-Cookie during a replay sends the masked Cookie of the log.
 func (m *Mask) header(name, value string) string {
 	switch {
 	case strings.EqualFold(name, "Set-Cookie"):
@@ -250,7 +247,7 @@ func (m *Mask) cookie(pair string) string {
 	return name + "=" + m.hide(value)
 }
 
-// asJSON is text that stands in a JSON string as it is; what cannot is left out.
+// asJSON returns text that needs no escaping in a JSON string, dropping other characters.
 func asJSON(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == '"' || r == '\\' {
@@ -260,11 +257,10 @@ func asJSON(text string) string {
 	}, text)
 }
 
-// placeholders are what stands for secrets of the server, which may be shown, with the scheme before it.
+// placeholders matches the placeholders of server secrets, which may be shown, with a scheme in front.
 var placeholders = regexp.MustCompile(`^(?:[A-Za-z]+ )?` + regexp.QuoteMeta(flawless.PlaceholderStart) + `[A-Za-z0-9_-]{1,100}\.[0-9a-f]{32}$`)
 
-// credentials hides the value of a header. A user and password in it (RFC 7617) have the hash that they
-// have in a URL.
+// credentials masks the value of a header. A user and password in it (RFC 7617) get the same hash as in a URL.
 func (m *Mask) credentials(value string) string {
 	if placeholders.MatchString(value) {
 		return value
@@ -277,11 +273,11 @@ func (m *Mask) credentials(value string) string {
 	return m.hide(value)
 }
 
-// hidden is what a value has become before.
+// hidden matches a masked value.
 var hidden = regexp.MustCompile(`^redacted(:[0-9a-f]{12})?$`)
 
-// hide returns what is shown in place of a value. What was hidden before stays as it is, so that a log
-// can be compared with what code asks for that was given hidden values.
+// hide returns the replacement of a value. An already masked value stays the same, so that a log can be compared with
+// the calls of code that received masked values.
 func (m *Mask) hide(value string) string {
 	switch {
 	case value == "" || hidden.MatchString(value):

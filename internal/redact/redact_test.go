@@ -23,8 +23,8 @@ func mustMask(t testing.TB, key string, more ...string) *Mask {
 	return m
 }
 
-// TestCredentialsAreHidden: # stands for a hash.
-func TestCredentialsAreHidden(t *testing.T) {
+// TestMaskHidesCredentials uses # for a hash.
+func TestMaskHidesCredentials(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key", "header:X-Api-Key", "query:token")
 	hash := regexp.MustCompile(`redacted:[0-9a-f]{12}`)
@@ -137,8 +137,8 @@ func TestEqualValuesHaveEqualHashes(t *testing.T) {
 	}
 }
 
-// TestAnExportedMaskHidesTheSame: a log that was exported is compared under the rules that go with it.
-func TestAnExportedMaskHidesTheSame(t *testing.T) {
+// TestExportedMaskHidesTheSameValues compares an exported log under the rules that it contains.
+func TestExportedMaskHidesTheSameValues(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key", "header:X-Api-Key", "query:token")
 	rules := m.Rules("run")
@@ -174,7 +174,7 @@ func TestAnExportedMaskHidesTheSame(t *testing.T) {
 	}
 }
 
-func TestShownIsACopy(t *testing.T) {
+func TestShownDoesNotModifyItsArgument(t *testing.T) {
 	t.Parallel()
 	const secret = "http://ann:pw@host"
 	text, body := secret, flawless.Bytes(secret)
@@ -207,7 +207,7 @@ func TestShownIsACopy(t *testing.T) {
 	}
 }
 
-func TestALogHoldsNoCredentials(t *testing.T) {
+func TestLogHandlerMasksCredentials(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	m, err := NewMask(nil)
@@ -221,7 +221,7 @@ func TestALogHoldsNoCredentials(t *testing.T) {
 	}
 }
 
-// TestHostileTextIsMaskedQuickly: what a run has sent may be made so that looking at it takes long.
+// TestHostileTextIsMaskedQuickly uses texts built to make masking slow.
 func TestHostileTextIsMaskedQuickly(t *testing.T) {
 	t.Parallel()
 	m := mustMask(t, "key", "query:token")
@@ -236,7 +236,7 @@ func TestHostileTextIsMaskedQuickly(t *testing.T) {
 			}
 			return best
 		}
-		if a, b := took(small), took(large); b > 100*a && b > time.Second { // 16 times is linear, 256 times quadratic
+		if a, b := took(small), took(large); b > 100*a && b > time.Second { // 16 times is linear, 256 times is quadratic
 			t.Errorf("%q: %v, and %v for 16 times as much", part, a, b)
 		}
 	}
@@ -249,7 +249,7 @@ func FuzzMask(f *testing.F) {
 	f.Add(`parse "http://a:b": invalid port ":b" after host ?TOKEN=1;to%6ben=#token=`)
 	m := mustMask(f, "key", "query:token")
 	f.Fuzz(func(t *testing.T, text string) {
-		text = strings.ToValidUTF8(text, "?") // as heads and JSON are
+		text = strings.ToValidUTF8(text, "?") // heads and JSON are valid UTF-8
 		out := m.Text(text)
 		if again := m.Text(out); again != out {
 			t.Errorf("%q became %q and then %q", text, out, again)

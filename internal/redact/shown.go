@@ -7,9 +7,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Shown returns a copy of v as it may be shown: every text in it, and every body and piece of JSON that
-// is text, goes through the mask. A field with the tag redact:"-" stays as it is: what a run returns or
-// publishes belongs to those who ask for it. v itself is not changed.
+// Shown returns a masked copy of v: every text in it, and every body and JSON text, goes through the mask. A field
+// with the tag redact:"-" is not masked, because what a run returns or publishes belongs to its clients. v is not
+// modified.
 func Shown[T any](m *Mask, v T) T {
 	in := reflect.ValueOf(&v).Elem()
 	out, _ := m.shown(in).Interface().(T)
@@ -30,7 +30,7 @@ func (m *Mask) shown(v reflect.Value) reflect.Value {
 	case reflect.Slice:
 		switch {
 		case v.IsNil() && v.Type().Elem().Kind() != reflect.Uint8:
-			return reflect.MakeSlice(v.Type(), 0, 0) // a list without members is [] in JSON, not null
+			return reflect.MakeSlice(v.Type(), 0, 0) // an empty list is [] in JSON, not null
 		case v.IsNil():
 		case v.Type() == bodies || v.Type() == texts:
 			return reflect.ValueOf(m.Bytes(v.Bytes())).Convert(v.Type())

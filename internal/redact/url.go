@@ -6,18 +6,17 @@ import (
 	"strings"
 )
 
-// maxPassword is how far a user and password reach that are not escaped, in bytes.
+// maxPassword is the maximum length of an unescaped user and password in bytes.
 const maxPassword = 1000
 
 // addresses are the headers whose whole value is a URL.
 var addresses = []string{"Location", "Content-Location", "Referer"}
 
-// scheme is what a URL may begin with.
+// scheme matches the beginning of a URL.
 var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]{0,40}:`)
 
-// address hides the user and password in a string that as a whole is a URL, given as it stands in JSON
-// at a depth of JSON in JSON. What stands between the scheme and the last @ before the path is hidden,
-// whatever it holds.
+// address masks the user and password in a string that is a URL as a whole, at a level of nested JSON. It masks
+// everything between the scheme and the last @ before the path.
 func (m *Mask) address(inside string, depth int) string {
 	if strings.IndexByte(inside, '@') < 0 {
 		return inside
@@ -26,7 +25,7 @@ func (m *Mask) address(inside string, depth int) string {
 	if start == 0 {
 		prefix := scheme.FindString(inside)
 		if start = len(prefix) + slashes(inside[len(prefix):]); start == len(prefix) && !isHTTP(prefix) {
-			start = 0 // without slashes it is as likely a user as a scheme
+			start = 0 // without slashes, this may be a user rather than a scheme
 		}
 	}
 	rest := inside[start:]
@@ -40,7 +39,7 @@ func (m *Mask) address(inside string, depth int) string {
 	return inside[:start] + m.hide(unescaped(decoded(rest[:at], depth))) + rest[at:]
 }
 
-// members hides the user and password in each JSON member "url", at any depth of JSON in JSON.
+// members masks the user and password in each JSON member "url", at any level of nested JSON.
 func (m *Mask) members(text string) string {
 	var out strings.Builder
 	rest := text
@@ -79,8 +78,8 @@ func (m *Mask) members(text string) string {
 	return out.String()
 }
 
-// users hides users and passwords in URLs that are part of a text. Where it is not clear where one ends,
-// it hides rather too much; the text stays JSON if it was.
+// users masks users and passwords in URLs inside a text. If their end is unclear, it masks too much rather than too
+// little. JSON stays valid.
 func (m *Mask) users(text string) string {
 	if !strings.Contains(text, "@") && !strings.Contains(text, "%40") && !strings.Contains(text, "%2540") {
 		return m.ports(text)
@@ -88,8 +87,8 @@ func (m *Mask) users(text string) string {
 	return m.ports(m.unmarked(m.marked(text)))
 }
 
-// ports hides what an error of net/url has taken for a port: a password that is not escaped. The error is
-// parse "URL": invalid port ":PASSWORD" after host, at any depth of JSON in JSON.
+// ports masks what a net/url error reports as a port: an unescaped password. The error is: parse "URL": invalid port
+// ":PASSWORD" after host, at any level of nested JSON.
 func (m *Mask) ports(text string) string {
 	const says = "invalid port "
 	var out strings.Builder
@@ -117,11 +116,11 @@ func (m *Mask) ports(text string) string {
 	return out.String() + text[done:]
 }
 
-// maxPort is how long a quoted port may be that is hidden: a password whose characters are escaped.
+// maxPort is the maximum length of a quoted port to mask: a password with escaped characters.
 const maxPort = 8 * maxPassword
 
-// parsed hides the port in the URL that stands before the words "invalid port", with all behind the first colon
-// of the authority: net/url takes what is behind the last one for the port.
+// parsed masks the port in the URL before the words "invalid port", from the first colon of the authority on. net/url
+// takes what follows the last colon for the port.
 func (m *Mask) parsed(before string, depth int) string {
 	const says = "parse "
 	from := strings.LastIndex(before, says) + len(says)
@@ -146,14 +145,14 @@ func (m *Mask) parsed(before string, depth int) string {
 	return before[:last-len(port)] + m.hide(decoded(port, depth)) + before[last:]
 }
 
-// introducer returns where in text, from a position on, the first introducer begins and ends, -1 where there is
-// none. That is what stands before a user and host: slashes, also as JSON may escape them, typed the wrong way
-// around behind a colon, or percent-encoded once or more often. As a pattern it is
+// introducer returns the start and end of the next introducer at or after a position, or -1. An introducer precedes a
+// user and host: slashes, possibly JSON-escaped; backslashes after a colon; or slashes that are percent-encoded once
+// or more. As a pattern:
 //
 //	/\\*/[/\\]*  |  :(?:\\\\)+  |  %(?:25)*2[fF]%(?:25)*2[fF](?:%(?:25)*2[fF])*
 func introducer(text string, from int) (begin, end int) {
 	for i := from; i < len(text); i++ {
-		switch text[i] { // by hand: most of a text is none of these, and a set takes longer to make than to find one
+		switch text[i] { // hand-written, because building a set takes longer than the search
 		default:
 			continue
 		case '/':
@@ -171,7 +170,7 @@ func introducer(text string, from int) (begin, end int) {
 	return -1, -1
 }
 
-// introduced is the length of the introducer that text begins with, which is none of slashes.
+// introduced returns the length of an introducer without slashes at the beginning of text.
 func introduced(text string) int {
 	if text[0] == ':' {
 		if n := backslashes(text[1:]) / 2 * 2; n > 0 {
@@ -194,7 +193,7 @@ func introduced(text string) int {
 	return n
 }
 
-// encodedSlash is the length of the percent-encoded slash that text begins with, 0 where there is none.
+// encodedSlash returns the length of the percent-encoded slash at the beginning of text, or 0.
 func encodedSlash(text string) int {
 	if !strings.HasPrefix(text, "%") {
 		return 0
@@ -209,16 +208,16 @@ func encodedSlash(text string) int {
 	return 0
 }
 
-// backslashes is how many of them text begins with.
+// backslashes returns the number of backslashes at the beginning of text.
 func backslashes(text string) int { return len(text) - len(strings.TrimLeft(text, `\`)) }
 
-// ahead finds what comes next in a text, for positions that grow. It reads the text once.
+// ahead finds the next occurrence of something in a text, for increasing positions. It reads the text once.
 type ahead struct {
 	text, what string
-	at         int // of the next one that was found, -1 before
+	at         int // position of the last match, -1 before the first
 }
 
-// within tells whether it comes less than n bytes behind a position.
+// within reports whether the next match is less than n bytes after a position.
 func (a *ahead) within(from, n int) bool {
 	if a.at < from {
 		next := strings.Index(a.text[from:], a.what)
@@ -229,7 +228,7 @@ func (a *ahead) within(from, n int) bool {
 	return a.at < len(a.text) && a.at-from < n
 }
 
-// marked hides what stands between two slashes and the @ of a host.
+// marked masks what is between two slashes and the @ before a host.
 func (m *Mask) marked(text string) string {
 	var out strings.Builder
 	done := 0
@@ -237,7 +236,7 @@ func (m *Mask) marked(text string) string {
 	for begin, from := introducer(text, 0); begin >= 0; {
 		first, next := begin, from
 		begin, from = introducer(text, next)
-		if next-first > 1 && text[next-1] == '\\' { // half an escape stays whole
+		if next-first > 1 && text[next-1] == '\\' { // do not split an escape
 			next = first + slashesBehind(text[first:next])
 		}
 		if next < done || text[first] == '/' && inPath(text[:first]) {
@@ -258,7 +257,7 @@ func (m *Mask) marked(text string) string {
 	return out.String() + text[done:]
 }
 
-// inPath tells whether two slashes behind it are part of a path.
+// inPath reports whether two slashes after before are part of a path.
 func inPath(before string) bool {
 	if before == "" {
 		return false
@@ -267,7 +266,7 @@ func inPath(before string) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' && !strings.HasSuffix(before, "3A") || c >= 'a' && c <= 'z' && !strings.HasSuffix(before, "3a") || strings.IndexByte("._-", c) >= 0
 }
 
-// userinfo returns where the user and password end that text begins with, 0 where there are none.
+// userinfo returns the end of the user and password at the beginning of text, or 0.
 func userinfo(text string, encoded bool) int {
 	text = text[:min(len(text), maxPassword)]
 	authority := text
@@ -288,8 +287,8 @@ func userinfo(text string, encoded bool) int {
 	if encoded || !odd(authority) {
 		return 0
 	}
-	// No port is written like this: it is a password with characters that should have been escaped.
-	// It ends at the @ of the first word that has one, or with the string or line it stands in.
+	// This cannot be a port: it is a password with unescaped characters. It ends at the @ of the first word that has
+	// one, or with the string or line.
 	found := 0
 	for i := range len(text) {
 		switch c := text[i]; {
@@ -304,14 +303,13 @@ func userinfo(text string, encoded bool) int {
 	return found
 }
 
-// closes tells whether a quote before rest can end a string of JSON.
+// closes reports whether a quote before rest can end a JSON string.
 func closes(rest string) bool {
 	rest = strings.TrimLeft(rest, " \t\r\n")
 	return rest == "" || strings.IndexByte(",:}]", rest[0]) >= 0
 }
 
-// odd tells whether what stands behind the colon of an authority is no port, but perhaps the beginning
-// of a password.
+// odd reports whether the text after the colon of an authority is not a port, but may be the beginning of a password.
 func odd(authority string) bool {
 	if strings.HasPrefix(authority, "[") { // an address of IPv6
 		return false
@@ -320,11 +318,11 @@ func odd(authority string) bool {
 	return ok && (port == "" || strings.Trim(strings.TrimRight(port, "',.;:!)]}|"), "0123456789") != "")
 }
 
-// target is what stands behind an @ in a URL without slashes: a host with a port, a path or, as some
-// databases have it, a bracket. Mail addresses, ids and times do not go on like this.
+// target matches what follows an @ in a URL without slashes: a host with a port, a path or, for some databases, a
+// bracket. Mail addresses, ids and times do not continue like this.
 var target = regexp.MustCompile(`^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/?#()\\]+)(?::[0-9]+(?:$|[^0-9A-Za-z:])|[/?(])`)
 
-// unmarked hides a user and password that no slashes stand before, such as ann:pw@host:80.
+// unmarked masks a user and password without preceding slashes, such as ann:pw@host:80.
 func (m *Mask) unmarked(text string) string {
 	const stops = " \t\r\n\"<>`"
 	var out strings.Builder
@@ -350,7 +348,7 @@ func (m *Mask) unmarked(text string) string {
 	return out.String() + text[done:]
 }
 
-// pair returns where in a word a user and password begin and end that no slashes stand before.
+// pair returns the position of a user and password without preceding slashes in a word.
 func pair(word string) (start, at int) {
 	at = strings.LastIndexByte(word, '@')
 	if at < 0 {
@@ -376,30 +374,30 @@ func pair(word string) (start, at int) {
 	case colon >= len("mailto") && strings.EqualFold(word[colon-len("mailto"):colon], "mailto"), !target.MatchString(all[at+1:]):
 		return 0, 0
 	}
-	for start > 0 && word[start-1] == '\\' { // it may escape what comes next
+	for start > 0 && word[start-1] == '\\' { // it may escape the next character
 		start--
 	}
 	return start, at
 }
 
-// isHTTP tells whether text is the scheme of HTTP with its colon.
+// isHTTP reports whether text is an HTTP scheme with its colon.
 func isHTTP(text string) bool {
 	return strings.EqualFold(text, "http:") || strings.EqualFold(text, "https:")
 }
 
-// slashes is how many bytes at the beginning of text are slashes. A backslash that may escape what
-// comes behind them is none.
+// slashes returns the number of leading bytes of text that are slashes. A backslash that may escape the character
+// after them does not count.
 func slashes(text string) int {
 	return slashesBehind(text[:len(text)-len(strings.TrimLeft(text, `/\`))])
 }
 
-// slashesBehind is slashes of text that holds nothing else.
+// slashesBehind is slashes for text that consists only of slashes.
 func slashesBehind(run string) int {
 	back := len(run) - len(strings.TrimRight(run, `\`))
 	return len(run) - back%2
 }
 
-// end is where the first of stops stands in text, or its length.
+// end returns the position of the first of stops in text, or its length.
 func end(text, stops string) int {
 	if i := strings.IndexAny(text, stops); i >= 0 {
 		return i

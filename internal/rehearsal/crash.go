@@ -14,21 +14,21 @@ import (
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-// Report is what came of killing a workflow everywhere.
+// Report is the result of crashing a workflow at every write.
 type Report struct {
-	Result  Result  `json:"result"`  // of the life that was not cut short
-	Writes  int     `json:"writes"`  // that it made
-	Trials  int     `json:"trials"`  // lives in which it was to be killed, before and after each write
-	Crashes int     `json:"crashes"` // of these, that were cut short; the others made fewer writes
-	Asked   int     `json:"asked"`   // decisions that were needed after a crash, taken by what the outside saw
-	Faults  []Fault `json:"faults"`  // differences that a crash made
+	Result  Result  `json:"result"`  // of the uninterrupted run
+	Writes  int     `json:"writes"`  // writes of the uninterrupted run
+	Trials  int     `json:"trials"`  // attempts to crash it, before and after each write
+	Crashes int     `json:"crashes"` // trials that crashed; in the others the run made fewer writes
+	Asked   int     `json:"asked"`   // decisions needed after a crash, made according to what the simulated server saw
+	Faults  []Fault `json:"faults"`  // differences caused by a crash
 }
 
-// Fault is a difference that a crash made.
+// Fault is a difference caused by a crash.
 type Fault struct {
-	Write int    `json:"write"` // the engine was killed at this write
-	After bool   `json:"after"` // after it took effect, and not before
-	Alive bool   `json:"alive"` // it never came to that write: nothing was killed
+	Write int    `json:"write"` // number of the write at which the engine crashed
+	After bool   `json:"after"` // after the write took effect rather than before
+	Alive bool   `json:"alive"` // the run never made that write, so nothing crashed
 	Text  string `json:"text"`
 }
 
@@ -43,10 +43,9 @@ func (f Fault) String() string {
 	return fmt.Sprintf("killed %s write %d: %s", when, f.Write, f.Text)
 }
 
-// CrashEverywhere runs the workflow to its end, and then again and again, each time killing the engine
-// before or after another one of its writes and starting a new one on what is left. It compares what
-// the outside saw, and how the run ended, with the life that was not cut short. Progress is called after
-// each life; nil is nobody.
+// CrashEverywhere runs the workflow to its end, and then repeats it with a crash before and after each of its writes,
+// continuing with a new engine on the remaining data. It compares the requests and the end of each run with those of
+// the uninterrupted one. progress is called after each run, unless it is nil.
 func CrashEverywhere(ctx context.Context, o Options, progress func(done, all int)) (Report, error) {
 	s, err := newStage(ctx, o)
 	if err != nil {
@@ -67,7 +66,7 @@ func CrashEverywhere(ctx context.Context, o Options, progress func(done, all int
 	if err != nil {
 		return rep, err
 	}
-	rep.Writes = kv.writes - 1 // the first is the lease
+	rep.Writes = kv.writes - 1 // the first write is the lease
 	for n := range rep.Writes {
 		for k, after := range []bool{false, true} {
 			rep.Trials++
@@ -89,7 +88,7 @@ func CrashEverywhere(ctx context.Context, o Options, progress func(done, all int
 	return rep, nil
 }
 
-// crash plays two lives, the first of which is cut short, and returns what differs.
+// crash runs the workflow with one crash and returns the differences.
 func (s *stage) crash(ctx context.Context, rep *Report, kv *mortal) (string, error) {
 	first, err := s.life(kv)
 	if err != nil {
@@ -98,7 +97,7 @@ func (s *stage) crash(ctx context.Context, rep *Report, kv *mortal) (string, err
 	defer first.outside.close()
 	first.owned = false
 	err = first.play(ctx)
-	if err == nil { // it made fewer writes than the one that was not cut short
+	if err == nil { // it made fewer writes than the uninterrupted run
 		got, err := first.result(ctx)
 		first.close()
 		return s.compare(rep, got), err
@@ -134,7 +133,7 @@ func (s *stage) crash(ctx context.Context, rep *Report, kv *mortal) (string, err
 	return text, nil
 }
 
-// compare returns what differs from the life that was not cut short, "" where nothing does.
+// compare returns the difference to the uninterrupted run, or "".
 func (s *stage) compare(rep *Report, got Result) string {
 	want := rep.Result
 	switch {
@@ -148,7 +147,7 @@ func (s *stage) compare(rep *Report, got Result) string {
 	return compareRequests(distinct(got), distinct(want))
 }
 
-// distinct returns the requests of a result without those that were repeated and may be.
+// distinct returns the requests of a result without permitted repetitions.
 func distinct(r Result) []string {
 	repeatable := map[string]bool{}
 	for _, rec := range r.Log {
@@ -185,7 +184,7 @@ func idempotent(c flawless.Call) bool {
 	return false
 }
 
-// compareRequests returns the first request that the outside saw more or less often than it should.
+// compareRequests returns the first request that came more or less often than expected.
 func compareRequests(got, want []string) string {
 	count := map[string]int{}
 	for _, q := range got {

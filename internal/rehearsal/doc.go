@@ -1,6 +1,6 @@
-// Package rehearsal runs a workflow to its end without a network and in virtual time, and can kill it
-// at every point of its life on the way. It hides the engine, its store and the outside.
+// Package rehearsal runs a workflow to its end in virtual time, without a network, and can crash it at every write. It
+// hides the engine, its store and the simulated server.
 //
-// It guarantees that nothing leaves the process but what the given handler does itself, that the same
-// workflow, input and start draw the same randomness, and that waiting costs nothing. It keeps nothing.
+// Nothing leaves the process except through the given handler. The same workflow, input and start draw the same random
+// numbers. Waiting takes no time. The package stores nothing.
 package rehearsal

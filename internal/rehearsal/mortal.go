@@ -8,12 +8,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// mortal is a database that dies at one of its writes: from then on it answers nothing, and what it
-// holds is what a crash leaves behind.
+// mortal is a database that fails from one of its writes on. What it holds then is what a crash leaves behind.
 type mortal struct {
 	store.KV
-	at    int  // it dies at this write, from 1; 0 is never
-	after bool // the write takes effect before
+	at    int  // fails at this write, counted from 1; 0 is never
+	after bool // the write takes effect first
 
 	mu     sync.Mutex
 	writes int
@@ -22,7 +21,7 @@ type mortal struct {
 	kill   context.CancelFunc
 }
 
-// died returns a context that ends when it dies.
+// died returns a context that ends when the database fails.
 func (m *mortal) died() context.Context {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -80,5 +79,5 @@ func (m *mortal) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, 
 	return m.KV.Scan(ctx, r)
 }
 
-// Close implements store.KV. The database below stays open: another life finds it.
+// Close implements store.KV. It leaves the underlying database open for the next engine.
 func (m *mortal) Close() error { return nil }

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Request is one that the outside saw.
+// Request is a request to the simulated server.
 type Request struct {
 	Method string `json:"method"`
 	URL    string `json:"url"`
@@ -31,25 +31,25 @@ type Request struct {
 	Response string `json:"response,omitempty"`
 }
 
-// outside is a server in this process that answers for every host, with and without TLS.
+// outside is a server in this process that stands in for every host, with and without TLS.
 type outside struct {
 	net.Listener
 	handler http.Handler
-	hide    func(string) string // the values of secrets
+	hide    func(string) string // masks the values of secrets
 	server  *http.Server
 	served  sync.WaitGroup
 	tls     *tls.Config
 
 	mu   sync.Mutex
 	seen []Request
-	told map[string]*telling // by idempotency key, the last one
+	told map[string]*telling // last response by idempotency key
 }
 
-// telling is a response as it was, or is being, given.
+// telling is a response that is complete or in progress.
 type telling struct {
 	rec   *recorder
-	done  chan struct{} // is closed when the handler has ended
-	again bool          // the next request with the key gets it again, and is not one that the outside sees
+	done  chan struct{} // closed when the handler has returned
+	again bool          // the next request with the key gets the same response, and is not recorded
 }
 
 func newOutside(handler http.Handler, hide func(string) string) (*outside, error) {
@@ -77,7 +77,7 @@ func (o *outside) close() {
 	o.served.Wait()
 }
 
-// Accept makes it a net.Listener whose connections may speak TLS.
+// Accept makes outside a net.Listener whose connections may use TLS.
 func (o *outside) Accept() (net.Conn, error) {
 	c, err := o.Listener.Accept()
 	if err != nil {
@@ -86,16 +86,16 @@ func (o *outside) Accept() (net.Conn, error) {
 	return &sniffed{Conn: c, tls: o.tls}, nil
 }
 
-// dial connects to it, whatever is asked for.
+// dial connects to the simulated server, whatever the address.
 func (o *outside) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, network, o.Addr().String())
 }
 
-// connKey finds the connection in the context of a request.
+// connKey is the context key of the connection.
 type connKey struct{}
 
-// sniffed is a connection that speaks TLS where the other side begins to.
+// sniffed is a connection that uses TLS if the client does.
 type sniffed struct {
 	net.Conn
 	tls  *tls.Config
@@ -104,7 +104,7 @@ type sniffed struct {
 	over *tls.Conn
 }
 
-// start looks at the first byte, which in TLS is that of a handshake.
+// start checks whether the first byte is that of a TLS handshake.
 func (s *sniffed) start() {
 	s.once.Do(func() {
 		in := bufio.NewReader(s.Conn)
@@ -136,11 +136,11 @@ type peeked struct {
 
 func (p *peeked) Read(b []byte) (int, error) { return p.in.Read(b) }
 
-// ServeHTTP takes down a request and hands it on.
+// ServeHTTP records a request and passes it to the handler.
 func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // it was cut off: the workflow was killed
+		return // the request was cut off by a crash
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.URL.Scheme, r.URL.Host = "http", r.Host
@@ -170,21 +170,21 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Unlock()
 }
 
-// requests returns what was seen so far.
+// requests returns the recorded requests.
 func (o *outside) requests() []Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]Request(nil), o.seen...)
 }
 
-// telling returns how the last request with that key is answered, nil where there was none.
+// telling returns the response to the last request with the key, or nil.
 func (o *outside) telling(key string) *telling {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.told[key]
 }
 
-// repeats takes the response that is to be given again to a request with that key, nil where there is none.
+// repeats takes the response to repeat for a request with the key, or returns nil.
 func (o *outside) repeats(key string) *telling {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -196,8 +196,8 @@ func (o *outside) repeats(key string) *telling {
 	return t
 }
 
-// repeat has the next request with that key answered as the one before, flush by flush. It returns false where
-// there was none, or its handler does not end.
+// repeat makes the next request with the key get the previous response again, flush by flush. It returns false if
+// there was none or its handler does not return.
 func (o *outside) repeat(ctx context.Context, key string) bool {
 	t := o.telling(key)
 	if t == nil {
@@ -214,7 +214,7 @@ func (o *outside) repeat(ctx context.Context, key string) bool {
 	return true
 }
 
-// answer returns the response that the outside gave to the request with that key.
+// answer returns the recorded request and response with the key.
 func (o *outside) answer(key string) (Request, error) {
 	for _, r := range o.requests() {
 		if r.Key == key && r.Status != 0 {
@@ -224,16 +224,16 @@ func (o *outside) answer(key string) (Request, error) {
 	return Request{}, errNotSeen
 }
 
-var errNotSeen = errors.New("the outside did not see the request")
+var errNotSeen = errors.New("the simulated server did not receive the request")
 
-// recorder takes down a response, and where it was flushed.
+// recorder records a response and where it was flushed.
 type recorder struct {
 	http.ResponseWriter
 	status int
 	body   bytes.Buffer
 
 	mu    sync.Mutex
-	parts []int // the ends of what was flushed, in bytes of the body
+	parts []int // offsets in the body of each flush
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -246,7 +246,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.ResponseWriter.Write(b)
 }
 
-// Flush implements http.Flusher, which handlers that stream ask for.
+// Flush implements http.Flusher for streaming handlers.
 func (r *recorder) Flush() {
 	r.mu.Lock()
 	r.parts = append(r.parts, r.body.Len()) // before anybody can read it
@@ -254,7 +254,7 @@ func (r *recorder) Flush() {
 	_ = http.NewResponseController(r.ResponseWriter).Flush()
 }
 
-// partEnd is the end of the part that begins at a place; 0 where nothing behind it was flushed yet.
+// partEnd returns the end of the part that begins at an offset, or 0 if nothing after it has been flushed.
 func (r *recorder) partEnd(from int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -266,7 +266,7 @@ func (r *recorder) partEnd(from int) int {
 	return 0
 }
 
-// repeat gives the response again. The handler has ended.
+// repeat writes the response again. The handler has returned.
 func (r *recorder) repeat(w http.ResponseWriter) {
 	maps.Copy(w.Header(), r.Header())
 	w.WriteHeader(r.status)
@@ -279,8 +279,8 @@ func (r *recorder) repeat(w http.ResponseWriter) {
 	_, _ = w.Write(body[at:])
 }
 
-// Unwrap lets http.ResponseController through.
+// Unwrap supports http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// String is the request in a line.
+// String returns the request in one line.
 func (r Request) String() string { return fmt.Sprintf("%s %s", r.Method, r.URL) }

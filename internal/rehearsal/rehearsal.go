@@ -21,41 +21,41 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// Options says what is rehearsed.
+// Options says what to rehearse.
 type Options struct {
-	Guest    *guest.Runtime // needed, as are Binary, Workflow and Outside
+	Guest    *guest.Runtime // required, as are Binary, Workflow and Outside
 	Binary   []byte
 	Workflow string
 	Input    json.RawMessage // nil is null
-	Outside  http.Handler    // answers every request, whatever its host; may be called concurrently
-	Start    time.Time       // of virtual time; zero is 2026-01-01T00:00:00Z
-	Limit    time.Duration   // of real time, for one life of the workflow; 0 is a minute
+	Outside  http.Handler    // answers the requests to all hosts; may be called concurrently
+	Start    time.Time       // virtual start time; zero is 2026-01-01T00:00:00Z
+	Limit    time.Duration   // real time for one run of the workflow; 0 is a minute
 	Module   string          // how the code calls its own module; "" is what that says of itself, or else File
 	File     string
 	Secrets  []flawless.OpenSecret
 }
 
-// retryFor is for how long failed calls are retried in a rehearsal, in virtual time: long enough for a handler
-// that fails a few times, and short enough to come to the end of a workflow whose handler always fails.
+// retryFor is the virtual time for which failed calls are retried: long enough for a handler that fails a few times,
+// short enough for a workflow whose handler always fails to end.
 const retryFor = time.Minute
 
-// Result is what came of a rehearsal.
+// Result is the result of a rehearsal.
 type Result struct {
 	Run      flawless.Run      `json:"run"`
 	Log      []flawless.Record `json:"log"`
 	Data     json.RawMessage   `json:"data,omitempty" redact:"-"`
-	Requests []Request         `json:"requests"` // that the outside saw, in order
+	Requests []Request         `json:"requests"` // received by the simulated server, in order
 	Virtual  time.Duration     `json:"virtual_ns"`
 }
 
-// runID is that of the run that is rehearsed, and unnamed the name of a module that has none.
+// runID is the id of the rehearsed run, and unnamed the name of an unnamed module.
 const (
 	runID   = "rehearsal"
 	unnamed = "rehearsed"
 )
 
-// Run runs the workflow once, to its end. A run that fails is a result; an error is one that can never
-// end, or could not begin.
+// Run runs the workflow once to its end. A failed run is a result; an error means that the run could not start or
+// cannot end.
 func Run(ctx context.Context, o Options) (Result, error) {
 	s, err := newStage(ctx, o)
 	if err != nil {
@@ -73,11 +73,11 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	return l.result(ctx)
 }
 
-// stage is what all lives of a rehearsal share.
+// stage is shared by all runs of a rehearsal.
 type stage struct {
 	Options
 	module *guest.Module
-	db     *mem.DB // with the module in it
+	db     *mem.DB // database that contains the module
 }
 
 func newStage(ctx context.Context, o Options) (*stage, error) {
@@ -106,12 +106,12 @@ func newStage(ctx context.Context, o Options) (*stage, error) {
 
 func (s *stage) close() { _ = s.module.Close(context.Background()) }
 
-// life is the time from one start of an engine to its death.
+// life is the time from the start of an engine to its crash.
 type life struct {
 	s       *stage
 	kv      *mortal
 	outside *outside
-	owned   bool // the outside is closed with it
+	owned   bool // whether to close the simulated server with it
 	web     *effect.Client
 	clock   *clock.Virtual
 	engine  *engine.Engine
@@ -131,7 +131,7 @@ func (s *stage) life(kv *mortal) (*life, error) {
 	return l, nil
 }
 
-// again starts an engine on what the one before has left, with the same outside and clock.
+// again starts an engine on the data of the previous one, with the same server and clock.
 func (l *life) again(kv *mortal) (*life, error) {
 	next := &life{s: l.s, kv: kv, outside: l.outside, clock: l.clock}
 	return next, next.begin()
@@ -142,10 +142,10 @@ func (l *life) begin() error {
 	if err != nil {
 		return err
 	}
-	l.web = effect.NewClient(effect.ClientOptions{Dial: l.outside.dial, TLS: &tls.Config{InsecureSkipVerify: true}, // it is in this process
+	l.web = effect.NewClient(effect.ClientOptions{Dial: l.outside.dial, TLS: &tls.Config{InsecureSkipVerify: true}, // it is in the same process
 		Secrets: func() []flawless.OpenSecret { return l.s.Secrets }})
 	kinds := effect.Kinds(effect.Options{HTTP: l.web})
-	if len(l.s.Secrets) == 0 { // placeholders change where a part ends
+	if len(l.s.Secrets) == 0 { // placeholders change the boundaries of parts
 		reads := &streams{web: l.web, outside: l.outside}
 		for i := range kinds {
 			if kinds[i].Name == effect.Read {
@@ -169,10 +169,10 @@ func (l *life) close() {
 	}
 }
 
-// errDied is why a life was not played to the end.
+// errDied is the error of a run that was interrupted by a crash.
 var errDied = errors.New("the engine was killed")
 
-// play starts the run, or finds it, and lets it come to its end.
+// play starts or finds the run and waits for its end.
 func (l *life) play(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.s.Limit, time.Minute))
 	defer cancel()
@@ -191,8 +191,8 @@ func (l *life) play(ctx context.Context) error {
 	return err
 }
 
-// end waits until the run has ended. What is in doubt is decided by what the outside saw, as a person
-// would.
+// end waits until the run has ended. It resolves calls with an unknown outcome by what the simulated server saw, as a
+// person would.
 func (l *life) end(ctx context.Context) error {
 	tick := time.NewTicker(200 * time.Microsecond)
 	defer tick.Stop()
@@ -226,8 +226,8 @@ func (l *life) end(ctx context.Context) error {
 	}
 }
 
-// decide says what became of a call of unknown outcome. Where the code itself asks for a person, there is
-// none: it is told so, since trying again might never end.
+// decide resolves a call with an unknown outcome. If the code itself asks for a person, the run fails, since trying
+// again might never end.
 func (l *life) decide(ctx context.Context, call int) error {
 	d := flawless.Decision{Call: call, Resolution: flawless.Retry, Who: "rehearsal"}
 	c, err := l.call(ctx, call)
@@ -238,7 +238,7 @@ func (l *life) decide(ctx context.Context, call int) error {
 	if c.Kind == effect.Doubt {
 		d.Resolution, d.Text = flawless.Tell, "nobody can decide in a test"
 	} else if streamed(c) {
-		l.outside.repeat(ctx, key) // the code gets what was answered in the same parts
+		l.outside.repeat(ctx, key) // the code gets the response in the same parts
 	} else if seen, err := l.outside.answer(key); err == nil {
 		d.Resolution, d.Status, d.Body = flawless.Respond, seen.Status, []byte(seen.Response)
 	}
@@ -262,7 +262,7 @@ func (l *life) call(ctx context.Context, n int) (flawless.Call, error) {
 	return flawless.Call{}, err
 }
 
-// result collects what came of the run.
+// result collects the result of the run.
 func (l *life) result(ctx context.Context) (Result, error) {
 	out := Result{Requests: l.outside.requests(), Virtual: l.clock.Now().Sub(l.s.Start)}
 	var err error

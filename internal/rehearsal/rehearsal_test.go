@@ -22,7 +22,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
-// rehearsed is the guest of the engine's tests, and what runs it.
+// rehearsed is the guest of the engine's tests, with a runtime.
 var rehearsed = sync.OnceValues(func() (Options, error) {
 	dir, err := os.MkdirTemp("", "rehearsal")
 	if err != nil {
@@ -54,7 +54,7 @@ func options(t *testing.T, workflow, input string) Options {
 	return o
 }
 
-func TestAYearPassesAtOnce(t *testing.T) {
+func TestVirtualYearTakesNoTime(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	r, err := Run(t.Context(), options(t, "sleep", "365"))
@@ -67,7 +67,7 @@ func TestAYearPassesAtOnce(t *testing.T) {
 	t.Logf("a year took %v", time.Since(began))
 }
 
-func TestTheOutsideAnswersEveryHost(t *testing.T) {
+func TestSimulatedServerAnswersEveryHost(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"http://shop.test", "https://pay.test:8443"} {
 		r, err := Run(t.Context(), options(t, "chain", fmt.Sprintf(`{"url":%q,"n":3}`, url)))
@@ -80,7 +80,7 @@ func TestTheOutsideAnswersEveryHost(t *testing.T) {
 	}
 }
 
-func TestTheSameRehearsalDrawsTheSame(t *testing.T) {
+func TestRehearsalIsDeterministic(t *testing.T) {
 	t.Parallel()
 	in := `{"url":"http://a.test","dead":"http://b.test","n":1}`
 	a, err := Run(t.Context(), options(t, "everything", in))
@@ -93,7 +93,7 @@ func TestTheSameRehearsalDrawsTheSame(t *testing.T) {
 	}
 }
 
-func TestKilledEverywhereNothingDiffers(t *testing.T) {
+func TestCrashAtEveryWriteChangesNothing(t *testing.T) {
 	t.Parallel()
 	in := `{"url":"http://a.test","steps":[{"post":"/a"},{"put":"/b"},{"sleep":50},{"both":[{"post":"/c"},{"sleep":70}]},{"data":3}]}`
 	rep, err := CrashEverywhere(t.Context(), options(t, "script", in), nil)
@@ -106,9 +106,10 @@ func TestKilledEverywhereNothingDiffers(t *testing.T) {
 	t.Logf("%d writes, %d crashes, %d decisions", rep.Writes, rep.Crashes, rep.Asked)
 }
 
-// TestAStreamComesInTheSameParts as the outside has flushed them, in every life. Where a crash hits it before it has
-// begun, the recorded response is given again; where it is cut off, as it would be, the report says so.
-func TestAStreamComesInTheSameParts(t *testing.T) {
+// TestStreamPartsSurviveCrashes checks that a stream has the parts that the server flushed, in every run. After a
+// crash before the stream began, the recorded response is repeated; a stream that a crash cuts off is reported as it
+// would be.
+func TestStreamPartsSurviveCrashes(t *testing.T) {
 	t.Parallel()
 	o := options(t, "listen", `{"URL":"http://model.test","Ack":false,"Enough":0}`)
 	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -136,7 +137,7 @@ func TestAStreamComesInTheSameParts(t *testing.T) {
 	}
 }
 
-func TestADifferenceIsTold(t *testing.T) {
+func TestDifferencesAreReported(t *testing.T) {
 	t.Parallel()
 	want := Result{Run: flawless.Run{Status: flawless.Completed, Output: []byte("1")}, Requests: []Request{{Method: "POST", URL: "/a", Key: "rehearsal-2"}}}
 	rep := &Report{Result: want}
@@ -159,8 +160,8 @@ func TestADifferenceIsTold(t *testing.T) {
 	}
 }
 
-// TestNobodyDecidesInARehearsal: a saga whose undo always fails asks for a person, for ever.
-func TestNobodyDecidesInARehearsal(t *testing.T) {
+// TestUnresolvedRunEndsRehearsal runs a saga whose undo always fails and therefore keeps asking for a person.
+func TestUnresolvedRunEndsRehearsal(t *testing.T) {
 	t.Parallel()
 	r, err := Run(t.Context(), options(t, "trip", `{"URL":"http://travel.example","Fail":"car","Stay":"hotel"}`))
 	if err != nil || r.Run.Failure == nil || !strings.Contains(r.Run.Failure.Message, "not undone: hotel") {
@@ -168,7 +169,7 @@ func TestNobodyDecidesInARehearsal(t *testing.T) {
 	}
 }
 
-func TestARehearsalThatCannotEnd(t *testing.T) {
+func TestEndlessRehearsalIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		workflow, input string
@@ -189,9 +190,9 @@ func TestARehearsalThatCannotEnd(t *testing.T) {
 	}
 }
 
-// TestASecretReachesTheOutsideAndNothingElse: the workflow sends it in every place of a request, and the outside
-// sends it back.
-func TestASecretReachesTheOutsideAndNothingElse(t *testing.T) {
+// TestSecretReachesOnlyTheSimulatedServer runs a workflow that sends a secret in every part of a request, to a server
+// that echoes it.
+func TestSecretReachesOnlyTheSimulatedServer(t *testing.T) {
 	t.Parallel()
 	const value = "s3cr/t value"
 	o := options(t, "confide", `{"url":"http://pay.test","dead":"http://pay.test/dead","other":"http://other.test"}`)
@@ -222,8 +223,8 @@ func TestASecretReachesTheOutsideAndNothingElse(t *testing.T) {
 	}
 }
 
-// TestCodeThatNamesItsModuleFindsIt: by the name that the test gives it, or that of its file.
-func TestCodeThatNamesItsModuleFindsIt(t *testing.T) {
+// TestWorkflowCanNameItsOwnModule uses the name that the test gives it, or that of its file.
+func TestWorkflowCanNameItsOwnModule(t *testing.T) {
 	t.Parallel()
 	for _, name := range []func(o *Options){func(o *Options) { o.Module = "guest" }, func(o *Options) { o.File = "guest" }} {
 		o := options(t, "conform", `"http://a.test"`)
@@ -234,13 +235,13 @@ func TestCodeThatNamesItsModuleFindsIt(t *testing.T) {
 	}
 }
 
-// TestATrialThatKillsNothingIsCounted: a workflow that makes fewer writes than the first time is not cut short,
-// and what differs then is no effect of a crash.
-func TestATrialThatKillsNothingIsCounted(t *testing.T) {
+// TestTrialWithoutCrashIsCounted runs a workflow that makes fewer writes the second time, so it does not crash, and a
+// difference is not caused by a crash.
+func TestTrialWithoutCrashIsCounted(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32
 	o := options(t, "once", `{"url":"http://a.test/once"}`)
-	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, n.Add(1)) }) // never the same
+	o.Outside = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, n.Add(1)) }) // different each time
 	rep, err := CrashEverywhere(t.Context(), o, nil)
 	if err != nil || rep.Trials != 2*rep.Writes || rep.Crashes > rep.Trials || len(rep.Faults) > rep.Trials {
 		t.Errorf("%d trials, %d crashes, %d faults of %d writes, %v", rep.Trials, rep.Crashes, len(rep.Faults), rep.Writes, err)

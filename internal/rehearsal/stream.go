@@ -11,9 +11,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// streams hand out responses that are read as they come in the parts in which the outside has flushed them. On a
-// connection it is chance how many of these arrive together, and a workflow whose result depends on that would
-// end differently each time.
+// streams serve streamed responses in the parts that the simulated server flushed. On a connection, the boundaries are
+// random, and a workflow whose result depends on them would end differently each time.
 type streams struct {
 	web     *effect.Client
 	outside *outside
@@ -22,14 +21,14 @@ type streams struct {
 	all map[string]*arrived // by idempotency key
 }
 
-// arrived is what has come of a response.
+// arrived is the received part of a response.
 type arrived struct {
 	mu   sync.Mutex // held while a read waits
 	body []byte
 	end  bool
 }
 
-// read carries out a `read` call.
+// read performs a `read` call.
 func (s *streams) read(ctx context.Context, t effect.Try) effect.Result {
 	h, err := effect.ParseRead(t.Call)
 	key := t.Run + "-" + strconv.Itoa(h.Call)
@@ -58,7 +57,7 @@ func (s *streams) read(ctx context.Context, t effect.Try) effect.Result {
 			return part(t, a.body[from:], true)
 		}
 		more := t
-		more.Call.Head, _ = json.Marshal(effect.ReadHead{Call: h.Call, From: int64(len(a.body))}) // cannot fail: numbers
+		more.Call.Head, _ = json.Marshal(effect.ReadHead{Call: h.Call, From: int64(len(a.body))}) // cannot fail: numbers only
 		r := s.web.Read(ctx, more)
 		var head struct {
 			End   bool            `json:"end"`
@@ -66,13 +65,13 @@ func (s *streams) read(ctx context.Context, t effect.Try) effect.Result {
 		}
 		if json.Unmarshal(r.Answer.Head, &head) != nil || r.Outcome != effect.Answered || head.Error != nil {
 			if from < len(a.body) {
-				return part(t, a.body[from:], false) // the next read is told
+				return part(t, a.body[from:], false) // the next read reports the error
 			}
 			return r
 		}
 		a.body, a.end = append(a.body, r.Answer.Body...), head.End
 	}
-	return s.web.Read(ctx, t) // it was another life's
+	return s.web.Read(ctx, t) // it began before the crash
 }
 
 func part(t effect.Try, body []byte, end bool) effect.Result {
@@ -83,13 +82,13 @@ func part(t effect.Try, body []byte, end bool) effect.Result {
 	return effect.Result{Outcome: effect.Answered, Answer: a, Text: fmt.Sprintf("%d bytes", len(body))}
 }
 
-// streamed tells whether the response to a call is read as it comes.
+// streamed reports whether the response to a call is streamed.
 func streamed(c flawless.Call) bool {
 	var head struct{ Stream bool }
 	return c.Kind == effect.HTTP && json.Unmarshal(c.Head, &head) == nil && head.Stream
 }
 
-// cutOff returns the calls whose responses could not be read to their end.
+// cutOff returns the calls whose responses were cut off.
 func cutOff(log []flawless.Record) (calls []int) {
 	reads := map[int]int{}
 	for _, rec := range log {

@@ -10,7 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-// Diff is [Engine.Diff] for two logs.
+// Diff compares two logs, see [Engine.Diff].
 func Diff(a, b iter.Seq2[flawless.Record, error]) (flawless.Difference, error) {
 	x, err := newHistory(a)
 	if err != nil {
@@ -40,12 +40,12 @@ func Diff(a, b iter.Seq2[flawless.Record, error]) (flawless.Difference, error) {
 	return d.Difference, nil
 }
 
-// history is a log, by turn.
+// history is a log by turn.
 type history struct {
 	start   flawless.Start
 	turns   []*flawless.Turn
 	answers map[int]flawless.Answer
-	end     string // that the engine imposed
+	end     string // set by the engine
 }
 
 func newHistory(log iter.Seq2[flawless.Record, error]) (*history, error) {
@@ -78,7 +78,7 @@ func (h *history) length() string {
 	return s
 }
 
-// differ looks for the first difference.
+// differ finds the first difference.
 type differ struct {
 	flawless.Difference
 	found bool
@@ -114,7 +114,7 @@ func (d *differ) turn(x, y *history, i int) {
 	d.text("end", endOf(a), endOf(b))
 }
 
-// calls compares as a replay does: the order within a turn makes no difference.
+// calls compares calls as a replay does: the order within a turn does not matter.
 func (d *differ) calls(a, b []flawless.Call) {
 	rest := slices.Clone(b)
 	for _, c := range a {

@@ -18,14 +18,14 @@ type inspector struct {
 	turn   int
 	kinds  map[string]*effect.Kind
 	p      *Player
-	calls  map[int]flawless.Call // made and not answered
+	calls  map[int]flawless.Call // open calls
 	data   []byte
-	other  []byte // memory after the turn that is compared with
+	other  []byte // memory after the turn to compare with
 	memory []byte
 	last   *flawless.Turn
 }
 
-// stopped ends a replay where enough was seen.
+// stopped ends a replay that has seen enough.
 type stopped struct{}
 
 func (stopped) Error() string { return "enough was seen" }
@@ -60,7 +60,7 @@ func (i *inspector) seen(t *flawless.Turn, out guest.Out, inst *guest.Instance) 
 	return nil
 }
 
-// blocked asks the guest where it waits, which is the last that can be done with it.
+// blocked asks the guest where its goroutines or tasks are blocked. The guest cannot be used afterwards.
 func (i *inspector) blocked(inst *guest.Instance) {
 	if i.last.Ended == nil {
 		i.out.Blocked = inst.Blocked(context.Background())
@@ -98,10 +98,10 @@ func (i *inspector) inspect(ctx context.Context, m *guest.Module, log iter.Seq2[
 	return nil
 }
 
-// inspectedPage is the unit in which memories are compared, whatever the system's pages are.
+// inspectedPage is the page size for memory comparisons, independent of the system's.
 const inspectedPage = 4096
 
-// changes returns what differs between two memories; where one is longer, it differs from zero.
+// changes returns the differing pages of two memories. The shorter one is extended with zeros.
 func changes(a, b []byte) []flawless.PageChange {
 	out := []flawless.PageChange{}
 	page := func(m []byte, at int) []byte {
@@ -132,9 +132,9 @@ func changes(a, b []byte) []flawless.PageChange {
 	return out
 }
 
-// Inspect returns what a run was after a turn, by its log; turn 0 is the last one. Where against is not zero the
-// memory is compared with that after that turn. Code that asks for something else than the log says is
-// *flawless.Divergence.
+// Inspect returns the state of a run after a turn; turn 0 is the last one. If against is not 0, it compares the memory
+// with that after turn against. It returns a *flawless.Divergence if the code asks for something else than the log
+// has.
 func Inspect(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], kinds map[string]*effect.Kind, turn, against int) (flawless.Inspection, error) {
 	var out flawless.Inspection
 	i := inspector{out: &out, turn: turn, kinds: kinds, calls: map[int]flawless.Call{}}

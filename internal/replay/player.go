@@ -19,25 +19,24 @@ import (
 	"github.com/flawless-engine/flawless/internal/value"
 )
 
-// NewPlayer returns a player for the log of a run. The caller releases it.
+// NewPlayer returns a player for the log of a run. The caller must call Release.
 func NewPlayer(id string, o Options) *Player { return &Player{id: id, Options: o} }
 
-// Options says how a log is replayed.
+// Options says how to replay a log.
 type Options struct {
-	Until int // the last turn that is taken; 0 is all, below 0 none
+	Until int // last turn to take; 0 is all, negative is none
 
-	// Redact is what was done to the log; nil is nothing. What the guest asks for is compared after
-	// the same was done to it.
+	// Redact is the redaction that was applied to the log, if any. It is applied to the guest's calls before they are
+	// compared.
 	Redact *redact.Redaction
 
-	// seen is called after each turn that asked for what the log says.
+	// seen is called after each turn that matched the log.
 	seen func(t *flawless.Turn, out guest.Out, inst *guest.Instance) error
 }
 
-// Run takes the turns of a log again with a guest of m, whether m is the run's own module or
-// another one. It touches neither the outside nor the run. That the code asks for something else
-// than the log says is an outcome, in Replay.Divergence; an error is a log that cannot be read, or
-// ctx's.
+// Run replays a log with a guest of m, which may be another module than the run's own. It changes neither the outside
+// nor the run. A difference between code and log is reported in Replay.Divergence; an error means that the log cannot
+// be read or that ctx has ended.
 func Run(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], o Options) (flawless.Replay, error) {
 	p := NewPlayer(id, o)
 	p.prints = true
@@ -50,31 +49,31 @@ func Run(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless
 	return p.report, err
 }
 
-// Player takes the turns of a log again with a guest, and compares what it asks for. It touches
-// nothing but the guest.
+// Player takes the turns of a log again with a guest and compares its calls with the log. It changes nothing but the
+// guest.
 type Player struct {
 	Options
 	id      string
 	inst    *guest.Instance
-	arrived map[int]flawless.Answer // that came and were not delivered
-	waits   map[int]flawless.Call   // whose answers were not delivered
+	arrived map[int]flawless.Answer // answers that came but were not delivered
+	waits   map[int]flawless.Call   // calls whose answers were not delivered
 	begun   flawless.Start
-	last    *flawless.Turn // that was taken
+	last    *flawless.Turn // last turn taken
 	report  flawless.Replay
-	prints  bool // lines are reported
+	prints  bool // whether to report log lines
 }
 
-// maxLines is how many lines of a replay are reported.
+// maxLines is the maximum number of reported log lines.
 const maxLines = 10_000
 
-// Release gives the guest back.
+// Release releases the guest.
 func (p *Player) Release() {
 	if p.inst != nil {
 		p.inst.Release()
 	}
 }
 
-// Start plays a whole log, which tells how the guest is to be made.
+// Start plays a whole log, beginning with its first record, which describes the guest to create.
 func (p *Player) Start(ctx context.Context, m *guest.Module, log iter.Seq2[flawless.Record, error]) error {
 	began := time.Now()
 	err := p.play(ctx, func(yield func(flawless.Record, error) bool) {
@@ -103,7 +102,7 @@ func (p *Player) Start(ctx context.Context, m *guest.Module, log iter.Seq2[flawl
 	return err
 }
 
-// begin makes the guest that the first record of a log asks for.
+// begin creates the guest that the first record of a log describes.
 func (p *Player) begin(ctx context.Context, m *guest.Module, rec flawless.Record) error {
 	if rec.Seq != 0 || len(rec.Entries) == 0 || rec.Entries[0].Start == nil {
 		return fmt.Errorf("the log of run %s does not begin with its start: old turns were removed, so it cannot be replayed: %w", p.id, flawless.Damaged)
@@ -128,14 +127,13 @@ func (p *Player) begin(ctx context.Context, m *guest.Module, rec flawless.Record
 	return nil
 }
 
-// StartOf is what a guest begins with.
+// StartOf returns how a guest starts.
 func StartOf(id string, s flawless.Start) guest.Start {
 	self := core.FirstSelf(id, s)
 	return guest.Start{Run: self.Run, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: self.URL}
 }
 
-// play takes the turns of records. It returns a *flawless.Divergence where the guest asks for
-// something else.
+// play takes the turns of records. It returns a *flawless.Divergence if the guest asks for something else.
 func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]) error {
 	if p.arrived == nil {
 		p.arrived = map[int]flawless.Answer{}
@@ -146,7 +144,7 @@ func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 			return err
 		}
 		if rec.Cut != nil {
-			return CutError(p.id, rec.Cut, nil, flawless.Refused)
+			return TruncatedError(p.id, rec.Cut, nil, flawless.Refused)
 		}
 		for _, e := range rec.Entries {
 			switch {
@@ -155,7 +153,7 @@ func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 			case e.Upgrade != nil:
 				p.report.Own = p.report.Digest == e.Upgrade.Digest
 			case e.Turn != nil:
-				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until || StoppedForTime(e.Turn) {
+				if p.Until < 0 || p.Until > 0 && e.Turn.N > p.Until || TimedOut(e.Turn) {
 					return nil
 				}
 				if err := p.turn(ctx, e.Turn); err != nil {
@@ -167,8 +165,8 @@ func (p *Player) play(ctx context.Context, log iter.Seq2[flawless.Record, error]
 	return nil
 }
 
-// ahead reads records before they are asked for, beside whoever takes their turns: a few at first, so
-// that a short log is not waited for, then many at once.
+// ahead reads records in advance, concurrently with the player: a few at first, so that a short log does not wait,
+// then larger batches.
 func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, error] {
 	const mostRecords, mostBytes = 64, 1 << 20
 	type item struct {
@@ -204,7 +202,7 @@ func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, err
 		}()
 		defer func() {
 			close(stop)
-			for range batches { // until the log is not read any more
+			for range batches { // drain until the reader stops
 			}
 		}()
 		for b := range batches {
@@ -217,7 +215,7 @@ func ahead(log iter.Seq2[flawless.Record, error]) iter.Seq2[flawless.Record, err
 	}
 }
 
-// turn takes one turn again.
+// turn replays one turn.
 func (p *Player) turn(ctx context.Context, t *flawless.Turn) error {
 	p.report.Of++
 	if p.last != nil && p.last.Ended != nil {
@@ -253,7 +251,7 @@ func (p *Player) turn(ctx context.Context, t *flawless.Turn) error {
 			d.AskedSite = d.Asked.Site()
 		}
 		d.LoggedEnd, d.AskedEnd = t.Ended, out.Ended
-		if p.Redact != nil { // both sides are told in the same words
+		if p.Redact != nil { // redact both sides in the same way
 			if d.Asked != nil {
 				asked := p.Redact.Call(*d.Asked)
 				d.Asked = &asked
@@ -278,7 +276,7 @@ func (p *Player) turn(ctx context.Context, t *flawless.Turn) error {
 	return nil
 }
 
-// print reports the lines of a turn that the log does not have.
+// print reports the log lines of a turn that are not in the log.
 func (p *Player) print(t *flawless.Turn, lines []flawless.Line) {
 	logged := map[string]int{}
 	for _, l := range t.Lines {
@@ -299,8 +297,8 @@ func (p *Player) print(t *flawless.Turn, lines []flawless.Line) {
 	}
 }
 
-// compare returns the first difference between the calls of a turn, nil where there is none. Calls
-// that the log has were given its numbers, so only those are left that one side alone has.
+// compare returns the first difference between the calls of a turn, or nil. Calls that match the log already have its
+// numbers, so only unmatched ones are left.
 func (p *Player) compare(logged, asked []flawless.Call) *flawless.Divergence {
 	if len(asked) == len(logged) && !slices.ContainsFunc(asked, func(c flawless.Call) bool { return !has(logged, c.N) }) {
 		return nil
@@ -312,7 +310,7 @@ func (p *Player) compare(logged, asked []flawless.Call) *flawless.Divergence {
 			break
 		}
 	}
-	for i := range asked { // of several the one that is most like it
+	for i := range asked { // choose the most similar one
 		if !has(logged, asked[i].N) && (d.Asked == nil || d.Logged != nil && less(d.Logged, &asked[i], d.Asked)) {
 			d.Asked = &asked[i]
 		}
@@ -323,7 +321,7 @@ func (p *Player) compare(logged, asked []flawless.Call) *flawless.Divergence {
 	return d
 }
 
-// less tells whether a call differs less from the one that was logged than another does.
+// less reports whether a differs less from the logged call than b.
 func less(logged, a, b *flawless.Call) bool {
 	if (a.Kind == logged.Kind) != (b.Kind == logged.Kind) {
 		return a.Kind == logged.Kind
@@ -335,7 +333,7 @@ func has(calls []flawless.Call, n int) bool {
 	return slices.ContainsFunc(calls, func(c flawless.Call) bool { return c.N == n })
 }
 
-// same tells whether a call is the one that was logged; nil is flawless.Call.Same.
+// same returns how to compare a call with the logged one; nil is flawless.Call.Same.
 func (p *Player) same() func(logged, asked flawless.Call) bool {
 	if p.Redact == nil {
 		return nil
@@ -354,7 +352,7 @@ func (p *Player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence
 	case logged == nil && asked == nil:
 		return nil
 	case logged != nil && logged.Failure != nil && logged.Failure.Kind == "stuck" && asked == nil:
-		return nil // the engine said so, not the guest
+		return nil // the engine ended the run, not the guest
 	case logged == nil || asked == nil || (logged.Failure == nil) != (asked.Failure == nil):
 		return &flawless.Divergence{}
 	case logged.Failure != nil && (logged.Failure.Kind != asked.Failure.Kind || logged.Failure.Message != asked.Failure.Message):
@@ -365,10 +363,9 @@ func (p *Player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence
 	return nil
 }
 
-// Onto takes the turns of a log again with a guest and compares what it asks for. arrived are the
-// answers that came before the log and were not delivered. After each turn it calls seen, where that
-// is not nil. It touches nothing but the guest.
-func Onto(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], arrived map[int]flawless.Answer, seen func(t *flawless.Turn, out guest.Out) error) error {
+// Continue replays a log with an existing guest and compares its calls. arrived are the answers that came before the log
+// and were not delivered. After each turn it calls seen unless that is nil. It changes nothing but the guest.
+func Continue(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], arrived map[int]flawless.Answer, seen func(t *flawless.Turn, out guest.Out) error) error {
 	p := Player{id: id, inst: inst, arrived: arrived}
 	if seen != nil {
 		p.seen = func(t *flawless.Turn, out guest.Out, _ *guest.Instance) error { return seen(t, out) }
@@ -376,15 +373,15 @@ func Onto(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[fl
 	return p.play(ctx, ahead(log))
 }
 
-// StoppedForTime tells whether a turn was stopped because of the time it took: it cannot be taken again.
-func StoppedForTime(t *flawless.Turn) bool {
+// TimedOut reports whether a turn was stopped because it took too long. Such a turn cannot be replayed.
+func TimedOut(t *flawless.Turn) bool {
 	return t.Ended != nil && t.Ended.Failure != nil && t.Ended.Failure.Kind == TooSlow
 }
 
-// TooSlow is the kind of failure of a run whose turn took longer than the operator allows.
+// TooSlow is the failure kind of a run whose turn exceeded the operator's time limit.
 const TooSlow = "time"
 
-// Redacted returns what was taken out of a log before it came here.
+// Redacted returns the redaction rules that were applied to a log when it was exported.
 func Redacted(s flawless.Start) []string {
 	if s.Origin == nil {
 		return nil
@@ -392,9 +389,9 @@ func Redacted(s flawless.Start) []string {
 	return s.Origin.Redacted
 }
 
-// CutError says that a run can be made again neither from its start nor from its image; image is why, nil
-// where that was not tried.
-func CutError(id string, c *flawless.Cut, image error, code flawless.Code) error {
+// TruncatedError returns the error for a run that cannot be restored from its start or its image. image is the reason for
+// the latter, nil if that was not tried.
+func TruncatedError(id string, c *flawless.Cut, image error, code flawless.Code) error {
 	why := ""
 	if image != nil {
 		why = fmt.Sprintf(", and its image cannot be used: %v", image)
@@ -402,7 +399,7 @@ func CutError(id string, c *flawless.Cut, image error, code flawless.Code) error
 	return fmt.Errorf("the first %d turns of the log of run %s were removed (--keep-turns of its module), so it cannot be replayed from its start%s: %w", c.Turns, id, why, code)
 }
 
-// Records yields the records of a bundle's log, as a store does.
+// Records yields the records of a bundle's log as a store does.
 func Records(log []flawless.Record) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		for _, r := range log {
@@ -413,7 +410,7 @@ func Records(log []flawless.Record) iter.Seq2[flawless.Record, error] {
 	}
 }
 
-// IsStuck tells whether nothing can wake the guest after the last turn.
+// IsStuck reports whether nothing can wake the guest after the last turn.
 func (p *Player) IsStuck(kinds map[string]*effect.Kind) bool {
 	if p.report.Wake != 0 {
 		return false
@@ -429,17 +426,17 @@ func (p *Player) IsStuck(kinds map[string]*effect.Kind) bool {
 // ID returns the id of the run.
 func (p *Player) ID() string { return p.id }
 
-// Guest returns the guest after the last turn, nil before the first record.
+// Guest returns the guest after the last turn, or nil before the first record.
 func (p *Player) Guest() *guest.Instance { return p.inst }
 
-// Report returns what was seen so far.
+// Report returns the result so far.
 func (p *Player) Report() *flawless.Replay { return &p.report }
 
-// Last returns the last turn that was taken, nil where there was none.
+// Last returns the last turn taken, or nil.
 func (p *Player) Last() *flawless.Turn { return p.last }
 
 // Waits returns the calls whose answers were not delivered, by number.
 func (p *Player) Waits() map[int]flawless.Call { return p.waits }
 
-// Begun returns how the run began.
+// Begun returns the start of the run.
 func (p *Player) Begun() flawless.Start { return p.begun }

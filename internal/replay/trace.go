@@ -11,18 +11,18 @@ import (
 	"github.com/flawless-engine/flawless/internal/guest"
 )
 
-// TraceOptions says what a trace shows.
+// TraceOptions says what a trace contains.
 type TraceOptions struct {
-	Turn  int            // only this one; 0 is all
-	Depth int            // of the tree; 0 is unlimited
-	Func  *regexp.Regexp // only paths to functions it matches; nil is all
-	All   bool           // functions of the language's runtime, too
-	// Each is given every turn in place of the list that is returned, which may be long; nil has them
-	// listed. Its error ends the trace.
+	Turn  int            // only this turn; 0 is all
+	Depth int            // maximum depth of the tree; 0 is unlimited
+	Func  *regexp.Regexp // only paths to matching functions; nil is all
+	All   bool           // also functions of the language runtime
+	// Each receives every turn instead of the returned list, which may be long. Nil returns the list. An error ends
+	// the trace.
 	Each func(flawless.TracedTurn) error
 }
 
-// Trace is [Engine.Trace] for a log and a module that was loaded to be traced.
+// Trace returns a trace for a log, see [Engine.Trace]. The module must have been loaded for tracing.
 func Trace(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawless.Record, error], o TraceOptions) (flawless.Trace, error) {
 	out := flawless.Trace{Run: id, Digest: m.Digest(), Turns: []flawless.TracedTurn{}}
 	shown := 0
@@ -55,7 +55,7 @@ func Trace(ctx context.Context, m *guest.Module, id string, log iter.Seq2[flawle
 	return out, err
 }
 
-// keep takes out what leads to no function that is asked for, and tells whether something is left.
+// keep removes the branches that lead to no requested function, and reports whether anything is left.
 func (o *TraceOptions) keep(f *flawless.Frame) bool {
 	if o.Func == nil || o.Func.MatchString(f.Func) {
 		return true

@@ -279,25 +279,30 @@ func TestMemoryIsReturnedWhenLastGuestLeaves(t *testing.T) {
 	virtually(t, func(t *testing.T) {
 		trims := 0
 		h := open(t, Options{Collect: true, Trim: func() { trims++ }})
+		calmed := func() time.Time {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.calmed
+		}
 		began := time.Now()
 		for range 3 {
 			h.enter(time.Hour)
 		}
 		time.Sleep(time.Second)
-		if trims != 0 || !h.calmed.IsZero() {
+		if trims != 0 || !calmed().IsZero() {
 			t.Errorf("memory was returned %d times while guests are in memory", trims)
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		first := h.calmed
+		first := calmed()
 		if trims != 1 || !first.After(began) {
 			t.Errorf("memory was returned %d times, last at %v", trims, first)
 		}
 		h.enter(time.Hour)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if trims != 2 || !h.calmed.Equal(first) {
-			t.Errorf("a second collection followed after %v, and %d releases", h.calmed.Sub(first), trims)
+		if trims != 2 || !calmed().Equal(first) {
+			t.Errorf("a second collection followed after %v, and %d releases", calmed().Sub(first), trims)
 		}
 	})
 }

@@ -1,5 +1,5 @@
-// Package retention removes ended runs when the time for which their module keeps them is over.
+// Package retention removes ended runs when the retention of their module has passed.
 //
-// A run whose parent is open, that is in memory, or that cannot be read stays. After a crash in the middle the next start
-// finishes what was begun.
+// A run stays while its parent is open, while it is in memory, and while it cannot be read. After a crash, the next
+// start finishes a removal that had begun.
 package retention

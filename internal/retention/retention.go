@@ -12,27 +12,27 @@ import (
 )
 
 const (
-	// First is how soon after the start the first sweep comes, so that a server that never runs for long also removes what
-	// is over, and the start is not slowed down.
+	// First is the delay of the first sweep after the start. It is short, so that servers that restart often also
+	// remove runs, but does not slow down the start.
 	First = 10 * time.Second
 	every = 15 * time.Minute
-	// Page is how many runs are looked at at a time. A pause comes after each page of which something was removed: clients
+	// Page is the number of runs per batch. Each batch that removed something is followed by a pause, so that clients
 	// do not wait for a sweep.
 	Page  = 100
 	pause = 20 * time.Millisecond
 )
 
-// Options says what a Sweeper works with.
+// Options configures a Sweeper.
 type Options struct {
 	Store   *store.Store
 	Lease   store.Lease
-	Context context.Context // of the engine's work
+	Context context.Context // ends with the engine
 	Now     func() time.Time
-	// Settings returns how the runs of a module are treated.
+	// Settings returns the settings of a module.
 	Settings func(module string) flawless.Settings
-	// InHand tells whether a run is in memory.
-	InHand func(run string) bool
-	// Tidy is called after each sweep; nil is nothing. It returns an error to be logged.
+	// InMemory reports whether a run is in memory.
+	InMemory func(run string) bool
+	// Tidy is called after each sweep unless it is nil. Its error is logged.
 	Tidy func(ctx context.Context) error
 	Log  *slog.Logger
 }
@@ -40,10 +40,10 @@ type Options struct {
 // Sweeper removes ended runs.
 type Sweeper struct{ o Options }
 
-// New returns a Sweeper that removes nothing before Serve is called.
+// New returns a Sweeper. It removes nothing before Serve is called.
 func New(o Options) *Sweeper { return &Sweeper{o} }
 
-// Serve removes runs whose time is over, a few at a time, until the engine stops.
+// Serve removes expired runs in batches until the engine stops.
 func (s *Sweeper) Serve() {
 	next := time.NewTimer(First)
 	defer next.Stop()
@@ -72,7 +72,7 @@ func (s *Sweeper) Serve() {
 	}
 }
 
-// removeEnded removes the runs whose time is over by now, and returns how many.
+// removeEnded removes all runs that have expired by now and returns how many.
 func (s *Sweeper) removeEnded(ctx context.Context) (n int, err error) {
 	modules, err := s.o.Store.ModulesWithRuns(ctx)
 	if err != nil {
@@ -115,8 +115,7 @@ func (s *Sweeper) removeEnded(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// Remove removes a run if it ended before a moment, nobody has it in hand, and its parent is not
-// open.
+// Remove removes a run that ended before a given time, unless it is in memory or its parent is open.
 func (s *Sweeper) Remove(ctx context.Context, r flawless.Run, over time.Time) (bool, error) {
 	if r.Ended == nil || !r.Ended.Before(over) || r.Problem != "" || len(r.Unresolved) > 0 {
 		return false, nil
@@ -127,7 +126,7 @@ func (s *Sweeper) Remove(ctx context.Context, r flawless.Run, over time.Time) (b
 			return false, ignoreDamage(err)
 		}
 	}
-	if s.o.InHand(r.ID) {
+	if s.o.InMemory(r.ID) {
 		return false, nil
 	}
 	err := s.o.Store.Remove(ctx, s.o.Lease, r.ID, r.Parent == "" && Keyed(r.ID))
@@ -145,8 +144,8 @@ func ignoreDamage(err error) error {
 	return err
 }
 
-// Keyed tells whether an id is a caller's own key. One that an engine or a client has made up has its
-// time in it, and is not asked for again long after.
+// Keyed reports whether the caller chose the id. A generated id contains its time, so nobody asks for it again long
+// after.
 func Keyed(id string) bool {
 	rest, made := strings.CutPrefix(id, "wkf_")
 	return !made || len(rest) != 26 || strings.Trim(rest, "0123456789abcdefghjkmnpqrstvwxyz") != ""

@@ -1,6 +1,6 @@
-// Package rusttest builds guests in Rust for the tests of other packages. It hides the toolchain.
+// Package rusttest builds Rust guests for the tests of other packages. It hides the toolchain.
 //
-// What it builds lies in the user's cache, so that dependencies are compiled once for all tests.
+// It builds into the user's cache, so that dependencies are compiled once for all tests.
 package rusttest
 
 import (
@@ -19,26 +19,26 @@ import (
 	"github.com/flawless-engine/flawless/internal/cargo"
 )
 
-// The targets of a guest.
+// Targets of a guest.
 const (
 	WASI    = "wasm32-wasip1"
 	Unknown = "wasm32-unknown-unknown"
 )
 
-// script makes the toolchain and builds. Its arguments: folder of toolchain.sh, target, folder of the
-// package, folder for what is built.
+// script sets up the toolchain and builds. Its arguments: folder of toolchain.sh, target, folder of the package,
+// target directory.
 const script = `env=$("$1/toolchain.sh" "$2") && eval "$env" && cd "$3" &&
 CARGO_TARGET_DIR=$4 exec cargo build --locked --release --target "$2" --message-format=json`
 
-// LeftOut is the error of what a machine without the tools for it leaves out: it is named in the environment
-// variable FLAWLESS_TEST_WITHOUT, which tools/setup/setup.sh sets.
-const LeftOut leftOut = "left out, because the tools for it are not there (make setup says how to get them)"
+// LeftOut is the error for tests that need a tool which this machine does not have. The environment variable
+// FLAWLESS_TEST_WITHOUT, set by tools/setup/setup.sh, lists the tools.
+const LeftOut leftOut = "skipped, because its tools are not installed (make setup says how to get them)"
 
 type leftOut string
 
 func (l leftOut) Error() string { return string(l) }
 
-// Needs returns [LeftOut] if what is named, rust or openssl, is left out on this machine.
+// Needs returns [LeftOut] if this machine does not have the tool, rust or openssl.
 func Needs(what string) error {
 	if slices.Contains(strings.Fields(os.Getenv("FLAWLESS_TEST_WITHOUT")), what) {
 		return fmt.Errorf("%s: %w", what, LeftOut)
@@ -46,7 +46,7 @@ func Needs(what string) error {
 	return nil
 }
 
-// Check ends a test for an error: it skips the test if that is [LeftOut], and fails it otherwise.
+// Check skips the test if the error is [LeftOut], and fails it for any other error.
 func Check(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, LeftOut) {
@@ -57,9 +57,8 @@ func Check(t testing.TB, err error) {
 	}
 }
 
-// Build compiles the package in a folder, which may be relative, and returns the module. Where the
-// toolchain cannot be had the error says how to get it. It may be called concurrently, also by several
-// processes.
+// Build compiles the package in a folder, which may be relative, and returns the module. If the toolchain is missing,
+// the error says how to get it. Build may be called concurrently, also by several processes.
 func Build(dir, target string) ([]byte, error) {
 	if err := Needs("rust"); err != nil {
 		return nil, err
@@ -80,12 +79,12 @@ func Build(dir, target string) ([]byte, error) {
 	}
 	file := cargo.Module(out.Bytes())
 	if file == "" {
-		return nil, fmt.Errorf("building %s for %s: cargo tells of no module", dir, target)
+		return nil, fmt.Errorf("building %s for %s: cargo reported no module", dir, target)
 	}
 	return os.ReadFile(file)
 }
 
-// Program compiles the program in a folder for this machine and returns the name of its file.
+// Program compiles the program in a folder for this machine and returns its file name.
 func Program(dir string) (string, error) {
 	if err := Needs("rust"); err != nil {
 		return "", err
@@ -95,7 +94,7 @@ func Program(dir string) (string, error) {
 		return "", fmt.Errorf("building %s: %w", dir, err)
 	}
 	if _, err := exec.LookPath("cargo"); err != nil {
-		return "", fmt.Errorf("building %s: cargo is not there; get it from https://rustup.rs or with apt-get install cargo-web: %w", dir, err)
+		return "", fmt.Errorf("building %s: the cargo command was not found; get it from https://rustup.rs or with apt-get install cargo-web: %w", dir, err)
 	}
 	var out, text bytes.Buffer
 	cmd := exec.Command("cargo", "build", "--locked", "--message-format=json-render-diagnostics")
@@ -110,11 +109,11 @@ func Program(dir string) (string, error) {
 			return m.Executable, nil
 		}
 	}
-	return "", fmt.Errorf("building %s: cargo tells of no program", dir)
+	return "", fmt.Errorf("building %s: cargo reported no program", dir)
 }
 
-// TargetDir is where cargo puts what it builds: in the user's cache, one for each copy of the
-// repository and each use, since packages of the same name must not share one.
+// TargetDir returns cargo's target directory: in the user's cache, one per clone of the repository and use, because
+// packages with the same name must not share one.
 func TargetDir(use string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -125,7 +124,7 @@ func TargetDir(use string) (string, error) {
 	return filepath.Join(cache, "flawless-rust", fmt.Sprintf("target%s-%x", use, sum[:4])), err
 }
 
-// Environment is what a process needs besides its environment to build other packages with cargo.
+// Environment returns the environment variables with which a process can build packages with cargo.
 func Environment() ([]string, error) {
 	root, err := root()
 	if err != nil {
@@ -157,7 +156,7 @@ func Environment() ([]string, error) {
 	return out, nil
 }
 
-// root is the folder of the repository.
+// root returns the folder of the repository.
 func root() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {
@@ -180,7 +179,7 @@ type message struct {
 	} `json:"message"`
 }
 
-// rendered is what the compiler said.
+// rendered returns the compiler's messages.
 func rendered(out []byte) string {
 	var b strings.Builder
 	for line := range bytes.Lines(out) {

@@ -1,6 +1,6 @@
 // Package schedule starts runs at the times of cron expressions.
 //
-// A timetable decides what is to be started, without I/O and without a clock. The [Scheduler] carries that out and writes
-// what it has done. The id of a run follows from its schedule and its time, so a crash between the two costs nothing: the
-// run is there, and is found again.
+// A timetable decides what to start, without I/O and without a clock. The [Scheduler] carries the decisions out and
+// stores what it did. The id of a run follows from its schedule and time, so after a crash between the two steps the
+// run is found again.
 package schedule

@@ -17,20 +17,19 @@ import (
 
 const (
 	defaultCatchUp = time.Hour
-	shortCatchUp   = 10 * time.Second
-	longestJitter  = 24 * time.Hour
-	longestSpan    = 10 * 365 * 24 * time.Hour // of any other time that a schedule is given
-	mostBackfill   = 1000
+	minCatchUp     = 10 * time.Second
+	maxJitter      = 24 * time.Hour
+	maxSpan        = 10 * 365 * 24 * time.Hour // limit of all other durations in a schedule
+	maxBackfill    = 1000
 
-	// defaultCatchUpLimit and maxCatchUpLimit bound the runs that a schedule starts at once.
+	// defaultCatchUpLimit and maxCatchUpLimit limit how many runs a schedule starts at once.
 	defaultCatchUpLimit = 100
 	maxCatchUpLimit     = 10_000
 )
 
-// Set adds a schedule. Where there is one of that name it is flawless.Conflict, unless
-// replace is set: then it takes over its place, its counts, its open runs and a time that waits. Its first
-// time is the first one from now on; with the cron expression of the one before it is the next one of that.
-// Errors say what of it cannot be taken. A crash in the middle leaves it added or not.
+// Set adds a schedule. If the name exists, it returns flawless.Conflict, unless replace is set: then the new schedule
+// keeps the counts, the open runs and a queued time of the old one. Its first time is the next one from now; if the
+// cron expression is unchanged, it is the next one of the old schedule. After a crash the schedule is stored or not.
 func (c *Scheduler) Set(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
 	if err := c.o.Engine.Accepts(); err != nil {
 		return flawless.Schedule{}, err
@@ -64,8 +63,7 @@ func (c *Scheduler) Set(ctx context.Context, s flawless.Schedule, replace bool) 
 	return one.t.shown(), nil
 }
 
-// adopt makes sure that a schedule which was changed is the one that is looked at. The caller holds
-// its mu.
+// adopt makes Serve look at a changed schedule. The caller holds s.mu.
 func (c *Scheduler) adopt(s *scheduled) {
 	c.mu.Lock()
 	c.all[s.t.Name] = s
@@ -74,7 +72,7 @@ func (c *Scheduler) adopt(s *scheduled) {
 	task.Poke(c.kick)
 }
 
-// check returns the timetable of a new schedule, with all defaults.
+// check validates a new schedule and returns its timetable with all defaults.
 func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, error) {
 	if err := flawless.CheckName("a schedule's name", s.Name); err != nil {
 		return timetable{}, err
@@ -93,15 +91,15 @@ func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, 
 	switch {
 	case !slices.Contains(flawless.Overlaps, n.Overlap):
 		return timetable{}, fmt.Errorf("the overlap policy is %.100q; use one of %v: %w", n.Overlap, flawless.Overlaps, flawless.Invalid)
-	case n.JitterMS < 0 || n.JitterMS > longestJitter.Milliseconds():
-		return timetable{}, fmt.Errorf("the jitter is %d ms; use at most %v: %w", n.JitterMS, longestJitter, flawless.Invalid)
-	case n.CatchUpMS < shortCatchUp.Milliseconds() || n.CatchUpMS > longestSpan.Milliseconds():
-		return timetable{}, fmt.Errorf("the catch-up window is %d ms; use %v to 10 years: %w", n.CatchUpMS, shortCatchUp, flawless.Invalid)
+	case n.JitterMS < 0 || n.JitterMS > maxJitter.Milliseconds():
+		return timetable{}, fmt.Errorf("the jitter is %d ms; use at most %v: %w", n.JitterMS, maxJitter, flawless.Invalid)
+	case n.CatchUpMS < minCatchUp.Milliseconds() || n.CatchUpMS > maxSpan.Milliseconds():
+		return timetable{}, fmt.Errorf("the catch-up window is %d ms; use %v to 10 years: %w", n.CatchUpMS, minCatchUp, flawless.Invalid)
 	case n.CatchUpLimit < 1 || n.CatchUpLimit > maxCatchUpLimit:
 		return timetable{}, fmt.Errorf("the catch-up limit is %d; use 1 to %d: %w", n.CatchUpLimit, maxCatchUpLimit, flawless.Invalid)
-	case n.DeadlineMS < 0 || n.DeadlineMS > longestSpan.Milliseconds():
+	case n.DeadlineMS < 0 || n.DeadlineMS > maxSpan.Milliseconds():
 		return timetable{}, fmt.Errorf("the deadline is %d ms after the start of a run; use 1 ms to 10 years: %w", n.DeadlineMS, flawless.Invalid)
-	case n.GraceMS < 0 || n.GraceMS > longestSpan.Milliseconds():
+	case n.GraceMS < 0 || n.GraceMS > maxSpan.Milliseconds():
 		return timetable{}, fmt.Errorf("the grace period is %d ms; use 1 ms to 10 years: %w", n.GraceMS, flawless.Invalid)
 	case n.GraceMS > 0 && n.DeadlineMS == 0:
 		return timetable{}, fmt.Errorf("a grace period needs a deadline; set one: %w", flawless.Invalid)
@@ -124,7 +122,7 @@ func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, 
 	return t, c.o.Engine.Check(ctx, t.departing("", now))
 }
 
-// List returns all schedules, by name.
+// List returns all schedules, sorted by name.
 func (c *Scheduler) List() []flawless.Schedule {
 	out := []flawless.Schedule{}
 	for _, s := range c.list() {
@@ -138,7 +136,7 @@ func (c *Scheduler) List() []flawless.Schedule {
 	return out
 }
 
-// with calls f with a schedule that nobody else changes meanwhile, or returns flawless.NotFound.
+// with calls f with a locked schedule, or returns flawless.NotFound.
 func (c *Scheduler) with(name string, f func(s *scheduled) error) (flawless.Schedule, error) {
 	c.mu.Lock()
 	s := c.all[name]
@@ -154,7 +152,7 @@ func (c *Scheduler) with(name string, f func(s *scheduled) error) (flawless.Sche
 	return s.t.shown(), err
 }
 
-// change changes a schedule and writes it.
+// change modifies and stores a schedule.
 func (c *Scheduler) change(name string, f func(t *timetable)) (flawless.Schedule, error) {
 	return c.with(name, func(s *scheduled) error {
 		before := s.t
@@ -176,7 +174,7 @@ func (c *Scheduler) Get(name string) (flawless.Schedule, error) {
 	return c.with(name, func(*scheduled) error { return nil })
 }
 
-// Remove removes a schedule. Its runs are left alone.
+// Remove removes a schedule. It does not affect its runs.
 func (c *Scheduler) Remove(ctx context.Context, name string) error {
 	_, err := c.with(name, func(s *scheduled) error {
 		if err := c.o.Put(ctx, name, s.stored, nil); err != nil {
@@ -191,8 +189,7 @@ func (c *Scheduler) Remove(ctx context.Context, name string) error {
 	return err
 }
 
-// Pause keeps a schedule from starting runs. A time that waits for a run before it is
-// forgotten.
+// Pause stops a schedule from starting runs. It drops a queued time.
 func (c *Scheduler) Pause(name, note string) (flawless.Schedule, error) {
 	return c.change(name, func(t *timetable) {
 		t.unqueue()
@@ -200,8 +197,7 @@ func (c *Scheduler) Pause(name, note string) (flawless.Schedule, error) {
 	})
 }
 
-// Resume lets a schedule go on with its next time. Times that came while it was paused are
-// not made up for: backfill them.
+// Resume continues a schedule with its next time. Times during the pause start no runs; use Backfill for them.
 func (c *Scheduler) Resume(name string) (flawless.Schedule, error) {
 	return c.change(name, func(t *timetable) {
 		if t.Paused {
@@ -210,8 +206,8 @@ func (c *Scheduler) Resume(name string) (flawless.Schedule, error) {
 	})
 }
 
-// Trigger starts a run of a schedule at once, whatever is open and also where it is paused.
-// The same key starts one run, however often it is asked for; "" makes one up.
+// Trigger starts a run of a schedule at once, regardless of the overlap policy and of a pause. Repeating it with the
+// same key starts no second run; "" generates a key.
 func (c *Scheduler) Trigger(ctx context.Context, name, key string) (run flawless.Run, started bool, err error) {
 	if key == "" {
 		key = flawless.NewRunID(c.o.Now())
@@ -236,18 +232,17 @@ func (c *Scheduler) Trigger(ctx context.Context, name, key string) (run flawless
 	return run, started, err
 }
 
-// Backfill is what became of times that were asked for.
+// Backfill is the result of a backfill.
 type Backfill struct {
-	Started []string `json:"started"` // runs
-	Known   []string `json:"known"`   // runs that were there before
-	// Taken are ids of times that somebody else's run has, so that these times have none.
+	Started []string `json:"started"` // ids of new runs
+	Known   []string `json:"known"`   // ids of runs that already existed
+	// Taken are ids that belong to runs that the schedule did not start. Their times have no run.
 	Taken []string `json:"taken,omitempty"`
 }
 
-// Backfill starts a run for each time of a schedule from one moment (inclusive) until another
-// (exclusive) that has none yet, side by side and without jitter. It is flawless.Invalid for more than
-// 1,000 times and for times to come. After a crash in the middle some of the runs are there; asking
-// again starts the others.
+// Backfill starts the missing runs of a schedule from one time (inclusive) to another (exclusive), concurrently and
+// without jitter. It returns flawless.Invalid for more than 1,000 times and for times in the future. After a crash,
+// repeat it to start the remaining runs.
 func (c *Scheduler) Backfill(ctx context.Context, name string, from, to time.Time) (Backfill, error) {
 	out := Backfill{Started: []string{}, Known: []string{}}
 	s, err := c.Get(name)
@@ -272,7 +267,7 @@ func (c *Scheduler) Backfill(ctx context.Context, name string, from, to time.Tim
 			out.Started = append(out.Started, id)
 			continue
 		}
-		switch err := c.foreign(name, id); { // it may have had another input
+		switch err := c.foreign(name, id); { // the input may have differed
 		case passing(err):
 			return out, err
 		case err != nil:
@@ -284,7 +279,7 @@ func (c *Scheduler) Backfill(ctx context.Context, name string, from, to time.Tim
 	return out, nil
 }
 
-// between returns the times from one moment until another.
+// between returns the scheduled times from one time until another.
 func (t *timetable) between(from, to, now time.Time) ([]time.Time, error) {
 	switch {
 	case !from.Before(to):
@@ -298,8 +293,8 @@ func (t *timetable) between(from, to, now time.Time) ([]time.Time, error) {
 		if !ok || !next.Before(to) {
 			return times, nil
 		}
-		if len(times) == mostBackfill {
-			return nil, fmt.Errorf("there are more than %d times from %s to %s; backfill a shorter range first: %w", mostBackfill, from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
+		if len(times) == maxBackfill {
+			return nil, fmt.Errorf("there are more than %d times from %s to %s; backfill a shorter range first: %w", maxBackfill, from.Format(time.RFC3339), to.Format(time.RFC3339), flawless.Invalid)
 		}
 		times = append(times, next)
 		at = next

@@ -17,7 +17,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/task"
 )
 
-// Start asks for a run of a schedule.
+// Start describes a run to start for a schedule.
 type Start struct {
 	Schedule, ID     string
 	Module, Workflow string
@@ -31,64 +31,64 @@ type Start struct {
 
 // Engine is what a Scheduler needs of an engine.
 type Engine interface {
-	// Start accepts a run. Where there is one of that id already it returns false.
+	// Start accepts a run. It returns false if the id already exists.
 	Start(ctx context.Context, s Start) (flawless.Run, bool, error)
-	// Check tells whether there is such a workflow, and it takes the input.
+	// Check returns an error if there is no such workflow or it does not accept the input.
 	Check(ctx context.Context, s Start) error
 	Cancel(ctx context.Context, run string, c flawless.Cancel) error
 	Run(ctx context.Context, id string) (flawless.Run, error)
-	// Wait returns when a run has ended, or cannot be waited for.
+	// Wait returns when the run has ended or cannot be waited for.
 	Wait(ctx context.Context, id string)
-	// StartedBy returns the schedule that started a run, "" where none did.
+	// StartedBy returns the schedule that started a run, or "".
 	StartedBy(ctx context.Context, id string) (schedule string, err error)
-	// Known tells whether the store has a run of that id.
+	// Known reports whether the store has the run.
 	Known(ctx context.Context, id string) bool
-	// Accepts returns nil where new work is taken.
+	// Accepts returns nil if the engine accepts new work.
 	Accepts() error
 }
 
-// Options says what a Scheduler works with.
+// Options configures a Scheduler.
 type Options struct {
 	Engine  Engine
 	Stored  func(ctx context.Context) ([]flawless.Schedule, error)
-	Put     func(ctx context.Context, name string, before, after *flawless.Schedule) error // after nil removes it
+	Put     func(ctx context.Context, name string, before, after *flawless.Schedule) error // a nil after removes it
 	Context context.Context                                                                // ends with the engine
 	Now     func() time.Time
-	Virtual bool           // Now is a virtual clock, which nobody sets
+	Virtual bool           // Now is a virtual clock, which never jumps
 	Go      func(f func()) // runs f in a goroutine of the engine
 	Log     *slog.Logger
 }
 
-// Scheduler starts the runs of all schedules. One goroutine looks at those whose time has come; people change a
-// schedule beside it, one at a time. All methods may be called concurrently.
+// Scheduler starts the runs of all schedules. One goroutine handles due schedules; API calls change a schedule
+// concurrently, one at a time. All methods may be called concurrently.
 type Scheduler struct {
 	o    Options
 	kick chan struct{}
 
 	mu    sync.Mutex // guards all and since
 	all   map[string]*scheduled
-	since time.Time // the server has been up since, and its clock did not go ahead
+	since time.Time // since when the server has been up with a correct clock
 }
 
-// New returns a Scheduler that knows of no schedule.
+// New returns a Scheduler without schedules.
 func New(o Options) *Scheduler {
 	return &Scheduler{o: o, kick: make(chan struct{}, 1), all: map[string]*scheduled{}}
 }
 
 const (
-	// hop is how far the clock has to leave the time that passes before it was set: less is drift.
-	hop = shortCatchUp
-	// watchClock is how soon it is noticed that the clock was set.
+	// hop is the difference between wall clock and elapsed time above which the clock was set; less is drift.
+	hop = minCatchUp
+	// watchClock is how often the clock is checked for a change.
 	watchClock = 30 * time.Second
 )
 
 // scheduled is a schedule in memory.
 type scheduled struct {
-	mu     sync.Mutex // held over a change and its write
+	mu     sync.Mutex // held during a change and its write
 	t      timetable
-	stored *flawless.Schedule // nil: it is not there, or not any more
+	stored *flawless.Schedule // nil if it is not stored or was removed
 	wake   time.Time          // zero is never
-	ends   bool               // somebody waits for the run before to end
+	ends   bool               // a goroutine waits for the previous run to end
 }
 
 // Load reads all schedules. Call it before Serve.
@@ -99,8 +99,8 @@ func (c *Scheduler) Load(ctx context.Context) error {
 	}
 	c.since = c.o.Now()
 	for _, s := range all {
-		t, err := newTimetable(s.Clone()) // which changes its runs in place
-		if err != nil {                   // it was understood once: the database of time zones has changed
+		t, err := newTimetable(s.Clone()) // clone, because the timetable modifies its runs in place
+		if err != nil {                   // it was valid when stored: the time zone database has changed
 			c.o.Log.Error("loading a schedule failed", "name", s.Name, "error", err)
 			continue
 		}
@@ -109,7 +109,7 @@ func (c *Scheduler) Load(ctx context.Context) error {
 	return nil
 }
 
-// Serve looks at schedules when their time comes, until the engine stops.
+// Serve handles schedules when they are due, until the engine stops.
 func (c *Scheduler) Serve() {
 	wall, passed := c.o.Now(), time.Now()
 	for {
@@ -134,8 +134,8 @@ func (c *Scheduler) Serve() {
 	}
 }
 
-// follow looks at all schedules anew where the clock was set, by so much. A machine that was suspended looks
-// like one whose clock was set ahead: no server was up in the meantime.
+// follow re-evaluates all schedules if the clock was set by the given difference. A suspended machine looks like one
+// whose clock was set ahead: in both cases no server was up in between.
 func (c *Scheduler) follow(set time.Duration) {
 	if set.Abs() < hop {
 		return
@@ -155,7 +155,7 @@ func (c *Scheduler) follow(set time.Duration) {
 	}
 }
 
-// round looks at all schedules whose time has come, and returns when the next one does.
+// round handles all due schedules and returns when the next one is due.
 func (c *Scheduler) round(now time.Time) time.Time {
 	atOnce := semaphore.NewWeighted(16)
 	var done sync.WaitGroup
@@ -196,10 +196,9 @@ func (c *Scheduler) list() []*scheduled {
 	return all
 }
 
-// depart does what a schedule has to do by now, and returns when to look at it again. The caller
-// holds s.mu.
+// depart starts what is due in a schedule and returns when to look again. The caller holds s.mu.
 func (c *Scheduler) depart(s *scheduled) time.Time {
-	const soon = time.Second // after something that will not last
+	const soon = time.Second // delay after a transient error
 	c.mu.Lock()
 	since := c.since
 	c.mu.Unlock()
@@ -226,7 +225,7 @@ func (c *Scheduler) depart(s *scheduled) time.Time {
 		problem := ""
 		_, started, err := c.o.Engine.Start(c.o.Context, s.t.departing(id, c.o.Now()))
 		if !started && !passing(err) && (err == nil || c.known(id)) {
-			err = c.foreign(s.t.Name, id) // else it was started by an engine that had no time to say so
+			err = c.foreign(s.t.Name, id) // otherwise an engine started it and crashed before storing that
 		}
 		switch {
 		case passing(err):
@@ -243,7 +242,7 @@ func (c *Scheduler) depart(s *scheduled) time.Time {
 	return c.o.Now().Add(soon)
 }
 
-// passing tells whether an error says nothing about what was asked for: the same will work later.
+// passing reports whether an error is transient: the same request can succeed later.
 func passing(err error) bool {
 	switch {
 	case err == nil:
@@ -254,10 +253,10 @@ func passing(err error) bool {
 	return flawless.CodeOf(err) == ""
 }
 
-// known tells whether there is a run of this id.
+// known reports whether there is a run with this id.
 func (c *Scheduler) known(id string) bool { return c.o.Engine.Known(c.o.Context, id) }
 
-// foreignRun says that the id of a schedule's run is taken. It is flawless.Conflict.
+// foreignRun is the error for a schedule's run id that is already taken. It wraps flawless.Conflict.
 type foreignRun struct{ schedule, id string }
 
 func (f *foreignRun) Error() string {
@@ -266,8 +265,8 @@ func (f *foreignRun) Error() string {
 
 func (f *foreignRun) Unwrap() error { return flawless.Conflict }
 
-// foreign returns an error where the run of an id was started by somebody else than the schedule. A run
-// that is removed by now has left no word about that: such an id was the schedule's to give.
+// foreign returns an error if somebody other than the schedule started the run. For a removed run that is unknown, and
+// the id counts as the schedule's.
 func (c *Scheduler) foreign(schedule, id string) error {
 	if !c.known(id) {
 		return nil
@@ -275,7 +274,7 @@ func (c *Scheduler) foreign(schedule, id string) error {
 	by, err := c.o.Engine.StartedBy(c.o.Context, id)
 	switch {
 	case errors.Is(err, flawless.Damaged):
-		return nil // its first words cannot be read
+		return nil // its start cannot be read
 	case err != nil:
 		return err
 	case by != schedule:
@@ -284,7 +283,7 @@ func (c *Scheduler) foreign(schedule, id string) error {
 	return nil
 }
 
-// prune forgets the runs that have ended.
+// prune removes ended runs from the list of open ones.
 func (c *Scheduler) prune(s *scheduled) {
 	s.t.Open = slices.DeleteFunc(s.t.Open, func(id string) bool {
 		r, err := c.o.Engine.Run(c.o.Context, id)
@@ -292,7 +291,7 @@ func (c *Scheduler) prune(s *scheduled) {
 	})
 }
 
-// keep writes a schedule as it is now, where that is not what is stored.
+// keep stores a schedule if it has changed.
 func (c *Scheduler) keep(s *scheduled) error {
 	after := s.t.Clone()
 	after.Next = nil
@@ -309,8 +308,7 @@ func (c *Scheduler) keep(s *scheduled) error {
 	return nil
 }
 
-// attend looks at the schedule again when the run before has ended, where something waits for that.
-// The caller holds s.mu.
+// attend re-evaluates the schedule when the previous run has ended, if a time is queued. The caller holds s.mu.
 func (c *Scheduler) attend(s *scheduled) {
 	if s.t.Queued == nil || len(s.t.Open) == 0 || s.ends {
 		return
@@ -318,7 +316,7 @@ func (c *Scheduler) attend(s *scheduled) {
 	s.ends = true
 	id := s.t.Open[0]
 	c.o.Go(func() {
-		c.o.Engine.Wait(c.o.Context, id) // whatever the reason, the run is looked at
+		c.o.Engine.Wait(c.o.Context, id) // why it returns does not matter: depart checks the run
 		s.mu.Lock()
 		s.ends, s.wake = false, time.Unix(0, 1)
 		s.mu.Unlock()

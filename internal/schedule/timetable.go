@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/cron"
 )
 
-// timetable decides what a schedule does. It does no I/O and reads no clock.
+// timetable decides what a schedule does, without I/O and without a clock.
 type timetable struct {
 	flawless.Schedule
 	cron cron.Expression
@@ -25,24 +25,23 @@ func newTimetable(s flawless.Schedule) (timetable, error) {
 	return timetable{s, c}, err
 }
 
-// departure is what comes next: a run to be started, or nothing before a moment.
+// departure is the next action: start a run, or wait until a time.
 type departure struct {
-	start  time.Time // the time that the run is for; zero where none is to be started
-	cancel []string  // runs to be asked to give up
+	start  time.Time // scheduled time of the run to start; zero starts none
+	cancel []string  // runs to cancel
 	wake   time.Time // nothing happens before; zero is never, unless a run ends
 }
 
 const (
-	// maxCounted is how many missed times are counted one by one.
+	// maxCounted is how many missed times are counted exactly.
 	maxCounted = 10_000
-	// setBack is how far the clock has to go back before a schedule goes back with it. Up to that, the
-	// times that come a second time have been dealt with, and waiting for new ones costs little.
+	// setBack is how far the clock has to go back before a schedule follows it. Below that, repeated times are already
+	// done, and waiting for new ones takes little time.
 	setBack = time.Minute
 )
 
-// settle prepares for next. It leaves out times that are not caught up, and follows a clock that was set
-// back; events says what it did, for the log. The server has been up, with the clock as it is, since a
-// moment: only times before that can be too old.
+// settle prepares for next. It skips times that are too old to catch up, and follows a clock that was set back; events
+// describes that for the log. The server has been up since the given time, so only earlier times can be too old.
 func (t *timetable) settle(now, since time.Time) (events []string) {
 	if t.Paused {
 		return nil
@@ -72,12 +71,11 @@ func (t *timetable) settle(now, since time.Time) (events []string) {
 	return append(events, t.Why)
 }
 
-// overdue returns how many of the times that are due are not caught up, and the last of these. More
-// than maxCounted are not counted.
+// overdue returns how many due times are too old to catch up, counting at most maxCounted, and the last of them.
 func (t *timetable) overdue(now, since time.Time) (left int, last time.Time) {
 	due, more := t.due(t.Done, now, maxCounted)
 	left = more
-	if more >= maxCounted { // most of the way is not walked
+	if more >= maxCounted { // skip most of the range
 		more = 0
 		for span := time.Minute; more == 0; span *= 2 {
 			due, more = t.due(now.Add(-span), now, math.MaxInt)
@@ -93,8 +91,8 @@ func (t *timetable) overdue(now, since time.Time) (left int, last time.Time) {
 	return left, last
 }
 
-// due returns the newest of the times after a moment that should have left by now, oldest first, one
-// more than are caught up at most, and how many there are before these. It ends when these are enough.
+// due returns the newest due times, oldest first, one more than are caught up at most, and how many earlier ones there
+// are. It stops counting at enough.
 func (t *timetable) due(after, now time.Time, enough int) (newest []time.Time, more int) {
 	for more < enough {
 		at, ok := t.cron.Next(after)
@@ -109,15 +107,14 @@ func (t *timetable) due(after, now time.Time, enough int) (newest []time.Time, m
 	return newest, more
 }
 
-// miss counts times that have no run, and keeps the reason.
+// miss counts times without a run and records the reason.
 func (t *timetable) miss(n int, why string) {
 	t.Missed += n
 	t.Why = why
 }
 
-// next moves the schedule on to its next departure. Open must hold the runs that are open; had tells
-// whether a time has a run already, and is asked only where the clock was ahead. It is called again once
-// the departure has been taken: arrive says so.
+// next moves on to the next departure. Open must hold the open runs. had reports whether a time already has a run, and
+// is called only if the clock was ahead. Call arrive when the departure was handled, then next again.
 func (t *timetable) next(now time.Time, had func(at time.Time) bool) (d departure) {
 	if t.Paused {
 		return departure{}
@@ -156,8 +153,8 @@ func (t *timetable) next(now time.Time, had func(at time.Time) bool) (d departur
 	}
 }
 
-// replaces takes over what another timetable of the same name has counted and promised. A time that came
-// and whose run is still to start, because of a run before or of jitter, keeps its run.
+// replaces takes over the counts and obligations of the timetable that it replaces. A time whose run is still to
+// start, because of a previous run or jitter, keeps its run.
 func (t *timetable) replaces(old *timetable, now time.Time) {
 	t.Created, t.Open, t.Last, t.Problem, t.Ahead = old.Created, old.Open, old.Last, old.Problem, old.Ahead
 	t.Started, t.Skipped, t.Missed, t.Why = old.Started, old.Skipped, old.Missed, old.Why
@@ -178,7 +175,7 @@ func (t *timetable) replaces(old *timetable, now time.Time) {
 	}
 }
 
-// unqueue forgets the time that waits for a run before.
+// unqueue drops the time that waits for a previous run.
 func (t *timetable) unqueue() {
 	if t.Queued != nil {
 		t.Skipped++
@@ -186,7 +183,7 @@ func (t *timetable) unqueue() {
 	t.Queued = nil
 }
 
-// arrive takes in that the departure for a time has a run, or cannot have one, and why.
+// arrive records that the departure for a time has a run, or why it cannot have one.
 func (t *timetable) arrive(at time.Time, id string, problem string) {
 	if t.Queued != nil && t.Queued.Equal(at) {
 		t.Queued = nil
@@ -202,7 +199,7 @@ func (t *timetable) arrive(at time.Time, id string, problem string) {
 	t.began(id)
 }
 
-// began takes in a run that was started.
+// began records a run that was started.
 func (t *timetable) began(id string) {
 	t.Problem = ""
 	t.Started++
@@ -212,8 +209,7 @@ func (t *timetable) began(id string) {
 	}
 }
 
-// jitter is how long a time is put off. It is the same however often it is asked for. It ends before the
-// next time, so that times leave in order and none waits for another one.
+// jitter returns the delay of a time. It is deterministic, and ends before the next time, so times depart in order.
 func (t *timetable) jitter(at time.Time) time.Duration {
 	all := time.Duration(t.JitterMS) * time.Millisecond
 	if all <= 0 {
@@ -230,10 +226,10 @@ func (t *timetable) catchUp() time.Duration { return time.Duration(t.CatchUpMS) 
 
 func (t *timetable) catchUpLimit() int { return cmp.Or(t.CatchUpLimit, defaultCatchUpLimit) }
 
-// runID is the id of the run for a time.
+// runID returns the id of the run for a time.
 func (t *timetable) runID(at time.Time) string { return flawless.ScheduledID(t.Name, at) }
 
-// departing asks for a run of the schedule, to be started now.
+// departing describes a run to start now.
 func (t *timetable) departing(id string, now time.Time) Start {
 	o := Start{Module: t.Module, Workflow: t.Workflow, Input: t.Input, ID: id, Labels: t.runLabels(), Version: t.Version,
 		Grace: time.Duration(t.GraceMS) * time.Millisecond, Schedule: t.Name}
@@ -246,14 +242,14 @@ func (t *timetable) departing(id string, now time.Time) Start {
 	return o
 }
 
-// runLabels are the labels of its runs: those it was given, and its name.
+// runLabels returns the labels of its runs: those of the schedule, and its name.
 func (t *timetable) runLabels() map[string]string {
 	labels := map[string]string{"schedule": t.Name}
 	maps.Copy(labels, t.Labels)
 	return labels
 }
 
-// shown is the schedule as people see it.
+// shown returns the schedule as the API shows it.
 func (t *timetable) shown() flawless.Schedule {
 	s := t.Clone()
 	if at, ok := t.cron.Next(t.Done); ok && !t.Paused {

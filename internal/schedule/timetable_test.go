@@ -10,16 +10,15 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestTimetables plays schedules of every ten minutes, in words. A run that was started stays open
-// until "end".
-func TestTimetables(t *testing.T) {
+// TestTimetableDecisions plays schedules with a time every ten minutes. A started run stays open until "end".
+func TestTimetableDecisions(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, row := range []struct {
 		name  string
 		s     flawless.Schedule
 		steps string // minutes that pass, or "end"
-		want  string // what is started, at which minute for which
+		want  string // what is started at which minute, and for which time
 	}{
 		{"skip", flawless.Schedule{Overlap: flawless.Skip}, "10 10 end 5 5 end 10", "10:10 30:30 40:40 skipped 1"},
 		{"queue", flawless.Schedule{Overlap: flawless.Queue}, "10 10 10 end end 10", "10:10 30:20 40:40 skipped 1"},
@@ -73,7 +72,7 @@ func TestTimetables(t *testing.T) {
 	}
 }
 
-func TestALongDowntimeIsNotCountedForEver(t *testing.T) {
+func TestCountingMissedTimesIsBounded(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	table, err := newTimetable(flawless.Schedule{Name: "s", Cron: "* * * * * *", Done: begin, CatchUpMS: 10_000, Overlap: flawless.Allow})
@@ -88,7 +87,7 @@ func TestALongDowntimeIsNotCountedForEver(t *testing.T) {
 	}
 }
 
-func TestJitterIsTheSameEachTime(t *testing.T) {
+func TestJitterIsDeterministic(t *testing.T) {
 	t.Parallel()
 	table, err := newTimetable(flawless.Schedule{Name: "s", Cron: "@daily", JitterMS: time.Hour.Milliseconds(), CatchUpMS: 10_000})
 	if err != nil {
@@ -108,8 +107,8 @@ func TestJitterIsTheSameEachTime(t *testing.T) {
 	}
 }
 
-// TestARunHasAllTermsOfItsSchedule: a term that a start can have is one of a schedule too.
-func TestARunHasAllTermsOfItsSchedule(t *testing.T) {
+// TestRunInheritsScheduleSettings checks that every setting of a start is also one of a schedule.
+func TestRunInheritsScheduleSettings(t *testing.T) {
 	t.Parallel()
 	place := flawless.Place{Key: "k", Limit: 1}
 	s := flawless.Schedule{Name: "s", Module: "m", Workflow: "w", Version: "1", Input: []byte("1"), Labels: map[string]string{"a": "b"},
@@ -122,7 +121,7 @@ func TestARunHasAllTermsOfItsSchedule(t *testing.T) {
 	}
 }
 
-func TestNoMoreRunsThanTheLimitStartAtOnce(t *testing.T) {
+func TestCatchUpLimitBoundsStarts(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, row := range []struct {
@@ -150,7 +149,7 @@ func TestNoMoreRunsThanTheLimitStartAtOnce(t *testing.T) {
 			table.settle(now, now)
 			missed, starts, last := table.Missed, 0, time.Time{}
 			for {
-				table.settle(now, now) // as often as anybody likes
+				table.settle(now, now) // repeating it changes nothing
 				d := table.next(now, nil)
 				if d.start.IsZero() {
 					break

@@ -1,3 +1,3 @@
-// Package scrub reads all that is stored once a day, so that damage is found while there is a backup that still has the
-// data. Nothing is repaired: what it finds is reported, and kept for the next start.
+// Package scrub reads all stored data once a day, so that damage is found while a backup still has the data. It
+// repairs nothing: it reports what it found and stores the report for the next start.
 package scrub

@@ -15,40 +15,40 @@ import (
 )
 
 const (
-	// After is how soon after the start the first check begins.
+	// After is the delay of the first check after the start.
 	After = 10 * time.Second
-	// Every is how long after a check the next one begins.
+	// Every is the time between the end of a check and the next one.
 	Every = 24 * time.Hour
-	// again is how soon a check is tried again that could not read everything.
+	// again is the delay after a check that could not read everything.
 	again = time.Hour
 
-	// UsualRate is how fast a check reads, in bytes a second. It leaves a disk nearly idle.
-	UsualRate = 8 << 20
-	// AskedRate is how fast one reads that a person waits for.
-	AskedRate = 64 << 20
+	// BackgroundRate is the read rate of a background check, in bytes per second. It leaves a disk nearly idle.
+	BackgroundRate = 8 << 20
+	// RequestedRate is the read rate of a check that somebody waits for.
+	RequestedRate = 64 << 20
 )
 
-// Options says what a Scrubber works with.
+// Options configures a Scrubber.
 type Options struct {
 	Store   *store.Store
 	Lease   store.Lease
-	Context context.Context // of the engine's work
-	Dead    func() bool     // nothing may be written any more
+	Context context.Context // ends with the engine
+	Dead    func() bool     // reports whether writing is no longer possible
 	Log     *slog.Logger
 }
 
-// Scrubber checks all that is stored in the background. All methods may be called concurrently.
+// Scrubber checks all stored data in the background. All methods may be called concurrently.
 type Scrubber struct {
 	o     Options
-	asked chan struct{} // has an item where a person waits
+	asked chan struct{} // has an item if somebody requested a check
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	last  flawless.StoreCheck
-	now   flawless.StoreCheck // as far as it is known; Running where one is under way
+	now   flawless.StoreCheck // progress of the current check
 	hurry bool
 }
 
-// New returns a Scrubber that knows what the last check has found.
+// New returns a Scrubber that starts with the report of the last check.
 func New(ctx context.Context, o Options) *Scrubber {
 	s := &Scrubber{o: o, asked: make(chan struct{}, 1)}
 	last, err := o.Store.LastCheck(ctx)
@@ -59,7 +59,7 @@ func New(ctx context.Context, o Options) *Scrubber {
 	return s
 }
 
-// Report returns what is known: what the last check has found, and how far the next one is.
+// Report returns the result of the last check and the progress of the current one.
 func (s *Scrubber) Report() flawless.StoreCheck {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Scrubber) Report() flawless.StoreCheck {
 	return r
 }
 
-// Health is Report in short.
+// Health returns a summary of Report.
 func (s *Scrubber) Health() *flawless.HealthCheck {
 	r := s.Report()
 	return &flawless.HealthCheck{Running: r.Running, Read: r.Read, Total: r.Total, Ended: r.Ended, Damaged: len(r.Damaged)}
@@ -88,9 +88,9 @@ func (s *Scrubber) rate() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hurry {
-		return AskedRate
+		return RequestedRate
 	}
-	return UsualRate
+	return BackgroundRate
 }
 
 func (s *Scrubber) progress(read, total int64) {
@@ -99,8 +99,8 @@ func (s *Scrubber) progress(read, total int64) {
 	s.now.Read, s.now.Total = read, total
 }
 
-// end takes in what a check has found, and tells whether it is to be kept: one that was interrupted says less
-// than the one before it, unless that had found nothing.
+// end records the result of a check and reports whether to store it. An interrupted check replaces the previous result
+// only if it found damage and the previous one did not.
 func (s *Scrubber) end(found flawless.StoreCheck) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,15 +112,15 @@ func (s *Scrubber) end(found flawless.StoreCheck) bool {
 	return true
 }
 
-// Ask begins a check of all that is stored and returns at once. Where one is under way that one hurries.
+// Ask starts a check and returns at once. A check that is already running speeds up.
 func (s *Scrubber) Ask() flawless.StoreCheck {
 	s.begin(true)
 	task.Poke(s.asked)
 	return s.Report()
 }
 
-// Serve checks all that is stored soon after the start, and then once a day: what nobody reads may be
-// damaged for months, and a backup that still has it may be gone by then.
+// Serve checks the store soon after the start and then once a day. Damage to data that nobody reads could otherwise go
+// unnoticed until the last good backup is gone.
 func (s *Scrubber) Serve() {
 	next := time.NewTimer(After)
 	defer next.Stop()
@@ -134,7 +134,7 @@ func (s *Scrubber) Serve() {
 		s.begin(false)
 		found, err := s.o.Store.Check(s.o.Context, store.CheckFiles{Rate: s.rate, Progress: s.progress})
 		select {
-		case <-s.asked: // while it was under way
+		case <-s.asked: // requested while the check was running
 		default:
 		}
 		if s.end(found) {
@@ -147,7 +147,7 @@ func (s *Scrubber) Serve() {
 	}
 }
 
-// keep has the next start know what was found.
+// keep stores the result for the next start.
 func (s *Scrubber) keep(found flawless.StoreCheck) {
 	if len(found.Damaged) > 0 {
 		s.o.Log.Error("store check found damage, run flawless store check for details", "files", fileNames(found))
@@ -168,7 +168,7 @@ func fileNames(c flawless.StoreCheck) string {
 	return strings.Join(names, ", ")
 }
 
-// Damage says which stored data cannot be read, as a check or somebody who read it has found; "" is none.
+// Damage describes stored data that cannot be read, found by a check or by a reader. It returns "" if there is none.
 func (s *Scrubber) Damage() string {
 	if c := s.Report(); len(c.Damaged) > 0 {
 		return fmt.Sprintf("the check that ended at %s found damage in %s; run flawless store check to see what is affected and what to do", c.Ended.Format(time.RFC3339), fileNames(c))

@@ -15,9 +15,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestWhatIsAcceptedCanBeAddressed: what the rules for names accept comes through the router as it is,
-// wherever it stands in a path.
-func TestWhatIsAcceptedCanBeAddressed(t *testing.T) {
+// TestAcceptedNamesCanBeAddressed checks that every name that the rules accept passes through the router unchanged, in
+// every path.
+func TestAcceptedNamesCanBeAddressed(t *testing.T) {
 	t.Parallel()
 	m := &recorded{}
 	newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), m)
@@ -63,7 +63,7 @@ func TestWhatIsAcceptedCanBeAddressed(t *testing.T) {
 			}
 		}
 		if at.check == nil {
-			t.Fatalf("no rule is known for what %s names", pattern)
+			t.Fatalf("the test has no rule for the names in %s", pattern)
 		}
 		routes = append(routes, at)
 	}
@@ -99,7 +99,7 @@ func TestWhatIsAcceptedCanBeAddressed(t *testing.T) {
 		_ = resp.Body.Close()
 		first, _, _ := strings.Cut(string(b), "\n")
 		if err != nil || resp.Header.Get("Pattern") != at.method+" "+at.path || first != text {
-			t.Fatalf("%q in %s %s: status %d of %q, which sees %q, %v", text, at.method, at.path, resp.StatusCode, resp.Header.Get("Pattern"), b, err)
+			t.Fatalf("%q in %s %s: status %d of %q, which got %q, %v", text, at.method, at.path, resp.StatusCode, resp.Header.Get("Pattern"), b, err)
 		}
 	})
 }

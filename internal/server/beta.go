@@ -13,10 +13,11 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// beta adds the operations of flawless.dev's HTTP API, 1.0.0-beta and 1.0.0-alpha, which the crate
-// flawless-utils and its users speak. They answer {"ok": …} or {"error": text}.
+// beta adds the operations of flawless.dev's HTTP API, 1.0.0-beta and 1.0.0-alpha, for the crate flawless-utils and
+// its users. They answer {"ok": …} or {"error": text}.
 func (a *api) beta(mux mux) {
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -27,7 +28,7 @@ func (a *api) beta(mux mux) {
 	}
 }
 
-// theirRoute is one of flawless.dev's operations.
+// theirRoute is an operation of flawless.dev.
 type theirRoute struct {
 	pattern string
 	do      func(w http.ResponseWriter, r *http.Request) (any, error)
@@ -43,15 +44,15 @@ func (a *api) theirRoutes() []theirRoute {
 	}
 }
 
-// answering makes a handler of what returns a value or an error.
+// answering returns a handler that answers with the value or the error that do returns.
 func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := do(w, r)
 		status := http.StatusOK
 		if err != nil {
 			v = map[string]string{"error": strings.TrimSuffix(err.Error(), ": "+string(flawless.CodeOf(err)))}
-			var p *Problem
-			if errors.As(problem(err), &p) {
+			var p *reply.Problem
+			if errors.As(reply.From(err), &p) {
 				status = p.Status
 			}
 		}
@@ -61,7 +62,7 @@ func (a *api) answering(do func(w http.ResponseWriter, r *http.Request) (any, er
 	}
 }
 
-// read reads a body of JSON.
+// read reads a JSON body.
 func read(r *http.Request, v any) error {
 	if err := needJSON(r); err != nil {
 		return err
@@ -76,7 +77,7 @@ func read(r *http.Request, v any) error {
 	return nil
 }
 
-// readText reads a body that is text.
+// readText reads a text body.
 func readText(r *http.Request) ([]byte, error) {
 	b, err := readBody(r.Body, maxBody)
 	if err == nil {
@@ -151,7 +152,7 @@ func (a *api) betaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 	return ok(out), nil
 }
 
-// whileServing ends with the request, and when the server stops.
+// whileServing returns a context that ends with the request or when the server stops.
 func (a *api) whileServing(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(a.ctx, cancel)
@@ -179,14 +180,14 @@ func (a *api) alphaStart(w http.ResponseWriter, r *http.Request) (any, error) {
 		id := a.alphaID(time.Now())
 		_, fresh, err := a.engine.Start(r.Context(), engine.Start{Module: r.PathValue("module"), Workflow: r.PathValue("workflow"), Input: input, ID: strconv.FormatInt(id, 10)})
 		if taken := err == nil && !fresh || errors.Is(err, flawless.Conflict); taken && try < 100 {
-			continue // by another server on the same store
+			continue // another server on the same store has used the id
 		}
 		return map[string]int64{"id": id}, err
 	}
 }
 
-// alphaID draws an id for a run: the alpha's are integers. It is the time in microseconds, which every
-// language reads exactly, and later than any that was drawn before.
+// alphaID generates an id for a run; in the alpha, ids are integers. It is the time in microseconds, which every
+// language can represent exactly, and greater than all earlier ones.
 func (a *api) alphaID(now time.Time) int64 {
 	for {
 		last := a.lastAlpha.Load()
@@ -196,7 +197,7 @@ func (a *api) alphaID(now time.Time) int64 {
 	}
 }
 
-// alphaStatuses has the alpha's word for each state; any other has failed.
+// alphaStatuses maps statuses to those of the alpha; all others are failures.
 var alphaStatuses = []struct {
 	status flawless.Status
 	word   string

@@ -16,7 +16,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/rusttest"
 )
 
-// form is a module as the field of a form.
+// form returns a form with a module.
 func form(t *testing.T, field string, bin []byte) (body, kind string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -34,8 +34,8 @@ func form(t *testing.T, field string, bin []byte) (body, kind string) {
 	return b.String(), w.FormDataContentType()
 }
 
-// TestTheAPIOfTheBeta goes through flawless.dev's operations with a module of its crates.
-func TestTheAPIOfTheBeta(t *testing.T) {
+// TestBetaAPI calls flawless.dev's operations with a module that uses its crates.
+func TestBetaAPI(t *testing.T) {
 	t.Parallel()
 	bin, err := rusttest.Build(filepath.Join("..", "engine", "testdata", "beta"), rusttest.Unknown)
 	rusttest.Check(t, err)
@@ -49,7 +49,7 @@ func TestTheAPIOfTheBeta(t *testing.T) {
 	for _, row := range []struct {
 		what, method, path, kind, body string
 		status                         int
-		want                           string // a pattern; its group is the id for later rows
+		want                           string // pattern; its group is the id for later rows
 	}{
 		{"the version", "GET", "/version", "", "", 200, `^(\d+\.\d+\.\d+.*|devel)\n$`},
 		{"no form", "POST", "/api/module/deploy", "application/wasm", "x", 400, `"error":".*multipart`},
@@ -102,8 +102,8 @@ func TestTheAPIOfTheBeta(t *testing.T) {
 	}
 }
 
-// TestTheAlphasIDsDiffer also where the clock stands still or is turned back.
-func TestTheAlphasIDsDiffer(t *testing.T) {
+// TestAlphaIDsAreUnique even if the clock stops or goes back.
+func TestAlphaIDsAreUnique(t *testing.T) {
 	t.Parallel()
 	a := &api{}
 	now := time.UnixMicro(1_700_000_000_000_000)

@@ -12,14 +12,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// Every body of a request comes in through readBody, into memory that is made for it and that nobody
-// takes back. The framework is handed a copy: it reads into buffers that it lends to one request after
-// the other, so nothing may be kept of what it calls RawBody. Handlers that want the bytes of a body
-// embed Payload instead.
+// Every body of a request is read by readBody into memory of its own. The framework reads a copy of it, into buffers
+// that it reuses for later requests, so handlers must not keep what it calls RawBody. Handlers that need the bytes
+// of a body embed Payload instead.
 
-// readBody reads a body of at most limit bytes. The bytes are the caller's to keep.
+// readBody reads a body of at most limit bytes. The caller owns the bytes.
 func readBody(body io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(body, limit+1))
 	switch {
@@ -31,26 +31,24 @@ func readBody(body io.Reader, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// unread says why a body could not be read.
+// unread converts an error of reading a body.
 func unread(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errSlow
+		return reply.ErrSlow
 	case errors.As(err, &large):
 		return oversized(large.Limit)
 	}
 	return fmt.Errorf("reading the body of the request: %v: %w", err, flawless.Invalid)
 }
 
+// oversized returns the error for a body above its limit.
 func oversized(limit int64) error {
 	return fmt.Errorf("the body of the request is too large: at most %d bytes are allowed: %w", limit, flawless.TooLarge)
 }
 
-// errSlow is the refusal of a body that comes too slowly, see [Pace].
-var errSlow = fmt.Errorf("the body of the request arrived too slowly, so the server stopped reading it; send it again over a faster connection: %w", flawless.Invalid)
-
-// checkText refuses text that is not UTF-8, which JSON has to be (RFC 8259, section 8.1).
+// checkText rejects text that is not UTF-8, as JSON must be (RFC 8259, section 8.1).
 func checkText(what string, text []byte) error {
 	if utf8.Valid(text) {
 		return nil
@@ -66,7 +64,7 @@ func checkText(what string, text []byte) error {
 	return fmt.Errorf("%s is not valid UTF-8: byte %d is 0x%02x: %w", what, at, text[at], flawless.Invalid)
 }
 
-// takeBody is the middleware that reads the body of every operation that has one.
+// takeBody is the middleware that reads and checks the body of a request.
 func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 	op := c.Operation()
 	if op.RequestBody == nil {
@@ -90,8 +88,8 @@ func (a *api) takeBody(c huma.Context, next func(huma.Context)) {
 	next(&bodied{c, b, a.lend})
 }
 
-// optionalBodies lets requests leave out a body of which every member may be missing. The framework takes each
-// body that is no pointer for one that must be there, whatever its tags say.
+// optionalBodies makes a body optional if all of its members are. The framework requires every body that is not a
+// pointer, whatever its tags say.
 func (a *api) optionalBodies() {
 	doc := a.huma.OpenAPI()
 	for _, path := range doc.Paths {
@@ -114,25 +112,25 @@ func (a *api) optionalBodies() {
 	}
 }
 
-type humaContext huma.Context // for its name, which does not clash with the method Context
+type humaContext huma.Context // a field of this name does not clash with the method Context
 
-// bodied is a request whose body has been read.
+// bodied is the context of a request whose body has been read.
 type bodied struct {
 	humaContext
 	body []byte
 	lend func([]byte) io.Reader
 }
 
-// Unwrap returns the request as it came.
+// Unwrap returns the original context.
 func (c *bodied) Unwrap() huma.Context { return c.humaContext }
 
-// BodyReader returns the body for the framework to read into memory of its own.
+// BodyReader returns the body for the framework, which copies it.
 func (c *bodied) BodyReader() io.Reader { return c.lend(c.body) }
 
-// lent is a body that the framework may read.
+// lent returns a reader of a body for the framework.
 func lent(b []byte) io.Reader { return bytes.NewReader(b) }
 
-// Payload is the body of a request as it came. The bytes are the handler's to keep.
+// Payload is the unchanged body of a request. The handler owns the bytes.
 type Payload struct{ Bytes []byte }
 
 // Resolve implements huma.Resolver.
@@ -141,14 +139,14 @@ func (p *Payload) Resolve(c huma.Context) []error {
 	return nil
 }
 
-// withPayload describes a body that the handler takes as a Payload.
+// withPayload describes the body of an operation whose handler takes a Payload.
 func withPayload(op huma.Operation, contentType string, required bool, schema *huma.Schema) huma.Operation {
 	if schema == nil {
 		schema = &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	}
 	op.SkipValidateBody = true
 	op.RequestBody = &huma.RequestBody{Required: required, Content: map[string]*huma.MediaType{contentType: {Schema: schema}}}
-	if contentType == "application/wasm" { // generators of clients know no other type for bytes
+	if contentType == "application/wasm" { // the only type for bytes that client generators know
 		op.RequestBody.Content["application/octet-stream"] = op.RequestBody.Content[contentType]
 	}
 	return op

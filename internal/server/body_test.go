@@ -34,8 +34,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
-// loans remembers the memory that the framework has bodies read into, and overwrites it when the
-// request is over, as the next requests do.
+// loans records the memory that the framework reads bodies into, and overwrites it after the request, as later
+// requests do.
 type loans struct {
 	mu    sync.Mutex
 	taken [][]byte
@@ -46,7 +46,7 @@ type loan struct {
 	l *loans
 }
 
-// WriteTo hides the one of bytes.Reader, which would hand out the body itself.
+// WriteTo hides the method of bytes.Reader, which would pass on the body itself.
 func (r loan) WriteTo(io.Writer) (int64, error) { panic("the framework reads into its own memory") }
 
 func (r loan) Read(p []byte) (int, error) {
@@ -73,16 +73,16 @@ func (l *loans) poison(next http.Handler) http.Handler {
 	})
 }
 
-// owned is a server whose framework's memory is overwritten after each request.
+// owned is a server that overwrites the memory of the framework after each request.
 type owned struct {
 	*testing.T
 	api       *api
 	handler   http.Handler
-	described *description // that all answers are checked against
+	described *description // all answers are checked against it
 	url       string
 	bin       []byte
 	vault     *vault.Vault
-	broken    *httptest.Server // takes requests and answers none
+	broken    *httptest.Server // accepts requests and never answers
 }
 
 func newOwned(t *testing.T) *owned {
@@ -133,7 +133,7 @@ func newOwned(t *testing.T) *owned {
 	return o
 }
 
-// do sends a request, which has to succeed, and returns the answer.
+// do sends a request, which must succeed, and returns the answer.
 func (o *owned) do(method, path, body string) string {
 	o.Helper()
 	kind := "application/json"
@@ -168,7 +168,7 @@ func (o *owned) send(method, path, kind, body string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// paused starts a run that takes no more turns, having made its first calls, and returns its id.
+// paused starts a run, pauses it after its first calls, and returns its id.
 func (o *owned) paused(workflow, input string) string {
 	o.Helper()
 	id := o.started(workflow, input)
@@ -183,7 +183,7 @@ func (o *owned) started(workflow, input string) string {
 	return id
 }
 
-// end resumes a run and returns it when it has ended.
+// end resumes a run and waits for its end.
 func (o *owned) end(id string) string {
 	o.Helper()
 	o.do("POST", "/api/v1/runs/"+id+"/resume", "{}")
@@ -195,7 +195,7 @@ func (o *owned) log(id string) string {
 	return o.do("GET", "/api/v1/runs/"+id+"/log", "")
 }
 
-// token returns that of the promise of a run.
+// token returns the token of the promise of a run.
 func (o *owned) token(id string) string {
 	o.Helper()
 	for {
@@ -218,8 +218,8 @@ func (o *owned) export(id string) (bin []byte, log string) {
 
 const mark = "31415926535"
 
-// keeping has, for every operation with a body, what shows that something was kept of it: a text that
-// has to hold the mark. What keeps nothing returns the mark.
+// keeping has, for every operation with a body, a function that sends a body with a mark and returns what the server
+// has kept of it, which must contain the mark. If the server keeps nothing, the function returns the mark.
 var keeping = map[string]func(o *owned) string{
 	"POST /api/v1/runs": func(o *owned) string { return o.log(o.paused("promise", mark)) },
 	"POST /api/v1/runs/{id}/messages": func(o *owned) string {
@@ -311,7 +311,7 @@ var keeping = map[string]func(o *owned) string{
 		}
 		return mark
 	},
-	"POST /api/v1/modules": func(o *owned) string { // it does not say a name of itself, so nothing is kept
+	"POST /api/v1/modules": func(o *owned) string { // the module declares no name, so nothing is kept
 		if status, answer := o.send("POST", "/api/v1/modules", "application/wasm", string(o.bin)); status != 422 {
 			o.Errorf("a module without a name: %d %s", status, answer)
 		}
@@ -353,7 +353,7 @@ var keeping = map[string]func(o *owned) string{
 		return strings.Replace(o.do("GET", "/api/v1/schedules/yearly", ""), `"input":`+mark, "", 1)
 	},
 
-	"POST /api/module/deploy": func(o *owned) string { // it does not say a name of itself, so nothing is kept
+	"POST /api/module/deploy": func(o *owned) string { // the module declares no name, so nothing is kept
 		var b bytes.Buffer
 		form := multipart.NewWriter(&b)
 		part, _ := form.CreateFormFile("module", "module.wasm")
@@ -405,9 +405,9 @@ func (o *owned) newest() string {
 	return o.log(m[1])
 }
 
-// TestKeptBytesAreTheServersOwn sends a body to every operation that takes one. The memory that the
-// framework read it into is overwritten when the request is over; what was kept must not change.
-func TestKeptBytesAreTheServersOwn(t *testing.T) {
+// TestKeptBytesAreCopied sends a body to every operation that accepts one. Afterwards the memory that the framework
+// has read it into is overwritten; what the server has kept must not change.
+func TestKeptBytesAreCopied(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
 	var all []string
@@ -424,27 +424,27 @@ func TestKeptBytesAreTheServersOwn(t *testing.T) {
 		}
 	}
 	if len(all) != len(keeping) {
-		t.Errorf("%d operations have a body, the table has %d", len(all), len(keeping))
+		t.Errorf("%d operations have a body, but the table has %d", len(all), len(keeping))
 	}
 	for _, op := range all {
 		kept := keeping[op]
 		if kept == nil {
-			t.Errorf("%s has a body: say in the table what it keeps of it", op)
+			t.Errorf("%s has a body, but no entry in the table", op)
 			continue
 		}
 		t.Run(op, func(t *testing.T) {
 			o := *o
 			o.T = t
 			if got := kept(&o); !strings.Contains(got, mark) || strings.Contains(got, "##") {
-				t.Errorf("it kept %.500q, which has to hold %s", got, mark)
+				t.Errorf("the server kept %.500q, which must contain %s", got, mark)
 			}
 		})
 	}
 }
 
-// TestNoHandlerTakesTheFrameworksMemory: what the framework calls RawBody is a buffer that the next
-// request gets. Handlers embed a Payload.
-func TestNoHandlerTakesTheFrameworksMemory(t *testing.T) {
+// TestNoHandlerUsesRawBody: what the framework calls RawBody is a buffer that later requests reuse. Handlers embed
+// Payload instead.
+func TestNoHandlerUsesRawBody(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -468,9 +468,9 @@ func TestNoHandlerTakesTheFrameworksMemory(t *testing.T) {
 	}
 }
 
-// TestABodyIsLeftOutWhereAllOfItMayBe asks each operation with a JSON body without one, and with an empty object
-// where that fits: both must get the same answer, and a body is asked for only where something must be in it.
-func TestABodyIsLeftOutWhereAllOfItMayBe(t *testing.T) {
+// TestBodyOfOptionalMembersIsOptional calls each operation with a JSON body without one and, if all members are
+// optional, with an empty object. Both must get the same answer, and only other operations require a body.
+func TestBodyOfOptionalMembersIsOptional(t *testing.T) {
 	t.Parallel()
 	a, h := newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	ask := func(method, path, body string) (int, string) {
@@ -497,13 +497,13 @@ func TestABodyIsLeftOutWhereAllOfItMayBe(t *testing.T) {
 			}
 			optional = append(optional, op.OperationID)
 			if same, empty := ask(method, path, "{}"); code != same || text != empty {
-				t.Errorf("%s %s without a body: %d %s, with an empty one %d %s", method, path, code, text, same, empty)
+				t.Errorf("%s %s without a body: %d %s, with an empty body: %d %s", method, path, code, text, same, empty)
 			}
 		}
 	}
 	for _, id := range []string{"cancel-run", "terminate-run", "pause-run", "resume-run", "pause-schedule"} {
 		if !slices.Contains(optional, id) {
-			t.Errorf("%s needs a body", id)
+			t.Errorf("%s requires a body", id)
 		}
 	}
 }

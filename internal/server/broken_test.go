@@ -15,6 +15,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/reply"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -34,8 +35,8 @@ func (f *failing) Failed() error {
 	return nil
 }
 
-// TestRequestsAfterTheStoreWasGivenUp: each is answered with 503 and the reason, and the health says so.
-func TestRequestsAfterTheStoreWasGivenUp(t *testing.T) {
+// TestRequestsAfterStoreFailure get 503 with the reason, and the health reports it.
+func TestRequestsAfterStoreFailure(t *testing.T) {
 	t.Parallel()
 	rt, err := guest.NewRuntime(t.Context(), guest.Options{})
 	if err != nil {
@@ -63,7 +64,7 @@ func TestRequestsAfterTheStoreWasGivenUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var p Problem
+		var p reply.Problem
 		err = json.NewDecoder(r.Body).Decode(&p)
 		_ = r.Body.Close()
 		if err != nil || r.StatusCode != http.StatusServiceUnavailable || p.Code != flawless.Stopping || !strings.Contains(p.Detail, "the disk is broken") {

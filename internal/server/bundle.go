@@ -17,9 +17,10 @@ import (
 	"github.com/flawless-engine/flawless/internal/bundle"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/errno"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// spool is a file that is gone when it is closed.
+// spool is a temporary file that is removed when it is closed.
 type spool struct{ *os.File }
 
 func (s *spool) close() {
@@ -27,9 +28,9 @@ func (s *spool) close() {
 	_ = os.Remove(s.Name())
 }
 
-// spooled writes a bundle to a temporary file, which only the server's user can read. A bundle begins with its
-// length and checksum, so that it has to be complete before the first byte of it is sent; and whatever goes wrong
-// until then is told as a problem.
+// spooled writes a bundle to a temporary file that only the user of the server can read. A bundle begins with its
+// length and checksum, so it must be complete before its first byte is sent. It also means that an error becomes a
+// problem instead of a truncated answer.
 func spooled(x bundle.Export) (_ *spool, size int64, err error) {
 	f, err := os.CreateTemp("", "flawless-*.bundle")
 	if err != nil {
@@ -60,11 +61,11 @@ func (a *api) bundles() {
 	}) (*huma.StreamResponse, error) {
 		x, err := a.engine.Export(ctx, in.ID, engine.Export{Redact: in.Redact, LogOnly: in.LogOnly})
 		if err != nil {
-			return nil, problem(err)
+			return nil, reply.From(err)
 		}
 		file, size, err := spooled(x)
 		if err != nil {
-			return nil, problem(err)
+			return nil, reply.From(err)
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			defer file.close()
@@ -72,7 +73,7 @@ func (a *api) bundles() {
 			c.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", in.ID+".bundle"))
 			c.SetHeader("Content-Length", strconv.FormatInt(size, 10))
 			c.SetStatus(http.StatusOK)
-			_, _ = io.Copy(c.BodyWriter(), file) // a client that is gone reads nothing more
+			_, _ = io.Copy(c.BodyWriter(), file) // an error means that the client has disconnected
 		}}, nil
 	})
 	add := operation("import-run", http.MethodPost, "/bundles", "Import an exported run, to inspect or fork it; it never continues by itself")
@@ -83,14 +84,14 @@ func (a *api) bundles() {
 	}) (*body[flawless.Run], error) {
 		b, err := bundle.Read(bytes.NewReader(in.Bytes))
 		if err != nil {
-			return nil, problem(uploaded(err))
+			return nil, reply.From(uploaded(err))
 		}
 		r, err := a.engine.Import(ctx, b, in.ID)
-		return &body[flawless.Run]{r}, problem(err)
+		return &body[flawless.Run]{r}, reply.From(err)
 	})
 }
 
-// uploaded is the error of reading what a client sent: damage of that is its own, not the store's.
+// uploaded converts an error of reading an upload: damage in it is invalid input, not damage of the store.
 func uploaded(err error) error {
 	if !errors.Is(err, flawless.Damaged) {
 		return err

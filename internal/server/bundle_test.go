@@ -10,10 +10,11 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// TestADamagedBundleIsTheClientsInput: only damage of the store is an error of the server.
-func TestADamagedBundleIsTheClientsInput(t *testing.T) {
+// TestDamagedBundleIsInvalidInput, unlike damage of the store, which is an error of the server.
+func TestDamagedBundleIsInvalidInput(t *testing.T) {
 	t.Parallel()
 	var file bytes.Buffer
 	if err := bundle.Write(&file, bundle.Bundle{}); err != nil {
@@ -34,14 +35,14 @@ func TestADamagedBundleIsTheClientsInput(t *testing.T) {
 		r.Header.Set("Content-Type", "application/octet-stream")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		var p Problem
+		var p reply.Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 400 || p.Code != flawless.Invalid || !strings.Contains(p.Detail, row.why) {
 			t.Errorf("%s: %d %s %v", row.name, w.Code, w.Body, err)
 		}
 	}
 }
 
-// bundled is a bundle as it is read again.
+// bundled returns a bundle after it was written and read.
 func bundled(x bundle.Export, err error) (bundle.Bundle, error) {
 	if err != nil {
 		return bundle.Bundle{}, err

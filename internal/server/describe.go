@@ -11,13 +11,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// The description of the API, /openapi.json, has to be what is sent: clients are generated from it. The
-// framework derives most of it from types. What it cannot know is added here: which refusals an operation
-// has, which words a member may have, and that answers may get new members.
+// The description of the API, /openapi.json, must match what is sent, because clients are generated from it. The
+// framework derives most of it from types. This file adds the rest: the refusals of an operation, the values of
+// enumerations, and that answers may get new members.
 
-// refusals are the statuses an operation may refuse a request with, and what each means.
+// refusals lists the statuses of refusals, what each means, and which operations have it.
 var refusals = []struct {
 	status int
 	means  string
@@ -38,20 +39,24 @@ var refusals = []struct {
 	{http.StatusInsufficientStorage, "The disk is full.", writes},
 }
 
-func always(*huma.Operation) bool           { return true }
-func hasBody(o *huma.Operation) bool        { return o.RequestBody != nil }
-func hasInput(o *huma.Operation) bool       { return hasBody(o) || len(o.Parameters) > 0 }
-func writes(o *huma.Operation) bool         { return o.Method != http.MethodGet }
+func always(*huma.Operation) bool { return true }
+
+func hasBody(o *huma.Operation) bool { return o.RequestBody != nil }
+
+func hasInput(o *huma.Operation) bool { return hasBody(o) || len(o.Parameters) > 0 }
+
+func writes(o *huma.Operation) bool { return o.Method != http.MethodGet }
+
 func namesSomething(o *huma.Operation) bool { return hasBody(o) || strings.Contains(o.Path, "{") }
 
-// describe completes the description when all operations are registered.
+// describe completes the description. It is called when all operations are registered.
 func (a *api) describe() {
 	doc := a.huma.OpenAPI()
 	all := doc.Components.Schemas
-	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // the framework's, see classed
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // of the framework, see classed
 		delete(all.Map(), unused)
 	}
-	refused := &huma.MediaType{Schema: all.Schema(typeOf[Problem](), true, "Problem")}
+	refused := &huma.MediaType{Schema: all.Schema(typeOf[reply.Problem](), true, "Problem")}
 	answers, bodies := visitor{registry: all, each: opened}, visitor{registry: all, each: nullable(all)}
 	for _, item := range doc.Paths {
 		for _, o := range []*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete} {
@@ -88,8 +93,8 @@ func (a *api) describe() {
 	}
 }
 
-// opened lets an answer have members that the description does not name: those of later versions. A list
-// in an answer is never null, see redact.Shown.
+// opened allows additional members in an answer, as later versions may have. A list in an answer is never null, see
+// redact.Shown.
 func opened(s *huma.Schema) {
 	if closed, is := s.AdditionalProperties.(bool); is && !closed {
 		s.AdditionalProperties = nil
@@ -99,8 +104,8 @@ func opened(s *huma.Schema) {
 	}
 }
 
-// nullable says of the members of a request that may be missing that they may be null as well, which means
-// the same, and of text that it is not empty, see filled.
+// nullable allows null for optional members of a request, which is the same as omitting them, and describes that
+// text is not empty, see filled.
 func nullable(all huma.Registry) func(*huma.Schema) {
 	return func(s *huma.Schema) {
 		for name, p := range s.Properties {
@@ -123,7 +128,7 @@ func nullable(all huma.Registry) func(*huma.Schema) {
 	}
 }
 
-// visitor visits each schema that it comes by once.
+// visitor calls each once for every schema that it reaches.
 type visitor struct {
 	registry huma.Registry
 	each     func(*huma.Schema)
@@ -150,7 +155,7 @@ func (v *visitor) visit(s *huma.Schema) {
 	}
 }
 
-// Words are the types of which the description lists all values.
+// Types whose values the description lists.
 type (
 	wordStatus      string
 	wordOverlap     string
@@ -179,7 +184,7 @@ func (wordInitialised) Schema(r huma.Registry) *huma.Schema {
 	return words(r, "Initialised", "How often a module is initialised", flawless.Once, flawless.PerRun)
 }
 
-// words describes a member by the name of its type, which has these values.
+// words describes a named type with these values.
 func words[T ~string](r huma.Registry, name, description string, values ...T) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString, Description: description}
 	for _, v := range values {
@@ -201,7 +206,7 @@ func (anyBytes) Schema(huma.Registry) *huma.Schema {
 	}}
 }
 
-// described are the types that a description of their own stands for.
+// described maps types to those that describe them.
 var described = []struct{ t, as reflect.Type }{
 	{typeOf[flawless.Status](), typeOf[wordStatus]()},
 	{typeOf[flawless.Overlap](), typeOf[wordOverlap]()},
@@ -211,12 +216,12 @@ var described = []struct{ t, as reflect.Type }{
 	{typeOf[flawless.Bytes](), typeOf[anyBytes]()},
 }
 
-// eventsOf describes a stream of server-sent events by what one event can be. OpenAPI 3.1 has no word of its
-// own for streams; tools that know them apply the schema to each event. As in OpenAPI 3.2 data is a string
-// with JSON in it, and contentSchema is the schema of that.
+// eventsOf describes a stream of server-sent events by the schema of one event. OpenAPI 3.1 has no form for streams;
+// tools that support them apply the schema to each event. As in OpenAPI 3.2, data is a string that contains JSON,
+// whose schema is contentSchema.
 func (a *api) eventsOf(kinds ...eventKind) *huma.MediaType {
 	one := &huma.Schema{Description: "One event of the stream"}
-	for _, k := range append(kinds, eventKind{"problem", typeOf[Problem]()}) {
+	for _, k := range append(kinds, eventKind{"problem", typeOf[reply.Problem]()}) {
 		content := a.huma.OpenAPI().Components.Schemas.Schema(k.data, true, k.name)
 		one.AnyOf = append(one.AnyOf, &huma.Schema{
 			Type: huma.TypeObject, Title: "Event " + k.name, Required: []string{"event", "data"},
@@ -229,13 +234,13 @@ func (a *api) eventsOf(kinds ...eventKind) *huma.MediaType {
 	return &huma.MediaType{Schema: one}
 }
 
-// eventKind is a kind of server-sent events.
+// eventKind is a kind of server-sent event.
 type eventKind struct {
 	name string
 	data reflect.Type
 }
 
-// answered describes the answers of an operation that writes its answer by itself.
+// answered describes an answer that an operation writes by itself.
 func (a *api) answered(description string, kind reflect.Type, events ...eventKind) *huma.Response {
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(kind, true, kind.Name())
 	content := map[string]*huma.MediaType{"application/json": {Schema: schema}}

@@ -22,18 +22,20 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/listen"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// description is the API's own, against which answers are checked.
+// description checks answers against the description of the API.
 type description struct {
 	t     testing.TB
 	raw   any
 	paths map[string]map[string]*describedOperation
 	mux   *http.ServeMux // finds the operation of a request
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	compiler *jsonschema.Compiler
-	seen     map[string][]int // statuses that an operation has answered with
+	seen     map[string][]int // statuses by operation
 }
 
 type describedOperation struct {
@@ -76,7 +78,7 @@ func newDescription(t testing.TB, h http.Handler) *description {
 	return d
 }
 
-// operations are all, as METHOD /path.
+// operations returns all operations, as METHOD /path.
 func (d *description) operations() []string {
 	var all []string
 	for path, item := range d.paths {
@@ -93,7 +95,7 @@ func (d *description) operation(pattern string) *describedOperation {
 	return d.paths[path][strings.ToLower(method)]
 }
 
-// check serves requests, and reports every answer that is not as it is described.
+// check returns a handler that reports every answer that does not match the description.
 func (d *description) check(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		copied := &copied{ResponseWriter: w, status: http.StatusOK}
@@ -133,7 +135,7 @@ func (d *description) answered(pattern string, status int, header http.Header, b
 	defer d.mu.Unlock()
 	d.seen[pattern] = append(d.seen[pattern], status)
 	if err := d.conforms(pattern, status, header.Get("Content-Type"), body); err != nil {
-		d.t.Errorf("%s answers with status %d, %s, and this is not what it describes: %v\n%.2000s", pattern, status, header.Get("Content-Type"), err, body)
+		d.t.Errorf("%s answers with status %d, %s, which does not match its description: %v\n%.2000s", pattern, status, header.Get("Content-Type"), err, body)
 	}
 }
 
@@ -169,7 +171,7 @@ func (d *description) conforms(pattern string, status int, contentType string, b
 
 var pointer = strings.NewReplacer("~", "~0", "/", "~1")
 
-// valid checks a value against the schema at a place in the description of an operation.
+// valid checks a value against a schema in the description of an operation.
 func (d *description) valid(pattern, at string, v any) error {
 	method, path, _ := strings.Cut(pattern, " ")
 	at = fmt.Sprintf("openapi.json#/paths/%s/%s/%s", pointer.Replace(path), strings.ToLower(method), at)
@@ -180,8 +182,7 @@ func (d *description) valid(pattern, at string, v any) error {
 	return schema.Validate(v)
 }
 
-// events checks a stream. Validators leave out the schema of what is in a string, so the data of each event
-// is checked as well.
+// events checks a stream. Validators ignore contentSchema, so the data of each event is checked as well.
 func (d *description) events(pattern string, stream []byte) error {
 	const schema = "responses/200/content/text~1event-stream/schema"
 	list := eventList(stream)
@@ -217,7 +218,7 @@ func (d *description) events(pattern string, stream []byte) error {
 	return nil
 }
 
-// eventList is a stream of events as the list that describes it.
+// eventList returns the events of a stream.
 func eventList(stream []byte) []any {
 	list := []any{}
 	one := map[string]any{}
@@ -234,8 +235,8 @@ func eventList(stream []byte) []any {
 	return list
 }
 
-// succeeding has, for each operation that needs no body, requests that are answered with success; most of
-// those with a body are in keeping.
+// succeeding has successful requests for each operation that needs no body. Most operations with a body are in
+// keeping.
 var succeeding = map[string]func(o *owned){
 	"GET /api/v1/version":            asked("GET /api/v1/version"),
 	"GET /api/v1/health":             asked("GET /api/v1/health"),
@@ -254,7 +255,7 @@ var succeeding = map[string]func(o *owned){
 		o.do("POST", "/api/v1/runs/"+id+"/terminate", "")
 		all := o.do("GET", "/api/v1/runs/"+id+"/messages", "")
 		if strings.Count(first, `"type"`) != 1 || strings.Count(all, `"type"`) != 2 || !strings.HasPrefix(all, strings.TrimSuffix(first, "]\n")) {
-			o.Errorf("of two messages the first is %s, all are %s", first, all)
+			o.Errorf("the first of two messages is %s, all are %s", first, all)
 		}
 	},
 	"GET /api/v1/runs/{id}/inspect": ofARun("/inspect"),
@@ -341,7 +342,7 @@ func asked(what string) func(*owned) {
 	return func(o *owned) { o.do(method, path, "") }
 }
 
-// changed asks for a host of which something was said.
+// changed requests a host that has settings.
 func changed(method, host string) func(*owned) {
 	return func(o *owned) {
 		o.do("PATCH", "/api/v1/hosts/"+host, `{"key_within_ms":5000}`)
@@ -349,7 +350,7 @@ func changed(method, host string) func(*owned) {
 	}
 }
 
-// retrying starts a run with a call to a server that refuses connections.
+// retrying starts a run that calls a server which refuses connections.
 func (o *owned) retrying() string {
 	o.Helper()
 	id := o.started("script", `{"url":"http://127.0.0.1:1","steps":[{"post":"/"}]}`)
@@ -358,7 +359,7 @@ func (o *owned) retrying() string {
 	return id
 }
 
-// withoutBody leaves the body out, which these operations do not need.
+// withoutBody omits the body, which these operations do not need.
 func withoutBody(what string) func(*owned) {
 	return func(o *owned) {
 		id := o.started("promise", "null")
@@ -370,7 +371,7 @@ func withoutBody(what string) func(*owned) {
 	}
 }
 
-// ofARun asks for something of a run that has an answer, lines, data and a call of unknown outcome.
+// ofARun requests part of a run that has an answer, lines, data and a call whose outcome is unknown.
 func ofARun(path string) func(*owned) {
 	return func(o *owned) {
 		id := o.started("script", fmt.Sprintf(`{"url":%q,"steps":[{"sleep":1,"data":7},{"post":"/"}]}`, o.broken.URL))
@@ -379,9 +380,9 @@ func ofARun(path string) func(*owned) {
 	}
 }
 
-// TestAnswersAreAsDescribed has every operation succeed at least once. That each answer is as /openapi.json
-// describes it is checked by newOwned, here and wherever else a test uses it.
-func TestAnswersAreAsDescribed(t *testing.T) {
+// TestAnswersMatchDescription calls every operation successfully at least once. The server of newOwned checks each
+// answer against /openapi.json, also in other tests that use it.
+func TestAnswersMatchDescription(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
 	if _, _, err := o.api.engine.AddModule(t.Context(), "spare", append(bytes.Clone(o.bin), 0, 2, 1, 'x'), nil); err != nil {
@@ -396,26 +397,26 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		}
 	}
 	for _, op := range all {
-		if op == "POST /api/v1/modules" || strings.HasSuffix(op, "/store/check") { // the module of this test says no name of itself, and its store has no files
+		if op == "POST /api/v1/modules" || strings.HasSuffix(op, "/store/check") { // the module of this test declares no name, and its store has no files
 			continue
 		}
 		if !slices.ContainsFunc(o.described.seen[op], func(status int) bool { return status < 300 }) {
-			t.Errorf("%s has never succeeded, but answered with %v: have it succeed in the table", op, o.described.seen[op])
+			t.Errorf("%s has never succeeded, it answered with %v: add a successful request to the table", op, o.described.seen[op])
 		}
 	}
 }
 
-// TestRefusalsAreAsDescribed has every operation refuse a request in every way that does not depend on
-// what it does: each answer has to be a problem, of a status that /openapi.json names.
-func TestRefusalsAreAsDescribed(t *testing.T) {
+// TestRefusalsMatchDescription has every operation refuse requests for all reasons that do not depend on what it does.
+// Each answer must be a problem with a status that /openapi.json has.
+func TestRefusalsMatchDescription(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
 	d := o.described
-	door, err := newDoor(nil, true, d.check(o.handler))
+	guard, err := listen.Guard(nil, true, d.check(o.handler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	served, err := newDoor(nil, true, Require(theToken, o.handler))
+	served, err := listen.Guard(nil, true, Require(theToken, o.handler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +424,7 @@ func TestRefusalsAreAsDescribed(t *testing.T) {
 	for _, op := range d.operations() {
 		method, pattern, _ := strings.Cut(op, " ")
 		path := strings.NewReplacer("{n}", "1", "{", "no-", "}", "").Replace(pattern)
-		ask := func(h http.Handler, path, kind string, body io.Reader, change func(*http.Request)) (int, Problem) {
+		ask := func(h http.Handler, path, kind string, body io.Reader, change func(*http.Request)) (int, reply.Problem) {
 			t.Helper()
 			ctx, gone := context.WithCancel(t.Context())
 			defer gone()
@@ -436,18 +437,18 @@ func TestRefusalsAreAsDescribed(t *testing.T) {
 			}
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			var p Problem
+			var p reply.Problem
 			if w.Code >= 400 {
 				if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Detail == "" || p.Status != w.Code || p.Title == "" {
-					t.Errorf("%s: status %d, %s, which is no problem", op, w.Code, w.Body)
+					t.Errorf("%s: status %d, %s, which is not a problem", op, w.Code, w.Body)
 				}
 			}
 			return w.Code, p
 		}
-		refused := func(want int, why string, status int, p Problem) {
+		refused := func(want int, why string, status int, p reply.Problem) {
 			t.Helper()
 			if status != want {
-				t.Errorf("%s, %s: status %d, not %d: %+v", op, why, status, want, p)
+				t.Errorf("%s, %s: status %d, want %d: %+v", op, why, status, want, p)
 			}
 		}
 		operation := d.operation(op)
@@ -466,16 +467,16 @@ func TestRefusalsAreAsDescribed(t *testing.T) {
 		refused(421, "another host", status, p)
 		status, p = ask(guarded, path, kind, nil, func(r *http.Request) { token(r); r.Header.Set("Origin", "http://evil.example") })
 		refused(403, "another origin", status, p)
-		status, p = ask(door, path+"?who=%ff", kind, nil, nil)
+		status, p = ask(guard, path+"?who=%ff", kind, nil, nil)
 		refused(400, "a query that is not UTF-8", status, p)
 		if strings.Contains(pattern, "{") && kind == "" && !strings.HasSuffix(op, "/backfill") {
-			status, p = ask(door, path, "", nil, nil)
+			status, p = ask(guard, path, "", nil, nil)
 			refused(404, "names that nothing has", status, p)
 		}
 		for _, param := range operation.Parameters {
 			if param.In == "query" && param.Schema.Type == "integer" {
 				body := io.Reader(nil)
-				status, p = ask(door, path+"?"+param.Name+"=-7", kind, body, nil)
+				status, p = ask(guard, path+"?"+param.Name+"=-7", kind, body, nil)
 				refused(422, "a number below zero", status, p)
 				if len(p.Errors) == 0 || p.Errors[0].Location != "query."+param.Name || p.Code != flawless.Invalid {
 					t.Errorf("%s, a number below zero: %+v", op, p)
@@ -485,31 +486,31 @@ func TestRefusalsAreAsDescribed(t *testing.T) {
 		if kind == "" {
 			continue
 		}
-		status, p = ask(door, path, "text/plain", strings.NewReader("x"), nil)
+		status, p = ask(guard, path, "text/plain", strings.NewReader("x"), nil)
 		refused(415, "text", status, p)
-		status, p = ask(door, path, kind, &breaking{}, nil)
+		status, p = ask(guard, path, kind, &breaking{}, nil)
 		refused(400, "a body that breaks off", status, p)
 		if strings.HasPrefix(kind, "application/json") {
-			status, p = ask(door, path, kind, strings.NewReader(`{"module":`), nil)
+			status, p = ask(guard, path, kind, strings.NewReader(`{"module":`), nil)
 			if !strings.HasPrefix(op, "POST /api/v1/promises/{token}") || strings.HasSuffix(op, "reject") {
 				refused(400, "half a document", status, p)
 			}
 		}
 		if strings.HasPrefix(kind, "application/json") && op != "POST /api/v1/runs/{id}/fork" {
-			status, p = ask(door, path, kind, strings.NewReader(`"`+strings.Repeat("x", maxBody)+`"`), nil)
+			status, p = ask(guard, path, kind, strings.NewReader(`"`+strings.Repeat("x", maxBody)+`"`), nil)
 			refused(413, "a body that is too large", status, p)
 		}
 		if !strings.Contains("PUT /api/v1/secrets/{name} POST /api/v1/promises/{token} POST /api/v1/bundles", op) && kind == "application/json" {
-			status, p = ask(door, path, kind, strings.NewReader(`{"nobody_knows_this":1}`), nil)
+			status, p = ask(guard, path, kind, strings.NewReader(`{"nobody_knows_this":1}`), nil)
 			refused(422, "a member that does not exist", status, p)
-			if !slices.ContainsFunc(p.Errors, func(f Fault) bool { return f.Location == "body.nobody_knows_this" }) {
+			if !slices.ContainsFunc(p.Errors, func(f reply.Fault) bool { return f.Location == "body.nobody_knows_this" }) {
 				t.Errorf("%s, a member that does not exist: %+v", op, p)
 			}
 		}
 	}
 }
 
-// breaking is a body that ends with an error, as a chunked one does whose chunks are malformed.
+// breaking is a body that ends with an error, like one with malformed chunks.
 type breaking struct{ begun bool }
 
 func (b *breaking) Read(p []byte) (int, error) {
@@ -520,8 +521,8 @@ func (b *breaking) Read(p []byte) (int, error) {
 	return 0, fmt.Errorf("malformed chunked encoding")
 }
 
-// TestMalformedChunksAreTheClientsFault sends real ones to every operation with a body.
-func TestMalformedChunksAreTheClientsFault(t *testing.T) {
+// TestMalformedChunksAreInvalidInput sends malformed chunks to every operation with a body.
+func TestMalformedChunksAreInvalidInput(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
 	ops := []string{"POST /api/workflow/start", "POST /api/workflow/send-msg/x", "POST /workflow/start/guest/empty"}
@@ -552,9 +553,9 @@ func TestMalformedChunksAreTheClientsFault(t *testing.T) {
 	}
 }
 
-// TestAnswersMayGetNewMembers: later versions may add members to answers, so nothing in the description of
-// an answer is closed. What a request has that nobody knows is refused, so that a misspelt member is noticed.
-func TestAnswersMayGetNewMembers(t *testing.T) {
+// TestDescriptionAllowsNewMembersInAnswers, because later versions may add some. Requests must not have unknown members,
+// so that a misspelt member is noticed.
+func TestDescriptionAllowsNewMembersInAnswers(t *testing.T) {
 	t.Parallel()
 	a, _ := newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	all := a.huma.OpenAPI().Components.Schemas
@@ -586,16 +587,16 @@ func TestAnswersMayGetNewMembers(t *testing.T) {
 	}
 	sent, got := walk(requests), walk(answers)
 	if len(sent) < 10 || len(got) < 40 {
-		t.Fatalf("only %d kinds of objects are sent, %d come back", len(sent), len(got))
+		t.Fatalf("only %d kinds of objects are in requests, %d in answers", len(sent), len(got))
 	}
 	for s := range sent {
 		if s.AdditionalProperties != false {
-			t.Errorf("a request may have members that nobody knows: %v", slices.Sorted(maps.Keys(s.Properties)))
+			t.Errorf("a request may have unknown members: %v", slices.Sorted(maps.Keys(s.Properties)))
 		}
 	}
 	for s := range got {
 		if s.AdditionalProperties != nil {
-			t.Errorf("an answer cannot get new members: %v", slices.Sorted(maps.Keys(s.Properties)))
+			t.Errorf("an answer may not have new members: %v", slices.Sorted(maps.Keys(s.Properties)))
 		}
 	}
 }

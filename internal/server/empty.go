@@ -9,17 +9,17 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// A value that is given but empty usually comes from a variable that was never set. Taken for "none" it would
-// break promises silently: two starts with the id "" would be two runs. So empty text is refused in every
-// member of a body and in every parameter. Where empty text has a meaning, such as no note, the field says so
-// with the tag minLength:"0".
+// An empty value usually comes from a variable that is not set. If it counted as missing, promises would break
+// silently: two starts with the id "" would be two runs. So empty text is rejected in all members of a body and all
+// parameters. A field in which empty text has a meaning, such as no note, has the tag minLength:"0".
 
 func mayBeEmpty(s *huma.Schema) bool { return s.MinLength != nil && *s.MinLength == 0 }
 
-// filled refuses a JSON body with an empty member. It looks at the outermost members, for the sake of a good
-// message; the schema has the same rule for all.
+// filled rejects a JSON body with an empty member. It checks only the outermost members, to give a better message;
+// the schema has the same rule for all.
 func (a *api) filled(op *huma.Operation, body []byte) error {
 	content := op.RequestBody.Content["application/json"]
 	if content == nil || content.Schema == nil || !bytes.Contains(body, []byte(`""`)) {
@@ -31,7 +31,7 @@ func (a *api) filled(op *huma.Operation, body []byte) error {
 	}
 	var members map[string]json.RawMessage
 	if len(schema.Properties) == 0 || json.Unmarshal(body, &members) != nil {
-		return nil // the framework says what is wrong
+		return nil // the framework reports it
 	}
 	for name, value := range members {
 		if p := schema.Properties[name]; p != nil && p.Type == huma.TypeString && !mayBeEmpty(p) && string(value) == `""` {
@@ -41,10 +41,10 @@ func (a *api) filled(op *huma.Operation, body []byte) error {
 	return nil
 }
 
-// empty is the refusal of an empty value.
-func empty(what, in, name string) *Problem {
-	p := newProblem(http.StatusBadRequest, flawless.Invalid,
+// empty returns the problem for an empty value.
+func empty(what, in, name string) *reply.Problem {
+	p := reply.New(http.StatusBadRequest, flawless.Invalid,
 		fmt.Sprintf("the %s %s is empty; give it a value or omit it (is a variable unset?)", what, name))
-	p.Errors = []Fault{{Message: "is empty", Location: in + "." + name}}
+	p.Errors = []reply.Fault{{Message: "is empty", Location: in + "." + name}}
 	return p
 }

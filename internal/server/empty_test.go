@@ -13,14 +13,15 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// TestEmptyValuesAreRefused sends each text of each operation empty, as a program does whose variable was
-// not set. An empty id must not be taken for none, or a start that is repeated would run twice.
-func TestEmptyValuesAreRefused(t *testing.T) {
+// TestEmptyValuesAreRejected calls each operation with each text empty, as a program does if a variable is not set. If
+// an empty id counted as no id, a repeated start would run twice.
+func TestEmptyValuesAreRejected(t *testing.T) {
 	t.Parallel()
 	a, h := newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
-	optional := []string{"note", "who", "from", "cursor"} // what it says is nothing, or the first page
+	optional := []string{"note", "who", "from", "cursor"} // empty means none, or the first page
 	segment := regexp.MustCompile(`\{[^}]*\}`)
 	var seen []string
 	refused := func(method, path, kind, body, location string) {
@@ -30,7 +31,7 @@ func TestEmptyValuesAreRefused(t *testing.T) {
 		r.Header.Set("Content-Type", kind)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		var p Problem
+		var p reply.Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 400 || p.Code != flawless.Invalid || len(p.Errors) != 1 || p.Errors[0].Location != location ||
 			!strings.Contains(p.Detail, "is empty; give it a value or omit it") {
 			t.Errorf("%s %s %s: %d %s %v", method, path, body, w.Code, w.Body, err)
@@ -68,7 +69,7 @@ func TestEmptyValuesAreRefused(t *testing.T) {
 	}
 	for _, key := range []string{"body.id", "body.key", "body.concurrency_key", "body.version", "query.id", "query.key", "query.module", "query.status", "query.label", "query.run", "query.limit"} {
 		if !slices.Contains(seen, key) {
-			t.Errorf("%s was not tried, but %v", key, seen)
+			t.Errorf("%s was not tried, only %v", key, seen)
 		}
 	}
 
@@ -82,8 +83,8 @@ func TestEmptyValuesAreRefused(t *testing.T) {
 	}
 }
 
-// TestEmptyStoreIsAnotherStore: a request that names its store with an unset variable is for no store.
-func TestEmptyStoreIsAnotherStore(t *testing.T) {
+// TestEmptyStoreHeaderIsRejected, because it probably comes from a variable that is not set.
+func TestEmptyStoreHeaderIsRejected(t *testing.T) {
 	t.Parallel()
 	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
 	w := httptest.NewRecorder()

@@ -8,15 +8,16 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// Code is a request that may carry a module.
+// Code is a request that may have a module as its body.
 type Code struct {
 	RunPath
 	Payload
 }
 
-// bin is the module, nil where there is none.
+// bin returns the module, or nil.
 func (c *Code) bin() []byte {
 	if len(c.Bytes) == 0 {
 		return nil
@@ -30,12 +31,12 @@ func withCode[In, Out any](a *api, op huma.Operation, do func(context.Context, *
 	huma.Register(a.huma, withPayload(op, "application/wasm", false, nil), do)
 }
 
-// examinations are the operations that look at what happened and touch nothing.
+// examinations adds the operations that inspect runs without changing them.
 func (a *api) examinations() {
 	withCode(a, operation("replay-run", http.MethodPost, "/runs/{id}/replay", "Replay a run, with its own module or the one in the body"),
 		func(ctx context.Context, in *Code) (*body[flawless.Replay], error) {
 			r, err := a.engine.Replay(ctx, in.ID, in.bin())
-			return &body[flawless.Replay]{r}, problem(err)
+			return &body[flawless.Replay]{r}, reply.From(err)
 		})
 	a.traces()
 	a.forks()

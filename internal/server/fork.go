@@ -8,9 +8,10 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// ForkRun says how a run goes on from the past of another one.
+// ForkRun asks for a fork.
 type ForkRun struct {
 	Turn    int           `json:"turn" minimum:"0" doc:"last turn that both runs share; 0 shares only the start"`
 	ID      string        `json:"id,omitempty" doc:"id of the new run"`
@@ -20,14 +21,14 @@ type ForkRun struct {
 	Who     string        `json:"who,omitempty" minLength:"0"`
 }
 
-// GivenAnswer is an answer that somebody edited.
+// GivenAnswer replaces an answer in the log.
 type GivenAnswer struct {
 	Call     int            `json:"call" minimum:"1"`
 	Status   int            `json:"status,omitempty" doc:"HTTP status of the answer; default 200"`
 	Response flawless.Bytes `json:"body,omitempty"`
 }
 
-// Forked is the new run, or what it would do.
+// Forked is the answer to a fork: the new run, or what it would do.
 type Forked struct {
 	Run     *flawless.Run     `json:"run,omitempty"`
 	Offline *flawless.Offline `json:"offline,omitempty"`
@@ -46,10 +47,10 @@ func (a *api) forks() {
 		}
 		if in.Body.Offline {
 			out, err := a.engine.Offline(ctx, in.ID, o)
-			return &body[Forked]{Forked{Offline: &out}}, problem(err)
+			return &body[Forked]{Forked{Offline: &out}}, reply.From(err)
 		}
 		r, err := a.engine.Fork(ctx, in.ID, o)
-		return &body[Forked]{Forked{Run: &r}}, problem(err)
+		return &body[Forked]{Forked{Run: &r}}, reply.From(err)
 	})
 	huma.Register(a.huma, operation("diff-runs", http.MethodGet, "/runs/{id}/diff/{other}", "Find the first turn where two runs differ"),
 		func(ctx context.Context, in *struct {
@@ -57,7 +58,7 @@ func (a *api) forks() {
 			Other string `path:"other" doc:"id of the other run"`
 		}) (*body[flawless.Difference], error) {
 			d, err := a.engine.Diff(ctx, in.ID, in.Other)
-			return &body[flawless.Difference]{d}, problem(err)
+			return &body[flawless.Difference]{d}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("inspect-run", http.MethodGet, "/runs/{id}/inspect", "Inspect the state of a run after a turn"),
 		func(ctx context.Context, in *struct {
@@ -66,6 +67,6 @@ func (a *api) forks() {
 			Against int `query:"against" minimum:"0" doc:"turn whose memory to compare with"`
 		}) (*body[flawless.Inspection], error) {
 			i, err := a.engine.Inspect(ctx, in.ID, in.Turn, in.Against)
-			return &body[flawless.Inspection]{i}, problem(err)
+			return &body[flawless.Inspection]{i}, reply.From(err)
 		})
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// A record of a log can have tens of megabytes, and making JSON of it takes several times as much. So that
-// readers cannot fill the memory together, pages are made by a few at a time, which costs them little as it is
-// work for a processor; the others wait their turn. A long page that is made is kept until the client has taken
-// it, which may be slow: those have a limit together.
+// A record of a log can have tens of megabytes, and encoding it as JSON takes several times as much. So that many
+// readers together cannot exhaust the memory, only a few pages are encoded at a time; since that is work for the
+// processor, the others lose little by waiting. An encoded page is in memory until a possibly slow client has read
+// it, so the total size of long pages is limited.
 const (
 	makersAtOnce = 2
-	maxLong      = 256 << 20 // bytes of long pages that clients have not taken yet
+	maxLong      = 256 << 20 // bytes of long pages that clients have not read yet
 )
 
-// heap is the memory that answers are made in. It may be used concurrently.
+// heap limits the memory for answers. It may be used concurrently.
 type heap struct {
 	making chan struct{}
 
@@ -27,7 +27,7 @@ type heap struct {
 
 func newHeap() *heap { return &heap{making: make(chan struct{}, makersAtOnce)} }
 
-// enter waits until one more answer may be made. The caller leaves when it is.
+// enter waits until another answer may be encoded. The caller calls leave afterwards.
 func (h *heap) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case h.making <- struct{}{}:
@@ -37,8 +37,8 @@ func (h *heap) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// keep takes room for an answer of so many bytes until it is written, or returns flawless.Stopping where there
-// is none. An answer no longer than a page always has room, and so has one that is alone.
+// keep reserves memory for an answer of a size until written is called, or returns [flawless.Stopping] if there is
+// not enough. An answer of at most a page always fits, and so does any answer if it is the only one.
 func (h *heap) keep(size int) (written func(), err error) {
 	if size <= 2*maxPage {
 		return func() {}, nil

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestReadersShareMemory: pages of logs are made by a few at a time, and long ones that nobody has taken yet
-// have a limit together.
+// TestReadersShareMemory checks that only a few pages are encoded at a time, and that the total size of long pages that
+// are not sent yet is limited.
 func TestReadersShareMemory(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
@@ -21,7 +21,7 @@ func TestReadersShareMemory(t *testing.T) {
 		o.handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/runs/"+id+"/log"+query, nil))
 	}
 	from := ""
-	for next := "/api/v1/runs/" + id + "/log"; next != "" && from == ""; { // the page with the long record
+	for next := "/api/v1/runs/" + id + "/log"; next != "" && from == ""; { // until the page with the long record
 		w := httptest.NewRecorder()
 		o.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, next, nil))
 		if w.Body.Len() > 2*maxPage {
@@ -30,7 +30,7 @@ func TestReadersShareMemory(t *testing.T) {
 		next, _, _ = strings.Cut(strings.TrimPrefix(w.Header().Get("Link"), "<"), ">")
 	}
 	if from == "" {
-		t.Fatal("no page is long")
+		t.Fatal("there is no long page")
 	}
 
 	for range makersAtOnce {
@@ -44,7 +44,7 @@ func TestReadersShareMemory(t *testing.T) {
 	for waits := false; !waits; {
 		select {
 		case <-done:
-			t.Fatalf("a page was made while %d were", makersAtOnce)
+			t.Fatalf("a page was encoded while %d others were", makersAtOnce)
 		default:
 			stacks := make([]byte, 1<<20)
 			waits = strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*heap).enter(")
@@ -59,7 +59,7 @@ func TestReadersShareMemory(t *testing.T) {
 
 	slow := &held{ResponseRecorder: httptest.NewRecorder(), heap: heap}
 	if get(t.Context(), slow, from); slow.Code != 200 || slow.while < 3<<20 || slow.making || heap.long != 0 {
-		t.Errorf("status %d; while it is written a long page counts as %d bytes (and as made: %t), and as %d afterwards", slow.Code, slow.while, slow.making, heap.long)
+		t.Errorf("status %d; a long page counts as %d bytes (and as being encoded: %t) while it is sent, and as %d bytes afterwards", slow.Code, slow.while, slow.making, heap.long)
 	}
 
 	written, err := heap.keep(maxLong - 1<<20)
@@ -77,16 +77,16 @@ func TestReadersShareMemory(t *testing.T) {
 	written()
 	w = httptest.NewRecorder()
 	if get(t.Context(), w, from); w.Code != 200 {
-		t.Errorf("when there is room again: %d %.300s", w.Code, w.Body)
+		t.Errorf("after memory was freed: %d %.300s", w.Code, w.Body)
 	}
-	alone, err := heap.keep(2 * maxLong) // or it could never be read
+	alone, err := heap.keep(2 * maxLong) // otherwise it could never be read
 	if err != nil {
 		t.Fatal(err)
 	}
 	alone()
 }
 
-// held looks how much is counted while a page is written.
+// held records how much is counted while a page is written.
 type held struct {
 	*httptest.ResponseRecorder
 	heap   *heap

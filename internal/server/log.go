@@ -10,15 +10,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// How much of a log is one answer: records have bodies in them, so their number alone says little.
+// Limits of a page of a log. Records contain bodies, so a limit of their number is not enough.
 const (
-	usualPage = 100     // records, where no limit is given
-	maxPage   = 1 << 20 // bytes, but for a single record that has more
+	usualPage = 100     // records, if no limit is given
+	maxPage   = 1 << 20 // bytes, unless a single record has more
 )
 
-// logPage is a part of a log.
+// logPage is a page of a log.
 type logPage struct {
 	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
 	Type string `header:"Content-Type"`
@@ -40,15 +41,15 @@ func (a *api) logs() {
 		}
 		made, next, err := a.makePage(ctx, in.ID, uint64(in.From), in.Limit)
 		if err != nil {
-			return nil, problem(err)
+			return nil, reply.From(err)
 		}
 		written, err := a.heap.keep(len(made))
 		if err != nil {
-			return nil, problem(err)
+			return nil, reply.From(err)
 		}
 		page := &logPage{Type: "application/json", Body: func(c huma.Context) {
 			defer written()
-			_, _ = c.BodyWriter().Write(made) // as is: encoding it again would take several times its memory
+			_, _ = c.BodyWriter().Write(made) // unchanged: encoding it again would take several times the memory
 		}}
 		if next > 0 {
 			page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/log", next, in.Limit)
@@ -57,7 +58,8 @@ func (a *api) logs() {
 	})
 }
 
-// makePage returns records of a log as JSON, and the number of the record behind them, 0 where there is none.
+// makePage returns a page of a log as JSON, and the number of the first record of the next page, or 0 if it is the
+// last one.
 func (a *api) makePage(ctx context.Context, id string, from uint64, limit int) (page []byte, next uint64, err error) {
 	leave, err := a.heap.enter(ctx)
 	if err != nil {
@@ -70,12 +72,12 @@ func (a *api) makePage(ctx context.Context, id string, from uint64, limit int) (
 	}
 	page = []byte("[")
 	for i, rec := range log.Records {
-		b, err := text(shown(a.engine, rec))
+		b, err := reply.JSON(shown(a.engine, rec))
 		if err != nil {
 			return nil, 0, err
 		}
 		b = bytes.TrimSuffix(b, []byte("\n"))
-		if i > 0 && len(page)+len(b) > maxPage { // as JSON a record may be longer than it is in the store
+		if i > 0 && len(page)+len(b) > maxPage { // a record may be longer as JSON than in the store
 			log.Next, log.More = rec.Seq, true
 			break
 		}
@@ -90,7 +92,7 @@ func (a *api) makePage(ctx context.Context, id string, from uint64, limit int) (
 	return append(page, "]\n"...), next, nil
 }
 
-// nextLink is the header Link of a page that is not the last.
+// nextLink returns the Link header of a page that is not the last.
 func nextLink(path string, from uint64, limit int) string {
 	return fmt.Sprintf("</api/v1%s?from=%d&limit=%d>; rel=\"next\"", path, from, limit)
 }

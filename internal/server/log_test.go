@@ -18,9 +18,8 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// TestALongLogIsPaged by the size of its records as well as by their number, and is whole for whoever
-// follows the links.
-func TestALongLogIsPaged(t *testing.T) {
+// TestLongLogIsPaged by size and number of records, and the pages that the links lead to have all records.
+func TestLongLogIsPaged(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
 	id := o.paused("mailbox", "1")
@@ -75,7 +74,7 @@ func TestALongLogIsPaged(t *testing.T) {
 	seen := uint64(0)
 	for rec, err := range c.WholeLog(t.Context(), id) {
 		if err != nil || rec.Seq != seen {
-			t.Fatalf("record %d instead of %d, %v", rec.Seq, seen, err)
+			t.Fatalf("got record %d, want %d, %v", rec.Seq, seen, err)
 		}
 		seen++
 	}
@@ -83,16 +82,17 @@ func TestALongLogIsPaged(t *testing.T) {
 		t.Errorf("the whole log has %d records", seen)
 	}
 	if status, answer := o.send("GET", "/api/v1/runs/nobody/log", "", ""); status != 404 {
-		t.Errorf("the log of nobody: %d %s", status, answer)
+		t.Errorf("the log of an unknown run: %d %s", status, answer)
 	}
 	if answer := o.do("GET", "/api/v1/runs/"+id+"/log?from=1000", ""); answer != "[]\n" {
 		t.Errorf("beyond its end: %q", answer)
 	}
 }
 
-// TestPageDoesNotReadWhatItDoesNotShow: the memory that a page takes does not grow with the record behind it,
-// whether the number of records or their size ends the page. It is not parallel: it measures the whole process.
-func TestPageDoesNotReadWhatItDoesNotShow(t *testing.T) {
+// TestPageMemoryExcludesNextRecord checks that the memory for a page does not depend on the size of the record after it,
+// whether the number of records or their size ends the page. It is not parallel, because it measures the whole
+// process.
+func TestPageMemoryExcludesNextRecord(t *testing.T) {
 	o := newOwned(t)
 	id := o.paused("mailbox", "1")
 	const large = 3 << 20
@@ -126,7 +126,7 @@ func TestPromisesArePaged(t *testing.T) {
 	o.token(id)
 	o.do("POST", "/api/v1/runs/"+id+"/messages", `{"type":"go","value":"on"}`)
 	var names []string
-	for len(names) < 2 { // until the run has made both of its promises
+	for len(names) < 2 { // until the run has created both promises
 		names = nil
 		for next := "/api/v1/runs/" + id + "/promises?limit=1"; next != ""; {
 			resp, err := http.Get(o.url + next)
@@ -144,6 +144,6 @@ func TestPromisesArePaged(t *testing.T) {
 		}
 	}
 	if got := fmt.Sprint(names); got != "[old new]" {
-		t.Errorf("page after page: %s", got)
+		t.Errorf("all pages: %s", got)
 	}
 }

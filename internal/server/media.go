@@ -11,12 +11,13 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// Bodies must say what they are. A browser sends a body without a type, or as one of the types of a
-// form, to any server without asking it first; what an operation takes it sends only when allowed to.
+// Requests must declare the type of their body. A browser sends a body without a type, or with one of the types of a
+// form, to any server without asking; with the types that operations accept, it asks the server first.
 
-// typed refuses a body whose type is not one that the operation describes.
+// typed is the middleware that rejects bodies of a type that the operation does not accept.
 func (a *api) typed(c huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(c)
 	if body := c.Operation().RequestBody; body != nil {
@@ -28,7 +29,7 @@ func (a *api) typed(c huma.Context, next func(huma.Context)) {
 			_ = huma.WriteErr(a.huma, c, http.StatusUnsupportedMediaType, why)
 			return
 		}
-		// A type is written in any case (RFC 9110, section 8.3.1); what decodes the body knows one.
+		// Types are case-insensitive (RFC 9110, section 8.3.1), but the decoder only knows lower case.
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil {
 			r.Header.Set("Content-Type", kind)
 		}
@@ -36,7 +37,7 @@ func (a *api) typed(c huma.Context, next func(huma.Context)) {
 	next(c)
 }
 
-// mistyped says why the body of a request is not one of the types, "" where it is or there is none.
+// mistyped returns why the type of a body is not accepted, or "" if it is or there is no body.
 func mistyped(r *http.Request, takes ...string) string {
 	if r.ContentLength == 0 {
 		return ""
@@ -57,10 +58,10 @@ func mistyped(r *http.Request, takes ...string) string {
 	return fmt.Sprintf("the content type of the body is %.100q: use %s", text, strings.Join(takes, " or "))
 }
 
-// needJSON is mistyped for flawless.dev's operations.
+// needJSON rejects bodies that are not JSON, for flawless.dev's operations.
 func needJSON(r *http.Request) error {
 	if why := mistyped(r, "application/json"); why != "" {
-		return newProblem(http.StatusUnsupportedMediaType, flawless.Invalid, why)
+		return reply.New(http.StatusUnsupportedMediaType, flawless.Invalid, why)
 	}
 	return nil
 }

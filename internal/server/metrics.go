@@ -12,19 +12,19 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// scrape is what metrics are made of.
+// scrape holds the data that metrics are computed from.
 type scrape struct {
 	flawless.Health
 	engine.Metrics
 }
 
-// sample is a value with the value of its label, "" where there is none.
+// sample is a value, and the value of its label if it has one.
 type sample struct {
 	label string
 	value float64
 }
 
-// metric is one name under /metrics. docs/operate/monitor.md has a row for each.
+// metric is a metric family. docs/operate/monitor.md has a row for each.
 type metric struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -98,22 +98,22 @@ func (m *metric) desc() *prometheus.Desc {
 	return prometheus.NewDesc("flawless_"+m.name, m.help, labels, nil)
 }
 
-// collector reads the engine once.
+// collector collects the metrics of an engine for one request.
 type collector struct {
 	ctx    context.Context
 	engine *engine.Engine
 	log    *slog.Logger
 }
 
-// Describe is of [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for i := range metrics {
 		out <- metrics[i].desc()
 	}
 }
 
-// Collect is of [prometheus.Collector]. What cannot be read from the store is missing: an alert must not
-// take it for zero.
+// Collect implements [prometheus.Collector]. Values that cannot be read from the store are left out, so that alerts
+// do not mistake them for zero.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := scrape{Health: c.engine.Health()}
 	var err error
@@ -123,7 +123,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i := range metrics {
 		m := &metrics[i]
 		for _, v := range m.values(&s) {
-			if v.value < 0 { // it is not known
+			if v.value < 0 { // unknown
 				continue
 			}
 			var labels []string
@@ -135,7 +135,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// metricsHandler is what Prometheus asks.
+// metricsHandler answers requests of Prometheus.
 func metricsHandler(e *engine.Engine, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		registry := prometheus.NewRegistry()

@@ -14,9 +14,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/engine"
 )
 
-// TestMetricsAreAsDocumented compares /metrics with the table in docs/operate/monitor.md, in both directions:
-// names, types and labels.
-func TestMetricsAreAsDocumented(t *testing.T) {
+// TestMetricsMatchDocumentation compares names, types and labels in /metrics with the table in docs/operate/monitor.md.
+func TestMetricsMatchDocumentation(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../../docs/operate/monitor.md")
 	if err != nil {
@@ -41,7 +40,7 @@ func TestMetricsAreAsDocumented(t *testing.T) {
 	if _, _, err := e.AddModule(t.Context(), "kept", bin, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.SetSchedule(t.Context(), flawless.Schedule{Name: "yearly", Cron: "@yearly", Module: "kept", Workflow: "keep"}, false); err != nil {
+	if _, err := e.Schedules().Set(t.Context(), flawless.Schedule{Name: "yearly", Cron: "@yearly", Module: "kept", Workflow: "keep"}, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := e.Start(t.Context(), engine.Start{Module: "kept", Workflow: "keep", ID: "run"}); err != nil {
@@ -59,12 +58,12 @@ func TestMetricsAreAsDocumented(t *testing.T) {
 	}
 	for name, is := range served {
 		if documented[name] != is {
-			t.Errorf("/metrics has %s (%s), docs/operate/monitor.md says %q", name, is, documented[name])
+			t.Errorf("/metrics has %s (%s), but docs/operate/monitor.md has %q", name, is, documented[name])
 		}
 	}
 	for name := range documented {
 		if served[name] == "" {
-			t.Errorf("docs/operate/monitor.md has %s, /metrics has not", name)
+			t.Errorf("docs/operate/monitor.md has %s, but /metrics does not", name)
 		}
 	}
 	for _, want := range []string{

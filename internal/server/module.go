@@ -14,6 +14,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
 // Added is the answer to adding a module.
@@ -22,7 +23,7 @@ type Added struct {
 	Added  bool            `json:"added" doc:"false if the newest version already has these bytes"`
 }
 
-// Progress is how far an addition has come.
+// Progress is the progress of adding a module.
 type Progress struct {
 	Stage string  `json:"stage"`
 	Done  float64 `json:"done" doc:"progress from 0 to 1"`
@@ -58,7 +59,7 @@ func (a *api) modules() {
 	huma.Register(a.huma, operation("list-modules", http.MethodGet, "/modules", "List the newest version of each module"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Module], error) {
 			all, err := a.engine.Modules(ctx)
-			return byName("/modules", all, *in, func(m flawless.Module) string { return m.Name }), problem(err)
+			return byName("/modules", all, *in, func(m flawless.Module) string { return m.Name }), reply.From(err)
 		})
 	huma.Register(a.huma, operation("get-module", http.MethodGet, "/modules/{name}", "List the versions of a module, newest first"),
 		func(ctx context.Context, in *struct {
@@ -71,7 +72,7 @@ func (a *api) modules() {
 				all = slices.DeleteFunc(all, func(m flawless.Module) bool { return m.Version > in.From })
 			}
 			version := func(m flawless.Module) string { return strconv.Itoa(m.Version) }
-			return page("/modules/"+url.PathEscape(in.Name), all, PageQuery{Limit: in.Limit}, version), problem(err)
+			return page("/modules/"+url.PathEscape(in.Name), all, PageQuery{Limit: in.Limit}, version), reply.From(err)
 		})
 	a.upgrades()
 }
@@ -88,7 +89,7 @@ func (a *api) addModule(_ context.Context, in *addModule) (*huma.StreamResponse,
 			_ = s.send("progress", "", Progress{stage, done})
 		})
 		if err != nil {
-			_ = s.send("problem", "", problem(err))
+			_ = s.send("problem", "", reply.From(err))
 			return
 		}
 		_ = s.send("result", "", Added{m, added})
@@ -101,7 +102,7 @@ func (a *api) write(c huma.Context, v any, created bool, err error) {
 	if created {
 		status = http.StatusCreated
 	}
-	if p := new(Problem); errors.As(problem(err), &p) {
+	if p := new(reply.Problem); errors.As(reply.From(err), &p) {
 		status, kind, v = p.Status, p.ContentType(""), p
 	}
 	c.SetHeader("Content-Type", kind)

@@ -9,21 +9,22 @@ import (
 	"strings"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// guide is where people read on.
+// guide is the URL of the documentation.
 const guide = "https://github.com/flawless-engine/flawless/blob/main/docs/README.md"
 
-// methods are those that operations may have.
+// methods lists the methods that operations may have.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// somewhere refuses requests that no operation is for, with a problem as all refusals are: the mux would
-// answer in plain text, or send the client to a path that means something else.
+// somewhere answers requests that match no operation with a problem. The mux would answer in plain text, or redirect
+// the client to a path with another meaning.
 func somewhere(m mux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, part := range strings.Split(r.URL.EscapedPath(), "/")[1:] {
 			if why := noName(part); why != "" && r.URL.Path != "/" {
-				write(w, r, newProblem(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s in place of a name or an id%s", r.URL.Path, why, directions(r.URL.Path))))
+				reply.Write(w, r, reply.New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("the path %.300q has %s in place of a name or an id%s", r.URL.Path, why, directions(r.URL.Path))))
 				return
 			}
 		}
@@ -39,15 +40,15 @@ func somewhere(m mux) http.Handler {
 		}
 		if allowed != nil {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			write(w, r, newProblem(http.StatusMethodNotAllowed, flawless.Invalid,
+			reply.Write(w, r, reply.New(http.StatusMethodNotAllowed, flawless.Invalid,
 				fmt.Sprintf("the method %.20q is not allowed for %.300q; use %s, see /openapi.json", r.Method, r.URL.Path, strings.Join(allowed, ", "))))
 			return
 		}
-		write(w, r, newProblem(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("there is nothing at %.300q%s", r.URL.Path, directions(r.URL.Path))))
+		reply.Write(w, r, reply.New(http.StatusNotFound, flawless.NotFound, fmt.Sprintf("there is nothing at %.300q%s", r.URL.Path, directions(r.URL.Path))))
 	})
 }
 
-// noName says why a part of a path cannot be a name or an id, "" where it can.
+// noName returns what a segment of a path is instead of a name or an id, or "" if it can be one.
 func noName(part string) string {
 	switch part {
 	case "":
@@ -58,7 +59,7 @@ func noName(part string) string {
 	return ""
 }
 
-// collections has where things are, by the words that people try.
+// collections maps words that people try in paths to the paths they probably want.
 var collections = []struct{ words, at string }{
 	{"workflow workflows run runs", "/api/v1/runs"},
 	{"module modules", "/api/v1/modules"},
@@ -73,7 +74,7 @@ var collections = []struct{ words, at string }{
 	{"openapi swagger docs doc", "/openapi.json"},
 }
 
-// directions says where to go from a path that leads nowhere.
+// directions suggests where to go from a path that does not exist.
 func directions(path string) string {
 	to := "; the API is at /api/v1, and /openapi.json describes it"
 	for _, part := range strings.Split(strings.ToLower(path), "/") {
@@ -86,7 +87,7 @@ func directions(path string) string {
 	return to
 }
 
-// welcome answers GET / with what this is and where to go on, as a page or as JSON.
+// welcome answers GET / with a description of the server and links, as HTML or JSON.
 func welcome(w http.ResponseWriter, r *http.Request) {
 	type links struct {
 		API     string `json:"api"`
@@ -105,7 +106,7 @@ func welcome(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		w.Header().Set("Content-Type", "application/json")
-		_ = writeJSON(w, about)
+		_ = reply.WriteJSON(w, about)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

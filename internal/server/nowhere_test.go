@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// TestRequestsThatLeadNowhere: whatever the path and the method, the answer is a problem that says what to do.
-func TestRequestsThatLeadNowhere(t *testing.T) {
+// TestUnknownPathsAreProblems that say what to do, for every path and method.
+func TestUnknownPathsAreProblems(t *testing.T) {
 	t.Parallel()
 	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
 	for _, row := range []struct {
@@ -39,7 +40,7 @@ func TestRequestsThatLeadNowhere(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(row.method, row.path, nil))
-		var p Problem
+		var p reply.Problem
 		err := json.Unmarshal(w.Body.Bytes(), &p)
 		if err != nil || w.Code != row.status || p.Status != row.status || !strings.Contains(p.Detail, row.says) || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s: %d %s %v", row.method, row.path, w.Code, w.Body, err)
@@ -55,8 +56,8 @@ func TestRequestsThatLeadNowhere(t *testing.T) {
 	}
 }
 
-// TestTheRootSaysWhatThisIs, to programs and to people, and without a token.
-func TestTheRootSaysWhatThisIs(t *testing.T) {
+// TestRootDescribesServer as JSON and as HTML, without a token.
+func TestRootDescribesServer(t *testing.T) {
 	t.Parallel()
 	h := Require(theToken, Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
 	for accept, kind := range map[string]string{"": "application/json", "*/*": "application/json", "text/html,application/xhtml+xml;q=0.9": "text/html; charset=utf-8"} {

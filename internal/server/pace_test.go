@@ -19,9 +19,12 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/flawless-engine/flawless/internal/listen"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// pipes is a listener of connections in memory, which live in virtual time.
+// pipes is a listener for in-memory connections, which work in virtual time.
 type pipes struct{ conns chan net.Conn }
 
 func (p *pipes) Accept() (net.Conn, error) {
@@ -31,7 +34,9 @@ func (p *pipes) Accept() (net.Conn, error) {
 	}
 	return c, nil
 }
-func (p *pipes) Close() error   { return nil }
+
+func (p *pipes) Close() error { return nil }
+
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
@@ -40,23 +45,23 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return here, nil
 }
 
-// inPipes has test talk to a server of h in virtual time.
+// inPipes runs test against a server of h over pipes, in virtual time.
 func inPipes(t *testing.T, h http.Handler, test func(t *testing.T, p *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{make(chan net.Conn)}
-		s := newHTTP(slog.New(slog.DiscardHandler))
-		s.Handler = Pace{}.keep(h)
+		s := listen.NewServer(slog.New(slog.DiscardHandler))
+		s.Handler = listen.Pace{}.Enforce(h)
 		served := make(chan error)
 		go func() { served <- s.Serve(p) }()
 		test(t, p)
 		close(p.conns)
 		<-served
 		_ = s.Close()
-		time.Sleep(time.Minute) // whoever still sends a body finds that nobody reads it
+		time.Sleep(time.Minute) // let clients that still send a body notice the end
 	})
 }
 
-// drip is a body of which a byte comes in every second.
+// drip is a body that sends one byte per second.
 type drip struct{ left int }
 
 func (d *drip) Read(b []byte) (int, error) {
@@ -69,7 +74,7 @@ func (d *drip) Read(b []byte) (int, error) {
 	return 1, nil
 }
 
-// stall is a body that comes in at once, but for its end.
+// stall is a body that sends everything at once, except its end.
 type stall struct {
 	left int
 	end  <-chan struct{}
@@ -88,7 +93,7 @@ func (s *stall) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// protocols are those that work over pipes.
+// protocols returns a transport for each protocol that works over pipes.
 func protocols(p *pipes) map[string]*http.Transport {
 	h1, h2 := new(http.Protocols), new(http.Protocols)
 	h1.SetHTTP1(true)
@@ -96,9 +101,9 @@ func protocols(p *pipes) map[string]*http.Transport {
 	return map[string]*http.Transport{"HTTP/1.1": {DialContext: p.dial, Protocols: h1}, "HTTP/2": {DialContext: p.dial, Protocols: h2}}
 }
 
-// TestSlowBodies: a body of which a byte a second comes in, or nothing any more, ends its request after
-// the grace, whatever it is sent to.
-func TestSlowBodies(t *testing.T) {
+// TestSlowBodiesAreRefused sends bodies at one byte per second, or that stall, to every operation. Each request must end
+// after the grace period.
+func TestSlowBodiesAreRefused(t *testing.T) {
 	t.Parallel()
 	a, h := newAPI(context.Background(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	type target struct{ method, path, kind string }
@@ -148,7 +153,7 @@ func TestSlowBodies(t *testing.T) {
 					switch reads := to.path != "/nowhere" && to.method != "GET"; {
 					case err != nil:
 						t.Errorf("%s, %s %s, %s: %v", protocol, to.method, to.path, what, err)
-					case to.path == "/api/module/deploy" && what == "stalled": // blanks are no form, which is noticed before
+					case to.path == "/api/module/deploy" && what == "stalled": // refused earlier, because blanks are not a form
 					case reads && resp.StatusCode != http.StatusRequestTimeout:
 						b, _ := io.ReadAll(resp.Body)
 						t.Errorf("%s, %s %s, %s: status %d: %s", protocol, to.method, to.path, what, resp.StatusCode, b)
@@ -160,7 +165,7 @@ func TestSlowBodies(t *testing.T) {
 	})
 }
 
-// send sends a request over a connection of its own, and returns when the server has closed that.
+// send sends a request over a new connection, and waits until the server has closed it.
 func (p *pipes) send(req *http.Request) (*http.Response, error) {
 	c, _ := p.dial(req.Context(), "", "")
 	defer c.Close()
@@ -175,7 +180,7 @@ func (p *pipes) send(req *http.Request) (*http.Response, error) {
 	return http.ReadResponse(bufio.NewReader(bytes.NewReader(all)), req)
 }
 
-// steady is a body that comes in at twice the rate that is asked for.
+// steady is a body that sends at twice the minimum rate.
 type steady struct{ left int }
 
 func (s *steady) Read(b []byte) (int, error) {
@@ -188,12 +193,12 @@ func (s *steady) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func TestSteadyBodiesAreTaken(t *testing.T) {
+func TestSteadyBodiesAreAccepted(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20 // 512 seconds
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := readBody(r.Body, size)
-		time.Sleep(time.Hour) // the deadlines of reading are over
+		time.Sleep(time.Hour) // longer than any read deadline
 		fmt.Fprint(w, len(b), err, r.Context().Err())
 	})
 	inPipes(t, h, func(t *testing.T, p *pipes) {
@@ -216,8 +221,8 @@ func TestSteadyBodiesAreTaken(t *testing.T) {
 	})
 }
 
-// TestSlowReaders: who takes nothing of an answer loses it.
-func TestSlowReaders(t *testing.T) {
+// TestSlowReadersAreDisconnected if they do not read the answer.
+func TestSlowReadersAreDisconnected(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -247,9 +252,8 @@ func TestSlowReaders(t *testing.T) {
 	})
 }
 
-// TestSlowFollowers: a follower of what is silent is found out by the heartbeats, if it does not take
-// them.
-func TestSlowFollowers(t *testing.T) {
+// TestSlowFollowersAreDisconnected: heartbeats reveal a client that follows a silent stream but does not read.
+func TestSlowFollowersAreDisconnected(t *testing.T) {
 	t.Parallel()
 	a, h := newAPI(context.Background(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	ended := make(chan error, 1)
@@ -272,7 +276,7 @@ func TestSlowFollowers(t *testing.T) {
 		if _, err := http.ReadResponse(in, nil); err != nil {
 			t.Fatal(err)
 		}
-		for beats := 0; beats < 100; { // it is kept as long as the client takes what comes
+		for beats := 0; beats < 100; { // the stream stays open as long as the client reads
 			line, err := in.ReadString('\n')
 			if err != nil {
 				t.Fatal(err)
@@ -287,17 +291,17 @@ func TestSlowFollowers(t *testing.T) {
 		began = time.Now()
 		<-ended
 		if took := time.Since(began); took > heartbeat+31*time.Second {
-			t.Errorf("a follower that takes nothing was kept for %v", took)
+			t.Errorf("a client that does not read was connected for %v", took)
 		}
 	})
 }
 
-// TestListenersKeepThePace over the real protocols, HTTP/3 too.
-func TestListenersKeepThePace(t *testing.T) {
+// TestPaceOverEveryProtocol uses real connections, including HTTP/3.
+func TestPaceOverEveryProtocol(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	_, h := newAPI(context.Background(), newEngine(t), log, http.NewServeMux())
-	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), Pace: Pace{Grace: 200 * time.Millisecond}}, log)
+	l, err := listen.Listen(listen.Address{Socket: "127.0.0.1:0", Dir: t.TempDir(), Pace: listen.Pace{Grace: 200 * time.Millisecond}}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,8 +340,8 @@ func TestListenersKeepThePace(t *testing.T) {
 				_ = resp.Body.Close()
 			}
 		}()
-		if err := <-refused; !errors.Is(err, errSlow) {
-			t.Errorf("%s: a body that stalls: %v", protocol, err)
+		if err := <-refused; !errors.Is(err, reply.ErrSlow) {
+			t.Errorf("%s: a stalled body: %v", protocol, err)
 		}
 		if req, err = http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/v1/write", nil); err != nil {
 			t.Fatal(err)
@@ -347,7 +351,7 @@ func TestListenersKeepThePace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: an answer that nobody reads: %v", protocol, err)
+			t.Errorf("%s: an answer that is not read: %v", protocol, err)
 		}
 		_ = resp.Body.Close()
 		cancel()

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// PageQuery asks for a page of a list in the order of its names.
+// PageQuery asks for a page of a list that is sorted by name.
 type PageQuery struct {
 	From  string `query:"from" minLength:"0" doc:"name at which the page begins, from the Link header of the previous page"`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
@@ -20,7 +20,7 @@ type listed[T any] struct {
 	Body []T
 }
 
-// page is the first part of what is left of a list, and says where the rest is.
+// page returns the first page of what is left of a list, with a link to the next one.
 func page[T any](path string, left []T, q PageQuery, name func(T) string) *listed[T] {
 	p := &listed[T]{Body: append([]T{}, left[:min(len(left), q.Limit)]...)}
 	if len(left) > q.Limit {
@@ -30,7 +30,7 @@ func page[T any](path string, left []T, q PageQuery, name func(T) string) *liste
 	return p
 }
 
-// byName is a page of a list that is in the order of names.
+// byName returns a page of a list that is sorted by name.
 func byName[T any](path string, all []T, q PageQuery, name func(T) string) *listed[T] {
 	first, _ := slices.BinarySearchFunc(all, q.From, func(x T, from string) int { return strings.Compare(name(x), from) })
 	return page(path, all[first:], q, name)

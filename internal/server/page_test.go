@@ -16,8 +16,8 @@ import (
 	"github.com/flawless-engine/flawless/client"
 )
 
-// TestListsHavePages: whatever is answered with a list can grow, so each of these operations has a limit.
-func TestListsHavePages(t *testing.T) {
+// TestListsArePaged checks that every operation that answers with a list has a limit, because lists grow.
+func TestListsArePaged(t *testing.T) {
 	t.Parallel()
 	a, _ := newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	lists := 0
@@ -30,7 +30,7 @@ func TestListsHavePages(t *testing.T) {
 		}
 		lists++
 		if !slices.ContainsFunc(item.Get.Parameters, func(p *huma.Param) bool { return p.Name == "limit" && p.Schema.Maximum != nil }) {
-			t.Errorf("GET %s answers with a list and has no limit", path)
+			t.Errorf("GET %s answers with a list, but has no limit", path)
 		}
 	}
 	if lists < 5 {
@@ -38,8 +38,8 @@ func TestListsHavePages(t *testing.T) {
 	}
 }
 
-// TestAClientReadsAllPages, of which each has two items here.
-func TestAClientReadsAllPages(t *testing.T) {
+// TestClientReadsAllPages from a server with two entries per page.
+func TestClientReadsAllPages(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
 	h := Handler(t.Context(), e, slog.New(slog.DiscardHandler))
@@ -61,7 +61,7 @@ func TestAClientReadsAllPages(t *testing.T) {
 			t.Fatalf("%d limits: %+v, %v", n, all, err)
 		}
 		host := fmt.Sprintf("host-%d.example:8%d", n, n)
-		if _, err := e.SetLimit(t.Context(), flawless.Limit{Host: host, Count: 1, PeriodMS: 1000}); err != nil {
+		if _, err := e.Limits().Set(t.Context(), flawless.Limit{Host: host, Count: 1, PeriodMS: 1000}); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, host)
@@ -77,14 +77,14 @@ func TestAClientReadsAllPages(t *testing.T) {
 	}
 }
 
-func TestAPageBeginsWhereTheOneBeforeEnded(t *testing.T) {
+func TestPageContinuesPreviousPage(t *testing.T) {
 	t.Parallel()
 	name := func(s string) string { return s }
 	all := []string{"a", "b&c", "d", "e"}
 	for _, row := range []struct{ from, page, link string }{
 		{"", "a b&c", `</api/v1/things?from=d&limit=2>; rel="next"`},
 		{"b&c", "b&c d", `</api/v1/things?from=e&limit=2>; rel="next"`},
-		{"c", "d e", ""}, // what the page began with was removed
+		{"c", "d e", ""}, // the first name of the page was removed
 		{"e", "e", ""},
 		{"f", "", ""},
 	} {

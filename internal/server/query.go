@@ -9,9 +9,9 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// once refuses parameters that are given several times, and parameters that are empty: the framework would take the
-// first one, or the default. A list may be given several times where it is one value each time, and not separated by
-// commas. An empty list would be no filter at all, and an action on the runs that it selects one on all of them.
+// once is the middleware that rejects repeated and empty parameters. The framework would use the first value, or the
+// default. A list may be repeated if each parameter has one value; otherwise its values are separated by commas. An
+// empty list would select everything, and an action on the selected runs would apply to all of them.
 func (a *api) once(c huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(c)
 	query := r.URL.Query()
@@ -35,6 +35,7 @@ func (a *api) once(c huma.Context, next func(huma.Context)) {
 	next(c)
 }
 
+// repeatable reports whether a parameter may be given more than once.
 func repeatable(p *huma.Param) bool {
 	return p.Schema.Type == huma.TypeArray && p.Explode != nil && *p.Explode
 }

@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// TestParametersAreNotGuessed: a parameter that is misspelt, doubled or empty is refused, not left out.
-func TestParametersAreNotGuessed(t *testing.T) {
+// TestInvalidParametersAreRejected, not ignored: misspelt, repeated and empty ones.
+func TestInvalidParametersAreRejected(t *testing.T) {
 	t.Parallel()
 	h := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
 	for _, row := range []struct {
@@ -32,7 +34,7 @@ func TestParametersAreNotGuessed(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(row.method, row.path, nil))
-		var p Problem
+		var p reply.Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != row.status || len(p.Errors) != 1 || p.Errors[0].Location != row.at {
 			t.Errorf("%s %s: %d %s %v", row.method, row.path, w.Code, w.Body, err)
 		}

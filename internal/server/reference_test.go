@@ -39,11 +39,11 @@ func TestHTTPReferenceIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Error("docs/reference/http.md is not what /openapi.json says; write it with: make reference")
+		t.Error("docs/reference/http.md is outdated; update it with: make reference")
 	}
 }
 
-// apiDescription is what the page needs of an OpenAPI document.
+// apiDescription is the part of an OpenAPI document that the page needs.
 type apiDescription struct {
 	Paths      map[string]map[string]apiOperation
 	Components struct{ Schemas map[string]apiSchema }
@@ -79,7 +79,7 @@ type apiSchema struct {
 	AnyOf       []apiSchema
 }
 
-// page returns the page about all operations.
+// page returns the reference page of all operations.
 func (d apiDescription) page() string {
 	var b strings.Builder
 	b.WriteString("<!-- written by make reference: edit the descriptions in internal/server, not this page -->\n\n# HTTP API\n\n" +
@@ -174,7 +174,7 @@ func (d apiDescription) page() string {
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-// name says what a value of the schema is.
+// name returns the name of the type of a schema.
 func (s apiSchema) name() string {
 	switch {
 	case s.Ref != "":

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
 // StartRun asks for a run.
@@ -35,19 +36,19 @@ type Started struct {
 	Started bool         `json:"started" doc:"false if a run with this id and input already existed"`
 }
 
-// Page is a part of a list.
+// Page is a page of runs.
 type Page struct {
 	Runs []flawless.Run `json:"runs"`
 	Next string         `json:"next,omitempty" doc:"cursor of the next page; missing on the last page. Other pages may also have fewer runs than the limit"`
 }
 
-// Word is what somebody says when a run is to end.
+// Word is who requests a change of a run, and why.
 type Word struct {
 	Who  string `json:"who,omitempty" minLength:"0"`
 	Note string `json:"note,omitempty" minLength:"0" doc:"reason, kept in the log"`
 }
 
-// Resolve is a person's word on a call of unknown outcome.
+// Resolve is a decision about a call whose outcome is unknown.
 type Resolve struct {
 	Resolution flawless.Resolution `json:"resolution"`
 	Text       string              `json:"text,omitempty" doc:"with error: the message that the code gets"`
@@ -82,13 +83,13 @@ func (a *api) runs() {
 			if err == nil {
 				r, err = a.engine.WithSent(ctx, r)
 			}
-			return &body[flawless.Run]{r}, problem(err)
+			return &body[flawless.Run]{r}, reply.From(err)
 		})
 	a.logs()
 	huma.Register(a.huma, operation("get-data", http.MethodGet, "/runs/{id}/data", "Get the data that a run published last"),
 		func(ctx context.Context, in *RunPath) (*body[json.RawMessage], error) {
 			d, err := a.engine.Data(ctx, in.ID)
-			return &body[json.RawMessage]{d}, problem(err)
+			return &body[json.RawMessage]{d}, reply.From(err)
 		})
 	type worded struct {
 		RunPath
@@ -105,12 +106,12 @@ func (a *api) runs() {
 				c.Deadline = engine.Moment(in.Deadline)
 			}
 			r, err := a.engine.Cancel(ctx, in.ID, c)
-			return &body[flawless.Run]{r}, problem(err)
+			return &body[flawless.Run]{r}, reply.From(err)
 		})
 	pause := func(resume bool) func(context.Context, *worded) (*body[flawless.Run], error) {
 		return func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
 			r, err := a.engine.Pause(ctx, in.ID, flawless.Pause{Resume: resume, Who: in.Body.Who, Note: in.Body.Note})
-			return &body[flawless.Run]{r}, problem(err)
+			return &body[flawless.Run]{r}, reply.From(err)
 		}
 	}
 	huma.Register(a.huma, operation("pause-run", http.MethodPost, "/runs/{id}/pause", "Pause a run"), pause(false))
@@ -122,12 +123,12 @@ func (a *api) runs() {
 			Version string `query:"version" doc:"version of the module; default: the one that was requested for the old run, or else the newest"`
 		}) (*body[flawless.Run], error) {
 			r, err := a.engine.Restart(ctx, in.ID, in.Key, in.Version)
-			return &body[flawless.Run]{r}, problem(err)
+			return &body[flawless.Run]{r}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("terminate-run", http.MethodPost, "/runs/{id}/terminate", "End a run at once, without letting its code clean up"),
 		func(ctx context.Context, in *worded) (*body[flawless.Run], error) {
 			r, err := a.engine.Terminate(ctx, in.ID, flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note})
-			return &body[flawless.Run]{r}, problem(err)
+			return &body[flawless.Run]{r}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("resolve-call", http.MethodPost, "/runs/{id}/calls/{n}/resolve", "Decide about a call whose outcome is unknown"),
 		func(ctx context.Context, in *struct {
@@ -137,7 +138,7 @@ func (a *api) runs() {
 		}) (*body[flawless.Run], error) {
 			b := in.Body
 			r, err := a.engine.Resolve(ctx, in.ID, flawless.Decision{Call: in.N, Resolution: b.Resolution, Text: b.Text, Status: b.Status, Body: b.Response, Who: b.Who, Note: b.Note})
-			return &body[flawless.Run]{r}, problem(err)
+			return &body[flawless.Run]{r}, reply.From(err)
 		})
 }
 
@@ -159,16 +160,16 @@ func (a *api) start(ctx context.Context, in *struct {
 	var err error
 	if in.Body.Grace != "" {
 		if o.Grace, err = time.ParseDuration(in.Body.Grace); err != nil || o.Grace <= 0 {
-			return nil, problem(fmt.Errorf("grace is %q; use a duration greater than zero, such as 30s: %w", in.Body.Grace, flawless.Invalid))
+			return nil, reply.From(fmt.Errorf("grace is %q; use a duration greater than zero, such as 30s: %w", in.Body.Grace, flawless.Invalid))
 		}
 	}
 	r, isNew, err := a.engine.Start(ctx, o)
 	if err != nil {
-		return nil, problem(err)
+		return nil, reply.From(err)
 	}
 	if in.Wait && !r.Status.Ended() {
 		if r, err = a.engine.Settled(ctx, r.ID); err != nil {
-			return nil, problem(err)
+			return nil, reply.From(err)
 		}
 	}
 	out := &started{http.StatusOK, Started{r, isNew}}
@@ -195,7 +196,7 @@ func (a *api) list(ctx context.Context, in *struct {
 	for _, text := range in.Label {
 		name, value, err := flawless.ParseLabel(text)
 		if err != nil {
-			return nil, problem(err)
+			return nil, reply.From(err)
 		}
 		labels[name] = value
 	}
@@ -207,5 +208,5 @@ func (a *api) list(ctx context.Context, in *struct {
 	for i := range runs {
 		runs[i] = runs[i].Listed()
 	}
-	return &body[Page]{Page{runs, next}}, problem(err)
+	return &body[Page]{Page{runs, next}}, reply.From(err)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 	"github.com/flawless-engine/flawless/internal/schedule"
 )
 
@@ -55,46 +56,46 @@ func (a *api) schedules() {
 			Body    SetSchedule
 		}) (*one, error) {
 			b := in.Body
-			s, err := a.engine.SetSchedule(ctx, flawless.Schedule{Name: in.Name, Cron: b.Cron, Zone: b.Zone, Module: b.Module, Workflow: b.Workflow,
+			s, err := a.engine.Schedules().Set(ctx, flawless.Schedule{Name: in.Name, Cron: b.Cron, Zone: b.Zone, Module: b.Module, Workflow: b.Workflow,
 				Input: b.Input, Overlap: b.Overlap, JitterMS: b.JitterMS, CatchUpMS: b.CatchUpMS, Labels: b.Labels,
 				CatchUpLimit: b.CatchUpLimit, Paused: b.Paused, Note: b.Note, Version: b.Version, DeadlineMS: b.DeadlineMS, GraceMS: b.GraceMS,
 				Place: &flawless.Place{Key: b.ConcurrencyKey, Limit: b.Concurrency, Priority: b.Priority}}, in.Replace)
-			return &one{s}, problem(err)
+			return &one{s}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("list-schedules", http.MethodGet, "/schedules", "List schedules"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Schedule], error) {
-			all, err := a.engine.Schedules(ctx)
-			return byName("/schedules", all, *in, func(x flawless.Schedule) string { return x.Name }), problem(err)
+			all := a.engine.Schedules().List()
+			return byName("/schedules", all, *in, func(x flawless.Schedule) string { return x.Name }), nil
 		})
 	huma.Register(a.huma, operation("get-schedule", http.MethodGet, "/schedules/{name}", "Get a schedule"),
 		func(ctx context.Context, in *SchedulePath) (*one, error) {
-			s, err := a.engine.Schedule(ctx, in.Name)
-			return &one{s}, problem(err)
+			s, err := a.engine.Schedules().Get(in.Name)
+			return &one{s}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("remove-schedule", http.MethodDelete, "/schedules/{name}", "Remove a schedule; its runs are not affected"),
 		func(ctx context.Context, in *SchedulePath) (*struct{}, error) {
-			return nil, problem(a.engine.RemoveSchedule(ctx, in.Name))
+			return nil, reply.From(a.engine.Schedules().Remove(ctx, in.Name))
 		})
 	huma.Register(a.huma, operation("pause-schedule", http.MethodPost, "/schedules/{name}/pause", "Pause a schedule"),
 		func(ctx context.Context, in *struct {
 			SchedulePath
 			Body Word
 		}) (*one, error) {
-			s, err := a.engine.PauseSchedule(ctx, in.Name, in.Body.Note)
-			return &one{s}, problem(err)
+			s, err := a.engine.Schedules().Pause(in.Name, in.Body.Note)
+			return &one{s}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("resume-schedule", http.MethodPost, "/schedules/{name}/resume", "Resume a paused schedule"),
 		func(ctx context.Context, in *SchedulePath) (*one, error) {
-			s, err := a.engine.ResumeSchedule(ctx, in.Name)
-			return &one{s}, problem(err)
+			s, err := a.engine.Schedules().Resume(in.Name)
+			return &one{s}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("trigger-schedule", http.MethodPost, "/schedules/{name}/trigger", "Start a run of a schedule now"),
 		func(ctx context.Context, in *struct {
 			SchedulePath
 			Key string `query:"key" doc:"key of this run; the same key never starts a second run"`
 		}) (*body[Triggered], error) {
-			r, started, err := a.engine.TriggerSchedule(ctx, in.Name, in.Key)
-			return &body[Triggered]{Triggered{r, started}}, problem(err)
+			r, started, err := a.engine.Schedules().Trigger(ctx, in.Name, in.Key)
+			return &body[Triggered]{Triggered{r, started}}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("backfill-schedule", http.MethodPost, "/schedules/{name}/backfill", "Start runs for past times that have none"),
 		func(ctx context.Context, in *struct {
@@ -102,7 +103,7 @@ func (a *api) schedules() {
 			From time.Time `query:"from" required:"true" doc:"start of the range (inclusive)"`
 			To   time.Time `query:"to" required:"true" doc:"end of the range (exclusive)"`
 		}) (*body[schedule.Backfill], error) {
-			b, err := a.engine.BackfillSchedule(ctx, in.Name, in.From, in.To)
-			return &body[schedule.Backfill]{b}, problem(err)
+			b, err := a.engine.Schedules().Backfill(ctx, in.Name, in.From, in.To)
+			return &body[schedule.Backfill]{b}, reply.From(err)
 		})
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// SetSecret is a secret to be kept.
+// SetSecret asks to store a secret.
 type SetSecret struct {
 	Hosts []string `json:"hosts,omitempty" doc:"hosts that the secret may be sent to, such as api.example.com; default: the hosts of the secret that it replaces"`
 	Value string   `json:"value"`
@@ -31,7 +32,7 @@ type SecretPath struct {
 
 func (a *api) secrets() {
 	set := operation("set-secret", http.MethodPut, "/secrets/{name}", "Store a secret")
-	// The body is read by hand: the framework's refusals would quote it.
+	// Read the body by hand, because refusals of the framework would quote it.
 	set = withPayload(set, "application/json", true, a.huma.OpenAPI().Components.Schemas.Schema(typeOf[SetSecret](), true, "SetSecret"))
 	huma.Register(a.huma, set, func(ctx context.Context, in *struct {
 		SecretPath
@@ -39,28 +40,40 @@ func (a *api) secrets() {
 	}) (*body[flawless.Secret], error) {
 		b, err := parseSecret(in.Bytes)
 		if err != nil {
-			return nil, problem(err)
+			return nil, reply.From(err)
 		}
 		s, err := a.engine.SetSecret(ctx, in.Name, b.Hosts, b.Value)
-		return &body[flawless.Secret]{s}, problem(err)
+		return &body[flawless.Secret]{s}, reply.From(err)
 	})
 	huma.Register(a.huma, operation("list-secrets", http.MethodGet, "/secrets", "List the names and hosts of secrets, never their values"),
 		func(ctx context.Context, in *PageQuery) (*listed[flawless.Secret], error) {
-			all, err := a.engine.Secrets(ctx)
-			return byName("/secrets", all, *in, func(x flawless.Secret) string { return x.Name }), problem(err)
+			v, err := a.engine.Secrets()
+			if err != nil {
+				return nil, reply.From(err)
+			}
+			all, err := v.List(ctx)
+			return byName("/secrets", all, *in, func(x flawless.Secret) string { return x.Name }), reply.From(err)
 		})
 	huma.Register(a.huma, operation("remove-secret", http.MethodDelete, "/secrets/{name}", "Remove a secret"),
 		func(ctx context.Context, in *SecretPath) (*struct{}, error) {
-			return nil, problem(a.engine.RemoveSecret(ctx, in.Name))
+			v, err := a.engine.Secrets()
+			if err == nil {
+				err = v.Remove(ctx, in.Name)
+			}
+			return nil, reply.From(err)
 		})
 	huma.Register(a.huma, operation("rotate-secret-key", http.MethodPost, "/secret-keys", "Encrypt all secrets with a new key"),
 		func(ctx context.Context, _ *struct{}) (*body[Rotated], error) {
-			key, n, err := a.engine.RotateSecretKey(ctx)
-			return &body[Rotated]{Rotated{key, n}}, problem(err)
+			v, err := a.engine.Secrets()
+			if err != nil {
+				return nil, reply.From(err)
+			}
+			key, n, err := v.Rotate(ctx)
+			return &body[Rotated]{Rotated{key, n}}, reply.From(err)
 		})
 }
 
-// parseSecret reads the body of a request. Its errors hold nothing of it.
+// parseSecret parses the body of a request. Its errors do not quote it.
 func parseSecret(text []byte) (SetSecret, error) {
 	var b SetSecret
 	err := json.Unmarshal(text, &b)

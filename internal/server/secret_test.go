@@ -18,9 +18,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
-// TestARefusedSecretIsNotQuoted: whatever is wrong with a request, neither the answer nor the server's
-// log repeats what may be a secret.
-func TestARefusedSecretIsNotQuoted(t *testing.T) {
+// TestRejectedSecretIsNotQuoted in the answer or in the log of the server, whatever is wrong with the request.
+func TestRejectedSecretIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	rt, err := guest.NewRuntime(t.Context(), guest.Options{})
@@ -74,6 +73,6 @@ func TestARefusedSecretIsNotQuoted(t *testing.T) {
 	e.Kill()
 	_ = rt.Close(context.Background())
 	if strings.Contains(log.String(), "sesame") {
-		t.Errorf("the log has the value: %s", log.String())
+		t.Errorf("the log contains the value: %s", log.String())
 	}
 }

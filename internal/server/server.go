@@ -16,30 +16,31 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/redact"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// maxBody is the largest JSON body that is taken, in bytes.
+// maxBody is the maximum size of a JSON body, in bytes.
 const maxBody = 4 << 20
 
-// api is the engine with its operations.
+// api has the operations on an engine.
 type api struct {
 	engine *engine.Engine
 	log    *slog.Logger
 	huma   huma.API
-	ctx    context.Context // ends when the server stops; streams end with it
+	ctx    context.Context // ends when the server stops, and streams with it
 	lend   func([]byte) io.Reader
 	heap   *heap
 
-	lastAlpha atomic.Int64 // the last id that was drawn for a run of the alpha's API
+	lastAlpha atomic.Int64 // last id generated for a run of the alpha's API
 }
 
-// Handler returns the API of an engine, open to all (see [Require]). Streams end when ctx does.
+// Handler returns the API of an engine, without authentication (see [Require]). Streams end when ctx ends.
 func Handler(ctx context.Context, e *engine.Engine, log *slog.Logger) http.Handler {
 	_, h := newAPI(ctx, e, log, http.NewServeMux())
 	return h
 }
 
-// mux is where all operations are registered.
+// mux is what newAPI needs of [http.ServeMux]. Tests use one that records the patterns.
 type mux interface {
 	http.Handler
 	Handle(pattern string, h http.Handler)
@@ -53,7 +54,7 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	config.DocsPath = ""
 	config.SchemasPath = ""
 	config.CreateHooks = nil
-	asJSON := huma.Format{Marshal: writeJSON, Unmarshal: parse}
+	asJSON := huma.Format{Marshal: reply.WriteJSON, Unmarshal: parse}
 	config.Formats = map[string]huma.Format{"application/json": asJSON, "json": asJSON}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "needed if the server was started with a token"}}
 	config.Security = []map[string][]string{{}, {"token": {}}}
@@ -86,47 +87,47 @@ func newAPI(ctx context.Context, e *engine.Engine, log *slog.Logger, mux mux) (*
 	return a, guard(log, ofStore(e.Health().Store, whileItWorks(e, legible(somewhere(mux)))))
 }
 
-// operation describes an operation under /api/v1.
+// operation returns the description of an operation under /api/v1.
 func operation(id, method, path, summary string) huma.Operation {
 	return huma.Operation{OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
 		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}, MaxBodyBytes: maxBody + 1,
-		BodyReadTimeout: -1, // see Pace
+		BodyReadTimeout: -1, // see listen.Pace
 
-		RejectUnknownQueryParameters: true, // a misspelt dry_run must not pass
+		RejectUnknownQueryParameters: true, // so that a misspelt dry_run is not ignored
 	}
 }
 
-// guard keeps a panic in one request from being anything else than a refusal of it.
+// guard turns a panic in a request into a refusal of the request.
 func guard(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			switch p := recover(); p {
 			case nil:
-			case http.ErrAbortHandler: // an answer breaks off in the middle
+			case http.ErrAbortHandler: // a handler aborts its answer
 				panic(p)
 			default:
 				log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
-				write(w, r, newProblem(http.StatusInternalServerError, "", "internal error: the request panicked. The log of the server has the details; please report this bug"))
+				reply.Write(w, r, reply.New(http.StatusInternalServerError, "", "internal error: the request panicked. The log of the server has the details; please report this bug"))
 			}
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// ofStore refuses requests that are for another store: a client that knows the server by its working directory
-// has an address of before, at which another server listens now.
+// ofStore refuses requests for another store: a client that has found the server by its working directory may have
+// an outdated address, where another server listens now.
 func ofStore(id string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if want := r.Header.Get(flawless.StoreHeader); want != id && len(r.Header.Values(flawless.StoreHeader)) > 0 {
-			deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("the request is for store %.100q, but this server has store %s", want, id))
+			reply.Deny(w, r, http.StatusMisdirectedRequest, fmt.Sprintf("the request is for store %.100q, but this server has store %s", want, id))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// whileItWorks answers with 503 and the reason when the store had to be given up, whatever is asked for
-// but the health and the metrics: what could still be read may not be what a restart finds.
+// whileItWorks answers all requests except health and metrics with 503 once the store has failed: what can still be
+// read may differ from what a restart finds.
 func whileItWorks(e *engine.Engine, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := e.Gone()
@@ -134,14 +135,14 @@ func whileItWorks(e *engine.Engine, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p := *problem(err).(*Problem)
+		p := *reply.From(err).(*reply.Problem)
 		p.Status, p.Title = http.StatusServiceUnavailable, http.StatusText(http.StatusServiceUnavailable)
-		write(w, r, &p)
+		reply.Write(w, r, &p)
 	})
 }
 
-// shown is what a client is told of a value. What a run has published is handed over as it is, and so are
-// the records of a page, which were masked one by one.
+// shown returns what a client may see of a value. The data of a run is not masked, nor are the records of a page,
+// which have been masked one by one.
 func shown(e *engine.Engine, v any) any {
 	switch v.(type) {
 	case json.RawMessage, []json.RawMessage:
@@ -150,8 +151,8 @@ func shown(e *engine.Engine, v any) any {
 	return redact.Shown(e.Mask(), v)
 }
 
-// encode writes a value as JSON, as a client is told of it.
-func (a *api) encode(w io.Writer, v any) error { return writeJSON(w, shown(a.engine, v)) }
+// encode writes what a client may see of a value as JSON.
+func (a *api) encode(w io.Writer, v any) error { return reply.WriteJSON(w, shown(a.engine, v)) }
 
 type body[T any] struct{ Body T }
 
@@ -179,4 +180,5 @@ func (a *api) about() {
 		})
 }
 
+// takesWork reports whether a server accepts work.
 func takesWork(h flawless.Health) bool { return h.State == "ok" || h.State == "damaged" }

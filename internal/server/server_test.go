@@ -18,6 +18,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/listen"
+	"github.com/flawless-engine/flawless/internal/reply"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
@@ -59,8 +61,8 @@ func newEngine(t testing.TB) *engine.Engine {
 	return e
 }
 
-// TestTheAPI goes through the life of a module and a run over each protocol.
-func TestTheAPI(t *testing.T) {
+// TestAPI adds a module and starts a run over each protocol.
+func TestAPI(t *testing.T) {
 	t.Parallel()
 	bin := hello(t)
 	for _, row := range []struct {
@@ -69,7 +71,7 @@ func TestTheAPI(t *testing.T) {
 	}{{"HTTP/3", "HTTP/3", false}, {"HTTP/1.1", "HTTP", true}} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir()}, slog.New(slog.DiscardHandler))
+			l, err := listen.Listen(listen.Address{Socket: "127.0.0.1:0", Dir: t.TempDir()}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +89,7 @@ func TestTheAPI(t *testing.T) {
 			}
 			defer c.Close()
 			if p := c.Protocol(t.Context()); p != row.protocol {
-				t.Fatalf("it speaks %s", p)
+				t.Fatalf("the protocol is %s", p)
 			}
 			life(t, c, bin)
 		})
@@ -155,7 +157,7 @@ func life(t *testing.T, c *client.Client, bin []byte) {
 	}
 }
 
-func TestTheDescriptionIsServed(t *testing.T) {
+func TestDescriptionIsServed(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
 	defer s.Close()
@@ -178,20 +180,20 @@ func TestTheDescriptionIsServed(t *testing.T) {
 	}
 }
 
-func TestAPortInUseIsSaid(t *testing.T) {
+func TestPortInUseIsReported(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	a, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir()}, log)
+	a, err := listen.Listen(listen.Address{Socket: "127.0.0.1:0", Dir: t.TempDir()}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close(context.Background())
-	if _, err := Listen(Address{Socket: a.UDP(), Dir: t.TempDir()}, log); !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), "--socket") {
+	if _, err := listen.Listen(listen.Address{Socket: a.UDP(), Dir: t.TempDir()}, log); !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), "--socket") {
 		t.Errorf("the udp port: %v", err)
 	}
 }
 
-func TestJSONThatIsNotJSONIsSaid(t *testing.T) {
+func TestInvalidJSONIsReported(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
 	defer s.Close()
@@ -203,7 +205,7 @@ func TestJSONThatIsNotJSONIsSaid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var p Problem
+		var p reply.Problem
 		err = json.NewDecoder(resp.Body).Decode(&p)
 		resp.Body.Close()
 		if resp.StatusCode != row.status || err != nil || p.Detail == "" || !strings.Contains(resp.Header.Get("Content-Type"), "problem+json") {

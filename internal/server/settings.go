@@ -7,9 +7,10 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// ChangeSettings changes how the runs of a module are treated. What is missing stays as it is.
+// ChangeSettings changes the settings of a module. Missing members do not change.
 type ChangeSettings struct {
 	RetentionMS *int64 `json:"retention_ms,omitempty" doc:"how long ended runs are kept; 0 is 30 days, -1 is forever"`
 	Concurrency *int   `json:"concurrency,omitempty" doc:"maximum number of runs in progress at once; 0 is unlimited"`
@@ -27,7 +28,7 @@ func (a *api) settings() {
 	huma.Register(a.huma, operation("get-settings", http.MethodGet, "/modules/{name}/settings", "Get the settings of a module"),
 		func(ctx context.Context, in *ModulePath) (*one, error) {
 			s, err := a.engine.Settings(ctx, in.Name)
-			return &one{s}, problem(err)
+			return &one{s}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("change-settings", http.MethodPatch, "/modules/{name}/settings", "Change the settings of a module"),
 		func(ctx context.Context, in *struct {
@@ -46,6 +47,6 @@ func (a *api) settings() {
 				}
 				setRetryFor(&s.RetryForMS, in.Body.RetryForMS)
 			})
-			return &one{s}, problem(err)
+			return &one{s}, reply.From(err)
 		})
 }

@@ -15,9 +15,10 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// heartbeat is how often a silent stream shows that it is alive.
+// heartbeat is the interval at which a silent stream sends a comment to keep the connection open.
 const heartbeat = 15 * time.Second
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
@@ -43,11 +44,11 @@ func (a *api) openStream(c huma.Context) *stream {
 }
 
 func (s *stream) send(event, id string, v any) error {
-	leave, err := s.api.heap.enter(context.Background()) // also to say that the server is going down
+	leave, err := s.api.heap.enter(context.Background()) // not the context of the request: the last event of a stream comes after its end
 	if err != nil {
 		return err
 	}
-	b, err := text(shown(s.api.engine, v))
+	b, err := reply.JSON(shown(s.api.engine, v))
 	leave()
 	if err != nil {
 		return err
@@ -59,13 +60,12 @@ func (s *stream) send(event, id string, v any) error {
 	}
 	_, err = io.WriteString(s.w, id+"event: "+event+"\ndata: ")
 	if err == nil {
-		_, err = s.w.Write(append(b, '\n')) // not copied into a text: a record can be long
+		_, err = s.w.Write(append(b, '\n')) // without copying it into a string: a record can be long
 	}
 	return cmp.Or(err, s.flush())
 }
 
-// beat keeps the connection alive until done is closed. It returns an error where the client takes
-// nothing any more.
+// beat keeps the connection open until done is closed. It returns an error if the client no longer reads.
 func (s *stream) beat(done <-chan struct{}) error {
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()
@@ -105,7 +105,7 @@ func (a *api) streams() {
 			in.From = int64(n) + 1
 		}
 		if _, err := a.engine.Run(a.ctx, in.ID); err != nil {
-			return nil, problem(err)
+			return nil, reply.From(err)
 		}
 		return a.streaming(func(ctx context.Context, s *stream) error {
 			for rec, err := range a.engine.Follow(ctx, in.ID, uint64(in.From)) {
@@ -140,7 +140,7 @@ func (a *api) streams() {
 	})
 }
 
-// streaming lets f write events until it returns, the client goes or the server stops.
+// streaming returns an answer to which f writes events until f returns, the client disconnects or the server stops.
 func (a *api) streaming(f func(ctx context.Context, s *stream) error) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		ctx, cancel := context.WithCancel(c.Context())
@@ -160,9 +160,9 @@ func (a *api) streaming(f func(ctx context.Context, s *stream) error) *huma.Stre
 		switch {
 		case err == nil:
 		case a.ctx.Err() != nil:
-			_ = s.send("problem", "", problem(fmt.Errorf("the server is shutting down: %w", flawless.Stopping)))
+			_ = s.send("problem", "", reply.From(fmt.Errorf("the server is shutting down: %w", flawless.Stopping)))
 		case !errors.Is(err, context.Canceled):
-			_ = s.send("problem", "", problem(err))
+			_ = s.send("problem", "", reply.From(err))
 		}
 	}}
 }

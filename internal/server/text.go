@@ -5,55 +5,57 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"reflect"
-	"unicode/utf8"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// text returns v as JSON, with a newline. Guests make part of what is shown, such as their output and
-// the fields of their log lines, and the log keeps it as they made it, because a replay compares it.
-// JSON has to be UTF-8, so what is not is replaced here, by U+FFFD.
-func text(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	if utf8.Valid(b.Bytes()) {
-		return b.Bytes(), nil
-	}
-	return bytes.ToValidUTF8(b.Bytes(), []byte("\uFFFD")), nil
-}
-
-// writeJSON writes v as text returns it.
-func writeJSON(w io.Writer, v any) error {
-	b, err := text(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(b)
-	return err
-}
-
-// parse is json.Unmarshal, with errors in the words of the API.
+// parse is json.Unmarshal with errors in the terms of the API. Into an any it reads numbers that a float64 cannot
+// hold, too: what they are for says whether they are allowed.
 func parse(text []byte, v any) error {
 	err := json.Unmarshal(text, v)
-	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
-		want := map[reflect.Kind]string{reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.String: "a string", reflect.Bool: "true or false"}[wrong.Type.Kind()]
-		if want == "" {
-			want = "something else"
-		}
-		return fmt.Errorf("member %s is the JSON %s, but must be %s", wrong.Field, wrong.Value, want)
+	wrong := new(json.UnmarshalTypeError)
+	if !errors.As(err, &wrong) {
+		return err
 	}
-	return err
+	if out, is := v.(*any); is {
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		if err := d.Decode(out); err != nil {
+			return err
+		}
+		*out = rounded(*out)
+		return nil
+	}
+	want := map[reflect.Kind]string{reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.String: "a string", reflect.Bool: "true or false"}[wrong.Type.Kind()]
+	if want == "" {
+		want = "something else"
+	}
+	return fmt.Errorf("member %s is the JSON %.60s, but must be %s", wrong.Field, wrong.Value, want)
 }
 
-// legible refuses requests whose address is not UTF-8: names and notes in it would be kept as they are.
+// rounded returns a value with its numbers as float64, which is infinite where they are too large.
+func rounded(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		f, _ := v.Float64()
+		return f
+	case map[string]any:
+		for name, part := range v {
+			v[name] = rounded(part)
+		}
+	case []any:
+		for i, part := range v {
+			v[i] = rounded(part)
+		}
+	}
+	return v
+}
+
+// legible refuses requests whose path or query is not UTF-8, because names and notes in them are stored unchanged.
 func legible(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := checkText("the path of the request", []byte(r.URL.Path))
@@ -63,7 +65,7 @@ func legible(next http.Handler) http.Handler {
 			err = checkText("the query of the request", []byte(query))
 		}
 		if err != nil {
-			refuse(w, r, err)
+			reply.Refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)

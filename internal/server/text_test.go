@@ -17,11 +17,11 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/bundle"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// TestTextThatIsNotUTF8IsRefused wherever it may enter: in the body, the path and the query of every
-// operation, before the engine is asked.
-func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
+// TestNonUTF8TextIsRejected in the body, the path and the query of every operation, before the engine is called.
+func TestNonUTF8TextIsRejected(t *testing.T) {
 	t.Parallel()
 	a, h := newAPI(context.Background(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	refused := func(method, target, kind, body string) {
@@ -58,8 +58,8 @@ func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
 	}
 }
 
-// TestAllThatLeavesIsUTF8, whatever a run was started with, published and returned.
-func TestAllThatLeavesIsUTF8(t *testing.T) {
+// TestAnswersAreUTF8 even if the input, data and output of a run are not.
+func TestAnswersAreUTF8(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
 	versions, err := o.api.engine.Module(t.Context(), "guest")
@@ -84,7 +84,7 @@ func TestAllThatLeavesIsUTF8(t *testing.T) {
 	}
 }
 
-func FuzzAllThatLeavesIsUTF8(f *testing.F) {
+func FuzzJSONIsUTF8(f *testing.F) {
 	for _, s := range []string{`{"a":"b"}`, "\"caf\xe9\"", `"\ud800"`, "\"\xed\xa0\x80\"", "[\"\xf0\x9f\",\"\x80\"]", "<&>\u2028"} {
 		f.Add([]byte(s))
 	}
@@ -93,21 +93,21 @@ func FuzzAllThatLeavesIsUTF8(f *testing.F) {
 		if json.Valid(b) {
 			v["raw"] = json.RawMessage(b)
 		}
-		got, err := text(v)
+		got, err := reply.JSON(v)
 		if err != nil || !utf8.Valid(got) || !json.Valid(got) || bytes.Count(got, []byte("\n")) != 1 {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
 }
 
-func FuzzRequestsAreAnsweredInUTF8(f *testing.F) {
+func FuzzAnswersAreUTF8(f *testing.F) {
 	_, h := newAPI(context.Background(), newEngine(f), slog.New(slog.DiscardHandler), http.NewServeMux())
 	for _, s := range []string{"runs", "a\xff", "%2F..", "promises/\xc3\x28"} {
 		f.Add(s, s, []byte(s))
 	}
 	f.Fuzz(func(t *testing.T, path, query string, body []byte) {
 		if utf8.ValidString(path) && utf8.ValidString(query) && utf8.Valid(body) {
-			return // the engine is asked, and there is none
+			return // it would reach the engine, and there is none
 		}
 		for _, target := range []string{"/api/v1/promises/" + url.PathEscape(path), "/api/workflow/send-msg/" + url.PathEscape(path)} {
 			r := httptest.NewRequest(http.MethodPost, "http://h"+target+"?q="+url.QueryEscape(query), bytes.NewReader(body))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
 // Post is a message to a run.
@@ -33,19 +34,19 @@ type Rejection struct {
 	Who   string `json:"who,omitempty" minLength:"0"`
 }
 
-// States is a part of the list of shared states.
+// States is a page of shared states.
 type States struct {
 	States []flawless.State `json:"states"`
 	Next   string           `json:"next,omitempty" doc:"name at which the next page begins; missing on the last page"`
 }
 
-// promisePage is a part of the list of a run's promises.
+// promisePage is a page of the promises of a run.
 type promisePage struct {
 	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
 	Body []flawless.Promise
 }
 
-// messagePage is a part of the list of messages that a run has not received.
+// messagePage is a page of the messages that a run has not received.
 type messagePage struct {
 	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
 	Body []flawless.Message
@@ -56,7 +57,7 @@ type PromisePath struct {
 	Token string `path:"token" doc:"token of the promise"`
 }
 
-// together has the operations on what runs do with each other and with the outside.
+// together adds the operations for messages, promises and shared state.
 func (a *api) together() {
 	huma.Register(a.huma, operation("send-message", http.MethodPost, "/runs/{id}/messages", "Send a message to a run"), a.post)
 	huma.Register(a.huma, operation("list-messages", http.MethodGet, "/runs/{id}/messages", "List the messages that a run has not received"),
@@ -79,7 +80,7 @@ func (a *api) together() {
 				}
 				page.Body = append(page.Body, m)
 			}
-			return page, problem(err)
+			return page, reply.From(err)
 		})
 	huma.Register(a.huma, operation("list-promises", http.MethodGet, "/runs/{id}/promises", "List the open promises of a run"),
 		func(ctx context.Context, in *struct {
@@ -94,7 +95,7 @@ func (a *api) together() {
 				page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/promises", uint64(ps[in.Limit].Call), in.Limit)
 				page.Body = ps[:in.Limit]
 			}
-			return page, problem(err)
+			return page, reply.From(err)
 		})
 	settle := operation("settle-promise", http.MethodPost, "/promises/{token}", "Settle a promise with the value in the body")
 	settle = withPayload(settle, "application/json", true, &huma.Schema{})
@@ -116,15 +117,15 @@ func (a *api) together() {
 			From  string `query:"from" minLength:"0" doc:"next of the previous page"`
 			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 		}) (*body[States], error) {
-			page, next, err := a.engine.States(ctx, in.From, in.Limit)
-			return &body[States]{States{page, next}}, problem(err)
+			page, next, err := a.engine.States().States(ctx, in.From, in.Limit)
+			return &body[States]{States{page, next}}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("get-state", http.MethodGet, "/states/{name}", "Get a shared state, who holds it and who waits for it"),
 		func(ctx context.Context, in *struct {
 			Name string `path:"name" doc:"name of the state"`
 		}) (*body[flawless.State], error) {
-			s, err := a.engine.State(ctx, in.Name)
-			return &body[flawless.State]{s}, problem(err)
+			s, err := a.engine.States().State(ctx, in.Name)
+			return &body[flawless.State]{s}, reply.From(err)
 		})
 }
 
@@ -145,10 +146,10 @@ func (a *api) post(ctx context.Context, in *struct {
 	} else {
 		out.ID, err = a.engine.Send(ctx, in.ID, m)
 	}
-	return &body[Posted]{out}, problem(err)
+	return &body[Posted]{out}, reply.From(err)
 }
 
 func (a *api) settle(ctx context.Context, token string, with engine.Settlement, who string) (*body[flawless.Promise], error) {
 	p, err := a.engine.Settle(ctx, token, with, who)
-	return &body[flawless.Promise]{p}, problem(err)
+	return &body[flawless.Promise]{p}, reply.From(err)
 }

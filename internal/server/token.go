@@ -6,25 +6,23 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
-// open is what asks for no token: what and how the server is, and promises, whose own token is the right to
-// settle them.
+// open lists the operations that require no token: what the server is, its health, and promises, which have tokens
+// of their own.
 var open = []string{"GET /{$}", "GET /api/v1/health", "POST /api/v1/promises/{token}", "POST /api/v1/promises/{token}/reject"}
 
-// theirs is where flawless.dev's operations are, whose refusals are {"error": text}.
-var theirs = []string{"/api/module/", "/api/workflow/", "/workflow/"}
-
-// Require lets nobody in who does not send the token (RFC 6750: Authorization: Bearer TOKEN), except
-// to what is open to all. With "" it returns next. A request that is refused is not read.
+// Require returns a handler that passes on to next only requests with the token (RFC 6750, Authorization: Bearer
+// TOKEN) and those for open operations. If token is empty, it returns next. It does not read the body of a request
+// that it refuses.
 func Require(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
 	}
-	want := sha256.Sum256([]byte(token)) // of one length, whatever is sent
+	want := sha256.Sum256([]byte(token)) // so that both sides of the comparison have the same length
 	refuse := refusing(`Bearer realm="flawless"`, "this server requires a bearer token, and the request has none")
-	another := refusing(`Bearer realm="flawless", error="invalid_token"`, "the bearer token is wrong")
+	wrong := refusing(`Bearer realm="flawless", error="invalid_token"`, "the bearer token is wrong")
 	mux := http.NewServeMux()
 	for _, pattern := range open {
 		mux.Handle(pattern, next)
@@ -36,7 +34,7 @@ func Require(token string, next http.Handler) http.Handler {
 		case !strings.EqualFold(scheme, "Bearer"):
 			refuse.ServeHTTP(w, r)
 		case subtle.ConstantTimeCompare(got[:], want[:]) != 1:
-			another.ServeHTTP(w, r)
+			wrong.ServeHTTP(w, r)
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -44,16 +42,11 @@ func Require(token string, next http.Handler) http.Handler {
 	return mux
 }
 
-// refusing answers every request with status 401.
+// refusing returns a handler that answers with status 401.
 func refusing(challenge, why string) http.Handler {
 	const hint = ": send the token of the server as Authorization: Bearer TOKEN, or with the command line in $FLAWLESS_TOKEN or --token-file"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", challenge)
-		deny(w, r, http.StatusUnauthorized, why+hint)
+		reply.Deny(w, r, http.StatusUnauthorized, why+hint)
 	})
-}
-
-// deny answers a request that does not come as far as the API, in the form of the API it was for.
-func deny(w http.ResponseWriter, r *http.Request, status int, why string) {
-	write(w, r, newProblem(status, flawless.Denied, why))
 }

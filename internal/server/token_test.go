@@ -14,12 +14,13 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/internal/listen"
 )
 
 const theToken = "0123456789abcdef"
 
-// TestATokenIsAskedForEverywhere goes through all that the server describes, and what it does not.
-func TestATokenIsAskedForEverywhere(t *testing.T) {
+// TestTokenIsRequiredEverywhere calls all operations that the server describes, and other paths.
+func TestTokenIsRequiredEverywhere(t *testing.T) {
 	t.Parallel()
 	api := Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))
 	ask := func(h http.Handler, method, path, auth string) *httptest.ResponseRecorder {
@@ -68,8 +69,8 @@ func TestATokenIsAskedForEverywhere(t *testing.T) {
 	}
 }
 
-// TestWhoIsRefusedIsTold reads the refusals, each in the form of its API.
-func TestWhoIsRefusedIsTold(t *testing.T) {
+// TestMissingTokenIsExplained in the form of each API.
+func TestMissingTokenIsExplained(t *testing.T) {
 	t.Parallel()
 	h := Require(theToken, Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler)))
 	for _, row := range []struct{ method, path, kind, want string }{
@@ -96,15 +97,15 @@ func (c *countingBody) Read(b []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestTheClientSendsItsToken over each protocol.
-func TestTheClientSendsItsToken(t *testing.T) {
+// TestClientSendsToken over each protocol.
+func TestClientSendsToken(t *testing.T) {
 	t.Parallel()
-	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir()}, slog.New(slog.DiscardHandler))
+	l, err := listen.Listen(listen.Address{Socket: "127.0.0.1:0", Dir: t.TempDir()}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !l.Local() {
-		t.Error("it says that others reach it")
+		t.Error("it is not local")
 	}
 	l.Serve(Require(theToken, Handler(t.Context(), newEngine(t), slog.New(slog.DiscardHandler))))
 	t.Cleanup(func() { _ = l.Close(context.Background()) })
@@ -145,9 +146,8 @@ func TestTheClientSendsItsToken(t *testing.T) {
 	}
 }
 
-// TestATokenDoesNotTravelInTheOpen: where HTTP/3 does not answer, another machine is sent no token
-// over TCP unless the caller has asked for that.
-func TestATokenDoesNotTravelInTheOpen(t *testing.T) {
+// TestTokenIsNotSentUnencrypted to another machine over TCP if HTTP/3 does not answer, unless the caller asks for it.
+func TestTokenIsNotSentUnencrypted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // nothing is sent anywhere

@@ -12,6 +12,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
 type traced struct {
@@ -30,7 +31,7 @@ func (a *api) traces() {
 		if in.Func != "" {
 			var err error
 			if o.Func, err = regexp.Compile(in.Func); err != nil {
-				return nil, problem(fmt.Errorf("the function pattern %q is not a regular expression: %v: %w", in.Func, err, flawless.Invalid))
+				return nil, reply.From(fmt.Errorf("the function pattern %q is not a regular expression: %v: %w", in.Func, err, flawless.Invalid))
 			}
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
@@ -45,13 +46,13 @@ func (a *api) traces() {
 				return
 			}
 			if err != nil {
-				panic(http.ErrAbortHandler) // the status is sent: break off, so that nobody takes it for whole
+				panic(http.ErrAbortHandler) // the status has been sent: abort, so that the client notices that the trace is incomplete
 			}
 		}}, nil
 	})
 }
 
-// traceWriter writes a trace turn by turn: it may be longer than what fits into memory.
+// traceWriter writes a trace turn by turn, because the whole trace may not fit into memory.
 type traceWriter struct {
 	api   *api
 	c     huma.Context
@@ -72,7 +73,7 @@ func (w *traceWriter) begin() string {
 	return `{"turns":[`
 }
 
-// end writes what is told of the trace as a whole.
+// end writes the members of the trace that follow the turns.
 func (w *traceWriter) end(t flawless.Trace) error {
 	before := ""
 	if w.turns == 0 {
@@ -92,7 +93,7 @@ func (w *traceWriter) end(t flawless.Trace) error {
 }
 
 func (w *traceWriter) write(before string, v any, after string) error {
-	b, err := text(shown(w.api.engine, v))
+	b, err := reply.JSON(shown(w.api.engine, v))
 	if err != nil {
 		return err
 	}

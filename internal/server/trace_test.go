@@ -15,9 +15,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/replay"
 )
 
-// TestATraceIsWrittenTurnByTurn: it is the same as one that is made as a whole. One that cannot be made
-// is a problem, and one that breaks off is not taken for a whole one.
-func TestATraceIsWrittenTurnByTurn(t *testing.T) {
+// TestTraceIsStreamed compares a streamed trace with one that is encoded at once. A trace that cannot be made is a
+// problem, and a trace that is cut off is not valid.
+func TestTraceIsStreamed(t *testing.T) {
 	t.Parallel()
 	o := newOwned(t)
 	id := o.started("mailbox", "3")
@@ -34,10 +34,10 @@ func TestATraceIsWrittenTurnByTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("a trace differs (-whole +turn by turn):\n%s", d)
+		t.Errorf("the trace differs (-at once +streamed):\n%s", d)
 	}
 	if status, answer := o.send("POST", "/api/v1/runs/"+id+"/trace?turn=1000", "", ""); status != 404 || !strings.Contains(answer, "no turn 1000") {
-		t.Errorf("a turn that there is not: %d %s", status, answer)
+		t.Errorf("an unknown turn: %d %s", status, answer)
 	}
 	none := o.do("POST", "/api/v1/runs/"+id+"/trace?func=nosuchfunction", "")
 	if err := json.Unmarshal([]byte(none), &got); err != nil || got.Run != id {
@@ -45,9 +45,8 @@ func TestATraceIsWrittenTurnByTurn(t *testing.T) {
 	}
 }
 
-// TestAnAnswerThatBreaksOffIsNotWhole: the end of a body whose handler gave up in the middle is an error
-// of the connection.
-func TestAnAnswerThatBreaksOffIsNotWhole(t *testing.T) {
+// TestAbortedAnswerIsAnError: if a handler aborts, the client gets an error instead of the end of the body.
+func TestAbortedAnswerIsAnError(t *testing.T) {
 	t.Parallel()
 	h := guard(slog.New(slog.DiscardHandler), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"turns":[`)
@@ -64,6 +63,6 @@ func TestAnAnswerThatBreaksOffIsNotWhole(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	if b, err := io.ReadAll(resp.Body); err == nil {
-		t.Errorf("%q was taken for a whole answer", b)
+		t.Errorf("%q was accepted as a complete answer", b)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/engine"
+	"github.com/flawless-engine/flawless/internal/reply"
 )
 
 // UpgradeModule asks for an upgrade.
@@ -27,7 +28,7 @@ type UpgradeModule struct {
 	Payload
 }
 
-// UpgradeProgress is how far an upgrade has come.
+// UpgradeProgress is the progress of an upgrade.
 type UpgradeProgress struct {
 	Stage string `json:"stage"` // checking, holding, moving
 	Done  int    `json:"done"`
@@ -45,7 +46,7 @@ func (a *api) upgrades() {
 		Version int    `query:"version" minimum:"0" doc:"remove only this version"`
 	}) (*body[[]flawless.Module], error) {
 		m, err := a.engine.RemoveModule(ctx, in.Name, in.Version)
-		return &body[[]flawless.Module]{m}, problem(err)
+		return &body[[]flawless.Module]{m}, reply.From(err)
 	})
 }
 
@@ -73,7 +74,7 @@ func (a *api) upgrade(_ context.Context, in *UpgradeModule) (*huma.StreamRespons
 		}
 		report, err := a.engine.Upgrade(c.Context(), in.Name, o)
 		if err != nil {
-			_ = s.send("problem", "", problem(err))
+			_ = s.send("problem", "", reply.From(err))
 			return
 		}
 		_ = s.send("result", "", report)

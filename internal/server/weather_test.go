@@ -23,11 +23,12 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/listen"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// guests is a folder with the guest of the engine's tests, built and compiled once.
+// guests returns a directory with the guest of the engine tests, which is built and compiled once.
 var guests = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "server"); err != nil {
 		return "", err
@@ -58,7 +59,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// weathered is a server with the guest of the engine's tests, over a database of its own.
+// weathered is a server with the guest of the engine tests and its own database.
 type weathered struct {
 	engine *engine.Engine
 	kv     *mem.DB
@@ -90,7 +91,7 @@ func newWeathered(t *testing.T) *weathered {
 		t.Fatal(err)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	l, err := Listen(Address{Socket: "127.0.0.1:0", Dir: t.TempDir()}, quiet)
+	l, err := listen.Listen(listen.Address{Socket: "127.0.0.1:0", Dir: t.TempDir()}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func newWeathered(t *testing.T) *weathered {
 	return w
 }
 
-// h2c is a client that speaks HTTP/2 without TLS and nothing else.
+// h2c returns a client for HTTP/2 without TLS only.
 func h2c(t *testing.T) *http.Client {
 	p := new(http.Protocols)
 	p.SetUnencryptedHTTP2(true)
@@ -122,7 +123,7 @@ func h2c(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// ask sends a request and returns what it was answered.
+// ask sends a request and returns the answer.
 func ask(t *testing.T, c *http.Client, method, url, body string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -147,7 +148,7 @@ func ask(t *testing.T, c *http.Client, method, url, body string) (*http.Response
 	return resp, b
 }
 
-func TestTheAPIOverHTTP2WithoutTLS(t *testing.T) {
+func TestAPIOverHTTP2WithoutTLS(t *testing.T) {
 	t.Parallel()
 	w, c := newWeathered(t), h2c(t)
 	resp, b := ask(t, c, http.MethodPost, w.http+"/api/v1/runs?wait=true", `{"module":"guest","workflow":"empty","input":{"a":1},"id":"one"}`)
@@ -161,8 +162,8 @@ func TestTheAPIOverHTTP2WithoutTLS(t *testing.T) {
 	}
 }
 
-// TestTenThousandStartsAtOnce starts them over some connections, each of which is there before and takes
-// 200 at a time: a client without one opens as many as it has requests.
+// TestTenThousandStartsAtOnce sends them over a few connections that are opened before, with 200 at a time on each:
+// otherwise a client opens one connection per request.
 func TestTenThousandStartsAtOnce(t *testing.T) {
 	t.Parallel()
 	n := 10_000
@@ -200,7 +201,7 @@ func TestTenThousandStartsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAClientThatGoesAwayWhileWaiting(t *testing.T) {
+func TestClientDisconnectsWhileWaiting(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
@@ -231,13 +232,13 @@ func TestAClientThatGoesAwayWhileWaiting(t *testing.T) {
 				_, _, err := c.Start(leave, client.Start{Module: "guest", Workflow: "obey", ID: "run"}, true)
 				done <- err
 			}()
-			<-begun // it is durable, and the client waits for its end
+			<-begun // the run is durable, and the client waits for its end
 			gone()
 			if err := <-done; err == nil {
-				t.Error("the client was answered")
+				t.Error("the client got an answer")
 			}
 			if _, err := c.Cancel(t.Context(), "run", flawless.Cancel{}); err != nil {
-				t.Fatalf("the run is not there: %v", err)
+				t.Fatalf("the run does not exist: %v", err)
 			}
 			if r, err := c.Run(t.Context(), "run", true); err != nil || r.Status != flawless.Cancelled {
 				t.Errorf("the run is %+v, %v", r, err)
@@ -246,7 +247,7 @@ func TestAClientThatGoesAwayWhileWaiting(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsSaid(t *testing.T) {
+func TestFullDiskIsReported(t *testing.T) {
 	t.Parallel()
 	w, c := newWeathered(t), h2c(t)
 	ask(t, c, http.MethodPost, w.http+"/api/v1/runs?wait=true", `{"module":"guest","workflow":"empty","id":"before"}`)
@@ -268,11 +269,11 @@ func TestAFullDiskIsSaid(t *testing.T) {
 	}
 	w.kv.SetFull(false)
 	if resp, b := ask(t, c, http.MethodPost, w.http+"/api/v1/runs?wait=true", `{"module":"guest","workflow":"empty"}`); resp.StatusCode != http.StatusCreated {
-		t.Errorf("with space again: status %d, %s", resp.StatusCode, b)
+		t.Errorf("after space was freed: status %d, %s", resp.StatusCode, b)
 	}
 }
 
-func TestWhatIsTooLargeIsSaid(t *testing.T) {
+func TestOversizedInputIsReported(t *testing.T) {
 	t.Parallel()
 	w := newWeathered(t)
 	c, err := client.New(client.Options{Socket: w.udp, Port: w.port, NoQUIC: true, Patience: -1})

@@ -9,16 +9,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// unclear are phrases that the description once had in the place of the usual terms.
+// unclear matches phrases that the description must not use in place of the standard terms.
 var unclear = regexp.MustCompile(`(?i)whoever|whatever|nobody can know|in doubt|its place|at hand|towards|where it is missing|under way|so many|asked for`)
 
-// TestEveryOperationIsExplained: all operations have a summary and all parameters a text, in the usual terms.
-func TestEveryOperationIsExplained(t *testing.T) {
+// TestEveryOperationIsDescribed: operations have a summary and parameters a description, in the standard terms.
+func TestEveryOperationIsDescribed(t *testing.T) {
 	t.Parallel()
 	a, _ := newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
 	check := func(where, text string, needed bool) {
 		if needed && text == "" {
-			t.Errorf("%s has no text", where)
+			t.Errorf("%s has no description", where)
 		}
 		if found := unclear.FindString(text); found != "" {
 			t.Errorf("%s says %q in %q", where, found, text)

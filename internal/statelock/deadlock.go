@@ -10,52 +10,50 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// A run is stuck when it waits and nothing can ever answer it: all its open calls wait for states or
-// for ends of runs, each of these depends on a run that is stuck as well, and nothing of all that is
-// due. A run goes on when any of its calls is answered, so one call that somebody outside may answer is
-// enough: http, a timer, a message, a promise, a deadline, a person's decision. A paused or unresolved
-// run is not stuck either, nor is one out of memory that has begun: it has no errand open.
+// A run is stuck if nothing can ever answer it: all its open calls wait for states or for the end of runs, each of
+// these depends on another stuck run, and no timer is due. One call that can be answered from outside is enough to
+// continue: an http call, a timer, a message, a promise, a deadline, or a decision. A paused or unresolved run is not
+// stuck, and neither is one that has begun and is not in memory: it has no open errand.
 //
-// So a run is not stuck if a run that is not can be reached from it, along the waits. Being stuck does
-// not pass by itself. It begins when the last of the runs comes to rest, and so each run that does so
-// looks from itself.
+// So a run is stuck unless the waits lead from it to a run that is not stuck. Being stuck does not end by itself. It
+// begins when the last of the runs comes to rest, so each run that comes to rest starts a check.
 
-// Edge is a run that waits for another one: with a call, or with call 0 to begin.
+// Edge is a run that waits for another one: with a call, or to begin if Call is 0.
 type Edge struct {
 	From, To string
 	Call     int
 	Kind     string // of the call
 	Wanted   Target
-	Permit   string // with call 0: what it needs, in words
-	At       int64  // of the turn that made the call
-	N        uint64 // waits before it
+	Permit   string // if Call is 0: the permit it needs, in words
+	At       int64  // time of the turn that made the call
+	N        uint64 // number of earlier waits
 }
 
-// Resting is a run that waits for others alone.
+// Resting is a run that only waits for other runs.
 type Resting struct {
 	Edges []Edge
-	Seq   uint64 // writes of it that were begun: nothing has happened to it while that is the same
+	Seq   uint64 // number of its writes: as long as this is unchanged, nothing has happened to the run
 }
 
-// Detector finds runs that wait for each other, and has one of them told.
+// Detector finds runs that wait for each other, and breaks the deadlock.
 type Detector struct {
 	Graph *Graph
-	// Look returns what a run waits for, or false where it may go on by itself.
+	// Look returns what a run waits for, or false if it may continue by itself.
 	Look func(run string) (Resting, bool)
-	// Tell answers the call of the first edge with an error. It returns false where that cannot be.
-	Tell func(first Edge, why string) bool
+	// Fail answers the call of the first edge with an error. It returns false if it cannot.
+	Fail func(first Edge, why string) bool
 
-	judging sync.Mutex // held by whoever breaks a deadlock, or two runs of a circle would be told
+	judging sync.Mutex // held while a deadlock is broken, so that only one run of a cycle gets the error
 }
 
-// Check is called when a run has come to rest. Where it is stuck, the newest call in the circle is answered with an
-// error that names the circle.
+// Check is called when a run has come to rest. If the run is stuck, Check answers the newest call of the cycle with an
+// error that names the cycle.
 func (d *Detector) Check(run string) {
 	first := d.Graph.first(run)
 	if first == "" && !d.Graph.IsAwaited(run) {
 		return
 	}
-	if first != "" { // mostly that one goes on, however many others there are
+	if first != "" { // usually that run can continue, however many others there are
 		if _, rests := d.Look(first); !rests {
 			return
 		}
@@ -64,18 +62,19 @@ func (d *Detector) Check(run string) {
 	defer d.judging.Unlock()
 	for {
 		found := stuck(run, d.Look)
-		// One look at each is not enough: the first may have been answered before the last was looked at.
+		// Looking at each run once is not enough: the first one may have been answered before the last one was
+		// checked.
 		if found == nil || !sameRest(found, stuck(run, d.Look)) {
-			return // whoever has gone on looks from itself when it rests again
+			return // a run that continued starts a new check when it rests again
 		}
 		path := circle(found)
-		if path == nil || !d.Tell(path[0], inWords(path)) {
+		if path == nil || !d.Fail(path[0], inWords(path)) {
 			return
 		}
 	}
 }
 
-// stuck returns the runs that can be reached from a run along the waits, nil where one of them goes on.
+// stuck returns the runs that the waits lead to from a run, or nil if one of them can continue.
 func stuck(id string, look func(string) (Resting, bool)) map[string]Resting {
 	found := map[string]Resting{}
 	for todo := []string{id}; len(todo) > 0; {
@@ -107,8 +106,8 @@ func sameRest(a, b map[string]Resting) bool {
 	return true
 }
 
-// circle returns a circle among stuck runs, which begins with the newest call that is part of one. Of
-// the calls of one moment it is rather one that only waits than one that has started a run, too.
+// circle returns a cycle of stuck runs. It starts with the newest call in the cycle; of calls made at the same time,
+// one that only waits comes before one that also started a run.
 func circle(stuck map[string]Resting) (path []Edge) {
 	var newest *Edge
 	newer := func(a, b Edge) int {
@@ -133,7 +132,7 @@ func circle(stuck map[string]Resting) (path []Edge) {
 	return path
 }
 
-// way returns the shortest way from a run to another one, nil where there is none. It is empty to the run itself.
+// way returns the shortest path from one run to another, or nil. The path from a run to itself is empty.
 func way(stuck map[string]Resting, from, to string) []Edge {
 	if from == to {
 		return []Edge{}
@@ -159,7 +158,7 @@ func way(stuck map[string]Resting, from, to string) []Edge {
 	return nil
 }
 
-// inWords tells who waits for whom.
+// inWords describes who waits for whom.
 func inWords(path []Edge) string {
 	var all []string
 	for _, x := range path {

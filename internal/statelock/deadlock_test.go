@@ -8,9 +8,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// TestStuckIsWhatNobodyCanEnd compares with the definition, over all sets of runs: those are stuck that are
-// in a set of which each rests, and waits for none but those of the set.
-func TestStuckIsWhatNobodyCanEnd(t *testing.T) {
+// TestDeadlockDetection compares the detector with the definition, over all sets of runs: a run is stuck if it is in a
+// set of resting runs that wait only for each other.
+func TestDeadlockDetection(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	const runs = 6
@@ -18,7 +18,7 @@ func TestStuckIsWhatNobodyCanEnd(t *testing.T) {
 	found := 0
 	for range 20_000 {
 		all := map[string]Resting{}
-		waits := [runs]int{} // as sets of bits
+		waits := [runs]int{} // bit sets
 		rest := 0
 		n := uint64(0)
 		for k := range runs {

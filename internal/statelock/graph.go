@@ -8,16 +8,16 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Graph knows who waits for whom: which run holds which state, and which calls wait for a state or for the end of a
-// run. It is a cache of states and open errands, and is built again with them after a restart. The zero value is empty;
-// it may be used concurrently, and takes no other lock.
+// Graph records which run holds which state, and which calls wait for a state or for the end of a run. It is a cache
+// of states and open errands, rebuilt with them after a restart. The zero value is empty. It may be used concurrently
+// and takes no other lock.
 type Graph struct {
 	mu      sync.Mutex
-	holder  map[string]string       // by state: a run
-	held    map[string][]string     // by run: states
-	waits   map[string]map[int]wait // by run and call
-	awaited map[string]int          // by run: calls that wait for its end
-	made    uint64                  // waits so far
+	holder  map[string]string       // state → run
+	held    map[string][]string     // run → states
+	waits   map[string]map[int]wait // run → call
+	awaited map[string]int          // run → number of calls that wait for its end
+	made    uint64                  // number of waits so far
 }
 
 // Target is what a call waits for: a state, or the end of a run.
@@ -26,10 +26,10 @@ type Target struct{ State, Run string }
 // wait is a call that waits.
 type wait struct {
 	Target
-	n uint64 // waits before it
+	n uint64 // number of earlier waits
 }
 
-// Holds notes who holds a state; nil is nobody.
+// Holds records the holder of a state; nil is none.
 func (g *Graph) Holds(name string, by *flawless.Claim) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -51,7 +51,7 @@ func (g *Graph) Holds(name string, by *flawless.Claim) {
 	}
 }
 
-// Wait notes that a call waits.
+// Wait records that a call waits.
 func (g *Graph) Wait(run string, call int, t Target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -68,7 +68,7 @@ func (g *Graph) Wait(run string, call int, t Target) {
 	}
 }
 
-// Unwait notes that a call does not wait any more.
+// Unwait records that a call no longer waits.
 func (g *Graph) Unwait(run string, call int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -101,7 +101,7 @@ func (g *Graph) StatesOf(run string) []string {
 	return slices.Compact(all)
 }
 
-// first returns the run that one of a run's calls waits for, "" where there is none.
+// first returns the run that some call of a run waits for, or "".
 func (g *Graph) first(run string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -111,7 +111,7 @@ func (g *Graph) first(run string) string {
 	return ""
 }
 
-// whose is the run that a target depends on, "" where nobody holds the state. The caller has the lock.
+// whose returns the run that a target depends on, or "" if nobody holds the state. The caller holds mu.
 func (g *Graph) whose(t Target) string {
 	if t.State != "" {
 		return g.holder[t.State]
@@ -119,7 +119,7 @@ func (g *Graph) whose(t Target) string {
 	return t.Run
 }
 
-// IsAwaited tells whether a call waits for the end of a run.
+// IsAwaited reports whether a call waits for the end of a run.
 func (g *Graph) IsAwaited(run string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -130,11 +130,11 @@ func (g *Graph) IsAwaited(run string) bool {
 type Call struct {
 	N      int
 	Kind   string
-	MadeAt int64 // the time of the turn that made it
+	MadeAt int64 // time of the turn that made it
 }
 
-// Edges returns what calls of a run wait for, in their order. It returns false where one of them waits for nothing that
-// the graph knows: it will be answered.
+// Edges returns what the calls of a run wait for, sorted by call. It returns false if one of them waits for something
+// outside of the graph, which will answer it.
 func (g *Graph) Edges(run string, calls []Call) ([]Edge, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -154,7 +154,7 @@ func (g *Graph) Edges(run string, calls []Call) ([]Edge, bool) {
 	return out, true
 }
 
-// Size counts what the graph knows: nothing, once nobody holds or awaits anything.
+// Size returns the number of entries. It is 0 once nobody holds or waits for anything.
 func (g *Graph) Size() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

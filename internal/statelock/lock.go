@@ -19,64 +19,64 @@ import (
 // Run is a run that uses shared states. It stays in memory from Retain to Release.
 type Run interface {
 	ID() string
-	// Answer answers an open call. It returns false where that has been done before, or nothing is done any more.
+	// Answer answers an open call. It returns false if the call has an answer or the run no longer accepts any.
 	Answer(call int, a flawless.Answer) bool
-	// Waits tells whether the run is open, and its call has no answer.
+	// Waits reports whether the run is open and the call has no answer.
 	Waits(call int) bool
-	// Ended tells whether the run has ended.
+	// Ended reports whether the run has ended.
 	Ended() bool
-	// Inherited returns the value that the run was told with a lock which is not its own: it is of the past that it
-	// shares with another run.
+	// Inherited returns the value that came with a lock if the lock is from the past that a fork shares with its
+	// original.
 	Inherited(lock int) (value []byte, found bool, err error)
 	Retain()
 	Release()
 }
 
-// Options says what Locks work with.
+// Options configures Locks.
 type Options struct {
 	Graph *Graph
 	// State and States read the store.
 	State  func(ctx context.Context, name string) (store.State, error)
 	States func(ctx context.Context, from string) iter.Seq2[string, error]
-	// Put makes a state durable, or returns an error after which nobody knows what the store has.
+	// Put makes a state durable. After an error, what the store has is unknown.
 	Put func(name string, st store.State) error
-	// Gone tells whether the run of a holder has ended, and with it the hold.
+	// Gone reports whether the holder's run has ended, which also ends the hold.
 	Gone func(holder flawless.Claim) bool
-	// Context ends when nothing is done any more.
+	// Context ends when the engine stops.
 	Context func() context.Context
 	Log     *slog.Logger
 }
 
-// Locks has the states that runs share. Who holds one is in the store; who waits for one is found again after a
-// restart among the open errands, and stands in the queue where it stood: by the time of the turn that asked.
-// All methods may be called concurrently.
+// Locks manages the shared states. The store knows the holders. After a restart the waiting calls are found among the
+// open errands, and keep their positions in the queue, which follow from the time of the turn that asked. All methods
+// may be called concurrently.
 type Locks struct {
 	o     Options
 	mu    sync.Mutex
-	cells map[string]*cell // that somebody holds, waits for, or uses now
+	cells map[string]*cell // states that are held, waited for, or in use
 }
 
-// New returns Locks that know of no state.
+// New returns empty Locks.
 func New(o Options) *Locks { return &Locks{o: o, cells: map[string]*cell{}} }
 
-// cell is one state in memory. Lock order: cell, then Locks.
+// cell is a state in memory. Lock order: cell, then Locks.
 type cell struct {
 	name  string
-	refs  int // under Locks.mu
+	refs  int // guarded by Locks.mu
 	mu    sync.Mutex
-	known bool // st is as the store has it
+	known bool // st is what the store has
 	st    store.State
 	queue []wish
 }
 
-// wish is a call that waits for a state. Its run is retained while it is in a queue.
+// wish is a call that waits for a state. It retains its run while it is queued.
 type wish struct {
 	run  Run
 	call int
-	at   int64 // of the turn that asked
+	at   int64 // time of the turn that asked
 }
 
-// use returns a state, locked, as the store has it. Done gives it back.
+// use returns a locked cell with the state as stored. Call done to release it.
 func (l *Locks) use(name string) (*cell, error) {
 	l.mu.Lock()
 	c := l.cells[name]
@@ -109,9 +109,9 @@ func (l *Locks) done(c *cell) {
 	}
 }
 
-// Carry carries out a `state` call of a run, which was made in a turn of that time. It answers the call, now or when
-// the state is free; an error says why it cannot be carried out.
-func (l *Locks) Carry(r Run, call flawless.Call, at int64) error {
+// Perform performs a `state` call that was made in a turn of the given time. It answers the call now, or when the state
+// is free. It returns an error if it cannot perform the call.
+func (l *Locks) Perform(r Run, call flawless.Call, at int64) error {
 	h, err := effect.ParseState(call)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (l *Locks) Carry(r Run, call flawless.Call, at int64) error {
 	return nil
 }
 
-// lock gives a state to a run, or puts it into the queue. The caller has the cell locked.
+// lock gives the state to a run, or queues the run. The caller has locked the cell.
 func (l *Locks) lock(w wish, c *cell, mine flawless.Claim) error {
 	if holder := c.st.Holder; holder != nil && *holder != mine && l.o.Gone(*holder) {
 		if c.st.Holder = nil; len(c.queue) > 0 {
@@ -164,7 +164,7 @@ func (l *Locks) lock(w wish, c *cell, mine flawless.Claim) error {
 		}
 	}
 	switch {
-	case c.st.Holder != nil && *c.st.Holder == mine: // it has been given before
+	case c.st.Holder != nil && *c.st.Holder == mine: // it already holds the state
 	case c.st.Holder == nil && len(c.queue) == 0:
 		if err := l.put(c, store.State{Value: c.st.Value, Holder: &mine}); err != nil {
 			return err
@@ -183,15 +183,15 @@ func (l *Locks) lock(w wish, c *cell, mine flawless.Claim) error {
 	return nil
 }
 
-// putUnheld changes a state that the run does not hold, if nobody does and it still has the value that
-// the run was told.
+// putUnheld changes a state that the run does not hold, if nobody holds it and its value is still the one that the run
+// was told.
 func (l *Locks) putUnheld(r Run, call flawless.Call, c *cell, told []byte) error {
 	switch {
-	case bytes.Equal(c.st.Value, call.Body): // also when it was done before a crash
+	case bytes.Equal(c.st.Value, call.Body): // or it was done before a crash
 	case c.st.Holder != nil && !l.o.Gone(*c.st.Holder):
-		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and run %s holds it now; nothing was changed, ask for it again: %w", c.name, c.st.Holder.Run, flawless.Conflict)
+		return fmt.Errorf("changing state %q: the run that this one was forked from held it, and run %s holds it now; nothing was changed, lock it again: %w", c.name, c.st.Holder.Run, flawless.Conflict)
 	case !bytes.Equal(c.st.Value, told):
-		return fmt.Errorf("changing state %q: a run whose past this one shares held it, and it was changed since; nothing was changed, ask for it again: %w", c.name, flawless.Conflict)
+		return fmt.Errorf("changing state %q: the run that this one was forked from held it, and it has changed since; nothing was changed, lock it again: %w", c.name, flawless.Conflict)
 	default:
 		if err := l.pass(c, store.State{Value: call.Body}); err != nil {
 			return err
@@ -201,7 +201,7 @@ func (l *Locks) putUnheld(r Run, call flawless.Call, c *cell, told []byte) error
 	return nil
 }
 
-// unlock ends a hold, or a wish. A hold that has ended already is left so.
+// unlock ends a hold or removes a wish. It ignores a hold that has ended.
 func (l *Locks) unlock(c *cell, mine flawless.Claim, change func(*store.State)) error {
 	if i := slices.IndexFunc(c.queue, func(w wish) bool { return w.run.ID() == mine.Run && w.call == mine.Call }); i >= 0 {
 		w := c.queue[i]
@@ -218,7 +218,7 @@ func (l *Locks) unlock(c *cell, mine flawless.Claim, change func(*store.State)) 
 	return l.pass(c, next)
 }
 
-// pass gives a state to the first in its queue that still waits, or to nobody.
+// pass gives a state to the first queued call that still waits, or to nobody.
 func (l *Locks) pass(c *cell, st store.State) error {
 	var to *wish
 	for to == nil && len(c.queue) > 0 {
@@ -244,7 +244,7 @@ func (l *Locks) pass(c *cell, st store.State) error {
 	return nil
 }
 
-// leave is called when a wish is out of the queue.
+// leave cleans up after a wish that left the queue.
 func (l *Locks) leave(w wish) {
 	l.o.Graph.Unwait(w.run.ID(), w.call)
 	w.run.Release()
@@ -260,8 +260,8 @@ func (l *Locks) put(c *cell, st store.State) error {
 	return nil
 }
 
-// GiveUp takes a call out of the queue of a state, after answer has answered it, and returns what that returned.
-func (l *Locks) GiveUp(state string, run Run, call int, answer func() bool) bool {
+// Withdraw removes a call from the queue of a state after answer has answered it, and returns the result of answer.
+func (l *Locks) Withdraw(state string, run Run, call int, answer func() bool) bool {
 	c, err := l.use(state)
 	if err != nil {
 		return false
@@ -276,8 +276,8 @@ func (l *Locks) GiveUp(state string, run Run, call int, answer func() bool) bool
 	return told
 }
 
-// Release ends all holds and wishes of a run that has ended. A hold that cannot be ended now is ended when somebody
-// wants the state and finds that its holder is gone.
+// Release ends all holds and wishes of an ended run. If a hold cannot be released now, the next call that wants the
+// state finds that the holder is gone.
 func (l *Locks) Release(run string) {
 	for _, name := range l.o.Graph.StatesOf(run) {
 		c, err := l.use(name)
@@ -299,7 +299,7 @@ func (l *Locks) Release(run string) {
 	}
 }
 
-// State returns a state with who holds it and who waits for it, or flawless.NotFound.
+// State returns a state with its holder and queue, or flawless.NotFound.
 func (l *Locks) State(ctx context.Context, name string) (flawless.State, error) {
 	l.mu.Lock()
 	c := l.cells[name]
@@ -322,8 +322,8 @@ func (l *Locks) State(ctx context.Context, name string) (flawless.State, error) 
 	return out, nil
 }
 
-// States returns at most limit states in order of their names, from one on; next is where the page
-// after it begins, "" at the end.
+// States returns at most limit states in the order of their names, beginning with from. next is the beginning of the
+// next page, "" at the end.
 func (l *Locks) States(ctx context.Context, from string, limit int) (page []flawless.State, next string, err error) {
 	page = []flawless.State{}
 	for name, err := range l.o.States(ctx, from) {
@@ -335,7 +335,7 @@ func (l *Locks) States(ctx context.Context, from string, limit int) (page []flaw
 		}
 		st, err := l.State(ctx, name)
 		if errors.Is(err, flawless.NotFound) {
-			continue // it was given up meanwhile
+			continue // it was released in the meantime
 		}
 		if err != nil {
 			return page, "", err
@@ -345,7 +345,7 @@ func (l *Locks) States(ctx context.Context, from string, limit int) (page []flaw
 	return page, "", nil
 }
 
-// Count returns how many states are in memory: none, once nobody holds or awaits one.
+// Count returns the number of states in memory. It is 0 once nobody holds or waits for one.
 func (l *Locks) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

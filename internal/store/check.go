@@ -13,50 +13,50 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// FileChecker is a [KV] that can compare its files with their checksums.
+// FileChecker is a [KV] that can verify the checksums of its files.
 type FileChecker interface {
-	// CheckFiles reads all files of the database and returns those that are damaged. The error is why it could
-	// not read them all.
+	// CheckFiles reads all files of the database and returns those that are damaged. It returns an error if it
+	// could not read them all.
 	CheckFiles(ctx context.Context, o CheckFiles) ([]BadFile, error)
 }
 
-// CheckFiles says how files are checked.
+// CheckFiles has the options of a check.
 type CheckFiles struct {
-	Rate     func() int64            // bytes a second at present; nil is as fast as it goes
-	Progress func(read, total int64) // told again and again how many bytes were read; may be nil
+	Rate     func() int64            // current limit in bytes per second; nil is unlimited
+	Progress func(read, total int64) // called repeatedly; may be nil
 }
 
-// BadFile is a damaged file, and the keys From (inclusive) to To (exclusive), of which some lie where it is damaged.
+// BadFile is a damaged file. Some of the keys From (inclusive) to To (exclusive) are in its damaged part.
 type BadFile struct {
 	Name, Reason string
 	From, To     []byte
 }
 
-// maxAffected is how many affected things a check names.
+// maxAffected is the maximum number of affected items that a check lists.
 const maxAffected = 100
 
-// maxCandidates is how many runs are looked at for one damaged file.
+// maxCandidates is the maximum number of runs that are examined for one damaged file.
 const maxCandidates = 10_000
 
-// CanCheck tells whether the database has files that can be checked.
+// CanCheck reports whether the database has files that can be checked.
 func (s *Store) CanCheck() bool {
 	_, ok := s.kv.KV.(FileChecker)
 	return ok
 }
 
-// Check reads all files of the database, and finds out what lies in those that are damaged. Lists that cannot be
-// read are built again. The error is why not everything was read; what was found until then is returned with it.
+// Check reads all files of the database, and finds out what the damaged ones contain. It rebuilds lists that cannot be
+// read. If it cannot read everything, it returns an error together with what it has found.
 func (s *Store) Check(ctx context.Context, o CheckFiles) (flawless.StoreCheck, error) {
 	c := flawless.StoreCheck{Began: time.Now().UTC()}
 	checker, ok := s.kv.KV.(FileChecker)
 	if !ok {
 		return c, fmt.Errorf("checking the store: this kind of database has no files of its own; use the checks that the database offers: %w", flawless.Invalid)
 	}
-	told := o.Progress
+	progress := o.Progress
 	o.Progress = func(read, total int64) {
 		c.Read, c.Total = read, total
-		if told != nil {
-			told(read, total)
+		if progress != nil {
+			progress(read, total)
 		}
 	}
 	bad, err := checker.CheckFiles(ctx, o)
@@ -79,31 +79,31 @@ func (s *Store) Check(ctx context.Context, o CheckFiles) (flawless.StoreCheck, e
 
 const familyCheck family = 'Z'
 
-// PutCheck keeps what a check has found. It returns [flawless.Fenced] where l is not the lease that holds. After
-// a crash in the middle the last one is there, or this one.
+// PutCheck stores the result of a check. It returns [flawless.Fenced] if l is not the current lease. A crash in the
+// middle leaves the old or the new result.
 func (s *Store) PutCheck(ctx context.Context, l Lease, c flawless.StoreCheck) error {
 	text, err := json.Marshal(c)
 	if err == nil {
 		err = s.under(ctx, l, func(d *draft) error { return d.setRaw(s.codec, key(nil).family(familyCheck), text) })
 	}
 	if err != nil {
-		return fmt.Errorf("writing what the check of the store has found: %w", err)
+		return fmt.Errorf("writing the result of the check of the store: %w", err)
 	}
 	return nil
 }
 
-// LastCheck returns what the last check that ended has found, or [flawless.NotFound].
+// LastCheck returns the result of the last completed check, or [flawless.NotFound].
 func (s *Store) LastCheck(ctx context.Context) (c flawless.StoreCheck, err error) {
 	text, err := s.getRaw(ctx, key(nil).family(familyCheck), "check of the store")
 	if err == nil {
 		if err = json.Unmarshal(text, &c); err != nil {
-			err = fmt.Errorf("reading what the last check of the store has found: %v: %w", err, flawless.Damaged)
+			err = fmt.Errorf("reading the result of the last check of the store: %v: %w", err, flawless.Damaged)
 		}
 	}
 	return c, err
 }
 
-// What to do about something that cannot be read.
+// What to do about items that cannot be read.
 const (
 	restore   = "restore the working directory from a backup"
 	rebuild   = "nothing: they are rebuilt from the runs when they are read"
@@ -112,7 +112,7 @@ const (
 	forgotten = "nothing: it only tells removed runs from runs that never existed"
 )
 
-// kept says what lies in which family of keys. Those of runs and of a module's bytes are in the code.
+// kept describes families of keys, except those of runs and of the bytes of modules, which need code.
 var kept = []struct {
 	family
 	kind, todo string
@@ -120,7 +120,7 @@ var kept = []struct {
 	{familyFormat, "format of the store", restore},
 	{familyIdentity, "identity of the store", restore},
 	{familyLease, "lease", restore},
-	{familyMask, "key of what is not shown", restore},
+	{familyMask, "key of masked values", restore},
 	{familyGeneration, "generation of the lists", restore},
 	{familyVersion, "versions of modules", restore},
 	{familySettings, "settings of modules", restore},
@@ -133,7 +133,7 @@ var kept = []struct {
 	{familyCheck, "last check", "nothing: it is written again"},
 }
 
-// ofRuns are the families whose keys begin with the id of a run.
+// ofRuns describes the families whose keys begin with the id of a run.
 var ofRuns = []struct {
 	family
 	part, todo string
@@ -161,7 +161,7 @@ var ofRuns = []struct {
 	}},
 }
 
-// affected collects what lies in damaged files.
+// affected collects what damaged files contain.
 type affected struct {
 	s   *Store
 	all map[flawless.Affected]bool
@@ -195,7 +195,7 @@ func (a *affected) add(ctx context.Context, b BadFile) {
 	}
 }
 
-// note keeps something that was found, and whether it could be read. What is not there is not affected.
+// note records an item, and whether it can be read. Items that do not exist are not affected.
 func (a *affected) note(ctx context.Context, x flawless.Affected, err error) {
 	if !errors.Is(err, flawless.NotFound) && ctx.Err() == nil {
 		x.Readable = err == nil
@@ -203,7 +203,7 @@ func (a *affected) note(ctx context.Context, x flawless.Affected, err error) {
 	}
 }
 
-// within returns the part of a damaged range that lies in a family.
+// within returns the part of a damaged range that belongs to a family.
 func (f family) within(b BadFile) (Range, bool) {
 	r := key(nil).family(f).all()
 	if bytes.Compare(b.From, r.From) > 0 {
@@ -215,7 +215,7 @@ func (f family) within(b BadFile) (Range, bool) {
 	return r, bytes.Compare(r.From, r.To) < 0
 }
 
-// lists tells whether a damaged range has rows of an index.
+// lists reports whether a damaged range may contain rows of an index.
 func (b BadFile) lists() bool {
 	for f := range 256 {
 		if _, ok := family(f).within(b); ok && (isIndex([]byte{byte(f)}) || family(f) == familyRebuilt) {
@@ -234,7 +234,7 @@ func (a *affected) scan(ctx context.Context, r Range) error {
 	return nil
 }
 
-// lists reads all lists, which builds them again where they cannot be read.
+// lists reads all lists, which rebuilds them if they cannot be read.
 func (a *affected) lists(ctx context.Context) error {
 	for f := range 256 {
 		if k := (key{byte(f)}); isIndex(k) {
@@ -246,7 +246,7 @@ func (a *affected) lists(ctx context.Context) error {
 	return nil
 }
 
-// has tells whether a key that begins with k lies in a range, or may do so.
+// has reports whether a range contains a key with the prefix k, or might contain one.
 func (a *affected) has(ctx context.Context, k key, r Range) bool {
 	all := k.all()
 	part := Range{From: slices.MaxFunc([][]byte{all.From, r.From}, bytes.Compare), To: slices.MinFunc([][]byte{all.To, r.To}, bytes.Compare), Limit: 1}
@@ -259,8 +259,8 @@ func (a *affected) has(ctx context.Context, k key, r Range) bool {
 	return false
 }
 
-// runs returns the ids of the runs that may have keys in a range of a family: keys that cannot be read are those
-// of runs of which something else can.
+// runs returns the ids of the runs that may have keys in a range of a family. Since those keys may be unreadable, it
+// looks for the runs in other families.
 func (a *affected) runs(ctx context.Context, f family, r Range) (ids []string) {
 	first, last := idOf(r.From), idOf(r.To)
 	for _, from := range []family{familyHead, familyRecord} {
@@ -284,14 +284,14 @@ func (a *affected) runs(ctx context.Context, f family, r Range) (ids []string) {
 	return slices.Compact(ids)
 }
 
-// idOf is the id in a key whose family is followed by one, or "".
+// idOf returns the id after the family in a key, or "".
 func idOf(k []byte) string {
 	p := parts{rest: k}
 	p.skip(1)
 	return p.text()
 }
 
-// first yields the ids in a range, each once, as long as it can be read.
+// first yields each id in a range once, until the first one that cannot be read.
 func (a *affected) first(ctx context.Context, r Range) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		r.Limit = 1
@@ -311,9 +311,9 @@ func (a *affected) first(ctx context.Context, r Range) iter.Seq[string] {
 	}
 }
 
-// modules notes the modules with bytes in a range.
+// modules records the modules that have bytes in a range.
 func (a *affected) modules(ctx context.Context, r Range) {
-	names := map[string][]string{} // by digest; as far as they can be read
+	names := map[string][]string{} // by digest, as far as they can be read
 	for item, err := range a.s.kv.Scan(ctx, key(nil).family(familyVersion).all()) {
 		if err != nil {
 			break
@@ -331,7 +331,7 @@ func (a *affected) modules(ctx context.Context, r Range) {
 			a.note(ctx, flawless.Affected{Kind: "module", Name: name, Part: "bytes", Todo: addAgain}, err)
 		}
 	}
-	for digest := range a.first(ctx, r) { // of runs that came from elsewhere
+	for digest := range a.first(ctx, r) { // of imported runs
 		if names[digest] == nil {
 			_, err := a.s.Binary(ctx, digest)
 			a.note(ctx, flawless.Affected{Kind: "module", Name: fmt.Sprintf("%.12s", digest), Part: "bytes", Todo: addAgain}, err)
@@ -339,7 +339,7 @@ func (a *affected) modules(ctx context.Context, r Range) {
 	}
 }
 
-// list returns the first of what was found, and how many others there are.
+// list returns at most maxAffected items, and the number of the others.
 func (a *affected) list() (all []flawless.Affected, more int) {
 	for x := range a.all {
 		all = append(all, x)

@@ -7,33 +7,33 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Every run is in several lists. For a filter there are several ways to find the runs that it
-// selects, each of them some lists that have them all, each in one of them. A run that it selects is
-// met on every way.
+// Every run is in several lists. For a filter, there can be several plans to find the runs that it selects. A plan is a
+// set of lists that together contain all of these runs, each run in exactly one list. If several plans are followed, a
+// selected run is found by all of them.
 
-// enough is how much of a way is looked at to see how long it is. A short one needs no other.
-const enough = 200
+// shortPlan is the maximum length of a plan that is followed without any other.
+const shortPlan = 200
 
-// lists returns the beginnings of the keys of the lists along which to walk, way by way.
-func (s *Store) lists(ctx context.Context, f flawless.Filter, before place) ([][]key, error) {
-	ways, err := s.ways(ctx, f)
-	if err != nil || len(ways) == 1 {
-		return ways, err
+// lists returns the plans to follow, as the key prefixes of their lists.
+func (s *Store) lists(ctx context.Context, f flawless.Filter, before position) ([][]key, error) {
+	plans, err := s.plans(ctx, f)
+	if err != nil || len(plans) == 1 {
+		return plans, err
 	}
-	for i, prefixes := range ways {
+	for i, prefixes := range plans {
 		n, err := s.length(ctx, prefixes, f, before)
 		if err != nil {
 			return nil, err
 		}
-		if n <= enough {
-			return ways[i : i+1], nil
+		if n <= shortPlan {
+			return plans[i : i+1], nil
 		}
 	}
-	return ways, nil
+	return plans, nil
 }
 
-// ways returns the ways there are.
-func (s *Store) ways(ctx context.Context, f flawless.Filter) (all [][]key, err error) {
+// plans returns all plans for a filter.
+func (s *Store) plans(ctx context.Context, f flawless.Filter) (all [][]key, err error) {
 	statuses := slices.Clone(f.Status)
 	if len(statuses) == 0 {
 		statuses = slices.Clone(flawless.Statuses)
@@ -76,7 +76,7 @@ func (s *Store) ways(ctx context.Context, f flawless.Filter) (all [][]key, err e
 	return all, nil
 }
 
-// kinds returns the beginnings of the keys of all runs of the workflows that f selects.
+// kinds returns the key prefixes of the workflows that f selects.
 func (s *Store) kinds(ctx context.Context, f flawless.Filter) ([]key, error) {
 	if f.Module != "" && f.Workflow != "" {
 		return []key{key(nil).family(familyWorkflow).text(f.Module).text(f.Workflow)}, nil
@@ -97,7 +97,7 @@ func (s *Store) kinds(ctx context.Context, f flawless.Filter) ([]key, error) {
 	return ks, err
 }
 
-// branches returns the beginnings of keys that are one text longer than a prefix.
+// branches returns the key prefixes that are one text longer than a prefix.
 func (s *Store) branches(ctx context.Context, prefix key) ([]key, error) {
 	var ks []key
 	r := prefix.all()
@@ -120,18 +120,18 @@ func (s *Store) branches(ctx context.Context, prefix key) ([]key, error) {
 	}
 }
 
-// length returns how many runs there are in lists, up to a little above enough.
-func (s *Store) length(ctx context.Context, prefixes []key, f flawless.Filter, before place) (n int, err error) {
+// length returns the number of runs in lists. It stops counting above shortPlan.
+func (s *Store) length(ctx context.Context, prefixes []key, f flawless.Filter, before position) (n int, err error) {
 	for _, prefix := range prefixes {
 		r := part(prefix, f, before)
-		r.Limit = enough + 1 - n
+		r.Limit = shortPlan + 1 - n
 		for _, err := range s.kv.Scan(ctx, r) {
 			if err != nil {
 				return 0, err
 			}
 			n++
 		}
-		if n > enough {
+		if n > shortPlan {
 			break
 		}
 	}

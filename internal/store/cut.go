@@ -9,10 +9,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// PutImageAndCut is PutImage that also removes the records of the run's log before cut.Next, but for
-// the first one, which says so from then on. The image must come after cut.Next: the run cannot be
-// made again without it. A crash in the middle leaves the old image and the whole log, or the new
-// image and the cut one.
+// PutImageAndCut is PutImage that also removes the records of the log before cut.Next, except the first one, in which it
+// stores the cut. The image must be of a later record than cut.Next, because the run can no longer be replayed without
+// it. A crash in the middle leaves the old image and the whole log, or the new image and the truncated log.
 func (s *Store) PutImageAndCut(ctx context.Context, l Lease, id string, m Image, cut flawless.Cut) error {
 	if cut.Next < 1 || cut.Next > m.Seq {
 		return fmt.Errorf("cutting the log of run %s before record %d with an image after record %d: %w", id, cut.Next, m.Seq, flawless.Invalid)
@@ -27,7 +26,7 @@ func (s *Store) PutImageAndCut(ctx context.Context, l Lease, id string, m Image,
 		from = first.Cut.Next
 	}
 	if cut.Next < from {
-		return fmt.Errorf("cutting the log of run %s before record %d: it was cut before record %d already: %w", id, cut.Next, from, flawless.Invalid)
+		return fmt.Errorf("cutting the log of run %s before record %d: it is already cut before record %d: %w", id, cut.Next, from, flawless.Invalid)
 	}
 	first.Cut = &cut
 	err := s.under(ctx, l, func(d *draft) error {

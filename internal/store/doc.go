@@ -1,8 +1,8 @@
-// Package store keeps runs, their logs, modules and timers in any ordered key-value database.
+// Package store stores runs, their logs, modules, timers and settings in an ordered key-value database.
 //
-// It hides the database behind [KV] and the layout of keys and values behind [Store]. It guarantees
-// that a write is atomic and durable before it returns, that what is read is durable, and that a
-// write of an owner whose lease was taken over is refused. It never decides anything about a run.
+// It hides the database behind [KV], and the layout of keys and values behind [Store]. It guarantees that a write is
+// atomic, and durable before it returns, that everything it reads is durable, and that a write under an old lease is
+// refused. If indexes are damaged, it rebuilds them from the runs. It decides nothing about runs.
 //
-// Keys, values and their version are described in docs/internals/formats.md.
+// docs/internals/formats.md describes keys and values; package codec encodes the values.
 package store

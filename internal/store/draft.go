@@ -6,18 +6,17 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// maxKept is how large the memory of a draft may be to be used again, maxKeys how much of it is made
-// for keys at a time.
+// maxKept is the maximum size of a buffer that is reused; maxKeys is the maximum growth of the buffer for keys.
 const (
 	maxKept = 1 << 18
 	maxKeys = 1 << 14
 )
 
-// draft is a batch being built, with the memory its keys and values lie in. It is used again and
-// again, so that a write allocates next to nothing.
+// draft is a batch that is being built, with the memory for its keys and values. Drafts are reused, so that a write
+// allocates almost nothing.
 type draft struct {
 	batch Batch
-	text  bytes.Buffer // of values; a slice of it stays as it is when the buffer grows
+	text  bytes.Buffer // for values; slices of it stay valid when the buffer grows
 	keys  []byte
 }
 
@@ -36,16 +35,16 @@ func (s *Store) release(d *draft) {
 	s.drafts.Put(d)
 }
 
-// key begins a key in the draft's memory; keep ends it.
+// key starts a key in the memory of the draft; keep completes it.
 func (d *draft) key(f family) key { return key(d.keys[len(d.keys):]).family(f) }
 
 func (d *draft) keep(k key) key {
 	used, free := len(d.keys), cap(d.keys)-len(d.keys)
 	switch {
-	case len(k) > free: // keys that were kept before stay where they are
+	case len(k) > free: // earlier keys stay in the old buffer
 		d.keys = append(make([]byte, 0, max(2*len(k), min(2*cap(d.keys), maxKeys))+256), k...)
 		return key(d.keys[:len(k):len(k)])
-	case len(k) > 0 && &d.keys[:cap(d.keys)][used] != &k[0]: // it was built elsewhere
+	case len(k) > 0 && &d.keys[:cap(d.keys)][used] != &k[0]: // the key was built elsewhere
 		copy(d.keys[used:cap(d.keys)], k)
 	}
 	d.keys = d.keys[:used+len(k)]
@@ -60,7 +59,7 @@ func (d *draft) since(n int) []byte {
 	return b[n:len(b):len(b)]
 }
 
-// expect adds the expectation that v lies under k.
+// expect adds the expectation that k has the value v.
 func (d *draft) expect(c codec.Codec, k key, v any) error {
 	n := d.text.Len()
 	if err := c.Encode(&d.text, v); err != nil {
@@ -70,7 +69,7 @@ func (d *draft) expect(c codec.Codec, k key, v any) error {
 	return nil
 }
 
-// set puts v under k.
+// set adds the value v for k.
 func (d *draft) set(c codec.Codec, k key, v any) error {
 	n := d.text.Len()
 	if err := c.Encode(&d.text, v); err != nil {
@@ -80,7 +79,7 @@ func (d *draft) set(c codec.Codec, k key, v any) error {
 	return nil
 }
 
-// setRaw puts bytes that are kept as they are under k.
+// setRaw adds bytes for k, without encoding them.
 func (d *draft) setRaw(c codec.Codec, k key, payload []byte) error {
 	n := d.text.Len()
 	if err := c.AppendRaw(&d.text, payload); err != nil {
@@ -90,7 +89,7 @@ func (d *draft) setRaw(c codec.Codec, k key, payload []byte) error {
 	return nil
 }
 
-// change brings what lies under k from before to after; nil is nothing.
+// change replaces the value of k; nil means that there is none.
 func change[T any](c codec.Codec, d *draft, k key, before, after *T) error {
 	if before == nil {
 		d.absent(k)

@@ -5,18 +5,18 @@ import (
 	"testing"
 )
 
-func TestADraftDoesNotGrowWithUse(t *testing.T) {
+func TestDraftDoesNotGrowWithUse(t *testing.T) {
 	t.Parallel()
 	d := new(draft)
 	for n := range 1000 {
 		d.delete(keyImage(strings.Repeat("k", n%50+1)))
 		d.put(d.key(familyActive).text("id"))
 		if k := string(d.batch.Delete[0]); k != string(keyImage(strings.Repeat("k", n%50+1))) {
-			t.Fatalf("a key became %q", k)
+			t.Fatalf("the key is %q", k)
 		}
 		d.keys, d.batch.Delete, d.batch.Set = d.keys[:0], d.batch.Delete[:0], d.batch.Set[:0]
 	}
 	if cap(d.keys) > 4096 {
-		t.Errorf("it keeps %d bytes for keys", cap(d.keys))
+		t.Errorf("the draft has %d bytes for keys", cap(d.keys))
 	}
 }

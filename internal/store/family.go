@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// every returns all values of a family in the order of their keys. what names them in an error.
+// every returns all values of a family in the order of their keys. what is their name in errors.
 func every[T any](ctx context.Context, s *Store, f family, what string) ([]T, error) {
 	var all []T
 	for item, err := range s.kv.Scan(ctx, key(nil).family(f).all()) {
@@ -21,7 +21,7 @@ func every[T any](ctx context.Context, s *Store, f family, what string) ([]T, er
 	return all, nil
 }
 
-// keep writes a value under a key, or removes what is there where the value is nil.
+// keep stores a value, or removes it if it is nil.
 func keep[T any](ctx context.Context, s *Store, l Lease, k key, value *T) error {
 	return s.under(ctx, l, func(d *draft) error {
 		if value == nil {

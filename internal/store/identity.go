@@ -9,15 +9,15 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Identity returns which store this is.
+// Identity returns the identity of the store.
 func (s *Store) Identity() flawless.Identity { return *s.identity.Load() }
 
-// identify reads the identity, which lies in the database since its first write.
+// identify reads the identity, which the first write stores.
 func (s *Store) identify(ctx context.Context) error {
 	var id flawless.Identity
 	err := s.get(ctx, keyIdentity(), &id, "the identity of the store")
 	if errors.Is(err, flawless.NotFound) {
-		return fmt.Errorf("it has a format number and no identity: %w", flawless.Damaged)
+		return fmt.Errorf("it has a format number, but no identity: %w", flawless.Damaged)
 	}
 	if err != nil {
 		return err
@@ -26,12 +26,12 @@ func (s *Store) identify(ctx context.Context) error {
 	return nil
 }
 
-// Adopt makes this store, which is a copy of another one, a store of its own: it gets an id, remembers
-// its origin, and is Holding. A crash in the middle leaves it as it was, or that.
+// Adopt turns a copy of another store into a separate store: it gets a new id, remembers its origin, and is Holding. A
+// crash in the middle leaves the old or the new identity.
 func (s *Store) Adopt(ctx context.Context, now time.Time) error {
 	old := s.Identity()
 	id := flawless.Identity{ID: flawless.NewStoreID(now), Made: old.Made, Origin: old.ID, Accepted: &now, Holding: true}
-	if old.Holding { // the server that accepted it before has not come far
+	if old.Holding { // an earlier Adopt was not followed by Held
 		id.Origin = old.Origin
 	}
 	d := s.draft()
@@ -50,14 +50,14 @@ func (s *Store) Adopt(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// Held notes that all runs that were open in the origin are held back. It returns [flawless.Fenced] where
-// l is not the lease that holds.
+// Held records that all runs that were open in the origin are on hold. It returns [flawless.Fenced] if l is not the
+// current lease.
 func (s *Store) Held(ctx context.Context, l Lease) error {
 	id := s.Identity()
 	id.Holding = false
 	err := s.under(ctx, l, func(d *draft) error { return d.set(s.codec, keyIdentity(), id) })
 	if err != nil {
-		return fmt.Errorf("noting that all runs of a copy are held back: %w", err)
+		return fmt.Errorf("recording that all runs of a copy are on hold: %w", err)
 	}
 	s.identity.Store(&id)
 	return nil

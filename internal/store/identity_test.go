@@ -10,8 +10,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// TestAStoreKeepsItsIdentity opens a store again, and makes one of its copy.
-func TestAStoreKeepsItsIdentity(t *testing.T) {
+// TestIdentityPersists when a store is reopened, and changes when a copy is accepted.
+func TestIdentityPersists(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	open := func() *store.Store {
@@ -24,17 +24,17 @@ func TestAStoreKeepsItsIdentity(t *testing.T) {
 	s := open()
 	first := s.Identity()
 	if first.ID == "" || first.Origin != "" || first.Holding {
-		t.Fatalf("a new one is %+v", first)
+		t.Fatalf("a new store has identity %+v", first)
 	}
 	if s = open(); s.Identity().ID != first.ID {
-		t.Errorf("opened again it is %+v", s.Identity())
+		t.Errorf("the reopened store has identity %+v", s.Identity())
 	}
 	if err := s.Adopt(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	second := open().Identity()
 	if second.ID == first.ID || second.Origin != first.ID || second.Accepted == nil || !second.Holding {
-		t.Errorf("its copy is %+v", second)
+		t.Errorf("the copy has identity %+v", second)
 	}
 	s = open()
 	l, err := s.Claim(t.Context(), "me")
@@ -51,6 +51,6 @@ func TestAStoreKeepsItsIdentity(t *testing.T) {
 		t.Fatalf("the lease is %+v, %v", l, err)
 	}
 	if err := s.Held(t.Context(), l); err != nil || open().Identity().Holding {
-		t.Errorf("when all runs are held: %+v, %v", open().Identity(), err)
+		t.Errorf("after all runs were held: %+v, %v", open().Identity(), err)
 	}
 }

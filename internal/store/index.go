@@ -6,7 +6,7 @@ import (
 	"iter"
 )
 
-// index brings the lists a run is in from before to after. Only rows that differ are touched.
+// index updates the lists that a run is in. It writes only rows that change.
 func (d *draft) index(id string, before, after *Head) {
 	for _, row := range rows {
 		was, is := before != nil && row.has(before), row.has(after)
@@ -23,11 +23,11 @@ func (d *draft) index(id string, before, after *Head) {
 	d.labels(id, before, after)
 }
 
-// row is a list that runs are in: which of them, and what sorts them there.
+// row describes a list: which runs it contains, and how they are sorted.
 type row struct {
 	family family
 	has    func(h *Head) bool
-	same   func(a, b *Head) bool // both are in the list, at the same place
+	same   func(a, b *Head) bool // the row does not change
 	key    func(k key, h *Head) key
 }
 
@@ -73,8 +73,8 @@ var rows = []row{
 func always(*Head) bool           { return true }
 func sameCreated(a, b *Head) bool { return nanoseconds(a.Run.Created) == nanoseconds(b.Run.Created) }
 
-// Active yields the ids of the runs that must be looked at after a restart, in the order of the
-// ids, as they were at one moment. After an error it yields nothing more.
+// Active yields the ids of the runs that a restart must examine, sorted, from a consistent snapshot. It stops after an
+// error.
 func (s *Store) Active(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for item, err := range s.kv.Scan(ctx, key(nil).family(familyActive).all()) {

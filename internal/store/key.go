@@ -9,12 +9,11 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Keys, format 1. A key is one byte for its family and the parts that follow; families and parts
-// sort as their bytes do.
+// Keys, format 1. A key is one byte for the family, followed by parts. Keys sort by family, then by part.
 //
-//	family    key                             value (in an envelope, see value.go)
+//	family    key                             value (in an envelope, see codec.go)
 //	F format  F                               nothing; the envelope's number is the format
-//	I identity I                              the store's id, and that of the one it is a copy of
+//	I identity I                              id of the store, and of its origin
 //	l lease   l shard:2                       owner, epoch
 //	h head    h id                            run, active, wake
 //	r record  r id seq:8                      epoch, entries
@@ -32,17 +31,17 @@ import (
 //	v version v name version:8                module
 //	b binary  b digest piece:8                32 KiB of the module's bytes
 //	g state   g name                          value that runs share, holder
-//	X         X                               the generation of the indexes, 8 bytes; there is none before 1
-//	x rebuilt x generation:8 and a key        - the rows of indexes that were built again, from c to t
-//	R         R                               key of the hashes of what is not shown
-//	Z check   Z                               what the last check of the store has found, JSON
+//	X         X                               generation of the indexes, 8 bytes; missing for generation 0
+//	x rebuilt x generation:8 and a key        - rows of rebuilt indexes, from c to t
+//	R         R                               key for the hashes of masked values
+//	Z check   Z                               result of the last check of the store, JSON
 //
-//	:2, :8    big-endian unsigned; moments are Unix nanoseconds with the sign bit inverted
-//	id, ...   text: byte 00 becomes 00 FF, and 00 01 ends it
+//	:2, :8    big-endian unsigned; times are Unix nanoseconds with the sign bit inverted
+//	id, ...   text: byte 00 becomes 00 FF, and 00 01 is the end
 //	-         an index: the value is empty and has no envelope
 //
-// As every text has an end that no text contains, no key is the beginning of another one, texts
-// sort by their bytes whatever follows them, and no caller's key can reach into another one's rows.
+// Since every text has an end mark that cannot occur inside a text, no key is a prefix of another one, texts sort by
+// their bytes whatever follows, and the rows of one id cannot be mistaken for those of another.
 type family byte
 
 const (
@@ -63,7 +62,7 @@ const (
 	familyState    family = 'g'
 )
 
-// key is a key being built, or a beginning of keys.
+// key is a key that is being built, or a prefix of keys.
 type key []byte
 
 func (k key) family(f family) key  { return append(k, byte(f)) }
@@ -81,7 +80,7 @@ func (k key) text(s string) key {
 	return append(k, 0, 1)
 }
 
-// end returns the first key after all that begin with k, or nil where there is none.
+// end returns the first key after all keys with the prefix k, or nil if there is none.
 func (k key) end() key {
 	for i := len(k) - 1; i >= 0; i-- {
 		if k[i] != 0xff {
@@ -93,7 +92,7 @@ func (k key) end() key {
 	return nil
 }
 
-// all is the range of all keys that begin with k.
+// all returns the range of all keys with the prefix k.
 func (k key) all() Range { return Range{From: k, To: k.end()} }
 
 func keyFormat() key              { return key(nil).family(familyFormat) }
@@ -107,7 +106,7 @@ func keyVersions(name string) key { return key(nil).family(familyVersion).text(n
 func keyBinary(digest string) key { return key(nil).family(familyBinary).text(digest) }
 func keyState(name string) key    { return key(nil).family(familyState).text(name) }
 
-// nanoseconds is a moment as a key holds it: those that do not fit become the first or last one.
+// nanoseconds returns a time as keys contain it. Times out of range become the first or the last one.
 func nanoseconds(t time.Time) int64 {
 	switch y := t.Year(); {
 	case y < 1678:
@@ -118,7 +117,7 @@ func nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// parts takes a key apart. After the first part that is not there, it is bad.
+// parts splits a key. It is bad after the first part that is missing.
 type parts struct {
 	rest []byte
 	bad  bool
@@ -165,7 +164,7 @@ func (p *parts) text() string {
 	return ""
 }
 
-// whole returns an error if the key had other parts than those that were asked for.
+// whole returns an error unless the key had exactly the parts that were read.
 func (p *parts) whole(k []byte) error {
 	if p.bad || len(p.rest) > 0 {
 		return fmt.Errorf("key %q is not one of this format: %w", k, flawless.Damaged)

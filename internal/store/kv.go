@@ -8,53 +8,48 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// KV is all that is asked of a database. It is an ordered map of bytes to bytes.
+// KV is what the store needs of a database: an ordered map of bytes to bytes.
 //
-// All methods may be called concurrently. An error that is none of [flawless.NotFound],
-// [flawless.Fenced] and [flawless.Full] means that nobody knows whether the operation took effect;
-// the caller must read before it goes on.
+// All methods may be called concurrently. After an error other than [flawless.NotFound], [flawless.Fenced] and
+// [flawless.Full], it is unknown whether the operation took effect, and the caller must read to find out.
 type KV interface {
-	// Get returns the value under key, or flawless.NotFound. The value is the caller's to keep.
-	// What it returns is on stable storage: it never shows a write whose Apply has not returned
-	// and that a crash could still undo.
+	// Get returns the value of a key, or flawless.NotFound. The caller owns the value. It is on stable storage: a
+	// write whose Apply has not returned is not visible while a crash could still undo it.
 	Get(ctx context.Context, key []byte) ([]byte, error)
 
-	// Scan yields the items of a range in order of their keys, as they were at one moment, with
-	// the same promise as Get. The slices of an item are valid until the next one is yielded.
-	// After an error it yields nothing more.
+	// Scan yields the items of a range in the order of their keys, from a consistent snapshot that is on stable
+	// storage. The slices of an item are valid until the next item is yielded. It stops after an error.
 	Scan(ctx context.Context, r Range) iter.Seq2[Item, error]
 
-	// Apply carries out a batch: all of it or nothing, and on stable storage when it returns nil.
-	// If an expectation does not hold it returns flawless.Fenced and has changed nothing. If there
-	// is no space it returns flawless.Full and has changed nothing. Batches that one goroutine
-	// applies one after another become durable in that order. A batch's slices must not be
-	// changed until Apply returns. After a crash during Apply the batch is there whole or not at all.
+	// Apply applies a batch atomically. If it returns nil, the batch is on stable storage. If an expectation does
+	// not hold, it returns flawless.Fenced; if there is no space, flawless.Full; both change nothing. Batches that a
+	// goroutine applies one after another become durable in that order. The slices of the batch must not change
+	// until Apply returns. A crash leaves all of the batch or nothing.
 	Apply(ctx context.Context, b *Batch) error
 
-	// Close waits for what is under way and gives the database back. Nothing may be called after it.
+	// Close waits for running operations and closes the database. No method may be called afterwards.
 	Close() error
 }
 
-// Item is a key with its value.
+// Item is a key and its value.
 type Item struct{ Key, Value []byte }
 
-// Range is the keys from From (inclusive) to To (exclusive; nil is the end), at most Limit of them
-// where Limit is not zero.
+// Range selects the keys From (inclusive) to To (exclusive; nil is the end), at most Limit unless that is zero.
 type Range struct {
 	From, To []byte
-	Reverse  bool // from the end to the start
+	Reverse  bool // descending order
 	Limit    int
 }
 
-// Batch is what one Apply changes, and under which condition. Keys have at least one byte. Within a
-// batch a key is set or deleted at most once. The zero value is empty and ready to use.
+// Batch is a set of changes that depend on expectations. Keys have at least one byte. A batch sets or deletes a key at
+// most once. The zero value is an empty batch.
 type Batch struct {
-	Expect []Item   // each key holds exactly this value; a nil value means the key is absent
-	Set    []Item   // put these
-	Delete [][]byte // remove these, if they are there
+	Expect []Item   // each key must have exactly this value; nil means that it must not exist
+	Set    []Item   // set these
+	Delete [][]byte // delete these if they exist
 }
 
-// Check returns [flawless.Invalid] if the batch has an empty key, which no database is asked to hold.
+// Check returns [flawless.Invalid] if the batch has an empty key, which databases need not support.
 func (b *Batch) Check() error {
 	for _, item := range b.Set {
 		if len(item.Key) == 0 {

@@ -8,7 +8,7 @@ const (
 	familyWorkflow family = 'w'
 )
 
-// labels brings the lists of a run's labels from before to after.
+// labels updates the lists for the labels of a run.
 func (d *draft) labels(id string, before, after *Head) {
 	if before != nil && before.Run.Status == after.Run.Status && sameCreated(before, after) && maps.Equal(before.Run.Labels, after.Run.Labels) {
 		return

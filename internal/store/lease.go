@@ -9,20 +9,20 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Lease is the right to write. Of all that were ever claimed, the one with the highest epoch holds.
-// Everything is written under it, but for the number of the format and the identity, which come before
-// the first lease, and the lease itself. Readers need none.
+// Lease is the right to write. Of all leases that were ever claimed, the one with the highest epoch is the current one.
+// Every write needs it, except those of the format number, the first identity and the lease itself. Reading needs no
+// lease.
 type Lease struct {
 	Owner string `cbor:"1,keyasint"`
 	Epoch uint64 `cbor:"2,keyasint"`
 }
 
-// shardAll is the only shard there is today: one lease covers all runs.
+// shardAll is the only shard: one lease covers all runs.
 const shardAll = 0
 
-// Claim takes the lease over, whoever holds it. Writes under the older one return
-// [flawless.Fenced] from the moment it returns. A crash in the middle leaves the lease with the
-// owner before or with this one, who then does not know of it and has to claim again.
+// Claim takes over the lease from any other owner. As soon as it returns, writes under older leases return
+// [flawless.Fenced]. A crash in the middle leaves the lease with the previous owner, or with this one, who must then
+// claim it again.
 func (s *Store) Claim(ctx context.Context, owner string) (Lease, error) {
 	for {
 		l, err := s.claim(ctx, owner)
@@ -59,7 +59,7 @@ func (s *Store) claim(ctx context.Context, owner string) (Lease, error) {
 	return l, nil
 }
 
-// LastLease returns the newest lease that was claimed, or the zero one where nobody ever has.
+// LastLease returns the current lease, or the zero value if there has never been one.
 func (s *Store) LastLease(ctx context.Context) (Lease, error) {
 	var l Lease
 	if err := s.get(ctx, keyLease(shardAll), &l, "the lease"); err != nil && !errors.Is(err, flawless.NotFound) {
@@ -68,14 +68,13 @@ func (s *Store) LastLease(ctx context.Context) (Lease, error) {
 	return l, nil
 }
 
-// leaseRow is a lease as the database holds it.
+// leaseRow is a lease and its row in the database.
 type leaseRow struct {
 	lease Lease
 	item  Item
 }
 
-// leased returns the row that holds l. The one asked for last is kept, as all writes of an owner
-// expect the same.
+// leased returns the row of l. It caches the last one, because all writes of an owner expect the same row.
 func (s *Store) leased(l Lease) (Item, error) {
 	if row := s.lease.Load(); row != nil && row.lease == l {
 		return row.item, nil
@@ -89,9 +88,8 @@ func (s *Store) leased(l Lease) (Item, error) {
 	return row.item, nil
 }
 
-// under has a batch built and applies it as the owner of l. Where something is not as the batch
-// expects it, it returns [flawless.Fenced] if l is not the lease that holds, else
-// [flawless.Conflict]; nothing has changed then.
+// under builds a batch and applies it as the owner of l. If an expectation does not hold, it changes nothing, and
+// returns [flawless.Fenced] if l is not the current lease, otherwise [flawless.Conflict].
 func (s *Store) under(ctx context.Context, l Lease, build func(d *draft) error) error {
 	d := s.draft()
 	defer s.release(d)
@@ -110,7 +108,7 @@ func (s *Store) under(ctx context.Context, l Lease, build func(d *draft) error) 
 	return err
 }
 
-// fenced finds out which expectation of a batch under l did not hold.
+// fenced finds out why a batch under l was refused.
 func (s *Store) fenced(ctx context.Context, l Lease) error {
 	var now Lease
 	err := s.get(ctx, keyLease(shardAll), &now, "the lease")
@@ -118,7 +116,7 @@ func (s *Store) fenced(ctx context.Context, l Lease) error {
 	case err != nil && !errors.Is(err, flawless.NotFound):
 		return err
 	case err != nil || now != l:
-		return fmt.Errorf("epoch %d of %s is over, the lease is at epoch %d of %q: %w", l.Epoch, l.Owner, now.Epoch, now.Owner, flawless.Fenced)
+		return fmt.Errorf("the lease of %s with epoch %d is over; the current one is that of %s with epoch %d: %w", l.Owner, l.Epoch, now.Owner, now.Epoch, flawless.Fenced)
 	}
-	return fmt.Errorf("it is not as it was before: %w", flawless.Conflict)
+	return fmt.Errorf("it has changed meanwhile: %w", flawless.Conflict)
 }

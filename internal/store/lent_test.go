@@ -8,8 +8,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/storetest"
 )
 
-// TestNothingLentIsKept runs the suite over a database that overwrites what it lends.
-func TestNothingLentIsKept(t *testing.T) {
+// TestLentItemsAreCopied runs the suite over a database that overwrites the items of a scan when the next one is yielded.
+func TestLentItemsAreCopied(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(*testing.T) store.KV { return storetest.Lent(mem.New()) })
 }

@@ -16,16 +16,16 @@ import (
 
 const (
 	pageDefault = 50
-	pageMost    = 1000
+	maxPage     = 1000
 )
 
-// Runs returns a page of the runs that f selects, newest first (by Created, then by id), and the
-// cursor of the next page, which is empty at the end. A page has fewer runs than the limit where
-// many others had to be looked at: go on with the cursor. A run that is created or changes while
-// somebody turns pages may be on one of them or on none; the others are on exactly one.
+// Runs returns a page of the runs that f selects, newest first (by Created, then by id), and the cursor of the next
+// page, which is empty on the last page. A page may have fewer runs than the limit if many others had to be examined;
+// continue with the cursor. A run that is created or changes between two pages is on at most one of them; all others
+// are on exactly one.
 //
-// It returns [flawless.Invalid] for a cursor that it did not make, an unknown status, a negative
-// limit or one above 1000, and for a label that no run can have.
+// It returns [flawless.Invalid] for an invalid cursor, an unknown status, a limit that is negative or above 1000, or an
+// invalid label.
 func (s *Store) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
 	runs, cursor, err := s.page(ctx, f)
 	if err != nil {
@@ -34,10 +34,10 @@ func (s *Store) Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 	return runs, cursor, nil
 }
 
-// The work for one page, so that it comes soon whatever the filter is: a step along a list is 1.
+// Limit of the work for one page, so that every filter gets an answer quickly. A step along a list costs 1.
 const (
 	pageWork = 4_000
-	readWork = 8 // reading a run that the filter does not select
+	readWork = 8 // cost of reading a run that the filter does not select
 )
 
 func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error) {
@@ -45,7 +45,7 @@ func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 	if err != nil {
 		return nil, "", err
 	}
-	if f.Retrying && len(f.Status) == 0 { // no other run is retrying, and there are lists of these
+	if f.Retrying && len(f.Status) == 0 { // only open runs can be retrying, and there are lists of them
 		f.Status = flawless.OpenStatuses
 	}
 	before, err := decodeCursor(f.Cursor)
@@ -53,7 +53,7 @@ func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 		return nil, "", err
 	}
 	runs := make([]flawless.Run, 0, min(limit, pageDefault))
-	var last place // all runs down to here were looked at
+	var last position // all runs down to here have been examined
 	work := 0
 	for at, err := range s.newest(ctx, f, before) {
 		if err != nil {
@@ -64,12 +64,12 @@ func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 		}
 		if !at.met {
 			work++
-			last = append(last[:0], at.place...)
+			last = append(last[:0], at.position...)
 			continue
 		}
 		h, err := s.Head(ctx, at.id())
 		switch {
-		case errors.Is(err, flawless.NotFound): // it was removed meanwhile
+		case errors.Is(err, flawless.NotFound): // removed meanwhile
 		case err != nil:
 			return nil, "", err
 		case !selects(f, &h.Run):
@@ -79,7 +79,7 @@ func (s *Store) page(ctx context.Context, f flawless.Filter) ([]flawless.Run, st
 		default:
 			runs = append(runs, h.Run)
 		}
-		last = append(last[:0], at.place...)
+		last = append(last[:0], at.position...)
 	}
 	return runs, "", nil
 }
@@ -94,15 +94,15 @@ func pageLimit(f flawless.Filter) (int, error) {
 		return 0, err
 	}
 	switch {
-	case f.Limit < 0 || f.Limit > pageMost:
-		return 0, fmt.Errorf("limit %d is not between 1 and %d: %w", f.Limit, pageMost, flawless.Invalid)
+	case f.Limit < 0 || f.Limit > maxPage:
+		return 0, fmt.Errorf("limit %d is not between 1 and %d: %w", f.Limit, maxPage, flawless.Invalid)
 	case f.Limit == 0:
 		return pageDefault, nil
 	}
 	return f.Limit, nil
 }
 
-// selects tells whether f selects r, cursor and limit set aside.
+// selects reports whether f selects r, apart from cursor and limit.
 func selects(f flawless.Filter, r *flawless.Run) bool {
 	for name, value := range f.Labels {
 		if r.Labels[name] != value {
@@ -118,47 +118,47 @@ func selects(f flawless.Filter, r *flawless.Run) bool {
 		(f.Until.IsZero() || r.Created.Before(f.Until))
 }
 
-// place is where a run stands in every list: created:8 id, as in a key. Newer is higher.
-type place []byte
+// position is the position of a run, which is the same in every list: created:8 id, as in a key. Newer runs have higher
+// positions.
+type position []byte
 
-func (p place) id() string {
+func (p position) id() string {
 	ps := parts{rest: p}
 	ps.skip(8)
 	return ps.text()
 }
 
-func (p place) check() error {
+func (p position) check() error {
 	ps := parts{rest: p}
 	ps.skip(8)
 	ps.text()
 	return ps.whole(p)
 }
 
-func encodeCursor(p place) string { return base64.RawURLEncoding.EncodeToString(p) }
+func encodeCursor(p position) string { return base64.RawURLEncoding.EncodeToString(p) }
 
-func decodeCursor(c string) (place, error) {
+func decodeCursor(c string) (position, error) {
 	if c == "" {
 		return nil, nil
 	}
 	p, err := base64.RawURLEncoding.DecodeString(c)
-	if err != nil || place(p).check() != nil {
+	if err != nil || position(p).check() != nil {
 		return nil, fmt.Errorf("the cursor %q did not come from a list; start without a cursor: %w", c, flawless.Invalid)
 	}
 	return p, nil
 }
 
-// step is a place that was come to. Where it was not met in all lists that it has to be in, nothing
-// is there for the filter.
+// step is a position that was reached. The run is selected only if all plans have met there.
 type step struct {
-	place
+	position
 	met bool
 }
 
-// newest yields the steps along the lists of f, from before (exclusive; nil is the newest) down to
-// f.Since. A step is valid until the next one is yielded.
-func (s *Store) newest(ctx context.Context, f flawless.Filter, before place) iter.Seq2[step, error] {
+// newest yields the steps along the lists for f, from before (exclusive; nil is the newest) down to f.Since. A step is
+// valid until the next one is yielded.
+func (s *Store) newest(ctx context.Context, f flawless.Filter, before position) iter.Seq2[step, error] {
 	return func(yield func(step, error) bool) {
-		ways, err := s.lists(ctx, f, before)
+		plans, err := s.lists(ctx, f, before)
 		if err != nil {
 			yield(step{}, err)
 			return
@@ -169,7 +169,7 @@ func (s *Store) newest(ctx context.Context, f flawless.Filter, before place) ite
 				w.stop()
 			}
 		}()
-		for _, prefixes := range ways {
+		for _, prefixes := range plans {
 			w := &walk{}
 			w.next, w.stop = iter.Pull2(s.merged(ctx, prefixes, f, before))
 			walks = append(walks, w)
@@ -184,11 +184,11 @@ func (s *Store) newest(ctx context.Context, f flawless.Filter, before place) ite
 	}
 }
 
-// walk is a way along some lists.
+// walk follows a plan.
 type walk struct {
-	next func() (place, error, bool)
+	next func() (position, error, bool)
 	stop func()
-	at   place
+	at   position
 	err  error
 }
 
@@ -198,7 +198,7 @@ func (w *walk) advance() bool {
 	return ok && err == nil
 }
 
-// meet yields the places to which all walks come, and on the way there those to which some do.
+// meet yields the positions that all walks reach, and in between those that only some reach.
 func meet(walks []*walk, yield func(step, error) bool) {
 	for {
 		first, met := walks[0], true
@@ -222,16 +222,16 @@ func meet(walks []*walk, yield func(step, error) bool) {
 	}
 }
 
-// merged yields the places of lists in their order. A place is valid until the next one is yielded.
-func (s *Store) merged(ctx context.Context, prefixes []key, f flawless.Filter, before place) iter.Seq2[place, error] {
-	return func(yield func(place, error) bool) {
+// merged yields the positions in several lists in order. A position is valid until the next one is yielded.
+func (s *Store) merged(ctx context.Context, prefixes []key, f flawless.Filter, before position) iter.Seq2[position, error] {
+	return func(yield func(position, error) bool) {
 		heads := make([]*listHead, len(prefixes))
 		defer func() {
 			for _, h := range heads {
 				h.stop()
 			}
 		}()
-		var begun errgroup.Group // each waits for what is being written, so they wait together
+		var begun errgroup.Group // each scan waits for running writes, so start them concurrently
 		begun.SetLimit(8)
 		for i, prefix := range prefixes {
 			h := &listHead{skip: len(prefix)}
@@ -243,7 +243,7 @@ func (s *Store) merged(ctx context.Context, prefixes []key, f flawless.Filter, b
 			}
 			begun.Go(func() error { h.advance(); return nil })
 		}
-		_ = begun.Wait() // what went wrong is in the heads
+		_ = begun.Wait() // errors are in the heads
 		for {
 			var top *listHead
 			for _, h := range heads {
@@ -259,8 +259,8 @@ func (s *Store) merged(ctx context.Context, prefixes []key, f flawless.Filter, b
 	}
 }
 
-// part is the range of a list that f selects.
-func part(prefix key, f flawless.Filter, before place) Range {
+// part returns the range of a list that f selects.
+func part(prefix key, f flawless.Filter, before position) Range {
 	r := prefix.all()
 	r.Reverse = true
 	if !f.Since.IsZero() {
@@ -280,13 +280,13 @@ func part(prefix key, f flawless.Filter, before place) Range {
 	return r
 }
 
-// listHead is one of several lists that are merged.
+// listHead is the head of one of the lists that are merged.
 type listHead struct {
 	next func() (Item, error, bool)
 	stop func()
-	skip int // bytes of a key before the place
+	skip int // bytes of a key before the position
 
-	at   place
+	at   position
 	err  error
 	more bool
 }

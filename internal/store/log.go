@@ -9,24 +9,23 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// Log yields the records of a run from a number on, in order and without gaps, as they were at one
-// moment; none for a run that does not exist. A record that is missing, does not decode or fails
-// its checksum gives [flawless.Damaged] with its number, and nothing after it. Where the log was cut,
-// the first record says so, and what was removed is not missing.
+// Log yields the records of a run from a number on, in order and without gaps, from a consistent snapshot. It yields
+// none if the run does not exist. It stops with [flawless.Damaged] and the number at a record that is missing, cannot
+// be decoded or has a wrong checksum. If the log was truncated, the first record says so, and the records that were
+// removed do not count as missing.
 func (s *Store) Log(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return s.log(ctx, id, from, func(uint64, int) bool { return true })
 }
 
-// Page is a part of a log.
+// Page is a page of a log.
 type Page struct {
 	Records []flawless.Record
-	Next    uint64 // number of the record behind them
+	Next    uint64 // number of the next record
 	More    bool   // whether there is one
 }
 
-// LogPage returns the records that [Store.Log] yields first: at most limit of them, and no more than have size
-// bytes as they are stored, except that the first one may have more. The record behind the page is not decoded,
-// so the memory that a page takes does not depend on it.
+// LogPage returns the first records that [Store.Log] yields: at most limit, and at most size stored bytes, unless the
+// first record has more. It does not decode the record after the page, so the memory for a page does not depend on it.
 func (s *Store) LogPage(ctx context.Context, id string, from uint64, limit, size int) (Page, error) {
 	var page Page
 	fits := func(seq uint64, n int) bool {
@@ -46,7 +45,7 @@ func (s *Store) LogPage(ctx context.Context, id string, from uint64, limit, size
 	return page, nil
 }
 
-// log is Log up to the first record that is not wanted. Of that only its number and its stored size are looked at.
+// log is Log up to the first record that is not wanted, which is not decoded.
 func (s *Store) log(ctx context.Context, id string, from uint64, wanted func(seq uint64, size int) bool) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
 		prefix := keyRecords(id)
@@ -76,8 +75,7 @@ func (s *Store) log(ctx context.Context, id string, from uint64, wanted func(seq
 	}
 }
 
-// passCut returns the number that the first record of a scan should have, where from may have been
-// removed.
+// passCut returns the number that the first record of a scan should have, because record from may have been removed.
 func (s *Store) passCut(ctx context.Context, id string, item Item, skip int, from uint64) (uint64, error) {
 	p := parts{rest: item.Key}
 	p.skip(skip)
@@ -87,12 +85,12 @@ func (s *Store) passCut(ctx context.Context, id string, item Item, skip int, fro
 	}
 	var first codec.Record
 	if err := s.get(ctx, keyRecords(id).number(0), &first, "record 0"); err != nil || first.Cut == nil || first.Cut.Next < n {
-		return from, nil // it is missing
+		return from, nil // record from is missing
 	}
 	return n, nil
 }
 
-// record decodes the record of number seq, under a key of which skip bytes name the run.
+// record decodes the record with the number seq. The first skip bytes of its key identify the run.
 func (s *Store) record(item Item, skip int, seq uint64) (flawless.Record, error) {
 	p := parts{rest: item.Key}
 	p.skip(skip)
@@ -101,7 +99,7 @@ func (s *Store) record(item Item, skip int, seq uint64) (flawless.Record, error)
 		return flawless.Record{}, err
 	}
 	if n != seq {
-		return flawless.Record{}, fmt.Errorf("it is missing, the next one is %d: %w", n, flawless.Damaged)
+		return flawless.Record{}, fmt.Errorf("it is missing; the next record is %d: %w", n, flawless.Damaged)
 	}
 	var r codec.Record
 	if err := s.codec.Decode(item.Value, &r); err != nil {

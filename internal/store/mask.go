@@ -11,9 +11,9 @@ import (
 
 const familyMask family = 'R'
 
-// MaskKey returns the key of the hashes that stand for what is not shown, and makes it where there is
-// none. It never leaves the server. It returns [flawless.Fenced] where l is not the lease that holds. A
-// crash in the middle leaves no key, or one that nobody has used.
+// MaskKey returns the key for the hashes that replace masked values, and creates it if there is none. The key never
+// leaves the server. It returns [flawless.Fenced] if l is not the current lease. A crash in the middle leaves no key, or
+// one that is not used yet.
 func (s *Store) MaskKey(ctx context.Context, l Lease) ([]byte, error) {
 	k := key(nil).family(familyMask)
 	b, err := s.kv.Get(ctx, k)
@@ -27,7 +27,7 @@ func (s *Store) MaskKey(ctx context.Context, l Lease) ([]byte, error) {
 		err = s.under(ctx, l, func(d *draft) error { return d.set(s.codec, k, &secret) })
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the key of what is not shown: %w", err)
+		return nil, fmt.Errorf("reading the key for masked values: %w", err)
 	}
 	return secret, nil
 }

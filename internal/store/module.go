@@ -11,11 +11,10 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// AddModule keeps a module and its bytes under the next version of its name, and returns it with
-// that version and true. Where the newest version has the same digest it returns that one and false, and
-// changes nothing unless the bytes it has are damaged: then it writes them again. m.Digest is taken as it is. It returns [flawless.Fenced] where l
-// is not the lease that holds. After a crash in the middle the version is there with its bytes, or
-// nothing is.
+// AddModule stores a module and its bytes as the next version of its name, and returns it with that version and true. If
+// the newest version has the same digest, it returns that one and false, and changes nothing, except that it writes the
+// bytes again if the stored ones are damaged. It does not check m.Digest. It returns [flawless.Fenced] if l is not the
+// current lease. A crash in the middle leaves the version with its bytes, or nothing.
 func (s *Store) AddModule(ctx context.Context, l Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	if m.Name == "" || m.Digest == "" {
 		return flawless.Module{}, false, fmt.Errorf("adding a module: it has no name or no digest: %w", flawless.Invalid)
@@ -23,7 +22,7 @@ func (s *Store) AddModule(ctx context.Context, l Lease, m flawless.Module, bin [
 	for {
 		added, isNew, err := s.addModule(ctx, l, m, bin)
 		switch {
-		case errors.Is(err, flawless.Conflict): // another one was added at the same time
+		case errors.Is(err, flawless.Conflict): // another version was added concurrently
 			continue
 		case err != nil:
 			return flawless.Module{}, false, fmt.Errorf("adding module %s: %w", m.Name, err)
@@ -68,7 +67,7 @@ func (s *Store) Module(ctx context.Context, name string) ([]flawless.Module, err
 	return ms, nil
 }
 
-// versions returns the newest versions of a module, at most limit where that is not zero.
+// versions returns the newest versions of a module, at most limit unless that is zero.
 func (s *Store) versions(ctx context.Context, name string, limit int) ([]flawless.Module, error) {
 	r := keyVersions(name).all()
 	r.Reverse, r.Limit = true, limit
@@ -94,7 +93,7 @@ func (s *Store) version(item Item) (flawless.Module, error) {
 	return m, nil
 }
 
-// Modules returns the newest version of each module, in the order of their names.
+// Modules returns the newest version of each module, sorted by name.
 func (s *Store) Modules(ctx context.Context) ([]flawless.Module, error) {
 	var ms []flawless.Module
 	r := key(nil).family(familyVersion).all()
@@ -127,16 +126,16 @@ func (s *Store) firstModule(ctx context.Context, r Range) (m flawless.Module, fo
 	return m, false, nil
 }
 
-// Binary returns the bytes of a module by its digest, [flawless.NotFound], or [flawless.Damaged] where they
+// Binary returns the bytes of a module by its digest. It returns [flawless.NotFound], or [flawless.Damaged] if they
 // cannot be read; AddModule and KeepBinary write them again.
 func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 	var bin []byte
 	k := keyBinary(digest)
-	// Key by key: what was written again is found before the damaged rows that it lies over, which a range
-	// would meet.
+	// Read key by key: this finds rows that were written again before the damaged ones below them, which a scan
+	// would run into.
 	for n := uint64(0); ; n++ {
 		piece, err := s.kv.Get(ctx, slices.Clone(k).number(n))
-		if n > 0 && errors.Is(err, flawless.NotFound) { // its last piece was a full one
+		if n > 0 && errors.Is(err, flawless.NotFound) { // the last piece was full
 			return bin, nil
 		}
 		if err == nil {
@@ -151,8 +150,8 @@ func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 	}
 }
 
-// binaryPiece is how many bytes of a module lie under one key. What a database reads for a key are all
-// keys of a block, and those beside a module are read all the time.
+// binaryPiece is the number of bytes of a module under one key. For each key, a database reads the whole block, and
+// the keys next to a module are read all the time.
 const binaryPiece = 32 << 10
 
 func (d *draft) setBinary(c codec.Codec, digest string, bin []byte) error {
@@ -167,21 +166,19 @@ func (d *draft) setBinary(c codec.Codec, digest string, bin []byte) error {
 	}
 }
 
-// KeepBinary keeps the bytes of a module under their digest without making them a version of any
-// name: for runs that came from elsewhere. It returns [flawless.Fenced] where l is not the lease that
-// holds. After a crash in the middle the bytes are there whole, or not at all.
+// KeepBinary stores the bytes of a module under their digest, but not as a version of a module: for imported runs. It
+// returns [flawless.Fenced] if l is not the current lease. A crash in the middle leaves all bytes or none.
 func (s *Store) KeepBinary(ctx context.Context, l Lease, digest string, bin []byte) error {
 	err := s.under(ctx, l, func(d *draft) error { return d.setBinary(s.codec, digest, bin) })
 	if err != nil {
-		return fmt.Errorf("keeping the bytes of module %.12s: %w", digest, err)
+		return fmt.Errorf("storing the bytes of module %.12s: %w", digest, err)
 	}
 	return nil
 }
 
-// RemoveModule removes a version of a module, and its bytes where no other version of any module has
-// the same. It returns [flawless.NotFound] where there is no such version, [flawless.Fenced] where l is
-// not the lease that holds. After a crash in the middle the version is there with its bytes, or both
-// are gone.
+// RemoveModule removes a version of a module, and its bytes unless another version of a module has the same ones. It
+// returns [flawless.NotFound] if there is no such version, and [flawless.Fenced] if l is not the current lease. A crash
+// in the middle leaves the version with its bytes, or neither.
 func (s *Store) RemoveModule(ctx context.Context, l Lease, name string, version int) error {
 	fail := func(err error) error { return fmt.Errorf("removing module %s, version %d: %w", name, version, err) }
 	k := keyVersions(name).number(uint64(version))

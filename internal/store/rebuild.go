@@ -14,25 +14,25 @@ import (
 )
 
 const (
-	familyGeneration family = 'X' // which one the indexes are of; there is none before they were rebuilt
-	familyRebuilt    family = 'x' // x generation:8 and the key that the row had in generation 0
+	familyGeneration family = 'X' // current generation of the indexes; missing until they are rebuilt
+	familyRebuilt    family = 'x' // x generation:8 and the key of the row in generation 0
 )
 
-// rebuilt is a KV whose indexes are built again from the heads of the runs when they cannot be read. The new
-// rows are of the next generation: they lie elsewhere, as the damaged ones can be neither read nor removed.
-// A crash in the middle leaves the old generation, or the new one whole.
+// rebuilt is a KV that rebuilds the indexes from the heads of the runs if they cannot be read. The new rows belong to
+// the next generation and have other keys, because damaged rows can be neither read nor removed. A crash in the middle
+// leaves the old generation, or the complete new one.
 //
-// It also remembers the first damage that anybody met.
+// It also remembers the first damage that was found.
 type rebuilt struct {
 	KV
 	store *Store
 
-	mu         sync.RWMutex // held by each Apply, and alone while indexes are built
+	mu         sync.RWMutex // read-locked by each Apply, locked while indexes are rebuilt
 	generation atomic.Uint64
 	damage     atomic.Pointer[string]
 }
 
-// isIndex tells whether a key is one of a family whose rows follow from the heads of the runs.
+// isIndex reports whether a key belongs to an index, whose rows can be derived from the heads of the runs.
 func isIndex(k []byte) bool {
 	if len(k) == 0 {
 		return false
@@ -44,7 +44,7 @@ func isIndex(k []byte) bool {
 	return false
 }
 
-// prefix is what the keys of indexes begin with.
+// prefix returns the prefix of the keys of indexes.
 func (kv *rebuilt) prefix() key { return prefixOf(kv.generation.Load()) }
 
 func prefixOf(generation uint64) key {
@@ -54,7 +54,7 @@ func prefixOf(generation uint64) key {
 	return key(nil).family(familyRebuilt).number(generation)
 }
 
-// open finds out which generation there is.
+// open reads the current generation.
 func (kv *rebuilt) open(ctx context.Context) error {
 	payload, err := kv.store.getRaw(ctx, key(nil).family(familyGeneration), "the generation of the indexes")
 	switch {
@@ -84,8 +84,7 @@ func (kv *rebuilt) Get(ctx context.Context, k []byte) ([]byte, error) {
 	return value, kv.note(err)
 }
 
-// Scan implements KV. A range of an index that is damaged goes on behind what was yielded once the index
-// is built again.
+// Scan implements KV. If a range of an index is damaged, it rebuilds the index and continues after the last item.
 func (kv *rebuilt) Scan(ctx context.Context, r Range) iter.Seq2[Item, error] {
 	if !isIndex(r.From) {
 		return func(yield func(Item, error) bool) {
@@ -118,7 +117,7 @@ func (kv *rebuilt) Scan(ctx context.Context, r Range) iter.Seq2[Item, error] {
 	}
 }
 
-// scanIndex yields a range of an index of a generation. It returns the last key that was yielded.
+// scanIndex yields a range of an index in a generation. It returns the last key that was yielded.
 func (kv *rebuilt) scanIndex(ctx context.Context, generation uint64, r Range, yield func(Item, error) bool) (last []byte, stopped bool, err error) {
 	prefix := prefixOf(generation)
 	there := r
@@ -146,7 +145,7 @@ func (kv *rebuilt) Apply(ctx context.Context, b *Batch) error {
 	return kv.note(kv.KV.Apply(ctx, b))
 }
 
-// moved returns a batch with the keys of indexes behind a prefix.
+// moved returns a batch whose keys of indexes have a prefix.
 func moved(b *Batch, prefix key) *Batch {
 	m := &Batch{Expect: b.Expect, Set: slices.Clone(b.Set), Delete: slices.Clone(b.Delete)}
 	for i, item := range m.Set {
@@ -162,11 +161,11 @@ func moved(b *Batch, prefix key) *Batch {
 	return m
 }
 
-// rowsAtOnce is how many runs are listed again in one write.
+// rowsAtOnce is the number of runs that are indexed in one write.
 const rowsAtOnce = 500
 
-// rebuild builds all indexes again, unless somebody has done so since they were of a generation. Nothing is
-// written meanwhile. It changes nothing where the head of a run cannot be read: the run would be lost.
+// rebuild rebuilds all indexes, unless the current generation is a later one. It blocks all writes meanwhile. If the
+// head of a run cannot be read, it changes nothing, because the run would be lost.
 func (kv *rebuilt) rebuild(ctx context.Context, generation uint64) error {
 	kv.mu.Lock()
 	defer kv.mu.Unlock()
@@ -210,7 +209,7 @@ func (kv *rebuilt) rebuild(ctx context.Context, generation uint64) error {
 	return nil
 }
 
-// unused returns the first generation from one on that has no rows: one may have been begun and not completed.
+// unused returns the first generation from the given one on without rows: an earlier rebuild may be incomplete.
 func (kv *rebuilt) unused(ctx context.Context, generation uint64) (uint64, error) {
 	for ; ; generation++ {
 		r := prefixOf(generation).all()
@@ -228,8 +227,8 @@ func (kv *rebuilt) unused(ctx context.Context, generation uint64) (uint64, error
 	}
 }
 
-// Damage returns the first damage that was met since the store was opened, or "". Indexes and modules that
-// were written again do not end it: the damaged file is still there.
+// Damage returns the first damage that was found since the store was opened, or "". It remains after indexes and
+// modules were written again, because the damaged file is still there.
 func (s *Store) Damage() string {
 	if text := s.kv.damage.Load(); text != nil {
 		return *text

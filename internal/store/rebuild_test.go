@@ -18,7 +18,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/storetest"
 )
 
-// holed is a database that cannot read the keys behind some beginnings, as if a block of a table was damaged.
+// holed is a database that cannot read keys with some prefixes, as if a block of a table was damaged.
 type holed struct {
 	store.KV
 	holes [][]byte
@@ -49,7 +49,7 @@ func (kv *holed) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, 
 	}
 }
 
-// listed is all that the lists say.
+// listed is the content of all lists.
 type listed struct {
 	All, Waiting, Module, Workflow, Labelled, Children []string
 	Active, Placed                                     []string
@@ -96,7 +96,7 @@ func listedIn(t *testing.T, s *store.Store) (l listed) {
 	return l
 }
 
-// addRuns adds runs that are in all lists.
+// addRuns adds runs that appear in all lists.
 func addRuns(t *testing.T, s *store.Store, l store.Lease, from, to int) {
 	t.Helper()
 	for n := from; n < to; n++ {
@@ -117,7 +117,7 @@ func addRuns(t *testing.T, s *store.Store, l store.Lease, from, to int) {
 
 const runs = 1300
 
-func TestDamagedListsAreBuiltAgain(t *testing.T) {
+func TestDamagedListsAreRebuilt(t *testing.T) {
 	t.Parallel()
 	for _, hole := range []string{"c", "s", "m", "w", "L", "P", "G", "a", "t", "c\x80\x00\x00\x80", "arun-0049"} {
 		t.Run(hole, func(t *testing.T) {
@@ -127,11 +127,11 @@ func TestDamagedListsAreBuiltAgain(t *testing.T) {
 			addRuns(t, s, l, 0, runs)
 			want := listedIn(t, s)
 			if s.Damage() != "" {
-				t.Errorf("damage is told where there is none: %s", s.Damage())
+				t.Errorf("damage is reported although there is none: %s", s.Damage())
 			}
 			kv.holes = [][]byte{[]byte(hole)}
 			if diff := cmp.Diff(want, listedIn(t, s)); diff != "" {
-				t.Errorf("the lists differ (-whole +damaged):\n%s", diff)
+				t.Errorf("the lists differ (-intact +damaged):\n%s", diff)
 			}
 			if s.Damage() == "" {
 				t.Error("the damage is told nowhere")
@@ -149,8 +149,8 @@ func TestDamagedListsAreBuiltAgain(t *testing.T) {
 	}
 }
 
-// TestListsThatWereBuiltAgainInPart has the server die at each write while lists are built.
-func TestListsThatWereBuiltAgainInPart(t *testing.T) {
+// TestInterruptedRebuildIsRepeated crashes at each write while lists are rebuilt.
+func TestInterruptedRebuildIsRepeated(t *testing.T) {
 	t.Parallel()
 	for n := 1; ; n++ {
 		kv := &holed{KV: mem.New()}
@@ -163,19 +163,19 @@ func TestListsThatWereBuiltAgainInPart(t *testing.T) {
 		kv.KV = dying
 		if _, _, err := s.Runs(t.Context(), flawless.Filter{}); err == nil {
 			if n < 4 {
-				t.Errorf("the lists were built in %d writes: this shows nothing", n-1)
+				t.Errorf("the lists were rebuilt in %d writes, too few to test crashes", n-1)
 			}
 			return
 		}
 		kv.KV = whole
 		again, _ := claimed(t, kv)
 		if diff := cmp.Diff(want, listedIn(t, again)); diff != "" {
-			t.Errorf("after a death at write %d the lists differ (-before +after):\n%s", n, diff)
+			t.Errorf("after a crash at write %d the lists differ (-before +after):\n%s", n, diff)
 		}
 	}
 }
 
-func TestListsAreNotBuiltAgainWithoutTheirRuns(t *testing.T) {
+func TestRebuildNeedsAllHeads(t *testing.T) {
 	t.Parallel()
 	kv := &holed{KV: mem.New()}
 	s, l := claimed(t, kv)
@@ -186,12 +186,12 @@ func TestListsAreNotBuiltAgainWithoutTheirRuns(t *testing.T) {
 	}
 	kv.holes = kv.holes[:1]
 	if got := listedIn(t, s).All; len(got) != 10 {
-		t.Errorf("%d runs are listed once their heads can be read, want 10", len(got))
+		t.Errorf("%d runs are listed after their heads can be read, want 10", len(got))
 	}
 }
 
-// TestADamagedModuleIsKeptAgain: adding the same bytes again mends what cannot be read of them.
-func TestADamagedModuleIsKeptAgain(t *testing.T) {
+// TestDamagedModuleIsWrittenAgain when the same module is added again.
+func TestDamagedModuleIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	kv := &rewritten{holed{KV: mem.New()}}
 	s, l := claimed(t, kv)
@@ -206,15 +206,15 @@ func TestADamagedModuleIsKeptAgain(t *testing.T) {
 	}
 	got, added, err := s.AddModule(t.Context(), l, m, bin)
 	if err != nil || added || got.Version != 1 {
-		t.Errorf("added again: version %d, new %v, %v", got.Version, added, err)
+		t.Errorf("adding it again: version %d, new %v, %v", got.Version, added, err)
 	}
 	if again, err := s.Binary(t.Context(), "d"); err != nil || !bytes.Equal(again, bin) {
-		t.Errorf("the bytes after that: %d, %v", len(again), err)
+		t.Errorf("the bytes afterwards: %d, %v", len(again), err)
 	}
 }
 
-// rewritten is a database whose damaged keys can be read one by one once they were written again, and in no range:
-// a range is read from all tables, and one of them is still damaged.
+// rewritten is a database whose damaged keys can be read one by one after they were written again, but not by a scan: a
+// scan reads all tables, and one of them is still damaged.
 type rewritten struct{ holed }
 
 func (kv *rewritten) Get(ctx context.Context, key []byte) ([]byte, error) {

@@ -19,19 +19,19 @@ const (
 func keyGone(id string) key    { return key(nil).family(familyGone).text(id) }
 func keyRemoval(id string) key { return key(nil).family(familyRemoval).text(id) }
 
-// mostDeleted is how many records of logs one batch removes.
-const mostDeleted = 2000
+// maxDeleted is the maximum number of log records that one batch removes.
+const maxDeleted = 2000
 
-// Gone is what is left of a run that was removed and had its caller's own key.
+// Gone is the trace of a removed run whose id was chosen by its caller.
 type Gone struct {
-	Run   flawless.Run `cbor:"1,keyasint"` // as it ended, without output
+	Run   flawless.Run `cbor:"1,keyasint"` // without output
 	Input []byte       `cbor:"2,keyasint"` // SHA-256 of its canonical input
 }
 
-// SameInput tells whether the run was started with this input (JSON).
+// SameInput reports whether the run was started with this input (JSON).
 func (g *Gone) SameInput(input []byte) bool { return slices.Equal(g.Input, inputSum(input)) }
 
-// inputSum is the same for texts that are the same JSON.
+// inputSum returns a checksum that is the same for equal JSON values.
 func inputSum(input []byte) []byte {
 	var v any
 	if len(input) > 0 && json.Unmarshal(input, &v) == nil {
@@ -43,17 +43,17 @@ func inputSum(input []byte) []byte {
 	return sum[:]
 }
 
-// Gone returns what is left of a run that was removed, or [flawless.NotFound].
+// Gone returns the trace of a removed run, or [flawless.NotFound].
 func (s *Store) Gone(ctx context.Context, id string) (Gone, error) {
 	var g Gone
 	return g, s.get(ctx, keyGone(id), &g, "trace of run %s", id)
 }
 
-// Remove removes a run that has ended, with its log, its data and its places in lists. keyed leaves a
-// trace by which its id is not given to another run. It returns [flawless.Conflict] for a run that is
-// open, has calls under way or changes meanwhile, [flawless.NotFound] where there is none, [flawless.Fenced] where l is
-// not the lease that holds; nothing has changed then. After a crash in the middle the run is there
-// whole, or gone; what is left of its log is removed by [Store.FinishRemovals].
+// Remove removes a run that has ended, with its log, its data and its rows in lists. keyed leaves a trace, so that its
+// id is never used for another run. It returns [flawless.Conflict] if the run is open, has calls in flight or changes
+// meanwhile, [flawless.NotFound] if it does not exist, and [flawless.Fenced] if l is not the current lease; nothing has
+// changed then. A crash in the middle leaves the whole run, or only part of its log, which [Store.FinishRemovals]
+// removes.
 func (s *Store) Remove(ctx context.Context, l Lease, id string, keyed bool) error {
 	if err := s.remove(ctx, l, id, keyed); err != nil {
 		return fmt.Errorf("removing run %s: %w", id, err)
@@ -71,13 +71,13 @@ func (s *Store) remove(ctx context.Context, l Lease, id string, keyed bool) erro
 		return err
 	}
 	if !h.Run.Status.Ended() || h.Active || h.Wake != 0 {
-		return fmt.Errorf("it is %s, or calls of it are under way: %w", h.Run.Status, flawless.Conflict)
+		return fmt.Errorf("it is %s, or has calls in flight: %w", h.Run.Status, flawless.Conflict)
 	}
 	records, err := s.recordKeys(ctx, id)
 	if err != nil {
 		return err
 	}
-	more := len(records) == mostDeleted
+	more := len(records) == maxDeleted
 	err = s.under(ctx, l, func(d *draft) error {
 		d.batch.Expect = append(d.batch.Expect, Item{keyHead(id), value})
 		d.delete(keyHead(id))
@@ -105,11 +105,11 @@ func (s *Store) remove(ctx context.Context, l Lease, id string, keyed bool) erro
 	return s.finishRemoval(ctx, l, id)
 }
 
-// input returns the sum of the input that a run was started with.
+// input returns the checksum of the input of a run.
 func (s *Store) input(ctx context.Context, id string) ([]byte, error) {
 	for rec, err := range s.Log(ctx, id, 0) {
 		if errors.Is(err, flawless.Damaged) {
-			break // then nobody can ask for the same run
+			break // then no input counts as the same
 		}
 		if err != nil {
 			return nil, err
@@ -122,7 +122,7 @@ func (s *Store) input(ctx context.Context, id string) ([]byte, error) {
 	return nil, nil
 }
 
-// unlist takes a run out of all lists.
+// unlist removes a run from all lists.
 func (d *draft) unlist(id string, h *Head) {
 	for _, row := range rows {
 		if row.has(h) {
@@ -134,10 +134,10 @@ func (d *draft) unlist(id string, h *Head) {
 	}
 }
 
-// recordKeys returns the keys of the first records of a run, at most mostDeleted.
+// recordKeys returns the keys of the first records of a run, at most maxDeleted.
 func (s *Store) recordKeys(ctx context.Context, id string) (keys [][]byte, err error) {
 	r := keyRecords(id).all()
-	r.Limit = mostDeleted
+	r.Limit = maxDeleted
 	for item, err := range s.kv.Scan(ctx, r) {
 		if err != nil {
 			return nil, err
@@ -147,14 +147,13 @@ func (s *Store) recordKeys(ctx context.Context, id string) (keys [][]byte, err e
 	return keys, nil
 }
 
-// FinishRemovals removes what is left of the logs of runs whose removal was cut short. It returns
-// [flawless.Fenced] where l is not the lease that holds. After a crash in the middle it is to be called
-// again.
+// FinishRemovals removes the rest of the logs of runs whose removal was interrupted. It returns [flawless.Fenced] if l is
+// not the current lease. After a crash in the middle, call it again.
 func (s *Store) FinishRemovals(ctx context.Context, l Lease) error {
 	var ids []string
 	for item, err := range s.kv.Scan(ctx, key(nil).family(familyRemoval).all()) {
 		if err != nil {
-			return fmt.Errorf("looking for removals that were cut short: %w", err)
+			return fmt.Errorf("looking for interrupted removals: %w", err)
 		}
 		p := parts{rest: item.Key}
 		p.skip(1)
@@ -169,7 +168,7 @@ func (s *Store) FinishRemovals(ctx context.Context, l Lease) error {
 }
 
 func (s *Store) finishRemoval(ctx context.Context, l Lease, id string) error {
-	if _, err := s.kv.Get(ctx, keyHead(id)); err == nil { // the id has a new run
+	if _, err := s.kv.Get(ctx, keyHead(id)); err == nil { // a new run has the id
 		return s.under(ctx, l, func(d *draft) error { d.delete(keyRemoval(id)); return nil })
 	} else if !errors.Is(err, flawless.NotFound) {
 		return err
@@ -179,7 +178,7 @@ func (s *Store) finishRemoval(ctx context.Context, l Lease, id string) error {
 		if err != nil {
 			return err
 		}
-		last := len(records) < mostDeleted
+		last := len(records) < maxDeleted
 		if last {
 			records = append(records, keyRemoval(id))
 		}

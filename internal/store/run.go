@@ -9,37 +9,36 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// Head is what is known of a run without reading its log.
+// Head is the part of a run that can be read without its log.
 type Head struct {
-	Run    flawless.Run `cbor:"1,keyasint"`           // kept as it is given, with its output if it has one
-	Active bool         `cbor:"2,keyasint,omitempty"` // calls are under way or answers undelivered: it must be looked at after a restart
-	Wake   int64        `cbor:"3,keyasint,omitempty"` // moment of its timer, Unix nanoseconds; 0 is none
+	Run    flawless.Run `cbor:"1,keyasint"`           // stored unchanged, including its output
+	Active bool         `cbor:"2,keyasint,omitempty"` // there are calls in flight or undelivered answers: a restart must examine the run
+	Wake   int64        `cbor:"3,keyasint,omitempty"` // time of its timer, Unix nanoseconds; 0 is none
 }
 
-// Write is what changes of one run at once.
+// Write is an atomic change of one run.
 type Write struct {
 	ID      string
 	New     bool             // the run must not exist yet
-	Before  *Head            // what is stored now; nil when New is set or After is nil
-	After   *Head            // what is to be stored; nil leaves head and lists as they are
-	Seq     uint64           // of the record
+	Before  *Head            // current head; nil if New is set or After is nil
+	After   *Head            // new head; nil does not change head and lists
+	Seq     uint64           // number of the record
 	Entries []flawless.Entry // one record; empty writes none
-	Data    []byte           // the run's data (JSON); nil leaves it
-	Forget  bool             // the image of the run is removed
-	Keyed   bool             // with New: the id is a caller's own, and never given to a second run
+	Data    []byte           // data of the run (JSON); nil does not change it
+	Forget  bool             // remove the image of the run
+	Keyed   bool             // with New: the id was chosen by the caller, and must never be used for a second run
 }
 
-// Write carries out w: all of it or nothing, and on stable storage when it returns nil.
+// Write applies w atomically. If it returns nil, w is on stable storage.
 //
-// It returns [flawless.Fenced] where l is not the lease that holds, [flawless.Conflict] where w is
-// New and there is a run of that id, or records of one that is being removed, [flawless.Invalid] where w
-// is not consistent in itself,
-// [flawless.TooLarge] where a record is above the limits of the format, [flawless.Full] where there
-// is no space; nothing has changed then. After a crash in the middle all of it is there, or nothing.
+// It returns [flawless.Fenced] if l is not the current lease, [flawless.Conflict] if w is New and there is a run with
+// the id or part of one that is being removed, [flawless.Invalid] if w is inconsistent, [flawless.TooLarge] if a record
+// exceeds the limits of the format, and [flawless.Full] if there is no space; nothing has changed then. A crash in the
+// middle leaves all of w or nothing.
 func (s *Store) Write(ctx context.Context, l Lease, w Write) error {
 	err := s.under(ctx, l, func(d *draft) error { return s.draftWrite(d, l, &w) })
 	if w.New && errors.Is(err, flawless.Conflict) {
-		err = fmt.Errorf("there is a run of this id already: %w", flawless.Conflict)
+		err = fmt.Errorf("a run with this id already exists: %w", flawless.Conflict)
 	}
 	if err != nil {
 		return fmt.Errorf("writing run %s: %w", w.ID, err)
@@ -60,7 +59,7 @@ func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
 	if w.After != nil {
 		if w.New {
 			d.absent(keyHead(w.ID))
-			d.absent(keyRemoval(w.ID)) // records of the last run of that id are still there
+			d.absent(keyRemoval(w.ID)) // records of an earlier run with the id still exist
 			if w.Keyed {
 				d.absent(keyGone(w.ID))
 			}
@@ -81,15 +80,15 @@ func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
 	return nil
 }
 
-// check returns an error where parts of w contradict each other, or could not be read again.
+// check returns an error if w is inconsistent, or could not be read again.
 func (w *Write) check() error {
 	switch {
 	case w.New && (w.Before != nil || w.After == nil):
-		return fmt.Errorf("a new run has a head after and none before: %w", flawless.Invalid)
+		return fmt.Errorf("a new run needs a head after the write and none before: %w", flawless.Invalid)
 	case !w.New && w.After != nil && w.Before == nil:
-		return fmt.Errorf("the head before is missing: %w", flawless.Invalid)
+		return fmt.Errorf("the head before the write is missing: %w", flawless.Invalid)
 	case w.After != nil && w.After.Run.ID != w.ID, w.Before != nil && w.Before.Run.ID != w.ID:
-		return fmt.Errorf("a head of another run: %w", flawless.Invalid)
+		return fmt.Errorf("it has the head of another run: %w", flawless.Invalid)
 	case w.New:
 		if err := flawless.CheckID(w.ID); err != nil {
 			return err
@@ -107,7 +106,7 @@ func (s *Store) Head(ctx context.Context, id string) (Head, error) {
 	return h, nil
 }
 
-// Data returns a run's data (JSON), or [flawless.NotFound] where none was set.
+// Data returns the data of a run (JSON), or [flawless.NotFound] if it has none.
 func (s *Store) Data(ctx context.Context, id string) ([]byte, error) {
 	return s.getRaw(ctx, keyData(id), "the data of run %s", id)
 }

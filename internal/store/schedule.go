@@ -11,15 +11,14 @@ const familySchedule family = 'C'
 
 func keySchedule(name string) key { return key(nil).family(familySchedule).text(name) }
 
-// Schedules returns all schedules in the order of their names.
+// Schedules returns all schedules, sorted by name.
 func (s *Store) Schedules(ctx context.Context) ([]flawless.Schedule, error) {
 	return every[flawless.Schedule](ctx, s, familySchedule, "schedules")
 }
 
-// PutSchedule keeps a schedule, or removes it where after is nil. before is what is stored, nil where
-// there is none. It returns [flawless.Fenced] where l is not the lease that holds, [flawless.Conflict]
-// where the schedule is not as it was before; nothing has changed then. After a crash in the middle it
-// is there whole, as it was or as it is.
+// PutSchedule stores a schedule, or removes it if after is nil. before is the stored schedule, or nil if there is none.
+// It returns [flawless.Fenced] if l is not the current lease, and [flawless.Conflict] if the stored schedule is another
+// one; nothing has changed then. A crash in the middle leaves the old or the new schedule.
 func (s *Store) PutSchedule(ctx context.Context, l Lease, name string, before, after *flawless.Schedule) error {
 	err := s.under(ctx, l, func(d *draft) error { return change(s.codec, d, keySchedule(name), before, after) })
 	if err != nil {

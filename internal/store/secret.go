@@ -11,18 +11,17 @@ const familySecret family = 'S'
 
 func keySecret(name string) key { return key(nil).family(familySecret).text(name) }
 
-// SecretChange is what becomes of a secret: Before is nil where there is none yet, After where it is
-// removed.
+// SecretChange is a change of a secret: Before is nil if there is none yet, After is nil to remove it.
 type SecretChange struct{ Before, After *flawless.SealedSecret }
 
-// Secrets returns all secrets, sealed as they were given, in the order of their names.
+// Secrets returns all secrets, sealed, sorted by name.
 func (s *Store) Secrets(ctx context.Context) ([]flawless.SealedSecret, error) {
 	return every[flawless.SealedSecret](ctx, s, familySecret, "secrets")
 }
 
-// ChangeSecrets carries out all changes or none, durably when it returns nil. It returns
-// [flawless.Fenced] where l is not the lease that holds, [flawless.Conflict] where a secret is not as
-// it was before. A crash in the middle leaves all secrets as they were, or all changed.
+// ChangeSecrets applies all changes atomically, durably if it returns nil. It returns [flawless.Fenced] if l is not the
+// current lease, and [flawless.Conflict] if a stored secret is another one. A crash in the middle leaves all secrets
+// unchanged or all changed.
 func (s *Store) ChangeSecrets(ctx context.Context, l Lease, changes []SecretChange) error {
 	if len(changes) == 0 {
 		return nil

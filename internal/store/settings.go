@@ -9,7 +9,7 @@ import (
 
 const familySettings family = 'M'
 
-// Settings returns those of all modules that have any, in the order of their names.
+// Settings returns the settings of all modules that have any, sorted by name.
 func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
 	var all []flawless.Settings
 	for item, err := range s.kv.Scan(ctx, key(nil).family(familySettings).all()) {
@@ -25,8 +25,8 @@ func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
 	return all, nil
 }
 
-// PutSettings keeps the settings of a module. It returns [flawless.Fenced] where l is not the lease
-// that holds. A crash in the middle leaves the old settings or the new.
+// PutSettings stores the settings of a module. It returns [flawless.Fenced] if l is not the current lease. A crash in
+// the middle leaves the old or the new settings.
 func (s *Store) PutSettings(ctx context.Context, l Lease, set flawless.Settings) error {
 	err := s.under(ctx, l, func(d *draft) error {
 		return d.set(s.codec, key(nil).family(familySettings).text(set.Module), &set)
@@ -37,7 +37,7 @@ func (s *Store) PutSettings(ctx context.Context, l Lease, set flawless.Settings)
 	return nil
 }
 
-// ModulesWithRuns returns the names of the modules of which there are runs.
+// ModulesWithRuns returns the names of the modules that have runs.
 func (s *Store) ModulesWithRuns(ctx context.Context) ([]string, error) {
 	prefix := key(nil).family(familyWorkflow)
 	found, err := s.branches(ctx, prefix)

@@ -9,14 +9,14 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// State is a value that runs share, and who holds it.
+// State is a shared state: its value, and the run that holds it.
 type State struct {
 	Value  []byte          `cbor:"1,keyasint,omitempty"`
 	Holder *flawless.Claim `cbor:"2,keyasint,omitempty"`
 }
 
-// PutState keeps a state; one without value and holder is removed. It returns [flawless.Fenced] where
-// l is not the lease that holds. A crash in the middle leaves the old one or the new.
+// PutState stores a state, or removes it if it has no value and no holder. It returns [flawless.Fenced] if l is not the
+// current lease. A crash in the middle leaves the old or the new state.
 func (s *Store) PutState(ctx context.Context, l Lease, name string, st State) error {
 	err := s.under(ctx, l, func(d *draft) error {
 		if len(st.Value) == 0 && st.Holder == nil {
@@ -31,7 +31,7 @@ func (s *Store) PutState(ctx context.Context, l Lease, name string, st State) er
 	return nil
 }
 
-// State returns a state; one that nobody has set is empty.
+// State returns a state. A state that does not exist is empty.
 func (s *Store) State(ctx context.Context, name string) (st State, err error) {
 	err = s.get(ctx, keyState(name), &st, "state %s", name)
 	if errors.Is(err, flawless.NotFound) {
@@ -40,8 +40,8 @@ func (s *Store) State(ctx context.Context, name string) (st State, err error) {
 	return st, err
 }
 
-// States yields the names of the states there are, in order, from one on (inclusive), as they were at
-// one moment. After an error it yields nothing more.
+// States yields the names of all states from a name on (inclusive), sorted, from a consistent snapshot. It stops after
+// an error.
 func (s *Store) States(ctx context.Context, from string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		r := key(nil).family(familyState).all()

@@ -13,13 +13,12 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/codec"
 )
 
-// Store keeps the words of the engine in a [KV]. All methods may be called concurrently; the byte
-// slices they return are the caller's to keep, those they are given may be used again as soon as
-// they return.
+// Store stores the data of the engine in a [KV]. All methods may be called concurrently. The caller owns the byte slices
+// that they return, and may reuse those that it passes as soon as they return.
 //
-// An error that wraps none of the codes of package flawless means of a write that nobody knows
-// whether it took effect: the caller must read before it goes on. Values that fail their checksum
-// or do not decode give [flawless.Damaged] with what was read, its key and what is wrong.
+// If a write returns an error that wraps none of the codes of package flawless, it is unknown whether it took effect,
+// and the caller must read to find out. For values that have a wrong checksum or cannot be decoded, methods return
+// [flawless.Damaged] with the key and the reason.
 type Store struct {
 	kv     *rebuilt
 	codec  codec.Codec
@@ -29,24 +28,22 @@ type Store struct {
 	identity atomic.Pointer[flawless.Identity]
 }
 
-// Spacer is a [KV] that knows how much space is left.
+// Spacer is a [KV] that monitors the space that is left.
 type Spacer interface {
-	// Full tells whether no new work must be taken because space runs out, and why. It never
-	// blocks. What is under way may still be written while there is space kept back for it.
+	// Full reports whether no new work may be accepted because space runs out, and why. It never blocks. There is
+	// a reserve for writes of work that is in progress.
 	Full() (bool, string)
 }
 
-// Failer is a [KV] that can fail as a whole, whether somebody uses it at that moment or not.
+// Failer is a [KV] that can fail as a whole, even while it is not used.
 type Failer interface {
-	// Failed returns why nothing can be written any more until the database is opened anew, or nil.
-	// It never blocks.
+	// Failed returns why nothing can be written until the database is opened again, or nil. It never blocks.
 	Failed() error
 }
 
-// Open returns a store that keeps everything in kv, and owns kv from then on unless it returns an
-// error. It writes the number of the format and an identity into an empty database. It returns
-// [flawless.Conflict] for one with a higher number, and [flawless.Damaged] for one that holds
-// something else.
+// Open returns a store in kv, and owns kv unless it returns an error. It initialises an empty database with a format
+// number and an identity. It returns [flawless.Conflict] if the format number is higher than that of this version, and
+// [flawless.Damaged] if the database contains something else.
 func Open(ctx context.Context, kv KV) (*Store, error) {
 	c, err := codec.New()
 	if err != nil {
@@ -72,10 +69,10 @@ func Open(ctx context.Context, kv KV) (*Store, error) {
 	}
 }
 
-// Close gives the database back. Nothing may be called after it.
+// Close closes the database. No method may be called afterwards.
 func (s *Store) Close() error { return s.kv.Close() }
 
-// Full tells whether no new work must be taken because space runs out, and why. It never blocks.
+// Full reports whether no new work may be accepted because space runs out, and why. It never blocks.
 func (s *Store) Full() (bool, string) {
 	if sp, ok := s.kv.KV.(Spacer); ok {
 		return sp.Full()
@@ -83,8 +80,7 @@ func (s *Store) Full() (bool, string) {
 	return false, ""
 }
 
-// Failed returns why nothing can be written any more until the database is opened anew, or nil. It
-// never blocks.
+// Failed returns why nothing can be written until the database is opened again, or nil. It never blocks.
 func (s *Store) Failed() error {
 	if f, ok := s.kv.KV.(Failer); ok {
 		return f.Failed()
@@ -92,7 +88,7 @@ func (s *Store) Failed() error {
 	return nil
 }
 
-// checkFormat returns Fenced where somebody else has just written the format.
+// checkFormat returns [flawless.Fenced] if the format was written concurrently.
 func (s *Store) checkFormat(ctx context.Context) error {
 	value, err := s.kv.Get(ctx, keyFormat())
 	switch {
@@ -103,7 +99,7 @@ func (s *Store) checkFormat(ctx context.Context) error {
 	case s.codec.Check(value) != nil:
 		return fmt.Errorf("reading its format number (key %q): %w", keyFormat(), s.codec.Check(value))
 	case value[0] > flawless.LogFormat:
-		return fmt.Errorf("the database has format %d, this version of flawless (%s) knows formats up to %d: use a newer one: %w",
+		return fmt.Errorf("the database has format %d, but this version of flawless (%s) only knows formats up to %d: use a newer version: %w",
 			value[0], flawless.Version, flawless.LogFormat, flawless.Conflict)
 	}
 	return nil
@@ -117,7 +113,7 @@ func (s *Store) writeFormat(ctx context.Context) error {
 		if bytes.Equal(item.Key, keyFormat()) {
 			return flawless.Fenced
 		}
-		return fmt.Errorf("it has no format number but holds keys such as %q: this is not a database of flawless: %w", item.Key, flawless.Damaged)
+		return fmt.Errorf("it has no format number, but has keys such as %q, so it is not a database of flawless: %w", item.Key, flawless.Damaged)
 	}
 	d := s.draft()
 	defer s.release(d)
@@ -132,7 +128,7 @@ func (s *Store) writeFormat(ctx context.Context) error {
 	return s.kv.Apply(ctx, &d.batch)
 }
 
-// get fills v from the value under k. what names it in errors.
+// get decodes the value of k into v. what is its name in errors.
 func (s *Store) get(ctx context.Context, k key, v any, what string, args ...any) error {
 	value, err := s.kv.Get(ctx, k)
 	if err == nil {
@@ -141,7 +137,7 @@ func (s *Store) get(ctx context.Context, k key, v any, what string, args ...any)
 	return reading(k, err, what, args...)
 }
 
-// getRaw returns the bytes kept as they are under k.
+// getRaw returns the value of k, which is not encoded.
 func (s *Store) getRaw(ctx context.Context, k key, what string, args ...any) ([]byte, error) {
 	value, err := s.kv.Get(ctx, k)
 	if err == nil {
@@ -150,7 +146,7 @@ func (s *Store) getRaw(ctx context.Context, k key, what string, args ...any) ([]
 	return value, reading(k, err, what, args...)
 }
 
-// reading says what was being read when err came.
+// reading adds to an error what was being read.
 func reading(k key, err error, what string, args ...any) error {
 	switch {
 	case err == nil:

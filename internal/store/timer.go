@@ -6,14 +6,14 @@ import (
 	"iter"
 )
 
-// Timer is the next moment at which a run has to be woken.
+// Timer is the next time at which a run must be woken.
 type Timer struct {
 	ID   string // of the run
 	Wake int64  // Unix nanoseconds
 }
 
-// Timers yields the timers from one moment (inclusive) until another (exclusive), in order of Wake
-// and then of ID, as they were at one moment. After an error it yields nothing more.
+// Timers yields the timers from one time (inclusive) until another (exclusive), sorted by Wake and then by ID, from a
+// consistent snapshot. It stops after an error.
 func (s *Store) Timers(ctx context.Context, from, until int64) iter.Seq2[Timer, error] {
 	return func(yield func(Timer, error) bool) {
 		r := Range{From: key(nil).family(familyTimer).moment(from), To: key(nil).family(familyTimer).moment(until)}

@@ -11,8 +11,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/storetest"
 )
 
-// TestAWriteIsOneApply counts what reaches the database: one atomic step for all of a write.
-func TestAWriteIsOneApply(t *testing.T) {
+// TestWriteIsOneApply counts the batches that reach the database.
+func TestWriteIsOneApply(t *testing.T) {
 	t.Parallel()
 	kv := storetest.Counting(mem.New())
 	s, l := claimed(t, kv)

@@ -1,2 +1,2 @@
-// Package task owns goroutines, so that whoever started them can wait until all have ended.
+// Package task runs goroutines and waits until all of them have ended.
 package task

@@ -4,17 +4,16 @@ import (
 	"sync"
 )
 
-// mostIdle is how many goroutines without a task are kept: one that is used again has a stack that
-// need not grow.
-const mostIdle = 64
+// maxIdle is how many idle goroutines are kept. A reused one has a stack that need not grow.
+const maxIdle = 64
 
-// Tasks owns goroutines. Unlike a sync.WaitGroup it may be added to while somebody waits.
+// Tasks runs goroutines. Unlike with a sync.WaitGroup, tasks may be added while somebody waits.
 type Tasks struct {
 	mu   sync.Mutex
 	n    int
 	none sync.Cond
-	idle []chan func() // of those that were used last
-	over bool          // none is kept any more
+	idle []chan func() // the most recently used ones are last
+	over bool          // Wait was called: no goroutine stays idle
 }
 
 // Go runs f in a goroutine.
@@ -46,10 +45,10 @@ func (t *Tasks) do(f func()) {
 	f()
 }
 
-// next waits for another task. It returns nil where the goroutine is not kept.
+// next waits for another task. It returns nil if the goroutine should end.
 func (t *Tasks) next(more chan func()) func() {
 	t.mu.Lock()
-	if t.over || len(t.idle) == mostIdle {
+	if t.over || len(t.idle) == maxIdle {
 		t.mu.Unlock()
 		return nil
 	}
@@ -58,14 +57,14 @@ func (t *Tasks) next(more chan func()) func() {
 	return <-more
 }
 
-// Count returns how many are running.
+// Count returns the number of running tasks.
 func (t *Tasks) Count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.n
 }
 
-// Wait returns when none is running. None is kept without a task from then on.
+// Wait returns when no task is running. From then on, no goroutine stays idle.
 func (t *Tasks) Wait() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,7 +79,7 @@ func (t *Tasks) Wait() {
 	t.idle = nil
 }
 
-// Poke wakes a goroutine that waits at a channel with room for one, now or when it looks there next.
+// Poke wakes the goroutine that receives from kick, now or the next time it looks. The channel needs a buffer of one.
 func Poke(kick chan<- struct{}) {
 	select {
 	case kick <- struct{}{}:

@@ -1,3 +1,3 @@
-// Package upgrade moves open runs to other code: each is replayed with it first, and goes on there only if the code asks for
-// everything that its log says, in the same order.
+// Package upgrade moves open runs to other code. Each run is replayed with the new code first, and moves only if the
+// code makes the logged calls in the same order.
 package upgrade

@@ -19,18 +19,17 @@ import (
 	"github.com/flawless-engine/flawless/internal/replay"
 )
 
-// Options says which runs are moved to the newest version of their module, and how.
+// Options says which runs to move to the newest version of their module, and how.
 type Options struct {
-	Module       []byte   // code to try instead of the newest version; only where DryRun is set
-	Runs         []string // only these; nil is all open ones
+	Module       []byte   // code to check instead of the newest version; requires DryRun
+	Runs         []string // only these; nil is all open runs
 	From         int      // only runs of this version; 0 is all
-	Parallel     int      // so many are looked at at once; 0 is the number of cores
-	DryRun       bool     // only report
-	AllOrNothing bool     // move none unless all can
-	Limit        int      // the report names so many runs, and counts all; 0 is flawless.DefaultUpgradeRuns
+	Parallel     int      // how many runs to check at once; 0 is the number of cores
+	DryRun       bool     // report without moving
+	AllOrNothing bool     // move none unless all can be moved
+	Limit        int      // maximum number of runs listed in the report; 0 is flawless.DefaultUpgradeRuns
 	Who          string
-	// Progress is called after each run that was looked at, and after each that was moved. It may be
-	// called concurrently; nil is nobody.
+	// Progress is called after each check and each move, unless it is nil. It may be called concurrently.
 	Progress func(stage string, done, all int)
 }
 
@@ -39,46 +38,46 @@ type Engine interface {
 	Run(ctx context.Context, id string) (flawless.Run, error)
 	Runs(ctx context.Context, f flawless.Filter) (page []flawless.Run, next string, err error)
 	Log(ctx context.Context, run string) iter.Seq2[flawless.Record, error]
-	// IsOpen tells whether the store has a run that has not ended.
+	// IsOpen reports whether the store has the run and it has not ended.
 	IsOpen(ctx context.Context, run string) bool
-	// Compute waits until a guest may compute, until done is called.
+	// Compute waits for a permit to compute. The caller must call done.
 	Compute(ctx context.Context) (done func(), err error)
-	// Seize keeps a run from taking turns until it is released.
+	// Seize keeps a run from taking turns until Release.
 	Seize(ctx context.Context, run string) (Run, error)
-	// Accepts returns nil where new work is taken.
+	// Accepts returns nil if the engine accepts new work.
 	Accepts() error
 }
 
-// Run is a run that was seized.
+// Run is a seized run.
 type Run interface {
-	// Now returns how it is: its end, "" while it is open, how many turns it has taken, and the code that it has.
+	// Now returns the current state: the end, "" while the run is open, the number of turns, and the code.
 	Now() (end flawless.Status, turns int, digest string)
-	// Move moves it to other code, and returns when that is durable.
+	// Move moves the run to other code, and returns when that is durable.
 	Move(u flawless.Upgrade) error
-	// LetGo gives it back, and sets it going.
-	LetGo()
+	// Release gives it back, and drives it.
+	Release()
 }
 
 // Target is the code that runs are moved to.
 type Target struct {
 	Name     string
-	Versions []flawless.Module // of the module, newest first
+	Versions []flawless.Module // versions of the module, newest first
 	Code     *guest.Module
 	Kinds    map[string]*effect.Kind
 }
 
-// upgrade is one that is under way.
+// upgrade is the state of one upgrade.
 type upgrade struct {
 	Options
 	e        Engine
 	to       Target
-	versions map[string]int // by digest
+	versions map[string]int // version by digest
 	report   flawless.ModuleUpgrade
 	runs     []flawless.RunUpgrade
-	wakes    []int64 // by the same index: next timer in the new code
+	wakes    []int64 // next timer of each run in the new code
 }
 
-// Check returns flawless.Invalid where the options make no sense.
+// Check returns flawless.Invalid if the options contradict each other.
 func (o *Options) Check() error {
 	if o.Limit < 0 || o.Limit > flawless.MaxUpgradeRuns {
 		return fmt.Errorf("the limit of the report is %d runs; use 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
@@ -89,9 +88,9 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// Do looks at every open run of a module, or those asked for, by replaying it with other code, and then moves those that
-// can go on there. The others stay on the code they have. Each run is moved atomically: a crash in the middle leaves it on
-// one side or the other, and upgrading again goes on where it ended.
+// Do replays every open run of a module, or the requested ones, with other code, and then moves those that do not
+// diverge. The others keep their code. Each run moves atomically. After a crash, upgrading again continues with the
+// remaining runs.
 func Do(ctx context.Context, e Engine, to Target, o Options) (flawless.ModuleUpgrade, error) {
 	began := time.Now()
 	u := &upgrade{Options: o, e: e, to: to, versions: map[string]int{}}
@@ -116,7 +115,7 @@ func Do(ctx context.Context, e Engine, to Target, o Options) (flawless.ModuleUpg
 	return u.finish(), err
 }
 
-// collect finds the runs to look at.
+// collect finds the runs to check.
 func (u *upgrade) collect(ctx context.Context, name string) error {
 	take := func(r flawless.Run) {
 		switch {
@@ -132,7 +131,7 @@ func (u *upgrade) collect(ctx context.Context, name string) error {
 		case err != nil:
 			return err
 		case r.Module != name:
-			return fmt.Errorf("run %s is of module %s: %w", id, r.Module, flawless.Invalid)
+			return fmt.Errorf("run %s belongs to module %s: %w", id, r.Module, flawless.Invalid)
 		case r.Status.Ended():
 			return fmt.Errorf("run %s is %s, and only open runs can be moved; to try other code on it, use workflow fork: %w", id, r.Status, flawless.Conflict)
 		}
@@ -155,7 +154,7 @@ func (u *upgrade) collect(ctx context.Context, name string) error {
 	}
 }
 
-// each calls f for all runs, so many at once.
+// each calls f for all runs, several at once.
 func (u *upgrade) each(ctx context.Context, stage string, f func(ctx context.Context, i int) error) error {
 	var mu sync.Mutex
 	n := 0
@@ -197,7 +196,7 @@ func (u *upgrade) check(ctx context.Context) error {
 	})
 }
 
-// judge replays one run with the new code. An error is only ctx's.
+// judge replays one run with the new code. It returns an error only if ctx has ended.
 func (u *upgrade) judge(ctx context.Context, i int) error {
 	r := &u.runs[i]
 	p := replay.NewPlayer(r.Run, replay.Options{})
@@ -208,7 +207,7 @@ func (u *upgrade) judge(ctx context.Context, i int) error {
 	}
 	r.Turns, r.Calls, r.Divergence, u.wakes[i] = p.Report().Turns, p.Report().Calls, p.Report().Divergence, p.Report().Wake
 	switch {
-	case errors.Is(err, flawless.NotFound): // the workflow
+	case errors.Is(err, flawless.NotFound): // it is the workflow that is missing
 		r.Verdict, r.Reason = flawless.Diverges, err.Error()
 	case err != nil:
 		r.Verdict, r.Reason = flawless.Untold, err.Error()
@@ -222,13 +221,13 @@ func (u *upgrade) judge(ctx context.Context, i int) error {
 	return nil
 }
 
-// all tells whether all runs can go on.
+// all reports whether all runs can continue with the new code.
 func (u *upgrade) all() bool {
 	return !slices.ContainsFunc(u.runs, func(r flawless.RunUpgrade) bool { return r.Verdict != flawless.GoesOn })
 }
 
-// move moves the runs that can go on. With AllOrNothing none of them takes a turn from before the
-// first is moved until the last one is.
+// move moves the runs that can continue with the new code. With AllOrNothing, none of them takes a turn between the
+// first move and the last.
 func (u *upgrade) move(ctx context.Context) error {
 	if !u.AllOrNothing {
 		return u.each(ctx, "moving", func(ctx context.Context, i int) error {
@@ -236,7 +235,7 @@ func (u *upgrade) move(ctx context.Context) error {
 			if r == nil || err != nil {
 				return err
 			}
-			defer r.LetGo()
+			defer r.Release()
 			u.moveRun(r, i)
 			return nil
 		})
@@ -245,7 +244,7 @@ func (u *upgrade) move(ctx context.Context) error {
 	defer func() {
 		for _, r := range held {
 			if r != nil {
-				r.LetGo()
+				r.Release()
 			}
 		}
 	}()
@@ -263,8 +262,7 @@ func (u *upgrade) move(ctx context.Context) error {
 	})
 }
 
-// hold keeps a run from taking turns and makes sure that the verdict on it is not out of date. It
-// returns nil where it is not to be moved.
+// hold seizes a run and makes sure that its verdict is still valid. It returns nil if the run must not be moved.
 func (u *upgrade) hold(ctx context.Context, i int) (Run, error) {
 	v := &u.runs[i]
 	if v.Verdict != flawless.GoesOn {
@@ -285,16 +283,16 @@ func (u *upgrade) hold(ctx context.Context, i int) (Run, error) {
 		v.Reason = "another request moved it in the meantime"
 	case turns == v.Turns:
 		return r, nil
-	default: // it has gone on since it was looked at
+	default: // it has taken turns since the check
 		if err = u.judge(ctx, i); err == nil && v.Verdict == flawless.GoesOn {
 			return r, nil
 		}
 	}
-	r.LetGo()
+	r.Release()
 	return nil, err
 }
 
-// moveRun moves a run that is held.
+// moveRun moves a seized run.
 func (u *upgrade) moveRun(r Run, i int) {
 	v := &u.runs[i]
 	err := r.Move(flawless.Upgrade{Digest: u.report.Digest, From: v.From, Version: u.report.Version, Wake: u.wakes[i], Who: u.Who})
@@ -303,7 +301,7 @@ func (u *upgrade) moveRun(r Run, i int) {
 	}
 }
 
-// finish counts, and puts first what needs a look.
+// finish counts the results and lists first what needs attention.
 func (u *upgrade) finish() flawless.ModuleUpgrade {
 	for _, r := range u.runs {
 		switch r.Verdict {

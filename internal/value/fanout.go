@@ -4,12 +4,11 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// maxFanOut is how many schemas may apply to one value, each counted as often as the others refer to
-// it. Where each of 40 definitions refers twice to the next one, that is a million million.
+// maxFanOut limits how many schemas may apply to one value, counting a schema once per reference to it. With 40
+// definitions that each refer twice to the next one, the count is 2⁴⁰.
 const maxFanOut = 10_000
 
-// fanOut returns how many schemas apply to one value, at most maxFanOut+1, for the schema under s
-// where that is the most.
+// fanOut returns the largest number of schemas under s that apply to the same value, at most maxFanOut+1.
 func fanOut(s *jsonschema.Schema) int {
 	f := fan{counts: map[*jsonschema.Schema]int{}}
 	f.visit(s)
@@ -17,12 +16,12 @@ func fanOut(s *jsonschema.Schema) int {
 }
 
 type fan struct {
-	counts map[*jsonschema.Schema]int // 0 while it is counted
+	counts map[*jsonschema.Schema]int // 0 while it is being counted
 	most   int
 }
 
-// visit returns how many schemas apply to a value that s is applied to. A schema that refers to itself
-// is counted once: the validator notices the circle.
+// visit returns how many schemas apply to a value that s applies to. A schema that refers to itself is counted once,
+// because the validator detects the cycle.
 func (f *fan) visit(s *jsonschema.Schema) int {
 	if s == nil {
 		return 0
@@ -42,7 +41,7 @@ func (f *fan) visit(s *jsonschema.Schema) int {
 	return n
 }
 
-// sameValue are the schemas that apply to what s applies to.
+// sameValue returns the schemas that apply to the same value as s.
 func sameValue(s *jsonschema.Schema) []*jsonschema.Schema {
 	out := []*jsonschema.Schema{s.Ref, s.RecursiveRef, s.Not, s.If, s.Then, s.Else}
 	if s.DynamicRef != nil {
@@ -58,7 +57,7 @@ func sameValue(s *jsonschema.Schema) []*jsonschema.Schema {
 	return out
 }
 
-// partsOf are the schemas that apply to members and items.
+// partsOf returns the schemas of the members and items of a value that s applies to.
 func partsOf(s *jsonschema.Schema) []*jsonschema.Schema {
 	out := []*jsonschema.Schema{s.PropertyNames, s.UnevaluatedProperties, s.Contains, s.Items2020, s.UnevaluatedItems, s.ContentSchema}
 	for _, sub := range s.Properties {
@@ -71,7 +70,7 @@ func partsOf(s *jsonschema.Schema) []*jsonschema.Schema {
 	return appendSchemas(appendSchemas(appendSchemas(out, s.AdditionalProperties), s.Items), s.AdditionalItems)
 }
 
-// appendSchemas appends what is a schema, or are schemas.
+// appendSchemas appends v if it is a schema or a list of schemas.
 func appendSchemas(out []*jsonschema.Schema, v any) []*jsonschema.Schema {
 	switch v := v.(type) {
 	case *jsonschema.Schema:

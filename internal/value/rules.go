@@ -2,9 +2,11 @@ package value
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -14,11 +16,11 @@ import (
 	"golang.org/x/text/message"
 )
 
-// Rules makes a compiler of schemas as strict as the code that decodes the values. JSON Schema lets more pass:
-// 1.0 is an integer, a format is a remark, and a member that is not described may be called anything.
+// Rules configures a compiler so that its schemas are as strict as the code that decodes the values. JSON Schema alone
+// accepts 1.0 as an integer, treats a format as an annotation, and allows any name for an undescribed member.
 //
-// Formats and the content of strings are checked. An integer is written as one, without fraction or exponent. A
-// member must not differ from a described one in case only: encoding/json takes it for that one.
+// With these rules, formats and string contents are checked, an integer has no fraction or exponent, and a member must
+// not differ from a described one only in case, because encoding/json would decode it as that member.
 func Rules(c *jsonschema.Compiler) {
 	c.AssertFormat()
 	c.AssertContent()
@@ -35,8 +37,8 @@ func check(text []byte) error {
 	return err
 }
 
-// formats are those that Go and schemars use and the library does not have, or has in another way. A platform's
-// own integers have 32 bits in schemas of Rust, which is compiled for wasm32.
+// formats are the formats that Go and schemars use and that the library lacks or defines differently. Rust's isize and
+// usize have 32 bits, because guests are compiled for wasm32.
 var formats = []*jsonschema.Format{
 	{Name: "int8", Validate: integer(8, true)},
 	{Name: "int16", Validate: integer(16, true)},
@@ -52,9 +54,49 @@ var formats = []*jsonschema.Format{
 	{Name: "uint", Validate: integer(32, false)},
 	{Name: "float", Validate: float},
 	{Name: "date-time", Validate: dateTime},
+	{Name: "ip", Validate: ipAddress(any32or128)},
+	{Name: "ipv4", Validate: ipAddress(netip.Addr.Is4)},
+	{Name: "ipv6", Validate: ipAddress(netip.Addr.Is6)},
+	{Name: "socket-address", Validate: socketAddress(any32or128)},
+	{Name: "socket-address-v4", Validate: socketAddress(netip.Addr.Is4)},
+	{Name: "socket-address-v6", Validate: socketAddress(netip.Addr.Is6)},
 }
 
-// integer returns the check of an integer of so many bits, which may be in a string, as the name of a member is.
+func any32or128(netip.Addr) bool { return true }
+
+// ipAddress returns a check for an IP address without a zone.
+func ipAddress(fits func(netip.Addr) bool) func(any) error {
+	return func(v any) error {
+		text, ok := v.(string)
+		if !ok {
+			return nil
+		}
+		if a, err := netip.ParseAddr(text); err != nil || a.Zone() != "" || !fits(a) {
+			return errors.New("give an IP address")
+		}
+		return nil
+	}
+}
+
+// socketAddress returns a check for an IP address and port. A zone must be a number.
+func socketAddress(fits func(netip.Addr) bool) func(any) error {
+	return func(v any) error {
+		text, ok := v.(string)
+		if !ok {
+			return nil
+		}
+		a, err := netip.ParseAddrPort(text)
+		if err == nil && a.Addr().Zone() != "" {
+			_, err = strconv.ParseUint(a.Addr().Zone(), 10, 32)
+		}
+		if err != nil || !fits(a.Addr()) {
+			return errors.New("give an IP address and a port, such as 127.0.0.1:80 or [::1]:80")
+		}
+		return nil
+	}
+}
+
+// integer returns a check for an integer of the given size. The integer may also be a string, for member names.
 func integer(bits uint, signed bool) func(any) error {
 	low, high := new(big.Int), new(big.Int).Lsh(big.NewInt(1), bits)
 	if signed {
@@ -89,7 +131,7 @@ func float(v any) error {
 	return nil
 }
 
-// dateTime is what time.Time takes. RFC 3339 also has leap seconds.
+// dateTime accepts what time.Time decodes, which excludes the leap seconds of RFC 3339.
 func dateTime(v any) error {
 	text, ok := v.(string)
 	if !ok {
@@ -101,17 +143,17 @@ func dateTime(v any) error {
 	return nil
 }
 
-// exact is what a schema asks of the text of a value, beyond its meaning.
+// exact checks how a value is written, beyond what it means.
 type exact struct {
-	digits bool              // an integer has to be written as one
-	folded map[string]string // the described members, by their name without case; nil allows all others
-	known  map[string]any    // the described members
+	digits bool              // integers must be written without fraction or exponent
+	folded map[string]string // described members by their case-folded name; nil allows all others
+	known  map[string]any    // described members
 }
 
 func compileExact(_ *jsonschema.CompilerContext, schema map[string]any) (jsonschema.SchemaExt, error) {
 	e := exact{digits: names(schema["type"], "integer") && !names(schema["type"], "number")}
 	e.known, _ = schema["properties"].(map[string]any)
-	// A schema of the other members makes them data of the sender, whose names mean what they say.
+	// With a schema for additional members, the names are the sender's data and mean what they say.
 	if _, typed := schema["additionalProperties"].(map[string]any); !typed && schema["patternProperties"] == nil && len(e.known) > 0 {
 		e.folded = make(map[string]string, len(e.known))
 		for name := range e.known {
@@ -124,7 +166,7 @@ func compileExact(_ *jsonschema.CompilerContext, schema map[string]any) (jsonsch
 	return e, nil
 }
 
-// names tells whether the keyword type names a type.
+// names reports whether the keyword type contains the given type.
 func names(keyword any, name string) bool {
 	if list, ok := keyword.([]any); ok {
 		for _, t := range list {
@@ -141,7 +183,7 @@ func (e exact) Validate(ctx *jsonschema.ValidatorContext, v any) {
 	switch v := v.(type) {
 	case json.Number:
 		if e.digits && (v == "-0" || strings.ContainsAny(string(v), ".eE")) {
-			ctx.AddError(inexact(fmt.Sprintf("%s is not written as an integer; use digits only, and no -0", v)))
+			ctx.AddError(inexact(fmt.Sprintf("%s is not written as an integer; use digits only, without fraction or exponent, and not -0", shortened(string(v)))))
 		}
 	case map[string]any:
 		if e.folded == nil {
@@ -152,14 +194,14 @@ func (e exact) Validate(ctx *jsonschema.ValidatorContext, v any) {
 				continue
 			}
 			if meant, ok := e.folded[fold(name)]; ok {
-				ctx.AddError(inexact(fmt.Sprintf("member %q differs from %q in case only; write %[2]q", name, meant)))
+				ctx.AddError(inexact(fmt.Sprintf("member %q differs from %q only in case; write %[2]q", name, meant)))
 			}
 		}
 	}
 }
 
-// fold returns a name without case, as encoding/json compares it: each character becomes the smallest that it is
-// equal to.
+// fold returns a name in the canonical case that encoding/json compares: each rune becomes the smallest one that it
+// folds to.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		for {
@@ -172,10 +214,10 @@ func fold(name string) string {
 	}, name)
 }
 
-// inexact is why a value is refused, as the library wants it.
+// inexact is the reason for a refusal, in the form that the library expects.
 type inexact string
 
-// KeywordPath returns none: no keyword asks for it.
+// KeywordPath returns nil, because no schema keyword is involved.
 func (inexact) KeywordPath() []string { return nil }
 
 // LocalizedString returns the reason.

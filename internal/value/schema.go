@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
@@ -21,19 +22,19 @@ import (
 // Schema is a compiled JSON Schema. It may be used concurrently.
 type Schema struct{ compiled *jsonschema.Schema }
 
-// What comes from outside is checked against the type that the code has for it before it is taken in: the
-// input of a workflow, the value of a promise, and a message that a run waits for. What is refused is not
-// stored, so that the sender can correct it.
+// Values from outside are checked against the type that the code expects before they are stored: the input of a
+// workflow, the value of a promise, and a message that a run waits for. A refused value is not stored, so the sender
+// can correct it.
 
-// Violation is a member of a value that does not fit its schema.
+// Violation is a part of a value that does not match its schema.
 type Violation struct {
 	Field   string `json:"field"` // such as items.0.price, "" is the whole
 	Message string `json:"message"`
 }
 
-// Violations is the error for a value that does not fit. It wraps flawless.Invalid.
+// Violations is the error for a value that does not match its schema. It wraps flawless.Invalid.
 type Violations struct {
-	What string // such as: the input does not fit workflow greet
+	What string // for example: the input does not match workflow greet
 	List []Violation
 }
 
@@ -55,10 +56,10 @@ func (v *Violations) Error() string {
 // Unwrap returns flawless.Invalid.
 func (v *Violations) Unwrap() error { return flawless.Invalid }
 
-// ErrFanOut is the error for a schema that would take exponential time.
+// ErrFanOut is the error for a schema whose validation would take exponential time.
 var ErrFanOut = fmt.Errorf("it applies more than %d schemas to one value; let fewer refer to each other", maxFanOut)
 
-// Compile compiles a JSON Schema that refers to nothing outside of itself.
+// Compile compiles a JSON Schema, which may refer only to itself.
 func Compile(text []byte) (*Schema, error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -80,8 +81,8 @@ func Compile(text []byte) (*Schema, error) {
 	return &Schema{s}, nil
 }
 
-// Check returns nil where a value fits a schema, which may be nil, else Violations that begin with what. Also
-// without a schema a value has to be one that all decoders understand alike.
+// Check returns nil if the value matches the schema, otherwise Violations that begin with what. A nil schema still
+// requires a value that all decoders read alike.
 func Check(s *Schema, text []byte, what string) error {
 	v, err := Parse(text)
 	if bad := new(Fault); errors.As(err, &bad) {
@@ -102,20 +103,63 @@ func Check(s *Schema, text []byte, what string) error {
 	return err
 }
 
+// collect appends the violations of an error. It drops duplicates, because two parts of a schema may report the same
+// one.
 func collect(e *jsonschema.ValidationError, out *[]Violation) {
-	if len(e.Causes) == 0 {
-		p := message.NewPrinter(language.English)
-		*out = append(*out, Violation{strings.Join(e.InstanceLocation, "."), e.ErrorKind.LocalizedString(p)})
+	if name, is := e.ErrorKind.(*kind.PropertyNames); is && len(e.Causes) > 0 {
+		*out = append(*out, Violation{strings.Join(e.InstanceLocation, "."), fmt.Sprintf("the name of member %.100q: %s", name.Property, reason(e.Causes[0].ErrorKind))})
 		return
 	}
-	for _, c := range e.Causes {
-		collect(c, out)
+	if len(e.Causes) > 0 {
+		for _, c := range e.Causes {
+			collect(c, out)
+		}
+		slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+		return
 	}
-	slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+	if v := (Violation{strings.Join(e.InstanceLocation, "."), reason(e.ErrorKind)}); !slices.Contains(*out, v) {
+		*out = append(*out, v)
+	}
 }
 
-// SameJSON tells whether two texts are the same JSON, however it is written: members in any order, and numbers in any
-// form of the same value. Texts that are not JSON are the same where they are equal.
+// reason describes a violation with exact numbers. The library prints them as float64, where 9223372036854775808 and
+// the largest int64 look the same.
+func reason(k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Maximum:
+		return fmt.Sprintf("%s is too large: give at most %s", exactly(k.Got), exactly(k.Want))
+	case *kind.Minimum:
+		return fmt.Sprintf("%s is too small: give at least %s", exactly(k.Got), exactly(k.Want))
+	case *kind.Format:
+		if n, is := k.Got.(json.Number); is {
+			return fmt.Sprintf("%s is not valid %s: %v", shortened(string(n)), k.Want, k.Err)
+		}
+	case *kind.FalseSchema:
+		return "it is not allowed here"
+	}
+	return k.LocalizedString(message.NewPrinter(language.English))
+}
+
+// exactly formats a number without rounding integers.
+func exactly(n *big.Rat) string {
+	if n.IsInt() {
+		return shortened(n.Num().String())
+	}
+	f, _ := n.Float64()
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+// shortened cuts a long number so that the error stays readable.
+func shortened(number string) string {
+	const most = 45 // fits every 128-bit integer
+	if len(number) <= most {
+		return number
+	}
+	return fmt.Sprintf("%s… (%d characters)", number[:20], len(number))
+}
+
+// SameJSON reports whether two JSON texts have the same value, regardless of member order and number format. Invalid
+// texts are the same only if they are equal.
 func SameJSON(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -125,10 +169,10 @@ func SameJSON(a, b []byte) bool {
 	return errX == nil && errY == nil && same(x, y)
 }
 
-// numbered reads JSON without rounding its numbers: two ids of 64 bits may be one float64.
+// numbered decodes JSON without rounding numbers: two different 64-bit ids may be the same float64.
 func numbered(text []byte) (v any, err error) {
 	if !json.Valid(text) {
-		return nil, errors.New("it is not JSON")
+		return nil, errors.New("it is not valid JSON")
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -151,7 +195,8 @@ func same(a, b any) bool {
 	return a == b
 }
 
-// sameNumber compares values exactly. Numbers that no float64 holds are the same where they are written alike.
+// sameNumber compares two numbers exactly. Numbers outside of the float64 range are the same only if they are written
+// alike.
 func sameNumber(a, b string) bool {
 	if a == b {
 		return true
@@ -161,7 +206,7 @@ func sameNumber(a, b string) bool {
 	if errX != nil || errY != nil || x != y || len(a) > maxNumber || len(b) > maxNumber {
 		return false
 	}
-	if x == 0 { // 1e-999999999 would be a number of a billion digits
+	if x == 0 { // 1e-999999999 as a Rat would have a billion digits
 		return strings.Trim(mantissa(a), "-0.") == "" && strings.Trim(mantissa(b), "-0.") == ""
 	}
 	p, okP := new(big.Rat).SetString(a)

@@ -11,9 +11,9 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestWhatIsTakenCanBeRead: no value fits the schema of a Go type that encoding/json cannot read into it, and what
-// it writes of the type fits. The file is kept up to date by a test of the SDK.
-func TestWhatIsTakenCanBeRead(t *testing.T) {
+// TestGoSchemasAcceptOnlyDecodableValues checks that every value that matches the schema of a Go type can be decoded
+// into that type, and that every encoded value matches. A test of the SDK keeps the file up to date.
+func TestGoSchemasAcceptOnlyDecodableValues(t *testing.T) {
 	t.Parallel()
 	f, err := os.Open("../../sdk/go/internal/schema/testdata/types.txt")
 	if err != nil {

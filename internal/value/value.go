@@ -1,9 +1,9 @@
-// Package value reads the JSON that comes from outside: the input of a run, the value of a promise, a message.
+// Package value reads JSON from outside: the input of a run, the value of a promise, a message.
 //
-// It guarantees that every JSON decoder understands a value it accepts in the same way, so that what was accepted
-// is also what the code gets. encoding/json and serde disagree about the rest: one overwrites a member that comes
-// twice and the other fails, one replaces half a surrogate pair and the other fails, and both fail on a number
-// that their type cannot hold.
+// It guarantees that every JSON decoder reads an accepted value in the same way, so the code gets what was accepted.
+// encoding/json and serde disagree about other values: one takes the last of two members of the same name and the
+// other fails, one replaces half of a surrogate pair and the other fails, and both fail for a number that their type
+// cannot hold.
 package value
 
 import (
@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 )
 
-// Fault is the error for JSON that decoders disagree about.
+// Fault is the error for valid JSON that decoders read differently.
 type Fault struct {
 	Field   string // such as items.0.price, "" is the whole
 	Message string
@@ -29,28 +29,28 @@ func (f *Fault) Error() string {
 	return f.Field + ": " + f.Message
 }
 
-// maxNumber is the length of a number in bytes. Every float64 and every integer of 128 bits fits; it also keeps
+// maxNumber is the maximum length of a number in bytes. It is enough for every float64 and 128-bit integer, and keeps
 // exponents short enough for exact arithmetic.
 const maxNumber = 1024
 
-// maxDepth is how many arrays and objects may lie in one another. serde_json reads no more.
+// maxDepth is how deep arrays and objects may be nested. It is the limit of serde_json.
 const maxDepth = 127
 
-// Parse reads a value as encoding/json does into an any, but for numbers, which are json.Number. The value has to
-// be I-JSON (RFC 7493), or the error is a *Fault: UTF-8 without unpaired surrogates, no member twice in an object,
-// no number outside of the range of a float64, and no more than 127 arrays and objects in one another. JSON that is not JSON is another error, with the place in the text.
+// Parse decodes a value as encoding/json does into an any, except that numbers become json.Number. It returns a *Fault
+// unless the value is I-JSON (RFC 7493): UTF-8 without unpaired surrogates, no duplicate members, no number outside of
+// the float64 range, and at most 127 levels of nesting. For invalid JSON it returns another error, with the offset.
 func Parse(text []byte) (any, error) {
 	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
 		if at := new(json.SyntaxError); errors.As(err, &at) {
-			return nil, fmt.Errorf("it is not JSON: %v at byte %d", at, at.Offset)
+			return nil, fmt.Errorf("it is not valid JSON: %v at byte %d", at, at.Offset)
 		}
-		return nil, fmt.Errorf("it is not JSON: %v", err)
+		return nil, fmt.Errorf("it is not valid JSON: %v", err)
 	}
 	if !utf8.Valid(text) {
 		return nil, &Fault{Message: "it is not UTF-8"}
 	}
 	if at := unpaired(text); at >= 0 {
-		return nil, &Fault{Message: fmt.Sprintf("at byte %d there is half of a surrogate pair (%s), which is no character", at, text[at:at+6])}
+		return nil, &Fault{Message: fmt.Sprintf("the escape %s at byte %d is half of a surrogate pair without the other half", text[at:at+6], at)}
 	}
 	p := parser{in: json.NewDecoder(bytes.NewReader(text))}
 	p.in.UseNumber()
@@ -95,7 +95,7 @@ func (p *parser) object() (any, error) {
 		}
 		name, _ := token.(string)
 		if _, twice := out[name]; twice {
-			return nil, p.fault("member %.100q comes twice", name)
+			return nil, p.fault("member %.100q appears twice", name)
 		}
 		p.path = append(p.path, name)
 		if out[name], err = p.value(); err != nil {
@@ -122,22 +122,23 @@ func (p *parser) array() (any, error) {
 	return out, err
 }
 
-// number refuses what a float64 cannot hold. Code that reads any JSON, and most clients, keep numbers as one.
+// number refuses numbers that a float64 cannot hold, because most clients and all code that decodes into any use
+// float64.
 func (p *parser) number(text string) error {
 	if len(text) > maxNumber {
 		return p.fault("the number has %d digits, at most %d are allowed; send a string", len(text), maxNumber)
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return p.fault("the number %s is too large for a 64-bit floating-point number; send a string", text)
+		return p.fault("the number %s is too large for a 64-bit floating-point number; send a string", shortened(text))
 	}
 	if mantissa, _, _ := strings.Cut(strings.ToLower(text), "e"); f == 0 && strings.ContainsAny(mantissa, "123456789") {
-		return p.fault("the number %s is too close to zero for a 64-bit floating-point number; send 0 or a string", text)
+		return p.fault("the number %s is too close to zero for a 64-bit floating-point number; send 0 or a string", shortened(text))
 	}
 	return nil
 }
 
-// unpaired returns where in JSON the first half of a surrogate pair stands alone, -1 where none does.
+// unpaired returns the offset of the first unpaired surrogate, or -1.
 func unpaired(text []byte) int {
 	for i := 0; ; {
 		next := bytes.IndexByte(text[i:], '\\')
@@ -161,7 +162,7 @@ func unpaired(text []byte) int {
 	}
 }
 
-// unitAt returns the unit of UTF-16 that is escaped at i, -1 where none is.
+// unitAt returns the UTF-16 unit that is escaped at i, or -1.
 func unitAt(text []byte, i int) int {
 	if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
 		return -1

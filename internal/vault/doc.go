@@ -1,7 +1,7 @@
-// Package vault keeps secrets: values that runs may send and never see.
+// Package vault stores secrets: values that runs may send but never see.
 //
-// It hides where keys come from and how values are sealed (AES-256-GCM; name and hosts are bound to
-// the value, so that nobody who can write the database sends a secret elsewhere). It guarantees that
-// a value leaves it only through [Vault.Open], and that a crash at any moment, also in the middle of
-// a change of keys, loses no secret. It never writes a value to a log or into an error.
+// It hides where keys come from and how values are encrypted. AES-256-GCM authenticates name and hosts together with
+// the value, so nobody who can write the database can redirect a secret. A value leaves the package only through
+// [Vault.Open]. A crash at any time, also during a key rotation, loses no secret. The package never writes a value to
+// a log or an error.
 package vault

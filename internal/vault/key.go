@@ -18,15 +18,15 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Variable is the environment variable that holds the keys where no file does.
+// Variable is the environment variable with the keys, used if there is no key file.
 const Variable = "FLAWLESS_SECRET_KEY"
 
-// FileName is the name of the file with the keys, in the working directory.
+// FileName is the name of the key file in the working directory.
 const FileName = "secret.key"
 
 const keySize = 32
 
-// ring is the keys at hand. The first seals, all of them open.
+// ring holds the available keys. The first one encrypts, all of them decrypt.
 type ring struct {
 	keys []sealer
 	file string // "" where the keys come from the environment
@@ -58,7 +58,7 @@ func randomSealer() (sealer, error) {
 	return newSealer(key)
 }
 
-// parseKeys reads keys, the newest first. where names their place for errors.
+// parseKeys parses keys, newest first. where names their source in errors.
 func parseKeys(where string, texts []string) ([]sealer, error) {
 	var keys []sealer
 	for i, text := range texts {
@@ -80,7 +80,7 @@ func parseKeys(where string, texts []string) ([]sealer, error) {
 	return keys, nil
 }
 
-// openRing finds the keys: in the environment, or else in the file of a directory. There may be none.
+// openRing reads the keys from the environment or else from the file in a directory. There may be none.
 func openRing(dir, env string) (ring, error) {
 	if env != "" {
 		keys, err := parseKeys(Variable, strings.Split(env, ","))
@@ -111,8 +111,7 @@ func openRing(dir, env string) (ring, error) {
 	return r, err
 }
 
-// write replaces the file by one with these keys. After a crash in the middle one of both is there,
-// whole.
+// write replaces the key file. After a crash, either the old or the new file is there.
 func (r *ring) write(keys []sealer) (err error) {
 	var text strings.Builder
 	for _, k := range keys {
@@ -145,7 +144,7 @@ func (r *ring) write(keys []sealer) (err error) {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// find returns the key of an id.
+// find returns the key with an id.
 func (r *ring) find(id string) (sealer, bool) {
 	for _, k := range r.keys {
 		if k.id == id {

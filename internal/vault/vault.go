@@ -16,28 +16,28 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Options says where keys are. Dir is needed.
+// Options says where the keys are. Dir is required.
 type Options struct {
-	Dir string           // the working directory, for the file of the key
-	Env string           // keys, the newest first, separated by commas; they go before the file
+	Dir string           // working directory with the key file
+	Env string           // keys, newest first, separated by commas; they take precedence over the file
 	Log *slog.Logger     // nil discards
 	Now func() time.Time // nil is time.Now
 }
 
-// Vault keeps the secrets of one store. All methods may be called concurrently.
+// Vault stores the secrets of one store. All methods may be called concurrently.
 type Vault struct {
 	store *store.Store
 	now   func() time.Time
 
-	mu    sync.Mutex // held while secrets or keys change
+	mu    sync.Mutex // held during changes of secrets or keys
 	ring  ring
 	lease store.Lease
 	open  atomic.Pointer[[]flawless.OpenSecret]
 }
 
-// New opens the vault of a store. It returns [flawless.Refused] where others than its owner may read
-// the file with the key, [flawless.Invalid] for keys that are none. Secrets whose key is not at hand
-// are no error here: they are listed with a problem. Nothing can be changed before [Vault.Own].
+// New opens the vault of a store. It returns [flawless.Refused] if other users can read the key file, and
+// [flawless.Invalid] for malformed keys. Secrets whose key is missing are no error: List reports them with a problem.
+// Call [Vault.Own] before any change.
 func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
 	v := &Vault{store: s, now: o.Now}
 	if v.now == nil {
@@ -61,9 +61,8 @@ func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
 	return v, nil
 }
 
-// Own gives the vault the lease under which it changes secrets, and finishes a change of keys that a
-// crash has cut short. When somebody else has claimed the store, Own, Set, Remove and Rotate return
-// [flawless.Fenced] and change nothing.
+// Own sets the lease under which the vault changes secrets, and finishes a key rotation that a crash interrupted. If
+// another server has claimed the store, Own, Set, Remove and Rotate return [flawless.Fenced] and change nothing.
 func (v *Vault) Own(ctx context.Context, l store.Lease) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -77,7 +76,7 @@ func (v *Vault) Own(ctx context.Context, l store.Lease) error {
 	return v.refresh(ctx)
 }
 
-// bound is what a value is sealed together with.
+// bound returns what is authenticated together with a value.
 func bound(s *flawless.Secret) []byte {
 	b, err := json.Marshal(append([]string{"flawless secret 1", s.Name}, s.Hosts...))
 	if err != nil {
@@ -108,7 +107,7 @@ func (v *Vault) unseal(s flawless.SealedSecret) (out flawless.OpenSecret) {
 	return out
 }
 
-// refresh reads all secrets anew. The caller holds mu, or is the only one.
+// refresh reads all secrets again. The caller holds mu or has exclusive access.
 func (v *Vault) refresh(ctx context.Context) error {
 	sealed, err := v.store.Secrets(ctx)
 	if err != nil {
@@ -122,11 +121,11 @@ func (v *Vault) refresh(ctx context.Context) error {
 	return nil
 }
 
-// Open returns all secrets with their values. Those with a problem have none. The caller must not
-// change the slice.
+// Open returns all secrets with their values. Secrets with a problem have no value. The caller must not modify the
+// slice.
 func (v *Vault) Open() []flawless.OpenSecret { return *v.open.Load() }
 
-// List returns what may be told of all secrets, by name.
+// List returns the public part of all secrets, sorted by name.
 func (v *Vault) List(context.Context) ([]flawless.Secret, error) {
 	all := []flawless.Secret{}
 	for _, s := range v.Open() {
@@ -135,10 +134,9 @@ func (v *Vault) List(context.Context) ([]flawless.Secret, error) {
 	return all, nil
 }
 
-// Set keeps a secret, in the place of the one of that name. Without hosts those of the old one stay.
-// The first secret makes the file with the key. Errors are [flawless.Invalid] for a name, host or
-// value that cannot be taken; they never hold the value. After a crash in the middle the secret is
-// there as it was or as it is now.
+// Set stores or replaces a secret. Without hosts it keeps the old ones. The first secret creates the key file. Errors
+// are [flawless.Invalid] for an unacceptable name, host or value, and never contain the value. After a crash the
+// secret has its old or its new value.
 func (v *Vault) Set(ctx context.Context, name string, hosts []string, value string) (flawless.Secret, error) {
 	if err := check(name, hosts, value); err != nil {
 		return flawless.Secret{}, fmt.Errorf("setting secret %.200q: %w", name, err)
@@ -191,7 +189,7 @@ func (v *Vault) set(ctx context.Context, name string, hosts []string, value stri
 	return after.Secret, v.refresh(ctx)
 }
 
-// haveKey makes the first key.
+// haveKey creates the first key.
 func (v *Vault) haveKey(ctx context.Context) error {
 	if len(v.ring.keys) > 0 {
 		return nil
@@ -223,7 +221,7 @@ func (v *Vault) find(ctx context.Context, name string) (*flawless.SealedSecret, 
 	return nil, nil
 }
 
-// Remove forgets a secret, or returns [flawless.NotFound]. Calls that need it are refused from then on.
+// Remove deletes a secret, or returns [flawless.NotFound]. Calls that need it are refused from then on.
 func (v *Vault) Remove(ctx context.Context, name string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -240,10 +238,9 @@ func (v *Vault) Remove(ctx context.Context, name string) error {
 	return v.refresh(ctx)
 }
 
-// Rotate seals all secrets with a new key, and returns its id and how many secrets there are. Where
-// the keys are in a file it makes the key; where they come from the environment the first of them is
-// the new one. Secrets whose key is not at hand stay as they are. After a crash in the middle every
-// key that a secret needs is still there.
+// Rotate encrypts all secrets with a new key, and returns the id of the key and the number of secrets. It creates the
+// key if keys are in a file; if they come from the environment, the first one there is the new key. Secrets whose key
+// is missing stay unchanged. After a crash, every key that a secret needs is still there.
 func (v *Vault) Rotate(ctx context.Context) (key string, secrets int, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -266,8 +263,8 @@ func (v *Vault) Rotate(ctx context.Context) (key string, secrets int, err error)
 	return v.ring.keys[0].id, n, err
 }
 
-// reseal seals all secrets with the first key, and drops the others from the file. It returns how
-// many secrets there are.
+// reseal encrypts all secrets with the first key and removes the other keys from the file. It returns the number of
+// secrets.
 func (v *Vault) reseal(ctx context.Context) (int, error) {
 	sealed, err := v.store.Secrets(ctx)
 	if err != nil {

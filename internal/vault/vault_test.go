@@ -48,7 +48,7 @@ func set(t *testing.T, v *Vault, name, value string, hosts ...string) {
 	}
 }
 
-// value is that of a secret, or its problem.
+// value returns the value of a secret, or its problem.
 func value(v *Vault, name string) string {
 	for _, s := range v.Open() {
 		if s.Name == name {
@@ -58,7 +58,7 @@ func value(v *Vault, name string) string {
 	return "none"
 }
 
-// dump is all that a database holds.
+// dump returns everything in a database.
 func dump(t *testing.T, kv store.KV) string {
 	t.Helper()
 	var b strings.Builder
@@ -75,7 +75,7 @@ func newKey(fill byte) string {
 	return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(fill), keySize)))
 }
 
-func TestASecretIsKept(t *testing.T) {
+func TestSecretIsStoredAndRead(t *testing.T) {
 	t.Parallel()
 	kv, dir := mem.New(), t.TempDir()
 	v := opened(t, kv, Options{Dir: dir})
@@ -107,7 +107,7 @@ func TestASecretIsKept(t *testing.T) {
 	}
 }
 
-func TestBadSecrets(t *testing.T) {
+func TestInvalidSecretsAreRefused(t *testing.T) {
 	t.Parallel()
 	v := opened(t, mem.New(), Options{Dir: t.TempDir()})
 	for _, row := range []struct{ name, secret, host, value, want string }{
@@ -138,7 +138,7 @@ func TestBadSecrets(t *testing.T) {
 	}
 }
 
-func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
+func TestWorldReadableKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o604: true, 0o620: true} {
 		dir := t.TempDir()
@@ -155,7 +155,7 @@ func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
 	}
 }
 
-func TestBadKeys(t *testing.T) {
+func TestInvalidKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string]string{"no key": ",", "a short key": "c2hvcnQ=", "text": "open sesame", "a good and a bad one": newKey('k') + ",x"} {
 		if _, err := tryOpen(t, mem.New(), Options{Env: env}); !errors.Is(err, flawless.Invalid) || strings.Contains(err.Error(), "sesame") {
@@ -164,7 +164,7 @@ func TestBadKeys(t *testing.T) {
 	}
 }
 
-func TestAnotherKeyOpensNothing(t *testing.T) {
+func TestWrongKeyDecryptsNothing(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	set(t, opened(t, kv, Options{Env: newKey('a')}), "TOKEN", "open sesame", "api.example.com")
@@ -178,7 +178,7 @@ func TestAnotherKeyOpensNothing(t *testing.T) {
 	}
 }
 
-func TestASecretCannotBeSentElsewhereByTheDatabase(t *testing.T) {
+func TestHostsOfASecretAreAuthenticated(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	v := opened(t, kv, Options{Env: newKey('a')})
@@ -197,7 +197,7 @@ func TestASecretCannotBeSentElsewhereByTheDatabase(t *testing.T) {
 	}
 }
 
-func TestRotationInTheEnvironment(t *testing.T) {
+func TestKeyRotationThroughEnvironment(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	v := opened(t, kv, Options{Env: newKey('a')})
@@ -214,7 +214,7 @@ func TestRotationInTheEnvironment(t *testing.T) {
 	}
 }
 
-// limited is a database that takes only so many more writes.
+// limited is a database that accepts a limited number of writes.
 type limited struct {
 	store.KV
 	left int
@@ -227,14 +227,14 @@ func (l *limited) Apply(ctx context.Context, b *store.Batch) error {
 	return l.KV.Apply(ctx, b)
 }
 
-func TestACrashInARotationLosesNothing(t *testing.T) {
+func TestCrashDuringRotationKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	kv, dir := mem.New(), t.TempDir()
 	v := opened(t, kv, Options{Dir: dir})
 	set(t, v, "TOKEN", "open sesame", "api.example.com")
 	old := v.ring.keys[0].id
 
-	dying := opened(t, &limited{KV: kv, left: 1}, Options{Dir: dir}) // after the file, before the database
+	dying := opened(t, &limited{KV: kv, left: 1}, Options{Dir: dir}) // after writing the file, before writing the database
 	if _, _, err := dying.Rotate(t.Context()); err == nil {
 		t.Fatal("it did not die")
 	}
@@ -246,7 +246,7 @@ func TestACrashInARotationLosesNothing(t *testing.T) {
 		t.Errorf("after a crash: %q, keys %d", value(v, "TOKEN"), len(v.ring.keys))
 	}
 
-	before := v.ring.keys // after the database, before the file is cleaned
+	before := v.ring.keys // after writing the database, before cleaning up the file
 	if _, _, err := v.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -259,13 +259,13 @@ func TestACrashInARotationLosesNothing(t *testing.T) {
 	}
 }
 
-func TestWhoLostTheStoreChangesNoSecret(t *testing.T) {
+func TestLostLeaseCannotChangeSecrets(t *testing.T) {
 	t.Parallel()
 	kv := mem.New()
 	keys := Options{Env: newKey('a') + "," + newKey('b')}
 	v := opened(t, kv, keys)
 	set(t, v, "TOKEN", "open sesame", "api.example.com")
-	opened(t, kv, keys) // somebody else claims it
+	opened(t, kv, keys) // another server claims the store
 	before := dump(t, kv)
 	_, err := v.Set(t.Context(), "TOKEN", nil, "another one")
 	if !errors.Is(err, flawless.Fenced) {

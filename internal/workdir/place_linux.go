@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// placeOf returns the place of a file or directory.
+// placeOf returns the identity of a file or directory.
 func placeOf(path string) (place, error) {
 	var s unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_NLINK|unix.STATX_BTIME, &s)
-	if err == unix.ENOSYS || err == unix.EPERM { // an old system, or one that knows no statx in a container
+	if err == unix.ENOSYS || err == unix.EPERM { // an old kernel, or a container that forbids statx
 		var old unix.Stat_t
 		if err = unix.Stat(path, &old); err == nil {
 			return place{Inode: old.Ino, links: uint64(old.Nlink)}, nil

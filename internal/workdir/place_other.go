@@ -2,7 +2,7 @@
 
 package workdir
 
-// placeOf returns nothing that is known: copies are not noticed on this system.
+// placeOf returns an unknown identity, so copies are not detected on this system.
 func placeOf(string) (place, error) { return place{}, nil }
 
 func syncDir(string) error { return nil }

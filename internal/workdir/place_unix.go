@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// placeOf returns the place of a file or directory.
+// placeOf returns the identity of a file or directory.
 func placeOf(path string) (place, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// placeOf returns the place of a file or directory. When it was made is not looked at: Windows gives a file
-// that takes another one's name the time of that one.
+// placeOf returns the identity of a file or directory. It ignores the creation time: on Windows, a file that takes
+// over a name also takes over the creation time.
 func placeOf(path string) (place, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
@@ -25,5 +25,5 @@ func placeOf(path string) (place, error) {
 	return place{Inode: uint64(i.FileIndexHigh)<<32 | uint64(i.FileIndexLow), links: uint64(i.NumberOfLinks)}, nil
 }
 
-// syncDir does nothing: Windows writes a directory with its files.
+// syncDir does nothing: Windows writes directory entries together with their files.
 func syncDir(string) error { return nil }

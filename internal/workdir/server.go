@@ -16,11 +16,11 @@ const (
 	serverFormat = 1
 )
 
-// Server is where the server listens that runs on a working directory.
+// Server says where the server of a working directory listens.
 type Server struct {
 	Format int    `json:"format"`
-	Store  string `json:"store"` // the id of its store, by which it is told from another server at its address
-	Host   string `json:"host"`  // machine
+	Store  string `json:"store"` // id of its store, to distinguish it from another server at the same address
+	Host   string `json:"host"`  // machine name
 	PID    int    `json:"pid"`
 	UDP    string `json:"udp"` // address of HTTP/3
 	TCP    string `json:"tcp"` // of HTTP/1.1 and HTTP/2
@@ -28,9 +28,9 @@ type Server struct {
 	File place `json:"file"` // this file: a copy of the directory has no server
 }
 
-// Announce writes into a directory where its server listens, for commands of its user. The caller holds the
-// directory's store. Withdraw takes that back; after a crash it stays, and is recognized as the server does not
-// answer, or another one does.
+// Announce writes the addresses of a server into its directory, for commands of the same user. The caller holds the
+// lock of the store. withdraw removes them. After a crash they stay; commands notice that the server does not answer,
+// or that another one does.
 func Announce(dir string, s Server) (withdraw func() error, err error) {
 	path := filepath.Join(dir, serverName)
 	if err := announce(dir, s); err != nil {
@@ -53,8 +53,7 @@ func announce(dir string, s Server) error {
 	})
 }
 
-// FindServer returns what the server of a directory has written there, nil where there is no server. It does
-// not tell whether it still runs.
+// FindServer returns the server that a directory announces, or nil. The server may no longer run.
 func FindServer(dir string) (*Server, error) {
 	path := filepath.Join(dir, serverName)
 	text, err := os.ReadFile(path)

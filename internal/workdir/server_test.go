@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-func TestAServerIsFoundInItsDirectoryAlone(t *testing.T) {
+func TestServerIsFoundByItsDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if s, err := FindServer(dir); s != nil || err != nil {
 		t.Fatalf("before there is one it is %+v, %v", s, err)
 	}
-	for range 2 { // the second takes the place of one that was killed
+	for range 2 { // the second one replaces one that was killed
 		withdraw, err := Announce(dir, Server{Store: "sto_1", UDP: "127.0.0.1:1", TCP: "127.0.0.1:2"})
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestAServerIsFoundInItsDirectoryAlone(t *testing.T) {
 	}
 }
 
-func TestAnotherFormOfAddressesIsRefused(t *testing.T) {
+func TestUnknownAddressFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, text := range []string{"", "{", `{"format":2}`} {

@@ -1,10 +1,9 @@
-// Package workdir tells the directory of a store from a copy of it.
+// Package workdir distinguishes the directory of a store from a copy of it.
 //
-// It hides what a system knows of a file beside its content. The directory has a file, identity, that
-// holds its own inode and the moment it was made: a copy, a restored backup and a directory that came from
-// another file system have other ones, and one that was renamed has not. It never changes anything but
-// that file. It does not see a copy of the whole file system below the directory, such as a snapshot of a
-// volume, nor one on a system that tells no inodes.
+// It hides what a file system knows about a file besides its content. The file named identity holds its own inode and
+// creation time. In a copy, a restored backup or a directory moved from another file system they differ; in a renamed
+// directory they do not. The package changes only that file. It cannot detect a copy of the whole file system, such as
+// a volume snapshot, or a copy on a system without inodes.
 package workdir
 
 import (
@@ -19,45 +18,45 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Copied says that a directory is not the one in which its store was opened last.
+// Copied is the error for a directory other than the one in which the store was last opened.
 const Copied flawless.Code = "a copy of a store"
 
 const (
 	fileName = "identity"
-	dataName = "data" // Pebble's files, beside it
+	dataName = "data" // directory of the Pebble files
 
 	fileFormat = 1
 )
 
-// Mark is what a directory says of its store: which it is, and who opened it last.
+// Mark identifies the store of a directory and the server that last opened it.
 type Mark struct {
 	Format int       `json:"format"`
 	Store  string    `json:"store"`  // its id
-	Start  uint64    `json:"start"`  // the number of that start
-	Opened time.Time `json:"opened"` // when that was
+	Start  uint64    `json:"start"`  // number of starts
+	Opened time.Time `json:"opened"` // time of that start
 	Host   string    `json:"host"`
 	PID    int       `json:"pid"`
 
 	File place `json:"file"` // the identity file itself
-	Dir  place `json:"dir"`  // the directory it lies in
-	Data place `json:"data"` // the directory of the database
+	Dir  place `json:"dir"`  // the directory that contains it
+	Data place `json:"data"` // the database directory
 }
 
-// place is what tells a file from its copies. A zero member is unknown.
+// place is the identity of a file, which its copies do not share. A zero field is unknown.
 type place struct {
 	Inode uint64 `json:"inode,omitempty"`
 	Born  int64  `json:"born,omitempty"` // Unix nanoseconds
-	links uint64 // names that it has
+	links uint64 // number of hard links
 }
 
-// is tells whether two places can be the same file.
+// is reports whether two identities can belong to the same file.
 func (p place) is(q place) bool {
 	return (p.Inode == 0 || q.Inode == 0 || p.Inode == q.Inode) && (p.Born == 0 || q.Born == 0 || p.Born == q.Born)
 }
 
-// Look reads the mark of a directory, before anything in it is opened. It returns nil where there is none,
-// [Copied] where the directory is a copy, the mark then is that of the original, and [flawless.Damaged] where
-// the directory has an identity and no database.
+// Look reads the mark of a directory before anything in it is opened. It returns nil if there is none; [Copied] and
+// the mark of the original if the directory is a copy; and [flawless.Damaged] if the directory has a mark but no
+// database.
 func Look(dir string) (*Mark, error) {
 	path := filepath.Join(dir, fileName)
 	text, err := os.ReadFile(path)
@@ -88,15 +87,14 @@ func Look(dir string) (*Mark, error) {
 		return m, refusal(dir, m, fmt.Sprintf("its identity file is not the one that start %d wrote", m.Start))
 	case !m.sameDir(filepath.Join(dir, dataName), m.Data):
 		return m, refusal(dir, m, fmt.Sprintf("its database is not in the directory that start %d used", m.Start))
-	case file.links > 1 && !m.sameDir(dir, m.Dir): // cp -l, and the like
+	case file.links > 1 && !m.sameDir(dir, m.Dir): // made by cp -l, for example
 		return m, refusal(dir, m, "its identity file is shared with another directory by a hard link")
 	}
 	return m, nil
 }
 
-// checkData returns [flawless.Damaged] where a directory with an identity has lost its database. The identity
-// is written after the database is made, so this is no new store, and an empty one in its place would begin
-// all work again.
+// checkData returns [flawless.Damaged] if a directory with a mark has lost its database. The mark is written after the
+// database, so this is not a new store, and an empty database would repeat all work.
 func (m *Mark) checkData(dir string) error {
 	data := filepath.Join(dir, dataName)
 	entries, err := os.ReadDir(data)
@@ -115,18 +113,18 @@ func (m *Mark) checkData(dir string) error {
 	return fmt.Errorf("the database%s is missing, %s has no files: restore the whole directory %s from a backup: %w", of, data, dir, flawless.Damaged)
 }
 
-// sameDir tells whether a directory can be the one that it was. One that is not there is left to those who
-// need it.
+// sameDir reports whether a directory can be the recorded one. If it does not exist, the code that needs it reports
+// that.
 func (m *Mark) sameDir(dir string, was place) bool {
 	is, err := placeOf(dir)
 	return err != nil || was.is(is)
 }
 
-// Match compares the mark of a directory, nil for none, with the store that lies in it, which was started
-// so often. It returns [Copied] where they do not belong together.
+// Match compares the mark of a directory, which may be nil, with the store in it and its number of starts. It returns
+// [Copied] if they do not match.
 func Match(dir string, m *Mark, id flawless.Identity, starts uint64) error {
 	switch {
-	case m == nil && starts == 0: // a new one
+	case m == nil && starts == 0: // a new store
 		return nil
 	case m == nil:
 		return refusal(dir, &Mark{Store: id.ID, Start: starts}, "it has no identity file")
@@ -138,7 +136,7 @@ func Match(dir string, m *Mark, id flawless.Identity, starts uint64) error {
 	return nil
 }
 
-// refusal says why a directory is not opened, and what to do. m is what is known of the original.
+// refusal returns why a directory is not opened and what to do. m is the mark of the original, if known.
 func refusal(dir string, m *Mark, why string) error {
 	of := "of an unknown store"
 	if m != nil {
@@ -156,8 +154,7 @@ func refusal(dir string, m *Mark, why string) error {
 		"It then becomes a separate store, in which every open run and every schedule is held until you resume it: %w", dir, of, why, Copied)
 }
 
-// Sign marks a directory as that of a store, which was started so often. A crash in the middle leaves
-// the old mark or the new.
+// Sign writes the mark of a store with its number of starts. After a crash, the old or the new mark is there.
 func Sign(dir string, id flawless.Identity, start uint64, now time.Time) error {
 	if err := sign(dir, id, start, now); err != nil {
 		return fmt.Errorf("writing the identity of directory %s: %w", dir, err)
@@ -186,8 +183,8 @@ func sign(dir string, id flawless.Identity, start uint64, now time.Time) error {
 	return syncDir(dir)
 }
 
-// replace writes a file of JSON in place of the one of that name. complete is given the path of the new file,
-// which keeps its inode, before value is written to it. A crash in the middle leaves the old file or the new.
+// replace replaces a JSON file atomically. It calls complete with the path of the new file, which keeps its inode,
+// before writing value.
 func replace(dir, name string, value any, complete func(path string) error) error {
 	temp := filepath.Join(dir, name+".new")
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {

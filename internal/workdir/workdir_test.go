@@ -22,7 +22,7 @@ func signed(t *testing.T, start uint64) (dir string, id flawless.Identity) {
 	}
 	now := time.Now()
 	id = flawless.Identity{ID: flawless.NewStoreID(now), Made: now}
-	for range 2 { // the second takes the place of the first
+	for range 2 { // the second store replaces the first
 		if err := Sign(dir, id, start, now); err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func signed(t *testing.T, start uint64) (dir string, id flawless.Identity) {
 	return dir, id
 }
 
-// replaced removes a file or directory and puts a copy of it in its place.
+// replaced replaces a file or directory with a copy of itself.
 func replaced(t *testing.T, path string) {
 	t.Helper()
 	aside := filepath.Join(t.TempDir(), "aside")
@@ -51,7 +51,7 @@ func replaced(t *testing.T, path string) {
 	}
 }
 
-// linked makes a copy of a directory whose files are hard links.
+// linked copies a directory with hard links.
 func linked(t *testing.T, dir string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "linked")
@@ -66,12 +66,12 @@ func linked(t *testing.T, dir string) string {
 	return out
 }
 
-// TestWhatIsACopy goes through what people do with directories.
-func TestWhatIsACopy(t *testing.T) {
+// TestCopiesAreDetected covers what users do with directories.
+func TestCopiesAreDetected(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name   string
-		do     func(t *testing.T, dir string) string // returns the directory that is opened
+		do     func(t *testing.T, dir string) string // returns the directory to open
 		copied bool
 	}{
 		{"nothing", func(_ *testing.T, dir string) string { return dir }, false},
@@ -141,8 +141,8 @@ func TestWhatIsACopy(t *testing.T) {
 	}
 }
 
-// TestWhatBelongsTogether compares a mark with the store beside it.
-func TestWhatBelongsTogether(t *testing.T) {
+// TestMatchingDirectoryAndStoreAreAccepted compares marks with the store in the same directory.
+func TestMatchingDirectoryAndStoreAreAccepted(t *testing.T) {
 	t.Parallel()
 	dir, id := signed(t, 7)
 	m, err := Look(dir)
@@ -171,7 +171,7 @@ func TestWhatBelongsTogether(t *testing.T) {
 	}
 }
 
-func TestAMarkOfALaterVersionIsRefused(t *testing.T) {
+func TestNewerMarkFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir, _ := signed(t, 1)
 	if err := os.WriteFile(filepath.Join(dir, fileName), []byte(`{"format":2,"store":"sto_x"}`), 0o600); err != nil {

@@ -17,7 +17,7 @@ func TestCallErrorTypes(t *testing.T) {
 		t.Errorf("not_sent: %v", err)
 	}
 	var interrupted *Interrupted
-	if err := callError(&wire.Failure{Kind: "interrupted", Message: "reset", Status: 200}, "POST", "http://x/", 7); !errors.As(err, &interrupted) || interrupted.Status != 200 || !strings.Contains(err.Error(), "may or may not") {
+	if err := callError(&wire.Failure{Kind: "interrupted", Message: "reset", Status: 200, RepeatUntil: 1e9}, "POST", "http://x/", 7); !errors.As(err, &interrupted) || interrupted.Status != 200 || interrupted.RepeatUntil.Unix() != 1 || !strings.Contains(err.Error(), "may or may not") {
 		t.Errorf("interrupted: %v", err)
 	}
 	var other *CallError

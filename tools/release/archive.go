@@ -15,15 +15,16 @@ import (
 	"time"
 )
 
-// file is one in an archive. A name that ends in / is a folder.
+// file is an entry of an archive. A name that ends in
+// is a folder.
 type file struct {
 	name  string
 	data  []byte
 	mode  int64 // 0 is 0644
-	owner int   // its user and group
+	owner int   // user and group
 }
 
-// archives packs each binary with what belongs to it.
+// archives packs each binary with its files.
 func (r *release) archives() error {
 	for _, t := range targets {
 		program, err := os.ReadFile(r.binary(t))
@@ -51,7 +52,7 @@ func (r *release) archives() error {
 	return nil
 }
 
-// tarball makes a compressed archive that depends on its arguments alone.
+// tarball returns a compressed archive that depends only on its arguments.
 func tarball(files []file, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -98,7 +99,7 @@ func zipped(files []file, at time.Time) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// checksums writes SHA256SUMS, as sha256sum --check reads it.
+// checksums writes SHA256SUMS, in the format of sha256sum --check.
 func (r *release) checksums() error {
 	entries, err := os.ReadDir(r.out)
 	if err != nil {

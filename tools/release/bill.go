@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// bills writes a bill of materials of each binary, in the form of CycloneDX 1.6.
+// bills writes a bill of materials for each binary, in CycloneDX 1.6 format.
 func (r *release) bills() error {
 	for _, t := range targets {
 		info, err := buildinfo.ReadFile(r.binary(t))
@@ -50,7 +50,7 @@ type dependency struct {
 	On  []string `json:"dependsOn,omitempty"`
 }
 
-// bill lists the modules that a binary says it contains.
+// bill lists the modules recorded in a binary.
 func bill(info *debug.BuildInfo, version string, at time.Time) ([]byte, error) {
 	self := component{Type: "application", Name: "flawless", Version: version, PURL: purl(ourModule, "v"+version), Licences: []any{map[string]any{"license": map[string]string{"id": licence}}}}
 	self.Ref = self.PURL
@@ -78,7 +78,7 @@ func bill(info *debug.BuildInfo, version string, at time.Time) ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// purl names a module as package URLs do: in lower case.
+// purl returns the package URL of a module, in lower case.
 // https://github.com/package-url/purl-spec/blob/main/types-doc/golang-definition.md
 func purl(path, version string) string {
 	return "pkg:golang/" + strings.ToLower(path) + "@" + strings.ReplaceAll(version, "+", "%2B")

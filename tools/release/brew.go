@@ -45,7 +45,7 @@ var formula = template.Must(template.New("formula").Parse(`class Flawless < Form
 end
 `))
 
-// formula writes that of Homebrew. It installs the archives, so it knows their checksums.
+// formula writes the Homebrew formula, which contains the checksums of the archives.
 func (r *release) formula() error {
 	type binary struct{ CPU, URL, Sum string }
 	type system struct {

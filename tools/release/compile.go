@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// compiling are the settings of the go command that the bytes of a binary depend on.
+// compiling returns the settings of the go command that affect the bytes of a binary.
 func compiling(t target) []string {
 	return []string{"CGO_ENABLED=0", "GOOS=" + t.system, "GOARCH=" + t.arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=-trimpath", "GOWORK=off", "GOEXPERIMENT=", "GODEBUG="}
 }
@@ -24,7 +24,7 @@ func (r *release) compile(ctx context.Context, t target) error {
 	return err
 }
 
-// completions makes the scripts that complete commands in shells.
+// completions generates the shell completion scripts.
 func (r *release) completions(ctx context.Context) error {
 	program := r.binary(host())
 	if _, err := os.Stat(program); err != nil {
@@ -49,7 +49,7 @@ func (r *release) completions(ctx context.Context) error {
 	return nil
 }
 
-// contents returns the modules that any of the binaries contains, besides our own.
+// contents returns the modules in any of the binaries, except our own.
 func (r *release) contents() ([]*debug.Module, error) {
 	found := map[string]*debug.Module{}
 	for _, t := range targets {
@@ -74,7 +74,7 @@ func (r *release) contents() ([]*debug.Module, error) {
 	return out, nil
 }
 
-// licences collects the licence texts of what the binaries contain: they ask to be passed on.
+// licences collects the licence texts of the modules in the binaries, which must be distributed with them.
 func (r *release) licences(ctx context.Context) error {
 	all, err := r.contents()
 	if err != nil {

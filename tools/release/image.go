@@ -20,7 +20,7 @@ const (
 	mediaLayer    = "application/vnd.oci.image.layer.v1.tar+gzip"
 )
 
-// user is that of the process in a container: none that the machine has.
+// user is the user id in the container, which the host does not use.
 const user = 65532
 
 type descriptor struct {
@@ -31,7 +31,7 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// blobs are the parts of an image, by their hash.
+// blobs are the parts of an image by their hash.
 type blobs []file
 
 func (b *blobs) add(mediaType string, data []byte) descriptor {
@@ -46,8 +46,8 @@ func (b *blobs) addJSON(mediaType string, v any) (descriptor, error) {
 	return b.add(mediaType, data), err
 }
 
-// image writes an archive in the layout of the Open Container Initiative, with an image for each architecture of
-// Linux. It has the binary, certificates of the authorities that browsers trust, and nothing else: no shell.
+// image writes an OCI archive with an image for each Linux architecture. An image contains the binary and the root
+// certificates that browsers trust, but no shell.
 func (r *release) image() error {
 	var parts blobs
 	var images []descriptor
@@ -144,7 +144,7 @@ func (r *release) annotations() map[string]string {
 	}
 }
 
-// authorities are the certificates that calls of workflows are checked against.
+// authorities returns the root certificates for the calls of workflows.
 func authorities() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {

@@ -1,7 +1,6 @@
-// Command release builds what a release of Flawless consists of, from a commit, into a folder: archives with a
-// static binary for each system, packages for Debian and Fedora, an image for containers, a formula for Homebrew,
-// a bill of materials of each binary, and the checksums of everything. The same commit and the same Go give the
-// same bytes. With -try it also uses what it has built.
+// Command release builds a release of Flawless from a commit: archives with a static binary for each system, packages
+// for Debian and Fedora, a container image, a Homebrew formula, a bill of materials for each binary, and checksums.
+// The same commit and Go version give the same bytes. With -try it also tests what it has built.
 package main
 
 import (
@@ -46,12 +45,12 @@ const (
 	description = "Durable execution engine: runs workflows in Go and Rust to completion"
 	licence     = "Apache-2.0"
 
-	// details is what packages say beside the description.
+	// details is the long description in packages.
 	details = `A workflow is an ordinary function, compiled to WebAssembly. What it asks of the world is kept in a log;
 after a crash it is run again and handed the logged answers, so that nothing is done twice.`
 )
 
-// target is a system that a binary is built for.
+// target is a system to build a binary for.
 type target struct{ system, arch string }
 
 var targets = []target{
@@ -69,19 +68,19 @@ func (t target) program() string {
 	return "flawless"
 }
 
-// release is one that is being made.
+// release is a release being built.
 type release struct {
-	version   string // without v
+	version   string // without leading v
 	repo, out string
-	work      string    // what is removed at the end
-	source    string    // a clone of the commit, with the tags of the release
-	commit    string    // its hash
-	time      time.Time // of the commit: that of all files
-	files     []file    // besides the binary, in archives and packages
-	third     []byte    // licences of what the binaries contain
+	work      string    // removed at the end
+	source    string    // clone of the commit with the tags of the release
+	commit    string    // commit hash
+	time      time.Time // commit time, used for all files
+	files     []file    // files in archives and packages besides the binary
+	third     []byte    // licences of modules in the binaries
 }
 
-// build makes everything and leaves it in the folder.
+// build builds everything into the output folder.
 func (r *release) build(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
@@ -95,7 +94,7 @@ func (r *release) build(ctx context.Context) error {
 	return r.assemble(ctx)
 }
 
-// prepare clones the commit and checks that it is ready for the release.
+// prepare clones the commit and checks that it is ready for release.
 func (r *release) prepare(ctx context.Context) error {
 	if !valid.MatchString(r.version) {
 		return fmt.Errorf("%q is no version to release; give one such as 1.2.0 or 1.2.0-rc.1", r.version)
@@ -119,7 +118,7 @@ func (r *release) prepare(ctx context.Context) error {
 	return r.agree()
 }
 
-// assemble makes everything but the binaries.
+// assemble builds everything except the binaries.
 func (r *release) assemble(ctx context.Context) error {
 	if err := r.completions(ctx); err != nil {
 		return err
@@ -135,12 +134,12 @@ func (r *release) assemble(ctx context.Context) error {
 	return nil
 }
 
-// binary is where the compiled program of a target lies.
+// binary returns the path of the compiled program of a target.
 func (r *release) binary(t target) string {
 	return filepath.Join(r.work, "bin", t.String(), t.program())
 }
 
-// host is the target that this machine can run.
+// host returns the target that this machine can run.
 func host() target { return target{runtime.GOOS, runtime.GOARCH} }
 
 func (r *release) name(rest string) string {
@@ -161,7 +160,7 @@ func (r *release) clean() error {
 	return os.RemoveAll(r.work)
 }
 
-// next says how to publish the release.
+// next returns how to publish the release.
 func (r *release) next() string {
 	tag := "v" + r.version
 	return strings.NewReplacer("TAG", tag, "COMMIT", r.commit, "OUT", r.out).Replace(`OUT has the release TAG of COMMIT. To publish it:

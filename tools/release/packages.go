@@ -11,7 +11,7 @@ import (
 	_ "github.com/goreleaser/nfpm/v2/rpm"
 )
 
-// unit starts the server. It is not enabled by the package: an operator decides about token and address first.
+// unit starts the server. The package does not enable it, because the operator has to choose token and address first.
 const unit = `[Unit]
 Description=Flawless, runs workflows to completion
 Documentation=` + homepage + `
@@ -46,7 +46,7 @@ CapabilityBoundingSet=
 WantedBy=multi-user.target
 `
 
-// packages makes those of Debian and Fedora.
+// packages builds the Debian and Fedora packages.
 func (r *release) packages() error {
 	for _, t := range targets {
 		if t.system != "linux" {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// packed packs programs that are none.
+// packed returns a release with fake programs.
 func packed(t *testing.T) *release {
 	t.Helper()
 	r := &release{version: "1.2.3", commit: "0123", time: time.Unix(1_800_000_000, 0).UTC(), work: t.TempDir(), out: t.TempDir(),
@@ -37,7 +37,7 @@ func packed(t *testing.T) *release {
 	return r
 }
 
-func TestPackingTwiceGivesTheSameBytes(t *testing.T) {
+func TestPackingIsReproducible(t *testing.T) {
 	t.Parallel()
 	a, b := packed(t), packed(t)
 	first, err := os.ReadFile(filepath.Join(a.out, "SHA256SUMS"))
@@ -54,9 +54,9 @@ func TestPackingTwiceGivesTheSameBytes(t *testing.T) {
 			t.Errorf("%s was not made:\n%s", want, first)
 		}
 	}
-	// Two packages of one second would agree on the time of day, too.
+	// Two packages built in the same second would have equal times anyway.
 	deb, err := os.ReadFile(a.name("linux_amd64.deb"))
-	if at := "1800000000"; err != nil || string(deb[24:34]) != at { // of its first file, see ar(5)
+	if at := "1800000000"; err != nil || string(deb[24:34]) != at { // time of its first file, see ar(5)
 		t.Errorf("%v: the package for Debian is of %q, want %s", err, deb[24:34], at)
 	}
 	rpm, err := os.ReadFile(a.name("linux_amd64.rpm"))
@@ -69,7 +69,7 @@ func TestPackingTwiceGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-func TestImageIsWhatItsDigestsSay(t *testing.T) {
+func TestImageMatchesItsDigests(t *testing.T) {
 	t.Parallel()
 	r := packed(t)
 	name := r.name("oci.tar")
@@ -118,7 +118,7 @@ func TestImageIsWhatItsDigestsSay(t *testing.T) {
 	}
 }
 
-func TestBillNamesEveryModule(t *testing.T) {
+func TestBillOfMaterialsListsEveryModule(t *testing.T) {
 	t.Parallel()
 	info := &debug.BuildInfo{GoVersion: "go1.26.8", Deps: []*debug.Module{
 		{Path: "github.com/DataDog/zstd", Version: "v1.5.7", Sum: "h1:ybO8RBeh29qrxIhCA9E8gKY6xfONU9T6G6aP9DTKfLE="},
@@ -150,8 +150,8 @@ func TestBillNamesEveryModule(t *testing.T) {
 	}
 }
 
-// TestSDKsHaveOneVersion: what is released together names the same version.
-func TestSDKsHaveOneVersion(t *testing.T) {
+// TestSDKVersionsMatch checks that everything released together has the same version.
+func TestSDKVersionsMatch(t *testing.T) {
 	t.Parallel()
 	r := &release{source: filepath.Join("..", "..")}
 	text, err := os.ReadFile(filepath.Join(r.source, "sdk", "go", "workflow.go"))
@@ -169,7 +169,7 @@ func TestSDKsHaveOneVersion(t *testing.T) {
 	}
 }
 
-func TestVersions(t *testing.T) {
+func TestVersionFormat(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{"1.2.0": true, "0.1.0-rc.1": true, "v1.2.0": false, "1.2": false, "01.2.0": false, "1.2.0+x": false, "": false, "1.2.0\n": false} {
 		if valid.MatchString(version) != want {
@@ -178,8 +178,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestEachPackageHasTheLicence: a crate is published as the folder it lies in.
-func TestEachPackageHasTheLicence(t *testing.T) {
+// TestPackagesContainLicence checks the folders of the crates, because a crate is published as its folder.
+func TestPackagesContainLicence(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
 	want, err := os.ReadFile(filepath.Join(root, "LICENSE"))

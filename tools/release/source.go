@@ -14,9 +14,8 @@ import (
 
 var valid = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9a-z]+(\.[0-9a-z]+)*)?$`)
 
-// clone lays out the commit that is checked out in the repository, and tags it there: the Go toolchain writes the
-// tag into the binary. A folder of its own has nothing that is not committed, and no worktree, of which the
-// toolchain would note nothing.
+// clone clones the checked-out commit and tags it, because the Go toolchain writes the tag into the binary. A separate
+// clone contains nothing uncommitted, and is not a git worktree, from which the toolchain would record nothing.
 func (r *release) clone(ctx context.Context) error {
 	r.source = filepath.Join(r.work, "source")
 	if _, err := command(ctx, r.repo, nil, "git", "clone", "--quiet", "--no-hardlinks", r.repo, r.source); err != nil {
@@ -44,7 +43,7 @@ func (r *release) clone(ctx context.Context) error {
 			return fmt.Errorf("the tag %s is on commit %s, and %s is checked out: a version is released once", tag, strings.TrimSpace(was), r.commit)
 		}
 	}
-	// Other tags of the commit would be taken for its version.
+	// Another tag of the commit would be used as its version.
 	tags, err := command(ctx, r.source, nil, "git", "tag", "--points-at", "HEAD")
 	if err != nil {
 		return err
@@ -62,7 +61,7 @@ func (r *release) clone(ctx context.Context) error {
 	return nil
 }
 
-// agreed are the places that name the version of the release.
+// agreed lists the files that contain the version of the release.
 var agreed = []struct{ file, pattern string }{
 	{"sdk/go/workflow.go", `(?m)^const Version = "VERSION"$`},
 	{"sdk/rust/Cargo.toml", `(?m)^version = "VERSION"$`},
@@ -72,7 +71,7 @@ var agreed = []struct{ file, pattern string }{
 	{"CHANGELOG.md", `(?m)^## VERSION\b`},
 }
 
-// agree checks that the source is of the version.
+// agree checks that the source has the version.
 func (r *release) agree() error {
 	for _, a := range agreed {
 		text, err := os.ReadFile(filepath.Join(r.source, filepath.FromSlash(a.file)))
@@ -87,7 +86,7 @@ func (r *release) agree() error {
 	return nil
 }
 
-// command runs a program in a folder with variables added to the environment, and returns what it printed.
+// command runs a program in a folder with additional environment variables and returns its output.
 func command(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)

@@ -24,7 +24,7 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// try uses what was built, as far as this machine can.
+// try tests the release as far as this machine can.
 func (r *release) try(ctx context.Context) error {
 	for _, step := range []struct {
 		name string
@@ -64,7 +64,7 @@ func (r *release) tryArchive(ctx context.Context) error {
 	return r.serve(ctx, program)
 }
 
-// is checks what a program says of itself.
+// is checks the version output of a program.
 func (r *release) is(ctx context.Context, program, commit string) error {
 	out, err := command(ctx, r.work, r.alone(), program, "version", "--json")
 	if err != nil {
@@ -82,12 +82,12 @@ func (r *release) is(ctx context.Context, program, commit string) error {
 	return nil
 }
 
-// alone keeps a program away from the servers and settings of this machine's user.
+// alone returns an environment that isolates a program from this user's servers and settings.
 func (r *release) alone() []string {
 	return []string{"HOME=" + r.work, "FLAWLESS_SOCKET=", "FLAWLESS_WORKING_DIR=" + filepath.Join(r.work, "data"), "FLAWLESS_TOKEN="}
 }
 
-// serve starts a server, asks it for its version and stops it.
+// serve starts a server, requests its version and stops it.
 func (r *release) serve(ctx context.Context, program string, before ...string) error {
 	if err := os.RemoveAll(filepath.Join(r.work, "data")); err != nil {
 		return err
@@ -135,8 +135,8 @@ func (r *release) tryPackage(ctx context.Context) error {
 	return r.serve(ctx, program)
 }
 
-// tryImage reads the image as a registry does, by its digests, and runs its program with nothing else around it
-// where this user may.
+// tryImage reads the image by its digests, as a registry client does, and runs its program in isolation if this user
+// may.
 func (r *release) tryImage(ctx context.Context) error {
 	layer, err := readImage(r.name("oci.tar"), host().arch)
 	if err != nil || host().system != "linux" {
@@ -157,7 +157,7 @@ func (r *release) tryImage(ctx context.Context) error {
 	return err
 }
 
-// readImage follows an image from its index to the layer of an architecture and checks every digest on the way.
+// readImage follows an image from its index to the layer of an architecture and verifies every digest.
 func readImage(name, arch string) ([]byte, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -224,7 +224,7 @@ func readImage(name, arch string) ([]byte, error) {
 	return nil, fmt.Errorf("there is no image for %s", arch)
 }
 
-// unpack writes the files of an archive of ours into a folder.
+// unpack writes the files of an archive to a folder.
 func unpack(b []byte, dir string) error {
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
@@ -258,9 +258,8 @@ func unpack(b []byte, dir string) error {
 	}
 }
 
-// tryModules offers the commit as a module proxy does, and installs the command, writes a project with it and
-// adds the SDK to a module as anybody would. What else is needed comes from the cache of this machine, and then from
-// where it usually does.
+// tryModules serves the commit as a module proxy does, installs the command, creates a project with it and adds the
+// SDK to a module, as a user would. Other modules come from this machine's cache or their usual source.
 func (r *release) tryModules(ctx context.Context) error {
 	tag := "v" + r.version
 	offered := filepath.Join(r.work, "proxy")
@@ -312,7 +311,7 @@ func (r *release) tryModules(ctx context.Context) error {
 	return nil
 }
 
-// offer writes a version of a module, whose files are in a folder of the repository, as a module proxy serves it.
+// offer writes a version of a module from a folder of the repository, in the layout of a module proxy.
 func (r *release) offer(dir string, m module.Version, folder string) error {
 	at := filepath.Join(dir, filepath.FromSlash(m.Path), "@v")
 	if err := os.MkdirAll(at, 0o755); err != nil {
@@ -338,7 +337,7 @@ func (r *release) offer(dir string, m module.Version, folder string) error {
 	return nil
 }
 
-// tryAgain builds everything but what is only compiled for another system a second time, in another folder, and
+// tryAgain builds everything a second time in another folder, except what is only compiled for other systems, and
 // compares.
 func (r *release) tryAgain(ctx context.Context) error {
 	again := &release{version: r.version, repo: r.repo, out: filepath.Join(r.work, "again")}

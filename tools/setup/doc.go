@@ -1,3 +1,3 @@
-// Package setup has tests only: they run setup.sh, which finds what building and testing need on a machine,
-// installs what is missing where it may, and says what it could not get.
+// Package setup only has tests. They run setup.sh, which finds the tools needed for building and testing, installs
+// missing ones where it may, and reports the others.
 package setup

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// machine makes a folder for PATH that has the usual tools, links to some more, and scripts of its own.
+// machine creates a folder for PATH with the usual tools, links to more, and its own scripts.
 func machine(t *testing.T, links []string, scripts map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +31,7 @@ func machine(t *testing.T, links []string, scripts map[string]string) string {
 	return dir
 }
 
-// fake programs answer as the real ones do.
+// fakes are programs that answer like the real ones.
 var fakes = map[string]string{
 	"git": "", "cc": "", "cargo": "", "curl": "", "npm": "", "pkg-config": "",
 	"go":      "echo go1.26.8",
@@ -56,14 +56,14 @@ func with(scripts map[string]string, name, text string) map[string]string {
 	return scripts
 }
 
-func TestSetupSaysWhatIsMissing(t *testing.T) {
+func TestSetupReportsMissingTools(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
 		purpose string
 		scripts map[string]string
 		ci      bool
 		code    int
-		out     string // settings for the shell
+		out     string // shell settings
 		says    []string
 	}{
 		"nothing":               {"all", without(), true, 0, "", nil},
@@ -99,11 +99,11 @@ func TestSetupSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestSetupInstalls lets apt-get put a fake program into the path.
-func TestSetupInstalls(t *testing.T) {
+// TestSetupInstallsMissingTools lets apt-get install a fake program into the path.
+func TestSetupInstallsMissingTools(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		id       string // of the user
+		id       string // user id
 		code     int
 		installs string
 	}{

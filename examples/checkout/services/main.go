@@ -1,4 +1,4 @@
-// Command services plays the three services that the workflow checkout needs, and prints what they are asked.
+// Command services simulates the three services of the workflow checkout, and prints the requests.
 package main
 
 import (
@@ -27,8 +27,8 @@ func main() {
 	log.Fatal(http.Serve(l, s.handler()))
 }
 
-// services keep what was ordered in memory. One that is asked twice under the same Idempotency-Key does
-// nothing the second time and gives the first answer.
+// services keep orders in memory. A second request with the same Idempotency-Key changes nothing and gets the first
+// response.
 type services struct {
 	fail string
 	slow time.Duration

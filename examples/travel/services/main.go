@@ -1,4 +1,4 @@
-// Command services plays the three services that the workflow travel needs, and prints what they are asked.
+// Command services simulates the three services of the workflow travel, and prints the requests.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 	log.Fatal(http.Serve(l, s.handler()))
 }
 
-// services keep the bookings in memory. A booking has its path as its name, so booking twice is booking once.
+// services keep bookings in memory under their paths, so booking twice is booking once.
 type services struct {
 	fail string
 	slow time.Duration

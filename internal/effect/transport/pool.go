@@ -58,8 +58,9 @@ func newPool(maxIdle int, dial func(context.Context, Server) (link, *Fault)) *po
 	return &pool{maxIdle: maxIdle, dial: dial, hosts: map[Server]*host{}}
 }
 
-// take returns a connection, and whether it was kept or is new. On an HTTP/2 connection a stream is reserved. With fresh
-// it takes no kept connection. A request that is not idempotent only gets a kept connection that was used a moment ago.
+// take returns a connection, and whether it was kept or is new. On an HTTP/2 connection a stream is reserved. With
+// fresh it takes no kept connection. A request that is not idempotent only gets a kept connection that was used a
+// moment ago.
 func (p *pool) take(ctx context.Context, deadline time.Time, s Server, idempotent, fresh bool) (l link, kept bool, f *Fault) {
 	trust := keepIdle
 	if !idempotent {

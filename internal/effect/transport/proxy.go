@@ -22,8 +22,8 @@ const maxTunnelHead = 64 << 10
 // Proxy says which requests go through a proxy. The zero value sends none there.
 //
 // Requests are tunnelled with CONNECT (RFC 9110, section 9.3.6), also those to http:// URLs: a proxy that reads plain
-// HTTP could answer in the server's place or send a request twice, and the engine would not know. If anything goes wrong
-// before the tunnel is open, nothing of the request was sent.
+// HTTP could answer in the server's place or send a request twice, and the engine would not know. If anything goes
+// wrong before the tunnel is open, nothing of the request was sent.
 type Proxy struct {
 	// URL is the address of the proxy for https:// URLs, PlainURL that of the proxy for http:// URLs. Its scheme is
 	// http or https. User and password are sent to it in the header Proxy-Authorization.

@@ -2,10 +2,10 @@ package rewrite
 
 import "slices"
 
-// smallEntry is what may come before a function's first loop and still be charged with the loop.
+// smallEntry is the highest cost of the code before a function's first loop that is charged with the loop.
 const smallEntry = 16
 
-// body is a function while its code is written anew.
+// body is a function whose code is being rewritten.
 type body struct {
 	*found
 	m       *module
@@ -14,7 +14,7 @@ type body struct {
 	out     []byte
 	scratch [5]uint32 // indices of the added locals
 	weight  int64     // its share of the stack
-	alone   bool      // it loops and calls nothing: the units are in a local while it runs
+	alone   bool      // it has loops and no calls: the units are in a local while it runs
 }
 
 // The locals that are added.
@@ -26,7 +26,8 @@ const (
 	scratchUnits
 )
 
-// code rewrites all functions and returns the code section's payload, but for the body of whole.
+// code rewrites all functions and returns the payload of the code section, without the body of WholeName, which it
+// counts.
 func (m *module) code() ([]byte, error) {
 	r, n := m.bodies, 0
 	if r.bytes != nil {
@@ -49,7 +50,7 @@ func (m *module) code() ([]byte, error) {
 			return nil, m.inFunc(fn, err)
 		}
 		if work += f.work(); work > maxWork {
-			r.refuse("the first %d of %d functions already would take as long to compile as is allowed of all together; leave packages out", k+1, n)
+			r.refuse("the first %d of %d functions would take the time to compile that is allowed for all together; use fewer packages", k+1, n)
 		}
 		g.funcs = append(g.funcs, f)
 	}
@@ -67,16 +68,16 @@ func (m *module) code() ([]byte, error) {
 		}
 		out = append(putU(out, uint64(len(b.out))), b.out...)
 	}
-	return out, nil // without the function WholeName, which is counted
+	return out, nil
 }
 
-// whole is the body of the function WholeName.
+// whole returns the body of the function WholeName.
 func (m *module) whole(mark uint64) []byte {
 	code := append(putS([]byte{0, opI64Const}, int64(mark)), opEnd)
 	return append(putU(nil, uint64(len(code))), code...)
 }
 
-// rewrite leaves the k-th function's new code in out.
+// rewrite writes the new code of function k to out.
 func (b *body) rewrite(g *graph, k int) {
 	b.alone = b.loops && !b.calls
 	b.needs[scratchUnits] = b.alone
@@ -95,7 +96,7 @@ func (b *body) rewrite(g *graph, k int) {
 	b.write()
 }
 
-// declare writes the declarations of locals, with those that are added.
+// declare writes the declarations of locals, including those that are added.
 func (b *body) declare() {
 	groups, next := b.ngroups, b.locals
 	var added []byte
@@ -112,9 +113,9 @@ func (b *body) declare() {
 	b.out = append(append(b.out, b.groups...), added...)
 }
 
-// write writes the code. A function that calls others counts the depth, and one that is alone keeps the
-// units in a local: its code becomes a block, behind which they are given back, and every return a branch to
-// the end of it.
+// write writes the code. A function that calls others counts the depth, and one that is alone keeps the units in a
+// local. Their code becomes a block, after which depth or units are given back, and every return becomes a branch to
+// its end.
 func (b *body) write() {
 	r := &b.r
 	nesting, loop, nan, branch := 0, 0, 0, 0
@@ -122,7 +123,7 @@ func (b *body) write() {
 	if whole {
 		b.enter()
 	}
-	from := r.pos // what is not copied yet
+	from := r.pos // start of what is not copied yet
 	late := b.late
 	for r.more() {
 		in := b.m.next(r)
@@ -197,7 +198,7 @@ func (b *body) write() {
 	b.copy(from, r.pos)
 }
 
-// noteSite takes down where a call is made.
+// noteSite records a call site.
 func (b *body) noteSite(at int) {
 	if b.m.options.Sites {
 		b.out = putS(append(b.out, opI32Const), int64(at-b.m.bodies.pos))
@@ -205,12 +206,12 @@ func (b *body) noteSite(at int) {
 	}
 }
 
-// copy appends the input from one place to another as it is.
+// copy appends a range of the input unchanged.
 func (b *body) copy(from, to int) { b.out = append(b.out, b.r.bytes[from:to]...) }
 
 func (b *body) op(op byte, index uint32) { b.out = putU(append(b.out, op), uint64(index)) }
 
-// meterEntry charges for a function's code outside of its loops. Where a loop follows, its check is enough.
+// meterEntry charges for a function's code outside of its loops. If a loop follows, the check of the loop is enough.
 func (b *body) meterEntry() {
 	switch straight := b.straight && b.costs[1] > 0; {
 	case straight && b.costs[0] <= smallEntry:
@@ -222,7 +223,7 @@ func (b *body) meterEntry() {
 	}
 }
 
-// getUnits and setUnits move the units to the top of the stack and from there.
+// getUnits and setUnits push the units and pop them.
 func (b *body) getUnits() {
 	if b.alone {
 		b.op(opLocalGet, b.scratch[scratchUnits])
@@ -250,7 +251,7 @@ func (b *body) returnUnits() {
 	b.op(opGlobalSet, b.m.units())
 }
 
-// charge takes the cost of what follows from the units.
+// charge subtracts the cost of the code that follows from the units.
 func (b *body) charge(cost int64) {
 	b.getUnits()
 	b.out = putS(append(b.out, opI64Const), dampened(cost))
@@ -258,13 +259,13 @@ func (b *body) charge(cost int64) {
 	b.setUnits()
 }
 
-// check charges, and calls the engine where no units are left.
+// check charges, and calls the engine if no units are left.
 func (b *body) check(cost int64) {
 	b.charge(cost)
 	b.look()
 }
 
-// look calls the engine where no units are left.
+// look calls the engine if no units are left.
 func (b *body) look() {
 	b.getUnits()
 	b.out = append(b.out, opI64Const, 0, opI64LtS, opIf, blockEmpty)
@@ -278,8 +279,7 @@ func (b *body) look() {
 	b.out = append(b.out, opEnd)
 }
 
-// chargeLength takes a unit for each 64 bytes that a bulk operation is about to move; their number
-// is on top of the stack.
+// chargeLength charges a unit for each 64 bytes of a bulk operation. The number of bytes is on top of the stack.
 func (b *body) chargeLength() {
 	n := b.scratch[scratchLength]
 	b.op(opLocalTee, n)
@@ -290,7 +290,7 @@ func (b *body) chargeLength() {
 	b.look()
 }
 
-// enter takes the function's share of the stack, and traps where there is none.
+// enter takes the function's share of the stack, and traps if too little is left.
 func (b *body) enter() {
 	if b.calls {
 		b.descend()
@@ -309,7 +309,7 @@ func (b *body) descend() {
 	b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, blockEmpty, opUnreachable, opEnd)
 }
 
-// leave ends the block of enter and gives back the share, or the units.
+// leave ends the block of enter and gives the share of the stack, or the units, back.
 func (b *body) leave() {
 	b.out = append(b.out, opEnd)
 	if b.alone {

@@ -1,8 +1,8 @@
 package rewrite
 
-// Blocks and branches of a survey.
+// The control instructions of a survey.
 
-// top returns the innermost block. There is one until the end of the function.
+// top returns the innermost block. There is always one before the end of the function.
 func (s *survey) top() *frame { return &s.frames[len(s.frames)-1] }
 
 func (s *survey) control(in *instruction) {
@@ -31,7 +31,7 @@ func (s *survey) control(in *instruction) {
 		s.popAll(s.label(to))
 		s.unreachable()
 	case opBrIf:
-		s.found.effort.blocks++ // the way on
+		s.found.effort.blocks++ // for the path that does not branch
 		s.pop(typeI32)
 		types := s.label(in.index)
 		s.popAll(types)
@@ -52,9 +52,9 @@ func (s *survey) control(in *instruction) {
 		s.apply(s.m.types[s.m.funcs[in.index]])
 	case opCallIndirect:
 		s.found.calls, s.found.indirect = true, true
-		s.found.costs[s.top().cost] += throughTable
+		s.found.costs[s.top().cost] += indirectCost
 		if s.tableType(in.other) != typeFuncref {
-			s.r.damaged("call_indirect calls what is in a table of externref")
+			s.r.damaged("call_indirect uses a table of externref")
 		}
 		s.pop(typeI32)
 		s.apply(s.m.types[in.index])
@@ -66,7 +66,7 @@ func (s *survey) apply(t funcType) {
 	s.pushAll(t.results)
 }
 
-// unreachable drops what the block has put on the stack: what follows is never run.
+// unreachable drops the operands of the block: the instructions that follow are never executed.
 func (s *survey) unreachable() {
 	f := s.top()
 	s.stack = s.stack[:f.height]
@@ -81,7 +81,7 @@ func (s *survey) open(in *instruction) {
 	f.params, f.results = s.blockTypes(in.block)
 	s.found.effort.blocks += 2
 	if in.op == opLoop {
-		s.found.effort.blocks += 4 // with the check of the units
+		s.found.effort.blocks += 4 // including the check of the units
 		s.found.effort.loops++
 		f.nest++
 		s.found.effort.nest = max(s.found.effort.nest, f.nest)
@@ -95,14 +95,14 @@ func (s *survey) open(in *instruction) {
 	s.enter(f)
 }
 
-// enter goes into a block, whose parameters were taken from the stack.
+// enter enters a block whose parameters were popped.
 func (s *survey) enter(f frame) {
 	f.height, f.first = len(s.stack), s.found.all
 	s.frames = append(s.frames, f)
 	s.pushAll(f.params)
 }
 
-// close leaves the innermost block and takes its results from the stack.
+// close leaves the innermost block and pops its results.
 func (s *survey) close() frame {
 	f := *s.top()
 	s.popAll(f.results)
@@ -129,7 +129,7 @@ func (s *survey) end() {
 	}
 }
 
-// blockTypes returns what a block takes and leaves.
+// blockTypes returns the parameters and results of a block.
 func (s *survey) blockTypes(t int64) (params, results []byte) {
 	switch {
 	case t >= 0 && t < int64(len(s.m.types)):
@@ -145,10 +145,10 @@ func (s *survey) blockTypes(t int64) (params, results []byte) {
 	return nil, nil
 }
 
-// label returns what a branch to the index-th block around carries, and takes down that there is one.
+// label returns the types that a branch to an enclosing block carries, and records the branch.
 func (s *survey) label(index uint32) []byte {
 	if int64(index) >= int64(len(s.frames)) {
-		s.r.damaged("a branch leaves %d blocks where there are %d", index, len(s.frames))
+		s.r.damaged("a branch leaves %d blocks, but there are %d", index, len(s.frames))
 		return nil
 	}
 	f := &s.frames[len(s.frames)-1-int(index)]
@@ -161,7 +161,7 @@ func (s *survey) label(index uint32) []byte {
 	return f.results
 }
 
-// table checks the labels of br_table: all carry the types of the last one.
+// table checks that all labels of a br_table carry the types of the last one.
 func (s *survey) table(in *instruction) {
 	r := *s.r
 	r.pos = in.start + 1
@@ -178,7 +178,7 @@ func (s *survey) table(in *instruction) {
 		types := s.label(r.u32())
 		s.found.effort.arity += int64(len(types))
 		if s.r.err != nil || 1000*s.found.effort.arity > maxFunctionWork {
-			return // the second is refused behind the instruction
+			return // run refuses the function after this instruction
 		}
 		if string(types) == string(last) {
 			continue

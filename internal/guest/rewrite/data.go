@@ -8,11 +8,11 @@ import (
 
 const (
 	pageBytes = 1 << 16
-	bridge    = 4096    // a gap of fewer zeros joins two runs of data
-	freeZeros = 1 << 20 // that all bridged gaps may take, and 4 for each byte of data
+	bridge    = 4096    // shorter gaps between runs of data are filled with zeros
+	freeZeros = 1 << 20 // zeros that may be added, besides 4 for each byte of data
 )
 
-// Segment is a piece of memory.
+// Segment is initial content of memory.
 type Segment struct {
 	Offset uint32
 	Bytes  []byte
@@ -27,15 +27,15 @@ func (m *module) readData(r *reader) {
 		switch flags := r.u32(); flags {
 		case 0:
 		case 1:
-			r.refuse("it has passive data, which is laid down by memory.init; build without threads (a linker's --shared-memory)")
+			r.refuse("it has passive data for memory.init; build without threads (a linker's --shared-memory)")
 		case 2:
 			if memory := r.u32(); memory != 0 {
-				r.refuse("data goes into memory %d, only one memory is run; build without the multi-memory proposal", memory)
+				r.refuse("data goes into memory %d, only one memory is supported; build without the multi-memory proposal", memory)
 			}
 		default:
 			r.damaged("data has the unknown flags 0x%x", flags)
 		}
-		place := m.constant(r, typeI32, "the place of data")
+		offset := m.constant(r, typeI32, "the offset of data")
 		b := r.take(r.count(1))
 		if r.err != nil {
 			return
@@ -44,10 +44,10 @@ func (m *module) readData(r *reader) {
 			r.damaged("there is data and no memory")
 			return
 		}
-		number := reader{bytes: place.bytes, pos: 1, end: len(place.bytes)}
+		number := reader{bytes: offset.bytes, pos: 1, end: len(offset.bytes)}
 		s := Segment{Offset: uint32(number.s32()), Bytes: b}
 		if s.end() > uint64(m.memory.min)*pageBytes {
-			r.damaged("data at %d of %d bytes lies outside of the memory of %d pages", s.Offset, len(b), m.memory.min)
+			r.damaged("data at %d of %d bytes is outside of the memory of %d pages", s.Offset, len(b), m.memory.min)
 			return
 		}
 		if len(b) > 0 {
@@ -60,7 +60,7 @@ func (m *module) readData(r *reader) {
 	}
 }
 
-// merge lays segments over each other in their order and returns what is then in memory.
+// merge returns the memory that results from writing the segments in order.
 func merge(in []Segment) []Segment {
 	out := runs(in)
 	for _, s := range in {
@@ -70,7 +70,7 @@ func merge(in []Segment) []Segment {
 	return out
 }
 
-// runs returns the pieces of memory that segments cover, zeroed. Small gaps belong to them.
+// runs returns the ranges that the segments cover, with small gaps between them, zeroed.
 func runs(in []Segment) []Segment {
 	sorted := slices.Clone(in)
 	slices.SortFunc(sorted, func(a, b Segment) int { return cmp.Compare(a.Offset, b.Offset) })

@@ -24,7 +24,7 @@ const (
 	sectionTag
 )
 
-// order has the known sections as they must follow each other, with their names.
+// order is the known sections in the order in which they must appear.
 var order = []struct {
 	id   byte
 	name string
@@ -44,14 +44,14 @@ var order = []struct {
 	{sectionData, "data section"},
 }
 
-// decode takes the sections apart. Code is only delimited here.
+// decode reads all sections except code, of which it only notes where it is.
 func (m *module) decode() error {
 	m.start, m.dataCount = -1, -1
 	if err := header(m.read.bytes); err != nil {
 		return err
 	}
 	m.read.pos = 8
-	place := -1
+	position := -1
 	var names reader
 	for m.read.more() {
 		id := m.read.byte()
@@ -67,16 +67,16 @@ func (m *module) decode() error {
 			}
 			continue
 		}
-		next := placeOf(id)
+		next := positionOf(id)
 		if next < 0 {
 			m.read.damaged("there is a section of the unknown kind %d", id)
 			break
 		}
-		if next <= place {
-			m.read.damaged("the %s is out of order or there twice", order[next].name)
+		if next <= position {
+			m.read.damaged("the %s is out of order or appears twice", order[next].name)
 			break
 		}
-		place = next
+		position = next
 		part := m.read.part(size, order[next].name)
 		if err := m.section(id, &part); err != nil {
 			return err
@@ -96,16 +96,16 @@ func header(b []byte) error {
 	}
 	switch version, layer := uint16(b[4])|uint16(b[5])<<8, uint16(b[6])|uint16(b[7])<<8; {
 	case layer != 0:
-		return fmt.Errorf("reading the module: this is a component and the engine runs core modules; "+
+		return fmt.Errorf("reading the module: this is a component, and the engine runs core modules; "+
 			"build a core module, for wasip1 or wasm32-unknown-unknown: %w", flawless.Refused)
 	case version != 1:
-		return fmt.Errorf("reading the module: version %d of WebAssembly is not known, only version 1 is; "+
+		return fmt.Errorf("reading the module: version %d of WebAssembly is not supported, only version 1 is; "+
 			"build for version 1: %w", version, flawless.Refused)
 	}
 	return nil
 }
 
-func placeOf(id byte) int {
+func positionOf(id byte) int {
 	for i, s := range order {
 		if s.id == id {
 			return i
@@ -150,7 +150,7 @@ func (m *module) section(id byte, r *reader) error {
 	return r.done()
 }
 
-// listLimits are the most items of a section.
+// listLimits are the maximum numbers of items in sections.
 var listLimits = map[byte]struct {
 	n    int
 	what string
@@ -165,22 +165,22 @@ var listLimits = map[byte]struct {
 	sectionData:   {maxSegments, "pieces of data"},
 }
 
-// list reads a count and calls item for each; it keeps the bytes of all items under id.
-func (m *module) list(id byte, r *reader, min int, item func()) {
+// list reads a count and calls read for each item. It keeps the bytes of all items under id.
+func (m *module) list(id byte, r *reader, min int, read func()) {
 	n := r.count(min)
 	start := r.pos
 	if limit, there := listLimits[id]; there {
 		r.atMost(limit.n, n, limit.what)
 	}
 	for i := 0; i < n && r.err == nil; i++ {
-		item()
+		read()
 	}
 	if r.err == nil {
 		m.raw[id] = r.bytes[start:r.pos]
 	}
 }
 
-// check looks at what needs the whole module.
+// check checks what concerns the whole module.
 func (m *module) check() error {
 	r := &m.read
 	r.where = "module"
@@ -198,7 +198,7 @@ func (m *module) check() error {
 		exported = exported || e.kind == externMemory && e.name == "memory"
 	}
 	if !exported {
-		r.refuse("no memory is exported as \"memory\", through which the engine would talk to it; export it (a linker's --export-memory), or build for wasip1")
+		r.refuse("no memory is exported as \"memory\", which the engine needs; export it (a linker's --export-memory), or build for wasip1")
 	}
 	if m.start >= 0 {
 		if t := m.types[m.funcs[m.start]]; len(t.params)+len(t.results) > 0 {
@@ -209,21 +209,21 @@ func (m *module) check() error {
 }
 
 func missingError(missing []string) error {
-	const most = 20
+	const maxNames = 20
 	text := "import " + missing[0] + " is"
 	if n := len(missing); n > 1 {
 		text = "imports "
-		for i, name := range missing[:min(n, most)] {
+		for i, name := range missing[:min(n, maxNames)] {
 			if i > 0 {
 				text += ", "
 			}
 			text += name
 		}
-		if n > most {
-			text += fmt.Sprintf(" and %d more", n-most)
+		if n > maxNames {
+			text += fmt.Sprintf(" and %d more", n-maxNames)
 		}
 		text += " are"
 	}
-	return fmt.Errorf("reading the import section: %s not offered by the engine; a workflow can reach the world only through calls: "+
+	return fmt.Errorf("reading the import section: %s not offered by the engine; a workflow reaches the outside only through calls: "+
 		"remove what needs it, or build for wasip1: %w", text, flawless.Refused)
 }

@@ -1,31 +1,31 @@
 package rewrite
 
-// Go compiles a function whose blocks jump to each other, and which can be entered again behind each
-// call, to a loop around nested blocks: a table at its start goes to the block that a local names, and
-// a jump sets the local and branches to the loop.
+// Go compiles a function with arbitrary jumps, which can also be resumed after each call, to a loop around nested
+// blocks. A table at its start branches to the block that a local names, and a jump sets the local and branches to
+// the loop.
 //
 //	loop
-//	  block block block            ;; one for each place to go to
+//	  block block block            ;; one for each target
 //	    local.get 0  br_table 0 1 2
-//	  end                          ;; place 0
+//	  end                          ;; target 0
 //	  i32.const 2  local.set 0  br …loop
-//	  end                          ;; place 1
+//	  end                          ;; target 1
 //	  …
 //
-// A jump forward ends at a block that is still open around it, so that it can branch there at once:
-// past the counter, past the table, and where the compiler of machine code sees where it goes.
+// The block of a target further down is still open at the jump, so a forward jump can branch there directly. It skips
+// the meter and the table, and the compiler sees where it goes.
 
-// dispatch is such a loop while its end is not reached.
+// dispatch is such a loop before its end.
 type dispatch struct {
 	local  uint32
 	blocks int
 	table  []uint32
 }
 
-// same keeps a branch as it is.
+// same means that a branch keeps its label.
 const same = ^uint32(0)
 
-// findDispatch looks whether the br_table that is read makes a dispatch of the innermost loop.
+// findDispatch checks whether a br_table makes the innermost loop a dispatch.
 func (s *survey) findDispatch(in *instruction) {
 	if s.before[0].op != opLocalGet {
 		return
@@ -50,7 +50,7 @@ func (s *survey) findDispatch(in *instruction) {
 	loop.dispatch = d
 }
 
-// shortcut returns the label that a branch can have in place of its own.
+// shortcut returns a label that leads a branch directly to its target, or same.
 func (s *survey) shortcut(in *instruction) uint32 {
 	at := len(s.frames) - 1 - int(in.index)
 	if at < 0 || s.before[0].op != opLocalSet || s.before[1].op != opI32Const {
@@ -65,9 +65,9 @@ func (s *survey) shortcut(in *instruction) uint32 {
 	if to >= d.blocks {
 		return same
 	}
-	place := at + d.blocks - to
-	if place >= len(s.frames) || s.frames[place].first != loop.first+int64(place-at) {
+	target := at + d.blocks - to
+	if target >= len(s.frames) || s.frames[target].first != loop.first+int64(target-at) {
 		return same
 	}
-	return uint32(len(s.frames) - 1 - place)
+	return uint32(len(s.frames) - 1 - target)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-// jumping is a function as Go compiles it: places in nested blocks, and jumps between them through a
-// table. It is called with the place to begin at, and returns a number that tells the way it went.
+// jumping is a function as Go compiles it: targets in nested blocks, and jumps between them through a table. Its
+// argument is the target to begin at. It returns a number that depends on the path it took.
 func jumping(d *rand.Rand) []byte {
 	places := 2 + d.IntN(6)
 	code := []byte{opLoop, blockEmpty}
@@ -29,7 +29,7 @@ func jumping(d *rand.Rand) []byte {
 		}
 		local := byte(0)
 		if d.IntN(6) == 0 {
-			local = 3 // it goes where it went before
+			local = 3 // the same target as before
 		}
 		code = append(code, opI32Const, byte(d.IntN(entries+3)), opLocalSet, local, opBr, byte(left+nested))
 		for range nested {
@@ -37,7 +37,7 @@ func jumping(d *rand.Rand) []byte {
 		}
 	}
 	for place := range places {
-		left := places - 1 - place // blocks that are open, the loop is behind them
+		left := places - 1 - place // open blocks inside the loop
 		code = append(code, opLocalGet, 1, opI32Const, 31, 0x6c /* mul */, opI32Const, byte(place+1), opI32Add, opLocalSet, 1)
 		code = append(code, opLocalGet, 2, opI32Const, 1, opI32Add, opLocalTee, 2, opI32Const, 40, opI32LtS, 0x45, /* eqz */
 			opIf, blockEmpty, opLocalGet, 1, opReturn, opEnd)
@@ -57,7 +57,7 @@ func jumping(d *rand.Rand) []byte {
 		vec(sectionCode, append(putU(nil, uint64(len(body))), body...)))
 }
 
-// TestBranchTargetsArePreserved compares drawn functions with what they are rewritten to.
+// TestBranchTargetsArePreserved compares random functions with their rewritten form.
 func TestBranchTargetsArePreserved(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -100,6 +100,6 @@ func TestBranchTargetsArePreserved(t *testing.T) {
 		}
 	}
 	if shorter < 100 {
-		t.Errorf("only %d jumps were made shorter: this compares nothing", shorter)
+		t.Errorf("only %d jumps were made shorter: the test proves nothing", shorter)
 	}
 }

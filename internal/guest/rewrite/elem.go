@@ -1,11 +1,11 @@
 package rewrite
 
-// elem is a segment of elements, ready to be written again.
+// elem is an element segment.
 type elem struct {
 	flags  uint32
 	table  uint32
 	offset expr
-	kind   []byte // the byte of kind or type, where the flags ask for it
+	kind   []byte // the byte with its kind or type, if the flags require one
 	funcs  []uint32
 	exprs  []expr
 }
@@ -24,14 +24,14 @@ func (m *module) readElems(r *reader) {
 			if e.flags&2 != 0 {
 				e.table = r.u32()
 			}
-			e.offset = m.constant(r, typeI32, "the place of elements")
+			e.offset = m.constant(r, typeI32, "the offset of elements")
 		}
 		if e.flags&3 != 0 {
 			e.kind = r.take(1)
 			typ = m.elemType(r, e)
 		}
 		if active {
-			m.checkPlace(r, e.table, typ)
+			m.checkTable(r, e.table, typ)
 		}
 		n := r.count(1)
 		if elements += n; elements > maxElements {
@@ -57,14 +57,14 @@ func (m *module) elemType(r *reader, e elem) byte {
 		r.damaged("elements are of the unknown kind %d", e.kind[0])
 	case e.flags&4 == 0:
 	case e.kind[0] != typeFuncref && e.kind[0] != typeExternref:
-		r.refuse("elements are of the type 0x%x, only funcref and externref are run; build without the GC proposal", e.kind[0])
+		r.refuse("elements are of the type 0x%x, only funcref and externref are supported; build without the GC proposal", e.kind[0])
 	default:
 		return e.kind[0]
 	}
 	return typeFuncref
 }
 
-func (m *module) checkPlace(r *reader, index uint32, typ byte) {
+func (m *module) checkTable(r *reader, index uint32, typ byte) {
 	switch {
 	case r.err != nil:
 	case int64(index) >= int64(len(m.tables)):

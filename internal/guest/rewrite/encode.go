@@ -1,7 +1,6 @@
 package rewrite
 
-// encode writes the module with the bodies of all functions. The mark makes it different from others that
-// look the same.
+// encode encodes the module with this code section. mark makes modules differ that are the same otherwise.
 func (m *module) encode(code, mark []byte) []byte {
 	out := make([]byte, 0, len(code)+len(m.read.bytes)/2)
 	out = append(out, 0, 'a', 's', 'm', 1, 0, 0, 0)
@@ -24,8 +23,8 @@ func (m *module) encode(code, mark []byte) []byte {
 	return putSection(out, sectionCustom, append(putName(nil, markSection), mark...))
 }
 
-// ownTypes is how many types are added behind those of the module, before those of blocks: of the hook, and
-// of the function WholeName.
+// ownTypes is how many types are added after those of the module and before those of blocks: the types of the hook
+// and of the function WholeName.
 const ownTypes = 2
 
 // markSection is the custom section with the mark of a module.
@@ -71,7 +70,7 @@ func (m *module) putExports() (n int, b []byte) {
 	return n, b
 }
 
-// hollow is the code section of a module whose functions trap at once.
+// hollow returns a code section whose functions trap at once.
 func (m *module) hollow() []byte {
 	n := len(m.funcs) - len(m.imports) + 1
 	out := putU(nil, uint64(n))

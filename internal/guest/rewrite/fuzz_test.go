@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// FuzzRewrite: no bytes make it panic, and whatever it accepts is valid, before and after.
+// FuzzRewrite checks that no input panics, and that an accepted module is valid before and after.
 func FuzzRewrite(f *testing.F) {
 	for _, bin := range samples() {
 		f.Add(bin)
@@ -27,14 +27,14 @@ func FuzzRewrite(f *testing.F) {
 		}
 		if err != nil {
 			if !errors.Is(err, flawless.Refused) && !errors.Is(err, flawless.Invalid) {
-				t.Errorf("an error of no class: %v", err)
+				t.Errorf("an error without a code: %v", err)
 			}
 			return
 		}
 		for _, bin := range [][]byte{withoutCustom(b), res.Binary} {
 			m, err := r.CompileModule(ctx, bin)
 			if err != nil {
-				t.Fatalf("what was accepted is not valid: %v", err)
+				t.Fatalf("an accepted module is invalid: %v", err)
 			}
 			_ = m.Close(ctx)
 		}

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// several is a module of functions of the type () -> (), the first of which is exported. Each has its
-// number of i64 locals before its code.
+// several returns a module of functions of the type () -> (), of which the first is exported. Before its code, each
+// has its number of i64 locals.
 func several(funcs ...[]byte) []byte { return severalBehind(0, funcs...) }
 
-// severalBehind is several with that function in its table.
+// severalBehind is several with a function in its table.
 func severalBehind(table byte, funcs ...[]byte) []byte {
 	kinds := make([][]byte, len(funcs))
 	for k := range funcs {
@@ -29,7 +29,7 @@ func roomy(locals uint64, code ...byte) []byte {
 	return append(putU(nil, uint64(len(body))), body...)
 }
 
-// TestEachCycleIsCounted has functions that go on for ever by calling each other, in all the ways there are.
+// TestEachCycleIsCounted has functions that call each other forever, in all the ways there are.
 func TestEachCycleIsCounted(t *testing.T) {
 	t.Parallel()
 	first := fn(opI32Const, 0, opCallIndirect, 0, 0, opEnd) // the table holds function 0
@@ -52,8 +52,8 @@ func TestEachCycleIsCounted(t *testing.T) {
 	}
 }
 
-// TestWorkOfLightFunctionsIsMetered has functions each of which calls the next one twice, so that there is
-// no circle and yet much to do.
+// TestWorkOfLightFunctionsIsMetered has functions that each call the next one twice, which is much work without a
+// cycle.
 func TestWorkOfLightFunctionsIsMetered(t *testing.T) {
 	t.Parallel()
 	const depth = 18
@@ -79,7 +79,7 @@ func TestWorkOfLightFunctionsIsMetered(t *testing.T) {
 	}
 }
 
-// TestFramesOfLightFunctionsAreCounted: a function that calls itself behind a light one with a large frame.
+// TestFramesOfLightFunctionsAreCounted has a function that calls itself through a light one with a large frame.
 func TestFramesOfLightFunctionsAreCounted(t *testing.T) {
 	t.Parallel()
 	const locals = 1000
@@ -95,12 +95,12 @@ func TestFramesOfLightFunctionsAreCounted(t *testing.T) {
 		}
 		b, _ := h.Memory().Read(0, 4)
 		if n := binary.LittleEndian.Uint32(b); n < 50 || n > uint32(o.Depth)/(3*locals/2/16) {
-			t.Errorf("%s: it called itself %d times, %d would be the most", engine, n, uint32(o.Depth)/(3*locals/2/16))
+			t.Errorf("%s: it called itself %d times, %d is the limit", engine, n, uint32(o.Depth)/(3*locals/2/16))
 		}
 	}
 }
 
-// TestFramesOfIndirectCallsAreCounted: the same, but the light function is called through a table.
+// TestFramesOfIndirectCallsAreCounted does the same with indirect calls of the light function.
 func TestFramesOfIndirectCallsAreCounted(t *testing.T) {
 	t.Parallel()
 	const locals = 1000
@@ -118,35 +118,35 @@ func TestFramesOfIndirectCallsAreCounted(t *testing.T) {
 			}
 			b, _ := h.Memory().Read(0, 4)
 			if n := binary.LittleEndian.Uint32(b); n < 50 || n > uint32(o.Depth)/(locals/16) {
-				t.Errorf("%s, %s: it called itself %d times, %d would be the most", name, engine, n, uint32(o.Depth)/(locals/16))
+				t.Errorf("%s, %s: it called itself %d times, %d is the limit", name, engine, n, uint32(o.Depth)/(locals/16))
 			}
 		}
 	}
 }
 
-// TestIndirectCallsAreMetered: nobody knows what is called, so each counts for a light function.
+// TestIndirectCallsAreMetered checks that an indirect call counts for a light function.
 func TestIndirectCallsAreMetered(t *testing.T) {
 	t.Parallel()
 	const n = 1000
 	loop := append(append([]byte{opI32Const}, putS(nil, n)...), opLocalSet, 0, opLoop, blockEmpty, opI32Const, 0, opCallIndirect, 0, 0,
 		opLocalGet, 0, opI32Const, 1, opI32Sub, opLocalTee, 0, opBrIf, 0, opEnd, opEnd)
 	body := append([]byte{1, 1, typeI32}, loop...)
-	bin := severalBehind(1, append(putU(nil, uint64(len(body))), body...), fn(append(bytes.Repeat([]byte{opI32Const, 0, opDrop}, mostLight/4), opEnd)...))
+	bin := severalBehind(1, append(putU(nil, uint64(len(body))), body...), fn(append(bytes.Repeat([]byte{opI32Const, 0, opDrop}, maxLightCost/4), opEnd)...))
 	for engine, config := range engines() {
 		h := start(t, bin, usual, config)
 		if _, err := h.ExportedFunction("f").Call(context.Background()); err != nil {
 			t.Fatalf("%s: %v", engine, err)
 		}
-		if cost := int64(h.calls)*usual.Quantum - int64(h.ExportedGlobal(h.r.Units).Get()); cost < n*throughTable {
+		if cost := int64(h.calls)*usual.Quantum - int64(h.ExportedGlobal(h.r.Units).Get()); cost < n*indirectCost {
 			t.Errorf("%s: it cost %d", engine, cost)
 		}
 	}
 }
 
-// TestLightFunctionsAreNotCounted: what is written for them is what was read.
+// TestLightFunctionsAreNotCounted checks that the code of light functions does not change.
 func TestLightFunctionsAreNotCounted(t *testing.T) {
 	t.Parallel()
-	big := []byte(strings.Repeat(string([]byte{opI32Const, 0, opDrop}), mostLight))
+	big := []byte(strings.Repeat(string([]byte{opI32Const, 0, opDrop}), maxLightCost))
 	for name, row := range map[string]struct {
 		bin   []byte
 		light bool

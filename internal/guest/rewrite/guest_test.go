@@ -40,10 +40,10 @@ func guestBytes(t testing.TB) []byte {
 	return bin
 }
 
-// production is what the engine runs with, about.
+// production is about what the engine uses.
 var production = Options{Offered: all, Quantum: 1 << 20, Depth: 100_000}
 
-// launch starts a Go guest as it was built, or rewritten where o is not nil.
+// launch starts a Go guest as it was built, or rewritten if o is not nil.
 func launch(t testing.TB, bin []byte, o *Options, config wazero.RuntimeConfig) *host {
 	t.Helper()
 	ctx := context.Background()
@@ -90,7 +90,7 @@ func (h *host) call(t testing.TB, name string, args ...uint64) []uint64 {
 	return got
 }
 
-// BenchmarkCompute compares a Go guest with what it is rewritten to.
+// BenchmarkCompute compares a Go guest with its rewritten form.
 func BenchmarkCompute(b *testing.B) {
 	bin := guestBytes(b)
 	for _, row := range []struct {

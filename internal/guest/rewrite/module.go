@@ -13,7 +13,7 @@ const (
 	typeV128      byte = 0x7b
 	typeFuncref   byte = 0x70
 	typeExternref byte = 0x6f
-	typeAny       byte = 0 // below an unreachable instruction
+	typeAny       byte = 0 // on the stack after an unreachable instruction
 )
 
 const (
@@ -25,17 +25,16 @@ const (
 )
 
 const (
-	reserved  = "flawless:" // prefix of the export names that are added
+	reserved  = "flawless:" // prefix of added exports
 	startName = reserved + "start"
 
-	// WholeName is the export of a function of type () -> i64 that returns Result.Whole, and traps in a
-	// module without code.
+	// WholeName is an exported function of type () -> i64. It returns Result.Whole, and traps in a hollow module.
 	WholeName = reserved + "whole"
 )
 
 func globalName(i uint32) string { return reserved + "g" + strconv.FormatUint(uint64(i), 10) }
 
-// module is what is known of the input while it is rewritten.
+// module is the input while it is rewritten.
 type module struct {
 	options Options
 	read    reader
@@ -48,19 +47,19 @@ type module struct {
 	memories int
 	globals  []global
 	exports  []export
-	start    int // -1 where there is none
-	segments int // pieces of data in the input
+	start    int // -1 if there is none
+	segments int // data segments in the input
 
-	dataCount int64 // how many are announced, -1 where nothing is
+	dataCount int64 // data segments that are announced, -1 if none are
 	elems     []elem
 	bodies    reader
 	data      []Segment
 	names     []byte // the name section, already adjusted
 
 	declared   []bool     // functions that ref.func may name
-	added      []byte     // types that are appended to those of the input
-	addedTypes []string   // the results of those types, by which they are found
-	raw        [14][]byte // the items of sections that are kept as they are
+	added      []byte     // encoded types that are appended
+	addedTypes []string   // their results, to find them
+	raw        [14][]byte // items of sections that are copied unchanged
 }
 
 type funcType struct{ params, results []byte }
@@ -91,7 +90,7 @@ type export struct {
 	index uint32
 }
 
-// expr is a constant expression: its bytes without the end, or a function where it is ref.func.
+// expr is a constant expression: its bytes without the end, or a function for ref.func.
 type expr struct {
 	typ    byte
 	bytes  []byte
@@ -99,10 +98,10 @@ type expr struct {
 	fn     uint32
 }
 
-// hook is the index of flawless.quantum: the first after the guest's own imports.
+// hook returns the index of flawless.quantum, the first after the module's own imports.
 func (m *module) hook() uint32 { return uint32(len(m.imports)) }
 
-// shift returns the index a function has in the result.
+// shift returns the index of a function in the result.
 func (m *module) shift(fn uint32) uint32 {
 	if fn >= m.hook() {
 		fn++

@@ -4,9 +4,8 @@ import "fmt"
 
 const nameSection = "name"
 
-// shiftNames returns the content of the name section for the result. Only names of functions and of
-// the module are kept. A name section that cannot be read is left out: it is for people, and makes
-// no module invalid.
+// shiftNames returns the content of the name section of the result, with the names of the module and its functions. A
+// damaged name section is left out: it is for people, and does not make a module invalid.
 func (m *module) shiftNames(r reader) []byte {
 	var out []byte
 	last := -1
@@ -32,7 +31,7 @@ func (m *module) shiftNames(r reader) []byte {
 	return out
 }
 
-// funcNames returns the names of functions by their new indices. flawless.quantum has none.
+// funcNames returns the names of functions by their new indices. flawless.quantum has no name.
 func (m *module) funcNames(r *reader) []byte {
 	n := r.count(2)
 	out := putU(make([]byte, 0, r.end-r.pos+8), uint64(n))
@@ -48,7 +47,7 @@ func (m *module) funcNames(r *reader) []byte {
 	return out
 }
 
-// inFunc says in which function, by its number and name, an error was found.
+// inFunc adds the number and the name of the function in which an error was found.
 func (m *module) inFunc(fn uint32, err error) error {
 	name := m.funcName(fn)
 	if name == "" {
@@ -57,7 +56,7 @@ func (m *module) inFunc(fn uint32, err error) error {
 	return fmt.Errorf("function %d (%.100s): %w", fn, name, err)
 }
 
-// funcName returns the name of a function, "" where it has none.
+// funcName returns the name of a function, "" if it has none.
 func (m *module) funcName(fn uint32) string {
 	r := reader{bytes: m.names, end: len(m.names)}
 	for r.more() {

@@ -2,10 +2,10 @@ package rewrite
 
 import "encoding/binary"
 
-// Where the specification leaves the bits of a NaN open, CPUs differ. The canonical NaN has no bits
-// but those it needs, and no sign.
+// CPUs differ in the bits of a NaN that the specification does not define. The canonical NaN is the positive one with
+// only the highest bit of the fraction set.
 
-// nanOf returns the type, of a scalar or of lanes, that may be such a NaN after an instruction, or 0.
+// nanOf returns the type, of a scalar or of lanes, of an instruction's result that may be such a NaN, or 0.
 func nanOf(in *instruction) byte {
 	if in.op == opSIMD {
 		return nanLanes(in.sub)
@@ -15,7 +15,7 @@ func nanOf(in *instruction) byte {
 
 func isFloat(typ byte) bool { return typ == typeF32 || typ == typeF64 }
 
-// isNumber reports whether an instruction is a constant that is no NaN.
+// isNumber reports whether an instruction is a float constant that is not a NaN.
 func isNumber(in []byte) bool {
 	switch {
 	case in[0] == opF32Const && len(in) == 5:
@@ -26,7 +26,7 @@ func isNumber(in []byte) bool {
 	return false
 }
 
-// scratchFor returns the added local that holds a value of a float or vector type.
+// scratchFor returns the added local for values of a float or vector type.
 func scratchFor(typ byte) int {
 	switch typ {
 	case typeF32:
@@ -37,8 +37,7 @@ func scratchFor(typ byte) int {
 	return scratchV128
 }
 
-// canonical makes a NaN on top of the stack the canonical one: the value is kept where it equals
-// itself.
+// canonical replaces a NaN on top of the stack by the canonical one. A value that equals itself is no NaN.
 func (b *body) canonical(op, typ byte) {
 	switch {
 	case op == opSIMD && typ == typeF32:
@@ -60,7 +59,7 @@ func (b *body) canonicalScalar(n uint32, eq byte, nan ...byte) {
 	b.out = append(b.out, eq, opSelect)
 }
 
-// canonicalLanes does it for each lane of a vector; half is the canonical NaN in 8 bytes.
+// canonicalLanes does the same for each lane of a vector. half is 8 bytes of canonical NaNs.
 func (b *body) canonicalLanes(half []byte, eq uint32) {
 	n := b.scratch[scratchV128]
 	b.op(opLocalTee, n)

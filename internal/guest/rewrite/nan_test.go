@@ -11,8 +11,8 @@ import (
 
 const canonicalNaN = 0x7ff8 << 48
 
-// floating draws code over floats in locals, with a NaN now and then, whose bits it looks at. Beside the
-// code it makes what computes the same with NaNs that are all canonical.
+// floating generates random code that computes with floats in locals, and with NaNs, whose bits it reads. It also
+// computes the expected result, with canonical NaNs.
 type floating struct {
 	*rand.Rand
 	code   []byte
@@ -20,7 +20,7 @@ type floating struct {
 	seen   uint64
 }
 
-// The locals are a counter, what was seen, and the floats.
+// The locals are a counter, the bits seen so far, and the floats.
 const (
 	counterLocal = iota
 	seenLocal
@@ -39,7 +39,7 @@ func arithmetic(f func(x, y float64) float64) func(x, y uint64) uint64 {
 	}
 }
 
-// expression emits code that leaves a float, and returns what computes it.
+// expression emits code for a float, and returns a function that computes it.
 func (d *floating) expression(depth int) func() uint64 {
 	choice := d.IntN(12)
 	if depth == 0 {
@@ -106,8 +106,8 @@ func (d *floating) statement() func() {
 	}
 }
 
-// TestNaNsInLocalsAreCanonical: wherever the bits of a NaN are looked at, they are those of the canonical one,
-// though it may have been another while it was in a local.
+// TestNaNsInLocalsAreCanonical checks that the bits of a NaN are canonical wherever they are read, even if they are
+// not while it is in a local.
 func TestNaNsInLocalsAreCanonical(t *testing.T) {
 	t.Parallel()
 	late, nans := 0, 0
@@ -119,7 +119,7 @@ func TestNaNsInLocalsAreCanonical(t *testing.T) {
 			all = append(all, d.statement())
 		}
 		d.emit(opLocalGet, counterLocal, opI32Const, 1, opI32Add, opLocalTee, counterLocal, opI32Const, 3, opI32LtS, 0x0d, 0, opEnd)
-		for k := range d.locals { // what is left at the end
+		for k := range d.locals { // the final values
 			d.emit(opLocalGet, seenLocal, opI64Const, 7, 0x89, opLocalGet, byte(firstFloat+k), 0xbd, 0x85, opLocalSet, seenLocal)
 		}
 		d.emit(opLocalGet, seenLocal)
@@ -154,7 +154,7 @@ func TestNaNsInLocalsAreCanonical(t *testing.T) {
 	}
 }
 
-// latelyCanonical counts where a NaN is made canonical when it is got from a local.
+// latelyCanonical counts the NaNs that are made canonical when they are read from a local.
 func latelyCanonical(t *testing.T, bin []byte) int {
 	t.Helper()
 	m := &module{options: usual, read: reader{bytes: bin, end: len(bin)}}

@@ -1,12 +1,12 @@
 package rewrite
 
-// The host function that is called when a quantum is used up.
+// The host function that is called after each quantum.
 const (
 	hookModule = "flawless"
 	hookName   = "quantum"
 )
 
-// Instructions that the rewriter looks at or writes (WebAssembly 2.0, section 5.4).
+// Instructions that the rewriter checks or writes (WebAssembly 2.0, section 5.4).
 const (
 	opUnreachable  byte = 0x00
 	opBlock        byte = 0x02
@@ -77,18 +77,18 @@ const (
 	simdRelaxed   uint32 = 256
 )
 
-// instruction is one instruction of a body: its bytes are from start to where the reader is.
+// instruction is one instruction of a body. Its bytes are between start and the position of the reader.
 type instruction struct {
 	op    byte
 	sub   uint32 // of opMisc and opSIMD
 	start int
-	index uint32 // label, local, global, function, type, table, alignment or number of labels
-	other uint32 // the table of opCallIndirect
-	block int64  // the type of a block
+	index uint32 // of a label, local, global, function, type or table; or alignment, or number of labels
+	other uint32 // table of opCallIndirect
+	block int64  // type of a block
 	typ   byte   // of opSelectTyped and opRefNull
 }
 
-// next reads an instruction and refuses what is not run.
+// next reads an instruction, and refuses those that are not supported.
 func (m *module) next(r *reader) instruction {
 	in := instruction{start: r.pos}
 	in.op = r.byte()
@@ -146,7 +146,7 @@ func (m *module) next(r *reader) instruction {
 	return in
 }
 
-// unknown tells what a module uses that is not run.
+// unknown refuses an instruction that is not supported.
 func unknown(r *reader, op byte) {
 	switch {
 	case op == opAtomic:
@@ -158,17 +158,17 @@ func unknown(r *reader, op byte) {
 	case op == 0xfb, op >= 0xd3 && op <= 0xd6:
 		r.refuse("it uses garbage collected types or typed references; build without them (the GC proposal)")
 	default:
-		r.damaged("0x%x is no instruction", op)
+		r.damaged("0x%x is not an instruction", op)
 	}
 }
 
 func refuseTable(r *reader) {
-	r.refuse("it changes a table of functions while it runs, which cannot be kept in an image; link it as one module, without dynamic loading")
+	r.refuse("it changes a table of functions while it runs, which an image cannot hold; link it as one module, without dynamic loading")
 }
 
 func firstMemory(r *reader) {
 	if n := r.byte(); n != 0 {
-		r.refuse("it uses memory %d, only one memory is run; build without the multi-memory proposal", n)
+		r.refuse("it uses memory %d, only one memory is supported; build without the multi-memory proposal", n)
 	}
 }
 
@@ -176,7 +176,7 @@ func misc(r *reader, in *instruction) {
 	switch in.sub {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
 	case miscMemoryInit, miscDataDrop:
-		r.refuse("it lays down passive data with memory.init; build without threads (a linker's --shared-memory)")
+		r.refuse("it copies passive data with memory.init; build without threads (a linker's --shared-memory)")
 	case miscMemoryCopy:
 		firstMemory(r)
 		firstMemory(r)
@@ -187,7 +187,7 @@ func misc(r *reader, in *instruction) {
 	case miscTableInit, miscElemDrop, miscTableCopy, miscTableGrow, miscTableFill:
 		refuseTable(r)
 	default:
-		r.damaged("0xfc %d is no instruction", in.sub)
+		r.damaged("0xfc %d is not an instruction", in.sub)
 	}
 }
 
@@ -200,7 +200,7 @@ func simd(r *reader, in *instruction) {
 		in.index = r.u32()
 		r.u32()
 	} else if shapeOf(in.sub) == shapeNone {
-		r.damaged("0xfd %d is no instruction", in.sub)
+		r.damaged("0xfd %d is not an instruction", in.sub)
 	}
 	switch in.sub {
 	case simdConst:

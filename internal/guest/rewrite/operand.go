@@ -1,9 +1,9 @@
 package rewrite
 
-// What instructions take from the stack and leave there (WebAssembly 2.0, appendix A).
+// The operands and results of instructions (WebAssembly 2.0, appendix A).
 
-// numeric returns the type and number of the operands of a scalar instruction from 0x45 to 0xc4, and
-// the type of its result.
+// numeric returns the type and the number of operands of a scalar instruction from 0x45 to 0xc4, and the type of its
+// result.
 func numeric(op byte) (in byte, n int, out byte) {
 	switch {
 	case op == 0x45:
@@ -71,7 +71,7 @@ func conversion(op byte) (in, out byte) {
 	return typeF32, typeF64 // 0xbb
 }
 
-// saturating returns the operand and the result of the conversions after 0xfc.
+// saturating returns the types of the operand and the result of a conversion after 0xfc.
 func saturating(sub uint32) (in, out byte) {
 	in, out = typeF32, typeI32
 	if sub&2 != 0 {
@@ -83,7 +83,7 @@ func saturating(sub uint32) (in, out byte) {
 	return in, out
 }
 
-// access is what a load or store moves, and 1<<align the bytes of it.
+// access is a load or store of 1<<align bytes.
 type access struct {
 	typ   byte
 	align uint32
@@ -101,7 +101,7 @@ func scalarAccess(op byte) access {
 	return all[op-opLoadFirst]
 }
 
-// vectorAlign returns the alignment of a vector's load or store, and whether sub is one.
+// vectorAlign returns the alignment of a load or store of a vector, and whether sub is one.
 func vectorAlign(sub uint32) (align uint32, ok bool) {
 	switch {
 	case sub == 0, sub == simdStore:
@@ -120,7 +120,7 @@ func vectorAlign(sub uint32) (align uint32, ok bool) {
 	return 0, false
 }
 
-// lanes returns how many lanes an instruction chooses from, 0 where it names none.
+// lanes returns how many lanes an instruction selects from, 0 if it selects none.
 func lanes(sub uint32) byte {
 	switch {
 	case sub >= simdLoadLane && sub <= simdStoreLane+3:
@@ -137,7 +137,7 @@ func lanes(sub uint32) byte {
 	return 2
 }
 
-// laneType returns the scalar of the splat, extract and replace instructions, 15 to 34.
+// laneType returns the scalar type of the splat, extract and replace instructions, 15 to 34.
 func laneType(sub uint32) byte {
 	switch sub {
 	case 18, 29, 30:
@@ -150,7 +150,7 @@ func laneType(sub uint32) byte {
 	return typeI32
 }
 
-// shape is how the vector instructions without memory take and leave operands.
+// shape is the operands and the result of a vector instruction that does not access memory.
 type shape byte
 
 const (
@@ -195,9 +195,9 @@ func shapeOf(sub uint32) shape {
 	return shapeNone
 }
 
-// nanType returns the type of what an instruction leaves where that may be a NaN of bits that the
-// specification leaves open: arithmetic, rounding and conversion between float types. What copies
-// or changes the sign of a float is exact.
+// nanType returns the type of an instruction's result if it may be a NaN whose bits the specification does not
+// define, and 0 otherwise. That is the case for arithmetic, rounding, and conversion between float types. Copying a
+// float and changing its sign are exact.
 func nanType(op byte) byte {
 	switch {
 	case op >= 0x8d && op <= 0x97, op == 0xb6:
@@ -208,13 +208,14 @@ func nanType(op byte) byte {
 	return 0
 }
 
-// nanBlind reports whether an instruction gives the same for every NaN among its operands, after
-// its own result was made canonical: what nanType says, comparisons, and conversions to integers.
+// nanBlind reports whether the result of an instruction does not depend on the bits of NaNs among its operands, once
+// the result is canonical. That is the case for the instructions of nanType, for comparisons, and for conversions to
+// integers.
 func nanBlind(op byte) bool {
 	return nanType(op) != 0 || op >= 0x5b && op <= 0x66 || op >= 0xa8 && op <= 0xab || op >= 0xae && op <= 0xb1
 }
 
-// nanLanes is nanType for vectors: the type of the lanes.
+// nanLanes is nanType for vectors. It returns the type of the lanes.
 func nanLanes(sub uint32) byte {
 	switch {
 	case sub >= 103 && sub <= 106, sub >= 227 && sub <= 233, sub == 94:
@@ -225,7 +226,7 @@ func nanLanes(sub uint32) byte {
 	return 0
 }
 
-// blindLanes is nanBlind for vectors: the type of the lanes it is true for, or 0.
+// blindLanes is nanBlind for vectors. It returns the type of the lanes for which that holds, or 0.
 func blindLanes(sub uint32) byte {
 	switch {
 	case sub == 94:

@@ -7,8 +7,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// reader takes a module apart. It remembers the first error and gives zeros from then on, so that
-// callers look at err once per loop and not once per byte.
+// reader reads the binary format. It remembers the first error and returns zeros from then on, so callers check err
+// once per loop instead of once per byte.
 type reader struct {
 	bytes    []byte
 	pos, end int
@@ -16,7 +16,7 @@ type reader struct {
 	err      error
 }
 
-// fail remembers the first error. The text says what is wrong and what to do.
+// fail records the first error. Its text says what is wrong and what to do.
 func (r *reader) fail(code flawless.Code, format string, args ...any) {
 	if r.err != nil {
 		return
@@ -31,12 +31,12 @@ func (r *reader) fail(code flawless.Code, format string, args ...any) {
 
 func (r *reader) refuse(format string, args ...any) { r.fail(flawless.Refused, format, args...) }
 
-// damaged reports bytes that no compiler writes.
+// damaged records that the module has bytes that no compiler writes.
 func (r *reader) damaged(format string, args ...any) {
 	r.fail(flawless.Invalid, "%s: the module is damaged or not valid, build it again", fmt.Sprintf(format, args...))
 }
 
-// more reports whether there is anything left to read.
+// more reports whether there are bytes left to read.
 func (r *reader) more() bool { return r.err == nil && r.pos < r.end }
 
 func (r *reader) byte() byte {
@@ -84,8 +84,7 @@ func (r *reader) s32() int32 { return int32(r.signed(32)) }
 func (r *reader) s33() int64 { return r.signed(33) }
 func (r *reader) s64() int64 { return r.signed(64) }
 
-// signed reads a signed number of the given bits. The unused bits of the last byte have to repeat
-// the sign.
+// signed reads a signed number with this many bits. The unused bits of the last byte must repeat the sign.
 func (r *reader) signed(bits uint) int64 {
 	var v int64
 	for shift := uint(0); shift < bits; shift += 7 {
@@ -109,7 +108,7 @@ func (r *reader) signed(bits uint) int64 {
 	return 0
 }
 
-// count reads the length of a list whose items have at least min bytes each.
+// count reads the length of a list whose items have min bytes or more.
 func (r *reader) count(min int) int {
 	n := r.u32()
 	if int64(n)*int64(min) > int64(r.end-r.pos) {
@@ -128,14 +127,14 @@ func (r *reader) name() string {
 	return string(b)
 }
 
-// part returns a reader of the next n bytes and steps over them.
+// part returns a reader for the next n bytes and skips them.
 func (r *reader) part(n int, where string) reader {
 	start := r.pos
 	r.take(n)
 	return reader{bytes: r.bytes, pos: start, end: r.pos, where: where, err: r.err}
 }
 
-// done closes a part: all of it has to be read.
+// done ends a part. It fails if a part was not read to its end.
 func (r *reader) done() error {
 	if r.err == nil && r.pos != r.end {
 		r.damaged("%d bytes are left over", r.end-r.pos)

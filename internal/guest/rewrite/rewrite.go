@@ -6,81 +6,74 @@ import (
 	"sort"
 )
 
-// Options say what a module may import and where its limits are.
+// Options say what a module may import, and set its limits.
 type Options struct {
-	// Offered reports whether a function may be imported. Nil offers nothing. It is never asked
-	// for flawless.quantum, which no guest may import by itself.
+	// Offered reports whether a function may be imported. Nil offers nothing. It is not called for flawless.quantum,
+	// which no module may import by itself.
 	Offered func(module, name string) bool
 
-	// Quantum is how many units the guest computes between two calls of flawless.quantum. It is
-	// the value Units starts with; at 0 or less the first check calls.
+	// Quantum is the initial value of Units: how many units the guest computes before it calls flawless.quantum. With 0
+	// or less, the first check calls it.
 	Quantum int64
 
-	// Depth is how many calls may be on the guest's stack. Calls of functions that call nothing, or are
-	// light (see graph.go), are not counted by themselves, and a large function, or one that calls such
-	// ones, counts as several calls, so that the depth bounds the bytes of stack, too.
+	// Depth is how many calls may be on the guest's stack. Functions that call nothing, and light functions (see
+	// graph.go), are counted with their callers. A large function counts as several calls, so that the depth also
+	// bounds the bytes of the stack.
 	Depth int32
 
-	// Sites has the guest take down where it makes a call, before each: as an offset in the content of
-	// the input's code section, in the global Result.Site.
+	// Sites makes the guest record the call site before each call, in the global Result.Site: the offset in the
+	// content of the input's code section.
 	Sites bool
 
-	// Inert returns the functions of a Go program that are to return at once, by their index without imports.
-	// It is given what is in memory at the start. Nil is none.
+	// Inert returns the functions of a Go program that must return at once, by index, not counting imports. Its
+	// argument is the initial memory. Nil is none.
 	Inert func(data []Segment) []int
 }
 
-// Result is a module made ready to run, and what the host has to know about it. Nothing in it
-// shares memory with the input.
+// Result is a rewritten module, and what the host has to know about it. It shares no memory with the input.
 type Result struct {
-	// Binary is the module that runs. Besides what the guest imports, it imports
-	// flawless.quantum, () -> ().
+	// Binary is the rewritten module. It has one more import, flawless.quantum, of type () -> ().
 	Binary []byte
 
-	// Hollow is Binary without its code: the same types, imports, functions, globals, elements, exports
-	// and names, but every function traps. Two that come from different inputs, or have different code,
-	// are different.
+	// Hollow is Binary with functions that only trap: types, imports, globals, elements, exports and names are the
+	// same. Modules that come from different inputs or have different code have different hollow modules.
 	Hollow []byte
 
-	// Whole tells this code from that of any other module: the export WholeName returns it.
+	// Whole identifies the code. The export WholeName returns it.
 	Whole uint64
 
-	// Data is what the host lays into memory before Start: in order of offsets, not overlapping,
-	// inside of MinPages.
+	// Data is what the host has to write to memory before Start. It is sorted by offset, does not overlap, and fits
+	// MinPages.
 	Data []Segment
 
-	// Start is the export name of the start function, "" where there is none.
+	// Start is the export name of the start function, "" if there is none.
 	Start string
 
-	// Globals are the export names of all mutable globals in order of index, Units and Depth
-	// among them. With the memory they are the whole state of the program. All are numbers of
-	// 32 or 64 bits.
+	// Globals are the export names of all mutable globals by index, including Units and Depth. Together with the memory
+	// they are the whole state of the program. All are numbers of 32 or 64 bits.
 	Globals []string
 
-	// Units is the export name of the i64 global that counts down as the guest computes. When it
-	// is below 0, flawless.quantum is called, which has to set it anew.
+	// Units is the export name of the i64 global that counts down as the guest computes. Below 0 the guest calls
+	// flawless.quantum, which has to set it again.
 	Units string
 
-	// Depth is the export name of the i32 global with the depth that is left. A call too deep
-	// traps as unreachable and leaves it below 0; no other trap does. After a trap it has to be
-	// set anew.
+	// Depth is the export name of the i32 global with the remaining depth. A call that is too deep traps as unreachable
+	// and leaves it below 0; no other trap does. It has to be set again after a trap.
 	Depth string
 
-	// Site is the export name of the i32 global that Options.Sites asks for, "" where it does not. It is
-	// none of Globals.
+	// Site is the export name of the i32 global for Options.Sites, "" without it. It is not among Globals.
 	Site string
 
-	// MinPages and MaxPages are the limits of memory, in pages of 64 KiB. MaxPages is 0 where
-	// the module sets no bound.
+	// MinPages and MaxPages are the limits of memory in pages of 64 KiB. MaxPages is 0 if the module sets no maximum.
 	MinPages, MaxPages uint32
 
-	// Exports are the functions the guest exports and their types, as "(i32,i32)->(i32)".
+	// Exports are the exported functions and their types, such as "(i32,i32)->(i32)".
 	Exports map[string]string
 }
 
-// Rewrite checks bin and changes it. Errors are flawless.Invalid where bin is no WebAssembly or is
-// damaged, and flawless.Refused where it uses what the engine does not run; they say where, why and
-// what to do. It may be called concurrently. It keeps nothing of bin.
+// Rewrite checks a module and rewrites it. The error is flawless.Invalid if bin is damaged or not WebAssembly, and
+// flawless.Refused if it uses something that the engine does not run; it says where, why and what to do. Rewrite may be
+// called concurrently, and keeps nothing of bin.
 func Rewrite(bin []byte, o Options) (*Result, error) {
 	m := &module{options: o, read: reader{bytes: bin, end: len(bin)}}
 	if err := m.decode(); err != nil {
@@ -132,7 +125,7 @@ func (m *module) result() *Result {
 	return r
 }
 
-// mutable returns the indices of all mutable globals, with the two that are added.
+// mutable returns the indices of all mutable globals, including the two that are added.
 func (m *module) mutable() []uint32 {
 	var out []uint32
 	for i, g := range m.globals {
@@ -143,7 +136,7 @@ func (m *module) mutable() []uint32 {
 	return append(out, m.units(), m.depth())
 }
 
-// missing returns the imports that are not offered, sorted.
+// missing returns the sorted imports that are not offered.
 func (m *module) missing() []string {
 	seen := make(map[string]bool)
 	for _, im := range m.imports {

@@ -40,7 +40,7 @@ func all(string, string) bool { return true }
 
 var usual = Options{Offered: all, Quantum: 1000, Depth: 100}
 
-// mod writes a module: sections as pairs of id and payload.
+// mod returns a module with these sections, pairs of id and payload.
 func mod(sections ...[]byte) []byte {
 	b := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
 	for _, s := range sections {
@@ -69,7 +69,7 @@ var (
 	exports = vec(sectionExport, exported("memory", externMemory, 0), exported("f", externFunc, 0))
 )
 
-// simple is a module with one exported function of that type and code.
+// simple returns a module with one exported function of this type and code.
 func simple(typ []byte, code ...byte) []byte {
 	return mod(vec(sectionType, typ), vec(sectionFunc, []byte{0}), memory, exports, vec(sectionCode, fn(code...)))
 }
@@ -134,7 +134,7 @@ func TestRewritingKeepsResults(t *testing.T) {
 			t.Errorf("%s: fib(20) is %v, %v", name, got, err)
 		}
 		if d := int32(h.ExportedGlobal(h.r.Depth).Get()); d != usual.Depth {
-			t.Errorf("%s: the depth left is %d, it was not given back", name, d)
+			t.Errorf("%s: the depth is %d, it was not given back", name, d)
 		}
 		if h.calls == 0 {
 			t.Errorf("%s: the quantum was never used up", name)
@@ -196,7 +196,7 @@ func TestEndlessLoopCallsTheEngine(t *testing.T) {
 	}
 }
 
-// TestLoopsWithoutCallsAreCounted: such a function keeps the units in a local, and nobody can tell.
+// TestLoopsWithoutCallsAreCounted has functions that keep the units in a local.
 func TestLoopsWithoutCallsAreCounted(t *testing.T) {
 	t.Parallel()
 	const n = 1000
@@ -238,18 +238,18 @@ func TestLoopsWithoutCallsAreCounted(t *testing.T) {
 	}
 }
 
-// TestStraightLineCodeCallsTheEngine: so that whoever does it can be stopped.
+// TestStraightLineCodeCallsTheEngine checks that long code without loops can be stopped.
 func TestStraightLineCodeCallsTheEngine(t *testing.T) {
 	t.Parallel()
 	fill := slices.Concat([]byte{opI32Const, 0, opI32Const, 0, opI32Const}, putS(nil, 1<<16), []byte{opMisc, byte(miscMemoryFill), 0})
-	leaf := bytes.Repeat([]byte{opI32Const, 0, opDrop}, mostLight)
+	leaf := bytes.Repeat([]byte{opI32Const, 0, opDrop}, maxLightCost)
 	for name, row := range map[string]struct {
 		bin  []byte
 		most int64 // units between two calls
 	}{
 		"fills":            {several(fn(append(bytes.Repeat(fill, 60), opEnd)...)), 1 << 16 >> 6},
 		"fills, far below": {several(fn(opCall, 1, opEnd), fn(append(bytes.Repeat(fill, 60), opEnd)...)), 1 << 16 >> 6},
-		"a large function": {several(fn(append(bytes.Repeat([]byte{opCall, 1}, 60), opEnd)...), fn(append(leaf, opEnd)...)), dampened(2*mostLight + 1)},
+		"a large function": {several(fn(append(bytes.Repeat([]byte{opCall, 1}, 60), opEnd)...), fn(append(leaf, opEnd)...)), dampened(2*maxLightCost + 1)},
 	} {
 		for engine, config := range engines() {
 			o := usual
@@ -339,8 +339,8 @@ func TestRefusedInput(t *testing.T) {
 		{"exceptions", code(0x06, 0x40, opEnd, opEnd), flawless.Refused, "exceptions"},
 		{"tail calls", code(0x12, 0, opEnd), flawless.Refused, "tail calls"},
 		{"passive data", code(opMisc, 8, 0, 0, opEnd), flawless.Refused, "passive"},
-		{"a reserved export", mod(ty, one, memory, vec(sectionExport, exported("flawless:g0", externFunc, 0)), vec(sectionCode, fn(opEnd))), flawless.Refused, "kept for the engine"},
-		{"an unknown instruction", code(0xff, opEnd), flawless.Invalid, "no instruction"},
+		{"a reserved export", mod(ty, one, memory, vec(sectionExport, exported("flawless:g0", externFunc, 0)), vec(sectionCode, fn(opEnd))), flawless.Refused, "reserved for the engine"},
+		{"an unknown instruction", code(0xff, opEnd), flawless.Invalid, "not an instruction"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,6 @@
 package rewrite
 
-// samples are valid modules that have something of everything, for fuzzing to start from.
+// samples are valid modules with some of everything, as seeds for fuzzing.
 func samples() [][]byte {
 	long := append(putS([]byte{opI32Const}, 1<<31-1), opDrop)
 	return [][]byte{

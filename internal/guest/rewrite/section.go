@@ -2,8 +2,8 @@ package rewrite
 
 import "strings"
 
-// The limits of what a module may have. They bound what a few bytes of it can cost when it is checked
-// and compiled, and in each of its instances. Compilers stay far below them.
+// Limits of a module. They bound what a few bytes of a module can cost when it is checked and compiled, and in each
+// of its instances. Compilers stay far below them.
 const (
 	maxTypes     = 10_000
 	maxParams    = 1000
@@ -15,19 +15,19 @@ const (
 	maxGlobals   = 10_000
 	maxExports   = 20_000
 	maxElems     = 10_000  // segments of elements
-	maxSegments  = 1 << 21 // of data: Go has one for each run of bytes that are not zero
+	maxSegments  = 1 << 21 // of data; Go has one for each run of bytes that are not zero
 	maxName      = 4096    // bytes, of an import or export
 	maxPages     = 1 << 16
 )
 
-// atMost refuses a module with more than so many of something.
+// atMost refuses a module that has more than limit of something.
 func (r *reader) atMost(limit, n int, what string) {
 	if n > limit {
 		r.refuse("it has %d %s, at most %d are allowed; build a smaller module", n, what, limit)
 	}
 }
 
-// shortName reads a name of an import or export.
+// shortName reads the name of an import or export.
 func (r *reader) shortName() string {
 	s := r.name()
 	if len(s) > maxName {
@@ -75,7 +75,7 @@ func checkType(r *reader, t byte) {
 	case 0x69, 0x74:
 		r.refuse("it uses exceptions; build without them")
 	default:
-		r.damaged("0x%x is no type of a value", t)
+		r.damaged("0x%x is not the type of a value", t)
 	}
 }
 
@@ -86,16 +86,16 @@ func (m *module) readImports(r *reader) {
 		case externFunc:
 			m.funcs = append(m.funcs, m.readType(r))
 		case externMemory:
-			r.refuse("import %.100s.%.100s is a memory and a module has to have its own; build without the linker's --import-memory", im.module, im.name)
+			r.refuse("import %.100s.%.100s is a memory, but a module must have its own; build without the linker's --import-memory", im.module, im.name)
 		case externTable, externGlobal:
-			r.refuse("import %.100s.%.100s is a table or a global and only functions can be imported; build one whole module instead of a part that is linked at run time", im.module, im.name)
+			r.refuse("import %.100s.%.100s is a table or a global, but only functions can be imported; build one whole module instead of a part that is linked at run time", im.module, im.name)
 		case externTag:
 			r.refuse("it uses exceptions (import %.100s.%.100s); build without them", im.module, im.name)
 		default:
 			r.damaged("import %.100s.%.100s is of the unknown kind %d", im.module, im.name, kind)
 		}
 		if im == (imported{hookModule, hookName}) {
-			r.refuse("import %.100s.%.100s is kept for the engine; remove it", im.module, im.name)
+			r.refuse("import %.100s.%.100s is reserved for the engine; remove it", im.module, im.name)
 		}
 		m.imports = append(m.imports, im)
 	})
@@ -128,7 +128,7 @@ func (m *module) readTables(r *reader) {
 	m.list(sectionTable, r, 3, func() {
 		t := table{elem: r.byte()}
 		if t.elem != typeFuncref && t.elem != typeExternref {
-			r.refuse("a table has elements of the type 0x%x, only funcref and externref are run; build without the GC proposal", t.elem)
+			r.refuse("a table has elements of the type 0x%x, only funcref and externref are supported; build without the GC proposal", t.elem)
 		}
 		t.limits = m.readLimits(r, 1<<32-1)
 		if elements += uint64(t.min); elements > maxElements {
@@ -148,7 +148,7 @@ func (m *module) readMemories(r *reader) {
 	})
 }
 
-func (m *module) readLimits(r *reader, most uint32) limits {
+func (m *module) readLimits(r *reader, highest uint32) limits {
 	flags := r.byte()
 	switch {
 	case flags&^7 != 0:
@@ -162,7 +162,7 @@ func (m *module) readLimits(r *reader, most uint32) limits {
 	if l.bounded {
 		l.max = r.u32()
 	}
-	if l.min > most || l.max > most || l.bounded && l.max < l.min {
+	if l.min > highest || l.max > highest || l.bounded && l.max < l.min {
 		r.damaged("the limits %d to %d are not valid", l.min, l.max)
 	}
 	return l
@@ -181,7 +181,7 @@ func (m *module) readGlobals(r *reader) {
 		if g.mutable && (g.typ == typeV128 || g.typ == typeFuncref || g.typ == typeExternref) {
 			r.refuse("global %d is mutable and of type %s, which cannot be kept in an image; keep such values in memory", len(m.globals), typeName(g.typ))
 		}
-		g.init = m.constant(r, g.typ, "the start value of a global")
+		g.init = m.constant(r, g.typ, "the initial value of a global")
 		m.globals = append(m.globals, g)
 	})
 }
@@ -217,7 +217,7 @@ func (m *module) constant(r *reader, want byte, what string) expr {
 		}
 		r.take(16)
 	case opGlobalGet:
-		r.refuse("%s comes from a global and is not constant; link it as one module with fixed addresses (not position independent)", what)
+		r.refuse("%s comes from a global instead of a constant; link it as one module with fixed addresses (not position independent)", what)
 	default:
 		r.damaged("%s is not constant", what)
 	}
@@ -225,15 +225,15 @@ func (m *module) constant(r *reader, want byte, what string) expr {
 	switch next := r.byte(); {
 	case next == opEnd:
 	case r.err == nil:
-		r.refuse("%s is computed and not constant; build without the extended-const proposal, with fixed addresses", what)
+		r.refuse("%s is computed instead of constant; build without the extended-const proposal, with fixed addresses", what)
 	}
 	if r.err == nil && e.typ != want {
-		r.damaged("%s has the type %s, it should be %s", what, typeName(e.typ), typeName(want))
+		r.damaged("%s has the type %s, and not %s", what, typeName(e.typ), typeName(want))
 	}
 	return e
 }
 
-// declare allows ref.func to name fn.
+// declare records that ref.func may name fn.
 func (m *module) declare(r *reader, fn uint32) {
 	if r.err != nil {
 		return
@@ -272,7 +272,7 @@ func (m *module) readExports(r *reader) {
 		case seen[e.name]:
 			r.damaged("there are two exports %.100q", e.name)
 		case strings.HasPrefix(e.name, reserved):
-			r.refuse("export %.100q starts with %q, which is kept for the engine; give it another name", e.name, reserved)
+			r.refuse("export %.100q starts with %q, which is reserved for the engine; give it another name", e.name, reserved)
 		case e.kind == externFunc:
 			m.declare(r, e.index)
 		}

@@ -20,8 +20,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// The test programs of the WebAssembly specification, version 2, come with wazero, compiled by
-// wast2json. A script is a list of modules and of what calls of them return.
+// The tests of the WebAssembly specification, version 2, come with wazero, compiled by wast2json. A script is a list
+// of modules, calls and expected results.
 type (
 	script struct{ Commands []command }
 
@@ -39,7 +39,7 @@ type (
 	}
 )
 
-// scripts is the folder they lie in.
+// scripts returns their directory.
 var scripts = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
 	if err != nil {
@@ -48,9 +48,9 @@ var scripts = sync.OnceValues(func() (string, error) {
 	return filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest", "v2", "testdata"), nil
 })
 
-// TestSpecification runs the specification's programs rewritten: each returns and traps as
-// the specification says, and to the bit alike under the compiler and the interpreter. Programs
-// that import what the engine does not offer, or use what it refuses, are left out and counted.
+// TestSpecification runs the tests of the specification on rewritten modules. Each call must return or trap as
+// specified, with the same bits under the compiler and the interpreter. Modules that the rewriter refuses are skipped
+// and counted.
 func TestSpecification(t *testing.T) {
 	t.Parallel()
 	dir, err := scripts()
@@ -85,7 +85,7 @@ func TestSpecification(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d modules, %d of them refused; %d calls as they should be; %d bad modules refused", all.modules, all.refused, all.calls, all.bad)
+	t.Logf("%d modules, %d of them refused; %d correct calls; %d invalid modules refused", all.modules, all.refused, all.calls, all.bad)
 	if all.modules-all.refused < 1000 || all.calls < 40_000 {
 		t.Error("too little was tested")
 	}
@@ -103,18 +103,18 @@ func (t *tally) add(o *tally) {
 	t.modules, t.refused, t.calls, t.bad = t.modules+o.modules, t.refused+o.refused, t.calls+o.calls, t.bad+o.bad
 }
 
-// play carries out a script, with each of wazero's engines.
+// play runs a script with each of wazero's engines.
 type play struct {
 	*tally
 	t        *testing.T
 	dir      string
 	runtimes []wazero.Runtime
-	current  []*host // nil where the module was refused
+	current  []*host // nil if the module was refused
 	named    map[string][]*host
-	linked   bool // other modules may change what these hold
+	linked   bool // other modules may change their state
 }
 
-// specOptions have so small a quantum that the engine is called all the time.
+// specOptions have a quantum so small that the engine is called all the time.
 var specOptions = Options{Offered: func(module, _ string) bool { return module == "spectest" }, Quantum: 20, Depth: 100_000}
 
 func newPlay(t *testing.T, dir string) *play {
@@ -164,7 +164,7 @@ func (p *play) do(c command) {
 	}
 }
 
-// unlink forgets modules that one which is not run may have changed.
+// unlink forgets modules that a refused module may have changed.
 func (p *play) unlink() {
 	if p.linked {
 		p.current = nil
@@ -172,7 +172,7 @@ func (p *play) unlink() {
 	}
 }
 
-// invalid checks that a bad module is refused by the rewriter, or what it makes of it by wazero.
+// invalid checks that an invalid module is refused by the rewriter, or its rewritten form by wazero.
 func (p *play) invalid(c command) {
 	bin, err := os.ReadFile(filepath.Join(p.dir, c.Filename))
 	if err != nil {
@@ -187,7 +187,7 @@ func (p *play) invalid(c command) {
 		_, err = p.runtimes[1].CompileModule(context.Background(), out.Binary)
 	}
 	if err == nil {
-		p.t.Errorf("line %d: %s is accepted and should not be: %s", c.Line, c.Filename, c.Text)
+		p.t.Errorf("line %d: %s is accepted, but invalid: %s", c.Line, c.Filename, c.Text)
 	}
 	p.bad++
 }
@@ -224,7 +224,7 @@ func (p *play) module(c command) {
 	}
 }
 
-// lay makes an instance of what was rewritten, with its data, and starts it.
+// lay makes an instance of a rewritten module, writes its data, and starts it.
 func lay(r wazero.Runtime, res *Result) (*host, error) {
 	ctx := context.Background()
 	m, err := r.InstantiateWithConfig(ctx, res.Binary, wazero.NewModuleConfig().WithName("").WithStartFunctions())
@@ -245,7 +245,7 @@ func lay(r wazero.Runtime, res *Result) (*host, error) {
 	return h, nil
 }
 
-// call carries out an action under each engine and compares what it returns.
+// call runs an action with each engine and compares the results.
 func (p *play) call(c command, traps bool) {
 	hosts := p.current
 	if c.Action.Module != "" {
@@ -254,7 +254,7 @@ func (p *play) call(c command, traps bool) {
 	var first []uint64
 	for n, h := range hosts {
 		got, err := h.act(c.Action)
-		h.ExportedGlobal(h.r.Depth).(api.MutableGlobal).Set(uint64(specOptions.Depth)) // after a trap it is not given back
+		h.ExportedGlobal(h.r.Depth).(api.MutableGlobal).Set(uint64(specOptions.Depth)) // a trap leaves it changed
 		switch {
 		case traps != (err != nil):
 			p.t.Errorf("line %d: %s %d: %v, want a trap: %v", c.Line, c.Action.Field, c.Action.args(), err, traps)
@@ -284,7 +284,7 @@ func (h *host) act(a action) ([]uint64, error) {
 		switch typ {
 		case api.ValueTypeI32, api.ValueTypeF32:
 			if place < len(got) {
-				got[place] &= 1<<32 - 1 // the rest is what was in the slot before
+				got[place] &= 1<<32 - 1 // the upper bits are from the previous value
 			}
 		case typeV128:
 			place++
@@ -294,10 +294,10 @@ func (h *host) act(a action) ([]uint64, error) {
 	return got, err
 }
 
-// hostKey finds the module whose quantum is used up.
+// hostKey is the context key of the module that calls the engine.
 type hostKey struct{}
 
-// rewriteAny is Rewrite for modules that are no guests: they are given a memory where they have none.
+// rewriteAny is Rewrite for modules that are no guests. It adds a memory to modules without one.
 func rewriteAny(bin []byte) (*Result, error) {
 	m := &module{options: specOptions, read: reader{bytes: bin, end: len(bin)}}
 	if err := m.decode(); err != nil {

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// value is a parameter or a result in a script of the specification: numbers are the decimal of
-// their bits, results may be nan:canonical or nan:arithmetic.
+// value is a parameter or a result in a script. Numbers are their bits in decimal, results may be nan:canonical or
+// nan:arithmetic.
 type value struct {
 	Type  string
 	Lane  string `json:"lane_type"`
@@ -21,7 +21,7 @@ func (a action) args() (out []uint64) {
 	return out
 }
 
-// texts are the numbers of a value, one for each lane.
+// texts returns the numbers of a value, one for each lane.
 func (v value) texts() (out []string) {
 	var one string
 	if json.Unmarshal(v.Value, &one) == nil {
@@ -31,7 +31,7 @@ func (v value) texts() (out []string) {
 	return out
 }
 
-// bits is a value as wazero takes it.
+// bits returns a value as wazero takes it.
 func (v value) bits() []uint64 {
 	if v.Type != "v128" {
 		return []uint64{v.number(v.texts()[0])}
@@ -64,7 +64,7 @@ func width(typ string) int {
 	return 8
 }
 
-// fit tells whether results are those that are expected.
+// fit reports whether results are as expected.
 func fit(got []uint64, want []value) bool {
 	for _, v := range want {
 		typ, n := v.Type, 1
@@ -90,8 +90,7 @@ func fit(got []uint64, want []value) bool {
 	return len(got) == 0
 }
 
-// fits compares one number. A NaN has to be the canonical one, but for its sign, which instructions
-// that compute nothing (neg, copysign) may set.
+// fits compares one number. A NaN must be canonical except for its sign, which neg and copysign may set.
 func fits(b []byte, typ, text string, v value) bool {
 	var n uint64
 	for k := range b {

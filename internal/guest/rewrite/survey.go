@@ -2,76 +2,76 @@ package rewrite
 
 import "sort"
 
-// The limits of one function. Compilers stay far below them.
+// Limits of a function. Compilers stay far below them.
 const (
-	mostLocals   = 49_000
-	mostOperands = 1 << 16
+	maxLocals   = 49_000
+	maxOperands = 1 << 16
 )
 
-// survey goes through a function's code once: it checks its types and finds out what it costs and
-// what it needs. Only valid code may be rewritten, since what is added (globals, locals, types,
-// blocks) could give a meaning to what had none.
+// survey reads the code of a function once. It validates it, and collects what rewriting it needs. Only valid code
+// may be rewritten, because invalid indices could become valid through the globals, locals, types and blocks that are
+// added.
 type survey struct {
 	m      *module
 	r      *reader
 	params []byte
 	locals []locals
-	quick  []byte // the types of the first locals
+	quick  []byte // types of the first locals
 	stack  []operand
 	frames []frame
 
-	gets  []get // of locals that are floats
-	sets  []set
-	holds []held // of the locals
+	gets  []get  // reads of float locals
+	sets  []set  // writes of float locals
+	holds []held // by local
 
 	found  found
-	merged []int          // for each cost, where its instructions count to in its place, -1 where they count to it
-	plain  bool           // still no branch, call or loop since the entry
-	before [2]instruction // the last two, the later one first
-	one    [128]byte      // each byte at its own place: lists of one type
+	merged []int          // for each cost, the one that its instructions count to instead, or -1
+	plain  bool           // there was no branch, call or loop yet
+	before [2]instruction // the last two, latest first
+	one    [128]byte      // each byte at its own index, to slice lists of one type from
 }
 
-// found is what is kept of a function until it is written.
+// found is what a survey finds out about a function.
 type found struct {
-	body     reader // behind the declarations of locals
-	groups   []byte // these, as they are
+	body     reader // after the declarations of locals
+	groups   []byte // the encoded declarations
 	ngroups  int
-	locals   uint32   // their number, parameters included
-	costs    []int64  // of the entry and of each loop, in order; 0 where a loop is never gone through again
-	sites    []site   // its calls of functions of the module
-	branches []uint32 // for each br, in order: the label it gets
-	nans     []bool   // for each instruction that may leave a NaN, in order: it has to be made canonical
-	late     []get    // the local.get and local.tee behind which it has to be, in order
-	needs    [5]bool  // locals for canonical, chargeLength and alone
-	all      int64    // instructions
-	most     int      // operands at one time
+	locals   uint32   // number of locals, including parameters
+	costs    []int64  // of the entry and of each loop, in order; 0 if a loop never repeats
+	sites    []site   // calls of functions of the module
+	branches []uint32 // new label of each br, in order
+	nans     []bool   // for each instruction whose result may be a NaN, in order: make it canonical
+	late     []get    // local.get and local.tee after which to make a NaN canonical, in order
+	needs    [5]bool  // added locals that are used
+	all      int64    // number of instructions
+	operands int      // highest number on the stack
 	effort   effort
-	calls    bool // it calls something
-	indirect bool // it calls what is in a table
-	loops    bool // there is a loop that is gone through again
-	straight bool // the first loop is reached straight from the entry
+	calls    bool // it has calls
+	indirect bool // it has indirect calls
+	loops    bool // it has loops that repeat
+	straight bool // nothing branches between the entry and the first loop
 }
 
-// site is a call, and the cost that it counts to.
+// site is a call site, and the cost that it counts to.
 type site struct {
 	fn   uint32
 	cost int
 }
 
-// locals are those before end that come after the group before.
+// locals is a group of locals: those before end that are in no earlier group.
 type locals struct {
 	end uint32
 	typ byte
 }
 
-// operand is a value on the stack. Where it may be a NaN, nan is its place in nans plus one. Where it was
-// got from a local that is a float, get is its place in gets plus one.
+// operand is a value on the stack. If it may be a NaN, nan is its index in nans plus one. If it was read from a float
+// local, get is its index in gets plus one.
 type operand struct {
 	typ   byte
-	lanes byte // the type of the lanes that may be NaN
+	lanes byte // type of the lanes that may be NaN
 	nan   uint32
 	get   uint32
-	plain bool // a number
+	plain bool // it is not a NaN
 }
 
 // get is a local.get or local.tee of a float.
@@ -79,31 +79,31 @@ type get struct {
 	local uint32
 	typ   byte
 	at    int
-	blind bool // what it got is for an instruction that is blind
+	blind bool // its value is the operand of a NaN-blind instruction
 }
 
-// set is a local.set or local.tee of a float. nan is the place in nans plus one of what may be a NaN, 0 of what
-// comes from elsewhere: that may be a NaN whose bits are to stay, such as one with a sign.
+// set is a local.set or local.tee of a float. nan is the index in nans plus one of a value that may be a NaN with
+// undefined bits. It is 0 for other values: they may be NaNs whose bits must be kept, such as a negative one.
 type set struct{ local, nan uint32 }
 
-// held counts where a local may be set to a NaN, and where it is got for what is not blind.
+// held counts how often a local may be set to a NaN, and how often it is read for an instruction that is not NaN-blind.
 type held struct {
 	sets, gets int
-	other      bool // it is set to what comes from elsewhere
+	other      bool // it is also set to a value whose bits must be kept
 }
 
 func (h held) late() bool { return h.sets > 0 && h.gets <= h.sets && !h.other }
 
-// frame is a block while its end is not reached.
+// frame is a block before its end.
 type frame struct {
 	op              byte
 	params, results []byte
-	height          int // of the stack below it
+	height          int // of the stack at its start
 	unreachable     bool
-	cost            int   // the cost that its instructions count to
-	first           int64 // the number of the instruction that opens it
-	nest            int64 // loops around it, itself included
-	again           bool  // something branches back to it
+	cost            int   // that its instructions count to
+	first           int64 // number of the instruction that opens it
+	nest            int64 // enclosing loops, including itself
+	again           bool  // there is a branch back to it
 	dispatch        *dispatch
 }
 
@@ -115,7 +115,7 @@ func newSurvey(m *module) *survey {
 	return s
 }
 
-// look goes through the next function, of the type t, whose code r reads.
+// look surveys the next function, which has the type t and the code r.
 func (s *survey) look(r reader, t funcType) (*found, error) {
 	s.r, s.params = &r, t.params
 	s.stack, s.quick, s.locals = s.stack[:0], s.quick[:0], s.locals[:0]
@@ -141,7 +141,7 @@ func (s *survey) look(r reader, t funcType) (*found, error) {
 	}
 	f := s.found
 	if work := f.work(); work > maxFunctionWork {
-		r.refuse("its %d instructions, %d locals, %d branches and blocks, and loops in %d levels would take %.1f times as long to compile as is allowed; split it",
+		r.refuse("with its %d instructions, %d locals, %d branches and blocks, and loops in %d levels it would take %.1f times the allowed time to compile; split it",
 			f.all, f.locals, f.effort.blocks, f.effort.nest, float64(work)/maxFunctionWork)
 	}
 	return &f, r.err
@@ -160,17 +160,17 @@ func (s *survey) run() {
 		s.step(&in)
 		s.before[1], s.before[0] = s.before[0], in
 		switch {
-		case len(s.stack) > mostOperands:
-			r.refuse("a function needs more than %d values on its stack; split it", mostOperands)
+		case len(s.stack) > maxOperands:
+			r.refuse("a function needs more than %d values on its stack; split it", maxOperands)
 		case s.found.all > maxInstructions:
 			r.refuse("a function has more than %d instructions; split it", maxInstructions)
 		case 1000*s.found.effort.arity > maxFunctionWork:
 			r.refuse("the blocks, branches and calls of a function pass on more than %d values; split it, or pass them in memory", s.found.effort.arity)
 		}
-		s.found.most = max(s.found.most, len(s.stack))
+		s.found.operands = max(s.found.operands, len(s.stack))
 		if len(s.frames) == 0 {
 			if r.err == nil && r.pos != r.end {
-				r.damaged("there is code behind the end of a function")
+				r.damaged("there is code after the end of a function")
 			}
 			return
 		}
@@ -187,7 +187,7 @@ func (s *survey) step(in *instruction) {
 			s.use(s.pop(typ), blind, typ)
 		}
 		s.pushNaN(out, nanType(op))
-		s.stack[len(s.stack)-1].plain = op >= 0xb2 && op <= 0xb5 || op >= 0xb7 && op <= 0xba // from integers
+		s.stack[len(s.stack)-1].plain = op >= 0xb2 && op <= 0xb5 || op >= 0xb7 && op <= 0xba // converted from integers
 	case op >= opLocalGet && op <= opLocalTee:
 		s.local(in)
 	case op == opGlobalGet, op == opGlobalSet:
@@ -228,7 +228,7 @@ func (s *survey) pushAll(types []byte) {
 	}
 }
 
-// pushNaN pushes what may be a NaN in lanes of the type given, 0 where it is none.
+// pushNaN pushes a value that may be a NaN in lanes of this type; 0 is no lanes.
 func (s *survey) pushNaN(typ, lanes byte) {
 	v := operand{typ: typ}
 	if lanes != 0 {
@@ -239,8 +239,8 @@ func (s *survey) pushNaN(typ, lanes byte) {
 	s.stack = append(s.stack, v)
 }
 
-// use is called for an operand of an instruction that is blind for the bits of a NaN in lanes of
-// that type: nobody else will see them.
+// use records the use of an operand. If the instruction is NaN-blind for lanes of that type, the operand need not be
+// canonical: nothing else uses it.
 func (s *survey) use(v operand, blind bool, lanes byte) {
 	if blind && v.nan > 0 && v.lanes == lanes {
 		s.found.nans[v.nan-1] = false
@@ -250,9 +250,9 @@ func (s *survey) use(v operand, blind bool, lanes byte) {
 	}
 }
 
-// settle decides for each local that may hold a NaN whether that is made canonical when it is set or, where
-// this is not more often, when it is got for what is not blind: a sum that a loop adds to is got so once,
-// behind the loop.
+// settle decides for each local that may hold a NaN whether to make it canonical when it is set or when it is read
+// for an instruction that is not NaN-blind, whichever is less often in the code. A sum in a loop is only read so
+// once, after the loop.
 func (s *survey) settle() {
 	if len(s.sets) == 0 {
 		return
@@ -284,12 +284,12 @@ func (s *survey) settle() {
 	}
 }
 
-// pop takes a value of the type want, or any.
+// pop pops a value of the type want; typeAny is any.
 func (s *survey) pop(want byte) operand {
 	f := s.top()
 	if len(s.stack) == f.height {
 		if !f.unreachable {
-			s.r.damaged("an instruction needs an operand of type %s and there is none", typeName(want))
+			s.r.damaged("an instruction needs an operand of type %s, but there is none", typeName(want))
 		}
 		return operand{typ: want}
 	}
@@ -299,7 +299,7 @@ func (s *survey) pop(want byte) operand {
 	case v.typ == typeAny:
 		v.typ = want
 	case want != typeAny && v.typ != want:
-		s.r.damaged("an instruction has an operand of type %s where it needs %s", typeName(v.typ), typeName(want))
+		s.r.damaged("an instruction has an operand of type %s, but needs %s", typeName(v.typ), typeName(want))
 	}
 	return v
 }
@@ -341,7 +341,7 @@ func (s *survey) global(in *instruction) {
 		return
 	}
 	if !g.mutable {
-		s.r.damaged("global %d is set and is not mutable", in.index)
+		s.r.damaged("global %d is set, but is not mutable", in.index)
 	}
 	s.pop(g.typ)
 }
@@ -478,7 +478,7 @@ func (s *survey) vectorAccess(in *instruction, align uint32) {
 	s.access(in, a)
 }
 
-// readLocals reads the declarations of locals and returns their groups as they are, and their number.
+// readLocals reads the declarations of locals. It returns the encoded groups and their number.
 func (s *survey) readLocals() (groups []byte, n int) {
 	r := s.r
 	total := uint64(len(s.params))
@@ -488,7 +488,7 @@ func (s *survey) readLocals() (groups []byte, n int) {
 	for range n {
 		more := uint64(r.u32())
 		typ := r.byte()
-		if total += more; r.err != nil || total > mostLocals {
+		if total += more; r.err != nil || total > maxLocals {
 			break
 		}
 		checkType(r, typ)
@@ -497,13 +497,13 @@ func (s *survey) readLocals() (groups []byte, n int) {
 			s.quick = append(s.quick, typ)
 		}
 	}
-	if total > mostLocals {
-		r.refuse("a function has more than %d locals; split it", mostLocals)
+	if total > maxLocals {
+		r.refuse("a function has more than %d locals; split it", maxLocals)
 	}
 	return r.bytes[from:r.pos], n
 }
 
-// count returns how many locals the function has, parameters included.
+// count returns how many locals the function has, including parameters.
 func (s *survey) count() uint32 {
 	if n := len(s.locals); n > 0 {
 		return s.locals[n-1].end

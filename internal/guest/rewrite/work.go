@@ -1,44 +1,43 @@
 package rewrite
 
-// A compiler of machine code takes more than its share of time for some functions: its passes walk
-// from block to block, and carry every local through every loop. A few kilobytes of valid code can
-// keep it busy for hours, and it cannot be stopped in the middle of a function. So the work is
-// estimated here, from above, and refused where it is too much. One unit is about a nanosecond. An
-// estimate, unlike a clock, gives the same on every machine: a module that was added can be loaded
-// everywhere.
+// The compiler takes very long for some functions: its passes walk from block to block, and carry every local through
+// every loop. A few kilobytes of valid code can keep it busy for hours, and it cannot be stopped in the middle of a
+// function. So an upper bound of the work is computed here, and functions above the limit are refused. One unit is
+// about a nanosecond. Unlike a clock, the bound is the same on every machine, so a module that was added can be
+// loaded everywhere.
 const (
 	maxFunctionWork = 8e9
 	maxWork         = 100e9 // of all functions of a module
 
-	// maxInstructions of one function bounds what the compiler keeps in memory at a time.
+	// maxInstructions is the limit for one function. It bounds the memory that the compiler needs.
 	maxInstructions = 1 << 17
 )
 
-// effort counts what a function's compilation depends on.
+// effort is what the work of compiling a function depends on.
 type effort struct {
-	arity  int64 // values that blocks, branches and calls take and leave
-	blocks int64 // places where the flow of control splits or meets
-	locals int64 // instructions that get or set one
-	loops  int64 // the labels of all loops, with the branches to each
-	nest   int64 // loops around each other
+	arity  int64 // operands and results of blocks, branches and calls
+	blocks int64 // points where control flow splits or merges
+	locals int64 // instructions that get or set a local
+	loops  int64 // loops, and branches to them
+	nest   int64 // how deep loops are nested
 }
 
-// work estimates what it costs to compile the function. What it counts, for n blocks and l locals:
-// each instruction and value; the walks up the tree of dominators, n²; what lives in each block,
-// n·(l + values on the stack); and for each edge into a loop the parameters that it carries, which
-// are compared with each other, l², again for each loop around.
+// work returns an upper bound of what it costs to compile the function. For n blocks and l locals it counts each
+// instruction and value; the walks up the dominator tree, n²; the values that are live in each block, n·(l + values
+// on the stack); and for each edge into a loop the comparison of its parameters with each other, l², once for each
+// loop around it.
 func (f *found) work() int64 {
 	e := &f.effort
 	live := min(int64(f.locals), e.locals)
 	linear := 1000*(f.all+e.arity) + 150*int64(f.locals)
-	return linear + 6*e.blocks*e.blocks + 100*e.blocks*(live+int64(f.most)) + mul(e.loops*(e.nest+2), live*live)
+	return linear + 6*e.blocks*e.blocks + 100*e.blocks*(live+int64(f.operands)) + mul(e.loops*(e.nest+2), live*live)
 }
 
-// mul is a product that does not overflow.
+// mul returns a product that saturates instead of overflowing.
 func mul(a, b int64) int64 {
-	const most = 1 << 62
-	if b != 0 && a > most/b {
-		return most
+	const limit = 1 << 62
+	if b != 0 && a > limit/b {
+		return limit
 	}
 	return a * b
 }

@@ -1,6 +1,6 @@
 package rewrite
 
-// Appending in WebAssembly's encodings.
+// Functions that append WebAssembly's encodings.
 
 func putU(b []byte, v uint64) []byte {
 	for v >= 0x80 {
@@ -20,7 +20,7 @@ func putS(b []byte, v int64) []byte {
 
 func putName(b []byte, s string) []byte { return append(putU(b, uint64(len(s))), s...) }
 
-// putSection appends a section, unless it is empty.
+// putSection appends a section if it is not empty.
 func putSection(b []byte, id byte, payload []byte) []byte {
 	if len(payload) == 0 {
 		return b
@@ -29,8 +29,7 @@ func putSection(b []byte, id byte, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// putList appends a section whose payload is a list: its length, then what was there, then what is
-// added.
+// putList appends a section with a list of n items, which are already encoded.
 func putList(b []byte, id byte, n int, items ...[]byte) []byte {
 	if n == 0 {
 		return b

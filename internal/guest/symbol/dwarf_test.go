@@ -11,8 +11,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// debugged is a module of two functions with DWARF 4: the first begins at line 7 of src/a.rs, into the
-// other one something is inlined at line 20. A sequence of a function that was removed begins at 0.
+// debugged returns a module of two functions with DWARF 4. The first begins at line 7 of src/a.rs; a function is
+// inlined into the second at line 20. The sequence of a removed function begins at 0.
 func debugged() []byte {
 	const first, second = 2, 5 // in the code section: 2 functions; 2 bytes: no locals, end; as much
 	var rows []byte
@@ -45,7 +45,7 @@ func debugged() []byte {
 	return module(map[string][]byte{"abbrev": abbrev, "info": sized(info), "line": sized(line)})
 }
 
-// module has two functions that do nothing, and these sections of DWARF.
+// module returns a module of two functions that do nothing, with these sections of DWARF.
 func module(dwarf map[string][]byte) []byte {
 	bin := []byte("\x00asm\x01\x00\x00\x00")
 	section := func(id byte, content []byte) {
@@ -76,7 +76,7 @@ func TestLinesComeFromDWARF(t *testing.T) {
 	}
 }
 
-// TestDamagedDWARFIsIgnored: it is damaged in every byte, cut anywhere, and at random.
+// TestDamagedDWARFIsIgnored damages every byte, truncates everywhere, and damages at random.
 func TestDamagedDWARFIsIgnored(t *testing.T) {
 	t.Parallel()
 	whole := debugged()
@@ -97,16 +97,16 @@ func TestDamagedDWARFIsIgnored(t *testing.T) {
 		readDWARF(b)
 	}
 	if got := readDWARF(module(map[string][]byte{"abbrev": {1}, "info": {1, 2, 3}, "line": {4}})); len(got.heads)+len(got.rows) != 0 {
-		t.Errorf("from nonsense come %v", got)
+		t.Errorf("random bytes give %v", got)
 	}
 }
 
-// TestOversizedDWARFCountsAreRejected: a table of rows of version 5 with a thousand million files.
+// TestOversizedDWARFCountsAreRejected has line tables of version 5 that announce a billion files.
 func TestOversizedDWARFCountsAreRejected(t *testing.T) {
 	t.Parallel()
 	table := func(folders, files []byte) []byte {
 		b := []byte{0, 1, 0, 0, 5, 0, 4, 0, 200, 0, 0, 0, 1, 1, 1, 0xfb, 14, 1}
-		b = append(b, 1, 1, 0x08) // folders: one form, path as a string
+		b = append(b, 1, 1, 0x08) // directories: one form, path as a string
 		b = append(b, folders...)
 		b = append(b, 1, 1, 0x08)
 		b = append(b, files...)
@@ -117,19 +117,19 @@ func TestOversizedDWARFCountsAreRejected(t *testing.T) {
 		table []byte
 		fits  bool
 	}{
-		"one of each":                {table([]byte("\x01/\x00"), []byte("\x01a.rs\x00")), true},
-		"many folders":               {table(many, []byte("\x01a.rs\x00")), false},
-		"many files":                 {table([]byte("\x01/\x00"), many), false},
-		"a number that never ends":   {table([]byte("\x01/\x00"), bytes.Repeat([]byte{0xff}, 20)), false},
-		"a form that there is not":   {bytes.Replace(table([]byte("\x01/\x00"), []byte("\x01a.rs\x00")), []byte{1, 1, 8}, []byte{1, 1, 0x7e}, 1), false},
-		"an end in the middle of it": {table([]byte("\x01/\x00"), nil)[:22], false},
+		"one of each":              {table([]byte("\x01/\x00"), []byte("\x01a.rs\x00")), true},
+		"many folders":             {table(many, []byte("\x01a.rs\x00")), false},
+		"many files":               {table([]byte("\x01/\x00"), many), false},
+		"a number that never ends": {table([]byte("\x01/\x00"), bytes.Repeat([]byte{0xff}, 20)), false},
+		"an unknown form":          {bytes.Replace(table([]byte("\x01/\x00"), []byte("\x01a.rs\x00")), []byte{1, 1, 8}, []byte{1, 1, 0x7e}, 1), false},
+		"a truncated table":        {table([]byte("\x01/\x00"), nil)[:22], false},
 	} {
 		if got := countsFit(row.table, 0); got != row.fits {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
 	if countsFit(nil, 0) || countsFit(make([]byte, 40), 30) || countsFit(make([]byte, 40), -1) {
-		t.Error("a table that is not there")
+		t.Error("a missing table is accepted")
 	}
 }
 

@@ -248,14 +248,14 @@ func (s *Session) await(call int) flawless.Answer {
 	}
 	var c struct{ By, Note string }
 	_ = json.Unmarshal(a.Head, &c) // the engine wrote it
-	text := "the run was cancelled"
+	var by, note string
 	if c.By != "" {
-		text += " by " + c.By
+		by = " by " + c.By
 	}
 	if c.Note != "" {
-		text += ": " + c.Note
+		note = ": " + c.Note
 	}
-	fail("cancelled", "%s", text)
+	fail("cancelled", "the run was cancelled%s%s", by, note)
 	return a
 }
 

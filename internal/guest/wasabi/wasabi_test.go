@@ -31,7 +31,7 @@ func TestTimeoutsAreClamped(t *testing.T) {
 	}
 }
 
-// TestRandomTakesOneType: of two types nobody could tell which is drawn.
+// TestRandomTakesOneType checks that a command with several types is refused.
 func TestRandomTakesOneType(t *testing.T) {
 	t.Parallel()
 	for text, fits := range map[string]bool{`{"I64":null}`: true, `{}`: false, `{"Bool":null,"I64":null}`: false, `{"I7":null}`: false} {
@@ -50,8 +50,8 @@ func TestRandomTakesOneType(t *testing.T) {
 	}
 }
 
-// TestBodyEncodingsRoundTrip come back in the form in which they were asked for, also those without a byte: a
-// replay hands them over as nil, and the guest must see the same.
+// TestBodyEncodingsRoundTrip checks that bodies are encoded in the form in which they came. An empty body is nil in a
+// replay, and the guest must see the same.
 func TestBodyEncodingsRoundTrip(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{`""`: "", `"AAn/"`: "\x00\x09\xff", `[]`: "", `[0,9,255]`: "\x00\x09\xff", `[ 0 , 9 , 255 ]`: "\x00\x09\xff"} {
@@ -68,7 +68,7 @@ func TestBodyEncodingsRoundTrip(t *testing.T) {
 	}
 	for _, text := range []string{`[256]`, `[-1]`, `[1,]`, `["a"]`, `"*"`, `{}`, `7`} {
 		if err := json.Unmarshal([]byte(text), new(octets)); err == nil {
-			t.Errorf("%s is taken for bytes", text)
+			t.Errorf("%s is accepted as bytes", text)
 		}
 	}
 }

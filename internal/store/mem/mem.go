@@ -1,8 +1,7 @@
-// Package mem is a store.KV in memory, for tests and for trying things out.
+// Package mem implements store.KV in memory, for tests and experiments.
 //
-// It hides an immutable tree, so that a reader sees one moment without a lock and a copy of the
-// whole database costs nothing. It guarantees everything that store.KV asks for but durability:
-// what it holds ends with the process.
+// It hides an immutable tree, so that readers see a consistent snapshot without a lock, and a copy of the whole database
+// costs nothing. It guarantees everything that store.KV requires except durability: the data ends with the process.
 package mem
 
 import (
@@ -18,9 +17,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// DB is a store.KV in memory. The zero value is empty and ready to use.
+// DB is a store.KV in memory. The zero value is an empty database.
 type DB struct {
-	mu     sync.Mutex // held by whoever replaces root
+	mu     sync.Mutex // held while root is replaced
 	root   atomic.Pointer[node]
 	full   atomic.Bool
 	closed atomic.Bool
@@ -29,16 +28,16 @@ type DB struct {
 // New returns an empty database.
 func New() *DB { return &DB{} }
 
-// Clone returns a database of its own that holds what db holds at this moment: what a crash now
-// would leave behind. It takes constant time, and may be called after Close.
+// Clone returns a separate database with the current content of db, which is what a crash would leave. It takes constant
+// time, and may be called after Close.
 func (db *DB) Clone() *DB {
 	c := New()
 	c.root.Store(db.root.Load())
 	return c
 }
 
-// SetFull makes the database say that it is full (see store.Spacer), or no longer. While it is full
-// Apply still works, as there is space kept back for what is under way.
+// SetFull sets whether the database reports that it is full (see store.Spacer). Apply still works then, like with a reserve
+// for work in progress.
 func (db *DB) SetFull(full bool) { db.full.Store(full) }
 
 // Full implements store.Spacer.
@@ -69,7 +68,7 @@ func (db *DB) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, err
 			if failed = db.ready(ctx); failed != nil {
 				return false
 			}
-			// Copies, so that a caller who writes to a slice harms nobody.
+			// Copies, so that callers may change them.
 			item := store.Item{Key: bytes.Clone(n.key), Value: append([]byte{}, n.value...)}
 			left--
 			return yield(item, nil) && left != 0
@@ -83,7 +82,7 @@ func (db *DB) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, err
 	}
 }
 
-// Apply implements store.KV. It does not look at ctx once it has begun.
+// Apply implements store.KV. It checks ctx only at the start.
 func (db *DB) Apply(ctx context.Context, b *store.Batch) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()

@@ -14,7 +14,7 @@ func TestConforms(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.KV { return mem.New() })
 }
 
-func TestCloneIsItsOwn(t *testing.T) {
+func TestCloneIsIndependent(t *testing.T) {
 	t.Parallel()
 	db := mem.New()
 	put := func(db *mem.DB, key, value string) {

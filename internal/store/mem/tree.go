@@ -7,8 +7,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// node is the root of an immutable treap: a search tree by key and a heap by weight, which is a
-// hash of the key and keeps it balanced. Nil is the empty tree.
+// node is the root of an immutable treap: a search tree by key and a heap by weight. The weight is a hash of the key, which
+// keeps the tree balanced. Nil is the empty tree.
 type node struct {
 	key, value  []byte
 	weight      uint64
@@ -19,7 +19,7 @@ func newNode(item store.Item) *node {
 	h := fnv.New64a()
 	h.Write(item.Key)
 	w := h.Sum64()
-	w = (w ^ w>>32) * 0x9e3779b97f4a7c15 // similar keys get similar sums
+	w = (w ^ w>>32) * 0x9e3779b97f4a7c15 // mix, because similar keys have similar sums
 	return &node{key: bytes.Clone(item.Key), value: append([]byte{}, item.Value...), weight: w ^ w>>29}
 }
 
@@ -37,7 +37,7 @@ func (n *node) find(key []byte) *node {
 	return nil
 }
 
-// with returns the tree with fresh in it, in the place of what has its key. It changes fresh.
+// with returns the tree with fresh, which replaces the node with its key. It changes fresh.
 func (n *node) with(fresh *node) *node {
 	if n == nil {
 		return fresh
@@ -78,7 +78,7 @@ func (n *node) without(key []byte) *node {
 	return &m
 }
 
-// split returns the trees of all keys below and above one.
+// split returns the trees of all keys below and above a key.
 func (n *node) split(key []byte) (below, above *node) {
 	if n == nil {
 		return nil, nil
@@ -95,7 +95,7 @@ func (n *node) split(key []byte) (below, above *node) {
 	return n.left, n.right
 }
 
-// join returns the tree of two of which every key of one is below every key of the other.
+// join returns the union of two trees, if all keys of the first are below those of the second.
 func join(below, above *node) *node {
 	switch {
 	case below == nil:
@@ -112,7 +112,7 @@ func join(below, above *node) *node {
 	return &m
 }
 
-// walk visits the nodes of a range in its order, its limit set aside, until visit returns false.
+// walk visits the nodes of a range in order, ignoring its limit, until visit returns false.
 func (n *node) walk(r store.Range, visit func(*node) bool) bool {
 	if n == nil {
 		return true

@@ -14,12 +14,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Apply implements store.KV. It does not look at ctx once the batch is handed over.
+// Apply implements store.KV. It ignores ctx once the batch is handed to Pebble.
 //
-// Batches are checked and written to Pebble's log one after another, each on top of those before it
-// whether they are synced or not, and wait for their sync together: one sync serves all that
-// came while the one before was under way. As the log is one sequence, a batch that survives a
-// crash has all those before it under its feet.
+// Batches are checked and written to Pebble's log one after another, each on top of earlier ones that may not be synced
+// yet. They wait for their syncs together: one sync covers all batches that arrive during the previous one. Since the
+// log is sequential, a batch that survives a crash depends only on batches that survive, too.
 func (db *DB) Apply(ctx context.Context, b *store.Batch) error {
 	if err := db.apply(ctx, b); err != nil {
 		return fmt.Errorf("applying a batch: %w", err)
@@ -51,22 +50,22 @@ func (db *DB) apply(ctx context.Context, b *store.Batch) error {
 	empty := pb.Empty()
 	n, err := db.hand(ctx, b, pb)
 	if errors.Is(err, flawless.Fenced) || err == nil && empty {
-		// The answer rests on what this batch saw: it must not be given before that is synced.
-		return errors.Join(db.gate.wait(ctx, n), err, pb.Close())
+		// The result depends on what this batch has read, so it must wait until that is synced.
+		return errors.Join(db.durable.wait(ctx, n), err, pb.Close())
 	}
 	if err != nil {
-		return err // pb is left to the garbage collector: Pebble may still hold it
+		return err // do not close pb: Pebble may still use it
 	}
 	if err := pb.SyncWait(); err != nil {
 		db.fail(err, false)
 	}
-	if err := db.gate.pass(n); err != nil {
+	if err := db.durable.pass(n); err != nil {
 		return err
 	}
 	return pb.Close()
 }
 
-// hand checks a batch and hands it to Pebble. It returns the number of the newest batch handed over.
+// hand checks a batch and hands it to Pebble. It returns the number of the newest batch that Pebble has.
 func (db *DB) hand(ctx context.Context, b *store.Batch, pb *cockroach.Batch) (uint64, error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -77,7 +76,7 @@ func (db *DB) hand(ctx context.Context, b *store.Batch, pb *cockroach.Batch) (ui
 	if err := db.check(b.Expect); err != nil || pb.Empty() {
 		return n, err
 	}
-	// Readers see the batch before Pebble returns, so its keys are marked before that.
+	// Mark the keys first: readers may see the batch before Pebble returns.
 	n++
 	db.started.Store(n)
 	for _, item := range b.Set {
@@ -118,11 +117,11 @@ func (db *DB) check(expect []store.Item) error {
 	return nil
 }
 
-// places is how many the table of touched keys has. Readers of keys that share one wait for each
-// other's sync, no more.
-const places = 1 << 14
+// slots is the size of the table of changed keys. Readers of keys that share a slot wait for each other's sync, which
+// does no harm.
+const slots = 1 << 14
 
-// touch returns where the number of the newest batch is kept that changed a key.
+// touch returns the slot with the number of the newest batch that has changed a key.
 func (db *DB) touch(key []byte) *atomic.Uint64 {
-	return &db.touched[maphash.Bytes(db.seed, key)%places]
+	return &db.touched[maphash.Bytes(db.seed, key)%slots]
 }

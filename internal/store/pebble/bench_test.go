@@ -19,7 +19,7 @@ func openDisk(b *testing.B) *pebble.DB {
 	return db
 }
 
-// turn is a batch as a run's turn makes it.
+// turn returns a batch like that of a turn of a run.
 func turn(i int64) *store.Batch {
 	return &store.Batch{Set: []store.Item{
 		{Key: fmt.Appendf(nil, "r%020d", i), Value: make([]byte, 300)},

@@ -17,9 +17,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// CheckFiles implements store.FileChecker. It reads each table that is there when it begins and compares
-// every block with its checksum. It reads from the files and not through Pebble's cache: what lies in memory
-// says nothing about the disk. Logs and manifests are checked when the database is opened.
+// CheckFiles implements store.FileChecker. It reads every table that exists when it starts, and verifies the checksum of
+// each block. It bypasses Pebble's cache, which says nothing about the disk. Logs and manifests are checked when the
+// database is opened.
 func (db *DB) CheckFiles(ctx context.Context, o store.CheckFiles) ([]store.BadFile, error) {
 	if err := db.ready(ctx); err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (db *DB) CheckFiles(ctx context.Context, o store.CheckFiles) ([]store.BadFi
 		if err := db.ready(ctx); err != nil {
 			return bad, err
 		}
-		p.limit = before + int64(t.Size) // a table whose damage is looked at is read more than once
+		p.limit = before + int64(t.Size) // a damaged table is read more than once
 		found, err := db.checkTable(t, p)
 		if err != nil {
 			return bad, err
@@ -53,7 +53,7 @@ func (db *DB) CheckFiles(ctx context.Context, o store.CheckFiles) ([]store.BadFi
 	return bad, nil
 }
 
-// liveTables returns the tables that hold the database at this moment, the newest first.
+// liveTables returns the current tables of the database, newest first.
 func (db *DB) liveTables() (all []cockroach.SSTableInfo, err error) {
 	levels, err := db.kv.SSTables()
 	if err != nil {
@@ -68,7 +68,7 @@ func (db *DB) tablePath(t cockroach.SSTableInfo) string {
 	return db.files.PathJoin(db.lock.data, tableName(t))
 }
 
-// checkTable reads a table. It returns nil where it is whole, or was removed meanwhile.
+// checkTable reads a table. It returns nil if it is intact or was removed meanwhile.
 func (db *DB) checkTable(t cockroach.SSTableInfo, p *pacer) (*store.BadFile, error) {
 	from, to, err := db.readTable(t, p)
 	if err == nil || p.ctx.Err() != nil {
@@ -78,17 +78,17 @@ func (db *DB) checkTable(t cockroach.SSTableInfo, p *pacer) (*store.BadFile, err
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if still, e := db.isLive(t); e != nil || !still {
-			return nil, e // a compaction has moved what it held to other tables
+			return nil, e // a compaction has replaced it
 		}
 	case errors.As(err, &system) && system != syscall.EIO:
-		return nil, fmt.Errorf("reading table %s: %w", db.tablePath(t), err) // says nothing about the table
+		return nil, fmt.Errorf("reading table %s: %w", db.tablePath(t), err) // not a fault of the table
 	}
 	reason, _, _ := strings.Cut(err.Error(), "\n")
 	return &store.BadFile{Name: tableName(t), Reason: reason, From: from, To: to}, nil
 }
 
-// readTable reads a table from one end to the other. Where it cannot, the keys from one (inclusive) to another
-// (exclusive) are those that cannot be read: all of them where that cannot be told.
+// readTable reads a whole table. If it fails, it returns the range of keys that cannot be read, from (inclusive) to to
+// (exclusive), which is the range of the whole table if it cannot be narrowed down.
 func (db *DB) readTable(t cockroach.SSTableInfo, p *pacer) (from, to []byte, err error) {
 	from, to = slices.Clone(t.Smallest.UserKey), append(slices.Clone(t.Largest.UserKey), 0)
 	f, err := db.files.Open(db.tablePath(t))
@@ -103,7 +103,7 @@ func (db *DB) readTable(t cockroach.SSTableInfo, p *pacer) (from, to []byte, err
 	if err != nil {
 		return from, to, errors.Join(err, readable.Close())
 	}
-	defer func() { _ = r.Close() }() // it was only read
+	defer func() { _ = r.Close() }() // it is only read
 	if err = r.ValidateBlockChecksums(); err == nil {
 		return nil, nil, nil
 	}
@@ -117,27 +117,27 @@ func (db *DB) readTable(t cockroach.SSTableInfo, p *pacer) (from, to []byte, err
 	return from, to, err
 }
 
-// isLive tells whether a table is still part of the database.
+// isLive reports whether a table is still part of the database.
 func (db *DB) isLive(t cockroach.SSTableInfo) (bool, error) {
 	now, err := db.liveTables()
 	return slices.ContainsFunc(now, func(x cockroach.SSTableInfo) bool { return x.BackingSSTNum == t.BackingSSTNum }), err
 }
 
-// tableOptions are the defaults of Pebble, with which openPebble has it write tables.
+// tableOptions returns the default options of Pebble, which openPebble uses to write tables.
 func tableOptions() sstable.ReaderOptions {
 	var o cockroach.Options
 	o.EnsureDefaults()
 	return o.MakeReaderOptions()
 }
 
-// unreadable returns the last key of a table before its first damaged block, and the first one behind its last
-// damaged block: nil where there is none, and twice nil where all keys can be read.
+// unreadable returns the last key before the first damaged block of a table, and the first key after the last damaged
+// block. Each is nil if there is none; both are nil if all keys can be read.
 func unreadable(r *sstable.Reader) (from, to []byte) {
 	it, err := r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
 	if err != nil {
 		return nil, nil
 	}
-	defer func() { _ = it.Close() }() // it repeats the error of the damaged block
+	defer func() { _ = it.Close() }() // it only repeats the error
 	for kv := it.First(); kv != nil; kv = it.Next() {
 		from = append(from[:0], kv.K.UserKey...)
 	}
@@ -150,22 +150,22 @@ func unreadable(r *sstable.Reader) (from, to []byte) {
 	return from, to
 }
 
-// pacer keeps reading from slowing down the rest of the server, and tells how far it is.
+// pacer limits the speed of reading, so that a check does not slow down the server, and reports progress.
 type pacer struct {
 	ctx      context.Context
-	rate     func() int64 // bytes a second; nil is as fast as it goes
+	rate     func() int64 // bytes per second; nil is unlimited
 	owed     time.Duration
 	progress func(read, total int64) // may be nil
 
 	total int64
 	read  int64
-	limit int64 // of read, until the next table
+	limit int64 // maximum of read until the next table
 }
 
-// shortestPause is the shortest time for which it is worth to wait.
+// shortestPause is the shortest pause that is worth a timer.
 const shortestPause = 10 * time.Millisecond
 
-// took is told of bytes that were read. It returns when more may be read.
+// took accounts for n bytes that were read, and waits until more may be read.
 func (p *pacer) took(n int) error {
 	p.reach(min(p.read+int64(n), p.limit))
 	if p.rate == nil {
@@ -191,7 +191,7 @@ func (p *pacer) reach(read int64) {
 	}
 }
 
-// pacedFile is a table that is read at the pace of a pacer.
+// pacedFile is a table that is read through a pacer.
 type pacedFile struct {
 	vfs.File
 	p *pacer

@@ -18,7 +18,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/pebble"
 )
 
-// tryStore opens a store, and takes over its runs.
+// tryStore opens a store and claims its lease.
 func tryStore(ctx context.Context, fs vfs.FS) (*store.Store, store.Lease, error) {
 	db, err := pebble.Open("work", pebble.Options{FS: fs, Reserve: -1, Cache: 1 << 20})
 	if err != nil {
@@ -37,7 +37,7 @@ func tryStore(ctx context.Context, fs vfs.FS) (*store.Store, store.Lease, error)
 
 const checkedRuns = 60
 
-// filled returns the files of a store with runs, a module, a schedule and settings, all of it in tables.
+// filled returns the files of a store with runs, a module, a schedule and settings, all in tables.
 func filled(t *testing.T) directory {
 	t.Helper()
 	ctx, fs := t.Context(), vfs.NewMem()
@@ -46,16 +46,16 @@ func filled(t *testing.T) directory {
 		t.Fatal(err)
 	}
 	rnd := rand.New(rand.NewPCG(1, 1))
-	noise := func(n int) []byte { // which does not compress
+	noise := func(n int) []byte { // incompressible
 		b := make([]byte, n)
 		for i := range b {
 			b[i] = byte(rnd.Uint32())
 		}
 		return b
 	}
-	for _, digest := range []string{"d", "e"} { // the first one shares a block with what every start needs
+	for _, digest := range []string{"d", "e"} { // the first one shares a block with data that every start reads
 		m := flawless.Module{Name: "m", Digest: digest, Manifest: flawless.Manifest{Workflows: []flawless.Workflow{{Name: "w"}}}}
-		if _, _, err := s.AddModule(ctx, l, m, noise(8<<10)); err != nil { // Pebble looks for flipped bits, which takes long in large blocks
+		if _, _, err := s.AddModule(ctx, l, m, noise(8<<10)); err != nil { // small, because Pebble searches damaged blocks for flipped bits
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func filled(t *testing.T) directory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, _, err = tryStore(ctx, fs); err != nil { // moves all to a table
+	if s, _, err = tryStore(ctx, fs); err != nil { // flushes everything to a table
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -82,7 +82,7 @@ func filled(t *testing.T) directory {
 	return readDirectory(t, fs, "work", directory{})
 }
 
-// largestTable returns the path of the table that has most of a store.
+// largestTable returns the path of the largest table.
 func (d directory) largestTable() (table string) {
 	for name, text := range d {
 		if strings.HasSuffix(name, ".sst") && len(text) > len(d[table]) {
@@ -92,7 +92,7 @@ func (d directory) largestTable() (table string) {
 	return table
 }
 
-// unreadableThings is what of a filled store cannot be read, as a check names it.
+// unreadableThings returns what cannot be read in a filled store, under the names that a check uses.
 func unreadableThings(ctx context.Context, s *store.Store) map[string]error {
 	all := map[string]error{}
 	for n := range checkedRuns {
@@ -111,9 +111,9 @@ func unreadableThings(ctx context.Context, s *store.Store) map[string]error {
 	return all
 }
 
-// TestACheckNamesWhatIsDamaged flips one bit at a time: a check finds the file, and names all that cannot be read.
-// What it found is known after a restart.
-func TestACheckNamesWhatIsDamaged(t *testing.T) {
+// TestCheckFindsDamage flips one bit at a time. The check must find the file, and list everything that cannot be read.
+// The result must be available after a restart.
+func TestCheckFindsDamage(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	whole := filled(t)
@@ -143,17 +143,17 @@ func TestACheckNamesWhatIsDamaged(t *testing.T) {
 				kinds[x.Kind+" "+x.Part]++
 			}
 			if x.Todo == "" {
-				t.Errorf("byte %d: nothing is said to do about %+v", at, x)
+				t.Errorf("byte %d: %+v does not say what to do", at, x)
 			}
 		}
 		bad := unreadableThings(ctx, s)
 		for what, err := range bad {
 			if !named[what] {
-				t.Errorf("byte %d: %s cannot be read (%v), and the check does not name it: %v", at, what, err, c.Affected)
+				t.Errorf("byte %d: %s cannot be read (%v), but the check does not list it: %v", at, what, err, c.Affected)
 			}
 		}
 		if len(c.Affected) > len(bad)+8 {
-			t.Errorf("byte %d: %d things cannot be read, and the check names %v", at, len(bad), c.Affected)
+			t.Errorf("byte %d: %d things cannot be read, but the check lists %v", at, len(bad), c.Affected)
 		}
 		if err := errors.Join(s.PutCheck(ctx, l, c), s.Close()); err != nil {
 			t.Fatal(err)
@@ -170,13 +170,13 @@ func TestACheckNamesWhatIsDamaged(t *testing.T) {
 	}
 	for _, kind := range []string{"run head", "run log", "run data", "module bytes"} {
 		if kinds[kind] == 0 {
-			t.Errorf("no damage hit a %s: this shows too little (%v)", kind, kinds)
+			t.Errorf("no damage affected a %s, so the test is incomplete (%v)", kind, kinds)
 		}
 	}
 }
 
-// TestACheckReadsTheDisk: what lies in Pebble's cache says nothing about the file.
-func TestACheckReadsTheDisk(t *testing.T) {
+// TestCheckReadsTheDisk, not Pebble's cache.
+func TestCheckReadsTheDisk(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	whole := filled(t)
@@ -188,10 +188,10 @@ func TestACheckReadsTheDisk(t *testing.T) {
 	}
 	defer s.Close()
 	if bad := unreadableThings(ctx, s); len(bad) != 0 {
-		t.Fatalf("a store that is whole cannot be read: %v", bad)
+		t.Fatalf("an intact store cannot be read: %v", bad)
 	}
 	if c, err := s.Check(ctx, store.CheckFiles{}); err != nil || len(c.Damaged)+len(c.Affected) != 0 || c.Read != c.Total || c.Total == 0 {
-		t.Errorf("a check of a store that is whole: %+v, %v", c, err)
+		t.Errorf("the check of an intact store: %+v, %v", c, err)
 	}
 	f, err := fs.OpenReadWrite(table, vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -205,12 +205,12 @@ func TestACheckReadsTheDisk(t *testing.T) {
 	}
 	c, err := s.Check(ctx, store.CheckFiles{})
 	if err != nil || len(c.Damaged) != 1 || len(c.Affected) == 0 {
-		t.Errorf("a check of a table that was damaged after it was read: %+v, %v", c, err)
+		t.Errorf("the check of a table that was damaged after it was read: %+v, %v", c, err)
 	}
 }
 
-// TestACheckIsPaced: it reads no faster than it is told, and ends with its context.
-func TestACheckIsPaced(t *testing.T) {
+// TestCheckIsPaced, and ends with its context.
+func TestCheckIsPaced(t *testing.T) {
 	t.Parallel()
 	whole := filled(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestACheckIsPaced(t *testing.T) {
 		began, told := time.Now(), int64(0)
 		c, err := s.Check(t.Context(), store.CheckFiles{Rate: slow, Progress: func(read, total int64) {
 			if read < told || read > total {
-				t.Errorf("%d of %d bytes are read, and there were %d before", read, total, told)
+				t.Errorf("%d of %d bytes are reported after %d", read, total, told)
 			}
 			told = read
 		}})
@@ -235,7 +235,7 @@ func TestACheckIsPaced(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if c, err := s.Check(ctx, store.CheckFiles{Rate: slow}); !errors.Is(err, context.DeadlineExceeded) || c.Error == "" || len(c.Damaged) != 0 || time.Since(began) > 3*least {
-			t.Errorf("a check that was ended: %+v, %v", c, err)
+			t.Errorf("a canceled check: %+v, %v", c, err)
 		}
 	})
 }

@@ -20,8 +20,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPowerLoss cuts the power at random moments under eight writers, again and again, while memory moves to
-// tables every few batches. The batches of a writer have numbers that count up, and set all its keys or one.
+// TestPowerLoss simulates power failures at random times under eight writers, while memory is flushed to tables every few
+// batches. The batches of a writer are numbered, and set all of its keys or one.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
@@ -34,18 +34,18 @@ func TestPowerLoss(t *testing.T) {
 				// What is not synced is dropped, or kept block by block at random.
 				cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(3) * 50, RNG: rng}
 				fs = w.crash(t, fs, 20+rng.IntN(200), cfg)
-				w.check(t, fs.CrashClone(vfs.CrashCloneCfg{})) // a copy: the next round begins without an orderly stop
+				w.check(t, fs.CrashClone(vfs.CrashCloneCfg{})) // a copy: the next round starts without a shutdown
 			}
 		})
 	}
 }
 
-// rotating are options with which memory moves to a table every 64 KiB.
+// rotating returns options that flush memory to a table every 64 KiB.
 func rotating(fs vfs.FS) pebble.Options {
 	return pebble.Options{FS: fs, Reserve: -1, Memtable: 64 << 10, Cache: 1 << 20}
 }
 
-// slowLogs lets everything else go on before a log is synced.
+// slowLogs lets other goroutines run before a log is synced.
 type slowLogs struct{ *vfs.MemFS }
 
 func (fs slowLogs) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -53,7 +53,7 @@ func (fs slowLogs) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error
 	return slowFile(f, name), err
 }
 
-// ReuseForWrite is not MemFS's, which takes a lock twice and waits for ever if a clone asks for it in between.
+// ReuseForWrite replaces that of MemFS, which locks twice and deadlocks with a concurrent clone.
 func (fs slowLogs) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := fs.Rename(old, name); err != nil {
 		return nil, err
@@ -80,13 +80,13 @@ func (f slowLog) SyncData() error {
 	return f.File.SyncData()
 }
 
-// writers are eight, with the number of the newest batch of each that it has begun and that was acknowledged.
+// writers are eight writers, with the numbers of the newest batch that each has begun and that was acknowledged.
 type writers struct {
 	mu           sync.Mutex
 	begun, acked [8]int
 }
 
-// crash writes until so many batches were acknowledged, and returns what a power failure leaves at that moment.
+// crash writes until a number of batches is acknowledged, and returns what a power failure leaves then.
 func (w *writers) crash(t *testing.T, fs *vfs.MemFS, batches int, cfg vfs.CrashCloneCfg) *vfs.MemFS {
 	db, err := pebble.Open("work", rotating(slowLogs{fs}))
 	if err != nil {
@@ -140,7 +140,7 @@ func (w *writers) crash(t *testing.T, fs *vfs.MemFS, batches int, cfg vfs.CrashC
 	return crashed
 }
 
-// keysAfter returns which batch set each key of a writer last, of all up to one.
+// keysAfter returns which batch up to the given one was the last to set each key of a writer.
 func keysAfter(batch int) (keys [3]int) {
 	for i := max(batch-5, 1); i <= batch; i++ {
 		if keys[i%3] = i; i%2 == 0 {
@@ -156,7 +156,7 @@ func (w *writers) set(n *int, to int) {
 	*n = to
 }
 
-// check reads what is there after a power failure, and goes on from it.
+// check verifies the state after a power failure, and continues from it.
 func (w *writers) check(t *testing.T, fs vfs.FS) {
 	t.Helper()
 	db, err := pebble.Open("work", rotating(fs))
@@ -179,17 +179,17 @@ func (w *writers) check(t *testing.T, fs vfs.FS) {
 		}
 		newest := max(n[0], n[1], n[2])
 		if n != keysAfter(newest) {
-			t.Errorf("writer %d: half of a batch survived: %v, want %v", i, n, keysAfter(newest))
+			t.Errorf("writer %d: part of a batch survived: %v, want %v", i, n, keysAfter(newest))
 		}
 		if newest < w.acked[i] || newest > w.begun[i] {
-			t.Errorf("writer %d: batch %d is there, %d was acknowledged and %d begun", i, newest, w.acked[i], w.begun[i])
+			t.Errorf("writer %d: the newest batch is %d, but %d was acknowledged and %d begun", i, newest, w.acked[i], w.begun[i])
 		}
 		w.acked[i], w.begun[i] = newest, newest
 	}
 }
 
-// TestAgreesWithMemory carries out the same random operations on both databases, with crashes and
-// restarts of this one between them.
+// TestAgreesWithMemory applies the same random operations to both databases, with crashes and restarts of this one in
+// between.
 func TestAgreesWithMemory(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -200,7 +200,7 @@ func TestAgreesWithMemory(t *testing.T) {
 		value := rapid.OneOf(rapid.StringN(0, 5, -1), rapid.Just(string(make([]byte, 40<<10))))
 		both := func(do func(kv store.KV) any) {
 			if diff := cmp.Diff(do(model), do(db)); diff != "" {
-				r.Fatalf("they disagree (-memory +pebble):\n%s", diff)
+				r.Fatalf("the databases differ (-memory +pebble):\n%s", diff)
 			}
 		}
 		r.Repeat(map[string]func(*rapid.T){

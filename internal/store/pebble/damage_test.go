@@ -19,7 +19,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/pebble"
 )
 
-// directory is what all files of a file system hold, by path.
+// directory is the content of all files of a file system, by path.
 type directory map[string]string
 
 // readDirectory reads all files below a path.
@@ -52,7 +52,7 @@ func readDirectory(t *testing.T, fs vfs.FS, path string, into directory) directo
 	return into
 }
 
-// write makes a file system of a directory.
+// write creates a file system with the files.
 func (d directory) write(t *testing.T) vfs.FS {
 	t.Helper()
 	fs := vfs.NewMem()
@@ -74,7 +74,7 @@ func (d directory) write(t *testing.T) vfs.FS {
 	return fs
 }
 
-// damaged yields copies of a directory in each of which one file is removed, cut or has a bit flipped.
+// damaged yields copies of a directory, each with one file removed, truncated or with a flipped bit.
 func (d directory) damaged(yield func(what, file string, d directory)) {
 	for file, text := range d {
 		c := maps.Clone(d)
@@ -86,7 +86,7 @@ func (d directory) damaged(yield func(what, file string, d directory)) {
 		}
 		for at := 0; at < len(text); at += step {
 			if text[at] == 0 && step == 7 {
-				continue // behind the text of a page
+				continue // padding of a page
 			}
 			c := maps.Clone(d)
 			c[file] = text[:at]
@@ -100,7 +100,7 @@ func (d directory) damaged(yield func(what, file string, d directory)) {
 	}
 }
 
-// contents reads all of a database.
+// contents reads a whole database.
 func contents(t *testing.T, db *pebble.DB) (map[string]string, error) {
 	all := map[string]string{}
 	for it, err := range db.Scan(t.Context(), store.Range{}) {
@@ -112,9 +112,9 @@ func contents(t *testing.T, db *pebble.DB) (map[string]string, error) {
 	return all, nil
 }
 
-// TestNoDamageLosesDataSilently: whatever is removed, cut or changed, the database is whole or says that it
-// is damaged, and where.
-func TestNoDamageLosesDataSilently(t *testing.T) {
+// TestDamageNeverLosesDataSilently: whatever is removed, truncated or changed, the database is complete, or reports
+// which file is damaged.
+func TestDamageNeverLosesDataSilently(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -163,10 +163,10 @@ func TestNoDamageLosesDataSilently(t *testing.T) {
 					defer db.Close()
 					got, err := contents(t, db)
 					if err != nil && !strings.HasSuffix(file, ".sst") {
-						t.Errorf("%s %s: opened, and reading says %v", file, what, err)
+						t.Errorf("%s %s: it opens, but reading returns %v", file, what, err)
 					}
 					if err == nil && !maps.Equal(got, want) {
-						t.Errorf("%s %s: opened, and %d keys are there, want %d", file, what, len(got), len(want))
+						t.Errorf("%s %s: it opens with %d keys, want %d", file, what, len(got), len(want))
 					}
 					return err
 				}()
@@ -175,13 +175,13 @@ func TestNoDamageLosesDataSilently(t *testing.T) {
 				}
 			})
 			if n < 500 {
-				t.Errorf("%d damages were tried: this shows nothing", n)
+				t.Errorf("only %d kinds of damage were tried", n)
 			}
 		})
 	}
 }
 
-// nameOf is how an error names a file: the number is enough of a table, and the kind of a marker that is gone.
+// nameOf returns the name of a file that an error must contain: for a table the number, for a missing marker its kind.
 func nameOf(file string) string {
 	name := path.Base(file)
 	if kind, _, _ := strings.Cut(strings.TrimPrefix(name, "marker."), "."); strings.HasPrefix(name, "marker.") {
@@ -190,9 +190,9 @@ func nameOf(file string) string {
 	return strings.TrimSuffix(name, ".sst")
 }
 
-// TestDamagedTablesUnderAStore flips bits in the table of a store: lists are whole or an error, and never
-// shorter, and a module can be added again.
-func TestDamagedTablesUnderAStore(t *testing.T) {
+// TestStoreWithDamagedTables flips bits in the table of a store. Lists must be complete or return an error, and a module
+// can be added again.
+func TestStoreWithDamagedTables(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	fs := vfs.NewMem()
@@ -234,7 +234,7 @@ func TestDamagedTablesUnderAStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Close(); err != nil { // the next start moves all to a table
+	if err := s.Close(); err != nil { // the next start flushes everything to a table
 		t.Fatal(err)
 	}
 	s, _ = opened(fs)
@@ -291,7 +291,7 @@ func TestDamagedTablesUnderAStore(t *testing.T) {
 				t.Errorf("byte %d: the module after it was added again: %d bytes, %v", at, len(got), err)
 			}
 			if s.Damage() == "" {
-				t.Errorf("byte %d: the damage is told nowhere", at)
+				t.Errorf("byte %d: the damage is not reported", at)
 			}
 		}
 		if err := s.Close(); err != nil {
@@ -299,6 +299,6 @@ func TestDamagedTablesUnderAStore(t *testing.T) {
 		}
 	}
 	if lists == 0 || modules == 0 || refused > 16 {
-		t.Errorf("damage hit lists %d times, the module %d times, heads %d times: this shows too little", lists, modules, refused)
+		t.Errorf("damage affected lists %d times, the module %d times, heads %d times, which is too rare", lists, modules, refused)
 	}
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// faultFS is a file system in memory whose log can be made to fail or to wait, and that can be full.
+// faultFS is an in-memory file system that can be full, and whose logs can fail or block.
 type faultFS struct {
 	*vfs.MemFS
 	mu      sync.Mutex
 	onSync  func() error            // of a log
 	onWrite func() error            // of a log
-	onFile  func(name string) error // before a file that is no log is written, or a marker made
+	onFile  func(name string) error // before a file other than a log is written, or a marker created
 	full    atomic.Bool
 	free    atomic.Uint64
 }
@@ -40,7 +40,7 @@ func (fs *faultFS) set(onSync, onWrite func() error) {
 	fs.onSync, fs.onWrite = onSync, onWrite
 }
 
-// setFiles has files whose names hold a text fail by what do returns; a nil do ends that.
+// setFiles makes files whose names contain part fail with the result of do; nil ends this.
 func (fs *faultFS) setFiles(part string, do func() error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -77,7 +77,7 @@ func (fs *faultFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 
 func (fs *faultFS) Remove(name string) error {
 	if strings.HasSuffix(name, "reserve") {
-		fs.full.Store(false) // its space serves what is under way
+		fs.full.Store(false) // its space is used for work in progress
 	}
 	return fs.MemFS.Remove(name)
 }
@@ -86,7 +86,7 @@ func (fs *faultFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error
 	if fs.full.Load() {
 		return nil, syscall.ENOSPC
 	}
-	if strings.Contains(name, "marker") { // has no content
+	if strings.Contains(name, "marker") { // it has no content
 		if err := fs.refused(name); err != nil {
 			return nil, err
 		}
@@ -183,7 +183,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestNothingIsVisibleBeforeItIsDurable is promise 5 at the level of the database.
+// TestNothingIsVisibleBeforeItIsDurable covers promise 5 for the database.
 func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 	t.Parallel()
 	fs := newFaultFS()
@@ -205,7 +205,7 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 		}
 	})
 	<-syncing
-	for { // until the batch is in Pebble, where its readers see it, and not on the disk
+	for { // until the batch is visible in Pebble, but not on the disk
 		value, closer, err := db.kv.Get([]byte("k"))
 		must(t, err)
 		seen := string(value)
@@ -217,13 +217,13 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 	}
 
 	if got, err := db.Get(t.Context(), []byte("other")); err != nil || string(got) != "1" {
-		t.Errorf("a key that nobody is writing: %q, %v", got, err)
+		t.Errorf("a key that is not being written: %q, %v", got, err)
 	}
 	var released atomic.Bool
 	var returned atomic.Int32
 	check := func(what string, got []byte, err error) {
 		if err != nil || string(got) != "new" || !released.Load() {
-			t.Errorf("%s returned %q, %v; the sync was over: %v", what, got, err, released.Load())
+			t.Errorf("%s returned %q, %v; sync completed: %v", what, got, err, released.Load())
 		}
 	}
 	all.Go(func() {
@@ -242,11 +242,11 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 		b := put("k", "newer")
 		b.Expect = []store.Item{{Key: []byte("k"), Value: []byte("old")}}
 		if err := db.Apply(t.Context(), b); !errors.Is(err, flawless.Fenced) || !released.Load() {
-			t.Errorf("Apply that expects the old value: %v; the sync was over: %v", err, released.Load())
+			t.Errorf("Apply that expects the old value: %v; sync completed: %v", err, released.Load())
 		}
 	})
-	// All three have to come to the gate, and none may pass it.
-	for db.gate.waiting()+int(returned.Load()) < 3 {
+	// All three must be waiting for the sync.
+	for db.durable.waiting()+int(returned.Load()) < 3 {
 		runtime.Gosched()
 	}
 	released.Store(true)
@@ -254,8 +254,8 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 	all.Wait()
 }
 
-// TestWritersShareASync: batches that come during a sync are served by the next one together.
-func TestWritersShareASync(t *testing.T) {
+// TestWritersShareSync: the next sync covers all batches that arrive during a sync.
+func TestWritersShareSync(t *testing.T) {
 	t.Parallel()
 	fs := newFaultFS()
 	db := openFaulty(t, fs, -1)
@@ -275,7 +275,7 @@ func TestWritersShareASync(t *testing.T) {
 	for i := range writers {
 		go func() { done <- db.Apply(t.Context(), put(fmt.Sprint("k", i), "v")) }()
 	}
-	handed := func() uint64 { // to Pebble, which has put them into its log
+	handed := func() uint64 { // batches that are in the log of Pebble
 		db.mu.Lock()
 		defer db.mu.Unlock()
 		return db.started.Load()
@@ -288,11 +288,11 @@ func TestWritersShareASync(t *testing.T) {
 		must(t, <-done)
 	}
 	if n := syncs.Load(); n != 2 {
-		t.Errorf("%d syncs for one batch and %d that came meanwhile, want 2", n, writers)
+		t.Errorf("%d syncs for one batch and %d concurrent ones, want 2", n, writers)
 	}
 }
 
-func TestAnErrorOfTheLogIsTold(t *testing.T) {
+func TestLogErrorIsReported(t *testing.T) {
 	t.Parallel()
 	bad := errors.New("the disk is broken")
 	for _, c := range []struct {
@@ -309,20 +309,20 @@ func TestAnErrorOfTheLogIsTold(t *testing.T) {
 			must(t, db.Apply(t.Context(), put("before", "1")))
 			fs.set(c.onSync, c.onWrite)
 			if err := db.Apply(t.Context(), put("k", "1")); !errors.Is(err, bad) || flawless.CodeOf(err) != "" {
-				t.Errorf("the Apply that met the error: %v", err)
+				t.Errorf("the Apply with the error: %v", err)
 			}
 			fs.set(nil, nil)
 			for range 3 {
 				err := db.Apply(t.Context(), put("later", strings.Repeat("x", 300<<10)))
 				if !errors.Is(err, bad) || !strings.Contains(err.Error(), "restart") {
-					t.Errorf("an Apply after it: %v", err)
+					t.Errorf("a later Apply: %v", err)
 				}
 			}
 			if got, err := db.Get(t.Context(), []byte("before")); err != nil || string(got) != "1" {
-				t.Errorf("what was written before: %q, %v", got, err)
+				t.Errorf("the earlier write: %q, %v", got, err)
 			}
 			if got, err := db.Get(t.Context(), []byte("k")); !errors.Is(err, bad) {
-				t.Errorf("what nobody knows: %q, %v", got, err)
+				t.Errorf("the write with an unknown outcome: %q, %v", got, err)
 			}
 			// Started again, it holds what was acknowledged and works.
 			again := openFaulty(t, fs.CrashClone(vfs.CrashCloneCfg{}), -1)
@@ -334,12 +334,12 @@ func TestAnErrorOfTheLogIsTold(t *testing.T) {
 	}
 }
 
-func TestALogThatCannotBeMadeIsTold(t *testing.T) {
+func TestLogCreationErrorIsReported(t *testing.T) {
 	t.Parallel()
 	fs := newFaultFS()
 	db := openFaulty(t, fs, -1)
 	must(t, db.Apply(t.Context(), put("before", "1")))
-	fs.full.Store(true) // and there is no reserve
+	fs.full.Store(true) // without a reserve
 	var err error
 	for i := 0; err == nil && i < 100; i++ {
 		err = db.Apply(t.Context(), put("k", strings.Repeat("x", 100<<10)))
@@ -349,11 +349,11 @@ func TestALogThatCannotBeMadeIsTold(t *testing.T) {
 	}
 	fs.full.Store(false)
 	if got, err := db.Get(t.Context(), []byte("before")); err != nil || string(got) != "1" {
-		t.Errorf("what was written before: %q, %v", got, err)
+		t.Errorf("the earlier write: %q, %v", got, err)
 	}
 }
 
-func TestAFullDisk(t *testing.T) {
+func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	const reserve = 1 << 20
 	fs := newFaultFS()
@@ -362,16 +362,16 @@ func TestAFullDisk(t *testing.T) {
 		t.Fatalf("the reserve: %v, %v", fi, err)
 	}
 	if full, why := db.Full(); full {
-		t.Fatalf("full from the start: %s", why)
+		t.Fatalf("full at the start: %s", why)
 	}
 
 	fs.full.Store(true)
 	fs.free.Store(reserve)
-	for range 20 { // makes new logs and tables, which meet the full disk
+	for range 20 { // needs new logs and tables, which the disk has no space for
 		must(t, db.Apply(t.Context(), put("k", strings.Repeat("x", 100<<10))))
 	}
 	if full, why := db.Full(); !full || !strings.Contains(why, "full") {
-		t.Errorf("a write met a full disk, and Full says %v, %q", full, why)
+		t.Errorf("after a write on a full disk, Full returns %v, %q", full, why)
 	}
 	if _, err := fs.Stat("work/reserve"); err == nil {
 		t.Error("the reserve was not released")
@@ -389,18 +389,18 @@ func TestAFullDisk(t *testing.T) {
 	fs.free.Store(3 * reserve)
 	db.space.look()
 	if full, why := db.Full(); full {
-		t.Errorf("full although there is space again: %s", why)
+		t.Errorf("still full after space was freed: %s", why)
 	}
 	if fi, err := fs.Stat("work/reserve"); err != nil || fi.Size() != reserve {
-		t.Errorf("the reserve was not put back: %v, %v", fi, err)
+		t.Errorf("the reserve was not created again: %v, %v", fi, err)
 	}
 	if got, err := db.Get(t.Context(), []byte("k")); err != nil || string(got) != "2" {
 		t.Errorf("k = %q, %v", got, err)
 	}
 }
 
-// TestADatabaseOpensOnAFullDisk: the start itself has files to make, and the reserve serves them too.
-func TestADatabaseOpensOnAFullDisk(t *testing.T) {
+// TestDatabaseOpensOnFullDisk: the start creates files, which may use the reserve.
+func TestDatabaseOpensOnFullDisk(t *testing.T) {
 	t.Parallel()
 	const reserve = 1 << 20
 	fs := newFaultFS()
@@ -409,7 +409,7 @@ func TestADatabaseOpensOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, db.Apply(t.Context(), put("k", "1")))
-	must(t, db.Close()) // which removes the file owner
+	must(t, db.Close()) // this removes the file owner
 	fs.full.Store(true)
 	fs.free.Store(0)
 	again := openFaulty(t, fs, reserve)
@@ -421,7 +421,7 @@ func TestADatabaseOpensOnAFullDisk(t *testing.T) {
 	}
 }
 
-func TestPebbleGivingUpIsTold(t *testing.T) {
+func TestPebbleFatalErrorIsReported(t *testing.T) {
 	t.Parallel()
 	db := openFaulty(t, vfs.NewMem(), -1)
 	must(t, db.Apply(t.Context(), put("k", "1")))
@@ -440,14 +440,14 @@ func TestPebbleGivingUpIsTold(t *testing.T) {
 		t.Error("a goroutine of Pebble's went on")
 	}
 	if err := db.Apply(t.Context(), put("k", "2")); err == nil || !strings.Contains(err.Error(), "cannot go on") {
-		t.Errorf("Apply after it: %v", err)
+		t.Errorf("Apply afterwards: %v", err)
 	}
 	if got, err := db.Get(t.Context(), []byte("k")); err != nil || string(got) != "1" {
-		t.Errorf("Get after it: %q, %v", got, err)
+		t.Errorf("Get afterwards: %q, %v", got, err)
 	}
 }
 
-func TestCallsAfterCloseAreRefused(t *testing.T) {
+func TestCallsAfterCloseFail(t *testing.T) {
 	t.Parallel()
 	db := openFaulty(t, vfs.NewMem(), -1)
 	must(t, db.Close())
@@ -464,8 +464,8 @@ func TestCallsAfterCloseAreRefused(t *testing.T) {
 	}
 }
 
-func (g *gate) waiting() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.queue
+func (d *durable) waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.queue
 }

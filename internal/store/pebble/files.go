@@ -10,21 +10,21 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// files is the file system as Pebble sees it.
+// files is the file system that Pebble uses.
 //
-// Pebble answers an error of its log with a panic under locks, one of its manifest by ending the process,
-// and one of a table by trying again for ever. So it sees none of the first two, and no more of the last
-// than the database bears: the database is told (failed), and from then on nothing in the directory is
-// changed, as if the power had gone off at that moment. Files are made in memory then, so that nobody
-// inside Pebble waits for the disk. Whoever waits for a sync must ask the database whether it has failed.
+// Pebble reacts to an error of its log with a panic while it holds locks, to one of its manifest by ending the process,
+// and to one of a table by retrying forever. So files hides errors of logs and manifests from Pebble, and those of tables
+// after too many retries. Instead it calls failed. From then on, nothing in the directory changes, as after a power
+// failure, and new files are created in memory, so that nothing in Pebble waits for the disk. After waiting for a sync,
+// check whether the database has failed.
 type files struct {
 	vfs.FS
 	failed func(err error, dead bool)
 	broken func() bool
 	tables *tables
 	ledger *ledger
-	last   atomic.Value // path of the file that was opened last
-	aside  *vfs.MemFS   // has the files that are made when it is broken, all in one folder
+	last   atomic.Value // path of the last file that was opened
+	aside  *vfs.MemFS   // files that are created after a failure, all in one directory
 }
 
 // Create implements vfs.FS.
@@ -35,7 +35,7 @@ func (w *files) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	return w.createQuiet(name, category)
 }
 
-// ReuseForWrite implements vfs.FS. Pebble writes a log over one it no longer needs.
+// ReuseForWrite implements vfs.FS. Pebble overwrites old logs.
 func (w *files) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if !w.broken() {
 		err := w.ledger.forget(w.PathBase(old))
@@ -45,7 +45,7 @@ func (w *files) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) 
 				return w.quiet(f, name), nil
 			}
 		}
-		w.failed(fmt.Errorf("making file %s: %w", name, err), false)
+		w.failed(fmt.Errorf("creating file %s: %w", name, err), false)
 	}
 	return w.aside.Create(w.PathBase(name), category)
 }
@@ -67,8 +67,8 @@ func isTable(name string) bool {
 	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
 }
 
-// createTable makes a table, or one in memory when the database has failed: what waits for it goes on.
-// A compaction that nobody waits for ends with the database.
+// createTable creates a table, or after a failure one in memory, so that nothing waits for it. A compaction that nothing
+// waits for blocks until the database is closed.
 func (w *files) createTable(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	w.tables.rest(category)
 	if !w.broken() {
@@ -81,14 +81,14 @@ func (w *files) createTable(name string, category vfs.DiskWriteCategory) (vfs.Fi
 	return w.aside.Create(w.PathBase(name), category)
 }
 
-// createQuiet makes a file of which Pebble bears no error.
+// createQuiet creates a file whose errors are hidden from Pebble.
 func (w *files) createQuiet(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if !w.broken() {
 		f, err := w.FS.Create(name, category)
 		if err == nil {
 			return w.quiet(f, name), nil
 		}
-		w.failed(fmt.Errorf("making file %s: %w", name, err), false)
+		w.failed(fmt.Errorf("creating file %s: %w", name, err), false)
 	}
 	return w.aside.Create(w.PathBase(name), category)
 }
@@ -122,12 +122,12 @@ func (w *files) Rename(old, name string) error {
 	return w.FS.Rename(old, name)
 }
 
-// quiet is a file or a folder whose errors the database is told, and Pebble is not. Pebble writes those of
-// which the ledger keeps account from their beginning to their end, and syncs them when it has.
+// quiet is a file or directory whose errors are reported to the database instead of Pebble. Pebble writes files that the
+// ledger tracks sequentially, and syncs them afterwards.
 type quiet struct {
-	vfs.File // all but what changes it
+	vfs.File // for methods that do not write
 	fs       *files
-	name     string // for the ledger; empty where it keeps no account
+	name     string // in the ledger; empty if it does not track the file
 	written  extent
 }
 
@@ -144,7 +144,7 @@ func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 // Write implements vfs.File.
 func (f *quiet) Write(p []byte) (int, error) {
 	f.written.size += int64(len(p))
-	f.written.sum = crc32.Update(f.written.sum, f.fs.ledger.crc, p) // before the write, which may change p
+	f.written.sum = crc32.Update(f.written.sum, f.fs.ledger.crc, p) // before the write, because that may change p
 	f.try("writing", func() error { _, err := f.File.Write(p); return err })
 	return len(p), nil
 }
@@ -155,7 +155,7 @@ func (f *quiet) Sync() error { return f.sync(f.File.Sync) }
 // SyncData implements vfs.File.
 func (f *quiet) SyncData() error { return f.sync(f.File.SyncData) }
 
-// SyncTo implements vfs.File. It syncs all.
+// SyncTo implements vfs.File. It syncs the whole file.
 func (f *quiet) SyncTo(int64) (bool, error) { return true, f.SyncData() }
 
 func (f *quiet) sync(do func() error) error {
@@ -167,7 +167,7 @@ func (f *quiet) sync(do func() error) error {
 	})
 }
 
-// try does something unless the database has failed. It returns nil.
+// try calls do unless the database has failed. It always returns nil.
 func (f *quiet) try(what string, do func() error) error {
 	if f.fs.broken() {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// BenchmarkFloor is the least that a durable append can take on this disk.
+// BenchmarkFloor measures the minimum time of a durable append on this disk.
 func BenchmarkFloor(b *testing.B) {
 	f, err := os.OpenFile(filepath.Join(b.TempDir(), "log"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// barrier is the name of an empty file in the directory in which format 1 had Pebble's files. Versions
-// that know only that format would find an empty directory, and do all work again. They take this file for
-// the version of Pebble's files, cannot read it, and show its name in their error.
+// barrier is the name of an empty file in the directory that format 1 used for Pebble's files. Versions that only know
+// format 1 would find an empty directory and repeat all work. Instead they take this file for the version of Pebble's
+// files, fail to parse it, and show its name in their error.
 const barrier = "marker.format-version.000001.a newer version of flawless wrote this directory (store format 2), use that one"
 
-// checkFormat returns [flawless.Conflict] for a directory whose format is not ours. It changes nothing.
+// checkFormat returns [flawless.Conflict] if a directory has another format. It changes nothing.
 func checkFormat(files vfs.FS, dir string) error {
 	l := newLedger(files, dir, "")
 	text, err := readFile(files, l.path)
@@ -30,7 +30,7 @@ func checkFormat(files vfs.FS, dir string) error {
 		return err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil // openLedger says what is wrong
+		return nil // openLedger reports the error
 	}
 	if _, err := files.Stat(files.PathJoin(dir, "log")); err == nil {
 		return otherFormat(1)
@@ -44,8 +44,8 @@ func checkFormat(files vfs.FS, dir string) error {
 	return nil
 }
 
-// checkPebble returns [flawless.Conflict] where Pebble's files have a later version than ours. A marker that
-// cannot be read is left to Pebble.
+// checkPebble returns [flawless.Conflict] if Pebble's files have a later version than ours. It leaves unreadable markers
+// to Pebble.
 func checkPebble(files vfs.FS, data string) error {
 	names, err := files.List(data)
 	if err != nil {
@@ -56,13 +56,13 @@ func checkPebble(files vfs.FS, data string) error {
 		return nil
 	}
 	if n, err := strconv.ParseUint(value, 10, 64); err == nil && n > uint64(format) {
-		return errors.Join(fmt.Errorf("its database has format %d, this version of flawless (%s) knows format %d: use a newer version: %w",
+		return errors.Join(fmt.Errorf("its database has format %d, but this version of flawless (%s) only knows format %d: use a newer version: %w",
 			n, flawless.Version, uint64(format), flawless.Conflict), m.Close())
 	}
 	return m.Close()
 }
 
-// formatOf returns the format that a ledger tells.
+// formatOf returns the format in a ledger.
 func formatOf(path string, text []byte) (n int, err error) {
 	if _, err := fmt.Sscanf(string(text), firstLine+"%d\n", &n); err != nil || n < storeFormat {
 		return 0, damage(path, "does not begin with the format of the store")
@@ -72,15 +72,15 @@ func formatOf(path string, text []byte) (n int, err error) {
 
 func otherFormat(n int) error {
 	if n > storeFormat {
-		return fmt.Errorf("it has store format %d, this version of flawless (%s) knows format %d: use a newer version: %w",
+		return fmt.Errorf("it has store format %d, but this version of flawless (%s) only knows format %d: use a newer version: %w",
 			n, flawless.Version, storeFormat, flawless.Conflict)
 	}
-	return fmt.Errorf("it has store format %d, this version of flawless (%s) knows format %d and does not convert: "+
-		"let the version that wrote it complete its runs and export them, then use another --working-dir and import them: %w",
+	return fmt.Errorf("it has store format %d, but this version of flawless (%s) only knows format %d and cannot convert it: "+
+		"complete its runs with the version that wrote it and export them, then use another --working-dir and import them: %w",
 		n, flawless.Version, storeFormat, flawless.Conflict)
 }
 
-// putBarrier keeps versions that know only format 1 out.
+// putBarrier creates the barrier.
 func putBarrier(files vfs.FS, dir string) error {
 	db := files.PathJoin(dir, "db")
 	path := files.PathJoin(db, barrier)

@@ -9,8 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// hold locks an open directory until it is closed. It returns [syscall.EWOULDBLOCK] where somebody else has
-// it locked, and nil where the file system knows no such lock.
+// hold locks an open directory until it is closed. It returns [syscall.EWOULDBLOCK] if another process has locked it,
+// and nil if the file system does not support such locks.
 func hold(d vfs.File) error {
 	fd := d.Fd()
 	if fd == vfs.InvalidFd {
@@ -21,7 +21,7 @@ func hold(d vfs.File) error {
 		case errors.Is(err, syscall.EINTR):
 		case errors.Is(err, syscall.EWOULDBLOCK):
 			return err
-		default: // some network file systems lock no directories
+		default: // some network file systems cannot lock directories
 			return nil
 		}
 	}

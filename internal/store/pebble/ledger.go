@@ -19,25 +19,25 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// ledger is a file that says which bytes of Pebble's logs and manifests are on stable storage. Pebble takes
-// a damaged end of either for one that was never written, and does not miss a log that is gone; both would
-// be an older database that looks whole. With the ledger they are damage.
+// ledger is a file that records which bytes of Pebble's logs and manifests are on stable storage. Pebble mistakes a
+// damaged end of either for one that was never written, and does not notice a missing log; in both cases it would open an
+// older state of the database without an error. The ledger makes this detectable damage.
 //
-// The file has two pages, each text filled up with zeros. The page with the higher number counts:
+// The file has two pages of text, padded with zeros. The page with the higher number is valid:
 //
 //	flawless store 2                               format
-//	now 000004.log 8232 1a2b3c4d 5e6f7a8b          the current log: name, bytes, their CRC-32C, that of this line
-//	000004.log 96 9c8b7a69                         each file that must be there, in order of their names
+//	now 000004.log 8232 1a2b3c4d 5e6f7a8b          current log: name, bytes, their CRC-32C, CRC-32C of this line
+//	000004.log 96 9c8b7a69                         each file that must exist, sorted by name
 //	MANIFEST-000003 411 0f1e2d3c
-//	newest 23                                      Pebble's sequence number at the last orderly stop
-//	page 17                                        its number
-//	sum 4b5a6978                                   CRC-32C of all lines but the second
+//	newest 23                                      Pebble's sequence number at the last shutdown
+//	page 17                                        number of the page
+//	sum 4b5a6978                                   CRC-32C of all lines except the second
 //
-// The next page is written and synced when a log gets its first sync, with each sync of a manifest, before
-// one of them is removed or written over, and at an orderly stop; the one before stays as it is meanwhile.
-// The second line is written in place after each sync of the log, and synced once a second: it survives the
-// end of the process, and lags behind by a second when the power goes off. Each page is true for ever after,
-// as a file is never changed where it was synced: an older one only promises less.
+// The next page is written and synced at the first sync of a log, at each sync of a manifest, before one of them is
+// removed or overwritten, and at a shutdown; the previous page does not change meanwhile. The second line is overwritten
+// in place after each sync of the log, and synced once per second: it survives the end of the process, but may lag by a
+// second after a power failure. Every page stays true, because the synced part of a file never changes: an older page
+// only guarantees less.
 type ledger struct {
 	fs   vfs.FS
 	path string
@@ -45,34 +45,34 @@ type ledger struct {
 	crc  *crc32.Table
 
 	mu     sync.Mutex
-	file   vfs.File // open, as are the folder's and Pebble's: no sync may need another descriptor
+	file   vfs.File // kept open, like dir and Pebble's files: a sync must not need another descriptor
 	dir    vfs.File
 	page   uint64
 	synced map[string]extent // by name
 	now    string            // the current log
 	newest uint64
-	torn   error // what is wrong with the page that does not count; nil is nothing
-	begun  bool  // the file says what is in synced
-	dirty  bool  // its second line was written since the file was synced
+	torn   error // what is wrong with the other page, or nil
+	begun  bool  // the file contains synced
+	dirty  bool  // the second line was written after the last sync of the file
 
 	stop chan struct{}
 	done sync.WaitGroup
 }
 
-// extent is the beginning of a file.
+// extent is the synced part of a file, from its start.
 type extent struct {
 	size int64
 	sum  uint32
 }
 
-// storeFormat is the number of what is written. Format 1 had a log of its own.
+// storeFormat is the format that is written. Format 1 had a log of its own.
 const storeFormat = flawless.StoreFormat
 
 const (
 	ledgerName = "synced"
 	firstLine  = "flawless store "
-	nowLength  = 96      // bytes of the second line, so that it lies within a sector
-	pageSize   = 8 << 10 // room for more than a hundred files, where there are about ten
+	nowLength  = 96      // bytes of the second line, so that it is within a sector
+	pageSize   = 8 << 10 // enough for more than a hundred files; about ten are usual
 )
 
 func newLedger(files vfs.FS, dir, data string) *ledger {
@@ -80,8 +80,8 @@ func newLedger(files vfs.FS, dir, data string) *ledger {
 		synced: map[string]extent{}, stop: make(chan struct{})}
 }
 
-// openLedger reads the ledger of a directory, which is locked, and checks that all is there. In a new
-// directory it makes one that lists nothing.
+// openLedger reads the ledger of a locked directory, and verifies the files. In a new directory it creates an empty
+// ledger.
 func openLedger(files vfs.FS, dir, data string) (_ *ledger, err error) {
 	l := newLedger(files, dir, data)
 	text, err := readFile(files, l.path)
@@ -91,7 +91,7 @@ func openLedger(files vfs.FS, dir, data string) (_ *ledger, err error) {
 	if err := l.read(text); err != nil {
 		return nil, err
 	}
-	// The first page lists nothing, and is written over before anything is acknowledged.
+	// The first page is empty, and is replaced before anything is acknowledged.
 	if l.begun = l.page > 1; l.begun {
 		err = l.verify()
 	} else {
@@ -114,8 +114,8 @@ func openLedger(files vfs.FS, dir, data string) (_ *ledger, err error) {
 	return l, nil
 }
 
-// read takes the page that counts. Without one the directory is new or damaged: the ledger is there before
-// Pebble makes a file.
+// read reads the valid page. If there is none, the directory is new or damaged, because the ledger is written before
+// Pebble creates a file.
 func (l *ledger) read(text []byte) error {
 	bad := l.pages(text)
 	if l.page > 0 {
@@ -127,12 +127,12 @@ func (l *ledger) read(text []byte) error {
 		return err
 	}
 	if bad == nil {
-		bad = damage(l.path, "is missing, although there is a database (%s)", l.fs.PathJoin(l.data, names[0]))
+		bad = damage(l.path, "is missing, but there is a database (%s)", l.fs.PathJoin(l.data, names[0]))
 	}
 	return bad
 }
 
-// pages takes the page with the highest number, and returns what is wrong with the first one that is not right.
+// pages reads the page with the highest number, and returns the error of the first invalid page.
 func (l *ledger) pages(text []byte) (bad error) {
 	for page := range slices.Chunk(text, pageSize) {
 		p := &ledger{path: l.path, crc: l.crc, synced: map[string]extent{}}
@@ -145,7 +145,7 @@ func (l *ledger) pages(text []byte) (bad error) {
 	return bad
 }
 
-// clear removes what a crash has left of a database that was being made. Nothing was ever acknowledged of it.
+// clear removes the rest of a database whose creation was interrupted by a crash. Nothing in it was acknowledged.
 func (l *ledger) clear() error {
 	names, err := l.pebble()
 	for _, name := range names {
@@ -154,18 +154,18 @@ func (l *ledger) clear() error {
 	return err
 }
 
-// pebble returns the names of Pebble's files, but for the lock.
+// pebble returns the names of Pebble's files, except the lock.
 func (l *ledger) pebble() ([]string, error) {
 	names, err := l.fs.List(l.data)
 	return slices.DeleteFunc(names, func(name string) bool { return name == "LOCK" }), err
 }
 
-// damage says that a file is not as it was.
+// damage returns an error for a damaged file.
 func damage(path, format string, args ...any) error {
 	return fmt.Errorf("file %s %s: restore the directory from a backup: %w", path, fmt.Sprintf(format, args...), flawless.Damaged)
 }
 
-// parse reads the text of a page.
+// parse parses a page.
 func (l *ledger) parse(text []byte) error {
 	if n, err := formatOf(l.path, text); err != nil {
 		return err
@@ -173,12 +173,12 @@ func (l *ledger) parse(text []byte) error {
 		return otherFormat(n)
 	}
 	lines := strings.SplitAfter(string(text), "\n")
-	last := len(lines) - 2 // nothing follows the last line end
+	last := len(lines) - 2 // the text ends with a newline
 	if last < 2 {
-		return damage(l.path, "is cut short")
+		return damage(l.path, "is truncated")
 	}
 	if lines[last] != l.sumLine(lines[0], strings.Join(lines[2:last], "")) || lines[last+1] != "" {
-		return damage(l.path, "does not have its checksum")
+		return damage(l.path, "has a wrong checksum")
 	}
 	var name string
 	var e extent
@@ -194,7 +194,7 @@ func (l *ledger) parse(text []byte) error {
 		}
 		l.synced[name] = e
 	}
-	// A second line that is torn promises nothing: the lines behind it do.
+	// Ignore a second line that was written incompletely: the lines after it are still valid.
 	if _, err := fmt.Sscanf(lines[1], "now %s %d %x", &name, &e.size, &e.sum); err == nil && lines[1] == string(l.nowLine(name, e)) {
 		if old, there := l.synced[name]; there && e.size > old.size {
 			l.synced[name] = e
@@ -203,7 +203,7 @@ func (l *ledger) parse(text []byte) error {
 	return nil
 }
 
-// verify checks that all is there that was on stable storage.
+// verify checks that everything that was on stable storage still exists.
 func (l *ledger) verify() error {
 	for _, name := range slices.Sorted(maps.Keys(l.synced)) {
 		path, want := l.fs.PathJoin(l.data, name), l.synced[name]
@@ -220,16 +220,16 @@ func (l *ledger) verify() error {
 			return err
 		}
 		if n < want.size {
-			return damage(path, "has %d bytes, %d were on stable storage", n, want.size)
+			return damage(path, "has %d bytes, but %d were on stable storage", n, want.size)
 		}
 		if sum.Sum32() != want.sum {
-			return damage(path, "does not hold the %d bytes that were on stable storage", n)
+			return damage(path, "has changed in the %d bytes that were on stable storage", n)
 		}
 	}
 	return nil
 }
 
-// begin says that the database is made: what was synced so far must be there from now on.
+// begin records that the database has been created: from now on, everything that was synced must exist.
 func (l *ledger) begin() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -240,7 +240,7 @@ func (l *ledger) begin() error {
 	return l.save()
 }
 
-// note says that the beginning of a file is on stable storage.
+// note records the synced part of a file.
 func (l *ledger) note(name string, e extent) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -257,7 +257,7 @@ func (l *ledger) note(name string, e extent) error {
 	if isLog(name) {
 		l.now = name
 	}
-	if !known { // that the file is there must be on stable storage, too
+	if !known { // the directory entry must be on stable storage, too
 		if err := l.dir.Sync(); err != nil {
 			return err
 		}
@@ -265,7 +265,7 @@ func (l *ledger) note(name string, e extent) error {
 	return l.save()
 }
 
-// forget says that a file is about to be removed or written over.
+// forget must be called before a file is removed or overwritten.
 func (l *ledger) forget(name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -279,7 +279,7 @@ func (l *ledger) forget(name string) error {
 	return l.save()
 }
 
-// finish says that all is on stable storage, up to the newest sequence number.
+// finish records that everything up to the newest sequence number is on stable storage.
 func (l *ledger) finish(newest uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -287,7 +287,7 @@ func (l *ledger) finish(newest uint64) error {
 	return l.save()
 }
 
-// keep syncs the second line once a second until the ledger is closed, and tells failed if that fails.
+// keep syncs the second line once per second until the ledger is closed. It calls failed if a sync fails.
 func (l *ledger) keep(failed func(err error)) {
 	l.done.Go(func() {
 		tick := time.NewTicker(time.Second)
@@ -329,12 +329,12 @@ func (l *ledger) close() (err error) {
 	return err
 }
 
-// at is where the page that counts lies in the file. The first one, whose number is 1, is at the start.
+// at returns the offset of the current page. Page 1 is at the start of the file.
 func (l *ledger) at() int64 { return int64((l.page-1)%2) * pageSize }
 
 func (l *ledger) head() string { return fmt.Sprintf("%s%d\n", firstLine, storeFormat) }
 
-// nowLine returns the second line. Its length is always the same.
+// nowLine returns the second line, which has a fixed length.
 func (l *ledger) nowLine(name string, e extent) []byte {
 	b := fmt.Appendf(nil, "now %s %d %08x ", name, e.size, e.sum)
 	b = fmt.Appendf(b, "%08x", crc32.Checksum(b, l.crc))
@@ -358,7 +358,7 @@ func (l *ledger) save() error {
 	rest = fmt.Appendf(rest, "newest %d\npage %d\n", l.newest, l.page)
 	page := make([]byte, pageSize)
 	if n := copy(page, slices.Concat([]byte(l.head()), l.nowLine("none", extent{}), rest, []byte(l.sumLine(l.head(), string(rest))))); n == pageSize {
-		return fmt.Errorf("writing %s: %d files are too many", l.path, len(l.synced))
+		return fmt.Errorf("writing %s: there are too many files (%d)", l.path, len(l.synced))
 	}
 	_, err := l.file.WriteAt(page, l.at())
 	if err == nil {

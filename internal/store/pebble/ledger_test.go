@@ -13,8 +13,8 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// TestLessThanAtTheLastStopIsDamage: all files are as they were, and there are fewer keys.
-func TestLessThanAtTheLastStopIsDamage(t *testing.T) {
+// TestOlderStateIsDamage even if all files are intact: some keys are missing.
+func TestOlderStateIsDamage(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
 	db, err := Open("work", faulty(fs, -1))
@@ -29,7 +29,7 @@ func TestLessThanAtTheLastStopIsDamage(t *testing.T) {
 	}
 	must(t, l.finish(stopped+1))
 	must(t, l.close())
-	for range 2 { // the attempt does not change that
+	for range 2 { // also at the second attempt
 		if _, err := Open("work", faulty(fs, -1)); !errors.Is(err, flawless.Damaged) || !strings.Contains(err.Error(), "sequence number") {
 			t.Errorf("opening: %v, want damaged", err)
 		}
@@ -39,12 +39,12 @@ func TestLessThanAtTheLastStopIsDamage(t *testing.T) {
 	must(t, l.finish(stopped))
 	must(t, l.close())
 	if got, err := openFaulty(t, fs, -1).Get(t.Context(), []byte("k")); err != nil || string(got) != "1" {
-		t.Errorf("with the right number: %q, %v", got, err)
+		t.Errorf("with the correct number: %q, %v", got, err)
 	}
 }
 
-// TestOnlyAWholeSecondLineCounts: it is written in place, and a crash may tear it.
-func TestOnlyAWholeSecondLineCounts(t *testing.T) {
+// TestTornSecondLineIsIgnored: it is written in place, so a crash may leave it incomplete.
+func TestTornSecondLineIsIgnored(t *testing.T) {
 	t.Parallel()
 	fs := newFaultFS()
 	db := openFaulty(t, fs, -1)
@@ -65,18 +65,18 @@ func TestOnlyAWholeSecondLineCounts(t *testing.T) {
 	name := db.ledger.now
 	whole := read(func([]byte) {})[name]
 	if whole != db.ledger.synced[name] {
-		t.Errorf("it says %+v of %s, want %+v", whole, name, db.ledger.synced[name])
+		t.Errorf("got %+v for %s, want %+v", whole, name, db.ledger.synced[name])
 	}
 	for i := range nowLength {
 		torn := read(func(b []byte) { b[at+i] ^= 1 })[name]
 		if torn.size >= whole.size {
-			t.Errorf("with byte %d changed it says %+v", i, torn)
+			t.Errorf("with byte %d changed, got %+v", i, torn)
 		}
 	}
 }
 
-// TestThePowerTakesASecondOfTheAccount: what was synced more than a second ago is accounted for.
-func TestThePowerTakesASecondOfTheAccount(t *testing.T) {
+// TestSecondLineIsSyncedEverySecond, so it covers everything that was synced more than a second ago.
+func TestSecondLineIsSyncedEverySecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewCrashableMem()
@@ -95,12 +95,12 @@ func TestThePowerTakesASecondOfTheAccount(t *testing.T) {
 		must(t, l.note("000002.log", extent{size: 10}))
 		must(t, l.note("000002.log", extent{size: 20}))
 		if got := accounted(); got != 10 {
-			t.Errorf("at once %d bytes are accounted for, want 10", got)
+			t.Errorf("at once, it covers %d bytes, want 10", got)
 		}
 		time.Sleep(time.Second + 1)
 		synctest.Wait()
 		if got := accounted(); got != 20 {
-			t.Errorf("after a second %d bytes are accounted for, want 20", got)
+			t.Errorf("after a second, it covers %d bytes, want 20", got)
 		}
 		must(t, l.close())
 	})

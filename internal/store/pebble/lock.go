@@ -22,12 +22,12 @@ import (
 type lock struct {
 	fs     vfs.FS
 	dir    string
-	owner  string // path of the file that says who uses it
-	data   string // path of Pebble's directory
+	owner  string // path of the file that names the owner
+	data   string // directory of Pebble
 	pebble *cockroach.Lock
 }
 
-// acquire makes the directory where it is missing, and locks it.
+// acquire creates the directory if necessary, and locks it.
 func acquire(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 	l := &lock{fs: files, dir: dir, owner: files.PathJoin(dir, "owner"), data: files.PathJoin(dir, "data")}
 	if err := mkdir(files, l.data); err != nil {
@@ -44,15 +44,14 @@ func acquire(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 	}
 	here, _ := os.Hostname()
 	if o := l.lastOwner(); o != nil && o.Host != here {
-		// Its lock is gone, or cannot be seen from here: some network file systems do not carry locks.
+		// Its lock is gone, or not visible here: some network file systems do not share locks.
 		log.Warn("the directory was last used on another host by a server that did not shut down: make sure that it is not running", "host", o.Host, "pid", o.PID, "since", o.Since)
 	}
 	return l, nil
 }
 
-// doubleLock locks the working directory itself besides Pebble's file LOCK: a lock on a file that somebody
-// removes keeps nobody out of the file that takes its place. Both locks end at the same time, as Pebble
-// closes what Lock returns.
+// doubleLock locks the working directory itself in addition to Pebble's file LOCK: if someone removes that file, its lock
+// does not protect the new file of the same name. Both locks end together, because Pebble closes what Lock returns.
 type doubleLock struct {
 	vfs.FS
 	dir string
@@ -74,7 +73,7 @@ func (l doubleLock) Lock(name string) (io.Closer, error) {
 	return closers{file, d}, nil
 }
 
-// closers closes several things, one after the other.
+// closers closes all of its elements in order.
 type closers []io.Closer
 
 // Close implements io.Closer.
@@ -85,14 +84,14 @@ func (all closers) Close() (err error) {
 	return err
 }
 
-// owner is who uses a directory, as its file says.
+// owner is the process that uses a directory, as recorded in the file owner.
 type owner struct {
 	Host  string    `json:"host"`
 	PID   int       `json:"pid"`
 	Since time.Time `json:"since"`
 }
 
-// String is for people.
+// String formats the owner for error messages.
 func (o *owner) String() string {
 	if o == nil {
 		return "unknown process"
@@ -104,7 +103,7 @@ func (o *owner) String() string {
 	return fmt.Sprintf("process %d on %s, since %s", o.PID, host, o.Since.UTC().Format(time.RFC3339))
 }
 
-// lastOwner returns who uses the directory, or used it and did not give it back; nil is unknown.
+// lastOwner returns the process that uses the directory or did not shut down, or nil if it is unknown.
 func (l *lock) lastOwner() *owner {
 	text, err := readFile(l.fs, l.owner)
 	o := &owner{}
@@ -114,7 +113,7 @@ func (l *lock) lastOwner() *owner {
 	return o
 }
 
-// sign writes who uses the directory, to a file system that releases the reserve where the disk is full.
+// sign records this process as the owner. files releases the reserve if the disk is full.
 func (l *lock) sign(files vfs.FS) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -132,8 +131,8 @@ func (l *lock) sign(files vfs.FS) error {
 	return errors.Join(err, f.Close())
 }
 
-// release gives the directory back. While Pebble has not been closed the lock stays, as it may
-// still write; it ends with the process.
+// release releases the directory. If Pebble was not closed, the lock remains until the process ends, because Pebble may
+// still write.
 func (l *lock) release() error {
 	err := l.fs.Remove(l.owner)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -142,7 +141,7 @@ func (l *lock) release() error {
 	return errors.Join(err, l.pebble.Close())
 }
 
-// mkdir makes a directory and those above it that are missing, and syncs each entry it made.
+// mkdir creates a directory and missing parents, and syncs each new entry.
 func mkdir(files vfs.FS, dir string) error {
 	var made []string
 	for d := dir; ; d = files.PathDir(d) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// logger takes what Pebble says.
+// logger receives the messages of Pebble.
 type logger struct{ db *DB }
 
 // Infof implements pebble.Logger.
@@ -19,9 +19,8 @@ func (l logger) Errorf(format string, args ...any) {
 	l.db.log.Warn("pebble", "message", fmt.Sprintf(format, args...))
 }
 
-// Fatalf implements pebble.Logger. Pebble expects it not to return, as it would lose data if it
-// went on. It ends what Pebble was doing: a call of ours by a panic that guard catches, a goroutine
-// of Pebble's own by ending it.
+// Fatalf implements pebble.Logger. Pebble expects it not to return, because it would lose data if it continued. In a call
+// from this package, Fatalf panics, which guard catches; in a goroutine of Pebble, it ends the goroutine.
 func (l logger) Fatalf(format string, args ...any) {
 	err := fmt.Errorf("pebble gave up: "+format, args...)
 	l.db.fail(err, true)
@@ -31,10 +30,10 @@ func (l logger) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// gaveUp is what a call into Pebble panics with when Pebble cannot go on.
+// gaveUp is the panic of a call into Pebble that cannot continue.
 type gaveUp struct{ err error }
 
-// guard calls into Pebble, and returns an error if Pebble cannot go on.
+// guard calls do, and returns an error if Pebble calls Fatalf.
 func guard(do func() error) (err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -48,7 +47,7 @@ func guard(do func() error) (err error) {
 	return do()
 }
 
-// called tells whether this goroutine is inside guard.
+// called reports whether this goroutine is inside guard.
 func called() bool {
 	pcs := make([]uintptr, 128)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])

@@ -24,10 +24,9 @@ var (
 	crashSeeds = flag.Uint64("crash-seeds", 1, "so many times, each with other operations")
 )
 
-// TestCrashAtFileOperations carries out the same random operations on this database and on the one in memory,
-// more than moves to tables of several levels, and looks after each n-th operation on a file at what a crash
-// would leave there: a database that opens, with all that was acknowledged and nothing that was not begun.
-// While that one opens it crashes again.
+// TestCrashAtFileOperations applies the same random operations to this database and the one in memory, enough to
+// fill tables of several levels. After every n-th file operation it examines what a crash would leave: a database that
+// opens, with everything that was acknowledged and nothing that was not begun. Opening that one crashes again.
 func TestCrashAtFileOperations(t *testing.T) {
 	t.Parallel()
 	for seed := range *crashSeeds {
@@ -50,7 +49,7 @@ func TestCrashAtFileOperations(t *testing.T) {
 	}
 }
 
-// machine does random operations on both databases.
+// machine applies random operations to both databases.
 type machine struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -63,7 +62,7 @@ type machine struct {
 
 	mu           sync.Mutex
 	states       []*mem.DB // after each batch
-	begun, acked int       // the newest batch of each kind
+	begun, acked int       // the newest batch that was begun, or acknowledged
 }
 
 // use opens the database on a disk.
@@ -90,8 +89,8 @@ func beforeWrites(disk *vfs.MemFS, do func()) vfs.FS {
 	}))
 }
 
-// renaming is a disk that may be cloned at any moment. MemFS's own ReuseForWrite takes a lock twice, and waits
-// for ever if a clone asks for it in between.
+// renaming is a disk that may be cloned at any time. ReuseForWrite of MemFS locks twice and deadlocks with a concurrent
+// clone.
 type renaming struct{ *vfs.MemFS }
 
 func (fs renaming) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -101,7 +100,7 @@ func (fs renaming) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs
 	return fs.OpenReadWrite(name, c)
 }
 
-// crash looks at what is there if the power goes off now. It runs while the database goes on elsewhere.
+// crash examines what a power failure would leave now, while the database continues.
 func (m *machine) crash(disk *vfs.MemFS) {
 	n := m.crashes.Add(1)
 	rng := rand.New(rand.NewPCG(uint64(n), 4))
@@ -126,7 +125,7 @@ func (m *machine) crash(disk *vfs.MemFS) {
 	}
 }
 
-// recovered opens a database and checks that it holds what it may.
+// recovered opens a database and checks that its state is one of the possible ones.
 func (m *machine) recovered(when string, disk vfs.FS, possible []*mem.DB) {
 	db, err := Open("work", faulty(disk, -1))
 	if err != nil {
@@ -139,10 +138,10 @@ func (m *machine) recovered(when string, disk vfs.FS, possible []*mem.DB) {
 			return
 		}
 	}
-	m.t.Errorf("%s, of what is there: %s", when, m.difference(db, possible[0]))
+	m.t.Errorf("%s: unexpected state: %s", when, m.difference(db, possible[0]))
 }
 
-// difference tells the first one between what two databases hold.
+// difference returns the first difference between two databases.
 func (m *machine) difference(a, b store.KV) string {
 	next, stop := iter.Pull2(b.Scan(m.t.Context(), store.Range{}))
 	defer stop()
@@ -170,7 +169,7 @@ func (m *machine) same(a, b store.KV) {
 	}
 }
 
-// step does one thing.
+// step performs one random operation.
 func (m *machine) step() {
 	switch n := m.rng.IntN(100); {
 	case n < 70:
@@ -194,7 +193,7 @@ func (m *machine) step() {
 		}
 	default:
 		old, disk := m.db, m.disk
-		if n == 99 { // nothing is under way: all was acknowledged
+		if n == 99 { // nothing is in progress: everything was acknowledged
 			disk = disk.CrashClone(vfs.CrashCloneCfg{})
 		}
 		if err := old.Close(); err != nil {
@@ -222,7 +221,7 @@ func (m *machine) scan() {
 	}
 }
 
-// apply applies a random batch to both.
+// apply applies a random batch to both databases.
 func (m *machine) apply() {
 	b := &store.Batch{}
 	seen := map[string]bool{}
@@ -238,7 +237,7 @@ func (m *machine) apply() {
 		}
 		size := m.rng.IntN(10 << 10)
 		if m.rng.IntN(40) == 0 {
-			size = 200 << 10 // more than half of what is kept in memory, which Pebble treats in another way
+			size = 200 << 10 // more than half of the memtable, which Pebble handles differently
 		}
 		value := make([]byte, size)
 		for i := range value {

@@ -35,13 +35,13 @@ func TestTwoServersOnOneDirectory(t *testing.T) {
 			t.Errorf("second server: %v, want %q", err, want)
 		}
 	}
-	// A file system that several hosts share may show a lock of another one.
+	// On a shared file system, the lock may belong to another host.
 	text := `{"host":"elsewhere","pid":7,"since":"2026-03-01T00:00:00Z"}`
 	if err := os.WriteFile(filepath.Join(dir, "owner"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err = pebble.Open(dir, o); err == nil || !strings.Contains(err.Error(), "process 7 on another host, elsewhere, since 2026-03-01T00:00:00Z") {
-		t.Errorf("beside a server on another host: %v", err)
+		t.Errorf("with a server on another host: %v", err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
@@ -55,8 +55,8 @@ func TestTwoServersOnOneDirectory(t *testing.T) {
 	}
 }
 
-// TestARemovedLockFileKeepsTheDirectoryLocked: clean-up scripts remove files called LOCK.
-func TestARemovedLockFileKeepsTheDirectoryLocked(t *testing.T) {
+// TestDirectoryStaysLockedWithoutLockFile, which clean-up scripts may remove.
+func TestDirectoryStaysLockedWithoutLockFile(t *testing.T) {
 	t.Parallel()
 	switch runtime.GOOS {
 	case "darwin", "dragonfly", "freebsd", "linux", "netbsd", "openbsd":
@@ -72,7 +72,7 @@ func TestARemovedLockFileKeepsTheDirectoryLocked(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "data", "LOCK")); err != nil {
 		t.Fatal(err)
 	}
-	// By another path, as Pebble knows by its path what this process has open.
+	// Use another path, because Pebble remembers the paths that this process has open.
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
@@ -82,39 +82,39 @@ func TestARemovedLockFileKeepsTheDirectoryLocked(t *testing.T) {
 		_ = second.Close()
 	}
 	if !errors.Is(err, flawless.Conflict) || !strings.Contains(fmt.Sprint(err), fmt.Sprintf("is in use by another server (process %d on host", os.Getpid())) {
-		t.Errorf("a second server beside one whose file LOCK was removed: %v", err)
+		t.Errorf("a second server after the file LOCK of the first was removed: %v", err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 	again, err := pebble.Open(link, o)
 	if err != nil {
-		t.Fatalf("after the first was closed: %v", err)
+		t.Fatalf("after the first server was closed: %v", err)
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestADirectoryThatCannotBe(t *testing.T) {
+func TestInvalidDirectoryIsRejected(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := pebble.Open(file, pebble.Options{}); err == nil || !strings.Contains(err.Error(), file) {
-		t.Errorf("a file in the place of the directory: %v", err)
+		t.Errorf("a file instead of the directory: %v", err)
 	}
 	if _, err := pebble.Open("/proc/none/work", pebble.Options{}); err == nil {
 		t.Error("a directory that cannot be made is accepted")
 	}
 }
 
-func TestADamagedDatabaseIsTold(t *testing.T) {
+func TestDamagedDatabaseIsReported(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, files string
-		read        func(db *pebble.DB) error // nil: it must not open
+		read        func(db *pebble.DB) error // nil if it must not open
 	}{
 		{"log", "data/*.log", nil},
 		{"tables", "data/*.sst", func(db *pebble.DB) error {
@@ -141,13 +141,13 @@ func TestADamagedDatabaseIsTold(t *testing.T) {
 				err = c.read(db)
 			}
 			if !errors.Is(err, flawless.Damaged) || !strings.Contains(err.Error(), "backup") {
-				t.Errorf("damage is told as %v", err)
+				t.Errorf("the damage is reported as %v", err)
 			}
 		})
 	}
 }
 
-// fillDirectory writes as much as makes a few tables and logs.
+// fillDirectory writes enough for a few tables and logs.
 func fillDirectory(t *testing.T, dir string, o pebble.Options) {
 	t.Helper()
 	db, err := pebble.Open(dir, o)
@@ -168,7 +168,7 @@ func fillDirectory(t *testing.T, dir string, o pebble.Options) {
 	}
 }
 
-// damage changes a byte near the beginning of files.
+// damage changes a byte near the start of files.
 func damage(t *testing.T, pattern string) {
 	t.Helper()
 	names, err := filepath.Glob(pattern)
@@ -187,7 +187,7 @@ func damage(t *testing.T, pattern string) {
 	}
 }
 
-func TestAnotherFormatIsRefused(t *testing.T) {
+func TestOtherFormatIsRejected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -211,22 +211,22 @@ func TestAnotherFormatIsRefused(t *testing.T) {
 			fs := c.files.write(t)
 			_, err := pebble.Open("work", small(fs))
 			if !errors.Is(err, c.code) {
-				t.Errorf("it is told as %v, want %s", err, c.code)
+				t.Errorf("got %v, want %s", err, c.code)
 			}
 			for _, part := range c.says {
 				if err == nil || !strings.Contains(err.Error(), part) {
-					t.Errorf("%v does not say %q", err, part)
+					t.Errorf("%v does not contain %q", err, part)
 				}
 			}
 			if after := readDirectory(t, fs, "work", directory{}); c.code == flawless.Conflict && !maps.Equal(after, c.files) {
-				t.Errorf("it was changed: %v", after)
+				t.Errorf("the directory was changed: %v", after)
 			}
 		})
 	}
 }
 
-// TestVersionsBeforeFormat2StopAtADirectory: they open Pebble in db/, whatever else is there.
-func TestVersionsBeforeFormat2StopAtADirectory(t *testing.T) {
+// TestOlderVersionsRefuseDirectory, because they look for Pebble in db/.
+func TestOlderVersionsRefuseDirectory(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
 	if err := open(t, fs).Close(); err != nil {
@@ -239,16 +239,16 @@ func TestVersionsBeforeFormat2StopAtADirectory(t *testing.T) {
 	after := readDirectory(t, fs, "work", directory{})
 	delete(after, "work/db/LOCK")
 	if !maps.Equal(before, after) {
-		t.Errorf("it has changed the directory: %v", after)
+		t.Errorf("the directory was changed: %v", after)
 	}
 	if err := open(t, fs).Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestADamagedPageOfTheLedgerIsLogged: the other page counts, so the database opens, and the operator hears
-// that the disk changes what was written.
-func TestADamagedPageOfTheLedgerIsLogged(t *testing.T) {
+// TestDamagedLedgerPageIsLogged: the database opens with the other page, and warns the operator that the
+// disk has changed data.
+func TestDamagedLedgerPageIsLogged(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
 	for range 2 {
@@ -291,7 +291,7 @@ func TestADamagedPageOfTheLedgerIsLogged(t *testing.T) {
 	}
 }
 
-// newestPage returns the highest number of a page in a ledger.
+// newestPage returns the highest page number in a ledger.
 func newestPage(text []byte) (newest int) {
 	for line := range strings.Lines(string(text)) {
 		var n int

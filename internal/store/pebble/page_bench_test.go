@@ -16,8 +16,7 @@ import (
 
 var ended = flag.Int("runs", 20_000, "ended runs in the store of BenchmarkPages")
 
-// BenchmarkPages reads filtered pages out of a store with many ended runs (-runs). The longest is
-// reported besides the mean.
+// BenchmarkPages reads filtered pages from a store with many ended runs (-runs). It reports the mean and the maximum.
 func BenchmarkPages(b *testing.B) {
 	db, err := pebble.Open(b.TempDir(), pebble.Options{Reserve: -1})
 	if err != nil {

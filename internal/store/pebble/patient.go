@@ -14,39 +14,38 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// patient is the file system below the database. It repeats an operation that failed for a reason that
-// passes, such as a process that has too many files open for a moment, so that one such error does not
-// cost the database. Which operations it repeats, and after which errors, is the table rules; after
-// [patience] the error is returned.
+// patient is the file system below the database. It retries operations after transient errors, for example while the
+// process briefly has too many open files, so that one such error does not stop the database. The table rules says which
+// operations it retries after which errors. After [patience] it returns the error.
 //
-// It never repeats a sync. A system that could not write a page may drop it and report success the next
-// time, so whoever meets a failed sync must give up the file: Pebble makes a table anew under another
-// name, and the database as a whole fails where it was its log or manifest.
+// It never retries a sync. A system that cannot write a page may drop it and report success the next time, so after a
+// failed sync the file must not be used any more: Pebble writes a table again under another name, and if it is the log or
+// the manifest, the whole database fails.
 type patient struct {
 	vfs.FS
 	log *slog.Logger
 }
 
-// patience is how long an operation is repeated.
+// patience is how long an operation is retried.
 const patience = 5 * time.Second
 
-// Pauses between two tries: each is twice as long as the one before.
+// Pauses between two attempts. Each is twice as long as the previous one.
 const (
 	firstPause   = time.Millisecond
 	longestPause = 250 * time.Millisecond
 )
 
-// operation is what is done to a file system.
+// operation is a kind of file system operation.
 type operation string
 
 const (
 	opOpen    operation = "opening"
-	opRead    operation = "reading"          // at a position
-	opReadOn  operation = "reading on"       // where the last read ended
+	opRead    operation = "reading"          // at an offset
+	opReadOn  operation = "reading on"       // at the current offset
 	opLook    operation = "looking at"       // stat, list, disk usage
-	opCreate  operation = "making"           // a file
-	opMkdir   operation = "making directory" // and those above
-	opReopen  operation = "opening to write" // a file whose content stays
+	opCreate  operation = "creating"         // a file
+	opMkdir   operation = "making directory" // and its parents
+	opReopen  operation = "opening to write" // without truncating
 	opRemove  operation = "removing"
 	opWrite   operation = "writing"
 	opRename  operation = "renaming"
@@ -57,36 +56,36 @@ const (
 	opClose   operation = "closing"
 )
 
-// Errors that pass. EAGAIN of a lock is no such error, it says that somebody else has it.
+// Transient errors. EAGAIN of a lock is not one, it means that another process has the lock.
 var (
 	noDescriptor = []syscall.Errno{syscall.EMFILE, syscall.ENFILE}
 	disturbed    = []syscall.Errno{syscall.EINTR, syscall.EAGAIN, syscall.ENOMEM}
 )
 
-// rules says what is repeated. An operation that has none of both is never repeated, because the first
-// try may have had its effect, or because an error must not be forgotten.
+// rules says after which errors an operation is retried. An operation without any is never retried, because the first
+// attempt may have taken effect, or because the error must not be lost.
 var rules = map[operation]struct {
 	after []syscall.Errno
-	eio   bool // once after an EIO as well
+	eio   bool // also once after an EIO
 }{
 	opOpen:    {slices.Concat(noDescriptor, disturbed), true},
 	opRead:    {disturbed, true},
-	opReadOn:  {disturbed, false}, // after an EIO nobody knows where the file stands
+	opReadOn:  {disturbed, false}, // after an EIO, the offset is unknown
 	opLook:    {slices.Concat(noDescriptor, disturbed), true},
-	opCreate:  {slices.Concat(noDescriptor, disturbed), false}, // removes what a try before has made
+	opCreate:  {slices.Concat(noDescriptor, disturbed), false}, // truncates what an earlier attempt has created
 	opMkdir:   {slices.Concat(noDescriptor, disturbed), false},
 	opReopen:  {slices.Concat(noDescriptor, disturbed), true},
-	opRemove:  {disturbed, false}, // one that is gone at the second try was removed by the first
-	opWrite:   {disturbed, false}, // what is behind the bytes that were written, whose number is known
-	opRename:  {},                 // may have happened
+	opRemove:  {disturbed, false}, // if the file is missing at the second attempt, the first one has removed it
+	opWrite:   {disturbed, false}, // continues after the bytes that were written
+	opRename:  {},                 // may have taken effect
 	opLink:    {},
 	opLock:    {},
 	opSync:    {},
 	opReserve: {},
-	opClose:   {}, // the descriptor is gone, and may be another file's
+	opClose:   {}, // the descriptor is closed, and may be reused by now
 }
 
-// try does something until it succeeds, fails for good, or patience is over.
+// try calls do until it succeeds, fails permanently, or patience is over.
 func (p *patient) try(op operation, name string, do func() error) error {
 	err := do()
 	if err == nil {
@@ -111,7 +110,7 @@ func (p *patient) try(op operation, name string, do func() error) error {
 	}
 }
 
-// file makes what do opens patient.
+// file opens a file with do, and makes it patient.
 func (p *patient) file(op operation, name string, do func() (vfs.File, error)) (vfs.File, error) {
 	var f vfs.File
 	err := p.try(op, name, func() (err error) { f, err = do(); return err })
@@ -144,7 +143,7 @@ func (p *patient) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 	return p.file(opCreate, name, func() (vfs.File, error) { return p.FS.Create(name, c) })
 }
 
-// ReuseForWrite implements vfs.FS. It renames and opens in two steps, so that only the second is repeated.
+// ReuseForWrite implements vfs.FS. It renames and opens in two steps, so that only the second one is retried.
 func (p *patient) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := p.Rename(old, name); err != nil {
 		return nil, err
@@ -187,7 +186,7 @@ func (p *patient) GetDiskUsage(path string) (usage vfs.DiskUsage, err error) {
 	return usage, err
 }
 
-// patientFile is an open file of a patient file system.
+// patientFile is an open file of a patient.
 type patientFile struct {
 	vfs.File
 	fs   *patient
@@ -198,7 +197,7 @@ type patientFile struct {
 func (f *patientFile) Read(b []byte) (n int, err error) {
 	err = f.fs.try(opReadOn, f.name, func() (err error) {
 		if n, err = f.File.Read(b); n > 0 && !errors.Is(err, io.EOF) {
-			err = nil // the next read meets it
+			err = nil // the next read returns it
 		}
 		return err
 	})
@@ -221,7 +220,7 @@ func (f *patientFile) WriteAt(b []byte, at int64) (int, error) {
 	return f.write(len(b), func(done int) (int, error) { return f.File.WriteAt(b[done:], at+int64(done)) })
 }
 
-// write writes size bytes by a function that writes what is left after the first ones.
+// write writes size bytes with rest, which writes what remains after done bytes.
 func (f *patientFile) write(size int, rest func(done int) (int, error)) (done int, err error) {
 	err = f.fs.try(opWrite, f.name, func() error {
 		n, err := rest(done)

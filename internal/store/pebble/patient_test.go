@@ -19,7 +19,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// failing fails the first times operations of a kind, and counts all of them.
+// failing fails the first operations of a kind, and counts all of them.
 type failing struct {
 	kind  errorfs.OpKind
 	with  error
@@ -39,7 +39,7 @@ func (f *failing) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
-// file makes a file of ten bytes and opens it.
+// file creates a file of ten bytes and opens it.
 func file(t *testing.T, fs vfs.FS) vfs.File {
 	t.Helper()
 	f, err := fs.Create("file", vfs.WriteCategoryUnspecified)
@@ -52,8 +52,8 @@ func file(t *testing.T, fs vfs.FS) vfs.File {
 	return f
 }
 
-// TestWhichErrorsPass goes through every operation on files with every error, one and three in a row.
-func TestWhichErrorsPass(t *testing.T) {
+// TestTransientErrorsAreRetried tries every file operation with every error, once and three times in a row.
+func TestTransientErrorsAreRetried(t *testing.T) {
 	t.Parallel()
 	all := []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EINTR, syscall.EAGAIN, syscall.ENOMEM, syscall.EIO, syscall.ENOSPC, syscall.EACCES}
 	const (
@@ -98,13 +98,13 @@ func TestWhichErrorsPass(t *testing.T) {
 		{"read at", errorfs.OpFileReadAt, calm + plusEIO, func(_ vfs.FS, f vfs.File) error {
 			b := make([]byte, 3)
 			if _, err := f.ReadAt(b, 2); err != nil || string(b) != "234" {
-				return errors.Join(err, fmt.Errorf("it read %q", b))
+				return errors.Join(err, fmt.Errorf("read %q", b))
 			}
 			return nil
 		}},
 		{"read on", errorfs.OpFileRead, calm, func(_ vfs.FS, f vfs.File) error {
 			if b, err := io.ReadAll(f); err != nil || string(b) != "0123456789" {
-				return errors.Join(err, fmt.Errorf("it read %q", b))
+				return errors.Join(err, fmt.Errorf("read %q", b))
 			}
 			return nil
 		}},
@@ -135,9 +135,9 @@ func TestWhichErrorsPass(t *testing.T) {
 						case passes && err != nil:
 							t.Errorf("%v, %d times: %v", bad, times, err)
 						case !passes && !errors.Is(err, bad):
-							t.Errorf("%v, %d times: it is not told: %v", bad, times, err)
+							t.Errorf("%v, %d times: the error is not returned: %v", bad, times, err)
 						case !passes && times == 1 && f.calls > 1:
-							t.Errorf("%v: it was tried %d times", bad, f.calls)
+							t.Errorf("%v: it was attempted %d times", bad, f.calls)
 						}
 					})
 				}
@@ -163,7 +163,7 @@ func TestPatienceEnds(t *testing.T) {
 	})
 }
 
-// halting writes one byte of what it is given, and fails.
+// halting writes one byte, and fails.
 type halting struct {
 	vfs.File
 	with error
@@ -188,8 +188,8 @@ func (h *halting) WriteAt(b []byte, at int64) (int, error) {
 	return n, errors.Join(err, h.with)
 }
 
-// TestAWriteThatWasInterruptedGoesOnWhereItEnded compares what is in the file.
-func TestAWriteThatWasInterruptedGoesOnWhereItEnded(t *testing.T) {
+// TestInterruptedWriteContinues after the bytes that were written.
+func TestInterruptedWriteContinues(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
@@ -204,19 +204,19 @@ func TestAWriteThatWasInterruptedGoesOnWhereItEnded(t *testing.T) {
 		}
 		p.File.(*halting).left, p.File.(*halting).with = 1, syscall.EIO
 		if n, err := p.WriteAt([]byte("--"), 0); n != 1 || !errors.Is(err, syscall.EIO) {
-			t.Errorf("after an error that does not pass: %d, %v", n, err)
+			t.Errorf("after a permanent error: %d, %v", n, err)
 		}
 		b := make([]byte, 10)
 		_, err := f.ReadAt(b, 0)
 		must(t, err)
 		if string(b) != "-bcdef6xyz" {
-			t.Errorf("the file holds %q", b)
+			t.Errorf("the file contains %q", b)
 		}
 	})
 }
 
-// TestATableThatCannotBeOpenedForAMoment is what happens where something else uses up the descriptors.
-func TestATableThatCannotBeOpenedForAMoment(t *testing.T) {
+// TestTableOpenIsRetried if the process is out of file descriptors for a moment.
+func TestTableOpenIsRetried(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO} {
 		t.Run(bad.Error(), func(t *testing.T) {
@@ -248,8 +248,8 @@ func TestATableThatCannotBeOpenedForAMoment(t *testing.T) {
 	}
 }
 
-// TestAFailedSyncIsNeverRepeated counts the syncs of a log of which one has failed.
-func TestAFailedSyncIsNeverRepeated(t *testing.T) {
+// TestFailedSyncIsNeverRetried counts the syncs of a log after one has failed.
+func TestFailedSyncIsNeverRetried(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []error{syscall.EINTR, syscall.EIO, syscall.ENOMEM, syscall.EAGAIN} {
 		t.Run(bad.Error(), func(t *testing.T) {
@@ -269,7 +269,7 @@ func TestAFailedSyncIsNeverRepeated(t *testing.T) {
 			}
 			for range 3 {
 				if err := db.Apply(t.Context(), put("later", "1")); !errors.Is(err, bad) {
-					t.Errorf("a write after it: %v", err)
+					t.Errorf("a later write: %v", err)
 				}
 				runtime.Gosched()
 			}

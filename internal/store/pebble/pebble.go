@@ -1,16 +1,14 @@
-// Package pebble is the store.KV of one machine: a Pebble database in the working directory.
+// Package pebble implements store.KV for one machine: a Pebble database in the working directory.
 //
-// It hides Pebble and the file system. On top of what store.KV asks for it guarantees that one
-// server at a time uses a directory, that space is kept back so that what is under way can be
-// written when the disk is full, and that an error of the disk neither ends the process nor leaves
-// anybody waiting. What fails for a reason that passes is repeated for some seconds (see patient).
-// Tables that cannot be written are tried again for some seconds, and as long as the
-// disk is full; after any other error the database answers every Apply with that error. Of what was
-// acknowledged before, all keys can still be read that no write without an answer has changed; ranges
-// cannot where a write was under way, as nobody knows whether it will be there after a restart.
+// It hides Pebble and the file system. In addition to store.KV, it guarantees that only one server at a time uses a
+// directory, that a reserve of disk space lets work in progress be written when the disk is full, and that an error of
+// the disk neither ends the process nor blocks callers. Transient errors are retried for a few seconds (see patient), and
+// so are tables that cannot be written, for as long as the disk is full. After any other error, every Apply returns that
+// error. Acknowledged keys can still be read unless an unacknowledged write has changed them; ranges cannot be read if a
+// write was in progress, because it is unknown whether that will be there after a restart.
 //
-// It never acknowledges or shows a write that is not on stable storage. It does not open a database
-// that holds less than was acknowledged, and it does not repair a damaged one.
+// It never acknowledges or shows a write that is not on stable storage. It does not open a database that has lost
+// acknowledged writes, and it does not repair a damaged one.
 package pebble
 
 import (
@@ -35,16 +33,16 @@ import (
 	"github.com/flawless-engine/flawless/internal/errno"
 )
 
-// Options say how a database is kept. The zero value is the default.
+// Options configures a database. The zero value is the default.
 type Options struct {
-	FS       vfs.FS       // nil is the file system of the machine
+	FS       vfs.FS       // nil is the file system of the operating system
 	Log      *slog.Logger // nil logs nothing
-	Reserve  int64        // bytes kept back for a full disk; 0 is 64 MiB, negative is none
-	Memtable int64        // bytes written before they move from log to table; 0 is 4 MiB
-	Cache    int64        // bytes of tables kept in memory; 0 is 64 MiB
-	Files    int          // descriptors it may take; 0 is 1000
+	Reserve  int64        // bytes reserved for a full disk; 0 is 64 MiB, negative is none
+	Memtable int64        // bytes in memory before they are flushed to a table; 0 is 4 MiB
+	Cache    int64        // bytes of cached tables; 0 is 64 MiB
+	Files    int          // maximum number of open files; 0 is 1000
 
-	pause time.Duration // before tables that could not be written are tried again; 0 is 10 ms
+	pause time.Duration // first pause before a failed table is retried; 0 is 10 ms
 }
 
 // DB is a database in a directory. All methods may be called concurrently.
@@ -54,39 +52,38 @@ type DB struct {
 	log   *slog.Logger
 	lock  *lock
 
-	ledger *ledger
-	space  space
-	gate   gate
-	tables tables
-	opened atomic.Bool // before, nothing is compacted
+	ledger  *ledger
+	space   space
+	durable durable
+	tables  tables
+	opened  atomic.Bool // no compactions until it is set
 
 	mu      sync.Mutex // held while a batch is checked and handed to Pebble
 	closed  atomic.Bool
 	started atomic.Uint64 // number of the newest batch handed to Pebble; written under mu
 	seed    maphash.Seed
-	touched [places]atomic.Uint64 // number of the newest batch that changed a key, by the key's hash
+	touched [slots]atomic.Uint64 // number of the newest batch that changed a key, by hash of the key
 
 	failed atomic.Pointer[failure]
 }
 
-// failure is why the database takes no more writes.
+// failure is the reason why the database accepts no more writes.
 type failure struct {
 	err  error
-	dead bool // Pebble itself has given up and must not even be closed
+	dead bool // Pebble has given up, and must not even be closed
 }
 
-// Open opens the database in dir, which is made where it is missing. The files are:
+// Open opens the database in dir, and creates both if necessary. The files are:
 //
-//	dir/owner    host, number and start of the process that uses it
-//	dir/reserve  space kept back
-//	dir/synced   what of Pebble's files is on stable storage
-//	dir/data/    Pebble's
-//	dir/db/      keeps versions out that know only format 1
+//	dir/owner    host, id and start time of the process that uses the directory
+//	dir/reserve  reserved disk space
+//	dir/synced   what part of Pebble's files is on stable storage
+//	dir/data/    files of Pebble
+//	dir/db/      stops versions that only know format 1
 //
-// It returns [flawless.Conflict] where another server uses dir or dir has another format,
-// [flawless.Invalid] where dir cannot be written, [flawless.Damaged] where the database is damaged or
-// less is there than was acknowledged. A crash at any moment leaves a
-// database that opens again and holds every acknowledged batch.
+// It returns [flawless.Conflict] if another server uses dir or dir has another format, [flawless.Invalid] if dir is not
+// writable, and [flawless.Damaged] if the database is damaged or has lost acknowledged writes. A crash at any time leaves
+// a database that can be opened and has every acknowledged batch.
 func Open(dir string, o Options) (*DB, error) {
 	o = o.withDefaults()
 	o.FS = &patient{o.FS, o.Log}
@@ -108,7 +105,7 @@ func Open(dir string, o Options) (*DB, error) {
 	return db, nil
 }
 
-// lockFormat locks a directory of our format. It changes nothing in one of another.
+// lockFormat locks a directory of our format. It does not change a directory of another format.
 func lockFormat(files vfs.FS, dir string, log *slog.Logger) (*lock, error) {
 	if err := checkFormat(files, dir); err != nil {
 		return nil, err
@@ -138,11 +135,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// format is the version of Pebble's files. It is pinned: a new version of Pebble must not change what a
-// directory holds. From [cockroach.FormatWALSyncChunks] on a torn end of the log is told from damage.
+// format is the version of Pebble's files. It is pinned, so that a new version of Pebble does not change the files. Since
+// [cockroach.FormatWALSyncChunks], Pebble can distinguish an incomplete end of the log from damage.
 const format = cockroach.FormatTableFormatV6
 
-// openPebble opens Pebble. It returns an error as well where that went well and the disk failed meanwhile.
+// openPebble opens Pebble. It also returns an error if the disk has failed meanwhile.
 func (db *DB) openPebble(careful vfs.FS, o Options) error {
 	err := db.lock.sign(careful)
 	if err == nil {
@@ -154,7 +151,7 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 	if err != nil {
 		return err
 	}
-	if db.ledger.torn != nil { // also where the power went off while the page was written
+	if db.ledger.torn != nil { // a power failure during a write also has this effect
 		db.log.Warn("one page of the ledger is damaged, using the other", "path", db.ledger.path, "error", db.ledger.torn)
 	}
 	fs := &files{FS: careful, failed: db.fail, broken: db.isBroken, tables: &db.tables, ledger: db.ledger, aside: vfs.NewMem()}
@@ -177,17 +174,16 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 			WriteStallBegin: func(cockroach.WriteStallBeginInfo) { db.tables.awaited.Store(true) },
 			WriteStallEnd:   func() { db.tables.awaited.Store(false) },
 		},
-		// A write that waits for a table to be made holds up all others: tables that cannot be made are
-		// noticed before.
+		// A write that waits for a table blocks all others. With these limits, failing tables are noticed before.
 		MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold:       32,
-		// Pebble asks after each sync how long the next one is to wait. Goroutines that are about to write
-		// run first, so that more share a sync; where there are none nobody waits.
+		// Pebble calls this after each sync to learn how long to delay the next one. Let goroutines that are about
+		// to write run first, so that more of them share a sync; if there are none, there is no delay.
 		WALMinSyncInterval: func() time.Duration {
 			runtime.Gosched()
 			return 0
 		},
-		// Open waits for compactions that it has set off itself: before it is done there are none.
+		// Open would wait for compactions that it starts, so allow none until it is done.
 		CompactionConcurrencyRange: func() (lower, upper int) {
 			if !db.opened.Load() {
 				return 0, 1
@@ -210,8 +206,8 @@ func (db *DB) openPebble(careful vfs.FS, o Options) error {
 	return errors.Join(err, db.ledger.begin())
 }
 
-// notOpened marks an error of Pebble as damage, unless it comes from the system: a file is missing, does not
-// have its length or cannot be read.
+// notOpened marks an error of Pebble as damage (a file is missing, too short or unreadable), unless it is an error of the
+// operating system.
 func notOpened(err error, fs *files) error {
 	var system syscall.Errno
 	switch {
@@ -226,14 +222,13 @@ func notOpened(err error, fs *files) error {
 	return fmt.Errorf("the last file read was %s: %w", last, isDamaged(err))
 }
 
-// isDamaged says that Pebble's files are not as they were. Pebble's text has several lines, the first is
-// the one that says what is wrong.
+// isDamaged marks an error as damage of Pebble's files. The first line of the message of Pebble has the reason.
 func isDamaged(err error) error {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	return fmt.Errorf("it is damaged: %s: restore the directory from a backup: %w", text, flawless.Damaged)
 }
 
-// newest returns the sequence number of the newest key: a batch without keys gets the one that comes next.
+// newest returns the newest sequence number. It applies an empty batch, which gets the next one.
 func (db *DB) newest() (uint64, error) {
 	b := db.kv.NewBatch()
 	if err := b.LogData(nil, nil); err != nil {
@@ -258,7 +253,7 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// close closes all that Open opened.
+// close closes everything that Open has opened.
 func (db *DB) close() error {
 	db.tables.close()
 	var err error
@@ -271,7 +266,7 @@ func (db *DB) close() error {
 	return errors.Join(err, db.space.close(), db.lock.release())
 }
 
-// closePebble closes Pebble, and has the ledger say what is there then.
+// closePebble closes Pebble, and then completes the ledger.
 func (db *DB) closePebble() error {
 	if db.isBroken() || !db.opened.Load() {
 		return guard(db.kv.Close)
@@ -299,15 +294,15 @@ func (db *DB) Failed() error {
 	return nil
 }
 
-// damaged is told of a damaged table. Whoever reads it is told too, and all others go on.
+// damaged logs a damaged table. Reading it returns an error; everything else continues.
 func (db *DB) damaged(info cockroach.DataCorruptionInfo) {
 	db.log.Error("database damaged, restore it from a backup", "file", info.Path, "error", info.Details)
 }
 
-// fail makes every Apply from now on return err.
+// fail makes every later Apply return err.
 func (db *DB) fail(err error, dead bool) {
 	f := &failure{fmt.Errorf("the database no longer accepts writes: %w: check that the disk has space and works, then restart the server", err), dead}
-	db.gate.fail(f.err) // before the log goes nowhere: nobody may take that for synced
+	db.durable.fail(f.err) // first, so that no waiter mistakes later writes for synced ones
 	if old := db.failed.Load(); old == nil || dead && !old.dead {
 		db.failed.Store(f)
 		db.log.Error("database no longer accepts writes", "error", err)
@@ -316,7 +311,7 @@ func (db *DB) fail(err error, dead bool) {
 
 func (db *DB) isBroken() bool { return db.failed.Load() != nil }
 
-// ready returns an error if nothing can be read.
+// ready returns an error if the database cannot be read.
 func (db *DB) ready(ctx context.Context) error {
 	if db.closed.Load() {
 		return fmt.Errorf("the database is closed: %w", flawless.Stopping)
@@ -324,7 +319,7 @@ func (db *DB) ready(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// writable returns an error if no write can be taken.
+// writable returns an error if the database cannot be written.
 func (db *DB) writable(ctx context.Context) error {
 	if err := db.ready(ctx); err != nil {
 		return err
@@ -338,7 +333,7 @@ func (db *DB) writable(ctx context.Context) error {
 	return nil
 }
 
-// explained wraps an error of Pebble in the code it amounts to.
+// explained adds the matching code to an error of Pebble.
 func explained(err error) error {
 	switch {
 	case err == nil:

@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/storetest"
 )
 
-// small are options that make logs and tables change often.
+// small returns options with which logs and tables change often.
 func small(fs vfs.FS) pebble.Options {
 	return pebble.Options{FS: fs, Reserve: -1, Memtable: 256 << 10, Cache: 1 << 20}
 }

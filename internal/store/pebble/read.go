@@ -13,7 +13,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Get implements store.KV. Where the newest write of the key is not yet synced it waits for that.
+// Get implements store.KV. It waits for the sync of the newest write of the key.
 func (db *DB) Get(ctx context.Context, key []byte) ([]byte, error) {
 	value, err := db.get(ctx, key)
 	if err != nil {
@@ -32,8 +32,8 @@ func (db *DB) get(ctx context.Context, key []byte) ([]byte, error) {
 		value = append([]byte{}, found...)
 		err = closer.Close()
 	}
-	// Only now is it known which write was seen: one that is marked here, or an older one.
-	if err := db.gate.wait(ctx, db.touch(key).Load()); err != nil {
+	// The value is from the write that is marked here or from an earlier one, so wait for this one.
+	if err := db.durable.wait(ctx, db.touch(key).Load()); err != nil {
 		return nil, err
 	}
 	if errors.Is(err, cockroach.ErrNotFound) {
@@ -42,7 +42,7 @@ func (db *DB) get(ctx context.Context, key []byte) ([]byte, error) {
 	return value, explained(err)
 }
 
-// Scan implements store.KV. It waits until all that it could see is synced, once, at the start.
+// Scan implements store.KV. It waits once, at the start, until everything that it can see is synced.
 func (db *DB) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, error] {
 	return func(yield func(store.Item, error) bool) {
 		if err := db.scan(ctx, r, yield); err != nil {
@@ -51,7 +51,7 @@ func (db *DB) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, err
 	}
 }
 
-// scan returns nil where yield asked to stop.
+// scan returns nil if yield stops it.
 func (db *DB) scan(ctx context.Context, r store.Range, yield func(store.Item, error) bool) (err error) {
 	if err := db.ready(ctx); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (db *DB) scan(ctx context.Context, r store.Range, yield func(store.Item, er
 		return nil
 	}
 	bounds := &cockroach.IterOptions{UpperBound: r.To}
-	if len(r.From) > 0 { // Pebble takes no empty bounds
+	if len(r.From) > 0 { // Pebble does not accept empty bounds
 		bounds.LowerBound = r.From
 	}
 	it, err := db.kv.NewIterWithContext(ctx, bounds)
@@ -73,7 +73,7 @@ func (db *DB) scan(ctx context.Context, r store.Range, yield func(store.Item, er
 			err = e
 		}
 	}()
-	if err := db.gate.wait(ctx, db.started.Load()); err != nil {
+	if err := db.durable.wait(ctx, db.started.Load()); err != nil {
 		return err
 	}
 	first, next := it.First, it.Next

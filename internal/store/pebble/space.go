@@ -15,25 +15,25 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// space watches how much space is left, and keeps some back: a file that is really allocated and
-// removed when a write finds the disk full, so that what is under way can be written.
+// space monitors the free disk space and maintains a reserve: an allocated file that is removed when a write finds the
+// disk full, so that work in progress can be written.
 //
-//	free space      what is done
+//	free space      action
 //	------------    ------------------------------------------------------------------------
-//	above 2*size    nothing; the file is put back where it was removed
-//	below size      full: no new work; the same from the first write that finds the disk full
-//	below size/4    and the file is gone: Apply returns flawless.Full
+//	above 2*size    none; the file is created again if it was removed
+//	below size      full: no new work; also after the first write that finds the disk full
+//	below size/4    if the file was removed, too, Apply returns flawless.Full
 type space struct {
 	files vfs.FS
 	dir   string
 	path  string
-	size  int64 // 0 keeps nothing back and watches nothing
+	size  int64 // 0 is no reserve and no monitoring
 	log   *slog.Logger
 
-	why  atomic.Pointer[string] // why it is full; nil while it is not
-	last atomic.Int64           // free bytes when last looked
+	why  atomic.Pointer[string] // why the disk counts as full, or nil
+	last atomic.Int64           // free bytes at the last measurement
 
-	mu   sync.Mutex // held by whoever makes or removes the file, or says that there is space again
+	mu   sync.Mutex // held while the file is created or removed, or the disk is declared not full
 	kept bool
 
 	stop chan struct{}
@@ -52,7 +52,7 @@ func (s *space) open(files vfs.FS, dir string, size int64, log *slog.Logger) {
 	err := s.keep()
 	s.mu.Unlock()
 	if err != nil {
-		s.mark(fmt.Sprintf("%d MiB cannot be kept back in %s: %v: free some space", s.size>>20, dir, err))
+		s.mark(fmt.Sprintf("cannot reserve %d MiB in %s: %v: free some space", s.size>>20, dir, err))
 	}
 	s.look()
 	s.done.Go(s.watch)
@@ -71,7 +71,7 @@ func (s *space) full() (bool, string) {
 	return false, ""
 }
 
-// room returns Full if there is not even space for what is under way.
+// room returns [flawless.Full] if there is not even space for work in progress.
 func (s *space) room() error {
 	why := s.why.Load()
 	if why == nil {
@@ -102,17 +102,17 @@ func (s *space) watch() {
 	}
 }
 
-// look measures the free space and acts on it.
+// look measures the free space and acts accordingly.
 func (s *space) look() {
 	u, err := s.files.GetDiskUsage(s.dir)
 	if err != nil {
-		s.last.Store(s.size) // unknown: only a write that fails tells
+		s.last.Store(s.size) // unknown: wait for a write to fail
 		return
 	}
 	free := int64(min(u.AvailBytes, 1<<62))
 	s.last.Store(free)
 	if free < s.size {
-		s.mark(fmt.Sprintf("only %d MiB are free in %s, %d are needed: free some space", free>>20, s.dir, s.size>>20))
+		s.mark(fmt.Sprintf("only %d MiB are free in %s, but %d MiB are needed: free some space", free>>20, s.dir, s.size>>20))
 		return
 	}
 	s.mu.Lock()
@@ -129,7 +129,7 @@ func (s *space) mark(why string) {
 	}
 }
 
-// spent is called when a write found the disk full. The write is tried again after it.
+// spent is called when a write finds the disk full. Afterwards the write is retried.
 func (s *space) spent() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +143,7 @@ func (s *space) spent() {
 	}
 }
 
-// keep makes the file that keeps space back, unless it is there. The caller holds mu.
+// keep creates the reserve file unless it exists. The caller holds mu.
 func (s *space) keep() error {
 	if fi, err := s.files.Stat(s.path); err == nil && fi.Size() == s.size {
 		s.kept = true
@@ -165,8 +165,7 @@ func (s *space) keep() error {
 
 const zeros = 1 << 20 // bytes written at a time
 
-// allocate gives the file its space: by asking for it where that is certain to work, else by
-// writing all of it.
+// allocate allocates the space of the file: by preallocation if that is reliable, otherwise by writing zeros.
 func (s *space) allocate(f vfs.File) error {
 	if runtime.GOOS == "linux" && f.Preallocate(0, s.size) == nil {
 		_, err := f.WriteAt([]byte{0}, s.size-1)

@@ -12,27 +12,26 @@ import (
 	"github.com/flawless-engine/flawless/internal/errno"
 )
 
-// tables watches whether what lies in the log gets to tables, and tables to larger ones. Where that
-// fails Pebble tries again at once and for ever, and whoever opens or writes waits for it.
+// tables monitors flushes and compactions. If one fails, Pebble retries at once and forever, while Open or writes wait.
 //
-//	it fails                 what is done
+//	failure                  action
 //	---------------------    -------------------------------------------------------------
-//	in any way               the next table is made after a pause, which grows
-//	as the disk is full      Apply returns flawless.Full until a flush succeeds
-//	mostSetbacks in a row    the database fails; while the disk is full only if somebody waits
+//	any                      the next table is written after a growing pause
+//	because of a full disk   Apply returns flawless.Full until a flush succeeds
+//	maxSetbacks in a row     the database fails; if the disk is full, only if something waits
 type tables struct {
 	pause       time.Duration
-	flushes     atomic.Int32 // how many failed in a row
+	flushes     atomic.Int32 // failures in a row
 	compactions atomic.Int32
 	full        atomic.Bool // the last flush found the disk full
 	awaited     atomic.Bool // Open or a write waits for a table
 	closing     chan struct{}
 }
 
-// What is done about setbacks: with a first pause of 10 ms they take four seconds.
+// Limits of retries. With a first pause of 10 ms, they take four seconds.
 const (
-	mostSetbacks = 12
-	mostDoubled  = 6 // times that the pause is
+	maxSetbacks = 12
+	maxDoubled  = 6 // of the pause
 )
 
 const noTables = "the disk is full and what is in the log cannot be moved to tables: free some space"
@@ -47,10 +46,10 @@ func (t *tables) open(pause time.Duration) {
 
 func (t *tables) close() { close(t.closing) }
 
-// compaction is what Pebble says a table is for that is made of others.
+// compaction is the category of tables that compactions write.
 const compaction vfs.DiskWriteCategory = "pebble-compaction"
 
-// rest waits before a table is made, if the last one could not be.
+// rest waits before a table is written if the last one failed.
 func (t *tables) rest(category vfs.DiskWriteCategory) {
 	failed := t.flushes.Load()
 	if category == compaction {
@@ -59,7 +58,7 @@ func (t *tables) rest(category vfs.DiskWriteCategory) {
 	if failed == 0 {
 		return
 	}
-	wait := time.NewTimer(t.pause << min(failed-1, mostDoubled))
+	wait := time.NewTimer(t.pause << min(failed-1, maxDoubled))
 	defer wait.Stop()
 	select {
 	case <-wait.C:
@@ -67,7 +66,7 @@ func (t *tables) rest(category vfs.DiskWriteCategory) {
 	}
 }
 
-// flushed is told how a flush ended, by Pebble under its lock.
+// flushed is called by Pebble, under its lock, at the end of a flush.
 func (db *DB) flushed(info cockroach.FlushInfo) {
 	err := info.Err
 	if err != nil && err.Error() == nothingFlushed {
@@ -77,15 +76,15 @@ func (db *DB) flushed(info cockroach.FlushInfo) {
 	db.setback(&db.tables.flushes, err)
 }
 
-// compacted is told how a compaction ended, by Pebble under its lock. A damaged table is told to
-// those who read it, and does not hold up the others.
+// compacted is called by Pebble, under its lock, at the end of a compaction. Damaged tables do not count: reading them
+// returns an error, and the other tables are not affected.
 func (db *DB) compacted(info cockroach.CompactionInfo) {
 	if !errors.Is(info.Err, cockroach.ErrCancelledCompaction) && !cockroach.IsCorruptionError(info.Err) {
 		db.setback(&db.tables.compactions, info.Err)
 	}
 }
 
-// setback counts a failure, or forgets those before where err is nil.
+// setback counts a failure, or resets the count if err is nil.
 func (db *DB) setback(failed *atomic.Int32, err error) {
 	if err == nil {
 		failed.Store(0)
@@ -93,10 +92,10 @@ func (db *DB) setback(failed *atomic.Int32, err error) {
 	}
 	n := failed.Load() + 1
 	if errno.Full(err) && !db.tables.awaited.Load() {
-		n = min(n, mostSetbacks/2) // there may be space again
+		n = min(n, maxSetbacks/2) // there may be space later
 	}
 	failed.Store(n)
-	if n >= mostSetbacks && !db.isBroken() {
+	if n >= maxSetbacks && !db.isBroken() {
 		db.fail(fmt.Errorf("writing tables: %w", err), false)
 	}
 }

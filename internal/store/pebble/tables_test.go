@@ -15,10 +15,10 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// pour writes until an error comes, and returns it with the number of writes that were acknowledged.
-func pour(t *testing.T, db *DB, most int) (n int, err error) {
+// pour writes until an error, at limit limit times, and returns the number of acknowledged writes.
+func pour(t *testing.T, db *DB, limit int) (n int, err error) {
 	t.Helper()
-	for ; n < most; n++ {
+	for ; n < limit; n++ {
 		if err = db.Apply(t.Context(), put(fmt.Sprint("k", n), strings.Repeat("x", 60<<10))); err != nil {
 			return n, err
 		}
@@ -26,7 +26,7 @@ func pour(t *testing.T, db *DB, most int) (n int, err error) {
 	return n, nil
 }
 
-// poured checks that writes are there.
+// poured checks that n writes exist.
 func poured(t *testing.T, db *DB, n int) {
 	t.Helper()
 	for i := range n {
@@ -36,7 +36,7 @@ func poured(t *testing.T, db *DB, n int) {
 	}
 }
 
-func TestTablesThatCannotBeWrittenAreTold(t *testing.T) {
+func TestTableWriteErrorIsReported(t *testing.T) {
 	t.Parallel()
 	for _, part := range []string{".sst", "MANIFEST"} {
 		t.Run(part, func(t *testing.T) {
@@ -52,12 +52,12 @@ func TestTablesThatCannotBeWrittenAreTold(t *testing.T) {
 			}
 			// Whatever had to wait goes on, and nothing comes to the disk any more.
 			if err := db.Apply(t.Context(), put("later", "1")); !errors.Is(err, syscall.EIO) {
-				t.Errorf("an Apply after it: %v", err)
+				t.Errorf("a later Apply: %v", err)
 			}
 			poured(t, db, 2)
 			must(t, db.Close())
-			if got := tries.Load(); got > mostSetbacks {
-				t.Errorf("%d tables were tried, want at most %d", got, mostSetbacks)
+			if got := tries.Load(); got > maxSetbacks {
+				t.Errorf("%d tables were attempted, want at limit %d", got, maxSetbacks)
 			}
 			fs.setFiles("", nil)
 			poured(t, openFaulty(t, fs, -1), n)
@@ -65,13 +65,13 @@ func TestTablesThatCannotBeWrittenAreTold(t *testing.T) {
 	}
 }
 
-func TestTablesThatCanBeWrittenAgain(t *testing.T) {
+func TestTableWriteIsRetried(t *testing.T) {
 	t.Parallel()
 	fs := newFaultFS()
 	db := openFaulty(t, fs, -1)
 	var tries atomic.Int32
 	fs.setFiles(".sst", func() error {
-		if tries.Add(1) < mostSetbacks {
+		if tries.Add(1) < maxSetbacks {
 			return syscall.EIO
 		}
 		return nil
@@ -79,12 +79,12 @@ func TestTablesThatCanBeWrittenAgain(t *testing.T) {
 	n, err := pour(t, db, 100)
 	must(t, err)
 	poured(t, db, n)
-	if tries.Load() < mostSetbacks {
-		t.Errorf("%d tables were tried: this shows nothing", tries.Load())
+	if tries.Load() < maxSetbacks {
+		t.Errorf("only %d tables were attempted", tries.Load())
 	}
 }
 
-func TestNoSpaceForTables(t *testing.T) {
+func TestFullDiskForTables(t *testing.T) {
 	t.Parallel()
 	fs := newFaultFS()
 	db := openFaulty(t, fs, -1)
@@ -93,11 +93,11 @@ func TestNoSpaceForTables(t *testing.T) {
 		tries.Add(1)
 		return syscall.ENOSPC
 	})
-	n, err := pour(t, db, 8) // more than one table, and less than what has a write wait
+	n, err := pour(t, db, 8) // more than one table, but not enough to block a write
 	if err != nil && !errors.Is(err, flawless.Full) {
 		t.Fatal(err)
 	}
-	for tries.Load() < 5*mostSetbacks {
+	for tries.Load() < 5*maxSetbacks {
 		runtime.Gosched()
 	}
 	if err := db.Apply(t.Context(), put("k", "1")); !errors.Is(err, flawless.Full) || !strings.Contains(err.Error(), "free some space") {
@@ -110,12 +110,12 @@ func TestNoSpaceForTables(t *testing.T) {
 	}
 	poured(t, db, n)
 	if full, why := db.Full(); full {
-		t.Errorf("full although there is space again: %s", why)
+		t.Errorf("still full after space was freed: %s", why)
 	}
 }
 
-// TestAWriteThatWaitsForSpace has all writes come before it is known that tables cannot be made.
-func TestAWriteThatWaitsForSpace(t *testing.T) {
+// TestWriteWaitsForSpace if all writes arrive before a table fails.
+func TestWriteWaitsForSpace(t *testing.T) {
 	t.Parallel()
 	fs := newFaultFS()
 	db := openFaulty(t, fs, -1)
@@ -135,11 +135,11 @@ func TestAWriteThatWaitsForSpace(t *testing.T) {
 	}
 	all.Wait()
 	if err := db.Apply(t.Context(), put("k", "1")); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("an Apply after it: %v", err)
+		t.Errorf("a later Apply: %v", err)
 	}
 }
 
-func TestOpeningOnADiskThatFails(t *testing.T) {
+func TestOpenOnFailingDisk(t *testing.T) {
 	t.Parallel()
 	for _, part := range []string{".sst", "MANIFEST", "marker", "dbtmp"} {
 		for _, bad := range []error{syscall.EIO, syscall.ENOSPC} {
@@ -153,7 +153,7 @@ func TestOpeningOnADiskThatFails(t *testing.T) {
 				must(t, db.Close())
 				fs.setFiles(part, func() error { return bad })
 				if db, err := Open("work", faulty(fs, -1)); !errors.Is(err, bad) || !strings.Contains(err.Error(), "space") || db != nil {
-					t.Errorf("on the bad disk: %v", err)
+					t.Errorf("on the failing disk: %v", err)
 				}
 				// It is as when the power went off, and the directory is free.
 				fs.setFiles("", nil)

@@ -15,19 +15,18 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// floor measures the least that a durable append can take on this disk: 4 KiB into a file that has
-// all its blocks, and a sync of its data.
+// floor measures the minimum time of a durable append on this disk: 4 KiB into a preallocated file, and a sync of the
+// data.
 type floor struct {
 	f     *os.File
 	block []byte
 	took  times
 }
 
-// times are how long something took, again and again.
+// times are repeated measurements.
 type times []time.Duration
 
-// middle is the one that half of them do not exceed: on a machine that does other things too it
-// says more than the mean.
+// middle returns the median, which is more meaningful than the mean on a busy machine.
 func (t times) middle() float64 {
 	if len(t) == 0 {
 		return 0
@@ -64,8 +63,8 @@ func (fl *floor) append(b *testing.B) {
 	fl.took = append(fl.took, time.Since(start))
 }
 
-// life writes a run as its engine does: a start, a turn that asks, one that ends. Every third write
-// changes what is known of the run.
+// life writes a run as the engine does: a start, a turn with a call, and a turn that ends it. Every third write changes
+// the head.
 type life struct {
 	s     *store.Store
 	l     store.Lease
@@ -114,15 +113,14 @@ func openStore(b *testing.B) (*store.Store, store.Lease) {
 	return s, l
 }
 
-// cpu is what this process has computed so far.
+// cpu returns the CPU time of this process.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkStoreWrite is one writer. It measures the floor between the writes, so that both meet
-// the same disk.
+// BenchmarkStoreWrite measures one writer, and the floor between its writes, so that both see the same disk.
 func BenchmarkStoreWrite(b *testing.B) {
 	s, l := openStore(b)
 	fl := openFloor(b)
@@ -153,7 +151,7 @@ func BenchmarkStoreWrite(b *testing.B) {
 	b.ReportMetric(float64(used.Nanoseconds())/float64(len(took)), "cpu-ns/op")
 }
 
-// BenchmarkStoreWrite64 is 64 writers, each with runs of its own.
+// BenchmarkStoreWrite64 measures 64 writers, each with its own runs.
 func BenchmarkStoreWrite64(b *testing.B) {
 	s, l := openStore(b)
 	b.ReportAllocs()

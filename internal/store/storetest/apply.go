@@ -28,10 +28,10 @@ func testApply(t *testing.T, open func(t *testing.T) store.KV) {
 
 	key, value := []byte("k"), []byte("v")
 	apply(t, kv, set(store.Item{Key: key, Value: value}))
-	key[0], value[0] = 'x', 'x' // from its return on the slices are the caller's again
+	key[0], value[0] = 'x', 'x' // the caller may reuse the slices after the return
 	same(t, "after the batch's slices changed", []string{"b=2", "c=2", "k=v"}, pairs(t, kv, store.Range{}))
 
-	// A reader sees all of a batch or nothing, however often it looks.
+	// A reader sees a whole batch or nothing of it.
 	done := make(chan struct{})
 	var writer sync.WaitGroup
 	writer.Go(func() {
@@ -54,7 +54,7 @@ func testApply(t *testing.T, open func(t *testing.T) store.KV) {
 			got = append(got, string(it.Value))
 		}
 		if len(got) != 0 && (len(got) != 3 || got[0] != got[1] || got[1] != got[2]) {
-			t.Fatalf("half of a batch is seen: %q", got)
+			t.Fatalf("part of a batch is visible: %q", got)
 		}
 		select {
 		case <-done:
@@ -105,13 +105,13 @@ func testExpect(t *testing.T, open func(t *testing.T) store.KV) {
 	}
 }
 
-// testExpectNothing expects that keys are not there, whatever has come and gone before and behind them.
+// testExpectNothing expects keys to be absent while other keys around them are set and deleted.
 func testExpectNothing(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	there := map[string]bool{}
 	for n := range 3000 {
-		key := fmt.Sprintf("%c%02d", 'a'+rune(r.IntN(3)), r.IntN(1+n/50)) // they move on
+		key := fmt.Sprintf("%c%02d", 'a'+rune(r.IntN(3)), r.IntN(1+n/50)) // the range of keys moves
 		if r.IntN(3) == 0 {
 			apply(t, kv, &store.Batch{Delete: [][]byte{[]byte(key)}})
 			delete(there, key)
@@ -119,13 +119,13 @@ func testExpectNothing(t *testing.T, open func(t *testing.T) store.KV) {
 		}
 		err := kv.Apply(t.Context(), &store.Batch{Expect: []store.Item{absent(key)}, Set: []store.Item{item(key, "1")}})
 		if there[key] != errors.Is(err, flawless.Fenced) || !there[key] && err != nil {
-			t.Fatalf("step %d expects nothing at %s: %v; it is there: %v", n, key, err, there[key])
+			t.Fatalf("step %d expects no key %s: %v; the key exists: %v", n, key, err, there[key])
 		}
 		there[key] = true
 	}
 }
 
-// testExpectAgain asks for the same expectations again and again, while what they are about changes.
+// testExpectAgain repeats the same expectations while their keys change.
 func testExpectAgain(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	for i := range 10 {
@@ -162,7 +162,7 @@ func testExpectAgain(t *testing.T, open func(t *testing.T) store.KV) {
 	same(t, "after it", []string{"other=1"}, pairs(t, kv, store.Range{}))
 }
 
-// testRace lets many take the same step from the same value: exactly one may.
+// testRace has many writers replace the same value: exactly one may succeed.
 func testRace(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	const rounds, rivals = 25, 8
@@ -185,12 +185,12 @@ func testRace(t *testing.T, open func(t *testing.T) store.KV) {
 		}
 		all.Wait()
 		if won.Load() != 1 {
-			t.Fatalf("round %d: %d have won", round, won.Load())
+			t.Fatalf("round %d: %d succeeded", round, won.Load())
 		}
 	}
 }
 
-// testOrder has writers that each count up their own key, and all of them one list.
+// testOrder has writers that each increment their own key, and all append to one list.
 func testOrder(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	const writers, steps = 8, 40

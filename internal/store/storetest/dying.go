@@ -10,42 +10,42 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// When is on which side of its effect the last Apply dies.
+// When says whether the failing Apply takes effect.
 type When bool
 
-// The two sides.
+// Values of When.
 const (
-	Before When = false // it has no effect
-	After  When = true  // it has its effect, but its caller learns that it failed
+	Before When = false // it does not take effect
+	After  When = true  // it takes effect, but returns an error
 )
 
-// ErrDied is what everything returns once a [Mortal] has died. It wraps no code: nobody knows.
+// ErrDied is returned by all methods of a [Mortal] that has died. It wraps no code, like an error after which the outcome
+// is unknown.
 var ErrDied = errors.New("the store has died")
 
-// Mortal is a store.KV that dies at its Nth Apply. From then on everything returns [ErrDied], and
-// nothing reaches the KV below, which holds what a crash at that moment leaves behind.
+// Mortal is a store.KV that dies at its Nth Apply. From then on all methods return [ErrDied], and nothing reaches the
+// underlying KV, which contains what a crash at that time leaves.
 type Mortal struct {
 	kv   store.KV
 	when When
 	hook func()
 
-	mu    sync.Mutex // held during Apply, so that no other one takes effect after the last
+	mu    sync.Mutex // held during Apply, so that none takes effect after the last one
 	left  int
 	dead  atomic.Bool
-	Count atomic.Int64 // calls of Apply that reached the KV below
+	Count atomic.Int64 // calls of Apply that reached the underlying KV
 }
 
-// Dying returns a KV over kv that dies at its nth Apply (from 1; 0 is never), before or after it
-// took effect. hook, which may be nil, is called once at that moment, before the Apply returns; it
-// must not use the KV. Close does not close kv.
+// Dying returns a KV on kv that dies at its nth Apply (from 1; 0 is never), before or after that takes effect. hook, which
+// may be nil, is called once before this Apply returns; it must not use the KV. Close does not close kv.
 func Dying(kv store.KV, n int, when When, hook func()) *Mortal {
 	return &Mortal{kv: kv, left: n, when: when, hook: hook}
 }
 
-// Counting returns a KV over kv that never dies and counts.
+// Counting returns a KV on kv that only counts.
 func Counting(kv store.KV) *Mortal { return Dying(kv, 0, Before, nil) }
 
-// Died tells whether it has died.
+// Died reports whether the KV has died.
 func (m *Mortal) Died() bool { return m.dead.Load() }
 
 // Get implements store.KV.
@@ -123,5 +123,5 @@ func (m *Mortal) Full() (bool, string) {
 	return false, ""
 }
 
-// Close implements store.KV. The KV below stays open.
+// Close implements store.KV. The underlying KV stays open.
 func (m *Mortal) Close() error { return nil }

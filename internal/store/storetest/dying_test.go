@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-func TestDyingDiesAtTheNthApply(t *testing.T) {
+func TestDyingFailsAtNthApply(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -36,16 +36,16 @@ func TestDyingDiesAtTheNthApply(t *testing.T) {
 			same(t, "calls of the hook", 1, died)
 			same(t, "what survived", c.want, pairs(t, below, store.Range{}))
 			if _, err := kv.Get(t.Context(), []byte("1")); !errors.Is(err, ErrDied) || !kv.Died() {
-				t.Errorf("Get after its death: %v", err)
+				t.Errorf("Get afterwards: %v", err)
 			}
 			if _, err := list(t.Context(), kv, store.Range{}); !errors.Is(err, ErrDied) {
-				t.Errorf("Scan after its death: %v", err)
+				t.Errorf("Scan afterwards: %v", err)
 			}
 		})
 	}
 }
 
-func TestCountingCounts(t *testing.T) {
+func TestCounting(t *testing.T) {
 	t.Parallel()
 	kv := Counting(mem.New())
 	for range 7 {

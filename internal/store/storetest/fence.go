@@ -12,8 +12,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// writes are all operations of a store that change something, in an order in which they succeed.
-// Each is named as its method.
+// writes returns all operations of a store that change something, under the names of their methods and in an order in
+// which they succeed.
 func writes(s *store.Store, open, ended store.Head) []struct {
 	name string
 	do   func(context.Context, store.Lease) error
@@ -65,12 +65,11 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 	}
 }
 
-// unleased are the methods of a store that need no lease: they read, or come before the lease.
+// unleased lists the methods of a store that need no lease, because they read or come before the first lease.
 var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Check", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Hosts", "Identity", "Image", "LastCheck", "LastLease", "Limits", "Log", "LogPage", "Module", "Modules",
 	"ModulesWithRuns", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
 
-// testFence has every operation that writes refused under an older lease, and carried out under the
-// one that holds.
+// testFence checks that every write is refused under an older lease and succeeds under the current one.
 func testFence(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	s := openStore(t, kv)
@@ -90,7 +89,7 @@ func testFence(t *testing.T, open func(t *testing.T) store.KV) {
 	if _, _, err := s.AddModule(t.Context(), older, flawless.Module{Name: "m", Digest: "d1"}, []byte("1")); err != nil {
 		t.Fatal(err)
 	}
-	apply(t, kv, set(item("Dleft\x00\x01", ""))) // a removal that was cut short
+	apply(t, kv, set(item("Dleft\x00\x01", ""))) // an interrupted removal
 	holds, err := s.Claim(t.Context(), "two")
 	if err != nil {
 		t.Fatal(err)
@@ -106,10 +105,10 @@ func testFence(t *testing.T, open func(t *testing.T) store.KV) {
 		code(t, w.name+" under the older lease", w.do(t.Context(), older), flawless.Fenced)
 		same(t, "the database after "+w.name+" under the older lease", before, pairs(t, kv, store.Range{}))
 		if err := w.do(t.Context(), holds); err != nil {
-			t.Errorf("%s under the lease that holds: %v", w.name, err)
+			t.Errorf("%s under the current lease: %v", w.name, err)
 		}
 		if after := pairs(t, kv, store.Range{}); slices.Equal(before, after) {
-			t.Errorf("%s has changed nothing: the case proves nothing", w.name)
+			t.Errorf("%s has changed nothing, so it is not tested", w.name)
 		}
 	}
 	methods := map[string]bool{}

@@ -12,7 +12,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// testFilters compares lists with what a look at every run gives, for runs and filters at random.
+// testFilters compares lists with a search through all runs, for random runs and filters.
 func testFilters(t *testing.T, open func(t *testing.T) store.KV) {
 	s, l := claimed(t, open)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -77,8 +77,7 @@ func wanted(f flawless.Filter, r flawless.Run) bool {
 		!r.Created.Before(f.Since) && (f.Until.IsZero() || r.Created.Before(f.Until))
 }
 
-// testMuchWork: a page comes though thousands of runs have to be looked at for it, and nothing is left
-// out by that.
+// testMuchWork checks that a filter which must examine thousands of runs returns pages, and that no run is missing.
 func testMuchWork(t *testing.T, open func(t *testing.T) store.KV) {
 	s, l := claimed(t, open)
 	const n = 2500

@@ -24,10 +24,10 @@ func testGet(t *testing.T, open func(t *testing.T) store.KV) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	value[0] = 'x' // the value is the caller's
+	value[0] = 'x' // the caller owns the value
 	apply(t, kv, set(item("a", "2")))
 	if string(value) != "x" {
-		t.Errorf("a value that was read changed to %q", value)
+		t.Errorf("the stored value changed to %q", value)
 	}
 	apply(t, kv, &store.Batch{Delete: [][]byte{[]byte("a")}})
 	_, err = kv.Get(t.Context(), []byte("a"))

@@ -9,9 +9,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Lent returns a KV over kv that takes back what it lends: an item of a scan is overwritten as soon as
-// the next one is asked for or the scan ends, and what a batch sets and deletes as soon as Apply
-// returns. Whoever keeps a slice of either reads nonsense from then on.
+// Lent returns a KV on kv that overwrites memory which callers must not keep: an item of a scan when the next one is
+// requested or the scan ends, and the slices of a batch when Apply returns.
 func Lent(kv store.KV) store.KV { return &lent{kv} }
 
 type lent struct{ kv store.KV }
@@ -72,7 +71,7 @@ func overwrite(b []byte) {
 	}
 }
 
-// testMemory: a KV keeps no slice of a batch, and hands out none of its own.
+// testMemory checks that a KV copies the slices of a batch and the values that it returns.
 func testMemory(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	for _, n := range []int{1, 100, 1 << 20} {
@@ -83,10 +82,10 @@ func testMemory(t *testing.T, open func(t *testing.T) store.KV) {
 		}
 		overwrite(b.Set[0].Key)
 		overwrite(b.Set[0].Value)
-		for range 2 { // the second time after what the first one returned was overwritten
+		for range 2 { // the second time after the first result was overwritten
 			got, err := kv.Get(t.Context(), key)
 			if err != nil || !bytes.Equal(got, value) {
-				t.Errorf("a value of %d bytes is not as it was set: %.20q, %v", n, got, err)
+				t.Errorf("a value of %d bytes has changed: %.20q, %v", n, got, err)
 			}
 			overwrite(got)
 		}

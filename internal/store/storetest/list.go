@@ -17,7 +17,7 @@ func ids(runs []flawless.Run) (got []string) {
 	return got
 }
 
-// pages returns all runs of a filter, and how many pages they took.
+// pages returns all runs of a filter, and the number of pages.
 func pages(t *testing.T, s *store.Store, f flawless.Filter) (got []string, n int) {
 	t.Helper()
 	for {

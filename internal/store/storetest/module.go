@@ -63,23 +63,23 @@ func testModules(t *testing.T, open func(t *testing.T) store.KV) {
 	_, _, err = s.AddModule(t.Context(), l, flawless.Module{Name: "x"}, nil)
 	code(t, "a module without digest", err, flawless.Invalid)
 
-	// Whoever adds at the same time gets a version of his own.
+	// Concurrent additions get different versions.
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			if _, added, err := s.AddModule(t.Context(), l, flawless.Module{Name: "race", Digest: fmt.Sprint(i)}, nil); err != nil || !added {
-				t.Errorf("adding at the same time: %v, %v", added, err)
+				t.Errorf("adding concurrently: %v, %v", added, err)
 			}
 		})
 	}
 	all.Wait()
 	versions, err = s.Module(t.Context(), "race")
 	if err != nil || len(versions) != 8 || versions[0].Version != 8 {
-		t.Errorf("versions after adding at the same time: %+v, %v", versions, err)
+		t.Errorf("versions after adding concurrently: %+v, %v", versions, err)
 	}
 }
 
-// testLargeModules: nothing that is read beside a module is as large as it.
+// testLargeModules checks that modules are split into small values, which do not slow down reading their neighbours.
 func testLargeModules(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	s := openStore(t, kv)
@@ -104,21 +104,21 @@ func testLargeModules(t *testing.T, open func(t *testing.T) store.KV) {
 		}
 		got, err := s.Binary(t.Context(), digest)
 		if err != nil || !bytes.Equal(got, bin) {
-			t.Errorf("of %d bytes there are %d, %v", size, len(got), err)
+			t.Errorf("of %d bytes, %d were read, %v", size, len(got), err)
 		}
 		if keys, most := under(); most > 33<<10 || keys != max(1, (size+32<<10-1)/(32<<10)) {
-			t.Errorf("%d bytes lie under %d keys, the largest value has %d", size, keys, most)
+			t.Errorf("%d bytes are under %d keys, and the largest value has %d", size, keys, most)
 		}
 		if err := s.RemoveModule(t.Context(), l, "large", 1); err != nil {
 			t.Fatal(err)
 		}
 		if keys, _ := under(); keys != 0 {
-			t.Errorf("of %d bytes %d keys are left", size, keys)
+			t.Errorf("of %d bytes, %d keys remain", size, keys)
 		}
 	}
 }
 
-// testDamage changes each stored value of a run and a module in turn.
+// testDamage damages each stored value of a run and a module in turn.
 func testDamage(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	s := openStore(t, kv)
@@ -151,7 +151,7 @@ func testDamage(t *testing.T, open func(t *testing.T) store.KV) {
 	for _, r := range reads {
 		good, err := kv.Get(t.Context(), r.key)
 		if err != nil {
-			t.Fatalf("%s is not where it should be: %v", r.name, err)
+			t.Fatalf("%s is not under its key: %v", r.name, err)
 		}
 		bad := bytes.Clone(good)
 		bad[len(bad)/2] ^= 1

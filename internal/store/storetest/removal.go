@@ -10,9 +10,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// testRemoval removes runs over a database that dies at each write, and looks for what is left.
+// testRemoval removes runs on a database that fails at each write, and checks that nothing remains.
 func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
-	const records = 4100 // more than one batch removes
+	const records = 4100 // more than a batch removes
 	for _, when := range []When{Before, After} {
 		for left := 1; ; left++ {
 			kv := opener(open).opened(t)
@@ -24,7 +24,7 @@ func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
 			h := head("long", 1)
 			h.Run.Labels, h.Run.Parent = map[string]string{"a": "1"}, "p"
 			write(t, s, l, store.Write{ID: "long", New: true, Keyed: true, After: &h, Data: []byte("{}"), Entries: []flawless.Entry{{Start: &flawless.Start{Input: []byte(`{"a":1}`)}}}})
-			b := &store.Batch{} // records behind it, as the engine would write them one by one
+			b := &store.Batch{} // more records, which the engine would write one by one
 			for i := range records {
 				b.Set = append(b.Set, store.Item{Key: binary.BigEndian.AppendUint64([]byte("rlong\x00\x01"), uint64(i+1)), Value: []byte("x")})
 			}
@@ -52,12 +52,12 @@ func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
 			}
 			for _, item := range pairs(t, kv, store.Range{}) {
 				if strings.Contains(item, "long") && !strings.HasPrefix(item, "K") {
-					t.Fatalf("death at write %d, %v: %.100q is left", left, when, item)
+					t.Fatalf("failure at write %d, %v: %.100q remains", left, when, item)
 				}
 			}
 			gone, err := s.Gone(t.Context(), "long")
 			if err != nil || gone.Run.Status != flawless.Completed || !gone.SameInput([]byte(` {"a": 1}`)) || gone.SameInput([]byte("2")) {
-				t.Errorf("its trace is %+v, %v", gone, err)
+				t.Errorf("the trace is %+v, %v", gone, err)
 			}
 			err = s.Write(t.Context(), l, store.Write{ID: "long", New: true, Keyed: true, After: &h})
 			code(t, "a second run with its key", err, flawless.Conflict)

@@ -23,7 +23,7 @@ func openStore(t *testing.T, kv store.KV) *store.Store {
 	return s
 }
 
-// claimed returns a store over a new database, and its lease.
+// claimed returns a store on a new database, and its lease.
 func claimed(t *testing.T, open func(t *testing.T) store.KV) (*store.Store, store.Lease) {
 	t.Helper()
 	s := openStore(t, opener(open).opened(t))
@@ -41,7 +41,7 @@ func write(t *testing.T, s *store.Store, l store.Lease, w store.Write) {
 	}
 }
 
-// head is that of a run which was created n seconds after start.
+// head returns the head of a run that was created n seconds after start.
 func head(id string, n int) store.Head {
 	return store.Head{Run: flawless.Run{ID: id, Module: "m", Workflow: "w", Status: flawless.Pending, Created: start.Add(time.Duration(n) * time.Second)}}
 }
@@ -53,7 +53,7 @@ func entries(n int) []flawless.Entry {
 func testFormat(t *testing.T, open func(t *testing.T) store.KV) {
 	kv := opener(open).opened(t)
 	openStore(t, kv)
-	openStore(t, kv) // it is there already
+	openStore(t, kv) // the format exists already
 	value, err := kv.Get(t.Context(), []byte("F"))
 	if err != nil {
 		t.Fatal(err)

@@ -65,9 +65,9 @@ func testScanMoment(t *testing.T, open func(t *testing.T) store.KV) {
 			}
 			seen++
 			if string(it.Value) != "old" {
-				t.Errorf("reverse %v: a write during the scan is seen: %s=%s", reverse, it.Key, it.Value)
+				t.Errorf("reverse %v: a write during the scan is visible: %s=%s", reverse, it.Key, it.Value)
 			}
-			// Reading while a scan is under way must be possible.
+			// It must be possible to read during a scan.
 			if _, err := kv.Get(t.Context(), it.Key); seen < 3 && err != nil {
 				t.Errorf("reading %s during the scan: %v", it.Key, err)
 			}

@@ -1,8 +1,7 @@
-// Package storetest is what every store.KV must pass, and the KVs that tests need besides.
+// Package storetest is the conformance suite for implementations of store.KV, and has special KVs for tests.
 //
-// It hides the cases; [Run] is all that a KV's own test calls. [Dying] is a KV that dies at the Nth
-// write, [Counting] one that counts them, [Lent] one that overwrites what it has lent. It never waits by
-// sleeping.
+// The test of a KV only calls [Run]. [Dying] is a KV that fails at the Nth write, [Counting] counts the writes, and [Lent]
+// overwrites memory that callers must not keep. The package never sleeps.
 package storetest
 
 import (
@@ -18,9 +17,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Run runs the whole suite: what store.KV promises, and what store.Store makes of it. open returns
-// a new, empty database each time it is called; whoever opened it closes it. The cases run in
-// parallel.
+// Run runs the whole suite, for store.KV and for store.Store on top of it. open returns a new, empty database each time.
+// The suite closes it. The cases run in parallel.
 func Run(t *testing.T, open func(t *testing.T) store.KV) {
 	for _, area := range areas {
 		t.Run(area.name, func(t *testing.T) {
@@ -66,7 +64,7 @@ var areas = []struct {
 	{"damage", testDamage},
 }
 
-// opened returns a database that is closed at the end of the test.
+// opened returns a database, and closes it at the end of the test.
 func (open opener) opened(t *testing.T) store.KV {
 	t.Helper()
 	kv := open(t)
@@ -80,14 +78,14 @@ func (open opener) opened(t *testing.T) store.KV {
 
 func item(key, value string) store.Item { return store.Item{Key: []byte(key), Value: []byte(value)} }
 
-// absent is the expectation that there is no such key.
+// absent is the expectation that a key does not exist.
 func absent(key string) store.Item { return store.Item{Key: []byte(key)} }
 
 func set(items ...store.Item) *store.Batch { return &store.Batch{Set: items} }
 
 func apply(t testing.TB, kv store.KV, b *store.Batch) {
 	t.Helper()
-	own := &store.Batch{Expect: b.Expect} // a copy, because [Lent] overwrites what it is handed
+	own := &store.Batch{Expect: b.Expect} // a copy, because [Lent] overwrites its arguments
 	for _, item := range b.Set {
 		own.Set = append(own.Set, store.Item{Key: bytes.Clone(item.Key), Value: append([]byte{}, item.Value...)})
 	}
@@ -99,7 +97,7 @@ func apply(t testing.TB, kv store.KV, b *store.Batch) {
 	}
 }
 
-// pairs returns a range as "key=value".
+// pairs returns the items of a range as "key=value".
 func pairs(t testing.TB, kv store.KV, r store.Range) []string {
 	t.Helper()
 	got, err := list(t.Context(), kv, r)

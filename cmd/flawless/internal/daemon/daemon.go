@@ -25,6 +25,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/engine"
 	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/listen"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/server"
 	"github.com/flawless-engine/flawless/internal/store"
@@ -121,7 +122,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rt.Close(context.WithoutCancel(ctx))) }()
-	l, err := server.Listen(server.Address{Socket: o.Socket, Port: o.Port, Most: files.clients, Dir: o.Dir, Names: names(o)}, log)
+	l, err := listen.Listen(listen.Address{Socket: o.Socket, Port: o.Port, MaxConnections: files.clients, Dir: o.Dir, Names: names(o)}, log)
 	if err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func serve(ctx context.Context, o Options) (err error) {
 }
 
 // stop shuts down the engine, then the streams, then the listener. A second signal ends the waiting.
-func (o *Options) stop(ctx context.Context, eng *engine.Engine, l *server.Listener, endStreams func()) error {
+func (o *Options) stop(ctx context.Context, eng *engine.Engine, l *listen.Listener, endStreams func()) error {
 	again, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	limited, cancel := context.WithTimeout(again, o.Drain)

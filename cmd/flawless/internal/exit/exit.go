@@ -15,7 +15,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/target"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
@@ -65,7 +65,7 @@ var classes = []struct {
 	{flawless.Conflict, 4, ""},
 	{NotCompleted, 5, ""},
 	{client.Lost, 6, ""},
-	{target.NoServer, 6, ""},
+	{endpoint.NoServer, 6, ""},
 	{client.Unreachable, 6, "start a server with: flawless up, or give the address of a running one with --working-dir, or with --socket and --port"},
 	{Unresolved, 7, ""},
 	{flawless.Full, 8, "free some disk space; the server then continues by itself"},

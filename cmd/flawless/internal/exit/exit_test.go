@@ -10,7 +10,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
-	"github.com/flawless-engine/flawless/cmd/flawless/internal/target"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
@@ -44,7 +44,7 @@ func TestHints(t *testing.T) {
 	t.Parallel()
 	const restart, list = "restart the server", "to see what exists: flawless "
 	hints := map[flawless.Code]string{
-		DamagedStore: "restore the whole working directory", client.Lost: "", target.NoServer: "",
+		DamagedStore: "restore the whole working directory", client.Lost: "", endpoint.NoServer: "",
 		daemon.StoreFailed: restart, daemon.DiskFull: "free some disk space, then restart", daemon.StoreDamaged: "restore the whole working directory",
 		client.Unreachable: "start a server with: flawless up", flawless.Full: "free some disk space", flawless.Stopping: "wait until the server",
 		workdir.Copied: "", flawless.Invalid: "", flawless.TooLarge: "", flawless.Refused: "", flawless.NotFound: "", flawless.Conflict: "",

@@ -59,7 +59,7 @@ func TestParseHead(t *testing.T) {
 	var h Head
 	err := parseHead(` {"new":[{"x":[1,-2.5e+3,true,null]},{}],"status":200, "headers":[["A-b","1"],["a-B","\u00e4\ud83d\ude00"]],
 		"url":"https:\/\/x","by":null,"run":"r","module":"m","workflow":"w","note":"n",
-		"error":{"kind":"k","reason":"r","message":"m","status":503,"key":"r-2","more":{}}} `, &h)
+		"error":{"kind":"k","reason":"r","message":"m","status":503,"key":"r-2","repeat_until":1767225600000000001,"more":{}}} `, &h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestParseHead(t *testing.T) {
 	if want := [][2]string{{"A-b", "1"}, {"a-B", "ä😀"}}; !reflect.DeepEqual(h.Header, want) {
 		t.Errorf("header is %q, want %q", h.Header, want)
 	}
-	if want := (Failure{Kind: "k", Reason: "r", Message: "m", Key: "r-2", Status: 503}); h.Failure == nil || *h.Failure != want {
+	if want := (Failure{Kind: "k", Reason: "r", Message: "m", Key: "r-2", Status: 503, RepeatUntil: 1767225600000000001}); h.Failure == nil || *h.Failure != want {
 		t.Errorf("error is %+v, want %+v", h.Failure, want)
 	}
 }

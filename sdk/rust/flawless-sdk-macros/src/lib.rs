@@ -68,7 +68,8 @@ fn message_of(name: &LitStr, item: &DeriveInput) -> Result<Tokens, Error> {
             /// Waits for the next message of this type.
             #[track_caller]
             #vis fn receive() -> ::flawless::Receiving<Self> {
-                ::flawless::receive_message(#name)
+                use ::flawless::__private::{Best, BestInput as _, BestNone as _, BestShape as _};
+                ::flawless::__private::receive_as(#name, (&&&Best::<Self>::NEW).wanted())
             }
 
             /// Sends the message to another run.

@@ -102,9 +102,11 @@ mod reactor;
 mod retry;
 mod run;
 mod saga;
+mod schema;
 mod scope;
 mod secret;
 mod select;
+mod shape;
 mod shield;
 mod size;
 mod sleep;
@@ -223,10 +225,14 @@ pub mod __private {
     pub use crate::guest::resume;
     pub use crate::join::Parts;
     pub use crate::key::honour;
+    pub use crate::message::receive_as;
+    pub use crate::schema::{
+        Best, BestInput, BestNone, BestShape, Wanted, input_schema, output_schema,
+    };
     pub use crate::select::{AnyFuture, Branches, Chosen, Sort, branch, first, future};
     pub use crate::typed::InputOf;
     pub use crate::workflow::{
         Body, Ending, Input, Kind, OtherKind, Output, Returned, Running, Value, Workflow,
-        input_schema, output_schema, read_input, register,
+        read_input, register,
     };
 }

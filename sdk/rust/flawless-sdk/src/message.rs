@@ -14,14 +14,16 @@ use serde::{Deserialize, Serialize};
 use crate::asking::{Asked, Asking};
 use crate::call::Call;
 use crate::head::Head;
-use crate::{Error, json};
+use crate::schema::{Wanted, wanted_shape};
+use crate::{Error, host, json, reactor};
 
 /// Sends a message to another run, and ends when it is durable there. It reaches the run exactly once;
 /// messages of one run to another arrive in the order they were sent, and wait there until the run
 /// receives them.
 ///
-/// The error is [`Error::Call`], of kind [`crate::Kind::NotFound`] where there is no such run and of kind
-/// [`crate::Kind::Conflict`] where it has ended.
+/// The error is [`Error::Call`], of kind [`crate::Kind::NotFound`] where there is no such run, of kind
+/// [`crate::Kind::Conflict`] where it has ended, and of kind [`crate::Kind::Invalid`] where it waits for messages of
+/// that type and the value does not fit. Nothing is stored then.
 ///
 /// ```
 /// # async fn work(run: &str) -> Result<(), flawless::Error> {
@@ -68,9 +70,14 @@ impl<T> Message<T> {
 /// Waits for the next message of a type, and returns what it says. Messages that came before wait in
 /// the order they came. Where it is dropped, no message is lost.
 ///
-/// The engine does not know `T`. A message that does not fit it is received all the same, and the error is
-/// [`Error::Json`] with the message's id and type and what did not fit. To look at such a message, receive a
-/// `serde_json::Value` and convert it.
+/// A message that serde cannot read as `T` is refused while `receive` waits: who sends it gets an error, and nothing
+/// is stored. One that came before is left where it is, for a `receive` with another type; `flawless workflow show`
+/// lists it, and a `receive` as `serde_json::Value` gets it.
+///
+/// Serde does not tell what it reads in enums that are untagged or have a tag, and in structs with flattened members,
+/// and it knows nothing of conversions such as `#[serde(try_from)]`. A message that goes wrong only there is received,
+/// and the error is [`Error::Json`] with the message's id and type. For such a type derive `schemars::JsonSchema` and
+/// use [`crate::message`], which checks messages against that, too.
 #[track_caller]
 pub fn receive<T: DeserializeOwned>(kind: &str) -> impl Future<Output = Result<T, Error>> + use<T> {
     let next = receive_message(kind);
@@ -79,37 +86,110 @@ pub fn receive<T: DeserializeOwned>(kind: &str) -> impl Future<Output = Result<T
 
 /// Waits for the next message of a type like [`receive`], and tells who sent it.
 #[track_caller]
-pub fn receive_message<T>(kind: &str) -> Receiving<T> {
-    let left = INBOXES.with_borrow_mut(|all| all.get_mut(kind).and_then(|i| i.left.pop_front()));
+pub fn receive_message<T: DeserializeOwned>(kind: &str) -> Receiving<T> {
+    receive_as(kind, wanted_shape::<T>())
+}
+
+/// Waits for the next message of a type that fits a schema.
+#[track_caller]
+pub fn receive_as<T>(kind: &str, schema: Wanted) -> Receiving<T> {
+    let left = INBOXES.with_borrow_mut(|all| {
+        let mailbox = all.entry(kind.to_owned()).or_default();
+        mailbox.take_back_others(&schema);
+        mailbox.inbox(&schema).left.pop_front()
+    });
     let call = left.map(Call::taken_over).unwrap_or_else(|| {
         let mut head = Head::new();
         head.str("type", kind);
+        if let Some(schema) = &schema {
+            head.raw("schema", schema);
+        }
         Call::make("receive", head, b"", Location::caller())
     });
     let asked = Rc::new(RefCell::new(Asked::of("receive", kind, call)));
     if asked.borrow().made() {
         INBOXES.with_borrow_mut(|all| {
-            let inbox = all.entry(kind.to_owned()).or_default();
-            inbox.waiting.push(asked.clone());
+            let mailbox = all.entry(kind.to_owned()).or_default();
+            mailbox.inbox(&schema).waiting.push(asked.clone());
         });
     }
     Receiving {
         asked,
         kind: kind.to_owned(),
+        schema,
         value: PhantomData,
     }
 }
 
-/// Where messages of one type come in. The engine hands a message to the oldest call for it, so the calls
-/// that somebody waits for are older than those that are left over.
+/// Where messages of one type come in.
 #[derive(Default)]
+struct Mailbox {
+    inboxes: Vec<Inbox>,
+    /// Calls that were left over when code began to receive the same messages as another Rust type, for which they
+    /// would take them. A message that one of them has got already goes to who can read it.
+    taken_back: Vec<Call>,
+}
+
+/// Where messages of one type that fit one schema come in. The engine hands a message to the oldest call that it
+/// fits, so the calls that somebody waits for are older than those that are left over.
 struct Inbox {
+    schema: Wanted,
     waiting: Vec<Rc<RefCell<Asked>>>, // in the order of their calls
-    left: VecDeque<Call>,             // whoever receives next takes the first
+    left: VecDeque<Call>,             // the next receiver takes the first
+}
+
+impl Mailbox {
+    fn inbox(&mut self, schema: &Wanted) -> &mut Inbox {
+        let known = self.inboxes.iter().position(|i| i.schema == *schema);
+        let at = known.unwrap_or_else(|| {
+            self.inboxes.push(Inbox {
+                schema: schema.clone(),
+                waiting: Vec::new(),
+                left: VecDeque::new(),
+            });
+            self.inboxes.len() - 1
+        });
+        &mut self.inboxes[at]
+    }
+
+    fn take_back_others(&mut self, schema: &Wanted) {
+        for inbox in self.inboxes.iter_mut().filter(|i| i.schema != *schema) {
+            for call in inbox.left.drain(..) {
+                if !host::answered(call.number()) {
+                    reactor::take_back(call.number());
+                }
+                self.taken_back.push(call);
+            }
+        }
+    }
+
+    /// Returns the oldest message that a call has got which was taken back, if it can be read as this type. What
+    /// waits is woken when there may be one.
+    fn earlier<T: DeserializeOwned>(&mut self, cx: &Context<'_>) -> Option<Message<T>> {
+        let mut i = 0;
+        while let Some(call) = self.taken_back.get(i) {
+            let number = call.number();
+            if !host::answered(number) {
+                reactor::also_wake(number, cx.waker());
+                i += 1;
+            } else if reactor::was_withdrawn(number) {
+                self.taken_back.remove(i);
+            } else if let Ok(m) = read(
+                &host::part(number, host::HEAD),
+                &host::part(number, host::BODY),
+            ) {
+                self.taken_back.remove(i);
+                return Some(m);
+            } else {
+                i += 1;
+            }
+        }
+        None
+    }
 }
 
 thread_local! {
-    static INBOXES: RefCell<BTreeMap<String, Inbox>> = RefCell::default();
+    static INBOXES: RefCell<BTreeMap<String, Mailbox>> = RefCell::default();
 }
 
 /// Forgets the calls that are left over from a run that has ended.
@@ -123,6 +203,7 @@ pub(crate) fn forget_all() {
 pub struct Receiving<T> {
     asked: Rc<RefCell<Asked>>,
     kind: String,
+    schema: Wanted,
     value: PhantomData<fn() -> T>,
 }
 
@@ -133,9 +214,10 @@ impl<T> Receiving<T> {
     fn quit(&self, gives_up: bool) {
         let _ = INBOXES.try_with(|all| {
             let mut all = all.borrow_mut();
-            let Some(inbox) = all.get_mut(&self.kind) else {
+            let Some(mailbox) = all.get_mut(&self.kind) else {
                 return;
             };
+            let inbox = mailbox.inbox(&self.schema);
             let Some(at) = inbox
                 .waiting
                 .iter()
@@ -167,10 +249,29 @@ struct MessageHead {
     kind: String,
 }
 
+fn read<T: DeserializeOwned>(head: &[u8], body: &[u8]) -> Result<Message<T>, Error> {
+    let head: MessageHead = json::decode("the head of a message", head)?;
+    let what = format!("message {} of type {}", head.id, head.kind);
+    Ok(Message {
+        value: json::decode(&what, body)?,
+        id: head.id,
+        from: head.from,
+        kind: head.kind,
+    })
+}
+
 impl<T: DeserializeOwned> Future for Receiving<T> {
     type Output = Result<Message<T>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let earlier = INBOXES.with_borrow_mut(|all| match self.asked.borrow().made() {
+            true => all.get_mut(&self.kind)?.earlier(cx),
+            false => None,
+        });
+        if let Some(message) = earlier {
+            self.quit(true);
+            return Poll::Ready(Ok(message));
+        }
         let answer = self.asked.borrow_mut().poll(cx);
         answer.map(|answer| {
             let answer = match answer {
@@ -180,15 +281,7 @@ impl<T: DeserializeOwned> Future for Receiving<T> {
                     other?
                 }
             };
-            let head: MessageHead = json::decode("the head of a message", &answer.head)?;
-            let what = format!("message {} of type {}", head.id, head.kind);
-            let value = json::decode(&what, &answer.body)?;
-            Ok(Message {
-                id: head.id,
-                from: head.from,
-                kind: head.kind,
-                value,
-            })
+            read(&answer.head, &answer.body)
         })
     }
 }
@@ -233,5 +326,69 @@ mod tests {
         run.answer(1, r#"{"id":"m1","type":"k"}"#);
         run.task(async { receive_message::<()>("k").await.unwrap().id });
         assert_eq!(run.log(), [r#"end: "m1""#]);
+    }
+
+    #[test]
+    fn a_call_says_what_it_waits_for() {
+        let run = Run::begin();
+        run.task(receive::<u8>("k"));
+        let schema = r#"{"format":"uint8","type":"integer"}"#;
+        assert_eq!(
+            run.log(),
+            [format!(r#"1 receive {{"type":"k","schema":{schema}}}"#)]
+        );
+        run.task(receive::<serde_json::Value>("k"));
+        assert_eq!(run.log(), [r#"2 receive {"type":"k"}"#]);
+    }
+
+    fn give_up<T: DeserializeOwned + std::fmt::Debug + 'static>(run: &Run) {
+        let second = Duration::from_secs(1);
+        run.task(async move { crate::timeout(second, receive::<T>("k")).await.is_err() });
+        run.pass(2);
+        assert_eq!(run.log()[1..], ["end: true"]);
+    }
+
+    #[test]
+    fn a_wait_that_was_given_up_takes_no_message_from_one_for_another_type() {
+        let run = Run::begin();
+        give_up::<u8>(&run);
+        run.task(receive::<()>("k"));
+        assert_eq!(
+            run.log(),
+            [
+                r#"2 withdraw {"call":1,"why":"dropped"}"#,
+                r#"3 receive {"type":"k","schema":{"type":"null"}}"#
+            ]
+        );
+        run.withdrawn(1);
+        assert!(run.log().is_empty());
+        run.answer(3, r#"{"id":"m1","type":"k"}"#);
+        assert_eq!(run.log(), ["end: Ok(())"]);
+    }
+
+    #[test]
+    fn a_message_that_came_meanwhile_goes_to_who_can_read_it() {
+        let run = Run::begin();
+        give_up::<()>(&run);
+        run.task(receive::<u8>("k")); // calls 2 and 3
+        run.task(receive::<Option<u8>>("k")); // call 4
+        run.log();
+        run.answer(1, r#"{"id":"m1","type":"k"}"#);
+        assert_eq!(run.log(), ["end: Ok(None)"], "u8 is not null");
+        run.task(receive::<Option<u8>>("k"));
+        assert!(run.log().is_empty(), "call 4 is left over for it");
+        run.answer(4, r#"{"id":"m2","type":"k"}"#);
+        assert_eq!(run.log(), ["end: Ok(None)"]);
+    }
+
+    #[test]
+    fn a_message_that_only_the_first_type_reads_stays_for_it() {
+        let run = Run::begin();
+        give_up::<()>(&run);
+        run.hand_over(1, r#"{"id":"m1","type":"k"}"#);
+        run.task(receive::<u8>("k"));
+        assert_eq!(run.log().len(), 1, "there is nothing to withdraw");
+        run.task(receive::<()>("k"));
+        assert_eq!(run.log()[1..], ["end: Ok(())"]);
     }
 }

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::asking::Asked;
 use crate::head::Head;
-use crate::workflow::{Input, wanted_schema};
+use crate::schema::wanted;
+use crate::workflow::Input;
 use crate::{Error, json, random, run, run_id};
 
 /// Makes a promise: a value that somebody outside the run provides, once, such as a person who approves or a
@@ -61,7 +62,7 @@ impl<T> Promise<T> {
         if let Some(at) = expires {
             head.int("expires", at);
         }
-        if let Some(schema) = wanted_schema::<T>() {
+        if let Some(schema) = wanted::<T>() {
             head.raw("schema", &schema);
         }
         let asked = Asked::make("promise", name, head, Ok(Vec::new()), site);

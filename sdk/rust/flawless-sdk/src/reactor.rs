@@ -133,6 +133,19 @@ pub(crate) fn withdraw(call: i32, why: Why) {
     host::call("withdraw", &head.end(), b"");
 }
 
+/// Asks the engine to hand no message to a `receive` that nobody waits for. A message may have come already.
+pub(crate) fn take_back(call: i32) {
+    REACTOR.with_borrow_mut(|r| {
+        if let Some(w) = r.calls.get_mut(&call) {
+            w.withdrawn = true;
+        }
+    });
+    let mut head = Head::new();
+    head.int("call", call);
+    head.str("why", Why::Dropped.word());
+    host::call("withdraw", &head.end(), b"");
+}
+
 /// Tells whether a call that was withdrawn has no outcome because of that.
 pub(crate) fn was_withdrawn(call: i32) -> bool {
     #[derive(serde::Deserialize)]

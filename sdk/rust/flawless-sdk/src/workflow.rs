@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -284,37 +284,10 @@ pub fn read_input<T: Input>(text: &[u8]) -> Result<T, Ending> {
         .map_err(|e| Ending::error(format!("the input does not fit the workflow: {e}")))
 }
 
-/// The JSON Schema of an input.
-pub fn input_schema<T: Input>() -> Vec<u8> {
-    schema::<T>(SchemaSettings::draft2020_12().for_deserialize())
-}
-
-/// The JSON Schema of an output.
-pub fn output_schema<R: Returned>() -> Vec<u8> {
-    schema::<R::Output>(SchemaSettings::draft2020_12().for_serialize())
-}
-
-/// The longest schema that goes along with a call. The engine takes no longer one.
-const MAX_WANTED: usize = 64 << 10;
-
-/// The schema of what a call waits for, so that the engine refuses what does not fit. There is none where it
-/// can be anything, or the schema is too long.
-pub(crate) fn wanted_schema<T: Input>() -> Option<Vec<u8>> {
-    let mut settings = SchemaSettings::draft2020_12().for_deserialize();
-    settings.meta_schema = None;
-    let schema = schema::<T>(settings);
-    let any: &[&[u8]] = &[b"true", b"{}"];
-    (schema.len() <= MAX_WANTED && !any.contains(&&*schema)).then_some(schema)
-}
-
-fn schema<T: JsonSchema>(settings: SchemaSettings) -> Vec<u8> {
-    let schema = settings.into_generator().into_root_schema_for::<T>();
-    serde_json::to_vec(&schema).expect("a schema is JSON")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::{input_schema, output_schema};
     use crate::{Cancelled, Error};
     use serde_json::json;
 

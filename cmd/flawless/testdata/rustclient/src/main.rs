@@ -21,6 +21,11 @@ fn note() -> Result<String, Failure> {
 #[derive(serde::Serialize)]
 struct Note(String);
 
+/// What the run does not wait for.
+#[flawless::message("note")]
+#[derive(serde::Serialize)]
+struct Number(u8);
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).ok_or("give the URL of a server")?;
     let token = std::env::var("FLAWLESS_TOKEN").ok();
@@ -60,6 +65,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
 
     let run = client.start_typed::<note>("plain").send()?;
+    while client.run(&run.id)?.status != Status::Waiting {}
+    let unfit = client.send_typed(&run.id, None, &Number(7));
+    assert!(
+        matches!(unfit, Err(Error::Refused { status: 422, ref code, .. }) if code.is_invalid()),
+        "{unfit:?}"
+    );
     for _ in 0..2 {
         client.send_typed(&run.id, Some("once"), &Note("hello".into()))?;
     }

@@ -3,6 +3,7 @@
 mod conform;
 mod giving_up;
 mod hear;
+mod order;
 
 use std::time::Duration;
 

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// holdAll holds back all runs that were open in a store when it was accepted as a copy, and returns when that is durable. It
+// is called before any run continues. After a crash in the middle the next start continues with it.
+func (e *Engine) holdAll(ctx context.Context) error {
+	id := e.store.Identity()
+	if !id.Holding {
+		return nil
+	}
+	p := flawless.Pause{Hold: true, Who: "the server", Note: "this store is a copy of " + id.Origin}
+	if id.Accepted != nil {
+		p.Note += ", accepted " + id.Accepted.UTC().Format(time.RFC3339)
+	}
+	p.Note += "; what the original has done since is not known here: find out, then resume the run or end it"
+	e.runs.HoldBack(&p)
+	defer e.runs.HoldBack(nil)
+	ids, err := e.unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	e.log.Info("this store is a copy, all open runs are held back", "store", id.ID, "origin", id.Origin, "runs", len(ids))
+	var all errgroup.Group
+	all.SetLimit(64)
+	for _, id := range ids {
+		all.Go(func() error { return e.holdBack(ctx, id) })
+	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	for _, s := range e.schedules.List() {
+		if s.Paused {
+			continue
+		}
+		if _, err := e.schedules.Pause(s.Name, p.Note); err != nil {
+			return fmt.Errorf("pausing schedule %s: %w", s.Name, err)
+		}
+	}
+	return e.store.Held(ctx, e.lease)
+}
+
+// unfinished returns the runs that are open, or have ended with calls that are still carried out.
+func (e *Engine) unfinished(ctx context.Context) (ids []string, err error) {
+	f := flawless.Filter{Status: flawless.OpenStatuses, Limit: 1000}
+	for {
+		runs, next, err := e.store.Runs(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range runs {
+			ids = append(ids, r.ID)
+		}
+		if f.Cursor = next; next == "" {
+			break
+		}
+	}
+	for id, err := range e.store.Active(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// holdBack holds a run back, and returns when that is durable. Loading it does so.
+func (e *Engine) holdBack(ctx context.Context, id string) error {
+	r, err := e.runs.Acquire(ctx, id)
+	switch {
+	case errors.Is(err, flawless.NotFound), errors.Is(err, flawless.Damaged): // a quarantined run begins nothing
+		return nil
+	case err != nil:
+		return err
+	}
+	defer r.Release()
+	_, err = r.Durable(ctx)
+	return err
+}

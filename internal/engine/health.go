@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Health returns how the engine is.
+func (e *Engine) Health() flawless.Health {
+	id, c := e.store.Identity(), e.runs.Counts()
+	slots, _, _ := e.residency.Slots()
+	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.Epoch, Origin: id.Origin, State: "ok", Open: c.Open, Live: slots, Aside: c.Quarantined, Retrying: c.Retrying, Code: e.guest.CodeSize(),
+		Replayed: c.Replayed, Frozen: c.Frozen, Thawed: c.Thawed, Fallbacks: c.Fallbacks}
+	full, why := false, ""
+	if e.life.Cause() == nil && !e.life.Stopping() {
+		full, why = e.life.Full() // also before it was asked for the first time
+	}
+	switch {
+	case e.life.Cause() != nil:
+		h.State, h.Message = "broken", e.life.Err().Error()
+	case e.life.Stopping():
+		h.State, h.Message = "stopping", "the server is shutting down and accepts no new work"
+	case full:
+		h.State, h.Message = "full", why
+	default:
+		if why := e.scrubber.Damage(); why != "" {
+			h.State, h.Message = "damaged", "stored data cannot be read; work that does not need it continues: "+why
+		}
+	}
+	if e.store.CanCheck() {
+		h.Check = e.scrubber.Health()
+	}
+	return h
+}
+
+// watchSpace wakes the runs when there is space again.
+func (e *Engine) watchSpace() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.life.Turns.Done():
+			return
+		case <-tick.C:
+			e.life.Full()
+			if err := e.store.Failed(); err != nil {
+				e.life.Break(err) // nobody may write for hours, and find out
+			}
+		case <-e.life.HasSpace():
+			e.log.Info("there is space again, work continues")
+			e.runs.WakeAll()
+			e.clock.Again()
+			e.recover()
+		}
+	}
+}
+
+// StoreCheck returns what the last check of the store has found, and the progress of the one that is under way. It
+// returns flawless.Invalid if the store has no files of its own to check.
+func (e *Engine) StoreCheck() (flawless.StoreCheck, error) {
+	if !e.store.CanCheck() {
+		return flawless.StoreCheck{}, fmt.Errorf("checking the store: it has no files of its own: %w", flawless.Invalid)
+	}
+	return e.scrubber.Report(), nil
+}
+
+// CheckStore begins a check of the store and returns at once. A check that is under way hurries up.
+func (e *Engine) CheckStore() (flawless.StoreCheck, error) {
+	if _, err := e.StoreCheck(); err != nil {
+		return flawless.StoreCheck{}, err
+	}
+	if e.life.Over() || e.life.Stopping() {
+		return flawless.StoreCheck{}, e.life.Err()
+	}
+	return e.scrubber.Ask(), nil
+}

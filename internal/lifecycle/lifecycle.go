@@ -1,0 +1,161 @@
+// Package lifecycle says which work a server still does.
+//
+// Work ends in this order: no new runs and turns, no waiting for calls in flight, no writes. An orderly stop goes
+// through it step by step; a store that cannot be trusted any more ends all of it at once. While the disk is full
+// there is no new work either, and writes wait until there is space.
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/task"
+)
+
+// Disk tells whether new work has to be refused because there is no space for it.
+type Disk interface {
+	// Full returns whether that is so, and why.
+	Full() (bool, string)
+}
+
+// Lifecycle is the state of a server's work. All methods may be called concurrently.
+type Lifecycle struct {
+	// Set by New, and not changed afterwards.
+	Turns    context.Context // of guests computing; ends when there is no new work
+	Calls    context.Context // of calls in flight; ends when their outcomes are not waited for any more
+	endTurns context.CancelFunc
+	endCalls context.CancelFunc
+	disk     Disk // nil is never full
+	log      *slog.Logger
+	hasSpace chan struct{} // has an item when there is space again
+	broken   chan struct{} // closed when the store was given up
+
+	stopping atomic.Bool           // no new work
+	over     atomic.Bool           // nothing is written any more
+	full     atomic.Bool           // the disk, as it was last asked
+	cause    atomic.Pointer[error] // why the store was given up
+}
+
+// New returns a Lifecycle in which all work is done.
+func New(disk Disk, log *slog.Logger) *Lifecycle {
+	l := &Lifecycle{disk: disk, log: log, hasSpace: make(chan struct{}, 1), broken: make(chan struct{})}
+	l.Turns, l.endTurns = context.WithCancel(context.Background())
+	l.Calls, l.endCalls = context.WithCancel(context.Background())
+	return l
+}
+
+// Stop ends new work: runs are not started and turns not taken any more. It returns false if that was done before.
+func (l *Lifecycle) Stop() bool {
+	if l.stopping.Swap(true) {
+		return false
+	}
+	l.endTurns()
+	return true
+}
+
+// End ends all work. Nothing is written from then on.
+func (l *Lifecycle) End() {
+	l.over.Store(true)
+	l.endCalls()
+}
+
+// Kill is End and Stop in one, as in a crash.
+func (l *Lifecycle) Kill() {
+	l.over.Store(true)
+	l.stopping.Store(true)
+	l.endCalls()
+	l.endTurns()
+}
+
+// Break ends all work because it is unknown what the store holds, or because it belongs to another server. Only the
+// first cause is kept.
+func (l *Lifecycle) Break(cause error) {
+	if l.over.Load() || !l.cause.CompareAndSwap(nil, &cause) {
+		return
+	}
+	l.over.Store(true)
+	l.log.Error("giving up the store, all work stops", "error", cause)
+	l.endTurns()
+	l.endCalls()
+	close(l.broken)
+}
+
+// Broken returns a channel that is closed by Break.
+func (l *Lifecycle) Broken() <-chan struct{} { return l.broken }
+
+// Cause returns why the store was given up, as flawless.Stopping, or nil.
+func (l *Lifecycle) Cause() error {
+	if cause := l.cause.Load(); cause != nil {
+		return fmt.Errorf("the server has given up its store and shuts down; start it again: %w: %w", *cause, flawless.Stopping)
+	}
+	return nil
+}
+
+// Stopping reports whether there is no new work.
+func (l *Lifecycle) Stopping() bool { return l.stopping.Load() }
+
+// Over reports whether nothing is written any more.
+func (l *Lifecycle) Over() bool { return l.over.Load() }
+
+// Err returns why no work is done, as flawless.Stopping.
+func (l *Lifecycle) Err() error {
+	if err := l.Cause(); err != nil {
+		return err
+	}
+	return fmt.Errorf("the server is shutting down: %w", flawless.Stopping)
+}
+
+// MayTurn reports whether guests may take turns.
+func (l *Lifecycle) MayTurn() bool { return !l.stopping.Load() && !l.over.Load() && !l.full.Load() }
+
+// Accept returns nil if new work is accepted, else flawless.Stopping or flawless.Full.
+func (l *Lifecycle) Accept() error {
+	if l.over.Load() || l.stopping.Load() {
+		return l.Err()
+	}
+	if full, why := l.Full(); full {
+		return fmt.Errorf("the server accepts no new work: %s: %w", why, flawless.Full)
+	}
+	return nil
+}
+
+// Full asks the disk whether there is no space for new work, and why.
+func (l *Lifecycle) Full() (full bool, why string) {
+	if l.disk == nil {
+		return false, ""
+	}
+	full, why = l.disk.Full()
+	switch was := l.full.Swap(full); {
+	case full && !was:
+		l.log.Warn("new work is refused until there is space", "why", why)
+	case was && !full:
+		task.Poke(l.hasSpace)
+	}
+	return full, why
+}
+
+// HasSpace returns a channel that has an item when there is space again, whoever noticed it.
+func (l *Lifecycle) HasSpace() <-chan struct{} { return l.hasSpace }
+
+// WhenSpace calls do until it does not return flawless.Full, or nothing is written any more.
+func (l *Lifecycle) WhenSpace(do func() error) error {
+	for {
+		if l.over.Load() {
+			return fmt.Errorf("nothing was written: %w", l.Err())
+		}
+		err := do()
+		if !errors.Is(err, flawless.Full) {
+			return err
+		}
+		l.Full()
+		select {
+		case <-time.After(time.Second):
+		case <-l.Calls.Done():
+		}
+	}
+}

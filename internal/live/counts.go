@@ -1,0 +1,115 @@
+package live
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// counts is what happened since the Registry was made.
+type counts struct {
+	replayed  atomic.Int64 // guests made again from their log
+	frozen    atomic.Int64 // images made
+	thawed    atomic.Int64 // guests made again from an image
+	fallbacks atomic.Int64 // images that were unusable
+
+	started                                  atomic.Int64
+	completed, failed, cancelled, terminated atomic.Int64 // runs that have ended
+
+	begun, answered, notSent, unknown atomic.Int64 // attempts of calls to the outside
+}
+
+// wrote counts what a durable write has done to a run.
+func (c *counts) wrote(w *store.Write) {
+	if w.New {
+		c.started.Add(1)
+	}
+	if w.After == nil || !w.After.Run.Status.Ended() || w.Before != nil && w.Before.Run.Status.Ended() {
+		return
+	}
+	c.ended(w.After.Run.Status).Add(1)
+}
+
+// ended returns the count of the runs that ended like this.
+func (c *counts) ended(s flawless.Status) *atomic.Int64 {
+	switch s {
+	case flawless.Completed:
+		return &c.completed
+	case flawless.Failed:
+		return &c.failed
+	case flawless.Cancelled:
+		return &c.cancelled
+	}
+	return &c.terminated
+}
+
+// attempted counts the outcome of an attempt.
+func (c *counts) attempted(o effect.Outcome) {
+	switch o {
+	case effect.Answered:
+		c.answered.Add(1)
+	case effect.NotSent:
+		c.notSent.Add(1)
+	default:
+		c.unknown.Add(1)
+	}
+}
+
+// Counts is what happened since the Registry was made, and how many runs are where.
+type Counts struct {
+	Open, Quarantined, Retrying int // runs in memory, runs that are quarantined, runs with a call that is being retried
+
+	Replayed, Frozen, Thawed, Fallbacks int64 // guests made from their log, images made, guests made from one, unusable images
+
+	Started int64
+	Ended   map[flawless.Status]int64
+
+	// Attempts of calls to the outside: all, and by outcome. The others are under way.
+	Begun, Answered, NotSent, Unknown int64
+}
+
+// Counts returns the counts of this moment.
+func (g *Registry) Counts() Counts {
+	c := &g.counts
+	out := Counts{Retrying: g.retrying.count(), Replayed: c.replayed.Load(), Frozen: c.frozen.Load(), Thawed: c.thawed.Load(), Fallbacks: c.fallbacks.Load(),
+		Started: c.started.Load(), Ended: map[flawless.Status]int64{}, Answered: c.answered.Load(), NotSent: c.notSent.Load(), Unknown: c.unknown.Load()}
+	out.Begun = c.begun.Load() // after its parts, so that it is not less
+	for _, s := range flawless.EndedStatuses {
+		out.Ended[s] = c.ended(s).Load()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out.Open, out.Quarantined = len(g.runs), len(g.quarantined)
+	return out
+}
+
+// retrying is the runs with a call that is being retried, as far as they were loaded since the start: all are, soon after
+// it.
+type retrying struct {
+	mu   sync.Mutex
+	runs map[string]struct{}
+}
+
+func (r *retrying) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.runs)
+}
+
+// note notes whether a run was and is being retried.
+func (r *retrying) note(id string, before, after bool) {
+	if !before && !after {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if delete(r.runs, id); after {
+		if r.runs == nil {
+			r.runs = map[string]struct{}{}
+		}
+		r.runs[id] = struct{}{}
+	}
+}

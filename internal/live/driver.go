@@ -1,0 +1,329 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/guest"
+	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/residency"
+)
+
+// driver takes the turns of a run: at most one goroutine, while there is something to do.
+type driver struct {
+	// Guarded by mu.
+	driving bool               // the run has a driver
+	kick    bool               // something happened since the driver last looked
+	stop    context.CancelFunc // ends the turn that is being taken, nil if none is
+	problem string             // why the run takes no turn any more
+
+	// Written under mu; the driver, who alone changes them while there is one, reads them without it.
+	computes time.Time       // since when the guest computes, zero if it does not
+	inst     *guest.Instance // nil: to be made again from the log
+
+	// The driver's alone.
+	began  time.Time     // of the turn that is being taken
+	report time.Duration // after which the turn is reported next
+	late   *time.Timer   // writes what waits for the turn, nil if not set
+}
+
+// wakeLocked makes sure that the run has a driver. While its guest computes, the outbox is written at once. The caller
+// holds mu.
+func (r *Run) wakeLocked() {
+	r.kick = true
+	if !r.driving {
+		r.driving = true
+		r.reg.o.Tasks.Go(func() { r.carryOn(r.drive()) })
+		return
+	}
+	if r.stop != nil && len(r.outbox) > 0 {
+		r.reg.o.Tasks.Go(r.flush)
+	}
+}
+
+// drive takes turns, writes, and begins attempts until there is nothing to do. It returns one attempt that is left to the
+// caller, if there is one: usually there is just one, and the goroutine that is awake already is the best to carry it
+// out. The run is retained for it.
+func (r *Run) drive() (left *core.Try) {
+	life := r.reg.o.Lifecycle
+	for {
+		r.mu.Lock()
+		if left != nil && (r.kick || len(r.outbox) > 0) {
+			r.mu.Unlock()
+			r.handOff(left)
+			left = nil
+			continue
+		}
+		r.kick = false
+		now := r.reg.o.Now()
+		if !life.Stopping() {
+			r.append(r.s.Fire(now)...)
+		}
+		if r.problem == "" && r.failed == nil && r.s.WantsTurn(now) && life.MayTurn() && r.admitted() {
+			r.mu.Unlock()
+			if err := r.takeTurn(); err != nil {
+				r.Quarantine(err)
+			}
+			r.mu.Lock()
+		}
+		if len(r.outbox) > 0 {
+			r.mu.Unlock()
+			r.handOff(left)
+			left = r.write(true)
+			continue
+		}
+		if leaves := r.leaving; leaves || r.wantsImage(false) {
+			r.leaving = false
+			r.mu.Unlock()
+			r.handOff(left)
+			left = nil
+			r.freeze()
+			r.mu.Lock()
+			if leaves && !r.kick && len(r.outbox) == 0 {
+				r.evictGuest()()
+			}
+			r.mu.Unlock()
+			continue
+		}
+		if !r.kick {
+			r.driving = false
+			r.idle.Broadcast()
+			r.mu.Unlock()
+			r.released()
+			r.rests()
+			return left
+		}
+		r.mu.Unlock()
+	}
+}
+
+// rests tells the handler that nothing is under way for the run.
+func (r *Run) rests() {
+	if !r.reg.o.Lifecycle.Over() {
+		r.reg.o.Handler.Rests(r.id)
+	}
+}
+
+// admitted reports whether the run may take a turn. It is woken when it may. The caller holds mu.
+func (r *Run) admitted() bool {
+	if r.s.HasBegun() || r.s.CancelRequest() != nil {
+		return true
+	}
+	start := r.s.Start()
+	a := admit.Run{ID: r.id, Parent: start.Parent, Module: start.Module, Created: start.Time}
+	if start.Place != nil {
+		a.Place = *start.Place
+	}
+	return r.reg.o.Admission.Admits(a)
+}
+
+// mustWait is called before the run waits for a permit. With an empty outbox there is nothing to hurry: what comes meanwhile
+// is written at once.
+func (r *Run) mustWait() {
+	r.mu.Lock()
+	waits := len(r.outbox) > 0
+	r.mu.Unlock()
+	if waits {
+		r.mayTakeLong()
+	}
+}
+
+// mayTakeLong sets a timer that writes what waits for the turn if that takes too long. Most turns are over before it is
+// called, and need none.
+func (r *Run) mayTakeLong() {
+	if r.late == nil {
+		r.late = time.AfterFunc(max(0, r.reg.o.Patience-time.Since(r.began)), r.hurry)
+	}
+}
+
+// hurry writes what waits for a turn that takes long: a known outcome must not be lost to a long computation.
+func (r *Run) hurry() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stop != nil && len(r.outbox) > 0 {
+		r.reg.o.Tasks.Go(r.flush)
+	}
+}
+
+// yield is called between the quanta of a turn.
+func (r *Run) yield() {
+	r.mayTakeLong()
+	r.reportLong()
+	r.reg.o.Residency.Compute.Yield()
+}
+
+// reportLong writes a line to the server's log when a turn takes long, and further ones ever more rarely. The code may
+// compute for good reasons, or wait for something in a loop, which it will do for ever: time stands still within a turn,
+// and nothing reaches the guest.
+func (r *Run) reportLong() {
+	const rarer = 6
+	took := time.Since(r.computes)
+	if r.computes.IsZero() || took < r.report {
+		return
+	}
+	r.report = rarer * took
+	r.reg.o.Log.Warn("a turn takes long", "run", r.id, "module", r.s.Start().Module, "workflow", r.s.Start().Workflow, "seconds", int(took.Seconds()))
+}
+
+// takeTurn lets the guest compute once and appends what came of it.
+func (r *Run) takeTurn() error {
+	g := r.reg
+	ctx, stop := context.WithCancel(g.o.Lifecycle.Turns)
+	defer stop()
+	r.mu.Lock()
+	r.stop = stop
+	r.mu.Unlock()
+	r.began = time.Now()
+	defer func() {
+		if r.late != nil {
+			r.late.Stop()
+			r.late = nil
+		}
+		r.mu.Lock()
+		r.stop, r.computes = nil, time.Time{}
+		r.mu.Unlock()
+	}()
+
+	work := residency.NextTurn
+	if r.inst == nil {
+		if work = residency.FirstTurn; r.s.Turns() > 0 {
+			work = residency.Heavy
+			r.mayTakeLong() // it is replayed
+		}
+		if err := g.o.Residency.Acquire(ctx, work, r.s.Start().Time, r.mustWait); err != nil {
+			return err
+		}
+	}
+	if err := g.o.Residency.Compute.Acquire(ctx, work, 0, r.mustWait); err != nil {
+		if r.inst == nil {
+			g.o.Residency.Release()
+		}
+		return err
+	}
+	defer g.o.Residency.Compute.Release()
+	if r.inst == nil {
+		if err := r.revive(ctx); err != nil {
+			g.o.Residency.Release()
+			return err
+		}
+	}
+	r.mu.Lock()
+	if !r.s.WantsTurn(g.o.Now()) { // meanwhile it was ended, or a call's outcome became unknown
+		r.mu.Unlock()
+		return nil
+	}
+	in := guest.In{Time: max(g.o.Now(), r.s.At()), As: r.ownSelf(), Answers: slices.Clone(r.s.Ready()[:min(len(r.s.Ready()), core.MaxBatch)])}
+	n := r.s.Turns() + 1
+	r.computes, r.report = time.Now(), g.o.LongTurn
+	r.mu.Unlock()
+
+	out, err := r.compute(ctx, in)
+	if err != nil {
+		return err
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.s.Outcome() != "" {
+		// The run was terminated while the guest computed. The turn was never written, so it was never taken.
+		r.evictGuest()()
+		return nil
+	}
+	t := &flawless.Turn{N: n, Time: in.Time, Calls: out.Calls, Lines: out.Lines, Data: out.Data,
+		Wake: out.Wake, Ended: out.Ended, Cost: out.Cost, Labels: out.Labels, Steps: out.Steps, As: in.As}
+	core.FitLabels(r.s.Labels(), t)
+	for _, a := range in.Answers {
+		t.Answers = append(t.Answers, a.Call)
+	}
+	if t.Ended == nil && r.s.IsStuck(t) {
+		t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: "stuck",
+			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
+		t.Lines = append(t.Lines, flawless.Leave(t.Ended, flawless.OpenSteps(r.s.OpenSteps(), t.Steps))...)
+	}
+	if replay.TimedOut(t) { // the guest is not there to say so
+		t.Lines = append(t.Lines, flawless.Leave(t.Ended, r.s.OpenSteps())...)
+	}
+	if t.Data != nil {
+		r.data = t.Data
+	}
+	r.append(r.s.TurnEntry(t, g.o.Now()))
+	r.requeueBehind()
+	if t.Ended != nil && r.inst != nil {
+		g.o.Tasks.Go(r.evictGuest()) // beside the write that follows
+	}
+	return nil
+}
+
+// ownSelf returns the identity to deliver with the next turn, nil unless it changes: the guest of a fork knows itself as
+// another run until its first own turn. The caller holds mu.
+func (r *Run) ownSelf() *flawless.Self {
+	if r.s.Self().Run == r.id {
+		return nil
+	}
+	return &flawless.Self{Run: r.id, URL: r.reg.o.URL}
+}
+
+var errSlow = errors.New("the turn took too long")
+
+// compute lets the guest take a turn. A turn that takes too long has failed: nothing that it did is kept, because it
+// depends on the machine how far it came. After an error the guest is gone.
+func (r *Run) compute(ctx context.Context, in guest.In) (guest.Out, error) {
+	limit, limited := r.reg.o.TurnTime, ctx
+	if limit > 0 {
+		var stop context.CancelFunc
+		limited, stop = context.WithTimeoutCause(ctx, limit, errSlow)
+		defer stop()
+	}
+	out, err := r.inst.Turn(limited, in)
+	if err == nil {
+		return out, nil
+	}
+	r.mu.Lock()
+	release := r.evictGuest()
+	r.mu.Unlock()
+	release()
+	if ctx.Err() == nil && errors.Is(context.Cause(limited), errSlow) {
+		return guest.Out{Ended: &flawless.Ended{Failure: &flawless.Failure{Kind: replay.TooSlow,
+			Message: fmt.Sprintf("the turn took longer than %v, which the server allows (--turn-time)", limit)}}}, nil
+	}
+	return out, err
+}
+
+// revive makes the guest of a run again: from its image, or as a new one that is handed the logged answers turn by turn.
+// The driver calls it, with every turn written.
+func (r *Run) revive(ctx context.Context) error {
+	g := r.reg
+	l, err := g.o.Library.Load(ctx, r.s.Start().Digest)
+	if err != nil {
+		return fmt.Errorf("making the guest of run %s: %w", r.id, library.Unreadable(r.s.Start().Module, r.s.Start().Digest, err))
+	}
+	start := replay.StartOf(r.id, r.s.Start())
+	start.Yield = r.yield
+	inst, err := r.thaw(ctx, l.Guest(), start)
+	if err != nil {
+		return err
+	}
+	if inst == nil {
+		if inst, err = l.Guest().Start(ctx, start); err != nil {
+			return fmt.Errorf("making the guest of run %s: %w", r.id, err)
+		}
+		if r.s.Turns() > 0 {
+			g.counts.replayed.Add(1)
+			if err := replay.Continue(ctx, inst, r.id, g.o.Store.Log(ctx, r.id, 0), nil, nil); err != nil {
+				inst.Release()
+				return err
+			}
+		}
+	}
+	r.mu.Lock()
+	r.inst = inst
+	r.mu.Unlock()
+	return nil
+}

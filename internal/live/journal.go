@@ -1,0 +1,327 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/retention"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// journal is what is written of a run: its state with all entries that were appended, those that are not written yet, and
+// which of them are durable. It has the lock of the run.
+type journal struct {
+	reg *Registry // set when the run is made, as is id
+	id  string
+
+	mu      sync.Mutex  // guards what follows, and the fields of other parts that name it
+	idle    sync.Cond   // signalled when a write ends or driving ends
+	s       *core.State // what the log amounts to, with the outbox
+	seq     uint64      // of the next record
+	stored  *store.Head // as the store has it, nil before the first write
+	outbox  []pending   // entries that are not written yet
+	data    []byte      // to be written with them
+	writing bool        // a write, or the making of an image, is under way: others wait
+	begun   uint64      // writes that were begun
+	written uint64      // and those that are durable
+	failed  error       // a write failed: nothing more is written
+	gone    bool        // the run has left memory: it has to be made again from the log
+
+	tail   []flawless.Entry // of the last record, if it only has late attempts
+	sealed uint64           // records before this one are not written over: there may be an image behind them
+}
+
+// pending is an entry on its way to the store, with what follows once it is there.
+type pending struct {
+	entry    flawless.Entry
+	attempts []core.Try // that begin then
+	queued   []queued   // that wait for a permit from then on
+}
+
+// append applies entries and their consequences to the state, and puts them into the outbox. The caller holds mu.
+func (j *journal) append(entries ...flawless.Entry) {
+	for _, x := range entries {
+		j.enqueue(x, j.s.Step(x))
+	}
+	if len(entries) > 0 {
+		for _, x := range j.s.Consequences() {
+			j.enqueue(x, j.s.Step(x))
+		}
+	}
+}
+
+// enqueue puts an entry into the outbox with the attempts that follow from it. Those for whose host there is no permit
+// wait, and the log says so in the same record. The caller holds mu.
+func (j *journal) enqueue(x flawless.Entry, attempts []core.Try) {
+	at := len(j.outbox)
+	j.outbox = append(j.outbox, pending{entry: x})
+	for _, t := range attempts {
+		c := j.s.Call(t.Call)
+		waits, ok := "", true
+		if c != nil {
+			waits, ok = j.reg.o.Limits.Take(c.Policy().Host, c.Policy().Port)
+		}
+		if ok {
+			j.outbox[at].attempts = append(j.outbox[at].attempts, t)
+			continue
+		}
+		wait := j.s.WaitEntry(t, waits)
+		j.s.Step(wait)
+		j.outbox = append(j.outbox, pending{entry: wait, queued: []queued{queuedAs(t, c)}})
+	}
+}
+
+// position returns where entries are written: behind the last record, or over it. The caller holds mu.
+func (j *journal) position(entries []flawless.Entry) (seq uint64, all []flawless.Entry) {
+	if len(j.tail) > 0 && j.sealed < j.seq && core.OnlyLateTries(entries) {
+		if all := core.MergeLateTries(j.tail, entries); len(all) <= core.MaxLateTries {
+			j.tail = all
+			return j.seq - 1, all
+		}
+	}
+	if j.tail = nil; core.OnlyLateTries(entries) {
+		j.tail = entries
+	}
+	j.seq++
+	return j.seq - 1, entries
+}
+
+// waitWritten waits until no write is under way. The caller holds mu, which is released meanwhile.
+func (j *journal) waitWritten() {
+	for j.writing {
+		j.idle.Wait()
+	}
+}
+
+// endWrite lets the next write begin.
+func (j *journal) endWrite() {
+	j.mu.Lock()
+	j.writing = false
+	j.idle.Broadcast()
+	j.mu.Unlock()
+}
+
+// flush writes what is in the outbox, and begins what waited for it. When it returns, everything that was in the outbox
+// when it was called is durable, or the engine has stopped.
+func (r *Run) flush() {
+	r.write(false)
+	r.released() // its driver may have ended meanwhile
+}
+
+// write is flush for the driver of the run. With keep it returns one of the attempts that follow, for which the run is
+// retained, and leaves it to the caller. Until all that follows from the write is under way the run stays in memory: a
+// second one made from the log would find the attempts lost that are just to begin.
+func (r *Run) write(keep bool) (kept *core.Try) {
+	g := r.reg
+	r.mu.Lock()
+	r.waitWritten()
+	if len(r.outbox) > 0 && r.gone && r.failed == nil {
+		r.failed = fmt.Errorf("run %s: it was changed after it had left memory, which is a defect of the engine", r.id)
+		g.o.Log.Error("a run was changed after it had left memory, nothing of this was written", "error", r.failed)
+		r.idle.Broadcast()
+	}
+	if len(r.outbox) == 0 || r.failed != nil {
+		r.outbox = nil
+		r.mu.Unlock()
+		return nil
+	}
+	batch, data := r.outbox, r.data
+	r.outbox, r.data = nil, nil
+	w := store.Write{ID: r.id, New: r.stored == nil, Keyed: r.s.Start().Parent == "" && retention.Keyed(r.id), Data: data}
+	entries := make([]flawless.Entry, len(batch))
+	for i, p := range batch {
+		entries[i] = p.entry
+	}
+	w.Seq, w.Entries = r.position(entries)
+	state := r.s.Account()
+	if head := r.head(state); r.stored == nil || !sameHead(*r.stored, head) {
+		w.Before, w.After = r.stored, &head
+	}
+	r.writing = true
+	r.begun++
+	upgraded := slices.ContainsFunc(batch, func(p pending) bool { return p.entry.Upgrade != nil })
+	if r.imaged && (r.s.Outcome() != "" || upgraded) {
+		w.Forget, r.imaged = true, false
+	}
+	account := r.visible(state)
+	r.mu.Unlock()
+	cut := w.Forget && g.isCut(r.id)
+	w.Forget = w.Forget && !cut
+
+	err := g.o.Lifecycle.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
+
+	// No other write begins, and the run stays, until all that follows from this write is under way and published, in the
+	// order of the records: what follows from a later one must not come before it.
+	defer r.endWrite()
+	r.mu.Lock()
+	switch {
+	case err != nil:
+		r.failed = err
+	case w.After != nil:
+		g.retrying.note(r.id, r.stored != nil && len(r.stored.Run.Retrying) > 0, len(w.After.Run.Retrying) > 0)
+		r.stored = w.After
+	}
+	if err == nil {
+		r.written = r.begun
+		g.counts.wrote(&w)
+	}
+	r.idle.Broadcast()
+	r.mu.Unlock()
+	if w.New {
+		r.loadErr = err
+		close(r.loaded)
+	}
+	if err != nil {
+		r.notWritten(w.New, err)
+		return nil
+	}
+	return r.follow(batch, &w, account, cut, keep)
+}
+
+// notWritten is what becomes of a run that could not be written.
+func (r *Run) notWritten(created bool, err error) {
+	g := r.reg
+	switch tooLarge := errors.Is(err, flawless.TooLarge); {
+	case created && (tooLarge || errors.Is(err, flawless.Conflict)):
+		// It may have been admitted, in the name of the run that is there.
+		if err := g.o.Admission.LeaveEnded(g.o.Lifecycle.Calls, r.id); err != nil {
+			g.o.Log.Error("a run that never began could not release its admission", "run", r.id, "error", err)
+		}
+	case tooLarge: // the store has not changed: what is in memory of the run is void, and the others go on
+		g.quarantineUnread(r.id, err)
+		r.mu.Lock()
+		r.problem = err.Error()
+		account := r.account()
+		r.mu.Unlock()
+		g.o.Tasks.Go(func() { g.evict(r) })
+		g.o.Hub.Publish(account)
+	default:
+		g.o.Lifecycle.Break(err)
+	}
+}
+
+// follow does what follows from a write that is durable. See write for keep and the result.
+func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut, keep bool) (kept *core.Try) {
+	g := r.reg
+	for _, p := range batch {
+		for _, q := range p.queued {
+			r.queue(q)
+		}
+	}
+	for _, p := range batch {
+		for _, t := range p.attempts {
+			if keep && kept == nil {
+				r.Retain()
+				kept = &t
+				continue
+			}
+			r.startAttempt(t)
+		}
+	}
+	r.endWithdrawn(batch)
+	r.carryFrom(batch)
+	if w.After != nil && w.After.Wake != 0 {
+		g.o.Clock.Add(w.After.Wake, r.id)
+	}
+	if account.Status.Ended() {
+		g.o.Admission.Leave(r.id)
+		for _, k := range g.o.Kinds {
+			if k.Ended != nil {
+				k.Ended(r.id)
+			}
+		}
+	}
+	g.o.Hub.Publish(account)
+	if cut {
+		g.dropGuestOfImage(r.id)
+	}
+	return kept
+}
+
+// durable returns the run as it is now, when all of that is durable. The caller holds mu, which is released meanwhile.
+func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
+	stop := context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.idle.Broadcast()
+	})
+	defer stop()
+	account, upTo := r.account(), r.begun
+	if len(r.outbox) > 0 {
+		upTo++
+	}
+	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.reg.o.Lifecycle.Over() {
+		r.idle.Wait()
+		if r.written < upTo && len(r.outbox) > 0 && r.begun < upTo {
+			account = r.account() // what is going to be written has grown
+		}
+	}
+	switch {
+	case r.written >= upTo:
+		if len(r.outbox) == 0 && r.written == r.begun {
+			account = r.account()
+		}
+		return account, nil
+	case r.failed != nil && flawless.CodeOf(r.failed) == "":
+		return account, fmt.Errorf("run %s: it is unknown whether this was written, ask again when the server is up: %w: %w", r.id, r.failed, flawless.Stopping)
+	case r.failed != nil:
+		return account, r.failed
+	case ctx.Err() != nil:
+		return account, ctx.Err()
+	}
+	return account, fmt.Errorf("run %s: %w", r.id, r.reg.o.Lifecycle.Err())
+}
+
+// head returns what the store should have of the run, whose state is accounted for. The caller holds mu.
+func (r *Run) head(state flawless.Run) store.Head {
+	h := store.Head{Run: state, Active: r.s.Active(), Wake: r.s.NextWake()}
+	h.Run.Problem = r.problem
+	h.Run.Output = nil // it is in the log
+	if r.problem != "" && r.s.Outcome() == "" {
+		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, false, 0, nil, 0
+	}
+	return h
+}
+
+// sameHead reports whether a head need not be written again: only counts differ, which the log knows. Whether there was a
+// turn is no count: a run may have been paused in its first.
+func sameHead(a, b store.Head) bool {
+	if p, q := a.Run.Pause, b.Run.Pause; (p == nil) != (q == nil) || p != nil && *p != *q {
+		return false
+	}
+	return a.Active == b.Active && a.Run.Digest == b.Run.Digest && a.Wake == b.Wake && a.Run.Status == b.Run.Status && a.Run.Problem == b.Run.Problem &&
+		(a.Run.Turns == 0) == (b.Run.Turns == 0) && a.Run.CancelRequested == b.Run.CancelRequested && maps.Equal(a.Run.Labels, b.Run.Labels) && len(a.Run.Unresolved) == len(b.Run.Unresolved) && a.Run.RetryingCalls == b.Run.RetryingCalls && sameRetrying(a.Run.Retrying, b.Run.Retrying)
+}
+
+// sameRetrying reports whether the same calls are retried at the same times.
+func sameRetrying(a, b []flawless.Retrying) bool {
+	return slices.EqualFunc(a, b, func(a, b flawless.Retrying) bool {
+		return a.Call == b.Call && a.Tries == b.Tries && (a.Next == nil) == (b.Next == nil) && (a.Next == nil || a.Next.Equal(*b.Next))
+	})
+}
+
+// account returns the run as it is at this moment. The caller holds mu.
+func (r *Run) account() flawless.Run { return r.visible(r.s.Account()) }
+
+// visible adds to the account of a run what its log does not know. The caller holds mu.
+func (r *Run) visible(a flawless.Run) flawless.Run {
+	a.Problem = r.problem
+	switch {
+	case a.Status.Ended() || a.Status == flawless.Unresolved || a.Status == flawless.Paused:
+	case r.problem != "":
+		a.Status, a.Retrying, a.RetryingCalls = flawless.Unresolved, nil, 0
+	case r.stop != nil && r.stored != nil:
+		a.Status = flawless.Running
+		if since := r.computes; !since.IsZero() && time.Since(since) >= min(time.Second, r.reg.o.LongTurn) {
+			a.Computing = &since
+		}
+	}
+	return a
+}

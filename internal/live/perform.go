@@ -1,0 +1,134 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/effect"
+)
+
+// flights is which calls of a run are under way. Guarded by mu.
+type flights struct {
+	inFlight map[int]context.CancelCauseFunc // by call: ends the exchange that is under way for it
+	behind   []core.Try                      // that had a permit before the guest had heard what came before
+}
+
+// startAttempt carries out an attempt in a goroutine of its own, and what follows from it.
+func (r *Run) startAttempt(t core.Try) {
+	r.Retain()
+	r.reg.o.Tasks.Go(func() { r.carryOn(&t) })
+}
+
+// handOff has an attempt that is left, if there is one, carried out in a goroutine of its own. The run is retained for it.
+func (r *Run) handOff(left *core.Try) {
+	if left != nil {
+		r.reg.o.Tasks.Go(func() { r.carryOn(left) })
+	}
+}
+
+// carryOn carries out the attempt that drive has left, and becomes the driver of the run again if it has none, until no
+// attempt is left.
+func (r *Run) carryOn(left *core.Try) {
+	for left != nil {
+		next := r.attempt(*left)
+		r.Release()
+		left = next
+	}
+}
+
+// attempt carries out an attempt and appends what follows from its result. If the run has no driver it becomes that, and
+// returns the attempt that drive has left.
+func (r *Run) attempt(t core.Try) (left *core.Try) {
+	r.mu.Lock()
+	c := r.s.Call(t.Call)
+	if c == nil || c.Tries() != t.N || r.reg.o.Lifecycle.Over() {
+		r.mu.Unlock()
+		return nil
+	}
+	entries, within := r.s.Recheck(t, r.reg.o.Now(), r.terms(c))
+	if entries == nil {
+		result, ok := r.exchange(c, t, within)
+		if !ok {
+			return nil
+		}
+		r.mu.Lock()
+		entries = r.s.Result(t, result, r.reg.o.Now(), r.terms(c))
+	}
+	if len(entries) == 0 {
+		r.mu.Unlock()
+		return nil
+	}
+	r.append(entries...)
+	if r.driving {
+		r.wakeLocked()
+		r.mu.Unlock()
+		return nil
+	}
+	r.driving = true
+	r.mu.Unlock()
+	return r.drive()
+}
+
+// terms returns what the operator and the module say of a call. The caller holds mu.
+func (r *Run) terms(c *core.OpenCall) core.Terms {
+	start := r.s.Start()
+	return r.reg.o.Policy.Terms(start.Module, start.Digest, c.Policy())
+}
+
+// exchange carries out an attempt, and returns false if the engine was killed meanwhile: the next owner of the store finds
+// the outcome unknown. The caller holds mu, which is released.
+func (r *Run) exchange(c *core.OpenCall, t core.Try, within time.Duration) (effect.Result, bool) {
+	g, start := r.reg, r.s.Start()
+	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
+	if origin := start.Origin; origin != nil {
+		job.Of = origin.Of
+	}
+	ctx, stop := context.WithCancelCause(g.o.Lifecycle.Calls)
+	if r.inFlight == nil {
+		r.inFlight = map[int]context.CancelCauseFunc{}
+	}
+	r.inFlight[t.Call] = stop
+	r.mu.Unlock()
+	g.counts.begun.Add(1)
+	result := g.perform(ctx, kind, job)
+	g.counts.attempted(result.Outcome)
+	stop(nil)
+	r.mu.Lock()
+	delete(r.inFlight, t.Call)
+	r.mu.Unlock()
+	return result, !g.o.Lifecycle.Over()
+}
+
+// perform carries out an attempt, and turns a panic of its kind into an unknown outcome.
+func (g *Registry) perform(ctx context.Context, kind *effect.Kind, t effect.Try) (res effect.Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.o.Log.Error("performing a call panicked", "run", t.Run, "call", t.Call.N, "panic", p)
+			text := fmt.Sprintf("the engine failed while it performed the call: %v", p)
+			res = effect.Result{Outcome: effect.Unknown, Text: text, Answer: effect.UnknownAnswer(t.Run, t.Call, t.Policy.Idempotent, text, "", 0)}
+		}
+	}()
+	return kind.Perform(ctx, t)
+}
+
+var errAbandoned = errors.New("nobody waits for its outcome any more")
+
+// endWithdrawn ends what withdrawn calls still have, once that is durable: a position in the queue of a rate limit, or an
+// exchange that is under way.
+func (r *Run) endWithdrawn(batch []pending) {
+	for _, p := range batch {
+		if p.entry.Arrival == nil || !effect.IsWithdrawn(p.entry.Arrival.Answer) {
+			continue
+		}
+		r.reg.o.Limits.Leave(r, p.entry.Arrival.Call)
+		r.mu.Lock()
+		stop := r.inFlight[p.entry.Arrival.Call]
+		r.mu.Unlock()
+		if stop != nil {
+			stop(errAbandoned)
+		}
+	}
+}

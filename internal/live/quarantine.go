@@ -1,0 +1,176 @@
+package live
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// Quarantine stops a run that cannot take its next turn: its guest cannot be made, or asked for something else than its
+// log has. It does nothing if the run has ended, or err only tells that the engine stops.
+func (r *Run) Quarantine(err error) {
+	g := r.reg
+	r.mu.Lock()
+	if r.s.Outcome() != "" || g.o.Lifecycle.Turns.Err() != nil || errors.Is(err, context.Canceled) {
+		r.mu.Unlock()
+		return
+	}
+	r.waitWritten()
+	r.writing = true
+	r.problem = err.Error()
+	r.evictGuest()()
+	w := store.Write{ID: r.id, Before: r.stored}
+	state := r.s.Account()
+	head, account := r.head(state), r.visible(state)
+	w.After = &head
+	r.mu.Unlock()
+	g.note(r.id, err)
+	failed := g.o.Lifecycle.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
+	if failed == nil {
+		r.mu.Lock()
+		r.stored = &head
+		r.mu.Unlock()
+	}
+	r.endWrite()
+	if failed != nil {
+		g.o.Log.Error("a quarantined run could not be marked", "run", r.id, "error", failed)
+		return
+	}
+	g.o.Hub.Publish(account)
+}
+
+// quarantineUnread quarantines a run whose log cannot be read or written. The others continue.
+func (g *Registry) quarantineUnread(id string, why error) {
+	g.note(id, why)
+	head, err := g.o.Store.Head(context.Background(), id)
+	if err != nil {
+		return // it is named in the server's log and in its health, all that is left
+	}
+	after := head
+	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
+	g.retrying.note(id, true, false)
+	if !after.Run.Status.Ended() {
+		after.Run.Status, after.Run.Problem = flawless.Unresolved, why.Error()
+	}
+	after.Run.Problem = cmp.Or(after.Run.Problem, why.Error())
+	if err := g.o.Store.Write(context.Background(), g.o.Lease, store.Write{ID: id, Before: &head, After: &after}); err != nil {
+		g.o.Log.Error("a quarantined run could not be marked", "run", id, "error", err)
+	}
+}
+
+// note notes that a run is quarantined, and why.
+func (g *Registry) note(id string, why error) {
+	g.o.Log.Error("run quarantined, the others continue", "run", id, "error", why)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.quarantined[id] = why.Error()
+}
+
+// Quarantined returns the ids of the runs that were quarantined, including those whose head could not be read or written.
+func (g *Registry) Quarantined() map[string]bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ids := make(map[string]bool, len(g.quarantined))
+	for id := range g.quarantined {
+		ids[id] = true
+	}
+	return ids
+}
+
+// AcquireQuarantined is Acquire, but a quarantined run is acquired too, and no longer quarantined then. If it cannot be
+// acquired it stays quarantined.
+func (g *Registry) AcquireQuarantined(ctx context.Context, id string) (*Run, error) {
+	g.mu.Lock()
+	why := g.quarantined[id]
+	delete(g.quarantined, id)
+	g.mu.Unlock()
+	r, err := g.Acquire(ctx, id)
+	if err != nil && why != "" && !errors.Is(err, flawless.Damaged) {
+		g.mu.Lock()
+		g.quarantined[id] = why
+		g.mu.Unlock()
+	}
+	return r, err
+}
+
+// Seized is a run that was seized: it takes no turn until it is released.
+type Seized struct{ r *Run }
+
+// Seize acquires a run, waits for its driver and replaces it. A quarantined run is no longer quarantined then.
+func (g *Registry) Seize(ctx context.Context, id string) (Seized, error) {
+	r, err := g.AcquireQuarantined(ctx, id)
+	if err != nil {
+		return Seized{}, err
+	}
+	stop := context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.idle.Broadcast()
+	})
+	defer stop()
+	r.mu.Lock()
+	for r.driving && ctx.Err() == nil && !g.o.Lifecycle.Over() {
+		r.idle.Wait()
+	}
+	if r.driving {
+		r.mu.Unlock()
+		r.Release()
+		return Seized{}, cmp.Or(ctx.Err(), error(flawless.Stopping))
+	}
+	r.driving = true
+	r.stop = func() {} // what arrives meanwhile is written at once, as while a guest computes
+	r.evictGuest()()   // another run that is to be seized may wait for its slot
+	r.mu.Unlock()
+	r.flush()
+	return Seized{r}, nil
+}
+
+// View calls f with the state of the run, which f must neither change nor keep.
+func (s Seized) View(f func(s *core.State)) { s.r.View(f) }
+
+// Mend lets the run take turns again once it is released, although there was a problem with it.
+func (s Seized) Mend() {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.r.problem = ""
+}
+
+// Upgrade moves the run to other code, and returns when that is durable.
+func (s Seized) Upgrade(u flawless.Upgrade) error {
+	r := s.r
+	defer r.reg.o.Library.Choose()()
+	r.mu.Lock()
+	r.append(r.s.UpgradeEntry(u, r.reg.o.Now()))
+	r.evictGuest()()
+	r.problem = ""
+	r.imageTurn, r.imageCost = 0, 0
+	r.mu.Unlock()
+	r.flush()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
+
+// Release gives the run back, and drives it.
+func (s Seized) Release() {
+	r, life := s.r, s.r.reg.o.Lifecycle
+	r.mu.Lock()
+	r.stop = nil
+	if life.Over() || life.Turns.Err() != nil {
+		r.driving = false
+		r.idle.Broadcast()
+		r.mu.Unlock()
+		r.Release()
+		return
+	}
+	r.kick = true
+	r.mu.Unlock()
+	r.reg.o.Tasks.Go(func() {
+		defer r.Release()
+		r.carryOn(r.drive())
+	})
+}

@@ -1,0 +1,420 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/admit"
+	"github.com/flawless-engine/flawless/internal/clock"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/hub"
+	"github.com/flawless-engine/flawless/internal/library"
+	"github.com/flawless-engine/flawless/internal/lifecycle"
+	"github.com/flawless-engine/flawless/internal/policy"
+	"github.com/flawless-engine/flawless/internal/ratelimit"
+	"github.com/flawless-engine/flawless/internal/replay"
+	"github.com/flawless-engine/flawless/internal/residency"
+	"github.com/flawless-engine/flawless/internal/statelock"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/task"
+)
+
+// Handler carries on elsewhere what follows from the entries of a run. Its methods are called without any lock.
+type Handler interface {
+	// Errand begins to carry out a call within the engine, on another run or on a state that runs share. The errands
+	// of a run are begun one after another. After a crash the same one may be begun again.
+	Errand(r *Run, c *core.OpenCall)
+	// Ended is called when the end of a run is durable.
+	Ended(run flawless.Run)
+	// Rests is called when nothing is under way for a run any more: it may be part of a deadlock.
+	Rests(run string)
+}
+
+// Options says what a Registry works with. Everything but TurnTime and Freezing is required.
+type Options struct {
+	Handler   Handler
+	Store     *store.Store
+	Lease     store.Lease
+	Kinds     map[string]*effect.Kind // by name
+	Lifecycle *lifecycle.Lifecycle
+	Tasks     *task.Tasks // all goroutines
+	Now       func() int64
+	Log       *slog.Logger
+	URL       string // where the outside reaches the server
+
+	Residency *residency.Residency
+	Admission *admit.Control
+	Limits    *ratelimit.Limits
+	Policy    *policy.Policy
+	Library   *library.Library
+	Clock     *clock.Clock
+	Hub       *hub.Hub
+	Locks     *statelock.Locks
+	Graph     *statelock.Graph
+
+	// Patience is how long an entry may wait for a turn to finish, so that both share a write.
+	Patience time.Duration
+	TurnTime time.Duration // a turn that takes longer fails its run; 0 is unlimited
+	LongTurn time.Duration // a turn that takes longer is reported
+	Freezing Freezing
+}
+
+// Registry has the runs in memory. All methods may be called concurrently.
+//
+// Six verbs say who may touch a run. No others are used for it:
+//
+//	acquire     get the one Run of an id, made from its log if it is not in memory; it stays until it is released
+//	retain      keep a run that is acquired for one more owner
+//	release     give it back; the last release lets it leave memory
+//	seize       acquire a run and replace its driver, so that it takes no turn until it is released
+//	evict       take its guest out of memory, and the run itself if nobody has acquired it
+//	quarantine  stop a run that cannot continue; acquiring it fails until it is seized and mended
+//
+// Lock order: the lock of the Registry, the lock of a run, those of the components in Options.
+type Registry struct {
+	o Options // set by New
+
+	// Each of these has a lock of its own, or is written atomically.
+	retrying retrying                       // runs with a call that is being retried
+	counts   counts                         // what happened since New
+	holdBack atomic.Pointer[flawless.Pause] // holds back every run that is loaded; nil after the start
+
+	mu          sync.Mutex        // guards what follows
+	runs        map[string]*Run   // those in memory
+	quarantined map[string]string // those that were quarantined, and why
+}
+
+// New returns a Registry without runs.
+func New(o Options) *Registry {
+	o.Freezing.defaults()
+	return &Registry{o: o, runs: map[string]*Run{}, quarantined: map[string]string{}}
+}
+
+// add makes the Run of an id, acquired. The caller holds mu.
+func (g *Registry) add(id string) *Run {
+	r := &Run{loaded: make(chan struct{})}
+	r.refs.Store(1)
+	r.reg, r.id, r.s = g, id, core.NewState(id, g.o.Kinds)
+	r.idle.L = &r.mu
+	r.seat.Guest = r
+	g.runs[id] = r
+	return r
+}
+
+// Create makes a new run of its first entries, acquired. It is not durable yet: see [Run.Accepted]. Others who acquire it
+// wait until it is. It returns nil if there is a run of that id in memory, or a quarantined one.
+func (g *Registry) Create(id string, entries []flawless.Entry) *Run {
+	g.mu.Lock()
+	if g.runs[id] != nil || g.quarantined[id] != "" {
+		g.mu.Unlock()
+		return nil
+	}
+	r := g.add(id)
+	g.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, x := range entries {
+		r.append(x)
+	}
+	r.wakeLocked()
+	return r
+}
+
+// Accepted returns when a run that was created is durable, and releases it. With flawless.Conflict the store has another
+// run of its id.
+func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
+	account, err := r.Durable(ctx)
+	r.Release()
+	if errors.Is(err, flawless.Conflict) {
+		r.reg.evict(r)
+		r.reg.Wake(r.id) // a Wake meant for the run in the store may have found this one instead
+	}
+	return account, err
+}
+
+// Acquire returns the run of an id, read from the store if it is not in memory. Until it is released there is no second
+// one of it. It returns flawless.NotFound, or flawless.Damaged for a run that is quarantined.
+func (g *Registry) Acquire(ctx context.Context, id string) (*Run, error) {
+	for {
+		if g.o.Lifecycle.Over() { // what is in memory may never become durable
+			return nil, fmt.Errorf("run %s: %w", id, g.o.Lifecycle.Err())
+		}
+		r, err := g.tryAcquire(ctx, id)
+		if !errors.Is(err, flawless.Conflict) {
+			return r, err
+		}
+		g.evict(r) // it was created, and turned out to be in the store already
+	}
+}
+
+// tryAcquire is Acquire; with flawless.Conflict it returns a run that is not the one of that id.
+func (g *Registry) tryAcquire(ctx context.Context, id string) (*Run, error) {
+	g.mu.Lock()
+	if why, ok := g.quarantined[id]; ok {
+		g.mu.Unlock()
+		return nil, fmt.Errorf("run %s is quarantined: %s: %w", id, why, flawless.Damaged)
+	}
+	r := g.runs[id]
+	if r != nil {
+		r.refs.Add(1)
+		g.mu.Unlock()
+		select {
+		case <-r.loaded:
+		case <-ctx.Done():
+			r.Release()
+			return nil, ctx.Err()
+		}
+		if r.loadErr != nil {
+			r.Release()
+			return r, r.loadErr
+		}
+		return r, nil
+	}
+	r = g.add(id)
+	g.mu.Unlock()
+	r.loadErr = r.load(context.WithoutCancel(ctx))
+	if r.loadErr != nil {
+		g.mu.Lock()
+		delete(g.runs, id)
+		g.mu.Unlock()
+		if errors.Is(r.loadErr, flawless.Damaged) {
+			g.quarantineUnread(id, r.loadErr)
+		}
+	}
+	close(r.loaded)
+	if r.loadErr != nil {
+		return nil, r.loadErr
+	}
+	return r, nil
+}
+
+// load reads a run from its log. The outcome of attempts that had begun is lost: only the process that began them could
+// have received it.
+func (r *Run) load(ctx context.Context) error {
+	g := r.reg
+	p, err := g.read(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	if p.lost != nil && (p.head.Active || p.head.Wake != 0 || len(p.head.Run.Unresolved) > 0) {
+		return fmt.Errorf("the open calls of run %s, which has ended, are not carried out: %w", r.id, replay.TruncatedError(r.id, p.lost, nil, flawless.Damaged))
+	}
+	r.mu.Lock()
+	r.s, r.seq, r.stored = p.s, p.seq, &p.head
+	g.retrying.note(r.id, false, len(p.head.Run.Retrying) > 0)
+	r.tail, r.sealed = p.tail, p.image.Seq
+	if r.imaged, r.imageTurn, r.imageCost = p.image.Seq > 0, p.turn, p.cost; r.imaged {
+		r.marks = []mark{{p.image.Seq, p.turn, p.cost}}
+	}
+	if p := g.holdBack.Load(); p != nil {
+		r.append(r.s.Hold(*p, g.o.Now())...)
+	}
+	r.append(r.s.Recover(g.o.Now(), r.terms)...)
+	if len(r.outbox) > 0 {
+		r.wakeLocked()
+	}
+	queued := r.queuedAttempts()
+	errands, ended := r.s.Errands(""), r.s.Outcome() != ""
+	r.mu.Unlock()
+	r.carry(errands, ended && len(errands) > 0)
+	for _, q := range queued {
+		r.queue(q)
+	}
+	return nil
+}
+
+// Retain keeps a run in memory until one more release. The run is acquired, driven or written. Retain takes no lock, so it
+// may be called under any.
+func (r *Run) Retain() { r.refs.Add(1) }
+
+// Release gives a run back that was acquired or retained. The caller holds no lock.
+func (r *Run) Release() {
+	r.reg.mu.Lock()
+	defer r.reg.mu.Unlock()
+	r.refs.Add(-1)
+	r.evictIdle()
+}
+
+// released is called when the driver of a run, or a writer, has given it back.
+func (r *Run) released() {
+	r.reg.mu.Lock()
+	defer r.reg.mu.Unlock()
+	r.evictIdle()
+}
+
+// evictIdle evicts a run for which nothing is under way. If it has a guest, that is offered for eviction first. The caller
+// holds the lock of the Registry.
+func (r *Run) evictIdle() {
+	g := r.reg
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.driving || r.writing || len(r.outbox) > 0 || g.runs[r.id] != r {
+		return
+	}
+	switch {
+	case r.inst != nil:
+		wake := int64(0)
+		if r.refs.Load() == 0 { // else a call of it may be answered at any moment
+			wake = r.s.NextWake()
+		}
+		g.o.Residency.Offer(&r.seat, wake)
+	case r.refs.Load() == 0:
+		g.o.Residency.Withdraw(&r.seat)
+		r.gone = true
+		delete(g.runs, r.id)
+	}
+}
+
+// evict takes a run out of memory that is not the one of its id, or void.
+func (g *Registry) evict(r *Run) {
+	r.mu.Lock()
+	for r.driving || r.writing {
+		r.idle.Wait()
+	}
+	r.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.runs[r.id] != r {
+		return
+	}
+	g.o.Residency.Withdraw(&r.seat)
+	r.mu.Lock()
+	r.evictGuest()()
+	r.gone = true
+	r.mu.Unlock()
+	delete(g.runs, r.id)
+}
+
+// Evict takes the guest of a run out of memory, unless the run has a driver. It reports whether the guest leaves: at once,
+// or after an image of it was written.
+func (r *Run) Evict() bool {
+	release := func() {}
+	r.mu.Lock()
+	idle := !r.driving && r.inst != nil
+	switch {
+	case !idle:
+	case r.wantsImage(true): // the driver makes it, and evicts the guest then
+		r.leaving = true
+		r.wakeLocked()
+	default:
+		release = r.evictGuest()
+	}
+	r.mu.Unlock()
+	release()
+	r.released()
+	return idle
+}
+
+// evictGuest takes the guest from the run, and returns what releases it. The log is all that is needed to make it again. The
+// caller holds mu.
+func (r *Run) evictGuest() (release func()) {
+	inst, residency := r.inst, r.reg.o.Residency
+	if inst == nil {
+		return func() {}
+	}
+	r.inst = nil
+	return func() {
+		inst.Release()
+		residency.Release()
+	}
+}
+
+// Wake makes a run do what is due: it is loaded, and driven if there is something to do.
+func (g *Registry) Wake(id string) {
+	life := g.o.Lifecycle
+	r, err := g.Acquire(life.Turns, id)
+	if err != nil {
+		if flawless.CodeOf(err) == "" && life.Turns.Err() == nil { // else it is quarantined or was removed, or the engine stops
+			g.o.Log.Error("a run cannot be read, retrying soon", "run", id, "error", err)
+			g.o.Clock.Put(g.o.Now()+int64(clock.Soon), id)
+		}
+		return
+	}
+	r.mu.Lock()
+	if r.stop != nil && !life.Stopping() {
+		r.append(r.s.Fire(g.o.Now())...) // its driver looks only when the guest has computed
+		if r.s.Outcome() != "" {
+			r.stop()
+		}
+	}
+	r.wakeLocked()
+	r.mu.Unlock()
+	r.Release()
+}
+
+// WakeAll wakes every run in memory.
+func (g *Registry) WakeAll() {
+	var all []*Run
+	g.mu.Lock()
+	for _, r := range g.runs {
+		select {
+		case <-r.loaded:
+		default:
+			continue
+		}
+		if r.loadErr == nil {
+			r.refs.Add(1)
+			all = append(all, r)
+		}
+	}
+	g.mu.Unlock()
+	for _, r := range all {
+		r.mu.Lock()
+		r.wakeLocked()
+		r.mu.Unlock()
+		r.Release()
+	}
+}
+
+// Each calls f for every run in memory, including those that were created and are not durable yet. F must not keep s, nor
+// call the Registry.
+func (g *Registry) Each(f func(id string, s *core.State)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.runs {
+		r.mu.Lock()
+		f(r.id, r.s)
+		r.mu.Unlock()
+	}
+}
+
+// Has reports whether a run is in memory or quarantined.
+func (g *Registry) Has(id string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.runs[id] != nil || g.quarantined[id] != ""
+}
+
+// InMemory reports whether a run is in memory, and whether its guest is.
+func (g *Registry) InMemory(id string) (run, guest bool) {
+	g.mu.Lock()
+	r := g.runs[id]
+	g.mu.Unlock()
+	if r == nil {
+		return false, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return true, r.inst != nil
+}
+
+// HoldBack makes every run that is loaded from now on hold back, until it is called with nil.
+func (g *Registry) HoldBack(p *flawless.Pause) { g.holdBack.Store(p) }
+
+// Close evicts all guests. No run may have a driver any more.
+func (g *Registry) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.runs {
+		r.mu.Lock()
+		r.evictGuest()()
+		r.mu.Unlock()
+	}
+}

@@ -1,0 +1,169 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/residency"
+)
+
+// Run is an open run in memory. Its exported methods may be called concurrently while it is acquired.
+//
+// Its parts are structs of their own, one for each file. Each says by which lock its fields are guarded; mu is the lock of
+// the journal.
+type Run struct {
+	journal // what is written of it; has the lock
+	driver  // who takes its turns
+	image   // how its guest is frozen
+	flights // which calls are under way
+	errands // what the engine carries out for it
+
+	loaded  chan struct{} // closed when the run was read from the store, or written there first
+	loadErr error         // written before that
+
+	refs atomic.Int32   // how often it is acquired; leaves 0 under the lock of the Registry, or while the run is driven or written
+	seat residency.Seat // guarded by the lock of Residency
+}
+
+// ID returns the id of the run.
+func (r *Run) ID() string { return r.id }
+
+// View calls f with the state of the run, which f must neither change nor keep.
+func (r *Run) View(f func(s *core.State)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(r.s)
+}
+
+// Update appends what f returns, and wakes the run. It returns the record that has the entries, or comes before the one
+// that has them; 0 without entries. They are not durable yet: see [Run.Durable].
+func (r *Run) Update(f func(s *core.State, now int64) ([]flawless.Entry, error)) (seq uint64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entries, err := f(r.s, r.reg.o.Now())
+	if err == nil && len(entries) > 0 {
+		seq = r.seq
+		r.append(entries...)
+		r.wakeLocked()
+	}
+	return seq, err
+}
+
+// Change appends what f returns, and returns the run when that is durable. An error of f is returned when all that f has
+// seen is durable: a crash must not undo the reason of a refusal.
+func (r *Run) Change(ctx context.Context, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entries, err := f(r.s, r.reg.o.Now())
+	if err == nil && len(entries) > 0 {
+		r.append(entries...)
+		r.wakeLocked()
+	}
+	if r.s.Outcome() != "" && r.stop != nil {
+		r.stop() // the guest need not compute any further
+	}
+	account, lost := r.durable(ctx)
+	if lost != nil {
+		return account, lost
+	}
+	return account, err
+}
+
+// Durable returns the run as it is now, when all of that is durable.
+func (r *Run) Durable(ctx context.Context) (flawless.Run, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.durable(ctx)
+}
+
+// Answer answers an open call. It returns false if that was done before, or nothing is done any more.
+func (r *Run) Answer(call int, a flawless.Answer) bool {
+	a.Call = call
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.s.Call(call) == nil || r.reg.o.Lifecycle.Over() {
+		return false
+	}
+	r.append(r.s.AnswerEntry(a, "", r.reg.o.Now()))
+	r.wakeLocked()
+	return true
+}
+
+// Waits reports whether the run is open and its call has no answer.
+func (r *Run) Waits(call int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.s.Call(call) != nil && r.s.Outcome() == ""
+}
+
+// Ended reports whether the run has ended.
+func (r *Run) Ended() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.s.Outcome() != ""
+}
+
+// Inherited returns the value that the run was told with a lock which is not its own: it is of the past that the run
+// shares with another one.
+func (r *Run) Inherited(lock int) (value []byte, found bool, err error) {
+	r.mu.Lock()
+	origin := r.s.Start().Origin
+	r.mu.Unlock()
+	if origin == nil {
+		return nil, false, nil
+	}
+	for rec, err := range r.reg.o.Store.Log(r.reg.o.Lifecycle.Calls, r.id, 0) {
+		if err != nil {
+			return nil, false, err
+		}
+		for _, x := range rec.Entries { // the first record is all of the past
+			if x.Arrival != nil && x.Arrival.Call == lock {
+				return x.Arrival.Body, true, nil
+			}
+		}
+		break
+	}
+	return nil, false, nil
+}
+
+// Account returns what is durably known of a run, or flawless.NotFound. It does not wake the run.
+func (g *Registry) Account(ctx context.Context, id string) (flawless.Run, error) {
+	g.mu.Lock()
+	r := g.runs[id]
+	if r != nil {
+		r.refs.Add(1)
+	}
+	g.mu.Unlock()
+	if r != nil {
+		defer r.Release()
+		select {
+		case <-r.loaded:
+		case <-ctx.Done():
+			return flawless.Run{}, ctx.Err()
+		}
+		if r.loadErr == nil {
+			account, err := r.Durable(ctx)
+			if !errors.Is(err, flawless.Conflict) && !errors.Is(err, flawless.TooLarge) {
+				return account, err
+			}
+		}
+	}
+	p, err := g.read(ctx, id)
+	if errors.Is(err, flawless.Damaged) && p.head.Run.ID != "" {
+		if p.head.Run.Problem == "" {
+			p.head.Run.Problem = err.Error()
+		}
+		return p.head.Run, nil
+	}
+	if err != nil {
+		return flawless.Run{}, err
+	}
+	account := p.s.Account()
+	if account.Problem = p.head.Run.Problem; account.Problem != "" {
+		account.Status = p.head.Run.Status
+	}
+	return account, nil
+}
