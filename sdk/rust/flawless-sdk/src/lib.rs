@@ -199,8 +199,8 @@ pub use typed::{MessageType, WorkflowType};
 /// ```
 pub use flawless_sdk_macros::workflow;
 
-/// Makes a type a message: it can be sent and received by its type alone, so that nobody mistypes its name. It
-/// has to be `Serialize` to be sent, and `DeserializeOwned` to be received.
+/// Makes a type a message: it can be sent and received by its type alone, so that its name cannot be
+/// mistyped. It must be `Serialize` to be sent, and `DeserializeOwned` to be received.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

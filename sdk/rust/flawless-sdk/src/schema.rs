@@ -1,4 +1,4 @@
-//! The JSON Schemas of what workflows take and return, and of what calls wait for.
+//! JSON Schemas of the inputs and outputs of workflows, and of values that calls wait for.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -32,8 +32,8 @@ fn text(schema: &Value) -> Vec<u8> {
     serde_json::to_vec(schema).expect("a schema is JSON")
 }
 
-/// Returns the schema of what is read as a type: schemars describes it, and serde adds what schemars cannot say,
-/// such as the range of a map's keys.
+/// Returns the schema of what is read as a type: schemars describes it, and serde adds what schemars cannot
+/// express, such as the range of a map's keys.
 fn read_schema<T: Input>(settings: SchemaSettings) -> Value {
     let generator = settings.for_deserialize().into_generator();
     let mut schema = generator.into_root_schema_for::<T>().to_value();
@@ -44,7 +44,7 @@ fn read_schema<T: Input>(settings: SchemaSettings) -> Value {
     schema
 }
 
-/// Adds a shape to the schema of the same type: what fits has to fit both.
+/// Adds a shape to the schema of the same type: values must fit both.
 fn add(schema: &mut Value, shape: Shape) {
     for (names, aliases) in &shape.aliases {
         allow(schema, names, aliases);
@@ -66,8 +66,8 @@ fn merge(into: &mut Value, defs: Map<String, Value>) {
     }
 }
 
-/// Allows the other names of members wherever a struct has these members. schemars does not know the names. Which
-/// of them a value may have is a matter of the shape.
+/// Allows the aliases of members wherever a struct has these members; schemars does not know them. The shape
+/// says which of them a value may have.
 fn allow(schema: &mut Value, names: &[&str], aliases: &[Vec<&str>]) {
     match schema {
         Value::Array(all) => all.iter_mut().for_each(|s| allow(s, names, aliases)),
@@ -92,18 +92,19 @@ fn allow(schema: &mut Value, names: &[&str], aliases: &[Vec<&str>]) {
     }
 }
 
-/// The schema of what a call waits for, so that the engine refuses what does not fit. There is none where it can be
-/// anything, or the schema is too long.
+/// The schema to send with a call that waits for a value, so that the engine rejects values that do not fit.
+/// There is none if any value fits, or if the schema is too long.
 pub type Wanted = Option<Rc<[u8]>>;
 
-/// The longest schema that goes along with a call. The engine takes no longer one.
+/// Maximum length of a schema that is sent with a call; the engine rejects longer ones.
 const MAX_WANTED: usize = 64 << 10;
 
 thread_local! {
     static KNOWN: RefCell<BTreeMap<usize, Wanted>> = RefCell::default();
 }
 
-/// Makes a schema once. The function stands for the type: two types share one only if their code is the same.
+/// Makes a schema once. The function identifies the type: two types share a schema only if their code is the
+/// same.
 fn wanted_by(make: fn() -> Value) -> Wanted {
     let known = KNOWN.with_borrow(|k| k.get(&(make as usize)).cloned());
     known.unwrap_or_else(|| {
@@ -119,7 +120,7 @@ fn wanted_by(make: fn() -> Value) -> Wanted {
     })
 }
 
-/// Returns what is wanted of a type that has a schema.
+/// Returns the schema for a type with a schema of schemars.
 pub(crate) fn wanted<T: Input>() -> Wanted {
     wanted_by(|| {
         let mut settings = SchemaSettings::draft2020_12();
@@ -128,7 +129,7 @@ pub(crate) fn wanted<T: Input>() -> Wanted {
     })
 }
 
-/// Returns what is wanted of a type of which only serde knows.
+/// Returns the schema for a type that only serde knows.
 pub(crate) fn wanted_shape<T: DeserializeOwned>() -> Wanted {
     wanted_by(|| {
         let shape = shape::<T>();
@@ -140,12 +141,12 @@ pub(crate) fn wanted_shape<T: DeserializeOwned>() -> Wanted {
     })
 }
 
-/// Finds the best schema of a type: `(&&&Best::<T>::NEW).wanted()` takes the first of these traits that the type
-/// allows.
+/// Selects the best schema of a type: `(&&&Best::<T>::NEW).wanted()` uses the first of these traits that the
+/// type satisfies.
 pub struct Best<T>(PhantomData<T>);
 
 impl<T> Best<T> {
-    /// It stands for the type.
+    /// The only value.
     pub const NEW: Self = Best(PhantomData);
 }
 
@@ -163,7 +164,7 @@ pub trait BestShape {
 
 /// See [`Best`].
 pub trait BestNone {
-    /// Returns none: the type is never read.
+    /// Returns no schema: the type is never read.
     fn wanted(&self) -> Wanted;
 }
 
