@@ -13,7 +13,7 @@ import (
 // terms holds the flags that workflow start and schedule add share: how runs are started.
 type terms struct {
 	version         string
-	place           flawless.Place
+	place           flawless.QueueOptions
 	deadline, grace time.Duration
 }
 
@@ -53,8 +53,8 @@ func (t *terms) check(c *cobra.Command) error {
 }
 
 // placed returns the concurrency key and priority, or nil if none is given.
-func (t *terms) placed() *flawless.Place {
-	if t.place == (flawless.Place{}) {
+func (t *terms) queueOptions() *flawless.QueueOptions {
+	if t.place == (flawless.QueueOptions{}) {
 		return nil
 	}
 	return &t.place

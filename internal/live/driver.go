@@ -118,8 +118,8 @@ func (r *Run) admitted() bool {
 	}
 	start := r.s.Start()
 	a := admit.Run{ID: r.id, Parent: start.Parent, Module: start.Module, Created: start.Time}
-	if start.Place != nil {
-		a.Place = *start.Place
+	if start.Queue != nil {
+		a.Queue = *start.Queue
 	}
 	return r.reg.o.Admission.Admits(a)
 }
