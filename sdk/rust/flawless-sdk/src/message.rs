@@ -138,7 +138,7 @@ struct Mailbox {
 struct Inbox {
     schema: Wanted,
     waiting: Vec<Rc<RefCell<Asked>>>, // in the order of their calls
-    left: VecDeque<Call>,             // the next receiver takes the first
+    left: VecDeque<Call>,             // left over; the next receiver takes the first
 }
 
 impl Mailbox {

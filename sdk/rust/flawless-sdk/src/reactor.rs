@@ -132,7 +132,7 @@ pub(crate) fn withdraw(call: i32, why: Why) {
     host::call("withdraw", &head.end(), b"");
 }
 
-/// Asks the engine to hand no message to a `receive` that nobody waits for. A message may have come already.
+/// Asks the engine to deliver no message to a `receive` that no code waits for. It may already have one.
 pub(crate) fn take_back(call: i32) {
     REACTOR.with_borrow_mut(|r| {
         if let Some(w) = r.calls.get_mut(&call) {

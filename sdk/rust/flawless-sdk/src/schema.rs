@@ -32,7 +32,7 @@ fn text(schema: &Value) -> Vec<u8> {
     serde_json::to_vec(schema).expect("a schema is JSON")
 }
 
-/// Returns the schema of what is read as a type: schemars describes it, and serde adds what schemars cannot
+/// Returns the schema of the values that a type reads: schemars describes them, and serde adds what schemars cannot
 /// express, such as the range of a map's keys.
 fn read_schema<T: Input>(settings: SchemaSettings) -> Value {
     let generator = settings.for_deserialize().into_generator();
@@ -44,7 +44,7 @@ fn read_schema<T: Input>(settings: SchemaSettings) -> Value {
     schema
 }
 
-/// Adds a shape to the schema of the same type: values must fit both.
+/// Adds a shape to the schema of the same type. A value must match both.
 fn add(schema: &mut Value, shape: Shape) {
     for (names, aliases) in &shape.aliases {
         allow(schema, names, aliases);
@@ -66,8 +66,8 @@ fn merge(into: &mut Value, defs: Map<String, Value>) {
     }
 }
 
-/// Allows the aliases of members wherever a struct has these members; schemars does not know them. The shape
-/// says which of them a value may have.
+/// Allows the aliases of members, which schemars does not know, wherever a struct has these members. The shape says
+/// which of them a value may contain.
 fn allow(schema: &mut Value, names: &[&str], aliases: &[Vec<&str>]) {
     match schema {
         Value::Array(all) => all.iter_mut().for_each(|s| allow(s, names, aliases)),
@@ -92,19 +92,18 @@ fn allow(schema: &mut Value, names: &[&str], aliases: &[Vec<&str>]) {
     }
 }
 
-/// The schema to send with a call that waits for a value, so that the engine rejects values that do not fit.
-/// There is none if any value fits, or if the schema is too long.
+/// The schema of the value that a call waits for, so that the engine refuses other values. It is `None` if the value
+/// can be anything or the schema is too long.
 pub type Wanted = Option<Rc<[u8]>>;
 
-/// Maximum length of a schema that is sent with a call; the engine rejects longer ones.
+/// The maximum length of a schema in a call.
 const MAX_WANTED: usize = 64 << 10;
 
 thread_local! {
     static KNOWN: RefCell<BTreeMap<usize, Wanted>> = RefCell::default();
 }
 
-/// Makes a schema once. The function identifies the type: two types share a schema only if their code is the
-/// same.
+/// Makes each schema once. The function identifies the type: two types share a function only if their code is the same.
 fn wanted_by(make: fn() -> Value) -> Wanted {
     let known = KNOWN.with_borrow(|k| k.get(&(make as usize)).cloned());
     known.unwrap_or_else(|| {
@@ -120,7 +119,7 @@ fn wanted_by(make: fn() -> Value) -> Wanted {
     })
 }
 
-/// Returns the schema for a type with a schema of schemars.
+/// Returns the wanted schema of a type that schemars describes.
 pub(crate) fn wanted<T: Input>() -> Wanted {
     wanted_by(|| {
         let mut settings = SchemaSettings::draft2020_12();
@@ -129,7 +128,7 @@ pub(crate) fn wanted<T: Input>() -> Wanted {
     })
 }
 
-/// Returns the schema for a type that only serde knows.
+/// Returns the wanted schema of a type that only serde knows.
 pub(crate) fn wanted_shape<T: DeserializeOwned>() -> Wanted {
     wanted_by(|| {
         let shape = shape::<T>();

@@ -1,13 +1,13 @@
 //! The JSON Schema of what serde reads as a type.
 //!
-//! [`shape`] lets the type read made-up values a few times. What the type asks for (a `u8`, a map whose keys are
-//! `i64`, a struct with these members) and what it refuses is its shape. The schema takes what serde_json reads as
-//! the type, and nothing else, with these exceptions:
+//! [`shape`] lets the type read made-up values a few times, and records what it asks for (a `u8`, a map with `i64`
+//! keys, a struct with these members) and what it refuses. The schema accepts exactly what serde_json reads as the
+//! type, with these exceptions:
 //!
 //! - A struct is read from an object, not from an array.
-//! - What a type reads by way of `deserialize_any` can be anything: enums that are untagged or have a tag beside
-//!   their members, and structs with flattened members are. schemars describes those.
-//! - A conversion after the reading, such as `#[serde(try_from)]`, may refuse more.
+//! - Values that a type reads with `deserialize_any` are not restricted: untagged enums, enums with a tag among their
+//!   members, and structs with flattened members. schemars describes those.
+//! - A conversion, such as `#[serde(try_from)]`, may refuse more.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
