@@ -113,7 +113,7 @@ func (i *Instance) bytesAt(what string, ptr, n uint64) []byte {
 // weigh counts bytes that the turn produces and the engine has to hold in memory.
 func (i *Instance) weigh(n int) {
 	if i.weight += n; i.weight > maxWeight {
-		panic(&fault{"limit", fmt.Sprintf("the turn brought forth more than %d MiB of calls, data and lines, which is the limit for a turn", maxWeight>>20)})
+		panic(&fault{"limit", fmt.Sprintf("the calls, data and log lines of the turn exceed the limit of %d MiB", maxWeight>>20)})
 	}
 }
 
@@ -123,7 +123,7 @@ func (i *Instance) weigh(n int) {
 func (i *Instance) item(n, count int) {
 	const limit = flawless.MaxItems - roomItems
 	if i.items += count; i.items > limit {
-		panic(&fault{"limit", fmt.Sprintf("the turn brought forth more than %d lines, or half as many calls, which is the limit for a turn", limit)})
+		panic(&fault{"limit", fmt.Sprintf("the turn exceeds the limit of %d log lines, or half as many calls", limit)})
 	}
 	i.weigh(n + itemCost)
 }
@@ -132,7 +132,7 @@ func (i *Instance) item(n, count int) {
 // readers of the log have to hold that in memory.
 func (i *Instance) logLine(l flawless.Line) {
 	if i.lineBytes += jsonSize(l.Level) + jsonSize(l.Text) + len(l.Fields) + jsonSize(l.Site); i.lineBytes > maxLogged {
-		panic(&fault{"limit", fmt.Sprintf("the turn logged more than %d MiB of lines, counted as JSON, which is the limit for a turn; log less, or less at a time: a turn ends where the code waits", maxLogged>>20)})
+		panic(&fault{"limit", fmt.Sprintf("the log lines of the turn exceed the limit of %d MiB as JSON; log less, or wait in between: a turn ends where the code waits", maxLogged>>20)})
 	}
 	i.out.Lines = append(i.out.Lines, l)
 }
@@ -253,7 +253,7 @@ func (i *Instance) label(head []byte) {
 func (i *Instance) noteStep(head []byte) {
 	var s flawless.Step
 	if json.Unmarshal(head, &s) != nil || s.N <= 0 {
-		trap("the guest told of a step of a saga that cannot be one: %.300q", head)
+		trap("the guest reported an invalid saga step: %.300q", head)
 	}
 	if len(s.Name) > flawless.MaxStep {
 		s.Name = strings.ToValidUTF8(s.Name[:flawless.MaxStep], "")
@@ -273,7 +273,7 @@ func (i *Instance) line(head, text []byte) {
 		At     string          `json:"at"`
 	}
 	if len(head) > 0 && json.Unmarshal(head, &h) != nil {
-		trap("the guest logged a line whose head is not as it should be: %.100q", head)
+		trap("the guest logged a line with an invalid head: %.100q", head)
 	}
 	if h.Level == "" {
 		h.Level = "info"
@@ -371,7 +371,7 @@ func meter(i *Instance, _ []uint64) uint32 {
 		panic(&interrupted{err})
 	}
 	if limit := i.limit(); limit > 0 && i.used >= limit {
-		panic(&fault{"limit", fmt.Sprintf("the turn used more than %d units of computation, which is the limit for a turn", limit)})
+		panic(&fault{"limit", fmt.Sprintf("the turn exceeds the limit of %d units of computation", limit)})
 	}
 	i.refill()
 	if i.yield != nil {

@@ -15,13 +15,13 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/texts.txt")
 
-// TestTextsOfFaultsAreStable compares the texts of faults and failures with those in testdata/texts.txt. A log has
-// the text of the failure with which its run ended, and replay compares it; the errors of package wasabi are seen by
-// the code. So a text that was released can never change: otherwise runs that have ended could no longer be replayed.
+// TestTextsOfFaultsAreStable compares the texts of errors that package wasabi gives to the code with those in
+// testdata/texts.txt. Replay compares what the code does with them, so a text that was released can never change. The
+// failures that end a run by themselves (traps, limits) are compared by their kind alone.
 func TestTextsOfFaultsAreStable(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join("testdata", "texts.txt")
-	texts := faultTexts(t, ".", "wasabi")
+	texts := faultTexts(t, "wasabi")
 	if *update {
 		if err := os.WriteFile(file, []byte(strings.Join(texts, "\n")+"\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -42,13 +42,12 @@ func TestTextsOfFaultsAreStable(t *testing.T) {
 			t.Errorf("the text %s is new: add it to %s with -update", text, file)
 		}
 	}
-	if len(texts) < 50 {
+	if len(texts) < 5 {
 		t.Errorf("only %d texts were found", len(texts))
 	}
 }
 
-// faultTexts returns the string literals in arguments of trap and fail, and in literals of faults, failures and
-// transport errors, sorted.
+// faultTexts returns the string literals in arguments of fail, and in literals of transport errors, sorted.
 func faultTexts(t *testing.T, dirs ...string) (texts []string) {
 	collect := func(n ast.Node) {
 		ast.Inspect(n, func(n ast.Node) bool {
@@ -78,12 +77,12 @@ func faultTexts(t *testing.T, dirs ...string) (texts []string) {
 			ast.Inspect(f, func(n ast.Node) bool {
 				switch n := n.(type) {
 				case *ast.CallExpr:
-					if name := nameOf(n.Fun); name == "trap" || name == "fail" || name == "bytesAt" {
+					if nameOf(n.Fun) == "fail" {
 						collect(n)
 						return false
 					}
 				case *ast.CompositeLit:
-					if name := nameOf(n.Type); name == "fault" || name == "Failure" || name == "transport" {
+					if nameOf(n.Type) == "transport" {
 						collect(n)
 						return false
 					}

@@ -156,8 +156,8 @@ func (i *Instance) invoke(f api.Function) (err error) {
 	return f.CallWithStack(i.ctx, i.stack[:])
 }
 
-// failure returns how a guest failed. Replay compares the kind and the message with the logged ones, so they never
-// change.
+// failure returns how a guest failed. Replay compares the kind with the logged one, so the kind of a failure never
+// changes. Messages may be reworded, except of "panic", which are the guest's own.
 func (i *Instance) failure(err error, lines []flawless.Line) *flawless.Failure {
 	var broke *fault
 	var exit *exited
@@ -180,7 +180,7 @@ func (i *Instance) failure(err error, lines []flawless.Line) *flawless.Failure {
 	case int32(i.depth.Get()) < 0:
 		return &flawless.Failure{Kind: "trap", Message: fmt.Sprintf("stack overflow: the guest's stack is deeper than %d calls: endless recursion?", depth), Stack: wasmStack(err)}
 	case i.overflowed(err):
-		return &flawless.Failure{Kind: "trap", Message: "stack overflow: the guest has used up its stack in memory, which is 1 MiB in Rust: endless recursion, or large values in local variables? Keep those in a Box or a Vec; a larger stack is linked with -C link-arg=-zstack-size=BYTES", Stack: wasmStack(err)}
+		return &flawless.Failure{Kind: "trap", Message: "stack overflow: the guest has used up its stack, which is 1 MiB in Rust: endless recursion, or large values in local variables? Keep those in a Box or a Vec; a larger stack is linked with -C link-arg=-zstack-size=BYTES", Stack: wasmStack(err)}
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return &flawless.Failure{Kind: "trap", Message: first, Stack: wasmStack(err)}

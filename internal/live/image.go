@@ -19,6 +19,7 @@ type image struct {
 	imaged    bool   // the store has an image
 	imageTurn int    // turns when the last image was made
 	imageCost uint64 // and what they had cost
+	imageSize int    // bytes of the last image
 	marks     []mark // records where images were made
 	leaving   bool   // an image is to be made, and the guest evicted then
 
@@ -42,27 +43,31 @@ type Freezing struct {
 	Turns     int
 	LongUnits uint64
 	Never     bool
+
+	// All of these are multiplied by the size of the last image in MiB, if that is more than one: a guest with thousands
+	// of goroutines would otherwise spend more on its images than on its work.
 }
 
 func (f *Freezing) defaults() {
 	f.Units, f.Turns, f.LongUnits = cmp.Or(f.Units, 8<<20), cmp.Or(f.Turns, 250), cmp.Or(f.LongUnits, 100<<20)
 }
 
-// worth reports whether an image is to be made of a run that leaves memory, or stays.
-func (f *Freezing) worth(units uint64, turns int, leaves bool) bool {
+// worth reports whether an image is to be made of a run that leaves memory, or stays. size is that of its last image.
+func (f *Freezing) worth(units uint64, turns, size int, leaves bool) bool {
+	times := max(1, size>>20)
 	switch {
 	case f.Never || turns == 0:
 		return false
 	case leaves:
-		return units >= f.Units
+		return units >= f.Units*uint64(times)
 	}
-	return units >= f.LongUnits || turns >= f.Turns
+	return units >= f.LongUnits*uint64(times) || turns >= f.Turns*times
 }
 
 // wantsImage reports whether an image of the run is to be made. The caller holds mu.
 func (r *Run) wantsImage(leaves bool) bool {
 	return r.inst != nil && r.s.Outcome() == "" && r.problem == "" && r.failed == nil &&
-		r.reg.o.Freezing.worth(r.s.Cost()-r.imageCost, r.s.Turns()-r.imageTurn, leaves)
+		r.reg.o.Freezing.worth(r.s.Cost()-r.imageCost, r.s.Turns()-r.imageTurn, r.imageSize, leaves)
 }
 
 // freeze makes an image of the run, unless something waits to be written: what it contains must be durable. The driver
@@ -95,7 +100,7 @@ func (r *Run) freeze() {
 		r.marks = append(r.marks, mark{m.Seq, turn, cost})
 	}
 	r.imageTurn, r.imageCost = turn, cost // also if it failed: it is tried again later, not at once
-	r.imaged = r.imaged || err == nil
+	r.imaged, r.imageSize = r.imaged || err == nil, len(m.Guest)+len(m.State)
 	r.mu.Unlock()
 	r.endWrite()
 	switch {

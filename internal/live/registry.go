@@ -211,6 +211,7 @@ func (r *Run) load(ctx context.Context) error {
 	g.retrying.note(r.id, false, len(p.head.Run.Retrying) > 0)
 	r.tail, r.sealed = p.tail, p.image.Seq
 	if r.imaged, r.imageTurn, r.imageCost = p.image.Seq > 0, p.turn, p.cost; r.imaged {
+		r.imageSize = len(p.image.Guest) + len(p.image.State)
 		r.marks = []mark{{p.image.Seq, p.turn, p.cost}}
 	}
 	if p := g.holdBack.Load(); p != nil {

@@ -152,7 +152,7 @@ func parseJSON(text []byte) (c command) {
 		c.TimeNow = true
 	default:
 		if err := json.Unmarshal(text, &c); err != nil {
-			trap("the guest submitted a command that is not as it should be: %v: %.100q", err, text)
+			trap("the guest submitted an invalid command: %v: %.100q", err, text)
 		}
 	}
 	if c == (command{}) {
@@ -341,7 +341,7 @@ func (s *Session) receive(wanted [2]json.RawMessage) output {
 	var h receiving
 	var limit *duration
 	if json.Unmarshal(wanted[0], &limit) != nil || json.Unmarshal(wanted[1], &h.Types) != nil {
-		trap("the guest waits for messages with a command that is not as it should be: %.100q", wanted)
+		trap("the guest waits for messages with an invalid command: %.100q", wanted)
 	}
 	switch {
 	case len(h.Types) > 0:
