@@ -8,13 +8,13 @@ type Health struct {
 	Origin  string `json:"origin,omitempty"` // the store that this one is a copy of
 	// State is ok, full (no space: new work is rejected, reads are answered), damaged (some stored data cannot be
 	// read; work is accepted), broken (the store has failed, and the process is about to exit) or stopping.
-	State    string `json:"state" enum:"ok,full,damaged,broken,stopping"`
-	Message  string `json:"message,omitempty"` // why it is not ok, and what to do
-	Open     int    `json:"open"`              // runs in memory that have not ended
-	Live     int    `json:"live"`              // guests in memory
-	Retrying int    `json:"retrying"`          // runs with a failed call that is being retried
-	Aside    int    `json:"aside"`             // quarantined runs; their Problem says why
-	Code     int64  `json:"code_bytes"`        // size of the compiled code of modules on disk
+	State       string `json:"state" enum:"ok,full,damaged,broken,stopping"`
+	Message     string `json:"message,omitempty"` // why it is not ok, and what to do
+	Open        int    `json:"open"`              // runs in memory that have not ended
+	Live        int    `json:"live"`              // guests in memory
+	Retrying    int    `json:"retrying"`          // runs with a failed call that is being retried
+	Quarantined int    `json:"aside"`             // quarantined runs; their Problem says why
+	Code        int64  `json:"code_bytes"`        // size of the compiled code of modules on disk
 
 	// Check is the state of the store check; nil if the store has no files of its own.
 	Check *HealthCheck `json:"check,omitempty"`

@@ -126,7 +126,7 @@ func TestInvalidNamesAreRejected(t *testing.T) {
 			if n == "" {
 				return CheckKey("a key", n) // a run may have none
 			}
-			return (&Place{Key: n}).Check()
+			return (&QueueOptions{Key: n}).Check()
 		},
 		"limit": func(n string) error { return (&Limit{Host: n, Count: 1, PeriodMS: 1000}).Check() },
 	} {

@@ -87,7 +87,7 @@ type Start struct {
 	Grace    int64             `json:"grace,omitempty" cbor:"25,keyasint,omitempty"`    // nanoseconds from then until it is terminated
 	Origin   *Origin           `json:"origin,omitempty" cbor:"30,keyasint,omitempty"`   // of a fork or an imported run
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`
-	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // concurrency key and priority
+	Queue    *QueueOptions     `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // concurrency key and priority
 	Schedule string            `json:"schedule,omitempty" cbor:"42,keyasint,omitempty"` // the schedule that started it
 	Version  string            `json:"version,omitempty" cbor:"43,keyasint,omitempty"`  // version of the module, if one was requested
 }

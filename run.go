@@ -78,7 +78,7 @@ type Run struct {
 
 	Deadline *time.Time        `json:"deadline,omitempty" cbor:"23,keyasint,omitempty"` // when the run is cancelled
 	Labels   map[string]string `json:"labels,omitempty" cbor:"40,keyasint,omitempty"`   // for people and lists
-	Place    *Place            `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // concurrency key and priority
+	Queue    *QueueOptions     `json:"place,omitempty" cbor:"41,keyasint,omitempty"`    // concurrency key and priority
 	Pause    *Pause            `json:"pause,omitempty" cbor:"42,keyasint,omitempty"`    // why it is paused or held
 	// Retrying lists failed calls that the engine retries, in order of their numbers: at most the first MaxRetrying.
 	// RetryingCalls is their total number.

@@ -40,10 +40,10 @@ type Schedule struct {
 	Labels       map[string]string `json:"labels,omitempty" cbor:"13,keyasint,omitempty"` // labels of its runs, in addition to schedule=NAME
 	Note         string            `json:"note,omitempty" cbor:"12,keyasint,omitempty"`   // why it is paused
 
-	Version    string `json:"version,omitempty" cbor:"30,keyasint,omitempty"`     // version of the module for its runs; "" means the newest at the time
-	Place      *Place `json:"place,omitempty" cbor:"31,keyasint,omitempty"`       // concurrency key and priority of its runs
-	DeadlineMS int64  `json:"deadline_ms,omitempty" cbor:"32,keyasint,omitempty"` // each run is cancelled this long after its start; 0 means never
-	GraceMS    int64  `json:"grace_ms,omitempty" cbor:"33,keyasint,omitempty"`    // time from then until it is terminated; 0 means a minute
+	Version    string        `json:"version,omitempty" cbor:"30,keyasint,omitempty"`     // version of the module for its runs; "" means the newest at the time
+	Queue      *QueueOptions `json:"place,omitempty" cbor:"31,keyasint,omitempty"`       // concurrency key and priority of its runs
+	DeadlineMS int64         `json:"deadline_ms,omitempty" cbor:"32,keyasint,omitempty"` // each run is cancelled this long after its start; 0 means never
+	GraceMS    int64         `json:"grace_ms,omitempty" cbor:"33,keyasint,omitempty"`    // time from then until it is terminated; 0 means a minute
 
 	Done    time.Time  `json:"done" cbor:"20,keyasint"`                           // all times up to here are done
 	Queued  *time.Time `json:"queued,omitempty" cbor:"21,keyasint,omitempty"`     // the time that waits for the previous run

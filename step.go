@@ -50,23 +50,23 @@ func NotUndone(open []Step) string {
 	return "not undone: " + strings.Join(names, ", ")
 }
 
-// Leaving returns the failure with the steps that are left open added to its message.
-func (f Failure) Leaving(open []Step) Failure {
+// WithOpenSteps returns the failure with the steps that are left open added to its message.
+func (f Failure) WithOpenSteps(open []Step) Failure {
 	if left := NotUndone(open); left != "" {
 		f.Message = strings.TrimPrefix(f.Message+"; "+left, "; ")
 	}
 	return f
 }
 
-// Leave adds the steps that are left open to the failure of an end, and returns a log line that names them. A run
+// ReportOpenSteps adds the steps that are left open to the failure of an end, and returns a log line that names them. A run
 // that completes can leave steps open if one of its goroutines or tasks was in the middle of a saga.
-func Leave(end *Ended, open []Step) []Line {
+func ReportOpenSteps(end *Ended, open []Step) []Line {
 	if len(open) == 0 {
 		return nil
 	}
 	level := "warn"
 	if end.Failure != nil {
-		f := end.Failure.Leaving(open)
+		f := end.Failure.WithOpenSteps(open)
 		level, end.Failure = "error", &f
 	}
 	return []Line{{Level: level, Text: NotUndone(open)}}

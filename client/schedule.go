@@ -43,10 +43,10 @@ func (c *Client) SetSchedule(ctx context.Context, s flawless.Schedule, replace b
 	if s.GraceMS != 0 {
 		in["grace_ms"] = s.GraceMS
 	}
-	if s.Place != nil {
-		in["concurrency"], in["priority"] = s.Place.Limit, s.Place.Priority
-		if s.Place.Key != "" {
-			in["concurrency_key"] = s.Place.Key
+	if s.Queue != nil {
+		in["concurrency"], in["priority"] = s.Queue.Limit, s.Queue.Priority
+		if s.Queue.Key != "" {
+			in["concurrency_key"] = s.Queue.Key
 		}
 	}
 	a := harmless()

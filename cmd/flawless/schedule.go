@@ -70,7 +70,7 @@ not give return to their defaults.`,
 			if err := t.check(c); err != nil {
 				return err
 			}
-			s.Version, s.Place, s.DeadlineMS, s.GraceMS = t.version, t.placed(), t.deadline.Milliseconds(), t.grace.Milliseconds()
+			s.Version, s.Queue, s.DeadlineMS, s.GraceMS = t.version, t.queueOptions(), t.deadline.Milliseconds(), t.grace.Milliseconds()
 			s.JitterMS, s.CatchUpMS = jitter.Milliseconds(), catchUp.Milliseconds()
 			s.Labels = labels
 			cl, err := a.connect()

@@ -13,7 +13,7 @@ import (
 // startFlags holds the flags that workflow start and schedule add share: how runs are started.
 type startFlags struct {
 	version         string
-	place           flawless.Place
+	place           flawless.QueueOptions
 	deadline, grace time.Duration
 }
 
@@ -53,8 +53,8 @@ func (t *startFlags) check(c *cobra.Command) error {
 }
 
 // placed returns the concurrency key and priority, or nil if none is given.
-func (t *startFlags) placed() *flawless.Place {
-	if t.place == (flawless.Place{}) {
+func (t *startFlags) queueOptions() *flawless.QueueOptions {
+	if t.place == (flawless.QueueOptions{}) {
 		return nil
 	}
 	return &t.place

@@ -54,7 +54,7 @@ func New(o Options) *Control {
 // Run describes a run to admission.
 type Run struct {
 	ID, Parent, Module string
-	Place              flawless.Place
+	Queue              flawless.QueueOptions
 	Created            int64 // Unix nanoseconds
 }
 
@@ -72,7 +72,7 @@ type entrant struct {
 	id      string
 	parent  string
 	module  string
-	place   flawless.Place
+	place   flawless.QueueOptions
 	created int64
 	holds   []string // pools whose permits it has
 }
@@ -130,8 +130,8 @@ func (c *Control) take(r flawless.Run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, created: r.Created.UnixNano()}
-	if r.Place != nil {
-		w.place = *r.Place
+	if r.Queue != nil {
+		w.place = *r.Queue
 	}
 	if known := c.passed[r.ID]; known != nil {
 		w = known
@@ -281,7 +281,7 @@ func (c *Control) pass(w *entrant) {
 
 // Admits reports whether a run that has not begun may take its first turn. If not, Wake is called when it may.
 func (c *Control) Admits(r Run) bool {
-	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, place: r.Place, created: r.Created}
+	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, place: r.Queue, created: r.Created}
 	if w.place.Key == "" && c.o.Cap(w.module) == 0 {
 		return true
 	}

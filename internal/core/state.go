@@ -344,7 +344,7 @@ func (s *State) OpenCalls() []*OpenCall {
 func byNumber(a, b *OpenCall) int { return cmp.Compare(a.N, b.N) }
 
 // withOpenSteps adds the saga steps that are still open to a failure that ends the run now.
-func (s *State) withOpenSteps(f flawless.Failure) flawless.Failure { return f.Leaving(s.steps) }
+func (s *State) withOpenSteps(f flawless.Failure) flawless.Failure { return f.WithOpenSteps(s.steps) }
 
 // Who returns the name of a person, or "somebody" if there is none.
 func Who(w string) string { return cmp.Or(w, "somebody") }

@@ -18,7 +18,7 @@ func (s *State) Status() flawless.Status {
 		return flawless.Unresolved
 	case s.paused != nil || s.held != nil:
 		return flawless.Paused
-	case !s.HasBegun() && (s.turns == 0 || len(s.ready) > 0 || s.start.Place != nil):
+	case !s.HasBegun() && (s.turns == 0 || len(s.ready) > 0 || s.start.Queue != nil):
 		return flawless.Pending
 	}
 	return flawless.Waiting
@@ -35,7 +35,7 @@ func (s *State) Account() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.Status(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
 		Turns: s.turns, Calls: s.callsMade, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,
-		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: s.mail.count(), Labels: s.labels, Place: s.start.Place, Retrying: s.Retrying()}
+		Pause: cmp.Or(s.held, s.paused), Parent: s.start.Parent, Of: s.start.Of, Mail: s.mail.count(), Labels: s.labels, Queue: s.start.Queue, Retrying: s.Retrying()}
 	if s.start.Deadline != 0 {
 		at := time.Unix(0, s.start.Deadline)
 		r.Deadline = &at

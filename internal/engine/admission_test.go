@@ -17,10 +17,10 @@ import (
 )
 
 // lineUp starts a run of the workflow that waits for a cancellation, at a queue position.
-func lineUp(t *testing.T, e *Engine, id string, p flawless.Place) {
+func lineUp(t *testing.T, e *Engine, id string, p flawless.QueueOptions) {
 	t.Helper()
 	time.Sleep(time.Second)
-	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "obey", ID: id, Place: p}); err != nil {
+	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "obey", ID: id, Queue: p}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -52,14 +52,14 @@ func TestConcurrencyKeyLimitsRuns(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
-		p := flawless.Place{Key: "customer-7", Limit: 2}
+		p := flawless.QueueOptions{Key: "customer-7", Limit: 2}
 		for _, id := range []string{"a", "b", "c", "d", "e"} {
 			lineUp(t, e, id, p)
 		}
 		p.Priority = 5
 		lineUp(t, e, "urgent", p)
-		lineUp(t, e, "other", flawless.Place{Key: "customer-8"})
-		lineUp(t, e, "free", flawless.Place{})
+		lineUp(t, e, "other", flawless.QueueOptions{Key: "customer-8"})
+		lineUp(t, e, "free", flawless.QueueOptions{})
 		wantRuns(t, e, "at first", "a b other free", "c d e urgent")
 		finish(t, e, "b")
 		wantRuns(t, e, "when b has ended", "a urgent other free", "c d e")
@@ -91,14 +91,14 @@ func TestModuleConcurrencyLimitsRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		lineUp(t, e, "a", flawless.Place{})
-		lineUp(t, e, "b", flawless.Place{})
-		lineUp(t, e, "c", flawless.Place{})
+		lineUp(t, e, "a", flawless.QueueOptions{})
+		lineUp(t, e, "b", flawless.QueueOptions{})
+		lineUp(t, e, "c", flawless.QueueOptions{})
 		limit(2)
-		lineUp(t, e, "d", flawless.Place{})
-		lineUp(t, e, "e", flawless.Place{Priority: 1})
-		lineUp(t, e, "f", flawless.Place{Key: "k"})
-		lineUp(t, e, "g", flawless.Place{Key: "k"})
+		lineUp(t, e, "d", flawless.QueueOptions{})
+		lineUp(t, e, "e", flawless.QueueOptions{Priority: 1})
+		lineUp(t, e, "f", flawless.QueueOptions{Key: "k"})
+		lineUp(t, e, "g", flawless.QueueOptions{Key: "k"})
 		wantRuns(t, e, "under a cap that came late", "a b c", "d e f g")
 		finish(t, e, "a")
 		wantRuns(t, e, "when one of three has ended", "b c", "d e f g")
@@ -112,7 +112,7 @@ func TestModuleConcurrencyLimitsRuns(t *testing.T) {
 		finish(t, e, "f")
 		wantRuns(t, e, "when the key is free", "c d e g", "")
 		limit(1)
-		lineUp(t, e, "h", flawless.Place{})
+		lineUp(t, e, "h", flawless.QueueOptions{})
 		wantRuns(t, e, "under a narrow cap", "c d e g", "h")
 		limit(0)
 		wantRuns(t, e, "without a cap", "c d e g h", "")
@@ -129,14 +129,14 @@ func TestPriorityPrecedesConcurrencyKey(t *testing.T) {
 		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 3 }); err != nil {
 			t.Fatal(err)
 		}
-		p := flawless.Place{Key: "k", Limit: 2}
+		p := flawless.QueueOptions{Key: "k", Limit: 2}
 		for _, id := range []string{"a", "b", "c"} {
 			lineUp(t, e, id, p)
 		}
-		lineUp(t, e, "free", flawless.Place{})
+		lineUp(t, e, "free", flawless.QueueOptions{})
 		p.Priority = 5
 		lineUp(t, e, "urgent", p)
-		lineUp(t, e, "last", flawless.Place{})
+		lineUp(t, e, "last", flawless.QueueOptions{})
 		wantRuns(t, e, "at first", "a b free", "c urgent last")
 		finish(t, e, "free")
 		wantRuns(t, e, "when the module has room and the key has none", "a b last", "c urgent")
@@ -154,7 +154,7 @@ func TestConcurrencyCapHoldsForManyRuns(t *testing.T) {
 		e := open(t, kv, Options{})
 		const runs, limit = 60, 3
 		for i := range runs {
-			in := Start{Module: "guest", Workflow: "sleep", Input: []byte("1"), ID: fmt.Sprint("r", i), Place: flawless.Place{Key: "k", Limit: limit}}
+			in := Start{Module: "guest", Workflow: "sleep", Input: []byte("1"), ID: fmt.Sprint("r", i), Queue: flawless.QueueOptions{Key: "k", Limit: limit}}
 			if _, _, err := e.Start(t.Context(), in); err != nil {
 				t.Fatal(err)
 			}
@@ -190,14 +190,14 @@ func TestConcurrencyCapHoldsForManyRuns(t *testing.T) {
 func TestInvalidQueuePositionsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := open(t, mem.New(), Options{})
-	for name, p := range map[string]flawless.Place{
+	for name, p := range map[string]flawless.QueueOptions{
 		"a cap without a key":   {Limit: 3},
 		"a negative cap":        {Key: "k", Limit: -1},
 		"a key of two lines":    {Key: "a\nb"},
 		"a long key":            {Key: strings.Repeat("k", 201)},
 		"a priority of its own": {Priority: 1001},
 	} {
-		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty", Place: p}); !errors.Is(err, flawless.Invalid) {
+		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty", Queue: p}); !errors.Is(err, flawless.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -325,8 +325,8 @@ type passage struct {
 
 // before reports whether a run goes before another that waits for the same.
 func (p passage) before(q passage) bool {
-	if p.Place.Priority != q.Place.Priority {
-		return p.Place.Priority > q.Place.Priority
+	if p.Queue.Priority != q.Queue.Priority {
+		return p.Queue.Priority > q.Queue.Priority
 	}
 	return p.accepted.Before(q.accepted)
 }
@@ -374,18 +374,18 @@ func atOnce(all []passage, span func(passage) (from, to time.Time)) (most int) {
 func TestDeathAtEveryWriteOfCappedRuns(t *testing.T) {
 	caps := map[string]int{"pair": 2, "one": 1}
 	line := []Start{
-		{ID: "a", Place: flawless.Place{Key: "pair"}},
-		{ID: "b", Place: flawless.Place{Key: "pair"}},
-		{ID: "c", Place: flawless.Place{Key: "pair"}},
-		{ID: "x", Place: flawless.Place{Key: "one"}},
-		{ID: "y", Place: flawless.Place{Key: "one"}},
+		{ID: "a", Queue: flawless.QueueOptions{Key: "pair"}},
+		{ID: "b", Queue: flawless.QueueOptions{Key: "pair"}},
+		{ID: "c", Queue: flawless.QueueOptions{Key: "pair"}},
+		{ID: "x", Queue: flawless.QueueOptions{Key: "one"}},
+		{ID: "y", Queue: flawless.QueueOptions{Key: "one"}},
 		{ID: "free"},
-		{ID: "urgent", Place: flawless.Place{Key: "pair", Priority: 9}},
-		{ID: "z", Place: flawless.Place{Key: "one", Priority: 1}},
+		{ID: "urgent", Queue: flawless.QueueOptions{Key: "pair", Priority: 9}},
+		{ID: "z", Queue: flawless.QueueOptions{Key: "one", Priority: 1}},
 		{ID: "second"},
 	}
 	for i := range line {
-		line[i].Module, line[i].Workflow, line[i].Place.Limit = "guest", "chain", caps[line[i].Place.Key]
+		line[i].Module, line[i].Workflow, line[i].Queue.Limit = "guest", "chain", caps[line[i].Queue.Key]
 		line[i].Input = input(t, map[string]any{"url": "https://api.example.com", "n": 2})
 	}
 	start := func(t *testing.T, e *Engine) {
@@ -399,7 +399,7 @@ func TestDeathAtEveryWriteOfCappedRuns(t *testing.T) {
 		var all []passage
 		for _, s := range line {
 			p := passageOf(t, e, outside, s)
-			all, byKey[s.Place.Key] = append(all, p), append(byKey[s.Place.Key], p)
+			all, byKey[s.Queue.Key] = append(all, p), append(byKey[s.Queue.Key], p)
 		}
 		byLog := func(p passage) (from, to time.Time) { return p.begun, p.ended }
 		seen := func(p passage) (from, to time.Time) { return p.first, p.last }
@@ -505,7 +505,7 @@ func TestRunPausedBeforeItBeginsLeavesQueue(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p := flawless.Place{Key: "k", Limit: 1}
+		p := flawless.QueueOptions{Key: "k", Limit: 1}
 		lineUp(t, e, "a", p)
 		lineUp(t, e, "b", p)
 		pause("a", flawless.Pause{})
@@ -545,7 +545,7 @@ func TestRunEndingWhileItIsReadLeavesQueue(t *testing.T) {
 		kv := &interrupted{KV: mem.New(), key: "brief"}
 		e := open(t, kv, Options{})
 		defer e.Kill()
-		lineUp(t, e, "brief", flawless.Place{})
+		lineUp(t, e, "brief", flawless.QueueOptions{})
 		wantRuns(t, e, "without a cap", "brief", "")
 		end := func() { finish(t, e, "brief") }
 		kv.then.Store(&end)
@@ -555,7 +555,7 @@ func TestRunEndingWhileItIsReadLeavesQueue(t *testing.T) {
 		if kv.then.Load() != nil {
 			t.Fatal("the run was not read: the test proves nothing")
 		}
-		lineUp(t, e, "next", flawless.Place{})
+		lineUp(t, e, "next", flawless.QueueOptions{})
 		wantRuns(t, e, "under a cap", "next", "")
 	})
 }
@@ -567,7 +567,7 @@ func TestRefusedStartLeavesQueue(t *testing.T) {
 		e := open(t, mem.New(), Options{})
 		defer e.Kill()
 		begin := func(id, in string) Start {
-			return Start{Module: "guest", Workflow: "empty", ID: id, Input: []byte(in), Place: flawless.Place{Key: "k", Limit: 1}}
+			return Start{Module: "guest", Workflow: "empty", ID: id, Input: []byte(in), Queue: flawless.QueueOptions{Key: "k", Limit: 1}}
 		}
 		if _, _, err := e.Start(t.Context(), begin("x", "1")); err != nil {
 			t.Fatal(err)

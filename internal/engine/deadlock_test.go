@@ -229,14 +229,14 @@ func TestDeadlockThroughQueuePositions(t *testing.T) {
 		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 1 }); err != nil {
 			t.Fatal(err)
 		}
-		start := func(id string, p flawless.Place, in ...op) {
+		start := func(id string, p flawless.QueueOptions, in ...op) {
 			t.Helper()
-			if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "want", Input: input(t, in), ID: id, Place: p}); err != nil {
+			if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "want", Input: input(t, in), ID: id, Queue: p}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		start("a", flawless.Place{}, sleeps(10), awaits("b"))
-		start("b", flawless.Place{}, sleeps(1))
+		start("a", flawless.QueueOptions{}, sleeps(10), awaits("b"))
+		start("b", flawless.QueueOptions{}, sleeps(1))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want := "run a waits for the end of run b; run b waits to begin until there is a permit of module guest, which run a has (deadlock)"
@@ -246,7 +246,7 @@ func TestDeadlockThroughQueuePositions(t *testing.T) {
 		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 0 }); err != nil {
 			t.Fatal(err)
 		}
-		key := flawless.Place{Key: "k", Limit: 1}
+		key := flawless.QueueOptions{Key: "k", Limit: 1}
 		start("c", key, sleeps(10), awaits("d"))
 		start("d", key, sleeps(1))
 		time.Sleep(time.Minute)

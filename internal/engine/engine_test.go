@@ -669,7 +669,7 @@ func TestOversizedRecordQuarantinesRun(t *testing.T) {
 			t.Errorf("the other run: %v", err)
 		}
 		mustEnd(t, e, "good")
-		if h := e.Health(); h.State != "ok" || h.Aside != 1 {
+		if h := e.Health(); h.State != "ok" || h.Quarantined != 1 {
 			t.Errorf("health %+v", h)
 		}
 		kv.full.Store(false)

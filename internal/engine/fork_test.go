@@ -397,7 +397,7 @@ func TestForkAndStatesOfItsPast(t *testing.T) {
 		}
 		fork("a", 2, "b")
 		completes("b")
-		refused("late", "it was changed since")
+		refused("late", "it has changed since")
 
 		mustStart(t, e, "keep", "", "c")
 		holds(t, e, "c")

@@ -78,7 +78,7 @@ func TestAddingDamagedModuleRepairsIt(t *testing.T) {
 	if r := mustEnd(t, e, id); r.Status != flawless.Cancelled {
 		t.Errorf("the run is %+v", r)
 	}
-	if h := e.Health(); h.Aside != 0 {
-		t.Errorf("%d runs are still set aside", h.Aside)
+	if h := e.Health(); h.Quarantined != 0 {
+		t.Errorf("%d runs are still quarantined", h.Quarantined)
 	}
 }

@@ -19,8 +19,8 @@ func TestRestartedRunKeepsQueuePosition(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		kv := mem.New()
 		e := open(t, kv, Options{})
-		p := flawless.Place{Key: "customer", Limit: 1, Priority: 7}
-		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "want", Input: input(t, ops(sleeps(1), receives())), ID: "first", Place: p}); err != nil {
+		p := flawless.QueueOptions{Key: "customer", Limit: 1, Priority: 7}
+		if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "want", Input: input(t, ops(sleeps(1), receives())), ID: "first", Queue: p}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -28,7 +28,7 @@ func TestRestartedRunKeepsQueuePosition(t *testing.T) {
 		lineUp(t, e, "second", p)
 		synctest.Wait()
 		again, err := e.Restart(t.Context(), "first", "again", "")
-		if err != nil || again.Place == nil || *again.Place != p {
+		if err != nil || again.Queue == nil || *again.Queue != p {
 			t.Errorf("restarted it is %+v, %v", again, err)
 		}
 		mustFork(t, e, "first", Fork{ID: "from-the-start"})

@@ -26,7 +26,7 @@ func (st *starter) Start(ctx context.Context, s schedule.Start) (flawless.Run, b
 }
 
 func startOf(s schedule.Start) Start {
-	return Start{Module: s.Module, Workflow: s.Workflow, Version: s.Version, Input: s.Input, ID: s.ID, Labels: s.Labels, Place: s.Place,
+	return Start{Module: s.Module, Workflow: s.Workflow, Version: s.Version, Input: s.Input, ID: s.ID, Labels: s.Labels, Queue: s.Queue,
 		Deadline: s.Deadline, Grace: s.Grace, schedule: s.Schedule}
 }
 

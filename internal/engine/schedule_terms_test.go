@@ -26,9 +26,9 @@ func TestScheduledRunsUseOptionsOfSchedule(t *testing.T) {
 			t.Fatal(err)
 		}
 		addEdition(t, e, fixed)
-		place := flawless.Place{Key: "customer-7", Limit: 1, Priority: 3}
+		place := flawless.QueueOptions{Key: "customer-7", Limit: 1, Priority: 3}
 		mustSchedule(t, e, flawless.Schedule{Name: "s", Cron: "0 * * * *", Workflow: "script", Input: []byte(`{"url":"","steps":[{"sleep":5400000000000}]}`),
-			Overlap: flawless.Allow, Version: "1", Place: &flawless.Place{Key: place.Key, Priority: place.Priority}, DeadlineMS: (2 * time.Hour).Milliseconds(), GraceMS: 5000})
+			Overlap: flawless.Allow, Version: "1", Queue: &flawless.QueueOptions{Key: place.Key, Priority: place.Priority}, DeadlineMS: (2 * time.Hour).Milliseconds(), GraceMS: 5000})
 		e.Kill()
 		e = open(t, kv, Options{})
 		defer e.Kill()
@@ -43,8 +43,8 @@ func TestScheduledRunsUseOptionsOfSchedule(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Digest != old[0].Digest || r.Place == nil || *r.Place != place || r.Deadline == nil || !r.Deadline.Equal(began.Add(2*time.Hour)) {
-				t.Errorf("run %s is of version %.12s, place %+v, deadline %v; want %.12s, %+v, %v", id, r.Digest, r.Place, r.Deadline, old[0].Digest, place, began.Add(2*time.Hour))
+			if r.Digest != old[0].Digest || r.Queue == nil || *r.Queue != place || r.Deadline == nil || !r.Deadline.Equal(began.Add(2*time.Hour)) {
+				t.Errorf("run %s is of version %.12s, place %+v, deadline %v; want %.12s, %+v, %v", id, r.Digest, r.Queue, r.Deadline, old[0].Digest, place, began.Add(2*time.Hour))
 			}
 			first, err := e.begun(t.Context(), id)
 			if err != nil || first.Grace != int64(5*time.Second) {
@@ -83,8 +83,8 @@ func TestInvalidScheduleTermsAreRefused(t *testing.T) {
 		text string
 	}{
 		{"a version that is not there", flawless.Schedule{Version: "9"}, flawless.NotFound, "version"},
-		{"a cap without a key", flawless.Schedule{Place: &flawless.Place{Limit: 2}}, flawless.Invalid, "concurrency key"},
-		{"a priority out of range", flawless.Schedule{Place: &flawless.Place{Priority: 5000}}, flawless.Invalid, "priority"},
+		{"a cap without a key", flawless.Schedule{Queue: &flawless.QueueOptions{Limit: 2}}, flawless.Invalid, "concurrency key"},
+		{"a priority out of range", flawless.Schedule{Queue: &flawless.QueueOptions{Priority: 5000}}, flawless.Invalid, "priority"},
 		{"a deadline before the start", flawless.Schedule{DeadlineMS: -1}, flawless.Invalid, "deadline"},
 		{"a deadline that overflows", flawless.Schedule{DeadlineMS: 1 << 62}, flawless.Invalid, "deadline"},
 		{"grace without a deadline", flawless.Schedule{GraceMS: 5}, flawless.Invalid, "grace"},

@@ -28,8 +28,8 @@ type Start struct {
 	Deadline         time.Time       // the run is cancelled then; zero is never
 	Grace            time.Duration   // time between the deadline and its termination; 0 is a minute
 	Labels           map[string]string
-	Place            flawless.Place // how it queues for admission
-	Version          string         // of the module, as its author or the store names it; "" is the newest
+	Queue            flawless.QueueOptions // how it queues for admission
+	Version          string                // of the module, as its author or the store names it; "" is the newest
 
 	parent   string          // the run that spawns it
 	schedule string          // the schedule that starts it
@@ -67,7 +67,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if err := flawless.CheckLabels(o.Labels); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
-	if err := o.Place.Check(); err != nil {
+	if err := o.Queue.Check(); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
 	if err := e.life.Accept(); err != nil {
@@ -93,7 +93,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 func (o *Start) logged(m flawless.Module, seed []byte, now int64, url string) *flawless.Start {
 	return &flawless.Start{Module: m.Name, Digest: m.Digest, Workflow: o.Workflow, Version: o.Version, Input: bytes.Clone(o.Input),
 		Seed: seed, Time: now, Parent: o.parent, Call: o.call, URL: url, Of: o.Of, Deadline: Moment(o.Deadline), Grace: int64(o.Grace),
-		Labels: maps.Clone(o.Labels), Place: placeOf(o.Place), Schedule: o.schedule}
+		Labels: maps.Clone(o.Labels), Queue: placeOf(o.Queue), Schedule: o.schedule}
 }
 
 // checkID refuses an invalid id, and one that only the engine may give.
@@ -114,8 +114,8 @@ func (e *Engine) accepted(ctx context.Context, r *live.Run, o Start) (flawless.R
 }
 
 // placeOf returns a queue position as it is logged, nil if it is the zero value.
-func placeOf(p flawless.Place) *flawless.Place {
-	if p == (flawless.Place{}) {
+func placeOf(p flawless.QueueOptions) *flawless.QueueOptions {
+	if p == (flawless.QueueOptions{}) {
 		return nil
 	}
 	return &p
@@ -218,8 +218,8 @@ func (e *Engine) Restart(ctx context.Context, of, id, version string) (flawless.
 // again returns a start on the terms of an earlier one.
 func again(s flawless.Start, now time.Time) Start {
 	o := Start{Module: s.Module, Workflow: s.Workflow, Version: s.Version, Input: s.Input, Labels: s.Labels, Grace: time.Duration(s.Grace)}
-	if s.Place != nil {
-		o.Place = *s.Place
+	if s.Queue != nil {
+		o.Queue = *s.Queue
 	}
 	if at := s.DeadlineFrom(now.UnixNano()); at != 0 {
 		o.Deadline = time.Unix(0, at)

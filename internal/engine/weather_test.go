@@ -102,8 +102,8 @@ func TestUnreadableRecordQuarantinesRun(t *testing.T) {
 			} else {
 				t.Log(r.Problem)
 			}
-			if h := e.Health(); h.Aside != 1 {
-				t.Errorf("%d runs are set aside, want 1", h.Aside)
+			if h := e.Health(); h.Quarantined != 1 {
+				t.Errorf("%d runs are quarantined, want 1", h.Quarantined)
 			}
 			if _, err := e.Cancel(t.Context(), good, flawless.Cancel{}); err != nil {
 				t.Errorf("the other run: %v", err)

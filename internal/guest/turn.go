@@ -96,7 +96,7 @@ func (i *Instance) Turn(ctx context.Context, in In) (Out, error) {
 	if out.Ended != nil {
 		i.spoiled = true
 		out.Wake = 0
-		out.Lines = append(out.Lines, flawless.Leave(out.Ended, i.open)...)
+		out.Lines = append(out.Lines, flawless.ReportOpenSteps(out.Ended, i.open)...)
 	}
 	return out, nil
 }

@@ -118,8 +118,8 @@ func (r *Run) admitted() bool {
 	}
 	start := r.s.Start()
 	a := admit.Run{ID: r.id, Parent: start.Parent, Module: start.Module, Created: start.Time}
-	if start.Place != nil {
-		a.Place = *start.Place
+	if start.Queue != nil {
+		a.Queue = *start.Queue
 	}
 	return r.reg.o.Admission.Admits(a)
 }
@@ -245,10 +245,10 @@ func (r *Run) takeTurn() error {
 	if t.Ended == nil && r.s.IsStuck(t) {
 		t.Ended = &flawless.Ended{Failure: &flawless.Failure{Kind: "stuck",
 			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
-		t.Lines = append(t.Lines, flawless.Leave(t.Ended, flawless.OpenSteps(r.s.OpenSteps(), t.Steps))...)
+		t.Lines = append(t.Lines, flawless.ReportOpenSteps(t.Ended, flawless.OpenSteps(r.s.OpenSteps(), t.Steps))...)
 	}
 	if replay.TimedOut(t) { // the guest is not there to say so
-		t.Lines = append(t.Lines, flawless.Leave(t.Ended, r.s.OpenSteps())...)
+		t.Lines = append(t.Lines, flawless.ReportOpenSteps(t.Ended, r.s.OpenSteps())...)
 	}
 	if t.Data != nil {
 		r.data = t.Data

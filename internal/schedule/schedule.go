@@ -84,9 +84,9 @@ func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, 
 	if len(n.Input) == 0 {
 		n.Input = json.RawMessage("null")
 	}
-	if s.Place != nil && *s.Place != (flawless.Place{}) {
-		place := *s.Place
-		n.Place = &place
+	if s.Queue != nil && *s.Queue != (flawless.QueueOptions{}) {
+		place := *s.Queue
+		n.Queue = &place
 	}
 	switch {
 	case !slices.Contains(flawless.Overlaps, n.Overlap):
@@ -110,8 +110,8 @@ func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, 
 	if err == nil {
 		err = flawless.CheckLabels(t.runLabels())
 	}
-	if err == nil && n.Place != nil {
-		err = n.Place.Check()
+	if err == nil && n.Queue != nil {
+		err = n.Queue.Check()
 	}
 	if err != nil {
 		return t, err

@@ -24,7 +24,7 @@ type Start struct {
 	Version          string
 	Input            json.RawMessage
 	Labels           map[string]string
-	Place            flawless.Place
+	Queue            flawless.QueueOptions
 	Deadline         time.Time // zero is never
 	Grace            time.Duration
 }

@@ -233,8 +233,8 @@ func (t *timetable) runID(at time.Time) string { return flawless.ScheduledID(t.N
 func (t *timetable) departing(id string, now time.Time) Start {
 	o := Start{Module: t.Module, Workflow: t.Workflow, Input: t.Input, ID: id, Labels: t.runLabels(), Version: t.Version,
 		Grace: time.Duration(t.GraceMS) * time.Millisecond, Schedule: t.Name}
-	if t.Place != nil {
-		o.Place = *t.Place
+	if t.Queue != nil {
+		o.Queue = *t.Queue
 	}
 	if t.DeadlineMS > 0 {
 		o.Deadline = now.Add(time.Duration(t.DeadlineMS) * time.Millisecond)

@@ -110,9 +110,9 @@ func TestJitterIsDeterministic(t *testing.T) {
 // TestRunInheritsScheduleSettings checks that every setting of a start is also one of a schedule.
 func TestRunInheritsScheduleSettings(t *testing.T) {
 	t.Parallel()
-	place := flawless.Place{Key: "k", Limit: 1}
+	place := flawless.QueueOptions{Key: "k", Limit: 1}
 	s := flawless.Schedule{Name: "s", Module: "m", Workflow: "w", Version: "1", Input: []byte("1"), Labels: map[string]string{"a": "b"},
-		Place: &place, DeadlineMS: 1, GraceMS: 1}
+		Queue: &place, DeadlineMS: 1, GraceMS: 1}
 	o := reflect.ValueOf((&timetable{Schedule: s}).departing("id", time.Unix(1, 0)))
 	for i := range o.NumField() {
 		if o.Field(i).IsZero() {

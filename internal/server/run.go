@@ -153,7 +153,7 @@ func (a *api) start(ctx context.Context, in *struct {
 },
 ) (*started, error) {
 	o := engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version,
-		Place: flawless.Place{Key: in.Body.ConcurrencyKey, Limit: in.Body.Concurrency, Priority: in.Body.Priority}}
+		Queue: flawless.QueueOptions{Key: in.Body.ConcurrencyKey, Limit: in.Body.Concurrency, Priority: in.Body.Priority}}
 	if in.Body.Deadline != nil {
 		o.Deadline = *in.Body.Deadline
 	}

@@ -59,7 +59,7 @@ func (a *api) schedules() {
 			s, err := a.engine.Schedules().Set(ctx, flawless.Schedule{Name: in.Name, Cron: b.Cron, Zone: b.Zone, Module: b.Module, Workflow: b.Workflow,
 				Input: b.Input, Overlap: b.Overlap, JitterMS: b.JitterMS, CatchUpMS: b.CatchUpMS, Labels: b.Labels,
 				CatchUpLimit: b.CatchUpLimit, Paused: b.Paused, Note: b.Note, Version: b.Version, DeadlineMS: b.DeadlineMS, GraceMS: b.GraceMS,
-				Place: &flawless.Place{Key: b.ConcurrencyKey, Limit: b.Concurrency, Priority: b.Priority}}, in.Replace)
+				Queue: &flawless.QueueOptions{Key: b.ConcurrencyKey, Limit: b.Concurrency, Priority: b.Priority}}, in.Replace)
 			return &one{s}, reply.From(err)
 		})
 	huma.Register(a.huma, operation("list-schedules", http.MethodGet, "/schedules", "List schedules"),

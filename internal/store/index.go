@@ -58,9 +58,9 @@ var rows = []row{
 		func(k key, h *Head) key { return k.text(h.Run.Parent).time(h.Run.Created) },
 	},
 	{
-		familyPlaced, func(h *Head) bool { return h.Run.Place != nil && h.Run.Place.Key != "" && !h.Run.Status.Ended() },
-		func(a, b *Head) bool { return a.Run.Place.Key == b.Run.Place.Key },
-		func(k key, h *Head) key { return k.text(h.Run.Place.Key) },
+		familyPlaced, func(h *Head) bool { return h.Run.Queue != nil && h.Run.Queue.Key != "" && !h.Run.Status.Ended() },
+		func(a, b *Head) bool { return a.Run.Queue.Key == b.Run.Queue.Key },
+		func(k key, h *Head) key { return k.text(h.Run.Queue.Key) },
 	},
 	{familyActive, func(h *Head) bool { return h.Active }, func(_, _ *Head) bool { return true }, func(k key, _ *Head) key { return k }},
 	{

@@ -107,7 +107,7 @@ func addRuns(t *testing.T, s *store.Store, l store.Lease, from, to int) {
 			h.Run.Parent = "run-0001"
 		}
 		if n%4 == 0 {
-			h.Run.Place = &flawless.Place{Key: "p"}
+			h.Run.Queue = &flawless.QueueOptions{Key: "p"}
 		}
 		if err := s.Write(t.Context(), l, store.Write{ID: id, New: true, After: &h}); err != nil {
 			t.Fatal(err)

@@ -30,8 +30,8 @@ func Run(w io.Writer, r flawless.Run, calls []Call) {
 	if len(r.Labels) > 0 {
 		p("labels", "%s", Labels(r.Labels))
 	}
-	if r.Place != nil {
-		p("queue", "%s", placeText(*r.Place))
+	if r.Queue != nil {
+		p("queue", "%s", queueText(*r.Queue))
 	}
 	if r.Parent != "" {
 		p("parent", "%s", r.Parent)
@@ -154,8 +154,8 @@ func Detail(r flawless.Run) string {
 		return Shorten(retryingText(r.Retrying[0]), 160)
 	case r.Failure != nil:
 		return Shorten(r.Failure.Kind+": "+r.Failure.Message, 80)
-	case r.Status == flawless.Pending && r.Place != nil && r.Place.Key != "":
-		return Shorten("queued: "+r.Place.Key, 80)
+	case r.Status == flawless.Pending && r.Queue != nil && r.Queue.Key != "":
+		return Shorten("queued: "+r.Queue.Key, 80)
 	case r.Wake != nil && !r.Status.Ended():
 		return "until " + Time(*r.Wake)
 	}
@@ -171,8 +171,8 @@ func retryingText(r flawless.Retrying) string {
 	return text + "; next attempt " + Time(*r.Next)
 }
 
-// placeText formats the concurrency key and the priority of a run.
-func placeText(p flawless.Place) string {
+// queueText formats the concurrency key and the priority of a run.
+func queueText(p flawless.QueueOptions) string {
 	if p.Key == "" {
 		return fmt.Sprintf("priority %d", p.Priority)
 	}

@@ -21,8 +21,8 @@ func Schedule(w io.Writer, s flawless.Schedule) {
 	if s.Version != "" {
 		p("version", "%s", s.Version)
 	}
-	if s.Place != nil {
-		p("queue", "%s", placeText(*s.Place))
+	if s.Queue != nil {
+		p("queue", "%s", queueText(*s.Queue))
 	}
 	if s.DeadlineMS > 0 {
 		grace := cmp.Or(time.Duration(s.GraceMS)*time.Millisecond, time.Minute)

@@ -74,7 +74,7 @@ func (r *Result) Into(t testing.TB, out any) {
 		t.Fatalf("flawlesstest: the workflow is %s: %+v", r.Status, r.Failure)
 	}
 	if err := json.Unmarshal(r.Output, out); err != nil {
-		t.Fatalf("flawlesstest: the output %s is not as it should be: %v", r.Output, err)
+		t.Fatalf("flawlesstest: cannot decode the output %s: %v", r.Output, err)
 	}
 }
 

@@ -81,8 +81,8 @@ fn message_of(name: &LitStr, item: &DeriveInput) -> Result<Tokens, Error> {
     })
 }
 
-/// The type by which other code starts runs of a workflow. It has the name of the function, and is none
-/// that could be made.
+/// Returns the type with which other code starts runs of a workflow. It has the name of the function, and no
+/// values.
 fn handle_of(name: &LitStr, f: &ItemFn, input: Option<&Type>, kind: &Tokens) -> Tokens {
     let (ident, vis) = (&f.sig.ident, &f.vis);
     let output = quote!(<#kind as ::flawless::__private::Returned>::Output);
@@ -123,8 +123,8 @@ fn handle_of(name: &LitStr, f: &ItemFn, input: Option<&Type>, kind: &Tokens) -> 
     }
 }
 
-/// Whether this crate exports flawless_resume already. The compiler loads this library once for each
-/// crate that it compiles.
+/// Whether this crate already exports flawless_resume. The compiler loads this library once for each crate
+/// that it compiles.
 static RESUMES: AtomicBool = AtomicBool::new(false);
 
 fn expand(name: &LitStr, f: &ItemFn) -> Result<Tokens, Error> {
@@ -222,7 +222,7 @@ fn expand(name: &LitStr, f: &ItemFn) -> Result<Tokens, Error> {
     })
 }
 
-/// The export of a module with async workflows, once in a crate.
+/// Returns the export of a module with async workflows, once per crate.
 fn resume_of(f: &ItemFn) -> Option<Tokens> {
     f.sig.asyncness?;
     if RESUMES.swap(true, Ordering::Relaxed) {
@@ -261,7 +261,7 @@ fn input_of(f: &ItemFn) -> Result<Option<&Type>, Error> {
     }
 }
 
-/// The type that a function returns, and whether it is a Result.
+/// Returns the type that a function returns, and whether it is a `Result`.
 fn returned_of(f: &ItemFn) -> Option<(&Type, bool)> {
     let ReturnType::Type(_, t) = &f.sig.output else {
         return None;
@@ -277,7 +277,7 @@ fn returned_of(f: &ItemFn) -> Option<(&Type, bool)> {
     Some((t, result))
 }
 
-/// The doc comment, without the space that begins its lines.
+/// Returns the doc comment, without the space at the beginning of its lines.
 fn doc_of(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|a| match &a.meta {
         Meta::NameValue(m) if m.path.is_ident("doc") => match &m.value {

@@ -199,11 +199,11 @@ pub use typed::{MessageType, WorkflowType};
 /// ```
 pub use flawless_sdk_macros::workflow;
 
-/// Makes a type a message: it can be sent and received by its type alone, so that nobody mistypes its name. It
-/// has to be `Serialize` to be sent, and `DeserializeOwned` to be received.
+/// Makes a type a message: it can be sent and received by its type alone, so that its name cannot be
+/// mistyped. It must be `Serialize` to be sent, and `DeserializeOwned` to be received.
 ///
-/// While a run waits for it, the engine refuses messages that serde cannot read as the type (see [`receive()`]). If
-/// the type implements `schemars::JsonSchema`, they have to match that schema as well.
+/// While a run waits for one, the engine rejects messages that serde cannot read as the type (see [`receive()`]). If
+/// the type implements `schemars::JsonSchema`, they must match that schema as well.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

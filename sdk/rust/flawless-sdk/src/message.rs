@@ -17,13 +17,13 @@ use crate::head::Head;
 use crate::schema::{Wanted, wanted_shape};
 use crate::{Error, host, json, reactor};
 
-/// Sends a message to another run, and ends when it is durable there. It reaches the run exactly once;
-/// messages of one run to another arrive in the order they were sent, and wait there until the run
-/// receives them.
+/// Sends a message to another run. The future is ready when the message is durable there. It is delivered
+/// exactly once; messages from one run to another arrive in the order in which they were sent, and stay in
+/// the inbox of that run until it receives them.
 ///
-/// The error is [`Error::Call`], of kind [`crate::Kind::NotFound`] where there is no such run, of kind
-/// [`crate::Kind::Conflict`] where it has ended, and of kind [`crate::Kind::Invalid`] where it waits for messages of
-/// that type and the value does not fit. Nothing is stored then.
+/// The error is [`Error::Call`], of [`crate::Kind::NotFound`] if there is no such run, of
+/// [`crate::Kind::Conflict`] if the run has ended, and of [`crate::Kind::Invalid`] if the run is waiting for
+/// messages of that type and the value does not fit; nothing is stored then.
 ///
 /// ```
 /// # async fn work(run: &str) -> Result<(), flawless::Error> {
@@ -42,22 +42,22 @@ pub fn send(run: &str, kind: &str, value: &(impl Serialize + ?Sized)) -> Asking<
     Asking::new(asked.errand(), |_, _| Ok(()))
 }
 
-/// A message that was received.
+/// A message that the run received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<T> {
-    /// The sender's name for it.
+    /// `<run>-<call>` of the sender, or chosen by a client.
     pub id: String,
-    /// The run that sent it, `""` where it came from outside.
+    /// The run that sent it, `""` if it came from outside.
     pub from: String,
-    /// Its type.
+    /// The type of the message.
     pub kind: String,
-    /// What it says.
+    /// The value of the message.
     pub value: T,
 }
 
 impl<T> Message<T> {
-    /// Answers the message: who sent it from outside and waits gets the value, once the turn is
-    /// durable. It does not wait.
+    /// Answers the message. A sender outside that waits for the reply gets the value once the turn is
+    /// durable. The call does not wait.
     #[track_caller]
     pub fn reply(&self, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
         let body = json::encode(&format!("the reply to {}", self.id), value)?;
@@ -67,24 +67,26 @@ impl<T> Message<T> {
     }
 }
 
-/// Waits for the next message of a type, and returns what it says. Messages that came before wait in
-/// the order they came. Where it is dropped, no message is lost.
+/// Waits for the next message of the given type and returns its value. Messages that arrived earlier are
+/// received in order of arrival. If the future is dropped, no message is lost.
 ///
-/// While `receive` waits, a message that serde cannot read as `T` is refused: its sender gets an error, and nothing is
-/// stored. An earlier message that does not match stays in the run, for a `receive` with another type;
-/// `flawless workflow show` lists it, and a `receive` as `serde_json::Value` gets it.
+/// While `receive` waits, the engine rejects a message that serde cannot read as `T`: the sender gets the
+/// error, and nothing is stored. A message that arrived earlier and does not fit stays in the inbox for a
+/// `receive` with another type; `flawless workflow show` lists it, and a `receive` as `serde_json::Value`
+/// gets it.
 ///
-/// Serde does not reveal the content of untagged and tagged enums and of structs with flattened members, and it knows
-/// nothing about conversions such as `#[serde(try_from)]`. A message that is wrong only there is received, and the
-/// error is [`Error::Json`] with the message's id and type. For such a type, derive `schemars::JsonSchema` and use
-/// [`crate::message`], which checks messages against that schema as well.
+/// Serde does not reveal what it reads in enums that are untagged or have a tag, and in structs with
+/// flattened members, and it knows nothing of conversions such as `#[serde(try_from)]`. A message that fails
+/// only there is received, and the error is [`Error::Json`] with its id and type. For such a type, derive
+/// `schemars::JsonSchema` and use [`crate::message`], which also checks messages against that schema.
 #[track_caller]
 pub fn receive<T: DeserializeOwned>(kind: &str) -> impl Future<Output = Result<T, Error>> + use<T> {
     let next = receive_message(kind);
     async move { next.await.map(|m| m.value) }
 }
 
-/// Waits for the next message of a type like [`receive`], and tells who sent it.
+/// Waits for the next message like [`receive`], for code that needs to know the sender or to
+/// [reply](Message::reply).
 #[track_caller]
 pub fn receive_message<T: DeserializeOwned>(kind: &str) -> Receiving<T> {
     receive_as(kind, wanted_shape::<T>())
@@ -121,17 +123,18 @@ pub fn receive_as<T>(kind: &str, schema: Wanted) -> Receiving<T> {
     }
 }
 
-/// The inboxes for one type of message.
+/// The receivers of messages of one type.
 #[derive(Default)]
 struct Mailbox {
     inboxes: Vec<Inbox>,
-    /// Left-over calls that were withdrawn because code began to receive the same messages as another Rust type. If
-    /// one of them already got a message, it goes to a receiver that can read it.
+    /// Calls that were withdrawn when code began to receive the same messages as another Rust type, because
+    /// they would take its messages. If one of them already has a message, that goes to a receiver that can
+    /// read it.
     taken_back: Vec<Call>,
 }
 
-/// The calls that receive messages of one type with one schema. The engine delivers a message to the oldest call that
-/// it matches, so the calls that code waits for are older than the left-over ones.
+/// The receivers of messages of one type that fit one schema. The engine delivers a message to the oldest
+/// call that it fits, so calls with a waiting receiver must be older than spare ones.
 struct Inbox {
     schema: Wanted,
     waiting: Vec<Rc<RefCell<Asked>>>, // in the order of their calls
@@ -163,8 +166,8 @@ impl Mailbox {
         }
     }
 
-    /// Returns the oldest message of the calls that were taken back, if it can be read as this type. It wakes the
-    /// task when there may be one.
+    /// Returns the oldest message of a withdrawn call that can be read as this type. The waker is woken when
+    /// there may be one.
     fn earlier<T: DeserializeOwned>(&mut self, cx: &Context<'_>) -> Option<Message<T>> {
         let mut i = 0;
         while let Some(call) = self.taken_back.get(i) {
@@ -192,13 +195,13 @@ thread_local! {
     static INBOXES: RefCell<BTreeMap<String, Mailbox>> = RefCell::default();
 }
 
-/// Forgets the calls that are left over from a run that has ended.
+/// Forgets the spare calls of a run that has ended.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn forget_all() {
     drop(INBOXES.take());
 }
 
-/// What [`receive_message`] returns: a future of the message.
+/// The future returned by [`receive_message`].
 #[must_use = "the message comes by `.await`, or by `.wait()` in a plain function"]
 pub struct Receiving<T> {
     asked: Rc<RefCell<Asked>>,
@@ -208,9 +211,9 @@ pub struct Receiving<T> {
 }
 
 impl<T> Receiving<T> {
-    /// Takes it out of those that wait. Where it gives up, its call is the next one's, and so on: what is
-    /// left over is the newest, so that no message goes to nobody while somebody waits. It may come late,
-    /// when a thread ends and its tasks are dropped.
+    /// Removes the receiver. If it gives up, its call goes to the next receiver, whose call goes to the one
+    /// after it, and so on: the newest call becomes the spare one, so that no message goes to a spare call
+    /// while a receiver waits. This may be called late, when a thread ends and its tasks are dropped.
     fn quit(&self, gives_up: bool) {
         let _ = INBOXES.try_with(|all| {
             let mut all = all.borrow_mut();
@@ -300,13 +303,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn outside_there_are_no_messages() {
+    fn messages_outside_a_run_fail() {
         assert_eq!(finish(send("r", "k", &1)), Some(Err(Error::Outside)));
         assert_eq!(finish(receive::<u8>("k")), Some(Err(Error::Outside)));
     }
 
     #[test]
-    fn a_message_of_another_type_is_an_error_that_names_it() {
+    fn message_that_does_not_fit_is_reported_by_name() {
         let run = Run::begin();
         run.task(async { receive::<u8>("k").await.unwrap_err().to_string() });
         run.answer(1, r#"{"id":"m1","type":"k"}"#);
@@ -317,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_given_up_takes_no_message() {
+    fn abandoned_wait_takes_no_message() {
         let run = Run::begin();
         let work = crate::saga(async |_| receive::<()>("k").await);
         run.task(crate::timeout(Duration::from_secs(1), work));
@@ -329,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_sends_its_schema() {
+    fn call_has_the_schema_of_its_type() {
         let run = Run::begin();
         run.task(receive::<u8>("k"));
         let schema = r#"{"format":"uint8","type":"integer"}"#;
@@ -349,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_receive_takes_no_message_from_one_of_another_type() {
+    fn abandoned_wait_takes_no_message_of_another_type() {
         let run = Run::begin();
         give_up::<u8>(&run);
         run.task(receive::<()>("k"));
@@ -367,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_came_first_goes_to_a_receiver_that_can_read_it() {
+    fn early_message_goes_to_a_receiver_that_can_read_it() {
         let run = Run::begin();
         give_up::<()>(&run);
         run.task(receive::<u8>("k")); // calls 2 and 3
@@ -382,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_does_not_match_stays_for_its_type() {
+    fn message_stays_for_the_type_that_can_read_it() {
         let run = Run::begin();
         give_up::<()>(&run);
         run.hand_over(1, r#"{"id":"m1","type":"k"}"#);

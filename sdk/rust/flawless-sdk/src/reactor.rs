@@ -1,4 +1,4 @@
-//! Who waits for what: tasks for answers and for moments.
+//! Tracks which task waits for which answers and times.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::head::Head;
 use crate::scope::{self, Scope};
 use crate::{Cancelled, host, json};
 
-/// A call whose answer may be waited for.
+/// A call whose answer a task may wait for.
 struct Waiting {
     what: String,
     nature: Nature,
@@ -30,7 +30,7 @@ impl Waiting {
 /// Why a call is withdrawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Why {
-    /// The time for it has passed.
+    /// Its time has passed.
     Deadline,
     /// The run was cancelled.
     Cancelled,
@@ -72,7 +72,7 @@ thread_local! {
     static REACTOR: RefCell<Reactor> = RefCell::default();
 }
 
-/// Takes down a call that was made. `what` says so to people.
+/// Registers a call that was made. `what` describes it to people.
 pub(crate) fn open(call: i32, what: String, nature: Nature) {
     let waiting = Waiting {
         what,
@@ -87,7 +87,7 @@ pub(crate) fn open(call: i32, what: String, nature: Nature) {
     note(call);
 }
 
-/// Notes a call in the scopes of the code that runs, if they have to care about it.
+/// Records a call in the scopes of the current code, if they need it.
 fn note(call: i32) {
     REACTOR.with_borrow_mut(|r| match r.calls.get_mut(&call) {
         Some(w) if w.nature != Nature::Inside => {
@@ -98,7 +98,7 @@ fn note(call: i32) {
     });
 }
 
-/// Says that the waiting for a call is never given up while it has no answer.
+/// Makes waits for a call end only with its answer.
 pub(crate) fn errand(call: i32) {
     REACTOR.with_borrow_mut(|r| {
         if let Some(w) = r.calls.get_mut(&call) {
@@ -108,13 +108,12 @@ pub(crate) fn errand(call: i32) {
     note(call);
 }
 
-/// Forgets a call. It may come late, when a thread ends and its tasks are dropped.
+/// Forgets a call. This may be called late, when a thread ends and its tasks are dropped.
 pub(crate) fn close(call: i32) {
     let _ = REACTOR.try_with(|r| r.borrow_mut().close(call));
 }
 
-/// Asks the engine to withdraw a call that leaves it, unless it was asked before. The call's answer
-/// tells what became of it.
+/// Asks the engine, once, to withdraw a call that leaves it. The answer of the call tells the result.
 pub(crate) fn withdraw(call: i32, why: Why) {
     let settle = REACTOR.with_borrow_mut(|r| match r.calls.get_mut(&call) {
         Some(w) if w.nature == Nature::Outside && !w.withdrawn && !host::answered(call) => {
@@ -146,7 +145,7 @@ pub(crate) fn take_back(call: i32) {
     host::call("withdraw", &head.end(), b"");
 }
 
-/// Tells whether a call that was withdrawn has no outcome because of that.
+/// Whether a call has no outcome because it was withdrawn.
 pub(crate) fn was_withdrawn(call: i32) -> bool {
     #[derive(serde::Deserialize)]
     struct Head {
@@ -164,21 +163,20 @@ pub(crate) fn was_withdrawn(call: i32) -> bool {
     asked && kind().is_some_and(|kind| kind == "withdrawn")
 }
 
-/// Tells whether somebody has a call that leaves the engine, or changes something in it, and has no
-/// answer.
+/// Whether a call is held that leaves the engine, or changes something in it, and has no answer.
 pub(crate) fn unsettled(call: i32) -> bool {
     let cared = |w: &Waiting| w.nature != Nature::Inside;
     REACTOR.with_borrow(|r| r.calls.get(&call).is_some_and(cared)) && !host::answered(call)
 }
 
-/// Tells whether somebody has a call, and its answer says what became of it.
+/// Whether a call is held whose answer tells its outcome.
 pub(crate) fn has_outcome(call: i32) -> bool {
     let there = REACTOR.with_borrow(|r| r.calls.contains_key(&call));
     there && host::answered(call) && !was_withdrawn(call)
 }
 
-/// Withdraws a call whose future is dropped. Until it has its answer, no other call leaves the engine:
-/// code that makes the request again does so after the first one's outcome.
+/// Withdraws a call whose future is dropped. Until it has its answer, no other call leaves the engine: code
+/// that makes the request again does so after the outcome of the first one.
 pub(crate) fn abandon(call: i32) {
     withdraw(call, Why::Dropped);
     REACTOR.with_borrow_mut(|r| {
@@ -187,12 +185,12 @@ pub(crate) fn abandon(call: i32) {
     });
 }
 
-/// Tells whether a call whose future was dropped has no answer yet.
+/// Whether a call whose future was dropped has no answer yet.
 pub(crate) fn abandoned() -> bool {
     REACTOR.with_borrow(|r| !r.dropped.is_empty())
 }
 
-/// Keeps a call until those whose futures were dropped have their answers.
+/// Postpones a call until those whose futures were dropped have their answers.
 pub(crate) fn put_off(later: Rc<Later>) {
     REACTOR.with_borrow_mut(|r| r.later.push(later));
 }
@@ -205,7 +203,7 @@ pub(crate) fn await_abandoned() {
     }
 }
 
-/// Forgets the dropped calls that have their answers, and makes those that waited for them.
+/// Forgets dropped calls that have their answers, and makes the postponed ones.
 fn settle() {
     let (settled, later) = REACTOR.with_borrow_mut(|r| {
         let (settled, dropped) = r.dropped.iter().partition(|call| host::answered(**call));
@@ -225,7 +223,7 @@ fn settle() {
     }
 }
 
-/// Wakes a task when the answer of a call comes, or the run is cancelled.
+/// Wakes a task when the answer of a call arrives, or when the run is cancelled.
 pub(crate) fn wait_for(call: i32, waker: &Waker) {
     REACTOR.with_borrow_mut(|r| {
         if let Some(w) = r.calls.get_mut(&call) {
@@ -235,7 +233,7 @@ pub(crate) fn wait_for(call: i32, waker: &Waker) {
     note(call);
 }
 
-/// Wakes a task when the answer of a call comes that another may wait for.
+/// Wakes a task when the answer of a call arrives for which another task may wait.
 pub(crate) fn also_wake(call: i32, waker: &Waker) {
     REACTOR.with_borrow_mut(|r| {
         if let Some(w) = r.calls.get_mut(&call)
@@ -246,7 +244,7 @@ pub(crate) fn also_wake(call: i32, waker: &Waker) {
     });
 }
 
-/// Wakes the task that waits for the answer of a call, for it waits for another.
+/// Wakes the task that waits for a call, because it now waits for another one.
 pub(crate) fn wake(call: i32) {
     let waker = REACTOR.with_borrow_mut(|r| r.calls.get_mut(&call).and_then(|w| w.waker.take()));
     if let Some(waker) = waker {
@@ -261,10 +259,10 @@ fn set(place: &mut Option<Waker>, waker: &Waker) {
     }
 }
 
-/// The place of a timer among those there are.
+/// The key of a timer: its time and a serial number.
 pub(crate) type TimerKey = (i64, u64);
 
-/// Returns a new place for a timer.
+/// Returns a key for a new timer.
 pub(crate) fn new_timer(at: i64) -> TimerKey {
     REACTOR.with_borrow_mut(|r| {
         r.timers_made += 1;
@@ -272,12 +270,12 @@ pub(crate) fn new_timer(at: i64) -> TimerKey {
     })
 }
 
-/// Wakes a task at a moment, or when the run is cancelled.
+/// Wakes a task at a given time, or when the run is cancelled.
 pub(crate) fn wait_until(key: TimerKey, waker: &Waker) {
     REACTOR.with_borrow_mut(|r| r.timers.insert(key, waker.clone()));
 }
 
-/// Takes a timer out. It may come late, when a thread ends and its tasks are dropped.
+/// Removes a timer. This may be called late, when a thread ends and its tasks are dropped.
 pub(crate) fn drop_timer(key: TimerKey) {
     let _ = REACTOR.try_with(|r| r.borrow_mut().timers.remove(&key));
 }
@@ -291,17 +289,17 @@ pub(crate) fn wait_for_cancellation(waker: &Waker) {
     });
 }
 
-/// Says which call tells that the run is cancelled.
+/// Sets the call that is answered when the run is cancelled.
 pub(crate) fn watch(call: i32) {
     REACTOR.with_borrow_mut(|r| r.cancellation = call);
 }
 
-/// Returns the call that tells of a cancellation which has not come yet.
+/// Returns the call that is answered when the run is cancelled, unless it was.
 pub(crate) fn watched() -> Option<i32> {
     REACTOR.with_borrow(|r| (r.cancellation > 0).then_some(r.cancellation))
 }
 
-/// Returns the cancellation of the run, if it was handed over.
+/// Returns the cancellation of the run, if it was delivered.
 pub(crate) fn cancelled() -> Option<Cancelled> {
     if let Some(call) = watched()
         && host::answered(call)
@@ -316,7 +314,7 @@ pub(crate) fn cancelled() -> Option<Cancelled> {
     REACTOR.with_borrow(|r| r.cancelled.clone())
 }
 
-/// Wakes the tasks whose answers have come or whose moment has; all of them if the run was cancelled.
+/// Wakes the tasks whose answers have arrived or whose time has come; all of them if the run was cancelled.
 pub(crate) fn deliver() {
     settle();
     let all = watched().is_some() && cancelled().is_some();
@@ -352,7 +350,7 @@ fn wake_those(all: bool) {
     }
 }
 
-/// Returns the calls whose answers somebody waits for.
+/// Returns the calls for whose answers tasks wait.
 pub(crate) fn awaited() -> Vec<i32> {
     REACTOR.with_borrow(|r| {
         let waited = r.calls.iter().filter(|(_, w)| w.awaited());
@@ -360,12 +358,12 @@ pub(crate) fn awaited() -> Vec<i32> {
     })
 }
 
-/// Returns the moment of the next timer.
+/// Returns the time of the next timer.
 pub(crate) fn next_timer() -> Option<i64> {
     REACTOR.with_borrow(|r| r.timers.first_key_value().map(|((at, _), _)| *at))
 }
 
-/// Says what is waited for, a line for each.
+/// Lists what tasks wait for, one line each.
 pub(crate) fn account() -> Vec<String> {
     REACTOR.with_borrow(|r| {
         let calls = r.calls.iter();
@@ -396,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn timers_that_are_due_wake_and_the_others_stay() {
+    fn due_timers_wake_and_others_stay() {
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
         let later = host::now() + 1_000_000_000_000;
@@ -412,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_names_the_calls() {
+    fn account_names_the_calls() {
         open(3, "http at src/lib.rs:7".into(), Nature::Outside);
         assert_eq!(account(), ["call 3: http at src/lib.rs:7"]);
         close(3);

@@ -1,4 +1,4 @@
-//! The JSON Schemas of what workflows take and return, and of what calls wait for.
+//! JSON Schemas of the inputs and outputs of workflows, and of values that calls wait for.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -140,12 +140,12 @@ pub(crate) fn wanted_shape<T: DeserializeOwned>() -> Wanted {
     })
 }
 
-/// Finds the best schema of a type: `(&&&Best::<T>::NEW).wanted()` takes the first of these traits that the type
-/// allows.
+/// Selects the best schema of a type: `(&&&Best::<T>::NEW).wanted()` uses the first of these traits that the
+/// type satisfies.
 pub struct Best<T>(PhantomData<T>);
 
 impl<T> Best<T> {
-    /// It stands for the type.
+    /// The only value.
     pub const NEW: Self = Best(PhantomData);
 }
 
@@ -163,7 +163,7 @@ pub trait BestShape {
 
 /// See [`Best`].
 pub trait BestNone {
-    /// Returns none: the type is never read.
+    /// Returns no schema: the type is never read.
     fn wanted(&self) -> Wanted;
 }
 

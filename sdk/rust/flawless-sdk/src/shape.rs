@@ -420,7 +420,7 @@ mod tests {
 
     /// A type that refuses the made-up values does not hide what is beside it and in it.
     #[test]
-    fn a_conversion_hides_nothing() {
+    fn conversion_hides_no_other_members() {
         let shape = shape::<Payment>();
         assert!(shape.beyond);
         let of =
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_without_end_ends() {
+    fn recursive_type_terminates() {
         let shape = shape::<Endless>();
         let next = shape.defs["serde.Endless"].pointer("/properties/next/$ref");
         assert_eq!(next, Some(&json!("#/$defs/serde.Endless")));

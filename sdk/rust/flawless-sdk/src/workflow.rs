@@ -16,21 +16,21 @@ use crate::head::Head;
 use crate::size::{MAX_BODY, MAX_TEXT, cut};
 use crate::{json, key};
 
-/// A workflow, as the attribute [`crate::workflow`] describes it.
+/// A workflow, as described by the attribute [`crate::workflow`].
 pub struct Workflow {
     /// Its name.
     pub name: &'static str,
-    /// What it does, for people.
+    /// Its description for people.
     pub doc: &'static str,
     /// The JSON Schema of its input, if it has one.
     pub input: Option<fn() -> Vec<u8>>,
     /// The JSON Schema of its output.
     pub output: fn() -> Vec<u8>,
-    /// What it does.
+    /// Its function.
     pub body: Body,
 }
 
-/// What a workflow does with its input.
+/// The function of a workflow.
 pub enum Body {
     /// A plain function.
     Plain(fn(&[u8]) -> Ending),
@@ -38,18 +38,18 @@ pub enum Body {
     Async(fn(&[u8]) -> Running),
 }
 
-/// An async workflow that was begun.
+/// An async workflow that has started.
 pub type Running = Pin<Box<dyn Future<Output = Ending>>>;
 
 static WORKFLOWS: Mutex<Vec<&'static Workflow>> = Mutex::new(Vec::new());
 
-/// Adds a workflow to those of the module.
+/// Registers a workflow of the module.
 pub fn register(workflow: &'static Workflow) {
     let mut all = WORKFLOWS.lock().unwrap_or_else(PoisonError::into_inner);
     all.push(workflow);
 }
 
-/// Returns the workflows of the module in the order of their names.
+/// Returns the workflows of the module, ordered by name.
 pub(crate) fn all() -> Vec<&'static Workflow> {
     let mut all = WORKFLOWS
         .lock()
@@ -59,16 +59,16 @@ pub(crate) fn all() -> Vec<&'static Workflow> {
     all
 }
 
-/// Returns the manifest of a module that has these workflows.
+/// Returns the manifest of a module with these workflows.
 ///
 /// # Panics
-/// If two have the same name, or some are plain functions and others are not: the author has to know
+/// If two have the same name, or if some are plain functions and others are not: the author has to know
 /// before the module is added.
 pub(crate) fn manifest(all: &[&Workflow]) -> Vec<u8> {
     for pair in all.windows(2) {
         assert!(
             pair[0].name != pair[1].name,
-            "workflow {:?} is there twice; names must differ within a module",
+            "workflow {:?} is registered twice; names must be unique within a module",
             pair[0].name
         );
     }
@@ -95,7 +95,7 @@ pub(crate) fn manifest(all: &[&Workflow]) -> Vec<u8> {
     o.end()
 }
 
-/// Returns the workflow of a name, or an error that lists those there are.
+/// Returns the workflow with that name, or an error that lists the names there are.
 pub(crate) fn find<'a>(all: &[&'a Workflow], name: &str) -> Result<&'a Workflow, String> {
     if let Some(w) = all.iter().find(|w| w.name == name) {
         return Ok(w);
@@ -130,15 +130,15 @@ impl Workflow {
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With its output, JSON.
+    /// With an output, as JSON.
     Output(Vec<u8>),
-    /// Without.
+    /// Without an output.
     Failure {
         /// `error`, `panic` or `cancelled`.
         kind: &'static str,
         /// What happened.
         message: String,
-        /// Where, or empty.
+        /// Where it happened, or empty.
         stack: String,
     },
 }
@@ -152,11 +152,11 @@ impl Ending {
         }
     }
 
-    /// Whether there is an output, and the JSON that the engine is told.
+    /// Returns whether there is an output, and the JSON for the engine.
     pub(crate) fn text(self) -> (bool, Vec<u8>) {
         match self {
             Ending::Output(text) if text.len() > MAX_BODY => Ending::error(format!(
-                "the output has {} bytes, at most {MAX_BODY} are allowed; keep it elsewhere and return where",
+                "the output has {} bytes, the limit is {MAX_BODY}; store it elsewhere and return its location",
                 text.len()
             ))
             .text(),
@@ -178,7 +178,7 @@ impl Ending {
     }
 }
 
-/// What can be the input of a workflow: serde reads it, and schemars describes it.
+/// A type that can be the input of a workflow: serde reads it, and schemars describes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the input of a workflow",
     note = "derive serde::Deserialize and schemars::JsonSchema for it"
@@ -187,7 +187,7 @@ pub trait Input: DeserializeOwned + JsonSchema {}
 
 impl<T: DeserializeOwned + JsonSchema> Input for T {}
 
-/// What can be the output of a workflow: serde writes it, and schemars describes it.
+/// A type that can be the output of a workflow: serde writes it, and schemars describes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the output of a workflow",
     note = "derive serde::Serialize and schemars::JsonSchema for it"
@@ -196,37 +196,37 @@ pub trait Output: Serialize + JsonSchema {}
 
 impl<T: Serialize + JsonSchema> Output for T {}
 
-/// What a workflow returns: an output, or an error instead.
+/// A type that a workflow can return: an output, or a `Result` of one.
 #[diagnostic::on_unimplemented(
     message = "a workflow cannot return `{Self}`",
     note = "return a value for which serde::Serialize and schemars::JsonSchema are derived, or a Result of one and an error"
 )]
 pub trait Returned {
-    /// Its type.
+    /// The type of the output.
     type Output: Output;
 
-    /// How the run ends with it.
+    /// How a run ends that returns this.
     fn ending(self) -> Ending;
 }
 
-/// Tells whether a type is a `Result`, by whatever name: the constant of a type goes before that of a trait.
-/// An `Err` that was taken for a value would complete the run.
+/// Tells whether a type is a `Result`, by whatever name: an inherent constant takes precedence over that of a
+/// trait. An `Err` that counted as a value would complete the run.
 pub struct Kind<T>(PhantomData<T>);
 
 impl<T, E> Kind<Result<T, E>> {
-    /// It is one.
+    /// It is a `Result`.
     pub const IS_RESULT: bool = true;
 }
 
 /// See [`Kind`].
 pub trait OtherKind {
-    /// It is none.
+    /// It is not a `Result`.
     const IS_RESULT: bool = false;
 }
 
 impl<T> OtherKind for Kind<T> {}
 
-/// A value that is no `Result`.
+/// A value that is not a `Result`.
 pub struct Value<T>(pub T);
 
 impl<T: Output> Returned for Value<T> {
@@ -255,7 +255,7 @@ fn output<T: Serialize>(value: &T) -> Ending {
     }
 }
 
-/// The ending of an error: its message, and those of its sources that it does not tell itself.
+/// Returns the ending for an error: its message, and those of its sources that it does not contain.
 fn failure(error: &(dyn StdError + 'static)) -> Ending {
     let kind = match is_cancellation(error) {
         true => "cancelled",
@@ -277,7 +277,7 @@ fn failure(error: &(dyn StdError + 'static)) -> Ending {
     }
 }
 
-/// Reads the input of a workflow. None at all is read as `null`.
+/// Reads the input of a workflow. A missing input is read as `null`.
 pub fn read_input<T: Input>(text: &[u8]) -> Result<T, Ending> {
     let text = if text.is_empty() { b"null" } else { text };
     serde_json::from_slice(text)
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_describes_the_workflows() {
+    fn manifest_describes_the_workflows() {
         let text = manifest(&[&plain("a"), &plain("b")]);
         let m: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(m["sdk"], json!(concat!("rust/", env!("CARGO_PKG_VERSION"))));
@@ -324,8 +324,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "is there twice")]
-    fn names_must_differ() {
+    #[should_panic(expected = "is registered twice")]
+    fn names_must_be_unique() {
         manifest(&[&plain("a"), &plain("a")]);
     }
 
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_unknown_is_told() {
+    fn unknown_name_is_reported() {
         let (a, b) = (plain("a"), plain("b"));
         assert!(find(&[&a, &b], "b").is_ok_and(|w| w.name == "b"));
         let error = find(&[&a, &b], "c").err().unwrap();
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_returned_is_how_a_run_ends() {
+    fn returned_value_decides_the_ending() {
         assert_eq!(told(Value(7).ending()), "true 7");
         assert_eq!(told(Ok::<_, Error>("x").ending()), "true \"x\"");
         let why = Cancelled {
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_above_the_limit_is_a_failure() {
+    fn oversized_output_is_a_failure() {
         let text = told(Ending::Output(vec![b'1'; MAX_BODY + 1]));
         assert!(
             text.starts_with(r#"false {"kind":"error","message":"the output has 67108865 bytes"#),
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_does_not_fit_is_told() {
+    fn input_that_does_not_fit_is_reported() {
         assert_eq!(read_input::<u8>(b"7"), Ok(7));
         assert_eq!(read_input::<Option<u8>>(b""), Ok(None));
         let ending = read_input::<u8>(b"\"7\"").unwrap_err();
