@@ -26,6 +26,11 @@ newest version of that module on the server, or VERSION. Interrupting the
 command does not end the run.`,
 		Example: "  flawless run checkout --input '{\"card\":\"4711\"}'\n  flawless run shop:0.1.1 checkout --input @order.json",
 		RunE: func(c *cobra.Command, args []string) error {
+			if file := args[0]; filepath.Ext(file) == ".wasm" {
+				name := strings.TrimSuffix(filepath.Base(file), ".wasm")
+				return fmt.Errorf("%s is a file, and run takes the name of a workflow or module; add the file first: flawless module add %s %s, then: flawless run %s WORKFLOW: %w",
+					file, name, file, name, flawless.Invalid)
+			}
 			in, err := a.readInput(input)
 			if err != nil {
 				return err
