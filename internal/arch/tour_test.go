@@ -32,10 +32,54 @@ func TestArchitectureNamesWhatExists(t *testing.T) {
 		receiver, name := m[2], m[3]
 		declared := "(?:func|type) " + name
 		if receiver != "" {
-			declared = `func \(\w+ \*?` + receiver + `\) ` + name
+			declared = `func \((?:\w+ )?\*?` + receiver + `\) ` + name
 		}
 		if name != "" && !regexp.MustCompile(`(?m)^`+declared+`[([ ]`).Match(code) {
 			t.Errorf("%s has no %s", m[1], strings.TrimPrefix(receiver+"."+name, "."))
 		}
+	}
+}
+
+// row is a row of a table of packages: the packages, and where to start reading.
+var row = regexp.MustCompile("(?m)^\\| ((?:`[\\w/]+`(?:, )?)+) \\|.*\\| ([^|]+) \\|$")
+
+// TestArchitectureTableNamesWhatExists checks where the tables of packages tell readers to start.
+func TestArchitectureTableNamesWhatExists(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	page, err := os.ReadFile(filepath.Join(root, "docs", "internals", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := regexp.MustCompile("`([\\w./]+)`")
+	checked := 0
+	for _, m := range row.FindAllStringSubmatch(string(page), -1) {
+		var code strings.Builder
+		for _, pkg := range quoted.FindAllStringSubmatch(m[1], -1) {
+			files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pkg[1]), "*.go"))
+			if err != nil || len(files) == 0 {
+				t.Errorf("there is no package %s", pkg[1])
+			}
+			for _, file := range files {
+				b, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				code.Write(b)
+			}
+		}
+		for _, q := range quoted.FindAllStringSubmatch(m[2], -1) {
+			receiver, name, method := strings.Cut(q[1], ".")
+			declared := `(?:func|type) ` + receiver
+			if method {
+				declared = `func \((?:\w+ )?\*?` + receiver + `\) ` + name
+			}
+			if checked++; !regexp.MustCompile(`(?m)^` + declared + `[([ ]`).MatchString(code.String()) {
+				t.Errorf("%s has no %s", m[1], q[1])
+			}
+		}
+	}
+	if checked < 60 {
+		t.Errorf("only %d names were checked", checked)
 	}
 }
