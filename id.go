@@ -148,7 +148,7 @@ func CheckKey(what, key string) error { return checkVisible(what, key, MaxID, ""
 // visible in every list. without has further characters that are not allowed.
 func checkText(what, text string, maxLen int, without string) error {
 	if text == "." || text == ".." || text == "/" { // the router treats a lone slash as the end of the path, even if it is escaped
-		return fmt.Errorf("%s is %q, which no URL can name; choose another: %w", what, text, Invalid)
+		return fmt.Errorf("%s is %q, which cannot be part of a URL path; choose another: %w", what, text, Invalid)
 	}
 	return checkVisible(what, text, maxLen, without)
 }

@@ -123,7 +123,7 @@ type Self struct {
 	URL string `json:"url,omitempty" cbor:"2,keyasint,omitempty"`
 }
 
-// End is an end that the engine imposed: a person terminated the run, or decided that it failed.
+// Ended is how a run ended: its output, or the failure.
 type Ended struct {
 	Output  json.RawMessage `json:"output,omitempty" cbor:"1,keyasint,omitempty"` // JSON; set if Failure is nil
 	Failure *Failure        `json:"failure,omitempty" cbor:"2,keyasint,omitempty"`

@@ -58,7 +58,7 @@ func (b *bench) report(n int, r slept) {
 		memory.Goal, disk.Goal = &goal{Limit: 150e6 / (1 << 20), Target: 80e6 / (1 << 20)}, &goal{Limit: 1500, Target: 600}
 	}
 	if n == 1_000_000 {
-		memory.Goal = &goal{Limit: 1 << 20, Target: 1e9 / (1 << 20)}
+		memory.Goal = &goal{Limit: 1024, Target: 1e9 / (1 << 20)}
 	}
 	b.put(memory)
 	b.put(figure{What: name + "the same after a restart", Value: r.fresh, Unit: "MiB"})

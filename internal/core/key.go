@@ -144,8 +144,8 @@ func (s *State) recallKey(c *OpenCall) {
 	}
 }
 
-// rememberKey keeps how a call ended for later calls under its key: a key that the code chose, or one that it was told
-// with the answer.
+// rememberKey keeps how a call ended for later calls under its key: a key that the code chose, or one that
+// came with the answer.
 func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 	if c == nil || c.invalid != nil || c.Kind != effect.HTTP || c.policy.Idempotent || c.policy.Keyless {
 		return

@@ -129,7 +129,7 @@ func (s *State) Paused() *flawless.Pause { return s.paused }
 // Self returns the identity that the guest was told.
 func (s *State) Self() flawless.Self { return s.self }
 
-// FormerIDs returns the ids that the guest was told earlier, those of the runs whose past it shares.
+// FormerIDs returns the ids of the runs whose past this one shares; its guest may still know them.
 func (s *State) FormerIDs() []string { return s.formerIDs }
 
 // PastCalls returns the number of the last call that was made by the run whose past this one shares, 0 if there is
@@ -156,9 +156,6 @@ func (c *OpenCall) Policy() effect.Policy { return c.policy }
 
 // Tries returns the number of attempts begun.
 func (c *OpenCall) Tries() int { return c.attempt }
-
-// NextTry returns when the next attempt begins, 0 if the call does not wait for a retry.
-func (c *OpenCall) NextTry() int64 { return c.nextAt }
 
 // Waits reports whether the next attempt waits for a rate-limit permit.
 func (c *OpenCall) Waits() bool { return c.awaitsPermit }

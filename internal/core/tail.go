@@ -23,8 +23,8 @@ func OnlyLateTries(entries []flawless.Entry) bool {
 	return len(entries) > 0 && !slices.ContainsFunc(entries, func(e flawless.Entry) bool { return e.Attempt == nil || e.Attempt.N <= LoggedTries })
 }
 
-// MergeLateTries returns the entries of the last record followed by more, without the irrelevant ones: those about a
-// call before the end of its last attempt.
+// MergeLateTries returns the entries of the last record followed by more, without the irrelevant ones: for each
+// call, the entries before the end of its last attempt.
 func MergeLateTries(tail, more []flawless.Entry) []flawless.Entry {
 	all := slices.Concat(tail, more)
 	ended := map[int]int{} // position of the last end, by call

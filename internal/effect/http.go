@@ -159,7 +159,7 @@ func (r *request) explain(f *transport.Fault) {
 	switch {
 	case f == nil:
 	case errors.As(f.Err, &cancelled):
-		f.Err = fmt.Errorf("the engine gave it up: %w", cancelled.Cause)
+		f.Err = fmt.Errorf("the engine abandoned the call: %w", cancelled.Cause)
 	case errors.Is(f.Err, transport.ErrLate):
 		f.Err = errors.New("no connection was made before the server may forget its idempotency key")
 	case errors.Is(f.Err, transport.ErrDeadline):

@@ -101,7 +101,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	digest := b.Manifest.Module.Digest
 	s, entries := e.imported(b, id)
 	if s.Start().Digest != digest {
-		return flawless.Run{}, fmt.Errorf("importing run %s: its log is of module %.12s, the bundle's manifest names %.12s: %w", id, s.Start().Digest, digest, flawless.Invalid)
+		return flawless.Run{}, fmt.Errorf("importing run %s: its log belongs to module %.12s, but the manifest of the bundle names %.12s: %w", id, s.Start().Digest, digest, flawless.Invalid)
 	}
 	switch _, err := e.store.Binary(ctx, digest); {
 	case err == nil:
@@ -153,7 +153,7 @@ func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Ent
 		}
 	}
 	if e.runs.Has(s.ID()) {
-		return flawless.Run{}, fmt.Errorf("keeping run %s: there is a run of this id already; choose another with --id: %w", s.ID(), flawless.Conflict)
+		return flawless.Run{}, fmt.Errorf("storing run %s: a run with this id already exists; choose another with --id: %w", s.ID(), flawless.Conflict)
 	}
 	if err := e.store.Write(ctx, e.lease, w); err != nil {
 		if errors.Is(err, flawless.Conflict) {

@@ -222,7 +222,7 @@ func (e *Engine) recover() {
 		if err == nil || e.life.Turns.Err() != nil {
 			return
 		}
-		e.log.Error("active runs cannot be read, retrying soon", "error", err)
+		e.log.Error("reading active runs failed, will retry", "error", err)
 		select {
 		case <-e.life.Turns.Done():
 			return

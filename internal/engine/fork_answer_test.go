@@ -279,7 +279,7 @@ func TestAwaitOfRemovedRunFails(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		mustStart(t, e, "want", ops(awaits("old")), "a")
-		if r := mustEnd(t, e, "a"); r.Failure == nil || !strings.Contains(r.Failure.Message, "it has ended and was removed since") || !strings.Contains(r.Failure.Message, "(not_found)") {
+		if r := mustEnd(t, e, "a"); r.Failure == nil || !strings.Contains(r.Failure.Message, "the run has ended and has been removed") || !strings.Contains(r.Failure.Message, "(not_found)") {
 			t.Errorf("it is %+v, %+v", r, r.Failure)
 		}
 	})

@@ -7,7 +7,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Health returns how the engine is.
+// Health returns the condition of the engine.
 func (e *Engine) Health() flawless.Health {
 	id, c := e.store.Identity(), e.runs.Counts()
 	slots, _, _ := e.residency.Slots()
@@ -46,10 +46,10 @@ func (e *Engine) watchSpace() {
 		case <-tick.C:
 			e.life.Full()
 			if err := e.store.Failed(); err != nil {
-				e.life.Break(err) // nobody may write for hours, and find out
+				e.life.Break(err) // without a write, the failure could go unnoticed for hours
 			}
 		case <-e.life.HasSpace():
-			e.log.Info("there is space again, work continues")
+			e.log.Info("disk space available again, continuing")
 			e.runs.WakeAll()
 			e.clock.Again()
 			e.recover()

@@ -22,7 +22,7 @@ func (e *Engine) send(r *live.Run, c *core.OpenCall) error {
 		return err
 	}
 	m := flawless.Message{ID: fmt.Sprintf("%s-%d", r.ID(), c.N), From: r.ID(), Call: c.N, Type: h.Type, Body: c.Body}
-	to, _, err := e.post(e.life.Calls, e.meant(r, h.To), m)
+	to, _, err := e.post(e.life.Calls, e.resolveID(r, h.To), m)
 	if err != nil {
 		return err
 	}

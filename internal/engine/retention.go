@@ -6,7 +6,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/retention"
 )
 
-// retention returns what removes ended runs.
+// retention returns the sweeper that removes ended runs.
 func (e *Engine) retention() *retention.Sweeper {
 	o := retention.Options{Store: e.store, Lease: e.lease, Context: e.life.Turns, Now: e.clockNow, Settings: e.policy.Module, Log: e.log,
 		InMemory: func(run string) bool {

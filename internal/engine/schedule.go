@@ -15,7 +15,7 @@ func (e *Engine) newScheduler() *schedule.Scheduler {
 		}})
 }
 
-// Schedules returns what starts runs at their times.
+// Schedules returns the scheduler.
 func (e *Engine) Schedules() *schedule.Scheduler { return e.schedules }
 
 // starter is the Engine as its schedules see it.

@@ -15,9 +15,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/statelock"
 )
 
-// meant returns the run that a guest means by an id. The guest of a fork was told other ids in its past: they mean itself,
-// and those of their children mean its own, if it has such a child.
-func (e *Engine) meant(r *live.Run, id string) string {
+// resolveID maps an id used by a guest to the run it denotes. A fork's guest may still use ids from its origin: the id of
+// the origin denotes the fork, and that of a child of the origin denotes the fork's own child, if it has one.
+func (e *Engine) resolveID(r *live.Run, id string) string {
 	var names []string
 	r.View(func(s *core.State) {
 		names = slices.Clone(s.FormerIDs())
@@ -144,7 +144,7 @@ func (e *Engine) awaitEnd(r *live.Run, c *core.OpenCall) error {
 		r.Answer(c.N, effect.ErrorAnswer(c.N, "ended", "the run that waited has ended"))
 		return nil
 	}
-	return e.awaitRun(r, c.N, e.meant(r, h.Run))
+	return e.awaitRun(r, c.N, e.resolveID(r, h.Run))
 }
 
 // awaitRun answers a call when a run has ended.
@@ -155,7 +155,7 @@ func (e *Engine) awaitRun(r *live.Run, call int, id string) error {
 	case err != nil:
 		e.ends.remove(id, r, call)
 		if _, gone := e.store.Gone(e.life.Calls, id); errors.Is(err, flawless.NotFound) && gone == nil {
-			err = fmt.Errorf("awaiting run %s: it has ended and was removed since, as its module says (--retention); how it ended is unknown: %w", id, flawless.NotFound)
+			err = fmt.Errorf("awaiting run %s: the run has ended and has been removed (module set --retention), so its result is no longer known: %w", id, flawless.NotFound)
 		}
 		return err
 	case other.Status.Ended():
@@ -165,8 +165,8 @@ func (e *Engine) awaitRun(r *live.Run, call int, id string) error {
 	return nil
 }
 
-// ends is which calls wait for the end of which run. It is empty after a restart: calls that wait are found among the open
-// errands again.
+// ends records, for each run, the calls that wait for its end. It is empty after a restart: the open errands then add the
+// calls again.
 type ends struct {
 	graph *statelock.Graph // has a lock of its own
 

@@ -121,8 +121,8 @@ func placeOf(p flawless.QueueOptions) *flawless.QueueOptions {
 	return &p
 }
 
-// Moment returns a time as it is logged, in Unix nanoseconds; 0 for the zero time. Times that an int64 cannot hold, from
-// the year 2262 on, become the last one that it can, not one in the past.
+// Moment converts a time to Unix nanoseconds for the log; the zero time becomes 0, and times after 2262 are clamped to the
+// maximum.
 func Moment(t time.Time) int64 {
 	last := time.Unix(0, math.MaxInt64)
 	switch {

@@ -41,7 +41,7 @@ type Lifecycle struct {
 	cause    atomic.Pointer[error] // why the store was given up
 }
 
-// New returns a Lifecycle in which all work is done.
+// New returns a Lifecycle that permits all work.
 func New(disk Disk, log *slog.Logger) *Lifecycle {
 	l := &Lifecycle{disk: disk, log: log, hasSpace: make(chan struct{}, 1), broken: make(chan struct{})}
 	l.Turns, l.endTurns = context.WithCancel(context.Background())

@@ -1,4 +1,4 @@
-// Package listen takes connections over TCP and UDP, and keeps requests from the API that must not reach it.
+// Package listen accepts connections over TCP and UDP, and blocks requests that must not reach the API.
 //
 // It serves one handler over HTTP/1.1, HTTP/2 and HTTP/3. It limits the number of connections, disconnects
 // clients that send or read too slowly, and refuses the requests that a web page of another origin made a
@@ -98,8 +98,8 @@ func Listen(a Address, log *slog.Logger) (*Listener, error) {
 	return l, nil
 }
 
-// listenUDP opens the socket for HTTP/3. Everything works without it, so a system that has no UDP, such as some sandboxes,
-// is no reason not to start. A socket that another process has is: it may be another server.
+// listenUDP opens the socket for HTTP/3. Everything works without it, so the server also starts where there is no UDP, as in
+// some sandboxes. But a port in use is an error, because it may belong to another server.
 func (l *Listener) listenUDP(a Address, cert tls.Certificate) error {
 	open := a.listenPacket
 	if open == nil {
@@ -110,7 +110,7 @@ func (l *Listener) listenUDP(a Address, cert tls.Certificate) error {
 	case errno.AddressInUse(err):
 		return listenError("udp socket "+a.Socket, "--socket", err)
 	case err != nil:
-		l.log.Warn("udp is not available, serving without http/3", "socket", a.Socket, "error", err)
+		l.log.Warn("UDP is not available, serving without HTTP/3", "socket", a.Socket, "error", err)
 		return nil
 	}
 	setReadBuffer(udp, wantedBuffer, l.log)
@@ -200,7 +200,7 @@ func (l *Listener) Serve(h http.Handler) {
 	l.http.Handler = l.guard
 	l.tasks.Go(func() {
 		if err := l.http.Serve(l.tcp); !errors.Is(err, http.ErrServerClosed) {
-			l.log.Error("serving tcp", "error", err)
+			l.log.Error("serving over TCP failed", "error", err)
 		}
 	})
 	if l.quic == nil {
@@ -209,7 +209,7 @@ func (l *Listener) Serve(h http.Handler) {
 	l.quic.Handler = l.guard
 	l.tasks.Go(func() {
 		if err := l.quic.Serve(l.udp); !errors.Is(err, http.ErrServerClosed) {
-			l.log.Error("serving udp", "error", err)
+			l.log.Error("serving over UDP failed", "error", err)
 		}
 	})
 }

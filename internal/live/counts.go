@@ -9,7 +9,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// counts is what happened since the Registry was made.
+// counts holds event counters since the Registry was created.
 type counts struct {
 	replayed  atomic.Int64 // guests made again from their log
 	frozen    atomic.Int64 // images made
@@ -86,8 +86,7 @@ func (g *Registry) Counts() Counts {
 	return out
 }
 
-// retrying is the runs with a call that is being retried, as far as they were loaded since the start: all are, soon after
-// it.
+// retrying is the set of loaded runs with a call being retried. Soon after the start, all of them are loaded.
 type retrying struct {
 	mu   sync.Mutex
 	runs map[string]struct{}

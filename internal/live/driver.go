@@ -48,9 +48,9 @@ func (r *Run) wakeLocked() {
 	}
 }
 
-// drive takes turns, writes, and begins attempts until there is nothing to do. It returns one attempt that is left to the
-// caller, if there is one: usually there is just one, and the goroutine that is awake already is the best to carry it
-// out. The run is retained for it.
+// drive takes turns, writes, and begins attempts until there is nothing to do. It leaves one attempt, if
+// there is any, to the caller: usually there is just one, and running it on the current goroutine avoids waking another.
+// The run is retained for it.
 func (r *Run) drive() (left *core.Try) {
 	life := r.reg.o.Lifecycle
 	for {
@@ -159,9 +159,9 @@ func (r *Run) yield() {
 	r.reg.o.Residency.Compute.Yield()
 }
 
-// reportLong writes a line to the server's log when a turn takes long, and further ones ever more rarely. The code may
-// compute for good reasons, or wait for something in a loop, which it will do for ever: time stands still within a turn,
-// and nothing reaches the guest.
+// reportLong writes a line to the server's log when a turn takes long, and again at growing intervals. The code may compute
+// for good reasons, or wait for something in a loop, which never ends: time stands still within a turn, and nothing reaches
+// the guest.
 func (r *Run) reportLong() {
 	const rarer = 6
 	took := time.Since(r.computes)
@@ -272,8 +272,8 @@ func (r *Run) ownSelf() *flawless.Self {
 
 var errSlow = errors.New("the turn took too long")
 
-// compute lets the guest take a turn. A turn that takes too long has failed: nothing that it did is kept, because it
-// depends on the machine how far it came. After an error the guest is gone.
+// compute lets the guest take a turn. A turn that takes too long fails, and nothing that it did is kept, because how
+// far it got depends on the machine. After an error the guest is gone.
 func (r *Run) compute(ctx context.Context, in guest.In) (guest.Out, error) {
 	limit, limited := r.reg.o.TurnTime, ctx
 	if limit > 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// image is what is known of the images of a run's guest. Guarded by mu.
+// image holds metadata about the stored images of a run's guest. Guarded by mu.
 type image struct {
 	imaged    bool   // the store has an image
 	imageTurn int    // turns when the last image was made
@@ -71,7 +71,7 @@ func (r *Run) wantsImage(leaves bool) bool {
 }
 
 // freeze makes an image of the run, unless something waits to be written: what it contains must be durable. The driver
-// calls it. An image that cannot be made or written is not missed.
+// calls it. Failing to make or write an image is harmless.
 func (r *Run) freeze() {
 	g := r.reg
 	r.forgetSenders()
@@ -302,9 +302,9 @@ func (g *Registry) readFrom(ctx context.Context, head store.Head, image bool) (p
 	return p, nil
 }
 
-// forgetSenders has a run forget the runs that sent messages to it and can never repeat one, before they become part of
-// another image. It looks only when there are twice as many as were left the last time, so a message costs the same
-// however many runs send. The driver calls it.
+// forgetSenders drops senders that can no longer repeat a message, before the next image includes them. It looks only when
+// there are twice as many senders as after the last time, so the cost of a message does not depend on their number. The
+// driver calls it.
 func (r *Run) forgetSenders() {
 	r.mu.Lock()
 	if r.s.CountSenders() <= max(core.MaxSenders, 2*r.senders) {

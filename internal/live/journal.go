@@ -15,8 +15,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// journal is what is written of a run: its state with all entries that were appended, those that are not written yet, and
-// which of them are durable. It has the lock of the run.
+// journal holds the state of a run, the entries not written yet, and how far the log is durable. It also holds the lock of
+// the run.
 type journal struct {
 	reg *Registry // set when the run is made, as is id
 	id  string
@@ -116,15 +116,15 @@ func (r *Run) flush() {
 }
 
 // write is flush for the driver of the run. With keep it returns one of the attempts that follow, for which the run is
-// retained, and leaves it to the caller. Until all that follows from the write is under way the run stays in memory: a
-// second one made from the log would find the attempts lost that are just to begin.
+// retained, and leaves it to the caller. The run stays in memory until everything that follows from the write has started:
+// otherwise a second Run, loaded from the log, would treat attempts about to begin as lost.
 func (r *Run) write(keep bool) (kept *core.Try) {
 	g := r.reg
 	r.mu.Lock()
 	r.waitWritten()
 	if len(r.outbox) > 0 && r.gone && r.failed == nil {
-		r.failed = fmt.Errorf("run %s: it was changed after it had left memory, which is a defect of the engine", r.id)
-		g.o.Log.Error("a run was changed after it had left memory, nothing of this was written", "error", r.failed)
+		r.failed = fmt.Errorf("run %s changed after it had left memory, which is a bug in the engine", r.id)
+		g.o.Log.Error("discarded a change to a run that had left memory; this is a bug in the engine", "error", r.failed)
 		r.idle.Broadcast()
 	}
 	if len(r.outbox) == 0 || r.failed != nil {
@@ -185,14 +185,14 @@ func (r *Run) write(keep bool) (kept *core.Try) {
 	return r.follow(batch, &w, account, cut, keep)
 }
 
-// notWritten is what becomes of a run that could not be written.
+// notWritten handles a run whose write failed.
 func (r *Run) notWritten(created bool, err error) {
 	g := r.reg
 	switch tooLarge := errors.Is(err, flawless.TooLarge); {
 	case created && (tooLarge || errors.Is(err, flawless.Conflict)):
 		// It may have been admitted, in the name of the run that is there.
 		if err := g.o.Admission.LeaveEnded(g.o.Lifecycle.Calls, r.id); err != nil {
-			g.o.Log.Error("a run that never began could not release its admission", "run", r.id, "error", err)
+			g.o.Log.Error("releasing the admission of a run that never began failed", "run", r.id, "error", err)
 		}
 	case tooLarge: // the store has not changed: what is in memory of the run is void, and the others go on
 		g.quarantineUnread(r.id, err)

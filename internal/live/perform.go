@@ -10,7 +10,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
-// flights is which calls of a run are under way. Guarded by mu.
+// flights tracks the calls of a run that are in flight. Guarded by mu.
 type flights struct {
 	inFlight map[int]context.CancelCauseFunc // by call: ends the exchange that is under way for it
 	behind   []core.Try                      // that had a permit before the guest had heard what came before
@@ -22,7 +22,7 @@ func (r *Run) startAttempt(t core.Try) {
 	r.reg.o.Tasks.Go(func() { r.carryOn(&t) })
 }
 
-// handOff has an attempt that is left, if there is one, carried out in a goroutine of its own. The run is retained for it.
+// handOff starts a goroutine for the remaining attempt, if any. The run is retained for it.
 func (r *Run) handOff(left *core.Try) {
 	if left != nil {
 		r.reg.o.Tasks.Go(func() { r.carryOn(left) })

@@ -17,7 +17,7 @@ func queuedAs(t core.Try, c *core.OpenCall) queued {
 	return queued{t, c.Policy().Host, c.Policy().Port}
 }
 
-// queuedAttempts returns the attempts that wait for a permit by what is durable. The caller holds mu.
+// queuedAttempts returns the attempts that, according to the durable log, wait for a permit. The caller holds mu.
 func (r *Run) queuedAttempts() (out []queued) {
 	for _, t := range r.s.TriesWaitingForPermits() {
 		inOutbox := slices.ContainsFunc(r.outbox, func(p pending) bool {
@@ -30,7 +30,7 @@ func (r *Run) queuedAttempts() (out []queued) {
 	return out
 }
 
-// queue lets an attempt wait for its permit. That it waits is durable.
+// queue makes an attempt wait for a permit. The log already records the wait.
 func (r *Run) queue(q queued) {
 	t := ratelimit.Try{Run: r, Call: q.Call, N: q.N, Host: q.host, Port: q.port}
 	r.mu.Lock()
@@ -84,15 +84,15 @@ func (r *Run) Begin(call, n int) bool {
 	return true
 }
 
-// Expire ends the waiting of an attempt that must not begin any more, so that this is not noticed only when its permit
-// comes. If the operator has said meanwhile that the key is honoured for longer, it waits on.
+// Expire ends the wait of an attempt that must not begin any more, so that its call need not wait for the permit to learn
+// this. If the operator has extended the key's window in the meantime, the attempt keeps waiting.
 func (r *Run) Expire(call, n int) {
 	if again, waits := r.expire(call, n); waits {
 		r.queue(again)
 	}
 }
 
-// expire is Expire. It returns the attempt if that waits on.
+// expire is Expire. It returns the attempt if that keeps waiting.
 func (r *Run) expire(call, n int) (again queued, waits bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

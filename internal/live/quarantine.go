@@ -37,7 +37,7 @@ func (r *Run) Quarantine(err error) {
 	}
 	r.endWrite()
 	if failed != nil {
-		g.o.Log.Error("a quarantined run could not be marked", "run", r.id, "error", failed)
+		g.o.Log.Error("recording the quarantine of a run failed", "run", r.id, "error", failed)
 		return
 	}
 	g.o.Hub.Publish(account)
@@ -58,7 +58,7 @@ func (g *Registry) quarantineUnread(id string, why error) {
 	}
 	after.Run.Problem = cmp.Or(after.Run.Problem, why.Error())
 	if err := g.o.Store.Write(context.Background(), g.o.Lease, store.Write{ID: id, Before: &head, After: &after}); err != nil {
-		g.o.Log.Error("a quarantined run could not be marked", "run", id, "error", err)
+		g.o.Log.Error("recording the quarantine of a run failed", "run", id, "error", err)
 	}
 }
 

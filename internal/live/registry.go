@@ -66,7 +66,7 @@ type Options struct {
 	Freezing Freezing
 }
 
-// Registry has the runs in memory. All methods may be called concurrently.
+// Registry holds the runs that are in memory. All methods may be called concurrently.
 //
 // Six verbs say who may touch a run. No others are used for it:
 //
@@ -108,8 +108,8 @@ func (g *Registry) add(id string) *Run {
 	return r
 }
 
-// Create makes a new run of its first entries, acquired. It is not durable yet: see [Run.Accepted]. Others who acquire it
-// wait until it is. It returns nil if there is a run of that id in memory, or a quarantined one.
+// Create makes a run from its first entries and acquires it. The run is not durable yet: see [Run.Accepted]. Acquire waits
+// until it is. Create returns nil if a run with that id is in memory or quarantined.
 func (g *Registry) Create(id string, entries []flawless.Entry) *Run {
 	g.mu.Lock()
 	if g.runs[id] != nil || g.quarantined[id] != "" {
@@ -273,7 +273,7 @@ func (r *Run) evictIdle() {
 	}
 }
 
-// evict takes a run out of memory that is not the one of its id, or void.
+// evict removes from memory a Run that turned out to duplicate a stored run, or whose state is invalid.
 func (g *Registry) evict(r *Run) {
 	r.mu.Lock()
 	for r.driving || r.writing {

@@ -79,7 +79,7 @@ func (r *Run) Durable(ctx context.Context) (flawless.Run, error) {
 	return r.durable(ctx)
 }
 
-// Answer answers an open call. It returns false if that was done before, or nothing is done any more.
+// Answer answers an open call. It returns false if the call already has an answer or the engine has stopped.
 func (r *Run) Answer(call int, a flawless.Answer) bool {
 	a.Call = call
 	r.mu.Lock()
@@ -106,8 +106,7 @@ func (r *Run) Ended() bool {
 	return r.s.Outcome() != ""
 }
 
-// Inherited returns the value that the run was told with a lock which is not its own: it is of the past that the run
-// shares with another one.
+// Inherited returns the value delivered by a lock call that a fork inherited from its origin.
 func (r *Run) Inherited(lock int) (value []byte, found bool, err error) {
 	r.mu.Lock()
 	origin := r.s.Start().Origin

@@ -150,7 +150,7 @@ func (s *Scrubber) Serve() {
 // keep stores the result for the next start.
 func (s *Scrubber) keep(found flawless.StoreCheck) {
 	if len(found.Damaged) > 0 {
-		s.o.Log.Error("store check found damage, run flawless store check for details", "files", fileNames(found))
+		s.o.Log.Error("the store check found damage; for details run: flawless store check", "files", fileNames(found))
 	}
 	if s.o.Dead() {
 		return

@@ -43,7 +43,7 @@ func (db *DB) SetFull(full bool) { db.full.Store(full) }
 // Full implements store.Spacer.
 func (db *DB) Full() (bool, string) {
 	if db.full.Load() {
-		return true, "the database in memory was told to be full"
+		return true, "the in-memory database is set to report a full disk"
 	}
 	return false, ""
 }
