@@ -11,8 +11,8 @@ import (
 // DefaultRetryFor is how long the engine retries a failed call if nothing else is set.
 const DefaultRetryFor = 24 * time.Hour
 
-// maxRetryFor is the maximum time for retries, and the maximum lifetime of a key.
-const maxRetryFor = 366 * 24 * time.Hour
+// MaxRetryFor is the maximum time for retries, and the maximum lifetime of an idempotency key.
+const MaxRetryFor = 366 * 24 * time.Hour
 
 // Host is the operator's settings for a server that runs call.
 type Host struct {
@@ -64,7 +64,7 @@ func (h *Host) Check() error {
 		return fmt.Errorf("the host %.200q covers a whole top-level domain; use a form such as *.example.com: %w", h.Host, Invalid)
 	case below && isNumeric(plain):
 		return fmt.Errorf("the host %.200q has a wildcard before an address, which cannot match anything; give each address: %w", h.Host, Invalid)
-	case h.KeyMS < -1 || h.KeyMS > maxRetryFor.Milliseconds():
+	case h.KeyMS < -1 || h.KeyMS > MaxRetryFor.Milliseconds():
 		return fmt.Errorf("the time for which the host honours a key is %d ms; use 1 ms to 366 days, -1 if the host ignores keys, or 0 for not set: %w", h.KeyMS, Invalid)
 	case h.KeyMS == 0 && h.RetryForMS == nil:
 		return fmt.Errorf("nothing to set for host %s; give the time for which it honours an Idempotency-Key, or for which its calls are retried: %w", h.Host, Invalid)
@@ -102,7 +102,7 @@ func isNumeric(host string) bool {
 }
 
 func checkRetryFor(ms *int64) error {
-	if ms != nil && (*ms < 0 || *ms > maxRetryFor.Milliseconds()) {
+	if ms != nil && (*ms < 0 || *ms > MaxRetryFor.Milliseconds()) {
 		return fmt.Errorf("the retry time is %d ms; use at most 366 days, or 0 for no retries: %w", *ms, Invalid)
 	}
 	return nil

@@ -207,7 +207,7 @@ type Attempt struct {
 	Reached int64 `json:"reached,omitempty" cbor:"46,keyasint,omitempty"`
 	// Eased is how many attempts do not lengthen the waits, because a person asked for them.
 	Eased int `json:"eased,omitempty" cbor:"47,keyasint,omitempty"`
-	// Anew, with Next, says that the next attempt makes up for one that was interrupted: it has its full timeout, even
+	// Anew, with Next, says that the next attempt makes up for one that was interrupted: it has its full time-out, even
 	// if a deadline has passed by then.
 	Anew bool `json:"anew,omitempty" cbor:"50,keyasint,omitempty"`
 }

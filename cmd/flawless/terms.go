@@ -52,7 +52,7 @@ func (t *startFlags) check(c *cobra.Command) error {
 	return nil
 }
 
-// placed returns the concurrency key and priority, or nil if none is given.
+// queueOptions returns the concurrency key and priority, or nil if none is given.
 func (t *startFlags) queueOptions() *flawless.QueueOptions {
 	if t.place == (flawless.QueueOptions{}) {
 		return nil

@@ -93,8 +93,8 @@ func TestTheSiteNeedsNoNetwork(t *testing.T) {
 	}
 }
 
-// TestTopicsAreFoundByTheirUsualName: the words of other engines lead to the page about the topic.
-func TestTopicsAreFoundByTheirUsualName(t *testing.T) {
+// TestSearchFindsCommonTerms: the words of other engines lead to the page about the topic.
+func TestSearchFindsCommonTerms(t *testing.T) {
 	text := made(t)["index.js"]
 	var parts []part
 	if err := json.Unmarshal([]byte(strings.TrimSuffix(strings.TrimPrefix(text, "window.searchIndex="), ";\n")), &parts); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,16 +70,14 @@ func entries(t *testing.T, n int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := sample()
 	turn := &flawless.Turn{Lines: make([]flawless.Line, n/100)}
-	for range 100 {
-		b.Log = append(b.Log, flawless.Record{Entries: []flawless.Entry{{Turn: turn}}})
+	var log bytes.Buffer
+	for _, r := range append(sample().Log, slices.Repeat([]flawless.Record{{Entries: []flawless.Entry{{Turn: turn}}}}, 100)...) {
+		if err := c.AppendRecord(&log, r); err != nil {
+			t.Fatal(err)
+		}
 	}
-	log, err := c.MarshalLog(b.Log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return log
+	return log.Bytes()
 }
 
 // TestReadMemoryIsBoundedByBundleSize reads small files that unpack to much more.

@@ -212,7 +212,7 @@ func TestRepetitionsInheritKeyHistory(t *testing.T) {
 		"the end of the run does not hide a 504 before a 429":         "policy:begins; 504:1 next; next:begins; 429:1 next; end:1 unknown",
 		"giving up does not hide a 504 before a 429":                  "policy:begins; 504:1 next; next:begins; 429:1 next; give-up:1 unknown",
 		"a key that is no longer declared as honoured":                "policy:begins; 504:1 next; ignored:; next:1 unknown",
-		"a status without a key is retried for ever":                  "ignored:; policy:begins; 504:1 next; down 2h:begins; 429:1 next; deadline:withdrawn",
+		"a status without a key is retried forever":                   "ignored:; policy:begins; 504:1 next; down 2h:begins; 429:1 next; deadline:withdrawn",
 		"decision to return an error: the host is busy":               "own:begins; lost:1 next; next:begins; 422:1 unknown; told:1 told; own:begins; 409:2 next",
 		"decision to return an error: the window continues":           "own:begins; lost:1 next; next:begins; 422:1 unknown; told:1 told; wait 59m56s; own:begins; lost:2 unknown",
 		"decision to return an error: a new window of a repetition":   "own:begins; 504:1 504; wait 59m; own:begins; down 2h:2 unknown; told:2 told; own:begins; lost:3 next",

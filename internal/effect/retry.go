@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/flawless-engine/flawless"
 )
 
 const (
@@ -109,16 +111,13 @@ func after(h http.Header, now time.Time) time.Duration {
 	return max(at.Sub(now), 0) // Sub does not overflow
 }
 
-// maxRetryFor is the longest that the code may have a call retried, or may say that a server remembers a key.
-const maxRetryFor = 366 * 24 * time.Hour
-
 // milliseconds parses a member that is a time of at least lowest milliseconds. It returns nil if the member is missing.
 func milliseconds(name string, ms *int64, lowest int64) (*time.Duration, error) {
 	if ms == nil {
 		return nil, nil
 	}
-	if *ms < lowest || *ms > maxRetryFor.Milliseconds() {
-		return nil, invalid(HTTP, `member %q is %d, give %d to %d`, name, *ms, lowest, maxRetryFor.Milliseconds())
+	if *ms < lowest || *ms > flawless.MaxRetryFor.Milliseconds() {
+		return nil, invalid(HTTP, `member %q is %d, give %d to %d`, name, *ms, lowest, flawless.MaxRetryFor.Milliseconds())
 	}
 	d := time.Duration(*ms) * time.Millisecond
 	return &d, nil

@@ -77,7 +77,7 @@ func TestPolicyAllows(t *testing.T) {
 	}
 }
 
-func TestUnknown(t *testing.T) {
+func TestInterruptedResponseHasUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, response string

@@ -26,7 +26,7 @@ func kind(t *testing.T, name string) effect.Kind {
 	return effect.Kind{}
 }
 
-func TestPolicies(t *testing.T) {
+func TestCheckReadsPolicyOfCall(t *testing.T) {
 	t.Parallel()
 	retry := effect.Retry{Attempts: 3, Initial: 100 * time.Millisecond, Factor: 2, Max: 30 * time.Second, Jitter: 0.2}
 	for _, row := range []struct {

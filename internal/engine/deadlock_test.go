@@ -44,7 +44,7 @@ func failures(t *testing.T, e *Engine) map[string]string {
 	for _, r := range runs {
 		switch {
 		case !r.Status.Ended():
-			t.Errorf("run %s is %s and waits for ever", r.ID, r.Status)
+			t.Errorf("run %s is %s and waits forever", r.ID, r.Status)
 		case r.Failure != nil:
 			out[r.ID] = r.Failure.Message
 		}
@@ -282,7 +282,7 @@ func TestDeadlockIsFoundAfterRestart(t *testing.T) {
 
 // TestRandomSystemsEnd runs small random systems of runs and states. A model of the same goes through all
 // orders in which things can happen: where none of them ends in a deadlock nobody is told of one, where all
-// do somebody is, and in any case no run waits for ever.
+// do somebody is, and in any case no run waits forever.
 func TestRandomSystemsEnd(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
@@ -305,10 +305,10 @@ func TestRandomSystemsEnd(t *testing.T) {
 			synctest.Wait()
 			told := failures(t, e)
 			if len(told) > 0 && !may {
-				t.Errorf("nobody can come to wait for ever in %v, and there is told %q", scripts, told)
+				t.Errorf("nobody can come to wait forever in %v, and there is told %q", scripts, told)
 			}
 			if len(told) == 0 && must {
-				t.Errorf("somebody always waits for ever in %v", scripts)
+				t.Errorf("somebody always waits forever in %v", scripts)
 			}
 			for id, text := range told {
 				if !strings.Contains(text, "deadlock") {
@@ -360,7 +360,7 @@ func (s *steps) script(rnd *rand.Rand, prefix string, held *[]int, states, runs,
 	return out
 }
 
-// explore goes through all orders, and reports whether one ends with a run that waits for ever, and whether
+// explore goes through all orders, and reports whether one ends with a run that waits forever, and whether
 // all do.
 func (m model) explore() (may, must bool) {
 	must = true

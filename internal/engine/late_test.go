@@ -11,7 +11,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/mem"
 )
 
-// filler is a module of 291 bytes whose _initialize fills 200 MB of memory again and again, for ever.
+// filler is a module of 291 bytes whose _initialize fills 200 MB of memory again and again, forever.
 const filler = "AGFzbQEAAAABEwRgAABgAn9/AGAAAX9gA39/fwACJwIIZmxhd2xlc3MIZGVzY3JpYmUAAQhmbGF3bGVzcwZmaW5pc2gAAwMFBAAAAAAFAwEAAQdPBQZtZW1vcnkCAAtfaW5pdGlhbGl6ZQACEWZsYXdsZXNzX2Rlc2NyaWJlAAMOZmxhd2xlc3Nfc3RhcnQABA9mbGF3bGVzc19yZXN1bWUABQosBBoAQaAfQAAaA0BBAEEBQYCAgOQA/AsADAALCwkAQRBBygAQAAsCAAsCAAsLUAEAQRALSnsibmFtZSI6ICJib21iIiwgInZlcnNpb24iOiAiMSIsICJ3b3JrZmxvd3MiOiBbeyJuYW1lIjogIncifV0sICJzZGsiOiAieCJ9"
 
 // TestSlowlyInitialisingModuleIsRefused: others wait to be added meanwhile, so it is not for its limit of

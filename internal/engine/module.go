@@ -40,7 +40,7 @@ func (e *Engine) mended(ctx context.Context, m flawless.Module) {
 	for f := (flawless.Filter{Module: m.Name, Status: []flawless.Status{flawless.Unresolved}, Limit: 1000}); ; {
 		page, next, err := e.store.Runs(ctx, f)
 		if err != nil {
-			e.log.Error("runs quarantined for a module cannot be listed", "module", m.Name, "error", err)
+			e.log.Error("listing the runs quarantined for a module failed", "module", m.Name, "error", err)
 			return
 		}
 		for _, run := range page {

@@ -23,7 +23,7 @@ func (e *Engine) retention() *retention.Sweeper {
 func (e *Engine) tidyCode(ctx context.Context) error {
 	freed, err := e.library.Tidy(ctx, e.users)
 	if freed > 0 {
-		e.log.Info("compiled code that no run needs was removed", "bytes", freed)
+		e.log.Info("removed compiled code that no run needs", "bytes", freed)
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func TestRetentionIsPerModule(t *testing.T) {
 		mustStart(t, e, "empty", 1, "a")
 		time.Sleep(40 * 24 * time.Hour)
 		if got := runsOf(t, e); len(got) != 1 {
-			t.Errorf("a run that is kept for ever is gone")
+			t.Errorf("a run that is kept forever is gone")
 		}
 		mustStart(t, e, "empty", 1, "b")
 		set((2 * time.Hour).Milliseconds())

@@ -159,8 +159,8 @@ func TestTurnWithTooManyLinesNamesOpenSteps(t *testing.T) {
 	}
 }
 
-// TestAbandonedUndoIsNamedAfterPanic: nothing else reports it, because the panic continues.
-func TestAbandonedUndoIsNamedAfterPanic(t *testing.T) {
+// TestPanicReportsUnfinishedUndo: nothing else reports it, because the panic continues.
+func TestPanicReportsUnfinishedUndo(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
 		var outside booking

@@ -58,14 +58,15 @@ type Module struct {
 // flawless.Refused or flawless.Invalid. If ctx ends, Load returns its error once the current functions are compiled,
 // and leaves nothing behind.
 func (r *Runtime) Load(ctx context.Context, bin []byte, progress func(stage string, done float64)) (*Module, error) {
-	digest := digestOf(bin)
+	digest := Digest(bin)
 	if m := r.recall(ctx, digest); m != nil {
 		return m, nil
 	}
 	return r.load(ctx, digest, bin, progress, nil)
 }
 
-func digestOf(bin []byte) string {
+// Digest returns the digest that names a module: the SHA-256 of its bytes, in hex.
+func Digest(bin []byte) string {
 	sum := sha256.Sum256(bin)
 	return hex.EncodeToString(sum[:])
 }
@@ -80,7 +81,7 @@ func (r *Runtime) Reload(ctx context.Context, digest string, read func() ([]byte
 	if err != nil {
 		return nil, err
 	}
-	if got := digestOf(bin); got != digest {
+	if got := Digest(bin); got != digest {
 		return nil, fmt.Errorf("loading module %s: its bytes have the digest %s; add it again: %w", digest, got, flawless.Damaged)
 	}
 	return r.load(ctx, digest, bin, progress, nil)

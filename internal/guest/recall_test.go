@@ -202,7 +202,7 @@ func TestSimilarModulesKeepTheirOwnCode(t *testing.T) {
 
 	// The code of one under the name of the other.
 	r := newRuntime(t, Options{CacheDir: dir})
-	first, second := r.kept.Get(digestOf(bins[0])), r.kept.Get(digestOf(bins[1]))
+	first, second := r.kept.Get(Digest(bins[0])), r.kept.Get(Digest(bins[1]))
 	if first == nil || second == nil || first.Code.Name == second.Code.Name {
 		t.Fatalf("code is kept as %+v and %+v", first, second)
 	}
@@ -214,7 +214,7 @@ func TestSimilarModulesKeepTheirOwnCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Code.Size = second.Code.Size
-	r.kept.Put(digestOf(bins[0]), first)
+	r.kept.Put(Digest(bins[0]), first)
 	m := loaded(r, bins[0])
 	ends(m, "1")
 	if err := m.Close(t.Context()); err != nil {
@@ -264,19 +264,19 @@ func TestLastModuleIsExpected(t *testing.T) {
 	r = newRuntime(t, Options{CacheDir: dir})
 	r.Expect(t.Context())
 	expected := r.expected
-	if expected == nil || expected.digest != digestOf(first) {
+	if expected == nil || expected.digest != Digest(first) {
 		t.Fatalf("%+v is expected", expected)
 	}
 	read := func() ([]byte, error) { return nil, errors.New("it is read") }
-	other, err := r.Reload(t.Context(), digestOf(second), read, nil)
+	other, err := r.Reload(t.Context(), Digest(second), read, nil)
 	if err != nil || r.expected != expected {
 		t.Fatalf("another one is loaded: %v", err)
 	}
-	m, err := r.Reload(t.Context(), digestOf(first), read, nil)
+	m, err := r.Reload(t.Context(), Digest(first), read, nil)
 	if err != nil || m != expected || r.expected != nil {
 		t.Fatalf("it is loaded again, %v", err)
 	}
-	again, err := r.Reload(t.Context(), digestOf(first), read, nil)
+	again, err := r.Reload(t.Context(), Digest(first), read, nil)
 	if err != nil || again == m {
 		t.Fatalf("it is handed out twice, %v", err)
 	}

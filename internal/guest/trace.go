@@ -21,7 +21,7 @@ const maxNodes = 1 << 20
 // They compute the same as without tracing, but more slowly. With all, functions of the language's runtime are
 // recorded, too.
 func (r *Runtime) LoadTraced(ctx context.Context, bin []byte, all bool) (*Module, error) {
-	return r.load(ctx, digestOf(bin), bin, nil, &tracing{all: all})
+	return r.load(ctx, Digest(bin), bin, nil, &tracing{all: all})
 }
 
 // tracing is what a module needs to trace its guests.

@@ -2,8 +2,6 @@ package library
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -151,7 +149,7 @@ func (l *Library) Load(ctx context.Context, digest string) (*Module, error) {
 // bytes before or could not read them. progress, if not nil, is called with the current step and its completion from 0
 // to 1. After a crash the module is stored completely or not at all.
 func (l *Library) Add(ctx context.Context, name string, bin []byte, progress func(stage string, done float64)) (m flawless.Module, added, lost bool, err error) {
-	digest := digestOf(bin)
+	digest := guest.Digest(bin)
 	one, done, err := l.newcomer(ctx, digest, bin, progress)
 	if err != nil {
 		return m, false, false, fmt.Errorf("adding module %q: %w", name, err)
@@ -207,11 +205,6 @@ func (l *Library) Adopt(ctx context.Context, digest string, bin []byte) (done fu
 		chosen()
 		finish(true)
 	}, nil
-}
-
-func digestOf(bin []byte) string {
-	sum := sha256.Sum256(bin)
-	return hex.EncodeToString(sum[:])
 }
 
 // Selector describes the code for a new run. With a digest the name may be empty: a fork may use a file that was never
@@ -294,7 +287,7 @@ func (l *Library) Borrow(ctx context.Context, digest string, bin []byte) (m *gue
 		return nil, nil, fmt.Errorf("the module has %d bytes, but at most %d are allowed: %w", len(bin), MaxModule, flawless.TooLarge)
 	}
 	l.mu.Lock()
-	one := l.loaded[digestOf(bin)]
+	one := l.loaded[guest.Digest(bin)]
 	l.mu.Unlock()
 	if one != nil {
 		select {

@@ -132,7 +132,7 @@ func (l *Lifecycle) Full() (full bool, why string) {
 	full, why = l.disk.Full()
 	switch was := l.full.Swap(full); {
 	case full && !was:
-		l.log.Warn("new work is refused until there is space", "why", why)
+		l.log.Warn("refusing new work until there is disk space", "reason", why)
 	case was && !full:
 		task.Poke(l.hasSpace)
 	}

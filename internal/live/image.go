@@ -107,7 +107,7 @@ func (r *Run) freeze() {
 	case err == nil:
 		g.counts.frozen.Add(1)
 	case !errors.Is(err, flawless.Refused): // some guests cannot be frozen
-		g.o.Log.Warn("an image could not be written", "run", r.id, "error", err)
+		g.o.Log.Warn("writing an image failed", "run", r.id, "error", err)
 	}
 }
 
@@ -165,7 +165,7 @@ func (g *Registry) dropGuestOfImage(id string) {
 		err = g.o.Store.PutImage(context.Background(), g.o.Lease, id, m)
 	}
 	if err != nil {
-		g.o.Log.Warn("the image of an ended run could not be made smaller", "run", id, "error", err)
+		g.o.Log.Warn("shrinking the image of an ended run failed", "run", id, "error", err)
 	}
 }
 

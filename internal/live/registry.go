@@ -333,7 +333,7 @@ func (g *Registry) Wake(id string) {
 	r, err := g.Acquire(life.Turns, id)
 	if err != nil {
 		if flawless.CodeOf(err) == "" && life.Turns.Err() == nil { // else it is quarantined or was removed, or the engine stops
-			g.o.Log.Error("a run cannot be read, retrying soon", "run", id, "error", err)
+			g.o.Log.Error("reading a run failed, will retry", "run", id, "error", err)
 			g.o.Clock.Put(g.o.Now()+int64(clock.Soon), id)
 		}
 		return

@@ -186,7 +186,7 @@ func TestEndlessRehearsalIsStopped(t *testing.T) {
 	o := options(t, "spin", "null")
 	o.Limit = 300 * time.Millisecond
 	if _, err := Run(t.Context(), o); !errors.Is(err, flawless.TooLarge) {
-		t.Errorf("one that computes for ever: %v", err)
+		t.Errorf("one that computes forever: %v", err)
 	}
 }
 

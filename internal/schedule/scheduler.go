@@ -101,7 +101,7 @@ func (c *Scheduler) Load(ctx context.Context) error {
 	for _, s := range all {
 		t, err := newTimetable(s.Clone()) // clone, because the timetable modifies its runs in place
 		if err != nil {                   // it was valid when stored: the time zone database has changed
-			c.o.Log.Error("loading a schedule failed", "name", s.Name, "error", err)
+			c.o.Log.Error("loading a schedule failed", "schedule", s.Name, "error", err)
 			continue
 		}
 		c.all[s.Name] = &scheduled{t: t, stored: &s, wake: time.Unix(0, 1)}
@@ -203,7 +203,7 @@ func (c *Scheduler) depart(s *scheduled) time.Time {
 	since := c.since
 	c.mu.Unlock()
 	for _, event := range s.t.settle(c.o.Now(), since) {
-		c.o.Log.Warn("schedule adjusted", "schedule", s.t.Name, "why", event)
+		c.o.Log.Warn("schedule adjusted", "schedule", s.t.Name, "reason", event)
 	}
 	had := func(at time.Time) bool { return c.known(s.t.runID(at)) }
 	for c.o.Engine.Accepts() == nil {
@@ -300,7 +300,7 @@ func (c *Scheduler) keep(s *scheduled) error {
 	}
 	if err := c.o.Put(c.o.Context, s.t.Name, s.stored, &after); err != nil {
 		if c.o.Context.Err() == nil {
-			c.o.Log.Error("writing a schedule failed", "name", s.t.Name, "error", err)
+			c.o.Log.Error("writing a schedule failed", "schedule", s.t.Name, "error", err)
 		}
 		return err
 	}

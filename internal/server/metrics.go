@@ -118,7 +118,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := scrape{Health: c.engine.Health()}
 	var err error
 	if s.Metrics, err = c.engine.Metrics(c.ctx); err != nil && c.ctx.Err() == nil {
-		c.log.Error("metrics could not be collected", "error", err)
+		c.log.Error("collecting metrics failed", "error", err)
 	}
 	for i := range metrics {
 		m := &metrics[i]

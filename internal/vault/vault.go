@@ -55,7 +55,7 @@ func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
 	}
 	for _, one := range v.Open() {
 		if one.Problem != "" {
-			o.Log.Error("secret cannot be used", "name", one.Name, "problem", one.Problem)
+			o.Log.Error("secret cannot be used", "secret", one.Name, "reason", one.Problem)
 		}
 	}
 	return v, nil

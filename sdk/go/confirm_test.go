@@ -74,10 +74,10 @@ func TestConfirmPausesAsksAndSends(t *testing.T) {
 		cuts []Interrupted
 		want []string
 	}{
-		{"busy for ever", []Interrupted{lost(3), busy(3), busy(9), busy(9)},
+		{"busy forever", []Interrupted{lost(3), busy(3), busy(9), busy(9)},
 			[]string{"0 send ", "0 ask k", "0 send k", "1 ask k", "1 send k", "3 ask k",
 				"3 unresolved: 409; the confirmation says that the request did not happen, but the server was still carrying it out when the time for repeating it ended (" + stamp(3) + ")", "3 status 202"}},
-		{"lost for ever", []Interrupted{lost(1), lost(9), lost(9)},
+		{"lost forever", []Interrupted{lost(1), lost(9), lost(9)},
 			[]string{"0 send ", "0 ask k", "0 send k", "1 ask k",
 				"1 unresolved: lost; the confirmation says that the request did not happen, and the time for repeating it ended at " + stamp(1), "1 status 202"}},
 		{"asked for the first time after the time", []Interrupted{lost(-60)},

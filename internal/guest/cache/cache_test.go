@@ -66,7 +66,7 @@ func TestRemoveKeepsWhatIsNeeded(t *testing.T) {
 	}
 }
 
-func TestLastIsTheOneUsedLast(t *testing.T) {
+func TestLastReturnsMostRecentlyUsedModule(t *testing.T) {
 	t.Parallel()
 	d := Dir{Path: t.TempDir(), Version: "1"}
 	if got := d.Last(); got != "" {

@@ -8,19 +8,7 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// MarshalLog encodes a log for use outside of a store: each record is its length (4 bytes, big-endian)
-// and its value.
-func (c Codec) MarshalLog(log []flawless.Record) ([]byte, error) {
-	var out bytes.Buffer
-	for _, r := range log {
-		if err := c.AppendRecord(&out, r); err != nil {
-			return nil, err
-		}
-	}
-	return out.Bytes(), nil
-}
-
-// AppendRecord appends one record to out, as [Codec.MarshalLog] encodes it.
+// AppendRecord appends one record to out, for use outside of a store: its length (4 bytes, big-endian) and its value.
 func (c Codec) AppendRecord(out *bytes.Buffer, r flawless.Record) error {
 	if err := CheckEntries(r.Entries); err != nil {
 		return fmt.Errorf("record %d: %w", r.Seq, err)

@@ -44,7 +44,7 @@ func (db *DB) CheckFiles(ctx context.Context, o store.CheckFiles) ([]store.BadFi
 			return bad, err
 		}
 		if found != nil {
-			db.log.Error("database damaged, restore it from a backup", "file", db.tablePath(t), "error", found.Reason)
+			db.log.Error("database damaged, restore it from a backup", "file", db.tablePath(t), "reason", found.Reason)
 			bad = append(bad, *found)
 		}
 		before += int64(t.Size)

@@ -235,7 +235,7 @@ func TestCheckIsPaced(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if c, err := s.Check(ctx, store.CheckFiles{Rate: slow}); !errors.Is(err, context.DeadlineExceeded) || c.Error == "" || len(c.Damaged) != 0 || time.Since(began) > 3*least {
-			t.Errorf("a canceled check: %+v, %v", c, err)
+			t.Errorf("a cancelled check: %+v, %v", c, err)
 		}
 	})
 }

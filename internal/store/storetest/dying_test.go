@@ -45,7 +45,7 @@ func TestDyingFailsAtNthApply(t *testing.T) {
 	}
 }
 
-func TestCounting(t *testing.T) {
+func TestCountingCountsWrites(t *testing.T) {
 	t.Parallel()
 	kv := Counting(mem.New())
 	for range 7 {

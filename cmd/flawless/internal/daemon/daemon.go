@@ -165,7 +165,7 @@ func serve(ctx context.Context, o Options) (err error) {
 	l.Serve(server.Require(o.Token, server.Handler(streams, eng, log)))
 	withdraw, err := workdir.Announce(o.Dir, workdir.Server{Store: st.Identity().ID, UDP: l.UDP(), TCP: l.TCP()})
 	if err != nil { // the server works, but commands need its address
-		log.Warn("could not write the address file, so commands cannot find this server by its working directory", "error", err)
+		log.Warn("writing the address file failed, so commands cannot find this server by its working directory", "error", err)
 	} else {
 		defer func() { err = errors.Join(err, withdraw()) }()
 	}
