@@ -68,8 +68,8 @@ time. If a POST is cut off, the engine then sends it again within that time
 instead of waiting for a decision. Use the time in the documentation of the
 service, or a shorter one.
 
---retry-for is how long failed calls are retried. 0 disables retries; default
-uses the setting of the module or the server.`,
+--retry-for is how long failed calls are retried. 0 or none disables retries;
+default uses the setting of the module or the server.`,
 		Example: "  flawless host set api.stripe.com --idempotency-key honoured --within 24h\n  flawless host set '*.internal.example' --retry-for 15m",
 		RunE: func(c *cobra.Command, args []string) error {
 			var change client.HostChange
@@ -119,7 +119,7 @@ uses the setting of the module or the server.`,
 	f := c.Flags()
 	f.StringVar(&key, "idempotency-key", "", "honoured or ignored: whether the host recognises a repeated request by its Idempotency-Key")
 	f.Var(&within, "within", "how long the host remembers a key, such as 24h or 7d; needs --idempotency-key honoured")
-	f.Var(&retry, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 disables retries; or default")
+	f.Var(&retry, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 or none disables retries; or default")
 	_ = c.RegisterFlagCompletionFunc("idempotency-key", cobra.FixedCompletions([]cobra.Completion{"honoured", "ignored"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

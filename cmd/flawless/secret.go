@@ -94,7 +94,7 @@ a secret, it keeps its hosts.`,
 			fmt.Fprintf(a.out, "secret %s may be sent to %s\n", s.Name, strings.Join(s.Hosts, ", "))
 			return nil
 		}}
-	c.Flags().StringSliceVar(&hosts, "host", nil, "host that the secret may be sent to (repeatable)")
+	c.Flags().StringSliceVar(&hosts, "host", nil, "host that the secret may be sent to (repeatable, or separated by commas)")
 	c.Flags().StringVar(&file, "file", "", "read the value from a file instead of standard input")
 	return c
 }

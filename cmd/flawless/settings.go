@@ -23,7 +23,7 @@ type settingsFlags struct {
 func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().Var(&s.retention, "retention", "how long to keep ended runs, such as 90d or 12h; forever, or default (30d)")
 	c.Flags().IntVar(&s.concurrency, "concurrency", 0, "maximum number of runs in progress at once; 0 is unlimited")
-	c.Flags().Var(&s.retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 disables retries; default uses the setting of the server")
+	c.Flags().Var(&s.retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 or none disables retries; default uses the setting of the server")
 	c.Flags().IntVar(&s.keep, "keep-turns", 0, "minimum number of turns to keep in the log of a run; 0 keeps all")
 }
 

@@ -55,10 +55,10 @@ exit code 12. Have your service manager restart it.`,
 			return daemon.Run(c.Context(), o)
 		}}
 	f := c.Flags()
-	f.DurationVar(&o.Drain, "drain", 30*time.Second, "how long a graceful shutdown waits for calls in flight")
+	f.Var(flagvalue.NewDuration(&o.Drain, 30*time.Second), "drain", "how long a graceful shutdown waits for calls in flight")
 	f.Uint32Var(&o.MemoryPages, "memory-pages", 4096, "maximum memory of a guest, in pages of 64 KiB")
 	f.Uint64Var(&o.TurnUnits, "turn-units", 0, "maximum computation in one turn, in metered units; 0 is unlimited")
-	f.DurationVar(&o.TurnTime, "turn-time", 0, "maximum time of one turn; 0 is unlimited. Prefer --turn-units, which is the same on every machine")
+	f.Var(flagvalue.NewDuration(&o.TurnTime, 0), "turn-time", "maximum time of one turn; 0 is unlimited. Prefer --turn-units, which is the same on every machine")
 	f.StringVar(&bind, "bind", "", "address to listen on, for TCP and UDP: host or host:port; replaces --socket")
 	f.StringVar(&o.URL, "public-url", "", "URL at which others reach this server, used in the URLs of promises (default: http:// and the address)")
 	f.StringArrayVar(&o.AllowedHosts, "allow-host", nil, "additional host name to accept requests for, such as that of a proxy (repeatable)")
@@ -68,7 +68,7 @@ exit code 12. Have your service manager restart it.`,
 	f.StringVar(&o.Outside.NoProxy, "no-proxy", "", "hosts to reach without the proxy, separated by commas (domains, addresses, CIDR ranges); needs --proxy")
 	f.StringArrayVar(&o.Outside.CA, "ca", nil, "file with additional certificate authorities (PEM) to trust for calls (repeatable)")
 	retryFor = flagvalue.RetryFor(flawless.DefaultRetryFor.Milliseconds())
-	f.Var(&retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 disables retries (default 24h). Hosts and modules can override it")
+	f.Var(&retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 or none disables retries (default 24h). Hosts and modules can override it")
 	f.IntVar(&o.Live, "live", 0, "maximum number of guests in memory; 0 is as many as --memory allows")
 	memory = flagvalue.DefaultMemory
 	f.Var(&memory, "memory", "target for the memory use of the server, such as 1GiB: as many guests stay in memory as fit; 0 is unlimited")

@@ -5,7 +5,48 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
+
+// Duration is a duration that is not negative, written as 30s, 12h, 1h30m or 7d.
+type Duration time.Duration
+
+// NewDuration returns the value of a flag that sets *d, and sets *d to the default.
+func NewDuration(d *time.Duration, byDefault time.Duration) *Duration {
+	*d = byDefault
+	return (*Duration)(d)
+}
+
+func (d *Duration) String() string {
+	if *d == 0 {
+		return "0" // which the help does not show as a default
+	}
+	return render.Duration(time.Duration(*d))
+}
+
+// Set implements pflag.Value.
+func (d *Duration) Set(text string) error {
+	t, ok := parse(text)
+	if !ok {
+		return fmt.Errorf("%q is not a duration; use a value such as 30s, 12h or 7d", text)
+	}
+	*d = Duration(t)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (d *Duration) Type() string { return "duration" }
+
+// parse reads a duration, which may be a whole number of days, up to 100 years of them.
+func parse(text string) (d time.Duration, ok bool) {
+	if n, inDays := strings.CutSuffix(text, "d"); inDays {
+		days, err := strconv.ParseUint(n, 10, 16)
+		return time.Duration(days) * 24 * time.Hour, err == nil && days <= 36500
+	}
+	d, err := time.ParseDuration(text)
+	return d, err == nil && d >= 0
+}
 
 // Retention is a duration in milliseconds, written as 90d, 12h, forever (-1) or default (0).
 type Retention int64
@@ -22,15 +63,8 @@ func (r *Retention) Set(text string) error {
 		*r = 0
 		return nil
 	}
-	if n, ok := strings.CutSuffix(text, "d"); ok {
-		d, err := strconv.Atoi(n)
-		if err == nil && d > 0 && d <= 36500 {
-			*r = Retention(time.Duration(d) * 24 * time.Hour / time.Millisecond)
-			return nil
-		}
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < time.Millisecond {
+	d, ok := parse(text)
+	if !ok || d < time.Millisecond {
 		return fmt.Errorf("%q is not a retention time; use a value such as 90d, 12h, forever or default", text)
 	}
 	*r = Retention(d.Milliseconds())
@@ -38,7 +72,7 @@ func (r *Retention) Set(text string) error {
 }
 
 // Type implements pflag.Value.
-func (r *Retention) Type() string { return "time" }
+func (r *Retention) Type() string { return "duration" }
 
 // RetryFor is a duration in milliseconds, written as 30s, 12h, 7d, 0, none or default (-1).
 type RetryFor int64
@@ -54,7 +88,7 @@ func (r *RetryFor) Set(text string) error {
 	case text == "0" || text == "none":
 		*r = 0
 	case text == "forever" || keep.Set(text) != nil:
-		return fmt.Errorf("%q is not a duration; use a value such as 30s, 12h, 7d, 0 or default", text)
+		return fmt.Errorf("%q is not a duration; use a value such as 30s, 12h, 7d, 0, none or default", text)
 	default:
 		*r = RetryFor(keep)
 	}
@@ -70,4 +104,4 @@ func (r RetryFor) Duration() *time.Duration {
 }
 
 // Type implements pflag.Value.
-func (r *RetryFor) Type() string { return "time" }
+func (r *RetryFor) Type() string { return "duration" }

@@ -17,7 +17,7 @@ func Host(w io.Writer, h flawless.Host) {
 func IdempotencyKeys(h flawless.Host) string {
 	switch {
 	case h.KeyMS > 0:
-		return "honoured for " + days(h.Key())
+		return "honoured for " + Duration(h.Key())
 	case h.KeyMS < 0:
 		return "ignored"
 	}
@@ -32,5 +32,5 @@ func Retries(ms *int64) string {
 	case *ms == 0:
 		return "none"
 	}
-	return "for " + days(time.Duration(*ms)*time.Millisecond)
+	return "for " + Duration(time.Duration(*ms)*time.Millisecond)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/flawless-engine/flawless"
@@ -52,7 +53,7 @@ func Module(w io.Writer, versions []flawless.Module, settings string) {
 func Settings(s flawless.Settings) string {
 	text := "ended runs are kept forever"
 	if d, ends := s.Retention(); ends {
-		text = "ended runs are kept for " + days(d)
+		text = "ended runs are kept for " + Duration(d)
 	}
 	if s.Concurrency > 0 {
 		text += fmt.Sprintf(", at most %d runs in progress at once", s.Concurrency)
@@ -66,10 +67,17 @@ func Settings(s flawless.Settings) string {
 	return text
 }
 
-// days formats a duration, in days if it is a whole number of them.
-func days(d time.Duration) string {
+// Duration formats a duration as people write it: 1h30m, and 7d if it is a whole number of days.
+func Duration(d time.Duration) string {
 	if day := 24 * time.Hour; d%day == 0 {
 		return strconv.Itoa(int(d/day)) + "d"
 	}
-	return d.String()
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

@@ -26,13 +26,13 @@ func Schedule(w io.Writer, s flawless.Schedule) {
 	}
 	if s.DeadlineMS > 0 {
 		grace := cmp.Or(time.Duration(s.GraceMS)*time.Millisecond, time.Minute)
-		p("deadline", "%v after the start of a run, plus a grace period of %v", time.Duration(s.DeadlineMS)*time.Millisecond, grace)
+		p("deadline", "%s after the start of a run, plus a grace period of %s", Duration(time.Duration(s.DeadlineMS)*time.Millisecond), Duration(grace))
 	}
 	p("overlap", "%s", s.Overlap)
 	if s.JitterMS > 0 {
-		p("jitter", "%v", time.Duration(s.JitterMS)*time.Millisecond)
+		p("jitter", "%s", Duration(time.Duration(s.JitterMS)*time.Millisecond))
 	}
-	p("catch-up", "%v, at most %d runs", time.Duration(s.CatchUpMS)*time.Millisecond, cmp.Or(s.CatchUpLimit, 100))
+	p("catch-up", "%s, at most %d runs", Duration(time.Duration(s.CatchUpMS)*time.Millisecond), cmp.Or(s.CatchUpLimit, 100))
 	if s.Paused {
 		p("paused", "%s", s.Note)
 	} else {
