@@ -158,10 +158,10 @@ type Doubt struct {
 
 // Sent is a request as it was sent. Secrets in it are placeholders.
 type Sent struct {
-	Try    int       `json:"try"` // from 1
-	Begun  time.Time `json:"begun"`
-	Method string    `json:"method"`
-	URL    string    `json:"url"`
+	Attempt int       `json:"try"` // from 1
+	Begun   time.Time `json:"begun"`
+	Method  string    `json:"method"`
+	URL     string    `json:"url"`
 	// IdempotencyKey is the header of that name; all attempts of the call have the same.
 	IdempotencyKey string          `json:"idempotency_key"`
 	Headers        json.RawMessage `json:"headers"` // [["Name","value"],...], including those that the engine adds
@@ -174,12 +174,12 @@ const MaxRetrying = 20
 
 // Retrying is a call that has failed at least once and is being retried.
 type Retrying struct {
-	Call    int       `json:"call" cbor:"1,keyasint"`
-	Request string    `json:"request" cbor:"2,keyasint,omitempty"` // a summary for people, such as "GET https://pay.example/rates"
-	Since   time.Time `json:"since" cbor:"3,keyasint"`             // when the first attempt began
-	Tries   int       `json:"tries" cbor:"4,keyasint"`             // number of failed attempts
-	Reason  string    `json:"reason" cbor:"5,keyasint,omitempty"`  // why the last attempt failed
-	Rule    string    `json:"rule,omitempty" cbor:"6,keyasint,omitempty"`
+	Call     int       `json:"call" cbor:"1,keyasint"`
+	Request  string    `json:"request" cbor:"2,keyasint,omitempty"` // a summary for people, such as "GET https://pay.example/rates"
+	Since    time.Time `json:"since" cbor:"3,keyasint"`             // when the first attempt began
+	Attempts int       `json:"tries" cbor:"4,keyasint"`             // number of failed attempts
+	Reason   string    `json:"reason" cbor:"5,keyasint,omitempty"`  // why the last attempt failed
+	Rule     string    `json:"rule,omitempty" cbor:"6,keyasint,omitempty"`
 	// Next is when the next attempt begins; nil while one is in flight.
 	Next  *time.Time `json:"next,omitempty" cbor:"7,keyasint,omitempty"`
 	Until *time.Time `json:"until,omitempty" cbor:"8,keyasint,omitempty"` // when retries end; nil means no limit

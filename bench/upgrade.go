@@ -78,7 +78,7 @@ func answered() []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
 		if kinds[i].Name == effect.HTTP {
-			kinds[i].Perform = func(_ context.Context, t effect.Try) effect.Result {
+			kinds[i].Perform = func(_ context.Context, t effect.Attempt) effect.Result {
 				a, err := effect.ResponseAnswer(t.Call.N, 200, []byte(`{"id":"ch_1"}`))
 				if err != nil {
 					return effect.Result{Outcome: effect.Unknown, Text: err.Error()}

@@ -170,7 +170,7 @@ func TestReminderSleepsForDays(t *testing.T) {
 		kinds := real()
 		for i := range kinds {
 			if kinds[i].Name == effect.HTTP { // network calls do not advance virtual time
-				kinds[i].Perform = func(_ context.Context, try effect.Try) effect.Result {
+				kinds[i].Perform = func(_ context.Context, try effect.Attempt) effect.Result {
 					at = append(at, time.Now())
 					a, err := effect.ResponseAnswer(try.Call.N, 200, nil)
 					if err != nil {

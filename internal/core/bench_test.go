@@ -21,7 +21,7 @@ func BenchmarkEntry(b *testing.B) {
 	}{
 		{"in flight", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aGet)}, nil},
 		{"in back-off", flawless.Call{Kind: effect.HTTP, Head: json.RawMessage(aGet)}, func(s *State, n int, at int64) {
-			for _, e := range s.Result(Try{n, 1}, notSent, at, day) {
+			for _, e := range s.Result(Attempt{n, 1}, notSent, at, day) {
 				s.Step(e)
 			}
 		}},
@@ -73,7 +73,7 @@ func benchmarkEntry(b *testing.B, n int, call flawless.Call, ends func(s *State,
 	for b.Loop() {
 		now++
 		ok.Call = get.N
-		take(s.Result(Try{get.N, 1}, effect.Result{Outcome: effect.Answered, Status: 200, Answer: ok}, now, day)...)
+		take(s.Result(Attempt{get.N, 1}, effect.Result{Outcome: effect.Answered, Status: 200, Answer: ok}, now, day)...)
 		row()
 		take(s.Fire(now)...)
 		if s.WantsTurn(now) == (s.Status() == flawless.Unresolved) {

@@ -100,7 +100,7 @@ func (s *State) TurnEntry(t *flawless.Turn, now int64) flawless.Entry {
 }
 
 // WaitEntry returns the entry of an attempt that has to wait for a permit; waits names the limit.
-func (s *State) WaitEntry(t Try, waits string) flawless.Entry {
+func (s *State) WaitEntry(t Attempt, waits string) flawless.Entry {
 	return flawless.Entry{At: s.at, Attempt: &flawless.Attempt{Call: t.Call, N: t.N - 1, Waits: waits}}
 }
 

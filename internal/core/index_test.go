@@ -17,13 +17,13 @@ import (
 func stepped(t interface {
 	Helper()
 	Fatalf(format string, args ...any)
-}, s *State, e flawless.Entry) []Try {
+}, s *State, e flawless.Entry) []Attempt {
 	t.Helper()
-	tries := s.Step(e)
+	attempts := s.Step(e)
 	if err := checkIndex(s); err != nil {
 		t.Fatalf("after %+v: %v", e, err)
 	}
-	return tries
+	return attempts
 }
 
 // checkIndex compares the index and the mailbox with a walk over all open calls.

@@ -31,9 +31,9 @@ type interleaving struct {
 	log      [][]flawless.Entry // the records that are durable
 	image    []byte             // of the run after some of them
 	imaged   int
-	pending  []Try             // to be performed
-	inFlight map[Try]modelCall // performed, with what the model knew before
-	sent     int               // messages of another run
+	pending  []Attempt             // to be performed
+	inFlight map[Attempt]modelCall // performed, with what the model knew before
+	sent     int                   // messages of another run
 }
 
 // TestEventsInAnyOrder: the promises hold for every order of events. After a crash the run is what its log, or an image
@@ -45,7 +45,7 @@ func TestEventsInAnyOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
-				w := &interleaving{T: rt, s: NewState("run", kinds), model: &model{within: int64(within)}, now: int64(time.Hour), inFlight: map[Try]modelCall{},
+				w := &interleaving{T: rt, s: NewState("run", kinds), model: &model{within: int64(within)}, now: int64(time.Hour), inFlight: map[Attempt]modelCall{},
 					terms: Terms{Retry: 2 * time.Minute, RetryBy: "server", Within: within, KeyBy: "host a.example"}}
 				defer func() {
 					switch p := recover().(type) {
@@ -101,7 +101,7 @@ func (w *interleaving) enabled() []string {
 			may = append(may, "errand")
 		}
 	}
-	for range w.s.TriesWaitingForPermits() {
+	for range w.s.AttemptsWaitingForPermits() {
 		may = append(may, "permit")
 	}
 	may = append(may, "time", "message", "message", "image", "crash")
@@ -121,13 +121,13 @@ func (w *interleaving) step(event string) {
 		w.pending = slices.Delete(w.pending, i, i+1)
 		w.perform(t)
 	case "result":
-		all := slices.SortedFunc(func(yield func(Try) bool) {
+		all := slices.SortedFunc(func(yield func(Attempt) bool) {
 			for t := range w.inFlight {
 				if !yield(t) {
 					return
 				}
 			}
-		}, func(a, b Try) int { return a.Call*1000 + a.N - b.Call*1000 - b.N })
+		}, func(a, b Attempt) int { return a.Call*1000 + a.N - b.Call*1000 - b.N })
 		w.result(rapid.SampledFrom(all).Draw(w.T, "of"), rapid.SampledFrom([]string{"refused", "broken", "answered", "busy", "conflict"}).Draw(w.T, "result"))
 	case "crash":
 		w.crash(nil)
@@ -178,7 +178,7 @@ func (w *interleaving) step(event string) {
 		n := w.one((*modelCall).errand)
 		w.write(nil, w.s.AnswerEntry(flawless.Answer{Call: n, Head: []byte("{}")}, "", w.now))
 	case "permit":
-		w.permit(rapid.SampledFrom(w.s.TriesWaitingForPermits()).Draw(w.T, "permit"))
+		w.permit(rapid.SampledFrom(w.s.AttemptsWaitingForPermits()).Draw(w.T, "permit"))
 	}
 }
 
@@ -259,7 +259,7 @@ func (w *interleaving) write(words []string, entries ...flawless.Entry) bool {
 		return true
 	}
 	var record []flawless.Entry
-	var tries []Try
+	var attempts []Attempt
 	take := func(e flawless.Entry) {
 		record = append(record, e)
 		for _, t := range stepped(w, w.s, e) {
@@ -269,7 +269,7 @@ func (w *interleaving) write(words []string, entries ...flawless.Entry) bool {
 				record = append(record, wait)
 				continue
 			}
-			tries = append(tries, t)
+			attempts = append(attempts, t)
 		}
 	}
 	for _, e := range entries {
@@ -278,10 +278,10 @@ func (w *interleaving) write(words []string, entries ...flawless.Entry) bool {
 	for _, e := range w.s.Consequences() {
 		take(e)
 	}
-	return w.durable(words, record, tries)
+	return w.durable(words, record, attempts)
 }
 
-func (w *interleaving) durable(words []string, record []flawless.Entry, tries []Try) bool {
+func (w *interleaving) durable(words []string, record []flawless.Entry, attempts []Attempt) bool {
 	if w.draw(20, "it dies before") {
 		w.record("lost: %s", formatRecord(record))
 		w.crash(nil)
@@ -292,7 +292,7 @@ func (w *interleaving) durable(words []string, record []flawless.Entry, tries []
 	for _, e := range record {
 		w.model.observe(e, words)
 	}
-	w.pending = append(w.pending, tries...)
+	w.pending = append(w.pending, attempts...)
 	w.check()
 	return true
 }
@@ -392,7 +392,7 @@ func (w *interleaving) fire() {
 }
 
 // permit begins an attempt that has its permit.
-func (w *interleaving) permit(t Try) {
+func (w *interleaving) permit(t Attempt) {
 	w.fire()
 	if !w.s.WaitsForPermit(t.Call) || w.s.IsBehind(w.now) {
 		return
@@ -401,9 +401,9 @@ func (w *interleaving) permit(t Try) {
 	w.durable(nil, []flawless.Entry{e}, stepped(w, w.s, e))
 }
 
-func (w *interleaving) perform(t Try) {
+func (w *interleaving) perform(t Attempt) {
 	c := w.s.Call(t.Call)
-	if c == nil || c.Tries() != t.N {
+	if c == nil || c.Attempts() != t.N {
 		return
 	}
 	if entries, _ := w.s.Recheck(t, w.now, w.terms); entries != nil {
@@ -416,7 +416,7 @@ func (w *interleaving) perform(t Try) {
 	w.inFlight[t] = before
 }
 
-func (w *interleaving) result(t Try, how string) {
+func (w *interleaving) result(t Attempt, how string) {
 	before := w.inFlight[t]
 	delete(w.inFlight, t)
 	ok, _ := effect.ResponseAnswer(t.Call, 200, nil)
@@ -439,7 +439,7 @@ func (w *interleaving) result(t Try, how string) {
 // drain lets the run come to its end or to rest, with people who decide and servers that answer.
 func (w *interleaving) drain() {
 	for range 1000 {
-		waiting := w.s.TriesWaitingForPermits()
+		waiting := w.s.AttemptsWaitingForPermits()
 		switch {
 		case w.s.Held() != nil || w.s.Paused() != nil:
 			w.request(w.s.Pause(flawless.Pause{Resume: true}, w.now))

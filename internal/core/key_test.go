@@ -133,13 +133,13 @@ func (w *keyScenario) undelivered() (calls []int) {
 // finish ends the attempt at the last call, a second later.
 func (w *keyScenario) finish(r effect.Result) string {
 	w.now += int64(time.Second)
-	return strings.Join(w.take(w.s.Result(Try{w.lastCall, w.s.open.all[w.lastCall].attempt}, r, w.now, w.op)...), ", ")
+	return strings.Join(w.take(w.s.Result(Attempt{w.lastCall, w.s.open.all[w.lastCall].attempt}, r, w.now, w.op)...), ", ")
 }
 
 // perform rechecks an attempt that has begun.
 func (w *keyScenario) perform(got []string) string {
 	if len(got) > 0 && strings.HasPrefix(got[len(got)-1], "begin ") {
-		out, _ := w.s.Recheck(Try{w.lastCall, w.s.open.all[w.lastCall].attempt}, w.now, w.op)
+		out, _ := w.s.Recheck(Attempt{w.lastCall, w.s.open.all[w.lastCall].attempt}, w.now, w.op)
 		if len(out) == 0 {
 			return "begins"
 		}
@@ -300,7 +300,7 @@ func TestKeyHistoriesAreBounded(t *testing.T) {
 		head := fmt.Sprintf(`{"method":"POST","url":"https://a.example/","headers":[["Idempotency-Key","key-%d"]]}`, n)
 		w.now += int64(time.Second)
 		w.take(flawless.Entry{At: w.now, Turn: &flawless.Turn{N: n + 1, Time: w.now, Calls: []flawless.Call{{N: n + 1, Kind: effect.HTTP, Head: json.RawMessage(head)}}}})
-		w.take(w.s.Result(Try{n + 1, 1}, answer503(503, 0), w.now, w.op)...)
+		w.take(w.s.Result(Attempt{n + 1, 1}, answer503(503, 0), w.now, w.op)...)
 	}
 	newest := w.now
 	kept := false
@@ -348,7 +348,7 @@ func TestInterruptedSaysUntilWhenToRepeat(t *testing.T) {
 		op    Terms
 		more  string
 		ends  func(*trial) flawless.Entry
-		until time.Duration // from the first try
+		until time.Duration // from the first attempt
 	}{
 		{"as the operator says", day, "", lost, 24 * time.Hour},
 		{"as the code says", day, `,"retry_for_ms":60000`, lost, time.Minute},

@@ -110,7 +110,7 @@ func (p *model) observe(e flawless.Entry, words []string) {
 		case p.status == "" && (len(p.ready) > 0 || p.wake != 0 && p.wake <= e.At) && e.Attempt.Result == "":
 			p.fail("call %d begins before the guest has heard of all that was due", c.n)
 		case e.At < c.next:
-			p.fail("call %d begins before the time of its next try", c.n)
+			p.fail("call %d begins before the time of its next attempt", c.n)
 		case p.status != "" && p.status != flawless.Completed:
 			p.fail("call %d begins after the run was %s", c.n, p.status)
 		}

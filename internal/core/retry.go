@@ -107,7 +107,7 @@ func (s *State) mayRepeat(c *OpenCall, now int64, t Terms) (ok bool, until int64
 }
 
 // Result returns the entry that follows from the end of an attempt, or none if that attempt is not the awaited one.
-func (s *State) Result(t Try, r effect.Result, now int64, terms Terms) []flawless.Entry {
+func (s *State) Result(t Attempt, r effect.Result, now int64, terms Terms) []flawless.Entry {
 	c := s.open.all[t.Call]
 	if c == nil || c.attempt != t.N || c.nextAt != 0 || c.awaitsPermit || c.unknownReason != "" {
 		return nil
@@ -356,7 +356,7 @@ func (s *State) Recover(now int64, terms func(*OpenCall) Terms) (out []flawless.
 // Recheck is asked right before an attempt is performed. It returns entries if the attempt must not be performed: the
 // run has ended, or the call may no longer be repeated. Otherwise it returns the time within which the attempt must be
 // sent; 0 for no limit.
-func (s *State) Recheck(t Try, now int64, terms Terms) (entries []flawless.Entry, limit time.Duration) {
+func (s *State) Recheck(t Attempt, now int64, terms Terms) (entries []flawless.Entry, limit time.Duration) {
 	c := s.open.all[t.Call]
 	at := max(now, s.at)
 	switch {
@@ -430,7 +430,7 @@ func (s *State) Retrying() []flawless.Retrying {
 // retryingCalls computes Retrying for an open run.
 func (o *openCalls) retryingCalls() (out []flawless.Retrying) {
 	for _, c := range o.firstN(retrying, flawless.MaxRetrying) {
-		r := flawless.Retrying{Call: c.N, Request: c.policy.Title, Since: time.Unix(0, c.firstAttemptAt()), Tries: c.lastFailure.N, Reason: c.lastFailure.Result, Rule: c.lastFailure.Rule}
+		r := flawless.Retrying{Call: c.N, Request: c.policy.Title, Since: time.Unix(0, c.firstAttemptAt()), Attempts: c.lastFailure.N, Reason: c.lastFailure.Result, Rule: c.lastFailure.Rule}
 		if c.nextAt != 0 {
 			at := time.Unix(0, c.nextAt)
 			r.Next = &at

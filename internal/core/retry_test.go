@@ -39,7 +39,7 @@ func newTrial(t *testing.T, op Terms, head string) *trial {
 func (w *trial) ends(r effect.Result) flawless.Entry {
 	w.t.Helper()
 	w.now += int64(time.Second)
-	out := w.s.Result(Try{1, w.s.open.all[1].attempt}, r, w.now, w.op)
+	out := w.s.Result(Attempt{1, w.s.open.all[1].attempt}, r, w.now, w.op)
 	if len(out) != 1 {
 		w.t.Fatalf("an attempt ends with %+v", out)
 	}
@@ -59,7 +59,7 @@ func (w *trial) next() []flawless.Entry {
 
 // recall rechecks the attempt that has begun.
 func (w *trial) recall() []flawless.Entry {
-	out, _ := w.s.Recheck(Try{1, w.s.open.all[1].attempt}, w.now, w.op)
+	out, _ := w.s.Recheck(Attempt{1, w.s.open.all[1].attempt}, w.now, w.op)
 	w.take(out...)
 	return out
 }
@@ -97,7 +97,7 @@ const (
 func TestResultOfEachFailure(t *testing.T) {
 	t.Parallel()
 	const again, unknown, tells = "next", "unknown", "told"
-	want := map[string]struct{ post, get, keyed string }{ // of the first try
+	want := map[string]struct{ post, get, keyed string }{ // of the first attempt
 		"name":      {again, again, again},
 		"dial":      {again, again, again},
 		"tls":       {again, again, again},
@@ -148,7 +148,7 @@ func TestResultOfEachFailure(t *testing.T) {
 func TestDefaultRetriesBackOffForADay(t *testing.T) {
 	t.Parallel()
 	w := newTrial(t, day, aPost)
-	begun, tries := w.now, 1
+	begun, attempts := w.now, 1
 	var longest time.Duration
 	e := w.ends(notSent)
 	for ; e.Attempt != nil; e = w.ends(notSent) {
@@ -159,13 +159,13 @@ func TestDefaultRetriesBackOffForADay(t *testing.T) {
 		if out := w.next(); out != nil {
 			t.Fatalf("an attempt is not performed: %+v", out)
 		}
-		if tries++; tries > 1000 {
+		if attempts++; attempts > 1000 {
 			t.Fatal("it never ends")
 		}
 	}
 	over := time.Duration(w.now - begun)
-	if over < 24*time.Hour || over > 24*time.Hour+time.Minute || tries < 280 || tries > 400 || longest > 5*time.Minute || longest < 4*time.Minute {
-		t.Errorf("%d attempts, the longest wait is %v, and it ends after %v", tries, longest, over)
+	if over < 24*time.Hour || over > 24*time.Hour+time.Minute || attempts < 280 || attempts > 400 || longest > 5*time.Minute || longest < 4*time.Minute {
+		t.Errorf("%d attempts, the longest wait is %v, and it ends after %v", attempts, longest, over)
 	}
 	if a := e.Arrival; a == nil || !strings.Contains(string(a.Head), `"kind":"not_sent"`) || !strings.Contains(string(a.Head), "it was retried for 24h (server), since 1970-01-01T01:00:00Z") || !strings.Contains(string(a.Head), `"reason":"dial"`) {
 		t.Errorf("it ends with %+v", e)
@@ -266,7 +266,7 @@ func TestRetriesStayInsideKeyWindow(t *testing.T) {
 			if out := w.crash(59 * time.Minute); len(out) != 1 || out[0].Attempt == nil || !out[0].Attempt.Begun || !strings.Contains(out[0].Attempt.Result, "its idempotency key is honoured for 1h") {
 				t.Fatalf("it is %+v", out)
 			}
-			if out, most := w.s.Recheck(Try{1, 2}, w.now, w.op); out != nil || most != time.Minute {
+			if out, most := w.s.Recheck(Attempt{1, 2}, w.now, w.op); out != nil || most != time.Minute {
 				t.Errorf("the attempt may take %v, and %+v", most, out)
 			}
 		})

@@ -122,7 +122,7 @@ func (w *scenario) do(step string) []string {
 	var call int
 	_, _ = fmt.Sscan(rest, &call)
 	_, how, _ := strings.Cut(rest, " ")
-	awaited := func() Try { return Try{call, w.s.open.all[call].attempt} }
+	awaited := func() Attempt { return Attempt{call, w.s.open.all[call].attempt} }
 	switch what {
 	case "turn":
 		t := &flawless.Turn{N: w.s.turns + 1, Time: at}
@@ -237,7 +237,7 @@ func (w *scenario) do(step string) []string {
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Passes: true, Reason: "dial", Answer: effect.ErrorAnswer(call, "not_sent", "")}, at, w.terms)...)
 	case "broken": // the connection, after something was sent
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Passes: true, Answer: effect.ErrorAnswer(call, "interrupted", "")}, at, w.terms)...)
-	case "may it begin": // asked right before a try is performed
+	case "may it begin": // asked right before an attempt is performed
 		entries, _ := w.s.Recheck(awaited(), at, w.terms)
 		if entries == nil {
 			return []string{"yes"}

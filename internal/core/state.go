@@ -91,8 +91,8 @@ type OpenCall struct {
 	unknownAt     int64
 }
 
-// Try identifies one attempt at a call.
-type Try struct{ Call, N int }
+// Attempt identifies one attempt at a call.
+type Attempt struct{ Call, N int }
 
 // NewState returns the state of a run with an empty log.
 func NewState(id string, kinds map[string]*effect.Kind) *State {
@@ -100,14 +100,14 @@ func NewState(id string, kinds map[string]*effect.Kind) *State {
 }
 
 // Step applies an entry and returns the attempts to perform once the entry is durable.
-func (s *State) Step(e flawless.Entry) []Try {
-	tries := s.step(e)
+func (s *State) Step(e flawless.Entry) []Attempt {
+	attempts := s.step(e)
 	s.open.reindex(&s.mail)
-	return tries
+	return attempts
 }
 
 // step changes open calls only through edit, so that Step can index them again.
-func (s *State) step(e flawless.Entry) []Try {
+func (s *State) step(e flawless.Entry) []Attempt {
 	s.at = max(s.at, e.At)
 	switch {
 	case e.Start != nil:
@@ -131,7 +131,7 @@ func (s *State) step(e flawless.Entry) []Try {
 		if c := s.open.edit(e.Attempt.Call); c != nil {
 			c.stepAttempt(e.Attempt, e.At)
 			if e.Attempt.Begun {
-				return []Try{{c.N, c.attempt}}
+				return []Attempt{{c.N, c.attempt}}
 			}
 		}
 	case e.Unknown != nil:
@@ -166,7 +166,7 @@ func (s *State) step(e flawless.Entry) []Try {
 				}
 				c.attempt, c.nextAt = c.attempt+1, 0
 				if performed {
-					return []Try{{c.N, c.attempt}}
+					return []Attempt{{c.N, c.attempt}}
 				}
 			case flawless.Fail:
 				s.open.remove(c)
@@ -196,7 +196,7 @@ func (s *State) step(e flawless.Entry) []Try {
 	return nil
 }
 
-func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
+func (s *State) stepTurn(t *flawless.Turn) (attempts []Attempt) {
 	before := s.callsMade
 	s.turns, s.guestTime, s.wake = t.N, t.Time, t.Wake
 	s.cost += t.Cost
@@ -220,7 +220,7 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 		s.open.add(c)
 		s.recallKey(c)
 		if c.invalid == nil && c.kind.Perform != nil {
-			tries = append(tries, Try{c.N, c.attempt})
+			attempts = append(attempts, Attempt{c.N, c.attempt})
 		}
 	}
 	if t.Ended != nil {
@@ -234,9 +234,9 @@ func (s *State) stepTurn(t *flawless.Turn) (tries []Try) {
 		}
 	}
 	if len(s.withdrawals) > 0 {
-		tries = slices.DeleteFunc(tries, func(t Try) bool { return s.IsWithdrawing(t.Call) })
+		attempts = slices.DeleteFunc(attempts, func(t Attempt) bool { return s.IsWithdrawing(t.Call) })
 	}
-	return tries
+	return attempts
 }
 
 // dropDelivered removes answers that the guest has received. They are the first ready ones, in this order, unless the
@@ -397,11 +397,11 @@ func (s *State) WaitsForPermit(n int) bool {
 	return c != nil && c.awaitsPermit
 }
 
-// TriesWaitingForPermits returns the attempts that wait for a rate-limit permit, in the order of their calls.
-func (s *State) TriesWaitingForPermits() (out []Try) {
+// AttemptsWaitingForPermits returns the attempts that wait for a rate-limit permit, in the order of their calls.
+func (s *State) AttemptsWaitingForPermits() (out []Attempt) {
 	for _, c := range s.OpenCalls() {
 		if c.awaitsPermit {
-			out = append(out, Try{c.N, c.attempt + 1})
+			out = append(out, Attempt{c.N, c.attempt + 1})
 		}
 	}
 	return out

@@ -154,8 +154,8 @@ func (c *OpenCall) MadeAt() int64 { return c.madeAt }
 // Policy returns how the call is to be carried out.
 func (c *OpenCall) Policy() effect.Policy { return c.policy }
 
-// Tries returns the number of attempts begun.
-func (c *OpenCall) Tries() int { return c.attempt }
+// Attempts returns the number of attempts begun.
+func (c *OpenCall) Attempts() int { return c.attempt }
 
 // Waits reports whether the next attempt waits for a rate-limit permit.
 func (c *OpenCall) Waits() bool { return c.awaitsPermit }

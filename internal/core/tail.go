@@ -7,25 +7,25 @@ import (
 )
 
 // A call can be retried for days. So that the log of its run does not grow all that time, the attempts beyond
-// LoggedTries share one record: the last one of the log, which is overwritten as long as nothing else happens in the
+// LoggedAttempts share one record: the last one of the log, which is overwritten as long as nothing else happens in the
 // run. Each attempt makes the ones before it irrelevant.
 //
 // A record that is followed by an image or another record is never overwritten.
 
-// LoggedTries is how many attempts at a call are always kept in the log.
-const LoggedTries = 10
+// LoggedAttempts is how many attempts at a call are always kept in the log.
+const LoggedAttempts = 10
 
-// MaxLateTries is the maximum number of entries in such a record.
-const MaxLateTries = 100
+// MaxLateAttempts is the maximum number of entries in such a record.
+const MaxLateAttempts = 100
 
-// OnlyLateTries reports whether all entries are about attempts beyond LoggedTries.
-func OnlyLateTries(entries []flawless.Entry) bool {
-	return len(entries) > 0 && !slices.ContainsFunc(entries, func(e flawless.Entry) bool { return e.Attempt == nil || e.Attempt.N <= LoggedTries })
+// OnlyLateAttempts reports whether all entries are about attempts beyond LoggedAttempts.
+func OnlyLateAttempts(entries []flawless.Entry) bool {
+	return len(entries) > 0 && !slices.ContainsFunc(entries, func(e flawless.Entry) bool { return e.Attempt == nil || e.Attempt.N <= LoggedAttempts })
 }
 
-// MergeLateTries returns the entries of the last record followed by more, without the irrelevant ones: for each
+// MergeLateAttempts returns the entries of the last record followed by more, without the irrelevant ones: for each
 // call, the entries before the end of its last attempt.
-func MergeLateTries(tail, more []flawless.Entry) []flawless.Entry {
+func MergeLateAttempts(tail, more []flawless.Entry) []flawless.Entry {
 	all := slices.Concat(tail, more)
 	ended := map[int]int{} // position of the last end, by call
 	for i, e := range all {

@@ -30,7 +30,7 @@ func TestShortStreamIsStillAStream(t *testing.T) {
 		}
 		s, whole := newStream(time.Minute), make(chan Result, 1)
 		r.stream = s
-		c.fill(s, Try{Run: "run", Call: made, N: 1}, r, whole)
+		c.fill(s, Attempt{Run: "run", Call: made, N: 1}, r, whole)
 		if len(s.head) != map[bool]int{true: 1}[streams] || len(whole) != map[bool]int{false: 1}[streams] {
 			t.Errorf("status %d: %d heads and %d whole responses", status, len(s.head), len(whole))
 		}

@@ -25,7 +25,7 @@ func BenchmarkPost(b *testing.B) {
 	made := call(string(make([]byte, 1024)), "method", "POST", "url", echo(b), "headers", [][]string{{"Content-Type", "application/octet-stream"}})
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := c.Perform(b.Context(), effect.Try{Run: "wkf_x", Call: made, N: 1}); r.Outcome != effect.Answered || len(r.Answer.Body) != 1024 {
+		if r := c.Perform(b.Context(), effect.Attempt{Run: "wkf_x", Call: made, N: 1}); r.Outcome != effect.Answered || len(r.Answer.Body) != 1024 {
 			b.Fatal(r.Text)
 		}
 	}

@@ -17,7 +17,7 @@ type Kind struct {
 
 	// Perform carries out one attempt. It returns when the outcome is known, or can no longer become known, or when
 	// ctx ends. It may be called concurrently. It is nil if the engine itself carries out the call.
-	Perform func(ctx context.Context, t Try) Result
+	Perform func(ctx context.Context, t Attempt) Result
 
 	// Ended is called when a run has ended, to close what is still open for it. It may be nil.
 	Ended func(run string)
@@ -64,8 +64,8 @@ type Retry struct {
 	Jitter   float64       // 0 to 1: random share of the wait
 }
 
-// Try is one attempt at a call.
-type Try struct {
+// Attempt is one attempt at a call.
+type Attempt struct {
 	Run  string
 	Call flawless.Call
 	N    int    // 1, 2, 3

@@ -148,7 +148,7 @@ func TestHTTP2ClosedBeforeTheRequest(t *testing.T) {
 		_ = kept.Conn.Close()
 		<-kept.gone
 	}}
-	r := c.Perform(ctx, effect.Try{Run: "r", Call: made, N: 1})
+	r := c.Perform(ctx, effect.Attempt{Run: "r", Call: made, N: 1})
 	if r.Outcome != effect.Answered || stagesOf(r) != "connected sent answered" || seen.Load() != 2 || len(conns) != 1 {
 		t.Errorf("outcome %d, stages %s, seen %d times, %d more connections: %s", r.Outcome, stagesOf(r), seen.Load(), len(conns), r.Text)
 	}

@@ -77,7 +77,7 @@ const endless = 100 * 365 * 24 * time.Hour
 
 // Perform carries out one attempt at an http call: one exchange and, if the call is idempotent, one for each
 // redirect. It never sends a request twice.
-func (c *Client) Perform(ctx context.Context, t Try) Result {
+func (c *Client) Perform(ctx context.Context, t Attempt) Result {
 	r, err := t.request()
 	if err != nil {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error(), Reason: kindInvalid}
@@ -93,7 +93,7 @@ func (c *Client) Perform(ctx context.Context, t Try) Result {
 }
 
 // carryOut makes the exchanges of an attempt. Those of a stream have no deadline: the stream ends ctx instead.
-func (c *Client) carryOut(ctx context.Context, t Try, r *request) Result {
+func (c *Client) carryOut(ctx context.Context, t Attempt, r *request) Result {
 	deadline := time.Now().Add(r.timeout)
 	stages := make(transport.Trail, 0, 3)
 	if r.stream != nil {
@@ -122,7 +122,7 @@ func (c *Client) carryOut(ctx context.Context, t Try, r *request) Result {
 }
 
 // request returns a copy of the parsed call, which the attempt may change.
-func (t *Try) request() (*request, error) {
+func (t *Attempt) request() (*request, error) {
 	known := t.Policy.request
 	if known == nil {
 		var err error
@@ -167,7 +167,7 @@ func (r *request) explain(f *transport.Fault) {
 	}
 }
 
-func (r *request) failed(t Try, f *transport.Fault, stages transport.Trail) Result {
+func (r *request) failed(t Attempt, f *transport.Fault, stages transport.Trail) Result {
 	if !f.Sent {
 		text := "not sent: " + f.Err.Error()
 		may := passes(f.Reason)
@@ -187,7 +187,7 @@ func (r *request) failed(t Try, f *transport.Fault, stages transport.Trail) Resu
 		Answer: UnknownAnswer(t.Run, t.Call, r.Idempotent, text, reason, f.Status)}
 }
 
-func (r *request) answered(t Try, a *transport.Reply, stages transport.Trail) Result {
+func (r *request) answered(t Attempt, a *transport.Reply, stages transport.Trail) Result {
 	text := strconv.Itoa(a.Status)
 	if s := http.StatusText(a.Status); s != "" {
 		text += " " + s

@@ -66,7 +66,7 @@ func perform(t *testing.T, c *effect.Client, made flawless.Call) effect.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	return c.Perform(ctx, effect.Try{Run: "wkf_x", Call: made, N: 1})
+	return c.Perform(ctx, effect.Attempt{Run: "wkf_x", Call: made, N: 1})
 }
 
 func stagesOf(r effect.Result) string {

@@ -19,7 +19,7 @@ func checkSecret(c flawless.Call) (Policy, error) {
 }
 
 // hasSecret carries out a `secret` call. Nothing leaves the engine, and the answer does not have the value.
-func (c *Client) hasSecret(_ context.Context, t Try) Result {
+func (c *Client) hasSecret(_ context.Context, t Attempt) Result {
 	var h secretHead
 	if err := decode(t.Call, &h); err != nil {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}

@@ -67,7 +67,7 @@ func TestAttemptIsNotSentTooLate(t *testing.T) {
 				defer c.Close()
 				defer close(stop)
 				begun := time.Now()
-				r := c.Perform(t.Context(), effect.Try{Run: "run", N: 2, Within: 6 * time.Second,
+				r := c.Perform(t.Context(), effect.Attempt{Run: "run", N: 2, Within: 6 * time.Second,
 					Call: flawless.Call{N: 1, Kind: effect.HTTP, Head: json.RawMessage(`{"method":"POST","url":"http://a.example/","timeout_ms":30000}`)}})
 				if took := time.Since(begun); r.Outcome != row.want || !strings.Contains(r.Text, row.text) || took != row.after {
 					t.Errorf("after %v it is %+v", took, r)

@@ -67,7 +67,7 @@ func TestIdleConnectionsByAge(t *testing.T) {
 			{"get after two", 2 * time.Minute, "GET", [2]int{3, 1}},
 		} {
 			time.Sleep(step.wait)
-			r := c.Perform(t.Context(), effect.Try{Run: "r", Call: call("x", "method", step.method, "url", "http://h/"), N: 1})
+			r := c.Perform(t.Context(), effect.Attempt{Run: "r", Call: call("x", "method", step.method, "url", "http://h/"), N: 1})
 			if r.Outcome != effect.Answered {
 				t.Fatalf("%s: %s", step.name, r.Text)
 			}
@@ -88,7 +88,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				c.Perform(t.Context(), effect.Try{Run: "r", Call: call("x", "method", "POST", "url", "http://h/"), N: 1})
+				c.Perform(t.Context(), effect.Attempt{Run: "r", Call: call("x", "method", "POST", "url", "http://h/"), N: 1})
 			})
 		}
 		wg.Wait()
@@ -111,7 +111,7 @@ func TestTimeoutIncludesConnecting(t *testing.T) {
 			wg.Go(func() { _, _ = io.Copy(io.Discard, there) })
 			return here, nil
 		}})
-		r := c.Perform(t.Context(), effect.Try{Run: "r", Call: call("x", "method", "POST", "url", "http://h/"), N: 1})
+		r := c.Perform(t.Context(), effect.Attempt{Run: "r", Call: call("x", "method", "POST", "url", "http://h/"), N: 1})
 		if took := time.Since(begun); r.Outcome != effect.Unknown || took != 120*time.Second {
 			t.Errorf("outcome %d after %v: %s", r.Outcome, took, r.Text)
 		}

@@ -102,6 +102,6 @@ func TestDialIsRetriedWithoutFileDescriptors(t *testing.T) {
 
 // post performs a POST of run r.
 func post(c *effect.Client, url string, timeout time.Duration) effect.Result {
-	return c.Perform(context.Background(), effect.Try{Run: "r", N: 1,
+	return c.Perform(context.Background(), effect.Attempt{Run: "r", N: 1,
 		Call: call("x", "method", "POST", "url", url, "timeout_ms", int(timeout.Milliseconds()))})
 }

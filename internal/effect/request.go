@@ -55,7 +55,7 @@ type request struct {
 	retry     Retry
 	statuses  []int
 	streamed  bool           // the response is read while it comes
-	stream    *stream        // of a try whose response is streamed
+	stream    *stream        // of an attempt whose response is streamed
 	byCode    bool           // the code says whether it is idempotent
 	within    time.Duration  // how long the server knows its key, as the code says
 	retryFor  *time.Duration // how long it may be retried

@@ -39,7 +39,7 @@ func vaultOf(t *testing.T, hosts ...string) *effect.Client {
 
 func send(t *testing.T, c *effect.Client, made flawless.Call) effect.Result {
 	t.Helper()
-	return c.Perform(t.Context(), effect.Try{Run: "wkf_x", Call: made, N: 1, Seed: ownSeed})
+	return c.Perform(t.Context(), effect.Attempt{Run: "wkf_x", Call: made, N: 1, Seed: ownSeed})
 }
 
 // parrot echoes each request, and records it.

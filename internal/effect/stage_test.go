@@ -160,14 +160,14 @@ func TestCancelDuringExchange(t *testing.T) {
 		done := make(chan effect.Result)
 		c := newClient(t, effect.ClientOptions{TLS: cfg})
 		go func() {
-			done <- c.Perform(ctx, effect.Try{Run: "r", Call: call("x", "method", "POST", "url", url), N: 1})
+			done <- c.Perform(ctx, effect.Attempt{Run: "r", Call: call("x", "method", "POST", "url", url), N: 1})
 		}()
 		<-reached
 		cancel()
 		if r := <-done; r.Outcome != effect.Unknown || !strings.Contains(r.Text, "gave it up") {
 			t.Errorf("%s: outcome %d: %s", url, r.Outcome, r.Text)
 		}
-		if r := c.Perform(ctx, effect.Try{Run: "r", Call: call("x", "method", "POST", "url", url), N: 1}); r.Outcome != effect.NotSent {
+		if r := c.Perform(ctx, effect.Attempt{Run: "r", Call: call("x", "method", "POST", "url", url), N: 1}); r.Outcome != effect.NotSent {
 			t.Errorf("%s: with ctx done: outcome %d: %s", url, r.Outcome, r.Text)
 		}
 	}

@@ -348,7 +348,7 @@ func (p part) answer(call int) flawless.Answer {
 
 // begin carries out one attempt at a call whose response is streamed. It returns when the head is there; the body
 // waits for reads. A response that is not streamed is returned as a whole.
-func (c *Client) begin(ctx context.Context, t Try, r *request) Result {
+func (c *Client) begin(ctx context.Context, t Attempt, r *request) Result {
 	s := newStream(r.timeout)
 	r.stream = s
 	whole := make(chan Result, 1)
@@ -376,7 +376,7 @@ func (c *Client) begin(ctx context.Context, t Try, r *request) Result {
 
 // fill carries out the exchange. It sends either the head or the whole result, never both: a short response may end
 // before begin has received its head, and its end must not be taken for the whole.
-func (c *Client) fill(s *stream, t Try, r *request, whole chan<- Result) {
+func (c *Client) fill(s *stream, t Attempt, r *request, whole chan<- Result) {
 	defer s.recovered(t, whole)
 	if res := c.carryOut(s.ctx, t, r); !s.begun {
 		whole <- res
@@ -384,7 +384,7 @@ func (c *Client) fill(s *stream, t Try, r *request, whole chan<- Result) {
 }
 
 // recovered turns a panic of the exchange into its outcome.
-func (s *stream) recovered(t Try, whole chan<- Result) {
+func (s *stream) recovered(t Attempt, whole chan<- Result) {
 	p := recover()
 	if p == nil {
 		return
@@ -398,7 +398,7 @@ func (s *stream) recovered(t Try, whole chan<- Result) {
 }
 
 // streaming returns the result of an attempt whose response continues.
-func (c *Client) streaming(t Try, s *stream, h begun) Result {
+func (c *Client) streaming(t Attempt, s *stream, h begun) Result {
 	c.streams.put(t.Run, t.Call.N, s)
 	res := h.asked.answered(t, h.reply, h.stages)
 	res.Text += ", to be read"
@@ -409,7 +409,7 @@ func (c *Client) streaming(t Try, s *stream, h begun) Result {
 }
 
 // Read carries out a `read` call.
-func (c *Client) Read(ctx context.Context, t Try) Result {
+func (c *Client) Read(ctx context.Context, t Attempt) Result {
 	h, err := ParseRead(t.Call)
 	if err != nil {
 		return Result{Outcome: NotSent, Answer: ErrorAnswer(t.Call.N, kindInvalid, err.Error()), Text: err.Error()}
@@ -436,7 +436,7 @@ func (c *Client) Read(ctx context.Context, t Try) Result {
 }
 
 // whyOver returns why a run has no connection for one of its calls.
-func (all *streams) whyOver(t Try, call int) string {
+func (all *streams) whyOver(t Attempt, call int) string {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	switch why := all.over[t.Run][call]; {

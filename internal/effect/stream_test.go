@@ -43,7 +43,7 @@ func (r *reads) read(from int64) effect.Result {
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Hour)
 	defer cancel()
 	r.n++
-	return r.c.Read(ctx, effect.Try{Run: "wkf_x", Call: flawless.Call{N: r.n, Kind: effect.Read, Head: fmt.Appendf(nil, `{"call":7,"from":%d}`, from)}, N: 1})
+	return r.c.Read(ctx, effect.Attempt{Run: "wkf_x", Call: flawless.Call{N: r.n, Kind: effect.Read, Head: fmt.Appendf(nil, `{"call":7,"from":%d}`, from)}, N: 1})
 }
 
 // next reads the next part.
@@ -282,7 +282,7 @@ func TestStreamEnds(t *testing.T) {
 		do         func(c *effect.Client, r *reads)
 	}{
 		{"closed", "the code has closed it", func(c *effect.Client, _ *reads) {
-			c.Read(context.Background(), effect.Try{Run: "wkf_x", Call: flawless.Call{N: 8, Head: []byte(`{"call":7,"close":true}`)}})
+			c.Read(context.Background(), effect.Attempt{Run: "wkf_x", Call: flawless.Call{N: 8, Head: []byte(`{"call":7,"close":true}`)}})
 		}},
 		{"the run has ended", "its connection ended when the run ended", func(c *effect.Client, _ *reads) { c.Ended("wkf_x") }},
 		{"silence", `"reason":"timeout"`, func(*effect.Client, *reads) {}},

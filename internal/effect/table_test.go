@@ -188,7 +188,7 @@ func TestRetry(t *testing.T) {
 		{"not idempotent, and the gateway got no answer", "502 X", "PATCH", 1, map[string]any{"attempts": 2}, false, 0},
 		{"not idempotent, and too much", "429 X", "POST", 1, map[string]any{"attempts": 2}, true, 0},
 		{"not idempotent, with statuses of one's own", "504 X", "POST", 1, map[string]any{"attempts": 2, "statuses": []int{504}}, true, 0},
-		{"last try", "503 X\r\nRetry-After: 7", "GET", 2, map[string]any{"attempts": 2}, false, 7 * time.Second},
+		{"last attempt", "503 X\r\nRetry-After: 7", "GET", 2, map[string]any{"attempts": 2}, false, 7 * time.Second},
 		{"not one of them", "500 X", "GET", 1, map[string]any{"attempts": 2}, false, 0},
 		{"statuses of one's own", "500 X", "GET", 1, map[string]any{"attempts": 2, "statuses": []int{500}}, true, 0},
 		{"no statuses", "503 X", "GET", 1, map[string]any{"attempts": 2, "statuses": []int{}}, false, 0},
@@ -209,7 +209,7 @@ func TestRetry(t *testing.T) {
 			if row.retry != nil {
 				members = append(members, "retry", row.retry)
 			}
-			r := newClient(t, effect.ClientOptions{}).Perform(t.Context(), effect.Try{Run: "r", Call: call("", members...), N: row.n})
+			r := newClient(t, effect.ClientOptions{}).Perform(t.Context(), effect.Attempt{Run: "r", Call: call("", members...), N: row.n})
 			if r.Outcome != effect.Answered || r.Again != row.again || r.After != row.after {
 				t.Errorf("outcome %d, again %v, after %v", r.Outcome, r.Again, r.After)
 			}

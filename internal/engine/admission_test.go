@@ -211,7 +211,7 @@ func (b *unhurried) kinds() []effect.Kind {
 	for i := range kinds {
 		if kinds[i].Name == effect.HTTP {
 			answer := kinds[i].Perform
-			kinds[i].Perform = func(ctx context.Context, t effect.Try) effect.Result {
+			kinds[i].Perform = func(ctx context.Context, t effect.Attempt) effect.Result {
 				r := answer(ctx, t)
 				select {
 				case <-time.After(10 * time.Second):

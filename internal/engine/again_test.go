@@ -38,7 +38,7 @@ func (o *refusing) kinds() []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
 		if kinds[i].Name == effect.HTTP {
-			kinds[i].Perform = func(_ context.Context, t effect.Try) effect.Result {
+			kinds[i].Perform = func(_ context.Context, t effect.Attempt) effect.Result {
 				o.mu.Lock()
 				defer o.mu.Unlock()
 				o.tries++
@@ -71,7 +71,7 @@ func TestRefusedConnectionIsRetried(t *testing.T) {
 				t.Fatalf("after %v: %+v, %v, %d retrying", time.Since(begun), runs, err, e.Health().Retrying)
 			}
 			r := runs[0].Retrying[0]
-			if r.Call != 2 || r.Request != "POST https://pay.example" || !r.Since.Equal(begun) || r.Tries != out.tried() || r.Reason != refusedText || r.Next == nil || time.Until(*r.Next) > 5*time.Minute ||
+			if r.Call != 2 || r.Request != "POST https://pay.example" || !r.Since.Equal(begun) || r.Attempts != out.tried() || r.Reason != refusedText || r.Next == nil || time.Until(*r.Next) > 5*time.Minute ||
 				r.Until == nil || !r.Until.Equal(begun.Add(24*time.Hour)) {
 				t.Fatalf("after %v and %d tries: %+v", time.Since(begun), out.tried(), r)
 			}
@@ -85,7 +85,7 @@ func TestRefusedConnectionIsRetried(t *testing.T) {
 			t.Errorf("it is %+v %+v", r, r.Failure)
 		}
 		log, err := e.Log(t.Context(), "run", 0, 0)
-		if err != nil || out.tried() < 200 || len(log) > 2*core.LoggedTries+10 {
+		if err != nil || out.tried() < 200 || len(log) > 2*core.LoggedAttempts+10 {
 			t.Errorf("%d tries have %d records, %v", out.tried(), len(log), err)
 		}
 		if report, err := e.Replay(t.Context(), "run", nil); err != nil || report.Divergence != nil {

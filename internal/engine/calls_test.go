@@ -520,7 +520,7 @@ func (s *slowServer) kinds() []effect.Kind {
 	return kinds
 }
 
-func (s *slowServer) perform(_ context.Context, t effect.Try) effect.Result {
+func (s *slowServer) perform(_ context.Context, t effect.Attempt) effect.Result {
 	var h struct {
 		URL     string
 		Timeout int64 `json:"timeout_ms"`

@@ -32,7 +32,7 @@ func (w *world) kinds() []effect.Kind {
 	return kinds
 }
 
-func (w *world) perform(ctx context.Context, t effect.Try) effect.Result {
+func (w *world) perform(ctx context.Context, t effect.Attempt) effect.Result {
 	w.mu.Lock()
 	w.seen[t.Run]++
 	w.mu.Unlock()

@@ -23,7 +23,7 @@ func BenchmarkCallsInFlight(b *testing.B) {
 			next := make(chan struct{}, 1) // one of the first requests may be answered
 			kinds := effect.Kinds(effect.Options{})
 			http := slices.IndexFunc(kinds, func(k effect.Kind) bool { return k.Name == effect.HTTP })
-			kinds[http].Perform = func(_ context.Context, t effect.Try) effect.Result {
+			kinds[http].Perform = func(_ context.Context, t effect.Attempt) effect.Result {
 				if bytes.Contains(t.Call.Head, []byte("/first")) {
 					begun.Done()
 					<-next

@@ -36,7 +36,7 @@ func (x *exchanges) kinds() []effect.Kind {
 	return kinds
 }
 
-func (x *exchanges) perform(_ context.Context, t effect.Try) effect.Result {
+func (x *exchanges) perform(_ context.Context, t effect.Attempt) effect.Result {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.at, x.runs, x.calls = append(x.at, time.Now()), append(x.runs, t.Run), append(x.calls, t.Call.N)

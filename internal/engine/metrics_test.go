@@ -22,7 +22,7 @@ func TestMetricsCountRunsAndAttempts(t *testing.T) {
 			if kinds[i].Name != effect.HTTP {
 				continue
 			}
-			kinds[i].Perform = func(_ context.Context, try effect.Try) effect.Result {
+			kinds[i].Perform = func(_ context.Context, try effect.Attempt) effect.Result {
 				switch n := try.Call.N; {
 				case strings.Contains(try.Policy.Title, "unknown"):
 					return effect.Result{Outcome: effect.Unknown, Text: "cut", Answer: effect.ErrorAnswer(n, "unknown", "cut")}

@@ -74,7 +74,7 @@ func echoing(seen func(path string)) []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
 		if kinds[i].Name == effect.HTTP {
-			kinds[i].Perform = func(_ context.Context, try effect.Try) effect.Result {
+			kinds[i].Perform = func(_ context.Context, try effect.Attempt) effect.Result {
 				path := try.Policy.Title
 				if _, raw, ok := strings.Cut(path, " "); ok {
 					if u, err := url.Parse(raw); err == nil {

@@ -55,7 +55,7 @@ func TestRunThatIsWaitedForKeepsItsGuest(t *testing.T) {
 		kinds := effect.Kinds(effect.Options{})
 		for i := range kinds {
 			if kinds[i].Name == effect.HTTP {
-				kinds[i].Perform = func(_ context.Context, t effect.Try) effect.Result {
+				kinds[i].Perform = func(_ context.Context, t effect.Attempt) effect.Result {
 					<-answer
 					a, _ := effect.ResponseAnswer(t.Call.N, 200, []byte("done"))
 					return effect.Result{Outcome: effect.Answered, Answer: a}

@@ -24,7 +24,7 @@ func (b *busy) kinds() []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
 		if kinds[i].Name == effect.HTTP {
-			kinds[i].Perform = func(_ context.Context, t effect.Try) effect.Result {
+			kinds[i].Perform = func(_ context.Context, t effect.Attempt) effect.Result {
 				var head struct {
 					TimeoutMS int64 `json:"timeout_ms"`
 				}

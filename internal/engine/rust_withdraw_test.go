@@ -40,7 +40,7 @@ func (s *till) kinds() []effect.Kind {
 	return kinds
 }
 
-func (s *till) perform(ctx context.Context, t effect.Try) effect.Result {
+func (s *till) perform(ctx context.Context, t effect.Attempt) effect.Result {
 	what := strings.Replace(t.Policy.Title, "https://shop.example", "", 1)
 	at := time.Now()
 	s.mu.Lock()

@@ -47,7 +47,7 @@ func (e *Engine) WithSent(ctx context.Context, run flawless.Run) (flawless.Run, 
 		if err != nil {
 			continue // it was never sent
 		}
-		sent.Try, sent.Begun = s.try, time.Unix(0, s.at)
+		sent.Attempt, sent.Begun = s.try, time.Unix(0, s.at)
 		all[i].Sent = sent
 	}
 	run.Unresolved = all

@@ -15,7 +15,7 @@ func breaking() []effect.Kind {
 	kinds := effect.Kinds(effect.Options{})
 	for i := range kinds {
 		if kinds[i].Name == effect.HTTP {
-			kinds[i].Perform = func(context.Context, effect.Try) effect.Result {
+			kinds[i].Perform = func(context.Context, effect.Attempt) effect.Result {
 				return effect.Result{Outcome: effect.Unknown, Text: "the connection broke off"}
 			}
 		}
@@ -40,7 +40,7 @@ func TestUnresolvedCallShowsWhatWasSent(t *testing.T) {
 			t.Fatalf("of run %s it is told %+v, %v", id, r.Unresolved, err)
 		}
 		s := r.Unresolved[0].Sent
-		if s.Try != try || s.IdempotencyKey != key || s.Method != "POST" || s.URL != "http://pay.test/charge" || string(s.Body) != "body" || s.Size != 4 || s.Begun.IsZero() {
+		if s.Attempt != try || s.IdempotencyKey != key || s.Method != "POST" || s.URL != "http://pay.test/charge" || string(s.Body) != "body" || s.Size != 4 || s.Begun.IsZero() {
 			t.Errorf("run %s has sent %+v, want try %d with the key %s", id, s, try, key)
 		}
 		for _, h := range []string{`["Content-Type","text/plain"]`, `["Idempotency-Key","` + key + `"]`, `["User-Agent",`} {

@@ -274,7 +274,7 @@ func TestReadsAreNotRetried(t *testing.T) {
 	t.Parallel()
 	c := effect.NewClient(effect.ClientOptions{})
 	t.Cleanup(c.Close)
-	r := c.Read(t.Context(), effect.Try{Run: "run", N: 1, Call: flawless.Call{N: 2, Kind: effect.Read, Head: []byte(`{"call":1}`)}})
+	r := c.Read(t.Context(), effect.Attempt{Run: "run", N: 1, Call: flawless.Call{N: 2, Kind: effect.Read, Head: []byte(`{"call":1}`)}})
 	if r.Outcome != effect.Answered || r.Again {
 		t.Errorf("it is %+v", r)
 	}

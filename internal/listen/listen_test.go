@@ -67,7 +67,7 @@ func TestRunCannotCallItsServer(t *testing.T) {
 		c := effect.NewClient(effect.ClientOptions{Policy: l.NotSelf})
 		call := func(url string) effect.Result {
 			head, _ := json.Marshal(map[string]any{"url": url})
-			return c.Perform(t.Context(), effect.Try{Run: "r", N: 1, Call: flawless.Call{N: 1, Kind: effect.HTTP, Head: head}})
+			return c.Perform(t.Context(), effect.Attempt{Run: "r", N: 1, Call: flawless.Call{N: 1, Kind: effect.HTTP, Head: head}})
 		}
 		hosts := []string{"127.0.0.1", "localhost", "LOCALHOST", "[::ffff:127.0.0.1]", "0.0.0.0", "[::ffff:0.0.0.0]"}
 		if l.tcp.Addr().(*net.TCPAddr).IP.IsUnspecified() {

@@ -51,7 +51,7 @@ func (r *Run) wakeLocked() {
 // drive takes turns, writes, and begins attempts until there is nothing to do. It leaves one attempt, if
 // there is any, to the caller: usually there is just one, and running it on the current goroutine avoids waking another.
 // The run is retained for it.
-func (r *Run) drive() (left *core.Try) {
+func (r *Run) drive() (left *core.Attempt) {
 	life := r.reg.o.Lifecycle
 	for {
 		r.mu.Lock()

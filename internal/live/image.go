@@ -281,7 +281,7 @@ func (g *Registry) readFrom(ctx context.Context, head store.Head, image bool) (p
 		for _, entry := range rec.Entries {
 			p.s.Step(entry)
 		}
-		if p.tail = nil; core.OnlyLateTries(rec.Entries) {
+		if p.tail = nil; core.OnlyLateAttempts(rec.Entries) {
 			p.tail = rec.Entries
 		}
 		p.seq++

@@ -41,8 +41,8 @@ type journal struct {
 // pending is an entry on its way to the store, with what follows once it is there.
 type pending struct {
 	entry    flawless.Entry
-	attempts []core.Try // that begin then
-	queued   []queued   // that wait for a permit from then on
+	attempts []core.Attempt // that begin then
+	queued   []queued       // that wait for a permit from then on
 }
 
 // append applies entries and their consequences to the state, and puts them into the outbox. The caller holds mu.
@@ -59,7 +59,7 @@ func (j *journal) append(entries ...flawless.Entry) {
 
 // enqueue puts an entry into the outbox with the attempts that follow from it. Those for whose host there is no permit
 // wait, and the log says so in the same record. The caller holds mu.
-func (j *journal) enqueue(x flawless.Entry, attempts []core.Try) {
+func (j *journal) enqueue(x flawless.Entry, attempts []core.Attempt) {
 	at := len(j.outbox)
 	j.outbox = append(j.outbox, pending{entry: x})
 	for _, t := range attempts {
@@ -80,13 +80,13 @@ func (j *journal) enqueue(x flawless.Entry, attempts []core.Try) {
 
 // position returns where entries are written: behind the last record, or over it. The caller holds mu.
 func (j *journal) position(entries []flawless.Entry) (seq uint64, all []flawless.Entry) {
-	if len(j.tail) > 0 && j.sealed < j.seq && core.OnlyLateTries(entries) {
-		if all := core.MergeLateTries(j.tail, entries); len(all) <= core.MaxLateTries {
+	if len(j.tail) > 0 && j.sealed < j.seq && core.OnlyLateAttempts(entries) {
+		if all := core.MergeLateAttempts(j.tail, entries); len(all) <= core.MaxLateAttempts {
 			j.tail = all
 			return j.seq - 1, all
 		}
 	}
-	if j.tail = nil; core.OnlyLateTries(entries) {
+	if j.tail = nil; core.OnlyLateAttempts(entries) {
 		j.tail = entries
 	}
 	j.seq++
@@ -118,7 +118,7 @@ func (r *Run) flush() {
 // write is flush for the driver of the run. With keep it returns one of the attempts that follow, for which the run is
 // retained, and leaves it to the caller. The run stays in memory until everything that follows from the write has started:
 // otherwise a second Run, loaded from the log, would treat attempts about to begin as lost.
-func (r *Run) write(keep bool) (kept *core.Try) {
+func (r *Run) write(keep bool) (kept *core.Attempt) {
 	g := r.reg
 	r.mu.Lock()
 	r.waitWritten()
@@ -208,7 +208,7 @@ func (r *Run) notWritten(created bool, err error) {
 }
 
 // follow does what follows from a write that is durable. See write for keep and the result.
-func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut, keep bool) (kept *core.Try) {
+func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut, keep bool) (kept *core.Attempt) {
 	g := r.reg
 	for _, p := range batch {
 		for _, q := range p.queued {
@@ -303,7 +303,7 @@ func sameHead(a, b store.Head) bool {
 // sameRetrying reports whether the same calls are retried at the same times.
 func sameRetrying(a, b []flawless.Retrying) bool {
 	return slices.EqualFunc(a, b, func(a, b flawless.Retrying) bool {
-		return a.Call == b.Call && a.Tries == b.Tries && (a.Next == nil) == (b.Next == nil) && (a.Next == nil || a.Next.Equal(*b.Next))
+		return a.Call == b.Call && a.Attempts == b.Attempts && (a.Next == nil) == (b.Next == nil) && (a.Next == nil || a.Next.Equal(*b.Next))
 	})
 }
 

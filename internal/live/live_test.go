@@ -158,7 +158,7 @@ func open(t *testing.T, idle time.Duration, calls ...call) *house {
 }
 
 // perform answers every request with 200 and counts it.
-func (h *house) perform(_ context.Context, t effect.Try) effect.Result {
+func (h *house) perform(_ context.Context, t effect.Attempt) effect.Result {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, path := range []string{"/put", "/post"} {

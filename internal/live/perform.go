@@ -13,17 +13,17 @@ import (
 // flights tracks the calls of a run that are in flight. Guarded by mu.
 type flights struct {
 	inFlight map[int]context.CancelCauseFunc // by call: ends the exchange that is under way for it
-	behind   []core.Try                      // that had a permit before the guest had heard what came before
+	behind   []core.Attempt                  // that had a permit before the guest had heard what came before
 }
 
 // startAttempt carries out an attempt in a goroutine of its own, and what follows from it.
-func (r *Run) startAttempt(t core.Try) {
+func (r *Run) startAttempt(t core.Attempt) {
 	r.Retain()
 	r.reg.o.Tasks.Go(func() { r.carryOn(&t) })
 }
 
 // handOff starts a goroutine for the remaining attempt, if any. The run is retained for it.
-func (r *Run) handOff(left *core.Try) {
+func (r *Run) handOff(left *core.Attempt) {
 	if left != nil {
 		r.reg.o.Tasks.Go(func() { r.carryOn(left) })
 	}
@@ -31,7 +31,7 @@ func (r *Run) handOff(left *core.Try) {
 
 // carryOn carries out the attempt that drive has left, and becomes the driver of the run again if it has none, until no
 // attempt is left.
-func (r *Run) carryOn(left *core.Try) {
+func (r *Run) carryOn(left *core.Attempt) {
 	for left != nil {
 		next := r.attempt(*left)
 		r.Release()
@@ -41,10 +41,10 @@ func (r *Run) carryOn(left *core.Try) {
 
 // attempt carries out an attempt and appends what follows from its result. If the run has no driver it becomes that, and
 // returns the attempt that drive has left.
-func (r *Run) attempt(t core.Try) (left *core.Try) {
+func (r *Run) attempt(t core.Attempt) (left *core.Attempt) {
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
-	if c == nil || c.Tries() != t.N || r.reg.o.Lifecycle.Over() {
+	if c == nil || c.Attempts() != t.N || r.reg.o.Lifecycle.Over() {
 		r.mu.Unlock()
 		return nil
 	}
@@ -80,9 +80,9 @@ func (r *Run) terms(c *core.OpenCall) core.Terms {
 
 // exchange carries out an attempt, and returns false if the engine was killed meanwhile: the next owner of the store finds
 // the outcome unknown. The caller holds mu, which is released.
-func (r *Run) exchange(c *core.OpenCall, t core.Try, within time.Duration) (effect.Result, bool) {
+func (r *Run) exchange(c *core.OpenCall, t core.Attempt, within time.Duration) (effect.Result, bool) {
 	g, start := r.reg, r.s.Start()
-	kind, job := c.Effect(), effect.Try{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
+	kind, job := c.Effect(), effect.Attempt{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
 	if origin := start.Origin; origin != nil {
 		job.Of = origin.Of
 	}
@@ -103,7 +103,7 @@ func (r *Run) exchange(c *core.OpenCall, t core.Try, within time.Duration) (effe
 }
 
 // perform carries out an attempt, and turns a panic of its kind into an unknown outcome.
-func (g *Registry) perform(ctx context.Context, kind *effect.Kind, t effect.Try) (res effect.Result) {
+func (g *Registry) perform(ctx context.Context, kind *effect.Kind, t effect.Attempt) (res effect.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			g.o.Log.Error("performing a call panicked", "run", t.Run, "call", t.Call.N, "panic", p)

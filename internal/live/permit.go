@@ -9,17 +9,17 @@ import (
 
 // queued is an attempt that waits for a permit towards a host.
 type queued struct {
-	core.Try
+	core.Attempt
 	host, port string
 }
 
-func queuedAs(t core.Try, c *core.OpenCall) queued {
+func queuedAs(t core.Attempt, c *core.OpenCall) queued {
 	return queued{t, c.Policy().Host, c.Policy().Port}
 }
 
 // queuedAttempts returns the attempts that, according to the durable log, wait for a permit. The caller holds mu.
 func (r *Run) queuedAttempts() (out []queued) {
-	for _, t := range r.s.TriesWaitingForPermits() {
+	for _, t := range r.s.AttemptsWaitingForPermits() {
 		inOutbox := slices.ContainsFunc(r.outbox, func(p pending) bool {
 			return slices.ContainsFunc(p.queued, func(q queued) bool { return q.Call == t.Call })
 		})
@@ -32,7 +32,7 @@ func (r *Run) queuedAttempts() (out []queued) {
 
 // queue makes an attempt wait for a permit. The log already records the wait.
 func (r *Run) queue(q queued) {
-	t := ratelimit.Try{Run: r, Call: q.Call, N: q.N, Host: q.host, Port: q.port}
+	t := ratelimit.Attempt{Run: r, Call: q.Call, N: q.N, Host: q.host, Port: q.port}
 	r.mu.Lock()
 	if c := r.s.Call(q.Call); c != nil {
 		t.Expires = r.s.KeyEnds(c, r.reg.o.Now(), r.terms(c))
@@ -72,7 +72,7 @@ func (r *Run) Begin(call, n int) bool {
 	waits := r.s.WaitsForPermit(call)
 	behind := waits && r.s.IsBehind(r.reg.o.Now())
 	if behind {
-		r.behind = append(r.behind, core.Try{Call: call, N: n})
+		r.behind = append(r.behind, core.Attempt{Call: call, N: n})
 		r.wakeLocked()
 	}
 	if !waits || behind || life.Stopping() {
@@ -105,7 +105,7 @@ func (r *Run) expire(call, n int) (again queued, waits bool) {
 	if !r.s.WaitsForPermit(call) {
 		return queued{}, false
 	}
-	c, t := r.s.Call(call), core.Try{Call: call, N: n}
+	c, t := r.s.Call(call), core.Attempt{Call: call, N: n}
 	if entries, _ := r.s.Recheck(t, now, r.terms(c)); len(entries) > 0 {
 		r.append(entries...)
 		return queued{}, false

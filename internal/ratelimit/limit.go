@@ -22,15 +22,15 @@ type Run interface {
 	WaitsForPermit(call int) bool
 	// Begin begins an attempt that has its permit. It returns false if the permit is not used, because the attempt was
 	// withdrawn or has to queue again.
-	Begin(call, try int) bool
+	Begin(call, n int) bool
 	// Expire ends the wait of an attempt that must not begin any more. If it may begin again by now, Expire queues it.
-	Expire(call, try int)
+	Expire(call, n int)
 	Retain()
 	Release()
 }
 
-// Try is an attempt that waits for a permit.
-type Try struct {
+// Attempt is an attempt that waits for a permit.
+type Attempt struct {
 	Run        Run
 	Call, N    int
 	Host, Port string
@@ -68,10 +68,10 @@ func New(o Options) *Limits {
 // limit is the rate limit of one host.
 type limit struct {
 	flawless.Limit
-	kept  int64            // Busy as stored. No attempt begins beyond it, so a restart cannot forget it
-	order []string         // waiting runs in the order of their turns
-	calls map[string][]Try // waiting attempts of each run, oldest first
-	ends  int64            // no key expires before this time; 0 is never
+	kept  int64                // Busy as stored. No attempt begins beyond it, so a restart cannot forget it
+	order []string             // waiting runs in the order of their turns
+	calls map[string][]Attempt // waiting attempts of each run, oldest first
+	ends  int64                // no key expires before this time; 0 is never
 }
 
 // reserve is how far ahead a limit is recorded as used, so that frequent calls do not each wait for a write. A crash
@@ -82,7 +82,7 @@ const reserve = time.Second
 func (l *Limits) Load(ctx context.Context) error {
 	all, err := l.o.Stored(ctx)
 	for _, one := range all {
-		l.all[one.Host] = &limit{Limit: one, kept: one.Busy, calls: map[string][]Try{}}
+		l.all[one.Host] = &limit{Limit: one, kept: one.Busy, calls: map[string][]Attempt{}}
 	}
 	l.any.Store(len(l.all) > 0)
 	return err
@@ -151,7 +151,7 @@ func (one *limit) want(now int64) int64 {
 func (one *limit) next() int64 { return one.Busy - int64(one.Burst-1)*int64(one.Interval()) }
 
 // Queue adds an attempt whose wait is durable.
-func (l *Limits) Queue(t Try) {
+func (l *Limits) Queue(t Attempt) {
 	t.Run.Retain()
 	id := t.Run.ID()
 	l.mu.Lock()
@@ -250,7 +250,7 @@ func (l *Limits) keep(ctx context.Context, now int64) {
 }
 
 // pop removes the next attempt from the queue. Runs take turns.
-func (one *limit) pop() Try {
+func (one *limit) pop() Attempt {
 	id := one.order[0]
 	one.order = one.order[1:]
 	mine := one.calls[id]
@@ -265,13 +265,13 @@ func (one *limit) pop() Try {
 }
 
 // expired removes the attempts whose keys may have expired. They use no permit.
-func (one *limit) expired(now int64) (out []Try) {
+func (one *limit) expired(now int64) (out []Attempt) {
 	if one.ends == 0 || now < one.ends {
 		return nil
 	}
 	one.ends = 0
 	for id, mine := range one.calls {
-		one.calls[id] = slices.DeleteFunc(mine, func(q Try) bool {
+		one.calls[id] = slices.DeleteFunc(mine, func(q Attempt) bool {
 			switch {
 			case q.Expires == 0:
 			case q.Expires <= now:
@@ -290,7 +290,7 @@ func (one *limit) expired(now int64) (out []Try) {
 	return out
 }
 
-func (l *Limits) expire(t Try) {
+func (l *Limits) expire(t Attempt) {
 	defer t.Run.Release()
 	t.Run.Expire(t.Call, t.N)
 }
@@ -304,7 +304,7 @@ func (l *Limits) Leave(r Run, call int) {
 	left := false
 	for _, one := range l.all {
 		mine := one.calls[r.ID()]
-		i := slices.IndexFunc(mine, func(q Try) bool { return q.Run == r && q.Call == call })
+		i := slices.IndexFunc(mine, func(q Attempt) bool { return q.Run == r && q.Call == call })
 		if i < 0 {
 			continue
 		}
@@ -323,7 +323,7 @@ func (l *Limits) Leave(r Run, call int) {
 }
 
 // grant begins an attempt that has its permit, and returns the permit if the attempt does not use it.
-func (l *Limits) grant(one *limit, t Try) {
+func (l *Limits) grant(one *limit, t Attempt) {
 	defer t.Run.Release()
 	if t.Run.Begin(t.Call, t.N) || one == nil {
 		return
@@ -377,7 +377,7 @@ func (l *Limits) Set(ctx context.Context, set flawless.Limit) (flawless.Limit, e
 	set.Busy = busy() // calls have begun in the meantime
 	one := l.all[set.Host]
 	if one == nil {
-		one = &limit{calls: map[string][]Try{}}
+		one = &limit{calls: map[string][]Attempt{}}
 		l.all[set.Host] = one
 	}
 	one.Limit, one.kept = set, kept
@@ -419,7 +419,7 @@ func (l *Limits) Remove(ctx context.Context, host string) error {
 	}
 	l.mu.Lock()
 	delete(l.all, host)
-	var free []Try
+	var free []Attempt
 	for len(one.order) > 0 {
 		free = append(free, one.pop())
 	}

@@ -29,7 +29,7 @@ type arrived struct {
 }
 
 // read performs a `read` call.
-func (s *streams) read(ctx context.Context, t effect.Try) effect.Result {
+func (s *streams) read(ctx context.Context, t effect.Attempt) effect.Result {
 	h, err := effect.ParseRead(t.Call)
 	key := t.Run + "-" + strconv.Itoa(h.Call)
 	told := s.outside.telling(key)
@@ -74,7 +74,7 @@ func (s *streams) read(ctx context.Context, t effect.Try) effect.Result {
 	return s.web.Read(ctx, t) // it began before the crash
 }
 
-func part(t effect.Try, body []byte, end bool) effect.Result {
+func part(t effect.Attempt, body []byte, end bool) effect.Result {
 	a := flawless.Answer{Call: t.Call.N, Head: []byte(`{}`), Body: append([]byte(nil), body...)}
 	if end {
 		a.Head = []byte(`{"end":true}`)

@@ -33,7 +33,7 @@ func TestCAFileIsTrusted(t *testing.T) {
 		c := effect.NewClient(o)
 		defer c.Close()
 		made := flawless.Call{N: 1, Kind: effect.HTTP, Head: []byte(`{"method":"GET","url":"` + s.URL + `"}`)}
-		if r := c.Perform(t.Context(), effect.Try{Run: "wkf_x", Call: made, N: 1}); r.Outcome != row.want {
+		if r := c.Perform(t.Context(), effect.Attempt{Run: "wkf_x", Call: made, N: 1}); r.Outcome != row.want {
 			t.Errorf("with %v: outcome %d, %s", row.files, r.Outcome, r.Text)
 		}
 	}

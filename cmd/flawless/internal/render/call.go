@@ -12,10 +12,10 @@ import (
 
 // Call is a call of a run, and how far it has come.
 type Call struct {
-	N     int    `json:"n"`
-	Call  string `json:"call"`
-	State string `json:"state"` // in flight, waits for its place, to be tried again, in doubt, answered or delivered
-	Tries int    `json:"tries"`
+	N        int    `json:"n"`
+	Call     string `json:"call"`
+	State    string `json:"state"` // in flight, waits for its place, to be tried again, in doubt, answered or delivered
+	Attempts int    `json:"tries"`
 }
 
 // state returns the state in the words of the documentation. Programs depend on the words in JSON, so those
@@ -37,10 +37,10 @@ type Calls map[int]*Call
 
 // Add updates the calls from the next record of the log.
 func (calls Calls) Add(rec flawless.Record) {
-	set := func(n int, state string, tries int) {
+	set := func(n int, state string, attempts int) {
 		if f := calls[n]; f != nil {
 			f.State = state
-			f.Tries = max(f.Tries, tries)
+			f.Attempts = max(f.Attempts, attempts)
 		}
 	}
 	for _, e := range rec.Entries {
@@ -65,7 +65,7 @@ func (calls Calls) Add(rec flawless.Record) {
 		case e.Unknown != nil:
 			set(e.Unknown.Call, "in doubt", 0)
 		case e.Decision != nil && e.Decision.Resolution == flawless.Retry:
-			set(e.Decision.Call, "in flight", calls[e.Decision.Call].Tries+1)
+			set(e.Decision.Call, "in flight", calls[e.Decision.Call].Attempts+1)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func Run(w io.Writer, r flawless.Run, calls []Call) {
 		fmt.Fprintln(w)
 		var rows [][]string
 		for _, c := range calls {
-			rows = append(rows, []string{fmt.Sprint(c.N), c.state(), fmt.Sprint(c.Tries), Shorten(c.Call, 100)})
+			rows = append(rows, []string{fmt.Sprint(c.N), c.state(), fmt.Sprint(c.Attempts), Shorten(c.Call, 100)})
 		}
 		Table(w, "CALL\tSTATE\tATTEMPTS\tREQUEST", rows)
 	}
@@ -132,7 +132,7 @@ func showSent(w io.Writer, d flawless.Doubt) {
 		fmt.Fprintf(w, "  outcome unknown since %s\n", Time(d.Since))
 		return
 	}
-	fmt.Fprintf(w, "  attempt %d began %s, its outcome is unknown since %s; it was sent as\n    %s %s\n", s.Try, Time(s.Begun), Time(d.Since), s.Method, s.URL)
+	fmt.Fprintf(w, "  attempt %d began %s, its outcome is unknown since %s; it was sent as\n    %s %s\n", s.Attempt, Time(s.Begun), Time(d.Since), s.Method, s.URL)
 	var headers [][2]string
 	_ = json.Unmarshal(s.Headers, &headers) // the server has encoded them
 	for _, h := range headers {
@@ -164,7 +164,7 @@ func Detail(r flawless.Run) string {
 
 // retryingText formats the state of a call that is being retried.
 func retryingText(r flawless.Retrying) string {
-	text := fmt.Sprintf("retrying call %d since %s, %d attempts: %s", r.Call, Time(r.Since), r.Tries, r.Reason)
+	text := fmt.Sprintf("retrying call %d since %s, %d attempts: %s", r.Call, Time(r.Since), r.Attempts, r.Reason)
 	if r.Next == nil {
 		return text + "; an attempt is in progress or waits for a permit"
 	}
