@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -25,7 +24,7 @@ type Options struct {
 	Modules func() []string
 	// Wake is called when a waiting run has been admitted.
 	Wake func(run string)
-	// Parked is called when a run starts to wait for its concurrency key, because other runs use up its permits.
+	// Parked is called when a run starts to wait for its concurrency key, because that key is full.
 	Parked func(run string)
 }
 
@@ -41,14 +40,14 @@ type Control struct {
 	o        Options
 	mu       sync.Mutex // guards the fields below
 	all      map[string]*pool
-	passed   map[string]*entrant // admitted runs
+	admitted map[string]*entrant // admitted runs
 	waiting  map[string]*entrant
 	families map[string]*entrants // waiting runs by parent; may contain runs that no longer wait
 }
 
 // New returns an empty Control. Call Load before any run is driven.
 func New(o Options) *Control {
-	return &Control{o: o, all: map[string]*pool{}, passed: map[string]*entrant{}, waiting: map[string]*entrant{}, families: map[string]*entrants{}}
+	return &Control{o: o, all: map[string]*pool{}, admitted: map[string]*entrant{}, waiting: map[string]*entrant{}, families: map[string]*entrants{}}
 }
 
 // Run describes a run to admission.
@@ -58,8 +57,8 @@ type Run struct {
 	Created            int64 // Unix nanoseconds
 }
 
-// pool is the set of permits of one module or concurrency key. A waiting run is in the queue of its module, or parked
-// at its key while the key has no permit left. Both may contain runs that no longer wait.
+// pool counts the runs admitted under the cap of one module or concurrency key. A waiting run is in the queue of its
+// module, or parked at its key while the key is full. Both may contain runs that no longer wait.
 type pool struct {
 	held   int
 	queue  entrants
@@ -72,9 +71,9 @@ type entrant struct {
 	id      string
 	parent  string
 	module  string
-	place   flawless.QueueOptions
+	queue   flawless.QueueOptions
 	created int64
-	holds   []string // pools whose permits it has
+	holds   []string // pools that it was admitted to
 }
 
 // Load adds all runs that have begun or wait to begin.
@@ -131,18 +130,18 @@ func (c *Control) take(r flawless.Run) {
 	defer c.mu.Unlock()
 	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, created: r.Created.UnixNano()}
 	if r.Queue != nil {
-		w.place = *r.Queue
+		w.queue = *r.Queue
 	}
-	if known := c.passed[r.ID]; known != nil {
+	if known := c.admitted[r.ID]; known != nil {
 		w = known
 	} else if c.waiting[r.ID] != nil {
 		return
 	}
-	if begun := r.Status != flawless.Pending && (r.Status != flawless.Paused || r.Turns > 0); !begun && c.passed[r.ID] == nil {
+	if begun := r.Status != flawless.Pending && (r.Status != flawless.Paused || r.Turns > 0); !begun && c.admitted[r.ID] == nil {
 		c.wait(w)
 		return
 	}
-	c.passed[r.ID] = w
+	c.admitted[r.ID] = w
 	for _, name := range w.pools() {
 		c.hold(w, name)
 	}
@@ -151,11 +150,11 @@ func (c *Control) take(r flawless.Run) {
 func modulePool(module string) string { return "module " + module }
 func keyPool(key string) string       { return "key " + key }
 
-// pools returns the names of the pools that a run needs a permit of.
+// pools returns the names of the pools that must admit a run.
 func (w *entrant) pools() []string {
 	names := []string{modulePool(w.module)}
-	if w.place.Key != "" {
-		names = append(names, keyPool(w.place.Key))
+	if w.queue.Key != "" {
+		names = append(names, keyPool(w.queue.Key))
 	}
 	return names
 }
@@ -163,8 +162,8 @@ func (w *entrant) pools() []string {
 // before reports whether a run is admitted before another one, if both may begin.
 func (w *entrant) before(o *entrant) bool {
 	switch {
-	case w.place.Priority != o.place.Priority:
-		return w.place.Priority > o.place.Priority
+	case w.queue.Priority != o.queue.Priority:
+		return w.queue.Priority > o.queue.Priority
 	case w.created != o.created:
 		return w.created < o.created
 	}
@@ -177,20 +176,20 @@ func (c *Control) moduleFull(w *entrant) bool {
 	return limit > 0 && c.pool(modulePool(w.module)).held >= limit && !c.inherits(w)
 }
 
-// inherits reports whether a run can use the permit of its parent.
+// inherits reports whether a run can take over the admission of its parent.
 func (c *Control) inherits(w *entrant) bool {
 	name := modulePool(w.module)
 	return w.parent != "" && c.holds(w.parent, name) && c.pool(name).under[w.parent] == 0
 }
 
-// holds reports whether a run has a permit of a pool.
+// holds reports whether a pool has admitted a run.
 func (c *Control) holds(id, name string) bool {
-	w := c.passed[id]
+	w := c.admitted[id]
 	return w != nil && slices.Contains(w.holds, name)
 }
 
 func (c *Control) keyFull(w *entrant) bool {
-	return w.place.Key != "" && w.place.Limit > 0 && c.pool(keyPool(w.place.Key)).held >= w.place.Limit
+	return w.queue.Key != "" && w.queue.Limit > 0 && c.pool(keyPool(w.queue.Key)).held >= w.queue.Limit
 }
 
 func (c *Control) pool(name string) *pool {
@@ -219,7 +218,7 @@ func (c *Control) hold(w *entrant, name string) {
 	}
 }
 
-// drop reverses hold, for a run that is no longer in passed.
+// drop reverses hold, for a run that is no longer admitted.
 func (c *Control) drop(w *entrant, name string) {
 	one := c.pool(name)
 	if one.under[w.id] == 0 {
@@ -250,7 +249,7 @@ func (c *Control) wait(w *entrant) {
 	heap.Push(c.families[w.parent], w)
 }
 
-// inherit admits a child of a run under its parent's permit, ahead of all other waiting runs, and returns its id.
+// inherit admits a child of a run in place of its parent, ahead of all other waiting runs, and returns its id.
 func (c *Control) inherit(parent string) (begin []string) {
 	line := c.families[parent]
 	if line == nil {
@@ -262,7 +261,7 @@ func (c *Control) inherit(parent string) (begin []string) {
 			if !c.inherits(w) || c.keyFull(w) {
 				return nil
 			}
-			c.pass(w)
+			c.admit(w)
 			begin = append(begin, w.id)
 		}
 		heap.Pop(line)
@@ -271,9 +270,9 @@ func (c *Control) inherit(parent string) (begin []string) {
 	return begin
 }
 
-func (c *Control) pass(w *entrant) {
+func (c *Control) admit(w *entrant) {
 	delete(c.waiting, w.id)
-	c.passed[w.id] = w
+	c.admitted[w.id] = w
 	for _, name := range w.pools() {
 		c.hold(w, name)
 	}
@@ -281,29 +280,29 @@ func (c *Control) pass(w *entrant) {
 
 // Admits reports whether a run that has not begun may take its first turn. If not, Wake is called when it may.
 func (c *Control) Admits(r Run) bool {
-	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, place: r.Queue, created: r.Created}
-	if w.place.Key == "" && c.o.Cap(w.module) == 0 {
+	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, queue: r.Queue, created: r.Created}
+	if w.queue.Key == "" && c.o.Cap(w.module) == 0 {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.passed[w.id] != nil:
+	case c.admitted[w.id] != nil:
 		return true
 	case c.waiting[w.id] != nil:
 		return false
 	}
 	c.wait(w)
-	for _, passed := range append(c.inherit(w.parent), c.shift(w.module)...) {
-		if passed != w.id {
-			c.o.Wake(passed)
+	for _, admitted := range append(c.inherit(w.parent), c.shift(w.module)...) {
+		if admitted != w.id {
+			c.o.Wake(admitted)
 		}
 	}
-	return c.passed[w.id] != nil
+	return c.admitted[w.id] != nil
 }
 
-// shift admits as many waiting runs of the modules as the permits allow, in their common order, and returns their ids.
-// A run that lacks a permit of its key is parked there and does not hold up other runs.
+// shift admits as many waiting runs of the modules as their caps allow, in their common order, and returns their ids. A run
+// whose key is full is parked there and does not hold up other runs.
 func (c *Control) shift(modules ...string) (begin []string) {
 	for {
 		var next *pool
@@ -324,7 +323,7 @@ func (c *Control) shift(modules ...string) (begin []string) {
 			c.park(w)
 			continue
 		}
-		c.pass(w)
+		c.admit(w)
 		begin = append(begin, w.id)
 	}
 	for _, module := range modules {
@@ -336,51 +335,50 @@ func (c *Control) shift(modules ...string) (begin []string) {
 // gone reports whether a run no longer waits.
 func (c *Control) gone(w *entrant) bool { return c.waiting[w.id] != w }
 
-// Blockers returns the runs that prevent a run from beginning: each of them has a permit that it needs. what describes
-// the permit. Blockers returns nil if the run does not wait.
-func (c *Control) Blockers(id string) (runs []string, what string) {
+// Blockers returns the runs that prevent a run from beginning: they use up the cap of by, its module or its concurrency
+// key. Blockers returns nil if the run does not wait.
+func (c *Control) Blockers(id string) (runs []string, by string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.waiting[id]
 	if w == nil {
 		return nil, ""
 	}
-	what = fmt.Sprintf("a permit of module %s", w.module)
+	by = "module " + w.module
 	name := modulePool(w.module)
 	switch {
 	case c.moduleFull(w):
 	case c.keyFull(w):
-		what, name = fmt.Sprintf("a permit of key %s", w.place.Key), keyPool(w.place.Key)
+		by, name = "key "+w.queue.Key, keyPool(w.queue.Key)
 	default:
 		return nil, ""
 	}
-	for other := range c.passed {
-		if c.holds(other, name) && c.pool(name).under[other] == 0 { // otherwise its child has the permit
+	for other := range c.admitted {
+		if c.holds(other, name) && c.pool(name).under[other] == 0 { // otherwise its child was admitted in its place
 			runs = append(runs, other)
 		}
 	}
 	slices.Sort(runs)
-	return runs, what
+	return runs, by
 }
 
 func (c *Control) park(w *entrant) {
 	c.o.Parked(w.id)
-	one := c.pool(keyPool(w.place.Key))
+	one := c.pool(keyPool(w.queue.Key))
 	if one.parked[w.module] == nil {
 		one.parked[w.module] = &entrants{}
 	}
 	heap.Push(one.parked[w.module], w)
 }
 
-// unpark moves as many runs of each module as a key has permits for to the queues of their modules. It returns the
-// modules.
+// unpark moves as many runs of each module as their key admits to the queues of their modules. It returns the modules.
 func (c *Control) unpark(key string) (modules []string) {
 	one := c.pool(keyPool(key))
 	for module, line := range one.parked {
 		for n := 0; line.Len() > 0; {
 			w := (*line)[0]
 			if !c.gone(w) {
-				if one.held+n >= w.place.Limit {
+				if one.held+n >= w.queue.Limit {
 					break
 				}
 				n++
@@ -404,11 +402,11 @@ func (c *Control) forget(name string) {
 	}
 }
 
-// Leave removes an ended run and admits others with its permits.
+// Leave removes an ended run and admits others in its place.
 func (c *Control) Leave(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := c.passed[id]
+	w := c.admitted[id]
 	if w == nil {
 		w = c.waiting[id]
 	}
@@ -416,14 +414,14 @@ func (c *Control) Leave(id string) {
 		return
 	}
 	delete(c.waiting, id)
-	delete(c.passed, id)
+	delete(c.admitted, id)
 	for _, name := range w.holds {
 		c.drop(w, name)
 	}
 	c.wake(c.inherit(w.parent))
 	modules := []string{w.module}
-	if w.place.Key != "" { // even if it only waited, because it may have been unparked instead of another run
-		modules = append(modules, c.unpark(w.place.Key)...)
+	if w.queue.Key != "" { // even if it only waited, because it may have been unparked instead of another run
+		modules = append(modules, c.unpark(w.queue.Key)...)
 	}
 	slices.Sort(modules)
 	c.wake(c.shift(slices.Compact(modules)...))
@@ -439,7 +437,7 @@ func (c *Control) LeaveEnded(ctx context.Context, id string) error {
 	return err
 }
 
-// Shift admits all runs that the permits allow. Call it after a cap has changed.
+// Shift admits all runs that the caps allow. Call it after a cap has changed.
 func (c *Control) Shift() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -480,12 +478,12 @@ func (q *entrants) Pop() any {
 func (c *Control) Count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.passed) + len(c.waiting)
+	return len(c.admitted) + len(c.waiting)
 }
 
 // Empty reports whether nothing is left of any run. Tests use it to find leaks.
 func (c *Control) Empty() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.all)+len(c.passed)+len(c.waiting)+len(c.families) == 0
+	return len(c.all)+len(c.admitted)+len(c.waiting)+len(c.families) == 0
 }

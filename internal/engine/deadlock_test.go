@@ -239,7 +239,7 @@ func TestDeadlockThroughQueuePositions(t *testing.T) {
 		start("b", flawless.QueueOptions{}, sleeps(1))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		want := "run a waits for the end of run b; run b waits to begin until there is a permit of module guest, which run a has (deadlock)"
+		want := "run a waits for the end of run b; run b waits to be admitted by module guest, whose limit run a uses up (deadlock)"
 		if told := failures(t, e); len(told) != 1 || !strings.Contains(told["a"], want) {
 			t.Errorf("they are told %q", told)
 		}
@@ -251,7 +251,7 @@ func TestDeadlockThroughQueuePositions(t *testing.T) {
 		start("d", key, sleeps(1))
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		want = "run c waits for the end of run d; run d waits to begin until there is a permit of key k, which run c has (deadlock)"
+		want = "run c waits for the end of run d; run d waits to be admitted by key k, whose limit run c uses up (deadlock)"
 		if told := failures(t, e); len(told) != 2 || !strings.Contains(told["c"], want) {
 			t.Errorf("they are told %q", told)
 		}

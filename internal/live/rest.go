@@ -35,9 +35,9 @@ func (g *Registry) Resting(id string) (statelock.Resting, bool) {
 
 // ahead returns what keeps a run from beginning: the runs that were admitted before it.
 func (g *Registry) ahead(id string) (out []statelock.Edge) {
-	runs, permit := g.o.Admission.Blockers(id)
+	runs, admitter := g.o.Admission.Blockers(id)
 	for _, run := range runs {
-		out = append(out, statelock.Edge{From: id, To: run, Permit: permit})
+		out = append(out, statelock.Edge{From: id, To: run, Admitter: admitter})
 	}
 	return out
 }

@@ -24,7 +24,7 @@ type Edge struct {
 	Call     int
 	Kind     string // of the call
 	Wanted   Target
-	Permit   string // if Call is 0: the permit it needs, in words
+	Admitter string // if Call is 0: what must admit it, its module or its key, in words
 	At       int64  // time of the turn that made the call
 	N        uint64 // number of earlier waits
 }
@@ -164,7 +164,7 @@ func inWords(path []Edge) string {
 	for _, x := range path {
 		switch {
 		case x.Call == 0:
-			all = append(all, fmt.Sprintf("run %s waits to begin until there is %s, which run %s has", x.From, x.Permit, x.To))
+			all = append(all, fmt.Sprintf("run %s waits to be admitted by %s, whose limit run %s uses up", x.From, x.Admitter, x.To))
 		case x.Wanted.State != "":
 			all = append(all, fmt.Sprintf("run %s waits for state %q, which run %s holds", x.From, x.Wanted.State, x.To))
 		case x.From == x.To:
