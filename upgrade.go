@@ -7,9 +7,9 @@ type Verdict string
 
 // Values of [Verdict].
 const (
-	GoesOn   Verdict = "goes on"        // its calls match the log: the run can continue with the code
-	Diverges Verdict = "diverged"       // its calls differ from the log
-	Untold   Verdict = "cannot be told" // the log cannot be replayed
+	Continues Verdict = "goes on"        // its calls match the log
+	Diverges  Verdict = "diverged"       // its calls differ from the log
+	Undecided Verdict = "cannot be told" // the log cannot be replayed
 )
 
 // RunUpgrade is the result of an upgrade for one run.
@@ -22,7 +22,7 @@ type RunUpgrade struct {
 	Calls       int         `json:"calls"`
 	Verdict     Verdict     `json:"verdict"`
 	Moved       bool        `json:"moved"`
-	Reason      string      `json:"reason,omitempty"` // why the verdict cannot be told, or the run was not moved
+	Reason      string      `json:"reason,omitempty"` // why the run could not be checked, or was not moved
 	Divergence  *Divergence `json:"divergence,omitempty"`
 }
 
@@ -33,20 +33,20 @@ const (
 )
 
 // Looked returns the number of runs that were checked.
-func (u *ModuleUpgrade) Looked() int { return u.GoOn + u.Diverge + u.Untold }
+func (u *ModuleUpgrade) Looked() int { return u.Continue + u.Diverge + u.Undecided }
 
 // ModuleUpgrade is the report of an upgrade.
 type ModuleUpgrade struct {
-	Module  string        `json:"module"`
-	Version int           `json:"version"` // the new version; 0 if it was not added
-	Digest  string        `json:"digest"`
-	DryRun  bool          `json:"dry_run"`
-	Already int           `json:"already"` // open runs that already have it
-	GoOn    int           `json:"go_on"`
-	Diverge int           `json:"diverged"`
-	Untold  int           `json:"cannot_be_told"`
-	Moved   int           `json:"moved"`
-	Took    time.Duration `json:"took_ns"`
-	Runs    []RunUpgrade  `json:"runs"`               // runs that were checked; those that cannot continue first
-	LeftOut int           `json:"left_out,omitempty"` // number of further runs that were checked, and only counted
+	Module    string        `json:"module"`
+	Version   int           `json:"version"` // the new version; 0 if it was not added
+	Digest    string        `json:"digest"`
+	DryRun    bool          `json:"dry_run"`
+	Already   int           `json:"already"` // open runs that already have it
+	Continue  int           `json:"go_on"`
+	Diverge   int           `json:"diverged"`
+	Undecided int           `json:"cannot_be_told"`
+	Moved     int           `json:"moved"`
+	Took      time.Duration `json:"took_ns"`
+	Runs      []RunUpgrade  `json:"runs"`               // runs that were checked; those that cannot continue first
+	LeftOut   int           `json:"left_out,omitempty"` // number of further runs that were checked, and only counted
 }

@@ -60,8 +60,8 @@ func (b *bench) upgrade(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if u.GoOn != runs || !dry && u.Moved != runs {
-			return fmt.Errorf("%d of %d runs could continue, %d were moved", u.GoOn, runs, u.Moved)
+		if u.Continue != runs || !dry && u.Moved != runs {
+			return fmt.Errorf("%d of %d runs could continue, %d were moved", u.Continue, runs, u.Moved)
 		}
 		rate := float64(runs) / u.Took.Seconds()
 		if dry {

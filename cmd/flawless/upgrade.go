@@ -72,7 +72,7 @@ func (a *app) printUpgrade(u flawless.ModuleUpgrade, source render.Sources) erro
 	} else {
 		render.Upgrade(a.out, u, source)
 	}
-	stay := u.Diverge + u.Untold
+	stay := u.Diverge + u.Undecided
 	switch {
 	case stay > 0 && u.DryRun:
 		return fmt.Errorf("%d of %d runs cannot move to the new code: %w", stay, u.Looked(), flawless.Diverged)

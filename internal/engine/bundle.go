@@ -139,7 +139,7 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 	return s, append(entries, s.CloseImported(b.Manifest.Run.Status)...)
 }
 
-// keep writes a new run with all its entries as one record. GoesOn says whether it continues; the caller wakes it then.
+// keep writes a new run with all its entries as one record. goesOn says whether it continues; the caller wakes it then.
 func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Entry, goesOn bool) (flawless.Run, error) {
 	head := store.Head{Run: s.Account()}
 	head.Run.Output = nil

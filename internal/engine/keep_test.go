@@ -99,7 +99,7 @@ func TestUpgradeReportsCutLog(t *testing.T) {
 		defer e.Kill()
 		addEdition(t, e, fixed)
 		u := mustUpgrade(t, e, Upgrade{})
-		if len(u.Runs) != 1 || u.Moved != 0 || u.Runs[0].Verdict != flawless.Untold || !strings.Contains(u.Runs[0].Reason, "--keep-turns") {
+		if len(u.Runs) != 1 || u.Moved != 0 || u.Runs[0].Verdict != flawless.Undecided || !strings.Contains(u.Runs[0].Reason, "--keep-turns") {
 			t.Errorf("the report is %+v", u)
 		}
 		if r, err := e.Wait(context.Background(), "run"); err != nil || r.Status != flawless.Completed {

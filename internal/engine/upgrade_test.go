@@ -52,11 +52,11 @@ func TestOpenRunsMoveToFixedCode(t *testing.T) {
 			t.Errorf("removing what runs need: %v", err)
 		}
 		dry := mustUpgrade(t, e, Upgrade{DryRun: true})
-		if dry.GoOn != 2 || dry.Moved != 0 || dry.Already != 0 {
+		if dry.Continue != 2 || dry.Moved != 0 || dry.Already != 0 {
 			t.Errorf("only looked at: %+v", dry)
 		}
 		u := mustUpgrade(t, e, Upgrade{AllOrNothing: true, Who: "ann"})
-		if u.GoOn != 2 || u.Moved != 2 || u.Diverge != 0 {
+		if u.Continue != 2 || u.Moved != 2 || u.Diverge != 0 {
 			t.Errorf("the report is %+v", u)
 		}
 		if again := mustUpgrade(t, e, Upgrade{}); again.Already != 2 || len(again.Runs) != 0 {
@@ -92,13 +92,13 @@ func TestDivergingRunsStayOnOldVersion(t *testing.T) {
 		mustStart(t, e, "obey", nil, "obeys")
 		synctest.Wait()
 		tried := mustUpgrade(t, e, Upgrade{DryRun: true, Module: bins["other"]})
-		if short := mustUpgrade(t, e, Upgrade{DryRun: true, Module: bins["other"], Limit: 1}); short.GoOn != 1 || short.Diverge != 1 || len(short.Runs) != 1 || short.Runs[0].Run != "asleep" || short.LeftOut != 1 || tried.LeftOut != 0 {
+		if short := mustUpgrade(t, e, Upgrade{DryRun: true, Module: bins["other"], Limit: 1}); short.Continue != 1 || short.Diverge != 1 || len(short.Runs) != 1 || short.Runs[0].Run != "asleep" || short.LeftOut != 1 || tried.LeftOut != 0 {
 			t.Errorf("a report that names one run is %+v", short)
 		}
 		if _, err := e.Upgrade(t.Context(), "guest", Upgrade{DryRun: true, Limit: -1}); !errors.Is(err, flawless.Invalid) {
 			t.Errorf("a report of less than no run: %v", err)
 		}
-		if tried.GoOn != 1 || tried.Diverge != 1 || tried.Version != 0 || tried.Runs[0].Run != "asleep" || tried.Runs[0].Divergence == nil {
+		if tried.Continue != 1 || tried.Diverge != 1 || tried.Version != 0 || tried.Runs[0].Run != "asleep" || tried.Runs[0].Divergence == nil {
 			t.Errorf("tried: %+v", tried)
 		}
 		addEdition(t, e, bins["other"])
@@ -298,7 +298,7 @@ func TestUpgradeOfActiveRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if u.Diverge+u.Untold > 0 {
+		if u.Diverge+u.Undecided > 0 {
 			t.Errorf("upgrade %d: %+v", k, u)
 		}
 		moved += u.Moved

@@ -177,7 +177,7 @@ func (wordResolution) Schema(r huma.Registry) *huma.Schema {
 }
 
 func (wordVerdict) Schema(r huma.Registry) *huma.Schema {
-	return words(r, "Verdict", "Whether a run can continue with other code", flawless.GoesOn, flawless.Diverges, flawless.Untold)
+	return words(r, "Verdict", "Whether a run can continue with other code", flawless.Continues, flawless.Diverges, flawless.Undecided)
 }
 
 func (wordInitialised) Schema(r huma.Registry) *huma.Schema {

@@ -210,20 +210,20 @@ func (u *upgrade) judge(ctx context.Context, i int) error {
 	case errors.Is(err, flawless.NotFound): // it is the workflow that is missing
 		r.Verdict, r.Reason = flawless.Diverges, err.Error()
 	case err != nil:
-		r.Verdict, r.Reason = flawless.Untold, err.Error()
+		r.Verdict, r.Reason = flawless.Undecided, err.Error()
 	case r.Divergence != nil:
 		r.Verdict = flawless.Diverges
 	case p.Last() != nil && p.Last().Ended == nil && p.IsStuck(u.to.Kinds) && u.e.IsOpen(ctx, r.Run):
 		r.Verdict, r.Reason = flawless.Diverges, "with the new code the run would have nothing to wait for, and never continue"
 	default:
-		r.Verdict = flawless.GoesOn
+		r.Verdict = flawless.Continues
 	}
 	return nil
 }
 
 // all reports whether all runs can continue with the new code.
 func (u *upgrade) all() bool {
-	return !slices.ContainsFunc(u.runs, func(r flawless.RunUpgrade) bool { return r.Verdict != flawless.GoesOn })
+	return !slices.ContainsFunc(u.runs, func(r flawless.RunUpgrade) bool { return r.Verdict != flawless.Continues })
 }
 
 // move moves the runs that can continue with the new code. With AllOrNothing, none of them takes a turn between the
@@ -265,7 +265,7 @@ func (u *upgrade) move(ctx context.Context) error {
 // hold seizes a run and makes sure that its verdict is still valid. It returns nil if the run must not be moved.
 func (u *upgrade) hold(ctx context.Context, i int) (Run, error) {
 	v := &u.runs[i]
-	if v.Verdict != flawless.GoesOn {
+	if v.Verdict != flawless.Continues {
 		return nil, nil
 	}
 	r, err := u.e.Seize(ctx, v.Run)
@@ -284,7 +284,7 @@ func (u *upgrade) hold(ctx context.Context, i int) (Run, error) {
 	case turns == v.Turns:
 		return r, nil
 	default: // it has taken turns since the check
-		if err = u.judge(ctx, i); err == nil && v.Verdict == flawless.GoesOn {
+		if err = u.judge(ctx, i); err == nil && v.Verdict == flawless.Continues {
 			return r, nil
 		}
 	}
@@ -305,12 +305,12 @@ func (u *upgrade) moveRun(r Run, i int) {
 func (u *upgrade) finish() flawless.ModuleUpgrade {
 	for _, r := range u.runs {
 		switch r.Verdict {
-		case flawless.GoesOn:
-			u.report.GoOn++
+		case flawless.Continues:
+			u.report.Continue++
 		case flawless.Diverges:
 			u.report.Diverge++
-		case flawless.Untold:
-			u.report.Untold++
+		case flawless.Undecided:
+			u.report.Undecided++
 		}
 		if r.Moved {
 			u.report.Moved++
@@ -321,7 +321,7 @@ func (u *upgrade) finish() flawless.ModuleUpgrade {
 			switch {
 			case r.Verdict == flawless.Diverges:
 				return 0
-			case r.Verdict == flawless.Untold:
+			case r.Verdict == flawless.Undecided:
 				return 1
 			}
 			return 2

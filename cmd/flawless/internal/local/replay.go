@@ -119,21 +119,21 @@ func Check(ctx context.Context, module string, bin []byte, files []string) (_ fl
 		u.Module = b.Manifest.Module.Name
 		r, err := replayBundle(ctx, m, b)
 		v := flawless.RunUpgrade{Run: b.Manifest.Run.ID, Workflow: b.Manifest.Run.Workflow, From: b.Manifest.Module.Digest,
-			FromVersion: b.Manifest.Module.Version, Turns: r.Turns, Calls: r.Calls, Divergence: r.Divergence, Verdict: flawless.GoesOn}
+			FromVersion: b.Manifest.Module.Version, Turns: r.Turns, Calls: r.Calls, Divergence: r.Divergence, Verdict: flawless.Continues}
 		switch {
 		case ctx.Err() != nil:
 			return u, ctx.Err()
 		case err != nil:
-			v.Verdict, v.Reason = flawless.Untold, err.Error()
-			u.Untold++
+			v.Verdict, v.Reason = flawless.Undecided, err.Error()
+			u.Undecided++
 		case r.Divergence != nil && fails(r.Divergence):
 			v.Reason, v.Divergence = "it failed in turn "+fmt.Sprint(r.Divergence.Turn)+"; the new code behaves differently there", nil
-			u.GoOn++
+			u.Continue++
 		case r.Divergence != nil:
 			v.Verdict = flawless.Diverges
 			u.Diverge++
 		default:
-			u.GoOn++
+			u.Continue++
 		}
 		u.Runs = append(u.Runs, v)
 	}

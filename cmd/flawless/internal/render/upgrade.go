@@ -15,7 +15,7 @@ const maxShown = 20
 func Upgrade(w io.Writer, u flawless.ModuleUpgrade, source Sources) {
 	shown := 0
 	for _, r := range u.Runs {
-		if r.Verdict == flawless.GoesOn && r.Reason == "" {
+		if r.Verdict == flawless.Continues && r.Reason == "" {
 			continue
 		}
 		if shown++; shown <= maxShown {
@@ -25,7 +25,7 @@ func Upgrade(w io.Writer, u flawless.ModuleUpgrade, source Sources) {
 	if shown > maxShown {
 		more := shown - maxShown
 		if u.LeftOut > 0 { // the report has these runs first, so the runs that it leaves out may also be some of them
-			more = max(more, u.Diverge+u.Untold-maxShown)
+			more = max(more, u.Diverge+u.Undecided-maxShown)
 		}
 		fmt.Fprintf(w, "and %d more; see them with --json\n", more)
 	}
@@ -39,9 +39,9 @@ func Upgrade(w io.Writer, u flawless.ModuleUpgrade, source Sources) {
 			parts = append(parts, fmt.Sprintf("%d %s", n, what))
 		}
 	}
-	part(u.GoOn, "can move to "+to)
+	part(u.Continue, "can move to "+to)
 	part(u.Diverge, "cannot")
-	part(u.Untold, "could not be checked")
+	part(u.Undecided, "could not be checked")
 	part(u.Already, "already use it")
 	if len(parts) == 0 {
 		parts = []string{"no open runs to move"}
