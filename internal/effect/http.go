@@ -155,9 +155,11 @@ func (c *Client) exchange(ctx context.Context, deadline time.Time, r *request, s
 
 // explain words the errors of package transport that mean something else for a call.
 func (r *request) explain(f *transport.Fault) {
+	if f == nil {
+		return
+	}
 	var cancelled *transport.Cancelled
 	switch {
-	case f == nil:
 	case errors.As(f.Err, &cancelled):
 		f.Err = fmt.Errorf("the engine abandoned the call: %w", cancelled.Cause)
 	case errors.Is(f.Err, transport.ErrLate):
