@@ -21,7 +21,7 @@ func TestShortStreamIsStillAStream(t *testing.T) {
 			_, _ = io.WriteString(w, "short")
 		}))
 		t.Cleanup(server.Close)
-		c := NewClient(ClientOptions{})
+		c := NewClient(ClientOptions{}, nil)
 		t.Cleanup(c.Close)
 		made := flawless.Call{N: 1, Kind: HTTP, Head: fmt.Appendf(nil, `{"url":%q,"stream":true}`, server.URL)}
 		r, err := parseHTTP(made)

@@ -20,7 +20,7 @@ func echo(b *testing.B) string {
 }
 
 func BenchmarkPost(b *testing.B) {
-	c := effect.NewClient(effect.ClientOptions{})
+	c := effect.NewClient(effect.ClientOptions{}, nil)
 	defer c.Close()
 	made := call(string(make([]byte, 1024)), "method", "POST", "url", echo(b), "headers", [][]string{{"Content-Type", "application/octet-stream"}})
 	b.ReportAllocs()

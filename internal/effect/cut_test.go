@@ -105,7 +105,7 @@ func TestRequestCutAtEveryByte(t *testing.T) {
 					conn.write = -1
 				}
 				return conn, err
-			}})
+			}}, nil)
 			if kept {
 				if r := perform(t, c, call("", "method", "POST", "url", "http://"+addr+"/warm")); r.Outcome != effect.Answered {
 					t.Fatal(r.Text)
@@ -146,7 +146,7 @@ func TestTLSCutAtEveryByte(t *testing.T) {
 			c := effect.NewClient(effect.ClientOptions{TLS: cfg, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				raw, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 				return &cutter{Conn: raw, write: n}, err
-			}})
+			}}, nil)
 			r := perform(t, c, call("hello", "method", "POST", "url", s.URL+path, "timeout_ms", 10000))
 			c.Close()
 			count, _ := counts.LoadOrStore(path, new(atomic.Int64))

@@ -2,12 +2,9 @@ package effect
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -22,34 +19,9 @@ type Proxy = transport.Proxy
 // ProxyFromEnvironment returns the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name, in upper or lower case.
 func ProxyFromEnvironment() Proxy { return transport.ProxyFromEnvironment() }
 
-// ClientOptions says how servers are reached. The zero value serves.
-type ClientOptions struct {
-	// TLS is the basis for TLS connections; nil is the machine's certificate authorities.
-	TLS *tls.Config
-
-	// Dial replaces the way TCP connections are made. It is given a name and port, or an address if there is a Policy.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-
-	// Policy is asked about each address of a name before a connection to it is made. An error refuses the address. If
-	// all are refused, the call is not sent, for reason `policy`, and its answer has the text of the error. It may be
-	// called concurrently.
-	Policy func(host string, addr netip.AddrPort) error
-
-	// Proxy says which calls go through a proxy. The Policy is then asked about those addresses of a name that this
-	// machine knows, and not about the proxy's own.
-	Proxy Proxy
-
-	// Idle is how many connections are kept open without a request; 0 is 256.
-	Idle int
-
-	// Connections is how many connections may be open at a time; calls that need one more wait until their time-out. 0
-	// is unlimited.
-	Connections int
-
-	// Secrets returns all secrets. Their values replace their placeholders on the wire. Nil is none. It may be called
-	// concurrently.
-	Secrets func() []flawless.OpenSecret
-}
+// ClientOptions says how servers are reached. The zero value serves. The answer of a call that the Policy refuses has the
+// text of its error.
+type ClientOptions = transport.Options
 
 // Client carries out http calls. It keeps connections open between calls, and repeats nothing by itself. It may be used
 // concurrently.
@@ -59,10 +31,10 @@ type Client struct {
 	streams   streams
 }
 
-// NewClient returns a client. It uses no proxy but that of the options, whatever the environment says.
-func NewClient(o ClientOptions) *Client {
-	return &Client{secrets: o.Secrets, transport: transport.New(transport.Options{
-		TLS: o.TLS, Dial: o.Dial, Policy: o.Policy, Proxy: o.Proxy, Idle: o.Idle, Connections: o.Connections})}
+// NewClient returns a client. It uses no proxy but that of the options, whatever the environment says. secrets returns all
+// secrets, whose values replace their placeholders on the wire; nil is none. It may be called concurrently.
+func NewClient(o ClientOptions, secrets func() []flawless.OpenSecret) *Client {
+	return &Client{secrets: secrets, transport: transport.New(o)}
 }
 
 // Close closes the connections that carry no call. Those that carry one are closed when it is answered, and calls made

@@ -55,9 +55,11 @@ func call(body string, members ...any) flawless.Call {
 	return flawless.Call{N: 7, Kind: effect.HTTP, Head: b, Body: []byte(body)}
 }
 
-func newClient(t *testing.T, o effect.ClientOptions) *effect.Client {
+func newClient(t *testing.T, o effect.ClientOptions) *effect.Client { return secretClient(t, o, nil) }
+
+func secretClient(t *testing.T, o effect.ClientOptions, secrets func() []flawless.OpenSecret) *effect.Client {
 	t.Helper()
-	c := effect.NewClient(o)
+	c := effect.NewClient(o, secrets)
 	t.Cleanup(c.Close)
 	return c
 }

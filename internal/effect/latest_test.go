@@ -62,7 +62,7 @@ func TestAttemptIsNotSentTooLate(t *testing.T) {
 					near, far := net.Pipe()
 					go serve(far)
 					return near, nil
-				}})
+				}}, nil)
 				defer synctest.Wait()
 				defer c.Close()
 				defer close(stop)

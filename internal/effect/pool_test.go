@@ -53,7 +53,7 @@ func TestIdleConnectionsByAge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{}
-		c := effect.NewClient(effect.ClientOptions{Dial: p.dial})
+		c := effect.NewClient(effect.ClientOptions{Dial: p.dial}, nil)
 		for _, step := range []struct {
 			name   string
 			wait   time.Duration
@@ -84,7 +84,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{}
-		c := effect.NewClient(effect.ClientOptions{Dial: p.dial, Idle: 3})
+		c := effect.NewClient(effect.ClientOptions{Dial: p.dial, Idle: 3}, nil)
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
@@ -110,7 +110,7 @@ func TestTimeoutIncludesConnecting(t *testing.T) {
 			here, there := net.Pipe()
 			wg.Go(func() { _, _ = io.Copy(io.Discard, there) })
 			return here, nil
-		}})
+		}}, nil)
 		r := c.Perform(t.Context(), effect.Attempt{Run: "r", Call: call("x", "method", "POST", "url", "http://h/"), N: 1})
 		if took := time.Since(begun); r.Outcome != effect.Unknown || took != 120*time.Second {
 			t.Errorf("outcome %d after %v: %s", r.Outcome, took, r.Text)

@@ -25,7 +25,7 @@ func TestCallsWaitForAConnection(t *testing.T) {
 			conn, err := p.dial(ctx, network, addr)
 			most.Store(max(most.Load(), open.Add(1)))
 			return &closing{Conn: conn, closed: sync.OnceFunc(func() { open.Add(-1) })}, err
-		}})
+		}}, nil)
 		defer c.Close()
 		var all sync.WaitGroup
 		for i := range 30 {
@@ -64,7 +64,7 @@ func TestCallWithoutConnectionIsNotSent(t *testing.T) {
 		c := effect.NewClient(effect.ClientOptions{Connections: 1, Dial: func(context.Context, string, string) (net.Conn, error) {
 			dialed.Add(1)
 			return here, nil // nobody answers
-		}})
+		}}, nil)
 		defer c.Close()
 		first := make(chan effect.Result, 1)
 		go func() { first <- post(c, "http://one/", 60*time.Second) }()
@@ -91,7 +91,7 @@ func TestDialIsRetriedWithoutFileDescriptors(t *testing.T) {
 				return nil, &net.OpError{Op: "dial", Err: syscall.EMFILE}
 			}
 			return p.dial(ctx, network, addr)
-		}})
+		}}, nil)
 		defer c.Close()
 		began := time.Now()
 		if r := post(c, "http://server/", 30*time.Second); r.Outcome != effect.Answered {

@@ -34,7 +34,7 @@ func vaultOf(t *testing.T, hosts ...string) *effect.Client {
 		{Secret: flawless.Secret{Name: "LOCKED", Hosts: hosts, Problem: "its key is not at hand"}},
 		{Secret: flawless.Secret{Name: "LINES", Hosts: hosts}, Value: "one\r\nX-Evil: two"},
 	}
-	return newClient(t, effect.ClientOptions{Secrets: func() []flawless.OpenSecret { return all }})
+	return secretClient(t, effect.ClientOptions{}, func() []flawless.OpenSecret { return all })
 }
 
 func send(t *testing.T, c *effect.Client, made flawless.Call) effect.Result {
@@ -283,7 +283,7 @@ func TestCutResponseHasNoPartOfOverlappingSecrets(t *testing.T) {
 			for name, value := range map[string]string{"LOOP": "abcdefgab", "INNER": "12345678", "OUTER": "user:12345678-9", "WORD": "and-so-on"} {
 				all = append(all, flawless.OpenSecret{Secret: flawless.Secret{Name: name, Hosts: []string{s.URL}}, Value: value})
 			}
-			c := newClient(t, effect.ClientOptions{Secrets: func() []flawless.OpenSecret { return all }})
+			c := secretClient(t, effect.ClientOptions{}, func() []flawless.OpenSecret { return all })
 			for n, want := range row.want {
 				r := send(t, c, call("", "url", s.URL, "limit", n, "longer", "cut"))
 				got := string(r.Answer.Body)
@@ -315,9 +315,9 @@ func TestGoAwayHasNoSecret(t *testing.T) {
 			}
 		}
 	})
-	c := newClient(t, effect.ClientOptions{TLS: cfg, Secrets: func() []flawless.OpenSecret {
+	c := secretClient(t, effect.ClientOptions{TLS: cfg}, func() []flawless.OpenSecret {
 		return []flawless.OpenSecret{{Secret: flawless.Secret{Name: "TOKEN", Hosts: []string{addr}}, Value: value}}
-	}})
+	})
 	r := send(t, c, call("", "method", "POST", "url", "https://"+addr))
 	if text := r.Text + string(r.Answer.Head); r.Outcome != effect.Unknown || !strings.Contains(text, "not with "+placeholder) || strings.Contains(text, "bell") {
 		t.Errorf("it is %+v", r)

@@ -186,7 +186,7 @@ func TestClosedClientKeepsNothing(t *testing.T) {
 			_, _ = io.WriteString(c, plainOK)
 		}
 	})
-	c := effect.NewClient(effect.ClientOptions{})
+	c := effect.NewClient(effect.ClientOptions{}, nil)
 	made := call("", "method", "POST", "url", "http://"+addr)
 	perform(t, c, made)
 	c.Close()

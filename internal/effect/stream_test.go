@@ -232,10 +232,10 @@ func TestSecretsInAStream(t *testing.T) {
 			_, _ = io.WriteString(c, chunk(p))
 		}
 	})
-	o.Secrets = func() []flawless.OpenSecret {
+	secrets := func() []flawless.OpenSecret {
 		return []flawless.OpenSecret{{Secret: flawless.Secret{Name: "KEY", Hosts: []string{"http://h"}}, Value: "sesame-4711"}}
 	}
-	r := begun(t, newClient(t, o), call("", "url", "http://h/", "stream", true))
+	r := begun(t, secretClient(t, o, secrets), call("", "url", "http://h/", "stream", true))
 	body, _ := r.all()
 	if strings.Contains(body, "4711") || !strings.HasPrefix(body, "a "+flawless.PlaceholderStart) || !strings.HasSuffix(body, " b sesame c") {
 		t.Errorf("got %q", body)
@@ -255,7 +255,7 @@ func TestStreamReadsNoMoreThanRequested(t *testing.T) {
 				}
 				sent.Add(piece)
 			}
-		}))
+		}), nil)
 		defer c.Close()
 		r := begun(t, c, call("", "url", "http://h/", "stream", true, "limit", 64<<20))
 		asked := int64(0)
@@ -293,7 +293,7 @@ func TestStreamEnds(t *testing.T) {
 			c := effect.NewClient(piping(func(c net.Conn) {
 				_, _ = c.Read(make([]byte, 1))
 				gone <- true
-			}))
+			}), nil)
 			defer c.Close()
 			r := begun(t, c, call("", "url", "http://h/", "stream", true, "timeout_ms", 5000))
 			row.do(c, r)

@@ -33,7 +33,7 @@ type Options struct {
 func Kinds(o Options) []Kind {
 	web := o.HTTP
 	if web == nil {
-		web = NewClient(ClientOptions{})
+		web = NewClient(ClientOptions{}, nil)
 	}
 	return []Kind{
 		{Name: HTTP, Check: checkHTTP(), Perform: web.Perform, Ended: web.Ended},

@@ -43,7 +43,7 @@ func TestAlphaCrates(t *testing.T) {
 	s := oldServer(t)
 	kv := mem.New()
 	v := newVault(t, kv)
-	web := effect.NewClient(effect.ClientOptions{Secrets: v.Open})
+	web := effect.NewClient(effect.ClientOptions{}, v.Open)
 	t.Cleanup(web.Close)
 	e := openOlder(t, kv, Options{Vault: v, Kinds: effect.Kinds(effect.Options{HTTP: web})})
 	if _, err := e.SetSecret(t.Context(), "TOKEN", []string{s.URL}, "correct-horse-battery"); err != nil {

@@ -294,7 +294,7 @@ func TestCrashEverywhere(t *testing.T) {
 					wire.left.Store(int64(n))
 					kinds := func(die func()) []effect.Kind {
 						wire.die = die
-						return effect.Kinds(effect.Options{HTTP: effect.NewClient(effect.ClientOptions{Dial: wire.dial})})
+						return effect.Kinds(effect.Options{HTTP: effect.NewClient(effect.ClientOptions{Dial: wire.dial}, nil)})
 					}
 					if !crash(t, fmt.Sprintf("byte %d", n), row.disk(), -1, false, row.how, kinds) {
 						break

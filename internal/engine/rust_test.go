@@ -555,9 +555,9 @@ func TestRustSecrets(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	web := effect.NewClient(effect.ClientOptions{Secrets: func() []flawless.OpenSecret {
+	web := effect.NewClient(effect.ClientOptions{}, func() []flawless.OpenSecret {
 		return []flawless.OpenSecret{{Secret: flawless.Secret{Name: "TOKEN", Hosts: []string{s.URL}}, Value: "s3cret"}}
-	}})
+	})
 	defer web.Close()
 	o := Options{Kinds: effect.Kinds(effect.Options{HTTP: web})}
 	e := openRust(t, mem.New(), o)

@@ -74,7 +74,7 @@ func TestSecretValueIsNeverVisible(t *testing.T) {
 
 	kv, text := mem.New(), &lines{}
 	v := newVault(t, kv)
-	client := effect.NewClient(effect.ClientOptions{Secrets: v.Open})
+	client := effect.NewClient(effect.ClientOptions{}, v.Open)
 	t.Cleanup(client.Close)
 	e := open(t, kv, Options{Vault: v, Kinds: effect.Kinds(effect.Options{HTTP: client}), Freezing: Freezing{Turns: 1},
 		Log: slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug}))})

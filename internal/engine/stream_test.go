@@ -272,7 +272,7 @@ func listening(t *testing.T, name string, l lot, left int, after bool) (died boo
 // policy for calls.
 func TestReadsAreNotRetried(t *testing.T) {
 	t.Parallel()
-	c := effect.NewClient(effect.ClientOptions{})
+	c := effect.NewClient(effect.ClientOptions{}, nil)
 	t.Cleanup(c.Close)
 	r := c.Read(t.Context(), effect.Attempt{Run: "run", N: 1, Call: flawless.Call{N: 2, Kind: effect.Read, Head: []byte(`{"call":1}`)}})
 	if r.Outcome != effect.Answered || r.Again {

@@ -64,7 +64,7 @@ func TestRunCannotCallItsServer(t *testing.T) {
 		}
 		l.Serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a run has called its server") }))
 		_, port, _ := net.SplitHostPort(l.TCP())
-		c := effect.NewClient(effect.ClientOptions{Policy: l.NotSelf})
+		c := effect.NewClient(effect.ClientOptions{Policy: l.NotSelf}, nil)
 		call := func(url string) effect.Result {
 			head, _ := json.Marshal(map[string]any{"url": url})
 			return c.Perform(t.Context(), effect.Attempt{Run: "r", N: 1, Call: flawless.Call{N: 1, Kind: effect.HTTP, Head: head}})

@@ -142,8 +142,8 @@ func (l *life) begin() error {
 	if err != nil {
 		return err
 	}
-	l.web = effect.NewClient(effect.ClientOptions{Dial: l.outside.dial, TLS: &tls.Config{InsecureSkipVerify: true}, // it is in the same process
-		Secrets: func() []flawless.OpenSecret { return l.s.Secrets }})
+	insecure := &tls.Config{InsecureSkipVerify: true} // the server is in this process
+	l.web = effect.NewClient(effect.ClientOptions{Dial: l.outside.dial, TLS: insecure}, func() []flawless.OpenSecret { return l.s.Secrets })
 	kinds := effect.Kinds(effect.Options{HTTP: l.web})
 	if len(l.s.Secrets) == 0 { // placeholders change the boundaries of parts
 		reads := &streams{web: l.web, outside: l.outside}

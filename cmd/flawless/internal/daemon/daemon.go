@@ -139,11 +139,11 @@ func serve(ctx context.Context, o Options) (err error) {
 		o.URL = "http://" + l.TCP()
 	}
 	host, _ := os.Hostname()
-	outside.Secrets, outside.Connections = secrets.Open, files.calls
+	outside.Connections = files.calls
 	if !o.SelfCalls {
 		outside.Policy = l.NotSelf
 	}
-	web := effect.NewClient(outside)
+	web := effect.NewClient(outside, secrets.Open)
 	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
 		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact})
 	if err != nil {

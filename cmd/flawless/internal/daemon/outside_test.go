@@ -30,7 +30,7 @@ func TestCAFileIsTrusted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := effect.NewClient(o)
+		c := effect.NewClient(o, nil)
 		defer c.Close()
 		made := flawless.Call{N: 1, Kind: effect.HTTP, Head: []byte(`{"method":"GET","url":"` + s.URL + `"}`)}
 		if r := c.Perform(t.Context(), effect.Attempt{Run: "wkf_x", Call: made, N: 1}); r.Outcome != row.want {
