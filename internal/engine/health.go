@@ -57,7 +57,7 @@ func (e *Engine) watchSpace() {
 	}
 }
 
-// StoreCheck returns what the last check of the store has found, and the progress of the one that is under way. It
+// StoreCheck returns the result of the last check of the store, and the progress of a running one. It
 // returns flawless.Invalid if the store has no files of its own to check.
 func (e *Engine) StoreCheck() (flawless.StoreCheck, error) {
 	if !e.store.CanCheck() {
@@ -66,7 +66,7 @@ func (e *Engine) StoreCheck() (flawless.StoreCheck, error) {
 	return e.scrubber.Report(), nil
 }
 
-// CheckStore begins a check of the store and returns at once. A check that is under way hurries up.
+// CheckStore begins a check of the store and returns at once. A check that is running hurries up.
 func (e *Engine) CheckStore() (flawless.StoreCheck, error) {
 	if _, err := e.StoreCheck(); err != nil {
 		return flawless.StoreCheck{}, err

@@ -174,13 +174,13 @@ type ends struct {
 	runs map[string][]waiter
 }
 
-// waiter is a call that waits for a run to end. Its own run is retained while it is here.
+// waiter is a call that waits for a run to end. Its run is retained until it is removed or taken.
 type waiter struct {
 	run  *live.Run
 	call int
 }
 
-// add notes that a call waits. It does nothing if that is noted already.
+// add records that a call waits. It does nothing if the call is already there.
 func (w *ends) add(id string, r *live.Run, call int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,7 +195,7 @@ func (w *ends) add(id string, r *live.Run, call int) {
 	w.runs[id] = append(w.runs[id], waiter{r, call})
 }
 
-// remove removes a call that waits. Others of its run may wait for the same end.
+// remove removes a waiting call. Other calls of its run may wait for the same end.
 func (w *ends) remove(id string, r *live.Run, call int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

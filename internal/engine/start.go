@@ -183,7 +183,7 @@ func (e *Engine) startedLongAgo(ctx context.Context, o Start) (flawless.Run, boo
 	r := gone.Run
 	switch {
 	case errors.Is(err, flawless.NotFound):
-		return r, false, fmt.Errorf("starting %s/%s: a run of the id %s is being removed; try again in a moment, or use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
+		return r, false, fmt.Errorf("starting %s/%s: a run with the id %s is being removed; try again in a moment, or use another id: %w", o.Module, o.Workflow, o.ID, flawless.Conflict)
 	case err != nil:
 		return r, false, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	case r.Module != o.Module || r.Workflow != o.Workflow:

@@ -22,7 +22,7 @@ type counts struct {
 	begun, answered, notSent, unknown atomic.Int64 // attempts of calls to the outside
 }
 
-// wrote counts what a durable write has done to a run.
+// wrote counts a durable write.
 func (c *counts) wrote(w *store.Write) {
 	if w.New {
 		c.started.Add(1)
@@ -58,7 +58,7 @@ func (c *counts) attempted(o effect.Outcome) {
 	}
 }
 
-// Counts is what happened since the Registry was made, and how many runs are where.
+// Counts has event counts since the Registry was created, and the current numbers of runs.
 type Counts struct {
 	Open, Quarantined, Retrying int // runs in memory, runs that are quarantined, runs with a call that is being retried
 
@@ -67,11 +67,11 @@ type Counts struct {
 	Started int64
 	Ended   map[flawless.Status]int64
 
-	// Attempts of calls to the outside: all, and by outcome. The others are under way.
+	// Attempts of calls to the outside: all, and by outcome. The others are in flight.
 	Begun, Answered, NotSent, Unknown int64
 }
 
-// Counts returns the counts of this moment.
+// Counts returns the current counts.
 func (g *Registry) Counts() Counts {
 	c := &g.counts
 	out := Counts{Retrying: g.retrying.count(), Replayed: c.replayed.Load(), Frozen: c.frozen.Load(), Thawed: c.thawed.Load(), Fallbacks: c.fallbacks.Load(),

@@ -16,21 +16,21 @@ import (
 	"github.com/flawless-engine/flawless/internal/residency"
 )
 
-// driver takes the turns of a run: at most one goroutine, while there is something to do.
+// driver is the part of a Run that takes its turns. At most one goroutine drives a run, while there is something to do.
 type driver struct {
 	// Guarded by mu.
 	driving bool               // the run has a driver
 	kick    bool               // something happened since the driver last looked
 	stop    context.CancelFunc // ends the turn that is being taken, nil if none is
-	problem string             // why the run takes no turn any more
+	problem string             // why the run takes no more turns
 
-	// Written under mu; the driver, who alone changes them while there is one, reads them without it.
+	// Written under mu. While there is a driver, only it changes them, so it reads them without mu.
 	computes time.Time       // since when the guest computes, zero if it does not
-	inst     *guest.Instance // nil: to be made again from the log
+	inst     *guest.Instance // nil: not in memory
 
-	// The driver's alone.
+	// Used only by the driver.
 	began  time.Time     // of the turn that is being taken
-	report time.Duration // after which the turn is reported next
+	report time.Duration // when the turn is reported next
 	late   *time.Timer   // writes what waits for the turn, nil if not set
 }
 
@@ -48,9 +48,9 @@ func (r *Run) wakeLocked() {
 	}
 }
 
-// drive takes turns, writes, and begins attempts until there is nothing to do. It leaves one attempt, if
-// there is any, to the caller: usually there is just one, and running it on the current goroutine avoids waking another.
-// The run is retained for it.
+// drive takes turns, writes, and begins attempts until there is nothing to do. It leaves one attempt, if there is
+// any, to the caller: usually there is just one, and running it on the current goroutine avoids waking another. The run is
+// retained for it.
 func (r *Run) drive() (left *core.Attempt) {
 	life := r.reg.o.Lifecycle
 	for {
@@ -104,14 +104,14 @@ func (r *Run) drive() (left *core.Attempt) {
 	}
 }
 
-// rests tells the handler that nothing is under way for the run.
+// rests tells the handler that nothing is in progress for the run.
 func (r *Run) rests() {
 	if !r.reg.o.Lifecycle.Over() {
 		r.reg.o.Handler.Rests(r.id)
 	}
 }
 
-// admitted reports whether the run may take a turn. It is woken when it may. The caller holds mu.
+// admitted reports whether the run may take a turn. If not, it is woken when it may. The caller holds mu.
 func (r *Run) admitted() bool {
 	if r.s.HasBegun() || r.s.CancelRequest() != nil {
 		return true
@@ -124,8 +124,8 @@ func (r *Run) admitted() bool {
 	return r.reg.o.Admission.Admits(a)
 }
 
-// mustWait is called before the run waits for a permit. With an empty outbox there is nothing to hurry: what comes meanwhile
-// is written at once.
+// mustWait is called before the run waits for a slot or a permit to compute. With an empty outbox it does nothing: entries
+// that arrive during the wait are written at once.
 func (r *Run) mustWait() {
 	r.mu.Lock()
 	waits := len(r.outbox) > 0
@@ -135,15 +135,15 @@ func (r *Run) mustWait() {
 	}
 }
 
-// mayTakeLong sets a timer that writes what waits for the turn if that takes too long. Most turns are over before it is
-// called, and need none.
+// mayTakeLong sets a timer that writes the outbox if the turn takes too long. Most turns end before it is called, and need
+// no timer.
 func (r *Run) mayTakeLong() {
 	if r.late == nil {
 		r.late = time.AfterFunc(max(0, r.reg.o.Patience-time.Since(r.began)), r.hurry)
 	}
 }
 
-// hurry writes what waits for a turn that takes long: a known outcome must not be lost to a long computation.
+// hurry writes the outbox during a long turn: a long computation must not lose a known outcome.
 func (r *Run) hurry() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,7 +172,7 @@ func (r *Run) reportLong() {
 	r.reg.o.Log.Warn("a turn takes long", "run", r.id, "module", r.s.Start().Module, "workflow", r.s.Start().Workflow, "seconds", int(took.Seconds()))
 }
 
-// takeTurn lets the guest compute once and appends what came of it.
+// takeTurn lets the guest compute once and appends the turn.
 func (r *Run) takeTurn() error {
 	g := r.reg
 	ctx, stop := context.WithCancel(g.o.Lifecycle.Turns)
@@ -215,7 +215,7 @@ func (r *Run) takeTurn() error {
 		}
 	}
 	r.mu.Lock()
-	if !r.s.WantsTurn(g.o.Now()) { // meanwhile it was ended, or a call's outcome became unknown
+	if !r.s.WantsTurn(g.o.Now()) { // it has ended in the meantime, or the outcome of a call became unknown
 		r.mu.Unlock()
 		return nil
 	}
@@ -247,7 +247,7 @@ func (r *Run) takeTurn() error {
 			Message: "the run waits for nothing: no call, timer or message can ever wake it", Stack: r.inst.Blocked(ctx)}}
 		t.Lines = append(t.Lines, flawless.ReportOpenSteps(t.Ended, flawless.OpenSteps(r.s.OpenSteps(), t.Steps))...)
 	}
-	if replay.TimedOut(t) { // the guest is not there to say so
+	if replay.TimedOut(t) { // there is no guest left to report them
 		t.Lines = append(t.Lines, flawless.ReportOpenSteps(t.Ended, r.s.OpenSteps())...)
 	}
 	if t.Data != nil {
@@ -296,8 +296,8 @@ func (r *Run) compute(ctx context.Context, in guest.In) (guest.Out, error) {
 	return out, err
 }
 
-// revive makes the guest of a run again: from its image, or as a new one that is handed the logged answers turn by turn.
-// The driver calls it, with every turn written.
+// revive recreates the guest of a run: from its image, or by replaying its log. The driver calls it when every turn is
+// written.
 func (r *Run) revive(ctx context.Context) error {
 	g := r.reg
 	l, err := g.o.Library.Load(ctx, r.s.Start().Digest)

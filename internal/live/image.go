@@ -21,9 +21,9 @@ type image struct {
 	imageCost uint64 // and what they had cost
 	imageSize int    // bytes of the last image
 	marks     []mark // records where images were made
-	leaving   bool   // an image is to be made, and the guest evicted then
+	leaving   bool   // make an image, then evict the guest
 
-	senders int // how many it remembered when it last looked for those that have ended; the driver's alone
+	senders int // how many were left when forgetSenders last looked; used only by the driver
 }
 
 // mark is a position in a log where an image was made: the next record, and the turns before it.
@@ -33,26 +33,26 @@ type mark struct {
 	cost uint64
 }
 
-// Freezing says when images are made. A run is worth one when making its guest again would take longer than reading the
-// image does.
+// Freezing says when images are made. A run is worth one when recreating its guest without an image would take longer than
+// reading the image.
 type Freezing struct {
-	// Units is how much computation since the last image makes a run that leaves memory worth one; 0 is 8 million, some
-	// milliseconds. Less is replayed.
+	// Units is how much computation since the last image makes a run that leaves memory worth a new one; 0 is 8 million,
+	// some milliseconds. Less than that is replayed.
 	Units uint64
 	// Turns and LongUnits do the same for a run that stays in memory; 0 is 250 and 100 million.
 	Turns     int
 	LongUnits uint64
 	Never     bool
 
-	// All of these are multiplied by the size of the last image in MiB, if that is more than one: a guest with thousands
-	// of goroutines would otherwise spend more on its images than on its work.
+	// If the last image is larger than 1 MiB, all limits are multiplied by its size in MiB: otherwise a guest with
+	// thousands of goroutines would spend more on its images than on its work.
 }
 
 func (f *Freezing) defaults() {
 	f.Units, f.Turns, f.LongUnits = cmp.Or(f.Units, 8<<20), cmp.Or(f.Turns, 250), cmp.Or(f.LongUnits, 100<<20)
 }
 
-// worth reports whether an image is to be made of a run that leaves memory, or stays. size is that of its last image.
+// worth reports whether to make an image of a run that leaves memory, or stays in it. size is that of its last image.
 func (f *Freezing) worth(units uint64, turns, size int, leaves bool) bool {
 	times := max(1, size>>20)
 	switch {
@@ -64,14 +64,14 @@ func (f *Freezing) worth(units uint64, turns, size int, leaves bool) bool {
 	return units >= f.LongUnits*uint64(times) || turns >= f.Turns*times
 }
 
-// wantsImage reports whether an image of the run is to be made. The caller holds mu.
+// wantsImage reports whether to make an image of the run. The caller holds mu.
 func (r *Run) wantsImage(leaves bool) bool {
 	return r.inst != nil && r.s.Outcome() == "" && r.problem == "" && r.failed == nil &&
 		r.reg.o.Freezing.worth(r.s.Cost()-r.imageCost, r.s.Turns()-r.imageTurn, r.imageSize, leaves)
 }
 
-// freeze makes an image of the run, unless something waits to be written: what it contains must be durable. The driver
-// calls it. Failing to make or write an image is harmless.
+// freeze makes an image of the run if its outbox is empty, because everything in an image must be durable. The driver calls
+// it. Failing to make or write an image is harmless.
 func (r *Run) freeze() {
 	g := r.reg
 	r.forgetSenders()
@@ -84,7 +84,7 @@ func (r *Run) freeze() {
 	m := store.Image{Seq: r.seq, State: r.s.Snapshot()}
 	turn, cost := r.s.Turns(), r.s.Cost()
 	r.sealed = r.seq
-	r.writing = true // an end that is written meanwhile would not see that the log is cut
+	r.writing = true // an end written in the meantime would not see that the log is cut
 	imaged := r.imaged
 	r.mu.Unlock()
 	freeze := r.inst.Freeze
@@ -99,7 +99,7 @@ func (r *Run) freeze() {
 	if err == nil {
 		r.marks = append(r.marks, mark{m.Seq, turn, cost})
 	}
-	r.imageTurn, r.imageCost = turn, cost // also if it failed: it is tried again later, not at once
+	r.imageTurn, r.imageCost = turn, cost // even after a failure, so that the next attempt is not made at once
 	r.imaged, r.imageSize = r.imaged || err == nil, len(m.Guest)+len(m.State)
 	r.mu.Unlock()
 	r.endWrite()
@@ -111,8 +111,8 @@ func (r *Run) freeze() {
 	}
 }
 
-// keepImage writes an image that comes after so many turns. If the module of the run says how many turns of a log are
-// kept, those before the latest mark that leaves enough of them are removed with it.
+// keepImage writes an image made after the given turn. If the module limits how many turns of a log are kept, it also cuts
+// the log at the latest mark that leaves enough of them.
 func (r *Run) keepImage(m store.Image, turn int) error {
 	g, ctx := r.reg, context.Background()
 	minTurns := r.keepTurns()
@@ -141,7 +141,7 @@ func (r *Run) keepImage(m store.Image, turn int) error {
 	return nil
 }
 
-// keepTurns returns how many turns of the run's log are kept at least, 0 for all.
+// keepTurns returns the minimum number of turns to keep in the run's log; 0 keeps all.
 func (r *Run) keepTurns() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,8 +156,8 @@ func (g *Registry) isCut(id string) bool {
 	return false
 }
 
-// dropGuestOfImage removes the guest from the image of a run that has ended, and keeps its state. If it fails the image
-// takes more space, and nothing else.
+// dropGuestOfImage removes the guest from the image of a run that has ended, and keeps its state. A failure only costs
+// disk space.
 func (g *Registry) dropGuestOfImage(id string) {
 	m, err := g.o.Store.Image(context.Background(), id)
 	if err == nil && len(m.Guest) > 0 {
@@ -169,8 +169,8 @@ func (g *Registry) dropGuestOfImage(id string) {
 	}
 }
 
-// thaw makes the guest from the run's image and the turns behind it. It returns nil without an error if there is no image,
-// or none that is usable.
+// thaw recreates the guest from the run's image and the turns after it. It returns nil without an error if there is no
+// usable image.
 func (r *Run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.Instance, error) {
 	if !r.imaged {
 		return nil, nil
@@ -214,13 +214,13 @@ func (r *Run) thaw(ctx context.Context, m *guest.Module, s guest.Start) (*guest.
 	return inst, nil
 }
 
-// fallBack notes that an image is unusable.
+// fallBack counts and logs an unusable image.
 func (g *Registry) fallBack(id string, why error) {
 	g.counts.fallbacks.Add(1)
 	g.o.Log.Info("an image is unusable, the run is replayed from its log", "run", id, "error", why)
 }
 
-// past is what is read of a run: its state, from the image and the log behind it.
+// past holds what was read of a run: its state, from the image and the log after it.
 type past struct {
 	head  store.Head
 	s     *core.State
@@ -230,8 +230,8 @@ type past struct {
 	cost  uint64           // of these
 	tail  []flawless.Entry // of the last record behind the image, if it only has late attempts
 
-	// lost is set if a run that has ended was read without the image that its cut log needs. Which of its calls are open
-	// is unknown then, and none is.
+	// lost is set if a run that has ended was read without the image that its cut log needs. Its open calls are then
+	// unknown, and s has none.
 	lost *flawless.Cut
 }
 
@@ -251,7 +251,7 @@ func (g *Registry) read(ctx context.Context, id string) (past, error) {
 	return p, err
 }
 
-// readFrom reads a run from its image, if that is asked for and usable, and the log behind it.
+// readFrom reads a run from its image, if requested and usable, and the log after it.
 func (g *Registry) readFrom(ctx context.Context, head store.Head, image bool) (past, error) {
 	id := head.Run.ID
 	p := past{head: head, s: core.NewState(id, g.o.Kinds)}
@@ -325,8 +325,8 @@ func (r *Run) forgetSenders() {
 	r.mu.Unlock()
 }
 
-// maySend reports whether a run that sent a message may send one, or repeat it after a crash. A run that has ended and has
-// no open call may not, nor one that was removed after that: its id is not given away again.
+// maySend reports whether a run that sent a message may send another, or repeat it after a crash. A run that has ended
+// without open calls cannot, nor can one that has been removed since: its id is never reused.
 func (g *Registry) maySend(id string) bool {
 	h, err := g.o.Store.Head(g.o.Lifecycle.Calls, id)
 	if err != nil {

@@ -21,28 +21,28 @@ type journal struct {
 	reg *Registry // set when the run is made, as is id
 	id  string
 
-	mu      sync.Mutex  // guards what follows, and the fields of other parts that name it
+	mu      sync.Mutex  // guards the fields below, and those of other parts that say so
 	idle    sync.Cond   // signalled when a write ends or driving ends
-	s       *core.State // what the log amounts to, with the outbox
+	s       *core.State // state after the log and the outbox
 	seq     uint64      // of the next record
 	stored  *store.Head // as the store has it, nil before the first write
 	outbox  []pending   // entries that are not written yet
 	data    []byte      // to be written with them
-	writing bool        // a write, or the making of an image, is under way: others wait
-	begun   uint64      // writes that were begun
-	written uint64      // and those that are durable
-	failed  error       // a write failed: nothing more is written
-	gone    bool        // the run has left memory: it has to be made again from the log
+	writing bool        // a write or an image is in progress: others wait
+	begun   uint64      // number of writes begun
+	written uint64      // number of those that are durable
+	failed  error       // of a write: nothing is written after it
+	gone    bool        // the run has left memory, and must be loaded from the log
 
 	tail   []flawless.Entry // of the last record, if it only has late attempts
-	sealed uint64           // records before this one are not written over: there may be an image behind them
+	sealed uint64           // records before this one are never overwritten: an image may follow them
 }
 
-// pending is an entry on its way to the store, with what follows once it is there.
+// pending is an entry to be written, with the attempts that depend on it.
 type pending struct {
 	entry    flawless.Entry
-	attempts []core.Attempt // that begin then
-	queued   []queued       // that wait for a permit from then on
+	attempts []core.Attempt // begin once it is durable
+	queued   []queued       // wait for a permit once it is durable
 }
 
 // append applies entries and their consequences to the state, and puts them into the outbox. The caller holds mu.
@@ -57,8 +57,8 @@ func (j *journal) append(entries ...flawless.Entry) {
 	}
 }
 
-// enqueue puts an entry into the outbox with the attempts that follow from it. Those for whose host there is no permit
-// wait, and the log says so in the same record. The caller holds mu.
+// enqueue puts an entry into the outbox with the attempts that follow from it. An attempt whose host has no permit left
+// waits, and the same record logs the wait. The caller holds mu.
 func (j *journal) enqueue(x flawless.Entry, attempts []core.Attempt) {
 	at := len(j.outbox)
 	j.outbox = append(j.outbox, pending{entry: x})
@@ -78,7 +78,7 @@ func (j *journal) enqueue(x flawless.Entry, attempts []core.Attempt) {
 	}
 }
 
-// position returns where entries are written: behind the last record, or over it. The caller holds mu.
+// position returns where entries are written: after the last record, or over it. The caller holds mu.
 func (j *journal) position(entries []flawless.Entry) (seq uint64, all []flawless.Entry) {
 	if len(j.tail) > 0 && j.sealed < j.seq && core.OnlyLateAttempts(entries) {
 		if all := core.MergeLateAttempts(j.tail, entries); len(all) <= core.MaxLateAttempts {
@@ -93,7 +93,7 @@ func (j *journal) position(entries []flawless.Entry) (seq uint64, all []flawless
 	return j.seq - 1, entries
 }
 
-// waitWritten waits until no write is under way. The caller holds mu, which is released meanwhile.
+// waitWritten waits until no write is in progress. The caller holds mu, which is released during the wait.
 func (j *journal) waitWritten() {
 	for j.writing {
 		j.idle.Wait()
@@ -108,11 +108,11 @@ func (j *journal) endWrite() {
 	j.mu.Unlock()
 }
 
-// flush writes what is in the outbox, and begins what waited for it. When it returns, everything that was in the outbox
-// when it was called is durable, or the engine has stopped.
+// flush writes the outbox and begins the attempts that depend on it. When it returns, everything that was in the outbox at
+// the call is durable, or the engine has stopped.
 func (r *Run) flush() {
 	r.write(false)
-	r.released() // its driver may have ended meanwhile
+	r.released() // its driver may have ended in the meantime
 }
 
 // write is flush for the driver of the run. With keep it returns one of the attempts that follow, for which the run is
@@ -157,8 +157,8 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 
 	err := g.o.Lifecycle.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
 
-	// No other write begins, and the run stays, until all that follows from this write is under way and published, in the
-	// order of the records: what follows from a later one must not come before it.
+	// No other write begins, and the run stays in memory, until all consequences of this write have started and are
+	// published. So they happen in the order of the records.
 	defer r.endWrite()
 	r.mu.Lock()
 	switch {
@@ -190,11 +190,11 @@ func (r *Run) notWritten(created bool, err error) {
 	g := r.reg
 	switch tooLarge := errors.Is(err, flawless.TooLarge); {
 	case created && (tooLarge || errors.Is(err, flawless.Conflict)):
-		// It may have been admitted, in the name of the run that is there.
+		// It may have been admitted under the id of the stored run.
 		if err := g.o.Admission.LeaveEnded(g.o.Lifecycle.Calls, r.id); err != nil {
 			g.o.Log.Error("releasing the admission of a run that never began failed", "run", r.id, "error", err)
 		}
-	case tooLarge: // the store has not changed: what is in memory of the run is void, and the others go on
+	case tooLarge: // the store has not changed: discard the run in memory; other runs continue
 		g.quarantineUnread(r.id, err)
 		r.mu.Lock()
 		r.problem = err.Error()
@@ -207,7 +207,7 @@ func (r *Run) notWritten(created bool, err error) {
 	}
 }
 
-// follow does what follows from a write that is durable. See write for keep and the result.
+// follow carries out the consequences of a durable write. See write for keep and the result.
 func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut, keep bool) (kept *core.Attempt) {
 	g := r.reg
 	for _, p := range batch {
@@ -245,7 +245,8 @@ func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut,
 	return kept
 }
 
-// durable returns the run as it is now, when all of that is durable. The caller holds mu, which is released meanwhile.
+// durable waits until the current state of the run is durable, and returns it. The caller holds mu, which is released
+// during the wait.
 func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 	stop := context.AfterFunc(ctx, func() {
 		r.mu.Lock()
@@ -260,7 +261,7 @@ func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.reg.o.Lifecycle.Over() {
 		r.idle.Wait()
 		if r.written < upTo && len(r.outbox) > 0 && r.begun < upTo {
-			account = r.account() // what is going to be written has grown
+			account = r.account() // the next write will contain more
 		}
 	}
 	switch {
@@ -270,7 +271,7 @@ func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 		}
 		return account, nil
 	case r.failed != nil && flawless.CodeOf(r.failed) == "":
-		return account, fmt.Errorf("run %s: it is unknown whether this was written, ask again when the server is up: %w: %w", r.id, r.failed, flawless.Stopping)
+		return account, fmt.Errorf("run %s: it is unknown whether this was written; check the run when the server is up again: %w: %w", r.id, r.failed, flawless.Stopping)
 	case r.failed != nil:
 		return account, r.failed
 	case ctx.Err() != nil:
@@ -279,7 +280,7 @@ func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 	return account, fmt.Errorf("run %s: %w", r.id, r.reg.o.Lifecycle.Err())
 }
 
-// head returns what the store should have of the run, whose state is accounted for. The caller holds mu.
+// head returns the head of the run to store. state is its account. The caller holds mu.
 func (r *Run) head(state flawless.Run) store.Head {
 	h := store.Head{Run: state, Active: r.s.Active(), Wake: r.s.NextWake()}
 	h.Run.Problem = r.problem
@@ -290,8 +291,8 @@ func (r *Run) head(state flawless.Run) store.Head {
 	return h
 }
 
-// sameHead reports whether a head need not be written again: only counts differ, which the log knows. Whether there was a
-// turn is no count: a run may have been paused in its first.
+// sameHead reports whether a head need not be written again, because only counts differ, which can be read from the log.
+// Whether there was a turn matters: a run may have been paused in its first.
 func sameHead(a, b store.Head) bool {
 	if p, q := a.Run.Pause, b.Run.Pause; (p == nil) != (q == nil) || p != nil && *p != *q {
 		return false
@@ -307,10 +308,10 @@ func sameRetrying(a, b []flawless.Retrying) bool {
 	})
 }
 
-// account returns the run as it is at this moment. The caller holds mu.
+// account returns the current state of the run. The caller holds mu.
 func (r *Run) account() flawless.Run { return r.visible(r.s.Account()) }
 
-// visible adds to the account of a run what its log does not know. The caller holds mu.
+// visible adds to the account of a run what its log does not contain. The caller holds mu.
 func (r *Run) visible(a flawless.Run) flawless.Run {
 	a.Problem = r.problem
 	switch {

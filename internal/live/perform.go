@@ -12,11 +12,11 @@ import (
 
 // flights tracks the calls of a run that are in flight. Guarded by mu.
 type flights struct {
-	inFlight map[int]context.CancelCauseFunc // by call: ends the exchange that is under way for it
-	behind   []core.Attempt                  // that had a permit before the guest had heard what came before
+	inFlight map[int]context.CancelCauseFunc // by call: cancels its exchange
+	behind   []core.Attempt                  // got a permit while the guest was behind
 }
 
-// startAttempt carries out an attempt in a goroutine of its own, and what follows from it.
+// startAttempt carries out an attempt and its consequences in a new goroutine.
 func (r *Run) startAttempt(t core.Attempt) {
 	r.Retain()
 	r.reg.o.Tasks.Go(func() { r.carryOn(&t) })
@@ -29,8 +29,7 @@ func (r *Run) handOff(left *core.Attempt) {
 	}
 }
 
-// carryOn carries out the attempt that drive has left, and becomes the driver of the run again if it has none, until no
-// attempt is left.
+// carryOn carries out the attempt that drive left, and drives the run again if it has no driver, until no attempt is left.
 func (r *Run) carryOn(left *core.Attempt) {
 	for left != nil {
 		next := r.attempt(*left)
@@ -39,8 +38,8 @@ func (r *Run) carryOn(left *core.Attempt) {
 	}
 }
 
-// attempt carries out an attempt and appends what follows from its result. If the run has no driver it becomes that, and
-// returns the attempt that drive has left.
+// attempt carries out an attempt and appends the entries for its result. If the run has no driver, attempt drives it, and
+// returns the attempt that drive left.
 func (r *Run) attempt(t core.Attempt) (left *core.Attempt) {
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
@@ -72,14 +71,14 @@ func (r *Run) attempt(t core.Attempt) (left *core.Attempt) {
 	return r.drive()
 }
 
-// terms returns what the operator and the module say of a call. The caller holds mu.
+// terms returns the terms that the operator and the module set for a call. The caller holds mu.
 func (r *Run) terms(c *core.OpenCall) core.Terms {
 	start := r.s.Start()
 	return r.reg.o.Policy.Terms(start.Module, start.Digest, c.Policy())
 }
 
-// exchange carries out an attempt, and returns false if the engine was killed meanwhile: the next owner of the store finds
-// the outcome unknown. The caller holds mu, which is released.
+// exchange carries out an attempt, and returns false if the engine was killed in the meantime: to the next owner of the
+// store the outcome is unknown. The caller holds mu, which exchange releases.
 func (r *Run) exchange(c *core.OpenCall, t core.Attempt, within time.Duration) (effect.Result, bool) {
 	g, start := r.reg, r.s.Start()
 	kind, job := c.Effect(), effect.Attempt{Run: r.id, Call: c.Call, N: t.N, Seed: start.Seed, Policy: c.Policy(), Within: within, Past: r.s.PastCalls()}
@@ -114,10 +113,10 @@ func (g *Registry) perform(ctx context.Context, kind *effect.Kind, t effect.Atte
 	return kind.Perform(ctx, t)
 }
 
-var errAbandoned = errors.New("nobody waits for its outcome any more")
+var errAbandoned = errors.New("its outcome is no longer needed")
 
-// endWithdrawn ends what withdrawn calls still have, once that is durable: a position in the queue of a rate limit, or an
-// exchange that is under way.
+// endWithdrawn removes withdrawn calls from the queue of their rate limit and cancels their exchanges, once the withdrawal
+// is durable.
 func (r *Run) endWithdrawn(batch []pending) {
 	for _, p := range batch {
 		if p.entry.Arrival == nil || !effect.IsWithdrawn(p.entry.Arrival.Answer) {

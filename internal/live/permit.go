@@ -7,7 +7,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 )
 
-// queued is an attempt that waits for a permit towards a host.
+// queued is an attempt that waits for a permit of a host.
 type queued struct {
 	core.Attempt
 	host, port string
@@ -41,7 +41,7 @@ func (r *Run) queue(q queued) {
 	r.reg.o.Limits.Queue(t)
 }
 
-// requeueBehind queues the attempts again that waited for the turn just taken. The caller holds mu.
+// requeueBehind queues again the attempts that waited for the turn just taken. The caller holds mu.
 func (r *Run) requeueBehind() {
 	last := &r.outbox[len(r.outbox)-1]
 	for _, t := range r.behind {
@@ -59,8 +59,8 @@ func (r *Run) WaitsForPermit(call int) bool {
 	return r.s.WaitsForPermit(call)
 }
 
-// Begin begins an attempt that has its permit, and reports whether the permit was used. All else that is due comes first,
-// as in core.State.Fire. If the guest is behind, the attempt queues again after the next turn.
+// Begin begins an attempt that got its permit, and reports whether it used the permit. Everything else that is due comes
+// first, as in core.State.Fire. If the guest is behind, the attempt queues again after the next turn.
 func (r *Run) Begin(call, n int) bool {
 	life := r.reg.o.Lifecycle
 	r.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Quarantine stops a run that cannot take its next turn: its guest cannot be made, or asked for something else than its
-// log has. It does nothing if the run has ended, or err only tells that the engine stops.
+// Quarantine stops a run that cannot take its next turn: its guest cannot be recreated, or diverged from its log. It does
+// nothing if the run has ended, or err only says that the engine is stopping.
 func (r *Run) Quarantine(err error) {
 	g := r.reg
 	r.mu.Lock()
@@ -48,7 +48,7 @@ func (g *Registry) quarantineUnread(id string, why error) {
 	g.note(id, why)
 	head, err := g.o.Store.Head(context.Background(), id)
 	if err != nil {
-		return // it is named in the server's log and in its health, all that is left
+		return // the log and the health of the server name the run; nothing else can be done
 	}
 	after := head
 	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
@@ -62,7 +62,7 @@ func (g *Registry) quarantineUnread(id string, why error) {
 	}
 }
 
-// note notes that a run is quarantined, and why.
+// note records that a run is quarantined, and why.
 func (g *Registry) note(id string, why error) {
 	g.o.Log.Error("run quarantined, the others continue", "run", id, "error", why)
 	g.mu.Lock()
@@ -81,8 +81,8 @@ func (g *Registry) Quarantined() map[string]bool {
 	return ids
 }
 
-// AcquireQuarantined is Acquire, but a quarantined run is acquired too, and no longer quarantined then. If it cannot be
-// acquired it stays quarantined.
+// AcquireQuarantined is Acquire that also accepts a quarantined run and ends its quarantine. A run that cannot be acquired
+// stays quarantined.
 func (g *Registry) AcquireQuarantined(ctx context.Context, id string) (*Run, error) {
 	g.mu.Lock()
 	why := g.quarantined[id]
@@ -100,7 +100,7 @@ func (g *Registry) AcquireQuarantined(ctx context.Context, id string) (*Run, err
 // Seized is a run that was seized: it takes no turn until it is released.
 type Seized struct{ r *Run }
 
-// Seize acquires a run, waits for its driver and replaces it. A quarantined run is no longer quarantined then.
+// Seize acquires a run, waits for its driver and replaces it. It ends the quarantine of the run.
 func (g *Registry) Seize(ctx context.Context, id string) (Seized, error) {
 	r, err := g.AcquireQuarantined(ctx, id)
 	if err != nil {
@@ -122,8 +122,8 @@ func (g *Registry) Seize(ctx context.Context, id string) (Seized, error) {
 		return Seized{}, cmp.Or(ctx.Err(), error(flawless.Stopping))
 	}
 	r.driving = true
-	r.stop = func() {} // what arrives meanwhile is written at once, as while a guest computes
-	r.evictGuest()()   // another run that is to be seized may wait for its slot
+	r.stop = func() {} // entries that arrive now are written at once, as while a guest computes
+	r.evictGuest()()   // a run to be seized next may wait for its slot
 	r.mu.Unlock()
 	r.flush()
 	return Seized{r}, nil

@@ -26,18 +26,18 @@ import (
 	"github.com/flawless-engine/flawless/internal/task"
 )
 
-// Handler carries on elsewhere what follows from the entries of a run. Its methods are called without any lock.
+// Handler carries out those consequences of a run's entries that reach beyond the run. Its methods are called without locks.
 type Handler interface {
 	// Errand begins to carry out a call within the engine, on another run or on a state that runs share. The errands
 	// of a run are begun one after another. After a crash the same one may be begun again.
 	Errand(r *Run, c *core.OpenCall)
 	// Ended is called when the end of a run is durable.
 	Ended(run flawless.Run)
-	// Rests is called when nothing is under way for a run any more: it may be part of a deadlock.
+	// Rests is called when nothing is in progress for a run any more: it may be part of a deadlock.
 	Rests(run string)
 }
 
-// Options says what a Registry works with. Everything but TurnTime and Freezing is required.
+// Options configures a Registry. Everything but TurnTime and Freezing is required.
 type Options struct {
 	Handler   Handler
 	Store     *store.Store
@@ -47,7 +47,7 @@ type Options struct {
 	Tasks     *task.Tasks // all goroutines
 	Now       func() int64
 	Log       *slog.Logger
-	URL       string // where the outside reaches the server
+	URL       string // public URL of the server
 
 	Residency *residency.Residency
 	Admission *admit.Control
@@ -59,7 +59,7 @@ type Options struct {
 	Locks     *statelock.Locks
 	Graph     *statelock.Graph
 
-	// Patience is how long an entry may wait for a turn to finish, so that both share a write.
+	// Patience is how long an entry waits for a turn to end, to share a write with it.
 	Patience time.Duration
 	TurnTime time.Duration // a turn that takes longer fails its run; 0 is unlimited
 	LongTurn time.Duration // a turn that takes longer is reported
@@ -83,12 +83,12 @@ type Registry struct {
 
 	// Each of these has a lock of its own, or is written atomically.
 	retrying retrying                       // runs with a call that is being retried
-	counts   counts                         // what happened since New
+	counts   counts                         // since New
 	holdBack atomic.Pointer[flawless.Pause] // holds back every run that is loaded; nil after the start
 
-	mu          sync.Mutex        // guards what follows
+	mu          sync.Mutex        // guards the fields below
 	runs        map[string]*Run   // those in memory
-	quarantined map[string]string // those that were quarantined, and why
+	quarantined map[string]string // the reasons, by id
 }
 
 // New returns a Registry without runs.
@@ -127,8 +127,8 @@ func (g *Registry) Create(id string, entries []flawless.Entry) *Run {
 	return r
 }
 
-// Accepted returns when a run that was created is durable, and releases it. With flawless.Conflict the store has another
-// run of its id.
+// Accepted waits until a run that was created is durable, and releases it. It returns flawless.Conflict if the store has
+// another run with its id.
 func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
 	account, err := r.Durable(ctx)
 	r.Release()
@@ -139,22 +139,22 @@ func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
 	return account, err
 }
 
-// Acquire returns the run of an id, read from the store if it is not in memory. Until it is released there is no second
-// one of it. It returns flawless.NotFound, or flawless.Damaged for a run that is quarantined.
+// Acquire returns the run with an id, and reads it from the store if it is not in memory. Until it is released, no second
+// Run of that id is made. It returns flawless.NotFound, or flawless.Damaged for a run that is quarantined.
 func (g *Registry) Acquire(ctx context.Context, id string) (*Run, error) {
 	for {
-		if g.o.Lifecycle.Over() { // what is in memory may never become durable
+		if g.o.Lifecycle.Over() { // the state in memory may never become durable
 			return nil, fmt.Errorf("run %s: %w", id, g.o.Lifecycle.Err())
 		}
 		r, err := g.tryAcquire(ctx, id)
 		if !errors.Is(err, flawless.Conflict) {
 			return r, err
 		}
-		g.evict(r) // it was created, and turned out to be in the store already
+		g.evict(r) // it was created although the store has such a run
 	}
 }
 
-// tryAcquire is Acquire; with flawless.Conflict it returns a run that is not the one of that id.
+// tryAcquire is Acquire. With flawless.Conflict it returns a Run that duplicates a stored run.
 func (g *Registry) tryAcquire(ctx context.Context, id string) (*Run, error) {
 	g.mu.Lock()
 	if why, ok := g.quarantined[id]; ok {
@@ -243,15 +243,15 @@ func (r *Run) Release() {
 	r.evictIdle()
 }
 
-// released is called when the driver of a run, or a writer, has given it back.
+// released is called when a driver or writer of the run is done.
 func (r *Run) released() {
 	r.reg.mu.Lock()
 	defer r.reg.mu.Unlock()
 	r.evictIdle()
 }
 
-// evictIdle evicts a run for which nothing is under way. If it has a guest, that is offered for eviction first. The caller
-// holds the lock of the Registry.
+// evictIdle evicts a run for which nothing is in progress. If it has a guest, the guest is offered for eviction first. The
+// caller holds the lock of the Registry.
 func (r *Run) evictIdle() {
 	g := r.reg
 	r.mu.Lock()
@@ -313,8 +313,8 @@ func (r *Run) Evict() bool {
 	return idle
 }
 
-// evictGuest takes the guest from the run, and returns what releases it. The log is all that is needed to make it again. The
-// caller holds mu.
+// evictGuest takes the guest from the run, and returns a function that releases it. The log is enough to recreate the
+// guest. The caller holds mu.
 func (r *Run) evictGuest() (release func()) {
 	inst, residency := r.inst, r.reg.o.Residency
 	if inst == nil {
@@ -327,7 +327,7 @@ func (r *Run) evictGuest() (release func()) {
 	}
 }
 
-// Wake makes a run do what is due: it is loaded, and driven if there is something to do.
+// Wake makes a run do what is due: it loads the run, and drives it if there is something to do.
 func (g *Registry) Wake(id string) {
 	life := g.o.Lifecycle
 	r, err := g.Acquire(life.Turns, id)

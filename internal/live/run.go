@@ -12,19 +12,19 @@ import (
 
 // Run is an open run in memory. Its exported methods may be called concurrently while it is acquired.
 //
-// Its parts are structs of their own, one for each file. Each says by which lock its fields are guarded; mu is the lock of
-// the journal.
+// Each of its parts is a struct in a file of its own, which says which lock guards its fields; mu is the lock of the
+// journal.
 type Run struct {
-	journal // what is written of it; has the lock
-	driver  // who takes its turns
-	image   // how its guest is frozen
-	flights // which calls are under way
-	errands // what the engine carries out for it
+	journal // its state and log; has the lock
+	driver  // takes its turns
+	image   // freezes its guest
+	flights // its calls in flight
+	errands // calls that the engine carries out itself
 
-	loaded  chan struct{} // closed when the run was read from the store, or written there first
+	loaded  chan struct{} // closed once the run has been read from the store, or first written to it
 	loadErr error         // written before that
 
-	refs atomic.Int32   // how often it is acquired; leaves 0 under the lock of the Registry, or while the run is driven or written
+	refs atomic.Int32   // number of owners; leaves 0 only under the lock of the Registry, or while the run is driven or written
 	seat residency.Seat // guarded by the lock of Residency
 }
 
@@ -38,8 +38,8 @@ func (r *Run) View(f func(s *core.State)) {
 	f(r.s)
 }
 
-// Update appends what f returns, and wakes the run. It returns the record that has the entries, or comes before the one
-// that has them; 0 without entries. They are not durable yet: see [Run.Durable].
+// Update appends the entries that f returns, and wakes the run. It returns the record that has the entries or precedes
+// them; 0 without entries. They are not durable yet: see [Run.Durable].
 func (r *Run) Update(f func(s *core.State, now int64) ([]flawless.Entry, error)) (seq uint64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,8 +52,8 @@ func (r *Run) Update(f func(s *core.State, now int64) ([]flawless.Entry, error))
 	return seq, err
 }
 
-// Change appends what f returns, and returns the run when that is durable. An error of f is returned when all that f has
-// seen is durable: a crash must not undo the reason of a refusal.
+// Change appends the entries that f returns, and returns the run when they are durable. Change returns an error of f only
+// when the state that f saw is durable: a crash must not undo the reason for a refusal.
 func (r *Run) Change(ctx context.Context, f func(s *core.State, now int64) ([]flawless.Entry, error)) (flawless.Run, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,7 +63,7 @@ func (r *Run) Change(ctx context.Context, f func(s *core.State, now int64) ([]fl
 		r.wakeLocked()
 	}
 	if r.s.Outcome() != "" && r.stop != nil {
-		r.stop() // the guest need not compute any further
+		r.stop() // the guest need not continue
 	}
 	account, lost := r.durable(ctx)
 	if lost != nil {
@@ -72,7 +72,7 @@ func (r *Run) Change(ctx context.Context, f func(s *core.State, now int64) ([]fl
 	return account, err
 }
 
-// Durable returns the run as it is now, when all of that is durable.
+// Durable waits until the current state of the run is durable, and returns it.
 func (r *Run) Durable(ctx context.Context) (flawless.Run, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +118,7 @@ func (r *Run) Inherited(lock int) (value []byte, found bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
-		for _, x := range rec.Entries { // the first record is all of the past
+		for _, x := range rec.Entries { // the first record has the whole past
 			if x.Arrival != nil && x.Arrival.Call == lock {
 				return x.Arrival.Body, true, nil
 			}
@@ -128,7 +128,7 @@ func (r *Run) Inherited(lock int) (value []byte, found bool, err error) {
 	return nil, false, nil
 }
 
-// Account returns what is durably known of a run, or flawless.NotFound. It does not wake the run.
+// Account returns the durable state of a run, or flawless.NotFound. It does not wake the run.
 func (g *Registry) Account(ctx context.Context, id string) (flawless.Run, error) {
 	g.mu.Lock()
 	r := g.runs[id]
