@@ -16,14 +16,14 @@ import (
 	"github.com/flawless-engine/flawless/internal/store"
 )
 
-// Export describes what goes into a bundle.
+// Export says what to leave out of a bundle.
 type Export struct {
-	Redact  []string // what to remove, see redact.NewRedaction
+	Redact  []string // values to remove, see redact.NewRedaction
 	LogOnly bool     // without module and image
 }
 
-// Export returns a run as a bundle to be written. Its log stays in the store and is read when the bundle is written. The
-// run may be in any state, and continues.
+// Export returns a run as a bundle to be written. The log is read from the store while the bundle is written. The run may
+// be in any state, and continues.
 func (e *Engine) Export(ctx context.Context, id string, o Export) (bundle.Export, error) {
 	x, err := e.export(ctx, id, o)
 	if err != nil {
@@ -73,7 +73,7 @@ func (e *Engine) export(ctx context.Context, id string, o Export) (x bundle.Expo
 		break
 	}
 	if slices.ContainsFunc(rules, func(p string) bool { return strings.HasPrefix(p, "salt:") }) {
-		hide = hide[1:] // its hashes are under the salt that it came with
+		hide = hide[1:] // its hashes keep the salt that they came with
 	}
 	for _, rule := range slices.Concat(hide, o.Redact) {
 		if !slices.Contains(rules, rule) {
@@ -85,8 +85,8 @@ func (e *Engine) export(ctx context.Context, id string, o Export) (x bundle.Expo
 }
 
 // Import stores the run of a bundle, under its own id or another one, and returns it. It can be inspected, replayed and
-// forked like any other run, and never continues: a run that had not ended is terminated here. Everything is written at
-// once; a crash in the middle leaves no run, and perhaps the bytes of its module.
+// forked like any other run, but never continues: Import terminates a run that has not ended. A crash in the middle leaves
+// no run, and perhaps the bytes of its module.
 func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawless.Run, error) {
 	check := flawless.CheckNewID
 	if id == "" || id == b.Manifest.Run.ID {
@@ -120,7 +120,7 @@ func (e *Engine) Import(ctx context.Context, b bundle.Bundle, id string) (flawle
 	return e.keep(ctx, s, entries, false)
 }
 
-// imported returns the entries of a run from a bundle, and its state after them: it has ended and has no open call.
+// imported returns the entries of a run from a bundle, and its state after them: ended, without open calls.
 func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.Entry) {
 	s := core.NewState(id, e.kinds)
 	var entries []flawless.Entry
@@ -139,11 +139,11 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 	return s, append(entries, s.CloseImported(b.Manifest.Run.Status)...)
 }
 
-// keep writes a new run with all its entries as one record. goesOn says whether it continues; the caller wakes it then.
-func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Entry, goesOn bool) (flawless.Run, error) {
+// keep writes a new run with all its entries as one record. continues says whether it continues; the caller wakes it then.
+func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Entry, continues bool) (flawless.Run, error) {
 	head := store.Head{Run: s.Account()}
 	head.Run.Output = nil
-	if goesOn {
+	if continues {
 		head.Active, head.Wake = s.Active(), s.NextWake()
 	}
 	w := store.Write{ID: s.ID(), New: true, After: &head, Entries: entries}

@@ -30,11 +30,11 @@ import (
 	"github.com/flawless-engine/flawless/internal/vault"
 )
 
-// Options says what an engine works with. Store, Guest and Kinds are required.
+// Options configures an Engine. Store, Guest and Kinds are required.
 type Options struct {
 	Store *store.Store
 	Guest *guest.Runtime
-	// OwnCode says that no other store uses the compiled code that Guest keeps: code that no run needs is removed.
+	// OwnCode says that no other store uses the compiled code that Guest keeps, so code that no run needs may be removed.
 	OwnCode bool
 	Kinds   []effect.Kind
 	Space   store.Spacer // asked before new work is accepted; nil is unlimited
@@ -42,17 +42,17 @@ type Options struct {
 	Owner   string        // names this server in the lease
 	Live    int           // maximum number of guests in memory; 0 leaves it to Memory
 	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
-	// Patience is how long an entry may wait for a turn to finish, so that both share a write. After that the entry is
-	// written by itself: a known outcome must not be lost to a long computation. 0 is 2 ms.
+	// Patience is how long an entry waits for a turn to end, to share a write with it. After that the entry is written by
+	// itself: a long computation must not lose a known outcome. 0 is 2 ms.
 	Patience time.Duration
 	TurnTime time.Duration    // a turn that takes longer fails its run; 0 is unlimited
 	Now      func() time.Time // the wall clock; nil is time.Now
 	Freezing Freezing
-	Memory   int64        // maximum of bytes that the process should take; 0 is half of what it may, less is unlimited
-	URL      string       // where the outside reaches the server; part of the URL of a promise
+	Memory   int64        // maximum memory of the process in bytes; 0 is half of what it may use, a negative value is unlimited
+	URL      string       // public URL of the server; part of the URL of a promise
 	Vault    *vault.Vault // keeps secrets; nil keeps none
 	Hide     []string     // what else is hidden, see redact.NewMask
-	// RetryFor is for how long failed calls are retried unless a module, a host or the call says more; nil is
+	// RetryFor is how long failed calls are retried, unless a module, a host or the call sets another time; nil is
 	// flawless.DefaultRetryFor.
 	RetryFor *time.Duration
 
@@ -61,7 +61,7 @@ type Options struct {
 	Seed    func(run string) []byte // 32 bytes, all randomness of a run; nil asks the system
 	Loaded  []*guest.Module         // modules that need no compiling; they are not closed
 
-	resident     func() int64  // bytes that the process takes; nil asks the system
+	resident     func() int64  // memory of the process in bytes; nil asks the system
 	longTurn     time.Duration // a turn that takes longer is reported; 0 is 5 s
 	initialising time.Duration // maximum for a module when it is added; 0 is 30 s
 }
@@ -80,13 +80,13 @@ type Engine struct {
 	log      *slog.Logger
 	clockNow func() time.Time
 	lease    store.Lease
-	url      string // where the outside reaches the server
+	url      string // public URL of the server
 	ownCode  bool
 	vault    *vault.Vault // nil keeps no secrets
 	mask     *redact.Mask
 	virtual  *clock.Virtual
 	seed     func(run string) []byte
-	standing int // goroutines that it has while it is idle
+	standing int // number of goroutines of an idle engine
 
 	life      *lifecycle.Lifecycle // which work is still done
 	tasks     task.Tasks           // all goroutines
@@ -98,7 +98,7 @@ type Engine struct {
 	deadlocks statelock.Detector   // finds cycles in it
 	clock     *clock.Clock         // wakes runs
 	schedules *schedule.Scheduler  // starts runs
-	policy    *policy.Policy       // what operators say
+	policy    *policy.Policy       // settings of operators
 	admission *admit.Control       // which runs may begin
 	limits    *ratelimit.Limits    // which attempts may begin
 	scrubber  *scrub.Scrubber      // of a store with files of its own
@@ -107,8 +107,8 @@ type Engine struct {
 	reading   *semaphore.Weighted  // held by followers while they read
 }
 
-// Open claims all runs of the store and carries on those that have something to do. It returns before all of them have
-// been read.
+// Open claims all runs of the store and continues those that have something to do. It returns before all of them have been
+// read.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
@@ -154,7 +154,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// claim takes the store over, and fences every older owner.
+// claim takes over the store, and fences every older owner.
 func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	if e.lease, err = e.store.Claim(ctx, o.Owner); err != nil {
 		return fmt.Errorf("claiming the store: %w", err)
@@ -172,7 +172,7 @@ func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	return err
 }
 
-// build makes the components, from the ground up, and reads what the store has for them.
+// build creates the components, each after those that it uses, and loads their data from the store.
 func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.life = lifecycle.New(o.Space, e.log)
 	e.library = library.New(library.Options{Store: e.store, Lease: e.lease, Guest: e.guest, Context: e.life.Turns, Now: e.clockNow, Go: e.tasks.Go, Initialising: o.initialising})
@@ -208,14 +208,13 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// Mask hides what must not be shown of what the engine returns. Pass everything that is shown through [redact.Shown];
-// a bundle has gone through it already.
+// Mask hides secrets in what the engine returns. Pass everything that is shown through [redact.Shown]; bundles already are.
 func (e *Engine) Mask() *redact.Mask { return e.mask }
 
 // now is the wall clock in Unix nanoseconds.
 func (e *Engine) now() int64 { return e.clockNow().UnixNano() }
 
-// recover wakes every run that was doing something when the last owner stopped.
+// recover wakes every run that was active when the last owner stopped.
 func (e *Engine) recover() {
 	for {
 		err := e.wakeActive()
@@ -254,16 +253,15 @@ func (e *Engine) wakeActive() error {
 	return nil
 }
 
-// Broken returns a channel that is closed when the store had to be given up. The engine does nothing from then on: close
+// Broken returns a channel that is closed when the engine gives up the store. The engine does nothing from then on: close
 // it, and open another one.
 func (e *Engine) Broken() <-chan struct{} { return e.life.Broken() }
 
-// Gone returns why the store had to be given up, as flawless.Stopping, or nil.
+// Gone returns why the engine gave up the store, as flawless.Stopping, or nil.
 func (e *Engine) Gone() error { return e.life.Cause() }
 
-// Close stops in order: no run is started and no turn begun; calls in flight are waited for until ctx ends, and their
-// answers written. What is still in flight then has an unknown outcome, which the next owner finds. The store is not
-// closed.
+// Close stops in order: it starts no more runs and turns, waits for calls in flight until ctx ends, and writes their answers.
+// Calls still in flight then have an unknown outcome, which the next owner finds. Close leaves the store open.
 func (e *Engine) Close(ctx context.Context) error {
 	if !e.life.Stop() {
 		return nil

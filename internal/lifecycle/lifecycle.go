@@ -17,9 +17,9 @@ import (
 	"github.com/flawless-engine/flawless/internal/task"
 )
 
-// Disk tells whether new work has to be refused because there is no space for it.
+// Disk reports whether there is space for new work.
 type Disk interface {
-	// Full returns whether that is so, and why.
+	// Full reports whether there is none, and why.
 	Full() (bool, string)
 }
 
@@ -27,17 +27,17 @@ type Disk interface {
 type Lifecycle struct {
 	// Set by New, and not changed afterwards.
 	Turns    context.Context // of guests computing; ends when there is no new work
-	Calls    context.Context // of calls in flight; ends when their outcomes are not waited for any more
+	Calls    context.Context // of calls in flight; ends when the engine stops waiting for their outcomes
 	endTurns context.CancelFunc
 	endCalls context.CancelFunc
 	disk     Disk // nil is never full
 	log      *slog.Logger
 	hasSpace chan struct{} // has an item when there is space again
-	broken   chan struct{} // closed when the store was given up
+	broken   chan struct{} // closed by Break
 
 	stopping atomic.Bool           // no new work
 	over     atomic.Bool           // nothing is written any more
-	full     atomic.Bool           // the disk, as it was last asked
+	full     atomic.Bool           // last answer of the disk
 	cause    atomic.Pointer[error] // why the store was given up
 }
 
@@ -49,7 +49,7 @@ func New(disk Disk, log *slog.Logger) *Lifecycle {
 	return l
 }
 
-// Stop ends new work: runs are not started and turns not taken any more. It returns false if that was done before.
+// Stop ends new work: no more runs are started and no more turns taken. It returns false if it was called before.
 func (l *Lifecycle) Stop() bool {
 	if l.stopping.Swap(true) {
 		return false
@@ -72,8 +72,8 @@ func (l *Lifecycle) Kill() {
 	l.endTurns()
 }
 
-// Break ends all work because it is unknown what the store holds, or because it belongs to another server. Only the
-// first cause is kept.
+// Break ends all work because the contents of the store are unknown, or because the store belongs to another server. Only
+// the first cause is kept.
 func (l *Lifecycle) Break(cause error) {
 	if l.over.Load() || !l.cause.CompareAndSwap(nil, &cause) {
 		return
@@ -102,7 +102,7 @@ func (l *Lifecycle) Stopping() bool { return l.stopping.Load() }
 // Over reports whether nothing is written any more.
 func (l *Lifecycle) Over() bool { return l.over.Load() }
 
-// Err returns why no work is done, as flawless.Stopping.
+// Err returns why work has ended, as flawless.Stopping.
 func (l *Lifecycle) Err() error {
 	if err := l.Cause(); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (l *Lifecycle) Accept() error {
 	return nil
 }
 
-// Full asks the disk whether there is no space for new work, and why.
+// Full asks the disk whether space for new work is lacking, and why.
 func (l *Lifecycle) Full() (full bool, why string) {
 	if l.disk == nil {
 		return false, ""
@@ -139,10 +139,10 @@ func (l *Lifecycle) Full() (full bool, why string) {
 	return full, why
 }
 
-// HasSpace returns a channel that has an item when there is space again, whoever noticed it.
+// HasSpace returns a channel that receives an item when there is space again.
 func (l *Lifecycle) HasSpace() <-chan struct{} { return l.hasSpace }
 
-// WhenSpace calls do until it does not return flawless.Full, or nothing is written any more.
+// WhenSpace calls do until it returns something other than flawless.Full, or all work has ended.
 func (l *Lifecycle) WhenSpace(do func() error) error {
 	for {
 		if l.over.Load() {
