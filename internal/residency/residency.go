@@ -14,23 +14,23 @@ import (
 
 // Guest is a guest in memory, as its run owns it.
 type Guest interface {
-	// Evict makes the guest leave memory, unless it is in use again. It reports whether the guest leaves: now,
-	// or soon, after an image was written. It is called without the lock of Residency.
+	// Evict evicts the guest from memory, unless it is in use again. It reports whether the guest leaves: now,
+	// or once an image of it is written. It is called without the lock of Residency.
 	Evict() bool
 }
 
-// Options says how much memory guests may take, and what Residency needs to know of its surroundings.
+// Options configures a Residency.
 type Options struct {
-	Live   int           // the maximum number of slots; 0 leaves it to Memory
-	Memory int64         // bytes that the process should take at most; 0 is half of what it may, less is unlimited
+	Live   int           // maximum number of slots; 0 leaves it to Memory
+	Memory int64         // target for the memory of the process in bytes; 0 is half of what it may use, a negative value is unlimited
 	Idle   time.Duration // an idle guest leaves memory after this time
 
 	Now     func() int64 // Unix nanoseconds, the clock by which runs sleep
-	Stopped func() bool  // whether all work is over: idle guests may leave at once
+	Stopped func() bool  // reports that all work has ended, so idle guests may leave at once
 	Trim    func()       // releases memory that is kept ready for further guests
-	Collect bool         // whether freed memory is returned to the system when the last guest has left
+	Collect bool         // return freed memory to the system when the last guest has left
 
-	Resident func() int64 // bytes that the process takes; nil asks the system
+	Resident func() int64 // memory of the process in bytes; nil asks the system
 }
 
 // Residency hands out slots and evicts guests. All methods may be called concurrently.
@@ -45,8 +45,8 @@ type Residency struct {
 
 	// Set by New, and not changed afterwards.
 	o      Options
-	max    int   // slots, however much memory there is
-	budget int64 // bytes that the process should take; 0 is unlimited
+	max    int   // of slots, regardless of memory
+	budget int64 // target for the memory of the process in bytes; 0 is unlimited
 
 	slots    Permits    // has a lock of its own, which is taken under mu
 	sweeping sync.Mutex // held by the goroutine that evicts
@@ -58,8 +58,8 @@ type Residency struct {
 	due      time.Time // when it fires; zero if it does not
 	swept    time.Time // when it fired last
 	measured time.Time // when the memory was measured last
-	base     int64     // least that the process was seen to take: what it takes without guests
-	excess   int       // guests that have to leave so that it takes less
+	base     int64     // lowest memory measured: that of the process without guests
+	excess   int       // number of guests to evict to get below the budget
 	calmed   time.Time // when memory was returned to the system last
 	closed   bool
 }
@@ -71,29 +71,30 @@ type Seat struct {
 
 	entry *list.Element // in idle; nil outside
 	since time.Time     // of the offer
-	wake  int64         // when the guest is needed again, 0 if nobody knows
+	wake  int64         // when the guest is needed again, 0 if unknown
 	index int           // in asleep, -1 outside
 }
 
 const (
-	// shortIdle is how long a guest whose call may be answered at any moment is left alone although others
-	// wait for its slot: it is cheaper to keep it for so short a time than to make it again.
+	// shortIdle is how long a guest keeps its slot while others wait, if one of its calls may be answered at any
+	// moment: keeping it for so short a time is cheaper than recreating it.
 	shortIdle = 50 * time.Millisecond
-	// maxAhead is how many guests leave at most beyond those that are waited for: their instances are kept ready.
+	// maxAhead is the maximum number of guests evicted in advance, beyond those that others wait for: their
+	// instances are kept ready.
 	maxAhead = 16
 	// pause is the time between two sweeps: a guest that is frozen first leaves a moment after it was evicted.
 	pause = 2 * time.Millisecond
 	// measureEvery is how often memory is measured while guests are in it.
 	measureEvery = 250 * time.Millisecond
-	// minSlots is how many slots there are however much the process takes: work continues, slowly.
+	// minSlots is the minimum number of slots, regardless of memory: work continues, slowly.
 	minSlots = 16
-	// maxSleepers is how many guests stay although they sleep for longer than an idle guest may stay. The
-	// instances of others serve other runs: it costs more to make one than to use one again.
+	// maxSleepers is the maximum number of guests that stay although they sleep for longer than Options.Idle. The
+	// instances of others are reused for other runs, which costs less than making one.
 	maxSleepers = 256
-	// unmeasured is how many guests are let in before memory is measured again, and the maximum where the system
-	// does not tell how much memory the process takes.
+	// unmeasured is how many guests are admitted before memory is measured again, and the maximum where the system
+	// does not report the memory of the process.
 	unmeasured = 256
-	// assumedSize is what a guest is taken to hold before enough of them are in memory to know.
+	// assumedSize is the assumed size of a guest until enough of them are in memory to measure it.
 	assumedSize = 1 << 20
 )
 
@@ -136,7 +137,7 @@ func (s *Residency) Release() { s.slots.Release() }
 func (s *Residency) Slots() (used, waiting, limit int) { return s.slots.Count() }
 
 // Offer says that a guest is idle and may be evicted. It is needed again at wake, in Unix nanoseconds; 0 if
-// nobody knows when. Offering it again starts its idle time anew.
+// it is unknown when. Offering it again restarts its idle time.
 func (s *Residency) Offer(seat *Seat, wake int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,16 +203,16 @@ func (s *Residency) measure() {
 		if used >= minSlots {
 			each = max((takes-s.base)/int64(used), 64<<10)
 		}
-		// Guests grow after they are let in, so not all of them are let in at once.
+		// Guests grow after they are admitted, so do not admit all of them at once.
 		slots = used + int(min((low-takes)/each, int64(max(used, unmeasured))))
 	}
 	s.slots.SetLimit(min(max(slots, minSlots), s.max))
 }
 
-// tight reports whether guests have to leave because of memory. The caller holds mu.
+// tight reports whether guests must be evicted for lack of memory. The caller holds mu.
 func (s *Residency) tight() bool { return s.excess > 0 }
 
-// arm sets the timer for the next guest that has to leave. The caller holds mu.
+// arm sets the timer for the next eviction. The caller holds mu.
 func (s *Residency) arm() {
 	if s.closed {
 		return
@@ -271,7 +272,7 @@ func (s *Residency) sleeper(long time.Duration) *Seat {
 	return s.asleep[0]
 }
 
-// sweep evicts the guests that have to leave.
+// sweep evicts the guests that are due.
 func (s *Residency) sweep() {
 	s.mu.Lock()
 	s.due, s.swept = time.Time{}, time.Now()
@@ -323,7 +324,7 @@ func (s *Residency) sweep() {
 	s.mu.Unlock()
 }
 
-// pick takes the guest that is to leave next off the lists. It returns nil if none has to.
+// pick takes the next guest to evict off the lists. It returns nil if there is none.
 func (s *Residency) pick(owed, many, tight bool) *Seat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -352,8 +353,8 @@ func (s *Residency) pick(owed, many, tight bool) *Seat {
 	return seat
 }
 
-// calm is called when the last guest has left memory, and returns what guests have used to the system.
-// The next run waits for an instance, some hundred microseconds.
+// calm is called when the last guest has left memory. It returns the memory of guests to the system, so the next run waits
+// some hundred microseconds for an instance.
 func (s *Residency) calm() {
 	const minInterval = time.Minute // a collection is some ten milliseconds of work
 	s.o.Trim()
@@ -368,7 +369,7 @@ func (s *Residency) calm() {
 	}
 }
 
-// Close stops evicting. When it returns no guest is being evicted, nor will be. It must not be called under a
+// Close stops evicting. When it returns, no guest is being evicted, and none will be. It must not be called under a
 // lock that Guest.Evict needs.
 func (s *Residency) Close() {
 	s.mu.Lock()
@@ -377,7 +378,7 @@ func (s *Residency) Close() {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
-	s.sweeping.Lock() // waits for the sweep that is under way
+	s.sweeping.Lock() // waits for the current sweep
 	defer s.sweeping.Unlock()
 }
 
