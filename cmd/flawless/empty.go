@@ -43,7 +43,7 @@ func flagError(err error) error {
 		return err
 	}
 	f, value := wrong.GetFlag(), wrong.GetValue()
-	want := map[string]string{"int": "a whole number", "int64": "a whole number", "uint64": "a whole number that is not negative", "bool": "true or false", "duration": "a time such as 30s or 2h"}[f.Value.Type()]
+	want := map[string]string{"int": "a whole number", "int64": "a whole number", "uint64": "a whole number that is not negative", "bool": "true or false"}[f.Value.Type()]
 	switch {
 	case value == "":
 		return emptyFlag(f)
