@@ -164,7 +164,7 @@ func TestCancelDuringExchange(t *testing.T) {
 		}()
 		<-reached
 		cancel()
-		if r := <-done; r.Outcome != effect.Unknown || !strings.Contains(r.Text, "gave it up") {
+		if r := <-done; r.Outcome != effect.Unknown || !strings.Contains(r.Text, "abandoned the call") {
 			t.Errorf("%s: outcome %d: %s", url, r.Outcome, r.Text)
 		}
 		if r := c.Perform(ctx, effect.Attempt{Run: "r", Call: call("x", "method", "POST", "url", url), N: 1}); r.Outcome != effect.NotSent {
