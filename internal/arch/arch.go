@@ -1,3 +1,3 @@
-// Package arch has tests only: they hold the table of allowed imports and the rule that every package
-// says in one place what it is. It hides nothing and does nothing.
+// Package arch contains only tests of the project as a whole: which package may import which, how large a package may
+// be, that packages and exported names are documented, and that the docs name, quote and link only what exists.
 package arch

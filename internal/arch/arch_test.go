@@ -93,8 +93,7 @@ var allowed = []struct {
 	{"bench", []string{"client", "internal/rusttest", "internal/bundle", "internal/engine", "internal/effect", "internal/guest", "internal/replay", "internal/store", "internal/store/pebble", "internal/store/mem"}},
 }
 
-// hidden are packages outside of this module that one package may use, and nobody else: what a
-// package hides must not be seen elsewhere.
+// hidden has packages from outside that only one package of this module may import, because it hides them.
 var hidden = []struct{ path, by string }{
 	{"github.com/tetratelabs/wazero", "internal/guest"},
 	{"github.com/ianlancetaylor/demangle", "internal/guest/symbol"},
@@ -106,11 +105,11 @@ var hidden = []struct{ path, by string }{
 	{"github.com/santhosh-tekuri/jsonschema", "internal/value"},
 }
 
-// besides are modules in this repository that keep the same rules. bench and tools have a go.mod of their own so that the
-// product does not require what only they need, sdk/go so that guests require nothing else.
+// besides has the other modules of this repository that follow the same rules. bench and tools have a go.mod of their own
+// so that the product does not depend on their dependencies, sdk/go so that guests have none.
 var besides = []string{"bench", "sdk/go", "tools"}
 
-// packages returns the folders with Go files of the module and of those besides, and the files.
+// packages returns the directories with Go files in this module and in besides, and the files of each.
 func packages(t *testing.T) map[string][]string {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -202,7 +201,7 @@ func TestEveryPackageSaysOnceWhatItIs(t *testing.T) {
 	}
 }
 
-// TestEntriesAreMadeInCore: what goes into a log is decided in one package, which is tested by itself.
+// TestEntriesAreMadeInCore checks that only internal/core makes entries of logs.
 func TestEntriesAreMadeInCore(t *testing.T) {
 	t.Parallel()
 	for pkg, files := range packages(t) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestExportedNamesAreDocumented: the comment of an exported name is its contract, so each has one. Members of a group of
-// constants, variables or fields may share one.
+// TestExportedNamesAreDocumented checks that each exported name has a comment, which is its contract. Members of a group
+// of constants, variables or fields may share one.
 func TestExportedNamesAreDocumented(t *testing.T) {
 	t.Parallel()
 	for _, files := range packages(t) {
@@ -59,7 +59,7 @@ func undocumented(d ast.Decl) (ids []*ast.Ident) {
 	return ids
 }
 
-// obvious are methods whose contract is that of the interface which they are there for.
+// obvious has methods whose contract is that of the interface they implement.
 var obvious = map[string]bool{"Error": true, "Unwrap": true, "String": true, "Len": true, "Less": true, "Swap": true, "Push": true, "Pop": true,
 	"Read": true, "Write": true, "Close": true, "MarshalJSON": true, "UnmarshalJSON": true, "MarshalText": true, "UnmarshalText": true, "RoundTrip": true}
 

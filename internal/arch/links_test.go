@@ -20,8 +20,8 @@ var (
 	code    = regexp.MustCompile("`[^`\n]*`")
 )
 
-// TestLinksInTheDocsResolve: every link of a page leads to a file, and to a heading if it names one.
-// Every page in docs is linked from the README or from another page.
+// TestLinksInTheDocsResolve checks that each link of a page leads to a file, and to a heading if it names one, and that
+// each page in docs is linked from the README or from another page.
 func TestLinksInTheDocsResolve(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -41,7 +41,7 @@ func TestLinksInTheDocsResolve(t *testing.T) {
 				t.Fatal(err)
 			}
 			if strings.Contains("\n"+string(text), "\n<<<<<<< ") {
-				t.Errorf("%s has the marks of a merge", name)
+				t.Errorf("%s has merge conflict markers", name)
 			}
 			pages[filepath.ToSlash(name)] = string(text)
 		}
@@ -61,7 +61,7 @@ func TestLinksInTheDocsResolve(t *testing.T) {
 // page is how code, comments and error messages name a page of the docs.
 var page = regexp.MustCompile(`(?:^|\.\./|blob/main/|[^/\w])(docs/[\w/-]+\.md)`)
 
-// TestMentionedPagesExist: code, comments, error messages and absolute links name only pages that exist.
+// TestMentionedPagesExist checks the pages that code, comments, error messages and absolute links name.
 func TestMentionedPagesExist(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -122,7 +122,7 @@ func TestBrokenLinksAreFound(t *testing.T) {
 	}
 }
 
-// brokenLinks returns what is wrong with the links of pages, whose names are paths from the root.
+// brokenLinks returns the errors in the links of pages, whose names are paths from the root.
 func brokenLinks(pages map[string]string, exists func(name string) bool) []string {
 	var faults []string
 	linked := map[string]bool{}

@@ -14,7 +14,7 @@ var (
 	declared = regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
 )
 
-// TestNamedTestsExist: docs/internals/tests.md tells where each promise is tested.
+// TestNamedTestsExist checks the tests that docs/internals/tests.md names.
 func TestNamedTestsExist(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -45,7 +45,7 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 	names := named.FindAllSubmatch(doc, -1)
 	if len(names) < 50 {
-		t.Errorf("docs/internals/tests.md names %d tests only", len(names))
+		t.Errorf("only %d tests were found in docs/internals/tests.md", len(names))
 	}
 	for _, m := range names {
 		if !there[string(m[1])] {

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// retired are verbs for who may touch a run that the six of live.Registry have replaced.
+// retired has verbs that the six of live.Registry have replaced.
 var retired = []string{"aside", "detach", "drop", "forget", "hold", "leave", "letGo", "LetGo", "part", "rest", "setAside", "settle", "takeBack", "touch", "unpark"}
 
-// TestOwnershipOfRunsHasSixVerbs checks that runs are acquired, retained, released, seized, evicted and quarantined, and that
-// nothing else is said of them.
+// TestOwnershipOfRunsHasSixVerbs checks that functions for the ownership of runs use the verbs acquire, retain, release,
+// seize, evict and quarantine, and no others.
 func TestOwnershipOfRunsHasSixVerbs(t *testing.T) {
 	t.Parallel()
 	all := packages(t)

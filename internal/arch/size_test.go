@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// maxLines is how long a package may be without its tests. A longer one has become more than one thing.
+// maxLines is the maximum length of a package without its tests. A longer one does more than one thing.
 const maxLines = 3500
 
 func TestPackagesAreSmall(t *testing.T) {
@@ -32,7 +32,7 @@ func TestPackagesAreSmall(t *testing.T) {
 			lines += bytes.Count(b, []byte("\n"))
 		}
 		if lines > maxLines {
-			t.Errorf("%s has %d lines of code, the maximum is %d: move a part that has a name of its own to another package", pkg, lines, maxLines)
+			t.Errorf("%s has %d lines of code, the maximum is %d: move a separate concern to a package of its own", pkg, lines, maxLines)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // spot is how docs/internals/architecture.md names a file, and often a function or method in it.
 var spot = regexp.MustCompile("`((?:internal|cmd|client)/[\\w/]+\\.go)`(?: `(?:(\\w+)\\.)?(\\w+)`)?")
 
-// TestArchitectureNamesWhatExists: whoever follows the page lands where it says.
+// TestArchitectureNamesWhatExists checks the files and functions that the page names.
 func TestArchitectureNamesWhatExists(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -21,7 +21,7 @@ func TestArchitectureNamesWhatExists(t *testing.T) {
 	}
 	all := spot.FindAllStringSubmatch(string(page), -1)
 	if len(all) < 30 {
-		t.Errorf("the page names %d places only", len(all))
+		t.Errorf("only %d files and functions were found in the page", len(all))
 	}
 	for _, m := range all {
 		code, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(m[1])))

@@ -2,9 +2,10 @@
 // responses, events, exported runs and the server's own log.
 //
 // [Mask] hides secrets by their nature: users and passwords in URLs, credential headers, and what the operator
-// configures. It replaces each with a short keyed hash, so that equal values can be recognised and logs compared, but
-// nobody can recover or guess a value without the key. [Redaction] removes values from a run's log that the caller
-// names. Neither changes what is stored or what a guest receives.
+// configures. A mask with a key replaces each with a short keyed hash, so that equal values can be recognised and logs
+// compared, but nobody can recover or guess a value without the key. A mask without a key, as for the server's own log,
+// replaces each with "redacted". [Redaction] removes values from a run's log that the caller names. Neither changes what
+// is stored or what a guest receives.
 package redact
 
 import (

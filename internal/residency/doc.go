@@ -6,6 +6,6 @@
 // wait behind everything that is older or longer.
 //
 // When slots or memory run short, [Residency] evicts idle guests: first those that sleep longest, then those
-// that have been idle longest. It knows them through [Guest] alone, and nothing of runs, their logs or their
-// locks. What an evicted guest leaves behind, an image or nothing, is decided by its owner.
+// that have been idle longest. It knows only their interface [Guest], and nothing of runs, their logs or
+// their locks. The owner of an evicted guest decides whether it leaves an image.
 package residency

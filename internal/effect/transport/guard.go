@@ -7,14 +7,14 @@ import (
 	"net/netip"
 )
 
-// denied is a refusal by the operator's policy.
+// denied is a refusal by Options.Policy.
 type denied struct{ err error }
 
 func (d *denied) Error() string { return d.err.Error() }
 func (d *denied) Unwrap() error { return d.err }
 
-// allow asks the policy about an address of a host. It is asked about the address to which the connection is made,
-// and not about one that a name had earlier.
+// allow passes an address of a host to Options.Policy, which is set. It is the address that the connection is made to,
+// not one that the name had earlier.
 func (c *Client) allow(host, addr string) error {
 	a, err := netip.ParseAddrPort(addr)
 	if err != nil {
