@@ -203,7 +203,7 @@ func TestCompletingWithinSagaIsLogged(t *testing.T) {
 // TestOversizedBodyFailsItsCall goes through all ways in which a guest hands over something.
 func TestOversizedBodyFailsItsCall(t *testing.T) {
 	t.Parallel()
-	for how, want := range map[string]string{"post": "", "spawn": "", "detached": "", "send": "", "reply": "", "data": "", "state": "", "log": "", "print": "limit: the turn logged more than 16 MiB of lines",
+	for how, want := range map[string]string{"post": "", "spawn": "", "detached": "", "send": "", "reply": "", "data": "", "state": "", "log": "", "print": "limit: the log lines of the turn exceed the limit of 16 MiB",
 		"output": "error: the output has 67108867 bytes, the limit is 67108864", "error": "error: xxx", "panic": "panic: xxx"} {
 		e := open(t, mem.New(), Options{})
 		mustStart(t, e, "bulky", how, "r")

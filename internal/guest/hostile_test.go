@@ -38,7 +38,7 @@ func TestLogLinesOfATurnAreLimited(t *testing.T) {
 					row.log(i)
 				}
 			}()
-			if broke == nil || broke.kind != "limit" || !strings.Contains(broke.text, "logged more than 16 MiB") {
+			if broke == nil || broke.kind != "limit" || !strings.Contains(broke.text, "exceed the limit of 16 MiB") {
 				t.Fatalf("it ended with %v", broke)
 			}
 			i.endLines()

@@ -71,7 +71,7 @@ func TestBetaAPI(t *testing.T) {
 		{"one that is running", "GET", "/workflow/ID", "", "", 200, `^{"status":"Executing","data":"soon"}\n$`},
 		{"one that attends", "POST", "/api/workflow/start", "application/json", `{"module":"beta","version":"0.1.1","workflow":"attend"}`, 200, `"id":"(wkf_[0-9a-z]+)","response":"\\"attending\\""`},
 		{"a message", "POST", "/api/workflow/send-msg/ID", "application/json", `{"type":"ping","data":"{\"n\":1}"}`, 200, `^"ok"\n$`},
-		{"a message that is not JSON", "POST", "/api/workflow/send-msg/ID", "application/json", `{"type":"ping","data":"a"}`, 400, `"error":".*not valid JSON`},
+		{"a message that is not JSON", "POST", "/api/workflow/send-msg/ID", "application/json", `{"type":"ping","data":"a"}`, 400, `"error":".*not JSON`},
 		{"a message to nobody", "POST", "/api/workflow/send-msg/wkf_none", "application/json", `{"type":"ping","data":"1"}`, 404, `"error":"`},
 		{"the alpha's start", "POST", "/workflow/start/beta/echo", "application/json", `[1]`, 200, `^{"id":(\d{16})}\n$`},
 		{"the alpha's status by an integer", "GET", "/workflow/ID", "", "", 200, `^{"status":"(?:Success|Executing|Initializing)","data":`},

@@ -148,9 +148,13 @@ type exact struct {
 	digits bool              // integers must be written without fraction or exponent
 	folded map[string]string // described members by their case-folded name; nil allows all others
 	known  map[string]any    // described members
+
+	// names is the schema of the names of members, nil for none. The library checks it too, but keeps the location of the
+	// value in memory that it uses again, so its error may name another member: see collect.
+	names *jsonschema.Schema
 }
 
-func compileExact(_ *jsonschema.CompilerContext, schema map[string]any) (jsonschema.SchemaExt, error) {
+func compileExact(ctx *jsonschema.CompilerContext, schema map[string]any) (jsonschema.SchemaExt, error) {
 	e := exact{digits: names(schema["type"], "integer") && !names(schema["type"], "number")}
 	e.known, _ = schema["properties"].(map[string]any)
 	// With a schema for additional members, the names are the sender's data and mean what they say.
@@ -160,7 +164,10 @@ func compileExact(_ *jsonschema.CompilerContext, schema map[string]any) (jsonsch
 			e.folded[fold(name)] = name
 		}
 	}
-	if !e.digits && e.folded == nil {
+	if schema["propertyNames"] != nil {
+		e.names = ctx.Enqueue([]string{"propertyNames"})
+	}
+	if !e.digits && e.folded == nil && e.names == nil {
 		return nil, nil
 	}
 	return e, nil
@@ -186,10 +193,10 @@ func (e exact) Validate(ctx *jsonschema.ValidatorContext, v any) {
 			ctx.AddError(inexact(fmt.Sprintf("%s is not written as an integer; use digits only, without fraction or exponent, and not -0", shortened(string(v)))))
 		}
 	case map[string]any:
-		if e.folded == nil {
-			return
-		}
 		for name := range v {
+			if e.names != nil {
+				e.checkName(ctx, name)
+			}
 			if _, ok := e.known[name]; ok {
 				continue
 			}
@@ -197,6 +204,14 @@ func (e exact) Validate(ctx *jsonschema.ValidatorContext, v any) {
 				ctx.AddError(inexact(fmt.Sprintf("member %q differs from %q only in case; write %[2]q", name, meant)))
 			}
 		}
+	}
+}
+
+// checkName reports the name of a member that its schema does not allow.
+func (e exact) checkName(ctx *jsonschema.ValidatorContext, name string) {
+	err := e.names.Validate(name)
+	if bad := new(jsonschema.ValidationError); errors.As(err, &bad) && len(bad.Causes) > 0 {
+		ctx.AddError(inexact(fmt.Sprintf("the name of member %.100q: %s", name, reason(bad.Causes[0].ErrorKind))))
 	}
 }
 

@@ -106,9 +106,8 @@ func Check(s *Schema, text []byte, what string) error {
 // collect appends the violations of an error. It drops duplicates, because two parts of a schema may report the same
 // one.
 func collect(e *jsonschema.ValidationError, out *[]Violation) {
-	if name, is := e.ErrorKind.(*kind.PropertyNames); is && len(e.Causes) > 0 {
-		*out = append(*out, Violation{strings.Join(e.InstanceLocation, "."), fmt.Sprintf("the name of member %.100q: %s", name.Property, reason(e.Causes[0].ErrorKind))})
-		return
+	if _, is := e.ErrorKind.(*kind.PropertyNames); is {
+		return // exact has reported it, with the right location
 	}
 	if len(e.Causes) > 0 {
 		for _, c := range e.Causes {

@@ -62,3 +62,21 @@ func TestGoSchemasAcceptOnlyDecodableValues(t *testing.T) {
 		t.Errorf("%d texts that cannot be read and %d that are written: %v", refused, written, lines.Err())
 	}
 }
+
+// TestNamesOfMembersAreLocated: the location of a name that does not fit is that of its object, although other members
+// are checked afterwards.
+func TestNamesOfMembersAreLocated(t *testing.T) {
+	t.Parallel()
+	s, err := Compile([]byte(`{"type":"object","properties":{"a":{"type":"object","propertyNames":{"pattern":"^[0-9]+$"}},
+		"b":{"type":"object","properties":{"c":{"type":"integer"}}},"d":{"type":"integer"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 { // members are checked in any order
+		err := Check(s, []byte(`{"a":{"1":1,"x":1},"b":{"c":2},"d":3}`), "it")
+		bad := new(Violations)
+		if !errors.As(err, &bad) || len(bad.List) != 1 || bad.List[0].Field != "a" || !strings.HasPrefix(bad.List[0].Message, `the name of member "x": `) {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
