@@ -1,5 +1,5 @@
 # make demo   watch a card being charged once while the server is killed
-# make test   all tests
+# make test   all tests; SHORT=1 crashes engines at fewer points
 # make check  format, vet, staticcheck, the table of imports, and tests under the race detector
 # make bench  the figures of docs/internals/performance.md, measured here. SECTIONS=http,freeze measures these only,
 #             BENCH='-quick' or BENCH='-most 10000' less of them, BENCH=-draw only writes and draws again
@@ -20,7 +20,7 @@ GO ?= go
 # Any Go from 1.21 on fetches the version that go.mod names.
 export GOTOOLCHAIN ?= auto
 # Tests build guests with the go command, which the test cache does not see: always run them.
-TEST = $(GO) test -count=1 -timeout 20m
+TEST = $(GO) test -count=1 -timeout 20m$(if $(SHORT), -short)
 # Modules beside the product's, so that the product does not require what only they need.
 MODULES = sdk/go bench tools docs/site
 # Programs for working on this repository, with the versions of tools/go.mod.

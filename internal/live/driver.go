@@ -66,7 +66,9 @@ func (r *Run) drive() (left *core.Attempt) {
 		if !life.Stopping() {
 			r.append(r.s.Fire(now)...)
 		}
-		if r.problem == "" && r.failed == nil && r.s.WantsTurn(now) && life.MayTurn() && r.admitted() {
+		// A run whose next turn is always due needs its images most: it is frozen before that turn.
+		frozenFirst := r.wantsImage(false)
+		if !frozenFirst && r.problem == "" && r.failed == nil && r.s.WantsTurn(now) && life.MayTurn() && r.admitted() {
 			r.mu.Unlock()
 			if err := r.takeTurn(); err != nil {
 				r.Quarantine(err)

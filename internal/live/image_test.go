@@ -1,6 +1,11 @@
 package live
 
-import "testing"
+import (
+	"strconv"
+	"testing"
+
+	"github.com/flawless-engine/flawless"
+)
 
 func TestLargeImagesAreRarer(t *testing.T) {
 	t.Parallel()
@@ -65,5 +70,29 @@ func TestSizeOfImageIsRemembered(t *testing.T) {
 	defer again.Release()
 	if again.imageSize != want {
 		t.Errorf("%d bytes after the run was loaded, want %d", again.imageSize, want)
+	}
+}
+
+// TestBusyRunIsFrozen: an image is also made of a run whose next turn is due whenever it has taken one.
+func TestBusyRunIsFrozen(t *testing.T) {
+	t.Parallel()
+	h := open(t, 0, number, number, number, number, number, number, number, number)
+	h.o.Freezing.Turns = 3
+	r := h.create("r")
+	h.until("r", isWaiting)
+	r.mu.Lock()
+	for n := range 8 {
+		entries, err := r.s.Accept(flawless.Message{Type: "number", Key: strconv.Itoa(n), Body: []byte("1")}, h.o.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.append(entries...)
+	}
+	r.wakeLocked()
+	r.mu.Unlock()
+	h.until("r", hasEnded)
+	r.Release()
+	if n := h.counts.frozen.Load(); n < 2 {
+		t.Errorf("%d images were made in 9 turns", n)
 	}
 }

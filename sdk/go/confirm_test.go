@@ -123,3 +123,37 @@ func TestConfirmReturnsInterrupted(t *testing.T) {
 		}
 	})
 }
+
+// TestFirstConfirmationSpansTheLimit: a confirmation that is asked before the time for repeating ends, and answers after
+// it, does not send the request again. One that is asked after it does, once.
+func TestFirstConfirmationSpansTheLimit(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name  string
+		after time.Duration // from now to the end of the time, when the request is cut
+		sent  int
+	}{
+		{"asked before, answered after", time.Second, 1},
+		{"asked after", -time.Second, 2},
+		{"asked and answered before", time.Hour, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sent := 0
+			c := confirmation{tell: true}
+			c.send = func(context.Context, *Request) (*Response, int, error) {
+				if sent++; sent > 1 {
+					return &Response{Status: 201}, 2, nil
+				}
+				return nil, 1, &Interrupted{Key: "k", Message: "lost", RepeatUntil: time.Now().Add(row.after)}
+			}
+			c.ask = func(context.Context, string) (Outcome, error) {
+				time.Sleep(2 * time.Second)
+				return DidNotHappen(), nil
+			}
+			_, err := c.run(t.Context(), &Request{Method: "POST", URL: "u"})
+			if sent != row.sent || (err == nil) != (row.sent == 2) {
+				t.Errorf("%s: sent %d times, %v", row.name, sent, err)
+			}
+		})
+	}
+}

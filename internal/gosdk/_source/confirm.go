@@ -98,6 +98,7 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 			limit = u
 		}
 		pause(ctx, pauseAfter(round)) // before asking: the answer must be fresh when the request is sent again
+		asked := time.Now()
 		found, why := c.ask(With(context.WithoutCancel(ctx), unconfirmed()), key)
 		reason := cut.Message + "; nobody could find out whether it took effect"
 		switch {
@@ -106,7 +107,7 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 		case found.what == happened:
 			return found.resp, nil
 		case found.what == didNotHappen:
-			over := contradicted(round, cut, limit)
+			over := contradicted(round, cut, limit, asked)
 			if over == "" {
 				if cut.Status != 0 { // the server knows the request, so its outcome matters more than the deadline
 					ctx = context.WithoutCancel(ctx)
@@ -137,9 +138,9 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 // it is repeated.
 //
 //   - A server that answers a repetition with 422 knows the key from another request. Asking again would not help.
-//   - The first confirmation is trusted at any time, unless the server contradicts it with a 409. After limit, the
-//     server may have forgotten the key and still carry out the request.
-func contradicted(round int, cut *Interrupted, limit time.Time) string {
+//   - After limit, the server may have forgotten the key and still carry out the request. Only the first confirmation is
+//     trusted then, if it was asked after limit, and unless the server contradicts it with a 409.
+func contradicted(round int, cut *Interrupted, limit, asked time.Time) string {
 	switch {
 	case round > 1 && cut.Status == 422:
 		return "but the server says that it knows the key"
@@ -147,7 +148,7 @@ func contradicted(round int, cut *Interrupted, limit time.Time) string {
 		return ""
 	case cut.Status == 409:
 		return "but the server was still carrying it out when the time for repeating it ended (" + limit.UTC().Format(time.RFC3339) + ")"
-	case round > 1:
+	case round > 1 || asked.Before(limit):
 		return "and the time for repeating it ended at " + limit.UTC().Format(time.RFC3339)
 	}
 	return ""

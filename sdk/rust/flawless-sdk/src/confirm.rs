@@ -83,9 +83,10 @@ impl Request {
                 // Before it asks: what it learns must not be old when the request is sent again.
                 let _ = crate::sleep(pause_after(round)).await; // a cancellation ends the request
             }
+            let asked = crate::now();
             match crate::shield(ask(&key)).await {
                 Ok(Outcome::Happened(response)) => return Ok(response),
-                Ok(Outcome::DidNotHappen) => match contradicted(round, &cut, limit) {
+                Ok(Outcome::DidNotHappen) => match contradicted(round, &cut, limit, asked) {
                     None => {
                         known = known || cut.status.is_some();
                         continue;
@@ -117,16 +118,24 @@ impl Request {
 ///
 /// - A server that answers a repetition with 422 knows the key from another request. Asking again would not
 ///   help.
-/// - The first confirmation is trusted at any time, unless the server contradicts it with a 409. After
-///   `limit`, the server may have forgotten the key and still carry out the request.
-fn contradicted(round: u32, cut: &Interrupted, limit: Option<SystemTime>) -> Option<&'static str> {
+/// - After `limit`, the server may have forgotten the key and still carry out the request. Only the first
+///   confirmation is trusted then, if it was asked after `limit`, and unless the server contradicts it with a
+///   409.
+fn contradicted(
+    round: u32,
+    cut: &Interrupted,
+    limit: Option<SystemTime>,
+    asked: SystemTime,
+) -> Option<&'static str> {
     let over = limit.is_some_and(|limit| crate::now() >= limit);
     match cut.status {
         Some(422) if round > 1 => Some("but the server says that it knows the key"),
         Some(409) if over => {
             Some("but the server was still carrying it out when the time for repeating it ended")
         }
-        _ if over && round > 1 => Some("and the time for repeating it has ended"),
+        _ if over && (round > 1 || limit.is_some_and(|limit| asked < limit)) => {
+            Some("and the time for repeating it has ended")
+        }
         _ => None,
     }
 }
@@ -268,6 +277,35 @@ mod tests {
             r#"{"error":{"kind":"interrupted","message":"m","repeat_until":90000000000}}"#,
         );
         run.pass(1);
+        let end = run.log().join(" ");
+        assert!(
+            end.contains("Interrupted") && end.contains("the time for repeating it has ended"),
+            "{end}"
+        );
+    }
+
+    /// A confirmation that is asked before the time ends, and answered after it.
+    #[test]
+    fn confirmation_that_spans_the_limit_is_not_trusted() {
+        let run = Run::begin();
+        run.task(async {
+            let sent = crate::http::post("u")
+                .tell_interrupted()
+                .send_confirmed(async |_| {
+                    crate::http::get("ask").send().await?;
+                    Ok(Outcome::DidNotHappen)
+                });
+            sent.await.map(|response| response.status)
+        });
+        run.log();
+        run.answer(
+            1,
+            r#"{"error":{"kind":"interrupted","message":"m","repeat_until":3000000000}}"#,
+        );
+        assert!(run.log().join(" ").starts_with("2 http"));
+        run.pass(10);
+        run.log();
+        run.answer(2, r#"{"status":404}"#);
         let end = run.log().join(" ");
         assert!(
             end.contains("Interrupted") && end.contains("the time for repeating it has ended"),
