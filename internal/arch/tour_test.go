@@ -11,15 +11,22 @@ import (
 // spot is how docs/internals/architecture.md names a file, and often a function or method in it.
 var spot = regexp.MustCompile("`((?:internal|cmd|client)/[\\w/]+\\.go)`(?: `(?:(\\w+)\\.)?(\\w+)`)?")
 
-// TestArchitectureNamesWhatExists checks the files and functions that the page names.
-func TestArchitectureNamesWhatExists(t *testing.T) {
-	t.Parallel()
-	root := filepath.Join("..", "..")
-	page, err := os.ReadFile(filepath.Join(root, "docs", "internals", "architecture.md"))
+// architecture returns the root of the repository, and the page about the architecture.
+func architecture(t *testing.T) (root, page string) {
+	t.Helper()
+	root = filepath.Join("..", "..")
+	b, err := os.ReadFile(filepath.Join(root, "docs", "internals", "architecture.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := spot.FindAllStringSubmatch(string(page), -1)
+	return root, string(b)
+}
+
+// TestArchitectureNamesWhatExists checks the files and functions that the page names.
+func TestArchitectureNamesWhatExists(t *testing.T) {
+	t.Parallel()
+	root, page := architecture(t)
+	all := spot.FindAllStringSubmatch(page, -1)
 	if len(all) < 30 {
 		t.Errorf("only %d files and functions were found in the page", len(all))
 	}
@@ -46,14 +53,10 @@ var row = regexp.MustCompile("(?m)^\\| ((?:`[\\w/]+`(?:, )?)+) \\|.*\\| ([^|]+) 
 // TestArchitectureTableNamesWhatExists checks where the tables of packages tell readers to start.
 func TestArchitectureTableNamesWhatExists(t *testing.T) {
 	t.Parallel()
-	root := filepath.Join("..", "..")
-	page, err := os.ReadFile(filepath.Join(root, "docs", "internals", "architecture.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	root, page := architecture(t)
 	quoted := regexp.MustCompile("`([\\w./]+)`")
 	checked := 0
-	for _, m := range row.FindAllStringSubmatch(string(page), -1) {
+	for _, m := range row.FindAllStringSubmatch(page, -1) {
 		var code strings.Builder
 		for _, pkg := range quoted.FindAllStringSubmatch(m[1], -1) {
 			files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pkg[1]), "*.go"))

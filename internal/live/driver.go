@@ -67,8 +67,8 @@ func (r *Run) drive() (left *core.Attempt) {
 			r.append(r.s.Fire(now)...)
 		}
 		// A run whose next turn is always due needs its images most: it is frozen before that turn.
-		frozenFirst := r.wantsImage(false)
-		if !frozenFirst && r.problem == "" && r.failed == nil && r.s.WantsTurn(now) && life.MayTurn() && r.admitted() {
+		wantsImage := r.wantsImage(false)
+		if !wantsImage && r.problem == "" && r.failed == nil && r.s.WantsTurn(now) && life.MayTurn() && r.admitted() {
 			r.mu.Unlock()
 			if err := r.takeTurn(); err != nil {
 				r.Quarantine(err)
@@ -81,7 +81,7 @@ func (r *Run) drive() (left *core.Attempt) {
 			left = r.write(true)
 			continue
 		}
-		if leaves := r.leaving; leaves || r.wantsImage(false) {
+		if leaves := r.leaving; leaves || wantsImage {
 			r.leaving = false
 			r.mu.Unlock()
 			r.handOff(left)

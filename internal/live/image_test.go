@@ -45,11 +45,7 @@ func TestSizeOfImageIsRemembered(t *testing.T) {
 	h := open(t, 0, put, number)
 	r := h.create("r")
 	h.until("r", isWaiting)
-	r.mu.Lock()
-	for r.driving {
-		r.idle.Wait()
-	}
-	r.mu.Unlock()
+	untilIdle(r)
 	r.freeze()
 	m, err := h.o.Store.Image(t.Context(), "r")
 	if err != nil {

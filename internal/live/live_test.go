@@ -202,6 +202,15 @@ func (h *house) until(id string, wanted func(r flawless.Run) bool) flawless.Run 
 	}
 }
 
+// untilIdle waits until nobody drives a run.
+func untilIdle(r *Run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.driving {
+		r.idle.Wait()
+	}
+}
+
 func hasEnded(r flawless.Run) bool  { return r.Status.Ended() }
 func isWaiting(r flawless.Run) bool { return r.Status == flawless.Waiting }
 
@@ -383,11 +392,7 @@ func TestRunLeavesMemoryWhenReleased(t *testing.T) {
 	h := open(t, 0, number)
 	r := h.create("r")
 	h.until("r", isWaiting)
-	r.mu.Lock()
-	for r.driving {
-		r.idle.Wait()
-	}
-	r.mu.Unlock()
+	untilIdle(r)
 	in := func() string { return fmt.Sprint(h.InMemory("r")) }
 	if got := in(); got != "true true" {
 		t.Errorf("while it is acquired, run and guest are in memory: %s", got)
