@@ -12,8 +12,7 @@ package flawless
 // Version is the version of this build, as reported by flawless version and GET /api/v1/version; see [Build].
 var Version = ThisBuild().Version
 
-// LogFormat is the version of the stored form of the log and its keys. An engine refuses to open a store with a
-// higher one.
+// LogFormat is the version of the stored form of the log.
 const LogFormat = 1
 
 // StoreFormat is the version of the working directory. An engine refuses to open one with a higher version.

@@ -60,7 +60,7 @@ func CheckNewID(id string) error {
 		return err
 	}
 	if parent, call, found := cutLast(id, '.'); found && isCall(call) {
-		first := withoutCalls(id)
+		first := FamilyOf(id)
 		return fmt.Errorf("a run's id %q ends in a dot and digits: only a child has such an id, this one that of call %s of run %q; use another, such as %q: %w",
 			id, call, parent, first+strings.ReplaceAll(id[len(first):], ".", "-"), Invalid)
 	}
@@ -75,15 +75,15 @@ func CheckImportedID(id string) error {
 	if strings.ContainsRune(id, utf8.RuneError) { // two different ids that are not Unicode would become equal
 		return fmt.Errorf("a run's id %q has the character U+FFFD, which replaces what is not Unicode, such as half of a surrogate pair; choose another: %w", id, Invalid)
 	}
-	if _, after, _ := cutLast(withoutCalls(id), '@'); isTime(after) {
+	if _, after, _ := cutLast(FamilyOf(id), '@'); isTime(after) {
 		return fmt.Errorf("a run's id %q ends with an @ and a time, as only the runs of a schedule and their children do; choose another: %w", id, Invalid)
 	}
 	return nil
 }
 
-// withoutCalls returns the id of the run from which a child with this id descends: each spawn adds a dot and the
-// number of its call.
-func withoutCalls(id string) string {
+// FamilyOf returns the id of the run from which a run with this id descends, or the id itself: each spawn adds a dot and
+// the number of its call. The family of order-7.3.1 is order-7.
+func FamilyOf(id string) string {
 	for {
 		before, call, found := cutLast(id, '.')
 		if !found || !isCall(call) {

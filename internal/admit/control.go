@@ -30,7 +30,7 @@ type Options struct {
 
 // Store reads the heads of runs.
 type Store interface {
-	Placed(ctx context.Context) iter.Seq2[string, error]
+	Placed(ctx context.Context, shards []store.Shard) iter.Seq2[string, error]
 	Head(ctx context.Context, id string) (store.Head, error)
 	Runs(ctx context.Context, f flawless.Filter) ([]flawless.Run, string, error)
 }
@@ -76,9 +76,9 @@ type entrant struct {
 	holds   []string // pools that it was admitted to
 }
 
-// Load adds all runs that have begun or wait to begin.
-func (c *Control) Load(ctx context.Context) error {
-	for id, err := range c.o.Store.Placed(ctx) {
+// Load adds all runs of some shards that have begun or wait to begin.
+func (c *Control) Load(ctx context.Context, shards []store.Shard) error {
+	for id, err := range c.o.Store.Placed(ctx, shards) {
 		if err != nil {
 			return err
 		}

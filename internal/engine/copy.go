@@ -64,7 +64,7 @@ func (e *Engine) unfinished(ctx context.Context) (ids []string, err error) {
 			break
 		}
 	}
-	for id, err := range e.store.Active(ctx) {
+	for id, err := range e.store.Active(ctx, e.lease.Owned()) {
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ func TestRefusalWaitsForDurableReason(t *testing.T) {
 	mustStart(t, e, "mailbox", 1, "the-box")
 	until(t, e, "the-box", func(r flawless.Run) bool { return r.Turns >= 2 })
 	e.Kill()
-	held := &holding{KV: kv, row: []byte("rthe-box\x00\x01"), held: make(chan struct{}), goOn: make(chan struct{})}
+	held := &holding{KV: kv, row: rowOf('r', "the-box"), held: make(chan struct{}), goOn: make(chan struct{})}
 	e, err := reopen(t, held, Options{})
 	if err != nil {
 		t.Fatal(err)

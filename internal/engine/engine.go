@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ type Engine struct {
 	kinds    map[string]*effect.Kind // by name
 	log      *slog.Logger
 	clockNow func() time.Time
-	lease    store.Lease
+	lease    *store.Lease
 	url      string // public URL of the server
 	ownCode  bool
 	vault    *vault.Vault // nil keeps no secrets
@@ -131,7 +132,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.build(ctx, o); err != nil {
 		return nil, err
 	}
-	if err := e.admission.Load(ctx); err != nil {
+	if err := e.admission.Load(ctx, e.lease.Owned()); err != nil {
 		e.Kill()
 		return nil, fmt.Errorf("reading queued runs: %w", err)
 	}
@@ -185,7 +186,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.residency = residency.New(residency.Options{Live: o.Live, Memory: o.Memory, Idle: cmp.Or(o.Rest, 5*time.Second), Now: e.now, Stopped: e.life.Over,
 		Trim: e.library.Trim, Collect: o.Space != nil, Resident: o.resident})
 	e.scrubber = scrub.New(ctx, scrub.Options{Store: e.store, Lease: e.lease, Context: e.life.Turns, Dead: e.life.Over, Log: e.log})
-	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.life.Turns, Now: e.clockNow, Wake: func(run string) { e.runs.WakeDue(run, dueLimit) }, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
+	e.clock = clock.New(clock.Options{Timers: e.timers, Context: e.life.Turns, Now: e.clockNow, Wake: func(run string) { e.runs.WakeDue(run, dueLimit) }, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
 		Idle: func() bool { return e.tasks.Count() <= e.standing }})
 	e.schedules = e.newScheduler()
 	if err := e.schedules.Load(ctx); err != nil {
@@ -214,6 +215,11 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 // Mask hides secrets in what the engine returns. Pass everything that is shown through [redact.Shown]; bundles already are.
 func (e *Engine) Mask() *redact.Mask { return e.mask }
 
+// timers yields the stored timers of the shards that the engine owns.
+func (e *Engine) timers(ctx context.Context, from, until int64) iter.Seq2[store.Timer, error] {
+	return e.store.Timers(ctx, from, until, e.lease.Owned())
+}
+
 // now is the wall clock in Unix nanoseconds.
 func (e *Engine) now() int64 { return e.clockNow().UnixNano() }
 
@@ -237,7 +243,7 @@ func (e *Engine) wakeActive() error {
 	ctx := e.life.Turns
 	atOnce := semaphore.NewWeighted(64)
 	n := 0
-	for id, err := range e.store.Active(ctx) {
+	for id, err := range e.store.Active(ctx, e.lease.Owned()) {
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -545,7 +546,7 @@ func TestDamagedLogQuarantinesRun(t *testing.T) {
 	good := mustStart(t, e, "obey", nil, "good").ID
 	e.Kill()
 	var key, value []byte
-	for item, err := range kv.Scan(t.Context(), store.Range{From: []byte("rbad"), To: []byte("rbae")}) {
+	for item, err := range kv.Scan(t.Context(), store.Range{From: rowOf('r', "bad")}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -594,7 +595,7 @@ func TestTerminatedQuarantinedRunHasEnded(t *testing.T) {
 				r.Release()
 			} else {
 				e.Kill()
-				first := []byte("rrun\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")
+				first := append(rowOf('r', "run"), 0, 0, 0, 0, 0, 0, 0, 0)
 				whole, err := kv.Get(t.Context(), first)
 				if err != nil {
 					t.Fatal(err)
@@ -643,7 +644,7 @@ type narrow struct {
 }
 
 func (n *narrow) Apply(ctx context.Context, b *store.Batch) error {
-	record := func(i store.Item) bool { return strings.HasPrefix(string(i.Key), "r"+n.id) }
+	record := func(i store.Item) bool { return bytes.HasPrefix(i.Key, rowOf('r', n.id)) }
 	if n.full.Load() && slices.ContainsFunc(b.Set, record) {
 		return flawless.TooLarge
 	}

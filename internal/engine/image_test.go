@@ -124,7 +124,7 @@ func TestUnusableImageFallsBackToReplay(t *testing.T) {
 		},
 		"value damaged": func(t *testing.T) func(store.KV) {
 			return func(kv store.KV) {
-				if err := kv.Apply(t.Context(), &store.Batch{Set: []store.Item{{Key: []byte("frun\x00\x01"), Value: []byte("nonsense")}}}); err != nil {
+				if err := kv.Apply(t.Context(), &store.Batch{Set: []store.Item{{Key: rowOf('f', "run"), Value: []byte("nonsense")}}}); err != nil {
 					t.Fatal(err)
 				}
 			}

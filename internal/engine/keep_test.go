@@ -79,7 +79,7 @@ func TestLogIsCutBeforeImage(t *testing.T) {
 func TestCutLogWithoutImageQuarantinesRun(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		e, _ := sleepCut(t, func(kv store.KV) {
-			if err := kv.Apply(t.Context(), &store.Batch{Delete: [][]byte{[]byte("frun\x00\x01")}}); err != nil {
+			if err := kv.Apply(t.Context(), &store.Batch{Delete: [][]byte{rowOf('f', "run")}}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -151,7 +151,7 @@ func outlive(t *testing.T, damage func(kv store.KV)) (*Engine, *outlived) {
 
 func loseImage(t *testing.T) func(kv store.KV) {
 	return func(kv store.KV) {
-		if err := kv.Apply(t.Context(), &store.Batch{Delete: [][]byte{[]byte("frun\x00\x01")}}); err != nil {
+		if err := kv.Apply(t.Context(), &store.Batch{Delete: [][]byte{rowOf('f', "run")}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -70,7 +70,7 @@ func TestMetricsCountRunsAndAttempts(t *testing.T) {
 		}
 
 		e.Kill()
-		if err := kv.Apply(ctx, &store.Batch{Set: []store.Item{{Key: []byte("rdamaged\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00"), Value: []byte("nonsense")}}}); err != nil {
+		if err := kv.Apply(ctx, &store.Batch{Set: []store.Item{{Key: append(rowOf('r', "damaged"), 0, 0, 0, 0, 0, 0, 0, 0), Value: []byte("nonsense")}}}); err != nil {
 			t.Fatal(err)
 		}
 		e = open(t, kv, Options{Kinds: kinds})

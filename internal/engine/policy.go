@@ -15,9 +15,11 @@ func (e *Engine) newPolicy(ctx context.Context, o Options) (*policy.Policy, erro
 		retryFor = *o.RetryFor
 	}
 	return policy.New(ctx, policy.Options{Store: e.store, RetryFor: retryFor, DeclaredKeys: e.library.Keys,
-		PutSettings: func(ctx context.Context, s flawless.Settings) error { return e.store.PutSettings(ctx, e.lease, s) },
-		PutHost: func(ctx context.Context, host string, h *flawless.Host) error {
-			return e.store.PutHost(ctx, e.lease, host, h)
+		PutSettings: func(ctx context.Context, before *flawless.Settings, after flawless.Settings) error {
+			return e.store.PutSettings(ctx, e.lease, before, after)
+		},
+		PutHost: func(ctx context.Context, host string, before, after *flawless.Host) error {
+			return e.store.PutHost(ctx, e.lease, host, before, after)
 		}})
 }
 

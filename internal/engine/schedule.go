@@ -9,7 +9,7 @@ import (
 
 // newScheduler connects schedules with the engine.
 func (e *Engine) newScheduler() *schedule.Scheduler {
-	return schedule.New(schedule.Options{Engine: (*starter)(e), Stored: e.store.Schedules, Context: e.life.Turns, Now: e.clockNow, Virtual: e.virtual != nil, Go: e.tasks.Go, Log: e.log,
+	return schedule.New(schedule.Options{Engine: (*starter)(e), Stored: func(ctx context.Context) ([]flawless.Schedule, error) { return e.store.Schedules(ctx, e.lease.Owned()) }, Context: e.life.Turns, Now: e.clockNow, Virtual: e.virtual != nil, Go: e.tasks.Go, Log: e.log,
 		Put: func(ctx context.Context, name string, before, after *flawless.Schedule) error {
 			return e.store.PutSchedule(ctx, e.lease, name, before, after)
 		}})

@@ -260,7 +260,7 @@ func TestSchedulePauseResumeAndTrigger(t *testing.T) {
 func alterSchedule(t *testing.T, kv *mem.DB, e *Engine, change func(s *flawless.Schedule)) *Engine {
 	t.Helper()
 	e.Kill()
-	all, err := e.store.Schedules(t.Context())
+	all, err := e.store.Schedules(t.Context(), e.lease.Owned())
 	if err != nil || len(all) != 1 {
 		t.Fatalf("the schedules are %+v, %v", all, err)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"iter"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
@@ -12,8 +13,13 @@ import (
 
 // newLocks connects shared states with the engine.
 func (e *Engine) newLocks() *statelock.Locks {
-	return statelock.New(statelock.Options{Graph: &e.graph, State: e.store.State, States: e.store.States, Put: e.putState, Gone: e.holderGone,
+	return statelock.New(statelock.Options{Graph: &e.graph, State: e.store.State, States: e.stateNames, Put: e.putState, Gone: e.holderGone,
 		Context: func() context.Context { return e.life.Calls }, Log: e.log})
+}
+
+// stateNames yields the names of all states, also of those that other servers own.
+func (e *Engine) stateNames(ctx context.Context, from string) iter.Seq2[string, error] {
+	return e.store.States(ctx, from, store.AllShards())
 }
 
 // States returns the states that runs share.

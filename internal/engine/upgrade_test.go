@@ -189,7 +189,7 @@ func TestSeizedRunHasNoSlot(t *testing.T) {
 // TestModuleOfNewRunIsNotRemoved: the store does not have the run yet.
 func TestModuleOfNewRunIsNotRemoved(t *testing.T) {
 	t.Parallel()
-	kv := &holding{KV: mem.New(), row: []byte("rrun\x00\x01"), held: make(chan struct{}), goOn: make(chan struct{})}
+	kv := &holding{KV: mem.New(), row: rowOf('r', "run"), held: make(chan struct{}), goOn: make(chan struct{})}
 	e := open(t, kv, Options{})
 	started := make(chan error, 1)
 	go func() {

@@ -119,7 +119,7 @@ func TestUnreadableRecordQuarantinesRun(t *testing.T) {
 func damageFirst(t *testing.T, kv store.KV, damage func([]byte) []byte) {
 	t.Helper()
 	var b store.Batch
-	for item, err := range kv.Scan(t.Context(), store.Range{From: []byte("rbad"), To: []byte("rbae"), Limit: 1}) {
+	for item, err := range kv.Scan(t.Context(), store.Range{From: rowOf('r', "bad"), Limit: 1}) {
 		if err != nil {
 			t.Fatal(err)
 		}

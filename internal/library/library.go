@@ -24,7 +24,7 @@ const MaxModule = 64 << 20
 // Options configures a Library.
 type Options struct {
 	Store   *store.Store
-	Lease   store.Lease
+	Lease   *store.Lease
 	Guest   *guest.Runtime
 	Context context.Context // ends with the engine and cancels modules that are being added
 	Now     func() time.Time

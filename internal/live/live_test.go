@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -133,13 +134,15 @@ func open(t *testing.T, idle time.Duration, calls ...call) *house {
 		Patience: 2 * time.Millisecond, LongTurn: 5 * time.Second}
 	o.Library = library.New(library.Options{Store: st, Lease: lease, Guest: rt, Context: h.life.Turns, Now: time.Now, Go: h.tasks.Go})
 	o.Residency = residency.New(residency.Options{Memory: -1, Idle: cmp.Or(idle, time.Hour), Now: now, Stopped: h.life.Over, Trim: o.Library.Trim})
-	o.Clock = clock.New(clock.Options{Timers: st.Timers, Context: h.life.Turns, Now: time.Now, Wake: func(run string) { h.Wake(run) }, Go: h.tasks.Go, Log: log})
+	o.Clock = clock.New(clock.Options{Timers: func(ctx context.Context, from, until int64) iter.Seq2[store.Timer, error] {
+		return st.Timers(ctx, from, until, lease.Owned())
+	}, Context: h.life.Turns, Now: time.Now, Wake: func(run string) { h.Wake(run) }, Go: h.tasks.Go, Log: log})
 	if o.Policy, err = policy.New(t.Context(), policy.Options{Store: st, RetryFor: time.Hour, DeclaredKeys: o.Library.Keys}); err != nil {
 		t.Fatal(err)
 	}
-	o.Limits = ratelimit.New(ratelimit.Options{Stored: st.Limits, Now: now, Go: h.tasks.Go, Log: log})
+	o.Limits = ratelimit.New(ratelimit.Options{Stored: func(context.Context) ([]flawless.Limit, error) { return nil, nil }, Now: now, Go: h.tasks.Go, Log: log})
 	o.Admission = admit.New(admit.Options{Store: st, Modules: o.Policy.Capped, Cap: func(string) int { return 0 }, Wake: func(run string) { h.tasks.Go(func() { h.Wake(run) }) }})
-	o.Locks = statelock.New(statelock.Options{Graph: o.Graph, State: st.State, States: st.States, Log: log, Context: func() context.Context { return h.life.Calls }})
+	o.Locks = statelock.New(statelock.Options{Graph: o.Graph, State: st.State, Log: log, Context: func() context.Context { return h.life.Calls }})
 	h.Registry = New(o)
 	m, _, _, err := o.Library.Add(t.Context(), "m", module(calls...), nil)
 	if err != nil {

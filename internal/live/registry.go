@@ -41,7 +41,7 @@ type Handler interface {
 type Options struct {
 	Handler   Handler
 	Store     *store.Store
-	Lease     store.Lease
+	Lease     *store.Lease
 	Kinds     map[string]*effect.Kind // by name
 	Lifecycle *lifecycle.Lifecycle
 	Tasks     *task.Tasks // all goroutines

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,20 @@ import (
 
 // list returns the settings of all hosts. The map must not be modified.
 func (p *Policy) list() map[string]flawless.Host { return *p.hosts.Load() }
+
+// readHosts replaces the settings of hosts by those in the store. The caller has locked changing.
+func (p *Policy) readHosts(ctx context.Context) error {
+	stored, err := p.o.Store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	hosts := map[string]flawless.Host{}
+	for _, h := range stored {
+		hosts[h.Host] = h
+	}
+	p.hosts.Store(&hosts)
+	return nil
+}
 
 // Hosts returns the settings of all hosts, sorted by host.
 func (p *Policy) Hosts() []flawless.Host {
@@ -43,19 +58,35 @@ func (p *Policy) ChangeHost(ctx context.Context, host string, change func(*flawl
 	host = flawless.CanonicalHost(host)
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	all := maps.Clone(p.list())
-	set := all[host]
-	set.Host = host
-	change(&set)
-	if err := set.Check(); err != nil {
-		return set, err
+	for {
+		all := maps.Clone(p.list())
+		stored, set := p.stored(host), all[host]
+		set.Host = host
+		change(&set)
+		if err := set.Check(); err != nil {
+			return set, err
+		}
+		switch err := p.o.PutHost(ctx, host, stored, &set); {
+		case errors.Is(err, flawless.Conflict): // another server has changed them
+			if err := p.readHosts(ctx); err != nil {
+				return set, err
+			}
+			continue
+		case err != nil:
+			return set, err
+		}
+		all[host] = set
+		p.hosts.Store(&all)
+		return set, nil
 	}
-	if err := p.o.PutHost(ctx, set.Host, &set); err != nil {
-		return set, err
+}
+
+// stored returns the settings of a host, or nil if it has none.
+func (p *Policy) stored(host string) *flawless.Host {
+	if h, ok := p.list()[host]; ok {
+		return &h
 	}
-	all[set.Host] = set
-	p.hosts.Store(&all)
-	return set, nil
+	return nil
 }
 
 // RemoveHost removes the settings of a host, or returns flawless.NotFound.
@@ -63,14 +94,23 @@ func (p *Policy) RemoveHost(ctx context.Context, host string) error {
 	host = flawless.CanonicalHost(host)
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	all := maps.Clone(p.list())
-	if _, ok := all[host]; !ok {
-		return noHost(host)
+	for {
+		stored := p.stored(host)
+		if stored == nil {
+			return noHost(host)
+		}
+		switch err := p.o.PutHost(ctx, host, stored, nil); {
+		case errors.Is(err, flawless.Conflict): // another server has changed them
+			if err := p.readHosts(ctx); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		all := maps.Clone(p.list())
+		delete(all, host)
+		p.hosts.Store(&all)
+		return nil
 	}
-	if err := p.o.PutHost(ctx, host, nil); err != nil {
-		return err
-	}
-	delete(all, host)
-	p.hosts.Store(&all)
-	return nil
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -20,11 +21,13 @@ type Store interface {
 
 // Options configures a Policy.
 type Options struct {
-	Store        Store
-	PutSettings  func(ctx context.Context, s flawless.Settings) error
-	PutHost      func(ctx context.Context, host string, h *flawless.Host) error // nil removes it
-	RetryFor     time.Duration                                                  // default time for which failed calls are retried
-	DeclaredKeys func(module, digest string) []flawless.KeyWindow               // key windows that a module version declares
+	Store Store
+	// PutSettings and PutHost store settings in place of before, which is nil if there were none. They return
+	// flawless.Conflict if the store has others. PutHost with a nil after removes them.
+	PutSettings  func(ctx context.Context, before *flawless.Settings, after flawless.Settings) error
+	PutHost      func(ctx context.Context, host string, before, after *flawless.Host) error
+	RetryFor     time.Duration                                    // default time for which failed calls are retried
+	DeclaredKeys func(module, digest string) []flawless.KeyWindow // key windows that a module version declares
 }
 
 // Policy holds the settings of operators in memory. All methods may be called concurrently.
@@ -40,24 +43,27 @@ type Policy struct {
 
 // New reads the settings from a store.
 func New(ctx context.Context, o Options) (*Policy, error) {
-	p := &Policy{o: o, modules: map[string]flawless.Settings{}}
-	settings, err := o.Store.Settings(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading the settings of modules: %w", err)
-	}
-	for _, s := range settings {
-		p.modules[s.Module] = s
-	}
-	all, err := o.Store.Hosts(ctx)
-	if err != nil {
+	p := &Policy{o: o}
+	if err := p.readModules(ctx); err != nil {
 		return nil, err
 	}
-	hosts := map[string]flawless.Host{}
-	for _, h := range all {
-		hosts[h.Host] = h
+	if err := p.readHosts(ctx); err != nil {
+		return nil, err
 	}
-	p.hosts.Store(&hosts)
 	return p, nil
+}
+
+// readModules replaces the settings of modules by those in the store. The caller holds mu.
+func (p *Policy) readModules(ctx context.Context) error {
+	stored, err := p.o.Store.Settings(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the settings of modules: %w", err)
+	}
+	p.modules = map[string]flawless.Settings{}
+	for _, s := range stored {
+		p.modules[s.Module] = s
+	}
+	return nil
 }
 
 // Module returns the settings of a module.
@@ -75,20 +81,29 @@ func (p *Policy) Module(name string) flawless.Settings {
 func (p *Policy) ChangeModule(ctx context.Context, name string, change func(*flawless.Settings)) (s flawless.Settings, capped bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s, ok := p.modules[name]
-	if !ok {
-		s.Module = name
+	for {
+		var stored *flawless.Settings
+		s := flawless.Settings{Module: name}
+		if old, ok := p.modules[name]; ok {
+			s, stored = old, &old
+		}
+		before := s.Concurrency
+		change(&s)
+		if err := s.Check(); err != nil {
+			return s, false, err
+		}
+		switch err := p.o.PutSettings(ctx, stored, s); {
+		case errors.Is(err, flawless.Conflict): // another server has changed them
+			if err := p.readModules(ctx); err != nil {
+				return s, false, err
+			}
+			continue
+		case err != nil:
+			return s, false, err
+		}
+		p.modules[name] = s
+		return s, before == 0 && s.Concurrency > 0, nil
 	}
-	before := s.Concurrency
-	change(&s)
-	if err := s.Check(); err != nil {
-		return s, false, err
-	}
-	if err := p.o.PutSettings(ctx, s); err != nil {
-		return s, false, err
-	}
-	p.modules[name] = s
-	return s, before == 0 && s.Concurrency > 0, nil
 }
 
 // Capped returns the modules that have a concurrency cap.

@@ -25,7 +25,7 @@ const (
 // Options configures a Sweeper.
 type Options struct {
 	Store   *store.Store
-	Lease   store.Lease
+	Lease   *store.Lease
 	Context context.Context // ends with the engine
 	Now     func() time.Time
 	// Settings returns the settings of a module.
@@ -47,7 +47,7 @@ func New(o Options) *Sweeper { return &Sweeper{o} }
 func (s *Sweeper) Serve() {
 	next := time.NewTimer(First)
 	defer next.Stop()
-	if err := s.o.Store.FinishRemovals(s.o.Context, s.o.Lease); err != nil && s.o.Context.Err() == nil {
+	if err := s.o.Store.FinishRemovals(s.o.Context, s.o.Lease, s.o.Lease.Owned()); err != nil && s.o.Context.Err() == nil {
 		s.o.Log.Error("removing ended runs failed", "error", err)
 	}
 	for {

@@ -31,7 +31,7 @@ const (
 // Options configures a Scrubber.
 type Options struct {
 	Store   *store.Store
-	Lease   store.Lease
+	Lease   *store.Lease
 	Context context.Context // ends with the engine
 	Dead    func() bool     // reports whether writing is no longer possible
 	Log     *slog.Logger

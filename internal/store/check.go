@@ -79,12 +79,12 @@ func (s *Store) Check(ctx context.Context, o CheckFiles) (flawless.StoreCheck, e
 
 const familyCheck family = 'Z'
 
-// PutCheck stores the result of a check. It returns [flawless.Fenced] if l is not the current lease. A crash in the
+// PutCheck stores the result of a check. It returns [flawless.Fenced] if l owns no shard. A crash in the
 // middle leaves the old or the new result.
-func (s *Store) PutCheck(ctx context.Context, l Lease, c flawless.StoreCheck) error {
+func (s *Store) PutCheck(ctx context.Context, l *Lease, c flawless.StoreCheck) error {
 	text, err := json.Marshal(c)
 	if err == nil {
-		err = s.under(ctx, l, func(d *draft) error { return d.setRaw(s.codec, key(nil).family(familyCheck), text) })
+		err = s.underAny(ctx, l, func(d *draft) error { return d.setRaw(s.codec, key(nil).family(familyCheck), text) })
 	}
 	if err != nil {
 		return fmt.Errorf("writing the result of the check of the store: %w", err)
@@ -133,7 +133,7 @@ var kept = []struct {
 	{familyCheck, "last check", "nothing: it is written again"},
 }
 
-// ofRuns describes the families whose keys begin with the id of a run.
+// ofRuns describes the families whose keys begin with the shard and the id of a run.
 var ofRuns = []struct {
 	family
 	part, todo string
@@ -182,7 +182,7 @@ func (a *affected) add(ctx context.Context, b BadFile) {
 			if ctx.Err() != nil {
 				return
 			}
-			if err := f.read(ctx, a.s, id); err != nil || a.has(ctx, key(nil).family(f.family).text(id), r) {
+			if err := f.read(ctx, a.s, id); err != nil || a.has(ctx, f.of(id), r) {
 				a.note(ctx, flawless.Affected{Kind: "run", Name: id, Part: f.part, Todo: f.todo}, err)
 			}
 		}
@@ -262,20 +262,21 @@ func (a *affected) has(ctx context.Context, k key, r Range) bool {
 // runs returns the ids of the runs that may have keys in a range of a family. Since those keys may be unreadable, it
 // looks for the runs in other families.
 func (a *affected) runs(ctx context.Context, f family, r Range) (ids []string) {
-	first, last := idOf(r.From), idOf(r.To)
+	first, last := ownerIn(r.From, 2), ownerIn(r.To, 2)
 	for _, from := range []family{familyHead, familyRecord} {
 		if from == f {
 			continue
 		}
 		all := key(nil).family(from).all()
-		if first != "" {
-			all.From = key(nil).family(from).text(first)
+		if first != nil {
+			all.From = append(key(nil).family(from), first[1:]...)
 		}
-		if last != "" && family(r.To[0]) == f {
-			all.To = key(nil).family(from).text(last).end()
+		if last != nil && family(r.To[0]) == f {
+			all.To = append(key(nil).family(from), last[1:]...).end()
 		}
-		for id := range a.first(ctx, all) {
-			if ids = append(ids, id); len(ids) >= maxCandidates {
+		for k := range a.first(ctx, all, 2) {
+			p := parts{rest: k[2:]}
+			if ids = append(ids, p.text()); len(ids) >= maxCandidates {
 				break
 			}
 		}
@@ -284,16 +285,21 @@ func (a *affected) runs(ctx context.Context, f family, r Range) (ids []string) {
 	return slices.Compact(ids)
 }
 
-// idOf returns the id after the family in a key, or "".
-func idOf(k []byte) string {
+// ownerIn returns the part of a key up to its first text, which is behind skip bytes, or nil if it has none.
+func ownerIn(k []byte, skip int) key {
 	p := parts{rest: k}
-	p.skip(1)
-	return p.text()
+	p.skip(skip)
+	p.text()
+	if p.bad {
+		return nil
+	}
+	return key(slices.Clone(k[:len(k)-len(p.rest)]))
 }
 
-// first yields each id in a range once, until the first one that cannot be read.
-func (a *affected) first(ctx context.Context, r Range) iter.Seq[string] {
-	return func(yield func(string) bool) {
+// first yields each first part of the keys in a range once, up to the text behind skip bytes, until the first one that
+// cannot be read.
+func (a *affected) first(ctx context.Context, r Range, skip int) iter.Seq[key] {
+	return func(yield func(key) bool) {
 		r.Limit = 1
 		for {
 			var k key
@@ -301,9 +307,9 @@ func (a *affected) first(ctx context.Context, r Range) iter.Seq[string] {
 				if err != nil {
 					return
 				}
-				k = key(nil).family(family(item.Key[0])).text(idOf(item.Key))
+				k = ownerIn(item.Key, skip)
 			}
-			if k == nil || !yield(idOf(k)) {
+			if k == nil || !yield(k) {
 				return
 			}
 			r.From = k.end()
@@ -331,7 +337,9 @@ func (a *affected) modules(ctx context.Context, r Range) {
 			a.note(ctx, flawless.Affected{Kind: "module", Name: name, Part: "bytes", Todo: addAgain}, err)
 		}
 	}
-	for digest := range a.first(ctx, r) { // of imported runs
+	for k := range a.first(ctx, r, 1) { // of imported runs
+		p := parts{rest: k[1:]}
+		digest := p.text()
 		if names[digest] == nil {
 			_, err := a.s.Binary(ctx, digest)
 			a.note(ctx, flawless.Affected{Kind: "module", Name: fmt.Sprintf("%.12s", digest), Part: "bytes", Todo: addAgain}, err)

@@ -12,7 +12,7 @@ import (
 // PutImageAndCut is PutImage that also removes the records of the log before cut.Next, except the first one, in which it
 // stores the cut. The image must be of a later record than cut.Next, because the run can no longer be replayed without
 // it. A crash in the middle leaves the old image and the whole log, or the new image and the truncated log.
-func (s *Store) PutImageAndCut(ctx context.Context, l Lease, id string, m Image, cut flawless.Cut) error {
+func (s *Store) PutImageAndCut(ctx context.Context, l *Lease, id string, m Image, cut flawless.Cut) error {
 	if cut.Next < 1 || cut.Next > m.Seq {
 		return fmt.Errorf("cutting the log of run %s before record %d with an image after record %d: %w", id, cut.Next, m.Seq, flawless.Invalid)
 	}
@@ -29,9 +29,10 @@ func (s *Store) PutImageAndCut(ctx context.Context, l Lease, id string, m Image,
 		return fmt.Errorf("cutting the log of run %s before record %d: it is already cut before record %d: %w", id, cut.Next, from, flawless.Invalid)
 	}
 	first.Cut = &cut
-	err := s.under(ctx, l, func(d *draft) error {
+	sh := ShardOf(id)
+	err := s.under(ctx, l, sh, func(d *draft) error {
 		for n := from; n < cut.Next; n++ {
-			d.delete(d.key(familyRecord).text(id).number(n))
+			d.delete(d.key(familyRecord).shard(sh).text(id).number(n))
 		}
 		return errors.Join(d.set(s.codec, keyImage(id), &m), d.set(s.codec, k, &first))
 	})

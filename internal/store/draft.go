@@ -18,6 +18,7 @@ type draft struct {
 	batch Batch
 	text  bytes.Buffer // for values; slices of it stay valid when the buffer grows
 	keys  []byte
+	epoch uint64 // of the shard that is written
 }
 
 func (s *Store) draft() *draft { return s.drafts.Get().(*draft) }

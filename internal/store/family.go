@@ -21,13 +21,18 @@ func every[T any](ctx context.Context, s *Store, f family, what string) ([]T, er
 	return all, nil
 }
 
-// keep stores a value, or removes it if it is nil.
-func keep[T any](ctx context.Context, s *Store, l Lease, k key, value *T) error {
-	return s.under(ctx, l, func(d *draft) error {
-		if value == nil {
-			d.delete(k)
-			return nil
+// owned returns the values of a family in some shards, in the order of their names.
+func owned[T any](ctx context.Context, s *Store, f family, shards []Shard, what string) ([]T, error) {
+	var all []T
+	for item, err := range s.mergedShards(ctx, f, shards, nil, nil) {
+		var one T
+		if err == nil {
+			err = s.codec.Decode(item.Value, &one)
 		}
-		return d.set(s.codec, k, value)
-	})
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", what, err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
 }

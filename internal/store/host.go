@@ -14,10 +14,14 @@ func (s *Store) Hosts(ctx context.Context) ([]flawless.Host, error) {
 	return every[flawless.Host](ctx, s, familyHost, "the settings of hosts")
 }
 
-// PutHost stores the settings of a host, or removes them if set is nil. It returns [flawless.Fenced] if l is not the
-// current lease. A crash in the middle leaves the old or the new settings.
-func (s *Store) PutHost(ctx context.Context, l Lease, host string, set *flawless.Host) error {
-	if err := keep(ctx, s, l, key(nil).family(familyHost).text(host), set); err != nil {
+// PutHost stores the settings of a host, or removes them if after is nil. before is the stored settings, or nil if there
+// are none. It returns [flawless.Fenced] if l owns no shard any more, and [flawless.Conflict] if other settings are
+// stored. A crash in the middle leaves the old or the new settings.
+func (s *Store) PutHost(ctx context.Context, l *Lease, host string, before, after *flawless.Host) error {
+	err := s.underAny(ctx, l, func(d *draft) error {
+		return change(s.codec, d, key(nil).family(familyHost).text(host), before, after)
+	})
+	if err != nil {
 		return fmt.Errorf("writing the settings of host %s: %w", host, err)
 	}
 	return nil

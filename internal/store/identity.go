@@ -50,12 +50,13 @@ func (s *Store) Adopt(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// Held records that all runs that were open in the origin are on hold. It returns [flawless.Fenced] if l is not the
-// current lease.
-func (s *Store) Held(ctx context.Context, l Lease) error {
-	id := s.Identity()
+// Held records that all runs that were open in the origin are on hold. It returns [flawless.Fenced] if l owns no
+// shard.
+func (s *Store) Held(ctx context.Context, l *Lease) error {
+	old := s.Identity()
+	id := old
 	id.Holding = false
-	err := s.under(ctx, l, func(d *draft) error { return d.set(s.codec, keyIdentity(), id) })
+	err := s.underAny(ctx, l, func(d *draft) error { return change(s.codec, d, keyIdentity(), &old, &id) })
 	if err != nil {
 		return fmt.Errorf("recording that all runs of a copy are on hold: %w", err)
 	}

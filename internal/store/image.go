@@ -15,10 +15,10 @@ type Image struct {
 	Guest []byte `cbor:"3,keyasint"` // frozen guest; empty if there is none
 }
 
-// PutImage stores an image of a run and replaces the previous one. It returns [flawless.Fenced] if l is not the current
-// lease. A crash in the middle leaves the old or the new image.
-func (s *Store) PutImage(ctx context.Context, l Lease, id string, m Image) error {
-	err := s.under(ctx, l, func(d *draft) error { return d.set(s.codec, keyImage(id), &m) })
+// PutImage stores an image of a run and replaces the previous one. It returns [flawless.Fenced] if l does not own its
+// shard. A crash in the middle leaves the old or the new image.
+func (s *Store) PutImage(ctx context.Context, l *Lease, id string, m Image) error {
+	err := s.under(ctx, l, ShardOf(id), func(d *draft) error { return d.set(s.codec, keyImage(id), &m) })
 	if err != nil {
 		return fmt.Errorf("writing an image of run %s: %w", id, err)
 	}

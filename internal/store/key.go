@@ -9,34 +9,40 @@ import (
 	"github.com/flawless-engine/flawless"
 )
 
-// Keys, format 1. A key is one byte for the family, followed by parts. Keys sort by family, then by part.
+// Keys, format 2. A key is one byte for the family, followed by parts. Keys sort by family, then by part. What is owned has
+// its shard right after the family.
 //
 //	family    key                             value (in an envelope, see codec.go)
 //	F format  F                               nothing; the envelope's number is the format
 //	I identity I                              id of the store, and of its origin
 //	l lease   l shard:2                       owner, epoch
-//	h head    h id                            run, active, wake
-//	r record  r id seq:8                      epoch, entries
-//	d data    d id                            the run's data, JSON
-//	f frozen  f id                            an image of the run
+//	h head    h shard id                      run, active, wake
+//	r record  r shard id seq:8                epoch, entries
+//	d data    d shard id                      the run's data, JSON
+//	f frozen  f shard id                      an image of the run
 //	c created c created:8 id                  -
 //	s status  s status created:8 id           -
 //	m module  m module created:8 id           -
 //	w workflow w module workflow status created:8 id   -
 //	L label   L name value status created:8 id   -
 //	P parent  P parent created:8 id           -
-//	G placed  G key id                        -
-//	a active  a id                            -
-//	t timer   t wake:8 id                     -
+//	G placed  G shard key id                  -
+//	a active  a shard id                      -
+//	t timer   t shard wake:8 id               -
 //	v version v name version:8                module
 //	b binary  b digest piece:8                32 KiB of the module's bytes
-//	g state   g name                          value that runs share, holder
+//	g state   g shard name                    value that runs share, holder
 //	n node    n id                            one server of several on this database
+//	C         C shard name                    schedule
+//	H         H shard host                    rate limit of a host
+//	K         K shard id                      trace of a removed run
+//	D         D shard id                      nothing: the log of the run is being removed
 //	X         X                               generation of the indexes, 8 bytes; missing for generation 0
 //	x rebuilt x generation:8 and a key        - rows of rebuilt indexes, from c to t
 //	R         R                               key for the hashes of masked values
 //	Z check   Z                               result of the last check of the store, JSON
 //
+//	shard     one byte: see ShardOf and ShardOfName
 //	:2, :8    big-endian unsigned; times are Unix nanoseconds with the sign bit inverted
 //	id, ...   text: byte 00 becomes 00 FF, and 00 01 is the end
 //	-         an index: the value is empty and has no envelope
@@ -68,7 +74,7 @@ type key []byte
 
 func (k key) family(f family) key  { return append(k, byte(f)) }
 func (k key) number(n uint64) key  { return binary.BigEndian.AppendUint64(k, n) }
-func (k key) shard(n uint16) key   { return binary.BigEndian.AppendUint16(k, n) }
+func (k key) shard(n Shard) key    { return append(k, byte(n)) } // not for ShardOfCaps, which has no rows
 func (k key) moment(ns int64) key  { return k.number(uint64(ns) ^ 1<<63) }
 func (k key) time(t time.Time) key { return k.moment(nanoseconds(t)) }
 
@@ -96,16 +102,26 @@ func (k key) end() key {
 // all returns the range of all keys with the prefix k.
 func (k key) all() Range { return Range{From: k, To: k.end()} }
 
-func keyFormat() key              { return key(nil).family(familyFormat) }
-func keyIdentity() key            { return key(nil).family(familyIdentity) }
-func keyLease(shard uint16) key   { return key(nil).family(familyLease).shard(shard) }
-func keyHead(id string) key       { return key(nil).family(familyHead).text(id) }
-func keyRecords(id string) key    { return key(nil).family(familyRecord).text(id) }
-func keyData(id string) key       { return key(nil).family(familyData).text(id) }
-func keyImage(id string) key      { return key(nil).family(familyImage).text(id) }
+func keyFormat() key   { return key(nil).family(familyFormat) }
+func keyIdentity() key { return key(nil).family(familyIdentity) }
+func keyLease(sh Shard) key {
+	return binary.BigEndian.AppendUint16(key(nil).family(familyLease), uint16(sh))
+}
+func keyHead(id string) key       { return familyHead.of(id) }
+func keyRecords(id string) key    { return familyRecord.of(id) }
+func keyData(id string) key       { return familyData.of(id) }
+func keyImage(id string) key      { return familyImage.of(id) }
 func keyVersions(name string) key { return key(nil).family(familyVersion).text(name) }
 func keyBinary(digest string) key { return key(nil).family(familyBinary).text(digest) }
-func keyState(name string) key    { return key(nil).family(familyState).text(name) }
+func keyState(name string) key    { return familyState.named(KindState, name) }
+
+// of returns the key, or prefix of keys, of a run.
+func (f family) of(run string) key { return key(nil).family(f).shard(ShardOf(run)).text(run) }
+
+// named returns the key of what is owned under a name.
+func (f family) named(k Kind, name string) key {
+	return key(nil).family(f).shard(ShardOfName(k, name)).text(name)
+}
 
 // nanoseconds returns a time as keys contain it. Times out of range become the first or the last one.
 func nanoseconds(t time.Time) int64 {
@@ -139,6 +155,17 @@ func (p *parts) number() uint64 {
 	n := binary.BigEndian.Uint64(p.rest)
 	p.rest = p.rest[8:]
 	return n
+}
+
+// shard reads the number of a shard in the key of a lease.
+func (p *parts) shard() Shard {
+	if len(p.rest) < 2 {
+		p.bad, p.rest = true, nil
+		return 0
+	}
+	n := binary.BigEndian.Uint16(p.rest)
+	p.rest = p.rest[2:]
+	return Shard(n)
 }
 
 func (p *parts) moment() int64 { return int64(p.number() ^ 1<<63) }

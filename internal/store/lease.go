@@ -5,118 +5,257 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/flawless-engine/flawless"
 )
 
-// Lease is the right to write. Of all leases that were ever claimed, the one with the highest epoch is the current one.
-// Every write needs it, except those of the format number, the first identity, the rows of nodes and the lease itself. Reading needs no
-// lease.
+// Lease is the right of one owner to write what belongs to some shards. Each shard has a row with its owner and an epoch,
+// which grows whenever the shard is claimed. A write expects the row of its shard, so the claim of another owner ends the
+// writes of the former one. Every write needs a lease, except those of the format number, the first identity, the
+// rows of nodes and the leases themselves. Reading needs none.
+//
+// All methods may be called concurrently.
 type Lease struct {
+	owner  string
+	rows   [Shards + 1]atomic.Pointer[leaseRow] // nil for a shard that it does not own
+	onLost atomic.Pointer[func(Shard)]
+}
+
+// leaseRow is the row of a shard as its owner has written it.
+type leaseRow struct {
+	epoch uint64
+	item  Item
+}
+
+// leaseValue is the value of a lease row.
+type leaseValue struct {
 	Owner string `cbor:"1,keyasint"`
 	Epoch uint64 `cbor:"2,keyasint"`
 }
 
-// shardAll is the only shard: one lease covers all runs.
-const shardAll = 0
+// Owner returns the name of the owner.
+func (l *Lease) Owner() string { return l.owner }
 
-// Claim takes over the lease from any other owner. As soon as it returns, writes under older leases return
-// [flawless.Fenced]. A crash in the middle leaves the lease with the previous owner, or with this one, who must then
-// claim it again.
-func (s *Store) Claim(ctx context.Context, owner string) (Lease, error) {
+// Owns reports whether the lease has a shard, as far as its owner knows: another one may have claimed it since the last
+// write.
+func (l *Lease) Owns(sh Shard) bool { return l.row(sh) != nil }
+
+// Epoch returns the epoch of a shard, or 0 if the lease does not have it.
+func (l *Lease) Epoch(sh Shard) uint64 {
+	if row := l.row(sh); row != nil {
+		return row.epoch
+	}
+	return 0
+}
+
+// LastEpoch returns the highest epoch of its shards, or 0 if it has none.
+func (l *Lease) LastEpoch() (last uint64) {
+	for i := range l.rows {
+		last = max(last, l.Epoch(Shard(i)))
+	}
+	return last
+}
+
+// Owned returns the shards that the lease has, in order, without [ShardOfCaps].
+func (l *Lease) Owned() (owned []Shard) {
+	for sh := range Shard(Shards) {
+		if l.Owns(sh) {
+			owned = append(owned, sh)
+		}
+	}
+	return owned
+}
+
+// OnLost sets a function that is called when a write finds that another owner has claimed a shard: once for each such
+// shard, after Owns has become false, and before that write returns. It must not wait for a write.
+func (l *Lease) OnLost(lost func(Shard)) { l.onLost.Store(&lost) }
+
+// Drop gives shards up. Writes to them return [flawless.Fenced] from now on. The store does not change: their next owner
+// claims them. The caller makes sure that no write to them is running.
+func (l *Lease) Drop(shards ...Shard) {
+	for _, sh := range shards {
+		l.rows[sh].Store(nil)
+	}
+}
+
+func (l *Lease) row(sh Shard) *leaseRow {
+	if int(sh) >= len(l.rows) {
+		return nil
+	}
+	return l.rows[sh].Load()
+}
+
+// lose notes that the row of a shard is no longer in the store, unless the lease has another one by now.
+func (l *Lease) lose(sh Shard, row *leaseRow) {
+	if row != nil && l.rows[sh].CompareAndSwap(row, nil) {
+		if f := l.onLost.Load(); f != nil {
+			(*f)(sh)
+		}
+	}
+}
+
+// any returns a shard that the lease has.
+func (l *Lease) any() (Shard, bool) {
+	for i := range l.rows {
+		if l.rows[i].Load() != nil {
+			return Shard(i), true
+		}
+	}
+	return 0, false
+}
+
+// Claim takes over shards from any other owner, in one write, and returns a lease of them. Without shards it claims all,
+// with [ShardOfCaps]. As soon as it returns, writes to these shards under older leases return [flawless.Fenced]. A crash
+// in the middle leaves all of them with their previous owners, or with this one, who must then claim them again.
+func (s *Store) Claim(ctx context.Context, owner string, shards ...Shard) (*Lease, error) {
+	if len(shards) == 0 {
+		shards = append(AllShards(), ShardOfCaps)
+	}
+	l := &Lease{owner: owner}
+	return l, s.Extend(ctx, l, shards...)
+}
+
+// Extend claims more shards for a lease, as [Store.Claim] does.
+func (s *Store) Extend(ctx context.Context, l *Lease, shards ...Shard) error {
 	for {
-		l, err := s.claim(ctx, owner)
-		if !errors.Is(err, flawless.Fenced) {
-			return l, err
+		err := s.claim(ctx, l, shards)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, flawless.Fenced) { // else somebody else has claimed some of them meanwhile
+			return fmt.Errorf("claiming shards for %s: %w", l.owner, err)
 		}
 	}
 }
 
-func (s *Store) claim(ctx context.Context, owner string) (Lease, error) {
+func (s *Store) claim(ctx context.Context, l *Lease, shards []Shard) error {
 	d := s.draft()
 	defer s.release(d)
-	k := keyLease(shardAll)
-
-	var old Lease
-	switch err := s.get(ctx, k, &old, "the lease"); {
-	case errors.Is(err, flawless.NotFound):
-		d.absent(k)
-	case err != nil:
-		return Lease{}, err
-	default:
-		if err := d.expect(s.codec, k, old); err != nil {
-			return Lease{}, fmt.Errorf("claiming the lease: %w", err)
-		}
-	}
-	l := Lease{Owner: owner, Epoch: old.Epoch + 1}
-	err := d.set(s.codec, k, l)
-	if err == nil {
-		err = s.kv.Apply(ctx, &d.batch)
-	}
-	if err != nil {
-		return Lease{}, fmt.Errorf("claiming the lease for %s: %w", owner, err)
-	}
-	return l, nil
-}
-
-// LastLease returns the current lease, or the zero value if there has never been one.
-func (s *Store) LastLease(ctx context.Context) (Lease, error) {
-	var l Lease
-	if err := s.get(ctx, keyLease(shardAll), &l, "the lease"); err != nil && !errors.Is(err, flawless.NotFound) {
-		return Lease{}, err
-	}
-	return l, nil
-}
-
-// leaseRow is a lease and its row in the database.
-type leaseRow struct {
-	lease Lease
-	item  Item
-}
-
-// leased returns the row of l. It caches the last one, because all writes of an owner expect the same row.
-func (s *Store) leased(l Lease) (Item, error) {
-	if row := s.lease.Load(); row != nil && row.lease == l {
-		return row.item, nil
-	}
-	var b bytes.Buffer
-	if err := s.codec.Encode(&b, l); err != nil {
-		return Item{}, fmt.Errorf("the lease: %w", err)
-	}
-	row := &leaseRow{l, Item{keyLease(shardAll), b.Bytes()}}
-	s.lease.Store(row)
-	return row.item, nil
-}
-
-// under builds a batch and applies it as the owner of l. If an expectation does not hold, it changes nothing, and
-// returns [flawless.Fenced] if l is not the current lease, otherwise [flawless.Conflict].
-func (s *Store) under(ctx context.Context, l Lease, build func(d *draft) error) error {
-	d := s.draft()
-	defer s.release(d)
-	row, err := s.leased(l)
+	stored, err := s.leaseRows(ctx)
 	if err != nil {
 		return err
 	}
-	d.batch.Expect = append(d.batch.Expect, row)
+	rows := map[Shard]*leaseRow{}
+	values := map[uint64][]byte{} // by epoch: most shards have the same one
+	for _, sh := range shards {
+		if sh > ShardOfCaps {
+			return fmt.Errorf("there is no shard %d: %w", sh, flawless.Invalid)
+		}
+		if rows[sh] != nil {
+			continue
+		}
+		old := stored[sh]
+		row := &leaseRow{epoch: old.epoch + 1}
+		if values[row.epoch] == nil {
+			var b bytes.Buffer
+			if err := s.codec.Encode(&b, leaseValue{l.owner, row.epoch}); err != nil {
+				return err
+			}
+			values[row.epoch] = b.Bytes()
+		}
+		row.item = Item{keyLease(sh), values[row.epoch]}
+		d.batch.Expect = append(d.batch.Expect, Item{row.item.Key, old.item.Value})
+		d.batch.Set = append(d.batch.Set, Item{bytes.Clone(row.item.Key), bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
+		rows[sh] = row
+	}
+	if err := s.kv.Apply(ctx, &d.batch); err != nil {
+		return err
+	}
+	for sh, row := range rows {
+		l.rows[sh].Store(row)
+	}
+	return nil
+}
+
+// leaseRows returns the rows of all shards as the store has them.
+func (s *Store) leaseRows(ctx context.Context) (rows [Shards + 1]leaseRow, err error) {
+	var last leaseRow // most rows are equal
+	for item, err := range s.kv.Scan(ctx, key(nil).family(familyLease).all()) {
+		if err != nil {
+			return rows, fmt.Errorf("reading the leases: %w", err)
+		}
+		p := parts{rest: item.Key}
+		p.skip(1)
+		sh := p.shard()
+		if err := p.whole(item.Key); err != nil {
+			return rows, err
+		}
+		if int(sh) >= len(rows) {
+			return rows, fmt.Errorf("key %q is the lease of a shard that does not exist: %w", item.Key, flawless.Damaged)
+		}
+		if !bytes.Equal(last.item.Value, item.Value) {
+			var v leaseValue
+			if err := s.codec.Decode(item.Value, &v); err != nil {
+				return rows, reading(item.Key, err, "the lease of shard %d", sh)
+			}
+			last = leaseRow{epoch: v.Epoch, item: Item{Value: bytes.Clone(item.Value)}}
+		}
+		rows[sh] = last
+	}
+	return rows, nil
+}
+
+// LastEpoch returns the highest epoch of any shard, or 0 if none has ever been claimed. It grows with each start of a
+// server that claims all shards.
+func (s *Store) LastEpoch(ctx context.Context) (last uint64, err error) {
+	rows, err := s.leaseRows(ctx)
+	for _, row := range rows {
+		last = max(last, row.epoch)
+	}
+	return last, err
+}
+
+// under builds a batch that changes something of a shard, and applies it as the owner of that shard. If an expectation
+// does not hold, it changes nothing, and returns [flawless.Fenced] if l does not own the shard, otherwise
+// [flawless.Conflict].
+func (s *Store) under(ctx context.Context, l *Lease, sh Shard, build func(d *draft) error) error {
+	row := l.row(sh)
+	if row == nil {
+		return fmt.Errorf("%s does not own shard %d: %w", l.owner, sh, flawless.Fenced)
+	}
+	d := s.draft()
+	defer s.release(d)
+	d.batch.Expect, d.epoch = append(d.batch.Expect, row.item), row.epoch
 	if err := build(d); err != nil {
 		return err
 	}
-	err = s.kv.Apply(ctx, &d.batch)
+	err := s.kv.Apply(ctx, &d.batch)
 	if errors.Is(err, flawless.Fenced) {
-		err = s.fenced(ctx, l)
+		err = s.fenced(ctx, l, sh, row)
 	}
 	return err
 }
 
-// fenced finds out why a batch under l was refused.
-func (s *Store) fenced(ctx context.Context, l Lease) error {
-	var now Lease
-	err := s.get(ctx, keyLease(shardAll), &now, "the lease")
-	switch {
-	case err != nil && !errors.Is(err, flawless.NotFound):
-		return err
-	case err != nil || now != l:
-		return fmt.Errorf("the lease of %s with epoch %d is over; the current one is that of %s with epoch %d: %w", l.Owner, l.Epoch, now.Owner, now.Epoch, flawless.Fenced)
+// underAny is under for what belongs to no shard: l must own any. build may be called several times.
+func (s *Store) underAny(ctx context.Context, l *Lease, build func(d *draft) error) error {
+	for {
+		sh, ok := l.any()
+		if !ok {
+			return fmt.Errorf("%s does not own any shard: %w", l.owner, flawless.Fenced)
+		}
+		err := s.under(ctx, l, sh, build)
+		if !errors.Is(err, flawless.Fenced) {
+			return err
+		} // else this shard has been lost, and another one may be left
 	}
-	return fmt.Errorf("it has changed meanwhile: %w", flawless.Conflict)
+}
+
+// fenced finds out why a batch was refused that expected a row of l. If it was because of that row, l loses the shard,
+// and all others that have been claimed since.
+func (s *Store) fenced(ctx context.Context, l *Lease, sh Shard, row *leaseRow) error {
+	now, err := s.leaseRows(ctx)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(now[sh].item.Value, row.item.Value) {
+		return fmt.Errorf("it has changed meanwhile: %w", flawless.Conflict)
+	}
+	for i := range l.rows {
+		if own := l.rows[i].Load(); own != nil && !bytes.Equal(now[i].item.Value, own.item.Value) {
+			l.lose(Shard(i), own)
+		}
+	}
+	l.lose(sh, row)
+	return fmt.Errorf("the lease of %s for shard %d with epoch %d is over; the current epoch is %d: %w", l.owner, sh, row.epoch, now[sh].epoch, flawless.Fenced)
 }

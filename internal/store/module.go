@@ -13,9 +13,9 @@ import (
 
 // AddModule stores a module and its bytes as the next version of its name, and returns it with that version and true. If
 // the newest version has the same digest, it returns that one and false, and changes nothing, except that it writes the
-// bytes again if the stored ones are damaged. It does not check m.Digest. It returns [flawless.Fenced] if l is not the
-// current lease. A crash in the middle leaves the version with its bytes, or nothing.
-func (s *Store) AddModule(ctx context.Context, l Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
+// bytes again if the stored ones are damaged. It does not check m.Digest. It returns [flawless.Fenced] if l owns no
+// shard. A crash in the middle leaves the version with its bytes, or nothing.
+func (s *Store) AddModule(ctx context.Context, l *Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	if m.Name == "" || m.Digest == "" {
 		return flawless.Module{}, false, fmt.Errorf("adding a module: it has no name or no digest: %w", flawless.Invalid)
 	}
@@ -31,7 +31,7 @@ func (s *Store) AddModule(ctx context.Context, l Lease, m flawless.Module, bin [
 	}
 }
 
-func (s *Store) addModule(ctx context.Context, l Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
+func (s *Store) addModule(ctx context.Context, l *Lease, m flawless.Module, bin []byte) (flawless.Module, bool, error) {
 	newest, err := s.versions(ctx, m.Name, 1)
 	if err != nil {
 		return flawless.Module{}, false, err
@@ -46,7 +46,7 @@ func (s *Store) addModule(ctx context.Context, l Lease, m flawless.Module, bin [
 		}
 		m.Version = newest[0].Version + 1
 	}
-	err = s.under(ctx, l, func(d *draft) error {
+	err = s.underAny(ctx, l, func(d *draft) error {
 		if err := change(s.codec, d, keyVersions(m.Name).number(uint64(m.Version)), nil, &m); err != nil {
 			return err
 		}
@@ -167,9 +167,9 @@ func (d *draft) setBinary(c codec.Codec, digest string, bin []byte) error {
 }
 
 // KeepBinary stores the bytes of a module under their digest, but not as a version of a module: for imported runs. It
-// returns [flawless.Fenced] if l is not the current lease. A crash in the middle leaves all bytes or none.
-func (s *Store) KeepBinary(ctx context.Context, l Lease, digest string, bin []byte) error {
-	err := s.under(ctx, l, func(d *draft) error { return d.setBinary(s.codec, digest, bin) })
+// returns [flawless.Fenced] if l owns no shard. A crash in the middle leaves all bytes or none.
+func (s *Store) KeepBinary(ctx context.Context, l *Lease, digest string, bin []byte) error {
+	err := s.underAny(ctx, l, func(d *draft) error { return d.setBinary(s.codec, digest, bin) })
 	if err != nil {
 		return fmt.Errorf("storing the bytes of module %.12s: %w", digest, err)
 	}
@@ -177,9 +177,9 @@ func (s *Store) KeepBinary(ctx context.Context, l Lease, digest string, bin []by
 }
 
 // RemoveModule removes a version of a module, and its bytes unless another version of a module has the same ones. It
-// returns [flawless.NotFound] if there is no such version, and [flawless.Fenced] if l is not the current lease. A crash
+// returns [flawless.NotFound] if there is no such version, [flawless.Conflict] if it is removed concurrently, and [flawless.Fenced] if l owns no shard. A crash
 // in the middle leaves the version with its bytes, or neither.
-func (s *Store) RemoveModule(ctx context.Context, l Lease, name string, version int) error {
+func (s *Store) RemoveModule(ctx context.Context, l *Lease, name string, version int) error {
 	fail := func(err error) error { return fmt.Errorf("removing module %s, version %d: %w", name, version, err) }
 	k := keyVersions(name).number(uint64(version))
 	value, err := s.kv.Get(ctx, k)
@@ -210,7 +210,8 @@ func (s *Store) RemoveModule(ctx context.Context, l Lease, name string, version 
 			pieces = append(pieces, slices.Clone(item.Key))
 		}
 	}
-	err = s.under(ctx, l, func(d *draft) error {
+	err = s.underAny(ctx, l, func(d *draft) error {
+		d.batch.Expect = append(d.batch.Expect, Item{k, value})
 		for _, k := range pieces {
 			d.delete(k)
 		}

@@ -8,15 +8,15 @@ import (
 
 const familyPlaced family = 'G'
 
-// Placed yields the ids of the open runs with a concurrency key, sorted by key, from a consistent snapshot. It stops
+// Placed yields the ids of the open runs with a concurrency key in some shards, sorted by shard and then by key. It stops
 // after an error.
-func (s *Store) Placed(ctx context.Context) iter.Seq2[string, error] {
+func (s *Store) Placed(ctx context.Context, shards []Shard) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for item, err := range s.kv.Scan(ctx, key(nil).family(familyPlaced).all()) {
+		for item, err := range s.perShard(ctx, familyPlaced, shards) {
 			var id string
 			if err == nil {
 				p := parts{rest: item.Key}
-				p.skip(1)
+				p.skip(2)
 				_ = p.text()
 				id = p.text()
 				err = p.whole(item.Key)

@@ -192,7 +192,7 @@ func (kv *rebuilt) rebuild(ctx context.Context, generation uint64) error {
 		if err != nil {
 			return err
 		}
-		d.index(h.Run.ID, nil, &h)
+		d.index(ShardOf(h.Run.ID), h.Run.ID, nil, &h)
 		if n++; n == rowsAtOnce {
 			if err := write(); err != nil {
 				return err

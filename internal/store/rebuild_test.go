@@ -85,9 +85,9 @@ func listedIn(t *testing.T, s *store.Store) (l listed) {
 		All: ids(flawless.Filter{}), Waiting: ids(flawless.Filter{Status: []flawless.Status{flawless.Waiting}}),
 		Module: ids(flawless.Filter{Module: "b"}), Workflow: ids(flawless.Filter{Module: "b", Workflow: "w"}), Labelled: ids(flawless.Filter{Labels: map[string]string{"k": "2"}}),
 		Children: ids(flawless.Filter{Parent: "run-0001"}),
-		Active:   all(s.Active(t.Context())), Placed: all(s.Placed(t.Context())),
+		Active:   all(s.Active(t.Context(), store.AllShards())), Placed: all(s.Placed(t.Context(), store.AllShards())),
 	}
-	for timer, err := range s.Timers(t.Context(), 0, 1<<62) {
+	for timer, err := range s.Timers(t.Context(), 0, 1<<62, store.AllShards()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func listedIn(t *testing.T, s *store.Store) (l listed) {
 }
 
 // addRuns adds runs that appear in all lists.
-func addRuns(t *testing.T, s *store.Store, l store.Lease, from, to int) {
+func addRuns(t *testing.T, s *store.Store, l *store.Lease, from, to int) {
 	t.Helper()
 	for n := from; n < to; n++ {
 		id := fmt.Sprintf("run-%04d", n)
@@ -119,7 +119,7 @@ const runs = 1300
 
 func TestDamagedListsAreRebuilt(t *testing.T) {
 	t.Parallel()
-	for _, hole := range []string{"c", "s", "m", "w", "L", "P", "G", "a", "t", "c\x80\x00\x00\x80", "arun-0049"} {
+	for _, hole := range []string{"c", "s", "m", "w", "L", "P", "G", "a", "t", "c\x80\x00\x00\x80", "a" + string([]byte{byte(store.ShardOf("run-0049"))}) + "run-0049"} {
 		t.Run(hole, func(t *testing.T) {
 			t.Parallel()
 			kv := &holed{KV: mem.New()}
@@ -180,7 +180,7 @@ func TestRebuildNeedsAllHeads(t *testing.T) {
 	kv := &holed{KV: mem.New()}
 	s, l := claimed(t, kv)
 	addRuns(t, s, l, 0, 10)
-	kv.holes = [][]byte{[]byte("c"), []byte("hrun-0005")}
+	kv.holes = [][]byte{[]byte("c"), append([]byte{'h', byte(store.ShardOf("run-0005"))}, "run-0005"...)}
 	if _, _, err := s.Runs(t.Context(), flawless.Filter{}); !errors.Is(err, flawless.Damaged) {
 		t.Errorf("listing: %v, want damaged", err)
 	}

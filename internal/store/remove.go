@@ -16,8 +16,8 @@ const (
 	familyRemoval family = 'D'
 )
 
-func keyGone(id string) key    { return key(nil).family(familyGone).text(id) }
-func keyRemoval(id string) key { return key(nil).family(familyRemoval).text(id) }
+func keyGone(id string) key    { return familyGone.of(id) }
+func keyRemoval(id string) key { return familyRemoval.of(id) }
 
 // maxDeleted is the maximum number of log records that one batch removes.
 const maxDeleted = 2000
@@ -51,17 +51,17 @@ func (s *Store) Gone(ctx context.Context, id string) (Gone, error) {
 
 // Remove removes a run that has ended, with its log, its data and its rows in lists. keyed leaves a trace, so that its
 // id is never used for another run. It returns [flawless.Conflict] if the run is open, has calls in flight or changes
-// meanwhile, [flawless.NotFound] if it does not exist, and [flawless.Fenced] if l is not the current lease; nothing has
+// meanwhile, [flawless.NotFound] if it does not exist, and [flawless.Fenced] if l does not own its shard; nothing has
 // changed then. A crash in the middle leaves the whole run, or only part of its log, which [Store.FinishRemovals]
 // removes.
-func (s *Store) Remove(ctx context.Context, l Lease, id string, keyed bool) error {
+func (s *Store) Remove(ctx context.Context, l *Lease, id string, keyed bool) error {
 	if err := s.remove(ctx, l, id, keyed); err != nil {
 		return fmt.Errorf("removing run %s: %w", id, err)
 	}
 	return nil
 }
 
-func (s *Store) remove(ctx context.Context, l Lease, id string, keyed bool) error {
+func (s *Store) remove(ctx context.Context, l *Lease, id string, keyed bool) error {
 	value, err := s.kv.Get(ctx, keyHead(id))
 	if err != nil {
 		return reading(keyHead(id), err, "run %s", id)
@@ -78,12 +78,13 @@ func (s *Store) remove(ctx context.Context, l Lease, id string, keyed bool) erro
 		return err
 	}
 	more := len(records) == maxDeleted
-	err = s.under(ctx, l, func(d *draft) error {
+	sh := ShardOf(id)
+	err = s.under(ctx, l, sh, func(d *draft) error {
 		d.batch.Expect = append(d.batch.Expect, Item{keyHead(id), value})
 		d.delete(keyHead(id))
 		d.delete(keyData(id))
 		d.delete(keyImage(id))
-		d.unlist(id, &h)
+		d.unlist(sh, id, &h)
 		d.batch.Delete = append(d.batch.Delete, records...)
 		if keyed {
 			input, err := s.input(ctx, id)
@@ -123,10 +124,10 @@ func (s *Store) input(ctx context.Context, id string) ([]byte, error) {
 }
 
 // unlist removes a run from all lists.
-func (d *draft) unlist(id string, h *Head) {
+func (d *draft) unlist(sh Shard, id string, h *Head) {
 	for _, row := range rows {
 		if row.has(h) {
-			d.delete(row.key(d.key(row.family), h).text(id))
+			d.delete(row.key(d.list(row, sh), h).text(id))
 		}
 	}
 	for name, value := range h.Run.Labels {
@@ -147,16 +148,16 @@ func (s *Store) recordKeys(ctx context.Context, id string) (keys [][]byte, err e
 	return keys, nil
 }
 
-// FinishRemovals removes the rest of the logs of runs whose removal was interrupted. It returns [flawless.Fenced] if l is
-// not the current lease. After a crash in the middle, call it again.
-func (s *Store) FinishRemovals(ctx context.Context, l Lease) error {
+// FinishRemovals removes the rest of the logs of runs in some shards whose removal was interrupted. It returns
+// [flawless.Fenced] if l does not own one of the shards. After a crash in the middle, call it again.
+func (s *Store) FinishRemovals(ctx context.Context, l *Lease, shards []Shard) error {
 	var ids []string
-	for item, err := range s.kv.Scan(ctx, key(nil).family(familyRemoval).all()) {
+	for item, err := range s.perShard(ctx, familyRemoval, shards) {
 		if err != nil {
 			return fmt.Errorf("looking for interrupted removals: %w", err)
 		}
 		p := parts{rest: item.Key}
-		p.skip(1)
+		p.skip(2)
 		ids = append(ids, p.text())
 	}
 	for _, id := range ids {
@@ -167,9 +168,9 @@ func (s *Store) FinishRemovals(ctx context.Context, l Lease) error {
 	return nil
 }
 
-func (s *Store) finishRemoval(ctx context.Context, l Lease, id string) error {
+func (s *Store) finishRemoval(ctx context.Context, l *Lease, id string) error {
 	if _, err := s.kv.Get(ctx, keyHead(id)); err == nil { // a new run has the id
-		return s.under(ctx, l, func(d *draft) error { d.delete(keyRemoval(id)); return nil })
+		return s.under(ctx, l, ShardOf(id), func(d *draft) error { d.delete(keyRemoval(id)); return nil })
 	} else if !errors.Is(err, flawless.NotFound) {
 		return err
 	}
@@ -182,7 +183,7 @@ func (s *Store) finishRemoval(ctx context.Context, l Lease, id string) error {
 		if last {
 			records = append(records, keyRemoval(id))
 		}
-		err = s.under(ctx, l, func(d *draft) error {
+		err = s.under(ctx, l, ShardOf(id), func(d *draft) error {
 			d.absent(keyHead(id))
 			d.batch.Delete = append(d.batch.Delete, records...)
 			return nil

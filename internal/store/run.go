@@ -31,12 +31,13 @@ type Write struct {
 
 // Write applies w atomically. If it returns nil, w is on stable storage.
 //
-// It returns [flawless.Fenced] if l is not the current lease, [flawless.Conflict] if w is New and there is a run with
+// It returns [flawless.Fenced] if l does not own its shard, [flawless.Conflict] if w is New and there is a run with
 // the id or part of one that is being removed, [flawless.Invalid] if w is inconsistent, [flawless.TooLarge] if a record
 // exceeds the limits of the format, and [flawless.Full] if there is no space; nothing has changed then. A crash in the
 // middle leaves all of w or nothing.
-func (s *Store) Write(ctx context.Context, l Lease, w Write) error {
-	err := s.under(ctx, l, func(d *draft) error { return s.draftWrite(d, l, &w) })
+func (s *Store) Write(ctx context.Context, l *Lease, w Write) error {
+	sh := ShardOf(w.ID)
+	err := s.under(ctx, l, sh, func(d *draft) error { return s.draftWrite(d, sh, &w) })
 	if w.New && errors.Is(err, flawless.Conflict) {
 		err = fmt.Errorf("a run with this id already exists: %w", flawless.Conflict)
 	}
@@ -46,36 +47,36 @@ func (s *Store) Write(ctx context.Context, l Lease, w Write) error {
 	return nil
 }
 
-func (s *Store) draftWrite(d *draft, l Lease, w *Write) error {
+func (s *Store) draftWrite(d *draft, sh Shard, w *Write) error {
 	if err := w.check(); err != nil {
 		return err
 	}
 	if len(w.Entries) > 0 {
-		rec := codec.Record{Epoch: l.Epoch, Entries: w.Entries}
-		if err := d.set(s.codec, d.key(familyRecord).text(w.ID).number(w.Seq), &rec); err != nil {
+		rec := codec.Record{Epoch: d.epoch, Entries: w.Entries}
+		if err := d.set(s.codec, d.key(familyRecord).shard(sh).text(w.ID).number(w.Seq), &rec); err != nil {
 			return fmt.Errorf("record %d: %w", w.Seq, err)
 		}
 	}
 	if w.After != nil {
 		if w.New {
-			d.absent(keyHead(w.ID))
-			d.absent(keyRemoval(w.ID)) // records of an earlier run with the id still exist
+			d.absent(d.keep(d.key(familyHead).shard(sh).text(w.ID)))
+			d.absent(d.keep(d.key(familyRemoval).shard(sh).text(w.ID))) // records of an earlier run with the id still exist
 			if w.Keyed {
-				d.absent(keyGone(w.ID))
+				d.absent(d.keep(d.key(familyGone).shard(sh).text(w.ID)))
 			}
 		}
-		if err := d.set(s.codec, d.key(familyHead).text(w.ID), w.After); err != nil {
+		if err := d.set(s.codec, d.key(familyHead).shard(sh).text(w.ID), w.After); err != nil {
 			return fmt.Errorf("head: %w", err)
 		}
-		d.index(w.ID, w.Before, w.After)
+		d.index(sh, w.ID, w.Before, w.After)
 	}
 	if w.Data != nil {
-		if err := d.setRaw(s.codec, d.key(familyData).text(w.ID), w.Data); err != nil {
+		if err := d.setRaw(s.codec, d.key(familyData).shard(sh).text(w.ID), w.Data); err != nil {
 			return fmt.Errorf("data: %w", err)
 		}
 	}
 	if w.Forget {
-		d.delete(d.key(familyImage).text(w.ID))
+		d.delete(d.key(familyImage).shard(sh).text(w.ID))
 	}
 	return nil
 }

@@ -9,18 +9,18 @@ import (
 
 const familySchedule family = 'C'
 
-func keySchedule(name string) key { return key(nil).family(familySchedule).text(name) }
+func keySchedule(name string) key { return familySchedule.named(KindSchedule, name) }
 
-// Schedules returns all schedules, sorted by name.
-func (s *Store) Schedules(ctx context.Context) ([]flawless.Schedule, error) {
-	return every[flawless.Schedule](ctx, s, familySchedule, "schedules")
+// Schedules returns the schedules in some shards, sorted by name.
+func (s *Store) Schedules(ctx context.Context, shards []Shard) ([]flawless.Schedule, error) {
+	return owned[flawless.Schedule](ctx, s, familySchedule, shards, "schedules")
 }
 
 // PutSchedule stores a schedule, or removes it if after is nil. before is the stored schedule, or nil if there is none.
-// It returns [flawless.Fenced] if l is not the current lease, and [flawless.Conflict] if the stored schedule is another
+// It returns [flawless.Fenced] if l does not own its shard, and [flawless.Conflict] if the stored schedule is another
 // one; nothing has changed then. A crash in the middle leaves the old or the new schedule.
-func (s *Store) PutSchedule(ctx context.Context, l Lease, name string, before, after *flawless.Schedule) error {
-	err := s.under(ctx, l, func(d *draft) error { return change(s.codec, d, keySchedule(name), before, after) })
+func (s *Store) PutSchedule(ctx context.Context, l *Lease, name string, before, after *flawless.Schedule) error {
+	err := s.under(ctx, l, ShardOfName(KindSchedule, name), func(d *draft) error { return change(s.codec, d, keySchedule(name), before, after) })
 	if err != nil {
 		return fmt.Errorf("writing schedule %s: %w", name, err)
 	}

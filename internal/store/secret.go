@@ -19,14 +19,14 @@ func (s *Store) Secrets(ctx context.Context) ([]flawless.SealedSecret, error) {
 	return every[flawless.SealedSecret](ctx, s, familySecret, "secrets")
 }
 
-// ChangeSecrets applies all changes atomically, durably if it returns nil. It returns [flawless.Fenced] if l is not the
-// current lease, and [flawless.Conflict] if a stored secret is another one. A crash in the middle leaves all secrets
+// ChangeSecrets applies all changes atomically, durably if it returns nil. It returns [flawless.Fenced] if l owns no
+// shard, and [flawless.Conflict] if a stored secret is another one. A crash in the middle leaves all secrets
 // unchanged or all changed.
-func (s *Store) ChangeSecrets(ctx context.Context, l Lease, changes []SecretChange) error {
+func (s *Store) ChangeSecrets(ctx context.Context, l *Lease, changes []SecretChange) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	err := s.under(ctx, l, func(d *draft) error {
+	err := s.underAny(ctx, l, func(d *draft) error {
 		for _, c := range changes {
 			name := ""
 			if c.After != nil {

@@ -25,14 +25,15 @@ func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
 	return all, nil
 }
 
-// PutSettings stores the settings of a module. It returns [flawless.Fenced] if l is not the current lease. A crash in
-// the middle leaves the old or the new settings.
-func (s *Store) PutSettings(ctx context.Context, l Lease, set flawless.Settings) error {
-	err := s.under(ctx, l, func(d *draft) error {
-		return d.set(s.codec, key(nil).family(familySettings).text(set.Module), &set)
+// PutSettings stores the settings of a module. before is the stored settings, or nil if there are none. It returns
+// [flawless.Fenced] if l owns no shard any more, and [flawless.Conflict] if other settings are stored. A crash in the
+// middle leaves the old or the new settings.
+func (s *Store) PutSettings(ctx context.Context, l *Lease, before *flawless.Settings, after flawless.Settings) error {
+	err := s.underAny(ctx, l, func(d *draft) error {
+		return change(s.codec, d, key(nil).family(familySettings).text(after.Module), before, &after)
 	})
 	if err != nil {
-		return fmt.Errorf("writing the settings of module %s: %w", set.Module, err)
+		return fmt.Errorf("writing the settings of module %s: %w", after.Module, err)
 	}
 	return nil
 }

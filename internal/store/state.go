@@ -15,10 +15,10 @@ type State struct {
 	Holder *flawless.Claim `cbor:"2,keyasint,omitempty"`
 }
 
-// PutState stores a state, or removes it if it has no value and no holder. It returns [flawless.Fenced] if l is not the
-// current lease. A crash in the middle leaves the old or the new state.
-func (s *Store) PutState(ctx context.Context, l Lease, name string, st State) error {
-	err := s.under(ctx, l, func(d *draft) error {
+// PutState stores a state, or removes it if it has no value and no holder. It returns [flawless.Fenced] if l does not own
+// its shard. A crash in the middle leaves the old or the new state.
+func (s *Store) PutState(ctx context.Context, l *Lease, name string, st State) error {
+	err := s.under(ctx, l, ShardOfName(KindState, name), func(d *draft) error {
 		if len(st.Value) == 0 && st.Holder == nil {
 			d.delete(keyState(name))
 			return nil
@@ -40,19 +40,18 @@ func (s *Store) State(ctx context.Context, name string) (st State, err error) {
 	return st, err
 }
 
-// States yields the names of all states from a name on (inclusive), sorted, from a consistent snapshot. It stops after
-// an error.
-func (s *Store) States(ctx context.Context, from string) iter.Seq2[string, error] {
+// States yields the names of the states in some shards from a name on (inclusive), sorted. It stops after an error.
+func (s *Store) States(ctx context.Context, from string, shards []Shard) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		r := key(nil).family(familyState).all()
+		first := key(nil)
 		if from != "" {
-			r.From = keyState(from)
+			first = first.text(from)
 		}
-		for item, err := range s.kv.Scan(ctx, r) {
+		for item, err := range s.mergedShards(ctx, familyState, shards, first, nil) {
 			name := ""
 			if err == nil {
 				p := parts{rest: item.Key}
-				p.skip(1)
+				p.skip(2)
 				name = p.text()
 				err = p.whole(item.Key)
 			}

@@ -23,7 +23,6 @@ type Store struct {
 	kv     *rebuilt
 	codec  codec.Codec
 	drafts sync.Pool // of *draft
-	lease  atomic.Pointer[leaseRow]
 
 	identity atomic.Pointer[flawless.Identity]
 }
@@ -41,9 +40,12 @@ type Failer interface {
 	Failed() error
 }
 
+// KeyFormat is the number of the key layout, which the row of the format has in its envelope. Format 1 had no shards.
+const KeyFormat = 2
+
 // Open returns a store in kv, and owns kv unless it returns an error. It initialises an empty database with a format
-// number and an identity. It returns [flawless.Conflict] if the format number is higher than that of this version, and
-// [flawless.Damaged] if the database contains something else.
+// number and an identity. It returns [flawless.Conflict] if the database has another format number, and
+// [flawless.Damaged] if it contains something else.
 func Open(ctx context.Context, kv KV) (*Store, error) {
 	c, err := codec.New()
 	if err != nil {
@@ -98,9 +100,13 @@ func (s *Store) checkFormat(ctx context.Context) error {
 		return err
 	case s.codec.Check(value) != nil:
 		return fmt.Errorf("reading its format number (key %q): %w", keyFormat(), s.codec.Check(value))
-	case value[0] > flawless.LogFormat:
-		return fmt.Errorf("the database has format %d, but this version of flawless (%s) only knows formats up to %d: use a newer version: %w",
-			value[0], flawless.Version, flawless.LogFormat, flawless.Conflict)
+	case value[0] > KeyFormat:
+		return fmt.Errorf("the database has key format %d, but this version of flawless (%s) only knows format %d: use a newer version: %w",
+			value[0], flawless.Version, KeyFormat, flawless.Conflict)
+	case value[0] < KeyFormat:
+		return fmt.Errorf("the database has key format %d, but this version of flawless (%s) only knows format %d and cannot convert it: "+
+			"complete its runs with the version that wrote it and export them, then use another --working-dir and import them: %w",
+			value[0], flawless.Version, KeyFormat, flawless.Conflict)
 	}
 	return nil
 }
@@ -118,9 +124,10 @@ func (s *Store) writeFormat(ctx context.Context) error {
 	d := s.draft()
 	defer s.release(d)
 	d.absent(keyFormat())
-	if err := d.setRaw(s.codec, keyFormat(), nil); err != nil {
+	if err := s.codec.AppendFormat(&d.text, KeyFormat); err != nil {
 		return err
 	}
+	d.batch.Set = append(d.batch.Set, Item{d.keep(keyFormat()), d.since(0)})
 	now := time.Now()
 	if err := d.set(s.codec, keyIdentity(), flawless.Identity{ID: flawless.NewStoreID(now), Made: now}); err != nil {
 		return err

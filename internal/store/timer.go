@@ -12,19 +12,18 @@ type Timer struct {
 	Wake int64  // Unix nanoseconds
 }
 
-// Timers yields the timers from one time (inclusive) until another (exclusive), sorted by Wake and then by ID, from a
-// consistent snapshot. It stops after an error.
-func (s *Store) Timers(ctx context.Context, from, until int64) iter.Seq2[Timer, error] {
+// Timers yields the timers in some shards from one time (inclusive) until another (exclusive), sorted by Wake and then by
+// ID. It sees everything that was durable when it was called. It stops after an error.
+func (s *Store) Timers(ctx context.Context, from, until int64, shards []Shard) iter.Seq2[Timer, error] {
 	return func(yield func(Timer, error) bool) {
-		r := Range{From: key(nil).family(familyTimer).moment(from), To: key(nil).family(familyTimer).moment(until)}
 		if from >= until {
 			return
 		}
-		for item, err := range s.kv.Scan(ctx, r) {
+		for item, err := range s.mergedShards(ctx, familyTimer, shards, key(nil).moment(from), key(nil).moment(until)) {
 			var t Timer
 			if err == nil {
 				p := parts{rest: item.Key}
-				p.skip(1)
+				p.skip(2)
 				t.Wake = p.moment()
 				t.ID = p.text()
 				err = p.whole(item.Key)

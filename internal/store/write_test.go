@@ -31,7 +31,7 @@ func TestWriteIsOneApply(t *testing.T) {
 	}
 }
 
-func claimed(t testing.TB, kv store.KV) (*store.Store, store.Lease) {
+func claimed(t testing.TB, kv store.KV) (*store.Store, *store.Lease) {
 	t.Helper()
 	s, err := store.Open(t.Context(), kv)
 	if err != nil {

@@ -31,7 +31,7 @@ type Vault struct {
 
 	mu    sync.Mutex // held during changes of secrets or keys
 	ring  ring
-	lease store.Lease
+	lease *store.Lease
 	open  atomic.Pointer[[]flawless.OpenSecret]
 }
 
@@ -63,7 +63,7 @@ func New(ctx context.Context, s *store.Store, o Options) (*Vault, error) {
 
 // Own sets the lease under which the vault changes secrets, and finishes a key rotation that a crash interrupted. If
 // another server has claimed the store, Own, Set, Remove and Rotate return [flawless.Fenced] and change nothing.
-func (v *Vault) Own(ctx context.Context, l store.Lease) error {
+func (v *Vault) Own(ctx context.Context, l *store.Lease) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.lease = l

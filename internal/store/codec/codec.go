@@ -89,6 +89,13 @@ func (c Codec) AppendRaw(b *bytes.Buffer, payload []byte) error {
 	return c.seal(b, from)
 }
 
+// AppendFormat appends an empty value to b whose envelope has a number of its own in place of that of the log.
+func (c Codec) AppendFormat(b *bytes.Buffer, format byte) error {
+	from := b.Len()
+	b.WriteByte(format)
+	return c.seal(b, from)
+}
+
 // seal appends the checksum of what b has from an offset on.
 func (c Codec) seal(b *bytes.Buffer, from int) error {
 	if n := b.Len() - from; n > maxValue-4 {

@@ -19,18 +19,18 @@ import (
 )
 
 // tryStore opens a store and claims its lease.
-func tryStore(ctx context.Context, fs vfs.FS) (*store.Store, store.Lease, error) {
+func tryStore(ctx context.Context, fs vfs.FS) (*store.Store, *store.Lease, error) {
 	db, err := pebble.Open("work", pebble.Options{FS: fs, Reserve: -1, Cache: 1 << 20})
 	if err != nil {
-		return nil, store.Lease{}, err
+		return nil, nil, err
 	}
 	s, err := store.Open(ctx, db)
 	if err != nil {
-		return nil, store.Lease{}, errors.Join(err, db.Close())
+		return nil, nil, errors.Join(err, db.Close())
 	}
 	l, err := s.Claim(ctx, "test")
 	if err != nil {
-		return nil, store.Lease{}, errors.Join(err, s.Close())
+		return nil, nil, errors.Join(err, s.Close())
 	}
 	return s, l, nil
 }
@@ -69,7 +69,7 @@ func filled(t *testing.T) directory {
 			w.New, w.Before, w.Seq, w.Data = false, w.After, w.Seq+1, nil
 		}
 	}
-	err = errors.Join(err, s.PutSchedule(ctx, l, "nightly", nil, &flawless.Schedule{Name: "nightly"}), s.PutSettings(ctx, l, flawless.Settings{Module: "m"}), s.Close())
+	err = errors.Join(err, s.PutSchedule(ctx, l, "nightly", nil, &flawless.Schedule{Name: "nightly"}), s.PutSettings(ctx, l, nil, flawless.Settings{Module: "m"}), s.Close())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func unreadableThings(ctx context.Context, s *store.Store) map[string]error {
 	}
 	_, all["module m version 1 bytes"] = s.Binary(ctx, "d")
 	_, all["module m version 2 bytes"] = s.Binary(ctx, "e")
-	_, all["schedules"] = s.Schedules(ctx)
+	_, all["schedules"] = s.Schedules(ctx, store.AllShards())
 	_, all["settings of modules"] = s.Settings(ctx)
 	maps.DeleteFunc(all, func(_ string, err error) bool { return err == nil })
 	return all

@@ -196,22 +196,22 @@ func TestStoreWithDamagedTables(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	fs := vfs.NewMem()
-	open := func(fs vfs.FS) (*store.Store, store.Lease, error) {
+	open := func(fs vfs.FS) (*store.Store, *store.Lease, error) {
 		db, err := pebble.Open("work", pebble.Options{FS: fs, Reserve: -1})
 		if err != nil {
-			return nil, store.Lease{}, err
+			return nil, nil, err
 		}
 		s, err := store.Open(ctx, db)
 		if err != nil {
-			return nil, store.Lease{}, errors.Join(err, db.Close())
+			return nil, nil, errors.Join(err, db.Close())
 		}
 		l, err := s.Claim(ctx, "test")
 		if err != nil {
-			return nil, store.Lease{}, errors.Join(err, s.Close())
+			return nil, nil, errors.Join(err, s.Close())
 		}
 		return s, l, nil
 	}
-	opened := func(fs vfs.FS) (*store.Store, store.Lease) {
+	opened := func(fs vfs.FS) (*store.Store, *store.Lease) {
 		s, l, err := open(fs)
 		if err != nil {
 			t.Fatal(err)

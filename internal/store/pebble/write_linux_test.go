@@ -67,14 +67,14 @@ func (fl *floor) append(b *testing.B) {
 // the head.
 type life struct {
 	s     *store.Store
-	l     store.Lease
+	l     *store.Lease
 	id    string
 	seq   uint64
 	head  *store.Head
 	turns []flawless.Entry
 }
 
-func newLife(s *store.Store, l store.Lease, i int64) *life {
+func newLife(s *store.Store, l *store.Lease, i int64) *life {
 	return &life{s: s, l: l, id: fmt.Sprintf("run-%020d", i), turns: []flawless.Entry{
 		{At: 1 << 60, Turn: &flawless.Turn{N: 1, Time: 1 << 60, Answers: []int{1}, Calls: []flawless.Call{{N: 1, Kind: "http", Head: make([]byte, 200)}}, Cost: 12345}},
 	}}
@@ -100,7 +100,7 @@ func (r *life) write(b *testing.B) {
 	r.seq++
 }
 
-func openStore(b *testing.B) (*store.Store, store.Lease) {
+func openStore(b *testing.B) (*store.Store, *store.Lease) {
 	b.Helper()
 	s, err := store.Open(b.Context(), openDisk(b))
 	if err != nil {

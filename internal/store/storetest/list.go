@@ -139,12 +139,13 @@ func testActive(t *testing.T, open func(t *testing.T) store.KV) {
 		heads[id] = h
 	}
 	active := func() (got []string) {
-		for id, err := range s.Active(t.Context()) {
+		for id, err := range s.Active(t.Context(), store.AllShards()) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			got = append(got, id)
 		}
+		slices.Sort(got) // they are in the order of their shards
 		return got
 	}
 	same(t, "active runs", []string{"a", "c"}, active())
@@ -166,7 +167,7 @@ func testTimers(t *testing.T, open func(t *testing.T) store.KV) {
 		heads[id] = h
 	}
 	timers := func(from, until int64) (got []string) {
-		for tm, err := range s.Timers(t.Context(), from, until) {
+		for tm, err := range s.Timers(t.Context(), from, until, store.AllShards()) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -133,15 +133,15 @@ func testDamage(t *testing.T, open func(t *testing.T) store.KV) {
 	if _, _, err := s.AddModule(t.Context(), l, flawless.Module{Name: "m", Digest: "d"}, []byte("bytes")); err != nil {
 		t.Fatal(err)
 	}
-	second := []byte("ra\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01")
+	second := append(keyOf('r', "a"), 0, 0, 0, 0, 0, 0, 0, 1)
 	reads := []struct {
 		name string
 		key  []byte
 		read func() error
 	}{
-		{"head", []byte("ha\x00\x01"), func() error { _, err := s.Head(t.Context(), "a"); return err }},
-		{"head in a list", []byte("ha\x00\x01"), func() error { _, _, err := s.Runs(t.Context(), flawless.Filter{}); return err }},
-		{"data", []byte("da\x00\x01"), func() error { _, err := s.Data(t.Context(), "a"); return err }},
+		{"head", keyOf('h', "a"), func() error { _, err := s.Head(t.Context(), "a"); return err }},
+		{"head in a list", keyOf('h', "a"), func() error { _, _, err := s.Runs(t.Context(), flawless.Filter{}); return err }},
+		{"data", keyOf('d', "a"), func() error { _, err := s.Data(t.Context(), "a"); return err }},
 		{"record", second, func() error { return readLog(t, s, "a") }},
 		{"lease", []byte("l\x00\x00"), func() error { _, err := s.Claim(t.Context(), "x"); return err }},
 		{"module", []byte("vm\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01"), func() error { _, err := s.Module(t.Context(), "m"); return err }},

@@ -26,7 +26,7 @@ func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
 			write(t, s, l, store.Write{ID: "long", New: true, Keyed: true, After: &h, Data: []byte("{}"), Entries: []flawless.Entry{{Start: &flawless.Start{Input: []byte(`{"a":1}`)}}}})
 			b := &store.Batch{} // more records, which the engine would write one by one
 			for i := range records {
-				b.Set = append(b.Set, store.Item{Key: binary.BigEndian.AppendUint64([]byte("rlong\x00\x01"), uint64(i+1)), Value: []byte("x")})
+				b.Set = append(b.Set, store.Item{Key: binary.BigEndian.AppendUint64(keyOf('r', "long"), uint64(i+1)), Value: []byte("x")})
 			}
 			apply(t, kv, b)
 			code(t, "an open run", s.Remove(t.Context(), l, "long", true), flawless.Conflict)
@@ -44,10 +44,10 @@ func testRemoval(t *testing.T, open func(t *testing.T) store.KV) {
 				code(t, "removing it again", err, flawless.NotFound)
 			}
 			again := store.Write{ID: "long", New: true, After: &h}
-			if len(pairs(t, kv, store.Range{From: []byte("rlong\x00"), To: []byte("rlong\x01")})) > 0 {
+			if len(pairs(t, kv, store.Range{From: keyOf('r', "long"), To: append(keyOf('r', "long"), 0xff)})) > 0 {
 				code(t, "a run whose id still has records", s.Write(t.Context(), l, again), flawless.Conflict)
 			}
-			if err := s.FinishRemovals(t.Context(), l); err != nil {
+			if err := s.FinishRemovals(t.Context(), l, store.AllShards()); err != nil {
 				t.Fatal(err)
 			}
 			for _, item := range pairs(t, kv, store.Range{}) {

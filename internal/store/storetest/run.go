@@ -24,7 +24,7 @@ func openStore(t *testing.T, kv store.KV) *store.Store {
 }
 
 // claimed returns a store on a new database, and its lease.
-func claimed(t *testing.T, open func(t *testing.T) store.KV) (*store.Store, store.Lease) {
+func claimed(t *testing.T, open func(t *testing.T) store.KV) (*store.Store, *store.Lease) {
 	t.Helper()
 	s := openStore(t, opener(open).opened(t))
 	l, err := s.Claim(t.Context(), "test")
@@ -34,7 +34,7 @@ func claimed(t *testing.T, open func(t *testing.T) store.KV) (*store.Store, stor
 	return s, l
 }
 
-func write(t *testing.T, s *store.Store, l store.Lease, w store.Write) {
+func write(t *testing.T, s *store.Store, l *store.Lease, w store.Write) {
 	t.Helper()
 	if err := s.Write(t.Context(), l, w); err != nil {
 		t.Fatal(err)
@@ -58,11 +58,13 @@ func testFormat(t *testing.T, open func(t *testing.T) store.KV) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := []byte{flawless.LogFormat + 1}
-	next = binary.LittleEndian.AppendUint32(next, crc32.Checksum(next, crc32.MakeTable(crc32.Castagnoli)))
-	apply(t, kv, set(store.Item{Key: []byte("F"), Value: next}))
-	_, err = store.Open(t.Context(), kv)
-	code(t, "a format to come", err, flawless.Conflict)
+	for name, format := range map[string]byte{"a format to come": store.KeyFormat + 1, "an older format": store.KeyFormat - 1} {
+		other := []byte{format}
+		other = binary.LittleEndian.AppendUint32(other, crc32.Checksum(other, crc32.MakeTable(crc32.Castagnoli)))
+		apply(t, kv, set(store.Item{Key: []byte("F"), Value: other}))
+		_, err = store.Open(t.Context(), kv)
+		code(t, name, err, flawless.Conflict)
+	}
 	apply(t, kv, set(store.Item{Key: []byte("F"), Value: value[:3]}))
 	_, err = store.Open(t.Context(), kv)
 	code(t, "half a format number", err, flawless.Damaged)
@@ -75,18 +77,18 @@ func testFormat(t *testing.T, open func(t *testing.T) store.KV) {
 
 func testLease(t *testing.T, open func(t *testing.T) store.KV) {
 	s := openStore(t, opener(open).opened(t))
-	err := s.Write(t.Context(), store.Lease{}, store.Write{ID: "a", Entries: entries(1)})
+	err := s.Write(t.Context(), &store.Lease{}, store.Write{ID: "a", Entries: entries(1)})
 	code(t, "writing without a lease", err, flawless.Fenced)
 
 	first, err := s.Claim(t.Context(), "one")
-	if err != nil || first != (store.Lease{Owner: "one", Epoch: 1}) {
-		t.Fatalf("first claim: %+v, %v", first, err)
+	if err != nil || first.Owner() != "one" || first.Epoch(store.ShardOf("a")) != 1 {
+		t.Fatalf("first claim: epoch %d, %v", first.LastEpoch(), err)
 	}
 	h := head("a", 0)
 	write(t, s, first, store.Write{ID: "a", New: true, After: &h, Entries: entries(1)})
 	second, err := s.Claim(t.Context(), "two")
-	if err != nil || second != (store.Lease{Owner: "two", Epoch: 2}) {
-		t.Fatalf("second claim: %+v, %v", second, err)
+	if err != nil || second.Owner() != "two" || second.Epoch(store.ShardOf("a")) != 2 {
+		t.Fatalf("second claim: epoch %d, %v", second.LastEpoch(), err)
 	}
 	after := h
 	after.Run.Status = flawless.Failed
@@ -153,11 +155,11 @@ func testLog(t *testing.T, open func(t *testing.T) store.KV) {
 	for _, id := range []string{"a", "aa", "ab", "ä", strings.Repeat("x", flawless.MaxID)} {
 		h := head(id, 0)
 		write(t, s, l, store.Write{ID: id, New: true, After: &h, Seq: 0, Entries: entries(0)})
-		want[id] = []flawless.Record{{Seq: 0, Epoch: l.Epoch, Entries: entries(0)}}
+		want[id] = []flawless.Record{{Seq: 0, Epoch: 1, Entries: entries(0)}}
 		for i := range 300 {
 			e := entries(i + 1)
 			write(t, s, l, store.Write{ID: id, Seq: uint64(i + 1), Entries: e})
-			want[id] = append(want[id], flawless.Record{Seq: uint64(i + 1), Epoch: l.Epoch, Entries: e})
+			want[id] = append(want[id], flawless.Record{Seq: uint64(i + 1), Epoch: 1, Entries: e})
 		}
 	}
 	read := func(id string, from uint64) (got []flawless.Record) {

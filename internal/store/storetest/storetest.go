@@ -49,6 +49,9 @@ var areas = []struct {
 	{"format", testFormat},
 	{"lease", testLease},
 	{"all is written under the lease", testFence},
+	{"some shards are claimed", testClaimOfSome},
+	{"two owners", testTwoOwners},
+	{"settings of two owners", testSharedSettings},
 	{"runs", testRuns},
 	{"log", testLog},
 	{"lists", testLists},
@@ -57,6 +60,8 @@ var areas = []struct {
 	{"pages of much work", testMuchWork},
 	{"removal", testRemoval},
 	{"timers", testTimers},
+	{"order over shards", testOrderOverShards},
+	{"longest keys", testLongestKeys},
 	{"active", testActive},
 	{"modules", testModules},
 	{"large modules", testLargeModules},
@@ -77,6 +82,11 @@ func (open opener) opened(t *testing.T) store.KV {
 }
 
 func item(key, value string) store.Item { return store.Item{Key: []byte(key), Value: []byte(value)} }
+
+// keyOf returns a key, or prefix of keys, of a run.
+func keyOf(family byte, run string) []byte {
+	return append([]byte{family, byte(store.ShardOf(run))}, run+"\x00\x01"...)
+}
 
 // absent is the expectation that a key does not exist.
 func absent(key string) store.Item { return store.Item{Key: []byte(key)} }

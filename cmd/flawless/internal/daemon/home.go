@@ -44,12 +44,12 @@ func (h *home) judge(err error) error {
 // enter compares the directory with the store that was opened in it, and turns an accepted copy into a separate
 // store. After a crash in the middle, the copy must be accepted again or has become a separate store.
 func (h *home) enter(ctx context.Context, st *store.Store) error {
-	last, err := st.LastLease(ctx)
+	last, err := st.LastEpoch(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the start counter of the store: %w", err)
 	}
 	if h.copied == nil {
-		if err := h.judge(workdir.Match(h.dir, h.mark, st.Identity(), last.Epoch)); err != nil {
+		if err := h.judge(workdir.Match(h.dir, h.mark, st.Identity(), last)); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (h *home) enter(ctx context.Context, st *store.Store) error {
 		h.log.Warn("the working directory is a copy, and is now a separate store", "store", st.Identity().ID, "origin", st.Identity().Origin)
 	}
 	// Sign before any work begins: a directory without a mark that has done work is considered a copy.
-	return workdir.Sign(h.dir, st.Identity(), last.Epoch, time.Now())
+	return workdir.Sign(h.dir, st.Identity(), last, time.Now())
 }
 
 // makePrivate creates a directory that only its owner can read, whatever the permissions of its parent: logs contain

@@ -1,0 +1,229 @@
+package store
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"crypto/sha256"
+	"iter"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// Shard is the number of a part of everything that is owned: runs, shared states, schedules and rate limits. A shard has
+// one owner at a time, see [Lease].
+type Shard uint16
+
+const (
+	// Shards is the number of shards. It is fixed: the keys of a database depend on it.
+	Shards = 256
+	// ShardOfCaps is reserved for the caps of all modules and keys. It has a lease, but no rows yet.
+	ShardOfCaps Shard = Shards
+)
+
+// AllShards returns all shards but [ShardOfCaps].
+func AllShards() []Shard {
+	all := make([]Shard, Shards)
+	for i := range all {
+		all[i] = Shard(i)
+	}
+	return all
+}
+
+// ShardOf returns the shard of a run. All runs of a family are in the same one: order-7.3.1 is where order-7 is.
+func ShardOf(run string) Shard { return shardOf("", flawless.FamilyOf(run)) }
+
+// Kind is a kind of things that are owned under a name.
+type Kind string
+
+// The kinds of [ShardOfName].
+const (
+	KindState    Kind = "state"
+	KindSchedule Kind = "schedule"
+	KindHost     Kind = "host" // the rate limit of a host
+)
+
+// ShardOfName returns the shard of a shared state, a schedule or the rate limit of a host.
+func ShardOfName(k Kind, name string) Shard { return shardOf(string(k)+"\x00", name) }
+
+// shardOf returns the first byte of the SHA-256 of both texts. The buffer keeps short ones off the heap.
+func shardOf(prefix, name string) Shard {
+	var buf [256]byte
+	sum := sha256.Sum256(append(append(buf[:0], prefix...), name...))
+	return Shard(sum[0])
+}
+
+// ranges returns the ranges of a family in some shards, in the order of the shards. Shards that follow each other share
+// one range.
+func (f family) ranges(shards []Shard) (all []Range) {
+	shards = withRows(shards)
+	for i, sh := range shards {
+		r := key(nil).family(f).shard(sh).all()
+		if i > 0 && sh == shards[i-1]+1 {
+			all[len(all)-1].To = r.To
+		} else {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// withRows returns the shards that can have rows, each once and in order.
+func withRows(shards []Shard) []Shard {
+	shards = slices.Compact(slices.Sorted(slices.Values(shards)))
+	i, _ := slices.BinarySearch(shards, ShardOfCaps)
+	return shards[:i]
+}
+
+// perShard yields the items of a family in some shards, in the order of their keys. Each range is a snapshot of its own.
+func (s *Store) perShard(ctx context.Context, f family, shards []Shard) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		for _, r := range f.ranges(shards) {
+			for item, err := range s.kv.Scan(ctx, r) {
+				if !yield(item, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// oneByOne is how many shards are looked for one after another, each from the end of the last one. A small store has
+// rows in few shards, and this finds them with few scans. The scans of the others begin concurrently, because each may
+// wait for a sync of the database.
+const oneByOne = 8
+
+// merged yields the items of a family in some shards, in the order of what follows the shard in their keys, from one such
+// part (inclusive) until another (exclusive; nil is the end). The snapshots of the shards may be of different moments.
+func (s *Store) mergedShards(ctx context.Context, f family, shards []Shard, from, to key) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		var heads shardHeads
+		defer func() {
+			for _, h := range heads {
+				h.stop()
+			}
+		}()
+		var err error
+		if heads, err = s.shardHeads(ctx, f, shards, from, to); err != nil {
+			yield(Item{}, err)
+			return
+		}
+		heap.Init(&heads)
+		for len(heads) > 0 {
+			h := heads[0]
+			if !yield(h.item, nil) {
+				return
+			}
+			if more, err := h.advance(); err != nil {
+				yield(Item{}, err)
+				return
+			} else if !more {
+				h.stop()
+				heap.Pop(&heads)
+				continue
+			}
+			heap.Fix(&heads, 0)
+		}
+	}
+}
+
+// shardHeads returns scans of all shards that have items, each at its first one. The caller stops them, also after an
+// error.
+func (s *Store) shardHeads(ctx context.Context, f family, shards []Shard, from, to key) (heads shardHeads, err error) {
+	shards = withRows(shards)
+	for len(shards) > 0 && len(heads) < oneByOne {
+		h := s.shardHead(ctx, f, shards[0], from, to, true)
+		more, err := h.advance()
+		if more {
+			heads = append(heads, h)
+		} else {
+			h.stop()
+		}
+		if err != nil {
+			return heads, err
+		}
+		next := max(shards[0]+1, h.seen)
+		i, _ := slices.BinarySearch(shards, next)
+		shards = shards[i:]
+	}
+	rest := make([]*shardHead, len(shards))
+	var begun errgroup.Group
+	begun.SetLimit(64)
+	for i, sh := range shards {
+		begun.Go(func() error {
+			rest[i] = s.shardHead(ctx, f, sh, from, to, false)
+			_, err := rest[i].advance()
+			return err
+		})
+	}
+	err = begun.Wait()
+	for _, h := range rest {
+		if h.item.Key == nil {
+			h.stop()
+			continue
+		}
+		heads = append(heads, h)
+	}
+	return heads, err
+}
+
+// shardHead is a scan of the items of a family in one shard.
+type shardHead struct {
+	next  func() (Item, error, bool)
+	stop  func()
+	shard Shard
+	to    []byte
+	item  Item  // the current one, without a key at the end
+	seen  Shard // where the scan has ended; Shards at the end of the family
+}
+
+// shardHead returns a scan that has not begun. beyond lets it run into later shards, to find the next one with items.
+func (s *Store) shardHead(ctx context.Context, f family, sh Shard, from, to key, beyond bool) *shardHead {
+	r := key(nil).family(f).shard(sh).all()
+	h := &shardHead{shard: sh, to: r.To, seen: sh}
+	r.From = append(key(nil).family(f).shard(sh), from...)
+	if to != nil {
+		h.to = append(key(nil).family(f).shard(sh), to...)
+	}
+	if r.To = h.to; beyond {
+		r.To = key(nil).family(f).all().To
+	}
+	h.next, h.stop = iter.Pull2(s.kv.Scan(ctx, r))
+	return h
+}
+
+func (h *shardHead) advance() (more bool, err error) {
+	item, err, ok := h.next()
+	h.item = Item{}
+	switch {
+	case !ok:
+		h.seen = Shards
+		return false, nil
+	case err != nil:
+		return false, err
+	case h.to != nil && bytes.Compare(item.Key, h.to) >= 0:
+		h.seen = Shard(item.Key[1])
+		return false, nil
+	}
+	h.item = item
+	return true, nil
+}
+
+// shardHeads is a heap ordered by what follows the shard in the keys.
+type shardHeads []*shardHead
+
+func (h shardHeads) Len() int { return len(h) }
+func (h shardHeads) Less(i, j int) bool {
+	return bytes.Compare(h[i].item.Key[2:], h[j].item.Key[2:]) < 0
+}
+func (h shardHeads) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *shardHeads) Push(x any)   { *h = append(*h, x.(*shardHead)) }
+func (h *shardHeads) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return last
+}
