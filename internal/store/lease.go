@@ -24,6 +24,7 @@ type Lease struct {
 
 // leaseRow is the row of a shard as its owner has written it.
 type leaseRow struct {
+	owner string
 	epoch uint64
 	item  Item
 }
@@ -130,12 +131,18 @@ func (s *Store) Extend(ctx context.Context, l *Lease, shards ...Shard) error {
 }
 
 func (s *Store) claim(ctx context.Context, l *Lease, shards []Shard) error {
-	d := s.draft()
-	defer s.release(d)
 	stored, err := s.leaseRows(ctx)
 	if err != nil {
 		return err
 	}
+	return s.claimRows(ctx, l, &stored, shards, func(*draft) error { return nil })
+}
+
+// claimRows claims shards whose rows are as they were read, together with what more adds to the batch. It returns
+// [flawless.Fenced] if a row has changed.
+func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard, more func(d *draft) error) error {
+	d := s.draft()
+	defer s.release(d)
 	rows := map[Shard]*leaseRow{}
 	values := map[uint64][]byte{} // by epoch: most shards have the same one
 	for _, sh := range shards {
@@ -146,7 +153,7 @@ func (s *Store) claim(ctx context.Context, l *Lease, shards []Shard) error {
 			continue
 		}
 		old := stored[sh]
-		row := &leaseRow{epoch: old.epoch + 1}
+		row := &leaseRow{owner: l.owner, epoch: old.epoch + 1}
 		if values[row.epoch] == nil {
 			var b bytes.Buffer
 			if err := s.codec.Encode(&b, leaseValue{l.owner, row.epoch}); err != nil {
@@ -158,6 +165,9 @@ func (s *Store) claim(ctx context.Context, l *Lease, shards []Shard) error {
 		d.batch.Expect = append(d.batch.Expect, Item{row.item.Key, old.item.Value})
 		d.batch.Set = append(d.batch.Set, Item{bytes.Clone(row.item.Key), bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
 		rows[sh] = row
+	}
+	if err := more(d); err != nil {
+		return err
 	}
 	if err := s.kv.Apply(ctx, &d.batch); err != nil {
 		return err
@@ -189,7 +199,7 @@ func (s *Store) leaseRows(ctx context.Context) (rows [Shards + 1]leaseRow, err e
 			if err := s.codec.Decode(item.Value, &v); err != nil {
 				return rows, reading(item.Key, err, "the lease of shard %d", sh)
 			}
-			last = leaseRow{epoch: v.Epoch, item: Item{Value: bytes.Clone(item.Value)}}
+			last = leaseRow{owner: v.Owner, epoch: v.Epoch, item: Item{Value: bytes.Clone(item.Value)}}
 		}
 		rows[sh] = last
 	}

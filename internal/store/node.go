@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/flawless-engine/flawless"
 )
@@ -36,4 +38,97 @@ func (s *Store) PutNode(ctx context.Context, before, after *flawless.Node) error
 		return fmt.Errorf("writing the row of node %s: %w", id, err)
 	}
 	return nil
+}
+
+// Owners returns the owner of each shard: the id of a node, or "" for a shard that nobody owns. The last one is that of
+// [ShardOfCaps].
+func (s *Store) Owners(ctx context.Context) (owners [Shards + 1]string, err error) {
+	rows, err := s.leaseRows(ctx)
+	for sh, row := range rows {
+		owners[sh] = row.owner
+	}
+	return owners, err
+}
+
+// TakeOver claims all shards of a node that has stopped, for a lease, and marks the node as dead, in one write. It returns
+// the shards. dead is its row as it was when the node was last seen; if the node has renewed its lease since, or another
+// node was faster, TakeOver returns [flawless.Fenced] and changes nothing. A crash in the middle leaves the shards with
+// the dead node, or with the owner of the lease.
+func (s *Store) TakeOver(ctx context.Context, l *Lease, dead flawless.Node) ([]Shard, error) {
+	stored, err := s.leaseRows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var shards []Shard
+	for sh, row := range stored {
+		if row.owner == dead.ID {
+			shards = append(shards, Shard(sh))
+		}
+	}
+	after := dead
+	after.Dead = true
+	err = s.claimRows(ctx, l, &stored, shards, func(d *draft) error { return change(s.codec, d, keyNode(dead.ID), &dead, &after) })
+	if err != nil {
+		return nil, fmt.Errorf("taking over from node %s: %w", dead.ID, err)
+	}
+	return shards, nil
+}
+
+// Free gives shards of a lease up, so that another node can claim them with [Store.ClaimFree]. The caller makes sure that
+// no write to them is running. It returns [flawless.Fenced] if another owner has claimed one of them: that one, and no
+// other, is then lost. A crash in the middle leaves all of them free, or none.
+func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
+	d := s.draft()
+	defer s.release(d)
+	for _, sh := range shards {
+		row := l.row(sh)
+		if row == nil {
+			return fmt.Errorf("giving up shard %d: %s does not own it: %w", sh, l.owner, flawless.Fenced)
+		}
+		d.batch.Expect = append(d.batch.Expect, row.item)
+		if err := d.set(s.codec, keyLease(sh), leaseValue{Epoch: row.epoch}); err != nil {
+			return err
+		}
+	}
+	err := s.kv.Apply(ctx, &d.batch)
+	if errors.Is(err, flawless.Fenced) {
+		for _, sh := range shards {
+			if row := l.row(sh); row != nil {
+				err = s.fenced(ctx, l, sh, row)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("giving up shards: %w", err)
+	}
+	l.Drop(shards...)
+	return nil
+}
+
+// ClaimFree claims those of some shards whose owner is no living node, for a lease, and returns them. Of two nodes that claim
+// the same shard, one gets it. A crash in the middle leaves all of them free, or with the owner of the lease.
+func (s *Store) ClaimFree(ctx context.Context, l *Lease, shards ...Shard) ([]Shard, error) {
+	stored, err := s.leaseRows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := s.Nodes(ctx) // after the leases: a node writes its row before it claims, so an owner without a row has left
+	if err != nil {
+		return nil, err
+	}
+	living := func(id string) bool {
+		return slices.ContainsFunc(nodes, func(n flawless.Node) bool { return n.ID == id && !n.Dead })
+	}
+	free := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return living(stored[sh].owner) })
+	if len(free) == 0 {
+		return nil, nil
+	}
+	err = s.claimRows(ctx, l, &stored, free, func(*draft) error { return nil })
+	if errors.Is(err, flawless.Fenced) { // another node was faster; the next attempt sees what is left
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claiming free shards: %w", err)
+	}
+	return free, nil
 }

@@ -51,6 +51,8 @@ var areas = []struct {
 	{"all is written under the lease", testFence},
 	{"some shards are claimed", testClaimOfSome},
 	{"two owners", testTwoOwners},
+	{"a node takes over from one that has stopped", testTakeOver},
+	{"nodes give up and claim shards", testFree},
 	{"settings of two owners", testSharedSettings},
 	{"runs", testRuns},
 	{"log", testLog},
