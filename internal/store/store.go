@@ -42,8 +42,8 @@ type Failer interface {
 }
 
 // Open returns a store in kv, and owns kv unless it returns an error. It initialises an empty database with a format
-// number and an identity. It returns [flawless.Conflict] if the format number is higher than that of this version, and
-// [flawless.Damaged] if the database contains something else.
+// number and an identity. It returns [flawless.Conflict] if the format number is higher than that of this version or the
+// contents were moved to another database, and [flawless.Damaged] if the database contains something else.
 func Open(ctx context.Context, kv KV) (*Store, error) {
 	c, err := codec.New()
 	if err != nil {
@@ -90,6 +90,12 @@ func (s *Store) Failed() error {
 
 // checkFormat returns [flawless.Fenced] if the format was written concurrently.
 func (s *Store) checkFormat(ctx context.Context) error {
+	switch t, _, err := TransferOf(ctx, s.kv.KV); {
+	case err != nil:
+		return err
+	case t != nil:
+		return t.Err()
+	}
 	value, err := s.kv.Get(ctx, keyFormat())
 	switch {
 	case errors.Is(err, flawless.NotFound):
