@@ -35,6 +35,7 @@ var allowed = []struct {
 	{"internal/store/mem", []string{"internal/store"}},
 	{"internal/store/pebble", []string{"internal/store", "internal/errno"}},
 	{"internal/store/storetest", []string{"internal/store", "internal/store/mem"}},
+	{"internal/store/transfer", []string{"internal/store", "internal/store/codec"}},
 	{"internal/redact", nil},
 	{"internal/bundle", []string{"internal/redact", "internal/store", "internal/store/codec"}},
 	{"internal/cron", nil},

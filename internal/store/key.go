@@ -37,6 +37,7 @@ import (
 //	H         H shard host                    rate limit of a host
 //	K         K shard id                      trace of a removed run
 //	D         D shard id                      nothing: the log of the run is being removed
+//	T         T                               this database was copied to another one, or is a copy, see transfer.go
 //	X         X                               generation of the indexes, 8 bytes; missing for generation 0
 //	x rebuilt x generation:8 and a key        - rows of rebuilt indexes, from c to t
 //	R         R                               key for the hashes of masked values

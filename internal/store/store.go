@@ -44,8 +44,8 @@ type Failer interface {
 const KeyFormat = 2
 
 // Open returns a store in kv, and owns kv unless it returns an error. It initialises an empty database with a format
-// number and an identity. It returns [flawless.Conflict] if the database has another format number, and
-// [flawless.Damaged] if it contains something else.
+// number and an identity. It returns [flawless.Conflict] if the database has another format number or its contents were
+// moved to another one, and [flawless.Damaged] if it contains something else.
 func Open(ctx context.Context, kv KV) (*Store, error) {
 	c, err := codec.New()
 	if err != nil {
@@ -92,6 +92,12 @@ func (s *Store) Failed() error {
 
 // checkFormat returns [flawless.Fenced] if the format was written concurrently.
 func (s *Store) checkFormat(ctx context.Context) error {
+	switch t, _, err := TransferOf(ctx, s.kv.KV); {
+	case err != nil:
+		return err
+	case t != nil:
+		return t.Err()
+	}
 	value, err := s.kv.Get(ctx, keyFormat())
 	switch {
 	case errors.Is(err, flawless.NotFound):
