@@ -50,7 +50,7 @@ read! { struct Unit; }
 read! { #[derive(PartialEq, Eq, PartialOrd, Ord)] struct Pair(u8, String); }
 read! { #[derive(PartialEq, Eq, PartialOrd, Ord)] struct Key(u16); }
 read! { #[derive(PartialEq, Eq, PartialOrd, Ord)] enum Mixed { S, N(u8), P { a: u8 } } }
-read! { #[derive(PartialEq, PartialOrd)] struct Share(f64); }
+read! { #[derive(PartialEq)] struct Share(f64); }
 read! { struct Of<T> { v: T } }
 read! { struct Two { a: Of<u8>, b: Of<String>, c: Required, d: Option<Required> } }
 read! { struct Big { a: i128, b: u128, c: u64, d: f32, e: usize, f: Option<NonZeroU8> } }
@@ -58,6 +58,12 @@ read! { struct When { at: SystemTime, #[serde(rename = "for")] long: Duration, w
 read! { struct Maps { #[serde(default)] u8: HashMap<u8, String>, #[serde(default)] i64: BTreeMap<i64, u8>, #[serde(default)] bool: BTreeMap<bool, u8>, #[serde(default)] char: BTreeMap<char, u8>, #[serde(default)] ip: BTreeMap<IpAddr, u8>, #[serde(default)] size: BTreeMap<Size, u8>, #[serde(default)] key: BTreeMap<Key, u8>, #[serde(default)] i128: BTreeMap<i128, u8>, #[serde(default)] text: BTreeMap<String, u8> } }
 
 impl Eq for Share {}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Ord for Share {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
