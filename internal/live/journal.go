@@ -286,7 +286,7 @@ func (r *Run) head(state flawless.Run) store.Head {
 	h.Run.Problem = r.problem
 	h.Run.Output = nil // it is in the log
 	if r.problem != "" && r.s.Outcome() == "" {
-		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, false, 0, nil, 0
+		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, r.retried, 0, nil, 0
 	}
 	return h
 }
