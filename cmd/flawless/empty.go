@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// mayBeEmpty lists the flags for which an empty value has a meaning: no note, or the first page.
-var mayBeEmpty = []string{"note", "cursor", "from"}
+// mayBeEmpty lists the flags for which an empty value has a meaning: no note.
+var mayBeEmpty = []string{"note"}
 
 // checkFlags rejects flags that are given but empty, such as --id "$ORDER" if the variable is not set. If they
 // counted as not given, a retry would start a second run, or a command would go to another server.

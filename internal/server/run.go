@@ -191,7 +191,7 @@ func (a *api) list(ctx context.Context, in *struct {
 	Parent   string            `query:"parent" doc:"runs started by this run"`
 	Retrying bool              `query:"retrying" doc:"only runs with a failed call that is being retried"`
 	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"maximum number of runs"`
-	Cursor   string            `query:"cursor" minLength:"0" doc:"next of the previous page"`
+	Cursor   string            `query:"cursor" doc:"next of the previous page"`
 },
 ) (*body[Page], error) {
 	labels := map[string]string{}
