@@ -119,11 +119,11 @@ func (o *Start) checkDeadline(now time.Time) error {
 
 // accepted waits until the run that begin has created is durable, and releases it.
 func (e *Engine) accepted(ctx context.Context, r *live.Run, o Start) (flawless.Run, bool, error) {
-	account, err := r.Accepted(ctx)
+	summary, err := r.Accepted(ctx)
 	if errors.Is(err, flawless.Conflict) {
 		return e.startedBefore(ctx, o)
 	}
-	return account, err == nil, err
+	return summary, err == nil, err
 }
 
 // placeOf returns a queue position as it is logged, nil if it is the zero value.

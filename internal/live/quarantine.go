@@ -40,13 +40,13 @@ func (r *Run) writeHead() {
 	g := r.reg
 	r.mu.Lock()
 	r.waitWritten()
-	before, state := r.stored, r.s.Account()
+	before, state := r.stored, r.s.Summary()
 	if before == nil || r.failed != nil { // its first record is not written, and has the head
 		r.mu.Unlock()
 		return
 	}
 	r.writing = true
-	head, account := r.head(state), r.visible(state)
+	head, summary := r.head(state), r.visible(state)
 	r.mu.Unlock()
 	defer r.endWrite()
 	w := store.Write{ID: r.id, Before: before, After: &head}
@@ -61,7 +61,7 @@ func (r *Run) writeHead() {
 	if head.Wake != 0 {
 		g.o.Clock.Add(head.Wake, r.id)
 	}
-	g.o.Hub.Publish(account)
+	g.o.Hub.Publish(summary)
 }
 
 // quarantineUnread quarantines a run whose log cannot be read or written. The others continue.

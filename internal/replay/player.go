@@ -129,7 +129,7 @@ func (p *Player) begin(ctx context.Context, m *guest.Module, rec flawless.Record
 
 // StartOf returns how a guest starts.
 func StartOf(id string, s flawless.Start) guest.Start {
-	self := core.FirstSelf(id, s)
+	self := core.InitialSelf(id, s)
 	return guest.Start{Run: self.Run, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: self.URL}
 }
 
