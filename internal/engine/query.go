@@ -85,7 +85,7 @@ func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 // Cancel asks a run to give up; its code learns of it and may compensate. If c has a deadline, the run is terminated unless
 // it has ended by then. Cancelling it again changes nothing, except that an earlier deadline replaces a later one.
 func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
-	if c.Deadline > e.clockNow().Add(flawless.MaxDeadline).UnixNano() {
+	if isTooFar(time.Unix(0, c.Deadline), e.clockNow()) {
 		return flawless.Run{}, fmt.Errorf("cancelling run %s: the deadline is at %s; use a time within the next 10 years: %w", id, time.Unix(0, c.Deadline).UTC().Format(time.RFC3339), flawless.Invalid)
 	}
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.RequestCancel(c, now) })

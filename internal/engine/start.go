@@ -104,10 +104,16 @@ func (o *Start) checkID() error {
 	return flawless.CheckNewID(o.ID)
 }
 
+// isTooFar reports whether a deadline exceeds the limit. It allows for the clock of a client that is ahead.
+func isTooFar(deadline, now time.Time) bool {
+	const ahead = 24 * time.Hour
+	return deadline.Sub(now) > flawless.MaxDeadline+ahead
+}
+
 // checkDeadline refuses a deadline or a grace period that is too long, and a grace period that would have no effect.
 func (o *Start) checkDeadline(now time.Time) error {
 	switch {
-	case o.Deadline.Sub(now) > flawless.MaxDeadline:
+	case isTooFar(o.Deadline, now):
 		return fmt.Errorf("the deadline is at %s; use a time within the next 10 years: %w", o.Deadline.UTC().Format(time.RFC3339), flawless.Invalid)
 	case o.Grace < 0 || o.Grace > flawless.MaxDeadline:
 		return fmt.Errorf("the grace period is %v; use 1ms to 10 years: %w", o.Grace, flawless.Invalid)
