@@ -141,7 +141,7 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 
 // keep writes a new run with all its entries as one record. continues says whether it continues; the caller wakes it then.
 func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Entry, continues bool) (flawless.Run, error) {
-	head := store.Head{Run: s.Account()}
+	head := store.Head{Run: s.Summary()}
 	head.Run.Output = nil
 	if continues {
 		head.Active, head.Wake = s.Active(), s.NextWake()
@@ -161,7 +161,7 @@ func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Ent
 		}
 		return flawless.Run{}, err
 	}
-	account := s.Account()
-	e.hub.Publish(account)
-	return account, nil
+	summary := s.Summary()
+	e.hub.Publish(summary)
+	return summary, nil
 }

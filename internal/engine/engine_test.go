@@ -469,7 +469,7 @@ func TestOrderlyStopLeavesNoUnknownOutcome(t *testing.T) {
 	<-arrived
 	closed := make(chan error)
 	go func() { closed <- e.Close(context.Background()) }()
-	<-e.life.Turns.Done() // guests are told to stop when no new work is taken any more
+	<-e.life.Turns.Done() // guests stop when no new work is accepted
 	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty"}); !errors.Is(err, flawless.Stopping) {
 		t.Errorf("a start while it stops: %v", err)
 	}

@@ -83,7 +83,7 @@ func TestWriteWaitsForSpace(t *testing.T) {
 		select {
 		case <-l.HasSpace():
 		default:
-			t.Error("nobody is told that there is space")
+			t.Error("nobody is notified of the space")
 		}
 	})
 }

@@ -23,6 +23,7 @@ type driver struct {
 	kick    bool               // something happened since the driver last looked
 	stop    context.CancelFunc // ends the turn that is being taken, nil if none is
 	problem string             // why the run takes no more turns
+	retried bool               // the problem is one of this server: the next one tries again
 
 	// Written under mu. While there is a driver, only it changes them, so it reads them without mu.
 	computes time.Time       // since when the guest computes, zero if it does not
@@ -53,6 +54,7 @@ func (r *Run) wakeLocked() {
 // retained for it.
 func (r *Run) drive() (left *core.Attempt) {
 	life := r.reg.o.Lifecycle
+	mended := false
 	for {
 		r.mu.Lock()
 		if left != nil && (r.kick || len(r.outbox) > 0) {
@@ -92,6 +94,12 @@ func (r *Run) drive() (left *core.Attempt) {
 				r.evictGuest()()
 			}
 			r.mu.Unlock()
+			continue
+		}
+		if !r.kick && !mended && r.wasQuarantined() && !life.Stopping() {
+			mended = true
+			r.mu.Unlock()
+			r.writeHead()
 			continue
 		}
 		if !r.kick {

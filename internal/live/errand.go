@@ -75,7 +75,7 @@ func (r *Run) carryOut() {
 // carryFrom carries out the errands that follow from entries which are durable, and tells the handler of an end.
 func (r *Run) carryFrom(batch []pending) {
 	var todo []int
-	var account *flawless.Run
+	var summary *flawless.Run
 	for _, p := range batch {
 		ended := false
 		switch {
@@ -102,17 +102,17 @@ func (r *Run) carryFrom(batch []pending) {
 		case p.entry.End != nil:
 			ended = true
 		}
-		if ended && account == nil {
+		if ended && summary == nil {
 			r.mu.Lock()
 			todo = append(todo, r.s.Errands("")...)
-			a := r.s.Account()
-			account = &a
+			a := r.s.Summary()
+			summary = &a
 			r.mu.Unlock()
 		}
 	}
-	r.carry(todo, account != nil)
-	if account != nil {
-		r.reg.o.Handler.Ended(*account)
+	r.carry(todo, summary != nil)
+	if summary != nil {
+		r.reg.o.Handler.Ended(*summary)
 	}
 }
 

@@ -140,7 +140,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 		entries[i] = p.entry
 	}
 	w.Seq, w.Entries = r.position(entries)
-	state := r.s.Account()
+	state := r.s.Summary()
 	if head := r.head(state); r.stored == nil || !sameHead(*r.stored, head) {
 		w.Before, w.After = r.stored, &head
 	}
@@ -150,7 +150,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 	if r.imaged && (r.s.Outcome() != "" || upgraded) {
 		w.Forget, r.imaged = true, false
 	}
-	account := r.visible(state)
+	summary := r.visible(state)
 	r.mu.Unlock()
 	cut := w.Forget && g.isCut(r.id)
 	w.Forget = w.Forget && !cut
@@ -182,7 +182,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 		r.notWritten(w.New, err)
 		return nil
 	}
-	return r.follow(batch, &w, account, cut, keep)
+	return r.follow(batch, &w, summary, cut, keep)
 }
 
 // notWritten handles a run whose write failed.
@@ -198,17 +198,17 @@ func (r *Run) notWritten(created bool, err error) {
 		g.quarantineUnread(r.id, err)
 		r.mu.Lock()
 		r.problem = err.Error()
-		account := r.account()
+		summary := r.summary()
 		r.mu.Unlock()
 		g.o.Tasks.Go(func() { g.evict(r) })
-		g.o.Hub.Publish(account)
+		g.o.Hub.Publish(summary)
 	default:
 		g.o.Lifecycle.Break(err)
 	}
 }
 
 // follow carries out the consequences of a durable write. See write for keep and the result.
-func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut, keep bool) (kept *core.Attempt) {
+func (r *Run) follow(batch []pending, w *store.Write, summary flawless.Run, cut, keep bool) (kept *core.Attempt) {
 	g := r.reg
 	for _, p := range batch {
 		for _, q := range p.queued {
@@ -230,7 +230,7 @@ func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut,
 	if w.After != nil && w.After.Wake != 0 {
 		g.o.Clock.Add(w.After.Wake, r.id)
 	}
-	if account.Status.Ended() {
+	if summary.Status.Ended() {
 		g.o.Admission.Leave(r.id)
 		for _, k := range g.o.Kinds {
 			if k.Ended != nil {
@@ -238,7 +238,7 @@ func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut,
 			}
 		}
 	}
-	g.o.Hub.Publish(account)
+	g.o.Hub.Publish(summary)
 	if cut {
 		g.dropGuestOfImage(r.id)
 	}
@@ -254,39 +254,39 @@ func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 		r.idle.Broadcast()
 	})
 	defer stop()
-	account, upTo := r.account(), r.begun
+	summary, upTo := r.summary(), r.begun
 	if len(r.outbox) > 0 {
 		upTo++
 	}
 	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.reg.o.Lifecycle.Over() {
 		r.idle.Wait()
 		if r.written < upTo && len(r.outbox) > 0 && r.begun < upTo {
-			account = r.account() // the next write will contain more
+			summary = r.summary() // the next write will contain more
 		}
 	}
 	switch {
 	case r.written >= upTo:
 		if len(r.outbox) == 0 && r.written == r.begun {
-			account = r.account()
+			summary = r.summary()
 		}
-		return account, nil
+		return summary, nil
 	case r.failed != nil && flawless.CodeOf(r.failed) == "":
-		return account, fmt.Errorf("run %s: it is unknown whether this was written; check the run when the server is up again: %w: %w", r.id, r.failed, flawless.Stopping)
+		return summary, fmt.Errorf("run %s: it is unknown whether this was written; check the run when the server is up again: %w: %w", r.id, r.failed, flawless.Stopping)
 	case r.failed != nil:
-		return account, r.failed
+		return summary, r.failed
 	case ctx.Err() != nil:
-		return account, ctx.Err()
+		return summary, ctx.Err()
 	}
-	return account, fmt.Errorf("run %s: %w", r.id, r.reg.o.Lifecycle.Err())
+	return summary, fmt.Errorf("run %s: %w", r.id, r.reg.o.Lifecycle.Err())
 }
 
-// head returns the head of the run to store. state is its account. The caller holds mu.
+// head returns the head of the run to store. state is its summary. The caller holds mu.
 func (r *Run) head(state flawless.Run) store.Head {
 	h := store.Head{Run: state, Active: r.s.Active(), Wake: r.s.NextWake()}
 	h.Run.Problem = r.problem
 	h.Run.Output = nil // it is in the log
 	if r.problem != "" && r.s.Outcome() == "" {
-		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, false, 0, nil, 0
+		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, r.retried, 0, nil, 0
 	}
 	return h
 }
@@ -308,10 +308,10 @@ func sameRetrying(a, b []flawless.Retrying) bool {
 	})
 }
 
-// account returns the current state of the run. The caller holds mu.
-func (r *Run) account() flawless.Run { return r.visible(r.s.Account()) }
+// summary returns the current state of the run. The caller holds mu.
+func (r *Run) summary() flawless.Run { return r.visible(r.s.Summary()) }
 
-// visible adds to the account of a run what its log does not contain. The caller holds mu.
+// visible adds to the summary of a run what its log does not contain. The caller holds mu.
 func (r *Run) visible(a flawless.Run) flawless.Run {
 	a.Problem = r.problem
 	switch {

@@ -190,7 +190,7 @@ func (h *house) until(id string, wanted func(r flawless.Run) bool) flawless.Run 
 	defer done()
 	for {
 		changed := topic.Changed()
-		r, err := h.Account(h.t.Context(), id)
+		r, err := h.Summary(h.t.Context(), id)
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -218,7 +218,7 @@ func hasEnded(r flawless.Run) bool  { return r.Status.Ended() }
 func isWaiting(r flawless.Run) bool { return r.Status == flawless.Waiting }
 
 // createBlocked creates the run "r", and returns when its first write is done and published to all but the followers of
-// the run. They are told, and its driver goes on, when proceed is called.
+// the run. When proceed is called, they learn of it, and the driver goes on.
 func createBlocked(t *testing.T, h *house) (r *Run, proceed func()) {
 	t.Helper()
 	topic, done := h.o.Hub.Follow("r")

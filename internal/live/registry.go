@@ -103,7 +103,7 @@ func (g *Registry) add(id string) *Run {
 	r.refs.Store(1)
 	r.reg, r.id, r.s = g, id, core.NewState(id, g.o.Kinds)
 	r.idle.L = &r.mu
-	r.seat.Guest = r
+	r.slot.Guest = r
 	g.runs[id] = r
 	return r
 }
@@ -130,13 +130,13 @@ func (g *Registry) Create(id string, entries []flawless.Entry) *Run {
 // Accepted waits until a run that was created is durable, and releases it. It returns flawless.Conflict if the store has
 // another run with its id.
 func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
-	account, err := r.Durable(ctx)
+	summary, err := r.Durable(ctx)
 	r.Release()
 	if errors.Is(err, flawless.Conflict) {
 		r.reg.evict(r)
 		r.reg.Wake(r.id) // a Wake meant for the run in the store may have found this one instead
 	}
-	return account, err
+	return summary, err
 }
 
 // Acquire returns the run with an id, and reads it from the store if it is not in memory. Until it is released, no second
@@ -265,9 +265,9 @@ func (r *Run) evictIdle() {
 		if r.refs.Load() == 0 { // else a call of it may be answered at any moment
 			wake = r.s.NextWake()
 		}
-		g.o.Residency.Offer(&r.seat, wake)
+		g.o.Residency.Offer(&r.slot, wake)
 	case r.refs.Load() == 0:
-		g.o.Residency.Withdraw(&r.seat)
+		g.o.Residency.Withdraw(&r.slot)
 		r.gone = true
 		delete(g.runs, r.id)
 	}
@@ -285,7 +285,7 @@ func (g *Registry) evict(r *Run) {
 	if g.runs[r.id] != r {
 		return
 	}
-	g.o.Residency.Withdraw(&r.seat)
+	g.o.Residency.Withdraw(&r.slot)
 	r.mu.Lock()
 	r.evictGuest()()
 	r.gone = true

@@ -77,7 +77,7 @@ func New(o Options) *Scheduler {
 
 const (
 	// hop is the difference between wall clock and elapsed time above which the clock was set; less is drift.
-	hop = minCatchUp
+	hop = flawless.MinCatchUp
 	// watchClock is how often the clock is checked for a change.
 	watchClock = 30 * time.Second
 )

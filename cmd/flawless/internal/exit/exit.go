@@ -82,6 +82,8 @@ type UsageError struct {
 
 func (u *UsageError) Error() string { return u.Err.Error() }
 
+func (u *UsageError) Unwrap() error { return u.Err }
+
 // Explain writes the message of an error and a hint to w, and returns the exit code.
 func Explain(w io.Writer, err error) int {
 	canceled := errors.Is(err, context.Canceled)
