@@ -36,7 +36,7 @@ func TestQuarantineByThisServerEndsWithIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			active := false
-			for id, err := range s.Active(t.Context(, store.AllShards())) {
+			for id, err := range s.Active(t.Context(), store.AllShards()) {
 				if active = active || id == "run"; err != nil {
 					t.Fatal(err)
 				}
