@@ -152,10 +152,13 @@ func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Ent
 			w.Data = x.Turn.Data
 		}
 	}
+	if err := e.runs.Owns(s.ID()); err != nil {
+		return flawless.Run{}, err
+	}
 	if e.runs.Has(s.ID()) {
 		return flawless.Run{}, fmt.Errorf("storing run %s: a run with this id already exists; choose another with --id: %w", s.ID(), flawless.Conflict)
 	}
-	if err := e.store.Write(ctx, e.lease, w); err != nil {
+	if err := elsewhere(e.store.Write(ctx, e.lease, w)); err != nil {
 		if errors.Is(err, flawless.Conflict) {
 			err = fmt.Errorf("%w; choose another id with --id", err)
 		}

@@ -142,7 +142,7 @@ func (e *Engine) waitQuiet(ctx context.Context, id string) {
 	for {
 		changed := topic.Changed()
 		r, err := e.Run(ctx, id)
-		if err != nil || r.Status.Ended() || unresolved(r) || e.await(ctx, changed) != nil {
+		if err != nil || r.Status.Ended() || unresolved(r) || e.await(ctx, id, changed) != nil {
 			return
 		}
 	}

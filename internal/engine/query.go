@@ -122,7 +122,7 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
 	end := core.Terminated(c)
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
-	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})
+	err = elsewhere(e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after}))
 	if err == nil {
 		e.admission.Leave(id)
 		e.hub.Publish(after.Run)

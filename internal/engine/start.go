@@ -57,7 +57,11 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 // memory.
 func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if o.ID == "" {
-		o.ID = flawless.NewRunID(e.clockNow())
+		id, err := e.newID()
+		if err != nil {
+			return nil, err
+		}
+		o.ID = id
 	} else if err := o.checkID(); err != nil {
 		return nil, err
 	}
@@ -86,7 +90,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if e.seed != nil {
 		seed = e.seed(o.ID)
 	}
-	return e.runs.Create(o.ID, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held)), nil
+	return e.runs.Create(o.ID, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held))
 }
 
 // logged returns the start as it is logged.

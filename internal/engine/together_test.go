@@ -244,7 +244,7 @@ func untilThere(t *testing.T, e *Engine, id string) {
 		if _, err := e.Run(t.Context(), id); err == nil {
 			return
 		}
-		if err := e.await(t.Context(), changed); err != nil {
+		if err := e.await(t.Context(), id, changed); err != nil {
 			t.Fatal(err)
 		}
 	}

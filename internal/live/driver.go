@@ -41,11 +41,11 @@ func (r *Run) wakeLocked() {
 	r.kick = true
 	if !r.driving {
 		r.driving = true
-		r.reg.o.Tasks.Go(func() { r.carryOn(r.drive()) })
+		r.part.tasks.Go(func() { r.carryOn(r.drive()) })
 		return
 	}
 	if r.stop != nil && len(r.outbox) > 0 {
-		r.reg.o.Tasks.Go(r.flush)
+		r.part.tasks.Go(r.flush)
 	}
 }
 
@@ -53,7 +53,7 @@ func (r *Run) wakeLocked() {
 // any, to the caller: usually there is just one, and running it on the current goroutine avoids waking another. The run is
 // retained for it.
 func (r *Run) drive() (left *core.Attempt) {
-	life := r.reg.o.Lifecycle
+	life := r.part.life
 	mended := false
 	for {
 		r.mu.Lock()
@@ -116,7 +116,7 @@ func (r *Run) drive() (left *core.Attempt) {
 
 // rests tells the handler that nothing is in progress for the run.
 func (r *Run) rests() {
-	if !r.reg.o.Lifecycle.Over() {
+	if !r.part.life.Over() {
 		r.reg.o.Handler.Rests(r.id)
 	}
 }
@@ -158,7 +158,7 @@ func (r *Run) hurry() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stop != nil && len(r.outbox) > 0 {
-		r.reg.o.Tasks.Go(r.flush)
+		r.part.tasks.Go(r.flush)
 	}
 }
 
@@ -185,7 +185,7 @@ func (r *Run) reportLong() {
 // takeTurn lets the guest compute once and appends the turn.
 func (r *Run) takeTurn() error {
 	g := r.reg
-	ctx, stop := context.WithCancel(g.o.Lifecycle.Turns)
+	ctx, stop := context.WithCancel(r.part.life.Turns)
 	defer stop()
 	r.mu.Lock()
 	r.stop = stop

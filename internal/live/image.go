@@ -106,7 +106,7 @@ func (r *Run) freeze() {
 	switch {
 	case err == nil:
 		g.counts.frozen.Add(1)
-	case !errors.Is(err, flawless.Refused): // some guests cannot be frozen
+	case !errors.Is(err, flawless.Refused) && !r.part.life.Over(): // some guests cannot be frozen
 		g.o.Log.Warn("writing an image failed", "run", r.id, "error", err)
 	}
 }

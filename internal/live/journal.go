@@ -18,8 +18,9 @@ import (
 // journal holds the state of a run, the entries not written yet, and how far the log is durable. It also holds the lock of
 // the run.
 type journal struct {
-	reg *Registry // set when the run is made, as is id
-	id  string
+	reg  *Registry // set when the run is made, as are id and part
+	id   string
+	part *part // its shard
 
 	mu      sync.Mutex  // guards the fields below, and those of other parts that say so
 	idle    sync.Cond   // signalled when a write ends or driving ends
@@ -111,6 +112,8 @@ func (j *journal) endWrite() {
 // flush writes the outbox and begins the attempts that depend on it. When it returns, everything that was in the outbox at
 // the call is durable, or the engine has stopped.
 func (r *Run) flush() {
+	r.part.tasks.Begin() // attempts that follow from the write are counted before it ends
+	defer r.part.tasks.End()
 	r.write(false)
 	r.released() // its driver may have ended in the meantime
 }
@@ -122,7 +125,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 	g := r.reg
 	r.mu.Lock()
 	r.waitWritten()
-	if len(r.outbox) > 0 && r.gone && r.failed == nil {
+	if len(r.outbox) > 0 && r.gone && r.failed == nil && !r.part.life.Over() {
 		r.failed = fmt.Errorf("run %s changed after it had left memory, which is a bug in the engine", r.id)
 		g.o.Log.Error("discarded a change to a run that had left memory; this is a bug in the engine", "error", r.failed)
 		r.idle.Broadcast()
@@ -155,13 +158,16 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 	cut := w.Forget && g.isCut(r.id)
 	w.Forget = w.Forget && !cut
 
-	err := g.o.Lifecycle.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
+	err := r.part.life.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
 
 	// No other write begins, and the run stays in memory, until all consequences of this write have started and are
 	// published. So they happen in the order of the records.
 	defer r.endWrite()
 	r.mu.Lock()
 	switch {
+	case errors.Is(err, flawless.Fenced): // the shard is lost, see store.Lease.OnLost
+		err = r.part.life.Err()
+		r.failed = err
 	case err != nil:
 		r.failed = err
 	case w.After != nil:
@@ -191,7 +197,7 @@ func (r *Run) notWritten(created bool, err error) {
 	switch tooLarge := errors.Is(err, flawless.TooLarge); {
 	case created && (tooLarge || errors.Is(err, flawless.Conflict)):
 		// It may have been admitted under the id of the stored run.
-		if err := g.o.Admission.LeaveEnded(g.o.Lifecycle.Calls, r.id); err != nil {
+		if err := g.o.Admission.LeaveEnded(r.part.life.Calls, r.id); err != nil {
 			g.o.Log.Error("releasing the admission of a run that never began failed", "run", r.id, "error", err)
 		}
 	case tooLarge: // the store has not changed: discard the run in memory; other runs continue
@@ -202,6 +208,7 @@ func (r *Run) notWritten(created bool, err error) {
 		r.mu.Unlock()
 		g.o.Tasks.Go(func() { g.evict(r) })
 		g.o.Hub.Publish(summary)
+	case isElsewhere(err): // the next owner continues the run
 	default:
 		g.o.Lifecycle.Break(err)
 	}
@@ -258,7 +265,7 @@ func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 	if len(r.outbox) > 0 {
 		upTo++
 	}
-	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.reg.o.Lifecycle.Over() {
+	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.part.life.Over() {
 		r.idle.Wait()
 		if r.written < upTo && len(r.outbox) > 0 && r.begun < upTo {
 			summary = r.summary() // the next write will contain more
@@ -277,7 +284,7 @@ func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 	case ctx.Err() != nil:
 		return summary, ctx.Err()
 	}
-	return summary, fmt.Errorf("run %s: %w", r.id, r.reg.o.Lifecycle.Err())
+	return summary, fmt.Errorf("run %s: %w", r.id, r.part.life.Err())
 }
 
 // head returns the head of the run to store. state is its summary. The caller holds mu.

@@ -17,7 +17,7 @@ import (
 func (r *Run) Quarantine(err error) {
 	g := r.reg
 	r.mu.Lock()
-	if r.s.Outcome() != "" || g.o.Lifecycle.Turns.Err() != nil || errors.Is(err, context.Canceled) {
+	if r.s.Outcome() != "" || r.part.life.Turns.Err() != nil || errors.Is(err, context.Canceled) {
 		r.mu.Unlock()
 		return
 	}
@@ -50,8 +50,10 @@ func (r *Run) writeHead() {
 	r.mu.Unlock()
 	defer r.endWrite()
 	w := store.Write{ID: r.id, Before: before, After: &head}
-	if err := g.o.Lifecycle.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) }); err != nil {
-		g.o.Log.Error("recording whether a run is quarantined failed", "run", r.id, "error", err)
+	if err := r.part.life.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) }); err != nil {
+		if !r.part.life.Over() { // else the next owner will find the same
+			g.o.Log.Error("recording whether a run is quarantined failed", "run", r.id, "error", err)
+		}
 		return
 	}
 	r.mu.Lock()
@@ -85,9 +87,12 @@ func (g *Registry) quarantineUnread(id string, why error) {
 
 // note records that a run is quarantined, and why.
 func (g *Registry) note(id string, why error) {
-	g.o.Log.Error("run quarantined, the others continue", "run", id, "error", why)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.parts[store.ShardOf(id)].Load() == nil {
+		return // its next owner will find the same
+	}
+	g.o.Log.Error("run quarantined, the others continue", "run", id, "error", why)
 	g.quarantined[id] = why.Error()
 }
 
@@ -134,13 +139,13 @@ func (g *Registry) Seize(ctx context.Context, id string) (Seized, error) {
 	})
 	defer stop()
 	r.mu.Lock()
-	for r.driving && ctx.Err() == nil && !g.o.Lifecycle.Over() {
+	for r.driving && ctx.Err() == nil && !r.part.life.Over() {
 		r.idle.Wait()
 	}
 	if r.driving {
 		r.mu.Unlock()
 		r.Release()
-		return Seized{}, cmp.Or(ctx.Err(), error(flawless.Stopping))
+		return Seized{}, cmp.Or(ctx.Err(), r.part.life.Err())
 	}
 	r.driving = true
 	r.stop = func() {} // entries that arrive now are written at once, as while a guest computes
@@ -178,7 +183,7 @@ func (s Seized) Upgrade(u flawless.Upgrade) error {
 
 // Release gives the run back, and drives it.
 func (s Seized) Release() {
-	r, life := s.r, s.r.reg.o.Lifecycle
+	r, life := s.r, s.r.part.life
 	r.mu.Lock()
 	r.stop = nil
 	if life.Over() || life.Turns.Err() != nil {
@@ -190,7 +195,7 @@ func (s Seized) Release() {
 	}
 	r.kick = true
 	r.mu.Unlock()
-	r.reg.o.Tasks.Go(func() {
+	r.part.tasks.Go(func() {
 		defer r.Release()
 		r.carryOn(r.drive())
 	})

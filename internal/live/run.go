@@ -79,12 +79,13 @@ func (r *Run) Durable(ctx context.Context) (flawless.Run, error) {
 	return r.durable(ctx)
 }
 
-// Answer answers an open call. It returns false if the call already has an answer or the engine has stopped.
+// Answer answers an open call. It returns false if the call already has an answer, or the engine has stopped or lost the
+// shard.
 func (r *Run) Answer(call int, a flawless.Answer) bool {
 	a.Call = call
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.s.Call(call) == nil || r.reg.o.Lifecycle.Over() {
+	if r.s.Call(call) == nil || r.part.life.Over() {
 		return false
 	}
 	r.append(r.s.AnswerEntry(a, "", r.reg.o.Now()))
@@ -114,7 +115,7 @@ func (r *Run) Inherited(lock int) (value []byte, found bool, err error) {
 	if origin == nil {
 		return nil, false, nil
 	}
-	for rec, err := range r.reg.o.Store.Log(r.reg.o.Lifecycle.Calls, r.id, 0) {
+	for rec, err := range r.reg.o.Store.Log(r.part.life.Calls, r.id, 0) {
 		if err != nil {
 			return nil, false, err
 		}

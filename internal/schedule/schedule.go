@@ -26,7 +26,7 @@ const (
 // keeps the counts, the open runs and a queued time of the old one. Its first time is the next one from now; if the
 // cron expression is unchanged, it is the next one of the old schedule. After a crash the schedule is stored or not.
 func (c *Scheduler) Set(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
-	if err := c.o.Engine.Accepts(); err != nil {
+	if err := cmp.Or(c.o.Engine.Accepts(), c.o.Owns(s.Name)); err != nil {
 		return flawless.Schedule{}, err
 	}
 	t, err := c.check(ctx, s)
@@ -141,6 +141,9 @@ func (c *Scheduler) with(name string, f func(s *scheduled) error) (flawless.Sche
 		defer s.mu.Unlock()
 	}
 	if s == nil || s.stored == nil {
+		if err := c.o.Owns(name); err != nil {
+			return flawless.Schedule{}, err
+		}
 		return flawless.Schedule{}, fmt.Errorf("there is no schedule %.200q: %w", name, flawless.NotFound)
 	}
 	err := f(s)

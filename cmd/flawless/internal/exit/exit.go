@@ -71,6 +71,7 @@ var classes = []struct {
 	{flawless.Full, 8, "free some disk space; the server then continues by itself"},
 	{flawless.Diverged, 9, ""},
 	{flawless.Denied, 10, ""},
+	{flawless.Elsewhere, 6, "repeat the command, with the address of the other server"},
 	{flawless.Stopping, 6, "wait until the server is up again, then repeat the command"},
 }
 
