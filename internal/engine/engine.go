@@ -41,10 +41,13 @@ type Options struct {
 	Kinds   []effect.Kind
 	Space   store.Spacer // asked before new work is accepted; nil is unlimited
 	Log     *slog.Logger
-	Owner   string        // names this server in the leases
-	Shards  []store.Shard // what the engine owns at first, see Gain; nil is everything
-	Live    int           // maximum number of guests in memory; 0 leaves it to Memory
-	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
+	Owner   string       // names this server in the leases
+	Claim   store.Claims // claims what the engine owns at first; nil claims everything, whoever has it
+	// Valid reports whether this server may act, as one of several on a database; nil is always. Once it returns false, the
+	// engine writes nothing and begins no attempt.
+	Valid func() bool
+	Live  int           // maximum number of guests in memory; 0 leaves it to Memory
+	Rest  time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
 	// Patience is how long an entry waits for a turn to end, to share a write with it. After that the entry is written by
 	// itself: a long computation must not lose a known outcome. 0 is 2 ms.
 	Patience time.Duration
@@ -77,20 +80,21 @@ type Freezing = live.Freezing
 // None of its fields changes after Open. Each component has a lock of its own; the order of locks is described at
 // [live.Registry].
 type Engine struct {
-	store    *store.Store
-	guest    *guest.Runtime
-	kinds    map[string]*effect.Kind // by name
-	log      *slog.Logger
-	clockNow func() time.Time
-	lease    *store.Lease
-	start    uint64 // highest epoch of its first shards: the number of the start of a server that claims all
-	url      string // public URL of the server
-	ownCode  bool
-	vault    *vault.Vault // nil keeps no secrets
-	mask     *redact.Mask
-	virtual  *clock.Virtual
-	seed     func(run string) []byte
-	standing int // number of goroutines of an idle engine
+	store     *store.Store
+	guest     *guest.Runtime
+	kinds     map[string]*effect.Kind // by name
+	log       *slog.Logger
+	clockNow  func() time.Time
+	lease     *store.Lease
+	oneOfMany bool   // servers on one database
+	start     uint64 // highest epoch of its first shards: the number of the start of a server that claims all
+	url       string // public URL of the server
+	ownCode   bool
+	vault     *vault.Vault // nil keeps no secrets
+	mask      *redact.Mask
+	virtual   *clock.Virtual
+	seed      func(run string) []byte
+	standing  int // number of goroutines of an idle engine
 
 	moves     moves                // changes of which shards it owns
 	life      *lifecycle.Lifecycle // which work is still done
@@ -164,11 +168,12 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 
 // claim takes over shards of the store, and fences their older owners.
 func (e *Engine) claim(ctx context.Context, o Options) (err error) {
-	if o.Shards == nil {
-		o.Shards = append(store.AllShards(), store.ShardOfCaps)
+	claims := o.Claim
+	if claims == nil {
+		claims = store.ByForce(append(store.AllShards(), store.ShardOfCaps)...)
 	}
-	e.lease = store.NewLease(o.Owner)
-	if err := e.store.Extend(ctx, e.lease, o.Shards...); err != nil {
+	e.lease, e.oneOfMany = store.NewLease(o.Owner, o.Valid), o.Valid != nil
+	if _, err := claims(ctx, e.store, e.lease); err != nil {
 		return fmt.Errorf("claiming the store: %w", err)
 	}
 	e.start = e.lease.LastEpoch()

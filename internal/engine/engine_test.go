@@ -744,3 +744,13 @@ func TestReplayedRunContinues(t *testing.T) {
 		t.Errorf("the outside saw %d calls, want 100", out.count("/once"))
 	}
 }
+
+// total returns the number of requests.
+func (o *outside) total() (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, k := range o.seen {
+		n += k
+	}
+	return n
+}

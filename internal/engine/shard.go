@@ -28,21 +28,18 @@ func (e *Engine) Shards() []store.Shard { return e.lease.Owned() }
 
 // Gain claims shards, and continues the runs, schedules and limits in them. It returns when they are accepted; active
 // runs are read afterwards. Shards that the engine owns do not change. After an error the engine has none of the others.
-func (e *Engine) Gain(ctx context.Context, shards ...store.Shard) error {
+func (e *Engine) Gain(ctx context.Context, claim store.Claims) error {
 	e.moves.Lock()
 	defer e.moves.Unlock()
 	if err := e.store.Confirm(ctx, e.lease); err != nil { // it may have lost some of them without having noticed
 		return err
 	}
 	e.abandonLost()
-	shards = slices.DeleteFunc(slices.Clone(shards), e.lease.Owns)
-	if len(shards) == 0 {
-		return nil
-	}
 	if err := e.life.Accept(); err != nil {
 		return err
 	}
-	if err := e.store.Extend(ctx, e.lease, shards...); err != nil {
+	shards, err := claim(ctx, e.store, e.lease)
+	if err != nil || len(shards) == 0 {
 		return err
 	}
 	if err := e.load(ctx, shards); err != nil {
@@ -91,17 +88,26 @@ func ofRuns(shards []store.Shard) []store.Shard {
 
 // Release gives shards up in order, so that another server can claim them: it begins nothing new in them, writes what is
 // being written, and waits until their calls in flight have ended. If ctx ends before that, Release returns its error; the
-// outcomes of the calls are unknown then, and the next owner finds that out. The shards are given up in any case.
+// outcomes of the calls are unknown then, and the next owner finds that out. The shards are given up in any case; if that
+// cannot be written, the store still names this engine as their owner.
 func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
 	e.moves.Lock()
 	defer e.moves.Unlock()
 	e.abandonLost()
 	shards = slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return !e.lease.Owns(sh) })
+	if len(shards) == 0 {
+		return nil
+	}
 	of := setOf(shards)
 	e.schedules.Abandon(of.schedule)
 	err := e.runs.Retire(ctx, ofRuns(shards)...)
 	e.abandon(shards)
-	e.lease.Drop(shards...)
+	if free := e.store.Free(context.WithoutCancel(ctx), e.lease, shards...); free != nil {
+		e.lease.Drop(shards...)
+		if !errors.Is(free, flawless.Fenced) { // else another server has them
+			return free
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("giving up %d shards: calls were still in flight: %w", len(shards), err)
 	}
@@ -136,7 +142,7 @@ func (e *Engine) abandonLost() {
 	if len(lost) == 0 || e.life.Over() {
 		return
 	}
-	if len(e.lease.Owned()) == 0 {
+	if len(e.lease.Owned()) == 0 && !e.oneOfMany {
 		e.life.Break(fmt.Errorf("another server has claimed all shards of %s: %w", e.lease.Owner(), flawless.Fenced))
 		return
 	}

@@ -215,7 +215,7 @@ func TestClaimedShardsStop(t *testing.T) {
 		wantNothingLeft(t, e)
 
 		// Another engine continues what was taken. It learns of the interrupted call, and cannot use the state of the other.
-		next := open(t, kv, Options{Kinds: kinds, Shards: odd})
+		next := open(t, kv, Options{Kinds: kinds, Claim: store.ByForce(odd...)})
 		defer next.Kill()
 		time.Sleep(4 * time.Hour)
 		if r, err := next.Run(t.Context(), ids["taken call"]); err != nil || r.Status != flawless.Unresolved || len(r.Unresolved) != 1 {
@@ -232,7 +232,7 @@ func TestClaimedShardsStop(t *testing.T) {
 		if err := e.Release(t.Context(), e.Shards()...); err != nil {
 			t.Errorf("releasing: %v", err)
 		}
-		if err := next.Gain(t.Context(), even...); err != nil {
+		if err := next.Gain(t.Context(), store.ByForce(even...)); err != nil {
 			t.Fatal(err)
 		}
 		mustSend(t, next, ids["taken holder"], "go", "1")
@@ -305,10 +305,10 @@ func TestGainAfterUnnoticedLoss(t *testing.T) {
 	e := open(t, kv, Options{})
 	id := mustStart(t, e, "want", ops(receives()), "").ID
 	until(t, e, id, func(r flawless.Run) bool { return r.Status == flawless.Waiting })
-	other := open(t, kv, Options{Shards: []store.Shard{store.ShardOf(id)}})
+	other := open(t, kv, Options{Claim: store.ByForce(store.ShardOf(id))})
 	mustSend(t, other, id, "go", "1")
 	mustComplete(t, other, id, `"done"`)
-	if err := e.Gain(t.Context(), store.ShardOf(id)); err != nil || len(e.Shards()) != store.Shards {
+	if err := e.Gain(t.Context(), store.ByForce(store.ShardOf(id))); err != nil || len(e.Shards()) != store.Shards {
 		t.Fatalf("it owns %d shards, %v", len(e.Shards()), err)
 	}
 	mustComplete(t, e, id, `"done"`)
@@ -362,7 +362,7 @@ func handOver(t *testing.T, kv store.KV, runs int) {
 	defer cancel()
 	out := newOutside(t)
 	even, odd := halves()
-	both := pair{open(t, kv, Options{Shards: even, Owner: "even"}), open(t, kv, Options{Shards: odd, Owner: "odd"})}
+	both := pair{open(t, kv, Options{Claim: store.ByForce(even...), Owner: "even"}), open(t, kv, Options{Claim: store.ByForce(odd...), Owner: "odd"})}
 
 	var moved atomic.Int64
 	stop := make(chan struct{})
@@ -382,7 +382,7 @@ func handOver(t *testing.T, kv store.KV, runs int) {
 			if err := both[from].Release(ctx, some...); err != nil {
 				t.Errorf("releasing %d shards: %v", len(some), err)
 			}
-			if err := both[1-from].Gain(ctx, some...); err != nil {
+			if err := both[1-from].Gain(ctx, store.ByForce(some...)); err != nil {
 				t.Errorf("gaining %d shards: %v", len(some), err)
 			}
 			moved.Add(1)

@@ -14,6 +14,7 @@ import (
 // part is a shard that the Registry owns. If the shard is lost and gained again, it is another part: a Run belongs to the
 // part in which it was made, and does nothing after that has ended.
 type part struct {
+	shard store.Shard
 	life  *lifecycle.Lifecycle // of the work on its runs
 	tasks task.Group           // goroutines of its runs
 }
@@ -26,7 +27,7 @@ func (g *Registry) Own(shards ...store.Shard) {
 		if g.parts[sh].Load() != nil {
 			continue
 		}
-		g.parts[sh].Store(&part{life: g.o.Lifecycle.Part(elsewhere(sh)), tasks: task.Group{Tasks: g.o.Tasks}})
+		g.parts[sh].Store(&part{shard: sh, life: g.o.Lifecycle.Part(elsewhere(sh)), tasks: task.Group{Tasks: g.o.Tasks}})
 		g.owned.Add(1)
 	}
 }

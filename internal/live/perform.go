@@ -43,7 +43,7 @@ func (r *Run) carryOn(left *core.Attempt) {
 func (r *Run) attempt(t core.Attempt) (left *core.Attempt) {
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
-	if c == nil || c.Attempts() != t.N || r.part.life.Over() {
+	if c == nil || c.Attempts() != t.N || r.part.life.Over() || !r.reg.o.Lease.Owns(r.part.shard) {
 		r.mu.Unlock()
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/flawless-engine/flawless"
@@ -18,6 +19,7 @@ import (
 // All methods may be called concurrently.
 type Lease struct {
 	owner  string
+	valid  func() bool                          // nil is always
 	rows   [Shards + 1]atomic.Pointer[leaseRow] // nil for a shard that it does not own
 	onLost atomic.Pointer[func(Shard)]
 }
@@ -35,14 +37,15 @@ type leaseValue struct {
 	Epoch uint64 `cbor:"2,keyasint"`
 }
 
-// NewLease returns a lease of no shards. See [Store.Extend].
-func NewLease(owner string) *Lease { return &Lease{owner: owner} }
+// NewLease returns a lease of no shards. See [Store.Extend]. valid reports whether its owner may still act: once it returns
+// false, the lease has no shards, whatever the store says. nil is always; it is called for every write.
+func NewLease(owner string, valid func() bool) *Lease { return &Lease{owner: owner, valid: valid} }
 
 // Owner returns the name of the owner.
 func (l *Lease) Owner() string { return l.owner }
 
-// Owns reports whether the lease has a shard, as far as its owner knows: another one may have claimed it since the last
-// write.
+// Owns reports whether the lease has a shard and its owner may act, as far as that is known here: another owner may have
+// claimed the shard since the last write.
 func (l *Lease) Owns(sh Shard) bool { return l.row(sh) != nil }
 
 // Epoch returns the epoch of a shard, or 0 if the lease does not have it.
@@ -84,10 +87,20 @@ func (l *Lease) Drop(shards ...Shard) {
 }
 
 func (l *Lease) row(sh Shard) *leaseRow {
-	if int(sh) >= len(l.rows) {
+	if int(sh) >= len(l.rows) || l.valid != nil && !l.valid() {
 		return nil
 	}
 	return l.rows[sh].Load()
+}
+
+// lapse loses all shards if the owner may not act any more.
+func (l *Lease) lapse() {
+	if l.valid == nil || l.valid() {
+		return
+	}
+	for i := range l.rows {
+		l.lose(Shard(i), l.rows[i].Load())
+	}
 }
 
 // lose notes that the row of a shard is no longer in the store, unless the lease has another one by now.
@@ -116,8 +129,22 @@ func (s *Store) Claim(ctx context.Context, owner string, shards ...Shard) (*Leas
 	if len(shards) == 0 {
 		shards = append(AllShards(), ShardOfCaps)
 	}
-	l := NewLease(owner)
+	l := NewLease(owner, nil)
 	return l, s.Extend(ctx, l, shards...)
+}
+
+// Claims claims shards for a lease, and returns those that it has got.
+type Claims func(ctx context.Context, s *Store, l *Lease) ([]Shard, error)
+
+// ByForce claims shards that the lease does not have, whoever owns them.
+func ByForce(shards ...Shard) Claims {
+	return func(ctx context.Context, s *Store, l *Lease) ([]Shard, error) {
+		others := slices.DeleteFunc(slices.Clone(shards), l.Owns)
+		if len(others) == 0 {
+			return nil, nil
+		}
+		return others, s.Extend(ctx, l, others...)
+	}
 }
 
 // Extend claims more shards for a lease, as [Store.Claim] does.
@@ -248,6 +275,7 @@ func (s *Store) confirm(ctx context.Context, l *Lease) (now [Shards + 1]leaseRow
 func (s *Store) under(ctx context.Context, l *Lease, sh Shard, build func(d *draft) error) error {
 	row := l.row(sh)
 	if row == nil {
+		l.lapse()
 		return fmt.Errorf("%s does not own shard %d: %w", l.owner, sh, flawless.Fenced)
 	}
 	d := s.draft()

@@ -118,15 +118,31 @@ func (s *Store) ClaimFree(ctx context.Context, l *Lease, shards ...Shard) ([]Sha
 		return slices.ContainsFunc(nodes, func(n flawless.Node) bool { return n.ID == id && !n.Dead })
 	}
 	free := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return living(stored[sh].owner) })
-	if len(free) == 0 {
+	return s.claimAsRead(ctx, l, &stored, free)
+}
+
+// Reclaim claims those of some shards that the store says belong to the owner of a lease, and that the lease does not have.
+func (s *Store) Reclaim(ctx context.Context, l *Lease, shards ...Shard) ([]Shard, error) {
+	stored, err := s.leaseRows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own := slices.DeleteFunc(slices.Clone(shards), func(sh Shard) bool { return stored[sh].owner != l.owner || l.Owns(sh) })
+	return s.claimAsRead(ctx, l, &stored, own)
+}
+
+// claimAsRead claims shards whose rows are still as they were read. If another node was faster with any of them, it claims
+// none: the next attempt sees what is left.
+func (s *Store) claimAsRead(ctx context.Context, l *Lease, stored *[Shards + 1]leaseRow, shards []Shard) ([]Shard, error) {
+	if len(shards) == 0 {
 		return nil, nil
 	}
-	err = s.claimRows(ctx, l, &stored, free, func(*draft) error { return nil })
-	if errors.Is(err, flawless.Fenced) { // another node was faster; the next attempt sees what is left
+	err := s.claimRows(ctx, l, stored, shards, func(*draft) error { return nil })
+	if errors.Is(err, flawless.Fenced) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("claiming free shards: %w", err)
+		return nil, fmt.Errorf("claiming shards for %s: %w", l.owner, err)
 	}
-	return free, nil
+	return shards, nil
 }
