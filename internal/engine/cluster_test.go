@@ -318,6 +318,7 @@ func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	kv, c, all := three(t, 5*time.Second)
 	out := newOutside(t)
+	out.delay = func(string) { <-time.After(300 * time.Millisecond) } // so that many are in flight at any time
 	wait := load(t, c, out, 120)
 	now := all[:]
 	for i, name := range []string{"d", "e", "f"} {
