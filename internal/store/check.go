@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // FileChecker is a [KV] that can verify the checksums of its files.
@@ -77,14 +78,12 @@ func (s *Store) Check(ctx context.Context, o CheckFiles) (flawless.StoreCheck, e
 	return c, err
 }
 
-const familyCheck family = 'Z'
-
 // PutCheck stores the result of a check. It returns [flawless.Fenced] if l owns no shard. A crash in the
 // middle leaves the old or the new result.
 func (s *Store) PutCheck(ctx context.Context, l *Lease, c flawless.StoreCheck) error {
 	text, err := json.Marshal(c)
 	if err == nil {
-		err = s.underAny(ctx, l, func(d *draft) error { return d.setRaw(s.codec, key(nil).family(familyCheck), text) })
+		err = s.underAny(ctx, l, func(d *draft) error { return d.setRaw(s.codec, key.Check.Key(), text) })
 	}
 	if err != nil {
 		return fmt.Errorf("writing the result of the check of the store: %w", err)
@@ -94,7 +93,7 @@ func (s *Store) PutCheck(ctx context.Context, l *Lease, c flawless.StoreCheck) e
 
 // LastCheck returns the result of the last completed check, or [flawless.NotFound].
 func (s *Store) LastCheck(ctx context.Context) (c flawless.StoreCheck, err error) {
-	text, err := s.getRaw(ctx, key(nil).family(familyCheck), "check of the store")
+	text, err := s.getRaw(ctx, key.Check.Key(), "check of the store")
 	if err == nil {
 		if err = json.Unmarshal(text, &c); err != nil {
 			err = fmt.Errorf("reading the result of the last check of the store: %v: %w", err, flawless.Damaged)
@@ -114,36 +113,36 @@ const (
 
 // kept describes families of keys, except those of runs and of the bytes of modules, which need code.
 var kept = []struct {
-	family
+	key.Family
 	kind, todo string
 }{
-	{familyFormat, "format of the store", restore},
-	{familyIdentity, "identity of the store", restore},
-	{familyLease, "lease", restore},
-	{familyMask, "key of masked values", restore},
-	{familyGeneration, "generation of the lists", restore},
-	{familyVersion, "versions of modules", restore},
-	{familySettings, "settings of modules", restore},
-	{familyState, "states", restore},
-	{familySchedule, "schedules", restore},
-	{familySecret, "secrets", restore + ", or set them again with flawless secret set"},
-	{familyLimit, "limits", restore + ", or set them again with flawless limit set"},
-	{familyGone, "removed runs", forgotten},
-	{familyRemoval, "runs being removed", restore},
-	{familyCheck, "last check", "nothing: it is written again"},
+	{key.Format, "format of the store", restore},
+	{key.Identity, "identity of the store", restore},
+	{key.Lease, "lease", restore},
+	{key.Mask, "key of masked values", restore},
+	{key.Generation, "generation of the lists", restore},
+	{key.Version, "versions of modules", restore},
+	{key.Settings, "settings of modules", restore},
+	{key.State, "states", restore},
+	{key.Schedule, "schedules", restore},
+	{key.Secret, "secrets", restore + ", or set them again with flawless secret set"},
+	{key.Limit, "limits", restore + ", or set them again with flawless limit set"},
+	{key.Gone, "removed runs", forgotten},
+	{key.Removal, "runs being removed", restore},
+	{key.Check, "last check", "nothing: it is written again"},
 }
 
 // ofRuns describes the families whose keys begin with the shard and the id of a run.
 var ofRuns = []struct {
-	family
+	key.Family
 	part, todo string
 	read       func(ctx context.Context, s *Store, id string) error
 }{
-	{familyHead, "head", restore + "; until then the run does not continue", func(ctx context.Context, s *Store, id string) error {
+	{key.Head, "head", restore + "; until then the run does not continue", func(ctx context.Context, s *Store, id string) error {
 		_, err := s.Head(ctx, id)
 		return err
 	}},
-	{familyRecord, "log", restore + "; until then the run is quarantined, and flawless workflow terminate ends it", func(ctx context.Context, s *Store, id string) error {
+	{key.Record, "log", restore + "; until then the run is quarantined, and flawless workflow terminate ends it", func(ctx context.Context, s *Store, id string) error {
 		for _, err := range s.Log(ctx, id, 0) {
 			if err != nil {
 				return err
@@ -151,11 +150,11 @@ var ofRuns = []struct {
 		}
 		return nil
 	}},
-	{familyData, "data", restore, func(ctx context.Context, s *Store, id string) error {
+	{key.Data, "data", restore, func(ctx context.Context, s *Store, id string) error {
 		_, err := s.Data(ctx, id)
 		return err
 	}},
-	{familyImage, "image", replayed, func(ctx context.Context, s *Store, id string) error {
+	{key.Image, "image", replayed, func(ctx context.Context, s *Store, id string) error {
 		_, err := s.Image(ctx, id)
 		return err
 	}},
@@ -169,25 +168,25 @@ type affected struct {
 
 func (a *affected) add(ctx context.Context, b BadFile) {
 	for _, f := range kept {
-		if r, ok := f.within(b); ok {
+		if r, ok := within(f.Family, b); ok {
 			a.note(ctx, flawless.Affected{Kind: f.kind, Todo: f.todo}, a.scan(ctx, r))
 		}
 	}
 	for _, f := range ofRuns {
-		r, ok := f.within(b)
+		r, ok := within(f.Family, b)
 		if !ok {
 			continue
 		}
-		for _, id := range a.runs(ctx, f.family, r) {
+		for _, id := range a.runs(ctx, f.Family, r) {
 			if ctx.Err() != nil {
 				return
 			}
-			if err := f.read(ctx, a.s, id); err != nil || a.has(ctx, f.of(id), r) {
+			if err := f.read(ctx, a.s, id); err != nil || a.has(ctx, f.Of(id), r) {
 				a.note(ctx, flawless.Affected{Kind: "run", Name: id, Part: f.part, Todo: f.todo}, err)
 			}
 		}
 	}
-	if r, ok := familyBinary.within(b); ok {
+	if r, ok := within(key.Binary, b); ok {
 		a.modules(ctx, r)
 	}
 	if b.lists() {
@@ -204,8 +203,8 @@ func (a *affected) note(ctx context.Context, x flawless.Affected, err error) {
 }
 
 // within returns the part of a damaged range that belongs to a family.
-func (f family) within(b BadFile) (Range, bool) {
-	r := key(nil).family(f).all()
+func within(f key.Family, b BadFile) (Range, bool) {
+	r := withPrefix(f.Key())
 	if bytes.Compare(b.From, r.From) > 0 {
 		r.From = b.From
 	}
@@ -218,7 +217,7 @@ func (f family) within(b BadFile) (Range, bool) {
 // lists reports whether a damaged range may contain rows of an index.
 func (b BadFile) lists() bool {
 	for f := range 256 {
-		if _, ok := family(f).within(b); ok && (isIndex([]byte{byte(f)}) || family(f) == familyRebuilt) {
+		if _, ok := within(key.Family(f), b); ok && (key.IsIndex([]byte{byte(f)}) || key.Family(f) == key.Rebuilt) {
 			return true
 		}
 	}
@@ -237,8 +236,8 @@ func (a *affected) scan(ctx context.Context, r Range) error {
 // lists reads all lists, which rebuilds them if they cannot be read.
 func (a *affected) lists(ctx context.Context) error {
 	for f := range 256 {
-		if k := (key{byte(f)}); isIndex(k) {
-			if err := a.scan(ctx, k.all()); err != nil {
+		if k := key.Family(f).Key(); key.IsIndex(k) {
+			if err := a.scan(ctx, withPrefix(k)); err != nil {
 				return err
 			}
 		}
@@ -247,8 +246,8 @@ func (a *affected) lists(ctx context.Context) error {
 }
 
 // has reports whether a range contains a key with the prefix k, or might contain one.
-func (a *affected) has(ctx context.Context, k key, r Range) bool {
-	all := k.all()
+func (a *affected) has(ctx context.Context, k key.Key, r Range) bool {
+	all := withPrefix(k)
 	part := Range{From: slices.MaxFunc([][]byte{all.From, r.From}, bytes.Compare), To: slices.MinFunc([][]byte{all.To, r.To}, bytes.Compare), Limit: 1}
 	if bytes.Compare(part.From, part.To) >= 0 {
 		return false
@@ -261,22 +260,22 @@ func (a *affected) has(ctx context.Context, k key, r Range) bool {
 
 // runs returns the ids of the runs that may have keys in a range of a family. Since those keys may be unreadable, it
 // looks for the runs in other families.
-func (a *affected) runs(ctx context.Context, f family, r Range) (ids []string) {
-	first, last := ownerIn(r.From, 2), ownerIn(r.To, 2)
-	for _, from := range []family{familyHead, familyRecord} {
+func (a *affected) runs(ctx context.Context, f key.Family, r Range) (ids []string) {
+	first, last := key.Owner(r.From), key.Owner(r.To)
+	for _, from := range []key.Family{key.Head, key.Record} {
 		if from == f {
 			continue
 		}
-		all := key(nil).family(from).all()
+		all := withPrefix(from.Key())
 		if first != nil {
-			all.From = append(key(nil).family(from), first[1:]...)
+			all.From = append(from.Key(), first[1:]...)
 		}
-		if last != nil && family(r.To[0]) == f {
-			all.To = append(key(nil).family(from), last[1:]...).end()
+		if last != nil && key.Family(r.To[0]) == f {
+			all.To = append(from.Key(), last[1:]...).End()
 		}
-		for k := range a.first(ctx, all, 2) {
-			p := parts{rest: k[2:]}
-			if ids = append(ids, p.text()); len(ids) >= maxCandidates {
+		for k := range a.first(ctx, all, key.Owner) {
+			p := key.SplitOwned(k)
+			if ids = append(ids, p.Text()); len(ids) >= maxCandidates {
 				break
 			}
 		}
@@ -285,34 +284,23 @@ func (a *affected) runs(ctx context.Context, f family, r Range) (ids []string) {
 	return slices.Compact(ids)
 }
 
-// ownerIn returns the part of a key up to its first text, which is behind skip bytes, or nil if it has none.
-func ownerIn(k []byte, skip int) key {
-	p := parts{rest: k}
-	p.skip(skip)
-	p.text()
-	if p.bad {
-		return nil
-	}
-	return key(slices.Clone(k[:len(k)-len(p.rest)]))
-}
-
-// first yields each first part of the keys in a range once, up to the text behind skip bytes, until the first one that
+// first yields the beginning of each key in a range once, as cut returns it, until the first one that
 // cannot be read.
-func (a *affected) first(ctx context.Context, r Range, skip int) iter.Seq[key] {
-	return func(yield func(key) bool) {
+func (a *affected) first(ctx context.Context, r Range, cut func([]byte) key.Key) iter.Seq[key.Key] {
+	return func(yield func(key.Key) bool) {
 		r.Limit = 1
 		for {
-			var k key
+			var k key.Key
 			for item, err := range a.s.kv.Scan(ctx, r) {
 				if err != nil {
 					return
 				}
-				k = ownerIn(item.Key, skip)
+				k = cut(item.Key)
 			}
 			if k == nil || !yield(k) {
 				return
 			}
-			r.From = k.end()
+			r.From = k.End()
 		}
 	}
 }
@@ -320,7 +308,7 @@ func (a *affected) first(ctx context.Context, r Range, skip int) iter.Seq[key] {
 // modules records the modules that have bytes in a range.
 func (a *affected) modules(ctx context.Context, r Range) {
 	names := map[string][]string{} // by digest, as far as they can be read
-	for item, err := range a.s.kv.Scan(ctx, key(nil).family(familyVersion).all()) {
+	for item, err := range a.s.kv.Scan(ctx, withPrefix(key.Version.Key())) {
 		if err != nil {
 			break
 		}
@@ -329,7 +317,7 @@ func (a *affected) modules(ctx context.Context, r Range) {
 		}
 	}
 	for digest, of := range names {
-		if !a.has(ctx, keyBinary(digest), r) {
+		if !a.has(ctx, key.Binary.Key().Text(digest), r) {
 			continue
 		}
 		_, err := a.s.Binary(ctx, digest)
@@ -337,9 +325,9 @@ func (a *affected) modules(ctx context.Context, r Range) {
 			a.note(ctx, flawless.Affected{Kind: "module", Name: name, Part: "bytes", Todo: addAgain}, err)
 		}
 	}
-	for k := range a.first(ctx, r, 1) { // of imported runs
-		p := parts{rest: k[1:]}
-		digest := p.text()
+	for k := range a.first(ctx, r, key.FirstText) { // of imported runs
+		p := key.Split(k, 1)
+		digest := p.Text()
 		if names[digest] == nil {
 			_, err := a.s.Binary(ctx, digest)
 			a.note(ctx, flawless.Affected{Kind: "module", Name: fmt.Sprintf("%.12s", digest), Part: "bytes", Todo: addAgain}, err)
