@@ -105,17 +105,27 @@ func (c contents) Run(ctx context.Context, f key.Family, id string) (err error) 
 	return err
 }
 
-// Versions implements damage.Contents.
-func (c contents) Versions(ctx context.Context) (all []flawless.Module) {
-	for item, err := range c.s.kv.Scan(ctx, withPrefix(key.Version.Key())) {
-		if err != nil {
-			break
+// Modules implements damage.Contents.
+func (c contents) Modules(ctx context.Context) iter.Seq[flawless.Module] {
+	return func(yield func(flawless.Module) bool) {
+		for item, err := range c.s.kv.Scan(ctx, withPrefix(key.Version.Key())) {
+			if err != nil {
+				break
+			}
+			if m, err := c.s.version(item); err == nil && !yield(m) {
+				return
+			}
 		}
-		if m, err := c.s.version(item); err == nil {
-			all = append(all, m)
+		for item, err := range c.s.kv.Scan(ctx, withPrefix(key.Head.Key())) {
+			if err != nil {
+				return
+			}
+			var h Head
+			if c.s.codec.Decode(item.Value, &h) == nil && !yield(flawless.Module{Digest: h.Run.Digest}) {
+				return
+			}
 		}
 	}
-	return all
 }
 
 // Binary implements damage.Contents.

@@ -28,8 +28,9 @@ type Contents interface {
 	// Run reads what a run has in a family whose keys begin with the shard and the id of a run.
 	Run(ctx context.Context, f key.Family, id string) error
 
-	// Versions returns the versions of all modules that can be read.
-	Versions(ctx context.Context) []flawless.Module
+	// Modules yields the versions of all modules that can be read, and then, without name and version, the modules of
+	// all runs that can be read, with repetitions.
+	Modules(ctx context.Context) iter.Seq[flawless.Module]
 
 	// Binary reads the bytes of a module.
 	Binary(ctx context.Context, digest string) error
@@ -200,9 +201,19 @@ func (s *Search) first(ctx context.Context, r span, cut func([]byte) key.Key) it
 
 // modules records the modules that have bytes in a span.
 func (s *Search) modules(ctx context.Context, r span) {
-	names := map[string][]string{} // by digest, as far as they can be read
-	for _, m := range s.in.Versions(ctx) {
-		names[m.Digest] = append(names[m.Digest], fmt.Sprintf("%s version %d", m.Name, m.Version))
+	names := map[string][]string{} // by digest
+	unreadable := s.scan(ctx, r) != nil
+	for m := range s.in.Modules(ctx) {
+		if m.Version > 0 {
+			names[m.Digest] = append(names[m.Digest], fmt.Sprintf("%s version %d", m.Name, m.Version))
+			continue
+		}
+		if !unreadable { // then the keys tell which others there are
+			break
+		}
+		if names[m.Digest] == nil { // of an imported run
+			names[m.Digest] = []string{short(m.Digest)}
+		}
 	}
 	for digest, of := range names {
 		if !s.has(ctx, key.Binary.Key().Text(digest), r) {
@@ -217,7 +228,9 @@ func (s *Search) modules(ctx context.Context, r span) {
 		p := key.Split(k, 1)
 		digest := p.Text()
 		if names[digest] == nil {
-			s.note(ctx, flawless.Affected{Kind: "module", Name: fmt.Sprintf("%.12s", digest), Part: "bytes", Todo: addAgain}, s.in.Binary(ctx, digest))
+			s.note(ctx, flawless.Affected{Kind: "module", Name: short(digest), Part: "bytes", Todo: addAgain}, s.in.Binary(ctx, digest))
 		}
 	}
 }
+
+func short(digest string) string { return fmt.Sprintf("%.12s", digest) }
