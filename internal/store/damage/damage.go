@@ -2,7 +2,7 @@
 // they can still be read, and what to do about them.
 //
 // It knows which family of keys has what, and finds the runs of a range whose own keys cannot be read. It guarantees that
-// everything with a row in a damaged range is listed, and that no family of keys is left out. It changes nothing, except
+// everything with a row in a damaged range is listed, and so is what may have had one if the range cannot be read. It changes nothing, except
 // that reading the lists of runs lets the store rebuild them.
 package damage
 
@@ -56,7 +56,9 @@ func (s *Search) Add(ctx context.Context, from, to []byte) {
 	bad := span{from, to}
 	for _, f := range kept {
 		if r, ok := bad.of(f.Family); ok {
-			s.note(ctx, flawless.Affected{Kind: f.kind, Todo: f.todo}, s.scan(ctx, r))
+			if rows, err := s.scan(ctx, r); rows || err != nil {
+				s.note(ctx, flawless.Affected{Kind: f.kind, Todo: f.todo}, err)
+			}
 		}
 	}
 	for _, f := range ofRuns {
@@ -122,20 +124,21 @@ func (r span) cut(other span) (span, bool) {
 	return both, bytes.Compare(both.from, both.to) < 0
 }
 
-// scan reads everything in a span.
-func (s *Search) scan(ctx context.Context, r span) error {
+// scan reads everything in a span. It returns whether there is anything, as far as it can be read.
+func (s *Search) scan(ctx context.Context, r span) (rows bool, err error) {
 	for _, err := range s.in.Keys(ctx, r.from, r.to, 0) {
 		if err != nil {
-			return err
+			return rows, err
 		}
+		rows = true
 	}
-	return nil
+	return rows, nil
 }
 
 // lists reads all lists, which rebuilds them if they cannot be read.
 func (s *Search) lists(ctx context.Context) error {
 	for _, f := range key.Indexes() {
-		if err := s.scan(ctx, below(f.Key())); err != nil {
+		if _, err := s.scan(ctx, below(f.Key())); err != nil {
 			return err
 		}
 	}
@@ -202,13 +205,13 @@ func (s *Search) first(ctx context.Context, r span, cut func([]byte) key.Key) it
 // modules records the modules that have bytes in a span.
 func (s *Search) modules(ctx context.Context, r span) {
 	names := map[string][]string{} // by digest
-	unreadable := s.scan(ctx, r) != nil
+	_, unreadable := s.scan(ctx, r)
 	for m := range s.in.Modules(ctx) {
 		if m.Version > 0 {
 			names[m.Digest] = append(names[m.Digest], fmt.Sprintf("%s version %d", m.Name, m.Version))
 			continue
 		}
-		if !unreadable { // then the keys tell which others there are
+		if unreadable == nil { // then the keys tell which others there are
 			break
 		}
 		if names[m.Digest] == nil { // of an imported run

@@ -197,3 +197,36 @@ func TestDamageOfEverythingIsListed(t *testing.T) {
 		t.Errorf("the check lists %v, %v", got, err)
 	}
 }
+
+// TestWhatDoesNotExistIsNotListed, unless the range cannot be read: then it may have been there.
+func TestWhatDoesNotExistIsNotListed(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		hole store.Range
+		want []string
+	}{
+		{"readable", store.Range{}, []string{"format of the store", "identity of the store", "lists"}},
+		{"a hole", store.Range{From: []byte("S"), To: []byte("S\xff")}, []string{"secrets", "format of the store", "identity of the store", "lists"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			kv := &filed{DB: mem.New(), bad: store.BadFile{Name: "1.sst", From: []byte{0}, To: []byte{0xff}}, hole: row.hole}
+			s, err := store.Open(t.Context(), kv)
+			if err == nil && row.hole.From != nil {
+				err = kv.Apply(t.Context(), &store.Batch{Set: []store.Item{{Key: []byte("Sx"), Value: []byte("1")}}})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := s.Check(t.Context(), store.CheckFiles{})
+			var got []string
+			for _, x := range c.Affected {
+				got = append(got, x.Kind)
+			}
+			if err != nil || !slices.Equal(got, row.want) {
+				t.Errorf("the check lists %q, %v; want %q", got, err, row.want)
+			}
+		})
+	}
+}
