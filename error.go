@@ -17,12 +17,14 @@ const (
 	Full     Code = "disk full" // no new work is accepted until there is space
 	Stopping Code = "stopping"  // the server is shutting down; try again later
 	Fenced   Code = "fenced"    // another owner has taken over, or a key has changed
-	Damaged  Code = "damaged"   // stored bytes do not decode or fail their checksum
-	Diverged Code = "diverged"  // a replay made calls that differ from the log
-	Denied   Code = "denied"    // access denied because of the token, the origin or the server name of the request
+	// Elsewhere says that another server owns what the request is for. Send the request to that server, or again.
+	Elsewhere Code = "elsewhere"
+	Damaged   Code = "damaged"  // stored bytes do not decode or fail their checksum
+	Diverged  Code = "diverged" // a replay made calls that differ from the log
+	Denied    Code = "denied"   // access denied because of the token, the origin or the server name of the request
 )
 
-var codes = []Code{NotFound, Invalid, Conflict, Refused, TooLarge, Full, Stopping, Fenced, Damaged, Diverged, Denied}
+var codes = []Code{NotFound, Invalid, Conflict, Refused, TooLarge, Full, Stopping, Elsewhere, Fenced, Damaged, Diverged, Denied}
 
 func (c Code) Error() string { return string(c) }
 

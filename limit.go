@@ -41,13 +41,14 @@ var rateUnits = []struct {
 	period time.Duration
 }{{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}}
 
-const maxRate = 1_000_000
+// MaxRate is the highest number of calls in the period of a [Limit].
+const MaxRate = 1_000_000
 
 // ParseRate parses a rate: 10/s, 300/m, 5000/h or 100/d.
 func ParseRate(text string) (count int, period time.Duration, err error) {
 	number, unit, _ := strings.Cut(text, "/")
 	for _, u := range rateUnits {
-		if n, err := strconv.Atoi(number); err == nil && unit == u.name && n > 0 && n <= maxRate {
+		if n, err := strconv.Atoi(number); err == nil && unit == u.name && n > 0 && n <= MaxRate {
 			return n, u.period, nil
 		}
 	}
@@ -64,8 +65,8 @@ func (l *Limit) Check() error {
 	switch {
 	case !isHost(l.Host):
 		return fmt.Errorf("%.200q is not a host; use a form such as api.example.com or api.example.com:8443: %w", l.Host, Invalid)
-	case l.Count < 1 || l.Count > maxRate || l.PeriodMS < 1 || l.PeriodMS > (31*24*time.Hour).Milliseconds():
-		return fmt.Errorf("the limit is %d calls in %d ms; use 1 to %d calls in at most 31 days: %w", l.Count, l.PeriodMS, maxRate, Invalid)
+	case l.Count < 1 || l.Count > MaxRate || l.PeriodMS < 1 || l.PeriodMS > (31*24*time.Hour).Milliseconds():
+		return fmt.Errorf("the limit is %d calls in %d ms; use 1 to %d calls in at most 31 days: %w", l.Count, l.PeriodMS, MaxRate, Invalid)
 	case l.Burst < 1 || l.Burst > l.Count:
 		return fmt.Errorf("the burst is %d calls; use 1 to %d: %w", l.Burst, l.Count, Invalid)
 	}

@@ -59,7 +59,8 @@ type Run struct {
 	Failure *Failure `json:"failure,omitempty" cbor:"9,keyasint,omitempty"`
 	// Unresolved lists the calls whose outcome is unknown.
 	Unresolved []Doubt `json:"unresolved,omitempty" cbor:"10,keyasint,omitempty"`
-	// Problem says why a run is quarantined: its log is damaged, its module is missing, or it diverged.
+	// Problem says why a run is quarantined: its log is damaged, its module is missing, it diverged, or the server refuses
+	// to run it.
 	Problem string `json:"problem,omitempty" cbor:"11,keyasint,omitempty"`
 
 	Turns int    `json:"turns" cbor:"12,keyasint,omitempty"`

@@ -19,6 +19,17 @@ const (
 // Overlaps lists all values; the first is the default.
 var Overlaps = []Overlap{Skip, Queue, Allow, Replace}
 
+// Limits of a schedule.
+const (
+	MaxJitter       = 24 * time.Hour
+	MinCatchUp      = 10 * time.Second // MaxDeadline is the maximum
+	MaxCatchUpLimit = 10_000
+)
+
+// MaxDeadline is the maximum time from the start of a run to its deadline, and from its deadline or its cancellation
+// until it is terminated.
+const MaxDeadline = 10 * 365 * 24 * time.Hour
+
 // Schedule starts runs of a workflow at the times of a cron expression. Each time has its own run, whose id is the
 // name of the schedule, an @ and the time in UTC, so that it is started only once, whatever crashes.
 type Schedule struct {

@@ -8,6 +8,12 @@ import (
 // DefaultRetention is how long an ended run is kept unless its module has a setting.
 const DefaultRetention = 30 * 24 * time.Hour
 
+// MaxRetention is the maximum time for which an ended run is kept, unless it is kept forever.
+const MaxRetention = 100 * 365 * 24 * time.Hour
+
+// MaxKeepTurns is the highest minimum number of turns to keep.
+const MaxKeepTurns = 1_000_000_000
+
 // Settings are the settings for the runs of a module, whatever its version.
 type Settings struct {
 	Module string `json:"module" cbor:"1,keyasint"`
@@ -40,12 +46,12 @@ func (s *Settings) Retention() (time.Duration, bool) {
 // Check returns nil if the settings are valid, otherwise [Invalid] with the reason.
 func (s *Settings) Check() error {
 	switch {
-	case s.RetentionMS < -1 || s.RetentionMS > (100*365*24*time.Hour).Milliseconds():
+	case s.RetentionMS < -1 || s.RetentionMS > MaxRetention.Milliseconds():
 		return fmt.Errorf("the retention is %d ms; use at most 100 years, -1 for no limit, or 0 for the default: %w", s.RetentionMS, Invalid)
 	case s.Concurrency < 0 || s.Concurrency > MaxConcurrency:
 		return fmt.Errorf("the limit of concurrent runs is %d; use 1 to %d, or 0 for no limit: %w", s.Concurrency, MaxConcurrency, Invalid)
-	case s.KeepTurns < 0:
-		return fmt.Errorf("the turns of a log to keep are %d; it must be 0 (all) or more: %w", s.KeepTurns, Invalid)
+	case s.KeepTurns < 0 || s.KeepTurns > MaxKeepTurns:
+		return fmt.Errorf("the number of turns to keep is %d; use 1 to %d, or 0 for all: %w", s.KeepTurns, MaxKeepTurns, Invalid)
 	}
 	return checkRetryFor(s.RetryForMS)
 }

@@ -73,11 +73,11 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the socket %q is not host:port: %w", o.Socket, flawless.Invalid)
 	}
-	if o.Port == 0 {
-		if o.Port, err = strconv.Atoi(port); err != nil {
-			return nil, fmt.Errorf("the socket %q has no port number: %w", o.Socket, flawless.Invalid)
-		}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("the socket %q has the port %q; use a number up to 65535: %w", o.Socket, port, flawless.Invalid)
 	}
+	o.Port = cmp.Or(o.Port, int(number))
 	c := &Client{options: o, host: host, patience: cmp.Or(o.Patience, defaultPatience)}
 	ip := net.ParseIP(host)
 	c.loopback = host == "localhost" || ip != nil && ip.IsLoopback()

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// mayBeEmpty lists the flags for which an empty value has a meaning: no note, or the first page.
-var mayBeEmpty = []string{"note", "cursor", "from"}
+// mayBeEmpty lists the flags for which an empty value has a meaning: no note.
+var mayBeEmpty = []string{"note"}
 
 // checkFlags rejects flags that are given but empty, such as --id "$ORDER" if the variable is not set. If they
 // counted as not given, a retry would start a second run, or a command would go to another server.
@@ -43,12 +43,12 @@ func flagError(err error) error {
 		return err
 	}
 	f, value := wrong.GetFlag(), wrong.GetValue()
-	want := map[string]string{"int": "a whole number", "int64": "a whole number", "uint64": "a whole number that is not negative", "bool": "true or false"}[f.Value.Type()]
+	want := map[string]string{"uint64": "a whole number that is not negative", "bool": "true or false"}[f.Value.Type()]
 	switch {
 	case value == "":
 		return emptyFlag(f)
-	case want == "":
-		return err
+	case want == "": // package flagvalue has worded it
+		return fmt.Errorf("--%s: %w", f.Name, wrong.Unwrap())
 	case errors.Is(err, strconv.ErrRange):
 		want = "a smaller number"
 	}

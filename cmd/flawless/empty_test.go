@@ -68,9 +68,9 @@ func TestEmptyFlagsAndArgumentsAreRejected(t *testing.T) {
 func TestFlagErrorsSayWhatToGive(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ command, flag, want string }{
-		{"workflow resolve", "--call=x", `--call is "x"; give a whole number`},
-		{"workflow resolve", "--call=2.5", `--call is "2.5"; give a whole number`},
-		{"workflow resolve", "--call=99999999999999999999", `--call is "99999999999999999999"; give a smaller number`},
+		{"workflow resolve", "--call=x", `--call: "x" is not a whole number from 1 to 2147483647`},
+		{"workflow resolve", "--call=2.5", `--call: "2.5" is not a whole number from 1 to 2147483647`},
+		{"workflow resolve", "--call=99999999999999999999", `--call: "99999999999999999999" is not a whole number from 1 to 2147483647`},
 		{"workflow resolve", "--retry=maybe", `--retry is "maybe"; give true or false`},
 	} {
 		var out bytes.Buffer

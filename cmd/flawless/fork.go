@@ -12,6 +12,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
@@ -63,7 +64,7 @@ first call that is not in the log is shown and ends the command.`,
 			return nil
 		}}
 	f := c.Flags()
-	f.IntVar(&o.Turn, "turn", 0, "last turn that both runs share; 0 shares only the start")
+	f.Var(flagvalue.NewInt(&o.Turn, 0, 0, flagvalue.MaxInt), "turn", "last turn that both runs share; 0 shares only the start")
 	f.StringVar(&o.ID, "id", "", "id of the new run")
 	f.StringArrayVar(&answers, "answer", nil, "CALL=FILE: answer the call with the body in FILE (repeatable)")
 	f.StringArrayVar(&statuses, "status", nil, "CALL=STATUS: HTTP status of the answer to the call (default 200)")
@@ -141,7 +142,7 @@ compared with the memory after another turn.`,
 			render.Inspection(a.out, i)
 			return nil
 		})}
-	c.Flags().IntVar(&turn, "turn", 0, "show the state after this turn (default: the last turn)")
-	c.Flags().IntVar(&against, "against", 0, "compare the memory with the memory after this turn")
+	c.Flags().Var(flagvalue.NewInt(&turn, 0, 1, flagvalue.MaxInt), "turn", "show the state after this turn (default: the last turn)")
+	c.Flags().Var(flagvalue.NewInt(&against, 0, 1, flagvalue.MaxInt), "against", "compare the memory with the memory after this turn")
 	return c
 }

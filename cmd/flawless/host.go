@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,7 +55,7 @@ failed calls. Changes apply from the next attempt of every call.`}
 
 func (a *app) hostSetCommand() *cobra.Command {
 	var key string
-	var within flagvalue.RetryFor
+	var within time.Duration
 	var retry flagvalue.RetryFor
 	c := &cobra.Command{Use: "set HOST", Short: "Change the settings of a host", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHost,
 		Long: `Changes how calls to a host are treated. HOST is api.example.com,
@@ -80,10 +81,8 @@ default uses the setting of the module or the server.`,
 				return fmt.Errorf("--idempotency-key is %q; use honoured or ignored: %w", key, flawless.Invalid)
 			case set && key == "ignored" && window:
 				return fmt.Errorf("--within needs a host that honours keys, but --idempotency-key is ignored; omit one of them: %w", flawless.Invalid)
-			case window && within <= 0:
-				return fmt.Errorf("--within must be greater than zero: %w", flawless.Invalid)
 			case window:
-				change.KeyMS = (*int64)(&within)
+				change.KeyMS = new(within.Milliseconds())
 			case key == "ignored":
 				change.KeyMS = &no
 			}
@@ -118,7 +117,7 @@ default uses the setting of the module or the server.`,
 		}}
 	f := c.Flags()
 	f.StringVar(&key, "idempotency-key", "", "honoured or ignored: whether the host recognises a repeated request by its Idempotency-Key")
-	f.Var(&within, "within", "how long the host remembers a key, such as 24h or 7d; needs --idempotency-key honoured")
+	f.Var(flagvalue.NewDuration(&within, 0, time.Millisecond, flawless.MaxRetryFor), "within", "how long the host remembers a key, such as 24h or 7d; needs --idempotency-key honoured")
 	f.Var(&retry, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 or none disables retries; or default")
 	_ = c.RegisterFlagCompletionFunc("idempotency-key", cobra.FixedCompletions([]cobra.Completion{"honoured", "ignored"}, cobra.ShellCompDirectiveNoFileComp))
 	return c

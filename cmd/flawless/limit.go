@@ -5,7 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 )
 
 func (a *app) limitCommand() *cobra.Command {
@@ -51,7 +53,7 @@ func (a *app) limitSetCommand() *cobra.Command {
 			fmt.Fprintf(a.out, "limit: %s calls to %s\n", l.Rate(), l.Host)
 			return nil
 		})}
-	c.Flags().IntVar(&burst, "burst", 0, "calls that may begin at once after an idle period (default 1)")
+	c.Flags().Var(flagvalue.NewInt(&burst, 0, 1, flawless.MaxRate), "burst", "calls that may begin at once after an idle period (default 1)")
 	return c
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/endpoint"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
@@ -121,7 +122,7 @@ it stopped.
 	f := root.PersistentFlags()
 	f.StringVar(&a.Dir, "working-dir", "", "data directory of the server (default $FLAWLESS_WORKING_DIR or $HOME/.flawless; on Windows %APPDATA%\\.flawless)")
 	f.StringVar(&a.Socket, "socket", "", "UDP address of the server, for HTTP/3 (default $FLAWLESS_SOCKET, the address in the working directory, or localhost:27288)")
-	f.IntVar(&a.Port, "port", 0, "TCP port of the server, for HTTP/1.1 and HTTP/2 (default: the port of --socket; with up, 0 picks a free port)")
+	f.Var(flagvalue.NewInt(&a.Port, 0, 0, 65535), "port", "TCP port of the server, for HTTP/1.1 and HTTP/2 (default: the port of --socket; with up, 0 picks a free port)")
 	f.BoolVar(&a.TCP, "tcp", false, "use HTTP over TCP instead of QUIC; with up, serve without HTTP/3")
 	f.StringVar(&a.TokenFile, "token-file", "", "file with the API token, for the server and for commands (default: the value of $FLAWLESS_TOKEN)")
 	f.BoolVar(&a.json, "json", false, "print JSON")

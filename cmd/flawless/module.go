@@ -53,9 +53,6 @@ versions. Settings that you do not give stay as they are.
 ` +
 			keepTurnsHelp,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := flags.check(); err != nil {
-				return err
-			}
 			m, added, err := a.addModule(c.Context(), args[0], args[1])
 			if err != nil {
 				return err

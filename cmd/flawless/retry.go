@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 )
 
 func (a *app) retryCommand() *cobra.Command {
@@ -37,7 +38,7 @@ be repeated.`,
 			return nil
 		})}
 	f := c.Flags()
-	f.IntVar(&u.Call, "call", 0, "number of the call; may be omitted if only one call waits for a retry")
+	f.Var(flagvalue.NewInt(&u.Call, 0, 1, flagvalue.MaxInt), "call", "number of the call; may be omitted if only one call waits for a retry")
 	f.BoolVar(&u.GiveUp, "give-up", false, "stop retrying, and return the last error to the code")
 	f.StringVar(&u.Note, "note", "", "reason, kept in the log")
 	return c

@@ -64,10 +64,7 @@ not give return to their defaults.`,
 				return err
 			}
 			s.Name, s.Module, s.Workflow, s.Input, s.Overlap = args[0], args[1], args[2], in, flawless.Overlap(overlap)
-			if s.CatchUpLimit < 1 {
-				return fmt.Errorf("--catch-up-limit is %d; use 1 to 10000: %w", s.CatchUpLimit, flawless.Invalid)
-			}
-			if err := t.check(c); err != nil {
+			if err := t.check(); err != nil {
 				return err
 			}
 			s.Version, s.Queue, s.DeadlineMS, s.GraceMS = t.version, t.queueOptions(), t.deadline.Milliseconds(), t.grace.Milliseconds()
@@ -93,9 +90,9 @@ not give return to their defaults.`,
 	f.StringVar(&s.Zone, "zone", "UTC", "time zone, such as Europe/Berlin")
 	f.StringVar(&input, "input", "", "JSON, @FILE, or - for standard input")
 	f.StringVar(&overlap, "overlap", string(flawless.Skip), "what to do if the previous run is still open: skip, queue, allow or cancel")
-	f.Var(flagvalue.NewDuration(&jitter, 0), "jitter", "delay each start by a random time up to this, but not past the next start")
-	f.Var(flagvalue.NewDuration(&catchUp, time.Hour), "catch-up", "start runs that were missed while the server was down, up to this long ago")
-	f.IntVar(&s.CatchUpLimit, "catch-up-limit", 100, "start at most this many missed runs, the newest; the others are not started")
+	f.Var(flagvalue.NewDuration(&jitter, 0, 0, flawless.MaxJitter), "jitter", "delay each start by a random time up to this, but not past the next start")
+	f.Var(flagvalue.NewDuration(&catchUp, time.Hour, flawless.MinCatchUp, flawless.MaxDeadline), "catch-up", "start runs that were missed while the server was down, up to this long ago")
+	f.Var(flagvalue.NewInt(&s.CatchUpLimit, 100, 1, flawless.MaxCatchUpLimit), "catch-up-limit", "start at most this many missed runs, the newest; the others are not started")
 	f.Var(&labels, "label", "label for its runs, as name=value (repeatable)")
 	f.BoolVar(&replace, "replace", false, "replace an existing schedule of the same name")
 	f.BoolVar(&s.Paused, "paused", false, "create the schedule paused")

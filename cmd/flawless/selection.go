@@ -29,7 +29,7 @@ func (s *selection) flags(c *cobra.Command) {
 	f.StringSliceVar(&s.status, "status", nil, "runs with this status: pending, running, waiting, paused, unresolved, completed, failed, cancelled or terminated (repeatable, or separated by commas)")
 	f.StringVar(&s.filter.Module, "module", "", "runs of this module")
 	f.StringVar(&s.filter.Workflow, "workflow", "", "runs of this workflow")
-	f.Var(flagvalue.NewDuration(&s.since, 0), "since", "runs created within this time, such as 24h or 7d")
+	f.Var(flagvalue.NewDuration(&s.since, 0, time.Millisecond, 100*365*24*time.Hour), "since", "runs created within this time, such as 24h or 7d")
 	f.Var(&s.after, "after", "runs created at or after this time, such as 2026-03-01")
 	f.Var(&s.before, "before", "runs created before this time")
 	f.Var(&s.labels, "label", "runs with this label, as name=value (repeatable; all must match)")
@@ -174,7 +174,7 @@ func (a *app) cancelCommand() *cobra.Command {
 			}
 			return cl.Cancel(ctx, id, w)
 		}})
-	c.Flags().Var(flagvalue.NewDuration(&within, 0), "deadline", "terminate the run if it is still open after this time, such as 5m")
+	c.Flags().Var(flagvalue.NewDuration(&within, 0, time.Millisecond, flawless.MaxDeadline), "deadline", "terminate the run if it is still open after this time, such as 5m")
 	return c
 }
 

@@ -22,14 +22,9 @@ type settingsFlags struct {
 
 func (s *settingsFlags) add(c *cobra.Command) {
 	c.Flags().Var(&s.retention, "retention", "how long to keep ended runs, such as 90d or 12h; forever, or default (30d)")
-	c.Flags().IntVar(&s.concurrency, "concurrency", 0, "maximum number of runs in progress at once; 0 is unlimited")
+	c.Flags().Var(flagvalue.NewInt(&s.concurrency, 0, 0, flawless.MaxConcurrency), "concurrency", "maximum number of runs in progress at once; 0 is unlimited")
 	c.Flags().Var(&s.retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 or none disables retries; default uses the setting of the server")
-	c.Flags().IntVar(&s.keep, "keep-turns", 0, "minimum number of turns to keep in the log of a run; 0 keeps all")
-}
-
-// check validates the flags.
-func (s *settingsFlags) check() error {
-	return (&flawless.Settings{RetentionMS: int64(s.retention), Concurrency: s.concurrency, KeepTurns: s.keep}).Check()
+	c.Flags().Var(flagvalue.NewInt(&s.keep, 0, 0, flawless.MaxKeepTurns), "keep-turns", "minimum number of turns to keep in the log of a run; 0 keeps all")
 }
 
 const keepTurnsHelp = `--keep-turns is for runs that never end. At least the last turns of their logs

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
 
@@ -39,7 +40,7 @@ func (a *app) stateListCommand() *cobra.Command {
 			return nil
 		})}
 	c.Flags().StringVar(&from, "from", "", "start the list at this name")
-	c.Flags().IntVar(&limit, "limit", 100, "maximum number to list, up to 1000")
+	c.Flags().Var(flagvalue.NewInt(&limit, 100, 1, 1000), "limit", "maximum number to list, up to 1000")
 	return c
 }
 

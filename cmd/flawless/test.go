@@ -57,7 +57,7 @@ matches is used. In a url, * matches anything but a slash:
 	f.BoolVar(&o.everywhere, "crash-everywhere", false, "kill the engine before and after every write")
 	f.StringVar(&o.module, "module", "", "name of the module, as its code uses it (default: the declared name, or the file name)")
 	f.StringArrayVar(&o.secrets, "secret", nil, "NAME=VALUE or NAME=@FILE: a secret, which may be sent to any host in the test and is never shown (repeatable)")
-	f.Var(flagvalue.NewDuration(&o.limit, time.Minute), "limit", "time limit for one execution of the workflow")
+	f.Var(flagvalue.NewDuration(&o.limit, time.Minute, time.Millisecond, flawless.MaxDeadline), "limit", "time limit for one execution of the workflow")
 	return c
 }
 

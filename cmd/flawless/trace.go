@@ -9,6 +9,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
@@ -56,8 +57,8 @@ the language runtime are omitted unless you give --all.`,
 			return fmt.Errorf("the replay of run %s diverged in turn %d: %w", t.Run, t.Divergence.Turn, flawless.Diverged)
 		}}
 	f := c.Flags()
-	f.IntVar(&o.Turn, "turn", 0, "show only this turn")
-	f.IntVar(&o.Depth, "depth", 0, "maximum depth of the tree")
+	f.Var(flagvalue.NewInt(&o.Turn, 0, 1, flagvalue.MaxInt), "turn", "show only this turn")
+	f.Var(flagvalue.NewInt(&o.Depth, 0, 1, flagvalue.MaxInt), "depth", "maximum depth of the tree")
 	f.StringVar(&o.Func, "func", "", "show only paths to functions whose name matches this regular expression")
 	f.BoolVar(&o.All, "all", false, "include functions of the language runtime")
 	f.StringVar(&module, "module", "", "trace with this module file instead of the run's own module")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -18,6 +20,7 @@ import (
 func (a *app) upCommand() *cobra.Command {
 	var o daemon.Options
 	var bind string
+	var pages int
 	var memory flagvalue.Memory
 	var retryFor flagvalue.RetryFor
 	c := &cobra.Command{Use: "up", Short: "Start the server", Args: cobra.NoArgs,
@@ -35,6 +38,9 @@ exit code 12. Have your service manager restart it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Dir, o.Socket, o.Port, o.Out, o.Log = a.Dir, a.Socket, a.Port, a.out, a.errs
 			o.NoUDP = a.TCP
+			if u, err := url.Parse(o.URL); o.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+				return fmt.Errorf("--public-url is %q; use a URL such as https://flawless.example: %w", o.URL, flawless.Invalid)
+			}
 			var err error
 			if o.Token, err = a.Token(); err != nil {
 				return err
@@ -51,14 +57,14 @@ exit code 12. Have your service manager restart it.`,
 			}
 			_, set := os.LookupEnv(endpoint.TokenVariable)
 			o.NoToken = set && o.Token == ""
-			o.Memory, o.RetryFor = memory.Budget(), retryFor.Duration()
+			o.Memory, o.MemoryPages, o.RetryFor = memory.Budget(), uint32(pages), retryFor.Duration()
 			return daemon.Run(c.Context(), o)
 		}}
 	f := c.Flags()
-	f.Var(flagvalue.NewDuration(&o.Drain, 30*time.Second), "drain", "how long a graceful shutdown waits for calls in flight")
-	f.Uint32Var(&o.MemoryPages, "memory-pages", 4096, "maximum memory of a guest, in pages of 64 KiB")
+	f.Var(flagvalue.NewDuration(&o.Drain, 30*time.Second, 0, flawless.MaxDeadline), "drain", "how long a graceful shutdown waits for calls in flight")
+	f.Var(flagvalue.NewInt(&pages, 4096, 1, 65536), "memory-pages", "maximum memory of a guest, in pages of 64 KiB")
 	f.Uint64Var(&o.TurnUnits, "turn-units", 0, "maximum computation in one turn, in metered units; 0 is unlimited")
-	f.Var(flagvalue.NewDuration(&o.TurnTime, 0), "turn-time", "maximum time of one turn; 0 is unlimited. Prefer --turn-units, which is the same on every machine")
+	f.Var(flagvalue.NewDuration(&o.TurnTime, 0, 0, flawless.MaxDeadline), "turn-time", "maximum time of one turn; 0 is unlimited. Prefer --turn-units, which is the same on every machine")
 	f.StringVar(&bind, "bind", "", "address to listen on, for TCP and UDP: host or host:port; replaces --socket")
 	f.StringVar(&o.URL, "public-url", "", "URL at which others reach this server, used in the URLs of promises (default: http:// and the address)")
 	f.StringArrayVar(&o.AllowedHosts, "allow-host", nil, "additional host name to accept requests for, such as that of a proxy (repeatable)")
@@ -69,7 +75,7 @@ exit code 12. Have your service manager restart it.`,
 	f.StringArrayVar(&o.Outside.CA, "ca", nil, "file with additional certificate authorities (PEM) to trust for calls (repeatable)")
 	retryFor = flagvalue.RetryFor(flawless.DefaultRetryFor.Milliseconds())
 	f.Var(&retryFor, "retry-for", "how long failed calls are retried, such as 24h or 7d; 0 or none disables retries (default 24h). Hosts and modules can override it")
-	f.IntVar(&o.Live, "live", 0, "maximum number of guests in memory; 0 is as many as --memory allows")
+	f.Var(flagvalue.NewInt(&o.Live, 0, 0, flagvalue.MaxInt), "live", "maximum number of guests in memory; 0 is as many as --memory allows")
 	memory = flagvalue.DefaultMemory
 	f.Var(&memory, "memory", "target for the memory use of the server, such as 1GiB: as many guests stay in memory as fit; 0 is unlimited")
 	f.BoolVar(&o.AcceptCopy, "accept-copy", false, "accept a working directory that is a copy, was restored or moved: it becomes a separate store, and all open runs are held until you resume them")

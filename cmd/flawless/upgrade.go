@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
+	"github.com/flawless-engine/flawless/cmd/flawless/internal/flagvalue"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/local"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
 )
@@ -34,9 +35,6 @@ moves; with --module you can check a file that is not added yet.`,
 			if o.Module != nil && !o.DryRun {
 				return fmt.Errorf("--module needs --dry-run; to move runs, add the module first: flawless module add %s %s: %w", args[0], module, flawless.Invalid)
 			}
-			if o.Limit < 1 {
-				return fmt.Errorf("--limit is %d; use 1 to %d: %w", o.Limit, flawless.MaxUpgradeRuns, flawless.Invalid)
-			}
 			cl, err := a.connect()
 			if err != nil {
 				return err
@@ -55,9 +53,9 @@ moves; with --module you can check a file that is not added yet.`,
 	f.StringVar(&module, "module", "", "check this module file instead of the newest version; needs --dry-run")
 	f.BoolVar(&o.DryRun, "dry-run", false, "only report, move nothing")
 	f.StringArrayVar(&o.Runs, "run", nil, "only this run (repeatable)")
-	f.IntVar(&o.From, "from", 0, "only runs of this version")
-	f.IntVar(&o.Parallel, "parallel", 0, "number of runs to check in parallel (default: the CPU cores of the server)")
-	f.IntVar(&o.Limit, "limit", flawless.DefaultUpgradeRuns, "maximum number of runs in the report of --json, those that cannot move first; left_out counts the others")
+	f.Var(flagvalue.NewInt(&o.From, 0, 1, flagvalue.MaxInt), "from", "only runs of this version")
+	f.Var(flagvalue.NewInt(&o.Parallel, 0, 1, 256), "parallel", "number of runs to check in parallel (default: the CPU cores of the server)")
+	f.Var(flagvalue.NewInt(&o.Limit, flawless.DefaultUpgradeRuns, 1, flawless.MaxUpgradeRuns), "limit", "maximum number of runs in the report of --json, those that cannot move first; left_out counts the others")
 	f.BoolVar(&o.AllOrNothing, "all-or-nothing", false, "move no run unless all can be moved")
 	sourceFlags(c, &source)
 	return c
@@ -98,6 +96,6 @@ replayed without their module: export the runs you want to keep.`,
 			}
 			return nil
 		})}
-	c.Flags().IntVar(&version, "version", 0, "remove only this version")
+	c.Flags().Var(flagvalue.NewInt(&version, 0, 1, flagvalue.MaxInt), "version", "remove only this version")
 	return c
 }

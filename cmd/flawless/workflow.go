@@ -43,7 +43,7 @@ one, and sends the request again for up to a minute if the answer is lost.`,
 			if err != nil {
 				return err
 			}
-			if err := t.check(c); err != nil {
+			if err := t.check(); err != nil {
 				return err
 			}
 			start.Module, start.Workflow, start.Input, start.Labels = args[0], args[1], in, labels
@@ -180,7 +180,7 @@ func (a *app) listCommand() *cobra.Command {
 		}}
 	fl := c.Flags()
 	which.flags(c)
-	fl.IntVar(&f.Limit, "limit", 50, "maximum number to list, up to 1000")
+	fl.Var(flagvalue.NewInt(&f.Limit, 50, 1, 1000), "limit", "maximum number to list, up to 1000")
 	fl.StringVar(&f.Cursor, "cursor", "", "continue where the previous page ended")
 	fl.BoolVar(&all, "all", false, "list all runs")
 	return c
@@ -268,10 +268,10 @@ itself. Find out what happened, then use one of:
 			return nil
 		}}
 	f := c.Flags()
-	f.IntVar(&d.Call, "call", 0, "number of the call")
+	f.Var(flagvalue.NewInt(&d.Call, 0, 1, flagvalue.MaxInt), "call", "number of the call")
 	f.BoolVar(&retry, "retry", false, "it did not take effect: send it again")
 	f.StringVar(&response, "response", "", "it took effect, and this file is the body of the answer")
-	f.IntVar(&d.Status, "status", 200, "HTTP status of --response")
+	f.Var(flagvalue.NewInt(&d.Status, 200, 200, 599), "status", "HTTP status of --response")
 	f.StringVar(&tell, "error", "", "return this error to the code")
 	f.BoolVar(&fail, "fail", false, "fail the run")
 	f.StringVar(&d.Note, "note", "", "reason, kept in the log")

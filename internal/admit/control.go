@@ -24,6 +24,8 @@ type Options struct {
 	Modules func() []string
 	// Wake is called when a waiting run has been admitted.
 	Wake func(run string)
+	// Owns reports whether the runs of this server include one. Those of others are not counted.
+	Owns func(run string) bool
 	// Parked is called when a run starts to wait for its concurrency key, because that key is full.
 	Parked func(run string)
 }
@@ -76,7 +78,7 @@ type entrant struct {
 	holds   []string // pools that it was admitted to
 }
 
-// Load adds all runs of some shards that have begun or wait to begin.
+// Load adds all runs of some shards that have begun or wait to begin. It admits none: call Shift afterwards.
 func (c *Control) Load(ctx context.Context, shards []store.Shard) error {
 	for id, err := range c.o.Store.Placed(ctx, shards) {
 		if err != nil {
@@ -86,23 +88,45 @@ func (c *Control) Load(ctx context.Context, shards []store.Shard) error {
 		if err != nil {
 			return err
 		}
-		c.take(h.Run)
+		c.take(h.Run, always)
 	}
+	within := func(run string) bool { return slices.Contains(shards, store.ShardOf(run)) }
 	for _, module := range c.o.Modules() {
-		if err := c.track(ctx, module, false); err != nil {
+		if err := c.track(ctx, module, within, false); err != nil {
 			return err
 		}
 	}
-	c.Shift()
 	return nil
 }
 
-// Track adds the open runs of a module that has just received a cap.
-func (c *Control) Track(ctx context.Context, module string) error { return c.track(ctx, module, true) }
+// Abandon removes runs that another server admits from now on.
+func (c *Control) Abandon(gone func(run string) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ids []string
+	for _, all := range []map[string]*entrant{c.admitted, c.waiting} {
+		for id := range all {
+			if gone(id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		c.leave(id)
+	}
+}
 
-// track adds the open runs of a module. If runs are already being driven, one may have ended, and left, after it was
+// Track adds the open runs of a module that has just received a cap.
+func (c *Control) Track(ctx context.Context, module string) error {
+	return c.track(ctx, module, c.o.Owns, true)
+}
+
+func always(string) bool { return true }
+
+// track adds those open runs of a module that are wanted. If runs are already being driven, one may have ended, and left, after it was
 // read.
-func (c *Control) track(ctx context.Context, module string, driven bool) error {
+func (c *Control) track(ctx context.Context, module string, wanted func(run string) bool, driven bool) error {
 	f := flawless.Filter{Module: module, Status: flawless.OpenStatuses, Limit: 1000}
 	for {
 		runs, next, err := c.o.Store.Runs(ctx, f)
@@ -110,7 +134,7 @@ func (c *Control) track(ctx context.Context, module string, driven bool) error {
 			return err
 		}
 		for _, r := range runs {
-			c.take(r)
+			c.take(r, wanted)
 			if !driven {
 				continue
 			}
@@ -124,10 +148,13 @@ func (c *Control) track(ctx context.Context, module string, driven bool) error {
 	}
 }
 
-// take adds an open run from the store.
-func (c *Control) take(r flawless.Run) {
+// take adds an open run from the store if it is wanted.
+func (c *Control) take(r flawless.Run, wanted func(run string) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !wanted(r.ID) { // asked under the lock: Abandon removes what is added before it
+		return
+	}
 	w := &entrant{id: r.ID, parent: r.Parent, module: r.Module, created: r.Created.UnixNano()}
 	if r.Queue != nil {
 		w.queue = *r.Queue
@@ -406,6 +433,11 @@ func (c *Control) forget(name string) {
 func (c *Control) Leave(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.leave(id)
+}
+
+// leave is Leave. The caller holds mu.
+func (c *Control) leave(id string) {
 	w := c.admitted[id]
 	if w == nil {
 		w = c.waiting[id]

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,6 +95,28 @@ func (c *Clock) Put(wake int64, id string) {
 	if first {
 		task.Poke(c.change)
 	}
+}
+
+// Load adds the stored timers of runs that the engine has just taken over. Options.Timers yields them from now on.
+func (c *Clock) Load(timers func(from, until int64) iter.Seq2[store.Timer, error]) error {
+	c.mu.Lock()
+	until := c.until
+	c.mu.Unlock()
+	for t, err := range timers(math.MinInt64, until) {
+		if err != nil {
+			return err
+		}
+		c.Put(t.Wake, t.ID)
+	}
+	return nil
+}
+
+// Abandon removes the timers of runs that another server wakes.
+func (c *Clock) Abandon(gone func(run string) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = slices.DeleteFunc(c.queue, func(t store.Timer) bool { return gone(t.ID) })
+	heap.Init(&c.queue)
 }
 
 // Serve wakes runs until Stop is called or the context ends.

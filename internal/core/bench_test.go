@@ -64,7 +64,7 @@ func benchmarkEntry(b *testing.B, n int, call flawless.Call, ends func(s *State,
 	take(flawless.Entry{At: now, Message: &flawless.Message{N: 1, Type: "nobody receives it", Body: []byte("1")}})
 	ok, _ := effect.ResponseAnswer(get.N, 200, []byte("{}"))
 	row := func() {
-		if s.Account().Status == "" || !s.Active() {
+		if s.Summary().Status == "" || !s.Active() {
 			b.Fatal("the run is not alive")
 		}
 		s.NextWake()

@@ -35,5 +35,5 @@ func (s *State) deadlineCancel(at int64) *flawless.Cancel {
 // graceEnd returns the end of a run that did not end by itself in time.
 func (s *State) graceEnd() *flawless.End {
 	return &flawless.End{Status: flawless.Terminated, Who: s.cancel.Who, Failure: s.withOpenSteps(flawless.Failure{Kind: "deadline",
-		Message: "cancelled by " + Who(s.cancel.Who) + ", and had not ended when its grace period was over"})}
+		Message: "cancelled by " + NameOf(s.cancel.Who) + ", and had not ended when its grace period was over"})}
 }

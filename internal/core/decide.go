@@ -31,20 +31,20 @@ func (s *State) Decide(d flawless.Decision, now int64) ([]flawless.Entry, error)
 	switch d.Resolution {
 	case flawless.Retry:
 		if c.Kind == effect.Doubt {
-			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "retry decided by " + Who(d.Who)}})
+			out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.RetryAnswer(d.Call), Note: "retry decided by " + NameOf(d.Who)}})
 		}
 	case flawless.Respond:
 		a, err := effect.ResponseAnswer(d.Call, d.Status, d.Body)
 		if err != nil {
 			return nil, fmt.Errorf("resolving call %d of run %s with a response: %w", d.Call, s.id, err)
 		}
-		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: a, Note: "response given by " + Who(d.Who)}})
+		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: a, Note: "response given by " + NameOf(d.Who)}})
 	case flawless.Tell:
-		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(d.Call, "told", d.Text), Note: "error given by " + Who(d.Who)}})
+		out = append(out, flawless.Entry{At: at, Arrival: &flawless.Arrival{Answer: effect.ErrorAnswer(d.Call, "told", d.Text), Note: "error given by " + NameOf(d.Who)}})
 	case flawless.Fail:
 		if s.status == "" {
 			out = append(out, flawless.Entry{At: at, End: &flawless.End{Status: flawless.Failed, Who: d.Who,
-				Failure: s.withOpenSteps(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, Who(d.Who), cmp.Or(d.Note, "no reason given"))})}})
+				Failure: s.withOpenSteps(flawless.Failure{Kind: "resolved", Message: fmt.Sprintf("call %d was resolved with fail by %s: %s", d.Call, NameOf(d.Who), cmp.Or(d.Note, "no reason given"))})}})
 		}
 	default:
 		return nil, fmt.Errorf("resolving call %d of run %s: unknown resolution %q; use retry, response, error or fail: %w", d.Call, s.id, d.Resolution, flawless.Invalid)
@@ -76,7 +76,7 @@ func (s *State) DecideRetry(u RetryDecision, now int64) ([]flawless.Entry, error
 		return []flawless.Entry{decision}, nil
 	}
 	decision.Decision.Resolution = flawless.GiveUp
-	return []flawless.Entry{decision, s.giveUp(c, flawless.Entry{At: at}, "given up by "+Who(u.Who))}, nil
+	return []flawless.Entry{decision, s.giveUp(c, flawless.Entry{At: at}, "given up by "+NameOf(u.Who))}, nil
 }
 
 // waitingForRetry returns the call that is meant; 0 means the only one.

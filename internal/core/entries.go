@@ -50,7 +50,7 @@ func (s *State) Terminate(c flawless.Cancel, now int64) ([]flawless.Entry, error
 		end.Failure = s.withOpenSteps(end.Failure)
 		return []flawless.Entry{{At: max(now, s.at), End: end}}, nil
 	}
-	if off := s.withdrawWaiting(now, "terminated by "+Who(c.Who)); len(off) > 0 {
+	if off := s.withdrawWaiting(now, "terminated by "+NameOf(c.Who)); len(off) > 0 {
 		return off, nil
 	}
 	return nil, fmt.Errorf("terminating run %s: it is already %s, and none of its calls is waiting to begin: %w", s.id, s.status, flawless.Conflict)
@@ -58,7 +58,7 @@ func (s *State) Terminate(c flawless.Cancel, now int64) ([]flawless.Entry, error
 
 // Terminated returns the end of a run that a person terminates.
 func Terminated(c flawless.Cancel) *flawless.End {
-	text := "terminated by " + Who(c.Who)
+	text := "terminated by " + NameOf(c.Who)
 	if c.Note != "" {
 		text += ": " + c.Note
 	}

@@ -118,7 +118,7 @@ func TestRetryingCallsAreListedUpToALimit(t *testing.T) {
 	}
 	check := func(first, last, all int) {
 		t.Helper()
-		r := w.s.Account()
+		r := w.s.Summary()
 		if n := len(r.Retrying); n != flawless.MaxRetrying || r.RetryingCalls != all || r.Retrying[0].Call != first || r.Retrying[n-1].Call != last {
 			t.Errorf("%d calls are retried, listed are %+v", r.RetryingCalls, r.Retrying)
 		}
@@ -129,7 +129,7 @@ func TestRetryingCallsAreListedUpToALimit(t *testing.T) {
 	w.do("answered: 20")
 	check(2, 22, 48)
 	w.do("terminate")
-	if r := w.s.Account(); r.RetryingCalls != 0 || r.Retrying != nil {
+	if r := w.s.Summary(); r.RetryingCalls != 0 || r.Retrying != nil {
 		t.Errorf("after the end of the run %d calls are retried", r.RetryingCalls)
 	}
 }

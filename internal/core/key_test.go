@@ -164,7 +164,7 @@ func (w *keyScenario) rebuild(image bool) {
 }
 
 // TestRepetitionsInheritKeyHistory: a key's window starts with the first attempt that the server knows of. It continues
-// for whoever repeats the request: the code's policy, code that makes the call again under the same key, or a person.
+// no matter who repeats the request: the code's policy, code that makes the call again under the same key, or a person.
 // Each step is followed by a colon and its result.
 func TestRepetitionsInheritKeyHistory(t *testing.T) {
 	t.Parallel()

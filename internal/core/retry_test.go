@@ -108,7 +108,7 @@ func TestResultOfEachFailure(t *testing.T) {
 		"too_large": {tells, tells, tells},
 		"unknown":   {unknown, again, again},
 	}
-	all := effect.Failures()
+	all := effect.FailureModes()
 	if len(all) != len(want) {
 		t.Errorf("there are %d failures, and %d are known here", len(all), len(want))
 	}

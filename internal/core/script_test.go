@@ -233,7 +233,7 @@ func (w *scenario) do(step string) []string {
 		status, _ := strconv.Atoi(how)
 		a, _ := effect.ResponseAnswer(call, status, nil)
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Answered, Status: status, Answer: a, Text: how}, at, w.terms)...)
-	case "refused": // the connection, as Failures says
+	case "refused": // the connection, as FailureModes says
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.NotSent, Passes: true, Reason: "dial", Answer: effect.ErrorAnswer(call, "not_sent", "")}, at, w.terms)...)
 	case "broken": // the connection, after something was sent
 		return w.take(w.s.Result(awaited(), effect.Result{Outcome: effect.Unknown, Passes: true, Answer: effect.ErrorAnswer(call, "interrupted", "")}, at, w.terms)...)
@@ -262,7 +262,7 @@ func (w *scenario) do(step string) []string {
 	case "adopt":
 		return w.take(w.s.AdoptEntry(call, how))
 	case "run": // as people see it
-		r := w.s.Account()
+		r := w.s.Summary()
 		results := []string{string(r.Status)}
 		for _, d := range r.Unresolved {
 			results = append(results, fmt.Sprint(d.Call, " unresolved"))

@@ -135,7 +135,7 @@ func (s *State) Restore(b []byte) error {
 	}
 	s.start, s.turns, s.guestTime, s.at, s.wake, s.callsMade, s.cost, s.cancel = in.Start, in.Turn, in.Time, in.At, in.Wake, in.Made, in.Cost, in.Cancel
 	s.paused, s.held, s.messages, s.labels, s.steps = in.Paused, in.Held, in.Messages, in.Labels, in.Steps
-	if s.self = FirstSelf(s.id, s.start); in.Known != nil {
+	if s.self = InitialSelf(s.id, s.start); in.Known != nil {
 		s.self, s.formerIDs = *in.Known, in.Was
 	}
 	maps.Copy(s.senders, in.Heard)

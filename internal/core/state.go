@@ -113,7 +113,7 @@ func (s *State) step(e flawless.Entry) []Attempt {
 	case e.Start != nil:
 		s.start = *e.Start
 		s.guestTime = e.Start.Time
-		s.self = FirstSelf(s.id, s.start)
+		s.self = InitialSelf(s.id, s.start)
 		s.labels = e.Start.Labels
 	case e.Turn != nil:
 		return s.stepTurn(e.Turn)
@@ -287,7 +287,7 @@ func (s *State) end(status flawless.Status, output []byte, failure *flawless.Fai
 		switch s.open.edit(c.N); {
 		case c.invalid != nil || c.kind.Perform == nil && !c.kind.Errand:
 			s.open.remove(c)
-			s.unmarkWithdrawn(c.N) // it may have been withdrawn in this turn, and nobody is left to be told
+			s.unmarkWithdrawn(c.N) // it may have been withdrawn in this turn, and no code is left that could learn of it
 		case c.kind.Perform != nil && !s.mayBegin(c, before):
 			s.markWithdrawn(c, withdrawnUnbegun(c, before, "the run "+endedText(status)))
 		}
@@ -346,18 +346,18 @@ func byNumber(a, b *OpenCall) int { return cmp.Compare(a.N, b.N) }
 // withOpenSteps adds the saga steps that are still open to a failure that ends the run now.
 func (s *State) withOpenSteps(f flawless.Failure) flawless.Failure { return f.WithOpenSteps(s.steps) }
 
-// Who returns the name of a person, or "somebody" if there is none.
-func Who(w string) string { return cmp.Or(w, "somebody") }
+// NameOf returns the name of who made a decision, or "somebody" if there is none.
+func NameOf(who string) string { return cmp.Or(who, "somebody") }
 
-// FirstSelf returns the identity that a guest is told at the start of its run.
-func FirstSelf(id string, s flawless.Start) flawless.Self {
+// InitialSelf returns the identity that a guest gets at the start of its run.
+func InitialSelf(id string, s flawless.Start) flawless.Self {
 	if s.Origin != nil {
 		id = s.Origin.Run
 	}
 	return flawless.Self{Run: id, URL: s.URL}
 }
 
-// Cut applies the truncation of a log. Everything but the cost of the removed turns is in the record at hand.
+// Cut applies the truncation of a log. Everything but the cost of the removed turns is in this record.
 func (s *State) Cut(c *flawless.Cut) { s.cost = c.Cost }
 
 // ForgetCalls removes all open calls. If the log of an ended run was truncated, nobody knows which of its calls were

@@ -30,8 +30,8 @@ func (s *State) HasBegun() bool {
 	return s.turns > 0 && (s.start.Origin == nil || s.turns > s.start.Origin.Turn)
 }
 
-// Account returns the run as people see it.
-func (s *State) Account() flawless.Run {
+// Summary returns the run as people see it.
+func (s *State) Summary() flawless.Run {
 	r := flawless.Run{ID: s.id, Module: s.start.Module, Digest: s.start.Digest, Workflow: s.start.Workflow,
 		Status: s.Status(), Created: time.Unix(0, s.start.Time), Failure: s.failure,
 		Turns: s.turns, Calls: s.callsMade, Cost: s.cost, Output: s.output, CancelRequested: s.cancel != nil,

@@ -98,7 +98,7 @@ type Result struct {
 	Answer  flawless.Answer // for the guest, whatever the outcome
 	Again   bool            // the call's own policy asks for another attempt
 	Passes  bool            // the failure is transient, see Failure.Passes
-	Reason  string          // of a failure: its name in Failures, or "timeout" if something was sent
+	Reason  string          // of a failure: its name in FailureModes, or "timeout" if something was sent
 	Status  int             // of a response, also of one that was cut off
 	After   time.Duration   // wait at least this long before the next attempt (Retry-After); 0 is no minimum
 	Text    string          // for people: "503 Service Unavailable", "connection refused"

@@ -23,8 +23,8 @@ var failures = []Failure{
 	{"unknown", true, true, "something was sent, and no complete response came"},
 }
 
-// Failures returns every way in which a call can fail, in the order of the guide.
-func Failures() []Failure { return append([]Failure(nil), failures...) }
+// FailureModes returns every way in which a call can fail, in the order of the guide.
+func FailureModes() []Failure { return append([]Failure(nil), failures...) }
 
 // passes reports whether a failure is transient. Failures that are not in the table are.
 func passes(name string) bool {

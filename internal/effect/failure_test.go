@@ -19,7 +19,7 @@ func TestFailuresAreDocumented(t *testing.T) {
 	_, table, _ := strings.Cut(string(text), "| failure |")
 	table, _, _ = strings.Cut(table, "\n\n")
 	rows := strings.Split(table, "\n")[2:]
-	all := effect.Failures()
+	all := effect.FailureModes()
 	if len(rows) != len(all) {
 		t.Fatalf("the table has %d rows, want %d", len(rows), len(all))
 	}

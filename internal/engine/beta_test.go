@@ -162,7 +162,7 @@ func TestPublishedCratesContinue(t *testing.T) {
 	}
 }
 
-// TestPublishedCrateIsInterrupted kills the server while a request is under way: the code is told, or
+// TestPublishedCrateIsInterrupted kills the server while a request is under way: the code gets an error, or
 // a person is asked where the module says so.
 func TestPublishedCrateIsInterrupted(t *testing.T) {
 	t.Parallel()

@@ -141,7 +141,7 @@ func (e *Engine) imported(b bundle.Bundle, id string) (*core.State, []flawless.E
 
 // keep writes a new run with all its entries as one record. continues says whether it continues; the caller wakes it then.
 func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Entry, continues bool) (flawless.Run, error) {
-	head := store.Head{Run: s.Account()}
+	head := store.Head{Run: s.Summary()}
 	head.Run.Output = nil
 	if continues {
 		head.Active, head.Wake = s.Active(), s.NextWake()
@@ -152,16 +152,19 @@ func (e *Engine) keep(ctx context.Context, s *core.State, entries []flawless.Ent
 			w.Data = x.Turn.Data
 		}
 	}
+	if err := e.runs.Owns(s.ID()); err != nil {
+		return flawless.Run{}, err
+	}
 	if e.runs.Has(s.ID()) {
 		return flawless.Run{}, fmt.Errorf("storing run %s: a run with this id already exists; choose another with --id: %w", s.ID(), flawless.Conflict)
 	}
-	if err := e.store.Write(ctx, e.lease, w); err != nil {
+	if err := elsewhere(e.store.Write(ctx, e.lease, w)); err != nil {
 		if errors.Is(err, flawless.Conflict) {
 			err = fmt.Errorf("%w; choose another id with --id", err)
 		}
 		return flawless.Run{}, err
 	}
-	account := s.Account()
-	e.hub.Publish(account)
-	return account, nil
+	summary := s.Summary()
+	e.hub.Publish(summary)
+	return summary, nil
 }

@@ -704,7 +704,7 @@ func withdrawing(t *testing.T, name string, l lot, left int, after bool) (died b
 }
 
 // TestForkDoesNotInheritLaterWithdrawal: its code has not withdrawn the call yet. With the world closed it
-// is told when it does so.
+// learns of it when it does so.
 func TestForkDoesNotInheritLaterWithdrawal(t *testing.T) {
 	inTimeFrom(t, "2026-01-01T00:00:00Z", func(t *testing.T) {
 		x := &exchanges{busy: true}

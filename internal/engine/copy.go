@@ -18,6 +18,9 @@ func (e *Engine) holdAll(ctx context.Context) error {
 	if !id.Holding {
 		return nil
 	}
+	if !e.runs.OwnsAll() {
+		return fmt.Errorf("another server owns some of its runs; start one server alone first: %w", flawless.Conflict)
+	}
 	p := flawless.Pause{Hold: true, Who: "the server", Note: "this store is a copy of " + id.Origin}
 	if id.Accepted != nil {
 		p.Note += ", accepted " + id.Accepted.UTC().Format(time.RFC3339)

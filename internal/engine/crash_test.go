@@ -27,7 +27,7 @@ import (
 type mortal struct {
 	store.KV
 	left  atomic.Int64 // writes until it dies
-	after bool         // it dies when the write has taken effect, and nobody is told
+	after bool         // it dies when the write has taken effect, and nobody learns of it
 	dead  chan struct{}
 	once  sync.Once
 }
@@ -142,7 +142,7 @@ func (e *Engine) waitQuiet(ctx context.Context, id string) {
 	for {
 		changed := topic.Changed()
 		r, err := e.Run(ctx, id)
-		if err != nil || r.Status.Ended() || unresolved(r) || e.await(ctx, changed) != nil {
+		if err != nil || r.Status.Ended() || unresolved(r) || e.await(ctx, id, changed) != nil {
 			return
 		}
 	}
@@ -210,7 +210,7 @@ func crash(t *testing.T, name string, d disk, left int, after bool, how Options,
 		t.Errorf("%s: a call that is not idempotent was seen %d times", name, n)
 	}
 	if n := out.count("/told"); n > 1 {
-		t.Errorf("%s: a call whose interruption is told was seen %d times", name, n)
+		t.Errorf("%s: a call whose interruption is reported was seen %d times", name, n)
 	}
 	for _, path := range []string{"/idempotent", "/get"} {
 		if n := out.count(path); n < 1 || n > 2 {

@@ -113,11 +113,11 @@ func TestDeadlocksAreReported(t *testing.T) {
 				synctest.Wait()
 				told := failures(t, e)
 				if text := told[row.told]; !strings.Contains(text, ": this would never end: "+row.text+" (deadlock)") {
-					t.Errorf("run %s is told %q, want %q", row.told, text, row.text)
+					t.Errorf("run %s gets %q, want %q", row.told, text, row.text)
 				}
 				for id, text := range told { // a parent hears of its child's
 					if id != row.told && !strings.Contains(text, "run "+row.told) {
-						t.Errorf("run %s is told %q", id, text)
+						t.Errorf("run %s gets %q", id, text)
 					}
 				}
 				if n := e.graph.Size(); n != 0 {
@@ -182,7 +182,7 @@ func TestOtherWaitsAreNoDeadlock(t *testing.T) {
 				told := failures(t, e)
 				for id, text := range told {
 					if want := row.want[id]; want == "" || !strings.Contains(text, want) || strings.Contains(text, "deadlock") {
-						t.Errorf("run %s is told %q, want %q", id, text, want)
+						t.Errorf("run %s gets %q, want %q", id, text, want)
 					}
 				}
 				if len(told) != len(row.want) {
@@ -215,7 +215,7 @@ func TestPausedRunIsPartOfNoDeadlock(t *testing.T) {
 		}
 		synctest.Wait()
 		if told := failures(t, e); len(told) != 1 || !strings.Contains(told["b"], "(deadlock)") {
-			t.Errorf("they are told %q", told)
+			t.Errorf("they get %q", told)
 		}
 	})
 }
@@ -241,7 +241,7 @@ func TestDeadlockThroughQueuePositions(t *testing.T) {
 		synctest.Wait()
 		want := "run a waits for the end of run b; run b waits to be admitted by module guest, whose limit run a uses up (deadlock)"
 		if told := failures(t, e); len(told) != 1 || !strings.Contains(told["a"], want) {
-			t.Errorf("they are told %q", told)
+			t.Errorf("they get %q", told)
 		}
 		if _, err := e.ChangeSettings(t.Context(), "guest", func(s *flawless.Settings) { s.Concurrency = 0 }); err != nil {
 			t.Fatal(err)
@@ -253,7 +253,7 @@ func TestDeadlockThroughQueuePositions(t *testing.T) {
 		synctest.Wait()
 		want = "run c waits for the end of run d; run d waits to be admitted by key k, whose limit run c uses up (deadlock)"
 		if told := failures(t, e); len(told) != 2 || !strings.Contains(told["c"], want) {
-			t.Errorf("they are told %q", told)
+			t.Errorf("they get %q", told)
 		}
 	})
 }
@@ -281,8 +281,8 @@ func TestDeadlockIsFoundAfterRestart(t *testing.T) {
 }
 
 // TestRandomSystemsEnd runs small random systems of runs and states. A model of the same goes through all
-// orders in which things can happen: where none of them ends in a deadlock nobody is told of one, where all
-// do somebody is, and in any case no run waits forever.
+// orders in which things can happen: where none of them ends in a deadlock no call reports one, where all
+// do some call does, and in any case no run waits forever.
 func TestRandomSystemsEnd(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, func(t *testing.T) {
@@ -305,14 +305,14 @@ func TestRandomSystemsEnd(t *testing.T) {
 			synctest.Wait()
 			told := failures(t, e)
 			if len(told) > 0 && !may {
-				t.Errorf("nobody can come to wait forever in %v, and there is told %q", scripts, told)
+				t.Errorf("nobody can come to wait forever in %v, and some get %q", scripts, told)
 			}
 			if len(told) == 0 && must {
 				t.Errorf("somebody always waits forever in %v", scripts)
 			}
 			for id, text := range told {
 				if !strings.Contains(text, "deadlock") {
-					t.Errorf("run %s is told %q", id, text)
+					t.Errorf("run %s gets %q", id, text)
 				}
 			}
 			if size := e.graph.Size(); size != 0 {

@@ -23,6 +23,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/ratelimit"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/residency"
+	"github.com/flawless-engine/flawless/internal/retention"
 	"github.com/flawless-engine/flawless/internal/schedule"
 	"github.com/flawless-engine/flawless/internal/scrub"
 	"github.com/flawless-engine/flawless/internal/statelock"
@@ -40,7 +41,8 @@ type Options struct {
 	Kinds   []effect.Kind
 	Space   store.Spacer // asked before new work is accepted; nil is unlimited
 	Log     *slog.Logger
-	Owner   string        // names this server in the lease
+	Owner   string        // names this server in the leases
+	Shards  []store.Shard // what the engine owns at first, see Gain; nil is everything
 	Live    int           // maximum number of guests in memory; 0 leaves it to Memory
 	Rest    time.Duration // a waiting guest leaves memory after this time; 0 is 5 s
 	// Patience is how long an entry waits for a turn to end, to share a write with it. After that the entry is written by
@@ -81,6 +83,7 @@ type Engine struct {
 	log      *slog.Logger
 	clockNow func() time.Time
 	lease    *store.Lease
+	start    uint64 // highest epoch of its first shards: the number of the start of a server that claims all
 	url      string // public URL of the server
 	ownCode  bool
 	vault    *vault.Vault // nil keeps no secrets
@@ -89,6 +92,7 @@ type Engine struct {
 	seed     func(run string) []byte
 	standing int // number of goroutines of an idle engine
 
+	moves     moves                // changes of which shards it owns
 	life      *lifecycle.Lifecycle // which work is still done
 	tasks     task.Tasks           // all goroutines
 	runs      *live.Registry       // the open runs in memory
@@ -102,14 +106,15 @@ type Engine struct {
 	policy    *policy.Policy       // settings of operators
 	admission *admit.Control       // which runs may begin
 	limits    *ratelimit.Limits    // which attempts may begin
+	sweeper   *retention.Sweeper   // removes ended runs
 	scrubber  *scrub.Scrubber      // of a store with files of its own
 	library   *library.Library     // modules
 	hub       *hub.Hub             // followers of runs
 	reading   *semaphore.Weighted  // held by followers while they read
 }
 
-// Open claims all runs of the store and continues those that have something to do. It returns before all of them have been
-// read.
+// Open claims the shards of the store and continues those runs in them that have something to do. It returns before all of
+// them have been read.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{store: o.Store, guest: o.Guest, kinds: map[string]*effect.Kind{}, log: o.Log, clockNow: o.Now,
 		url: strings.TrimSuffix(o.URL, "/"), ownCode: o.OwnCode, vault: o.Vault, virtual: o.Virtual, seed: o.Seed,
@@ -132,15 +137,17 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.build(ctx, o); err != nil {
 		return nil, err
 	}
-	if err := e.admission.Load(ctx, e.lease.Owned()); err != nil {
+	e.lease.OnLost(e.shardLost)
+	shards := e.lease.Owned()
+	if err := e.load(ctx, shards); err != nil {
 		e.Kill()
-		return nil, fmt.Errorf("reading queued runs: %w", err)
+		return nil, err
 	}
 	if err := e.holdAll(ctx); err != nil {
 		e.Kill()
 		return nil, fmt.Errorf("holding back the runs of a copied store: %w", err)
 	}
-	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, e.retention().Serve, e.clock.Serve}
+	standing := []func(){func() { e.limits.Serve(e.life.Turns) }, e.schedules.Serve, func() { e.sweeper.Serve(shards) }, e.clock.Serve}
 	if o.Space != nil {
 		standing = append(standing, e.watchSpace)
 	}
@@ -151,15 +158,20 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	for _, run := range standing {
 		e.tasks.Go(run)
 	}
-	e.tasks.Go(e.recover)
+	e.tasks.Go(func() { e.recover(shards) })
 	return e, nil
 }
 
-// claim takes over the store, and fences every older owner.
+// claim takes over shards of the store, and fences their older owners.
 func (e *Engine) claim(ctx context.Context, o Options) (err error) {
-	if e.lease, err = e.store.Claim(ctx, o.Owner); err != nil {
+	if o.Shards == nil {
+		o.Shards = append(store.AllShards(), store.ShardOfCaps)
+	}
+	e.lease = store.NewLease(o.Owner)
+	if err := e.store.Extend(ctx, e.lease, o.Shards...); err != nil {
 		return fmt.Errorf("claiming the store: %w", err)
 	}
+	e.start = e.lease.LastEpoch()
 	if e.vault != nil {
 		if err := e.vault.Own(ctx, e.lease); err != nil {
 			return fmt.Errorf("taking over the secrets: %w", err)
@@ -189,19 +201,15 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.clock = clock.New(clock.Options{Timers: e.timers, Context: e.life.Turns, Now: e.clockNow, Wake: func(run string) { e.runs.WakeDue(run, dueLimit) }, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
 		Idle: func() bool { return e.tasks.Count() <= e.standing }})
 	e.schedules = e.newScheduler()
-	if err := e.schedules.Load(ctx); err != nil {
-		return fmt.Errorf("reading the schedules: %w", err)
-	}
 	if e.policy, err = e.newPolicy(ctx, o); err != nil {
 		return err
 	}
 	e.limits = e.newLimits()
-	if err := e.limits.Load(ctx); err != nil {
-		return fmt.Errorf("reading rate limits: %w", err)
-	}
+	e.sweeper = e.retention()
 	e.admission = admit.New(admit.Options{Store: e.store, Modules: e.policy.Capped,
 		Cap:    func(module string) int { return e.policy.Module(module).Concurrency },
 		Wake:   func(run string) { e.tasks.Go(func() { e.runs.Wake(run) }) },
+		Owns:   func(run string) bool { return e.runs.Owns(run) == nil },
 		Parked: e.parked})
 	e.locks, e.hub = e.newLocks(), hub.New()
 	e.ends.graph = &e.graph
@@ -223,10 +231,10 @@ func (e *Engine) timers(ctx context.Context, from, until int64) iter.Seq2[store.
 // now is the wall clock in Unix nanoseconds.
 func (e *Engine) now() int64 { return e.clockNow().UnixNano() }
 
-// recover wakes every run that was active when the last owner stopped.
-func (e *Engine) recover() {
+// recover wakes every run in shards that was active when their last owner stopped.
+func (e *Engine) recover(shards []store.Shard) {
 	for {
-		err := e.wakeActive()
+		err := e.wakeActive(shards)
 		if err == nil || e.life.Turns.Err() != nil {
 			return
 		}
@@ -239,11 +247,11 @@ func (e *Engine) recover() {
 	}
 }
 
-func (e *Engine) wakeActive() error {
+func (e *Engine) wakeActive(shards []store.Shard) error {
 	ctx := e.life.Turns
 	atOnce := semaphore.NewWeighted(64)
 	n := 0
-	for id, err := range e.store.Active(ctx, e.lease.Owned()) {
+	for id, err := range e.store.Active(ctx, shards) {
 		if err != nil {
 			return err
 		}

@@ -197,7 +197,7 @@ func until(t testing.TB, e *Engine, id string, what func(flawless.Run) bool) fla
 		if what(r) {
 			return r
 		}
-		if err := e.await(ctx, changed); err != nil {
+		if err := e.await(ctx, id, changed); err != nil {
 			t.Fatalf("%v; it is %+v", err, r)
 		}
 	}
@@ -350,7 +350,7 @@ func TestRunEndsWithCallsInFlight(t *testing.T) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		err = e.await(ctx, changed)
+		err = e.await(ctx, r.ID, changed)
 		cancel()
 		if err != nil {
 			t.Fatalf("the outcome is not in the log: %+v", last)
@@ -469,7 +469,7 @@ func TestOrderlyStopLeavesNoUnknownOutcome(t *testing.T) {
 	<-arrived
 	closed := make(chan error)
 	go func() { closed <- e.Close(context.Background()) }()
-	<-e.life.Turns.Done() // guests are told to stop when no new work is taken any more
+	<-e.life.Turns.Done() // guests stop when no new work is accepted
 	if _, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty"}); !errors.Is(err, flawless.Stopping) {
 		t.Errorf("a start while it stops: %v", err)
 	}

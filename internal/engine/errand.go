@@ -13,11 +13,13 @@ import (
 type handler Engine
 
 // Errand begins to carry out a call within the engine. The answer may come later, from another goroutine.
-func (h *handler) Errand(r *live.Run, c *core.OpenCall) {
+func (h *handler) Errand(r *live.Run, c *core.OpenCall) bool {
 	e := (*Engine)(h)
-	if err := e.errand(r, c); err != nil {
+	err := e.errand(r, c)
+	if err != nil {
 		e.fail(r, c, err)
 	}
+	return !errors.Is(err, flawless.Elsewhere)
 }
 
 // Ended answers the calls that wait for the end of a run.
@@ -46,9 +48,9 @@ func (e *Engine) errand(r *live.Run, c *core.OpenCall) error {
 }
 
 // fail tells the guest why an errand cannot be carried out. What a server that stops has not done, the next owner of the
-// store begins again.
+// store begins again. That another server owns the target is no answer either.
 func (e *Engine) fail(r *live.Run, c *core.OpenCall, err error) {
-	if !e.life.Over() && !errors.Is(err, flawless.Stopping) {
+	if !e.life.Over() && !errors.Is(err, flawless.Stopping) && !errors.Is(err, flawless.Elsewhere) {
 		r.Answer(c.N, effect.ErrorAnswer(c.N, errandKind(err), err.Error()))
 	}
 }

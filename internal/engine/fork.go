@@ -25,7 +25,7 @@ type Fork struct {
 //
 // Calls of the past that the other run had answered later get the same answer, if the answer is about the world and not
 // about the other run. Any other call of the past waits for its real answer if one will come, is carried out for the new
-// run if that harms nobody, or has an unknown outcome: no answer is made up. In its first own turn the guest is told its
+// run if that harms nobody, or has an unknown outcome: no answer is made up. In its first own turn the guest gets its
 // own id.
 //
 // Fork returns *flawless.Divergence if the code makes other calls in the past, and flawless.Refused if the log was redacted
@@ -33,7 +33,11 @@ type Fork struct {
 // A crash in the middle leaves the whole run or none.
 func (e *Engine) Fork(ctx context.Context, id string, o Fork) (flawless.Run, error) {
 	if o.ID == "" {
-		o.ID = flawless.NewRunID(e.clockNow())
+		made, err := e.newID()
+		if err != nil {
+			return flawless.Run{}, err
+		}
+		o.ID = made
 	}
 	if err := flawless.CheckNewID(o.ID); err != nil {
 		return flawless.Run{}, err

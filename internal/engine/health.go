@@ -11,7 +11,7 @@ import (
 func (e *Engine) Health() flawless.Health {
 	id, c := e.store.Identity(), e.runs.Counts()
 	slots, _, _ := e.residency.Slots()
-	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.lease.LastEpoch(), Origin: id.Origin, State: "ok", Open: c.Open, Live: slots, Quarantined: c.Quarantined, Retrying: c.Retrying, Code: e.guest.CodeSize(),
+	h := flawless.Health{Version: flawless.Version, Store: id.ID, Start: e.start, Origin: id.Origin, State: "ok", Open: c.Open, Live: slots, Quarantined: c.Quarantined, Retrying: c.Retrying, Code: e.guest.CodeSize(),
 		Replayed: c.Replayed, Frozen: c.Frozen, Thawed: c.Thawed, Fallbacks: c.Fallbacks}
 	full, why := false, ""
 	if e.life.Cause() == nil && !e.life.Stopping() {
@@ -52,7 +52,7 @@ func (e *Engine) watchSpace() {
 			e.log.Info("disk space available again, continuing")
 			e.runs.WakeAll()
 			e.clock.Again()
-			e.recover()
+			e.recover(e.lease.Owned())
 		}
 	}
 }

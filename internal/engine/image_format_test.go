@@ -222,12 +222,6 @@ func TestImageOfNewerServerIsKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			e = open(t, kv, Options{})
-			if _, err := e.Pause(t.Context(), "run", flawless.Pause{}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := e.Pause(t.Context(), "run", flawless.Pause{Resume: true}); err != nil {
-				t.Fatal(err)
-			}
 			if r, err := e.Wait(context.Background(), "run"); err != nil || r.Status != flawless.Completed {
 				t.Errorf("with the newer %s again it is %+v, %v", name, r, err)
 			}

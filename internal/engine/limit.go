@@ -9,9 +9,9 @@ import (
 
 // newLimits connects rate limits with the engine.
 func (e *Engine) newLimits() *ratelimit.Limits {
-	return ratelimit.New(ratelimit.Options{Stored: func(ctx context.Context) ([]flawless.Limit, error) { return e.store.Limits(ctx, e.lease.Owned()) }, Now: e.now, Go: e.tasks.Go, Log: e.log, Accept: e.life.Accept,
+	return ratelimit.New(ratelimit.Options{Now: e.now, Go: e.tasks.Go, Log: e.log, Accept: e.life.Accept,
 		Put: func(ctx context.Context, host string, l *flawless.Limit) error {
-			return e.store.PutLimit(ctx, e.lease, host, l)
+			return elsewhere(e.store.PutLimit(ctx, e.lease, host, l))
 		}})
 }
 

@@ -26,11 +26,21 @@ func (e *Engine) send(r *live.Run, c *core.OpenCall) error {
 	if err != nil {
 		return err
 	}
+	if !e.runs.OwnsAll() { // a message that has to be sent again must not be overtaken
+		if err := e.posted(e.life.Calls, to); err != nil {
+			return err
+		}
+		r.Answer(c.N, flawless.Answer{Head: []byte("{}")})
+		return nil
+	}
 	r.Retain()
 	e.tasks.Go(func() {
 		defer r.Release()
-		if e.posted(e.life.Calls, to) == nil {
+		switch err := e.posted(e.life.Calls, to); {
+		case err == nil:
 			r.Answer(c.N, flawless.Answer{Head: []byte("{}")})
+		case errors.Is(err, flawless.Elsewhere):
+			r.Redo(c.N)
 		}
 	})
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
@@ -19,7 +20,7 @@ func (e *Engine) Run(ctx context.Context, id string) (flawless.Run, error) {
 	if err := flawless.CheckID(id); err != nil {
 		return flawless.Run{}, err
 	}
-	return e.runs.Account(ctx, id)
+	return e.runs.Summary(ctx, id)
 }
 
 // Runs returns a page of the runs that a filter selects, newest first, and the cursor of the next page, "" at the end.
@@ -81,9 +82,12 @@ func (e *Engine) Resolve(ctx context.Context, id string, d flawless.Decision) (f
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Decide(d, now) })
 }
 
-// Cancel asks a run to give up; its code is told and may compensate. If c has a deadline, the run is terminated unless it
-// has ended by then. Cancelling it again changes nothing, except that an earlier deadline replaces a later one.
+// Cancel asks a run to give up; its code learns of it and may compensate. If c has a deadline, the run is terminated unless
+// it has ended by then. Cancelling it again changes nothing, except that an earlier deadline replaces a later one.
 func (e *Engine) Cancel(ctx context.Context, id string, c flawless.Cancel) (flawless.Run, error) {
+	if isTooFar(time.Unix(0, c.Deadline), e.clockNow()) {
+		return flawless.Run{}, fmt.Errorf("cancelling run %s: the deadline is at %s; use a time within the next 10 years: %w", id, time.Unix(0, c.Deadline).UTC().Format(time.RFC3339), flawless.Invalid)
+	}
 	return e.change(ctx, id, func(s *core.State, now int64) ([]flawless.Entry, error) { return s.RequestCancel(c, now) })
 }
 
@@ -118,7 +122,7 @@ func (e *Engine) terminateUnread(ctx context.Context, id string, c flawless.Canc
 	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
 	end := core.Terminated(c)
 	after.Run.Status, after.Run.Ended, after.Run.Failure, after.Run.Unresolved = end.Status, &at, &end.Failure, nil
-	err = e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after})
+	err = elsewhere(e.store.Write(ctx, e.lease, store.Write{ID: id, Before: &head, After: &after}))
 	if err == nil {
 		e.admission.Leave(id)
 		e.hub.Publish(after.Run)

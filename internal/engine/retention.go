@@ -9,6 +9,7 @@ import (
 // retention returns the sweeper that removes ended runs.
 func (e *Engine) retention() *retention.Sweeper {
 	o := retention.Options{Store: e.store, Lease: e.lease, Context: e.life.Turns, Now: e.clockNow, Settings: e.policy.Module, Log: e.log,
+		Owns: func(run string) bool { return e.runs.Owns(run) == nil },
 		InMemory: func(run string) bool {
 			inMemory, _ := e.runs.InMemory(run)
 			return inMemory

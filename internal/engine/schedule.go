@@ -5,13 +5,14 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/schedule"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // newScheduler connects schedules with the engine.
 func (e *Engine) newScheduler() *schedule.Scheduler {
-	return schedule.New(schedule.Options{Engine: (*starter)(e), Stored: func(ctx context.Context) ([]flawless.Schedule, error) { return e.store.Schedules(ctx, e.lease.Owned()) }, Context: e.life.Turns, Now: e.clockNow, Virtual: e.virtual != nil, Go: e.tasks.Go, Log: e.log,
+	return schedule.New(schedule.Options{Engine: (*starter)(e), Owns: func(name string) error { return e.ownsName(store.KindSchedule, name) }, Context: e.life.Turns, Now: e.clockNow, Virtual: e.virtual != nil, Go: e.tasks.Go, Log: e.log,
 		Put: func(ctx context.Context, name string, before, after *flawless.Schedule) error {
-			return e.store.PutSchedule(ctx, e.lease, name, before, after)
+			return elsewhere(e.store.PutSchedule(ctx, e.lease, name, before, after))
 		}})
 }
 

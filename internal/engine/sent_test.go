@@ -37,7 +37,7 @@ func TestUnresolvedCallShowsWhatWasSent(t *testing.T) {
 		t.Helper()
 		r, err := e.WithSent(t.Context(), doubtful(id))
 		if err != nil || len(r.Unresolved) != 1 || r.Unresolved[0].Sent == nil {
-			t.Fatalf("of run %s it is told %+v, %v", id, r.Unresolved, err)
+			t.Fatalf("of run %s it gets %+v, %v", id, r.Unresolved, err)
 		}
 		s := r.Unresolved[0].Sent
 		if s.Attempt != try || s.IdempotencyKey != key || s.Method != "POST" || s.URL != "http://pay.test/charge" || string(s.Body) != "body" || s.Size != 4 || s.Begun.IsZero() {

@@ -161,6 +161,11 @@ func (e *Engine) awaitRun(r *live.Run, call int, id string) error {
 	case other.Status.Ended():
 		e.ends.remove(id, r, call)
 		r.Answer(call, effect.EndAnswer(other))
+	default:
+		if err := e.runs.Owns(id); err != nil { // nobody would tell us of its end
+			e.ends.remove(id, r, call)
+			return err
+		}
 	}
 	return nil
 }
@@ -207,6 +212,29 @@ func (w *ends) remove(id string, r *live.Run, call int) {
 	w.graph.Unwait(r.ID(), call)
 	if w.runs[id] = slices.Delete(w.runs[id], i, i+1); len(w.runs[id]) == 0 {
 		delete(w.runs, id)
+	}
+}
+
+// abandon removes the calls of runs that another server continues. The calls of other runs that wait for the end of these are
+// performed again.
+func (w *ends) abandon(gone func(run string) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, all := range w.runs {
+		w.runs[id] = slices.DeleteFunc(all, func(x waiter) bool {
+			if !gone(id) && !gone(x.run.ID()) {
+				return false
+			}
+			w.graph.Unwait(x.run.ID(), x.call)
+			if !gone(x.run.ID()) {
+				x.run.Redo(x.call)
+			}
+			x.run.Release()
+			return true
+		})
+		if len(w.runs[id]) == 0 {
+			delete(w.runs, id)
+		}
 	}
 }
 

@@ -57,7 +57,11 @@ func (e *Engine) Start(ctx context.Context, o Start) (flawless.Run, bool, error)
 // memory.
 func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if o.ID == "" {
-		o.ID = flawless.NewRunID(e.clockNow())
+		id, err := e.newID()
+		if err != nil {
+			return nil, err
+		}
+		o.ID = id
 	} else if err := o.checkID(); err != nil {
 		return nil, err
 	}
@@ -67,7 +71,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if err := flawless.CheckLabels(o.Labels); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
-	if err := o.Queue.Check(); err != nil {
+	if err := cmp.Or(o.Queue.Check(), o.checkDeadline(e.clockNow())); err != nil {
 		return nil, fmt.Errorf("starting %s/%s: %w", o.Module, o.Workflow, err)
 	}
 	if err := e.life.Accept(); err != nil {
@@ -86,7 +90,7 @@ func (e *Engine) begin(ctx context.Context, o *Start) (*live.Run, error) {
 	if e.seed != nil {
 		seed = e.seed(o.ID)
 	}
-	return e.runs.Create(o.ID, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held)), nil
+	return e.runs.Create(o.ID, core.StartEntries(*o.logged(m, seed, e.now(), e.url), o.held))
 }
 
 // logged returns the start as it is logged.
@@ -104,13 +108,32 @@ func (o *Start) checkID() error {
 	return flawless.CheckNewID(o.ID)
 }
 
+// isTooFar reports whether a deadline exceeds the limit. It allows for the clock of a client that is ahead.
+func isTooFar(deadline, now time.Time) bool {
+	const ahead = 24 * time.Hour
+	return deadline.Sub(now) > flawless.MaxDeadline+ahead
+}
+
+// checkDeadline refuses a deadline or a grace period that is too long, and a grace period that would have no effect.
+func (o *Start) checkDeadline(now time.Time) error {
+	switch {
+	case isTooFar(o.Deadline, now):
+		return fmt.Errorf("the deadline is at %s; use a time within the next 10 years: %w", o.Deadline.UTC().Format(time.RFC3339), flawless.Invalid)
+	case o.Grace < 0 || o.Grace > flawless.MaxDeadline:
+		return fmt.Errorf("the grace period is %v; use 1ms to 10 years: %w", o.Grace, flawless.Invalid)
+	case o.Grace > 0 && o.Deadline.IsZero():
+		return fmt.Errorf("a grace period needs a deadline; set one: %w", flawless.Invalid)
+	}
+	return nil
+}
+
 // accepted waits until the run that begin has created is durable, and releases it.
 func (e *Engine) accepted(ctx context.Context, r *live.Run, o Start) (flawless.Run, bool, error) {
-	account, err := r.Accepted(ctx)
+	summary, err := r.Accepted(ctx)
 	if errors.Is(err, flawless.Conflict) {
 		return e.startedBefore(ctx, o)
 	}
-	return account, err == nil, err
+	return summary, err == nil, err
 }
 
 // placeOf returns a queue position as it is logged, nil if it is the zero value.
@@ -217,12 +240,12 @@ func (e *Engine) Restart(ctx context.Context, of, id, version string) (flawless.
 
 // again returns a start on the terms of an earlier one.
 func again(s flawless.Start, now time.Time) Start {
-	o := Start{Module: s.Module, Workflow: s.Workflow, Version: s.Version, Input: s.Input, Labels: s.Labels, Grace: time.Duration(s.Grace)}
+	o := Start{Module: s.Module, Workflow: s.Workflow, Version: s.Version, Input: s.Input, Labels: s.Labels}
 	if s.Queue != nil {
 		o.Queue = *s.Queue
 	}
 	if at := s.DeadlineFrom(now.UnixNano()); at != 0 {
-		o.Deadline = time.Unix(0, at)
+		o.Deadline, o.Grace = time.Unix(0, at), time.Duration(s.Grace)
 	}
 	return o
 }

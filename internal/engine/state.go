@@ -13,7 +13,8 @@ import (
 
 // newLocks connects shared states with the engine.
 func (e *Engine) newLocks() *statelock.Locks {
-	return statelock.New(statelock.Options{Graph: &e.graph, State: e.store.State, States: e.stateNames, Put: e.putState, Gone: e.holderGone,
+	return statelock.New(statelock.Options{Graph: &e.graph, State: e.store.State, States: e.stateNames,
+		Owns: func(name string) error { return e.ownsName(store.KindState, name) }, Put: e.putState, Gone: e.holderGone,
 		Context: func() context.Context { return e.life.Calls }, Log: e.log})
 }
 
@@ -27,8 +28,12 @@ func (e *Engine) States() *statelock.Locks { return e.locks }
 
 // putState makes a state durable. If it is unknown whether the store has it, the store is given up.
 func (e *Engine) putState(name string, st store.State) error {
-	err := e.life.WhenSpace(func() error { return e.store.PutState(context.Background(), e.lease, name, st) })
-	if err != nil && !errors.Is(err, flawless.Stopping) && !errors.Is(err, flawless.TooLarge) {
+	life, err := e.runs.Life(store.ShardOfName(store.KindState, name))
+	if err != nil {
+		return err
+	}
+	err = elsewhere(life.WhenSpace(func() error { return e.store.PutState(context.Background(), e.lease, name, st) }))
+	if err != nil && !errors.Is(err, flawless.Stopping) && !errors.Is(err, flawless.Elsewhere) && !errors.Is(err, flawless.TooLarge) {
 		e.life.Break(err)
 	}
 	return err

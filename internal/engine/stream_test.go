@@ -208,7 +208,7 @@ func TestForkOfStreamBreaksOff(t *testing.T) {
 }
 
 // TestDeathAtEveryWriteOfStream: the server dies before and after each write. The request is made once, what
-// the code has read it reads again, and behind that it is told that the rest is gone.
+// the code has read it reads again, and then it learns that the rest is gone.
 func TestDeathAtEveryWriteOfStream(t *testing.T) {
 	t.Parallel()
 	for _, row := range lots() {

@@ -244,7 +244,7 @@ func untilThere(t *testing.T, e *Engine, id string) {
 		if _, err := e.Run(t.Context(), id); err == nil {
 			return
 		}
-		if err := e.await(t.Context(), changed); err != nil {
+		if err := e.await(t.Context(), id, changed); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -442,7 +442,7 @@ func TestReplies(t *testing.T) {
 	until(t, e, "c", func(r flawless.Run) bool { return r.Mail == 1 })
 	mustSend(t, e, "c", "stop", "null")
 	if err := <-none; !errors.Is(err, flawless.Conflict) || !strings.Contains(err.Error(), "without a reply") {
-		t.Errorf("who gets no reply is told %v", err)
+		t.Errorf("a sender without a reply gets %v", err)
 	}
 	mustComplete(t, e, "c", "6")
 }

@@ -92,8 +92,8 @@ var badOrders = map[string]value.Violation{
 	`{"item":"apple","count":1e2}`:              {Field: "count", Message: "1e2 is not written as an integer; use digits only, without fraction or exponent, and not -0"},
 	`{"item":"apple","count":2,"Count":"two"}`:  {Field: "", Message: `member "Count" differs from "count" only in case; write "count"`},
 	`{"item":"apple","count":"two","count":2}`:  {Field: "", Message: `member "count" appears twice`},
-	`{"item":"apple","count":2,"more":[1e309]}`: {Field: "more.0", Message: "the number 1e309 is too large for a 64-bit floating-point number; send a string"},
-	`{"item":"apple","count":1e999999999}`:      {Field: "count", Message: "the number 1e999999999 is too large for a 64-bit floating-point number; send a string"},
+	`{"item":"apple","count":2,"more":[1e309]}`: {Field: "more.0", Message: "the number 1e309 is too large for a 64-bit floating-point number, whose limit is 1.7976931348623157e308; send a string"},
+	`{"item":"apple","count":1e999999999}`:      {Field: "count", Message: "the number 1e999999999 is too large for a 64-bit floating-point number, whose limit is 1.7976931348623157e308; send a string"},
 	`{"item":"\ud83d","count":2}`:               {Field: "", Message: `the escape \ud83d at byte 9 is half of a surrogate pair without the other half`},
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
 )
 
 // Wait returns the run when it has ended, or ctx's error.
@@ -17,7 +19,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (flawless.Run, error) {
 	if err != nil || r.Status.Ended() {
 		return r, err
 	}
-	if err := e.await(ctx, t.Ended()); err != nil {
+	if err := e.await(ctx, id, t.Ended()); err != nil {
 		return r, err
 	}
 	if end := t.End(); end != nil {
@@ -39,7 +41,7 @@ func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
 		if rest != nil {
 			return *rest, nil
 		}
-		if err := e.await(ctx, rests); err != nil {
+		if err := e.await(ctx, id, rests); err != nil {
 			return r, err
 		}
 		if rest, _ = t.Resting(); rest == nil && e.life.Stopping() {
@@ -48,11 +50,17 @@ func (e *Engine) Settled(ctx context.Context, id string) (flawless.Run, error) {
 	}
 }
 
-func (e *Engine) await(ctx context.Context, changed <-chan struct{}) error {
+// await waits until a run has changed. It returns flawless.Elsewhere if another server owns the run, which is then the one
+// that knows of changes.
+func (e *Engine) await(ctx context.Context, id string, changed <-chan struct{}) error {
+	life, err := e.runs.Life(store.ShardOf(id))
+	if err != nil {
+		return fmt.Errorf("following run %s: %w", id, err)
+	}
 	select {
 	case <-changed:
-		if e.life.Over() {
-			return e.life.Err()
+		if life.Over() {
+			return life.Err()
 		}
 		return nil
 	case <-ctx.Done():
@@ -82,7 +90,7 @@ func (e *Engine) Follow(ctx context.Context, id string, from uint64) iter.Seq2[f
 			case run.Status.Ended():
 				return
 			default:
-				err = e.await(ctx, changed)
+				err = e.await(ctx, id, changed)
 			}
 			if err != nil {
 				yield(flawless.Record{}, err)
@@ -165,7 +173,7 @@ func (e *Engine) Response(ctx context.Context, id string) (flawless.Run, json.Ra
 		case r.Status.Ended():
 			return r, nil, nil
 		}
-		if err := e.await(ctx, changed); err != nil {
+		if err := e.await(ctx, id, changed); err != nil {
 			return r, nil, err
 		}
 	}

@@ -179,7 +179,7 @@ func (p *Past) Entries(ctx context.Context, id string, now int64) (*core.State, 
 	}
 	for _, c := range s.OpenCalls() {
 		if a, ok := p.given[c.N]; ok {
-			take(s.ArrivalEntry(a, nil, givenBy+core.Who(p.o.Who)))
+			take(s.ArrivalEntry(a, nil, givenBy+core.NameOf(p.o.Who)))
 		} else if a, ok := p.later[c.N]; ok {
 			arrival := s.ArrivalEntry(a.Answer, nil, "answered in run "+p.run)
 			arrival.Arrival.Message, arrival.Arrival.Reached = a.Message, a.Reached

@@ -76,7 +76,7 @@ func (h *Hub) Follow(run string) (t *Topic, done func()) {
 	return t, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if t.refs--; t.refs == 0 {
+		if t.refs--; t.refs == 0 && h.topics[run] == t {
 			delete(h.topics, run)
 		}
 	}
@@ -127,6 +127,18 @@ func (h *Hub) herald() {
 			if t != nil {
 				t.wakeStale()
 			}
+		}
+	}
+}
+
+// Abandon closes the topics of runs that went to another server: nobody publishes their changes here any more.
+func (h *Hub) Abandon(gone func(run string) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for run, t := range h.topics {
+		if gone(run) {
+			t.close()
+			delete(h.topics, run)
 		}
 	}
 }

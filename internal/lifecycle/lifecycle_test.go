@@ -83,7 +83,45 @@ func TestWriteWaitsForSpace(t *testing.T) {
 		select {
 		case <-l.HasSpace():
 		default:
-			t.Error("nobody is told that there is space")
+			t.Error("nobody is notified of the space")
 		}
 	})
+}
+
+func TestPartEndsBeforeWhole(t *testing.T) {
+	t.Parallel()
+	l := New(nil, slog.New(slog.DiscardHandler))
+	gone := errors.New("another server has it")
+	part, other := l.Part(gone), l.Part(gone)
+	if !part.Stop() || part.MayTurn() || part.Over() || part.Turns.Err() == nil || part.Calls.Err() != nil || !errors.Is(part.Accept(), gone) {
+		t.Errorf("a part that was stopped: turns %v, calls %v, accepts work: %v", part.Turns.Err(), part.Calls.Err(), part.Accept())
+	}
+	part.Kill()
+	if err := part.WhenSpace(func() error { t.Error("it was written"); return nil }); !errors.Is(err, gone) || part.Calls.Err() == nil {
+		t.Errorf("a part that was killed: calls %v, writing: %v", part.Calls.Err(), err)
+	}
+	for _, alive := range []*Lifecycle{l, other} {
+		if !alive.MayTurn() || alive.Over() || alive.Accept() != nil || alive.Turns.Err() != nil {
+			t.Errorf("the end of one part has ended more: %v", alive.Accept())
+		}
+	}
+	l.Break(errors.New("the store is gone"))
+	if other.MayTurn() || !other.Over() || other.Turns.Err() == nil || other.Calls.Err() == nil || !errors.Is(other.Err(), flawless.Stopping) || !errors.Is(part.Err(), flawless.Stopping) {
+		t.Errorf("the end of the whole has not ended its parts: %v, %v", other.Err(), part.Err())
+	}
+}
+
+func TestPartBreaksWhole(t *testing.T) {
+	t.Parallel()
+	d := &disk{}
+	l := New(d, slog.New(slog.DiscardHandler))
+	part := l.Part(errors.New("gone"))
+	d.full.Store(true)
+	if err := part.Accept(); !errors.Is(err, flawless.Full) || part.MayTurn() {
+		t.Errorf("on a full disk a part accepts work: %v", err)
+	}
+	part.Break(errors.New("the write was lost"))
+	if <-part.Broken(); !l.Over() || l.Cause() == nil || part.Cause() == nil {
+		t.Error("the whole goes on")
+	}
 }

@@ -66,9 +66,12 @@ type Listener struct {
 // Listen opens the ports. It returns [flawless.Conflict] if one is in use. Where the system has no UDP, it logs a warning
 // and serves without HTTP/3. If there is no certificate, it creates a self-signed one.
 func Listen(a Address, log *slog.Logger) (*Listener, error) {
-	host, _, err := net.SplitHostPort(a.Socket)
+	host, port, err := net.SplitHostPort(a.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("the socket %q is not host:port: %w", a.Socket, flawless.Invalid)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return nil, fmt.Errorf("the socket %q has the port %q; use a number up to 65535: %w", a.Socket, port, flawless.Invalid)
 	}
 	cert, err := certificate(filepath.Join(a.Dir, "tls"), host)
 	if err != nil {

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -96,6 +97,13 @@ func (r *retrying) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.runs)
+}
+
+// abandon forgets runs.
+func (r *retrying) abandon(gone func(id string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.runs, func(id string, _ struct{}) bool { return gone(id) })
 }
 
 // note notes whether a run was and is being retried.

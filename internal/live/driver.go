@@ -23,6 +23,7 @@ type driver struct {
 	kick    bool               // something happened since the driver last looked
 	stop    context.CancelFunc // ends the turn that is being taken, nil if none is
 	problem string             // why the run takes no more turns
+	retried bool               // the problem is one of this server: the next one tries again
 
 	// Written under mu. While there is a driver, only it changes them, so it reads them without mu.
 	computes time.Time       // since when the guest computes, zero if it does not
@@ -40,11 +41,11 @@ func (r *Run) wakeLocked() {
 	r.kick = true
 	if !r.driving {
 		r.driving = true
-		r.reg.o.Tasks.Go(func() { r.carryOn(r.drive()) })
+		r.part.tasks.Go(func() { r.carryOn(r.drive()) })
 		return
 	}
 	if r.stop != nil && len(r.outbox) > 0 {
-		r.reg.o.Tasks.Go(r.flush)
+		r.part.tasks.Go(r.flush)
 	}
 }
 
@@ -52,7 +53,8 @@ func (r *Run) wakeLocked() {
 // any, to the caller: usually there is just one, and running it on the current goroutine avoids waking another. The run is
 // retained for it.
 func (r *Run) drive() (left *core.Attempt) {
-	life := r.reg.o.Lifecycle
+	life := r.part.life
+	mended := false
 	for {
 		r.mu.Lock()
 		if left != nil && (r.kick || len(r.outbox) > 0) {
@@ -94,6 +96,12 @@ func (r *Run) drive() (left *core.Attempt) {
 			r.mu.Unlock()
 			continue
 		}
+		if !r.kick && !mended && r.wasQuarantined() && !life.Stopping() {
+			mended = true
+			r.mu.Unlock()
+			r.writeHead()
+			continue
+		}
 		if !r.kick {
 			r.driving = false
 			r.idle.Broadcast()
@@ -108,7 +116,7 @@ func (r *Run) drive() (left *core.Attempt) {
 
 // rests tells the handler that nothing is in progress for the run.
 func (r *Run) rests() {
-	if !r.reg.o.Lifecycle.Over() {
+	if !r.part.life.Over() {
 		r.reg.o.Handler.Rests(r.id)
 	}
 }
@@ -150,7 +158,7 @@ func (r *Run) hurry() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stop != nil && len(r.outbox) > 0 {
-		r.reg.o.Tasks.Go(r.flush)
+		r.part.tasks.Go(r.flush)
 	}
 }
 
@@ -177,7 +185,7 @@ func (r *Run) reportLong() {
 // takeTurn lets the guest compute once and appends the turn.
 func (r *Run) takeTurn() error {
 	g := r.reg
-	ctx, stop := context.WithCancel(g.o.Lifecycle.Turns)
+	ctx, stop := context.WithCancel(r.part.life.Turns)
 	defer stop()
 	r.mu.Lock()
 	r.stop = stop

@@ -2,8 +2,10 @@ package live
 
 import (
 	"slices"
+	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 )
 
@@ -14,6 +16,8 @@ import (
 // Guarded by mu.
 type errands struct {
 	todo     []int // calls, in order
+	later    []int // calls whose target belongs to another server, in order
+	pausing  bool  // a goroutine begins these again
 	carrying bool  // somebody carries them out
 	unlock   bool  // the run has ended: what it holds of shared states is released behind them
 }
@@ -25,28 +29,92 @@ func (r *Run) carry(calls []int, ended bool) {
 		return
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.todo = append(r.todo, calls...)
 	r.unlock = r.unlock || ended
-	begin := !r.carrying
-	if begin && len(r.todo) == 0 && len(r.reg.o.Graph.StatesOf(r.id)) == 0 { // most runs hold nothing
-		begin, r.unlock = false, false
+	r.carryLocked()
+}
+
+// carryLocked has the errands in todo carried out. The caller holds mu.
+func (r *Run) carryLocked() {
+	if r.carrying {
+		return
 	}
-	r.carrying = r.carrying || begin
+	if len(r.todo) == 0 && len(r.reg.o.Graph.StatesOf(r.id)) == 0 { // most runs hold nothing
+		r.unlock = false
+		return
+	}
+	r.carrying = true
+	r.Retain()
+	r.part.tasks.Go(func() {
+		defer r.Release()
+		r.carryOut()
+	})
+}
+
+// Redo begins an errand again whose target went to another server before it had taken effect there for certain.
+func (r *Run) Redo(call int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.todo = inserted(r.todo, call)
+	r.carryLocked()
+}
+
+// inserted returns the calls with one more, in order.
+func inserted(calls []int, call int) []int {
+	at, found := slices.BinarySearch(calls, call)
+	if found {
+		return calls
+	}
+	return slices.Insert(calls, at, call)
+}
+
+// postpone begins an errand again after a while. Others of its kind wait behind it: a message must not overtake another
+// one, nor the release of a state its change.
+func (r *Run) postpone(call int) {
+	r.mu.Lock()
+	r.later = inserted(r.later, call)
+	begin := !r.pausing
+	r.pausing = true
 	r.mu.Unlock()
-	if begin {
-		r.Retain()
-		r.reg.o.Tasks.Go(func() {
-			defer r.Release()
-			r.carryOut()
-		})
+	if !begin {
+		return
 	}
+	r.Retain()
+	r.part.tasks.Go(func() {
+		defer r.Release()
+		wait := time.NewTimer(clock.Soon)
+		defer wait.Stop()
+		select {
+		case <-r.part.life.Turns.Done(): // the next owner begins them
+		case <-wait.C:
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.pausing = false; r.part.life.Turns.Err() != nil {
+			return
+		}
+		for _, n := range r.later {
+			r.todo = inserted(r.todo, n)
+		}
+		r.later = nil
+		r.carryLocked()
+	})
+}
+
+// waitsBehind reports whether an errand of the same kind waits for another server. The caller holds mu.
+func (r *Run) waitsBehind(kind string) bool {
+	return slices.ContainsFunc(r.later, func(n int) bool {
+		c := r.s.Errand(n)
+		return c != nil && c.Kind == kind
+	})
 }
 
 func (r *Run) carryOut() {
 	g := r.reg
 	for {
 		r.mu.Lock()
-		over := g.o.Lifecycle.Over()
+		over := r.part.life.Over()
 		if len(r.todo) == 0 && r.unlock && !over {
 			r.unlock = false
 			r.mu.Unlock()
@@ -67,15 +135,18 @@ func (r *Run) carryOut() {
 			continue
 		}
 		c := *open
+		behind := r.waitsBehind(c.Kind)
 		r.mu.Unlock()
-		g.o.Handler.Errand(r, &c)
+		if behind || !g.o.Handler.Errand(r, &c) {
+			r.postpone(n)
+		}
 	}
 }
 
 // carryFrom carries out the errands that follow from entries which are durable, and tells the handler of an end.
 func (r *Run) carryFrom(batch []pending) {
 	var todo []int
-	var account *flawless.Run
+	var summary *flawless.Run
 	for _, p := range batch {
 		ended := false
 		switch {
@@ -102,17 +173,17 @@ func (r *Run) carryFrom(batch []pending) {
 		case p.entry.End != nil:
 			ended = true
 		}
-		if ended && account == nil {
+		if ended && summary == nil {
 			r.mu.Lock()
 			todo = append(todo, r.s.Errands("")...)
-			a := r.s.Account()
-			account = &a
+			a := r.s.Summary()
+			summary = &a
 			r.mu.Unlock()
 		}
 	}
-	r.carry(todo, account != nil)
-	if account != nil {
-		r.reg.o.Handler.Ended(*account)
+	r.carry(todo, summary != nil)
+	if summary != nil {
+		r.reg.o.Handler.Ended(*summary)
 	}
 }
 

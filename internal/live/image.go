@@ -106,7 +106,7 @@ func (r *Run) freeze() {
 	switch {
 	case err == nil:
 		g.counts.frozen.Add(1)
-	case !errors.Is(err, flawless.Refused): // some guests cannot be frozen
+	case !errors.Is(err, flawless.Refused) && !r.part.life.Over(): // some guests cannot be frozen
 		g.o.Log.Warn("writing an image failed", "run", r.id, "error", err)
 	}
 }
@@ -220,6 +220,12 @@ func (g *Registry) fallBack(id string, why error) {
 	g.o.Log.Info("an image is unusable, the run is replayed from its log", "run", id, "error", why)
 }
 
+// imageError is the error for a run that needs its image, and has one that this server cannot use. Another version of the
+// server may.
+type imageError struct{ error }
+
+func (e *imageError) Unwrap() error { return e.error }
+
 // past holds what was read of a run: its state, from the image and the log after it.
 type past struct {
 	head  store.Head
@@ -287,7 +293,11 @@ func (g *Registry) readFrom(ctx context.Context, head store.Head, image bool) (p
 		p.seq++
 		if c := rec.Cut; c != nil {
 			if !head.Run.Status.Ended() {
-				return p, replay.TruncatedError(id, c, unusable, flawless.Damaged)
+				err := replay.TruncatedError(id, c, unusable, flawless.Damaged)
+				if unusable != nil && !errors.Is(unusable, flawless.NotFound) {
+					err = &imageError{err}
+				}
+				return p, err
 			}
 			p.lost, p.seq = c, c.Next
 			p.s.Cut(c)

@@ -18,8 +18,9 @@ import (
 // journal holds the state of a run, the entries not written yet, and how far the log is durable. It also holds the lock of
 // the run.
 type journal struct {
-	reg *Registry // set when the run is made, as is id
-	id  string
+	reg  *Registry // set when the run is made, as are id and part
+	id   string
+	part *part // its shard
 
 	mu      sync.Mutex  // guards the fields below, and those of other parts that say so
 	idle    sync.Cond   // signalled when a write ends or driving ends
@@ -111,6 +112,8 @@ func (j *journal) endWrite() {
 // flush writes the outbox and begins the attempts that depend on it. When it returns, everything that was in the outbox at
 // the call is durable, or the engine has stopped.
 func (r *Run) flush() {
+	r.part.tasks.Begin() // attempts that follow from the write are counted before it ends
+	defer r.part.tasks.End()
 	r.write(false)
 	r.released() // its driver may have ended in the meantime
 }
@@ -122,7 +125,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 	g := r.reg
 	r.mu.Lock()
 	r.waitWritten()
-	if len(r.outbox) > 0 && r.gone && r.failed == nil {
+	if len(r.outbox) > 0 && r.gone && r.failed == nil && !r.part.life.Over() {
 		r.failed = fmt.Errorf("run %s changed after it had left memory, which is a bug in the engine", r.id)
 		g.o.Log.Error("discarded a change to a run that had left memory; this is a bug in the engine", "error", r.failed)
 		r.idle.Broadcast()
@@ -140,7 +143,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 		entries[i] = p.entry
 	}
 	w.Seq, w.Entries = r.position(entries)
-	state := r.s.Account()
+	state := r.s.Summary()
 	if head := r.head(state); r.stored == nil || !sameHead(*r.stored, head) {
 		w.Before, w.After = r.stored, &head
 	}
@@ -150,18 +153,21 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 	if r.imaged && (r.s.Outcome() != "" || upgraded) {
 		w.Forget, r.imaged = true, false
 	}
-	account := r.visible(state)
+	summary := r.visible(state)
 	r.mu.Unlock()
 	cut := w.Forget && g.isCut(r.id)
 	w.Forget = w.Forget && !cut
 
-	err := g.o.Lifecycle.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
+	err := r.part.life.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
 
 	// No other write begins, and the run stays in memory, until all consequences of this write have started and are
 	// published. So they happen in the order of the records.
 	defer r.endWrite()
 	r.mu.Lock()
 	switch {
+	case errors.Is(err, flawless.Fenced): // the shard is lost, see store.Lease.OnLost
+		err = r.part.life.Err()
+		r.failed = err
 	case err != nil:
 		r.failed = err
 	case w.After != nil:
@@ -182,7 +188,7 @@ func (r *Run) write(keep bool) (kept *core.Attempt) {
 		r.notWritten(w.New, err)
 		return nil
 	}
-	return r.follow(batch, &w, account, cut, keep)
+	return r.follow(batch, &w, summary, cut, keep)
 }
 
 // notWritten handles a run whose write failed.
@@ -191,24 +197,25 @@ func (r *Run) notWritten(created bool, err error) {
 	switch tooLarge := errors.Is(err, flawless.TooLarge); {
 	case created && (tooLarge || errors.Is(err, flawless.Conflict)):
 		// It may have been admitted under the id of the stored run.
-		if err := g.o.Admission.LeaveEnded(g.o.Lifecycle.Calls, r.id); err != nil {
+		if err := g.o.Admission.LeaveEnded(r.part.life.Calls, r.id); err != nil {
 			g.o.Log.Error("releasing the admission of a run that never began failed", "run", r.id, "error", err)
 		}
 	case tooLarge: // the store has not changed: discard the run in memory; other runs continue
 		g.quarantineUnread(r.id, err)
 		r.mu.Lock()
 		r.problem = err.Error()
-		account := r.account()
+		summary := r.summary()
 		r.mu.Unlock()
 		g.o.Tasks.Go(func() { g.evict(r) })
-		g.o.Hub.Publish(account)
+		g.o.Hub.Publish(summary)
+	case isElsewhere(err): // the next owner continues the run
 	default:
 		g.o.Lifecycle.Break(err)
 	}
 }
 
 // follow carries out the consequences of a durable write. See write for keep and the result.
-func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut, keep bool) (kept *core.Attempt) {
+func (r *Run) follow(batch []pending, w *store.Write, summary flawless.Run, cut, keep bool) (kept *core.Attempt) {
 	g := r.reg
 	for _, p := range batch {
 		for _, q := range p.queued {
@@ -230,7 +237,7 @@ func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut,
 	if w.After != nil && w.After.Wake != 0 {
 		g.o.Clock.Add(w.After.Wake, r.id)
 	}
-	if account.Status.Ended() {
+	if summary.Status.Ended() {
 		g.o.Admission.Leave(r.id)
 		for _, k := range g.o.Kinds {
 			if k.Ended != nil {
@@ -238,7 +245,7 @@ func (r *Run) follow(batch []pending, w *store.Write, account flawless.Run, cut,
 			}
 		}
 	}
-	g.o.Hub.Publish(account)
+	g.o.Hub.Publish(summary)
 	if cut {
 		g.dropGuestOfImage(r.id)
 	}
@@ -254,39 +261,39 @@ func (r *Run) durable(ctx context.Context) (flawless.Run, error) {
 		r.idle.Broadcast()
 	})
 	defer stop()
-	account, upTo := r.account(), r.begun
+	summary, upTo := r.summary(), r.begun
 	if len(r.outbox) > 0 {
 		upTo++
 	}
-	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.reg.o.Lifecycle.Over() {
+	for r.written < upTo && r.failed == nil && ctx.Err() == nil && !r.part.life.Over() {
 		r.idle.Wait()
 		if r.written < upTo && len(r.outbox) > 0 && r.begun < upTo {
-			account = r.account() // the next write will contain more
+			summary = r.summary() // the next write will contain more
 		}
 	}
 	switch {
 	case r.written >= upTo:
 		if len(r.outbox) == 0 && r.written == r.begun {
-			account = r.account()
+			summary = r.summary()
 		}
-		return account, nil
+		return summary, nil
 	case r.failed != nil && flawless.CodeOf(r.failed) == "":
-		return account, fmt.Errorf("run %s: it is unknown whether this was written; check the run when the server is up again: %w: %w", r.id, r.failed, flawless.Stopping)
+		return summary, fmt.Errorf("run %s: it is unknown whether this was written; check the run when the server is up again: %w: %w", r.id, r.failed, flawless.Stopping)
 	case r.failed != nil:
-		return account, r.failed
+		return summary, r.failed
 	case ctx.Err() != nil:
-		return account, ctx.Err()
+		return summary, ctx.Err()
 	}
-	return account, fmt.Errorf("run %s: %w", r.id, r.reg.o.Lifecycle.Err())
+	return summary, fmt.Errorf("run %s: %w", r.id, r.part.life.Err())
 }
 
-// head returns the head of the run to store. state is its account. The caller holds mu.
+// head returns the head of the run to store. state is its summary. The caller holds mu.
 func (r *Run) head(state flawless.Run) store.Head {
 	h := store.Head{Run: state, Active: r.s.Active(), Wake: r.s.NextWake()}
 	h.Run.Problem = r.problem
 	h.Run.Output = nil // it is in the log
 	if r.problem != "" && r.s.Outcome() == "" {
-		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, false, 0, nil, 0
+		h.Run.Status, h.Active, h.Wake, h.Run.Retrying, h.Run.RetryingCalls = flawless.Unresolved, r.retried, 0, nil, 0
 	}
 	return h
 }
@@ -308,10 +315,10 @@ func sameRetrying(a, b []flawless.Retrying) bool {
 	})
 }
 
-// account returns the current state of the run. The caller holds mu.
-func (r *Run) account() flawless.Run { return r.visible(r.s.Account()) }
+// summary returns the current state of the run. The caller holds mu.
+func (r *Run) summary() flawless.Run { return r.visible(r.s.Summary()) }
 
-// visible adds to the account of a run what its log does not contain. The caller holds mu.
+// visible adds to the summary of a run what its log does not contain. The caller holds mu.
 func (r *Run) visible(a flawless.Run) flawless.Run {
 	a.Problem = r.problem
 	switch {

@@ -101,9 +101,9 @@ type house struct {
 	requests map[string]int // by path
 }
 
-func (h *house) Errand(*Run, *core.OpenCall) {}
-func (h *house) Ended(flawless.Run)          {}
-func (h *house) Rests(string)                {}
+func (h *house) Errand(*Run, *core.OpenCall) bool { return true }
+func (h *house) Ended(flawless.Run)               {}
+func (h *house) Rests(string)                     {}
 
 // open returns a house whose runs make these calls. Guests stay in memory for that long while they are idle; 0 is an hour.
 func open(t *testing.T, idle time.Duration, calls ...call) *house {
@@ -140,10 +140,11 @@ func open(t *testing.T, idle time.Duration, calls ...call) *house {
 	if o.Policy, err = policy.New(t.Context(), policy.Options{Store: st, RetryFor: time.Hour, DeclaredKeys: o.Library.Keys}); err != nil {
 		t.Fatal(err)
 	}
-	o.Limits = ratelimit.New(ratelimit.Options{Stored: func(context.Context) ([]flawless.Limit, error) { return nil, nil }, Now: now, Go: h.tasks.Go, Log: log})
+	o.Limits = ratelimit.New(ratelimit.Options{Now: now, Go: h.tasks.Go, Log: log})
 	o.Admission = admit.New(admit.Options{Store: st, Modules: o.Policy.Capped, Cap: func(string) int { return 0 }, Wake: func(run string) { h.tasks.Go(func() { h.Wake(run) }) }})
 	o.Locks = statelock.New(statelock.Options{Graph: o.Graph, State: st.State, Log: log, Context: func() context.Context { return h.life.Calls }})
 	h.Registry = New(o)
+	h.Own(lease.Owned()...)
 	m, _, _, err := o.Library.Add(t.Context(), "m", module(calls...), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -176,9 +177,9 @@ func (h *house) perform(_ context.Context, t effect.Attempt) effect.Result {
 // create starts a run, which stays acquired.
 func (h *house) create(id string) *Run {
 	h.t.Helper()
-	r := h.Create(id, core.StartEntries(flawless.Start{Module: "m", Digest: h.digest, Workflow: "w", Input: []byte("1"), Seed: make([]byte, 32), Time: h.o.Now()}, nil))
-	if r == nil {
-		h.t.Fatalf("there is a run %s", id)
+	r, err := h.Create(id, core.StartEntries(flawless.Start{Module: "m", Digest: h.digest, Workflow: "w", Input: []byte("1"), Seed: make([]byte, 32), Time: h.o.Now()}, nil))
+	if r == nil || err != nil {
+		h.t.Fatalf("there is a run %s, %v", id, err)
 	}
 	return r
 }
@@ -190,7 +191,7 @@ func (h *house) until(id string, wanted func(r flawless.Run) bool) flawless.Run 
 	defer done()
 	for {
 		changed := topic.Changed()
-		r, err := h.Account(h.t.Context(), id)
+		r, err := h.Summary(h.t.Context(), id)
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -218,7 +219,7 @@ func hasEnded(r flawless.Run) bool  { return r.Status.Ended() }
 func isWaiting(r flawless.Run) bool { return r.Status == flawless.Waiting }
 
 // createBlocked creates the run "r", and returns when its first write is done and published to all but the followers of
-// the run. They are told, and its driver goes on, when proceed is called.
+// the run. When proceed is called, they learn of it, and the driver goes on.
 func createBlocked(t *testing.T, h *house) (r *Run, proceed func()) {
 	t.Helper()
 	topic, done := h.o.Hub.Follow("r")

@@ -19,13 +19,13 @@ type flights struct {
 // startAttempt carries out an attempt and its consequences in a new goroutine.
 func (r *Run) startAttempt(t core.Attempt) {
 	r.Retain()
-	r.reg.o.Tasks.Go(func() { r.carryOn(&t) })
+	r.part.tasks.Go(func() { r.carryOn(&t) })
 }
 
 // handOff starts a goroutine for the remaining attempt, if any. The run is retained for it.
 func (r *Run) handOff(left *core.Attempt) {
 	if left != nil {
-		r.reg.o.Tasks.Go(func() { r.carryOn(left) })
+		r.part.tasks.Go(func() { r.carryOn(left) })
 	}
 }
 
@@ -43,7 +43,7 @@ func (r *Run) carryOn(left *core.Attempt) {
 func (r *Run) attempt(t core.Attempt) (left *core.Attempt) {
 	r.mu.Lock()
 	c := r.s.Call(t.Call)
-	if c == nil || c.Attempts() != t.N || r.reg.o.Lifecycle.Over() {
+	if c == nil || c.Attempts() != t.N || r.part.life.Over() {
 		r.mu.Unlock()
 		return nil
 	}
@@ -77,7 +77,7 @@ func (r *Run) terms(c *core.OpenCall) core.Terms {
 	return r.reg.o.Policy.Terms(start.Module, start.Digest, c.Policy())
 }
 
-// exchange carries out an attempt, and returns false if the engine was killed in the meantime: to the next owner of the
+// exchange carries out an attempt, and returns false if the engine was killed or the shard lost in the meantime: to the next owner of the
 // store the outcome is unknown. The caller holds mu, which exchange releases.
 func (r *Run) exchange(c *core.OpenCall, t core.Attempt, within time.Duration) (effect.Result, bool) {
 	g, start := r.reg, r.s.Start()
@@ -85,7 +85,7 @@ func (r *Run) exchange(c *core.OpenCall, t core.Attempt, within time.Duration) (
 	if origin := start.Origin; origin != nil {
 		job.Of = origin.Of
 	}
-	ctx, stop := context.WithCancelCause(g.o.Lifecycle.Calls)
+	ctx, stop := context.WithCancelCause(r.part.life.Calls)
 	if r.inFlight == nil {
 		r.inFlight = map[int]context.CancelCauseFunc{}
 	}
@@ -98,7 +98,7 @@ func (r *Run) exchange(c *core.OpenCall, t core.Attempt, within time.Duration) (
 	r.mu.Lock()
 	delete(r.inFlight, t.Call)
 	r.mu.Unlock()
-	return result, !g.o.Lifecycle.Over()
+	return result, !r.part.life.Over()
 }
 
 // perform carries out an attempt, and turns a panic of its kind into an unknown outcome.

@@ -62,7 +62,7 @@ func (r *Run) WaitsForPermit(call int) bool {
 // Begin begins an attempt that got its permit, and reports whether it used the permit. Everything else that is due comes
 // first, as in core.State.Fire. If the guest is behind, the attempt queues again after the next turn.
 func (r *Run) Begin(call, n int) bool {
-	life := r.reg.o.Lifecycle
+	life := r.part.life
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if due := r.s.Fire(r.reg.o.Now()); len(due) > 0 && !life.Stopping() {
@@ -96,7 +96,7 @@ func (r *Run) Expire(call, n int) {
 func (r *Run) expire(call, n int) (again queued, waits bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.s.WaitsForPermit(call) || r.reg.o.Lifecycle.Stopping() {
+	if !r.s.WaitsForPermit(call) || r.part.life.Stopping() {
 		return queued{}, false
 	}
 	defer r.wakeLocked()

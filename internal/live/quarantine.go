@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/core"
@@ -11,36 +12,58 @@ import (
 )
 
 // Quarantine stops a run that cannot take its next turn: its guest cannot be recreated, or diverged from its log. It does
-// nothing if the run has ended, or err only says that the engine is stopping.
+// nothing if the run has ended, or err only says that the engine is stopping. If this server refuses to run the guest
+// (flawless.Refused), for instance because of its limits, the next one tries once more: with others the run may continue.
 func (r *Run) Quarantine(err error) {
 	g := r.reg
 	r.mu.Lock()
-	if r.s.Outcome() != "" || g.o.Lifecycle.Turns.Err() != nil || errors.Is(err, context.Canceled) {
+	if r.s.Outcome() != "" || r.part.life.Turns.Err() != nil || errors.Is(err, context.Canceled) {
 		r.mu.Unlock()
 		return
 	}
-	r.waitWritten()
-	r.writing = true
-	r.problem = err.Error()
+	if r.problem, r.retried = err.Error(), errors.Is(err, flawless.Refused); r.retried {
+		r.problem = strings.TrimSuffix(r.problem, ": "+string(flawless.Refused)) + "; the run is tried again when the server is restarted"
+	}
 	r.evictGuest()()
-	w := store.Write{ID: r.id, Before: r.stored}
-	state := r.s.Account()
-	head, account := r.head(state), r.visible(state)
-	w.After = &head
 	r.mu.Unlock()
 	g.note(r.id, err)
-	failed := g.o.Lifecycle.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) })
-	if failed == nil {
-		r.mu.Lock()
-		r.stored = &head
+	r.writeHead()
+}
+
+// wasQuarantined reports whether the store still calls the run quarantined, although it is not any more. The caller holds mu.
+func (r *Run) wasQuarantined() bool {
+	return r.problem == "" && r.failed == nil && r.s.Outcome() == "" && r.stored != nil && r.stored.Run.Problem != ""
+}
+
+// writeHead writes the head of the run when it changed without an entry: the run was quarantined, or no longer is.
+func (r *Run) writeHead() {
+	g := r.reg
+	r.mu.Lock()
+	r.waitWritten()
+	before, state := r.stored, r.s.Summary()
+	if before == nil || r.failed != nil { // its first record is not written, and has the head
 		r.mu.Unlock()
-	}
-	r.endWrite()
-	if failed != nil {
-		g.o.Log.Error("recording the quarantine of a run failed", "run", r.id, "error", failed)
 		return
 	}
-	g.o.Hub.Publish(account)
+	r.writing = true
+	head, summary := r.head(state), r.visible(state)
+	r.mu.Unlock()
+	defer r.endWrite()
+	w := store.Write{ID: r.id, Before: before, After: &head}
+	if err := r.part.life.WhenSpace(func() error { return g.o.Store.Write(context.Background(), g.o.Lease, w) }); err != nil {
+		if !r.part.life.Over() { // else the next owner will find the same
+			g.o.Log.Error("recording whether a run is quarantined failed", "run", r.id, "error", err)
+		}
+		return
+	}
+	r.mu.Lock()
+	r.stored = &head
+	r.mu.Unlock()
+	g.retrying.note(r.id, len(before.Run.Retrying) > 0, len(head.Run.Retrying) > 0)
+	if head.Wake != 0 {
+		g.o.Clock.Add(head.Wake, r.id)
+	}
+	g.o.Hub.Publish(summary)
 }
 
 // quarantineUnread quarantines a run whose log cannot be read or written. The others continue.
@@ -51,7 +74,7 @@ func (g *Registry) quarantineUnread(id string, why error) {
 		return // the log and the health of the server name the run; nothing else can be done
 	}
 	after := head
-	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = false, 0, nil, 0
+	after.Active, after.Wake, after.Run.Retrying, after.Run.RetryingCalls = errors.As(why, new(*imageError)), 0, nil, 0
 	g.retrying.note(id, true, false)
 	if !after.Run.Status.Ended() {
 		after.Run.Status, after.Run.Problem = flawless.Unresolved, why.Error()
@@ -64,9 +87,12 @@ func (g *Registry) quarantineUnread(id string, why error) {
 
 // note records that a run is quarantined, and why.
 func (g *Registry) note(id string, why error) {
-	g.o.Log.Error("run quarantined, the others continue", "run", id, "error", why)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.parts[store.ShardOf(id)].Load() == nil {
+		return // its next owner will find the same
+	}
+	g.o.Log.Error("run quarantined, the others continue", "run", id, "error", why)
 	g.quarantined[id] = why.Error()
 }
 
@@ -113,13 +139,13 @@ func (g *Registry) Seize(ctx context.Context, id string) (Seized, error) {
 	})
 	defer stop()
 	r.mu.Lock()
-	for r.driving && ctx.Err() == nil && !g.o.Lifecycle.Over() {
+	for r.driving && ctx.Err() == nil && !r.part.life.Over() {
 		r.idle.Wait()
 	}
 	if r.driving {
 		r.mu.Unlock()
 		r.Release()
-		return Seized{}, cmp.Or(ctx.Err(), error(flawless.Stopping))
+		return Seized{}, cmp.Or(ctx.Err(), r.part.life.Err())
 	}
 	r.driving = true
 	r.stop = func() {} // entries that arrive now are written at once, as while a guest computes
@@ -157,7 +183,7 @@ func (s Seized) Upgrade(u flawless.Upgrade) error {
 
 // Release gives the run back, and drives it.
 func (s Seized) Release() {
-	r, life := s.r, s.r.reg.o.Lifecycle
+	r, life := s.r, s.r.part.life
 	r.mu.Lock()
 	r.stop = nil
 	if life.Over() || life.Turns.Err() != nil {
@@ -169,7 +195,7 @@ func (s Seized) Release() {
 	}
 	r.kick = true
 	r.mu.Unlock()
-	r.reg.o.Tasks.Go(func() {
+	r.part.tasks.Go(func() {
 		defer r.Release()
 		r.carryOn(r.drive())
 	})

@@ -29,8 +29,9 @@ import (
 // Handler carries out those consequences of a run's entries that reach beyond the run. Its methods are called without locks.
 type Handler interface {
 	// Errand begins to carry out a call within the engine, on another run or on a state that runs share. The errands
-	// of a run are begun one after another. After a crash the same one may be begun again.
-	Errand(r *Run, c *core.OpenCall)
+	// of a run are begun one after another. After a crash the same one may be begun again. It returns false if the target
+	// belongs to another server: then the errand is begun again after a while.
+	Errand(r *Run, c *core.OpenCall) bool
 	// Ended is called when the end of a run is durable.
 	Ended(run flawless.Run)
 	// Rests is called when nothing is in progress for a run any more: it may be part of a deadlock.
@@ -77,76 +78,99 @@ type Options struct {
 //	evict       take its guest out of memory, and the run itself if nobody has acquired it
 //	quarantine  stop a run that cannot continue; acquiring it fails until it is seized and mended
 //
+// A run belongs to a shard, and the Registry accepts the runs of those shards that it owns (Own, until Abandon). Whoever holds
+// mu may rely on it: the runs in memory are of owned shards, though the work on a shard may be over (Lose) while its runs
+// are still there. Abandon returns when they are gone; only then may the shard be owned again.
+//
 // Lock order: the lock of the Registry, the lock of a run, those of the components in Options.
 type Registry struct {
 	o Options // set by New
 
 	// Each of these has a lock of its own, or is written atomically.
-	retrying retrying                       // runs with a call that is being retried
-	counts   counts                         // since New
-	holdBack atomic.Pointer[flawless.Pause] // holds back every run that is loaded; nil after the start
+	retrying retrying                           // runs with a call that is being retried
+	counts   counts                             // since New
+	holdBack atomic.Pointer[flawless.Pause]     // holds back every run that is loaded; nil after the start
+	parts    [store.Shards]atomic.Pointer[part] // the shards that it owns; changed under mu
+	owned    atomic.Int32                       // their number
 
 	mu          sync.Mutex        // guards the fields below
 	runs        map[string]*Run   // those in memory
 	quarantined map[string]string // the reasons, by id
 }
 
-// New returns a Registry without runs.
+// New returns a Registry without runs. It accepts none before Own.
 func New(o Options) *Registry {
 	o.Freezing.defaults()
 	return &Registry{o: o, runs: map[string]*Run{}, quarantined: map[string]string{}}
 }
 
-// add makes the Run of an id, acquired. The caller holds mu.
-func (g *Registry) add(id string) *Run {
+// add makes the Run of an id, acquired, or returns nil if its shard is not owned. The caller holds mu.
+func (g *Registry) add(sh store.Shard, id string) *Run {
+	p := g.parts[sh].Load()
+	if p == nil {
+		return nil
+	}
 	r := &Run{loaded: make(chan struct{})}
 	r.refs.Store(1)
-	r.reg, r.id, r.s = g, id, core.NewState(id, g.o.Kinds)
+	r.reg, r.id, r.part, r.s = g, id, p, core.NewState(id, g.o.Kinds)
 	r.idle.L = &r.mu
-	r.seat.Guest = r
+	r.slot.Guest = r
 	g.runs[id] = r
 	return r
 }
 
 // Create makes a run from its first entries and acquires it. The run is not durable yet: see [Run.Accepted]. Acquire waits
-// until it is. Create returns nil if a run with that id is in memory or quarantined.
-func (g *Registry) Create(id string, entries []flawless.Entry) *Run {
+// until it is. Create returns nil if a run with that id is in memory or quarantined, and the error of Owns.
+func (g *Registry) Create(id string, entries []flawless.Entry) (*Run, error) {
+	if err := g.Owns(id); err != nil {
+		return nil, err
+	}
+	sh := store.ShardOf(id)
 	g.mu.Lock()
 	if g.runs[id] != nil || g.quarantined[id] != "" {
 		g.mu.Unlock()
-		return nil
+		return nil, nil
 	}
-	r := g.add(id)
+	r := g.add(sh, id)
 	g.mu.Unlock()
+	if r == nil {
+		return nil, elsewhere(sh)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, x := range entries {
 		r.append(x)
 	}
 	r.wakeLocked()
-	return r
+	return r, nil
 }
 
 // Accepted waits until a run that was created is durable, and releases it. It returns flawless.Conflict if the store has
 // another run with its id.
 func (r *Run) Accepted(ctx context.Context) (flawless.Run, error) {
-	account, err := r.Durable(ctx)
+	summary, err := r.Durable(ctx)
 	r.Release()
 	if errors.Is(err, flawless.Conflict) {
 		r.reg.evict(r)
 		r.reg.Wake(r.id) // a Wake meant for the run in the store may have found this one instead
 	}
-	return account, err
+	return summary, err
 }
 
 // Acquire returns the run with an id, and reads it from the store if it is not in memory. Until it is released, no second
-// Run of that id is made. It returns flawless.NotFound, or flawless.Damaged for a run that is quarantined.
+// Run of that id is made. It returns flawless.NotFound, flawless.Damaged for a run that is quarantined, or
+// flawless.Elsewhere if another server owns it.
 func (g *Registry) Acquire(ctx context.Context, id string) (*Run, error) {
+	sh := store.ShardOf(id)
 	for {
-		if g.o.Lifecycle.Over() { // the state in memory may never become durable
-			return nil, fmt.Errorf("run %s: %w", id, g.o.Lifecycle.Err())
+		life, err := g.Life(sh)
+		if err == nil && life.Over() { // the state in memory may never become durable
+			err = life.Err()
 		}
-		r, err := g.tryAcquire(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("run %s: %w", id, err)
+		}
+		r, err := g.tryAcquire(ctx, sh, id)
 		if !errors.Is(err, flawless.Conflict) {
 			return r, err
 		}
@@ -155,7 +179,7 @@ func (g *Registry) Acquire(ctx context.Context, id string) (*Run, error) {
 }
 
 // tryAcquire is Acquire. With flawless.Conflict it returns a Run that duplicates a stored run.
-func (g *Registry) tryAcquire(ctx context.Context, id string) (*Run, error) {
+func (g *Registry) tryAcquire(ctx context.Context, sh store.Shard, id string) (*Run, error) {
 	g.mu.Lock()
 	if why, ok := g.quarantined[id]; ok {
 		g.mu.Unlock()
@@ -177,7 +201,10 @@ func (g *Registry) tryAcquire(ctx context.Context, id string) (*Run, error) {
 		}
 		return r, nil
 	}
-	r = g.add(id)
+	if r = g.add(sh, id); r == nil {
+		g.mu.Unlock()
+		return nil, fmt.Errorf("run %s: %w", id, elsewhere(sh))
+	}
 	g.mu.Unlock()
 	r.loadErr = r.load(context.WithoutCancel(ctx))
 	if r.loadErr != nil {
@@ -265,9 +292,9 @@ func (r *Run) evictIdle() {
 		if r.refs.Load() == 0 { // else a call of it may be answered at any moment
 			wake = r.s.NextWake()
 		}
-		g.o.Residency.Offer(&r.seat, wake)
+		g.o.Residency.Offer(&r.slot, wake)
 	case r.refs.Load() == 0:
-		g.o.Residency.Withdraw(&r.seat)
+		g.o.Residency.Withdraw(&r.slot)
 		r.gone = true
 		delete(g.runs, r.id)
 	}
@@ -285,7 +312,7 @@ func (g *Registry) evict(r *Run) {
 	if g.runs[r.id] != r {
 		return
 	}
-	g.o.Residency.Withdraw(&r.seat)
+	g.o.Residency.Withdraw(&r.slot)
 	r.mu.Lock()
 	r.evictGuest()()
 	r.gone = true
@@ -335,17 +362,16 @@ func (g *Registry) Wake(id string) { g.wake(id, 0) }
 func (g *Registry) WakeDue(id string, limit time.Duration) { g.wake(id, limit) }
 
 func (g *Registry) wake(id string, limit time.Duration) {
-	life := g.o.Lifecycle
-	r, err := g.Acquire(life.Turns, id)
+	r, err := g.Acquire(g.o.Lifecycle.Turns, id)
 	if err != nil {
-		if flawless.CodeOf(err) == "" && life.Turns.Err() == nil { // else it is quarantined or was removed, or the engine stops
+		if flawless.CodeOf(err) == "" && g.o.Lifecycle.Turns.Err() == nil { // else it is quarantined, was removed or is elsewhere, or the engine stops
 			g.o.Log.Error("reading a run failed, will retry", "run", id, "error", err)
 			g.o.Clock.Put(g.o.Now()+int64(clock.Soon), id)
 		}
 		return
 	}
 	r.mu.Lock()
-	if r.stop != nil && !life.Stopping() {
+	if r.stop != nil && !r.part.life.Stopping() {
 		r.append(r.s.Fire(g.o.Now())...) // its driver looks only when the guest has computed
 		if r.s.Outcome() != "" {
 			r.stop()

@@ -61,7 +61,7 @@ func (r *Run) waitsOnly() (calls []statelock.Call, rests bool) {
 	switch {
 	case r.gone, r.loadErr != nil, r.problem != "", r.failed != nil,
 		r.driving, r.writing, r.stop != nil, len(r.outbox) > 0,
-		r.carrying, r.unlock, len(r.todo) > 0:
+		r.carrying, r.unlock, len(r.todo) > 0, len(r.later) > 0:
 		return nil, false
 	}
 	open, rests := r.s.WaitsForOthers()

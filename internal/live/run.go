@@ -25,7 +25,7 @@ type Run struct {
 	loadErr error         // written before that
 
 	refs atomic.Int32   // number of owners; leaves 0 only under the lock of the Registry, or while the run is driven or written
-	seat residency.Seat // guarded by the lock of Residency
+	slot residency.Slot // guarded by the lock of Residency
 }
 
 // ID returns the id of the run.
@@ -65,11 +65,11 @@ func (r *Run) Change(ctx context.Context, f func(s *core.State, now int64) ([]fl
 	if r.s.Outcome() != "" && r.stop != nil {
 		r.stop() // the guest need not continue
 	}
-	account, lost := r.durable(ctx)
+	summary, lost := r.durable(ctx)
 	if lost != nil {
-		return account, lost
+		return summary, lost
 	}
-	return account, err
+	return summary, err
 }
 
 // Durable waits until the current state of the run is durable, and returns it.
@@ -79,12 +79,13 @@ func (r *Run) Durable(ctx context.Context) (flawless.Run, error) {
 	return r.durable(ctx)
 }
 
-// Answer answers an open call. It returns false if the call already has an answer or the engine has stopped.
+// Answer answers an open call. It returns false if the call already has an answer, or the engine has stopped or lost the
+// shard.
 func (r *Run) Answer(call int, a flawless.Answer) bool {
 	a.Call = call
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.s.Call(call) == nil || r.reg.o.Lifecycle.Over() {
+	if r.s.Call(call) == nil || r.part.life.Over() {
 		return false
 	}
 	r.append(r.s.AnswerEntry(a, "", r.reg.o.Now()))
@@ -114,7 +115,7 @@ func (r *Run) Inherited(lock int) (value []byte, found bool, err error) {
 	if origin == nil {
 		return nil, false, nil
 	}
-	for rec, err := range r.reg.o.Store.Log(r.reg.o.Lifecycle.Calls, r.id, 0) {
+	for rec, err := range r.reg.o.Store.Log(r.part.life.Calls, r.id, 0) {
 		if err != nil {
 			return nil, false, err
 		}
@@ -128,8 +129,8 @@ func (r *Run) Inherited(lock int) (value []byte, found bool, err error) {
 	return nil, false, nil
 }
 
-// Account returns the durable state of a run, or flawless.NotFound. It does not wake the run.
-func (g *Registry) Account(ctx context.Context, id string) (flawless.Run, error) {
+// Summary returns the durable state of a run, or flawless.NotFound. It does not wake the run.
+func (g *Registry) Summary(ctx context.Context, id string) (flawless.Run, error) {
 	g.mu.Lock()
 	r := g.runs[id]
 	if r != nil {
@@ -144,9 +145,9 @@ func (g *Registry) Account(ctx context.Context, id string) (flawless.Run, error)
 			return flawless.Run{}, ctx.Err()
 		}
 		if r.loadErr == nil {
-			account, err := r.Durable(ctx)
+			summary, err := r.Durable(ctx)
 			if !errors.Is(err, flawless.Conflict) && !errors.Is(err, flawless.TooLarge) {
-				return account, err
+				return summary, err
 			}
 		}
 	}
@@ -160,9 +161,9 @@ func (g *Registry) Account(ctx context.Context, id string) (flawless.Run, error)
 	if err != nil {
 		return flawless.Run{}, err
 	}
-	account := p.s.Account()
-	if account.Problem = p.head.Run.Problem; account.Problem != "" {
-		account.Status = p.head.Run.Status
+	summary := p.s.Summary()
+	if summary.Problem = p.head.Run.Problem; summary.Problem != "" {
+		summary.Status = p.head.Run.Status
 	}
-	return account, nil
+	return summary, nil
 }

@@ -41,7 +41,6 @@ type Attempt struct {
 
 // Options configures Limits.
 type Options struct {
-	Stored func(ctx context.Context) ([]flawless.Limit, error)
 	Put    func(ctx context.Context, host string, l *flawless.Limit) error // nil removes it
 	Now    func() int64                                                    // Unix nanoseconds
 	Go     func(f func())                                                  // runs f in a goroutine of the engine
@@ -78,14 +77,56 @@ type limit struct {
 // loses the reserved permits.
 const reserve = time.Second
 
-// Load reads the limits from the store.
-func (l *Limits) Load(ctx context.Context) error {
-	all, err := l.o.Stored(ctx)
-	for _, one := range all {
-		l.all[one.Host] = &limit{Limit: one, kept: one.Busy, calls: map[string][]Attempt{}}
+// Load adds limits as the store has them.
+func (l *Limits) Load(stored []flawless.Limit) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range stored {
+		if l.all[one.Host] == nil {
+			l.all[one.Host] = &limit{Limit: one, kept: one.Busy, calls: map[string][]Attempt{}}
+		}
 	}
 	l.any.Store(len(l.all) > 0)
-	return err
+}
+
+// Abandon removes the attempts of runs that another server makes from now on, and the limits of hosts that it enforces. The
+// other attempts that wait under these begin at once.
+func (l *Limits) Abandon(run func(id string) bool, limited func(host string) bool) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	var released []Run
+	l.mu.Lock()
+	for host, one := range l.all {
+		for id, mine := range one.calls {
+			if !run(id) {
+				continue
+			}
+			for _, q := range mine {
+				released = append(released, q.Run)
+			}
+			delete(one.calls, id)
+			one.order = slices.DeleteFunc(one.order, func(o string) bool { return o == id })
+		}
+		if limited(host) {
+			l.forget(host, one)
+		}
+	}
+	l.mu.Unlock()
+	for _, r := range released {
+		r.Release()
+	}
+}
+
+// forget removes a limit. Waiting attempts begin at once. The caller holds writing and mu.
+func (l *Limits) forget(host string, one *limit) {
+	delete(l.all, host)
+	for len(one.order) > 0 {
+		q := one.pop()
+		l.o.Go(func() { l.grant(nil, q) })
+	}
+	l.any.Store(len(l.all) > 0)
 }
 
 // of returns the limit for a server, or nil. The caller holds mu.
@@ -418,16 +459,8 @@ func (l *Limits) Remove(ctx context.Context, host string) error {
 		return err
 	}
 	l.mu.Lock()
-	delete(l.all, host)
-	var free []Attempt
-	for len(one.order) > 0 {
-		free = append(free, one.pop())
-	}
-	l.any.Store(len(l.all) > 0)
-	l.mu.Unlock()
-	for _, q := range free {
-		l.o.Go(func() { l.grant(nil, q) })
-	}
+	defer l.mu.Unlock()
+	l.forget(host, one)
 	return nil
 }
 

@@ -129,7 +129,7 @@ func (p *Player) begin(ctx context.Context, m *guest.Module, rec flawless.Record
 
 // StartOf returns how a guest starts.
 func StartOf(id string, s flawless.Start) guest.Start {
-	self := core.FirstSelf(id, s)
+	self := core.InitialSelf(id, s)
 	return guest.Start{Run: self.Run, Module: s.Module, Workflow: s.Workflow, Input: s.Input, Seed: s.Seed, Time: s.Time, URL: self.URL}
 }
 
@@ -370,13 +370,28 @@ func (p *Player) compareEnds(logged, asked *flawless.Ended) *flawless.Divergence
 }
 
 // Continue replays a log with an existing guest and compares its calls. arrived are the answers that came before the log
-// and were not delivered. After each turn it calls seen unless that is nil. It changes nothing but the guest.
+// and were not delivered. After each turn it calls seen unless that is nil. It changes nothing but the guest. It returns
+// flawless.Diverged, or flawless.Refused if a limit of this server stops the guest where it was not stopped before.
 func Continue(ctx context.Context, inst *guest.Instance, id string, log iter.Seq2[flawless.Record, error], arrived map[int]flawless.Answer, seen func(t *flawless.Turn, out guest.Out) error) error {
 	p := Player{id: id, inst: inst, arrived: arrived}
 	if seen != nil {
 		p.seen = func(t *flawless.Turn, out guest.Out, _ *guest.Instance) error { return seen(t, out) }
 	}
-	return p.play(ctx, ahead(log))
+	return lessAllowed(p.play(ctx, ahead(log)))
+}
+
+// lessAllowed explains the divergence of a guest that was stopped by a limit of this server, and had not been when its log
+// was written. Such a run is not damaged: a server with the former limit can continue it.
+func lessAllowed(err error) error {
+	var d *flawless.Divergence
+	if !errors.As(err, &d) || d.AskedEnd == nil || d.AskedEnd.Failure == nil {
+		return err
+	}
+	failure, option := d.AskedEnd.Failure, map[string]string{"memory": "--memory-pages", "limit": "--turn-units"}[d.AskedEnd.Failure.Kind]
+	if option == "" || d.LoggedEnd != nil && d.LoggedEnd.Failure != nil && d.LoggedEnd.Failure.Kind == failure.Kind {
+		return err
+	}
+	return fmt.Errorf("replaying turn %d of run %s: %s; the server allowed more when this turn was taken, so start it with a higher %s: %w", d.Turn, d.Run, failure.Message, option, flawless.Refused)
 }
 
 // TimedOut reports whether a turn was stopped because it took too long. Such a turn cannot be replayed.

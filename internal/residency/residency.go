@@ -52,7 +52,7 @@ type Residency struct {
 	sweeping sync.Mutex // held by the goroutine that evicts
 
 	mu       sync.Mutex
-	idle     list.List // of *Seat, longest first
+	idle     list.List // of *Slot, longest first
 	asleep   sleepers  // those of them that sleep, and whose guests nobody else needs
 	timer    *time.Timer
 	due      time.Time // when it fires; zero if it does not
@@ -64,9 +64,9 @@ type Residency struct {
 	closed   bool
 }
 
-// Seat is the position of one guest in the lists of Residency, whose lock guards all but Guest. The owner of the
-// guest keeps it and sets Guest before it is first offered.
-type Seat struct {
+// Slot is the residency slot of one guest, as Residency lists it. The lock of Residency guards all but Guest. The owner
+// of the guest keeps it, and sets Guest before it is first offered.
+type Slot struct {
 	Guest Guest
 
 	entry *list.Element // in idle; nil outside
@@ -138,37 +138,37 @@ func (s *Residency) Slots() (used, waiting, limit int) { return s.slots.Count() 
 
 // Offer says that a guest is idle and may be evicted. It is needed again at wake, in Unix nanoseconds; 0 if
 // it is unknown when. Offering it again restarts its idle time.
-func (s *Residency) Offer(seat *Seat, wake int64) {
+func (s *Residency) Offer(slot *Slot, wake int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return
 	}
-	s.remove(seat)
-	seat.since, seat.wake, seat.index = time.Now(), wake, -1
-	seat.entry = s.idle.PushBack(seat)
+	s.remove(slot)
+	slot.since, slot.wake, slot.index = time.Now(), wake, -1
+	slot.entry = s.idle.PushBack(slot)
 	if wake != 0 {
-		heap.Push(&s.asleep, seat)
+		heap.Push(&s.asleep, slot)
 	}
 	s.arm()
 }
 
 // Withdraw takes an offer back, if there is one.
-func (s *Residency) Withdraw(seat *Seat) {
+func (s *Residency) Withdraw(slot *Slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.remove(seat)
+	s.remove(slot)
 }
 
-// remove takes a seat off the lists. The caller holds mu.
-func (s *Residency) remove(seat *Seat) {
-	if seat.entry == nil {
+// remove takes a slot off the lists. The caller holds mu.
+func (s *Residency) remove(slot *Slot) {
+	if slot.entry == nil {
 		return
 	}
-	s.idle.Remove(seat.entry)
-	seat.entry = nil
-	if seat.index >= 0 {
-		heap.Remove(&s.asleep, seat.index)
+	s.idle.Remove(slot.entry)
+	slot.entry = nil
+	if slot.index >= 0 {
+		heap.Remove(&s.asleep, slot.index)
 	}
 }
 
@@ -243,7 +243,7 @@ func (s *Residency) next() (at time.Time) {
 		sooner(s.measured.Add(measureEvery))
 	}
 	if first := s.idle.Front(); first != nil {
-		since := first.Value.(*Seat).since
+		since := first.Value.(*Slot).since
 		sooner(since.Add(s.o.Idle))
 		switch {
 		case used > maxSleepers && s.sleeper(s.o.Idle) != nil:
@@ -265,7 +265,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // sleeper returns the guest that sleeps longest, nil if none sleeps for at least that long. The caller holds mu.
-func (s *Residency) sleeper(long time.Duration) *Seat {
+func (s *Residency) sleeper(long time.Duration) *Slot {
 	if len(s.asleep) == 0 || s.asleep[0].wake-s.o.Now() < int64(long) {
 		return nil
 	}
@@ -301,11 +301,11 @@ func (s *Residency) sweep() {
 	s.mu.Unlock()
 	evicted := 0
 	for {
-		seat := s.pick(evicted < owed, used-evicted > maxSleepers, tight)
-		if seat == nil {
+		slot := s.pick(evicted < owed, used-evicted > maxSleepers, tight)
+		if slot == nil {
 			break
 		}
-		if seat.Guest.Evict() {
+		if slot.Guest.Evict() {
 			evicted++
 		}
 	}
@@ -325,32 +325,32 @@ func (s *Residency) sweep() {
 }
 
 // pick takes the next guest to evict off the lists. It returns nil if there is none.
-func (s *Residency) pick(owed, many, tight bool) *Seat {
+func (s *Residency) pick(owed, many, tight bool) *Slot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := s.idle.Front()
 	if first == nil {
 		return nil
 	}
-	seat := first.Value.(*Seat)
+	slot := first.Value.(*Slot)
 	minIdle := s.o.Idle
 	if owed {
 		if minIdle = min(shortIdle, s.o.Idle); tight {
 			minIdle = 0
 		}
 		if long := s.sleeper(shortIdle); long != nil {
-			seat, minIdle = long, 0
+			slot, minIdle = long, 0
 		}
 	} else if many {
 		if long := s.sleeper(s.o.Idle); long != nil {
-			seat, minIdle = long, 0
+			slot, minIdle = long, 0
 		}
 	}
-	if time.Since(seat.since) < minIdle && !s.o.Stopped() {
+	if time.Since(slot.since) < minIdle && !s.o.Stopped() {
 		return nil
 	}
-	s.remove(seat)
-	return seat
+	s.remove(slot)
+	return slot
 }
 
 // calm is called when the last guest has left memory. It returns the memory of guests to the system, so the next run waits
@@ -383,7 +383,7 @@ func (s *Residency) Close() {
 }
 
 // sleepers is a heap of idle guests, the one that sleeps longest first.
-type sleepers []*Seat
+type sleepers []*Slot
 
 func (s sleepers) Len() int           { return len(s) }
 func (s sleepers) Less(i, j int) bool { return s[i].wake > s[j].wake }
@@ -394,8 +394,8 @@ func (s sleepers) Swap(i, j int) {
 }
 
 func (s *sleepers) Push(x any) {
-	x.(*Seat).index = len(*s)
-	*s = append(*s, x.(*Seat))
+	x.(*Slot).index = len(*s)
+	*s = append(*s, x.(*Slot))
 }
 
 func (s *sleepers) Pop() any {

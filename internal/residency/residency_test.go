@@ -43,7 +43,7 @@ func (h *house) inMemory() int {
 // guest is a guest of a house.
 type guest struct {
 	h    *house
-	seat Seat
+	slot Slot
 	in   atomic.Bool // in memory
 	busy atomic.Bool // in use again, so it does not leave
 }
@@ -61,7 +61,7 @@ func (g *guest) Evict() bool {
 func (h *house) enter(sleeps time.Duration) *guest {
 	h.t.Helper()
 	g := &guest{h: h}
-	g.seat.Guest = g
+	g.slot.Guest = g
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	if err := h.Acquire(ctx, FirstTurn, 0, func() {}); err != nil {
@@ -72,7 +72,7 @@ func (h *house) enter(sleeps time.Duration) *guest {
 	if sleeps > 0 {
 		wake = time.Now().Add(sleeps).UnixNano()
 	}
-	h.Offer(&g.seat, wake)
+	h.Offer(&g.slot, wake)
 	return g
 }
 
@@ -87,7 +87,7 @@ func TestIdleGuestsLeaveAfterIdleTime(t *testing.T) {
 		h := open(t, Options{Idle: 5 * time.Second})
 		sleeps, waits, busy, used := h.enter(time.Hour), h.enter(0), h.enter(0), h.enter(0)
 		busy.busy.Store(true)
-		h.Withdraw(&used.seat)
+		h.Withdraw(&used.slot)
 		time.Sleep(5*time.Second - time.Millisecond)
 		if n := h.inMemory(); n != 4 {
 			t.Errorf("%d of 4 guests are in memory before their time", n)

@@ -30,6 +30,8 @@ type Options struct {
 	Now     func() time.Time
 	// Settings returns the settings of a module.
 	Settings func(module string) flawless.Settings
+	// Owns reports whether this server removes a run.
+	Owns func(run string) bool
 	// InMemory reports whether a run is in memory.
 	InMemory func(run string) bool
 	// Tidy is called after each sweep unless it is nil. Its error is logged.
@@ -43,13 +45,19 @@ type Sweeper struct{ o Options }
 // New returns a Sweeper. It removes nothing before Serve is called.
 func New(o Options) *Sweeper { return &Sweeper{o} }
 
-// Serve removes expired runs in batches until the engine stops.
-func (s *Sweeper) Serve() {
-	next := time.NewTimer(First)
-	defer next.Stop()
-	if err := s.o.Store.FinishRemovals(s.o.Context, s.o.Lease, s.o.Lease.Owned()); err != nil && s.o.Context.Err() == nil {
+// Finish completes the removals that a crash has interrupted in shards which this server has taken over.
+func (s *Sweeper) Finish(shards []store.Shard) {
+	if err := s.o.Store.FinishRemovals(s.o.Context, s.o.Lease, shards); err != nil && s.o.Context.Err() == nil {
 		s.o.Log.Error("removing ended runs failed", "error", err)
 	}
+}
+
+// Serve completes the removals that were interrupted in the first shards of the server, and removes expired runs in
+// batches until the engine stops.
+func (s *Sweeper) Serve(first []store.Shard) {
+	next := time.NewTimer(First)
+	defer next.Stop()
+	s.Finish(first)
 	for {
 		select {
 		case <-s.o.Context.Done():
@@ -126,12 +134,12 @@ func (s *Sweeper) Remove(ctx context.Context, r flawless.Run, over time.Time) (b
 			return false, ignoreDamage(err)
 		}
 	}
-	if s.o.InMemory(r.ID) {
+	if !s.o.Owns(r.ID) || s.o.InMemory(r.ID) {
 		return false, nil
 	}
 	err := s.o.Store.Remove(ctx, s.o.Lease, r.ID, r.Parent == "" && Keyed(r.ID))
 	switch {
-	case errors.Is(err, flawless.Conflict), errors.Is(err, flawless.NotFound), errors.Is(err, flawless.Damaged):
+	case errors.Is(err, flawless.Conflict), errors.Is(err, flawless.NotFound), errors.Is(err, flawless.Damaged), errors.Is(err, flawless.Fenced):
 		return false, nil
 	}
 	return err == nil, err

@@ -17,21 +17,16 @@ import (
 
 const (
 	defaultCatchUp = time.Hour
-	minCatchUp     = 10 * time.Second
-	maxJitter      = 24 * time.Hour
-	maxSpan        = 10 * 365 * 24 * time.Hour // limit of all other durations in a schedule
 	maxBackfill    = 1000
 
-	// defaultCatchUpLimit and maxCatchUpLimit limit how many runs a schedule starts at once.
 	defaultCatchUpLimit = 100
-	maxCatchUpLimit     = 10_000
 )
 
 // Set adds a schedule. If the name exists, it returns flawless.Conflict, unless replace is set: then the new schedule
 // keeps the counts, the open runs and a queued time of the old one. Its first time is the next one from now; if the
 // cron expression is unchanged, it is the next one of the old schedule. After a crash the schedule is stored or not.
 func (c *Scheduler) Set(ctx context.Context, s flawless.Schedule, replace bool) (flawless.Schedule, error) {
-	if err := c.o.Engine.Accepts(); err != nil {
+	if err := cmp.Or(c.o.Engine.Accepts(), c.o.Owns(s.Name)); err != nil {
 		return flawless.Schedule{}, err
 	}
 	t, err := c.check(ctx, s)
@@ -91,15 +86,15 @@ func (c *Scheduler) check(ctx context.Context, s flawless.Schedule) (timetable, 
 	switch {
 	case !slices.Contains(flawless.Overlaps, n.Overlap):
 		return timetable{}, fmt.Errorf("the overlap policy is %.100q; use one of %v: %w", n.Overlap, flawless.Overlaps, flawless.Invalid)
-	case n.JitterMS < 0 || n.JitterMS > maxJitter.Milliseconds():
-		return timetable{}, fmt.Errorf("the jitter is %d ms; use at most %v: %w", n.JitterMS, maxJitter, flawless.Invalid)
-	case n.CatchUpMS < minCatchUp.Milliseconds() || n.CatchUpMS > maxSpan.Milliseconds():
-		return timetable{}, fmt.Errorf("the catch-up window is %d ms; use %v to 10 years: %w", n.CatchUpMS, minCatchUp, flawless.Invalid)
-	case n.CatchUpLimit < 1 || n.CatchUpLimit > maxCatchUpLimit:
-		return timetable{}, fmt.Errorf("the catch-up limit is %d; use 1 to %d: %w", n.CatchUpLimit, maxCatchUpLimit, flawless.Invalid)
-	case n.DeadlineMS < 0 || n.DeadlineMS > maxSpan.Milliseconds():
+	case n.JitterMS < 0 || n.JitterMS > flawless.MaxJitter.Milliseconds():
+		return timetable{}, fmt.Errorf("the jitter is %d ms; use at most %v: %w", n.JitterMS, flawless.MaxJitter, flawless.Invalid)
+	case n.CatchUpMS < flawless.MinCatchUp.Milliseconds() || n.CatchUpMS > flawless.MaxDeadline.Milliseconds():
+		return timetable{}, fmt.Errorf("the catch-up window is %d ms; use %v to 10 years: %w", n.CatchUpMS, flawless.MinCatchUp, flawless.Invalid)
+	case n.CatchUpLimit < 1 || n.CatchUpLimit > flawless.MaxCatchUpLimit:
+		return timetable{}, fmt.Errorf("the catch-up limit is %d; use 1 to %d: %w", n.CatchUpLimit, flawless.MaxCatchUpLimit, flawless.Invalid)
+	case n.DeadlineMS < 0 || n.DeadlineMS > flawless.MaxDeadline.Milliseconds():
 		return timetable{}, fmt.Errorf("the deadline is %d ms after the start of a run; use 1 ms to 10 years: %w", n.DeadlineMS, flawless.Invalid)
-	case n.GraceMS < 0 || n.GraceMS > maxSpan.Milliseconds():
+	case n.GraceMS < 0 || n.GraceMS > flawless.MaxDeadline.Milliseconds():
 		return timetable{}, fmt.Errorf("the grace period is %d ms; use 1 ms to 10 years: %w", n.GraceMS, flawless.Invalid)
 	case n.GraceMS > 0 && n.DeadlineMS == 0:
 		return timetable{}, fmt.Errorf("a grace period needs a deadline; set one: %w", flawless.Invalid)
@@ -146,6 +141,9 @@ func (c *Scheduler) with(name string, f func(s *scheduled) error) (flawless.Sche
 		defer s.mu.Unlock()
 	}
 	if s == nil || s.stored == nil {
+		if err := c.o.Owns(name); err != nil {
+			return flawless.Schedule{}, err
+		}
 		return flawless.Schedule{}, fmt.Errorf("there is no schedule %.200q: %w", name, flawless.NotFound)
 	}
 	err := f(s)

@@ -49,8 +49,9 @@ type Engine interface {
 
 // Options configures a Scheduler.
 type Options struct {
-	Engine  Engine
-	Stored  func(ctx context.Context) ([]flawless.Schedule, error)
+	Engine Engine
+	// Owns returns nil if this server runs the schedule of a name, else which one does.
+	Owns    func(name string) error
 	Put     func(ctx context.Context, name string, before, after *flawless.Schedule) error // a nil after removes it
 	Context context.Context                                                                // ends with the engine
 	Now     func() time.Time
@@ -77,7 +78,7 @@ func New(o Options) *Scheduler {
 
 const (
 	// hop is the difference between wall clock and elapsed time above which the clock was set; less is drift.
-	hop = minCatchUp
+	hop = flawless.MinCatchUp
 	// watchClock is how often the clock is checked for a change.
 	watchClock = 30 * time.Second
 )
@@ -91,14 +92,17 @@ type scheduled struct {
 	ends   bool               // a goroutine waits for the previous run to end
 }
 
-// Load reads all schedules. Call it before Serve.
-func (c *Scheduler) Load(ctx context.Context) error {
-	all, err := c.o.Stored(ctx)
-	if err != nil {
-		return err
+// Load adds schedules as the store has them.
+func (c *Scheduler) Load(stored []flawless.Schedule) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.since.IsZero() {
+		c.since = c.o.Now()
 	}
-	c.since = c.o.Now()
-	for _, s := range all {
+	for _, s := range stored {
+		if c.all[s.Name] != nil {
+			continue
+		}
 		t, err := newTimetable(s.Clone()) // clone, because the timetable modifies its runs in place
 		if err != nil {                   // it was valid when stored: the time zone database has changed
 			c.o.Log.Error("loading a schedule failed", "schedule", s.Name, "error", err)
@@ -106,7 +110,25 @@ func (c *Scheduler) Load(ctx context.Context) error {
 		}
 		c.all[s.Name] = &scheduled{t: t, stored: &s, wake: time.Unix(0, 1)}
 	}
-	return nil
+	task.Poke(c.kick)
+}
+
+// Abandon forgets schedules that another server runs. When it returns, nothing is written for them.
+func (c *Scheduler) Abandon(gone func(name string) bool) {
+	var dropped []*scheduled
+	c.mu.Lock()
+	for name, s := range c.all {
+		if gone(name) {
+			delete(c.all, name)
+			dropped = append(dropped, s)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range dropped {
+		s.mu.Lock()
+		s.stored = nil
+		s.mu.Unlock()
+	}
 }
 
 // Serve handles schedules when they are due, until the engine stops.
@@ -247,7 +269,7 @@ func passing(err error) bool {
 	switch {
 	case err == nil:
 		return false
-	case errors.Is(err, flawless.Stopping), errors.Is(err, flawless.Full), errors.Is(err, flawless.Fenced), errors.Is(err, context.Canceled):
+	case errors.Is(err, flawless.Stopping), errors.Is(err, flawless.Full), errors.Is(err, flawless.Fenced), errors.Is(err, flawless.Elsewhere), errors.Is(err, context.Canceled):
 		return true
 	}
 	return flawless.CodeOf(err) == ""

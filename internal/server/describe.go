@@ -32,7 +32,7 @@ var refusals = []struct {
 	{http.StatusConflict, "The request conflicts with the state of the resource.", namesSomething},
 	{http.StatusRequestEntityTooLarge, "The request exceeds a limit.", namesSomething},
 	{http.StatusUnsupportedMediaType, "The content type of the body is not supported by this operation.", hasBody},
-	{http.StatusMisdirectedRequest, "The server does not accept requests for this host name.", always},
+	{http.StatusMisdirectedRequest, "The server does not accept requests for this host name, or another server owns what the request is for.", always},
 	{http.StatusUnprocessableEntity, "Parameters or body do not match their schema, or the engine refuses the request.", hasInput},
 	{http.StatusInternalServerError, "Stored data is damaged, or the server has a bug.", always},
 	{http.StatusServiceUnavailable, "The server is not accepting requests. Try again later.", always},

@@ -21,7 +21,7 @@ import (
 func TestEmptyValuesAreRejected(t *testing.T) {
 	t.Parallel()
 	a, h := newAPI(t.Context(), newEngine(t), slog.New(slog.DiscardHandler), http.NewServeMux())
-	optional := []string{"note", "who", "from", "cursor"} // empty means none, or the first page
+	optional := []string{"note", "who"} // empty means none
 	segment := regexp.MustCompile(`\{[^}]*\}`)
 	var seen []string
 	refused := func(method, path, kind, body, location string) {
@@ -45,7 +45,7 @@ func TestEmptyValuesAreRejected(t *testing.T) {
 				continue
 			}
 			for _, p := range op.Parameters {
-				if p.In == "query" && !slices.Contains(optional, p.Name) {
+				if p.In == "query" {
 					kind := "application/json"
 					if op.RequestBody != nil && op.RequestBody.Content[kind] == nil {
 						kind = "application/octet-stream"
@@ -67,7 +67,7 @@ func TestEmptyValuesAreRejected(t *testing.T) {
 			}
 		}
 	}
-	for _, key := range []string{"body.id", "body.key", "body.concurrency_key", "body.version", "query.id", "query.key", "query.module", "query.status", "query.label", "query.run", "query.limit"} {
+	for _, key := range []string{"body.id", "body.key", "body.concurrency_key", "body.version", "query.id", "query.key", "query.module", "query.status", "query.label", "query.run", "query.limit", "query.from", "query.cursor"} {
 		if !slices.Contains(seen, key) {
 			t.Errorf("%s was not tried, only %v", key, seen)
 		}

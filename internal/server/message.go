@@ -26,36 +26,17 @@ type Posted struct {
 	Reply json.RawMessage `json:"reply,omitempty" doc:"with wait: the reply of the run" redact:"-"`
 }
 
-// messagePage is a page of the messages that a run has not received.
-type messagePage struct {
-	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
-	Body []flawless.Message
-}
-
 // messages adds the operations for messages to runs.
 func (a *api) messages() {
 	huma.Register(a.huma, operation("send-message", http.MethodPost, "/runs/{id}/messages", "Send a message to a run"), a.post)
 	huma.Register(a.huma, operation("list-messages", http.MethodGet, "/runs/{id}/messages", "List the messages that a run has not received"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			From  int `query:"from" minimum:"0" doc:"number of the first message"`
-			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of messages; a page ends before it would exceed 1 MiB"`
-		}) (*messagePage, error) {
-			ms, err := a.engine.Unread(ctx, in.ID)
-			page := &messagePage{}
-			size := 0
-			for _, m := range ms {
-				if m.N < in.From {
-					continue
-				}
-				size += len(m.Body)
-				if n := len(page.Body); n == in.Limit || n > 0 && size > maxPage {
-					page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/messages", uint64(m.N), in.Limit)
-					break
-				}
-				page.Body = append(page.Body, m)
-			}
-			return page, reply.From(err)
+			NumberQuery
+		}) (*listed[flawless.Message], error) {
+			all, err := a.engine.Unread(ctx, in.ID)
+			return byNumber("/runs/"+url.PathEscape(in.ID)+"/messages", all, in.NumberQuery,
+				func(m flawless.Message) int { return m.N }, func(m flawless.Message) int { return len(m.Body) }), reply.From(err)
 		})
 }
 

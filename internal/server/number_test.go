@@ -18,8 +18,9 @@ func TestHugeNumbersAreExplained(t *testing.T) {
 		{"9223372036854775808", "count", "9223372036854775808 is too large: give at most 9223372036854775807"},
 		{"-9223372036854775809", "count", "-9223372036854775809 is too small: give at least -9223372036854775808"},
 		{"1e21", "count", "1000000000000000000000 is too large: give at most 9223372036854775807"},
-		{"1e400", "count", "the number 1e400 is too large for a 64-bit floating-point number; send a string"},
-		{"-1e400", "more", "the number -1e400 is too large for a 64-bit floating-point number; send a string"},
+		{"1e400", "count", "the number 1e400 is too large for a 64-bit floating-point number, whose limit is 1.7976931348623157e308; send a string"},
+		{"-1e400", "more", "the number -1e400 is too large for a 64-bit floating-point number, whose limit is 1.7976931348623157e308; send a string"},
+		{"1.7976931348623158e308", "more", "the number 1.7976931348623158e308 is too close to the limit of a 64-bit floating-point number, and some decoders cannot read it; send a smaller number, the limit itself as 1.7976931348623157e308, or a string"},
 		{digits, "count", "99999999999999999999… (200 characters) is too large: give at most 9223372036854775807"},
 	} {
 		order := `{"item":"a","` + row.member + `":` + row.number + `}`

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,28 +23,16 @@ type Rejection struct {
 	Who   string `json:"who,omitempty" minLength:"0"`
 }
 
-// promisePage is a page of the promises of a run.
-type promisePage struct {
-	Link string `header:"Link" doc:"URL of the next page, with rel=next (RFC 8288); missing on the last page"`
-	Body []flawless.Promise
-}
-
 // promises adds the operations for promises.
 func (a *api) promises() {
 	huma.Register(a.huma, operation("list-promises", http.MethodGet, "/runs/{id}/promises", "List the open promises of a run"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			From  int `query:"from" minimum:"0" doc:"number of the first call"`
-			Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
-		}) (*promisePage, error) {
-			ps, err := a.engine.Promises(ctx, in.ID)
-			ps = slices.DeleteFunc(ps, func(p flawless.Promise) bool { return p.Call < in.From })
-			page := &promisePage{Body: ps}
-			if len(ps) > in.Limit {
-				page.Link = nextLink("/runs/"+url.PathEscape(in.ID)+"/promises", uint64(ps[in.Limit].Call), in.Limit)
-				page.Body = ps[:in.Limit]
-			}
-			return page, reply.From(err)
+			NumberQuery
+		}) (*listed[flawless.Promise], error) {
+			all, err := a.engine.Promises(ctx, in.ID)
+			return byNumber("/runs/"+url.PathEscape(in.ID)+"/promises", all, in.NumberQuery,
+				func(p flawless.Promise) int { return p.Call }, func(p flawless.Promise) int { return len(p.Name) + len(p.Token) }), reply.From(err)
 		})
 	settle := operation("settle-promise", http.MethodPost, "/promises/{token}", "Settle a promise with the value in the body")
 	settle = withPayload(settle, "application/json", true, &huma.Schema{})

@@ -21,8 +21,8 @@ type StartRun struct {
 	Input    json.RawMessage   `json:"input,omitempty" doc:"any JSON that matches the schema of the workflow"`
 	Version  string            `json:"version,omitempty" doc:"version of the module, as declared by its author or numbered by the server; default: the newest"`
 	Labels   map[string]string `json:"labels,omitempty" doc:"labels to filter lists by; at most 20"`
-	Deadline *time.Time        `json:"deadline,omitempty" doc:"time at which the run is cancelled"`
-	Grace    string            `json:"grace,omitempty" doc:"time from the deadline until the run is terminated, such as 30s; default 1m"`
+	Deadline *time.Time        `json:"deadline,omitempty" doc:"time at which the run is cancelled, within the next 10 years"`
+	Grace    string            `json:"grace,omitempty" doc:"time from the deadline until the run is terminated, such as 30s; default 1m, at most 10 years; needs a deadline"`
 	ID       string            `json:"id,omitempty" doc:"your own id for the run; the same id never starts a second run"`
 
 	ConcurrencyKey string `json:"concurrency_key,omitempty" doc:"key shared by runs of which a limited number are in progress at once"`
@@ -98,7 +98,7 @@ func (a *api) runs() {
 	huma.Register(a.huma, operation("cancel-run", http.MethodPost, "/runs/{id}/cancel", "Cancel a run and let its code clean up"),
 		func(ctx context.Context, in *struct {
 			RunPath
-			Deadline time.Time `query:"deadline" doc:"time at which the run is terminated if it is still open"`
+			Deadline time.Time `query:"deadline" doc:"time at which the run is terminated if it is still open, within the next 10 years"`
 			Body     Word
 		}) (*body[flawless.Run], error) {
 			c := flawless.Cancel{Who: in.Body.Who, Note: in.Body.Note}
@@ -155,7 +155,9 @@ func (a *api) start(ctx context.Context, in *struct {
 	o := engine.Start{Module: in.Body.Module, Workflow: in.Body.Workflow, Input: in.Body.Input, ID: in.Body.ID, Labels: in.Body.Labels, Version: in.Body.Version,
 		Queue: flawless.QueueOptions{Key: in.Body.ConcurrencyKey, Limit: in.Body.Concurrency, Priority: in.Body.Priority}}
 	if in.Body.Deadline != nil {
-		o.Deadline = *in.Body.Deadline
+		if o.Deadline = *in.Body.Deadline; o.Deadline.IsZero() {
+			return nil, reply.From(fmt.Errorf("the deadline is the year 1, as of a variable that is not set; give it a value or omit it: %w", flawless.Invalid))
+		}
 	}
 	var err error
 	if in.Body.Grace != "" {
@@ -189,7 +191,7 @@ func (a *api) list(ctx context.Context, in *struct {
 	Parent   string            `query:"parent" doc:"runs started by this run"`
 	Retrying bool              `query:"retrying" doc:"only runs with a failed call that is being retried"`
 	Limit    int               `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"maximum number of runs"`
-	Cursor   string            `query:"cursor" minLength:"0" doc:"next of the previous page"`
+	Cursor   string            `query:"cursor" doc:"next of the previous page"`
 },
 ) (*body[Page], error) {
 	labels := map[string]string{}

@@ -21,16 +21,16 @@ type SetSchedule struct {
 	Workflow     string            `json:"workflow"`
 	Input        json.RawMessage   `json:"input,omitempty" doc:"any JSON that matches the schema of the workflow"`
 	Overlap      flawless.Overlap  `json:"overlap,omitempty" doc:"what to do if the previous run is still open: skip (default), queue, allow or cancel"`
-	JitterMS     int64             `json:"jitter_ms,omitempty" doc:"each start is delayed by a random time up to this, but not past the next start"`
+	JitterMS     int64             `json:"jitter_ms,omitempty" doc:"each start is delayed by a random time up to this, but not past the next start; at most one day"`
 	Labels       map[string]string `json:"labels,omitempty" doc:"labels of its runs, in addition to schedule=NAME"`
-	CatchUpMS    int64             `json:"catch_up_ms,omitempty" doc:"how far back runs that were missed while the server was down are started; default one hour"`
+	CatchUpMS    int64             `json:"catch_up_ms,omitempty" doc:"how far back runs that were missed while the server was down are started; default one hour, 10 seconds to 10 years"`
 	CatchUpLimit int               `json:"catch_up_limit,omitempty" minimum:"1" maximum:"10000" doc:"maximum number of missed runs to start, the newest; 1 to 10000, default 100"`
 	Paused       bool              `json:"paused,omitempty" doc:"create the schedule paused"`
 	Note         string            `json:"note,omitempty" minLength:"0" doc:"reason for the pause"`
 
 	Version        string `json:"version,omitempty" doc:"version of the module, as declared by its author or numbered by the server; default: the newest at each start"`
-	DeadlineMS     int64  `json:"deadline_ms,omitempty" doc:"each run is cancelled this long after its start"`
-	GraceMS        int64  `json:"grace_ms,omitempty" doc:"time from the deadline until the run is terminated; default one minute"`
+	DeadlineMS     int64  `json:"deadline_ms,omitempty" doc:"each run is cancelled this long after its start; at most 10 years, 0 is never"`
+	GraceMS        int64  `json:"grace_ms,omitempty" doc:"time from the deadline until the run is terminated; default one minute, at most 10 years; needs a deadline"`
 	ConcurrencyKey string `json:"concurrency_key,omitempty" doc:"key shared by runs of which a limited number are in progress at once"`
 	Concurrency    int    `json:"concurrency,omitempty" doc:"maximum number of runs of the key in progress at once; default 1"`
 	Priority       int    `json:"priority,omitempty" doc:"priority in the queue; the highest goes first, then the oldest"`

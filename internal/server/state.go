@@ -20,7 +20,7 @@ type States struct {
 func (a *api) states() {
 	huma.Register(a.huma, operation("list-states", http.MethodGet, "/states", "List shared states"),
 		func(ctx context.Context, in *struct {
-			From  string `query:"from" minLength:"0" doc:"next of the previous page"`
+			From  string `query:"from" doc:"next of the previous page"`
 			Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"maximum number of entries"`
 		}) (*body[States], error) {
 			page, next, err := a.engine.States().States(ctx, in.From, in.Limit)

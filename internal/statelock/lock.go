@@ -28,6 +28,8 @@ type Run interface {
 	// Inherited returns the value that came with a lock if the lock is from the past that a fork shares with its
 	// original.
 	Inherited(lock int) (value []byte, found bool, err error)
+	// Redo performs a call again whose state went to another server.
+	Redo(call int)
 	Retain()
 	Release()
 }
@@ -38,6 +40,8 @@ type Options struct {
 	// State and States read the store.
 	State  func(ctx context.Context, name string) (store.State, error)
 	States func(ctx context.Context, from string) iter.Seq2[string, error]
+	// Owns returns nil if this server owns a state, else which one does.
+	Owns func(name string) error
 	// Put makes a state durable. After an error, what the store has is unknown.
 	Put func(name string, st store.State) error
 	// Gone reports whether the holder's run has ended, which also ends the hold.
@@ -87,6 +91,10 @@ func (l *Locks) use(name string) (*cell, error) {
 	c.refs++
 	l.mu.Unlock()
 	c.mu.Lock()
+	if err := l.o.Owns(name); err != nil {
+		l.done(c)
+		return nil, err
+	}
 	if !c.known {
 		st, err := l.o.State(l.o.Context(), name)
 		if err != nil {
@@ -294,6 +302,38 @@ func (l *Locks) Release(run string) {
 			if err := l.pass(c, store.State{Value: c.st.Value}); err != nil && l.o.Context().Err() == nil {
 				l.o.Log.Warn("releasing a state held by a run failed", "state", name, "run", run, "error", err)
 			}
+		}
+		l.done(c)
+	}
+}
+
+// Abandon removes the wishes of runs that another server continues, and forgets the states that it owns. The calls of other
+// runs that wait for these are performed again. When it returns, nothing is written for these states.
+func (l *Locks) Abandon(gone, elsewhere func(name string) bool) {
+	l.mu.Lock()
+	all := make([]*cell, 0, len(l.cells))
+	for _, c := range l.cells {
+		c.refs++
+		all = append(all, c)
+	}
+	l.mu.Unlock()
+	for _, c := range all {
+		c.mu.Lock()
+		c.queue = slices.DeleteFunc(c.queue, func(w wish) bool {
+			if gone(w.run.ID()) {
+				l.leave(w)
+				return true
+			}
+			return false
+		})
+		if elsewhere(c.name) {
+			for _, w := range c.queue {
+				l.o.Graph.Unwait(w.run.ID(), w.call)
+				w.run.Redo(w.call)
+				w.run.Release()
+			}
+			c.queue, c.known, c.st = nil, false, store.State{}
+			l.o.Graph.Holds(c.name, nil)
 		}
 		l.done(c)
 	}

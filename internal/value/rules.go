@@ -52,7 +52,8 @@ var formats = []*jsonschema.Format{
 	{Name: "uint64", Validate: integer(64, false)},
 	{Name: "uint128", Validate: integer(128, false)},
 	{Name: "uint", Validate: integer(32, false)},
-	{Name: "float", Validate: float},
+	{Name: "float", Validate: float(32, math.MaxFloat32)},
+	{Name: "double", Validate: float(64, math.MaxFloat64)},
 	{Name: "date-time", Validate: dateTime},
 	{Name: "ip", Validate: ipAddress(any32or128)},
 	{Name: "ipv4", Validate: ipAddress(netip.Addr.Is4)},
@@ -120,15 +121,24 @@ func integer(bits uint, signed bool) func(any) error {
 	}
 }
 
-func float(v any) error {
-	n, ok := v.(json.Number)
-	if !ok {
+// float returns a check for a floating-point number of the given size. The number may also be a string, for member names.
+func float(bits int, most float64) func(any) error {
+	return func(v any) error {
+		n, ok := v.(json.Number)
+		if text, is := v.(string); is {
+			n, ok = json.Number(text), true
+			if !isNumber(text) || unreadable(text) != "" {
+				return fmt.Errorf("give a number from %g to %g", -most, most)
+			}
+		}
+		if !ok {
+			return nil
+		}
+		if _, err := strconv.ParseFloat(string(n), bits); err != nil {
+			return fmt.Errorf("give a number from %g to %g", -most, most)
+		}
 		return nil
 	}
-	if _, err := strconv.ParseFloat(string(n), 32); err != nil {
-		return fmt.Errorf("give a number from %g to %g", float32(-math.MaxFloat32), float32(math.MaxFloat32))
-	}
-	return nil
 }
 
 // dateTime accepts what time.Time decodes, which excludes the leap seconds of RFC 3339.

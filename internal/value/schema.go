@@ -20,7 +20,10 @@ import (
 )
 
 // Schema is a compiled JSON Schema. It may be used concurrently.
-type Schema struct{ compiled *jsonschema.Schema }
+type Schema struct {
+	compiled *jsonschema.Schema
+	unions   map[string]*jsonschema.Schema // the parts with anyOf or oneOf, by their location
+}
 
 // Values from outside are checked against the type that the code expects before they are stored: the input of a
 // workflow, the value of a promise, and a message that a run waits for. A refused value is not stored, so the sender
@@ -72,13 +75,20 @@ func Compile(text []byte) (*Schema, error) {
 		return nil, err
 	}
 	s, err := c.Compile("urn:schema")
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case fanOut(s) > maxFanOut:
+	}
+	f := measure(s)
+	if f.most > maxFanOut {
 		return nil, ErrFanOut
 	}
-	return &Schema{s}, nil
+	unions := map[string]*jsonschema.Schema{}
+	for part := range f.counts {
+		if part.AnyOf != nil || part.OneOf != nil {
+			unions[part.Location] = part
+		}
+	}
+	return &Schema{s, unions}, nil
 }
 
 // Check returns nil if the value matches the schema, otherwise Violations that begin with what. A nil schema still
@@ -96,28 +106,63 @@ func Check(s *Schema, text []byte, what string) error {
 	}
 	err = s.compiled.Validate(v)
 	if bad := new(jsonschema.ValidationError); errors.As(err, &bad) {
-		out := &Violations{What: what}
-		collect(bad, &out.List)
-		return out
+		r := report{unions: s.unions, value: v}
+		r.collect(bad)
+		return &Violations{What: what, List: r.list}
 	}
 	return err
 }
 
-// collect appends the violations of an error. It drops duplicates, because two parts of a schema may report the same
-// one.
-func collect(e *jsonschema.ValidationError, out *[]Violation) {
-	if _, is := e.ErrorKind.(*kind.PropertyNames); is {
+// report collects the violations of a value.
+type report struct {
+	unions map[string]*jsonschema.Schema
+	value  any // nil inside of a text, where locations do not begin at the whole value
+	list   []Violation
+}
+
+// collect appends the violations of an error.
+func (r *report) collect(e *jsonschema.ValidationError) {
+	switch e.ErrorKind.(type) {
+	case *kind.PropertyNames:
 		return // exact has reported it, with the right location
+	case *kind.ContentSchema:
+		outer := r.value
+		r.value = nil
+		defer func() { r.value = outer }()
 	}
-	if len(e.Causes) > 0 {
-		for _, c := range e.Causes {
-			collect(c, out)
-		}
-		slices.SortStableFunc(*out, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+	if len(e.Causes) == 0 {
+		r.add(e.InstanceLocation, reason(e.ErrorKind))
 		return
 	}
-	if v := (Violation{strings.Join(e.InstanceLocation, "."), reason(e.ErrorKind)}); !slices.Contains(*out, v) {
-		*out = append(*out, v)
+	if branches := r.branches(e); branches != nil {
+		r.explain(e, branches)
+	} else {
+		for _, c := range e.Causes {
+			r.collect(c)
+		}
+	}
+	slices.SortStableFunc(r.list, func(a, b Violation) int { return strings.Compare(a.Field, b.Field) })
+}
+
+// branches returns the branches of the union that the error is about, or nil for another error.
+func (r *report) branches(e *jsonschema.ValidationError) []*jsonschema.Schema {
+	union, is := r.unions[e.SchemaURL]
+	if !is {
+		return nil
+	}
+	switch e.ErrorKind.(type) {
+	case *kind.AnyOf:
+		return union.AnyOf
+	case *kind.OneOf:
+		return union.OneOf
+	}
+	return nil
+}
+
+// add appends a violation. It drops duplicates, because two parts of a schema may report the same one.
+func (r *report) add(location []string, message string) {
+	if v := (Violation{strings.Join(location, "."), message}); !slices.Contains(r.list, v) {
+		r.list = append(r.list, v)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -33,6 +34,13 @@ func (f *Fault) Error() string {
 // exponents short enough for exact arithmetic.
 const maxNumber = 1024
 
+// maxFloat is the largest float64, in the way of writing it that every decoder reads.
+const maxFloat = "1.7976931348623157e308"
+
+// reserved begins the names of members that serde_json takes for a number or JSON text of its own, if the guest is built
+// with its features arbitrary_precision or raw_value.
+const reserved = "$serde_json::private::"
+
 // maxDepth is how deep arrays and objects may be nested. It is the limit of serde_json.
 const maxDepth = 127
 
@@ -52,12 +60,13 @@ func Parse(text []byte) (any, error) {
 	if at := unpaired(text); at >= 0 {
 		return nil, &Fault{Message: fmt.Sprintf("the escape %s at byte %d is half of a surrogate pair without the other half", text[at:at+6], at)}
 	}
-	p := parser{in: json.NewDecoder(bytes.NewReader(text))}
+	p := parser{text: text, in: json.NewDecoder(bytes.NewReader(text))}
 	p.in.UseNumber()
 	return p.value()
 }
 
 type parser struct {
+	text []byte
 	in   *json.Decoder
 	path []string
 }
@@ -89,11 +98,18 @@ func (p *parser) value() (any, error) {
 func (p *parser) object() (any, error) {
 	out := map[string]any{}
 	for p.in.More() {
+		start := p.in.InputOffset()
 		token, err := p.in.Token()
 		if err != nil {
 			return nil, err
 		}
 		name, _ := token.(string)
+		if bytes.IndexByte(p.text[start:p.in.InputOffset()], '\\') >= 0 && isPlain(name) {
+			return nil, p.fault("member %.100q is written with an escape, which not every decoder reads in a number or boolean; write %[1]q without it", name)
+		}
+		if strings.HasPrefix(name, reserved) {
+			return nil, p.fault("member %.100q has a name that serde_json reserves; give it another one", name)
+		}
 		if _, twice := out[name]; twice {
 			return nil, p.fault("member %.100q appears twice", name)
 		}
@@ -122,20 +138,74 @@ func (p *parser) array() (any, error) {
 	return out, err
 }
 
-// number refuses numbers that a float64 cannot hold, because most clients and all code that decodes into any use
-// float64.
+// isPlain reports whether a name is a number or boolean. serde_json reads such a name as the key of a map without
+// decoding its escapes.
+func isPlain(name string) bool {
+	return name == "true" || name == "false" || isNumber(name)
+}
+
+// isNumber reports whether a text is a number in JSON.
+func isNumber(text string) bool {
+	return text != "" && (text[0] == '-' || '0' <= text[0] && text[0] <= '9') && text[len(text)-1] > ' ' && json.Valid([]byte(text))
+}
+
 func (p *parser) number(text string) error {
-	if len(text) > maxNumber {
-		return p.fault("the number has %d digits, at most %d are allowed; send a string", len(text), maxNumber)
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return p.fault("the number %s is too large for a 64-bit floating-point number; send a string", shortened(text))
-	}
-	if mantissa, _, _ := strings.Cut(strings.ToLower(text), "e"); f == 0 && strings.ContainsAny(mantissa, "123456789") {
-		return p.fault("the number %s is too close to zero for a 64-bit floating-point number; send 0 or a string", shortened(text))
+	if fault := unreadable(text); fault != "" {
+		return p.fault("%s", fault)
 	}
 	return nil
+}
+
+// unreadable returns why some decoder cannot hold a number, "" if all can. Most clients use float64, as does all code
+// that decodes into any.
+func unreadable(text string) string {
+	if len(text) > maxNumber {
+		return fmt.Sprintf("the number has %d digits, at most %d are allowed; send a string", len(text), maxNumber)
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("the number %s is too large for a 64-bit floating-point number, whose limit is %s; send a string", shortened(text), maxFloat)
+	case math.Abs(f) > 1.797e308 && math.IsInf(inSteps(text), 0):
+		return fmt.Sprintf("the number %s is too close to the limit of a 64-bit floating-point number, and some decoders cannot read it; send a smaller number, the limit itself as %s, or a string", shortened(text), maxFloat)
+	case f == 0 && strings.ContainsAny(mantissa(text), "123456789"):
+		return fmt.Sprintf("the number %s is too close to zero for a 64-bit floating-point number; send 0 or a string", shortened(text))
+	}
+	return ""
+}
+
+// inSteps returns the absolute value of a number as serde_json computes it: the first digits, as many as a uint64 holds,
+// times a power of ten. It rounds three times, strconv only once, so the result may be infinite where strconv's is not.
+func inSteps(text string) float64 {
+	var significand uint64
+	var exponent int
+	digits, power, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(text, "-")), "e")
+	if power != "" {
+		exponent, _ = strconv.Atoi(power)
+	}
+	whole, fraction, _ := strings.Cut(digits, ".")
+	fits := func(digit uint64) bool { return significand <= (math.MaxUint64-digit)/10 }
+	for i := range len(whole) {
+		digit := uint64(whole[i] - '0')
+		if !fits(digit) {
+			exponent += len(whole) - i
+			break
+		}
+		significand = significand*10 + digit
+	}
+	for i := range len(fraction) {
+		digit := uint64(fraction[i] - '0')
+		if !fits(digit) {
+			break
+		}
+		significand = significand*10 + digit
+		exponent--
+	}
+	factor, err := strconv.ParseFloat("1e"+strconv.Itoa(exponent), 64)
+	if err != nil {
+		return math.Inf(1)
+	}
+	return float64(significand) * factor
 }
 
 // unpaired returns the offset of the first unpaired surrogate, or -1.

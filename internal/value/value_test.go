@@ -3,6 +3,8 @@ package value
 import (
 	"encoding/json"
 	"errors"
+	"math"
+	"math/big"
 	"reflect"
 	"strings"
 	"testing"
@@ -21,6 +23,14 @@ func TestParseRejectsAmbiguousValues(t *testing.T) {
 		{"an exponent without end", `1e-9999999999999`, "", "too close to zero"},
 		{"a number of many digits", strings.Repeat("1", 2000), "", "2000 digits"},
 		{"a number with as many zeros as its exponent", "1" + strings.Repeat("0", 2000) + "e-2000", "", "digits"},
+		{"the largest float64 with three more zeros", `17976931348623157000e289`, "", "too close to the limit of a 64-bit floating-point number"},
+		{"the largest float64 in digits", `[` + new(big.Float).SetFloat64(math.MaxFloat64).Text('f', 0) + `]`, "0", "send a smaller number, the limit itself as 1.7976931348623157e308, or a string"},
+		{"a number that is rounded to the largest float64", `{"a":-1.7976931348623158e308}`, "a", "the number -1.7976931348623158e308 is too close"},
+		{"a number as a name, escaped", `{"a":[{"b":1,"\u0031":1}]}`, "a.0", `member "1" is written with an escape`},
+		{"a negative number as a name, escaped", `{"\u002d1":1}`, "", `member "-1" is written with an escape`},
+		{"a fraction as a name, escaped", `{"1\u002e5":1}`, "", `member "1.5" is written with an escape`},
+		{"a boolean as a name, escaped", `{"tru\u0065":1}`, "", `member "true" is written with an escape`},
+		{"a member that serde_json takes for JSON text", `[{"$serde_json::private::RawValue":"x"}]`, "0", "serde_json reserves"},
 		{"the first half of a pair", `["\ud83d"]`, "", `the escape \ud83d at byte`},
 		{"the second half of a pair", `["\\\ude00"]`, "", `the escape \ude00 at byte`},
 		{"two first halves", `["\ud83d\ud83d\ude00"]`, "", "at byte 2"},
@@ -46,7 +56,8 @@ func TestParseMatchesEncodingJSON(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		` {"a" : [ 1, -0, 0e999999999, 1.50, 1e308, null, true, {} , [ ] ] , "" : "\u00e4\\u\ud83d\ude00\/" } `,
-		`{"a":1,"A":2}`, `123456789012345678901234567890`, `"\\ud83d"`, strings.Repeat("[", 127) + strings.Repeat("]", 127), `0.` + strings.Repeat("0", 300) + "1",
+		`{"a":1,"A":2}`, `{"\u00e9":1,"\u0061":1,"-\/":1,"\u0020 1":1,"1\u0020":1,"+\u0031":1,"1":"\u0031","true":"\u0074rue"}`,
+		`[1.7976931348623157e308,-1.7976931348623157e+308,17976931348623157e292,1.797693134862315e308,18446744073709551616.5]`, `123456789012345678901234567890`, `"\\ud83d"`, strings.Repeat("[", 127) + strings.Repeat("]", 127), `0.` + strings.Repeat("0", 300) + "1",
 	} {
 		d := json.NewDecoder(strings.NewReader(text))
 		d.UseNumber()
@@ -83,6 +94,9 @@ func TestRulesAreStricterThanJSONSchema(t *testing.T) {
 		{`{"type":"integer","format":"int128"}`, []string{`-170141183460469231731687303715884105728`}, []string{`170141183460469231731687303715884105728`}},
 		{`{"propertyNames":{"format":"int8"}}`, []string{`{"-128":1}`}, []string{`{"128":1}`, `{"a":1}`}},
 		{`{"type":"number","format":"float"}`, []string{`3.4028235e38`}, []string{`3.5e38`}},
+		{`{"propertyNames":{"format":"float"}}`, []string{`{"1.5":1,"-0":1,"1e2":1}`}, []string{`{"3.5e38":1}`, `{"a":1}`, `{"1.5 ":1}`, `{"NaN":1}`}},
+		{`{"propertyNames":{"format":"double"}}`, []string{`{"3.5e38":1,"1.7976931348623157e308":1}`}, []string{`{"1e309":1}`, `{"1.7976931348623158e308":1}`, `{"+1":1}`, `{"0x1":1}`, `{"":1}`}},
+		{`{"type":"number","format":"double"}`, []string{`1.7976931348623157e308`, `0`}, []string{`"1"`}},
 		{`{"format":"date-time"}`, []string{`"2026-01-31T13:45:00.5+01:00"`, `7`}, []string{`"2026-12-31T23:59:60Z"`, `"now"`}},
 		{`{"format":"uuid"}`, []string{`"0190163d-8694-739b-aea5-966c26f8ad91"`}, []string{`"0190163d"`}},
 		{`{"contentEncoding":"base64"}`, []string{`"YQ=="`}, []string{`"YQ"`}},

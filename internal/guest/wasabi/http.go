@@ -75,7 +75,7 @@ const (
 	maxLimit   = 1 << 30
 )
 
-// head returns the head of the call. With tell, the code is told if the outcome is unknown.
+// head returns the head of the call. With tell, the code gets an error if the outcome is unknown.
 func (r *httpRequest) head(tell bool) []byte {
 	type head struct {
 		Method     string          `json:"method"`
@@ -103,7 +103,7 @@ func (r *httpRequest) head(tell bool) []byte {
 // safe reports whether the request only reads.
 func (r *httpRequest) safe() bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
-// tells reports whether the code is told that the outcome of a request is unknown. The alpha crates have no error
+// tells reports whether the code gets an error if the outcome of a request is unknown. The alpha crates have no error
 // for it, so their runs stop, except for requests that change nothing.
 func (s *Session) tells(r *httpRequest) bool {
 	return !s.module.stop && (!s.module.alpha || r.safe())

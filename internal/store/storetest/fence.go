@@ -66,7 +66,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 }
 
 // unleased lists the methods of a store that need no lease, because they read or come before the first lease.
-var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Check", "Claim", "ClaimFree", "Close", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Head", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limits", "Log", "LogPage", "Module", "Modules",
+var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Check", "Claim", "ClaimFree", "Close", "Confirm", "Damage", "Data", "Extend", "Failed", "Free", "Full", "Gone", "Head", "Hosts", "Identity", "Image", "LastCheck", "LastEpoch", "Limits", "Log", "LogPage", "Module", "Modules",
 	"ModulesWithRuns", "Nodes", "Owners", "Placed", "PutNode", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "TakeOver", "Timers"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.

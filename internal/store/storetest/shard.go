@@ -87,6 +87,13 @@ func testClaimOfSome(t *testing.T, open func(t *testing.T) store.KV) {
 	if err := one.PutCheck(t.Context(), l, check); err != nil {
 		t.Errorf("an owner of shards: %v", err)
 	}
+	third, err := two.Claim(t.Context(), "three", 9)
+	if err != nil || !l.Owns(9) {
+		t.Fatalf("claiming one more: %v", err)
+	}
+	if err := errors.Join(one.Confirm(t.Context(), l), two.Confirm(t.Context(), third)); err != nil || l.Owns(9) || !l.Owns(10) || !third.Owns(9) {
+		t.Errorf("owners who ask what they have: %v", err)
+	}
 	l.Drop(l.Owned()...)
 	l.Drop(store.ShardOfCaps)
 	code(t, "an owner without shards", one.PutCheck(t.Context(), l, check), flawless.Fenced)

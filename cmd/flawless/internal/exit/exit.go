@@ -71,6 +71,7 @@ var classes = []struct {
 	{flawless.Full, 8, "free some disk space; the server then continues by itself"},
 	{flawless.Diverged, 9, ""},
 	{flawless.Denied, 10, ""},
+	{flawless.Elsewhere, 6, "repeat the command, with the address of the other server"},
 	{flawless.Stopping, 6, "wait until the server is up again, then repeat the command"},
 }
 
@@ -81,6 +82,8 @@ type UsageError struct {
 }
 
 func (u *UsageError) Error() string { return u.Err.Error() }
+
+func (u *UsageError) Unwrap() error { return u.Err }
 
 // Explain writes the message of an error and a hint to w, and returns the exit code.
 func Explain(w io.Writer, err error) int {

@@ -48,7 +48,7 @@ func TestHints(t *testing.T) {
 		daemon.StoreFailed: restart, daemon.DiskFull: "free some disk space, then restart", daemon.StoreDamaged: "restore the whole working directory",
 		client.Unreachable: "start a server with: flawless up", flawless.Full: "free some disk space", flawless.Stopping: "wait until the server",
 		workdir.Copied: "", flawless.Invalid: "", flawless.TooLarge: "", flawless.Refused: "", flawless.NotFound: "", flawless.Conflict: "",
-		NotCompleted: "", Unresolved: "", flawless.Diverged: "", flawless.Denied: "", flawless.Fenced: "", flawless.Damaged: "",
+		NotCompleted: "", Unresolved: "", flawless.Diverged: "", flawless.Denied: "", flawless.Elsewhere: "repeat the command", flawless.Fenced: "", flawless.Damaged: "",
 	}
 	hint := func(err error) string {
 		var errs bytes.Buffer

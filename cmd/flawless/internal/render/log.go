@@ -57,7 +57,8 @@ func (p *Log) entry(e flawless.Entry) {
 		}
 		p.line(e.At, "       call %d answered: %s%s%s", e.Arrival.Call, text, stages(e.Arrival.Stages), note)
 	case e.Attempt != nil && e.Attempt.Begun:
-		p.line(e.At, "       call %d, attempt %d begins%s", e.Attempt.Call, e.Attempt.N, noted(e.Attempt.Result))
+		// It is not sent if the check right before it refuses that; the next line about the call says so.
+		p.line(e.At, "       call %d, attempt %d is due%s", e.Attempt.Call, e.Attempt.N, noted(e.Attempt.Result))
 	case e.Attempt != nil && e.Attempt.Waits != "":
 		p.line(e.At, "       call %d is waiting: %s", e.Attempt.Call, e.Attempt.Waits)
 	case e.Attempt != nil:

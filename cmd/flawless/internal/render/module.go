@@ -69,7 +69,7 @@ func Settings(s flawless.Settings) string {
 
 // Duration formats a duration as people write it: 1h30m, and 7d if it is a whole number of days.
 func Duration(d time.Duration) string {
-	if day := 24 * time.Hour; d%day == 0 {
+	if day := 24 * time.Hour; d%day == 0 && d != 0 {
 		return strconv.Itoa(int(d/day)) + "d"
 	}
 	text := d.String()

@@ -1,6 +1,10 @@
 package main
 
-import "context"
+import (
+	"context"
+
+	flawless "github.com/flawless-engine/flawless/sdk/go"
+)
 
 type link struct {
 	next *link
@@ -14,6 +18,13 @@ func hog(context.Context, any) (any, error) {
 	for {
 		chained = &link{next: chained}
 	}
+}
+
+// swell takes some MiB of memory, and keeps them until a message comes.
+func swell(ctx context.Context, size int) (int, error) {
+	held := make([]byte, size<<20)
+	_, err := flawless.Receive[any](ctx, "shrink")
+	return len(held), err
 }
 
 // sink calls itself until the stack is too deep.

@@ -16,6 +16,7 @@ import (
 func main() {
 	flawless.HonoursKeys("localhost", flawless.Within(24*time.Hour))
 	flawless.Workflow("empty", empty)
+	flawless.Workflow("swell", swell)
 	flawless.Workflow("everything", everything)
 	flawless.Workflow("chain", chain)
 	flawless.Workflow("sleep", sleep)

@@ -100,14 +100,14 @@ func end(ctx context.Context, in Perishing) error {
 		_, err := flawless.Post(ctx, in.URL+"/large", "", make([]byte, 65<<20))
 		var call *flawless.CallError
 		if !errors.As(err, &call) || call.Kind != flawless.KindTooLarge {
-			return fmt.Errorf("it is told %w", err)
+			return fmt.Errorf("it gets %w", err)
 		}
 		return err
 	}
 	return nil
 }
 
-// bulky hands the engine more than it takes, in every way there is, and returns what it is told.
+// bulky hands the engine more than it takes, in every way there is, and returns the error.
 func bulky(ctx context.Context, how string) (string, error) {
 	large := strings.Repeat("x", 64<<20+1)
 	var err error

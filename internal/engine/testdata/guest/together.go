@@ -63,7 +63,7 @@ func together(ctx context.Context, in Task) (out Together, err error) {
 	return out, err
 }
 
-// Helping is what a helper is told.
+// Helping is the task of a helper.
 type Helping struct{ URL, Parent string }
 
 func helper(ctx context.Context, in Helping) (string, error) {
@@ -145,7 +145,7 @@ func mailbox(ctx context.Context, n int) ([]int, error) {
 	return got, nil
 }
 
-// counter answers questions until it is told to stop.
+// counter answers questions until it is asked to stop.
 func counter(ctx context.Context, _ any) (int, error) {
 	stop := flawless.Messages[any]("stop")
 	questions := make(chan flawless.Message[int])
@@ -214,7 +214,7 @@ func take(ctx context.Context, in Taking) (string, error) {
 	return "took both", err
 }
 
-// keep takes a state and holds it until it is told to let go.
+// keep takes a state and holds it until it is asked to release it.
 func keep(ctx context.Context, how string) (string, error) {
 	err := flawless.State[string]("kept").Update(ctx, func(v *string) error {
 		_ = flawless.SetData("holds")
@@ -249,7 +249,7 @@ func promise(ctx context.Context, _ any) (any, error) {
 	return p.Wait(ctx)
 }
 
-// itself does what depends on what its run is called, before and after it is told to go on.
+// itself does what depends on what its run is called, before and after it is asked to go on.
 func itself(ctx context.Context, _ any) (out struct {
 	Before, After, Old, New string
 	Mail                    int
@@ -414,7 +414,7 @@ func heirs(ctx context.Context, _ any) ([]int, error) {
 	return got[1:], errors.Join(errs[1:]...)
 }
 
-// impatient waits a moment for what others wait for for ever.
+// impatient waits a moment for what others wait for forever.
 func impatient(ctx context.Context, _ any) (string, error) {
 	p := flawless.NewPromise[int](ctx, "never")
 	c := flawless.Await[any](flawless.RunID())

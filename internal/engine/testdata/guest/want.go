@@ -23,7 +23,7 @@ type Want struct {
 	Beside  [][]Want `json:",omitempty"` // each in a goroutine; it is over with the first error, or when all are
 }
 
-// want does what it is told, one after another, until there is an error.
+// want carries out its input step by step, until there is an error.
 func want(ctx context.Context, all []Want) (string, error) {
 	for _, w := range all {
 		if err := w.do(ctx); err != nil {
@@ -76,7 +76,7 @@ func (w *Want) do(ctx context.Context) (err error) {
 	return err
 }
 
-// ends waits for a run that does what it is told, too.
+// ends waits for another run that carries out its input.
 func (w *Want) ends(ctx context.Context, c *flawless.Child[string]) error {
 	out, err := c.Wait(ctx)
 	if err == nil && out != "done" {

@@ -53,7 +53,7 @@ type Behind struct {
 	Fail  bool
 }
 
-// behind leaves a request behind that heeds no context, and ends when it is told to, or cancelled.
+// behind leaves a request behind that heeds no context, and ends on request, or when it is cancelled.
 func behind(ctx context.Context, in Behind) (string, error) {
 	opts := []flawless.Option{}
 	if in.Retry {

@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	debug.SetGCPercent(-1) // its moments are told by the size of the heap, which depends on how turns end
+	debug.SetGCPercent(-1) // its moments depend on the size of the heap, which depends on how turns end
 	flawless.Workflow("w", weather)
 	flawless.Workflow("ordinary", ordinary)
 }
@@ -56,7 +56,7 @@ func ordinary(ctx context.Context, zone string) (string, error) {
 }
 
 // weather is alone for a while, and then is not: it has goroutines for a call or for long, timers, contexts that
-// end, garbage that is collected, and cleanups. What it does is told by the seed.
+// end, garbage that is collected, and cleanups. The seed decides what it does.
 func weather(ctx context.Context, in string) (string, error) {
 	var seed uint64
 	if _, err := fmt.Sscanf(in, "weather %d", &seed); err != nil {

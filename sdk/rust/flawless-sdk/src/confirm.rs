@@ -206,7 +206,7 @@ mod tests {
         );
     }
 
-    /// A server that is busy for ever: each answer but the first is a 409.
+    /// A server that is busy forever: each answer but the first is a 409.
     fn busy(run: &Run, call: i32, until: i64) {
         let head = r#"{"error":{"kind":"interrupted","message":"m""#;
         let status = if call > 1 { r#","status":409"# } else { "" };

@@ -254,13 +254,22 @@ impl Survey {
         }
     }
 
-    /// Returns the schema of the keys of a map, none where they are any text.
+    /// Returns the schema of the keys of a map, none where they are any text. It allows none where serde_json reads no
+    /// key as the type.
     fn keys(&self, at: usize) -> Option<Value> {
         let node = &self.nodes[at];
         match &node.kind {
             Kind::Same(of) => self.keys(*of),
             Kind::Option => self.keys(node.first),
-            Kind::Enum(_, variants) => Some(json!({"enum": variants})),
+            // A key has no room for the value of a variant.
+            Kind::Enum(_, variants) => {
+                let plain = |i: &usize| {
+                    let kind = &self.nodes[node.first + i].kind;
+                    matches!(kind, Kind::Unit | Kind::Unknown)
+                };
+                let plain: Vec<_> = (0..variants.len()).filter(plain).collect();
+                Some(json!({"enum": plain.iter().map(|i| variants[*i]).collect::<Vec<_>>()}))
+            }
             Kind::Leaf(schema) => match (schema["type"].as_str()?, format_of(schema)) {
                 ("integer", format) if format.starts_with('u') => {
                     Some(json!({"pattern": "^(0|[1-9][0-9]*)$", "format": format}))
@@ -268,7 +277,10 @@ impl Survey {
                 ("integer", format) => {
                     Some(json!({"pattern": "^(0|-?[1-9][0-9]*)$", "format": format}))
                 }
+                ("number", "float") => Some(json!({"format": "float"})),
+                ("number", _) => Some(json!({"format": "double"})),
                 ("boolean", _) => Some(json!({"enum": ["true", "false"]})),
+                ("null", _) => Some(false.into()),
                 ("string", _) if schema["maxLength"] == 1 => {
                     Some(json!({"minLength": 1, "maxLength": 1}))
                 }
@@ -276,6 +288,13 @@ impl Survey {
                 ("string", format) => Some(json!({"format": format})),
                 _ => None,
             },
+            // JSON has no such keys.
+            Kind::List
+            | Kind::Tuple
+            | Kind::Map
+            | Kind::Struct(_)
+            | Kind::Tagged(_)
+            | Kind::Unit => Some(false.into()),
             _ => None,
         }
     }

@@ -47,13 +47,29 @@ read! { #[serde(default)] #[derive(Default)] struct Defaults { a: u8, b: String 
 read! { struct Tree { n: u8, #[serde(default)] kids: Vec<Tree>, #[serde(default)] left: Option<Box<Tree>>, #[serde(default)] by: BTreeMap<u8, Tree> } }
 read! { enum Expr { N(u8), Neg(Box<Expr>), Sum(Vec<Expr>), Pair { l: Box<Expr>, r: Box<Expr> } } }
 read! { struct Unit; }
-read! { struct Pair(u8, String); }
+read! { #[derive(PartialEq, Eq, PartialOrd, Ord)] struct Pair(u8, String); }
 read! { #[derive(PartialEq, Eq, PartialOrd, Ord)] struct Key(u16); }
+read! { #[derive(PartialEq, Eq, PartialOrd, Ord)] enum Mixed { S, N(u8), P { a: u8 } } }
+read! { #[derive(PartialEq)] struct Share(f64); }
 read! { struct Of<T> { v: T } }
 read! { struct Two { a: Of<u8>, b: Of<String>, c: Required, d: Option<Required> } }
 read! { struct Big { a: i128, b: u128, c: u64, d: f32, e: usize, f: Option<NonZeroU8> } }
 read! { struct When { at: SystemTime, #[serde(rename = "for")] long: Duration, who: SocketAddr, from: IpAddr } }
 read! { struct Maps { #[serde(default)] u8: HashMap<u8, String>, #[serde(default)] i64: BTreeMap<i64, u8>, #[serde(default)] bool: BTreeMap<bool, u8>, #[serde(default)] char: BTreeMap<char, u8>, #[serde(default)] ip: BTreeMap<IpAddr, u8>, #[serde(default)] size: BTreeMap<Size, u8>, #[serde(default)] key: BTreeMap<Key, u8>, #[serde(default)] i128: BTreeMap<i128, u8>, #[serde(default)] text: BTreeMap<String, u8> } }
+
+impl Eq for Share {}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Share {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
 
 /// Values of the parts of structs, to be put in place of `%`.
 const PARTS: &[&str] = &[
@@ -275,6 +291,59 @@ const TEXTS: &[&str] = &[
     "{\"i64\":{\"1.0\":1}}",
     "{\"i64\":{\"1e2\":1}}",
     "{\"a\":1,\"a\":1,\"b\":\"\"}",
+    // Escapes.
+    "\"\\u0031\"",
+    "\"\\u0053\"",
+    "\"\\u003a:1\"",
+    "{\"\\u0031\":1}",
+    "{\"\\u0031\":\"a\"}",
+    "{\"1\":1,\"\\u002d1\":1}",
+    "{\"1\\u002e5\":1}",
+    "{\"tru\\u0065\":1}",
+    "{\"\\u0061\":1}",
+    "{\"\\u0053\":1}",
+    "{\"\\u003a:1\":1}",
+    "{\"a\":1,\"b\":\"\",\"\\u0031\":1}",
+    "{\"\\u0074\":\"\\u0041\",\"\\u0078\":1}",
+    "{\"t\":\"A\",\"x\":1,\"\\u0031\":1}",
+    "{\"O\\u006ee\":1}",
+    "{\"u8\":{\"\\u0031\":\"a\"}}",
+    "{\"bool\":{\"\\u0074rue\":1}}",
+    "{\"char\":{\"\\u0041\":1}}",
+    // The largest 64-bit floating-point number and beyond, in several ways of writing it.
+    "1.7976931348623157e308",
+    "-1.7976931348623157E+308",
+    "17976931348623157e292",
+    "1797693134862315.65e293",
+    "17976931348623157000e289",
+    "1.797693134862315700000e308",
+    "1.7976931348623158e308",
+    "-1.7976931348623158e308",
+    "1.797693134862315807e308",
+    "1.797693134862315809e308",
+    "179769313486231570814527423731704356798070567525844996598917476803157260780028538760589558632766878171540458953514382464234321326889464182768467546703537516986049910576551282076245490090389328944075868508455133942304583236903222948165808559332123347764797926204144723168738177180919299881250404026184124858368",
+    "[1.7976931348623158e308]",
+    "{\"a\":1.7976931348623158e308}",
+    "{\"a\":1,\"b\":\"\",\"z\":1.7976931348623158e308}",
+    "{\"t\":\"A\",\"x\":1,\"z\":1.7976931348623158e308}",
+    "{\"t\":\"B\",\"y\":1.7976931348623157e308}",
+    "{\"t\":\"B\",\"y\":1.7976931348623158e308}",
+    // Many digits and large exponents.
+    "0e999",
+    "-0.0e99999999999",
+    "1e-400",
+    "18446744073709551616.5",
+    "0.00000000000000000000000000000000000000001e349",
+    "100000000000000000000000000000000000000000e-40",
+    "9999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999",
+    "3.5e38",
+    // Keys of every kind.
+    "{\"1.5\":1}",
+    "{\"1e309\":1}",
+    "{\"1.7976931348623158e308\":1}",
+    "{\"N\":1}",
+    "{\"null\":1}",
+    "{\"[1,2]\":1}",
 ];
 
 fn texts() -> Vec<String> {
@@ -298,7 +367,7 @@ impl Table {
         let example: T = serde_json::from_str(value).unwrap_or_else(|e| panic!("{name}: {e}"));
         writeln!(self.out, "type {name}").unwrap();
         for (by, schema) in schemas {
-            let schema = schema.as_ref().expect("it has a schema");
+            let schema = schema.as_deref().unwrap_or(b"{}");
             writeln!(self.out, "{by} {}", String::from_utf8_lossy(schema)).unwrap();
         }
         writeln!(
@@ -374,6 +443,14 @@ fn types_and_what_they_read() {
     t.both::<BTreeMap<Ipv6Addr, u8>>("{\"::1\":1}");
     t.both::<BTreeMap<Size, u8>>("{\"large\":1}");
     t.both::<BTreeMap<Key, u8>>("{\"65535\":1}");
+    t.both::<BTreeMap<Mixed, u8>>("{\"S\":1}");
+    t.both::<BTreeMap<Share, u8>>("{\"1.5\":1}");
+    t.both::<BTreeMap<(), u8>>("{}");
+    t.both::<BTreeMap<(u8, u8), u8>>("{}");
+    t.both::<BTreeMap<Vec<u8>, u8>>("{}");
+    t.both::<BTreeMap<Pair, u8>>("{}");
+    t.both::<serde_json::Value>("{\"a\":1}");
+    t.both::<BTreeMap<String, serde_json::Value>>("{\"a\":1}");
     t.both::<Duration>("{\"secs\":1,\"nanos\":5}");
     t.both::<SystemTime>("{\"secs_since_epoch\":1,\"nanos_since_epoch\":2}");
     t.both::<IpAddr>("\"::1\"");

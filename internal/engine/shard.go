@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// moves serialises the changes of which shards the engine owns.
+//
+// Each part of the engine forgets what belongs to a shard in a method Abandon, which returns when nothing is written for it
+// any more. So a shard that is gained again is read as the store has it, and nothing from before is left that could write.
+type moves struct {
+	sync.Mutex // held while shards are gained, released or abandoned
+
+	noting sync.Mutex // guards lost
+	lost   []store.Shard
+}
+
+// Shards returns the shards that the engine owns, in order.
+func (e *Engine) Shards() []store.Shard { return e.lease.Owned() }
+
+// Gain claims shards, and continues the runs, schedules and limits in them. It returns when they are accepted; active
+// runs are read afterwards. Shards that the engine owns do not change. After an error the engine has none of the others.
+func (e *Engine) Gain(ctx context.Context, shards ...store.Shard) error {
+	e.moves.Lock()
+	defer e.moves.Unlock()
+	if err := e.store.Confirm(ctx, e.lease); err != nil { // it may have lost some of them without having noticed
+		return err
+	}
+	e.abandonLost()
+	shards = slices.DeleteFunc(slices.Clone(shards), e.lease.Owns)
+	if len(shards) == 0 {
+		return nil
+	}
+	if err := e.life.Accept(); err != nil {
+		return err
+	}
+	if err := e.store.Extend(ctx, e.lease, shards...); err != nil {
+		return err
+	}
+	if err := e.load(ctx, shards); err != nil {
+		e.abandon(shards)
+		e.lease.Drop(shards...)
+		return err
+	}
+	e.tasks.Go(func() { e.recover(shards) })
+	e.tasks.Go(func() { e.sweeper.Finish(shards) })
+	return nil
+}
+
+// load reads what belongs to shards that were claimed, and accepts their runs.
+func (e *Engine) load(ctx context.Context, shards []store.Shard) error {
+	if err := e.admission.Load(ctx, shards); err != nil {
+		return fmt.Errorf("reading queued runs: %w", err)
+	}
+	limits, err := e.store.Limits(ctx, shards)
+	if err != nil {
+		return fmt.Errorf("reading rate limits: %w", err)
+	}
+	schedules, err := e.store.Schedules(ctx, shards)
+	if err != nil {
+		return fmt.Errorf("reading the schedules: %w", err)
+	}
+	e.limits.Load(limits)
+	e.runs.Own(ofRuns(shards)...)
+	for _, sh := range shards { // those that were lost before there was somebody to tell
+		if !e.lease.Owns(sh) {
+			e.shardLost(sh)
+		}
+	}
+	e.admission.Shift()
+	e.schedules.Load(schedules)
+	err = e.clock.Load(func(from, until int64) iter.Seq2[store.Timer, error] { return e.store.Timers(ctx, from, until, shards) })
+	if err != nil {
+		return fmt.Errorf("reading the timers: %w", err)
+	}
+	return nil
+}
+
+// ofRuns returns the shards that can have runs.
+func ofRuns(shards []store.Shard) []store.Shard {
+	return slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return sh == store.ShardOfCaps })
+}
+
+// Release gives shards up in order, so that another server can claim them: it begins nothing new in them, writes what is
+// being written, and waits until their calls in flight have ended. If ctx ends before that, Release returns its error; the
+// outcomes of the calls are unknown then, and the next owner finds that out. The shards are given up in any case.
+func (e *Engine) Release(ctx context.Context, shards ...store.Shard) error {
+	e.moves.Lock()
+	defer e.moves.Unlock()
+	e.abandonLost()
+	shards = slices.DeleteFunc(slices.Clone(shards), func(sh store.Shard) bool { return !e.lease.Owns(sh) })
+	of := setOf(shards)
+	e.schedules.Abandon(of.schedule)
+	err := e.runs.Retire(ctx, ofRuns(shards)...)
+	e.abandon(shards)
+	e.lease.Drop(shards...)
+	if err != nil {
+		return fmt.Errorf("giving up %d shards: calls were still in flight: %w", len(shards), err)
+	}
+	return nil
+}
+
+// shardLost is called when a write has found that another server has claimed a shard. The caller may hold any lock.
+func (e *Engine) shardLost(sh store.Shard) {
+	if sh != store.ShardOfCaps {
+		e.runs.Lose(sh)
+	}
+	m := &e.moves
+	m.noting.Lock()
+	defer m.noting.Unlock()
+	m.lost = append(m.lost, sh)
+	if len(m.lost) == 1 {
+		e.tasks.Go(func() {
+			m.Lock()
+			defer m.Unlock()
+			e.abandonLost()
+		})
+	}
+}
+
+// abandonLost abandons the shards that were lost. If none is left, the engine gives up the store. The caller holds moves.
+func (e *Engine) abandonLost() {
+	m := &e.moves
+	m.noting.Lock()
+	lost := m.lost
+	m.lost = nil
+	m.noting.Unlock()
+	if len(lost) == 0 || e.life.Over() {
+		return
+	}
+	if len(e.lease.Owned()) == 0 {
+		e.life.Break(fmt.Errorf("another server has claimed all shards of %s: %w", e.lease.Owner(), flawless.Fenced))
+		return
+	}
+	e.log.Warn("another server has claimed shards, their work stops here", "shards", len(lost))
+	e.abandon(lost)
+}
+
+// abandon forgets what belongs to shards. No work on them may begin any more. The caller holds moves.
+func (e *Engine) abandon(shards []store.Shard) {
+	of := setOf(shards)
+	e.runs.Abandon(ofRuns(shards)...)
+	e.schedules.Abandon(of.schedule)
+	e.ends.abandon(of.run)
+	e.locks.Abandon(of.run, of.state)
+	e.limits.Abandon(of.run, of.host)
+	e.admission.Abandon(of.run)
+	e.clock.Abandon(of.run)
+	e.hub.Abandon(of.run)
+}
+
+// shardSet is a set of shards.
+type shardSet map[store.Shard]bool
+
+func setOf(shards []store.Shard) shardSet {
+	s := shardSet{}
+	for _, sh := range shards {
+		s[sh] = true
+	}
+	return s
+}
+
+func (s shardSet) run(id string) bool        { return s[store.ShardOf(id)] }
+func (s shardSet) state(name string) bool    { return s[store.ShardOfName(store.KindState, name)] }
+func (s shardSet) schedule(name string) bool { return s[store.ShardOfName(store.KindSchedule, name)] }
+func (s shardSet) host(host string) bool     { return s[store.ShardOfName(store.KindHost, host)] }
+
+// ownsName returns nil if the engine owns what has a name, else flawless.Elsewhere.
+func (e *Engine) ownsName(k store.Kind, name string) error {
+	life, err := e.runs.Life(store.ShardOfName(k, name))
+	if err == nil && (life.Over() || life.Stopping()) {
+		err = life.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", k, name, err)
+	}
+	return nil
+}
+
+// newID returns an id for a new run in a shard of the engine, so that the run can start here.
+func (e *Engine) newID() (id string, err error) {
+	for range 100 * store.Shards {
+		id = flawless.NewRunID(e.clockNow())
+		if err = e.runs.Owns(id); !errors.Is(err, flawless.Elsewhere) {
+			return id, err
+		}
+	}
+	return "", fmt.Errorf("starting a run: this server owns no shard; send the request to another one: %w", flawless.Elsewhere)
+}
+
+// elsewhere turns the error of a write to a shard that was lost into flawless.Elsewhere.
+func elsewhere(err error) error {
+	if errors.Is(err, flawless.Fenced) {
+		return fmt.Errorf("another server has taken over; send the request again, or to that server: %w: %w", flawless.Elsewhere, err)
+	}
+	return err
+}
