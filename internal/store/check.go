@@ -1,16 +1,15 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/damage"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // FileChecker is a [KV] that can verify the checksums of its files.
@@ -31,12 +30,6 @@ type BadFile struct {
 	Name, Reason string
 	From, To     []byte
 }
-
-// maxAffected is the maximum number of affected items that a check lists.
-const maxAffected = 100
-
-// maxCandidates is the maximum number of runs that are examined for one damaged file.
-const maxCandidates = 10_000
 
 // CanCheck reports whether the database has files that can be checked.
 func (s *Store) CanCheck() bool {
@@ -60,14 +53,14 @@ func (s *Store) Check(ctx context.Context, o CheckFiles) (flawless.StoreCheck, e
 		}
 	}
 	bad, err := checker.CheckFiles(ctx, o)
-	found := affected{s: s, all: map[flawless.Affected]bool{}}
+	found := damage.New(contents{s})
 	for _, b := range bad {
 		c.Damaged = append(c.Damaged, flawless.DamagedFile{File: b.Name, Reason: b.Reason})
-		if found.add(ctx, b); err == nil {
+		if found.Add(ctx, b.From, b.To); err == nil {
 			err = ctx.Err()
 		}
 	}
-	c.Affected, c.More = found.list()
+	c.Affected, c.More = found.Affected()
 	ended := time.Now().UTC()
 	c.Ended = &ended
 	if err != nil {
@@ -77,14 +70,76 @@ func (s *Store) Check(ctx context.Context, o CheckFiles) (flawless.StoreCheck, e
 	return c, err
 }
 
-const familyCheck family = 'Z'
+// contents lets package damage read the store.
+type contents struct{ s *Store }
+
+// Keys implements damage.Contents.
+func (c contents) Keys(ctx context.Context, from, to []byte, limit int) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for item, err := range c.s.kv.Scan(ctx, Range{From: from, To: to, Limit: limit}) {
+			if !yield(item.Key, err) {
+				return
+			}
+		}
+	}
+}
+
+// Run implements damage.Contents.
+func (c contents) Run(ctx context.Context, f key.Family, id string) (err error) {
+	switch f {
+	case key.Head:
+		_, err = c.s.Head(ctx, id)
+	case key.Record:
+		for _, err := range c.s.Log(ctx, id, 0) {
+			if err != nil {
+				return err
+			}
+		}
+	case key.Data:
+		_, err = c.s.Data(ctx, id)
+	case key.Image:
+		_, err = c.s.Image(ctx, id)
+	default:
+		err = fmt.Errorf("reading run %s: its rows in family %c cannot be checked: %w", id, f, flawless.Invalid)
+	}
+	return err
+}
+
+// Modules implements damage.Contents.
+func (c contents) Modules(ctx context.Context) iter.Seq[flawless.Module] {
+	return func(yield func(flawless.Module) bool) {
+		for item, err := range c.s.kv.Scan(ctx, withPrefix(key.Version.Key())) {
+			if err != nil {
+				break
+			}
+			if m, err := c.s.version(item); err == nil && !yield(m) {
+				return
+			}
+		}
+		for item, err := range c.s.kv.Scan(ctx, withPrefix(key.Head.Key())) {
+			if err != nil {
+				return
+			}
+			var h Head
+			if c.s.codec.Decode(item.Value, &h) == nil && !yield(flawless.Module{Digest: h.Run.Digest}) {
+				return
+			}
+		}
+	}
+}
+
+// Binary implements damage.Contents.
+func (c contents) Binary(ctx context.Context, digest string) error {
+	_, err := c.s.Binary(ctx, digest)
+	return err
+}
 
 // PutCheck stores the result of a check. It returns [flawless.Fenced] if l owns no shard. A crash in the
 // middle leaves the old or the new result.
 func (s *Store) PutCheck(ctx context.Context, l *Lease, c flawless.StoreCheck) error {
 	text, err := json.Marshal(c)
 	if err == nil {
-		err = s.underAny(ctx, l, func(d *draft) error { return d.setRaw(s.codec, key(nil).family(familyCheck), text) })
+		err = s.underAny(ctx, l, func(d *draft) error { return d.setRaw(s.codec, key.Check.Key(), text) })
 	}
 	if err != nil {
 		return fmt.Errorf("writing the result of the check of the store: %w", err)
@@ -94,273 +149,11 @@ func (s *Store) PutCheck(ctx context.Context, l *Lease, c flawless.StoreCheck) e
 
 // LastCheck returns the result of the last completed check, or [flawless.NotFound].
 func (s *Store) LastCheck(ctx context.Context) (c flawless.StoreCheck, err error) {
-	text, err := s.getRaw(ctx, key(nil).family(familyCheck), "check of the store")
+	text, err := s.getRaw(ctx, key.Check.Key(), "check of the store")
 	if err == nil {
 		if err = json.Unmarshal(text, &c); err != nil {
 			err = fmt.Errorf("reading the result of the last check of the store: %v: %w", err, flawless.Damaged)
 		}
 	}
 	return c, err
-}
-
-// What to do about items that cannot be read.
-const (
-	restore   = "restore the working directory from a backup"
-	rebuild   = "nothing: they are rebuilt from the runs when they are read"
-	addAgain  = "add the same file again with flawless module add"
-	replayed  = "nothing: the run is replayed from its log, unless old turns were removed (--keep-turns)"
-	forgotten = "nothing: it only tells removed runs from runs that never existed"
-)
-
-// kept describes families of keys, except those of runs and of the bytes of modules, which need code.
-var kept = []struct {
-	family
-	kind, todo string
-}{
-	{familyFormat, "format of the store", restore},
-	{familyIdentity, "identity of the store", restore},
-	{familyLease, "lease", restore},
-	{familyMask, "key of masked values", restore},
-	{familyGeneration, "generation of the lists", restore},
-	{familyVersion, "versions of modules", restore},
-	{familySettings, "settings of modules", restore},
-	{familyState, "states", restore},
-	{familySchedule, "schedules", restore},
-	{familySecret, "secrets", restore + ", or set them again with flawless secret set"},
-	{familyLimit, "limits", restore + ", or set them again with flawless limit set"},
-	{familyGone, "removed runs", forgotten},
-	{familyRemoval, "runs being removed", restore},
-	{familyCheck, "last check", "nothing: it is written again"},
-}
-
-// ofRuns describes the families whose keys begin with the shard and the id of a run.
-var ofRuns = []struct {
-	family
-	part, todo string
-	read       func(ctx context.Context, s *Store, id string) error
-}{
-	{familyHead, "head", restore + "; until then the run does not continue", func(ctx context.Context, s *Store, id string) error {
-		_, err := s.Head(ctx, id)
-		return err
-	}},
-	{familyRecord, "log", restore + "; until then the run is quarantined, and flawless workflow terminate ends it", func(ctx context.Context, s *Store, id string) error {
-		for _, err := range s.Log(ctx, id, 0) {
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}},
-	{familyData, "data", restore, func(ctx context.Context, s *Store, id string) error {
-		_, err := s.Data(ctx, id)
-		return err
-	}},
-	{familyImage, "image", replayed, func(ctx context.Context, s *Store, id string) error {
-		_, err := s.Image(ctx, id)
-		return err
-	}},
-}
-
-// affected collects what damaged files contain.
-type affected struct {
-	s   *Store
-	all map[flawless.Affected]bool
-}
-
-func (a *affected) add(ctx context.Context, b BadFile) {
-	for _, f := range kept {
-		if r, ok := f.within(b); ok {
-			a.note(ctx, flawless.Affected{Kind: f.kind, Todo: f.todo}, a.scan(ctx, r))
-		}
-	}
-	for _, f := range ofRuns {
-		r, ok := f.within(b)
-		if !ok {
-			continue
-		}
-		for _, id := range a.runs(ctx, f.family, r) {
-			if ctx.Err() != nil {
-				return
-			}
-			if err := f.read(ctx, a.s, id); err != nil || a.has(ctx, f.of(id), r) {
-				a.note(ctx, flawless.Affected{Kind: "run", Name: id, Part: f.part, Todo: f.todo}, err)
-			}
-		}
-	}
-	if r, ok := familyBinary.within(b); ok {
-		a.modules(ctx, r)
-	}
-	if b.lists() {
-		a.note(ctx, flawless.Affected{Kind: "lists", Todo: rebuild}, a.lists(ctx))
-	}
-}
-
-// note records an item, and whether it can be read. Items that do not exist are not affected.
-func (a *affected) note(ctx context.Context, x flawless.Affected, err error) {
-	if !errors.Is(err, flawless.NotFound) && ctx.Err() == nil {
-		x.Readable = err == nil
-		a.all[x] = true
-	}
-}
-
-// within returns the part of a damaged range that belongs to a family.
-func (f family) within(b BadFile) (Range, bool) {
-	r := key(nil).family(f).all()
-	if bytes.Compare(b.From, r.From) > 0 {
-		r.From = b.From
-	}
-	if bytes.Compare(b.To, r.To) < 0 {
-		r.To = b.To
-	}
-	return r, bytes.Compare(r.From, r.To) < 0
-}
-
-// lists reports whether a damaged range may contain rows of an index.
-func (b BadFile) lists() bool {
-	for f := range 256 {
-		if _, ok := family(f).within(b); ok && (isIndex([]byte{byte(f)}) || family(f) == familyRebuilt) {
-			return true
-		}
-	}
-	return false
-}
-
-func (a *affected) scan(ctx context.Context, r Range) error {
-	for _, err := range a.s.kv.Scan(ctx, r) {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// lists reads all lists, which rebuilds them if they cannot be read.
-func (a *affected) lists(ctx context.Context) error {
-	for f := range 256 {
-		if k := (key{byte(f)}); isIndex(k) {
-			if err := a.scan(ctx, k.all()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// has reports whether a range contains a key with the prefix k, or might contain one.
-func (a *affected) has(ctx context.Context, k key, r Range) bool {
-	all := k.all()
-	part := Range{From: slices.MaxFunc([][]byte{all.From, r.From}, bytes.Compare), To: slices.MinFunc([][]byte{all.To, r.To}, bytes.Compare), Limit: 1}
-	if bytes.Compare(part.From, part.To) >= 0 {
-		return false
-	}
-	for range a.s.kv.Scan(ctx, part) {
-		return true
-	}
-	return false
-}
-
-// runs returns the ids of the runs that may have keys in a range of a family. Since those keys may be unreadable, it
-// looks for the runs in other families.
-func (a *affected) runs(ctx context.Context, f family, r Range) (ids []string) {
-	first, last := ownerIn(r.From, 2), ownerIn(r.To, 2)
-	for _, from := range []family{familyHead, familyRecord} {
-		if from == f {
-			continue
-		}
-		all := key(nil).family(from).all()
-		if first != nil {
-			all.From = append(key(nil).family(from), first[1:]...)
-		}
-		if last != nil && family(r.To[0]) == f {
-			all.To = append(key(nil).family(from), last[1:]...).end()
-		}
-		for k := range a.first(ctx, all, 2) {
-			p := parts{rest: k[2:]}
-			if ids = append(ids, p.text()); len(ids) >= maxCandidates {
-				break
-			}
-		}
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-// ownerIn returns the part of a key up to its first text, which is behind skip bytes, or nil if it has none.
-func ownerIn(k []byte, skip int) key {
-	p := parts{rest: k}
-	p.skip(skip)
-	p.text()
-	if p.bad {
-		return nil
-	}
-	return key(slices.Clone(k[:len(k)-len(p.rest)]))
-}
-
-// first yields each first part of the keys in a range once, up to the text behind skip bytes, until the first one that
-// cannot be read.
-func (a *affected) first(ctx context.Context, r Range, skip int) iter.Seq[key] {
-	return func(yield func(key) bool) {
-		r.Limit = 1
-		for {
-			var k key
-			for item, err := range a.s.kv.Scan(ctx, r) {
-				if err != nil {
-					return
-				}
-				k = ownerIn(item.Key, skip)
-			}
-			if k == nil || !yield(k) {
-				return
-			}
-			r.From = k.end()
-		}
-	}
-}
-
-// modules records the modules that have bytes in a range.
-func (a *affected) modules(ctx context.Context, r Range) {
-	names := map[string][]string{} // by digest, as far as they can be read
-	for item, err := range a.s.kv.Scan(ctx, key(nil).family(familyVersion).all()) {
-		if err != nil {
-			break
-		}
-		if m, err := a.s.version(item); err == nil {
-			names[m.Digest] = append(names[m.Digest], fmt.Sprintf("%s version %d", m.Name, m.Version))
-		}
-	}
-	for digest, of := range names {
-		if !a.has(ctx, keyBinary(digest), r) {
-			continue
-		}
-		_, err := a.s.Binary(ctx, digest)
-		for _, name := range of {
-			a.note(ctx, flawless.Affected{Kind: "module", Name: name, Part: "bytes", Todo: addAgain}, err)
-		}
-	}
-	for k := range a.first(ctx, r, 1) { // of imported runs
-		p := parts{rest: k[1:]}
-		digest := p.text()
-		if names[digest] == nil {
-			_, err := a.s.Binary(ctx, digest)
-			a.note(ctx, flawless.Affected{Kind: "module", Name: fmt.Sprintf("%.12s", digest), Part: "bytes", Todo: addAgain}, err)
-		}
-	}
-}
-
-// list returns at most maxAffected items, and the number of the others.
-func (a *affected) list() (all []flawless.Affected, more int) {
-	for x := range a.all {
-		all = append(all, x)
-	}
-	slices.SortFunc(all, func(x, y flawless.Affected) int {
-		switch {
-		case x.Readable != y.Readable && y.Readable:
-			return -1
-		case x.Readable != y.Readable:
-			return 1
-		}
-		return slices.Compare([]string{x.Kind, x.Name, x.Part}, []string{y.Kind, y.Name, y.Part})
-	})
-	more = max(len(all)-maxAffected, 0)
-	return all[:len(all)-more], more
 }

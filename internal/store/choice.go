@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Every run is in several lists. For a filter, there can be several plans to find the runs that it selects. A plan is a
@@ -15,7 +16,7 @@ import (
 const shortPlan = 200
 
 // lists returns the plans to follow, as the key prefixes of their lists.
-func (s *Store) lists(ctx context.Context, f flawless.Filter, before position) ([][]key, error) {
+func (s *Store) lists(ctx context.Context, f flawless.Filter, before position) ([][]key.Key, error) {
 	plans, err := s.plans(ctx, f)
 	if err != nil || len(plans) == 1 {
 		return plans, err
@@ -33,34 +34,34 @@ func (s *Store) lists(ctx context.Context, f flawless.Filter, before position) (
 }
 
 // plans returns all plans for a filter.
-func (s *Store) plans(ctx context.Context, f flawless.Filter) (all [][]key, err error) {
+func (s *Store) plans(ctx context.Context, f flawless.Filter) (all [][]key.Key, err error) {
 	statuses := slices.Clone(f.Status)
 	if len(statuses) == 0 {
 		statuses = slices.Clone(flawless.Statuses)
 	}
 	slices.Sort(statuses)
 	statuses = slices.Compact(statuses)
-	by := func(prefix key) (ks []key) {
+	by := func(prefix key.Key) (ks []key.Key) {
 		for _, st := range statuses {
-			ks = append(ks, slices.Clone(prefix).text(string(st)))
+			ks = append(ks, slices.Clone(prefix).Text(string(st)))
 		}
 		return ks
 	}
 	if f.Parent != "" {
-		all = append(all, []key{key(nil).family(familyParent).text(f.Parent)})
+		all = append(all, []key.Key{key.Parent.Key().Text(f.Parent)})
 	}
 	for name, value := range f.Labels {
-		all = append(all, by(key(nil).family(familyLabel).text(name).text(value)))
+		all = append(all, by(key.Label.Key().Text(name).Text(value)))
 	}
 	switch {
 	case f.Module != "" && f.Workflow == "" && len(f.Status) == 0:
-		all = append(all, []key{key(nil).family(familyModule).text(f.Module)})
+		all = append(all, []key.Key{key.Module.Key().Text(f.Module)})
 	case f.Module != "" || f.Workflow != "":
 		kinds, err := s.kinds(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		var ks []key
+		var ks []key.Key
 		for _, k := range kinds {
 			ks = append(ks, by(k)...)
 		}
@@ -69,26 +70,26 @@ func (s *Store) plans(ctx context.Context, f flawless.Filter) (all [][]key, err 
 	switch {
 	case len(all) > 0:
 	case len(f.Status) > 0:
-		all = append(all, by(key(nil).family(familyStatus)))
+		all = append(all, by(key.Status.Key()))
 	default:
-		all = append(all, []key{key(nil).family(familyCreated)})
+		all = append(all, []key.Key{key.Created.Key()})
 	}
 	return all, nil
 }
 
 // kinds returns the key prefixes of the workflows that f selects.
-func (s *Store) kinds(ctx context.Context, f flawless.Filter) ([]key, error) {
+func (s *Store) kinds(ctx context.Context, f flawless.Filter) ([]key.Key, error) {
 	if f.Module != "" && f.Workflow != "" {
-		return []key{key(nil).family(familyWorkflow).text(f.Module).text(f.Workflow)}, nil
+		return []key.Key{key.Workflow.Key().Text(f.Module).Text(f.Workflow)}, nil
 	}
 	if f.Module != "" {
-		return s.branches(ctx, key(nil).family(familyWorkflow).text(f.Module))
+		return s.branches(ctx, key.Workflow.Key().Text(f.Module))
 	}
-	modules, err := s.branches(ctx, key(nil).family(familyWorkflow))
-	var ks []key
+	modules, err := s.branches(ctx, key.Workflow.Key())
+	var ks []key.Key
 	for _, m := range modules {
-		k := m.text(f.Workflow)
-		if n, e := s.length(ctx, []key{k}, flawless.Filter{}, nil); e != nil {
+		k := m.Text(f.Workflow)
+		if n, e := s.length(ctx, []key.Key{k}, flawless.Filter{}, nil); e != nil {
 			err = e
 		} else if n > 0 {
 			ks = append(ks, k)
@@ -98,30 +99,29 @@ func (s *Store) kinds(ctx context.Context, f flawless.Filter) ([]key, error) {
 }
 
 // branches returns the key prefixes that are one text longer than a prefix.
-func (s *Store) branches(ctx context.Context, prefix key) ([]key, error) {
-	var ks []key
-	r := prefix.all()
+func (s *Store) branches(ctx context.Context, prefix key.Key) ([]key.Key, error) {
+	var ks []key.Key
+	r := withPrefix(prefix)
 	for {
 		r.Limit = 1
-		var found key
+		var found key.Key
 		for item, err := range s.kv.Scan(ctx, r) {
 			if err != nil {
 				return nil, err
 			}
-			p := parts{rest: item.Key}
-			p.skip(len(prefix))
-			found = slices.Clone(prefix).text(p.text())
+			p := key.Split(item.Key, len(prefix))
+			found = slices.Clone(prefix).Text(p.Text())
 		}
 		if found == nil {
 			return ks, nil
 		}
 		ks = append(ks, found)
-		r.From = found.end()
+		r.From = found.End()
 	}
 }
 
 // length returns the number of runs in lists. It stops counting above shortPlan.
-func (s *Store) length(ctx context.Context, prefixes []key, f flawless.Filter, before position) (n int, err error) {
+func (s *Store) length(ctx context.Context, prefixes []key.Key, f flawless.Filter, before position) (n int, err error) {
 	for _, prefix := range prefixes {
 		r := part(prefix, f, before)
 		r.Limit = shortPlan + 1 - n

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/codec"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // PutImageAndCut is PutImage that also removes the records of the log before cut.Next, except the first one, in which it
@@ -17,7 +18,7 @@ func (s *Store) PutImageAndCut(ctx context.Context, l *Lease, id string, m Image
 		return fmt.Errorf("cutting the log of run %s before record %d with an image after record %d: %w", id, cut.Next, m.Seq, flawless.Invalid)
 	}
 	var first codec.Record
-	k := keyRecords(id).number(0)
+	k := key.Record.Of(id).Number(0)
 	if err := s.get(ctx, k, &first, "record 0 of run %s", id); err != nil {
 		return err
 	}
@@ -32,9 +33,9 @@ func (s *Store) PutImageAndCut(ctx context.Context, l *Lease, id string, m Image
 	sh := ShardOf(id)
 	err := s.under(ctx, l, sh, func(d *draft) error {
 		for n := from; n < cut.Next; n++ {
-			d.delete(d.key(familyRecord).shard(sh).text(id).number(n))
+			d.delete(d.key(key.Record).Shard(sh).Text(id).Number(n))
 		}
-		return errors.Join(d.set(s.codec, keyImage(id), &m), d.set(s.codec, k, &first))
+		return errors.Join(d.set(s.codec, key.Image.Of(id), &m), d.set(s.codec, k, &first))
 	})
 	if err != nil {
 		return fmt.Errorf("writing an image of run %s and cutting its log: %w", id, err)

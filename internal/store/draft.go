@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/flawless-engine/flawless/internal/store/codec"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // maxKept is the maximum size of a buffer that is reused; maxKeys is the maximum growth of the buffer for keys.
@@ -37,31 +38,31 @@ func (s *Store) release(d *draft) {
 }
 
 // key starts a key in the memory of the draft; keep completes it.
-func (d *draft) key(f family) key { return key(d.keys[len(d.keys):]).family(f) }
+func (d *draft) key(f key.Family) key.Key { return append(key.Key(d.keys[len(d.keys):]), byte(f)) }
 
-func (d *draft) keep(k key) key {
+func (d *draft) keep(k key.Key) key.Key {
 	used, free := len(d.keys), cap(d.keys)-len(d.keys)
 	switch {
 	case len(k) > free: // earlier keys stay in the old buffer
 		d.keys = append(make([]byte, 0, max(2*len(k), min(2*cap(d.keys), maxKeys))+256), k...)
-		return key(d.keys[:len(k):len(k)])
+		return key.Key(d.keys[:len(k):len(k)])
 	case len(k) > 0 && &d.keys[:cap(d.keys)][used] != &k[0]: // the key was built elsewhere
 		copy(d.keys[used:cap(d.keys)], k)
 	}
 	d.keys = d.keys[:used+len(k)]
-	return key(d.keys[used : used+len(k) : used+len(k)])
+	return key.Key(d.keys[used : used+len(k) : used+len(k)])
 }
 
-func (d *draft) absent(k key) { d.batch.Expect = append(d.batch.Expect, Item{Key: k}) }
-func (d *draft) delete(k key) { d.batch.Delete = append(d.batch.Delete, d.keep(k)) }
-func (d *draft) put(k key)    { d.batch.Set = append(d.batch.Set, Item{d.keep(k), []byte{}}) }
+func (d *draft) absent(k key.Key) { d.batch.Expect = append(d.batch.Expect, Item{Key: k}) }
+func (d *draft) delete(k key.Key) { d.batch.Delete = append(d.batch.Delete, d.keep(k)) }
+func (d *draft) put(k key.Key)    { d.batch.Set = append(d.batch.Set, Item{d.keep(k), []byte{}}) }
 func (d *draft) since(n int) []byte {
 	b := d.text.Bytes()
 	return b[n:len(b):len(b)]
 }
 
 // expect adds the expectation that k has the value v.
-func (d *draft) expect(c codec.Codec, k key, v any) error {
+func (d *draft) expect(c codec.Codec, k key.Key, v any) error {
 	n := d.text.Len()
 	if err := c.Encode(&d.text, v); err != nil {
 		return err
@@ -71,7 +72,7 @@ func (d *draft) expect(c codec.Codec, k key, v any) error {
 }
 
 // set adds the value v for k.
-func (d *draft) set(c codec.Codec, k key, v any) error {
+func (d *draft) set(c codec.Codec, k key.Key, v any) error {
 	n := d.text.Len()
 	if err := c.Encode(&d.text, v); err != nil {
 		return err
@@ -81,7 +82,7 @@ func (d *draft) set(c codec.Codec, k key, v any) error {
 }
 
 // setRaw adds bytes for k, without encoding them.
-func (d *draft) setRaw(c codec.Codec, k key, payload []byte) error {
+func (d *draft) setRaw(c codec.Codec, k key.Key, payload []byte) error {
 	n := d.text.Len()
 	if err := c.AppendRaw(&d.text, payload); err != nil {
 		return err
@@ -91,7 +92,7 @@ func (d *draft) setRaw(c codec.Codec, k key, payload []byte) error {
 }
 
 // change replaces the value of k; nil means that there is none.
-func change[T any](c codec.Codec, d *draft, k key, before, after *T) error {
+func change[T any](c codec.Codec, d *draft, k key.Key, before, after *T) error {
 	if before == nil {
 		d.absent(k)
 	} else if err := d.expect(c, k, before); err != nil {

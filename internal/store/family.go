@@ -3,12 +3,14 @@ package store
 import (
 	"context"
 	"fmt"
+
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // every returns all values of a family in the order of their keys. what is their name in errors.
-func every[T any](ctx context.Context, s *Store, f family, what string) ([]T, error) {
+func every[T any](ctx context.Context, s *Store, f key.Family, what string) ([]T, error) {
 	var all []T
-	for item, err := range s.kv.Scan(ctx, key(nil).family(f).all()) {
+	for item, err := range s.kv.Scan(ctx, withPrefix(f.Key())) {
 		var one T
 		if err == nil {
 			err = s.codec.Decode(item.Value, &one)
@@ -22,7 +24,7 @@ func every[T any](ctx context.Context, s *Store, f family, what string) ([]T, er
 }
 
 // owned returns the values of a family in some shards, in the order of their names.
-func owned[T any](ctx context.Context, s *Store, f family, shards []Shard, what string) ([]T, error) {
+func owned[T any](ctx context.Context, s *Store, f key.Family, shards []Shard, what string) ([]T, error) {
 	var all []T
 	for item, err := range s.mergedShards(ctx, f, shards, nil, nil) {
 		var one T

@@ -5,13 +5,12 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
-
-const familyHost family = 'O'
 
 // Hosts returns the settings of all hosts that have any, sorted by host.
 func (s *Store) Hosts(ctx context.Context) ([]flawless.Host, error) {
-	return every[flawless.Host](ctx, s, familyHost, "the settings of hosts")
+	return every[flawless.Host](ctx, s, key.Host, "the settings of hosts")
 }
 
 // PutHost stores the settings of a host, or removes them if after is nil. before is the stored settings, or nil if there
@@ -19,7 +18,7 @@ func (s *Store) Hosts(ctx context.Context) ([]flawless.Host, error) {
 // stored. A crash in the middle leaves the old or the new settings.
 func (s *Store) PutHost(ctx context.Context, l *Lease, host string, before, after *flawless.Host) error {
 	err := s.underAny(ctx, l, func(d *draft) error {
-		return change(s.codec, d, key(nil).family(familyHost).text(host), before, after)
+		return change(s.codec, d, key.Host.Key().Text(host), before, after)
 	})
 	if err != nil {
 		return fmt.Errorf("writing the settings of host %s: %w", host, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Identity returns the identity of the store.
@@ -15,7 +16,7 @@ func (s *Store) Identity() flawless.Identity { return *s.identity.Load() }
 // identify reads the identity, which the first write stores.
 func (s *Store) identify(ctx context.Context) error {
 	var id flawless.Identity
-	err := s.get(ctx, keyIdentity(), &id, "the identity of the store")
+	err := s.get(ctx, key.Identity.Key(), &id, "the identity of the store")
 	if errors.Is(err, flawless.NotFound) {
 		return fmt.Errorf("it has a format number, but no identity: %w", flawless.Damaged)
 	}
@@ -36,9 +37,9 @@ func (s *Store) Adopt(ctx context.Context, now time.Time) error {
 	}
 	d := s.draft()
 	defer s.release(d)
-	err := d.expect(s.codec, keyIdentity(), old)
+	err := d.expect(s.codec, key.Identity.Key(), old)
 	if err == nil {
-		err = d.set(s.codec, keyIdentity(), id)
+		err = d.set(s.codec, key.Identity.Key(), id)
 	}
 	if err == nil {
 		err = s.kv.Apply(ctx, &d.batch)
@@ -56,7 +57,7 @@ func (s *Store) Held(ctx context.Context, l *Lease) error {
 	old := s.Identity()
 	id := old
 	id.Holding = false
-	err := s.underAny(ctx, l, func(d *draft) error { return change(s.codec, d, keyIdentity(), &old, &id) })
+	err := s.underAny(ctx, l, func(d *draft) error { return change(s.codec, d, key.Identity.Key(), &old, &id) })
 	if err != nil {
 		return fmt.Errorf("recording that all runs of a copy are on hold: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Image is the state of a run after some records of its log. It is a cache: without it, the run is replayed from its
@@ -18,7 +19,7 @@ type Image struct {
 // PutImage stores an image of a run and replaces the previous one. It returns [flawless.Fenced] if l does not own its
 // shard. A crash in the middle leaves the old or the new image.
 func (s *Store) PutImage(ctx context.Context, l *Lease, id string, m Image) error {
-	err := s.under(ctx, l, ShardOf(id), func(d *draft) error { return d.set(s.codec, keyImage(id), &m) })
+	err := s.under(ctx, l, ShardOf(id), func(d *draft) error { return d.set(s.codec, key.Image.Of(id), &m) })
 	if err != nil {
 		return fmt.Errorf("writing an image of run %s: %w", id, err)
 	}
@@ -28,7 +29,7 @@ func (s *Store) PutImage(ctx context.Context, l *Lease, id string, m Image) erro
 // Image returns the image of a run. It returns [flawless.NotFound] if there is none, and [flawless.Damaged] if it cannot
 // be read.
 func (s *Store) Image(ctx context.Context, id string) (m Image, err error) {
-	err = s.get(ctx, keyImage(id), &m, "image of run %s", id)
+	err = s.get(ctx, key.Image.Of(id), &m, "image of run %s", id)
 	if err == nil && m.Seq == 0 {
 		err = fmt.Errorf("the image of run %s comes before its log: %w", id, flawless.Damaged)
 	}

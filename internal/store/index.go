@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // index updates the lists that a run is in. It writes only rows that change.
@@ -14,19 +16,19 @@ func (d *draft) index(sh Shard, id string, before, after *Head) {
 			continue
 		}
 		if was {
-			d.delete(row.key(d.list(row, sh), before).text(id))
+			d.delete(row.key(d.list(row, sh), before).Text(id))
 		}
 		if is {
-			d.put(row.key(d.list(row, sh), after).text(id))
+			d.put(row.key(d.list(row, sh), after).Text(id))
 		}
 	}
 	d.labels(id, before, after)
 }
 
 // list starts the key of a row of a list.
-func (d *draft) list(r row, sh Shard) key {
+func (d *draft) list(r row, sh Shard) key.Key {
 	if k := d.key(r.family); r.owned {
-		return k.shard(sh)
+		return k.Shard(sh)
 	} else {
 		return k
 	}
@@ -34,66 +36,67 @@ func (d *draft) list(r row, sh Shard) key {
 
 // row describes a list: which runs it contains, and how they are sorted.
 type row struct {
-	family family
+	family key.Family
 	owned  bool // only the owner of a shard reads it, so its keys have the shard
 	has    func(h *Head) bool
 	same   func(a, b *Head) bool // the row does not change
-	key    func(k key, h *Head) key
+	key    func(k key.Key, h *Head) key.Key
 }
 
 var rows = []row{
-	{familyCreated, false, always, sameCreated, func(k key, h *Head) key { return k.time(h.Run.Created) }},
+	{key.Created, false, always, sameCreated, func(k key.Key, h *Head) key.Key { return k.Time(h.Run.Created) }},
 	{
-		familyStatus, false, always,
+		key.Status, false, always,
 		func(a, b *Head) bool { return a.Run.Status == b.Run.Status && sameCreated(a, b) },
-		func(k key, h *Head) key { return k.text(string(h.Run.Status)).time(h.Run.Created) },
+		func(k key.Key, h *Head) key.Key { return k.Text(string(h.Run.Status)).Time(h.Run.Created) },
 	},
 	{
-		familyModule, false, always,
+		key.Module, false, always,
 		func(a, b *Head) bool { return a.Run.Module == b.Run.Module && sameCreated(a, b) },
-		func(k key, h *Head) key { return k.text(h.Run.Module).time(h.Run.Created) },
+		func(k key.Key, h *Head) key.Key { return k.Text(h.Run.Module).Time(h.Run.Created) },
 	},
 	{
-		familyWorkflow, false, always,
+		key.Workflow, false, always,
 		func(a, b *Head) bool {
 			return a.Run.Module == b.Run.Module && a.Run.Workflow == b.Run.Workflow && a.Run.Status == b.Run.Status && sameCreated(a, b)
 		},
-		func(k key, h *Head) key {
-			return k.text(h.Run.Module).text(h.Run.Workflow).text(string(h.Run.Status)).time(h.Run.Created)
+		func(k key.Key, h *Head) key.Key {
+			return k.Text(h.Run.Module).Text(h.Run.Workflow).Text(string(h.Run.Status)).Time(h.Run.Created)
 		},
 	},
 	{
-		familyParent, false, func(h *Head) bool { return h.Run.Parent != "" },
+		key.Parent, false, func(h *Head) bool { return h.Run.Parent != "" },
 		func(a, b *Head) bool { return a.Run.Parent == b.Run.Parent && sameCreated(a, b) },
-		func(k key, h *Head) key { return k.text(h.Run.Parent).time(h.Run.Created) },
+		func(k key.Key, h *Head) key.Key { return k.Text(h.Run.Parent).Time(h.Run.Created) },
 	},
 	{
-		familyPlaced, true, func(h *Head) bool { return h.Run.Queue != nil && h.Run.Queue.Key != "" && !h.Run.Status.Ended() },
+		key.Placed, true, func(h *Head) bool { return h.Run.Queue != nil && h.Run.Queue.Key != "" && !h.Run.Status.Ended() },
 		func(a, b *Head) bool { return a.Run.Queue.Key == b.Run.Queue.Key },
-		func(k key, h *Head) key { return k.text(h.Run.Queue.Key) },
+		func(k key.Key, h *Head) key.Key { return k.Text(h.Run.Queue.Key) },
 	},
-	{familyActive, true, func(h *Head) bool { return h.Active }, func(_, _ *Head) bool { return true }, func(k key, _ *Head) key { return k }},
+	{key.Active, true, func(h *Head) bool { return h.Active }, func(_, _ *Head) bool { return true }, func(k key.Key, _ *Head) key.Key { return k }},
 	{
-		familyTimer, true, func(h *Head) bool { return h.Wake != 0 },
+		key.Timer, true, func(h *Head) bool { return h.Wake != 0 },
 		func(a, b *Head) bool { return a.Wake == b.Wake },
-		func(k key, h *Head) key { return k.moment(h.Wake) },
+		func(k key.Key, h *Head) key.Key { return k.Moment(h.Wake) },
 	},
 }
 
-func always(*Head) bool           { return true }
-func sameCreated(a, b *Head) bool { return nanoseconds(a.Run.Created) == nanoseconds(b.Run.Created) }
+func always(*Head) bool { return true }
+func sameCreated(a, b *Head) bool {
+	return key.Nanoseconds(a.Run.Created) == key.Nanoseconds(b.Run.Created)
+}
 
 // Active yields the ids of the runs in some shards that a restart must examine, sorted by shard and then by id. It stops
 // after an error.
 func (s *Store) Active(ctx context.Context, shards []Shard) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for item, err := range s.perShard(ctx, familyActive, shards) {
+		for item, err := range s.perShard(ctx, key.Active, shards) {
 			var id string
 			if err == nil {
-				p := parts{rest: item.Key}
-				p.skip(2)
-				id = p.text()
-				err = p.whole(item.Key)
+				p := key.SplitOwned(item.Key)
+				id = p.Text()
+				err = p.Whole(item.Key)
 			}
 			if err != nil {
 				yield("", fmt.Errorf("listing active runs: %w", err))

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // KV is what the store needs of a database: an ordered map of bytes to bytes.
@@ -40,6 +41,9 @@ type Range struct {
 	Reverse  bool // descending order
 	Limit    int
 }
+
+// withPrefix returns the range of all keys with the prefix k.
+func withPrefix(k key.Key) Range { return Range{From: k, To: k.End()} }
 
 // Batch is a set of changes that depend on expectations. Keys have at least one byte. A batch sets or deletes a key at
 // most once. The zero value is an empty batch.

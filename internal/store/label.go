@@ -1,11 +1,9 @@
 package store
 
-import "maps"
+import (
+	"maps"
 
-const (
-	familyLabel    family = 'L'
-	familyParent   family = 'P'
-	familyWorkflow family = 'w'
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // labels updates the lists for the labels of a run.
@@ -17,7 +15,7 @@ func (d *draft) labels(id string, before, after *Head) {
 	if before != nil {
 		for name, value := range before.Run.Labels {
 			if !same || after.Run.Labels[name] != value {
-				d.delete(keyLabel(d.key(familyLabel), name, value, before).text(id))
+				d.delete(keyLabel(d.key(key.Label), name, value, before).Text(id))
 			}
 		}
 	}
@@ -27,10 +25,10 @@ func (d *draft) labels(id string, before, after *Head) {
 				continue
 			}
 		}
-		d.put(keyLabel(d.key(familyLabel), name, value, after).text(id))
+		d.put(keyLabel(d.key(key.Label), name, value, after).Text(id))
 	}
 }
 
-func keyLabel(k key, name, value string, h *Head) key {
-	return k.text(name).text(value).text(string(h.Run.Status)).time(h.Run.Created)
+func keyLabel(k key.Key, name, value string, h *Head) key.Key {
+	return k.Text(name).Text(value).Text(string(h.Run.Status)).Time(h.Run.Created)
 }

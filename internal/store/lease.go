@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Lease is the right of one owner to write what belongs to some shards. Each shard has a row with its owner and an epoch,
@@ -191,7 +192,7 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 			}
 			values[row.epoch] = b.Bytes()
 		}
-		row.item = Item{keyLease(sh), values[row.epoch]}
+		row.item = Item{key.OfLease(sh), values[row.epoch]}
 		d.batch.Expect = append(d.batch.Expect, Item{row.item.Key, old.item.Value})
 		d.batch.Set = append(d.batch.Set, Item{bytes.Clone(row.item.Key), bytes.Clone(row.item.Value)}) // databases need not keep them unchanged
 		rows[sh] = row
@@ -211,14 +212,12 @@ func (s *Store) claimRows(ctx context.Context, l *Lease, stored *[Shards + 1]lea
 // leaseRows returns the rows of all shards as the store has them.
 func (s *Store) leaseRows(ctx context.Context) (rows [Shards + 1]leaseRow, err error) {
 	var last leaseRow // most rows are equal
-	for item, err := range s.kv.Scan(ctx, key(nil).family(familyLease).all()) {
+	for item, err := range s.kv.Scan(ctx, withPrefix(key.Lease.Key())) {
 		if err != nil {
 			return rows, fmt.Errorf("reading the leases: %w", err)
 		}
-		p := parts{rest: item.Key}
-		p.skip(1)
-		sh := p.shard()
-		if err := p.whole(item.Key); err != nil {
+		sh, err := key.ShardOfLease(item.Key)
+		if err != nil {
 			return rows, err
 		}
 		if int(sh) >= len(rows) {

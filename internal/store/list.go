@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 const (
@@ -123,16 +124,14 @@ func selects(f flawless.Filter, r *flawless.Run) bool {
 type position []byte
 
 func (p position) id() string {
-	ps := parts{rest: p}
-	ps.skip(8)
-	return ps.text()
+	ps := key.Split(p, 8)
+	return ps.Text()
 }
 
 func (p position) check() error {
-	ps := parts{rest: p}
-	ps.skip(8)
-	ps.text()
-	return ps.whole(p)
+	ps := key.Split(p, 8)
+	ps.Text()
+	return ps.Whole(p)
 }
 
 func encodeCursor(p position) string { return base64.RawURLEncoding.EncodeToString(p) }
@@ -223,7 +222,7 @@ func meet(walks []*walk, yield func(step, error) bool) {
 }
 
 // merged yields the positions in several lists in order. A position is valid until the next one is yielded.
-func (s *Store) merged(ctx context.Context, prefixes []key, f flawless.Filter, before position) iter.Seq2[position, error] {
+func (s *Store) merged(ctx context.Context, prefixes []key.Key, f flawless.Filter, before position) iter.Seq2[position, error] {
 	return func(yield func(position, error) bool) {
 		heads := make([]*listHead, len(prefixes))
 		defer func() {
@@ -260,17 +259,17 @@ func (s *Store) merged(ctx context.Context, prefixes []key, f flawless.Filter, b
 }
 
 // part returns the range of a list that f selects.
-func part(prefix key, f flawless.Filter, before position) Range {
-	r := prefix.all()
+func part(prefix key.Key, f flawless.Filter, before position) Range {
+	r := withPrefix(prefix)
 	r.Reverse = true
 	if !f.Since.IsZero() {
-		r.From = slices.Clone(prefix).time(f.Since)
+		r.From = slices.Clone(prefix).Time(f.Since)
 	}
 	if before != nil {
 		r.To = append(slices.Clone(prefix), before...)
 	}
 	if !f.Until.IsZero() {
-		if until := slices.Clone(prefix).time(f.Until); r.To == nil || bytes.Compare(until, r.To) < 0 {
+		if until := slices.Clone(prefix).Time(f.Until); r.To == nil || bytes.Compare(until, r.To) < 0 {
 			r.To = until
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/codec"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Log yields the records of a run from a number on, in order and without gaps, from a consistent snapshot. It yields
@@ -48,9 +49,9 @@ func (s *Store) LogPage(ctx context.Context, id string, from uint64, limit, size
 // log is Log up to the first record that is not wanted, which is not decoded.
 func (s *Store) log(ctx context.Context, id string, from uint64, wanted func(seq uint64, size int) bool) iter.Seq2[flawless.Record, error] {
 	return func(yield func(flawless.Record, error) bool) {
-		prefix := keyRecords(id)
+		prefix := key.Record.Of(id)
 		next := from
-		for item, err := range s.kv.Scan(ctx, Range{From: keyRecords(id).number(from), To: prefix.end()}) {
+		for item, err := range s.kv.Scan(ctx, Range{From: key.Record.Of(id).Number(from), To: prefix.End()}) {
 			var r flawless.Record
 			if err == nil && next == from && from > 0 {
 				next, err = s.passCut(ctx, id, item, len(prefix), from)
@@ -77,14 +78,13 @@ func (s *Store) log(ctx context.Context, id string, from uint64, wanted func(seq
 
 // passCut returns the number that the first record of a scan should have, because record from may have been removed.
 func (s *Store) passCut(ctx context.Context, id string, item Item, skip int, from uint64) (uint64, error) {
-	p := parts{rest: item.Key}
-	p.skip(skip)
-	n := p.number()
-	if p.bad || n == from {
+	p := key.Split(item.Key, skip)
+	n := p.Number()
+	if p.Bad() || n == from {
 		return from, nil
 	}
 	var first codec.Record
-	if err := s.get(ctx, keyRecords(id).number(0), &first, "record 0"); err != nil || first.Cut == nil || first.Cut.Next < n {
+	if err := s.get(ctx, key.Record.Of(id).Number(0), &first, "record 0"); err != nil || first.Cut == nil || first.Cut.Next < n {
 		return from, nil // record from is missing
 	}
 	return n, nil
@@ -92,10 +92,9 @@ func (s *Store) passCut(ctx context.Context, id string, item Item, skip int, fro
 
 // record decodes the record with the number seq. The first skip bytes of its key identify the run.
 func (s *Store) record(item Item, skip int, seq uint64) (flawless.Record, error) {
-	p := parts{rest: item.Key}
-	p.skip(skip)
-	n := p.number()
-	if err := p.whole(item.Key); err != nil {
+	p := key.Split(item.Key, skip)
+	n := p.Number()
+	if err := p.Whole(item.Key); err != nil {
 		return flawless.Record{}, err
 	}
 	if n != seq {

@@ -7,15 +7,14 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
-
-const familyMask family = 'R'
 
 // MaskKey returns the key for the hashes that replace masked values, and creates it if there is none. The key never
 // leaves the server. It returns [flawless.Fenced] if l owns no shard. A crash in the middle leaves no key, or
 // one that is not used yet.
 func (s *Store) MaskKey(ctx context.Context, l *Lease) ([]byte, error) {
-	k := key(nil).family(familyMask)
+	k := key.Mask.Key()
 	b, err := s.kv.Get(ctx, k)
 	var secret []byte
 	if err == nil {

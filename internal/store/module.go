@@ -9,6 +9,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/codec"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // AddModule stores a module and its bytes as the next version of its name, and returns it with that version and true. If
@@ -47,7 +48,7 @@ func (s *Store) addModule(ctx context.Context, l *Lease, m flawless.Module, bin 
 		m.Version = newest[0].Version + 1
 	}
 	err = s.underAny(ctx, l, func(d *draft) error {
-		if err := change(s.codec, d, keyVersions(m.Name).number(uint64(m.Version)), nil, &m); err != nil {
+		if err := change(s.codec, d, key.Version.Key().Text(m.Name).Number(uint64(m.Version)), nil, &m); err != nil {
 			return err
 		}
 		return d.setBinary(s.codec, m.Digest, bin)
@@ -69,7 +70,7 @@ func (s *Store) Module(ctx context.Context, name string) ([]flawless.Module, err
 
 // versions returns the newest versions of a module, at most limit unless that is zero.
 func (s *Store) versions(ctx context.Context, name string, limit int) ([]flawless.Module, error) {
-	r := keyVersions(name).all()
+	r := withPrefix(key.Version.Key().Text(name))
 	r.Reverse, r.Limit = true, limit
 	var ms []flawless.Module
 	for item, err := range s.kv.Scan(ctx, r) {
@@ -96,7 +97,7 @@ func (s *Store) version(item Item) (flawless.Module, error) {
 // Modules returns the newest version of each module, sorted by name.
 func (s *Store) Modules(ctx context.Context) ([]flawless.Module, error) {
 	var ms []flawless.Module
-	r := key(nil).family(familyVersion).all()
+	r := withPrefix(key.Version.Key())
 	for {
 		m, found, err := s.firstModule(ctx, r)
 		if err != nil {
@@ -110,7 +111,7 @@ func (s *Store) Modules(ctx context.Context) ([]flawless.Module, error) {
 			return nil, fmt.Errorf("listing modules: %w", err)
 		}
 		ms = append(ms, newest...)
-		r.From = keyVersions(m.Name).number(math.MaxUint64)
+		r.From = key.Version.Key().Text(m.Name).Number(math.MaxUint64)
 	}
 }
 
@@ -130,11 +131,11 @@ func (s *Store) firstModule(ctx context.Context, r Range) (m flawless.Module, fo
 // cannot be read; AddModule and KeepBinary write them again.
 func (s *Store) Binary(ctx context.Context, digest string) ([]byte, error) {
 	var bin []byte
-	k := keyBinary(digest)
+	k := key.Binary.Key().Text(digest)
 	// Read key by key: this finds rows that were written again before the damaged ones below them, which a scan
 	// would run into.
 	for n := uint64(0); ; n++ {
-		piece, err := s.kv.Get(ctx, slices.Clone(k).number(n))
+		piece, err := s.kv.Get(ctx, slices.Clone(k).Number(n))
 		if n > 0 && errors.Is(err, flawless.NotFound) { // the last piece was full
 			return bin, nil
 		}
@@ -157,7 +158,7 @@ const binaryPiece = 32 << 10
 func (d *draft) setBinary(c codec.Codec, digest string, bin []byte) error {
 	for n := uint64(0); ; n++ {
 		size := min(len(bin), binaryPiece)
-		if err := d.setRaw(c, keyBinary(digest).number(n), bin[:size]); err != nil {
+		if err := d.setRaw(c, key.Binary.Key().Text(digest).Number(n), bin[:size]); err != nil {
 			return err
 		}
 		if bin = bin[size:]; len(bin) == 0 {
@@ -181,7 +182,7 @@ func (s *Store) KeepBinary(ctx context.Context, l *Lease, digest string, bin []b
 // in the middle leaves the version with its bytes, or neither.
 func (s *Store) RemoveModule(ctx context.Context, l *Lease, name string, version int) error {
 	fail := func(err error) error { return fmt.Errorf("removing module %s, version %d: %w", name, version, err) }
-	k := keyVersions(name).number(uint64(version))
+	k := key.Version.Key().Text(name).Number(uint64(version))
 	value, err := s.kv.Get(ctx, k)
 	if err != nil {
 		return fail(err)
@@ -191,7 +192,7 @@ func (s *Store) RemoveModule(ctx context.Context, l *Lease, name string, version
 		return fail(err)
 	}
 	used := false
-	for item, err := range s.kv.Scan(ctx, key(nil).family(familyVersion).all()) {
+	for item, err := range s.kv.Scan(ctx, withPrefix(key.Version.Key())) {
 		if err != nil {
 			return fail(err)
 		}
@@ -201,9 +202,9 @@ func (s *Store) RemoveModule(ctx context.Context, l *Lease, name string, version
 		}
 		used = used || other.Digest == m.Digest && (other.Name != name || other.Version != version)
 	}
-	pieces := []key{k}
+	pieces := []key.Key{k}
 	if !used {
-		for item, err := range s.kv.Scan(ctx, keyBinary(m.Digest).all()) {
+		for item, err := range s.kv.Scan(ctx, withPrefix(key.Binary.Key().Text(m.Digest))) {
 			if err != nil {
 				return fail(err)
 			}

@@ -7,15 +7,14 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
-const familyNode family = 'n'
-
-func keyNode(id string) key { return key(nil).family(familyNode).text(id) }
+func keyNode(id string) key.Key { return key.Node.Key().Text(id) }
 
 // Nodes returns the nodes of the cluster, dead ones included, sorted by id.
 func (s *Store) Nodes(ctx context.Context) ([]flawless.Node, error) {
-	return every[flawless.Node](ctx, s, familyNode, "the nodes")
+	return every[flawless.Node](ctx, s, key.Node, "the nodes")
 }
 
 // PutNode writes the row of a node, or removes it if after is nil. before is the stored row, or nil if there is none. It
@@ -86,7 +85,7 @@ func (s *Store) Free(ctx context.Context, l *Lease, shards ...Shard) error {
 			return fmt.Errorf("giving up shard %d: %s does not own it: %w", sh, l.owner, flawless.Fenced)
 		}
 		d.batch.Expect = append(d.batch.Expect, row.item)
-		if err := d.set(s.codec, keyLease(sh), leaseValue{Epoch: row.epoch}); err != nil {
+		if err := d.set(s.codec, key.OfLease(sh), leaseValue{Epoch: row.epoch}); err != nil {
 			return err
 		}
 	}

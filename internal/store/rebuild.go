@@ -11,11 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/flawless-engine/flawless"
-)
-
-const (
-	familyGeneration family = 'X' // current generation of the indexes; missing until they are rebuilt
-	familyRebuilt    family = 'x' // x generation:8 and the key of the row in generation 0
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // rebuilt is a KV that rebuilds the indexes from the heads of the runs if they cannot be read. The new rows belong to
@@ -32,31 +28,19 @@ type rebuilt struct {
 	damage     atomic.Pointer[string]
 }
 
-// isIndex reports whether a key belongs to an index, whose rows can be derived from the heads of the runs.
-func isIndex(k []byte) bool {
-	if len(k) == 0 {
-		return false
-	}
-	switch family(k[0]) {
-	case familyCreated, familyStatus, familyModule, familyWorkflow, familyLabel, familyParent, familyPlaced, familyActive, familyTimer:
-		return true
-	}
-	return false
-}
-
 // prefix returns the prefix of the keys of indexes.
-func (kv *rebuilt) prefix() key { return prefixOf(kv.generation.Load()) }
+func (kv *rebuilt) prefix() key.Key { return prefixOf(kv.generation.Load()) }
 
-func prefixOf(generation uint64) key {
+func prefixOf(generation uint64) key.Key {
 	if generation == 0 {
 		return nil
 	}
-	return key(nil).family(familyRebuilt).number(generation)
+	return key.Rebuilt.Key().Number(generation)
 }
 
 // open reads the current generation.
 func (kv *rebuilt) open(ctx context.Context) error {
-	payload, err := kv.store.getRaw(ctx, key(nil).family(familyGeneration), "the generation of the indexes")
+	payload, err := kv.store.getRaw(ctx, key.Generation.Key(), "the generation of the indexes")
 	switch {
 	case errors.Is(err, flawless.NotFound):
 		return nil
@@ -86,7 +70,7 @@ func (kv *rebuilt) Get(ctx context.Context, k []byte) ([]byte, error) {
 
 // Scan implements KV. If a range of an index is damaged, it rebuilds the index and continues after the last item.
 func (kv *rebuilt) Scan(ctx context.Context, r Range) iter.Seq2[Item, error] {
-	if !isIndex(r.From) {
+	if !key.IsIndex(r.From) {
 		return func(yield func(Item, error) bool) {
 			for item, err := range kv.KV.Scan(ctx, r) {
 				if !yield(item, kv.note(err)) {
@@ -146,15 +130,15 @@ func (kv *rebuilt) Apply(ctx context.Context, b *Batch) error {
 }
 
 // moved returns a batch whose keys of indexes have a prefix.
-func moved(b *Batch, prefix key) *Batch {
+func moved(b *Batch, prefix key.Key) *Batch {
 	m := &Batch{Expect: b.Expect, Set: slices.Clone(b.Set), Delete: slices.Clone(b.Delete)}
 	for i, item := range m.Set {
-		if isIndex(item.Key) {
+		if key.IsIndex(item.Key) {
 			m.Set[i].Key = slices.Concat(prefix, item.Key)
 		}
 	}
 	for i, k := range m.Delete {
-		if isIndex(k) {
+		if key.IsIndex(k) {
 			m.Delete[i] = slices.Concat(prefix, k)
 		}
 	}
@@ -184,7 +168,7 @@ func (kv *rebuilt) rebuild(ctx context.Context, generation uint64) error {
 		}()
 		return kv.KV.Apply(ctx, moved(&d.batch, prefixOf(next)))
 	}
-	for item, err := range kv.KV.Scan(ctx, key(nil).family(familyHead).all()) {
+	for item, err := range kv.KV.Scan(ctx, withPrefix(key.Head.Key())) {
 		var h Head
 		if err == nil {
 			err = kv.store.codec.Decode(item.Value, &h)
@@ -199,7 +183,7 @@ func (kv *rebuilt) rebuild(ctx context.Context, generation uint64) error {
 			}
 		}
 	}
-	if err := d.setRaw(kv.store.codec, key(nil).family(familyGeneration), binary.BigEndian.AppendUint64(nil, next)); err != nil {
+	if err := d.setRaw(kv.store.codec, key.Generation.Key(), binary.BigEndian.AppendUint64(nil, next)); err != nil {
 		return err
 	}
 	if err := write(); err != nil {
@@ -212,7 +196,7 @@ func (kv *rebuilt) rebuild(ctx context.Context, generation uint64) error {
 // unused returns the first generation from the given one on without rows: an earlier rebuild may be incomplete.
 func (kv *rebuilt) unused(ctx context.Context, generation uint64) (uint64, error) {
 	for ; ; generation++ {
-		r := prefixOf(generation).all()
+		r := withPrefix(prefixOf(generation))
 		r.Limit = 1
 		used := false
 		for _, err := range kv.KV.Scan(ctx, r) {

@@ -9,15 +9,8 @@ import (
 	"slices"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
-
-const (
-	familyGone    family = 'K'
-	familyRemoval family = 'D'
-)
-
-func keyGone(id string) key    { return familyGone.of(id) }
-func keyRemoval(id string) key { return familyRemoval.of(id) }
 
 // maxDeleted is the maximum number of log records that one batch removes.
 const maxDeleted = 2000
@@ -46,7 +39,7 @@ func inputSum(input []byte) []byte {
 // Gone returns the trace of a removed run, or [flawless.NotFound].
 func (s *Store) Gone(ctx context.Context, id string) (Gone, error) {
 	var g Gone
-	return g, s.get(ctx, keyGone(id), &g, "trace of run %s", id)
+	return g, s.get(ctx, key.Gone.Of(id), &g, "trace of run %s", id)
 }
 
 // Remove removes a run that has ended, with its log, its data and its rows in lists. keyed leaves a trace, so that its
@@ -62,9 +55,9 @@ func (s *Store) Remove(ctx context.Context, l *Lease, id string, keyed bool) err
 }
 
 func (s *Store) remove(ctx context.Context, l *Lease, id string, keyed bool) error {
-	value, err := s.kv.Get(ctx, keyHead(id))
+	value, err := s.kv.Get(ctx, key.Head.Of(id))
 	if err != nil {
-		return reading(keyHead(id), err, "run %s", id)
+		return reading(key.Head.Of(id), err, "run %s", id)
 	}
 	var h Head
 	if err := s.codec.Decode(value, &h); err != nil {
@@ -80,10 +73,10 @@ func (s *Store) remove(ctx context.Context, l *Lease, id string, keyed bool) err
 	more := len(records) == maxDeleted
 	sh := ShardOf(id)
 	err = s.under(ctx, l, sh, func(d *draft) error {
-		d.batch.Expect = append(d.batch.Expect, Item{keyHead(id), value})
-		d.delete(keyHead(id))
-		d.delete(keyData(id))
-		d.delete(keyImage(id))
+		d.batch.Expect = append(d.batch.Expect, Item{key.Head.Of(id), value})
+		d.delete(key.Head.Of(id))
+		d.delete(key.Data.Of(id))
+		d.delete(key.Image.Of(id))
 		d.unlist(sh, id, &h)
 		d.batch.Delete = append(d.batch.Delete, records...)
 		if keyed {
@@ -91,12 +84,12 @@ func (s *Store) remove(ctx context.Context, l *Lease, id string, keyed bool) err
 			if err != nil {
 				return err
 			}
-			if err := d.set(s.codec, keyGone(id), &Gone{h.Run, input}); err != nil {
+			if err := d.set(s.codec, key.Gone.Of(id), &Gone{h.Run, input}); err != nil {
 				return err
 			}
 		}
 		if more {
-			return d.setRaw(s.codec, keyRemoval(id), nil)
+			return d.setRaw(s.codec, key.Removal.Of(id), nil)
 		}
 		return nil
 	})
@@ -127,17 +120,17 @@ func (s *Store) input(ctx context.Context, id string) ([]byte, error) {
 func (d *draft) unlist(sh Shard, id string, h *Head) {
 	for _, row := range rows {
 		if row.has(h) {
-			d.delete(row.key(d.list(row, sh), h).text(id))
+			d.delete(row.key(d.list(row, sh), h).Text(id))
 		}
 	}
 	for name, value := range h.Run.Labels {
-		d.delete(keyLabel(d.key(familyLabel), name, value, h).text(id))
+		d.delete(keyLabel(d.key(key.Label), name, value, h).Text(id))
 	}
 }
 
 // recordKeys returns the keys of the first records of a run, at most maxDeleted.
 func (s *Store) recordKeys(ctx context.Context, id string) (keys [][]byte, err error) {
-	r := keyRecords(id).all()
+	r := withPrefix(key.Record.Of(id))
 	r.Limit = maxDeleted
 	for item, err := range s.kv.Scan(ctx, r) {
 		if err != nil {
@@ -152,13 +145,12 @@ func (s *Store) recordKeys(ctx context.Context, id string) (keys [][]byte, err e
 // [flawless.Fenced] if l does not own one of the shards. After a crash in the middle, call it again.
 func (s *Store) FinishRemovals(ctx context.Context, l *Lease, shards []Shard) error {
 	var ids []string
-	for item, err := range s.perShard(ctx, familyRemoval, shards) {
+	for item, err := range s.perShard(ctx, key.Removal, shards) {
 		if err != nil {
 			return fmt.Errorf("looking for interrupted removals: %w", err)
 		}
-		p := parts{rest: item.Key}
-		p.skip(2)
-		ids = append(ids, p.text())
+		p := key.SplitOwned(item.Key)
+		ids = append(ids, p.Text())
 	}
 	for _, id := range ids {
 		if err := s.finishRemoval(ctx, l, id); err != nil {
@@ -169,8 +161,8 @@ func (s *Store) FinishRemovals(ctx context.Context, l *Lease, shards []Shard) er
 }
 
 func (s *Store) finishRemoval(ctx context.Context, l *Lease, id string) error {
-	if _, err := s.kv.Get(ctx, keyHead(id)); err == nil { // a new run has the id
-		return s.under(ctx, l, ShardOf(id), func(d *draft) error { d.delete(keyRemoval(id)); return nil })
+	if _, err := s.kv.Get(ctx, key.Head.Of(id)); err == nil { // a new run has the id
+		return s.under(ctx, l, ShardOf(id), func(d *draft) error { d.delete(key.Removal.Of(id)); return nil })
 	} else if !errors.Is(err, flawless.NotFound) {
 		return err
 	}
@@ -181,10 +173,10 @@ func (s *Store) finishRemoval(ctx context.Context, l *Lease, id string) error {
 		}
 		last := len(records) < maxDeleted
 		if last {
-			records = append(records, keyRemoval(id))
+			records = append(records, key.Removal.Of(id))
 		}
 		err = s.under(ctx, l, ShardOf(id), func(d *draft) error {
-			d.absent(keyHead(id))
+			d.absent(key.Head.Of(id))
 			d.batch.Delete = append(d.batch.Delete, records...)
 			return nil
 		})

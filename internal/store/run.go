@@ -7,6 +7,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/codec"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Head is the part of a run that can be read without its log.
@@ -55,30 +56,30 @@ func (s *Store) draftWrite(d *draft, sh Shard, w *Write) error {
 	}
 	if len(w.Entries) > 0 {
 		rec := codec.Record{Epoch: d.epoch, Entries: w.Entries}
-		if err := d.set(s.codec, d.key(familyRecord).shard(sh).text(w.ID).number(w.Seq), &rec); err != nil {
+		if err := d.set(s.codec, d.key(key.Record).Shard(sh).Text(w.ID).Number(w.Seq), &rec); err != nil {
 			return fmt.Errorf("record %d: %w", w.Seq, err)
 		}
 	}
 	if w.After != nil {
 		if w.New {
-			d.absent(d.keep(d.key(familyHead).shard(sh).text(w.ID)))
-			d.absent(d.keep(d.key(familyRemoval).shard(sh).text(w.ID))) // records of an earlier run with the id still exist
+			d.absent(d.keep(d.key(key.Head).Shard(sh).Text(w.ID)))
+			d.absent(d.keep(d.key(key.Removal).Shard(sh).Text(w.ID))) // records of an earlier run with the id still exist
 			if w.Keyed {
-				d.absent(d.keep(d.key(familyGone).shard(sh).text(w.ID)))
+				d.absent(d.keep(d.key(key.Gone).Shard(sh).Text(w.ID)))
 			}
 		}
-		if err := d.set(s.codec, d.key(familyHead).shard(sh).text(w.ID), w.After); err != nil {
+		if err := d.set(s.codec, d.key(key.Head).Shard(sh).Text(w.ID), w.After); err != nil {
 			return fmt.Errorf("head: %w", err)
 		}
 		d.index(sh, w.ID, w.Before, w.After)
 	}
 	if w.Data != nil {
-		if err := d.setRaw(s.codec, d.key(familyData).shard(sh).text(w.ID), w.Data); err != nil {
+		if err := d.setRaw(s.codec, d.key(key.Data).Shard(sh).Text(w.ID), w.Data); err != nil {
 			return fmt.Errorf("data: %w", err)
 		}
 	}
 	if w.Forget {
-		d.delete(d.key(familyImage).shard(sh).text(w.ID))
+		d.delete(d.key(key.Image).Shard(sh).Text(w.ID))
 	}
 	return nil
 }
@@ -103,7 +104,7 @@ func (w *Write) check() error {
 // Head returns the head of a run, or [flawless.NotFound].
 func (s *Store) Head(ctx context.Context, id string) (Head, error) {
 	var h Head
-	if err := s.get(ctx, keyHead(id), &h, "run %s", id); err != nil {
+	if err := s.get(ctx, key.Head.Of(id), &h, "run %s", id); err != nil {
 		return Head{}, err
 	}
 	return h, nil
@@ -111,5 +112,5 @@ func (s *Store) Head(ctx context.Context, id string) (Head, error) {
 
 // Data returns the data of a run (JSON), or [flawless.NotFound] if it has none.
 func (s *Store) Data(ctx context.Context, id string) ([]byte, error) {
-	return s.getRaw(ctx, keyData(id), "the data of run %s", id)
+	return s.getRaw(ctx, key.Data.Of(id), "the data of run %s", id)
 }

@@ -5,15 +5,14 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
-const familySchedule family = 'C'
-
-func keySchedule(name string) key { return familySchedule.named(KindSchedule, name) }
+func keySchedule(name string) key.Key { return key.Schedule.Named(KindSchedule, name) }
 
 // Schedules returns the schedules in some shards, sorted by name.
 func (s *Store) Schedules(ctx context.Context, shards []Shard) ([]flawless.Schedule, error) {
-	return owned[flawless.Schedule](ctx, s, familySchedule, shards, "schedules")
+	return owned[flawless.Schedule](ctx, s, key.Schedule, shards, "schedules")
 }
 
 // PutSchedule stores a schedule, or removes it if after is nil. before is the stored schedule, or nil if there is none.

@@ -5,18 +5,17 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
-const familySecret family = 'S'
-
-func keySecret(name string) key { return key(nil).family(familySecret).text(name) }
+func keySecret(name string) key.Key { return key.Secret.Key().Text(name) }
 
 // SecretChange is a change of a secret: Before is nil if there is none yet, After is nil to remove it.
 type SecretChange struct{ Before, After *flawless.SealedSecret }
 
 // Secrets returns all secrets, sealed, sorted by name.
 func (s *Store) Secrets(ctx context.Context) ([]flawless.SealedSecret, error) {
-	return every[flawless.SealedSecret](ctx, s, familySecret, "secrets")
+	return every[flawless.SealedSecret](ctx, s, key.Secret, "secrets")
 }
 
 // ChangeSecrets applies all changes atomically, durably if it returns nil. It returns [flawless.Fenced] if l owns no

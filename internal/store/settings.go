@@ -5,14 +5,13 @@ import (
 	"fmt"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
-
-const familySettings family = 'M'
 
 // Settings returns the settings of all modules that have any, sorted by name.
 func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
 	var all []flawless.Settings
-	for item, err := range s.kv.Scan(ctx, key(nil).family(familySettings).all()) {
+	for item, err := range s.kv.Scan(ctx, withPrefix(key.Settings.Key())) {
 		var one flawless.Settings
 		if err == nil {
 			err = s.codec.Decode(item.Value, &one)
@@ -30,7 +29,7 @@ func (s *Store) Settings(ctx context.Context) ([]flawless.Settings, error) {
 // middle leaves the old or the new settings.
 func (s *Store) PutSettings(ctx context.Context, l *Lease, before *flawless.Settings, after flawless.Settings) error {
 	err := s.underAny(ctx, l, func(d *draft) error {
-		return change(s.codec, d, key(nil).family(familySettings).text(after.Module), before, &after)
+		return change(s.codec, d, key.Settings.Key().Text(after.Module), before, &after)
 	})
 	if err != nil {
 		return fmt.Errorf("writing the settings of module %s: %w", after.Module, err)
@@ -40,16 +39,15 @@ func (s *Store) PutSettings(ctx context.Context, l *Lease, before *flawless.Sett
 
 // ModulesWithRuns returns the names of the modules that have runs.
 func (s *Store) ModulesWithRuns(ctx context.Context) ([]string, error) {
-	prefix := key(nil).family(familyWorkflow)
+	prefix := key.Workflow.Key()
 	found, err := s.branches(ctx, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("listing the modules of runs: %w", err)
 	}
 	names := make([]string, len(found))
 	for i, k := range found {
-		p := parts{rest: k}
-		p.skip(len(prefix))
-		names[i] = p.text()
+		p := key.Split(k, len(prefix))
+		names[i] = p.Text()
 	}
 	return names, nil
 }

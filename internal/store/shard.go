@@ -4,24 +4,23 @@ import (
 	"bytes"
 	"container/heap"
 	"context"
-	"crypto/sha256"
 	"iter"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Shard is the number of a part of everything that is owned: runs, shared states, schedules and rate limits. A shard has
 // one owner at a time, see [Lease].
-type Shard uint16
+type Shard = key.Shard
 
 const (
 	// Shards is the number of shards. It is fixed: the keys of a database depend on it.
-	Shards = 256
+	Shards = key.Shards
 	// ShardOfCaps is reserved for the caps of all modules and keys. It has a lease, but no rows yet.
-	ShardOfCaps Shard = Shards
+	ShardOfCaps = key.ShardOfCaps
 )
 
 // AllShards returns all shards but [ShardOfCaps].
@@ -34,34 +33,27 @@ func AllShards() []Shard {
 }
 
 // ShardOf returns the shard of a run. All runs of a family are in the same one: order-7.3.1 is where order-7 is.
-func ShardOf(run string) Shard { return shardOf("", flawless.FamilyOf(run)) }
+func ShardOf(run string) Shard { return key.ShardOf(run) }
 
 // Kind is a kind of things that are owned under a name.
-type Kind string
+type Kind = key.Kind
 
 // The kinds of [ShardOfName].
 const (
-	KindState    Kind = "state"
-	KindSchedule Kind = "schedule"
-	KindHost     Kind = "host" // the rate limit of a host
+	KindState    = key.KindState
+	KindSchedule = key.KindSchedule
+	KindHost     = key.KindHost // the rate limit of a host
 )
 
 // ShardOfName returns the shard of a shared state, a schedule or the rate limit of a host.
-func ShardOfName(k Kind, name string) Shard { return shardOf(string(k)+"\x00", name) }
-
-// shardOf returns the first byte of the SHA-256 of both texts. The buffer keeps short ones off the heap.
-func shardOf(prefix, name string) Shard {
-	var buf [256]byte
-	sum := sha256.Sum256(append(append(buf[:0], prefix...), name...))
-	return Shard(sum[0])
-}
+func ShardOfName(k Kind, name string) Shard { return key.ShardOfName(k, name) }
 
 // ranges returns the ranges of a family in some shards, in the order of the shards. Shards that follow each other share
 // one range.
-func (f family) ranges(shards []Shard) (all []Range) {
+func ranges(f key.Family, shards []Shard) (all []Range) {
 	shards = withRows(shards)
 	for i, sh := range shards {
-		r := key(nil).family(f).shard(sh).all()
+		r := withPrefix(f.Key().Shard(sh))
 		if i > 0 && sh == shards[i-1]+1 {
 			all[len(all)-1].To = r.To
 		} else {
@@ -79,9 +71,9 @@ func withRows(shards []Shard) []Shard {
 }
 
 // perShard yields the items of a family in some shards, in the order of their keys. Each range is a snapshot of its own.
-func (s *Store) perShard(ctx context.Context, f family, shards []Shard) iter.Seq2[Item, error] {
+func (s *Store) perShard(ctx context.Context, f key.Family, shards []Shard) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		for _, r := range f.ranges(shards) {
+		for _, r := range ranges(f, shards) {
 			for item, err := range s.kv.Scan(ctx, r) {
 				if !yield(item, err) || err != nil {
 					return
@@ -98,7 +90,7 @@ const oneByOne = 8
 
 // merged yields the items of a family in some shards, in the order of what follows the shard in their keys, from one such
 // part (inclusive) until another (exclusive; nil is the end). The snapshots of the shards may be of different moments.
-func (s *Store) mergedShards(ctx context.Context, f family, shards []Shard, from, to key) iter.Seq2[Item, error] {
+func (s *Store) mergedShards(ctx context.Context, f key.Family, shards []Shard, from, to key.Key) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		var heads shardHeads
 		defer func() {
@@ -132,7 +124,7 @@ func (s *Store) mergedShards(ctx context.Context, f family, shards []Shard, from
 
 // shardHeads returns scans of all shards that have items, each at its first one. The caller stops them, also after an
 // error.
-func (s *Store) shardHeads(ctx context.Context, f family, shards []Shard, from, to key) (heads shardHeads, err error) {
+func (s *Store) shardHeads(ctx context.Context, f key.Family, shards []Shard, from, to key.Key) (heads shardHeads, err error) {
 	shards = withRows(shards)
 	for len(shards) > 0 && len(heads) < oneByOne {
 		h := s.shardHead(ctx, f, shards[0], from, to, true)
@@ -181,15 +173,15 @@ type shardHead struct {
 }
 
 // shardHead returns a scan that has not begun. beyond lets it run into later shards, to find the next one with items.
-func (s *Store) shardHead(ctx context.Context, f family, sh Shard, from, to key, beyond bool) *shardHead {
-	r := key(nil).family(f).shard(sh).all()
+func (s *Store) shardHead(ctx context.Context, f key.Family, sh Shard, from, to key.Key, beyond bool) *shardHead {
+	r := withPrefix(f.Key().Shard(sh))
 	h := &shardHead{shard: sh, to: r.To, seen: sh}
-	r.From = append(key(nil).family(f).shard(sh), from...)
+	r.From = append(f.Key().Shard(sh), from...)
 	if to != nil {
-		h.to = append(key(nil).family(f).shard(sh), to...)
+		h.to = append(f.Key().Shard(sh), to...)
 	}
 	if r.To = h.to; beyond {
-		r.To = key(nil).family(f).all().To
+		r.To = withPrefix(f.Key()).To
 	}
 	h.next, h.stop = iter.Pull2(s.kv.Scan(ctx, r))
 	return h
@@ -205,7 +197,7 @@ func (h *shardHead) advance() (more bool, err error) {
 	case err != nil:
 		return false, err
 	case h.to != nil && bytes.Compare(item.Key, h.to) >= 0:
-		h.seen = Shard(item.Key[1])
+		h.seen = key.ShardIn(item.Key)
 		return false, nil
 	}
 	h.item = item
@@ -217,7 +209,7 @@ type shardHeads []*shardHead
 
 func (h shardHeads) Len() int { return len(h) }
 func (h shardHeads) Less(i, j int) bool {
-	return bytes.Compare(h[i].item.Key[2:], h[j].item.Key[2:]) < 0
+	return bytes.Compare(key.AfterShard(h[i].item.Key), key.AfterShard(h[j].item.Key)) < 0
 }
 func (h shardHeads) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *shardHeads) Push(x any)   { *h = append(*h, x.(*shardHead)) }

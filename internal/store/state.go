@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // State is a shared state: its value, and the run that holds it.
@@ -20,10 +21,10 @@ type State struct {
 func (s *Store) PutState(ctx context.Context, l *Lease, name string, st State) error {
 	err := s.under(ctx, l, ShardOfName(KindState, name), func(d *draft) error {
 		if len(st.Value) == 0 && st.Holder == nil {
-			d.delete(keyState(name))
+			d.delete(key.State.Named(KindState, name))
 			return nil
 		}
-		return d.set(s.codec, keyState(name), &st)
+		return d.set(s.codec, key.State.Named(KindState, name), &st)
 	})
 	if err != nil {
 		return fmt.Errorf("writing state %s: %w", name, err)
@@ -33,7 +34,7 @@ func (s *Store) PutState(ctx context.Context, l *Lease, name string, st State) e
 
 // State returns a state. A state that does not exist is empty.
 func (s *Store) State(ctx context.Context, name string) (st State, err error) {
-	err = s.get(ctx, keyState(name), &st, "state %s", name)
+	err = s.get(ctx, key.State.Named(KindState, name), &st, "state %s", name)
 	if errors.Is(err, flawless.NotFound) {
 		return State{}, nil
 	}
@@ -43,17 +44,16 @@ func (s *Store) State(ctx context.Context, name string) (st State, err error) {
 // States yields the names of the states in some shards from a name on (inclusive), sorted. It stops after an error.
 func (s *Store) States(ctx context.Context, from string, shards []Shard) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		first := key(nil)
+		first := key.Key(nil)
 		if from != "" {
-			first = first.text(from)
+			first = first.Text(from)
 		}
-		for item, err := range s.mergedShards(ctx, familyState, shards, first, nil) {
+		for item, err := range s.mergedShards(ctx, key.State, shards, first, nil) {
 			name := ""
 			if err == nil {
-				p := parts{rest: item.Key}
-				p.skip(2)
-				name = p.text()
-				err = p.whole(item.Key)
+				p := key.SplitOwned(item.Key)
+				name = p.Text()
+				err = p.Whole(item.Key)
 			}
 			if err != nil {
 				yield("", fmt.Errorf("listing states: %w", err))

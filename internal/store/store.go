@@ -11,6 +11,7 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/codec"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Store stores the data of the engine in a [KV]. All methods may be called concurrently. The caller owns the byte slices
@@ -98,14 +99,14 @@ func (s *Store) checkFormat(ctx context.Context) error {
 	case t != nil:
 		return t.Err()
 	}
-	value, err := s.kv.Get(ctx, keyFormat())
+	value, err := s.kv.Get(ctx, key.Format.Key())
 	switch {
 	case errors.Is(err, flawless.NotFound):
 		return s.writeFormat(ctx)
 	case err != nil:
 		return err
 	case s.codec.Check(value) != nil:
-		return fmt.Errorf("reading its format number (key %q): %w", keyFormat(), s.codec.Check(value))
+		return fmt.Errorf("reading its format number (key %q): %w", key.Format.Key(), s.codec.Check(value))
 	case value[0] > KeyFormat:
 		return fmt.Errorf("the database has key format %d, but this version of flawless (%s) only knows format %d: use a newer version: %w",
 			value[0], flawless.Version, KeyFormat, flawless.Conflict)
@@ -122,27 +123,27 @@ func (s *Store) writeFormat(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if bytes.Equal(item.Key, keyFormat()) {
+		if bytes.Equal(item.Key, key.Format.Key()) {
 			return flawless.Fenced
 		}
 		return fmt.Errorf("it has no format number, but has keys such as %q, so it is not a database of flawless: %w", item.Key, flawless.Damaged)
 	}
 	d := s.draft()
 	defer s.release(d)
-	d.absent(keyFormat())
+	d.absent(key.Format.Key())
 	if err := s.codec.AppendFormat(&d.text, KeyFormat); err != nil {
 		return err
 	}
-	d.batch.Set = append(d.batch.Set, Item{d.keep(keyFormat()), d.since(0)})
+	d.batch.Set = append(d.batch.Set, Item{d.keep(key.Format.Key()), d.since(0)})
 	now := time.Now()
-	if err := d.set(s.codec, keyIdentity(), flawless.Identity{ID: flawless.NewStoreID(now), Made: now}); err != nil {
+	if err := d.set(s.codec, key.Identity.Key(), flawless.Identity{ID: flawless.NewStoreID(now), Made: now}); err != nil {
 		return err
 	}
 	return s.kv.Apply(ctx, &d.batch)
 }
 
 // get decodes the value of k into v. what is its name in errors.
-func (s *Store) get(ctx context.Context, k key, v any, what string, args ...any) error {
+func (s *Store) get(ctx context.Context, k key.Key, v any, what string, args ...any) error {
 	value, err := s.kv.Get(ctx, k)
 	if err == nil {
 		err = s.codec.Decode(value, v)
@@ -151,7 +152,7 @@ func (s *Store) get(ctx context.Context, k key, v any, what string, args ...any)
 }
 
 // getRaw returns the value of k, which is not encoded.
-func (s *Store) getRaw(ctx context.Context, k key, what string, args ...any) ([]byte, error) {
+func (s *Store) getRaw(ctx context.Context, k key.Key, what string, args ...any) ([]byte, error) {
 	value, err := s.kv.Get(ctx, k)
 	if err == nil {
 		value, err = s.codec.Open(value)
@@ -160,7 +161,7 @@ func (s *Store) getRaw(ctx context.Context, k key, what string, args ...any) ([]
 }
 
 // reading adds to an error what was being read.
-func reading(k key, err error, what string, args ...any) error {
+func reading(k key.Key, err error, what string, args ...any) error {
 	switch {
 	case err == nil:
 		return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
 // Timer is the next time at which a run must be woken.
@@ -19,14 +21,13 @@ func (s *Store) Timers(ctx context.Context, from, until int64, shards []Shard) i
 		if from >= until {
 			return
 		}
-		for item, err := range s.mergedShards(ctx, familyTimer, shards, key(nil).moment(from), key(nil).moment(until)) {
+		for item, err := range s.mergedShards(ctx, key.Timer, shards, key.Key(nil).Moment(from), key.Key(nil).Moment(until)) {
 			var t Timer
 			if err == nil {
-				p := parts{rest: item.Key}
-				p.skip(2)
-				t.Wake = p.moment()
-				t.ID = p.text()
-				err = p.whole(item.Key)
+				p := key.SplitOwned(item.Key)
+				t.Wake = p.Moment()
+				t.ID = p.Text()
+				err = p.Whole(item.Key)
 			}
 			if err != nil {
 				yield(Timer{}, fmt.Errorf("listing timers: %w", err))

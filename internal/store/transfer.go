@@ -7,12 +7,11 @@ import (
 
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/internal/store/codec"
+	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
-const familyTransfer family = 'T'
-
 // KeyTransfer is the key of the only [Transfer] of a database.
-func KeyTransfer() []byte { return key(nil).family(familyTransfer) }
+func KeyTransfer() []byte { return key.Transfer.Key() }
 
 // Role is the part that a database has in a transfer.
 type Role string
