@@ -435,3 +435,78 @@ func handOver(t *testing.T, kv store.KV, runs int) {
 	}
 	t.Logf("shards moved %d times", moved.Load())
 }
+
+// TestErrandsFollowTheirTargets moves shards between two engines while runs in all of them send each other messages, change
+// a state and await each other. What belongs to the other engine at the moment is tried again, in order and once.
+func TestErrandsFollowTheirTargets(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, func(t *testing.T) {
+		const pairs, adds, balls = 20, 30, 6
+		kv := mem.New()
+		even, odd := halves()
+		both := pair{open(t, kv, Options{Shards: even, Owner: "even"}), open(t, kv, Options{Shards: odd, Owner: "odd"})}
+		defer both[0].Kill()
+		defer both[1].Kill()
+		open := map[string]string{} // by run: its output
+		begin := func(id, workflow string, in any, output string) {
+			open[id] = output
+			err := both.ask(t.Context(), func(e *Engine) error {
+				_, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: workflow, Input: input(t, in), ID: id})
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for n := range pairs {
+			a, b := fmt.Sprint("a", n), fmt.Sprint("b", n)
+			begin(b, "pingpong", map[string]any{"N": balls}, fmt.Sprint(balls))
+			begin(a, "pingpong", map[string]any{"N": balls, "Other": b}, fmt.Sprint(balls))
+			begin(fmt.Sprint("d", n), "want", ops(op{"State": "other", "In": ops(sleeps(3000))}), `"done"`)
+			begin(fmt.Sprint("c", n), "want", ops(awaits(fmt.Sprint("d", n))), `"done"`)
+		}
+		for n := range adds {
+			begin(fmt.Sprint("add", n), "add", 1, "")
+		}
+		rnd := rand.New(rand.NewPCG(3, 4))
+		for round := 0; len(open) > 0; round++ {
+			if round == 3000 {
+				for id := range open {
+					r, err := both[0].Run(t.Context(), id)
+					t.Errorf("%s is %s after %d rounds, %v", id, r.Status, round, err)
+				}
+				return
+			}
+			from := rnd.IntN(2)
+			owned := both[from].Shards()
+			rnd.Shuffle(len(owned), func(i, j int) { owned[i], owned[j] = owned[j], owned[i] })
+			some := owned[:min(len(owned), 1+rnd.IntN(100))]
+			if err := both[from].Release(t.Context(), some...); err != nil {
+				t.Fatal(err)
+			}
+			if err := both[1-from].Gain(t.Context(), some...); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+			for id, output := range open {
+				switch r, err := both[0].Run(t.Context(), id); {
+				case flawless.CodeOf(err) == flawless.Elsewhere:
+				case err != nil:
+					t.Fatal(err)
+				case !r.Status.Ended():
+				case r.Status != flawless.Completed || output != "" && string(r.Output) != output:
+					t.Fatalf("%s is %s with %s, %+v", id, r.Status, r.Output, r.Failure)
+				default:
+					delete(open, id)
+				}
+			}
+		}
+		if s, err := both[0].States().State(t.Context(), "sum"); err != nil || string(s.Value) != fmt.Sprint(adds) || s.Holder != nil {
+			t.Errorf("the state is %s, held by %v, %v", s.Value, s.Holder, err)
+		}
+		time.Sleep(time.Minute)
+		for _, e := range both {
+			wantNothingLeft(t, e)
+		}
+	})
+}
