@@ -54,6 +54,7 @@ var allowed = []struct {
 	{"internal/residency", nil},
 	{"internal/scrub", []string{"internal/store", "internal/task"}},
 	{"internal/retention", []string{"internal/store"}},
+	{"internal/cluster", []string{"internal/store"}},
 	{"internal/fork", []string{"internal/core", "internal/effect", "internal/guest", "internal/replay"}},
 	{"internal/library", []string{"internal/guest", "internal/store", "internal/value"}},
 	{"internal/replay", []string{"internal/core", "internal/effect", "internal/guest", "internal/redact", "internal/value"}},
