@@ -19,6 +19,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/clock"
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
@@ -508,5 +509,64 @@ func TestErrandsFollowTheirTargets(t *testing.T) {
 		for _, e := range both {
 			wantNothingLeft(t, e)
 		}
+	})
+}
+
+// TestWaitsGoOnWhenTargetMoves: runs that stay wait for the end of a run, and for a state, that move to another engine.
+func TestWaitsGoOnWhenTargetMoves(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, func(t *testing.T) {
+		even, odd := halves()
+		kv := mem.New()
+		e := open(t, kv, Options{})
+		defer e.Kill()
+		other := open(t, kv, Options{Shards: []store.Shard{}})
+		defer other.Kill()
+		if _, _, err := other.Start(t.Context(), Start{Module: "guest", Workflow: "empty", Input: []byte("1")}); flawless.CodeOf(err) != flawless.Elsewhere {
+			t.Errorf("an engine without shards starts a run: %v", err)
+		}
+		target, state := nameIn(odd, store.ShardOf, "target"), nameIn(odd, stateShard, "state")
+		awaiting, holding, waiting := nameIn(even, store.ShardOf, "awaiting"), nameIn(even, store.ShardOf, "holding"), nameIn(even, store.ShardOf, "waiting")
+		mustStart(t, e, "want", ops(receives()), target)
+		mustStart(t, e, "want", ops(awaits(target)), awaiting)
+		mustStart(t, e, "want", ops(op{"State": state, "In": ops(receives())}), holding)
+		synctest.Wait()
+		mustStart(t, e, "want", ops(op{"State": state, "In": ops(sleeps(1))}), waiting)
+		synctest.Wait()
+		if err := e.Release(t.Context(), odd...); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Gain(t.Context(), odd...); err != nil {
+			t.Fatal(err)
+		}
+		mustSend(t, other, target, "go", "1")
+		mustComplete(t, other, target, `"done"`)
+		time.Sleep(2 * clock.Soon)
+		mustComplete(t, e, awaiting, `"done"`)
+		mustSend(t, e, holding, "go", "1")
+		time.Sleep(time.Minute)
+		for _, id := range []string{holding, waiting} {
+			if r, err := e.Run(t.Context(), id); err != nil || r.Status.Ended() {
+				t.Errorf("%s is %s although another engine owns the state, %v", id, r.Status, err)
+			}
+		}
+		if s, err := other.States().State(t.Context(), state); err != nil || s.Holder == nil || s.Holder.Run != holding || len(s.Value) != 0 {
+			t.Errorf("the state is %+v, %v", s, err)
+		}
+		if err := other.Release(t.Context(), odd...); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Gain(t.Context(), odd...); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * clock.Soon)
+		for _, id := range []string{holding, waiting} {
+			mustComplete(t, e, id, `"done"`)
+		}
+		if s, err := e.States().State(t.Context(), state); err != nil || string(s.Value) != "2" || s.Holder != nil {
+			t.Errorf("the state is %+v, %v", s, err)
+		}
+		wantNothingLeft(t, e)
+		wantNothingLeft(t, other)
 	})
 }
