@@ -23,6 +23,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/effect"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/mem"
+	"github.com/flawless-engine/flawless/internal/task"
 )
 
 // halves returns the even and the odd shards.
@@ -353,17 +354,31 @@ func TestHandOverUnderLoad(t *testing.T) {
 			if testing.Short() {
 				runs = 40
 			}
-			handOver(t, kv(t), runs)
+			handOver(t, kv(t), runs, false)
 		})
 	}
 }
 
-func handOver(t *testing.T, kv store.KV, runs int) {
+// TestTakeOverUnderLoad is the same by force: the former owner learns of it when it writes. No request is made twice. A
+// run may be unresolved, but nothing else may happen to it.
+func TestTakeOverUnderLoad(t *testing.T) {
+	t.Parallel()
+	runs := 150
+	if testing.Short() {
+		runs = 40
+	}
+	handOver(t, mem.New(), runs, true)
+}
+
+func handOver(t *testing.T, kv store.KV, runs int, force bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	out := newOutside(t)
 	even, odd := halves()
 	both := pair{open(t, kv, Options{Shards: even, Owner: "even"}), open(t, kv, Options{Shards: odd, Owner: "odd"})}
+
+	requests := make(chan struct{}, 1)
+	out.delay = func(string) { task.Poke(requests) }
 
 	var moved atomic.Int64
 	stop := make(chan struct{})
@@ -378,9 +393,20 @@ func handOver(t *testing.T, kv store.KV, runs int) {
 			}
 			from := rnd.IntN(2)
 			owned := both[from].Shards()
+			if force { // an engine that has lost everything gives up
+				owned = slices.DeleteFunc(owned, func(sh store.Shard) bool { return sh > 240 })
+			}
 			rnd.Shuffle(len(owned), func(i, j int) { owned[i], owned[j] = owned[j], owned[i] })
 			some := owned[:min(len(owned), 1+rnd.IntN(60))]
-			if err := both[from].Release(ctx, some...); err != nil {
+			if force { // rarely, because each time may leave runs that a person has to decide about
+				for range 15 {
+					select {
+					case <-requests:
+					case <-stop:
+						return
+					}
+				}
+			} else if err := both[from].Release(ctx, some...); err != nil {
 				t.Errorf("releasing %d shards: %v", len(some), err)
 			}
 			if err := both[1-from].Gain(ctx, some...); err != nil {
@@ -392,12 +418,17 @@ func handOver(t *testing.T, kv store.KV, runs int) {
 
 	post := func(id string, n int) op { return op{"Post": fmt.Sprintf("%s/%s/%d", out.URL, id, n)} }
 	var clients sync.WaitGroup
+	var doubts atomic.Int64
+	var completed sync.Map
 	ids := make(chan string, runs)
 	for range 8 {
 		clients.Go(func() {
 			for id := range ids {
 				kind := "go"
 				in := ops(post(id, 1), sleeps(5), spawns(post(id, 2), sleeps(1), post(id, 3)), op{"Receive": kind}, post(id, 4))
+				if force { // a child that is unresolved would keep its parent waiting
+					in = ops(post(id, 1), sleeps(5), post(id, 2), op{"Receive": kind}, post(id, 3), sleeps(1), post(id, 4))
+				}
 				begin := Start{Module: "guest", Workflow: "want", Input: input(t, in), ID: id}
 				if err := both.ask(ctx, func(e *Engine) error { _, _, err := e.Start(ctx, begin); return err }); err != nil {
 					t.Errorf("starting %s: %v", id, err)
@@ -408,8 +439,13 @@ func handOver(t *testing.T, kv store.KV, runs int) {
 					t.Errorf("a message to %s: %v", id, err)
 				}
 				var r flawless.Run
-				if err := both.ask(ctx, func(e *Engine) (err error) { r, err = e.Settled(ctx, id); return err }); err != nil || r.Status != flawless.Completed {
+				err := both.ask(ctx, func(e *Engine) (err error) { r, err = e.Settled(ctx, id); return err })
+				if doubtful := len(r.Unresolved) == 1 && r.Problem == ""; force && doubtful && err == nil {
+					doubts.Add(1)
+				} else if err != nil || r.Status != flawless.Completed {
 					t.Errorf("%s is %s %+v %s, %v", id, r.Status, r.Failure, r.Problem, err)
+				} else {
+					completed.Store(id, true)
 				}
 			}
 		})
@@ -426,15 +462,16 @@ func handOver(t *testing.T, kv store.KV, runs int) {
 	}
 	for n := range runs {
 		for k := range 4 {
-			if path := fmt.Sprintf("/run-%d/%d", n, k+1); out.count(path) != 1 {
+			_, whole := completed.Load(fmt.Sprint("run-", n))
+			if path := fmt.Sprintf("/run-%d/%d", n, k+1); out.count(path) > 1 || whole && out.count(path) != 1 {
 				t.Errorf("the outside saw %s %d times", path, out.count(path))
 			}
 		}
 	}
-	if len(both[0].Shards())+len(both[1].Shards()) != store.Shards {
+	if !force && len(both[0].Shards())+len(both[1].Shards()) != store.Shards {
 		t.Errorf("one engine owns %d shards and the other %d", len(both[0].Shards()), len(both[1].Shards()))
 	}
-	t.Logf("shards moved %d times", moved.Load())
+	t.Logf("shards moved %d times, %d of %d runs are unresolved", moved.Load(), doubts.Load(), runs)
 }
 
 // TestErrandsFollowTheirTargets moves shards between two engines while runs in all of them send each other messages, change
