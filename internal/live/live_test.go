@@ -96,14 +96,21 @@ type house struct {
 	life   *lifecycle.Lifecycle
 	tasks  task.Tasks
 	digest string
+	errand func(c *core.OpenCall) bool // carries out an errand; nil does nothing
+	hold   func(ctx context.Context)   // called in each call to the outside; nil does nothing
 
 	mu       sync.Mutex
 	requests map[string]int // by path
 }
 
-func (h *house) Errand(*Run, *core.OpenCall) bool { return true }
-func (h *house) Ended(flawless.Run)               {}
-func (h *house) Rests(string)                     {}
+func (h *house) Errand(_ *Run, c *core.OpenCall) bool {
+	if h.errand != nil {
+		return h.errand(c)
+	}
+	return true
+}
+func (h *house) Ended(flawless.Run) {}
+func (h *house) Rests(string)       {}
 
 // open returns a house whose runs make these calls. Guests stay in memory for that long while they are idle; 0 is an hour.
 func open(t *testing.T, idle time.Duration, calls ...call) *house {
@@ -162,13 +169,16 @@ func open(t *testing.T, idle time.Duration, calls ...call) *house {
 }
 
 // perform answers every request with 200 and counts it.
-func (h *house) perform(_ context.Context, t effect.Attempt) effect.Result {
+func (h *house) perform(ctx context.Context, t effect.Attempt) effect.Result {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	for _, path := range []string{"/put", "/post"} {
 		if bytes.Contains(t.Call.Head, []byte(path)) {
 			h.requests[path]++
 		}
+	}
+	h.mu.Unlock()
+	if h.hold != nil {
+		h.hold(ctx)
 	}
 	a, _ := effect.ResponseAnswer(t.Call.N, 200, []byte("done"))
 	return effect.Result{Outcome: effect.Answered, Answer: a}

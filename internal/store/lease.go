@@ -307,12 +307,16 @@ func (s *Store) underAny(ctx context.Context, l *Lease, build func(d *draft) err
 // fenced finds out why a batch was refused that expected a row of l. If it was because of that row, l loses the shard,
 // and all others that have been claimed since.
 func (s *Store) fenced(ctx context.Context, l *Lease, sh Shard, row *leaseRow) error {
+	value, err := s.kv.Get(ctx, row.item.Key)
+	switch {
+	case err != nil && !errors.Is(err, flawless.NotFound):
+		return err
+	case bytes.Equal(value, row.item.Value):
+		return fmt.Errorf("it has changed meanwhile: %w", flawless.Conflict)
+	}
 	now, err := s.confirm(ctx, l)
 	if err != nil {
 		return err
-	}
-	if bytes.Equal(now[sh].item.Value, row.item.Value) {
-		return fmt.Errorf("it has changed meanwhile: %w", flawless.Conflict)
 	}
 	l.lose(sh, row)
 	return fmt.Errorf("the lease of %s for shard %d with epoch %d is over; the current epoch is %d: %w", l.owner, sh, row.epoch, now[sh].epoch, flawless.Fenced)

@@ -1,0 +1,159 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/clock"
+	"github.com/flawless-engine/flawless/internal/core"
+	"github.com/flawless-engine/flawless/internal/effect"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// TestErrandWaitsForOthersOfItsKind: what cannot be carried out yet is not overtaken by a later errand of its kind.
+func TestErrandWaitsForOthersOfItsKind(t *testing.T) {
+	t.Parallel()
+	if _, err := runtime(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, 0, number)
+		var mu sync.Mutex
+		var got []string
+		there := false
+		h.errand = func(c *core.OpenCall) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, fmt.Sprintf("%s%d%v", c.Kind, c.N, there))
+			return there || c.Kind != effect.Send
+		}
+		r := h.create("a")
+		h.until("a", func(r flawless.Run) bool { return r.Turns == 1 })
+		r.mu.Lock()
+		turn := &flawless.Turn{N: 2, Time: h.o.Now()}
+		for n, kind := range []string{effect.Send, effect.Send, effect.Await, effect.Send} {
+			turn.Calls = append(turn.Calls, flawless.Call{N: n + 2, Kind: kind, Head: []byte(`{"to":"b","run":"b","type":"t"}`), Body: []byte("1")})
+		}
+		r.append(r.s.TurnEntry(turn, h.o.Now()))
+		r.wakeLocked()
+		r.mu.Unlock()
+		synctest.Wait()
+		mu.Lock()
+		there = true
+		mu.Unlock()
+		time.Sleep(clock.Soon + time.Second)
+		synctest.Wait()
+		if want := []string{"send2false", "await4false", "send2true", "send3true", "send5true"}; !slices.Equal(got, want) {
+			t.Errorf("the errands were begun as %v, want %v", got, want)
+		}
+		r.Release()
+	})
+}
+
+// TestShardOwnership: a Registry accepts the runs of its shards only, and those of a shard that was gained again are other
+// ones than before.
+func TestShardOwnership(t *testing.T) {
+	t.Parallel()
+	h := open(t, 0, number)
+	r := h.create("a")
+	h.until("a", func(r flawless.Run) bool { return r.Turns == 1 })
+	sh := store.ShardOf("a")
+	waits := make(chan error, 1)
+	h.Lose(sh)
+	go func() { _, err := r.Durable(context.Background()); waits <- err }()
+	if _, err := h.Acquire(t.Context(), "a"); !errors.Is(err, flawless.Elsewhere) {
+		t.Errorf("acquiring a run of a lost shard: %v", err)
+	}
+	if r.Answer(1, flawless.Answer{}) {
+		t.Error("a run of a lost shard takes an answer")
+	}
+	_, err := r.Update(func(s *core.State, now int64) ([]flawless.Entry, error) { return s.Pause(flawless.Pause{}, now) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Durable(t.Context()); !errors.Is(err, flawless.Elsewhere) {
+		t.Errorf("writing a run of a lost shard: %v", err)
+	}
+	h.Abandon(sh)
+	<-waits
+	if run, guest := h.InMemory("a"); run || guest || h.OwnsAll() {
+		t.Errorf("it is in memory: %v, its guest: %v", run, guest)
+	}
+	_, created := h.Create("a", nil)
+	for what, err := range map[string]error{"creating": created, "owning": h.Owns("a")} {
+		if !errors.Is(err, flawless.Elsewhere) {
+			t.Errorf("%s a run of an abandoned shard: %v", what, err)
+		}
+	}
+	h.Own(sh)
+	again, err := h.Acquire(t.Context(), "a")
+	if err != nil || again == r || !h.OwnsAll() {
+		t.Fatalf("acquiring it after the shard was gained again: the same %v, %v", again == r, err)
+	}
+	r.Release() // of the former one, which changes nothing
+	again.View(func(s *core.State) {
+		if s.Summary().Pause != nil {
+			t.Error("it has what was never written")
+		}
+	})
+	again.Release()
+}
+
+// TestRetireWaitsForCalls: the outcome of a call in flight is written before the shard is given up, unless there is no time.
+func TestRetireWaitsForCalls(t *testing.T) {
+	t.Parallel()
+	for _, patient := range []bool{true, false} {
+		h := open(t, 0, post, number)
+		gate, begun := make(chan struct{}), make(chan struct{}, 1)
+		h.hold = func(ctx context.Context) {
+			begun <- struct{}{}
+			select {
+			case <-gate:
+			case <-ctx.Done():
+			}
+		}
+		r := h.create("a")
+		<-begun
+		sh := store.ShardOf("a")
+		ctx, cancel := context.WithCancel(t.Context())
+		retired := make(chan error, 1)
+		go func() { retired <- h.Retire(ctx, sh) }()
+		<-r.part.life.Turns.Done()
+		if err := h.Owns("a"); !errors.Is(err, flawless.Elsewhere) {
+			t.Errorf("a shard that is given up accepts work: %v", err)
+		}
+		if patient {
+			close(gate)
+		} else {
+			cancel()
+		}
+		if err := <-retired; (err == nil) != patient {
+			t.Errorf("with time %v: %v", patient, err)
+		}
+		cancel()
+		h.Abandon(sh)
+		r.Release()
+		h.Own(sh)
+		r, err := h.Acquire(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		account, err := r.Durable(t.Context())
+		if err != nil || (account.Status == flawless.Unresolved) == patient {
+			t.Errorf("with time %v, its next owner finds %+v, %v", patient, account, err)
+		}
+		r.Release()
+		h.mu.Lock()
+		if h.requests["/post"] != 1 {
+			t.Errorf("the call was made %d times", h.requests["/post"])
+		}
+		h.mu.Unlock()
+	}
+}
