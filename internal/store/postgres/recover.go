@@ -1,0 +1,111 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// recover makes a new connection, and finds out whether the statement that was sent last has taken effect and which of
+// its batches failed. When it returns, that cannot change any more. It tries until it succeeds, and returns an error only
+// if nobody waits any more or acknowledged writes are gone.
+func (l *lane) recover() (took bool, failed []int32, err error) {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		if l.db.stopped.Err() != nil {
+			return false, nil, l.db.given()
+		}
+		took, failed, err = l.tryRecover()
+		if err == nil {
+			if l.db.away.Swap(false) {
+				l.db.log.Info("the database is back")
+			}
+			l.sent = false
+			return took, failed, nil
+		}
+		l.disconnect()
+		if errors.Is(err, Lost) {
+			return false, nil, l.db.fail(err)
+		}
+		if !l.db.away.Swap(true) {
+			l.db.log.Error("the database cannot be used, waiting for it", "error", err)
+		}
+		if err := l.sleep(pause/2 + rand.N(pause)); err != nil {
+			return false, nil, err
+		}
+	}
+}
+
+func (l *lane) tryRecover() (took bool, failed []int32, err error) {
+	if l.conn != nil {
+		l.disconnect()
+	}
+	ctx, cancel := context.WithTimeout(l.db.stopped, l.db.o.patience)
+	conn, err := l.db.connect(ctx, l.notice)
+	cancel()
+	if err != nil {
+		return false, nil, err
+	}
+	l.conn, l.local = conn, false
+	end := l.watch()
+	defer end()
+	if err := l.db.verify(context.Background(), conn); err != nil {
+		return false, nil, err
+	}
+	// This waits for a statement that is being executed on the old connection. As soon as it is committed, statements
+	// with the old generation do nothing, and an earlier commit is as durable as this one.
+	l.highest++
+	generation, n := l.highest, int64(0)
+	err = conn.QueryRow(context.Background(), "UPDATE "+l.db.schema+".lanes SET generation = $3 WHERE node = $1 AND lane = $2 AND generation < $3 RETURNING n, failed", l.db.node, l.number, generation).Scan(&n, &failed)
+	switch was := l.n.Load(); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, nil, l.db.lost("the row of lane %d is missing or was changed by somebody else", l.number)
+	case err != nil:
+		return false, nil, err
+	case l.local:
+		return false, nil, fmt.Errorf("the server has not waited for its standby")
+	case n == was+1 && l.sent:
+		took = true
+		l.n.Store(n)
+	case n != was:
+		return false, nil, l.db.lost("lane %d is at write %d, but %d were acknowledged", l.number, n, was)
+	}
+	l.generation = generation
+	return took, failed, nil
+}
+
+// verify returns [Lost] if the database has fewer writes than it has acknowledged. It is called for every new connection,
+// since that may be one to another server, or to a restored database.
+func (db *DB) verify(ctx context.Context, conn *pgx.Conn) error {
+	acknowledged := make([]int64, len(db.lanes)) // before the database is read
+	for i, l := range db.lanes {
+		acknowledged[i] = l.n.Load()
+	}
+	rows, err := conn.Query(ctx, db.numbers(), db.node)
+	if err != nil {
+		return err
+	}
+	there := map[int32]int64{}
+	var number int32
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&number, &n}, func() error { there[number] = n; return nil })
+	if err != nil {
+		return err
+	}
+	for i, was := range acknowledged {
+		if n, ok := there[int32(i)]; !ok || n < was {
+			return db.lost("lane %d is at write %d, but %d were acknowledged", i, n, was)
+		}
+	}
+	return nil
+}
+
+// lost returns the error for writes that are gone.
+func (db *DB) lost(format string, args ...any) error {
+	return fmt.Errorf("%s: %s. It was restored from a backup, or another server became the primary without the newest writes. "+
+		"Calls that were made since may have taken effect without being in the logs: do not start the server before you know which. "+
+		"If the old database still exists, use that one and nothing is lost: %w", db.Where(), fmt.Sprintf(format, args...), Lost)
+}
