@@ -69,8 +69,8 @@ type DB struct {
 // the address lacks comes from the environment, ~/.pgpass and service files, as in other programs for PostgreSQL.
 //
 // It returns [flawless.Invalid] if the address is wrong, the server does not accept it, is too old, is no primary or
-// would lose acknowledged writes; [flawless.Conflict] if the tables have a newer format; and [flawless.Damaged] if the
-// schema has other tables. A crash in the middle leaves tables that can be opened. No error and no log line contains the
+// would lose acknowledged writes, or if the schema has other tables; and [flawless.Conflict] if the tables have a newer
+// format. A crash in the middle leaves tables that can be opened. No error and no log line contains the
 // password.
 func Open(ctx context.Context, address string, o Options) (*DB, error) {
 	pool, err := parse(address)

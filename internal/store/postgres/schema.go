@@ -37,7 +37,7 @@ func (c *connector) migrate(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		if pg.Code == duplicateTable && pause > 100*time.Millisecond {
-			return fmt.Errorf("the schema %s has tables that are not from flawless (%s): give another one with --store-schema: %w", c.schema, pg.Message, flawless.Damaged)
+			return fmt.Errorf("the schema %s has tables that are not from flawless (%s): give another one with --store-schema: %w", c.schema, pg.Message, flawless.Invalid)
 		}
 		select {
 		case <-time.After(pause + rand.N(pause)):

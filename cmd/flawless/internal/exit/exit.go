@@ -53,6 +53,7 @@ var classes = []struct {
 	exit int
 	hint string
 }{
+	{daemon.WritesLost, 12, "do not restart the server before you know what was lost"},
 	{daemon.StoreFailed, 12, "restart the server when the disk works again; accepted work is not lost"},
 	{daemon.DiskFull, 8, "free some disk space, then restart the server; accepted work is not lost"},
 	{DamagedStore, 13, "restore the whole working directory from a backup; until then, work that does not need the damaged data continues"},

@@ -393,3 +393,18 @@ func (s *Server) run(stdin, name string, args ...string) (string, error) {
 	}
 	return out.String(), nil
 }
+
+// WaitReady waits until the server accepts connections, after a crash of which it recovers by itself.
+func (s *Server) WaitReady(t testing.TB) {
+	t.Helper()
+	for began := time.Now(); ; {
+		_, err := s.psql("postgres", "SELECT 1")
+		if err == nil {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("the server does not come back: %v\n%s", err, s.Log())
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
