@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -67,17 +66,16 @@ func (l *lane) serve() {
 	}
 }
 
-// write writes the batches of a group and answers them.
+// write writes the batches of a group, and answers them or puts them back.
 func (l *lane) write(group []*batch) {
-	for pause := time.Millisecond; len(group) > 0; pause = min(2*pause, 100*time.Millisecond) {
+	for len(group) > 0 {
 		failed, err := l.attempt(group)
 		if err == nil {
 			l.answer(group, failed)
 			return
 		}
 		if l.sent {
-			var took bool
-			took, failed, err = l.recover()
+			took, failed, err := l.recover()
 			switch {
 			case err != nil:
 				l.answerAll(group, err)
@@ -86,20 +84,13 @@ func (l *lane) write(group []*batch) {
 				l.answer(group, failed)
 				return
 			}
-			group = l.db.queue.wanted(group, errNotWritten)
+			group = l.db.queue.wanted(group)
 			continue
 		}
 		switch classify(err) {
 		case transient, elsewhere:
-			if len(group) > 1 && pause > time.Millisecond { // some batch may be the reason
-				l.split(group)
-				return
-			}
-			if err := l.sleep(pause/2 + rand.N(pause)); err != nil {
-				l.answerAll(group, err)
-				return
-			}
-			group = l.db.queue.wanted(group, errNotWritten)
+			l.db.queue.putBack(group)
+			return
 		case noSpace:
 			now := time.Now()
 			l.db.fullSince.Store(&now)
@@ -122,9 +113,6 @@ func (l *lane) split(group []*batch) {
 		l.write([]*batch{p})
 	}
 }
-
-// errNotWritten answers a batch whose caller has gone.
-var errNotWritten = errors.New("the batch was not written")
 
 // unwritable explains an error of one batch.
 func unwritable(err error) error {

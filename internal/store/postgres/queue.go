@@ -3,8 +3,11 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/flawless-engine/flawless/internal/store"
 )
@@ -26,8 +29,10 @@ type batch struct {
 	done   chan error // receives the result once, has room for it
 
 	// Guarded by the lock of the queue.
-	taken     bool // by a lane
-	abandoned bool // its caller has gone without a result
+	taken     bool      // by a lane
+	abandoned bool      // its caller has gone without a result
+	tries     int       // how often it was put back
+	after     time.Time // no lane takes it before
 }
 
 // expectation is an expected row.
@@ -157,6 +162,7 @@ type queue struct {
 	waiting []*batch
 	claims  claims
 	closed  bool
+	dropped bool  // what waited was answered with err
 	err     error // why nothing is accepted any more
 
 	abandoned int           // batches that a lane has and whose caller has gone
@@ -209,8 +215,9 @@ func (q *queue) compatible() (group []*batch) {
 			left = append(left, q.waiting[i:]...)
 			break
 		}
-		fits := len(group) == 0 || size+p.bytes <= maxBytes
-		if fits && q.claims.allow(p) && passed.allow(p) {
+		// A batch that was put back twice is alone, so that it holds up no other one.
+		fits := len(group) == 0 || size+p.bytes <= maxBytes && p.tries < 2 && group[0].tries < 2
+		if fits && (p.tries == 0 || !time.Now().Before(p.after)) && q.claims.allow(p) && passed.allow(p) {
 			q.claims.add(p)
 			p.taken = true
 			size += p.bytes
@@ -273,9 +280,12 @@ func (q *queue) abandon(p *batch) bool {
 	return true
 }
 
-// wanted returns those batches of a group that were not abandoned, and answers the others with err. It is for batches
-// that certainly were not written.
-func (q *queue) wanted(group []*batch, err error) []*batch {
+// errNotWritten answers a batch whose caller has gone.
+var errNotWritten = errors.New("the batch was not written")
+
+// wanted returns those batches of a group that were not abandoned, and drops the others. It is for batches that certainly
+// were not written.
+func (q *queue) wanted(group []*batch) []*batch {
 	var left, gone []*batch
 	q.mu.Lock()
 	for _, p := range group {
@@ -287,9 +297,53 @@ func (q *queue) wanted(group []*batch, err error) []*batch {
 	}
 	q.mu.Unlock()
 	if len(gone) > 0 {
-		q.answer(gone, func(int) error { return err })
+		q.answer(gone, func(int) error { return errNotWritten })
 	}
 	return left
+}
+
+// maxPause is the longest pause before a batch that was put back is taken again. It is short, because a claim only gets
+// its row between two statements of a busy owner.
+const maxPause = 8 * time.Millisecond
+
+// putBack returns batches to the queue that were not written because of other transactions. They are the first again, but
+// not before a pause.
+func (q *queue) putBack(group []*batch) {
+	group = q.wanted(group)
+	if len(group) == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil && q.dropped {
+		for _, p := range group {
+			q.claims.remove(p)
+			p.done <- q.err
+		}
+		q.more.Broadcast()
+		return
+	}
+	tries := 0
+	for _, p := range group {
+		p.tries++
+		tries = max(tries, p.tries)
+	}
+	pause := min(time.Millisecond<<min(tries-1, 10), maxPause)
+	pause = pause/2 + rand.N(pause)
+	for _, p := range group {
+		q.claims.remove(p)
+		p.taken, p.after = false, time.Now().Add(pause)
+	}
+	q.waiting = slices.Concat(group, q.waiting)
+	q.more.Broadcast() // for those that waited behind them, if their callers go
+	time.AfterFunc(pause+time.Millisecond/10, q.wake)
+}
+
+// wake has the lanes look at the queue again.
+func (q *queue) wake() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.more.Broadcast()
 }
 
 // settle waits until the outcome of all batches is known whose callers have gone without it: what a reader sees must
@@ -318,6 +372,7 @@ func (q *queue) close(err error, drop bool) {
 		q.err = err
 	}
 	if drop {
+		q.dropped = true
 		for _, p := range q.waiting {
 			p.taken = true
 			p.done <- err
