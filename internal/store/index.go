@@ -73,8 +73,8 @@ var rows = []row{
 func always(*Head) bool           { return true }
 func sameCreated(a, b *Head) bool { return nanoseconds(a.Run.Created) == nanoseconds(b.Run.Created) }
 
-// Active yields the ids of the runs that a restart must examine, sorted, from a consistent snapshot. It stops after an
-// error.
+// Active yields the ids of the runs that a restart must examine, sorted. A run that becomes active or stops being so
+// meanwhile may be among them. It stops after an error.
 func (s *Store) Active(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for item, err := range s.kv.Scan(ctx, key(nil).family(familyActive).all()) {

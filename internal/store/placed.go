@@ -8,8 +8,8 @@ import (
 
 const familyPlaced family = 'G'
 
-// Placed yields the ids of the open runs with a concurrency key, sorted by key, from a consistent snapshot. It stops
-// after an error.
+// Placed yields the ids of the open runs with a concurrency key, sorted by key. A run that starts or ends meanwhile may
+// be among them. It stops after an error.
 func (s *Store) Placed(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for item, err := range s.kv.Scan(ctx, key(nil).family(familyPlaced).all()) {

@@ -40,8 +40,8 @@ func (s *Store) State(ctx context.Context, name string) (st State, err error) {
 	return st, err
 }
 
-// States yields the names of all states from a name on (inclusive), sorted, from a consistent snapshot. It stops after
-// an error.
+// States yields the names of all states from a name on (inclusive), sorted. A state that comes or goes meanwhile may be
+// among them. It stops after an error.
 func (s *Store) States(ctx context.Context, from string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		r := key(nil).family(familyState).all()

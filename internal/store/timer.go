@@ -12,8 +12,8 @@ type Timer struct {
 	Wake int64  // Unix nanoseconds
 }
 
-// Timers yields the timers from one time (inclusive) until another (exclusive), sorted by Wake and then by ID, from a
-// consistent snapshot. It stops after an error.
+// Timers yields the timers from one time (inclusive) until another (exclusive), sorted by Wake and then by ID. A timer
+// that is set or removed meanwhile may be among them. It stops after an error.
 func (s *Store) Timers(ctx context.Context, from, until int64) iter.Seq2[Timer, error] {
 	return func(yield func(Timer, error) bool) {
 		r := Range{From: key(nil).family(familyTimer).moment(from), To: key(nil).family(familyTimer).moment(until)}
