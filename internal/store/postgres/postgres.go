@@ -69,8 +69,8 @@ type DB struct {
 // the address lacks comes from the environment, ~/.pgpass and service files, as in other programs for PostgreSQL.
 //
 // It returns [flawless.Invalid] if the address is wrong, the server does not accept it, is too old, is no primary or
-// would lose acknowledged writes, or if the schema has other tables; and [flawless.Conflict] if the tables have a newer
-// format. A crash in the middle leaves tables that can be opened. No error and no log line contains the
+// would lose acknowledged writes, or if the schema has other tables; [flawless.Conflict] if the tables have a newer format;
+// and [Lost] if a server found that they have lost writes, until a person removes that mark. A crash in the middle leaves tables that can be opened. No error and no log line contains the
 // password.
 func Open(ctx context.Context, address string, o Options) (*DB, error) {
 	pool, err := parse(address)
@@ -136,6 +136,9 @@ func (db *DB) open(ctx context.Context, pool *pgxpool.Config) error {
 	}
 	db.lanes[0].conn = conn
 	err = db.migrate(ctx, conn)
+	if err == nil {
+		err = db.checkMark(ctx, conn)
+	}
 	if err == nil {
 		_, err = conn.Exec(ctx, "INSERT INTO "+db.schema+".lanes (node, lane, generation, n, failed) SELECT $1, lane, 0, 0, '{}' FROM generate_series(0, $2::int4 - 1) AS lane", db.node, db.o.Lanes)
 	}
@@ -254,6 +257,9 @@ func (db *DB) Failed() error {
 func (db *DB) fail(err error) error {
 	if db.failure.CompareAndSwap(nil, &err) {
 		db.log.Error("the database can no longer be used", "error", err)
+		if errors.Is(err, Lost) {
+			db.mark(err)
+		}
 	}
 	err = db.Failed()
 	db.queue.close(err, true)

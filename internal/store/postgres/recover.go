@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // recover makes a new connection, and finds out whether the statement that was sent last has taken effect and which of
@@ -92,6 +93,9 @@ func (db *DB) verify(ctx context.Context, conn *pgx.Conn) error {
 	var number int32
 	var n int64
 	_, err = pgx.ForEachRow(rows, []any{&number, &n}, func() error { there[number] = n; return nil })
+	if pg := new(pgconn.PgError); errors.As(err, &pg) && (pg.Code == noSuchTable || pg.Code == noSuchSchema) {
+		return db.lost("its tables are gone")
+	}
 	if err != nil {
 		return err
 	}
@@ -106,6 +110,35 @@ func (db *DB) verify(ctx context.Context, conn *pgx.Conn) error {
 // lost returns the error for writes that are gone.
 func (db *DB) lost(format string, args ...any) error {
 	return fmt.Errorf("%s: %s. It was restored from a backup, or another server became the primary without the newest writes. "+
-		"Calls that were made since may have taken effect without being in the logs: do not start the server before you know which. "+
+		"Calls that were made since may have taken effect without being in the logs. "+
 		"If the old database still exists, use that one and nothing is lost: %w", db.Where(), fmt.Sprintf(format, args...), Lost)
+}
+
+// mark notes in the database that it has lost writes, so that no server opens it without a person's decision: a
+// supervisor would start one at once.
+func (db *DB) mark(err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), db.o.grace)
+	defer cancel()
+	conn, failed := db.connect(ctx, nil)
+	if failed == nil {
+		_, failed = conn.Exec(ctx, "INSERT INTO "+db.schema+".meta (name, value) VALUES ('lost', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value", time.Now().UTC().Format(time.RFC3339)+" "+err.Error())
+		failed = errors.Join(failed, conn.Close(ctx))
+	}
+	if failed != nil {
+		db.log.Error("noting in the database that it has lost writes failed: do not start a server on it", "error", failed)
+	}
+}
+
+// checkMark returns [Lost] if the database was found to have lost writes.
+func (c *connector) checkMark(ctx context.Context, conn *pgx.Conn) error {
+	var text string
+	err := conn.QueryRow(ctx, "SELECT value FROM "+c.schema+".meta WHERE name = 'lost'").Scan(&text)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("a server found that this database has lost writes (%s). Find out which calls were made since, and decide about their runs before they repeat them. "+
+		"Then remove the mark: DELETE FROM %s.meta WHERE name = 'lost': %w", text, c.schema, Lost)
 }

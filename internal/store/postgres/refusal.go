@@ -96,7 +96,7 @@ func explain(err error, c *pgx.ConnConfig) error {
 	switch {
 	case errors.As(err, &refused):
 		return refused
-	case flawless.CodeOf(err) != "":
+	case flawless.CodeOf(err) != "", errors.Is(err, Lost):
 		return err
 	}
 	host := c.Host

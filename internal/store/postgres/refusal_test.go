@@ -356,6 +356,17 @@ func TestLostWritesAreNoticed(t *testing.T) {
 			if n := s.Exec(t, "SELECT count(*) FROM x.rows WHERE k = 'b'"); n != "0" {
 				t.Error("it has written to the older database")
 			}
+			// No other server continues before a person has decided.
+			if next, err := Open(t.Context(), s.URL(pgtest.User), Options{Schema: "x"}); !errors.Is(err, Lost) || !strings.Contains(err.Error(), `DELETE FROM "x".meta`) {
+				t.Errorf("the next server opens it: %v", err)
+				_ = next.Close()
+			}
+			s.Exec(t, "DELETE FROM x.meta WHERE name = 'lost'")
+			next := openAt(t, s.URL(pgtest.User), "x", Options{})
+			apply(t, next, set(item("b", "1")))
+			if err := next.Close(); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

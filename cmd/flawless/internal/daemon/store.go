@@ -63,6 +63,9 @@ func (o *Options) openDatabase(ctx context.Context, log *slog.Logger) (*opened, 
 	if o.AcceptCopy {
 		return nil, fmt.Errorf("--accept-copy is for a store in the working directory, not for one in a database: %w", flawless.Invalid)
 	}
+	if !postgres.Is(o.Store) {
+		return nil, fmt.Errorf("--store is not the address of a database: write postgres://USER@HOST:PORT/DATABASE: %w", flawless.Invalid)
+	}
 	release, err := workdir.Hold(o.Dir)
 	if err != nil {
 		return nil, err
