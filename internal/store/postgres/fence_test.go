@@ -256,3 +256,38 @@ func TestWriteThatWaitsForTakeoverIsFenced(t *testing.T) {
 		t.Error("it was written")
 	}
 }
+
+// TestOneOfTwoServersCreatesRow has two servers create the same rows, which no lease protects.
+func TestOneOfTwoServersCreatesRow(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Shared(t)
+	schema := s.Schema()
+	var dbs []*DB
+	for range 2 {
+		db := openAt(t, s.URL(pgtest.User), schema, Options{})
+		closing(t, db)
+		dbs = append(dbs, db)
+	}
+	won := make([]atomic.Int64, 300)
+	var all sync.WaitGroup
+	for i := range won {
+		for n, db := range dbs {
+			all.Go(func() {
+				key := fmt.Sprintf("%c row %d", "rb"[i%2], i)
+				err := db.Apply(context.Background(), &store.Batch{Expect: []store.Item{absent(key)}, Set: []store.Item{item(key, itoa(n)), item(key+" too", itoa(n))}})
+				if err == nil {
+					won[i].Add(1)
+				} else if !errors.Is(err, flawless.Fenced) {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	for i := range won {
+		key := fmt.Sprintf("%c row %d", "rb"[i%2], i)
+		if n := won[i].Load(); n != 1 || value(t, dbs[0], key) != value(t, dbs[1], key+" too") {
+			t.Errorf("row %d was created %d times", i, n)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -50,12 +49,10 @@ type change struct {
 	fresh      bool // the batch expects that it does not exist
 }
 
-// use is a key of a batch, and what the batch does with it.
+// use is a key of a batch, and whether the batch changes it or only expects something of it.
 type use struct {
-	key     string
-	writes  bool
-	value   []byte // that is expected, if it does not write
-	present bool
+	key    string
+	writes bool
 }
 
 // newBatch copies a batch.
@@ -102,7 +99,7 @@ func newBatch(b *store.Batch) *batch {
 		if !known {
 			i = len(p.uses)
 			own[string(e.key)] = i
-			p.uses = append(p.uses, use{key: string(e.key), value: e.value, present: e.value != nil})
+			p.uses = append(p.uses, use{key: string(e.key)})
 		}
 		e.written = p.uses[i].writes
 		if e.value == nil && i < sets {
@@ -115,18 +112,19 @@ func newBatch(b *store.Batch) *batch {
 
 // claim is the use of a key by batches that are being written.
 type claim struct {
-	use
-	users int
+	writes bool
+	users  int
 }
 
-// claims are the keys that batches use. Batches that share a key must not be in one statement, or in two at the same
-// time, unless all of them only expect that it has the same value.
+// claims are the keys that batches use. A key that a batch writes must not be used by any other one in the same
+// statement, or in another one at the same time. Batches that only have expectations, equal or not, do not disturb each
+// other.
 type claims map[string]*claim
 
 func (c claims) allow(p *batch) bool {
 	for i := range p.uses {
 		u := &p.uses[i]
-		if other := c[u.key]; other != nil && (u.writes || other.writes || u.present != other.present || !bytes.Equal(u.value, other.value)) {
+		if other := c[u.key]; other != nil && (u.writes || other.writes) {
 			return false
 		}
 	}
@@ -135,13 +133,12 @@ func (c claims) allow(p *batch) bool {
 
 func (c claims) add(p *batch) {
 	for _, u := range p.uses {
-		if other := c[u.key]; other != nil {
+		if other := c[u.key]; other != nil { // with writes, this occurs only among batches that wait
 			other.users++
-			// With unequal uses, which only occur among those that wait, nobody may pass.
-			other.writes = other.writes || u.writes || u.present != other.present || !bytes.Equal(u.value, other.value)
+			other.writes = other.writes || u.writes
 			continue
 		}
-		c[u.key] = &claim{use: u, users: 1}
+		c[u.key] = &claim{writes: u.writes, users: 1}
 	}
 }
 
