@@ -168,6 +168,26 @@ func TestLateStatementIsFenced(t *testing.T) {
 	apply(t, db, &store.Batch{Expect: []store.Item{item("b", "0")}, Set: []store.Item{item("b", "1")}})
 }
 
+// TestUnfinishedRequestIsEnded leaves a statement executed, but its request without an end, so that it holds its locks.
+func TestUnfinishedRequestIsEnded(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Shared(t)
+	p := newProxy(t, s)
+	db := openAt(t, s.URLAt(pgtest.User, p.port()), s.Schema(), Options{Lanes: 1, patience: time.Second})
+	closing(t, db)
+	apply(t, db, set(item("a", "0")))
+	do, did := marked("unfinished", deed{stall: true})
+	p.set(do)
+	apply(t, db, set(item("a", "unfinished")))
+	if !did.Load() {
+		t.Error("nothing was done: the test proves nothing")
+	}
+	if got := value(t, db, "a"); got != "unfinished" {
+		t.Errorf("it is %q", got)
+	}
+	apply(t, db, set(item("a", "after it")))
+}
+
 // load applies batches from many goroutines, each of which counts in a key of its own and writes a record for each number,
 // under a lease that all share. It returns a function that stops, and checks that nothing was lost or doubled.
 func load(t *testing.T, db *DB, writers int) (check func() int) {

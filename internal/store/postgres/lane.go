@@ -30,8 +30,9 @@ type lane struct {
 	generation int64     // of the row, unless conn is nil
 	highest    int64     // highest generation that the lane has tried to set
 	n          atomic.Int64
-	sent       bool // a statement was sent, and its outcome is unknown
-	local      bool // a commit was not waited for by the server: its standby may not have it
+	process    uint32 // of the server, for the last connection on which a statement was sent
+	sent       bool   // a statement was sent, and its outcome is unknown
+	local      bool   // a commit was not waited for by the server: its standby may not have it
 }
 
 // errSilent is the reason for closing a connection on which a statement gets no answer.
@@ -155,7 +156,7 @@ func (l *lane) attempt(group []*batch) (failed []int32, err error) {
 	}
 	args := assemble(group)
 	list := args.list(append(make([]any, 0, 24), l.db.node, l.number, l.generation, l.n.Load()+1))
-	l.local, l.sent = false, true
+	l.local, l.sent, l.process = false, true, l.conn.PgConn().PID()
 	failed, values, err := l.query(l.db.statement(args.shape), list)
 	switch {
 	case err == nil && (l.local || checkSettings(values) != nil):

@@ -28,6 +28,7 @@ type proxy struct {
 type deed struct {
 	cut     bool            // close both connections before it, or after the given messages
 	part    int             // forward so many bytes before the cut, at most all but one
+	stall   bool            // forward all but the last message (Sync), and then nothing in either direction
 	after   bool            // close both after the server's answer, without forwarding that
 	late    <-chan struct{} // forward it when this is closed, whatever happens to the client
 	inject  string          // answer with an error of this SQLSTATE, without asking the server
@@ -158,6 +159,12 @@ func (p *proxy) request(client, server net.Conn, request []byte) bool {
 			_, err = client.Write(out)
 		}
 		return err == nil && !d.fatal
+	}
+	if d.stall {
+		// Whatever the client does, the server's connection stays open until the proxy ends or the server closes it.
+		_, _ = server.Write(append(request[:len(request)-5], 'H', 0, 0, 0, 4)) // with Flush
+		_, _ = io.Copy(io.Discard, server)
+		return false
 	}
 	if d.late != nil {
 		<-d.late

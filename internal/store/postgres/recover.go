@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,6 +54,7 @@ func (l *lane) tryRecover() (took bool, failed []int32, err error) {
 	l.conn, l.local = conn, false
 	end := l.watch()
 	defer end()
+	defer l.unblock()()
 	if err := l.db.verify(context.Background(), conn); err != nil {
 		return false, nil, err
 	}
@@ -76,6 +78,38 @@ func (l *lane) tryRecover() (took bool, failed []int32, err error) {
 	}
 	l.generation = generation
 	return took, failed, nil
+}
+
+// unblock ends the server's process of the last statement, unless the returned function is called soon: a process that has
+// executed a statement and waits for the end of the request holds the row of the lane until its connection breaks, which
+// it may not notice for hours. A process that waits for anything else is left alone, above all one that waits for a
+// standby: its transaction is committed.
+func (l *lane) unblock() (done func()) {
+	if l.process == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(l.db.stopped)
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		select {
+		case <-time.After(l.db.o.patience / 10):
+		case <-ctx.Done():
+			return
+		}
+		conn, err := l.db.connect(ctx, nil)
+		if err != nil {
+			return
+		}
+		_, err = conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2 AND wait_event = 'ClientRead'", int32(l.process), conn.Config().RuntimeParams["application_name"])
+		if err != nil {
+			l.db.log.Debug("ending a process of the database failed", "pid", l.process, "error", err)
+		}
+		_ = conn.Close(ctx)
+	})
+	return func() {
+		cancel()
+		ended.Wait()
+	}
 }
 
 // verify returns [Lost] if the database has fewer writes than it has acknowledged. It is called for every new connection,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"testing"
 
 	"github.com/flawless-engine/flawless"
@@ -127,16 +128,17 @@ func testListWhileChanging(t *testing.T, open func(t *testing.T) store.KV) {
 		}
 		write(t, s, l, store.Write{ID: h.Run.ID, New: true, After: &h})
 	}
-	kv.at, kv.do = store.SnapshotItems+20, func() {
+	kv.do = func() {
 		after := changing
 		after.Run.Status = flawless.Running
 		write(t, s, l, store.Write{ID: changing.Run.ID, Before: &changing, After: &after})
 	}
+	kv.at.Store(store.SnapshotItems + 20)
 	got, _, err := s.Runs(t.Context(), flawless.Filter{Limit: 1000, Status: []flawless.Status{flawless.Pending, flawless.Running}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kv.at > 0 {
+	if kv.at.Load() > 0 {
 		t.Fatal("the run has not changed: the test proves nothing")
 	}
 	seen := map[string]int{}
@@ -153,7 +155,7 @@ func testListWhileChanging(t *testing.T, open func(t *testing.T) store.KV) {
 // counted calls a function when so many items were read.
 type counted struct {
 	store.KV
-	at int
+	at atomic.Int64 // counts down
 	do func()
 }
 
@@ -161,7 +163,7 @@ type counted struct {
 func (c *counted) Scan(ctx context.Context, r store.Range) iter.Seq2[store.Item, error] {
 	return func(yield func(store.Item, error) bool) {
 		for it, err := range c.KV.Scan(ctx, r) {
-			if c.at--; c.at == 0 && c.do != nil {
+			if c.at.Add(-1) == 0 {
 				c.do()
 			}
 			if !yield(it, err) {
