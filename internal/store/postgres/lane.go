@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,8 @@ func (l *lane) disconnect() {
 // serve writes batches until the queue is closed.
 func (l *lane) serve() {
 	for {
+		// Let goroutines run that are about to write, so that more of them share a statement.
+		runtime.Gosched()
 		group := l.db.queue.take()
 		if group == nil {
 			return
