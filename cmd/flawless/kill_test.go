@@ -25,6 +25,7 @@ import (
 	"github.com/flawless-engine/flawless"
 	"github.com/flawless-engine/flawless/client"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/project"
+	"github.com/flawless-engine/flawless/internal/store/postgres/pgtest"
 )
 
 var kills = flag.Int("kills", 5, "number of times that TestKill9 kills the server")
@@ -125,8 +126,21 @@ func (p *process) kill() {
 }
 
 // TestKill9 kills the real server under load, many times, and checks the requests that an outside server counted: no
-// non-idempotent call arrived twice, no call was lost, and every accepted run ended or is unresolved for a reason.
+// non-idempotent call arrived twice, no call was lost, and every accepted run ended or is unresolved for a reason. With
+// the store in a database, the database server is killed, too.
 func TestKill9(t *testing.T) {
+	t.Run("working directory", func(t *testing.T) { kill9(t, nil, nil) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		s := pgtest.Start(t, nil)
+		kill9(t, []string{"--store", s.URL(pgtest.User)}, func() {
+			s.Stop(t, pgtest.Immediate)
+			s.StartAgain(t)
+		})
+	})
+}
+
+// kill9 kills a server with flags, and after every other time calls also.
+func kill9(t *testing.T, flags []string, also func()) {
 	dir, err := built()
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +156,7 @@ func TestKill9(t *testing.T) {
 	}))
 	defer web.Close()
 	p := &process{t: t, binary: filepath.Join(dir, "flawless"), dir: t.TempDir(), port: freePort(t)}
-	p.up()
+	p.up(flags...)
 	defer func() { p.kill() }()
 	bin, err := os.ReadFile(filepath.Join(dir, "guest.wasm"))
 	if err != nil {
@@ -169,10 +183,15 @@ func TestKill9(t *testing.T) {
 			}
 		})
 	}
-	for range *kills {
-		<-time.After(200*time.Millisecond + rand.N(600*time.Millisecond))
+	pause := func() { <-time.After(200*time.Millisecond + rand.N(600*time.Millisecond)) }
+	for n := range *kills {
+		pause()
 		p.kill()
-		p.up()
+		p.up(flags...)
+		if also != nil && n%2 == 0 {
+			pause()
+			also()
+		}
 	}
 	cancel()
 	clients.Wait()
@@ -271,4 +290,19 @@ func settleRun(t *testing.T, c *client.Client, id, url string, happened func(pat
 			}
 		}
 	}
+}
+
+func (p *process) connectAddress() string { return "127.0.0.1:" + strconv.Itoa(p.port) }
+
+// command runs a command with the working directory of the server, and returns its exit code and output.
+func (p *process) command(args ...string) (int, string) {
+	p.t.Helper()
+	cmd := exec.Command(p.binary, append([]string{"--working-dir", p.dir}, args...)...)
+	cmd.Env = append(append(cmd.Environ(), "FLAWLESS_TOKEN="), p.env...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		p.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
 }

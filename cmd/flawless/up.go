@@ -32,9 +32,14 @@ When you stop it, the server takes no new work, waits for calls in flight and
 logs their answers. A second signal stops it at once; the outcomes of calls in
 flight are then determined at the next start.
 
+With --store, the store is in a PostgreSQL database, and the working directory
+only has compiled code, the key of the secrets and the address of the server.
+One server at a time may use a schema: a second one takes it over, and the
+first one stops.
+
 If the disk fails and the server cannot go on writing its store, it stops with
 exit code 12. Have your service manager restart it.`,
-		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt\n  flawless --working-dir ./other up --port 0",
+		Example: "  flawless --working-dir ./data up\n  flawless up --socket 0.0.0.0:27288 --port 8080 --token-file token.txt\n  flawless --working-dir ./other up --port 0\n  PGPASSWORD=... flawless up --store postgres://flawless@db.example/flawless",
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Dir, o.Socket, o.Port, o.Out, o.Log = a.Dir, a.Socket, a.Port, a.out, a.errs
 			o.NoUDP = a.TCP
@@ -55,12 +60,17 @@ exit code 12. Have your service manager restart it.`,
 					o.Port, _ = strconv.Atoi(p)
 				}
 			}
+			if o.Schema != "" && o.Store == "" {
+				return fmt.Errorf("--store-schema needs --store: %w", flawless.Invalid)
+			}
 			_, set := os.LookupEnv(endpoint.TokenVariable)
 			o.NoToken = set && o.Token == ""
 			o.Memory, o.MemoryPages, o.RetryFor = memory.Budget(), uint32(pages), retryFor.Duration()
 			return daemon.Run(c.Context(), o)
 		}}
 	f := c.Flags()
+	f.StringVar(&o.Store, "store", "", "address of a PostgreSQL database for the store, such as postgres://user@host/database (password in $PGPASSWORD or ~/.pgpass); without it, the store is in the working directory")
+	f.StringVar(&o.Schema, "store-schema", "", "schema of the store's tables in that database (default flawless)")
 	f.Var(flagvalue.NewDuration(&o.Drain, 30*time.Second, 0, flawless.MaxDeadline), "drain", "how long a graceful shutdown waits for calls in flight")
 	f.Var(flagvalue.NewInt(&pages, 4096, 1, 65536), "memory-pages", "maximum memory of a guest, in pages of 64 KiB")
 	f.Uint64Var(&o.TurnUnits, "turn-units", 0, "maximum computation in one turn, in metered units; 0 is unlimited")

@@ -264,13 +264,18 @@ func lots() []lot {
 // dies before and after every durable write and after every byte of an exchange.
 func TestCrashEverywhere(t *testing.T) {
 	t.Parallel()
-	for _, row := range lots() {
+	crashEverywhere(t, lots(), 1)
+}
+
+// crashEverywhere has the servers of lots die at every write and byte, or at a far-th of them.
+func crashEverywhere(t *testing.T, lots []lot, far int) {
+	for _, row := range lots {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, at every write, after it %v", row.name, after), func(t *testing.T) {
 				t.Parallel()
-				n, pace := 1, 1
+				n, pace := 1, far
 				if testing.Short() {
-					pace = 4
+					pace = 4 * far
 				}
 				for crash(t, fmt.Sprintf("write %d", n), row.disk(), n, after, row.how, plainKinds) {
 					n += pace
@@ -285,9 +290,9 @@ func TestCrashEverywhere(t *testing.T) {
 				t.Parallel()
 				n, step := 1, 1
 				if testing.Short() {
-					step = 97
+					step = 97 * far
 				} else if row.name != "mem" {
-					step = 41
+					step = 41 * far
 				}
 				for ; ; n += step {
 					wire := &cable{incoming: incoming}

@@ -61,7 +61,7 @@ func (e *Engine) watchSpace() {
 // returns flawless.Invalid if the store has no files of its own to check.
 func (e *Engine) StoreCheck() (flawless.StoreCheck, error) {
 	if !e.store.CanCheck() {
-		return flawless.StoreCheck{}, fmt.Errorf("checking the store: it has no files of its own: %w", flawless.Invalid)
+		return flawless.StoreCheck{}, fmt.Errorf("checking the store: it is in a database; use the checks that the database offers: %w", flawless.Invalid)
 	}
 	return e.scrubber.Report(), nil
 }

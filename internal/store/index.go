@@ -87,8 +87,8 @@ func sameCreated(a, b *Head) bool {
 	return key.Nanoseconds(a.Run.Created) == key.Nanoseconds(b.Run.Created)
 }
 
-// Active yields the ids of the runs in some shards that a restart must examine, sorted by shard and then by id. It stops
-// after an error.
+// Active yields the ids of the runs in some shards that a restart must examine, sorted by shard and then by id. A run
+// that becomes active or stops being so meanwhile may be among them. It stops after an error.
 func (s *Store) Active(ctx context.Context, shards []Shard) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for item, err := range s.perShard(ctx, key.Active, shards) {

@@ -18,8 +18,11 @@ type KV interface {
 	// write whose Apply has not returned is not visible while a crash could still undo it.
 	Get(ctx context.Context, key []byte) ([]byte, error)
 
-	// Scan yields the items of a range in the order of their keys, from a consistent snapshot that is on stable
-	// storage. The slices of an item are valid until the next item is yielded. It stops after an error.
+	// Scan yields the items of a range in the order of their keys, as they are on stable storage. A scan of at most
+	// [SnapshotItems] items and [SnapshotBytes] bytes of values is from one consistent snapshot. A longer one may be
+	// read in pages with a snapshot each: an item that does not change meanwhile is yielded once; of a batch that is
+	// applied meanwhile, a part may be visible. The slices of an item are valid until the next item is yielded. It
+	// stops after an error.
 	Scan(ctx context.Context, r Range) iter.Seq2[Item, error]
 
 	// Apply applies a batch atomically. If it returns nil, the batch is on stable storage. If an expectation does
@@ -31,6 +34,12 @@ type KV interface {
 	// Close waits for running operations and closes the database. No method may be called afterwards.
 	Close() error
 }
+
+// What a scan is sure to yield from one snapshot.
+const (
+	SnapshotItems = 500
+	SnapshotBytes = 1 << 20
+)
 
 // Item is a key and its value.
 type Item struct{ Key, Value []byte }

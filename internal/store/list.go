@@ -22,8 +22,8 @@ const (
 
 // Runs returns a page of the runs that f selects, newest first (by Created, then by id), and the cursor of the next
 // page, which is empty on the last page. A page may have fewer runs than the limit if many others had to be examined;
-// continue with the cursor. A run that is created or changes between two pages is on at most one of them; all others
-// are on exactly one.
+// continue with the cursor. A run that is created or changes during the listing is on at most one page; all others are
+// on exactly one.
 //
 // It returns [flawless.Invalid] for an invalid cursor, an unknown status, a limit that is negative or above 1000, or an
 // invalid label.
@@ -243,6 +243,7 @@ func (s *Store) merged(ctx context.Context, prefixes []key.Key, f flawless.Filte
 			begun.Go(func() error { h.advance(); return nil })
 		}
 		_ = begun.Wait() // errors are in the heads
+		var last position
 		for {
 			var top *listHead
 			for _, h := range heads {
@@ -250,8 +251,15 @@ func (s *Store) merged(ctx context.Context, prefixes []key.Key, f flawless.Filte
 					top = h
 				}
 			}
-			if top == nil || !yield(top.at, top.err) || top.err != nil {
+			if top == nil {
 				return
+			}
+			// A run that has changed since another list was read is in both.
+			if top.err != nil || last == nil || !bytes.Equal(top.at, last) {
+				if !yield(top.at, top.err) || top.err != nil {
+					return
+				}
+				last = append(last[:0], top.at...)
 			}
 			top.advance()
 		}

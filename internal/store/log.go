@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -10,10 +13,10 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
-// Log yields the records of a run from a number on, in order and without gaps, from a consistent snapshot. It yields
-// none if the run does not exist. It stops with [flawless.Damaged] and the number at a record that is missing, cannot
-// be decoded or has a wrong checksum. If the log was truncated, the first record says so, and the records that were
-// removed do not count as missing.
+// Log yields the records of a run from a number on, in order and without gaps. It yields none if the run does not exist.
+// It stops with [flawless.Damaged] and the number at a record that is missing, cannot be decoded or has a wrong
+// checksum, and with [flawless.Conflict] if a long log is truncated or removed while it is read. If the log was truncated
+// before, the first record says so, and the records that were removed do not count as missing.
 func (s *Store) Log(ctx context.Context, id string, from uint64) iter.Seq2[flawless.Record, error] {
 	return s.log(ctx, id, from, func(uint64, int) bool { return true })
 }
@@ -51,8 +54,12 @@ func (s *Store) log(ctx context.Context, id string, from uint64, wanted func(seq
 	return func(yield func(flawless.Record, error) bool) {
 		prefix := key.Record.Of(id)
 		next := from
+		read := reader{store: s, id: id}
 		for item, err := range s.kv.Scan(ctx, Range{From: key.Record.Of(id).Number(from), To: prefix.End()}) {
 			var r flawless.Record
+			if err == nil {
+				read.note(item)
+			}
 			if err == nil && next == from && from > 0 {
 				next, err = s.passCut(ctx, id, item, len(prefix), from)
 			}
@@ -61,6 +68,9 @@ func (s *Store) log(ctx context.Context, id string, from uint64, wanted func(seq
 			}
 			if err == nil {
 				r, err = s.record(item, len(prefix), next)
+			}
+			if errors.Is(err, flawless.Damaged) {
+				err = cmp.Or(read.changed(ctx), err)
 			}
 			if err != nil {
 				yield(flawless.Record{}, fmt.Errorf("reading the log of run %s, record %d: %w", id, next, err))
@@ -73,7 +83,45 @@ func (s *Store) log(ctx context.Context, id string, from uint64, wanted func(seq
 				next = r.Cut.Next
 			}
 		}
+		if err := read.changed(ctx); err != nil {
+			yield(flawless.Record{}, fmt.Errorf("reading the log of run %s, after record %d: %w", id, next, err))
+		}
 	}
+}
+
+// reader finds out whether a log that may have been read in several pages (see [KV.Scan]) was truncated or removed
+// meanwhile: both change its first record. Otherwise a log only grows, and its last record may be replaced.
+type reader struct {
+	store       *Store
+	id          string
+	first       []byte // the first record, if it was read
+	items, size int
+}
+
+// note notes a record that was read.
+func (r *reader) note(item Item) {
+	if r.items == 0 && bytes.Equal(item.Key, key.Record.Of(r.id).Number(0)) {
+		r.first = bytes.Clone(item.Value)
+	}
+	r.items++
+	r.size += len(item.Value)
+}
+
+// changed returns [flawless.Conflict] if the log is another one than at the first record.
+func (r *reader) changed(ctx context.Context) error {
+	if r.first == nil || r.items < SnapshotItems && r.size < SnapshotBytes {
+		return nil
+	}
+	now, err := r.store.kv.Get(ctx, key.Record.Of(r.id).Number(0))
+	switch {
+	case errors.Is(err, flawless.NotFound):
+		return fmt.Errorf("the run was removed while its log was read: %w", flawless.Conflict)
+	case err != nil:
+		return err
+	case !bytes.Equal(now, r.first):
+		return fmt.Errorf("the log was truncated while it was read; read it again: %w", flawless.Conflict)
+	}
+	return nil
 }
 
 // passCut returns the number that the first record of a scan should have, because record from may have been removed.

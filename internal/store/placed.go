@@ -8,8 +8,8 @@ import (
 	"github.com/flawless-engine/flawless/internal/store/key"
 )
 
-// Placed yields the ids of the open runs with a concurrency key in some shards, sorted by shard and then by key. It stops
-// after an error.
+// Placed yields the ids of the open runs with a concurrency key in some shards, sorted by shard and then by key. A
+// run that starts or ends meanwhile may be among them. It stops after an error.
 func (s *Store) Placed(ctx context.Context, shards []Shard) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for item, err := range s.perShard(ctx, key.Placed, shards) {

@@ -41,7 +41,8 @@ func (s *Store) State(ctx context.Context, name string) (st State, err error) {
 	return st, err
 }
 
-// States yields the names of the states in some shards from a name on (inclusive), sorted. It stops after an error.
+// States yields the names of the states in some shards from a name on (inclusive), sorted. A state that
+// comes or goes meanwhile may be among them. It stops after an error.
 func (s *Store) States(ctx context.Context, from string, shards []Shard) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		first := key.Key(nil)

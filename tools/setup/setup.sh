@@ -13,10 +13,10 @@ cd "$(dirname "$0")/../.."
 # What each purpose needs; a new need is a function and a word here.
 case ${1:-all} in
 demo) needs="git go" ;;
-test) needs="git go cc rust openssl" ;;
-check) needs="git go cc rust" ;;
+test) needs="git go cc rust openssl postgres" ;;
+check) needs="git go cc rust postgres" ;;
 api) needs="git go curl python node" ;;
-all) needs="git go cc rust openssl curl python node" ;;
+all) needs="git go cc rust openssl postgres curl python node" ;;
 *) echo "usage: setup.sh demo|test|check|api|all" >&2; exit 2 ;;
 esac
 
@@ -141,6 +141,20 @@ openssl_() {
 	missing "headers of OpenSSL, and pkg-config" "$(by_hand "pkg-config libssl-dev" "pkgconf-pkg-config openssl-devel" "pkgconf openssl" "install them")" \
 		"tests with the published crate flawless-utils are left out"
 	without="$without openssl"
+}
+
+# Tests start servers of their own. On Debian and with brew their programs are beside the usual path.
+postgres_fits() {
+	[ -z "${FLAWLESS_TEST_POSTGRES:-}" ] || { [ -x "$FLAWLESS_TEST_POSTGRES/initdb" ]; return; }
+	has initdb || ls /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb 2>/dev/null | grep -q .
+}
+postgres_() {
+	postgres_fits || install postgresql "postgresql-server postgresql" postgresql@17 || true
+	if ! postgres_fits && [ "$manager_may" = brew ]; then setting FLAWLESS_TEST_POSTGRES "$(brew --prefix postgresql@17)/bin"; fi
+	postgres_fits && return
+	missing "PostgreSQL 13 or later" "$(by_hand postgresql "postgresql-server postgresql" postgresql@17 "https://www.postgresql.org/download, then set FLAWLESS_TEST_POSTGRES to the folder with initdb")" \
+		"tests of the store on PostgreSQL are left out"
+	without="$without postgres"
 }
 
 curl_() {

@@ -33,7 +33,7 @@ func machine(t *testing.T, links []string, scripts map[string]string) string {
 
 // fakes are programs that answer like the real ones.
 var fakes = map[string]string{
-	"git": "", "cc": "", "cargo": "", "curl": "", "npm": "", "pkg-config": "",
+	"git": "", "cc": "", "cargo": "", "curl": "", "npm": "", "pkg-config": "", "initdb": "",
 	"go":      "echo go1.26.8",
 	"node":    "echo v22.1.0",
 	"python3": "",
@@ -72,6 +72,8 @@ func TestSetupReportsMissingTools(t *testing.T) {
 		"Rust for a demo":       {"demo", without("cargo", "rustup"), true, 0, "", nil},
 		"a C compiler":          {"test", without("cc"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl rust'\n", []string{"a C compiler"}},
 		"headers of OpenSSL":    {"test", with(without(), "pkg-config", "exit 1"), false, 0, "export FLAWLESS_TEST_WITHOUT='openssl'\n", []string{"flawless-utils are left out"}},
+		"PostgreSQL":            {"test", without("initdb"), false, 0, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"postgresql.org/download", "tests of the store on PostgreSQL are left out"}},
+		"PostgreSQL in CI":      {"check", without("initdb"), true, 1, "export FLAWLESS_TEST_WITHOUT='postgres'\n", []string{"PostgreSQL 13"}},
 		"Go":                    {"demo", without("go"), false, 1, "", []string{"https://go.dev/dl"}},
 		"a Go that can upgrade": {"demo", with(without(), "go", "echo go1.21.0"), true, 0, "", nil},
 		"a Go that cannot":      {"demo", with(without(), "go", "echo go1.19.8"), false, 1, "", []string{"Go 1.21 or later"}},
@@ -145,7 +147,8 @@ chmod +x "$here/$last"`
 func run(t *testing.T, purpose string, ci bool, path string) (code int, out, errs string) {
 	t.Helper()
 	cmd := exec.Command("sh", "./setup.sh", purpose)
-	cmd.Env = []string{"PATH=" + path, "HOME=" + t.TempDir()}
+	// What lies beside the usual path on this machine is not there.
+	cmd.Env = []string{"PATH=" + path, "HOME=" + t.TempDir(), "FLAWLESS_TEST_POSTGRES=" + path}
 	if ci {
 		cmd.Env = append(cmd.Env, "CI=true")
 	}

@@ -1,7 +1,7 @@
 // Package storetest is the conformance suite for implementations of store.KV, and has special KVs for tests.
 //
-// The test of a KV only calls [Run]. [Dying] is a KV that fails at the Nth write, [Counting] counts the writes, and [Lent]
-// overwrites memory that callers must not keep. The package never sleeps.
+// The test of a KV only calls [Run]. [Dying] is a KV that fails at the Nth write, [Counting] counts the writes, [Lent]
+// overwrites memory that callers must not keep, and [Paged] reads long ranges in pages. The package never sleeps.
 package storetest
 
 import (
@@ -56,7 +56,9 @@ var areas = []struct {
 	{"settings of two owners", testSharedSettings},
 	{"runs", testRuns},
 	{"log", testLog},
+	{"long logs that change", testLongLog},
 	{"lists", testLists},
+	{"lists that change", testListWhileChanging},
 	{"pages", testPages},
 	{"filters", testFilters},
 	{"pages of much work", testMuchWork},

@@ -1,8 +1,8 @@
 // Package daemon runs the server in this process: what flawless up does after it has read its flags.
 //
-// It opens the working directory, the store and the engine, listens, and shuts down in order when its context
-// ends. It divides the open files among store, clients and calls, checks that the directory is no copy
-// of another one, and gives each reason for which a server stops an error class of its own. It knows nothing of commands and
+// It opens the working directory, the store (there or in a database) and the engine, listens, and shuts down in order when
+// its context ends. It divides the open files among store, clients and calls, checks that the directory is no copy of
+// another one, and gives each reason for which a server stops an error class of its own. It knows nothing of commands and
 // flags. [CheckStore] checks a store without starting a server.
 package daemon
 
@@ -28,8 +28,6 @@ import (
 	"github.com/flawless-engine/flawless/internal/listen"
 	"github.com/flawless-engine/flawless/internal/redact"
 	"github.com/flawless-engine/flawless/internal/server"
-	"github.com/flawless-engine/flawless/internal/store"
-	"github.com/flawless-engine/flawless/internal/store/pebble"
 	"github.com/flawless-engine/flawless/internal/vault"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
@@ -37,6 +35,8 @@ import (
 // Options configures a server.
 type Options struct {
 	Dir          string // working directory
+	Store        string // address of a database for the store; "" is the working directory
+	Schema       string // of its tables; "" is the default
 	Socket       string // address to listen on for UDP, host:port
 	Port         int    // for TCP, on the host of Socket; 0 is any free port
 	NoUDP        bool   // serve without HTTP/3
@@ -98,25 +98,11 @@ func serve(ctx context.Context, o Options) (err error) {
 		}
 		guests <- made{rt, err}
 	}()
-	home, err := examine(filepath.Join(o.Dir, "store"), o.AcceptCopy, log)
+	st, err := o.openStore(ctx, files.store, log)
 	if err != nil {
 		return err
 	}
-	if err := makePrivate(home.dir); err != nil {
-		return err
-	}
-	db, err := pebble.Open(home.dir, pebble.Options{Log: log, Files: files.store})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	st, err := store.Open(ctx, db)
-	if err != nil {
-		return err
-	}
-	if err := home.enter(ctx, st); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, st.close()) }()
 	m := <-guests
 	rt, err := m.rt, m.err
 	if err != nil {
@@ -131,7 +117,7 @@ func serve(ctx context.Context, o Options) (err error) {
 		err := fmt.Errorf("$FLAWLESS_TOKEN is set but empty, and other machines can reach %s: give it a token, or unset it to let anyone in: %w", l.TCP(), flawless.Invalid)
 		return errors.Join(err, l.Close(ctx))
 	}
-	secrets, err := vault.New(ctx, st, vault.Options{Dir: o.Dir, Env: os.Getenv(vault.Variable), Log: log})
+	secrets, err := vault.New(ctx, st.Store, vault.Options{Dir: o.Dir, Env: os.Getenv(vault.Variable), Log: log})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}
@@ -144,13 +130,13 @@ func serve(ctx context.Context, o Options) (err error) {
 		outside.Policy = l.NotSelf
 	}
 	web := effect.NewClient(outside, secrets.Open)
-	eng, err := engine.Open(ctx, engine.Options{Store: st, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: db, Log: log,
+	eng, err := engine.Open(ctx, engine.Options{Store: st.Store, Guest: rt, OwnCode: true, Kinds: effect.Kinds(effect.Options{HTTP: web}), Space: st.space, Log: log,
 		Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Live: o.Live, RetryFor: o.RetryFor, Memory: o.Memory, TurnTime: o.TurnTime, Vault: secrets, URL: o.URL, Hide: o.Redact})
 	if err != nil {
 		return errors.Join(err, l.Close(ctx))
 	}
 	h := eng.Health()
-	if err := workdir.Sign(home.dir, st.Identity(), h.Start, time.Now()); err != nil {
+	if err := st.sign(h.Start); err != nil {
 		return errors.Join(err, l.Close(ctx), eng.Close(ctx))
 	}
 	log.Info("store opened", "store", h.Store, "start", h.Start, "host", host, "pid", os.Getpid(), "files", files.limit)
@@ -173,23 +159,26 @@ func serve(ctx context.Context, o Options) (err error) {
 	if l.UDP() != "" {
 		quic = fmt.Sprintf(", https://%s (HTTP/3)", l.UDP())
 	}
-	fmt.Fprintf(o.Out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2)%s, data in %s\n", flawless.Version, l.TCP(), quic, o.Dir)
+	fmt.Fprintf(o.Out, "flawless %s is up: http://%s (HTTP/1.1, HTTP/2)%s, data in %s\n", flawless.Version, l.TCP(), quic, st.place)
 
 	select {
 	case <-ctx.Done():
-		return o.stop(context.WithoutCancel(ctx), eng, l, endStreams)
+		return o.stop(context.WithoutCancel(ctx), eng, l, st.leave, endStreams)
 	case <-eng.Broken():
-		err := o.stop(context.WithoutCancel(ctx), eng, l, endStreams)
+		err := o.stop(context.WithoutCancel(ctx), eng, l, st.leave, endStreams)
 		return fmt.Errorf("%w: %w", errors.Join(eng.Gone(), err), StoreFailed)
 	}
 }
 
-// stop shuts down the engine, then the streams, then the listener. A second signal ends the waiting.
-func (o *Options) stop(ctx context.Context, eng *engine.Engine, l *listen.Listener, endStreams func()) error {
+// stop shuts down the engine, then the streams, then the listener. A second signal ends the waiting, also that for a
+// database.
+func (o *Options) stop(ctx context.Context, eng *engine.Engine, l *listen.Listener, leave, endStreams func()) error {
 	again, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	limited, cancel := context.WithTimeout(again, o.Drain)
 	defer cancel()
+	stopLeaving := context.AfterFunc(limited, leave)
+	defer stopLeaving()
 	fmt.Fprintf(o.Out, "stopping: no new work is accepted; waiting up to %v for calls in flight (signal again to stop at once)\n", o.Drain)
 	err := eng.Close(limited)
 	endStreams()

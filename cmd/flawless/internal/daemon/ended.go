@@ -9,6 +9,7 @@ import (
 	"github.com/flawless-engine/flawless/internal/errno"
 	"github.com/flawless-engine/flawless/internal/store"
 	"github.com/flawless-engine/flawless/internal/store/pebble"
+	"github.com/flawless-engine/flawless/internal/store/postgres"
 )
 
 // Classes of errors with which a server stops. They have exit codes and hints of their own: a server that has
@@ -18,12 +19,13 @@ const (
 	StoreFailed  flawless.Code = "the store was given up"
 	StoreDamaged flawless.Code = "the server stopped because its store is damaged"
 	DiskFull     flawless.Code = "the server stopped because the disk is full"
+	WritesLost                 = postgres.Lost
 )
 
 // Reason adds the class to an error with which a server stopped.
 func Reason(err error) error {
 	switch {
-	case errors.Is(err, StoreFailed):
+	case errors.Is(err, StoreFailed), errors.Is(err, WritesLost):
 		return err
 	case errors.Is(err, flawless.Damaged):
 		return fmt.Errorf("%w: %w", err, StoreDamaged)

@@ -149,6 +149,15 @@ func (t *Endpoint) sameStore(ctx context.Context, o client.Options) (string, err
 	if err != nil {
 		return "", err
 	}
+	if mark == nil { // its server may have the store in a database
+		s, err := workdir.FindServer(t.Dir)
+		if err != nil {
+			return "", err
+		}
+		if s != nil {
+			mark = &workdir.Mark{Store: s.Store}
+		}
+	}
 	if mark == nil {
 		return "", fmt.Errorf("--working-dir %s has no store, so the server at %s cannot belong to it; give either --working-dir or the address, not both: %w",
 			t.Dir, address(o), flawless.Invalid)

@@ -41,7 +41,8 @@ const Help = `Exit codes:
   10 access denied: the token or the host name is wrong
   11 the working directory was copied, restored or moved; see up --accept-copy
   12 the server could not write its store and stopped; restart it
-  13 the store is damaged; restore it from a backup`
+  13 the store is damaged; restore it from a backup. Or the database of the store
+     has lost writes; see docs/operate/postgresql.md`
 
 // interrupted is the exit code of a command that was interrupted.
 const interrupted = 130
@@ -53,6 +54,7 @@ var classes = []struct {
 	exit int
 	hint string
 }{
+	{daemon.WritesLost, 13, "the server does not start again before somebody has decided"},
 	{daemon.StoreFailed, 12, "restart the server when the disk works again; accepted work is not lost"},
 	{daemon.DiskFull, 8, "free some disk space, then restart the server; accepted work is not lost"},
 	{DamagedStore, 13, "restore the whole working directory from a backup; until then, work that does not need the damaged data continues"},
