@@ -80,7 +80,7 @@ lint:
 # engine's own, and what is long, runs without it in "make test".
 SLOW = Rust|Published|Crate|Conform|Trace|Upgrade|Fork|Bundle|Diff|Inspect|Replay|Random|Overlaps|Schedule|TenThousand|Death|Deadlock|Copy|Steps|ATimeout|Body|Hostile|Stream|Image|OrdinaryGo|UnderAKey|Undo|CutLog|Steps
 # What the engine is made of, beside itself.
-ROOMS = admit clock core fork hub library lifecycle listen live policy ratelimit replay residency retention schedule scrub statelock task upgrade value workdir
+ROOMS = admit clock cluster core fork hub library lifecycle listen live policy ratelimit replay residency retention schedule scrub statelock task upgrade value workdir
 race:
 	$(TEST) -race -short -skip 'NoDamage|CrashAtFile' . ./client ./internal/effect ./internal/store/... $(ROOMS:%=./internal/%)
 	$(TEST) -race -short -skip '$(SLOW)' ./internal/engine

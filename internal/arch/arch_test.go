@@ -45,6 +45,7 @@ var allowed = []struct {
 	{"internal/value", nil},
 	{"internal/task", nil},
 	{"internal/admit", []string{"internal/store"}},
+	{"internal/cluster", []string{"internal/store"}},
 	{"internal/ratelimit", []string{"internal/task"}},
 	{"internal/statelock", []string{"internal/effect", "internal/store"}},
 	{"internal/schedule", []string{"internal/cron", "internal/task"}},

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -22,15 +23,22 @@ const horizon = time.Minute
 // another attempt, the work would silently stop.
 const Soon = 5 * time.Second
 
+// atOncePerProcessor is how many runs are woken at once for each processor. Runs that sleep equally long come due in
+// bursts. If all of a burst were woken at once, a new run would wait for its place behind all of them: beside 10,000 runs
+// that take a step per second, 1 of 100 new runs took 120 ms with two processors. With fewer than this, the disk is not
+// kept busy.
+const atOncePerProcessor = 24
+
 // Options configures a Clock.
 type Options struct {
 	// Timers yields the stored timers after from, up to and including until, in order.
 	Timers  func(ctx context.Context, from, until int64) iter.Seq2[store.Timer, error]
 	Context context.Context // ends with the engine
 	Now     func() time.Time
-	Wake    func(run string) // wakes a run whose timer is due
-	Go      func(f func())   // runs f in a goroutine of the engine
-	Log     *slog.Logger
+	// Wake wakes a run whose timer is due. It returns when the run has done what was due, but soon even if that takes long.
+	Wake func(run string)
+	Go   func(f func()) // runs f in a goroutine of the engine
+	Log  *slog.Logger
 
 	Virtual *Virtual // the clock that Now reads, in rehearsals; nil for the wall clock
 	// Idle reports whether the engine only waits for timers. Only a virtual clock calls it.
@@ -90,7 +98,7 @@ func (c *Clock) Put(wake int64, id string) {
 
 // Serve wakes runs until Stop is called or the context ends.
 func (c *Clock) Serve() {
-	atOnce := semaphore.NewWeighted(64)
+	atOnce := semaphore.NewWeighted(int64(atOncePerProcessor * runtime.GOMAXPROCS(0)))
 	for {
 		now := c.now()
 		failed := c.extend(now)

@@ -172,6 +172,9 @@ func (e *Engine) claim(ctx context.Context, o Options) (err error) {
 	return err
 }
 
+// dueLimit is how long a run that is woken by its timer counts as one of those that are woken at once.
+const dueLimit = 10 * time.Millisecond
+
 // build creates the components, each after those that it uses, and loads their data from the store.
 func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.life = lifecycle.New(o.Space, e.log)
@@ -182,7 +185,7 @@ func (e *Engine) build(ctx context.Context, o Options) (err error) {
 	e.residency = residency.New(residency.Options{Live: o.Live, Memory: o.Memory, Idle: cmp.Or(o.Rest, 5*time.Second), Now: e.now, Stopped: e.life.Over,
 		Trim: e.library.Trim, Collect: o.Space != nil, Resident: o.resident})
 	e.scrubber = scrub.New(ctx, scrub.Options{Store: e.store, Lease: e.lease, Context: e.life.Turns, Dead: e.life.Over, Log: e.log})
-	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.life.Turns, Now: e.clockNow, Wake: func(run string) { e.runs.Wake(run) }, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
+	e.clock = clock.New(clock.Options{Timers: e.store.Timers, Context: e.life.Turns, Now: e.clockNow, Wake: func(run string) { e.runs.WakeDue(run, dueLimit) }, Go: e.tasks.Go, Log: e.log, Virtual: e.virtual,
 		Idle: func() bool { return e.tasks.Count() <= e.standing }})
 	e.schedules = e.newScheduler()
 	if err := e.schedules.Load(ctx); err != nil {

@@ -327,8 +327,14 @@ func (r *Run) evictGuest() (release func()) {
 	}
 }
 
-// Wake makes a run do what is due: it loads the run, and drives it if there is something to do.
-func (g *Registry) Wake(id string) {
+// Wake makes a run do what is due: it loads the run, and drives it if there is something to do. It does not wait for it.
+func (g *Registry) Wake(id string) { g.wake(id, 0) }
+
+// WakeDue is Wake, and returns when the run has done what was due and that is durable, or after a limit: the run may
+// compute for long, or wait for memory. Callers that wake many runs use it to wake only some at once.
+func (g *Registry) WakeDue(id string, limit time.Duration) { g.wake(id, limit) }
+
+func (g *Registry) wake(id string, limit time.Duration) {
 	life := g.o.Lifecycle
 	r, err := g.Acquire(life.Turns, id)
 	if err != nil {
@@ -346,8 +352,26 @@ func (g *Registry) Wake(id string) {
 		}
 	}
 	r.wakeLocked()
+	if limit > 0 {
+		r.waitDriven(limit)
+	}
 	r.mu.Unlock()
 	r.Release()
+}
+
+// waitDriven waits until the run has no driver, for at most limit. The caller holds mu, which is released during the wait.
+func (r *Run) waitDriven(limit time.Duration) {
+	over := false
+	timer := time.AfterFunc(limit, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		over = true
+		r.idle.Broadcast()
+	})
+	defer timer.Stop()
+	for r.driving && !over {
+		r.idle.Wait()
+	}
 }
 
 // WakeAll wakes every run in memory.

@@ -31,6 +31,7 @@ import (
 //	v version v name version:8                module
 //	b binary  b digest piece:8                32 KiB of the module's bytes
 //	g state   g name                          value that runs share, holder
+//	n node    n id                            one server of several on this database
 //	X         X                               generation of the indexes, 8 bytes; missing for generation 0
 //	x rebuilt x generation:8 and a key        - rows of rebuilt indexes, from c to t
 //	R         R                               key for the hashes of masked values

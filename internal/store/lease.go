@@ -10,7 +10,7 @@ import (
 )
 
 // Lease is the right to write. Of all leases that were ever claimed, the one with the highest epoch is the current one.
-// Every write needs it, except those of the format number, the first identity and the lease itself. Reading needs no
+// Every write needs it, except those of the format number, the first identity, the rows of nodes and the lease itself. Reading needs no
 // lease.
 type Lease struct {
 	Owner string `cbor:"1,keyasint"`

@@ -67,7 +67,7 @@ func writes(s *store.Store, open, ended store.Head) []struct {
 
 // unleased lists the methods of a store that need no lease, because they read or come before the first lease.
 var unleased = []string{"Active", "Adopt", "Binary", "CanCheck", "Check", "Claim", "Close", "Damage", "Data", "Failed", "Full", "Gone", "Head", "Hosts", "Identity", "Image", "LastCheck", "LastLease", "Limits", "Log", "LogPage", "Module", "Modules",
-	"ModulesWithRuns", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
+	"ModulesWithRuns", "Nodes", "PutNode", "Placed", "Runs", "Schedules", "Secrets", "Settings", "State", "States", "Timers"}
 
 // testFence checks that every write is refused under an older lease and succeeds under the current one.
 func testFence(t *testing.T, open func(t *testing.T) store.KV) {

@@ -1,0 +1,50 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+)
+
+// minReads is how many times in a row a number must be read unchanged before its node is called dead. One slow read, or a
+// machine that slept, is not a sign that another node has stopped.
+const minReads = 3
+
+// detector finds nodes that have stopped renewing their leases. Its zero value has seen none. It is not safe for
+// concurrent use.
+type detector struct {
+	silence time.Duration // a number unchanged for this long means that its node is dead
+	seen    map[string]sighting
+}
+
+// sighting is what was seen of a node since its number last changed.
+type sighting struct {
+	beat  uint64
+	since time.Duration // when the first read that saw it had returned
+	reads int
+}
+
+// observe takes the rows of a read that was sent and returned at these times, and returns the nodes that are dead.
+//
+// The time from the return of the first read to the sending of the last is the shortest time for which the number may
+// have been unchanged.
+func (d *detector) observe(sent, returned time.Duration, nodes []flawless.Node) (dead []flawless.Node) {
+	now := make(map[string]sighting, len(nodes))
+	for _, n := range nodes {
+		s, known := d.seen[n.ID]
+		if !known || s.beat != n.Beat {
+			s = sighting{beat: n.Beat, since: returned}
+		}
+		s.reads++
+		now[n.ID] = s
+		if !n.Dead && s.reads >= minReads && sent-s.since >= d.silence {
+			dead = append(dead, n)
+		}
+	}
+	d.seen = now
+	return slices.Clip(dead)
+}
+
+// forget starts all over. It is called when the database may have gone back in time: what was read before says nothing.
+func (d *detector) forget() { d.seen = nil }

@@ -1,0 +1,196 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+)
+
+// DefaultTTL is how long a lease lasts without renewal.
+const DefaultTTL = 10 * time.Second
+
+// Options configures a Member.
+type Options struct {
+	Store   *store.Store // over connections that nothing else uses, so that renewals wait for nobody
+	Name    string
+	Address string
+	TTL     time.Duration        // 0 is DefaultTTL
+	Now     func() time.Duration // time since the machine started, sleep included; nil asks the system
+	Log     *slog.Logger
+	// Seen is called with what each renewal has seen, never twice at once. It may take long: renewals go on meanwhile, and
+	// what they see in between is skipped.
+	Seen func(ctx context.Context, v View)
+}
+
+// View is what a node has seen of the cluster.
+type View struct {
+	Living []flawless.Node // those that are not dead, this node included, sorted by id
+	Silent []flawless.Node // those among them that have not renewed their lease for so long that this node may take over
+}
+
+// Member is this process as a node of the cluster. All methods may be called concurrently.
+type Member struct {
+	o        Options
+	deadline atomic.Int64 // time since the start of the machine, in nanoseconds; 0 before it has joined
+	lost     atomic.Bool  // the row says that it is dead
+
+	mu       sync.Mutex    // guards the fields below
+	node     flawless.Node // its row, as far as this node knows
+	draining bool
+	detector detector
+}
+
+// New returns a Member that has not joined.
+func New(o Options) *Member {
+	o.TTL = cmp.Or(o.TTL, DefaultTTL)
+	if o.Now == nil {
+		o.Now = sinceBoot
+	}
+	return &Member{
+		o:        o,
+		node:     flawless.Node{ID: "nod_" + rand.Text(), Name: o.Name, Address: o.Address, Version: flawless.Version},
+		detector: detector{silence: o.TTL + o.TTL/margin},
+	}
+}
+
+// margin is the part of the TTL that is kept between the end of a lease for its owner and for others, on both sides.
+const margin = 10
+
+// renewals is how many renewals there are within a TTL.
+const renewals = 3
+
+// Node returns this node.
+func (m *Member) Node() flawless.Node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.node
+}
+
+// Valid reports whether the lease is valid: this node may write and start calls. It takes well below a microsecond.
+func (m *Member) Valid() bool {
+	return !m.lost.Load() && int64(m.o.Now()) < m.deadline.Load()
+}
+
+// Deadline returns when the lease ends unless it is renewed, as a time since the machine started.
+func (m *Member) Deadline() time.Duration { return time.Duration(m.deadline.Load()) }
+
+// Join makes this process a node. After a crash in the middle, or an error, the row may exist; others call it dead
+// when the TTL is over, like that of any node that has crashed.
+func (m *Member) Join(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sent := m.o.Now()
+	if err := m.o.Store.PutNode(ctx, nil, &m.node); err != nil {
+		return fmt.Errorf("joining the cluster: %w", err)
+	}
+	m.extend(sent)
+	return nil
+}
+
+// extend ends the lease a TTL after the renewal was sent, less the margin: others count from when they first see it.
+func (m *Member) extend(sent time.Duration) { m.deadline.Store(int64(sent + m.o.TTL - m.o.TTL/margin)) }
+
+// Serve renews the lease and watches the other nodes until ctx ends, or this node was called dead: it then returns an error
+// that wraps flawless.Fenced, and the process may join again as another Member.
+func (m *Member) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	views := make(chan View, 1)
+	var seeing sync.WaitGroup
+	seeing.Go(func() {
+		for v := range views {
+			m.o.Seen(ctx, v)
+		}
+	})
+	defer seeing.Wait()
+	defer close(views)
+	defer cancel()
+	timer := time.NewTimer(m.o.TTL / renewals)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+		again := m.o.TTL / renewals
+		switch v, err := m.renew(ctx); {
+		case m.lost.Load():
+			return err
+		case err != nil && ctx.Err() == nil:
+			m.o.Log.Error("renewing the lease of this node failed, will retry", "error", err, "lease_ends_in", m.Deadline()-m.o.Now())
+			again = m.o.TTL / (renewals * margin) // the lease is running out
+		case err == nil:
+			select {
+			case <-views: // an older one that was not looked at
+			default:
+			}
+			views <- v
+		}
+		timer.Reset(again)
+	}
+}
+
+// renew renews the lease once, and looks for nodes that have stopped.
+//
+// A lease that has run out is renewed like any other if nobody has taken over in the meantime: nobody else has acted on the
+// shards.
+func (m *Member) renew(ctx context.Context) (View, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.o.TTL/renewals)
+	defer cancel()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	asked := m.o.Now()
+	nodes, err := m.o.Store.Nodes(ctx)
+	if err != nil {
+		return View{}, fmt.Errorf("reading the nodes: %w", err)
+	}
+	returned := m.o.Now()
+	i := slices.IndexFunc(nodes, func(n flawless.Node) bool { return n.ID == m.node.ID })
+	if i < 0 || nodes[i].Dead {
+		m.lost.Store(true)
+		return View{}, fmt.Errorf("node %s (%s) did not renew its lease for %s, and another node has taken over its runs: %w", m.node.Name, m.node.ID, m.o.TTL, flawless.Fenced)
+	}
+	// The number in the row may be one that this node sent without learning that it was written. When that was sent is not
+	// known any more, so it extends nothing.
+	after := nodes[i]
+	after.Beat++
+	after.Draining = m.draining
+	sent := m.o.Now()
+	if err := m.o.Store.PutNode(ctx, &nodes[i], &after); err != nil {
+		return View{}, fmt.Errorf("renewing the lease: %w", err)
+	}
+	m.node, nodes[i] = after, after
+	m.extend(sent)
+	silent := m.detector.observe(asked, returned, nodes)
+	return View{
+		Living: slices.DeleteFunc(nodes, func(n flawless.Node) bool { return n.Dead }),
+		Silent: slices.DeleteFunc(silent, func(n flawless.Node) bool { return n.ID == after.ID }),
+	}, nil
+}
+
+// Drain makes this node give its shards away, and get no others, from the next renewal on.
+func (m *Member) Drain() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.draining = true
+}
+
+// Leave removes the row of a node that owns no shards any more.
+func (m *Member) Leave(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost.Store(true)
+	if err := m.o.Store.PutNode(ctx, &m.node, nil); err != nil {
+		return fmt.Errorf("leaving the cluster: %w", err)
+	}
+	return nil
+}
