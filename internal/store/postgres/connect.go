@@ -98,6 +98,18 @@ func (c *connector) check(ctx context.Context, conn *pgconn.PgConn) error {
 	for _, column := range results[0].Rows[0] {
 		row = append(row, string(column))
 	}
+	if err := checkServer(row); err != nil {
+		return err
+	}
+	if !c.checked.Swap(true) {
+		return c.warn(ctx, conn, row[3], row[4])
+	}
+	return nil
+}
+
+// checkServer returns a refusal if a server is of no use. row has its version, whether it is a standby and whether it is
+// read-only, the names of its standbys, and the values of settings.
+func checkServer(row []string) error {
 	if version, _ := strconv.Atoi(row[0]); version < oldest*10000 {
 		return refuse(flawless.Invalid, "the server is PostgreSQL %d: upgrade it to version %d or later", version/10000, oldest)
 	}
@@ -107,13 +119,7 @@ func (c *connector) check(ctx context.Context, conn *pgconn.PgConn) error {
 	if row[2] == "on" {
 		return refuse(flawless.Invalid, "the server does not accept writes (transaction_read_only=on): set default_transaction_read_only=off for the server, the database and the role")
 	}
-	if err := checkSettings(row[4:]); err != nil {
-		return err
-	}
-	if !c.checked.Swap(true) {
-		return c.warn(ctx, conn, row[3], row[4])
-	}
-	return nil
+	return checkSettings(row[4:])
 }
 
 // checkSettings returns a refusal if one of settings has a value that loses acknowledged writes.

@@ -39,19 +39,22 @@ func TestMergedBatchesAreAnsweredEach(t *testing.T) {
 	db := openAt(t, s.URLAt(pgtest.User, p.port()), s.Schema(), Options{Lanes: 1})
 	closing(t, db)
 	apply(t, db, set(item("lease", "7"), item("shared", "x")))
-	release := make(chan struct{})
+	release, occupied := make(chan struct{}), make(chan struct{})
+	var occupy sync.Once
 	var statements atomic.Int64
 	p.set(func(request []byte) deed {
 		if strings.Contains(string(request), "merged ") {
 			statements.Add(1)
 		}
 		if strings.Contains(string(request), "occupying") {
+			occupy.Do(func() { close(occupied) })
 			<-release
 		}
 		return deed{}
 	})
 	var all sync.WaitGroup
 	all.Go(func() { apply(t, db, set(item("occupying", "1"))) })
+	<-occupied
 	var right, wrong, shared, created atomic.Int64
 	for i := range 120 {
 		all.Go(func() {

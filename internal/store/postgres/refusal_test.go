@@ -181,6 +181,52 @@ func TestRightsAndFormatsAreChecked(t *testing.T) {
 	expectRefusal(t, s.URL(pgtest.User), "foreigner", flawless.Invalid, "not from flawless", "--store-schema")
 }
 
+func TestOldServersAreRefused(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]string{"120017": "the server is PostgreSQL 12: upgrade it to version 13 or later", "90624": "PostgreSQL 9", "130000": "", "180001": ""} {
+		err := checkServer([]string{version, "f", "off", "", "on", "on", "on"})
+		if want == "" && err != nil || want != "" && (!errors.Is(err, flawless.Invalid) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("version %s: %v, want %q", version, err, want)
+		}
+	}
+}
+
+// TestLongestKeysFit writes a run whose names are as long as they may be, in bytes that keys escape where they may.
+func TestLongestKeysFit(t *testing.T) {
+	t.Parallel()
+	db := open(t, Options{})
+	closing(t, db)
+	s, err := store.Open(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Claim(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := func(n int) string { return strings.Repeat("x", n) }
+	h := store.Head{Run: flawless.Run{ID: long(flawless.MaxID), Parent: strings.Repeat("y", flawless.MaxID), Module: long(flawless.MaxName), Workflow: long(flawless.MaxWorkflowName), Status: flawless.Pending, Created: time.Now(),
+		Labels: map[string]string{long(flawless.MaxLabelName): strings.Repeat("\x00", flawless.MaxLabelValue)}}, Active: true, Wake: 1}
+	if err := s.Write(t.Context(), l, store.Write{ID: h.Run.ID, New: true, Keyed: true, After: &h}); err != nil {
+		t.Error(err)
+	}
+	if err := s.PutState(t.Context(), l, strings.Repeat("\x00", flawless.MaxStateName), store.State{Value: []byte("1")}); err != nil {
+		t.Error(err)
+	}
+	// Keys of any bytes fit up to the limit, whatever they compress to.
+	key := make([]byte, maxKey)
+	for i := range key {
+		key[i] = byte(i * i * 31)
+	}
+	for first := range 3 {
+		key[0] = "xrb"[first]
+		apply(t, db, set(store.Item{Key: key, Value: []byte("v")}))
+		if err := db.Apply(t.Context(), set(store.Item{Key: append(key, 0), Value: []byte("v")})); !errors.Is(err, flawless.TooLarge) {
+			t.Errorf("a key that is too long: %v", err)
+		}
+	}
+}
+
 // TestManyServersCreateTheTables opens new tables several times at once.
 func TestManyServersCreateTheTables(t *testing.T) {
 	t.Parallel()

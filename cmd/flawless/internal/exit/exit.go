@@ -41,8 +41,8 @@ const Help = `Exit codes:
   10 access denied: the token or the host name is wrong
   11 the working directory was copied, restored or moved; see up --accept-copy
   12 the server could not write its store and stopped; restart it
-  13 the store is damaged; restore it from a backup. Or the database of the store
-     has lost writes; see docs/operate/postgresql.md`
+  13 the store is damaged, or its database has lost writes; restore it from
+     a backup, or decide (docs/operate/postgresql.md)`
 
 // interrupted is the exit code of a command that was interrupted.
 const interrupted = 130
