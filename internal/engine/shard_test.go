@@ -607,3 +607,33 @@ func TestWaitsGoOnWhenTargetMoves(t *testing.T) {
 		wantNothingLeft(t, other)
 	})
 }
+
+// TestSettingsOfTwoServers: each changes what the other has changed meanwhile, and neither change is lost.
+func TestSettingsOfTwoServers(t *testing.T) {
+	t.Parallel()
+	even, odd := halves()
+	kv := mem.New()
+	a, b := open(t, kv, Options{Shards: even}), open(t, kv, Options{Shards: odd})
+	ctx := t.Context()
+	if _, err := a.ChangeSettings(ctx, "guest", func(s *flawless.Settings) { s.Concurrency = 5 }); err != nil {
+		t.Fatal(err)
+	}
+	s, err := b.ChangeSettings(ctx, "guest", func(s *flawless.Settings) { s.KeepTurns = 3 })
+	if err != nil || s.Concurrency != 5 || s.KeepTurns != 3 {
+		t.Errorf("the settings are %+v, %v", s, err)
+	}
+	if _, err := a.Policy().ChangeHost(ctx, "h.test", func(h *flawless.Host) { h.KeyMS = 1000 }); err != nil {
+		t.Fatal(err)
+	}
+	retry := int64(5)
+	h, err := b.Policy().ChangeHost(ctx, "h.test", func(h *flawless.Host) { h.RetryForMS = &retry })
+	if err != nil || h.KeyMS != 1000 || h.RetryForMS == nil || *h.RetryForMS != retry {
+		t.Errorf("the settings of the host are %+v, %v", h, err)
+	}
+	if err := a.Policy().RemoveHost(ctx, "h.test"); err != nil {
+		t.Error(err)
+	}
+	if err := b.Policy().RemoveHost(ctx, "h.test"); !errors.Is(err, flawless.NotFound) {
+		t.Errorf("removing it again: %v", err)
+	}
+}
