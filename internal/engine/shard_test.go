@@ -184,6 +184,12 @@ func TestClaimedShardsStop(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
+		if all := e.Schedules().List(); len(all) != 1 || !strings.HasPrefix(all[0].Name, "kept") {
+			t.Errorf("its schedules are %+v", all)
+		}
+		if all := e.Limits().List(); len(all) != 0 { // the host is in an odd shard: those that waited begin
+			t.Errorf("its limits are %+v", all)
+		}
 		if r, _, err := e.Start(t.Context(), Start{Module: "guest", Workflow: "empty", Input: []byte("1")}); err != nil || store.ShardOf(r.ID)%2 != 0 {
 			t.Errorf("a run without an id: %s, %v", r.ID, err)
 		}
