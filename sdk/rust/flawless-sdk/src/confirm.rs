@@ -34,13 +34,13 @@ impl Request {
     /// ends at once if the server answers 422, which means that it knows the key, while `ask` says that
     /// nothing happened.
     ///
-    /// If that time has ended before `ask` is called for the first time, nothing protects the request any more
-    /// while the server may still be working on it. So `ask` is called only after a durable wait as long as the
-    /// [`Request::timeout`] (120 seconds unless it is set, less if a [`crate::timeout()`] left less), and the
-    /// request is sent again if `ask` then says that it did not happen. A cancellation or a
-    /// [`crate::timeout()`] ends the wait. [`Outcome::DidNotHappen`] is not believed then, nor if the last
-    /// response of the server was 409, also to an attempt before a restart of the engine: the outcome is
-    /// unknown.
+    /// If that time has ended before `ask` is called for the first time, as it always has with a
+    /// [`Request::retry_for`] of zero, nothing protects the request any more while the server may still be
+    /// working on it. So `ask` is called only after a durable wait as long as the [`Request::timeout`] (120
+    /// seconds unless it is set, less if a [`crate::timeout()`] left less), and the request is sent again if
+    /// `ask` then says that it did not happen. A cancellation or a [`crate::timeout()`] ends the wait.
+    /// [`Outcome::DidNotHappen`] is not believed then, nor if the last response of the server was 409, also to
+    /// an attempt before a restart of the engine: the outcome is unknown.
     ///
     /// If the server does not honour keys, [`Outcome::DidNotHappen`] must also mean that the request cannot
     /// take effect any more. While the server may still be working on it, return [`Outcome::CannotTell`], or
