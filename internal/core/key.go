@@ -25,6 +25,8 @@ type keyHistory struct {
 	// ConcurrentAt is the time since which the server may know the key from calls that were open when this one was
 	// made; 0 if there were none.
 	ConcurrentAt int64 `json:"Concurrent,omitempty"`
+	// InProgress reports that the last response on the key was 409, see workInProgress.
+	InProgress bool `json:"Busy,omitempty"`
 }
 
 // maxKeyHistories is how many keys of answered calls a run remembers. The oldest is forgotten first.
@@ -131,6 +133,7 @@ func (s *State) recallKey(c *OpenCall) {
 		return
 	}
 	c.history, c.decidedAt = s.keyHistories[c.keyID], c.madeAt
+	c.inProgress = c.history.InProgress
 	for _, o := range s.open.byKeyID[c.keyID] {
 		if o == c {
 			continue
@@ -141,6 +144,7 @@ func (s *State) recallKey(c *OpenCall) {
 		}
 		c.history.SuspectAt, c.history.Inconclusive = cmp.Or(c.history.SuspectAt, o.suspectAt, since), false
 		c.history.ConcurrentAt = min(since, cmp.Or(c.history.ConcurrentAt, since))
+		c.inProgress = c.inProgress || o.inProgress
 	}
 }
 
@@ -162,6 +166,7 @@ func (s *State) rememberKey(c *OpenCall, a *flawless.Arrival) {
 		known = c.policy.Known(said.Key)
 	}
 	h := c.historyNow()
+	h.InProgress = workInProgress(c.inProgress, said.Status, said.Unsure)
 	if c.unknownAt == 0 { // its outcome was not unknown until now
 		h.ReachedAt = cmp.Or(a.Reached, c.ownKeySince())
 	}
@@ -204,6 +209,29 @@ func provesNoEffect(status int) bool {
 		return false
 	}
 	return status >= 400 && status <= http.StatusUnavailableForLegalReasons
+}
+
+// workInProgress reports whether a server's last word on a key was 409: it is still working on an earlier attempt. before
+// is what it said until now, and status that of the newest response, 0 if there was none. suspect reports that this
+// response leaves open whether an earlier attempt took effect; a 409 to the first request has another meaning. A status
+// that may come from a gateway says nothing about that work.
+func workInProgress(before bool, status int, suspect bool) bool {
+	switch {
+	case status == http.StatusConflict:
+		return before || suspect
+	case status == 0, rejectedEarly(status):
+		return before
+	}
+	return false
+}
+
+// withLastWord adds to what ends a call with an unknown outcome that its server was last heard to be still working on
+// it. The attempts since then got no response that says more: they were lost, not sent, or not begun after a restart.
+func (c *OpenCall) withLastWord(text string, status int) (string, int) {
+	if status == http.StatusConflict || c.policy.Idempotent || !workInProgress(c.inProgress, status, false) {
+		return text, status
+	}
+	return text + "; the server last answered 409: it was still working on an earlier attempt", http.StatusConflict
 }
 
 // rejectedEarly reports whether a server, or a gateway in front of it, may send a status before it looks at the key. To

@@ -21,14 +21,16 @@ type keyScenario struct {
 }
 
 var keyHeads = map[string]string{
-	"post":    `{"method":"POST","url":"https://a.example/"}`,
-	"tell":    `{"method":"POST","url":"https://a.example/","on_unknown":"tell","retry":{"attempts":1}}`,
-	"again":   `{"method":"POST","url":"https://a.example/","on_unknown":"tell","headers":[["Idempotency-Key","run-1"]]}`,
-	"own":     `{"method":"POST","url":"https://a.example/","headers":[["Idempotency-Key","order-7"]]}`,
-	"other":   `{"method":"POST","url":"https://a.example/mail","headers":[["Idempotency-Key","order-7"]]}`,
-	"policy":  `{"method":"POST","url":"https://a.example/","retry":{"attempts":9,"initial_ms":60000,"statuses":[409,429,502,503,504]}}`,
-	"twice":   `{"method":"POST","url":"https://a.example/","retry":{"attempts":2,"initial_ms":60000,"statuses":[409,429,502,503,504]}}`,
-	"patient": `{"method":"POST","url":"https://a.example/","retry":{"attempts":9,"initial_ms":7200000,"statuses":[409,429,502,503,504]}}`,
+	"post":     `{"method":"POST","url":"https://a.example/"}`,
+	"tell":     `{"method":"POST","url":"https://a.example/","on_unknown":"tell","retry":{"attempts":1}}`,
+	"asks":     `{"method":"POST","url":"https://a.example/","on_unknown":"tell"}`,
+	"again":    `{"method":"POST","url":"https://a.example/","on_unknown":"tell","headers":[["Idempotency-Key","run-1"]]}`,
+	"own":      `{"method":"POST","url":"https://a.example/","headers":[["Idempotency-Key","order-7"]]}`,
+	"other":    `{"method":"POST","url":"https://a.example/mail","headers":[["Idempotency-Key","order-7"]]}`,
+	"policy":   `{"method":"POST","url":"https://a.example/","retry":{"attempts":9,"initial_ms":60000,"statuses":[409,429,502,503,504]}}`,
+	"own-tell": `{"method":"POST","url":"https://a.example/","headers":[["Idempotency-Key","order-7"]],"on_unknown":"tell"}`,
+	"twice":    `{"method":"POST","url":"https://a.example/","retry":{"attempts":2,"initial_ms":60000,"statuses":[409,429,502,503,504]}}`,
+	"patient":  `{"method":"POST","url":"https://a.example/","retry":{"attempts":9,"initial_ms":7200000,"statuses":[409,429,502,503,504]}}`,
 }
 
 func newKeyScenario(t *testing.T) *keyScenario {
@@ -369,6 +371,51 @@ func TestInterruptedSaysUntilWhenToRepeat(t *testing.T) {
 		}
 		if e.Arrival == nil || json.Unmarshal(e.Arrival.Head, &head) != nil || head.Error.Kind != "interrupted" || head.Error.Until != begun+int64(row.until) {
 			t.Errorf("%s: it is %+v, want %v from %d", row.name, e, row.until, begun)
+		}
+	}
+}
+
+// TestInterruptedSaysThatServerWasWorking: a 409 to a repetition stays the server's last word until a response says
+// more, whatever became of the attempts after it. Code that confirms the call must not send it again then.
+func TestInterruptedSaysThatServerWasWorking(t *testing.T) {
+	t.Parallel()
+	const busy = "asks:begins; lost:1 next; next:begins; 409:1 next; "
+	for name, row := range map[string]struct {
+		steps  string
+		status int
+	}{
+		"the next attempt comes too late":         {busy + "down 2h:1 interrupted", 409},
+		"the next attempt is lost in a crash":     {busy + "next:begins; down 2h:1 interrupted", 409},
+		"the next attempt is not sent":            {busy + "next:begins; unsent:1 next; down 2h:1 interrupted", 409},
+		"the next attempt is cut short":           {busy + "next:begins; lost:1 next; down 2h:1 interrupted", 409},
+		"the last attempt in time is cut short":   {busy + "down 59m54s:begins; lost:1 interrupted", 409},
+		"a gateway answers the next attempt":      {busy + "next:begins; 503:1 next; down 2h:1 interrupted", 409},
+		"the key is no longer honoured":           {busy + "ignored:; next:1 interrupted", 409},
+		"a crash, and a repetition is cut short":  {busy + "down 30m:begins; lost:1 next; down 2h:1 interrupted", 409},
+		"the server knows another request":        {busy + "next:begins; 422:1 interrupted", 422},
+		"there was no 409":                        {"asks:begins; lost:1 next; down 2h:1 interrupted", 0},
+		"a 409 to the first request":              {"own-tell:begins; 409:1 409; own-tell:begins; lost:2 next; down 2h:2 interrupted", 0},
+		"a later call under its key":              {busy + "down 2h:1 interrupted; again:begins; lost:2 next; down 2h:2 interrupted", 409},
+		"a later call under a key of the code":    {"own-tell:begins; lost:1 next; next:begins; 409:1 next; down 2h:1 interrupted; own-tell:begins; lost:2 next; down 2h:2 interrupted", 409},
+		"a call beside it":                        {"own-tell:begins; lost:1 next; next:begins; 409:1 next; own-tell:begins; lost:2 next; down 2h:2 interrupted", 409},
+		"a later call that gets another response": {"own-tell:begins; lost:1 next; next:begins; 409:1 next; down 2h:1 interrupted; own-tell:begins; 200:2 200; own-tell:begins; lost:3 next; down 2h:3 interrupted", 0},
+	} {
+		for _, way := range []string{"as it is", "from its log", "from an image"} {
+			w := newKeyScenario(t)
+			for _, step := range strings.Split(row.steps, "; ") {
+				step, want, _ := strings.Cut(step, ":")
+				if way != "as it is" {
+					w.rebuild(way == "from an image")
+				}
+				if got := w.do(step); got != want {
+					t.Fatalf("%s, %s: after %q it is %q, want %q", name, way, step, got, want)
+				}
+			}
+			last := w.log[len(w.log)-1].Arrival
+			said := effect.ParseHTTPAnswer(last.Answer)
+			if !said.Unsure || said.Status != row.status || (row.status == 409) != strings.Contains(last.Note, "409: it was still working") {
+				t.Errorf("%s, %s: the answer is %s, noted as %q, want status %d", name, way, last.Head, last.Note, row.status)
+			}
 		}
 	}
 }

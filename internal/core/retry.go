@@ -139,7 +139,8 @@ func (s *State) Result(t Attempt, r effect.Result, now int64, terms Terms) []fla
 		if r.Reason == "timeout" {
 			reason = r.Reason
 		}
-		if e = s.unknownOutcome(c, e, text, reason, r.Status, r.Stages); e.Arrival != nil && text == r.Text {
+		said, _ := c.withLastWord(text, r.Status)
+		if e = s.unknownOutcome(c, e, text, reason, r.Status, r.Stages); e.Arrival != nil && said == r.Text {
 			if r.Answer.Call = c.N; c.Kind != effect.HTTP { // a stream that cannot be read on has its own answer
 				e.Arrival.Answer = r.Answer
 			}
@@ -284,6 +285,7 @@ func (s *State) keyExpires(c *OpenCall, v *verdict, why string) int64 {
 
 // unknownOutcome completes the entry that ends the attempts of a call that may have taken effect.
 func (s *State) unknownOutcome(c *OpenCall, e flawless.Entry, text, reason string, status int, stages []flawless.Stage) flawless.Entry {
+	text, status = c.withLastWord(text, status)
 	switch {
 	case c.policy.Idempotent:
 		e.Arrival = &flawless.Arrival{Answer: effect.UnknownAnswer(s.id, c.Call, true, text, reason, status), Stages: stages, Note: text}
@@ -407,6 +409,7 @@ func (c *OpenCall) stepAttempt(a *flawless.Attempt, at int64) {
 	case a.Waits != "":
 	default:
 		if a.Failed != nil {
+			c.inProgress = workInProgress(c.inProgress, a.Failed.Status, a.Sent != 0 && !a.Mild)
 			c.lastFailure, c.suspectAt, c.inconclusive, c.firstAt = a, a.Sent, a.Mild, a.Since
 		} else if c.policy.Idempotent && !c.awaitsPermit { // held while in flight, or logged by an engine that said no more
 			c.suspectAt = c.suspectSince()

@@ -85,6 +85,7 @@ type callSnapshot struct {
 	Mild   bool       `json:",omitempty"`
 	Before keyHistory `json:",omitzero"`
 	Word   int64      `json:",omitempty"`
+	Busy   bool       `json:",omitempty"`
 }
 
 type answerSnapshot struct {
@@ -109,7 +110,7 @@ func (s *State) Snapshot() []byte {
 		out.Mail = append(out.Mail, kept)
 	}
 	for _, c := range s.OpenCalls() {
-		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt})
+		out.Calls = append(out.Calls, callSnapshot{c.N, c.Kind, c.Head, c.Body, c.madeAt, c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child, c.fresh, c.withdrawnWhy, c.settle, c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure, c.inconclusive, c.history, c.decidedAt, c.inProgress})
 	}
 	for _, a := range s.ready {
 		out.Ready = append(out.Ready, answerSnapshot{a.Call, a.Head, a.Body})
@@ -155,7 +156,7 @@ func (s *State) Restore(b []byte) error {
 		c.attempt, c.nextAt, c.unknownReason, c.unknownAt, c.awaitsPermit, c.child = k.Try, k.Next, k.Doubt, k.Since, k.Waits, k.Child
 		c.fresh, c.withdrawnWhy, c.settle = k.Anew, k.Why, k.Settle
 		c.firstAt, c.attemptAt, c.suspectAt, c.lastFailure = cmp.Or(k.Begun, c.firstAt), cmp.Or(k.TryAt, c.attemptAt), k.Sent, k.Failed
-		c.inconclusive, c.history, c.decidedAt = k.Mild, k.Before, k.Word
+		c.inconclusive, c.history, c.decidedAt, c.inProgress = k.Mild, k.Before, k.Word, k.Busy
 		s.open.add(c)
 	}
 	s.open.reindex(&s.mail)

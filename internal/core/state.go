@@ -66,6 +66,7 @@ type OpenCall struct {
 	attemptAt    int64             // start of the current attempt
 	suspectAt    int64             // start of the first attempt that may have taken effect, not counting one in flight; 0 for none
 	inconclusive bool              // see keyHistory
+	inProgress   bool              // the last response on its key was 409, see workInProgress
 	history      keyHistory        // of attempts that are not this call's, or no longer count
 	decidedAt    int64             // when code or a person decided after these to send it again
 	lastFailure  *flawless.Attempt // how the last failed attempt ended

@@ -71,7 +71,7 @@ func IsInterrupted(a flawless.Answer) bool {
 
 // HTTPOutcome is what the answer of an http call tells the code about its outcome.
 type HTTPOutcome struct {
-	Status int    // of the response, 0 if there is none
+	Status int    // of the last response, 0 if there is none
 	Unsure bool   // the outcome was unknown, and was told so to the code or decided by a person
 	Key    string // the engine's idempotency key, "" if it is not in the answer
 }
@@ -91,7 +91,7 @@ func ParseHTTPAnswer(a flawless.Answer) HTTPOutcome {
 	case h.Error == nil:
 		return HTTPOutcome{Status: h.Status}
 	case h.Error.Kind == kindInterrupted, h.Error.Kind == kindTold:
-		return HTTPOutcome{Unsure: true, Key: h.Error.Key}
+		return HTTPOutcome{Status: h.Error.Status, Unsure: true, Key: h.Error.Key}
 	}
 	return HTTPOutcome{Status: h.Error.Status}
 }

@@ -50,6 +50,15 @@ func CannotTell() Outcome { return Outcome{} }
 // ends, or the time for retries of the call (see [RetryFor]), whichever is earlier; then the outcome is unknown,
 // whatever ask says. It ends at once if the server answers 422, which means that it knows the key, while ask says
 // that nothing happened.
+//
+// If that time has ended before ask is called for the first time, as it always has with RetryFor(0), nothing protects
+// the request any more while the server may still be working on it. So ask is called only after a durable wait as long
+// as the [Timeout] of the request (120 seconds unless it is set, less if ctx left less), and the request is sent again
+// if ask then says that it did not happen. The end of ctx ends the wait. [DidNotHappen] is not believed then, nor if
+// the last response of the server was 409, also to an attempt before a restart of the engine: the outcome is unknown.
+//
+// If the server does not honour keys, [DidNotHappen] must also mean that the request cannot take effect any more. While
+// the server may still be working on it, return [CannotTell], or wait in ask.
 func Confirm(ask func(ctx context.Context, key string) (Outcome, error)) Option {
 	return optionFunc(func(o *options) { o.confirm = ask })
 }
@@ -64,15 +73,17 @@ func confirmed(ctx context.Context, req *Request, o options, at string) (*Respon
 	c := confirmation{ask: o.confirm, tell: o.tell, decide: inDoubt}
 	o.tell = true
 	c.send = func(ctx context.Context, req *Request) (*Response, int, error) { return attempt(ctx, req, &o, at) }
+	c.timeout = o.attemptTime
 	return c.run(ctx, req)
 }
 
 // confirmation makes a request and confirms its outcome.
 type confirmation struct {
-	send   func(context.Context, *Request) (*Response, int, error)
-	ask    func(context.Context, string) (Outcome, error)
-	tell   bool                                                   // return Interrupted instead of asking a person
-	decide func(what, why string) (wire.Head, []byte, int, error) // asks a person
+	send    func(context.Context, *Request) (*Response, int, error)
+	timeout func() time.Duration // of the request that was sent
+	ask     func(context.Context, string) (Outcome, error)
+	tell    bool                                                   // return Interrupted instead of asking a person
+	decide  func(what, why string) (wire.Head, []byte, int, error) // asks a person
 }
 
 // run makes the request until its outcome is known. It repeats it under the key of the first one.
@@ -97,7 +108,11 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 		if u := cut.RepeatUntil; !u.IsZero() && (limit.IsZero() || u.Before(limit)) {
 			limit = u
 		}
-		pause(ctx, pauseAfter(round)) // before asking: the answer must be fresh when the request is sent again
+		wait := pauseAfter(round)
+		if late := round == 1 && !limit.IsZero() && !time.Now().Before(limit); late {
+			wait = c.timeout() // the server may still be working on it, and its key does not protect it any more
+		}
+		waited := pause(ctx, wait) // before asking: the answer must be fresh when the request is sent again
 		asked := time.Now()
 		found, why := c.ask(With(context.WithoutCancel(ctx), unconfirmed()), key)
 		reason := cut.Message + "; nobody could find out whether it took effect"
@@ -107,7 +122,7 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 		case found.what == happened:
 			return found.resp, nil
 		case found.what == didNotHappen:
-			over := contradicted(round, cut, limit, asked)
+			over := contradicted(round, cut, limit, asked, waited)
 			if over == "" {
 				if cut.Status != 0 { // the server knows the request, so its outcome matters more than the deadline
 					ctx = context.WithoutCancel(ctx)
@@ -139,8 +154,9 @@ func (c *confirmation) run(ctx context.Context, req *Request) (*Response, error)
 //
 //   - A server that answers a repetition with 422 knows the key from another request. Asking again would not help.
 //   - After limit, the server may have forgotten the key and still carry out the request. Only the first confirmation is
-//     trusted then, if it was asked after limit, and unless the server contradicts it with a 409.
-func contradicted(round int, cut *Interrupted, limit, asked time.Time) string {
+//     trusted then, if it was asked after limit and after the whole wait for work that goes on, and unless the server
+//     contradicts it with a 409.
+func contradicted(round int, cut *Interrupted, limit, asked time.Time, waited bool) string {
 	switch {
 	case round > 1 && cut.Status == 422:
 		return "but the server says that it knows the key"
@@ -150,11 +166,14 @@ func contradicted(round int, cut *Interrupted, limit, asked time.Time) string {
 		return "but the server was still carrying it out when the time for repeating it ended (" + limit.UTC().Format(time.RFC3339) + ")"
 	case round > 1 || asked.Before(limit):
 		return "and the time for repeating it ended at " + limit.UTC().Format(time.RFC3339)
+	case !waited:
+		return "but it was asked before a time-out had passed, because the context ended, and the time for repeating it ended at " + limit.UTC().Format(time.RFC3339)
 	}
 	return ""
 }
 
-// pauseAfter returns how long to wait before the confirmation is asked: not at all the first time.
+// pauseAfter returns how long to wait before the confirmation is asked within the time for repeating the request: not
+// at all the first time.
 func pauseAfter(round int) time.Duration {
 	if round == 1 {
 		return 0
@@ -162,16 +181,18 @@ func pauseAfter(round int) time.Duration {
 	return min(time.Second<<min(round-2, 9), 5*time.Minute)
 }
 
-// pause waits until d has passed or ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// pause waits until d has passed or ctx ends. It reports whether d has passed.
+func pause(ctx context.Context, d time.Duration) bool {
 	if d == 0 {
-		return
+		return true
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 

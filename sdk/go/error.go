@@ -49,7 +49,7 @@ type Interrupted struct {
 	Call        int    // number of the call in the run
 	Method, URL string // of the request
 	Key         string // the Idempotency-Key it was sent with; "" if an older engine logged the answer
-	Status      int    // of a response that was cut off or leaves the outcome open, such as 409 for a repeated request; otherwise 0
+	Status      int    // of a response that was cut off or leaves the outcome open; 409 if the server was last heard to be still working on it; otherwise 0
 	Message     string
 	// RepeatUntil is when the time for retries of the call ends, or the lifetime of its idempotency key if the server
 	// honours one, whichever is earlier. It is zero if an older engine logged the answer.

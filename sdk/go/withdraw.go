@@ -36,6 +36,14 @@ func (o *options) within(ctx context.Context, settles bool) error {
 	return nil
 }
 
+// attemptTime returns how long an attempt at the call may take. After a call, that includes what its context had left.
+func (o *options) attemptTime() time.Duration {
+	if o.hasTimeout {
+		return o.timeout
+	}
+	return defaultTimeout
+}
+
 // overdue returns the cause of ctx if a call has failed because the deadline of ctx has passed, otherwise nil. The
 // engine's timeout and the timer of ctx end at the same moment; code gets the same error whichever comes first. It
 // does not apply to an interrupted call: code must know that it may have taken effect.

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::http::{Request, Response};
 use crate::saga::{Word, doubt};
+use crate::scope::{self, GivenUp};
 use crate::{Error, Interrupted, run_id};
 
 /// The result of a confirmation.
@@ -33,6 +34,18 @@ impl Request {
     /// ends at once if the server answers 422, which means that it knows the key, while `ask` says that
     /// nothing happened.
     ///
+    /// If that time has ended before `ask` is called for the first time, as it always has with a
+    /// [`Request::retry_for`] of zero, nothing protects the request any more while the server may still be
+    /// working on it. So `ask` is called only after a durable wait as long as the [`Request::timeout`] (120
+    /// seconds unless it is set, less if a [`crate::timeout()`] left less), and the request is sent again if
+    /// `ask` then says that it did not happen. A cancellation or a [`crate::timeout()`] ends the wait.
+    /// [`Outcome::DidNotHappen`] is not believed then, nor if the last response of the server was 409, also to
+    /// an attempt before a restart of the engine: the outcome is unknown.
+    ///
+    /// If the server does not honour keys, [`Outcome::DidNotHappen`] must also mean that the request cannot
+    /// take effect any more. While the server may still be working on it, return [`Outcome::CannotTell`], or
+    /// wait in `ask`.
+    ///
     /// ```
     /// use flawless::{Outcome, http};
     ///
@@ -57,6 +70,7 @@ impl Request {
         loop {
             round += 1;
             let run = run_id();
+            let time = request.attempt_time();
             let sent = request.clone().send();
             let answer = if known {
                 crate::shield(sent).await
@@ -79,25 +93,30 @@ impl Request {
                 "{}; nobody could find out whether it took effect",
                 cut.message
             );
+            // It waits before it asks: what it learns must not be old when the request is sent again.
+            let mut waited = true;
             if round > 1 {
-                // Before it asks: what it learns must not be old when the request is sent again.
                 let _ = crate::sleep(pause_after(round)).await; // a cancellation ends the request
+            } else if limit.is_some_and(|limit| crate::now() >= limit) {
+                waited = outlast(time).await;
             }
             let asked = crate::now();
             match crate::shield(ask(&key)).await {
                 Ok(Outcome::Happened(response)) => return Ok(response),
-                Ok(Outcome::DidNotHappen) => match contradicted(round, &cut, limit, asked) {
-                    None => {
-                        known = known || cut.status.is_some();
-                        continue;
+                Ok(Outcome::DidNotHappen) => {
+                    match contradicted(round, &cut, limit, asked, waited) {
+                        None => {
+                            known = known || cut.status.is_some();
+                            continue;
+                        }
+                        Some(over) => {
+                            reason = format!(
+                                "{}; the confirmation says that the request did not happen, {over}",
+                                cut.message
+                            );
+                        }
                     }
-                    Some(over) => {
-                        reason = format!(
-                            "{}; the confirmation says that the request did not happen, {over}",
-                            cut.message
-                        );
-                    }
-                },
+                }
                 Ok(Outcome::CannotTell) => {}
                 Err(e) => reason = format!("{reason}: {e}"),
             }
@@ -119,13 +138,14 @@ impl Request {
 /// - A server that answers a repetition with 422 knows the key from another request. Asking again would not
 ///   help.
 /// - After `limit`, the server may have forgotten the key and still carry out the request. Only the first
-///   confirmation is trusted then, if it was asked after `limit`, and unless the server contradicts it with a
-///   409.
+///   confirmation is trusted then, if it was asked after `limit` and after the whole wait for work that goes
+///   on (`waited`), and unless the server contradicts it with a 409.
 fn contradicted(
     round: u32,
     cut: &Interrupted,
     limit: Option<SystemTime>,
     asked: SystemTime,
+    waited: bool,
 ) -> Option<&'static str> {
     let over = limit.is_some_and(|limit| crate::now() >= limit);
     match cut.status {
@@ -136,8 +156,25 @@ fn contradicted(
         _ if over && (round > 1 || limit.is_some_and(|limit| asked < limit)) => {
             Some("and the time for repeating it has ended")
         }
+        _ if over && !waited => Some(
+            "but it was asked before a time-out had passed, because the wait was cut short, and the time for repeating it has ended",
+        ),
         _ => None,
     }
+}
+
+/// Gives a server that may still be working on a request some time to finish, since the key does not protect
+/// the request any more. It returns whether the time has passed. A cancellation or a timeout around the code
+/// ends the wait, but does not drop the code: the outcome of the request is still unknown.
+async fn outlast(time: Duration) -> bool {
+    if scope::given_up() != GivenUp::No {
+        return false;
+    }
+    let end = crate::sleep::after(time);
+    let until = scope::deadline().unwrap_or(i64::MAX).min(end);
+    let left = until.saturating_sub(crate::host::now()).max(0);
+    let sleep = crate::sleep(Duration::from_nanos(left.unsigned_abs())); // made outside the shield: cancellable
+    crate::shield(sleep).await.is_ok() && until == end
 }
 
 /// Returns how long to wait before the confirmation is asked again.
@@ -271,10 +308,14 @@ mod tests {
             1,
             r#"{"error":{"kind":"interrupted","message":"m","repeat_until":1000000000}}"#,
         );
+        assert_eq!(run.log(), [""; 0], "the server may still be working on it");
+        run.pass(119);
+        assert_eq!(run.log(), [""; 0]);
+        run.pass(1);
         assert!(run.log().join(" ").starts_with("2 http"));
         run.answer(
             2,
-            r#"{"error":{"kind":"interrupted","message":"m","repeat_until":90000000000}}"#,
+            r#"{"error":{"kind":"interrupted","message":"m","repeat_until":900000000000}}"#,
         );
         run.pass(1);
         let end = run.log().join(" ");
@@ -311,6 +352,84 @@ mod tests {
             end.contains("Interrupted") && end.contains("the time for repeating it has ended"),
             "{end}"
         );
+    }
+
+    /// A charge that the server makes soon after the request was given up.
+    #[test]
+    fn late_charge_is_found() {
+        let run = Run::begin();
+        run.task(async {
+            let charge = crate::http::post("u").timeout(Duration::from_secs(21));
+            let sent = charge.send_confirmed(async |_| {
+                let found = crate::http::get("ask").send().await?;
+                Ok(Outcome::Happened(found))
+            });
+            sent.await.map(|response| response.status)
+        });
+        run.log();
+        run.pass(21);
+        late(&run);
+        run.pass(20);
+        assert_eq!(run.log(), [""; 0], "it waits as long as an attempt");
+        run.pass(1);
+        assert_eq!(run.log(), [r#"2 http {"method":"GET","url":"ask"}"#]);
+        run.answer(2, r#"{"status":200}"#);
+        assert_eq!(run.log(), ["end: Ok(200)"]);
+    }
+
+    /// Ends call 1 after the time for repeating it.
+    fn late(run: &Run) {
+        run.answer(
+            1,
+            r#"{"error":{"kind":"interrupted","message":"m","repeat_until":1}}"#,
+        );
+    }
+
+    async fn unfound() -> Result<u16, Error> {
+        let charge = crate::http::post("u").tell_interrupted();
+        let sent = charge.send_confirmed(async |_| Ok(Outcome::DidNotHappen));
+        sent.await.map(|response| response.status)
+    }
+
+    #[test]
+    fn cancelled_wait_is_not_trusted() {
+        let run = Run::begin();
+        run.task(unfound());
+        run.log();
+        late(&run);
+        assert_eq!(run.log(), [""; 0], "it waits");
+        run.cancel();
+        cut_short(&run);
+    }
+
+    fn cut_short(run: &Run) {
+        let end = run.log().join(" ");
+        assert!(
+            end.contains("Interrupted") && end.contains("the wait was cut short"),
+            "{end}"
+        );
+    }
+
+    #[test]
+    fn wait_ends_with_the_timeout() {
+        let run = Run::begin();
+        run.task(crate::timeout(Duration::from_secs(9), unfound()));
+        run.log();
+        run.pass(5);
+        late(&run);
+        assert_eq!(run.log(), [""; 0], "it waits");
+        run.pass(4);
+        cut_short(&run);
+    }
+
+    #[test]
+    fn wait_is_left_out_after_the_timeout() {
+        let run = Run::begin();
+        run.task(crate::timeout(Duration::from_secs(9), unfound()));
+        run.pass(9);
+        run.log();
+        late(&run);
+        cut_short(&run);
     }
 
     #[test]

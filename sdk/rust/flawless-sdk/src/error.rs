@@ -154,7 +154,8 @@ pub struct Interrupted {
     /// The `Idempotency-Key` that the engine generated; empty if the code set one, or if an older engine
     /// logged the answer.
     pub key: String,
-    /// Status of a response that was cut off, or that leaves the outcome open, such as 409 for a repeated request.
+    /// Status of a response that was cut off, or that leaves the outcome open. 409 if the server was last heard
+    /// to be still working on the request, even if later attempts were lost.
     pub status: Option<u16>,
     /// What happened.
     pub message: String,

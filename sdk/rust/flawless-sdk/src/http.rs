@@ -266,6 +266,11 @@ impl Request {
         }
     }
 
+    /// How long an attempt may take that begins now.
+    pub(crate) fn attempt_time(&self) -> Duration {
+        self.time().unwrap_or(DEFAULT_TIMEOUT)
+    }
+
     fn problem(&self) -> Option<&'static str> {
         if self.timeout.is_some_and(|t| t.is_zero()) {
             return Some("the timeout is zero; set a positive one, or none for the default");
