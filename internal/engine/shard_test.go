@@ -619,7 +619,7 @@ func TestSettingsOfTwoServers(t *testing.T) {
 	t.Parallel()
 	even, odd := halves()
 	kv := mem.New()
-	a, b := open(t, kv, Options{Shards: even}), open(t, kv, Options{Shards: odd})
+	a, b := open(t, kv, Options{Claim: store.ByForce(even...)}), open(t, kv, Options{Claim: store.ByForce(odd...)})
 	ctx := t.Context()
 	if _, err := a.ChangeSettings(ctx, "guest", func(s *flawless.Settings) { s.Concurrency = 5 }); err != nil {
 		t.Fatal(err)
