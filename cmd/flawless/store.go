@@ -15,12 +15,13 @@ import (
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/daemon"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/exit"
 	"github.com/flawless-engine/flawless/cmd/flawless/internal/render"
+	"github.com/flawless-engine/flawless/internal/store/transfer"
 	"github.com/flawless-engine/flawless/internal/workdir"
 )
 
 func (a *app) storeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "store", Short: "Check the store for damage", Args: cobra.NoArgs, RunE: needsCommand}
-	c.AddCommand(a.storeCheckCommand(), a.storeShowCommand())
+	c := &cobra.Command{Use: "store", Short: "Check the store for damage, or move it", Args: cobra.NoArgs, RunE: needsCommand}
+	c.AddCommand(a.storeCheckCommand(), a.storeShowCommand(), a.storeCopyCommand())
 	return c
 }
 
@@ -53,6 +54,59 @@ not checked: use the checks that the database offers.`,
 			}
 			return checkError(found)
 		}}
+}
+
+func (a *app) storeCopyCommand() *cobra.Command {
+	var from, to daemon.Place
+	var cancel bool
+	c := &cobra.Command{Use: "copy --from PLACE --to PLACE", Short: "Move a store to PostgreSQL, or back to a working directory", Args: cobra.NoArgs,
+		Long: `Copies everything in a store to a place that has none: runs with their logs,
+modules, schedules, settings and secrets. A place is a working directory, or
+the address of a PostgreSQL database. Stop the server first.
+
+The store goes on in one place only. As soon as the copy begins, the source
+cannot be started any more; the target can be when everything was copied, read
+again and compared. If the copy is interrupted, repeat the command: it goes on.
+--cancel undoes a copy that is not complete: the source can be started again.
+
+Secrets are encrypted. Give the server at the target their key: the file
+secret.key of the source's working directory, or FLAWLESS_SECRET_KEY.`,
+		Example: `  flawless store copy --from ./data --to postgres://flawless@db.example/flawless
+  flawless store copy --from postgres://flawless@db.example/flawless --to ./data`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			bar := render.NewBar(a.errs)
+			defer bar.End()
+			r, err := daemon.CopyStore(c.Context(), from, to, cancel, func(r transfer.Report) {
+				switch {
+				case !bar.OnTerminal() || a.json:
+				case r.Compared == 0: // how much there is to copy is not known
+					bar.Show("copying", 0)
+				default:
+					bar.Show("comparing", min(1, float64(r.Compared)/float64(max(r.Rows, 1))))
+				}
+			})
+			bar.End()
+			switch {
+			case err != nil:
+				return err
+			case a.json:
+				return a.printJSON(map[string]any{"copied": r, "cancelled": cancel})
+			case cancel:
+				fmt.Fprintln(a.out, "cancelled: the source can be started again")
+				return nil
+			}
+			fmt.Fprintf(a.out, "moved store %s: %d rows, %s, all compared. Start the server on the target\n", r.Store, r.Compared, render.Size(r.Bytes))
+			return nil
+		}}
+	f := c.Flags()
+	f.StringVar(&from.Address, "from", "", "working directory, or address of a PostgreSQL database, that has the store")
+	f.StringVar(&to.Address, "to", "", "working directory, or address of a PostgreSQL database, without a store")
+	f.StringVar(&from.Schema, "from-schema", "", "schema of the tables in the database of --from (default flawless)")
+	f.StringVar(&to.Schema, "to-schema", "", "schema of the tables in the database of --to (default flawless)")
+	f.BoolVar(&cancel, "cancel", false, "undo a copy that is not complete")
+	_ = c.MarkFlagRequired("from")
+	_ = c.MarkFlagRequired("to")
+	return c
 }
 
 func (a *app) storeShowCommand() *cobra.Command {

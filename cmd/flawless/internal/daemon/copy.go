@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/flawless-engine/flawless"
+	"github.com/flawless-engine/flawless/internal/store"
+	"github.com/flawless-engine/flawless/internal/store/pebble"
+	"github.com/flawless-engine/flawless/internal/store/postgres"
+	"github.com/flawless-engine/flawless/internal/store/transfer"
+	"github.com/flawless-engine/flawless/internal/workdir"
+)
+
+// Place is where a store is: a working directory, or the address of a PostgreSQL database and a schema in it.
+type Place struct{ Address, Schema string }
+
+// side is one side of a copy, opened.
+type side struct {
+	transfer.Side
+	dir string // of a store in a working directory, else ""
+}
+
+// CopyStore copies a store to a place that has none, where it goes on; see [transfer.Copy]. cancel undoes an incomplete
+// copy instead. No server may use either place.
+func CopyStore(ctx context.Context, from, to Place, cancel bool, progress func(transfer.Report)) (r transfer.Report, err error) {
+	source, err := from.open(ctx, false)
+	if err != nil {
+		return r, Reason(err)
+	}
+	defer func() { err = errors.Join(err, source.KV.Close()) }()
+	target, err := to.open(ctx, true)
+	if err != nil {
+		return r, Reason(err)
+	}
+	defer func() { err = errors.Join(err, target.KV.Close()) }()
+	o := transfer.Options{From: source.Side, To: target.Side, Progress: progress}
+	if cancel {
+		return r, Reason(transfer.Cancel(ctx, o))
+	}
+	if err := source.original(ctx); err != nil {
+		return r, Reason(err)
+	}
+	if r, err = transfer.Copy(ctx, o); err == nil {
+		err = target.sign(ctx)
+	}
+	return r, Reason(err)
+}
+
+// open opens a place. create makes the directory if there is none.
+func (p Place) open(ctx context.Context, create bool) (*side, error) {
+	if postgres.Is(p.Address) {
+		host, _ := os.Hostname()
+		db, err := postgres.Open(ctx, p.Address, postgres.Options{Schema: p.Schema, Name: host, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return nil, err
+		}
+		return &side{Side: transfer.Side{KV: db, Name: db.Where()}}, nil
+	}
+	full, err := filepath.Abs(p.Address)
+	if err != nil {
+		return nil, fmt.Errorf("the working directory %s: %w: %w", p.Address, err, flawless.Invalid)
+	}
+	dir := filepath.Join(full, "store")
+	if _, err := os.Stat(filepath.Join(dir, "data")); err != nil && !create {
+		return nil, fmt.Errorf("there is no store in the working directory %s: %w", full, flawless.NotFound)
+	}
+	if create {
+		if err := makePrivate(dir); err != nil {
+			return nil, err
+		}
+	}
+	db, err := pebble.Open(dir, pebble.Options{Reserve: -1})
+	if err != nil {
+		return nil, err
+	}
+	return &side{transfer.Side{KV: db, Name: "directory " + full}, dir}, nil
+}
+
+// original refuses a directory that is a copy of another one: the original may go on elsewhere.
+func (s *side) original(ctx context.Context) error {
+	if s.dir == "" {
+		return nil
+	}
+	mark, err := workdir.Look(s.dir)
+	if err != nil {
+		return err
+	}
+	if moved, _, err := store.TransferOf(ctx, s.KV); err != nil || moved != nil { // it was compared before it was marked
+		return err
+	}
+	st, err := store.Open(ctx, s.KV)
+	if err != nil {
+		return err
+	}
+	last, err := st.LastEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	return workdir.Match(s.dir, mark, st.Identity(), last)
+}
+
+// sign marks a directory as the original of its store, so that it can be started. After a crash before that, it counts as a
+// copy, and is started with --accept-copy.
+func (s *side) sign(ctx context.Context) error {
+	if s.dir == "" {
+		return nil
+	}
+	st, err := store.Open(ctx, s.KV)
+	if err != nil {
+		return err
+	}
+	last, err := st.LastEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	return workdir.Sign(s.dir, st.Identity(), last, time.Now())
+}
